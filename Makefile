@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+# The one Makefile. A folder adds a source file and nothing else: sources are found by name.
+#
+#   DEBUG=1   UBSan, lock-rank checks, allocator poisoning; builds under build/debug
+#   CC=clang  the other supported compiler
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+ifneq ($(origin CC),command line)
+CC := gcc
+endif
+HOSTCC := gcc
+ifeq ($(DEBUG),1)
+OUT := build/debug
+else
+OUT := build
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes \
+        -Wvla -Werror -Wno-unused-parameter
+QUIET = @printf '  %-6s %s\n' $(1) $(2);
+
+include kernel/kernel.mk
+include userland/userland.mk
+include tools/tools.mk
+include tests/tests.mk
+
+.PHONY: all clean help
+all: $(KERNEL) $(USER_PROGS) $(ISO)
+
+clean:
+	rm -rf build
+
+help:
+	@printf '%s\n' \
+	  'make            build everything: kernel, userland, build/bothy.iso' \
+	  'make run        install what is missing, build, boot in QEMU to the console prompt' \
+	  'make test       the whole suite; ends with "N passed, N failed"' \
+	  'make test-T     one tier of it: unit, kernel, abi, hv, system' \
+	  'make bench      this system beside Linux in the same emulator, one table' \
+	  'make check      format, layers, warnings under gcc and clang' \
+	  'make gdb        attach gdb to a machine started by tools/run --gdb' \
+	  'make DEBUG=1 T  any of them in the debug build (build/debug)'

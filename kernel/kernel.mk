@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT
+# The kernel: boot/, kernel/, drivers/, container/ and the self-tests linked into one ELF file.
+
+KERNEL := $(OUT)/bothy.elf
+
+KERNEL_SRC := $(sort $(shell find boot kernel drivers container tests/kernel \
+                -name '*.c' -o -name '*.S' | grep -v '\.host\.'))
+KERNEL_OBJ := $(addsuffix .o,$(addprefix $(OUT)/obj/,$(KERNEL_SRC)))
+
+KERNEL_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
+                   -Ikernel -Ikernel/include -I. -include kernel/lib/compiler.h -D__BOTHY_KERNEL__
+KERNEL_CFLAGS := -std=gnu17 -ffreestanding -O2 -g -m64 -mcmodel=kernel -mno-red-zone \
+                 -mgeneral-regs-only -fno-pic -fno-pie -fno-strict-aliasing -fno-common \
+                 -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fstack-protector-strong \
+                 -mstack-protector-guard=global -fwrapv -fno-delete-null-pointer-checks \
+                 -ffunction-sections -fdata-sections $(WARN)
+KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --emit-relocs \
+                  --gc-sections --build-id=none
+ifeq ($(DEBUG),1)
+KERNEL_CPPFLAGS += -DDEBUG=1
+KERNEL_CFLAGS += -fsanitize=undefined
+endif
+# The system-call table is generated: kernel/linux/syscalls.tbl -> $(OUT)/gen/.
+KERNEL_CPPFLAGS += -I$(OUT)/gen
+
+$(OUT)/obj/%.c.o: %.c | $(KERNEL_GEN)
+	@mkdir -p $(@D)
+	$(call QUIET,CC,$<) $(CC) $(KERNEL_CPPFLAGS) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(OUT)/obj/%.S.o: %.S | $(KERNEL_GEN)
+	@mkdir -p $(@D)
+	$(call QUIET,AS,$<) $(CC) $(KERNEL_CPPFLAGS) -D__ASSEMBLER__ -g -m64 -MMD -MP -c $< -o $@
+
+$(KERNEL): $(KERNEL_OBJ) linker.ld
+	$(call QUIET,LD,$@) ld $(KERNEL_LDFLAGS) -T linker.ld -o $@ $(KERNEL_OBJ)
+
+-include $(KERNEL_OBJ:.o=.d)

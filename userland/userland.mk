@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+# Userland: every folder of userland/ but lib/ is one static program, $(OUT)/user/NAME; lib/ is
+# linked into each. They are plain Linux programs: the same files run on Linux and on Bothy.
+#
+# musl is named file by file: the wrappers have been seen to link another libc in silence.
+
+MUSL_LIB ?= /usr/lib/x86_64-linux-musl
+MUSL_INC ?= /usr/include/x86_64-linux-musl
+LIBGCC = $(shell $(CC) -print-libgcc-file-name)
+
+USER_CPPFLAGS := -nostdinc -isystem $(MUSL_INC) -isystem $(shell $(CC) -print-file-name=include) \
+                 -Iuserland -Ikernel/include -D_GNU_SOURCE
+USER_CFLAGS := -std=gnu17 -Os -g -fPIE -fno-strict-aliasing -fstack-protector-strong \
+               -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables $(WARN)
+USER_LDFLAGS := -static -pie --no-dynamic-linker -z text -z noexecstack -z relro -z now \
+                --gc-sections --build-id=none
+ifeq ($(DEBUG),1)
+USER_CPPFLAGS += -DDEBUG=1
+endif
+
+# $(call musl_link,OUTPUT,OBJECTS): a static-pie program that needs no loader.
+musl_link = ld $(USER_LDFLAGS) -o $(1) $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $(2) \
+            --start-group $(MUSL_LIB)/libc.a $(LIBGCC) --end-group $(MUSL_LIB)/crtn.o
+
+USER_NAMES := $(filter-out lib,$(patsubst userland/%/,%,$(wildcard userland/*/)))
+USER_PROGS := $(addprefix $(OUT)/user/,$(USER_NAMES))
+user_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/,$(sort $(shell find userland/$(1) -name '*.[cS]'))))
+USER_LIB_OBJ := $(call user_obj,lib)
+
+$(OUT)/uobj/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(call QUIET,UCC,$<) $(CC) $(USER_CPPFLAGS) $(USER_CFLAGS) -MMD -MP -c $< -o $@
+
+$(OUT)/uobj/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(call QUIET,UAS,$<) $(CC) $(USER_CPPFLAGS) -fPIE -c $< -o $@
+
+define USER_PROG
+$(OUT)/user/$(1): $(call user_obj,$(1)) $(USER_LIB_OBJ)
+	@mkdir -p $$(@D)
+	$$(call QUIET,ULD,$$@) $$(call musl_link,$$@,$(call user_obj,$(1)) $(USER_LIB_OBJ))
+-include $(patsubst %.o,%.d,$(call user_obj,$(1)))
+endef
+$(foreach p,$(USER_NAMES),$(eval $(call USER_PROG,$(p))))
+-include $(USER_LIB_OBJ:.o=.d)
