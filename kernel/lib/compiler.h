@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Compiler attributes, included before every kernel source by the command line, so that no file
+ * asks for it. It also names the linker tables: an array gathered from all files (linker.ld keeps
+ * and sorts `.table.NAME.*`), read with TABLE_FOR_EACH.
+ */
+#pragma once
+#ifndef __ASSEMBLER__
+
+#define __packed __attribute__((packed))
+#define __aligned(n) __attribute__((aligned(n)))
+#define __printf(fmt, args) __attribute__((format(printf, fmt, args)))
+#define __noreturn __attribute__((noreturn))
+#define __noinline __attribute__((noinline))
+#define __always_inline inline __attribute__((always_inline))
+#define __must_check __attribute__((warn_unused_result))
+#define __maybe_unused __attribute__((unused))
+#define __used __attribute__((used))
+#define __weak __attribute__((weak))
+#define __section(s) __attribute__((section(s)))
+#define __cold __attribute__((cold))
+
+/* Code and data of boot, given back to the page allocator once PID 1 runs. */
+#define __init __section(".init.text") __cold
+#define __initdata __section(".init.data")
+/* Written during boot only; mapped read-only afterwards. */
+#define __ro_after_init __section(".data.ro_after_init")
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define barrier() __asm__ volatile("" ::: "memory")
+#define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+
+#define container_of(ptr, type, member)                                                            \
+    ((type *)((char *)(1 ? (ptr) : &((type *)0)->member) - __builtin_offsetof(type, member)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define static_assert _Static_assert
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define ALIGN_DOWN(x, a) ((x) & ~((__typeof__(x))(a)-1))
+#define ALIGN_UP(x, a) ALIGN_DOWN((x) + ((a)-1), a)
+#define IS_ALIGNED(x, a) (((x) & ((__typeof__(x))(a)-1)) == 0)
+#define DIV_ROUND_UP(n, d) (((n) + (d)-1) / (d))
+
+#if defined(__clang__) && defined(__BOTHY_KERNEL__)
+#define __user __attribute__((noderef, address_space(1)))
+#define REQUIRES(lock)
+#else
+#define __user
+#define REQUIRES(lock)
+#endif
+
+#define CONCAT_(a, b) a##b
+#define CONCAT(a, b) CONCAT_(a, b)
+
+/* TABLE_ENTRY(struct driver, drivers, "20") struct driver x = {...}: one element of table `drivers`,
+ * placed in the order of the third argument, a string. Elements of a table all have one type. */
+#define TABLE_ENTRY(type, table, order)                                                            \
+    static const type CONCAT(table##_entry_, __COUNTER__) __used                                   \
+        __attribute__((section(".table." #table "." order), aligned(__alignof__(type))))
+#define TABLE_DECLARE(type, table) extern const type __table_##table[], __table_##table##_end[]
+#define TABLE_FOR_EACH(ptr, table)                                                                 \
+    for ((ptr) = __table_##table; (ptr) < __table_##table##_end; (ptr)++)
+
+#endif

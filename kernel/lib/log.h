@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every rank may call to say something: the log, panic, assertions, trace points, counters,
+ * fail points. lib declares them; kernel/debug defines them over a lock-free ring, so that they work
+ * in any context, NMI and panic included. On the host (unit tests) they print to stderr.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* Writes one line (no newline in fmt). Context: any. */
+void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
+#define log_err(...) log_write(LOG_ERR, __VA_ARGS__)
+#define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
+/* Logs the first time this line is reached. */
+#define log_once(level, ...)                                                                       \
+    do {                                                                                           \
+        static u8 once_;                                                                           \
+        if (!__atomic_exchange_n(&once_, 1, __ATOMIC_RELAXED))                                     \
+            log_write(level, __VA_ARGS__);                                                         \
+    } while (0)
+
+/* The kernel itself is at fault: evidence on the console, then the panic shell or a reboot. */
+__noreturn __cold void panic(const char *fmt, ...) __printf(1, 2);
+
+/* For our own bugs only: no data from a user, guest, disk or wire may reach one. */
+#define ASSERT(cond)                                                                               \
+    do {                                                                                           \
+        if (unlikely(!(cond)))                                                                     \
+            panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond);                       \
+    } while (0)
+#ifdef DEBUG
+#define DEBUG_ASSERT(cond) ASSERT(cond)
+#else
+#define DEBUG_ASSERT(cond) ((void)sizeof(cond))
+#endif
+
+/* A named event counter, shown by the console command `counters`. Relaxed per-CPU-less increments:
+ * approximate under contention. */
+struct counter {
+    const char *name;
+    u64 *value;
+};
+#define COUNTER(id)                                                                                \
+    static u64 counter_##id;                                                                       \
+    TABLE_ENTRY(struct counter, counters, #id) = {#id, &counter_##id}
+#define COUNT(id) ((void)__atomic_fetch_add(&counter_##id, 1, __ATOMIC_RELAXED))
+#define COUNT_ADD(id, n) ((void)__atomic_fetch_add(&counter_##id, (n), __ATOMIC_RELAXED))
+
+/* A trace point: recorded in a per-CPU ring when its switch is on (console: `trace on NAME`). */
+struct trace_point {
+    const char *name;
+    const char *fmt; /* printf format of up to three u64 */
+    u8 *on;
+};
+void trace_record(const struct trace_point *tp, u64 a, u64 b, u64 c);
+#define TRACE_POINT(id, format)                                                                    \
+    static u8 trace_on_##id;                                                                       \
+    static const struct trace_point trace_##id __used __attribute__((                              \
+        section(".table.traces." #id), aligned(8))) = {#id, format, &trace_on_##id}
+#define TRACE(id, a, b, c)                                                                         \
+    do {                                                                                           \
+        if (unlikely(trace_on_##id))                                                               \
+            trace_record(&trace_##id, (u64)(a), (u64)(b), (u64)(c));                               \
+    } while (0)
+
+/* A fail point: `if (FAILPOINT(page_alloc)) return NULL;`. Armed from the console
+ * (`fail NAME every N`); always false otherwise. */
+struct fail_point {
+    const char *name;
+    u32 *every; /* 0: off */
+};
+bool fail_point_hit(const char *name, u32 every);
+#ifdef DEBUG
+#define FAILPOINT(id)                                                                              \
+    ({                                                                                             \
+        static u32 every_;                                                                         \
+        static const struct fail_point fp_ __used __attribute__((                                  \
+            section(".table.failpoints." #id), aligned(8))) = {#id, &every_};                      \
+        unlikely(every_) && fail_point_hit(#id, every_);                                           \
+    })
+#else
+#define FAILPOINT(id) false
+#endif
+
+/* A command of the debug console and of the panic shell. Prints through emit. */
+struct console_cmd {
+    const char *name;
+    const char *help;
+    int (*run)(int argc, char **argv, void (*emit)(const char *fmt, ...));
+    bool safe_in_panic; /* takes no lock and allocates nothing */
+};
+#define CONSOLE_CMD(id) TABLE_ENTRY(struct console_cmd, console_cmds, #id)
+
+/* A kernel self-test: runs in a thread of its own by `selftest [NAME]`; fails through CHECK. */
+struct selftest {
+    const char *name; /* states the promise: page_free_merges_buddies */
+    void (*run)(void);
+};
+#define SELFTEST(id)                                                                               \
+    static void selftest_##id(void);                                                               \
+    TABLE_ENTRY(struct selftest, selftests, #id) = {#id, selftest_##id};                           \
+    static void selftest_##id(void)
+void selftest_fail(const char *file, int line, const char *what);
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            selftest_fail(__FILE__, __LINE__, #cond);                                              \
+            return;                                                                                \
+        }                                                                                          \
+    } while (0)
+
+/* Bring-up: INIT_HOOK(fn, LEVEL) functions run in level order, once, on the boot CPU. Hooks of one
+ * level run in no particular order. A hook that fails panics for itself. */
+enum init_level {
+    INIT_ARCH = 0, /* CPU features, traps; no allocation */
+    INIT_MM = 1,   /* page allocator, slab */
+    INIT_SCHED = 2,
+    INIT_CORE = 3, /* vm, obj: caches and global tables */
+    INIT_DEV = 4,  /* device registry, buses */
+    INIT_VFS = 5,  /* root tree, pseudo-file nodes, file system types */
+    INIT_DRIVER = 6,
+    INIT_LATE = 7, /* container, proc, tty, hv */
+};
+struct init_hook {
+    void (*run)(void);
+    const char *name;
+};
+#define INIT_HOOK(fn, LEVEL) INIT_HOOK_(fn, LEVEL)
+#define INIT_HOOK_(fn, LEVEL) TABLE_ENTRY(struct init_hook, init_hooks, #LEVEL "." #fn) = {fn, #fn}
