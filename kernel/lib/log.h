@@ -129,6 +129,6 @@ enum init_level {
 struct init_hook {
     void (*run)(void);
     const char *name;
+    enum init_level level;
 };
-#define INIT_HOOK(fn, LEVEL) INIT_HOOK_(fn, LEVEL)
-#define INIT_HOOK_(fn, LEVEL) TABLE_ENTRY(struct init_hook, init_hooks, #LEVEL "." #fn) = {fn, #fn}
+#define INIT_HOOK(fn, LEVEL) TABLE_ENTRY(struct init_hook, init_hooks, #fn) = {fn, #fn, LEVEL}
