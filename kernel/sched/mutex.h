@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sleeping locks: mutex and reader-writer lock. Ranked like spinlocks. Context: may sleep; never taken
+ * from interrupts or under a spinlock.
+ */
+#pragma once
+
+#include "sched/wait.h"
+
+struct mutex {
+    struct thread *owner; /* a */
+    struct waitq waiters;
+};
+void mutex_init(struct mutex *m, unsigned rank, unsigned order, const char *name);
+void mutex_lock(struct mutex *m);
+int mutex_lock_killable(struct mutex *m) __must_check; /* 0 or -EINTR */
+bool mutex_trylock(struct mutex *m);
+void mutex_unlock(struct mutex *m);
+
+/* Writers are preferred: a waiting writer holds new readers off. */
+struct rwlock {
+    atomic_t state; /* a  readers, or -1 when written */
+    atomic_t writers_waiting;
+    struct waitq waiters;
+};
+void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *name);
+void rwlock_read_lock(struct rwlock *l);
+bool rwlock_read_trylock(struct rwlock *l);
+void rwlock_read_unlock(struct rwlock *l);
+void rwlock_write_lock(struct rwlock *l);
+int rwlock_write_lock_killable(struct rwlock *l) __must_check;
+void rwlock_write_unlock(struct rwlock *l);
+
+struct completion {
+    struct waitq queue;
+    bool done;
+};
+void completion_init(struct completion *c);
+void completion_signal(struct completion *c);
+void completion_wait(struct completion *c);

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Threads and the run queues. Kernel code is preempted only where it blocks or calls cond_yield; user
+ * and guest code is preempted by the work word. Each CPU has a tree of entities: control groups
+ * (sched_group) and threads, picked by the smallest virtual run time, with weights; a group's quota is
+ * a pool from which CPUs take 5 ms slices, and a thread out of quota is throttled on its way to user
+ * or guest mode.
+ *
+ * Lock order: waitq lock, then run queue lock (both RANK_SCHED); a thread's own lock is inside both.
+ */
+#pragma once
+
+#include "arch/x86/switch.h"
+#include "lib/atomic.h"
+#include "lib/list.h"
+#include "lib/rbtree.h"
+#include "lib/types.h"
+#include "sync/refcount.h"
+#include "sync/spinlock.h"
+
+struct sched_group;
+struct aspace;
+struct task;
+
+/* The work word: why a thread must look up before it returns to user or guest mode. */
+enum work_bits {
+    WORK_RESCHED = 1 << 0,
+    WORK_SIGNAL = 1 << 1,
+    WORK_KILL = 1 << 2,     /* fatal signal pending: sleeps that allow kill end */
+    WORK_THROTTLE = 1 << 3, /* the group has no quota left */
+    WORK_NOTIFY = 1 << 4,   /* vCPU request, stop, trace: the owner defines it */
+};
+
+enum thread_state { THREAD_RUNNABLE, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };
+
+/* How a sleep may end early. */
+enum sleep_kind {
+    SLEEP_UNINTERRUPTIBLE, /* only by wake */
+    SLEEP_KILLABLE,        /* also by WORK_KILL */
+    SLEEP_INTERRUPTIBLE,   /* also by WORK_SIGNAL or WORK_KILL */
+};
+
+/* r run queue lock · a atomic · o owning thread only · I immutable after create */
+struct thread {
+    struct arch_thread arch;  /* o  saved registers, FPU area; first for the switch code */
+    u32 work;                 /* a  enum work_bits, through thread_work_set/clear */
+    u8 state;                 /* r  enum thread_state */
+    u8 sleep_kind;            /* o */
+    u8 nofault;               /* o  user copies fail instead of faulting */
+    u8 on_cpu;                /* a  still on a CPU: not yet safe to free or migrate */
+    u16 cpu;                  /* r  last or current CPU */
+    refcount_t ref;           /* a */
+    void *stack;              /* I  lowest address */
+    struct rb_node rq_node;   /* r */
+    u64 vruntime;             /* r  ns weighted */
+    u64 sum_exec;             /* r  ns run in all */
+    u64 exec_start;           /* r  ns of the last accounting point */
+    u32 weight;               /* r  1024 = nice 0 */
+    s8 nice;                  /* r */
+    u8 policy;                /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
+    u64 affinity;             /* r  CPU bit mask */
+    struct sched_group *group; /* r */
+    struct aspace *aspace;    /* o  NULL: kernel thread, runs on any tables */
+    struct task *task;        /* I  kernel/proc's part; NULL for a kernel thread */
+    char name[16];            /* o  comm */
+    u64 utime, stime;         /* o  ns in user mode (guest included) and in the kernel */
+    u64 nvcsw, nivcsw;        /* r */
+    struct list_node all;     /* list of all threads, for the console */
+};
+
+/* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn never
+ * returns to anyone: returning ends the thread. Context: may sleep. */
+struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg) __must_check;
+/* As thread_create with an arch state made by the caller (fork, clone): enters user mode at *frame. */
+struct trap_frame;
+struct thread *thread_create_user(const char *name, const struct trap_frame *frame) __must_check;
+/* Makes a new thread runnable for the first time, on the CPU the policy chooses. */
+void thread_start(struct thread *t);
+__noreturn void thread_exit(void);
+void thread_put(struct thread *t);
+
+/* Gives the CPU away; returns when scheduled again. Context: no spinlock held, interrupts on. */
+void schedule(void);
+void sched_yield_current(void);
+/* Yields if someone should run; quiescent for RCU. For long loops. */
+void cond_yield(void);
+
+/* Sets bits of another thread's (or one's own) work word and makes it notice: an IPI when it runs on
+ * another CPU, a wake when it sleeps and its sleep_kind lets these bits end it. irq-safe. */
+void thread_work_set(struct thread *t, u32 bits);
+static inline void thread_work_clear(struct thread *t, u32 bits)
+{
+    __atomic_fetch_and(&t->work, ~bits, __ATOMIC_SEQ_CST);
+}
+/* True when a sleep of that kind must not start or go on. */
+bool thread_sleep_interrupted(const struct thread *t, enum sleep_kind kind);
+/* Makes a sleeping thread runnable; false when it was not sleeping. irq-safe. */
+bool thread_wake(struct thread *t);
+
+/* Called with the work word's WORK_RESCHED or WORK_THROTTLE set on the way to user or guest mode. */
+void sched_user_work(void);
+/* User mode or guest mode begins/ends: time accounting. */
+void sched_enter_user(void);
+void sched_exit_user(void);
+
+/* Policy, called by container/ and the system-call layer. 0 or -errno. */
+struct sched_group *sched_group_create(struct sched_group *parent) __must_check;
+void sched_group_destroy(struct sched_group *g); /* empty groups only */
+void sched_group_set_weight(struct sched_group *g, u32 weight); /* cpu.weight 1..10000, 100 default */
+/* quota_ns 0: none. */
+void sched_group_set_quota(struct sched_group *g, u64 quota_ns, u64 period_ns);
+struct sched_group_stat {
+    u64 usage_ns, user_ns, system_ns, nr_periods, nr_throttled, throttled_ns;
+};
+void sched_group_stat(struct sched_group *g, struct sched_group_stat *out);
+void thread_set_group(struct thread *t, struct sched_group *g);
+int thread_set_affinity(struct thread *t, u64 mask);
+void thread_set_nice(struct thread *t, int nice);
+extern struct sched_group sched_group_root;
+/* ns that CPU has spent idle, and in all since it started. */
+void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle);
+u64 sched_load_avg(unsigned which); /* 0: 1 min, 1: 5, 2: 15; fixed point, 11 bits */
+u64 sched_nr_running(void);
+
+/* Highest address of t's kernel stack; the user frame lies right below it. */
+void *thread_stack_top(const struct thread *t);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Wait queues. A waiter is a callback: for a sleeping thread it wakes the thread, for poll it marks an
+ * entry ready. Callbacks run under the queue's lock with interrupts off: they set bits and wake, no
+ * more.
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "sched/thread.h"
+#include "sync/spinlock.h"
+
+struct waitq {
+    struct spinlock lock; /* RANK_SCHED */
+    struct list_node waiters;
+};
+
+struct waiter {
+    struct list_node node; /* waitq lock */
+    /* events: what the waker says happened (POLLIN...), 0 = anything. Returns true when this waiter
+     * consumed an exclusive wake-up. */
+    bool (*wake)(struct waiter *w, u32 events);
+    void *arg;
+    bool exclusive;
+};
+
+void waitq_init(struct waitq *q);
+void waitq_add(struct waitq *q, struct waiter *w);
+void waitq_remove(struct waitq *q, struct waiter *w);
+/* Wakes all non-exclusive waiters and up to n exclusive ones. irq-safe. */
+void waitq_wake(struct waitq *q, u32 events, unsigned n);
+#define waitq_wake_all(q) waitq_wake(q, 0, ~0U)
+#define waitq_wake_one(q) waitq_wake(q, 0, 1)
+
+/* The two halves of a sleep: begin marks the current thread sleeping and queues it; the caller then
+ * tests its condition and calls wait_commit (schedules; deadline in ns of time_ns(), 0 none), and at
+ * last wait_end. wait_commit: 0 woken, -ETIMEDOUT, -EINTR (by the sleep kind). */
+struct wait_thread {
+    struct waiter waiter;
+    struct thread *thread;
+    struct waitq *queue;
+};
+void wait_begin(struct wait_thread *w, struct waitq *q, enum sleep_kind kind);
+int wait_commit(struct wait_thread *w, u64 deadline);
+void wait_end(struct wait_thread *w);
+
+/* Sleeps until cond; 0, -ETIMEDOUT or -ERESTARTSYS. */
+#define wait_event_deadline(q, cond, kind, deadline)                                               \
+    ({                                                                                             \
+        int err_ = 0;                                                                              \
+        if (!(cond)) {                                                                             \
+            struct wait_thread w_;                                                                 \
+            for (;;) {                                                                             \
+                wait_begin(&w_, (q), (kind));                                                      \
+                if (cond) {                                                                        \
+                    err_ = 0;                                                                      \
+                    break;                                                                         \
+                }                                                                                  \
+                if (err_)                                                                          \
+                    break;                                                                         \
+                err_ = wait_commit(&w_, (deadline));                                               \
+            }                                                                                      \
+            wait_end(&w_);                                                                         \
+        }                                                                                          \
+        err_ == -EINTR ? -ERESTARTSYS : err_;                                                      \
+    })
+#define wait_event(q, cond) ((void)wait_event_deadline(q, cond, SLEEP_UNINTERRUPTIBLE, 0))
+#define wait_event_interruptible(q, cond) wait_event_deadline(q, cond, SLEEP_INTERRUPTIBLE, 0)
+#define wait_event_killable(q, cond) wait_event_deadline(q, cond, SLEEP_KILLABLE, 0)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Work queues: small jobs for a thread, queued from any context. The system queue has one worker per
+ * CPU, made on first use; a job may sleep, but one that may sleep long has a queue of its own.
+ */
+#pragma once
+
+#include "lib/list.h"
+
+struct work {
+    struct list_node node;
+    void (*run)(struct work *w);
+    u8 pending; /* a */
+};
+struct workq;
+extern struct workq *workq_system;
+struct workq *workq_create(const char *name) __must_check;
+void work_init(struct work *w, void (*run)(struct work *w));
+/* False when it was queued already. irq-safe. */
+bool work_queue(struct workq *q, struct work *w);
+/* Waits until w neither runs nor is queued. Context: may sleep. */
+void work_flush(struct workq *q, struct work *w);
