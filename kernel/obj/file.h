@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * struct file: all that a descriptor can name. A layer that makes one fills file_ops; NULL members get
+ * the error that Linux gives (-EINVAL, -ENOTTY, -ESPIPE...), never success.
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "lib/types.h"
+#include "obj/poll.h"
+#include "sched/mutex.h"
+#include "sync/refcount.h"
+#include "vm/iov.h"
+
+struct file;
+struct path;
+struct dentry;
+struct mount;
+struct inode;
+struct cred;
+struct map_request;
+struct kstat;
+
+struct dir_context {
+    /* Adds one entry; false: the buffer is full, stop. type: DT_*. */
+    bool (*emit)(struct dir_context *ctx, const char *name, size_t len, u64 ino, unsigned type);
+    loff_t pos;
+};
+
+struct file_ops {
+    const char *name; /* "pipe", "socket": how /proc/<pid>/fd shows it when it has no path */
+    /* pos: points to file->pos, or to a private copy (pread); a stream ignores it. May sleep. */
+    ssize_t (*read)(struct file *f, struct iov_iter *to, loff_t *pos);
+    ssize_t (*write)(struct file *f, struct iov_iter *from, loff_t *pos);
+    loff_t (*seek)(struct file *f, loff_t off, int whence);
+    /* Registers with pt's queues (pt may be NULL) and returns the POLL* bits that hold now. */
+    u32 (*poll)(struct file *f, struct poll_table *pt);
+    /* -ENOTTY for an unknown command. arg is a user address or a number. */
+    s64 (*ioctl)(struct file *f, unsigned cmd, u64 arg);
+    /* Fills req->object (a reference), offset, max_prot; sees prot and AREA_SHARED. */
+    int (*mmap)(struct file *f, struct map_request *req);
+    int (*readdir)(struct file *f, struct dir_context *ctx);
+    int (*fsync)(struct file *f, bool data_only);
+    int (*truncate)(struct file *f, u64 size);
+    int (*fallocate)(struct file *f, int mode, u64 off, u64 len);
+    int (*lock_flush)(struct file *f, void *owner); /* each close(2) */
+    int (*set_flags)(struct file *f, unsigned flags); /* fcntl F_SETFL changed O_NONBLOCK|O_ASYNC... */
+    void (*release)(struct file *f); /* the last reference is gone */
+    int (*stat)(struct file *f, struct kstat *out); /* files without an inode */
+    int (*fdinfo)(struct file *f, char *buf, size_t n); /* extra lines of /proc/<pid>/fdinfo/<fd> */
+};
+
+/* I immutable · p pos_lock · a atomic */
+struct file {
+    const struct file_ops *ops; /* I */
+    refcount_t ref;             /* a */
+    u32 flags;                  /* a  O_* of open(2); the access mode is immutable */
+    struct mutex pos_lock;      /*    read/write/lseek of seekable files */
+    loff_t pos;                 /* p */
+    struct dentry *dentry;      /* I  vfs: a reference, NULL for anonymous files */
+    struct mount *mount;        /* I  vfs: a reference */
+    struct inode *inode;        /* I  vfs: borrowed from dentry */
+    const struct cred *cred;    /* I  the opener's; a reference */
+    void *priv;                 /* I  the layer's object */
+    struct list_node watchers;  /*    epoll items; obj/epoll.c */
+    struct spinlock watch_lock;
+    u32 owner_pid, owner_sig;   /* a  F_SETOWN */
+};
+
+/* A file with one reference and nothing named; ops->release runs at the last put. NULL: no memory. */
+struct file *file_create(const struct file_ops *ops, u32 flags, void *priv) __must_check;
+static inline void file_get(struct file *f)
+{
+    refcount_get(&f->ref);
+}
+/* May run release; Context: may sleep. */
+void file_put(struct file *f);
+static inline bool file_readable(const struct file *f)
+{
+    return (f->flags & 3) != 1;
+}
+static inline bool file_writable(const struct file *f)
+{
+    return (f->flags & 3) != 0;
+}
+/* What the system calls use: check mode and position rules, then call ops. */
+ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos);
+ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos);
+ssize_t file_read_kernel(struct file *f, void *buf, size_t n, loff_t pos);
+ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, loff_t pos);
+u64 file_open_count(void); /* all open files of the system */
+
+/* O_* as x86-64 Linux has them (asm-generic/fcntl.h). */
+#define O_ACCMODE 3
+#define O_RDONLY 0
+#define O_WRONLY 1
+#define O_RDWR 2
+#define O_CREAT 0100
+#define O_EXCL 0200
+#define O_NOCTTY 0400
+#define O_TRUNC 01000
+#define O_APPEND 02000
+#define O_NONBLOCK 04000
+#define O_DSYNC 010000
+#define O_ASYNC 020000
+#define O_DIRECT 040000
+#define O_LARGEFILE 0100000
+#define O_DIRECTORY 0200000
+#define O_NOFOLLOW 0400000
+#define O_NOATIME 01000000
+#define O_CLOEXEC 02000000
+#define O_SYNC 04010000
+#define O_PATH 010000000
+#define O_TMPFILE 020200000

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Readiness. A file's poll operation calls poll_wait for each queue that will be woken when its bits
+ * may change; poll(2), select(2) and epoll bring their own poll_table.
+ */
+#pragma once
+
+#include "lib/types.h"
+#include "sched/wait.h"
+
+#define POLLIN 0x001
+#define POLLPRI 0x002
+#define POLLOUT 0x004
+#define POLLERR 0x008
+#define POLLHUP 0x010
+#define POLLNVAL 0x020
+#define POLLRDNORM 0x040
+#define POLLRDBAND 0x080
+#define POLLWRNORM 0x100
+#define POLLWRBAND 0x200
+#define POLLMSG 0x400
+#define POLLRDHUP 0x2000
+
+struct poll_table {
+    void (*queue)(struct poll_table *pt, struct waitq *q);
+};
+static inline void poll_wait(struct poll_table *pt, struct waitq *q)
+{
+    if (pt)
+        pt->queue(pt, q);
+}
+
+struct file;
+/* poll(2) over files: revents of each; how many are ready, -EINTR, -ENOMEM. deadline 0: none;
+ * U64_MAX-1 style sentinels are not used: block false returns at once. NULL files are skipped. */
+struct poll_item {
+    struct file *file;
+    u32 events, revents;
+};
+int poll_files(struct poll_item *items, unsigned n, bool block, u64 deadline);
+u32 file_poll(struct file *f, struct poll_table *pt);
+
+/* epoll, eventfd, timerfd, signalfd's neighbours in obj: constructors return a file or ERR_PTR. */
+struct file *epoll_create(unsigned flags);
+struct epoll_event_k {
+    u32 events;
+    u64 data;
+} __packed;
+int epoll_ctl(struct file *ep, int op, int fd, struct file *target, const struct epoll_event_k *ev);
+int epoll_wait(struct file *ep, struct epoll_event_k *out, int max, bool block, u64 deadline);
+struct file *eventfd_create(u64 count, unsigned flags);
+/* Kernel side of an eventfd (irqfd, ioeventfd): signal is irq-safe. -EINVAL: f is none. */
+int eventfd_signal(struct file *f, u64 n);
+int eventfd_consume(struct file *f, u64 *out);
+struct waitq *eventfd_waitq(struct file *f);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Address spaces. An area maps [start, end) of an aspace to an object (or to anonymous memory). One
+ * aspace has one native table and any number of further translations (EPT, NPT) of the same
+ * addresses: whatever is taken from the native table is zapped in all of them by the same call.
+ *
+ * A fault looks the area up under the lock for reading, pins object and sequence, asks the object
+ * without the lock (it may sleep in a file system), then takes pt_lock, checks that the sequence still
+ * stands, and installs.
+ *
+ * Lock order: lock, (object lock), pt_lock, translation's own lock.
+ */
+#pragma once
+
+#include "lib/rbtree.h"
+#include "mm/pgtable.h"
+#include "sched/mutex.h"
+#include "vm/object.h"
+
+#define USER_MIN 0x10000UL
+#define USER_MAX 0x7ffffffff000UL
+
+/* prot: PT_READ, PT_WRITE, PT_EXEC. */
+enum area_flags {
+    AREA_SHARED = 1 << 0,    /* writes go to the object; else copy-on-write */
+    AREA_GROWSDOWN = 1 << 1, /* a stack */
+    AREA_LOCKED = 1 << 2,
+    AREA_NORESERVE = 1 << 3,
+    AREA_NOFORK = 1 << 4,  /* MADV_DONTFORK */
+    AREA_NOHUGE = 1 << 5,
+    AREA_HUGE = 1 << 6,    /* MADV_HUGEPAGE */
+    AREA_WIPEFORK = 1 << 7,
+    AREA_DEVICE = 1 << 8,
+};
+
+/* w aspace->lock for writing · l object->lock */
+struct area {
+    struct rb_node node;        /* w */
+    u64 start, end;             /* w  page-aligned */
+    u32 flags;                  /* w */
+    u8 prot, max_prot;          /* w  max: what mprotect may ask (a read-only file's shared map) */
+    struct mem_object *object;  /* w  NULL: anonymous */
+    u64 offset;                 /* w  bytes into object at start */
+    struct list_node object_node; /* l */
+    struct aspace *aspace;      /* I */
+    struct file *file;          /* w  kept for /proc/<pid>/maps; a reference */
+};
+
+/* A further translation of an aspace. zap must not sleep: it removes [start, end) from its tables and
+ * from every TLB or guest before it returns. */
+struct translation {
+    struct list_node node; /* aspace->pt_lock */
+    void (*zap)(struct translation *t, u64 start, u64 end);
+    /* A page was accessed or made clean/dirty-logged: may be NULL. */
+    void (*write_protect)(struct translation *t, u64 start, u64 end);
+};
+
+struct aspace {
+    struct rwlock lock;      /* RANK_VM: areas */
+    struct spinlock pt_lock; /* pt, seq, translations */
+    refcount_t ref;          /* a  structure; users keeps the contents */
+    refcount_t users;        /* a */
+    struct rb_root areas;    /* lock */
+    struct area *cache;      /* a  last hit, a hint checked under lock */
+    struct pgtable pt;       /* pt_lock */
+    u64 seq;                 /* pt_lock; raised by whatever takes rights or pages away */
+    struct list_node translations;
+    u64 cpus;                /* a  CPUs whose TLB may hold entries */
+    struct account *account; /* I  memory is charged here */
+    u64 total_pages, locked_pages, rss_anon, rss_file, rss_peak; /* lock / a */
+    /* Set by exec, read by /proc: */
+    u64 code_start, code_end, data_start, data_end, brk_start, brk, stack_start;
+    u64 arg_start, arg_end, env_start, env_end, mmap_base, vdso;
+    struct file *exe; /* lock */
+    u64 auxv[48];
+};
+
+struct aspace *aspace_create(struct account *account) __must_check;
+/* fork: areas copied, anonymous pages shared copy-on-write. */
+int aspace_clone(struct aspace *from, struct account *account, struct aspace **out) __must_check;
+void aspace_put(struct aspace *as);      /* of users: the last one unmaps everything */
+void aspace_put_ref(struct aspace *as);  /* of ref */
+
+struct map_request {
+    u64 addr;  /* hint, or exact with fixed */
+    u64 len;   /* bytes > 0 */
+    u8 prot, max_prot;
+    u32 flags; /* AREA_* */
+    bool fixed, fixed_noreplace, populate;
+    struct mem_object *object; /* borrowed; a reference is taken */
+    u64 offset;
+    struct file *file; /* borrowed */
+};
+/* Each: 0 or -ENOMEM, -EINVAL, -EEXIST, -EACCES as mmap(2) and its family say. May sleep. */
+int aspace_map(struct aspace *as, const struct map_request *req, u64 *out) __must_check;
+int aspace_unmap(struct aspace *as, u64 addr, u64 len) __must_check;
+int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot) __must_check;
+int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned mremap_flags,
+                 u64 new_addr, u64 *out) __must_check;
+int aspace_advise(struct aspace *as, u64 addr, u64 len, int advice) __must_check;
+int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags) __must_check;
+int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out) __must_check;
+int aspace_mincore(struct aspace *as, u64 addr, u64 len, u8 *out) __must_check;
+
+enum fault_kind { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_EXEC = 4, FAULT_USER = 8 };
+/* Makes addr accessible in the native table. 0, -EFAULT (no area or rights: SIGSEGV), -EIO (past the
+ * object's end or read error: SIGBUS), -ENOMEM (limit or RAM: OOM), -EINTR (killed). May sleep. */
+int aspace_fault(struct aspace *as, u64 addr, unsigned kind) __must_check;
+
+/* For EPT/NPT and O_DIRECT-like users: faults addr in and returns its page (a reference; NULL for a
+ * device frame), frame, granted PT_* prot and leaf level (0 or 1; 1: *pa is the 2 MiB frame). Install it
+ * with aspace->pt_lock held only if aspace->seq still equals *seq. */
+struct fault_result {
+    struct page *page;
+    hpa_t pa;
+    unsigned prot, level;
+    u64 seq;
+};
+int aspace_resolve(struct aspace *as, u64 addr, unsigned kind, struct fault_result *out) __must_check;
+void aspace_attach(struct aspace *as, struct translation *t);
+void aspace_detach(struct aspace *as, struct translation *t);
+
+/* Another process's memory (ptrace, process_vm_readv, /proc/<pid>/mem): bytes done or -EFAULT. */
+ssize_t aspace_read(struct aspace *as, u64 addr, void *dst, size_t n);
+ssize_t aspace_write(struct aspace *as, u64 addr, const void *src, size_t n, bool force);
+/* Calls fn for each area in address order from `from` on, under the lock, until it returns non-zero. */
+int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void *arg), void *arg);
+
+/* The current thread's; NULL in a kernel thread. */
+struct aspace *aspace_current(void);
+/* Loads the table for the current thread (exec). */
+void aspace_activate(struct aspace *as);
