@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+// The growable buffer; see buf.h.
+#include "lib/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void *mem_check(void *p)
+{
+    static const char msg[] = "out of memory\n";
+
+    if (p)
+        return p;
+    if (write(2, msg, sizeof(msg) - 1) < 0)
+        _exit(124);
+    _exit(124);
+}
+
+void *mem_alloc(size_t size)
+{
+    return mem_check(calloc(1, size ? size : 1));
+}
+
+void *mem_resize(void *old, size_t size)
+{
+    return mem_check(realloc(old, size ? size : 1));
+}
+
+char *str_dupn(const char *s, size_t n)
+{
+    char *copy = mem_check(malloc(n + 1));
+
+    memcpy(copy, s, n);
+    copy[n] = 0;
+    return copy;
+}
+
+char *str_dup(const char *s)
+{
+    return s ? str_dupn(s, strlen(s)) : NULL;
+}
+
+char *str_fmt(const char *fmt, ...)
+{
+    va_list ap;
+    char *s = NULL;
+
+    va_start(ap, fmt);
+    if (vasprintf(&s, fmt, ap) < 0)
+        s = mem_check(NULL);
+    va_end(ap);
+    return s;
+}
+
+void buf_free(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){ 0 };
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    if (b->data)
+        b->data[0] = 0;
+}
+
+void buf_reserve(struct buf *b, size_t more)
+{
+    size_t need = b->len + more + 1, cap = b->cap ? b->cap : 64;
+
+    if (need < more)
+        mem_check(NULL);
+    if (need <= b->cap)
+        return;
+    while (cap < need)
+        cap *= 2;
+    b->data = mem_resize(b->data, cap);
+    b->cap = cap;
+}
+
+void buf_add(struct buf *b, const void *data, size_t len)
+{
+    buf_reserve(b, len);
+    if (len)
+        memcpy(b->data + b->len, data, len);
+    b->len += len;
+    b->data[b->len] = 0;
+}
+
+void buf_str(struct buf *b, const char *s)
+{
+    buf_add(b, s, strlen(s));
+}
+
+void buf_char(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
+
+void buf_fmt(struct buf *b, const char *fmt, ...)
+{
+    va_list ap, again;
+    int n;
+
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (n < 0)
+        mem_check(NULL);
+    buf_reserve(b, (size_t)n);
+    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+    va_end(again);
+    b->len += (size_t)n;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    if (n > b->len)
+        n = b->len;
+    if (!b->data)
+        return;
+    memmove(b->data, b->data + n, b->len - n);
+    b->len -= n;
+    b->data[b->len] = 0;
+}
+
+char *buf_take(struct buf *b)
+{
+    char *s;
+
+    buf_reserve(b, 0);
+    b->data[b->len] = 0;
+    s = b->data;
+    *b = (struct buf){ 0 };
+    return s;
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+// HTTP/1.1 message parsing (RFC 9112); see http.h.
+#include "lib/http.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/str.h"
+
+static char *http_line(char **at)
+{
+    char *line = *at, *end = strstr(line, "\n");
+
+    if (!end)
+        return NULL;
+    *at = end + 1;
+    if (end > line && end[-1] == '\r')
+        end--;
+    *end = 0;
+    return line;
+}
+
+static int http_request_line(struct http_head *h, char *line)
+{
+    char *target = strchr(line, ' '), *version, *query, *next;
+
+    if (!target)
+        return -EINVAL;
+    *target++ = 0;
+    version = strchr(target, ' ');
+    if (!version)
+        return -EINVAL;
+    *version++ = 0;
+    if (strcmp(version, "HTTP/1.1") && strcmp(version, "HTTP/1.0"))
+        return -EINVAL;
+    h->http10 = version[7] == '0';
+    h->method = line;
+    h->path = target;
+    query = strchr(target, '?');
+    if (query)
+        *query++ = 0;
+    for (; query && h->nquery < HTTP_QUERY_MAX; query = next) {
+        struct http_pair *q = &h->query[h->nquery];
+
+        next = strchr(query, '&');
+        if (next)
+            *next++ = 0;
+        if (!*query)
+            continue;
+        q->name = query;
+        q->value = strchr(query, '=');
+        if (q->value)
+            *q->value++ = 0;
+        else
+            q->value = query + strlen(query);
+        for (char *p = q->value; *p; p++)
+            if (*p == '+')
+                *p = ' ';
+        url_decode(q->name);
+        url_decode(q->value);
+        h->nquery++;
+    }
+    return *h->path == '/' ? 0 : -EINVAL;
+}
+
+static int http_status_line(struct http_head *h, char *line)
+{
+    if (!str_starts(line, "HTTP/1.") || strlen(line) < 12)
+        return -EINVAL;
+    h->http10 = line[7] == '0';
+    h->status = atoi(line + 9);
+    return h->status >= 100 && h->status < 600 ? 0 : -EINVAL;
+}
+
+static int http_header_line(struct http_head *h, char *line)
+{
+    struct http_pair *p = &h->headers[h->nheaders];
+    char *colon = strchr(line, ':'), *end;
+
+    if (!colon || colon == line || h->nheaders == HTTP_HEADERS_MAX)
+        return -EINVAL;
+    *colon = 0;
+    p->name = line;
+    p->value = colon + 1 + strspn(colon + 1, " \t");
+    end = p->value + strlen(p->value);
+    while (end > p->value && (end[-1] == ' ' || end[-1] == '\t'))
+        *--end = 0;
+    h->nheaders++;
+    return 0;
+}
+
+/* Length of the head including its empty line, or 0. */
+static size_t http_head_end(const struct buf *in)
+{
+    const char *p = in->data, *end = in->data + in->len;
+
+    while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
+        p++;
+        if (p < end && *p == '\n')
+            return (size_t)(p + 1 - in->data);
+        if (p + 1 < end && p[0] == '\r' && p[1] == '\n')
+            return (size_t)(p + 2 - in->data);
+    }
+    return 0;
+}
+
+int http_head_parse(struct http_head *h, const struct buf *in, bool response)
+{
+    size_t len = in->len ? http_head_end(in) : 0;
+    char *at, *line;
+    int err;
+
+    if (len > HTTP_HEAD_MAX || (!len && in->len > HTTP_HEAD_MAX))
+        return -EFBIG;
+    if (!len)
+        return 0;
+    memset(h, 0, sizeof(*h));
+    if (memchr(in->data, 0, len))
+        return -EINVAL;
+    h->text = str_dupn(in->data, len);
+    at = h->text;
+    line = http_line(&at);
+    err = response ? http_status_line(h, line) : http_request_line(h, line);
+    while (!err && (line = http_line(&at)) && *line)
+        err = http_header_line(h, line);
+    if (err)
+        http_head_free(h);
+    return err ? err : (int)len;
+}
+
+void http_head_free(struct http_head *h)
+{
+    free(h->text);
+    h->text = NULL;
+    h->method = h->path = NULL;
+    h->nheaders = h->nquery = 0;
+}
+
+const char *http_header(const struct http_head *h, const char *name)
+{
+    for (int i = 0; i < h->nheaders; i++)
+        if (str_case_eq(h->headers[i].name, name))
+            return h->headers[i].value;
+    return NULL;
+}
+
+const char *http_query(const struct http_head *h, const char *name)
+{
+    for (int i = 0; i < h->nquery; i++)
+        if (!strcmp(h->query[i].name, name))
+            return h->query[i].value;
+    return NULL;
+}
+
+bool http_query_bool(const struct http_head *h, const char *name, bool otherwise)
+{
+    static const char *const no[] = { "", "0", "no", "false", "none" };
+    const char *v = http_query(h, name);
+
+    if (!v)
+        return otherwise;
+    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
+        if (str_case_eq(v, no[i]))
+            return false;
+    return true;
+}
+
+int http_body_init(struct http_body *b, const struct http_head *h, bool response)
+{
+    const char *te = http_header(h, "Transfer-Encoding"), *cl = http_header(h, "Content-Length");
+
+    *b = (struct http_body){ 0 };
+    if (te) {
+        if (!str_case_eq(te, "chunked") || cl)
+            return -EINVAL;
+        b->kind = HTTP_BODY_CHUNKED;
+        return 0;
+    }
+    if (cl) {
+        if (!str_u64(cl, &b->left))
+            return -EINVAL;
+        b->kind = HTTP_BODY_LENGTH;
+        b->done = b->left == 0;
+        return 0;
+    }
+    b->kind = response && h->status >= 200 && h->status != 204 && h->status != 304
+                  ? HTTP_BODY_TO_END
+                  : HTTP_BODY_NONE;
+    b->done = b->kind == HTTP_BODY_NONE;
+    return 0;
+}
+
+enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER };
+
+/* A line "hex[;extension]", "" or a trailer: how many bytes it uses, 0 when incomplete. */
+static ssize_t http_chunk_line(struct http_body *b, const char *in, size_t len)
+{
+    const char *nl = memchr(in, '\n', len);
+    size_t n = nl ? (size_t)(nl - in) : 0, i;
+
+    if (!nl)
+        return len > 1024 ? -EINVAL : 0;
+    if (n && in[n - 1] == '\r')
+        n--;
+    if (b->chunk_state == CHUNK_TRAILER) {
+        b->done = n == 0;
+        return nl + 1 - in;
+    }
+    if (b->chunk_state == CHUNK_DATA_END) {
+        b->chunk_state = CHUNK_SIZE;
+        return n == 0 ? nl + 1 - in : -EINVAL;
+    }
+    b->left = 0;
+    for (i = 0; i < n && in[i] != ';' && in[i] != ' '; i++) {
+        char c = in[i] | 32;
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+
+        if (digit < 0 || b->left >> 56)
+            return -EINVAL;
+        b->left = b->left << 4 | (uint64_t)digit;
+    }
+    if (i == 0)
+        return -EINVAL;
+    b->chunk_state = b->left ? CHUNK_DATA : CHUNK_TRAILER;
+    return nl + 1 - in;
+}
+
+ssize_t http_body_next(struct http_body *b, const char *in, size_t len, const char **data,
+                       size_t *data_len)
+{
+    *data = in;
+    *data_len = 0;
+    if (b->done || !len)
+        return 0;
+    if (b->kind == HTTP_BODY_CHUNKED && b->chunk_state != CHUNK_DATA)
+        return http_chunk_line(b, in, len);
+    if (b->kind != HTTP_BODY_TO_END) {
+        if (len > b->left)
+            len = (size_t)b->left;
+        b->left -= len;
+        if (!b->left) {
+            b->done = b->kind == HTTP_BODY_LENGTH;
+            b->chunk_state = CHUNK_DATA_END;
+        }
+    }
+    *data_len = len;
+    return (ssize_t)len;
+}

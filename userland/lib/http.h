@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// HTTP/1.1 over stream sockets: message parsing, a server's connection, and a small client.
+//
+// Server. One `struct http_conn` per accepted socket, driven by the event loop:
+//
+//   request head complete -> ops->request(c): looks at c->req and either answers, or sets
+//   c->on_body to take the body in pieces; otherwise the body (at most HTTP_BODY_MAX) gathers in
+//   c->body. Body complete -> ops->complete(c), which must lead to exactly one answer, now or
+//   later: http_reply(), or http_stream() ... http_stream_end(), or http_hijack().
+//   After the answer the next request is read (keep-alive); pipelined bytes wait in c->in.
+//
+// c->on_close is called once when the peer is gone or the connection ends while the owner holds
+// it (an answer is pending or streaming); after it the owner must not touch c again.
+// Output queues in c->out without bound here: producers ask http_backlog() and pause.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+#include "lib/ev.h"
+
+#define HTTP_HEAD_MAX (256 * 1024)
+#define HTTP_BODY_MAX (4 * 1024 * 1024)
+#define HTTP_HEADERS_MAX 64
+#define HTTP_QUERY_MAX 256
+#define HTTP_BACKLOG (256 * 1024)
+
+struct http_pair {
+    char *name;
+    char *value;
+};
+
+struct http_head {
+    char *text;      /* owns what the others point into */
+    char *method;    /* of a request */
+    char *path;      /* still URL-encoded, without the query */
+    int status;      /* of a response */
+    bool http10;
+    struct http_pair headers[HTTP_HEADERS_MAX];
+    int nheaders;
+    struct http_pair query[HTTP_QUERY_MAX];
+    int nquery;
+};
+
+/* Looks for a whole head at the start of `in`: its length, 0 when more is needed, -EINVAL when it
+ * is no HTTP, -EFBIG when over HTTP_HEAD_MAX. */
+int http_head_parse(struct http_head *h, const struct buf *in, bool response);
+void http_head_free(struct http_head *h);
+const char *http_header(const struct http_head *h, const char *name);
+const char *http_query(const struct http_head *h, const char *name);
+/* Docker's notion: absent, "", 0, no, false and none are false. */
+bool http_query_bool(const struct http_head *h, const char *name, bool otherwise);
+
+/* A message body on the wire: by length, chunked, or until the end of the stream. */
+struct http_body {
+    enum { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_TO_END } kind;
+    uint64_t left;    /* of the length or of the current chunk */
+    int chunk_state;  /* private */
+    bool done;
+};
+
+/* -EINVAL when the head's framing headers make no sense. */
+int http_body_init(struct http_body *b, const struct http_head *h, bool response);
+/* Consumes wire bytes: sets *data and *len to a piece of content within `in` (maybe none) and
+ * returns how many wire bytes that used up, or -EINVAL. Call until it returns 0. */
+ssize_t http_body_next(struct http_body *b, const char *in, size_t len, const char **data,
+                       size_t *data_len);
+
+struct http_conn;
+
+struct http_ops {
+    void (*request)(struct http_conn *c);
+    void (*complete)(struct http_conn *c);
+};
+
+enum http_state { HTTP_READ_HEAD, HTTP_READ_BODY, HTTP_ANSWER, HTTP_STREAM, HTTP_RAW, HTTP_DRAIN };
+
+struct http_conn {
+    struct ev_source ev;
+    const struct http_ops *ops;
+    enum http_state state;
+    struct buf in;
+    struct buf out;
+    struct http_head req;
+    struct http_body framing;
+    struct buf body;
+    bool eof;        /* the peer will send no more */
+    bool close;      /* after this answer */
+    bool hold_input; /* HTTP_RAW: do not read for now */
+    bool dead;       /* closed; freed when the outermost callback has returned */
+    int depth;
+    void *owner; /* for the callbacks below; cleared after each answer */
+    void (*on_body)(struct http_conn *c, const char *data, size_t len);
+    void (*on_raw)(struct http_conn *c, const char *data, size_t len); /* len 0: half-closed */
+    void (*on_drain)(struct http_conn *c);                            /* backlog is low again */
+    void (*on_close)(struct http_conn *c);
+};
+
+struct http_conn *http_conn_new(int fd, const struct http_ops *ops); /* takes fd */
+void http_conn_close(struct http_conn *c);
+
+void http_reply(struct http_conn *c, int status, const char *type, const void *data, size_t len);
+void http_reply_head(struct http_conn *c, const char *extra); /* a bodiless 200 to HEAD */
+void http_stream(struct http_conn *c, int status, const char *type);
+void http_stream_data(struct http_conn *c, const void *data, size_t len);
+void http_stream_end(struct http_conn *c);
+/* Both directions become raw bytes: 101 when the client asked for an upgrade, else 200. */
+void http_hijack(struct http_conn *c, const char *type);
+void http_raw(struct http_conn *c, const void *data, size_t len);
+void http_raw_end(struct http_conn *c); /* flush, then close */
+void http_hold_input(struct http_conn *c, bool hold);
+size_t http_backlog(const struct http_conn *c);
+
+/* Lines added to every answer: "Name: value\r\n...". Static. */
+extern const char *http_server_headers;

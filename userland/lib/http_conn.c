@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: MIT
+// A server's HTTP connection; see http.h.
+//
+// Every entry from the event loop or from the owner may end the connection; the struct lives on
+// until the outermost entry has returned (`depth`), so callers up the stack can test `dead`.
+#include "lib/http.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+const char *http_server_headers = "";
+
+static void conn_enter(struct http_conn *c)
+{
+    c->depth++;
+}
+
+static void conn_leave(struct http_conn *c)
+{
+    if (--c->depth || !c->dead)
+        return;
+    http_head_free(&c->req);
+    buf_free(&c->in);
+    buf_free(&c->out);
+    buf_free(&c->body);
+    free(c);
+}
+
+void http_conn_close(struct http_conn *c)
+{
+    void (*on_close)(struct http_conn *) = c->on_close;
+
+    if (c->dead)
+        return;
+    conn_enter(c);
+    c->dead = true;
+    c->on_close = NULL;
+    ev_del(&c->ev);
+    close(c->ev.fd);
+    if (on_close)
+        on_close(c);
+    conn_leave(c);
+}
+
+static void conn_watch(struct http_conn *c)
+{
+    bool reads = c->state != HTTP_DRAIN && !c->eof && !c->hold_input &&
+                 !(c->state == HTTP_ANSWER && c->in.len > HTTP_HEAD_MAX);
+
+    if (!c->dead)
+        ev_set(&c->ev, (reads ? EPOLLIN : 0) | (c->out.len ? EPOLLOUT : 0) | EPOLLHUP | EPOLLERR);
+}
+
+/* Writes what the socket takes. */
+static void conn_flush(struct http_conn *c)
+{
+    size_t before = c->out.len, sent = 0;
+
+    while (!c->dead && sent < c->out.len) {
+        ssize_t n = send(c->ev.fd, c->out.data + sent, c->out.len - sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN) {
+            http_conn_close(c);
+            return;
+        }
+        if (n < 0)
+            break;
+        sent += (size_t)n;
+    }
+    if (c->dead)
+        return;
+    buf_drop(&c->out, sent);
+    if (!c->out.len && c->out.cap > HTTP_BACKLOG)
+        buf_free(&c->out);
+    if (c->state == HTTP_DRAIN && !c->out.len) {
+        http_conn_close(c);
+        return;
+    }
+    if (before >= HTTP_BACKLOG && c->out.len < HTTP_BACKLOG && c->on_drain)
+        c->on_drain(c);
+    conn_watch(c);
+}
+
+static void conn_send(struct http_conn *c, const void *data, size_t len)
+{
+    if (!c->dead)
+        buf_add(&c->out, data, len);
+}
+
+/* The answer is complete: forget the request and read the next, or close. */
+static void conn_next(struct http_conn *c)
+{
+    bool last = c->close || c->req.http10 || c->eof;
+
+    if (c->dead)
+        return;
+    c->owner = NULL;
+    c->on_body = NULL;
+    c->on_raw = NULL;
+    c->on_drain = NULL;
+    c->on_close = NULL;
+    http_head_free(&c->req);
+    buf_free(&c->body);
+    c->state = last ? HTTP_DRAIN : HTTP_READ_HEAD;
+    conn_flush(c);
+}
+
+static const char *http_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } reasons[] = {
+        { 101, "UPGRADED" },         { 200, "OK" },        { 201, "Created" },
+        { 204, "No Content" },       { 304, "Not Modified" }, { 400, "Bad Request" },
+        { 404, "Not Found" },        { 405, "Method Not Allowed" }, { 409, "Conflict" },
+        { 413, "Content Too Large" }, { 500, "Internal Server Error" },
+        { 501, "Not Implemented" },  { 503, "Service Unavailable" },
+    };
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].status == status)
+            return reasons[i].text;
+    return "Status";
+}
+
+static void conn_head(struct http_conn *c, int status, const char *type)
+{
+    buf_fmt(&c->out, "HTTP/1.1 %d %s\r\n%s", status, http_reason(status), http_server_headers);
+    if (type)
+        buf_fmt(&c->out, "Content-Type: %s\r\n", type);
+}
+
+static bool conn_is_head(const struct http_conn *c)
+{
+    return c->req.method && !strcmp(c->req.method, "HEAD");
+}
+
+void http_reply(struct http_conn *c, int status, const char *type, const void *data, size_t len)
+{
+    if (c->dead)
+        return;
+    conn_enter(c);
+    if (c->state == HTTP_READ_BODY && !c->framing.done)
+        c->close = true; /* answered before the body was read: the stream is of no more use */
+    conn_head(c, status, type);
+    if (c->close)
+        conn_send(c, "Connection: close\r\n", 19);
+    if (status != 204 && status != 304)
+        buf_fmt(&c->out, "Content-Length: %zu\r\n", len);
+    conn_send(c, "\r\n", 2);
+    if (!conn_is_head(c) && status != 204 && status != 304)
+        conn_send(c, data, len);
+    conn_next(c);
+    conn_leave(c);
+}
+
+void http_reply_head(struct http_conn *c, const char *extra)
+{
+    if (c->dead)
+        return;
+    conn_enter(c);
+    conn_head(c, 200, "text/plain; charset=utf-8");
+    buf_fmt(&c->out, "%sContent-Length: 0\r\n\r\n", extra);
+    conn_next(c);
+    conn_leave(c);
+}
+
+void http_stream(struct http_conn *c, int status, const char *type)
+{
+    if (c->dead)
+        return;
+    conn_enter(c);
+    conn_head(c, status, type);
+    if (c->req.http10)
+        conn_send(c, "\r\n", 2);
+    else
+        buf_str(&c->out, "Transfer-Encoding: chunked\r\n\r\n");
+    c->state = HTTP_STREAM;
+    conn_flush(c);
+    conn_leave(c);
+}
+
+void http_stream_data(struct http_conn *c, const void *data, size_t len)
+{
+    if (c->dead || !len)
+        return;
+    conn_enter(c);
+    if (!c->req.http10)
+        buf_fmt(&c->out, "%zx\r\n", len);
+    conn_send(c, data, len);
+    if (!c->req.http10)
+        conn_send(c, "\r\n", 2);
+    conn_flush(c);
+    conn_leave(c);
+}
+
+void http_stream_end(struct http_conn *c)
+{
+    if (c->dead)
+        return;
+    conn_enter(c);
+    if (!c->req.http10)
+        conn_send(c, "0\r\n\r\n", 5);
+    conn_next(c);
+    conn_leave(c);
+}
+
+void http_hijack(struct http_conn *c, const char *type)
+{
+    const char *upgrade = http_header(&c->req, "Upgrade");
+
+    if (c->dead)
+        return;
+    conn_enter(c);
+    conn_head(c, upgrade ? 101 : 200, type);
+    buf_str(&c->out, upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "\r\n");
+    c->state = HTTP_RAW;
+    conn_flush(c);
+    conn_leave(c);
+}
+
+void http_raw(struct http_conn *c, const void *data, size_t len)
+{
+    if (c->dead)
+        return;
+    conn_enter(c);
+    conn_send(c, data, len);
+    conn_flush(c);
+    conn_leave(c);
+}
+
+void http_raw_end(struct http_conn *c)
+{
+    if (c->dead)
+        return;
+    conn_enter(c);
+    c->on_close = NULL;
+    c->on_raw = NULL;
+    c->state = HTTP_DRAIN;
+    conn_flush(c);
+    conn_leave(c);
+}
+
+size_t http_backlog(const struct http_conn *c)
+{
+    return c->dead ? 0 : c->out.len;
+}
+
+static void conn_bad(struct http_conn *c, int status, const char *text)
+{
+    struct buf b = { 0 };
+
+    c->close = true;
+    buf_fmt(&b, "{\"message\":\"%s\"}\n", text);
+    http_reply(c, status, "application/json", b.data, b.len);
+    buf_free(&b);
+}
+
+/* A head, if one is there. */
+static bool conn_read_head(struct http_conn *c)
+{
+    int n = http_head_parse(&c->req, &c->in, false);
+    const char *expect, *connection;
+
+    if (n == 0)
+        return false;
+    if (n < 0) {
+        conn_bad(c, 400, n == -EFBIG ? "request head is too large" : "not an HTTP/1.1 request");
+        return false;
+    }
+    buf_drop(&c->in, (size_t)n);
+    if (http_body_init(&c->framing, &c->req, false)) {
+        conn_bad(c, 400, "bad Content-Length or Transfer-Encoding");
+        return false;
+    }
+    connection = http_header(&c->req, "Connection");
+    c->close = connection && str_case_eq(connection, "close");
+    c->state = HTTP_READ_BODY;
+    expect = http_header(&c->req, "Expect");
+    if (expect && str_case_eq(expect, "100-continue") && !c->framing.done) {
+        buf_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+        conn_flush(c);
+    }
+    if (!c->dead)
+        c->ops->request(c);
+    return !c->dead;
+}
+
+/* Body bytes, if some are there. */
+static bool conn_read_body(struct http_conn *c)
+{
+    const char *data;
+    size_t len;
+    ssize_t n = http_body_next(&c->framing, c->in.data, c->in.len, &data, &len);
+
+    if (n < 0) {
+        conn_bad(c, 400, "bad chunk in the request body");
+        return false;
+    }
+    if (len && c->on_body)
+        c->on_body(c, data, len);
+    else if (len && c->body.len + len <= HTTP_BODY_MAX)
+        buf_add(&c->body, data, len);
+    else if (len)
+        conn_bad(c, 413, "request body is too large");
+    if (c->dead || c->state != HTTP_READ_BODY)
+        return false;
+    buf_drop(&c->in, (size_t)n);
+    if (c->framing.done) {
+        c->state = HTTP_ANSWER;
+        c->ops->complete(c);
+        return !c->dead;
+    }
+    return n > 0;
+}
+
+/* Raw bytes read ahead of the hijack, or just come. */
+static void conn_raw_input(struct http_conn *c)
+{
+    struct buf in = c->in;
+
+    c->in = (struct buf){ 0 };
+    if (in.len && c->on_raw)
+        c->on_raw(c, in.data, in.len);
+    buf_free(&in);
+    if (!c->dead && c->eof && c->on_raw) {
+        void (*on_raw)(struct http_conn *, const char *, size_t) = c->on_raw;
+
+        c->on_raw = NULL;
+        on_raw(c, NULL, 0);
+    }
+}
+
+static void conn_advance(struct http_conn *c)
+{
+    bool more = true;
+
+    while (more && !c->dead) {
+        switch (c->state) {
+        case HTTP_READ_HEAD:
+            more = conn_read_head(c);
+            break;
+        case HTTP_READ_BODY:
+            more = conn_read_body(c);
+            break;
+        case HTTP_RAW:
+            conn_raw_input(c);
+            more = false;
+            break;
+        default:
+            more = false;
+        }
+    }
+    /* an end of input is a half-close only on a raw stream */
+    if (!c->dead && c->eof && c->state != HTTP_RAW && c->state != HTTP_DRAIN)
+        http_conn_close(c);
+}
+
+static void conn_event(struct ev_source *s, uint32_t events)
+{
+    struct http_conn *c = (struct http_conn *)s;
+
+    conn_enter(c);
+    if (events & EPOLLOUT)
+        conn_flush(c);
+    if (!c->dead && events & EPOLLIN) {
+        ssize_t n;
+
+        buf_reserve(&c->in, 65536);
+        n = recv(s->fd, c->in.data + c->in.len, 65536, MSG_DONTWAIT);
+        if (n > 0) {
+            c->in.len += (size_t)n;
+            c->in.data[c->in.len] = 0;
+        } else if (n == 0) {
+            c->eof = true;
+        } else if (errno != EAGAIN && errno != EINTR) {
+            http_conn_close(c);
+        }
+        if (!c->dead)
+            conn_advance(c);
+    } else if (!c->dead && events & (EPOLLHUP | EPOLLERR)) {
+        http_conn_close(c);
+    }
+    if (!c->dead) {
+        if (!c->in.len)
+            buf_free(&c->in);
+        conn_watch(c);
+    }
+    conn_leave(c);
+}
+
+void http_hold_input(struct http_conn *c, bool hold)
+{
+    if (c->dead)
+        return;
+    c->hold_input = hold;
+    conn_watch(c);
+}
+
+struct http_conn *http_conn_new(int fd, const struct http_ops *ops)
+{
+    struct http_conn *c = mem_alloc(sizeof(*c));
+
+    fd_nonblock(fd);
+    c->ev = (struct ev_source){ .fd = fd, .fn = conn_event };
+    c->ops = ops;
+    conn_watch(c);
+    return c;
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// JSON: a bounded parser into a tree, and a writer straight into a buffer.
+//
+// The parser takes any bytes: depth is bounded by JSON_DEPTH_MAX, and size by the caller's text.
+// Strings keep bytes above 0x7f as they came. \u0000 is refused: no string here may hold a NUL.
+// Getters accept a NULL node and a node of another type, and then give the default.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/buf.h"
+
+#define JSON_DEPTH_MAX 64
+
+enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+struct json {
+    enum json_type type;
+    bool whole;        /* a number that fits `num` exactly */
+    int64_t num;       /* of a number (rounded toward zero), or of a boolean */
+    double real;       /* of a number */
+    char *str;         /* of a string */
+    char *key;         /* when inside an object */
+    struct json *child;/* first element of an array or object */
+    struct json *next; /* in the same array or object */
+};
+
+/* Parses one value that fills the whole text. NULL on error, with *why a static sentence. */
+struct json *json_parse(const char *text, size_t len, const char **why);
+void json_free(struct json *j);
+
+struct json *json_get(const struct json *obj, const char *key);
+const char *json_str(const struct json *obj, const char *key); /* NULL when absent */
+int64_t json_int(const struct json *obj, const char *key, int64_t otherwise);
+bool json_bool(const struct json *obj, const char *key);
+struct json *json_list(const struct json *obj, const char *key); /* first child, or NULL */
+size_t json_count(const struct json *array);
+void json_write(struct buf *b, const struct json *j);
+
+/* The writer: containers nest by calls, commas and keys take care of themselves. `key` is NULL
+ * inside an array and at the top. */
+struct jw {
+    struct buf *out;
+    bool more;
+};
+
+void jw_object(struct jw *w, const char *key);
+void jw_object_end(struct jw *w);
+void jw_array(struct jw *w, const char *key);
+void jw_array_end(struct jw *w);
+void jw_str(struct jw *w, const char *key, const char *value); /* NULL writes "" */
+void jw_strn(struct jw *w, const char *key, const char *value, size_t len);
+void jw_fmt(struct jw *w, const char *key, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void jw_int(struct jw *w, const char *key, int64_t value);
+void jw_bool(struct jw *w, const char *key, bool value);
+void jw_null(struct jw *w, const char *key);
+void jw_json(struct jw *w, const char *key, const struct json *value); /* NULL writes null */

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// The JSON writer; see json.h.
+#include "lib/json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void jw_quote(struct buf *b, const char *s, size_t len)
+{
+    buf_char(b, '"');
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        size_t from = i;
+
+        while (i < len && (unsigned char)s[i] >= 0x20 && s[i] != '"' && s[i] != '\\')
+            i++;
+        buf_add(b, s + from, i - from);
+        if (i == len)
+            break;
+        c = (unsigned char)s[i];
+        if (c == '"' || c == '\\')
+            buf_fmt(b, "\\%c", c);
+        else if (c == '\n')
+            buf_str(b, "\\n");
+        else if (c == '\r')
+            buf_str(b, "\\r");
+        else if (c == '\t')
+            buf_str(b, "\\t");
+        else
+            buf_fmt(b, "\\u%04x", c);
+    }
+    buf_char(b, '"');
+}
+
+static void jw_key(struct jw *w, const char *key)
+{
+    if (w->more)
+        buf_char(w->out, ',');
+    w->more = true;
+    if (!key)
+        return;
+    jw_quote(w->out, key, strlen(key));
+    buf_char(w->out, ':');
+}
+
+void jw_object(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    buf_char(w->out, '{');
+    w->more = false;
+}
+
+void jw_object_end(struct jw *w)
+{
+    buf_char(w->out, '}');
+    w->more = true;
+}
+
+void jw_array(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    buf_char(w->out, '[');
+    w->more = false;
+}
+
+void jw_array_end(struct jw *w)
+{
+    buf_char(w->out, ']');
+    w->more = true;
+}
+
+void jw_strn(struct jw *w, const char *key, const char *value, size_t len)
+{
+    jw_key(w, key);
+    jw_quote(w->out, value, len);
+}
+
+void jw_str(struct jw *w, const char *key, const char *value)
+{
+    jw_strn(w, key, value ? value : "", value ? strlen(value) : 0);
+}
+
+void jw_fmt(struct jw *w, const char *key, const char *fmt, ...)
+{
+    va_list ap;
+    char *s = NULL;
+
+    va_start(ap, fmt);
+    if (vasprintf(&s, fmt, ap) < 0)
+        s = NULL;
+    va_end(ap);
+    jw_str(w, key, s);
+    free(s);
+}
+
+void jw_int(struct jw *w, const char *key, int64_t value)
+{
+    jw_key(w, key);
+    buf_fmt(w->out, "%lld", (long long)value);
+}
+
+void jw_bool(struct jw *w, const char *key, bool value)
+{
+    jw_key(w, key);
+    buf_str(w->out, value ? "true" : "false");
+}
+
+void jw_null(struct jw *w, const char *key)
+{
+    jw_key(w, key);
+    buf_str(w->out, "null");
+}
+
+void jw_json(struct jw *w, const char *key, const struct json *value)
+{
+    jw_key(w, key);
+    if (value)
+        json_write(w->out, value);
+    else
+        buf_str(w->out, "null");
+}
+
+static void json_write_members(struct buf *b, const struct json *j)
+{
+    struct jw w = { .out = b };
+
+    for (const struct json *c = j->child; c; c = c->next) {
+        jw_key(&w, j->type == JSON_OBJECT ? c->key : NULL);
+        json_write(b, c);
+    }
+}
+
+void json_write(struct buf *b, const struct json *j)
+{
+    switch (j->type) {
+    case JSON_NULL:
+        buf_str(b, "null");
+        return;
+    case JSON_BOOL:
+        buf_str(b, j->num ? "true" : "false");
+        return;
+    case JSON_NUMBER:
+        if (j->whole)
+            buf_fmt(b, "%lld", (long long)j->num);
+        else
+            buf_fmt(b, "%.17g", j->real);
+        return;
+    case JSON_STRING:
+        jw_quote(b, j->str, strlen(j->str));
+        return;
+    case JSON_ARRAY:
+        buf_char(b, '[');
+        json_write_members(b, j);
+        buf_char(b, ']');
+        return;
+    case JSON_OBJECT:
+        buf_char(b, '{');
+        json_write_members(b, j);
+        buf_char(b, '}');
+        return;
+    }
+}

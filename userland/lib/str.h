@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Text helpers: numbers, escapes, times, small files. Nothing here keeps state.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "lib/buf.h"
+
+bool str_starts(const char *s, const char *prefix);
+bool str_ends(const char *s, const char *suffix);
+bool str_case_eq(const char *a, const char *b);
+
+/* Whole-string conversions: false when anything but one number in range is there. */
+bool str_u64(const char *s, uint64_t *out);
+bool str_i64(const char *s, int64_t *out);
+/* "64", "512k", "2g", "1.5GiB": bytes, as Docker's size flags read them. */
+bool str_size(const char *s, uint64_t *out);
+
+void hex_encode(char *out, const void *data, size_t len); /* 2 * len + 1 bytes */
+bool str_is_hex(const char *s, size_t len);               /* len lower-case hex digits, no more */
+void random_hex(char *out, size_t digits);                /* digits + 1 bytes */
+void url_decode(char *s);                                 /* in place; '+' stays */
+void url_encode(struct buf *b, const char *s);
+
+/* RFC 3339 with nanoseconds, UTC, as Go prints it. `out` holds at least 40 bytes. */
+void time_rfc3339(char *out, const struct timespec *ts);
+bool time_parse(const char *s, struct timespec *out); /* RFC 3339 or EPOCH[.nanos] */
+/* Go's "About a minute", "2 hours": Docker's words for a span in seconds. */
+void time_span(char *out, size_t size, int64_t seconds);
+uint64_t time_now_ms(void); /* monotonic */
+
+/* Whole small files. -errno; -EFBIG when the file holds more than `max` bytes. */
+int file_read(const char *path, size_t max, struct buf *out);
+int file_write(const char *path, const void *data, size_t len, int mode); /* creates or replaces */
+int file_put(const char *path, const char *text);                        /* one write, no create */
+int write_all(int fd, const void *data, size_t len);
+int dir_make(const char *path, int mode);  /* with parents; existing is fine */
+int tree_remove(int dirfd, const char *name); /* a whole tree; never follows a link */
