@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The pseudo-file tree: how any layer gives itself files under /proc, /sys and the cgroup tree. A node
+ * is a constant template in a linker table (PSEUDO_FILE) or is made at run time (pseudo_create). Text
+ * is produced whole, into a growing buffer, at the first read; so what a reader sees is consistent.
+ */
+#pragma once
+
+#include "lib/types.h"
+#include "vfs/vfs.h"
+
+/* A growing text buffer; past 16 MiB, or on no memory, it is marked failed. */
+struct seq {
+    char *buf;
+    size_t len, cap;
+    bool failed;
+};
+void seq_printf(struct seq *s, const char *fmt, ...) __printf(2, 3);
+void seq_write(struct seq *s, const void *data, size_t n);
+
+struct pseudo_node;
+struct pseudo_ops {
+    int (*show)(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+    /* One write(2), copied and NUL-terminated, at most 4095 bytes. Bytes taken or -errno. */
+    ssize_t (*store)(struct pseudo_node *node, char *text, size_t n, const struct cred *cred);
+    const struct file_ops *fops; /* instead of show and store: full control */
+    ssize_t (*readlink)(struct pseudo_node *node, char *buf, size_t n);
+    int (*follow)(struct pseudo_node *node, const struct cred *cred, struct path *out);
+    /* Computed directory (/proc/<pid>): finds or makes a child (a reference, or ERR_PTR); lists. */
+    struct pseudo_node *(*lookup)(struct pseudo_node *dir, const char *name, size_t len);
+    int (*list)(struct pseudo_node *dir, struct dir_context *ctx);
+    int (*mkdir)(struct pseudo_node *dir, const char *name, u32 mode); /* cgroup */
+    int (*rmdir)(struct pseudo_node *dir, struct pseudo_node *child);
+    u32 (*poll)(struct pseudo_node *node, struct file *f, struct poll_table *pt);
+    int (*permission)(struct pseudo_node *node, const struct cred *cred, int mask);
+    void (*owner)(struct pseudo_node *node, kuid_t *uid, kgid_t *gid);
+    void (*destroy)(struct pseudo_node *node); /* the last reference: drop priv */
+};
+
+struct pseudo_node {
+    const char *name; /* a copy (made at run time) or static */
+    u32 mode;         /* S_IF* | permissions */
+    const struct pseudo_ops *ops;
+    void *priv;
+    refcount_t ref;
+    u64 ino;
+    struct pseudo_node *parent;
+    struct list_node children, sibling; /* tree lock */
+    bool revalidate; /* looked up anew each time: it may vanish (/proc/<pid>) */
+};
+
+/* PSEUDO_FILE(ostype) = {"proc", "sys/kernel/ostype", 0444, &ops}: directories on the way are made.
+ * Trees: "proc", "sysfs". */
+struct pseudo_file {
+    const char *tree, *path;
+    u32 mode; /* type bits optional: a regular file; with lookup a directory; with readlink a link */
+    const struct pseudo_ops *ops;
+    void *priv;
+};
+#define PSEUDO_FILE(id) TABLE_ENTRY(struct pseudo_file, pseudo_files, #id)
+
+/* A child with one reference for the caller and one for the tree; NULL: no memory, or the name is
+ * taken. parent NULL: a loose node, for computed directories and new roots. */
+struct pseudo_node *pseudo_create(struct pseudo_node *parent, const char *name, u32 mode,
+                                  const struct pseudo_ops *ops, void *priv) __must_check;
+void pseudo_remove(struct pseudo_node *node); /* with all below it */
+void pseudo_get(struct pseudo_node *node);
+void pseudo_put(struct pseudo_node *node);
+/* The root node of a tree: made at INIT_VFS. */
+struct pseudo_node *pseudo_root(const char *tree);
+/* For fs types over such a tree (proc, sysfs, cgroup2): a super whose root is `root`. */
+int pseudo_super(const struct fs_type *type, struct pseudo_node *root, void *priv,
+                 struct super **out) __must_check;
+struct pseudo_node *pseudo_of_inode(const struct inode *i);
+struct pseudo_node *pseudo_of_file(const struct file *f);
+/* A mount of the proc type shows the pid namespace that kernel/proc names at mount time. */
+void *up_proc_mount_ns(void);

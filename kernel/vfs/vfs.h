@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names: inodes, dentries, mounts and path walk. vfs calls take credentials, root, working directory
+ * and mount namespace explicitly (struct walk_ctx): vfs knows no process.
+ *
+ * A walk runs under RCU where every step is in the dentry cache and permitted; it falls back to
+ * references where a file system must be asked. Dentries that nobody uses stay on an LRU and go under
+ * memory pressure.
+ *
+ * Lock order: mount table lock, inode->lock of parent (ancestor first, then by address), inode->lock
+ * of child, dentry lock. None is held over a user copy.
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "lib/types.h"
+#include "obj/cred.h"
+#include "obj/file.h"
+#include "sync/rcu.h"
+#include "vm/object.h"
+
+#define NAME_MAX 255
+#define PATH_MAX 4096
+#define SYMLINKS_MAX 40
+
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFLNK 0120000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
+#define S_IFIFO 0010000
+#define S_ISUID 04000
+#define S_ISGID 02000
+#define S_ISVTX 01000
+#define S_ISREG(m) (((m)&S_IFMT) == S_IFREG)
+#define S_ISDIR(m) (((m)&S_IFMT) == S_IFDIR)
+#define S_ISLNK(m) (((m)&S_IFMT) == S_IFLNK)
+#define S_ISCHR(m) (((m)&S_IFMT) == S_IFCHR)
+#define S_ISBLK(m) (((m)&S_IFMT) == S_IFBLK)
+#define S_ISFIFO(m) (((m)&S_IFMT) == S_IFIFO)
+#define S_ISSOCK(m) (((m)&S_IFMT) == S_IFSOCK)
+
+struct timespec_k {
+    s64 sec;
+    s64 nsec;
+};
+
+/* All that stat(2) and statx(2) tell. */
+struct kstat {
+    u64 dev, ino, rdev, size, blocks; /* blocks of 512 bytes */
+    u32 mode, nlink, uid, gid, blksize;
+    struct timespec_k atime, mtime, ctime, btime;
+};
+
+struct statfs_k { /* struct statfs of x86-64 */
+    s64 type, bsize, blocks, bfree, bavail, files, ffree;
+    s32 fsid[2];
+    s64 namelen, frsize, flags, spare[4];
+};
+
+enum attr_valid {
+    ATTR_MODE = 1,
+    ATTR_UID = 2,
+    ATTR_GID = 4,
+    ATTR_SIZE = 8,
+    ATTR_ATIME = 16,
+    ATTR_MTIME = 32,
+};
+struct attr_change {
+    u32 valid, mode;
+    kuid_t uid;
+    kgid_t gid;
+    u64 size;
+    struct timespec_k atime, mtime;
+};
+
+struct inode;
+struct dentry;
+struct super;
+struct mount;
+struct mount_ns;
+
+struct path {
+    struct mount *mount;
+    struct dentry *dentry;
+};
+void path_get(const struct path *p);
+void path_put(const struct path *p);
+
+/* Whose eyes a walk has. All borrowed. */
+struct walk_ctx {
+    const struct cred *cred;
+    struct path root, cwd;
+    struct mount_ns *ns;
+};
+
+/* Directory operations get the parent's lock held for writing (lookup: for reading). vfs has checked
+ * permissions. `d` is a negative dentry that the operation makes positive with dentry_instantiate. */
+struct inode_ops {
+    int (*lookup)(struct inode *dir, struct dentry *d); /* absent: leave negative, return 0 */
+    int (*create)(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred);
+    int (*mkdir)(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred);
+    int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 rdev, const struct cred *cred);
+    int (*symlink)(struct inode *dir, struct dentry *d, const char *target, const struct cred *cred);
+    int (*link)(struct inode *dir, struct dentry *d, struct inode *target);
+    int (*unlink)(struct inode *dir, struct dentry *d);
+    int (*rmdir)(struct inode *dir, struct dentry *d);
+    /* flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT. new_d may be positive. */
+    int (*rename)(struct inode *old_dir, struct dentry *old_d, struct inode *new_dir,
+                  struct dentry *new_d, unsigned flags);
+    int (*tmpfile)(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred);
+    /* Copies the target into buf (n bytes, no NUL); length or -errno. */
+    ssize_t (*readlink)(struct inode *inode, char *buf, size_t n);
+    /* Magic links (/proc/<pid>/fd/3): the walk goes straight to *out (references). */
+    int (*follow)(struct inode *inode, const struct cred *cred, struct path *out);
+    int (*open)(struct inode *inode, struct file *f);        /* f->ops is inode->fops already */
+    int (*setattr)(struct inode *inode, const struct attr_change *ch);
+    int (*getattr)(struct inode *inode, struct kstat *out);  /* NULL: inode_fill_stat */
+    int (*permission)(struct inode *inode, const struct cred *cred, int mask); /* NULL: mode bits */
+    ssize_t (*getxattr)(struct inode *inode, const char *name, void *buf, size_t n);
+    int (*setxattr)(struct inode *inode, const char *name, const void *val, size_t n, int flags);
+    int (*removexattr)(struct inode *inode, const char *name);
+    ssize_t (*listxattr)(struct inode *inode, char *buf, size_t n);
+    bool (*revalidate)(struct inode *dir, struct dentry *d); /* NULL: a cached name stays true */
+};
+
+/* I immutable · k lock · a atomic */
+struct inode {
+    const struct inode_ops *ops; /* I */
+    const struct file_ops *fops; /* I */
+    struct super *super;         /* I */
+    refcount_t ref;              /* a */
+    u64 ino;                     /* I */
+    u32 mode;                    /* k  type bits are immutable */
+    kuid_t uid;                  /* k */
+    kgid_t gid;                  /* k */
+    u32 nlink;                   /* k */
+    u64 rdev;                    /* I */
+    struct timespec_k atime, mtime, ctime, btime; /* k */
+    struct rwlock lock;
+    struct mem_object *object; /* I  page cache of a regular file */
+    void *priv;                /* I  the file system's */
+    void *pipe;                /* k  FIFO: obj's pipe while open */
+    void *socket;              /* k  unix socket bound here (kernel/net) */
+    void *locks;               /*    flock and record locks (vfs/lock.c) */
+    atomic_t writers;          /* a  opens for writing; negative: being executed (ETXTBSY) */
+    struct rcu_head rcu;
+};
+
+struct super_ops {
+    void (*evict)(struct inode *inode); /* the last reference is gone */
+    int (*statfs)(struct super *s, struct statfs_k *out);
+    int (*sync)(struct super *s);
+    void (*destroy)(struct super *s);
+    int (*show_options)(struct super *s, char *buf, size_t n); /* for /proc/mounts: ",size=64k" */
+    int (*remount)(struct super *s, unsigned flags, const char *options);
+};
+
+struct fs_type;
+struct super {
+    const struct fs_type *type;
+    const struct super_ops *ops;
+    refcount_t ref;
+    u64 dev; /* st_dev */
+    u32 flags;
+    struct dentry *root; /* a reference */
+    struct user_ns *user_ns;
+    void *priv;
+};
+
+/* A file system type registers itself: FS_TYPE(tmpfs) = {"tmpfs", ...}. */
+struct fs_type {
+    const char *name;
+    /* source may be NULL; options: the mount(2) data string, copied, at most 4095 bytes. ctx resolves
+     * paths in options (overlay). On success *out has one reference. */
+    int (*mount)(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
+                 unsigned flags, const char *options, struct super **out);
+    bool user_ns_ok;   /* may be mounted in a user namespace */
+    bool needs_device; /* not "nodev" in /proc/filesystems */
+};
+#define FS_TYPE(id) TABLE_ENTRY(struct fs_type, fs_types, #id)
+
+enum walk_flags {
+    WALK_FOLLOW = 1 << 0,    /* follow a symlink in the last component */
+    WALK_DIRECTORY = 1 << 1, /* the result must be a directory */
+    WALK_EMPTY = 1 << 2,     /* AT_EMPTY_PATH */
+    WALK_NO_XDEV = 1 << 3,   /* openat2's RESOLVE_*, from here on */
+    WALK_BENEATH = 1 << 4,
+    WALK_IN_ROOT = 1 << 5,
+    WALK_NO_SYMLINKS = 1 << 6,
+    WALK_NO_MAGIC = 1 << 7,
+};
+
+/* `at` NULL: from ctx->cwd. name is in kernel memory, NUL-terminated. Each returns 0 or -errno with the
+ * meaning of the system call. May sleep. */
+int vfs_lookup(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
+               struct path *out) __must_check;
+int vfs_open(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned o_flags,
+             u32 mode, unsigned walk_flags, struct file **out) __must_check;
+/* Opens what is already found (O_PATH descriptors, exec, magic links). */
+int vfs_open_path(const struct path *p, unsigned o_flags, const struct cred *cred,
+                  struct file **out) __must_check;
+int vfs_mkdir(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode);
+int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode,
+              u64 rdev);
+/* As mknod(S_IFSOCK); *out holds references to the new name. */
+int vfs_bind_socket(const struct walk_ctx *ctx, const char *name, u32 mode, struct path *out);
+int vfs_symlink(const struct walk_ctx *ctx, const char *target, const struct path *at,
+                const char *name);
+int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct path *at,
+             const char *name);
+int vfs_unlink(const struct walk_ctx *ctx, const struct path *at, const char *name);
+int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *name);
+int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
+               const struct path *new_at, const char *new_name, unsigned flags);
+int vfs_stat(const struct path *p, struct kstat *out);
+int file_stat(struct file *f, struct kstat *out);
+int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr_change *ch);
+/* May cred do mask (4 read, 2 write, 1 execute) to it? */
+int inode_permission(struct inode *inode, const struct cred *cred, int mask);
+ssize_t vfs_readlink(const struct path *p, char *buf, size_t n);
+int file_readdir(struct file *f, struct dir_context *ctx);
+int file_truncate(struct file *f, u64 size);
+/* The path as seen from root: writes the end of buf, returns its start or ERR_PTR(-ENAMETOOLONG).
+ * " (deleted)" and "(unreachable)" as Linux has them. */
+char *path_name(const struct path *p, const struct path *root, char *buf, size_t n);
+ssize_t vfs_getxattr(const struct path *p, const struct cred *cred, const char *name, void *buf,
+                     size_t n);
+int vfs_setxattr(const struct path *p, const struct cred *cred, const char *name, const void *val,
+                 size_t n, int flags);
+int vfs_removexattr(const struct path *p, const struct cred *cred, const char *name);
+ssize_t vfs_listxattr(const struct path *p, char *buf, size_t n);
+int vfs_statfs(const struct path *p, struct statfs_k *out);
+/* Creates and opens an inode without a name: memfd, shared memory. ERR_PTR on error. */
+struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags);
+
+/* flock(2) and fcntl(2) record locks; owner: the descriptor table for POSIX locks. May sleep. */
+int file_flock(struct file *f, int op);
+struct flock_k {
+    s16 type, whence;
+    s64 start, len;
+    s32 pid;
+};
+int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl);
+void file_lock_release(struct file *f, void *owner);
+
+/* Mounts and mount namespaces. flags: MS_* of mount(2). */
+int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path *target,
+              const char *type, unsigned long flags, const char *options);
+int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags);
+int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
+                   const struct path *put_old);
+/* pivot_root(2) and chroot move other processes' roots: kernel/proc defines it (vfs/up.h). */
+void up_move_roots(const struct path *from, const struct path *to);
+/* Rewrites *root and *cwd (NULL allowed) to the copies. */
+struct mount_ns *mount_ns_copy(struct mount_ns *ns, struct user_ns *user_ns, struct path *root,
+                               struct path *cwd) __must_check;
+void mount_ns_get(struct mount_ns *ns);
+void mount_ns_put(struct mount_ns *ns);
+u64 mount_ns_inum(const struct mount_ns *ns);
+void mount_ns_root(struct mount_ns *ns, struct path *out); /* references: for setns */
+extern struct mount_ns *mount_ns_init;                     /* rootfs is mounted by INIT_VFS */
+/* Calls fn for every mount of ns: /proc/<pid>/mounts, mountinfo. */
+struct mount_info {
+    u64 id, parent_id, dev;
+    const char *type, *source;
+    struct path where;   /* the mount point, in the parent mount */
+    struct path root_of; /* what of the file system is shown */
+    u32 flags;           /* MS_* of this mount */
+    struct super *super;
+    unsigned propagation_group, master_group;
+};
+int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi, void *arg),
+                      void *arg);
+struct waitq *mount_ns_waitq(struct mount_ns *ns); /* poll of /proc/mounts */
+
+/* For file systems. */
+struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,
+                           const struct file_ops *fops) __must_check; /* ref 1; times now */
+void inode_get(struct inode *i);
+void inode_put(struct inode *i);
+void inode_fill_stat(const struct inode *i, struct kstat *out);
+void dentry_instantiate(struct dentry *d, struct inode *i); /* takes the reference */
+const char *dentry_name(const struct dentry *d, size_t *len);
+struct inode *dentry_inode(const struct dentry *d); /* NULL: negative */
+struct dentry *dentry_parent(const struct dentry *d);
+struct dentry *dentry_create_root(struct inode *root) __must_check;
+struct timespec_k vfs_now(void);
