@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What container asks of kernel/proc. Called with a group's lock held: no sleeping.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+struct cgroup_member;
+
+/* How many pages killing this process would free; 0: it must not, or need not, be killed. */
+u64 up_oom_score(struct cgroup_member *m);
+/* SIGKILL; the victim may use the memory reserve to die. */
+void up_oom_kill(struct cgroup_member *m);
+void up_cgroup_kill(struct cgroup_member *m);
