@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Descriptor tables. The arrays grow and are replaced under RCU; a look-up takes no lock. While the
+ * table has one user (an unthreaded process looking at its own) the file is borrowed without touching
+ * its count: nobody else can close it during the call.
+ *
+ * Lock order: table->lock (leaf) guards the bitmaps and stores.
+ */
+#pragma once
+
+#include "lib/types.h"
+#include "obj/file.h"
+#include "sync/refcount.h"
+#include "sync/spinlock.h"
+
+#define FD_TABLE_MAX (1U << 20) /* most descriptors of any process */
+
+struct fd_array; /* private */
+struct fd_table {
+    refcount_t ref;
+    struct spinlock lock;
+    struct fd_array *array; /* RCU */
+    u32 hint;               /* lock: no free number below */
+};
+
+/* A file held for the time of a call; put is set when the count was taken. */
+struct fd_hold {
+    struct file *file;
+    bool put;
+};
+
+struct fd_table *fd_table_create(void) __must_check;
+/* A copy for fork; descriptors from `below` on are left out (close_range with UNSHARE). NULL: memory. */
+struct fd_table *fd_table_copy(struct fd_table *from, u32 below) __must_check;
+void fd_table_get(struct fd_table *t);
+void fd_table_put(struct fd_table *t); /* the last one closes all; may sleep */
+
+/* The file behind current's fd, or NULL (bad descriptor; O_PATH ones only through _raw). */
+struct fd_hold fd_hold(int fd);
+struct fd_hold fd_hold_raw(int fd);
+static inline void fd_release(struct fd_hold h)
+{
+    if (h.put)
+        file_put(h.file);
+}
+/* A counted reference, O_PATH files included, from any table; NULL: none. */
+struct file *fd_table_file(struct fd_table *t, u32 fd);
+/* For code that keeps the file: current's fd, not O_PATH. */
+struct file *fd_file(int fd);
+
+/* The lowest free number >= from below limit, taken but empty: -EMFILE, -ENOMEM. */
+int fd_alloc(u32 from, bool cloexec);
+int fd_alloc_in(struct fd_table *t, u32 from, u64 limit, bool cloexec);
+void fd_cancel(int fd);                /* gives a number from fd_alloc back */
+void fd_install(int fd, struct file *f); /* takes f */
+/* fd_alloc and fd_install in one; takes f in every case. */
+int fd_publish(struct file *f, bool cloexec);
+
+int fd_close(int fd);
+int fd_dup_to(int fd, int to, bool cloexec); /* dup2/dup3, fd != to */
+int fd_get_cloexec(int fd);
+int fd_set_cloexec(int fd, bool on);
+int fd_close_range(u32 first, u32 last, bool cloexec_only);
+void fd_close_on_exec(void);
+/* The next descriptor >= from of a table, for /proc; -1: none. */
+int fd_table_next(struct fd_table *t, u32 from);
+bool fd_table_cloexec(struct fd_table *t, u32 fd);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A process: a group of tasks with one address space, one set of signal handlers, one parent, one
+ * place in the control-group tree, one wait status.
+ *
+ * Lock order: proc_lock (tree, groups, sessions; irq-safe), then pid->lock, then siglock (irq-safe).
+ * A process stays findable by its pid until it is reaped; `ref` keeps the structure after that.
+ */
+#pragma once
+
+#include "container/cgroup.h"
+#include "proc/rlimit.h"
+#include "proc/signal.h"
+#include "proc/task.h"
+#include "sched/timer.h"
+
+struct aspace;
+struct tty;
+
+extern struct spinlock proc_lock;
+
+enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_REAPED };
+
+/* What wait(2) still has to be told besides exit. */
+enum process_event { PEVENT_STOPPED = 1, PEVENT_CONTINUED = 2 };
+
+struct process_times {
+    u64 utime, stime; /* ns */
+    u64 min_faults, maj_faults, nvcsw, nivcsw;
+    u64 max_rss; /* pages */
+};
+
+/* An interval timer of setitimer(2). */
+struct itimer {
+    u64 expires, interval; /* ns; expires 0: off. REAL: absolute; others: ns of CPU time */
+};
+
+/* I immutable · p proc_lock · s siglock · a atomic */
+struct process {
+    refcount_t ref;            /* a */
+    u8 state;                  /* p  enum process_state */
+    struct pid *pid;           /* I  the thread-group id; a reference */
+    struct task *leader;       /* p  its tid is the process id; a reference until reaped */
+    struct list_node tasks;    /* p, s  live tasks by task->node */
+    u32 nr_tasks;              /* s */
+    u32 nr_alive;              /* s  tasks that have not begun to exit */
+    struct process *parent;    /* p  who waits for it; NULL for PID 1 and its peers */
+    struct list_node children; /* p */
+    struct list_node sibling;  /* p */
+    struct list_node tgid_node, pgid_node, sid_node; /* pid->lock */
+    struct pid *pgrp, *session; /* p  references */
+    struct tty *tty;           /* p  controlling terminal; a reference */
+    bool session_leader;       /* p */
+    struct aspace *aspace;     /* s  a user reference; NULL once exited */
+    struct waitq child_wait;   /*    parents in wait(2) sleep here */
+
+    struct spinlock siglock;
+    struct sigaction actions[NSIG]; /* s  [sig - 1] */
+    struct sigpending pending; /* s */
+    struct waitq signal_wait;  /*    signalfd and sigtimedwait */
+    bool group_exit;           /* s  every task is to exit */
+    int exit_status;           /* s  wait status: what wait(2) reports */
+    struct task *group_exec;   /* s  the task that waits for the others to be gone */
+    int stop_signal;           /* s  the stop under way or reached; 0: running */
+    u32 stop_count;            /* s  tasks still to stop */
+    u8 events;                 /* s  enum process_event, for wait(2) */
+    int exit_signal;           /* p  sent to the parent; 0: none */
+    atomic_t sigqueue_count;   /* a  queued entries: RLIMIT_SIGPENDING */
+
+    struct rlimit rlimits[RLIM_NLIMITS]; /* s */
+    struct timer real_timer;   /*    ITIMER_REAL */
+    struct itimer itimers[3];  /* s */
+    struct list_node posix_timers; /* s */
+    s32 next_timer_id;         /* s */
+
+    struct cgroup_member cgroup; /* container's */
+    struct process_times times, child_times; /* s  of tasks that are gone; of reaped children */
+    u64 start_time;            /* I */
+    bool subreaper;            /* p  adopts orphans among its descendants */
+    bool has_subreaper;        /* p  some ancestor does */
+    bool did_exec;             /* a */
+    bool dumpable;             /* a */
+    bool keep_caps;            /* a */
+    s16 oom_score_adj;         /* a */
+    u32 personality;           /* a */
+};
+
+static inline void process_get(struct process *p)
+{
+    refcount_get(&p->ref);
+}
+void process_put(struct process *p);
+/* The process nr of ns with a reference, or NULL. */
+struct process *process_find(struct pid_ns *ns, u32 nr);
+/* Of a struct pid, by its thread-group role; a reference or NULL. */
+struct process *process_of_pid(struct pid *pid);
+/* A live task of p with a reference, the leader if it lives; NULL when all exited. */
+struct task *process_task(struct process *p);
+/* p's address space with a user reference, or NULL. aspace_put gives it back. */
+struct aspace *process_aspace(struct process *p);
+/* The pid namespace its own pid was allocated in. */
+static inline struct pid_ns *process_pid_ns(const struct process *p)
+{
+    return p->pid->numbers[p->pid->level].ns;
+}
+#define current_pid_ns() process_pid_ns(current_process())
+/* CPU time and faults so far, of live and gone tasks. */
+void process_times_get(struct process *p, struct process_times *out);
+
+/* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
+int process_setpgid(u32 pid, u32 pgid);
+s64 process_setsid(void);
+/* True when no member of the group has a parent in another group of the same session. */
+bool process_group_orphaned(struct pid *pgrp, struct process *except);
+
+/* fork.c */
+struct clone_args_k {
+    u64 flags;
+    u64 stack, stack_size; /* stack 0: the parent's */
+    u64 tls;
+    u64 parent_tid, child_tid, pidfd; /* user addresses */
+    int exit_signal;
+    u32 set_tid[PID_NS_LEVELS];
+    unsigned set_tid_size;
+    int cgroup_fd; /* with CLONE_INTO_CGROUP */
+};
+struct trap_frame;
+/* The child's tid in the caller's namespace, or -errno. *f: the caller's frame. May sleep. */
+s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f);
+/* Boot: the first process, from a kernel thread that will call process_exec_init. */
+int process_start_init(const char *path, const char *const *argv, const char *const *envp);
+
+/* exec.c: replaces current's program. Strings are a checked copy. On success *f is the new program's
+ * first state. After the point of no return a failure kills the process. */
+struct exec_strings;
+struct file;
+int process_exec(struct file *file, const char *path, struct exec_strings *argv,
+                 struct exec_strings *envp, struct trap_frame *f);
+
+/* exit.c */
+__noreturn void task_exit(int status);         /* this task */
+__noreturn void process_exit(int status);      /* all of its process */
+#define EXIT_STATUS(code) (((code)&0xff) << 8)
+struct wait_request {
+    enum { WAIT_ANY, WAIT_PID, WAIT_PGID } which;
+    struct pid *pid; /* borrowed */
+    unsigned options;
+};
+struct wait_result {
+    u32 pid, uid; /* in the caller's namespaces */
+    int status;   /* wait status */
+    int code;     /* CLD_* */
+    struct process_times times;
+};
+#define WNOHANG 1
+#define WUNTRACED 2
+#define WSTOPPED 2
+#define WEXITED 4
+#define WCONTINUED 8
+#define WNOWAIT 0x01000000
+#define __WALL 0x40000000
+#define __WCLONE 0x80000000
+/* 1 with *out, 0 with WNOHANG and nothing to say, -ECHILD, -ERESTARTSYS. May sleep. */
+int process_wait(const struct wait_request *req, struct wait_result *out);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A task: one thread of a process as the user sees it. Every user thread has one (thread->task); a
+ * kernel thread has none. Shared parts (descriptors, root and working directory, namespaces) are
+ * counted objects that clone shares or copies.
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "obj/cred.h"
+#include "obj/pid.h"
+#include "proc/signal.h"
+#include "sched/thread.h"
+#include "sync/refcount.h"
+
+struct process;
+struct fd_table;
+struct fs_context;
+struct nsset;
+struct seccomp;
+struct completion;
+struct posix_timer;
+
+/* How an interrupted call goes on after a stop (restart_syscall). */
+struct restart_block {
+    s64 (*resume)(struct restart_block *rb);
+    u64 deadline; /* ns of time_ns() */
+    u64 arg[4];
+};
+
+/* I immutable · o own thread only · s process->siglock · p proc_lock · a atomic */
+struct task {
+    refcount_t ref;            /* a */
+    struct thread *thread;     /* I  a reference */
+    struct process *process;   /* I  a reference */
+    struct pid *pid;           /* p  the thread id; a reference */
+    struct list_node node;     /* p, s  process->tasks */
+    struct list_node pid_node; /* pid->lock */
+    const struct cred *cred;   /* o writes under s; others read under s */
+    struct fd_table *files;    /* o writes under s; NULL once exited */
+    struct fs_context *fs;     /* o writes under s; NULL once exited */
+    struct nsset *ns;          /* o writes under s; NULL once exited */
+
+    sigset_t blocked;          /* s */
+    sigset_t saved_mask;       /* o */
+    bool restore_mask;         /* o  put saved_mask back on the way out */
+    struct sigpending pending; /* s */
+    struct sigstack altstack;  /* o */
+    sigset_t waiting;          /* s  sigtimedwait: signals that end the sleep though blocked */
+    struct restart_block restart; /* o */
+    bool stop_pending;         /* s  to stop at the next return to user mode */
+    bool stopped;              /* s */
+
+    u64 clear_child_tid;       /* o  user address */
+    u64 set_child_tid;         /* o  user address, written at the first run */
+    u64 robust_list;           /* o  user address */
+    struct completion *vfork_done; /* s  on the parent's stack; signalled at exec and exit */
+    int exit_code;             /* o  wait status */
+    bool exiting;              /* s */
+    bool no_new_privs;         /* a  never cleared */
+    int pdeath_signal;         /* a */
+    u32 syscall_nr;            /* o  of the call under way, for /proc and seccomp */
+    struct seccomp *seccomp;   /* a  container/seccomp; NULL: none */
+    u64 start_time;            /* I  ns of time_ns() */
+    u64 min_faults, maj_faults; /* o */
+    u32 timer_slack;           /* o  ns */
+};
+
+static inline struct task *current_task(void)
+{
+    return thread_current()->task;
+}
+static inline struct process *current_process(void)
+{
+    return current_task()->process;
+}
+static inline void task_get(struct task *t)
+{
+    refcount_get(&t->ref);
+}
+void task_put(struct task *t);
+/* The thread nr of ns with a reference, or NULL. */
+struct task *task_find(struct pid_ns *ns, u32 nr);
+/* References to what another task holds, or NULL when it has exited. */
+const struct cred *task_cred(struct task *t);
+struct fd_table *task_files(struct task *t);
+struct fs_context *task_fs(struct task *t);
+struct nsset *task_nsset(struct task *t);
+/* Publishes new credentials for current and drops the old; takes new_cred. */
+void task_set_cred(struct cred *new_cred);
