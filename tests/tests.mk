@@ -1,1 +1,31 @@
 # SPDX-License-Identifier: MIT
+# The suite, one target per tier.
+
+# --- unit: kernel/lib and kernel/hv/emul on the host, under ASan and UBSan ---------------------
+
+UNIT_TEST_SRC := $(sort $(wildcard tests/unit/*.c))
+UNIT_SRC := $(UNIT_TEST_SRC) $(sort $(wildcard kernel/lib/*.c kernel/hv/emul/*.c))
+UNIT_OBJ := $(addsuffix .o,$(addprefix build/unit/,$(UNIT_SRC)))
+UNIT_CPPFLAGS := -Ikernel -Ikernel/include -I. -Itests/unit -include kernel/lib/compiler.h \
+                 -D_GNU_SOURCE -DDEBUG=1
+UNIT_CFLAGS := -std=gnu17 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing -fwrapv $(WARN) \
+               -fsanitize=address,undefined -fno-sanitize-recover=all
+
+# These define the C library's own names: under test they carry other ones.
+UNIT_RENAMED := kernel/lib/string.c kernel/lib/format.c tests/unit/test_string.c \
+                tests/unit/test_format.c
+$(addsuffix .o,$(addprefix build/unit/,$(UNIT_RENAMED))): \
+    UNIT_CPPFLAGS += -include tests/unit/rename.h -fno-builtin
+
+build/unit/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(call QUIET,HCC,$<) $(HOSTCC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+build/unit/unit: $(UNIT_OBJ)
+	$(call QUIET,HLD,$@) $(HOSTCC) $(UNIT_CFLAGS) -o $@ $(UNIT_OBJ)
+
+.PHONY: test-unit
+test-unit: build/unit/unit
+	@build/unit/unit
+
+-include $(UNIT_OBJ:.o=.d)
