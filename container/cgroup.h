@@ -72,15 +72,18 @@ bool cgroup_populated(struct cgroup *cg);
 /* Calls fn for each member, with the group's lock held; non-zero stops and is returned. */
 int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
                            void *arg);
+/* The same for cg and every group below it. May sleep; fn must not. */
+int cgroup_for_each_below(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
+                          void *arg);
 /* SIGKILL to every process in cg and below, also to those being forked. */
 void cgroup_kill(struct cgroup *cg);
 /* Limits: from the files' values. 0 or -EINVAL. */
 int cgroup_set_weight(struct cgroup *cg, u64 weight);               /* 1..10000 */
 int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us); /* U64_MAX: max */
-int cgroup_set_memory_max(struct cgroup *cg, u64 pages);            /* reclaims and kills to fit */
+int cgroup_set_memory_max(struct cgroup *cg, u64 pages);            /* reclaims what it can */
 /* The path as seen from ns_root ("/", "/a/b", "/../x"); 0 or -ENAMETOOLONG. */
 int cgroup_path(struct cgroup *cg, struct cgroup *ns_root, char *buf, size_t n);
-/* The n-th child and on: a reference or NULL; for listing a directory. */
+/* By name: a reference or NULL. */
 struct cgroup *cgroup_child(struct cgroup *cg, const char *name, size_t len);
 
 /* cgroup namespaces: a root and a number. */

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The control-group tree. The tree lock orders everything that changes its shape, its limits and who is
+ * populated; a group's own lock guards its member list, so that fork and exit touch one group.
+ *
+ * A group lives in the tree until it is removed, and in memory until its last member, child and
+ * reference are gone.
+ */
+#include "container/cgroup.h"
+
+#include "container/up.h"
+#include "lib/err.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "obj/cred.h"
+#include "vm/object.h"
+
+#define CGROUP_NAME_MAX 255
+#define CPU_WEIGHT_DEFAULT 100
+#define QUOTA_PERIOD_DEFAULT_US 100000
+#define QUOTA_PERIOD_MAX_US 1000000
+#define QUOTA_MIN_US 1000
+
+struct cgroup cgroup_root;
+struct cgroup_ns cgroup_ns_init;
+
+static struct mutex cgroup_tree_lock;
+static u64 cgroup_last_id = 1; /* tree lock */
+
+static void cgroup_init(struct cgroup *cg, struct cgroup *parent)
+{
+    refcount_init(&cg->ref, 1);
+    cg->parent = parent;
+    cg->depth = parent ? parent->depth + 1 : 0;
+    spinlock_init(&cg->lock, RANK_CONTAINER, 0, "cgroup");
+    list_init(&cg->children);
+    list_init(&cg->sibling);
+    list_init(&cg->members);
+    account_init(&cg->memory, parent ? &parent->memory : NULL, cg);
+    account_init(&cg->pids, parent ? &parent->pids : NULL, cg);
+    cg->memory_high = U64_MAX;
+    cg->quota_us = U64_MAX;
+    cg->period_us = QUOTA_PERIOD_DEFAULT_US;
+    cg->cpu_weight = CPU_WEIGHT_DEFAULT;
+    waitq_init(&cg->events_wait);
+}
+
+static void cgroup_init_root(void)
+{
+    mutex_init(&cgroup_tree_lock, RANK_CONTAINER, 1, "cgroup tree");
+    cgroup_init(&cgroup_root, NULL);
+    cgroup_root.name = "";
+    cgroup_root.id = cgroup_last_id;
+    cgroup_root.sched = &sched_group_root;
+    cgroup_root.subtree_control = CG_ALL;
+    refcount_init(&cgroup_ns_init.ref, 1);
+    cgroup_ns_init.root = &cgroup_root;
+    cgroup_ns_init.inum = inum_alloc();
+}
+INIT_HOOK(cgroup_init_root, INIT_CORE);
+
+void cgroup_get(struct cgroup *cg)
+{
+    refcount_get(&cg->ref);
+}
+
+void cgroup_put(struct cgroup *cg)
+{
+    while (cg != &cgroup_root && refcount_put(&cg->ref)) {
+        struct cgroup *parent = cg->parent;
+
+        sched_group_destroy(cg->sched);
+        kfree(cg->name);
+        kfree(cg);
+        cg = parent;
+    }
+}
+
+static bool cgroup_name_valid(const char *name)
+{
+    size_t len = strnlen(name, CGROUP_NAME_MAX + 1);
+
+    return len > 0 && len <= CGROUP_NAME_MAX && !strchr(name, '/') && !strchr(name, '\n') &&
+           strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static struct cgroup *cgroup_find_locked(struct cgroup *parent, const char *name, size_t len)
+{
+    struct cgroup *cg;
+
+    list_for_each (cg, &parent->children, sibling)
+        if (strlen(cg->name) == len && memcmp(cg->name, name, len) == 0)
+            return cg;
+    return NULL;
+}
+
+static struct cgroup *cgroup_alloc(struct cgroup *parent, const char *name)
+{
+    struct cgroup *cg = kzalloc(sizeof(*cg));
+
+    if (!cg)
+        return NULL;
+    cgroup_init(cg, parent);
+    cg->name = kstrdup(name);
+    cg->sched = sched_group_create(parent->sched);
+    if (cg->name && cg->sched)
+        return cg;
+    if (cg->sched)
+        sched_group_destroy(cg->sched);
+    kfree(cg->name);
+    kfree(cg);
+    return NULL;
+}
+
+static int cgroup_link_locked(struct cgroup *parent, struct cgroup *cg)
+{
+    if (parent->dead)
+        return -ENODEV;
+    if (cgroup_find_locked(parent, cg->name, strlen(cg->name)))
+        return -EEXIST;
+    cg->id = ++cgroup_last_id;
+    cgroup_get(parent); /* cg->parent */
+    cgroup_get(cg);     /* the tree's */
+    list_add_tail(&parent->children, &cg->sibling);
+    return 0;
+}
+
+int cgroup_create(struct cgroup *parent, const char *name, struct cgroup **out)
+{
+    struct cgroup *cg;
+    int err;
+
+    if (!cgroup_name_valid(name))
+        return -EINVAL;
+    if (parent->depth + 1 >= CGROUP_DEPTH_MAX)
+        return -EAGAIN;
+    cg = cgroup_alloc(parent, name);
+    if (!cg)
+        return -ENOMEM;
+    mutex_lock(&cgroup_tree_lock);
+    err = cgroup_link_locked(parent, cg);
+    mutex_unlock(&cgroup_tree_lock);
+    if (err) {
+        cg->parent = NULL;
+        sched_group_destroy(cg->sched);
+        kfree(cg->name);
+        kfree(cg);
+        return err;
+    }
+    *out = cg;
+    return 0;
+}
+
+/* Both locks: nobody may join after we looked. */
+static int cgroup_mark_dead_locked(struct cgroup *cg)
+{
+    u64 flags;
+    int err = 0;
+
+    if (cg->dead)
+        return -ENODEV;
+    if (!list_empty(&cg->children))
+        return -EBUSY;
+    spin_lock_irqsave(&cg->lock, &flags);
+    if (cg->nr_members)
+        err = -EBUSY;
+    else
+        cg->dead = true;
+    spin_unlock_irqrestore(&cg->lock, flags);
+    return err;
+}
+
+int cgroup_remove(struct cgroup *cg)
+{
+    int err;
+
+    if (cg == &cgroup_root)
+        return -EBUSY;
+    mutex_lock(&cgroup_tree_lock);
+    err = cgroup_mark_dead_locked(cg);
+    if (!err)
+        list_del(&cg->sibling);
+    mutex_unlock(&cgroup_tree_lock);
+    if (err)
+        return err;
+    waitq_wake_all(&cg->events_wait);
+    cgroup_put(cg); /* the tree's */
+    return 0;
+}
+
+struct cgroup *cgroup_child(struct cgroup *cg, const char *name, size_t len)
+{
+    struct cgroup *child;
+
+    mutex_lock(&cgroup_tree_lock);
+    child = cgroup_find_locked(cg, name, len);
+    if (child)
+        cgroup_get(child);
+    mutex_unlock(&cgroup_tree_lock);
+    return child;
+}
+
+/* nr_populated counts, in each group, its own non-empty member list and its populated children; it
+ * goes up and down along the path of ancestors, each under its own lock, child before parent. */
+static void cgroup_populate(struct cgroup *cg, s64 change)
+{
+    for (; cg; cg = cg->parent) {
+        u64 flags, before;
+
+        spin_lock_irqsave(&cg->lock, &flags);
+        before = cg->nr_populated;
+        cg->nr_populated = before + (u64)change;
+        spin_unlock_irqrestore(&cg->lock, flags);
+        if (before != 0 && before + (u64)change != 0)
+            return;
+        waitq_wake_all(&cg->events_wait);
+    }
+}
+
+bool cgroup_populated(struct cgroup *cg)
+{
+    return READ_ONCE(cg->nr_populated) != 0;
+}
+
+/* Joins a live group; takes the caller's reference to cg on success. */
+static int cgroup_join(struct cgroup *cg, struct cgroup_member *m)
+{
+    bool first;
+    u64 flags;
+
+    spin_lock_irqsave(&cg->lock, &flags);
+    if (cg->dead) {
+        spin_unlock_irqrestore(&cg->lock, flags);
+        return -ENODEV;
+    }
+    first = cg->nr_members++ == 0;
+    list_add_tail(&cg->members, &m->node);
+    WRITE_ONCE(m->group, cg);
+    spin_unlock_irqrestore(&cg->lock, flags);
+    if (first)
+        cgroup_populate(cg, 1);
+    return 0;
+}
+
+/* Leaves its group, whose reference passes to the caller. */
+static struct cgroup *cgroup_leave(struct cgroup_member *m)
+{
+    struct cgroup *cg = m->group;
+    bool last;
+    u64 flags;
+
+    spin_lock_irqsave(&cg->lock, &flags);
+    list_del(&m->node);
+    last = --cg->nr_members == 0;
+    spin_unlock_irqrestore(&cg->lock, flags);
+    if (last)
+        cgroup_populate(cg, -1);
+    return cg;
+}
+
+struct cgroup *cgroup_of(struct cgroup_member *m)
+{
+    struct cgroup *cg;
+
+    /* A move changes m->group under the tree lock and drops the old reference after it. */
+    mutex_lock(&cgroup_tree_lock);
+    cg = m->group;
+    cgroup_get(cg);
+    mutex_unlock(&cgroup_tree_lock);
+    return cg;
+}
+
+static int cgroup_charge_pids(struct cgroup *cg, u64 n)
+{
+    struct account *failed = NULL;
+
+    if (account_charge(&cg->pids, n, &failed) == 0)
+        return 0;
+    if (failed && failed->owner) {
+        struct cgroup *full = failed->owner;
+
+        __atomic_fetch_add(&full->events_pids_max, 1, __ATOMIC_RELAXED);
+        waitq_wake_all(&full->events_wait);
+    }
+    return -EAGAIN;
+}
+
+int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into)
+{
+    struct cgroup *cg = into;
+    int err;
+
+    list_init(&child->node);
+    if (cg)
+        cgroup_get(cg);
+    else
+        cg = cgroup_of(parent);
+    err = cgroup_charge_pids(cg, 1);
+    if (err)
+        goto put;
+    err = cgroup_join(cg, child);
+    if (err)
+        goto uncharge;
+    return 0;
+uncharge:
+    account_uncharge(&cg->pids, 1);
+put:
+    cgroup_put(cg);
+    return err;
+}
+
+int cgroup_charge_thread(struct cgroup_member *m)
+{
+    return cgroup_charge_pids(m->group, 1);
+}
+
+void cgroup_uncharge_thread(struct cgroup_member *m)
+{
+    account_uncharge(&m->group->pids, 1);
+}
+
+void cgroup_exit(struct cgroup_member *m, unsigned threads)
+{
+    struct cgroup *cg = cgroup_leave(m);
+
+    account_uncharge(&cg->pids, threads);
+    cgroup_put(cg);
+}
+
+int cgroup_move(struct cgroup_member *m, struct cgroup *to, unsigned threads)
+{
+    struct cgroup *from;
+    int err = 0;
+
+    mutex_lock(&cgroup_tree_lock);
+    if (m->group == to)
+        goto out;
+    if (to->dead) {
+        err = -ENODEV;
+        goto out;
+    }
+    cgroup_get(to);
+    account_charge_forced(&to->pids, threads); /* pids.max stops forks, not moves */
+    from = cgroup_leave(m);
+    err = cgroup_join(to, m);
+    ASSERT(err == 0); /* `dead` is set under the tree lock, which we hold */
+    account_uncharge(&from->pids, threads);
+    cgroup_put(from);
+out:
+    mutex_unlock(&cgroup_tree_lock);
+    return err;
+}
+
+int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
+                           void *arg)
+{
+    struct cgroup_member *m;
+    int ret = 0;
+    u64 flags;
+
+    spin_lock_irqsave(&cg->lock, &flags);
+    list_for_each (m, &cg->members, node) {
+        ret = fn(m, arg);
+        if (ret)
+            break;
+    }
+    spin_unlock_irqrestore(&cg->lock, flags);
+    return ret;
+}
+
+/* The group after cg in the subtree of top, parents first; NULL after the last. */
+static struct cgroup *cgroup_next_locked(struct cgroup *cg, struct cgroup *top)
+{
+    struct cgroup *child = list_first(&cg->children, struct cgroup, sibling);
+
+    if (child)
+        return child;
+    for (; cg != top; cg = cg->parent)
+        if (cg->sibling.next != &cg->parent->children)
+            return list_entry(cg->sibling.next, struct cgroup, sibling);
+    return NULL;
+}
+
+int cgroup_for_each_below(struct cgroup *top, int (*fn)(struct cgroup_member *m, void *arg),
+                          void *arg)
+{
+    int ret = 0;
+
+    mutex_lock(&cgroup_tree_lock);
+    for (struct cgroup *at = top; at && !ret; at = cgroup_next_locked(at, top))
+        ret = cgroup_for_each_member(at, fn, arg);
+    mutex_unlock(&cgroup_tree_lock);
+    return ret;
+}
+
+static int cgroup_kill_member(struct cgroup_member *m, void *arg)
+{
+    up_cgroup_kill(m);
+    return 0;
+}
+
+void cgroup_kill(struct cgroup *cg)
+{
+    cgroup_for_each_below(cg, cgroup_kill_member, NULL);
+}
+
+int cgroup_set_weight(struct cgroup *cg, u64 weight)
+{
+    if (weight < 1 || weight > 10000)
+        return -EINVAL;
+    mutex_lock(&cgroup_tree_lock);
+    cg->cpu_weight = (u32)weight;
+    sched_group_set_weight(cg->sched, (u32)weight);
+    mutex_unlock(&cgroup_tree_lock);
+    return 0;
+}
+
+int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us)
+{
+    if (period_us < QUOTA_MIN_US || period_us > QUOTA_PERIOD_MAX_US || quota_us < QUOTA_MIN_US)
+        return -EINVAL;
+    if (quota_us != U64_MAX && quota_us > U64_MAX / 1000)
+        return -EINVAL;
+    mutex_lock(&cgroup_tree_lock);
+    cg->quota_us = quota_us;
+    cg->period_us = period_us;
+    sched_group_set_quota(cg->sched, quota_us == U64_MAX ? 0 : quota_us * 1000, period_us * 1000);
+    mutex_unlock(&cgroup_tree_lock);
+    return 0;
+}
+
+/* ------------------------------------------------------------- names and namespaces */
+
+/* Writes "/a/b" of cg below `top` before *end; false: no room. */
+static bool cgroup_prepend(struct cgroup *cg, struct cgroup *top, char *buf, char **end)
+{
+    for (; cg != top && cg->parent; cg = cg->parent) {
+        size_t len = strlen(cg->name);
+
+        if ((size_t)(*end - buf) < len + 1)
+            return false;
+        *end -= len;
+        memcpy(*end, cg->name, len);
+        *--*end = '/';
+    }
+    return true;
+}
+
+static struct cgroup *cgroup_common_ancestor(struct cgroup *a, struct cgroup *b)
+{
+    while (a != b) {
+        if (a->depth >= b->depth)
+            a = a->parent;
+        else
+            b = b->parent;
+    }
+    return a;
+}
+
+/* Parents are immutable, so no lock is needed. */
+int cgroup_path(struct cgroup *cg, struct cgroup *ns_root, char *buf, size_t n)
+{
+    struct cgroup *top;
+    char *end;
+    size_t len;
+
+    if (n == 0)
+        return -ENAMETOOLONG;
+    if (!ns_root)
+        ns_root = &cgroup_root;
+    top = cgroup_common_ancestor(cg, ns_root);
+    end = buf + n;
+    *--end = '\0';
+    if (!cgroup_prepend(cg, top, buf, &end))
+        return -ENAMETOOLONG;
+    for (struct cgroup *up = ns_root; up != top; up = up->parent) {
+        if (end - buf < 3)
+            return -ENAMETOOLONG;
+        end -= 3;
+        memcpy(end, "/..", 3);
+    }
+    if (*end == '\0') {
+        if (end == buf)
+            return -ENAMETOOLONG;
+        *--end = '/';
+    }
+    len = (size_t)(buf + n - end);
+    memmove(buf, end, len);
+    return 0;
+}
+
+struct cgroup_ns *cgroup_ns_create(struct cgroup *root)
+{
+    struct cgroup_ns *ns = kzalloc(sizeof(*ns));
+
+    if (!ns)
+        return NULL;
+    refcount_init(&ns->ref, 1);
+    cgroup_get(root);
+    ns->root = root;
+    ns->inum = inum_alloc();
+    return ns;
+}
+
+void cgroup_ns_get(struct cgroup_ns *ns)
+{
+    refcount_get(&ns->ref);
+}
+
+void cgroup_ns_put(struct cgroup_ns *ns)
+{
+    if (ns == &cgroup_ns_init || !refcount_put(&ns->ref))
+        return;
+    cgroup_put(ns->root);
+    kfree(ns);
+}
