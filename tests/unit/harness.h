@@ -16,21 +16,21 @@ struct unit_test {
 void unit_register(struct unit_test *test);
 void unit_fail(const char *file, int line, const char *what);
 
-#define TEST(id)                                                                                   \
-    static void unit_test_##id(void);                                                              \
-    __attribute__((constructor)) static void unit_register_##id(void)                              \
-    {                                                                                              \
-        static struct unit_test test = {#id, unit_test_##id, 0};                                   \
-        unit_register(&test);                                                                      \
-    }                                                                                              \
+#define TEST(id)                                                      \
+    static void unit_test_##id(void);                                 \
+    __attribute__((constructor)) static void unit_register_##id(void) \
+    {                                                                 \
+        static struct unit_test test = {#id, unit_test_##id, 0};      \
+        unit_register(&test);                                         \
+    }                                                                 \
     static void unit_test_##id(void)
 
-#define EXPECT(cond)                                                                               \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            unit_fail(__FILE__, __LINE__, #cond);                                                  \
-            return;                                                                                \
-        }                                                                                          \
+#define EXPECT(cond)                              \
+    do {                                          \
+        if (!(cond)) {                            \
+            unit_fail(__FILE__, __LINE__, #cond); \
+            return;                               \
+        }                                         \
     } while (0)
 
 /* A reproducible stream of pseudo-random words (splitmix64). */

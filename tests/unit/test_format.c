@@ -42,12 +42,12 @@ TEST(format_agrees_with_the_c_library)
     }
 }
 
-#define SAME(...)                                                                                  \
-    do {                                                                                           \
-        char got[100], want[100];                                                                  \
-        int a = snprintf(got, sizeof(got), __VA_ARGS__);                                           \
-        int b = libc_snprintf(want, sizeof(want), __VA_ARGS__);                                    \
-        EXPECT(a == b && !strcmp(got, want));                                                      \
+#define SAME(...)                                               \
+    do {                                                        \
+        char got[100], want[100];                               \
+        int a = snprintf(got, sizeof(got), __VA_ARGS__);        \
+        int b = libc_snprintf(want, sizeof(want), __VA_ARGS__); \
+        EXPECT(a == b && !strcmp(got, want));                   \
     } while (0)
 
 TEST(format_handles_strings_chars_lengths_and_stars)
