@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The local APIC (xAPIC and x2APIC), the I/O APICs, and the one-shot timer of each CPU (SDM vol. 3,
+ * chapter 10; 82093AA data sheet). Context: irq-safe.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+void apic_init_boot(void); /* after the ACPI tables; masks the PICs */
+void apic_init_cpu(void);  /* each CPU */
+u32 apic_id(void);
+void apic_eoi(void);
+void apic_send_ipi(unsigned cpu, unsigned vector);
+void apic_send_ipi_others(unsigned vector);
+void apic_send_nmi_others(void);
+void apic_send_init(u32 id);
+void apic_send_startup(u32 id, u8 page);
+
+/* Fires VEC_TIMER on this CPU at `deadline` of time_ns(), at once if that has passed; U64_MAX: never. */
+void timer_program(u64 deadline);
+
+/* Routes a global interrupt to a vector of a CPU. -EINVAL: no such pin. */
+int ioapic_route(u32 gsi, unsigned vector, unsigned cpu, bool level, bool active_low);
+void ioapic_mask(u32 gsi, bool masked);
+/* ISA interrupt -> global interrupt with its trigger, by the MADT's overrides. */
+void acpi_isa_irq(unsigned isa, u32 *gsi, bool *level, bool *active_low);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the boot CPU can do, read once (SDM vol. 2A, CPUID). The others are taken to be equal.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+/* word * 32 + bit; the words are listed in cpufeature.c. */
+enum cpu_feature {
+    X86_PCID = 0 * 32 + 17, /* leaf 1 ecx */
+    X86_X2APIC = 0 * 32 + 21,
+    X86_TSC_DEADLINE = 0 * 32 + 24,
+    X86_XSAVE = 0 * 32 + 26,
+    X86_RDRAND = 0 * 32 + 30,
+    X86_HYPERVISOR = 0 * 32 + 31,
+    X86_VMX = 0 * 32 + 5,
+    X86_MONITOR = 0 * 32 + 3,
+    X86_PGE = 1 * 32 + 13, /* leaf 1 edx */
+    X86_PAT = 1 * 32 + 16,
+    X86_FSGSBASE = 2 * 32 + 0, /* leaf 7 ebx */
+    X86_SMEP = 2 * 32 + 7,
+    X86_ERMS = 2 * 32 + 9,
+    X86_INVPCID = 2 * 32 + 10,
+    X86_RDSEED = 2 * 32 + 18,
+    X86_SMAP = 2 * 32 + 20,
+    X86_UMIP = 3 * 32 + 2, /* leaf 7 ecx */
+    X86_FSRM = 4 * 32 + 4, /* leaf 7 edx */
+    X86_SVM = 5 * 32 + 2,  /* leaf 0x80000001 ecx */
+    X86_NX = 6 * 32 + 20,  /* leaf 0x80000001 edx */
+    X86_PDPE1GB = 6 * 32 + 26,
+    X86_RDTSCP = 6 * 32 + 27,
+    X86_INVARIANT_TSC = 7 * 32 + 8, /* leaf 0x80000007 edx */
+    X86_XSAVEOPT = 8 * 32 + 0,      /* leaf 0xd:1 eax */
+    X86_XSAVEC = 8 * 32 + 1,
+};
+#define CPU_FEATURE_WORDS 9
+
+extern u32 cpu_features[CPU_FEATURE_WORDS];
+static inline bool cpu_has(enum cpu_feature f)
+{
+    return cpu_features[f / 32] >> (f % 32) & 1;
+}
+void cpu_features_read(void);
+/* Control registers and MSRs of protection (NX, WP, SMEP, SMAP, UMIP, PGE, PAT): each CPU, early. */
+void cpu_features_enable(void);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The time-stamp counter as a clock. Its frequency comes, best first, from a hypervisor's leaf, CPUID
+ * 0x15/0x16, or a measurement of about 5 ms against the PM timer or the PIT.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+extern u64 tsc_hz;
+void tsc_init(void);
+/* ns since boot; equal on all CPUs, never goes back. irq-safe. */
+u64 time_ns(void);
+/* The counter's value at `ns`. */
+u64 tsc_of_ns(u64 ns);
+u64 tsc_to_ns(u64 cycles);
+void delay_us(u64 us); /* spins */
+/* Parameters for user-space clocks: ns = (tsc - base) * mul >> 32. */
+void tsc_clock_params(u64 *base, u64 *mul);
+/* CMOS clock, seconds since 1970, read at boot. */
+u64 rtc_read(void);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Quiescent-state RCU. Kernel code is not preempted, so a reader is any stretch of kernel code that
+ * does not block, yield or leave for user or guest mode; each CPU that has passed such a point since a
+ * grace period began has no reader left from before it. User mode, guest mode and idle are quiescent.
+ *
+ * The read-side markers cost nothing; debug builds check that nothing sleeps between them.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+struct rcu_head {
+    struct rcu_head *next;
+    void (*func)(struct rcu_head *head);
+};
+
+#ifdef DEBUG
+void rcu_read_lock(void);
+void rcu_read_unlock(void);
+bool rcu_read_held(void);
+#else
+static inline void rcu_read_lock(void)
+{
+    barrier();
+}
+static inline void rcu_read_unlock(void)
+{
+    barrier();
+}
+#endif
+
+#define rcu_dereference(p) READ_ONCE(p) /* x86 orders dependent loads */
+#define rcu_assign(p, v) store_release(&(p), v)
+
+/* Calls func(head) after a grace period, from a context that may not sleep. irq-safe. */
+void rcu_call(struct rcu_head *head, void (*func)(struct rcu_head *head));
+/* Waits for a grace period and for all callbacks queued before it. May sleep. */
+void rcu_synchronize(void);
+
+/* For sched: this CPU switches context, idles, or goes to or comes from user or guest mode. */
+void rcu_quiescent(void);
+void rcu_idle_enter(void); /* until rcu_idle_exit this CPU is quiescent all the time */
+void rcu_idle_exit(void);
+/* Callbacks are waiting on this CPU: it should not sleep without a timer. */
+bool rcu_pending(void);
