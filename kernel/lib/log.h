@@ -26,6 +26,8 @@ void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
 /* The kernel itself is at fault: evidence on the console, then the panic shell or a reboot. */
 __noreturn __cold void panic(const char *fmt, ...) __printf(1, 2);
+/* As panic, with the backtrace of another frame: from the trap handlers. */
+__noreturn __cold void panic_at(u64 rip, u64 rbp, const char *fmt, ...) __printf(3, 4);
 
 /* For our own bugs only: no data from a user, guest, disk or wire may reach one. */
 #define ASSERT(cond)                                                                               \

@@ -51,3 +51,5 @@ int user_cas32(u32 __user *dst, u32 *old, u32 new) __must_check;
 /* For exceptions in the kernel: moves frame->rip to the fix-up of that instruction; false: it has none. */
 struct trap_frame;
 bool extable_fixup(struct trap_frame *frame);
+bool extable_has(u64 rip);
+void uaccess_patch(void); /* boot, after cpu_features_read */

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/cpufeature.h"
+
+#include "arch/x86/msr.h"
+#include "arch/x86/pte.h"
+#include "arch/x86/regs.h"
+
+u32 cpu_features[CPU_FEATURE_WORDS];
+
+void cpu_features_read(void)
+{
+    u32 max = cpuid_count(0, 0).eax, max_ext = cpuid_count(0x80000000, 0).eax;
+    struct cpuid_regs r = cpuid_count(1, 0);
+
+    cpu_features[0] = r.ecx;
+    cpu_features[1] = r.edx;
+    if (max >= 7) {
+        r = cpuid_count(7, 0);
+        cpu_features[2] = r.ebx;
+        cpu_features[3] = r.ecx;
+        cpu_features[4] = r.edx;
+    }
+    if (max >= 0xd && cpu_has(X86_XSAVE))
+        cpu_features[8] = cpuid_count(0xd, 1).eax;
+    if (max_ext >= 0x80000001) {
+        r = cpuid_count(0x80000001, 0);
+        cpu_features[5] = r.ecx;
+        cpu_features[6] = r.edx;
+    }
+    if (max_ext >= 0x80000007)
+        cpu_features[7] = cpuid_count(0x80000007, 0).edx;
+}
+
+void cpu_features_enable(void)
+{
+    u64 cr4 = read_cr4();
+
+    if (cpu_has(X86_NX))
+        wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+    if (cpu_has(X86_PAT))
+        wrmsr(MSR_IA32_PAT, PAT_VALUE);
+    write_cr0((read_cr0() | CR0_WP | CR0_NE | CR0_MP) & ~(CR0_EM | CR0_TS | CR0_CD | CR0_NW));
+    cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
+    cr4 |= cpu_has(X86_PGE) ? CR4_PGE : 0;
+    cr4 |= cpu_has(X86_SMEP) ? CR4_SMEP : 0;
+    cr4 |= cpu_has(X86_SMAP) ? CR4_SMAP : 0;
+    cr4 |= cpu_has(X86_UMIP) ? CR4_UMIP : 0;
+    cr4 |= cpu_has(X86_XSAVE) ? CR4_OSXSAVE : 0;
+    write_cr4(cr4);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/percpu.h"
+
+extern char __percpu_start[], __percpu_end[];
+
+u64 percpu_delta[MAX_CPUS];
+unsigned percpu_online = 1;
+DEFINE_PER_CPU(u64, percpu_self_delta);
+DEFINE_PER_CPU(u32, percpu_id);
+DEFINE_PER_CPU(struct thread *, percpu_current);
+static u32 percpu_no_work;
+DEFINE_PER_CPU(u32 *, percpu_work) = &percpu_no_work;
+
+size_t percpu_size(void)
+{
+    return (size_t)(__percpu_end - __percpu_start);
+}

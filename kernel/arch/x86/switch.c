@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Context switch and floating-point state (SDM vol. 1, chapter 13). Areas keep XSAVE's standard format,
+ * which is also what a signal frame shows to user programs.
+ */
+#include "arch/x86/switch.h"
+
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define FXSAVE_SIZE 512
+#define XSAVE_HEADER 64
+#define XCR0_X87 (1UL << 0)
+#define XCR0_SSE (1UL << 1)
+#define XCR0_AVX (1UL << 2)
+#define XCR0_AVX512 (7UL << 5)
+#define XCR0_PKRU (1UL << 9)
+#define MXCSR_DEFAULT 0x1f80U
+
+static u32 fpu_area_size __ro_after_init = FXSAVE_SIZE;
+static u64 fpu_components __ro_after_init;
+static u32 fpu_mxcsr_mask __ro_after_init = 0xffbf;
+
+/* switch.S */
+struct arch_thread *switch_stacks(struct arch_thread *prev, struct arch_thread *next);
+void switch_first_kernel(void);
+void switch_first_user(void);
+
+u32 fpu_size(void)
+{
+    return fpu_area_size;
+}
+
+u64 fpu_xcr0(void)
+{
+    return fpu_components;
+}
+
+void fpu_init_cpu(void)
+{
+    u64 all;
+
+    __asm__ volatile("fninit");
+    if (!cpu_has(X86_XSAVE))
+        return;
+    all = cpuid_count(0xd, 0).eax;
+    fpu_components = all & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+    xsetbv(0, fpu_components);
+    fpu_area_size = cpuid_count(0xd, 0).ebx; /* for what XCR0 has on now */
+}
+
+void fpu_init_state(void *area)
+{
+    memset(area, 0, fpu_area_size);
+    *(u16 *)area = 0x37f;                     /* FCW */
+    *(u32 *)((u8 *)area + 24) = MXCSR_DEFAULT; /* MXCSR */
+}
+
+void fpu_save(void *area)
+{
+    u32 lo = (u32)fpu_components, hi = (u32)(fpu_components >> 32);
+
+    if (cpu_has(X86_XSAVEOPT))
+        __asm__ volatile("xsaveopt64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+    else if (fpu_components)
+        __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+    else
+        __asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+}
+
+void fpu_restore(const void *area)
+{
+    u32 lo = (u32)fpu_components, hi = (u32)(fpu_components >> 32);
+
+    if (fpu_components)
+        __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
+    else
+        __asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+}
+
+/* XRSTOR faults on reserved MXCSR bits, unknown components and a header that is not zero. */
+int fpu_validate(void *area)
+{
+    u64 *header = (u64 *)((u8 *)area + FXSAVE_SIZE);
+    u32 *mxcsr = (u32 *)((u8 *)area + 24);
+
+    if (*mxcsr & ~fpu_mxcsr_mask)
+        return -EINVAL;
+    if (!fpu_components)
+        return 0;
+    if (header[0] & ~fpu_components)
+        return -EINVAL;
+    for (unsigned i = 1; i < XSAVE_HEADER / 8; i++)
+        if (header[i])
+            return -EINVAL;
+    return 0;
+}
+
+struct arch_thread *arch_switch(struct arch_thread *prev, struct arch_thread *next, u64 stack_top)
+{
+    if (prev->xsave)
+        fpu_save(prev->xsave);
+    trap_set_stack(stack_top);
+    if (next->xsave) {
+        fpu_restore(next->xsave);
+        if (rdmsr(MSR_FS_BASE) != next->fs_base)
+            wrmsr(MSR_FS_BASE, next->fs_base);
+        if (rdmsr(MSR_KERNEL_GS_BASE) != next->gs_base)
+            wrmsr(MSR_KERNEL_GS_BASE, next->gs_base);
+    }
+    return switch_stacks(prev, next);
+}
+
+/* What switch_stacks pops, from the stack pointer up. */
+struct switch_frame {
+    u64 r15, r14, r13, r12, rbx, rbp, rip;
+};
+
+static void switch_push_first(struct arch_thread *t, u64 sp, void (*first)(void), void *fn, void *arg)
+{
+    struct switch_frame *f = (struct switch_frame *)sp - 1;
+
+    *f = (struct switch_frame){.rip = (u64)first, .rbx = (u64)fn, .r12 = (u64)arg};
+    t->rsp = (u64)f;
+}
+
+void arch_thread_init_kernel(struct arch_thread *t, void *stack_top,
+                             void (*fn)(struct arch_thread *prev, void *arg), void *arg)
+{
+    /* 16-byte alignment at the call in switch_first_kernel. */
+    switch_push_first(t, (u64)stack_top - 16, switch_first_kernel, fn, arg);
+}
+
+void arch_thread_init_user(struct arch_thread *t, void *stack_top, const struct trap_frame *frame,
+                           void (*fn)(struct arch_thread *prev, void *arg))
+{
+    struct trap_frame *f = (struct trap_frame *)stack_top - 1;
+
+    *f = *frame;
+    switch_push_first(t, (u64)f, switch_first_user, fn, NULL);
+}
+
+/* The running thread's machine part is the first member of struct thread. */
+static struct arch_thread *arch_current(void)
+{
+    return (struct arch_thread *)current_thread();
+}
+
+void arch_set_fs_base(u64 base)
+{
+    arch_current()->fs_base = base;
+    wrmsr(MSR_FS_BASE, base);
+}
+
+void arch_set_gs_base(u64 base)
+{
+    arch_current()->gs_base = base;
+    wrmsr(MSR_KERNEL_GS_BASE, base);
+}
+
+u64 arch_get_fs_base(void)
+{
+    return arch_current()->fs_base;
+}
+
+u64 arch_get_gs_base(void)
+{
+    return arch_current()->gs_base;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Copies to and from user memory. Each instruction that may fault has an entry in .extable: (faulting
+ * address, where to go on). RCX counts what is left, so the fix-up just returns it.
+ *
+ * SMAP is lifted by STAC for the copy alone; on a CPU without it the two instructions are patched to
+ * NOPs at boot (uaccess_patch in uaccess.c walks .smap).
+ */
+.macro EX from, to
+    .pushsection .extable, "a"
+    .balign 8
+    .quad \from, \to
+    .popsection
+.endm
+.macro AC_ON
+661: stac
+    .pushsection .smap, "a"
+    .quad 661b
+    .popsection
+.endm
+.macro AC_OFF
+661: clac
+    .pushsection .smap, "a"
+    .quad 661b
+    .popsection
+.endm
+
+.text
+
+/* u64 uaccess_copy(void *dst, const void *src, u64 n): bytes not copied. */
+.globl uaccess_copy
+uaccess_copy:
+    AC_ON
+    movq %rdx, %rcx
+    cmpq $16, %rdx
+    jb 3f
+    shrq $3, %rcx
+    andl $7, %edx
+1:  rep movsq
+    movl %edx, %ecx
+3:  testl %ecx, %ecx
+    jz 4f
+2:  rep movsb
+4:  AC_OFF
+    movq %rcx, %rax
+    ret
+5:  leaq (%rdx,%rcx,8), %rax /* words left, and the tail */
+    movq %rax, %rcx
+    /* The word that faulted may be there in part: bytes tell exactly. */
+6:  rep movsb
+7:  AC_OFF
+    movq %rcx, %rax
+    ret
+    EX 1b, 5b
+    EX 2b, 4b
+    EX 6b, 7b
+
+/* u64 uaccess_clear(void *dst, u64 n) */
+.globl uaccess_clear
+uaccess_clear:
+    AC_ON
+    xorl %eax, %eax
+    movq %rsi, %rcx
+    movl %esi, %edx
+    shrq $3, %rcx
+    andl $7, %edx
+1:  rep stosq
+    movl %edx, %ecx
+2:  rep stosb
+4:  AC_OFF
+    movq %rcx, %rax
+    ret
+5:  leaq (%rdx,%rcx,8), %rcx
+6:  rep stosb
+    jmp 4b
+    EX 1b, 5b
+    EX 2b, 4b
+    EX 6b, 4b
+
+/* s64 uaccess_string(char *dst, const char *src, u64 max): length without NUL; -1 fault; -2 too long */
+.globl uaccess_string
+uaccess_string:
+    AC_ON
+    xorl %ecx, %ecx
+1:  cmpq %rdx, %rcx
+    je 3f
+2:  movb (%rsi,%rcx), %al
+    movb %al, (%rdi,%rcx)
+    incq %rcx
+    testb %al, %al
+    jnz 1b
+    AC_OFF
+    leaq -1(%rcx), %rax
+    ret
+3:  AC_OFF
+    movq $-2, %rax
+    ret
+4:  AC_OFF
+    movq $-1, %rax
+    ret
+    EX 2b, 4b
+
+/* int uaccess_load{32,64}(out, src), uaccess_store{32,64}(dst, v): 0 or -1 */
+.macro WORD_OPS bits, reg_a, reg_b
+.globl uaccess_load\bits
+uaccess_load\bits:
+    AC_ON
+1:  mov (%rsi), \reg_a
+    AC_OFF
+    mov \reg_a, (%rdi)
+    xorl %eax, %eax
+    ret
+    EX 1b, uaccess_word_fault
+.globl uaccess_store\bits
+uaccess_store\bits:
+    AC_ON
+2:  mov \reg_b, (%rdi)
+    AC_OFF
+    xorl %eax, %eax
+    ret
+    EX 2b, uaccess_word_fault
+.endm
+WORD_OPS 32, %eax, %esi
+WORD_OPS 64, %rax, %rsi
+
+uaccess_word_fault:
+    AC_OFF
+    movl $-1, %eax
+    ret
+
+/* int uaccess_cas32(u32 *dst, u32 *old, u32 new) */
+.globl uaccess_cas32
+uaccess_cas32:
+    movl (%rsi), %eax
+    AC_ON
+1:  lock cmpxchgl %edx, (%rdi)
+    AC_OFF
+    movl %eax, (%rsi)
+    xorl %eax, %eax
+    ret
+    EX 1b, uaccess_word_fault
+
+/* int msr_read(u32 msr, u64 *out), msr_write(u32 msr, u64 v): 0 or -1 */
+.globl msr_read, msr_write
+msr_read:
+    movl %edi, %ecx
+1:  rdmsr
+    shlq $32, %rdx
+    movl %eax, %eax
+    orq %rdx, %rax
+    movq %rax, (%rsi)
+    xorl %eax, %eax
+    ret
+    EX 1b, msr_fault
+msr_write:
+    movl %edi, %ecx
+    movl %esi, %eax
+    movq %rsi, %rdx
+    shrq $32, %rdx
+2:  wrmsr
+    xorl %eax, %eax
+    ret
+    EX 2b, msr_fault
+msr_fault:
+    movl $-1, %eax
+    ret

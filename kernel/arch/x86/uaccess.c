@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/uaccess.h"
+
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
+#include "lib/log.h"
+
+struct extable_entry {
+    u64 from, to;
+};
+extern struct extable_entry __extable_start[], __extable_end[];
+extern u8 *__smap_start[], *__smap_end[];
+
+/* uaccess.S */
+u64 uaccess_copy(void *dst, const void *src, u64 n);
+u64 uaccess_clear(void *dst, u64 n);
+s64 uaccess_string(char *dst, const char *src, u64 max);
+int uaccess_load32(u32 *out, const u32 *src);
+int uaccess_load64(u64 *out, const u64 *src);
+int uaccess_store32(u32 *dst, u32 v);
+int uaccess_store64(u64 *dst, u64 v);
+int uaccess_cas32(u32 *dst, u32 *old, u32 new);
+int msr_read(u32 msr, u64 *out);
+int msr_write(u32 msr, u64 v);
+
+/* A few dozen entries in the order of the code: a linear look is fine on a path that ends in a fault. */
+static const struct extable_entry *extable_find(u64 rip)
+{
+    for (const struct extable_entry *e = __extable_start; e < __extable_end; e++)
+        if (e->from == rip)
+            return e;
+    return NULL;
+}
+
+bool extable_has(u64 rip)
+{
+    return extable_find(rip);
+}
+
+bool extable_fixup(struct trap_frame *frame)
+{
+    const struct extable_entry *e = extable_find(frame->rip);
+
+    if (!e)
+        return false;
+    frame->rip = e->to;
+    return true;
+}
+
+/* Without SMAP, STAC and CLAC do not exist: they become three-byte NOPs (0f 1f 00). Boot only, while
+ * the image is writable. */
+void uaccess_patch(void)
+{
+    if (cpu_has(X86_SMAP))
+        return;
+    for (u8 **p = __smap_start; p < __smap_end; p++) {
+        (*p)[0] = 0x0f;
+        (*p)[1] = 0x1f;
+        (*p)[2] = 0x00;
+    }
+}
+
+u64 user_copy_in(void *dst, const void __user *src, u64 n)
+{
+    return user_range_ok((u64)src, n) ? uaccess_copy(dst, (const void *)(u64)src, n) : n;
+}
+
+u64 user_copy_out(void __user *dst, const void *src, u64 n)
+{
+    return user_range_ok((u64)dst, n) ? uaccess_copy((void *)(u64)dst, src, n) : n;
+}
+
+u64 user_clear(void __user *dst, u64 n)
+{
+    return user_range_ok((u64)dst, n) ? uaccess_clear((void *)(u64)dst, n) : n;
+}
+
+ssize_t copy_string_in(char *dst, const char __user *src, size_t max)
+{
+    u64 room;
+    s64 n;
+
+    if ((u64)src >= USER_TOP)
+        return -EFAULT;
+    room = USER_TOP - (u64)src;
+    n = uaccess_string(dst, (const char *)(u64)src, MIN(max, room));
+    if (n == -2)
+        return room < max ? -EFAULT : -ENAMETOOLONG;
+    return n < 0 ? -EFAULT : n;
+}
+
+int user_load32(u32 *out, const u32 __user *src)
+{
+    return user_range_ok((u64)src, 4) && !uaccess_load32(out, (const u32 *)(u64)src) ? 0 : -EFAULT;
+}
+
+int user_load64(u64 *out, const u64 __user *src)
+{
+    return user_range_ok((u64)src, 8) && !uaccess_load64(out, (const u64 *)(u64)src) ? 0 : -EFAULT;
+}
+
+int user_store32(u32 __user *dst, u32 v)
+{
+    return user_range_ok((u64)dst, 4) && !uaccess_store32((u32 *)(u64)dst, v) ? 0 : -EFAULT;
+}
+
+int user_store64(u64 __user *dst, u64 v)
+{
+    return user_range_ok((u64)dst, 8) && !uaccess_store64((u64 *)(u64)dst, v) ? 0 : -EFAULT;
+}
+
+int user_cas32(u32 __user *dst, u32 *old, u32 new)
+{
+    return user_range_ok((u64)dst, 4) && !uaccess_cas32((u32 *)(u64)dst, old, new) ? 0 : -EFAULT;
+}
+
+int rdmsr_safe(u32 msr, u64 *out)
+{
+    return msr_read(msr, out) ? -EFAULT : 0;
+}
+
+int wrmsr_safe(u32 msr, u64 v)
+{
+    return msr_write(msr, v) ? -EFAULT : 0;
+}
