@@ -8,8 +8,8 @@ unsigned percpu_online = 1;
 DEFINE_PER_CPU(u64, percpu_self_delta);
 DEFINE_PER_CPU(u32, percpu_id);
 DEFINE_PER_CPU(struct thread *, percpu_current);
-static u32 percpu_no_work;
-DEFINE_PER_CPU(u32 *, percpu_work) = &percpu_no_work;
+u32 percpu_no_work;
+DEFINE_PER_CPU(u32 *, percpu_work);
 
 size_t percpu_size(void)
 {

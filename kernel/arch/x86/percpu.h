@@ -2,7 +2,7 @@
  *
  * Per-CPU data. A per-CPU variable lives in the section .percpu, which CPU 0 uses in place; every other
  * CPU has a copy. GS holds the distance from the section to the copy, so that `%gs:variable` is one
- * instruction.
+ * instruction. Per-CPU variables have no initialiser: they start as zero.
  *
  * Context: the caller must not move to another CPU in between: interrupts off, or a thread of kernel
  * code that does not block (the kernel is not preempted).
@@ -23,6 +23,7 @@ extern unsigned percpu_online;     /* CPUs 0..n-1 are up */
 DECLARE_PER_CPU(u64, percpu_self_delta);
 DECLARE_PER_CPU(u32, percpu_id);
 DECLARE_PER_CPU(struct thread *, percpu_current);
+extern u32 percpu_no_work;           /* always zero: the work word while no thread runs */
 DECLARE_PER_CPU(u32 *, percpu_work); /* the current thread's work word */
 
 #define this_cpu_read(name) (*(const volatile __seg_gs __typeof__(name) *)(uintptr_t) & (name))

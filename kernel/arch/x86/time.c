@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ns = ((tsc - base) * mul) >> 32, with mul = 10^9 * 2^32 / hz: exact to 1 ns in four seconds, monotonic
+ * since one base and one mul serve for ever.
+ */
+#include "arch/x86/time.h"
+
+#include "arch/x86/acpi.h"
+#include "arch/x86/bootinfo.h"
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/regs.h"
+#include "lib/atomic.h"
+#include "lib/log.h"
+
+#define NS 1000000000ULL
+#define PIT_HZ 1193182
+#define PMTIMER_HZ 3579545
+#define MEASURE_US 2000
+
+u64 tsc_hz;
+static u64 tsc_base, tsc_mul;
+
+/* Hypervisor leaf 0x40000010 (VMware's convention; QEMU and KVM guests have it): kHz in eax. */
+static u64 tsc_hz_from_hypervisor(void)
+{
+    struct cpuid_regs r;
+
+    if (!cpu_has(X86_HYPERVISOR))
+        return 0;
+    r = cpuid_count(0x40000000, 0);
+    if (r.eax < 0x40000010 || r.eax > 0x400000ff)
+        return 0;
+    return cpuid_count(0x40000010, 0).eax * 1000ULL;
+}
+
+/* SDM vol. 2A, CPUID leaves 0x15 and 0x16. */
+static u64 tsc_hz_from_cpuid(void)
+{
+    u32 max = cpuid_count(0, 0).eax;
+    struct cpuid_regs r;
+
+    if (max < 0x15)
+        return 0;
+    r = cpuid_count(0x15, 0);
+    if (r.eax && r.ebx && r.ecx)
+        return (u64)r.ecx * r.ebx / r.eax;
+    return 0;
+}
+
+/* PIT channel 2 counts down once, its output read at port 0x61 bit 5. */
+static u64 tsc_hz_from_pit(void)
+{
+    u32 ticks = PIT_HZ / (1000000 / MEASURE_US);
+    u64 start, end;
+
+    outb(0x61, (inb(0x61) & ~2) | 1); /* gate on, speaker off */
+    outb(0x43, 0xb0);                 /* channel 2, both bytes, mode 0 */
+    outb(0x42, (u8)ticks);
+    outb(0x42, (u8)(ticks >> 8));
+    start = rdtsc();
+    for (u64 spins = 0; !(inb(0x61) & 0x20); spins++)
+        if (spins > 10000000)
+            return 0;
+    end = rdtsc();
+    return (end - start) * PIT_HZ / ticks;
+}
+
+void tsc_init(void)
+{
+    tsc_hz = tsc_hz_from_hypervisor();
+    if (!tsc_hz)
+        tsc_hz = tsc_hz_from_cpuid();
+    if (!tsc_hz)
+        tsc_hz = tsc_hz_from_pit();
+    if (!tsc_hz)
+        tsc_hz = NS; /* nothing to measure against: time runs, at some speed */
+    tsc_mul = (u64)(((unsigned __int128)NS << 32) / tsc_hz);
+    tsc_base = boot_info.entry_tsc;
+}
+
+u64 tsc_to_ns(u64 cycles)
+{
+    return (u64)(((unsigned __int128)cycles * tsc_mul) >> 32);
+}
+
+u64 time_ns(void)
+{
+    return tsc_to_ns(rdtsc() - tsc_base);
+}
+
+u64 tsc_of_ns(u64 ns)
+{
+    return tsc_base + (u64)(((unsigned __int128)ns << 32) / tsc_mul);
+}
+
+void tsc_clock_params(u64 *base, u64 *mul)
+{
+    *base = tsc_base;
+    *mul = tsc_mul;
+}
+
+void delay_us(u64 us)
+{
+    u64 end = time_ns() + us * 1000;
+
+    while (time_ns() < end)
+        cpu_relax();
+}
+
+/* ------------------------------------------------------------- the CMOS clock (MC146818) */
+
+static u8 cmos_read(u8 reg)
+{
+    outb(0x70, reg);
+    return inb(0x71);
+}
+
+static unsigned cmos_number(u8 reg, bool bcd)
+{
+    u8 v = cmos_read(reg);
+
+    return bcd ? (v & 0x0f) + (v >> 4) * 10U : v;
+}
+
+/* Days from 1970-01-01 to a civil date, by counting whole 400-year eras of 146097 days from 0000-03-01. */
+static u64 days_from_civil(u64 year, unsigned month, unsigned day)
+{
+    u64 y = month <= 2 ? year - 1 : year;
+    u64 of_era = y % 400, of_year = (153 * (month + (month > 2 ? -3U : 9U)) + 2) / 5 + day - 1;
+
+    return y / 400 * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+u64 rtc_read(void)
+{
+    bool bcd = !(cmos_read(0x0b) & 4);
+    bool h24 = cmos_read(0x0b) & 2;
+    unsigned sec, min, hour, day, month, year;
+    u8 raw_hour;
+
+    for (unsigned spins = 0; (cmos_read(0x0a) & 0x80) && spins < 100000; spins++)
+        cpu_relax();
+    sec = cmos_number(0, bcd);
+    min = cmos_number(2, bcd);
+    raw_hour = cmos_read(4);
+    hour = bcd ? (raw_hour & 0x0f) + (raw_hour >> 4 & 7) * 10U : raw_hour & 0x7fU;
+    if (!h24)
+        hour = hour % 12 + (raw_hour & 0x80 ? 12 : 0);
+    else if (bcd)
+        hour = cmos_number(4, true);
+    day = cmos_number(7, bcd);
+    month = cmos_number(8, bcd);
+    year = 2000 + cmos_number(9, bcd);
+    if (month < 1 || month > 12 || day < 1 || day > 31)
+        return 0;
+    return days_from_civil(year, month, day) * 86400 + hour * 3600 + min * 60 + sec;
+}

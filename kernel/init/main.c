@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Brings the levels up in order and starts PID 1. The only code that may see every layer.
+ */
+#include "arch/x86/acpi.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/bootinfo.h"
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/switch.h"
+#include "arch/x86/time.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/uaccess.h"
+#include "init/init.h"
+#include "lib/log.h"
+
+TABLE_DECLARE(struct init_hook, init_hooks);
+
+extern char boot_stack_top[];
+
+__noreturn void kernel_main(void);
+
+static void init_run_level(enum init_level level)
+{
+    const struct init_hook *hook;
+
+    TABLE_FOR_EACH (hook, init_hooks)
+        if (hook->level == level)
+            hook->run();
+}
+
+/* Before any layer: what makes a fault show itself instead of rebooting the machine. */
+static void init_arch(void)
+{
+    this_cpu_write(percpu_work, &percpu_no_work);
+    cpu_features_read();
+    cpu_features_enable();
+    uaccess_patch();
+    tsc_init();
+    trap_init_cpu();
+    trap_set_stack((u64)boot_stack_top);
+    fpu_init_cpu();
+    apic_init_early();
+    acpi_init();
+    apic_init_boot();
+}
+
+void kernel_main(void)
+{
+    init_arch();
+    log_info("Bothy: %s boot, TSC %lu kHz, up to %u CPUs", boot_info.loader, tsc_hz / 1000,
+             acpi_cpu_count());
+    for (enum init_level level = INIT_ARCH; level <= INIT_LATE; level++)
+        init_run_level(level);
+    init_start();
+}
