@@ -10,6 +10,8 @@
 
 #include "lib/types.h"
 
+struct page;
+
 enum pt_prot {
     PT_READ = 1 << 0,
     PT_WRITE = 1 << 1,
@@ -37,6 +39,7 @@ struct pgtable {
     hpa_t root;
     const struct pt_format *format;
     u64 tables; /* table pages in use, the root included */
+    struct page *retired; /* empty tables that wait for a flush, through page->owner */
 };
 
 int pgtable_init(struct pgtable *pt, const struct pt_format *format) __must_check;
@@ -53,7 +56,9 @@ u64 *pgtable_entry(struct pgtable *pt, u64 va, unsigned level) __must_check;
 /* Maps n bytes at va to pa, 4 KiB-aligned, using large leaves where aligned. 0 or -ENOMEM. */
 int pgtable_map(struct pgtable *pt, u64 va, hpa_t pa, u64 n, unsigned prot) __must_check;
 /* Clears [va, va+n), calling leaf (may be NULL) for each present entry before it goes; splits no
- * large leaf that is only partly inside: returns -EINVAL there. Empty tables are freed. */
+ * large leaf that is only partly inside: returns -EINVAL there. Empty tables are retired: after the
+ * flush the owner calls pgtable_reap, which frees them (pgtable_destroy does so too). */
 int pgtable_unmap(struct pgtable *pt, u64 va, u64 n,
                   void (*leaf)(void *arg, u64 va, u64 entry, unsigned level), void *arg);
+void pgtable_reap(struct pgtable *pt);
 extern struct pgtable pgtable_kernel;

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bringing memory up, and giving back what only boot needed.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+#define KERNEL_IMAGE 0xffffffff80000000UL /* first address of the last 2 GiB */
+#define VMAP_BASE 0xffffc90000000000UL    /* vmap_alloc and mmio_map: 512 GiB, one root entry */
+#define VMAP_END 0xffffc98000000000UL
+
+/* After boot_info is filled; once, on the boot CPU, interrupts off. From then on everything in mm works
+ * and the identity map of boot is gone. */
+void mm_init(void);
+/* Makes [start, end) bytes of RAM that boot had reserved (modules, init sections) free memory; partly
+ * covered pages stay reserved. 0 or -ENOMEM. */
+int mm_free_reserved(hpa_t start, hpa_t end);

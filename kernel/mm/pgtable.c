@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The walk over four-level tables. Levels count from the leaf: 0 is a page table, 3 the root. A table
+ * page that becomes empty is retired, not freed: a CPU may still hold it in its paging-structure
+ * caches until the owner has flushed.
+ */
+#include "mm/pgtable.h"
+
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "mm/mm_priv.h"
+#include "mm/page.h"
+
+#define ROOT_LEVEL 3
+#define KERNEL_HALF 256 /* first root entry of kernel addresses */
+
+struct pgtable pgtable_kernel = {.format = &pt_native};
+
+static inline unsigned pgtable_index(u64 va, unsigned level)
+{
+    return va >> (PAGE_SHIFT + 9 * level) & 511;
+}
+
+static inline u64 pgtable_span(unsigned level)
+{
+    return 1UL << (PAGE_SHIFT + 9 * level);
+}
+
+/* A table's memory comes before its struct page while the direct map is built. */
+static u64 *pgtable_page(void)
+{
+    hpa_t pa;
+    struct page *page;
+
+    if (unlikely(!mm_page_alloc_ready)) {
+        pa = mm_alloc_early(PAGE_SIZE);
+        page_clear(hpa_virt(pa));
+        return hpa_virt(pa);
+    }
+    page = page_alloc(0, PA_ZERO);
+    if (!page)
+        return NULL;
+    page->index = 0;
+    mm_stat_add(MM_STAT_PAGE_TABLES, 1);
+    return page_virt(page);
+}
+
+static void pgtable_page_free(u64 *table)
+{
+    mm_stat_add(MM_STAT_PAGE_TABLES, -1);
+    page_put(page_of(HPA((u64)table - DIRECT_MAP)));
+}
+
+static u64 *pgtable_down(const struct pgtable *pt, u64 entry, unsigned level)
+{
+    return hpa_virt(pt->format->address(entry, 0));
+}
+
+int pgtable_init(struct pgtable *pt, const struct pt_format *format)
+{
+    u64 *root = pgtable_page();
+
+    if (!root)
+        return -ENOMEM;
+    pt->root = HPA((u64)root - DIRECT_MAP);
+    pt->format = format;
+    pt->tables = 1;
+    pt->retired = NULL;
+    return 0;
+}
+
+int pgtable_init_user(struct pgtable *pt)
+{
+    const u64 *kernel = hpa_virt(pgtable_kernel.root);
+    int err = pgtable_init(pt, &pt_native);
+    u64 *root;
+
+    if (err)
+        return err;
+    root = hpa_virt(pt->root);
+    /* Fixed since boot: mm_init makes every kernel root entry that will ever be used. */
+    for (unsigned i = KERNEL_HALF; i < 512; i++)
+        root[i] = kernel[i];
+    return 0;
+}
+
+void pgtable_reap(struct pgtable *pt)
+{
+    struct page *page = pt->retired;
+
+    pt->retired = NULL;
+    while (page) {
+        struct page *next = page->owner;
+
+        pgtable_page_free(page_virt(page));
+        page = next;
+    }
+}
+
+static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level, unsigned entries)
+{
+    for (unsigned i = 0; level && i < entries; i++) {
+        u64 e = table[i];
+
+        if (pt->format->present(e) && !pt->format->is_leaf(e, level))
+            pgtable_free_level(pt, pgtable_down(pt, e, level), level - 1, 512);
+    }
+    pgtable_page_free(table);
+    pt->tables--;
+}
+
+void pgtable_destroy(struct pgtable *pt)
+{
+    u64 *root = hpa_virt(pt->root);
+    /* A native user table borrows the kernel half. */
+    bool shared = pt->format == &pt_native && root[511] &&
+                  root[511] == ((u64 *)hpa_virt(pgtable_kernel.root))[511];
+
+    pgtable_reap(pt);
+    pgtable_free_level(pt, root, ROOT_LEVEL, shared ? KERNEL_HALF : 512);
+    pt->root = HPA(0);
+}
+
+u64 *pgtable_lookup(struct pgtable *pt, u64 va, unsigned *level)
+{
+    u64 *table = hpa_virt(pt->root);
+
+    for (unsigned l = ROOT_LEVEL;; l--) {
+        u64 *e = &table[pgtable_index(va, l)];
+        u64 v = READ_ONCE(*e);
+
+        if (l == 0 || (pt->format->present(v) && pt->format->is_leaf(v, l))) {
+            *level = l;
+            return e;
+        }
+        if (!pt->format->present(v))
+            return NULL;
+        table = pgtable_down(pt, v, l);
+    }
+}
+
+u64 *pgtable_entry(struct pgtable *pt, u64 va, unsigned level)
+{
+    u64 *table = hpa_virt(pt->root);
+
+    for (unsigned l = ROOT_LEVEL; l > level; l--) {
+        u64 *e = &table[pgtable_index(va, l)];
+
+        if (!pt->format->present(*e)) {
+            u64 *next = pgtable_page();
+
+            if (!next)
+                return NULL;
+            pt->tables++;
+            store_release(e, pt->format->table(HPA((u64)next - DIRECT_MAP)));
+        } else if (l < ROOT_LEVEL && pt->format->is_leaf(*e, l)) {
+            return NULL;
+        }
+        table = pgtable_down(pt, *e, l);
+    }
+    return &table[pgtable_index(va, level)];
+}
+
+/* The largest leaf that fits here. */
+static unsigned pgtable_leaf_level(u64 va, u64 pa, u64 n)
+{
+    for (unsigned level = mm_leaf_level_max; level; level--)
+        if (IS_ALIGNED(va | pa, pgtable_span(level)) && n >= pgtable_span(level))
+            return level;
+    return 0;
+}
+
+int pgtable_map(struct pgtable *pt, u64 va, hpa_t pa, u64 n, unsigned prot)
+{
+    while (n) {
+        unsigned level = pgtable_leaf_level(va, pa.v, n);
+        u64 span = pgtable_span(level);
+        u64 *e = pgtable_entry(pt, va, level);
+
+        /* A table that is already there takes the place of a large leaf. */
+        while (e && level && pt->format->present(*e) && !pt->format->is_leaf(*e, level)) {
+            span = pgtable_span(--level);
+            e = pgtable_entry(pt, va, level);
+        }
+        if (!e)
+            return -ENOMEM;
+        WRITE_ONCE(*e, pt->format->leaf(pa, prot, level));
+        va += span;
+        pa.v += span;
+        n -= MIN(n, span);
+    }
+    return 0;
+}
+
+struct unmap {
+    struct pgtable *pt;
+    void (*leaf)(void *arg, u64 va, u64 entry, unsigned level);
+    void *arg;
+};
+
+/* Eight at a time: the common answer is an early no. */
+static bool pgtable_table_empty(const u64 *table)
+{
+    for (unsigned i = 0; i < 512; i += 8) {
+        const u64 *t = table + i;
+
+        if (t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7])
+            return false;
+    }
+    return true;
+}
+
+static void pgtable_retire(struct pgtable *pt, u64 *table)
+{
+    struct page *page = page_of(HPA((u64)table - DIRECT_MAP));
+
+    page->owner = pt->retired;
+    pt->retired = page;
+    pt->tables--;
+}
+
+/* Clears [va, end) inside one table. 0 or -EINVAL at a leaf only partly inside. */
+static int pgtable_unmap_level(struct unmap *u, u64 *table, unsigned level, u64 va, u64 end)
+{
+    const struct pt_format *f = u->pt->format;
+    u64 span = pgtable_span(level), next;
+    int err = 0;
+
+    for (; va < end && !err; va = next) {
+        u64 *e = &table[pgtable_index(va, level)];
+        u64 v = *e;
+
+        next = MIN(end, ALIGN_DOWN(va, span) + span);
+        if (!f->present(v))
+            continue;
+        if (!f->is_leaf(v, level)) {
+            u64 *down = pgtable_down(u->pt, v, level);
+
+            err = pgtable_unmap_level(u, down, level - 1, va, next);
+            /* The kernel's upper tables stay: user tables share them. */
+            if (pgtable_table_empty(down) && !(u->pt == &pgtable_kernel && level == ROOT_LEVEL)) {
+                *e = 0;
+                pgtable_retire(u->pt, down);
+            }
+            continue;
+        }
+        if (next - va != span)
+            return -EINVAL;
+        WRITE_ONCE(*e, 0);
+        if (u->leaf)
+            u->leaf(u->arg, va, v, level);
+    }
+    return err;
+}
+
+int pgtable_unmap(struct pgtable *pt, u64 va, u64 n,
+                  void (*leaf)(void *arg, u64 va, u64 entry, unsigned level), void *arg)
+{
+    struct unmap u = {.pt = pt, .leaf = leaf, .arg = arg};
+
+    return n ? pgtable_unmap_level(&u, hpa_virt(pt->root), ROOT_LEVEL, va, va + n) : 0;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sections: the 4 MiB units in which memory gets its struct pages, when the allocator first needs
+ * them, lowest first. A section's 64 KiB of page array come from the buddy lists, or from the section
+ * itself when those are empty. Until then nothing of a section but its bounds exists, so boot costs the
+ * same for 64 MiB and for 64 GiB.
+ *
+ * Lock order: section_lock, then buddy_lock. The owner test lets the allocations made inside come back
+ * here without harm: they find no section to grow.
+ */
+#include "arch/x86/regs.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/mm_priv.h"
+#include "mm/pgtable.h"
+#include "sync/spinlock.h"
+
+#define SECTION_PAGES (1UL << MAX_ORDER)
+#define ARRAY_PAGES (SECTION_PAGES * sizeof(struct page) / PAGE_SIZE)
+
+/* s: section_lock */
+static struct spinlock section_lock = SPINLOCK_INIT(RANK_MM, 4, "section");
+static unsigned section_owner = ~0U; /* a  CPU inside */
+static unsigned section_range;       /* s  index in mm_free of the next one to initialise */
+static u64 section_next;             /* s  its first page number not yet initialised */
+static u64 section_left;             /* s  pages not yet initialised */
+
+void section_init_ranges(void)
+{
+    section_next = mm_free_count ? mm_free[0].start : 0;
+    for (unsigned i = 0; i < mm_free_count; i++)
+        section_left += mm_free[i].end - mm_free[i].start;
+}
+
+/* What is still to come, less the array it will need. */
+u64 section_pages_left(void)
+{
+    u64 left = READ_ONCE(section_left);
+
+    return left - left * ARRAY_PAGES / SECTION_PAGES;
+}
+
+static u64 section_array(u64 base)
+{
+    return VMEMMAP + base * sizeof(struct page);
+}
+
+static bool section_has_array(u64 base)
+{
+    unsigned level;
+    u64 *e = pgtable_lookup(&pgtable_kernel, section_array(base), &level);
+
+    return e && pgtable_kernel.format->present(*e);
+}
+
+/* The first free page number >= from inside [base, base + SECTION_PAGES), with the end of its run; false
+ * when there is none. */
+static bool section_next_free(u64 base, u64 from, u64 *start, u64 *end)
+{
+    for (unsigned i = 0; i < mm_free_count; i++) {
+        u64 s = MAX(mm_free[i].start, from), e = MIN(mm_free[i].end, base + SECTION_PAGES);
+
+        if (s < e) {
+            *start = s;
+            *end = e;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes up to ARRAY_PAGES page numbers for the array of `base`: from the buddy lists, else from the
+ * section's first free pages, which are cut off it by moving *cut. */
+static bool section_array_memory(u64 base, u64 *pfns, u64 *cut)
+{
+    struct page *block = buddy_take(__builtin_ctzl(ARRAY_PAGES), true);
+    u64 n = 0, at = base, s, e;
+
+    if (block) {
+        for (n = 0; n < ARRAY_PAGES; n++)
+            pfns[n] = (u64)(block - (struct page *)VMEMMAP) + n;
+        return true;
+    }
+    while (n < ARRAY_PAGES && section_next_free(base, at, &s, &e)) {
+        for (at = s; at < e && n < ARRAY_PAGES; at++)
+            pfns[n++] = at;
+    }
+    *cut = at;
+    return n == ARRAY_PAGES;
+}
+
+static bool section_map_array(u64 base, const u64 *pfns)
+{
+    for (u64 i = 0; i < ARRAY_PAGES; i++) {
+        u64 va = section_array(base) + i * PAGE_SIZE;
+        u64 *e = pgtable_entry(&pgtable_kernel, va, 0);
+        hpa_t pa = HPA(pfns[i] << PAGE_SHIFT);
+
+        if (!e)
+            return false;
+        page_clear(hpa_virt(pa));
+        store_release(e, pgtable_kernel.format->leaf(pa, PT_READ | PT_WRITE | PT_GLOBAL, 0));
+    }
+    return true;
+}
+
+static void section_mark_reserved(u64 from, u64 to)
+{
+    for (u64 pfn = from; pfn < to; pfn++) {
+        struct page *page = page_of(HPA(pfn << PAGE_SHIFT));
+
+        page->flags = PG_RESERVED;
+        atomic_set(&page->ref, 1);
+    }
+}
+
+/* Free runs go to the buddy lists, all else is reserved. */
+static void section_populate(u64 base, u64 cut)
+{
+    u64 at = base, given = 0, s, e;
+
+    while (section_next_free(base, MAX(at, cut), &s, &e)) {
+        section_mark_reserved(at, s);
+        given += e - s;
+        at = e;
+    }
+    section_mark_reserved(at, base + SECTION_PAGES);
+    buddy_add_total(given);
+    for (at = base; section_next_free(base, MAX(at, cut), &s, &e); at = e)
+        buddy_give_range(s, e);
+}
+
+static u64 section_count_free(u64 base)
+{
+    u64 n = 0, s, e;
+
+    for (u64 at = base; section_next_free(base, at, &s, &e); at = e)
+        n += e - s;
+    return n;
+}
+
+/* section_lock held. False when there is no memory for the array: the section stays as it is. */
+static bool section_init(u64 base)
+{
+    u64 pfns[ARRAY_PAGES], cut = base, pages = section_count_free(base);
+    bool ok = section_array_memory(base, pfns, &cut);
+
+    /* A section with less free memory than its own array is worth nothing unless others pay. */
+    if (ok && section_map_array(base, pfns)) {
+        section_populate(base, cut);
+    } else if (!pages) {
+        return false;
+    } else {
+        log_warn("memory at %lx: %lu KiB without a page array are not used",
+                 base << PAGE_SHIFT, pages * 4);
+    }
+    section_left -= pages;
+    return ok;
+}
+
+/* The next section with free memory and no array, or false. */
+static bool section_find_next(u64 *base)
+{
+    for (; section_range < mm_free_count; section_range++) {
+        const struct mm_range *r = &mm_free[section_range];
+
+        section_next = MAX(section_next, r->start);
+        while (section_next < r->end) {
+            *base = ALIGN_DOWN(section_next, SECTION_PAGES);
+            section_next = *base + SECTION_PAGES;
+            if (!section_has_array(*base))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool section_lock_enter(u64 *flags)
+{
+    *flags = irq_save();
+    if (__atomic_load_n(&section_owner, __ATOMIC_RELAXED) == cpu_id()) {
+        irq_restore(*flags);
+        return false;
+    }
+    spin_lock(&section_lock);
+    __atomic_store_n(&section_owner, cpu_id(), __ATOMIC_RELAXED);
+    return true;
+}
+
+static void section_lock_leave(u64 flags)
+{
+    __atomic_store_n(&section_owner, ~0U, __ATOMIC_RELAXED);
+    spin_unlock_irqrestore(&section_lock, flags);
+}
+
+bool section_grow(void)
+{
+    bool done = false;
+    u64 flags, base;
+
+    if (!READ_ONCE(section_left) || !section_lock_enter(&flags))
+        return false;
+    while (!done && section_find_next(&base))
+        done = section_init(base);
+    section_lock_leave(flags);
+    return done;
+}
+
+int section_reserve(u64 start, u64 end)
+{
+    bool ok = true;
+    u64 flags;
+
+    if (!section_lock_enter(&flags))
+        return -EDEADLK;
+    for (u64 base = ALIGN_DOWN(start, SECTION_PAGES); ok && base < end; base += SECTION_PAGES)
+        if (!section_has_array(base))
+            ok = section_init(base);
+    section_lock_leave(flags);
+    return ok ? 0 : -ENOMEM;
+}
