@@ -42,7 +42,7 @@ struct acpi_fadt {
     u32 smi_cmd;
     u8 acpi_enable, acpi_disable, s4bios, pstate;
     u32 pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer;
-    u8 rest1[36];
+    u8 rest1[32];
     u32 flags; /* offset 112 */
     u8 reset_space, reset_width, reset_offset, reset_access;
     u64 reset_address;
