@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the kernel knows about itself: the log ring, the polled serial port under it, symbols, the
+ * console's commands. Producers use lib/log.h; this is for those who show it.
+ *
+ * Context: any, unless said otherwise.
+ */
+#pragma once
+
+#include "lib/log.h"
+#include "lib/types.h"
+
+typedef void (*emit_fn)(const char *fmt, ...);
+
+/* --- the debug port: the first 16550, polled, no lock, usable from the first instruction on --- */
+void debug_port_init(void);
+bool debug_port_present(void);
+void debug_port_write(const char *s, size_t n);
+int debug_port_read_nowait(void); /* a byte or -1 */
+
+/* --- the log --- */
+#define LOG_LINE_MAX 224
+struct log_record {
+    u64 seq; /* its number, from 0 */
+    u64 ns;
+    enum log_level level;
+    char text[LOG_LINE_MAX];
+};
+/* Copies record *seq, or the oldest that still exists after it, and sets *seq to the next number.
+ * False: there is none yet. */
+bool log_read(u64 *seq, struct log_record *out);
+/* Number that the next record will have. */
+u64 log_end(void);
+/* Records up to that level go to the console as they come. */
+void log_set_console_level(enum log_level level);
+/* Also hands console lines to fn (a framebuffer); before PID 1, or NULL. */
+void log_set_console_sink(void (*fn)(const char *text, size_t n));
+
+/* --- symbols and backtraces --- */
+/* Name of the function that holds address, NULL: unknown; *offset within it. */
+const char *symbol_find(u64 address, u64 *offset);
+/* Walks frame pointers from rbp on (0: from here); rip: printed first unless 0. */
+void backtrace_print(emit_fn emit, u64 rip, u64 rbp);
+
+/* --- the console --- */
+/* Runs one line: a command of table console_cmds. Its status, 127: unknown. line is cut up.
+ * Context: a thread (commands may sleep), or the panic shell. */
+int console_run(char *line, emit_fn emit);
+/* Runs the self-tests whose name starts with prefix; prints each and the totals; the failures. */
+unsigned selftest_run(const char *prefix, emit_fn emit);
