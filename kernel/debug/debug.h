@@ -36,6 +36,9 @@ void log_set_console_level(enum log_level level);
 /* Also hands console lines to fn (a framebuffer); before PID 1, or NULL. */
 void log_set_console_sink(void (*fn)(const char *text, size_t n));
 
+/* True once a panic has begun: the other CPUs are to stop, locks are not to be trusted. */
+bool debug_panicking(void);
+
 /* --- symbols and backtraces --- */
 /* Name of the function that holds address, NULL: unknown; *offset within it. */
 const char *symbol_find(u64 address, u64 *offset);

@@ -106,8 +106,8 @@ static void log_show(const struct log_record *rec)
 {
     static char line[LOG_LINE_MAX + 32]; /* the printer's */
     u64 us = rec->ns / 1000;
-    int n = scnprintf(line, sizeof(line), "[%5llu.%06llu] %s\r\n", (unsigned long long)us / 1000000,
-                      (unsigned long long)us % 1000000, rec->text);
+    int n = scnprintf(line, sizeof(line), "[%5lu.%06lu] %s\r\n", us / 1000000,
+                      us % 1000000, rec->text);
 
     log_put(line, (size_t)n);
 }

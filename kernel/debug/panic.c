@@ -11,7 +11,6 @@
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
-#include "arch/x86/trap.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -24,21 +23,6 @@ static u8 panic_nested;   /* the panicking CPU's: a panic inside the panic */
 bool debug_panicking(void)
 {
     return READ_ONCE(panic_started);
-}
-
-static void panic_registers(const struct trap_frame *f)
-{
-    log_emit_raw("rip %016llx cs %04llx rflags %08llx rsp %016llx ss %04llx error %llx\n", f->rip,
-                 f->cs, f->rflags, f->rsp, f->ss, f->orig_rax);
-    log_emit_raw("rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", f->rax, f->rbx, f->rcx,
-                 f->rdx);
-    log_emit_raw("rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n", f->rsi, f->rdi, f->rbp,
-                 f->r8);
-    log_emit_raw("r9  %016llx r10 %016llx r11 %016llx r12 %016llx\n", f->r9, f->r10, f->r11,
-                 f->r12);
-    log_emit_raw("r13 %016llx r14 %016llx r15 %016llx cr2 %016llx\n", f->r13, f->r14, f->r15,
-                 read_cr2());
-    log_emit_raw("cr0 %016llx cr3 %016llx cr4 %016llx\n", read_cr0(), read_cr3(), read_cr4());
 }
 
 static __noreturn void panic_end(void)
@@ -71,18 +55,14 @@ static void panic_enter(void)
         halt();
 }
 
-static __noreturn void panic_report(const struct trap_frame *frame, const char *text)
+static __noreturn void panic_report(u64 rip, u64 rbp, const char *text)
 {
     panic_nested = (u8)(cpu_id() + 1);
     log_panic_flush();
     log_emit_raw("\nPANIC on CPU %u: %s\n", cpu_id(), text);
-    if (frame)
-        panic_registers(frame);
-    log_emit_raw("backtrace:\n");
-    if (frame)
-        backtrace_print(log_emit_raw, frame->rip, frame->rbp);
-    else
-        backtrace_print(log_emit_raw, 0, 0);
+    log_emit_raw("cr2 %016lx cr3 %016lx thread %p\nbacktrace:\n", read_cr2(),
+                 read_cr3(), (void *)current);
+    backtrace_print(log_emit_raw, rip, rbp);
     log_emit_raw("end of panic\n");
     panic_end();
 }
@@ -96,10 +76,10 @@ void panic(const char *fmt, ...)
     va_start(ap, fmt);
     vscnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    panic_report(NULL, text);
+    panic_report(0, 0, text);
 }
 
-void panic_trap(const struct trap_frame *frame, const char *fmt, ...)
+void panic_at(u64 rip, u64 rbp, const char *fmt, ...)
 {
     char text[256];
     va_list ap;
@@ -108,7 +88,7 @@ void panic_trap(const struct trap_frame *frame, const char *fmt, ...)
     va_start(ap, fmt);
     vscnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    panic_report(frame, text);
+    panic_report(rip, rbp, text);
 }
 
 /* Called by the compiler's stack protector. */

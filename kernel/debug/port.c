@@ -9,6 +9,7 @@
 #include "debug/debug.h"
 
 #include "arch/x86/regs.h"
+#include "lib/atomic.h"
 
 enum { PORT = 0x3f8, DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR = 7 };
 #define LCR_8N1 0x03

@@ -46,9 +46,9 @@ static void backtrace_line(emit_fn emit, u64 rip)
     const char *name = symbol_find(rip, &offset);
 
     if (name)
-        emit("  %016llx %s+0x%llx\n", (unsigned long long)rip, name, (unsigned long long)offset);
+        emit("  %016lx %s+0x%lx\n", rip, name, offset);
     else
-        emit("  %016llx\n", (unsigned long long)rip);
+        emit("  %016lx\n", rip);
 }
 
 void backtrace_print(emit_fn emit, u64 rip, u64 rbp)

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The console's own commands: log, counters, traces, fail points, backtrace, power.
+ */
+#include "debug/debug_priv.h"
+
+#include "arch/x86/acpi.h"
+#include "lib/atomic.h"
+#include "lib/format.h"
+#include "lib/string.h"
+
+static int cmd_log(int argc, char **argv, emit_fn emit)
+{
+    static const char level[] = "EWID";
+    struct log_record rec;
+
+    for (u64 seq = 0; log_read(&seq, &rec);)
+        emit("[%5lu.%06lu] %c %s\n", rec.ns / 1000000000, rec.ns / 1000 % 1000000,
+             level[rec.level & 3], rec.text);
+    return 0;
+}
+CONSOLE_CMD(log) = {"log", "the kernel's log", cmd_log, true};
+
+static int cmd_loglevel(int argc, char **argv, emit_fn emit)
+{
+    u64 level;
+
+    if (argc != 2 || parse_u64(argv[1], 10, &level) || level > LOG_DEBUG) {
+        emit("usage: loglevel 0..3\n");
+        return 1;
+    }
+    log_set_console_level((enum log_level)level);
+    return 0;
+}
+CONSOLE_CMD(loglevel) = {"loglevel", "N: what the console shows, 0 errors .. 3 all", cmd_loglevel,
+                         true};
+
+static int cmd_counters(int argc, char **argv, emit_fn emit)
+{
+    const struct counter *c;
+    TABLE_DECLARE(struct counter, counters);
+
+    TABLE_FOR_EACH(c, counters)
+    {
+        if (argc < 2 || strstr(c->name, argv[1]))
+            emit("%-32s %lu\n", c->name, READ_ONCE(*c->value));
+    }
+    return 0;
+}
+CONSOLE_CMD(counters) = {"counters", "[TEXT]: counters whose name has TEXT", cmd_counters, true};
+
+static int cmd_backtrace(int argc, char **argv, emit_fn emit)
+{
+    backtrace_print(emit, 0, 0);
+    return 0;
+}
+CONSOLE_CMD(backtrace) = {"backtrace", "of the console itself", cmd_backtrace, true};
+
+static int cmd_symbol(int argc, char **argv, emit_fn emit)
+{
+    u64 address, offset;
+    const char *name;
+
+    if (argc != 2 || parse_u64(argv[1], 16, &address)) {
+        emit("usage: symbol HEX\n");
+        return 1;
+    }
+    name = symbol_find(address, &offset);
+    if (!name)
+        emit("no function there\n");
+    else
+        emit("%s+0x%lx\n", name, offset);
+    return name ? 0 : 1;
+}
+CONSOLE_CMD(symbol) = {"symbol", "HEX: the function at an address", cmd_symbol, true};
+
+static int cmd_panic(int argc, char **argv, emit_fn emit)
+{
+    panic("asked for on the console");
+}
+CONSOLE_CMD(panic) = {"panic", "panics", cmd_panic, false};
+
+static int cmd_poweroff(int argc, char **argv, emit_fn emit)
+{
+    acpi_poweroff();
+    emit("poweroff: the firmware names no way\n");
+    return 1;
+}
+CONSOLE_CMD(poweroff) = {"poweroff", "at once, without syncing", cmd_poweroff, true};
+
+static int cmd_reboot(int argc, char **argv, emit_fn emit)
+{
+    machine_reboot();
+    emit("reboot: nothing worked\n");
+    return 1;
+}
+CONSOLE_CMD(reboot) = {"reboot", "at once, without syncing", cmd_reboot, true};
