@@ -29,3 +29,6 @@ test-unit: build/unit/unit
 	@build/unit/unit
 
 -include $(UNIT_OBJ:.o=.d)
+
+# Each folder of tests may bring its own rules.
+include $(sort $(wildcard tests/*/*.mk))
