@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The dentry cache, as path walk, mounts and file systems see it. A dentry is a name in a directory:
+ * positive (has an inode), or negative (known to be absent). It stays cached when nobody refers to it,
+ * until memory is wanted.
+ *
+ * Lock order: inode->lock of the directory, dentry->lock (parent before child), the hash bucket, the
+ * LRU. Names and parents change only in dentry_move, under the rename seqlock.
+ */
+#pragma once
+
+#include "vfs/vfs.h"
+
+#define DENTRY_INLINE 40
+
+enum dentry_flags {
+    DENTRY_HASHED = 1 << 0,
+    DENTRY_LRU = 1 << 1,
+    DENTRY_MOUNTED = 1 << 2, /* something is mounted on it, in some namespace */
+    DENTRY_DEAD = 1 << 3,    /* being freed */
+    DENTRY_NOCACHE = 1 << 4, /* goes when the last reference does */
+    DENTRY_UNLINKED = 1 << 5,
+};
+
+/* I immutable · l lock · r rename seqlock and the parent's inode lock · b bucket · a atomic */
+struct dentry {
+    struct spinlock lock;
+    u32 flags;             /* l */
+    s32 ref;               /* l  0: cached only */
+    u32 hash;              /* r  of parent and name */
+    struct dentry *hash_next; /* b  RCU to read */
+    struct dentry *parent; /* r  a reference; itself at a root */
+    struct inode *inode;   /* l  set once, or cleared by unlink of a lone name; a reference */
+    const char *name;      /* r  NUL-terminated: inline_name, or a block of its own */
+    u32 len;               /* r */
+    u32 mounts;            /* mount lock: how many mounts stand on it */
+    u64 cookie;            /* of in-memory directories: its place in readdir order */
+    struct list_node lru;  /* the LRU lock */
+    struct super *super;   /* I */
+    struct rcu_head rcu;
+    char inline_name[DENTRY_INLINE];
+};
+
+/* A new, unhashed negative dentry with one reference; NULL: no memory. */
+struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len) __must_check;
+void dentry_get(struct dentry *d);
+void dentry_put(struct dentry *d);
+/* The cached child, positive or negative, with a reference; NULL: not cached. */
+struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len);
+/* Publishes a name, or returns the one that was published first (then `d` is dropped). Consumes the
+ * caller's reference to d and returns one. */
+struct dentry *dentry_hash_add(struct dentry *d);
+void dentry_unhash(struct dentry *d);
+/* A name went away (unlink, rmdir): later look-ups ask the file system again. */
+void dentry_delete(struct dentry *d);
+/* rename: d takes target's place and name; target (may be negative) is unhashed. */
+void dentry_move(struct dentry *d, struct dentry *target);
+void dentry_exchange(struct dentry *a, struct dentry *b);
+bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d);
+/* Frees up to n unused dentries, oldest first: how many. May sleep. */
+u64 dentry_shrink(u64 n);
+/* All unused ones of a super that is going away. */
+void dentry_shrink_super(struct super *s);
+/* Readers of parent and name retry when a rename was at work. */
+extern struct seqcount dentry_rename_seq;

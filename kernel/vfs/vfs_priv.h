@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared between the files of kernel/vfs.
+ */
+#pragma once
+
+#include "vfs/dentry.h"
+#include "vfs/vfs.h"
+
+void dentry_init(void);
+void inode_init(void);
+
+/* A mount: a file system's subtree shown at a place. t mount lock · I immutable · a atomic */
+struct mount {
+    refcount_t ref;            /* a */
+    struct mount *parent;      /* t  NULL: the root of its namespace, or detached */
+    struct dentry *point;      /* t  in parent; a reference */
+    struct dentry *root;       /* I  a reference */
+    struct super *super;       /* I  a reference */
+    struct mount_ns *ns;       /* t  NULL: detached */
+    u32 flags;                 /* a  MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME... */
+    u64 id;                    /* I */
+    char *source;              /* I */
+    struct list_node children; /* t */
+    struct list_node sibling;  /* t */
+    struct mount *hash_next;   /* t */
+    unsigned group, master;    /* t  propagation: peer group, and the group it receives from */
+    atomic_t writers;          /* a  files open for writing through it */
+};
+
+/* The mount that stands on (mount, dentry), with a reference; NULL: none. */
+struct mount *mount_lookup(struct mount *m, struct dentry *d);
+/* Where m is mounted: references; false for a namespace's root. */
+bool mount_parent(struct mount *m, struct path *out);
+void mount_get(struct mount *m);
+void mount_put(struct mount *m);
+/* -EROFS when the mount or its super is read-only. */
+int mount_may_write(const struct mount *m);
+
+/* The last component of a walk, and the directory it is looked up in. */
+struct walk_last {
+    struct path dir; /* references */
+    const char *name;
+    size_t len;
+    bool slash; /* trailing slashes: must be a directory */
+    enum { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT } kind;
+};
+int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
+                 struct walk_last *out);
+void walk_last_put(struct walk_last *last);
+/* The child of a directory, positive or negative; asks the file system. dir's lock must not be held,
+ * or be held by the caller with `locked`. ERR_PTR on error. */
+struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool locked);
+/* Create in dir: write and search permission, not dead. Delete: also the sticky bit. */
+int walk_may_create(const struct path *dir, const struct cred *cred);
+int walk_may_delete(const struct path *dir, struct dentry *victim, const struct cred *cred,
+                    bool is_dir);
+/* Opens a found inode. */
+int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out);
