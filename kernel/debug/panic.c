@@ -11,6 +11,8 @@
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/up.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -89,6 +91,15 @@ void panic_at(u64 rip, u64 rbp, const char *fmt, ...)
     vscnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     panic_report(rip, rbp, text);
+}
+
+/* The other CPUs stop on the spot. An NMI nobody sent is reported and survived. */
+bool up_nmi(struct trap_frame *frame)
+{
+    while (debug_panicking())
+        halt();
+    log_warn("NMI on CPU %u at %016lx", cpu_id(), frame->rip);
+    return true;
 }
 
 /* Called by the compiler's stack protector. */

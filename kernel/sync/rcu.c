@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Quiescent-state RCU (see rcu.h). A grace period is a mask of CPUs that have not yet passed a quiescent
+ * state; the CPU that clears the last bit ends it. Callbacks queue per CPU in two batches: `fresh`, which
+ * the next grace period to start will cover, and `waiting`, which the one numbered wait_for does.
+ *
+ * Nothing polls: starting a grace period sends an IPI to the CPUs it needs (they may be in user mode
+ * for long), ending it one to the CPUs whose callbacks it frees. An idle CPU is no reader: it sets
+ * `idle` and is left out. That store and the mask's computation are both sequentially consistent: either
+ * the starter sees idle, or the CPU that wakes sees everything that was unlinked before.
+ *
+ * Callbacks run in rcu_quiescent, so with no lock held, on the CPU that queued them.
+ * Lock order: rcu_lock is a leaf, taken with interrupts off.
+ */
+#include "sync/rcu.h"
+
+#include "arch/x86/apic.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/up.h"
+#include "lib/log.h"
+#include "sync/percpu.h"
+#include "sync/spinlock.h"
+
+struct rcu_batch {
+    struct rcu_head *first, **tail;
+};
+
+/* c this CPU, interrupts off · a atomic */
+struct rcu_cpu {
+    struct rcu_batch fresh, waiting; /* c */
+    u64 wait_for;                    /* c  grace period that frees `waiting` */
+    u8 idle;                         /* a */
+    u8 wants;                        /* a  wake me when a grace period ends */
+    u8 running;                      /* c  callbacks run: not again from inside */
+};
+static DEFINE_PER_CPU(struct rcu_cpu, rcu_cpu);
+
+static struct spinlock rcu_lock = SPINLOCK_INIT(RANK_DEBUG, 0, "rcu");
+static u64 rcu_started, rcu_completed; /* rcu_lock to write, a */
+static u64 rcu_requested;              /* rcu_lock: start until this one */
+static u64 rcu_need;                   /* a  CPUs that the running grace period waits for */
+
+/* Any bit makes a thread look up on its way to user mode; this one means reschedule, harmless. */
+#define RCU_NUDGE 1U
+
+static void batch_add(struct rcu_batch *b, struct rcu_head *head)
+{
+    head->next = NULL;
+    if (!b->first)
+        b->tail = &b->first;
+    *b->tail = head;
+    b->tail = &head->next;
+}
+
+static void rcu_kick(u64 mask)
+{
+    mask &= ~(1ULL << cpu_id());
+    while (mask) {
+        apic_send_ipi((unsigned)__builtin_ctzll(mask), VEC_CALL);
+        mask &= mask - 1;
+    }
+}
+
+/* Starts the next grace period; returns the CPUs to prod. REQUIRES(rcu_lock) */
+static u64 rcu_start_locked(void)
+{
+    unsigned cpu;
+    u64 mask = 0;
+
+    store_release(&rcu_started, rcu_started + 1);
+    smp_mb(); /* pairs with rcu_idle_exit */
+    cpu_for_each(cpu)
+    {
+        if (!__atomic_load_n(&per_cpu_ptr(rcu_cpu, cpu)->idle, __ATOMIC_SEQ_CST))
+            mask |= 1ULL << cpu;
+    }
+    __atomic_store_n(&rcu_need, mask, __ATOMIC_SEQ_CST);
+    return mask;
+}
+
+/* The running one has nobody left to wait for: ends it, starts the next if asked; CPUs to prod. */
+static u64 rcu_advance_locked(void)
+{
+    unsigned cpu;
+    u64 kick = 0;
+
+    while (rcu_started != rcu_completed && __atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) == 0) {
+        store_release(&rcu_completed, rcu_started);
+        cpu_for_each(cpu)
+        {
+            if (__atomic_exchange_n(&per_cpu_ptr(rcu_cpu, cpu)->wants, 0, __ATOMIC_SEQ_CST))
+                kick |= 1ULL << cpu;
+        }
+        if (rcu_requested > rcu_started)
+            kick |= rcu_start_locked();
+    }
+    return kick;
+}
+
+static void rcu_advance(void)
+{
+    u64 flags, kick;
+
+    spin_lock_irqsave(&rcu_lock, &flags);
+    kick = rcu_advance_locked();
+    spin_unlock_irqrestore(&rcu_lock, flags);
+    rcu_kick(kick);
+}
+
+/* Asks for a grace period that starts from now on; its number. */
+static u64 rcu_request(void)
+{
+    u64 flags, target, kick = 0;
+
+    spin_lock_irqsave(&rcu_lock, &flags);
+    target = rcu_started + 1;
+    if (target > rcu_requested)
+        rcu_requested = target;
+    if (rcu_started == rcu_completed)
+        kick = rcu_start_locked();
+    kick |= rcu_advance_locked(); /* all may be idle */
+    spin_unlock_irqrestore(&rcu_lock, flags);
+    rcu_kick(kick);
+    return target;
+}
+
+/* Takes what is due; interrupts off. */
+static struct rcu_head *rcu_take_due(struct rcu_cpu *rc)
+{
+    struct rcu_head *due = NULL;
+
+    if (rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for) {
+        due = rc->waiting.first;
+        rc->waiting.first = NULL;
+    }
+    if (!rc->waiting.first && rc->fresh.first) {
+        rc->waiting.first = rc->fresh.first;
+        rc->fresh.first = NULL;
+        store_release(&rc->wants, 1);
+        rc->wait_for = rcu_request();
+        if (load_acquire(&rcu_completed) < rc->wait_for)
+            store_release(&rc->wants, 1);
+    }
+    return due;
+}
+
+static void rcu_run_callbacks(void)
+{
+    u64 flags = irq_save();
+    struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
+    struct rcu_head *due;
+
+    if (!rc->running && (rc->waiting.first || rc->fresh.first)) {
+        rc->running = 1;
+        while ((due = rcu_take_due(rc)) != NULL) {
+            irq_restore(flags);
+            while (due) {
+                struct rcu_head *next = due->next;
+
+                due->func(due);
+                due = next;
+            }
+            irq_disable();
+        }
+        rc->running = 0;
+    }
+    irq_restore(flags);
+}
+
+void rcu_call(struct rcu_head *head, void (*func)(struct rcu_head *head))
+{
+    u64 flags = irq_save();
+
+    head->func = func;
+    batch_add(&this_cpu_ptr(rcu_cpu)->fresh, head);
+    irq_restore(flags);
+}
+
+/* This CPU has no reader. */
+static void rcu_report(void)
+{
+    u64 bit = 1ULL << cpu_id();
+
+    if (!(__atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) & bit))
+        return;
+    if (__atomic_and_fetch(&rcu_need, ~bit, __ATOMIC_SEQ_CST) == 0)
+        rcu_advance();
+}
+
+void rcu_quiescent(void)
+{
+#ifdef DEBUG
+    ASSERT(!rcu_read_held());
+#endif
+    rcu_report();
+    rcu_run_callbacks();
+    rcu_report(); /* for the grace period just asked for */
+}
+
+void rcu_idle_enter(void)
+{
+    rcu_quiescent();
+    __atomic_store_n(&this_cpu_ptr(rcu_cpu)->idle, 1, __ATOMIC_SEQ_CST);
+    rcu_report(); /* one that started in between */
+}
+
+void rcu_idle_exit(void)
+{
+    __atomic_store_n(&this_cpu_ptr(rcu_cpu)->idle, 0, __ATOMIC_SEQ_CST);
+}
+
+bool rcu_pending(void)
+{
+    struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
+
+    return rc->fresh.first || (rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for);
+}
+
+/* The IPI: the thread looks up on its way to user mode, an idle CPU wakes; both then report. */
+void up_cpu_call(void)
+{
+    __atomic_fetch_or(this_cpu_read(percpu_work), RCU_NUDGE, __ATOMIC_SEQ_CST);
+}
+
+#ifdef DEBUG
+static DEFINE_PER_CPU(u32, rcu_depth);
+
+void rcu_read_lock(void)
+{
+    this_cpu_inc(rcu_depth);
+}
+
+void rcu_read_unlock(void)
+{
+    ASSERT(this_cpu_read(rcu_depth) > 0);
+    this_cpu_dec(rcu_depth);
+}
+
+bool rcu_read_held(void)
+{
+    return this_cpu_read(rcu_depth) > 0;
+}
+#endif
