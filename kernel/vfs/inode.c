@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inodes, permission and attributes.
+ */
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "sched/timer.h"
+#include "vfs/vfs_priv.h"
+
+#define MS_RDONLY 1
+
+static struct slab_cache *inode_cache;
+static u64 inode_last_ino = 1; /* a */
+
+void inode_init(void)
+{
+    inode_cache = slab_cache_create("inode", sizeof(struct inode), 64);
+}
+
+struct timespec_k vfs_now(void)
+{
+    u64 ns = time_ns() + time_wall_offset();
+
+    return (struct timespec_k){(s64)(ns / NSEC_PER_SEC), (s64)(ns % NSEC_PER_SEC)};
+}
+
+struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,
+                           const struct file_ops *fops)
+{
+    struct inode *i = slab_zalloc(inode_cache);
+
+    if (!i)
+        return NULL;
+    i->ops = ops;
+    i->fops = fops;
+    i->super = s;
+    i->mode = mode;
+    i->nlink = 1;
+    i->ino = __atomic_add_fetch(&inode_last_ino, 1, __ATOMIC_RELAXED);
+    i->atime = i->mtime = i->ctime = i->btime = vfs_now();
+    refcount_init(&i->ref, 1);
+    rwlock_init(&i->lock, RANK_VFS, 16, "inode");
+    return i;
+}
+
+void inode_get(struct inode *i)
+{
+    refcount_get(&i->ref);
+}
+
+static void inode_free_rcu(struct rcu_head *head)
+{
+    slab_free(inode_cache, container_of(head, struct inode, rcu));
+}
+
+void inode_put(struct inode *i)
+{
+    if (!refcount_put(&i->ref))
+        return;
+    if (i->super && i->super->ops && i->super->ops->evict)
+        i->super->ops->evict(i);
+    if (i->object)
+        mem_object_put(i->object);
+    rcu_call(&i->rcu, inode_free_rcu);
+}
+
+void inode_fill_stat(const struct inode *i, struct kstat *out)
+{
+    u64 size = i->object ? READ_ONCE(i->object->size) : 0;
+
+    *out = (struct kstat){
+        .dev = i->super ? i->super->dev : 0,
+        .ino = i->ino,
+        .rdev = i->rdev,
+        .size = size,
+        .blocks = i->object ? i->object->nr_pages * (PAGE_SIZE / 512) : 0,
+        .mode = i->mode,
+        .nlink = i->nlink,
+        .uid = i->uid,
+        .gid = i->gid,
+        .blksize = PAGE_SIZE,
+        .atime = i->atime,
+        .mtime = i->mtime,
+        .ctime = i->ctime,
+        .btime = i->btime,
+    };
+}
+
+int vfs_stat(const struct path *p, struct kstat *out)
+{
+    struct inode *i = dentry_inode(p->dentry);
+
+    if (!i)
+        return -ENOENT;
+    if (i->ops->getattr)
+        return i->ops->getattr(i, out);
+    inode_fill_stat(i, out);
+    return 0;
+}
+
+int file_stat(struct file *f, struct kstat *out)
+{
+    if (f->dentry) {
+        struct path p = {f->mount, f->dentry};
+
+        return vfs_stat(&p, out);
+    }
+    if (f->ops->stat)
+        return f->ops->stat(f, out);
+    *out = (struct kstat){.mode = 0600, .nlink = 1, .blksize = PAGE_SIZE};
+    return 0;
+}
+
+/* mode(7): owner bits for the owner, else group bits for the group, else the others'. Capabilities
+ * override: DAC_OVERRIDE all but execution of what nobody may execute; DAC_READ_SEARCH reading, and
+ * searching directories. */
+static int inode_permission_bits(const struct inode *i, const struct cred *cred, int mask)
+{
+    u32 bits = i->mode;
+
+    if (cred->fsuid == i->uid)
+        bits >>= 6;
+    else if (cred_in_group(cred, i->gid))
+        bits >>= 3;
+    if ((mask & ~bits & 7) == 0)
+        return 0;
+    if (S_ISDIR(i->mode)) {
+        if (!(mask & 2) && cred_capable(cred, &user_ns_init, CAP_DAC_READ_SEARCH))
+            return 0;
+        return cred_capable(cred, &user_ns_init, CAP_DAC_OVERRIDE) ? 0 : -EACCES;
+    }
+    if (mask == 4 && cred_capable(cred, &user_ns_init, CAP_DAC_READ_SEARCH))
+        return 0;
+    if ((!(mask & 1) || (i->mode & 0111)) && cred_capable(cred, &user_ns_init, CAP_DAC_OVERRIDE))
+        return 0;
+    return -EACCES;
+}
+
+int inode_permission(struct inode *inode, const struct cred *cred, int mask)
+{
+    if ((mask & 2) && inode->super && (inode->super->flags & MS_RDONLY) &&
+        (S_ISREG(inode->mode) || S_ISDIR(inode->mode) || S_ISLNK(inode->mode)))
+        return -EROFS;
+    if (inode->ops->permission)
+        return inode->ops->permission(inode, cred, mask);
+    return inode_permission_bits(inode, cred, mask);
+}
+
+/* ------------------------------------------------------------- changing attributes */
+
+static bool attr_is_owner(const struct inode *i, const struct cred *cred)
+{
+    return cred->fsuid == i->uid || cred_capable(cred, &user_ns_init, CAP_FOWNER);
+}
+
+/* chown(2): the owner may give the file to a group of theirs; anything else takes CAP_CHOWN. */
+static int attr_check_chown(const struct inode *i, const struct cred *cred,
+                            const struct attr_change *ch)
+{
+    if (cred_capable(cred, &user_ns_init, CAP_CHOWN))
+        return 0;
+    if ((ch->valid & ATTR_UID) && (cred->fsuid != i->uid || ch->uid != i->uid))
+        return -EPERM;
+    if ((ch->valid & ATTR_GID) &&
+        (cred->fsuid != i->uid || (!cred_in_group(cred, ch->gid) && ch->gid != i->gid)))
+        return -EPERM;
+    return 0;
+}
+
+static int attr_check(struct inode *i, const struct cred *cred, const struct attr_change *ch)
+{
+    if (ch->valid & (ATTR_UID | ATTR_GID)) {
+        int err = attr_check_chown(i, cred, ch);
+
+        if (err)
+            return err;
+    }
+    if ((ch->valid & ATTR_MODE) && !attr_is_owner(i, cred))
+        return -EPERM;
+    return 0;
+}
+
+/* A change of owner takes the set-id bits off a file that is executable; chmod by someone outside the
+ * group takes the set-group-id bit off. */
+static void attr_apply(struct inode *i, const struct cred *cred, const struct attr_change *ch)
+{
+    if (ch->valid & ATTR_UID)
+        i->uid = ch->uid;
+    if (ch->valid & ATTR_GID)
+        i->gid = ch->gid;
+    if ((ch->valid & (ATTR_UID | ATTR_GID)) && S_ISREG(i->mode)) {
+        i->mode &= ~(u32)S_ISUID;
+        if (i->mode & 010)
+            i->mode &= ~(u32)S_ISGID;
+    }
+    if (ch->valid & ATTR_MODE) {
+        u32 mode = ch->mode & 07777;
+
+        if (!cred_in_group(cred, i->gid) && !cred_capable(cred, &user_ns_init, CAP_FSETID))
+            mode &= ~(u32)S_ISGID;
+        i->mode = (i->mode & S_IFMT) | mode;
+    }
+    if (ch->valid & ATTR_ATIME)
+        i->atime = ch->atime;
+    if (ch->valid & ATTR_MTIME)
+        i->mtime = ch->mtime;
+    i->ctime = vfs_now();
+}
+
+/* Whoever calls for ATTR_ATIME/MTIME has checked utimensat(2)'s rules; ATTR_SIZE that the file may be
+ * written. */
+int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr_change *ch)
+{
+    struct inode *i = dentry_inode(p->dentry);
+    int err = mount_may_write(p->mount);
+
+    if (err)
+        return err;
+    if (!i)
+        return -ENOENT;
+    if (i->super->flags & MS_RDONLY)
+        return -EROFS;
+    rwlock_write_lock(&i->lock);
+    err = attr_check(i, cred, ch);
+    if (!err && i->ops->setattr)
+        err = i->ops->setattr(i, ch);
+    else if (!err && (ch->valid & ATTR_SIZE))
+        err = -EINVAL;
+    if (!err)
+        attr_apply(i, cred, ch);
+    rwlock_write_unlock(&i->lock);
+    return err;
+}
+
+int file_truncate(struct file *f, u64 size)
+{
+    struct attr_change ch = {.valid = ATTR_SIZE | ATTR_MTIME, .size = size, .mtime = vfs_now()};
+    struct inode *i = f->inode;
+    int err;
+
+    if (f->ops->truncate)
+        return f->ops->truncate(f, size);
+    if (!i || !S_ISREG(i->mode) || !i->ops->setattr)
+        return -EINVAL;
+    rwlock_write_lock(&i->lock);
+    err = i->ops->setattr(i, &ch);
+    if (!err)
+        i->mtime = i->ctime = ch.mtime;
+    rwlock_write_unlock(&i->lock);
+    return err;
+}
+
+ssize_t vfs_readlink(const struct path *p, char *buf, size_t n)
+{
+    struct inode *i = dentry_inode(p->dentry);
+
+    if (!i)
+        return -ENOENT;
+    if (!S_ISLNK(i->mode) || !i->ops->readlink)
+        return -EINVAL;
+    return i->ops->readlink(i, buf, n);
+}
+
+int vfs_statfs(const struct path *p, struct statfs_k *out)
+{
+    struct super *s = p->dentry->super;
+
+    if (!s || !s->ops->statfs)
+        return -ENOSYS;
+    return s->ops->statfs(s, out);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Path walk: from a starting directory, component by component (path_resolution(7)). The walk holds
+ * references to where it stands; symbolic links push what is left of the path on a small stack, so
+ * nothing recurses.
+ */
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "vfs/vfs_priv.h"
+
+#define MS_NOSYMFOLLOW 256
+
+struct walk {
+    const struct walk_ctx *ctx;
+    struct path at; /* references */
+    unsigned flags;
+    unsigned links;  /* followed so far */
+    unsigned depth;  /* of the stack: rest[0..depth) are owned paths with a place to go on */
+    struct {
+        char *text;       /* owned */
+        const char *next; /* where to go on in it */
+    } stack[SYMLINKS_MAX];
+};
+
+void path_get(const struct path *p)
+{
+    if (p->mount)
+        mount_get(p->mount);
+    if (p->dentry)
+        dentry_get(p->dentry);
+}
+
+void path_put(const struct path *p)
+{
+    if (p->dentry)
+        dentry_put(p->dentry);
+    if (p->mount)
+        mount_put(p->mount);
+}
+
+static bool path_equal(const struct path *a, const struct path *b)
+{
+    return a->mount == b->mount && a->dentry == b->dentry;
+}
+
+/* Takes `next`'s references, drops those of where it stood. */
+static void walk_step_to(struct walk *w, struct path next)
+{
+    path_put(&w->at);
+    w->at = next;
+}
+
+/* Down through whatever is mounted here. */
+static int walk_cross_mounts(struct walk *w)
+{
+    while (READ_ONCE(w->at.dentry->mounts)) {
+        struct mount *m = mount_lookup(w->at.mount, w->at.dentry);
+
+        if (!m)
+            return 0;
+        if (w->flags & WALK_NO_XDEV) {
+            mount_put(m);
+            return -EXDEV;
+        }
+        dentry_get(m->root);
+        walk_step_to(w, (struct path){m, m->root});
+    }
+    return 0;
+}
+
+static int walk_dotdot(struct walk *w)
+{
+    for (;;) {
+        struct path up;
+
+        if (path_equal(&w->at, &w->ctx->root))
+            return w->flags & WALK_BENEATH ? -EXDEV : 0;
+        if (w->at.dentry != w->at.mount->root) {
+            up = (struct path){w->at.mount, dentry_parent(w->at.dentry)};
+            path_get(&up);
+            walk_step_to(w, up);
+            return walk_cross_mounts(w);
+        }
+        if (!mount_parent(w->at.mount, &up))
+            return 0;
+        if (w->flags & WALK_NO_XDEV) {
+            path_put(&up);
+            return -EXDEV;
+        }
+        walk_step_to(w, up);
+    }
+}
+
+static struct dentry *walk_ask(struct dentry *dir, const char *name, size_t len)
+{
+    struct inode *inode = dentry_inode(dir);
+    struct dentry *d = dentry_alloc(dir, name, len);
+    int err;
+
+    if (!d)
+        return ERR_PTR(-ENOMEM);
+    err = inode->ops->lookup(inode, d);
+    if (err) {
+        dentry_put(d);
+        return ERR_PTR(err);
+    }
+    return dentry_hash_add(d);
+}
+
+struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool locked)
+{
+    struct inode *inode = dentry_inode(dir);
+    struct dentry *d = dentry_lookup(dir, name, len);
+
+    if (d && inode->ops->revalidate && !inode->ops->revalidate(inode, d)) {
+        dentry_delete(d);
+        dentry_put(d);
+        d = NULL;
+    }
+    if (d)
+        return d;
+    if (!inode || !inode->ops->lookup)
+        return ERR_PTR(-ENOTDIR);
+    if (!locked)
+        rwlock_read_lock(&inode->lock);
+    d = walk_ask(dir, name, len);
+    if (!locked)
+        rwlock_read_unlock(&inode->lock);
+    return d;
+}
+
+/* Stands at a symbolic link: pushes its text, and goes to where it starts from. `rest` is where the
+ * current path goes on. */
+static int walk_push_text(struct walk *w, struct inode *link, struct path *dir)
+{
+    char *text = kmalloc(PATH_MAX);
+    ssize_t n;
+
+    if (!text)
+        return -ENOMEM;
+    n = link->ops->readlink(link, text, PATH_MAX - 1);
+    if (n <= 0) {
+        kfree(text);
+        return n < 0 ? (int)n : -ENOENT;
+    }
+    text[n] = '\0';
+    w->stack[w->depth].text = text;
+    w->stack[w->depth].next = text;
+    w->depth++;
+    if (text[0] != '/') {
+        walk_step_to(w, *dir);
+        return 0;
+    }
+    path_put(dir);
+    if (w->flags & WALK_BENEATH)
+        return -EXDEV;
+    path_get(&w->ctx->root);
+    walk_step_to(w, w->ctx->root);
+    return 0;
+}
+
+/* Consumes dir's references. */
+static int walk_follow(struct walk *w, struct path dir)
+{
+    struct inode *link = dentry_inode(w->at.dentry);
+    struct path target;
+    int err;
+
+    if (w->links++ >= SYMLINKS_MAX || (w->flags & WALK_NO_SYMLINKS) ||
+        (w->at.mount->flags & MS_NOSYMFOLLOW))
+        err = -ELOOP;
+    else if (link->ops->follow && (w->flags & WALK_NO_MAGIC))
+        err = -ELOOP;
+    else if (link->ops->follow)
+        err = link->ops->follow(link, w->ctx->cred, &target);
+    else
+        return walk_push_text(w, link, &dir);
+    path_put(&dir);
+    if (!err)
+        walk_step_to(w, target);
+    return err;
+}
+
+/* One named component. last: nothing comes behind it, in this path or the ones on the stack. */
+static int walk_component(struct walk *w, const char *name, size_t len, bool last, bool slash)
+{
+    struct inode *dir_inode = dentry_inode(w->at.dentry), *inode;
+    struct path dir;
+    struct dentry *d;
+    int err;
+
+    if (len == 1 && name[0] == '.')
+        return 0;
+    if (len == 2 && name[0] == '.' && name[1] == '.')
+        return walk_dotdot(w);
+    if (len > NAME_MAX)
+        return -ENAMETOOLONG;
+    d = walk_child(w->at.dentry, name, len, false);
+    if (IS_ERR(d))
+        return PTR_ERR(d);
+    inode = dentry_inode(d);
+    if (!inode || !dir_inode) {
+        dentry_put(d);
+        return -ENOENT;
+    }
+    dir = w->at;
+    mount_get(dir.mount);
+    w->at = (struct path){dir.mount, d};
+    if (S_ISLNK(inode->mode) && (!last || slash || (w->flags & WALK_FOLLOW)))
+        return walk_follow(w, dir);
+    err = walk_cross_mounts(w);
+    path_put(&dir);
+    return err;
+}
+
+static int walk_may_search(const struct walk *w)
+{
+    struct inode *inode = dentry_inode(w->at.dentry);
+
+    if (!inode)
+        return -ENOENT;
+    if (!S_ISDIR(inode->mode))
+        return -ENOTDIR;
+    return inode_permission(inode, w->ctx->cred, 1);
+}
+
+static const char *walk_skip_slashes(const char *p)
+{
+    while (*p == '/')
+        p++;
+    return p;
+}
+
+static bool walk_stack_empty(struct walk *w)
+{
+    for (unsigned i = 0; i < w->depth; i++)
+        if (*walk_skip_slashes(w->stack[i].next))
+            return false;
+    return true;
+}
+
+static void walk_pop(struct walk *w)
+{
+    kfree(w->stack[--w->depth].text);
+}
+
+/* Walks everything, or (stop_at_last) all but the last component, which is left in *out's name. */
+static int walk_run(struct walk *w, bool stop_at_last, struct walk_last *out)
+{
+    while (w->depth > 0) {
+        unsigned level = w->depth - 1;
+        const char *name = walk_skip_slashes(w->stack[level].next), *end = name, *next;
+        bool last, slash;
+        int err;
+
+        if (!*name) {
+            walk_pop(w);
+            continue;
+        }
+        while (*end && *end != '/')
+            end++;
+        next = walk_skip_slashes(end);
+        slash = *end == '/';
+        w->stack[level].next = next;
+        last = !*next && walk_stack_empty(w);
+        err = walk_may_search(w);
+        if (err)
+            return err;
+        if (last && stop_at_last) {
+            out->name = name;
+            out->len = (size_t)(end - name);
+            out->slash = slash;
+            return 0;
+        }
+        err = walk_component(w, name, (size_t)(end - name), last, slash);
+        if (err)
+            return err;
+        if (last && slash)
+            w->flags |= WALK_DIRECTORY;
+    }
+    return 0;
+}
+
+static int walk_begin(struct walk *w, const struct walk_ctx *ctx, const struct path *at,
+                      const char *name, unsigned flags)
+{
+    size_t len = strnlen(name, PATH_MAX);
+    const struct path *start = name[0] == '/' ? &ctx->root : at ? at : &ctx->cwd;
+
+    if (len == PATH_MAX)
+        return -ENAMETOOLONG;
+    if (len == 0 && !(flags & WALK_EMPTY))
+        return -ENOENT;
+    if (name[0] == '/' && (flags & WALK_BENEATH))
+        return -EXDEV;
+    w->ctx = ctx;
+    w->flags = flags;
+    w->links = 0;
+    w->depth = 1;
+    w->stack[0].text = NULL; /* borrowed */
+    w->stack[0].next = name;
+    w->at = *start;
+    path_get(&w->at);
+    return 0;
+}
+
+/* Frees the stack; on error also drops where it stands. */
+static void walk_end(struct walk *w, int err)
+{
+    while (w->depth > 0)
+        walk_pop(w);
+    if (err)
+        path_put(&w->at);
+}
+
+int vfs_lookup(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
+               struct path *out)
+{
+    struct walk w;
+    int err = walk_begin(&w, ctx, at, name, flags);
+
+    if (err)
+        return err;
+    err = walk_run(&w, false, NULL);
+    if (!err && (w.flags & WALK_DIRECTORY) && !S_ISDIR(dentry_inode(w.at.dentry)->mode))
+        err = -ENOTDIR;
+    walk_end(&w, err);
+    if (!err)
+        *out = w.at;
+    return err;
+}
+
+static void walk_classify(struct walk_last *last)
+{
+    last->kind = LAST_NAME;
+    if (last->len == 0)
+        last->kind = LAST_ROOT;
+    else if (last->len == 1 && last->name[0] == '.')
+        last->kind = LAST_DOT;
+    else if (last->len == 2 && last->name[0] == '.' && last->name[1] == '.')
+        last->kind = LAST_DOTDOT;
+}
+
+/* The last component's text must outlive the walk: it lies in `name`, since links in the middle are
+ * gone from the stack by then. */
+int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
+                 struct walk_last *out)
+{
+    struct walk w;
+    int err = walk_begin(&w, ctx, at, name, flags);
+
+    if (err)
+        return err;
+    out->len = 0;
+    out->slash = false;
+    err = walk_run(&w, true, out);
+    walk_end(&w, err);
+    if (err)
+        return err;
+    out->dir = w.at;
+    walk_classify(out);
+    if (out->kind == LAST_NAME && out->len > NAME_MAX) {
+        path_put(&out->dir);
+        return -ENAMETOOLONG;
+    }
+    return 0;
+}
+
+void walk_last_put(struct walk_last *last)
+{
+    path_put(&last->dir);
+}
+
+int walk_may_create(const struct path *dir, const struct cred *cred)
+{
+    struct inode *inode = dentry_inode(dir->dentry);
+    int err = mount_may_write(dir->mount);
+
+    if (err)
+        return err;
+    if (inode->nlink == 0 || (dir->dentry->flags & DENTRY_UNLINKED))
+        return -ENOENT;
+    return inode_permission(inode, cred, 2 | 1);
+}
+
+int walk_may_delete(const struct path *dir, struct dentry *victim, const struct cred *cred,
+                    bool is_dir)
+{
+    struct inode *parent = dentry_inode(dir->dentry), *inode = dentry_inode(victim);
+    int err = walk_may_create(dir, cred);
+
+    if (err)
+        return err;
+    if ((parent->mode & S_ISVTX) && cred->fsuid != inode->uid && cred->fsuid != parent->uid &&
+        !cred_capable(cred, &user_ns_init, CAP_FOWNER))
+        return -EPERM;
+    if (is_dir && !S_ISDIR(inode->mode))
+        return -ENOTDIR;
+    if (!is_dir && S_ISDIR(inode->mode))
+        return -EISDIR;
+    return READ_ONCE(victim->mounts) ? -EBUSY : 0;
+}
