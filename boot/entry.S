@@ -17,8 +17,10 @@
 #define PTE_TABLE 0x003 /* P W */
 #define PTE_LARGE 0x083 /* P W PS */
 
-/* Offset of a symbol from the image's start: an absolute number, so no relocation is needed. */
-#define OFFSET(sym) (sym - __kernel_start)
+#define KERNEL_LOAD 0x200000 /* linker.ld */
+
+/* Offset of a symbol from the image's start: the linker's subtraction from a constant. */
+#define OFFSET(sym) (sym - (KERNEL_BASE + KERNEL_LOAD))
 
 .section .boot.header, "a"
 .balign 8

@@ -31,7 +31,15 @@ $(OUT)/obj/%.S.o: %.S | $(KERNEL_GEN)
 	@mkdir -p $(@D)
 	$(call QUIET,AS,$<) $(CC) $(KERNEL_CPPFLAGS) -D__ASSEMBLER__ -g -m64 -MMD -MP -c $< -o $@
 
-$(KERNEL): $(KERNEL_OBJ) linker.ld
+# Linked twice: the second time with the symbol table of the first, which moves no function.
+$(OUT)/obj/kernel-nosyms.elf: $(KERNEL_OBJ) linker.ld
 	$(call QUIET,LD,$@) ld $(KERNEL_LDFLAGS) -T linker.ld -o $@ $(KERNEL_OBJ)
+
+$(OUT)/obj/symtab.o: $(OUT)/obj/kernel-nosyms.elf tools/symbols
+	$(call QUIET,SYM,$@) tools/symbols $< > $(@:.o=.S) && \
+	$(CC) -m64 -c $(@:.o=.S) -o $@
+
+$(KERNEL): $(OUT)/obj/symtab.o
+	$(call QUIET,LD,$@) ld $(KERNEL_LDFLAGS) -T linker.ld -o $@ $(KERNEL_OBJ) $<
 
 -include $(KERNEL_OBJ:.o=.d)
