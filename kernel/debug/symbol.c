@@ -40,13 +40,14 @@ const char *symbol_find(u64 address, u64 *offset)
     return symtab_strings + symtab_names[lo - 1];
 }
 
-static void backtrace_line(emit_fn emit, u64 rip)
+/* back: 1 for a return address, which may lie behind its function when the call never returns. */
+static void backtrace_line(emit_fn emit, u64 rip, unsigned back)
 {
     u64 offset;
-    const char *name = symbol_find(rip, &offset);
+    const char *name = symbol_find(rip - back, &offset);
 
     if (name)
-        emit("  %016lx %s+0x%lx\n", rip, name, offset);
+        emit("  %016lx %s+0x%lx\n", rip, name, offset + back);
     else
         emit("  %016lx\n", rip);
 }
@@ -56,13 +57,13 @@ void backtrace_print(emit_fn emit, u64 rip, u64 rbp)
     if (rbp == 0)
         rbp = (u64)__builtin_frame_address(0);
     if (rip)
-        backtrace_line(emit, rip);
+        backtrace_line(emit, rip, 0);
     for (unsigned i = 0; i < FRAMES_MAX && rbp >= KERNEL_HALF && rbp % 8 == 0; i++) {
         const u64 *frame = (const u64 *)rbp;
 
         if (frame[1] < KERNEL_HALF)
             return;
-        backtrace_line(emit, frame[1]);
+        backtrace_line(emit, frame[1], 1);
         if (frame[0] <= rbp || frame[0] - rbp > FRAME_SPAN)
             return;
         rbp = frame[0];

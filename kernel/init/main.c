@@ -11,6 +11,7 @@
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
+#include "debug/debug.h"
 #include "init/init.h"
 #include "lib/log.h"
 
@@ -47,6 +48,7 @@ static void init_arch(void)
 
 void kernel_main(void)
 {
+    debug_port_init();
     init_arch();
     log_info("Bothy: %s boot, TSC %lu kHz, up to %u CPUs", boot_info.loader, tsc_hz / 1000,
              acpi_cpu_count());
