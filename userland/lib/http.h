@@ -89,8 +89,8 @@ struct http_conn {
     bool eof;        /* the peer will send no more */
     bool close;      /* after this answer */
     bool hold_input; /* HTTP_RAW: do not read for now */
-    bool dead;       /* closed; freed when the outermost callback has returned */
-    int depth;
+    bool dead;       /* closed; freed by http_reap() */
+    struct http_conn *grave;
     void *owner; /* for the callbacks below; cleared after each answer */
     void (*on_body)(struct http_conn *c, const char *data, size_t len);
     void (*on_raw)(struct http_conn *c, const char *data, size_t len); /* len 0: half-closed */
@@ -111,6 +111,7 @@ void http_hijack(struct http_conn *c, const char *type);
 void http_raw(struct http_conn *c, const void *data, size_t len);
 void http_raw_end(struct http_conn *c); /* flush, then close */
 void http_hold_input(struct http_conn *c, bool hold);
+void http_reap(void); /* frees closed connections: call between rounds of the event loop */
 size_t http_backlog(const struct http_conn *c);
 
 /* Lines added to every answer: "Name: value\r\n...". Static. */

@@ -2,7 +2,7 @@
 // A server's HTTP connection; see http.h.
 //
 // Every entry from the event loop or from the owner may end the connection; the struct lives on
-// until the outermost entry has returned (`depth`), so callers up the stack can test `dead`.
+// until http_reap(), so that callers up the stack can test `dead`.
 #include "lib/http.h"
 
 #include <errno.h>
@@ -15,20 +15,20 @@
 
 const char *http_server_headers = "";
 
-static void conn_enter(struct http_conn *c)
-{
-    c->depth++;
-}
+static struct http_conn *conn_graveyard;
 
-static void conn_leave(struct http_conn *c)
+void http_reap(void)
 {
-    if (--c->depth || !c->dead)
-        return;
-    http_head_free(&c->req);
-    buf_free(&c->in);
-    buf_free(&c->out);
-    buf_free(&c->body);
-    free(c);
+    while (conn_graveyard) {
+        struct http_conn *c = conn_graveyard;
+
+        conn_graveyard = c->grave;
+        http_head_free(&c->req);
+        buf_free(&c->in);
+        buf_free(&c->out);
+        buf_free(&c->body);
+        free(c);
+    }
 }
 
 void http_conn_close(struct http_conn *c)
@@ -37,14 +37,14 @@ void http_conn_close(struct http_conn *c)
 
     if (c->dead)
         return;
-    conn_enter(c);
     c->dead = true;
+    c->grave = conn_graveyard;
+    conn_graveyard = c;
     c->on_close = NULL;
     ev_del(&c->ev);
     close(c->ev.fd);
     if (on_close)
         on_close(c);
-    conn_leave(c);
 }
 
 static void conn_watch(struct http_conn *c)
@@ -148,7 +148,6 @@ void http_reply(struct http_conn *c, int status, const char *type, const void *d
 {
     if (c->dead)
         return;
-    conn_enter(c);
     if (c->state == HTTP_READ_BODY && !c->framing.done)
         c->close = true; /* answered before the body was read: the stream is of no more use */
     conn_head(c, status, type);
@@ -160,25 +159,21 @@ void http_reply(struct http_conn *c, int status, const char *type, const void *d
     if (!conn_is_head(c) && status != 204 && status != 304)
         conn_send(c, data, len);
     conn_next(c);
-    conn_leave(c);
 }
 
 void http_reply_head(struct http_conn *c, const char *extra)
 {
     if (c->dead)
         return;
-    conn_enter(c);
     conn_head(c, 200, "text/plain; charset=utf-8");
     buf_fmt(&c->out, "%sContent-Length: 0\r\n\r\n", extra);
     conn_next(c);
-    conn_leave(c);
 }
 
 void http_stream(struct http_conn *c, int status, const char *type)
 {
     if (c->dead)
         return;
-    conn_enter(c);
     conn_head(c, status, type);
     if (c->req.http10)
         conn_send(c, "\r\n", 2);
@@ -186,32 +181,27 @@ void http_stream(struct http_conn *c, int status, const char *type)
         buf_str(&c->out, "Transfer-Encoding: chunked\r\n\r\n");
     c->state = HTTP_STREAM;
     conn_flush(c);
-    conn_leave(c);
 }
 
 void http_stream_data(struct http_conn *c, const void *data, size_t len)
 {
     if (c->dead || !len)
         return;
-    conn_enter(c);
     if (!c->req.http10)
         buf_fmt(&c->out, "%zx\r\n", len);
     conn_send(c, data, len);
     if (!c->req.http10)
         conn_send(c, "\r\n", 2);
     conn_flush(c);
-    conn_leave(c);
 }
 
 void http_stream_end(struct http_conn *c)
 {
     if (c->dead)
         return;
-    conn_enter(c);
     if (!c->req.http10)
         conn_send(c, "0\r\n\r\n", 5);
     conn_next(c);
-    conn_leave(c);
 }
 
 void http_hijack(struct http_conn *c, const char *type)
@@ -220,34 +210,28 @@ void http_hijack(struct http_conn *c, const char *type)
 
     if (c->dead)
         return;
-    conn_enter(c);
     conn_head(c, upgrade ? 101 : 200, type);
     buf_str(&c->out, upgrade ? "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n" : "\r\n");
     c->state = HTTP_RAW;
     conn_flush(c);
-    conn_leave(c);
 }
 
 void http_raw(struct http_conn *c, const void *data, size_t len)
 {
     if (c->dead)
         return;
-    conn_enter(c);
     conn_send(c, data, len);
     conn_flush(c);
-    conn_leave(c);
 }
 
 void http_raw_end(struct http_conn *c)
 {
     if (c->dead)
         return;
-    conn_enter(c);
     c->on_close = NULL;
     c->on_raw = NULL;
     c->state = HTTP_DRAIN;
     conn_flush(c);
-    conn_leave(c);
 }
 
 size_t http_backlog(const struct http_conn *c)
@@ -369,7 +353,6 @@ static void conn_event(struct ev_source *s, uint32_t events)
 {
     struct http_conn *c = (struct http_conn *)s;
 
-    conn_enter(c);
     if (events & EPOLLOUT)
         conn_flush(c);
     if (!c->dead && events & EPOLLIN) {
@@ -395,7 +378,6 @@ static void conn_event(struct ev_source *s, uint32_t events)
             buf_free(&c->in);
         conn_watch(c);
     }
-    conn_leave(c);
 }
 
 void http_hold_input(struct http_conn *c, bool hold)

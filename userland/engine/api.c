@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// The API's router: one table from method and path to handler.
+//
+// A path may carry any /v1.N prefix or none. {name} may itself hold slashes (image names do), so
+// routes match by prefix and suffix, the longest pattern first in the table.
+#include "engine/engine.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/str.h"
+
+struct route {
+    const char *method;
+    const char *prefix; /* up to {name} */
+    const char *suffix; /* after {name}; NULL when there is no {name} */
+    api_fn fn;
+};
+
+static const struct route routes[] = {
+    { "GET", "/_ping", NULL, api_ping },
+    { "HEAD", "/_ping", NULL, api_ping },
+    { "GET", "/version", NULL, api_version },
+    { "GET", "/info", NULL, api_info },
+    { "GET", "/events", NULL, api_events },
+    { "GET", "/system/df", NULL, api_system_df },
+    { "GET", "/plugins", NULL, api_empty_list },
+    { "GET", "/networks", NULL, api_networks },
+    { "GET", "/networks/", "", api_network },
+    { "GET", "/volumes", NULL, api_volumes },
+    { "GET", "/images/json", NULL, api_image_list },
+    { "POST", "/images/create", NULL, api_image_pull },
+    { "GET", "/images/", "/json", api_image_inspect },
+    { "GET", "/images/", "/history", api_image_history },
+    { "POST", "/images/", "/tag", api_image_tag },
+    { "DELETE", "/images/", "", api_image_remove },
+    { "POST", "/containers/create", NULL, api_container_create },
+    { "POST", "/containers/prune", NULL, api_container_prune },
+    { "GET", "/containers/json", NULL, api_container_list },
+    { "GET", "/containers/", "/json", api_container_inspect },
+    { "GET", "/containers/", "/logs", api_container_logs },
+    { "GET", "/containers/", "/stats", api_container_stats },
+    { "GET", "/containers/", "/top", api_container_top },
+    { "POST", "/containers/", "/start", api_container_start },
+    { "POST", "/containers/", "/stop", api_container_stop },
+    { "POST", "/containers/", "/restart", api_container_restart },
+    { "POST", "/containers/", "/kill", api_container_kill },
+    { "POST", "/containers/", "/pause", api_container_pause },
+    { "POST", "/containers/", "/unpause", api_container_unpause },
+    { "POST", "/containers/", "/wait", api_container_wait },
+    { "POST", "/containers/", "/rename", api_container_rename },
+    { "POST", "/containers/", "/resize", api_container_resize },
+    { "POST", "/containers/", "/attach", api_container_attach },
+    { "POST", "/containers/", "/update", api_container_update },
+    { "POST", "/containers/", "/exec", api_exec_create },
+    { "DELETE", "/containers/", "", api_container_remove },
+    { "POST", "/exec/", "/start", api_exec_start },
+    { "POST", "/exec/", "/resize", api_exec_resize },
+    { "GET", "/exec/", "/json", api_exec_inspect },
+};
+
+void api_error(struct http_conn *c, int status, const char *fmt, ...)
+{
+    struct buf b = { 0 };
+    struct jw w = { .out = &b };
+    char text[2048];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    jw_object(&w, NULL);
+    jw_str(&w, "message", text);
+    jw_object_end(&w);
+    buf_char(&b, '\n');
+    api_json(c, status, &b);
+}
+
+void api_json(struct http_conn *c, int status, struct buf *b)
+{
+    http_reply(c, status, "application/json", b->data ? b->data : "", b->len);
+    buf_free(b);
+}
+
+struct container *api_container(struct call *call)
+{
+    bool ambiguous;
+    struct container *c = container_find(call->name, &ambiguous);
+
+    if (ambiguous)
+        api_error(call->conn, 400, "multiple IDs found with provided prefix: %s", call->name);
+    else if (!c)
+        api_error(call->conn, 404, "No such container: %s", call->name);
+    return c;
+}
+
+/* The path after "/v1.N". */
+static char *api_path(const struct http_head *req)
+{
+    const char *p = req->path;
+    size_t digits;
+
+    if (str_starts(p, "/v") && isdigit((unsigned char)p[2])) {
+        digits = strspn(p + 2, "0123456789.");
+        if (p[2 + digits] == '/')
+            p += 2 + digits;
+    }
+    return str_dup(p);
+}
+
+/* Does `path` match? Cuts {name} out of it. */
+static bool route_match(const struct route *r, const char *method, char *path, char **name)
+{
+    size_t n = strlen(path), p = strlen(r->prefix), s = r->suffix ? strlen(r->suffix) : 0;
+
+    if (strcmp(r->method, method) || !str_starts(path, r->prefix))
+        return false;
+    if (!r->suffix)
+        return n == p;
+    if (n <= p + s || strcmp(path + n - s, r->suffix))
+        return false;
+    path[n - s] = 0;
+    *name = path + p;
+    url_decode(*name);
+    return true;
+}
+
+static void api_dispatch(struct http_conn *conn, const struct route *r, const char *name)
+{
+    struct call call = { .conn = conn, .req = &conn->req, .name = name };
+    const char *why = NULL;
+    bool blank = conn->body.len == 0 ||
+                 strspn(conn->body.data, " \t\r\n") == conn->body.len;
+
+    if (!blank) {
+        call.body = json_parse(conn->body.data, conn->body.len, &why);
+        if (!call.body) {
+            api_error(conn, 400, "invalid JSON in the request body: %s", why);
+            return;
+        }
+    }
+    r->fn(&call);
+    json_free(call.body);
+}
+
+static bool path_known(const char *path)
+{
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        char *copy = str_dup(path), *name;
+        bool hit = route_match(&routes[i], routes[i].method, copy, &name);
+
+        free(copy);
+        if (hit)
+            return true;
+    }
+    return false;
+}
+
+static void api_complete(struct http_conn *conn)
+{
+    char *path = api_path(&conn->req), *name = (char *)"";
+
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (!route_match(&routes[i], conn->req.method, path, &name))
+            continue;
+        api_dispatch(conn, &routes[i], name);
+        free(path);
+        return;
+    }
+    if (path_known(path))
+        api_error(conn, 405, "method %s is not allowed here", conn->req.method);
+    else if (str_starts(path, "/swarm") || str_starts(path, "/nodes") ||
+             str_starts(path, "/services") || str_starts(path, "/tasks") ||
+             str_starts(path, "/secrets") || str_starts(path, "/configs"))
+        api_error(conn, 503, "This node is not a swarm manager. Bothy does not do swarm.");
+    else
+        api_error(conn, 404, "page not found: %s %s", conn->req.method, path);
+    free(path);
+}
+
+static void api_request(struct http_conn *conn)
+{
+    char *path = api_path(&conn->req);
+
+    if (!strcmp(conn->req.method, "POST") && !strcmp(path, "/images/load"))
+        api_image_load(conn);
+    free(path);
+}
+
+static void api_complete_any(struct http_conn *conn)
+{
+    if (conn->on_body)
+        load_complete(conn); /* its body went to a spool piece by piece */
+    else
+        api_complete(conn);
+}
+
+const struct http_ops api_ops = { .request = api_request, .complete = api_complete_any };
+
+void api_init(void)
+{
+    http_server_headers = "Api-Version: " ENGINE_API "\r\nDocker-Experimental: false\r\n"
+                          "Ostype: linux\r\nServer: Bothy/" ENGINE_VERSION " (linux)\r\n";
+}

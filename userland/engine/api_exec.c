@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+// The API's execs: further processes inside a running container.
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/str.h"
+
+#define EXECS_KEPT 64 /* per container; the oldest finished one gives way */
+
+static struct exec *exec_find(struct call *call)
+{
+    for (struct container *c = container_first(); c; c = c->next)
+        for (struct exec *x = c->execs; x; x = x->next)
+            if (!strcmp(x->id, call->name))
+                return x;
+    api_error(call->conn, 404, "No such exec instance: %s", call->name);
+    return NULL;
+}
+
+static void exec_forget_old(struct container *c)
+{
+    struct exec **oldest = NULL;
+    int n = 0;
+
+    for (struct exec **at = &c->execs; *at; at = &(*at)->next, n++)
+        if ((*at)->started && !(*at)->running && !(*at)->proc)
+            oldest = at;
+    if (n < EXECS_KEPT || !oldest)
+        return;
+    struct exec *x = *oldest;
+
+    *oldest = x->next;
+    spec_free(&x->spec);
+    free(x);
+}
+
+static char **exec_env(const struct container *c, const struct json *extra, bool tty)
+{
+    size_t n = 0, more = json_count(extra), at;
+    char **env;
+
+    while (c->spec.env[n])
+        n++;
+    env = mem_alloc((n + more + 2) * sizeof(char *));
+    for (at = 0; at < n; at++)
+        env[at] = str_dup(c->spec.env[at]);
+    for (struct json *j = extra ? extra->child : NULL; j; j = j->next) {
+        size_t key = j->type == JSON_STRING ? strcspn(j->str, "=") : 0, i;
+
+        if (!key || !j->str[key])
+            continue;
+        for (i = 0; i < at; i++)
+            if (!strncmp(env[i], j->str, key + 1))
+                break;
+        if (i < at)
+            free(env[i]);
+        env[i] = str_dup(j->str);
+        at += i == at;
+    }
+    if (tty && !c->spec.tty)
+        env[at++] = str_dup("TERM=xterm");
+    return env;
+}
+
+API(api_exec_create)
+{
+    struct container *c = api_container(call);
+    const struct json *body = call->body, *cmd = json_get(body, "Cmd");
+    struct buf b = { 0 };
+    struct exec *x;
+
+    if (!c)
+        return;
+    if (c->state != C_RUNNING) {
+        api_error(call->conn, 409, c->state == C_PAUSED
+                                       ? "Container %s is paused, unpause the container before exec"
+                                       : "container %s is not running",
+                  c->id);
+        return;
+    }
+    if (c->runtime == RUNTIME_VM) {
+        api_error(call->conn, 501, "exec is not supported with --runtime vm");
+        return;
+    }
+    if (!json_count(cmd)) {
+        api_error(call->conn, 400, "No exec command specified");
+        return;
+    }
+    exec_forget_old(c);
+    x = mem_alloc(sizeof(*x));
+    random_hex(x->id, ID_LEN);
+    x->c = c;
+    x->attach_in = json_bool(body, "AttachStdin");
+    x->attach_out = json_bool(body, "AttachStdout");
+    x->attach_err = json_bool(body, "AttachStderr");
+    x->spec.argv = strv_from_json(cmd);
+    x->spec.tty = json_bool(body, "Tty");
+    x->spec.env = exec_env(c, json_get(body, "Env"), x->spec.tty);
+    x->spec.cwd = str_dup(json_str(body, "WorkingDir") && *json_str(body, "WorkingDir")
+                              ? json_str(body, "WorkingDir")
+                              : c->spec.cwd);
+    x->spec.user = str_dup(json_str(body, "User") && *json_str(body, "User")
+                               ? json_str(body, "User")
+                               : c->spec.user);
+    x->spec.privileged = json_bool(body, "Privileged") || c->spec.privileged;
+    x->spec.caps = x->spec.privileged ? ~0ull >> 23 : c->spec.caps;
+    x->spec.no_new_privs = c->spec.no_new_privs;
+    x->spec.seccomp_off = c->spec.seccomp_off;
+    x->next = c->execs;
+    c->execs = x;
+    event_container(c, "exec_create", "execID", x->id);
+    buf_fmt(&b, "{\"Id\":\"%s\"}\n", x->id);
+    api_json(call->conn, 201, &b);
+}
+
+static void exec_starter_gone(struct http_conn *conn)
+{
+    struct exec *x = conn->owner;
+
+    x->starter = NULL;
+}
+
+/* Upcall from start.c. */
+void exec_started(struct process *p, const char *error)
+{
+    struct exec *x = p->x;
+    struct http_conn *conn = x->starter;
+
+    x->starter = NULL;
+    if (conn)
+        conn->on_close = NULL;
+    if (!error) {
+        x->running = true;
+        event_container(x->c, "exec_start", "execID", x->id);
+        if (conn && x->detach)
+            http_reply(conn, 200, NULL, "", 0);
+        return;
+    }
+    x->exit_code = strstr(error, "permission denied") ? 126
+                   : strstr(error, "not found") || strstr(error, "no such file") ? 127
+                                                                                 : 128;
+    x->proc = NULL;
+    if (conn && x->detach) {
+        api_error(conn, 400,
+                  "OCI runtime exec failed: exec failed: unable to start container process: %s",
+                  error);
+    } else if (p->attaches) {
+        char *text = str_fmt("OCI runtime exec failed: exec failed: unable to start container "
+                             "process: %s\r\n",
+                             error);
+        size_t n = strlen(text);
+        uint8_t head[8] = { 1, 0, 0, 0, 0, 0, (uint8_t)(n >> 8), (uint8_t)n };
+
+        if (!p->tty)
+            http_raw(p->attaches->conn, head, sizeof(head));
+        if (p->attaches)
+            http_raw(p->attaches->conn, text, n);
+        free(text);
+    }
+    process_free(p);
+}
+
+static void exec_console_size(struct exec *x, const struct json *body)
+{
+    struct json *size = json_list(body, "ConsoleSize");
+
+    if (!size || !size->next || size->num <= 0 || size->num > 65535 || size->next->num <= 0 ||
+        size->next->num > 65535)
+        return;
+    x->spec.rows = (unsigned)size->num;
+    x->spec.cols = (unsigned)size->next->num;
+}
+
+API(api_exec_start)
+{
+    struct exec *x = exec_find(call);
+    char *why;
+
+    if (!x)
+        return;
+    if (x->started) {
+        api_error(call->conn, 409, "exec instance %s has already run", x->id);
+        return;
+    }
+    if (x->c->state != C_RUNNING) {
+        api_error(call->conn, 409, "container %s is not running", x->c->id);
+        return;
+    }
+    x->started = true;
+    x->detach = json_bool(call->body, "Detach");
+    exec_console_size(x, call->body);
+    if (x->detach)
+        x->attach_in = false;
+    x->proc = process_new(x->c, x);
+    if (x->detach) {
+        x->starter = call->conn;
+        call->conn->owner = x;
+        call->conn->on_close = exec_starter_gone;
+    } else {
+        process_attach(x->proc, call->conn, x->attach_in, x->attach_out, x->attach_err);
+    }
+    if (!x->proc)
+        return; /* the client was gone already */
+    why = exec_start(x);
+    if (why)
+        exec_started(x->proc, why);
+    free(why);
+}
+
+API(api_exec_resize)
+{
+    struct exec *x = exec_find(call);
+    const char *h = http_query(call->req, "h"), *w = http_query(call->req, "w");
+    uint64_t rows, cols;
+
+    if (!x)
+        return;
+    if (!h || !w || !str_u64(h, &rows) || !str_u64(w, &cols) || rows > 65535 || cols > 65535) {
+        api_error(call->conn, 400, "bad terminal size");
+        return;
+    }
+    if (x->proc)
+        process_resize(x->proc, (unsigned)rows, (unsigned)cols);
+    http_reply(call->conn, 200, NULL, "", 0);
+}
+
+API(api_exec_inspect)
+{
+    struct exec *x = exec_find(call);
+    struct buf b = { 0 };
+    struct jw w = { .out = &b };
+
+    if (!x)
+        return;
+    jw_object(&w, NULL);
+    jw_str(&w, "ID", x->id);
+    jw_bool(&w, "Running", x->running || (x->proc && x->started));
+    if (x->started && !x->running && !x->proc)
+        jw_int(&w, "ExitCode", x->exit_code);
+    else
+        jw_null(&w, "ExitCode");
+    jw_object(&w, "ProcessConfig");
+    jw_bool(&w, "tty", x->spec.tty);
+    jw_str(&w, "entrypoint", x->spec.argv[0]);
+    jw_array(&w, "arguments");
+    for (char **a = x->spec.argv + 1; *a; a++)
+        jw_str(&w, NULL, *a);
+    jw_array_end(&w);
+    jw_bool(&w, "privileged", x->spec.privileged);
+    jw_object_end(&w);
+    jw_bool(&w, "OpenStdin", x->attach_in);
+    jw_bool(&w, "OpenStdout", x->attach_out);
+    jw_bool(&w, "OpenStderr", x->attach_err);
+    jw_bool(&w, "CanRemove", false);
+    jw_str(&w, "ContainerID", x->c->id);
+    jw_str(&w, "DetachKeys", "");
+    jw_int(&w, "Pid", x->pid);
+    jw_object_end(&w);
+    api_json(call->conn, 200, &b);
+}

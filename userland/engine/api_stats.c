@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// The API's look inside a running container: stats and top.
+#include "engine/engine.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+struct sample {
+    int64_t cpu_ns;
+    int64_t system_ns;
+    struct timespec when;
+};
+
+struct stats {
+    struct ev_timer timer;
+    struct http_conn *conn;
+    char id[ID_LEN + 1];
+    struct sample last;
+    bool stream;
+};
+
+static struct sample sample_take(const struct container *c)
+{
+    struct sample s;
+    int64_t usec = cgroup_number(c, "cpu.stat", "usage_usec");
+    struct timespec up;
+
+    clock_gettime(CLOCK_MONOTONIC, &up);
+    engine_now(&s.when);
+    s.cpu_ns = usec > 0 ? usec * 1000 : 0;
+    s.system_ns = (up.tv_sec * 1000000000 + up.tv_nsec) * sysconf(_SC_NPROCESSORS_ONLN);
+    return s;
+}
+
+static void sample_json(struct jw *w, const char *key, const struct sample *s)
+{
+    jw_object(w, key);
+    jw_object(w, "cpu_usage");
+    jw_int(w, "total_usage", s->cpu_ns);
+    jw_object_end(w);
+    jw_int(w, "system_cpu_usage", s->system_ns);
+    jw_int(w, "online_cpus", sysconf(_SC_NPROCESSORS_ONLN));
+    jw_object_end(w);
+}
+
+static int64_t at_least_zero(int64_t v)
+{
+    return v > 0 ? v : 0;
+}
+
+static void stats_json(struct buf *b, const struct container *c, const struct sample *now,
+                       const struct sample *before)
+{
+    struct jw w = { .out = b };
+    char when[48];
+
+    jw_object(&w, NULL);
+    jw_fmt(&w, "name", "/%s", c->name);
+    jw_str(&w, "id", c->id);
+    time_rfc3339(when, &now->when);
+    jw_str(&w, "read", when);
+    time_rfc3339(when, &before->when);
+    jw_str(&w, "preread", when);
+    sample_json(&w, "cpu_stats", now);
+    sample_json(&w, "precpu_stats", before);
+    jw_object(&w, "memory_stats");
+    jw_int(&w, "usage", at_least_zero(cgroup_number(c, "memory.current", NULL)));
+    jw_int(&w, "limit", c->limits.memory ? c->limits.memory
+                                         : sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+    jw_object(&w, "stats");
+    jw_int(&w, "inactive_file", at_least_zero(cgroup_number(c, "memory.stat", "inactive_file")));
+    jw_object_end(&w);
+    jw_object_end(&w);
+    jw_object(&w, "pids_stats");
+    jw_int(&w, "current", at_least_zero(cgroup_number(c, "pids.current", NULL)));
+    jw_object_end(&w);
+    jw_object(&w, "blkio_stats");
+    jw_array(&w, "io_service_bytes_recursive");
+    jw_array_end(&w);
+    jw_object_end(&w);
+    jw_object(&w, "networks");
+    jw_object_end(&w);
+    jw_object_end(&w);
+    buf_char(b, '\n');
+}
+
+static void stats_free(struct stats *s)
+{
+    ev_timer_del(&s->timer);
+    free(s);
+}
+
+static void stats_gone(struct http_conn *conn)
+{
+    stats_free(conn->owner);
+}
+
+static void stats_tick(struct ev_timer *t)
+{
+    struct stats *s = (struct stats *)t;
+    struct http_conn *conn = s->conn;
+    struct buf b = { 0 };
+    struct sample now;
+    bool ambiguous, more = s->stream;
+    struct container *c = container_find(s->id, &ambiguous);
+
+    if (c) {
+        now = sample_take(c);
+        stats_json(&b, c, &now, &s->last);
+        s->last = now;
+    }
+    if (!c || !more) {
+        conn->on_close = NULL;
+        stats_free(s);
+        http_stream_data(conn, b.data, b.len);
+        http_stream_end(conn);
+    } else {
+        ev_timer_set(&s->timer, 1000);
+        http_stream_data(conn, b.data, b.len);
+    }
+    buf_free(&b);
+}
+
+API(api_container_stats)
+{
+    struct container *c = api_container(call);
+    bool one_shot = http_query_bool(call->req, "one-shot", false);
+    struct stats *s;
+
+    if (!c)
+        return;
+    s = mem_alloc(sizeof(*s));
+    s->timer.fn = stats_tick;
+    s->conn = call->conn;
+    s->stream = http_query_bool(call->req, "stream", true);
+    snprintf(s->id, sizeof(s->id), "%s", c->id);
+    s->last = sample_take(c);
+    call->conn->owner = s;
+    call->conn->on_close = stats_gone;
+    http_stream(call->conn, 200, "application/json");
+    /* the first answer compares two samples */
+    ev_timer_set(&s->timer, one_shot ? 1 : s->stream ? 100 : 500);
+}
+
+/* ---- top: what /proc says of the processes in the container's control group -------------------- */
+
+static void top_row(struct jw *w, const char *pid)
+{
+    struct buf stat = { 0 }, cmd = { 0 };
+    char path[64], *p;
+    int ppid = 0;
+
+    snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+    if (file_read(path, 4096, &stat) == 0 && (p = strrchr(stat.data, ')')) && p[1] && p[2])
+        ppid = atoi(p + 4);
+    snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+    if (file_read(path, 65536, &cmd) == 0)
+        for (size_t i = 0; i + 1 < cmd.len; i++)
+            if (!cmd.data[i])
+                cmd.data[i] = ' ';
+    jw_array(w, NULL);
+    jw_str(w, NULL, pid);
+    jw_fmt(w, NULL, "%d", ppid);
+    jw_str(w, NULL, cmd.data);
+    jw_array_end(w);
+    buf_free(&stat);
+    buf_free(&cmd);
+}
+
+API(api_container_top)
+{
+    struct container *c = api_container(call);
+    struct buf b = { 0 }, procs = { 0 };
+    struct jw w = { .out = &b };
+    char *path, *line, *save;
+
+    if (!c)
+        return;
+    if (!container_running(c)) {
+        api_error(call->conn, 409, "container %s is not running", c->id);
+        return;
+    }
+    path = str_fmt("%s/bothy/%s/cgroup.procs", engine.cgroup_root, c->id);
+    file_read(path, 1 << 20, &procs);
+    free(path);
+    jw_object(&w, NULL);
+    jw_array(&w, "Titles");
+    jw_str(&w, NULL, "PID");
+    jw_str(&w, NULL, "PPID");
+    jw_str(&w, NULL, "CMD");
+    jw_array_end(&w);
+    jw_array(&w, "Processes");
+    for (line = strtok_r(procs.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        top_row(&w, line);
+    jw_array_end(&w);
+    jw_object_end(&w);
+    buf_free(&procs);
+    api_json(call->conn, 200, &b);
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+// Control groups: one directory <root>/bothy/<id> per container, cgroup v2 files only.
+//
+// A controller that the root does not have (a development machine may bind it elsewhere) is left
+// out with a line in the log; a controller that is there and refuses a value fails the start.
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+static bool cgroup_has[3];
+static const char *const cgroup_controllers[3] = { "memory", "cpu", "pids" };
+
+enum { CG_MEMORY, CG_CPU, CG_PIDS };
+
+static char *cgroup_path(const struct container *c, const char *file)
+{
+    return str_fmt("%s/bothy/%s%s%s", engine.cgroup_root, c->id, file ? "/" : "",
+                   file ? file : "");
+}
+
+static int cgroup_write(const struct container *c, const char *file, const char *text)
+{
+    char *path = cgroup_path(c, file);
+    int err = file_put(path, text);
+
+    free(path);
+    return err;
+}
+
+static int cgroup_read(const struct container *c, const char *file, struct buf *out)
+{
+    char *path = cgroup_path(c, file);
+    int err = file_read(path, 65536, out);
+
+    free(path);
+    return err;
+}
+
+static bool cgroup_word(const char *text, const char *word)
+{
+    size_t n = strlen(word);
+
+    for (const char *p = text; (p = strstr(p, word)); p += n)
+        if ((p == text || p[-1] == ' ') && (!p[n] || p[n] == ' ' || p[n] == '\n'))
+            return true;
+    return false;
+}
+
+/* Turns the controllers on for the children of `dir`. */
+static void cgroup_enable(const char *dir)
+{
+    char path[512], text[32];
+
+    snprintf(path, sizeof(path), "%s/cgroup.subtree_control", dir);
+    for (int i = 0; i < 3; i++) {
+        int err;
+
+        if (!cgroup_has[i])
+            continue;
+        snprintf(text, sizeof(text), "+%s", cgroup_controllers[i]);
+        err = file_put(path, text);
+        if (err)
+            engine_log("cannot enable the %s controller in %s: %s", cgroup_controllers[i], dir,
+                       strerror(-err));
+    }
+}
+
+int cgroup_init(void)
+{
+    struct buf b = { 0 };
+    char path[512];
+    int err;
+
+    snprintf(path, sizeof(path), "%s/cgroup.controllers", engine.cgroup_root);
+    err = file_read(path, 4096, &b);
+    if (err) {
+        buf_free(&b);
+        return err;
+    }
+    for (int i = 0; i < 3; i++) {
+        cgroup_has[i] = cgroup_word(b.data, cgroup_controllers[i]);
+        if (!cgroup_has[i])
+            engine_log("%s has no %s controller: its limits are not enforced", engine.cgroup_root,
+                       cgroup_controllers[i]);
+    }
+    buf_free(&b);
+    cgroup_enable(engine.cgroup_root);
+    snprintf(path, sizeof(path), "%s/bothy", engine.cgroup_root);
+    err = dir_make(path, 0755);
+    if (!err)
+        cgroup_enable(path);
+    return err;
+}
+
+static char *cgroup_limit(const struct container *c, int controller, const char *file,
+                          const char *text)
+{
+    int err = cgroup_has[controller] ? cgroup_write(c, file, text) : 0;
+
+    return err ? str_fmt("cannot set %s to %s: %s", file, text, strerror(-err)) : NULL;
+}
+
+/* Docker's shares 2..262144 on cgroup v2's weight 1..10000. */
+static int cgroup_weight(int64_t shares)
+{
+    return (int)(1 + (shares - 2) * 9999 / 262142);
+}
+
+char *cgroup_apply(const struct container *c)
+{
+    const struct limits *l = &c->limits;
+    char text[64];
+    char *why = NULL;
+
+    if (l->memory) {
+        snprintf(text, sizeof(text), "%lld", (long long)l->memory);
+        why = cgroup_limit(c, CG_MEMORY, "memory.max", text);
+    }
+    if (!why && (l->nano_cpus || l->cpu_quota > 0)) {
+        int64_t period = l->cpu_period ? l->cpu_period : 100000;
+        int64_t quota = l->nano_cpus ? l->nano_cpus * (period / 1000) / 1000000 : l->cpu_quota;
+
+        snprintf(text, sizeof(text), "%lld %lld", (long long)(quota < 1000 ? 1000 : quota),
+                 (long long)period);
+        why = cgroup_limit(c, CG_CPU, "cpu.max", text);
+    }
+    if (!why && l->cpu_shares) {
+        snprintf(text, sizeof(text), "%d", cgroup_weight(l->cpu_shares));
+        why = cgroup_limit(c, CG_CPU, "cpu.weight", text);
+    }
+    if (!why && l->pids > 0) {
+        snprintf(text, sizeof(text), "%lld", (long long)l->pids);
+        why = cgroup_limit(c, CG_PIDS, "pids.max", text);
+    }
+    return why;
+}
+
+int cgroup_create(struct container *c, char **why)
+{
+    char *path = cgroup_path(c, NULL);
+    int err = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+
+    if (err)
+        *why = str_fmt("cannot create control group %s: %s", path, strerror(-err));
+    else
+        *why = cgroup_apply(c);
+    free(path);
+    if (!*why)
+        return 0;
+    cgroup_remove(c);
+    return err ? err : -EINVAL;
+}
+
+int cgroup_open(const struct container *c)
+{
+    char *path = cgroup_path(c, NULL);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    free(path);
+    return fd < 0 ? -errno : fd;
+}
+
+int cgroup_add(const struct container *c, pid_t pid)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    return cgroup_write(c, "cgroup.procs", text);
+}
+
+void cgroup_remove(const struct container *c)
+{
+    char *path = cgroup_path(c, NULL);
+
+    if (rmdir(path) < 0 && errno != ENOENT)
+        engine_log("cannot remove %s: %s", path, strerror(errno));
+    free(path);
+}
+
+int64_t cgroup_number(const struct container *c, const char *file, const char *key)
+{
+    struct buf b = { 0 };
+    int64_t v = -1;
+    const char *p = NULL;
+
+    if (cgroup_read(c, file, &b) == 0)
+        p = b.data;
+    if (p && key) {
+        size_t n = strlen(key);
+
+        while (p && !(str_starts(p, key) && p[n] == ' ')) {
+            p = strchr(p, '\n');
+            p = p ? p + 1 : NULL;
+        }
+        p = p ? p + n + 1 : NULL;
+    }
+    if (p && *p >= '0' && *p <= '9')
+        v = strtoll(p, NULL, 10);
+    buf_free(&b);
+    return v;
+}
+
+bool cgroup_oom(const struct container *c)
+{
+    return cgroup_number(c, "memory.events", "oom_kill") > 0;
+}
+
+int cgroup_kill(const struct container *c)
+{
+    return cgroup_write(c, "cgroup.kill", "1");
+}
+
+int cgroup_freeze(const struct container *c, bool frozen)
+{
+    return cgroup_write(c, "cgroup.freeze", frozen ? "1" : "0");
+}

@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: MIT
+// A create request becomes a container's spec: the image's defaults merged in, every option that
+// this engine cannot honour refused by name.
+#include "engine/engine.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "engine/names.h"
+#include "lib/str.h"
+
+#define LIST_MAX 4096 /* arguments, variables, mounts ... of one container */
+
+char **strv_from_json(const struct json *array)
+{
+    size_t n = json_count(array), i = 0;
+    char **v = mem_alloc((n + 1) * sizeof(char *));
+
+    for (struct json *j = n ? array->child : NULL; j; j = j->next)
+        if (j->type == JSON_STRING)
+            v[i++] = str_dup(j->str);
+    return v;
+}
+
+void strv_free(char **v)
+{
+    for (size_t i = 0; v && v[i]; i++)
+        free(v[i]);
+    free(v);
+}
+
+static size_t strv_count(char **v)
+{
+    size_t n = 0;
+
+    while (v && v[n])
+        n++;
+    return n;
+}
+
+void spec_free(struct spec *s)
+{
+    strv_free(s->argv);
+    strv_free(s->env);
+    free(s->cwd);
+    free(s->user);
+}
+
+static void *grow(void *array, int n, size_t size)
+{
+    char *grown = mem_resize(array, (size_t)(n + 1) * size);
+
+    memset(grown + (size_t)n * size, 0, size);
+    return grown;
+}
+
+/* One of Cmd/Entrypoint: an array, or a string as old clients send. NULL when unset. */
+static struct json *config_args(const struct json *from, const char *key)
+{
+    struct json *j = json_get(from, key);
+
+    return j && j->type == JSON_ARRAY && j->child ? j : NULL;
+}
+
+static void write_args(struct jw *w, const char *key, const struct json *args)
+{
+    jw_json(w, key, args);
+}
+
+/* "KEY" of "KEY=VALUE" equals that of another. */
+static bool env_same(const char *a, const char *b)
+{
+    size_t n = strcspn(a, "=");
+
+    return n == strcspn(b, "=") && !memcmp(a, b, n);
+}
+
+static void write_env(struct jw *w, const struct json *image, const struct json *req)
+{
+    bool path = false;
+
+    jw_array(w, "Env");
+    for (struct json *r = json_list(req, "Env"); r; r = r->next) {
+        if (r->type != JSON_STRING || !strchr(r->str, '='))
+            continue; /* a bare name would take the client's value: it has sent none */
+        path = path || env_same(r->str, "PATH=");
+        jw_str(w, NULL, r->str);
+    }
+    for (struct json *i = json_list(image, "Env"); i; i = i->next) {
+        bool taken = i->type != JSON_STRING;
+
+        for (struct json *r = json_list(req, "Env"); r && !taken; r = r->next)
+            taken = r->type == JSON_STRING && env_same(r->str, i->str);
+        if (taken)
+            continue;
+        path = path || env_same(i->str, "PATH=");
+        jw_str(w, NULL, i->str);
+    }
+    if (!path)
+        jw_str(w, NULL, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    jw_array_end(w);
+}
+
+static const char *pick(const struct json *req, const struct json *image, const char *key)
+{
+    const char *v = json_str(req, key);
+
+    return v && *v ? v : json_str(image, key);
+}
+
+static void write_labels(struct jw *w, const struct json *image, const struct json *req)
+{
+    jw_object(w, "Labels");
+    for (struct json *j = json_list(req, "Labels"); j; j = j->next)
+        jw_json(w, j->key, j);
+    for (struct json *j = json_list(image, "Labels"); j; j = j->next)
+        if (!json_get(json_get(req, "Labels"), j->key))
+            jw_json(w, j->key, j);
+    jw_object_end(w);
+}
+
+/* Config as inspect shows it: request over image. */
+static struct json *config_merge(struct container *c, const struct json *req)
+{
+    const struct json *image = json_get(c->image->config, "config");
+    struct json *entry = json_get(req, "Entrypoint"), *cmd = config_args(req, "Cmd");
+    bool own = entry && entry->type == JSON_ARRAY && entry->child;
+    struct buf b = { 0 };
+    struct jw w = { .out = &b };
+    struct json *merged;
+
+    if (own && entry->child->type == JSON_STRING && !*entry->child->str && !entry->child->next)
+        entry = NULL; /* [""] takes the image's entry point away */
+    else if (!own)
+        entry = config_args(image, "Entrypoint");
+    if (!cmd && !own)
+        cmd = config_args(image, "Cmd");
+    jw_object(&w, NULL);
+    jw_str(&w, "Hostname", c->hostname);
+    jw_str(&w, "Domainname", json_str(req, "Domainname"));
+    jw_str(&w, "User", pick(req, image, "User"));
+    jw_bool(&w, "AttachStdin", json_bool(req, "AttachStdin"));
+    jw_bool(&w, "AttachStdout", json_bool(req, "AttachStdout"));
+    jw_bool(&w, "AttachStderr", json_bool(req, "AttachStderr"));
+    if (json_get(req, "ExposedPorts"))
+        jw_json(&w, "ExposedPorts", json_get(req, "ExposedPorts"));
+    jw_bool(&w, "Tty", json_bool(req, "Tty"));
+    jw_bool(&w, "OpenStdin", json_bool(req, "OpenStdin"));
+    jw_bool(&w, "StdinOnce", json_bool(req, "StdinOnce"));
+    write_env(&w, image, req);
+    write_args(&w, "Cmd", cmd);
+    jw_str(&w, "Image", c->image_name);
+    jw_json(&w, "Volumes", json_get(req, "Volumes"));
+    jw_str(&w, "WorkingDir", pick(req, image, "WorkingDir"));
+    write_args(&w, "Entrypoint", entry);
+    jw_null(&w, "OnBuild");
+    write_labels(&w, image, req);
+    if (pick(req, image, "StopSignal"))
+        jw_str(&w, "StopSignal", pick(req, image, "StopSignal"));
+    if (json_get(req, "StopTimeout"))
+        jw_json(&w, "StopTimeout", json_get(req, "StopTimeout"));
+    jw_object_end(&w);
+    merged = json_parse(b.data, b.len, NULL);
+    buf_free(&b);
+    return merged;
+}
+
+static void env_add(char ***env, size_t *n, char *text)
+{
+    *env = mem_resize(*env, (*n + 2) * sizeof(char *));
+    (*env)[(*n)++] = text;
+    (*env)[*n] = NULL;
+}
+
+static char *spec_process(struct container *c)
+{
+    struct spec *s = &c->spec;
+    char **entry = strv_from_json(json_get(c->config, "Entrypoint"));
+    char **cmd = strv_from_json(json_get(c->config, "Cmd"));
+    size_t ne = strv_count(entry), nc = strv_count(cmd), n;
+    bool hostname = false;
+
+    s->argv = mem_alloc((ne + nc + 1) * sizeof(char *));
+    memcpy(s->argv, entry, ne * sizeof(char *));
+    memcpy(s->argv + ne, cmd, nc * sizeof(char *));
+    free(entry);
+    free(cmd);
+    if (ne + nc == 0)
+        return str_dup("no command specified");
+    s->tty = json_bool(c->config, "Tty");
+    s->open_stdin = json_bool(c->config, "OpenStdin");
+    s->stdin_once = json_bool(c->config, "StdinOnce");
+    s->cwd = str_dup(json_str(c->config, "WorkingDir"));
+    s->user = str_dup(json_str(c->config, "User"));
+    if (*s->cwd && *s->cwd != '/')
+        return str_fmt("the working directory '%s' is invalid, it needs to be an absolute path",
+                       s->cwd);
+    s->env = strv_from_json(json_get(c->config, "Env"));
+    n = strv_count(s->env);
+    for (size_t i = 0; i < n; i++)
+        hostname = hostname || env_same(s->env[i], "HOSTNAME=");
+    if (!hostname)
+        env_add(&s->env, &n, str_fmt("HOSTNAME=%s", c->hostname));
+    if (s->tty)
+        env_add(&s->env, &n, str_dup("TERM=xterm"));
+    return NULL;
+}
+
+static bool target_ok(const char *target)
+{
+    return *target == '/' && target[1] && !strstr(target, "/../") && !str_ends(target, "/..");
+}
+
+static struct mount_spec *mount_add(struct container *c)
+{
+    c->mounts = grow(c->mounts, c->nmounts, sizeof(*c->mounts));
+    return &c->mounts[c->nmounts++];
+}
+
+/* A path on the host, or the directory of a named volume. */
+static char *mount_source(const char *source)
+{
+    if (*source == '/')
+        return str_dup(source);
+    if (!isalnum((unsigned char)*source))
+        return NULL;
+    for (const char *p = source; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("_.-", *p))
+            return NULL;
+    return str_fmt("%s/volumes/%s", engine.root, source);
+}
+
+static char *parse_bind(struct container *c, const char *text)
+{
+    char *copy = str_dup(text), *target = strchr(copy, ':'), *mode = NULL, *source = NULL;
+    char *why = NULL;
+    struct mount_spec *m;
+
+    if (target) {
+        *target++ = 0;
+        mode = strchr(target, ':');
+        if (mode)
+            *mode++ = 0;
+        source = mount_source(copy);
+    }
+    if (!source || !target_ok(target) || (mode && strchr(mode, ':'))) {
+        why = str_fmt("invalid volume specification: '%s'", text);
+        free(source);
+    } else {
+        m = mount_add(c);
+        m->source = source;
+        m->target = str_dup(target);
+        m->readonly = mode && (!strcmp(mode, "ro") || str_starts(mode, "ro,"));
+        if (dir_make(source, 0755) == -ENOTDIR)
+            engine_log("bind source %s cannot be created", source);
+    }
+    free(copy);
+    return why;
+}
+
+static char *parse_mount(struct container *c, const struct json *j)
+{
+    const char *type = json_str(j, "Type"), *source = json_str(j, "Source");
+    const char *target = json_str(j, "Target");
+    bool tmpfs = type && !strcmp(type, "tmpfs");
+    struct mount_spec *m;
+    char *path;
+
+    if (!target || !target_ok(target) || !type)
+        return str_dup("invalid mount config: bad Target");
+    if (!tmpfs && strcmp(type, "bind") && strcmp(type, "volume"))
+        return str_fmt("invalid mount config: mount type \"%s\" is not supported", type);
+    if (!tmpfs && (!source || (!strcmp(type, "bind") && *source != '/')))
+        return str_fmt("invalid mount config for type \"%s\": bad Source", type);
+    path = tmpfs ? NULL : mount_source(source);
+    if (!tmpfs && !path)
+        return str_fmt("invalid mount config for type \"%s\": bad Source", type);
+    if (!tmpfs && !strcmp(type, "volume"))
+        dir_make(path, 0755);
+    m = mount_add(c);
+    m->source = path;
+    m->target = str_dup(target);
+    m->options = tmpfs ? str_dup("") : NULL;
+    m->readonly = json_bool(j, "ReadOnly");
+    return NULL;
+}
+
+static char *parse_tmpfs(struct container *c, const struct json *j)
+{
+    struct mount_spec *m;
+
+    if (!target_ok(j->key) || j->type != JSON_STRING)
+        return str_fmt("invalid tmpfs target '%s'", j->key);
+    m = mount_add(c);
+    m->target = str_dup(j->key);
+    m->options = str_dup(j->str);
+    return NULL;
+}
+
+static char *parse_device(struct container *c, const struct json *j)
+{
+    const char *host = json_str(j, "PathOnHost"), *target = json_str(j, "PathInContainer");
+
+    if (!host || *host != '/')
+        return str_fmt("bad device specification \"%s\"", host ? host : "");
+    target = target && *target ? target : host;
+    if (!target_ok(target))
+        return str_fmt("bad device specification \"%s\"", target);
+    c->devices = grow(c->devices, c->ndevices, sizeof(*c->devices));
+    c->devices[c->ndevices].host = str_dup(host);
+    c->devices[c->ndevices++].target = str_dup(target);
+    return NULL;
+}
+
+static char *parse_ulimit(struct container *c, const struct json *j)
+{
+    const char *name = json_str(j, "Name");
+    int resource = name ? rlimit_parse(name) : -1;
+    struct rlimit_spec *r;
+
+    if (resource < 0)
+        return str_fmt("invalid ulimit type: %s", name ? name : "");
+    c->rlimits = grow(c->rlimits, c->nrlimits, sizeof(*c->rlimits));
+    r = &c->rlimits[c->nrlimits++];
+    r->resource = resource;
+    r->soft = (uint64_t)json_int(j, "Soft", -1);
+    r->hard = (uint64_t)json_int(j, "Hard", -1);
+    return r->soft > r->hard ? str_fmt("ulimit soft limit must be less than or equal to hard "
+                                       "limit: %s",
+                                       name)
+                             : NULL;
+}
+
+typedef char *(*item_fn)(struct container *c, const struct json *j);
+
+static char *bind_item(struct container *c, const struct json *j)
+{
+    return parse_bind(c, j->type == JSON_STRING ? j->str : "");
+}
+
+static char *each_item(struct container *c, const char *key, item_fn fn)
+{
+    char *why = NULL;
+    int n = 0;
+
+    for (struct json *j = json_list(c->host, key); j && !why; j = j->next)
+        why = ++n > LIST_MAX ? str_fmt("too many %s", key) : fn(c, j);
+    return why;
+}
+
+static char *parse_security(struct container *c)
+{
+    for (struct json *j = json_list(c->host, "SecurityOpt"); j; j = j->next) {
+        const char *o = j->type == JSON_STRING ? j->str : "";
+
+        if (!strcmp(o, "no-new-privileges") || !strcmp(o, "no-new-privileges:true") ||
+            !strcmp(o, "no-new-privileges=true"))
+            c->spec.no_new_privs = true;
+        else if (!strcmp(o, "seccomp=unconfined") || !strcmp(o, "seccomp:unconfined"))
+            c->spec.seccomp_off = true;
+        else if (!str_starts(o, "label") && !str_starts(o, "apparmor") &&
+                 strcmp(o, "no-new-privileges:false") && strcmp(o, "no-new-privileges=false"))
+            return str_fmt("invalid --security-opt: \"%s\"", o);
+    }
+    return NULL;
+}
+
+static char *parse_limits(struct container *c)
+{
+    struct limits *l = &c->limits;
+
+    l->memory = json_int(c->host, "Memory", 0);
+    l->memory_swap = json_int(c->host, "MemorySwap", 0);
+    l->nano_cpus = json_int(c->host, "NanoCpus", 0);
+    l->cpu_shares = json_int(c->host, "CpuShares", 0);
+    l->cpu_quota = json_int(c->host, "CpuQuota", 0);
+    l->cpu_period = json_int(c->host, "CpuPeriod", 0);
+    l->pids = json_int(c->host, "PidsLimit", 0);
+    if (l->memory < 0 || (l->memory && l->memory < 6 * 1024 * 1024))
+        return str_dup("Minimum memory limit allowed is 6MB");
+    if (l->memory_swap > 0 && l->memory_swap < l->memory)
+        return str_dup("Minimum memoryswap limit should be larger than memory limit, see usage");
+    if (l->nano_cpus < 0 || l->nano_cpus > 1024 * 1000000000ll)
+        return str_dup("Range of CPUs is from 0.01 to 1024.00");
+    if (l->nano_cpus && l->nano_cpus < 10000000)
+        return str_dup("Range of CPUs is from 0.01 to 1024.00");
+    if (l->cpu_shares < 0 || l->cpu_period < 0)
+        return str_dup("invalid CPU shares or period");
+    if (l->cpu_shares && l->cpu_shares < 2)
+        l->cpu_shares = 2;
+    if (l->cpu_shares > 262144)
+        l->cpu_shares = 262144;
+    return NULL;
+}
+
+static bool one_of(const char *v, const char *const *list)
+{
+    if (!v || !*v)
+        return true;
+    for (; *list; list++)
+        if (!strcmp(v, *list))
+            return true;
+    return false;
+}
+
+/* What no container of this engine can have, by name. */
+static char *refuse_options(const struct json *h)
+{
+    static const char *const net[] = { "default", "bridge", "none", "host", NULL };
+    static const char *const ipc[] = { "private", "shareable", "none", NULL };
+    static const char *const pid[] = { "private", NULL };
+    static const char *const users[] = { "host", NULL };
+    static const char *const empty[] = { "VolumesFrom", "Links", "DeviceRequests",
+                                         "DeviceCgroupRules", "StorageOpt", NULL };
+    struct json *ports = json_get(h, "PortBindings");
+    const char *restart = json_str(json_get(h, "RestartPolicy"), "Name");
+
+    if (!one_of(json_str(h, "NetworkMode"), net))
+        return str_fmt("network mode \"%s\" is not supported", json_str(h, "NetworkMode"));
+    if (!one_of(json_str(h, "IpcMode"), ipc))
+        return str_fmt("IPC mode \"%s\" is not supported", json_str(h, "IpcMode"));
+    if (!one_of(json_str(h, "PidMode"), pid))
+        return str_fmt("PID mode \"%s\" is not supported", json_str(h, "PidMode"));
+    if (!one_of(json_str(h, "UTSMode"), pid))
+        return str_fmt("UTS mode \"%s\" is not supported", json_str(h, "UTSMode"));
+    if (!one_of(json_str(h, "UsernsMode"), users))
+        return str_fmt("user namespace mode \"%s\" is not supported", json_str(h, "UsernsMode"));
+    if (restart && *restart && strcmp(restart, "no"))
+        return str_fmt("restart policy \"%s\" is not supported", restart);
+    if (ports && ports->child)
+        return str_fmt("published port %s: port publishing is not supported", ports->child->key);
+    if (json_bool(h, "PublishAllPorts"))
+        return str_dup("port publishing is not supported");
+    if (json_bool(h, "Init"))
+        return str_dup("--init is not supported");
+    for (int i = 0; empty[i]; i++)
+        if (json_list(h, empty[i]))
+            return str_fmt("HostConfig.%s is not supported", empty[i]);
+    return NULL;
+}
+
+static char *parse_runtime(struct container *c)
+{
+    const char *name = json_str(c->host, "Runtime");
+    char *why;
+
+    if (!name || !*name || !strcmp(name, "domain") || !strcmp(name, "runc"))
+        return NULL;
+    if (strcmp(name, "vm"))
+        return str_fmt("unknown or invalid runtime name: %s", name);
+    c->runtime = RUNTIME_VM;
+    why = runtime_vm_refuse(c->host);
+    return why ? why : runtime_vm_check();
+}
+
+static char *parse_host(struct container *c)
+{
+    char *why = refuse_options(c->host);
+
+    why = why ? why : parse_runtime(c);
+    why = why ? why : parse_limits(c);
+    why = why ? why : parse_security(c);
+    why = why ? why : each_item(c, "Binds", bind_item);
+    why = why ? why : each_item(c, "Mounts", parse_mount);
+    why = why ? why : each_item(c, "Tmpfs", parse_tmpfs);
+    why = why ? why : each_item(c, "Devices", parse_device);
+    why = why ? why : each_item(c, "Ulimits", parse_ulimit);
+    if (why)
+        return why;
+    c->readonly_root = json_bool(c->host, "ReadonlyRootfs");
+    c->auto_remove = json_bool(c->host, "AutoRemove");
+    c->shm_size = json_int(c->host, "ShmSize", 0);
+    if (c->shm_size <= 0)
+        c->shm_size = 64 << 20;
+    c->oom_score_adj = (int)json_int(c->host, "OomScoreAdj", 0);
+    c->sysctls = json_get(c->host, "Sysctls");
+    c->spec.privileged = json_bool(c->host, "Privileged");
+    c->spec.caps = c->spec.privileged ? CAPS_ALL : caps_default();
+    return c->spec.privileged ? NULL : caps_apply(&c->spec.caps, c->host);
+}
+
+bool spec_from_request(struct container *c, const struct json *req, int *status, char **why)
+{
+    const char *hostname = json_str(req, "Hostname"), *sig;
+
+    *status = 400;
+    if (json_str(req, "Domainname") && *json_str(req, "Domainname"))
+        c->domainname = str_dup(json_str(req, "Domainname"));
+    c->hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
+    if (strlen(c->hostname) > 63) {
+        *why = str_fmt("invalid hostname format: %s", c->hostname);
+        return false;
+    }
+    c->config = config_merge(c, req);
+    *why = spec_process(c);
+    if (*why)
+        return false;
+    *why = parse_host(c);
+    if (*why)
+        return false;
+    sig = json_str(c->config, "StopSignal");
+    c->stop_signal = sig ? signal_parse(sig) : 15;
+    if (c->stop_signal < 0) {
+        *why = str_fmt("invalid signal: %s", sig);
+        return false;
+    }
+    c->stop_timeout = (int)json_int(c->config, "StopTimeout", 10);
+    return true;
+}

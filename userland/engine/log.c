@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+// Container logs: json-file lines, bounded by rotation, and their readers.
+//
+//   {"log":"text\n","stream":"stdout","time":"2024-01-02T03:04:05.000000006Z"}
+//
+// Lines longer than LOG_LINE are split. The current file is `log`; at half of the limit it becomes
+// `log.1` and a new one begins, so both together stay within the limit. A follower keeps its own
+// descriptor: after a rotation it reads the old file to its end before it opens the new one.
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+#define LOG_LINE 16384
+#define LOG_MAX_DEFAULT (4u * 1024 * 1024)
+#define LOG_MAX_LIMIT (1024u * 1024 * 1024)
+
+/* Text after the last newline, per stream; of a container, lazily. */
+struct log_partial {
+    struct buf text[2];
+};
+
+struct log_follower {
+    struct log_follower *next;
+    struct container *c;
+    struct http_conn *conn;
+    int fd;
+    unsigned generation; /* of the file behind fd */
+    struct buf in;
+    bool out, err, timestamps, tty, follow;
+    struct timespec since, until;
+    uint64_t skip; /* lines to pass over: the tail option */
+};
+
+static struct buf *log_partial(struct container *c, int stream)
+{
+    if (!c->log.partial)
+        c->log.partial = mem_alloc(sizeof(struct log_partial));
+    return &c->log.partial->text[stream - 1];
+}
+
+void log_open(struct container *c)
+{
+    const struct json *cfg = json_get(c->host, "LogConfig");
+    const char *max = json_str(json_get(cfg, "Config"), "max-size");
+    const char *type = json_str(cfg, "Type");
+    char *path = container_path(c, "log");
+    off_t end;
+
+    if (c->log.fd < 0 && !(type && !strcmp(type, "none"))) {
+        if (!max || !str_size(max, &c->log.max) || c->log.max > LOG_MAX_LIMIT)
+            c->log.max = LOG_MAX_DEFAULT;
+        c->log.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        end = c->log.fd < 0 ? 0 : lseek(c->log.fd, 0, SEEK_END);
+        c->log.size = end > 0 ? (uint64_t)end : 0;
+    }
+    free(path);
+}
+
+void log_close(struct container *c)
+{
+    if (c->log.fd >= 0)
+        close(c->log.fd);
+    c->log.fd = -1;
+    if (c->log.partial) {
+        buf_free(&c->log.partial->text[0]);
+        buf_free(&c->log.partial->text[1]);
+        free(c->log.partial);
+        c->log.partial = NULL;
+    }
+}
+
+static void log_rotate(struct container *c)
+{
+    char *path = container_path(c, "log"), *old = container_path(c, "log.1");
+
+    if (rename(path, old) == 0) {
+        close(c->log.fd);
+        c->log.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
+        c->log.size = 0;
+        c->log.generation++;
+    }
+    free(path);
+    free(old);
+}
+
+static void log_line(struct container *c, int stream, const char *text, size_t len)
+{
+    struct buf b = { 0 };
+    struct jw w = { .out = &b };
+    struct timespec now;
+    char when[48];
+
+    engine_now(&now);
+    time_rfc3339(when, &now);
+    jw_object(&w, NULL);
+    jw_strn(&w, "log", text, len);
+    jw_str(&w, "stream", stream == 1 ? "stdout" : "stderr");
+    jw_str(&w, "time", when);
+    jw_object_end(&w);
+    buf_char(&b, '\n');
+    if (c->log.size + b.len > c->log.max / 2 && c->log.size)
+        log_rotate(c);
+    if (c->log.fd >= 0 && write_all(c->log.fd, b.data, b.len) == 0)
+        c->log.size += b.len;
+    buf_free(&b);
+}
+
+static void follower_run(struct log_follower *f);
+
+static void log_wake(struct container *c)
+{
+    struct log_follower *next;
+
+    for (struct log_follower *f = c->followers; f; f = next) {
+        next = f->next;
+        follower_run(f);
+    }
+}
+
+void log_write(struct container *c, int stream, const char *data, size_t len)
+{
+    struct buf *p;
+
+    if (c->log.fd < 0)
+        return;
+    p = log_partial(c, stream);
+    while (len) {
+        const char *nl = memchr(data, '\n', len);
+        size_t n = nl ? (size_t)(nl - data) + 1 : len;
+
+        if (p->len + n > LOG_LINE)
+            n = LOG_LINE - p->len;
+        buf_add(p, data, n);
+        data += n;
+        len -= n;
+        if (p->len == LOG_LINE || p->data[p->len - 1] == '\n') {
+            log_line(c, stream, p->data, p->len);
+            buf_clear(p);
+        }
+    }
+    if (!p->len)
+        buf_free(p);
+    log_wake(c);
+}
+
+void log_flush(struct container *c)
+{
+    for (int i = 1; i <= 2 && c->log.partial; i++) {
+        struct buf *p = log_partial(c, i);
+
+        if (p->len)
+            log_line(c, i, p->data, p->len);
+        buf_free(p);
+    }
+    log_wake(c);
+}
+
+static void follower_free(struct log_follower *f)
+{
+    for (struct log_follower **at = &f->c->followers; *at; at = &(*at)->next) {
+        if (*at != f)
+            continue;
+        *at = f->next;
+        break;
+    }
+    if (f->fd >= 0)
+        close(f->fd);
+    buf_free(&f->in);
+    free(f);
+}
+
+static bool time_before(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* One line of the file, to the client if it asked for such. */
+static void follower_line(struct log_follower *f, const char *line, size_t len)
+{
+    struct json *j = json_parse(line, len, NULL);
+    const char *text = json_str(j, "log"), *stream = json_str(j, "stream");
+    const char *when = json_str(j, "time");
+    bool is_err = stream && !strcmp(stream, "stderr");
+    struct timespec ts = { 0 };
+    struct buf out = { 0 };
+    size_t n;
+
+    if (!text || !when || (is_err ? !f->err : !f->out))
+        goto done;
+    if (f->skip) {
+        f->skip--;
+        goto done;
+    }
+    time_parse(when, &ts);
+    if (time_before(&ts, &f->since) || (f->until.tv_sec && time_before(&f->until, &ts)))
+        goto done;
+    n = strlen(text) + (f->timestamps ? strlen(when) + 1 : 0);
+    if (!f->tty) {
+        uint8_t head[8] = { is_err ? 2 : 1, 0, 0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+                            (uint8_t)(n >> 8), (uint8_t)n };
+
+        buf_add(&out, head, sizeof(head));
+    }
+    if (f->timestamps)
+        buf_fmt(&out, "%s ", when);
+    buf_str(&out, text);
+    http_stream_data(f->conn, out.data, out.len);
+done:
+    buf_free(&out);
+    json_free(j);
+}
+
+/* Reads some of the current file: false at its end. */
+static bool follower_fill(struct log_follower *f)
+{
+    ssize_t n;
+
+    buf_reserve(&f->in, 16384);
+    n = f->fd < 0 ? 0 : read(f->fd, f->in.data + f->in.len, 16384);
+    if (n <= 0)
+        return false;
+    f->in.len += (size_t)n;
+    return true;
+}
+
+static void follower_open(struct log_follower *f, const char *name)
+{
+    char *path = container_path(f->c, name);
+
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+}
+
+/* Passes on what there is while the client keeps up. May free f. */
+static void follower_run(struct log_follower *f)
+{
+    struct http_conn *conn = f->conn;
+
+    while (http_backlog(conn) < HTTP_BACKLOG) {
+        char *nl = f->in.len ? memchr(f->in.data, '\n', f->in.len) : NULL;
+        size_t used = 0;
+
+        while (nl) {
+            follower_line(f, f->in.data + used, (size_t)(nl - f->in.data) - used);
+            if (conn->dead)
+                return; /* its on_close has freed f */
+            used = (size_t)(nl - f->in.data) + 1;
+            nl = memchr(f->in.data + used, '\n', f->in.len - used);
+        }
+        buf_drop(&f->in, used);
+        if (follower_fill(f))
+            continue;
+        if (f->generation != f->c->log.generation) {
+            f->generation++;
+            follower_open(f, f->generation == f->c->log.generation ? "log" : "log.1");
+            continue;
+        }
+        buf_free(&f->in);
+        if (f->follow && container_running(f->c))
+            return;
+        follower_free(f);
+        conn->on_close = NULL;
+        http_stream_end(conn);
+        return;
+    }
+}
+
+static void follower_drain(struct http_conn *conn)
+{
+    follower_run(conn->owner);
+}
+
+static void follower_close(struct http_conn *conn)
+{
+    follower_free(conn->owner);
+}
+
+void log_end(struct container *c)
+{
+    log_wake(c);
+}
+
+/* How many lines of the wanted streams there are. */
+static uint64_t log_count(const struct log_follower *f)
+{
+    static const char *const names[] = { "log.1", "log" };
+    uint64_t lines = 0;
+
+    for (int i = 0; i < 2; i++) {
+        char *path = container_path(f->c, names[i]);
+        FILE *file = fopen(path, "re");
+        char *line = NULL;
+        size_t cap = 0;
+        ssize_t n;
+
+        while (file && (n = getline(&line, &cap, file)) > 0) {
+            /* the stream's name stands before the time, which ends the line */
+            bool err = strstr(n > 80 ? line + n - 80 : line, "\"stream\":\"stderr\"") != NULL;
+
+            lines += err ? f->err : f->out;
+        }
+        free(line);
+        if (file)
+            fclose(file);
+        free(path);
+    }
+    return lines;
+}
+
+void log_serve(struct container *c, struct http_conn *conn)
+{
+    const struct http_head *q = &conn->req;
+    const char *tail = http_query(q, "tail"), *since = http_query(q, "since");
+    const char *until = http_query(q, "until");
+    struct log_follower *f = mem_alloc(sizeof(*f));
+    uint64_t want, have;
+
+    f->c = c;
+    f->conn = conn;
+    f->out = http_query_bool(q, "stdout", false);
+    f->err = http_query_bool(q, "stderr", false);
+    f->timestamps = http_query_bool(q, "timestamps", false);
+    f->follow = http_query_bool(q, "follow", false);
+    f->tty = c->spec.tty;
+    if (since && *since)
+        time_parse(since, &f->since);
+    if (until && *until)
+        time_parse(until, &f->until);
+    if (tail && str_u64(tail, &want)) {
+        have = log_count(f);
+        f->skip = have > want ? have - want : 0;
+    }
+    f->fd = -1;
+    follower_open(f, "log.1");
+    /* begin in the older file, one generation back, if there is one */
+    f->generation = c->log.generation - (f->fd >= 0);
+    if (f->fd < 0)
+        follower_open(f, "log");
+    f->next = c->followers;
+    c->followers = f;
+    conn->owner = f;
+    conn->on_close = follower_close;
+    conn->on_drain = follower_drain;
+    http_stream(conn, 200, f->tty ? "application/vnd.docker.raw-stream"
+                                  : "application/vnd.docker.multiplexed-stream");
+    if (!conn->dead)
+        follower_run(f);
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+// The engine's process: options, the listening socket, signals, the loop.
+//
+//   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--ready-fd N]
+//
+// --ready-fd gets one byte when the socket listens, then is closed: init waits for that.
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+struct engine engine = {
+    .root = "/var/lib/bothy",
+    .socket = "/run/docker.sock",
+    .cgroup_root = "/sys/fs/cgroup",
+};
+
+static bool engine_stop;
+static struct ev_source engine_listener, engine_signals;
+
+void engine_now(struct timespec *ts)
+{
+    clock_gettime(CLOCK_REALTIME, ts);
+}
+
+void engine_log(const char *fmt, ...)
+{
+    va_list ap;
+    char line[1024];
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+    va_end(ap);
+    if (n >= (int)sizeof(line) - 1)
+        n = sizeof(line) - 2;
+    fprintf(stderr, "engine: %.*s\n", n, line);
+}
+
+static void engine_accept(struct ev_source *s, uint32_t events)
+{
+    int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd >= 0)
+        http_conn_new(fd, &api_ops);
+    else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+        engine_log("accept: %s", strerror(errno));
+}
+
+static void engine_reap(void)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        if (!load_reaped(pid, status))
+            process_reap(pid, status);
+}
+
+static void engine_signal(struct ev_source *s, uint32_t events)
+{
+    struct signalfd_siginfo si;
+    bool child = false;
+
+    while (read(s->fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+        if (si.ssi_signo == SIGCHLD)
+            child = true;
+        else
+            engine_stop = true;
+    }
+    if (child)
+        engine_reap();
+}
+
+static int engine_listen(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd;
+
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(addr.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    unlink(path);
+    umask(0117); /* the socket is for root and its group */
+    if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 128) < 0) {
+        close(fd);
+        return -errno;
+    }
+    umask(0022);
+    return fd;
+}
+
+static int engine_fail(const char *what, int err)
+{
+    engine_log("%s: %s", what, strerror(-err));
+    return 1;
+}
+
+static int engine_open(int ready)
+{
+    sigset_t set;
+    int err;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    err = ev_init();
+    if (err)
+        return engine_fail("epoll", err);
+    engine_signals = (struct ev_source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+                                         .fn = engine_signal };
+    if (engine_signals.fd < 0)
+        return engine_fail("signalfd", -errno);
+    ev_set(&engine_signals, EPOLLIN);
+    err = image_store_open();
+    if (err)
+        return engine_fail(engine.root, err);
+    err = cgroup_init();
+    if (err)
+        return engine_fail(engine.cgroup_root, err);
+    api_init();
+    engine_listener = (struct ev_source){ .fd = engine_listen(engine.socket),
+                                          .fn = engine_accept };
+    if (engine_listener.fd < 0)
+        return engine_fail(engine.socket, engine_listener.fd);
+    ev_set(&engine_listener, EPOLLIN);
+    if (ready >= 0) {
+        if (write(ready, "R", 1) != 1)
+            engine_log("nobody waits for readiness");
+        close(ready);
+    }
+    return 0;
+}
+
+/* At the end every container is killed: their processes are our children. */
+static void engine_close(void)
+{
+    unlink(engine.socket);
+    for (struct container *c = container_first(); c; c = c->next) {
+        if (c->pid <= 0)
+            continue;
+        if (cgroup_kill(c))
+            kill(c->pid, SIGKILL);
+        waitpid(c->pid, NULL, 0);
+        cgroup_remove(c);
+    }
+}
+
+static int engine_option(int argc, char **argv, int *ready)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        uint64_t fd;
+
+        if (value && !strcmp(argv[i], "--socket")) {
+            engine.socket = value;
+        } else if (value && !strcmp(argv[i], "--root")) {
+            engine.root = value;
+        } else if (value && !strcmp(argv[i], "--cgroup")) {
+            engine.cgroup_root = value;
+        } else if (value && !strcmp(argv[i], "--ready-fd") && str_u64(value, &fd) && fd < 1024) {
+            *ready = (int)fd;
+        } else {
+            fprintf(stderr, "engine: unknown option %s\n", argv[i]);
+            return -EINVAL;
+        }
+        i++;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    char hex[33];
+    int ready = -1;
+
+    if (engine_option(argc, argv, &ready))
+        return 2;
+    random_hex(hex, 32);
+    snprintf(engine.id, sizeof(engine.id), "%.8s-%.4s-4%.3s-a%.3s-%.12s", hex, hex + 8, hex + 12,
+             hex + 15, hex + 18);
+    engine_now(&engine.started);
+    if (engine_open(ready))
+        return 1;
+    while (!engine_stop) {
+        ev_run_once();
+        http_reap();
+    }
+    engine_close();
+    return 0;
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+// Packing an image's merged tree for a guest.
+#pragma once
+
+struct image;
+
+/* Writes `agent` (a newc cpio archive) and behind it the image's tree below "rootfs/" to `out`,
+ * which appears complete or not at all. NULL or a sentence. */
+char *pack_image(const struct image *img, const char *agent, const char *out);

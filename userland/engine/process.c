@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+// A running child: its output goes to the log and to the attached clients, theirs goes to it.
+//
+// Output is read only while every attached client keeps up (HTTP_BACKLOG), so a slow client slows
+// the program and costs no memory. When the child has been reaped, what it left in its pipes is
+// read to the end at once; descendants that keep a pipe open do not delay the exit.
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+#define PROCESS_READ 16384
+#define PROCESS_IN_MAX (256 * 1024)
+
+static struct process *process_list;
+
+struct process *process_new(struct container *c, struct exec *x)
+{
+    struct process *p = mem_alloc(sizeof(*p));
+
+    p->c = c;
+    p->x = x;
+    p->tty = x ? x->spec.tty : c->spec.tty;
+    p->sync.fd = p->out.fd = p->err.fd = p->in.fd = -1;
+    p->next = process_list;
+    process_list = p;
+    return p;
+}
+
+static void source_close(struct ev_source *s)
+{
+    if (s->fd < 0)
+        return;
+    ev_del(s);
+    close(s->fd);
+    s->fd = -1;
+}
+
+static void attach_remove(struct attach *a)
+{
+    for (struct attach **at = &a->p->attaches; *at; at = &(*at)->next) {
+        if (*at != a)
+            continue;
+        *at = a->next;
+        break;
+    }
+    free(a);
+}
+
+void process_free(struct process *p)
+{
+    for (struct process **at = &process_list; *at; at = &(*at)->next) {
+        if (*at != p)
+            continue;
+        *at = p->next;
+        break;
+    }
+    while (p->attaches) {
+        struct http_conn *conn = p->attaches->conn;
+
+        attach_remove(p->attaches);
+        http_raw_end(conn);
+    }
+    source_close(&p->sync);
+    source_close(&p->in);
+    source_close(&p->out);
+    source_close(&p->err);
+    buf_free(&p->in_pending);
+    buf_free(&p->error);
+    free(p);
+}
+
+static bool process_stalled(const struct process *p)
+{
+    for (const struct attach *a = p->attaches; a; a = a->next)
+        if (http_backlog(a->conn) >= HTTP_BACKLOG)
+            return true;
+    return false;
+}
+
+static void process_rewatch(struct process *p)
+{
+    uint32_t events = process_stalled(p) ? 0 : EPOLLIN;
+
+    if (p->out.fd >= 0)
+        ev_set(&p->out, events);
+    if (p->err.fd >= 0)
+        ev_set(&p->err, events);
+    if (p->in.fd >= 0)
+        ev_set(&p->in, p->in_pending.len ? EPOLLOUT : 0);
+}
+
+/* One chunk of output, stream 1 or 2, to everyone who wants it. */
+static void process_output(struct process *p, int stream, const char *data, size_t len)
+{
+    struct attach *next;
+
+    if (!p->x)
+        log_write(p->c, stream, data, len);
+    for (struct attach *a = p->attaches; a; a = next) {
+        uint8_t head[8] = { (uint8_t)stream, 0, 0, 0, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
+                            (uint8_t)(len >> 8), (uint8_t)len };
+        struct buf frame = { 0 };
+
+        next = a->next; /* a failed write ends only its own attach */
+        if (stream == 1 ? !a->out : !a->err)
+            continue;
+        if (!p->tty)
+            buf_add(&frame, head, sizeof(head));
+        buf_add(&frame, data, len);
+        http_raw(a->conn, frame.data, frame.len);
+        buf_free(&frame);
+    }
+}
+
+/* Reads one chunk: its size, 0 when the stream has ended (and is closed), -EAGAIN. */
+static ssize_t process_pull(struct process *p, struct ev_source *s)
+{
+    char data[PROCESS_READ];
+    ssize_t n = read(s->fd, data, sizeof(data));
+
+    if (n > 0) {
+        process_output(p, s == &p->out ? 1 : 2, data, (size_t)n);
+        return n;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return -EAGAIN;
+    source_close(s); /* EOF, or EIO from a pty whose last slave is closed */
+    return 0;
+}
+
+static void process_readable(struct process *p, struct ev_source *s)
+{
+    if (process_pull(p, s) > 0)
+        process_rewatch(p);
+}
+
+static void process_out_event(struct ev_source *s, uint32_t events)
+{
+    process_readable((struct process *)((char *)s - offsetof(struct process, out)), s);
+}
+
+static void process_err_event(struct ev_source *s, uint32_t events)
+{
+    process_readable((struct process *)((char *)s - offsetof(struct process, err)), s);
+}
+
+/* Pauses or resumes the clients' input by how much of it still waits for the program. */
+static void process_input_flow(struct process *p)
+{
+    bool hold = p->in_pending.len >= PROCESS_IN_MAX;
+
+    for (struct attach *a = p->attaches; a; a = a->next)
+        if (a->in)
+            http_hold_input(a->conn, hold);
+}
+
+static void process_input_flush(struct process *p)
+{
+    while (p->in.fd >= 0 && p->in_pending.len) {
+        ssize_t n = write(p->in.fd, p->in_pending.data, p->in_pending.len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            break;
+        if (n < 0) {
+            source_close(&p->in); /* the program reads no more */
+            buf_free(&p->in_pending);
+            break;
+        }
+        buf_drop(&p->in_pending, (size_t)n);
+    }
+    if (!p->in_pending.len && p->in_eof)
+        source_close(&p->in);
+    process_rewatch(p);
+    process_input_flow(p);
+}
+
+static void process_in_event(struct ev_source *s, uint32_t events)
+{
+    process_input_flush((struct process *)((char *)s - offsetof(struct process, in)));
+}
+
+void process_watch(struct process *p)
+{
+    p->out.fn = process_out_event;
+    p->err.fn = process_err_event;
+    p->in.fn = process_in_event;
+    if (p->out.fd >= 0)
+        fd_nonblock(p->out.fd);
+    if (p->err.fd >= 0)
+        fd_nonblock(p->err.fd);
+    if (p->in.fd >= 0)
+        fd_nonblock(p->in.fd);
+    if (p->rows && p->cols)
+        process_resize(p, p->rows, p->cols);
+    process_input_flush(p);
+}
+
+void process_resize(struct process *p, unsigned rows, unsigned cols)
+{
+    struct winsize ws = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols };
+
+    p->rows = rows;
+    p->cols = cols;
+    if (p->tty && p->out.fd >= 0)
+        ioctl(p->out.fd, TIOCSWINSZ, &ws);
+}
+
+static void attach_raw(struct http_conn *conn, const char *data, size_t len)
+{
+    struct attach *a = conn->owner;
+    struct process *p = a->p;
+    bool main_in = !p->x;
+
+    if (!a->in)
+        return;
+    if (len == 0) { /* the client's input has ended */
+        /* a pty has no end of input; StdinOnce or an exec's own client closes a pipe */
+        if (!p->tty && (!main_in || p->c->spec.stdin_once)) {
+            p->in_eof = true;
+            process_input_flush(p);
+        }
+        return;
+    }
+    if (p->in.fd < 0 && p->started)
+        return;
+    buf_add(&p->in_pending, data, len);
+    process_input_flush(p);
+}
+
+static void attach_drain(struct http_conn *conn)
+{
+    struct attach *a = conn->owner;
+
+    process_rewatch(a->p);
+}
+
+static void attach_close(struct http_conn *conn)
+{
+    struct attach *a = conn->owner;
+    struct process *p = a->p;
+    bool in = a->in;
+
+    attach_remove(a);
+    if (in && !p->tty && (p->x || p->c->spec.stdin_once)) {
+        p->in_eof = true;
+        process_input_flush(p);
+    }
+    process_rewatch(p);
+}
+
+void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err)
+{
+    struct attach *a = mem_alloc(sizeof(*a));
+
+    *a = (struct attach){ .next = p->attaches, .p = p, .conn = conn, .in = in, .out = out,
+                          .err = err };
+    p->attaches = a;
+    conn->owner = a;
+    conn->on_raw = attach_raw;
+    conn->on_drain = attach_drain;
+    conn->on_close = attach_close;
+    http_hijack(conn, p->tty ? "application/vnd.docker.raw-stream"
+                             : "application/vnd.docker.multiplexed-stream");
+}
+
+void process_reap(pid_t pid, int status)
+{
+    struct process *p;
+
+    for (p = process_list; p && p->pid != pid; p = p->next)
+        ;
+    if (!p)
+        return;
+    p->reaped = true;
+    p->status = status;
+    if (!p->started) {
+        start_reaped(p); /* comes back here if the program has run */
+        return;
+    }
+    while (p->out.fd >= 0 && process_pull(p, &p->out) > 0)
+        ;
+    while (p->err.fd >= 0 && process_pull(p, &p->err) > 0)
+        ;
+    process_exited(p);
+}

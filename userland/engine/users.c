@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// "user[:group]" by the image's /etc/passwd and /etc/group, read inside the container's root.
+// The files are the image's, so untrusted: lines are split by hand, sizes bounded, and a file that
+// cannot be read is an empty one.
+#include "engine/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/str.h"
+
+#define USERS_FILE_MAX (1024 * 1024)
+
+/* Calls fn for each line, split at colons into 7 fields, until it returns true. */
+struct lines {
+    struct buf text;
+    char *at;
+};
+
+static void lines_open(struct lines *l, const char *path)
+{
+    *l = (struct lines){ 0 };
+    if (file_read(path, USERS_FILE_MAX, &l->text))
+        buf_clear(&l->text);
+    l->at = l->text.data;
+}
+
+static bool lines_next(struct lines *l, char *field[7])
+{
+    char *line = l->at, *end;
+
+    if (!line || !*line)
+        return false;
+    end = strchr(line, '\n');
+    if (end)
+        *end = 0;
+    l->at = end ? end + 1 : line + strlen(line);
+    for (int i = 0; i < 7; i++) {
+        char *colon = line ? strchr(line, ':') : NULL;
+
+        field[i] = line ? line : (char *)"";
+        if (colon)
+            *colon = 0;
+        line = colon ? colon + 1 : NULL;
+    }
+    return true;
+}
+
+static bool id_parse(const char *text, uint32_t *out)
+{
+    uint64_t v;
+
+    if (!str_u64(text, &v) || v > 0x7fffffff)
+        return false;
+    *out = (uint32_t)v;
+    return true;
+}
+
+/* The passwd line of a name or number. */
+static bool passwd_find(const char *user, struct user_ids *out, char *name, size_t size)
+{
+    struct lines l;
+    char *f[7];
+    uint32_t want, uid;
+    bool number = id_parse(user, &want), found = false;
+
+    lines_open(&l, "/etc/passwd");
+    while (!found && lines_next(&l, f)) {
+        if (!id_parse(f[2], &uid) || (strcmp(f[0], user) && !(number && uid == want)))
+            continue;
+        found = true;
+        out->uid = uid;
+        if (!id_parse(f[3], &out->gid))
+            out->gid = 0;
+        snprintf(out->home, sizeof(out->home), "%s", *f[5] ? f[5] : "/");
+        snprintf(name, size, "%s", f[0]);
+    }
+    buf_free(&l.text);
+    return found;
+}
+
+static bool group_find(const char *group, uint32_t *out)
+{
+    struct lines l;
+    char *f[7];
+    bool found = false;
+
+    lines_open(&l, "/etc/group");
+    while (!found && lines_next(&l, f))
+        found = !strcmp(f[0], group) && id_parse(f[2], out);
+    buf_free(&l.text);
+    return found || id_parse(group, out);
+}
+
+static bool list_has(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+
+    while (*list) {
+        size_t m = strcspn(list, ",");
+
+        if (m == n && !memcmp(list, name, n))
+            return true;
+        list += m + (list[m] == ',');
+    }
+    return false;
+}
+
+static void groups_of(const char *name, struct user_ids *out)
+{
+    struct lines l;
+    char *f[7];
+    uint32_t gid;
+
+    lines_open(&l, "/etc/group");
+    while (lines_next(&l, f) && out->ngroups < 64)
+        if (list_has(f[3], name) && id_parse(f[2], &gid))
+            out->groups[out->ngroups++] = gid;
+    buf_free(&l.text);
+}
+
+void user_lookup(struct child *ch, const char *text, struct user_ids *out)
+{
+    char *user = str_dup(text && *text ? text : "0"), *group = strchr(user, ':'), name[64] = "";
+
+    if (group)
+        *group++ = 0;
+    *out = (struct user_ids){ .home = "/" };
+    if (!passwd_find(*user ? user : "0", out, name, sizeof(name)) && !id_parse(user, &out->uid) &&
+        *user)
+        child_fail(ch, "unable to find user %s: no matching entries in passwd file", user);
+    if (!*name && !strcmp(out->home, "/") && out->uid == 0)
+        snprintf(out->home, sizeof(out->home), "/root");
+    if (group && *group) {
+        if (!group_find(group, &out->gid))
+            child_fail(ch, "unable to find group %s: no matching entries in group file", group);
+    } else if (*name) {
+        groups_of(name, out);
+    }
+    free(user);
+}
