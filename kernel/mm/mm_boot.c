@@ -8,6 +8,7 @@
 
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/cpufeature.h"
+#include "arch/x86/pte.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/smp.h"
 #include "lib/log.h"
@@ -19,7 +20,14 @@
 #define EARLY_MAPPED (4UL << 30)  /* what boot/ maps at DIRECT_MAP */
 #define RANGES_MAX (BOOT_MEM_MAX + 2 * BOOT_MODULES_MAX)
 
-extern char __kernel_start[]; /* linker.ld */
+#define LOW_MAPPED HUGE_SIZE     /* firmware's tables and the trampoline, in one leaf */
+#define APIC_START 0xfec00000UL  /* I/O APICs, HPET, local APIC: arch reads them in the direct map */
+#define APIC_END 0xff000000UL
+#define RESERVED_SMALL (16UL << 20) /* a reserved range up to this size may hold firmware's tables */
+
+/* linker.ld */
+extern char __kernel_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[];
+extern char __ro_after_init_end[], __kernel_end[];
 
 struct mm_range mm_ram[RANGES_MAX], mm_free[RANGES_MAX];
 unsigned mm_ram_count, mm_free_count;
@@ -120,40 +128,72 @@ hpa_t mm_alloc_early(u64 bytes)
     panic("no memory for the kernel's page tables");
 }
 
-static void mm_map_ram(void)
+static void mm_map(u64 va, u64 pa, u64 n, unsigned prot)
 {
+    if (pgtable_map(&pgtable_kernel, va, HPA(pa), n, prot | PT_READ | PT_GLOBAL))
+        panic("no memory for the kernel's page tables");
+}
+
+static bool mm_maps(const struct boot_mem *m)
+{
+    return m->type != BOOT_MEM_RESERVED ||
+           (m->end - m->start <= RESERVED_SMALL && (m->end <= APIC_START || m->start >= APIC_END));
+}
+
+static void mm_map_direct(void)
+{
+    u64 at = LOW_MAPPED;
+
+    mm_map(DIRECT_MAP, 0, LOW_MAPPED, PT_WRITE);
+    mm_map(DIRECT_MAP + APIC_START, APIC_START, APIC_END - APIC_START, PT_WRITE | PT_UNCACHED);
     for (unsigned i = 0; i < boot_info.nr_mem; i++) {
         const struct boot_mem *m = &boot_info.mem[i];
-        u64 start = ALIGN_DOWN(m->start, PAGE_SIZE), end = PAGE_ALIGN(m->end);
+        u64 start = MAX(ALIGN_DOWN(m->start, PAGE_SIZE), at), end = PAGE_ALIGN(m->end);
 
-        /* ACPI tables are read through the direct map too. */
-        if (m->type != BOOT_MEM_RAM && m->type != BOOT_MEM_ACPI && m->type != BOOT_MEM_NVS)
+        if (!mm_maps(m) || start >= end)
             continue;
-        if (pgtable_map(&pgtable_kernel, DIRECT_MAP + start, HPA(start), end - start,
-                        PT_READ | PT_WRITE | PT_GLOBAL))
-            panic("no memory to map RAM");
+        mm_map(DIRECT_MAP + start, start, end - start, PT_WRITE);
+        at = end;
     }
 }
 
-/* A fresh root: the kernel image's top entry comes from boot/'s table. */
+static void mm_map_image(const char *start, const char *end, unsigned prot)
+{
+    u64 va = ALIGN_DOWN((u64)start, PAGE_SIZE);
+
+    mm_map(va, boot_info.kernel_start + va - (u64)__kernel_start, PAGE_ALIGN((u64)end) - va, prot);
+}
+
+/* Every root entry that kernel addresses will ever use is made here: user tables copy them once. */
 static void mm_build_table(void)
 {
-    const u64 *boot_root = hpa_virt(HPA(read_cr3() & PAGE_MASK));
-    u64 *root;
-
     if (cpu_has(X86_PDPE1GB))
         mm_leaf_level_max = 2;
     if (pgtable_init(&pgtable_kernel, &pt_native))
         panic("no memory for the kernel's page table");
-    root = hpa_virt(pgtable_kernel.root);
-    root[511] = boot_root[511];
-    mm_map_ram();
+    mm_map_direct();
+    mm_map_image(__kernel_start, __text_end, PT_EXEC);
+    mm_map_image(__rodata_start, __rodata_end, 0);
+    mm_map_image(__data_start, __kernel_end, PT_WRITE);
     if (!pgtable_entry(&pgtable_kernel, VMEMMAP, 0) || !pgtable_entry(&pgtable_kernel, VMAP_BASE, 0))
         panic("no memory for the kernel's page table");
     write_cr3(pgtable_kernel.root.v);
 }
 
-void mm_init(void)
+void mm_protect_ro_after_init(void)
+{
+    for (u64 va = (u64)__data_start; va < (u64)__ro_after_init_end; va += PAGE_SIZE) {
+        unsigned level;
+        u64 *e = pgtable_lookup(&pgtable_kernel, va, &level);
+
+        if (e && level == 0)
+            WRITE_ONCE(*e, *e & ~PTE_W);
+        invlpg(va);
+    }
+}
+
+/* Nothing may be given out before this; everything after. */
+static void mm_init(void)
 {
     mm_read_map();
     mm_build_table();
@@ -167,7 +207,9 @@ void mm_init(void)
         panic("no memory for the kernel's page array");
     slab_init();
     vmap_init();
+    log_info("memory: %lu MiB", (buddy_total_pages() + section_pages_left()) >> 8);
 }
+INIT_HOOK(mm_init, INIT_MM);
 
 int mm_free_reserved(hpa_t start, hpa_t end)
 {

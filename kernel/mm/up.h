@@ -4,8 +4,6 @@
  */
 #pragma once
 
-/* kernel/vm: every CPU has dropped its translations of kernel addresses when this returns. Context:
- * interrupts on, no lock held; may spin until the others answer. */
-void up_tlb_flush_kernel(void);
-/* kernel/sched: runs fn on every CPU with interrupts off and returns when all have. May sleep. */
+/* kernel/sched: runs fn on every CPU, in its interrupt handler, and returns when all have. Context:
+ * interrupts on, no lock held. */
 void up_run_on_each_cpu(void (*fn)(void));

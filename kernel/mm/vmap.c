@@ -126,6 +126,17 @@ static void vmap_give(struct vmap_area *a)
     }
 }
 
+/* Global entries go only with CR4.PGE (SDM 3A 4.10.4.1). */
+static void vmap_flush_cpu(void)
+{
+    u64 cr4 = read_cr4();
+
+    write_cr4(cr4 & ~CR4_PGE);
+    write_cr4(cr4);
+    if (!(cr4 & CR4_PGE))
+        write_cr3(read_cr3());
+}
+
 void vmap_purge(void)
 {
     LIST_HEAD(areas);
@@ -145,7 +156,7 @@ void vmap_purge(void)
     if (list_empty(&areas))
         return;
 
-    up_tlb_flush_kernel();
+    up_run_on_each_cpu(vmap_flush_cpu);
     pgtable_reap(&dead);
     list_for_each_safe(page, next_page, &pages, node) {
         list_del(&page->node);
