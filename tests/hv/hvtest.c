@@ -43,7 +43,10 @@ void vm_region(struct tvm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint
                void *host)
 {
     struct kvm_userspace_memory_region r = {
-        .slot = slot, .flags = flags, .guest_phys_addr = gpa, .memory_size = size,
+        .slot = slot,
+        .flags = flags,
+        .guest_phys_addr = gpa,
+        .memory_size = size,
         .userspace_addr = (uintptr_t)host,
     };
     CHECK(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) == 0);
@@ -113,8 +116,14 @@ void vm_irq(struct tvm *vm, uint32_t gsi, uint32_t level)
 
 static struct kvm_segment vcpu_seg(uint16_t selector, uint8_t type, uint8_t db, uint8_t l)
 {
-    return (struct kvm_segment){.limit = 0xffffffff, .selector = selector, .type = type,
-                                .present = 1, .s = 1, .g = 1, .db = db, .l = l};
+    return (struct kvm_segment){.limit = 0xffffffff,
+                                .selector = selector,
+                                .type = type,
+                                .present = 1,
+                                .s = 1,
+                                .g = 1,
+                                .db = db,
+                                .l = l};
 }
 
 static void vcpu_start(struct tvm *vm, int v)
@@ -190,7 +199,9 @@ void vcpu_set_regs(struct tvm *vm, int v, const struct kvm_regs *r)
 void vcpu_cpuid(struct tvm *vm, int v)
 {
     static struct {
-        struct kvm_cpuid2 head;
+        struct {
+            uint32_t nent, padding;
+        } head;
         struct kvm_cpuid_entry2 entries[256];
     } c;
     c.head.nent = 256;
@@ -234,7 +245,9 @@ uint32_t vcpu_report(struct tvm *vm, int v)
 uint64_t get_msr(struct tvm *vm, int v, uint32_t index)
 {
     struct {
-        struct kvm_msrs head;
+        struct {
+            uint32_t nmsrs, pad;
+        } head;
         struct kvm_msr_entry e;
     } m = {.head.nmsrs = 1, .e.index = index};
     CHECK_EQ(ioctl(vm->vcpu[v], KVM_GET_MSRS, &m), 1);
@@ -244,7 +257,9 @@ uint64_t get_msr(struct tvm *vm, int v, uint32_t index)
 int set_msr(struct tvm *vm, int v, uint32_t index, uint64_t value)
 {
     struct {
-        struct kvm_msrs head;
+        struct {
+            uint32_t nmsrs, pad;
+        } head;
         struct kvm_msr_entry e;
     } m = {.head.nmsrs = 1, .e = {.index = index, .data = value}};
     return ioctl(vm->vcpu[v], KVM_SET_MSRS, &m);

@@ -16,12 +16,12 @@
 
 #include "uapi/kvm.h"
 
-#define LOAD_AT   0x1000u
+#define LOAD_AT 0x1000u
 #define STACK_TOP 0x8000u
-#define TABLES    0x10000u /* long mode: PML4, PDPT, PD: the first GiB one to one */
-#define MEM_SIZE  (4u << 20)
-#define REPORT    0xe0u
-#define MMIO_AT   0xd0000000ull
+#define TABLES 0x10000u /* long mode: PML4, PDPT, PD: the first GiB one to one */
+#define MEM_SIZE (4u << 20)
+#define REPORT 0xe0u
+#define MMIO_AT 0xd0000000ull
 #define MAX_VCPUS 4
 
 struct tvm {
@@ -42,16 +42,16 @@ struct test {
     struct test *next;
 };
 void test_register(struct test *t);
-extern const char *test_name; /* for the messages */
+extern const char *test_name;                    /* for the messages */
 enum { TEST_PASSED, TEST_FAILED, TEST_SKIPPED }; /* a test process's exit status */
 
-#define TEST(n)                                                                 \
-    static void test_##n(void);                                                 \
-    __attribute__((constructor)) static void test_register_##n(void)            \
-    {                                                                           \
-        static struct test t = {.name = #n, .run = test_##n};                   \
-        test_register(&t);                                                      \
-    }                                                                           \
+#define TEST(n)                                                      \
+    static void test_##n(void);                                      \
+    __attribute__((constructor)) static void test_register_##n(void) \
+    {                                                                \
+        static struct test t = {.name = #n, .run = test_##n};        \
+        test_register(&t);                                           \
+    }                                                                \
     static void test_##n(void)
 
 /* Ends the test. */
@@ -59,18 +59,23 @@ _Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 _Noreturn void test_skip(const char *why);
 
-#define CHECK(cond) \
-    do { if (!(cond)) test_fail(__FILE__, __LINE__, "%s (errno %d)", #cond, errno); } while (0)
-#define CHECK_EQ(a, b)                                                                   \
-    do {                                                                                 \
-        unsigned long long a_ = (unsigned long long)(a), b_ = (unsigned long long)(b);   \
-        if (a_ != b_)                                                                    \
-            test_fail(__FILE__, __LINE__, "%s is %#llx, not %#llx", #a, a_, b_);         \
+#define CHECK(cond)                                                       \
+    do {                                                                  \
+        if (!(cond))                                                      \
+            test_fail(__FILE__, __LINE__, "%s (errno %d)", #cond, errno); \
     } while (0)
-#define CHECK_ERR(call, err) \
-    do { errno = 0; long r_ = (call); \
-         if (r_ >= 0 || errno != (err)) \
-             test_fail(__FILE__, __LINE__, "%s: %ld, errno %d, not %d", #call, r_, errno, err); \
+#define CHECK_EQ(a, b)                                                                 \
+    do {                                                                               \
+        unsigned long long a_ = (unsigned long long)(a), b_ = (unsigned long long)(b); \
+        if (a_ != b_)                                                                  \
+            test_fail(__FILE__, __LINE__, "%s is %#llx, not %#llx", #a, a_, b_);       \
+    } while (0)
+#define CHECK_ERR(call, err)                                                                   \
+    do {                                                                                       \
+        errno = 0;                                                                             \
+        long r_ = (call);                                                                      \
+        if (r_ >= 0 || errno != (err))                                                         \
+            test_fail(__FILE__, __LINE__, "%s: %ld, errno %d, not %d", #call, r_, errno, err); \
     } while (0)
 
 /* A guest's code between its labels. */

@@ -19,7 +19,7 @@ GUEST(bench_mmio);
 GUEST(bench_msr);
 GUEST(bench_touch);
 
-#define TOUCH_AT    0x40000000ull
+#define TOUCH_AT 0x40000000ull
 #define TOUCH_PAGES 4096u
 
 static uint64_t now_ns(void)

@@ -107,7 +107,9 @@ TEST(lapic_timer_periodic_and_one_shot)
 static void allow_deadline(struct tvm *vm)
 {
     static struct {
-        struct kvm_cpuid2 head;
+        struct {
+            uint32_t nent, padding;
+        } head;
         struct kvm_cpuid_entry2 e[256];
     } c;
     c.head.nent = 256;
@@ -193,11 +195,14 @@ TEST(msi_arrives)
 static void route_msi(struct tvm *vm, uint32_t gsi)
 {
     struct {
-        struct kvm_irq_routing head;
+        struct {
+            uint32_t nr, flags;
+        } head;
         struct kvm_irq_routing_entry e;
     } r = {
         .head.nr = 1,
-        .e = {.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI,
+        .e = {.gsi = gsi,
+              .type = KVM_IRQ_ROUTING_MSI,
               .u.msi = {.address_lo = 0xfee00000, .data = 0x40}},
     };
     CHECK(ioctl(vm->fd, KVM_SET_GSI_ROUTING, &r) == 0);
@@ -249,8 +254,8 @@ TEST(ioeventfd_takes_the_write)
     vcpu_regs(&vm, 0, &r);
     r.rsi = 5;
     vcpu_set_regs(&vm, 0, &r);
-    struct kvm_ioeventfd e = {.addr = 0x10, .len = 1, .fd = eventfd(0, EFD_NONBLOCK),
-                              .flags = KVM_IOEVENTFD_FLAG_PIO};
+    struct kvm_ioeventfd e = {
+        .addr = 0x10, .len = 1, .fd = eventfd(0, EFD_NONBLOCK), .flags = KVM_IOEVENTFD_FLAG_PIO};
     CHECK(ioctl(vm.fd, KVM_IOEVENTFD, &e) == 0);
     CHECK_ERR(ioctl(vm.fd, KVM_IOEVENTFD, &e), EEXIST);
     EXPECT_REPORT(&vm, 0, 1);
@@ -267,7 +272,9 @@ TEST(ioeventfd_matches_data)
         test_skip("no KVM_CAP_IOEVENTFD");
     LOAD(&vm, mmio);
     vcpu_long(&vm, 0);
-    struct kvm_ioeventfd e = {.addr = MMIO_AT + 2, .len = 2, .datamatch = 0x2222,
+    struct kvm_ioeventfd e = {.addr = MMIO_AT + 2,
+                              .len = 2,
+                              .datamatch = 0x2222,
                               .fd = eventfd(0, EFD_NONBLOCK),
                               .flags = KVM_IOEVENTFD_FLAG_DATAMATCH};
     CHECK(ioctl(vm.fd, KVM_IOEVENTFD, &e) == 0);

@@ -88,7 +88,9 @@ TEST(mmio_by_the_instructions_of_drivers)
 static int region(struct tvm *vm, uint32_t slot, uint64_t gpa, uint64_t size, void *host)
 {
     struct kvm_userspace_memory_region r = {
-        .slot = slot, .guest_phys_addr = gpa, .memory_size = size,
+        .slot = slot,
+        .guest_phys_addr = gpa,
+        .memory_size = size,
         .userspace_addr = (uintptr_t)host,
     };
     return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r);
@@ -110,8 +112,8 @@ TEST(slot_errors)
 TEST(slot_can_be_added_moved_and_deleted)
 {
     struct tvm vm;
-    uint8_t *extra = mmap(NULL, 0x200000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                          -1, 0);
+    uint8_t *extra =
+        mmap(NULL, 0x200000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     vm_make(&vm, VM_PLAIN);
     CHECK(region(&vm, 0, 0, 0, NULL) == 0);
     CHECK(region(&vm, 0, 0, 0x200000, vm.mem) == 0);

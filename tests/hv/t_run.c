@@ -31,12 +31,27 @@ TEST(api_version)
 TEST(capabilities)
 {
     static const int needed[] = {
-        KVM_CAP_IRQCHIP, KVM_CAP_HLT, KVM_CAP_USER_MEMORY, KVM_CAP_SET_TSS_ADDR,
-        KVM_CAP_EXT_CPUID, KVM_CAP_NR_VCPUS, KVM_CAP_NR_MEMSLOTS, KVM_CAP_MP_STATE,
-        KVM_CAP_SYNC_MMU, KVM_CAP_DESTROY_MEMORY_REGION_WORKS, KVM_CAP_USER_NMI,
-        KVM_CAP_IRQ_ROUTING, KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, KVM_CAP_PIT2,
-        KVM_CAP_VCPU_EVENTS, KVM_CAP_DEBUGREGS, KVM_CAP_XSAVE, KVM_CAP_XCRS,
-        KVM_CAP_MAX_VCPUS, KVM_CAP_SIGNAL_MSI, KVM_CAP_IMMEDIATE_EXIT,
+        KVM_CAP_IRQCHIP,
+        KVM_CAP_HLT,
+        KVM_CAP_USER_MEMORY,
+        KVM_CAP_SET_TSS_ADDR,
+        KVM_CAP_EXT_CPUID,
+        KVM_CAP_NR_VCPUS,
+        KVM_CAP_NR_MEMSLOTS,
+        KVM_CAP_MP_STATE,
+        KVM_CAP_SYNC_MMU,
+        KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
+        KVM_CAP_USER_NMI,
+        KVM_CAP_IRQ_ROUTING,
+        KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
+        KVM_CAP_PIT2,
+        KVM_CAP_VCPU_EVENTS,
+        KVM_CAP_DEBUGREGS,
+        KVM_CAP_XSAVE,
+        KVM_CAP_XCRS,
+        KVM_CAP_MAX_VCPUS,
+        KVM_CAP_SIGNAL_MSI,
+        KVM_CAP_IMMEDIATE_EXIT,
     };
     struct tvm vm;
     vm_make(&vm, VM_PLAIN);
@@ -53,7 +68,7 @@ TEST(create_errors)
     vm_make(&vm, VM_PLAIN);
     CHECK_ERR(ioctl(vm.fd, KVM_CREATE_VCPU, 0), EEXIST);
     CHECK_ERR(ioctl(vm.fd, KVM_CREATE_VCPU, 1 << 20), EINVAL);
-    CHECK_ERR(ioctl(vm.fd, KVM_CREATE_IRQCHIP, 0), EINVAL); /* after a vCPU */
+    CHECK_ERR(ioctl(vm.fd, KVM_CREATE_IRQCHIP, 0), EINVAL);  /* after a vCPU */
     CHECK_ERR(ioctl(vm.kvm, KVM_CREATE_VM, 0x1000), EINVAL); /* no such machine type */
 }
 
@@ -301,7 +316,9 @@ TEST(signal_mask_holds_during_run)
     struct tvm vm;
     struct kicker k;
     struct {
-        struct kvm_signal_mask head;
+        struct {
+            uint32_t len;
+        } head;
         uint8_t set[8];
     } mask = {.head.len = 8};
     sigset_t block, pending;

@@ -187,7 +187,9 @@ TEST(guest_sees_the_cpuid_it_was_given)
 {
     struct tvm vm;
     struct {
-        struct kvm_cpuid2 head;
+        struct {
+            uint32_t nent, padding;
+        } head;
         struct kvm_cpuid_entry2 e[2];
     } c = {
         .head.nent = 2,
@@ -210,7 +212,9 @@ TEST(supported_cpuid_hides_virtualization_and_names_kvm)
 {
     struct tvm vm;
     static struct {
-        struct kvm_cpuid2 head;
+        struct {
+            uint32_t nent, padding;
+        } head;
         struct kvm_cpuid_entry2 e[256];
     } c;
     bool signature = false;
@@ -233,15 +237,15 @@ TEST(msrs_come_back)
         uint32_t index;
         uint64_t value;
     } msrs[] = {
-        {0x174, 0x10},                        /* SYSENTER_CS */
-        {0x175, 0x123456},                    /* SYSENTER_ESP */
-        {0x176, 0x81000000},                  /* SYSENTER_EIP */
-        {0xc0000081, 0x0023001000000000},     /* STAR */
-        {0xc0000082, 0xffffffff81234560},     /* LSTAR */
-        {0xc0000084, 0x47700},                /* SFMASK */
-        {0xc0000102, 0xffff888000000000},     /* KERNEL_GS_BASE */
-        {0x277, 0x0007040600070406},          /* PAT */
-        {0x2ff, 0xc06},                       /* MTRR default type */
+        {0x174, 0x10},                    /* SYSENTER_CS */
+        {0x175, 0x123456},                /* SYSENTER_ESP */
+        {0x176, 0x81000000},              /* SYSENTER_EIP */
+        {0xc0000081, 0x0023001000000000}, /* STAR */
+        {0xc0000082, 0xffffffff81234560}, /* LSTAR */
+        {0xc0000084, 0x47700},            /* SFMASK */
+        {0xc0000102, 0xffff888000000000}, /* KERNEL_GS_BASE */
+        {0x277, 0x0007040600070406},      /* PAT */
+        {0x2ff, 0xc06},                   /* MTRR default type */
     };
     struct tvm vm;
     vm_make(&vm, VM_IRQCHIP);
@@ -259,7 +263,9 @@ TEST(msr_list_holds_the_system_call_msrs)
 {
     struct tvm vm;
     static struct {
-        struct kvm_msr_list head;
+        struct {
+            uint32_t nmsrs;
+        } head;
         uint32_t indices[512];
     } l;
     bool lstar = false, tsc = false;

@@ -22,12 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PASSES    3
+#define PASSES 3
 #define FILE_PATH "/tmp/ubench.file"
 #define TEMP_PATH "/tmp/ubench.temp"
 #define FILE_SIZE (4u << 20)
-#define PAGE      4096u
-#define CHUNK     65536u
+#define PAGE 4096u
+#define CHUNK 65536u
 
 static char bench_buffer[CHUNK];
 static int bench_fd = -1;
@@ -142,8 +142,7 @@ static void do_fault_file(unsigned n)
 static void do_mmap_munmap(unsigned n)
 {
     while (n--) {
-        void *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                       0);
+        void *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         need(p != MAP_FAILED, "mmap");
         munmap(p, 16 * PAGE);
     }

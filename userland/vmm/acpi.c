@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ACPI tables a guest finds: RSDP, XSDT, FADT, FACS, MADT and a DSDT with three things in it, the
- * sleep state S5 (power-off), the serial port and the virtio-mmio devices. AML is put together
+ * The ACPI tables a guest finds: RSDP, XSDT, FADT, FACS, MADT and a DSDT with three things in it,
+ * the sleep state S5 (power-off), the serial port and the virtio-mmio devices. AML is put together
  * by the small functions below (ACPI 6.4, chapter 20).
  *
  * Layout from ACPI_BASE: RSDP at +0, each table behind it on a 64-byte boundary.
@@ -79,13 +79,13 @@ struct acpi_facs {
     uint8_t reserved[31];
 } __attribute__((packed));
 
-#define FADT_WBINVD      (1u << 0)
-#define FADT_PROC_C1     (1u << 2)
-#define FADT_SLEEP_CTRL  (1u << 5) /* sleep button is no fixed feature */
-#define FADT_PWR_BUTTON  (1u << 4) /* nor is the power button */
-#define FADT_RESET_REG   (1u << 10)
-#define BOOT_LEGACY      (1u << 0)
-#define BOOT_NO_VGA      (1u << 2)
+#define FADT_WBINVD (1u << 0)
+#define FADT_PROC_C1 (1u << 2)
+#define FADT_SLEEP_CTRL (1u << 5) /* sleep button is no fixed feature */
+#define FADT_PWR_BUTTON (1u << 4) /* nor is the power button */
+#define FADT_RESET_REG (1u << 10)
+#define BOOT_LEGACY (1u << 0)
+#define BOOT_NO_VGA (1u << 2)
 
 /* ---- AML: bytes appended to a bounded buffer ---- */
 
@@ -283,8 +283,8 @@ static uint64_t acpi_dsdt(struct vm *vm, uint64_t *next)
 
 static uint64_t acpi_fadt(struct vm *vm, uint64_t *next, uint64_t dsdt)
 {
-    struct acpi_facs facs = {.signature = {'F', 'A', 'C', 'S'}, .length = sizeof facs,
-                             .version = 2};
+    struct acpi_facs facs = {
+        .signature = {'F', 'A', 'C', 'S'}, .length = sizeof facs, .version = 2};
     uint64_t facs_at = acpi_place(vm, next, &facs, sizeof facs);
     struct acpi_fadt f = {
         .facs = facs_at,
@@ -299,8 +299,7 @@ static uint64_t acpi_fadt(struct vm *vm, uint64_t *next, uint64_t dsdt)
         .c3_latency = 0xffff,
         .century = 0x32,
         .boot_flags = BOOT_LEGACY | BOOT_NO_VGA,
-        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLEEP_CTRL |
-                 FADT_RESET_REG,
+        .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLEEP_CTRL | FADT_RESET_REG,
         .reset = {.space = 1, .bits = 8, .access = 1, .address = RESET_PORT},
         .reset_value = 6,
         .minor = 0,
@@ -326,7 +325,7 @@ static uint64_t acpi_madt(struct vm *vm, uint64_t *next)
     uint32_t ioapic = IOAPIC_BASE;
     memcpy(p, (uint8_t[]){1, 12, 0, 0}, 4);
     memcpy(p + 4, &ioapic, 4);
-    p += 12; /* its interrupts start at 0 */
+    p += 12;                                                   /* its interrupts start at 0 */
     memcpy(p, (uint8_t[]){2, 10, 0, 0, 2, 0, 0, 0, 0, 0}, 10); /* the timer is at pin 2 */
     p += 10;
     /* SCI: level triggered, active high */

@@ -29,8 +29,7 @@ void bus_add(enum bus_space space, uint64_t base, uint64_t len, const struct bus
     bus_regions[bus_count++] = (struct bus_region){space, base, len, ops, dev};
 }
 
-static bool bus_holds(const struct bus_region *r, enum bus_space space, uint64_t addr,
-                      unsigned len)
+static bool bus_holds(const struct bus_region *r, enum bus_space space, uint64_t addr, unsigned len)
 {
     return r->space == space && addr >= r->base && addr - r->base < r->len &&
            len <= r->len - (addr - r->base);

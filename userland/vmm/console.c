@@ -22,15 +22,23 @@
 #include "vmm/virtio.h"
 
 #define F_MULTIPORT (1ull << 1)
-#define DEVICE_ID   3
+#define DEVICE_ID 3
 
 enum { QUEUE_CONTROL_IN = 2, QUEUE_CONTROL_OUT = 3 };
-enum { EV_DEVICE_READY, EV_PORT_ADD, EV_PORT_REMOVE, EV_PORT_READY, EV_CONSOLE_PORT, EV_RESIZE,
-       EV_PORT_OPEN, EV_PORT_NAME };
+enum {
+    EV_DEVICE_READY,
+    EV_PORT_ADD,
+    EV_PORT_REMOVE,
+    EV_PORT_READY,
+    EV_CONSOLE_PORT,
+    EV_RESIZE,
+    EV_PORT_OPEN,
+    EV_PORT_NAME
+};
 enum { PORT_CONSOLE, PORT_CONTROL, PORT_STDIN, PORT_STDOUT, PORT_STDERR, PORTS };
 
 #define INPUT_SIZE 4096
-#define LINE_SIZE  512
+#define LINE_SIZE 512
 #define EVENTS_MAX 64
 #define WRITE_STEP 4096 /* a pipe that polls writable takes this much without blocking */
 
@@ -46,8 +54,8 @@ struct console_port {
     const char *name;
     int out; /* index of the output its bytes go to, or -1 */
     bool guest_open;
-    bool ended;       /* nothing more will come from the host ... */
-    bool end_told;    /* ... and the guest knows */
+    bool ended;    /* nothing more will come from the host ... */
+    bool end_told; /* ... and the guest knows */
     uint8_t input[INPUT_SIZE];
     size_t head, count;
     bool held; /* `chain` was taken and is written up to `done` */

@@ -17,8 +17,7 @@
 
 static struct kvm_cpuid2 *cpuid_supported(int kvm)
 {
-    struct kvm_cpuid2 *c =
-        calloc(1, sizeof *c + CPUID_MAX * sizeof c->entries[0]);
+    struct kvm_cpuid2 *c = calloc(1, sizeof *c + CPUID_MAX * sizeof c->entries[0]);
     if (!c)
         fatal(EXIT_KVM, "out of memory");
     c->nent = CPUID_MAX;

@@ -13,17 +13,17 @@
 
 #include "vmm/vmm.h"
 
-#define BOOT_GDT        0x500
+#define BOOT_GDT 0x500
 #define BOOT_START_INFO 0x1000
-#define BOOT_MEMMAP     0x1100
-#define BOOT_MODLIST    0x1400
-#define BOOT_PARAMS     0x7000
-#define BOOT_PML4       0x9000
-#define BOOT_CMDLINE    0x20000
-#define BOOT_NAMES      0x21000
-#define BOOT_NAMES_END  0x30000
-#define BOOT_LOW_END    0x9fc00
-#define BOOT_HIGH       0x100000
+#define BOOT_MEMMAP 0x1100
+#define BOOT_MODLIST 0x1400
+#define BOOT_PARAMS 0x7000
+#define BOOT_PML4 0x9000
+#define BOOT_CMDLINE 0x20000
+#define BOOT_NAMES 0x21000
+#define BOOT_NAMES_END 0x30000
+#define BOOT_LOW_END 0x9fc00
+#define BOOT_HIGH 0x100000
 
 struct load_file {
     const char *path;

@@ -11,32 +11,32 @@
 
 /* Offsets in the file's first page, and the same ones in the boot parameters. */
 enum {
-    SETUP_SECTS = 0x1f1,       /* 1 */
-    BOOT_FLAG = 0x1fe,         /* 2: 0xaa55 */
-    HEADER_JUMP = 0x200,       /* second byte: the header ends at 0x202 + it */
-    HEADER_MAGIC = 0x202,      /* "HdrS" */
-    PROTOCOL = 0x206,          /* 2 */
-    LOADER_TYPE = 0x210,       /* 1 */
-    LOAD_FLAGS = 0x211,        /* 1: bit 0, loaded high */
-    RAMDISK_ADDR = 0x218,      /* 4 */
-    RAMDISK_SIZE = 0x21c,      /* 4 */
-    CMDLINE_PTR = 0x228,       /* 4 */
-    INITRD_MAX = 0x22c,        /* 4 */
-    KERNEL_ALIGNMENT = 0x230,  /* 4 */
-    XLOADFLAGS = 0x236,        /* 2: bit 0, has a 64-bit entry */
-    CMDLINE_SIZE = 0x238,      /* 4 */
-    PREF_ADDRESS = 0x258,      /* 8 */
-    INIT_SIZE = 0x260,         /* 4 */
+    SETUP_SECTS = 0x1f1,      /* 1 */
+    BOOT_FLAG = 0x1fe,        /* 2: 0xaa55 */
+    HEADER_JUMP = 0x200,      /* second byte: the header ends at 0x202 + it */
+    HEADER_MAGIC = 0x202,     /* "HdrS" */
+    PROTOCOL = 0x206,         /* 2 */
+    LOADER_TYPE = 0x210,      /* 1 */
+    LOAD_FLAGS = 0x211,       /* 1: bit 0, loaded high */
+    RAMDISK_ADDR = 0x218,     /* 4 */
+    RAMDISK_SIZE = 0x21c,     /* 4 */
+    CMDLINE_PTR = 0x228,      /* 4 */
+    INITRD_MAX = 0x22c,       /* 4 */
+    KERNEL_ALIGNMENT = 0x230, /* 4 */
+    XLOADFLAGS = 0x236,       /* 2: bit 0, has a 64-bit entry */
+    CMDLINE_SIZE = 0x238,     /* 4 */
+    PREF_ADDRESS = 0x258,     /* 8 */
+    INIT_SIZE = 0x260,        /* 4 */
     /* in the boot parameters alone */
-    PARAM_RSDP = 0x070,        /* 8 */
-    PARAM_E820_COUNT = 0x1e8,  /* 1 */
-    PARAM_E820 = 0x2d0,        /* 20 bytes each */
+    PARAM_RSDP = 0x070,       /* 8 */
+    PARAM_E820_COUNT = 0x1e8, /* 1 */
+    PARAM_E820 = 0x2d0,       /* 20 bytes each */
 };
 
 #define PROTOCOL_MIN 0x20c
-#define LOADED_HIGH  1
-#define XLF_64       1
-#define ENTRY_64     0x200
+#define LOADED_HIGH 1
+#define XLF_64 1
+#define ENTRY_64 0x200
 
 struct linux_header {
     uint16_t protocol;
@@ -81,8 +81,8 @@ static struct linux_header linux_header(const struct load_file *f, const uint8_t
         .cmdline_size = linux_get(head, CMDLINE_SIZE, 4),
     };
     if (h.protocol < PROTOCOL_MIN)
-        fatal(EXIT_BAD_FILE, "%s: boot protocol %u.%u is older than 2.12", f->path,
-              h.protocol >> 8, h.protocol & 0xff);
+        fatal(EXIT_BAD_FILE, "%s: boot protocol %u.%u is older than 2.12", f->path, h.protocol >> 8,
+              h.protocol & 0xff);
     if (!(h.xloadflags & XLF_64) || !(h.load_flags & LOADED_HIGH))
         fatal(EXIT_BAD_FILE, "%s: no 64-bit entry point", f->path);
     if (f->size <= h.setup_size + ENTRY_64)
@@ -164,6 +164,8 @@ void load_linux(struct vm *vm, struct vm_options *opt, const struct load_file *f
     linux_params(vm, opt, head, rsdp);
     linux_page_tables(vm);
     *entry = (struct vm_entry){
-        .long_mode = true, .rip = h.pref_address + ENTRY_64, .rsi = BOOT_PARAMS,
+        .long_mode = true,
+        .rip = h.pref_address + ENTRY_64,
+        .rsi = BOOT_PARAMS,
     };
 }

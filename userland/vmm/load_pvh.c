@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PVH_NOTE     18
-#define PVH_MAGIC    0x336ec578u
-#define PHDR_MAX     64
-#define NOTE_MAX     (64 * KIB)
+#define PVH_NOTE 18
+#define PVH_MAGIC 0x336ec578u
+#define PHDR_MAX 64
+#define NOTE_MAX (64 * KIB)
 
 struct pvh_start_info {
     uint32_t magic;

@@ -180,7 +180,7 @@ static void loop_signal(void)
 
 void loop_init(const struct vm_options *opt)
 {
-    static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGQUIT,
+    static const int forwarded[] = {SIGTERM, SIGINT,  SIGHUP,  SIGWINCH, SIGQUIT,
                                     SIGUSR1, SIGUSR2, SIGCONT, SIGALRM};
     sigset_t set;
     sigemptyset(&set);

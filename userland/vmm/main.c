@@ -38,10 +38,21 @@ static uint64_t main_memory(const char *text)
     unsigned shift = 20;
     if (*end) {
         switch (*end++) {
-        case 'k': case 'K': shift = 10; break;
-        case 'm': case 'M': shift = 20; break;
-        case 'g': case 'G': shift = 30; break;
-        default: n = 0; break;
+        case 'k':
+        case 'K':
+            shift = 10;
+            break;
+        case 'm':
+        case 'M':
+            shift = 20;
+            break;
+        case 'g':
+        case 'G':
+            shift = 30;
+            break;
+        default:
+            n = 0;
+            break;
         }
     }
     if (errno || *end || *text < '0' || *text > '9' || n > MEMORY_MAX >> shift ||
@@ -124,8 +135,7 @@ static void main_options(struct vm_options *opt, char **argv)
     }
     if (opt->container || opt->hvc) {
         char device[64];
-        snprintf(device, sizeof device, "virtio_mmio.device=4K@%#llx:%u", VIRTIO_BASE,
-                 VIRTIO_GSI);
+        snprintf(device, sizeof device, "virtio_mmio.device=4K@%#llx:%u", VIRTIO_BASE, VIRTIO_GSI);
         main_append(opt, opt->container ? "console=ttyS0 bothy.guest=1" : "console=hvc0");
         main_append(opt, device);
     } else if (!append) {

@@ -7,12 +7,12 @@
 
 #include <stdatomic.h>
 
-#define PM1_SCI_EN   0x0001u
-#define PM1_SLP_EN   0x2000u
+#define PM1_SCI_EN 0x0001u
+#define PM1_SLP_EN 0x2000u
 #define PM1_SLP_TYPE(v) (((v) >> 10) & 7)
-#define I8042_RESET  0xfe
+#define I8042_RESET 0xfe
 
-static atomic_uint pm_enable;  /* PM1a_EN; its status half never sets a bit */
+static atomic_uint pm_enable;               /* PM1a_EN; its status half never sets a bit */
 static atomic_uint pm_control = PM1_SCI_EN; /* ACPI mode from the start */
 
 static uint64_t pm_event_read(void *dev, uint64_t offset, unsigned len)
@@ -65,8 +65,7 @@ static void i8042_write(void *dev, uint64_t offset, uint64_t value, unsigned len
 }
 
 static const struct bus_ops pm_event_ops = {.read = pm_event_read, .write = pm_event_write};
-static const struct bus_ops pm_control_ops = {.read = pm_control_read,
-                                              .write = pm_control_write};
+static const struct bus_ops pm_control_ops = {.read = pm_control_read, .write = pm_control_write};
 static const struct bus_ops reset_ops = {.write = reset_write};
 static const struct bus_ops i8042_ops = {.read = i8042_read, .write = i8042_write};
 

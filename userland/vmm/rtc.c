@@ -9,10 +9,10 @@
 #include <pthread.h>
 #include <time.h>
 
-#define REG_A       0x0a
-#define REG_B       0x0b
-#define REG_C       0x0c
-#define REG_D       0x0d
+#define REG_A 0x0a
+#define REG_B 0x0b
+#define REG_C 0x0c
+#define REG_D 0x0d
 #define REG_CENTURY 0x32
 
 static struct {
@@ -32,19 +32,32 @@ static uint8_t rtc_get_locked(void)
     struct tm tm;
     gmtime_r(&now, &tm);
     switch (rtc.index) {
-    case 0x00: return rtc_bcd(tm.tm_sec);
-    case 0x02: return rtc_bcd(tm.tm_min);
-    case 0x04: return rtc_bcd(tm.tm_hour);
-    case 0x06: return rtc_bcd(tm.tm_wday + 1);
-    case 0x07: return rtc_bcd(tm.tm_mday);
-    case 0x08: return rtc_bcd(tm.tm_mon + 1);
-    case 0x09: return rtc_bcd(tm.tm_year % 100);
-    case REG_CENTURY: return rtc_bcd((tm.tm_year + 1900) / 100);
-    case REG_A: return 0x26; /* 32768 Hz, never in an update */
-    case REG_B: return 0x02; /* 24 hours, BCD */
-    case REG_C: return 0x00;
-    case REG_D: return 0x80; /* the battery is good */
-    default: return rtc.cells[rtc.index];
+    case 0x00:
+        return rtc_bcd(tm.tm_sec);
+    case 0x02:
+        return rtc_bcd(tm.tm_min);
+    case 0x04:
+        return rtc_bcd(tm.tm_hour);
+    case 0x06:
+        return rtc_bcd(tm.tm_wday + 1);
+    case 0x07:
+        return rtc_bcd(tm.tm_mday);
+    case 0x08:
+        return rtc_bcd(tm.tm_mon + 1);
+    case 0x09:
+        return rtc_bcd(tm.tm_year % 100);
+    case REG_CENTURY:
+        return rtc_bcd((tm.tm_year + 1900) / 100);
+    case REG_A:
+        return 0x26; /* 32768 Hz, never in an update */
+    case REG_B:
+        return 0x02; /* 24 hours, BCD */
+    case REG_C:
+        return 0x00;
+    case REG_D:
+        return 0x80; /* the battery is good */
+    default:
+        return rtc.cells[rtc.index];
     }
 }
 

@@ -14,12 +14,12 @@
 
 enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 
-#define IER_RX   0x01
+#define IER_RX 0x01
 #define IER_THRE 0x02
 #define IER_MASK 0x0f
 #define IIR_NONE 0x01
 #define IIR_THRE 0x02
-#define IIR_RX   0x04
+#define IIR_RX 0x04
 #define IIR_FIFO 0xc0
 #define LCR_DLAB 0x80
 #define MCR_OUT2 0x08

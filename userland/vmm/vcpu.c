@@ -21,13 +21,13 @@
 #define KICK SIGRTMIN
 
 #define MSR_MISC_ENABLE 0x1a0
-#define MSR_MTRR_DEF    0x2ff
-#define CR0_PE          (1ull << 0)
-#define CR0_ET          (1ull << 4)
-#define CR0_PG          (1ull << 31)
-#define CR4_PAE         (1ull << 5)
-#define EFER_LME        (1ull << 8)
-#define EFER_LMA        (1ull << 10)
+#define MSR_MTRR_DEF 0x2ff
+#define CR0_PE (1ull << 0)
+#define CR0_ET (1ull << 4)
+#define CR0_PG (1ull << 31)
+#define CR4_PAE (1ull << 5)
+#define EFER_LME (1ull << 8)
+#define EFER_LMA (1ull << 10)
 
 struct vcpu {
     unsigned id;
@@ -110,8 +110,7 @@ static bool vcpu_internal_error(struct vcpu *v)
                                       "an unexpected exit"};
     unsigned sub = v->run->internal.suberror;
     vm_stop(EXIT_KVM, "vCPU %u: KVM internal error %u (%s) at %#llx", v->id, sub,
-            sub < sizeof why / sizeof *why ? why[sub] : why[0],
-            (unsigned long long)vcpu_rip(v));
+            sub < sizeof why / sizeof *why ? why[sub] : why[0], (unsigned long long)vcpu_rip(v));
     return false;
 }
 
@@ -155,8 +154,8 @@ static bool vcpu_exit(struct vcpu *v)
     case KVM_EXIT_SYSTEM_EVENT:
         return vcpu_system_event(v);
     default:
-        vm_stop(EXIT_KVM, "vCPU %u: unexpected KVM exit %u at %#llx", v->id,
-                v->run->exit_reason, (unsigned long long)vcpu_rip(v));
+        vm_stop(EXIT_KVM, "vCPU %u: unexpected KVM exit %u at %#llx", v->id, v->run->exit_reason,
+                (unsigned long long)vcpu_rip(v));
         return false;
     }
 }
@@ -188,12 +187,14 @@ static void *vcpu_thread(void *arg)
 static void vcpu_set_msrs(struct vcpu *v)
 {
     struct {
-        struct kvm_msrs head;
+        struct {
+            uint32_t nmsrs, pad;
+        } head;
         struct kvm_msr_entry entries[2];
     } msrs = {
         .head.nmsrs = 2,
-        .entries = {{.index = MSR_MISC_ENABLE, .data = 1},        /* fast strings */
-                    {.index = MSR_MTRR_DEF, .data = 0xc06}},      /* on, write-back */
+        .entries = {{.index = MSR_MISC_ENABLE, .data = 1},   /* fast strings */
+                    {.index = MSR_MTRR_DEF, .data = 0xc06}}, /* on, write-back */
     };
     /* The count of those set comes back; a processor without one of them is no error. */
     if (ioctl(v->fd, KVM_SET_MSRS, &msrs) < 0)
@@ -217,8 +218,14 @@ static void vcpu_set_lapic(struct vcpu *v)
 static struct kvm_segment vcpu_segment(uint16_t selector, uint8_t type, bool code, bool l)
 {
     return (struct kvm_segment){
-        .limit = 0xffffffff, .selector = selector, .type = type, .present = 1,
-        .s = 1, .g = 1, .l = l, .db = code && l ? 0 : 1,
+        .limit = 0xffffffff,
+        .selector = selector,
+        .type = type,
+        .present = 1,
+        .s = 1,
+        .g = 1,
+        .l = l,
+        .db = code && l ? 0 : 1,
     };
 }
 
@@ -243,7 +250,10 @@ static void vcpu_set_entry(struct vcpu *v, const struct vm_entry *entry)
         s.efer = EFER_LME | EFER_LMA;
     }
     struct kvm_regs r = {
-        .rip = entry->rip, .rsi = entry->rsi, .rbx = entry->rbx, .rflags = 2,
+        .rip = entry->rip,
+        .rsi = entry->rsi,
+        .rbx = entry->rbx,
+        .rflags = 2,
     };
     if (ioctl(v->fd, KVM_SET_SREGS, &s) < 0 || ioctl(v->fd, KVM_SET_REGS, &r) < 0)
         fatal(EXIT_KVM, "registers: %s", strerror(errno));

@@ -12,24 +12,39 @@
 #include <string.h>
 
 enum {
-    REG_MAGIC = 0x000, REG_VERSION = 0x004, REG_DEVICE = 0x008, REG_VENDOR = 0x00c,
-    REG_FEATURES = 0x010, REG_FEATURES_SEL = 0x014, REG_DRIVER = 0x020, REG_DRIVER_SEL = 0x024,
-    REG_QUEUE_SEL = 0x030, REG_QUEUE_MAX = 0x034, REG_QUEUE_NUM = 0x038, REG_QUEUE_READY = 0x044,
-    REG_NOTIFY = 0x050, REG_INT_STATUS = 0x060, REG_INT_ACK = 0x064, REG_STATUS = 0x070,
-    REG_DESC = 0x080, REG_AVAIL = 0x090, REG_USED = 0x0a0, REG_GENERATION = 0x0fc,
+    REG_MAGIC = 0x000,
+    REG_VERSION = 0x004,
+    REG_DEVICE = 0x008,
+    REG_VENDOR = 0x00c,
+    REG_FEATURES = 0x010,
+    REG_FEATURES_SEL = 0x014,
+    REG_DRIVER = 0x020,
+    REG_DRIVER_SEL = 0x024,
+    REG_QUEUE_SEL = 0x030,
+    REG_QUEUE_MAX = 0x034,
+    REG_QUEUE_NUM = 0x038,
+    REG_QUEUE_READY = 0x044,
+    REG_NOTIFY = 0x050,
+    REG_INT_STATUS = 0x060,
+    REG_INT_ACK = 0x064,
+    REG_STATUS = 0x070,
+    REG_DESC = 0x080,
+    REG_AVAIL = 0x090,
+    REG_USED = 0x0a0,
+    REG_GENERATION = 0x0fc,
     REG_CONFIG = 0x100,
 };
 
-#define STATUS_DRIVER_OK   4u
+#define STATUS_DRIVER_OK 4u
 #define STATUS_FEATURES_OK 8u
 #define STATUS_NEEDS_RESET 0x40u
-#define INT_USED           1u
-#define INT_CONFIG         2u
+#define INT_USED 1u
+#define INT_CONFIG 2u
 
-#define DESC_NEXT     1u
-#define DESC_WRITE    2u
+#define DESC_NEXT 1u
+#define DESC_WRITE 2u
 #define DESC_INDIRECT 4u
-#define AVAIL_QUIET   1u
+#define AVAIL_QUIET 1u
 
 struct virtq_desc {
     uint64_t addr;
@@ -153,8 +168,7 @@ static struct virtq *virtio_selected(struct virtio_device *d)
 
 static void virtio_set_half(uint64_t *value, bool high, uint32_t half)
 {
-    *value = high ? (*value & 0xffffffff) | (uint64_t)half << 32
-                  : (*value & ~0xffffffffull) | half;
+    *value = high ? (*value & 0xffffffff) | (uint64_t)half << 32 : (*value & ~0xffffffffull) | half;
 }
 
 /* Queue addresses are taken while the queue is off, and checked when it is turned on. */
@@ -164,9 +178,8 @@ static void virtio_queue_enable(struct virtio_device *d, struct virtq *q, bool o
         q->ready = false;
         return;
     }
-    bool sound = q->num && q->num <= VIRTQ_MAX && !(q->num & (q->num - 1)) &&
-                 !(q->desc & 15) && !(q->avail & 1) && !(q->used & 3) &&
-                 mem_at(d->vm, q->desc, 16ull * q->num) &&
+    bool sound = q->num && q->num <= VIRTQ_MAX && !(q->num & (q->num - 1)) && !(q->desc & 15) &&
+                 !(q->avail & 1) && !(q->used & 3) && mem_at(d->vm, q->desc, 16ull * q->num) &&
                  mem_at(d->vm, q->avail, 6 + 2ull * q->num) &&
                  mem_at(d->vm, q->used, 6 + 8ull * q->num);
     if (!sound) {
@@ -195,17 +208,28 @@ static uint32_t virtio_get_locked(struct virtio_device *d, uint64_t offset)
     uint64_t offered = d->ops->features | VIRTIO_F_VERSION_1;
     struct virtq *q = virtio_selected(d);
     switch (offset) {
-    case REG_MAGIC: return 0x74726976;
-    case REG_VERSION: return 2;
-    case REG_DEVICE: return d->ops->device_id;
-    case REG_VENDOR: return 0x59485442;
-    case REG_FEATURES: return d->features_sel < 2 ? offered >> (32 * d->features_sel) : 0;
-    case REG_QUEUE_MAX: return q ? VIRTQ_MAX : 0;
-    case REG_QUEUE_READY: return q && q->ready;
-    case REG_INT_STATUS: return d->interrupt;
-    case REG_STATUS: return d->status;
-    case REG_GENERATION: return 0;
-    default: return 0;
+    case REG_MAGIC:
+        return 0x74726976;
+    case REG_VERSION:
+        return 2;
+    case REG_DEVICE:
+        return d->ops->device_id;
+    case REG_VENDOR:
+        return 0x59485442;
+    case REG_FEATURES:
+        return d->features_sel < 2 ? offered >> (32 * d->features_sel) : 0;
+    case REG_QUEUE_MAX:
+        return q ? VIRTQ_MAX : 0;
+    case REG_QUEUE_READY:
+        return q && q->ready;
+    case REG_INT_STATUS:
+        return d->interrupt;
+    case REG_STATUS:
+        return d->status;
+    case REG_GENERATION:
+        return 0;
+    default:
+        return 0;
     }
 }
 
@@ -221,24 +245,42 @@ static void virtio_put_queue_locked(struct virtio_device *d, uint64_t offset, ui
     if (q->ready)
         return;
     switch (offset) {
-    case REG_QUEUE_NUM: q->num = value; break;
-    case REG_DESC: case REG_DESC + 4: virtio_set_half(&q->desc, offset & 4, value); break;
-    case REG_AVAIL: case REG_AVAIL + 4: virtio_set_half(&q->avail, offset & 4, value); break;
-    case REG_USED: case REG_USED + 4: virtio_set_half(&q->used, offset & 4, value); break;
-    default: break;
+    case REG_QUEUE_NUM:
+        q->num = value;
+        break;
+    case REG_DESC:
+    case REG_DESC + 4:
+        virtio_set_half(&q->desc, offset & 4, value);
+        break;
+    case REG_AVAIL:
+    case REG_AVAIL + 4:
+        virtio_set_half(&q->avail, offset & 4, value);
+        break;
+    case REG_USED:
+    case REG_USED + 4:
+        virtio_set_half(&q->used, offset & 4, value);
+        break;
+    default:
+        break;
     }
 }
 
 static void virtio_put_locked(struct virtio_device *d, uint64_t offset, uint32_t value)
 {
     switch (offset) {
-    case REG_FEATURES_SEL: d->features_sel = value; break;
+    case REG_FEATURES_SEL:
+        d->features_sel = value;
+        break;
     case REG_DRIVER:
         if (d->driver_sel < 2 && !(d->status & STATUS_FEATURES_OK))
             virtio_set_half(&d->driver_features, d->driver_sel, value);
         break;
-    case REG_DRIVER_SEL: d->driver_sel = value; break;
-    case REG_QUEUE_SEL: d->queue_sel = value; break;
+    case REG_DRIVER_SEL:
+        d->driver_sel = value;
+        break;
+    case REG_QUEUE_SEL:
+        d->queue_sel = value;
+        break;
     case REG_NOTIFY:
         if (value < d->ops->queues && virtio_running(d))
             d->ops->notify(d, value);
@@ -247,8 +289,12 @@ static void virtio_put_locked(struct virtio_device *d, uint64_t offset, uint32_t
         if (d->interrupt && !(d->interrupt &= ~value))
             vm_irq(d->gsi, false);
         break;
-    case REG_STATUS: virtio_set_status(d, value & 0xff); break;
-    default: virtio_put_queue_locked(d, offset, value); break;
+    case REG_STATUS:
+        virtio_set_status(d, value & 0xff);
+        break;
+    default:
+        virtio_put_queue_locked(d, offset, value);
+        break;
     }
 }
 

@@ -14,9 +14,9 @@
 
 #include "vmm/vmm.h"
 
-#define VIRTQ_MAX     128 /* entries; what QueueNumMax says */
+#define VIRTQ_MAX 128 /* entries; what QueueNumMax says */
 #define VIRTIO_QUEUES 16
-#define CHAIN_MAX     32
+#define CHAIN_MAX 32
 
 #define VIRTIO_F_VERSION_1 (1ull << 32)
 

@@ -70,8 +70,8 @@ static uint8_t *vm_map(uint64_t size)
     uint8_t *p = mmap(NULL, span, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
-        fatal(EXIT_KVM, "cannot map %llu MiB of guest memory: %s",
-              (unsigned long long)(size / MIB), strerror(errno));
+        fatal(EXIT_KVM, "cannot map %llu MiB of guest memory: %s", (unsigned long long)(size / MIB),
+              strerror(errno));
     uint64_t skip = -(uintptr_t)p & (LARGE_PAGE - 1);
     if (skip)
         munmap(p, skip);

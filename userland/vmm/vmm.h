@@ -19,33 +19,33 @@
 #define MIB (1024ull * KIB)
 #define GIB (1024ull * MIB)
 
-#define MAX_CPUS    64
+#define MAX_CPUS 64
 #define MAX_MODULES 16
 #define MAX_CMDLINE 2048 /* with its NUL; Linux accepts 2047 characters */
 
 /* The guest's physical map. */
-#define LOW_RAM_MAX  (3 * GIB)
-#define HIGH_RAM     (4 * GIB)
-#define VIRTIO_BASE  0xd0000000ull
-#define VIRTIO_SIZE  0x1000ull
-#define VIRTIO_GSI   5u
-#define ACPI_BASE    0xe0000ull
-#define ACPI_SIZE    0x10000ull
-#define IOAPIC_BASE  0xfec00000ull
-#define LAPIC_BASE   0xfee00000ull
-#define KVM_TSS      0xfffbd000ull
+#define LOW_RAM_MAX (3 * GIB)
+#define HIGH_RAM (4 * GIB)
+#define VIRTIO_BASE 0xd0000000ull
+#define VIRTIO_SIZE 0x1000ull
+#define VIRTIO_GSI 5u
+#define ACPI_BASE 0xe0000ull
+#define ACPI_SIZE 0x10000ull
+#define IOAPIC_BASE 0xfec00000ull
+#define LAPIC_BASE 0xfee00000ull
+#define KVM_TSS 0xfffbd000ull
 #define KVM_IDENTITY 0xfffbc000ull
 
 /* Ports and interrupt lines. */
-#define SERIAL_PORT  0x3f8
-#define SERIAL_GSI   4u
-#define RTC_PORT     0x70
-#define I8042_PORT   0x60
-#define PM_EVENT     0x600
-#define PM_CONTROL   0x604
-#define RESET_PORT   0xcf9
-#define SCI_GSI      9u
-#define SLEEP_S5     5u
+#define SERIAL_PORT 0x3f8
+#define SERIAL_GSI 4u
+#define RTC_PORT 0x70
+#define I8042_PORT 0x60
+#define PM_EVENT 0x600
+#define PM_CONTROL 0x604
+#define RESET_PORT 0xcf9
+#define SCI_GSI 9u
+#define SLEEP_S5 5u
 
 /* How the VMM ends; see README.md. */
 enum vmm_exit {
@@ -80,9 +80,9 @@ struct vm_options {
     char cmdline[MAX_CMDLINE];
     uint64_t memory;
     unsigned cpus;
-    bool container;   /* the application's stdio is on the virtio console */
-    bool hvc;         /* `run` with the console on virtio instead of the serial port */
-    const char *log;  /* container: where the serial port goes, or NULL */
+    bool container;  /* the application's stdio is on the virtio console */
+    bool hvc;        /* `run` with the console on virtio instead of the serial port */
+    const char *log; /* container: where the serial port goes, or NULL */
 };
 
 /* How vCPU 0 starts; the loaders fill it in. */
