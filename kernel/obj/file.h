@@ -61,6 +61,7 @@ struct file {
     struct mount *mount;        /* I  vfs: a reference */
     struct inode *inode;        /* I  vfs: borrowed from dentry */
     const struct cred *cred;    /* I  the opener's; a reference */
+    bool counts_writer;         /* I  vfs: inode->writers counts it */
     void *priv;                 /* I  the layer's object */
     struct list_node watchers;  /*    epoll items; obj/epoll.c */
     struct spinlock watch_lock;

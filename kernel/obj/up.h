@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What obj asks of the layers above.
+ */
+#pragma once
+
+struct file;
+
+/* kernel/vfs: the last put of a file, after ops->release: drops what the file holds of its name (dentry,
+ * mount, write count, locks). Context: may sleep. */
+void up_file_release_path(struct file *f);

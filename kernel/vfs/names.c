@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The calls that make and remove names: each walks to the directory, locks it, checks, and has the file
+ * system do it.
+ */
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "vfs/vfs_priv.h"
+
+#define RENAME_NOREPLACE 1
+#define RENAME_EXCHANGE 2
+#define RENAME_WHITEOUT 4
+
+/* A new name: the directory is locked, its last component absent, and cred may create there. */
+static int names_begin_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                              bool is_dir, struct walk_last *last, struct dentry **out)
+{
+    struct dentry *d;
+    int err = walk_to_last(ctx, at, name, 0, last);
+
+    if (err)
+        return err;
+    if (last->kind != LAST_NAME) {
+        walk_last_put(last);
+        return -EEXIST;
+    }
+    rwlock_write_lock(&dentry_inode(last->dir.dentry)->lock);
+    d = walk_child(last->dir.dentry, last->name, last->len, true);
+    if (IS_ERR(d))
+        err = PTR_ERR(d);
+    else if (dentry_inode(d))
+        err = -EEXIST;
+    else if (last->slash && !is_dir)
+        err = -ENOENT;
+    else
+        err = walk_may_create(&last->dir, ctx->cred);
+    if (!err) {
+        *out = d;
+        return 0;
+    }
+    if (!IS_ERR(d))
+        dentry_put(d);
+    rwlock_write_unlock(&dentry_inode(last->dir.dentry)->lock);
+    walk_last_put(last);
+    return err;
+}
+
+static void names_end(struct walk_last *last, struct dentry *d)
+{
+    rwlock_write_unlock(&dentry_inode(last->dir.dentry)->lock);
+    dentry_put(d);
+    walk_last_put(last);
+}
+
+int vfs_mkdir(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode)
+{
+    struct walk_last last;
+    struct dentry *d;
+    struct inode *dir;
+    int err = names_begin_create(ctx, at, name, true, &last, &d);
+
+    if (err)
+        return err;
+    dir = dentry_inode(last.dir.dentry);
+    err = dir->ops->mkdir ? dir->ops->mkdir(dir, d, S_IFDIR | (mode & 01777), ctx->cred) : -EPERM;
+    names_end(&last, d);
+    return err;
+}
+
+static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode,
+                       u64 rdev, struct path *out)
+{
+    struct walk_last last;
+    struct dentry *d;
+    struct inode *dir;
+    int err = names_begin_create(ctx, at, name, false, &last, &d);
+
+    if (err)
+        return err;
+    dir = dentry_inode(last.dir.dentry);
+    if (S_ISREG(mode))
+        err = dir->ops->create ? dir->ops->create(dir, d, mode, ctx->cred) : -EPERM;
+    else
+        err = dir->ops->mknod ? dir->ops->mknod(dir, d, mode, rdev, ctx->cred) : -EPERM;
+    if (!err && out) {
+        *out = (struct path){last.dir.mount, d};
+        path_get(out);
+    }
+    names_end(&last, d);
+    return err;
+}
+
+/* A whiteout (character device 0:0) is no device: anybody may make one, as on Linux. */
+int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode, u64 rdev)
+{
+    switch (mode & S_IFMT) {
+    case 0:
+        mode |= S_IFREG;
+        break;
+    case S_IFCHR:
+        if (rdev == 0)
+            break;
+        /* fall through */
+    case S_IFBLK:
+        if (!cred_capable(ctx->cred, &user_ns_init, CAP_MKNOD))
+            return -EPERM;
+        break;
+    case S_IFREG:
+    case S_IFIFO:
+    case S_IFSOCK:
+        break;
+    case S_IFDIR:
+        return -EPERM;
+    default:
+        return -EINVAL;
+    }
+    return names_mknod(ctx, at, name, mode, rdev, NULL);
+}
+
+int vfs_bind_socket(const struct walk_ctx *ctx, const char *name, u32 mode, struct path *out)
+{
+    int err = names_mknod(ctx, NULL, name, S_IFSOCK | (mode & 07777), 0, out);
+
+    return err == -EEXIST ? -EADDRINUSE : err;
+}
+
+int vfs_symlink(const struct walk_ctx *ctx, const char *target, const struct path *at,
+                const char *name)
+{
+    struct walk_last last;
+    struct dentry *d;
+    struct inode *dir;
+    int err;
+
+    if (!*target)
+        return -ENOENT;
+    err = names_begin_create(ctx, at, name, false, &last, &d);
+    if (err)
+        return err;
+    dir = dentry_inode(last.dir.dentry);
+    err = dir->ops->symlink ? dir->ops->symlink(dir, d, target, ctx->cred) : -EPERM;
+    names_end(&last, d);
+    return err;
+}
+
+int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct path *at,
+             const char *name)
+{
+    struct inode *inode = dentry_inode(old->dentry), *dir;
+    struct walk_last last;
+    struct dentry *d;
+    int err;
+
+    if (S_ISDIR(inode->mode))
+        return -EPERM;
+    err = names_begin_create(ctx, at, name, false, &last, &d);
+    if (err)
+        return err;
+    dir = dentry_inode(last.dir.dentry);
+    if (last.dir.mount != old->mount || dir->super != inode->super)
+        err = -EXDEV;
+    else if (!dir->ops->link)
+        err = -EPERM;
+    else
+        err = dir->ops->link(dir, d, inode);
+    names_end(&last, d);
+    return err;
+}
+
+static int names_remove(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                        bool is_dir)
+{
+    struct walk_last last;
+    struct dentry *d;
+    struct inode *dir;
+    int err = walk_to_last(ctx, at, name, 0, &last);
+
+    if (err)
+        return err;
+    if (last.kind != LAST_NAME) {
+        err = !is_dir ? -EISDIR : last.kind == LAST_DOT ? -EINVAL : last.kind == LAST_DOTDOT ? -ENOTEMPTY : -EBUSY;
+        walk_last_put(&last);
+        return err;
+    }
+    dir = dentry_inode(last.dir.dentry);
+    rwlock_write_lock(&dir->lock);
+    d = walk_child(last.dir.dentry, last.name, last.len, true);
+    if (IS_ERR(d)) {
+        rwlock_write_unlock(&dir->lock);
+        walk_last_put(&last);
+        return PTR_ERR(d);
+    }
+    if (!dentry_inode(d))
+        err = -ENOENT;
+    else if (last.slash && !is_dir)
+        err = S_ISDIR(dentry_inode(d)->mode) ? -EISDIR : -ENOTDIR;
+    else
+        err = walk_may_delete(&last.dir, d, ctx->cred, is_dir);
+    if (!err) {
+        int (*remove)(struct inode *, struct dentry *) = is_dir ? dir->ops->rmdir : dir->ops->unlink;
+
+        err = remove ? remove(dir, d) : -EPERM;
+    }
+    if (!err)
+        dentry_delete(d);
+    names_end(&last, d);
+    return err;
+}
+
+int vfs_unlink(const struct walk_ctx *ctx, const struct path *at, const char *name)
+{
+    return names_remove(ctx, at, name, false);
+}
+
+int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *name)
+{
+    return names_remove(ctx, at, name, true);
+}
+
+/* ------------------------------------------------------------- rename */
+
+/* One rename at a time where two directories are involved, so that "is an ancestor of" holds still. */
+static struct mutex rename_mutex;
+
+void names_init(void);
+void names_init(void)
+{
+    mutex_init(&rename_mutex, RANK_VFS, 32, "rename");
+}
+
+struct rename {
+    struct walk_last from, to;
+    struct dentry *old, *new;
+    unsigned flags;
+};
+
+static void rename_lock(struct rename *r)
+{
+    struct inode *a = dentry_inode(r->from.dir.dentry), *b = dentry_inode(r->to.dir.dentry);
+
+    if (a == b) {
+        rwlock_write_lock(&a->lock);
+        return;
+    }
+    mutex_lock(&rename_mutex);
+    if (dentry_is_ancestor(r->to.dir.dentry, r->from.dir.dentry) ||
+        (!dentry_is_ancestor(r->from.dir.dentry, r->to.dir.dentry) && b < a)) {
+        struct inode *t = a;
+
+        a = b;
+        b = t;
+    }
+    rwlock_write_lock(&a->lock);
+    rwlock_write_lock(&b->lock);
+}
+
+static void rename_unlock(struct rename *r)
+{
+    struct inode *a = dentry_inode(r->from.dir.dentry), *b = dentry_inode(r->to.dir.dentry);
+
+    rwlock_write_unlock(&a->lock);
+    if (a == b)
+        return;
+    rwlock_write_unlock(&b->lock);
+    mutex_unlock(&rename_mutex);
+}
+
+static int rename_check_target(struct rename *r, const struct cred *cred)
+{
+    struct inode *old = dentry_inode(r->old), *new = dentry_inode(r->new);
+
+    if (!new)
+        return r->flags & RENAME_EXCHANGE ? -ENOENT : walk_may_create(&r->to.dir, cred);
+    if (r->flags & RENAME_NOREPLACE)
+        return -EEXIST;
+    if (r->flags & RENAME_EXCHANGE)
+        return walk_may_delete(&r->to.dir, r->new, cred, S_ISDIR(new->mode));
+    if (S_ISDIR(old->mode) && !S_ISDIR(new->mode))
+        return -ENOTDIR;
+    return walk_may_delete(&r->to.dir, r->new, cred, S_ISDIR(old->mode));
+}
+
+static int rename_check(struct rename *r, const struct cred *cred)
+{
+    struct inode *old = dentry_inode(r->old);
+    int err;
+
+    if (!old)
+        return -ENOENT;
+    if (!S_ISDIR(old->mode) && (r->from.slash || (!dentry_inode(r->new) && r->to.slash)))
+        return -ENOTDIR;
+    if (dentry_is_ancestor(r->old, r->to.dir.dentry))
+        return -EINVAL;
+    if (dentry_is_ancestor(r->new, r->from.dir.dentry))
+        return r->flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+    err = walk_may_delete(&r->from.dir, r->old, cred, S_ISDIR(old->mode));
+    if (err)
+        return err;
+    err = rename_check_target(r, cred);
+    if (err)
+        return err;
+    /* Moving a directory changes its "..". */
+    if (S_ISDIR(old->mode) && r->from.dir.dentry != r->to.dir.dentry)
+        return inode_permission(old, cred, 2);
+    return 0;
+}
+
+static int rename_perform(struct rename *r)
+{
+    struct inode *from = dentry_inode(r->from.dir.dentry), *to = dentry_inode(r->to.dir.dentry);
+    int err;
+
+    if (dentry_inode(r->old) == dentry_inode(r->new))
+        return 0; /* two links to one file: nothing to do */
+    if (!from->ops->rename)
+        return -EPERM;
+    err = from->ops->rename(from, r->old, to, r->new, r->flags);
+    if (err)
+        return err;
+    if (r->flags & RENAME_EXCHANGE)
+        dentry_exchange(r->old, r->new);
+    else
+        dentry_move(r->old, r->new);
+    return 0;
+}
+
+static int rename_locked(struct rename *r, const struct cred *cred)
+{
+    int err;
+
+    r->old = walk_child(r->from.dir.dentry, r->from.name, r->from.len, true);
+    if (IS_ERR(r->old))
+        return PTR_ERR(r->old);
+    r->new = walk_child(r->to.dir.dentry, r->to.name, r->to.len, true);
+    if (IS_ERR(r->new)) {
+        dentry_put(r->old);
+        return PTR_ERR(r->new);
+    }
+    err = rename_check(r, cred);
+    if (!err)
+        err = rename_perform(r);
+    dentry_put(r->new);
+    dentry_put(r->old);
+    return err;
+}
+
+int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
+               const struct path *new_at, const char *new_name, unsigned flags)
+{
+    struct rename r = {.flags = flags};
+    int err;
+
+    if ((flags & ~7U) || ((flags & RENAME_EXCHANGE) && (flags & ~(unsigned)RENAME_EXCHANGE)))
+        return -EINVAL;
+    err = walk_to_last(ctx, old_at, old_name, 0, &r.from);
+    if (err)
+        return err;
+    err = walk_to_last(ctx, new_at, new_name, 0, &r.to);
+    if (err)
+        goto put_from;
+    if (r.from.dir.mount != r.to.dir.mount)
+        err = -EXDEV;
+    else if (r.from.kind != LAST_NAME || r.to.kind != LAST_NAME)
+        err = flags & RENAME_NOREPLACE && r.to.kind != LAST_NAME ? -EEXIST : -EBUSY;
+    if (!err) {
+        rename_lock(&r);
+        err = rename_locked(&r, ctx->cred);
+        rename_unlock(&r);
+    }
+    walk_last_put(&r.to);
+put_from:
+    walk_last_put(&r.from);
+    return err;
+}

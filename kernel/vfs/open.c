@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * open(2): finding or creating the name, checking rights, making the struct file.
+ */
+#include "dev/chrdev.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "obj/up.h"
+#include "vfs/up.h"
+#include "vfs/vfs_priv.h"
+
+#define MS_NODEV 4
+
+static const struct file_ops path_only_ops = {.name = "path"};
+
+static int open_access_mask(unsigned o_flags)
+{
+    switch (o_flags & O_ACCMODE) {
+    case O_RDONLY:
+        return 4;
+    case O_WRONLY:
+        return 2;
+    default:
+        return 6;
+    }
+}
+
+/* What may be opened, and how, once it is found. */
+static int open_check(const struct path *p, struct inode *inode, unsigned o_flags,
+                      const struct cred *cred)
+{
+    int mask = open_access_mask(o_flags) | (o_flags & O_TRUNC ? 2 : 0);
+
+    if (S_ISLNK(inode->mode))
+        return -ELOOP;
+    if (S_ISDIR(inode->mode) && ((mask & 2) || (o_flags & O_CREAT)))
+        return -EISDIR;
+    if ((o_flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
+        return -ENOTDIR;
+    if (S_ISSOCK(inode->mode))
+        return -ENXIO;
+    if ((S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) && (p->mount->flags & MS_NODEV))
+        return -EACCES;
+    if ((mask & 2) && S_ISREG(inode->mode)) {
+        int err = mount_may_write(p->mount);
+
+        if (err)
+            return err;
+    }
+    if ((o_flags & O_NOATIME) && cred->fsuid != inode->uid &&
+        !cred_capable(cred, &user_ns_init, CAP_FOWNER))
+        return -EPERM;
+    return inode_permission(inode, cred, mask);
+}
+
+/* A regular file is either written or executed: inode->writers counts up for one, down for the other. */
+static int open_count_writer(struct inode *inode)
+{
+    s32 n = atomic_read(&inode->writers);
+
+    do {
+        if (n < 0)
+            return -ETXTBSY;
+    } while (!atomic_cas(&inode->writers, &n, n + 1));
+    return 0;
+}
+
+/* Also FIFOs, which obj owns. */
+static int open_special(struct file *f, struct inode *inode)
+{
+    const struct chrdev *dev;
+
+    if (S_ISFIFO(inode->mode))
+        return up_open_fifo(f, inode);
+    if (S_ISBLK(inode->mode))
+        return -ENXIO;
+    dev = chrdev_find(dev_major(inode->rdev), dev_minor(inode->rdev));
+    if (!dev)
+        return -ENXIO;
+    f->ops = dev->ops;
+    return dev->open ? dev->open(f, dev_minor(inode->rdev)) : 0;
+}
+
+static int open_call(struct file *f, struct inode *inode)
+{
+    if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode) || S_ISFIFO(inode->mode))
+        return open_special(f, inode);
+    return inode->ops->open ? inode->ops->open(inode, f) : 0;
+}
+
+int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out)
+{
+    struct inode *inode = dentry_inode(p->dentry);
+    bool path_only = o_flags & O_PATH;
+    bool writes = !path_only && S_ISREG(inode->mode) && open_access_mask(o_flags) & 2;
+    struct file *f;
+    int err;
+
+    f = file_create(path_only ? &path_only_ops : inode->fops,
+                    o_flags & ~(unsigned)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC), NULL);
+    if (!f)
+        return -ENFILE;
+    path_get(p);
+    f->mount = p->mount;
+    f->dentry = p->dentry;
+    f->inode = inode;
+    cred_get(cred);
+    f->cred = cred;
+    err = writes ? open_count_writer(inode) : 0;
+    if (!err) {
+        f->counts_writer = writes;
+        err = path_only ? 0 : open_call(f, inode);
+    }
+    if (err) {
+        f->ops = &path_only_ops; /* never opened: nothing to release but what vfs took */
+        file_put(f);
+        return err;
+    }
+    *out = f;
+    return 0;
+}
+
+/* obj's last put of a file, after ops->release. */
+void up_file_release_path(struct file *f)
+{
+    if (f->counts_writer)
+        atomic_dec(&f->inode->writers);
+    if (f->inode && f->inode->locks)
+        file_lock_release(f, NULL);
+    if (f->dentry)
+        dentry_put(f->dentry);
+    if (f->mount)
+        mount_put(f->mount);
+}
+
+static int open_found(const struct path *p, unsigned o_flags, const struct cred *cred,
+                      struct file **out)
+{
+    struct inode *inode = dentry_inode(p->dentry);
+    struct file *f;
+    int err;
+
+    if (o_flags & O_PATH)
+        err = (o_flags & O_DIRECTORY) && !S_ISDIR(inode->mode) ? -ENOTDIR : 0;
+    else
+        err = open_check(p, inode, o_flags, cred);
+    if (!err)
+        err = open_dentry(p, o_flags, cred, &f);
+    if (err)
+        return err;
+    if ((o_flags & O_TRUNC) && S_ISREG(inode->mode) && !(o_flags & O_PATH)) {
+        err = file_truncate(f, 0);
+        if (err) {
+            file_put(f);
+            return err;
+        }
+    }
+    *out = f;
+    return 0;
+}
+
+int vfs_open_path(const struct path *p, unsigned o_flags, const struct cred *cred,
+                  struct file **out)
+{
+    return open_found(p, o_flags, cred, out);
+}
+
+/* The directory is locked for writing. *created tells that no rights need checking. */
+static int open_create_locked(const struct walk_last *last, u32 mode, unsigned o_flags,
+                              const struct cred *cred, struct dentry **out, bool *created)
+{
+    struct inode *dir = dentry_inode(last->dir.dentry);
+    struct dentry *d = walk_child(last->dir.dentry, last->name, last->len, true);
+    int err;
+
+    *created = false;
+    if (IS_ERR(d))
+        return PTR_ERR(d);
+    if (dentry_inode(d)) {
+        if (o_flags & O_EXCL) {
+            dentry_put(d);
+            return -EEXIST;
+        }
+        *out = d;
+        return 0;
+    }
+    err = walk_may_create(&last->dir, cred);
+    if (!err)
+        err = dir->ops->create ? dir->ops->create(dir, d, S_IFREG | (mode & 07777), cred) : -EPERM;
+    if (err) {
+        dentry_put(d);
+        return err;
+    }
+    *created = true;
+    *out = d;
+    return 0;
+}
+
+static int open_created(const struct path *p, unsigned o_flags, const struct cred *cred,
+                        struct file **out)
+{
+    return open_dentry(p, o_flags & ~(unsigned)O_TRUNC, cred, out);
+}
+
+/* A name that exists is opened as if O_CREAT had not been given; a link is followed by walking again,
+ * and if it dangles, its target is created. */
+static int open_or_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                          unsigned o_flags, u32 mode, unsigned walk_flags, struct path *found,
+                          bool *created)
+{
+    struct walk_last last;
+    struct dentry *d;
+    int err = vfs_lookup(ctx, at, name, walk_flags, found);
+
+    *created = false;
+    if (err == 0 && (o_flags & O_EXCL)) {
+        path_put(found);
+        return -EEXIST;
+    }
+    if (err != -ENOENT)
+        return err;
+    err = walk_to_last(ctx, at, name, walk_flags, &last);
+    if (err)
+        return err;
+    if (last.kind != LAST_NAME || last.slash) {
+        err = -EISDIR;
+        goto out;
+    }
+    rwlock_write_lock(&dentry_inode(last.dir.dentry)->lock);
+    err = open_create_locked(&last, mode, o_flags, ctx->cred, &d, created);
+    rwlock_write_unlock(&dentry_inode(last.dir.dentry)->lock);
+    if (err)
+        goto out;
+    mount_get(last.dir.mount);
+    *found = (struct path){last.dir.mount, d};
+out:
+    walk_last_put(&last);
+    return err;
+}
+
+/* Creating through a dangling link: goes on at the link's text. */
+static int open_create_through(const struct walk_ctx *ctx, struct path *at, char *name)
+{
+    struct path link = *at;
+    ssize_t n = vfs_readlink(&link, name, PATH_MAX - 1);
+
+    if (n < 0)
+        return (int)n;
+    name[n] = '\0';
+    *at = (struct path){link.mount, dentry_parent(link.dentry)};
+    path_get(at);
+    path_put(&link);
+    return 0;
+}
+
+static int open_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                       unsigned o_flags, u32 mode, unsigned walk_flags, struct path *found,
+                       bool *created)
+{
+    char *text = NULL;
+    struct path from = {0};
+    int err = -ELOOP;
+
+    for (unsigned links = 0; links <= SYMLINKS_MAX; links++) {
+        err = open_or_create(ctx, text ? &from : at, text ? text : name, o_flags, mode, walk_flags,
+                             found, created);
+        if (err || *created || !S_ISLNK(dentry_inode(found->dentry)->mode) ||
+            (o_flags & O_NOFOLLOW))
+            break;
+        if (!text)
+            text = kmalloc(PATH_MAX);
+        if (from.dentry)
+            path_put(&from);
+        from = *found;
+        err = text ? open_create_through(ctx, &from, text) : -ENOMEM;
+        if (err)
+            break;
+        err = -ELOOP;
+    }
+    if (from.dentry)
+        path_put(&from);
+    kfree(text);
+    return err;
+}
+
+static int open_tmpfile(const struct walk_ctx *ctx, const struct path *dir, unsigned o_flags,
+                        u32 mode, struct file **out)
+{
+    struct inode *inode = dentry_inode(dir->dentry);
+    struct path p = {dir->mount, NULL};
+    int err = walk_may_create(dir, ctx->cred);
+
+    if (err)
+        return err;
+    if (!S_ISDIR(inode->mode))
+        return -ENOTDIR;
+    if (!inode->ops->tmpfile)
+        return -EOPNOTSUPP;
+    if (!(open_access_mask(o_flags) & 2))
+        return -EINVAL;
+    p.dentry = dentry_alloc(dir->dentry, "#tmp", 4);
+    if (!p.dentry)
+        return -ENOMEM;
+    p.dentry->flags |= DENTRY_UNLINKED;
+    err = inode->ops->tmpfile(inode, p.dentry, S_IFREG | (mode & 07777), ctx->cred);
+    if (!err)
+        err = open_created(&p, o_flags & ~(unsigned)O_TMPFILE, ctx->cred, out);
+    dentry_put(p.dentry);
+    return err;
+}
+
+int vfs_open(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned o_flags,
+             u32 mode, unsigned walk_flags, struct file **out)
+{
+    bool created = false, follow = !(o_flags & O_NOFOLLOW) && !((o_flags & O_CREAT) && (o_flags & O_EXCL));
+    struct path found;
+    int err;
+
+    walk_flags |= follow ? WALK_FOLLOW : 0;
+    if (o_flags & O_PATH)
+        o_flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    if ((o_flags & O_TMPFILE) == O_TMPFILE)
+        walk_flags |= WALK_DIRECTORY;
+    else if ((o_flags & O_DIRECTORY) && (o_flags & O_CREAT))
+        return -EINVAL;
+    else if (o_flags & O_CREAT)
+        goto create;
+    err = vfs_lookup(ctx, at, name, walk_flags, &found);
+    if (err)
+        return err;
+    if ((o_flags & O_TMPFILE) == O_TMPFILE)
+        err = open_tmpfile(ctx, &found, o_flags, mode, out);
+    else
+        err = open_found(&found, o_flags, ctx->cred, out);
+    path_put(&found);
+    return err;
+create:
+    err = open_create(ctx, at, name, o_flags, mode, walk_flags, &found, &created);
+    if (err)
+        return err;
+    err = created ? open_created(&found, o_flags, ctx->cred, out)
+                  : open_found(&found, o_flags, ctx->cred, out);
+    path_put(&found);
+    return err;
+}
+
+int file_readdir(struct file *f, struct dir_context *ctx)
+{
+    struct inode *inode = f->inode;
+    int err;
+
+    if (!f->ops->readdir)
+        return -ENOTDIR;
+    if (!inode)
+        return f->ops->readdir(f, ctx);
+    if (inode->nlink == 0)
+        return -ENOENT;
+    rwlock_read_lock(&inode->lock);
+    err = f->ops->readdir(f, ctx);
+    rwlock_read_unlock(&inode->lock);
+    return err;
+}
