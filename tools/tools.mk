@@ -1,5 +1,34 @@
 # SPDX-License-Identifier: MIT
 
+# --- the boot medium ---------------------------------------------------------------------------
+
+ISO := $(OUT)/bothy.iso
+BOOT_KERNEL := $(OUT)/boot/bothy.elf
+
+$(BOOT_KERNEL): $(KERNEL)
+	@mkdir -p $(@D)
+	$(call QUIET,STRIP,$@) objcopy --strip-all --remove-section '.rela*' $< $@
+
+$(OUT)/initramfs.cpio: $(BOOT_KERNEL) $(USER_PROGS) tools/initramfs tools/newc.py
+	$(call QUIET,CPIO,$@) tools/initramfs $(OUT) $(BOOT_KERNEL)
+
+$(ISO): $(OUT)/initramfs.cpio tools/mkiso
+	$(call QUIET,ISO,$@) tools/mkiso -o $@ --kernel $(BOOT_KERNEL) \
+	    --append 'console=ttyS0' $(OUT)/initramfs.cpio
+
+.PHONY: setup run gdb
+setup:
+	@tools/setup
+
+# With standard input closed or not a terminal: the demonstration, then off.
+run: setup
+	@$(MAKE) all
+	@tools/run --iso
+
+gdb:
+	@gdb -q -ex 'target remote :1234' $(KERNEL)
+
+
 # --- make check: format, layers, warnings under both compilers --------------------------------
 
 # One syntax pass per folder and compiler: a compiler takes many files at once.
