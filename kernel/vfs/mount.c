@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sync/seqlock.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
 
@@ -52,7 +53,6 @@ static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 TABLE_DECLARE(struct fs_type, fs_types);
 
-void mount_init(void);
 
 static struct mount **mount_bucket(const struct mount *parent, const struct dentry *point)
 {

@@ -223,7 +223,6 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 /* One rename at a time where two directories are involved, so that "is an ancestor of" holds still. */
 static struct mutex rename_mutex;
 
-void names_init(void);
 void names_init(void)
 {
     mutex_init(&rename_mutex, RANK_VFS, 32, "rename");

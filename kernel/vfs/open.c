@@ -211,7 +211,7 @@ static int open_or_create(const struct walk_ctx *ctx, const struct path *at, con
                           bool *created)
 {
     struct walk_last last;
-    struct dentry *d;
+    struct dentry *d = NULL;
     int err = vfs_lookup(ctx, at, name, walk_flags, found);
 
     *created = false;

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Brings vfs up: caches, trees, and the root file system.
+ */
+#include "lib/log.h"
+#include "vfs/vfs_priv.h"
+
+static void vfs_init(void)
+{
+    dentry_init();
+    inode_init();
+    names_init();
+    pseudo_init();
+    mount_init();
+}
+INIT_HOOK(vfs_init, INIT_VFS);
