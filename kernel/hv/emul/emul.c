@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* Fetch, decode, execute, and commit or take back: the emulator's outer loop. */
+#include "hv/emul/emul_priv.h"
+#include "lib/compiler.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+
+void emul_begin(struct emul *e)
+{
+    e->decoded = e->halted = e->irq_shadow = false;
+    e->seg_dirty = 0;
+    e->log_count = e->log_at = 0;
+    e->fault = (struct emul_fault){0};
+    if (e->byte_count > EMUL_MAX_LEN)
+        e->byte_count = EMUL_MAX_LEN;
+}
+
+/* Fetches up to the end of the instruction's page, or of the longest instruction. */
+static int emul_fetch_more(struct emul *e)
+{
+    u64 at = e->rip + e->byte_count;
+    u64 linear = e->mode == EMUL_LONG ? at : (u32)(e->seg[EMUL_CS].base + at);
+    u32 room = (u32)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+    u32 n = MIN(room, (u32)(EMUL_MAX_LEN - e->byte_count));
+    int err = e->ops->fetch(e, linear, e->bytes + e->byte_count, n);
+
+    if (!err)
+        e->byte_count += (u8)n;
+    return err;
+}
+
+int emul_decode(struct emul *e)
+{
+    int err;
+
+    if (e->decoded)
+        return EMUL_DONE;
+    while ((err = emul_decode_bytes(&e->insn, e->mode, e->bytes, e->byte_count)) == -EAGAIN) {
+        if (e->byte_count == EMUL_MAX_LEN)
+            return emul_raise(e, EMUL_GP, true, 0);
+        err = emul_fetch_more(e);
+        if (err)
+            return err;
+    }
+    if (err)
+        return emul_raise(e, EMUL_UD, false, 0);
+    if (e->mode != EMUL_LONG && e->rip + e->insn.len - 1 > e->seg[EMUL_CS].limit)
+        return emul_raise(e, EMUL_GP, true, 0);
+    e->decoded = true;
+    return EMUL_DONE;
+}
+
+void emul_checkpoint(struct emul *e)
+{
+    memcpy(e->saved_gpr, e->gpr, sizeof(e->gpr));
+    e->saved_rflags = e->rflags;
+    e->log_count = e->log_at = 0;
+}
+
+static void emul_take_back(struct emul *e)
+{
+    memcpy(e->gpr, e->saved_gpr, sizeof(e->gpr));
+    e->rflags = e->saved_rflags;
+    e->halted = e->irq_shadow = false;
+    e->seg_dirty = 0;
+}
+
+static void emul_commit(struct emul *e)
+{
+    e->rip = e->mode == EMUL_LONG ? e->next_rip : (u32)e->next_rip;
+    e->rflags &= ~EMUL_RF;
+}
+
+int emul_run(struct emul *e)
+{
+    int r = emul_decode(e);
+
+    if (r)
+        return r;
+    memcpy(e->saved_gpr, e->gpr, sizeof(e->gpr));
+    e->saved_rflags = e->rflags;
+    e->next_rip = e->rip + e->insn.len;
+    e->log_at = 0;
+    r = emul_execute(e);
+    switch (r) {
+    case EMUL_DONE:
+        emul_commit(e);
+        break;
+    case EMUL_REPEAT:
+        break;
+    case -EAGAIN: /* another CPU was faster: the guest executes the instruction again */
+        r = EMUL_REPEAT;
+        emul_take_back(e);
+        break;
+    default:
+        emul_take_back(e);
+        break;
+    }
+    if (r != EMUL_NEED_USER)
+        e->log_count = 0;
+    return r;
+}
