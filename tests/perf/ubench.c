@@ -3,6 +3,8 @@
  * ubench [NAME...]: what the common system calls cost, one line "name ns" each. The same static
  * program runs on Linux and on Bothy; files live in /tmp (a tmpfs on both). Each figure is the
  * best of PASSES passes; where time counts instructions, it is the same on every run.
+ *
+ * ubench --time COMMAND [ARG...]: runs it and prints "time ns"; its exit status is passed on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -349,10 +351,27 @@ static bool wanted(const char *name, char **names)
     return false;
 }
 
+static int time_command(char **argv)
+{
+    uint64_t start = now_ns();
+    pid_t pid = fork();
+    need(pid >= 0, "fork");
+    if (pid == 0) {
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    int status;
+    need(waitpid(pid, &status, 0) == pid, "waitpid");
+    printf("time %llu\n", (unsigned long long)(now_ns() - start));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--exit") == 0)
         return 0;
+    if (argc > 2 && strcmp(argv[1], "--time") == 0)
+        return time_command(argv + 2);
     bench_self = access("/proc/self/exe", X_OK) == 0 ? "/proc/self/exe" : argv[0];
     bench_fd = open(FILE_PATH, O_RDWR | O_CREAT | O_TRUNC, 0600);
     need(bench_fd >= 0, FILE_PATH);
