@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "lib/rbtree.h"
 #include "vfs/vfs.h"
 
 #define DENTRY_INLINE 40
@@ -34,7 +35,8 @@ struct dentry {
     const char *name;      /* r  NUL-terminated: inline_name, or a block of its own */
     u32 len;               /* r */
     u32 mounts;            /* mount lock: how many mounts stand on it */
-    u64 cookie;            /* of in-memory directories: its place in readdir order */
+    u64 cookie;            /* in-memory directories: its place in readdir order */
+    struct rb_node by_cookie; /* their index; the directory's inode lock */
     struct list_node lru;  /* the LRU lock */
     struct super *super;   /* I */
     struct rcu_head rcu;

@@ -68,8 +68,11 @@ static void super_put(struct super *s)
 {
     if (!refcount_put(&s->ref))
         return;
+    if (s->ops->unmount)
+        s->ops->unmount(s);
     dentry_put(s->root);
     dentry_shrink_super(s);
+    rcu_synchronize(); /* callbacks may still look at the super */
     if (s->ops->destroy)
         s->ops->destroy(s);
 }

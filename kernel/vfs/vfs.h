@@ -153,6 +153,7 @@ struct super_ops {
     void (*evict)(struct inode *inode); /* the last reference is gone */
     int (*statfs)(struct super *s, struct statfs_k *out);
     int (*sync)(struct super *s);
+    void (*unmount)(struct super *s); /* no mount left: drop what pins names; NULL allowed */
     void (*destroy)(struct super *s);
     int (*show_options)(struct super *s, char *buf, size_t n); /* for /proc/mounts: ",size=64k" */
     int (*remount)(struct super *s, unsigned flags, const char *options);

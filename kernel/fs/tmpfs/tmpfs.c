@@ -1,0 +1,833 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tmpfs(5): the file system type, its inodes and its directories. See tmpfs.h.
+ */
+#include "fs/tmpfs/tmpfs.h"
+
+#include "lib/err.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "vfs/vfs_priv.h"
+#include "vm/aspace.h"
+
+#define TMPFS_MAGIC 0x01021994
+#define LINKS_MAX 32000
+#define DIRENT_SIZE 20 /* what a name adds to a directory's st_size, as Linux has it */
+
+static const struct inode_ops tmpfs_dir_iops, tmpfs_file_iops, tmpfs_link_iops, tmpfs_other_iops;
+static const struct file_ops tmpfs_dir_fops, tmpfs_file_fops, tmpfs_other_fops;
+static const struct super_ops tmpfs_super_ops;
+static u64 tmpfs_last_dev = 0x20;
+
+static struct tmpfs_super *tmpfs_of(const struct inode *i)
+{
+    return container_of(i->super, struct tmpfs_super, super);
+}
+
+/* ------------------------------------------------------------- inodes */
+
+static void tmpfs_object_destroy(struct mem_object *obj)
+{
+    kfree(obj);
+}
+
+static const struct mem_object_ops tmpfs_object_ops = {.destroy = tmpfs_object_destroy};
+
+static struct mem_object *tmpfs_object(struct inode *i)
+{
+    struct mem_object *obj = kmalloc(sizeof(*obj));
+
+    if (obj)
+        mem_object_init(obj, &tmpfs_object_ops, i);
+    return obj;
+}
+
+static int tmpfs_inode_fill(struct inode *i, u32 mode)
+{
+    struct tmpfs_inode *t = kzalloc(sizeof(*t));
+
+    if (!t)
+        return -ENOMEM;
+    list_init(&t->xattrs);
+    i->priv = t;
+    i->fops = &tmpfs_other_fops;
+    i->ops = &tmpfs_other_iops;
+    if (S_ISDIR(mode)) {
+        i->fops = &tmpfs_dir_fops;
+        i->ops = &tmpfs_dir_iops;
+        i->nlink = 2;
+    } else if (S_ISREG(mode)) {
+        i->fops = &tmpfs_file_fops;
+        i->ops = &tmpfs_file_iops;
+        i->object = tmpfs_object(i);
+    } else if (S_ISLNK(mode)) {
+        i->ops = &tmpfs_link_iops;
+    }
+    return S_ISREG(mode) && !i->object ? -ENOMEM : 0;
+}
+
+/* NULL: no memory, or no inode left. */
+static struct inode *tmpfs_inode(struct tmpfs_super *ts, u32 mode, const struct inode *dir,
+                                 const struct cred *cred)
+{
+    struct inode *i;
+
+    if ((u64)atomic_inc(&ts->inodes) > ts->max_inodes) {
+        atomic_dec(&ts->inodes);
+        return NULL;
+    }
+    i = inode_create(&ts->super, mode, &tmpfs_other_iops, &tmpfs_other_fops);
+    if (!i) {
+        atomic_dec(&ts->inodes);
+        return NULL;
+    }
+    if (tmpfs_inode_fill(i, mode)) {
+        inode_put(i);
+        return NULL;
+    }
+    i->uid = cred ? cred->fsuid : 0;
+    i->gid = cred ? cred->fsgid : 0;
+    if (dir && (dir->mode & S_ISGID)) {
+        i->gid = dir->gid;
+        if (S_ISDIR(mode))
+            i->mode |= S_ISGID;
+    }
+    return i;
+}
+
+/* The inode's last reference: with it go its pages, name and attributes. */
+static void tmpfs_evict(struct inode *i)
+{
+    struct tmpfs_inode *t = i->priv;
+
+    if (i->object)
+        mem_object_truncate(i->object, 0, U64_MAX);
+    atomic_dec(&tmpfs_of(i)->inodes);
+    if (!t)
+        return;
+    tmpfs_xattrs_free(t);
+    kfree(t->target);
+    kfree(t);
+}
+
+/* ------------------------------------------------------------- directories; the inode is locked */
+
+static bool tmpfs_cookie_less(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct dentry, by_cookie)->cookie <
+           rb_entry(b, struct dentry, by_cookie)->cookie;
+}
+
+/* The name's dentry stays as long as the name does: the directory holds a reference. */
+static void tmpfs_entry_add(struct inode *dir, struct dentry *d)
+{
+    struct tmpfs_inode *t = dir->priv;
+
+    dentry_get(d);
+    d->cookie = ++t->last_cookie;
+    rb_insert(&t->entries, &d->by_cookie, tmpfs_cookie_less);
+    dir->mtime = dir->ctime = vfs_now();
+}
+
+static void tmpfs_entry_del(struct inode *dir, struct dentry *d)
+{
+    struct tmpfs_inode *t = dir->priv;
+
+    rb_erase(&t->entries, &d->by_cookie);
+    dir->mtime = dir->ctime = vfs_now();
+    dentry_put(d);
+}
+
+/* All names that exist are cached: what is asked for is absent. */
+static int tmpfs_lookup(struct inode *dir, struct dentry *d)
+{
+    return 0;
+}
+
+static int tmpfs_make(struct inode *dir, struct dentry *d, u32 mode, u64 rdev,
+                      const struct cred *cred, struct inode **out)
+{
+    struct inode *i = tmpfs_inode(tmpfs_of(dir), mode, dir, cred);
+
+    if (!i)
+        return -ENOSPC;
+    i->rdev = rdev;
+    dentry_instantiate(d, i);
+    tmpfs_entry_add(dir, d);
+    if (out)
+        *out = i;
+    return 0;
+}
+
+static int tmpfs_create(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
+{
+    return tmpfs_make(dir, d, mode, 0, cred, NULL);
+}
+
+static int tmpfs_mknod(struct inode *dir, struct dentry *d, u32 mode, u64 rdev,
+                       const struct cred *cred)
+{
+    return tmpfs_make(dir, d, mode, rdev, cred, NULL);
+}
+
+static int tmpfs_mkdir(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
+{
+    int err = tmpfs_make(dir, d, mode, 0, cred, NULL);
+
+    if (!err)
+        dir->nlink++;
+    return err;
+}
+
+static int tmpfs_symlink(struct inode *dir, struct dentry *d, const char *target,
+                         const struct cred *cred)
+{
+    char *copy = kstrdup(target);
+    struct inode *i;
+    int err;
+
+    if (!copy)
+        return -ENOMEM;
+    err = tmpfs_make(dir, d, S_IFLNK | 0777, 0, cred, &i);
+    if (err) {
+        kfree(copy);
+        return err;
+    }
+    ((struct tmpfs_inode *)i->priv)->target = copy;
+    return 0;
+}
+
+static int tmpfs_link(struct inode *dir, struct dentry *d, struct inode *target)
+{
+    if (target->nlink >= LINKS_MAX)
+        return -EMLINK;
+    inode_get(target);
+    __atomic_fetch_add(&target->nlink, 1, __ATOMIC_RELAXED);
+    target->ctime = vfs_now();
+    dentry_instantiate(d, target);
+    tmpfs_entry_add(dir, d);
+    return 0;
+}
+
+static int tmpfs_unlink(struct inode *dir, struct dentry *d)
+{
+    struct inode *i = dentry_inode(d);
+
+    __atomic_fetch_sub(&i->nlink, 1, __ATOMIC_RELAXED);
+    i->ctime = vfs_now();
+    tmpfs_entry_del(dir, d);
+    return 0;
+}
+
+static bool tmpfs_dir_empty(struct inode *i)
+{
+    return rb_empty(&((struct tmpfs_inode *)i->priv)->entries);
+}
+
+static int tmpfs_rmdir(struct inode *dir, struct dentry *d)
+{
+    struct inode *i = dentry_inode(d);
+
+    if (!tmpfs_dir_empty(i))
+        return -ENOTEMPTY;
+    i->nlink = 0;
+    dir->nlink--;
+    tmpfs_entry_del(dir, d);
+    return 0;
+}
+
+static void tmpfs_move_links(struct inode *from, struct inode *to, const struct inode *moved)
+{
+    if (from != to && S_ISDIR(moved->mode)) {
+        from->nlink--;
+        to->nlink++;
+    }
+}
+
+static int tmpfs_exchange(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
+                          struct dentry *new)
+{
+    struct inode *a = dentry_inode(old), *b = dentry_inode(new);
+
+    tmpfs_move_links(old_dir, new_dir, a);
+    tmpfs_move_links(new_dir, old_dir, b);
+    if (old_dir == new_dir)
+        return 0;
+    dentry_get(old);
+    dentry_get(new);
+    tmpfs_entry_del(old_dir, old);
+    tmpfs_entry_del(new_dir, new);
+    tmpfs_entry_add(new_dir, old);
+    tmpfs_entry_add(old_dir, new);
+    dentry_put(old);
+    dentry_put(new);
+    return 0;
+}
+
+/* RENAME_WHITEOUT leaves a character device 0:0 under the old name: overlay's mark. */
+static int tmpfs_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
+                        struct dentry *new, unsigned flags)
+{
+    struct inode *moved = dentry_inode(old), *victim = dentry_inode(new);
+
+    if (flags & 4)
+        return -EINVAL; /* overlay makes its whiteouts by mknod */
+    if (flags & 2)
+        return tmpfs_exchange(old_dir, old, new_dir, new);
+    if (victim) {
+        int err = S_ISDIR(victim->mode) ? tmpfs_rmdir(new_dir, new) : tmpfs_unlink(new_dir, new);
+
+        if (err)
+            return err;
+    }
+    tmpfs_move_links(old_dir, new_dir, moved);
+    dentry_get(old);
+    tmpfs_entry_del(old_dir, old);
+    tmpfs_entry_add(new_dir, old);
+    dentry_put(old);
+    moved->ctime = vfs_now();
+    return 0;
+}
+
+static int tmpfs_tmpfile(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
+{
+    struct inode *i = tmpfs_inode(tmpfs_of(dir), mode, dir, cred);
+
+    if (!i)
+        return -ENOSPC;
+    i->nlink = 0;
+    dentry_instantiate(d, i);
+    return 0;
+}
+
+static int tmpfs_dir_getattr(struct inode *i, struct kstat *out)
+{
+    struct tmpfs_inode *t = i->priv;
+
+    inode_fill_stat(i, out);
+    out->size = 2 * DIRENT_SIZE;
+    for (struct rb_node *n = rb_first(&t->entries); n && out->size < 4096; n = rb_next(n))
+        out->size += DIRENT_SIZE;
+    return 0;
+}
+
+/* The first entry with a cookie of at least `from`. */
+static struct dentry *tmpfs_entry_from(struct tmpfs_inode *t, u64 from)
+{
+    struct rb_node *n = t->entries.node;
+    struct dentry *best = NULL;
+
+    while (n) {
+        struct dentry *d = rb_entry(n, struct dentry, by_cookie);
+
+        if (d->cookie >= from) {
+            best = d;
+            n = n->left;
+        } else {
+            n = n->right;
+        }
+    }
+    return best;
+}
+
+/* Positions: 0 and 1 the dots, then cookie + 1. vfs holds the directory's lock. */
+static int tmpfs_readdir(struct file *f, struct dir_context *ctx)
+{
+    struct tmpfs_inode *t = f->inode->priv;
+    struct dentry *parent = dentry_parent(f->dentry), *d;
+
+    if (ctx->pos == 0) {
+        if (!ctx->emit(ctx, ".", 1, f->inode->ino, 4))
+            return 0;
+        ctx->pos = 1;
+    }
+    if (ctx->pos == 1) {
+        if (!ctx->emit(ctx, "..", 2, dentry_inode(parent)->ino, 4))
+            return 0;
+        ctx->pos = 2;
+    }
+    for (d = tmpfs_entry_from(t, (u64)ctx->pos - 1); d;) {
+        struct inode *i = dentry_inode(d);
+        struct rb_node *next = rb_next(&d->by_cookie);
+
+        if (!ctx->emit(ctx, d->name, d->len, i->ino, i->mode >> 12 & 15))
+            return 0;
+        ctx->pos = (loff_t)d->cookie + 2;
+        d = next ? rb_entry(next, struct dentry, by_cookie) : NULL;
+    }
+    return 0;
+}
+
+static loff_t tmpfs_dir_seek(struct file *f, loff_t off, int whence)
+{
+    loff_t to = whence == 0 ? off : whence == 1 ? f->pos + off : -1;
+
+    if (to < 0)
+        return -EINVAL;
+    f->pos = to;
+    return to;
+}
+
+static ssize_t tmpfs_readlink(struct inode *i, char *buf, size_t n)
+{
+    const char *target = ((struct tmpfs_inode *)i->priv)->target;
+    size_t len = MIN(strlen(target), n);
+
+    memcpy(buf, target, len);
+    return (ssize_t)len;
+}
+
+static int tmpfs_link_getattr(struct inode *i, struct kstat *out)
+{
+    inode_fill_stat(i, out);
+    out->size = strlen(((struct tmpfs_inode *)i->priv)->target);
+    return 0;
+}
+
+/* ------------------------------------------------------------- files */
+
+#define FILE_SIZE_MAX ((u64)S64_MAX & PAGE_MASK)
+
+static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    ssize_t n = mem_object_read(f->inode->object, to, (u64)*pos);
+
+    if (n > 0)
+        *pos += n;
+    return n;
+}
+
+static bool tmpfs_room(struct inode *i, u64 pos, u64 n)
+{
+    struct tmpfs_super *ts = tmpfs_of(i);
+
+    if (ts->max_pages == U64_MAX)
+        return true;
+    return (u64)atomic_read(&ts->pages) + DIV_ROUND_UP(n, PAGE_SIZE) <= ts->max_pages ||
+           pos + n <= READ_ONCE(i->object->size);
+}
+
+static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    struct inode *i = f->inode;
+    struct tmpfs_inode *t = i->priv;
+    u64 before = i->object->nr_pages;
+    ssize_t n;
+
+    if (f->flags & O_APPEND)
+        *pos = (loff_t)i->object->size;
+    if (t->seals & (8 | 16)) /* F_SEAL_WRITE, F_SEAL_FUTURE_WRITE */
+        return -EPERM;
+    if ((u64)*pos >= FILE_SIZE_MAX || from->count > FILE_SIZE_MAX - (u64)*pos)
+        return -EFBIG;
+    if ((t->seals & 4) && (u64)*pos + from->count > i->object->size) /* F_SEAL_GROW */
+        return -EPERM;
+    if (!tmpfs_room(i, (u64)*pos, from->count))
+        return -ENOSPC;
+    n = mem_object_write(i->object, from, (u64)*pos);
+    atomic_add(&tmpfs_of(i)->pages, (s64)(i->object->nr_pages - before));
+    if (n <= 0)
+        return n;
+    *pos += n;
+    if ((u64)*pos > i->object->size)
+        WRITE_ONCE(i->object->size, (u64)*pos);
+    i->mtime = i->ctime = vfs_now();
+    if ((i->mode & (S_ISUID | S_ISGID)) && !cred_capable(f->cred, &user_ns_init, CAP_FSETID))
+        i->mode &= ~(u32)(S_ISUID | (i->mode & 010 ? S_ISGID : 0));
+    return n;
+}
+
+static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    ssize_t n;
+
+    rwlock_write_lock(&f->inode->lock);
+    n = tmpfs_write_locked(f, from, pos);
+    rwlock_write_unlock(&f->inode->lock);
+    return n;
+}
+
+/* SEEK_DATA and SEEK_HOLE see the file as one run of data. */
+static loff_t tmpfs_seek(struct file *f, loff_t off, int whence)
+{
+    loff_t size = (loff_t)READ_ONCE(f->inode->object->size), to;
+
+    switch (whence) {
+    case 0:
+        to = off;
+        break;
+    case 1:
+        if (add_overflows(f->pos, off, &to))
+            return -EOVERFLOW;
+        break;
+    case 2:
+        if (add_overflows(size, off, &to))
+            return -EOVERFLOW;
+        break;
+    case 3:
+    case 4:
+        if (off < 0 || off >= size)
+            return -ENXIO;
+        to = whence == 3 ? off : size;
+        break;
+    default:
+        return -EINVAL;
+    }
+    if (to < 0)
+        return -EINVAL;
+    f->pos = to;
+    return to;
+}
+
+static int tmpfs_mmap(struct file *f, struct map_request *req);
+
+/* Only ATTR_SIZE concerns us; the inode is locked. */
+static int tmpfs_setattr(struct inode *i, const struct attr_change *ch)
+{
+    struct tmpfs_inode *t = i->priv;
+    u64 before, size, tail;
+    struct page *page;
+
+    if (!(ch->valid & ATTR_SIZE))
+        return 0;
+    size = i->object->size;
+    if (ch->size > FILE_SIZE_MAX)
+        return -EFBIG;
+    if ((ch->size < size && (t->seals & 2)) || (ch->size > size && (t->seals & 4)))
+        return -EPERM;
+    before = i->object->nr_pages;
+    WRITE_ONCE(i->object->size, ch->size);
+    if (ch->size >= size)
+        return 0;
+    mem_object_truncate(i->object, DIV_ROUND_UP(ch->size, PAGE_SIZE), U64_MAX);
+    tail = ch->size & (PAGE_SIZE - 1);
+    page = tail ? mem_object_peek(i->object, ch->size >> PAGE_SHIFT) : NULL;
+    if (page) {
+        memset((char *)page_virt(page) + tail, 0, PAGE_SIZE - tail);
+        page_put(page);
+    }
+    atomic_sub(&tmpfs_of(i)->pages, (s64)(before - i->object->nr_pages));
+    return 0;
+}
+
+/* fallocate(2): space is not reserved ahead, only the size moves; punching holes drops pages. */
+static int tmpfs_fallocate(struct file *f, int mode, u64 off, u64 len)
+{
+    struct inode *i = f->inode;
+    u64 end;
+
+    if (mode & ~1)
+        return -EOPNOTSUPP;
+    if (add_overflows(off, len, &end) || end > FILE_SIZE_MAX)
+        return -EFBIG;
+    rwlock_write_lock(&i->lock);
+    if (!(mode & 1) && end > i->object->size)
+        WRITE_ONCE(i->object->size, end);
+    rwlock_write_unlock(&i->lock);
+    return 0;
+}
+
+static int tmpfs_fsync(struct file *f, bool data_only)
+{
+    return 0; /* memory is all the store there is */
+}
+
+static const struct file_ops tmpfs_file_fops = {
+    .read = tmpfs_read,
+    .write = tmpfs_write,
+    .seek = tmpfs_seek,
+    .mmap = tmpfs_mmap,
+    .fsync = tmpfs_fsync,
+    .fallocate = tmpfs_fallocate,
+};
+static const struct file_ops tmpfs_dir_fops = {
+    .readdir = tmpfs_readdir,
+    .seek = tmpfs_dir_seek,
+    .fsync = tmpfs_fsync,
+};
+static const struct file_ops tmpfs_other_fops = {.name = "tmpfs"};
+
+#define TMPFS_XATTR_OPS                                                                            \
+    .getxattr = tmpfs_getxattr, .setxattr = tmpfs_setxattr, .removexattr = tmpfs_removexattr,      \
+    .listxattr = tmpfs_listxattr
+
+static const struct inode_ops tmpfs_dir_iops = {
+    .lookup = tmpfs_lookup,
+    .create = tmpfs_create,
+    .mkdir = tmpfs_mkdir,
+    .mknod = tmpfs_mknod,
+    .symlink = tmpfs_symlink,
+    .link = tmpfs_link,
+    .unlink = tmpfs_unlink,
+    .rmdir = tmpfs_rmdir,
+    .rename = tmpfs_rename,
+    .tmpfile = tmpfs_tmpfile,
+    .getattr = tmpfs_dir_getattr,
+    TMPFS_XATTR_OPS,
+};
+static const struct inode_ops tmpfs_file_iops = {.setattr = tmpfs_setattr, TMPFS_XATTR_OPS};
+static const struct inode_ops tmpfs_other_iops = {TMPFS_XATTR_OPS};
+static const struct inode_ops tmpfs_link_iops = {
+    .readlink = tmpfs_readlink,
+    .getattr = tmpfs_link_getattr,
+    TMPFS_XATTR_OPS,
+};
+
+/* ------------------------------------------------------------- mounting */
+
+static int tmpfs_statfs(struct super *s, struct statfs_k *out)
+{
+    struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
+    struct mem_info mem;
+    u64 total, used = (u64)atomic_read(&ts->pages);
+
+    mem_info_get(&mem);
+    total = ts->max_pages == U64_MAX ? mem.total : ts->max_pages;
+    *out = (struct statfs_k){
+        .type = TMPFS_MAGIC,
+        .bsize = PAGE_SIZE,
+        .frsize = PAGE_SIZE,
+        .namelen = NAME_MAX,
+        .blocks = (s64)total,
+        .bfree = (s64)(total - MIN(total, used)),
+        .bavail = (s64)(total - MIN(total, used)),
+        .files = ts->max_inodes == U64_MAX ? (s64)mem.total : (s64)ts->max_inodes,
+    };
+    out->ffree = out->files - atomic_read(&ts->inodes);
+    return 0;
+}
+
+/* Drops what pins each name, deepest first; nothing of the tree is in use any more. */
+static void tmpfs_empty(struct inode *top)
+{
+    struct tmpfs_inode *t = top->priv;
+    struct rb_node *n;
+
+    while ((n = rb_first(&t->entries))) {
+        struct dentry *d = rb_entry(n, struct dentry, by_cookie);
+        struct inode *i = dentry_inode(d);
+
+        if (S_ISDIR(i->mode) && !tmpfs_dir_empty(i)) {
+            top = i;
+            t = i->priv;
+            continue;
+        }
+        rb_erase(&t->entries, n);
+        dentry_unhash(d);
+        if (rb_empty(&t->entries)) { /* done here: go on from the parent */
+            struct dentry *dir = dentry_parent(d), *up = dentry_parent(dir);
+
+            t = dentry_inode(up)->priv;
+        }
+        dentry_put(d);
+    }
+}
+
+static void tmpfs_destroy(struct super *s)
+{
+    kfree(container_of(s, struct tmpfs_super, super));
+}
+
+static void tmpfs_unmount(struct super *s)
+{
+    tmpfs_empty(dentry_inode(s->root));
+}
+
+static int tmpfs_show_options(struct super *s, char *buf, size_t n)
+{
+    struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
+    size_t at = 0;
+
+    if (ts->max_pages != U64_MAX)
+        at += scnprintf(buf + at, n - at, ",size=%luk", ts->max_pages * (PAGE_SIZE / 1024));
+    if (ts->max_inodes != U64_MAX)
+        at += scnprintf(buf + at, n - at, ",nr_inodes=%lu", ts->max_inodes);
+    if (ts->root_mode != 01777)
+        at += scnprintf(buf + at, n - at, ",mode=%o", ts->root_mode);
+    return (int)at;
+}
+
+static const struct super_ops tmpfs_super_ops = {
+    .evict = tmpfs_evict,
+    .statfs = tmpfs_statfs,
+    .unmount = tmpfs_unmount,
+    .destroy = tmpfs_destroy,
+    .show_options = tmpfs_show_options,
+};
+
+/* "64k", "10m", "1g", "50%" (of RAM), or plain bytes. */
+static int tmpfs_parse_size(const char *text, size_t len, u64 *bytes)
+{
+    char digits[24];
+    struct mem_info mem;
+    unsigned shift = 0;
+    char unit = len ? text[len - 1] : '0';
+
+    if (unit == 'k' || unit == 'K')
+        shift = 10;
+    else if (unit == 'm' || unit == 'M')
+        shift = 20;
+    else if (unit == 'g' || unit == 'G')
+        shift = 30;
+    if (shift || unit == '%')
+        len--;
+    if (len == 0 || len >= sizeof(digits))
+        return -EINVAL;
+    memcpy(digits, text, len);
+    digits[len] = '\0';
+    if (parse_u64(digits, 10, bytes))
+        return -EINVAL;
+    if (unit == '%') {
+        mem_info_get(&mem);
+        *bytes = *bytes > 100 ? U64_MAX : mem.total * PAGE_SIZE / 100 * *bytes;
+        return 0;
+    }
+    if (*bytes > U64_MAX >> shift)
+        return -EINVAL;
+    *bytes <<= shift;
+    return 0;
+}
+
+static int tmpfs_parse_number(const char *text, size_t len, unsigned base, u64 *out)
+{
+    char digits[24];
+
+    if (len == 0 || len >= sizeof(digits))
+        return -EINVAL;
+    memcpy(digits, text, len);
+    digits[len] = '\0';
+    return parse_u64(digits, base, out);
+}
+
+static int tmpfs_parse_option(struct tmpfs_super *ts, const char *opt, size_t len)
+{
+    const char *eq = memchr(opt, '=', len), *value = eq ? eq + 1 : opt + len;
+    size_t key = eq ? (size_t)(eq - opt) : len, n = len - (size_t)(value - opt);
+    u64 v = 0;
+    int err;
+
+#define OPTION_IS(name) (key == sizeof(name) - 1 && memcmp(opt, name, key) == 0)
+    if (OPTION_IS("size")) {
+        err = tmpfs_parse_size(value, n, &v);
+        ts->max_pages = v ? DIV_ROUND_UP(v, PAGE_SIZE) : U64_MAX;
+    } else if (OPTION_IS("nr_blocks")) {
+        err = tmpfs_parse_size(value, n, &v);
+        ts->max_pages = v ? v : U64_MAX;
+    } else if (OPTION_IS("nr_inodes")) {
+        err = tmpfs_parse_size(value, n, &v);
+        ts->max_inodes = v ? v : U64_MAX;
+    } else if (OPTION_IS("mode")) {
+        err = tmpfs_parse_number(value, n, 8, &v);
+        ts->root_mode = (u32)v & 07777;
+    } else if (OPTION_IS("uid")) {
+        err = tmpfs_parse_number(value, n, 10, &v);
+        ts->uid = (kuid_t)v;
+    } else if (OPTION_IS("gid")) {
+        err = tmpfs_parse_number(value, n, 10, &v);
+        ts->gid = (kgid_t)v;
+    } else {
+        err = OPTION_IS("huge") || OPTION_IS("inode64") ? 0 : -EINVAL;
+    }
+#undef OPTION_IS
+    return err ? -EINVAL : 0;
+}
+
+static int tmpfs_parse(struct tmpfs_super *ts, const char *options)
+{
+    for (const char *p = options; *p;) {
+        const char *end = strchr(p, ',');
+        size_t len = end ? (size_t)(end - p) : strlen(p);
+        int err = len ? tmpfs_parse_option(ts, p, len) : 0;
+
+        if (err)
+            return err;
+        p += len + (end != NULL);
+    }
+    return 0;
+}
+
+int tmpfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
+                unsigned flags, const char *options, struct super **out)
+{
+    struct tmpfs_super *ts = kzalloc(sizeof(*ts));
+    struct inode *root;
+    int err;
+
+    if (!ts)
+        return -ENOMEM;
+    ts->super.type = type;
+    ts->super.ops = &tmpfs_super_ops;
+    ts->super.flags = flags & 1;
+    ts->super.user_ns = &user_ns_init;
+    ts->super.dev = __atomic_add_fetch(&tmpfs_last_dev, 1, __ATOMIC_RELAXED);
+    refcount_init(&ts->super.ref, 1);
+    ts->max_pages = ts->max_inodes = U64_MAX;
+    ts->root_mode = 01777;
+    err = tmpfs_parse(ts, options);
+    root = err ? NULL : tmpfs_inode(ts, S_IFDIR | ts->root_mode, NULL, NULL);
+    if (root) {
+        root->uid = ts->uid;
+        root->gid = ts->gid;
+        ts->super.root = dentry_create_root(root);
+    }
+    if (ts->super.root) {
+        *out = &ts->super;
+        return 0;
+    }
+    if (root)
+        inode_put(root);
+    kfree(ts);
+    return err ? err : -ENOMEM;
+}
+
+FS_TYPE(tmpfs) = {.name = "tmpfs", .mount = tmpfs_mount, .user_ns_ok = true};
+
+/* ------------------------------------------------------------- mapping, and files without a name */
+
+static int tmpfs_mmap(struct file *f, struct map_request *req)
+{
+    struct tmpfs_inode *t = f->inode->priv;
+
+    if ((req->flags & AREA_SHARED) && (t->seals & (8 | 16))) {
+        if (req->prot & PT_WRITE)
+            return -EPERM;
+        req->max_prot &= (u8)~PT_WRITE;
+    }
+    mem_object_get(f->inode->object);
+    req->object = f->inode->object;
+    return 0;
+}
+
+/* memfd_create(2), shmem: on a super that nobody mounts. */
+struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags)
+{
+    struct path root, p;
+    struct file *f;
+    struct inode *i;
+    int err;
+
+    mount_ns_root(mount_ns_init, &root);
+    i = tmpfs_inode(container_of(root.dentry->super, struct tmpfs_super, super), S_IFREG | 0777,
+                    NULL, current_cred());
+    p = (struct path){root.mount, dentry_alloc(root.dentry, name, strlen(name))};
+    path_put(&root);
+    if (!i || !p.dentry) {
+        if (i)
+            inode_put(i);
+        if (p.dentry)
+            dentry_put(p.dentry);
+        return ERR_PTR(-ENOMEM);
+    }
+    i->nlink = 0;
+    i->object->size = size;
+    ((struct tmpfs_inode *)i->priv)->seals = 1; /* F_SEAL_SEAL until MFD_ALLOW_SEALING lifts it */
+    p.dentry->flags |= DENTRY_UNLINKED;
+    dentry_instantiate(p.dentry, i);
+    mount_get(p.mount);
+    err = open_dentry(&p, o_flags, current_cred(), &f);
+    mount_put(p.mount);
+    dentry_put(p.dentry);
+    return err ? ERR_PTR(err) : f;
+}

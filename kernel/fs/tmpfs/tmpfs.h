@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * tmpfs: files in memory. A directory's contents are its dentries, which tmpfs pins, with an index by
+ * cookie for readdir; so a look-up that misses the cache is a name that does not exist.
+ */
+#pragma once
+
+#include "lib/rbtree.h"
+#include "vfs/dentry.h"
+
+/* Per file system. Limits of U64_MAX: none. */
+struct tmpfs_super {
+    struct super super;
+    u64 max_pages, max_inodes;
+    atomic64_t inodes;
+    atomic64_t pages;
+    u32 root_mode;
+    kuid_t uid;
+    kgid_t gid;
+};
+
+struct tmpfs_xattr {
+    struct list_node node;
+    char *name;
+    void *value;
+    size_t size;
+};
+
+/* inode->priv. k the inode's lock */
+struct tmpfs_inode {
+    struct list_node xattrs; /* k */
+    struct rb_root entries;  /* k  directories: dentries by cookie */
+    u64 last_cookie;         /* k */
+    char *target;            /* I  symbolic links */
+    u32 seals;               /* k  memfd */
+};
+
+/* Also mounts devfs: a tmpfs with nodes in it. */
+int tmpfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
+                unsigned flags, const char *options, struct super **out);
+ssize_t tmpfs_getxattr(struct inode *inode, const char *name, void *buf, size_t n);
+int tmpfs_setxattr(struct inode *inode, const char *name, const void *val, size_t n, int flags);
+int tmpfs_removexattr(struct inode *inode, const char *name);
+ssize_t tmpfs_listxattr(struct inode *inode, char *buf, size_t n);
+void tmpfs_xattrs_free(struct tmpfs_inode *t);
