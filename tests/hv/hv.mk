@@ -20,6 +20,7 @@ $(OUT)/tests/kvmbench: $(call hv_obj,kvmbench.c $(HV_COMMON))
 
 .PHONY: test-hv-linux
 # The same tests on Linux's KVM: what they promise is what Linux does.
-test-hv-linux: $(HV_TEST_PROGS)
+test-hv-linux: $(HV_TEST_PROGS) $(OUT)/user/vmm
 	@tests/hv/check-kvm-header
 	@tools/linux-peer --kvm --timeout 300 --file $(OUT)/tests/kvmtest -c /files/kvmtest
+	@tests/hv/test-vmm
