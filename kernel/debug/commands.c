@@ -19,7 +19,8 @@ static int cmd_log(int argc, char **argv, emit_fn emit)
              level[rec.level & 3], rec.text);
     return 0;
 }
-CONSOLE_CMD(log) = {"log", "the kernel's log", cmd_log, true};
+CONSOLE_CMD(log)
+= {"log", "the kernel's log", cmd_log, true};
 
 static int cmd_loglevel(int argc, char **argv, emit_fn emit)
 {
@@ -32,8 +33,8 @@ static int cmd_loglevel(int argc, char **argv, emit_fn emit)
     log_set_console_level((enum log_level)level);
     return 0;
 }
-CONSOLE_CMD(loglevel) = {"loglevel", "N: what the console shows, 0 errors .. 3 all", cmd_loglevel,
-                         true};
+CONSOLE_CMD(loglevel)
+= {"loglevel", "N: what the console shows, 0 errors .. 3 all", cmd_loglevel, true};
 
 static int cmd_counters(int argc, char **argv, emit_fn emit)
 {
@@ -47,14 +48,16 @@ static int cmd_counters(int argc, char **argv, emit_fn emit)
     }
     return 0;
 }
-CONSOLE_CMD(counters) = {"counters", "[TEXT]: counters whose name has TEXT", cmd_counters, true};
+CONSOLE_CMD(counters)
+= {"counters", "[TEXT]: counters whose name has TEXT", cmd_counters, true};
 
 static int cmd_backtrace(int argc, char **argv, emit_fn emit)
 {
     backtrace_print(emit, 0, 0);
     return 0;
 }
-CONSOLE_CMD(backtrace) = {"backtrace", "of the console itself", cmd_backtrace, true};
+CONSOLE_CMD(backtrace)
+= {"backtrace", "of the console itself", cmd_backtrace, true};
 
 static int cmd_symbol(int argc, char **argv, emit_fn emit)
 {
@@ -72,13 +75,15 @@ static int cmd_symbol(int argc, char **argv, emit_fn emit)
         emit("%s+0x%lx\n", name, offset);
     return name ? 0 : 1;
 }
-CONSOLE_CMD(symbol) = {"symbol", "HEX: the function at an address", cmd_symbol, true};
+CONSOLE_CMD(symbol)
+= {"symbol", "HEX: the function at an address", cmd_symbol, true};
 
 static int cmd_panic(int argc, char **argv, emit_fn emit)
 {
     panic("asked for on the console");
 }
-CONSOLE_CMD(panic) = {"panic", "panics", cmd_panic, false};
+CONSOLE_CMD(panic)
+= {"panic", "panics", cmd_panic, false};
 
 static int cmd_poweroff(int argc, char **argv, emit_fn emit)
 {
@@ -86,7 +91,8 @@ static int cmd_poweroff(int argc, char **argv, emit_fn emit)
     emit("poweroff: the firmware names no way\n");
     return 1;
 }
-CONSOLE_CMD(poweroff) = {"poweroff", "at once, without syncing", cmd_poweroff, true};
+CONSOLE_CMD(poweroff)
+= {"poweroff", "at once, without syncing", cmd_poweroff, true};
 
 static int cmd_reboot(int argc, char **argv, emit_fn emit)
 {
@@ -94,4 +100,5 @@ static int cmd_reboot(int argc, char **argv, emit_fn emit)
     emit("reboot: nothing worked\n");
     return 1;
 }
-CONSOLE_CMD(reboot) = {"reboot", "at once, without syncing", cmd_reboot, true};
+CONSOLE_CMD(reboot)
+= {"reboot", "at once, without syncing", cmd_reboot, true};

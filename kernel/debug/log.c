@@ -3,11 +3,11 @@
  * The log: a ring of fixed-size records that any context writes without a lock, NMI included.
  *
  * A writer takes a number with one atomic add, fills slot number % LOG_SLOTS and publishes it by
- * storing number + 1 in `stamp` last; while it writes, stamp is 0. A reader copies, then looks at the
- * stamp again: a record that was overwritten meanwhile is skipped.
+ * storing number + 1 in `stamp` last; while it writes, stamp is 0. A reader copies, then looks at
+ * the stamp again: a record that was overwritten meanwhile is skipped.
  *
- * The console: whoever logs tries to become the printer; the printer shows records in order until none
- * is left, everybody else just leaves theirs in the ring. So lines never mix and nobody waits.
+ * The console: whoever logs tries to become the printer; the printer shows records in order until
+ * none is left, everybody else just leaves theirs in the ring. So lines never mix and nobody waits.
  */
 #include "debug/debug_priv.h"
 
@@ -106,8 +106,8 @@ static void log_show(const struct log_record *rec)
 {
     static char line[LOG_LINE_MAX + 32]; /* the printer's */
     u64 us = rec->ns / 1000;
-    int n = scnprintf(line, sizeof(line), "[%5lu.%06lu] %s\r\n", us / 1000000,
-                      us % 1000000, rec->text);
+    int n =
+        scnprintf(line, sizeof(line), "[%5lu.%06lu] %s\r\n", us / 1000000, us % 1000000, rec->text);
 
     log_put(line, (size_t)n);
 }

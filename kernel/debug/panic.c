@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The end: what happened, the registers, the backtrace, the last of the log; then the panic shell on
- * the debug port, or with `panic=poweroff` or `panic=reboot` on the command line the machine goes down.
- * The other CPUs are stopped by NMI first. Takes no lock.
+ * The end: what happened, the registers, the backtrace, the last of the log; then the panic shell
+ * on the debug port, or with `panic=poweroff` or `panic=reboot` on the command line the machine
+ * goes down. The other CPUs are stopped by NMI first. Takes no lock.
  */
 #include "debug/debug_priv.h"
 
@@ -19,8 +19,8 @@
 u64 __stack_chk_guard = 0x57ac6b1de0ff00adUL;
 __noreturn void __stack_chk_fail(void);
 
-static u8 panic_started;  /* a */
-static u8 panic_nested;   /* the panicking CPU's: a panic inside the panic */
+static u8 panic_started; /* a */
+static u8 panic_nested;  /* the panicking CPU's: a panic inside the panic */
 
 bool debug_panicking(void)
 {
@@ -39,8 +39,8 @@ static __noreturn void panic_end(void)
         halt();
 }
 
-/* One CPU reports; a second one that panics meanwhile waits to be stopped; a panic inside the report
- * goes straight to the end. */
+/* One CPU reports; a second one that panics meanwhile waits to be stopped; a panic inside the
+ * report goes straight to the end. */
 static void panic_enter(void)
 {
     irq_disable();
@@ -62,8 +62,8 @@ static __noreturn void panic_report(u64 rip, u64 rbp, const char *text)
     panic_nested = (u8)(cpu_id() + 1);
     log_panic_flush();
     log_emit_raw("\nPANIC on CPU %u: %s\n", cpu_id(), text);
-    log_emit_raw("cr2 %016lx cr3 %016lx thread %p\nbacktrace:\n", read_cr2(),
-                 read_cr3(), (void *)current);
+    log_emit_raw("cr2 %016lx cr3 %016lx thread %p\nbacktrace:\n", read_cr2(), read_cr3(),
+                 (void *)current);
     backtrace_print(log_emit_raw, rip, rbp);
     log_emit_raw("end of panic\n");
     panic_end();

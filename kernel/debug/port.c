@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The debug port: the 16550 at 0x3f8, polled. Nothing here locks; the log serialises its own lines, and
- * after a panic there is one user. drivers/char owns the chip's interrupts once the system is up; both
- * only ever add bytes to the same FIFO.
+ * The debug port: the 16550 at 0x3f8, polled. Nothing here locks; the log serialises its own lines,
+ * and after a panic there is one user. drivers/char owns the chip's interrupts once the system is
+ * up; both only ever add bytes to the same FIFO.
  *
  * PC16550D data sheet, section 8.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Runs the self-tests: `ok NAME`, `FAIL NAME why`, and at the end `N passed, N failed`. They run one
- * after the other in the thread that asked, which is a plain kernel thread or a process's.
+ * Runs the self-tests: `ok NAME`, `FAIL NAME why`, and at the end `N passed, N failed`. They run
+ * one after the other in the thread that asked, which is a plain kernel thread or a process's.
  */
 #include "debug/debug_priv.h"
 
@@ -57,4 +57,5 @@ static int cmd_selftest(int argc, char **argv, emit_fn emit)
 {
     return selftest_run(argc > 1 ? argv[1] : "", emit) ? 1 : 0;
 }
-CONSOLE_CMD(selftest) = {"selftest", "[PREFIX]: run the kernel's self-tests", cmd_selftest, false};
+CONSOLE_CMD(selftest)
+= {"selftest", "[PREFIX]: run the kernel's self-tests", cmd_selftest, false};

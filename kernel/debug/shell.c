@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The console's command dispatcher and the panic shell. A command registers itself with CONSOLE_CMD;
- * after a panic only those marked safe run.
+ * The console's command dispatcher and the panic shell. A command registers itself with
+ * CONSOLE_CMD; after a panic only those marked safe run.
  */
 #include "debug/debug_priv.h"
 
@@ -9,7 +9,6 @@
 #include "lib/string.h"
 
 #define ARGS_MAX 16
-
 
 TABLE_DECLARE(struct console_cmd, console_cmds);
 
@@ -100,4 +99,5 @@ static int cmd_help(int argc, char **argv, emit_fn emit)
     }
     return 0;
 }
-CONSOLE_CMD(help) = {"help", "this list", cmd_help, true};
+CONSOLE_CMD(help)
+= {"help", "this list", cmd_help, true};

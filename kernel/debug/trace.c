@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Trace points and fail points. A trace event is a number, a time and three words in one ring shared by
- * all CPUs: events cost one atomic add and keep their order; the ring is read without stopping it, so a
- * record may be torn while it is being overwritten.
+ * Trace points and fail points. A trace event is a number, a time and three words in one ring
+ * shared by all CPUs: events cost one atomic add and keep their order; the ring is read without
+ * stopping it, so a record may be torn while it is being overwritten.
  */
 #include "debug/debug_priv.h"
 
@@ -90,7 +90,8 @@ static int cmd_trace(int argc, char **argv, emit_fn emit)
     emit("%-24s %s\n", tp->name, *tp->on ? "on" : "off");
     return 0;
 }
-CONSOLE_CMD(trace) = {"trace", "[show | on NAME | off NAME]: trace points", cmd_trace, true};
+CONSOLE_CMD(trace)
+= {"trace", "[show | on NAME | off NAME]: trace points", cmd_trace, true};
 
 static u64 fail_seen; /* a  hits of armed fail points, of all together */
 
@@ -125,5 +126,5 @@ static int cmd_fail(int argc, char **argv, emit_fn emit)
     emit("%-24s every %u\n", fp->name, *fp->every);
     return 0;
 }
-CONSOLE_CMD(fail) = {"fail", "[NAME every N]: fail points of the debug build; 0 disarms", cmd_fail,
-                     false};
+CONSOLE_CMD(fail)
+= {"fail", "[NAME every N]: fail points of the debug build; 0 disarms", cmd_fail, false};

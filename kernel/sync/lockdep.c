@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rank checker of the debug build: each CPU keeps the stack of spinlocks that it holds, and a lock
- * taken must stand strictly below the lowest of them. Rank 0 is not checked. The other checks are free
- * with that: unlocking what is not held here, and taking a lock twice.
+ * The rank checker of the debug build: each CPU keeps the stack of spinlocks that it holds, and a
+ * lock taken must stand strictly below the lowest of them. Rank 0 is not checked. The other checks
+ * are free with that: unlocking what is not held here, and taking a lock twice.
  */
 #include "sync/spinlock.h"
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Quiescent-state RCU (see rcu.h). A grace period is a mask of CPUs that have not yet passed a quiescent
- * state; the CPU that clears the last bit ends it. Callbacks queue per CPU in two batches: `fresh`, which
- * the next grace period to start will cover, and `waiting`, which the one numbered wait_for does.
+ * Quiescent-state RCU (see rcu.h). A grace period is a mask of CPUs that have not yet passed a
+ * quiescent state; the CPU that clears the last bit ends it. Callbacks queue per CPU in two
+ * batches: `fresh`, which the next grace period to start will cover, and `waiting`, which the one
+ * numbered wait_for does.
  *
- * Nothing polls: starting a grace period sends an IPI to the CPUs it needs (they may be in user mode
- * for long), ending it one to the CPUs whose callbacks it frees. An idle CPU is no reader: it sets
- * `idle` and is left out. That store and the mask's computation are both sequentially consistent: either
- * the starter sees idle, or the CPU that wakes sees everything that was unlinked before.
+ * Nothing polls: starting a grace period sends an IPI to the CPUs it needs (they may be in user
+ * mode for long), ending it one to the CPUs whose callbacks it frees. An idle CPU is no reader: it
+ * sets `idle` and is left out. That store and the mask's computation are both sequentially
+ * consistent: either the starter sees idle, or the CPU that wakes sees everything that was unlinked
+ * before.
  *
  * Callbacks run in rcu_quiescent, so with no lock held, on the CPU that queued them.
  * Lock order: rcu_lock is a leaf, taken with interrupts off.
@@ -69,8 +71,7 @@ static u64 rcu_start_locked(void)
 
     store_release(&rcu_started, rcu_started + 1);
     smp_mb(); /* pairs with rcu_idle_exit */
-    cpu_for_each(cpu)
-    {
+    cpu_for_each (cpu) {
         if (!__atomic_load_n(&per_cpu_ptr(rcu_cpu, cpu)->idle, __ATOMIC_SEQ_CST))
             mask |= 1ULL << cpu;
     }
@@ -86,8 +87,7 @@ static u64 rcu_advance_locked(void)
 
     while (rcu_started != rcu_completed && __atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) == 0) {
         store_release(&rcu_completed, rcu_started);
-        cpu_for_each(cpu)
-        {
+        cpu_for_each (cpu) {
             if (__atomic_exchange_n(&per_cpu_ptr(rcu_cpu, cpu)->wants, 0, __ATOMIC_SEQ_CST))
                 kick |= 1ULL << cpu;
         }
