@@ -16,3 +16,12 @@ const struct chrdev *chrdev_find(u32 major, u32 minor)
             return dev;
     return NULL;
 }
+
+void chrdev_for_each(void (*fn)(const struct chrdev *c, void *arg), void *arg)
+{
+    const struct chrdev *dev;
+
+    TABLE_FOR_EACH (dev, chrdevs)
+        if (!dev->hidden)
+            fn(dev, arg);
+}

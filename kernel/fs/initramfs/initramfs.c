@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Boot modules are newc cpio archives, one or several behind one another, unpacked into the root tmpfs in
+ * order, so that a later one adds to or replaces what an earlier one brought. Directories on the way to
+ * a name are made. Archives come from whoever boots the machine, but a broken one must not: lib/cpio
+ * checks every length, and names with ".." are refused.
+ */
+#include "fs/initramfs/initramfs.h"
+
+#include "arch/x86/bootinfo.h"
+#include "dev/chrdev.h"
+#include "lib/cpio.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/mm_boot.h"
+#include "mm/page.h"
+#include "vfs/vfs.h"
+
+#define HARDLINKS_MAX 64
+
+/* Names that share an inode in an archive: the last one carries the data (cpio newc). */
+struct initramfs_link {
+    u32 ino, dev_major, dev_minor;
+    const char *name;
+};
+
+struct initramfs {
+    struct walk_ctx ctx;
+    struct initramfs_link links[HARDLINKS_MAX];
+    unsigned nr_links;
+    u64 files;
+};
+
+static bool initramfs_name_ok(const char *name)
+{
+    if (strlen(name) >= PATH_MAX)
+        return false;
+    for (const char *p = name; *p;) {
+        const char *end = strchr(p, '/');
+        size_t len = end ? (size_t)(end - p) : strlen(p);
+
+        if (len == 2 && p[0] == '.' && p[1] == '.')
+            return false;
+        p += len + (end != NULL);
+    }
+    return true;
+}
+
+static void initramfs_make_parents(struct initramfs *fs, const char *name)
+{
+    char path[512];
+
+    for (size_t i = 1; name[i] && i < sizeof(path); i++) {
+        if (name[i] != '/')
+            continue;
+        memcpy(path, name, i);
+        path[i] = '\0';
+        (void)vfs_mkdir(&fs->ctx, NULL, path, 0755); /* mostly there already */
+    }
+}
+
+static int initramfs_file(struct initramfs *fs, const char *name, const struct cpio_entry *e)
+{
+    struct file *f;
+    ssize_t n;
+    int err = vfs_open(&fs->ctx, NULL, name, O_WRONLY | O_CREAT | O_TRUNC, e->mode & 07777, 0, &f);
+
+    if (err)
+        return err;
+    n = e->size ? file_write_kernel(f, e->data, e->size, 0) : 0;
+    file_put(f);
+    return n < 0 ? (int)n : (u64)n != e->size ? -ENOSPC : 0;
+}
+
+/* A further name of an inode seen before in this archive. */
+static const char *initramfs_linked(struct initramfs *fs, const struct cpio_entry *e)
+{
+    struct initramfs_link *l;
+
+    if (e->nlink < 2)
+        return NULL;
+    for (unsigned i = 0; i < fs->nr_links; i++) {
+        l = &fs->links[i];
+        if (l->ino == e->ino && l->dev_major == e->dev_major && l->dev_minor == e->dev_minor)
+            return l->name;
+    }
+    if (fs->nr_links < HARDLINKS_MAX) {
+        l = &fs->links[fs->nr_links++];
+        *l = (struct initramfs_link){e->ino, e->dev_major, e->dev_minor, e->name};
+    }
+    return NULL;
+}
+
+static int initramfs_regular(struct initramfs *fs, const char *name, const struct cpio_entry *e)
+{
+    const char *first = initramfs_linked(fs, e);
+    struct path old;
+    int err;
+
+    if (first) {
+        err = vfs_lookup(&fs->ctx, NULL, first, 0, &old);
+        if (err)
+            return err;
+        err = vfs_link(&fs->ctx, &old, NULL, name);
+        path_put(&old);
+        if (err || e->size == 0)
+            return err;
+    }
+    return initramfs_file(fs, name, e);
+}
+
+static int initramfs_symlink(struct initramfs *fs, const char *name, const struct cpio_entry *e)
+{
+    char target[PATH_MAX / 4];
+
+    if (e->size == 0 || e->size >= sizeof(target))
+        return -ENAMETOOLONG;
+    memcpy(target, e->data, e->size);
+    target[e->size] = '\0';
+    return vfs_symlink(&fs->ctx, target, NULL, name);
+}
+
+static int initramfs_make(struct initramfs *fs, const char *name, const struct cpio_entry *e)
+{
+    int err;
+
+    switch (e->mode & S_IFMT) {
+    case S_IFREG:
+        return initramfs_regular(fs, name, e);
+    case S_IFLNK:
+        return initramfs_symlink(fs, name, e);
+    case S_IFDIR:
+        err = vfs_mkdir(&fs->ctx, NULL, name, e->mode & 07777);
+        return err == -EEXIST ? 0 : err;
+    default:
+        return vfs_mknod(&fs->ctx, NULL, name, e->mode, dev_make(e->rdev_major, e->rdev_minor));
+    }
+}
+
+/* Owner, exact mode and time, whatever the creation rules made of them. */
+static void initramfs_set_attr(struct initramfs *fs, const char *name, const struct cpio_entry *e)
+{
+    struct attr_change ch = {
+        .valid = ATTR_UID | ATTR_GID | ATTR_MTIME | (S_ISLNK(e->mode) ? 0 : ATTR_MODE),
+        .mode = e->mode & 07777,
+        .uid = e->uid,
+        .gid = e->gid,
+        .mtime = {e->mtime, 0},
+    };
+    struct path p;
+
+    if (vfs_lookup(&fs->ctx, NULL, name, 0, &p))
+        return;
+    (void)vfs_setattr(&p, fs->ctx.cred, &ch); /* root on a tmpfs: nothing to refuse */
+    path_put(&p);
+}
+
+static void initramfs_entry(struct initramfs *fs, const struct cpio_entry *e)
+{
+    const char *name = e->name;
+    int err;
+
+    while (*name == '/' || (name[0] == '.' && name[1] == '/'))
+        name++;
+    if (!*name || strcmp(name, ".") == 0)
+        return;
+    if (!initramfs_name_ok(name)) {
+        log_warn("initramfs: refused name %s", name);
+        return;
+    }
+    initramfs_make_parents(fs, name);
+    if (!S_ISDIR(e->mode) && !S_ISREG(e->mode))
+        (void)vfs_unlink(&fs->ctx, NULL, name); /* replaced, if it was there */
+    err = initramfs_make(fs, name, e);
+    if (err)
+        log_warn("initramfs: %s: error %d", name, err);
+    else
+        initramfs_set_attr(fs, name, e);
+    fs->files++;
+}
+
+static void initramfs_module(struct initramfs *fs, const struct boot_module *mod)
+{
+    struct cpio_iter it;
+    struct cpio_entry e;
+    int more;
+
+    fs->nr_links = 0;
+    cpio_init(&it, hpa_virt(HPA(mod->start)), mod->size);
+    while ((more = cpio_next(&it, &e)) > 0) {
+        initramfs_entry(fs, &e);
+        cond_yield();
+    }
+    if (more < 0)
+        log_err("initramfs: module %s is damaged at byte %lu", mod->name, it.at);
+    if (mm_free_reserved(HPA(mod->start), HPA(mod->start + mod->size)))
+        log_warn("initramfs: no memory to give module %s back", mod->name);
+}
+
+void initramfs_unpack(void)
+{
+    static struct initramfs fs;
+
+    fs.ctx.cred = &cred_init;
+    fs.ctx.ns = mount_ns_init;
+    mount_ns_root(mount_ns_init, &fs.ctx.root);
+    fs.ctx.cwd = fs.ctx.root;
+    for (unsigned i = 0; i < boot_info.nr_modules; i++)
+        initramfs_module(&fs, &boot_info.modules[i]);
+    path_put(&fs.ctx.root);
+    log_info("initramfs: %lu files from %u modules", fs.files, boot_info.nr_modules);
+}
