@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// bothy: the console's client of the engine. Docker's verbs, flags, columns and exit statuses.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/buf.h"
+#include "lib/client.h"
+#include "lib/json.h"
+
+#define CLI_USAGE 125 /* what a bad command line exits with */
+
+/* ---- options (opt.c) ------------------------------------------------------------------------ */
+
+enum opt_type { OPT_BOOL, OPT_STR, OPT_LIST };
+
+struct opt_list {
+    const char **item;
+    int n;
+};
+
+struct opt {
+    char letter; /* 0 when there is none */
+    const char *name;
+    enum opt_type type;
+    void *value; /* bool *, const char ** or struct opt_list * */
+};
+
+/* Reads options up to the first operand (or all of them, interspersed). Returns the index of the
+ * first operand in argv, which is permuted when interspersed; exits with CLI_USAGE on a bad one. */
+int opt_parse(const char *verb, const struct opt *opts, size_t n, int argc, char **argv,
+              bool interspersed);
+/* Exits with CLI_USAGE unless the number of operands is right; max < 0: any. */
+void opt_operands(const char *verb, int have, int min, int max);
+_Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- talking to the engine (main.c) ----------------------------------------------------------- */
+
+extern const char *cli_socket;
+
+/* Connects, or says why not and exits with 125 / 1. */
+void cli_connect(struct client *c);
+/* One whole call on a fresh connection: status; the answer in `out`, which may be NULL. */
+int cli_call(const char *method, const char *path, const char *json, struct buf *out);
+/* The engine's message in an error answer; static. */
+const char *cli_message(const struct buf *answer);
+/* "Error response from daemon: ..." on standard error. */
+void cli_error(const struct buf *answer);
+struct json *cli_json(const struct buf *answer); /* exits when it is not JSON */
+char *cli_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *cli_encode(const char *s); /* URL-encoded */
+
+/* ---- streams (stream.c) ------------------------------------------------------------------------ */
+
+struct stream {
+    struct client *c; /* after the engine has switched protocols */
+    bool tty;
+    bool in;            /* pass our standard input */
+    const char *target; /* "containers/ID" or "exec/ID" for resizes */
+    const char *kill;   /* container id for signals; NULL: do not proxy */
+    bool detached;      /* out: the user typed ctrl-p ctrl-q */
+};
+
+void stream_prepare(bool proxy); /* blocks the signals that stream_run will pass on */
+void stream_run(struct stream *s); /* until the engine ends the stream */
+void stream_resize(const struct stream *s);
+/* Copies a framed or raw answer body to standard output and error. */
+void stream_copy(struct client *c, bool tty);
+
+/* ---- tables (table.c) --------------------------------------------------------------------------- */
+
+struct table {
+    char **cell;
+    size_t cells, columns;
+};
+
+void table_cell(struct table *t, char *text); /* takes text */
+void table_print(struct table *t);            /* and frees it */
+char *human_size(double bytes);
+char *human_ago(long long epoch);
+
+/* ---- verbs --------------------------------------------------------------------------------------- */
+
+int verb_run(int argc, char **argv);
+int verb_create(int argc, char **argv);
+int verb_start(int argc, char **argv);
+int verb_exec(int argc, char **argv);
+int verb_attach(int argc, char **argv);
+int verb_logs(int argc, char **argv);
+int verb_load(int argc, char **argv);
+int verb_images(int argc, char **argv);
+int verb_rmi(int argc, char **argv);
+int verb_tag(int argc, char **argv);
+int verb_ps(int argc, char **argv);
+int verb_stop(int argc, char **argv);
+int verb_kill(int argc, char **argv);
+int verb_wait(int argc, char **argv);
+int verb_rm(int argc, char **argv);
+int verb_pause(int argc, char **argv);
+int verb_inspect(int argc, char **argv);
+int verb_version(int argc, char **argv);
+int verb_info(int argc, char **argv);
+int verb_events(int argc, char **argv);
+int verb_top(int argc, char **argv);
+int verb_vm(int argc, char **argv);

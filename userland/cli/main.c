@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// bothy: verbs, and the calls that all of them share.
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+#define CLI_ANSWER_MAX (64u * 1024 * 1024)
+
+const char *cli_socket = "/run/docker.sock";
+
+void cli_connect(struct client *c)
+{
+    int err = client_connect(c, cli_socket);
+
+    if (!err)
+        return;
+    fprintf(stderr, "Cannot connect to the engine at unix://%s: %s. Is it running?\n", cli_socket,
+            strerror(-err));
+    exit(1);
+}
+
+int cli_call(const char *method, const char *path, const char *json, struct buf *out)
+{
+    struct client c;
+    struct buf waste = { 0 };
+    int status;
+
+    cli_connect(&c);
+    status = client_call(&c, method, path, json, out ? out : &waste);
+    client_close(&c);
+    buf_free(&waste);
+    if (status < 0) {
+        fprintf(stderr, "error during connect: %s %s: %s\n", method, path, strerror(-status));
+        exit(1);
+    }
+    return status;
+}
+
+const char *cli_message(const struct buf *answer)
+{
+    static char text[2048];
+    struct json *j = json_parse(answer->data ? answer->data : "", answer->len, NULL);
+    const char *message = json_str(j, "message");
+
+    snprintf(text, sizeof(text), "%s",
+             message ? message : answer->len ? answer->data : "no message");
+    text[strcspn(text, "\n")] = 0;
+    json_free(j);
+    return text;
+}
+
+void cli_error(const struct buf *answer)
+{
+    fprintf(stderr, "Error response from daemon: %s\n", cli_message(answer));
+}
+
+struct json *cli_json(const struct buf *answer)
+{
+    const char *why;
+    struct json *j = json_parse(answer->data ? answer->data : "", answer->len, &why);
+
+    if (j)
+        return j;
+    fprintf(stderr, "bad answer from the engine: %s\n", why);
+    exit(1);
+}
+
+char *cli_path(const char *fmt, ...)
+{
+    va_list ap;
+    char *s = NULL;
+
+    va_start(ap, fmt);
+    if (vasprintf(&s, fmt, ap) < 0)
+        exit(1);
+    va_end(ap);
+    return s;
+}
+
+char *cli_encode(const char *s)
+{
+    struct buf b = { 0 };
+
+    url_encode(&b, s);
+    return buf_take(&b);
+}
+
+static const struct verb {
+    const char *name;
+    int (*fn)(int argc, char **argv);
+    const char *help;
+} verbs[] = {
+    { "load", verb_load, "[-i FILE] [-q]                 load an image archive" },
+    { "images", verb_images, "[-q] [--no-trunc]              list images" },
+    { "tag", verb_tag, "IMAGE NAME                     give an image another name" },
+    { "rmi", verb_rmi, "[-f] IMAGE...                  remove images" },
+    { "run", verb_run, "[OPTIONS] IMAGE [COMMAND...]   create and start a container" },
+    { "create", verb_create, "[OPTIONS] IMAGE [COMMAND...]   create a container" },
+    { "start", verb_start, "[-a] [-i] CONTAINER...         start containers" },
+    { "attach", verb_attach, "CONTAINER                      attach to a container" },
+    { "exec", verb_exec, "[-it] [-d] CONTAINER COMMAND...  run a command in a container" },
+    { "ps", verb_ps, "[-a] [-q] [-l] [--no-trunc]    list containers" },
+    { "logs", verb_logs, "[-f] [-t] [--tail N] CONTAINER show a container's output" },
+    { "top", verb_top, "CONTAINER                      list its processes" },
+    { "stop", verb_stop, "[-t SECONDS] CONTAINER...      stop containers" },
+    { "kill", verb_kill, "[-s SIGNAL] CONTAINER...       send a signal" },
+    { "pause", verb_pause, "CONTAINER...                   freeze containers" },
+    { "unpause", verb_pause, "CONTAINER...                   go on" },
+    { "wait", verb_wait, "CONTAINER...                   wait for the exit, print the status" },
+    { "rm", verb_rm, "[-f] CONTAINER...              remove containers" },
+    { "inspect", verb_inspect, "[-f FORMAT] NAME...            all about containers and images" },
+    { "version", verb_version, "                               versions" },
+    { "info", verb_info, "                               the engine's state" },
+    { "events", verb_events, "[--since T] [--until T]        follow events" },
+    { "vm", verb_vm, "run --kernel F --initrd F --append S --memory M --cpus N\n"
+                     "                                            run a guest kernel" },
+};
+
+static int cli_help(void)
+{
+    printf("Usage: bothy [-H unix://SOCKET] VERB [OPTIONS]\n\n");
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
+    printf("\nrun: [--rm] [-d] [-i] [-t] [--name N] [-e K=V] [--hostname H] [-w DIR] [-u USER]\n"
+           "     [--memory M] [--cpus N] [--pids-limit N] [--read-only] [--privileged]\n"
+           "     [--device D] [--entrypoint E] [-v SRC:DST[:ro]] [--runtime domain|vm]\n");
+    return 0;
+}
+
+static void cli_host(const char *host)
+{
+    if (!str_starts(host, "unix://"))
+        cli_usage("bothy: only unix:// hosts are supported: %s", host);
+    cli_socket = host + 7;
+}
+
+int main(int argc, char **argv)
+{
+    const char *host = getenv("DOCKER_HOST");
+    int i = 1;
+
+    if (host && *host)
+        cli_host(host);
+    while (i + 1 < argc && (!strcmp(argv[i], "-H") || !strcmp(argv[i], "--host"))) {
+        cli_host(argv[i + 1]);
+        i += 2;
+    }
+    if (i >= argc || !strcmp(argv[i], "help") || !strcmp(argv[i], "--help"))
+        return cli_help();
+    if (!strcmp(argv[i], "--version"))
+        argv[i] = "version";
+    for (size_t v = 0; v < sizeof(verbs) / sizeof(verbs[0]); v++) {
+        if (strcmp(verbs[v].name, argv[i]))
+            continue;
+        if (argv[i + 1] && !strcmp(argv[i + 1], "--help")) {
+            printf("Usage: bothy %s %s\n", verbs[v].name, verbs[v].help);
+            return 0;
+        }
+        return verbs[v].fn(argc - i, argv + i);
+    }
+    fprintf(stderr, "bothy: '%s' is not a bothy command. See 'bothy help'\n", argv[i]);
+    return 1;
+}
