@@ -25,6 +25,7 @@
 
 #include "engine/mounts.h"
 #include "engine/names.h"
+#include "lib/image_env.h"
 #include "lib/str.h"
 
 #ifndef CLONE_NEWCGROUP
@@ -233,62 +234,15 @@ static void child_identity(struct child *ch, const struct user_ids *u)
     prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 }
 
-static const char *child_env(const struct spec *s, const char *name)
-{
-    size_t n = strlen(name);
-
-    for (char **e = s->env; *e; e++)
-        if (!strncmp(*e, name, n) && (*e)[n] == '=')
-            return *e + n + 1;
-    return NULL;
-}
-
-/* The program's path by PATH, or fails as runc does. */
-static char *child_program(struct child *ch)
-{
-    const char *name = ch->spec->argv[0], *path = child_env(ch->spec, "PATH");
-    int denied = 0;
-
-    if (!*name)
-        child_fail(ch, "exec: \"\": executable file not found in $PATH: unknown");
-    if (strchr(name, '/'))
-        return str_dup(name);
-    while (path && *path) {
-        size_t n = strcspn(path, ":");
-        char *full = str_fmt("%.*s/%s", (int)n, path, name);
-        struct stat st;
-
-        if (stat(full, &st) == 0 && S_ISREG(st.st_mode)) {
-            if (st.st_mode & 0111)
-                return full;
-            denied = 1;
-        }
-        free(full);
-        path += n + (path[n] == ':');
-    }
-    if (denied)
-        child_fail(ch, "exec: \"%s\": permission denied: unknown", name);
-    child_fail(ch, "exec: \"%s\": executable file not found in $PATH: unknown", name);
-}
-
 _Noreturn static void child_exec(struct child *ch)
 {
-    char *program = child_program(ch);
-    struct stat st;
-    int err;
+    const char *name = ch->spec->argv[0];
+    char *why, *program = program_find(name, ch->spec->env, &why);
 
+    if (!program)
+        child_fail(ch, "%s", why);
     execve(program, ch->spec->argv, ch->spec->env);
-    err = errno;
-    if (err == EACCES && stat(program, &st) == 0 && S_ISDIR(st.st_mode))
-        child_fail(ch, "exec: \"%s\": is a directory: permission denied: unknown",
-                   ch->spec->argv[0]);
-    if (err == ENOENT)
-        child_fail(ch, "exec: \"%s\": stat %s: no such file or directory: unknown",
-                   ch->spec->argv[0], program);
-    child_fail(ch, "exec %s: %s: unknown", program,
-               err == EACCES    ? "permission denied"
-               : err == ENOEXEC ? "exec format error"
-                                : strerror(err));
+    child_fail(ch, "%s", program_failed(name, program, errno));
 }
 
 static void child_home(struct child *ch, const struct user_ids *u)
@@ -296,7 +250,7 @@ static void child_home(struct child *ch, const struct user_ids *u)
     size_t n = 0;
     char **env;
 
-    if (child_env(ch->spec, "HOME"))
+    if (env_get(ch->spec->env, "HOME"))
         return;
     while (ch->spec->env[n])
         n++;
@@ -320,7 +274,7 @@ static void child_privileges(struct child *ch, const struct user_ids *u)
 void domain_child(struct child *ch)
 {
     struct user_ids user;
-    char score[16];
+    char score[16], *why;
 
     child_signals();
     child_wait_go(ch);
@@ -347,7 +301,9 @@ void domain_child(struct child *ch)
         mounts_finish(ch);
     child_stdio(ch);
     child_rlimits(ch);
-    user_lookup(ch, ch->spec->user, &user);
+    why = user_lookup(ch->spec->user, &user);
+    if (why)
+        child_fail(ch, "%s", why);
     child_owner(ch, &user);
     child_home(ch, &user);
     child_cwd(ch);

@@ -285,7 +285,7 @@ void process_resize(struct process *p, unsigned rows, unsigned cols);
 void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err);
 void start_reaped(struct process *p); /* a process that has not started yet has been reaped */
 
-/* ---- in the child (domain.c, mounts.c, users.c, seccomp.c) ----------------------------------- */
+/* ---- in the child (domain.c, mounts.c, seccomp.c) ------- ----------------------------------- */
 
 struct child {
     struct container *c;
@@ -305,13 +305,6 @@ _Noreturn void child_fail(struct child *ch, const char *fmt, ...)
 void mounts_setup(struct child *ch);      /* overlay, /proc, /dev ...; ends with the new root */
 void mounts_finish(struct child *ch);     /* masks, read-only paths and root, after pivot */
 void mount_overlay(struct container *c, char *why, size_t why_size);
-struct user_ids {
-    uint32_t uid, gid;
-    uint32_t groups[64];
-    int ngroups;
-    char home[256];
-};
-void user_lookup(struct child *ch, const char *text, struct user_ids *out);
 void seccomp_load(struct child *ch, uint64_t caps);
 void child_terminal(struct child *ch);
 void child_stdio(struct child *ch);

@@ -218,10 +218,17 @@ static void mount_files(struct child *ch)
 
 void root_enter(struct child *ch, const char *dir)
 {
-    if (chdir(dir) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+    if (chdir(dir) < 0)
+        child_fail(ch, "cannot enter %s: %s", dir, strerror(errno));
+    if (syscall(SYS_pivot_root, ".", ".") == 0) {
+        if (umount2(".", MNT_DETACH) < 0)
+            child_fail(ch, "cannot leave the old root: %s", strerror(errno));
+    } else if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0) {
+        /* an initial root file system cannot be pivoted away on Linux: it is covered instead */
         child_fail(ch, "pivot_root: %s", strerror(errno));
-    if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
-        child_fail(ch, "cannot leave the old root: %s", strerror(errno));
+    }
+    if (chdir("/") < 0)
+        child_fail(ch, "cannot enter the new root: %s", strerror(errno));
 }
 
 void mounts_setup(struct child *ch)

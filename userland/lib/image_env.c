@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-// "user[:group]" by the image's /etc/passwd and /etc/group, read inside the container's root.
+// Users and programs of an image; see image_env.h.
+//
 // The files are the image's, so untrusted: lines are split by hand, sizes bounded, and a file that
 // cannot be read is an empty one.
-#include "engine/engine.h"
+#include "lib/image_env.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/str.h"
 
@@ -120,23 +123,74 @@ static void groups_of(const char *name, struct user_ids *out)
     buf_free(&l.text);
 }
 
-void user_lookup(struct child *ch, const char *text, struct user_ids *out)
+char *user_lookup(const char *text, struct user_ids *out)
 {
     char *user = str_dup(text && *text ? text : "0"), *group = strchr(user, ':'), name[64] = "";
+    char *why = NULL;
 
     if (group)
         *group++ = 0;
     *out = (struct user_ids){ .home = "/" };
     if (!passwd_find(*user ? user : "0", out, name, sizeof(name)) && !id_parse(user, &out->uid) &&
         *user)
-        child_fail(ch, "unable to find user %s: no matching entries in passwd file", user);
+        why = str_fmt("unable to find user %s: no matching entries in passwd file", user);
     if (!*name && !strcmp(out->home, "/") && out->uid == 0)
         snprintf(out->home, sizeof(out->home), "/root");
     if (group && *group) {
-        if (!group_find(group, &out->gid))
-            child_fail(ch, "unable to find group %s: no matching entries in group file", group);
+        if (!why && !group_find(group, &out->gid))
+            why = str_fmt("unable to find group %s: no matching entries in group file", group);
     } else if (*name) {
         groups_of(name, out);
     }
     free(user);
+    return why;
+}
+
+const char *env_get(char **env, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (; env && *env; env++)
+        if (!strncmp(*env, name, n) && (*env)[n] == '=')
+            return *env + n + 1;
+    return NULL;
+}
+
+char *program_find(const char *name, char **env, char **why)
+{
+    const char *path = env_get(env, "PATH");
+    bool denied = false;
+
+    if (*name && strchr(name, '/'))
+        return str_dup(name);
+    while (*name && path && *path) {
+        size_t n = strcspn(path, ":");
+        char *full = str_fmt("%.*s/%s", (int)n, path, name);
+        struct stat st;
+
+        if (stat(full, &st) == 0 && S_ISREG(st.st_mode)) {
+            if (st.st_mode & 0111)
+                return full;
+            denied = true;
+        }
+        free(full);
+        path += n + (path[n] == ':');
+    }
+    *why = str_fmt("exec: \"%s\": %s: unknown", name,
+                   denied ? "permission denied" : "executable file not found in $PATH");
+    return NULL;
+}
+
+char *program_failed(const char *name, const char *program, int err)
+{
+    struct stat st;
+
+    if (err == EACCES && stat(program, &st) == 0 && S_ISDIR(st.st_mode))
+        return str_fmt("exec: \"%s\": is a directory: permission denied: unknown", name);
+    if (err == ENOENT)
+        return str_fmt("exec: \"%s\": stat %s: no such file or directory: unknown", name, program);
+    return str_fmt("exec %s: %s: unknown", program,
+                   err == EACCES    ? "permission denied"
+                   : err == ENOEXEC ? "exec format error"
+                                    : strerror(err));
 }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// The engine's life, the images that came with the boot medium, and the demonstration.
+#include "init/init.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+#define ENGINE_RESTARTS 5
+
+static pid_t engine_pid;
+static int engine_restarts;
+
+static void engine_exited(pid_t pid, int status)
+{
+    if (pid != engine_pid)
+        return;
+    init_log("the engine has ended with status %d", status_code(status));
+    if (++engine_restarts <= ENGINE_RESTARTS)
+        engine_run();
+    else
+        init_log("it is not started again");
+}
+
+void engine_run(void)
+{
+    int ready[2];
+    char fd[16], *argv[] = { "/bin/engine", "--ready-fd", fd, NULL }, byte;
+    struct timespec now;
+
+    spawn_on_exit(engine_exited);
+    if (pipe2(ready, 0) < 0) {
+        init_log("pipe: %s", strerror(errno));
+        return;
+    }
+    fcntl(ready[0], F_SETFD, FD_CLOEXEC);
+    snprintf(fd, sizeof(fd), "%d", ready[1]);
+    engine_pid = spawn(argv, 0, false);
+    close(ready[1]);
+    if (engine_pid < 0) {
+        init_log("cannot start /bin/engine: %s", strerror(-engine_pid));
+    } else if (read(ready[0], &byte, 1) == 1) {
+        clock_gettime(CLOCK_BOOTTIME, &now);
+        init_log("engine ready %ld.%03ld ms after boot",
+                 (long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec / 1000 % 1000);
+    } else {
+        init_log("the engine does not come up");
+    }
+    close(ready[0]);
+}
+
+static int name_order(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Loads *.tar of one directory, in name order. */
+static void images_from(const char *dir)
+{
+    char *names[256];
+    struct dirent *e;
+    DIR *d = opendir(dir);
+    int n = 0;
+
+    while (d && (e = readdir(d)) && n < 256)
+        if (str_ends(e->d_name, ".tar"))
+            names[n++] = str_dup(e->d_name);
+    if (d)
+        closedir(d);
+    qsort(names, (size_t)n, sizeof(names[0]), name_order);
+    for (int i = 0; i < n; i++) {
+        char *path = str_fmt("%s/%s", dir, names[i]);
+        char *argv[] = { "/bin/bothy", "load", "-q", "-i", path, NULL };
+        pid_t pid = spawn(argv, 0, false);
+
+        if (pid < 0)
+            init_log("cannot start bothy: %s", strerror(-pid));
+        else if (spawn_wait(pid))
+            init_log("image %s could not be loaded", path);
+        free(path);
+        free(names[i]);
+    }
+}
+
+void images_load(void)
+{
+    images_from("/images");
+    images_from("/boot/images");
+}
+
+static void demonstration_one(const char *how, const char *runtime)
+{
+    struct timespec now;
+    char start[64];
+    char *argv[] = { "/bin/bothy", "run", "--rm", "-e", start, "--runtime", (char *)runtime,
+                     "hello", NULL };
+    pid_t pid;
+    int status;
+
+    printf("--- %s\n", how);
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    /* the guest's clock is another: there, only the guest can say how long its start took */
+    snprintf(start, sizeof(start), "%s=%lld", *runtime == 'v' ? "HELLO_NO_T0" : "HELLO_T0",
+             (long long)now.tv_sec * 1000000000 + now.tv_nsec);
+    pid = spawn(argv, 0, false);
+    status = pid < 0 ? 127 : spawn_wait(pid);
+    if (status)
+        init_log("hello as %s: status %d", how, status);
+}
+
+void demonstration(void)
+{
+    demonstration_one("the image hello as a container", "domain");
+    demonstration_one("the same image behind hardware virtualization", "vm");
+}

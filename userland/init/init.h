@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// init: PID 1, as the host's and as the guest agent of --runtime vm.
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* ---- main.c ----------------------------------------------------------------------------------- */
+
+/* The value of KEY=VALUE on the kernel's command line, or NULL. */
+const char *boot_option(const char *key);
+bool boot_flag(const char *key, bool otherwise);
+void init_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void init_power(int how); /* RB_POWER_OFF or RB_AUTOBOOT, after a sync */
+
+/* ---- spawn.c ---------------------------------------------------------------------------------- */
+
+/* Starts a program in a process group of its own. -errno when it cannot be started. */
+pid_t spawn(char *const argv[], int in, bool foreground);
+/* Waits for `pid`, reaping whatever else ends meanwhile: its exit status, 128+n for a signal. */
+int spawn_wait(pid_t pid);
+void spawn_reap(void);
+void spawn_on_exit(void (*fn)(pid_t pid, int status)); /* told of every reaped process */
+int status_code(int wait_status);
+
+/* ---- engine.c --------------------------------------------------------------------------------- */
+
+void engine_run(void); /* starts the engine and returns when it listens */
+void images_load(void);
+void demonstration(void);
+
+/* ---- command.c -------------------------------------------------------------------------------- */
+
+/* Runs one console command: its status. */
+int command_run(const char *line, int in, bool foreground);
+bool commands_file(void); /* /boot/commands, framed; false when there is none */
+void console_loop(void);  /* returns at the end of input */
+
+/* ---- mount.c, agent.c ------------------------------------------------------------------------- */
+
+void mount_host(void);
+void mount_guest(void);
+_Noreturn void agent_main(void);

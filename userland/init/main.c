@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// PID 1 of the host: file systems, engine, images, demonstration, then commands or the console.
+//
+// Kernel command line: bothy.demo=0|1  run the demonstration (default: unless there are commands)
+//                      bothy.exit=1    power off instead of the prompt
+//                      bothy.guest=1   be the agent of a VM's guest (agent.c)
+#include "init/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+
+static struct buf boot_line; /* words ended by NULs */
+
+void init_log(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    fputs("init: ", stdout);
+    vprintf(fmt, ap);
+    putchar('\n');
+    fflush(stdout);
+    va_end(ap);
+}
+
+void init_power(int how)
+{
+    fflush(stdout);
+    sync();
+    reboot(how);
+    /* nobody else can do it: say so rather than exit, which would be a panic without a reason */
+    init_log("reboot: %s", strerror(errno));
+    for (;;)
+        pause();
+}
+
+static void boot_line_read(void)
+{
+    if (file_read("/proc/cmdline", 65536, &boot_line)) {
+        buf_clear(&boot_line);
+        return;
+    }
+    for (size_t i = 0; i < boot_line.len; i++)
+        if (strchr(" \t\n", boot_line.data[i]))
+            boot_line.data[i] = 0;
+}
+
+const char *boot_option(const char *key)
+{
+    size_t n = strlen(key);
+
+    for (size_t at = 0; at < boot_line.len; at += strlen(boot_line.data + at) + 1)
+        if (!strncmp(boot_line.data + at, key, n) && boot_line.data[at + n] == '=')
+            return boot_line.data + at + n + 1;
+    return NULL;
+}
+
+bool boot_flag(const char *key, bool otherwise)
+{
+    const char *v = boot_option(key);
+
+    return v ? !strcmp(v, "1") : otherwise;
+}
+
+/* Standard streams on the console, and the console as our terminal. */
+static void console_open(void)
+{
+    int fd = open("/dev/console", O_RDWR);
+
+    if (fd < 0)
+        return; /* the kernel may have opened it for us */
+    for (int i = 0; i < 3; i++)
+        if (fd != i)
+            dup2(fd, i);
+    if (fd > 2)
+        close(fd);
+    setsid();
+    ioctl(0, TIOCSCTTY, 1);
+}
+
+int main(void)
+{
+    bool has_commands = access("/boot/commands", F_OK) == 0, more;
+
+    if (getpid() != 1) {
+        fprintf(stderr, "init: is the first process, or nothing\n");
+        return 1;
+    }
+    mount_host();
+    boot_line_read();
+    if (boot_flag("bothy.guest", false)) {
+        mount_guest();
+        agent_main();
+    }
+    console_open();
+    signal(SIGTTOU, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    signal(SIGTSTP, SIG_IGN);
+    setenv("PATH", "/bin:/sbin", 1);
+    setenv("HOME", "/", 1);
+    setenv("TERM", "vt100", 0);
+    sethostname("bothy", 5);
+    engine_run();
+    images_load();
+    if (boot_flag("bothy.demo", !has_commands))
+        demonstration();
+    more = !commands_file() && !boot_flag("bothy.exit", false);
+    if (more)
+        console_loop();
+    init_power(RB_POWER_OFF);
+}
