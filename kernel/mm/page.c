@@ -239,6 +239,11 @@ void mem_info_get(struct mem_info *out)
     out->kernel_stacks = (u64)MAX(stat[MM_STAT_STACKS], 0);
 }
 
+void mem_count_stacks(s64 pages)
+{
+    mm_stat_add(MM_STAT_STACKS, pages);
+}
+
 static int page_cmd_mem(int argc, char **argv, void (*emit)(const char *fmt, ...))
 {
     struct mem_info info;

@@ -114,5 +114,7 @@ struct mem_info {
     u64 total, free, slab, page_tables, kernel_stacks;
 };
 void mem_info_get(struct mem_info *out);
+/* sched: pages of kernel stacks, more or less. */
+void mem_count_stacks(s64 pages);
 /* True for RAM (not firmware, not MMIO): what KVM and /dev/mem may treat as memory. */
 bool hpa_is_ram(hpa_t pa);

@@ -16,6 +16,8 @@ void mutex_lock(struct mutex *m);
 int mutex_lock_killable(struct mutex *m) __must_check; /* 0 or -EINTR */
 bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
+/* The current thread holds it: for assertions. */
+bool mutex_held(const struct mutex *m);
 
 /* Writers are preferred: a waiting writer holds new readers off. */
 struct rwlock {

@@ -19,6 +19,7 @@
 #include "sync/spinlock.h"
 
 struct sched_group;
+struct group_rq;
 struct aspace;
 struct task;
 
@@ -40,6 +41,17 @@ enum sleep_kind {
     SLEEP_INTERRUPTIBLE,   /* also by WORK_SIGNAL or WORK_KILL */
 };
 
+/* What a tree of the run queue holds: a thread, or a group's part on one CPU. All under the run queue
+ * lock of its CPU. */
+struct sched_entity {
+    struct rb_node node;
+    u64 vruntime;            /* ns weighted */
+    u32 weight;              /* 1024 = nice 0 */
+    u8 queued;               /* counted in parent->nr: in the tree, or the one that runs */
+    struct group_rq *parent; /* whose tree it belongs to */
+    struct group_rq *own;    /* a group's own tree; NULL: a thread */
+};
+
 /* r run queue lock · a atomic · o owning thread only · I immutable after create */
 struct thread {
     struct arch_thread arch;  /* o  saved registers, FPU area; first for the switch code */
@@ -47,15 +59,13 @@ struct thread {
     u8 state;                 /* r  enum thread_state */
     u8 sleep_kind;            /* o */
     u8 nofault;               /* o  user copies fail instead of faulting */
-    u8 on_cpu;                /* a  still on a CPU: not yet safe to free or migrate */
+    u8 moves;                 /* r  leaves this CPU: its affinity changed */
     u16 cpu;                  /* r  last or current CPU */
     refcount_t ref;           /* a */
     void *stack;              /* I  lowest address */
-    struct rb_node rq_node;   /* r */
-    u64 vruntime;             /* r  ns weighted */
+    struct sched_entity se;   /* r */
     u64 sum_exec;             /* r  ns run in all */
     u64 exec_start;           /* r  ns of the last accounting point */
-    u32 weight;               /* r  1024 = nice 0 */
     s8 nice;                  /* r */
     u8 policy;                /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
     u64 affinity;             /* r  CPU bit mask */
@@ -64,6 +74,8 @@ struct thread {
     struct task *task;        /* I  kernel/proc's part; NULL for a kernel thread */
     char name[16];            /* o  comm */
     u64 utime, stime;         /* o  ns in user mode (guest included) and in the kernel */
+    u64 mode_start;           /* o  ns when the present mode began, as far as it is accounted */
+    u8 in_user;               /* o  sched_enter_user was the last of the two */
     u64 nvcsw, nivcsw;        /* r */
     struct list_node all;     /* list of all threads, for the console */
 };
@@ -121,6 +133,18 @@ extern struct sched_group sched_group_root;
 void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle);
 u64 sched_load_avg(unsigned which); /* 0: 1 min, 1: 5, 2: 15; fixed point, 11 bits */
 u64 sched_nr_running(void);
+
+int thread_set_policy(struct thread *t, int policy); /* SCHED_NORMAL 0, BATCH 3, IDLE 5; -EINVAL */
+u64 sched_nr_threads(void);
+/* Gives a kernel thread the FPU state it needs to enter user mode (the first process). 0 or -ENOMEM. */
+int thread_make_user(struct thread *t) __must_check;
+
+/* Boot CPU: INIT_SCHED makes the boot context CPU 0's idle thread, so that `current` stands and threads
+ * can be made and started; they run when init calls sched_idle. Other CPUs: from up_ap_main. */
+void sched_init_cpu(unsigned cpu);
+__noreturn void sched_idle(void);
+/* Weighs in what has passed since the last sample. */
+void sched_thread_times(const struct thread *t, u64 *user, u64 *system);
 
 /* Highest address of t's kernel stack; the user frame lies right below it. */
 void *thread_stack_top(const struct thread *t);

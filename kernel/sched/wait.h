@@ -10,6 +10,11 @@
 #include "sched/thread.h"
 #include "sync/spinlock.h"
 
+/* Order of the queue's lock within RANK_SCHED. A queue that is woken from another's callback (epoll's)
+ * takes a lower one, down to WAITQ_ORDER_MIN. */
+#define WAITQ_ORDER 15
+#define WAITQ_ORDER_MIN 8
+
 struct waitq {
     struct spinlock lock; /* RANK_SCHED */
     struct list_node waiters;
@@ -25,6 +30,7 @@ struct waiter {
 };
 
 void waitq_init(struct waitq *q);
+void waitq_init_order(struct waitq *q, unsigned order);
 void waitq_add(struct waitq *q, struct waiter *w);
 void waitq_remove(struct waitq *q, struct waiter *w);
 /* Wakes all non-exclusive waiters and up to n exclusive ones. irq-safe. */
@@ -34,13 +40,14 @@ void waitq_wake(struct waitq *q, u32 events, unsigned n);
 
 /* The two halves of a sleep: begin marks the current thread sleeping and queues it; the caller then
  * tests its condition and calls wait_commit (schedules; deadline in ns of time_ns(), 0 none), and at
- * last wait_end. wait_commit: 0 woken, -ETIMEDOUT, -EINTR (by the sleep kind). */
+ * last wait_end. In a loop, begin again before each test: it queues once. wait_commit: 0 woken, -ETIMEDOUT, -EINTR (by the sleep kind). */
 struct wait_thread {
     struct waiter waiter;
     struct thread *thread;
     struct waitq *queue;
 };
 void wait_begin(struct wait_thread *w, struct waitq *q, enum sleep_kind kind);
+void wait_begin_exclusive(struct wait_thread *w, struct waitq *q, enum sleep_kind kind);
 int wait_commit(struct wait_thread *w, u64 deadline);
 void wait_end(struct wait_thread *w);
 
@@ -49,7 +56,7 @@ void wait_end(struct wait_thread *w);
     ({                                                                                             \
         int err_ = 0;                                                                              \
         if (!(cond)) {                                                                             \
-            struct wait_thread w_;                                                                 \
+            struct wait_thread w_ = {.queue = NULL};                                               \
             for (;;) {                                                                             \
                 wait_begin(&w_, (q), (kind));                                                      \
                 if (cond) {                                                                        \

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Switching, waking, placing and idling.
+ *
+ * The run queue lock is held across the switch itself: the thread that goes on releases it. So whoever
+ * holds a thread's run queue lock sees it either running there or fully off the CPU, and a sleeping
+ * thread's stack may be entered at once.
+ *
+ * Sleeping: the thread sets its state, tests its condition, then calls schedule; a waker changes the
+ * state under the lock. Whichever comes second sees the first.
+ */
+#include "arch/x86/apic.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/time.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/up.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "mm/up.h"
+#include "sched/rq_priv.h"
+#include "sched/up.h"
+#include "sync/rcu.h"
+
+static u64 sched_idle_mask; /* a  CPUs that run their idle thread */
+
+COUNTER(context_switches);
+TRACE_POINT(sched_switch, "from %lx to %lx on %lu");
+
+struct rq *rq_lock_thread(struct thread *t)
+{
+    for (;;) {
+        struct rq *rq = rq_of(READ_ONCE(t->cpu));
+
+        spin_lock(&rq->lock);
+        if (likely(rq->cpu == t->cpu))
+            return rq;
+        spin_unlock(&rq->lock);
+    }
+}
+
+void sched_kick_cpu(unsigned cpu)
+{
+    if (cpu != cpu_id())
+        apic_send_ipi(cpu, VEC_RESCHED);
+}
+
+static inline void sched_work_or(struct thread *t, u32 bits)
+{
+    __atomic_fetch_or(&t->work, bits, __ATOMIC_SEQ_CST);
+}
+
+/* rq->lock held: the CPU should choose again. */
+static void sched_resched(struct rq *rq)
+{
+    if (rq->curr->work & WORK_RESCHED)
+        return; /* it has been told */
+    sched_work_or(rq->curr, WORK_RESCHED);
+    sched_kick_cpu(rq->cpu);
+}
+
+/* The last idle CPU is preferred: its caches and tables are warm; then any idle one. */
+static unsigned sched_select_cpu(const struct thread *t)
+{
+    u64 online = cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1;
+    u64 allowed = t->affinity & online, idle;
+    unsigned cpu = t->cpu;
+
+    if (online == 1)
+        return 0;
+    if (!allowed)
+        allowed = online;
+    idle = __atomic_load_n(&sched_idle_mask, __ATOMIC_RELAXED) & allowed;
+    if (idle >> cpu & 1)
+        return cpu;
+    if (idle)
+        return idle >> cpu_id() & 1 ? cpu_id() : (unsigned)__builtin_ctzll(idle);
+    return allowed >> cpu & 1 ? cpu : (unsigned)__builtin_ctzll(allowed);
+}
+
+/* Its virtual time goes along: the distance to the others' stays. */
+static void sched_move(struct thread *t, unsigned cpu)
+{
+    struct group_rq *to = t->group->cpu[cpu];
+
+    if (t->cpu == cpu)
+        return;
+    t->se.vruntime += to->min_vruntime - t->se.parent->min_vruntime;
+    t->se.parent = to;
+    store_release(&t->cpu, (u16)cpu);
+}
+
+/* rq is t's, locked, and t is on no queue. */
+static void sched_enqueue_locked(struct rq *rq, struct thread *t, bool fresh)
+{
+    u64 now = time_ns();
+
+    if (rq->curr != rq->idle)
+        rq_account(rq, now);
+    t->state = THREAD_RUNNABLE;
+    rq_enqueue(rq, t, fresh);
+    if (rq_should_preempt(rq, t))
+        sched_resched(rq);
+    else if (rq->nr == 2 && rq->cpu == cpu_id())
+        timer_want(MAX(rq->slice_start + rq_slice(rq), now));
+    else if (rq->nr == 2)
+        sched_kick_cpu(rq->cpu); /* it runs one thread without a timer: let it start one */
+}
+
+/* rq: t's, locked; unlocked on return. t's state is RUNNABLE by us, so nobody else moves it. */
+static void sched_place_unlock(struct rq *rq, struct thread *t, bool fresh)
+{
+    unsigned cpu = sched_select_cpu(t);
+
+    if (cpu != rq->cpu) {
+        struct rq *to = rq_of(cpu);
+
+        sched_move(t, cpu); /* from here on others take the new queue's lock for it */
+        spin_unlock(&rq->lock);
+        spin_lock(&to->lock);
+        rq = to;
+    }
+    sched_enqueue_locked(rq, t, fresh);
+    spin_unlock(&rq->lock);
+}
+
+bool thread_wake(struct thread *t)
+{
+    u64 flags = irq_save();
+    struct rq *rq;
+    bool woken = false;
+
+    smp_mb(); /* what the waker changed, before the look at the state: pairs with wait_begin */
+    if (READ_ONCE(t->state) != THREAD_SLEEPING)
+        goto out;
+    rq = rq_lock_thread(t);
+    if (t->state != THREAD_SLEEPING) {
+        spin_unlock(&rq->lock);
+    } else if (rq->curr == t) { /* between its state and its switch */
+        t->state = THREAD_RUNNING;
+        woken = true;
+        spin_unlock(&rq->lock);
+    } else {
+        t->state = THREAD_RUNNABLE;
+        woken = true;
+        sched_place_unlock(rq, t, false);
+    }
+out:
+    irq_restore(flags);
+    return woken;
+}
+
+void sched_activate(struct thread *t, bool fresh)
+{
+    u64 flags = irq_save();
+    struct rq *rq = rq_lock_thread(t);
+
+    t->state = THREAD_RUNNABLE;
+    sched_place_unlock(rq, t, fresh);
+    irq_restore(flags);
+}
+
+void thread_work_set(struct thread *t, u32 bits)
+{
+    u64 flags;
+    unsigned cpu;
+
+    sched_work_or(t, bits);
+    if (t == current_thread())
+        return;
+    if (READ_ONCE(t->state) == THREAD_SLEEPING) {
+        if (thread_sleep_interrupted(t, t->sleep_kind))
+            thread_wake(t);
+        return;
+    }
+    flags = irq_save();
+    cpu = READ_ONCE(t->cpu);
+    if (READ_ONCE(rq_of(cpu)->curr) == t)
+        sched_kick_cpu(cpu);
+    irq_restore(flags);
+}
+
+bool thread_sleep_interrupted(const struct thread *t, enum sleep_kind kind)
+{
+    u32 work = READ_ONCE(t->work);
+
+    if (kind == SLEEP_INTERRUPTIBLE)
+        return work & (WORK_SIGNAL | WORK_KILL);
+    return kind == SLEEP_KILLABLE && (work & WORK_KILL);
+}
+
+/* On next's stack, rq->lock held by the switch. */
+void sched_finish_switch(struct arch_thread *prev_arch)
+{
+    struct thread *prev = container_of(prev_arch, struct thread, arch);
+    u8 state = prev->state;
+    bool moves = prev->moves;
+
+    spin_unlock(&rq_this()->lock);
+    if (unlikely(state == THREAD_DEAD)) {
+        thread_put(prev);
+    } else if (unlikely(moves)) {
+        prev->moves = false;
+        sched_activate(prev, false);
+    }
+}
+
+static void sched_idle_bit(struct rq *rq, struct thread *prev, struct thread *next, u64 now)
+{
+    if (next == rq->idle) {
+        __atomic_fetch_or(&sched_idle_mask, 1UL << rq->cpu, __ATOMIC_SEQ_CST);
+    } else if (prev == rq->idle) {
+        __atomic_fetch_and(&sched_idle_mask, ~(1UL << rq->cpu), __ATOMIC_SEQ_CST);
+        load_update(now);
+    }
+}
+
+/* rq->lock held, interrupts off; the lock is released on the other side. */
+static void sched_switch(struct rq *rq, struct thread *prev, struct thread *next, u64 now)
+{
+    struct arch_thread *last;
+
+    TRACE(sched_switch, prev, next, rq->cpu);
+    COUNT(context_switches);
+    rq->curr = next;
+    rq->slice_start = now;
+    next->exec_start = now;
+    next->state = THREAD_RUNNING;
+    if (unlikely(prev == rq->idle || next == rq->idle))
+        sched_idle_bit(rq, prev, next, now);
+    this_cpu_write(percpu_current, next);
+    this_cpu_write(percpu_work, &next->work);
+    if (next->aspace)
+        up_aspace_switch(prev->aspace, next->aspace);
+    last = arch_switch(&prev->arch, &next->arch, (u64)thread_stack_top(next));
+    sched_finish_switch(last);
+}
+
+/* rq->lock held: when must the timer look at the thread that now runs? */
+static void sched_arm_slice(struct rq *rq, u64 now)
+{
+    s64 left;
+
+    if (rq->curr == rq->idle)
+        return;
+    left = group_quota_left(rq->curr->se.parent);
+    if (unlikely(left != S64_MAX)) {
+        if (left <= 0)
+            sched_work_or(rq->curr, WORK_THROTTLE);
+        else
+            timer_want(now + (u64)left);
+    }
+    if (rq->nr > 1)
+        timer_want(now + rq_slice(rq));
+}
+
+/* It may not run here any more: off the queue, and placed anew after the switch. */
+static bool sched_may_leave(const struct thread *t, const struct rq *rq)
+{
+    return t != rq->idle && (t->affinity & (cpu_count() == MAX_CPUS ? U64_MAX
+                                                                    : (1UL << cpu_count()) - 1));
+}
+
+void schedule(void)
+{
+    u64 flags = irq_save(), now;
+    struct rq *rq = rq_this();
+    struct thread *prev = rq->curr, *next;
+    bool sleeps;
+
+    rcu_quiescent();
+    spin_lock(&rq->lock);
+    now = time_ns();
+    rq_account(rq, now);
+    if (prev->work & WORK_RESCHED)
+        thread_work_clear(prev, WORK_RESCHED);
+    sleeps = prev->state >= THREAD_SLEEPING;
+    if (sleeps) {
+        prev->nvcsw++;
+    } else {
+        prev->state = THREAD_RUNNABLE;
+        if (unlikely(!(prev->affinity >> rq->cpu & 1))) {
+            sleeps = sched_may_leave(prev, rq);
+            prev->moves = sleeps;
+        }
+    }
+    rq_put_curr(rq, sleeps);
+    next = rq_pick(rq);
+    if (next == prev) {
+        prev->state = THREAD_RUNNING;
+        rq->slice_start = now;
+        sched_arm_slice(rq, now);
+        spin_unlock(&rq->lock);
+    } else {
+        if (!sleeps)
+            prev->nivcsw++;
+        rq->curr = next;
+        sched_arm_slice(rq, now);
+        sched_switch(rq, prev, next, now);
+    }
+    irq_restore(flags);
+}
+
+void sched_yield_current(void)
+{
+    struct thread *t = current_thread();
+    u64 flags = irq_save();
+    struct rq *rq = rq_this();
+
+    /* Behind those that wait: as if its slice were used up. */
+    spin_lock(&rq->lock);
+    if (rb_first(&t->se.parent->tree))
+        t->se.vruntime += rq_slice(rq) * WEIGHT_NICE_0 / t->se.weight;
+    spin_unlock(&rq->lock);
+    irq_restore(flags);
+    schedule();
+}
+
+void cond_yield(void)
+{
+    struct thread *t = current_thread();
+
+    if (likely(!(READ_ONCE(t->work) & WORK_RESCHED))) {
+        rcu_quiescent();
+        return;
+    }
+    /* Between wait_begin and wait_commit: not asleep yet, and the loop around them tests again. */
+    WRITE_ONCE(t->state, THREAD_RUNNING);
+    schedule();
+}
+
+void sched_user_work(void)
+{
+    struct thread *t = current_thread();
+    u32 work = READ_ONCE(t->work);
+
+    if (work & WORK_THROTTLE)
+        group_throttle(t);
+    if (work & WORK_RESCHED)
+        schedule();
+}
+
+/* From the timer interrupt. */
+void sched_tick(u64 now)
+{
+    struct rq *rq = rq_this();
+    struct thread *t = rq->curr;
+
+    spin_lock(&rq->lock);
+    if (t != rq->idle) {
+        rq_account(rq, now);
+        if (rq->nr > 1 && now - rq->slice_start >= rq_slice(rq))
+            sched_work_or(t, WORK_RESCHED);
+        else if (rq->nr > 1)
+            timer_want(rq->slice_start + rq_slice(rq));
+        sched_arm_slice(rq, now);
+    }
+    spin_unlock(&rq->lock);
+}
+
+/* A waiting thread of the busiest CPU, taken off it. */
+static struct thread *sched_steal(unsigned self)
+{
+    unsigned cpu, from = self;
+    struct thread *t;
+    struct rq *rq;
+    u32 most = 1;
+
+    cpu_for_each (cpu) {
+        u32 nr = READ_ONCE(rq_of(cpu)->nr);
+
+        if (cpu != self && nr > most) {
+            most = nr;
+            from = cpu;
+        }
+    }
+    if (from == self)
+        return NULL;
+    rq = rq_of(from);
+    spin_lock(&rq->lock);
+    t = rq->nr > 1 ? rq_find_movable(rq, self) : NULL;
+    if (t) {
+        rq_dequeue(rq, t);
+        sched_move(t, self);
+    }
+    spin_unlock(&rq->lock);
+    return t;
+}
+
+/* Interrupts off, on the idle thread. */
+static void sched_idle_pull(struct rq *rq)
+{
+    struct thread *t = sched_steal(rq->cpu);
+
+    if (!t)
+        return;
+    spin_lock(&rq->lock);
+    rq_enqueue(rq, t, false);
+    spin_unlock(&rq->lock);
+}
+
+void sched_idle(void)
+{
+    struct rq *rq = rq_this();
+
+    for (;;) {
+        irq_disable();
+        if (!READ_ONCE(rq->nr) && cpu_count() > 1)
+            sched_idle_pull(rq);
+        if (READ_ONCE(rq->nr) || (rq->idle->work & WORK_RESCHED)) {
+            irq_enable();
+            schedule();
+            continue;
+        }
+        rcu_idle_enter();
+        irq_enable_halt();
+        irq_disable();
+        rcu_idle_exit();
+        irq_enable();
+    }
+}
+
+void sched_init_cpu(unsigned cpu)
+{
+    static DEFINE_PER_CPU(struct thread, sched_idle_threads);
+    struct thread *t = per_cpu_ptr(sched_idle_threads, cpu);
+    struct rq *rq = rq_of(cpu);
+
+    rq_init(rq, cpu);
+    timer_init_cpu(cpu);
+    t->state = THREAD_RUNNING;
+    t->cpu = (u16)cpu;
+    t->affinity = 1UL << cpu;
+    t->group = &sched_group_root;
+    t->se.weight = WEIGHT_NICE_0;
+    t->exec_start = time_ns();
+    refcount_init(&t->ref, 1);
+    list_init(&t->all);
+    rq->idle = rq->curr = t;
+    this_cpu_write(percpu_current, t);
+    this_cpu_write(percpu_work, &t->work);
+    __atomic_fetch_or(&sched_idle_mask, 1UL << cpu, __ATOMIC_SEQ_CST);
+}
+
+/* Calls across CPUs ride on the reschedule interrupt. */
+static struct spinlock sched_call_lock = SPINLOCK_INIT(RANK_NONE, 0, "cpu call");
+static void (*sched_call_fn)(void);
+static u64 sched_call_pending; /* a */
+
+static void sched_call_answer(void)
+{
+    u64 bit = 1UL << cpu_id();
+
+    if (!(__atomic_load_n(&sched_call_pending, __ATOMIC_ACQUIRE) & bit))
+        return;
+    sched_call_fn();
+    __atomic_fetch_and(&sched_call_pending, ~bit, __ATOMIC_SEQ_CST);
+}
+
+void up_run_on_each_cpu(void (*fn)(void))
+{
+    u64 flags, others;
+
+    spin_lock(&sched_call_lock); /* interrupts stay on: its holder may wait for us */
+    flags = irq_save();
+    fn();
+    irq_restore(flags);
+    others = ((cpu_count() == MAX_CPUS ? 0 : 1UL << cpu_count()) - 1) & ~(1UL << cpu_id());
+    sched_call_fn = fn;
+    __atomic_store_n(&sched_call_pending, others, __ATOMIC_SEQ_CST);
+    for (u64 left = others; left; left &= left - 1)
+        apic_send_ipi((unsigned)__builtin_ctzll(left), VEC_RESCHED);
+    while (__atomic_load_n(&sched_call_pending, __ATOMIC_ACQUIRE))
+        cpu_relax();
+    spin_unlock(&sched_call_lock);
+}
+
+void up_resched(void)
+{
+    struct rq *rq = rq_this();
+
+    sched_call_answer();
+    /* The work word tells the rest on the way out; a second thread here needs a timer. */
+    if (READ_ONCE(rq->nr) > 1 || unlikely(group_quotas_used()))
+        sched_tick(time_ns());
+}
+
+void up_timer(void)
+{
+    u64 now = time_ns();
+
+    timer_run(now);
+    sched_tick(now);
+    load_update(now);
+    timer_reprogram();
+}
+
+void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle)
+{
+    const struct rq *rq = rq_of(cpu);
+    const struct thread *t = rq->idle;
+    u64 start = READ_ONCE(t->exec_start), now = time_ns();
+
+    *user = READ_ONCE(rq->user_ns);
+    *idle = READ_ONCE(t->sum_exec);
+    if (READ_ONCE(rq->curr) == t && now > start)
+        *idle += now - start;
+    *system = now - MIN(now, *user + *idle);
+}
+
+u64 sched_nr_running(void)
+{
+    unsigned cpu;
+    u64 n = 0;
+
+    cpu_for_each (cpu)
+        n += READ_ONCE(rq_of(cpu)->nr);
+    return n;
+}

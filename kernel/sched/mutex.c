@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sleeping locks. A mutex's owner word carries a bit that says someone waits; the fast paths are one
+ * compare-and-swap each. A released lock is free for whoever comes first: the woken waiter may find it
+ * taken and wait again.
+ */
+#include "sched/mutex.h"
+
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "sched/rq_priv.h"
+
+#define MUTEX_WAITERS 1UL
+
+void mutex_init(struct mutex *m, unsigned rank, unsigned order, const char *name)
+{
+    m->owner = NULL;
+    waitq_init(&m->waiters);
+}
+
+static inline bool mutex_swap(struct mutex *m, u64 *old, u64 new)
+{
+    return __atomic_compare_exchange_n((u64 *)&m->owner, old, new, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_RELAXED);
+}
+
+bool mutex_trylock(struct mutex *m)
+{
+    u64 old = 0;
+
+    return mutex_swap(m, &old, (u64)current_thread());
+}
+
+/* True: taken. False: the owner has been told that someone waits. */
+static bool mutex_take_or_mark(struct mutex *m)
+{
+    u64 old = READ_ONCE(*(u64 *)&m->owner);
+
+    for (;;) {
+        if (!(old & ~MUTEX_WAITERS)) {
+            /* The bit stays: others may be queued. */
+            if (mutex_swap(m, &old, (u64)current_thread() | MUTEX_WAITERS))
+                return true;
+        } else if ((old & MUTEX_WAITERS) || mutex_swap(m, &old, old | MUTEX_WAITERS)) {
+            return false;
+        }
+    }
+}
+
+static __noinline int mutex_lock_slow(struct mutex *m, enum sleep_kind kind)
+{
+    struct wait_thread w = {.queue = NULL};
+    int err = 0;
+
+    DEBUG_ASSERT(((u64)m->owner & ~MUTEX_WAITERS) != (u64)current_thread());
+    for (;;) {
+        wait_begin_exclusive(&w, &m->waiters, kind);
+        if (mutex_take_or_mark(m)) {
+            err = 0;
+            break;
+        }
+        if (err)
+            break;
+        err = wait_commit(&w, 0);
+    }
+    wait_end(&w);
+    /* A wake-up meant for one may have come to us as we gave up. */
+    if (err)
+        waitq_wake_one(&m->waiters);
+    return err;
+}
+
+void mutex_lock(struct mutex *m)
+{
+    u64 old = 0;
+
+    if (unlikely(!mutex_swap(m, &old, (u64)current_thread())))
+        (void)mutex_lock_slow(m, SLEEP_UNINTERRUPTIBLE);
+}
+
+int mutex_lock_killable(struct mutex *m)
+{
+    u64 old = 0;
+
+    if (likely(mutex_swap(m, &old, (u64)current_thread())))
+        return 0;
+    return mutex_lock_slow(m, SLEEP_KILLABLE);
+}
+
+void mutex_unlock(struct mutex *m)
+{
+    u64 old = (u64)current_thread();
+
+    if (likely(mutex_swap(m, &old, 0)))
+        return;
+    DEBUG_ASSERT((old & ~MUTEX_WAITERS) == (u64)current_thread());
+    __atomic_store_n(&m->owner, NULL, __ATOMIC_SEQ_CST);
+    waitq_wake_one(&m->waiters);
+}
+
+bool mutex_held(const struct mutex *m)
+{
+    return ((u64)READ_ONCE(m->owner) & ~MUTEX_WAITERS) == (u64)current_thread();
+}
+
+void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *name)
+{
+    atomic_set(&l->state, 0);
+    atomic_set(&l->writers_waiting, 0);
+    waitq_init(&l->waiters);
+}
+
+bool rwlock_read_trylock(struct rwlock *l)
+{
+    s32 seen = atomic_read(&l->state);
+
+    while (seen >= 0 && !atomic_read(&l->writers_waiting))
+        if (atomic_cas(&l->state, &seen, seen + 1))
+            return true;
+    return false;
+}
+
+void rwlock_read_lock(struct rwlock *l)
+{
+    if (unlikely(!rwlock_read_trylock(l)))
+        wait_event(&l->waiters, rwlock_read_trylock(l));
+}
+
+void rwlock_read_unlock(struct rwlock *l)
+{
+    s32 left = atomic_dec(&l->state);
+
+    DEBUG_ASSERT(left >= 0);
+    /* A writer counts itself, then looks at the state: one of us sees the other. */
+    if (left == 0 && unlikely(atomic_read(&l->writers_waiting)))
+        waitq_wake_all(&l->waiters);
+}
+
+static inline bool rwlock_write_try(struct rwlock *l)
+{
+    s32 seen = 0;
+
+    return atomic_cas(&l->state, &seen, -1);
+}
+
+static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
+{
+    int err;
+
+    atomic_inc(&l->writers_waiting);
+    err = wait_event_deadline(&l->waiters, rwlock_write_try(l), kind, 0);
+    /* Readers that we held off, when we were the last writer and gave up. */
+    if (atomic_dec(&l->writers_waiting) == 0 && err)
+        waitq_wake_all(&l->waiters);
+    return err ? -EINTR : 0;
+}
+
+void rwlock_write_lock(struct rwlock *l)
+{
+    if (unlikely(!rwlock_write_try(l)))
+        (void)rwlock_write_slow(l, SLEEP_UNINTERRUPTIBLE);
+}
+
+int rwlock_write_lock_killable(struct rwlock *l)
+{
+    return likely(rwlock_write_try(l)) ? 0 : rwlock_write_slow(l, SLEEP_KILLABLE);
+}
+
+void rwlock_write_unlock(struct rwlock *l)
+{
+    DEBUG_ASSERT(atomic_read(&l->state) == -1);
+    atomic_store_release(&l->state, 0);
+    waitq_wake_all(&l->waiters);
+}
+
+void completion_init(struct completion *c)
+{
+    waitq_init(&c->queue);
+    c->done = false;
+}
+
+/* done changes under the queue's lock, and the waiter takes that lock last: so it may free *c at once. */
+void completion_signal(struct completion *c)
+{
+    struct waiter *w, *next;
+    u64 flags;
+
+    spin_lock_irqsave(&c->queue.lock, &flags);
+    WRITE_ONCE(c->done, true);
+    list_for_each_safe(w, next, &c->queue.waiters, node)
+        w->wake(w, 0);
+    spin_unlock_irqrestore(&c->queue.lock, flags);
+}
+
+void completion_wait(struct completion *c)
+{
+    u64 flags;
+
+    wait_event(&c->queue, READ_ONCE(c->done));
+    spin_lock_irqsave(&c->queue.lock, &flags);
+    spin_unlock_irqrestore(&c->queue.lock, flags);
+}

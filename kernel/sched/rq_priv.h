@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The run queue of one CPU and the groups' parts in it. Shared by the files of sched only.
+ *
+ * Lock order (RANK_SCHED): wait queues (WAITQ_ORDER and below), rq->lock, timers, group->pool_lock.
+ * Two run queue locks are never held at once.
+ */
+#pragma once
+
+#include "arch/x86/percpu.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
+#include "sched/wait.h"
+#include "sync/spinlock.h"
+
+#define RQ_ORDER 4
+#define TIMER_ORDER 3
+#define POOL_ORDER 2
+#define THREADS_ORDER 1
+
+#define WEIGHT_NICE_0 1024
+#define SCHED_LATENCY (6 * NSEC_PER_MSEC)     /* everyone should run once within it */
+#define SCHED_SLICE_MIN (750 * NSEC_PER_USEC) /* but not for less than this */
+#define SCHED_WAKE_GRAN (1 * NSEC_PER_MSEC)   /* a waker is preempted by who is so far behind */
+#define QUOTA_SLICE (5 * NSEC_PER_MSEC)
+
+/* A group's tree on one CPU; all under that CPU's rq->lock. */
+struct group_rq {
+    struct rb_root tree;       /* waiting entities by vruntime; who runs is not in it */
+    struct sched_entity *curr; /* the entity that runs, or NULL */
+    u64 min_vruntime;          /* never goes back */
+    u32 nr;                    /* entities, curr included */
+    u32 depth;                 /* 0: the root group's */
+    struct sched_group *group;
+    struct sched_entity se; /* this tree as an entity of its parent's; unused in the root's */
+    u64 usage;              /* ns run here */
+    s64 runtime;            /* ns of quota in hand; negative: overdrawn */
+};
+
+/* p pool_lock */
+struct sched_group {
+    struct sched_group *parent; /* I */
+    struct group_rq **cpu;      /* I  by CPU number */
+    u32 weight;                 /* p  of each CPU's se */
+    refcount_t ref;             /* a  the creator's, each thread's, each child's */
+    struct spinlock pool_lock;
+    u64 quota, period;          /* p  ns; quota 0: none */
+    u64 pool;                   /* p  ns left in this period */
+    bool period_used;           /* p  something was taken since the last refill */
+    bool timer_running;         /* p */
+    struct timer refill;
+    struct waitq throttled;     /* threads that wait for quota on their way to user mode */
+    u64 nr_periods, nr_throttled, throttled_ns; /* p */
+    bool throttled_now;         /* p  someone found the pool empty in this period */
+    u64 throttle_start;         /* p */
+    u64 user_ns, system_ns;     /* p  of threads that have ended */
+};
+
+struct rq {
+    struct spinlock lock;
+    struct thread *curr;   /* who runs */
+    struct thread *idle;
+    u32 nr;                /* runnable threads, the running one included; not idle */
+    u16 cpu;
+    u64 slice_start;       /* when curr was put on the CPU */
+    struct group_rq *root;
+    u64 user_ns;
+};
+DECLARE_PER_CPU(struct rq, sched_rq);
+
+static inline struct rq *rq_this(void)
+{
+    return this_cpu_ptr(sched_rq);
+}
+static inline struct rq *rq_of(unsigned cpu)
+{
+    return per_cpu_ptr(sched_rq, cpu);
+}
+static inline struct thread *rq_thread(struct sched_entity *se)
+{
+    return container_of(se, struct thread, se);
+}
+/* t's run queue, locked; interrupts off. */
+struct rq *rq_lock_thread(struct thread *t);
+
+/* rq.c: all with rq->lock held. */
+void rq_init(struct rq *rq, unsigned cpu);
+void group_rq_init(struct group_rq *g, struct sched_group *group, struct group_rq *parent);
+/* Time up to now is curr's. */
+void rq_account(struct rq *rq, u64 now);
+void rq_enqueue(struct rq *rq, struct thread *t, bool fresh);
+/* t waits in the tree: takes it out. */
+void rq_dequeue(struct rq *rq, struct thread *t);
+/* curr leaves the CPU: back into the trees, or (sleeps) out of the count. */
+void rq_put_curr(struct rq *rq, bool sleeps);
+/* Chooses the next and takes it out of the trees; rq->idle when there is none. */
+struct thread *rq_pick(struct rq *rq);
+/* t, counted nowhere, runs already: makes it curr of its path. */
+void rq_adopt_curr(struct rq *rq, struct thread *t);
+bool rq_should_preempt(struct rq *rq, struct thread *t);
+u64 rq_slice(const struct rq *rq);
+/* Some waiting thread that may run on `cpu`, or NULL. */
+struct thread *rq_find_movable(struct rq *rq, unsigned cpu);
+
+/* group.c */
+/* rq->lock held: ns that g may still run here before its quota asks again; draws from the pool. <= 0:
+ * out of quota. S64_MAX: no quota on it or above it. */
+s64 group_quota_left(struct group_rq *g);
+void group_init_root(void);
+void group_get(struct sched_group *g);
+void group_put(struct sched_group *g);
+/* A thread has ended with these times. */
+void group_add_times(struct sched_group *g, u64 user, u64 system);
+u32 group_weight_of_nice(int nice);
+/* Some group has or had a quota. */
+bool group_quotas_used(void);
+/* The tail of sched_user_work: sleeps until there is quota, or a kill. */
+void group_throttle(struct thread *t);
+
+/* core.c */
+void sched_tick(u64 now);
+u64 sched_tick_next(void);
+/* What a thread runs first after its first switch. */
+void sched_finish_switch(struct arch_thread *prev);
+void sched_kick_cpu(unsigned cpu);
+/* Makes t, which runs nowhere and is in no tree, runnable on a CPU that the policy chooses. */
+void sched_activate(struct thread *t, bool fresh);
+
+/* timer.c */
+void timer_run(u64 now);
+void timer_init_cpu(unsigned cpu);
+/* The scheduler wants a timer interrupt at `deadline` at the latest; an earlier one does no harm. */
+void timer_want(u64 deadline);
+void timer_reprogram(void);
+
+/* thread.c */
+void thread_stacks_drain(void);
+
+/* load.c: interrupts off. */
+void load_update(u64 now);

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making and ending threads. A thread that can run holds a reference to itself, dropped by whoever runs
+ * next on its last CPU; the structure, stack and FPU area go with the last reference.
+ *
+ * Kernel stacks are virtually mapped with guard pages; each CPU keeps a few mapped, because mapping one
+ * costs more than all the rest of a thread.
+ */
+#include "sched/thread.h"
+
+#include "arch/x86/regs.h"
+#include "arch/x86/time.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/page.h"
+#include "mm/slab.h"
+#include "sched/rq_priv.h"
+
+#define STACK_SIZE (4 * PAGE_SIZE)
+#define STACKS_KEPT 4
+
+struct thread_stacks {
+    u32 n;
+    void *stack[STACKS_KEPT];
+};
+static DEFINE_PER_CPU(struct thread_stacks, thread_stacks);
+static struct slab_cache *thread_cache __ro_after_init, *thread_fpu_cache __ro_after_init;
+static struct spinlock threads_lock = SPINLOCK_INIT(RANK_SCHED, THREADS_ORDER, "all threads");
+static LIST_HEAD(threads_all); /* threads_lock */
+static u64 threads_count;      /* threads_lock */
+
+static void *thread_stack_alloc(void)
+{
+    u64 flags = irq_save();
+    struct thread_stacks *kept = this_cpu_ptr(thread_stacks);
+    void *stack = kept->n ? kept->stack[--kept->n] : NULL;
+
+    irq_restore(flags);
+    if (stack)
+        return stack;
+    stack = vmap_alloc(STACK_SIZE);
+    if (stack)
+        mem_count_stacks(STACK_SIZE / PAGE_SIZE);
+    return stack;
+}
+
+static void thread_stack_free(void *stack)
+{
+    u64 flags = irq_save();
+    struct thread_stacks *kept = this_cpu_ptr(thread_stacks);
+
+    if (kept->n < STACKS_KEPT) {
+        kept->stack[kept->n++] = stack;
+        stack = NULL;
+    }
+    irq_restore(flags);
+    if (stack) {
+        mem_count_stacks(-(s64)(STACK_SIZE / PAGE_SIZE));
+        vmap_free(stack);
+    }
+}
+
+void thread_stacks_drain(void)
+{
+    u64 flags = irq_save();
+    struct thread_stacks kept = *this_cpu_ptr(thread_stacks);
+
+    this_cpu_ptr(thread_stacks)->n = 0;
+    irq_restore(flags);
+    while (kept.n) {
+        mem_count_stacks(-(s64)(STACK_SIZE / PAGE_SIZE));
+        vmap_free(kept.stack[--kept.n]);
+    }
+}
+
+void *thread_stack_top(const struct thread *t)
+{
+    return (u8 *)t->stack + STACK_SIZE;
+}
+
+static void *thread_fpu_alloc(void)
+{
+    void *area = thread_fpu_cache ? slab_alloc(thread_fpu_cache) : kmalloc(fpu_size());
+
+    if (area)
+        fpu_init_state(area);
+    return area;
+}
+
+static void thread_fpu_free(void *area)
+{
+    if (!area)
+        return;
+    if (thread_fpu_cache)
+        slab_free(thread_fpu_cache, area);
+    else
+        kfree(area);
+}
+
+/* Inherits the maker's scheduling parameters, but a kernel thread's none. */
+static void thread_setup(struct thread *t, const char *name, bool user)
+{
+    const struct thread *maker = current_thread();
+    u64 flags;
+
+    strlcpy(t->name, name, sizeof(t->name));
+    refcount_init(&t->ref, 1);
+    t->state = THREAD_SLEEPING;
+    t->sleep_kind = SLEEP_UNINTERRUPTIBLE;
+    t->cpu = (u16)cpu_id();
+    t->affinity = U64_MAX;
+    t->group = &sched_group_root;
+    t->se.weight = WEIGHT_NICE_0;
+    if (user && maker->task) {
+        t->affinity = maker->affinity;
+        t->group = maker->group;
+        t->nice = maker->nice;
+        t->policy = maker->policy;
+        t->se.weight = maker->se.weight;
+    }
+    group_get(t->group);
+    t->se.parent = t->group->cpu[t->cpu];
+    t->mode_start = time_ns();
+    spin_lock_irqsave(&threads_lock, &flags);
+    list_add_tail(&threads_all, &t->all);
+    threads_count++;
+    spin_unlock_irqrestore(&threads_lock, flags);
+}
+
+static struct thread *thread_alloc(void)
+{
+    struct thread *t = slab_zalloc(thread_cache);
+
+    if (!t)
+        return NULL;
+    t->stack = thread_stack_alloc();
+    if (!t->stack) {
+        slab_free(thread_cache, t);
+        return NULL;
+    }
+    return t;
+}
+
+struct thread_start {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void thread_first(struct arch_thread *prev, void *arg)
+{
+    struct thread_start start = *(struct thread_start *)arg;
+
+    sched_finish_switch(prev);
+    irq_enable();
+    start.fn(start.arg);
+    thread_exit();
+}
+
+struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
+{
+    struct thread *t = thread_alloc();
+    struct thread_start *start;
+
+    if (!t)
+        return NULL;
+    /* What the first frame needs lies at the bottom of its own stack, read before it can grow there. */
+    start = t->stack;
+    *start = (struct thread_start){fn, arg};
+    arch_thread_init_kernel(&t->arch, thread_stack_top(t), thread_first, start);
+    thread_setup(t, name, false);
+    return t;
+}
+
+static void thread_first_user(struct arch_thread *prev, void *arg)
+{
+    sched_finish_switch(prev);
+}
+
+struct thread *thread_create_user(const char *name, const struct trap_frame *frame)
+{
+    struct thread *t = thread_alloc();
+
+    if (!t)
+        return NULL;
+    t->arch.xsave = thread_fpu_alloc();
+    if (!t->arch.xsave) {
+        thread_stack_free(t->stack);
+        slab_free(thread_cache, t);
+        return NULL;
+    }
+    arch_thread_init_user(&t->arch, thread_stack_top(t), frame, thread_first_user);
+    thread_setup(t, name, true);
+    return t;
+}
+
+int thread_make_user(struct thread *t)
+{
+    void *area = thread_fpu_alloc();
+
+    if (!area)
+        return -ENOMEM;
+    t->arch.xsave = area;
+    return 0;
+}
+
+void thread_start(struct thread *t)
+{
+    DEBUG_ASSERT(t->state == THREAD_SLEEPING);
+    refcount_get(&t->ref); /* its own */
+    sched_activate(t, true);
+}
+
+void thread_exit(void)
+{
+    struct thread *t = current_thread();
+
+    irq_disable();
+    WRITE_ONCE(t->state, THREAD_DEAD);
+    schedule();
+    panic("a dead thread runs");
+}
+
+void thread_put(struct thread *t)
+{
+    u64 flags, user, system;
+
+    if (likely(!refcount_put(&t->ref)))
+        return;
+    spin_lock_irqsave(&threads_lock, &flags);
+    list_del(&t->all);
+    threads_count--;
+    spin_unlock_irqrestore(&threads_lock, flags);
+    sched_thread_times(t, &user, &system);
+    group_add_times(t->group, user, system);
+    group_put(t->group);
+    thread_fpu_free(t->arch.xsave);
+    thread_stack_free(t->stack);
+    slab_free(thread_cache, t);
+}
+
+/* User and system time are known where kernel/proc and hv say when the mode changes. */
+void sched_enter_user(void)
+{
+    struct thread *t = current_thread();
+    u64 now = t->sum_exec + (time_ns() - t->exec_start);
+
+    t->stime += now - t->mode_start;
+    t->mode_start = now;
+    t->in_user = true;
+}
+
+void sched_exit_user(void)
+{
+    struct thread *t = current_thread();
+    u64 now = t->sum_exec + (time_ns() - t->exec_start);
+
+    t->utime += now - t->mode_start;
+    t->mode_start = now;
+    t->in_user = false;
+}
+
+void sched_thread_times(const struct thread *t, u64 *user, u64 *system)
+{
+    u64 run = READ_ONCE(t->sum_exec), start = READ_ONCE(t->mode_start), rest;
+
+    if (READ_ONCE(t->state) == THREAD_RUNNING)
+        run += time_ns() - MIN(READ_ONCE(t->exec_start), time_ns());
+    rest = run > start ? run - start : 0;
+    *user = t->utime + (t->in_user ? rest : 0);
+    *system = t->stime + (t->in_user ? 0 : rest);
+}
+
+u64 sched_nr_threads(void)
+{
+    return READ_ONCE(threads_count);
+}
+
+static int thread_cmd(int argc, char **argv, void (*emit)(const char *fmt, ...))
+{
+    static const char states[] = "WRSD";
+    struct thread *t;
+
+    emit("%-16s %-18s st cpu nice   run ms  switches\n", "name", "thread");
+    list_for_each (t, &threads_all, all)
+        emit("%-16s %p  %c %3u %4d %8lu %9lu\n", t->name, (void *)t, states[t->state & 3], t->cpu,
+             t->nice, t->sum_exec / NSEC_PER_MSEC, t->nvcsw + t->nivcsw);
+    return 0;
+}
+CONSOLE_CMD(threads) = {"threads", "all threads", thread_cmd, true};
+
+static void sched_start(void)
+{
+    u32 fpu = fpu_size();
+
+    thread_cache = slab_cache_create("thread", sizeof(struct thread), 64);
+    if (fpu <= PAGE_SIZE)
+        thread_fpu_cache = slab_cache_create("thread_fpu", fpu, 64);
+    group_init_root();
+    sched_init_cpu(0);
+}
+INIT_HOOK(sched_start, INIT_SCHED);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Timers of each CPU, and the one programmed deadline of its hardware timer. The hardware is set
+ * earlier when someone wants so, and never later: an interrupt that finds nothing to do costs less than
+ * a reprogramming at every change.
+ *
+ * Lock order: a CPU's timer lock lies below run queue locks; callbacks run without it.
+ */
+#include "sched/timer.h"
+
+#include "arch/x86/apic.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/time.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "sched/rq_priv.h"
+
+struct timer_cpu {
+    struct spinlock lock;
+    struct rb_root tree;   /* by deadline */
+    struct timer *running; /* its callback is being called */
+    u64 armed;             /* own CPU only: what the hardware is set to */
+};
+static DEFINE_PER_CPU(struct timer_cpu, timer_cpus);
+
+void timer_init_cpu(unsigned cpu)
+{
+    struct timer_cpu *tc = per_cpu_ptr(timer_cpus, cpu);
+
+    spinlock_init(&tc->lock, RANK_SCHED, TIMER_ORDER, "timers");
+    tc->armed = U64_MAX;
+}
+
+void timer_init(struct timer *t, void (*fire)(struct timer *t))
+{
+    *t = (struct timer){.fire = fire};
+}
+
+/* Interrupts off. */
+void timer_want(u64 deadline)
+{
+    struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
+
+    if (deadline >= tc->armed)
+        return;
+    tc->armed = deadline;
+    timer_program(deadline);
+}
+
+static void timer_insert(struct timer_cpu *tc, struct timer *t)
+{
+    struct rb_node **link = &tc->tree.node, *parent = NULL;
+
+    while (*link) {
+        parent = *link;
+        link = t->deadline < rb_entry(parent, struct timer, node)->deadline ? &parent->left
+                                                                            : &parent->right;
+    }
+    rb_link(&tc->tree, &t->node, parent, link);
+}
+
+/* The tree that t is or was last in, locked. Interrupts off. */
+static struct timer_cpu *timer_lock(struct timer *t)
+{
+    for (;;) {
+        u16 cpu = READ_ONCE(t->cpu);
+        struct timer_cpu *tc = per_cpu_ptr(timer_cpus, cpu);
+
+        spin_lock(&tc->lock);
+        if (likely(READ_ONCE(t->cpu) == cpu))
+            return tc;
+        spin_unlock(&tc->lock);
+    }
+}
+
+static bool timer_remove(struct timer_cpu *tc, struct timer *t)
+{
+    if (!t->armed)
+        return false;
+    rb_erase(&tc->tree, &t->node);
+    t->armed = false;
+    return true;
+}
+
+void timer_start(struct timer *t, u64 deadline)
+{
+    u64 flags = irq_save();
+    struct timer_cpu *tc = timer_lock(t);
+
+    timer_remove(tc, t);
+    if (unlikely(t->cpu != cpu_id())) {
+        t->cpu = (u16)cpu_id();
+        spin_unlock(&tc->lock);
+        tc = timer_lock(t);
+        timer_remove(tc, t); /* another start came in between */
+    }
+    t->deadline = deadline;
+    t->armed = true;
+    timer_insert(tc, t);
+    spin_unlock(&tc->lock);
+    if (likely(tc == this_cpu_ptr(timer_cpus)))
+        timer_want(deadline);
+    irq_restore(flags);
+}
+
+bool timer_cancel_nowait(struct timer *t)
+{
+    u64 flags = irq_save();
+    struct timer_cpu *tc = timer_lock(t);
+    bool was = timer_remove(tc, t);
+
+    spin_unlock(&tc->lock);
+    irq_restore(flags);
+    return was;
+}
+
+bool timer_cancel(struct timer *t)
+{
+    bool was = timer_cancel_nowait(t);
+
+    while (unlikely(READ_ONCE(per_cpu_ptr(timer_cpus, READ_ONCE(t->cpu))->running) == t)) {
+        cpu_relax();
+        was |= timer_cancel_nowait(t); /* the callback may have started it again */
+    }
+    return was;
+}
+
+/* From the timer interrupt. */
+void timer_run(u64 now)
+{
+    struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
+
+    tc->armed = U64_MAX;
+    spin_lock(&tc->lock);
+    for (;;) {
+        struct rb_node *n = rb_first(&tc->tree);
+        struct timer *t = n ? rb_entry(n, struct timer, node) : NULL;
+
+        if (!t || t->deadline > now)
+            break;
+        rb_erase(&tc->tree, &t->node);
+        t->armed = false;
+        tc->running = t;
+        spin_unlock(&tc->lock);
+        t->fire(t);
+        spin_lock(&tc->lock);
+        WRITE_ONCE(tc->running, NULL);
+    }
+    spin_unlock(&tc->lock);
+}
+
+void timer_reprogram(void)
+{
+    struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
+    struct rb_node *n;
+
+    spin_lock(&tc->lock);
+    n = rb_first(&tc->tree);
+    if (n)
+        timer_want(rb_entry(n, struct timer, node)->deadline);
+    spin_unlock(&tc->lock);
+}
+
+struct timer_sleep {
+    struct timer timer;
+    struct thread *thread;
+};
+
+static void timer_sleep_fire(struct timer *t)
+{
+    thread_wake(container_of(t, struct timer_sleep, timer)->thread);
+}
+
+int sleep_until(u64 deadline, int kind)
+{
+    struct timer_sleep s = {.thread = current_thread()};
+    int err = 0;
+
+    timer_init(&s.timer, timer_sleep_fire);
+    s.thread->sleep_kind = (u8)kind;
+    while (time_ns() < deadline) {
+        __atomic_store_n(&s.thread->state, THREAD_SLEEPING, __ATOMIC_SEQ_CST);
+        if (thread_sleep_interrupted(s.thread, kind)) {
+            err = -EINTR;
+            break;
+        }
+        timer_start(&s.timer, deadline);
+        schedule();
+        timer_cancel(&s.timer);
+    }
+    WRITE_ONCE(s.thread->state, THREAD_RUNNING);
+    return err;
+}
+
+static u64 timer_wall; /* a */
+
+u64 time_wall_offset(void)
+{
+    u64 offset = __atomic_load_n(&timer_wall, __ATOMIC_RELAXED);
+
+    if (unlikely(!offset)) {
+        time_set_wall(rtc_read() * NSEC_PER_SEC);
+        offset = __atomic_load_n(&timer_wall, __ATOMIC_RELAXED);
+    }
+    return offset;
+}
+
+void time_set_wall(u64 wall_ns)
+{
+    u64 offset = wall_ns - time_ns();
+
+    __atomic_store_n(&timer_wall, offset ? offset : 1, __ATOMIC_RELAXED);
+}
