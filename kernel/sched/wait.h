@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "lib/errno.h"
 #include "lib/list.h"
 #include "sched/thread.h"
 #include "sync/spinlock.h"
