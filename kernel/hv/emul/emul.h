@@ -81,7 +81,7 @@ struct emul_ops {
     int (*read)(struct emul *e, u64 linear, void *buf, u32 len);
     int (*write)(struct emul *e, u64 linear, const void *buf, u32 len);
     /* A locked read-modify-write: stores `new` if the memory still holds `old`; -EAGAIN if not (the
-     * instruction is then executed again). NULL: plain write. */
+     * instruction is then executed again). On device memory it is a plain write. NULL: always. */
     int (*cmpxchg)(struct emul *e, u64 linear, const void *old, const void *new, u32 len);
     int (*in)(struct emul *e, u16 port, u32 size, void *buf);
     int (*out)(struct emul *e, u16 port, u32 size, const void *buf);

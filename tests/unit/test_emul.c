@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/* The emulator's contract: call-backs, resumption, faults, modes. */
+#include "harness.h"
+#include "hv/emul/emul_priv.h"
+#include "lib/compiler.h"
+#include "lib/errno.h"
+
+#include <string.h>
+
+enum { RAM = 0x20000, MMIO = 0x100000, MMIO_USER = 0x200000 };
+
+static struct {
+    u8 ram[RAM];
+    u32 reads, writes, last_len, port_log_count, invlpg;
+    u64 last_addr, last_value, mmio_value, cr[32];
+    u32 ports[8];
+    bool pending;
+} w;
+
+static int world_read(struct emul *e, u64 at, void *buf, u32 len)
+{
+    if (at < RAM && len <= RAM - at) {
+        memcpy(buf, w.ram + at, len);
+        return 0;
+    }
+    w.reads++;
+    w.last_addr = at;
+    w.last_len = len;
+    if (at >= MMIO_USER)
+        return EMUL_NEED_USER;
+    if (at >= MMIO) {
+        memcpy(buf, &w.mmio_value, len);
+        return 0;
+    }
+    e->fault = (struct emul_fault){14, true, 4, at};
+    return EMUL_FAULT;
+}
+
+static int world_write(struct emul *e, u64 at, const void *buf, u32 len)
+{
+    if (at < RAM && len <= RAM - at) {
+        memcpy(w.ram + at, buf, len);
+        return 0;
+    }
+    w.writes++;
+    w.last_addr = at;
+    w.last_len = len;
+    w.last_value = 0;
+    memcpy(&w.last_value, buf, len);
+    if (at >= MMIO_USER)
+        return EMUL_NEED_USER;
+    if (at >= MMIO)
+        return 0;
+    e->fault = (struct emul_fault){14, true, 6, at};
+    return EMUL_FAULT;
+}
+
+static int world_cmpxchg(struct emul *e, u64 at, const void *old, const void *new, u32 len)
+{
+    if (at < RAM && len <= RAM - at && memcmp(w.ram + at, old, len))
+        return -EAGAIN;
+    return world_write(e, at, new, len);
+}
+
+static int world_in(struct emul *e, u16 port, u32 size, void *buf)
+{
+    if (port == 0x99)
+        return EMUL_NEED_USER;
+    memset(buf, port & 0xff, size);
+    return 0;
+}
+
+static int world_out(struct emul *e, u16 port, u32 size, const void *buf)
+{
+    u32 v = 0;
+
+    memcpy(&v, buf, size);
+    w.ports[w.port_log_count++ & 7] = v;
+    return 0;
+}
+
+static int world_read_cr(struct emul *e, u32 nr, u64 *value)
+{
+    *value = w.cr[nr];
+    return 0;
+}
+
+static int world_write_cr(struct emul *e, u32 nr, u64 value)
+{
+    w.cr[nr] = value;
+    return 0;
+}
+
+static int world_invlpg(struct emul *e, u64 linear)
+{
+    w.last_addr = linear;
+    w.invlpg++;
+    return 0;
+}
+
+static const struct emul_ops world_ops = {
+    .fetch = world_read,
+    .read = world_read,
+    .write = world_write,
+    .cmpxchg = world_cmpxchg,
+    .in = world_in,
+    .out = world_out,
+    .read_cr = world_read_cr,
+    .write_cr = world_write_cr,
+    .invlpg = world_invlpg,
+};
+
+/* A CPU about to execute `code` at 0x1000 (in real mode at 0000:1000). */
+static struct emul world_cpu(enum emul_mode mode, const char *code, u32 n)
+{
+    struct emul e = {.ops = &world_ops, .mode = (u8)mode, .rip = 0x1000, .rflags = 0x202};
+
+    memset(&w, 0, sizeof(w));
+    memcpy(w.ram + 0x1000, code, n);
+    for (u32 i = 0; i < EMUL_SEGS; i++) {
+        bool code_seg = i == EMUL_CS;
+
+        e.seg[i] =
+            (struct emul_seg){.limit = mode < EMUL_PROT32 ? 0xffff : U32_MAX,
+                              .attr = (mode == EMUL_PROT32 ? 0xc00 : 0) | (code_seg ? 0x9b : 0x93)};
+    }
+    e.gpr[EMUL_RSP] = 0x8000;
+    emul_begin(&e);
+    return e;
+}
+
+#define CPU(mode, code) world_cpu(mode, code, sizeof(code) - 1)
+
+TEST(emul_mmio_reads_and_writes)
+{
+    struct emul e = CPU(EMUL_LONG, "\x8b\x43\x10"); /* mov eax, [rbx+16] */
+
+    e.gpr[EMUL_RBX] = MMIO;
+    e.gpr[EMUL_RAX] = ~0ull;
+    w.mmio_value = 0xdeadbeefcafe;
+    EXPECT(emul_run(&e) == EMUL_DONE && e.rip == 0x1003 && e.gpr[EMUL_RAX] == 0xbeefcafe);
+    EXPECT(w.reads == 1 && w.last_addr == MMIO + 16 && w.last_len == 4);
+
+    e = CPU(EMUL_LONG, "\xc7\x03\x01\x00\x00\x80"); /* mov dword [rbx], 0x80000001 */
+    e.gpr[EMUL_RBX] = MMIO;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.last_value == 0x80000001 && w.last_len == 4);
+
+    e = CPU(EMUL_LONG, "\x48\xc7\x03\xff\xff\xff\xff"); /* sign-extended to 64 bits */
+    e.gpr[EMUL_RBX] = MMIO;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.last_value == ~0ull && w.last_len == 8);
+
+    e = CPU(EMUL_LONG, "\x0f\xb6\x0d\xf9\xef\x0f\x00"); /* movzx ecx, byte [rip + x] = MMIO */
+    w.mmio_value = 0x80;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.last_addr == MMIO && e.gpr[EMUL_RCX] == 0x80);
+
+    e = CPU(EMUL_LONG, "\x83\x0b\x10"); /* or dword [rbx], 16 */
+    e.gpr[EMUL_RBX] = MMIO;
+    w.mmio_value = 0x01;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.last_value == 0x11 && w.reads == 1 && w.writes == 1);
+
+    e = CPU(EMUL_LONG, "\xf7\x03\x01\x00\x00\x00"); /* test dword [rbx], 1 */
+    e.gpr[EMUL_RBX] = MMIO;
+    EXPECT(emul_run(&e) == EMUL_DONE && (e.rflags & EMUL_ZF) && !w.writes);
+}
+
+TEST(emul_resumes_after_user_space_with_each_access_made_once)
+{
+    struct emul e = CPU(EMUL_LONG, "\x01\x03"); /* add [rbx], eax */
+    u32 answer = 40;
+
+    e.gpr[EMUL_RBX] = MMIO_USER;
+    e.gpr[EMUL_RAX] = 2;
+    EXPECT(emul_run(&e) == EMUL_NEED_USER && w.reads == 1 && e.rip == 0x1000);
+    emul_supply(&e, &answer, 4);
+    EXPECT(emul_run(&e) == EMUL_NEED_USER && w.reads == 1 && w.writes == 1 && w.last_value == 42);
+    emul_supply(&e, NULL, 0);
+    EXPECT(emul_run(&e) == EMUL_DONE && w.reads == 1 && w.writes == 1 && e.rip == 0x1002);
+
+    e = CPU(EMUL_LONG, "\xff\x33"); /* push qword [rbx] */
+    u64 wide = 0x1122334455667788;
+
+    e.gpr[EMUL_RBX] = MMIO_USER;
+    EXPECT(emul_run(&e) == EMUL_NEED_USER && e.gpr[EMUL_RSP] == 0x8000);
+    emul_supply(&e, &wide, 8);
+    EXPECT(emul_run(&e) == EMUL_DONE && e.gpr[EMUL_RSP] == 0x7ff8);
+    EXPECT(!memcmp(w.ram + 0x7ff8, &wide, 8));
+
+    e = CPU(EMUL_LONG, "\xed"); /* in eax, dx */
+    e.gpr[EMUL_RDX] = 0x99;
+    EXPECT(emul_run(&e) == EMUL_NEED_USER);
+    emul_supply(&e, &answer, 4);
+    EXPECT(emul_run(&e) == EMUL_DONE && e.gpr[EMUL_RAX] == 40);
+}
+
+TEST(emul_rep_keeps_completed_rounds)
+{
+    struct emul e = CPU(EMUL_LONG, "\xf3\xa4"); /* rep movsb, from user MMIO to RAM */
+    int rounds = 0;
+
+    e.gpr[EMUL_RSI] = MMIO_USER;
+    e.gpr[EMUL_RDI] = 0x2000;
+    e.gpr[EMUL_RCX] = 3;
+    for (int r; (r = emul_run(&e)) != EMUL_DONE; rounds++) {
+        u8 byte = (u8)('a' + rounds);
+
+        EXPECT(r == EMUL_NEED_USER && e.gpr[EMUL_RCX] == (u64)(3 - rounds));
+        emul_supply(&e, &byte, 1);
+    }
+    EXPECT(rounds == 3 && !memcmp(w.ram + 0x2000, "abc", 3) && e.gpr[EMUL_RCX] == 0);
+
+    /* Runs off the end of RAM: the rounds before stay done, rip stays. */
+    e = CPU(EMUL_LONG, "\xf3\x48\xab"); /* rep stosq */
+    e.gpr[EMUL_RDI] = RAM - 24;
+    e.gpr[EMUL_RCX] = 10;
+    e.gpr[EMUL_RAX] = ~0ull;
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == 14 && e.fault.cr2 == RAM);
+    EXPECT(e.gpr[EMUL_RCX] == 7 && e.gpr[EMUL_RDI] == RAM && e.rip == 0x1000);
+
+    e = CPU(EMUL_LONG, "\xf3\xaa"); /* a long one comes back to let interrupts in */
+    e.gpr[EMUL_RDI] = 0x2000;
+    e.gpr[EMUL_RCX] = 3000;
+    EXPECT(emul_run(&e) == EMUL_REPEAT && e.rip == 0x1000 && e.gpr[EMUL_RCX] == 1976);
+    EXPECT(emul_run(&e) == EMUL_REPEAT && emul_run(&e) == EMUL_DONE && e.rip == 0x1002);
+}
+
+TEST(emul_string_io)
+{
+    struct emul e = CPU(EMUL_LONG, "\xf3\x6e"); /* rep outsb */
+
+    memcpy(w.ram + 0x3000, "hi!", 3);
+    e.gpr[EMUL_RSI] = 0x3000;
+    e.gpr[EMUL_RCX] = 3;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.port_log_count == 3 && w.ports[2] == '!');
+
+    e = CPU(EMUL_REAL, "\xf3\x6d"); /* rep insw */
+    e.gpr[EMUL_RDX] = 0x1f0;
+    e.gpr[EMUL_RDI] = 0x10;
+    e.gpr[EMUL_RCX] = 2;
+    e.seg[EMUL_ES].base = 0x4000;
+    EXPECT(emul_run(&e) == EMUL_DONE && e.gpr[EMUL_RDI] == 0x14 && w.ram[0x4013] == 0xf0);
+}
+
+TEST(emul_splits_accesses_at_page_boundaries)
+{
+    struct emul e = CPU(EMUL_LONG, "\x48\x89\x03");
+    u64 v = 0x0102030405060708;
+
+    e.gpr[EMUL_RBX] = 0x5ffd;
+    e.gpr[EMUL_RAX] = v;
+    EXPECT(emul_run(&e) == EMUL_DONE && !memcmp(w.ram + 0x5ffd, &v, 8));
+    /* The second half faults: CR2 is the second page's, nothing has moved. */
+    e = CPU(EMUL_LONG, "\x48\x8b\x03");
+    e.gpr[EMUL_RBX] = RAM - 3;
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.cr2 == RAM && e.rip == 0x1000);
+}
+
+TEST(emul_fetches_across_pages_and_faults_there)
+{
+    struct emul e = CPU(EMUL_LONG, "");
+
+    memcpy(w.ram + 0x1ffe, "\x8b\x43\x10", 3);
+    e.rip = 0x1ffe;
+    e.gpr[EMUL_RBX] = 0x3000;
+    EXPECT(emul_run(&e) == EMUL_DONE && e.rip == 0x2001);
+
+    e = CPU(EMUL_LONG, "");
+    w.ram[RAM - 1] = 0x8b;
+    e.rip = RAM - 1;
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == 14 && e.fault.cr2 == RAM);
+}
+
+TEST(emul_locked_updates_compare)
+{
+    struct emul e = CPU(EMUL_LONG, "\xf0\xff\x03"); /* lock inc dword [rbx] */
+
+    e.gpr[EMUL_RBX] = 0x3000;
+    w.ram[0x3000] = 7;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.ram[0x3000] == 8);
+    e = CPU(EMUL_LONG, "\xf0\x48\x0f\xb1\x0b"); /* lock cmpxchg [rbx], rcx */
+    e.gpr[EMUL_RBX] = 0x3000;
+    e.gpr[EMUL_RCX] = 5;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.ram[0x3000] == 5 && (e.rflags & EMUL_ZF));
+}
+
+TEST(emul_real_mode_uses_segments_and_sixteen_bits)
+{
+    struct emul e = CPU(EMUL_REAL, "\x8e\xd8"); /* mov ds, ax */
+
+    e.gpr[EMUL_RAX] = 0x300;
+    EXPECT(emul_run(&e) == EMUL_DONE && e.seg[EMUL_DS].base == 0x3000);
+    EXPECT(e.seg[EMUL_DS].selector == 0x300 && e.seg_dirty == 1 << EMUL_DS);
+
+    e = CPU(EMUL_REAL, "\x89\x87\x02\x00"); /* mov [bx+2], ax */
+    e.seg[EMUL_DS].base = 0x3000;
+    e.gpr[EMUL_RBX] = 0xfffff;
+    e.gpr[EMUL_RAX] = 0x1234;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.ram[0x3001] == 0x34 && w.ram[0x3002] == 0x12);
+
+    e = CPU(EMUL_REAL, "\xa3\xff\xff"); /* a word over the segment's end */
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_GP && !e.fault.has_error);
+
+    e = CPU(EMUL_REAL, "\xe8\xfd\x0f"); /* call 0x2000 */
+    EXPECT(emul_run(&e) == EMUL_DONE && e.rip == 0x2000 && e.gpr[EMUL_RSP] == 0x7ffe);
+    EXPECT(w.ram[0x7ffe] == 0x03 && w.ram[0x7fff] == 0x10);
+}
+
+TEST(emul_control_registers_and_flags)
+{
+    struct emul e = CPU(EMUL_LONG, "\x44\x0f\x22\xc0"); /* mov cr8, rax */
+
+    e.gpr[EMUL_RAX] = 9;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.cr[8] == 9);
+    e = CPU(EMUL_PROT32, "\x0f\x20\xd8"); /* mov eax, cr3 */
+    w.cr[3] = 0x1234000;
+    EXPECT(emul_run(&e) == EMUL_DONE && e.gpr[EMUL_RAX] == 0x1234000);
+    e = CPU(EMUL_LONG, "\x0f\x22\xc0");
+    e.cpl = 3;
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_GP && e.fault.has_error);
+    e = CPU(EMUL_LONG, "\x0f\x06");
+    w.cr[0] = 0x8000000b;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.cr[0] == 0x80000003);
+    e = CPU(EMUL_PROT32, "\x0f\x01\xf0"); /* lmsw ax: cannot clear PE */
+    w.cr[0] = 1;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.cr[0] == 1);
+    e = CPU(EMUL_LONG, "\x0f\x01\x3b"); /* invlpg [rbx] */
+    e.gpr[EMUL_RBX] = 0xffff800000001000;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.invlpg == 1 && w.last_addr == 0xffff800000001000);
+
+    e = CPU(EMUL_LONG, "\xfb");
+    e.rflags = 2;
+    EXPECT(emul_run(&e) == EMUL_DONE && (e.rflags & EMUL_IF) && e.irq_shadow);
+    e = CPU(EMUL_LONG, "\xfa");
+    e.cpl = 3;
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_GP);
+    e = CPU(EMUL_LONG, "\xf4");
+    EXPECT(emul_run(&e) == EMUL_DONE && e.halted && e.rip == 0x1001);
+}
+
+TEST(emul_refuses_what_it_does_not_know)
+{
+    struct emul e = CPU(EMUL_LONG, "\x0f\xa2"); /* cpuid is the exit handler's */
+
+    EXPECT(emul_run(&e) == EMUL_UNHANDLED && e.insn.len == 2 && e.rip == 0x1000);
+    e = CPU(EMUL_LONG, "\x66\x0f\x6f\x03"); /* movdqa */
+    EXPECT(emul_run(&e) == EMUL_UNHANDLED && e.insn.len == 4);
+    e = CPU(EMUL_LONG, "\x06"); /* push es */
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_UD);
+    e = CPU(EMUL_LONG, "\x48\x8b\x03"); /* not canonical */
+    e.gpr[EMUL_RBX] = 1ull << 47;
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_GP);
+    e = CPU(EMUL_LONG, "\xf7\xf1"); /* div by zero */
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_DE);
+    e = CPU(EMUL_PROT32, "\x8e\xd8"); /* needs load_seg */
+    EXPECT(emul_run(&e) == EMUL_UNHANDLED);
+}
+
+TEST(emul_checks_segments_in_protected_mode)
+{
+    struct emul e = CPU(EMUL_PROT32, "\x89\x03");
+
+    e.gpr[EMUL_RBX] = 0x3000;
+    e.seg[EMUL_DS].attr = 0x91; /* read-only */
+    EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_GP && e.fault.has_error);
+    e = CPU(EMUL_PROT32, "\x89\x03");
+    e.gpr[EMUL_RBX] = 0x3000;
+    e.seg[EMUL_DS].limit = 0x3002;
+    EXPECT(emul_run(&e) == EMUL_FAULT);
+    e = CPU(EMUL_PROT32, "\x89\x03");
+    e.gpr[EMUL_RBX] = 0x3000;
+    e.seg[EMUL_DS].attr = 0xc97; /* expand down: above the limit */
+    e.seg[EMUL_DS].limit = 0x2fff;
+    EXPECT(emul_run(&e) == EMUL_DONE);
+}
+
+TEST(emul_survives_random_instructions_in_every_mode)
+{
+    u64 seed = 4711;
+    u32 outcomes[5] = {0};
+
+    for (int i = 0; i < 200000; i++) {
+        enum emul_mode mode = unit_rand(&seed) % 5;
+        char code[16];
+
+        for (u32 k = 0; k < sizeof(code); k++)
+            code[k] = (char)unit_rand(&seed);
+        struct emul e = {.ops = &world_ops, .mode = (u8)mode, .rip = 0x1000, .rflags = 2};
+
+        memcpy(w.ram + 0x1000, code, sizeof(code));
+        for (u32 s = 0; s < EMUL_SEGS; s++)
+            e.seg[s] = (struct emul_seg){.limit = (u32)unit_rand(&seed) | 0xffff,
+                                         .attr = (u16)unit_rand(&seed) | 0x80};
+        for (u32 r = 0; r < 16; r++)
+            e.gpr[r] = unit_rand(&seed) % RAM;
+        e.rflags |= unit_rand(&seed) & 0x3fd5;
+        emul_begin(&e);
+        int r = emul_run(&e);
+
+        EXPECT(r >= 0 && r <= EMUL_UNHANDLED);
+        for (int round = 0; r == EMUL_NEED_USER && round < 20; round++) {
+            emul_supply(&e, code, 8);
+            r = emul_run(&e);
+        }
+        outcomes[r]++;
+    }
+    EXPECT(outcomes[EMUL_DONE] > 10000 && outcomes[EMUL_FAULT] > 1000);
+}
