@@ -72,18 +72,19 @@ bool boot_flag(const char *key, bool otherwise)
     return v ? !strcmp(v, "1") : otherwise;
 }
 
-/* Standard streams on the console, and the console as our terminal. */
+/* Standard streams on the console, unless the kernel has seen to that; it is our terminal. */
 static void console_open(void)
 {
-    int fd = open("/dev/console", O_RDWR);
+    int fd;
 
-    if (fd < 0)
-        return; /* the kernel may have opened it for us */
-    for (int i = 0; i < 3; i++)
-        if (fd != i)
-            dup2(fd, i);
-    if (fd > 2)
-        close(fd);
+    if (fcntl(0, F_GETFD) < 0 || fcntl(1, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0) {
+        fd = open("/dev/console", O_RDWR);
+        for (int i = 0; i < 3; i++)
+            if (fd >= 0 && fd != i)
+                dup2(fd, i);
+        if (fd > 2)
+            close(fd);
+    }
     setsid();
     ioctl(0, TIOCSCTTY, 1);
 }
