@@ -56,6 +56,9 @@ typedef u32 kuid_t; /* ids in the initial user namespace */
 typedef u32 kgid_t;
 #define ID_INVALID (~0U)
 
+#define USER_NS_EXTENTS 5
+#define USER_NS_LEVELS 32
+
 struct user_ns {
     refcount_t ref;
     struct user_ns *parent; /* NULL: the initial one */
@@ -66,9 +69,9 @@ struct user_ns {
     struct id_map {
         u32 nr;
         struct {
-            u32 first, lower, count;
-        } extent[5];
-    } uid_map, gid_map; /* written once, under a lock */
+            u32 first, lower, count; /* lower: a kernel id, whatever the parent's numbers are */
+        } extent[USER_NS_EXTENTS];
+    } uid_map, gid_map; /* written once, by user_ns_set_map */
     bool setgroups_denied;
 };
 extern struct user_ns user_ns_init;
@@ -102,7 +105,11 @@ kuid_t user_ns_map_uid(const struct user_ns *ns, u32 uid); /* ns id -> kernel id
 kgid_t user_ns_map_gid(const struct user_ns *ns, u32 gid);
 u32 user_ns_uid(const struct user_ns *ns, kuid_t uid); /* kernel id -> ns id, or 65534 */
 u32 user_ns_gid(const struct user_ns *ns, kgid_t gid);
+/* ERR_PTR: -ENOSPC (too deep), -EPERM (the creator's ids have no number where it is), -ENOMEM. */
 struct user_ns *user_ns_create(const struct cred *creator) __must_check;
+/* Writes uid_map (or gid_map) once; lower ids in kernel ids. 0, -EPERM (written already), -EINVAL
+ * (empty, overlapping or wrapping extents). The right to do so is the caller's to check. */
+int user_ns_set_map(struct user_ns *ns, bool gids, const struct id_map *map) __must_check;
 void user_ns_get(struct user_ns *ns);
 void user_ns_put(struct user_ns *ns);
 /* Unique numbers for namespace files and anonymous inodes. */

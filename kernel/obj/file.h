@@ -9,6 +9,7 @@
 #include "lib/types.h"
 #include "obj/poll.h"
 #include "sched/mutex.h"
+#include "sync/rcu.h"
 #include "sync/refcount.h"
 #include "vm/iov.h"
 
@@ -29,6 +30,7 @@ struct dir_context {
 
 struct file_ops {
     const char *name; /* "pipe", "socket": how /proc/<pid>/fd shows it when it has no path */
+    u32 anon_mode;    /* st_mode of a file without an inode; 0: 0600 */
     /* pos: points to file->pos, or to a private copy (pread); a stream ignores it. May sleep. */
     ssize_t (*read)(struct file *f, struct iov_iter *to, loff_t *pos);
     ssize_t (*write)(struct file *f, struct iov_iter *from, loff_t *pos);
@@ -65,6 +67,8 @@ struct file {
     void *priv;                 /* I  the layer's object */
     struct list_node watchers;  /*    epoll items; obj/epoll.c */
     struct spinlock watch_lock;
+    u64 anon_ino;               /* I  number of a file without an inode: pipe:[N]; 0: none */
+    struct rcu_head rcu;
     u32 owner_pid, owner_sig;   /* a  F_SETOWN */
 };
 
@@ -84,7 +88,13 @@ static inline bool file_writable(const struct file *f)
 {
     return (f->flags & 3) != 0;
 }
-/* What the system calls use: check mode and position rules, then call ops. */
+/* For look-ups under RCU: false when the last reference is gone. */
+static inline __must_check bool file_get_unless_zero(struct file *f)
+{
+    return refcount_get_unless_zero(&f->ref);
+}
+/* What the system calls use: check mode and position rules, then call ops. pos NULL: the file's own
+ * position, moved under pos_lock; else a private one (pread), -ESPIPE where there is none. */
 ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos);
 ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos);
 ssize_t file_read_kernel(struct file *f, void *buf, size_t n, loff_t pos);

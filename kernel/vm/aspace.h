@@ -31,12 +31,16 @@ enum area_flags {
     AREA_HUGE = 1 << 6,    /* MADV_HUGEPAGE */
     AREA_WIPEFORK = 1 << 7,
     AREA_DEVICE = 1 << 8,
+    AREA_COWED = 1 << 9, /* vm sets it: a private page of a file area has been copied */
 };
+/* The flags a caller of aspace_map may set. */
+#define AREA_REQUEST_FLAGS (AREA_SHARED | AREA_GROWSDOWN | AREA_LOCKED | AREA_NORESERVE | AREA_DEVICE)
 
 /* w aspace->lock for writing · l object->lock */
 struct area {
     struct rb_node node;        /* w */
-    u64 start, end;             /* w  page-aligned */
+    u64 start, end;             /* w  page-aligned; l too where there is an object */
+    u64 gap, max_gap;           /* w  free bytes below start; the largest in the subtree */
     u32 flags;                  /* w */
     u8 prot, max_prot;          /* w  max: what mprotect may ask (a read-only file's shared map) */
     struct mem_object *object;  /* w  NULL: anonymous */
@@ -62,12 +66,16 @@ struct aspace {
     refcount_t users;        /* a */
     struct rb_root areas;    /* lock */
     struct area *cache;      /* a  last hit, a hint checked under lock */
+    struct area *dead;       /* lock  removed areas, freed after the lock is released */
     struct pgtable pt;       /* pt_lock */
     u64 seq;                 /* pt_lock; raised by whatever takes rights or pages away */
     struct list_node translations;
     u64 cpus;                /* a  CPUs whose TLB may hold entries */
     struct account *account; /* I  memory is charged here */
-    u64 total_pages, locked_pages, rss_anon, rss_file, rss_peak; /* lock / a */
+    atomic_t stock;          /* a  pages charged to account and not used yet */
+    u64 total_pages, locked_pages; /* lock */
+    u64 rss_anon, rss_file, rss_peak; /* pt_lock; pages */
+    u64 stack_limit; /* a  how far an AREA_GROWSDOWN area may grow, bytes; exec sets it */
     /* Set by exec, read by /proc: */
     u64 code_start, code_end, data_start, data_end, brk_start, brk, stack_start;
     u64 arg_start, arg_end, env_start, env_end, mmap_base, vdso;
@@ -100,14 +108,23 @@ int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned 
 int aspace_advise(struct aspace *as, u64 addr, u64 len, int advice) __must_check;
 int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags) __must_check;
 int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out) __must_check;
+/* mlock, munlock: 0, -ENOMEM (a hole). Limits are the caller's. */
+int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock) __must_check;
+/* One byte per page of [addr, addr + len): bit 0 set when it is in memory. out is kernel memory. */
 int aspace_mincore(struct aspace *as, u64 addr, u64 len, u8 *out) __must_check;
 
-enum fault_kind { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_EXEC = 4, FAULT_USER = 8 };
+enum fault_kind {
+    FAULT_READ = 1,
+    FAULT_WRITE = 2,
+    FAULT_EXEC = 4,
+    FAULT_USER = 8,
+    FAULT_FORCE = 16, /* a debugger: rights of a private area do not count; a write makes a copy */
+};
 /* Makes addr accessible in the native table. 0, -EFAULT (no area or rights: SIGSEGV), -EIO (past the
  * object's end or read error: SIGBUS), -ENOMEM (limit or RAM: OOM), -EINTR (killed). May sleep. */
 int aspace_fault(struct aspace *as, u64 addr, unsigned kind) __must_check;
 
-/* For EPT/NPT and O_DIRECT-like users: faults addr in and returns its page (a reference; NULL for a
+/* For EPT/NPT and O_DIRECT-like users: faults addr in and returns its page (a reference to the head; NULL for the zero page or a
  * device frame), frame, granted PT_* prot and leaf level (0 or 1; 1: *pa is the 2 MiB frame). Install it
  * with aspace->pt_lock held only if aspace->seq still equals *seq. */
 struct fault_result {

@@ -78,3 +78,5 @@ void page_unlock(struct page *page);
 
 /* Gives up to n clean cached pages back to the allocator, oldest first; how many it did. */
 u64 reclaim_pages(struct account *account, u64 n);
+/* Clean cached pages that reclaim could give back: part of MemAvailable. */
+u64 reclaim_cached_pages(void);

@@ -15,3 +15,7 @@ bool up_oom(struct account *account);
 /* Reference counting of area->file (kernel/obj). */
 void up_file_get(struct file *file);
 void up_file_put(struct file *file);
+/* A fault from user mode that stands (kernel/proc): err is aspace_fault's (-EFAULT: SIGSEGV, -EIO:
+ * SIGBUS, -ENOMEM: SIGKILL), kind its enum fault_kind. Queues the signal. Interrupts on. */
+struct trap_frame;
+void up_fault_signal(struct trap_frame *frame, u64 addr, int err, unsigned kind);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Credentials: copied, edited in private, published, never changed again. A copy has its own group
+ * list, allocated with kmalloc: who replaces `groups` in a private copy frees the old one.
+ */
+#include "obj/cred.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+
+struct cred cred_init = {
+    .ref = {REFCOUNT_SATURATED},
+    .cap_permitted = CAP_FULL,
+    .cap_effective = CAP_FULL,
+    .cap_bounding = CAP_FULL,
+    .user_ns = &user_ns_init,
+};
+
+static struct slab_cache *cred_cache;
+static u64 inum_last = 0xEFFFFFFF; /* below it lie the numbers of the first namespaces, as on Linux */
+
+static void cred_boot(void)
+{
+    cred_cache = slab_cache_create("cred", sizeof(struct cred), 0);
+}
+INIT_HOOK(cred_boot, INIT_CORE);
+
+u64 inum_alloc(void)
+{
+    return __atomic_add_fetch(&inum_last, 1, __ATOMIC_RELAXED);
+}
+
+struct cred *cred_copy(const struct cred *from)
+{
+    struct cred *c = slab_alloc(cred_cache);
+
+    if (!c)
+        return NULL;
+    *c = *from;
+    refcount_init(&c->ref, 1);
+    if (from->nr_groups) {
+        c->groups = kmemdup(from->groups, from->nr_groups * sizeof(*c->groups));
+        if (!c->groups) {
+            slab_free(cred_cache, c);
+            return NULL;
+        }
+    }
+    user_ns_get(c->user_ns);
+    return c;
+}
+
+void cred_get(const struct cred *c)
+{
+    refcount_get(&((struct cred *)c)->ref);
+}
+
+void cred_put(const struct cred *c)
+{
+    struct cred *mine = (struct cred *)c;
+
+    if (!refcount_put(&mine->ref))
+        return;
+    user_ns_put(mine->user_ns);
+    if (mine->nr_groups)
+        kfree(mine->groups);
+    slab_free(cred_cache, mine);
+}
+
+bool cred_in_group(const struct cred *c, kgid_t gid)
+{
+    u32 lo = 0, hi = c->nr_groups;
+
+    if (gid == c->fsgid)
+        return true;
+    while (lo < hi) {
+        u32 mid = lo + (hi - lo) / 2;
+
+        if (c->groups[mid] == gid)
+            return true;
+        if (c->groups[mid] < gid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return false;
+}
+
+bool cred_capable(const struct cred *c, const struct user_ns *ns, int cap)
+{
+    for (;; ns = ns->parent) {
+        if (ns == c->user_ns)
+            return c->cap_effective >> cap & 1;
+        if (ns->level <= c->user_ns->level)
+            return false;
+        /* The owner of a child namespace has every capability over it. */
+        if (ns->parent == c->user_ns && ns->owner == c->euid)
+            return true;
+    }
+}

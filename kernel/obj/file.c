@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * struct file: birth, death, and the entries that system calls use. A file's memory goes after an RCU
+ * grace period, so that a descriptor look-up may try for a reference without a lock.
+ */
+#include "obj/file.h"
+#include "lib/atomic.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "obj/cred.h"
+#include "obj/obj_priv.h"
+#include "obj/up.h"
+#include "vm/up.h"
+
+static struct slab_cache *file_cache;
+static atomic64_t file_count;
+
+static void file_init(void)
+{
+    file_cache = slab_cache_create("file", sizeof(struct file), 0);
+}
+INIT_HOOK(file_init, INIT_CORE);
+
+struct file *file_create(const struct file_ops *ops, u32 flags, void *priv)
+{
+    struct file *f = FAILPOINT(file_create) ? NULL : slab_zalloc(file_cache);
+
+    if (!f)
+        return NULL;
+    f->ops = ops;
+    f->flags = flags;
+    f->priv = priv;
+    refcount_init(&f->ref, 1);
+    mutex_init(&f->pos_lock, RANK_LINUX, 0, "file->pos_lock");
+    spinlock_init(&f->watch_lock, RANK_OBJ, 10, "file->watch_lock");
+    list_init(&f->watchers);
+    atomic_inc(&file_count);
+    return f;
+}
+
+static void file_free_rcu(struct rcu_head *head)
+{
+    slab_free(file_cache, container_of(head, struct file, rcu));
+}
+
+static __noinline void file_destroy(struct file *f)
+{
+    if (unlikely(!list_empty(&f->watchers)))
+        epoll_file_gone(f);
+    if (f->ops->release)
+        f->ops->release(f);
+    up_file_release_path(f);
+    if (f->cred)
+        cred_put(f->cred);
+    atomic_dec(&file_count);
+    rcu_call(&f->rcu, file_free_rcu);
+}
+
+void file_put(struct file *f)
+{
+    if (refcount_put(&f->ref))
+        file_destroy(f);
+}
+
+u64 file_open_count(void)
+{
+    return (u64)atomic_read(&file_count);
+}
+
+/* vm's references from areas. */
+void up_file_get(struct file *f)
+{
+    file_get(f);
+}
+void up_file_put(struct file *f)
+{
+    file_put(f);
+}
+
+/* Two users of one file position take turns; a sole user needs no lock. */
+static bool file_pos_begin(struct file *f)
+{
+    if (!f->ops->seek || refcount_read(&f->ref) == 1)
+        return false;
+    mutex_lock(&f->pos_lock);
+    return true;
+}
+
+static void file_pos_end(struct file *f, bool locked)
+{
+    if (locked)
+        mutex_unlock(&f->pos_lock);
+}
+
+ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    bool locked;
+    ssize_t n;
+
+    if (!file_readable(f))
+        return -EBADF;
+    if (!f->ops->read)
+        return -EINVAL;
+    if (pos && pos != &f->pos)
+        return !f->ops->seek ? -ESPIPE : *pos < 0 ? -EINVAL : f->ops->read(f, to, pos);
+    locked = file_pos_begin(f);
+    n = f->ops->read(f, to, &f->pos);
+    file_pos_end(f, locked);
+    return n;
+}
+
+ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    bool locked;
+    ssize_t n;
+
+    if (!file_writable(f))
+        return -EBADF;
+    if (!f->ops->write)
+        return -EINVAL;
+    if (pos && pos != &f->pos)
+        return !f->ops->seek ? -ESPIPE : *pos < 0 ? -EINVAL : f->ops->write(f, from, pos);
+    locked = file_pos_begin(f);
+    n = f->ops->write(f, from, &f->pos);
+    file_pos_end(f, locked);
+    return n;
+}
+
+ssize_t file_read_kernel(struct file *f, void *buf, size_t n, loff_t pos)
+{
+    struct iov_iter it;
+
+    if (!f->ops->read)
+        return -EINVAL;
+    iov_init_kernel(&it, buf, n);
+    return f->ops->read(f, &it, &pos);
+}
+
+ssize_t file_write_kernel(struct file *f, const void *buf, size_t n, loff_t pos)
+{
+    struct iov_iter it;
+
+    if (!f->ops->write)
+        return -EINVAL;
+    iov_init_kernel(&it, (void *)buf, n);
+    return f->ops->write(f, &it, &pos);
+}

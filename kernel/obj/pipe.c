@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Pipes: a ring of page-sized buffers. head and tail count buffers for ever; the buffer of count i is
+ * ring[i & mask]. A write of up to PIPE_BUF bytes is whole: it goes behind the last bytes where it fits
+ * there, else into a buffer of its own.
+ *
+ * pipe->lock (sleeping, since user memory is touched under it) guards the ring and the counts of ends.
+ * It ranks above everything that a page fault may need.
+ */
+#include "obj/pipe.h"
+#include "arch/x86/uaccess.h"
+#include "lib/errno.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/page.h"
+#include "mm/slab.h"
+#include "obj/cred.h"
+#include "obj/file.h"
+#include "obj/obj_priv.h"
+#include "obj/up.h"
+
+#define PIPE_SLOTS 16U
+#define PIPE_SLOTS_MAX 256U /* without privilege: 1 MiB, as Linux's pipe-max-size */
+#define PIPE_SLOTS_LIMIT (1U << 15)
+#define PIPE_BUF 4096
+#define FIONREAD 0x541B
+
+struct pipe_buf {
+    struct page *page;
+    u32 off, len;
+    bool packet; /* O_DIRECT: one read takes one write */
+};
+
+/* l lock · a atomic */
+struct pipe {
+    struct mutex lock;
+    refcount_t ref;            /* a */
+    struct waitq readers_wait; /*    wants bytes, or a writer */
+    struct waitq writers_wait; /*    wants room, or a reader */
+    struct pipe_buf *ring;     /* l  slots of them */
+    u32 slots;                 /* l  a power of two */
+    u32 head, tail;            /* l  written, read; their difference is in use */
+    u32 readers, writers;      /* l  open ends */
+    u32 reader_opens, writer_opens; /* l  ever: fifo(7)'s waits end though the end closed again */
+    struct page *spare;        /* l  the page of the buffer emptied last */
+    u64 ino;
+};
+
+static const struct file_ops pipe_ops;
+
+struct pipe *pipe_alloc(void)
+{
+    struct pipe *p = kzalloc(sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->ring = kcalloc(PIPE_SLOTS, sizeof(*p->ring));
+    if (!p->ring) {
+        kfree(p);
+        return NULL;
+    }
+    p->slots = PIPE_SLOTS;
+    mutex_init(&p->lock, RANK_LINUX, 1, "pipe");
+    refcount_init(&p->ref, 1);
+    waitq_init(&p->readers_wait);
+    waitq_init(&p->writers_wait);
+    p->ino = inum_alloc();
+    return p;
+}
+
+void pipe_get(struct pipe *p)
+{
+    refcount_get(&p->ref);
+}
+
+void pipe_put(struct pipe *p)
+{
+    if (!refcount_put(&p->ref))
+        return;
+    for (; p->tail != p->head; p->tail++)
+        page_put(p->ring[p->tail & (p->slots - 1)].page);
+    if (p->spare)
+        page_put(p->spare);
+    kfree(p->ring);
+    kfree(p);
+}
+
+static inline struct pipe_buf *pipe_buf(struct pipe *p, u32 i)
+{
+    return &p->ring[i & (p->slots - 1)];
+}
+static inline bool pipe_empty(const struct pipe *p)
+{
+    return READ_ONCE(p->head) == READ_ONCE(p->tail);
+}
+static inline bool pipe_full(const struct pipe *p)
+{
+    return READ_ONCE(p->head) - READ_ONCE(p->tail) >= READ_ONCE(p->slots);
+}
+
+/* Bytes of one buffer to the user. */
+static ssize_t pipe_read_buf(struct pipe *p, struct iov_iter *to)
+{
+    struct pipe_buf *b = pipe_buf(p, p->tail);
+    u64 want = MIN((u64)b->len, to->count);
+    u64 got = iov_copy_to(to, (char *)page_virt(b->page) + b->off, want);
+
+    if (!got && want)
+        return -EFAULT;
+    b->off += (u32)got;
+    b->len -= (u32)got;
+    if (!b->len || (b->packet && got == want)) {
+        if (p->spare)
+            page_put(b->page);
+        else
+            p->spare = b->page;
+        b->page = NULL;
+        p->tail++;
+    }
+    return got < want ? -EFAULT : (ssize_t)got;
+}
+
+static ssize_t pipe_read_locked(struct pipe *p, struct iov_iter *to)
+{
+    ssize_t done = 0, n;
+
+    while (to->count && p->head != p->tail) {
+        u64 before = to->count;
+        bool packet = pipe_buf(p, p->tail)->packet;
+
+        n = pipe_read_buf(p, to);
+        done += (ssize_t)(before - to->count);
+        if (n < 0)
+            return done ? done : n;
+        if (packet)
+            break;
+    }
+    return done;
+}
+
+static ssize_t pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    struct pipe *p = f->priv;
+    bool was_full, more, eof;
+    ssize_t n;
+    int err;
+
+    if (!to->count)
+        return 0;
+    for (;;) {
+        mutex_lock(&p->lock);
+        was_full = pipe_full(p);
+        n = pipe_read_locked(p, to);
+        more = !pipe_empty(p);
+        eof = !p->writers;
+        mutex_unlock(&p->lock);
+        if (n || eof)
+            break;
+        if (f->flags & O_NONBLOCK)
+            return -EAGAIN;
+        err = wait_event_interruptible(&p->readers_wait, !pipe_empty(p) || !READ_ONCE(p->writers));
+        if (err)
+            return err;
+    }
+    if (was_full && n > 0)
+        obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
+    if (more) /* whoever else reads */
+        obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
+    return n;
+}
+
+/* Behind the bytes of the last buffer, if all n fit. Bytes or 0, -EFAULT. */
+static ssize_t pipe_write_merge(struct pipe *p, struct iov_iter *from, u64 n)
+{
+    struct pipe_buf *b;
+    u64 got;
+
+    if (p->head == p->tail)
+        return 0;
+    b = pipe_buf(p, p->head - 1);
+    if (b->packet || b->off + b->len + n > PAGE_SIZE)
+        return 0;
+    got = iov_copy_from(from, (char *)page_virt(b->page) + b->off + b->len, n);
+    b->len += (u32)got;
+    return got ? (ssize_t)got : -EFAULT;
+}
+
+static ssize_t pipe_write_buf(struct pipe *p, struct iov_iter *from, u64 n, bool packet)
+{
+    struct page *page = p->spare ? p->spare : page_alloc(0, 0);
+    u64 got;
+
+    if (!page)
+        return -ENOMEM;
+    p->spare = NULL;
+    got = iov_copy_from(from, page_virt(page), n);
+    if (!got) {
+        p->spare = page;
+        return -EFAULT;
+    }
+    *pipe_buf(p, p->head) = (struct pipe_buf){.page = page, .len = (u32)got, .packet = packet};
+    WRITE_ONCE(p->head, p->head + 1);
+    return (ssize_t)got;
+}
+
+/* As much as there is room for: bytes (0: full), or -errno when none. */
+static ssize_t pipe_write_locked(struct pipe *p, struct iov_iter *from, bool packet)
+{
+    ssize_t done = 0, n = 0;
+    u64 part = from->count & (PAGE_SIZE - 1);
+
+    if (part && !packet) {
+        n = pipe_write_merge(p, from, part);
+        done = n > 0 ? n : 0;
+    }
+    while (n >= 0 && from->count && !pipe_full(p)) {
+        n = pipe_write_buf(p, from, MIN(from->count, PAGE_SIZE), packet);
+        done += n > 0 ? n : 0;
+    }
+    return done ? done : n;
+}
+
+static ssize_t pipe_write_end(ssize_t done, int err)
+{
+    if (err == -EPIPE && !done)
+        up_sigpipe();
+    return done ? done : err;
+}
+
+static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    struct pipe *p = f->priv;
+    ssize_t done = 0, n;
+    bool readers, room;
+    int err;
+
+    if (!from->count)
+        return 0;
+    for (;;) {
+        mutex_lock(&p->lock);
+        readers = p->readers;
+        n = readers ? pipe_write_locked(p, from, f->flags & O_DIRECT) : 0;
+        room = !pipe_full(p);
+        mutex_unlock(&p->lock);
+        if (!readers)
+            return pipe_write_end(done, -EPIPE);
+        if (n > 0) {
+            done += n;
+            obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
+        }
+        if (n < 0 || !from->count)
+            break;
+        if (n > 0 && room)
+            return done; /* a fault part of the way */
+        if (f->flags & O_NONBLOCK) {
+            n = -EAGAIN;
+            break;
+        }
+        err = wait_event_interruptible(&p->writers_wait, !pipe_full(p) || !READ_ONCE(p->readers));
+        if (err)
+            return done ? done : err;
+    }
+    if (room)
+        obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
+    return done ? done : n;
+}
+
+static u32 pipe_poll(struct file *f, struct poll_table *pt)
+{
+    struct pipe *p = f->priv;
+    u32 mask = 0;
+
+    if (file_readable(f)) {
+        poll_wait(pt, &p->readers_wait);
+        if (!pipe_empty(p))
+            mask |= POLLIN | POLLRDNORM;
+        if (!READ_ONCE(p->writers) && READ_ONCE(p->writer_opens))
+            mask |= POLLHUP;
+    }
+    if (file_writable(f)) {
+        poll_wait(pt, &p->writers_wait);
+        if (!pipe_full(p))
+            mask |= POLLOUT | POLLWRNORM;
+        if (!READ_ONCE(p->readers))
+            mask |= POLLERR;
+    }
+    return mask;
+}
+
+static s64 pipe_ioctl(struct file *f, unsigned cmd, u64 arg)
+{
+    struct pipe *p = f->priv;
+    u32 bytes = 0;
+
+    if (cmd != FIONREAD)
+        return -ENOTTY;
+    mutex_lock(&p->lock);
+    for (u32 i = p->tail; i != p->head; i++)
+        bytes += pipe_buf(p, i)->len;
+    mutex_unlock(&p->lock);
+    return copy_out((void __user *)arg, &bytes, sizeof(bytes));
+}
+
+static void pipe_release(struct file *f)
+{
+    struct pipe *p = f->priv;
+
+    mutex_lock(&p->lock);
+    if (file_readable(f))
+        WRITE_ONCE(p->readers, p->readers - 1);
+    if (file_writable(f))
+        WRITE_ONCE(p->writers, p->writers - 1);
+    mutex_unlock(&p->lock);
+    obj_wake(&p->readers_wait, POLLHUP, ~0U);
+    obj_wake(&p->writers_wait, POLLERR, ~0U);
+    pipe_put(p);
+}
+
+static int pipe_set_flags(struct file *f, unsigned flags)
+{
+    return 0; /* O_NONBLOCK and O_DIRECT are read at each call */
+}
+
+static const struct file_ops pipe_ops = {
+    .name = "pipe",
+    .anon_mode = 0010600,
+    .read = pipe_read,
+    .write = pipe_write,
+    .poll = pipe_poll,
+    .ioctl = pipe_ioctl,
+    .release = pipe_release,
+    .set_flags = pipe_set_flags,
+};
+
+int pipe_create(unsigned flags, struct file **reader, struct file **writer)
+{
+    struct pipe *p = pipe_alloc();
+    struct file *r, *w;
+
+    if (!p)
+        return -ENOMEM;
+    r = file_create(&pipe_ops, O_RDONLY | (flags & O_NONBLOCK), p);
+    if (!r) {
+        pipe_put(p);
+        return -ENFILE;
+    }
+    p->readers = p->reader_opens = 1;
+    r->anon_ino = p->ino;
+    w = file_create(&pipe_ops, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)), p);
+    if (!w) {
+        file_put(r);
+        return -ENFILE;
+    }
+    pipe_get(p);
+    p->writers = p->writer_opens = 1;
+    w->anon_ino = p->ino;
+    *reader = r;
+    *writer = w;
+    return 0;
+}
+
+/* fifo(7): an open for one end waits until the other has been opened. */
+static int pipe_open_wait(struct pipe *p, struct file *f)
+{
+    u32 opens;
+    int err = 0;
+
+    if (f->flags & O_NONBLOCK)
+        return file_writable(f) && !file_readable(f) && !READ_ONCE(p->readers) ? -ENXIO : 0;
+    if (!file_writable(f) && !READ_ONCE(p->writers)) {
+        opens = READ_ONCE(p->writer_opens);
+        err = wait_event_interruptible(&p->readers_wait, READ_ONCE(p->writer_opens) != opens);
+    } else if (!file_readable(f) && !READ_ONCE(p->readers)) {
+        opens = READ_ONCE(p->reader_opens);
+        err = wait_event_interruptible(&p->writers_wait, READ_ONCE(p->reader_opens) != opens);
+    }
+    return err;
+}
+
+int pipe_open(struct pipe *p, struct file *f)
+{
+    static const struct file_ops none = {.name = "pipe"};
+    int err;
+
+    pipe_get(p);
+    f->priv = p;
+    f->ops = &pipe_ops;
+    mutex_lock(&p->lock);
+    if (file_readable(f)) {
+        WRITE_ONCE(p->readers, p->readers + 1);
+        WRITE_ONCE(p->reader_opens, p->reader_opens + 1);
+    }
+    if (file_writable(f)) {
+        WRITE_ONCE(p->writers, p->writers + 1);
+        WRITE_ONCE(p->writer_opens, p->writer_opens + 1);
+    }
+    mutex_unlock(&p->lock);
+    obj_wake(&p->readers_wait, 0, ~0U);
+    obj_wake(&p->writers_wait, 0, ~0U);
+    err = pipe_open_wait(p, f);
+    if (err) {
+        pipe_release(f);
+        f->ops = &none;
+        f->priv = NULL;
+    }
+    return err;
+}
+
+int pipe_get_size(struct file *f)
+{
+    struct pipe *p = f->priv;
+
+    return f->ops != &pipe_ops ? -EBADF : (int)(READ_ONCE(p->slots) << PAGE_SHIFT);
+}
+
+int pipe_set_size(struct file *f, u64 size, bool privileged)
+{
+    struct pipe *p = f->priv;
+    struct pipe_buf *ring;
+    u32 slots = 1, used;
+
+    if (f->ops != &pipe_ops)
+        return -EBADF;
+    if (!size || size > (u64)PIPE_SLOTS_LIMIT << PAGE_SHIFT)
+        return -EINVAL;
+    while ((u64)slots << PAGE_SHIFT < size)
+        slots <<= 1;
+    if (slots > PIPE_SLOTS_MAX && !privileged)
+        return -EPERM;
+    ring = kcalloc(slots, sizeof(*ring));
+    if (!ring)
+        return -ENOMEM;
+    mutex_lock(&p->lock);
+    used = p->head - p->tail;
+    if (used > slots) {
+        mutex_unlock(&p->lock);
+        kfree(ring);
+        return -EBUSY;
+    }
+    for (u32 i = 0; i < used; i++)
+        ring[i] = *pipe_buf(p, p->tail + i);
+    kfree(p->ring);
+    p->ring = ring;
+    p->slots = slots;
+    p->tail = 0;
+    p->head = used;
+    mutex_unlock(&p->lock);
+    obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, ~0U);
+    return (int)(slots << PAGE_SHIFT);
+}

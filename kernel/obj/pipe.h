@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Pipes and FIFOs.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+struct file;
+struct pipe;
+
+/* pipe2: flags are O_NONBLOCK, O_DIRECT. 0, -ENFILE, -ENOMEM. */
+int pipe_create(unsigned flags, struct file **reader, struct file **writer) __must_check;
+/* F_GETPIPE_SZ, F_SETPIPE_SZ in bytes: the size, or -EBADF (no pipe), -EPERM, -EBUSY, -ENOMEM. */
+int pipe_get_size(struct file *f);
+int pipe_set_size(struct file *f, u64 size, bool privileged);
+
+/* A FIFO's pipe, kept by its inode while anyone has it open; reference 1. NULL: no memory. */
+struct pipe *pipe_alloc(void) __must_check;
+void pipe_get(struct pipe *p);
+void pipe_put(struct pipe *p);
+/* Opens an end by f->flags' access mode: sets f->ops and f->priv (takes a reference of p), waits for
+ * the other end as fifo(7) says. 0, -ENXIO, -ERESTARTSYS. Context: may sleep. */
+int pipe_open(struct pipe *p, struct file *f) __must_check;

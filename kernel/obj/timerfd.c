@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * timerfd: a kernel timer that counts expirations. The timer's callback does no more than note that
+ * the deadline passed and wake; how many periods went by is computed by whoever reads. A periodic
+ * timer that nobody reads is armed once, not for ever: an idle host executes nothing.
+ */
+#include "obj/timerfd.h"
+#include "arch/x86/uaccess.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "obj/file.h"
+#include "obj/obj_priv.h"
+#include "obj/poll.h"
+#include "sched/timer.h"
+
+struct timerfd {
+    struct mutex lock; /* setters and readers */
+    struct timer timer;
+    u64 next;     /* lock  ns of time_ns() of the next expiration; 0: disarmed */
+    u64 interval; /* lock */
+    bool expired; /* a  the callback ran for `next` */
+    bool realtime; /* I */
+    struct waitq wait;
+};
+
+static const struct file_ops timerfd_ops;
+
+static void timerfd_fire(struct timer *t)
+{
+    struct timerfd *tf = container_of(t, struct timerfd, timer);
+
+    WRITE_ONCE(tf->expired, true);
+    obj_wake(&tf->wait, POLLIN | POLLRDNORM, ~0U);
+}
+
+/* Expirations since the last call; arms the next period. */
+static u64 timerfd_take_locked(struct timerfd *tf)
+{
+    u64 now = time_ns(), n = 1;
+
+    if (!tf->next || now < tf->next)
+        return 0;
+    WRITE_ONCE(tf->expired, false);
+    if (!tf->interval) {
+        tf->next = 0;
+        timer_cancel(&tf->timer);
+        return 1;
+    }
+    n += (now - tf->next) / tf->interval;
+    tf->next += n * tf->interval;
+    timer_start(&tf->timer, tf->next);
+    return n;
+}
+
+static ssize_t timerfd_read(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    struct timerfd *tf = f->priv;
+    u64 n;
+    int err;
+
+    if (to->count < sizeof(n))
+        return -EINVAL;
+    for (;;) {
+        mutex_lock(&tf->lock);
+        n = timerfd_take_locked(tf);
+        mutex_unlock(&tf->lock);
+        if (n)
+            break;
+        if (f->flags & O_NONBLOCK)
+            return -EAGAIN;
+        err = wait_event_interruptible(&tf->wait, READ_ONCE(tf->expired));
+        if (err)
+            return err;
+    }
+    return iov_copy_to(to, &n, sizeof(n)) == sizeof(n) ? (ssize_t)sizeof(n) : -EFAULT;
+}
+
+static u32 timerfd_poll(struct file *f, struct poll_table *pt)
+{
+    struct timerfd *tf = f->priv;
+    u64 next;
+
+    poll_wait(pt, &tf->wait);
+    next = READ_ONCE(tf->next);
+    return READ_ONCE(tf->expired) || (next && time_ns() >= next) ? POLLIN | POLLRDNORM : 0;
+}
+
+static void timerfd_release(struct file *f)
+{
+    struct timerfd *tf = f->priv;
+
+    timer_cancel(&tf->timer);
+    kfree(tf);
+}
+
+static int timerfd_set_flags(struct file *f, unsigned flags)
+{
+    return 0;
+}
+
+static const struct file_ops timerfd_ops = {
+    .name = "[timerfd]",
+    .read = timerfd_read,
+    .poll = timerfd_poll,
+    .release = timerfd_release,
+    .set_flags = timerfd_set_flags,
+};
+
+struct file *timerfd_create(int clock, unsigned flags)
+{
+    struct timerfd *tf;
+    struct file *f;
+
+    if ((clock != 0 && clock != 1 && clock != 7 && clock != 8 && clock != 9) ||
+        (flags & ~(unsigned)(O_NONBLOCK | O_CLOEXEC)))
+        return ERR_PTR(-EINVAL);
+    tf = kzalloc(sizeof(*tf));
+    if (!tf)
+        return ERR_PTR(-ENOMEM);
+    mutex_init(&tf->lock, RANK_OBJ, 40, "timerfd");
+    timer_init(&tf->timer, timerfd_fire);
+    waitq_init(&tf->wait);
+    tf->realtime = clock == 0 || clock == 8;
+    f = file_create(&timerfd_ops, O_RDWR | (flags & O_NONBLOCK), tf);
+    if (!f) {
+        kfree(tf);
+        return ERR_PTR(-ENFILE);
+    }
+    return f;
+}
+
+static void timerfd_get_locked(struct timerfd *tf, struct timerfd_spec *out)
+{
+    u64 now = time_ns();
+
+    out->interval = tf->interval;
+    out->value = 0;
+    if (!tf->next)
+        return;
+    if (tf->next > now)
+        out->value = tf->next - now;
+    else if (tf->interval)
+        out->value = tf->interval - (now - tf->next) % tf->interval;
+}
+
+/* Absolute times of the wall clock become ns since boot; what has passed fires at once. */
+static u64 timerfd_deadline(const struct timerfd *tf, unsigned flags, u64 value)
+{
+    u64 offset = tf->realtime ? time_wall_offset() : 0, sum;
+
+    if (!(flags & TFD_TIMER_ABSTIME))
+        return add_overflows(time_ns(), value, &sum) ? U64_MAX - 1 : sum;
+    return value > offset ? value - offset : 1;
+}
+
+int timerfd_set(struct file *f, unsigned flags, const struct timerfd_spec *spec,
+                struct timerfd_spec *old)
+{
+    struct timerfd *tf = f->priv;
+
+    if (f->ops != &timerfd_ops || (flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)))
+        return -EINVAL;
+    mutex_lock(&tf->lock);
+    if (old)
+        timerfd_get_locked(tf, old);
+    timer_cancel(&tf->timer);
+    WRITE_ONCE(tf->expired, false);
+    tf->interval = spec->interval;
+    WRITE_ONCE(tf->next, spec->value ? timerfd_deadline(tf, flags, spec->value) : 0);
+    if (tf->next)
+        timer_start(&tf->timer, tf->next);
+    mutex_unlock(&tf->lock);
+    return 0;
+}
+
+int timerfd_get(struct file *f, struct timerfd_spec *out)
+{
+    struct timerfd *tf = f->priv;
+
+    if (f->ops != &timerfd_ops)
+        return -EINVAL;
+    mutex_lock(&tf->lock);
+    timerfd_get_locked(tf, out);
+    mutex_unlock(&tf->lock);
+    return 0;
+}

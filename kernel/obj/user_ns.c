@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * User namespaces: a tree, each with two maps from its numbers to kernel ids. A map is written once;
+ * readers see nr (released last) and then the extents.
+ */
+#include "lib/atomic.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "obj/cred.h"
+#include "sync/spinlock.h"
+
+#define ID_OVERFLOW 65534
+
+struct user_ns user_ns_init = {
+    .ref = {REFCOUNT_SATURATED},
+    .inum = 0xEFFFFFFD, /* Linux's PROC_USER_INIT_INO */
+    .uid_map = {1, {{0, 0, U32_MAX}}},
+    .gid_map = {1, {{0, 0, U32_MAX}}},
+};
+static struct spinlock user_ns_lock = SPINLOCK_INIT(RANK_OBJ, 20, "user_ns maps");
+
+static u32 user_ns_down(const struct id_map *map, u32 id)
+{
+    u32 nr = load_acquire(&map->nr);
+
+    for (u32 i = 0; i < nr; i++)
+        if (id >= map->extent[i].first && id - map->extent[i].first < map->extent[i].count)
+            return map->extent[i].lower + (id - map->extent[i].first);
+    return ID_INVALID;
+}
+
+static u32 user_ns_up(const struct id_map *map, u32 id)
+{
+    u32 nr = load_acquire(&map->nr);
+
+    for (u32 i = 0; i < nr; i++)
+        if (id >= map->extent[i].lower && id - map->extent[i].lower < map->extent[i].count)
+            return map->extent[i].first + (id - map->extent[i].lower);
+    return ID_OVERFLOW;
+}
+
+kuid_t user_ns_map_uid(const struct user_ns *ns, u32 uid)
+{
+    return user_ns_down(&ns->uid_map, uid);
+}
+
+kgid_t user_ns_map_gid(const struct user_ns *ns, u32 gid)
+{
+    return user_ns_down(&ns->gid_map, gid);
+}
+
+u32 user_ns_uid(const struct user_ns *ns, kuid_t uid)
+{
+    return user_ns_up(&ns->uid_map, uid);
+}
+
+u32 user_ns_gid(const struct user_ns *ns, kgid_t gid)
+{
+    return user_ns_up(&ns->gid_map, gid);
+}
+
+struct user_ns *user_ns_create(const struct cred *creator)
+{
+    struct user_ns *parent = creator->user_ns, *ns;
+
+    if (parent->level + 1 >= USER_NS_LEVELS)
+        return ERR_PTR(-ENOSPC);
+    if (user_ns_down(&parent->uid_map, user_ns_up(&parent->uid_map, creator->euid)) !=
+            creator->euid ||
+        user_ns_down(&parent->gid_map, user_ns_up(&parent->gid_map, creator->egid)) !=
+            creator->egid)
+        return ERR_PTR(-EPERM);
+    ns = kzalloc(sizeof(*ns));
+    if (!ns)
+        return ERR_PTR(-ENOMEM);
+    refcount_init(&ns->ref, 1);
+    user_ns_get(parent);
+    ns->parent = parent;
+    ns->level = parent->level + 1;
+    ns->owner = creator->euid;
+    ns->group = creator->egid;
+    ns->setgroups_denied = parent->setgroups_denied;
+    ns->inum = inum_alloc();
+    return ns;
+}
+
+static bool user_ns_overlap(u32 a, u32 b, u32 a_count, u32 b_count)
+{
+    return a < b ? b - a < a_count : a - b < b_count;
+}
+
+static bool user_ns_map_ok(const struct id_map *map)
+{
+    if (!map->nr || map->nr > USER_NS_EXTENTS)
+        return false;
+    for (u32 i = 0; i < map->nr; i++) {
+        u32 count = map->extent[i].count;
+
+        if (!count || map->extent[i].first > U32_MAX - count || map->extent[i].lower > U32_MAX - count)
+            return false;
+        for (u32 j = 0; j < i; j++)
+            if (user_ns_overlap(map->extent[i].first, map->extent[j].first, count,
+                                map->extent[j].count) ||
+                user_ns_overlap(map->extent[i].lower, map->extent[j].lower, count,
+                                map->extent[j].count))
+                return false;
+    }
+    return true;
+}
+
+int user_ns_set_map(struct user_ns *ns, bool gids, const struct id_map *map)
+{
+    struct id_map *mine = gids ? &ns->gid_map : &ns->uid_map;
+    int err = 0;
+
+    if (!user_ns_map_ok(map))
+        return -EINVAL;
+    spin_lock(&user_ns_lock);
+    if (mine->nr) {
+        err = -EPERM;
+    } else {
+        for (u32 i = 0; i < map->nr; i++)
+            mine->extent[i] = map->extent[i];
+        store_release(&mine->nr, map->nr); /* pairs with the acquire in user_ns_down and _up */
+    }
+    spin_unlock(&user_ns_lock);
+    return err;
+}
+
+void user_ns_get(struct user_ns *ns)
+{
+    refcount_get(&ns->ref);
+}
+
+void user_ns_put(struct user_ns *ns)
+{
+    while (ns && refcount_put(&ns->ref)) {
+        struct user_ns *parent = ns->parent;
+
+        kfree(ns);
+        ns = parent;
+    }
+}

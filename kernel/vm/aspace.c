@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Address spaces: birth and death. `users` keeps the contents (tasks, and whoever works inside);
+ * `ref` keeps the structure. The users together hold one ref.
+ */
+#include "vm/aspace.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "sched/thread.h"
+#include "vm/up.h"
+#include "vm/vm_priv.h"
+
+#define STACK_LIMIT_DEFAULT (8UL << 20)
+
+static struct slab_cache *aspace_cache;
+
+static void aspace_init(void)
+{
+    aspace_cache = slab_cache_create("aspace", sizeof(struct aspace), 0);
+}
+INIT_HOOK(aspace_init, INIT_CORE);
+
+struct aspace *aspace_create(struct account *account)
+{
+    struct aspace *as = slab_zalloc(aspace_cache);
+
+    if (!as)
+        return NULL;
+    if (pgtable_init_user(&as->pt)) {
+        slab_free(aspace_cache, as);
+        return NULL;
+    }
+    rwlock_init(&as->lock, RANK_VM, RANK_ORDER_ASPACE, "aspace");
+    spinlock_init(&as->pt_lock, RANK_VM, RANK_ORDER_PT, "aspace->pt");
+    refcount_init(&as->ref, 1);
+    refcount_init(&as->users, 1);
+    as->areas = RB_ROOT;
+    list_init(&as->translations);
+    as->account = account;
+    as->stack_limit = STACK_LIMIT_DEFAULT;
+    return as;
+}
+
+static void aspace_empty(struct aspace *as)
+{
+    struct rb_node *n;
+    struct file *exe;
+
+    rwlock_write_lock(&as->lock);
+    tlb_drop(as);
+    while ((n = rb_first(&as->areas))) {
+        struct area *a = rb_entry(n, struct area, node);
+
+        zap_range(as, a->start, a->end, true);
+        area_remove(as, a);
+        cond_yield();
+    }
+    exe = as->exe;
+    as->exe = NULL;
+    aspace_write_unlock(as);
+    if (exe)
+        up_file_put(exe);
+    charge_stock_drop(as);
+}
+
+void aspace_put(struct aspace *as)
+{
+    if (!refcount_put(&as->users))
+        return;
+    aspace_empty(as);
+    aspace_put_ref(as);
+}
+
+void aspace_put_ref(struct aspace *as)
+{
+    if (!refcount_put(&as->ref))
+        return;
+    tlb_drop(as); /* a lazy CPU may have kept it */
+    ASSERT(list_empty(&as->translations));
+    pgtable_destroy(&as->pt);
+    slab_free(aspace_cache, as);
+}
+
+void aspace_attach(struct aspace *as, struct translation *t)
+{
+    spin_lock(&as->pt_lock);
+    list_add_tail(&as->translations, &t->node);
+    spin_unlock(&as->pt_lock);
+}
+
+void aspace_detach(struct aspace *as, struct translation *t)
+{
+    spin_lock(&as->pt_lock);
+    list_del(&t->node);
+    spin_unlock(&as->pt_lock);
+}
+
+int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void *arg), void *arg)
+{
+    int err = 0;
+
+    rwlock_read_lock(&as->lock);
+    for (struct area *a = area_find(as, from); a && !err; a = area_next(a))
+        err = fn(a, arg);
+    rwlock_read_unlock(&as->lock);
+    return err;
+}

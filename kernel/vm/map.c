@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mmap, munmap, mprotect and brk. Each decides under as->lock held for writing, cuts areas at the edges
+ * of the range first (the only step that can fail), then acts.
+ */
+#include "lib/log.h"
+#include "sched/thread.h"
+#include "vm/up.h"
+#include "vm/vm_priv.h"
+
+#define AREAS_MAX 65530 /* as Linux's vm.max_map_count */
+
+static bool map_range_ok(u64 addr, u64 len)
+{
+    return !(addr & (PAGE_SIZE - 1)) && len && len <= USER_MAX && addr <= USER_MAX - len;
+}
+
+/* Takes [start, end) away: entries, areas, tables. No area crosses the edges. */
+static void map_clear(struct aspace *as, u64 start, u64 end)
+{
+    struct area *a = area_find(as, start), *next, *prev;
+    u64 floor, ceiling;
+    bool any = false;
+
+    for (; a && a->start < end; a = next) {
+        next = area_next(a);
+        zap_range(as, a->start, a->end, true);
+        area_remove(as, a);
+        any = true;
+    }
+    if (!any)
+        return;
+    /* Tables that no neighbour shares. */
+    area_around(as, start, &prev, &next);
+    floor = align_down_huge(start);
+    ceiling = ALIGN_UP(end, HUGE_SIZE);
+    if (prev && prev->end > floor)
+        floor += HUGE_SIZE;
+    if (next && next->start < ceiling)
+        ceiling -= HUGE_SIZE;
+    zap_tables(as, floor, ceiling);
+}
+
+/* Makes the edges cuttable: areas and 2 MiB leaves. */
+int map_cut(struct aspace *as, u64 start, u64 end)
+{
+    int err = area_split_range(as, start, end);
+
+    if (!err)
+        err = zap_split_at(as, start);
+    return err ? err : zap_split_at(as, end);
+}
+
+int map_unmap_locked(struct aspace *as, u64 start, u64 end)
+{
+    struct area *a = area_find(as, start);
+    int err;
+
+    if (!a || a->start >= end)
+        return 0;
+    err = map_cut(as, start, end);
+    if (err)
+        return err;
+    map_clear(as, start, end);
+    return 0;
+}
+
+int aspace_unmap(struct aspace *as, u64 addr, u64 len)
+{
+    u64 end;
+    int err;
+
+    if (!map_range_ok(addr, len))
+        return -EINVAL;
+    end = addr + PAGE_ALIGN(len);
+    rwlock_write_lock(&as->lock);
+    err = map_unmap_locked(as, addr, end);
+    aspace_write_unlock(as);
+    return err;
+}
+
+/* Where the mapping goes: *addr. */
+static int map_place(struct aspace *as, const struct map_request *req, u64 len, u64 *addr)
+{
+    u64 want = req->addr & PAGE_MASK, align = PAGE_SIZE;
+    struct area *a;
+
+    if (req->fixed || req->fixed_noreplace) {
+        if (!map_range_ok(req->addr, len))
+            return req->addr & (PAGE_SIZE - 1) ? -EINVAL : -ENOMEM;
+        if (req->addr < USER_MIN)
+            return -EPERM;
+        a = area_find(as, req->addr);
+        if (req->fixed_noreplace && a && a->start < req->addr + len)
+            return -EEXIST;
+        *addr = req->addr;
+        return req->fixed_noreplace ? 0 : map_unmap_locked(as, *addr, *addr + len);
+    }
+    if (want >= USER_MIN && map_range_ok(want, len)) {
+        a = area_find(as, want);
+        if (!a || a->start >= want + len) {
+            *addr = want;
+            return 0;
+        }
+    }
+    if (!req->object && len >= HUGE_SIZE)
+        align = HUGE_SIZE;
+    *addr = area_find_gap(as, len, align);
+    return *addr ? 0 : -ENOMEM;
+}
+
+static struct area *map_area(const struct map_request *req, u64 addr, u64 len)
+{
+    struct area *a = area_alloc();
+
+    if (!a)
+        return NULL;
+    a->start = addr;
+    a->end = addr + len;
+    a->flags = req->flags;
+    a->prot = req->prot;
+    a->max_prot = req->max_prot;
+    a->object = req->object;
+    a->offset = req->object ? req->offset : 0;
+    a->file = req->file;
+    return a;
+}
+
+/* The new area may simply be more of the one below. */
+static bool map_extend(struct aspace *as, const struct map_request *req, u64 addr, u64 len)
+{
+    struct area *next, *prev;
+
+    if (req->object || req->file)
+        return false;
+    area_around(as, addr, &prev, &next);
+    if (!prev || prev->end != addr || prev->object || prev->file || prev->flags != req->flags ||
+        prev->prot != req->prot || prev->max_prot != req->max_prot)
+        return false;
+    area_resize(as, prev, prev->start, addr + len);
+    area_merge(as, prev);
+    return true;
+}
+
+static int map_locked(struct aspace *as, const struct map_request *req, u64 len, u64 *out)
+{
+    struct area *a;
+    u64 addr;
+    int err = map_place(as, req, len, &addr);
+
+    if (err)
+        return err;
+    *out = addr;
+    if (map_extend(as, req, addr, len))
+        return 0;
+    a = map_area(req, addr, len);
+    if (!a)
+        return -ENOMEM;
+    a->aspace = as;
+    area_attach(a);
+    area_insert(as, a);
+    area_merge(as, a);
+    return 0;
+}
+
+static void map_populate(struct aspace *as, u64 addr, u64 len, const struct map_request *req)
+{
+    unsigned kind = req->prot & PT_WRITE ? FAULT_WRITE : FAULT_READ;
+
+    for (u64 va = addr; va < addr + len; va += PAGE_SIZE) {
+        if (aspace_fault(as, va, kind))
+            return; /* mmap(2): populating is best effort */
+        cond_yield();
+    }
+}
+
+int aspace_map(struct aspace *as, const struct map_request *req, u64 *out)
+{
+    u64 len, end;
+    int err;
+
+    if (!req->len || req->len > USER_MAX)
+        return req->len ? -ENOMEM : -EINVAL;
+    len = PAGE_ALIGN(req->len);
+    if ((req->flags & ~(u32)AREA_REQUEST_FLAGS) || (req->offset & (PAGE_SIZE - 1)))
+        return -EINVAL;
+    if (req->object && add_overflows(req->offset, len, &end))
+        return -EOVERFLOW;
+    if (req->prot & ~req->max_prot)
+        return -EACCES;
+    if ((req->flags & AREA_SHARED) && !req->object)
+        return -EINVAL; /* the caller brings mem_object_create_shared's */
+    rwlock_write_lock(&as->lock);
+    err = map_locked(as, req, len, out);
+    aspace_write_unlock(as);
+    if (!err && (req->populate || (req->flags & AREA_LOCKED)) && req->prot)
+        map_populate(as, *out, len, req);
+    return err;
+}
+
+/* 0 when [start, end) is covered without a hole and may have prot. */
+static int map_check_protect(struct aspace *as, u64 start, u64 end, u8 prot)
+{
+    u64 at = start;
+
+    for (struct area *a = area_find(as, start); at < end; a = area_next(a)) {
+        if (!a || a->start > at)
+            return -ENOMEM;
+        if (prot & ~a->max_prot)
+            return -EACCES;
+        at = a->end;
+    }
+    return 0;
+}
+
+static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot)
+{
+    int err = map_check_protect(as, start, end, prot);
+
+    if (!err)
+        err = map_cut(as, start, end);
+    if (!err && !prot)
+        err = zap_split_all(as, start, end);
+    if (err)
+        return err;
+    for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a)) {
+        if (a->prot != prot) {
+            a->prot = prot;
+            protect_range(as, a->start, a->end, a);
+        }
+        a = area_merge(as, a);
+    }
+    return 0;
+}
+
+int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot)
+{
+    int err;
+
+    if (addr & (PAGE_SIZE - 1))
+        return -EINVAL;
+    if (!len)
+        return 0;
+    if (!map_range_ok(addr, len))
+        return -ENOMEM;
+    rwlock_write_lock(&as->lock);
+    err = map_protect_locked(as, addr, addr + PAGE_ALIGN(len), prot);
+    aspace_write_unlock(as);
+    return err;
+}
+
+int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out)
+{
+    struct map_request req = {
+        .prot = PT_READ | PT_WRITE,
+        .max_prot = PT_READ | PT_WRITE | PT_EXEC,
+        .fixed_noreplace = true,
+    };
+    u64 old, new, at;
+    int err = 0;
+
+    rwlock_write_lock(&as->lock);
+    old = PAGE_ALIGN(as->brk);
+    new = PAGE_ALIGN(brk);
+    if (brk < as->brk_start || brk >= USER_MAX || brk - as->brk_start > limit) {
+        err = -ENOMEM; /* brk(2) then answers the old break */
+    } else if (new < old) {
+        err = map_unmap_locked(as, new, old);
+    } else if (new > old) {
+        req.addr = old;
+        req.len = new - old;
+        err = map_locked(as, &req, new - old, &at);
+    }
+    if (!err)
+        as->brk = brk;
+    *out = as->brk;
+    aspace_write_unlock(as);
+    return err;
+}

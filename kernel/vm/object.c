@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory objects: the page cache of one object, and the reverse map through its list of areas.
+ *
+ * A page in the cache holds one reference for the cache. obj->lock guards the map, nr_pages and marks;
+ * look-ups may run under RCU instead (mem_object_peek): they take a reference unless it is zero and
+ * then look again whether the page is still there. Taking a page out therefore first brings its count
+ * to zero ("freezes" it), or does not care that somebody still reads it (truncate).
+ *
+ * Lock order: obj->lock, aspace->pt_lock, LRU lock. A page lock (PG_LOCKED) is outside all of them.
+ */
+#include "vm/object.h"
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "sched/wait.h"
+#include "sync/rcu.h"
+#include "vm/vm_priv.h"
+
+#define MARK_DIRTY 0
+#define MARK_TOWRITE 1
+#define PAGE_QUEUES 64
+
+static struct waitq page_queues[PAGE_QUEUES];
+static struct slab_cache *object_node_cache;
+
+static void object_init(void)
+{
+    for (unsigned i = 0; i < PAGE_QUEUES; i++)
+        waitq_init(&page_queues[i]);
+    object_node_cache = slab_cache_create("xa_node", sizeof(struct xa_node), 0);
+}
+INIT_HOOK(object_init, INIT_CORE);
+
+/* The page lock. Waiters share hashed queues. */
+
+static struct waitq *page_queue(const struct page *page)
+{
+    return &page_queues[((u64)page / sizeof(*page)) % PAGE_QUEUES];
+}
+
+static bool page_trylock(struct page *page)
+{
+    return !(page_flag_set(page, PG_LOCKED) & PG_LOCKED);
+}
+
+void page_lock(struct page *page)
+{
+    wait_event(page_queue(page), page_trylock(page));
+}
+
+int page_lock_killable(struct page *page)
+{
+    return wait_event_killable(page_queue(page), page_trylock(page)) ? -EINTR : 0;
+}
+
+void page_unlock(struct page *page)
+{
+    struct waitq *q = page_queue(page);
+
+    /* A full barrier: pairs with the waiter, which queues itself and then tests the flag. */
+    page_flag_clear(page, PG_LOCKED);
+    if (!list_empty(&q->waiters))
+        waitq_wake_all(q);
+}
+
+/* Nodes of the map: freed after a grace period, as readers may be inside. */
+
+static void object_node_free_rcu(struct rcu_head *head)
+{
+    slab_free(object_node_cache, container_of((void *)head, struct xa_node, reclaim));
+}
+
+void object_node_free(struct xa_node *node)
+{
+    static_assert(sizeof(node->reclaim) >= sizeof(struct rcu_head), "room for rcu_head");
+    rcu_call((struct rcu_head *)(void *)node->reclaim, object_node_free_rcu);
+}
+
+void *object_node_alloc(size_t size, void *ctx)
+{
+    return slab_alloc(object_node_cache);
+}
+
+static void object_pool_drop(struct xa_node *node)
+{
+    slab_free(object_node_cache, node);
+}
+
+void mem_object_init(struct mem_object *obj, const struct mem_object_ops *ops, void *owner)
+{
+    *obj = (struct mem_object){.ops = ops, .owner = owner};
+    refcount_init(&obj->ref, 1);
+    spinlock_init(&obj->lock, RANK_VM, RANK_ORDER_OBJECT, "mem_object");
+    xa_init(&obj->pages, object_node_free);
+    list_init(&obj->areas);
+}
+
+static void object_drop_page(void *entry, void *ctx)
+{
+    struct page *page = entry;
+
+    object_lru_del(page);
+    page_put(page);
+}
+
+void mem_object_put(struct mem_object *obj)
+{
+    if (!refcount_put(&obj->ref))
+        return;
+    DEBUG_ASSERT(list_empty(&obj->areas));
+    /* The lock keeps reclaim out, which comes by way of the LRU. */
+    spin_lock(&obj->lock);
+    xa_destroy(&obj->pages, object_drop_page, NULL);
+    obj->nr_pages = 0;
+    spin_unlock(&obj->lock);
+    if (obj->ops->destroy)
+        obj->ops->destroy(obj);
+}
+
+/* A reference unless the count is zero. */
+static bool page_tryget(struct page *page)
+{
+    s32 n = atomic_read(&page->ref);
+
+    while (n > 0)
+        if (atomic_cas(&page->ref, &n, n + 1))
+            return true;
+    return false;
+}
+
+struct page *mem_object_peek(struct mem_object *obj, u64 index)
+{
+    struct page *page;
+
+    rcu_read_lock();
+    while ((page = xa_load(&obj->pages, index))) {
+        if (page_tryget(page)) {
+            if (likely(xa_load(&obj->pages, index) == page))
+                break;
+            page_put(page);
+        }
+        cpu_relax();
+    }
+    rcu_read_unlock();
+    return page;
+}
+
+static struct account *object_account(const struct mem_object *obj)
+{
+    struct aspace *as;
+
+    if (obj->account)
+        return obj->account;
+    as = aspace_current();
+    return as && as->account ? as->account : &account_root_memory;
+}
+
+struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags)
+{
+    struct account *failed;
+    struct page *page;
+
+    while (!(page = charge_page_alloc(object_account(obj), 0, flags, &failed)))
+        if (charge_relieve(failed))
+            return NULL;
+    page->object = obj;
+    page->index = index;
+    return page;
+}
+
+int object_page_insert(struct mem_object *obj, struct page *page)
+{
+    struct xa_pool pool = {0};
+    int err;
+
+    for (;;) {
+        spin_lock(&obj->lock);
+        err = xa_insert(&obj->pages, page->index, page, &pool);
+        if (!err) {
+            page_get(page);
+            obj->nr_pages++;
+            if (obj->ops->read_page)
+                object_lru_add(page);
+        }
+        spin_unlock(&obj->lock);
+        if (err != -ENOMEM || pool.count >= XA_POOL_MAX)
+            break;
+        /* One more each time: a dense map seldom needs any. */
+        if (xa_pool_fill(&pool, pool.count ? XA_POOL_MAX : 2, object_node_alloc, NULL))
+            break;
+    }
+    xa_pool_drain(&pool, object_pool_drop);
+    return err;
+}
+
+/* Fills a page that is in the cache and not up to date. Takes over the caller's reference on error. */
+static int object_page_read(struct mem_object *obj, struct page *page)
+{
+    int err = page_lock_killable(page);
+
+    if (err) {
+        page_put(page);
+        return err;
+    }
+    if (!page_flag_test(page, PG_UPTODATE)) {
+        err = obj->ops->read_page ? obj->ops->read_page(obj, page) : -EIO;
+        if (!err)
+            page_flag_set(page, PG_UPTODATE);
+    }
+    page_unlock(page);
+    if (err)
+        page_put(page);
+    return err;
+}
+
+int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page **out)
+{
+    struct page *page;
+    int err;
+
+    for (;;) {
+        page = mem_object_peek(obj, index);
+        if (page)
+            break;
+        if (!create && !obj->ops->read_page) {
+            *out = NULL;
+            return 0;
+        }
+        page = object_page_new(obj, index, obj->ops->read_page ? 0 : PA_ZERO);
+        if (!page)
+            return thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE) ? -EINTR : -ENOMEM;
+        if (!obj->ops->read_page)
+            page->flags |= PG_UPTODATE;
+        err = object_page_insert(obj, page);
+        if (!err)
+            break;
+        page->object = NULL;
+        page_put(page);
+        if (err != -EEXIST)
+            return err;
+    }
+    if (!page_flag_test(page, PG_UPTODATE)) {
+        err = object_page_read(obj, page);
+        if (err)
+            return err;
+    }
+    if (!(page->flags & PG_REFERENCED))
+        page_flag_set(page, PG_REFERENCED);
+    *out = page;
+    return 0;
+}
+
+void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow)
+{
+    struct area *a;
+
+    list_for_each(a, &obj->areas, object_node) {
+        u64 first = a->offset >> PAGE_SHIFT, n = (a->end - a->start) >> PAGE_SHIFT;
+        u64 lo = MAX(from, first), hi = MIN(to, first + n);
+
+        if (lo < hi)
+            zap_range(a->aspace, a->start + ((lo - first) << PAGE_SHIFT),
+                      a->start + ((hi - first) << PAGE_SHIFT), even_cow);
+    }
+}
+
+void mem_object_truncate(struct mem_object *obj, u64 from, u64 to)
+{
+    struct page *page;
+    u64 index = from;
+
+    spin_lock(&obj->lock);
+    if (!list_empty(&obj->areas))
+        object_unmap_locked(obj, from, to, to == U64_MAX);
+    while (index < to && (page = xa_next(&obj->pages, &index)) && index < to) {
+        if (page_flag_test(page, PG_LOCKED | PG_WRITEBACK)) {
+            /* Under I/O: wait for it, then look again. */
+            page_get(page);
+            spin_unlock(&obj->lock);
+            page_lock(page);
+            page_unlock(page);
+            page_put(page);
+            spin_lock(&obj->lock);
+            continue;
+        }
+        xa_erase(&obj->pages, index);
+        obj->nr_pages--;
+        object_lru_del(page);
+        page_flag_clear(page, PG_DIRTY);
+        page_put(page);
+        index++;
+    }
+    spin_unlock(&obj->lock);
+}
+
+void mem_object_dirty(struct mem_object *obj, struct page *page)
+{
+    if (!obj->ops->write_page)
+        return;
+    if (page_flag_test(page, PG_DIRTY))
+        return;
+    spin_lock(&obj->lock);
+    if (xa_load(&obj->pages, page->index) == page && !(page_flag_set(page, PG_DIRTY) & PG_DIRTY)) {
+        xa_set_mark(&obj->pages, page->index, MARK_DIRTY);
+        object_lru_del(page);
+    }
+    spin_unlock(&obj->lock);
+}
+
+/* Writes one page, which is locked. A failure leaves it dirty. */
+static int object_write_one(struct mem_object *obj, struct page *page)
+{
+    int err;
+
+    spin_lock(&obj->lock);
+    if (!(page_flag_clear(page, PG_DIRTY) & PG_DIRTY)) {
+        spin_unlock(&obj->lock);
+        return 0;
+    }
+    xa_clear_mark(&obj->pages, page->index, MARK_DIRTY);
+    protect_object_page_locked(obj, page->index);
+    spin_unlock(&obj->lock);
+    page_flag_set(page, PG_WRITEBACK);
+    err = obj->ops->write_page(obj, page);
+    page_flag_clear(page, PG_WRITEBACK);
+    if (err) {
+        mem_object_dirty(obj, page);
+        return err;
+    }
+    spin_lock(&obj->lock);
+    if (!page_flag_test(page, PG_DIRTY) && obj->ops->read_page &&
+        xa_load(&obj->pages, page->index) == page)
+        object_lru_add(page);
+    spin_unlock(&obj->lock);
+    return 0;
+}
+
+int mem_object_sync(struct mem_object *obj, u64 from, u64 to)
+{
+    u64 index = from;
+    int first = 0;
+
+    if (!obj->ops->write_page)
+        return 0;
+    for (;;) {
+        struct page *page;
+        int err;
+
+        spin_lock(&obj->lock);
+        page = xa_next_marked(&obj->pages, &index, MARK_DIRTY);
+        if (page && index < to)
+            page_get(page);
+        spin_unlock(&obj->lock);
+        if (!page || index >= to)
+            return first;
+        page_lock(page);
+        err = object_write_one(obj, page);
+        page_unlock(page);
+        page_put(page);
+        first = first ? first : err;
+        index++;
+        cond_yield();
+    }
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * read(2) and write(2) over the page cache. The copy to or from the user runs with nothing held but a
+ * reference to the page, so that it may fault in anything, this very file included.
+ *
+ * A page that a write creates is filled in private and published last: nobody sees it half-written.
+ */
+#include "lib/string.h"
+#include "sched/thread.h"
+#include "vm/iov.h"
+#include "vm/object.h"
+#include "vm/vm_priv.h"
+
+static inline bool object_io_ready(const struct page *page)
+{
+    return page && page_flag_test(page, PG_UPTODATE);
+}
+
+ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
+{
+    u64 size = READ_ONCE(obj->size), left, done = 0;
+    int err = 0;
+
+    if (pos >= size)
+        return 0;
+    left = MIN(to->count, size - pos);
+    while (left) {
+        u64 off = pos & (PAGE_SIZE - 1), n = MIN(left, PAGE_SIZE - off), got;
+        struct page *page = mem_object_peek(obj, pos >> PAGE_SHIFT);
+
+        if (!object_io_ready(page)) {
+            if (page)
+                page_put(page);
+            err = mem_object_page(obj, pos >> PAGE_SHIFT, false, &page);
+            if (err)
+                break;
+        } else if (!(page->flags & PG_REFERENCED)) {
+            page_flag_set(page, PG_REFERENCED);
+        }
+        if (page) {
+            got = iov_copy_to(to, (char *)page_virt(page) + off, n);
+            page_put(page);
+        } else {
+            got = iov_zero(to, n);
+        }
+        done += got;
+        pos += got;
+        left -= got;
+        if (got < n) {
+            err = -EFAULT;
+            break;
+        }
+        cond_yield();
+    }
+    return done ? (ssize_t)done : err;
+}
+
+/* A new page with n bytes of `from` at off, the rest zero, published. Bytes or -errno. */
+static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from, u64 index, u64 off,
+                                   u64 n)
+{
+    struct page *page = object_page_new(obj, index, 0), *there;
+    char *p;
+    u64 got;
+    int err;
+
+    if (!page)
+        return -ENOMEM;
+    p = page_virt(page);
+    memset(p, 0, off);
+    got = iov_copy_from(from, p + off, n);
+    memset(p + off + got, 0, PAGE_SIZE - off - got);
+    page->flags |= PG_UPTODATE;
+    err = got ? object_page_insert(obj, page) : -EFAULT;
+    if (err == -EEXIST) {
+        /* Somebody was faster; the bytes are here and go there. */
+        err = mem_object_page(obj, index, true, &there);
+        if (!err) {
+            memcpy((char *)page_virt(there) + off, p + off, got);
+            mem_object_dirty(obj, there);
+            page_put(there);
+        }
+        page->object = NULL;
+    } else if (!err) {
+        mem_object_dirty(obj, page);
+    } else {
+        page->object = NULL;
+    }
+    page_put(page);
+    return err ? err : (ssize_t)got;
+}
+
+static ssize_t object_io_write_page(struct mem_object *obj, struct iov_iter *from, u64 index, u64 off,
+                                    u64 n)
+{
+    struct page *page = mem_object_peek(obj, index);
+    bool blank = !obj->ops->read_page || n == PAGE_SIZE ||
+                 index << PAGE_SHIFT >= READ_ONCE(obj->size);
+    ssize_t got;
+    int err;
+
+    if (!page && blank)
+        return object_io_write_new(obj, from, index, off, n);
+    if (!object_io_ready(page)) {
+        if (page)
+            page_put(page);
+        err = mem_object_page(obj, index, true, &page);
+        if (err)
+            return err;
+    }
+    got = (ssize_t)iov_copy_from(from, (char *)page_virt(page) + off, n);
+    if (got)
+        mem_object_dirty(obj, page);
+    page_put(page);
+    return got ? got : -EFAULT;
+}
+
+ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos)
+{
+    u64 left = from->count, done = 0;
+    ssize_t got = 0;
+
+    while (left) {
+        u64 off = pos & (PAGE_SIZE - 1), n = MIN(left, PAGE_SIZE - off);
+
+        got = object_io_write_page(obj, from, pos >> PAGE_SHIFT, off, n);
+        if (got < 0)
+            break;
+        done += (u64)got;
+        pos += (u64)got;
+        left -= (u64)got;
+        if ((u64)got < n)
+            break;
+        cond_yield();
+    }
+    return done ? (ssize_t)done : got;
+}

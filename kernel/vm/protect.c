@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Changing the rights of entries in place: mprotect, and write-protecting a page before writeback.
+ * A right taken away is flushed before the call returns; a right given waits for a fault, but for
+ * anonymous pages that are ours alone, which become writable at once.
+ */
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "vm/vm_priv.h"
+
+/* The entry as the area's rights want it. */
+static u64 protect_entry(u64 entry, const struct area *a)
+{
+    u64 rights = pte_rights(a->prot);
+    bool sole;
+
+    if (rights & PTE_W) {
+        sole = !(entry & PTE_SPECIAL) && page_is_anon(pte_head(entry)) &&
+               atomic_read(&pte_head(entry)->share) == 1;
+        if (!sole && !((a->flags & AREA_SHARED) && (entry & PTE_W)))
+            rights &= ~PTE_W;
+    }
+    return (entry & ~PTE_RIGHTS) | rights;
+}
+
+/* True when b lacks something that a had. */
+static bool protect_lowers(u64 a, u64 b)
+{
+    return ((a & (PTE_P | PTE_W)) & ~b) || (!(a & PTE_NX) && (b & PTE_NX));
+}
+
+/* A or D may be set by the CPU meanwhile. */
+static bool protect_slot(u64 *slot, const struct area *a)
+{
+    u64 old = READ_ONCE(*slot), entry;
+
+    do {
+        entry = protect_entry(old, a);
+        if (entry == old)
+            return false;
+    } while (!__atomic_compare_exchange_n(slot, &old, entry, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    return protect_lowers(old, entry);
+}
+
+void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a)
+{
+    u64 *slot;
+    bool lowered = false;
+
+    spin_lock(&as->pt_lock);
+    zap_translations_locked(as, start, end, false);
+    for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
+        next = MIN(end, align_down_huge(va) + SPAN1);
+        if (pte_huge(*slot)) { /* whole, and with some right: the caller has split the others */
+            lowered |= protect_slot(slot, a);
+            continue;
+        }
+        slot = &pte_table(*slot)[pte_slot(va, 0)];
+        for (u64 at = va; at < next; at += PAGE_SIZE, slot++)
+            if (*slot)
+                lowered |= protect_slot(slot, a);
+    }
+    if (lowered && READ_ONCE(as->cpus))
+        tlb_flush(as, start, end);
+    spin_unlock(&as->pt_lock);
+}
+
+static bool protect_page(struct aspace *as, u64 va, const struct page *page)
+{
+    u64 *slot, entry;
+    bool was = false;
+
+    spin_lock(&as->pt_lock);
+    slot = pte_lookup1(&as->pt, va);
+    if (slot && (*slot & PTE_P) && !pte_huge(*slot)) {
+        slot = &pte_table(*slot)[pte_slot(va, 0)];
+        entry = *slot;
+        if ((entry & PTE_W) && !(entry & PTE_SPECIAL) && pte_page(entry) == page) {
+            zap_translations_locked(as, va, va + PAGE_SIZE, true);
+            __atomic_fetch_and(slot, ~PTE_W, __ATOMIC_RELAXED);
+            tlb_flush(as, va, va + PAGE_SIZE);
+            was = true;
+        }
+    }
+    spin_unlock(&as->pt_lock);
+    return was;
+}
+
+bool protect_object_page_locked(struct mem_object *obj, u64 index)
+{
+    struct page *page = xa_load(&obj->pages, index);
+    bool was = false;
+    struct area *a;
+
+    if (!page || !atomic_read(&page->share))
+        return false;
+    list_for_each(a, &obj->areas, object_node) {
+        u64 first = a->offset >> PAGE_SHIFT;
+
+        if ((a->flags & AREA_SHARED) && index >= first &&
+            index < first + ((a->end - a->start) >> PAGE_SHIFT))
+            was |= protect_page(a->aspace, a->start + ((index - first) << PAGE_SHIFT), page);
+    }
+    return was;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The list of clean cached pages that can be read again, oldest first, with a second chance for those
+ * used since they were last looked at. Pages of objects without read_page (tmpfs) and dirty pages are
+ * not on it.
+ *
+ * Rules: a page is on the list only while it is in its object's cache, and leaves both under the
+ * object's lock; so holding lru_lock keeps the object of a listed page alive. The lock order is object,
+ * then LRU: reclaim, which comes the other way, only tries the object's lock.
+ */
+#include "lib/log.h"
+#include "vm/vm_priv.h"
+
+static struct spinlock lru_lock = SPINLOCK_INIT(RANK_VM, RANK_ORDER_LRU, "lru");
+static LIST_HEAD(lru_pages); /* lru_lock; front: youngest */
+static u64 lru_count;        /* lru_lock */
+COUNTER(reclaimed);
+
+void object_lru_add(struct page *page)
+{
+    spin_lock(&lru_lock);
+    if (!(page_flag_set(page, PG_LRU) & PG_LRU)) {
+        list_add(&lru_pages, &page->node);
+        lru_count++;
+    }
+    spin_unlock(&lru_lock);
+}
+
+void object_lru_del(struct page *page)
+{
+    if (!page_flag_test(page, PG_LRU))
+        return;
+    spin_lock(&lru_lock);
+    if (page_flag_clear(page, PG_LRU) & PG_LRU) {
+        list_del(&page->node);
+        lru_count--;
+    }
+    spin_unlock(&lru_lock);
+}
+
+static bool reclaim_belongs(const struct page *page, const struct account *account)
+{
+    for (const struct account *a = page->account; a; a = a->parent)
+        if (a == account)
+            return true;
+    return !account;
+}
+
+/* Object locked, page off the list: takes it out of the cache if only the cache holds it. */
+static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
+{
+    s32 one = 1;
+
+    if (page_flag_test(page, PG_LOCKED | PG_DIRTY | PG_WRITEBACK))
+        return false;
+    if (atomic_read(&page->share))
+        object_unmap_locked(obj, page->index, page->index + 1, false);
+    /* Frozen at 0: mem_object_peek spins until it finds the page gone. */
+    if (!atomic_cas(&page->ref, &one, 0))
+        return false;
+    xa_erase(&obj->pages, page->index);
+    obj->nr_pages--;
+    atomic_set(&page->ref, 1);
+    page_put(page);
+    return true;
+}
+
+/* The oldest page that may go: off the list, its object locked. NULL: none among the next *scan. */
+static struct page *reclaim_pick(struct account *account, u64 *scan)
+{
+    struct page *page;
+
+    while (*scan && (page = list_last(&lru_pages, struct page, node))) {
+        (*scan)--;
+        if (!reclaim_belongs(page, account) || page_flag_test(page, PG_REFERENCED) ||
+            !spin_trylock(&page->object->lock)) {
+            page_flag_clear(page, PG_REFERENCED);
+            list_del(&page->node);
+            list_add(&lru_pages, &page->node);
+            continue;
+        }
+        page_flag_clear(page, PG_LRU);
+        list_del(&page->node);
+        lru_count--;
+        return page;
+    }
+    return NULL;
+}
+
+u64 reclaim_pages(struct account *account, u64 n)
+{
+    u64 done = 0, scan;
+
+    if (account == &account_root_memory)
+        account = NULL;
+    scan = account ? 8 * n + 1024 : 4 * n + 4096;
+    while (done < n) {
+        struct mem_object *obj;
+        struct page *page;
+
+        spin_lock(&lru_lock);
+        page = reclaim_pick(account, &scan);
+        spin_unlock(&lru_lock);
+        if (!page)
+            break;
+        obj = page->object;
+        if (reclaim_page_locked(obj, page))
+            done++;
+        else
+            object_lru_add(page);
+        spin_unlock(&obj->lock);
+    }
+    COUNT_ADD(reclaimed, done);
+    return done;
+}
+
+u64 reclaim_cached_pages(void)
+{
+    return READ_ONCE(lru_count);
+}

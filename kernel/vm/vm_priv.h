@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of vm share with each other.
+ */
+#pragma once
+
+#include "lib/errno.h"
+#include "mm/account.h"
+#include "mm/page.h"
+#include "vm/aspace.h"
+#include "vm/object.h"
+#include "vm/pte_priv.h"
+
+/* charge.c: pages that belong to someone. */
+
+/* A page (or 2^order block) charged to account; NULL with *failed the account that refused, or NULL
+ * there when RAM is short. Never sleeps. */
+struct page *charge_page_alloc(struct account *account, unsigned order, unsigned flags,
+                               struct account **failed) __must_check;
+/* The same for one page of as, out of its stock. */
+struct page *charge_anon_alloc(struct aspace *as, unsigned flags, struct account **failed) __must_check;
+/* Pages freed by as that were charged to its account come back to the stock. */
+void charge_restock(struct aspace *as, unsigned n);
+void charge_stock_drop(struct aspace *as);
+/* After a failed allocation: reclaims, or lets someone be killed. 0: try again. Context: may sleep. */
+int charge_relieve(struct account *failed) __must_check;
+
+/* Ends a stretch of changes: unlocks, then drops what removed areas referred to. */
+void aspace_write_unlock(struct aspace *as);
+
+/* area.c: the tree of areas. All need as->lock, for writing unless said. */
+
+struct area *area_alloc(void) __must_check;
+/* The area that covers addr, else the next one above, else NULL. Reading suffices. */
+struct area *area_find(struct aspace *as, u64 addr);
+/* The areas on either side of addr, which no area covers; NULL: none. */
+void area_around(struct aspace *as, u64 addr, struct area **prev, struct area **next);
+struct area *area_next(const struct area *a);
+struct area *area_prev(const struct area *a);
+void area_insert(struct aspace *as, struct area *a);
+/* Out of the tree and its object's list; freed by aspace_write_unlock. */
+void area_remove(struct aspace *as, struct area *a);
+/* Cuts at addr, strictly inside a; the new area is the upper part. */
+int area_split(struct aspace *as, struct area *a, u64 addr, struct area **upper) __must_check;
+/* Cuts so that no area crosses start or end. */
+int area_split_range(struct aspace *as, u64 start, u64 end) __must_check;
+void area_resize(struct aspace *as, struct area *a, u64 start, u64 end);
+/* Joins a with its neighbours where they are alike; returns the area that now covers it. */
+struct area *area_merge(struct aspace *as, struct area *a);
+/* The highest free address below as->mmap_base for len bytes; 0: none. */
+u64 area_find_gap(struct aspace *as, u64 len, u64 align);
+/* Takes the references that a new area holds and puts it on its object's list. */
+void area_attach(struct area *a);
+
+/* tlb.c */
+#define RANK_ORDER_ASPACE 90
+#define RANK_ORDER_OBJECT 50
+#define RANK_ORDER_PT 30
+#define RANK_ORDER_LRU 20
+#define RANK_ORDER_TLB 10
+/* Forgets TLB entries of [start, end) on every CPU that may have some. Interrupts must be on. */
+void tlb_flush(struct aspace *as, u64 start, u64 end);
+/* No CPU has the table loaded any more. */
+void tlb_drop(struct aspace *as);
+
+/* zap.c: taking entries away. */
+
+#define ZAP_BATCH 64
+struct zap {
+    struct aspace *as;
+    bool even_cow; /* private copies too, not only pages of the object */
+    u64 start, end;
+    unsigned n, anon, file, restock;
+    struct page *pages[ZAP_BATCH];
+};
+/* Removes the entries of [start, end), flushes and drops the pages. Takes pt_lock. */
+void zap_range(struct aspace *as, u64 start, u64 end, bool even_cow);
+void zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow) REQUIRES(as->pt_lock);
+/* Frees page tables that lie wholly within [floor, ceiling), all of whose leaves are gone. */
+void zap_tables(struct aspace *as, u64 floor, u64 ceiling);
+/* Makes a 2 MiB leaf into a table of 4 KiB leaves. -ENOMEM. */
+int zap_split_huge_locked(struct aspace *as, u64 *slot1, u64 va) __must_check REQUIRES(as->pt_lock);
+int zap_split_at(struct aspace *as, u64 va) __must_check;
+/* Splits every 2 MiB leaf in [start, end). */
+int zap_split_all(struct aspace *as, u64 start, u64 end) __must_check;
+/* Tells the further translations, and raises seq. */
+void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect_only)
+    REQUIRES(as->pt_lock);
+
+/* map.c: with as->lock held for writing. */
+int map_unmap_locked(struct aspace *as, u64 start, u64 end) __must_check;
+/* Makes the edges cuttable: areas and 2 MiB leaves. */
+int map_cut(struct aspace *as, u64 start, u64 end) __must_check;
+
+/* protect.c */
+/* A 2 MiB leaf must lie in the range wholly, and is split already where a has no rights. */
+void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a);
+/* Write-protects every mapping of the page; true when one was writable. */
+bool protect_object_page_locked(struct mem_object *obj, u64 index) REQUIRES(obj->lock);
+
+/* fork.c */
+int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a);
+
+/* object.c */
+void object_lru_add(struct page *page);
+void object_lru_del(struct page *page);
+void object_node_free(struct xa_node *node);
+void *object_node_alloc(size_t size, void *ctx);
+/* Removes the page's mappings. */
+void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow) REQUIRES(obj->lock);
+/* A page at index, private to the caller until inserted. */
+struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
+/* 0, -EEXIST or -ENOMEM; the cache takes the page's first reference, the caller gets another. */
+int object_page_insert(struct mem_object *obj, struct page *page) __must_check;
+
+extern struct page *zero_page;
+
+static inline u64 align_down_huge(u64 va)
+{
+    return va & ~(HUGE_SIZE - 1);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Taking entries out of a native table, and with them out of every further translation: the one path
+ * of munmap, truncate, MADV_DONTNEED, mremap and exit.
+ *
+ * Order: further translations first (their zap returns when no guest can use the pages), native
+ * entries, TLBs, and only then the pages. All under pt_lock; pages are dropped in batches.
+ */
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "vm/vm_priv.h"
+
+u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
+{
+    const u64 *root = pte_root(pt);
+    u64 at = *va;
+
+    while (at < end) {
+        u64 e3 = root[pte_slot(at, 3)], e2;
+        u64 *t1;
+
+        if (!(e3 & PTE_P)) {
+            at = ALIGN_DOWN(at, SPAN3) + SPAN3;
+            continue;
+        }
+        e2 = pte_table(e3)[pte_slot(at, 2)];
+        if (!(e2 & PTE_P)) {
+            at = ALIGN_DOWN(at, SPAN2) + SPAN2;
+            continue;
+        }
+        t1 = pte_table(e2);
+        do {
+            u64 *slot = &t1[pte_slot(at, 1)];
+
+            if (*slot) {
+                *va = at;
+                return slot;
+            }
+            at = align_down_huge(at) + SPAN1;
+        } while (at < end && pte_slot(at, 1));
+    }
+    return NULL;
+}
+
+void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect_only)
+{
+    struct translation *t;
+
+    as->seq++;
+    list_for_each(t, &as->translations, node) {
+        if (protect_only && t->write_protect)
+            t->write_protect(t, start, end);
+        else
+            t->zap(t, start, end);
+    }
+}
+
+/* Flushes what the batch covers and drops its pages. */
+static void zap_flush(struct zap *z)
+{
+    struct aspace *as = z->as;
+
+    if (z->end > z->start && READ_ONCE(as->cpus))
+        tlb_flush(as, z->start, z->end);
+    for (unsigned i = 0; i < z->n; i++)
+        page_put(z->pages[i]);
+    if (z->restock)
+        charge_restock(as, z->restock);
+    as->rss_anon -= z->anon;
+    as->rss_file -= z->file;
+    z->n = z->anon = z->file = z->restock = 0;
+    z->start = U64_MAX;
+    z->end = 0;
+}
+
+static inline void zap_cover(struct zap *z, u64 start, u64 end)
+{
+    z->start = MIN(z->start, start);
+    z->end = MAX(z->end, end);
+}
+
+/* The entry is gone; its page follows at the next flush. */
+static void zap_entry(struct zap *z, u64 va, u64 entry, u64 size)
+{
+    struct page *head;
+    unsigned n = (unsigned)(size >> PAGE_SHIFT);
+
+    zap_cover(z, va, va + size);
+    if (entry & PTE_SPECIAL)
+        return;
+    head = pte_head(entry);
+    if (!page_is_anon(head)) {
+        z->file += n;
+    } else {
+        z->anon += n;
+        /* Nobody else can find a sole anonymous page: its charge goes back to the stock. */
+        if (n == 1 && !(head->flags & PG_COMPOUND) && atomic_read(&head->ref) == 1 &&
+            head->account && head->account == z->as->account) {
+            head->account = NULL;
+            z->restock++;
+        }
+    }
+    atomic_dec(&head->share);
+    z->pages[z->n++] = head;
+    if (z->n == ZAP_BATCH)
+        zap_flush(z);
+}
+
+static bool zap_keeps(const struct zap *z, u64 entry)
+{
+    return !z->even_cow && !(entry & PTE_SPECIAL) && page_is_anon(pte_head(entry));
+}
+
+static void zap_table(struct zap *z, u64 *table, u64 va, u64 end)
+{
+    u64 *slot = &table[pte_slot(va, 0)];
+
+    for (; va < end; va += PAGE_SIZE, slot++) {
+        u64 entry = *slot;
+
+        if (!entry || zap_keeps(z, entry))
+            continue;
+        /* Atomic: another CPU may be setting A or D. */
+        entry = __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED);
+        zap_entry(z, va, entry, PAGE_SIZE);
+    }
+}
+
+void zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow)
+{
+    struct zap z = {.as = as, .even_cow = even_cow, .start = U64_MAX};
+    u64 *slot;
+
+    zap_translations_locked(as, start, end, false);
+    for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
+        next = MIN(end, align_down_huge(va) + SPAN1);
+        if (!pte_huge(*slot)) {
+            zap_table(&z, pte_table(*slot), va, next);
+            continue;
+        }
+        if (zap_keeps(&z, *slot))
+            continue;
+        /* Whoever zaps a part has split the leaf before: this is all of it. */
+        ASSERT(next - va == SPAN1);
+        zap_entry(&z, va, __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED), SPAN1);
+    }
+    zap_flush(&z);
+}
+
+void zap_range(struct aspace *as, u64 start, u64 end, bool even_cow)
+{
+    spin_lock(&as->pt_lock);
+    zap_range_locked(as, start, end, even_cow);
+    spin_unlock(&as->pt_lock);
+}
+
+void zap_tables(struct aspace *as, u64 floor, u64 ceiling)
+{
+    int err;
+
+    if (floor >= ceiling)
+        return;
+    spin_lock(&as->pt_lock);
+    err = pgtable_unmap(&as->pt, floor, ceiling - floor, NULL, NULL);
+    ASSERT(!err);
+    if (as->pt.retired && READ_ONCE(as->cpus))
+        tlb_flush(as, floor, ceiling); /* INVLPG drops paging-structure caches too: SDM 3A 4.10.4.1 */
+    pgtable_reap(&as->pt);
+    spin_unlock(&as->pt_lock);
+}
+
+/* A 2 MiB block that only this leaf holds becomes 512 pages of their own. */
+static void zap_split_block(struct page *head)
+{
+    struct account *account = head->account;
+
+    for (unsigned i = 0; i < PTRS; i++) {
+        struct page *page = head + i;
+
+        page->flags = 0;
+        page->order = 0;
+        page->head_offset = 0;
+        page->object = NULL;
+        page->account = account;
+        atomic_set(&page->share, 1);
+        atomic_set(&page->ref, 1);
+    }
+}
+
+int zap_split_huge_locked(struct aspace *as, u64 *slot1, u64 va)
+{
+    u64 entry = *slot1, base = align_down_huge(va);
+    struct page *head = pte_page(entry);
+    u64 *slot0;
+
+    zap_translations_locked(as, base, base + SPAN1, false);
+    /* The walk's own allocator makes and counts tables: take the leaf out, make one, fill it. */
+    WRITE_ONCE(*slot1, 0);
+    slot0 = pgtable_entry(&as->pt, base, 0);
+    if (!slot0) {
+        WRITE_ONCE(*slot1, entry);
+        return -ENOMEM;
+    }
+    for (u64 i = 0; i < PTRS; i++)
+        slot0[i] = (entry & ~PTE_PS) + (i << PAGE_SHIFT);
+    if (READ_ONCE(as->cpus))
+        tlb_flush(as, base, base + SPAN1);
+    if (entry & PTE_SPECIAL)
+        return 0;
+    if (atomic_read(&head->ref) == 1) {
+        zap_split_block(head);
+    } else {
+        atomic_add(&head->ref, PTRS - 1);
+        atomic_add(&head->share, PTRS - 1);
+    }
+    return 0;
+}
+
+int zap_split_at(struct aspace *as, u64 va)
+{
+    u64 *slot;
+    int err = 0;
+
+    if (!(va & (SPAN1 - 1)))
+        return 0;
+    spin_lock(&as->pt_lock);
+    slot = pte_lookup1(&as->pt, va);
+    if (slot && *slot && pte_huge(*slot))
+        err = zap_split_huge_locked(as, slot, va);
+    spin_unlock(&as->pt_lock);
+    return err;
+}
+
+int zap_split_all(struct aspace *as, u64 start, u64 end)
+{
+    u64 *slot;
+    int err = 0;
+
+    spin_lock(&as->pt_lock);
+    for (u64 va = start; !err && (slot = pte_next1(&as->pt, &va, end));
+         va = align_down_huge(va) + SPAN1)
+        if (pte_huge(*slot))
+            err = zap_split_huge_locked(as, slot, va);
+    spin_unlock(&as->pt_lock);
+    return err;
+}
