@@ -117,7 +117,7 @@ struct pid *pid_alloc(struct pid_ns *ns, u32 want)
     pid = kzalloc(sizeof(*pid) + (level + 1) * sizeof(pid->numbers[0]));
     if (!pid)
         return ERR_PTR(-ENOMEM);
-    refcount_init(&pid->ref, 1);
+    refcount_init(&pid->ref, 0); /* look-ups fail until all numbers are there */
     pid->level = level;
     spinlock_init(&pid->lock, RANK_OBJ, 25, "pid");
     for (unsigned i = 0; i < PID_KINDS; i++)
@@ -129,6 +129,7 @@ struct pid *pid_alloc(struct pid_ns *ns, u32 want)
         if (err)
             goto undo;
     }
+    __atomic_store_n(&pid->ref.v, 1, __ATOMIC_RELEASE);
     return pid;
 
 undo:
