@@ -35,7 +35,8 @@ int opt_parse(const char *verb, const struct opt *opts, size_t n, int argc, char
 void opt_operands(const char *verb, int have, int min, int max);
 _Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- talking to the engine (main.c) ----------------------------------------------------------- */
+/* ---- talking to the engine (main.c) -----------------------------------------------------------
+ */
 
 extern const char *cli_socket;
 
@@ -51,7 +52,8 @@ struct json *cli_json(const struct buf *answer); /* exits when it is not JSON */
 char *cli_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *cli_encode(const char *s); /* URL-encoded */
 
-/* ---- streams (stream.c) ------------------------------------------------------------------------ */
+/* ---- streams (stream.c) ------------------------------------------------------------------------
+ */
 
 struct stream {
     struct client *c; /* after the engine has switched protocols */
@@ -62,13 +64,14 @@ struct stream {
     bool detached;      /* out: the user typed ctrl-p ctrl-q */
 };
 
-void stream_prepare(bool proxy); /* blocks the signals that stream_run will pass on */
+void stream_prepare(bool proxy);   /* blocks the signals that stream_run will pass on */
 void stream_run(struct stream *s); /* until the engine ends the stream */
 void stream_resize(const struct stream *s);
 /* Copies a framed or raw answer body to standard output and error. */
 void stream_copy(struct client *c, bool tty);
 
-/* ---- tables (table.c) --------------------------------------------------------------------------- */
+/* ---- tables (table.c) ---------------------------------------------------------------------------
+ */
 
 struct table {
     char **cell;
@@ -80,7 +83,8 @@ void table_print(struct table *t);            /* and frees it */
 char *human_size(double bytes);
 char *human_ago(long long epoch);
 
-/* ---- verbs --------------------------------------------------------------------------------------- */
+/* ---- verbs
+ * --------------------------------------------------------------------------------------- */
 
 int verb_run(int argc, char **argv);
 int verb_create(int argc, char **argv);

@@ -29,7 +29,7 @@ void cli_connect(struct client *c)
 int cli_call(const char *method, const char *path, const char *json, struct buf *out)
 {
     struct client c;
-    struct buf waste = { 0 };
+    struct buf waste = {0};
     int status;
 
     cli_connect(&c);
@@ -50,7 +50,9 @@ const char *cli_message(const struct buf *answer)
     const char *message = json_str(j, "message");
 
     snprintf(text, sizeof(text), "%s",
-             message ? message : answer->len ? answer->data : "no message");
+             message       ? message
+             : answer->len ? answer->data
+                           : "no message");
     text[strcspn(text, "\n")] = 0;
     json_free(j);
     return text;
@@ -86,7 +88,7 @@ char *cli_path(const char *fmt, ...)
 
 char *cli_encode(const char *s)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
 
     url_encode(&b, s);
     return buf_take(&b);
@@ -97,30 +99,31 @@ static const struct verb {
     int (*fn)(int argc, char **argv);
     const char *help;
 } verbs[] = {
-    { "load", verb_load, "[-i FILE] [-q]                 load an image archive" },
-    { "images", verb_images, "[-q] [--no-trunc]              list images" },
-    { "tag", verb_tag, "IMAGE NAME                     give an image another name" },
-    { "rmi", verb_rmi, "[-f] IMAGE...                  remove images" },
-    { "run", verb_run, "[OPTIONS] IMAGE [COMMAND...]   create and start a container" },
-    { "create", verb_create, "[OPTIONS] IMAGE [COMMAND...]   create a container" },
-    { "start", verb_start, "[-a] [-i] CONTAINER...         start containers" },
-    { "attach", verb_attach, "CONTAINER                      attach to a container" },
-    { "exec", verb_exec, "[-it] [-d] CONTAINER COMMAND...  run a command in a container" },
-    { "ps", verb_ps, "[-a] [-q] [-l] [--no-trunc]    list containers" },
-    { "logs", verb_logs, "[-f] [-t] [--tail N] CONTAINER show a container's output" },
-    { "top", verb_top, "CONTAINER                      list its processes" },
-    { "stop", verb_stop, "[-t SECONDS] CONTAINER...      stop containers" },
-    { "kill", verb_kill, "[-s SIGNAL] CONTAINER...       send a signal" },
-    { "pause", verb_pause, "CONTAINER...                   freeze containers" },
-    { "unpause", verb_pause, "CONTAINER...                   go on" },
-    { "wait", verb_wait, "CONTAINER...                   wait for the exit, print the status" },
-    { "rm", verb_rm, "[-f] CONTAINER...              remove containers" },
-    { "inspect", verb_inspect, "[-f FORMAT] NAME...            all about containers and images" },
-    { "version", verb_version, "                               versions" },
-    { "info", verb_info, "                               the engine's state" },
-    { "events", verb_events, "[--since T] [--until T]        follow events" },
-    { "vm", verb_vm, "run --kernel F --initrd F --append S --memory M --cpus N\n"
-                     "                                            run a guest kernel" },
+    {"load", verb_load, "[-i FILE] [-q]                 load an image archive"},
+    {"images", verb_images, "[-q] [--no-trunc]              list images"},
+    {"tag", verb_tag, "IMAGE NAME                     give an image another name"},
+    {"rmi", verb_rmi, "[-f] IMAGE...                  remove images"},
+    {"run", verb_run, "[OPTIONS] IMAGE [COMMAND...]   create and start a container"},
+    {"create", verb_create, "[OPTIONS] IMAGE [COMMAND...]   create a container"},
+    {"start", verb_start, "[-a] [-i] CONTAINER...         start containers"},
+    {"attach", verb_attach, "CONTAINER                      attach to a container"},
+    {"exec", verb_exec, "[-it] [-d] CONTAINER COMMAND...  run a command in a container"},
+    {"ps", verb_ps, "[-a] [-q] [-l] [--no-trunc]    list containers"},
+    {"logs", verb_logs, "[-f] [-t] [--tail N] CONTAINER show a container's output"},
+    {"top", verb_top, "CONTAINER                      list its processes"},
+    {"stop", verb_stop, "[-t SECONDS] CONTAINER...      stop containers"},
+    {"kill", verb_kill, "[-s SIGNAL] CONTAINER...       send a signal"},
+    {"pause", verb_pause, "CONTAINER...                   freeze containers"},
+    {"unpause", verb_pause, "CONTAINER...                   go on"},
+    {"wait", verb_wait, "CONTAINER...                   wait for the exit, print the status"},
+    {"rm", verb_rm, "[-f] CONTAINER...              remove containers"},
+    {"inspect", verb_inspect, "[-f FORMAT] NAME...            all about containers and images"},
+    {"version", verb_version, "                               versions"},
+    {"info", verb_info, "                               the engine's state"},
+    {"events", verb_events, "[--since T] [--until T]        follow events"},
+    {"vm", verb_vm,
+     "run --kernel F --initrd F --append S --memory M --cpus N\n"
+     "                                            run a guest kernel"},
 };
 
 static int cli_help(void)

@@ -134,8 +134,7 @@ void opt_operands(const char *verb, int have, int min, int max)
     if (have < min && min == max)
         cli_usage("\"bothy %s\" requires %d argument%s", verb, min, min == 1 ? "" : "s");
     if (have < min)
-        cli_usage("\"bothy %s\" requires at least %d argument%s", verb, min,
-                  min == 1 ? "" : "s");
+        cli_usage("\"bothy %s\" requires at least %d argument%s", verb, min, min == 1 ? "" : "s");
     if (max >= 0 && have > max)
         cli_usage("\"bothy %s\" accepts at most %d argument%s", verb, max, max == 1 ? "" : "s");
 }

@@ -45,8 +45,8 @@ static void run_labels(struct jw *w, const char *key, const struct opt_list *l)
     jw_object(w, key);
     for (int i = 0; i < l->n; i++) {
         const char *equals = strchr(l->item[i], '=');
-        char *name = equals ? str_dupn(l->item[i], (size_t)(equals - l->item[i]))
-                            : str_dup(l->item[i]);
+        char *name =
+            equals ? str_dupn(l->item[i], (size_t)(equals - l->item[i])) : str_dup(l->item[i]);
 
         jw_str(w, name, equals ? equals + 1 : "");
         free(name);
@@ -225,8 +225,8 @@ static void run_env(struct jw *w, const struct opt_list *l)
 
 static char *run_json(const struct run_flags *f, int argc, char **argv)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     jw_object(&w, NULL);
     jw_str(&w, "Image", argv[0]);
@@ -265,43 +265,43 @@ static char *run_parse(int argc, char **argv)
 {
     static struct run_flags f;
     const struct opt opts[] = {
-        { 0, "rm", OPT_BOOL, &f.rm },
-        { 'd', "detach", OPT_BOOL, &f.detach },
-        { 'i', "interactive", OPT_BOOL, &f.in },
-        { 't', "tty", OPT_BOOL, &f.tty },
-        { 'a', "attach", OPT_LIST, &f.attach },
-        { 0, "name", OPT_STR, &f.name },
-        { 'e', "env", OPT_LIST, &f.env },
-        { 'h', "hostname", OPT_STR, &f.hostname },
-        { 'w', "workdir", OPT_STR, &f.cwd },
-        { 'u', "user", OPT_STR, &f.user },
-        { 'm', "memory", OPT_STR, &f.memory },
-        { 0, "memory-swap", OPT_STR, &f.swap },
-        { 0, "cpus", OPT_STR, &f.cpus },
-        { 'c', "cpu-shares", OPT_STR, &f.shares },
-        { 0, "pids-limit", OPT_STR, &f.pids },
-        { 0, "read-only", OPT_BOOL, &f.readonly },
-        { 0, "privileged", OPT_BOOL, &f.privileged },
-        { 0, "init", OPT_BOOL, &f.init },
-        { 0, "device", OPT_LIST, &f.devices },
-        { 0, "entrypoint", OPT_STR, &f.entrypoint },
-        { 'v', "volume", OPT_LIST, &f.volumes },
-        { 'p', "publish", OPT_LIST, &f.ports },
-        { 'l', "label", OPT_LIST, &f.labels },
-        { 0, "tmpfs", OPT_LIST, &f.tmpfs },
-        { 0, "ulimit", OPT_LIST, &f.ulimits },
-        { 0, "sysctl", OPT_LIST, &f.sysctls },
-        { 0, "cap-add", OPT_LIST, &f.cap_add },
-        { 0, "cap-drop", OPT_LIST, &f.cap_drop },
-        { 0, "security-opt", OPT_LIST, &f.security },
-        { 0, "runtime", OPT_STR, &f.runtime },
-        { 0, "network", OPT_STR, &f.network },
-        { 0, "net", OPT_STR, &f.network },
-        { 0, "restart", OPT_STR, &f.restart },
-        { 0, "shm-size", OPT_STR, &f.shm },
-        { 0, "stop-signal", OPT_STR, &f.stop_signal },
-        { 0, "stop-timeout", OPT_STR, &f.stop_timeout },
-        { 0, "sig-proxy", OPT_STR, &run.sig_proxy },
+        {0, "rm", OPT_BOOL, &f.rm},
+        {'d', "detach", OPT_BOOL, &f.detach},
+        {'i', "interactive", OPT_BOOL, &f.in},
+        {'t', "tty", OPT_BOOL, &f.tty},
+        {'a', "attach", OPT_LIST, &f.attach},
+        {0, "name", OPT_STR, &f.name},
+        {'e', "env", OPT_LIST, &f.env},
+        {'h', "hostname", OPT_STR, &f.hostname},
+        {'w', "workdir", OPT_STR, &f.cwd},
+        {'u', "user", OPT_STR, &f.user},
+        {'m', "memory", OPT_STR, &f.memory},
+        {0, "memory-swap", OPT_STR, &f.swap},
+        {0, "cpus", OPT_STR, &f.cpus},
+        {'c', "cpu-shares", OPT_STR, &f.shares},
+        {0, "pids-limit", OPT_STR, &f.pids},
+        {0, "read-only", OPT_BOOL, &f.readonly},
+        {0, "privileged", OPT_BOOL, &f.privileged},
+        {0, "init", OPT_BOOL, &f.init},
+        {0, "device", OPT_LIST, &f.devices},
+        {0, "entrypoint", OPT_STR, &f.entrypoint},
+        {'v', "volume", OPT_LIST, &f.volumes},
+        {'p', "publish", OPT_LIST, &f.ports},
+        {'l', "label", OPT_LIST, &f.labels},
+        {0, "tmpfs", OPT_LIST, &f.tmpfs},
+        {0, "ulimit", OPT_LIST, &f.ulimits},
+        {0, "sysctl", OPT_LIST, &f.sysctls},
+        {0, "cap-add", OPT_LIST, &f.cap_add},
+        {0, "cap-drop", OPT_LIST, &f.cap_drop},
+        {0, "security-opt", OPT_LIST, &f.security},
+        {0, "runtime", OPT_STR, &f.runtime},
+        {0, "network", OPT_STR, &f.network},
+        {0, "net", OPT_STR, &f.network},
+        {0, "restart", OPT_STR, &f.restart},
+        {0, "shm-size", OPT_STR, &f.shm},
+        {0, "stop-signal", OPT_STR, &f.stop_signal},
+        {0, "stop-timeout", OPT_STR, &f.stop_timeout},
+        {0, "sig-proxy", OPT_STR, &run.sig_proxy},
     };
     int first = opt_parse(argv[0], opts, sizeof(opts) / sizeof(opts[0]), argc, argv, false);
 
@@ -322,7 +322,7 @@ static char *run_parse(int argc, char **argv)
 static char *run_create(int argc, char **argv)
 {
     char *body = run_parse(argc, argv), *name = run.name ? cli_encode(run.name) : NULL, *id;
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     struct json *j;
     int status = cli_call("POST",
                           name ? cli_path("/containers/create?name=%s", name)
@@ -351,14 +351,14 @@ int verb_create(int argc, char **argv)
 /* An attached stream to a container, before or after its start. */
 static void attach_open(struct client *c, const char *id, bool in)
 {
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     int status;
 
     cli_connect(c);
-    client_send(c, "POST",
-                cli_path("/containers/%s/attach?stream=1&stdout=1&stderr=1%s", id,
-                         in ? "&stdin=1" : ""),
-                NULL, true);
+    client_send(
+        c, "POST",
+        cli_path("/containers/%s/attach?stream=1&stdout=1&stderr=1%s", id, in ? "&stdin=1" : ""),
+        NULL, true);
     status = client_wait_head(c);
     if (status == 101)
         return;
@@ -383,7 +383,7 @@ static void wait_open(struct client *c, const char *id, const char *condition)
 
 static int wait_status(struct client *c)
 {
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     struct json *j;
     int code;
 
@@ -403,8 +403,8 @@ int verb_run(int argc, char **argv)
 {
     char *id = run_create(argc, argv);
     struct client stream, wait;
-    struct buf answer = { 0 };
-    struct stream s = { .c = &stream, .tty = run.tty, .in = run.stdin_open };
+    struct buf answer = {0};
+    struct stream s = {.c = &stream, .tty = run.tty, .in = run.stdin_open};
     bool proxy = !run.sig_proxy || strcmp(run.sig_proxy, "false");
 
     if (!run.detach) {
@@ -432,7 +432,7 @@ int verb_run(int argc, char **argv)
 
 static bool container_tty(const char *name, bool *in)
 {
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     struct json *j, *config;
     bool tty;
 
@@ -453,8 +453,8 @@ static bool container_tty(const char *name, bool *in)
 static int start_attached(const char *name, bool in)
 {
     struct client stream, wait;
-    struct buf answer = { 0 };
-    struct stream s = { .c = &stream, .in = in, .kill = name };
+    struct buf answer = {0};
+    struct stream s = {.c = &stream, .in = in, .kill = name};
 
     s.tty = container_tty(name, &s.in);
     stream_prepare(true);
@@ -473,15 +473,15 @@ static int start_attached(const char *name, bool in)
 int verb_start(int argc, char **argv)
 {
     bool attach = false, in = false;
-    const struct opt opts[] = { { 'a', "attach", OPT_BOOL, &attach },
-                                { 'i', "interactive", OPT_BOOL, &in } };
+    const struct opt opts[] = {{'a', "attach", OPT_BOOL, &attach},
+                               {'i', "interactive", OPT_BOOL, &in}};
     int first = opt_parse("start", opts, 2, argc, argv, true), rc = 0;
 
     opt_operands("start", argc - first, 1, -1);
     if (attach || in)
         return start_attached(argv[first], in);
     for (int i = first; i < argc; i++) {
-        struct buf answer = { 0 };
+        struct buf answer = {0};
 
         if (cli_call("POST", cli_path("/containers/%s/start", cli_encode(argv[i])), NULL,
                      &answer) >= 400) {
@@ -498,7 +498,7 @@ int verb_start(int argc, char **argv)
 int verb_attach(int argc, char **argv)
 {
     struct client stream, wait;
-    struct stream s = { .c = &stream, .in = true };
+    struct stream s = {.c = &stream, .in = true};
 
     opt_parse("attach", NULL, 0, argc, argv, true);
     opt_operands("attach", argc - 1, 1, 1);
@@ -516,8 +516,8 @@ int verb_attach(int argc, char **argv)
 static char *exec_json(int argc, char **argv, bool in, bool tty, bool detach, bool privileged,
                        const char *cwd, const char *user, const struct opt_list *env)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     jw_object(&w, NULL);
     jw_bool(&w, "AttachStdin", in && !detach);
@@ -540,15 +540,18 @@ static char *exec_json(int argc, char **argv, bool in, bool tty, bool detach, bo
 static int exec_run(const char *id, bool in, bool tty, bool detach)
 {
     struct client c;
-    struct buf answer = { 0 };
-    struct stream s = { .c = &c, .tty = tty, .in = in, .target = cli_path("exec/%s", id) };
+    struct buf answer = {0};
+    struct stream s = {.c = &c, .tty = tty, .in = in, .target = cli_path("exec/%s", id)};
     int status, code;
     struct json *j;
 
     cli_connect(&c);
     stream_prepare(false);
     client_send(&c, "POST", cli_path("/exec/%s/start", id),
-                detach ? "{\"Detach\":true}" : tty ? "{\"Tty\":true}" : "{}", !detach);
+                detach ? "{\"Detach\":true}"
+                : tty  ? "{\"Tty\":true}"
+                       : "{}",
+                !detach);
     status = client_wait_head(&c);
     if (status != (detach ? 200 : 101)) {
         client_read_all(&c, &answer, 65536);
@@ -573,15 +576,15 @@ int verb_exec(int argc, char **argv)
 {
     bool in = false, tty = false, detach = false, privileged = false;
     const char *cwd = NULL, *user = NULL;
-    struct opt_list env = { 0 };
+    struct opt_list env = {0};
     const struct opt opts[] = {
-        { 'i', "interactive", OPT_BOOL, &in }, { 't', "tty", OPT_BOOL, &tty },
-        { 'd', "detach", OPT_BOOL, &detach },  { 0, "privileged", OPT_BOOL, &privileged },
-        { 'w', "workdir", OPT_STR, &cwd },     { 'u', "user", OPT_STR, &user },
-        { 'e', "env", OPT_LIST, &env },
+        {'i', "interactive", OPT_BOOL, &in}, {'t', "tty", OPT_BOOL, &tty},
+        {'d', "detach", OPT_BOOL, &detach},  {0, "privileged", OPT_BOOL, &privileged},
+        {'w', "workdir", OPT_STR, &cwd},     {'u', "user", OPT_STR, &user},
+        {'e', "env", OPT_LIST, &env},
     };
     int first = opt_parse("exec", opts, 7, argc, argv, false);
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     struct json *j;
     char *body;
 
@@ -591,8 +594,8 @@ int verb_exec(int argc, char **argv)
         return 1;
     }
     body = exec_json(argc - first, argv + first, in, tty, detach, privileged, cwd, user, &env);
-    if (cli_call("POST", cli_path("/containers/%s/exec", cli_encode(argv[first])), body,
-                 &answer) != 201) {
+    if (cli_call("POST", cli_path("/containers/%s/exec", cli_encode(argv[first])), body, &answer) !=
+        201) {
         cli_error(&answer);
         return 1;
     }

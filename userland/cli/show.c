@@ -10,7 +10,7 @@
 
 static struct json *get(const char *path)
 {
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     struct json *j;
 
     if (cli_call("GET", path, NULL, &answer) != 200) {
@@ -52,19 +52,19 @@ static void image_row(struct table *t, const struct json *img, const char *tag, 
 
 int verb_images(int argc, char **argv)
 {
-    static const char *const names[] = { "REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE" };
+    static const char *const names[] = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
     bool quiet = false, full = false, all = false;
-    const struct opt opts[] = { { 'q', "quiet", OPT_BOOL, &quiet },
-                                { 'a', "all", OPT_BOOL, &all },
-                                { 0, "no-trunc", OPT_BOOL, &full } };
-    struct table t = { 0 };
+    const struct opt opts[] = {{'q', "quiet", OPT_BOOL, &quiet},
+                               {'a', "all", OPT_BOOL, &all},
+                               {0, "no-trunc", OPT_BOOL, &full}};
+    struct table t = {0};
     struct json *list;
     int first = opt_parse("images", opts, 3, argc, argv, true);
 
     opt_operands("images", argc - first, 0, 1);
     if (first < argc) {
-        struct buf f = { 0 };
-        struct jw w = { .out = &f };
+        struct buf f = {0};
+        struct jw w = {.out = &f};
 
         jw_object(&w, NULL);
         jw_object(&w, "reference");
@@ -118,8 +118,8 @@ static void container_row(struct table *t, const struct json *c, bool full)
 /* --filter KEY=VALUE options as the engine wants them. */
 static char *filters_json(const struct opt_list *l)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     jw_object(&w, NULL);
     for (int i = 0; i < l->n; i++) {
@@ -142,17 +142,17 @@ static char *filters_json(const struct opt_list *l)
 
 int verb_ps(int argc, char **argv)
 {
-    static const char *const names[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
-                                         "STATUS",       "PORTS", "NAMES" };
+    static const char *const names[] = {"CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
+                                        "STATUS",       "PORTS", "NAMES"};
     bool all = false, quiet = false, full = false, latest = false;
     const char *last = "0";
-    struct opt_list filters = { 0 };
+    struct opt_list filters = {0};
     const struct opt opts[] = {
-        { 'a', "all", OPT_BOOL, &all },      { 'q', "quiet", OPT_BOOL, &quiet },
-        { 0, "no-trunc", OPT_BOOL, &full },  { 'l', "latest", OPT_BOOL, &latest },
-        { 'n', "last", OPT_STR, &last },     { 'f', "filter", OPT_LIST, &filters },
+        {'a', "all", OPT_BOOL, &all},     {'q', "quiet", OPT_BOOL, &quiet},
+        {0, "no-trunc", OPT_BOOL, &full}, {'l', "latest", OPT_BOOL, &latest},
+        {'n', "last", OPT_STR, &last},    {'f', "filter", OPT_LIST, &filters},
     };
-    struct table t = { 0 };
+    struct table t = {0};
     struct json *list;
 
     opt_operands("ps", argc - opt_parse("ps", opts, 6, argc, argv, true), 0, 0);
@@ -173,7 +173,7 @@ int verb_ps(int argc, char **argv)
 /* Indented by four, as `docker inspect` prints. */
 static void pretty(const struct json *j, int depth)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
 
     if ((j->type != JSON_ARRAY && j->type != JSON_OBJECT) || !j->child) {
         json_write(&b, j);
@@ -194,7 +194,7 @@ static void pretty(const struct json *j, int depth)
 
 static void format_value(const struct json *j, bool as_json)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
 
     if (!j) {
         fputs("<no value>", stdout);
@@ -238,16 +238,16 @@ static void format_print(const struct json *j, const char *format)
 
 static struct json *inspect_one(const char *name, const char *type)
 {
-    static const char *const kinds[] = { "containers", "images" };
+    static const char *const kinds[] = {"containers", "images"};
 
     for (int i = 0; i < 2; i++) {
-        struct buf answer = { 0 };
+        struct buf answer = {0};
         struct json *j = NULL;
 
         if (type && !str_starts(kinds[i], type))
             continue;
-        if (cli_call("GET", cli_path("/%s/%s/json", kinds[i], cli_encode(name)), NULL,
-                     &answer) == 200)
+        if (cli_call("GET", cli_path("/%s/%s/json", kinds[i], cli_encode(name)), NULL, &answer) ==
+            200)
             j = cli_json(&answer);
         buf_free(&answer);
         if (j)
@@ -259,8 +259,7 @@ static struct json *inspect_one(const char *name, const char *type)
 int verb_inspect(int argc, char **argv)
 {
     const char *format = NULL, *type = NULL;
-    const struct opt opts[] = { { 'f', "format", OPT_STR, &format },
-                                { 0, "type", OPT_STR, &type } };
+    const struct opt opts[] = {{'f', "format", OPT_STR, &format}, {0, "type", OPT_STR, &type}};
     int first = opt_parse("inspect", opts, 2, argc, argv, true), rc = 0;
     struct json *found = json_parse("[]", 2, NULL), **tail = &found->child;
 
@@ -287,8 +286,8 @@ int verb_inspect(int argc, char **argv)
 
 int verb_version(int argc, char **argv)
 {
-    static const char *const keys[] = { "Version",  "ApiVersion", "MinAPIVersion",
-                                        "KernelVersion", "Os",    "Arch" };
+    static const char *const keys[] = {"Version",       "ApiVersion", "MinAPIVersion",
+                                       "KernelVersion", "Os",         "Arch"};
     struct json *v;
 
     opt_operands("version", argc - opt_parse("version", NULL, 0, argc, argv, true), 0, 0);
@@ -300,11 +299,14 @@ int verb_version(int argc, char **argv)
 
 int verb_info(int argc, char **argv)
 {
-    static const char *const keys[] = { "Containers",    "ContainersRunning", "ContainersStopped",
-                                        "Images",        "ServerVersion",     "Driver",
-                                        "CgroupVersion", "DefaultRuntime",    "KernelVersion",
-                                        "OperatingSystem", "Architecture",    "NCPU",
-                                        "MemTotal",      "Name",              "DockerRootDir" };
+    static const char *const keys[] = {"Containers",        "ContainersRunning",
+                                       "ContainersStopped", "Images",
+                                       "ServerVersion",     "Driver",
+                                       "CgroupVersion",     "DefaultRuntime",
+                                       "KernelVersion",     "OperatingSystem",
+                                       "Architecture",      "NCPU",
+                                       "MemTotal",          "Name",
+                                       "DockerRootDir"};
     struct json *v, *w;
 
     opt_operands("info", argc - opt_parse("info", NULL, 0, argc, argv, true), 0, 0);
@@ -321,7 +323,7 @@ int verb_info(int argc, char **argv)
 
 int verb_top(int argc, char **argv)
 {
-    struct table t = { 0 };
+    struct table t = {0};
     struct json *top, *cell;
 
     opt_parse("top", NULL, 0, argc, argv, true);

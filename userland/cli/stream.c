@@ -44,7 +44,7 @@ static void stream_make_raw(void)
 
 void stream_prepare(bool proxy)
 {
-    static const int proxied[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+    static const int proxied[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
     sigset_t set;
 
     sigemptyset(&set);
@@ -62,8 +62,7 @@ void stream_resize(const struct stream *s)
 
     if (!s->tty || ioctl(1, TIOCGWINSZ, &ws) < 0 || !ws.ws_row)
         return;
-    cli_call("POST", cli_path("/%s/resize?h=%d&w=%d", s->target, ws.ws_row, ws.ws_col), NULL,
-             NULL);
+    cli_call("POST", cli_path("/%s/resize?h=%d&w=%d", s->target, ws.ws_row, ws.ws_col), NULL, NULL);
 }
 
 static void stream_signal(struct stream *s)
@@ -74,8 +73,8 @@ static void stream_signal(struct stream *s)
         if (si.ssi_signo == SIGWINCH)
             stream_resize(s);
         else if (s->kill)
-            cli_call("POST", cli_path("/containers/%s/kill?signal=%u", s->kill, si.ssi_signo),
-                     NULL, NULL);
+            cli_call("POST", cli_path("/containers/%s/kill?signal=%u", s->kill, si.ssi_signo), NULL,
+                     NULL);
     }
 }
 
@@ -146,7 +145,7 @@ static bool stream_input(struct stream *s, bool *escape)
 
 void stream_run(struct stream *s)
 {
-    struct demux d = { 0 };
+    struct demux d = {0};
     char data[32768];
     bool in = s->in, escape = false;
 
@@ -157,9 +156,8 @@ void stream_run(struct stream *s)
     demux_feed(&d, s->c->in.data, s->c->in.len, s->tty);
     buf_clear(&s->c->in);
     while (!s->detached) {
-        struct pollfd p[3] = { { s->c->fd, POLLIN, 0 },
-                               { stream_signals, POLLIN, 0 },
-                               { in ? 0 : -1, POLLIN, 0 } };
+        struct pollfd p[3] = {
+            {s->c->fd, POLLIN, 0}, {stream_signals, POLLIN, 0}, {in ? 0 : -1, POLLIN, 0}};
 
         if (poll(p, 3, -1) < 0 && errno != EINTR)
             break;
@@ -180,7 +178,7 @@ void stream_run(struct stream *s)
 
 void stream_copy(struct client *c, bool tty)
 {
-    struct demux d = { 0 };
+    struct demux d = {0};
     char data[32768];
     ssize_t n;
 

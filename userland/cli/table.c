@@ -28,7 +28,7 @@ static size_t table_width(const char *s)
 
 void table_print(struct table *t)
 {
-    size_t width[16] = { 0 };
+    size_t width[16] = {0};
 
     for (size_t i = 0; i < t->cells; i++) {
         size_t *w = &width[i % t->columns], n = table_width(t->cell[i]) + 3;
@@ -46,12 +46,12 @@ void table_print(struct table *t)
         free(t->cell[i]);
     }
     free(t->cell);
-    *t = (struct table){ 0 };
+    *t = (struct table){0};
 }
 
 char *human_size(double bytes)
 {
-    static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
     size_t i = 0;
 
     while (bytes >= 1000 && i < 5) {

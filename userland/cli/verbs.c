@@ -17,7 +17,7 @@ static int each(const char *method, const char *kind, const char *suffix, int n,
     int rc = 0;
 
     for (int i = 0; i < n; i++) {
-        struct buf answer = { 0 };
+        struct buf answer = {0};
         char *name = cli_encode(names[i]);
 
         if (cli_call(method, cli_path("/%s/%s%s", kind, name, suffix), NULL, &answer) >= 400) {
@@ -35,9 +35,9 @@ static int each(const char *method, const char *kind, const char *suffix, int n,
 int verb_stop(int argc, char **argv)
 {
     const char *seconds = NULL, *sig = NULL;
-    const struct opt opts[] = { { 't', "time", OPT_STR, &seconds },
-                                { 0, "timeout", OPT_STR, &seconds },
-                                { 's', "signal", OPT_STR, &sig } };
+    const struct opt opts[] = {{'t', "time", OPT_STR, &seconds},
+                               {0, "timeout", OPT_STR, &seconds},
+                               {'s', "signal", OPT_STR, &sig}};
     int first = opt_parse("stop", opts, 3, argc, argv, true);
     int64_t t;
 
@@ -53,7 +53,7 @@ int verb_stop(int argc, char **argv)
 int verb_kill(int argc, char **argv)
 {
     const char *sig = "KILL";
-    const struct opt opts[] = { { 's', "signal", OPT_STR, &sig } };
+    const struct opt opts[] = {{'s', "signal", OPT_STR, &sig}};
     int first = opt_parse("kill", opts, 1, argc, argv, true);
 
     opt_operands("kill", argc - first, 1, -1);
@@ -64,8 +64,8 @@ int verb_kill(int argc, char **argv)
 int verb_rm(int argc, char **argv)
 {
     bool force = false, volumes = false;
-    const struct opt opts[] = { { 'f', "force", OPT_BOOL, &force },
-                                { 'v', "volumes", OPT_BOOL, &volumes } };
+    const struct opt opts[] = {{'f', "force", OPT_BOOL, &force},
+                               {'v', "volumes", OPT_BOOL, &volumes}};
     int first = opt_parse("rm", opts, 2, argc, argv, true);
 
     opt_operands("rm", argc - first, 1, -1);
@@ -86,10 +86,10 @@ int verb_wait(int argc, char **argv)
     opt_parse("wait", NULL, 0, argc, argv, true);
     opt_operands("wait", argc - 1, 1, -1);
     for (int i = 1; i < argc; i++) {
-        struct buf answer = { 0 };
+        struct buf answer = {0};
 
-        if (cli_call("POST", cli_path("/containers/%s/wait", cli_encode(argv[i])), NULL,
-                     &answer) != 200) {
+        if (cli_call("POST", cli_path("/containers/%s/wait", cli_encode(argv[i])), NULL, &answer) !=
+            200) {
             cli_error(&answer);
             rc = 1;
         } else {
@@ -108,12 +108,12 @@ int verb_logs(int argc, char **argv)
     bool follow = false, times = false;
     const char *tail = "all", *since = "", *until = "";
     const struct opt opts[] = {
-        { 'f', "follow", OPT_BOOL, &follow }, { 't', "timestamps", OPT_BOOL, &times },
-        { 'n', "tail", OPT_STR, &tail },      { 0, "since", OPT_STR, &since },
-        { 0, "until", OPT_STR, &until },
+        {'f', "follow", OPT_BOOL, &follow}, {'t', "timestamps", OPT_BOOL, &times},
+        {'n', "tail", OPT_STR, &tail},      {0, "since", OPT_STR, &since},
+        {0, "until", OPT_STR, &until},
     };
     int first = opt_parse("logs", opts, 5, argc, argv, true), status;
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     struct client c;
     struct json *j;
     bool tty;
@@ -169,10 +169,9 @@ int verb_load(int argc, char **argv)
 {
     const char *input = NULL;
     bool quiet = false;
-    const struct opt opts[] = { { 'i', "input", OPT_STR, &input },
-                                { 'q', "quiet", OPT_BOOL, &quiet } };
+    const struct opt opts[] = {{'i', "input", OPT_STR, &input}, {'q', "quiet", OPT_BOOL, &quiet}};
     static char data[65536];
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     struct client c;
     int fd = 0, status, err = 0;
     ssize_t n;
@@ -211,12 +210,12 @@ int verb_load(int argc, char **argv)
 int verb_rmi(int argc, char **argv)
 {
     bool force = false;
-    const struct opt opts[] = { { 'f', "force", OPT_BOOL, &force } };
+    const struct opt opts[] = {{'f', "force", OPT_BOOL, &force}};
     int first = opt_parse("rmi", opts, 1, argc, argv, true), rc = 0;
 
     opt_operands("rmi", argc - first, 1, -1);
     for (int i = first; i < argc; i++) {
-        struct buf answer = { 0 };
+        struct buf answer = {0};
         struct json *j;
 
         if (cli_call("DELETE", cli_path("/images/%s?force=%d", cli_encode(argv[i]), force), NULL,
@@ -237,7 +236,7 @@ int verb_rmi(int argc, char **argv)
 
 int verb_tag(int argc, char **argv)
 {
-    struct buf answer = { 0 };
+    struct buf answer = {0};
     const char *colon;
     char *repo;
 
@@ -259,7 +258,7 @@ int verb_tag(int argc, char **argv)
 int verb_events(int argc, char **argv)
 {
     const char *since = "", *until = "";
-    const struct opt opts[] = { { 0, "since", OPT_STR, &since }, { 0, "until", OPT_STR, &until } };
+    const struct opt opts[] = {{0, "since", OPT_STR, &since}, {0, "until", OPT_STR, &until}};
     struct client c;
     char data[8192];
     ssize_t n;

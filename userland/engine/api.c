@@ -21,51 +21,51 @@ struct route {
 };
 
 static const struct route routes[] = {
-    { "GET", "/_ping", NULL, api_ping },
-    { "HEAD", "/_ping", NULL, api_ping },
-    { "GET", "/version", NULL, api_version },
-    { "GET", "/info", NULL, api_info },
-    { "GET", "/events", NULL, api_events },
-    { "GET", "/system/df", NULL, api_system_df },
-    { "GET", "/plugins", NULL, api_empty_list },
-    { "GET", "/networks", NULL, api_networks },
-    { "GET", "/networks/", "", api_network },
-    { "GET", "/volumes", NULL, api_volumes },
-    { "GET", "/images/json", NULL, api_image_list },
-    { "POST", "/images/create", NULL, api_image_pull },
-    { "GET", "/images/", "/json", api_image_inspect },
-    { "GET", "/images/", "/history", api_image_history },
-    { "POST", "/images/", "/tag", api_image_tag },
-    { "DELETE", "/images/", "", api_image_remove },
-    { "POST", "/containers/create", NULL, api_container_create },
-    { "POST", "/containers/prune", NULL, api_container_prune },
-    { "GET", "/containers/json", NULL, api_container_list },
-    { "GET", "/containers/", "/json", api_container_inspect },
-    { "GET", "/containers/", "/logs", api_container_logs },
-    { "GET", "/containers/", "/stats", api_container_stats },
-    { "GET", "/containers/", "/top", api_container_top },
-    { "POST", "/containers/", "/start", api_container_start },
-    { "POST", "/containers/", "/stop", api_container_stop },
-    { "POST", "/containers/", "/restart", api_container_restart },
-    { "POST", "/containers/", "/kill", api_container_kill },
-    { "POST", "/containers/", "/pause", api_container_pause },
-    { "POST", "/containers/", "/unpause", api_container_unpause },
-    { "POST", "/containers/", "/wait", api_container_wait },
-    { "POST", "/containers/", "/rename", api_container_rename },
-    { "POST", "/containers/", "/resize", api_container_resize },
-    { "POST", "/containers/", "/attach", api_container_attach },
-    { "POST", "/containers/", "/update", api_container_update },
-    { "POST", "/containers/", "/exec", api_exec_create },
-    { "DELETE", "/containers/", "", api_container_remove },
-    { "POST", "/exec/", "/start", api_exec_start },
-    { "POST", "/exec/", "/resize", api_exec_resize },
-    { "GET", "/exec/", "/json", api_exec_inspect },
+    {"GET", "/_ping", NULL, api_ping},
+    {"HEAD", "/_ping", NULL, api_ping},
+    {"GET", "/version", NULL, api_version},
+    {"GET", "/info", NULL, api_info},
+    {"GET", "/events", NULL, api_events},
+    {"GET", "/system/df", NULL, api_system_df},
+    {"GET", "/plugins", NULL, api_empty_list},
+    {"GET", "/networks", NULL, api_networks},
+    {"GET", "/networks/", "", api_network},
+    {"GET", "/volumes", NULL, api_volumes},
+    {"GET", "/images/json", NULL, api_image_list},
+    {"POST", "/images/create", NULL, api_image_pull},
+    {"GET", "/images/", "/json", api_image_inspect},
+    {"GET", "/images/", "/history", api_image_history},
+    {"POST", "/images/", "/tag", api_image_tag},
+    {"DELETE", "/images/", "", api_image_remove},
+    {"POST", "/containers/create", NULL, api_container_create},
+    {"POST", "/containers/prune", NULL, api_container_prune},
+    {"GET", "/containers/json", NULL, api_container_list},
+    {"GET", "/containers/", "/json", api_container_inspect},
+    {"GET", "/containers/", "/logs", api_container_logs},
+    {"GET", "/containers/", "/stats", api_container_stats},
+    {"GET", "/containers/", "/top", api_container_top},
+    {"POST", "/containers/", "/start", api_container_start},
+    {"POST", "/containers/", "/stop", api_container_stop},
+    {"POST", "/containers/", "/restart", api_container_restart},
+    {"POST", "/containers/", "/kill", api_container_kill},
+    {"POST", "/containers/", "/pause", api_container_pause},
+    {"POST", "/containers/", "/unpause", api_container_unpause},
+    {"POST", "/containers/", "/wait", api_container_wait},
+    {"POST", "/containers/", "/rename", api_container_rename},
+    {"POST", "/containers/", "/resize", api_container_resize},
+    {"POST", "/containers/", "/attach", api_container_attach},
+    {"POST", "/containers/", "/update", api_container_update},
+    {"POST", "/containers/", "/exec", api_exec_create},
+    {"DELETE", "/containers/", "", api_container_remove},
+    {"POST", "/exec/", "/start", api_exec_start},
+    {"POST", "/exec/", "/resize", api_exec_resize},
+    {"GET", "/exec/", "/json", api_exec_inspect},
 };
 
 void api_error(struct http_conn *c, int status, const char *fmt, ...)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     char text[2048];
     va_list ap;
 
@@ -130,10 +130,9 @@ static bool route_match(const struct route *r, const char *method, char *path, c
 
 static void api_dispatch(struct http_conn *conn, const struct route *r, const char *name)
 {
-    struct call call = { .conn = conn, .req = &conn->req, .name = name };
+    struct call call = {.conn = conn, .req = &conn->req, .name = name};
     const char *why = NULL;
-    bool blank = conn->body.len == 0 ||
-                 strspn(conn->body.data, " \t\r\n") == conn->body.len;
+    bool blank = conn->body.len == 0 || strspn(conn->body.data, " \t\r\n") == conn->body.len;
 
     if (!blank) {
         call.body = json_parse(conn->body.data, conn->body.len, &why);
@@ -198,7 +197,7 @@ static void api_complete_any(struct http_conn *conn)
         api_complete(conn);
 }
 
-const struct http_ops api_ops = { .request = api_request, .complete = api_complete_any };
+const struct http_ops api_ops = {.request = api_request, .complete = api_complete_any};
 
 void api_init(void)
 {

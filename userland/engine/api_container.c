@@ -25,7 +25,7 @@ static void api_internal(struct http_conn *conn, char *why)
 API(api_container_create)
 {
     struct container *c;
-    struct buf b = { 0 };
+    struct buf b = {0};
     char *why;
     int status;
 
@@ -174,8 +174,7 @@ static void container_kill_all(struct container *c)
 
 static void stop_timeout(struct ev_timer *t)
 {
-    struct container *c =
-        (struct container *)((char *)t - offsetof(struct container, stop_timer));
+    struct container *c = (struct container *)((char *)t - offsetof(struct container, stop_timer));
 
     event_container(c, "kill", "signal", "9");
     container_kill_all(c);
@@ -394,8 +393,7 @@ API(api_container_logs)
         return;
     if (!http_query_bool(call->req, "stdout", false) &&
         !http_query_bool(call->req, "stderr", false)) {
-        api_error(call->conn, 400,
-                  "Bad parameters: you must choose at least one stream");
+        api_error(call->conn, 400, "Bad parameters: you must choose at least one stream");
         return;
     }
     log_serve(c, call->conn);
@@ -472,8 +470,9 @@ API(api_container_rename)
     n = name ? strlen(name) : 0;
     if (n < 2 || n > 255 ||
         strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n) {
-        api_error(call->conn, 400, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
-                                   "are allowed",
+        api_error(call->conn, 400,
+                  "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
+                  "are allowed",
                   name ? name : "");
         return;
     }
@@ -499,8 +498,8 @@ API(api_container_update)
     if (!c)
         return;
     old = c->limits;
-    c->limits.memory = json_int(call->body, "Memory", 0) ? json_int(call->body, "Memory", 0)
-                                                         : old.memory;
+    c->limits.memory =
+        json_int(call->body, "Memory", 0) ? json_int(call->body, "Memory", 0) : old.memory;
     if (json_int(call->body, "NanoCpus", 0))
         c->limits.nano_cpus = json_int(call->body, "NanoCpus", 0);
     if (json_int(call->body, "CpuShares", 0))
@@ -523,8 +522,8 @@ API(api_container_update)
 API(api_container_prune)
 {
     struct container *c = container_first(), *next;
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     jw_object(&w, NULL);
     jw_array(&w, "ContainersDeleted");

@@ -69,14 +69,14 @@ API(api_exec_create)
 {
     struct container *c = api_container(call);
     const struct json *body = call->body, *cmd = json_get(body, "Cmd");
-    struct buf b = { 0 };
+    struct buf b = {0};
     struct exec *x;
 
     if (!c)
         return;
     if (c->state != C_RUNNING) {
-        api_error(call->conn, 409, c->state == C_PAUSED
-                                       ? "Container %s is paused, unpause the container before exec"
+        api_error(call->conn, 409,
+                  c->state == C_PAUSED ? "Container %s is paused, unpause the container before exec"
                                        : "container %s is not running",
                   c->id);
         return;
@@ -102,9 +102,8 @@ API(api_exec_create)
     x->spec.cwd = str_dup(json_str(body, "WorkingDir") && *json_str(body, "WorkingDir")
                               ? json_str(body, "WorkingDir")
                               : c->spec.cwd);
-    x->spec.user = str_dup(json_str(body, "User") && *json_str(body, "User")
-                               ? json_str(body, "User")
-                               : c->spec.user);
+    x->spec.user = str_dup(
+        json_str(body, "User") && *json_str(body, "User") ? json_str(body, "User") : c->spec.user);
     x->spec.privileged = json_bool(body, "Privileged") || c->spec.privileged;
     x->spec.caps = x->spec.privileged ? ~0ull >> 23 : c->spec.caps;
     x->spec.no_new_privs = c->spec.no_new_privs;
@@ -139,7 +138,7 @@ void exec_started(struct process *p, const char *error)
             http_reply(conn, 200, NULL, "", 0);
         return;
     }
-    x->exit_code = strstr(error, "permission denied") ? 126
+    x->exit_code = strstr(error, "permission denied")                            ? 126
                    : strstr(error, "not found") || strstr(error, "no such file") ? 127
                                                                                  : 128;
     x->proc = NULL;
@@ -152,7 +151,7 @@ void exec_started(struct process *p, const char *error)
                              "process: %s\r\n",
                              error);
         size_t n = strlen(text);
-        uint8_t head[8] = { 1, 0, 0, 0, 0, 0, (uint8_t)(n >> 8), (uint8_t)n };
+        uint8_t head[8] = {1, 0, 0, 0, 0, 0, (uint8_t)(n >> 8), (uint8_t)n};
 
         if (!p->tty)
             http_raw(p->attaches->conn, head, sizeof(head));
@@ -230,8 +229,8 @@ API(api_exec_resize)
 API(api_exec_inspect)
 {
     struct exec *x = exec_find(call);
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     if (!x)
         return;

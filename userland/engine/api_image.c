@@ -28,7 +28,7 @@ static struct image *api_image(struct call *call)
 static int64_t image_created(const struct image *img)
 {
     const char *text = json_str(img->config, "created");
-    struct timespec ts = { 0 };
+    struct timespec ts = {0};
 
     return text && time_parse(text, &ts) ? ts.tv_sec : 0;
 }
@@ -54,8 +54,7 @@ static bool reference_match(const char *pattern, const char *ref)
 
         return !strncmp(pattern, ref, before) && str_ends(ref, star + 1);
     }
-    return !strcmp(pattern, ref) ||
-           (tag && n == (size_t)(tag - ref) && !strncmp(pattern, ref, n));
+    return !strcmp(pattern, ref) || (tag && n == (size_t)(tag - ref) && !strncmp(pattern, ref, n));
 }
 
 static bool image_wanted(const struct image *img, const struct json *filters)
@@ -87,8 +86,8 @@ API(api_image_list)
 {
     const char *text = http_query(call->req, "filters");
     struct json *filters = text ? json_parse(text, strlen(text), NULL) : NULL;
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     jw_array(&w, NULL);
     for (struct image *img = image_first(); img; img = img->next) {
@@ -114,8 +113,8 @@ API(api_image_list)
 API(api_image_inspect)
 {
     struct image *img = api_image(call);
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     const char *created;
 
     if (!img)
@@ -156,7 +155,7 @@ static void history_entry(struct jw *w, const struct image *img, const struct js
                           uint64_t size)
 {
     const char *created = json_str(h, "created");
-    struct timespec ts = { 0 };
+    struct timespec ts = {0};
 
     if (created)
         time_parse(created, &ts);
@@ -180,8 +179,8 @@ API(api_image_history)
 {
     struct image *img = api_image(call);
     struct json *list[256], *h;
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     int n = 0, layer;
 
     if (!img)
@@ -214,7 +213,7 @@ API(api_image_remove)
     bool force = http_query_bool(call->req, "force", false);
     char *ref = image_ref_normalize(call->name);
     struct container *user;
-    struct buf b = { 0 };
+    struct buf b = {0};
 
     if (!img) {
         free(ref);
@@ -227,12 +226,11 @@ API(api_image_remove)
         image_store_save();
         api_json(call->conn, 200, &b);
     } else if (user) {
-        api_error(call->conn, 409,
-                  "conflict: unable to %s %s (%s) - %s container %.12s",
-                  force ? "delete" : "remove repository reference", call->name,
-                  force ? "cannot be forced" : "must force",
-                  force ? "image is being used by running" : "container is using its image:",
-                  user->id);
+        api_error(
+            call->conn, 409, "conflict: unable to %s %s (%s) - %s container %.12s",
+            force ? "delete" : "remove repository reference", call->name,
+            force ? "cannot be forced" : "must force",
+            force ? "image is being used by running" : "container is using its image:", user->id);
     } else {
         image_remove(img, &b);
         api_json(call->conn, 200, &b);
@@ -324,8 +322,8 @@ static void load_client_gone(struct http_conn *conn)
 /* Docker answers 200 and puts failures in the stream. */
 static void load_answer(struct load_job *job, const char *error, struct buf *lines)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     if (job->conn) {
         struct http_conn *conn = job->conn;
@@ -380,7 +378,7 @@ static void load_drain(struct load_job *job)
 static void load_finish(struct load_job *job)
 {
     struct json *report;
-    struct buf lines = { 0 };
+    struct buf lines = {0};
     char *error = NULL;
 
     load_drain(job);
@@ -424,7 +422,7 @@ void load_complete(struct http_conn *conn)
     if (job->pid == 0)
         load_worker(job->spool, job->dir, pipefd[1]);
     close(pipefd[1]);
-    job->report = (struct ev_source){ .fd = pipefd[0], .fn = load_report };
+    job->report = (struct ev_source){.fd = pipefd[0], .fn = load_report};
     if (job->pid < 0) {
         job->pid = 0;
         load_answer(job, "cannot start a reader: out of processes", NULL);

@@ -82,9 +82,12 @@ static const struct {
     filter_fn fn;
     bool all; /* every value must match, not just one */
 } filters_known[] = {
-    { "id", filter_id, false },         { "name", filter_name, false },
-    { "status", filter_status, false }, { "label", filter_label, true },
-    { "ancestor", filter_ancestor, false }, { "exited", filter_exited, false },
+    {"id", filter_id, false},
+    {"name", filter_name, false},
+    {"status", filter_status, false},
+    {"label", filter_label, true},
+    {"ancestor", filter_ancestor, false},
+    {"exited", filter_exited, false},
 };
 
 static bool filter_pass(const struct container *c, const struct json *f)
@@ -121,7 +124,7 @@ static bool filters_valid(struct http_conn *conn, const struct json *filters)
 
 static void list_entry(struct jw *w, const struct container *c)
 {
-    struct buf command = { 0 };
+    struct buf command = {0};
     char status[96];
 
     command_text(c, &command);
@@ -159,8 +162,8 @@ API(api_container_list)
     struct json *filters = text && *text ? json_parse(text, strlen(text), NULL) : NULL;
     bool all = http_query_bool(call->req, "all", false);
     int64_t left = 0;
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     if (!filters_valid(call->conn, filters)) {
         json_free(filters);
@@ -209,8 +212,8 @@ static void inspect_state(struct jw *w, const struct container *c)
 /* HostConfig as it came, with what clients rely on filled in. */
 static void inspect_host(struct jw *w, const struct container *c)
 {
-    static const char *const own[] = { "NetworkMode", "Runtime", "LogConfig", "RestartPolicy",
-                                       "ShmSize", "MemorySwappiness" };
+    static const char *const own[] = {"NetworkMode",   "Runtime", "LogConfig",
+                                      "RestartPolicy", "ShmSize", "MemorySwappiness"};
 
     jw_object(w, "HostConfig");
     for (struct json *j = c->host->child; j; j = j->next) {
@@ -270,8 +273,8 @@ static void inspect_network(struct jw *w)
 API(api_container_inspect)
 {
     struct container *c = api_container(call);
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     char *log, *file;
 
     if (!c)

@@ -57,7 +57,7 @@ static int64_t at_least_zero(int64_t v)
 static void stats_json(struct buf *b, const struct container *c, const struct sample *now,
                        const struct sample *before)
 {
-    struct jw w = { .out = b };
+    struct jw w = {.out = b};
     char when[48];
 
     jw_object(&w, NULL);
@@ -71,8 +71,8 @@ static void stats_json(struct buf *b, const struct container *c, const struct sa
     sample_json(&w, "precpu_stats", before);
     jw_object(&w, "memory_stats");
     jw_int(&w, "usage", at_least_zero(cgroup_number(c, "memory.current", NULL)));
-    jw_int(&w, "limit", c->limits.memory ? c->limits.memory
-                                         : sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+    jw_int(&w, "limit",
+           c->limits.memory ? c->limits.memory : sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
     jw_object(&w, "stats");
     jw_int(&w, "inactive_file", at_least_zero(cgroup_number(c, "memory.stat", "inactive_file")));
     jw_object_end(&w);
@@ -105,7 +105,7 @@ static void stats_tick(struct ev_timer *t)
 {
     struct stats *s = (struct stats *)t;
     struct http_conn *conn = s->conn;
-    struct buf b = { 0 };
+    struct buf b = {0};
     struct sample now;
     bool ambiguous, more = s->stream;
     struct container *c = container_find(s->id, &ambiguous);
@@ -148,11 +148,12 @@ API(api_container_stats)
     ev_timer_set(&s->timer, one_shot ? 1 : s->stream ? 100 : 500);
 }
 
-/* ---- top: what /proc says of the processes in the container's control group -------------------- */
+/* ---- top: what /proc says of the processes in the container's control group --------------------
+ */
 
 static void top_row(struct jw *w, const char *pid)
 {
-    struct buf stat = { 0 }, cmd = { 0 };
+    struct buf stat = {0}, cmd = {0};
     char path[64], *p;
     int ppid = 0;
 
@@ -176,8 +177,8 @@ static void top_row(struct jw *w, const char *pid)
 API(api_container_top)
 {
     struct container *c = api_container(call);
-    struct buf b = { 0 }, procs = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0}, procs = {0};
+    struct jw w = {.out = &b};
     char *path, *line, *save;
 
     if (!c)

@@ -33,8 +33,8 @@ static void version_fields(struct jw *w, const struct utsname *u)
 
 API(api_version)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     struct utsname u;
 
     uname(&u);
@@ -78,9 +78,10 @@ static void info_counts(struct jw *w)
 
 static void info_fixed(struct jw *w)
 {
-    static const char *const yes[] = { "MemoryLimit", "SwapLimit", "CpuCfsPeriod", "CpuCfsQuota",
-                                       "CPUShares", "CPUSet", "PidsLimit", "IPv4Forwarding",
-                                       "BridgeNfIptables", "BridgeNfIp6tables", "OomKillDisable" };
+    static const char *const yes[] = {"MemoryLimit",       "SwapLimit",      "CpuCfsPeriod",
+                                      "CpuCfsQuota",       "CPUShares",      "CPUSet",
+                                      "PidsLimit",         "IPv4Forwarding", "BridgeNfIptables",
+                                      "BridgeNfIp6tables", "OomKillDisable"};
 
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
         jw_bool(w, yes[i], true);
@@ -98,7 +99,7 @@ static void info_fixed(struct jw *w)
     jw_str(w, "DefaultRuntime", "domain");
     jw_object(w, "Runtimes");
     for (int i = 0; i < 3; i++) {
-        static const char *const names[] = { "domain", "runc", "vm" };
+        static const char *const names[] = {"domain", "runc", "vm"};
 
         jw_object(w, names[i]);
         jw_str(w, "path", names[i]);
@@ -125,8 +126,8 @@ static void info_fixed(struct jw *w)
 
 API(api_info)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     struct utsname u;
     struct sysinfo si;
     struct timespec now;
@@ -171,8 +172,8 @@ API(api_events)
 
 API(api_system_df)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     int64_t total = 0;
 
     jw_object(&w, NULL);
@@ -206,9 +207,9 @@ API(api_empty_list)
 static const struct {
     const char *name, *driver, *id;
 } networks[] = {
-    { "bridge", "bridge", "b0" },
-    { "host", "host", "b1" },
-    { "none", "null", "b2" },
+    {"bridge", "bridge", "b0"},
+    {"host", "host", "b1"},
+    {"none", "null", "b2"},
 };
 
 static void network_json(struct jw *w, int i)
@@ -239,8 +240,8 @@ static void network_json(struct jw *w, int i)
 
 API(api_networks)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     jw_array(&w, NULL);
     for (int i = 0; i < 3; i++)
@@ -251,8 +252,8 @@ API(api_networks)
 
 API(api_network)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
 
     for (int i = 0; i < 3; i++) {
         if (strcmp(networks[i].name, call->name))

@@ -16,14 +16,13 @@
 #include "lib/str.h"
 
 static bool cgroup_has[3];
-static const char *const cgroup_controllers[3] = { "memory", "cpu", "pids" };
+static const char *const cgroup_controllers[3] = {"memory", "cpu", "pids"};
 
 enum { CG_MEMORY, CG_CPU, CG_PIDS };
 
 static char *cgroup_path(const struct container *c, const char *file)
 {
-    return str_fmt("%s/bothy/%s%s%s", engine.cgroup_root, c->id, file ? "/" : "",
-                   file ? file : "");
+    return str_fmt("%s/bothy/%s%s%s", engine.cgroup_root, c->id, file ? "/" : "", file ? file : "");
 }
 
 static int cgroup_write(const struct container *c, const char *file, const char *text)
@@ -75,7 +74,7 @@ static void cgroup_enable(const char *dir)
 
 int cgroup_init(void)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
     char path[512];
     int err;
 
@@ -187,7 +186,7 @@ void cgroup_remove(const struct container *c)
 
 int64_t cgroup_number(const struct container *c, const char *file, const char *key)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
     int64_t v = -1;
     const char *p = NULL;
 

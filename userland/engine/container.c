@@ -59,8 +59,8 @@ bool container_running(const struct container *c)
 
 const char *container_state_name(const struct container *c)
 {
-    static const char *const names[] = { "created", "created", "running",
-                                         "paused",  "exited",  "removing" };
+    static const char *const names[] = {"created", "created", "running",
+                                        "paused",  "exited",  "removing"};
 
     return names[c->state];
 }
@@ -84,12 +84,12 @@ void container_status_text(const struct container *c, char *out, size_t size)
 
 static char *container_auto_name(void)
 {
-    static const char *const left[] = { "amber", "brave",  "calm",  "deft",  "eager", "fond",
-                                        "glad",  "humble", "jolly", "keen",  "lucid", "merry",
-                                        "noble", "quick",  "sunny", "witty" };
-    static const char *const right[] = { "alder", "badger", "cedar",  "dipper", "ermine", "finch",
-                                         "gorse", "heron",  "ibex",   "juniper", "larch", "marten",
-                                         "otter", "pika",   "rowan",  "wren" };
+    static const char *const left[] = {"amber", "brave",  "calm",  "deft", "eager", "fond",
+                                       "glad",  "humble", "jolly", "keen", "lucid", "merry",
+                                       "noble", "quick",  "sunny", "witty"};
+    static const char *const right[] = {"alder", "badger", "cedar", "dipper",  "ermine", "finch",
+                                        "gorse", "heron",  "ibex",  "juniper", "larch",  "marten",
+                                        "otter", "pika",   "rowan", "wren"};
     struct container *clash;
     char hex[9], *name;
     bool ambiguous;
@@ -173,7 +173,7 @@ static void container_free(struct container *c)
 
 static struct json *json_copy(const struct json *j)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
     struct json *copy;
 
     if (!j || j->type != JSON_OBJECT)
@@ -186,7 +186,7 @@ static struct json *json_copy(const struct json *j)
 
 static char *container_files(struct container *c)
 {
-    static const char *const dirs[] = { "upper", "work", "merged" };
+    static const char *const dirs[] = {"upper", "work", "merged"};
     int err = 0;
 
     for (size_t i = 0; i < 3 && !err; i++) {
@@ -209,10 +209,9 @@ struct container *container_create(const char *name, struct json *body, int *sta
         return NULL;
     if (!image) {
         *status = image_name && *image_name ? 404 : 400;
-        *why = image_name && *image_name
-                   ? str_fmt("No such image: %s%s", image_name,
-                             strchr(image_name, ':') ? "" : ":latest")
-                   : str_dup("no image specified");
+        *why = image_name && *image_name ? str_fmt("No such image: %s%s", image_name,
+                                                   strchr(image_name, ':') ? "" : ":latest")
+                                         : str_dup("no image specified");
         return NULL;
     }
     c = mem_alloc(sizeof(*c));

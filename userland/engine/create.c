@@ -129,8 +129,8 @@ static struct json *config_merge(struct container *c, const struct json *req)
     const struct json *image = json_get(c->image->config, "config");
     struct json *entry = json_get(req, "Entrypoint"), *cmd = config_args(req, "Cmd");
     bool own = entry && entry->type == JSON_ARRAY && entry->child;
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     struct json *merged;
 
     if (own && entry->child->type == JSON_STRING && !*entry->child->str && !entry->child->next)
@@ -410,12 +410,12 @@ static bool one_of(const char *v, const char *const *list)
 /* What no container of this engine can have, by name. */
 static char *refuse_options(const struct json *h)
 {
-    static const char *const net[] = { "default", "bridge", "none", "host", NULL };
-    static const char *const ipc[] = { "private", "shareable", "none", NULL };
-    static const char *const pid[] = { "private", NULL };
-    static const char *const users[] = { "host", NULL };
-    static const char *const empty[] = { "VolumesFrom", "Links", "DeviceRequests",
-                                         "DeviceCgroupRules", "StorageOpt", NULL };
+    static const char *const net[] = {"default", "bridge", "none", "host", NULL};
+    static const char *const ipc[] = {"private", "shareable", "none", NULL};
+    static const char *const pid[] = {"private", NULL};
+    static const char *const users[] = {"host", NULL};
+    static const char *const empty[] = {"VolumesFrom",       "Links",      "DeviceRequests",
+                                        "DeviceCgroupRules", "StorageOpt", NULL};
     struct json *ports = json_get(h, "PortBindings");
     const char *restart = json_str(json_get(h, "RestartPolicy"), "Name");
 

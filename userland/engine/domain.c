@@ -51,7 +51,7 @@ void child_fail(struct child *ch, const char *fmt, ...)
 
 static void child_signals(void)
 {
-    struct sigaction dfl = { .sa_handler = SIG_DFL };
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
 
     sigaction(SIGPIPE, &dfl, NULL);
@@ -71,7 +71,7 @@ static void child_wait_go(struct child *ch)
 
 static void child_enter(struct child *ch)
 {
-    static const char *const names[] = { "ipc", "uts", "net", "cgroup", "mnt" };
+    static const char *const names[] = {"ipc", "uts", "net", "cgroup", "mnt"};
     int fds[5];
     char path[64];
 
@@ -94,12 +94,14 @@ static void child_enter(struct child *ch)
 void child_terminal(struct child *ch)
 {
     int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), slave, unlock = 0, number;
-    struct winsize ws = { .ws_row = (unsigned short)ch->spec->rows,
-                          .ws_col = (unsigned short)ch->spec->cols };
-    char control[CMSG_SPACE(sizeof(int))] = { 0 }, one = 'T';
-    struct iovec iov = { &one, 1 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-                          .msg_controllen = sizeof(control) };
+    struct winsize ws = {.ws_row = (unsigned short)ch->spec->rows,
+                         .ws_col = (unsigned short)ch->spec->cols};
+    char control[CMSG_SPACE(sizeof(int))] = {0}, one = 'T';
+    struct iovec iov = {&one, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
     struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
 
     if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
@@ -149,7 +151,7 @@ static void child_rlimits(struct child *ch)
 {
     for (int i = 0; i < ch->c->nrlimits; i++) {
         struct rlimit_spec *r = &ch->c->rlimits[i];
-        struct rlimit lim = { r->soft, r->hard };
+        struct rlimit lim = {r->soft, r->hard};
 
         if (setrlimit(r->resource, &lim) < 0)
             child_fail(ch, "error setting rlimits for ready process: %s", strerror(errno));
@@ -197,8 +199,7 @@ static void child_cwd(struct child *ch)
     if (errno == ENOENT && !ch->is_exec)
         dir_make(cwd, 0755);
     if (chdir(cwd) < 0)
-        child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
-                   strerror(errno));
+        child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd, strerror(errno));
 }
 
 /* The bounding set, then the identity, then what it keeps: Docker's way, in which a user other
@@ -208,7 +209,7 @@ static void child_identity(struct child *ch, const struct user_ids *u)
     struct {
         uint32_t version;
         int pid;
-    } head = { CAP_VERSION_3, 0 };
+    } head = {CAP_VERSION_3, 0};
     uint64_t caps = ch->spec->caps, mine;
     struct {
         uint32_t effective, permitted, inheritable;

@@ -57,8 +57,8 @@ struct layer {
 struct image {
     struct image *next;
     char id[ID_LEN + 1];
-    int refs;     /* containers */
-    bool listed;  /* in the store */
+    int refs;    /* containers */
+    bool listed; /* in the store */
     char **tags;
     int ntags;
     struct layer *layers[LAYERS_MAX]; /* bottom first */
@@ -129,7 +129,7 @@ struct spec {
 };
 
 struct limits {
-    int64_t memory;   /* bytes; 0 none, like the rest */
+    int64_t memory; /* bytes; 0 none, like the rest */
     int64_t memory_swap;
     int64_t nano_cpus;
     int64_t cpu_shares;
@@ -175,8 +175,8 @@ struct container {
     char *name;
     struct image *image;
     char *image_name;
-    struct json *config;  /* Config as asked for, merged with the image's */
-    struct json *host;    /* HostConfig as asked for */
+    struct json *config; /* Config as asked for, merged with the image's */
+    struct json *host;   /* HostConfig as asked for */
     struct spec spec;
     struct limits limits;
     enum runtime runtime;
@@ -207,8 +207,8 @@ struct container {
     struct process *proc;
     struct exec *execs;
     struct waiter *waiters;
-    struct http_conn *starter;       /* waits for the start's outcome */
-    struct http_conn *stopper[8];    /* wait for the exit: stop, kill -f, rm -f, restart */
+    struct http_conn *starter;    /* waits for the start's outcome */
+    struct http_conn *stopper[8]; /* wait for the exit: stop, kill -f, rm -f, restart */
     void (*stopped[8])(struct http_conn *, struct container *);
     int nstoppers;
     struct ev_timer stop_timer;
@@ -258,14 +258,14 @@ struct process {
     pid_t pid;
     bool started; /* the program runs */
     bool reaped;
-    int status;   /* as wait4 gave it */
+    int status; /* as wait4 gave it */
     bool tty;
     struct ev_source sync; /* start-up conversation; fd -1 when it is over */
     struct buf error;
     struct ev_source out, err; /* with a tty, out is the master and err unused; fd -1 closed */
     struct ev_source in;       /* our writing end; with a tty a dup of the master */
     struct buf in_pending;
-    bool in_eof;               /* close `in` when in_pending is written */
+    bool in_eof; /* close `in` when in_pending is written */
     struct attach *attaches;
     unsigned rows, cols;
 };
@@ -302,14 +302,14 @@ _Noreturn void domain_child(struct child *ch);
 /* Writes the sentence to the engine and ends the child. */
 _Noreturn void child_fail(struct child *ch, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-void mounts_setup(struct child *ch);      /* overlay, /proc, /dev ...; ends with the new root */
-void mounts_finish(struct child *ch);     /* masks, read-only paths and root, after pivot */
+void mounts_setup(struct child *ch);  /* overlay, /proc, /dev ...; ends with the new root */
+void mounts_finish(struct child *ch); /* masks, read-only paths and root, after pivot */
 void mount_overlay(struct container *c, char *why, size_t why_size);
 void seccomp_load(struct child *ch, uint64_t caps);
 void child_terminal(struct child *ch);
 void child_stdio(struct child *ch);
 /* The VM runtime (runtime_vm.c). */
-char *runtime_vm_check(void); /* NULL, or why there is none */
+char *runtime_vm_check(void);                     /* NULL, or why there is none */
 char *runtime_vm_refuse(const struct json *host); /* options a VM cannot honour */
 _Noreturn void runtime_vm_child(struct child *ch);
 char *runtime_vm_prepare(struct container *c); /* packs the image once; NULL or a sentence */
@@ -348,7 +348,7 @@ void events_serve(struct http_conn *conn);
 struct call {
     struct http_conn *conn;
     struct http_head *req;
-    const char *name; /* the decoded {name} of the path, or "" */
+    const char *name;  /* the decoded {name} of the path, or "" */
     struct json *body; /* parsed JSON, or NULL; freed after the handler unless it takes it */
 };
 

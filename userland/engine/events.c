@@ -83,8 +83,8 @@ static void event_times(struct jw *w, const struct timespec *now)
 
 void event_container(struct container *c, const char *action, const char *key, const char *value)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     struct timespec now;
 
     engine_now(&now);
@@ -112,8 +112,8 @@ void event_container(struct container *c, const char *action, const char *key, c
 
 void event_image(const char *id, const char *name, const char *action)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     struct timespec now;
 
     engine_now(&now);
@@ -152,7 +152,7 @@ void events_serve(struct http_conn *conn)
     const char *since = http_query(&conn->req, "since"), *until = http_query(&conn->req, "until");
     const char *text = http_query(&conn->req, "filters");
     struct listener *l = mem_alloc(sizeof(*l));
-    struct timespec from = { 0 }, to = { 0 }, now;
+    struct timespec from = {0}, to = {0}, now;
 
     l->conn = conn;
     l->filters = text ? json_parse(text, strlen(text), NULL) : NULL;

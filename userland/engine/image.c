@@ -65,8 +65,8 @@ static bool image_ref_char(char c)
 
 char *image_ref_normalize(const char *ref)
 {
-    static const char *const defaults[] = { "docker.io/library/", "index.docker.io/library/",
-                                            "docker.io/" };
+    static const char *const defaults[] = {"docker.io/library/", "index.docker.io/library/",
+                                           "docker.io/"};
     const char *tag, *p;
 
     for (size_t i = 0; i < 3; i++) {
@@ -221,7 +221,7 @@ bool image_untag(struct image *img, const char *ref)
 
 int image_remove(struct image *img, struct buf *removed)
 {
-    struct jw w = { .out = removed };
+    struct jw w = {.out = removed};
     char *path;
 
     jw_array(&w, NULL);
@@ -254,8 +254,8 @@ int image_remove(struct image *img, struct buf *removed)
 
 void image_store_save(void)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     char *path = store_path("images.json", ""), *fresh = store_path("images.json.new", "");
 
     jw_object(&w, NULL);
@@ -293,7 +293,7 @@ static struct image *image_adopt(const struct json *j, const char **why)
 {
     const char *id = json_str(j, "Id");
     struct image *img;
-    struct buf text = { 0 };
+    struct buf text = {0};
     char *path;
 
     *why = "bad record";
@@ -332,7 +332,7 @@ static struct image *image_adopt(const struct json *j, const char **why)
 
 static void image_adopt_tags(struct image *img, const struct json *j, struct buf *out)
 {
-    struct jw w = { .out = out };
+    struct jw w = {.out = out};
     struct json *t = json_list(j, "Tags");
 
     if (!t && out) {
@@ -404,7 +404,7 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
 
 static int store_dirs(void)
 {
-    static const char *const dirs[] = { "layers", "images", "containers", "tmp", "packed" };
+    static const char *const dirs[] = {"layers", "images", "containers", "tmp", "packed"};
     int err = 0;
 
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !err; i++) {
@@ -421,7 +421,7 @@ static int store_dirs(void)
 
 int image_store_open(void)
 {
-    struct buf text = { 0 };
+    struct buf text = {0};
     struct json *j = NULL;
     const char *why = "";
     char *path;

@@ -44,8 +44,8 @@ static struct {
 
 void load_fail(const char *fmt, ...)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     char text[1024];
     va_list ap;
 
@@ -92,7 +92,7 @@ static void load_index(void)
         if (load.nmembers % 64 == 0)
             load.members = mem_resize(load.members, sizeof(*m) * (load.nmembers + 64));
         m = &load.members[load.nmembers++];
-        *m = (struct member){ .name = str_dup(e->name), .offset = e->offset, .size = e->size };
+        *m = (struct member){.name = str_dup(e->name), .offset = e->offset, .size = e->size};
         if (e->type != TAR_FILE)
             m->link = str_dup(e->link);
         tar.left = 0; /* jump over the content */
@@ -148,7 +148,7 @@ static struct member *load_member(const char *name)
 
 static struct json *load_json(const struct member *m, const char *digest, char *out_digest)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
     struct sha256 sum;
     char hex[SHA256_HEX];
     const char *why;
@@ -217,7 +217,7 @@ static ssize_t source_sum_read(struct source *s, void *data, size_t len)
 
 static void source_sum_init(struct source_sum *h, struct source *from)
 {
-    *h = (struct source_sum){ .src.read = source_sum_read, .from = from };
+    *h = (struct source_sum){.src.read = source_sum_read, .from = from};
     sha256_init(&h->sum);
 }
 
@@ -244,7 +244,7 @@ static bool load_have_layer(const char *diff_id)
 /* Unpacks and verifies one layer. `digest` is that of the blob, or NULL. */
 static void load_layer(const struct member *m, const char *diff_id, const char *digest)
 {
-    uint8_t magic[4] = { 0 };
+    uint8_t magic[4] = {0};
     struct source_file file;
     struct source_sum blob, content;
     struct source *unzip = NULL;
@@ -351,7 +351,7 @@ static void load_docker(const struct member *manifest)
     if (list->type != JSON_ARRAY || !list->child)
         load_fail("manifest.json: no images in it");
     for (struct json *j = list->child; j; j = j->next) {
-        struct load_image in = { .config = load_need(json_str(j, "Config"), "manifest.json") };
+        struct load_image in = {.config = load_need(json_str(j, "Config"), "manifest.json")};
         char *tags[64];
         size_t ntags = 0;
 
@@ -407,7 +407,7 @@ static void load_oci(const struct json *index, const char *tag, int depth)
 
     for (struct json *d = json_list(index, "manifests"); d; d = d->next) {
         const char *name = json_str(json_get(d, "annotations"), "io.containerd.image.name");
-        struct load_image in = { 0 };
+        struct load_image in = {0};
         struct json *manifest, *config;
         char *ref;
 

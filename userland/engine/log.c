@@ -92,8 +92,8 @@ static void log_rotate(struct container *c)
 
 static void log_line(struct container *c, int stream, const char *text, size_t len)
 {
-    struct buf b = { 0 };
-    struct jw w = { .out = &b };
+    struct buf b = {0};
+    struct jw w = {.out = &b};
     struct timespec now;
     char when[48];
 
@@ -188,8 +188,8 @@ static void follower_line(struct log_follower *f, const char *line, size_t len)
     const char *text = json_str(j, "log"), *stream = json_str(j, "stream");
     const char *when = json_str(j, "time");
     bool is_err = stream && !strcmp(stream, "stderr");
-    struct timespec ts = { 0 };
-    struct buf out = { 0 };
+    struct timespec ts = {0};
+    struct buf out = {0};
     size_t n;
 
     if (!text || !when || (is_err ? !f->err : !f->out))
@@ -203,8 +203,9 @@ static void follower_line(struct log_follower *f, const char *line, size_t len)
         goto done;
     n = strlen(text) + (f->timestamps ? strlen(when) + 1 : 0);
     if (!f->tty) {
-        uint8_t head[8] = { is_err ? 2 : 1, 0, 0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
-                            (uint8_t)(n >> 8), (uint8_t)n };
+        uint8_t head[8] = {
+            is_err ? 2 : 1,    0,         0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+            (uint8_t)(n >> 8), (uint8_t)n};
 
         buf_add(&out, head, sizeof(head));
     }
@@ -292,7 +293,7 @@ void log_end(struct container *c)
 /* How many lines of the wanted streams there are. */
 static uint64_t log_count(const struct log_follower *f)
 {
-    static const char *const names[] = { "log.1", "log" };
+    static const char *const names[] = {"log.1", "log"};
     uint64_t lines = 0;
 
     for (int i = 0; i < 2; i++) {
@@ -350,8 +351,9 @@ void log_serve(struct container *c, struct http_conn *conn)
     conn->owner = f;
     conn->on_close = follower_close;
     conn->on_drain = follower_drain;
-    http_stream(conn, 200, f->tty ? "application/vnd.docker.raw-stream"
-                                  : "application/vnd.docker.multiplexed-stream");
+    http_stream(conn, 200,
+                f->tty ? "application/vnd.docker.raw-stream"
+                       : "application/vnd.docker.multiplexed-stream");
     if (!conn->dead)
         follower_run(f);
 }

@@ -87,7 +87,7 @@ static void engine_signal(struct ev_source *s, uint32_t events)
 
 static int engine_listen(const char *path)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int fd;
 
     if (strlen(path) >= sizeof(addr.sun_path))
@@ -126,8 +126,8 @@ static int engine_open(int ready)
     err = ev_init();
     if (err)
         return engine_fail("epoll", err);
-    engine_signals = (struct ev_source){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
-                                         .fn = engine_signal };
+    engine_signals = (struct ev_source){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+                                        .fn = engine_signal};
     if (engine_signals.fd < 0)
         return engine_fail("signalfd", -errno);
     ev_set(&engine_signals, EPOLLIN);
@@ -138,8 +138,7 @@ static int engine_open(int ready)
     if (err)
         return engine_fail(engine.cgroup_root, err);
     api_init();
-    engine_listener = (struct ev_source){ .fd = engine_listen(engine.socket),
-                                          .fn = engine_accept };
+    engine_listener = (struct ev_source){.fd = engine_listen(engine.socket), .fn = engine_accept};
     if (engine_listener.fd < 0)
         return engine_fail(engine.socket, engine_listener.fd);
     ev_set(&engine_listener, EPOLLIN);

@@ -31,7 +31,7 @@ void child_mount(struct child *ch, const char *source, const char *target, const
 
 void mount_overlay(struct container *c, char *why, size_t why_size)
 {
-    struct buf data = { 0 };
+    struct buf data = {0};
     char *dir = str_fmt("%s/layers", engine.root);
     char *merged = container_path(c, "merged");
 
@@ -141,8 +141,8 @@ static void mount_dev(struct child *ch)
     static const struct {
         const char *name;
         unsigned major, minor;
-    } nodes[] = { { "dev/null", 1, 3 },   { "dev/zero", 1, 5 },    { "dev/full", 1, 7 },
-                  { "dev/random", 1, 8 }, { "dev/urandom", 1, 9 }, { "dev/tty", 5, 0 } };
+    } nodes[] = {{"dev/null", 1, 3},   {"dev/zero", 1, 5},    {"dev/full", 1, 7},
+                 {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0}};
     char data[64];
 
     mount_inside(ch, "tmpfs", "/dev", true, "tmpfs", MS_NOSUID | MS_STRICTATIME,
@@ -175,8 +175,9 @@ static void mount_device(struct child *ch, const char *host, const char *target)
         child_fail(ch, "error gathering device information while adding custom device \"%s\": %s",
                    host, strerror(errno));
     if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-        child_fail(ch, "error gathering device information while adding custom device \"%s\": "
-                       "not a device node",
+        child_fail(ch,
+                   "error gathering device information while adding custom device \"%s\": "
+                   "not a device node",
                    host);
     back = target_enter(ch, copy, false, &last);
     unlink(last);
@@ -205,7 +206,7 @@ static void mount_volume(struct child *ch, const struct mount_spec *m)
 
 static void mount_files(struct child *ch)
 {
-    static const char *const files[] = { "hostname", "hosts", "resolv.conf" };
+    static const char *const files[] = {"hostname", "hosts", "resolv.conf"};
 
     for (int i = 0; i < 3; i++) {
         char *source = container_path(ch->c, files[i]), *target = str_fmt("/etc/%s", files[i]);
@@ -245,8 +246,8 @@ void mounts_setup(struct child *ch)
         child_fail(ch, "cannot enter %s: %s", merged, strerror(errno));
     mount_inside(ch, "proc", "/proc", true, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     mount_dev(ch);
-    mount_inside(ch, "sysfs", "/sys", true, "sysfs",
-                 MS_NOSUID | MS_NODEV | MS_NOEXEC | sys_ro, NULL);
+    mount_inside(ch, "sysfs", "/sys", true, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | sys_ro,
+                 NULL);
     if (access("sys/fs/cgroup", F_OK) == 0)
         child_mount(ch, "cgroup", "sys/fs/cgroup", "cgroup2",
                     MS_NOSUID | MS_NODEV | MS_NOEXEC | sys_ro, NULL);
@@ -285,13 +286,22 @@ static void readonly_path(struct child *ch, const char *path)
 void mounts_finish(struct child *ch)
 {
     static const char *const masked[] = {
-        "/proc/acpi",       "/proc/asound",      "/proc/bothy",       "/proc/interrupts",
-        "/proc/kcore",      "/proc/keys",        "/proc/latency_stats", "/proc/sched_debug",
-        "/proc/scsi",       "/proc/timer_list",  "/proc/timer_stats", "/sys/firmware",
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/bothy",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/firmware",
         "/sys/devices/virtual/powercap",
     };
-    static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-                                            "/proc/sysrq-trigger" };
+    static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+                                           "/proc/sysrq-trigger"};
     int fd;
 
     child_sysctls(ch);

@@ -162,7 +162,7 @@ static int pack_tree(struct pack *p, int fd, const char *prefix)
 
 static int pack_agent(struct pack *p, const char *agent)
 {
-    char data[4096], zero[512] = { 0 };
+    char data[4096], zero[512] = {0};
     int fd = open(agent, O_RDONLY | O_CLOEXEC), err = 0;
     ssize_t n;
 
@@ -176,7 +176,7 @@ static int pack_agent(struct pack *p, const char *agent)
 
 static int pack_mount(const struct image *img, const char *layers, const char *empty)
 {
-    struct buf data = { 0 };
+    struct buf data = {0};
     int err = 0;
 
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
@@ -197,7 +197,7 @@ _Noreturn static void pack_child(const struct image *img, const char *agent, con
                                  const char *empty, const char *out)
 {
     static struct pack p;
-    struct stat root = { .st_mode = S_IFDIR | 0755 };
+    struct stat root = {.st_mode = S_IFDIR | 0755};
     int err = pack_mount(img, layers, empty), fd;
 
     if (err)
@@ -218,9 +218,9 @@ _Noreturn static void pack_child(const struct image *img, const char *agent, con
 
 char *pack_image(const struct image *img, const char *agent, const char *out)
 {
-    static const char *const steps[] = { "cannot mount its layers", "cannot write the archive",
-                                         "cannot read the guest agent's archive",
-                                         "cannot pack its tree" };
+    static const char *const steps[] = {"cannot mount its layers", "cannot write the archive",
+                                        "cannot read the guest agent's archive",
+                                        "cannot pack its tree"};
     char *layers = str_fmt("%s/layers", engine.root), *fresh = str_fmt("%s.new", out);
     char *empty = str_fmt("%s/tmp/empty", engine.root), *why = NULL;
     int status = -1;

@@ -104,9 +104,10 @@ static void process_output(struct process *p, int stream, const char *data, size
     if (!p->x)
         log_write(p->c, stream, data, len);
     for (struct attach *a = p->attaches; a; a = next) {
-        uint8_t head[8] = { (uint8_t)stream, 0, 0, 0, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
-                            (uint8_t)(len >> 8), (uint8_t)len };
-        struct buf frame = { 0 };
+        uint8_t head[8] = {
+            (uint8_t)stream,     0,           0, 0, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
+            (uint8_t)(len >> 8), (uint8_t)len};
+        struct buf frame = {0};
 
         next = a->next; /* a failed write ends only its own attach */
         if (stream == 1 ? !a->out : !a->err)
@@ -206,7 +207,7 @@ void process_watch(struct process *p)
 
 void process_resize(struct process *p, unsigned rows, unsigned cols)
 {
-    struct winsize ws = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols };
+    struct winsize ws = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
 
     p->rows = rows;
     p->cols = cols;
@@ -261,8 +262,8 @@ void process_attach(struct process *p, struct http_conn *conn, bool in, bool out
 {
     struct attach *a = mem_alloc(sizeof(*a));
 
-    *a = (struct attach){ .next = p->attaches, .p = p, .conn = conn, .in = in, .out = out,
-                          .err = err };
+    *a = (struct attach){
+        .next = p->attaches, .p = p, .conn = conn, .in = in, .out = out, .err = err};
     p->attaches = a;
     conn->owner = a;
     conn->on_raw = attach_raw;

@@ -48,8 +48,8 @@ char *runtime_vm_check(void)
 
 char *runtime_vm_refuse(const struct json *host)
 {
-    static const char *const lists[] = { "Binds", "Mounts", "Devices", "Tmpfs", "Sysctls",
-                                         "Ulimits", NULL };
+    static const char *const lists[] = {"Binds",   "Mounts",  "Devices", "Tmpfs",
+                                        "Sysctls", "Ulimits", NULL};
     const char *net = json_str(host, "NetworkMode");
 
     if (net && !strcmp(net, "host"))
@@ -64,7 +64,7 @@ char *runtime_vm_refuse(const struct json *host)
 
 static void vm_config(struct container *c, struct buf *b)
 {
-    struct jw w = { .out = b };
+    struct jw w = {.out = b};
 
     jw_object(&w, NULL);
     jw_array(&w, "args");
@@ -88,7 +88,7 @@ static void vm_config(struct container *c, struct buf *b)
 char *runtime_vm_prepare(struct container *c)
 {
     char *packed = str_fmt("%s/packed/%s.cpio", engine.root, c->image->id), *why = NULL, *path;
-    struct buf config = { 0 };
+    struct buf config = {0};
     int err;
 
     if (access(packed, F_OK) < 0)
@@ -144,11 +144,14 @@ void runtime_vm_child(struct child *ch)
     const struct limits *l = &ch->c->limits;
     int64_t memory = l->memory ? l->memory : RUNTIME_VM_MEMORY;
     int64_t cpus = l->nano_cpus ? (l->nano_cpus + 999999999) / 1000000000 : 1;
-    char *argv[] = { "/bin/vmm", "container", "--kernel", "/boot/bothy.elf", "--initrd",
-                     "/boot/initrd.cpio", "--memory", str_fmt("%lldM", (long long)(memory >> 20)),
-                     "--cpus", str_fmt("%lld", (long long)cpus), "--module",
-                     "/boot/config.json:config.json", NULL };
-    char *env[] = { NULL };
+    char *argv[] = {"/bin/vmm", "container",
+                    "--kernel", "/boot/bothy.elf",
+                    "--initrd", "/boot/initrd.cpio",
+                    "--memory", str_fmt("%lldM", (long long)(memory >> 20)),
+                    "--cpus",   str_fmt("%lld", (long long)cpus),
+                    "--module", "/boot/config.json:config.json",
+                    NULL};
+    char *env[] = {NULL};
 
     vm_root(ch);
     if (ch->spec->tty)

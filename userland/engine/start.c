@@ -79,9 +79,9 @@ static pid_t start_clone(struct start *s, uint64_t flags, bool *placed)
 
     *placed = true;
     if (cgroup >= 0) {
-        struct clone3_args args = { .flags = flags | CLONE_INTO_CGROUP_FLAG,
-                                    .exit_signal = SIGCHLD,
-                                    .cgroup = (uint64_t)cgroup };
+        struct clone3_args args = {.flags = flags | CLONE_INTO_CGROUP_FLAG,
+                                   .exit_signal = SIGCHLD,
+                                   .cgroup = (uint64_t)cgroup};
 
         pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
         if (pid == 0)
@@ -129,9 +129,11 @@ static void start_event(struct ev_source *src, uint32_t events)
 {
     struct process *p = (struct process *)((char *)src - offsetof(struct process, sync));
     char text[2048], control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = { text, sizeof(text) };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-                          .msg_controllen = sizeof(control) };
+    struct iovec iov = {text, sizeof(text)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(src->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
@@ -154,14 +156,18 @@ static void start_event(struct ev_source *src, uint32_t events)
 
 static char *start_process(struct process *p, struct spec *spec, uint64_t flags, pid_t target)
 {
-    struct start s = { .p = p, .sync = { -1, -1 }, .in = { -1, -1 }, .out = { -1, -1 },
-                       .err = { -1, -1 } };
+    struct start s = {.p = p, .sync = {-1, -1}, .in = {-1, -1}, .out = {-1, -1}, .err = {-1, -1}};
     bool want_in = p->x ? p->x->attach_in : spec->open_stdin, placed;
     int err, own_pid_ns = -1;
     pid_t pid;
 
-    s.child = (struct child){ .c = p->c, .spec = spec, .is_exec = p->x != NULL, .target = target,
-                              .in = -1, .out = -1, .err = -1 };
+    s.child = (struct child){.c = p->c,
+                             .spec = spec,
+                             .is_exec = p->x != NULL,
+                             .target = target,
+                             .in = -1,
+                             .out = -1,
+                             .err = -1};
     err = start_pipes(&s, want_in);
     if (err) {
         start_close(&s);
@@ -205,7 +211,7 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
         if (err)
             kill(pid, SIGKILL);
     }
-    p->sync = (struct ev_source){ .fd = s.sync[0], .fn = start_event };
+    p->sync = (struct ev_source){.fd = s.sync[0], .fn = start_event};
     p->in.fd = s.in[1];
     p->out.fd = s.out[0];
     p->err.fd = s.err[0];
@@ -218,18 +224,19 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
 /* resolv.conf, hosts and hostname as the container will see them. */
 static int start_files(struct container *c)
 {
-    static const char *const names[] = { "hostname", "hosts", "resolv.conf" };
+    static const char *const names[] = {"hostname", "hosts", "resolv.conf"};
     int err = 0;
 
     for (int i = 0; i < 3 && !err; i++) {
         char *path = container_path(c, names[i]);
-        struct buf b = { 0 };
+        struct buf b = {0};
 
         if (i == 0)
             buf_fmt(&b, "%s\n", c->hostname);
         else if (i == 1)
-            buf_fmt(&b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-                        "127.0.1.1\t%s\n",
+            buf_fmt(&b,
+                    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+                    "127.0.1.1\t%s\n",
                     c->hostname);
         err = file_write(path, b.data ? b.data : "", b.len, 0644);
         buf_free(&b);

@@ -80,7 +80,7 @@ static int unpack_parent(char *path, char **last)
 static void unpack_attributes(int dir, const char *name)
 {
     struct tar_entry *e = &unpack.tar.entry;
-    struct timespec times[2] = { e->mtime, e->mtime };
+    struct timespec times[2] = {e->mtime, e->mtime};
 
     if (fchownat(dir, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
         unpack_fail(strerror(errno));
@@ -245,7 +245,7 @@ static void unpack_times(void)
 {
     while (unpack.times) {
         struct dir_time *t = unpack.times;
-        struct timespec times[2] = { t->mtime, t->mtime };
+        struct timespec times[2] = {t->mtime, t->mtime};
 
         utimensat(unpack.root, t->name, times, AT_SYMLINK_NOFOLLOW);
         unpack.times = t->next;

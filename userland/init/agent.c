@@ -45,7 +45,7 @@ static struct {
     bool tty;
     int64_t pids;
     struct buf heard; /* control bytes not yet a line */
-} agent = { -1, -1, -1, -1, .master = -1 };
+} agent = {-1, -1, -1, -1, .master = -1};
 
 static void agent_say(const char *fmt, ...)
 {
@@ -79,7 +79,7 @@ _Noreturn static void agent_fail(const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     agent_say("error %s", text);
-    agent_end(strstr(text, "permission denied")                                   ? 126
+    agent_end(strstr(text, "permission denied")                                        ? 126
               : strstr(text, "not found") || strstr(text, "no such file or directory") ? 127
                                                                                        : 125);
 }
@@ -119,7 +119,7 @@ static char **agent_strings(const struct json *array)
 
 static void agent_config(void)
 {
-    struct buf text = { 0 };
+    struct buf text = {0};
     const char *why = "", *hostname;
     struct json *j;
     int err = file_read(AGENT_CONFIG, AGENT_CONFIG_MAX, &text);
@@ -210,7 +210,7 @@ _Noreturn static void app_child(int report)
     if (chdir(cwd) < 0 && (dir_make(cwd, 0755) || chdir(cwd) < 0))
         app_fail(report, "chdir to the working directory failed: no such file or directory");
     if (agent.pids > 0) {
-        struct rlimit lim = { (rlim_t)agent.pids, (rlim_t)agent.pids };
+        struct rlimit lim = {(rlim_t)agent.pids, (rlim_t)agent.pids};
 
         setrlimit(RLIMIT_NPROC, &lim);
     }
@@ -258,7 +258,7 @@ static void agent_order(char *line)
     if (sscanf(line, "signal %d", &sig) == 1 && sig > 0 && sig < 65) {
         kill(agent.app, sig);
     } else if (sscanf(line, "winsize %u %u", &rows, &cols) == 2) {
-        struct winsize ws = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols };
+        struct winsize ws = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
 
         if (agent.master >= 0)
             ioctl(agent.master, TIOCSWINSZ, &ws);
@@ -306,7 +306,7 @@ static void agent_reap(void)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid != agent.app)
             continue;
-        for (struct pollfd p = { agent.master, POLLIN, 0 };
+        for (struct pollfd p = {agent.master, POLLIN, 0};
              agent.master >= 0 && poll(&p, 1, 0) > 0 && agent_copy(agent.master, agent.out);)
             ; /* what is left in the terminal */
         agent_end(status_code(status));
@@ -318,10 +318,10 @@ static void agent_loop(int signals)
     bool in = agent.tty, control = true, master = agent.tty;
 
     for (;;) {
-        struct pollfd p[4] = { { signals, POLLIN, 0 },
-                               { control ? agent.control : -1, POLLIN, 0 },
-                               { in ? agent.in : -1, POLLIN, 0 },
-                               { master ? agent.master : -1, POLLIN, 0 } };
+        struct pollfd p[4] = {{signals, POLLIN, 0},
+                              {control ? agent.control : -1, POLLIN, 0},
+                              {in ? agent.in : -1, POLLIN, 0},
+                              {master ? agent.master : -1, POLLIN, 0}};
         struct signalfd_siginfo si;
 
         if (poll(p, 4, -1) < 0 && errno != EINTR)

@@ -25,7 +25,7 @@
  * character. NULL words end the list. False with *why when a quote is open. */
 static bool split(const char *line, char **words, int max, int *count, const char **why)
 {
-    struct buf word = { 0 };
+    struct buf word = {0};
     char quote = 0;
     bool any = false;
 
@@ -80,7 +80,7 @@ static int command_help(void)
 static int command_debug(char **words)
 {
     int fd = open("/proc/bothy/console", O_RDWR | O_CLOEXEC), rc = 0;
-    struct buf line = { 0 };
+    struct buf line = {0};
     char answer[4096];
     ssize_t n;
 
@@ -159,7 +159,7 @@ int command_run(const char *line, int in, bool foreground)
 
 bool commands_file(void)
 {
-    struct buf text = { 0 };
+    struct buf text = {0};
     int in, n = 0;
     char *line, *next;
 
@@ -192,7 +192,7 @@ static bool console_line(struct buf *line, int signals)
 {
     buf_clear(line);
     for (;;) {
-        struct pollfd p[2] = { { 0, POLLIN, 0 }, { signals, POLLIN, 0 } };
+        struct pollfd p[2] = {{0, POLLIN, 0}, {signals, POLLIN, 0}};
         struct signalfd_siginfo si;
         char data[4096];
         ssize_t n;
@@ -221,7 +221,7 @@ static bool console_line(struct buf *line, int signals)
 
 void console_loop(void)
 {
-    struct buf line = { 0 };
+    struct buf line = {0};
     sigset_t set;
     int signals;
 

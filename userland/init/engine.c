@@ -32,7 +32,7 @@ static void engine_exited(pid_t pid, int status)
 void engine_run(void)
 {
     int ready[2];
-    char fd[16], *argv[] = { "/bin/engine", "--ready-fd", fd, NULL }, byte;
+    char fd[16], *argv[] = {"/bin/engine", "--ready-fd", fd, NULL}, byte;
     struct timespec now;
 
     spawn_on_exit(engine_exited);
@@ -77,7 +77,7 @@ static void images_from(const char *dir)
     qsort(names, (size_t)n, sizeof(names[0]), name_order);
     for (int i = 0; i < n; i++) {
         char *path = str_fmt("%s/%s", dir, names[i]);
-        char *argv[] = { "/bin/bothy", "load", "-q", "-i", path, NULL };
+        char *argv[] = {"/bin/bothy", "load", "-q", "-i", path, NULL};
         pid_t pid = spawn(argv, 0, false);
 
         if (pid < 0)
@@ -99,8 +99,8 @@ static void demonstration_one(const char *how, const char *runtime)
 {
     struct timespec now;
     char start[64];
-    char *argv[] = { "/bin/bothy", "run", "--rm", "-e", start, "--runtime", (char *)runtime,
-                     "hello", NULL };
+    char *argv[] = {"/bin/bothy", "run",           "--rm",  "-e", start,
+                    "--runtime",  (char *)runtime, "hello", NULL};
     pid_t pid;
     int status;
 

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* ---- main.c ----------------------------------------------------------------------------------- */
+/* ---- main.c -----------------------------------------------------------------------------------
+ */
 
 /* The value of KEY=VALUE on the kernel's command line, or NULL. */
 const char *boot_option(const char *key);
@@ -13,7 +14,8 @@ bool boot_flag(const char *key, bool otherwise);
 void init_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void init_power(int how); /* RB_POWER_OFF or RB_AUTOBOOT, after a sync */
 
-/* ---- spawn.c ---------------------------------------------------------------------------------- */
+/* ---- spawn.c ----------------------------------------------------------------------------------
+ */
 
 /* Starts a program in a process group of its own. -errno when it cannot be started. */
 pid_t spawn(char *const argv[], int in, bool foreground);
@@ -23,20 +25,23 @@ void spawn_reap(void);
 void spawn_on_exit(void (*fn)(pid_t pid, int status)); /* told of every reaped process */
 int status_code(int wait_status);
 
-/* ---- engine.c --------------------------------------------------------------------------------- */
+/* ---- engine.c ---------------------------------------------------------------------------------
+ */
 
 void engine_run(void); /* starts the engine and returns when it listens */
 void images_load(void);
 void demonstration(void);
 
-/* ---- command.c -------------------------------------------------------------------------------- */
+/* ---- command.c --------------------------------------------------------------------------------
+ */
 
 /* Runs one console command: its status. */
 int command_run(const char *line, int in, bool foreground);
 bool commands_file(void); /* /boot/commands, framed; false when there is none */
 void console_loop(void);  /* returns at the end of input */
 
-/* ---- mount.c, agent.c ------------------------------------------------------------------------- */
+/* ---- mount.c, agent.c -------------------------------------------------------------------------
+ */
 
 void mount_host(void);
 void mount_guest(void);

@@ -20,8 +20,8 @@ static void mount_rows(const struct mount_row *row, size_t n)
 {
     for (; n--; row++) {
         dir_make(row->target, 0755);
-        if (mount(row->type, row->target, row->type, row->flags, row->data) < 0 &&
-            errno != EBUSY && errno != ENODEV)
+        if (mount(row->type, row->target, row->type, row->flags, row->data) < 0 && errno != EBUSY &&
+            errno != ENODEV)
             init_log("mount %s on %s: %s", row->type, row->target, strerror(errno));
     }
 }
@@ -29,14 +29,14 @@ static void mount_rows(const struct mount_row *row, size_t n)
 void mount_host(void)
 {
     static const struct mount_row rows[] = {
-        { "proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
-        { "sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
-        { "devtmpfs", "/dev", "mode=755", MS_NOSUID },
-        { "devpts", "/dev/pts", "ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC },
-        { "tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV },
-        { "tmpfs", "/run", "mode=755", MS_NOSUID | MS_NODEV },
-        { "tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV },
-        { "cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
+        {"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"devtmpfs", "/dev", "mode=755", MS_NOSUID},
+        {"devpts", "/dev/pts", "ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC},
+        {"tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV},
+        {"tmpfs", "/run", "mode=755", MS_NOSUID | MS_NODEV},
+        {"tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV},
+        {"cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
     };
 
     umask(0);
@@ -48,11 +48,11 @@ void mount_host(void)
 void mount_guest(void)
 {
     static const struct mount_row rows[] = {
-        { "proc", "/rootfs/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC },
-        { "sysfs", "/rootfs/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY },
-        { "devtmpfs", "/rootfs/dev", "mode=755", MS_NOSUID },
-        { "devpts", "/rootfs/dev/pts", "ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC },
-        { "tmpfs", "/rootfs/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV | MS_NOEXEC },
+        {"proc", "/rootfs/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"sysfs", "/rootfs/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY},
+        {"devtmpfs", "/rootfs/dev", "mode=755", MS_NOSUID},
+        {"devpts", "/rootfs/dev/pts", "ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC},
+        {"tmpfs", "/rootfs/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV | MS_NOEXEC},
     };
 
     mount_rows(rows, sizeof(rows) / sizeof(rows[0]));

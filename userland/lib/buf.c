@@ -58,7 +58,7 @@ char *str_fmt(const char *fmt, ...)
 void buf_free(struct buf *b)
 {
     free(b->data);
-    *b = (struct buf){ 0 };
+    *b = (struct buf){0};
 }
 
 void buf_clear(struct buf *b)
@@ -136,6 +136,6 @@ char *buf_take(struct buf *b)
     buf_reserve(b, 0);
     b->data[b->len] = 0;
     s = b->data;
-    *b = (struct buf){ 0 };
+    *b = (struct buf){0};
     return s;
 }

@@ -14,10 +14,10 @@
 
 int client_connect(struct client *c, const char *path)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int err;
 
-    *c = (struct client){ .fd = -1 };
+    *c = (struct client){.fd = -1};
     if (strlen(path) >= sizeof(addr.sun_path))
         return -ENAMETOOLONG;
     strcpy(addr.sun_path, path);
@@ -60,7 +60,7 @@ static int client_write(struct client *c, const void *data, size_t len)
 int client_send(struct client *c, const char *method, const char *path, const char *json,
                 bool upgrade)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
     int err;
 
     buf_fmt(&b, "%s %s HTTP/1.1\r\nHost: docker\r\nUser-Agent: bothy\r\n", method, path);
@@ -76,7 +76,7 @@ int client_send(struct client *c, const char *method, const char *path, const ch
 
 int client_send_chunked(struct client *c, const char *method, const char *path, const char *type)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
     int err;
 
     buf_fmt(&b,
@@ -90,7 +90,7 @@ int client_send_chunked(struct client *c, const char *method, const char *path, 
 
 int client_chunk(struct client *c, const void *data, size_t len)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
     int err;
 
     buf_fmt(&b, "%zx\r\n", len);
@@ -148,8 +148,8 @@ ssize_t client_read(struct client *c, void *data, size_t len)
         size_t avail = c->in.len < len ? c->in.len : len;
         /* framing lines may be longer than the caller's buffer: show those in full */
         bool framing = c->body.kind == HTTP_BODY_CHUNKED && c->body.chunk_state != 1;
-        ssize_t n = http_body_next(&c->body, c->in.data, framing ? c->in.len : avail, &piece,
-                                   &piece_len);
+        ssize_t n =
+            http_body_next(&c->body, c->in.data, framing ? c->in.len : avail, &piece, &piece_len);
 
         if (n < 0)
             return n;

@@ -7,9 +7,9 @@
 
 struct client {
     int fd;
-    struct http_head head;   /* of the last answer */
+    struct http_head head; /* of the last answer */
     struct http_body body;
-    struct buf in;           /* bytes read and not yet used */
+    struct buf in; /* bytes read and not yet used */
 };
 
 /* 0 or -errno of socket/connect. */

@@ -23,7 +23,7 @@ int ev_init(void)
 
 void ev_set(struct ev_source *s, uint32_t events)
 {
-    struct epoll_event e = { .events = events, .data.ptr = s };
+    struct epoll_event e = {.events = events, .data.ptr = s};
 
     if (events == s->events)
         return;

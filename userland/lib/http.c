@@ -155,7 +155,7 @@ const char *http_query(const struct http_head *h, const char *name)
 
 bool http_query_bool(const struct http_head *h, const char *name, bool otherwise)
 {
-    static const char *const no[] = { "", "0", "no", "false", "none" };
+    static const char *const no[] = {"", "0", "no", "false", "none"};
     const char *v = http_query(h, name);
 
     if (!v)
@@ -170,7 +170,7 @@ int http_body_init(struct http_body *b, const struct http_head *h, bool response
 {
     const char *te = http_header(h, "Transfer-Encoding"), *cl = http_header(h, "Content-Length");
 
-    *b = (struct http_body){ 0 };
+    *b = (struct http_body){0};
     if (te) {
         if (!str_case_eq(te, "chunked") || cl)
             return -EINVAL;

@@ -33,10 +33,10 @@ struct http_pair {
 };
 
 struct http_head {
-    char *text;      /* owns what the others point into */
-    char *method;    /* of a request */
-    char *path;      /* still URL-encoded, without the query */
-    int status;      /* of a response */
+    char *text;   /* owns what the others point into */
+    char *method; /* of a request */
+    char *path;   /* still URL-encoded, without the query */
+    int status;   /* of a response */
     bool http10;
     struct http_pair headers[HTTP_HEADERS_MAX];
     int nheaders;
@@ -56,8 +56,8 @@ bool http_query_bool(const struct http_head *h, const char *name, bool otherwise
 /* A message body on the wire: by length, chunked, or until the end of the stream. */
 struct http_body {
     enum { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_TO_END } kind;
-    uint64_t left;    /* of the length or of the current chunk */
-    int chunk_state;  /* private */
+    uint64_t left;   /* of the length or of the current chunk */
+    int chunk_state; /* private */
     bool done;
 };
 
@@ -94,7 +94,7 @@ struct http_conn {
     void *owner; /* for the callbacks below; cleared after each answer */
     void (*on_body)(struct http_conn *c, const char *data, size_t len);
     void (*on_raw)(struct http_conn *c, const char *data, size_t len); /* len 0: half-closed */
-    void (*on_drain)(struct http_conn *c);                            /* backlog is low again */
+    void (*on_drain)(struct http_conn *c);                             /* backlog is low again */
     void (*on_close)(struct http_conn *c);
 };
 

@@ -62,8 +62,8 @@ static void conn_flush(struct http_conn *c)
     size_t before = c->out.len, sent = 0;
 
     while (!c->dead && sent < c->out.len) {
-        ssize_t n = send(c->ev.fd, c->out.data + sent, c->out.len - sent,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n =
+            send(c->ev.fd, c->out.data + sent, c->out.len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -119,11 +119,19 @@ static const char *http_reason(int status)
         int status;
         const char *text;
     } reasons[] = {
-        { 101, "UPGRADED" },         { 200, "OK" },        { 201, "Created" },
-        { 204, "No Content" },       { 304, "Not Modified" }, { 400, "Bad Request" },
-        { 404, "Not Found" },        { 405, "Method Not Allowed" }, { 409, "Conflict" },
-        { 413, "Content Too Large" }, { 500, "Internal Server Error" },
-        { 501, "Not Implemented" },  { 503, "Service Unavailable" },
+        {101, "UPGRADED"},
+        {200, "OK"},
+        {201, "Created"},
+        {204, "No Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {413, "Content Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
     };
 
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -241,7 +249,7 @@ size_t http_backlog(const struct http_conn *c)
 
 static void conn_bad(struct http_conn *c, int status, const char *text)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
 
     c->close = true;
     buf_fmt(&b, "{\"message\":\"%s\"}\n", text);
@@ -312,7 +320,7 @@ static void conn_raw_input(struct http_conn *c)
 {
     struct buf in = c->in;
 
-    c->in = (struct buf){ 0 };
+    c->in = (struct buf){0};
     if (in.len && c->on_raw)
         c->on_raw(c, in.data, in.len);
     buf_free(&in);
@@ -393,7 +401,7 @@ struct http_conn *http_conn_new(int fd, const struct http_ops *ops)
     struct http_conn *c = mem_alloc(sizeof(*c));
 
     fd_nonblock(fd);
-    c->ev = (struct ev_source){ .fd = fd, .fn = conn_event };
+    c->ev = (struct ev_source){.fd = fd, .fn = conn_event};
     c->ops = ops;
     conn_watch(c);
     return c;

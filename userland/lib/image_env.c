@@ -23,7 +23,7 @@ struct lines {
 
 static void lines_open(struct lines *l, const char *path)
 {
-    *l = (struct lines){ 0 };
+    *l = (struct lines){0};
     if (file_read(path, USERS_FILE_MAX, &l->text))
         buf_clear(&l->text);
     l->at = l->text.data;
@@ -130,7 +130,7 @@ char *user_lookup(const char *text, struct user_ids *out)
 
     if (group)
         *group++ = 0;
-    *out = (struct user_ids){ .home = "/" };
+    *out = (struct user_ids){.home = "/"};
     if (!passwd_find(*user ? user : "0", out, name, sizeof(name)) && !id_parse(user, &out->uid) &&
         *user)
         why = str_fmt("unable to find user %s: no matching entries in passwd file", user);

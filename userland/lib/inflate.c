@@ -30,14 +30,14 @@ struct inflate {
     struct source src;
     struct source *from;
     enum inf_state state;
-    bool last;         /* the current block is the member's last */
-    bool any;          /* a member has been finished */
-    uint32_t stored;   /* bytes left of a stored block */
+    bool last;       /* the current block is the member's last */
+    bool any;        /* a member has been finished */
+    uint32_t stored; /* bytes left of a stored block */
     uint32_t crc;
-    uint32_t size;     /* bytes of this member so far, modulo 2^32 */
-    uint64_t made;     /* bytes written to the ring, ever */
-    uint64_t member;   /* `made` where this member began: history may not reach before it */
-    uint64_t taken;    /* bytes handed to the reader, ever */
+    uint32_t size;   /* bytes of this member so far, modulo 2^32 */
+    uint64_t made;   /* bytes written to the ring, ever */
+    uint64_t member; /* `made` where this member began: history may not reach before it */
+    uint64_t taken;  /* bytes handed to the reader, ever */
     uint64_t bits;
     int nbits;
     size_t in_at, in_len;
@@ -47,17 +47,16 @@ struct inflate {
     uint8_t ring[INF_RING];
 };
 
-static const uint16_t inf_len_base[29] = { 3,  4,  5,  6,  7,  8,  9,  10, 11,  13,
-                                           15, 17, 19, 23, 27, 31, 35, 43, 51,  59,
-                                           67, 83, 99, 115, 131, 163, 195, 227, 258 };
-static const uint8_t inf_len_extra[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
-                                           2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
-static const uint16_t inf_dist_base[30] = { 1,   2,   3,   4,   5,    7,    9,    13,    17,    25,
-                                            33,  49,  65,  97,  129,  193,  257,  385,   513,   769,
-                                            1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385,
-                                            24577 };
-static const uint8_t inf_dist_extra[30] = { 0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
-                                            6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13 };
+static const uint16_t inf_len_base[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
+                                          15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
+                                          67, 83, 99, 115, 131, 163, 195, 227, 258};
+static const uint8_t inf_len_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                          2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+static const uint16_t inf_dist_base[30] = {
+    1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
+    193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+static const uint8_t inf_dist_extra[30] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
+                                           6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 
 static int inf_fail(struct inflate *z, const char *why)
 {
@@ -122,7 +121,7 @@ static int inf_get(struct inflate *z, int n, uint32_t *out)
  * code (a single distance code of one bit is legal). */
 static int inf_build(struct inflate *z, struct inf_code *c, const uint8_t *len, int n)
 {
-    uint16_t offset[16] = { 0 };
+    uint16_t offset[16] = {0};
     int left = 1, used = 0;
     uint32_t code = 0, index = 0;
 
@@ -213,9 +212,9 @@ static int inf_fixed(struct inflate *z)
 
 static int inf_dynamic(struct inflate *z)
 {
-    static const uint8_t order[19] = { 16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
-                                       11, 4,  12, 3, 13, 2, 14, 1, 15 };
-    uint8_t len[320] = { 0 };
+    static const uint8_t order[19] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                      11, 4,  12, 3, 13, 2, 14, 1, 15};
+    uint8_t len[320] = {0};
     uint32_t nlit, ndist, ncode, v;
     int err = inf_need(z, 14);
 

@@ -124,7 +124,7 @@ static bool json_escape(struct json_in *in, struct buf *b)
 /* The opening quote is behind us. Returns the text, or NULL. */
 static char *json_text(struct json_in *in)
 {
-    struct buf b = { 0 };
+    struct buf b = {0};
 
     while (in->at < in->end) {
         const char *from = in->at;
@@ -151,7 +151,8 @@ static struct json *json_number(struct json_in *in)
     char *end;
     bool whole = true;
 
-    while (in->at < in->end && n < sizeof(text) - 1 && *in->at && strchr("+-0123456789.eE", *in->at)) {
+    while (in->at < in->end && n < sizeof(text) - 1 && *in->at &&
+           strchr("+-0123456789.eE", *in->at)) {
         whole = whole && !strchr(".eE", *in->at);
         text[n++] = *in->at++;
     }
@@ -179,7 +180,7 @@ static struct json *json_word(struct json_in *in)
         const char *word;
         enum json_type type;
         int num;
-    } words[] = { { "null", JSON_NULL, 0 }, { "true", JSON_BOOL, 1 }, { "false", JSON_BOOL, 0 } };
+    } words[] = {{"null", JSON_NULL, 0}, {"true", JSON_BOOL, 1}, {"false", JSON_BOOL, 0}};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         size_t n = strlen(words[i].word);
@@ -257,7 +258,7 @@ static struct json *json_value(struct json_in *in, int depth)
 
 struct json *json_parse(const char *text, size_t len, const char **why)
 {
-    struct json_in in = { text, text + len, NULL };
+    struct json_in in = {text, text + len, NULL};
     struct json *j = json_value(&in, 0);
 
     if (j) {

@@ -18,13 +18,13 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 struct json {
     enum json_type type;
-    bool whole;        /* a number that fits `num` exactly */
-    int64_t num;       /* of a number (rounded toward zero), or of a boolean */
-    double real;       /* of a number */
-    char *str;         /* of a string */
-    char *key;         /* when inside an object */
-    struct json *child;/* first element of an array or object */
-    struct json *next; /* in the same array or object */
+    bool whole;         /* a number that fits `num` exactly */
+    int64_t num;        /* of a number (rounded toward zero), or of a boolean */
+    double real;        /* of a number */
+    char *str;          /* of a string */
+    char *key;          /* when inside an object */
+    struct json *child; /* first element of an array or object */
+    struct json *next;  /* in the same array or object */
 };
 
 /* Parses one value that fills the whole text. NULL on error, with *why a static sentence. */

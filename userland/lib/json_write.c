@@ -124,7 +124,7 @@ void jw_json(struct jw *w, const char *key, const struct json *value)
 
 static void json_write_members(struct buf *b, const struct json *j)
 {
-    struct jw w = { .out = b };
+    struct jw w = {.out = b};
 
     for (const struct json *c = j->child; c; c = c->next) {
         jw_key(&w, j->type == JSON_OBJECT ? c->key : NULL);

@@ -62,8 +62,8 @@ static void sha256_block(struct sha256 *s, const uint8_t *p)
 
 void sha256_init(struct sha256 *s)
 {
-    *s = (struct sha256){ .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
-                                     0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
+    *s = (struct sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+                                   0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
 
 void sha256_add(struct sha256 *s, const void *data, size_t len)
@@ -89,7 +89,7 @@ void sha256_add(struct sha256 *s, const void *data, size_t len)
 void sha256_end(struct sha256 *s, char hex[SHA256_HEX])
 {
     uint64_t bits = s->total * 8;
-    uint8_t tail[72] = { 0x80 }, out[SHA256_SIZE];
+    uint8_t tail[72] = {0x80}, out[SHA256_SIZE];
     size_t pad = (s->total % 64 < 56 ? 56 : 120) - s->total % 64;
 
     for (int i = 0; i < 8; i++)

@@ -45,8 +45,6 @@ static ssize_t source_file_read(struct source *src, void *data, size_t len)
 
 void source_file_init(struct source_file *s, int fd, uint64_t offset, uint64_t size)
 {
-    *s = (struct source_file){ .src.read = source_file_read,
-                               .fd = fd,
-                               .at = offset,
-                               .end = offset + size };
+    *s = (struct source_file){
+        .src.read = source_file_read, .fd = fd, .at = offset, .end = offset + size};
 }

@@ -186,7 +186,7 @@ static const char *time_fraction(const char *s, long *nanos)
 
 bool time_parse(const char *s, struct timespec *out)
 {
-    struct tm tm = { 0 };
+    struct tm tm = {0};
     const char *end;
     int sign, hours, minutes;
     char *stop;

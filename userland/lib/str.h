@@ -35,7 +35,7 @@ uint64_t time_now_ms(void); /* monotonic */
 /* Whole small files. -errno; -EFBIG when the file holds more than `max` bytes. */
 int file_read(const char *path, size_t max, struct buf *out);
 int file_write(const char *path, const void *data, size_t len, int mode); /* creates or replaces */
-int file_put(const char *path, const char *text);                        /* one write, no create */
+int file_put(const char *path, const char *text);                         /* one write, no create */
 int write_all(int fd, const void *data, size_t len);
-int dir_make(const char *path, int mode);  /* with parents; existing is fine */
+int dir_make(const char *path, int mode);     /* with parents; existing is fine */
 int tree_remove(int dirfd, const char *name); /* a whole tree; never follows a link */

@@ -50,12 +50,12 @@ static void tar_entry_free(struct tar_entry *e)
         free(e->xattr[i].name);
         free(e->xattr[i].value);
     }
-    *e = (struct tar_entry){ 0 };
+    *e = (struct tar_entry){0};
 }
 
 void tar_init(struct tar *t, struct source *from)
 {
-    *t = (struct tar){ .from = from };
+    *t = (struct tar){.from = from};
 }
 
 void tar_free(struct tar *t)
@@ -208,7 +208,7 @@ static int tar_pax_record(struct tar *t, const char *key, char *value, size_t le
         e->gid = err ? 0 : (uint32_t)v;
     } else if (!strcmp(key, "mtime")) {
         if (!time_parse(value, &e->mtime))
-            e->mtime = (struct timespec){ 0 };
+            e->mtime = (struct timespec){0};
     } else if (str_starts(key, "GNU.sparse.")) {
         return tar_fail(t, "sparse files are not supported");
     }
@@ -311,7 +311,7 @@ int tar_next(struct tar *t)
     t->entry.uid = t->entry.gid = UINT32_MAX;
     t->left = t->pad = 0;
     while (!err) {
-        struct buf text = { 0 };
+        struct buf text = {0};
         ssize_t n = tar_pull(t, &h, sizeof(h));
 
         if (n < 0)

@@ -32,7 +32,7 @@ struct tar_entry {
     enum tar_type type;
     uint32_t mode; /* permission bits only */
     uint32_t uid, gid;
-    uint64_t size; /* of a file's content */
+    uint64_t size;   /* of a file's content */
     uint64_t offset; /* of the content within the stream */
     struct timespec mtime;
     int xattrs;
