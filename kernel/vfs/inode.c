@@ -63,6 +63,7 @@ void inode_put(struct inode *i)
         i->super->ops->evict(i);
     if (i->object)
         mem_object_put(i->object);
+    lock_inode_free(i);
     rcu_call(&i->rcu, inode_free_rcu);
 }
 

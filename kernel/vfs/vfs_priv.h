@@ -60,3 +60,5 @@ int walk_may_delete(const struct path *dir, struct dentry *victim, const struct 
                     bool is_dir);
 /* Opens a found inode. */
 int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out);
+/* The lists of locks of an inode that goes (lock.c). */
+void lock_inode_free(struct inode *i);

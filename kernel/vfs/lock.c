@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Advisory locks: flock(2), and the record locks of fcntl(2). An flock belongs to the open file; a
+ * record lock to its owner, which is a descriptor table (F_SETLK) or an open file (F_OFD_SETLK). Both
+ * kinds live in lists of the inode, made at the first lock and freed with it; they do not see each
+ * other.
+ *
+ * Lock order: inode_locks.lock, then record_waits_lock. Nothing is allocated under them.
+ */
+#include "lib/err.h"
+#include "lib/list.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "vfs/vfs_priv.h"
+
+enum { F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2 };
+enum { F_GETLK = 5, F_SETLK = 6, F_SETLKW = 7 };
+enum { LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4, LOCK_UN = 8 };
+
+#define RECORD_END_MAX S64_MAX
+#define DEADLOCK_STEPS 16
+
+/* All under inode_locks.lock. */
+struct file_lock {
+    struct list_node node;
+    void *owner;
+    s64 start, end; /* record locks: both inclusive */
+    bool exclusive;
+    s32 pid; /* record locks: as F_GETLK tells it */
+};
+
+struct inode_locks {
+    struct spinlock lock;
+    struct list_node flocks, records; /* lock */
+    u32 changes;                      /* lock  counts what may let a waiter in */
+    struct waitq waiters;
+};
+
+/* A record lock's owner that sleeps until `blocker` lets go: the graph in which cycles are deadlocks. */
+struct record_wait {
+    struct list_node node;
+    void *owner, *blocker;
+};
+static struct spinlock record_waits_lock = SPINLOCK_INIT(RANK_VFS, 0, "record waits");
+static LIST_HEAD(record_waits); /* record_waits_lock */
+
+static struct inode_locks *lock_of_inode(struct inode *i)
+{
+    struct inode_locks *l = __atomic_load_n(&i->locks, __ATOMIC_ACQUIRE), *fresh;
+    void *none = NULL;
+
+    if (l)
+        return l;
+    fresh = kzalloc(sizeof(*fresh));
+    if (!fresh)
+        return NULL;
+    spinlock_init(&fresh->lock, RANK_VFS, 3, "file locks");
+    list_init(&fresh->flocks);
+    list_init(&fresh->records);
+    waitq_init(&fresh->waiters);
+    if (__atomic_compare_exchange_n(&i->locks, &none, fresh, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return fresh;
+    kfree(fresh);
+    return none;
+}
+
+/* The inode goes: no file refers to it, so no lock is left. */
+void lock_inode_free(struct inode *i)
+{
+    kfree(i->locks);
+}
+
+static void lock_changed_locked(struct inode_locks *l)
+{
+    l->changes++;
+    waitq_wake_all(&l->waiters);
+}
+
+static int lock_wait(struct inode_locks *l, u32 seen)
+{
+    return wait_event_interruptible(&l->waiters, READ_ONCE(l->changes) != seen);
+}
+
+static void lock_delete(struct file_lock *fl)
+{
+    list_del(&fl->node);
+    kfree(fl);
+}
+
+/* ------------------------------------------------------------- flock */
+
+static struct file_lock *flock_find_locked(struct inode_locks *l, const void *owner)
+{
+    struct file_lock *fl;
+
+    list_for_each (fl, &l->flocks, node)
+        if (fl->owner == owner)
+            return fl;
+    return NULL;
+}
+
+static bool flock_blocked_locked(struct inode_locks *l, bool exclusive)
+{
+    struct file_lock *fl;
+
+    list_for_each (fl, &l->flocks, node)
+        if (exclusive || fl->exclusive)
+            return true;
+    return false;
+}
+
+static void flock_drop(struct inode_locks *l, const void *owner)
+{
+    struct file_lock *fl;
+
+    spin_lock(&l->lock);
+    fl = flock_find_locked(l, owner);
+    if (fl) {
+        lock_delete(fl);
+        lock_changed_locked(l);
+    }
+    spin_unlock(&l->lock);
+}
+
+/* Consumes fresh when it returns 0; 1: blocked, wait for *seen to pass. */
+static int flock_try(struct inode_locks *l, struct file_lock *fresh, u32 *seen)
+{
+    struct file_lock *mine;
+    int ret = 0;
+
+    spin_lock(&l->lock);
+    mine = flock_find_locked(l, fresh->owner);
+    if (mine && mine->exclusive == fresh->exclusive) {
+        kfree(fresh);
+    } else {
+        /* Changing the kind is not atomic: the old lock goes first. */
+        if (mine) {
+            lock_delete(mine);
+            lock_changed_locked(l);
+        }
+        if (flock_blocked_locked(l, fresh->exclusive)) {
+            *seen = l->changes;
+            ret = 1;
+        } else {
+            list_add_tail(&l->flocks, &fresh->node);
+        }
+    }
+    spin_unlock(&l->lock);
+    return ret;
+}
+
+int file_flock(struct file *f, int op)
+{
+    int kind = op & ~LOCK_NB, err;
+    struct inode_locks *l;
+    struct file_lock *fresh;
+    u32 seen;
+
+    if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN)
+        return -EINVAL;
+    if (!f->inode)
+        return -EINVAL;
+    if (f->flags & O_PATH)
+        return -EBADF;
+    l = lock_of_inode(f->inode);
+    if (!l)
+        return -ENOLCK;
+    if (kind == LOCK_UN) {
+        flock_drop(l, f);
+        return 0;
+    }
+    fresh = kzalloc(sizeof(*fresh));
+    if (!fresh)
+        return -ENOLCK;
+    fresh->owner = f;
+    fresh->exclusive = kind == LOCK_EX;
+    while ((err = flock_try(l, fresh, &seen)) > 0) {
+        err = op & LOCK_NB ? -EAGAIN : lock_wait(l, seen);
+        if (err)
+            break;
+    }
+    if (err)
+        kfree(fresh);
+    return err;
+}
+
+/* ------------------------------------------------------------- record locks */
+
+static bool record_overlaps(const struct file_lock *a, const struct file_lock *b)
+{
+    return a->start <= b->end && b->start <= a->end;
+}
+
+static bool record_touches(const struct file_lock *a, const struct file_lock *b)
+{
+    return (a->end == RECORD_END_MAX || b->start <= a->end + 1) &&
+           (b->end == RECORD_END_MAX || a->start <= b->end + 1);
+}
+
+static struct file_lock *record_conflict_locked(struct inode_locks *l, const struct file_lock *want)
+{
+    struct file_lock *fl;
+
+    list_for_each (fl, &l->records, node)
+        if (fl->owner != want->owner && (fl->exclusive || want->exclusive) &&
+            record_overlaps(fl, want))
+            return fl;
+    return NULL;
+}
+
+/* Takes want's range out of `fl`. What is left behind a hole goes to *spare, which is consumed. */
+static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
+                              const struct file_lock *want, struct file_lock **spare)
+{
+    if (fl->start < want->start && fl->end > want->end) {
+        struct file_lock *tail = *spare;
+
+        *spare = NULL;
+        *tail = *fl;
+        tail->start = want->end + 1;
+        list_add_tail(&l->records, &tail->node);
+        fl->end = want->start - 1;
+    } else if (fl->start < want->start) {
+        fl->end = want->start - 1;
+    } else if (fl->end > want->end) {
+        fl->start = want->end + 1;
+    } else {
+        lock_delete(fl);
+    }
+}
+
+/* Nobody is in the way: the owner's locks become what they are plus (or, unlock, minus) want, which is
+ * put into the list and consumed unless it is an unlock. Only one of the owner's locks can need the
+ * spare: they do not overlap each other. */
+static void record_apply_locked(struct inode_locks *l, struct file_lock *want, bool unlock,
+                                struct file_lock **spare)
+{
+    struct file_lock *fl, *next;
+
+    list_for_each_safe (fl, next, &l->records, node) {
+        if (fl->owner != want->owner)
+            continue;
+        if (!unlock && fl->exclusive == want->exclusive && record_touches(fl, want)) {
+            want->start = MIN(want->start, fl->start);
+            want->end = MAX(want->end, fl->end);
+            lock_delete(fl);
+        } else if (record_overlaps(fl, want)) {
+            record_cut_locked(l, fl, want, spare);
+        }
+    }
+    if (!unlock)
+        list_add_tail(&l->records, &want->node);
+    lock_changed_locked(l);
+}
+
+/* Would owner, waiting for blocker, close a circle? If not, its wait is written down. */
+static int record_wait_begin(struct record_wait *w)
+{
+    void *at = w->blocker;
+    struct record_wait *other;
+
+    spin_lock(&record_waits_lock);
+    for (unsigned i = 0; i < DEADLOCK_STEPS && at; i++) {
+        void *next = NULL;
+
+        if (at == w->owner) {
+            spin_unlock(&record_waits_lock);
+            return -EDEADLK;
+        }
+        list_for_each (other, &record_waits, node)
+            if (other->owner == at)
+                next = other->blocker;
+        at = next;
+    }
+    list_add_tail(&record_waits, &w->node);
+    spin_unlock(&record_waits_lock);
+    return 0;
+}
+
+static void record_wait_end(struct record_wait *w)
+{
+    spin_lock(&record_waits_lock);
+    list_del(&w->node);
+    spin_unlock(&record_waits_lock);
+}
+
+/* 0: done; 1: blocked by *blocker. */
+static int record_try(struct inode_locks *l, struct file_lock *want, bool unlock,
+                      struct file_lock **spare, void **blocker, u32 *seen)
+{
+    struct file_lock *other;
+
+    spin_lock(&l->lock);
+    other = unlock ? NULL : record_conflict_locked(l, want);
+    if (other) {
+        *blocker = other->owner;
+        *seen = l->changes;
+    } else {
+        record_apply_locked(l, want, unlock, spare);
+    }
+    spin_unlock(&l->lock);
+    return other ? 1 : 0;
+}
+
+static int record_set(struct inode_locks *l, struct file_lock *want, bool unlock, bool wait,
+                      bool check_deadlock, struct file_lock **spare)
+{
+    struct record_wait w = {.owner = want->owner};
+    u32 seen;
+    int err;
+
+    while ((err = record_try(l, want, unlock, spare, &w.blocker, &seen)) > 0) {
+        if (!wait)
+            return -EAGAIN;
+        if (check_deadlock) {
+            err = record_wait_begin(&w);
+            if (err)
+                return err;
+        }
+        err = lock_wait(l, seen);
+        if (check_deadlock)
+            record_wait_end(&w);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static int record_get(struct inode_locks *l, const struct file_lock *want, struct flock_k *fl)
+{
+    struct file_lock *other;
+
+    spin_lock(&l->lock);
+    other = record_conflict_locked(l, want);
+    if (!other) {
+        fl->type = F_UNLCK;
+    } else {
+        *fl = (struct flock_k){.type = other->exclusive ? F_WRLCK : F_RDLCK,
+                               .start = other->start,
+                               .len = other->end == RECORD_END_MAX ? 0
+                                                                   : other->end - other->start + 1,
+                               .pid = other->pid};
+    }
+    spin_unlock(&l->lock);
+    return 0;
+}
+
+/* fcntl_locking(2): whence and a length that may be negative become an inclusive range. */
+static int record_range(struct file *f, const struct flock_k *fl, s64 *start, s64 *end)
+{
+    s64 base = 0;
+
+    if (fl->whence == 1)
+        base = f->pos;
+    else if (fl->whence == 2)
+        base = f->inode->object ? (s64)f->inode->object->size : 0;
+    else if (fl->whence != 0)
+        return -EINVAL;
+    if (add_overflows(base, fl->start, start))
+        return -EOVERFLOW;
+    if (*start < 0)
+        return -EINVAL;
+    *end = RECORD_END_MAX;
+    if (fl->len > 0 && add_overflows(*start, fl->len - 1, end))
+        return -EOVERFLOW;
+    if (fl->len < 0) {
+        *end = *start - 1;
+        if (add_overflows(*start, fl->len, start) || *start < 0)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+static int record_check(struct file *f, int cmd, const struct flock_k *fl)
+{
+    if (cmd != F_GETLK && cmd != F_SETLK && cmd != F_SETLKW)
+        return -EINVAL;
+    if (!f->inode)
+        return -EINVAL;
+    if (f->flags & O_PATH)
+        return -EBADF;
+    switch (fl->type) {
+    case F_RDLCK:
+        return cmd == F_GETLK || file_readable(f) ? 0 : -EBADF;
+    case F_WRLCK:
+        return cmd == F_GETLK || file_writable(f) ? 0 : -EBADF;
+    case F_UNLCK:
+        return cmd == F_GETLK ? -EINVAL : 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* cmd: F_GETLK, F_SETLK, F_SETLKW, also for open-file locks, whose owner is f itself. fl->pid: what
+ * F_GETLK of others shall see. */
+int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl)
+{
+    struct file_lock *want, *spare, range = {.owner = owner};
+    bool unlock = fl->type == F_UNLCK;
+    struct inode_locks *l;
+    int err = record_check(f, cmd, fl);
+
+    if (!err)
+        err = record_range(f, fl, &range.start, &range.end);
+    if (err)
+        return err;
+    range.exclusive = fl->type == F_WRLCK;
+    range.pid = fl->pid;
+    l = lock_of_inode(f->inode);
+    if (!l)
+        return -ENOLCK;
+    if (cmd == F_GETLK)
+        return record_get(l, &range, fl);
+    want = kmemdup(&range, sizeof(range));
+    spare = kzalloc(sizeof(*spare));
+    err = want && spare ? record_set(l, want, unlock, cmd == F_SETLKW, owner != f, &spare)
+                        : -ENOLCK;
+    if (err || unlock)
+        kfree(want);
+    kfree(spare);
+    return err;
+}
+
+static void record_drop_all(struct inode_locks *l, const void *owner)
+{
+    struct file_lock *fl, *next;
+    bool any = false;
+
+    spin_lock(&l->lock);
+    list_for_each_safe (fl, next, &l->records, node) {
+        if (fl->owner != owner)
+            continue;
+        lock_delete(fl);
+        any = true;
+    }
+    if (any)
+        lock_changed_locked(l);
+    spin_unlock(&l->lock);
+}
+
+/* A descriptor of the table `owner` was closed: its record locks on the file go, whichever descriptor
+ * took them. owner NULL: the open file itself goes. */
+void file_lock_release(struct file *f, void *owner)
+{
+    struct inode_locks *l = f->inode ? __atomic_load_n(&f->inode->locks, __ATOMIC_ACQUIRE) : NULL;
+
+    if (!l)
+        return;
+    if (owner) {
+        record_drop_all(l, owner);
+        return;
+    }
+    flock_drop(l, f);
+    record_drop_all(l, f);
+}
