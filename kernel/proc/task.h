@@ -68,7 +68,7 @@ struct task {
 
 static inline struct task *current_task(void)
 {
-    return thread_current()->task;
+    return current_thread()->task;
 }
 static inline struct process *current_process(void)
 {
