@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "arch/x86/percpu.h"
 #include "lib/list.h"
 #include "obj/cred.h"
 #include "obj/pid.h"

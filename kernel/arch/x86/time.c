@@ -74,7 +74,7 @@ void tsc_init(void)
         tsc_hz = tsc_hz_from_pit();
     if (!tsc_hz)
         tsc_hz = NS; /* nothing to measure against: time runs, at some speed */
-    tsc_mul = (u64)(((unsigned __int128)NS << 32) / tsc_hz);
+    tsc_mul = (NS << 32) / tsc_hz;
     tsc_base = boot_info.entry_tsc;
 }
 
@@ -90,7 +90,7 @@ u64 time_ns(void)
 
 u64 tsc_of_ns(u64 ns)
 {
-    return tsc_base + (u64)(((unsigned __int128)ns << 32) / tsc_mul);
+    return tsc_base + ns / NS * tsc_hz + ns % NS * tsc_hz / NS; /* below 18 GHz nothing overflows */
 }
 
 void tsc_clock_params(u64 *base, u64 *mul)
