@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Virtual machines behind Linux's KVM interface (/dev/kvm). A VM's memory is its VMM's memory: a slot
+ * maps guest-physical pages to addresses of the address space that created the VM, and the nested
+ * tables are one more translation of that address space. A vCPU runs in whichever thread calls KVM_RUN.
+ *
+ * struct hv_ops is the only way to VT-x or AMD-V: vmx/ and svm/ fill one each. Registers that either
+ * CPU saves for us, or that are plain software state, live in struct vcpu; segments, control registers
+ * and the like are read and written through the ops, as the CPU's own block holds them.
+ *
+ * Lock order: vm->lock (mutex: slots, irqchip creation, vCPU creation), vcpu->lock (mutex: held all
+ * through KVM_RUN and every vCPU ioctl), aspace->lock and ->pt_lock, irq->lock (spinlock: all interrupt
+ * controllers of a VM).
+ */
+#pragma once
+
+#include "hv/emul/emul.h"
+#include "lib/atomic.h"
+#include "lib/list.h"
+#include "lib/types.h"
+#include "mm/pgtable.h"
+#include "sched/mutex.h"
+#include "sync/refcount.h"
+#include "uapi/kvm.h"
+#include "vm/aspace.h"
+
+#define VM_VCPUS_MAX 64
+#define VM_SLOTS_MAX 64
+#define VCPU_RUN_PAGES 3 /* struct kvm_run, port data, coalesced MMIO (unused) */
+#define VCPU_CPUID_MAX 128
+
+struct vm;
+struct vcpu;
+struct irqchip;
+
+/* Why the guest came out, in terms common to both CPUs. */
+enum hv_exit {
+    HV_EXIT_INTERRUPT, /* a host interrupt or NMI: nothing to do */
+    HV_EXIT_EXCEPTION, /* intercepted: see vcpu->exit.vector */
+    HV_EXIT_CPUID,
+    HV_EXIT_HLT,
+    HV_EXIT_IO,
+    HV_EXIT_MSR_READ,
+    HV_EXIT_MSR_WRITE,
+    HV_EXIT_PAGE_FAULT, /* nested: gpa and access in vcpu->exit */
+    HV_EXIT_CR,         /* control or debug register: emulate */
+    HV_EXIT_EMULATE,    /* any other instruction that is to be emulated */
+    HV_EXIT_IRQ_WINDOW,
+    HV_EXIT_NMI_WINDOW,
+    HV_EXIT_SHUTDOWN, /* triple fault */
+    HV_EXIT_HYPERCALL,
+    HV_EXIT_XSETBV,
+    HV_EXIT_WBINVD, /* and what else is a no-op: skip */
+    HV_EXIT_UD,     /* an instruction the guest does not have: #UD */
+    HV_EXIT_PAUSE,
+    HV_EXIT_FAIL, /* the CPU refused the guest state */
+    HV_EXIT_UNKNOWN,
+};
+
+struct hv_exit_info {
+    u64 reason;  /* the CPU's own number, for logs and KVM_EXIT_UNKNOWN */
+    u64 gpa;     /* page fault */
+    u32 access;  /* page fault: enum fault_kind */
+    u8 insn_len; /* 0: not known, decode it */
+    u8 vector;
+    u32 error;
+    struct {
+        u16 port;
+        u8 size; /* 1, 2, 4 */
+        bool in, string, rep;
+    } io;
+};
+
+struct hv_ops {
+    const char *name; /* "AMD-V", "VT-x" */
+    /* NULL when usable, else why not. */
+    const char *(*probe)(void);
+    int (*enable_cpu)(void); /* the first vCPU is loaded on this CPU; interrupts off */
+    int (*vm_init)(struct vm *vm);
+    void (*vm_destroy)(struct vm *vm);
+    int (*vcpu_init)(struct vcpu *vcpu);
+    void (*vcpu_destroy)(struct vcpu *vcpu);
+    void (*vcpu_reset)(struct vcpu *vcpu); /* as after RESET */
+    /* Interrupts off from before load until after put. */
+    void (*load)(struct vcpu *vcpu);
+    void (*put)(struct vcpu *vcpu);
+    enum hv_exit (*run)(struct vcpu *vcpu); /* fills vcpu->exit; interrupts off */
+    /* Re-injects what an exit interrupted in its delivery; called after each run. */
+    void (*requeue)(struct vcpu *vcpu);
+
+    void (*inject_irq)(struct vcpu *vcpu, u8 vector);
+    void (*inject_nmi)(struct vcpu *vcpu);
+    void (*inject_exception)(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
+    bool (*injection_pending)(struct vcpu *vcpu); /* something is set to be injected already */
+    bool (*irq_allowed)(struct vcpu *vcpu);
+    bool (*nmi_allowed)(struct vcpu *vcpu);
+    void (*irq_window)(struct vcpu *vcpu, bool on);
+    void (*nmi_window)(struct vcpu *vcpu, bool on);
+    u8 (*get_shadow)(struct vcpu *vcpu); /* KVM_X86_SHADOW_INT_* */
+    void (*set_shadow)(struct vcpu *vcpu, u8 shadow);
+    void (*tlb_flush)(struct vcpu *vcpu); /* before the next entry */
+
+    void (*get_segment)(struct vcpu *vcpu, unsigned seg, struct kvm_segment *out);
+    void (*set_segment)(struct vcpu *vcpu, unsigned seg, const struct kvm_segment *in);
+    void (*get_table)(struct vcpu *vcpu, bool idt, struct kvm_dtable *out);
+    void (*set_table)(struct vcpu *vcpu, bool idt, const struct kvm_dtable *in);
+    u64 (*get_cr)(struct vcpu *vcpu, unsigned nr); /* 0, 2, 3, 4 as the guest sees them */
+    void (*set_cr)(struct vcpu *vcpu, unsigned nr, u64 v); /* checked by the caller */
+    u64 (*get_dr)(struct vcpu *vcpu, unsigned nr);         /* 6, 7 */
+    void (*set_dr)(struct vcpu *vcpu, unsigned nr, u64 v);
+    void (*set_efer)(struct vcpu *vcpu, u64 efer);
+    /* MSRs that the CPU's block or the CPU itself holds: 0, -ENOENT: not one of ours, -EINVAL: #GP. */
+    int (*get_msr)(struct vcpu *vcpu, u32 msr, u64 *out);
+    int (*set_msr)(struct vcpu *vcpu, u32 msr, u64 v);
+    u8 (*cpl)(struct vcpu *vcpu);
+    void (*set_tsc_offset)(struct vcpu *vcpu, u64 offset);
+};
+/* In the order of emul_seg_nr, then these. */
+enum hv_segment { HV_SEG_TR = EMUL_SEGS, HV_SEG_LDT, HV_SEGMENTS };
+
+extern const struct hv_ops hv_svm_ops, hv_vmx_ops;
+extern const struct hv_ops *hv_ops; /* NULL: this machine has none; hv_why says why */
+extern const char *hv_why;
+extern const struct pt_format *hv_pt_format;
+
+/* l vm->lock to change; read under pt_lock or vm->slot_seq too */
+struct memslot {
+    u64 gfn, pages; /* pages 0: free */
+    u64 hva;
+    u32 flags;      /* KVM_MEM_* */
+    u64 *dirty;     /* bitmap of `pages` bits while LOG_DIRTY_PAGES is on; a */
+};
+
+/* l lock · p aspace->pt_lock · a atomic · I immutable */
+struct vm {
+    refcount_t ref;              /* a */
+    struct mutex lock;
+    struct aspace *aspace;       /* I  a reference of ref kind: the VMM's */
+    struct translation xlate;    /* p  its place in the aspace */
+    struct pgtable npt;          /* p */
+    bool npt_dead;               /* p  the address space has gone */
+    struct memslot slots[VM_SLOTS_MAX]; /* l+p */
+    struct vcpu *vcpus[VM_VCPUS_MAX];   /* l, published last */
+    u32 nr_vcpus;                /* l */
+    struct irqchip *irqchip;     /* l, published last; NULL: user space has them */
+    u64 tss_addr, identity_map;  /* l */
+    u64 boot_vcpu;               /* l */
+    s64 clock_offset;            /* l  ns: kvmclock = time_ns() + offset */
+    u64 tsc_offset;              /* I  the guest's TSC starts near 0 at creation */
+    struct list_node ioeventfds; /* l */
+    u32 asid;                    /* I  svm; 0: none */
+    void *arch;
+};
+
+enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
+
+/* r owning thread (vcpu->lock) · a atomic · q irq lock */
+struct vcpu {
+    u64 gpr[16]; /* r  in the order of emul_gpr; rsp included; offset 0: see svm/enter.S */
+    u64 rip, rflags; /* r */
+    struct vm *vm;   /* I  a reference */
+    u32 id;
+    struct mutex lock;
+    struct kvm_run *run; /* I  shared with user space: read a field once */
+    struct page *run_pages[VCPU_RUN_PAGES];
+    struct mem_object *run_object;
+    struct thread *thread; /* a  who is inside KVM_RUN */
+    u8 mode;               /* a  enum vcpu_mode */
+    u32 cpu;               /* a  where it is loaded, ~0: nowhere */
+    u32 requests;          /* a  VCPU_REQ_* */
+    struct waitq halt_wait;
+    u32 mp_state;          /* q with an irqchip */
+    u8 sipi_vector;        /* q */
+    bool nmi_pending, nmi_masked; /* q, r */
+    bool init_pending, sipi_pending; /* q */
+
+    u64 efer, apic_base, cr8; /* r */
+    u64 dr[4];                /* r */
+    u64 xcr0;                 /* r */
+    u64 pat, tsc_aux, misc_enable, mtrr_def; /* r */
+    u64 tsc_offset;           /* r */
+    u64 clock_msr, wall_msr;  /* r  kvmclock */
+    void *fpu, *host_fpu;     /* r  the guest's XSAVE area; room for the thread's own */
+    struct kvm_cpuid_entry2 *cpuid; /* r */
+    u32 nr_cpuid;
+    bool signal_mask_set;
+    u64 signal_mask;
+
+    struct hv_exit_info exit; /* r */
+    struct {                  /* r  one exception queued for injection */
+        bool pending, has_error;
+        u8 vector;
+        u32 error;
+    } exception;
+    s32 user_irq; /* r  KVM_INTERRUPT without irqchip; -1 */
+    struct emul emul;
+    struct emul_ops emul_ops;
+    enum { VCPU_IDLE, VCPU_WAIT_IN, VCPU_WAIT_EMUL } waiting; /* r  user space owes an answer */
+    struct {
+        bool write;
+        u32 len;
+        u64 gpa;
+        bool port;
+    } asked; /* r */
+    void *arch; /* I  svm or vmx */
+};
+
+enum vcpu_request {
+    VCPU_REQ_TLB = 1 << 0,
+    VCPU_REQ_EVENT = 1 << 1, /* look at the interrupt controllers again */
+    VCPU_REQ_CLOCK = 1 << 2,
+};
+
+/* ---- vm.c, vcpu.c ---- */
+void vm_get(struct vm *vm);
+void vm_put(struct vm *vm);
+s64 vm_ioctl(struct vm *vm, unsigned cmd, u64 arg);
+struct file *vm_create_file(struct vm **out);
+int vcpu_create(struct vm *vm, u32 id, int *fd);
+s64 vcpu_ioctl_state(struct vcpu *vcpu, unsigned cmd, u64 arg); /* -ENOTTY: not one of its */
+s64 vcpu_run_ioctl(struct vcpu *vcpu);
+/* Makes a running vCPU leave the guest, or a halted one look. irq-safe. */
+void vcpu_kick(struct vcpu *vcpu);
+void vcpu_request(struct vcpu *vcpu, u32 bits);
+void vcpu_reset(struct vcpu *vcpu, bool init);
+
+/* ---- memory.c ---- */
+int vm_memory_init(struct vm *vm);
+void vm_memory_destroy(struct vm *vm);
+int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r);
+int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log);
+/* A nested fault: 0 resolved, 1 no memory there or not writable (MMIO), -errno. May sleep. */
+int vm_fault(struct vm *vm, gpa_t gpa, unsigned access);
+/* Copies through the VMM's mapping: 0 or -EFAULT where there is no (writable) slot. May sleep. */
+int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n);
+int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n);
+bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write);
+
+/* ---- mmu.c: guest-virtual addresses ---- */
+/* 0 with *out; EMUL_FAULT with *fault filled; -EFAULT: tables outside of memory. access: PF_* bits. */
+int vcpu_translate(struct vcpu *vcpu, u64 linear, u32 access, gpa_t *out, struct emul_fault *fault);
+
+/* ---- exit.c, emulate.c ---- */
+/* 1: go on in the guest; 0: back to user space, vcpu->run filled; -errno. */
+int vcpu_handle_exit(struct vcpu *vcpu, enum hv_exit exit);
+int vcpu_emulate(struct vcpu *vcpu);
+int vcpu_complete_user(struct vcpu *vcpu); /* user space has answered the last exit */
+void vcpu_skip(struct vcpu *vcpu);
+void vcpu_queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
+/* A device register inside the kernel: 0, or -EOPNOTSUPP: user space's. */
+int vm_mmio_read(struct vcpu *vcpu, gpa_t gpa, void *data, u32 len);
+int vm_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *data, u32 len);
+int vm_port_read(struct vcpu *vcpu, u16 port, void *data, u32 len);
+int vm_port_write(struct vcpu *vcpu, u16 port, const void *data, u32 len);
+
+/* ---- cpuid.c, msr.c, state.c ---- */
+int hv_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 max, u32 *count);
+void vcpu_cpuid(struct vcpu *vcpu, u32 leaf, u32 subleaf, u32 out[4]);
+int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *out); /* 0 or -EINVAL: #GP */
+int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 v, bool host);
+extern const u32 hv_msr_list[];
+extern const u32 hv_msr_count;
+int vcpu_set_cr(struct vcpu *vcpu, unsigned nr, u64 v); /* 0 or -EINVAL: #GP */
+void vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *out);
+int vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *in);
+u64 vcpu_tsc(struct vcpu *vcpu);
+void vcpu_clock_update(struct vcpu *vcpu);
+
+/* ---- irqchip.c ---- */
+int irqchip_create(struct vm *vm);
+void irqchip_destroy(struct irqchip *chip);
+int irqchip_add_vcpu(struct vcpu *vcpu);
+void irqchip_remove_vcpu(struct vcpu *vcpu);
+s64 irqchip_ioctl(struct vm *vm, unsigned cmd, u64 arg); /* -ENOTTY */
+s64 irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned cmd, u64 arg);
+/* The vector to inject now or -1; ack moves it into service. */
+int irqchip_pending(struct vcpu *vcpu);
+int irqchip_ack(struct vcpu *vcpu);
+bool irqchip_wakes(struct vcpu *vcpu);
+int irqchip_mmio(struct vcpu *vcpu, gpa_t gpa, void *data, u32 len, bool write); /* -EOPNOTSUPP */
+int irqchip_port(struct vm *vm, u16 port, u8 *data, bool write);                 /* -EOPNOTSUPP */
+int irqchip_msr(struct vcpu *vcpu, u32 msr, u64 *v, bool write); /* -ENOENT: not the APIC's */
+u64 irqchip_cr8(struct vcpu *vcpu);
+void irqchip_set_cr8(struct vcpu *vcpu, u64 v);
+int irqchip_set_line(struct vm *vm, u32 gsi, bool high);

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Guest memory: slots, the nested tables, dirty logs. The nested tables are a translation of the VMM's
+ * address space: whatever is unmapped, made copy-on-write or discarded there leaves them by vm_zap,
+ * which returns only when no vCPU can use the old entries any more.
+ *
+ * A slot is changed under vm->lock and the aspace's pt_lock; a fault reads it under pt_lock when it
+ * installs, so that an entry never outlives its slot.
+ */
+#include "hv/hv.h"
+
+#include "arch/x86/uaccess.h"
+
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+
+#define GFN_MAX (1UL << (52 - PAGE_SHIFT))
+#define SLOT_PAGES_MAX (1UL << 31)
+
+COUNTER(hv_nested_faults);
+
+static struct memslot *vm_slot_of(struct vm *vm, u64 gfn)
+{
+    for (unsigned i = 0; i < VM_SLOTS_MAX; i++)
+        if (gfn - vm->slots[i].gfn < vm->slots[i].pages)
+            return &vm->slots[i];
+    return NULL;
+}
+
+/* pt_lock held. After it no vCPU holds a stale entry: those in the guest are kicked out and waited for;
+ * the request makes each flush before it enters again. */
+static void vm_flush_locked(struct vm *vm)
+{
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
+        struct vcpu *v = load_acquire(&vm->vcpus[i]);
+
+        if (v)
+            vcpu_request(v, VCPU_REQ_TLB);
+    }
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
+        struct vcpu *v = load_acquire(&vm->vcpus[i]);
+
+        /* Pairs with the store of mode and the load of requests in vcpu_enter. */
+        while (v && __atomic_load_n(&v->mode, __ATOMIC_SEQ_CST) == VCPU_IN_GUEST &&
+               (__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & VCPU_REQ_TLB))
+            cpu_relax();
+    }
+}
+
+static void vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages)
+{
+    u64 va = gfn << PAGE_SHIFT, end = (gfn + pages) << PAGE_SHIFT;
+
+    while (va < end) {
+        unsigned level;
+        u64 *e = pgtable_lookup(&vm->npt, va, &level);
+        u64 size = PAGE_SIZE;
+
+        if (e && level == 1) {
+            size = HUGE_SIZE - (va & (HUGE_SIZE - 1));
+            WRITE_ONCE(*e, 0);
+        } else if (e) {
+            WRITE_ONCE(*e, 0);
+        } else {
+            size = HUGE_SIZE - (va & (HUGE_SIZE - 1)); /* no table: nothing in these 2 MiB */
+        }
+        va += size;
+    }
+}
+
+static void vm_zap(struct translation *t, u64 start, u64 end)
+{
+    struct vm *vm = container_of(t, struct vm, xlate);
+
+    for (unsigned i = 0; i < VM_SLOTS_MAX; i++) {
+        struct memslot *s = &vm->slots[i];
+        u64 lo = MAX(start, s->hva), hi = MIN(end, s->hva + (s->pages << PAGE_SHIFT));
+
+        if (s->pages && lo < hi)
+            vm_unmap_gfns_locked(vm, s->gfn + ((lo - s->hva) >> PAGE_SHIFT),
+                                 DIV_ROUND_UP(hi - lo, PAGE_SIZE));
+    }
+    vm_flush_locked(vm);
+}
+
+int vm_memory_init(struct vm *vm)
+{
+    int err = pgtable_init(&vm->npt, hv_pt_format);
+
+    if (err)
+        return err;
+    vm->xlate.zap = vm_zap;
+    list_init(&vm->xlate.node);
+    aspace_attach(vm->aspace, &vm->xlate);
+    return 0;
+}
+
+void vm_memory_destroy(struct vm *vm)
+{
+    aspace_detach(vm->aspace, &vm->xlate);
+    for (unsigned i = 0; i < VM_SLOTS_MAX; i++) {
+        vm_unmap_gfns_locked(vm, vm->slots[i].gfn, vm->slots[i].pages);
+        kfree(vm->slots[i].dirty);
+    }
+    pgtable_destroy(&vm->npt);
+}
+
+/* ------------------------------------------------------------- slots */
+
+static int slot_check(const struct vm *vm, const struct kvm_userspace_memory_region *r)
+{
+    if ((r->slot >> 16) != 0 || (r->slot & 0xffff) >= VM_SLOTS_MAX)
+        return -EINVAL;
+    if (r->flags & ~(u32)(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY))
+        return -EINVAL;
+    if ((r->guest_phys_addr | r->memory_size | r->userspace_addr) & ~PAGE_MASK)
+        return -EINVAL;
+    if (r->memory_size >> PAGE_SHIFT > SLOT_PAGES_MAX ||
+        r->guest_phys_addr + r->memory_size < r->guest_phys_addr ||
+        (r->guest_phys_addr + r->memory_size) >> PAGE_SHIFT > GFN_MAX)
+        return -EINVAL;
+    if (r->userspace_addr >= USER_MAX || r->memory_size > USER_MAX - r->userspace_addr)
+        return -EINVAL;
+    if (r->memory_size == 0)
+        return vm->slots[r->slot].pages ? 0 : -EINVAL;
+    for (unsigned i = 0; i < VM_SLOTS_MAX; i++) {
+        const struct memslot *s = &vm->slots[i];
+
+        if (i != r->slot && s->pages && r->guest_phys_addr >> PAGE_SHIFT < s->gfn + s->pages &&
+            s->gfn < (r->guest_phys_addr + r->memory_size) >> PAGE_SHIFT)
+            return -EEXIST;
+    }
+    return 0;
+}
+
+/* A slot that exists may move or change its flags, not its size, its place in user memory or whether
+ * it is read-only (KVM_SET_USER_MEMORY_REGION). */
+static int slot_check_change(const struct memslot *old, const struct memslot *new)
+{
+    if (!old->pages || !new->pages)
+        return 0;
+    if (old->pages != new->pages || old->hva != new->hva ||
+        ((old->flags ^ new->flags) & KVM_MEM_READONLY))
+        return -EINVAL;
+    return 0;
+}
+
+int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
+{
+    struct memslot new = {
+        .gfn = r->guest_phys_addr >> PAGE_SHIFT,
+        .pages = r->memory_size >> PAGE_SHIFT,
+        .hva = r->userspace_addr,
+        .flags = r->flags,
+    };
+    struct memslot *s, old;
+    int err = slot_check(vm, r);
+
+    if (err)
+        return err;
+    s = &vm->slots[r->slot];
+    err = slot_check_change(s, &new);
+    if (err)
+        return err;
+    if (new.pages && (new.flags & KVM_MEM_LOG_DIRTY_PAGES)) {
+        new.dirty = s->dirty && new.gfn == s->gfn ? s->dirty : kcalloc(DIV_ROUND_UP(new.pages, 64), 8);
+        if (!new.dirty)
+            return -ENOMEM;
+    }
+    spin_lock(&vm->aspace->pt_lock);
+    old = *s;
+    vm_unmap_gfns_locked(vm, old.gfn, old.pages); /* and so write-protects it for a dirty log */
+    *s = new;
+    vm_flush_locked(vm);
+    spin_unlock(&vm->aspace->pt_lock);
+    if (old.dirty != new.dirty)
+        kfree(old.dirty);
+    return 0;
+}
+
+/* The dirty bits so far, cleared as they are taken; pages that were dirty fault again. vm->lock held. */
+int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log)
+{
+    struct memslot *s;
+    u64 words, *copy;
+    int err;
+
+    if (log->slot >= VM_SLOTS_MAX)
+        return -EINVAL;
+    s = &vm->slots[log->slot];
+    if (!s->dirty)
+        return -ENOENT;
+    words = DIV_ROUND_UP(s->pages, 64);
+    copy = kcalloc(words, 8);
+    if (!copy)
+        return -ENOMEM;
+    spin_lock(&vm->aspace->pt_lock);
+    for (u64 i = 0; i < words; i++) {
+        copy[i] = s->dirty[i];
+        s->dirty[i] = 0;
+        if (copy[i])
+            vm_unmap_gfns_locked(vm, s->gfn + i * 64, MIN(64UL, s->pages - i * 64));
+    }
+    vm_flush_locked(vm);
+    spin_unlock(&vm->aspace->pt_lock);
+    err = copy_out((void __user *)log->dirty_bitmap, copy, words * 8);
+    kfree(copy);
+    return err;
+}
+
+/* ------------------------------------------------------------- faults */
+
+/* pt_lock held, sequence checked. 2 MiB where the slot, both addresses and the log allow it. */
+static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
+                             const struct fault_result *r, unsigned access)
+{
+    u64 base = gpa.v & ~(HUGE_SIZE - 1), slot_start = s->gfn << PAGE_SHIFT;
+    u64 hva = s->hva + (gpa.v - slot_start), pa = r->pa.v;
+    unsigned prot = r->prot | PT_EXEC | PT_USER, level = 0;
+    bool large = r->level == 1 && !s->dirty && (hva & (HUGE_SIZE - 1)) == (gpa.v & (HUGE_SIZE - 1)) &&
+                 base >= slot_start && base + HUGE_SIZE <= slot_start + (s->pages << PAGE_SHIFT);
+    u64 *e;
+
+    if (s->flags & KVM_MEM_READONLY)
+        prot &= ~(unsigned)PT_WRITE;
+    if (s->dirty && !(access & FAULT_WRITE))
+        prot &= ~(unsigned)PT_WRITE;
+    if (large)
+        level = 1;
+    else if (r->level == 1)
+        pa += hva & (HUGE_SIZE - 1) & PAGE_MASK;
+    e = pgtable_entry(&vm->npt, large ? base : gpa.v & PAGE_MASK, level);
+    if (!e && large) { /* small entries are there already */
+        pa += hva & (HUGE_SIZE - 1) & PAGE_MASK;
+        level = 0;
+        e = pgtable_entry(&vm->npt, gpa.v & PAGE_MASK, 0);
+    }
+    if (!e)
+        return -ENOMEM;
+    WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, level));
+    if (s->dirty && (access & FAULT_WRITE))
+        s->dirty[((gpa.v >> PAGE_SHIFT) - s->gfn) / 64] |= 1UL << (((gpa.v >> PAGE_SHIFT) - s->gfn) % 64);
+    return 0;
+}
+
+int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
+{
+    struct fault_result r;
+    int err;
+
+    COUNT(hv_nested_faults);
+    for (;;) {
+        struct memslot *s, copy;
+
+        spin_lock(&vm->aspace->pt_lock);
+        s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
+        if (s)
+            copy = *s;
+        spin_unlock(&vm->aspace->pt_lock);
+        if (!s || ((access & FAULT_WRITE) && (copy.flags & KVM_MEM_READONLY)))
+            return 1;
+        err = aspace_resolve(vm->aspace, copy.hva + (gpa.v - (copy.gfn << PAGE_SHIFT)),
+                             access & FAULT_WRITE ? FAULT_WRITE : FAULT_READ, &r);
+        if (err)
+            return err;
+        spin_lock(&vm->aspace->pt_lock);
+        s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
+        if (s && s->hva == copy.hva && s->gfn == copy.gfn && vm->aspace->seq == r.seq)
+            err = vm_install_locked(vm, s, gpa, &r, access);
+        else
+            err = -EAGAIN;
+        spin_unlock(&vm->aspace->pt_lock);
+        if (r.page)
+            page_put(page_head(r.page));
+        if (err != -EAGAIN)
+            return err;
+    }
+}
+
+/* ------------------------------------------------------------- copies */
+
+static bool vm_hva(struct vm *vm, gpa_t gpa, bool write, u64 *hva, u64 *left)
+{
+    struct memslot *s;
+    bool ok;
+
+    spin_lock(&vm->aspace->pt_lock);
+    s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
+    ok = s && !(write && (s->flags & KVM_MEM_READONLY));
+    if (ok) {
+        u64 off = gpa.v - (s->gfn << PAGE_SHIFT);
+
+        *hva = s->hva + off;
+        *left = (s->pages << PAGE_SHIFT) - off;
+        if (write && s->dirty)
+            s->dirty[(off >> PAGE_SHIFT) / 64] |= 1UL << ((off >> PAGE_SHIFT) % 64);
+    }
+    spin_unlock(&vm->aspace->pt_lock);
+    return ok;
+}
+
+bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write)
+{
+    u64 hva, left;
+
+    return vm_hva(vm, gpa, write, &hva, &left);
+}
+
+/* A page at a time, since a dirty log counts pages. */
+static int guest_copy(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
+{
+    u8 *p = buf;
+
+    while (n) {
+        u64 hva, left, chunk = MIN(n, PAGE_SIZE - (gpa.v & (PAGE_SIZE - 1)));
+        ssize_t done;
+
+        if (!vm_hva(vm, gpa, write, &hva, &left))
+            return -EFAULT;
+        if (aspace_current() == vm->aspace)
+            done = write ? (user_copy_out((void __user *)hva, p, chunk) ? -1 : (ssize_t)chunk)
+                         : (user_copy_in(p, (const void __user *)hva, chunk) ? -1 : (ssize_t)chunk);
+        else
+            done = write ? aspace_write(vm->aspace, hva, p, chunk, false)
+                         : aspace_read(vm->aspace, hva, p, chunk);
+        if (done != (ssize_t)chunk)
+            return -EFAULT;
+        gpa.v += chunk;
+        p += chunk;
+        n -= chunk;
+    }
+    return 0;
+}
+
+int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n)
+{
+    return guest_copy(vm, gpa, dst, n, false);
+}
+
+int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n)
+{
+    return guest_copy(vm, gpa, (void *)src, n, true);
+}
