@@ -103,7 +103,6 @@ static void vmap_give(struct vmap_area *a)
 {
     struct rb_node *prev, *next;
 
-    vmap_augment(&a->node);
     rb_insert(&vmap_free_tree, &a->node, vmap_less);
     prev = rb_prev(&a->node);
     if (prev && vmap_of(prev)->start + vmap_of(prev)->size == a->start) {
@@ -300,6 +299,5 @@ void vmap_init(void)
         panic("no memory for vmap");
     all->start = VMAP_BASE + PAGE_SIZE;
     all->size = VMAP_END - all->start;
-    vmap_augment(&all->node);
     rb_insert(&vmap_free_tree, &all->node, vmap_less);
 }
