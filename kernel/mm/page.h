@@ -48,8 +48,8 @@ struct page {
     u64 index;               /* o  in pages within object */
     struct account *account; /*    who is charged; NULL: the kernel */
     struct list_node node;   /* b free list · o LRU or user's list */
-};
-static_assert(sizeof(struct page) <= 64, "struct page");
+} __aligned(64); /* a section's array is a power of two, an index a shift */
+static_assert(sizeof(struct page) == 64, "struct page");
 
 enum page_alloc_flags {
     PA_ZERO = 1 << 0,
