@@ -10,7 +10,6 @@
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
-#include "arch/x86/time.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -260,8 +259,6 @@ static bool s5_find(const struct acpi_fadt *fadt, u8 *a, u8 *b)
     return false;
 }
 
-#define POWEROFF_WAIT_US 500000 /* the machine may take a while to fall asleep */
-
 void acpi_poweroff(void)
 {
     const struct acpi_fadt *fadt = acpi_table("FACP");
@@ -280,7 +277,6 @@ void acpi_poweroff(void)
     outw((u16)fadt->pm1a_control, (u16)(a << 10 | 1 << 13));
     if (fadt->pm1b_control)
         outw((u16)fadt->pm1b_control, (u16)(b << 10 | 1 << 13));
-    delay_us(POWEROFF_WAIT_US);
 }
 
 void machine_reboot(void)

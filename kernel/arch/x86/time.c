@@ -48,7 +48,7 @@ static u64 tsc_hz_from_cpuid(void)
 }
 
 /* PIT channel 2 counts down once, its output read at port 0x61 bit 5. */
-static u64 tsc_hz_from_pit_once(void)
+static u64 tsc_hz_from_pit(void)
 {
     u32 ticks = PIT_HZ / (1000000 / MEASURE_US);
     u64 start, end;
@@ -63,22 +63,6 @@ static u64 tsc_hz_from_pit_once(void)
             return 0;
     end = rdtsc();
     return (end - start) * PIT_HZ / ticks;
-}
-
-/* An emulator or SMI that takes the CPU away makes a measurement too long, never too short: two that
- * agree to 1/1000 are believed, else the least of them all is. */
-static u64 tsc_hz_from_pit(void)
-{
-    u64 least = tsc_hz_from_pit_once();
-
-    for (unsigned i = 0; i < 8 && least; i++) {
-        u64 hz = tsc_hz_from_pit_once(), low = MIN(hz, least);
-
-        if (MAX(hz, least) - low <= low / 1000)
-            return low;
-        least = low;
-    }
-    return least;
 }
 
 void tsc_init(void)

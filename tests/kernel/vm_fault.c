@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Address spaces by way of the kernel's own user copies: each test makes an aspace, runs on it, and
+ * at the end every page is back where it came from.
+ */
+#include "arch/x86/percpu.h"
+#include "arch/x86/uaccess.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/account.h"
+#include "mm/page.h"
+#include "sched/thread.h"
+#include "sync/rcu.h"
+#include "vm/aspace.h"
+#include "vm/up.h"
+
+#define BASE 0x10000000UL
+#define RW (PT_READ | PT_WRITE)
+
+static struct account account;
+
+static struct aspace *enter(void)
+{
+    struct aspace *as;
+
+    account_init(&account, NULL, NULL);
+    as = aspace_create(&account);
+    if (as)
+        aspace_activate(as);
+    return as;
+}
+
+static void leave(struct aspace *as)
+{
+    aspace_activate(NULL);
+    aspace_put(as);
+    CHECK(atomic_read(&account.used) == 0);
+}
+
+static int map_anon(struct aspace *as, u64 addr, u64 len, u8 prot)
+{
+    struct map_request req = {.addr = addr, .len = len, .prot = prot, .fixed = true,
+                              .max_prot = PT_READ | PT_WRITE | PT_EXEC};
+    u64 at;
+    int err = aspace_map(as, &req, &at);
+
+    return err ? err : at == addr ? 0 : -EINVAL;
+}
+
+static u64 peek(u64 addr)
+{
+    u64 v = 0xdead;
+
+    return user_copy_in(&v, (const void __user *)addr, 8) ? 0xbad : v;
+}
+
+static bool poke(u64 addr, u64 v)
+{
+    return !user_copy_out((void __user *)addr, &v, 8);
+}
+
+static u64 free_pages(void)
+{
+    struct mem_info info;
+
+    rcu_synchronize();
+    mem_info_get(&info);
+    return info.free + info.slab;
+}
+
+SELFTEST(vm_anonymous_memory_is_zero_and_keeps_what_is_written)
+{
+    struct aspace *as = enter();
+
+    CHECK(as && !map_anon(as, BASE, 16 * PAGE_SIZE, RW));
+    CHECK(peek(BASE) == 0 && peek(BASE + PAGE_SIZE) == 0);
+    CHECK(as->rss_anon == 0); /* the zero page is not counted */
+    CHECK(poke(BASE, 7) && poke(BASE + 5 * PAGE_SIZE, 8));
+    CHECK(peek(BASE) == 7 && peek(BASE + 5 * PAGE_SIZE) == 8 && peek(BASE + 4 * PAGE_SIZE) == 0);
+    CHECK(as->rss_anon == 2);
+    CHECK(peek(BASE + 16 * PAGE_SIZE) == 0xbad);
+    leave(as);
+}
+
+SELFTEST(vm_munmap_in_the_middle_leaves_both_sides)
+{
+    struct aspace *as = enter();
+
+    CHECK(!map_anon(as, BASE, 16 * PAGE_SIZE, RW));
+    for (u64 i = 0; i < 16; i++)
+        CHECK(poke(BASE + i * PAGE_SIZE, i + 1));
+    CHECK(!aspace_unmap(as, BASE + 4 * PAGE_SIZE, 4 * PAGE_SIZE));
+    CHECK(peek(BASE + 3 * PAGE_SIZE) == 4 && peek(BASE + 8 * PAGE_SIZE) == 9);
+    CHECK(peek(BASE + 4 * PAGE_SIZE) == 0xbad && peek(BASE + 7 * PAGE_SIZE) == 0xbad);
+    CHECK(as->rss_anon == 12 && as->total_pages == 12);
+    CHECK(!map_anon(as, BASE + 4 * PAGE_SIZE, 4 * PAGE_SIZE, RW));
+    CHECK(as->areas.node && !as->areas.node->left && !as->areas.node->right); /* merged */
+    CHECK(peek(BASE + 4 * PAGE_SIZE) == 0);
+    leave(as);
+}
+
+SELFTEST(vm_mprotect_takes_and_gives_rights)
+{
+    struct aspace *as = enter();
+
+    CHECK(!map_anon(as, BASE, 8 * PAGE_SIZE, RW));
+    for (u64 i = 0; i < 8; i++)
+        CHECK(poke(BASE + i * PAGE_SIZE, i + 1));
+    CHECK(!aspace_protect(as, BASE + 2 * PAGE_SIZE, 2 * PAGE_SIZE, PT_READ));
+    CHECK(!poke(BASE + 2 * PAGE_SIZE, 9) && peek(BASE + 2 * PAGE_SIZE) == 3);
+    CHECK(!aspace_protect(as, BASE + 2 * PAGE_SIZE, PAGE_SIZE, 0));
+    CHECK(peek(BASE + 2 * PAGE_SIZE) == 0xbad);
+    CHECK(!aspace_protect(as, BASE, 8 * PAGE_SIZE, RW));
+    CHECK(peek(BASE + 2 * PAGE_SIZE) == 3 && poke(BASE + 2 * PAGE_SIZE, 9));
+    CHECK(aspace_protect(as, BASE, 9 * PAGE_SIZE, RW) == -ENOMEM);
+    leave(as);
+}
+
+SELFTEST(vm_fork_copies_on_write_both_ways)
+{
+    struct aspace *as = enter(), *child;
+
+    CHECK(!map_anon(as, BASE, 4 * PAGE_SIZE, RW));
+    CHECK(poke(BASE, 1) && poke(BASE + PAGE_SIZE, 2));
+    CHECK(!aspace_clone(as, &account, &child));
+    CHECK(poke(BASE, 10)); /* parent writes: child keeps 1 */
+    aspace_activate(child);
+    CHECK(peek(BASE) == 1 && peek(BASE + PAGE_SIZE) == 2);
+    CHECK(poke(BASE + PAGE_SIZE, 20));
+    aspace_activate(as);
+    CHECK(peek(BASE) == 10 && peek(BASE + PAGE_SIZE) == 2);
+    aspace_put(child);
+    CHECK(poke(BASE + PAGE_SIZE, 3) && peek(BASE + PAGE_SIZE) == 3);
+    leave(as);
+}
+
+SELFTEST(vm_huge_folio_splits_on_partial_unmap_and_fork)
+{
+    struct aspace *as = enter(), *child;
+    struct fault_result r;
+    u64 base = 0x40000000;
+
+    CHECK(!map_anon(as, base, 64UL << 20, RW));
+    CHECK(poke(base + 0x1000, 5));
+    CHECK(!aspace_resolve(as, base + 0x1000, FAULT_READ, &r) && r.level == 1);
+    page_put(r.page);
+    CHECK(as->rss_anon == 512);
+    CHECK(poke(base + (1UL << 20), 6));
+    CHECK(!aspace_clone(as, &account, &child));
+    CHECK(poke(base + 0x1000, 7)); /* splits, copies 4 KiB */
+    aspace_activate(child);
+    CHECK(peek(base + 0x1000) == 5 && peek(base + (1UL << 20)) == 6);
+    aspace_activate(as);
+    aspace_put(child);
+    CHECK(peek(base + 0x1000) == 7 && peek(base + (1UL << 20)) == 6);
+    CHECK(!aspace_unmap(as, base + 0x2000, 0x3000));
+    CHECK(peek(base + 0x1000) == 7 && peek(base + 0x2000) == 0xbad);
+    CHECK(poke(base + 0x200000, 9)); /* a second folio */
+    CHECK(!aspace_unmap(as, base + 0x210000, 0x1000));
+    CHECK(peek(base + 0x200000) == 9 && peek(base + 0x210000) == 0xbad);
+    CHECK(!aspace_protect(as, base + 0x200000, 0x1000, 0) && peek(base + 0x200000) == 0xbad);
+    leave(as);
+}
+
+SELFTEST(vm_shared_object_shows_one_page_to_all)
+{
+    struct aspace *as = enter(), *child;
+    struct mem_object *obj = mem_object_create_shared(4 * PAGE_SIZE, &account);
+    struct map_request req = {.addr = BASE, .len = 8 * PAGE_SIZE, .prot = RW, .max_prot = RW,
+                              .flags = AREA_SHARED, .fixed = true, .object = obj};
+    struct map_request priv = {.addr = BASE + 0x100000, .len = 4 * PAGE_SIZE, .prot = RW,
+                               .max_prot = RW, .fixed = true, .object = obj};
+    u64 at;
+
+    CHECK(!aspace_map(as, &req, &at) && !aspace_map(as, &priv, &at));
+    mem_object_put(obj);
+    CHECK(poke(BASE, 1) && poke(BASE + PAGE_SIZE, 2));
+    CHECK(peek(BASE + 0x100000) == 1);
+    CHECK(poke(BASE + 0x100000, 11) && peek(BASE) == 1);
+    CHECK(!aspace_clone(as, &account, &child));
+    CHECK(poke(BASE, 3));
+    aspace_activate(child);
+    CHECK(peek(BASE) == 3 && peek(BASE + 0x100000) == 11 && peek(BASE + 0x101000) == 2);
+    aspace_activate(as);
+    aspace_put(child);
+    CHECK(aspace_fault(as, BASE + 4 * PAGE_SIZE, FAULT_READ) == -EIO);
+    mem_object_truncate(obj, 0, U64_MAX);
+    CHECK(peek(BASE) == 0 && peek(BASE + 0x100000) == 0);
+    leave(as);
+}
+
+SELFTEST(vm_mremap_moves_and_grows)
+{
+    struct aspace *as = enter();
+    u64 at;
+
+    CHECK(!map_anon(as, BASE, 4 * PAGE_SIZE, RW) && !map_anon(as, BASE + 4 * PAGE_SIZE, PAGE_SIZE, PT_READ));
+    CHECK(poke(BASE, 1) && poke(BASE + 3 * PAGE_SIZE, 4));
+    CHECK(aspace_remap(as, BASE, 4 * PAGE_SIZE, 8 * PAGE_SIZE, 0, 0, &at) == -ENOMEM);
+    CHECK(!aspace_remap(as, BASE, 4 * PAGE_SIZE, 8 * PAGE_SIZE, 1, 0, &at) && at != BASE);
+    CHECK(peek(at) == 1 && peek(at + 3 * PAGE_SIZE) == 4 && peek(at + 7 * PAGE_SIZE) == 0);
+    CHECK(peek(BASE) == 0xbad);
+    CHECK(!aspace_remap(as, at, 8 * PAGE_SIZE, 2 * PAGE_SIZE, 0, 0, &at));
+    CHECK(peek(at) == 1 && peek(at + 2 * PAGE_SIZE) == 0xbad);
+    leave(as);
+}
+
+SELFTEST(vm_gaps_are_found_from_the_top_and_reused)
+{
+    struct aspace *as = enter();
+    struct map_request req = {.len = 4 * PAGE_SIZE, .prot = RW, .max_prot = RW};
+    u64 a, b, c, d;
+
+    as->mmap_base = 0x7f0000000000;
+    CHECK(!aspace_map(as, &req, &a) && a == as->mmap_base - 4 * PAGE_SIZE);
+    req.prot = PT_READ;
+    CHECK(!aspace_map(as, &req, &b) && b == a - 4 * PAGE_SIZE);
+    req.prot = RW;
+    CHECK(!aspace_map(as, &req, &c) && c == b - 4 * PAGE_SIZE);
+    CHECK(!aspace_unmap(as, b, 4 * PAGE_SIZE));
+    req.len = 5 * PAGE_SIZE;
+    CHECK(!aspace_map(as, &req, &d) && d == c - 5 * PAGE_SIZE);
+    req.len = 2 * PAGE_SIZE;
+    CHECK(!aspace_map(as, &req, &d) && d == b + 2 * PAGE_SIZE);
+    leave(as);
+}
+
+SELFTEST(vm_limit_refuses_and_gives_all_back)
+{
+    struct aspace *as = enter();
+
+    account.limit = 32;
+    CHECK(!map_anon(as, BASE, 64 * PAGE_SIZE, RW));
+    for (u64 i = 0; i < 32; i++)
+        CHECK(poke(BASE + i * PAGE_SIZE, 1));
+    CHECK(aspace_fault(as, BASE + 40 * PAGE_SIZE, FAULT_WRITE) == -ENOMEM);
+    CHECK(!aspace_advise(as, BASE, 32 * PAGE_SIZE, 4)); /* MADV_DONTNEED */
+    CHECK(poke(BASE + 40 * PAGE_SIZE, 1) && peek(BASE) == 0);
+    leave(as);
+}
+
+SELFTEST(vm_everything_is_freed)
+{
+    u64 before = free_pages(), after;
+
+    for (int i = 0; i < 3; i++) {
+        struct aspace *as = enter(), *child;
+
+        CHECK(!map_anon(as, BASE, 256 * PAGE_SIZE, RW) && !map_anon(as, 0x40000000, 64UL << 20, RW));
+        for (u64 j = 0; j < 256; j++)
+            CHECK(poke(BASE + j * PAGE_SIZE, j));
+        CHECK(poke(0x40000000, 1) && poke(0x40000000 + (3UL << 20), 1));
+        CHECK(!aspace_clone(as, &account, &child));
+        CHECK(poke(BASE, 5));
+        aspace_put(child);
+        leave(as);
+    }
+    after = free_pages();
+    CHECK(after + 64 >= before);
+}
