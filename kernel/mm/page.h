@@ -48,8 +48,9 @@ struct page {
     u64 index;               /* o  in pages within object */
     struct account *account; /*    who is charged; NULL: the kernel */
     struct list_node node;   /* b free list · o LRU or user's list */
-} __aligned(64); /* a section's array is a power of two, an index a shift */
-static_assert(sizeof(struct page) == 64, "struct page");
+    u64 private;             /*    the user's; anything after page_alloc */
+};
+static_assert(sizeof(struct page) == 64, "struct page: a power of two");
 
 enum page_alloc_flags {
     PA_ZERO = 1 << 0,

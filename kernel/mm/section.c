@@ -126,7 +126,7 @@ static void section_populate(u64 base, u64 cut)
         at = e;
     }
     section_mark_reserved(at, base + SECTION_PAGES);
-    buddy_add_total(given);
+    buddy_add_total(given - (cut == base ? ARRAY_PAGES : 0)); /* the array's pages count no more */
     for (at = base; section_next_free(base, MAX(at, cut), &s, &e); at = e)
         buddy_give_range(s, e);
 }

@@ -286,7 +286,7 @@ void sched_group_stat(struct sched_group *g, struct sched_group_stat *out)
                                      .throttled_ns = g->throttled_ns};
     spin_unlock_irqrestore(&g->pool_lock, flags);
     /* Split as the ended threads' times were. */
-    out->user_ns = user + system ? (u64)((unsigned __int128)usage * user / (user + system)) : usage;
+    out->user_ns = usage / 1024 * (user + system ? user / ((user + system) / 1024 + 1) : 1024);
     out->system_ns = usage - out->user_ns;
 }
 

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Promises of kernel/mm. What is taken is given back: each test compares the free pages of before and
+ * after, with the caches emptied.
+ */
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/account.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/slab.h"
+
+static u64 mm_free_now(void)
+{
+    struct mem_info info;
+
+    slab_shrink_all();
+    mem_info_get(&info);
+    return info.free;
+}
+
+SELFTEST(page_alloc_blocks_are_aligned_and_come_back)
+{
+    struct page *p[MAX_ORDER + 1] = {page_alloc(MAX_ORDER, 0), page_alloc(MAX_ORDER - 1, 0)};
+    u64 before;
+
+    /* So that no section has to come up in between. */
+    CHECK(p[0] && p[1]);
+    page_put(p[0]);
+    page_put(p[1]);
+    before = mm_free_now();
+    for (unsigned o = 0; o <= MAX_ORDER; o++) {
+        p[o] = page_alloc(o, PA_ZERO);
+        CHECK(p[o]);
+        CHECK(IS_ALIGNED(page_hpa(p[o]).v, PAGE_SIZE << o));
+        CHECK(hpa_is_ram(page_hpa(p[o])));
+        CHECK(page_head(p[o] + (1UL << o) - 1) == p[o]);
+        for (u64 i = 0; i < PAGE_SIZE << o; i += 8)
+            CHECK(*(u64 *)((u8 *)page_virt(p[o]) + i) == 0);
+    }
+    for (unsigned o = 0; o <= MAX_ORDER; o++)
+        page_put(p[o]);
+    CHECK(mm_free_now() == before);
+}
+
+SELFTEST(page_free_merges_buddies)
+{
+    enum { N = 2048 };
+    struct page **p = kcalloc(N, sizeof(*p));
+    struct page *big;
+
+    CHECK(p);
+    for (unsigned i = 0; i < N; i++)
+        CHECK((p[i] = page_alloc(0, 0)));
+    /* Every other one first: nothing can merge until the second pass. */
+    for (unsigned i = 0; i < N; i += 2)
+        page_put(p[i]);
+    for (unsigned i = 1; i < N; i += 2)
+        page_put(p[i]);
+    kfree(p);
+    slab_shrink_all();
+    big = page_alloc(MAX_ORDER, 0);
+    CHECK(big);
+    page_put(big);
+}
+
+SELFTEST(page_put_keeps_what_is_still_held)
+{
+    struct page *p = page_alloc(0, 0);
+
+    CHECK(p);
+    page_get(p);
+    page_put(p);
+    CHECK(atomic_read(&p->ref) == 1);
+    page_put(p);
+}
+
+/* Takes all there is, in a list through the pages themselves, and gives it back. */
+SELFTEST(page_exhaustion_is_null_and_leaves_a_reserve)
+{
+    u64 before = mm_free_now(), taken = 0;
+    struct page *list = NULL, *p;
+    struct mem_info info;
+
+    if (before > 1UL << 19)
+        return; /* a large machine: it would take its time */
+    while ((p = page_alloc(0, 0))) {
+        p->owner = list;
+        list = p;
+        taken++;
+    }
+    mem_info_get(&info);
+    p = page_alloc(0, PA_EMERGENCY);
+    if (p)
+        page_put(p);
+    while (list) {
+        struct page *next = list->owner;
+
+        list->owner = NULL;
+        page_put(list);
+        list = next;
+    }
+    CHECK(p);
+    CHECK(taken > before / 2);
+    CHECK(info.free < 1024);
+    /* Sections that came up cost their page arrays, which the estimate has counted already. */
+    CHECK(mm_free_now() + 64 >= before);
+}
+
+SELFTEST(page_charge_goes_with_the_page)
+{
+    struct account parent, child, *failed = NULL;
+    struct page *p;
+
+    account_init(&parent, NULL, NULL);
+    account_init(&child, &parent, NULL);
+    parent.limit = 3;
+    CHECK(account_charge(&child, 2, NULL) == 0);
+    CHECK(account_charge(&child, 2, &failed) == -12 && failed == &parent);
+    CHECK(atomic_read(&child.used) == 2 && atomic_read(&parent.failures) == 1);
+    p = page_alloc(1, 0);
+    CHECK(p);
+    p->account = &child;
+    page_put(p);
+    CHECK(atomic_read(&child.used) == 0 && atomic_read(&parent.used) == 0);
+    CHECK(atomic_read(&parent.peak) == 2);
+}
+
+SELFTEST(slab_objects_do_not_overlap)
+{
+    enum { N = 1000 };
+    u64 before = mm_free_now();
+    u8 **p = kcalloc(N, sizeof(*p));
+
+    CHECK(p);
+    for (unsigned i = 0; i < N; i++) {
+        CHECK((p[i] = kmalloc(1 + i * 7 % 3000)));
+        memset(p[i], (int)i, 1 + i * 7 % 3000);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        size_t n = 1 + i * 7 % 3000;
+
+        CHECK(p[i][0] == (u8)i && p[i][n - 1] == (u8)i && ksize(p[i]) >= n);
+        kfree(p[i]);
+    }
+    kfree(p);
+    CHECK(mm_free_now() == before);
+}
+
+SELFTEST(kmalloc_refuses_what_cannot_be)
+{
+    void *p = kmalloc(100), *q;
+
+    CHECK(p);
+    CHECK(!kmalloc(PAGE_SIZE << (MAX_ORDER + 1)));
+    CHECK(!kcalloc(U64_MAX / 2, 3));
+    memset(p, 7, 100);
+    q = krealloc(p, 100000);
+    CHECK(q && ((u8 *)q)[99] == 7);
+    kfree(q);
+    p = kmalloc(PAGE_SIZE);
+    CHECK(p && IS_ALIGNED((u64)p, PAGE_SIZE));
+    kfree(p);
+}
+
+SELFTEST(vmap_areas_have_guard_pages_and_come_back)
+{
+    u64 before = mm_free_now();
+    void *p[8];
+    unsigned level;
+
+    for (unsigned i = 0; i < 8; i++) {
+        u64 *e;
+
+        p[i] = vmap_alloc((i + 1) * PAGE_SIZE);
+        CHECK(p[i]);
+        memset(p[i], 0xff, (i + 1) * PAGE_SIZE);
+        e = pgtable_lookup(&pgtable_kernel, (u64)p[i] + (i + 1) * PAGE_SIZE, &level);
+        CHECK(!e || !*e);
+        e = pgtable_lookup(&pgtable_kernel, (u64)p[i] - PAGE_SIZE, &level);
+        CHECK(!e || !*e);
+    }
+    for (unsigned i = 0; i < 8; i++)
+        vmap_free(p[(i * 3) % 8]);
+    CHECK(mm_free_now() == before);
+    CHECK(!vmap_alloc(0) && !vmap_alloc(1UL << 45));
+}
+
+static u64 mm_leaves;
+static void mm_count_leaf(void *arg, u64 va, u64 entry, unsigned level)
+{
+    mm_leaves++;
+}
+
+SELFTEST(pgtable_unmap_frees_empty_tables)
+{
+    u64 before = mm_free_now();
+    struct pgtable pt;
+    unsigned level;
+
+    CHECK(pgtable_init_user(&pt) == 0);
+    CHECK(pgtable_map(&pt, 0x400000, HPA(0x200000), 3 * HUGE_SIZE + PAGE_SIZE, PT_READ | PT_USER) ==
+          0);
+    CHECK(pgtable_lookup(&pt, 0x401000, &level) && level == 1);
+    CHECK(pgtable_lookup(&pt, 0x400000 + 3 * HUGE_SIZE, &level) && level == 0);
+    CHECK(pt.tables == 4);
+    CHECK(pgtable_unmap(&pt, 0x401000, PAGE_SIZE, NULL, NULL) == -22);
+    mm_leaves = 0;
+    CHECK(pgtable_unmap(&pt, 0x400000, 4 * HUGE_SIZE, mm_count_leaf, NULL) == 0);
+    CHECK(mm_leaves == 4);
+    CHECK(pt.tables == 1);
+    pgtable_destroy(&pt);
+    CHECK(mm_free_now() == before);
+}
