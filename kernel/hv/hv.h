@@ -19,6 +19,7 @@
 #include "lib/list.h"
 #include "lib/types.h"
 #include "mm/pgtable.h"
+#include "obj/file.h"
 #include "sched/mutex.h"
 #include "sync/refcount.h"
 #include "uapi/kvm.h"
@@ -210,6 +211,9 @@ enum vcpu_request {
     VCPU_REQ_EVENT = 1 << 1, /* look at the interrupt controllers again */
     VCPU_REQ_CLOCK = 1 << 2,
 };
+
+/* ---- kvm_dev.c ---- */
+s64 hv_check_extension(u64 cap);
 
 /* ---- vm.c, vcpu.c ---- */
 void vm_get(struct vm *vm);

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A vCPU: its file, and KVM_RUN. One thread at a time is inside (vcpu->lock). The loop alternates
+ * between two places: outside, with interrupts on, where events are gathered and exits handled; and the
+ * few instructions around hv_ops->run, with interrupts off, after the last look at the work word and the
+ * requests. Whoever sets either sends an IPI to a vCPU in the guest (vcpu_kick), so nothing is missed.
+ */
+#include "arch/x86/apic.h"
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/switch.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/uaccess.h"
+#include "hv/hv.h"
+#include "hv/up.h"
+#include "lib/err.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "sync/rcu.h"
+
+#define CPU_NONE (~0U)
+
+COUNTER(hv_entries);
+COUNTER(hv_user_exits);
+TRACE_POINT(hv_exit, "exit %lu rip %lx reason %lx");
+
+/* ------------------------------------------------------------- requests and kicks */
+
+void vcpu_kick(struct vcpu *v)
+{
+    u32 cpu;
+
+    waitq_wake_all(&v->halt_wait);
+    cpu = READ_ONCE(v->cpu);
+    /* Pairs with the exchange of mode in vcpu_enter. */
+    if (__atomic_load_n(&v->mode, __ATOMIC_SEQ_CST) == VCPU_IN_GUEST && cpu != CPU_NONE &&
+        cpu != cpu_id())
+        apic_send_ipi(cpu, VEC_RESCHED);
+}
+
+void vcpu_request(struct vcpu *v, u32 bits)
+{
+    __atomic_fetch_or(&v->requests, bits, __ATOMIC_SEQ_CST);
+    vcpu_kick(v);
+}
+
+static bool vcpu_take_request(struct vcpu *v, u32 bit)
+{
+    return (READ_ONCE(v->requests) & bit) &&
+           (__atomic_fetch_and(&v->requests, ~bit, __ATOMIC_SEQ_CST) & bit);
+}
+
+/* ------------------------------------------------------------- the guest's FPU */
+
+/* KVM_RUN owns the FPU from here to vcpu_fpu_out; a context switch in between saves and restores the
+ * guest's state, since the thread's area is the guest's for that time. */
+static void vcpu_fpu_in(struct vcpu *v)
+{
+    u64 flags = irq_save();
+
+    fpu_save(current->arch.xsave);
+    v->host_fpu = current->arch.xsave;
+    current->arch.xsave = v->fpu;
+    fpu_restore(v->fpu);
+    irq_restore(flags);
+}
+
+static void vcpu_fpu_out(struct vcpu *v)
+{
+    u64 flags = irq_save();
+
+    fpu_save(v->fpu);
+    current->arch.xsave = v->host_fpu;
+    fpu_restore(v->host_fpu);
+    irq_restore(flags);
+}
+
+/* ------------------------------------------------------------- events */
+
+static void vcpu_inject_events(struct vcpu *v)
+{
+    int vector;
+
+    if (v->exception.pending) {
+        v->exception.pending = false;
+        hv_ops->inject_exception(v, v->exception.vector, v->exception.has_error, v->exception.error);
+        return;
+    }
+    if (hv_ops->injection_pending(v))
+        return;
+    if (READ_ONCE(v->nmi_pending)) {
+        if (hv_ops->nmi_allowed(v)) {
+            v->nmi_pending = false;
+            hv_ops->inject_nmi(v);
+            return;
+        }
+        hv_ops->nmi_window(v, true);
+    }
+    vector = v->vm->irqchip ? irqchip_pending(v) : v->user_irq;
+    if (vector < 0)
+        return;
+    if (!hv_ops->irq_allowed(v)) {
+        hv_ops->irq_window(v, true);
+        return;
+    }
+    if (v->vm->irqchip)
+        vector = irqchip_ack(v);
+    v->user_irq = -1;
+    if (vector >= 0)
+        hv_ops->inject_irq(v, (u8)vector);
+    if (v->vm->irqchip && irqchip_pending(v) >= 0)
+        hv_ops->irq_window(v, true);
+}
+
+/* INIT and SIPI, as they come from other vCPUs. */
+static void vcpu_take_signals(struct vcpu *v)
+{
+    if (READ_ONCE(v->init_pending)) {
+        v->init_pending = false;
+        vcpu_reset(v, true);
+        WRITE_ONCE(v->mp_state, v->id == v->vm->boot_vcpu ? KVM_MP_STATE_RUNNABLE
+                                                          : KVM_MP_STATE_INIT_RECEIVED);
+    }
+    if (READ_ONCE(v->sipi_pending)) {
+        struct kvm_segment cs;
+
+        v->sipi_pending = false;
+        if (v->mp_state != KVM_MP_STATE_INIT_RECEIVED && v->mp_state != KVM_MP_STATE_UNINITIALIZED)
+            return;
+        hv_ops->get_segment(v, EMUL_CS, &cs);
+        cs.selector = (u16)(v->sipi_vector << 8);
+        cs.base = (u64)v->sipi_vector << 12;
+        hv_ops->set_segment(v, EMUL_CS, &cs);
+        v->rip = 0;
+        WRITE_ONCE(v->mp_state, KVM_MP_STATE_RUNNABLE);
+    }
+}
+
+static bool vcpu_has_event(struct vcpu *v)
+{
+    if (v->init_pending || v->sipi_pending)
+        return true;
+    if (v->mp_state == KVM_MP_STATE_UNINITIALIZED || v->mp_state == KVM_MP_STATE_INIT_RECEIVED)
+        return false;
+    if (v->mp_state == KVM_MP_STATE_RUNNABLE || READ_ONCE(v->nmi_pending))
+        return true;
+    return v->vm->irqchip && irqchip_wakes(v);
+}
+
+/* HLT, or waiting for SIPI: sleeps until something happens. 0 or -EINTR. */
+static int vcpu_block(struct vcpu *v)
+{
+    vcpu_fpu_out(v);
+    int err = wait_event_interruptible(&v->halt_wait, vcpu_has_event(v) || READ_ONCE(v->run->immediate_exit));
+
+    vcpu_fpu_in(v);
+    if (err)
+        return -EINTR;
+    if (v->mp_state == KVM_MP_STATE_HALTED && vcpu_has_event(v))
+        WRITE_ONCE(v->mp_state, KVM_MP_STATE_RUNNABLE);
+    return 0;
+}
+
+/* ------------------------------------------------------------- the loop */
+
+static void vcpu_load(struct vcpu *v)
+{
+    if (v->cpu == cpu_id())
+        return;
+    WRITE_ONCE(v->cpu, cpu_id());
+    vcpu_take_request(v, VCPU_REQ_TLB);
+    hv_ops->tlb_flush(v); /* entries of an earlier stay on this CPU */
+}
+
+/* Into the guest and out once. False: there is something to do first. */
+static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
+{
+    irq_disable();
+    vcpu_load(v);
+    __atomic_exchange_n(&v->mode, VCPU_IN_GUEST, __ATOMIC_SEQ_CST);
+    if (READ_ONCE(current->work) || READ_ONCE(v->requests) || READ_ONCE(v->run->immediate_exit)) {
+        store_release(&v->mode, VCPU_OUTSIDE);
+        irq_enable();
+        return false;
+    }
+    COUNT(hv_entries);
+    hv_ops->load(v);
+    *exit = hv_ops->run(v);
+    hv_ops->put(v);
+    store_release(&v->mode, VCPU_OUTSIDE);
+    rcu_quiescent(); /* the guest is no reader */
+    irq_enable();    /* takes the interrupt that brought us out */
+    hv_ops->requeue(v);
+    TRACE(hv_exit, *exit, v->rip, v->exit.reason);
+    return true;
+}
+
+static bool vcpu_user_wants_window(struct vcpu *v)
+{
+    return !v->vm->irqchip && READ_ONCE(v->run->request_interrupt_window) &&
+           hv_ops->irq_allowed(v) && v->user_irq < 0 && !hv_ops->injection_pending(v);
+}
+
+/* What has to be looked at before each entry. 1: enter; 0: to user space; -EINTR. */
+static int vcpu_prepare(struct vcpu *v)
+{
+    if (READ_ONCE(current->work) & (WORK_RESCHED | WORK_THROTTLE))
+        sched_user_work();
+    if (READ_ONCE(current->work) & (WORK_SIGNAL | WORK_KILL | WORK_NOTIFY))
+        return -EINTR;
+    if (READ_ONCE(v->run->immediate_exit))
+        return -EINTR;
+    vcpu_take_signals(v);
+    if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
+        int err = vcpu_block(v);
+
+        return err ? err : 2;
+    }
+    vcpu_take_request(v, VCPU_REQ_EVENT);
+    if (vcpu_take_request(v, VCPU_REQ_TLB))
+        hv_ops->tlb_flush(v);
+    if (vcpu_take_request(v, VCPU_REQ_CLOCK))
+        vcpu_clock_update(v);
+    if (vcpu_user_wants_window(v)) {
+        v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+        return 0;
+    }
+    vcpu_inject_events(v);
+    if (!v->vm->irqchip && READ_ONCE(v->run->request_interrupt_window))
+        hv_ops->irq_window(v, true);
+    return 1;
+}
+
+static int vcpu_loop(struct vcpu *v)
+{
+    for (;;) {
+        enum hv_exit exit;
+        int go = vcpu_prepare(v);
+
+        if (go <= 0)
+            return go;
+        if (go == 2 || !vcpu_enter(v, &exit))
+            continue;
+        go = vcpu_handle_exit(v, exit);
+        if (go <= 0)
+            return go;
+    }
+}
+
+static void vcpu_publish_state(struct vcpu *v)
+{
+    v->run->if_flag = v->rflags & RFLAGS_IF ? 1 : 0;
+    v->run->cr8 = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
+    v->run->apic_base = v->apic_base;
+    v->run->ready_for_interrupt_injection =
+        !v->vm->irqchip && hv_ops->irq_allowed(v) && v->user_irq < 0;
+}
+
+static s64 vcpu_run_locked(struct vcpu *v)
+{
+    int err = 0;
+
+    if (!v->vm->irqchip)
+        v->cr8 = READ_ONCE(v->run->cr8) & 15;
+    if (v->waiting != VCPU_IDLE)
+        err = vcpu_complete_user(v);
+    if (err < 0)
+        return err;
+    if (err == 0 || v->waiting == VCPU_IDLE) {
+        v->run->exit_reason = KVM_EXIT_UNKNOWN;
+        vcpu_fpu_in(v);
+        err = vcpu_loop(v);
+        vcpu_fpu_out(v);
+    }
+    if (err == -EINTR)
+        v->run->exit_reason = KVM_EXIT_INTR;
+    vcpu_publish_state(v);
+    COUNT(hv_user_exits);
+    return err < 0 ? err : 0;
+}
+
+s64 vcpu_run_ioctl(struct vcpu *v)
+{
+    u64 old = 0;
+    s64 err;
+
+    if (v->signal_mask_set)
+        up_signal_mask(v->signal_mask, &old);
+    WRITE_ONCE(v->thread, current);
+    err = vcpu_run_locked(v);
+    WRITE_ONCE(v->thread, NULL);
+    if (v->signal_mask_set)
+        up_signal_mask(old, &old);
+    return err;
+}
+
+/* ------------------------------------------------------------- the file */
+
+void vcpu_reset(struct vcpu *v, bool init)
+{
+    memset(v->gpr, 0, sizeof(v->gpr));
+    v->gpr[EMUL_RDX] = 0x600; /* family 6, as after RESET */
+    v->rip = 0xfff0;
+    v->rflags = RFLAGS_FIXED;
+    memset(v->dr, 0, sizeof(v->dr));
+    v->exception.pending = false;
+    v->nmi_pending = v->nmi_masked = false;
+    v->waiting = VCPU_IDLE;
+    v->user_irq = -1;
+    if (!init) {
+        v->xcr0 = 1;
+        v->pat = 0x0007040600070406UL;
+        v->misc_enable = 1;
+        v->apic_base = 0xfee00800UL | (v->id == v->vm->boot_vcpu ? 0x100 : 0);
+        fpu_init_state(v->fpu);
+    }
+    v->efer = 0;
+    hv_ops->vcpu_reset(v);
+}
+
+static s64 vcpu_file_ioctl(struct file *f, unsigned cmd, u64 arg)
+{
+    struct vcpu *v = f->priv;
+    s64 ret;
+
+    if (aspace_current() != v->vm->aspace)
+        return -EIO;
+    if (mutex_lock_killable(&v->lock))
+        return -EINTR;
+    if (cmd == KVM_RUN)
+        ret = arg ? -EINVAL : vcpu_run_ioctl(v);
+    else
+        ret = vcpu_ioctl_state(v, cmd, arg);
+    if (ret == -ENOTTY && v->vm->irqchip)
+        ret = irqchip_vcpu_ioctl(v, cmd, arg);
+    mutex_unlock(&v->lock);
+    return ret;
+}
+
+static int vcpu_mmap(struct file *f, struct map_request *req)
+{
+    struct vcpu *v = f->priv;
+
+    if (req->offset + req->len > VCPU_RUN_PAGES * PAGE_SIZE || req->offset + req->len < req->len)
+        return -EINVAL;
+    mem_object_get(v->run_object);
+    req->object = v->run_object;
+    return 0;
+}
+
+static void vcpu_free(struct vcpu *v)
+{
+    if (v->arch)
+        hv_ops->vcpu_destroy(v);
+    for (unsigned i = 0; i < VCPU_RUN_PAGES; i++)
+        if (v->run_pages[i])
+            page_put(v->run_pages[i]);
+    if (v->run_object)
+        mem_object_put(v->run_object);
+    kfree(v->cpuid);
+    kfree(v->fpu);
+    kfree(v);
+}
+
+static void vcpu_release(struct file *f)
+{
+    struct vcpu *v = f->priv;
+    struct vm *vm = v->vm;
+
+    mutex_lock(&vm->lock);
+    if (vm->irqchip)
+        irqchip_remove_vcpu(v);
+    spin_lock(&vm->aspace->pt_lock); /* vm_flush_locked walks the list */
+    for (u32 i = 0; i < vm->nr_vcpus; i++)
+        if (vm->vcpus[i] == v)
+            WRITE_ONCE(vm->vcpus[i], NULL);
+    spin_unlock(&vm->aspace->pt_lock);
+    mutex_unlock(&vm->lock);
+    vcpu_free(v);
+    vm_put(vm);
+}
+
+static const struct file_ops vcpu_file_ops = {
+    .name = "anon_inode:kvm-vcpu",
+    .ioctl = vcpu_file_ioctl,
+    .mmap = vcpu_mmap,
+    .release = vcpu_release,
+};
+
+static int vcpu_alloc_run(struct vcpu *v)
+{
+    v->run_object = mem_object_create_shared(VCPU_RUN_PAGES * PAGE_SIZE, v->vm->aspace->account);
+    if (!v->run_object)
+        return -ENOMEM;
+    for (unsigned i = 0; i < VCPU_RUN_PAGES; i++) {
+        int err = mem_object_page(v->run_object, i, true, &v->run_pages[i]);
+
+        if (err)
+            return err;
+    }
+    v->run = page_virt(v->run_pages[0]);
+    return 0;
+}
+
+static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
+{
+    struct vcpu *v = kzalloc(sizeof(*v));
+    int err;
+
+    if (!v)
+        return -ENOMEM;
+    v->vm = vm;
+    v->id = id;
+    v->cpu = CPU_NONE;
+    v->tsc_offset = vm->tsc_offset;
+    mutex_init(&v->lock, RANK_HV, 16, "vcpu");
+    waitq_init(&v->halt_wait);
+    /* The largest area any state ioctl hands over is 4 KiB. */
+    v->fpu = kzalloc(MAX(fpu_size(), 4096U));
+    err = v->fpu ? vcpu_alloc_run(v) : -ENOMEM;
+    if (!err)
+        err = hv_ops->vcpu_init(v);
+    if (err) {
+        vcpu_free(v);
+        return err;
+    }
+    vcpu_reset(v, false);
+    v->mp_state = vm->irqchip && id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
+    *out = v;
+    return 0;
+}
+
+/* vm->lock held. */
+static int vcpu_add(struct vm *vm, struct vcpu *v)
+{
+    int err;
+
+    if (vm->nr_vcpus == VM_VCPUS_MAX)
+        return -EINVAL;
+    for (u32 i = 0; i < vm->nr_vcpus; i++)
+        if (vm->vcpus[i] && vm->vcpus[i]->id == v->id)
+            return -EEXIST;
+    err = vm->irqchip ? irqchip_add_vcpu(v) : 0;
+    if (err)
+        return err;
+    store_release(&vm->vcpus[vm->nr_vcpus], v);
+    store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
+    return 0;
+}
+
+int vcpu_create(struct vm *vm, u32 id, int *fd)
+{
+    struct vcpu *v;
+    struct file *f;
+    int err;
+
+    if (id >= VM_VCPUS_MAX)
+        return -EINVAL;
+    err = vcpu_alloc(vm, id, &v);
+    if (err)
+        return err;
+    mutex_lock(&vm->lock);
+    err = vcpu_add(vm, v);
+    mutex_unlock(&vm->lock);
+    if (err) {
+        vcpu_free(v);
+        return err;
+    }
+    vm_get(vm);
+    f = file_create(&vcpu_file_ops, O_RDWR, v);
+    if (!f) {
+        struct file gone = {.priv = v};
+
+        vcpu_release(&gone);
+        return -ENFILE;
+    }
+    *fd = up_fd_publish(f);
+    return *fd < 0 ? *fd : 0;
+}

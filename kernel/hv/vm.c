@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A VM as a file: its ioctls, its life. The VM lives until its descriptor and those of its vCPUs are
+ * closed; each holds a reference.
+ */
+#include "arch/x86/regs.h"
+#include "arch/x86/uaccess.h"
+#include "hv/hv.h"
+#include "hv/up.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "sched/timer.h"
+
+void vm_get(struct vm *vm)
+{
+    refcount_get(&vm->ref);
+}
+
+void vm_put(struct vm *vm)
+{
+    if (!refcount_put(&vm->ref))
+        return;
+    if (vm->irqchip)
+        irqchip_destroy(vm->irqchip);
+    vm_memory_destroy(vm);
+    hv_ops->vm_destroy(vm);
+    aspace_put_ref(vm->aspace);
+    kfree(vm);
+}
+
+static int vm_create(struct vm **out)
+{
+    struct vm *vm = kzalloc(sizeof(*vm));
+    int err;
+
+    if (!vm)
+        return -ENOMEM;
+    refcount_init(&vm->ref, 1);
+    mutex_init(&vm->lock, RANK_HV, 8, "vm");
+    list_init(&vm->ioeventfds);
+    vm->clock_offset = -(s64)time_ns();
+    vm->tsc_offset = -rdtsc();
+    vm->aspace = aspace_current();
+    refcount_get(&vm->aspace->ref);
+    err = vm_memory_init(vm);
+    if (err)
+        goto free;
+    err = hv_ops->vm_init(vm);
+    if (err)
+        goto memory;
+    *out = vm;
+    return 0;
+memory:
+    vm_memory_destroy(vm);
+free:
+    aspace_put_ref(vm->aspace);
+    kfree(vm);
+    return err;
+}
+
+static int vm_create_irqchip(struct vm *vm)
+{
+    int err;
+
+    mutex_lock(&vm->lock);
+    if (vm->irqchip)
+        err = -EEXIST;
+    else if (vm->nr_vcpus)
+        err = -EINVAL;
+    else
+        err = irqchip_create(vm);
+    mutex_unlock(&vm->lock);
+    return err;
+}
+
+static int vm_ioctl_slot(struct vm *vm, u64 arg)
+{
+    struct kvm_userspace_memory_region region;
+    int err;
+
+    if (copy_in(&region, (const void __user *)arg, sizeof(region)))
+        return -EFAULT;
+    mutex_lock(&vm->lock);
+    err = vm_set_slot(vm, &region);
+    mutex_unlock(&vm->lock);
+    return err;
+}
+
+static int vm_ioctl_dirty_log(struct vm *vm, u64 arg)
+{
+    struct kvm_dirty_log log;
+    int err;
+
+    if (copy_in(&log, (const void __user *)arg, sizeof(log)))
+        return -EFAULT;
+    mutex_lock(&vm->lock);
+    err = vm_get_dirty_log(vm, &log);
+    mutex_unlock(&vm->lock);
+    return err;
+}
+
+static int vm_ioctl_get_clock(struct vm *vm, u64 arg)
+{
+    struct kvm_clock_data data = {
+        .clock = (u64)((s64)time_ns() + READ_ONCE(vm->clock_offset)),
+        .flags = 2, /* KVM_CLOCK_TSC_STABLE */
+    };
+
+    return copy_out((void __user *)arg, &data, sizeof(data));
+}
+
+static int vm_ioctl_set_clock(struct vm *vm, u64 arg)
+{
+    struct kvm_clock_data data;
+
+    if (copy_in(&data, (const void __user *)arg, sizeof(data)))
+        return -EFAULT;
+    if (data.flags & ~14U)
+        return -EINVAL;
+    mutex_lock(&vm->lock);
+    WRITE_ONCE(vm->clock_offset, (s64)(data.clock - time_ns()));
+    for (u32 i = 0; i < vm->nr_vcpus; i++)
+        if (vm->vcpus[i])
+            vcpu_request(vm->vcpus[i], VCPU_REQ_CLOCK);
+    mutex_unlock(&vm->lock);
+    return 0;
+}
+
+static int vm_ioctl_identity_map(struct vm *vm, u64 arg)
+{
+    u64 addr;
+
+    if (copy_in(&addr, (const void __user *)arg, sizeof(addr)))
+        return -EFAULT;
+    if (vm->nr_vcpus)
+        return -EINVAL;
+    vm->identity_map = addr;
+    return 0;
+}
+
+static s64 vm_file_ioctl(struct file *f, unsigned cmd, u64 arg)
+{
+    struct vm *vm = f->priv;
+
+    /* A VM belongs to the address space that made it. */
+    if (aspace_current() != vm->aspace)
+        return -EIO;
+    return vm_ioctl(vm, cmd, arg);
+}
+
+s64 vm_ioctl(struct vm *vm, unsigned cmd, u64 arg)
+{
+    int fd, err;
+
+    switch (cmd) {
+    case KVM_CREATE_VCPU:
+        err = arg <= U32_MAX ? vcpu_create(vm, (u32)arg, &fd) : -EINVAL;
+        return err ? err : fd;
+    case KVM_SET_USER_MEMORY_REGION:
+        return vm_ioctl_slot(vm, arg);
+    case KVM_GET_DIRTY_LOG:
+        return vm_ioctl_dirty_log(vm, arg);
+    case KVM_CREATE_IRQCHIP:
+        return vm_create_irqchip(vm);
+    case KVM_SET_TSS_ADDR: /* real mode needs no help from memory: unrestricted guest, or AMD-V */
+        vm->tss_addr = arg;
+        return arg > U32_MAX - 3 * PAGE_SIZE ? -EINVAL : 0;
+    case KVM_SET_IDENTITY_MAP_ADDR:
+        return vm_ioctl_identity_map(vm, arg);
+    case KVM_SET_BOOT_CPU_ID:
+        vm->boot_vcpu = arg;
+        return vm->nr_vcpus ? -EBUSY : 0;
+    case KVM_CHECK_EXTENSION:
+        return hv_check_extension(arg);
+    case KVM_GET_CLOCK:
+        return vm_ioctl_get_clock(vm, arg);
+    case KVM_SET_CLOCK:
+        return vm_ioctl_set_clock(vm, arg);
+    default:
+        return irqchip_ioctl(vm, cmd, arg);
+    }
+}
+
+static void vm_release(struct file *f)
+{
+    vm_put(f->priv);
+}
+
+static const struct file_ops vm_file_ops = {
+    .name = "anon_inode:kvm-vm",
+    .ioctl = vm_file_ioctl,
+    .release = vm_release,
+};
+
+struct file *vm_create_file(struct vm **out)
+{
+    struct vm *vm;
+    struct file *f;
+    int err = vm_create(&vm);
+
+    if (err)
+        return ERR_PTR(err);
+    f = file_create(&vm_file_ops, O_RDWR, vm);
+    if (!f) {
+        vm_put(vm);
+        return ERR_PTR(-ENFILE);
+    }
+    *out = vm;
+    return f;
+}
