@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Net namespaces. What a namespace scopes: abstract unix names, and later interfaces, routes, ports.
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "lib/types.h"
+#include "sched/mutex.h"
+#include "sync/refcount.h"
+#include "sync/spinlock.h"
+
+struct user_ns;
+
+#define UNIX_HASH 64
+#define INET_HASH 64
+
+struct net_ns {
+    refcount_t ref;
+    u64 inum;                /* I */
+    struct user_ns *user_ns; /* I  a reference */
+    struct spinlock unix_lock;
+    struct list_node unix_names[UNIX_HASH]; /* unix_lock  abstract names */
+    struct mutex inet_lock;
+    struct list_node tcp_ports[INET_HASH]; /* inet_lock  bound, listening and connected sockets */
+    struct list_node udp_ports[INET_HASH]; /* inet_lock */
+    u16 next_port;                         /* inet_lock */
+    bool loopback_up;                      /* a  a new namespace's lo is down */
+};
+extern struct net_ns net_ns_init;
+
+struct net_ns *net_ns_create(struct user_ns *user_ns) __must_check; /* NULL: no memory */
+void net_ns_get(struct net_ns *ns);
+void net_ns_put(struct net_ns *ns);
