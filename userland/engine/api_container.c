@@ -82,12 +82,14 @@ static void start_failed(struct container *c, const char *error)
         process_free(p);
     cgroup_remove(c);
     log_end(c);
-    if (conn) {
-        conn->on_close = NULL;
-        api_error(conn, start_exit_code(error) == 128 ? 500 : 400, "%s", text);
-    }
+    text = str_dup(text);
     if (c->auto_remove)
         container_remove(c);
+    if (conn) {
+        conn->on_close = NULL;
+        api_error(conn, start_exit_code(text) == 128 ? 500 : 400, "%s", text);
+    }
+    free(text);
 }
 
 /* Upcall from start.c. */
@@ -153,8 +155,7 @@ static void stopper_gone(struct http_conn *conn)
             }
 }
 
-static bool stopper_add(struct container *c, struct http_conn *conn,
-                        void (*done)(struct http_conn *, struct container *))
+static bool stopper_add(struct container *c, struct http_conn *conn, stopped_fn done)
 {
     if (c->nstoppers == 8) {
         api_error(conn, 409, "too many clients wait for container %s to stop", c->name);
@@ -180,18 +181,19 @@ static void stop_timeout(struct ev_timer *t)
     container_kill_all(c);
 }
 
-static void stopped_reply(struct http_conn *conn, struct container *c)
+static bool stopped_reply(struct http_conn *conn, struct container *c)
 {
     api_no_content(conn);
+    return false;
 }
 
-static void stopped_start(struct http_conn *conn, struct container *c)
+static bool stopped_start(struct http_conn *conn, struct container *c)
 {
     start_begin(c, conn);
+    return false;
 }
 
-static bool stop_begin(struct call *call, struct container *c,
-                       void (*done)(struct http_conn *, struct container *))
+static bool stop_begin(struct call *call, struct container *c, stopped_fn done)
 {
     const char *t = http_query(call->req, "t"), *s = http_query(call->req, "signal");
     int sig = s && *s ? signal_parse(s) : c->stop_signal;
@@ -426,10 +428,9 @@ API(api_container_resize)
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static void removed_reply(struct http_conn *conn, struct container *c)
+static bool removed_reply(struct http_conn *conn, struct container *c)
 {
-    c->remove_on_exit = true;
-    api_no_content(conn);
+    return true;
 }
 
 API(api_container_remove)

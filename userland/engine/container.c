@@ -304,9 +304,9 @@ void process_exited(struct process *p)
 {
     struct container *c = p->c;
     struct http_conn *conns[8];
-    void (*done[8])(struct http_conn *, struct container *);
+    stopped_fn done[8];
     char code[16];
-    int n = c->nstoppers;
+    int n = c->nstoppers, removers = 0;
 
     if (p->x) {
         exec_exited(p->x, p->status);
@@ -334,8 +334,11 @@ void process_exited(struct process *p)
     c->nstoppers = 0;
     for (int i = 0; i < n; i++) {
         conns[i]->on_close = NULL;
-        done[i](conns[i], c); /* may not remove c: that is remove_on_exit's business */
+        if (done[i](conns[i], c))
+            conns[removers++] = conns[i];
     }
-    if (c->auto_remove || c->remove_on_exit)
+    if (c->auto_remove || removers)
         container_remove(c);
+    for (int i = 0; i < removers; i++)
+        http_reply(conns[i], 204, NULL, "", 0);
 }

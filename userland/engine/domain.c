@@ -216,6 +216,10 @@ static void child_identity(struct child *ch, const struct user_ids *u)
     } data[2];
     gid_t groups[64];
 
+    /* what the engine itself does not have it cannot give */
+    if (syscall(SYS_capget, &head, data) < 0)
+        child_fail(ch, "cannot read capabilities: %s", strerror(errno));
+    caps &= data[0].permitted | (uint64_t)data[1].permitted << 32;
     for (int i = 0; i < CAP_COUNT; i++)
         if (!(caps >> i & 1) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && errno != EINVAL)
             child_fail(ch, "cannot drop capability %d: %s", i, strerror(errno));

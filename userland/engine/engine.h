@@ -169,6 +169,10 @@ struct exec {
     pid_t pid;
 };
 
+/* Answers a client that waited for the exit. True: it wants the container removed, and the answer
+ * after that. */
+typedef bool (*stopped_fn)(struct http_conn *conn, struct container *c);
+
 struct container {
     struct container *next;
     char id[ID_LEN + 1];
@@ -209,10 +213,9 @@ struct container {
     struct waiter *waiters;
     struct http_conn *starter;    /* waits for the start's outcome */
     struct http_conn *stopper[8]; /* wait for the exit: stop, kill -f, rm -f, restart */
-    void (*stopped[8])(struct http_conn *, struct container *);
+    stopped_fn stopped[8];
     int nstoppers;
     struct ev_timer stop_timer;
-    bool remove_on_exit;
     struct log log;
     struct log_follower *followers;
 };

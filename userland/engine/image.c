@@ -292,7 +292,7 @@ void image_store_save(void)
 static struct image *image_adopt(const struct json *j, const char **why)
 {
     const char *id = json_str(j, "Id");
-    struct image *img;
+    struct image *img, **tail;
     struct buf text = {0};
     char *path;
 
@@ -325,8 +325,9 @@ static struct image *image_adopt(const struct json *j, const char **why)
         return NULL;
     }
     img->listed = true;
-    img->next = image_list;
-    image_list = img;
+    for (tail = &image_list; *tail; tail = &(*tail)->next)
+        ;
+    *tail = img;
     return img;
 }
 

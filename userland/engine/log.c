@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +110,6 @@ static void log_line(struct container *c, int stream, const char *text, size_t l
         log_rotate(c);
     if (c->log.fd >= 0 && write_all(c->log.fd, b.data, b.len) == 0)
         c->log.size += b.len;
-    buf_free(&b);
 }
 
 static void follower_run(struct log_follower *f);
@@ -145,8 +145,6 @@ void log_write(struct container *c, int stream, const char *data, size_t len)
             buf_clear(p);
         }
     }
-    if (!p->len)
-        buf_free(p);
     log_wake(c);
 }
 
@@ -181,41 +179,93 @@ static bool time_before(const struct timespec *a, const struct timespec *b)
     return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
 }
 
+/* The text of one string as log_line() wrote it, from behind its opening quote: appends it and
+ * returns what follows the closing one, or NULL. Unlike JSON in general it may hold NULs. */
+static const char *log_unquote(const char *p, const char *end, struct buf *out)
+{
+    static const char from[] = "nrt", to[] = "\n\r\t";
+
+    while (p < end && *p != '"') {
+        const char *plain = p, *hit;
+
+        while (p < end && *p != '"' && *p != '\\')
+            p++;
+        buf_add(out, plain, (size_t)(p - plain));
+        if (p == end || *p == '"')
+            break;
+        if (end - p < 6)
+            return NULL;
+        if (p[1] == 'u') {
+            char hex[3] = {p[4], p[5], 0};
+
+            buf_char(out, (char)strtoul(hex, NULL, 16));
+            p += 6;
+            continue;
+        }
+        hit = strchr(from, p[1]);
+        buf_char(out, hit ? to[hit - from] : p[1]);
+        p += 2;
+    }
+    return p < end ? p + 1 : NULL;
+}
+
+struct log_entry {
+    struct buf text;
+    bool err;
+    char when[48];
+    struct timespec ts;
+};
+
+/* Takes a line apart; false when it is not one of ours. */
+static bool log_parse(const char *line, size_t len, struct log_entry *e)
+{
+    static const char head[] = "{\"log\":\"", mid[] = ",\"stream\":\"std";
+    const char *end = line + len, *p = line + sizeof(head) - 1, *quote;
+
+    if (len < sizeof(head) || memcmp(line, head, sizeof(head) - 1))
+        return false;
+    p = log_unquote(p, end, &e->text);
+    if (!p || end - p < 30 || memcmp(p, mid, sizeof(mid) - 1))
+        return false;
+    e->err = p[sizeof(mid) - 1] == 'e';
+    p += sizeof(mid) - 1 + strlen("err\",\"time\":\"");
+    quote = memchr(p, '"', (size_t)(end - p));
+    if (!quote || quote - p >= (ptrdiff_t)sizeof(e->when))
+        return false;
+    memcpy(e->when, p, (size_t)(quote - p));
+    return time_parse(e->when, &e->ts);
+}
+
 /* One line of the file, to the client if it asked for such. */
 static void follower_line(struct log_follower *f, const char *line, size_t len)
 {
-    struct json *j = json_parse(line, len, NULL);
-    const char *text = json_str(j, "log"), *stream = json_str(j, "stream");
-    const char *when = json_str(j, "time");
-    bool is_err = stream && !strcmp(stream, "stderr");
-    struct timespec ts = {0};
+    struct log_entry e = {0};
     struct buf out = {0};
     size_t n;
 
-    if (!text || !when || (is_err ? !f->err : !f->out))
+    if (!log_parse(line, len, &e) || (e.err ? !f->err : !f->out))
         goto done;
     if (f->skip) {
         f->skip--;
         goto done;
     }
-    time_parse(when, &ts);
-    if (time_before(&ts, &f->since) || (f->until.tv_sec && time_before(&f->until, &ts)))
+    if (time_before(&e.ts, &f->since) || (f->until.tv_sec && time_before(&f->until, &e.ts)))
         goto done;
-    n = strlen(text) + (f->timestamps ? strlen(when) + 1 : 0);
+    n = e.text.len + (f->timestamps ? strlen(e.when) + 1 : 0);
     if (!f->tty) {
         uint8_t head[8] = {
-            is_err ? 2 : 1,    0,         0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
+            e.err ? 2 : 1,     0,         0, 0, (uint8_t)(n >> 24), (uint8_t)(n >> 16),
             (uint8_t)(n >> 8), (uint8_t)n};
 
         buf_add(&out, head, sizeof(head));
     }
     if (f->timestamps)
-        buf_fmt(&out, "%s ", when);
-    buf_str(&out, text);
+        buf_fmt(&out, "%s ", e.when);
+    buf_add(&out, e.text.data, e.text.len);
     http_stream_data(f->conn, out.data, out.len);
 done:
     buf_free(&out);
-    json_free(j);
+    buf_free(&e.text);
 }
 
 /* Reads some of the current file: false at its end. */

@@ -107,16 +107,11 @@ static void process_output(struct process *p, int stream, const char *data, size
         uint8_t head[8] = {
             (uint8_t)stream,     0,           0, 0, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
             (uint8_t)(len >> 8), (uint8_t)len};
-        struct buf frame = {0};
 
         next = a->next; /* a failed write ends only its own attach */
         if (stream == 1 ? !a->out : !a->err)
             continue;
-        if (!p->tty)
-            buf_add(&frame, head, sizeof(head));
-        buf_add(&frame, data, len);
-        http_raw(a->conn, frame.data, frame.len);
-        buf_free(&frame);
+        http_raw_frame(a->conn, head, p->tty ? 0 : sizeof(head), data, len);
     }
 }
 

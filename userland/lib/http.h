@@ -109,6 +109,9 @@ void http_stream_end(struct http_conn *c);
 /* Both directions become raw bytes: 101 when the client asked for an upgrade, else 200. */
 void http_hijack(struct http_conn *c, const char *type);
 void http_raw(struct http_conn *c, const void *data, size_t len);
+/* Both pieces in one go; either may be empty. */
+void http_raw_frame(struct http_conn *c, const void *head, size_t head_len, const void *data,
+                    size_t len);
 void http_raw_end(struct http_conn *c); /* flush, then close */
 void http_hold_input(struct http_conn *c, bool hold);
 void http_reap(void); /* frees closed connections: call between rounds of the event loop */

@@ -224,12 +224,19 @@ void http_hijack(struct http_conn *c, const char *type)
     conn_flush(c);
 }
 
-void http_raw(struct http_conn *c, const void *data, size_t len)
+void http_raw_frame(struct http_conn *c, const void *head, size_t head_len, const void *data,
+                    size_t len)
 {
     if (c->dead)
         return;
+    conn_send(c, head, head_len);
     conn_send(c, data, len);
     conn_flush(c);
+}
+
+void http_raw(struct http_conn *c, const void *data, size_t len)
+{
+    http_raw_frame(c, "", 0, data, len);
 }
 
 void http_raw_end(struct http_conn *c)

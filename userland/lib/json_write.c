@@ -7,29 +7,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool jw_plain(unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\';
+}
+
+static void jw_escape(struct buf *b, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef", from[] = "\"\\\n\r\t", to[] = "\"\\nrt";
+    const char *hit = c ? strchr(from, c) : NULL;
+    char text[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+    if (hit)
+        text[1] = to[hit - from];
+    buf_add(b, text, hit ? 2 : 6);
+}
+
 static void jw_quote(struct buf *b, const char *s, size_t len)
 {
     buf_char(b, '"');
     for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
         size_t from = i;
 
-        while (i < len && (unsigned char)s[i] >= 0x20 && s[i] != '"' && s[i] != '\\')
+        while (i < len && jw_plain((unsigned char)s[i]))
             i++;
         buf_add(b, s + from, i - from);
-        if (i == len)
-            break;
-        c = (unsigned char)s[i];
-        if (c == '"' || c == '\\')
-            buf_fmt(b, "\\%c", c);
-        else if (c == '\n')
-            buf_str(b, "\\n");
-        else if (c == '\r')
-            buf_str(b, "\\r");
-        else if (c == '\t')
-            buf_str(b, "\\t");
-        else
-            buf_fmt(b, "\\u%04x", c);
+        if (i < len)
+            jw_escape(b, (unsigned char)s[i]);
     }
     buf_char(b, '"');
 }

@@ -1,0 +1,418 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Containers through the `bothy` client: statuses, streams, terminals, signals, confinement."""
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import USER, expect, expect_in, main
+
+CLI = os.path.join(USER, "cli")
+
+
+def sh(engine, script, *options, **kw):
+    return engine.run("run", "--rm", *options, "busybox", "sh", "-c", script, **kw)
+
+
+def clean(engine):
+    expect(engine.idle(), [], "leftovers")
+
+
+def spawn(engine, *args, **kw):
+    return subprocess.Popen([CLI, *args], env=engine.env, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **kw)
+
+
+def until(condition, what, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.01)
+
+
+def test_run_output_streams_and_status(engine):
+    p = sh(engine, "echo out; echo err >&2; exit 3")
+    expect((p.returncode, p.stdout, p.stderr), (3, "out\n", "err\n"))
+    clean(engine)
+
+
+def test_run_exit_statuses(engine):
+    for command, status, words in (
+            (["nosuch"], 127, 'exec: "nosuch": executable file not found in $PATH'),
+            (["/nosuch"], 127, "no such file or directory"),
+            (["/etc/passwd"], 126, "permission denied"),
+            (["/etc"], 126, "is a directory")):
+        p = engine.run("run", "--rm", "busybox", *command)
+        expect(p.returncode, status, f"status of {command}")
+        expect_in(words, p.stderr)
+        expect(p.stderr.count("\n"), 1, "lines")
+    clean(engine)
+
+
+def test_run_bad_requests(engine):
+    for args, words in (
+            (["--nosuch", "busybox"], "unknown flag: --nosuch"),
+            (["nosuchimage"], "No such image: nosuchimage:latest"),
+            (["--runtime", "x", "busybox"], "unknown or invalid runtime name: x"),
+            (["--memory", "many", "busybox"], "invalid size: 'many'"),
+            (["--memory", "1m", "busybox"], "Minimum memory limit"),
+            (["--cpus", "x", "busybox"], "--cpus"),
+            (["--network", "foo", "busybox"], 'network mode "foo" is not supported'),
+            (["-p", "80:80", "busybox"], "port publishing is not supported"),
+            (["--name", "bad/name", "busybox"], "Invalid container name (bad/name)"),
+            (["-w", "rel", "busybox"], "needs to be an absolute path"),
+            (["--cap-add", "FLY", "busybox"], 'unknown capability: "FLY"'),
+            (["-v", "rubbish", "busybox"], "invalid volume specification: 'rubbish'"),
+            (["--device", "/dev/nosuch", "busybox"], "/dev/nosuch"),
+            (["-u", "nobodyhere", "busybox"], "unable to find user nobodyhere"),
+            ([], "requires at least 1 argument")):
+        p = engine.run("run", "--rm", *args, "true") if args else engine.run("run")
+        expect(p.returncode, 125, f"status of {args}")
+        expect_in(words, p.stderr)
+        expect(p.stderr.count("\n"), 1, f"lines of {p.stderr!r}")
+    clean(engine)
+
+
+def test_unknown_container_is_one_line(engine):
+    for args in (["logs", "x1"], ["stop", "x1"], ["kill", "x1"], ["rm", "x1"], ["wait", "x1"],
+                 ["start", "x1"], ["exec", "x1", "true"], ["top", "x1"]):
+        p = engine.run(*args)
+        expect((p.returncode, p.stderr), (1, "Error response from daemon: No such container: x1\n"),
+               str(args))
+    p = engine.run("inspect", "x1")
+    expect((p.returncode, p.stdout, p.stderr), (1, "[]\n", "Error: No such object: x1\n"))
+    p = engine.run("frobnicate")
+    expect((p.returncode, p.stderr.count("\n")), (1, 1))
+
+
+def test_environment_user_directory_hostname(engine):
+    p = sh(engine, 'id; echo "$A|$HOME|$HOSTNAME|$(hostname)|$PWD|$B"', "-e", "A=x y", "-e", "B",
+           "--hostname", "box", "-w", "/a/b", "-u", "app")
+    expect(p.stdout, "uid=1000(app) gid=1000(app) groups=10(wheel)\nx y|/home/app|box|box|/a/b|\n")
+    expect(sh(engine, "id -u; id -g", "-u", "12:34").stdout, "12\n34\n")
+
+
+def test_stdin_reaches_and_ends(engine):
+    p = engine.run("run", "--rm", "-i", "busybox", "cat", input="one\ntwo")
+    expect(p.stdout, "one\ntwo")
+    big = "x" * 3000000
+    p = engine.run("run", "--rm", "-i", "busybox", "wc", "-c", input=big)
+    expect(p.stdout, "3000000\n")
+    p = engine.run("run", "--rm", "-i", "busybox", "true", input=big)
+    expect(p.returncode, 0)
+
+
+def test_large_output_is_whole(engine):
+    p = sh(engine, "dd if=/dev/zero bs=64k count=200 2>/dev/null | tr '\\0' a")
+    expect((len(p.stdout), set(p.stdout)), (200 * 65536, {"a"}))
+    clean(engine)
+
+
+def test_slow_client_slows_the_program(engine):
+    p = spawn(engine, "run", "--rm", "--name", "slow", "busybox", "dd", "if=/dev/zero",
+              "bs=64k", "count=800")
+    time.sleep(0.5)
+    with open(f"/proc/{engine.process.pid}/status") as f:
+        rss = int(f.read().split("VmRSS:")[1].split()[0])
+    if rss > 30000:
+        raise AssertionError(f"the engine holds {rss} KiB for a client that does not read")
+    out = p.stdout.buffer.read()
+    p.wait(20)
+    expect(len(out), 800 * 65536)
+
+
+def test_terminal(engine):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(CLI, ["bothy", "run", "--rm", "-it", "busybox", "sh"], engine.env)
+    out = b""
+
+    def read_until(text):
+        nonlocal out
+        end = time.monotonic() + 10
+        while text not in out:
+            if not select.select([fd], [], [], max(0, end - time.monotonic()))[0]:
+                raise AssertionError(f"no {text!r} in {out!r}")
+            out += os.read(fd, 4096)
+    read_until(b"# ")
+    os.write(fd, b"tty; test -t 0 && echo is''tty\n")
+    read_until(b"istty")
+    expect_in(b"/dev/pts/0", out)
+    os.write(fd, b"cat\n")
+    time.sleep(0.5)  # until cat reads: the shell edits lines itself
+    os.write(fd, b"ab\x7fc\n")
+    read_until(b"\nac")
+    os.write(fd, b"\x03")
+    time.sleep(0.2)
+    os.write(fd, b"echo st''ill; exit 4\n")
+    read_until(b"still")
+    _, status = os.waitpid(pid, 0)
+    os.close(fd)
+    expect(os.waitstatus_to_exitcode(status), 4)
+    clean(engine)
+
+
+def test_terminal_is_needed_for_it(engine):
+    p = engine.run("run", "-it", "busybox", "true")
+    expect((p.returncode, p.stderr), (1, "the input device is not a TTY\n"))
+
+
+def test_signals_are_proxied(engine):
+    p = spawn(engine, "run", "--rm", "--name", "sig", "busybox", "sh", "-c",
+              "trap 'echo got; exit 9' INT; echo up; while :; do sleep 0.1; done")
+    expect(p.stdout.readline(), "up\n")
+    p.send_signal(signal.SIGINT)
+    expect((p.stdout.read(), p.wait(10)), ("got\n", 9))
+    clean(engine)
+
+
+def test_detached_life(engine):
+    p = engine.run("run", "-d", "--name", "life", "busybox", "sh", "-c",
+                   "trap 'echo bye; exit 0' TERM; echo hi; while :; do sleep 0.05; done")
+    ident = p.stdout.strip()
+    expect((p.returncode, len(ident)), (0, 64))
+    ps = engine.run("ps").stdout.splitlines()
+    expect(ps[0].split()[:2], ["CONTAINER", "ID"])
+    expect_in("Up ", ps[1])
+    expect(ps[1].split()[0], ident[:12])
+    expect(engine.run("ps", "-q").stdout, ident[:12] + "\n")
+    p = engine.run("rm", "life")
+    expect(p.returncode, 1)
+    expect_in('cannot remove container "/life": container is running', p.stderr)
+    p = engine.run("run", "--name", "life", "busybox")
+    expect(p.returncode, 125)
+    expect_in('Conflict. The container name "/life" is already in use', p.stderr)
+    until(lambda: engine.run("logs", "life").stdout == "hi\n", "the log")
+    expect(engine.run("stop", "life").stdout, "life\n")
+    expect(engine.run("logs", "life").stdout, "hi\nbye\n")
+    expect(engine.run("wait", "life").stdout, "0\n")
+    expect_in("Exited (0)", engine.run("ps", "-a").stdout)
+    expect(engine.run("rm", ident[:7]).stdout, ident[:7] + "\n")
+    clean(engine)
+
+
+def test_stop_kills_after_the_timeout(engine):
+    engine.run("run", "-d", "--name", "deaf", "busybox", "sh", "-c", "trap '' TERM; sleep 100 & wait; sleep 100")
+    begun = time.monotonic()
+    expect(engine.run("stop", "-t", "1", "deaf").returncode, 0)
+    took = time.monotonic() - begun
+    expect(0.9 < took < 5, True, f"in time ({took:.1f} s)")
+    expect(engine.run("wait", "deaf").stdout, "137\n")
+    engine.run("rm", "deaf")
+    clean(engine)
+
+
+def test_kill_wait_and_restart(engine):
+    engine.run("run", "-d", "--name", "kw", "busybox", "sleep", "100")
+    waiter = spawn(engine, "wait", "kw")
+    time.sleep(0.2)
+    expect(engine.run("kill", "-s", "TERM", "kw").returncode, 0)
+    time.sleep(0.2)
+    expect_in("Up ", engine.run("ps").stdout)  # sleep as PID 1 ignores it
+    p = engine.run("kill", "-s", "NOPE", "kw")
+    expect((p.returncode, p.stderr), (1, "Error response from daemon: Invalid signal: NOPE\n"))
+    expect(engine.run("kill", "kw").stdout, "kw\n")
+    expect(waiter.communicate(timeout=10)[0], "137\n")
+    p = engine.run("kill", "kw")
+    expect_in("is not running", p.stderr)
+    expect(engine.run("start", "kw").returncode, 0)
+    expect_in("Up ", engine.run("ps").stdout)
+    expect(engine.run("rm", "-f", "kw").stdout, "kw\n")
+    clean(engine)
+
+
+def test_logs(engine):
+    engine.run("run", "--name", "lg", "busybox", "sh", "-c",
+               "for i in 1 2 3; do echo o$i; echo e$i >&2; done; printf part")
+    p = engine.run("logs", "lg")
+    expect((p.stdout, p.stderr), ("o1\no2\no3\npart", "e1\ne2\ne3\n"))
+    p = engine.run("logs", "--tail", "1", "-t", "lg")
+    expect_in("T", p.stdout.split()[0])
+    expect(p.stdout.split()[1], "part")
+    engine.run("rm", "lg")
+    f = engine.run("run", "-d", "--name", "lf", "busybox", "sh", "-c",
+                   "for i in 1 2 3 4; do echo $i; sleep 0.1; done")
+    expect(engine.run("logs", "-f", "lf").stdout, "1\n2\n3\n4\n", f.stderr)
+    engine.run("rm", "lf")
+    clean(engine)
+
+
+def test_logs_are_bounded(engine):
+    sh_cmd = "i=0; while [ $i -lt 3000 ]; do echo line $i xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; i=$((i+1)); done"
+    body = {"Image": "busybox", "Cmd": ["sh", "-c", sh_cmd],
+            "HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"max-size": "64k"}}}}
+    from http_unix import request
+    ident = request(engine.socket, "POST", "/containers/create?name=lb", body)[1]["Id"]
+    expect(request(engine.socket, "POST", "/containers/lb/start")[0], 204)
+    engine.run("wait", "lb")
+    folder = os.path.join(engine.root, "containers", ident)
+    size = sum(os.path.getsize(os.path.join(folder, n)) for n in os.listdir(folder)
+               if n.startswith("log"))
+    expect(size <= 65536, True, f"{size} bytes within the limit")
+    expect_in("line 2999", engine.run("logs", "lb").stdout)
+    engine.run("rm", "lb")
+
+
+def test_exec(engine):
+    engine.run("run", "-d", "--name", "ex", "-e", "A=1", "busybox", "sleep", "100")
+    p = engine.run("exec", "ex", "sh", "-c", "echo $A; echo e >&2; exit 6")
+    expect((p.returncode, p.stdout, p.stderr), (6, "1\n", "e\n"))
+    expect(engine.run("exec", "-i", "ex", "cat", input="data").stdout, "data")
+    p = engine.run("exec", "-u", "app", "-w", "/tmp", "-e", "B=2", "ex", "sh", "-c",
+                   "id -un; pwd; echo $B")
+    expect(p.stdout, "app\n/tmp\n2\n")
+    p = engine.run("exec", "ex", "nosuch")
+    expect(p.returncode, 127)
+    expect_in("executable file not found", p.stdout + p.stderr)
+    expect(engine.run("exec", "ex", "ps", "-o", "comm").stdout.split()[1:], ["sleep", "ps"])
+    expect(engine.run("exec", "-d", "ex", "sh", "-c", "echo done > /tmp/f").returncode, 0)
+    until(lambda: engine.run("exec", "ex", "cat", "/tmp/f").stdout == "done\n", "the exec")
+    expect_in("sleep 100", engine.run("top", "ex").stdout)
+    engine.run("kill", "ex")
+    p = engine.run("exec", "ex", "true")
+    expect(p.returncode, 1)
+    expect_in("is not running", p.stderr)
+    engine.run("rm", "ex")
+    clean(engine)
+
+
+def test_exec_ends_though_a_child_keeps_its_output(engine):
+    engine.run("run", "-d", "--name", "eb", "busybox", "sleep", "100")
+    begun = time.monotonic()
+    p = engine.run("exec", "eb", "sh", "-c", "sleep 20 & echo started")
+    expect((p.stdout, time.monotonic() - begun < 5), ("started\n", True))
+    engine.run("rm", "-f", "eb")
+
+
+def test_confinement(engine):
+    p = sh(engine, "grep -E '^(Cap(Prm|Eff|Bnd)|Seccomp:)' /proc/self/status; ls /dev; "
+                   "unshare -m true; mount -t tmpfs x /mnt; echo x > /proc/sys/kernel/hostname; "
+                   "cat /proc/timer_list /proc/keys; mknod /dev/sda b 8 0 && cat /dev/sda; "
+                   "echo $(ip -o link | wc -l)")
+    for part in ("CapPrm:\t00000000a80425fb", "CapEff:\t00000000a80425fb",
+                 "CapBnd:\t00000000a80425fb", "Seccomp:\t2"):
+        expect_in(part, p.stdout)
+    devices = set(p.stdout.split("Seccomp:\t2\n")[1].split("\n")[:-2])
+    expect(devices - {"core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm",
+                      "stderr", "stdin", "stdout", "tty", "urandom", "zero"}, set(), "devices")
+    for part in ("unshare: unshare", "Operation not permitted"):
+        expect_in(part, p.stderr)
+    p = sh(engine, "grep -E '^(CapEff|Seccomp:)' /proc/self/status; mount -t tmpfs x /tmp && echo m",
+           "--privileged")
+    expect_in("Seccomp:\t0\nm\n", p.stdout)
+    p = sh(engine, "grep CapEff /proc/self/status", "--cap-drop", "ALL", "--cap-add", "CHOWN")
+    expect(p.stdout, "CapEff:\t0000000000000001\n")
+    p = sh(engine, "grep NoNewPrivs /proc/self/status", "--security-opt", "no-new-privileges")
+    expect(p.stdout, "NoNewPrivs:\t1\n")
+    p = sh(engine, "grep CapEff /proc/self/status", "-u", "app")
+    expect(p.stdout, "CapEff:\t0000000000000000\n")
+
+
+def test_read_only_volumes_and_tmpfs(engine):
+    p = sh(engine, "touch /x", "--read-only")
+    expect_in("Read-only file system", p.stderr)
+    source = engine.path("vol")
+    p = sh(engine, "echo data > /v/f; ls /v", "-v", source + ":/v")
+    expect((p.stdout, open(source + "/f").read()), ("f\n", "data\n"))
+    p = sh(engine, "cat /v/f; echo no > /v/f", "-v", source + ":/v:ro")
+    expect(p.stdout, "data\n")
+    expect_in("Read-only file system", p.stderr)
+    p = sh(engine, "grep ' /t ' /proc/mounts | cut -d' ' -f1", "--tmpfs", "/t")
+    expect(p.stdout, "tmpfs\n")
+    p = sh(engine, "ls -l /dev/zero2 | cut -c1", "--device", "/dev/zero:/dev/zero2")
+    expect(p.stdout, "c\n")
+    p = sh(engine, "ulimit -n", "--ulimit", "nofile=99:100")
+    expect(p.stdout, "99\n")
+
+
+def test_mounts_do_not_follow_image_links(engine):
+    from engine_fixture import busybox_layer, docker_archive, tar
+    import tarfile
+    evil = tar([("esc", tarfile.SYMTYPE, "/tmp"), ("proc", tarfile.SYMTYPE, "/tmp")])
+    engine.load(docker_archive("evil:1", [busybox_layer(), evil]))
+    p = engine.run("run", "--rm", "evil:1", "true")
+    expect(p.returncode, 125)
+    engine.run("rmi", "evil:1")
+    clean(engine)
+
+
+def test_containers_of_an_image_are_apart(engine):
+    sh(engine, "echo 1 > /etc/passwd")
+    expect_in("root:x:0:0", sh(engine, "cat /etc/passwd").stdout)
+
+
+def test_inspect(engine):
+    engine.run("run", "-d", "--name", "ins", "--label", "a=b", "-m", "64m", "busybox", "sleep", "9")
+    j = json.loads(engine.run("inspect", "ins").stdout)[0]
+    expect((j["Name"], j["State"]["Running"], j["State"]["OOMKilled"], j["Config"]["Labels"],
+            j["HostConfig"]["Memory"], j["Path"], j["Args"]),
+           ("/ins", True, False, {"a": "b"}, 67108864, "sleep", ["9"]))
+    expect(j["Image"].startswith("sha256:"), True)
+    expect(engine.run("inspect", "-f", "{{.State.Status}} {{json .Args}}", "ins").stdout,
+           'running ["9"]\n')
+    engine.run("rm", "-f", "ins")
+
+
+def test_runtime_vm_is_refused_without_kvm(engine):
+    if os.path.exists("/dev/kvm"):
+        return
+    p = engine.run("run", "--rm", "--runtime", "vm", "busybox", "true")
+    expect(p.returncode, 125)
+    expect_in("--runtime vm needs VT-x or AMD-V", p.stderr)
+
+
+def test_many_at_once(engine):
+    results = []
+
+    def one(i):
+        results.append(sh(engine, f"echo {i}; exit {i}", timeout=60))
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(30)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    expect(sorted((p.returncode, p.stdout) for p in results),
+           [(i, f"{i}\n") for i in range(30)])
+    clean(engine)
+
+
+def test_no_descriptors_are_left(engine):
+    def fds():
+        return len(os.listdir(f"/proc/{engine.process.pid}/fd"))
+    sh(engine, "true")
+    before = fds()
+    for _ in range(10):
+        sh(engine, "echo x")
+        engine.run("run", "--rm", "busybox", "nosuch")
+    expect(fds(), before, "open files")
+
+
+def test_events(engine):
+    now = str(int(time.time()))
+    sh(engine, "true")
+    p = engine.run("events", "--since", now, "--until", str(int(time.time())))
+    actions = [json.loads(line)["Action"] for line in p.stdout.splitlines()]
+    expect(actions[-4:], ["create", "start", "die", "destroy"])
+
+
+def test_client_that_dies_harms_nobody(engine):
+    p = spawn(engine, "run", "--name", "orph", "busybox", "sh", "-c", "while :; do echo x; done")
+    p.stdout.readline()
+    p.kill()
+    p.wait()
+    until(lambda: "Up" in engine.run("ps").stdout, "it runs on")
+    expect(engine.run("rm", "-f", "orph").returncode, 0)
+    clean(engine)
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
