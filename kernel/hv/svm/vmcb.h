@@ -11,7 +11,7 @@ struct vmcb_seg {
     u16 attrib; /* descriptor bits 55:52 and 47:40 */
     u32 limit;
     u64 base;
-} __packed;
+};
 
 struct vmcb {
     /* Control area. */
@@ -64,7 +64,7 @@ struct vmcb {
     u64 pat; /* 0x668 */
     u64 debugctl, br_from, br_to, last_from, last_to;
     u8 reserved12[0x1000 - 0x698];
-} __packed;
+};
 static_assert(offsetof(struct vmcb, iopm_base) == 0x40, "vmcb");
 static_assert(offsetof(struct vmcb, exit_code) == 0x70, "vmcb");
 static_assert(offsetof(struct vmcb, event_inj) == 0xa8, "vmcb");
