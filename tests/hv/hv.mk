@@ -24,3 +24,9 @@ test-hv-linux: $(HV_TEST_PROGS) $(OUT)/user/vmm
 	@tests/hv/check-kvm-header
 	@tools/linux-peer --kvm --timeout 300 --file $(OUT)/tests/kvmtest -c /files/kvmtest
 	@tests/hv/test-vmm
+
+.PHONY: test-hv-bothy
+# On Bothy, in the machine that tools/run makes.
+test-hv-bothy: all $(HV_TEST_PROGS)
+	@tools/run --timeout 300 --file $(OUT)/tests/kvmtest -c /boot/files/kvmtest
+	@tests/hv/test-vmm --on bothy
