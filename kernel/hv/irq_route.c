@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * GSI routing tables: built aside, checked, then published under the irqchip's lock. Routes of one GSI
+ * lie together, so that delivery is two loads and a short loop.
+ */
+#include "hv/irqchip_priv.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+
+static int irq_route_from_chip(const struct kvm_irq_routing_irqchip *in, struct irq_route *out)
+{
+    switch (in->irqchip) {
+    case KVM_IRQCHIP_PIC_MASTER:
+    case KVM_IRQCHIP_PIC_SLAVE:
+        if (in->pin >= PIC_PINS / 2)
+            return -EINVAL;
+        out->kind = IRQ_ROUTE_PIC;
+        out->pin = (u8)(in->pin + (in->irqchip == KVM_IRQCHIP_PIC_SLAVE ? 8 : 0));
+        return 0;
+    case KVM_IRQCHIP_IOAPIC:
+        if (in->pin >= IOAPIC_PINS)
+            return -EINVAL;
+        out->kind = IRQ_ROUTE_IOAPIC;
+        out->pin = (u8)in->pin;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int irq_route_decode(const struct kvm_irq_routing_entry *in, struct irq_route *out)
+{
+    *out = (struct irq_route){.gsi = in->gsi};
+    if (in->gsi >= IRQ_ROUTES_MAX || in->flags)
+        return -EINVAL;
+    if (in->type == KVM_IRQ_ROUTING_IRQCHIP)
+        return irq_route_from_chip(&in->u.irqchip, out);
+    if (in->type != KVM_IRQ_ROUTING_MSI)
+        return -EINVAL;
+    out->kind = IRQ_ROUTE_MSI;
+    out->address = (u64)in->u.msi.address_hi << 32 | in->u.msi.address_lo;
+    out->data = in->u.msi.data;
+    return 0;
+}
+
+static struct irq_table *irq_table_alloc(u32 nr, u32 gsis)
+{
+    size_t routes = nr * sizeof(struct irq_route);
+    struct irq_table *t = kzalloc(sizeof(*t) + routes + (gsis + 1UL) * sizeof(u32));
+
+    if (!t)
+        return NULL;
+    t->nr = nr;
+    t->gsis = gsis;
+    t->first = (u32 *)((u8 *)t->routes + routes);
+    return t;
+}
+
+/* A GSI has at most one route to each chip, and an MSI shares it with nobody. */
+static bool irq_table_consistent(const struct irq_table *t)
+{
+    for (u32 gsi = 0; gsi < t->gsis; gsi++) {
+        u32 seen = 0;
+
+        for (u32 i = t->first[gsi]; i < t->first[gsi + 1]; i++) {
+            u32 bit = 1U << t->routes[i].kind;
+
+            if ((seen & bit) || (seen && ((seen | bit) & 1U << IRQ_ROUTE_MSI)))
+                return false;
+            seen |= bit;
+        }
+    }
+    return true;
+}
+
+/* Counting sort: first[] is counts, then ends, then starts. */
+static int irq_table_fill(struct irq_table *t, const struct kvm_irq_routing_entry *entries)
+{
+    struct irq_route r;
+
+    for (u32 i = 0; i < t->nr; i++)
+        t->first[entries[i].gsi]++;
+    for (u32 gsi = 1; gsi <= t->gsis; gsi++)
+        t->first[gsi] += t->first[gsi - 1];
+    for (u32 i = t->nr; i-- > 0;) {
+        int err = irq_route_decode(&entries[i], &r);
+
+        if (err)
+            return err;
+        t->routes[--t->first[r.gsi]] = r;
+    }
+    return irq_table_consistent(t) ? 0 : -EINVAL;
+}
+
+int irq_table_build(const struct kvm_irq_routing_entry *entries, u32 nr, struct irq_table **out)
+{
+    struct irq_table *t;
+    u32 gsis = 0;
+    int err;
+
+    if (nr > IRQ_ROUTES_MAX)
+        return -EINVAL;
+    for (u32 i = 0; i < nr; i++) {
+        if (entries[i].gsi >= IRQ_ROUTES_MAX)
+            return -EINVAL;
+        gsis = MAX(gsis, entries[i].gsi + 1);
+    }
+    t = irq_table_alloc(nr, gsis);
+    if (!t)
+        return -ENOMEM;
+    err = irq_table_fill(t, entries);
+    if (err) {
+        kfree(t);
+        return err;
+    }
+    *out = t;
+    return 0;
+}
+
+void irq_table_free(struct irq_table *t)
+{
+    kfree(t);
+}
+
+/* As KVM_CREATE_IRQCHIP leaves it: GSI n at I/O APIC pin n, the first 16 at the 8259s too. A VMM whose
+ * tables say that the PIT is at pin 2 routes GSI 0 there by itself. */
+struct irq_table *irq_table_default(void)
+{
+    struct irq_table *t = irq_table_alloc(PIC_PINS + IOAPIC_PINS, IOAPIC_PINS);
+    u32 n = 0;
+
+    if (!t)
+        return NULL;
+    for (u32 gsi = 0; gsi < IOAPIC_PINS; gsi++) {
+        t->first[gsi] = n;
+        t->routes[n++] = (struct irq_route){.gsi = gsi, .kind = IRQ_ROUTE_IOAPIC, .pin = (u8)gsi};
+        if (gsi < PIC_PINS)
+            t->routes[n++] = (struct irq_route){.gsi = gsi, .kind = IRQ_ROUTE_PIC, .pin = (u8)gsi};
+    }
+    t->first[IOAPIC_PINS] = n;
+    return t;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The interrupt controllers of one VM and the table that leads a GSI to their pins or to an MSI.
+ *
+ * chip->lock serialises all of it (kernel/hv/emul/apic.h asks for that). It is taken in timer interrupts
+ * and above wait queues and eventfds, so it is a RANK_SCHED leaf of high order.
+ */
+#pragma once
+
+#include "hv/hv.h"
+#include "hv/emul/ioapic.h"
+#include "hv/emul/lapic.h"
+#include "hv/emul/pic.h"
+#include "hv/emul/pit.h"
+#include "sched/timer.h"
+#include "sync/spinlock.h"
+
+#define IRQ_LOCK_ORDER 100
+#define IRQ_ROUTES_MAX 4096 /* and GSIs */
+#define PIC_PINS 16
+
+/* Who drives a pin; a pin is high while one of them holds it high. */
+enum irq_source { IRQ_SOURCE_USER, IRQ_SOURCE_PIT, IRQ_SOURCE_IRQFD, IRQ_SOURCE_RESAMPLE };
+
+enum irq_route_kind { IRQ_ROUTE_PIC, IRQ_ROUTE_IOAPIC, IRQ_ROUTE_MSI };
+
+struct irq_route {
+    u32 gsi;
+    u8 kind; /* enum irq_route_kind */
+    u8 pin;
+    u32 data;
+    u64 address;
+};
+
+/* Immutable once it is in chip->table. */
+struct irq_table {
+    u32 gsis;  /* first[] has one more */
+    u32 nr;
+    u32 *first; /* by GSI: where its routes start; behind routes */
+    struct irq_route routes[];
+};
+
+/* q chip->lock · I immutable */
+struct irq_vcpu {
+    struct irqchip *chip; /* I */
+    struct vcpu *vcpu;    /* I */
+    struct lapic lapic;   /* q */
+    struct timer timer;
+    bool dead;            /* q  no timer any more */
+};
+
+struct irqchip {
+    struct spinlock lock;
+    struct vm *vm;                         /* I  borrowed: it owns us */
+    struct irq_vcpu *vcpus[VM_VCPUS_MAX];  /* q  by vCPU id */
+    struct lapic *lapics[VM_VCPUS_MAX];    /* q  the bus's view of them */
+    struct apic_bus bus;                   /* q */
+    struct pic pic;                        /* q */
+    struct ioapic ioapic;                  /* q */
+    u8 pic_sources[PIC_PINS];              /* q  bits of enum irq_source */
+    u8 ioapic_sources[IOAPIC_PINS];        /* q */
+    struct irq_table *table;               /* q */
+    struct pit pit;                        /* q */
+    struct timer pit_timer;
+    bool has_pit, speaker, dead;           /* q */
+    /* A level that the guest has ended (irqfd resampling), GSI by GSI; eventfd.c. Under the lock. */
+    void (*ended)(struct irqchip *chip, u32 gsi);
+};
+
+/* irqchip.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 nobody. */
+int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi, bool high);
+int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data);
+
+/* irq_route.c */
+struct irq_table *irq_table_default(void);
+/* Takes a copy in kernel memory, checks it. *out is the caller's. */
+int irq_table_build(const struct kvm_irq_routing_entry *entries, u32 nr, struct irq_table **out);
+void irq_table_free(struct irq_table *table);
+/* irq_ioctl.c has irqchip_ioctl and irqchip_vcpu_ioctl. */
+
+/* The irqfd side: an edge (source IRQFD), or a level held until its end (RESAMPLE). irq-safe. */
+int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high);
