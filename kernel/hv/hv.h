@@ -248,7 +248,10 @@ int vcpu_translate(struct vcpu *vcpu, u64 linear, u32 access, gpa_t *out, struct
 /* 1: go on in the guest; 0: back to user space, vcpu->run filled; -errno. */
 int vcpu_handle_exit(struct vcpu *vcpu, enum hv_exit exit);
 int vcpu_emulate(struct vcpu *vcpu);
-int vcpu_complete_user(struct vcpu *vcpu); /* user space has answered the last exit */
+int vcpu_emulate_resume(struct vcpu *vcpu); /* after emul_supply */
+int vcpu_complete_user(struct vcpu *vcpu); /* user space has answered; as vcpu_handle_exit */
+int vcpu_ask_port(struct vcpu *vcpu, u16 port, u32 size, bool in, const void *data);
+int vcpu_ask_mmio(struct vcpu *vcpu, u64 gpa, u32 len, bool write, const void *data);
 void vcpu_skip(struct vcpu *vcpu);
 void vcpu_queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 /* A device register inside the kernel: 0, or -EOPNOTSUPP: user space's. */
@@ -269,6 +272,10 @@ void vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *out);
 int vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *in);
 u64 vcpu_tsc(struct vcpu *vcpu);
 void vcpu_clock_update(struct vcpu *vcpu);
+
+/* ---- eventfd.c ---- */
+/* A guest write that an ioeventfd waits for: 0, or -EOPNOTSUPP: nobody does. */
+int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len);
 
 /* ---- irqchip.c ---- */
 int irqchip_create(struct vm *vm);

@@ -61,9 +61,9 @@ static void vcpu_fpu_in(struct vcpu *v)
 {
     u64 flags = irq_save();
 
-    fpu_save(current->arch.xsave);
-    v->host_fpu = current->arch.xsave;
-    current->arch.xsave = v->fpu;
+    fpu_save(current_thread()->arch.xsave);
+    v->host_fpu = current_thread()->arch.xsave;
+    current_thread()->arch.xsave = v->fpu;
     fpu_restore(v->fpu);
     irq_restore(flags);
 }
@@ -73,7 +73,7 @@ static void vcpu_fpu_out(struct vcpu *v)
     u64 flags = irq_save();
 
     fpu_save(v->fpu);
-    current->arch.xsave = v->host_fpu;
+    current_thread()->arch.xsave = v->host_fpu;
     fpu_restore(v->host_fpu);
     irq_restore(flags);
 }
@@ -181,7 +181,7 @@ static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     irq_disable();
     vcpu_load(v);
     __atomic_exchange_n(&v->mode, VCPU_IN_GUEST, __ATOMIC_SEQ_CST);
-    if (READ_ONCE(current->work) || READ_ONCE(v->requests) || READ_ONCE(v->run->immediate_exit)) {
+    if (READ_ONCE(current_thread()->work) || READ_ONCE(v->requests) || READ_ONCE(v->run->immediate_exit)) {
         store_release(&v->mode, VCPU_OUTSIDE);
         irq_enable();
         return false;
@@ -207,9 +207,9 @@ static bool vcpu_user_wants_window(struct vcpu *v)
 /* What has to be looked at before each entry. 1: enter; 0: to user space; -EINTR. */
 static int vcpu_prepare(struct vcpu *v)
 {
-    if (READ_ONCE(current->work) & (WORK_RESCHED | WORK_THROTTLE))
+    if (READ_ONCE(current_thread()->work) & (WORK_RESCHED | WORK_THROTTLE))
         sched_user_work();
-    if (READ_ONCE(current->work) & (WORK_SIGNAL | WORK_KILL | WORK_NOTIFY))
+    if (READ_ONCE(current_thread()->work) & (WORK_SIGNAL | WORK_KILL | WORK_NOTIFY))
         return -EINTR;
     if (READ_ONCE(v->run->immediate_exit))
         return -EINTR;
@@ -261,25 +261,23 @@ static void vcpu_publish_state(struct vcpu *v)
 
 static s64 vcpu_run_locked(struct vcpu *v)
 {
-    int err = 0;
+    int go = 1;
 
     if (!v->vm->irqchip)
         v->cr8 = READ_ONCE(v->run->cr8) & 15;
     if (v->waiting != VCPU_IDLE)
-        err = vcpu_complete_user(v);
-    if (err < 0)
-        return err;
-    if (err == 0 || v->waiting == VCPU_IDLE) {
+        go = vcpu_complete_user(v);
+    if (go > 0) {
         v->run->exit_reason = KVM_EXIT_UNKNOWN;
         vcpu_fpu_in(v);
-        err = vcpu_loop(v);
+        go = vcpu_loop(v);
         vcpu_fpu_out(v);
     }
-    if (err == -EINTR)
+    if (go == -EINTR)
         v->run->exit_reason = KVM_EXIT_INTR;
     vcpu_publish_state(v);
     COUNT(hv_user_exits);
-    return err < 0 ? err : 0;
+    return go < 0 ? go : 0;
 }
 
 s64 vcpu_run_ioctl(struct vcpu *v)
@@ -289,7 +287,7 @@ s64 vcpu_run_ioctl(struct vcpu *v)
 
     if (v->signal_mask_set)
         up_signal_mask(v->signal_mask, &old);
-    WRITE_ONCE(v->thread, current);
+    WRITE_ONCE(v->thread, current_thread());
     err = vcpu_run_locked(v);
     WRITE_ONCE(v->thread, NULL);
     if (v->signal_mask_set)

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The instruction emulator (emul/) at work on a vCPU: its registers go in, memory and devices are
+ * reached through the guest's own page tables, the result goes back.
+ */
+#include "arch/x86/msr.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/pte.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
+#include "hv/hv.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define REPEAT_MAX 4096 /* rounds before events are looked at */
+
+COUNTER(hv_emulated);
+
+static struct vcpu *emulate_vcpu(struct emul *e)
+{
+    return e->ctx;
+}
+
+static u32 emulate_user_bit(struct vcpu *v)
+{
+    return v->emul.cpl == 3 ? PF_USER : 0;
+}
+
+/* ------------------------------------------------------------- memory and devices */
+
+static int emulate_fetch(struct emul *e, u64 linear, void *buf, u32 len)
+{
+    struct vcpu *v = emulate_vcpu(e);
+    gpa_t gpa;
+    int err = vcpu_translate(v, linear, PF_FETCH | emulate_user_bit(v), &gpa, &e->fault);
+
+    return err ? err : guest_read(v->vm, gpa, buf, len);
+}
+
+static int emulate_read(struct emul *e, u64 linear, void *buf, u32 len)
+{
+    struct vcpu *v = emulate_vcpu(e);
+    gpa_t gpa;
+    int err = vcpu_translate(v, linear, emulate_user_bit(v), &gpa, &e->fault);
+
+    if (err)
+        return err;
+    if (vm_has_memory(v->vm, gpa, false))
+        return guest_read(v->vm, gpa, buf, len);
+    if (vm_mmio_read(v, gpa, buf, len) == 0)
+        return 0;
+    vcpu_ask_mmio(v, gpa.v, len, false, NULL);
+    return EMUL_NEED_USER;
+}
+
+static int emulate_write(struct emul *e, u64 linear, const void *buf, u32 len)
+{
+    struct vcpu *v = emulate_vcpu(e);
+    gpa_t gpa;
+    int err = vcpu_translate(v, linear, PF_WRITE | emulate_user_bit(v), &gpa, &e->fault);
+
+    if (err)
+        return err;
+    if (vm_has_memory(v->vm, gpa, true))
+        return guest_write(v->vm, gpa, buf, len);
+    if (vm_mmio_write(v, gpa, buf, len) == 0)
+        return 0;
+    vcpu_ask_mmio(v, gpa.v, len, true, buf);
+    return EMUL_NEED_USER;
+}
+
+static int emulate_in(struct emul *e, u16 port, u32 size, void *buf)
+{
+    struct vcpu *v = emulate_vcpu(e);
+
+    if (vm_port_read(v, port, buf, size) == 0)
+        return 0;
+    vcpu_ask_port(v, port, size, true, NULL);
+    return EMUL_NEED_USER;
+}
+
+static int emulate_out(struct emul *e, u16 port, u32 size, const void *buf)
+{
+    struct vcpu *v = emulate_vcpu(e);
+
+    if (vm_port_write(v, port, buf, size) == 0)
+        return 0;
+    vcpu_ask_port(v, port, size, false, buf);
+    return EMUL_NEED_USER;
+}
+
+static int emulate_gp(struct emul *e)
+{
+    e->fault = (struct emul_fault){.vector = VEC_GP, .has_error = true};
+    return EMUL_FAULT;
+}
+
+static int emulate_read_cr(struct emul *e, u32 nr, u64 *value)
+{
+    struct vcpu *v = emulate_vcpu(e);
+
+    if (nr == 8)
+        *value = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
+    else if (nr == 0 || (nr >= 2 && nr <= 4))
+        *value = hv_ops->get_cr(v, nr);
+    else if (nr >= 16 && nr < 20)
+        *value = v->dr[nr - 16];
+    else if (nr >= 16)
+        *value = hv_ops->get_dr(v, (nr - 16) | 2); /* dr4 and dr5 are dr6 and dr7 */
+    else
+        return emulate_gp(e);
+    return 0;
+}
+
+static int emulate_write_cr(struct emul *e, u32 nr, u64 value)
+{
+    struct vcpu *v = emulate_vcpu(e);
+
+    if (nr == 8) {
+        if (value & ~15UL)
+            return emulate_gp(e);
+        v->cr8 = value;
+        if (v->vm->irqchip)
+            irqchip_set_cr8(v, value);
+        return 0;
+    }
+    if (nr >= 16 && nr < 20)
+        v->dr[nr - 16] = value;
+    else if (nr >= 16 && value >> 32)
+        return emulate_gp(e);
+    else if (nr >= 16)
+        hv_ops->set_dr(v, (nr - 16) | 2, value);
+    else if (nr == 2)
+        hv_ops->set_cr(v, 2, value);
+    else
+        return vcpu_set_cr(v, nr, value) ? emulate_gp(e) : 0;
+    return 0;
+}
+
+static int emulate_invlpg(struct emul *e, u64 linear)
+{
+    hv_ops->tlb_flush(emulate_vcpu(e));
+    return 0;
+}
+
+static const struct emul_ops emulate_ops = {
+    .fetch = emulate_fetch,
+    .read = emulate_read,
+    .write = emulate_write,
+    .in = emulate_in,
+    .out = emulate_out,
+    .read_cr = emulate_read_cr,
+    .write_cr = emulate_write_cr,
+    .invlpg = emulate_invlpg,
+};
+
+/* ------------------------------------------------------------- registers in and out */
+
+static void emulate_get_seg(struct vcpu *v, unsigned nr)
+{
+    struct kvm_segment s;
+
+    hv_ops->get_segment(v, nr, &s);
+    v->emul.seg[nr] = (struct emul_seg){
+        .selector = s.selector,
+        .attr = (u16)((s.type & 15) | s.s << 4 | s.dpl << 5 | s.present << 7 | s.avl << 8 | s.l << 9 |
+                      s.db << 10 | s.g << 11),
+        .limit = s.limit,
+        .base = s.base,
+    };
+}
+
+static void emulate_put_seg(struct vcpu *v, unsigned nr)
+{
+    const struct emul_seg *e = &v->emul.seg[nr];
+    struct kvm_segment s = {
+        .base = e->base,
+        .limit = e->limit,
+        .selector = e->selector,
+        .type = e->attr & 15,
+        .s = e->attr >> 4 & 1,
+        .dpl = e->attr >> 5 & 3,
+        .present = e->attr >> 7 & 1,
+        .avl = e->attr >> 8 & 1,
+        .l = e->attr >> 9 & 1,
+        .db = e->attr >> 10 & 1,
+        .g = e->attr >> 11 & 1,
+        .unusable = !(e->attr >> 7 & 1),
+    };
+
+    hv_ops->set_segment(v, nr, &s);
+}
+
+static u8 emulate_mode(struct vcpu *v)
+{
+    u16 cs = v->emul.seg[EMUL_CS].attr;
+
+    if (!(hv_ops->get_cr(v, 0) & CR0_PE))
+        return EMUL_REAL;
+    if (v->rflags & RFLAGS_VM)
+        return EMUL_VM86;
+    if ((v->efer & EFER_LMA) && (cs >> 9 & 1))
+        return EMUL_LONG;
+    return cs >> 10 & 1 ? EMUL_PROT32 : EMUL_PROT16;
+}
+
+static void emulate_begin(struct vcpu *v)
+{
+    struct emul *e = &v->emul;
+
+    e->ops = &emulate_ops;
+    e->ctx = v;
+    memcpy(e->gpr, v->gpr, sizeof(e->gpr));
+    e->rip = v->rip;
+    e->rflags = v->rflags;
+    for (unsigned i = 0; i < EMUL_SEGS; i++)
+        emulate_get_seg(v, i);
+    e->mode = emulate_mode(v);
+    e->cpl = hv_ops->cpl(v);
+    e->byte_count = 0;
+    emul_begin(e);
+}
+
+static void emulate_finish(struct vcpu *v)
+{
+    struct emul *e = &v->emul;
+
+    memcpy(v->gpr, e->gpr, sizeof(e->gpr));
+    v->rip = e->rip;
+    v->rflags = e->rflags;
+    for (unsigned i = 0; i < EMUL_SEGS; i++)
+        if (e->seg_dirty >> i & 1)
+            emulate_put_seg(v, i);
+    hv_ops->set_shadow(v, e->irq_shadow ? KVM_X86_SHADOW_INT_STI : 0);
+}
+
+static int emulate_halted(struct vcpu *v)
+{
+    if (v->vm->irqchip) {
+        WRITE_ONCE(v->mp_state, KVM_MP_STATE_HALTED);
+        return 1;
+    }
+    v->run->exit_reason = KVM_EXIT_HLT;
+    return 0;
+}
+
+static void emulate_fault(struct vcpu *v)
+{
+    const struct emul_fault *f = &v->emul.fault;
+
+    if (f->vector == VEC_PF)
+        hv_ops->set_cr(v, 2, f->cr2);
+    vcpu_queue_exception(v, f->vector, f->has_error, f->error);
+}
+
+/* KVM_EXIT_INTERNAL_ERROR with the instruction's bytes, as the API has it. */
+static int emulate_unhandled(struct vcpu *v)
+{
+    u8 bytes[15] = {0};
+    gpa_t gpa;
+    struct emul_fault fault;
+
+    if (!vcpu_translate(v, v->emul.seg[EMUL_CS].base + v->rip, PF_FETCH, &gpa, &fault) &&
+        (gpa.v & (PAGE_SIZE - 1)) <= PAGE_SIZE - sizeof(bytes))
+        (void)guest_read(v->vm, gpa, bytes, sizeof(bytes)); /* zeros will do */
+    log_warn("hv: vCPU %u: cannot emulate at rip %lx: %02x %02x %02x %02x %02x %02x", v->id, v->rip,
+             bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
+    v->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    v->run->emulation_failure.suberror = 1; /* KVM_INTERNAL_ERROR_EMULATION */
+    v->run->emulation_failure.ndata = 3;
+    v->run->emulation_failure.flags = 1; /* the bytes are there */
+    v->run->emulation_failure.insn_size = sizeof(bytes);
+    memcpy(v->run->emulation_failure.insn_bytes, bytes, sizeof(bytes));
+    return 0;
+}
+
+/* One result of emul_run: as vcpu_handle_exit, or 2: run again. */
+static int emulate_result(struct vcpu *v, int result)
+{
+    switch (result) {
+    case EMUL_DONE:
+        emulate_finish(v);
+        return v->emul.halted ? emulate_halted(v) : 1;
+    case EMUL_REPEAT:
+        emulate_finish(v);
+        return 2;
+    case EMUL_FAULT:
+        emulate_fault(v);
+        return 1;
+    case EMUL_NEED_USER:
+        v->waiting = VCPU_WAIT_EMUL;
+        return 0;
+    case EMUL_UNHANDLED:
+        return emulate_unhandled(v);
+    default:
+        return result == -EFAULT ? emulate_unhandled(v) : result;
+    }
+}
+
+static int emulate_rounds(struct vcpu *v)
+{
+    int go = emulate_result(v, emul_run(&v->emul));
+
+    for (unsigned i = 0; go == 2 && i < REPEAT_MAX && !READ_ONCE(current_thread()->work); i++) {
+        emulate_begin(v);
+        go = emulate_result(v, emul_run(&v->emul));
+    }
+    return go == 2 ? 1 : go;
+}
+
+int vcpu_emulate(struct vcpu *v)
+{
+    COUNT(hv_emulated);
+    emulate_begin(v);
+    return emulate_rounds(v);
+}
+
+int vcpu_emulate_resume(struct vcpu *v)
+{
+    return emulate_rounds(v);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What each exit leads to. The frequent ones (CPUID, port I/O, HLT, MSRs, nested faults) are finished
+ * here; the rest goes through the instruction emulator. A guest that cannot go on stops with the exit
+ * reason KVM documents; it never stops the host.
+ */
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
+#include "hv/hv.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+COUNTER(hv_exits_cpuid);
+COUNTER(hv_exits_io);
+COUNTER(hv_exits_msr);
+COUNTER(hv_exits_fault);
+
+void vcpu_queue_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
+{
+    v->exception.pending = true;
+    v->exception.vector = vector;
+    v->exception.has_error = has_error;
+    v->exception.error = error;
+}
+
+void vcpu_skip(struct vcpu *v)
+{
+    v->rip += v->exit.insn_len;
+    hv_ops->set_shadow(v, 0);
+}
+
+static int exit_gp(struct vcpu *v)
+{
+    vcpu_queue_exception(v, VEC_GP, true, 0);
+    return 1;
+}
+
+static int exit_interrupt(struct vcpu *v)
+{
+    return 1; /* the host's handler has run already */
+}
+
+static int exit_cpuid(struct vcpu *v)
+{
+    u32 out[4];
+
+    COUNT(hv_exits_cpuid);
+    vcpu_cpuid(v, (u32)v->gpr[EMUL_RAX], (u32)v->gpr[EMUL_RCX], out);
+    v->gpr[EMUL_RAX] = out[0];
+    v->gpr[EMUL_RBX] = out[1];
+    v->gpr[EMUL_RCX] = out[2];
+    v->gpr[EMUL_RDX] = out[3];
+    vcpu_skip(v);
+    return 1;
+}
+
+static int exit_hlt(struct vcpu *v)
+{
+    vcpu_skip(v);
+    if (v->vm->irqchip) {
+        WRITE_ONCE(v->mp_state, KVM_MP_STATE_HALTED);
+        return 1;
+    }
+    v->run->exit_reason = KVM_EXIT_HLT;
+    return 0;
+}
+
+/* ------------------------------------------------------------- ports */
+
+int vm_port_read(struct vcpu *v, u16 port, void *data, u32 len)
+{
+    u8 *p = data;
+
+    if (!v->vm->irqchip || len != 1)
+        return -EOPNOTSUPP;
+    return irqchip_port(v->vm, port, p, false);
+}
+
+int vm_port_write(struct vcpu *v, u16 port, const void *data, u32 len)
+{
+    u8 byte = *(const u8 *)data;
+
+    if (v->vm->irqchip && len == 1 && irqchip_port(v->vm, port, &byte, true) == 0)
+        return 0;
+    return ioeventfd_write(v->vm, true, port, data, len);
+}
+
+/* Leaves for user space with one port access; the answer to an IN is in the page after kvm_run. */
+int vcpu_ask_port(struct vcpu *v, u16 port, u32 size, bool in, const void *data)
+{
+    v->run->exit_reason = KVM_EXIT_IO;
+    v->run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+    v->run->io.size = (u8)size;
+    v->run->io.port = port;
+    v->run->io.count = 1;
+    v->run->io.data_offset = PAGE_SIZE;
+    if (!in)
+        memcpy(page_virt(v->run_pages[1]), data, size);
+    v->asked.port = true;
+    v->asked.write = !in;
+    v->asked.len = size;
+    return 0;
+}
+
+/* IN leaves the bytes of rax above its size alone, but for 32 bits, which clear the upper half. */
+static void exit_io_result(struct vcpu *v, const void *data, u32 size)
+{
+    u64 value = 0;
+
+    memcpy(&value, data, size);
+    if (size == 4)
+        v->gpr[EMUL_RAX] = value;
+    else
+        memcpy(&v->gpr[EMUL_RAX], &value, size);
+}
+
+static int exit_io(struct vcpu *v)
+{
+    u32 size = v->exit.io.size;
+    u32 value = (u32)v->gpr[EMUL_RAX];
+
+    COUNT(hv_exits_io);
+    if (v->exit.io.string)
+        return vcpu_emulate(v);
+    if (v->exit.io.in) {
+        vcpu_skip(v);
+        if (vm_port_read(v, v->exit.io.port, &value, size) == 0) {
+            exit_io_result(v, &value, size);
+            return 1;
+        }
+        v->waiting = VCPU_WAIT_IN;
+        return vcpu_ask_port(v, v->exit.io.port, size, true, NULL);
+    }
+    vcpu_skip(v);
+    if (vm_port_write(v, v->exit.io.port, &value, size) == 0)
+        return 1;
+    return vcpu_ask_port(v, v->exit.io.port, size, false, &value);
+}
+
+/* ------------------------------------------------------------- memory */
+
+int vm_mmio_read(struct vcpu *v, gpa_t gpa, void *data, u32 len)
+{
+    return v->vm->irqchip ? irqchip_mmio(v, gpa, data, len, false) : -EOPNOTSUPP;
+}
+
+int vm_mmio_write(struct vcpu *v, gpa_t gpa, const void *data, u32 len)
+{
+    u8 copy[8];
+
+    if (len > sizeof(copy))
+        return -EOPNOTSUPP;
+    memcpy(copy, data, len);
+    if (v->vm->irqchip && irqchip_mmio(v, gpa, copy, len, true) == 0)
+        return 0;
+    return ioeventfd_write(v->vm, false, gpa.v, data, len);
+}
+
+int vcpu_ask_mmio(struct vcpu *v, u64 gpa, u32 len, bool write, const void *data)
+{
+    v->run->exit_reason = KVM_EXIT_MMIO;
+    v->run->mmio.phys_addr = gpa;
+    v->run->mmio.len = len;
+    v->run->mmio.is_write = write;
+    memset(v->run->mmio.data, 0, sizeof(v->run->mmio.data));
+    if (write)
+        memcpy(v->run->mmio.data, data, len);
+    v->asked.port = false;
+    v->asked.write = write;
+    v->asked.len = len;
+    return 0;
+}
+
+static int exit_page_fault(struct vcpu *v)
+{
+    int err = vm_fault(v->vm, GPA(v->exit.gpa), v->exit.access);
+
+    COUNT(hv_exits_fault);
+    if (err == 0)
+        return 1;
+    if (err == 1)
+        return vcpu_emulate(v);
+    if (err == -EINTR)
+        return -EINTR;
+    /* The VMM's mapping is not there, or memory is out: KVM_RUN fails. */
+    return err == -ENOMEM ? -ENOMEM : -EFAULT;
+}
+
+/* ------------------------------------------------------------- registers */
+
+static int exit_msr_read(struct vcpu *v)
+{
+    u64 value;
+
+    COUNT(hv_exits_msr);
+    if (vcpu_get_msr(v, (u32)v->gpr[EMUL_RCX], &value))
+        return exit_gp(v);
+    v->gpr[EMUL_RAX] = (u32)value;
+    v->gpr[EMUL_RDX] = value >> 32;
+    vcpu_skip(v);
+    return 1;
+}
+
+static int exit_msr_write(struct vcpu *v)
+{
+    u64 value = (u64)(u32)v->gpr[EMUL_RDX] << 32 | (u32)v->gpr[EMUL_RAX];
+
+    COUNT(hv_exits_msr);
+    if (vcpu_set_msr(v, (u32)v->gpr[EMUL_RCX], value, false))
+        return exit_gp(v);
+    vcpu_skip(v);
+    return 1;
+}
+
+/* XCR0: x87 always; AVX needs SSE; nothing the host does not have (SDM vol. 1, 13.3). */
+static int exit_xsetbv(struct vcpu *v)
+{
+    u64 value = (u64)(u32)v->gpr[EMUL_RDX] << 32 | (u32)v->gpr[EMUL_RAX];
+    u64 avx512 = value >> 5 & 7;
+
+    if (hv_ops->cpl(v) || (u32)v->gpr[EMUL_RCX] || !(value & 1) || (value & ~fpu_xcr0()) ||
+        ((value & 4) && !(value & 2)) || (avx512 && (avx512 != 7 || !(value & 4))))
+        return exit_gp(v);
+    v->xcr0 = value;
+    vcpu_skip(v);
+    return 1;
+}
+
+static int exit_skip(struct vcpu *v)
+{
+    vcpu_skip(v);
+    return 1;
+}
+
+static int exit_pause(struct vcpu *v)
+{
+    cond_yield();
+    return 1;
+}
+
+static int exit_ud(struct vcpu *v)
+{
+    vcpu_queue_exception(v, VEC_UD, false, 0);
+    return 1;
+}
+
+/* No hypercalls are offered: -KVM_ENOSYS (1000). */
+static int exit_hypercall(struct vcpu *v)
+{
+    v->gpr[EMUL_RAX] = (u64)-1000;
+    vcpu_skip(v);
+    return 1;
+}
+
+static int exit_irq_window(struct vcpu *v)
+{
+    hv_ops->irq_window(v, false);
+    return 1;
+}
+
+static int exit_nmi_window(struct vcpu *v)
+{
+    hv_ops->nmi_window(v, false);
+    return 1;
+}
+
+/* ------------------------------------------------------------- the end of a guest */
+
+static int exit_shutdown(struct vcpu *v)
+{
+    v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+    return 0;
+}
+
+static int exit_fail(struct vcpu *v)
+{
+    v->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+    v->run->fail_entry.hardware_entry_failure_reason = v->exit.reason;
+    v->run->fail_entry.cpu = v->cpu;
+    return 0;
+}
+
+static int exit_unknown(struct vcpu *v)
+{
+    v->run->exit_reason = KVM_EXIT_UNKNOWN;
+    v->run->hw.hardware_exit_reason = v->exit.reason;
+    return 0;
+}
+
+static int exit_exception(struct vcpu *v)
+{
+    if (v->exit.vector == VEC_UD)
+        return exit_ud(v);
+    return exit_unknown(v);
+}
+
+static int (*const exit_handlers[])(struct vcpu *) = {
+    [HV_EXIT_INTERRUPT] = exit_interrupt,
+    [HV_EXIT_EXCEPTION] = exit_exception,
+    [HV_EXIT_CPUID] = exit_cpuid,
+    [HV_EXIT_HLT] = exit_hlt,
+    [HV_EXIT_IO] = exit_io,
+    [HV_EXIT_MSR_READ] = exit_msr_read,
+    [HV_EXIT_MSR_WRITE] = exit_msr_write,
+    [HV_EXIT_PAGE_FAULT] = exit_page_fault,
+    [HV_EXIT_CR] = vcpu_emulate,
+    [HV_EXIT_EMULATE] = vcpu_emulate,
+    [HV_EXIT_IRQ_WINDOW] = exit_irq_window,
+    [HV_EXIT_NMI_WINDOW] = exit_nmi_window,
+    [HV_EXIT_SHUTDOWN] = exit_shutdown,
+    [HV_EXIT_HYPERCALL] = exit_hypercall,
+    [HV_EXIT_XSETBV] = exit_xsetbv,
+    [HV_EXIT_WBINVD] = exit_skip,
+    [HV_EXIT_UD] = exit_ud,
+    [HV_EXIT_PAUSE] = exit_pause,
+    [HV_EXIT_FAIL] = exit_fail,
+    [HV_EXIT_UNKNOWN] = exit_unknown,
+};
+
+int vcpu_handle_exit(struct vcpu *v, enum hv_exit exit)
+{
+    return exit_handlers[exit](v);
+}
+
+int vcpu_complete_user(struct vcpu *v)
+{
+    const void *data = v->asked.port ? page_virt(v->run_pages[1]) : (const void *)v->run->mmio.data;
+    u8 copy[8];
+
+    memcpy(copy, data, MIN(v->asked.len, (u32)sizeof(copy)));
+    if (v->waiting == VCPU_WAIT_IN) {
+        v->waiting = VCPU_IDLE;
+        exit_io_result(v, copy, v->asked.len);
+        return 1;
+    }
+    v->waiting = VCPU_IDLE;
+    emul_supply(&v->emul, v->asked.write ? NULL : copy, v->asked.len);
+    return vcpu_emulate_resume(v);
+}
