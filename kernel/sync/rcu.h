@@ -35,7 +35,7 @@ static inline void rcu_read_unlock(void)
 
 /* Calls func(head) after a grace period, from a context that may not sleep. irq-safe. */
 void rcu_call(struct rcu_head *head, void (*func)(struct rcu_head *head));
-/* Waits for a grace period and for all callbacks queued before it. May sleep. */
+/* Waits for a grace period and for all callbacks that this CPU queued before it. May sleep (sched). */
 void rcu_synchronize(void);
 
 /* For sched: this CPU switches context, idles, or goes to or comes from user or guest mode. */

@@ -39,7 +39,10 @@ static void leave(struct aspace *as)
 
 static int map_anon(struct aspace *as, u64 addr, u64 len, u8 prot)
 {
-    struct map_request req = {.addr = addr, .len = len, .prot = prot, .fixed = true,
+    struct map_request req = {.addr = addr,
+                              .len = len,
+                              .prot = prot,
+                              .fixed = true,
                               .max_prot = PT_READ | PT_WRITE | PT_EXEC};
     u64 at;
     int err = aspace_map(as, &req, &at);
@@ -166,10 +169,19 @@ SELFTEST(vm_shared_object_shows_one_page_to_all)
 {
     struct aspace *as = enter(), *child;
     struct mem_object *obj = mem_object_create_shared(4 * PAGE_SIZE, &account);
-    struct map_request req = {.addr = BASE, .len = 8 * PAGE_SIZE, .prot = RW, .max_prot = RW,
-                              .flags = AREA_SHARED, .fixed = true, .object = obj};
-    struct map_request priv = {.addr = BASE + 0x100000, .len = 4 * PAGE_SIZE, .prot = RW,
-                               .max_prot = RW, .fixed = true, .object = obj};
+    struct map_request req = {.addr = BASE,
+                              .len = 8 * PAGE_SIZE,
+                              .prot = RW,
+                              .max_prot = RW,
+                              .flags = AREA_SHARED,
+                              .fixed = true,
+                              .object = obj};
+    struct map_request priv = {.addr = BASE + 0x100000,
+                               .len = 4 * PAGE_SIZE,
+                               .prot = RW,
+                               .max_prot = RW,
+                               .fixed = true,
+                               .object = obj};
     u64 at;
 
     CHECK(!aspace_map(as, &req, &at) && !aspace_map(as, &priv, &at));
@@ -194,7 +206,8 @@ SELFTEST(vm_mremap_moves_and_grows)
     struct aspace *as = enter();
     u64 at;
 
-    CHECK(!map_anon(as, BASE, 4 * PAGE_SIZE, RW) && !map_anon(as, BASE + 4 * PAGE_SIZE, PAGE_SIZE, PT_READ));
+    CHECK(!map_anon(as, BASE, 4 * PAGE_SIZE, RW) &&
+          !map_anon(as, BASE + 4 * PAGE_SIZE, PAGE_SIZE, PT_READ));
     CHECK(poke(BASE, 1) && poke(BASE + 3 * PAGE_SIZE, 4));
     CHECK(aspace_remap(as, BASE, 4 * PAGE_SIZE, 8 * PAGE_SIZE, 0, 0, &at) == -ENOMEM);
     CHECK(!aspace_remap(as, BASE, 4 * PAGE_SIZE, 8 * PAGE_SIZE, 1, 0, &at) && at != BASE);
@@ -246,7 +259,8 @@ SELFTEST(vm_everything_is_freed)
     for (int i = 0; i < 3; i++) {
         struct aspace *as = enter(), *child;
 
-        CHECK(!map_anon(as, BASE, 256 * PAGE_SIZE, RW) && !map_anon(as, 0x40000000, 64UL << 20, RW));
+        CHECK(!map_anon(as, BASE, 256 * PAGE_SIZE, RW) &&
+              !map_anon(as, 0x40000000, 64UL << 20, RW));
         for (u64 j = 0; j < 256; j++)
             CHECK(poke(BASE + j * PAGE_SIZE, j));
         CHECK(poke(0x40000000, 1) && poke(0x40000000 + (3UL << 20), 1));

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Promises of kernel/debug and kernel/arch that a running kernel can check about itself.
+ */
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/time.h"
+#include "arch/x86/uaccess.h"
+#include "debug/debug.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+SELFTEST(log_keeps_lines_in_order)
+{
+    static struct log_record rec;
+    u64 seq = log_end();
+
+    log_debug("selftest line %d", 1);
+    log_debug("selftest line %d", 2);
+    while (log_read(&seq, &rec))
+        if (strcmp(rec.text, "selftest line 1") == 0)
+            break;
+    CHECK(strcmp(rec.text, "selftest line 1") == 0);
+    while (log_read(&seq, &rec))
+        if (strcmp(rec.text, "selftest line 2") == 0)
+            return;
+    CHECK(!"the second line came after the first");
+}
+
+static unsigned emitted;
+static char emit_text[128];
+
+static void emit_count(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(emit_text, sizeof(emit_text), fmt, ap);
+    va_end(ap);
+    emitted++;
+}
+
+SELFTEST(symbol_table_names_functions)
+{
+    u64 offset;
+    const char *name = symbol_find((u64)symbol_find + 1, &offset);
+
+    CHECK(name && strcmp(name, "symbol_find") == 0 && offset == 1);
+    CHECK(!symbol_find(0x1000, &offset));
+}
+
+SELFTEST(backtrace_reaches_this_test)
+{
+    emitted = 0;
+    backtrace_print(emit_count, 0, 0);
+    CHECK(emitted >= 3);
+}
+
+SELFTEST(console_refuses_the_unknown)
+{
+    char line[] = "  nosuchcommand  x";
+
+    emitted = 0;
+    CHECK(console_run(line, emit_count) == 127 && emitted == 1);
+}
+
+SELFTEST(time_does_not_go_back)
+{
+    u64 last = time_ns(), start = last;
+
+    for (unsigned i = 0; i < 10000; i++) {
+        u64 now = time_ns();
+
+        CHECK(now >= last);
+        last = now;
+    }
+    delay_us(200);
+    CHECK(time_ns() - start >= 200000);
+    CHECK(tsc_to_ns(tsc_of_ns(5000000000ULL) - tsc_of_ns(0)) - 4999999000ULL < 2000);
+}
+
+SELFTEST(user_copy_refuses_kernel_addresses)
+{
+    char buf[8] = "kernel";
+
+    CHECK(copy_in(buf, (const void __user *)(uintptr_t)log_write, 4) == -EFAULT);
+    CHECK(copy_out((void __user *)(uintptr_t)buf, "x", 1) == -EFAULT);
+    CHECK(copy_in(buf, (const void __user *)(uintptr_t)(USER_TOP - 2), 4) == -EFAULT);
+    CHECK(strcmp(buf, "kernel") == 0);
+}
+
+SELFTEST(kernel_runs_with_its_protections)
+{
+    CHECK(read_cr0() & CR0_WP);
+    CHECK(!cpu_has(X86_SMEP) || read_cr4() & CR4_SMEP);
+    CHECK(!cpu_has(X86_SMAP) || read_cr4() & CR4_SMAP);
+    CHECK(!cpu_has(X86_UMIP) || read_cr4() & CR4_UMIP);
+}
+
+SELFTEST(msr_that_is_not_there_is_an_error)
+{
+    u64 v = 7;
+
+    CHECK(rdmsr_safe(0x3fffffff, &v) == -EFAULT && v == 7);
+}
+
+SELFTEST(this_cpu_is_its_own)
+{
+    u64 flags = irq_save();
+    unsigned cpu = cpu_id();
+
+    CHECK(*per_cpu_ptr(percpu_id, cpu) == cpu &&
+          this_cpu_ptr(percpu_id) == per_cpu_ptr(percpu_id, cpu));
+    irq_restore(flags);
+}
