@@ -37,12 +37,12 @@ static void init_arch(void)
     cpu_features_read();
     cpu_features_enable();
     uaccess_patch();
-    tsc_init();
     trap_init_cpu();
     trap_set_stack((u64)boot_stack_top);
     fpu_init_cpu();
     apic_init_early();
     acpi_init();
+    tsc_init();
     apic_init_boot();
 }
 

@@ -187,21 +187,37 @@ static void rcu_report(void)
         rcu_advance();
 }
 
+/* Callbacks whose grace period is over. */
+static bool rcu_due(void)
+{
+    struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
+
+    return !rc->running && rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
+}
+
+/* Our own report may end the grace period that our callbacks wait for: nobody else would tell us. */
 void rcu_quiescent(void)
 {
 #ifdef DEBUG
     ASSERT(!rcu_read_held());
 #endif
-    rcu_report();
-    rcu_run_callbacks();
-    rcu_report(); /* for the grace period just asked for */
+    do {
+        rcu_report();
+        rcu_run_callbacks();
+        rcu_report(); /* for the grace period just asked for */
+    } while (rcu_due());
 }
 
 void rcu_idle_enter(void)
 {
-    rcu_quiescent();
-    __atomic_store_n(&this_cpu_ptr(rcu_cpu)->idle, 1, __ATOMIC_SEQ_CST);
-    rcu_report(); /* one that started in between */
+    for (;;) {
+        rcu_quiescent();
+        __atomic_store_n(&this_cpu_ptr(rcu_cpu)->idle, 1, __ATOMIC_SEQ_CST);
+        rcu_report(); /* one that started in between */
+        if (!rcu_due())
+            return;
+        rcu_idle_exit();
+    }
 }
 
 void rcu_idle_exit(void)

@@ -99,13 +99,6 @@ SELFTEST(kernel_runs_with_its_protections)
     CHECK(!cpu_has(X86_UMIP) || read_cr4() & CR4_UMIP);
 }
 
-SELFTEST(msr_that_is_not_there_is_an_error)
-{
-    u64 v = 7;
-
-    CHECK(rdmsr_safe(0x3fffffff, &v) == -EFAULT && v == 7);
-}
-
 SELFTEST(this_cpu_is_its_own)
 {
     u64 flags = irq_save();

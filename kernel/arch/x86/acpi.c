@@ -10,6 +10,7 @@
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/time.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -259,6 +260,15 @@ static bool s5_find(const struct acpi_fadt *fadt, u8 *a, u8 *b)
     return false;
 }
 
+u16 acpi_pm_timer(void)
+{
+    const struct acpi_fadt *fadt = acpi_table("FACP");
+
+    return fadt && fadt->pm_timer <= 0xffff ? (u16)fadt->pm_timer : 0;
+}
+
+#define POWEROFF_WAIT_US 500000 /* the machine may take a while to fall asleep */
+
 void acpi_poweroff(void)
 {
     const struct acpi_fadt *fadt = acpi_table("FACP");
@@ -277,6 +287,7 @@ void acpi_poweroff(void)
     outw((u16)fadt->pm1a_control, (u16)(a << 10 | 1 << 13));
     if (fadt->pm1b_control)
         outw((u16)fadt->pm1b_control, (u16)(b << 10 | 1 << 13));
+    delay_us(POWEROFF_WAIT_US);
 }
 
 void machine_reboot(void)

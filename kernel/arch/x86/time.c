@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ns = ((tsc - base) * mul) >> 32, with mul = 10^9 * 2^32 / hz: exact to 1 ns in four seconds, monotonic
- * since one base and one mul serve for ever.
+ * ns = ((tsc - base) * mul) >> 32, with mul = 10^9 * 2^32 / hz: exact to 1 ns in four seconds,
+ * monotonic since one base and one mul serve for ever.
  */
 #include "arch/x86/time.h"
 
@@ -47,22 +47,85 @@ static u64 tsc_hz_from_cpuid(void)
     return 0;
 }
 
-/* PIT channel 2 counts down once, its output read at port 0x61 bit 5. */
-static u64 tsc_hz_from_pit(void)
-{
-    u32 ticks = PIT_HZ / (1000000 / MEASURE_US);
-    u64 start, end;
+/* Reference counters: each read gives the ticks since some start, `mask` wide. */
+struct reference {
+    u32 hz, mask;
+    u32 (*read)(void);
+};
 
+static u16 pm_timer_port;
+
+static u32 pm_timer_read(void)
+{
+    return inl(pm_timer_port);
+}
+
+/* PIT channel 2 in mode 0 counts down from 65535 and on through zero. */
+static void pit_start(void)
+{
     outb(0x61, (inb(0x61) & ~2) | 1); /* gate on, speaker off */
     outb(0x43, 0xb0);                 /* channel 2, both bytes, mode 0 */
-    outb(0x42, (u8)ticks);
-    outb(0x42, (u8)(ticks >> 8));
-    start = rdtsc();
-    for (u64 spins = 0; !(inb(0x61) & 0x20); spins++)
-        if (spins > 10000000)
-            return 0;
-    end = rdtsc();
-    return (end - start) * PIT_HZ / ticks;
+    outb(0x42, 0xff);
+    outb(0x42, 0xff);
+}
+
+static u32 pit_read(void)
+{
+    u8 low;
+
+    outb(0x43, 0x80); /* latch channel 2 */
+    low = inb(0x42);
+    return ~(u32)(low | inb(0x42) << 8);
+}
+
+/* One look at both clocks: of a few, the one that took least, so that whatever takes the CPU away
+ * in between (an emulator, an SMI) does no harm. */
+static u64 reference_sample(const struct reference *ref, u32 *ticks)
+{
+    u64 least = U64_MAX, when = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        u64 before = rdtsc();
+        u32 now = ref->read();
+        u64 after = rdtsc();
+
+        if (after - before < least) {
+            least = after - before;
+            when = before + least / 2;
+            *ticks = now;
+        }
+    }
+    return when;
+}
+
+static u64 tsc_hz_measure(const struct reference *ref)
+{
+    u32 first, last, passed = 0, wanted = ref->hz / (1000000 / MEASURE_US);
+    u64 start = reference_sample(ref, &first), end;
+
+    for (u64 spins = 0; passed < wanted; spins++) {
+        passed = (ref->read() - first) & ref->mask;
+        if (spins > 1000000)
+            return 0; /* it stands still */
+    }
+    end = reference_sample(ref, &last);
+    return (end - start) * ref->hz / ((last - first) & ref->mask);
+}
+
+static u64 tsc_hz_from_reference(void)
+{
+    static const struct reference pm = {PMTIMER_HZ, 0xffffff, pm_timer_read};
+    static const struct reference pit = {PIT_HZ, 0xffff, pit_read};
+    u64 hz = 0;
+
+    pm_timer_port = acpi_pm_timer();
+    if (pm_timer_port)
+        hz = tsc_hz_measure(&pm);
+    if (!hz) {
+        pit_start();
+        hz = tsc_hz_measure(&pit);
+    }
+    return hz;
 }
 
 void tsc_init(void)
@@ -71,7 +134,7 @@ void tsc_init(void)
     if (!tsc_hz)
         tsc_hz = tsc_hz_from_cpuid();
     if (!tsc_hz)
-        tsc_hz = tsc_hz_from_pit();
+        tsc_hz = tsc_hz_from_reference();
     if (!tsc_hz)
         tsc_hz = NS; /* nothing to measure against: time runs, at some speed */
     tsc_mul = (NS << 32) / tsc_hz;
@@ -122,7 +185,8 @@ static unsigned cmos_number(u8 reg, bool bcd)
     return bcd ? (v & 0x0f) + (v >> 4) * 10U : v;
 }
 
-/* Days from 1970-01-01 to a civil date, by counting whole 400-year eras of 146097 days from 0000-03-01. */
+/* Days from 1970-01-01 to a civil date, by counting whole 400-year eras of 146097 days from
+ * 0000-03-01. */
 static u64 days_from_civil(u64 year, unsigned month, unsigned day)
 {
     u64 y = month <= 2 ? year - 1 : year;

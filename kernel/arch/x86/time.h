@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * The time-stamp counter as a clock. Its frequency comes, best first, from a hypervisor's leaf, CPUID
- * 0x15/0x16, or a measurement of about 5 ms against the PM timer or the PIT.
+ * 0x15/0x16, or a measurement of a few ms against the PM timer or the PIT.
  */
 #pragma once
 
 #include "lib/types.h"
 
 extern u64 tsc_hz;
-void tsc_init(void);
+void tsc_init(void); /* after acpi_init */
 /* ns since boot; equal on all CPUs, never goes back. irq-safe. */
 u64 time_ns(void);
 /* The counter's value at `ns`. */
