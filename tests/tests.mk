@@ -32,3 +32,11 @@ test-unit: build/unit/unit
 
 # Each folder of tests may bring its own rules.
 include $(sort $(wildcard tests/*/*.mk))
+
+# The suite counts in one place: tools/test. test-unit above is its shortest path.
+.PHONY: test test-kernel test-abi test-hv test-system
+test:
+	@tools/test
+
+test-kernel test-abi test-hv test-system:
+	@tools/test $(patsubst test-%,%,$@)
