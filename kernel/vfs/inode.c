@@ -19,6 +19,14 @@ void inode_init(void)
     inode_cache = slab_cache_create("inode", sizeof(struct inode), 64);
 }
 
+u64 super_dev_alloc(void)
+{
+    static u64 last; /* a */
+    u64 minor = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED) & 0xfffff;
+
+    return (minor & 0xff) | (minor & 0xfff00) << 12;
+}
+
 struct timespec_k vfs_now(void)
 {
     u64 ns = time_ns() + time_wall_offset();

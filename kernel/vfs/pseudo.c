@@ -20,7 +20,6 @@
 static struct mutex pseudo_lock;
 static struct pseudo_node *pseudo_proc, *pseudo_sysfs;
 static u64 pseudo_last_ino = 1;
-static u64 pseudo_last_dev = 0x100;
 TABLE_DECLARE(struct pseudo_file, pseudo_files);
 
 static const struct inode_ops pseudo_inode_ops, pseudo_magic_ops;
@@ -608,7 +607,7 @@ int pseudo_super(const struct fs_type *type, struct pseudo_node *root, void *pri
     s->type = type;
     s->ops = &pseudo_super_ops;
     refcount_init(&s->ref, 1);
-    s->dev = __atomic_add_fetch(&pseudo_last_dev, 1, __ATOMIC_RELAXED);
+    s->dev = super_dev_alloc();
     s->user_ns = &user_ns_init;
     s->priv = priv;
     pseudo_get(root);

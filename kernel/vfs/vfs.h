@@ -280,6 +280,8 @@ struct waitq *mount_ns_waitq(struct mount_ns *ns); /* poll of /proc/mounts */
 /* For file systems. */
 struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,
                            const struct file_ops *fops) __must_check; /* ref 1; times now */
+/* A device number (st_dev) for a file system without a device: major 0, never given out again. */
+u64 super_dev_alloc(void);
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
 void inode_fill_stat(const struct inode *i, struct kstat *out);

@@ -19,7 +19,6 @@
 static const struct inode_ops tmpfs_dir_iops, tmpfs_file_iops, tmpfs_link_iops, tmpfs_other_iops;
 static const struct file_ops tmpfs_dir_fops, tmpfs_file_fops, tmpfs_other_fops;
 static const struct super_ops tmpfs_super_ops;
-static u64 tmpfs_last_dev = 0x20;
 
 static struct tmpfs_super *tmpfs_of(const struct inode *i)
 {
@@ -761,7 +760,7 @@ int tmpfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const ch
     ts->super.ops = &tmpfs_super_ops;
     ts->super.flags = flags & 1;
     ts->super.user_ns = &user_ns_init;
-    ts->super.dev = __atomic_add_fetch(&tmpfs_last_dev, 1, __ATOMIC_RELAXED);
+    ts->super.dev = super_dev_alloc();
     refcount_init(&ts->super.ref, 1);
     ts->max_pages = ts->max_inodes = U64_MAX;
     ts->root_mode = 01777;

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Overlay inodes: what each stands for, attributes, extended attributes. Several names of one upper
+ * inode (hard links) share an overlay inode, found through a table by the real inode. Lower files with
+ * several names do not: copying up breaks such links, as on Linux.
+ */
+#include "fs/overlay/overlay.h"
+#include "lib/err.h"
+#include "lib/hash.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+
+#define OVERLAY_BUCKETS 1024
+
+static const struct inode_ops overlay_other_iops;
+static const struct file_ops overlay_no_fops = {.name = "overlay"};
+static struct spinlock overlay_table_lock = SPINLOCK_INIT(RANK_VFS, 0, "overlay inodes");
+static struct list_node overlay_table[OVERLAY_BUCKETS]; /* overlay_table_lock */
+
+static void overlay_init(void)
+{
+    for (unsigned i = 0; i < OVERLAY_BUCKETS; i++)
+        list_init(&overlay_table[i]);
+    overlay_file_init();
+    overlay_list_init();
+}
+INIT_HOOK(overlay_init, INIT_CORE);
+
+struct path overlay_real(const struct inode *i)
+{
+    struct overlay *o = overlay_of(i);
+    struct overlay_node *node = overlay_node(i);
+    struct dentry *upper = overlay_upper(i);
+
+    if (upper)
+        return (struct path){o->layer[0].mount, upper};
+    return (struct path){o->layer[node->lower[0].layer].mount, node->lower[0].d};
+}
+
+struct inode *overlay_real_inode(const struct inode *i)
+{
+    struct path real = overlay_real(i);
+
+    return dentry_inode(real.dentry);
+}
+
+/* ------------------------------------------------------------- the table of upper inodes */
+
+static struct list_node *overlay_bucket(const struct inode *real)
+{
+    return &overlay_table[hash_u64((u64)real) % OVERLAY_BUCKETS];
+}
+
+/* A reference, or NULL. */
+static struct inode *overlay_find_upper(struct overlay *o, const struct inode *real)
+{
+    struct overlay_node *node;
+    struct inode *found = NULL;
+
+    spin_lock(&overlay_table_lock);
+    list_for_each (node, overlay_bucket(real), by_real) {
+        if (node->inode->super != &o->super || dentry_inode(node->upper) != real)
+            continue;
+        if (refcount_get_unless_zero(&node->inode->ref))
+            found = node->inode;
+        break;
+    }
+    spin_unlock(&overlay_table_lock);
+    return found;
+}
+
+void overlay_hash_upper(struct inode *i)
+{
+    struct overlay_node *node = overlay_node(i);
+
+    if (S_ISDIR(i->mode))
+        return;
+    spin_lock(&overlay_table_lock);
+    if (list_empty(&node->by_real))
+        list_add(overlay_bucket(dentry_inode(node->upper)), &node->by_real);
+    spin_unlock(&overlay_table_lock);
+}
+
+/* ------------------------------------------------------------- birth and death */
+
+void overlay_evict(struct inode *i)
+{
+    struct overlay_node *node = overlay_node(i);
+
+    if (!node)
+        return;
+    spin_lock(&overlay_table_lock);
+    list_del(&node->by_real);
+    spin_unlock(&overlay_table_lock);
+    if (node->upper)
+        dentry_put(node->upper);
+    for (u32 k = 0; k < node->nr_lower; k++)
+        dentry_put(node->lower[k].d);
+    kfree(node);
+}
+
+void overlay_sync_attr(struct inode *i)
+{
+    const struct inode *real = overlay_real_inode(i);
+
+    i->mode = real->mode;
+    i->uid = real->uid;
+    i->gid = real->gid;
+}
+
+static const struct inode_ops *overlay_iops(u32 mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return &overlay_dir_iops;
+    case S_IFREG:
+        return &overlay_file_iops;
+    case S_IFLNK:
+        return &overlay_link_iops;
+    default:
+        return &overlay_other_iops;
+    }
+}
+
+static const struct file_ops *overlay_fops(u32 mode)
+{
+    return S_ISDIR(mode) ? &overlay_dir_fops : S_ISREG(mode) ? &overlay_file_fops : &overlay_no_fops;
+}
+
+/* Both ends of a failure give the dentries back. */
+static struct inode *overlay_inode_fail(struct dentry *upper, const struct overlay_lower *lower,
+                                        u32 n, int *err)
+{
+    if (upper)
+        dentry_put(upper);
+    for (u32 k = 0; k < n; k++)
+        dentry_put(lower[k].d);
+    *err = -ENOMEM;
+    return NULL;
+}
+
+struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
+                            const struct overlay_lower *lower, u32 n, int *err)
+{
+    struct inode *real = dentry_inode(upper ? upper : lower[0].d), *i;
+    struct overlay_node *node;
+
+    if (upper && !S_ISDIR(real->mode)) {
+        i = overlay_find_upper(o, real);
+        if (i) {
+            dentry_put(upper);
+            return i;
+        }
+    }
+    node = kzalloc(sizeof(*node) + n * sizeof(node->lower[0]));
+    i = node ? inode_create(&o->super, real->mode, overlay_iops(real->mode),
+                            overlay_fops(real->mode))
+             : NULL;
+    if (!i) {
+        kfree(node);
+        return overlay_inode_fail(upper, lower, n, err);
+    }
+    mutex_init(&node->lock, RANK_VFS, 12, "overlay node");
+    list_init(&node->by_real);
+    node->inode = i;
+    node->upper = upper;
+    node->nr_lower = n;
+    if (n > 0)
+        memcpy(node->lower, lower, n * sizeof(node->lower[0]));
+    i->priv = node;
+    i->rdev = real->rdev;
+    i->uid = real->uid;
+    i->gid = real->gid;
+    if (o->one_dev)
+        i->ino = real->ino;
+    if (upper)
+        overlay_hash_upper(i);
+    return i;
+}
+
+/* ------------------------------------------------------------- attributes */
+
+/* A merged directory has one link: nobody counts the subdirectories of all layers. */
+int overlay_getattr(struct inode *i, struct kstat *out)
+{
+    struct path real = overlay_real(i);
+    int err = vfs_stat(&real, out);
+
+    if (err)
+        return err;
+    out->dev = i->super->dev;
+    out->ino = i->ino;
+    if (S_ISDIR(i->mode))
+        out->nlink = i->nlink ? 1 : 0;
+    return 0;
+}
+
+/* The overlay inode is locked; vfs applies the change to it as well when we return 0. */
+int overlay_setattr(struct inode *i, const struct attr_change *ch)
+{
+    struct path real;
+    int err = overlay_copy_up_inode(i);
+
+    if (err)
+        return err;
+    real = overlay_real(i);
+    err = vfs_setattr(&real, current_cred(), ch);
+    if (!err)
+        overlay_sync_attr(i);
+    return err;
+}
+
+static ssize_t overlay_readlink(struct inode *i, char *buf, size_t n)
+{
+    struct inode *real = overlay_real_inode(i);
+
+    return real->ops->readlink ? real->ops->readlink(real, buf, n) : -EINVAL;
+}
+
+/* ------------------------------------------------------------- extended attributes */
+
+static bool overlay_xattr_private(const char *name)
+{
+    return str_starts(name, OVERLAY_PREFIX);
+}
+
+ssize_t overlay_getxattr(struct inode *i, const char *name, void *buf, size_t n)
+{
+    struct inode *real = overlay_real_inode(i);
+    ssize_t ret;
+
+    if (overlay_xattr_private(name))
+        return -ENODATA;
+    if (!real->ops->getxattr)
+        return -EOPNOTSUPP;
+    rwlock_read_lock(&real->lock);
+    ret = real->ops->getxattr(real, name, buf, n);
+    rwlock_read_unlock(&real->lock);
+    return ret;
+}
+
+int overlay_setxattr(struct inode *i, const char *name, const void *val, size_t n, int flags)
+{
+    struct inode *real;
+    int err = overlay_xattr_private(name) ? -EPERM : overlay_copy_up_inode(i);
+
+    if (err)
+        return err;
+    real = overlay_real_inode(i);
+    if (!real->ops->setxattr)
+        return -EOPNOTSUPP;
+    rwlock_write_lock(&real->lock);
+    err = real->ops->setxattr(real, name, val, n, flags);
+    if (!err)
+        real->ctime = vfs_now();
+    rwlock_write_unlock(&real->lock);
+    return err;
+}
+
+int overlay_removexattr(struct inode *i, const char *name)
+{
+    ssize_t present = overlay_getxattr(i, name, NULL, 0);
+    struct inode *real;
+    int err;
+
+    if (present < 0)
+        return (int)present;
+    err = overlay_copy_up_inode(i);
+    if (err)
+        return err;
+    real = overlay_real_inode(i);
+    rwlock_write_lock(&real->lock);
+    err = real->ops->removexattr ? real->ops->removexattr(real, name) : -EOPNOTSUPP;
+    if (!err)
+        real->ctime = vfs_now();
+    rwlock_write_unlock(&real->lock);
+    return err;
+}
+
+/* vfs asks with a buffer that holds any list, so hiding ours in place will do. */
+ssize_t overlay_listxattr(struct inode *i, char *buf, size_t n)
+{
+    struct inode *real = overlay_real_inode(i);
+    ssize_t len;
+    size_t kept = 0;
+
+    if (!real->ops->listxattr)
+        return 0;
+    rwlock_read_lock(&real->lock);
+    len = real->ops->listxattr(real, buf, n);
+    rwlock_read_unlock(&real->lock);
+    if (len <= 0 || n == 0)
+        return len;
+    for (size_t at = 0, one; at < (size_t)len; at += one) {
+        one = strnlen(buf + at, (size_t)len - at) + 1;
+        if (overlay_xattr_private(buf + at))
+            continue;
+        memmove(buf + kept, buf + at, one);
+        kept += one;
+    }
+    return (ssize_t)kept;
+}
+
+const struct inode_ops overlay_file_iops = {OVERLAY_ATTR_OPS, .open = overlay_open};
+const struct inode_ops overlay_link_iops = {OVERLAY_ATTR_OPS, .readlink = overlay_readlink};
+static const struct inode_ops overlay_other_iops = {OVERLAY_ATTR_OPS};

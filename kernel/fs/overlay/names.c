@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making, removing and renaming names: done in the upper directory, with whiteouts for what a lower
+ * layer would show otherwise. vfs holds the overlay directories' locks, so what happens in several
+ * steps in the upper layer is seen whole.
+ */
+#include "fs/overlay/overlay.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define RENAME_EXCHANGE 2
+#define RENAME_WHITEOUT 4
+
+/* ------------------------------------------------------------- in a locked upper directory */
+
+static int names_remove_locked(struct inode *dir, struct dentry *d)
+{
+    int err = S_ISDIR(dentry_inode(d)->mode) ? dir->ops->rmdir(dir, d) : dir->ops->unlink(dir, d);
+
+    if (!err)
+        dentry_delete(d);
+    return err;
+}
+
+/* The name's place in the upper directory, negative: a whiteout there goes, and *hid tells so. */
+static struct dentry *names_clear_locked(struct dentry *upper, const char *name, size_t len,
+                                         bool *hid)
+{
+    struct inode *dir = dentry_inode(upper);
+    struct dentry *d = walk_child(upper, name, len, true);
+    int err;
+
+    *hid = false;
+    if (IS_ERR(d) || !dentry_inode(d))
+        return d;
+    *hid = overlay_is_whiteout(d);
+    err = *hid ? names_remove_locked(dir, d) : -EEXIST;
+    dentry_put(d);
+    return err ? ERR_PTR(err) : walk_child(upper, name, len, true);
+}
+
+static int names_whiteout_locked(struct dentry *upper, const char *name, size_t len)
+{
+    struct inode *dir = dentry_inode(upper);
+    struct dentry *d = walk_child(upper, name, len, true);
+    int err;
+
+    if (IS_ERR(d))
+        return PTR_ERR(d);
+    err = dentry_inode(d) ? -EEXIST : dir->ops->mknod(dir, d, S_IFCHR, 0, &cred_init);
+    dentry_put(d);
+    return err;
+}
+
+/* What lies below a new or moved directory's place is hidden. */
+static int names_set_opaque(struct dentry *upper)
+{
+    struct inode *i = dentry_inode(upper);
+    int err;
+
+    if (!i->ops->setxattr)
+        return -EOPNOTSUPP;
+    rwlock_write_lock(&i->lock);
+    err = i->ops->setxattr(i, OVERLAY_OPAQUE, "y", 1, 0);
+    rwlock_write_unlock(&i->lock);
+    return err;
+}
+
+/* ------------------------------------------------------------- making */
+
+/* What to make: exactly one of its kinds. */
+struct names_new {
+    u32 mode;
+    u64 rdev;
+    const char *target; /* S_IFLNK */
+    struct inode *link; /* a hard link to this real inode */
+    const struct cred *cred;
+};
+
+static int names_make_locked(struct inode *dir, struct dentry *d, const struct names_new *n)
+{
+    if (n->link)
+        return dir->ops->link(dir, d, n->link);
+    switch (n->mode & S_IFMT) {
+    case S_IFDIR:
+        return dir->ops->mkdir(dir, d, n->mode, n->cred);
+    case S_IFREG:
+        return dir->ops->create(dir, d, n->mode, n->cred);
+    case S_IFLNK:
+        return dir->ops->symlink(dir, d, n->target, n->cred);
+    default:
+        return dir->ops->mknod(dir, d, n->mode, n->rdev, n->cred);
+    }
+}
+
+/* Makes the real name; on failure a whiteout that was in its place is put back. */
+static int names_make_real(struct dentry *upper, struct dentry *d, const struct names_new *n,
+                           struct dentry **out)
+{
+    struct inode *dir = dentry_inode(upper);
+    size_t len;
+    const char *name = dentry_name(d, &len);
+    struct dentry *real;
+    bool hid;
+    int err;
+
+    rwlock_write_lock(&dir->lock);
+    real = names_clear_locked(upper, name, len, &hid);
+    if (IS_ERR(real)) {
+        rwlock_write_unlock(&dir->lock);
+        return PTR_ERR(real);
+    }
+    err = names_make_locked(dir, real, n);
+    if (!err && hid && S_ISDIR(n->mode)) {
+        err = names_set_opaque(real);
+        if (err)
+            names_remove_locked(dir, real);
+    }
+    if (err && hid)
+        names_whiteout_locked(upper, name, len);
+    rwlock_write_unlock(&dir->lock);
+    if (err)
+        dentry_put(real);
+    else
+        *out = real;
+    return err;
+}
+
+static int names_make(struct inode *dir, struct dentry *d, const struct names_new *n)
+{
+    struct dentry *real;
+    struct inode *i;
+    int err = overlay_copy_up_inode(dir);
+
+    if (!err)
+        err = names_make_real(overlay_upper(dir), d, n, &real);
+    if (err)
+        return err;
+    i = overlay_inode(overlay_of(dir), real, NULL, 0, &err);
+    if (!i)
+        return err;
+    dentry_instantiate(d, i);
+    return 0;
+}
+
+static int overlay_create(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
+{
+    return names_make(dir, d, &(struct names_new){.mode = mode, .cred = cred});
+}
+
+static int overlay_mkdir(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
+{
+    return names_make(dir, d, &(struct names_new){.mode = mode, .cred = cred});
+}
+
+/* A device 0:0 would be a whiteout: not for users to make here. */
+static int overlay_mknod(struct inode *dir, struct dentry *d, u32 mode, u64 rdev,
+                         const struct cred *cred)
+{
+    if (S_ISCHR(mode) && rdev == 0)
+        return -EPERM;
+    return names_make(dir, d, &(struct names_new){.mode = mode, .rdev = rdev, .cred = cred});
+}
+
+static int overlay_symlink(struct inode *dir, struct dentry *d, const char *target,
+                           const struct cred *cred)
+{
+    return names_make(
+        dir, d, &(struct names_new){.mode = S_IFLNK | 0777, .target = target, .cred = cred});
+}
+
+/* The new name finds the same overlay inode, through the table. */
+static int overlay_link(struct inode *dir, struct dentry *d, struct inode *target)
+{
+    int err = overlay_copy_up_inode(target);
+
+    if (err)
+        return err;
+    return names_make(dir, d,
+                      &(struct names_new){.mode = target->mode,
+                                          .link = overlay_real_inode(target),
+                                          .cred = &cred_init});
+}
+
+static int overlay_tmpfile(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
+{
+    struct dentry *upper, *real;
+    struct inode *i, *real_dir;
+    int err = overlay_copy_up_inode(dir);
+
+    if (err)
+        return err;
+    upper = overlay_upper(dir);
+    real_dir = dentry_inode(upper);
+    real = dentry_alloc(upper, "#tmp", 4);
+    if (!real)
+        return -ENOMEM;
+    real->flags |= DENTRY_UNLINKED;
+    rwlock_write_lock(&real_dir->lock);
+    err = real_dir->ops->tmpfile(real_dir, real, mode, cred);
+    rwlock_write_unlock(&real_dir->lock);
+    if (err) {
+        dentry_put(real);
+        return err;
+    }
+    i = overlay_inode(overlay_of(dir), real, NULL, 0, &err);
+    if (!i)
+        return err;
+    dentry_instantiate(d, i);
+    return 0;
+}
+
+/* ------------------------------------------------------------- removing */
+
+/* From here on the inode is not copied up to this name any more. */
+static void names_mark_unlinked(struct inode *i, bool unlinked)
+{
+    struct overlay_node *node = overlay_node(i);
+
+    mutex_lock(&node->lock);
+    node->unlinked = unlinked;
+    mutex_unlock(&node->lock);
+}
+
+/* Removes what the upper layer has of the name, if anything, and covers what the lower ones have. */
+static int names_remove_real(struct inode *dir, const char *name, size_t len, bool cover)
+{
+    struct dentry *upper = overlay_upper(dir), *d;
+    struct inode *real_dir = dentry_inode(upper);
+    int err = 0;
+
+    rwlock_write_lock(&real_dir->lock);
+    d = walk_child(upper, name, len, true);
+    if (IS_ERR(d)) {
+        rwlock_write_unlock(&real_dir->lock);
+        return PTR_ERR(d);
+    }
+    if (dentry_inode(d))
+        err = names_remove_locked(real_dir, d);
+    dentry_put(d);
+    if (!err && cover)
+        err = names_whiteout_locked(upper, name, len);
+    rwlock_write_unlock(&real_dir->lock);
+    return err;
+}
+
+static int names_remove(struct inode *dir, struct dentry *d)
+{
+    struct inode *victim = dentry_inode(d);
+    size_t len;
+    const char *name = dentry_name(d, &len);
+    int err = overlay_copy_up_inode(dir), cover;
+
+    if (err)
+        return err;
+    cover = overlay_lower_has(dir, name, len);
+    if (cover < 0)
+        return cover;
+    names_mark_unlinked(victim, !overlay_upper(victim));
+    err = names_remove_real(dir, name, len, cover);
+    if (err) {
+        names_mark_unlinked(victim, false);
+        return err;
+    }
+    if (S_ISDIR(victim->mode))
+        victim->nlink = 0;
+    return 0;
+}
+
+static int overlay_unlink(struct inode *dir, struct dentry *d)
+{
+    return names_remove(dir, d);
+}
+
+/* Whiteouts inside the directory go with it. */
+static int names_empty(struct inode *victim)
+{
+    int err = overlay_check_empty(victim);
+
+    if (!err && overlay_upper(victim))
+        err = overlay_clear_whiteouts(overlay_upper(victim));
+    return err;
+}
+
+static int overlay_rmdir(struct inode *dir, struct dentry *d)
+{
+    int err = names_empty(dentry_inode(d));
+
+    return err ? err : names_remove(dir, d);
+}
+
+/* ------------------------------------------------------------- renaming */
+
+struct names_move {
+    struct inode *old_dir, *new_dir;
+    struct dentry *old, *new;
+    const char *old_name, *new_name;
+    size_t old_len, new_len;
+    bool exchange;
+    bool cover_old;   /* a lower layer shows the old name: whiteout */
+    bool hide_below;  /* a directory goes to where a lower layer has something: opaque */
+    bool hide_below_old; /* exchange: the same for the other one */
+};
+
+static void names_lock_two(struct dentry *a, struct dentry *b)
+{
+    struct inode *first = dentry_inode(a), *second = dentry_inode(b);
+
+    if (first == second) {
+        rwlock_write_lock(&first->lock);
+        return;
+    }
+    if (dentry_is_ancestor(b, a) || (!dentry_is_ancestor(a, b) && second < first)) {
+        struct inode *t = first;
+
+        first = second;
+        second = t;
+    }
+    rwlock_write_lock(&first->lock);
+    rwlock_write_lock(&second->lock);
+}
+
+static void names_unlock_two(struct dentry *a, struct dentry *b)
+{
+    rwlock_write_unlock(&dentry_inode(a)->lock);
+    if (a != b)
+        rwlock_write_unlock(&dentry_inode(b)->lock);
+}
+
+/* A directory that lower layers have a part in cannot move: its parts would not follow. The caller
+ * (mv) copies instead. */
+static bool names_is_fixed(const struct inode *i)
+{
+    return S_ISDIR(i->mode) && overlay_node(i)->nr_lower > 0;
+}
+
+/* Everything that can be found out and prepared before the upper directories are locked. */
+static int names_move_prepare(struct names_move *m)
+{
+    struct inode *moved = dentry_inode(m->old), *victim = dentry_inode(m->new);
+    int err, has_old, has_new;
+
+    if (names_is_fixed(moved) || (m->exchange && names_is_fixed(victim)))
+        return -EXDEV;
+    if (victim && S_ISDIR(victim->mode) && !m->exchange) {
+        err = names_empty(victim);
+        if (err)
+            return err;
+    }
+    err = overlay_copy_up(m->old);
+    if (!err && m->exchange)
+        err = overlay_copy_up(m->new);
+    if (!err)
+        err = overlay_copy_up_inode(m->old_dir);
+    if (!err)
+        err = overlay_copy_up_inode(m->new_dir);
+    if (err)
+        return err;
+    has_old = overlay_lower_has(m->old_dir, m->old_name, m->old_len);
+    has_new = overlay_lower_has(m->new_dir, m->new_name, m->new_len);
+    if (has_old < 0 || has_new < 0)
+        return MIN(has_old, has_new);
+    m->cover_old = has_old && !m->exchange;
+    m->hide_below = has_new && S_ISDIR(moved->mode);
+    m->hide_below_old = has_old && m->exchange && S_ISDIR(victim->mode);
+    return 0;
+}
+
+/* Both upper directories are locked. */
+static int names_move_real(struct names_move *m, struct dentry *from, struct dentry *to,
+                           struct dentry *old, struct dentry *new)
+{
+    struct inode *from_dir = dentry_inode(from);
+    int err;
+
+    if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
+        return -ENOENT; /* taken away behind our back */
+    if (m->hide_below) {
+        err = names_set_opaque(old);
+        if (err)
+            return err;
+    }
+    if (m->hide_below_old) {
+        err = names_set_opaque(new);
+        if (err)
+            return err;
+    }
+    err = from_dir->ops->rename(from_dir, old, dentry_inode(to), new,
+                                m->exchange ? RENAME_EXCHANGE : 0);
+    if (err)
+        return err;
+    if (m->exchange)
+        dentry_exchange(old, new);
+    else
+        dentry_move(old, new);
+    return m->cover_old ? names_whiteout_locked(from, m->old_name, m->old_len) : 0;
+}
+
+static int names_move_locked(struct names_move *m, struct dentry *from, struct dentry *to)
+{
+    struct dentry *old = walk_child(from, m->old_name, m->old_len, true), *new;
+    int err = 0;
+
+    if (IS_ERR(old))
+        return PTR_ERR(old);
+    new = walk_child(to, m->new_name, m->new_len, true);
+    if (!IS_ERR(new) && !m->exchange && overlay_is_whiteout(new)) {
+        err = names_remove_locked(dentry_inode(to), new);
+        dentry_put(new);
+        new = err ? ERR_PTR(err) : walk_child(to, m->new_name, m->new_len, true);
+    }
+    if (IS_ERR(new)) {
+        dentry_put(old);
+        return PTR_ERR(new);
+    }
+    err = names_move_real(m, from, to, old, new);
+    dentry_put(new);
+    dentry_put(old);
+    return err;
+}
+
+static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
+                          struct dentry *new, unsigned flags)
+{
+    struct names_move m = {.old_dir = old_dir,
+                           .new_dir = new_dir,
+                           .old = old,
+                           .new = new,
+                           .exchange = flags & RENAME_EXCHANGE};
+    struct inode *victim = dentry_inode(new);
+    struct dentry *from, *to;
+    int err;
+
+    if (flags & RENAME_WHITEOUT)
+        return -EINVAL;
+    m.old_name = dentry_name(old, &m.old_len);
+    m.new_name = dentry_name(new, &m.new_len);
+    err = names_move_prepare(&m);
+    if (err)
+        return err;
+    from = overlay_upper(old_dir);
+    to = overlay_upper(new_dir);
+    if (victim && !m.exchange)
+        names_mark_unlinked(victim, !overlay_upper(victim));
+    names_lock_two(from, to);
+    err = names_move_locked(&m, from, to);
+    names_unlock_two(from, to);
+    if (victim && !m.exchange) {
+        if (err)
+            names_mark_unlinked(victim, false);
+        else if (S_ISDIR(victim->mode))
+            victim->nlink = 0;
+    }
+    return err;
+}
+
+const struct inode_ops overlay_dir_iops = {
+    .lookup = overlay_lookup,
+    .create = overlay_create,
+    .mkdir = overlay_mkdir,
+    .mknod = overlay_mknod,
+    .symlink = overlay_symlink,
+    .link = overlay_link,
+    .unlink = overlay_unlink,
+    .rmdir = overlay_rmdir,
+    .rename = overlay_rename,
+    .tmpfile = overlay_tmpfile,
+    .open = overlay_dir_open,
+    OVERLAY_ATTR_OPS,
+};

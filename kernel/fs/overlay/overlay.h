@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * overlay: several directory trees shown as one. Lower layers are never changed; what is changed is
+ * first copied up into the upper layer. A name removed that a lower layer has is covered by a whiteout
+ * in the upper one: a character device 0:0. A directory of the upper layer that hides what lies below
+ * bears the attribute trusted.overlay.opaque = "y". These are Linux's formats, so layers unpacked by
+ * either system serve both.
+ *
+ * An overlay inode has the attributes (owner, mode) of the real inode it stands for, kept equal, since
+ * permissions are checked on it; size, times and contents are the real inode's. An overlay file holds
+ * an open file of the real inode, and maps its pages: all containers of one image share them.
+ *
+ * The content of layers is the overlay's alone while it is mounted; changes behind its back are seen
+ * or not, but harm nothing.
+ *
+ * Lock order: an overlay inode's lock, its node->lock, then locks of real inodes (two: ancestor first,
+ * else by address).
+ */
+#pragma once
+
+#include "lib/list.h"
+#include "vfs/dentry.h"
+#include "vfs/vfs_priv.h"
+
+#define OVERLAY_LOWER_MAX 128
+#define OVERLAY_PREFIX "trusted.overlay."
+#define OVERLAY_OPAQUE "trusted.overlay.opaque"
+
+/* All immutable. Layer 0 is the upper one, or unused. */
+struct overlay {
+    struct super super;
+    bool has_upper;
+    bool one_dev; /* all layers in one file system: its inode numbers serve */
+    u32 nr_lower;
+    struct path work;
+    char *options; /* as mounted, for /proc/mounts */
+    struct path layer[OVERLAY_LOWER_MAX + 1]; /* references */
+};
+
+struct overlay_lower {
+    u32 layer;
+    struct dentry *d; /* a reference */
+};
+
+/* inode->priv. I immutable · k lock · a atomic */
+struct overlay_node {
+    struct mutex lock;    /*    copying up, and unlinking against it */
+    struct inode *inode;  /* I  back */
+    struct dentry *name;  /* k  the overlay's dentry while it is not copied up: exactly one; borrowed */
+    struct dentry *upper; /* a  set once, under lock; a reference */
+    bool unlinked;        /* k  no name left to copy up to */
+    struct list_node by_real; /* the table's lock: upper non-directories */
+    u32 nr_lower;         /* I  directories: the merged ones, topmost first; others: at most one */
+    struct overlay_lower lower[];
+};
+
+static inline struct overlay *overlay_of(const struct inode *i)
+{
+    return container_of(i->super, struct overlay, super);
+}
+
+static inline struct overlay_node *overlay_node(const struct inode *i)
+{
+    return i->priv;
+}
+
+static inline struct dentry *overlay_upper(const struct inode *i)
+{
+    return __atomic_load_n(&overlay_node(i)->upper, __ATOMIC_ACQUIRE);
+}
+
+/* --- inode.c --- */
+/* The inode that stands for `upper` (consumed, may be NULL) over `lower` (n of them, consumed). */
+struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
+                            const struct overlay_lower *lower, u32 n, int *err);
+/* What the inode's content is now: borrowed references. */
+struct path overlay_real(const struct inode *i);
+struct inode *overlay_real_inode(const struct inode *i);
+void overlay_evict(struct inode *i);
+/* Owner and mode follow the real inode. */
+void overlay_sync_attr(struct inode *i);
+/* A node was copied up: from now on other links of the real inode find it. */
+void overlay_hash_upper(struct inode *i);
+int overlay_getattr(struct inode *i, struct kstat *out);
+int overlay_setattr(struct inode *i, const struct attr_change *ch);
+ssize_t overlay_getxattr(struct inode *i, const char *name, void *buf, size_t n);
+int overlay_setxattr(struct inode *i, const char *name, const void *val, size_t n, int flags);
+int overlay_removexattr(struct inode *i, const char *name);
+ssize_t overlay_listxattr(struct inode *i, char *buf, size_t n);
+#define OVERLAY_ATTR_OPS                                                                           \
+    .getattr = overlay_getattr, .setattr = overlay_setattr, .getxattr = overlay_getxattr,          \
+    .setxattr = overlay_setxattr, .removexattr = overlay_removexattr,                              \
+    .listxattr = overlay_listxattr
+extern const struct inode_ops overlay_file_iops, overlay_link_iops;
+
+/* --- lookup.c --- */
+bool overlay_is_whiteout(const struct dentry *d);
+int overlay_lookup(struct inode *dir, struct dentry *d);
+/* Would `name` show if the upper layer had nothing of that name? 1, 0 or -errno. */
+int overlay_lower_has(struct inode *dir, const char *name, size_t len);
+
+/* --- copyup.c --- */
+/* After it returns 0 the inode has an upper. d: one of its names. */
+int overlay_copy_up(struct dentry *d) __must_check;
+int overlay_copy_up_inode(struct inode *i) __must_check;
+
+/* --- names.c --- */
+extern const struct inode_ops overlay_dir_iops;
+
+/* --- readdir.c --- */
+extern const struct file_ops overlay_dir_fops;
+void overlay_list_init(void);
+int overlay_dir_open(struct inode *i, struct file *f);
+/* 0, or -ENOTEMPTY when the merged directory shows anything. */
+int overlay_check_empty(struct inode *dir);
+/* Removes the whiteouts from an upper directory that shows nothing. */
+int overlay_clear_whiteouts(struct dentry *upper_dir);
+
+/* --- file.c --- */
+extern const struct file_ops overlay_file_fops;
+int overlay_open(struct inode *i, struct file *f);
+void overlay_file_init(void);
