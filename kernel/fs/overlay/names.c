@@ -129,7 +129,7 @@ static int names_make_real(struct dentry *upper, struct dentry *d, const struct 
 
 static int names_make(struct inode *dir, struct dentry *d, const struct names_new *n)
 {
-    struct dentry *real;
+    struct dentry *real = NULL;
     struct inode *i;
     int err = overlay_copy_up_inode(dir);
 
