@@ -58,12 +58,14 @@ struct process {
     struct sigaction actions[NSIG]; /* s  [sig - 1] */
     struct sigpending pending; /* s */
     struct waitq signal_wait;  /*    signalfd and sigtimedwait */
+    struct waitq stop_wait;    /*    stopped tasks */
     bool group_exit;           /* s  every task is to exit */
     int exit_status;           /* s  wait status: what wait(2) reports */
     struct task *group_exec;   /* s  the task that waits for the others to be gone */
     int stop_signal;           /* s  the stop under way or reached; 0: running */
     u32 stop_count;            /* s  tasks still to stop */
     u8 events;                 /* s  enum process_event, for wait(2) */
+    u8 notify;                 /* s  enum process_event, still to be told to the parent */
     int exit_signal;           /* p  sent to the parent; 0: none */
     atomic_t sigqueue_count;   /* a  queued entries: RLIMIT_SIGPENDING */
 
@@ -78,6 +80,7 @@ struct process {
     u64 start_time;            /* I */
     bool subreaper;            /* p  adopts orphans among its descendants */
     bool has_subreaper;        /* p  some ancestor does */
+    bool ns_init;              /* I  the init of its pid namespace: default actions spare it */
     bool did_exec;             /* a */
     bool dumpable;             /* a */
     bool keep_caps;            /* a */
@@ -138,6 +141,8 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
                  struct exec_strings *envp, struct trap_frame *f);
 
 /* exit.c */
+/* Sends the parent its SIGCHLD about a stop or continuation and wakes its wait(2). */
+void process_notify_parent(struct process *p, int code, int status);
 __noreturn void task_exit(int status);         /* this task */
 __noreturn void process_exit(int status);      /* all of its process */
 #define EXIT_STATUS(code) (((code)&0xff) << 8)

@@ -164,6 +164,8 @@ struct waitq;
  * The info is copied; NULL stands for SI_KERNEL. Permission is the caller's. irq-safe. */
 int signal_send_task(struct task *t, int sig, const struct siginfo *info);
 int signal_send_process(struct process *p, int sig, const struct siginfo *info);
+/* SIGKILL that even the init of a pid namespace obeys. */
+void signal_kill_process(struct process *p);
 /* To each process of the group; -ESRCH when there is none. Context: takes proc_lock. */
 int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info);
 /* A fault of the current task: unblocks the signal and resets its action where it is blocked or
@@ -195,7 +197,7 @@ s64 signal_return(struct trap_frame *f);
 /* Copies info in the user's layout. 0 or -EFAULT. */
 int signal_copy_info(void __user *to, const struct siginfo *info);
 void sigpending_init(struct sigpending *q);
-void sigpending_flush(struct sigpending *q, sigset_t set);
+void sigpending_flush(struct process *p, struct sigpending *q, sigset_t set);
 /* Stops and handlers of exec and clone. */
 void signal_exec_reset(struct process *p);
 /* REQUIRES(siglock): wakes every task of p for a fatal exit with this wait status. */

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Root and working directories of processes. Lock order: all_lock, then one context's lock.
+ */
+#include "proc/fs_context.h"
+#include "mm/slab.h"
+#include "proc/nsset.h"
+#include "proc/proc.h"
+
+static struct spinlock all_lock = SPINLOCK_INIT(RANK_PROC, 5, "fs_contexts");
+static LIST_HEAD(all_contexts);
+
+struct fs_context *fs_context_create(const struct path *root, const struct path *cwd, u32 umask)
+{
+    struct fs_context *fs = kzalloc(sizeof(*fs));
+
+    if (!fs)
+        return NULL;
+    refcount_init(&fs->ref, 1);
+    spinlock_init(&fs->lock, RANK_PROC, 4, "fs_context");
+    fs->root = *root;
+    fs->cwd = *cwd;
+    path_get(root);
+    path_get(cwd);
+    fs->umask = umask;
+    spin_lock(&all_lock);
+    list_add_tail(&all_contexts, &fs->all);
+    spin_unlock(&all_lock);
+    return fs;
+}
+
+struct fs_context *fs_context_copy(struct fs_context *from)
+{
+    struct path root, cwd;
+
+    fs_context_paths(from, &root, &cwd);
+    struct fs_context *fs = fs_context_create(&root, &cwd, from->umask);
+    path_put(&root);
+    path_put(&cwd);
+    return fs;
+}
+
+void fs_context_get(struct fs_context *fs)
+{
+    refcount_get(&fs->ref);
+}
+
+void fs_context_put(struct fs_context *fs)
+{
+    if (!refcount_put(&fs->ref))
+        return;
+    spin_lock(&all_lock);
+    list_del(&fs->all);
+    spin_unlock(&all_lock);
+    path_put(&fs->root);
+    path_put(&fs->cwd);
+    kfree(fs);
+}
+
+void fs_context_paths(struct fs_context *fs, struct path *root, struct path *cwd)
+{
+    spin_lock(&fs->lock);
+    *root = fs->root;
+    *cwd = fs->cwd;
+    path_get(root);
+    path_get(cwd);
+    spin_unlock(&fs->lock);
+}
+
+static void fs_set_path(struct fs_context *fs, struct path *which, const struct path *to)
+{
+    path_get(to);
+    spin_lock(&fs->lock);
+    struct path old = *which;
+    *which = *to;
+    spin_unlock(&fs->lock);
+    path_put(&old);
+}
+
+void fs_set_cwd(struct fs_context *fs, const struct path *p)
+{
+    fs_set_path(fs, &fs->cwd, p);
+}
+
+void fs_set_root(struct fs_context *fs, const struct path *p)
+{
+    fs_set_path(fs, &fs->root, p);
+}
+
+static bool fs_path_move(struct path *p, const struct path *from, const struct path *to)
+{
+    if (p->mount != from->mount || p->dentry != from->dentry)
+        return false;
+    path_get(to);
+    *p = *to;
+    return true;
+}
+
+/* The old references are dropped after the walk over the list: `from` is held by the caller, so only
+ * the count is owed. */
+void up_move_roots(const struct path *from, const struct path *to)
+{
+    struct fs_context *fs;
+    unsigned owed = 0;
+
+    spin_lock(&all_lock);
+    list_for_each (fs, &all_contexts, all) {
+        spin_lock(&fs->lock);
+        owed += fs_path_move(&fs->root, from, to);
+        owed += fs_path_move(&fs->cwd, from, to);
+        spin_unlock(&fs->lock);
+    }
+    spin_unlock(&all_lock);
+    while (owed--)
+        path_put(from);
+}
+
+void walk_begin(struct walk_hold *h)
+{
+    struct task *t = current_task();
+    struct fs_context *fs = t->fs;
+
+    h->ctx.cred = t->cred;
+    h->ctx.ns = t->ns->mount;
+    /* pivot_root by another process may move even an unshared context: references, always. */
+    fs_context_paths(fs, &h->ctx.root, &h->ctx.cwd);
+}
+
+void walk_end(struct walk_hold *h)
+{
+    path_put(&h->ctx.root);
+    path_put(&h->ctx.cwd);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The namespaces of a task, as one immutable counted set: clone shares the set, unshare and setns
+ * replace it. The user namespace is in the credentials, the task's own pid namespace in its pid.
+ */
+#pragma once
+
+#include "lib/types.h"
+#include "sync/refcount.h"
+
+struct cgroup_ns;
+struct cred;
+struct file;
+struct mount_ns;
+struct net_ns;
+struct path;
+struct pid_ns;
+struct task;
+struct user_ns;
+
+#define CLONE_NEWTIME 0x00000080UL
+#define CLONE_VM 0x00000100UL
+#define CLONE_FS 0x00000200UL
+#define CLONE_FILES 0x00000400UL
+#define CLONE_SIGHAND 0x00000800UL
+#define CLONE_PIDFD 0x00001000UL
+#define CLONE_PTRACE 0x00002000UL
+#define CLONE_VFORK 0x00004000UL
+#define CLONE_PARENT 0x00008000UL
+#define CLONE_THREAD 0x00010000UL
+#define CLONE_NEWNS 0x00020000UL
+#define CLONE_SYSVSEM 0x00040000UL
+#define CLONE_SETTLS 0x00080000UL
+#define CLONE_PARENT_SETTID 0x00100000UL
+#define CLONE_CHILD_CLEARTID 0x00200000UL
+#define CLONE_DETACHED 0x00400000UL
+#define CLONE_UNTRACED 0x00800000UL
+#define CLONE_CHILD_SETTID 0x01000000UL
+#define CLONE_NEWCGROUP 0x02000000UL
+#define CLONE_NEWUTS 0x04000000UL
+#define CLONE_NEWIPC 0x08000000UL
+#define CLONE_NEWUSER 0x10000000UL
+#define CLONE_NEWPID 0x20000000UL
+#define CLONE_NEWNET 0x40000000UL
+#define CLONE_IO 0x80000000UL
+#define CLONE_CLEAR_SIGHAND 0x100000000UL
+#define CLONE_INTO_CGROUP 0x200000000UL
+#define CLONE_NS_FLAGS                                                                             \
+    (CLONE_NEWTIME | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+     CLONE_NEWPID | CLONE_NEWNET)
+
+#define UTS_LEN 65
+struct uts_ns {
+    refcount_t ref;
+    u64 inum;
+    struct user_ns *user_ns;
+    char nodename[UTS_LEN], domainname[UTS_LEN]; /* words torn by a race are harmless */
+};
+struct ipc_ns { /* kernel has no SysV IPC yet: the namespace scopes nothing but its number */
+    refcount_t ref;
+    u64 inum;
+    struct user_ns *user_ns;
+};
+struct time_ns {
+    refcount_t ref;
+    u64 inum;
+    struct user_ns *user_ns;
+    s64 monotonic, boottime; /* ns added to the clocks */
+};
+
+struct nsset {
+    refcount_t ref;
+    struct mount_ns *mount;
+    struct uts_ns *uts;
+    struct ipc_ns *ipc;
+    struct net_ns *net;
+    struct pid_ns *pid_for_children;
+    struct cgroup_ns *cgroup;
+    struct time_ns *time, *time_for_children;
+};
+
+extern struct nsset nsset_init;
+void nsset_get(struct nsset *ns);
+void nsset_put(struct nsset *ns);
+/* A set with new namespaces where flags has CLONE_NEW*, the others shared. root and cwd are moved to the
+ * copied mount namespace. Privilege is checked. ERR_PTR on error. May sleep. */
+struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred, struct path *root,
+                         struct path *cwd) __must_check;
+/* unshare(2) and setns(2) for current. */
+int ns_unshare(u64 flags);
+int ns_setns(struct file *f, u64 nstype);
+/* The file behind /proc/<pid>/ns/<name>, or ERR_PTR; *link gets "mnt:[4026531841]". */
+#define NS_KINDS 10
+const char *ns_name(unsigned kind); /* NULL past the last */
+struct file *ns_open(struct task *t, unsigned kind);
+int ns_link(struct task *t, unsigned kind, char *buf, size_t n);

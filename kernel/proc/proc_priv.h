@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of kernel/proc share among themselves.
+ */
+#pragma once
+
+#include "proc/proc.h"
+
+/* fork.c: the caches. */
+void task_free(struct task *t);
+void process_free(struct process *p);
+/* REQUIRES(siglock): adds a dying task's figures to its process. */
+void process_times_absorb_locked(struct process *p, struct task *t);
+/* REQUIRES(proc_lock): NULL leaves. */
+void process_link_group_locked(struct process *p, struct pid *pgrp);
+void process_link_session_locked(struct process *p, struct pid *session);
+/* exit.c: waits until current is the only task of its process; -EINTR when it is to die itself. */
+int process_dethread(void);
+/* REQUIRES(proc_lock): a thread takes the dead leader's identity (exec). */
+void process_become_leader(struct task *t);
+/* futex.c: at exec and exit: robust list, clear_child_tid. */
+void futex_task_exit(struct task *t);
+/* itimer.c, posix_timer.c */
+void itimer_process_init(struct process *p);
+void itimer_process_exit(struct process *p);
+void posix_timers_drop(struct process *p);
+/* pidfd.c */
+struct file *pidfd_create(struct pid *pid, unsigned flags);
+struct pid *pidfd_pid(struct file *f);

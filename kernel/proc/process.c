@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Processes and tasks as objects: life time, look-up, groups and sessions. Making and ending them is
+ * fork.c's and exit.c's.
+ */
+#include "proc/proc.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "proc/fdtable.h"
+#include "proc/fs_context.h"
+#include "proc/nsset.h"
+#include "proc/proc_priv.h"
+#include "proc/up.h"
+#include "vm/aspace.h"
+
+struct spinlock proc_lock = SPINLOCK_INIT(RANK_PROC, 9, "proc");
+
+void task_put(struct task *t)
+{
+    if (!refcount_put(&t->ref))
+        return;
+    struct process *p = t->process;
+    cred_put(t->cred);
+    pid_put(t->pid);
+    thread_put(t->thread);
+    task_free(t);
+    process_put(p);
+}
+
+void process_put(struct process *p)
+{
+    if (!refcount_put(&p->ref))
+        return;
+    pid_put(p->pid);
+    process_free(p);
+}
+
+struct process *process_of_pid(struct pid *pid)
+{
+    struct process *p;
+    u64 flags;
+
+    spin_lock_irqsave(&pid->lock, &flags);
+    p = list_first(&pid->tasks[PID_TGID], struct process, tgid_node);
+    if (p)
+        process_get(p);
+    spin_unlock_irqrestore(&pid->lock, flags);
+    return p;
+}
+
+struct process *process_find(struct pid_ns *ns, u32 nr)
+{
+    struct pid *pid = pid_find(ns, nr);
+
+    if (!pid)
+        return NULL;
+    struct process *p = process_of_pid(pid);
+    pid_put(pid);
+    return p;
+}
+
+struct task *task_find(struct pid_ns *ns, u32 nr)
+{
+    struct pid *pid = pid_find(ns, nr);
+    struct task *t;
+    u64 flags;
+
+    if (!pid)
+        return NULL;
+    spin_lock_irqsave(&pid->lock, &flags);
+    t = list_first(&pid->tasks[PID_TID], struct task, pid_node);
+    if (t)
+        task_get(t);
+    spin_unlock_irqrestore(&pid->lock, flags);
+    pid_put(pid);
+    return t;
+}
+
+struct task *process_task(struct process *p)
+{
+    struct task *t = NULL;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (!list_empty(&p->tasks)) {
+        t = p->leader;
+        if (!t || t->exiting)
+            t = list_first(&p->tasks, struct task, node);
+        task_get(t);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return t;
+}
+
+struct aspace *process_aspace(struct process *p)
+{
+    struct aspace *as;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    as = p->aspace;
+    if (as)
+        refcount_get(&as->users);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return as;
+}
+
+#define TASK_GETTER(name, type, field, get)                                                        \
+    type *name(struct task *t)                                                                     \
+    {                                                                                              \
+        u64 flags;                                                                                 \
+        spin_lock_irqsave(&t->process->siglock, &flags);                                           \
+        type *it = t->field;                                                                       \
+        if (it)                                                                                    \
+            get(it);                                                                               \
+        spin_unlock_irqrestore(&t->process->siglock, flags);                                       \
+        return it;                                                                                 \
+    }
+TASK_GETTER(task_cred, const struct cred, cred, cred_get)
+TASK_GETTER(task_files, struct fd_table, files, fd_table_get)
+TASK_GETTER(task_fs, struct fs_context, fs, fs_context_get)
+TASK_GETTER(task_nsset, struct nsset, ns, nsset_get)
+
+void task_set_cred(struct cred *new_cred)
+{
+    struct task *t = current_task();
+    const struct cred *old = t->cred;
+    u64 flags;
+
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    t->cred = new_cred;
+    spin_unlock_irqrestore(&t->process->siglock, flags);
+    cred_put(old);
+}
+
+const struct cred *up_current_cred(void)
+{
+    struct task *t = current_task();
+
+    return t ? t->cred : &cred_init;
+}
+
+static void process_times_add_thread(struct process_times *sum, const struct task *t)
+{
+    sum->utime += t->thread->utime;
+    sum->stime += t->thread->stime;
+    sum->nvcsw += t->thread->nvcsw;
+    sum->nivcsw += t->thread->nivcsw;
+    sum->min_faults += t->min_faults;
+    sum->maj_faults += t->maj_faults;
+}
+
+void process_times_absorb_locked(struct process *p, struct task *t)
+{
+    process_times_add_thread(&p->times, t);
+}
+
+void process_times_get(struct process *p, struct process_times *out)
+{
+    struct task *t;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    *out = p->times;
+    list_for_each (t, &p->tasks, node)
+        process_times_add_thread(out, t);
+    if (p->aspace)
+        out->max_rss = MAX(out->max_rss, p->aspace->rss_peak);
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+void process_link_group_locked(struct process *p, struct pid *pgrp)
+{
+    struct pid *old = p->pgrp;
+
+    if (old) {
+        spin_lock(&old->lock);
+        list_del(&p->pgid_node);
+        spin_unlock(&old->lock);
+    }
+    if (pgrp) {
+        pid_get(pgrp);
+        spin_lock(&pgrp->lock);
+        list_add_tail(&pgrp->tasks[PID_PGID], &p->pgid_node);
+        spin_unlock(&pgrp->lock);
+    }
+    p->pgrp = pgrp;
+    if (old)
+        pid_put(old);
+}
+
+void process_link_session_locked(struct process *p, struct pid *session)
+{
+    struct pid *old = p->session;
+
+    if (old) {
+        spin_lock(&old->lock);
+        list_del(&p->sid_node);
+        spin_unlock(&old->lock);
+    }
+    if (session) {
+        pid_get(session);
+        spin_lock(&session->lock);
+        list_add_tail(&session->tasks[PID_SID], &p->sid_node);
+        spin_unlock(&session->lock);
+    }
+    p->session = session;
+    if (old)
+        pid_put(old);
+}
+
+/* REQUIRES(proc_lock) */
+static bool process_group_in_session(struct pid *pgrp, struct pid *session)
+{
+    struct process *p = list_first(&pgrp->tasks[PID_PGID], struct process, pgid_node);
+
+    return p && p->session == session;
+}
+
+/* REQUIRES(proc_lock) */
+static int process_setpgid_locked(struct process *me, struct process *p, struct pid *group)
+{
+    if (p != me && p->parent != me)
+        return -ESRCH;
+    if (p->session != me->session)
+        return -EPERM;
+    if (p != me && p->did_exec)
+        return -EACCES;
+    if (p->session_leader)
+        return -EPERM;
+    if (group != p->pid && !process_group_in_session(group, me->session))
+        return -EPERM;
+    if (p->pgrp != group)
+        process_link_group_locked(p, group);
+    return 0;
+}
+
+int process_setpgid(u32 pid, u32 pgid)
+{
+    struct process *me = current_process();
+    struct pid_ns *ns = current_pid_ns();
+    struct process *p;
+    u64 flags;
+
+    if ((s32)pgid < 0)
+        return -EINVAL;
+    if (pid) {
+        p = process_find(ns, pid);
+        if (!p)
+            return -ESRCH;
+    } else {
+        p = me;
+        process_get(p);
+    }
+    int err = -EPERM;
+    struct pid *group = pgid ? pid_find(ns, pgid) : p->pid;
+    if (group) {
+        spin_lock_irqsave(&proc_lock, &flags);
+        err = process_setpgid_locked(me, p, group);
+        spin_unlock_irqrestore(&proc_lock, flags);
+        if (pgid)
+            pid_put(group);
+    }
+    process_put(p);
+    return err;
+}
+
+s64 process_setsid(void)
+{
+    struct process *me = current_process();
+    struct tty *tty = NULL;
+    s64 result = -EPERM;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    if (!me->session_leader && list_empty(&me->pid->tasks[PID_PGID])) {
+        process_link_session_locked(me, me->pid);
+        process_link_group_locked(me, me->pid);
+        me->session_leader = true;
+        tty = me->tty;
+        me->tty = NULL;
+        result = pid_nr(me->pid, current_pid_ns());
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (tty)
+        up_tty_put(tty);
+    return result;
+}
+
+bool process_group_orphaned(struct pid *pgrp, struct process *except)
+{
+    bool orphaned = true;
+    struct process *p;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
+        if (p == except || p->state != PROCESS_LIVE || !p->parent || p->parent->ns_init)
+            continue;
+        if (p->parent->pgrp != pgrp && p->parent->session == p->session) {
+            orphaned = false;
+            break;
+        }
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return orphaned;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Building and undoing handler frames: see sigframe.h. The user's floating-point registers are live
+ * while the kernel runs (it uses none), so saving is one XSAVE into the thread's own area.
+ */
+#include "proc/sigframe.h"
+#include "arch/x86/uaccess.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/proc.h"
+
+#define FP_XSTATE_MAGIC1 0x46505853U
+#define FP_XSTATE_MAGIC2 0x46505845U
+#define FXSAVE_SIZE 512
+#define FXSAVE_SW_OFFSET 464
+#define REDZONE 128
+#define UC_FP_XSTATE 1
+#define UC_SIGCONTEXT_SS 2
+#define UC_STRICT_RESTORE_SS 4
+#define RFLAGS_TF (1UL << 8)
+#define RFLAGS_DF (1UL << 10)
+#define RFLAGS_RF (1UL << 16)
+/* CF PF AF ZF SF TF DF OF RF AC: what a handler may change. */
+#define RFLAGS_USER 0x50dd5UL
+
+struct sigcontext {
+    u64 r8, r9, r10, r11, r12, r13, r14, r15;
+    u64 rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
+    u16 cs, gs, fs, ss;
+    u64 err, trapno, oldmask, cr2, fpstate, reserved[8];
+};
+static_assert(sizeof(struct sigcontext) == 256, "sigcontext");
+
+struct ucontext {
+    u64 flags, link;
+    struct sigstack stack;
+    struct sigcontext mc;
+    sigset_t mask;
+};
+
+struct rt_sigframe {
+    u64 ret;
+    struct ucontext uc;
+    u8 info[SIGINFO_USER_SIZE];
+};
+
+/* struct _fpx_sw_bytes */
+struct xstate_sw {
+    u32 magic1, extended_size;
+    u64 xfeatures;
+    u32 xstate_size, pad[7];
+};
+
+int signal_copy_info(void __user *to, const struct siginfo *info)
+{
+    u8 whole[SIGINFO_USER_SIZE] = {0};
+
+    memcpy(whole, info, sizeof(*info));
+    return copy_out(to, whole, sizeof(whole));
+}
+
+/* Writes the FPU state at `at`. */
+static int sigframe_save_fpu(u64 at)
+{
+    void *area = current_thread()->arch.xsave;
+    u32 size = fpu_size(), magic2 = FP_XSTATE_MAGIC2;
+    struct xstate_sw sw = {
+        .magic1 = fpu_xcr0() ? FP_XSTATE_MAGIC1 : 0,
+        .extended_size = size + sizeof(magic2),
+        .xfeatures = fpu_xcr0(),
+        .xstate_size = size,
+    };
+
+    fpu_save(area);
+    if (copy_out((void __user *)at, area, size) ||
+        copy_out((void __user *)(at + FXSAVE_SW_OFFSET), &sw, sizeof(sw)))
+        return -EFAULT;
+    if (fpu_xcr0() && copy_out((void __user *)(at + size), &magic2, sizeof(magic2)))
+        return -EFAULT;
+    fpu_init_state(area);
+    fpu_restore(area);
+    return 0;
+}
+
+static void sigcontext_fill(struct sigcontext *mc, const struct trap_frame *f, u64 fpstate)
+{
+    *mc = (struct sigcontext){
+        .r8 = f->r8,   .r9 = f->r9,   .r10 = f->r10, .r11 = f->r11,       .r12 = f->r12,
+        .r13 = f->r13, .r14 = f->r14, .r15 = f->r15, .rdi = f->rdi,       .rsi = f->rsi,
+        .rbp = f->rbp, .rbx = f->rbx, .rdx = f->rdx, .rax = f->rax,       .rcx = f->rcx,
+        .rsp = f->rsp, .rip = f->rip, .cs = (u16)f->cs, .ss = (u16)f->ss, .rflags = f->rflags,
+        .fpstate = fpstate,
+    };
+}
+
+/* Where the frame starts: on the alternate stack when asked for and not there yet. */
+static u64 sigframe_stack(const struct task *t, const struct trap_frame *f, u64 act_flags)
+{
+    const struct sigstack *s = &t->altstack;
+    bool on = f->rsp > s->sp && f->rsp - s->sp <= s->size && !(s->flags & (s32)SS_AUTODISARM);
+
+    if (act_flags & SA_ONSTACK && s->size && !on)
+        return s->sp + s->size;
+    return f->rsp - REDZONE;
+}
+
+int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct sigaction *act,
+                  sigset_t old_mask)
+{
+    struct task *t = current_task();
+    u64 fp = ALIGN_DOWN(sigframe_stack(t, f, act->flags) - fpu_size() - sizeof(u32), 64UL);
+    u64 sp = ALIGN_DOWN(fp - sizeof(struct rt_sigframe), 16UL) - 8;
+    struct rt_sigframe fr = {.ret = act->restorer};
+
+    if (!(act->flags & SA_RESTORER) || !user_range_ok(sp, fp - sp))
+        return -EFAULT;
+    fr.uc.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (fpu_xcr0() ? UC_FP_XSTATE : 0);
+    fr.uc.stack = t->altstack;
+    if (!t->altstack.size)
+        fr.uc.stack.flags = SS_DISABLE;
+    fr.uc.mask = old_mask;
+    sigcontext_fill(&fr.uc.mc, f, fp);
+    fr.uc.mc.oldmask = old_mask;
+    memcpy(fr.info, info, sizeof(*info));
+    if (copy_out((void __user *)sp, &fr, sizeof(fr)) || sigframe_save_fpu(fp))
+        return -EFAULT;
+
+    if (t->altstack.flags & (s32)SS_AUTODISARM)
+        t->altstack = (struct sigstack){.flags = SS_DISABLE};
+    f->rdi = (u64)info->signo;
+    f->rsi = sp + offsetof(struct rt_sigframe, info);
+    f->rdx = sp + offsetof(struct rt_sigframe, uc);
+    f->rax = 0;
+    f->rsp = sp;
+    f->rip = act->handler;
+    f->cs = USER_CS;
+    f->ss = USER_DS;
+    f->rflags &= ~(RFLAGS_TF | RFLAGS_DF | RFLAGS_RF);
+    frame_clear_syscall(f);
+    return 0;
+}
+
+/* Loads the FPU state the handler's frame holds; 0 address: as after a reset. */
+static int sigframe_load_fpu(u64 at)
+{
+    u32 size = fpu_size();
+    struct xstate_sw sw;
+    u8 *raw = kmalloc(size + 64);
+
+    if (!raw)
+        return -ENOMEM;
+    u8 *area = (u8 *)ALIGN_UP((u64)raw, 64UL);
+    int err = 0;
+    fpu_init_state(area);
+    if (at) {
+        err = copy_in(&sw, (void __user *)(at + FXSAVE_SW_OFFSET), sizeof(sw));
+        bool whole = !err && sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == size;
+        if (!err)
+            err = copy_in(area, (void __user *)at, whole ? size : FXSAVE_SIZE);
+        if (!err && !whole && fpu_xcr0()) /* only the legacy part: x87 and SSE are in use */
+            *(u64 *)(area + FXSAVE_SIZE) = 3;
+        if (!err)
+            err = fpu_validate(area);
+    }
+    if (!err)
+        fpu_restore(area);
+    kfree(raw);
+    return err;
+}
+
+static void sigcontext_load(struct trap_frame *f, const struct sigcontext *mc)
+{
+    f->r8 = mc->r8, f->r9 = mc->r9, f->r10 = mc->r10, f->r11 = mc->r11;
+    f->r12 = mc->r12, f->r13 = mc->r13, f->r14 = mc->r14, f->r15 = mc->r15;
+    f->rdi = mc->rdi, f->rsi = mc->rsi, f->rbp = mc->rbp, f->rbx = mc->rbx;
+    f->rdx = mc->rdx, f->rax = mc->rax, f->rcx = mc->rcx;
+    f->rsp = mc->rsp, f->rip = mc->rip;
+    f->rflags = (f->rflags & ~RFLAGS_USER) | (mc->rflags & RFLAGS_USER);
+    f->cs = USER_CS;
+    f->ss = USER_DS;
+    frame_clear_syscall(f);
+}
+
+s64 signal_return(struct trap_frame *f)
+{
+    struct ucontext uc;
+
+    /* ret has popped the return address: the frame's first word lies 8 below. */
+    if (copy_in(&uc, (void __user *)f->rsp, sizeof(uc)) || !user_range_ok(uc.mc.rip, 1) ||
+        sigframe_load_fpu(uc.mc.fpstate)) {
+        signal_force(SIGSEGV, NULL);
+        return 0;
+    }
+    sigcontext_load(f, &uc.mc);
+    signal_set_mask(uc.mask);
+    (void)signal_altstack(&uc.stack, NULL, f->rsp);
+    return (s64)f->rax;
+}

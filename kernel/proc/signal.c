@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sending, queueing and taking signals. A signal that will end the process ends it at once: the sender
+ * marks the group as exiting and wakes every task, so that no task can run on past it.
+ *
+ * Lock order: proc_lock, siglock. All sending functions are irq-safe.
+ */
+#include "proc/signal.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/proc.h"
+
+struct sigqueue {
+    struct list_node node;
+    struct siginfo info;
+};
+
+void sigpending_init(struct sigpending *q)
+{
+    q->set = 0;
+    list_init(&q->queue);
+}
+
+/* Drops all entries of set. */
+void sigpending_flush(struct process *p, struct sigpending *q, sigset_t set)
+{
+    struct sigqueue *e, *tmp;
+
+    q->set &= ~set;
+    list_for_each_safe (e, tmp, &q->queue, node) {
+        if (!(SIGMASK(e->info.signo) & set))
+            continue;
+        list_del(&e->node);
+        kfree(e);
+        atomic_dec(&p->sigqueue_count);
+    }
+}
+
+static bool signal_default_ignored(int sig)
+{
+    return SIGMASK(sig) & SIG_IGNORED_BY_DEFAULT;
+}
+
+static bool signal_ignored(const struct process *p, int sig)
+{
+    u64 h = p->actions[sig - 1].handler;
+
+    return h == SIG_IGN || (h == SIG_DFL && signal_default_ignored(sig));
+}
+
+void signal_recalc_locked(struct task *t)
+{
+    struct process *p = t->process;
+
+    if (((t->pending.set | p->pending.set) & ~t->blocked) || t->stop_pending || p->group_exit ||
+        p->notify || (p->group_exec && p->group_exec != t)) {
+        if (!(READ_ONCE(t->thread->work) & WORK_SIGNAL))
+            thread_work_set(t->thread, WORK_SIGNAL);
+    } else {
+        thread_work_clear(t->thread, WORK_SIGNAL);
+    }
+}
+
+bool signal_pending(const struct task *t)
+{
+    return READ_ONCE(t->thread->work) & (WORK_SIGNAL | WORK_KILL);
+}
+
+void process_group_exit_locked(struct process *p, int status)
+{
+    struct task *t;
+
+    if (!p->group_exit) {
+        p->group_exit = true;
+        p->exit_status = status;
+    }
+    p->stop_signal = 0;
+    list_for_each (t, &p->tasks, node) {
+        t->stop_pending = false;
+        if (!t->exiting)
+            thread_work_set(t->thread, WORK_SIGNAL | WORK_KILL);
+    }
+}
+
+/* A continue signal cancels stops, a stop signal cancels continues; SIGCONT wakes whatever happens to
+ * it afterwards. */
+static void signal_prepare_locked(struct process *p, int sig)
+{
+    struct task *t;
+    sigset_t cancel = 0;
+
+    if (sig == SIGCONT)
+        cancel = SIG_STOP_MASK;
+    else if (SIGMASK(sig) & SIG_STOP_MASK)
+        cancel = SIGMASK(SIGCONT);
+    if (!cancel)
+        return;
+    sigpending_flush(p, &p->pending, cancel);
+    list_for_each (t, &p->tasks, node)
+        sigpending_flush(p, &t->pending, cancel);
+    if (sig != SIGCONT || p->group_exit)
+        return;
+    if (p->stop_signal) {
+        p->notify |= p->stop_count ? PEVENT_STOPPED : PEVENT_CONTINUED;
+        p->events = p->stop_count ? 0 : PEVENT_CONTINUED;
+        p->stop_signal = 0;
+        p->stop_count = 0;
+    }
+    list_for_each (t, &p->tasks, node) {
+        t->stop_pending = false;
+        t->stopped = false;
+        signal_recalc_locked(t);
+    }
+    waitq_wake_all(&p->stop_wait);
+}
+
+static bool signal_wanted(const struct task *t, int sig)
+{
+    return !t->exiting && !(t->blocked & SIGMASK(sig));
+}
+
+static struct task *signal_choose(struct process *p, int sig)
+{
+    struct task *t;
+
+    if (p->leader && signal_wanted(p->leader, sig))
+        return p->leader;
+    list_for_each (t, &p->tasks, node) {
+        if (signal_wanted(t, sig))
+            return t;
+    }
+    return NULL;
+}
+
+/* What the signal will do, decided by the sender where it is final. */
+static void signal_complete_locked(struct process *p, struct task *t, int sig)
+{
+    if (t && !signal_wanted(t, sig) && sig != SIGKILL)
+        return;
+    if (!t)
+        t = signal_choose(p, sig);
+    if (!t)
+        return;
+    bool dfl = p->actions[sig - 1].handler == SIG_DFL;
+    bool fatal = dfl && !signal_default_ignored(sig) && !(SIGMASK(sig) & SIG_STOP_MASK) &&
+                 (!p->ns_init || sig == SIGKILL);
+    if (fatal && !(t->waiting & SIGMASK(sig)) && !p->group_exit)
+        process_group_exit_locked(p, sig);
+    else
+        thread_work_set(t->thread, WORK_SIGNAL);
+}
+
+static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
+                               const struct siginfo *info)
+{
+    static const struct siginfo from_kernel = {.code = SI_KERNEL};
+    struct sigqueue *e = NULL;
+
+    if (sig < SIGRTMIN && q->set & SIGMASK(sig))
+        return 0;
+    if (!info)
+        info = &from_kernel;
+    bool must_queue = sig >= SIGRTMIN && info->code != SI_USER && info->code != SI_KERNEL;
+    if ((u64)atomic_read(&p->sigqueue_count) < p->rlimits[RLIMIT_SIGPENDING].cur ||
+        info->code == SI_KERNEL)
+        e = kmalloc(sizeof(*e));
+    if (!e && must_queue)
+        return -EAGAIN;
+    if (e) {
+        e->info = *info;
+        e->info.signo = sig;
+        list_add_tail(&q->queue, &e->node);
+        atomic_inc(&p->sigqueue_count);
+    }
+    q->set |= SIGMASK(sig);
+    return 0;
+}
+
+/* Default actions spare the init of a namespace, unless an ancestor namespace or the kernel insists. */
+static bool signal_spares_init(const struct process *p, int sig, bool force)
+{
+    return p->ns_init && p->actions[sig - 1].handler == SIG_DFL &&
+           !(force && SIGMASK(sig) & SIG_UNMASKABLE);
+}
+
+static int signal_post_locked(struct process *p, struct task *t, int sig,
+                              const struct siginfo *info, bool force)
+{
+    if (!p->nr_tasks || p->group_exit)
+        return 0;
+    signal_prepare_locked(p, sig);
+    const struct task *who = t ? t : p->leader;
+    bool blocked = who && (who->blocked | who->waiting) & SIGMASK(sig);
+    if (!blocked && (signal_ignored(p, sig) || signal_spares_init(p, sig, force)))
+        return 0;
+    int err = signal_queue_locked(p, t ? &t->pending : &p->pending, sig, info);
+    if (err)
+        return err;
+    waitq_wake(&p->signal_wait, 1 /* POLLIN */, ~0U);
+    signal_complete_locked(p, t, sig);
+    return 0;
+}
+
+/* True when the sender stands above p's pid namespace, or is the kernel. */
+static bool signal_from_above(const struct process *p, const struct siginfo *info)
+{
+    struct task *me = current_task();
+
+    if (!info || info->code == SI_KERNEL || !me)
+        return true;
+    return me->process->pid->level < p->pid->level;
+}
+
+int signal_send_task(struct task *t, int sig, const struct siginfo *info)
+{
+    struct process *p = t->process;
+    u64 flags;
+
+    if (!sig)
+        return 0;
+    spin_lock_irqsave(&p->siglock, &flags);
+    int err = t->exiting ? 0 : signal_post_locked(p, t, sig, info, signal_from_above(p, info));
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return err;
+}
+
+int signal_send_process(struct process *p, int sig, const struct siginfo *info)
+{
+    u64 flags;
+
+    if (!sig)
+        return 0;
+    spin_lock_irqsave(&p->siglock, &flags);
+    int err = signal_post_locked(p, NULL, sig, info, signal_from_above(p, info));
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return err;
+}
+
+void signal_kill_process(struct process *p)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (p->nr_tasks)
+        process_group_exit_locked(p, SIGKILL);
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info)
+{
+    struct process *p;
+    int err = -ESRCH;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
+        int one = signal_send_process(p, sig, info);
+        if (err)
+            err = one;
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return err;
+}
+
+void signal_force(int sig, const struct siginfo *info)
+{
+    struct task *t = current_task();
+    struct process *p = t->process;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct sigaction *act = &p->actions[sig - 1];
+    bool blocked = t->blocked & SIGMASK(sig);
+    if (blocked || act->handler == SIG_IGN || act->handler == SIG_DFL) {
+        act->handler = SIG_DFL;
+        t->blocked &= ~SIGMASK(sig);
+        process_group_exit_locked(p, sig); /* the init of a namespace too: it cannot go on */
+    } else {
+        signal_queue_locked(p, &t->pending, sig, info);
+        thread_work_set(t->thread, WORK_SIGNAL);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+int signal_permitted(struct process *p, int sig)
+{
+    const struct cred *me = current_cred();
+    int err = 0;
+
+    if (p == current_process())
+        return 0;
+    struct task *t = process_task(p);
+    if (!t)
+        return 0; /* a zombie: nothing happens to it */
+    const struct cred *c = task_cred(t);
+    bool same = me->euid == c->uid || me->euid == c->suid || me->uid == c->uid || me->uid == c->suid;
+    if (!same && !cred_capable(me, c->user_ns, CAP_KILL)) {
+        err = -EPERM;
+        if (sig == SIGCONT && p->session == current_process()->session)
+            err = 0;
+    }
+    cred_put(c);
+    task_put(t);
+    return err;
+}
+
+/* The number to take next: faults first, then the lowest. */
+static int signal_first(sigset_t set)
+{
+    if (set & SIG_SYNC_MASK)
+        set &= SIG_SYNC_MASK;
+    return set ? __builtin_ctzll(set) + 1 : 0;
+}
+
+static int signal_collect(struct process *p, struct sigpending *q, sigset_t wanted,
+                          struct siginfo *info)
+{
+    struct sigqueue *e, *found = NULL;
+    bool more = false;
+    int sig = signal_first(q->set & wanted);
+
+    if (!sig)
+        return 0;
+    list_for_each (e, &q->queue, node) {
+        if (e->info.signo != sig)
+            continue;
+        if (found) {
+            more = true;
+            break;
+        }
+        found = e;
+    }
+    if (!more)
+        q->set &= ~SIGMASK(sig);
+    *info = (struct siginfo){.signo = sig};
+    if (found) {
+        *info = found->info;
+        list_del(&found->node);
+        kfree(found);
+        atomic_dec(&p->sigqueue_count);
+    }
+    return sig;
+}
+
+static int signal_take_locked(struct task *t, sigset_t set, struct siginfo *info)
+{
+    struct process *p = t->process;
+    int sig = signal_collect(p, &t->pending, set, info);
+
+    if (!sig)
+        sig = signal_collect(p, &p->pending, set, info);
+    return sig;
+}
+
+int signal_dequeue(struct task *t, sigset_t set, struct siginfo *info)
+{
+    struct process *p = t->process;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    int sig = signal_take_locked(t, set, info);
+    if (t == current_task())
+        signal_recalc_locked(t);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return sig;
+}
+
+static int signal_wait_poll(struct task *t, sigset_t set, sigset_t waiting, struct siginfo *info)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    t->waiting = waiting;
+    int sig = signal_take_locked(t, set, info);
+    signal_recalc_locked(t);
+    spin_unlock_irqrestore(&t->process->siglock, flags);
+    return sig;
+}
+
+int signal_wait(sigset_t set, struct siginfo *info, bool block, u64 deadline)
+{
+    struct task *t = current_task();
+    struct wait_thread w;
+    int sig, err = -EAGAIN;
+
+    set &= ~SIG_UNMASKABLE;
+    sig = signal_wait_poll(t, set, block ? set : 0, info);
+    while (!sig && block) {
+        wait_begin(&w, &t->process->signal_wait, SLEEP_INTERRUPTIBLE);
+        sig = signal_wait_poll(t, set, set, info);
+        err = sig ? 0 : wait_commit(&w, deadline);
+        wait_end(&w);
+        if (!sig)
+            sig = signal_wait_poll(t, set, set, info);
+        if (err)
+            break;
+    }
+    if (block)
+        (void)signal_wait_poll(t, 0, 0, info);
+    if (sig)
+        return sig;
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
+void signal_set_mask(sigset_t mask)
+{
+    struct task *t = current_task();
+    u64 flags;
+
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    t->blocked = mask & ~SIG_UNMASKABLE;
+    signal_recalc_locked(t);
+    spin_unlock_irqrestore(&t->process->siglock, flags);
+}
+
+void signal_temp_mask(sigset_t mask)
+{
+    struct task *t = current_task();
+
+    t->saved_mask = t->blocked;
+    t->restore_mask = true;
+    signal_set_mask(mask);
+}
+
+void signal_restore_mask(void)
+{
+    struct task *t = current_task();
+
+    if (!t->restore_mask)
+        return;
+    t->restore_mask = false;
+    signal_set_mask(t->saved_mask);
+}
+
+int signal_action(int sig, const struct sigaction *new_action, struct sigaction *old)
+{
+    struct process *p = current_process();
+    struct task *t;
+    u64 flags;
+
+    if (sig < 1 || sig > NSIG || (new_action && SIGMASK(sig) & SIG_UNMASKABLE))
+        return -EINVAL;
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (old)
+        *old = p->actions[sig - 1];
+    if (new_action) {
+        p->actions[sig - 1] = *new_action;
+        p->actions[sig - 1].mask &= ~SIG_UNMASKABLE;
+        if (signal_ignored(p, sig)) {
+            sigpending_flush(p, &p->pending, SIGMASK(sig));
+            list_for_each (t, &p->tasks, node)
+                sigpending_flush(p, &t->pending, SIGMASK(sig));
+        }
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return 0;
+}
+
+static bool signal_on_altstack(const struct task *t, u64 sp)
+{
+    if (t->altstack.flags & SS_AUTODISARM)
+        return false;
+    return sp > t->altstack.sp && sp - t->altstack.sp <= t->altstack.size;
+}
+
+int signal_altstack(const struct sigstack *new_stack, struct sigstack *old, u64 sp)
+{
+    struct task *t = current_task();
+    bool on = t->altstack.size && signal_on_altstack(t, sp);
+
+    if (old) {
+        *old = t->altstack;
+        old->flags = t->altstack.size ? (on ? SS_ONSTACK : 0) : SS_DISABLE;
+        old->flags |= t->altstack.flags & (s32)SS_AUTODISARM;
+    }
+    if (!new_stack)
+        return 0;
+    if (on)
+        return -EPERM;
+    s32 mode = new_stack->flags & ~(s32)SS_AUTODISARM;
+    if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
+        return -EINVAL;
+    if (mode == SS_DISABLE) {
+        t->altstack = (struct sigstack){.flags = SS_DISABLE};
+        return 0;
+    }
+    if (new_stack->size < MINSIGSTKSZ)
+        return -ENOMEM;
+    t->altstack = *new_stack;
+    t->altstack.flags &= (s32)SS_AUTODISARM;
+    return 0;
+}
+
+void signal_exec_reset(struct process *p)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    for (int i = 0; i < NSIG; i++) {
+        struct sigaction *a = &p->actions[i];
+        u64 handler = a->handler == SIG_IGN ? SIG_IGN : SIG_DFL;
+        *a = (struct sigaction){.handler = handler};
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    current_task()->altstack = (struct sigstack){.flags = SS_DISABLE};
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way out to user mode with signals pending: stops, default actions, handler frames. Runs in the
+ * task itself with interrupts on and no lock held.
+ */
+#include "arch/x86/trap.h"
+#include "lib/errno.h"
+#include "proc/proc.h"
+#include "proc/sigframe.h"
+
+#define NR_RESTART_SYSCALL 219
+#define SYSCALL_INSN_LEN 2
+
+/* Called with siglock held and the stop decided for this task; sleeps until continued or killed. */
+static void signal_stop_here(struct process *p, struct task *t, u64 flags)
+{
+    bool last = false;
+    int sig = p->stop_signal;
+
+    t->stop_pending = false;
+    t->stopped = true;
+    if (p->stop_count && --p->stop_count == 0) {
+        p->events = PEVENT_STOPPED;
+        last = true;
+    }
+    signal_recalc_locked(t);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (last)
+        process_notify_parent(p, CLD_STOPPED, sig);
+    (void)wait_event_killable(&p->stop_wait, !READ_ONCE(t->stopped));
+    t->stopped = false;
+}
+
+/* A stop signal's default action begins: every task of the process is to stop. */
+static void signal_stop_begin_locked(struct process *p, int sig)
+{
+    struct task *t;
+
+    p->stop_signal = sig;
+    p->stop_count = 0;
+    p->events = 0;
+    list_for_each (t, &p->tasks, node) {
+        if (t->exiting || t->stopped)
+            continue;
+        t->stop_pending = true;
+        p->stop_count++;
+        thread_work_set(t->thread, WORK_SIGNAL);
+    }
+}
+
+/* The parent hears of a stop or continuation that another task's signal caused. */
+static void signal_tell_parent(struct process *p, u8 notify)
+{
+    if (notify & PEVENT_STOPPED)
+        process_notify_parent(p, CLD_STOPPED, SIGSTOP);
+    if (notify & PEVENT_CONTINUED)
+        process_notify_parent(p, CLD_CONTINUED, SIGCONT);
+}
+
+/* Does the stop signal's default action, unless the job-control rules make it void. Called with
+ * siglock held, returns without it. */
+static void signal_default_stop(struct process *p, struct task *t, int sig, u64 flags)
+{
+    if (sig != SIGSTOP) {
+        spin_unlock_irqrestore(&p->siglock, flags);
+        if (process_group_orphaned(p->pgrp, NULL))
+            return;
+        spin_lock_irqsave(&p->siglock, &flags);
+        if (p->group_exit || (p->pending.set | t->pending.set) & SIGMASK(SIGCONT)) {
+            spin_unlock_irqrestore(&p->siglock, flags);
+            return;
+        }
+    }
+    if (!p->stop_signal)
+        signal_stop_begin_locked(p, sig);
+    signal_stop_here(p, t, flags);
+}
+
+enum deliver { DELIVER_NONE, DELIVER_AGAIN, DELIVER_HANDLER };
+
+/* One look at the queues: an event handled, a handler to run, or nothing more. */
+static enum deliver signal_deliver_one(struct process *p, struct task *t, struct siginfo *info,
+                                       struct sigaction *act)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (p->group_exit || (p->group_exec && p->group_exec != t)) {
+        int status = p->group_exit ? p->exit_status : SIGKILL;
+        spin_unlock_irqrestore(&p->siglock, flags);
+        task_exit(status);
+    }
+    if (p->notify) {
+        u8 notify = p->notify;
+        p->notify = 0;
+        spin_unlock_irqrestore(&p->siglock, flags);
+        signal_tell_parent(p, notify);
+        return DELIVER_AGAIN;
+    }
+    if (t->stop_pending) {
+        signal_stop_here(p, t, flags);
+        return DELIVER_AGAIN;
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+
+    int sig = signal_dequeue(t, ~t->blocked, info);
+    if (!sig)
+        return DELIVER_NONE;
+    spin_lock_irqsave(&p->siglock, &flags);
+    *act = p->actions[sig - 1];
+    if (act->handler != SIG_DFL && act->handler != SIG_IGN) {
+        if (act->flags & SA_RESETHAND)
+            p->actions[sig - 1].handler = SIG_DFL;
+        spin_unlock_irqrestore(&p->siglock, flags);
+        return DELIVER_HANDLER;
+    }
+    bool nothing = act->handler == SIG_IGN || SIGMASK(sig) & SIG_IGNORED_BY_DEFAULT ||
+                   (p->ns_init && sig != SIGKILL && sig != SIGSTOP);
+    if (nothing) {
+        spin_unlock_irqrestore(&p->siglock, flags);
+        return DELIVER_AGAIN;
+    }
+    if (SIGMASK(sig) & SIG_STOP_MASK) {
+        signal_default_stop(p, t, sig, flags);
+        return DELIVER_AGAIN;
+    }
+    process_group_exit_locked(p, sig);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return DELIVER_AGAIN; /* which exits */
+}
+
+static bool signal_is_restart(s64 result)
+{
+    return result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND ||
+           result == -ERESTART_RESTARTBLOCK;
+}
+
+/* Backs the program up onto its syscall instruction. */
+static void signal_restart_call(struct trap_frame *f, u64 nr)
+{
+    f->rax = nr;
+    f->rip -= SYSCALL_INSN_LEN;
+}
+
+/* A handler runs: the call it interrupts restarts afterwards or ends with EINTR. */
+static void signal_restart_for_handler(struct trap_frame *f, u64 flags)
+{
+    s64 result = (s64)f->rax;
+
+    if (!frame_in_syscall(f) || !signal_is_restart(result))
+        return;
+    if (result == -ERESTARTNOINTR || (result == -ERESTARTSYS && flags & SA_RESTART))
+        signal_restart_call(f, frame_syscall_nr(f));
+    else
+        f->rax = (u64)-EINTR;
+    frame_clear_syscall(f);
+}
+
+static void signal_restart_no_handler(struct trap_frame *f)
+{
+    s64 result = (s64)f->rax;
+
+    if (!frame_in_syscall(f) || !signal_is_restart(result))
+        return;
+    signal_restart_call(f, result == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL
+                                                            : frame_syscall_nr(f));
+    frame_clear_syscall(f);
+}
+
+static void signal_run_handler(struct task *t, struct trap_frame *f, const struct siginfo *info,
+                               const struct sigaction *act)
+{
+    sigset_t old = t->restore_mask ? t->saved_mask : t->blocked;
+    sigset_t mask = t->blocked | act->mask;
+
+    signal_restart_for_handler(f, act->flags);
+    if (sigframe_push(f, info, act, old)) {
+        signal_force(SIGSEGV, NULL);
+        return;
+    }
+    t->restore_mask = false;
+    if (!(act->flags & SA_NODEFER))
+        mask |= SIGMASK(info->signo);
+    signal_set_mask(mask);
+}
+
+void signal_deliver(struct trap_frame *f)
+{
+    struct task *t = current_task();
+    struct sigaction act;
+    struct siginfo info;
+
+    for (;;) {
+        enum deliver what = signal_deliver_one(t->process, t, &info, &act);
+        if (what == DELIVER_NONE)
+            break;
+        if (what == DELIVER_HANDLER)
+            signal_run_handler(t, f, &info, &act);
+    }
+    signal_restart_no_handler(f);
+    signal_restore_mask();
+}
