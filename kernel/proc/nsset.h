@@ -80,6 +80,10 @@ struct nsset {
 };
 
 extern struct nsset nsset_init;
+/* Before PID 1: the parts that are made at run time. */
+void nsset_init_boot(void);
+/* A child enters the time namespace its parent prepared. The set is still private. */
+void nsset_enter_time(struct nsset *ns);
 void nsset_get(struct nsset *ns);
 void nsset_put(struct nsset *ns);
 /* A set with new namespaces where flags has CLONE_NEW*, the others shared. root and cwd are moved to the

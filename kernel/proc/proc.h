@@ -76,6 +76,7 @@ struct process {
     s32 next_timer_id;         /* s */
 
     struct cgroup_member cgroup; /* container's */
+    struct cgroup *charged;    /* s  whose account aspace charges; a reference */
     struct process_times times, child_times; /* s  of tasks that are gone; of reaped children */
     u64 start_time;            /* I */
     bool subreaper;            /* p  adopts orphans among its descendants */
@@ -130,8 +131,9 @@ struct clone_args_k {
 struct trap_frame;
 /* The child's tid in the caller's namespace, or -errno. *f: the caller's frame. May sleep. */
 s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f);
-/* Boot: the first process, from a kernel thread that will call process_exec_init. */
-int process_start_init(const char *path, const char *const *argv, const char *const *envp);
+/* Boot: makes and starts PID 1. Before it reaches user mode for the first time it calls first_run,
+ * which gives it a console and a program (process_exec). 0 or -ENOMEM. */
+int process_start_init(void (*first_run)(struct trap_frame *f));
 
 /* exec.c: replaces current's program. Strings are a checked copy. On success *f is the new program's
  * first state. After the point of no return a failure kills the process. */

@@ -137,7 +137,6 @@ int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct
     f->cs = USER_CS;
     f->ss = USER_DS;
     f->rflags &= ~(RFLAGS_TF | RFLAGS_DF | RFLAGS_RF);
-    frame_clear_syscall(f);
     return 0;
 }
 
@@ -179,7 +178,6 @@ static void sigcontext_load(struct trap_frame *f, const struct sigcontext *mc)
     f->rflags = (f->rflags & ~RFLAGS_USER) | (mc->rflags & RFLAGS_USER);
     f->cs = USER_CS;
     f->ss = USER_DS;
-    frame_clear_syscall(f);
 }
 
 s64 signal_return(struct trap_frame *f)

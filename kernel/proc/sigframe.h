@@ -12,19 +12,3 @@
 /* Builds the frame for info->signo and points *f at the handler. 0 or -EFAULT. */
 int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct sigaction *act,
                   sigset_t old_mask);
-
-/* A frame that entered by the system-call instruction keeps the call's number until it has been
- * restarted or answered. */
-#define FRAME_NO_SYSCALL (~0ULL)
-static inline bool frame_in_syscall(const struct trap_frame *f)
-{
-    return f->orig_rax != FRAME_NO_SYSCALL;
-}
-static inline u64 frame_syscall_nr(const struct trap_frame *f)
-{
-    return f->orig_rax;
-}
-static inline void frame_clear_syscall(struct trap_frame *f)
-{
-    f->orig_rax = FRAME_NO_SYSCALL;
-}

@@ -129,10 +129,14 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
     return DELIVER_AGAIN; /* which exits */
 }
 
-static bool signal_is_restart(s64 result)
+/* True once for a call that ended with a restart code. */
+static bool signal_take_restart(void)
 {
-    return result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND ||
-           result == -ERESTART_RESTARTBLOCK;
+    struct task *t = current_task();
+    bool was = t->restart_call;
+
+    t->restart_call = false;
+    return was;
 }
 
 /* Backs the program up onto its syscall instruction. */
@@ -147,24 +151,22 @@ static void signal_restart_for_handler(struct trap_frame *f, u64 flags)
 {
     s64 result = (s64)f->rax;
 
-    if (!frame_in_syscall(f) || !signal_is_restart(result))
+    if (!signal_take_restart())
         return;
     if (result == -ERESTARTNOINTR || (result == -ERESTARTSYS && flags & SA_RESTART))
-        signal_restart_call(f, frame_syscall_nr(f));
+        signal_restart_call(f, f->orig_rax);
     else
         f->rax = (u64)-EINTR;
-    frame_clear_syscall(f);
 }
 
 static void signal_restart_no_handler(struct trap_frame *f)
 {
     s64 result = (s64)f->rax;
 
-    if (!frame_in_syscall(f) || !signal_is_restart(result))
+    if (!signal_take_restart())
         return;
     signal_restart_call(f, result == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL
-                                                            : frame_syscall_nr(f));
-    frame_clear_syscall(f);
+                                                            : f->orig_rax);
 }
 
 static void signal_run_handler(struct task *t, struct trap_frame *f, const struct siginfo *info,

@@ -49,6 +49,7 @@ struct task {
     struct sigstack altstack;  /* o */
     sigset_t waiting;          /* s  sigtimedwait: signals that end the sleep though blocked */
     struct restart_block restart; /* o */
+    bool restart_call;         /* o  the call under way ended with a restart code in rax */
     bool stop_pending;         /* s  to stop at the next return to user mode */
     bool stopped;              /* s */
 
@@ -62,6 +63,7 @@ struct task {
     int pdeath_signal;         /* a */
     u32 syscall_nr;            /* o  of the call under way, for /proc and seccomp */
     struct seccomp *seccomp;   /* a  container/seccomp; NULL: none */
+    void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */
     u64 start_time;            /* I  ns of time_ns() */
     u64 min_faults, maj_faults; /* o */
     u32 timer_slack;           /* o  ns */

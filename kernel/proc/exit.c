@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How tasks and processes end. A task gives its parts back, the last one turns its process into a
+ * zombie: children go to a reaper, the parent is told. The zombie keeps pid and figures until wait.c
+ * (or nobody, when the parent does not care) reaps it.
+ */
+#include "arch/x86/trap.h"
+#include "container/seccomp.h"
+#include "lib/log.h"
+#include "proc/fdtable.h"
+#include "proc/fs_context.h"
+#include "proc/nsset.h"
+#include "proc/proc_priv.h"
+#include "proc/reap.h"
+#include "proc/up.h"
+#include "vm/aspace.h"
+
+static void exit_vfork_done(struct task *t)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    struct completion *done = t->vfork_done;
+    t->vfork_done = NULL;
+    if (done)
+        completion_signal(done);
+    spin_unlock_irqrestore(&t->process->siglock, flags);
+}
+
+void task_release_aspace(struct task *t)
+{
+    futex_task_exit(t);
+    exit_vfork_done(t);
+}
+
+/* Descriptors, paths, namespaces: taken off under siglock, dropped outside. */
+static void exit_drop_parts(struct task *t)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    struct fd_table *files = t->files;
+    struct fs_context *fs = t->fs;
+    t->files = NULL;
+    t->fs = NULL;
+    spin_unlock_irqrestore(&t->process->siglock, flags);
+    /* Close needs current's table for its locks, not t->files. */
+    if (files)
+        fd_table_put(files);
+    if (fs)
+        fs_context_put(fs);
+}
+
+static void exit_drop_namespaces(struct task *t)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    struct nsset *ns = t->ns;
+    struct seccomp *seccomp = t->seccomp;
+    t->ns = NULL;
+    t->seccomp = NULL;
+    spin_unlock_irqrestore(&t->process->siglock, flags);
+    if (ns)
+        nsset_put(ns);
+    if (seccomp)
+        seccomp_put(seccomp);
+}
+
+/* The task is on its way out; true when it was the last one alive. */
+static bool exit_begin(struct task *t, int status)
+{
+    struct process *p = t->process;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    t->exiting = true;
+    t->exit_code = status;
+    if (t->stop_pending) {
+        t->stop_pending = false;
+        if (p->stop_count)
+            p->stop_count--;
+    }
+    bool last = --p->nr_alive == 0;
+    if (last && !p->group_exit) {
+        p->group_exit = true;
+        p->exit_status = status;
+    }
+    sigpending_flush(p, &t->pending, ~0ULL);
+    /* Signals meant for the process go to a task that still takes them. */
+    struct task *other;
+    list_for_each (other, &p->tasks, node) {
+        if (!other->exiting && p->pending.set & ~other->blocked)
+            thread_work_set(other->thread, WORK_SIGNAL);
+    }
+    thread_work_clear(t->thread, WORK_SIGNAL | WORK_KILL | WORK_NOTIFY);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return last;
+}
+
+/* The address space: this task stops using it; the last one gives the process's reference up. */
+static void exit_aspace(struct task *t, bool last)
+{
+    struct process *p = t->process;
+    struct aspace *as = NULL;
+    u64 flags;
+
+    aspace_activate(NULL);
+    if (!last)
+        return;
+    spin_lock_irqsave(&p->siglock, &flags);
+    as = p->aspace;
+    if (as)
+        p->times.max_rss = MAX(p->times.max_rss, as->rss_peak);
+    p->aspace = NULL;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (as) {
+        aspace_put(as);
+        cgroup_put(p->charged);
+        p->charged = NULL;
+    }
+}
+
+/* Who adopts p's children: a subreaper above it in the same namespace, else the namespace's init. */
+static struct process *exit_reaper_locked(struct process *p)
+{
+    struct pid_ns *ns = process_pid_ns(p);
+    struct process *init = ns->reaper;
+
+    if (p->has_subreaper) {
+        for (struct process *a = p->parent; a && a != init && process_pid_ns(a) == ns;
+             a = a->parent) {
+            if (a->subreaper && a->nr_alive)
+                return a;
+        }
+    }
+    return init == p ? NULL : init;
+}
+
+static void exit_death_signal_locked(struct process *child)
+{
+    struct task *t;
+
+    list_for_each (t, &child->tasks, node) {
+        if (t->pdeath_signal)
+            signal_send_task(t, t->pdeath_signal, NULL);
+    }
+}
+
+/* REQUIRES(proc_lock). Zombies nobody waits for are gathered on `dead`. */
+static void exit_reparent_locked(struct process *p, struct list_node *dead)
+{
+    struct process *reaper = exit_reaper_locked(p), *c, *tmp;
+
+    list_for_each_safe (c, tmp, &p->children, sibling) {
+        exit_death_signal_locked(c);
+        list_del(&c->sibling);
+        c->parent = reaper;
+        if (!reaper) {
+            if (c->state == PROCESS_ZOMBIE)
+                reap_unlink_locked(c, dead);
+            continue;
+        }
+        list_add_tail(&reaper->children, &c->sibling);
+        c->exit_signal = SIGCHLD;
+        if (c->state == PROCESS_ZOMBIE && reap_notify_exit_locked(c))
+            reap_unlink_locked(c, dead);
+    }
+}
+
+/* A group that lost its last tie to its session is continued and hung up if some of it is stopped. */
+static void exit_hangup_orphans(struct pid *pgrp, struct process *except)
+{
+    struct process *p;
+    bool stopped = false;
+    u64 flags;
+
+    if (!process_group_orphaned(pgrp, except))
+        return;
+    spin_lock_irqsave(&proc_lock, &flags);
+    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
+        stopped |= p != except && p->stop_signal != 0;
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (stopped) {
+        signal_send_group(pgrp, SIGHUP, NULL);
+        signal_send_group(pgrp, SIGCONT, NULL);
+    }
+}
+
+/* The init of a pid namespace takes all of it along. */
+static void exit_pid_ns(struct process *p)
+{
+    struct pid_ns *ns = process_pid_ns(p);
+    u32 nr = 2;
+    u64 flags;
+
+    if (!p->ns_init)
+        return;
+    if (ns == &pid_ns_init)
+        panic("PID 1 exited with status 0x%x", (unsigned)p->exit_status);
+    spin_lock_irqsave(&ns->lock, &flags);
+    ns->dying = true;
+    spin_unlock_irqrestore(&ns->lock, flags);
+    spin_lock_irqsave(&p->siglock, &flags);
+    p->actions[SIGCHLD - 1].handler = SIG_IGN; /* from here on its children reap themselves */
+    spin_unlock_irqrestore(&p->siglock, flags);
+
+    struct pid *pid;
+    while ((pid = pid_next(ns, nr)) != NULL) {
+        nr = pid_nr(pid, ns) + 1;
+        struct process *victim = process_of_pid(pid);
+        if (victim) {
+            signal_kill_process(victim);
+            process_put(victim);
+        }
+        pid_put(pid);
+    }
+    reap_ignored_children(p);
+    wait_event(&p->child_wait, READ_ONCE(ns->count) <= 1);
+    ns->reaper = NULL;
+}
+
+/* Turns the process into a zombie and tells the world. */
+static void exit_process(struct process *p)
+{
+    LIST_HEAD(dead);
+    struct tty *tty = NULL;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    exit_reparent_locked(p, &dead);
+    p->state = PROCESS_ZOMBIE;
+    tty = p->tty;
+    p->tty = NULL;
+    if (!p->parent || reap_notify_exit_locked(p))
+        reap_unlink_locked(p, &dead);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (tty)
+        up_tty_put(tty);
+    reap_list(&dead);
+}
+
+static void exit_session(struct process *p)
+{
+    struct tty *tty = NULL;
+    struct pid *pgrp;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    if (p->session_leader && p->tty) {
+        tty = p->tty;
+        up_tty_get(tty);
+    }
+    pgrp = p->pgrp;
+    pid_get(pgrp);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (tty) {
+        up_tty_session_exit(tty, p);
+        up_tty_put(tty);
+    }
+    exit_hangup_orphans(pgrp, p);
+    pid_put(pgrp);
+}
+
+/* Takes the task off its process; true when it was the last. A thread's number goes at once, the
+ * leader's stays for the parent. */
+static bool exit_unlink(struct task *t)
+{
+    struct process *p = t->process;
+    bool own_pid;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    spin_lock(&p->siglock);
+    process_times_absorb_locked(p, t);
+    list_del(&t->node);
+    bool last = --p->nr_tasks == 0;
+    own_pid = t->pid != p->pid;
+    if (p->group_exec)
+        waitq_wake_all(&p->stop_wait);
+    spin_unlock(&p->siglock);
+    if (own_pid) {
+        spin_lock(&t->pid->lock);
+        list_del(&t->pid_node);
+        spin_unlock(&t->pid->lock);
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (own_pid) {
+        waitq_wake_all(&t->pid->exit_wait);
+        pid_free_numbers(t->pid);
+        cgroup_uncharge_thread(&p->cgroup);
+    }
+    return last;
+}
+
+__noreturn void task_exit(int status)
+{
+    struct task *t = current_task();
+    struct process *p = t->process;
+    bool last = exit_begin(t, status);
+
+    if (last) {
+        itimer_process_exit(p);
+        posix_timers_drop(p);
+    }
+    task_release_aspace(t);
+    exit_aspace(t, last);
+    exit_drop_parts(t);
+    if (last) {
+        exit_session(p);
+        exit_pid_ns(p);
+    }
+    exit_drop_namespaces(t);
+    if (exit_unlink(t)) /* not always the one that was `last`: a slower one may end later */
+        exit_process(p);
+    task_put(t);
+    thread_exit();
+}
+
+__noreturn void process_exit(int status)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    process_group_exit_locked(p, status);
+    status = p->exit_status;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    task_exit(status);
+}
+
+/* Every other task is told to exit by group_exec; each wakes us as it leaves. */
+int process_dethread(void)
+{
+    struct task *me = current_task(), *t;
+    struct process *p = me->process;
+    struct wait_thread w;
+    int err = 0;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (p->group_exit || p->group_exec) {
+        spin_unlock_irqrestore(&p->siglock, flags);
+        return -EINTR;
+    }
+    p->group_exec = me;
+    list_for_each (t, &p->tasks, node) {
+        if (t != me && !t->exiting)
+            thread_work_set(t->thread, WORK_SIGNAL | WORK_KILL);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+
+    while (!err && READ_ONCE(p->nr_tasks) > 1) {
+        wait_begin(&w, &p->stop_wait, SLEEP_KILLABLE);
+        if (READ_ONCE(p->nr_tasks) > 1)
+            err = wait_commit(&w, 0);
+        wait_end(&w);
+    }
+    spin_lock_irqsave(&p->siglock, &flags);
+    p->group_exec = NULL;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return err;
+}
+
+/* The old leader is dead and stays only as p->leader: its number becomes ours. */
+void process_become_leader(struct task *t)
+{
+    struct process *p = t->process;
+    struct task *old = p->leader;
+    struct pid *own = t->pid;
+    u64 flags;
+
+    if (old == t)
+        return;
+    spin_lock_irqsave(&proc_lock, &flags);
+    spin_lock(&own->lock);
+    list_del(&t->pid_node);
+    spin_unlock(&own->lock);
+    spin_lock(&p->pid->lock);
+    list_del(&old->pid_node);
+    list_add_tail(&p->pid->tasks[PID_TID], &t->pid_node);
+    spin_unlock(&p->pid->lock);
+    pid_get(p->pid);
+    t->pid = p->pid;
+    task_get(t);
+    p->leader = t;
+    spin_unlock_irqrestore(&proc_lock, flags);
+    pid_free_numbers(own);
+    pid_put(own);
+    task_put(old);
+}

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * clone: a new task, in the caller's process or in a new one. Everything is built privately; the last
+ * step, under proc_lock and siglock, publishes it, unless the caller has been told to die meanwhile.
+ */
+#include "arch/x86/trap.h"
+#include "arch/x86/uaccess.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "container/seccomp.h"
+#include "proc/fdtable.h"
+#include "proc/fs_context.h"
+#include "proc/nsset.h"
+#include "proc/proc_priv.h"
+#include "proc/up.h"
+#include "vm/aspace.h"
+
+static struct slab_cache *task_cache, *process_cache;
+
+static void fork_init(void)
+{
+    task_cache = slab_cache_create("task", sizeof(struct task), 64);
+    process_cache = slab_cache_create("process", sizeof(struct process), 64);
+}
+INIT_HOOK(fork_init, INIT_CORE);
+
+void task_free(struct task *t)
+{
+    slab_free(task_cache, t);
+}
+
+void process_free(struct process *p)
+{
+    slab_free(process_cache, p);
+}
+
+static struct process *process_alloc(void)
+{
+    struct process *p = slab_zalloc(process_cache);
+
+    if (!p)
+        return NULL;
+    refcount_init(&p->ref, 1);
+    list_init(&p->tasks);
+    list_init(&p->children);
+    list_init(&p->sibling);
+    list_init(&p->tgid_node);
+    list_init(&p->pgid_node);
+    list_init(&p->sid_node);
+    list_init(&p->posix_timers);
+    list_init(&p->cgroup.node);
+    waitq_init(&p->child_wait);
+    waitq_init(&p->signal_wait);
+    waitq_init(&p->stop_wait);
+    sigpending_init(&p->pending);
+    spinlock_init(&p->siglock, RANK_PROC, 2, "siglock");
+    itimer_process_init(p);
+    p->start_time = time_ns();
+    p->dumpable = true;
+    return p;
+}
+
+static struct task *task_alloc(void)
+{
+    struct task *t = slab_zalloc(task_cache);
+
+    if (!t)
+        return NULL;
+    refcount_init(&t->ref, 1);
+    list_init(&t->node);
+    list_init(&t->pid_node);
+    sigpending_init(&t->pending);
+    t->altstack.flags = SS_DISABLE;
+    t->start_time = time_ns();
+    t->timer_slack = 50000;
+    return t;
+}
+
+/* A new process's inheritance. The parent's siglock is taken here only. */
+static void process_inherit(struct process *p, struct process *from, u64 clone_flags)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&from->siglock, &flags);
+    memcpy(p->actions, from->actions, sizeof(p->actions));
+    memcpy(p->rlimits, from->rlimits, sizeof(p->rlimits));
+    spin_unlock_irqrestore(&from->siglock, flags);
+    if (clone_flags & CLONE_CLEAR_SIGHAND) {
+        for (int i = 0; i < NSIG; i++) {
+            if (p->actions[i].handler != SIG_IGN)
+                p->actions[i] = (struct sigaction){.handler = SIG_DFL};
+        }
+    }
+    p->oom_score_adj = from->oom_score_adj;
+    p->dumpable = from->dumpable;
+    p->keep_caps = from->keep_caps;
+    p->personality = from->personality;
+    p->has_subreaper = from->has_subreaper || from->subreaper;
+}
+
+/* What clone is making; each member is set once it is to be undone. */
+struct clone_job {
+    const struct clone_args_k *args;
+    struct task *task;
+    struct process *process; /* new, or NULL for a thread */
+    struct pid *pid;
+    struct cred *new_cred;
+    struct cgroup *into;
+    struct file *pidfd_file;
+    int pidfd;
+    bool charged;
+};
+
+static int clone_check_flags(const struct clone_args_k *a)
+{
+    u64 f = a->flags;
+
+    if ((f & (CLONE_NEWNS | CLONE_FS)) == (CLONE_NEWNS | CLONE_FS) ||
+        (f & (CLONE_NEWUSER | CLONE_FS)) == (CLONE_NEWUSER | CLONE_FS))
+        return -EINVAL;
+    if (f & CLONE_THREAD && !(f & CLONE_SIGHAND))
+        return -EINVAL;
+    if (f & CLONE_SIGHAND && !(f & CLONE_VM))
+        return -EINVAL;
+    /* Handlers shared between processes: nothing since LinuxThreads asks for it. */
+    if (f & CLONE_SIGHAND && !(f & CLONE_THREAD))
+        return -EINVAL;
+    if (f & CLONE_THREAD && f & (CLONE_NEWUSER | CLONE_NEWPID | CLONE_PIDFD))
+        return -EINVAL;
+    if (f & CLONE_THREAD && current_task()->ns->pid_for_children != current_pid_ns())
+        return -EINVAL;
+    if (f & CLONE_SIGHAND && f & CLONE_CLEAR_SIGHAND)
+        return -EINVAL;
+    if (f & CLONE_PARENT && current_process()->ns_init)
+        return -EINVAL;
+    if (a->exit_signal < 0 || a->exit_signal > NSIG)
+        return -EINVAL;
+    return 0;
+}
+
+/* Credentials: a thread shares, a process too (they are immutable) unless a user namespace is new. */
+static int clone_cred(struct clone_job *j)
+{
+    const struct cred *mine = current_cred();
+
+    if (!(j->args->flags & CLONE_NEWUSER)) {
+        cred_get(mine);
+        j->task->cred = mine;
+        return 0;
+    }
+    struct cred *c = cred_copy(mine);
+    if (!c)
+        return -ENOMEM;
+    struct user_ns *ns = user_ns_create(mine);
+    if (IS_ERR(ns) || !ns) {
+        cred_put(c);
+        return ns ? PTR_ERR(ns) : -ENOMEM;
+    }
+    user_ns_put(c->user_ns);
+    c->user_ns = ns;
+    c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_FULL;
+    c->cap_inheritable = c->cap_ambient = 0;
+    c->securebits = 0;
+    j->task->cred = c;
+    return 0;
+}
+
+static int clone_files(struct clone_job *j)
+{
+    struct task *me = current_task(), *t = j->task;
+
+    if (j->args->flags & CLONE_FILES) {
+        fd_table_get(me->files);
+        t->files = me->files;
+        return 0;
+    }
+    t->files = fd_table_copy(me->files, ~0U);
+    return t->files ? 0 : -ENOMEM;
+}
+
+/* Root, working directory and namespaces go together: a new mount namespace moves the paths. */
+static int clone_fs_and_ns(struct clone_job *j)
+{
+    struct task *me = current_task(), *t = j->task;
+    u64 flags = j->args->flags;
+
+    if (flags & CLONE_FS) {
+        fs_context_get(me->fs);
+        t->fs = me->fs;
+    } else {
+        t->fs = fs_context_copy(me->fs);
+        if (!t->fs)
+            return -ENOMEM;
+    }
+    if (!(flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER) &&
+        me->ns->time == me->ns->time_for_children) {
+        nsset_get(me->ns);
+        t->ns = me->ns;
+        return 0;
+    }
+    struct nsset *ns = nsset_copy(me->ns, flags, t->cred, &t->fs->root, &t->fs->cwd);
+    if (IS_ERR(ns))
+        return PTR_ERR(ns);
+    if (!(flags & CLONE_THREAD))
+        nsset_enter_time(ns);
+    t->ns = ns;
+    return 0;
+}
+
+static int clone_aspace(struct clone_job *j)
+{
+    struct process *me = current_process(), *p = j->process;
+    struct cgroup *cg = cgroup_of(&p->cgroup);
+    int err = 0;
+
+    if (j->args->flags & CLONE_VM) {
+        refcount_get(&me->aspace->users);
+        p->aspace = me->aspace;
+    } else {
+        err = aspace_clone(me->aspace, &cg->memory, &p->aspace);
+    }
+    if (err)
+        cgroup_put(cg);
+    else
+        p->charged = cg;
+    return err;
+}
+
+static struct pid_ns *clone_pid_ns(const struct clone_job *j)
+{
+    return j->process ? j->task->ns->pid_for_children : current_pid_ns();
+}
+
+static int clone_pid(struct clone_job *j)
+{
+    struct pid_ns *ns = clone_pid_ns(j);
+    u32 want = j->args->set_tid_size ? j->args->set_tid[0] : 0;
+
+    if (j->args->set_tid_size > 1)
+        return -EINVAL;
+    if (want && !cred_capable(current_cred(), ns->user_ns, CAP_SYS_ADMIN))
+        return -EPERM;
+    struct pid *pid = pid_alloc(ns, want);
+    if (IS_ERR(pid))
+        return PTR_ERR(pid);
+    j->pid = pid;
+    pid_get(pid);
+    j->task->pid = pid;
+    if (j->process) {
+        pid_get(pid);
+        j->process->pid = pid;
+        j->process->ns_init = pid->numbers[pid->level].nr == 1;
+    }
+    return 0;
+}
+
+/* The CPU part: the caller's registers, returning 0 on the stack it was given. */
+static int clone_thread(struct clone_job *j, const struct trap_frame *f)
+{
+    const struct clone_args_k *a = j->args;
+    struct thread *me = current_thread();
+    struct trap_frame frame = *f;
+
+    frame.rax = 0;
+    if (a->stack)
+        frame.rsp = a->stack + a->stack_size;
+    struct thread *th = thread_create_user(me->name, &frame);
+    if (!th)
+        return -ENOMEM;
+    fpu_save(th->arch.xsave);
+    th->arch.fs_base = a->flags & CLONE_SETTLS ? a->tls : arch_get_fs_base();
+    th->arch.gs_base = arch_get_gs_base();
+    th->task = j->task;
+    th->aspace = j->task->process->aspace;
+    th->policy = me->policy;
+    (void)thread_set_affinity(th, me->affinity);
+    thread_set_nice(th, me->nice);
+    j->task->thread = th;
+    return 0;
+}
+
+static int clone_pidfd(struct clone_job *j)
+{
+    if (!(j->args->flags & CLONE_PIDFD))
+        return 0;
+    struct file *file = pidfd_create(j->pid, O_RDWR);
+    if (IS_ERR(file))
+        return PTR_ERR(file);
+    int fd = fd_alloc(0, true);
+    if (fd < 0) {
+        file_put(file);
+        return fd;
+    }
+    j->pidfd = fd;
+    j->pidfd_file = file;
+    return copy_out((void __user *)j->args->pidfd, &fd, sizeof(fd));
+}
+
+static int clone_write_tids(struct clone_job *j)
+{
+    u64 flags = j->args->flags;
+    u32 nr = pid_nr(j->pid, current_pid_ns());
+    u32 own = j->pid->numbers[j->pid->level].nr;
+
+    if (flags & CLONE_PARENT_SETTID &&
+        copy_out((void __user *)j->args->parent_tid, &nr, sizeof(nr)))
+        return -EFAULT;
+    if (flags & CLONE_CHILD_SETTID) /* best effort, as it is in the child elsewhere */
+        (void)aspace_write(j->task->process->aspace, j->args->child_tid, &own, sizeof(own), false);
+    if (flags & CLONE_CHILD_CLEARTID)
+        j->task->clear_child_tid = j->args->child_tid;
+    return 0;
+}
+
+static void clone_task_inherit(struct task *t, u64 flags)
+{
+    struct task *me = current_task();
+
+    t->blocked = me->blocked;
+    t->no_new_privs = me->no_new_privs;
+    t->timer_slack = me->timer_slack;
+    t->seccomp = me->seccomp;
+    if (t->seccomp)
+        seccomp_get(t->seccomp);
+    if (!(flags & CLONE_VM) || flags & CLONE_VFORK)
+        t->altstack = me->altstack;
+}
+
+static int clone_cgroup(struct clone_job *j)
+{
+    struct process *me = current_process();
+    int err;
+
+    if (j->process)
+        err = cgroup_fork(&me->cgroup, &j->process->cgroup, j->into);
+    else
+        err = cgroup_charge_thread(&me->cgroup);
+    j->charged = !err;
+    return err;
+}
+
+static int clone_build(struct clone_job *j, const struct trap_frame *f)
+{
+    struct process *p = j->process;
+    int err;
+
+    j->task->process = p ? p : current_process();
+    process_get(j->task->process);
+    clone_task_inherit(j->task, j->args->flags);
+    if (p)
+        process_inherit(p, current_process(), j->args->flags);
+    if ((err = clone_cred(j)) || (err = clone_files(j)) || (err = clone_fs_and_ns(j)) ||
+        (err = clone_cgroup(j)))
+        return err;
+    if (p && (err = clone_aspace(j)))
+        return err;
+    if ((err = clone_pid(j)) || (err = clone_thread(j, f)) || (err = clone_pidfd(j)))
+        return err;
+    return clone_write_tids(j);
+}
+
+static void clone_undo(struct clone_job *j)
+{
+    struct task *t = j->task;
+    struct process *p = t->process;
+
+    if (j->pidfd_file) {
+        fd_cancel(j->pidfd);
+        file_put(j->pidfd_file);
+    }
+    if (t->thread) {
+        t->thread->task = NULL;
+        t->thread->aspace = NULL;
+        thread_put(t->thread);
+    }
+    if (j->pid) {
+        pid_free_numbers(j->pid);
+        pid_put(j->pid);
+        pid_put(t->pid);
+    }
+    if (j->process && j->process->aspace) {
+        aspace_put(j->process->aspace);
+        cgroup_put(j->process->charged);
+    }
+    if (j->charged) {
+        if (j->process)
+            cgroup_exit(&j->process->cgroup, 1);
+        else
+            cgroup_uncharge_thread(&p->cgroup);
+    }
+    if (t->ns)
+        nsset_put(t->ns);
+    if (t->fs)
+        fs_context_put(t->fs);
+    if (t->files)
+        fd_table_put(t->files);
+    if (t->cred)
+        cred_put(t->cred);
+    if (t->seccomp)
+        seccomp_put(t->seccomp);
+    task_free(t);
+    if (j->process) {
+        if (j->process->pid)
+            pid_put(j->process->pid);
+        process_free(j->process);
+    } else if (p) {
+        process_put(p);
+    }
+}
+
+/* REQUIRES(proc_lock) */
+static void clone_link_process_locked(struct clone_job *j)
+{
+    struct process *me = current_process(), *p = j->process;
+
+    p->parent = j->args->flags & CLONE_PARENT ? me->parent : me;
+    p->exit_signal = j->args->exit_signal;
+    p->leader = j->task;
+    task_get(j->task);
+    if (p->ns_init && clone_pid_ns(j) != current_pid_ns())
+        clone_pid_ns(j)->reaper = p;
+    if (p->parent)
+        list_add_tail(&p->parent->children, &p->sibling);
+    process_link_group_locked(p, me->pgrp);
+    process_link_session_locked(p, me->session);
+    p->tty = me->tty;
+    if (p->tty)
+        up_tty_get(p->tty);
+    spin_lock(&j->pid->lock);
+    list_add_tail(&j->pid->tasks[PID_TGID], &p->tgid_node);
+    spin_unlock(&j->pid->lock);
+}
+
+/* Makes it visible. -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent group). */
+static int clone_publish(struct clone_job *j)
+{
+    struct process *me = current_process(), *p = j->task->process;
+    u64 flags;
+    int err = 0;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    if (signal_pending(current_task()) || me->group_exit || clone_pid_ns(j)->dying) {
+        err = clone_pid_ns(j)->dying ? -ENOMEM : -ERESTARTNOINTR;
+    } else {
+        if (j->process)
+            clone_link_process_locked(j);
+        spin_lock(&j->pid->lock);
+        list_add_tail(&j->pid->tasks[PID_TID], &j->task->pid_node);
+        spin_unlock(&j->pid->lock);
+        spin_lock(&p->siglock);
+        list_add_tail(&p->tasks, &j->task->node);
+        p->nr_tasks++;
+        p->nr_alive++;
+        spin_unlock(&p->siglock);
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return err;
+}
+
+/* Waits for exec or exit of a vfork child, or until killed. */
+static void clone_vfork_wait(struct task *child, struct completion *done)
+{
+    u64 flags;
+
+    (void)wait_event_killable(&done->queue, READ_ONCE(done->done));
+    spin_lock_irqsave(&child->process->siglock, &flags); /* the child is not inside it any more */
+    child->vfork_done = NULL;
+    spin_unlock_irqrestore(&child->process->siglock, flags);
+}
+
+/* The job's parts are the system's now. */
+static s64 clone_start(struct clone_job *j)
+{
+    struct task *t = j->task;
+    struct completion done;
+    s64 nr = pid_nr(j->pid, current_pid_ns());
+    bool vfork = j->args->flags & CLONE_VFORK;
+
+    if (j->pidfd_file)
+        fd_install(j->pidfd, j->pidfd_file);
+    if (vfork) {
+        completion_init(&done);
+        t->vfork_done = &done;
+        task_get(t);
+    }
+    struct cgroup *cg = cgroup_of(&t->process->cgroup);
+    thread_set_group(t->thread, cg->sched);
+    cgroup_put(cg);
+    pid_put(j->pid);
+    thread_start(t->thread);
+    if (vfork) {
+        clone_vfork_wait(t, &done);
+        task_put(t);
+    }
+    return nr;
+}
+
+static int clone_over_nproc(void)
+{
+    /* Counted per control group (pids.max); RLIMIT_NPROC 0 still means none. */
+    return rlimit_current(RLIMIT_NPROC) == 0 && !capable(CAP_SYS_RESOURCE) ? -EAGAIN : 0;
+}
+
+s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f)
+{
+    struct clone_job job = {.args = args};
+    int err = clone_check_flags(args);
+
+    if (err || (err = clone_over_nproc()))
+        return err;
+    if (args->flags & CLONE_INTO_CGROUP) {
+        job.into = up_cgroup_of_fd(args->cgroup_fd);
+        if (IS_ERR(job.into))
+            return PTR_ERR(job.into);
+    }
+    job.task = task_alloc();
+    if (!job.task) {
+        err = -ENOMEM;
+        goto out;
+    }
+    if (!(args->flags & CLONE_THREAD)) {
+        job.process = process_alloc();
+        if (!job.process) {
+            task_free(job.task);
+            err = -ENOMEM;
+            goto out;
+        }
+    }
+    err = clone_build(&job, f);
+    if (!err)
+        err = clone_publish(&job);
+    if (err)
+        clone_undo(&job);
+out:
+    if (job.into)
+        cgroup_put(job.into);
+    return err ? err : clone_start(&job);
+}
+
+/* PID 1: made whole, with exec as its first act. */
+static struct process *init_process_create(struct task *t)
+{
+    struct process *p = process_alloc();
+
+    if (!p)
+        return NULL;
+    rlimit_init_defaults(p->rlimits);
+    p->exit_signal = SIGCHLD;
+    p->ns_init = true;
+    p->cgroup.group = NULL;
+    if (cgroup_fork(NULL, &p->cgroup, &cgroup_root))
+        return NULL;
+    struct pid *pid = pid_alloc(&pid_ns_init, 1);
+    if (IS_ERR(pid))
+        return NULL;
+    p->pid = pid;
+    pid_get(pid);
+    t->pid = pid;
+    p->leader = t;
+    task_get(t);
+    t->process = p;
+    pid_ns_init.reaper = p;
+    process_link_group_locked(p, pid);
+    process_link_session_locked(p, pid);
+    list_add_tail(&pid->tasks[PID_TGID], &p->tgid_node);
+    list_add_tail(&pid->tasks[PID_TID], &t->pid_node);
+    list_add_tail(&p->tasks, &t->node);
+    p->nr_tasks = p->nr_alive = 1;
+    return p;
+}
+
+int process_start_init(void (*first_run)(struct trap_frame *f))
+{
+    struct trap_frame frame = {.cs = USER_CS, .ss = USER_DS, .rflags = 0x202};
+    struct task *t = task_alloc();
+    struct path root;
+
+    if (!t || !init_process_create(t))
+        return -ENOMEM;
+    mount_ns_root(mount_ns_init, &root);
+    t->cred = &cred_init;
+    cred_get(t->cred);
+    t->files = fd_table_create();
+    t->fs = fs_context_create(&root, &root, 022);
+    path_put(&root);
+    nsset_init_boot();
+    t->ns = &nsset_init;
+    nsset_get(t->ns);
+    t->thread = thread_create_user("init", &frame);
+    if (!t->files || !t->fs || !t->thread)
+        return -ENOMEM;
+    t->thread->task = t;
+    t->first_run = first_run;
+    thread_work_set(t->thread, WORK_NOTIFY);
+    thread_start(t->thread);
+    return 0;
+}

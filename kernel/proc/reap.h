@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The last steps of a process, shared by exit.c and wait.c.
+ */
+#pragma once
+
+#include "proc/proc.h"
+
+/* REQUIRES(proc_lock): tells p->parent that p is a zombie. True when the parent does not want to know
+ * and p should be reaped at once. */
+bool reap_notify_exit_locked(struct process *p);
+/* REQUIRES(proc_lock): takes a zombie out of the tree and puts it on `dead` for reap_list. */
+void reap_unlink_locked(struct process *p, struct list_node *dead);
+/* Frees numbers and references of unlinked zombies. Context: no lock held. */
+void reap_list(struct list_node *dead);
+/* Reaps the zombies among p's children: its SIGCHLD has just become ignored. */
+void reap_ignored_children(struct process *p);
