@@ -6,6 +6,7 @@
  */
 #include "arch/x86/trap.h"
 #include "container/seccomp.h"
+#include "lib/errno.h"
 #include "lib/log.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
@@ -98,14 +99,16 @@ static bool exit_begin(struct task *t, int status)
     return last;
 }
 
-/* The address space: this task stops using it; the last one gives the process's reference up. */
+/* The address space: each task and the process hold it; the last task alive lets go for the process. */
 static void exit_aspace(struct task *t, bool last)
 {
     struct process *p = t->process;
-    struct aspace *as = NULL;
+    struct aspace *own = t->thread->aspace, *as = NULL;
     u64 flags;
 
     aspace_activate(NULL);
+    if (own)
+        aspace_put(own);
     if (!last)
         return;
     spin_lock_irqsave(&p->siglock, &flags);
@@ -114,11 +117,8 @@ static void exit_aspace(struct task *t, bool last)
         p->times.max_rss = MAX(p->times.max_rss, as->rss_peak);
     p->aspace = NULL;
     spin_unlock_irqrestore(&p->siglock, flags);
-    if (as) {
+    if (as)
         aspace_put(as);
-        cgroup_put(p->charged);
-        p->charged = NULL;
-    }
 }
 
 /* Who adopts p's children: a subreaper above it in the same namespace, else the namespace's init. */

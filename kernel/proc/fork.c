@@ -212,15 +212,16 @@ static int clone_fs_and_ns(struct clone_job *j)
 static int clone_aspace(struct clone_job *j)
 {
     struct process *me = current_process(), *p = j->process;
-    struct cgroup *cg = cgroup_of(&p->cgroup);
-    int err = 0;
 
     if (j->args->flags & CLONE_VM) {
         refcount_get(&me->aspace->users);
         p->aspace = me->aspace;
-    } else {
-        err = aspace_clone(me->aspace, &cg->memory, &p->aspace);
+        p->charged = me->charged;
+        cgroup_get(p->charged);
+        return 0;
     }
+    struct cgroup *cg = cgroup_of(&p->cgroup);
+    int err = aspace_clone(me->aspace, &cg->memory, &p->aspace);
     if (err)
         cgroup_put(cg);
     else
@@ -274,6 +275,7 @@ static int clone_thread(struct clone_job *j, const struct trap_frame *f)
     th->arch.gs_base = arch_get_gs_base();
     th->task = j->task;
     th->aspace = j->task->process->aspace;
+    refcount_get(&th->aspace->users);
     th->policy = me->policy;
     (void)thread_set_affinity(th, me->affinity);
     thread_set_nice(th, me->nice);
@@ -371,6 +373,7 @@ static void clone_undo(struct clone_job *j)
         file_put(j->pidfd_file);
     }
     if (t->thread) {
+        aspace_put(t->thread->aspace);
         t->thread->task = NULL;
         t->thread->aspace = NULL;
         thread_put(t->thread);

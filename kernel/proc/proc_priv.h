@@ -16,7 +16,9 @@ void process_link_group_locked(struct process *p, struct pid *pgrp);
 void process_link_session_locked(struct process *p, struct pid *session);
 /* exit.c: waits until current is the only task of its process; -EINTR when it is to die itself. */
 int process_dethread(void);
-/* REQUIRES(proc_lock): a thread takes the dead leader's identity (exec). */
+/* exit.c: the user memory is about to go: robust futexes, clear_child_tid, the vfork parent. */
+void task_release_aspace(struct task *t);
+/* A thread takes the dead leader's identity (exec). */
 void process_become_leader(struct task *t);
 /* futex.c: at exec and exit: robust list, clear_child_tid. */
 void futex_task_exit(struct task *t);

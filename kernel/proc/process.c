@@ -32,6 +32,8 @@ void process_put(struct process *p)
     if (!refcount_put(&p->ref))
         return;
     pid_put(p->pid);
+    if (p->charged)
+        cgroup_put(p->charged);
     process_free(p);
 }
 

@@ -216,10 +216,10 @@ static bool wait_take_event(struct process *c, unsigned options, struct wait_res
 }
 
 /* One look at the children: 1 found, 0 nothing yet, -ECHILD. */
-static int wait_scan(const struct wait_request *req, struct wait_result *out)
+static int wait_scan(const struct wait_request *req, struct wait_result *out,
+                     struct list_node *dead)
 {
     struct process *me = current_process(), *c;
-    LIST_HEAD(dead);
     int result = -ECHILD, value;
     u64 flags;
 
@@ -239,7 +239,7 @@ static int wait_scan(const struct wait_request *req, struct wait_result *out)
             result = 1;
             if (!(req->options & WNOWAIT)) {
                 wait_absorb_times(me, c, &out->times);
-                reap_unlink_locked(c, &dead);
+                reap_unlink_locked(c, dead);
             }
             break;
         }
@@ -250,7 +250,6 @@ static int wait_scan(const struct wait_request *req, struct wait_result *out)
         result = 0;
     }
     spin_unlock_irqrestore(&proc_lock, flags);
-    reap_list(&dead);
     return result;
 }
 
@@ -258,18 +257,18 @@ int process_wait(const struct wait_request *req, struct wait_result *out)
 {
     struct process *me = current_process();
     struct wait_thread w;
-    int found = wait_scan(req, out);
+    LIST_HEAD(dead);
+    int found = wait_scan(req, out, &dead), err = 0;
 
-    while (found == 0 && !(req->options & WNOHANG)) {
+    while (found == 0 && !err && !(req->options & WNOHANG)) {
         wait_begin(&w, &me->child_wait, SLEEP_INTERRUPTIBLE);
-        found = wait_scan(req, out);
-        int err = found ? 0 : wait_commit(&w, 0);
+        found = wait_scan(req, out, &dead);
+        if (!found)
+            err = wait_commit(&w, 0);
         wait_end(&w);
-        if (found)
-            break;
-        if (err)
-            return -ERESTARTSYS;
-        found = wait_scan(req, out);
+        if (!found)
+            found = wait_scan(req, out, &dead);
     }
-    return found;
+    reap_list(&dead); /* may sleep: not inside the loop's half-sleep */
+    return found == 0 && err ? -ERESTARTSYS : found;
 }

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * exec's working state. exec.c decides what runs and with which rights; exec_load.c builds the address
+ * space: segments, interpreter, stack.
+ */
+#pragma once
+
+#include "arch/x86/trap.h"
+#include "lib/elf.h"
+#include "proc/proc.h"
+
+/* Strings one after the other, each with its NUL. */
+struct exec_strings {
+    char *buf;
+    size_t len, cap;
+    u32 count;
+};
+int exec_strings_add(struct exec_strings *s, const char *text, size_t len) __must_check;
+/* From a NULL-terminated vector of user pointers. 0, -EFAULT, -E2BIG, -ENOMEM. */
+int exec_strings_copy_in(struct exec_strings *s, u64 user_vector) __must_check;
+void exec_strings_free(struct exec_strings *s);
+
+struct exec_job {
+    struct file *file; /* the program */
+    bool file_owned;   /* a script led us to it: ours to put */
+    const char *path;  /* the name it was called by: AT_EXECFN */
+    char path_buf[256];
+    struct exec_strings *argv, *envp; /* borrowed; argv is rewritten by scripts */
+    char *head;        /* the first page of file */
+    size_t head_len;
+    struct cred *cred;
+    bool secure;
+    struct aspace *aspace;
+    struct cgroup *charged;
+    u64 entry, sp;
+    /* of the program, for auxv */
+    u64 phdr, phent_count, prog_entry, interp_base;
+};
+
+/* Builds j->aspace, entry and stack. 0, -ENOEXEC, -ENOMEM, ... */
+int exec_load(struct exec_job *j) __must_check;
+/* Opens a path for execution in current's eyes, and the checks on an open file. */
+int exec_open(const char *path, struct file **out) __must_check;
+int exec_check_file(struct file *f) __must_check;
