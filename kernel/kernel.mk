@@ -22,6 +22,10 @@ KERNEL_CFLAGS += -fsanitize=undefined
 endif
 # The system-call table is generated: kernel/linux/syscalls.tbl -> $(OUT)/gen/.
 KERNEL_CPPFLAGS += -I$(OUT)/gen
+KERNEL_GEN += $(OUT)/gen/syscall_table.h
+$(OUT)/gen/syscall_table.h: kernel/linux/syscalls.tbl kernel/linux/gen.awk
+	@mkdir -p $(@D)
+	$(call QUIET,GEN,$@) awk -f kernel/linux/gen.awk $< > $@
 
 $(OUT)/obj/%.c.o: %.c | $(KERNEL_GEN)
 	@mkdir -p $(@D)

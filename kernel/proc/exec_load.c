@@ -7,6 +7,8 @@
 #include "lib/random.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "obj/file.h"
+#include "vfs/vfs.h"
 #include "proc/exec.h"
 #include "vm/aspace.h"
 

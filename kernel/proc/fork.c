@@ -13,6 +13,7 @@
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/nsset.h"
+#include "proc/pidfd.h"
 #include "proc/proc_priv.h"
 #include "proc/up.h"
 #include "vm/aspace.h"
@@ -324,6 +325,7 @@ static void clone_task_inherit(struct task *t, u64 flags)
     t->no_new_privs = me->no_new_privs;
     t->timer_slack = me->timer_slack;
     t->seccomp = me->seccomp;
+    t->entry_work = me->entry_work;
     if (t->seccomp)
         seccomp_get(t->seccomp);
     if (!(flags & CLONE_VM) || flags & CLONE_VFORK)

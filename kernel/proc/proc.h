@@ -108,6 +108,8 @@ static inline struct pid_ns *process_pid_ns(const struct process *p)
     return p->pid->numbers[p->pid->level].ns;
 }
 #define current_pid_ns() process_pid_ns(current_process())
+/* May current look into p (memory, descriptors, environment): same ids and dumpable, or CAP_SYS_PTRACE. */
+bool process_may_inspect(struct process *p);
 /* CPU time and faults so far, of live and gone tasks. */
 void process_times_get(struct process *p, struct process_times *out);
 

@@ -26,6 +26,3 @@ void futex_task_exit(struct task *t);
 void itimer_process_init(struct process *p);
 void itimer_process_exit(struct process *p);
 void posix_timers_drop(struct process *p);
-/* pidfd.c */
-struct file *pidfd_create(struct pid *pid, unsigned flags);
-struct pid *pidfd_pid(struct file *f);

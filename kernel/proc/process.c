@@ -142,6 +142,25 @@ const struct cred *up_current_cred(void)
     return t ? t->cred : &cred_init;
 }
 
+bool process_may_inspect(struct process *p)
+{
+    const struct cred *me = current_cred();
+
+    if (p == current_process())
+        return true;
+    struct task *t = process_task(p);
+    if (!t)
+        return false;
+    const struct cred *c = task_cred(t);
+    bool same = me->fsuid == c->uid && me->fsuid == c->euid && me->fsuid == c->suid &&
+                me->fsgid == c->gid && me->fsgid == c->egid && me->fsgid == c->sgid;
+    bool ok = (same && p->dumpable && !(c->cap_permitted & ~me->cap_permitted)) ||
+              cred_capable(me, c->user_ns, CAP_SYS_PTRACE);
+    cred_put(c);
+    task_put(t);
+    return ok;
+}
+
 static void process_times_add_thread(struct process_times *sum, const struct task *t)
 {
     sum->utime += t->thread->utime;

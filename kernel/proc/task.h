@@ -22,6 +22,8 @@ struct seccomp;
 struct completion;
 struct posix_timer;
 
+enum entry_work { ENTRY_SECCOMP = 1, ENTRY_TRACE = 2 };
+
 /* How an interrupted call goes on after a stop (restart_syscall). */
 struct restart_block {
     s64 (*resume)(struct restart_block *rb);
@@ -62,7 +64,8 @@ struct task {
     bool no_new_privs;         /* a  never cleared */
     int pdeath_signal;         /* a */
     u32 syscall_nr;            /* o  of the call under way, for /proc and seccomp */
-    struct seccomp *seccomp;   /* a  container/seccomp; NULL: none */
+    u8 entry_work;             /* a  ENTRY_*: the slow way into system calls */
+    struct seccomp *seccomp;   /* o writes under s; NULL: none */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */
     u64 start_time;            /* I  ns of time_ns() */
     u64 min_faults, maj_faults; /* o */

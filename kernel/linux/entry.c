@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The way in and out: the system-call table, the work loop before user mode, exceptions of user code.
+ * The fast path is an index, a bound and a test of one byte (seccomp or tracing of this task).
+ */
+#include "arch/x86/trap.h"
+#include "arch/x86/up.h"
+#include "container/seccomp.h"
+#include "lib/errno.h"
+#include "linux/sys.h"
+#include "proc/proc.h"
+#include "syscall_table.h"
+
+typedef s64 (*syscall_fn)(u64, u64, u64, u64, u64, u64);
+
+#define NR_RT_SIGRETURN 15
+
+#define TABLE_IMPLEMENTED(nr, name, args) [nr] = (syscall_fn)(void *)sys_##name,
+#define TABLE_MISSING(nr, name, args)
+#define NAME_ENTRY(nr, name, args) [nr] = {#name, args},
+static const syscall_fn syscall_table[SYSCALL_MAX + 1] = {
+    SYSCALL_LIST(TABLE_IMPLEMENTED, TABLE_MISSING)};
+static const struct {
+    const char *name, *args;
+} syscall_names[SYSCALL_MAX + 1] = {SYSCALL_LIST(NAME_ENTRY, NAME_ENTRY)};
+
+/* Says once per number what a program wanted in vain. */
+static s64 syscall_unknown(u64 nr)
+{
+    static u64 seen[(SYSCALL_MAX + 64) / 64];
+
+    if (nr <= SYSCALL_MAX && syscall_names[nr].name) {
+        u64 bit = 1ULL << (nr % 64);
+        if (!(__atomic_fetch_or(&seen[nr / 64], bit, __ATOMIC_RELAXED) & bit))
+            log_info("linux: %s is not implemented (called by %s)", syscall_names[nr].name,
+                     current_thread()->name);
+    }
+    return -ENOSYS;
+}
+
+static s64 syscall_run(const struct trap_frame *f, u64 nr)
+{
+    if (unlikely(nr > SYSCALL_MAX || !syscall_table[nr]))
+        return syscall_unknown(nr);
+    return syscall_table[nr](f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
+}
+
+/* SIGSYS of SECCOMP_RET_TRAP (deadly: of a kill). */
+static void seccomp_signal(const struct trap_frame *f, u32 data, bool deadly)
+{
+    struct siginfo info = {.signo = SIGSYS, .error = (s32)data, .code = SYS_SECCOMP};
+
+    info.sys.call_addr = f->rip;
+    info.sys.syscall = (s32)f->orig_rax;
+    info.sys.arch = AUDIT_ARCH_X86_64;
+    if (deadly)
+        process_exit(SIGSYS);
+    signal_force(SIGSYS, &info);
+}
+
+/* True when the call may go on; else rax is set. */
+static bool syscall_seccomp(struct trap_frame *f, const struct seccomp *chain, u64 nr)
+{
+    struct seccomp_data d = {.nr = (s32)nr,
+                             .arch = AUDIT_ARCH_X86_64,
+                             .ip = f->rip,
+                             .args = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9}};
+    u32 verdict = seccomp_run(chain, &d), data = verdict & SECCOMP_RET_DATA;
+
+    switch (verdict & SECCOMP_RET_ACTION_FULL) {
+    case SECCOMP_RET_ALLOW:
+        return true;
+    case SECCOMP_RET_LOG:
+        log_info("seccomp: %s called %lu", current_thread()->name, nr);
+        return true;
+    case SECCOMP_RET_ERRNO:
+        f->rax = (u64) - (s64)MIN(data, 4095U);
+        return false;
+    case SECCOMP_RET_TRAP:
+        seccomp_signal(f, data, false);
+        return false;
+    case SECCOMP_RET_KILL_THREAD:
+        task_exit(SIGSYS);
+    case SECCOMP_RET_KILL_PROCESS:
+        seccomp_signal(f, data, true);
+        return false;
+    default: /* TRACE and USER_NOTIF without a listener */
+        f->rax = (u64)-ENOSYS;
+        return false;
+    }
+}
+
+/* strace: `name(args) = result` in the log; hexadecimal, as the decoder letters tell. */
+static void syscall_trace(const struct trap_frame *f, u64 nr, s64 result)
+{
+    u64 a[6] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
+    const char *args = nr <= SYSCALL_MAX && syscall_names[nr].args ? syscall_names[nr].args : "xxxxxx";
+    char line[200];
+    int n = scnprintf(line, sizeof(line), "%s[%u] %s(", current_thread()->name,
+                      current_task()->pid->numbers[0].nr,
+                      nr <= SYSCALL_MAX && syscall_names[nr].name ? syscall_names[nr].name : "?");
+
+    for (unsigned i = 0; args[i]; i++) {
+        const char *sep = i ? ", " : "";
+        char text[48];
+        if (args[i] == 's' && a[i] && copy_string_in(text, (void __user *)a[i], sizeof(text)) >= 0)
+            n += scnprintf(line + n, sizeof(line) - (size_t)n, "%s\"%s\"", sep, text);
+        else
+            n += scnprintf(line + n, sizeof(line) - (size_t)n,
+                           strchr("fdul", args[i]) ? "%s%ld" : "%s0x%lx", sep, a[i]);
+    }
+    log_info("%s) = %ld", line, result);
+}
+
+/* Tasks under seccomp or trace. */
+static __noinline void syscall_slow(struct trap_frame *f, struct task *t, u64 nr)
+{
+    if (t->seccomp && !seccomp_allowed_fast(t->seccomp, nr) && !syscall_seccomp(f, t->seccomp, nr)) {
+        if (t->entry_work & ENTRY_TRACE)
+            syscall_trace(f, nr, (s64)f->rax);
+        return;
+    }
+    s64 result = syscall_run(f, nr);
+    if (t->entry_work & ENTRY_TRACE)
+        syscall_trace(f, nr, result);
+    f->rax = (u64)result;
+}
+
+static __noinline void syscall_restart(struct task *t)
+{
+    t->restart_call = true;
+    thread_work_set(t->thread, WORK_SIGNAL);
+}
+
+void up_syscall(struct trap_frame *f)
+{
+    struct task *t = current_task();
+    u64 nr = (u32)f->orig_rax;
+
+    if (unlikely(READ_ONCE(t->entry_work)))
+        syscall_slow(f, t, nr);
+    else
+        f->rax = (u64)syscall_run(f, nr);
+    if (unlikely((u64)f->rax - (u64)-ERESTART_RESTARTBLOCK <=
+                 (u64)(ERESTART_RESTARTBLOCK - ERESTARTSYS)) &&
+        nr != NR_RT_SIGRETURN)
+        syscall_restart(t);
+}
+
+struct trap_frame *syscall_frame(void)
+{
+    return (struct trap_frame *)thread_stack_top(current_thread()) - 1;
+}
+
+void up_return_to_user(struct trap_frame *f)
+{
+    struct thread *me = current_thread();
+    struct task *t = me->task;
+    u32 work;
+
+    while ((work = READ_ONCE(me->work)) != 0) {
+        irq_enable();
+        if (work & (WORK_RESCHED | WORK_THROTTLE))
+            sched_user_work();
+        if (work & WORK_NOTIFY) {
+            thread_work_clear(me, WORK_NOTIFY);
+            void (*first)(struct trap_frame *) = t->first_run;
+            t->first_run = NULL;
+            if (first)
+                first(f);
+        }
+        if (work & (WORK_SIGNAL | WORK_KILL))
+            signal_deliver(f);
+        irq_disable();
+    }
+}
+
+/* Exceptions of user code, by vector (SDM 3A 6.15). */
+static const struct {
+    u8 sig, code;
+} exception_signal[32] = {
+    [VEC_DE] = {SIGFPE, FPE_INTDIV}, [VEC_DB] = {SIGTRAP, TRAP_TRACE},
+    [VEC_BP] = {SIGTRAP, SI_KERNEL}, [VEC_OF] = {SIGSEGV, SI_KERNEL},
+    [VEC_BR] = {SIGSEGV, SI_KERNEL}, [VEC_UD] = {SIGILL, ILL_ILLOPN},
+    [VEC_NP] = {SIGBUS, SI_KERNEL},  [VEC_SS] = {SIGBUS, SI_KERNEL},
+    [VEC_GP] = {SIGSEGV, SI_KERNEL}, [VEC_MF] = {SIGFPE, FPE_FLTINV},
+    [VEC_AC] = {SIGBUS, BUS_ADRALN}, [VEC_XM] = {SIGFPE, FPE_FLTINV},
+};
+
+void up_user_exception(struct trap_frame *f, unsigned vector)
+{
+    struct siginfo info = {.signo = SIGSEGV, .code = SI_KERNEL};
+
+    if (vector < ARRAY_SIZE(exception_signal) && exception_signal[vector].sig) {
+        info.signo = exception_signal[vector].sig;
+        info.code = exception_signal[vector].code;
+    }
+    if (info.code != SI_KERNEL)
+        info.fault.addr = f->rip;
+    signal_force(info.signo, &info);
+}
+
+/* strace PID|off: traces a process's calls in the log. */
+static int entry_cmd_strace(int argc, char **argv, void (*emit)(const char *fmt, ...))
+{
+    u64 nr;
+    bool on = !(argc > 2 && strcmp(argv[2], "off") == 0);
+
+    if (argc < 2 || parse_u64(argv[1], 10, &nr)) {
+        emit("usage: strace PID [off]");
+        return -EINVAL;
+    }
+    struct process *p = process_find(&pid_ns_init, (u32)nr);
+    if (!p)
+        return -ESRCH;
+    struct task *t;
+    u64 flags;
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (t, &p->tasks, node)
+        t->entry_work = on ? t->entry_work | ENTRY_TRACE : t->entry_work & (u8)~ENTRY_TRACE;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    process_put(p);
+    return 0;
+}
+CONSOLE_CMD(strace) = {"strace", "strace PID [off]: log a process's system calls", entry_cmd_strace,
+                       false};

@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Calls on names: open, stat, links, directories, attributes.
+ */
+#include "linux/sys.h"
+
+#define OPEN_FLAGS                                                                                 \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC |  \
+     O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE)
+
+static s64 dir_open(u64 dirfd, u64 uname, u32 flags, u32 mode, unsigned walk_flags)
+{
+    struct walk_at w;
+    struct file *f;
+
+    if (flags & O_PATH)
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    if ((flags & O_TMPFILE) == O_TMPFILE && !(flags & O_ACCMODE))
+        return -EINVAL;
+    int err = walk_at_begin(&w, (s64)dirfd, uname);
+    if (err)
+        return err;
+    u32 perm = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
+                   ? (mode & 07777) & ~current_task()->fs->umask
+                   : 0;
+    err = vfs_open(&w.walk.ctx, w.from, w.name, flags & OPEN_FLAGS & ~(u32)O_CLOEXEC, perm,
+                   walk_flags, &f);
+    walk_at_end(&w);
+    return err ? err : fd_publish(f, flags & O_CLOEXEC);
+}
+
+s64 sys_open(u64 name, u64 flags, u64 mode)
+{
+    return dir_open((u64)AT_FDCWD, name, (u32)flags, (u32)mode, 0);
+}
+
+s64 sys_creat(u64 name, u64 mode)
+{
+    return dir_open((u64)AT_FDCWD, name, O_CREAT | O_WRONLY | O_TRUNC, (u32)mode, 0);
+}
+
+s64 sys_openat(u64 dirfd, u64 name, u64 flags, u64 mode)
+{
+    return dir_open(dirfd, name, (u32)flags, (u32)mode, 0);
+}
+
+/* struct open_how; RESOLVE_* from linux/openat2.h. */
+s64 sys_openat2(u64 dirfd, u64 name, u64 uhow, u64 size)
+{
+    struct {
+        u64 flags, mode, resolve;
+    } how;
+    unsigned walk = 0;
+
+    if (size < sizeof(how))
+        return -EINVAL;
+    if (size > sizeof(how))
+        return -E2BIG;
+    if (IN(how, uhow))
+        return -EFAULT;
+    if (how.flags & ~(u64)OPEN_FLAGS || how.mode & ~07777UL || how.resolve & ~0x1fUL)
+        return -EINVAL;
+    if (how.mode && !(how.flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))))
+        return -EINVAL;
+    if ((how.resolve & 0x18) == 0x18)
+        return -EINVAL;
+    walk |= how.resolve & 1 ? WALK_NO_XDEV : 0;
+    walk |= how.resolve & 2 ? WALK_NO_MAGIC : 0;
+    walk |= how.resolve & 4 ? WALK_NO_SYMLINKS : 0;
+    walk |= how.resolve & 8 ? WALK_BENEATH : 0;
+    walk |= how.resolve & 16 ? WALK_IN_ROOT : 0;
+    return dir_open(dirfd, name, (u32)how.flags, (u32)how.mode, walk);
+}
+
+/* struct stat of x86-64. */
+struct stat_user {
+    u64 dev, ino, nlink;
+    u32 mode, uid, gid, pad;
+    u64 rdev;
+    s64 size, blksize, blocks;
+    struct timespec_k atime, mtime, ctime;
+    s64 unused[3];
+};
+static_assert(sizeof(struct stat_user) == 144, "struct stat");
+
+static int stat_out(u64 uptr, const struct kstat *st)
+{
+    const struct user_ns *ns = current_cred()->user_ns;
+    struct stat_user u = {
+        .dev = st->dev,
+        .ino = st->ino,
+        .nlink = st->nlink,
+        .mode = st->mode,
+        .uid = user_ns_uid(ns, st->uid),
+        .gid = user_ns_gid(ns, st->gid),
+        .rdev = st->rdev,
+        .size = (s64)st->size,
+        .blksize = st->blksize,
+        .blocks = (s64)st->blocks,
+        .atime = st->atime,
+        .mtime = st->mtime,
+        .ctime = st->ctime,
+    };
+    return OUT(uptr, u);
+}
+
+static int stat_fd(u64 fd, struct kstat *st)
+{
+    struct fd_hold h = fd_hold_raw((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    int err = file_stat(h.file, st);
+    fd_release(h);
+    return err;
+}
+
+static int stat_at(u64 dirfd, u64 name, u64 flags, struct kstat *st)
+{
+    struct path p;
+    char first;
+
+    if (flags & AT_EMPTY_PATH && (s32)dirfd != AT_FDCWD && name && !IN(first, name) && !first)
+        return stat_fd(dirfd, st);
+    int err = walk_at_lookup((s64)dirfd, name, flags, &p);
+    if (err)
+        return err;
+    err = vfs_stat(&p, st);
+    path_put(&p);
+    return err;
+}
+
+s64 sys_newfstatat(u64 dirfd, u64 name, u64 uptr, u64 flags)
+{
+    struct kstat st;
+
+    if (flags & ~(u64)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+        return -EINVAL;
+    int err = stat_at(dirfd, name, flags, &st);
+    return err ? err : stat_out(uptr, &st);
+}
+
+s64 sys_stat(u64 name, u64 uptr)
+{
+    return sys_newfstatat((u64)AT_FDCWD, name, uptr, 0);
+}
+
+s64 sys_lstat(u64 name, u64 uptr)
+{
+    return sys_newfstatat((u64)AT_FDCWD, name, uptr, AT_SYMLINK_NOFOLLOW);
+}
+
+s64 sys_fstat(u64 fd, u64 uptr)
+{
+    struct kstat st;
+    int err = stat_fd(fd, &st);
+
+    return err ? err : stat_out(uptr, &st);
+}
+
+struct statx_time {
+    s64 sec;
+    u32 nsec;
+    s32 pad;
+};
+struct statx_user {
+    u32 mask, blksize;
+    u64 attributes;
+    u32 nlink, uid, gid;
+    u16 mode, pad1;
+    u64 ino, size, blocks, attributes_mask;
+    struct statx_time atime, btime, ctime, mtime;
+    u32 rdev_major, rdev_minor, dev_major, dev_minor;
+    u64 spare[14];
+};
+static_assert(sizeof(struct statx_user) == 256, "struct statx");
+#define STATX_BASIC_STATS 0x7ffU
+#define STATX_BTIME 0x800U
+#define STATX_TIME(t)                                                                              \
+    {                                                                                              \
+        .sec = (t).sec, .nsec = (u32)(t).nsec                                                      \
+    }
+
+static u32 dev_major_of(u64 dev)
+{
+    return (u32)((dev >> 32) & 0xfffff000) | (u32)((dev >> 8) & 0xfff);
+}
+
+static u32 dev_minor_of(u64 dev)
+{
+    return (u32)((dev >> 12) & 0xffffff00) | (u32)(dev & 0xff);
+}
+
+s64 sys_statx(u64 dirfd, u64 name, u64 flags, u64 mask, u64 uptr)
+{
+    const struct user_ns *ns = current_cred()->user_ns;
+    struct kstat st;
+
+    if (flags & ~(u64)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC) ||
+        mask & 0x80000000)
+        return -EINVAL;
+    int err = stat_at(dirfd, name, flags, &st);
+    if (err)
+        return err;
+    struct statx_user u = {
+        .mask = STATX_BASIC_STATS | STATX_BTIME,
+        .blksize = st.blksize,
+        .nlink = st.nlink,
+        .uid = user_ns_uid(ns, st.uid),
+        .gid = user_ns_gid(ns, st.gid),
+        .mode = (u16)st.mode,
+        .ino = st.ino,
+        .size = st.size,
+        .blocks = st.blocks,
+        .atime = STATX_TIME(st.atime),
+        .btime = STATX_TIME(st.btime),
+        .ctime = STATX_TIME(st.ctime),
+        .mtime = STATX_TIME(st.mtime),
+        .rdev_major = dev_major_of(st.rdev),
+        .rdev_minor = dev_minor_of(st.rdev),
+        .dev_major = dev_major_of(st.dev),
+        .dev_minor = dev_minor_of(st.dev),
+    };
+    return OUT(uptr, u);
+}
+
+s64 sys_statfs(u64 name, u64 uptr)
+{
+    struct statfs_k fs = {0};
+    struct path p;
+    int err = walk_at_lookup(AT_FDCWD, name, 0, &p);
+
+    if (err)
+        return err;
+    err = vfs_statfs(&p, &fs);
+    path_put(&p);
+    return err ? err : OUT(uptr, fs);
+}
+
+s64 sys_fstatfs(u64 fd, u64 uptr)
+{
+    struct fd_hold h = fd_hold_raw((int)fd);
+    struct statfs_k fs = {0};
+
+    if (!h.file)
+        return -EBADF;
+    struct path p = {h.file->mount, h.file->dentry};
+    int err = p.dentry ? vfs_statfs(&p, &fs) : -ENOSYS;
+    fd_release(h);
+    return err ? err : OUT(uptr, fs);
+}
+
+/* access(2) asks for the real ids. */
+static s64 dir_access(u64 dirfd, u64 name, u64 mode, u64 flags)
+{
+    const struct cred *me = current_cred();
+    struct path p;
+
+    if (mode & ~7UL || flags & ~(u64)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    int err = walk_at_lookup((s64)dirfd, name, flags & ~(u64)AT_EACCESS, &p);
+    if (err)
+        return err;
+    struct cred *own = NULL;
+    if (!(flags & AT_EACCESS) && (me->uid != me->euid || me->gid != me->egid)) {
+        own = cred_copy(me);
+        if (own) {
+            own->euid = own->fsuid = me->uid;
+            own->egid = own->fsgid = me->gid;
+            own->cap_effective = me->uid ? 0 : me->cap_permitted;
+        }
+    }
+    if (mode)
+        err = inode_permission(dentry_inode(p.dentry), own ? own : me, (int)mode);
+    if (!err && mode & 2) {
+        struct statfs_k fs;
+        if (vfs_statfs(&p, &fs) == 0 && fs.flags & 1)
+            err = -EROFS;
+    }
+    if (own)
+        cred_put(own);
+    path_put(&p);
+    return err;
+}
+
+s64 sys_access(u64 name, u64 mode)
+{
+    return dir_access((u64)AT_FDCWD, name, (u32)mode, 0);
+}
+
+s64 sys_faccessat(u64 dirfd, u64 name, u64 mode)
+{
+    return dir_access(dirfd, name, (u32)mode, 0);
+}
+
+s64 sys_faccessat2(u64 dirfd, u64 name, u64 mode, u64 flags)
+{
+    return dir_access(dirfd, name, (u32)mode, flags);
+}
+
+/* linux_dirent64 records gathered in kernel memory, then copied at once. */
+struct dirent_head {
+    u64 ino;
+    s64 off;
+    u16 reclen;
+    u8 type;
+} __packed;
+#define DIRENT_NAME_OFFSET 19
+#define DIRENT_OLD_NAME_OFFSET 18
+
+struct dir_buffer {
+    struct dir_context ctx;
+    u8 *buf;
+    size_t size, used, last;
+    bool old; /* getdents: no type byte before the name, but at the record's end */
+    bool any, overflow;
+};
+
+static bool dir_emit(struct dir_context *ctx, const char *name, size_t len, u64 ino, unsigned type)
+{
+    struct dir_buffer *b = container_of(ctx, struct dir_buffer, ctx);
+    size_t name_at = b->old ? DIRENT_OLD_NAME_OFFSET : DIRENT_NAME_OFFSET;
+    size_t rec = ALIGN_UP(name_at + len + 1 + b->old, 8UL);
+
+    if (b->any)
+        ((struct dirent_head *)(b->buf + b->last))->off = ctx->pos;
+    if (rec > b->size - b->used) {
+        b->overflow = !b->any;
+        return false;
+    }
+    u8 *at = b->buf + b->used;
+    memset(at, 0, rec);
+    *(struct dirent_head *)at = (struct dirent_head){ino, 0, (u16)rec, 0};
+    if (b->old)
+        at[rec - 1] = (u8)type;
+    else
+        at[18] = (u8)type;
+    memcpy(at + name_at, name, len);
+    b->last = b->used;
+    b->used += rec;
+    b->any = true;
+    return true;
+}
+
+static s64 dir_read(u64 fd, u64 ubuf, u64 n, bool old)
+{
+    struct fd_hold h = fd_hold((int)fd);
+    struct dir_buffer b = {.ctx.emit = dir_emit, .size = MIN((u64)(u32)n, 32768UL), .old = old};
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = -ENOMEM;
+    b.buf = kmalloc(MAX(b.size, 24UL));
+    if (b.buf) {
+        mutex_lock(&h.file->pos_lock);
+        b.ctx.pos = h.file->pos;
+        r = file_readdir(h.file, &b.ctx);
+        if (r >= 0 || b.any) {
+            h.file->pos = b.ctx.pos;
+            if (b.any)
+                ((struct dirent_head *)(b.buf + b.last))->off = b.ctx.pos;
+            r = b.overflow ? -EINVAL : (s64)b.used;
+        }
+        mutex_unlock(&h.file->pos_lock);
+        if (r > 0 && copy_out((void __user *)ubuf, b.buf, (u64)r))
+            r = -EFAULT;
+        kfree(b.buf);
+    }
+    fd_release(h);
+    return r;
+}
+
+s64 sys_getdents64(u64 fd, u64 buf, u64 n)
+{
+    return dir_read(fd, buf, n, false);
+}
+
+s64 sys_getdents(u64 fd, u64 buf, u64 n)
+{
+    return dir_read(fd, buf, n, true);
+}
+
+s64 sys_mkdirat(u64 dirfd, u64 name, u64 mode)
+{
+    struct walk_at w;
+    int err = walk_at_begin(&w, (s64)dirfd, name);
+
+    if (err)
+        return err;
+    err = vfs_mkdir(&w.walk.ctx, w.from, w.name, (mode & 01777) & ~current_task()->fs->umask);
+    walk_at_end(&w);
+    return err;
+}
+
+s64 sys_mkdir(u64 name, u64 mode)
+{
+    return sys_mkdirat((u64)AT_FDCWD, name, mode);
+}
+
+s64 sys_mknodat(u64 dirfd, u64 name, u64 mode, u64 dev)
+{
+    struct walk_at w;
+    u32 type = (u32)mode & S_IFMT;
+    int err;
+
+    if (S_ISDIR(type))
+        return -EPERM;
+    if (type && !S_ISREG(type) && !S_ISCHR(type) && !S_ISBLK(type) && !S_ISFIFO(type) &&
+        !S_ISSOCK(type))
+        return -EINVAL;
+    err = walk_at_begin(&w, (s64)dirfd, name);
+    if (err)
+        return err;
+    u32 m = (type ? type : S_IFREG) | ((mode & 07777) & ~current_task()->fs->umask);
+    err = vfs_mknod(&w.walk.ctx, w.from, w.name, m, dev);
+    walk_at_end(&w);
+    return err;
+}
+
+s64 sys_mknod(u64 name, u64 mode, u64 dev)
+{
+    return sys_mknodat((u64)AT_FDCWD, name, mode, dev);
+}
+
+s64 sys_symlinkat(u64 utarget, u64 dirfd, u64 name)
+{
+    struct walk_at w;
+    char *target = name_in(utarget);
+
+    if (IS_ERR(target))
+        return PTR_ERR(target);
+    int err = target[0] ? walk_at_begin(&w, (s64)dirfd, name) : -ENOENT;
+    if (!err) {
+        err = vfs_symlink(&w.walk.ctx, target, w.from, w.name);
+        walk_at_end(&w);
+    }
+    name_free(target);
+    return err;
+}
+
+s64 sys_symlink(u64 target, u64 name)
+{
+    return sys_symlinkat(target, (u64)AT_FDCWD, name);
+}
+
+s64 sys_linkat(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name, u64 flags)
+{
+    struct walk_at w;
+    struct path old;
+    u64 walk = flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW;
+
+    if (flags & ~(u64)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    if (flags & AT_EMPTY_PATH && !capable(CAP_DAC_READ_SEARCH))
+        return -ENOENT;
+    int err = walk_at_lookup((s64)old_dir, old_name, walk | (flags & AT_EMPTY_PATH), &old);
+    if (err)
+        return err;
+    err = walk_at_begin(&w, (s64)new_dir, new_name);
+    if (!err) {
+        err = vfs_link(&w.walk.ctx, &old, w.from, w.name);
+        walk_at_end(&w);
+    }
+    path_put(&old);
+    return err;
+}
+
+s64 sys_link(u64 old_name, u64 new_name)
+{
+    return sys_linkat((u64)AT_FDCWD, old_name, (u64)AT_FDCWD, new_name, 0);
+}
+
+s64 sys_unlinkat(u64 dirfd, u64 name, u64 flags)
+{
+    struct walk_at w;
+
+    if (flags & ~(u64)AT_REMOVEDIR)
+        return -EINVAL;
+    int err = walk_at_begin(&w, (s64)dirfd, name);
+    if (err)
+        return err;
+    err = flags & AT_REMOVEDIR ? vfs_rmdir(&w.walk.ctx, w.from, w.name)
+                               : vfs_unlink(&w.walk.ctx, w.from, w.name);
+    walk_at_end(&w);
+    return err;
+}
+
+s64 sys_unlink(u64 name)
+{
+    return sys_unlinkat((u64)AT_FDCWD, name, 0);
+}
+
+s64 sys_rmdir(u64 name)
+{
+    return sys_unlinkat((u64)AT_FDCWD, name, AT_REMOVEDIR);
+}
+
+s64 sys_renameat2(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name, u64 flags)
+{
+    struct walk_at from, to;
+
+    if (flags & ~7UL || (flags & 2 && flags & 5))
+        return -EINVAL;
+    int err = walk_at_begin(&from, (s64)old_dir, old_name);
+    if (err)
+        return err;
+    err = walk_at_begin(&to, (s64)new_dir, new_name);
+    if (!err) {
+        err = vfs_rename(&from.walk.ctx, from.from, from.name, to.from, to.name, (unsigned)flags);
+        walk_at_end(&to);
+    }
+    walk_at_end(&from);
+    return err;
+}
+
+s64 sys_renameat(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name)
+{
+    return sys_renameat2(old_dir, old_name, new_dir, new_name, 0);
+}
+
+s64 sys_rename(u64 old_name, u64 new_name)
+{
+    return sys_renameat2((u64)AT_FDCWD, old_name, (u64)AT_FDCWD, new_name, 0);
+}
+
+s64 sys_readlinkat(u64 dirfd, u64 name, u64 ubuf, u64 n)
+{
+    struct path p;
+
+    if ((s32)n <= 0)
+        return -EINVAL;
+    int err = walk_at_lookup((s64)dirfd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, &p);
+    if (err)
+        return err;
+    char *buf = kmalloc(PATH_MAX);
+    s64 r = buf ? vfs_readlink(&p, buf, PATH_MAX) : -ENOMEM;
+    if (r >= 0) {
+        r = MIN(r, (s64)(u32)n);
+        if (copy_out((void __user *)ubuf, buf, (u64)r))
+            r = -EFAULT;
+    }
+    kfree(buf);
+    path_put(&p);
+    return r;
+}
+
+s64 sys_readlink(u64 name, u64 buf, u64 n)
+{
+    return sys_readlinkat((u64)AT_FDCWD, name, buf, n);
+}
+
+s64 sys_getcwd(u64 ubuf, u64 n)
+{
+    struct path root, cwd;
+    char *buf = kmalloc(PATH_MAX);
+    s64 r;
+
+    if (!buf)
+        return -ENOMEM;
+    fs_context_paths(current_task()->fs, &root, &cwd);
+    char *at = path_name(&cwd, &root, buf, PATH_MAX);
+    path_put(&root);
+    path_put(&cwd);
+    if (IS_ERR(at)) {
+        r = PTR_ERR(at);
+    } else {
+        u64 len = strlen(at) + 1;
+        r = len > n ? -ERANGE : copy_out((void __user *)ubuf, at, len) ? -EFAULT : (s64)len;
+    }
+    kfree(buf);
+    return r;
+}
+
+s64 sys_chdir(u64 name)
+{
+    struct path p;
+    int err = walk_at_lookup(AT_FDCWD, name, 0, &p);
+
+    if (err)
+        return err;
+    struct inode *i = dentry_inode(p.dentry);
+    err = S_ISDIR(i->mode) ? inode_permission(i, current_cred(), 1) : -ENOTDIR;
+    if (!err)
+        fs_set_cwd(current_task()->fs, &p);
+    path_put(&p);
+    return err;
+}
+
+s64 sys_fchdir(u64 fd)
+{
+    struct fd_hold h = fd_hold_raw((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    int err = -ENOTDIR;
+    if (h.file->inode && S_ISDIR(h.file->inode->mode))
+        err = inode_permission(h.file->inode, current_cred(), 1);
+    if (!err) {
+        struct path p = {h.file->mount, h.file->dentry};
+        fs_set_cwd(current_task()->fs, &p);
+    }
+    fd_release(h);
+    return err;
+}
+
+s64 sys_chroot(u64 name)
+{
+    struct path p;
+
+    if (!cred_capable(current_cred(), current_cred()->user_ns, CAP_SYS_CHROOT))
+        return -EPERM;
+    int err = walk_at_lookup(AT_FDCWD, name, 0, &p);
+    if (err)
+        return err;
+    struct inode *i = dentry_inode(p.dentry);
+    err = S_ISDIR(i->mode) ? inode_permission(i, current_cred(), 1) : -ENOTDIR;
+    if (!err)
+        fs_set_root(current_task()->fs, &p);
+    path_put(&p);
+    return err;
+}
+
+s64 sys_umask(u64 mask)
+{
+    return __atomic_exchange_n(&current_task()->fs->umask, (u32)mask & 0777, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Calls on open files: read, write, seek, descriptors, ioctl, locks, copying between files.
+ */
+#include "linux/sys.h"
+#include "obj/pipe.h"
+
+#define MAX_RW_COUNT 0x7ffff000UL
+#define FIONBIO 0x5421
+#define FIOCLEX 0x5451
+#define FIONCLEX 0x5450
+#define FIOASYNC 0x5452
+#define FIONREAD 0x541B
+
+enum fcntl_cmd {
+    F_DUPFD = 0,
+    F_GETFD = 1,
+    F_SETFD = 2,
+    F_GETFL = 3,
+    F_SETFL = 4,
+    F_GETLK = 5,
+    F_SETLK = 6,
+    F_SETLKW = 7,
+    F_SETOWN = 8,
+    F_GETOWN = 9,
+    F_SETSIG = 10,
+    F_GETSIG = 11,
+    F_OFD_GETLK = 36,
+    F_OFD_SETLK = 37,
+    F_OFD_SETLKW = 38,
+    F_DUPFD_CLOEXEC = 1030,
+    F_SETPIPE_SZ = 1031,
+    F_GETPIPE_SZ = 1032,
+};
+#define FD_CLOEXEC 1
+#define SETFL_MASK (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
+
+/* A seekable file shared between tasks moves its position under pos_lock; an unshared one needs none. */
+static bool file_pos_lock(struct file *f)
+{
+    if (!f->inode || !S_ISREG(f->inode->mode) || refcount_read(&f->ref) == 1)
+        return false;
+    mutex_lock(&f->pos_lock);
+    return true;
+}
+
+s64 sys_read(u64 fd, u64 buf, u64 n)
+{
+    struct fd_hold h = fd_hold((int)fd);
+    struct iovec_k seg;
+    struct iov_iter it;
+
+    if (!h.file)
+        return -EBADF;
+    n = MIN(n, MAX_RW_COUNT);
+    s64 r = -EFAULT;
+    if (user_range_ok(buf, n)) {
+        iov_init_user(&it, &seg, (void __user *)buf, n);
+        bool locked = file_pos_lock(h.file);
+        r = file_read(h.file, &it, &h.file->pos);
+        if (locked)
+            mutex_unlock(&h.file->pos_lock);
+    }
+    fd_release(h);
+    return r;
+}
+
+static s64 file_write_signal(s64 r)
+{
+    if (r == -EPIPE) {
+        struct siginfo info = {.code = SI_USER};
+        info.rt.pid = pid_nr(current_process()->pid, current_pid_ns());
+        info.rt.uid = current_cred()->uid;
+        signal_send_task(current_task(), SIGPIPE, &info);
+    }
+    return r;
+}
+
+s64 sys_write(u64 fd, u64 buf, u64 n)
+{
+    struct fd_hold h = fd_hold((int)fd);
+    struct iovec_k seg;
+    struct iov_iter it;
+
+    if (!h.file)
+        return -EBADF;
+    n = MIN(n, MAX_RW_COUNT);
+    s64 r = -EFAULT;
+    if (user_range_ok(buf, n)) {
+        iov_init_user(&it, &seg, (void __user *)buf, n);
+        bool locked = file_pos_lock(h.file);
+        r = file_write(h.file, &it, &h.file->pos);
+        if (locked)
+            mutex_unlock(&h.file->pos_lock);
+    }
+    fd_release(h);
+    return unlikely(r == -EPIPE) ? file_write_signal(r) : r;
+}
+
+/* pos NULL: the file's own. */
+static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
+{
+    struct fd_hold h = fd_hold((int)fd);
+    struct iov_in v;
+    struct iov_iter it;
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = iov_in_begin(&v, uvec, nr);
+    if (!r) {
+        bool locked = !pos && file_pos_lock(h.file);
+        loff_t *at = pos ? pos : &h.file->pos;
+        iov_init_segs(&it, v.segs, v.nr, v.total);
+        r = write ? file_write(h.file, &it, at) : file_read(h.file, &it, at);
+        if (locked)
+            mutex_unlock(&h.file->pos_lock);
+        iov_in_end(&v);
+    }
+    fd_release(h);
+    return write ? file_write_signal(r) : r;
+}
+
+s64 sys_readv(u64 fd, u64 vec, u64 nr)
+{
+    return file_vector(fd, vec, nr, false, NULL);
+}
+
+s64 sys_writev(u64 fd, u64 vec, u64 nr)
+{
+    return file_vector(fd, vec, nr, true, NULL);
+}
+
+s64 sys_preadv2(u64 fd, u64 vec, u64 nr, u64 low, u64 high, u64 flags)
+{
+    s64 pos = (s64)low;
+
+    if (flags & ~0x1fUL) /* RWF_HIPRI, DSYNC, SYNC, NOWAIT, APPEND */
+        return -EOPNOTSUPP;
+    if (pos == -1)
+        return file_vector(fd, vec, nr, false, NULL);
+    return pos < 0 ? -EINVAL : file_vector(fd, vec, nr, false, &pos);
+}
+
+s64 sys_pwritev2(u64 fd, u64 vec, u64 nr, u64 low, u64 high, u64 flags)
+{
+    s64 pos = (s64)low;
+
+    if (flags)
+        return -EOPNOTSUPP;
+    if (pos == -1)
+        return file_vector(fd, vec, nr, true, NULL);
+    return pos < 0 ? -EINVAL : file_vector(fd, vec, nr, true, &pos);
+}
+
+s64 sys_preadv(u64 fd, u64 vec, u64 nr, u64 low, u64 high)
+{
+    return (s64)low < 0 ? -EINVAL : sys_preadv2(fd, vec, nr, low, high, 0);
+}
+
+s64 sys_pwritev(u64 fd, u64 vec, u64 nr, u64 low, u64 high)
+{
+    return (s64)low < 0 ? -EINVAL : sys_pwritev2(fd, vec, nr, low, high, 0);
+}
+
+static s64 file_at(u64 fd, u64 buf, u64 n, s64 pos, bool write)
+{
+    struct fd_hold h;
+    struct iovec_k seg;
+    struct iov_iter it;
+
+    if (pos < 0)
+        return -EINVAL;
+    h = fd_hold((int)fd);
+    if (!h.file)
+        return -EBADF;
+    n = MIN(n, MAX_RW_COUNT);
+    s64 r = h.file->ops->seek || h.file->inode ? 0 : -ESPIPE;
+    if (!r && !user_range_ok(buf, n))
+        r = -EFAULT;
+    if (!r) {
+        iov_init_user(&it, &seg, (void __user *)buf, n);
+        r = write ? file_write(h.file, &it, &pos) : file_read(h.file, &it, &pos);
+    }
+    fd_release(h);
+    return write ? file_write_signal(r) : r;
+}
+
+s64 sys_pread64(u64 fd, u64 buf, u64 n, u64 pos)
+{
+    return file_at(fd, buf, n, (s64)pos, false);
+}
+
+s64 sys_pwrite64(u64 fd, u64 buf, u64 n, u64 pos)
+{
+    return file_at(fd, buf, n, (s64)pos, true);
+}
+
+s64 sys_lseek(u64 fd, u64 off, u64 whence)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = -ESPIPE;
+    if (h.file->ops->seek) {
+        mutex_lock(&h.file->pos_lock);
+        r = h.file->ops->seek(h.file, (loff_t)off, (int)whence);
+        mutex_unlock(&h.file->pos_lock);
+    }
+    fd_release(h);
+    return r;
+}
+
+s64 sys_close(u64 fd)
+{
+    int err = fd_close((int)fd);
+
+    /* The descriptor is gone whatever happened: the call is not restarted. */
+    return err == -ERESTARTSYS ? -EINTR : err;
+}
+
+s64 sys_close_range(u64 first, u64 last, u64 flags)
+{
+    if (flags & ~6UL || (u32)first > (u32)last)
+        return -EINVAL;
+    if (flags & 2) {
+        int err = ns_unshare(CLONE_FILES);
+        if (err)
+            return err;
+    }
+    return fd_close_range((u32)first, (u32)last, flags & 4);
+}
+
+static s64 file_dup(u64 fd, u32 from, bool cloexec)
+{
+    struct file *f = fd_table_file(current_task()->files, (u32)fd);
+
+    if (!f)
+        return -EBADF;
+    int to = fd_alloc(from, cloexec);
+    if (to < 0)
+        file_put(f);
+    else
+        fd_install(to, f);
+    return to;
+}
+
+s64 sys_dup(u64 fd)
+{
+    return file_dup(fd, 0, false);
+}
+
+s64 sys_dup2(u64 fd, u64 to)
+{
+    if ((u32)fd == (u32)to) {
+        int err = fd_get_cloexec((int)fd);
+        return err < 0 ? err : (s64)(u32)to;
+    }
+    return fd_dup_to((int)fd, (int)to, false);
+}
+
+s64 sys_dup3(u64 fd, u64 to, u64 flags)
+{
+    if (flags & ~(u64)O_CLOEXEC || (u32)fd == (u32)to)
+        return -EINVAL;
+    return fd_dup_to((int)fd, (int)to, flags & O_CLOEXEC);
+}
+
+static s64 file_set_flags(struct file *f, u64 arg)
+{
+    u32 flags = (f->flags & ~(u32)SETFL_MASK) | (arg & SETFL_MASK);
+
+    if (f->ops->set_flags) {
+        int err = f->ops->set_flags(f, flags);
+        if (err)
+            return err;
+    }
+    WRITE_ONCE(f->flags, flags);
+    return 0;
+}
+
+static s64 file_record_lock(struct file *f, u64 cmd, u64 arg)
+{
+    struct flock_k fl;
+    void *owner = cmd >= F_OFD_GETLK ? (void *)f : (void *)current_task()->files;
+
+    if (IN(fl, arg))
+        return -EFAULT;
+    if (cmd >= F_OFD_GETLK && fl.pid)
+        return -EINVAL;
+    u64 base = cmd >= F_OFD_GETLK ? cmd - (F_OFD_GETLK - F_GETLK) : cmd;
+    if (base != F_GETLK)
+        fl.pid = cmd >= F_OFD_GETLK ? -1 : (s32)pid_nr(current_process()->pid, &pid_ns_init);
+    int err = file_lock(f, owner, (int)base, &fl);
+    if (!err && base == F_GETLK)
+        err = OUT(arg, fl);
+    return err;
+}
+
+static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
+{
+    switch (cmd) {
+    case F_GETFD:
+        return fd_table_cloexec(current_task()->files, (u32)fd) ? FD_CLOEXEC : 0;
+    case F_SETFD:
+        return fd_set_cloexec((int)fd, arg & FD_CLOEXEC);
+    case F_GETFL:
+        return f->flags & ~(u32)(O_CLOEXEC | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC);
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        if (arg >= rlimit_current(RLIMIT_NOFILE))
+            return -EINVAL;
+        return file_dup(fd, (u32)arg, cmd == F_DUPFD_CLOEXEC);
+    }
+    if (f->flags & O_PATH)
+        return -EBADF;
+    switch (cmd) {
+    case F_SETFL:
+        return file_set_flags(f, arg);
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return file_record_lock(f, cmd, arg);
+    case F_SETOWN:
+        f->owner_pid = (u32)arg;
+        return 0;
+    case F_GETOWN:
+        return f->owner_pid;
+    case F_SETSIG:
+        if (arg > NSIG)
+            return -EINVAL;
+        f->owner_sig = (u32)arg;
+        return 0;
+    case F_GETSIG:
+        return f->owner_sig;
+    case F_SETPIPE_SZ:
+    case F_GETPIPE_SZ:
+        return pipe_fcntl(f, (unsigned)cmd, arg);
+    default:
+        return -EINVAL;
+    }
+}
+
+s64 sys_fcntl(u64 fd, u64 cmd, u64 arg)
+{
+    struct fd_hold h = fd_hold_raw((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = file_control(h.file, fd, (u32)cmd, arg);
+    fd_release(h);
+    return r;
+}
+
+static s64 ioctl_set_flag(struct file *f, u64 arg, u32 flag)
+{
+    s32 on;
+
+    if (IN(on, arg))
+        return -EFAULT;
+    return file_set_flags(f, on ? f->flags | flag : f->flags & ~flag);
+}
+
+static s64 file_ioctl(struct file *f, u64 fd, u32 cmd, u64 arg)
+{
+    switch (cmd) {
+    case FIONBIO:
+        return ioctl_set_flag(f, arg, O_NONBLOCK);
+    case FIOASYNC:
+        return ioctl_set_flag(f, arg, O_ASYNC);
+    case FIOCLEX:
+    case FIONCLEX:
+        return fd_set_cloexec((int)fd, cmd == FIOCLEX);
+    case FIONREAD:
+        if (f->inode && S_ISREG(f->inode->mode)) {
+            struct kstat st;
+            int err = file_stat(f, &st);
+            s32 left = err ? 0 : (s32)((s64)st.size - f->pos);
+            return err ? err : OUT(arg, left);
+        }
+        break;
+    }
+    return f->ops->ioctl ? f->ops->ioctl(f, cmd, arg) : -ENOTTY;
+}
+
+s64 sys_ioctl(u64 fd, u64 cmd, u64 arg)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = file_ioctl(h.file, fd, (u32)cmd, arg);
+    fd_release(h);
+    return r;
+}
+
+s64 sys_flock(u64 fd, u64 op)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = file_flock(h.file, (int)op);
+    fd_release(h);
+    return r;
+}
+
+static s64 file_do_sync(u64 fd, bool data_only)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = h.file->ops->fsync ? h.file->ops->fsync(h.file, data_only) : -EINVAL;
+    fd_release(h);
+    return r;
+}
+
+s64 sys_fsync(u64 fd)
+{
+    return file_do_sync(fd, false);
+}
+
+s64 sys_fdatasync(u64 fd)
+{
+    return file_do_sync(fd, true);
+}
+
+s64 sys_ftruncate(u64 fd, u64 size)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = (s64)size < 0 || !file_writable(h.file) ? -EINVAL : file_truncate(h.file, size);
+    fd_release(h);
+    return r;
+}
+
+s64 sys_fallocate(u64 fd, u64 mode, u64 off, u64 len)
+{
+    struct fd_hold h = fd_hold((int)fd);
+    u64 end;
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = -EOPNOTSUPP;
+    if ((s64)off < 0 || (s64)len <= 0 || add_overflows(off, len, &end) || (s64)end < 0)
+        r = -EINVAL;
+    else if (!file_writable(h.file))
+        r = -EBADF;
+    else if (h.file->ops->fallocate)
+        r = h.file->ops->fallocate(h.file, (int)mode, off, len);
+    else if (!h.file->inode)
+        r = -ESPIPE;
+    fd_release(h);
+    return r;
+}
+
+s64 sys_fadvise64(u64 fd, u64 off, u64 len, u64 advice)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = (u32)advice > 5 ? -EINVAL : h.file->inode ? 0 : -ESPIPE; /* advice may be ignored */
+    fd_release(h);
+    return r;
+}
+
+/* Moves up to n bytes through a kernel buffer; NULL positions: the file's own. */
+static s64 file_copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_pos, u64 n)
+{
+    u64 size = MIN(n, 64UL << 10), done = 0;
+    char *buf = kmalloc(MAX(size, 1UL));
+    s64 r = 0;
+
+    if (!buf)
+        return -ENOMEM;
+    while (done < n) {
+        struct iov_iter it;
+        iov_init_kernel(&it, buf, MIN(size, n - done));
+        s64 before = *in_pos;
+        r = file_read(in, &it, in_pos);
+        if (r <= 0)
+            break;
+        s64 got = r;
+        iov_init_kernel(&it, buf, (u64)got);
+        r = file_write(out, &it, out_pos);
+        if (r < got)
+            *in_pos = before + MAX(r, 0L);
+        if (r <= 0)
+            break;
+        done += (u64)r;
+        if (r < got || signal_pending(current_task()))
+            break;
+        cond_yield();
+    }
+    kfree(buf);
+    return done ? (s64)done : r;
+}
+
+static s64 file_copy_between(u64 fd_in, u64 upos_in, u64 fd_out, u64 upos_out, u64 n)
+{
+    struct fd_hold in = fd_hold((int)fd_in), out = fd_hold((int)fd_out);
+    s64 pos_in = 0, pos_out = 0, r = -EBADF;
+
+    if (!in.file || !out.file || !file_readable(in.file) || !file_writable(out.file))
+        goto done;
+    r = -EFAULT;
+    if ((upos_in && IN(pos_in, upos_in)) || (upos_out && IN(pos_out, upos_out)))
+        goto done;
+    r = -EINVAL;
+    if (pos_in < 0 || pos_out < 0)
+        goto done;
+    r = file_copy(in.file, upos_in ? &pos_in : &in.file->pos, out.file,
+                  upos_out ? &pos_out : &out.file->pos, MIN(n, MAX_RW_COUNT));
+    if (r >= 0 && ((upos_in && OUT(upos_in, pos_in)) || (upos_out && OUT(upos_out, pos_out))))
+        r = -EFAULT;
+done:
+    fd_release(in);
+    fd_release(out);
+    return file_write_signal(r);
+}
+
+s64 sys_sendfile(u64 out, u64 in, u64 upos, u64 n)
+{
+    return file_copy_between(in, upos, out, 0, n);
+}
+
+s64 sys_copy_file_range(u64 in, u64 upos_in, u64 out, u64 upos_out, u64 n, u64 flags)
+{
+    if (flags)
+        return -EINVAL;
+    return file_copy_between(in, upos_in, out, upos_out, n);
+}
+
+static s64 pipe_make(u64 uptr, u64 flags)
+{
+    struct file *ends[2];
+    s32 fds[2];
+
+    if (flags & ~(u64)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
+        return -EINVAL;
+    int err = pipe_create((unsigned)flags & ~(unsigned)O_CLOEXEC, &ends[0], &ends[1]);
+    if (err)
+        return err;
+    fds[0] = fd_alloc(0, flags & O_CLOEXEC);
+    fds[1] = fds[0] < 0 ? fds[0] : fd_alloc(0, flags & O_CLOEXEC);
+    err = fds[1] < 0 ? fds[1] : OUT(uptr, fds);
+    if (err) {
+        if (fds[1] >= 0)
+            fd_cancel(fds[1]);
+        if (fds[0] >= 0)
+            fd_cancel(fds[0]);
+        file_put(ends[0]);
+        file_put(ends[1]);
+        return err;
+    }
+    fd_install(fds[0], ends[0]);
+    fd_install(fds[1], ends[1]);
+    return 0;
+}
+
+s64 sys_pipe2(u64 uptr, u64 flags)
+{
+    return pipe_make(uptr, (u32)flags);
+}
+
+s64 sys_pipe(u64 uptr)
+{
+    return pipe_make(uptr, 0);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory calls: decode into a map_request, let vm perform.
+ */
+#include "linux/sys.h"
+
+#define MAP_SHARED 1
+#define MAP_PRIVATE 2
+#define MAP_SHARED_VALIDATE 3
+#define MAP_TYPE 0xf
+#define MAP_FIXED 0x10
+#define MAP_ANONYMOUS 0x20
+#define MAP_GROWSDOWN 0x100
+#define MAP_LOCKED 0x2000
+#define MAP_NORESERVE 0x4000
+#define MAP_POPULATE 0x8000
+#define MAP_FIXED_NOREPLACE 0x100000
+#define PROT_KNOWN 7UL
+#define PROT_GROWS 0x3000000UL
+#define MADV_LAST 25
+
+static u8 mem_prot(u64 prot)
+{
+    return (prot & 1 ? PT_READ : 0) | (prot & 2 ? PT_WRITE : 0) | (prot & 4 ? PT_EXEC : 0);
+}
+
+static u32 mem_area_flags(u64 flags)
+{
+    return (flags & MAP_GROWSDOWN ? AREA_GROWSDOWN : 0) | (flags & MAP_LOCKED ? AREA_LOCKED : 0) |
+           (flags & MAP_NORESERVE ? AREA_NORESERVE : 0);
+}
+
+/* The object behind a descriptor, with the rights its open mode gives. */
+static int mem_map_file(struct map_request *req, u64 fd, bool shared, struct fd_hold *hold)
+{
+    *hold = fd_hold((int)fd);
+    struct file *f = hold->file;
+    if (!f)
+        return -EBADF;
+    if (!file_readable(f) || (shared && req->prot & PT_WRITE && !file_writable(f)))
+        return -EACCES;
+    if (!f->ops->mmap)
+        return -ENODEV;
+    if (shared && !file_writable(f))
+        req->max_prot &= (u8)~PT_WRITE;
+    req->file = f;
+    u8 max = req->max_prot;
+    int err = f->ops->mmap(f, req);
+    req->max_prot = shared ? req->max_prot & max : max;
+    return err;
+}
+
+s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, u64 fd, u64 off)
+{
+    bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+    struct fd_hold hold = {NULL, false};
+    u64 end, out;
+
+    if (!len || !IS_ALIGNED(off, PAGE_SIZE) || !(flags & 3) || (flags & MAP_TYPE) > 3)
+        return -EINVAL;
+    if (prot & ~(PROT_KNOWN | 8)) /* PROT_SEM */
+        return -EINVAL;
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && !IS_ALIGNED(addr, PAGE_SIZE))
+        return -EINVAL;
+    if (len > USER_MAX || add_overflows(off, len, &end))
+        return len > USER_MAX ? -ENOMEM : -EOVERFLOW;
+    struct map_request req = {
+        .addr = addr,
+        .len = PAGE_ALIGN(len),
+        .prot = mem_prot(prot),
+        .max_prot = PT_READ | PT_WRITE | PT_EXEC,
+        .flags = mem_area_flags(flags) | (shared ? AREA_SHARED : 0),
+        .fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE),
+        .fixed_noreplace = flags & MAP_FIXED_NOREPLACE,
+        .populate = flags & (MAP_POPULATE | MAP_LOCKED),
+        .offset = off,
+    };
+    int err = 0;
+    if (!(flags & MAP_ANONYMOUS)) {
+        err = mem_map_file(&req, fd, shared, &hold);
+    } else if (shared) {
+        req.object = mem_object_create_shared(req.len, aspace_current()->account);
+        req.offset = 0;
+        err = req.object ? 0 : -ENOMEM;
+    }
+    if (!err)
+        err = aspace_map(aspace_current(), &req, &out);
+    if (req.object)
+        mem_object_put(req.object);
+    fd_release(hold);
+    return err ? err : (s64)out;
+}
+
+s64 sys_munmap(u64 addr, u64 len)
+{
+    if (!IS_ALIGNED(addr, PAGE_SIZE) || !len || !user_range_ok(addr, len))
+        return -EINVAL;
+    return aspace_unmap(aspace_current(), addr, PAGE_ALIGN(len));
+}
+
+s64 sys_mprotect(u64 addr, u64 len, u64 prot)
+{
+    if (!IS_ALIGNED(addr, PAGE_SIZE) || prot & ~(PROT_KNOWN | 8 | PROT_GROWS))
+        return -EINVAL;
+    if (!len)
+        return 0;
+    if (!user_range_ok(addr, PAGE_ALIGN(len)) || PAGE_ALIGN(len) < len)
+        return -ENOMEM;
+    return aspace_protect(aspace_current(), addr, PAGE_ALIGN(len), mem_prot(prot));
+}
+
+s64 sys_mremap(u64 old, u64 old_len, u64 new_len, u64 flags, u64 new_addr)
+{
+    u64 out;
+
+    if (flags & ~7UL || !IS_ALIGNED(old, PAGE_SIZE) || !new_len || new_len > USER_MAX ||
+        old_len > USER_MAX)
+        return -EINVAL;
+    int err = aspace_remap(aspace_current(), old, PAGE_ALIGN(old_len), PAGE_ALIGN(new_len),
+                           (unsigned)flags, new_addr, &out);
+    return err ? err : (s64)out;
+}
+
+s64 sys_madvise(u64 addr, u64 len, u64 advice)
+{
+    if (!IS_ALIGNED(addr, PAGE_SIZE) || PAGE_ALIGN(len) < len || (u32)advice > MADV_LAST)
+        return -EINVAL;
+    return len ? aspace_advise(aspace_current(), addr, PAGE_ALIGN(len), (int)advice) : 0;
+}
+
+s64 sys_msync(u64 addr, u64 len, u64 flags)
+{
+    if (flags & ~7UL || !IS_ALIGNED(addr, PAGE_SIZE) || (flags & 5) == 5)
+        return -EINVAL;
+    return len ? aspace_sync(aspace_current(), addr, PAGE_ALIGN(len), (int)flags) : 0;
+}
+
+s64 sys_mincore(u64 addr, u64 len, u64 uvec)
+{
+    u8 chunk[256];
+
+    if (!IS_ALIGNED(addr, PAGE_SIZE))
+        return -EINVAL;
+    if (!user_range_ok(addr, len))
+        return -ENOMEM;
+    u64 pages = PAGE_ALIGN(len) >> PAGE_SHIFT;
+    while (pages) {
+        u64 n = MIN(pages, sizeof(chunk));
+        int err = aspace_mincore(aspace_current(), addr, n << PAGE_SHIFT, chunk);
+        if (err)
+            return err;
+        if (copy_out((void __user *)uvec, chunk, n))
+            return -EFAULT;
+        addr += n << PAGE_SHIFT;
+        uvec += n;
+        pages -= n;
+    }
+    return 0;
+}
+
+s64 sys_brk(u64 brk)
+{
+    u64 out = 0;
+    u64 limit = rlimit_current(RLIMIT_DATA);
+    /* brk(2) of the kernel answers with the break, moved or not. */
+    int err = aspace_brk(aspace_current(), brk, limit, &out);
+
+    return err ? (s64)aspace_current()->brk : (s64)out;
+}
+
+/* No swap: memory is as good as locked once it is there; populate it. */
+s64 sys_mlock(u64 addr, u64 len)
+{
+    return len ? aspace_advise(aspace_current(), ALIGN_DOWN(addr, PAGE_SIZE),
+                               PAGE_ALIGN(len + (addr & (PAGE_SIZE - 1))), 22 /* POPULATE_READ */)
+               : 0;
+}
+
+s64 sys_munlock(u64 addr, u64 len)
+{
+    return user_range_ok(addr, len) ? 0 : -ENOMEM;
+}
+
+s64 sys_mlockall(u64 flags)
+{
+    return !flags || flags & ~7UL ? -EINVAL : 0;
+}
+
+s64 sys_munlockall(void)
+{
+    return 0;
+}
+
+/* Another process's memory, after the checks that ptrace would make. */
+static int mem_of_process(u64 pid, struct aspace **out)
+{
+    struct process *p = process_find(current_pid_ns(), (u32)pid);
+
+    if (!p)
+        return -ESRCH;
+    int err = process_may_inspect(p) ? 0 : -EPERM;
+    struct aspace *as = err ? NULL : process_aspace(p);
+    process_put(p);
+    if (!err && !as)
+        err = -ESRCH;
+    *out = as;
+    return err;
+}
+
+/* Copies segment by segment through a page. */
+static s64 mem_transfer(struct aspace *as, struct iov_in *local, struct iov_in *remote, bool write)
+{
+    char *page = page_alloc_virt(0, 0);
+    struct iov_iter it;
+    s64 done = 0, r = 0;
+
+    if (!page)
+        return -ENOMEM;
+    iov_init_segs(&it, local->segs, local->nr, local->total);
+    for (u64 i = 0; i < remote->nr && it.count && r >= 0; i++) {
+        struct iovec_k seg = remote->segs[i];
+        while (seg.len && it.count) {
+            u64 n = MIN(MIN(seg.len, it.count), PAGE_SIZE);
+            if (write) {
+                n = iov_copy_from(&it, page, n);
+                r = n ? aspace_write(as, seg.base, page, n, false) : -EFAULT;
+            } else {
+                r = aspace_read(as, seg.base, page, n);
+                if (r > 0 && iov_copy_to(&it, page, (u64)r) != (u64)r)
+                    r = -EFAULT;
+            }
+            if (r <= 0)
+                break;
+            done += r;
+            seg.base += (u64)r;
+            seg.len -= (u64)r;
+        }
+        if (r <= 0 && seg.len)
+            break;
+    }
+    page_free_virt(page, 0);
+    return done ? done : r;
+}
+
+static s64 mem_process_vm(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, bool write)
+{
+    struct iov_in local, remote;
+    struct aspace *as;
+    s64 r = iov_in_begin(&local, ulocal, nlocal);
+
+    if (r)
+        return r;
+    r = iov_in_begin(&remote, uremote, nremote);
+    if (!r) {
+        r = mem_of_process(pid, &as);
+        if (!r) {
+            r = mem_transfer(as, &local, &remote, write);
+            aspace_put(as);
+        }
+        iov_in_end(&remote);
+    }
+    iov_in_end(&local);
+    return r;
+}
+
+s64 sys_process_vm_readv(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, u64 flags)
+{
+    return flags ? -EINVAL : mem_process_vm(pid, ulocal, nlocal, uremote, nremote, false);
+}
+
+s64 sys_process_vm_writev(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, u64 flags)
+{
+    return flags ? -EINVAL : mem_process_vm(pid, ulocal, nlocal, uremote, nremote, true);
+}
+
+s64 sys_memfd_create(u64 uname, u64 flags)
+{
+    char *name;
+
+    if (flags & ~3UL) /* MFD_CLOEXEC, MFD_ALLOW_SEALING */
+        return -EINVAL;
+    name = name_in(uname);
+    if (IS_ERR(name))
+        return PTR_ERR(name);
+    struct file *f = strlen(name) > 249 ? ERR_PTR(-EINVAL) : tmpfs_create_unlinked(name, 0, O_RDWR);
+    name_free(name);
+    return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, flags & 1);
+}
