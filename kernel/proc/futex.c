@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Futexes. A private futex is (address space, address); a shared one is the memory object and offset
+ * behind the address. Waiters hang in a hash table; a bucket's lock orders a waiter's look at the word
+ * with the waker's look at the queue.
+ *
+ * Lock order: two buckets by address. The word is read with the bucket locked, so without faulting:
+ * when it is not there the lock is dropped, the page faulted in, and all begins again.
+ */
+#include "proc/futex.h"
+#include "arch/x86/uaccess.h"
+#include "lib/errno.h"
+#include "lib/hash.h"
+#include "proc/proc_priv.h"
+#include "sched/timer.h"
+#include "vm/aspace.h"
+
+#define FUTEX_BUCKETS 256
+#define FUTEX_TID_MASK 0x3fffffffU
+#define FUTEX_OWNER_DIED 0x40000000U
+#define FUTEX_WAITERS 0x80000000U
+#define ROBUST_LIMIT 2048
+
+struct futex_key {
+    void *space; /* address space, or memory object */
+    u64 offset;
+};
+
+struct futex_bucket {
+    struct spinlock lock;
+    struct list_node waiters;
+};
+
+struct futex_waiter {
+    struct list_node node; /* the bucket's lock */
+    struct futex_key key;  /* the bucket's lock: requeue changes it */
+    struct futex_bucket *bucket; /* a */
+    u32 bitset;
+    struct waitq queue;    /* the sleeper's own */
+    bool woken;
+};
+
+static struct futex_bucket buckets[FUTEX_BUCKETS];
+
+static void futex_init(void)
+{
+    for (unsigned i = 0; i < FUTEX_BUCKETS; i++) {
+        spinlock_init(&buckets[i].lock, RANK_PROC, 3, "futex");
+        list_init(&buckets[i].waiters);
+    }
+}
+INIT_HOOK(futex_init, INIT_CORE);
+
+struct futex_area_find {
+    u64 addr;
+    struct futex_key *key;
+};
+
+static int futex_area(struct area *a, void *arg)
+{
+    struct futex_area_find *f = arg;
+
+    if (a->start <= f->addr && f->addr < a->end && a->flags & AREA_SHARED && a->object) {
+        f->key->space = a->object;
+        f->key->offset = f->addr - a->start + a->offset;
+    }
+    return 1;
+}
+
+/* Shared keys borrow the object: it lives as long as the mapping, which a waiter's own process has. */
+static int futex_key(u64 addr, bool private, struct futex_key *key)
+{
+    struct aspace *as = aspace_current();
+
+    if (!IS_ALIGNED(addr, 4))
+        return -EINVAL;
+    if (!user_range_ok(addr, 4))
+        return -EFAULT;
+    *key = (struct futex_key){as, addr};
+    if (!private) {
+        struct futex_area_find f = {addr, key};
+        aspace_for_each(as, addr, futex_area, &f);
+    }
+    return 0;
+}
+
+static struct futex_bucket *futex_bucket_of(const struct futex_key *k)
+{
+    return &buckets[hash_u64((u64)k->space ^ hash_u64(k->offset)) % FUTEX_BUCKETS];
+}
+
+static bool futex_key_equal(const struct futex_key *a, const struct futex_key *b)
+{
+    return a->space == b->space && a->offset == b->offset;
+}
+
+/* Under a bucket lock: -EFAULT when the page is not there. */
+static int futex_peek(u64 addr, u32 *out)
+{
+    struct thread *me = current_thread();
+
+    me->nofault++;
+    int err = user_load32(out, (const u32 __user *)addr);
+    me->nofault--;
+    return err;
+}
+
+static int futex_fault_in(u64 addr)
+{
+    u32 v;
+
+    return user_load32(&v, (const u32 __user *)addr);
+}
+
+/* REQUIRES(bucket lock). The waiter may be gone as soon as it sees woken. */
+static void futex_wake_one(struct futex_waiter *w)
+{
+    list_del(&w->node);
+    waitq_wake_all(&w->queue);
+    store_release(&w->woken, true); /* the last touch: w lies on the sleeper's stack */
+}
+
+static int futex_wake_key(struct futex_bucket *b, const struct futex_key *key, int n, u32 bitset)
+{
+    struct futex_waiter *w, *tmp;
+    int woken = 0;
+
+    list_for_each_safe (w, tmp, &b->waiters, node) {
+        if (woken >= n)
+            break;
+        if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset))
+            continue;
+        futex_wake_one(w);
+        woken++;
+    }
+    return woken;
+}
+
+s64 futex_wake(u64 addr, bool private, int n, u32 bitset)
+{
+    struct futex_key key;
+    u64 flags;
+    int err = futex_key(addr, private, &key);
+
+    if (err || !bitset)
+        return err ? err : -EINVAL;
+    struct futex_bucket *b = futex_bucket_of(&key);
+    spin_lock_irqsave(&b->lock, &flags);
+    err = futex_wake_key(b, &key, n, bitset);
+    spin_unlock_irqrestore(&b->lock, flags);
+    return err;
+}
+
+/* Takes w off whatever bucket it is on; true when it still was: nobody woke it. */
+static bool futex_unqueue(struct futex_waiter *w)
+{
+    for (;;) {
+        struct futex_bucket *b = READ_ONCE(w->bucket);
+        u64 flags;
+        spin_lock_irqsave(&b->lock, &flags);
+        if (b == w->bucket) {
+            bool queued = !list_empty(&w->node);
+            list_del(&w->node);
+            spin_unlock_irqrestore(&b->lock, flags);
+            return queued;
+        }
+        spin_unlock_irqrestore(&b->lock, flags); /* requeued meanwhile */
+    }
+}
+
+/* Queues w if the word still is `expected`. */
+static int futex_queue(struct futex_waiter *w, u64 addr, u32 expected)
+{
+    u64 flags;
+    u32 now;
+
+    for (;;) {
+        spin_lock_irqsave(&w->bucket->lock, &flags);
+        int err = futex_peek(addr, &now);
+        if (!err && now == expected) {
+            list_add_tail(&w->bucket->waiters, &w->node);
+            spin_unlock_irqrestore(&w->bucket->lock, flags);
+            return 0;
+        }
+        spin_unlock_irqrestore(&w->bucket->lock, flags);
+        if (!err)
+            return -EAGAIN;
+        err = futex_fault_in(addr);
+        if (err)
+            return err;
+    }
+}
+
+s64 futex_wait(u64 addr, bool private, u32 expected, u32 bitset, u64 deadline)
+{
+    struct futex_waiter w = {.bitset = bitset};
+    struct wait_thread sleep;
+    int err = futex_key(addr, private, &w.key);
+
+    if (err || !bitset)
+        return err ? err : -EINVAL;
+    list_init(&w.node);
+    waitq_init(&w.queue);
+    w.bucket = futex_bucket_of(&w.key);
+    err = futex_queue(&w, addr, expected);
+    if (err)
+        return err;
+    while (!err && !READ_ONCE(w.woken)) {
+        wait_begin(&sleep, &w.queue, SLEEP_INTERRUPTIBLE);
+        if (!READ_ONCE(w.woken) && !list_empty(&w.node))
+            err = wait_commit(&sleep, deadline);
+        wait_end(&sleep);
+        if (list_empty(&w.node)) /* off the list: woken is set by now or in a moment */
+            break;
+    }
+    if (futex_unqueue(&w))
+        return err == -EINTR ? -ERESTARTSYS : err;
+    while (!load_acquire(&w.woken)) /* the waker is about to let go of w */
+        cpu_relax();
+    return 0;
+}
+
+static void futex_lock_two(struct futex_bucket *a, struct futex_bucket *b, u64 *flags)
+{
+    if (a > b) {
+        struct futex_bucket *t = a;
+        a = b;
+        b = t;
+    }
+    spin_lock_irqsave(&a->lock, flags);
+    if (a != b)
+        spin_lock(&b->lock);
+}
+
+static void futex_unlock_two(struct futex_bucket *a, struct futex_bucket *b, u64 flags)
+{
+    if (a != b)
+        spin_unlock(&b->lock);
+    spin_unlock_irqrestore(&a->lock, flags);
+}
+
+s64 futex_requeue(u64 addr, bool private, int wake, int move, u64 addr2, const u32 *expected)
+{
+    struct futex_key key, key2;
+    struct futex_waiter *w, *tmp;
+    int woken = 0, moved = 0;
+    u64 flags;
+    u32 now;
+    int err = futex_key(addr, private, &key);
+
+    if (!err)
+        err = futex_key(addr2, private, &key2);
+    if (err || wake < 0 || move < 0)
+        return err ? err : -EINVAL;
+    struct futex_bucket *b = futex_bucket_of(&key), *b2 = futex_bucket_of(&key2);
+    for (;;) {
+        futex_lock_two(b, b2, &flags);
+        err = expected ? futex_peek(addr, &now) : 0;
+        if (!err)
+            break;
+        futex_unlock_two(b, b2, flags);
+        if ((err = futex_fault_in(addr)))
+            return err;
+    }
+    if (expected && now != *expected) {
+        futex_unlock_two(b, b2, flags);
+        return -EAGAIN;
+    }
+    list_for_each_safe (w, tmp, &b->waiters, node) {
+        if (!futex_key_equal(&w->key, &key))
+            continue;
+        if (woken < wake) {
+            futex_wake_one(w);
+            woken++;
+        } else if (moved < move) {
+            w->key = key2;
+            if (b != b2) {
+                list_del(&w->node);
+                list_add_tail(&b2->waiters, &w->node);
+                WRITE_ONCE(w->bucket, b2);
+            }
+            moved++;
+        } else {
+            break;
+        }
+    }
+    futex_unlock_two(b, b2, flags);
+    return woken + (expected ? moved : 0);
+}
+
+/* The word's change that FUTEX_WAKE_OP encodes: op cmp oparg cmparg in 4+4+12+12 bits. */
+static int futex_op(u64 addr, u32 code, bool *wake_second)
+{
+    u32 op = code >> 28 & 7, cmp = code >> 24 & 15;
+    s32 oparg = (s32)(code << 8) >> 20, cmparg = (s32)(code << 20) >> 20;
+    u32 old, next;
+
+    if (code >> 28 & 8)
+        oparg = 1 << (oparg & 31);
+    if (user_load32(&old, (const u32 __user *)addr))
+        return -EFAULT;
+    for (;;) {
+        u32 seen = old;
+        switch (op) {
+        case 0: next = (u32)oparg; break;
+        case 1: next = old + (u32)oparg; break;
+        case 2: next = old | (u32)oparg; break;
+        case 3: next = old & ~(u32)oparg; break;
+        case 4: next = old ^ (u32)oparg; break;
+        default: return -ENOSYS;
+        }
+        if (user_cas32((u32 __user *)addr, &seen, next))
+            return -EFAULT;
+        if (seen == old)
+            break;
+        old = seen;
+    }
+    s32 o = (s32)old;
+    switch (cmp) {
+    case 0: *wake_second = o == cmparg; break;
+    case 1: *wake_second = o != cmparg; break;
+    case 2: *wake_second = o < cmparg; break;
+    case 3: *wake_second = o <= cmparg; break;
+    case 4: *wake_second = o > cmparg; break;
+    case 5: *wake_second = o >= cmparg; break;
+    default: return -ENOSYS;
+    }
+    return 0;
+}
+
+s64 futex_wake_op(u64 addr, bool private, int n, u64 addr2, int n2, u32 code)
+{
+    struct futex_key key, key2;
+    bool second = false;
+    int err = futex_key(addr, private, &key);
+
+    if (!err)
+        err = futex_key(addr2, private, &key2);
+    if (!err)
+        err = futex_op(addr2, code, &second);
+    if (err)
+        return err;
+    s64 woken = futex_wake(addr, private, n, ~0U);
+    if (woken >= 0 && second)
+        woken += futex_wake(addr2, private, n2, ~0U);
+    return woken;
+}
+
+/* A lock of a dead task: marks it and wakes one waiter (Documentation of robust futexes). */
+static bool futex_owner_died(u64 addr, u32 tid)
+{
+    u32 v;
+
+    if (!IS_ALIGNED(addr, 4) || user_load32(&v, (const u32 __user *)addr))
+        return false;
+    while ((v & FUTEX_TID_MASK) == tid) {
+        u32 seen = v, next = (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+        if (user_cas32((u32 __user *)addr, &seen, next))
+            return false;
+        if (seen == v) {
+            if (v & FUTEX_WAITERS)
+                futex_wake(addr, false, 1, ~0U), futex_wake(addr, true, 1, ~0U);
+            return true;
+        }
+        v = seen;
+    }
+    return true;
+}
+
+static void futex_robust_exit(u64 head, u32 tid)
+{
+    u64 entry, pending = 0, next;
+    s64 offset;
+    int limit = ROBUST_LIMIT;
+
+    if (user_load64(&entry, (const u64 __user *)head) ||
+        user_load64((u64 *)&offset, (const u64 __user *)(head + 8)) ||
+        user_load64(&pending, (const u64 __user *)(head + 16)))
+        return;
+    while ((entry & ~1UL) != head && limit--) {
+        u64 at = entry & ~1UL;
+        int err = user_load64(&next, (const u64 __user *)at);
+        if (at != (pending & ~1UL) && !futex_owner_died(at + (u64)offset, tid))
+            return;
+        if (err)
+            return;
+        entry = next;
+    }
+    if (pending & ~1UL)
+        futex_owner_died((pending & ~1UL) + (u64)offset, tid);
+}
+
+void futex_task_exit(struct task *t)
+{
+    struct aspace *as = t->thread->aspace;
+    u32 tid = pid_nr(t->pid, process_pid_ns(t->process));
+
+    if (!as)
+        return;
+    if (t->robust_list)
+        futex_robust_exit(t->robust_list, tid);
+    t->robust_list = 0;
+    if (t->clear_child_tid && refcount_read(&as->users) > 1) {
+        (void)user_store32((u32 __user *)t->clear_child_tid, 0);
+        futex_wake(t->clear_child_tid, false, 1, ~0U);
+        futex_wake(t->clear_child_tid, true, 1, ~0U);
+    }
+    t->clear_child_tid = 0;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Interval timers and POSIX timers. Callbacks run in the timer interrupt: they send the signal and arm
+ * the next period. A timer's signal is queued once; further expirations count as overruns.
+ *
+ * Lock order: siglock guards the list and each timer's figures; the timers' own locks are inside.
+ */
+#include "proc/itimer.h"
+#include "lib/errno.h"
+#include "mm/slab.h"
+#include "proc/proc_priv.h"
+
+#define CLOCK_REALTIME 0
+#define POSIX_TIMERS_MAX 1024
+#define MIN_INTERVAL 100000ULL /* 0.1 ms: an interrupt storm is nobody's wish */
+
+struct posix_timer {
+    struct list_node node; /* siglock */
+    struct process *process;
+    struct task *target; /* NULL: the process */
+    struct timer timer;
+    int clock, notify, signo;
+    s32 id;
+    u64 value;
+    u64 expires, interval; /* siglock; ns of time_ns() */
+    u32 overrun;           /* siglock */
+};
+
+static void itimer_fire(struct timer *timer)
+{
+    struct process *p = container_of(timer, struct process, real_timer);
+    struct itimer *it = &p->itimers[ITIMER_REAL];
+    u64 flags, next = 0;
+
+    signal_send_process(p, SIGALRM, NULL);
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (it->expires && it->interval) {
+        u64 now = time_ns(), step = MAX(it->interval, MIN_INTERVAL);
+        next = it->expires + step;
+        if (next <= now)
+            next = now + step;
+    }
+    it->expires = next;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (next)
+        timer_start(timer, next);
+}
+
+void itimer_process_init(struct process *p)
+{
+    timer_init(&p->real_timer, itimer_fire);
+}
+
+void itimer_process_exit(struct process *p)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    p->itimers[ITIMER_REAL].expires = p->itimers[ITIMER_REAL].interval = 0;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    timer_cancel(&p->real_timer);
+}
+
+static void itimer_left_locked(const struct process *p, struct itimer *out)
+{
+    u64 now = time_ns();
+
+    *out = p->itimers[ITIMER_REAL];
+    if (out->expires)
+        out->expires = out->expires > now ? out->expires - now : 1000;
+}
+
+int itimer_get(unsigned which, struct itimer *out)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    if (which != ITIMER_REAL)
+        return -EINVAL;
+    spin_lock_irqsave(&p->siglock, &flags);
+    itimer_left_locked(p, out);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return 0;
+}
+
+int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *old)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    if (which != ITIMER_REAL)
+        return -EINVAL;
+    spin_lock_irqsave(&p->siglock, &flags);
+    itimer_left_locked(p, old);
+    p->itimers[ITIMER_REAL].expires = p->itimers[ITIMER_REAL].interval = 0;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    timer_cancel(&p->real_timer);
+    if (!new_timer->expires)
+        return 0;
+    u64 expires;
+    if (add_overflows(time_ns(), new_timer->expires, &expires))
+        expires = U64_MAX - 1;
+    spin_lock_irqsave(&p->siglock, &flags);
+    p->itimers[ITIMER_REAL] = (struct itimer){expires, new_timer->interval};
+    spin_unlock_irqrestore(&p->siglock, flags);
+    timer_start(&p->real_timer, expires);
+    return 0;
+}
+
+/* True when a signal of this timer already waits. REQUIRES(siglock) */
+static bool posix_timer_queued_locked(const struct posix_timer *t)
+{
+    const struct sigpending *q = t->target ? &t->target->pending : &t->process->pending;
+
+    return q->set & SIGMASK(t->signo);
+}
+
+static void posix_timer_fire(struct timer *timer)
+{
+    struct posix_timer *t = container_of(timer, struct posix_timer, timer);
+    struct process *p = t->process;
+    struct siginfo info = {.signo = t->signo, .code = SI_TIMER};
+    u64 flags, next = 0;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    bool queued = posix_timer_queued_locked(t);
+    if (queued)
+        t->overrun++;
+    else
+        t->overrun = 0;
+    if (t->expires && t->interval)
+        next = MAX(t->expires + t->interval, time_ns() + 1);
+    t->expires = next;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    info.timer.id = t->id;
+    info.timer.value = t->value;
+    if (!queued && t->notify != SIGEV_NONE) {
+        if (t->target)
+            signal_send_task(t->target, t->signo, &info);
+        else
+            signal_send_process(p, t->signo, &info);
+    }
+    if (next)
+        timer_start(timer, next);
+}
+
+static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id)
+{
+    struct posix_timer *t;
+
+    list_for_each (t, &p->posix_timers, node) {
+        if (t->id == id)
+            return t;
+    }
+    return NULL;
+}
+
+int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
+{
+    struct process *p = current_process();
+    struct posix_timer *t = kzalloc(sizeof(*t)), *other;
+    unsigned count = 0;
+    u64 flags;
+
+    if (!t)
+        return -EAGAIN;
+    timer_init(&t->timer, posix_timer_fire);
+    t->process = p;
+    t->target = spec->target;
+    t->clock = spec->clock;
+    t->notify = spec->notify;
+    t->signo = spec->signo;
+    t->value = spec->value;
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (other, &p->posix_timers, node)
+        count++;
+    if (count < POSIX_TIMERS_MAX) {
+        t->id = p->next_timer_id++;
+        if (spec->default_value)
+            t->value = (u64)t->id;
+        *id = t->id;
+        list_add_tail(&p->posix_timers, &t->node);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (count < POSIX_TIMERS_MAX)
+        return 0;
+    kfree(t);
+    return -EAGAIN;
+}
+
+static void posix_timer_left_locked(const struct posix_timer *t, struct itimer *out)
+{
+    u64 now = time_ns();
+
+    *out = (struct itimer){0, t->interval};
+    if (t->expires)
+        out->expires = t->expires > now ? t->expires - now : 1;
+}
+
+/* Only current's own process changes its timers, and a timer is freed by its tasks alone: between the
+ * steps the pointer stays valid unless two tasks race to delete it, which posix_timer_delete orders. */
+int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itimer *old)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    if (!t) {
+        spin_unlock_irqrestore(&p->siglock, flags);
+        return -EINVAL;
+    }
+    posix_timer_left_locked(t, old);
+    t->expires = t->interval = 0;
+    timer_cancel_nowait(&t->timer);
+    t->overrun = 0;
+    if (value) {
+        u64 base = absolute ? 0 : time_ns();
+        if (absolute && t->clock == CLOCK_REALTIME)
+            t->expires = value > time_wall_offset() ? value - time_wall_offset() : 1;
+        else if (add_overflows(base, value, &t->expires))
+            t->expires = U64_MAX - 1;
+        t->interval = interval ? MAX(interval, MIN_INTERVAL) : 0;
+        timer_start(&t->timer, t->expires);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return 0;
+}
+
+int posix_timer_get(s32 id, struct itimer *out)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    if (t)
+        posix_timer_left_locked(t, out);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return t ? 0 : -EINVAL;
+}
+
+int posix_timer_overrun(s32 id)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    int n = t ? (int)t->overrun : -EINVAL;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return n;
+}
+
+static void posix_timer_free(struct posix_timer *t)
+{
+    timer_cancel(&t->timer);
+    if (t->target)
+        task_put(t->target);
+    kfree(t);
+}
+
+int posix_timer_delete(s32 id)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    if (t) {
+        list_del(&t->node);
+        t->expires = t->interval = 0;
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (!t)
+        return -EINVAL;
+    posix_timer_free(t);
+    return 0;
+}
+
+void posix_timers_drop(struct process *p)
+{
+    u64 flags;
+
+    for (;;) {
+        spin_lock_irqsave(&p->siglock, &flags);
+        struct posix_timer *t = list_first(&p->posix_timers, struct posix_timer, node);
+        if (t) {
+            list_del(&t->node);
+            t->expires = t->interval = 0;
+        }
+        spin_unlock_irqrestore(&p->siglock, flags);
+        if (!t)
+            return;
+        posix_timer_free(t);
+    }
+}

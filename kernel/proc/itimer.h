@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * setitimer(2) and POSIX timers of a process.
+ */
+#pragma once
+
+#include "proc/proc.h"
+
+#define ITIMER_REAL 0
+#define ITIMER_VIRTUAL 1
+#define ITIMER_PROF 2
+
+/* ns: time left and interval. which other than ITIMER_REAL: -EINVAL (not implemented). */
+int itimer_get(unsigned which, struct itimer *out);
+int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *old);
+
+#define SIGEV_SIGNAL 0
+#define SIGEV_NONE 1
+#define SIGEV_THREAD_ID 4
+struct posix_timer_spec {
+    int clock; /* CLOCK_REALTIME, MONOTONIC, BOOTTIME */
+    int notify, signo;
+    u64 value;
+    bool default_value; /* the value is the timer's id */
+    struct task *target; /* SIGEV_THREAD_ID: a reference, taken */
+};
+int posix_timer_create(struct posix_timer_spec *spec, s32 *id);
+/* Times in ns; value 0 disarms; absolute as clock says. */
+int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itimer *old);
+int posix_timer_get(s32 id, struct itimer *out);
+int posix_timer_overrun(s32 id);
+int posix_timer_delete(s32 id);
