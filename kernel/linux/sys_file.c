@@ -65,17 +65,6 @@ s64 sys_read(u64 fd, u64 buf, u64 n)
     return r;
 }
 
-static s64 file_write_signal(s64 r)
-{
-    if (r == -EPIPE) {
-        struct siginfo info = {.code = SI_USER};
-        info.rt.pid = pid_nr(current_process()->pid, current_pid_ns());
-        info.rt.uid = current_cred()->uid;
-        signal_send_task(current_task(), SIGPIPE, &info);
-    }
-    return r;
-}
-
 s64 sys_write(u64 fd, u64 buf, u64 n)
 {
     struct fd_hold h = fd_hold((int)fd);
@@ -94,7 +83,7 @@ s64 sys_write(u64 fd, u64 buf, u64 n)
             mutex_unlock(&h.file->pos_lock);
     }
     fd_release(h);
-    return unlikely(r == -EPIPE) ? file_write_signal(r) : r;
+    return r;
 }
 
 /* pos NULL: the file's own. */
@@ -117,7 +106,7 @@ static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
         iov_in_end(&v);
     }
     fd_release(h);
-    return write ? file_write_signal(r) : r;
+    return r;
 }
 
 s64 sys_readv(u64 fd, u64 vec, u64 nr)
@@ -182,7 +171,7 @@ static s64 file_at(u64 fd, u64 buf, u64 n, s64 pos, bool write)
         r = write ? file_write(h.file, &it, &pos) : file_read(h.file, &it, &pos);
     }
     fd_release(h);
-    return write ? file_write_signal(r) : r;
+    return r;
 }
 
 s64 sys_pread64(u64 fd, u64 buf, u64 n, u64 pos)
@@ -337,8 +326,9 @@ static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
     case F_GETSIG:
         return f->owner_sig;
     case F_SETPIPE_SZ:
+        return pipe_set_size(f, (u32)arg, capable(CAP_SYS_RESOURCE));
     case F_GETPIPE_SZ:
-        return pipe_fcntl(f, (unsigned)cmd, arg);
+        return pipe_get_size(f);
     default:
         return -EINVAL;
     }
@@ -523,7 +513,7 @@ static s64 file_copy_between(u64 fd_in, u64 upos_in, u64 fd_out, u64 upos_out, u
 done:
     fd_release(in);
     fd_release(out);
-    return file_write_signal(r);
+    return r;
 }
 
 s64 sys_sendfile(u64 out, u64 in, u64 upos, u64 n)

@@ -11,6 +11,7 @@
 #include "arch/x86/uaccess.h"
 #include "lib/errno.h"
 #include "lib/hash.h"
+#include "lib/log.h"
 #include "proc/proc_priv.h"
 #include "sched/timer.h"
 #include "vm/aspace.h"

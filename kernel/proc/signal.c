@@ -9,7 +9,9 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "obj/up.h"
 #include "proc/proc.h"
+#include "vm/up.h"
 
 struct sigqueue {
     struct list_node node;
@@ -504,4 +506,34 @@ void signal_exec_reset(struct process *p)
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     current_task()->altstack = (struct sigstack){.flags = SS_DISABLE};
+}
+
+void up_sigpipe(void)
+{
+    struct task *t = current_task();
+    struct siginfo info = {.code = SI_USER};
+
+    info.rt.pid = pid_nr(t->pid, process_pid_ns(t->process));
+    info.rt.uid = t->cred->uid;
+    signal_send_task(t, SIGPIPE, &info);
+}
+
+void up_fault_signal(struct trap_frame *frame, u64 addr, int err, unsigned kind)
+{
+    struct siginfo info = {.signo = SIGSEGV, .code = SEGV_MAPERR};
+
+    if (err == -ENOMEM) {
+        signal_kill_process(current_process());
+        return;
+    }
+    if (err == -EINTR)
+        return; /* killed already */
+    if (err == -EIO) {
+        info.signo = SIGBUS;
+        info.code = BUS_ADRERR;
+    } else if (err == -EACCES) {
+        info.code = SEGV_ACCERR;
+    }
+    info.fault.addr = addr;
+    signal_force(info.signo, &info);
 }

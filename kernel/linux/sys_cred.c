@@ -1,0 +1,648 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * User and group ids, capabilities, prctl, seccomp: what a task may do. Rules: credentials(7),
+ * capabilities(7).
+ */
+#include "container/seccomp.h"
+#include "linux/sys.h"
+
+#define SECBIT_NOROOT 1
+#define SECBIT_NO_SETUID_FIXUP 4
+#define SECBIT_KEEP_CAPS 16
+#define SECBITS_KNOWN 0xffU
+#define NGROUPS_MAX 65536
+#define KEEP ID_INVALID
+
+static const struct user_ns *my_ns(void)
+{
+    return current_cred()->user_ns;
+}
+
+s64 sys_getuid(void)
+{
+    return user_ns_uid(my_ns(), current_cred()->uid);
+}
+s64 sys_geteuid(void)
+{
+    return user_ns_uid(my_ns(), current_cred()->euid);
+}
+s64 sys_getgid(void)
+{
+    return user_ns_gid(my_ns(), current_cred()->gid);
+}
+s64 sys_getegid(void)
+{
+    return user_ns_gid(my_ns(), current_cred()->egid);
+}
+
+/* What leaving uid 0 takes away ("Effect of user ID changes on capabilities"). */
+static void cred_fix_caps(struct cred *c, const struct cred *old)
+{
+    kuid_t root = user_ns_map_uid(c->user_ns, 0);
+    bool had = old->uid == root || old->euid == root || old->suid == root;
+    bool has = c->uid == root || c->euid == root || c->suid == root;
+
+    if (c->securebits & SECBIT_NO_SETUID_FIXUP)
+        return;
+    if (had && !has) {
+        if (!(c->securebits & SECBIT_KEEP_CAPS))
+            c->cap_permitted = c->cap_effective = 0;
+        c->cap_ambient = 0;
+    }
+    if (old->euid == root && c->euid != root)
+        c->cap_effective = 0;
+    if (old->euid != root && c->euid == root)
+        c->cap_effective = c->cap_permitted;
+}
+
+static s64 cred_commit(struct cred *c)
+{
+    const struct cred *old = current_cred();
+
+    if (c->euid != old->euid || c->egid != old->egid)
+        current_process()->dumpable = false;
+    task_set_cred(c);
+    return 0;
+}
+
+/* Ids of the caller's namespace to kernel ids; KEEP stays. */
+static bool map_uids(u64 *ids, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if ((u32)ids[i] == KEEP)
+            ids[i] = KEEP;
+        else if ((ids[i] = user_ns_map_uid(my_ns(), (u32)ids[i])) == ID_INVALID)
+            return false;
+    }
+    return true;
+}
+
+static bool map_gids(u64 *ids, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if ((u32)ids[i] == KEEP)
+            ids[i] = KEEP;
+        else if ((ids[i] = user_ns_map_gid(my_ns(), (u32)ids[i])) == ID_INVALID)
+            return false;
+    }
+    return true;
+}
+
+static bool one_of(u32 id, u32 a, u32 b, u32 c)
+{
+    return id == KEEP || id == a || id == b || id == c;
+}
+
+static s64 cred_set_uids(u32 r, u32 e, u32 s)
+{
+    const struct cred *old = current_cred();
+    bool may = cred_capable(old, old->user_ns, CAP_SETUID);
+
+    if (!may && (!one_of(r, old->uid, old->euid, old->suid) ||
+                 !one_of(e, old->uid, old->euid, old->suid) ||
+                 !one_of(s, old->uid, old->euid, old->suid)))
+        return -EPERM;
+    struct cred *c = cred_copy(old);
+    if (!c)
+        return -ENOMEM;
+    c->uid = r == KEEP ? c->uid : r;
+    c->euid = e == KEEP ? c->euid : e;
+    c->suid = s == KEEP ? c->suid : s;
+    c->fsuid = c->euid;
+    cred_fix_caps(c, old);
+    return cred_commit(c);
+}
+
+static s64 cred_set_gids(u32 r, u32 e, u32 s)
+{
+    const struct cred *old = current_cred();
+    bool may = cred_capable(old, old->user_ns, CAP_SETGID);
+
+    if (!may && (!one_of(r, old->gid, old->egid, old->sgid) ||
+                 !one_of(e, old->gid, old->egid, old->sgid) ||
+                 !one_of(s, old->gid, old->egid, old->sgid)))
+        return -EPERM;
+    struct cred *c = cred_copy(old);
+    if (!c)
+        return -ENOMEM;
+    c->gid = r == KEEP ? c->gid : r;
+    c->egid = e == KEEP ? c->egid : e;
+    c->sgid = s == KEEP ? c->sgid : s;
+    c->fsgid = c->egid;
+    return cred_commit(c);
+}
+
+s64 sys_setresuid(u64 r, u64 e, u64 s)
+{
+    u64 ids[3] = {r, e, s};
+
+    return map_uids(ids, 3) ? cred_set_uids((u32)ids[0], (u32)ids[1], (u32)ids[2]) : -EINVAL;
+}
+
+s64 sys_setresgid(u64 r, u64 e, u64 s)
+{
+    u64 ids[3] = {r, e, s};
+
+    return map_gids(ids, 3) ? cred_set_gids((u32)ids[0], (u32)ids[1], (u32)ids[2]) : -EINVAL;
+}
+
+s64 sys_setuid(u64 uid)
+{
+    const struct cred *old = current_cred();
+    u64 id = uid;
+
+    if ((u32)uid == KEEP || !map_uids(&id, 1))
+        return -EINVAL;
+    if (cred_capable(old, old->user_ns, CAP_SETUID))
+        return cred_set_uids((u32)id, (u32)id, (u32)id);
+    return id == old->uid || id == old->suid ? cred_set_uids(KEEP, (u32)id, KEEP) : -EPERM;
+}
+
+s64 sys_setgid(u64 gid)
+{
+    const struct cred *old = current_cred();
+    u64 id = gid;
+
+    if ((u32)gid == KEEP || !map_gids(&id, 1))
+        return -EINVAL;
+    if (cred_capable(old, old->user_ns, CAP_SETGID))
+        return cred_set_gids((u32)id, (u32)id, (u32)id);
+    return id == old->gid || id == old->sgid ? cred_set_gids(KEEP, (u32)id, KEEP) : -EPERM;
+}
+
+s64 sys_setreuid(u64 r, u64 e)
+{
+    const struct cred *old = current_cred();
+    u64 ids[2] = {r, e};
+
+    if (!map_uids(ids, 2))
+        return -EINVAL;
+    if (!cred_capable(old, old->user_ns, CAP_SETUID) &&
+        !one_of((u32)ids[0], old->uid, old->euid, old->uid))
+        return -EPERM;
+    bool follow = (u32)ids[0] != KEEP || ((u32)ids[1] != KEEP && (u32)ids[1] != old->uid);
+    u32 e_new = (u32)ids[1] == KEEP ? old->euid : (u32)ids[1];
+    return cred_set_uids((u32)ids[0], (u32)ids[1], follow ? e_new : KEEP);
+}
+
+s64 sys_setregid(u64 r, u64 e)
+{
+    const struct cred *old = current_cred();
+    u64 ids[2] = {r, e};
+
+    if (!map_gids(ids, 2))
+        return -EINVAL;
+    if (!cred_capable(old, old->user_ns, CAP_SETGID) &&
+        !one_of((u32)ids[0], old->gid, old->egid, old->gid))
+        return -EPERM;
+    bool follow = (u32)ids[0] != KEEP || ((u32)ids[1] != KEEP && (u32)ids[1] != old->gid);
+    u32 e_new = (u32)ids[1] == KEEP ? old->egid : (u32)ids[1];
+    return cred_set_gids((u32)ids[0], (u32)ids[1], follow ? e_new : KEEP);
+}
+
+s64 sys_getresuid(u64 ur, u64 ue, u64 us)
+{
+    const struct cred *c = current_cred();
+    u32 r = user_ns_uid(c->user_ns, c->uid), e = user_ns_uid(c->user_ns, c->euid),
+        s = user_ns_uid(c->user_ns, c->suid);
+
+    return OUT(ur, r) || OUT(ue, e) || OUT(us, s) ? -EFAULT : 0;
+}
+
+s64 sys_getresgid(u64 ur, u64 ue, u64 us)
+{
+    const struct cred *c = current_cred();
+    u32 r = user_ns_gid(c->user_ns, c->gid), e = user_ns_gid(c->user_ns, c->egid),
+        s = user_ns_gid(c->user_ns, c->sgid);
+
+    return OUT(ur, r) || OUT(ue, e) || OUT(us, s) ? -EFAULT : 0;
+}
+
+/* Both answer with the former id, changed or not. */
+s64 sys_setfsuid(u64 uid)
+{
+    const struct cred *old = current_cred();
+    u64 id = uid;
+    s64 former = user_ns_uid(old->user_ns, old->fsuid);
+
+    if ((u32)uid == KEEP || !map_uids(&id, 1) ||
+        (!cred_capable(old, old->user_ns, CAP_SETUID) && id != old->uid && id != old->euid &&
+         id != old->suid && id != old->fsuid))
+        return former;
+    struct cred *c = cred_copy(old);
+    if (c) {
+        c->fsuid = (u32)id;
+        task_set_cred(c);
+    }
+    return former;
+}
+
+s64 sys_setfsgid(u64 gid)
+{
+    const struct cred *old = current_cred();
+    u64 id = gid;
+    s64 former = user_ns_gid(old->user_ns, old->fsgid);
+
+    if ((u32)gid == KEEP || !map_gids(&id, 1) ||
+        (!cred_capable(old, old->user_ns, CAP_SETGID) && id != old->gid && id != old->egid &&
+         id != old->sgid && id != old->fsgid))
+        return former;
+    struct cred *c = cred_copy(old);
+    if (c) {
+        c->fsgid = (u32)id;
+        task_set_cred(c);
+    }
+    return former;
+}
+
+s64 sys_getgroups(u64 n, u64 ugroups)
+{
+    const struct cred *c = current_cred();
+
+    if ((s32)n < 0)
+        return -EINVAL;
+    if (!(u32)n)
+        return c->nr_groups;
+    if ((u32)n < c->nr_groups)
+        return -EINVAL;
+    for (u32 i = 0; i < c->nr_groups; i++) {
+        u32 gid = user_ns_gid(c->user_ns, c->groups[i]);
+        if (OUT(ugroups + i * sizeof(gid), gid))
+            return -EFAULT;
+    }
+    return c->nr_groups;
+}
+
+static void groups_sort(kgid_t *g, u32 n)
+{
+    for (u32 i = 1; i < n; i++) { /* lists are short and mostly sorted */
+        kgid_t v = g[i];
+        u32 j = i;
+        for (; j > 0 && g[j - 1] > v; j--)
+            g[j] = g[j - 1];
+        g[j] = v;
+    }
+}
+
+s64 sys_setgroups(u64 n, u64 ugroups)
+{
+    const struct cred *old = current_cred();
+
+    if (!cred_capable(old, old->user_ns, CAP_SETGID) || old->user_ns->setgroups_denied)
+        return -EPERM;
+    if ((u32)n > NGROUPS_MAX)
+        return -EINVAL;
+    struct cred *c = cred_copy(old);
+    kgid_t *groups = n ? kcalloc((u32)n, sizeof(*groups)) : NULL;
+    int err = !c || (n && !groups) ? -ENOMEM : 0;
+    if (!err && n)
+        err = copy_in(groups, (const void __user *)ugroups, (u32)n * sizeof(*groups));
+    for (u32 i = 0; !err && i < (u32)n; i++) {
+        groups[i] = user_ns_map_gid(old->user_ns, groups[i]);
+        if (groups[i] == ID_INVALID)
+            err = -EINVAL;
+    }
+    if (err) {
+        kfree(groups);
+        if (c)
+            cred_put(c);
+        return err;
+    }
+    groups_sort(groups, (u32)n);
+    kfree(c->groups);
+    c->groups = groups;
+    c->nr_groups = (u32)n;
+    task_set_cred(c);
+    return 0;
+}
+
+#define CAP_VERSION_1 0x19980330
+#define CAP_VERSION_2 0x20071026
+#define CAP_VERSION_3 0x20080522
+
+struct cap_header {
+    u32 version;
+    s32 pid;
+};
+struct cap_words {
+    u32 effective, permitted, inheritable;
+};
+
+/* How many cap_words the version has; -EINVAL tells the preferred one. */
+static int cap_header_in(u64 uhdr, struct cap_header *h)
+{
+    u32 preferred = CAP_VERSION_3;
+
+    if (IN(*h, uhdr))
+        return -EFAULT;
+    if (h->version == CAP_VERSION_1)
+        return 1;
+    if (h->version == CAP_VERSION_2 || h->version == CAP_VERSION_3)
+        return 2;
+    return OUT(uhdr, preferred) ? -EFAULT : -EINVAL;
+}
+
+s64 sys_capget(u64 uhdr, u64 udata)
+{
+    struct cap_header h;
+    struct cap_words w[2] = {0};
+    int n = cap_header_in(uhdr, &h);
+
+    if (n < 0)
+        return n == -EINVAL && !udata ? 0 : n;
+    if (h.pid < 0)
+        return -EINVAL;
+    struct task *t = h.pid ? task_find(current_pid_ns(), (u32)h.pid) : current_task();
+    if (!t)
+        return -ESRCH;
+    const struct cred *c = task_cred(t);
+    for (int i = 0; i < n; i++)
+        w[i] = (struct cap_words){(u32)(c->cap_effective >> 32 * i),
+                                  (u32)(c->cap_permitted >> 32 * i),
+                                  (u32)(c->cap_inheritable >> 32 * i)};
+    cred_put(c);
+    if (h.pid)
+        task_put(t);
+    return udata ? copy_out((void __user *)udata, w, (u64)n * sizeof(w[0])) : 0;
+}
+
+s64 sys_capset(u64 uhdr, u64 udata)
+{
+    const struct cred *old = current_cred();
+    struct cap_header h;
+    struct cap_words w[2] = {0};
+    int n = cap_header_in(uhdr, &h);
+
+    if (n < 0)
+        return n;
+    if (h.pid && (u32)h.pid != (u32)sys_gettid())
+        return -EPERM;
+    if (copy_in(w, (const void __user *)udata, (u64)n * sizeof(w[0])))
+        return -EFAULT;
+    u64 e = (w[0].effective | (u64)w[1].effective << 32) & CAP_FULL;
+    u64 p = (w[0].permitted | (u64)w[1].permitted << 32) & CAP_FULL;
+    u64 i = (w[0].inheritable | (u64)w[1].inheritable << 32) & CAP_FULL;
+    bool setpcap = cred_capable(old, old->user_ns, CAP_SETPCAP);
+    if ((!setpcap && i & ~(old->cap_inheritable | old->cap_permitted)) ||
+        i & ~(old->cap_inheritable | old->cap_bounding) || p & ~old->cap_permitted || e & ~p)
+        return -EPERM;
+    struct cred *c = cred_copy(old);
+    if (!c)
+        return -ENOMEM;
+    c->cap_effective = e;
+    c->cap_permitted = p;
+    c->cap_inheritable = i;
+    c->cap_ambient &= p & i;
+    task_set_cred(c);
+    return 0;
+}
+
+enum prctl_op {
+    PR_SET_PDEATHSIG = 1,
+    PR_GET_PDEATHSIG = 2,
+    PR_GET_DUMPABLE = 3,
+    PR_SET_DUMPABLE = 4,
+    PR_GET_KEEPCAPS = 7,
+    PR_SET_KEEPCAPS = 8,
+    PR_SET_NAME = 15,
+    PR_GET_NAME = 16,
+    PR_GET_SECCOMP = 21,
+    PR_SET_SECCOMP = 22,
+    PR_CAPBSET_READ = 23,
+    PR_CAPBSET_DROP = 24,
+    PR_GET_SECUREBITS = 27,
+    PR_SET_SECUREBITS = 28,
+    PR_SET_TIMERSLACK = 29,
+    PR_GET_TIMERSLACK = 30,
+    PR_SET_CHILD_SUBREAPER = 36,
+    PR_GET_CHILD_SUBREAPER = 37,
+    PR_SET_NO_NEW_PRIVS = 38,
+    PR_GET_NO_NEW_PRIVS = 39,
+    PR_GET_TID_ADDRESS = 40,
+    PR_CAP_AMBIENT = 47,
+};
+enum { AMBIENT_IS_SET = 1, AMBIENT_RAISE, AMBIENT_LOWER, AMBIENT_CLEAR_ALL };
+
+static s64 prctl_name(u64 uptr, bool set)
+{
+    char name[16] = {0};
+    struct thread *me = current_thread();
+
+    if (!set) {
+        memcpy(name, me->name, sizeof(name));
+        return copy_out((void __user *)uptr, name, sizeof(name));
+    }
+    ssize_t n = copy_string_in(name, (const char __user *)uptr, sizeof(name));
+    if (n == -EFAULT)
+        return n;
+    name[15] = 0;
+    memcpy(me->name, name, sizeof(name));
+    return 0;
+}
+
+/* A copy of the credentials changed in one place. */
+static s64 prctl_change_caps(u64 drop_bounding, u64 ambient_set, u64 ambient_clear, u32 *securebits)
+{
+    struct cred *c = cred_copy(current_cred());
+
+    if (!c)
+        return -ENOMEM;
+    c->cap_bounding &= ~drop_bounding;
+    c->cap_ambient = (c->cap_ambient | ambient_set) & ~ambient_clear;
+    if (securebits)
+        c->securebits = *securebits;
+    task_set_cred(c);
+    return 0;
+}
+
+static s64 prctl_ambient(u64 op, u64 cap)
+{
+    const struct cred *c = current_cred();
+
+    if (op == AMBIENT_CLEAR_ALL)
+        return cap ? -EINVAL : prctl_change_caps(0, 0, U64_MAX, NULL);
+    if (cap > CAP_LAST)
+        return -EINVAL;
+    u64 bit = 1ULL << cap;
+    switch (op) {
+    case AMBIENT_IS_SET:
+        return !!(c->cap_ambient & bit);
+    case AMBIENT_RAISE:
+        if (!(c->cap_permitted & c->cap_inheritable & bit))
+            return -EPERM;
+        return prctl_change_caps(0, bit, 0, NULL);
+    case AMBIENT_LOWER:
+        return prctl_change_caps(0, 0, bit, NULL);
+    default:
+        return -EINVAL;
+    }
+}
+
+static s64 prctl_subreaper(bool on)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    /* Descendants born later inherit has_subreaper; those alive look it up through their parents. */
+    spin_lock_irqsave(&proc_lock, &flags);
+    p->subreaper = on;
+    if (on) {
+        struct process *c;
+        list_for_each (c, &p->children, sibling)
+            c->has_subreaper = true;
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return 0;
+}
+
+static s64 prctl_caps(u64 op, u64 a, u64 b, u64 c)
+{
+    const struct cred *me = current_cred();
+    bool setpcap = cred_capable(me, me->user_ns, CAP_SETPCAP);
+    u32 bits = me->securebits;
+
+    switch (op) {
+    case PR_CAPBSET_READ:
+        return a > CAP_LAST ? -EINVAL : (s64)(me->cap_bounding >> a & 1);
+    case PR_CAPBSET_DROP:
+        if (!setpcap)
+            return -EPERM;
+        return a > CAP_LAST ? -EINVAL : prctl_change_caps(1ULL << a, 0, 0, NULL);
+    case PR_GET_KEEPCAPS:
+        return !!(bits & SECBIT_KEEP_CAPS);
+    case PR_SET_KEEPCAPS:
+        if (a > 1)
+            return -EINVAL;
+        bits = a ? bits | SECBIT_KEEP_CAPS : bits & ~(u32)SECBIT_KEEP_CAPS;
+        return prctl_change_caps(0, 0, 0, &bits);
+    case PR_GET_SECUREBITS:
+        return bits;
+    case PR_SET_SECUREBITS:
+        if (!setpcap || (bits >> 1 & 0x55 & (bits ^ a)) || (bits & 0xaa & ~a))
+            return -EPERM;
+        bits = (u32)a;
+        return a & ~(u64)SECBITS_KNOWN ? -EINVAL : prctl_change_caps(0, 0, 0, &bits);
+    case PR_CAP_AMBIENT:
+        return c ? -EINVAL : prctl_ambient(a, b);
+    default:
+        log_once(LOG_INFO, "linux: prctl %lu is not implemented", op);
+        return -EINVAL;
+    }
+}
+
+static s64 seccomp_install(u64 uprog, u64 flags)
+{
+    struct {
+        u16 len;
+        u16 pad[3];
+        u64 filter;
+    } prog;
+    struct task *t = current_task();
+    struct seccomp *chain;
+    u64 irq;
+
+    if (flags & ~7UL) /* TSYNC, LOG, SPEC_ALLOW */
+        return -EINVAL;
+    if (flags & 1 && t->process->nr_tasks > 1)
+        return -ENOSYS; /* synchronising other threads */
+    if (!t->no_new_privs && !cred_capable(t->cred, t->cred->user_ns, CAP_SYS_ADMIN))
+        return -EACCES;
+    if (IN(prog, uprog))
+        return -EFAULT;
+    if (!prog.len || prog.len > BPF_MAXINSNS)
+        return -EINVAL;
+    u64 size = prog.len * sizeof(struct bpf_insn);
+    struct bpf_insn *insns = kmalloc(size);
+    if (!insns)
+        return -ENOMEM;
+    int err = copy_in(insns, (const void __user *)prog.filter, size);
+    if (!err)
+        err = seccomp_attach(t->seccomp, insns, prog.len, flags & 2, &chain);
+    kfree(insns);
+    if (err)
+        return err;
+    spin_lock_irqsave(&t->process->siglock, &irq);
+    t->seccomp = chain;
+    spin_unlock_irqrestore(&t->process->siglock, irq);
+    t->entry_work |= ENTRY_SECCOMP;
+    return 0;
+}
+
+s64 sys_seccomp(u64 op, u64 flags, u64 uargs)
+{
+    u32 action;
+
+    switch ((u32)op) {
+    case 1: /* SECCOMP_SET_MODE_FILTER */
+        return seccomp_install(uargs, flags);
+    case 2: /* SECCOMP_GET_ACTION_AVAIL */
+        if (flags)
+            return -EINVAL;
+        if (IN(action, uargs))
+            return -EFAULT;
+        switch (action) {
+        case SECCOMP_RET_KILL_PROCESS:
+        case SECCOMP_RET_KILL_THREAD:
+        case SECCOMP_RET_TRAP:
+        case SECCOMP_RET_ERRNO:
+        case SECCOMP_RET_LOG:
+        case SECCOMP_RET_ALLOW:
+            return 0;
+        default:
+            return -EOPNOTSUPP;
+        }
+    default: /* strict mode, listeners */
+        return -EINVAL;
+    }
+}
+
+s64 sys_prctl(u64 op, u64 a, u64 b, u64 c, u64 d)
+{
+    struct task *t = current_task();
+    s32 value;
+
+    switch ((u32)op) {
+    case PR_SET_PDEATHSIG:
+        if (a > NSIG)
+            return -EINVAL;
+        t->pdeath_signal = (int)a;
+        return 0;
+    case PR_GET_PDEATHSIG:
+        return OUT(a, t->pdeath_signal);
+    case PR_GET_DUMPABLE:
+        return t->process->dumpable;
+    case PR_SET_DUMPABLE:
+        if (a > 1)
+            return -EINVAL;
+        t->process->dumpable = a;
+        return 0;
+    case PR_SET_NAME:
+    case PR_GET_NAME:
+        return prctl_name(a, op == PR_SET_NAME);
+    case PR_GET_SECCOMP:
+        return t->seccomp ? 2 : 0;
+    case PR_SET_SECCOMP:
+        return a == 2 ? seccomp_install(b, 0) : -EINVAL;
+    case PR_SET_TIMERSLACK:
+        t->timer_slack = a ? (u32)MIN(a, (u64)U32_MAX) : 50000;
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return t->timer_slack;
+    case PR_SET_CHILD_SUBREAPER:
+        return prctl_subreaper(a);
+    case PR_GET_CHILD_SUBREAPER:
+        value = t->process->subreaper;
+        return OUT(a, value);
+    case PR_SET_NO_NEW_PRIVS:
+        if (a != 1 || b || c || d)
+            return -EINVAL;
+        t->no_new_privs = true;
+        return 0;
+    case PR_GET_NO_NEW_PRIVS:
+        return a || b || c || d ? -EINVAL : t->no_new_privs;
+    case PR_GET_TID_ADDRESS:
+        return OUT(a, t->clear_child_tid);
+    default:
+        return prctl_caps((u32)op, a, b, c);
+    }
+}

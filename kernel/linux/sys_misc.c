@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The system itself: names, limits, memory and load figures, random numbers, power.
+ */
+#include "lib/random.h"
+#include "linux/sys.h"
+#include "mm/page.h"
+
+#define UTS_RELEASE "6.1.0-bothy"
+#define UTS_VERSION "#1 SMP Bothy"
+
+s64 sys_uname(u64 uptr)
+{
+    const struct uts_ns *uts = current_task()->ns->uts;
+    char u[6][UTS_LEN] = {"Linux", "", UTS_RELEASE, UTS_VERSION, "x86_64", ""};
+
+    strlcpy(u[1], uts->nodename, UTS_LEN);
+    strlcpy(u[5], uts->domainname, UTS_LEN);
+    return OUT(uptr, u);
+}
+
+static s64 misc_set_name(char *name, u64 uptr, u64 len)
+{
+    struct uts_ns *uts = current_task()->ns->uts;
+    char copy[UTS_LEN] = {0};
+
+    if (!cred_capable(current_cred(), uts->user_ns, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (len >= UTS_LEN)
+        return -EINVAL;
+    if (copy_in(copy, (const void __user *)uptr, len))
+        return -EFAULT;
+    memcpy(name, copy, UTS_LEN);
+    return 0;
+}
+
+s64 sys_sethostname(u64 uptr, u64 len)
+{
+    return misc_set_name(current_task()->ns->uts->nodename, uptr, len);
+}
+
+s64 sys_setdomainname(u64 uptr, u64 len)
+{
+    return misc_set_name(current_task()->ns->uts->domainname, uptr, len);
+}
+
+s64 sys_prlimit64(u64 pid, u64 which, u64 unew, u64 uold)
+{
+    struct rlimit limit, old;
+    struct process *p = current_process();
+
+    if (unew && IN(limit, unew))
+        return -EFAULT;
+    bool other = (u32)pid && (u32)pid != (u32)sys_getpid();
+    if (other) {
+        p = process_find(current_pid_ns(), (u32)pid);
+        if (!p)
+            return -ESRCH;
+    }
+    int err = other && !process_may_inspect(p) ? -EPERM : 0;
+    if (!err)
+        err = rlimit_change(p, (unsigned)which, unew ? &limit : NULL, &old);
+    if (other)
+        process_put(p);
+    return !err && uold ? OUT(uold, old) : err;
+}
+
+s64 sys_getrlimit(u64 which, u64 uptr)
+{
+    return sys_prlimit64(0, which, 0, uptr);
+}
+
+s64 sys_setrlimit(u64 which, u64 uptr)
+{
+    return uptr ? sys_prlimit64(0, which, uptr, 0) : -EFAULT;
+}
+
+/* struct sysinfo */
+struct sysinfo_user {
+    s64 uptime;
+    u64 loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap;
+    u16 procs, pad;
+    u64 totalhigh, freehigh;
+    u32 mem_unit;
+};
+
+s64 sys_sysinfo(u64 uptr)
+{
+    struct mem_info m;
+    struct sysinfo_user s = {.uptime = (s64)(time_ns() / NSEC_PER_SEC), .mem_unit = 1};
+
+    mem_info_get(&m);
+    for (unsigned i = 0; i < 3; i++)
+        s.loads[i] = sched_load_avg(i) << 5; /* 16 fraction bits */
+    s.totalram = m.total << PAGE_SHIFT;
+    s.freeram = m.free << PAGE_SHIFT;
+    s.procs = (u16)MIN(pid_ns_init.count, 65535U);
+    return OUT(uptr, s);
+}
+
+s64 sys_getrandom(u64 ubuf, u64 n, u64 flags)
+{
+    u8 chunk[256];
+    u64 done = 0;
+
+    if (flags & ~7UL || (flags & 6) == 6)
+        return -EINVAL;
+    if (!random_ready() && flags & 1 && !(flags & 4))
+        return -EAGAIN;
+    n = MIN(n, 0x1ffffffUL);
+    while (done < n) {
+        u64 part = MIN(n - done, sizeof(chunk));
+        random_bytes(chunk, part);
+        if (copy_out((void __user *)(ubuf + done), chunk, part))
+            break;
+        done += part;
+        if (done >= 4096 && signal_pending(current_task()))
+            break;
+    }
+    memzero(chunk, sizeof(chunk));
+    return done || !n ? (s64)done : -EFAULT;
+}
+
+#define REBOOT_MAGIC1 0xfee1deadU
+#define REBOOT_RESTART 0x01234567U
+#define REBOOT_HALT 0xcdef0123U
+#define REBOOT_POWER_OFF 0x4321fedcU
+#define REBOOT_CAD_ON 0x89abcdefU
+#define REBOOT_CAD_OFF 0U
+
+s64 sys_reboot(u64 magic1, u64 magic2, u64 cmd, u64 arg)
+{
+    u32 m2 = (u32)magic2;
+
+    if (!capable(CAP_SYS_BOOT))
+        return -EPERM;
+    if ((u32)magic1 != REBOOT_MAGIC1 ||
+        (m2 != 672274793 && m2 != 85072278 && m2 != 369367448 && m2 != 537993216))
+        return -EINVAL;
+    bool init_ns = current_pid_ns() == &pid_ns_init;
+    switch ((u32)cmd) {
+    case REBOOT_CAD_ON:
+    case REBOOT_CAD_OFF:
+        return 0; /* there is no such key here */
+    case REBOOT_RESTART:
+    case REBOOT_HALT:
+    case REBOOT_POWER_OFF:
+        if (!init_ns) { /* a container's reboot is the end of its init */
+            struct process *init = current_pid_ns()->reaper;
+            if (init)
+                signal_kill_process(init);
+            return 0;
+        }
+        sync_all();
+        machine_stop((u32)cmd == REBOOT_RESTART ? MACHINE_RESTART : MACHINE_OFF);
+    default:
+        return -EINVAL;
+    }
+}
+
+s64 sys_sync(void)
+{
+    sync_all();
+    return 0;
+}
+
+s64 sys_syncfs(u64 fd)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    struct super *s = h.file->inode ? h.file->inode->super : NULL;
+    int err = s && s->ops && s->ops->sync ? s->ops->sync(s) : 0;
+    fd_release(h);
+    return err;
+}
+
+#define PERSONALITY_QUERY 0xffffffffU
+s64 sys_personality(u64 value)
+{
+    struct process *p = current_process();
+    u32 old = p->personality;
+
+    if ((u32)value == PERSONALITY_QUERY)
+        return old;
+    if (value & 0xff) /* other systems' ABIs */
+        return -EINVAL;
+    p->personality = (u32)value;
+    return old;
+}
+
+/* The kernel log lives on the console (`log`); its size is what dmesg asks for first. */
+s64 sys_syslog(u64 type, u64 ubuf, u64 n)
+{
+    return capable(CAP_SYSLOG) ? -ENOSYS : -EPERM;
+}
+
+s64 sys_rseq(u64 urseq, u64 len, u64 flags, u64 sig)
+{
+    return -ENOSYS; /* C libraries do without */
+}

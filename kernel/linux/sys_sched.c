@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Scheduling: yield, affinity, nice, policies. There are no real-time classes: asking for one is EPERM.
+ */
+#include "arch/x86/percpu.h"
+#include "linux/sys.h"
+
+enum { SCHED_NORMAL = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
+
+s64 sys_sched_yield(void)
+{
+    sched_yield_current();
+    return 0;
+}
+
+/* The task, counted; 0 means current. */
+static struct task *sched_task(u64 tid)
+{
+    if ((u32)tid)
+        return task_find(current_pid_ns(), (u32)tid);
+    task_get(current_task());
+    return current_task();
+}
+
+static bool sched_may_change(struct task *t)
+{
+    const struct cred *me = current_cred(), *c = task_cred(t);
+    bool ok = me->euid == c->uid || me->euid == c->euid || cred_capable(me, c->user_ns, CAP_SYS_NICE);
+
+    cred_put(c);
+    return ok;
+}
+
+s64 sys_sched_setaffinity(u64 tid, u64 len, u64 umask)
+{
+    u64 mask = 0;
+
+    if (copy_in(&mask, (const void __user *)umask, MIN(len, sizeof(mask))))
+        return -EFAULT;
+    struct task *t = sched_task(tid);
+    if (!t)
+        return -ESRCH;
+    int err = sched_may_change(t) ? thread_set_affinity(t->thread, mask) : -EPERM;
+    task_put(t);
+    return err;
+}
+
+s64 sys_sched_getaffinity(u64 tid, u64 len, u64 umask)
+{
+    struct task *t;
+
+    if (len < sizeof(u64) || len % sizeof(u64))
+        return -EINVAL;
+    t = sched_task(tid);
+    if (!t)
+        return -ESRCH;
+    u64 all = cpu_count() >= 64 ? U64_MAX : (1ULL << cpu_count()) - 1;
+    u64 mask = t->thread->affinity & all;
+    task_put(t);
+    return OUT(umask, mask) ? -EFAULT : (s64)sizeof(mask);
+}
+
+s64 sys_sched_getscheduler(u64 tid)
+{
+    struct task *t = sched_task(tid);
+
+    if (!t)
+        return -ESRCH;
+    s64 policy = t->thread->policy;
+    task_put(t);
+    return policy;
+}
+
+s64 sys_sched_setscheduler(u64 tid, u64 policy, u64 uparam)
+{
+    s32 priority;
+
+    if (IN(priority, uparam))
+        return -EFAULT;
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
+        return priority < 1 || priority > 99 ? -EINVAL : -EPERM;
+    if ((policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE) || priority)
+        return -EINVAL;
+    struct task *t = sched_task(tid);
+    if (!t)
+        return -ESRCH;
+    int err = sched_may_change(t) ? 0 : -EPERM;
+    if (!err)
+        t->thread->policy = (u8)policy;
+    task_put(t);
+    return err;
+}
+
+s64 sys_sched_setparam(u64 tid, u64 uparam)
+{
+    s32 priority;
+
+    if (IN(priority, uparam))
+        return -EFAULT;
+    return priority ? -EINVAL : 0;
+}
+
+s64 sys_sched_getparam(u64 tid, u64 uparam)
+{
+    s32 priority = 0;
+    struct task *t = sched_task(tid);
+
+    if (!t)
+        return -ESRCH;
+    task_put(t);
+    return OUT(uparam, priority);
+}
+
+/* struct sched_attr, the first version */
+s64 sys_sched_getattr(u64 tid, u64 uattr, u64 size, u64 flags)
+{
+    struct {
+        u32 size, policy;
+        u64 flags;
+        s32 nice;
+        u32 priority;
+        u64 runtime, deadline, period;
+    } a = {.size = 48};
+
+    if (flags || size < sizeof(a))
+        return -EINVAL;
+    struct task *t = sched_task(tid);
+    if (!t)
+        return -ESRCH;
+    a.policy = t->thread->policy;
+    a.nice = t->thread->nice;
+    task_put(t);
+    return OUT(uattr, a);
+}
+
+s64 sys_sched_get_priority_max(u64 policy)
+{
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
+        return 99;
+    return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE ? 0 : -EINVAL;
+}
+
+s64 sys_sched_get_priority_min(u64 policy)
+{
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
+        return 1;
+    return sys_sched_get_priority_max(policy);
+}
+
+s64 sys_sched_rr_get_interval(u64 tid, u64 uts)
+{
+    return timespec_out(uts, 4 * NSEC_PER_MSEC);
+}
+
+/* Calls fn for each task that (which, who) names; -ESRCH when there is none. */
+static s64 sched_each(u64 which, u64 who, s64 (*fn)(struct task *t, s64 arg, s64 so_far), s64 arg)
+{
+    struct pid_ns *ns = current_pid_ns();
+    struct pid *pid;
+    s64 r = -ESRCH;
+
+    if (which == PRIO_PROCESS) {
+        struct task *t = sched_task(who);
+        if (!t)
+            return -ESRCH;
+        r = fn(t, arg, r);
+        task_put(t);
+        return r;
+    }
+    if (which > PRIO_USER)
+        return -EINVAL;
+    struct pid *pgrp = who ? pid_find(ns, (u32)who) : NULL;
+    kuid_t uid = who ? user_ns_map_uid(current_cred()->user_ns, (u32)who) : current_cred()->uid;
+    for (u32 nr = 1; (pid = pid_next(ns, nr)) != NULL;) {
+        nr = pid_nr(pid, ns) + 1;
+        struct process *p = process_of_pid(pid);
+        pid_put(pid);
+        struct task *t = p ? process_task(p) : NULL;
+        if (t) {
+            bool match = which == PRIO_PGRP ? p->pgrp == (who ? pgrp : current_process()->pgrp)
+                                            : t->cred->uid == uid;
+            if (match)
+                r = fn(t, arg, r);
+            task_put(t);
+        }
+        if (p)
+            process_put(p);
+    }
+    if (pgrp)
+        pid_put(pgrp);
+    return r;
+}
+
+static s64 sched_read_nice(struct task *t, s64 arg, s64 so_far)
+{
+    return MAX(so_far, (s64)20 - t->thread->nice);
+}
+
+static s64 sched_write_nice(struct task *t, s64 nice, s64 so_far)
+{
+    if (!sched_may_change(t))
+        return -EPERM;
+    if (nice < t->thread->nice && !capable(CAP_SYS_NICE))
+        return -EACCES;
+    thread_set_nice(t->thread, (int)nice);
+    return so_far == -ESRCH ? 0 : so_far;
+}
+
+s64 sys_getpriority(u64 which, u64 who)
+{
+    return sched_each((u32)which, (u32)who, sched_read_nice, 0);
+}
+
+s64 sys_setpriority(u64 which, u64 who, u64 nice)
+{
+    s64 n = (s32)nice;
+
+    return sched_each((u32)which, (u32)who, sched_write_nice, MIN(MAX(n, -20L), 19L));
+}
+
+s64 sys_getcpu(u64 ucpu, u64 unode, u64 unused)
+{
+    u32 cpu = cpu_id(), node = 0;
+
+    return (ucpu && OUT(ucpu, cpu)) || (unode && OUT(unode, node)) ? -EFAULT : 0;
+}
+
+/* The kernel runs every CPU through a barrier on a context switch; a grace period is one on all. */
+s64 sys_membarrier(u64 cmd, u64 flags, u64 cpu)
+{
+    enum { QUERY = 0, GLOBAL = 1, GLOBAL_EXPEDITED = 2, REGISTER_GLOBAL = 4, PRIVATE = 8,
+           REGISTER_PRIVATE = 16 };
+
+    if (flags)
+        return -EINVAL;
+    switch ((u32)cmd) {
+    case QUERY:
+        return GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL | PRIVATE | REGISTER_PRIVATE;
+    case REGISTER_GLOBAL:
+    case REGISTER_PRIVATE:
+        return 0;
+    case GLOBAL:
+    case GLOBAL_EXPEDITED:
+    case PRIVATE:
+        rcu_synchronize();
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}

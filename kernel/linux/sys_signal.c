@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Signals and their descriptors.
+ */
+#include "arch/x86/trap.h"
+#include "linux/sys.h"
+#include "proc/pidfd.h"
+
+#define SIG_BLOCK 0
+#define SIG_UNBLOCK 1
+#define SIG_SETMASK 2
+
+s64 sys_rt_sigaction(u64 sig, u64 unew, u64 uold, u64 size)
+{
+    struct sigaction act, old;
+
+    if (size != sizeof(sigset_t))
+        return -EINVAL;
+    if (unew && IN(act, unew))
+        return -EFAULT;
+    int err = signal_action((int)sig, unew ? &act : NULL, uold ? &old : NULL);
+    return !err && uold && OUT(uold, old) ? -EFAULT : err;
+}
+
+s64 sys_rt_sigprocmask(u64 how, u64 unew, u64 uold, u64 size)
+{
+    struct task *t = current_task();
+    sigset_t old = t->blocked, set;
+
+    if (size != sizeof(sigset_t))
+        return -EINVAL;
+    if (unew) {
+        if (IN(set, unew))
+            return -EFAULT;
+        switch ((s32)how) {
+        case SIG_BLOCK: set |= old; break;
+        case SIG_UNBLOCK: set = old & ~set; break;
+        case SIG_SETMASK: break;
+        default: return -EINVAL;
+        }
+        signal_set_mask(set);
+    }
+    return uold && OUT(uold, old) ? -EFAULT : 0;
+}
+
+s64 sys_rt_sigreturn(void)
+{
+    return signal_return(syscall_frame());
+}
+
+s64 sys_rt_sigpending(u64 uset, u64 size)
+{
+    struct task *t = current_task();
+    sigset_t set = (t->pending.set | t->process->pending.set) & t->blocked;
+
+    return size > sizeof(set) ? -EINVAL : copy_out((void __user *)uset, &set, size);
+}
+
+s64 sys_rt_sigtimedwait(u64 uset, u64 uinfo, u64 uts, u64 size)
+{
+    struct siginfo info;
+    sigset_t set;
+    u64 ns = 0;
+
+    if (size != sizeof(set))
+        return -EINVAL;
+    if (IN(set, uset))
+        return -EFAULT;
+    int err = uts ? timespec_in(uts, &ns) : 0;
+    if (err)
+        return err;
+    int sig = signal_wait(set, &info, !uts || ns, uts ? deadline_after(ns) : 0);
+    return sig > 0 && uinfo && signal_copy_info((void __user *)uinfo, &info) ? -EFAULT : sig;
+}
+
+s64 sys_rt_sigsuspend(u64 uset, u64 size)
+{
+    struct task *t = current_task();
+    sigset_t set;
+
+    if (size != sizeof(set))
+        return -EINVAL;
+    if (IN(set, uset))
+        return -EFAULT;
+    signal_temp_mask(set);
+    (void)wait_event_interruptible(&t->process->stop_wait, signal_pending(t));
+    return -ERESTARTNOHAND;
+}
+
+s64 sys_pause(void)
+{
+    struct task *t = current_task();
+
+    (void)wait_event_interruptible(&t->process->stop_wait, signal_pending(t));
+    return -ERESTARTNOHAND;
+}
+
+s64 sys_sigaltstack(u64 unew, u64 uold)
+{
+    struct sigstack st, old;
+
+    if (unew && IN(st, unew))
+        return -EFAULT;
+    int err = signal_altstack(unew ? &st : NULL, uold ? &old : NULL, syscall_frame()->rsp);
+    return !err && uold && OUT(uold, old) ? -EFAULT : err;
+}
+
+static struct siginfo signal_user_info(int code)
+{
+    struct siginfo info = {.code = code};
+
+    info.rt.pid = pid_nr(current_process()->pid, current_pid_ns());
+    info.rt.uid = current_cred()->uid;
+    return info;
+}
+
+static int signal_process_checked(struct process *p, int sig, const struct siginfo *info)
+{
+    int err = signal_permitted(p, sig);
+
+    return err ? err : signal_send_process(p, sig, info);
+}
+
+/* kill(-1): every process one may signal, but PID 1 and oneself. */
+static s64 signal_broadcast(int sig, const struct siginfo *info)
+{
+    struct pid_ns *ns = current_pid_ns();
+    struct pid *pid;
+    s64 result = -ESRCH;
+
+    for (u32 nr = 2; (pid = pid_next(ns, nr)) != NULL;) {
+        nr = pid_nr(pid, ns) + 1;
+        struct process *p = process_of_pid(pid);
+        pid_put(pid);
+        if (!p)
+            continue;
+        if (p != current_process()) {
+            int err = signal_process_checked(p, sig, info);
+            if (err != -EPERM || result == -ESRCH)
+                result = err;
+        }
+        process_put(p);
+    }
+    return result;
+}
+
+static s64 signal_group_checked(struct pid *pgrp, int sig, const struct siginfo *info)
+{
+    struct process *p, *batch[64];
+    s64 result = -ESRCH;
+    unsigned n = 0;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
+        if (n == ARRAY_SIZE(batch))
+            break;
+        process_get(p);
+        batch[n++] = p;
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    bool all = n < ARRAY_SIZE(batch);
+    bool denied = false;
+    for (unsigned i = 0; i < n; i++) {
+        int err = signal_process_checked(batch[i], sig, info);
+        denied |= err == -EPERM;
+        if (!err || result == -ESRCH)
+            result = err;
+        process_put(batch[i]);
+    }
+    if (!all && !denied) /* a large group: the privileged path takes no batch */
+        return signal_send_group(pgrp, sig, info);
+    return result;
+}
+
+s64 sys_kill(u64 upid, u64 usig)
+{
+    s32 pid = (s32)upid;
+    int sig = (int)usig;
+    struct siginfo info = signal_user_info(SI_USER);
+
+    if (sig < 0 || sig > NSIG)
+        return -EINVAL;
+    if (pid > 0) {
+        struct process *p = process_find(current_pid_ns(), (u32)pid);
+        if (!p)
+            return -ESRCH;
+        int err = signal_process_checked(p, sig, &info);
+        process_put(p);
+        return err;
+    }
+    if (pid == -1)
+        return signal_broadcast(sig, &info);
+    if (pid == (s32)0x80000000)
+        return -ESRCH;
+    struct pid *pgrp = pid ? pid_find(current_pid_ns(), (u32)-pid) : current_process()->pgrp;
+    if (!pgrp)
+        return -ESRCH;
+    s64 r = signal_group_checked(pgrp, sig, &info);
+    if (pid)
+        pid_put(pgrp);
+    return r;
+}
+
+static s64 signal_task(u64 tgid, u64 tid, u64 usig, const struct siginfo *info)
+{
+    int sig = (int)usig;
+
+    if ((s32)tid <= 0 || sig < 0 || sig > NSIG)
+        return -EINVAL;
+    struct task *t = task_find(current_pid_ns(), (u32)tid);
+    if (!t)
+        return -ESRCH;
+    int err = 0;
+    if (tgid && pid_nr(t->process->pid, current_pid_ns()) != (u32)tgid)
+        err = -ESRCH;
+    if (!err)
+        err = signal_permitted(t->process, sig);
+    if (!err)
+        err = signal_send_task(t, sig, info);
+    task_put(t);
+    return err;
+}
+
+s64 sys_tkill(u64 tid, u64 sig)
+{
+    struct siginfo info = signal_user_info(SI_TKILL);
+
+    return signal_task(0, tid, sig, &info);
+}
+
+s64 sys_tgkill(u64 tgid, u64 tid, u64 sig)
+{
+    struct siginfo info = signal_user_info(SI_TKILL);
+
+    return (s32)tgid <= 0 ? -EINVAL : signal_task(tgid, tid, sig, &info);
+}
+
+/* A siginfo of the user's own making: it may not pretend to be from the kernel or from kill. */
+static int signal_info_in(u64 uinfo, u64 sig, bool to_self, struct siginfo *info)
+{
+    if (copy_in(info, (const void __user *)uinfo, sizeof(*info)))
+        return -EFAULT;
+    info->signo = (s32)sig;
+    return (info->code >= 0 || info->code == SI_TKILL) && !to_self ? -EPERM : 0;
+}
+
+s64 sys_rt_sigqueueinfo(u64 tgid, u64 sig, u64 uinfo)
+{
+    struct siginfo info;
+
+    if ((u32)sig > NSIG || (s32)tgid <= 0)
+        return -EINVAL;
+    struct process *p = process_find(current_pid_ns(), (u32)tgid);
+    if (!p)
+        return -ESRCH;
+    int err = signal_info_in(uinfo, sig, p == current_process(), &info);
+    if (!err)
+        err = signal_process_checked(p, (int)sig, &info);
+    process_put(p);
+    return err;
+}
+
+s64 sys_rt_tgsigqueueinfo(u64 tgid, u64 tid, u64 sig, u64 uinfo)
+{
+    struct siginfo info;
+    int err = signal_info_in(uinfo, sig, (u32)tgid == (u32)sys_getpid(), &info);
+
+    return err ? err : signal_task(tgid, tid, sig, &info);
+}
+
+s64 sys_pidfd_send_signal(u64 fd, u64 sig, u64 uinfo, u64 flags)
+{
+    struct siginfo info = signal_user_info(SI_USER);
+    struct fd_hold h = fd_hold((int)fd);
+    struct pid *pid = h.file ? pidfd_pid(h.file) : NULL;
+
+    fd_release(h);
+    if (!pid)
+        return -EBADF;
+    struct process *p = process_of_pid(pid);
+    pid_put(pid);
+    s64 r = flags || (u32)sig > NSIG ? -EINVAL : !p ? -ESRCH : 0;
+    if (!r && uinfo)
+        r = signal_info_in(uinfo, sig, p == current_process(), &info);
+    if (!r)
+        r = p->state != PROCESS_LIVE ? -ESRCH : signal_process_checked(p, (int)sig, &info);
+    if (p)
+        process_put(p);
+    return r;
+}
+
+s64 sys_signalfd4(u64 fd, u64 umask, u64 size, u64 flags)
+{
+    sigset_t mask;
+
+    if (size != sizeof(mask) || flags & ~(u64)(O_CLOEXEC | O_NONBLOCK))
+        return -EINVAL;
+    if (IN(mask, umask))
+        return -EFAULT;
+    if ((s32)fd == -1) {
+        struct file *f = signalfd_create(mask, flags & O_NONBLOCK);
+        return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, flags & O_CLOEXEC);
+    }
+    struct fd_hold h = fd_hold((int)fd);
+    if (!h.file)
+        return -EBADF;
+    int err = signalfd_set_mask(h.file, mask);
+    fd_release(h);
+    return err ? err : (s64)(u32)fd;
+}
+
+s64 sys_signalfd(u64 fd, u64 mask, u64 size)
+{
+    return sys_signalfd4(fd, mask, size, 0);
+}
