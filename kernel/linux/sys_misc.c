@@ -2,6 +2,7 @@
  *
  * The system itself: names, limits, memory and load figures, random numbers, power.
  */
+#include "arch/x86/acpi.h"
 #include "lib/random.h"
 #include "linux/sys.h"
 #include "mm/page.h"
@@ -121,6 +122,18 @@ s64 sys_getrandom(u64 ubuf, u64 n, u64 flags)
     return done || !n ? (s64)done : -EFAULT;
 }
 
+static int misc_sync_mount(const struct mount_info *mi, void *arg)
+{
+    if (mi->super->ops && mi->super->ops->sync)
+        (void)mi->super->ops->sync(mi->super);
+    return 0;
+}
+
+static void misc_sync_all(void)
+{
+    mount_ns_for_each(mount_ns_init, misc_sync_mount, NULL);
+}
+
 #define REBOOT_MAGIC1 0xfee1deadU
 #define REBOOT_RESTART 0x01234567U
 #define REBOOT_HALT 0xcdef0123U
@@ -151,8 +164,12 @@ s64 sys_reboot(u64 magic1, u64 magic2, u64 cmd, u64 arg)
                 signal_kill_process(init);
             return 0;
         }
-        sync_all();
-        machine_stop((u32)cmd == REBOOT_RESTART ? MACHINE_RESTART : MACHINE_OFF);
+        misc_sync_all();
+        log_info("system: %s", (u32)cmd == REBOOT_RESTART ? "restart" : "power off");
+        if ((u32)cmd == REBOOT_POWER_OFF)
+            acpi_poweroff();
+        machine_reboot(); /* also where the power does not go off */
+        return -EIO;
     default:
         return -EINVAL;
     }
@@ -160,7 +177,7 @@ s64 sys_reboot(u64 magic1, u64 magic2, u64 cmd, u64 arg)
 
 s64 sys_sync(void)
 {
-    sync_all();
+    misc_sync_all();
     return 0;
 }
 
@@ -188,15 +205,4 @@ s64 sys_personality(u64 value)
         return -EINVAL;
     p->personality = (u32)value;
     return old;
-}
-
-/* The kernel log lives on the console (`log`); its size is what dmesg asks for first. */
-s64 sys_syslog(u64 type, u64 ubuf, u64 n)
-{
-    return capable(CAP_SYSLOG) ? -ENOSYS : -EPERM;
-}
-
-s64 sys_rseq(u64 urseq, u64 len, u64 flags, u64 sig)
-{
-    return -ENOSYS; /* C libraries do without */
 }

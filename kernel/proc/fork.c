@@ -37,7 +37,7 @@ void process_free(struct process *p)
     slab_free(process_cache, p);
 }
 
-static struct process *process_alloc(void)
+struct process *process_alloc(void)
 {
     struct process *p = slab_zalloc(process_cache);
 
@@ -63,7 +63,7 @@ static struct process *process_alloc(void)
     return p;
 }
 
-static struct task *task_alloc(void)
+struct task *task_alloc(void)
 {
     struct task *t = slab_zalloc(task_cache);
 
@@ -542,63 +542,4 @@ out:
     if (job.into)
         cgroup_put(job.into);
     return err ? err : clone_start(&job);
-}
-
-/* PID 1: made whole, with exec as its first act. */
-static struct process *init_process_create(struct task *t)
-{
-    struct process *p = process_alloc();
-
-    if (!p)
-        return NULL;
-    rlimit_init_defaults(p->rlimits);
-    p->exit_signal = SIGCHLD;
-    p->ns_init = true;
-    p->cgroup.group = NULL;
-    if (cgroup_fork(NULL, &p->cgroup, &cgroup_root))
-        return NULL;
-    struct pid *pid = pid_alloc(&pid_ns_init, 1);
-    if (IS_ERR(pid))
-        return NULL;
-    p->pid = pid;
-    pid_get(pid);
-    t->pid = pid;
-    p->leader = t;
-    task_get(t);
-    t->process = p;
-    pid_ns_init.reaper = p;
-    process_link_group_locked(p, pid);
-    process_link_session_locked(p, pid);
-    list_add_tail(&pid->tasks[PID_TGID], &p->tgid_node);
-    list_add_tail(&pid->tasks[PID_TID], &t->pid_node);
-    list_add_tail(&p->tasks, &t->node);
-    p->nr_tasks = p->nr_alive = 1;
-    return p;
-}
-
-int process_start_init(void (*first_run)(struct trap_frame *f))
-{
-    struct trap_frame frame = {.cs = USER_CS, .ss = USER_DS, .rflags = 0x202};
-    struct task *t = task_alloc();
-    struct path root;
-
-    if (!t || !init_process_create(t))
-        return -ENOMEM;
-    mount_ns_root(mount_ns_init, &root);
-    t->cred = &cred_init;
-    cred_get(t->cred);
-    t->files = fd_table_create();
-    t->fs = fs_context_create(&root, &root, 022);
-    path_put(&root);
-    nsset_init_boot();
-    t->ns = &nsset_init;
-    nsset_get(t->ns);
-    t->thread = thread_create_user("init", &frame);
-    if (!t->files || !t->fs || !t->thread)
-        return -ENOMEM;
-    t->thread->task = t;
-    t->first_run = first_run;
-    thread_work_set(t->thread, WORK_NOTIFY);
-    thread_start(t->thread);
-    return 0;
 }

@@ -402,9 +402,10 @@ void futex_task_exit(struct task *t)
         futex_robust_exit(t->robust_list, tid);
     t->robust_list = 0;
     if (t->clear_child_tid && refcount_read(&as->users) > 1) {
-        (void)user_store32((u32 __user *)t->clear_child_tid, 0);
-        futex_wake(t->clear_child_tid, false, 1, ~0U);
-        futex_wake(t->clear_child_tid, true, 1, ~0U);
+        if (user_store32((u32 __user *)t->clear_child_tid, 0) == 0) {
+            futex_wake(t->clear_child_tid, false, 1, ~0U);
+            futex_wake(t->clear_child_tid, true, 1, ~0U);
+        }
     }
     t->clear_child_tid = 0;
 }

@@ -9,6 +9,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "net/net.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/pidfd.h"
@@ -31,7 +32,7 @@ struct nsset nsset_init = {
 void nsset_init_boot(void)
 {
     nsset_init.mount = mount_ns_init;
-    nsset_init.net = up_net_ns_init();
+    nsset_init.net = &net_ns_init;
 }
 
 void nsset_get(struct nsset *ns)
@@ -75,7 +76,7 @@ void nsset_put(struct nsset *ns)
     if (ns->mount)
         mount_ns_put(ns->mount);
     if (ns->net)
-        up_net_ns_put(ns->net);
+        net_ns_put(ns->net);
     if (ns->uts)
         uts_ns_put(ns->uts);
     if (ns->ipc)
@@ -101,7 +102,7 @@ static struct nsset *nsset_clone(struct nsset *from)
     refcount_init(&ns->ref, 1);
     mount_ns_get(ns->mount);
     if (ns->net)
-        up_net_ns_get(ns->net);
+        net_ns_get(ns->net);
     refcount_get(&ns->uts->ref);
     refcount_get(&ns->ipc->ref);
     pid_ns_get(ns->pid_for_children);
@@ -133,12 +134,12 @@ static int nsset_new_mount(struct nsset *ns, struct user_ns *u, struct path *roo
 
 static int nsset_new_net(struct nsset *ns, struct user_ns *u)
 {
-    struct net_ns *n = up_net_ns_create(u);
+    struct net_ns *n = net_ns_create(u);
 
-    if (IS_ERR(n))
-        return PTR_ERR(n);
+    if (!n)
+        return -ENOMEM;
     if (ns->net)
-        up_net_ns_put(ns->net);
+        net_ns_put(ns->net);
     ns->net = n;
     return 0;
 }
@@ -335,7 +336,7 @@ struct ns_kind {
 NS_KIND(mnt, mount, mount_ns, mount_ns_get(it), mount_ns_put(it), mount_ns_inum(it))
 NS_KIND(uts, uts, uts_ns, refcount_get(&it->ref), uts_ns_put(it), it->inum)
 NS_KIND(ipc, ipc, ipc_ns, refcount_get(&it->ref), ipc_ns_put(it), it->inum)
-NS_KIND(net, net, net_ns, up_net_ns_get(it), up_net_ns_put(it), up_net_ns_inum(it))
+NS_KIND(net, net, net_ns, net_ns_get(it), net_ns_put(it), it->inum)
 NS_KIND(pidc, pid_for_children, pid_ns, pid_ns_get(it), pid_ns_put(it), it->inum)
 NS_KIND(cgroup, cgroup, cgroup_ns, cgroup_ns_get(it), cgroup_ns_put(it), it->inum)
 NS_KIND(time, time, time_ns, refcount_get(&it->ref), time_ns_put(it), it->inum)
@@ -532,7 +533,7 @@ static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bo
         NS_SWAP(set, ipc, ns, refcount_get(&it->ref), ipc_ns_put(it));
         return 0;
     case CLONE_NEWNET:
-        NS_SWAP(set, net, ns, up_net_ns_get(it), if (it) up_net_ns_put(it));
+        NS_SWAP(set, net, ns, net_ns_get(it), if (it) net_ns_put(it));
         return 0;
     case CLONE_NEWCGROUP:
         NS_SWAP(set, cgroup, ns, cgroup_ns_get(it), cgroup_ns_put(it));

@@ -133,9 +133,9 @@ struct clone_args_k {
 struct trap_frame;
 /* The child's tid in the caller's namespace, or -errno. *f: the caller's frame. May sleep. */
 s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f);
-/* Boot: makes and starts PID 1. Before it reaches user mode for the first time it calls first_run,
- * which gives it a console and a program (process_exec). 0 or -ENOMEM. */
-int process_start_init(void (*first_run)(struct trap_frame *f));
+/* start.c: makes and starts PID 1, which opens /dev/console and executes path. The strings must stay.
+ * 0 or -ENOMEM; that path does not execute is a panic. */
+int process_start_init(const char *path, const char *const *argv, const char *const *envp);
 
 /* exec.c: replaces current's program. Strings are a checked copy. On success *f is the new program's
  * first state. After the point of no return a failure kills the process. */

@@ -6,7 +6,9 @@
 
 #include "proc/proc.h"
 
-/* fork.c: the caches. */
+/* fork.c: the caches. Initialised, with one reference, linked nowhere; NULL: no memory. */
+struct task *task_alloc(void) __must_check;
+struct process *process_alloc(void) __must_check;
 void task_free(struct task *t);
 void process_free(struct process *p);
 /* REQUIRES(siglock): adds a dying task's figures to its process. */

@@ -6,6 +6,7 @@
 #include "proc/proc.h"
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "net/up.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/nsset.h"
@@ -133,6 +134,16 @@ void task_set_cred(struct cred *new_cred)
     t->cred = new_cred;
     spin_unlock_irqrestore(&t->process->siglock, flags);
     cred_put(old);
+}
+
+struct pid *up_current_pid(void)
+{
+    return current_process()->pid;
+}
+
+struct pid_ns *up_current_pid_ns(void)
+{
+    return current_pid_ns();
 }
 
 const struct cred *up_current_cred(void)

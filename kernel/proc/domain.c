@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What container asks of processes: how large one is, and its end.
+ */
+#include "container/up.h"
+#include "proc/proc.h"
+#include "vm/aspace.h"
+
+static struct process *domain_process(struct cgroup_member *m)
+{
+    return container_of(m, struct process, cgroup);
+}
+
+/* Pages, shifted by oom_score_adj in thousandths of them; -1000 exempts. */
+u64 up_oom_score(struct cgroup_member *m)
+{
+    struct process *p = domain_process(m);
+    u64 flags, pages = 0;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (p->aspace && !p->group_exit)
+        pages = p->aspace->rss_anon + p->aspace->rss_file / 8 + 1;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (!pages || p->oom_score_adj <= -1000)
+        return 0;
+    s64 score = (s64)pages + (s64)pages * p->oom_score_adj / 1000;
+    return score > 0 ? (u64)score : 1;
+}
+
+void up_oom_kill(struct cgroup_member *m)
+{
+    signal_kill_process(domain_process(m));
+}
+
+void up_cgroup_kill(struct cgroup_member *m)
+{
+    signal_kill_process(domain_process(m));
+}
