@@ -14,6 +14,7 @@
 #include "arch/x86/time.h"
 #include "arch/x86/up.h"
 #include "debug/debug.h"
+#include "fs/initramfs/initramfs.h"
 #include "init/init.h"
 #include "lib/errno.h"
 #include "lib/format.h"
@@ -24,6 +25,7 @@
 #include "mm/slab.h"
 #include "proc/proc.h"
 #include "sched/thread.h"
+#include "vfs/vfs.h"
 
 #define AP_STACK_SIZE 16384
 #define LINE_MAX 256
@@ -88,6 +90,26 @@ static void init_quiet(void)
     log_set_console_level((enum log_level)MIN(level, (u64)LOG_DEBUG));
 }
 
+/* The root's contents, and /dev before anyone opens the console. */
+static void init_root(void)
+{
+    struct walk_ctx ctx = {.cred = &cred_init, .ns = mount_ns_init};
+    struct path dev;
+
+    initramfs_unpack();
+    mount_ns_root(mount_ns_init, &ctx.root);
+    ctx.cwd = ctx.root;
+    (void)vfs_mkdir(&ctx, NULL, "/dev", 0755);
+    int err = vfs_lookup(&ctx, NULL, "/dev", WALK_FOLLOW | WALK_DIRECTORY, &dev);
+    if (!err) {
+        err = vfs_mount(&ctx, "devtmpfs", &dev, "devtmpfs", 0, NULL);
+        path_put(&dev);
+    }
+    path_put(&ctx.root);
+    if (err)
+        log_err("init: /dev is not mounted: error %d", -err);
+}
+
 static void init_first(void *arg)
 {
     static char path[LINE_MAX] = "/sbin/init";
@@ -95,6 +117,7 @@ static void init_first(void *arg)
     const char *argv[] = {path, NULL};
     int err;
 
+    init_root();
     init_autorun();
     (void)init_option("init", path, sizeof(path));
     log_info("%s starts %lu us after entry", path, time_ns() / 1000);

@@ -6,4 +6,3 @@ void up_tty_get(struct tty *t) {} void up_tty_put(struct tty *t) {}
 void up_tty_session_exit(struct tty *t, struct process *l) {}
 void *up_proc_mount_ns(void);
 void *up_proc_mount_ns(void) { return NULL; }
-void __attribute__((weak)) rcu_synchronize(void); void __attribute__((weak)) rcu_synchronize(void) {}
