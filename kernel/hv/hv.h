@@ -148,7 +148,8 @@ struct vm {
     u64 boot_vcpu;               /* l */
     s64 clock_offset;            /* l  ns: kvmclock = time_ns() + offset */
     u64 tsc_offset;              /* I  the guest's TSC starts near 0 at creation */
-    struct list_node ioeventfds; /* l */
+    struct spinlock eventfd_lock; /* of both lists */
+    struct list_node ioeventfds, irqfds;
     u32 asid;                    /* I  svm; 0: none */
     void *arch;
 };
@@ -273,8 +274,11 @@ int vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *in);
 u64 vcpu_tsc(struct vcpu *vcpu);
 void vcpu_clock_update(struct vcpu *vcpu);
 
-/* ---- eventfd.c ---- */
-/* A guest write that an ioeventfd waits for: 0, or -EOPNOTSUPP: nobody does. */
+/* ---- eventfd.c: KVM_IRQFD, KVM_IOEVENTFD ---- */
+void vm_eventfds_init(struct vm *vm);
+void vm_eventfds_destroy(struct vm *vm); /* before the irqchip goes; may sleep */
+s64 vm_eventfd_ioctl(struct vm *vm, unsigned cmd, u64 arg);
+/* A guest's write to a port or an address: 0: an eventfd has taken it; -EOPNOTSUPP. */
 int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len);
 
 /* ---- irqchip.c ---- */

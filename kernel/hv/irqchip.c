@@ -182,11 +182,11 @@ static void irqchip_ended(struct irqchip *chip, enum irq_route_kind kind, u32 pi
 {
     const struct irq_table *t = chip->table;
 
-    if (!chip->ended)
+    if (list_empty(&chip->resamplers))
         return;
     for (u32 i = 0; i < t->nr; i++)
         if (t->routes[i].kind == kind && t->routes[i].pin == pin)
-            chip->ended(chip, t->routes[i].gsi);
+            irqfd_ended_locked(chip, t->routes[i].gsi);
 }
 
 static void irqchip_ioapic_ack(void *ctx, u32 pin)
@@ -258,6 +258,7 @@ int irqchip_create(struct vm *vm)
     }
     spinlock_init(&chip->lock, RANK_SCHED, IRQ_LOCK_ORDER, "irqchip");
     chip->vm = vm;
+    list_init(&chip->resamplers);
     chip->bus = (struct apic_bus){.cpus = chip->lapics};
     pic_init(&chip->pic, irqchip_pic_output, irqchip_pic_ack, chip);
     ioapic_init(&chip->ioapic, &chip->bus, irqchip_ioapic_ack, chip);

@@ -63,8 +63,7 @@ struct irqchip {
     struct pit pit;                        /* q */
     struct timer pit_timer;
     bool has_pit, speaker, dead;           /* q */
-    /* A level that the guest has ended (irqfd resampling), GSI by GSI; eventfd.c. Under the lock. */
-    void (*ended)(struct irqchip *chip, u32 gsi);
+    struct list_node resamplers;           /* q  irqfds that want to know the end of their level */
 };
 
 /* irqchip.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 nobody. */
@@ -76,7 +75,9 @@ struct irq_table *irq_table_default(void);
 /* Takes a copy in kernel memory, checks it. *out is the caller's. */
 int irq_table_build(const struct kvm_irq_routing_entry *entries, u32 nr, struct irq_table **out);
 void irq_table_free(struct irq_table *table);
-/* irq_ioctl.c has irqchip_ioctl and irqchip_vcpu_ioctl. */
+
+/* eventfd.c; chip->lock held. The guest has ended a level of this GSI. */
+void irqfd_ended_locked(struct irqchip *chip, u32 gsi);
 
 /* The irqfd side: an edge (source IRQFD), or a level held until its end (RESAMPLE). irq-safe. */
 int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high);

@@ -21,6 +21,7 @@ void vm_put(struct vm *vm)
 {
     if (!refcount_put(&vm->ref))
         return;
+    vm_eventfds_destroy(vm);
     if (vm->irqchip)
         irqchip_destroy(vm->irqchip);
     vm_memory_destroy(vm);
@@ -38,7 +39,7 @@ static int vm_create(struct vm **out)
         return -ENOMEM;
     refcount_init(&vm->ref, 1);
     mutex_init(&vm->lock, RANK_HV, 8, "vm");
-    list_init(&vm->ioeventfds);
+    vm_eventfds_init(vm);
     vm->clock_offset = -(s64)time_ns();
     vm->tsc_offset = -rdtsc();
     vm->aspace = aspace_current();

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Doorbells without a trip to the VMM: an irqfd turns a signalled eventfd into an interrupt, an
+ * ioeventfd turns a guest's write into a signal of an eventfd.
+ *
+ * An irqfd's waiter is called under the eventfd's queue lock, which lies below the irqchip's, so it only
+ * queues a job; the job drives the line. Each entry holds a reference of its eventfd until it is taken
+ * off or the VM ends.
+ *
+ * Lock order: vm->lock (changes), eventfd_lock (both lists), then what eventfd_signal takes. The
+ * resamplers' list belongs to chip->lock.
+ */
+#include "arch/x86/uaccess.h"
+#include "hv/irqchip_priv.h"
+#include "hv/up.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "obj/file.h"
+#include "obj/poll.h"
+#include "sched/work.h"
+
+#define EVENTFDS_MAX 1024 /* of each kind, per VM */
+
+struct irqfd {
+    struct list_node node;     /* eventfd_lock */
+    struct list_node resample; /* chip->lock */
+    struct vm *vm;
+    struct file *file;
+    struct file *ended; /* NULL: edges */
+    u32 gsi;
+    struct waiter waiter;
+    struct work work;
+};
+
+struct ioeventfd {
+    struct list_node node; /* eventfd_lock */
+    struct file *file;
+    u64 addr, data;
+    u32 len; /* 0: any */
+    bool port, match;
+};
+
+void vm_eventfds_init(struct vm *vm)
+{
+    spinlock_init(&vm->eventfd_lock, RANK_HV, 1, "eventfds");
+    list_init(&vm->ioeventfds);
+    list_init(&vm->irqfds);
+}
+
+static unsigned eventfd_list_len(const struct list_node *head)
+{
+    unsigned n = 0;
+
+    for (const struct list_node *p = head->next; p != head; p = p->next)
+        n++;
+    return n;
+}
+
+/* A descriptor's eventfd, with a reference. */
+static int eventfd_of_fd(int fd, struct file **out)
+{
+    struct file *f = up_fd_file(fd);
+
+    if (!f)
+        return -EBADF;
+    if (!eventfd_waitq(f)) {
+        file_put(f);
+        return -EINVAL;
+    }
+    *out = f;
+    return 0;
+}
+
+/* ------------------------------------------------------------- irqfd */
+
+static void irqfd_run(struct work *w)
+{
+    struct irqfd *i = container_of(w, struct irqfd, work);
+    u64 n;
+
+    if (eventfd_consume(i->file, &n))
+        return;
+    if (i->ended) {
+        irqchip_drive(i->vm, IRQ_SOURCE_RESAMPLE, i->gsi, true);
+        return;
+    }
+    irqchip_drive(i->vm, IRQ_SOURCE_IRQFD, i->gsi, true);
+    irqchip_drive(i->vm, IRQ_SOURCE_IRQFD, i->gsi, false);
+}
+
+static bool irqfd_wake(struct waiter *w, u32 events)
+{
+    struct irqfd *i = container_of(w, struct irqfd, waiter);
+
+    if (!events || (events & POLLIN))
+        work_queue(workq_system, &i->work);
+    return false;
+}
+
+void irqfd_ended_locked(struct irqchip *chip, u32 gsi)
+{
+    struct irqfd *i;
+
+    list_for_each(i, &chip->resamplers, resample)
+    {
+        if (i->gsi != gsi)
+            continue;
+        irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, gsi, false);
+        eventfd_signal(i->ended, 1);
+    }
+}
+
+static void irqfd_resample_link(struct irqfd *i, bool on)
+{
+    struct irqchip *chip = i->vm->irqchip;
+    u64 flags;
+
+    spin_lock_irqsave(&chip->lock, &flags);
+    if (on) {
+        list_add_tail(&chip->resamplers, &i->resample);
+    } else {
+        list_del(&i->resample);
+        irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, i->gsi, false);
+    }
+    spin_unlock_irqrestore(&chip->lock, flags);
+}
+
+/* Off all lists already; may sleep. */
+static void irqfd_free(struct irqfd *i)
+{
+    waitq_remove(eventfd_waitq(i->file), &i->waiter);
+    work_flush(workq_system, &i->work);
+    if (i->ended) {
+        irqfd_resample_link(i, false);
+        file_put(i->ended);
+    }
+    file_put(i->file);
+    kfree(i);
+}
+
+static int irqfd_publish(struct irqfd *i)
+{
+    struct vm *vm = i->vm;
+    struct irqfd *other;
+    int err = 0;
+
+    spin_lock(&vm->eventfd_lock);
+    list_for_each(other, &vm->irqfds, node)
+        if (other->file == i->file)
+            err = -EBUSY;
+    if (!err && eventfd_list_len(&vm->irqfds) >= EVENTFDS_MAX)
+        err = -ENOSPC;
+    if (!err)
+        list_add_tail(&vm->irqfds, &i->node);
+    spin_unlock(&vm->eventfd_lock);
+    return err;
+}
+
+static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *arg)
+{
+    struct irqfd *i = kzalloc(sizeof(*i));
+    int err;
+
+    if (!i)
+        return -ENOMEM;
+    *i = (struct irqfd){.vm = vm, .gsi = arg->gsi, .waiter.wake = irqfd_wake};
+    work_init(&i->work, irqfd_run);
+    err = eventfd_of_fd((int)arg->fd, &i->file);
+    if (err)
+        goto free;
+    if (arg->flags & KVM_IRQFD_FLAG_RESAMPLE) {
+        err = eventfd_of_fd((int)arg->resamplefd, &i->ended);
+        if (err)
+            goto put;
+    }
+    err = irqfd_publish(i);
+    if (err)
+        goto put_ended;
+    if (i->ended)
+        irqfd_resample_link(i, true);
+    waitq_add(eventfd_waitq(i->file), &i->waiter);
+    if (file_poll(i->file, NULL) & POLLIN)
+        work_queue(workq_system, &i->work);
+    return 0;
+put_ended:
+    if (i->ended)
+        file_put(i->ended);
+put:
+    file_put(i->file);
+free:
+    kfree(i);
+    return err;
+}
+
+static struct irqfd *irqfd_take(struct vm *vm, const struct file *f, u32 gsi)
+{
+    struct irqfd *i, *found = NULL;
+
+    spin_lock(&vm->eventfd_lock);
+    list_for_each(i, &vm->irqfds, node)
+        if (i->file == f && i->gsi == gsi)
+            found = i;
+    if (found)
+        list_del(&found->node);
+    spin_unlock(&vm->eventfd_lock);
+    return found;
+}
+
+static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *arg)
+{
+    struct irqfd *i;
+    struct file *f;
+    int err = eventfd_of_fd((int)arg->fd, &f);
+
+    if (err)
+        return err;
+    i = irqfd_take(vm, f, arg->gsi);
+    file_put(f);
+    if (i)
+        irqfd_free(i);
+    return 0;
+}
+
+static int irqfd_ioctl(struct vm *vm, u64 arg)
+{
+    struct kvm_irqfd r;
+    int err;
+
+    if (copy_in(&r, (const void __user *)arg, sizeof(r)))
+        return -EFAULT;
+    if ((r.flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE)) || r.gsi >= IRQ_ROUTES_MAX)
+        return -EINVAL;
+    if (!load_acquire(&vm->irqchip))
+        return -EINVAL;
+    mutex_lock(&vm->lock);
+    err = r.flags & KVM_IRQFD_FLAG_DEASSIGN ? irqfd_deassign(vm, &r) : irqfd_assign(vm, &r);
+    mutex_unlock(&vm->lock);
+    return err;
+}
+
+/* ------------------------------------------------------------- ioeventfd */
+
+static bool ioeventfd_collides(const struct ioeventfd *a, const struct ioeventfd *b)
+{
+    return a->port == b->port && a->addr == b->addr && (!a->len || !b->len || a->len == b->len) &&
+           (!a->match || !b->match || a->data == b->data);
+}
+
+static bool ioeventfd_equal(const struct ioeventfd *a, const struct ioeventfd *b)
+{
+    return a->file == b->file && a->port == b->port && a->addr == b->addr && a->len == b->len &&
+           a->match == b->match && (!a->match || a->data == b->data);
+}
+
+static int ioeventfd_add(struct vm *vm, const struct ioeventfd *wanted)
+{
+    struct ioeventfd *io = kmemdup(wanted, sizeof(*wanted)), *other;
+    int err = 0;
+
+    if (!io)
+        return -ENOMEM;
+    spin_lock(&vm->eventfd_lock);
+    list_for_each(other, &vm->ioeventfds, node)
+        if (ioeventfd_collides(other, io))
+            err = -EEXIST;
+    if (!err && eventfd_list_len(&vm->ioeventfds) >= EVENTFDS_MAX)
+        err = -ENOSPC;
+    if (!err) {
+        file_get(io->file);
+        list_add_tail(&vm->ioeventfds, &io->node);
+    }
+    spin_unlock(&vm->eventfd_lock);
+    if (err)
+        kfree(io);
+    return err;
+}
+
+static int ioeventfd_remove(struct vm *vm, const struct ioeventfd *wanted)
+{
+    struct ioeventfd *io, *found = NULL;
+
+    spin_lock(&vm->eventfd_lock);
+    list_for_each(io, &vm->ioeventfds, node)
+        if (ioeventfd_equal(io, wanted))
+            found = io;
+    if (found)
+        list_del(&found->node);
+    spin_unlock(&vm->eventfd_lock);
+    if (!found)
+        return -ENOENT;
+    file_put(found->file);
+    kfree(found);
+    return 0;
+}
+
+static int ioeventfd_ioctl(struct vm *vm, u64 arg)
+{
+    struct kvm_ioeventfd r;
+    struct ioeventfd wanted;
+    int err;
+
+    if (copy_in(&r, (const void __user *)arg, sizeof(r)))
+        return -EFAULT;
+    if (r.flags & ~7U || r.len > 8 || (r.len & (r.len - 1)) || r.addr + r.len < r.addr)
+        return -EINVAL;
+    if (!r.len && (r.flags & KVM_IOEVENTFD_FLAG_DATAMATCH))
+        return -EINVAL;
+    wanted = (struct ioeventfd){.addr = r.addr,
+                                .len = r.len,
+                                .data = r.datamatch,
+                                .port = r.flags & KVM_IOEVENTFD_FLAG_PIO,
+                                .match = r.flags & KVM_IOEVENTFD_FLAG_DATAMATCH};
+    err = eventfd_of_fd(r.fd, &wanted.file);
+    if (err)
+        return err;
+    err = r.flags & KVM_IOEVENTFD_FLAG_DEASSIGN ? ioeventfd_remove(vm, &wanted)
+                                                : ioeventfd_add(vm, &wanted);
+    file_put(wanted.file);
+    return err;
+}
+
+int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len)
+{
+    struct ioeventfd *io;
+    u64 value = 0;
+    int err = -EOPNOTSUPP;
+
+    if (list_empty(&vm->ioeventfds) || len > sizeof(value))
+        return -EOPNOTSUPP;
+    memcpy(&value, data, len);
+    spin_lock(&vm->eventfd_lock);
+    list_for_each(io, &vm->ioeventfds, node)
+    {
+        if (io->port != port || io->addr != addr || (io->len && io->len != len))
+            continue;
+        if (io->match && io->data != value)
+            continue;
+        eventfd_signal(io->file, 1); /* a counter that is full has been signalled */
+        err = 0;
+        break;
+    }
+    spin_unlock(&vm->eventfd_lock);
+    return err;
+}
+
+/* ------------------------------------------------------------- both */
+
+s64 vm_eventfd_ioctl(struct vm *vm, unsigned cmd, u64 arg)
+{
+    return cmd == KVM_IRQFD ? irqfd_ioctl(vm, arg) : ioeventfd_ioctl(vm, arg);
+}
+
+void vm_eventfds_destroy(struct vm *vm)
+{
+    while (!list_empty(&vm->irqfds)) {
+        struct irqfd *i = container_of(vm->irqfds.next, struct irqfd, node);
+
+        list_del(&i->node);
+        irqfd_free(i);
+    }
+    while (!list_empty(&vm->ioeventfds)) {
+        struct ioeventfd *io = container_of(vm->ioeventfds.next, struct ioeventfd, node);
+
+        list_del(&io->node);
+        file_put(io->file);
+        kfree(io);
+    }
+}
