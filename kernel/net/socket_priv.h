@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What all families share: the head of every socket, and its operations.
+ */
+#pragma once
+
+#include "lib/errno.h"
+#include "net/net.h"
+#include "net/socket.h"
+#include "obj/file.h"
+#include "obj/poll.h"
+#include "sched/wait.h"
+
+#define SOCK_BUF_DEFAULT 212992U /* as Linux's net.core.rmem_default */
+#define SOCK_BUF_MAX (4U << 20)
+
+struct socket;
+struct socket_ops {
+    int (*bind)(struct socket *s, const struct sock_addr *addr, u32 len, const struct walk_ctx *ctx);
+    int (*listen)(struct socket *s, int backlog);
+    /* nonblock: O_NONBLOCK of the file. */
+    int (*connect)(struct socket *s, const struct sock_addr *addr, u32 len,
+                   const struct walk_ctx *ctx, bool nonblock);
+    /* A connected socket of its own without a file. */
+    int (*accept)(struct socket *s, bool nonblock, struct socket **out);
+    int (*name)(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
+    ssize_t (*send)(struct socket *s, struct socket_message *m, unsigned flags,
+                    const struct walk_ctx *ctx);
+    ssize_t (*recv)(struct socket *s, struct socket_message *m, unsigned flags);
+    int (*shutdown)(struct socket *s, int how);
+    u32 (*poll)(struct socket *s, struct poll_table *pt);
+    /* -ENOPROTOOPT: not this family's either. */
+    int (*set_option)(struct socket *s, int level, int name, const void *val, u32 n);
+    int (*get_option)(struct socket *s, int level, int name, void *val, u32 *n);
+    s64 (*ioctl)(struct socket *s, unsigned cmd, u64 arg);
+    void (*release)(struct socket *s); /* frees it */
+};
+
+/* I immutable · a atomic */
+struct socket {
+    const struct socket_ops *ops; /* I */
+    struct net_ns *ns;            /* I  a reference */
+    u16 family;                   /* I */
+    u8 type, protocol;            /* I */
+    bool passcred, reuse_addr, keepalive, broadcast; /* a */
+    bool listening;               /* a  SO_ACCEPTCONN */
+    u32 sndbuf, rcvbuf;           /* a */
+    u64 send_timeout, recv_timeout; /* a  ns; 0: none */
+    int error;                    /* a  positive errno for SO_ERROR */
+    u64 ino;                      /* I */
+    struct waitq wait;            /*    whatever may have changed */
+};
+
+void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,
+                 int type);
+void socket_fini(struct socket *s); /* references */
+/* Wakes all who wait for events on s. */
+static inline void socket_wake(struct socket *s, u32 events)
+{
+    waitq_wake(&s->wait, events, ~0U);
+}
+static inline bool socket_no_wait(const struct socket *s, unsigned flags)
+{
+    return flags & MSG_DONTWAIT;
+}
+static inline u64 socket_deadline(u64 timeout, u64 now)
+{
+    return timeout ? now + timeout : 0;
+}
+/* Takes the pending error: -errno or 0. */
+int socket_take_error(struct socket *s);
+
+/* Families. ERR_PTR on error. */
+struct socket *unix_create(struct net_ns *ns, int type);
+int unix_pair(struct socket *a, struct socket *b);
+struct socket *inet_create(struct net_ns *ns, int type, int protocol);
+struct socket *netlink_create(struct net_ns *ns, int type, int protocol);

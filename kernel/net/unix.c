@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Unix sockets: making, connecting, closing. unix_priv.h has the rules.
+ */
+#include "arch/x86/uaccess.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "net/unix_priv.h"
+#include "net/up.h"
+#include "obj/cred.h"
+#include "obj/pid.h"
+#include "sched/timer.h"
+
+#define SO_PEERCRED 17
+#define SO_PEERGROUPS 59
+#define FIONREAD 0x541B
+#define SIOCOUTQ 0x5411
+
+static const struct socket_ops unix_ops;
+static struct slab_cache *unix_cache;
+
+static void unix_init(void)
+{
+    unix_cache = slab_cache_create("unix_sock", sizeof(struct unix_sock), 0);
+}
+INIT_HOOK(unix_init, INIT_CORE);
+
+struct socket *unix_create(struct net_ns *ns, int type)
+{
+    struct unix_sock *u;
+
+    if (type == SOCK_RAW)
+        type = SOCK_DGRAM; /* as Linux, for old programs */
+    if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
+        return ERR_PTR(-ESOCKTNOSUPPORT);
+    u = slab_zalloc(unix_cache);
+    if (!u)
+        return ERR_PTR(-ENOMEM);
+    socket_init(&u->sock, &unix_ops, ns, AF_UNIX, type);
+    refcount_init(&u->ref, 1);
+    spinlock_init(&u->lock, RANK_NET, 5, "unix_sock");
+    mutex_init(&u->reading, RANK_LINUX, 2, "unix_sock->reading");
+    list_init(&u->queue);
+    list_init(&u->accepts);
+    list_init(&u->accept_node);
+    list_init(&u->name_node);
+    return &u->sock;
+}
+
+void unix_put(struct unix_sock *u)
+{
+    if (!refcount_put(&u->ref))
+        return;
+    if (u->peer_pid)
+        pid_put(u->peer_pid);
+    if (u->peer_cred)
+        cred_put(u->peer_cred);
+    unix_addr_put(u->addr);
+    socket_fini(&u->sock);
+    slab_free(unix_cache, u);
+}
+
+/* Remembers the current process as u's peer. */
+static void unix_peer_is_current(struct unix_sock *u)
+{
+    u->peer_pid = up_current_pid();
+    if (u->peer_pid)
+        pid_get(u->peer_pid);
+    u->peer_cred = current_cred();
+    cred_get(u->peer_cred);
+}
+
+int unix_pair(struct socket *sa, struct socket *sb)
+{
+    struct unix_sock *a = unix_of(sa), *b = unix_of(sb);
+
+    unix_get(a);
+    unix_get(b);
+    a->peer = b;
+    b->peer = a;
+    unix_peer_is_current(a);
+    unix_peer_is_current(b);
+    return 0;
+}
+
+static int unix_listen(struct socket *s, int backlog)
+{
+    struct unix_sock *u = unix_of(s);
+    int err = 0;
+
+    if (s->type == SOCK_DGRAM)
+        return -EOPNOTSUPP;
+    if (!u->addr)
+        return -EINVAL;
+    spin_lock(&u->lock);
+    if (u->peer || u->dead) {
+        err = -EINVAL;
+    } else {
+        /* As Linux: one more than asked for fits. */
+        u->backlog = backlog < 0 || backlog > UNIX_BACKLOG_MAX ? UNIX_BACKLOG_MAX : (u32)backlog + 1;
+        WRITE_ONCE(s->listening, true);
+    }
+    spin_unlock(&u->lock);
+    if (!err && !u->peer_pid)
+        unix_peer_is_current(u); /* what those who connect will see */
+    return err;
+}
+
+static bool unix_accepts(const struct unix_sock *l)
+{
+    return READ_ONCE(l->nr_accepts) < READ_ONCE(l->backlog) || READ_ONCE(l->dead);
+}
+
+/* Puts conn in the listener's queue: the queue takes conn's first reference. */
+static int unix_offer(struct unix_sock *l, struct unix_sock *conn)
+{
+    int err = 0;
+
+    spin_lock(&l->lock);
+    if (l->dead || !l->sock.listening || (l->shut & UNIX_SHUT_RD)) {
+        err = -ECONNREFUSED;
+    } else if (l->nr_accepts >= l->backlog) {
+        err = -EAGAIN;
+    } else {
+        list_add_tail(&l->accepts, &conn->accept_node);
+        l->nr_accepts++;
+    }
+    spin_unlock(&l->lock);
+    if (!err)
+        socket_wake(&l->sock, POLLIN | POLLRDNORM);
+    return err;
+}
+
+/* The server's end of a new connection from u to listener l. */
+static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *l)
+{
+    struct socket *s = unix_create(l->sock.ns, l->sock.type);
+    struct unix_sock *conn;
+
+    if (IS_ERR(s))
+        return NULL;
+    conn = unix_of(s);
+    conn->sock.passcred = l->sock.passcred;
+    refcount_get(&l->addr->ref);
+    conn->addr = l->addr;
+    unix_peer_is_current(conn);
+    unix_get(u);
+    conn->peer = u;
+    return conn;
+}
+
+/* u becomes connected with conn, unless somebody was faster. */
+static int unix_client_end(struct unix_sock *u, struct unix_sock *conn, struct unix_sock *l)
+{
+    int err = 0;
+
+    spin_lock(&u->lock);
+    if (u->peer || u->sock.listening) {
+        err = u->peer ? -EISCONN : -EINVAL;
+    } else {
+        unix_get(conn);
+        u->peer = conn;
+        if (l->peer_pid) {
+            pid_get(l->peer_pid);
+            u->peer_pid = l->peer_pid;
+        }
+        cred_get(l->peer_cred);
+        u->peer_cred = l->peer_cred;
+    }
+    spin_unlock(&u->lock);
+    return err;
+}
+
+/* Takes the end of a connection that never came to be apart. */
+static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
+{
+    struct unix_sock *peer = NULL;
+    const struct cred *cred = NULL;
+    struct pid *pid = NULL;
+
+    spin_lock(&u->lock);
+    if (u->peer == conn) {
+        peer = u->peer;
+        u->peer = NULL;
+        pid = u->peer_pid;
+        cred = u->peer_cred;
+        u->peer_pid = NULL;
+        u->peer_cred = NULL;
+    }
+    spin_unlock(&u->lock);
+    if (peer)
+        unix_put(peer);
+    if (pid)
+        pid_put(pid);
+    if (cred)
+        cred_put(cred);
+    conn->peer = NULL;
+    unix_put(u);
+    unix_put(conn);
+}
+
+static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool nonblock)
+{
+    struct unix_sock *conn;
+    u64 deadline = socket_deadline(u->sock.send_timeout, u->sock.send_timeout ? time_ns() : 0);
+    int err;
+
+    if (!READ_ONCE(l->sock.listening))
+        return -ECONNREFUSED;
+    conn = unix_server_end(u, l);
+    if (!conn)
+        return -ENOMEM;
+    err = unix_client_end(u, conn, l);
+    if (err) {
+        conn->peer = NULL;
+        unix_put(u);
+        unix_put(conn);
+        return err;
+    }
+    while ((err = unix_offer(l, conn)) == -EAGAIN && !nonblock) {
+        err = wait_event_deadline(&l->sock.wait, unix_accepts(l), SLEEP_INTERRUPTIBLE, deadline);
+        if (err)
+            break;
+    }
+    if (err)
+        unix_undo(u, conn);
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
+/* A datagram socket's peer is where it sends by default. `to` NULL: none. */
+static void unix_connect_dgram(struct unix_sock *u, struct unix_sock *to)
+{
+    struct unix_sock *old;
+
+    if (to)
+        unix_get(to);
+    spin_lock(&u->lock);
+    old = u->peer;
+    u->peer = to;
+    spin_unlock(&u->lock);
+    if (old)
+        unix_put(old);
+}
+
+static int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
+                        const struct walk_ctx *ctx, bool nonblock)
+{
+    struct unix_sock *u = unix_of(s), *to;
+    int err;
+
+    if (s->type == SOCK_DGRAM && len >= sizeof(addr->family) && addr->family == AF_UNSPEC) {
+        unix_connect_dgram(u, NULL);
+        return 0;
+    }
+    if (s->type != SOCK_DGRAM && READ_ONCE(u->peer))
+        return -EISCONN;
+    err = unix_lookup(s->ns, addr, len, s->type, ctx, &to);
+    if (err)
+        return err;
+    if (s->type == SOCK_DGRAM)
+        unix_connect_dgram(u, to);
+    else
+        err = unix_connect_stream(u, to, nonblock);
+    unix_put(to);
+    return err;
+}
+
+static struct unix_sock *unix_take_accept(struct unix_sock *l)
+{
+    struct unix_sock *conn;
+
+    spin_lock(&l->lock);
+    conn = list_first(&l->accepts, struct unix_sock, accept_node);
+    if (conn) {
+        list_del(&conn->accept_node);
+        l->nr_accepts--;
+    }
+    spin_unlock(&l->lock);
+    return conn;
+}
+
+static int unix_accept(struct socket *s, bool nonblock, struct socket **out)
+{
+    struct unix_sock *l = unix_of(s), *conn;
+    u64 deadline = socket_deadline(s->recv_timeout, s->recv_timeout ? time_ns() : 0);
+    int err;
+
+    if (s->type == SOCK_DGRAM)
+        return -EOPNOTSUPP;
+    if (!READ_ONCE(s->listening))
+        return -EINVAL;
+    while (!(conn = unix_take_accept(l))) {
+        if (READ_ONCE(l->shut) & UNIX_SHUT_RD)
+            return -EINVAL;
+        if (nonblock)
+            return -EAGAIN;
+        err = wait_event_deadline(&s->wait,
+                                  READ_ONCE(l->nr_accepts) || (READ_ONCE(l->shut) & UNIX_SHUT_RD),
+                                  SLEEP_INTERRUPTIBLE, deadline);
+        if (err)
+            return err == -ETIMEDOUT ? -EAGAIN : err;
+    }
+    socket_wake(s, 0); /* room for who waits to connect */
+    *out = &conn->sock;
+    return 0;
+}
+
+static void unix_set_shut(struct unix_sock *u, u32 bits)
+{
+    spin_lock(&u->lock);
+    WRITE_ONCE(u->shut, u->shut | bits);
+    spin_unlock(&u->lock);
+    socket_wake(&u->sock, 0);
+}
+
+static int unix_shutdown(struct socket *s, int how)
+{
+    struct unix_sock *u = unix_of(s), *peer = NULL;
+    u32 bits = (u32)how + 1; /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
+
+    spin_lock(&u->lock);
+    peer = u->peer;
+    if (peer)
+        unix_get(peer);
+    spin_unlock(&u->lock);
+    if (!peer && s->type != SOCK_DGRAM && !s->listening)
+        return -ENOTCONN;
+    unix_set_shut(u, bits);
+    if (peer && s->type != SOCK_DGRAM)
+        unix_set_shut(peer, (bits & UNIX_SHUT_RD ? UNIX_SHUT_WR : 0) |
+                                (bits & UNIX_SHUT_WR ? UNIX_SHUT_RD : 0));
+    if (peer)
+        unix_put(peer);
+    return 0;
+}
+
+static u32 unix_poll(struct socket *s, struct poll_table *pt)
+{
+    struct unix_sock *u = unix_of(s), *peer;
+    u32 shut, mask = 0;
+    bool room = true;
+
+    poll_wait(pt, &s->wait);
+    if (READ_ONCE(s->listening))
+        return READ_ONCE(u->nr_accepts) ? POLLIN | POLLRDNORM : 0;
+    spin_lock(&u->lock);
+    shut = u->shut;
+    peer = u->peer;
+    if (s->type != SOCK_DGRAM) /* a datagram's room is found out by sending */
+        room = peer && (READ_ONCE(peer->queued) < peer->sock.rcvbuf ||
+                        (READ_ONCE(peer->shut) & UNIX_SHUT_RD));
+    if (!list_empty(&u->queue) || (shut & UNIX_SHUT_RD))
+        mask |= POLLIN | POLLRDNORM;
+    spin_unlock(&u->lock);
+    if (s->type != SOCK_DGRAM && !peer && !shut)
+        return mask | POLLOUT | POLLWRNORM | POLLHUP;
+    if (s->error)
+        mask |= POLLERR;
+    if (shut & UNIX_SHUT_RD)
+        mask |= POLLRDHUP;
+    if ((shut & (UNIX_SHUT_RD | UNIX_SHUT_WR)) == (UNIX_SHUT_RD | UNIX_SHUT_WR))
+        mask |= POLLHUP;
+    if (room || (shut & UNIX_SHUT_WR))
+        mask |= POLLOUT | POLLWRNORM;
+    return mask;
+}
+
+static s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
+{
+    struct unix_sock *u = unix_of(s);
+    struct unix_msg *msg;
+    u32 n = 0;
+
+    if (cmd != FIONREAD && cmd != SIOCOUTQ)
+        return -ENOTTY;
+    if (s->listening)
+        return -EINVAL;
+    spin_lock(&u->lock);
+    if (cmd == SIOCOUTQ) {
+        n = u->peer ? READ_ONCE(u->peer->queued) : 0;
+    } else if (s->type == SOCK_STREAM) {
+        n = u->queued;
+    } else {
+        msg = list_first(&u->queue, struct unix_msg, node);
+        n = msg ? msg->len : 0;
+    }
+    spin_unlock(&u->lock);
+    return copy_out((void __user *)arg, &n, sizeof(n));
+}
+
+static int unix_get_option(struct socket *s, int level, int name, void *val, u32 *n)
+{
+    struct unix_sock *u = unix_of(s);
+    const struct cred *c = u->peer_cred;
+    struct user_ns *ns = current_cred()->user_ns;
+    struct {
+        s32 pid;
+        u32 uid, gid;
+    } cred = {0, U32_MAX, U32_MAX};
+
+    if (level != SOL_SOCKET || name != SO_PEERCRED)
+        return -ENOPROTOOPT;
+    if (c && !s->listening) {
+        cred.pid = (s32)pid_nr(u->peer_pid, up_current_pid_ns());
+        cred.uid = user_ns_uid(ns, c->euid);
+        cred.gid = user_ns_gid(ns, c->egid);
+    }
+    *n = MIN(*n, (u32)sizeof(cred));
+    memcpy(val, &cred, *n);
+    return 0;
+}
+
+/* The other end of a connection is gone: reads end, writes fail. */
+static void unix_tell_peer(struct unix_sock *u, struct unix_sock *peer, bool unread)
+{
+    if (u->sock.type != SOCK_DGRAM) {
+        if (unread)
+            peer->sock.error = ECONNRESET;
+        unix_set_shut(peer, UNIX_SHUT_RD | UNIX_SHUT_WR);
+    }
+    unix_put(peer);
+}
+
+static void unix_release(struct socket *s)
+{
+    struct unix_sock *u = unix_of(s), *peer, *conn;
+    struct unix_msg *msg, *next;
+    bool unread;
+
+    unix_unname(u);
+    spin_lock(&u->lock);
+    u->dead = true;
+    WRITE_ONCE(u->shut, UNIX_SHUT_RD | UNIX_SHUT_WR);
+    WRITE_ONCE(s->listening, false);
+    peer = u->peer;
+    u->peer = NULL;
+    unread = !list_empty(&u->queue);
+    spin_unlock(&u->lock);
+    socket_wake(s, 0);
+    if (peer)
+        unix_tell_peer(u, peer, unread);
+    /* Dead: nothing is queued any more. */
+    while ((conn = unix_take_accept(u)))
+        unix_release(&conn->sock);
+    list_for_each_safe(msg, next, &u->queue, node) {
+        list_del(&msg->node);
+        unix_msg_free(msg);
+    }
+    unix_put(u);
+}
+
+static const struct socket_ops unix_ops = {
+    .bind = unix_bind,
+    .listen = unix_listen,
+    .connect = unix_connect,
+    .accept = unix_accept,
+    .name = unix_name,
+    .send = unix_send,
+    .recv = unix_recv,
+    .shutdown = unix_shutdown,
+    .poll = unix_poll,
+    .get_option = unix_get_option,
+    .ioctl = unix_ioctl,
+    .release = unix_release,
+};

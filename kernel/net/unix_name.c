@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names of unix sockets: paths (the inode points to the socket while it lives) and abstract ones (a
+ * hash per net namespace).
+ */
+#include "lib/hash.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "net/unix_priv.h"
+
+#define SUN_HEAD 2 /* bytes before the path */
+
+void unix_addr_put(struct unix_addr *addr)
+{
+    if (addr && refcount_put(&addr->ref))
+        kfree(addr);
+}
+
+/* A checked copy. A path gets its NUL. */
+static int unix_addr_make(const struct sock_addr *sun, u32 len, struct unix_addr **out)
+{
+    struct unix_addr *a;
+
+    if (len < SUN_HEAD || len > SUN_HEAD + UNIX_PATH_MAX || sun->family != AF_UNIX)
+        return -EINVAL;
+    a = kzalloc(sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    refcount_init(&a->ref, 1);
+    memcpy(&a->sun, sun, len);
+    if (len > SUN_HEAD && sun->data[0]) /* what follows the NUL is no part of a path */
+        len = SUN_HEAD + (u32)strnlen((const char *)a->sun.data, len - SUN_HEAD) + 1;
+    a->len = len;
+    *out = a;
+    return 0;
+}
+
+static struct list_node *unix_bucket(struct net_ns *ns, const struct unix_addr *a)
+{
+    u32 h = 5381;
+
+    for (u32 i = 0; i < a->len - SUN_HEAD; i++)
+        h = h * 33 + a->sun.data[i];
+    return &ns->unix_names[h % UNIX_HASH];
+}
+
+static struct unix_sock *unix_find_locked(struct net_ns *ns, const struct unix_addr *a)
+{
+    struct unix_sock *u;
+
+    list_for_each(u, unix_bucket(ns, a), name_node)
+        if (u->addr->len == a->len && !memcmp(&u->addr->sun, &a->sun, a->len))
+            return u;
+    return NULL;
+}
+
+/* Sets the name if there is none. */
+static int unix_set_addr(struct unix_sock *u, struct unix_addr *a)
+{
+    int err = 0;
+
+    spin_lock(&u->lock);
+    if (u->addr)
+        err = -EINVAL;
+    else
+        u->addr = a;
+    spin_unlock(&u->lock);
+    return err;
+}
+
+static int unix_bind_abstract(struct unix_sock *u, struct unix_addr *a)
+{
+    struct net_ns *ns = u->sock.ns;
+    int err;
+
+    spin_lock(&ns->unix_lock);
+    err = unix_find_locked(ns, a) ? -EADDRINUSE : unix_set_addr(u, a);
+    if (!err)
+        list_add(unix_bucket(ns, a), &u->name_node);
+    spin_unlock(&ns->unix_lock);
+    return err;
+}
+
+/* An empty name asks for one: five hexadecimal digits, abstract. */
+static int unix_bind_auto(struct unix_sock *u, struct unix_addr *a)
+{
+    static u32 next;
+    int err = -EADDRINUSE;
+
+    a->len = SUN_HEAD + 6;
+    for (unsigned tries = 0; tries < 1U << 20 && err == -EADDRINUSE; tries++) {
+        u32 n = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+
+        for (unsigned i = 0; i < 5; i++)
+            a->sun.data[1 + i] = "0123456789abcdef"[n >> 4 * (4 - i) & 15];
+        err = unix_bind_abstract(u, a);
+    }
+    return err;
+}
+
+static int unix_bind_path(struct unix_sock *u, struct unix_addr *a, const struct walk_ctx *ctx)
+{
+    struct path path;
+    struct inode *inode;
+    int err;
+
+    if (!ctx)
+        return -EINVAL;
+    err = vfs_bind_socket(ctx, (const char *)a->sun.data, 0755, &path);
+    if (err)
+        return err == -EEXIST ? -EADDRINUSE : err;
+    err = unix_set_addr(u, a);
+    if (err) {
+        path_put(&path);
+        return err;
+    }
+    inode = dentry_inode(path.dentry);
+    rwlock_write_lock(&inode->lock);
+    inode->socket = u;
+    u->inode = inode;
+    u->path = path;
+    rwlock_write_unlock(&inode->lock);
+    return 0;
+}
+
+int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const struct walk_ctx *ctx)
+{
+    struct unix_sock *u = unix_of(s);
+    struct unix_addr *a;
+    int err = unix_addr_make(sun, len, &a);
+
+    if (err)
+        return err;
+    if (READ_ONCE(u->addr))
+        err = -EINVAL;
+    else if (len == SUN_HEAD)
+        err = unix_bind_auto(u, a);
+    else if (a->sun.data[0])
+        err = unix_bind_path(u, a, ctx);
+    else
+        err = unix_bind_abstract(u, a);
+    if (err)
+        unix_addr_put(a);
+    return err;
+}
+
+void unix_unname(struct unix_sock *u)
+{
+    if (u->inode) {
+        rwlock_write_lock(&u->inode->lock);
+        if (u->inode->socket == u)
+            u->inode->socket = NULL;
+        rwlock_write_unlock(&u->inode->lock);
+        path_put(&u->path);
+        u->inode = NULL;
+    } else if (!list_empty(&u->name_node)) {
+        spin_lock(&u->sock.ns->unix_lock);
+        list_del(&u->name_node);
+        spin_unlock(&u->sock.ns->unix_lock);
+    }
+}
+
+static int unix_lookup_path(const struct unix_addr *a, const struct walk_ctx *ctx,
+                            struct unix_sock **out)
+{
+    struct path path;
+    struct inode *inode;
+    struct unix_sock *u = NULL;
+    int err;
+
+    if (!ctx)
+        return -EINVAL;
+    err = vfs_lookup(ctx, NULL, (const char *)a->sun.data, WALK_FOLLOW, &path);
+    if (err)
+        return err;
+    inode = dentry_inode(path.dentry);
+    err = inode_permission(inode, ctx->cred, 2);
+    if (!err && !S_ISSOCK(inode->mode))
+        err = -ECONNREFUSED;
+    if (!err) {
+        rwlock_read_lock(&inode->lock);
+        u = inode->socket;
+        if (u)
+            unix_get(u);
+        rwlock_read_unlock(&inode->lock);
+        err = u ? 0 : -ECONNREFUSED;
+    }
+    path_put(&path);
+    *out = u;
+    return err;
+}
+
+int unix_lookup(struct net_ns *ns, const struct sock_addr *sun, u32 len, int type,
+                const struct walk_ctx *ctx, struct unix_sock **out)
+{
+    struct unix_sock *u = NULL;
+    struct unix_addr *a;
+    int err = unix_addr_make(sun, len, &a);
+
+    if (err)
+        return err;
+    if (a->len == SUN_HEAD) {
+        err = -EINVAL;
+    } else if (a->sun.data[0]) {
+        err = unix_lookup_path(a, ctx, &u);
+    } else {
+        spin_lock(&ns->unix_lock);
+        u = unix_find_locked(ns, a);
+        if (u)
+            unix_get(u);
+        spin_unlock(&ns->unix_lock);
+        err = u ? 0 : -ECONNREFUSED;
+    }
+    unix_addr_put(a);
+    if (!err && u->sock.type != type) {
+        unix_put(u);
+        err = -EPROTOTYPE;
+    }
+    if (!err)
+        *out = u;
+    return err;
+}
+
+int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len)
+{
+    struct unix_sock *u = unix_of(s);
+    struct unix_addr *a;
+
+    if (peer) {
+        spin_lock(&u->lock);
+        u = u->peer;
+        if (u)
+            unix_get(u);
+        spin_unlock(&unix_of(s)->lock);
+        if (!u)
+            return -ENOTCONN;
+    }
+    a = READ_ONCE(u->addr); /* once set it stays as long as the socket */
+    if (a) {
+        memcpy(out, &a->sun, a->len);
+        *len = a->len;
+    } else {
+        out->family = AF_UNIX;
+        *len = SUN_HEAD;
+    }
+    if (peer)
+        unix_put(u);
+    return 0;
+}
