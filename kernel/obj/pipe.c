@@ -311,6 +311,11 @@ static void pipe_release(struct file *f)
         WRITE_ONCE(p->readers, p->readers - 1);
     if (file_writable(f))
         WRITE_ONCE(p->writers, p->writers - 1);
+    if (!p->readers && !p->writers) { /* a FIFO starts anew with its next open */
+        for (; p->tail != p->head; p->tail++)
+            page_put(pipe_buf(p, p->tail)->page);
+        p->reader_opens = p->writer_opens = 0;
+    }
     mutex_unlock(&p->lock);
     obj_wake(&p->readers_wait, POLLHUP, ~0U);
     obj_wake(&p->writers_wait, POLLERR, ~0U);

@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "obj/pipe.h"
 #include "sched/timer.h"
 #include "vfs/vfs_priv.h"
 
@@ -71,6 +72,8 @@ void inode_put(struct inode *i)
         i->super->ops->evict(i);
     if (i->object)
         mem_object_put(i->object);
+    if (i->pipe)
+        pipe_put(i->pipe);
     lock_inode_free(i);
     rcu_call(&i->rcu, inode_free_rcu);
 }

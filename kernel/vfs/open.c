@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "obj/pipe.h"
 #include "obj/up.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
@@ -67,13 +68,23 @@ static int open_count_writer(struct inode *inode)
     return 0;
 }
 
+/* The inode keeps its pipe, made at the first open. */
+static int open_fifo(struct file *f, struct inode *inode)
+{
+    rwlock_write_lock(&inode->lock);
+    if (!inode->pipe)
+        inode->pipe = pipe_alloc();
+    rwlock_write_unlock(&inode->lock);
+    return inode->pipe ? pipe_open(inode->pipe, f) : -ENOMEM;
+}
+
 /* Also FIFOs, which obj owns. */
 static int open_special(struct file *f, struct inode *inode)
 {
     const struct chrdev *dev;
 
     if (S_ISFIFO(inode->mode))
-        return up_open_fifo(f, inode);
+        return open_fifo(f, inode);
     if (S_ISBLK(inode->mode))
         return -ENXIO;
     dev = chrdev_find(dev_major(inode->rdev), dev_minor(inode->rdev));
