@@ -283,6 +283,7 @@ void mmio_unmap(void *va, size_t size)
 
 void slab_shrink_all(void)
 {
+    up_run_on_each_cpu(up_shrink_cpu);
     vmap_purge();
     up_run_on_each_cpu(slab_shrink_cpu);
     slab_shrink_empty();

@@ -398,6 +398,11 @@ static void sched_idle_pull(struct rq *rq)
     spin_unlock(&rq->lock);
 }
 
+static inline bool sched_idle_called(const struct rq *rq)
+{
+    return READ_ONCE(rq->nr) || (READ_ONCE(rq->idle->work) & WORK_RESCHED);
+}
+
 void sched_idle(void)
 {
     struct rq *rq = rq_this();
@@ -406,13 +411,15 @@ void sched_idle(void)
         irq_disable();
         if (!READ_ONCE(rq->nr) && cpu_count() > 1)
             sched_idle_pull(rq);
-        if (READ_ONCE(rq->nr) || (rq->idle->work & WORK_RESCHED)) {
+        if (sched_idle_called(rq)) {
             irq_enable();
             schedule();
             continue;
         }
         rcu_idle_enter();
-        irq_enable_halt();
+        /* It ran callbacks, which wake; or our own report ended a grace period. */
+        if (!sched_idle_called(rq) && !rcu_pending())
+            irq_enable_halt();
         irq_disable();
         rcu_idle_exit();
         irq_enable();
@@ -488,6 +495,8 @@ void up_timer(void)
 {
     u64 now = time_ns();
 
+    if (rq_this()->curr == rq_this()->idle)
+        rcu_idle_exit(); /* callbacks may be readers; the idle loop goes on from there */
     timer_run(now);
     sched_tick(now);
     load_update(now);

@@ -1,27 +1,44 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sleeping half of RCU: declared in sync/rcu.h, here because it needs a completion.
+ * rcu_synchronize, which sleeps and so cannot live in sync: a callback goes to the end of every CPU's
+ * queue, and the last of them to run ends the wait.
  */
+#include "lib/log.h"
+#include "mm/up.h"
+#include "sched/mutex.h"
+#include "sched/rq_priv.h"
 #include "sync/rcu.h"
 
-#include "sched/mutex.h"
+static struct mutex rcu_wait_lock; /* one at a time: zero is an unlocked mutex, but for its queue */
+static struct rcu_head rcu_wait_heads[MAX_CPUS]; /* rcu_wait_lock */
+static atomic_t rcu_wait_left;
+static struct completion rcu_wait_done;
 
-struct rcu_wait {
-    struct rcu_head head;
-    struct completion done;
-};
-
-static void rcu_wait_done(struct rcu_head *head)
+static void rcu_wait_called(struct rcu_head *head)
 {
-    completion_signal(&container_of(head, struct rcu_wait, head)->done);
+    if (atomic_dec(&rcu_wait_left) == 0)
+        completion_signal(&rcu_wait_done);
 }
 
-/* Callbacks of a CPU run in the order they were queued, so ours is the last of this CPU's. */
+static void rcu_wait_queue(void)
+{
+    atomic_inc(&rcu_wait_left);
+    rcu_call(&rcu_wait_heads[cpu_id()], rcu_wait_called);
+}
+
 void rcu_synchronize(void)
 {
-    struct rcu_wait w;
-
-    completion_init(&w.done);
-    rcu_call(&w.head, rcu_wait_done);
-    completion_wait(&w.done);
+    mutex_lock(&rcu_wait_lock);
+    completion_init(&rcu_wait_done);
+    atomic_set(&rcu_wait_left, 1); /* ours, until all have been queued */
+    up_run_on_each_cpu(rcu_wait_queue);
+    if (atomic_dec(&rcu_wait_left))
+        completion_wait(&rcu_wait_done);
+    mutex_unlock(&rcu_wait_lock);
 }
+
+static void rcu_wait_init(void)
+{
+    mutex_init(&rcu_wait_lock, RANK_SCHED, 0, "rcu_synchronize");
+}
+INIT_HOOK(rcu_wait_init, INIT_SCHED);

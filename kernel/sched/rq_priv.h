@@ -133,8 +133,5 @@ void timer_init_cpu(unsigned cpu);
 void timer_want(u64 deadline);
 void timer_reprogram(void);
 
-/* thread.c */
-void thread_stacks_drain(void);
-
 /* load.c: interrupts off. */
 void load_update(u64 now);

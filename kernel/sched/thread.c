@@ -15,6 +15,7 @@
 #include "lib/string.h"
 #include "mm/page.h"
 #include "mm/slab.h"
+#include "mm/up.h"
 #include "sched/rq_priv.h"
 
 #define STACK_SIZE (4 * PAGE_SIZE)
@@ -61,7 +62,7 @@ static void thread_stack_free(void *stack)
     }
 }
 
-void thread_stacks_drain(void)
+void up_shrink_cpu(void)
 {
     u64 flags = irq_save();
     struct thread_stacks kept = *this_cpu_ptr(thread_stacks);

@@ -124,22 +124,27 @@ static u64 rcu_request(void)
     return target;
 }
 
-/* Takes what is due; interrupts off. */
+static bool rcu_is_due(const struct rcu_cpu *rc)
+{
+    return rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
+}
+
+/* Takes what is due; interrupts off. What is not due yet wants a kick, again after each grace period:
+ * the end of an earlier one has used it up. */
 static struct rcu_head *rcu_take_due(struct rcu_cpu *rc)
 {
     struct rcu_head *due = NULL;
 
-    if (rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for) {
-        due = rc->waiting.first;
-        rc->waiting.first = NULL;
-    }
     if (!rc->waiting.first && rc->fresh.first) {
         rc->waiting.first = rc->fresh.first;
         rc->fresh.first = NULL;
-        store_release(&rc->wants, 1);
         rc->wait_for = rcu_request();
-        if (load_acquire(&rcu_completed) < rc->wait_for)
-            store_release(&rc->wants, 1);
+    }
+    if (rc->waiting.first && !rcu_is_due(rc))
+        __atomic_store_n(&rc->wants, 1, __ATOMIC_SEQ_CST); /* then look: pairs with rcu_advance */
+    if (rcu_is_due(rc)) {
+        due = rc->waiting.first;
+        rc->waiting.first = NULL;
     }
     return due;
 }
@@ -229,7 +234,8 @@ bool rcu_pending(void)
 {
     struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
 
-    return rc->fresh.first || (rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for);
+    /* Fresh ones behind a batch that waits need nobody now: its end brings an interrupt. */
+    return rc->waiting.first ? rcu_is_due(rc) : rc->fresh.first != NULL;
 }
 
 /* The IPI: the thread looks up on its way to user mode, an idle CPU wakes; both then report. */

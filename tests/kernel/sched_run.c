@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Promises of kernel/sched. Each test makes its own threads and waits until they have gone.
+ */
+#include "arch/x86/regs.h"
+#include "lib/log.h"
+#include "mm/page.h"
+#include "mm/slab.h"
+#include "sched/mutex.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
+#include "sched/work.h"
+#include "sync/percpu.h"
+#include "sync/rcu.h"
+
+#define THREADS_MAX 16
+
+struct sched_job {
+    void (*fn)(struct sched_job *job);
+    struct thread *thread;
+    u64 count, arg;
+    struct completion done;
+};
+static struct sched_job sched_jobs[THREADS_MAX];
+static struct mutex sched_mutex;
+static u64 sched_shared;
+static u8 sched_stop;
+
+static void sched_job_run(void *arg)
+{
+    struct sched_job *job = arg;
+
+    job->fn(job);
+    completion_signal(&job->done);
+}
+
+static bool sched_job_make(unsigned i, void (*fn)(struct sched_job *job), u64 arg)
+{
+    struct sched_job *job = &sched_jobs[i];
+
+    job->fn = fn;
+    job->count = 0;
+    job->arg = arg;
+    completion_init(&job->done);
+    job->thread = thread_create("selftest", sched_job_run, job);
+    return job->thread;
+}
+
+static bool sched_jobs_make(unsigned n, void (*fn)(struct sched_job *job))
+{
+    WRITE_ONCE(sched_stop, 0);
+    for (unsigned i = 0; i < n; i++)
+        if (!sched_job_make(i, fn, i))
+            return false;
+    return true;
+}
+
+static void sched_jobs_start(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        thread_start(sched_jobs[i].thread);
+}
+
+static void sched_jobs_wait(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        completion_wait(&sched_jobs[i].done);
+        thread_put(sched_jobs[i].thread);
+    }
+}
+
+static void sched_lock_often(struct sched_job *job)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        u64 seen;
+
+        mutex_lock(&sched_mutex);
+        seen = READ_ONCE(sched_shared);
+        if (i % 64 == 0)
+            sched_yield_current();
+        WRITE_ONCE(sched_shared, seen + 1);
+        mutex_unlock(&sched_mutex);
+        job->count++;
+    }
+}
+
+SELFTEST(mutex_keeps_all_cpus_apart)
+{
+    mutex_init(&sched_mutex, RANK_SCHED, 0, "selftest");
+    sched_shared = 0;
+    CHECK(sched_jobs_make(8, sched_lock_often));
+    sched_jobs_start(8);
+    sched_jobs_wait(8);
+    CHECK(sched_shared == 8 * 2000);
+    CHECK(mutex_trylock(&sched_mutex) && !mutex_trylock(&sched_mutex));
+    mutex_unlock(&sched_mutex);
+}
+
+static struct rwlock sched_rwlock;
+static atomic_t sched_readers;
+static u64 sched_bad;
+
+static void sched_read_or_write(struct sched_job *job)
+{
+    for (unsigned i = 0; i < 500; i++) {
+        if (job->arg % 4 == 0) {
+            rwlock_write_lock(&sched_rwlock);
+            if (atomic_read(&sched_readers))
+                sched_bad++;
+            sched_shared++;
+            if (i % 16 == 0)
+                sched_yield_current();
+            rwlock_write_unlock(&sched_rwlock);
+        } else {
+            rwlock_read_lock(&sched_rwlock);
+            atomic_inc(&sched_readers);
+            if (i % 16 == 0)
+                sched_yield_current();
+            atomic_dec(&sched_readers);
+            rwlock_read_unlock(&sched_rwlock);
+        }
+    }
+}
+
+SELFTEST(rwlock_writers_are_alone_and_not_starved)
+{
+    rwlock_init(&sched_rwlock, RANK_SCHED, 0, "selftest");
+    sched_shared = sched_bad = 0;
+    CHECK(sched_jobs_make(8, sched_read_or_write));
+    sched_jobs_start(8);
+    sched_jobs_wait(8);
+    CHECK(sched_bad == 0 && sched_shared == 2 * 500);
+}
+
+/* Two threads hand a token to and fro: every wake-up counts. */
+static struct waitq sched_ping;
+static u64 sched_turn;
+
+static void sched_pingpong(struct sched_job *job)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        wait_event(&sched_ping, READ_ONCE(sched_turn) % 2 == job->arg);
+        WRITE_ONCE(sched_turn, sched_turn + 1);
+        waitq_wake_all(&sched_ping);
+        job->count++;
+    }
+}
+
+SELFTEST(wake_is_never_lost_between_cpus)
+{
+    waitq_init(&sched_ping);
+    sched_turn = 0;
+    CHECK(sched_jobs_make(2, sched_pingpong));
+    if (cpu_count() > 1)
+        thread_set_affinity(sched_jobs[1].thread, 2);
+    sched_jobs_start(2);
+    sched_jobs_wait(2);
+    CHECK(sched_turn == 4000);
+}
+
+static u64 sched_fired[4];
+static unsigned sched_fired_count;
+static struct timer sched_timers[4];
+
+static void sched_timer_fire(struct timer *t)
+{
+    unsigned n = sched_fired_count++;
+
+    if (n < 4)
+        sched_fired[n] = (u64)(t - sched_timers);
+}
+
+SELFTEST(timer_order_is_that_of_deadlines)
+{
+    static const u8 order[4] = {2, 0, 3, 1}; /* which is how many ms late */
+    u64 now = time_ns();
+
+    sched_fired_count = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        timer_init(&sched_timers[i], sched_timer_fire);
+        timer_start(&sched_timers[i], now + (2 + 2 * (u64)order[i]) * NSEC_PER_MSEC);
+    }
+    CHECK(sleep_until(now + 6 * NSEC_PER_MSEC + NSEC_PER_MSEC / 2, SLEEP_UNINTERRUPTIBLE) == 0);
+    CHECK(sched_fired_count >= 2 && time_ns() >= now + 6 * NSEC_PER_MSEC);
+    sleep_until(now + 20 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    CHECK(sched_fired_count == 4);
+    for (unsigned i = 0; i < 4; i++)
+        CHECK(order[sched_fired[i]] == i);
+    timer_start(&sched_timers[0], time_ns() + NSEC_PER_SEC);
+    CHECK(timer_cancel(&sched_timers[0]) && !timer_cancel(&sched_timers[0]));
+}
+
+SELFTEST(wait_deadline_is_kept)
+{
+    struct waitq q;
+    u64 start = time_ns();
+    int err;
+
+    waitq_init(&q);
+    err = wait_event_deadline(&q, false, SLEEP_UNINTERRUPTIBLE, start + 3 * NSEC_PER_MSEC);
+    CHECK(err == -ETIMEDOUT && time_ns() - start >= 3 * NSEC_PER_MSEC);
+    CHECK(wait_event_deadline(&q, true, SLEEP_UNINTERRUPTIBLE, start) == 0);
+    CHECK(list_empty(&q.waiters));
+}
+
+static void sched_wait_interrupted(struct sched_job *job)
+{
+    job->count = (u64)-wait_event_interruptible(&sched_ping, false);
+    thread_work_clear(current_thread(), WORK_SIGNAL);
+    job->arg = (u64)-wait_event_killable(&sched_ping, false);
+}
+
+SELFTEST(sleep_ends_by_its_kind_only)
+{
+    waitq_init(&sched_ping);
+    CHECK(sched_jobs_make(1, sched_wait_interrupted));
+    sched_jobs_start(1);
+    sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    CHECK(sched_jobs[0].count == 0);
+    thread_work_set(sched_jobs[0].thread, WORK_SIGNAL);
+    sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    thread_work_set(sched_jobs[0].thread, WORK_SIGNAL); /* killable: must not end it */
+    sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    CHECK(!sched_jobs[0].done.done);
+    thread_work_set(sched_jobs[0].thread, WORK_KILL);
+    sched_jobs_wait(1);
+    CHECK(sched_jobs[0].count == ERESTARTSYS && sched_jobs[0].arg == ERESTARTSYS);
+}
+
+static void sched_burn(struct sched_job *job)
+{
+    while (!READ_ONCE(sched_stop)) {
+        job->count++;
+        cond_yield();
+    }
+}
+
+/* Runs n burners on one CPU, not ours if there is another, for ms; their run times are in sum_exec. */
+static void sched_burn_together(unsigned n, u64 ms)
+{
+    for (unsigned i = 0; i < n; i++)
+        thread_set_affinity(sched_jobs[i].thread, 1UL << (cpu_count() - 1));
+    sched_jobs_start(n);
+    sleep_until(time_ns() + ms * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    WRITE_ONCE(sched_stop, 1);
+    for (unsigned i = 0; i < n; i++)
+        completion_wait(&sched_jobs[i].done);
+}
+
+static u64 sched_ran(unsigned i)
+{
+    return sched_jobs[i].thread->sum_exec;
+}
+
+static bool sched_ratio_is(u64 a, u64 b, u64 percent)
+{
+    return a * 100 > b * (percent * 8 / 10) && a * 100 < b * (percent * 12 / 10);
+}
+
+SELFTEST(fair_share_follows_nice)
+{
+    CHECK(sched_jobs_make(3, sched_burn));
+    thread_set_nice(sched_jobs[2].thread, 5); /* a third */
+    sched_burn_together(3, 150);
+    sched_jobs_wait(3);
+    CHECK(sched_ratio_is(sched_ran(0), sched_ran(1), 100));
+    CHECK(sched_ratio_is(sched_ran(0), sched_ran(2), 305));
+}
+
+SELFTEST(fair_share_is_by_group_then_by_thread)
+{
+    struct sched_group *a = sched_group_create(&sched_group_root);
+    struct sched_group *b = sched_group_create(&sched_group_root);
+    struct sched_group_stat stat;
+
+    CHECK(a && b);
+    CHECK(sched_jobs_make(4, sched_burn));
+    sched_group_set_weight(b, 200);
+    for (unsigned i = 0; i < 3; i++)
+        thread_set_group(sched_jobs[i].thread, a);
+    thread_set_group(sched_jobs[3].thread, b);
+    sched_burn_together(4, 200);
+    sched_jobs_wait(4);
+    CHECK(sched_ratio_is(sched_ran(3), sched_ran(0) + sched_ran(1) + sched_ran(2), 200));
+    sched_group_stat(b, &stat);
+    CHECK(stat.usage_ns >= sched_ran(3));
+    sched_group_destroy(a);
+    sched_group_destroy(b);
+}
+
+/* A kernel thread does not return to user mode, so it asks for what would be done there. */
+static void sched_burn_throttled(struct sched_job *job)
+{
+    while (!READ_ONCE(sched_stop)) {
+        if (READ_ONCE(current_thread()->work) & (WORK_THROTTLE | WORK_RESCHED))
+            sched_user_work();
+    }
+}
+
+SELFTEST(quota_is_kept_within_a_slice)
+{
+    struct sched_group *g = sched_group_create(&sched_group_root);
+    struct sched_group_stat stat;
+
+    CHECK(g);
+    CHECK(sched_jobs_make(1, sched_burn_throttled));
+    sched_group_set_quota(g, 4 * NSEC_PER_MSEC, 20 * NSEC_PER_MSEC);
+    thread_set_group(sched_jobs[0].thread, g);
+    sched_burn_together(1, 400); /* 20 periods: 80 ms */
+    sched_jobs_wait(1);
+    sched_group_stat(g, &stat);
+    CHECK(stat.usage_ns > 64 * NSEC_PER_MSEC && stat.usage_ns < 96 * NSEC_PER_MSEC);
+    CHECK(stat.nr_throttled >= 10 && stat.nr_periods >= stat.nr_throttled);
+    sched_group_destroy(g);
+}
+
+static void sched_note_cpu(struct sched_job *job)
+{
+    u64 until = time_ns() + 5 * NSEC_PER_MSEC;
+
+    while (time_ns() < until)
+        job->count |= 1UL << cpu_id();
+}
+
+SELFTEST(idle_cpus_take_waiting_threads)
+{
+    unsigned cpus = cpu_count();
+    u64 seen = 0;
+
+    CHECK(sched_jobs_make(cpus, sched_note_cpu));
+    sched_jobs_start(cpus);
+    sched_jobs_wait(cpus);
+    for (unsigned i = 0; i < cpus; i++)
+        seen |= sched_jobs[i].count;
+    CHECK(cpus == 1 || (seen & (seen - 1))); /* on more than one */
+}
+
+SELFTEST(affinity_moves_a_running_thread)
+{
+    CHECK(sched_jobs_make(1, sched_burn));
+    sched_jobs_start(1);
+    for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
+        CHECK(thread_set_affinity(sched_jobs[0].thread, 1UL << cpu) == 0);
+        sleep_until(time_ns() + 2 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+        CHECK(READ_ONCE(sched_jobs[0].thread->cpu) == cpu);
+    }
+    CHECK(thread_set_affinity(sched_jobs[0].thread, 0) == -EINVAL);
+    WRITE_ONCE(sched_stop, 1);
+    sched_jobs_wait(1);
+}
+
+static u64 sched_works_run;
+static void sched_work_run(struct work *w)
+{
+    __atomic_fetch_add(&sched_works_run, 1, __ATOMIC_RELAXED);
+    sleep_until(time_ns() + NSEC_PER_MSEC / 4, SLEEP_UNINTERRUPTIBLE);
+}
+
+SELFTEST(work_runs_once_per_queueing_and_flush_waits)
+{
+    struct work w;
+
+    work_init(&w, sched_work_run);
+    sched_works_run = 0;
+    for (u64 i = 1; i <= 20; i++) {
+        CHECK(work_queue(workq_system, &w));
+        work_flush(workq_system, &w);
+        CHECK(READ_ONCE(sched_works_run) == i);
+    }
+}
+
+static struct rcu_head sched_rcu_head;
+static u64 sched_rcu_ran;
+static void sched_rcu_callback(struct rcu_head *head)
+{
+    WRITE_ONCE(sched_rcu_ran, 1);
+}
+
+SELFTEST(rcu_synchronize_waits_for_callbacks)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        sched_rcu_ran = 0;
+        rcu_call(&sched_rcu_head, sched_rcu_callback);
+        rcu_synchronize();
+        CHECK(READ_ONCE(sched_rcu_ran));
+    }
+}
+
+static void sched_nothing(struct sched_job *job)
+{
+}
+
+SELFTEST(threads_that_end_leave_nothing)
+{
+    struct mem_info before, after;
+    u64 threads = sched_nr_threads();
+
+    for (unsigned round = 0; round < 12; round++) {
+        if (round == 2) {
+            rcu_synchronize();
+            slab_shrink_all();
+            mem_info_get(&before);
+        }
+        CHECK(sched_jobs_make(THREADS_MAX, sched_nothing));
+        sched_jobs_start(THREADS_MAX);
+        sched_jobs_wait(THREADS_MAX);
+    }
+    /* The last word of a thread is its CPU's: until it has switched away. */
+    for (unsigned i = 0; i < 100 && sched_nr_threads() != threads; i++)
+        sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    CHECK(sched_nr_threads() == threads);
+    slab_shrink_all();
+    mem_info_get(&after);
+    CHECK(after.free >= before.free);
+}
