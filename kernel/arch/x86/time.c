@@ -100,7 +100,7 @@ static u64 reference_sample(const struct reference *ref, u32 *ticks)
 
 static u64 tsc_hz_measure(const struct reference *ref)
 {
-    u32 first, last, passed = 0, wanted = ref->hz / (1000000 / MEASURE_US);
+    u32 first = 0, last = 0, passed = 0, wanted = ref->hz / (1000000 / MEASURE_US);
     u64 start = reference_sample(ref, &first), end;
 
     for (u64 spins = 0; passed < wanted; spins++) {
