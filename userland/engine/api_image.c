@@ -33,16 +33,6 @@ static int64_t image_created(const struct image *img)
     return text && time_parse(text, &ts) ? ts.tv_sec : 0;
 }
 
-static void image_names(struct jw *w, const struct image *img)
-{
-    jw_array(w, "RepoTags");
-    for (int i = 0; i < img->ntags; i++)
-        jw_str(w, NULL, img->tags[i]);
-    jw_array_end(w);
-    jw_array(w, "RepoDigests");
-    jw_array_end(w);
-}
-
 /* "repo", "repo:tag", either with shell patterns of one '*'. */
 static bool reference_match(const char *pattern, const char *ref)
 {
@@ -55,6 +45,32 @@ static bool reference_match(const char *pattern, const char *ref)
         return !strncmp(pattern, ref, before) && str_ends(ref, star + 1);
     }
     return !strcmp(pattern, ref) || (tag && n == (size_t)(tag - ref) && !strncmp(pattern, ref, n));
+}
+
+static bool reference_wanted(const struct json *filters, const char *ref)
+{
+    const struct json *refs = json_get(filters, "reference");
+
+    if (!refs || !refs->child)
+        return true;
+    for (const struct json *r = refs->child; r; r = r->next) {
+        const char *text = refs->type == JSON_OBJECT ? r->key : r->str;
+
+        if (text && reference_match(text, ref))
+            return true;
+    }
+    return false;
+}
+
+static void image_names(struct jw *w, const struct image *img, const struct json *filters)
+{
+    jw_array(w, "RepoTags");
+    for (int i = 0; i < img->ntags; i++)
+        if (reference_wanted(filters, img->tags[i]))
+            jw_str(w, NULL, img->tags[i]);
+    jw_array_end(w);
+    jw_array(w, "RepoDigests");
+    jw_array_end(w);
 }
 
 static bool image_wanted(const struct image *img, const struct json *filters)
@@ -70,16 +86,10 @@ static bool image_wanted(const struct image *img, const struct json *filters)
         if (want != (img->ntags == 0))
             return false;
     }
-    if (!refs || !refs->child)
-        return true;
-    for (const struct json *r = refs->child; r; r = r->next)
-        for (int i = 0; i < img->ntags; i++) {
-            const char *text = refs->type == JSON_OBJECT ? r->key : r->str;
-
-            if (text && reference_match(text, img->tags[i]))
-                return true;
-        }
-    return false;
+    for (int i = 0; i < img->ntags; i++)
+        if (reference_wanted(filters, img->tags[i]))
+            return true;
+    return !refs || !refs->child;
 }
 
 API(api_image_list)
@@ -96,7 +106,7 @@ API(api_image_list)
         jw_object(&w, NULL);
         jw_fmt(&w, "Id", "sha256:%s", img->id);
         jw_str(&w, "ParentId", "");
-        image_names(&w, img);
+        image_names(&w, img, filters);
         jw_int(&w, "Created", image_created(img));
         jw_int(&w, "Size", (int64_t)img->size);
         jw_int(&w, "SharedSize", -1);
@@ -122,7 +132,7 @@ API(api_image_inspect)
     created = json_str(img->config, "created");
     jw_object(&w, NULL);
     jw_fmt(&w, "Id", "sha256:%s", img->id);
-    image_names(&w, img);
+    image_names(&w, img, NULL);
     jw_str(&w, "Parent", "");
     jw_str(&w, "Comment", "");
     jw_str(&w, "Created", created ? created : "1970-01-01T00:00:00Z");

@@ -25,6 +25,7 @@
 #define HTTP_BODY_MAX (4 * 1024 * 1024)
 #define HTTP_HEADERS_MAX 64
 #define HTTP_QUERY_MAX 256
+#define HTTP_LINGER_MAX (64u * 1024 * 1024)
 #define HTTP_BACKLOG (256 * 1024)
 
 struct http_pair {
@@ -86,8 +87,10 @@ struct http_conn {
     struct http_head req;
     struct http_body framing;
     struct buf body;
-    bool eof;        /* the peer will send no more */
-    bool close;      /* after this answer */
+    bool eof;    /* the peer will send no more */
+    bool close;  /* after this answer */
+    bool linger; /* discard input before closing */
+    uint64_t discarded;
     bool hold_input; /* HTTP_RAW: do not read for now */
     bool dead;       /* closed; freed by http_reap() */
     struct http_conn *grave;

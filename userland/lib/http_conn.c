@@ -49,7 +49,7 @@ void http_conn_close(struct http_conn *c)
 
 static void conn_watch(struct http_conn *c)
 {
-    bool reads = c->state != HTTP_DRAIN && !c->eof && !c->hold_input &&
+    bool reads = (c->state != HTTP_DRAIN || c->linger) && !c->eof && !c->hold_input &&
                  !(c->state == HTTP_ANSWER && c->in.len > HTTP_HEAD_MAX);
 
     if (!c->dead)
@@ -80,10 +80,12 @@ static void conn_flush(struct http_conn *c)
     buf_drop(&c->out, sent);
     if (!c->out.len && c->out.cap > HTTP_BACKLOG)
         buf_free(&c->out);
-    if (c->state == HTTP_DRAIN && !c->out.len) {
+    if (c->state == HTTP_DRAIN && !c->out.len && !(c->linger && !c->eof)) {
         http_conn_close(c);
         return;
     }
+    if (c->state == HTTP_DRAIN && !c->out.len)
+        shutdown(c->ev.fd, SHUT_WR);
     if (before >= HTTP_BACKLOG && c->out.len < HTTP_BACKLOG && c->on_drain)
         c->on_drain(c);
     conn_watch(c);
@@ -157,7 +159,7 @@ void http_reply(struct http_conn *c, int status, const char *type, const void *d
     if (c->dead)
         return;
     if (c->state == HTTP_READ_BODY && !c->framing.done)
-        c->close = true; /* answered before the body was read: the stream is of no more use */
+        c->close = c->linger = true; /* answered before the body was read: see conn_discard() */
     conn_head(c, status, type);
     if (c->close)
         conn_send(c, "Connection: close\r\n", 19);
@@ -256,8 +258,12 @@ size_t http_backlog(const struct http_conn *c)
 
 static void conn_bad(struct http_conn *c, int status, const char *text)
 {
+    void (*on_close)(struct http_conn *) = c->on_close;
     struct buf b = {0};
 
+    c->on_close = NULL;
+    if (on_close) /* for its owner, the request ends here */
+        on_close(c);
     c->close = true;
     buf_fmt(&b, "{\"message\":\"%s\"}\n", text);
     http_reply(c, status, "application/json", b.data, b.len);
@@ -339,6 +345,16 @@ static void conn_raw_input(struct http_conn *c)
     }
 }
 
+/* A client that is still sending its body would lose our answer to a reset if we closed now: what
+ * it sends is thrown away, within bounds, until it has read the answer and closes. */
+static void conn_discard(struct http_conn *c)
+{
+    c->discarded += c->in.len;
+    buf_clear(&c->in);
+    if ((c->eof && !c->out.len) || c->discarded > HTTP_LINGER_MAX)
+        http_conn_close(c);
+}
+
 static void conn_advance(struct http_conn *c)
 {
     bool more = true;
@@ -359,6 +375,8 @@ static void conn_advance(struct http_conn *c)
             more = false;
         }
     }
+    if (!c->dead && c->state == HTTP_DRAIN && c->linger)
+        conn_discard(c);
     /* an end of input is a half-close only on a raw stream */
     if (!c->dead && c->eof && c->state != HTTP_RAW && c->state != HTTP_DRAIN)
         http_conn_close(c);

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The API on the wire: versions, framing, early heads, half-closes, and bytes that are no HTTP."""
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import expect, expect_in, main
+from http_unix import Connection, raw, request
+
+
+def call(engine, *args, **kw):
+    return request(engine.socket, *args, **kw)
+
+
+def create(engine, **body):
+    body.setdefault("Image", "busybox")
+    status, j = call(engine, "POST", "/v1.41/containers/create", body)
+    expect(status, 201, f"create: {j}")
+    return j["Id"]
+
+
+def upgrade(engine, method, url, body=b""):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(10)
+    s.connect(engine.socket)
+    s.sendall(f"{method} {url} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+              f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+              + body)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += s.recv(1)
+    expect(head.split(b"\r\n")[0], b"HTTP/1.1 101 UPGRADED")
+    return s
+
+
+def frames(s):
+    data, out = b"", []
+    while True:
+        piece = s.recv(65536)
+        if not piece:
+            break
+        data += piece
+    while data:
+        kind, size = struct.unpack(">B3xI", data[:8])
+        out.append((kind, data[8:8 + size]))
+        data = data[8 + size:]
+    return out
+
+
+def test_any_version_prefix_or_none(engine):
+    for prefix in ("", "/v1.12", "/v1.22", "/v1.41", "/v1.47", "/v1.51", "/v2.0"):
+        expect(call(engine, "GET", prefix + "/version")[0], 200, prefix)
+    c = Connection(engine.socket)
+    c.request("HEAD", "/_ping")
+    r = c.getresponse()
+    r.read()
+    expect((r.status, r.getheader("Api-Version"), r.getheader("Ostype")), (200, "1.47", "linux"))
+    c.request("GET", "/_ping")  # the same connection
+    expect(c.getresponse().read(), b"OK")
+
+
+def test_errors_are_json(engine):
+    expect(call(engine, "GET", "/nosuch")[0], 404)
+    expect(call(engine, "PUT", "/version")[0], 405)
+    expect(call(engine, "GET", "/containers/zz/json"),
+           (404, {"message": "No such container: zz"}))
+    expect(call(engine, "POST", "/containers/create", b"{bad")[0], 400)
+    expect(call(engine, "POST", "/containers/create", b"[]")[0], 400)
+    expect(call(engine, "POST", "/containers/create", b"[" * 5000)[0], 400)
+    expect(call(engine, "POST", "/containers/create", {"Image": 5})[0], 400)
+    expect(call(engine, "GET", "/nodes")[0], 503)
+
+
+def test_bytes_that_are_no_http(engine):
+    expect_in(b"400", raw(engine.socket, b"\x00\x01\x02\r\n\r\n"))
+    expect_in(b"400", raw(engine.socket, b"GET\r\n\r\n"))
+    expect_in(b"400", raw(engine.socket, b"GET / HTTP/1.1\r\nnocolon\r\n\r\n"))
+    expect_in(b"400", raw(engine.socket, b"GET / HTTP/1.1\r\n" + b"a" * 300000))
+    expect_in(b"400", raw(engine.socket, b"POST /images/load HTTP/1.1\r\n"
+                                         b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"))
+    expect_in(b"413", raw(engine.socket, b"POST /containers/create HTTP/1.1\r\n"
+                                         b"Content-Length: 9000000\r\n\r\n" + b" " * 5000000))
+    expect(raw(engine.socket, b"GET / HTT", shut=True), b"")
+
+
+def test_pipelined_and_dribbled_requests(engine):
+    one = b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"
+    out = raw(engine.socket, one + one.replace(b"Host: x", b"Connection: close"))
+    expect(out.count(b"\r\n\r\nOK"), 2)
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(engine.socket)
+    for i in range(len(one)):
+        s.send(one[i:i + 1])
+    expect_in(b"OK", s.recv(4096))
+
+
+def test_wait_answers_its_head_at_once(engine):
+    ident = create(engine, Cmd=["sh", "-c", "exit 7"])
+    c = Connection(engine.socket)
+    c.request("POST", f"/containers/{ident}/wait?condition=next-exit")
+    r = c.getresponse()  # before the container is even started
+    expect(r.status, 200)
+    expect(call(engine, "POST", f"/containers/{ident}/start")[0], 204)
+    expect(json.loads(r.read()), {"StatusCode": 7})
+    expect(call(engine, "POST", f"/containers/{ident}/wait"), (200, {"StatusCode": 7}))
+    expect(call(engine, "DELETE", f"/containers/{ident}")[0], 204)
+
+
+def test_attach_is_live_from_the_first_byte(engine):
+    ident = create(engine, Cmd=["sh", "-c", "echo out; echo err >&2; cat"], OpenStdin=True,
+                   StdinOnce=True)
+    s = upgrade(engine, "POST", f"/containers/{ident}/attach?stream=1&stdin=1&stdout=1&stderr=1")
+    s.sendall(b"early")
+    expect(call(engine, "POST", f"/containers/{ident}/start")[0], 204)
+    s.shutdown(socket.SHUT_WR)
+    got = frames(s)
+    expect(b"".join(d for k, d in got if k == 1), b"out\nearly")
+    expect(b"".join(d for k, d in got if k == 2), b"err\n")
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
+
+
+def test_half_close_does_not_end_the_output(engine):
+    ident = create(engine, Cmd=["sleep", "100"])
+    call(engine, "POST", f"/containers/{ident}/start")
+    _, x = call(engine, "POST", f"/containers/{ident}/exec",
+                {"Cmd": ["sh", "-c", "sleep 0.3; echo late"], "AttachStdout": True})
+    s = upgrade(engine, "POST", f"/exec/{x['Id']}/start", b"{}")
+    s.shutdown(socket.SHUT_WR)
+    expect(frames(s), [(1, b"late\n")])
+    expect(call(engine, "GET", f"/exec/{x['Id']}/json")[1]["ExitCode"], 0)
+    expect(call(engine, "POST", f"/exec/{x['Id']}/start", {})[0], 409)
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
+
+
+def test_attach_without_upgrade_is_a_plain_stream(engine):
+    ident = create(engine, Cmd=["echo", "x"], Tty=True)
+    out = []
+    t = threading.Thread(target=lambda: out.append(raw(
+        engine.socket, f"POST /containers/{ident}/attach?stream=1&stdout=1 HTTP/1.1\r\n"
+                       "Host: x\r\nContent-Length: 0\r\n\r\n".encode())))
+    t.start()
+    time.sleep(0.2)
+    call(engine, "POST", f"/containers/{ident}/start")
+    t.join()
+    expect_in(b"HTTP/1.1 200 OK", out[0])
+    expect(out[0].split(b"\r\n\r\n", 1)[1], b"x\r\n")
+    call(engine, "DELETE", f"/containers/{ident}?force=1")
+
+
+def test_list_filters_in_both_shapes(engine):
+    ident = create(engine, Cmd=["true"], Labels={"a": "b"})
+    for f in ('{"label":{"a=b":true}}', '{"label":["a=b"]}', '{"status":["created"],"label":["a"]}'):
+        status, j = call(engine, "GET", "/containers/json?all=1&limit=-1&filters=" +
+                         f.replace("{", "%7B").replace('"', "%22").replace("=", "%3D"))
+        expect((status, [c["Id"] for c in j]), (200, [ident]), f)
+    expect(call(engine, "GET", '/containers/json?filters=%7B%22x%22:%5B%5D%7D')[0], 400)
+    call(engine, "DELETE", f"/containers/{ident}")
+
+
+def test_huge_request_line_is_taken(engine):
+    status, _ = call(engine, "GET", "/version?junk=" + "x" * 100000)
+    expect(status, 200)
+
+
+def test_client_gone_while_loading(engine):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(engine.socket)
+    s.sendall(b"POST /images/load HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    time.sleep(0.1)
+    s.close()
+    time.sleep(0.1)
+    expect(engine.idle(), [])
+
+
+def test_clients_gone_while_waiting(engine):
+    ident = create(engine, Cmd=["sleep", "100"])
+    call(engine, "POST", f"/containers/{ident}/start")
+    for url in (f"/containers/{ident}/wait", f"/containers/{ident}/stop?t=60"):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(engine.socket)
+        s.sendall(f"POST {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        time.sleep(0.1)
+        s.close()
+    for url in (f"/containers/{ident}/logs?stdout=1&follow=1", "/events",
+                f"/containers/{ident}/stats"):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(engine.socket)
+        s.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        s.recv(10)
+        s.close()
+    time.sleep(0.2)
+    expect(call(engine, "DELETE", f"/containers/{ident}?force=1")[0], 204)
+    expect(engine.idle(), [])
+
+
+def test_vm_runtime_refuses_what_it_cannot(engine):
+    for host, word in (({"NetworkMode": "host"}, "--network host"),
+                       ({"Privileged": True}, "--privileged"), ({"Binds": ["/a:/b"]}, "Binds")):
+        status, j = call(engine, "POST", "/containers/create",
+                         {"Image": "busybox", "HostConfig": {"Runtime": "vm", **host}})
+        expect(status, 400)
+        expect_in(word, j["message"])
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The real docker command against the engine. Says so and passes where it is not installed."""
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import docker_archive, expect, expect_in, main, tar
+
+DOCKER = shutil.which("docker")
+
+
+def docker(engine, *args, **kw):
+    return engine.run(*args, client=DOCKER, **kw)
+
+
+def test_version_and_info(engine):
+    p = docker(engine, "version", "-f", "{{.Server.Version}} {{.Server.APIVersion}}")
+    expect(p.stdout, "0.1.0 1.47\n", p.stderr)
+    expect_in("Operating System: Bothy", docker(engine, "info").stdout)
+
+
+def test_run(engine):
+    p = docker(engine, "run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3")
+    expect((p.returncode, p.stdout, p.stderr), (3, "out\n", "err\n"))
+    p = docker(engine, "run", "--rm", "-i", "busybox", "cat", input="data")
+    expect((p.returncode, p.stdout), (0, "data"))
+
+
+def test_run_fails_as_docker_does(engine):
+    for command, status in ((["nosuch"], 127), (["/etc/passwd"], 126), (["/etc"], 126)):
+        expect(docker(engine, "run", "--rm", "busybox", *command).returncode, status, str(command))
+    for options in (["--runtime", "x"], ["--network", "foo"], ["-m", "1m"], ["-p", "80:80"]):
+        p = docker(engine, "run", "--rm", *options, "busybox", "true")
+        expect(p.returncode, 125, str(options))
+        expect_in("Error response from daemon", p.stderr)
+    p = docker(engine, "run", "--rm", "nosuchimage")
+    expect(p.returncode, 125)
+
+
+def test_life_of_a_detached_container(engine):
+    p = docker(engine, "run", "-d", "--name", "web", "-e", "DB_HOST=db.example.com",
+               "--label", "x=y", "--cpus", "1.5", "-m", "64m", "busybox", "sh", "-c",
+               "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done")
+    expect(p.returncode, 0, p.stderr)
+    expect_in("web", docker(engine, "ps", "--filter", "label=x=y").stdout)
+    expect(docker(engine, "exec", "web", "sh", "-c", "echo $DB_HOST; exit 4").returncode, 4)
+    time.sleep(0.1)
+    expect(docker(engine, "logs", "web").stdout, "up\n")
+    expect_in("sh -c", docker(engine, "top", "web").stdout)
+    p = docker(engine, "stats", "--no-stream", "web")
+    expect_in("web", p.stdout, p.stderr)
+    p = docker(engine, "rename", "web", "web2")
+    expect(p.returncode, 0, p.stderr)
+    expect(docker(engine, "stop", "web2").stdout, "web2\n")
+    expect(docker(engine, "inspect", "-f", "{{.State.ExitCode}} {{.HostConfig.NanoCpus}}",
+                  "web2").stdout, "0 1500000000\n")
+    expect(docker(engine, "start", "web2").returncode, 0)
+    expect(docker(engine, "restart", "-t", "1", "web2").returncode, 0)
+    expect(docker(engine, "rm", "-f", "web2").returncode, 0)
+    expect(engine.idle(), [])
+
+
+def test_start_attached_and_wait(engine):
+    docker(engine, "create", "--name", "sa", "busybox", "sh", "-c", "echo x; exit 2")
+    p = docker(engine, "start", "-a", "sa")
+    expect((p.returncode, p.stdout), (2, "x\n"), p.stderr)
+    expect(docker(engine, "wait", "sa").stdout, "2\n")
+    expect(docker(engine, "container", "prune", "-f").returncode, 0)
+    expect(engine.idle(), [])
+
+
+def test_images(engine):
+    layer = tar([("f", b"0", "text")])
+    path = engine.path("i.tar", docker_archive("img:1", [layer]))
+    expect(docker(engine, "load", "-i", path).stdout, "Loaded image: img:1\n")
+    expect(docker(engine, "tag", "img:1", "other:2").returncode, 0)
+    expect(docker(engine, "images", "-q", "other").stdout.count("\n"), 1)
+    expect_in("sha256:", docker(engine, "image", "inspect", "-f", "{{.Id}}", "other:2").stdout)
+    expect(docker(engine, "history", "img:1").returncode, 0)
+    expect_in("Untagged: other:2", docker(engine, "rmi", "other:2").stdout)
+    expect_in("Deleted: sha256:", docker(engine, "rmi", "img:1").stdout)
+    path = engine.path("i.tar", docker_archive("img:1", [tar([("../f", b"0", "text")])]))
+    p = docker(engine, "load", "-i", path)
+    expect(p.returncode, 1)
+    expect_in("name with '..'", p.stderr)
+
+
+def test_system_commands(engine):
+    for args in (["system", "df"], ["network", "ls"], ["volume", "ls"],
+                 ["events", "--since", "1", "--until", str(int(time.time()))]):
+        p = docker(engine, *args)
+        expect(p.returncode, 0, f"{args}: {p.stderr}")
+    p = docker(engine, "swarm", "init")
+    expect_in("not a swarm manager", p.stderr)
+
+
+def test_events_follow(engine):
+    p = subprocess.Popen([DOCKER, "events", "--format", "{{.Action}}"], env=engine.env, text=True,
+                         stdout=subprocess.PIPE)
+    time.sleep(0.3)
+    docker(engine, "run", "--rm", "busybox", "true")
+    got = [p.stdout.readline().strip() for _ in range(4)]
+    p.kill()
+    p.wait()
+    expect(got, ["create", "start", "die", "destroy"])
+
+
+if __name__ == "__main__":
+    if not DOCKER:
+        print("ok docker_is_not_installed (nothing to test)")
+        sys.exit(0)
+    main(sys.modules[__name__])
