@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+# Fuzzing on the host, under ASan and UBSan: seeded, so that a run can be had again.
+
+FUZZ_VMM_SRC := tests/fuzz/fuzz_vmm.c $(addprefix userland/vmm/,mem.c bus.c virtio.c console.c \
+                load.c load_linux.c load_pvh.c serial.c rtc.c platform.c acpi.c)
+
+build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
+	@mkdir -p $(@D)
+	$(call QUIET,HCC,$@) $(HOSTCC) -std=gnu17 -O1 -g $(WARN) -D_GNU_SOURCE -Iuserland \
+	    -Ikernel/include -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ \
+	    $(FUZZ_VMM_SRC) -lpthread
+
+.PHONY: fuzz
+fuzz: build/fuzz/fuzz_vmm
+	@build/fuzz/fuzz_vmm $(FUZZ_ROUNDS) $(FUZZ_SEED)
