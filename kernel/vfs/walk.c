@@ -21,7 +21,7 @@ struct walk {
     struct {
         char *text;       /* owned */
         const char *next; /* where to go on in it */
-    } stack[SYMLINKS_MAX];
+    } stack[SYMLINKS_MAX + 1]; /* the path itself, and a link each */
 };
 
 void path_get(const struct path *p)
