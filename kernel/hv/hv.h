@@ -147,7 +147,8 @@ struct vm {
     u64 tss_addr, identity_map;  /* l */
     u64 boot_vcpu;               /* l */
     s64 clock_offset;            /* l  ns: kvmclock = time_ns() + offset */
-    u64 tsc_offset;              /* I  the guest's TSC starts near 0 at creation */
+    u64 tsc_offset;              /* a  the guest's TSC starts near 0 at creation; what vCPUs agree on */
+    u64 clock_tsc;               /* a  host TSC at the kvmclock's point of reference; 0: none yet */
     struct spinlock eventfd_lock; /* of both lists */
     struct list_node ioeventfds, irqfds;
     u32 asid;                    /* I  svm; 0: none */
@@ -181,7 +182,10 @@ struct vcpu {
     u64 xcr0;                 /* r */
     u64 pat, tsc_aux, misc_enable, mtrr_def; /* r */
     u64 tsc_offset;           /* r */
+    u64 tsc_adjust;           /* r  IA32_TSC_ADJUST */
+    u64 mtrr_var[16], mtrr_fixed[11]; /* r  kept, without effect: all memory is write-back */
     u64 clock_msr, wall_msr;  /* r  kvmclock */
+    u32 clock_version;        /* r */
     void *fpu, *host_fpu;     /* r  the guest's XSAVE area; room for the thread's own */
     struct kvm_cpuid_entry2 *cpuid; /* r */
     u32 nr_cpuid;
@@ -261,7 +265,7 @@ int vm_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *data, u32 len);
 int vm_port_read(struct vcpu *vcpu, u16 port, void *data, u32 len);
 int vm_port_write(struct vcpu *vcpu, u16 port, const void *data, u32 len);
 
-/* ---- cpuid.c, msr.c, state.c ---- */
+/* ---- cpuid.c, msr.c, clock.c, state.c ---- */
 int hv_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 max, u32 *count);
 void vcpu_cpuid(struct vcpu *vcpu, u32 leaf, u32 subleaf, u32 out[4]);
 int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *out); /* 0 or -EINVAL: #GP */
@@ -272,7 +276,12 @@ int vcpu_set_cr(struct vcpu *vcpu, unsigned nr, u64 v); /* 0 or -EINVAL: #GP */
 void vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *out);
 int vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *in);
 u64 vcpu_tsc(struct vcpu *vcpu);
-void vcpu_clock_update(struct vcpu *vcpu);
+void vcpu_clock_update(struct vcpu *vcpu); /* may sleep */
+void vcpu_clock_write_wall(struct vcpu *vcpu);
+/* The guest's counter reads v from now on; host: as KVM_SET_MSRS, which keeps vCPUs in step. */
+void vcpu_set_tsc(struct vcpu *vcpu, u64 v, bool host);
+/* Takes a valid EFER to the backend; LMA is the caller's to compute. */
+void vcpu_set_efer(struct vcpu *vcpu, u64 efer);
 
 /* ---- eventfd.c: KVM_IRQFD, KVM_IOEVENTFD ---- */
 void vm_eventfds_init(struct vm *vm);
