@@ -229,16 +229,16 @@ static bool s5_parse(const u8 *p, const u8 *end, u8 *a, u8 *b)
     u8 value[2];
 
     p += 4;
-    if (end - p < 8 || *p != 0x12)
+    if (end - p < 5 || *p != 0x12)
         return false;
     p++;
     p += (*p >> 6) + 1; /* PkgLength */
     p++;                /* NumElements */
     for (unsigned i = 0; i < 2; i++) {
-        if (end - p < 2)
-            return false;
-        if (*p == 0x0a)
+        if (end - p >= 2 && *p == 0x0a)
             p++;
+        if (p >= end)
+            return false;
         value[i] = *p++;
     }
     *a = value[0];
@@ -254,7 +254,7 @@ static bool s5_find(const struct acpi_fadt *fadt, u8 *a, u8 *b)
     if (!dsdt)
         return false;
     end = (const u8 *)dsdt + dsdt->length;
-    for (const u8 *p = (const u8 *)(dsdt + 1); p + 12 < end; p++)
+    for (const u8 *p = (const u8 *)(dsdt + 1); p + 4 < end; p++)
         if (memcmp(p, "_S5_", 4) == 0 && s5_parse(p, end, a, b))
             return true;
     return false;
