@@ -60,7 +60,7 @@ void mount_overlay(struct container *c, char *why, size_t why_size)
  * empty file, and a descriptor of where we were. */
 static int target_enter(struct child *ch, char *target, bool dir, char **last)
 {
-    int back = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+    int back = openat(AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
     char *part = target + strspn(target, "/"), *next;
 
     for (;; part = next) {
@@ -72,15 +72,17 @@ static int target_enter(struct child *ch, char *target, bool dir, char **last)
             child_fail(ch, "bad mount target %s", target);
         if (!*next)
             break;
-        mkdir(part, 0755);
-        fd = open(part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(AT_FDCWD, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT && mkdir(part, 0755) == 0)
+            fd = openat(AT_FDCWD, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || fchdir(fd) < 0)
             child_fail(ch, "cannot reach mount target component %s: %s", part, strerror(errno));
         close(fd);
     }
     if (dir)
         mkdir(part, 0755);
-    else if ((fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)) >= 0)
+    else if ((fd = openat(AT_FDCWD, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                          0644)) >= 0)
         close(fd);
     *last = part;
     return back;
@@ -123,15 +125,13 @@ static void mount_bind_flags(struct child *ch, const char *target, unsigned long
 
 static void device_node(struct child *ch, const char *name, mode_t mode, dev_t dev)
 {
-    if (mknod(name, S_IFCHR | mode, dev) < 0 && errno != EEXIST)
-        child_fail(ch, "cannot make device %s: %s", name, strerror(errno));
-    if (chmod(name, mode) < 0)
+    if (mknod(name, S_IFCHR | mode, dev) < 0)
         child_fail(ch, "cannot make device %s: %s", name, strerror(errno));
 }
 
 static void device_link(struct child *ch, const char *to, const char *name)
 {
-    if (symlink(to, name) < 0 && errno != EEXIST)
+    if (symlink(to, name) < 0)
         child_fail(ch, "cannot make %s: %s", name, strerror(errno));
 }
 
@@ -147,18 +147,23 @@ static void mount_dev(struct child *ch)
 
     mount_inside(ch, "tmpfs", "/dev", true, "tmpfs", MS_NOSUID | MS_STRICTATIME,
                  "mode=755,size=65536k");
+    umask(0);
     for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
         device_node(ch, nodes[i].name, 0666, makedev(nodes[i].major, nodes[i].minor));
+    umask(0022);
     device_link(ch, "pts/ptmx", "dev/ptmx");
     device_link(ch, "/proc/self/fd", "dev/fd");
     device_link(ch, "/proc/self/fd/0", "dev/stdin");
     device_link(ch, "/proc/self/fd/1", "dev/stdout");
     device_link(ch, "/proc/self/fd/2", "dev/stderr");
     device_link(ch, "/proc/kcore", "dev/core");
-    mount_inside(ch, "devpts", "/dev/pts", true, "devpts", MS_NOSUID | MS_NOEXEC,
-                 "newinstance,ptmxmode=0666,mode=0620,gid=5");
+    /* nothing but ours is in this /dev: no link can lead elsewhere */
+    if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 0755) < 0)
+        child_fail(ch, "cannot make /dev/pts: %s", strerror(errno));
+    child_mount(ch, "devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+                "newinstance,ptmxmode=0666,mode=0620,gid=5");
     snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->c->shm_size);
-    mount_inside(ch, "shm", "/dev/shm", true, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
+    child_mount(ch, "shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
     if (mkdir("dev/mqueue", 0755) == 0 &&
         mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         rmdir("dev/mqueue"); /* a kernel without POSIX queues: nothing to show */

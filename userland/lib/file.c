@@ -13,7 +13,7 @@
 
 int file_read(const char *path, size_t max, struct buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+    int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC), err = 0;
 
     if (fd < 0)
         return -errno;
@@ -59,7 +59,7 @@ int write_all(int fd, const void *data, size_t len)
 
 int file_write(const char *path, const void *data, size_t len, int mode)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), err;
+    int fd = openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), err;
 
     if (fd < 0)
         return -errno;
@@ -70,7 +70,7 @@ int file_write(const char *path, const void *data, size_t len, int mode)
 
 int file_put(const char *path, const char *text)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
+    int fd = openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC), err = 0;
     size_t len = strlen(text);
 
     if (fd < 0)

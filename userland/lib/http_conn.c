@@ -389,13 +389,11 @@ static void conn_event(struct ev_source *s, uint32_t events)
     if (events & EPOLLOUT)
         conn_flush(c);
     if (!c->dead && events & EPOLLIN) {
-        ssize_t n;
+        static char data[65536]; /* most requests need a page of it, and no allocation */
+        ssize_t n = recv(s->fd, data, sizeof(data), MSG_DONTWAIT);
 
-        buf_reserve(&c->in, 65536);
-        n = recv(s->fd, c->in.data + c->in.len, 65536, MSG_DONTWAIT);
         if (n > 0) {
-            c->in.len += (size_t)n;
-            c->in.data[c->in.len] = 0;
+            buf_add(&c->in, data, (size_t)n);
         } else if (n == 0) {
             c->eof = true;
         } else if (errno != EAGAIN && errno != EINTR) {
