@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sending and receiving: struct msghdr and its control messages, to and from net's decoded form.
+ */
+#include "linux/sys.h"
+#include "linux/sys_net.h"
+#include "obj/cred.h"
+#include "net/up.h"
+#include "obj/pid.h"
+#include "proc/task.h"
+
+#define SCM_RIGHTS 1
+#define SCM_CREDENTIALS 2
+#define CONTROL_MAX 8192
+#define CMSG_ALIGN(n) ALIGN_UP((u64)(n), 8)
+#define MMSG_MAX 1024
+
+struct msghdr_user {
+    u64 name;
+    u32 namelen, pad0;
+    u64 iov, iovlen, control, controllen;
+    u32 flags, pad1;
+};
+struct cmsg_user {
+    u64 len; /* header included */
+    s32 level, type;
+};
+struct ucred_user {
+    s32 pid;
+    u32 uid, gid;
+};
+
+static s64 net_send(u64 fd, struct socket_message *m, unsigned flags)
+{
+    struct fd_hold h = fd_hold((int)fd);
+    struct walk_hold walk;
+    s64 n;
+
+    if (!h.file)
+        return -EBADF;
+    if (net_addr_walks(&m->addr, m->addr_len)) {
+        walk_begin(&walk);
+        n = socket_send(h.file, m, flags, &walk.ctx);
+        walk_end(&walk);
+    } else {
+        n = socket_send(h.file, m, flags, NULL);
+    }
+    fd_release(h);
+    return n;
+}
+
+s64 sys_sendto(u64 fd, u64 buf, u64 len, u64 flags, u64 uaddr, u64 addrlen)
+{
+    struct iovec_k seg;
+    struct iov_iter it;
+    struct socket_message m;
+
+    len = MIN(len, 0x7ffff000UL);
+    if (!user_range_ok(buf, len))
+        return -EFAULT;
+    memset(&m, 0, sizeof(m));
+    iov_init_user(&it, &seg, (const void __user *)buf, len);
+    m.data = &it;
+    if (uaddr) {
+        int err = (s32)addrlen < 0 ? -EINVAL : net_addr_in(&m.addr, uaddr, (u32)addrlen);
+
+        if (err)
+            return err;
+        m.addr_len = (u32)addrlen;
+    }
+    return net_send(fd, &m, (unsigned)flags);
+}
+
+s64 sys_recvfrom(u64 fd, u64 buf, u64 len, u64 flags, u64 uaddr, u64 ulen)
+{
+    struct fd_hold h = fd_hold((int)fd);
+    struct iovec_k seg;
+    struct iov_iter it;
+    struct socket_message m;
+    s64 n;
+    int err;
+
+    if (!h.file)
+        return -EBADF;
+    len = MIN(len, 0x7ffff000UL);
+    memset(&m, 0, sizeof(m));
+    iov_init_user(&it, &seg, (const void __user *)buf, len);
+    m.data = &it;
+    n = user_range_ok(buf, len) ? socket_recv(h.file, &m, (unsigned)flags) : -EFAULT;
+    fd_release(h);
+    socket_message_drop(&m);
+    if (n < 0)
+        return n;
+    err = net_addr_out(&m.addr, m.addr_len, uaddr, ulen);
+    return err ? err : n;
+}
+
+/* Descriptors of the current process as files, counted. */
+static int net_rights_in(struct socket_message *m, const s32 *fds, u64 n)
+{
+    if (m->nr_files || n > SCM_MAX_FD)
+        return -EINVAL;
+    m->files = kcalloc(n ? n : 1, sizeof(*m->files));
+    if (!m->files)
+        return -ENOMEM;
+    for (u64 i = 0; i < n; i++) {
+        struct file *f = fd_file(fds[i]);
+
+        if (!f)
+            return -EBADF;
+        m->files[m->nr_files++] = f;
+    }
+    return 0;
+}
+
+/* Who one claims to be: oneself, unless privileged. */
+static int net_cred_in(struct socket_message *m, const struct ucred_user *u)
+{
+    const struct cred *c = current_cred();
+    kuid_t uid = user_ns_map_uid(c->user_ns, u->uid);
+    kgid_t gid = user_ns_map_gid(c->user_ns, u->gid);
+    struct pid *pid;
+
+    if (uid == ID_INVALID || gid == ID_INVALID || m->has_cred)
+        return -EINVAL;
+    if (uid != c->uid && uid != c->euid && uid != c->suid && !cred_capable(c, c->user_ns, CAP_SETUID))
+        return -EPERM;
+    if (gid != c->gid && gid != c->egid && gid != c->sgid && !cred_capable(c, c->user_ns, CAP_SETGID))
+        return -EPERM;
+    pid = pid_find(up_current_pid_ns(), (u32)u->pid);
+    if (!pid)
+        return -ESRCH;
+    if (pid != up_current_pid() && !cred_capable(c, c->user_ns, CAP_SYS_ADMIN)) {
+        pid_put(pid);
+        return -EPERM;
+    }
+    m->has_cred = true;
+    m->pid = pid;
+    m->uid = uid;
+    m->gid = gid;
+    return 0;
+}
+
+static int net_cmsg_in(struct socket_message *m, const struct cmsg_user *c, const u8 *data, u64 n)
+{
+    struct ucred_user cred;
+
+    if (c->level != SOL_SOCKET)
+        return -EINVAL;
+    if (c->type == SCM_RIGHTS)
+        return net_rights_in(m, (const s32 *)(const void *)data, n / sizeof(s32));
+    if (c->type != SCM_CREDENTIALS || n < sizeof(cred))
+        return -EINVAL;
+    memcpy(&cred, data, sizeof(cred));
+    return net_cred_in(m, &cred);
+}
+
+static int net_control_in(struct socket_message *m, u64 ucontrol, u64 len)
+{
+    u8 *buf;
+    int err = 0;
+
+    if (len > CONTROL_MAX)
+        return -ENOBUFS;
+    if (len < sizeof(struct cmsg_user))
+        return 0;
+    buf = kmalloc(len);
+    if (!buf)
+        return -ENOMEM;
+    if (copy_in(buf, (const void __user *)ucontrol, len))
+        err = -EFAULT;
+    for (u64 at = 0; !err && at + sizeof(struct cmsg_user) <= len;) {
+        struct cmsg_user *c = (struct cmsg_user *)(void *)(buf + at);
+
+        if (c->len < sizeof(*c) || c->len > len - at)
+            err = -EINVAL;
+        else
+            err = net_cmsg_in(m, c, (u8 *)(c + 1), c->len - sizeof(*c));
+        at += CMSG_ALIGN(c->len);
+    }
+    kfree(buf);
+    return err;
+}
+
+static s64 net_sendmsg(u64 fd, u64 umsg, u64 flags)
+{
+    struct socket_message m;
+    struct msghdr_user h;
+    struct iov_in v;
+    struct iov_iter it;
+    s64 n;
+
+    if (IN(h, umsg))
+        return -EFAULT;
+    memset(&m, 0, sizeof(m));
+    n = iov_in_begin(&v, h.iov, h.iovlen);
+    if (n)
+        return n == -EINVAL && h.iovlen > IOV_MAX ? -EMSGSIZE : n;
+    iov_init_segs(&it, v.segs, v.nr, v.total);
+    m.data = &it;
+    if (h.name && h.namelen) {
+        n = (s32)h.namelen < 0 ? -EINVAL : net_addr_in(&m.addr, h.name, MIN(h.namelen, 128U));
+        m.addr_len = MIN(h.namelen, 128U);
+    }
+    if (!n && h.control && h.controllen)
+        n = net_control_in(&m, h.control, h.controllen);
+    if (!n) {
+        u32 nr = m.nr_files; /* net may have zeroed it: the references are ours */
+
+        n = net_send(fd, &m, (unsigned)flags);
+        m.nr_files = nr;
+    }
+    socket_message_drop(&m);
+    iov_in_end(&v);
+    return n;
+}
+
+s64 sys_sendmsg(u64 fd, u64 umsg, u64 flags)
+{
+    return net_sendmsg(fd, umsg, flags);
+}
+
+/* Appends one control message at *at; what does not fit sets MSG_CTRUNC. */
+struct control_out {
+    u64 base, room, at;
+    u32 flags;
+};
+
+static int net_cmsg_out(struct control_out *out, s32 type, const void *data, u64 n)
+{
+    struct cmsg_user c = {sizeof(c) + n, SOL_SOCKET, type};
+    u64 to = out->base + out->at;
+
+    if (out->room - out->at < c.len) {
+        out->flags |= MSG_CTRUNC;
+        return 0;
+    }
+    if (OUT(to, c) || copy_out((void __user *)(to + sizeof(c)), data, n))
+        return -EFAULT;
+    out->at += MIN(CMSG_ALIGN(c.len), out->room - out->at);
+    return 0;
+}
+
+static int net_rights_out(struct control_out *out, struct socket_message *m, bool cloexec)
+{
+    u64 left = out->room - out->at;
+    u32 fit = left < sizeof(struct cmsg_user)
+                  ? 0
+                  : (u32)MIN((left - sizeof(struct cmsg_user)) / sizeof(s32), (u64)m->nr_files);
+    s32 *fds;
+    u32 n = 0;
+    int err;
+
+    if (fit < m->nr_files)
+        out->flags |= MSG_CTRUNC;
+    if (!fit)
+        return 0;
+    fds = kcalloc(fit, sizeof(*fds));
+    if (!fds)
+        return -ENOMEM;
+    for (; n < fit; n++) {
+        s32 fd = fd_publish(m->files[n], cloexec); /* takes the file in every case */
+
+        m->files[n] = NULL;
+        if (fd < 0) {
+            out->flags |= MSG_CTRUNC;
+            break;
+        }
+        fds[n] = fd;
+    }
+    err = n ? net_cmsg_out(out, SCM_RIGHTS, fds, n * sizeof(*fds)) : 0;
+    kfree(fds);
+    return err;
+}
+
+static int net_control_out(struct control_out *out, struct socket_message *m, bool cloexec)
+{
+    struct user_ns *ns = current_cred()->user_ns;
+    int err = 0;
+
+    if (m->has_cred) {
+        struct ucred_user u = {
+            .pid = (s32)pid_nr(m->pid, up_current_pid_ns()),
+            .uid = user_ns_uid(ns, m->uid),
+            .gid = user_ns_gid(ns, m->gid),
+        };
+
+        err = net_cmsg_out(out, SCM_CREDENTIALS, &u, sizeof(u));
+    }
+    if (!err && m->nr_files)
+        err = net_rights_out(out, m, cloexec);
+    return err;
+}
+
+static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
+{
+    struct control_out out = {0};
+    struct socket_message m;
+    struct msghdr_user h;
+    struct fd_hold hold;
+    struct iov_in v;
+    struct iov_iter it;
+    s64 n;
+    int err;
+
+    if (IN(h, umsg))
+        return -EFAULT;
+    memset(&m, 0, sizeof(m));
+    err = iov_in_begin(&v, h.iov, h.iovlen);
+    if (err)
+        return err == -EINVAL && h.iovlen > IOV_MAX ? -EMSGSIZE : err;
+    iov_init_segs(&it, v.segs, v.nr, v.total);
+    m.data = &it;
+    hold = fd_hold((int)fd);
+    n = hold.file ? socket_recv(hold.file, &m, (unsigned)flags) : -EBADF;
+    fd_release(hold);
+    iov_in_end(&v);
+    if (n < 0) {
+        socket_message_drop(&m);
+        return n;
+    }
+    out.base = h.control;
+    out.room = h.control ? MIN(h.controllen, (u64)CONTROL_MAX) : 0;
+    err = net_control_out(&out, &m, flags & MSG_CMSG_CLOEXEC);
+    if (!err && h.name)
+        err = copy_out((void __user *)h.name, &m.addr, MIN(h.namelen, m.addr_len));
+    h.namelen = m.addr_len;
+    h.controllen = out.at;
+    h.flags = m.flags | out.flags;
+    if (!err)
+        err = OUT(umsg, h);
+    socket_message_drop(&m);
+    return err ? err : n;
+}
+
+s64 sys_recvmsg(u64 fd, u64 umsg, u64 flags)
+{
+    return net_recvmsg(fd, umsg, flags);
+}
+
+#define MMSG_SIZE (sizeof(struct msghdr_user) + 8) /* msg_hdr, msg_len, padding */
+
+static s64 net_many(u64 fd, u64 uvec, u64 n, u64 flags, bool send)
+{
+    s64 done = 0, got = 0;
+    u32 len;
+
+    n = MIN(n, (u64)MMSG_MAX);
+    for (; done < (s64)n; done++) {
+        u64 at = uvec + (u64)done * MMSG_SIZE;
+
+        got = send ? net_sendmsg(fd, at, flags)
+                   : net_recvmsg(fd, at, flags | (done && (flags & 0x10000) ? MSG_DONTWAIT : 0));
+        if (got < 0)
+            break;
+        len = (u32)got;
+        if (copy_out((void __user *)(at + sizeof(struct msghdr_user)), &len, sizeof(len)))
+            return -EFAULT;
+    }
+    return done ? done : got;
+}
+
+s64 sys_sendmmsg(u64 fd, u64 uvec, u64 n, u64 flags)
+{
+    return net_many(fd, uvec, (u32)n, flags, true);
+}
+
+s64 sys_recvmmsg(u64 fd, u64 uvec, u64 n, u64 flags, u64 utimeout)
+{
+    /* The timeout is looked at between messages only (recvmmsg(2), BUGS): one that is given means not
+     * to wait for further ones. */
+    return net_many(fd, uvec, (u32)n, flags | (utimeout ? 0x10000 : 0), false);
+}
