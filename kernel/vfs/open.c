@@ -110,7 +110,7 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
     int err;
 
     f = file_create(path_only ? &path_only_ops : inode->fops,
-                    o_flags & ~(unsigned)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC), NULL);
+                    o_flags & ~(unsigned)(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC), NULL);
     if (!f)
         return -ENFILE;
     path_get(p);

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Terminal ioctls (ioctl_tty(2)): settings, window size, queues.
+ */
+#include "arch/x86/uaccess.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+#include "proc/proc.h"
+#include "tty/tty.h"
+
+enum {
+    TCGETS = 0x5401,
+    TCSETS = 0x5402,
+    TCSETSW = 0x5403,
+    TCSETSF = 0x5404,
+    TCSBRK = 0x5409,
+    TCXONC = 0x540A,
+    TCFLSH = 0x540B,
+    TIOCEXCL = 0x540C,
+    TIOCNXCL = 0x540D,
+    TIOCOUTQ = 0x5411,
+    TIOCSTI = 0x5412,
+    TIOCGWINSZ = 0x5413,
+    TIOCSWINSZ = 0x5414,
+    TIOCINQ = 0x541B,
+    TIOCGETD = 0x5424,
+    TCSBRKP = 0x5425,
+    TIOCVHANGUP = 0x5437,
+};
+#define TCGETS2 0x802C542AU
+#define TCSETS2 0x402C542BU
+#define TCSETSW2 0x402C542CU
+#define TCSETSF2 0x402C542DU
+enum { TCOOFF, TCOON, TCIOFF, TCION };
+enum { TCIFLUSH, TCOFLUSH, TCIOFLUSH };
+
+struct termios2 {
+    struct termios t;
+    u32 ispeed, ospeed;
+};
+
+static s64 tty_get_termios(struct tty *t, u64 arg, bool two)
+{
+    struct termios2 out = {.ispeed = 38400, .ospeed = 38400};
+    u64 flags;
+
+    spin_lock_irqsave(&t->lock, &flags);
+    out.t = t->termios;
+    spin_unlock_irqrestore(&t->lock, flags);
+    return copy_out((void __user *)arg, &out, two ? sizeof(out) : sizeof(out.t));
+}
+
+static s64 tty_set_termios(struct tty *t, u64 arg, bool flush)
+{
+    struct termios in;
+    u64 flags;
+
+    if (copy_in(&in, (const void __user *)arg, sizeof(in)))
+        return -EFAULT;
+    int err = tty_check_change(t, SIGTTOU);
+    if (err)
+        return err;
+    spin_lock_irqsave(&t->lock, &flags);
+    if (flush)
+        ldisc_flush_input_locked(t);
+    in.cflag |= CS8;
+    ldisc_set_termios_locked(t, &in);
+    spin_unlock_irqrestore(&t->lock, flags);
+    return 0;
+}
+
+static s64 tty_set_winsize(struct tty *t, u64 arg)
+{
+    struct winsize in;
+    u64 flags;
+
+    if (copy_in(&in, (const void __user *)arg, sizeof(in)))
+        return -EFAULT;
+    spin_lock_irqsave(&t->lock, &flags);
+    bool changed = memcmp(&in, &t->winsize, sizeof(in)) != 0;
+    t->winsize = in;
+    if (changed)
+        tty_signal_pgrp_locked(t, SIGWINCH);
+    spin_unlock_irqrestore(&t->lock, flags);
+    return 0;
+}
+
+static s64 tty_get_winsize(struct tty *t, u64 arg)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->lock, &flags);
+    struct winsize out = t->winsize;
+    spin_unlock_irqrestore(&t->lock, flags);
+    return copy_out((void __user *)arg, &out, sizeof(out));
+}
+
+static s64 tty_flow(struct tty *t, u64 arg)
+{
+    u64 flags;
+
+    if (arg > TCION)
+        return -EINVAL;
+    int err = tty_check_change(t, SIGTTOU);
+    if (err)
+        return err;
+    spin_lock_irqsave(&t->lock, &flags);
+    char c = (char)t->termios.cc[arg == TCIOFF ? VSTOP : VSTART];
+    if (arg == TCOOFF || arg == TCOON) {
+        t->stopped = arg == TCOOFF;
+        waitq_wake(&t->write_wait, POLLOUT, ~0U);
+    } else if (c && (!t->ops->room || t->ops->room(t))) {
+        t->ops->write(t, &c, 1);
+    }
+    spin_unlock_irqrestore(&t->lock, flags);
+    return 0;
+}
+
+static s64 tty_flush(struct tty *t, u64 arg)
+{
+    u64 flags;
+
+    if (arg > TCIOFLUSH)
+        return -EINVAL;
+    int err = tty_check_change(t, SIGTTOU);
+    if (err)
+        return err;
+    spin_lock_irqsave(&t->lock, &flags);
+    if (arg != TCOFLUSH)
+        ldisc_flush_input_locked(t);
+    if (arg != TCIFLUSH && t->ops->flushed)
+        t->ops->flushed(t, false, true);
+    spin_unlock_irqrestore(&t->lock, flags);
+    return 0;
+}
+
+static s64 tty_input_count(struct tty *t, u64 arg)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->lock, &flags);
+    s32 n = (s32)((t->termios.lflag & ICANON ? t->canon : t->head) - t->tail);
+    spin_unlock_irqrestore(&t->lock, flags);
+    return copy_out((void __user *)arg, &n, sizeof(n));
+}
+
+static s64 tty_fake_input(struct tty *t, u64 arg)
+{
+    u8 c;
+    u64 flags;
+
+    if (current_process()->tty != t && !capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    if (copy_in(&c, (const void __user *)arg, 1))
+        return -EFAULT;
+    spin_lock_irqsave(&t->lock, &flags);
+    ldisc_input_locked(t, &c, 1);
+    spin_unlock_irqrestore(&t->lock, flags);
+    return 0;
+}
+
+s64 tty_mode_ioctl(struct tty *t, unsigned cmd, u64 arg)
+{
+    switch (cmd) {
+    case TCGETS:
+        return tty_get_termios(t, arg, false);
+    case TCGETS2:
+        return tty_get_termios(t, arg, true);
+    case TCSETS:
+    case TCSETSW:
+    case TCSETS2:
+    case TCSETSW2:
+        return tty_set_termios(t, arg, false);
+    case TCSETSF:
+    case TCSETSF2:
+        return tty_set_termios(t, arg, true);
+    case TIOCGWINSZ:
+        return tty_get_winsize(t, arg);
+    case TIOCSWINSZ:
+        return tty_set_winsize(t, arg);
+    default:
+        return -ENOTTY;
+    }
+}
+
+s64 tty_ioctl(struct file *f, unsigned cmd, u64 arg)
+{
+    struct tty *t = tty_of_file(f);
+    s32 zero = 0;
+
+    s64 r = tty_mode_ioctl(t, cmd, arg);
+    if (r == -ENOTTY && t->ops->ioctl)
+        r = t->ops->ioctl(t, f, cmd, arg);
+    if (r != -ENOTTY)
+        return r;
+    switch (cmd) {
+    case TCSBRK:
+    case TCSBRKP: /* output is never held back: drained, and there is no break to send */
+        return tty_check_change(t, SIGTTOU);
+    case TCXONC:
+        return tty_flow(t, arg);
+    case TCFLSH:
+        return tty_flush(t, arg);
+    case TIOCEXCL:
+    case TIOCNXCL:
+        t->exclusive = cmd == TIOCEXCL;
+        return 0;
+    case TIOCOUTQ:
+    case TIOCGETD:
+        return copy_out((void __user *)arg, &zero, sizeof(zero));
+    case TIOCINQ:
+        return tty_input_count(t, arg);
+    case TIOCSTI:
+        return tty_fake_input(t, arg);
+    case TIOCVHANGUP:
+        if (!capable(CAP_SYS_ADMIN))
+            return -EPERM;
+        tty_hangup(t);
+        return 0;
+    default:
+        return tty_job_ioctl(t, f, cmd, arg);
+    }
+}
