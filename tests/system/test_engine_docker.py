@@ -112,6 +112,6 @@ def test_events_follow(engine):
 
 if __name__ == "__main__":
     if not DOCKER:
-        print("ok docker_is_not_installed (nothing to test)")
+        print("skip docker: it is not installed")
         sys.exit(0)
     main(sys.modules[__name__])

@@ -15,6 +15,8 @@
 
 #include "lib/str.h"
 
+#define CGROUP_VMM_MEMORY (16ll << 20) /* what a VM may take beyond its RAM */
+
 static bool cgroup_has[3];
 static const char *const cgroup_controllers[3] = {"memory", "cpu", "pids"};
 
@@ -120,7 +122,8 @@ char *cgroup_apply(const struct container *c)
     char *why = NULL;
 
     if (l->memory) {
-        snprintf(text, sizeof(text), "%lld", (long long)l->memory);
+        snprintf(text, sizeof(text), "%lld",
+                 (long long)l->memory + (c->runtime == RUNTIME_VM ? CGROUP_VMM_MEMORY : 0));
         why = cgroup_limit(c, CG_MEMORY, "memory.max", text);
     }
     if (!why && (l->nano_cpus || l->cpu_quota > 0)) {
@@ -135,7 +138,7 @@ char *cgroup_apply(const struct container *c)
         snprintf(text, sizeof(text), "%d", cgroup_weight(l->cpu_shares));
         why = cgroup_limit(c, CG_CPU, "cpu.weight", text);
     }
-    if (!why && l->pids > 0) {
+    if (!why && l->pids > 0 && c->runtime != RUNTIME_VM) { /* a VM's tasks are the guest's */
         snprintf(text, sizeof(text), "%lld", (long long)l->pids);
         why = cgroup_limit(c, CG_PIDS, "pids.max", text);
     }
