@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Limit accounts: hierarchical counters that a charge passes from a leaf up to the root. The account
- * knows numbers only; container/ names accounts, arranges them and decides what exceeding means.
+ * Limit accounts: hierarchical counters that a charge passes from a leaf up to the root. The
+ * account knows numbers only; container/ names accounts, arranges them and decides what exceeding
+ * means.
  *
  * Context: irq-safe, never sleeps.
  */

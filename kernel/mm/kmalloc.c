@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory by size: a slab cache for each of a ladder of sizes, page blocks above the largest. Sizes of
- * a power of two are aligned to themselves.
+ * Memory by size: a slab cache for each of a ladder of sizes, page blocks above the largest. Sizes
+ * of a power of two are aligned to themselves.
  */
 #include "lib/log.h"
 #include "lib/string.h"
@@ -14,9 +14,9 @@ static const struct {
     u16 size;
     const char *name;
 } kmalloc_sizes[] = {
-    {16, "kmalloc-16"},     {32, "kmalloc-32"},     {48, "kmalloc-48"},     {64, "kmalloc-64"},
-    {96, "kmalloc-96"},     {128, "kmalloc-128"},   {192, "kmalloc-192"},   {256, "kmalloc-256"},
-    {384, "kmalloc-384"},   {512, "kmalloc-512"},   {768, "kmalloc-768"},   {1024, "kmalloc-1024"},
+    {16, "kmalloc-16"},     {32, "kmalloc-32"},     {48, "kmalloc-48"},   {64, "kmalloc-64"},
+    {96, "kmalloc-96"},     {128, "kmalloc-128"},   {192, "kmalloc-192"}, {256, "kmalloc-256"},
+    {384, "kmalloc-384"},   {512, "kmalloc-512"},   {768, "kmalloc-768"}, {1024, "kmalloc-1024"},
     {1344, "kmalloc-1344"}, {2048, "kmalloc-2048"},
 };
 /* By size in units of 16 bytes, rounded up. */

@@ -20,10 +20,12 @@
 #define EARLY_MAPPED (4UL << 30)  /* what boot/ maps at DIRECT_MAP */
 #define RANGES_MAX (BOOT_MEM_MAX + 2 * BOOT_MODULES_MAX)
 
-#define LOW_MAPPED HUGE_SIZE     /* firmware's tables and the trampoline, in one leaf */
-#define APIC_START 0xfec00000UL  /* I/O APICs, HPET, local APIC: arch reads them in the direct map */
+#define LOW_MAPPED HUGE_SIZE    /* firmware's tables and the trampoline, in one leaf */
+#define APIC_START 0xfec00000UL /* I/O APICs, HPET, local APIC: arch reads them in the direct map \
+                                 */
 #define APIC_END 0xff000000UL
-#define RESERVED_SMALL (16UL << 20) /* a reserved range up to this size may hold firmware's tables */
+#define RESERVED_SMALL \
+    (16UL << 20) /* a reserved range up to this size may hold firmware's tables */
 
 /* linker.ld */
 extern char __kernel_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[];
@@ -175,7 +177,8 @@ static void mm_build_table(void)
     mm_map_image(__kernel_start, __text_end, PT_EXEC);
     mm_map_image(__rodata_start, __rodata_end, 0);
     mm_map_image(__data_start, __kernel_end, PT_WRITE);
-    if (!pgtable_entry(&pgtable_kernel, VMEMMAP, 0) || !pgtable_entry(&pgtable_kernel, VMAP_BASE, 0))
+    if (!pgtable_entry(&pgtable_kernel, VMEMMAP, 0) ||
+        !pgtable_entry(&pgtable_kernel, VMAP_BASE, 0))
         panic("no memory for the kernel's page table");
     write_cr3(pgtable_kernel.root.v);
 }

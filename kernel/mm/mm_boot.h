@@ -10,11 +10,11 @@
 #define VMAP_BASE 0xffffc90000000000UL    /* vmap_alloc and mmio_map: 512 GiB, one root entry */
 #define VMAP_END 0xffffc98000000000UL
 
-/* mm_init is an INIT_MM hook: from then on everything in mm works, the kernel runs on pgtable_kernel
- * (image with its rights, RAM at DIRECT_MAP), and boot's identity map is gone. */
+/* mm_init is an INIT_MM hook: from then on everything in mm works, the kernel runs on
+ * pgtable_kernel (image with its rights, RAM at DIRECT_MAP), and boot's identity map is gone. */
 
 /* Takes the write right from __ro_after_init data. On the boot CPU, before the others start. */
 void mm_protect_ro_after_init(void);
-/* Makes [start, end) bytes of RAM that boot had reserved (modules, init sections) free memory; partly
- * covered pages stay reserved. 0 or -ENOMEM. */
+/* Makes [start, end) bytes of RAM that boot had reserved (modules, init sections) free memory;
+ * partly covered pages stay reserved. 0 or -ENOMEM. */
 int mm_free_reserved(hpa_t start, hpa_t end);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * page_alloc and page_put. Single pages go through a stack per CPU, filled and drained in batches, so
- * that the common path takes no lock; larger blocks go to the buddy lists at once. The stack is last
- * in, first out: the page that comes next is the one whose lines are warm.
+ * page_alloc and page_put. Single pages go through a stack per CPU, filled and drained in batches,
+ * so that the common path takes no lock; larger blocks go to the buddy lists at once. The stack is
+ * last in, first out: the page that comes next is the one whose lines are warm.
  *
  * Debug builds fill a freed page with a pattern and look at it when the page is given out again.
  */
@@ -40,13 +40,13 @@ static void page_poison_check(struct page *page, unsigned order)
 {
     const u64 *p = page_virt(page);
 
-    /* The first words of a block that was never allocated hold anything: mark by the second word. */
+    /* The first words of a block that was never allocated hold anything: mark by the second word.
+     */
     if (p[1] != POISON_PAGE)
         return;
     for (u64 i = 0; i < PAGE_SIZE / 8 << order; i++)
         if (p[i] != POISON_PAGE && p[i & ~511UL] == POISON_PAGE)
-            panic("page %lx written after it was freed: word %lu is %lx",
-                  page_hpa(page).v, i,
+            panic("page %lx written after it was freed: word %lu is %lx", page_hpa(page).v, i,
                   p[i]);
 }
 #else
@@ -227,7 +227,7 @@ void mem_info_get(struct mem_info *out)
     u64 cached = 0;
     unsigned cpu;
 
-    cpu_for_each(cpu) {
+    cpu_for_each (cpu) {
         cached += READ_ONCE(per_cpu_ptr(page_caches, cpu)->n);
         for (unsigned i = 0; i < MM_STATS; i++)
             stat[i] += READ_ONCE(per_cpu_ptr(mm_stats, cpu)->n[i]);
@@ -254,4 +254,5 @@ static int page_cmd_mem(int argc, char **argv, void (*emit)(const char *fmt, ...
          info.kernel_stacks * 4);
     return 0;
 }
-CONSOLE_CMD(mem) = {"mem", "memory figures", page_cmd_mem, true};
+CONSOLE_CMD(mem)
+= {"mem", "memory figures", page_cmd_mem, true};

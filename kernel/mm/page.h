@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Physical pages. A buddy allocator with per-CPU caches hands out blocks of 2^order pages; every page
- * has a struct page in the vmemmap, whose section is initialised when it is first allocated from, so
- * boot does not grow with RAM. All RAM is mapped at DIRECT_MAP.
+ * Physical pages. A buddy allocator with per-CPU caches hands out blocks of 2^order pages; every
+ * page has a struct page in the vmemmap, whose section is initialised when it is first allocated
+ * from, so boot does not grow with RAM. All RAM is mapped at DIRECT_MAP.
  *
  * Context: everything here is irq-safe and never sleeps. Reclaim is the caller's business (vm).
  */
@@ -35,12 +35,12 @@ enum page_flags {
 
 /* 64 bytes. Fields of a page's user: o its object's lock, b the buddy lock, a atomic. */
 struct page {
-    u32 flags;          /* a  enum page_flags, through page_flag_* */
-    atomic_t ref;       /* a  0 = free */
-    u8 order;           /* b/owner: of the block this page heads */
+    u32 flags;    /* a  enum page_flags, through page_flag_* */
+    atomic_t ref; /* a  0 = free */
+    u8 order;     /* b/owner: of the block this page heads */
     u8 zone_pad;
-    u16 head_offset;    /* tail pages: distance to the head */
-    atomic_t share;     /* a  page-table entries that map it, of all translation lists */
+    u16 head_offset; /* tail pages: distance to the head */
+    atomic_t share;  /* a  page-table entries that map it, of all translation lists */
     union {
         struct mem_object *object; /* o  page cache or anonymous memory */
         void *owner;               /*    slab, page table: private to the user */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The walk over four-level tables. Levels count from the leaf: 0 is a page table, 3 the root. A table
- * page that becomes empty is retired, not freed: a CPU may still hold it in its paging-structure
- * caches until the owner has flushed.
+ * The walk over four-level tables. Levels count from the leaf: 0 is a page table, 3 the root. A
+ * table page that becomes empty is retired, not freed: a CPU may still hold it in its
+ * paging-structure caches until the owner has flushed.
  */
 #include "mm/pgtable.h"
 

@@ -38,7 +38,7 @@ extern const struct pt_format pt_native, pt_ept; /* NPT uses pt_native with PT_U
 struct pgtable {
     hpa_t root;
     const struct pt_format *format;
-    u64 tables; /* table pages in use, the root included */
+    u64 tables;           /* table pages in use, the root included */
     struct page *retired; /* empty tables that wait for a flush, through page->owner */
 };
 

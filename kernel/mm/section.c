@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Sections: the 4 MiB units in which memory gets its struct pages, when the allocator first needs
- * them, lowest first. A section's 64 KiB of page array come from the buddy lists, or from the section
- * itself when those are empty. Until then nothing of a section but its bounds exists, so boot costs the
- * same for 64 MiB and for 64 GiB.
+ * them, lowest first. A section's 64 KiB of page array come from the buddy lists, or from the
+ * section itself when those are empty. Until then nothing of a section but its bounds exists, so
+ * boot costs the same for 64 MiB and for 64 GiB.
  *
- * Lock order: section_lock, then buddy_lock. The owner test lets the allocations made inside come back
- * here without harm: they find no section to grow.
+ * Lock order: section_lock, then buddy_lock. The owner test lets the allocations made inside come
+ * back here without harm: they find no section to grow.
  */
 #include "arch/x86/regs.h"
 #include "lib/errno.h"
@@ -54,8 +54,8 @@ static bool section_has_array(u64 base)
     return e && pgtable_kernel.format->present(*e);
 }
 
-/* The first free page number >= from inside [base, base + SECTION_PAGES), with the end of its run; false
- * when there is none. */
+/* The first free page number >= from inside [base, base + SECTION_PAGES), with the end of its run;
+ * false when there is none. */
 static bool section_next_free(u64 base, u64 from, u64 *start, u64 *end)
 {
     for (unsigned i = 0; i < mm_free_count; i++) {
@@ -152,8 +152,8 @@ static bool section_init(u64 base)
     } else if (!pages) {
         return false;
     } else {
-        log_warn("memory at %lx: %lu KiB without a page array are not used",
-                 base << PAGE_SHIFT, pages * 4);
+        log_warn("memory at %lx: %lu KiB without a page array are not used", base << PAGE_SHIFT,
+                 pages * 4);
     }
     section_left -= pages;
     return ok;

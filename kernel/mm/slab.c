@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Slab caches. A slab is one page block cut into objects; its struct page carries the free list
- * (index), the count of objects out (share) and the cache (owner). Each CPU keeps a short list of free
- * objects per cache, linked through the objects themselves: the common path is a pop or a push with
- * interrupts off. The lists of all caches lie together in one per-CPU array, so CPUs share no line.
+ * (index), the count of objects out (share) and the cache (owner). Each CPU keeps a short list of
+ * free objects per cache, linked through the objects themselves: the common path is a pop or a push
+ * with interrupts off. The lists of all caches lie together in one per-CPU array, so CPUs share no
+ * line.
  *
  * A debug object is [redzone 16][object, poisoned while free][link 8][redzone 8].
  *
@@ -27,17 +28,17 @@ struct slab_free {
 /* I immutable after create · l lock */
 struct slab_cache {
     struct spinlock lock;
-    const char *name;          /* I */
-    u32 id;                    /* I  index into slab_cpus */
-    u32 size;                  /* I  what the user asked for */
-    u32 stride;                /* I  distance of objects */
-    u32 start;                 /* I  of the user's part in an object */
-    u32 link;                  /* I  of the free link, from the user's part */
-    u32 order, per_slab;       /* I */
-    u32 batch;                 /* I  objects moved to or from a CPU's list at once */
-    struct list_node partial;  /* l  slabs with free objects */
-    struct list_node empty;    /* l  slabs with nothing out */
-    u32 nr_empty, nr_slabs;    /* l */
+    const char *name;         /* I */
+    u32 id;                   /* I  index into slab_cpus */
+    u32 size;                 /* I  what the user asked for */
+    u32 stride;               /* I  distance of objects */
+    u32 start;                /* I  of the user's part in an object */
+    u32 link;                 /* I  of the free link, from the user's part */
+    u32 order, per_slab;      /* I */
+    u32 batch;                /* I  objects moved to or from a CPU's list at once */
+    struct list_node partial; /* l  slabs with free objects */
+    struct list_node empty;   /* l  slabs with nothing out */
+    u32 nr_empty, nr_slabs;   /* l */
 };
 
 struct slab_cpu {
@@ -256,7 +257,8 @@ static __noinline bool slab_fill(struct slab_cache *c, struct slab_cpu *cpu)
     return true;
 }
 
-/* cache->lock held: one object back into its slab; a slab that should go to the pages is returned. */
+/* cache->lock held: one object back into its slab; a slab that should go to the pages is returned.
+ */
 static struct page *slab_put_back(struct slab_cache *c, struct slab_free *link)
 {
     struct page *page = page_head(page_of(HPA((u64)link - DIRECT_MAP)));
@@ -297,7 +299,7 @@ static __noinline void slab_drain(struct slab_cache *c, struct slab_cpu *cpu, u3
             list_add(&gone, &page->node);
     }
     spin_unlock(&c->lock);
-    list_for_each_safe(page, tmp, &gone, node)
+    list_for_each_safe (page, tmp, &gone, node)
         slab_release(c, page);
 }
 
@@ -319,10 +321,8 @@ void *slab_alloc(struct slab_cache *c)
         obj = slab_object(c, link);
     }
     irq_restore(flags);
-#ifdef DEBUG
-    if (obj)
+    if (likely(obj))
         slab_debug_alloc(c, obj);
-#endif
     return obj;
 }
 
@@ -386,7 +386,7 @@ void slab_shrink_empty(void)
         c->nr_slabs -= c->nr_empty;
         c->nr_empty = 0;
         spin_unlock_irqrestore(&c->lock, flags);
-        list_for_each_safe(page, tmp, &gone, node)
+        list_for_each_safe (page, tmp, &gone, node)
             slab_release(c, page);
     }
 }
@@ -402,4 +402,5 @@ static int slab_cmd(int argc, char **argv, void (*emit)(const char *fmt, ...))
     }
     return 0;
 }
-CONSOLE_CMD(slab) = {"slab", "slab caches that hold pages", slab_cmd, true};
+CONSOLE_CMD(slab)
+= {"slab", "slab caches that hold pages", slab_cmd, true};

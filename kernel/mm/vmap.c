@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The kernel's own mappings between VMAP_BASE and VMAP_END: page by page memory (vmap_alloc) and device
- * registers (mmio_map). Each area ends in an unmapped guard page, and the first page of all is one, so
- * every area lies between two.
+ * The kernel's own mappings between VMAP_BASE and VMAP_END: page by page memory (vmap_alloc) and
+ * device registers (mmio_map). Each area ends in an unmapped guard page, and the first page of all
+ * is one, so every area lies between two.
  *
- * A freed area is unmapped at once but its pages, page tables and addresses are given out again only
- * after all CPUs have flushed: it waits on the purge list until enough has gathered.
+ * A freed area is unmapped at once but its pages, page tables and addresses are given out again
+ * only after all CPUs have flushed: it waits on the purge list until enough has gathered.
  *
  * Lock order: vmap_lock, then section_lock, cache locks, buddy_lock. Interrupts are off under it.
  */
@@ -157,12 +157,12 @@ void vmap_purge(void)
 
     up_run_on_each_cpu(vmap_flush_cpu);
     pgtable_reap(&dead);
-    list_for_each_safe(page, next_page, &pages, node) {
+    list_for_each_safe (page, next_page, &pages, node) {
         list_del(&page->node);
         page_put(page);
     }
     spin_lock_irqsave(&vmap_lock, &flags);
-    list_for_each_safe(a, next_a, &areas, purge)
+    list_for_each_safe (a, next_a, &areas, purge)
         vmap_give(a);
     spin_unlock_irqrestore(&vmap_lock, flags);
 }
@@ -279,7 +279,6 @@ void mmio_unmap(void *va, size_t size)
     if (va)
         vmap_retire((u64)va & PAGE_MASK, false);
 }
-
 
 void slab_shrink_all(void)
 {

@@ -2,12 +2,12 @@
  *
  * Switching, waking, placing and idling.
  *
- * The run queue lock is held across the switch itself: the thread that goes on releases it. So whoever
- * holds a thread's run queue lock sees it either running there or fully off the CPU, and a sleeping
- * thread's stack may be entered at once.
+ * The run queue lock is held across the switch itself: the thread that goes on releases it. So
+ * whoever holds a thread's run queue lock sees it either running there or fully off the CPU, and a
+ * sleeping thread's stack may be entered at once.
  *
- * Sleeping: the thread sets its state, tests its condition, then calls schedule; a waker changes the
- * state under the lock. Whichever comes second sees the first.
+ * Sleeping: the thread sets its state, tests its condition, then calls schedule; a waker changes
+ * the state under the lock. Whichever comes second sees the first.
  */
 #include "arch/x86/apic.h"
 #include "arch/x86/regs.h"
@@ -256,8 +256,8 @@ static void sched_arm_slice(struct rq *rq, u64 now)
 /* It may not run here any more: off the queue, and placed anew after the switch. */
 static bool sched_may_leave(const struct thread *t, const struct rq *rq)
 {
-    return t != rq->idle && (t->affinity & (cpu_count() == MAX_CPUS ? U64_MAX
-                                                                    : (1UL << cpu_count()) - 1));
+    return t != rq->idle &&
+           (t->affinity & (cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1));
 }
 
 void schedule(void)

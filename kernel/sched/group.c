@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Scheduling groups: weight and quota of a control group. Each group has a part on every CPU. Its quota
- * is a pool refilled each period; a CPU draws slices from it and its threads use them up. A thread that
- * finds neither goes on until it would return to user mode, and waits there.
+ * Scheduling groups: weight and quota of a control group. Each group has a part on every CPU. Its
+ * quota is a pool refilled each period; a CPU draws slices from it and its threads use them up. A
+ * thread that finds neither goes on until it would return to user mode, and waits there.
  *
- * An overdrawn CPU pays its debt out of the next slice, so what a group got over many periods is its
- * quota to the nanosecond.
+ * An overdrawn CPU pays its debt out of the next slice, so what a group got over many periods is
+ * its quota to the nanosecond.
  *
  * Lock order: rq->lock, then pool_lock, innermost. The refill timer is started under neither.
  */
@@ -144,7 +144,8 @@ static struct sched_group *group_out_of_quota(struct thread *t)
     }
     if (out) {
         spin_lock(&out->pool_lock);
-        /* A refill that came in between is found by the caller's next turn: it is not asleep yet. */
+        /* A refill that came in between is found by the caller's next turn: it is not asleep yet.
+         */
         if (!out->pool && !out->throttled_now) {
             out->throttled_now = true;
             out->throttle_start = now;

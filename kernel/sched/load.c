@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The load averages: runnable threads, sampled each 5 s, decayed over 1, 5 and 15 minutes. Nothing runs
- * for their sake: whoever comes by after a sampling point (a timer interrupt, a CPU leaving idle, a
- * reader) takes the samples that are due.
+ * The load averages: runnable threads, sampled each 5 s, decayed over 1, 5 and 15 minutes. Nothing
+ * runs for their sake: whoever comes by after a sampling point (a timer interrupt, a CPU leaving
+ * idle, a reader) takes the samples that are due.
  */
 #include "arch/x86/regs.h"
 #include "lib/log.h"
@@ -17,7 +17,7 @@
 static const u64 load_decay[3] = {1884, 2014, 2037};
 
 static struct spinlock load_lock = SPINLOCK_INIT(RANK_SCHED, THREADS_ORDER, "load");
-static u64 load_avg[3];       /* load_lock */
+static u64 load_avg[3];             /* load_lock */
 static u64 load_next = LOAD_PERIOD; /* load_lock to write */
 
 static void load_sample(u64 runnable)

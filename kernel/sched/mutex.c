@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleeping locks. A mutex's owner word carries a bit that says someone waits; the fast paths are one
- * compare-and-swap each. A released lock is free for whoever comes first: the woken waiter may find it
- * taken and wait again.
+ * Sleeping locks. A mutex's owner word carries a bit that says someone waits; the fast paths are
+ * one compare-and-swap each. A released lock is free for whoever comes first: the woken waiter may
+ * find it taken and wait again.
  */
 #include "sched/mutex.h"
 
@@ -179,7 +179,8 @@ void completion_init(struct completion *c)
     c->done = false;
 }
 
-/* done changes under the queue's lock, and the waiter takes that lock last: so it may free *c at once. */
+/* done changes under the queue's lock, and the waiter takes that lock last: so it may free *c at
+ * once. */
 void completion_signal(struct completion *c)
 {
     struct waiter *w, *next;
@@ -187,7 +188,7 @@ void completion_signal(struct completion *c)
 
     spin_lock_irqsave(&c->queue.lock, &flags);
     WRITE_ONCE(c->done, true);
-    list_for_each_safe(w, next, &c->queue.waiters, node)
+    list_for_each_safe (w, next, &c->queue.waiters, node)
         w->wake(w, 0);
     spin_unlock_irqrestore(&c->queue.lock, flags);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleeping locks: mutex and reader-writer lock. Ranked like spinlocks. Context: may sleep; never taken
- * from interrupts or under a spinlock.
+ * Sleeping locks: mutex and reader-writer lock. Ranked like spinlocks. Context: may sleep; never
+ * taken from interrupts or under a spinlock.
  */
 #pragma once
 

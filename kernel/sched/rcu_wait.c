@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * rcu_synchronize, which sleeps and so cannot live in sync: a callback goes to the end of every CPU's
- * queue, and the last of them to run ends the wait.
+ * rcu_synchronize, which sleeps and so cannot live in sync: a callback goes to the end of every
+ * CPU's queue, and the last of them to run ends the wait.
  */
 #include "lib/log.h"
 #include "mm/up.h"

@@ -44,25 +44,25 @@ struct sched_group {
     u32 weight;                 /* p  of each CPU's se */
     refcount_t ref;             /* a  the creator's, each thread's, each child's */
     struct spinlock pool_lock;
-    u64 quota, period;          /* p  ns; quota 0: none */
-    u64 pool;                   /* p  ns left in this period */
-    bool period_used;           /* p  something was taken since the last refill */
-    bool timer_running;         /* p */
+    u64 quota, period;  /* p  ns; quota 0: none */
+    u64 pool;           /* p  ns left in this period */
+    bool period_used;   /* p  something was taken since the last refill */
+    bool timer_running; /* p */
     struct timer refill;
-    struct waitq throttled;     /* threads that wait for quota on their way to user mode */
+    struct waitq throttled; /* threads that wait for quota on their way to user mode */
     u64 nr_periods, nr_throttled, throttled_ns; /* p */
-    bool throttled_now;         /* p  someone found the pool empty in this period */
-    u64 throttle_start;         /* p */
-    u64 user_ns, system_ns;     /* p  of threads that have ended */
+    bool throttled_now;                         /* p  someone found the pool empty in this period */
+    u64 throttle_start;                         /* p */
+    u64 user_ns, system_ns;                     /* p  of threads that have ended */
 };
 
 struct rq {
     struct spinlock lock;
-    struct thread *curr;   /* who runs */
+    struct thread *curr; /* who runs */
     struct thread *idle;
-    u32 nr;                /* runnable threads, the running one included; not idle */
+    u32 nr; /* runnable threads, the running one included; not idle */
     u16 cpu;
-    u64 slice_start;       /* when curr was put on the CPU */
+    u64 slice_start; /* when curr was put on the CPU */
     struct group_rq *root;
     u64 user_ns;
 };
@@ -103,8 +103,8 @@ u64 rq_slice(const struct rq *rq);
 struct thread *rq_find_movable(struct rq *rq, unsigned cpu);
 
 /* group.c */
-/* rq->lock held: ns that g may still run here before its quota asks again; draws from the pool. <= 0:
- * out of quota. S64_MAX: no quota on it or above it. */
+/* rq->lock held: ns that g may still run here before its quota asks again; draws from the pool. <=
+ * 0: out of quota. S64_MAX: no quota on it or above it. */
 s64 group_quota_left(struct group_rq *g);
 void group_init_root(void);
 void group_get(struct sched_group *g);
@@ -129,7 +129,8 @@ void sched_activate(struct thread *t, bool fresh);
 /* timer.c */
 void timer_run(u64 now);
 void timer_init_cpu(unsigned cpu);
-/* The scheduler wants a timer interrupt at `deadline` at the latest; an earlier one does no harm. */
+/* The scheduler wants a timer interrupt at `deadline` at the latest; an earlier one does no harm.
+ */
 void timer_want(u64 deadline);
 void timer_reprogram(void);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Making and ending threads. A thread that can run holds a reference to itself, dropped by whoever runs
- * next on its last CPU; the structure, stack and FPU area go with the last reference.
+ * Making and ending threads. A thread that can run holds a reference to itself, dropped by whoever
+ * runs next on its last CPU; the structure, stack and FPU area go with the last reference.
  *
- * Kernel stacks are virtually mapped with guard pages; each CPU keeps a few mapped, because mapping one
- * costs more than all the rest of a thread.
+ * Kernel stacks are virtually mapped with guard pages; each CPU keeps a few mapped, because mapping
+ * one costs more than all the rest of a thread.
  */
 #include "sched/thread.h"
 
@@ -165,7 +165,8 @@ struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
 
     if (!t)
         return NULL;
-    /* What the first frame needs lies at the bottom of its own stack, read before it can grow there. */
+    /* What the first frame needs lies at the bottom of its own stack, read before it can grow
+     * there. */
     start = t->stack;
     *start = (struct thread_start){fn, arg};
     arch_thread_init_kernel(&t->arch, thread_stack_top(t), thread_first, start);
@@ -288,7 +289,8 @@ static int thread_cmd(int argc, char **argv, void (*emit)(const char *fmt, ...))
              t->nice, t->sum_exec / NSEC_PER_MSEC, t->nvcsw + t->nivcsw);
     return 0;
 }
-CONSOLE_CMD(threads) = {"threads", "all threads", thread_cmd, true};
+CONSOLE_CMD(threads)
+= {"threads", "all threads", thread_cmd, true};
 
 static void sched_start(void)
 {

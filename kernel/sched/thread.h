@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Threads and the run queues. Kernel code is preempted only where it blocks or calls cond_yield; user
- * and guest code is preempted by the work word. Each CPU has a tree of entities: control groups
- * (sched_group) and threads, picked by the smallest virtual run time, with weights; a group's quota is
- * a pool from which CPUs take 5 ms slices, and a thread out of quota is throttled on its way to user
- * or guest mode.
+ * Threads and the run queues. Kernel code is preempted only where it blocks or calls cond_yield;
+ * user and guest code is preempted by the work word. Each CPU has a tree of entities: control
+ * groups (sched_group) and threads, picked by the smallest virtual run time, with weights; a
+ * group's quota is a pool from which CPUs take 5 ms slices, and a thread out of quota is throttled
+ * on its way to user or guest mode.
  *
- * Lock order: waitq lock, then run queue lock (both RANK_SCHED); a thread's own lock is inside both.
+ * Lock order: waitq lock, then run queue lock (both RANK_SCHED); a thread's own lock is inside
+ * both.
  */
 #pragma once
 
@@ -41,8 +42,8 @@ enum sleep_kind {
     SLEEP_INTERRUPTIBLE,   /* also by WORK_SIGNAL or WORK_KILL */
 };
 
-/* What a tree of the run queue holds: a thread, or a group's part on one CPU. All under the run queue
- * lock of its CPU. */
+/* What a tree of the run queue holds: a thread, or a group's part on one CPU. All under the run
+ * queue lock of its CPU. */
 struct sched_entity {
     struct rb_node node;
     u64 vruntime;            /* ns weighted */
@@ -54,36 +55,37 @@ struct sched_entity {
 
 /* r run queue lock · a atomic · o owning thread only · I immutable after create */
 struct thread {
-    struct arch_thread arch;  /* o  saved registers, FPU area; first for the switch code */
-    u32 work;                 /* a  enum work_bits, through thread_work_set/clear */
-    u8 state;                 /* r  enum thread_state */
-    u8 sleep_kind;            /* o */
-    u8 nofault;               /* o  user copies fail instead of faulting */
-    u8 moves;                 /* r  leaves this CPU: its affinity changed */
-    u16 cpu;                  /* r  last or current CPU */
-    refcount_t ref;           /* a */
-    void *stack;              /* I  lowest address */
-    struct sched_entity se;   /* r */
-    u64 sum_exec;             /* r  ns run in all */
-    u64 exec_start;           /* r  ns of the last accounting point */
-    s8 nice;                  /* r */
-    u8 policy;                /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
-    u64 affinity;             /* r  CPU bit mask */
+    struct arch_thread arch;   /* o  saved registers, FPU area; first for the switch code */
+    u32 work;                  /* a  enum work_bits, through thread_work_set/clear */
+    u8 state;                  /* r  enum thread_state */
+    u8 sleep_kind;             /* o */
+    u8 nofault;                /* o  user copies fail instead of faulting */
+    u8 moves;                  /* r  leaves this CPU: its affinity changed */
+    u16 cpu;                   /* r  last or current CPU */
+    refcount_t ref;            /* a */
+    void *stack;               /* I  lowest address */
+    struct sched_entity se;    /* r */
+    u64 sum_exec;              /* r  ns run in all */
+    u64 exec_start;            /* r  ns of the last accounting point */
+    s8 nice;                   /* r */
+    u8 policy;                 /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
+    u64 affinity;              /* r  CPU bit mask */
     struct sched_group *group; /* r */
-    struct aspace *aspace;    /* o  NULL: kernel thread, runs on any tables */
-    struct task *task;        /* I  kernel/proc's part; NULL for a kernel thread */
-    char name[16];            /* o  comm */
-    u64 utime, stime;         /* o  ns in user mode (guest included) and in the kernel */
-    u64 mode_start;           /* o  ns when the present mode began, as far as it is accounted */
-    u8 in_user;               /* o  sched_enter_user was the last of the two */
-    u64 nvcsw, nivcsw;        /* r */
-    struct list_node all;     /* list of all threads, for the console */
+    struct aspace *aspace;     /* o  NULL: kernel thread, runs on any tables */
+    struct task *task;         /* I  kernel/proc's part; NULL for a kernel thread */
+    char name[16];             /* o  comm */
+    u64 utime, stime;          /* o  ns in user mode (guest included) and in the kernel */
+    u64 mode_start;            /* o  ns when the present mode began, as far as it is accounted */
+    u8 in_user;                /* o  sched_enter_user was the last of the two */
+    u64 nvcsw, nivcsw;         /* r */
+    struct list_node all;      /* list of all threads, for the console */
 };
 
-/* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn never
- * returns to anyone: returning ends the thread. Context: may sleep. */
+/* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn
+ * never returns to anyone: returning ends the thread. Context: may sleep. */
 struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg) __must_check;
-/* As thread_create with an arch state made by the caller (fork, clone): enters user mode at *frame. */
+/* As thread_create with an arch state made by the caller (fork, clone): enters user mode at *frame.
+ */
 struct trap_frame;
 struct thread *thread_create_user(const char *name, const struct trap_frame *frame) __must_check;
 /* Makes a new thread runnable for the first time, on the CPU the policy chooses. */
@@ -97,8 +99,8 @@ void sched_yield_current(void);
 /* Yields if someone should run; quiescent for RCU. For long loops. */
 void cond_yield(void);
 
-/* Sets bits of another thread's (or one's own) work word and makes it notice: an IPI when it runs on
- * another CPU, a wake when it sleeps and its sleep_kind lets these bits end it. irq-safe. */
+/* Sets bits of another thread's (or one's own) work word and makes it notice: an IPI when it runs
+ * on another CPU, a wake when it sleeps and its sleep_kind lets these bits end it. irq-safe. */
 void thread_work_set(struct thread *t, u32 bits);
 static inline void thread_work_clear(struct thread *t, u32 bits)
 {
@@ -109,7 +111,8 @@ bool thread_sleep_interrupted(const struct thread *t, enum sleep_kind kind);
 /* Makes a sleeping thread runnable; false when it was not sleeping. irq-safe. */
 bool thread_wake(struct thread *t);
 
-/* Called with the work word's WORK_RESCHED or WORK_THROTTLE set on the way to user or guest mode. */
+/* Called with the work word's WORK_RESCHED or WORK_THROTTLE set on the way to user or guest mode.
+ */
 void sched_user_work(void);
 /* User mode or guest mode begins/ends: time accounting. */
 void sched_enter_user(void);
@@ -118,7 +121,8 @@ void sched_exit_user(void);
 /* Policy, called by container/ and the system-call layer. 0 or -errno. */
 struct sched_group *sched_group_create(struct sched_group *parent) __must_check;
 void sched_group_destroy(struct sched_group *g); /* empty groups only */
-void sched_group_set_weight(struct sched_group *g, u32 weight); /* cpu.weight 1..10000, 100 default */
+void sched_group_set_weight(struct sched_group *g,
+                            u32 weight); /* cpu.weight 1..10000, 100 default */
 /* quota_ns 0: none. */
 void sched_group_set_quota(struct sched_group *g, u64 quota_ns, u64 period_ns);
 struct sched_group_stat {
@@ -136,11 +140,13 @@ u64 sched_nr_running(void);
 
 int thread_set_policy(struct thread *t, int policy); /* SCHED_NORMAL 0, BATCH 3, IDLE 5; -EINVAL */
 u64 sched_nr_threads(void);
-/* Gives a kernel thread the FPU state it needs to enter user mode (the first process). 0 or -ENOMEM. */
+/* Gives a kernel thread the FPU state it needs to enter user mode (the first process). 0 or
+ * -ENOMEM. */
 int thread_make_user(struct thread *t) __must_check;
 
-/* Boot CPU: INIT_SCHED makes the boot context CPU 0's idle thread, so that `current` stands and threads
- * can be made and started; they run when init calls sched_idle. Other CPUs: from up_ap_main. */
+/* Boot CPU: INIT_SCHED makes the boot context CPU 0's idle thread, so that `current` stands and
+ * threads can be made and started; they run when init calls sched_idle. Other CPUs: from
+ * up_ap_main. */
 void sched_init_cpu(unsigned cpu);
 __noreturn void sched_idle(void);
 /* Weighs in what has passed since the last sample. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Timers of each CPU, and the one programmed deadline of its hardware timer. The hardware is set
- * earlier when someone wants so, and never later: an interrupt that finds nothing to do costs less than
- * a reprogramming at every change.
+ * earlier when someone wants so, and never later: an interrupt that finds nothing to do costs less
+ * than a reprogramming at every change.
  *
  * Lock order: a CPU's timer lock lies below run queue locks; callbacks run without it.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Time and timers. Each CPU keeps its timers in a tree by deadline and programs its one-shot timer for
- * the first; an idle CPU without timers takes no interrupt. Callbacks run in the timer interrupt:
- * they set bits and wake, no more.
+ * Time and timers. Each CPU keeps its timers in a tree by deadline and programs its one-shot timer
+ * for the first; an idle CPU without timers takes no interrupt. Callbacks run in the timer
+ * interrupt: they set bits and wake, no more.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Wait queues. A waiter is a callback: for a sleeping thread it wakes the thread, for poll it marks an
- * entry ready. Callbacks run under the queue's lock with interrupts off: they set bits and wake, no
- * more.
+ * Wait queues. A waiter is a callback: for a sleeping thread it wakes the thread, for poll it marks
+ * an entry ready. Callbacks run under the queue's lock with interrupts off: they set bits and wake,
+ * no more.
  */
 #pragma once
 
@@ -11,8 +11,8 @@
 #include "sched/thread.h"
 #include "sync/spinlock.h"
 
-/* Order of the queue's lock within RANK_SCHED. A queue that is woken from another's callback (epoll's)
- * takes a lower one, down to WAITQ_ORDER_MIN. */
+/* Order of the queue's lock within RANK_SCHED. A queue that is woken from another's callback
+ * (epoll's) takes a lower one, down to WAITQ_ORDER_MIN. */
 #define WAITQ_ORDER 15
 #define WAITQ_ORDER_MIN 8
 
@@ -40,8 +40,9 @@ void waitq_wake(struct waitq *q, u32 events, unsigned n);
 #define waitq_wake_one(q) waitq_wake(q, 0, 1)
 
 /* The two halves of a sleep: begin marks the current thread sleeping and queues it; the caller then
- * tests its condition and calls wait_commit (schedules; deadline in ns of time_ns(), 0 none), and at
- * last wait_end. In a loop, begin again before each test: it queues once. wait_commit: 0 woken, -ETIMEDOUT, -EINTR (by the sleep kind). */
+ * tests its condition and calls wait_commit (schedules; deadline in ns of time_ns(), 0 none), and
+ * at last wait_end. In a loop, begin again before each test: it queues once. wait_commit: 0 woken,
+ * -ETIMEDOUT, -EINTR (by the sleep kind). */
 struct wait_thread {
     struct waiter waiter;
     struct thread *thread;
@@ -53,24 +54,24 @@ int wait_commit(struct wait_thread *w, u64 deadline);
 void wait_end(struct wait_thread *w);
 
 /* Sleeps until cond; 0, -ETIMEDOUT or -ERESTARTSYS. */
-#define wait_event_deadline(q, cond, kind, deadline)                                               \
-    ({                                                                                             \
-        int err_ = 0;                                                                              \
-        if (!(cond)) {                                                                             \
-            struct wait_thread w_ = {.queue = NULL};                                               \
-            for (;;) {                                                                             \
-                wait_begin(&w_, (q), (kind));                                                      \
-                if (cond) {                                                                        \
-                    err_ = 0;                                                                      \
-                    break;                                                                         \
-                }                                                                                  \
-                if (err_)                                                                          \
-                    break;                                                                         \
-                err_ = wait_commit(&w_, (deadline));                                               \
-            }                                                                                      \
-            wait_end(&w_);                                                                         \
-        }                                                                                          \
-        err_ == -EINTR ? -ERESTARTSYS : err_;                                                      \
+#define wait_event_deadline(q, cond, kind, deadline) \
+    ({                                               \
+        int err_ = 0;                                \
+        if (!(cond)) {                               \
+            struct wait_thread w_ = {.queue = NULL}; \
+            for (;;) {                               \
+                wait_begin(&w_, (q), (kind));        \
+                if (cond) {                          \
+                    err_ = 0;                        \
+                    break;                           \
+                }                                    \
+                if (err_)                            \
+                    break;                           \
+                err_ = wait_commit(&w_, (deadline)); \
+            }                                        \
+            wait_end(&w_);                           \
+        }                                            \
+        err_ == -EINTR ? -ERESTARTSYS : err_;        \
     })
 #define wait_event(q, cond) ((void)wait_event_deadline(q, cond, SLEEP_UNINTERRUPTIBLE, 0))
 #define wait_event_interruptible(q, cond) wait_event_deadline(q, cond, SLEEP_INTERRUPTIBLE, 0)

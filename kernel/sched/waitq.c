@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Wait queues: a list of callbacks. Exclusive waiters stand behind the others, so that a wake-up of one
- * stops at the first that it satisfied.
+ * Wait queues: a list of callbacks. Exclusive waiters stand behind the others, so that a wake-up of
+ * one stops at the first that it satisfied.
  */
 #include "sched/wait.h"
 
@@ -51,7 +51,7 @@ void waitq_wake(struct waitq *q, u32 events, unsigned n)
     if (list_empty(&q->waiters))
         return;
     spin_lock_irqsave(&q->lock, &flags);
-    list_for_each_safe(w, next, &q->waiters, node)
+    list_for_each_safe (w, next, &q->waiters, node)
         if (w->wake(w, events) && w->exclusive && --n == 0)
             break;
     spin_unlock_irqrestore(&q->lock, flags);

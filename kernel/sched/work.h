@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Work queues: small jobs for a thread, queued from any context. The system queue has one worker per
- * CPU, made on first use; a job may sleep, but one that may sleep long has a queue of its own.
+ * Work queues: small jobs for a thread, queued from any context. The system queue has one worker
+ * per CPU, made on first use; a job may sleep, but one that may sleep long has a queue of its own.
  */
 #pragma once
 

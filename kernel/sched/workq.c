@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Work queues. A queue is a list and a worker thread; the system queue has one such pair per CPU, of
- * which CPU 0's exists from the start and makes the others when they are first wanted.
+ * Work queues. A queue is a list and a worker thread; the system queue has one such pair per CPU,
+ * of which CPU 0's exists from the start and makes the others when they are first wanted.
  *
  * Lock order: worker lock, taken under wait-queue locks, above run queues.
  */
@@ -16,11 +16,11 @@
 
 struct worker {
     struct spinlock lock;
-    struct list_node list; /* lock  queued work */
-    struct work *running;  /* lock  compared, never followed */
-    struct thread *thread; /* a  NULL: not made yet */
+    struct list_node list;  /* lock  queued work */
+    struct work *running;   /* lock  compared, never followed */
+    struct thread *thread;  /* a  NULL: not made yet */
     struct waitq *flushers; /* woken after each job */
-    u8 wanted; /* a  system queue: work came for a CPU without a worker */
+    u8 wanted;              /* a  system queue: work came for a CPU without a worker */
 };
 
 struct workq {

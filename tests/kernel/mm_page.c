@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Promises of kernel/mm. What is taken is given back: each test compares the free pages of before and
- * after, with the caches emptied.
+ * Promises of kernel/mm. What is taken is given back: each test compares the free pages of before
+ * and after, with the caches emptied.
  */
 #include "lib/log.h"
 #include "lib/string.h"

@@ -256,8 +256,8 @@ static bool sched_ratio_is(u64 a, u64 b, u64 percent)
     return a * 100 > b * (percent * 8 / 10) && a * 100 < b * (percent * 12 / 10);
 }
 
-/* An emulator's CPU may stand still for long and the thread on it pays for that: a share is right when
- * it is right in one of a few attempts. */
+/* An emulator's CPU may stand still for long and the thread on it pays for that: a share is right
+ * when it is right in one of a few attempts. */
 #define ATTEMPTS 6
 
 static bool sched_nice_share(void)
@@ -289,8 +289,8 @@ static bool sched_group_share(struct sched_group *a, struct sched_group *b)
     thread_set_group(sched_jobs[3].thread, b);
     sched_burn_together(4, 120);
     sched_jobs_wait(4);
-    return sched_ratio_is(sched_result[3],
-                          sched_result[0] + sched_result[1] + sched_result[2], 200);
+    return sched_ratio_is(sched_result[3], sched_result[0] + sched_result[1] + sched_result[2],
+                          200);
 }
 
 SELFTEST(fair_share_is_by_group_then_by_thread)
