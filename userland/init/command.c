@@ -96,6 +96,7 @@ static int command_debug(char **words)
     } else {
         while ((n = read(fd, answer, sizeof(answer))) > 0)
             fwrite(answer, 1, (size_t)n, stdout);
+        rc = n < 0; /* EIO behind the answer: the command failed */
     }
     fflush(stdout);
     buf_free(&line);
