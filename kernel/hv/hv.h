@@ -244,6 +244,9 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access);
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n);
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n);
 bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write);
+/* Aligned compare and exchange in guest memory, from the VMM's own threads; *old becomes what was found.
+ * 0 or -EFAULT. */
+int guest_cas32(struct vm *vm, gpa_t gpa, u32 *old, u32 new);
 
 /* ---- mmu.c: guest-virtual addresses ---- */
 /* 0 with *out; EMUL_FAULT with *fault filled; -EFAULT: tables outside of memory. access: PF_* bits. */

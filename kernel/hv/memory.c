@@ -343,3 +343,12 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n)
 {
     return guest_copy(vm, gpa, (void *)src, n, true);
 }
+
+int guest_cas32(struct vm *vm, gpa_t gpa, u32 *old, u32 new)
+{
+    u64 hva, left;
+
+    if ((gpa.v & 3) || aspace_current() != vm->aspace || !vm_hva(vm, gpa, true, &hva, &left))
+        return -EFAULT;
+    return user_cas32((u32 __user *)hva, old, new);
+}
