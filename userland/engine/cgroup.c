@@ -17,6 +17,7 @@
 
 #define CGROUP_VMM_MEMORY (16ll << 20) /* what a VM may take beyond its RAM */
 
+static bool cgroup_off; /* there is no cgroup2 at all */
 static bool cgroup_has[3];
 static const char *const cgroup_controllers[3] = {"memory", "cpu", "pids"};
 
@@ -83,8 +84,11 @@ int cgroup_init(void)
     snprintf(path, sizeof(path), "%s/cgroup.controllers", engine.cgroup_root);
     err = file_read(path, 4096, &b);
     if (err) {
+        engine_log("%s: %s: containers run without control groups, and with no limits", path,
+                   strerror(-err));
+        cgroup_off = true;
         buf_free(&b);
-        return err;
+        return 0;
     }
     for (int i = 0; i < 3; i++) {
         cgroup_has[i] = cgroup_word(b.data, cgroup_controllers[i]);
@@ -147,9 +151,18 @@ char *cgroup_apply(const struct container *c)
 
 int cgroup_create(struct container *c, char **why)
 {
-    char *path = cgroup_path(c, NULL);
-    int err = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+    const struct limits *l = &c->limits;
+    char *path;
+    int err;
 
+    if (cgroup_off) {
+        if (!l->memory && !l->nano_cpus && !l->cpu_quota && !l->cpu_shares && l->pids <= 0)
+            return 0;
+        *why = str_dup("limits need control groups, which this kernel does not have");
+        return -ENODEV;
+    }
+    path = cgroup_path(c, NULL);
+    err = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
     if (err)
         *why = str_fmt("cannot create control group %s: %s", path, strerror(-err));
     else
@@ -174,6 +187,8 @@ int cgroup_add(const struct container *c, pid_t pid)
 {
     char text[16];
 
+    if (cgroup_off)
+        return 0;
     snprintf(text, sizeof(text), "%d", (int)pid);
     return cgroup_write(c, "cgroup.procs", text);
 }
@@ -182,7 +197,7 @@ void cgroup_remove(const struct container *c)
 {
     char *path = cgroup_path(c, NULL);
 
-    if (rmdir(path) < 0 && errno != ENOENT)
+    if (!cgroup_off && rmdir(path) < 0 && errno != ENOENT)
         engine_log("cannot remove %s: %s", path, strerror(errno));
     free(path);
 }
