@@ -168,6 +168,20 @@ int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct pa
     return err;
 }
 
+/* Locked, so that nobody makes a name in it between "it is empty" and its end. */
+static int names_rmdir(struct inode *dir, struct dentry *d)
+{
+    struct inode *victim = dentry_inode(d);
+    int err;
+
+    if (!dir->ops->rmdir)
+        return -EPERM;
+    rwlock_write_lock(&victim->lock);
+    err = dir->ops->rmdir(dir, d);
+    rwlock_write_unlock(&victim->lock);
+    return err;
+}
+
 static int names_remove(const struct walk_ctx *ctx, const struct path *at, const char *name,
                         bool is_dir)
 {
@@ -197,11 +211,8 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
         err = S_ISDIR(dentry_inode(d)->mode) ? -EISDIR : -ENOTDIR;
     else
         err = walk_may_delete(&last.dir, d, ctx->cred, is_dir);
-    if (!err) {
-        int (*remove)(struct inode *, struct dentry *) = is_dir ? dir->ops->rmdir : dir->ops->unlink;
-
-        err = remove ? remove(dir, d) : -EPERM;
-    }
+    if (!err)
+        err = is_dir ? names_rmdir(dir, d) : dir->ops->unlink ? dir->ops->unlink(dir, d) : -EPERM;
     if (!err)
         dentry_delete(d);
     names_end(&last, d);
@@ -308,13 +319,22 @@ static int rename_check(struct rename *r, const struct cred *cred)
 static int rename_perform(struct rename *r)
 {
     struct inode *from = dentry_inode(r->from.dir.dentry), *to = dentry_inode(r->to.dir.dentry);
+    struct inode *victim;
     int err;
 
     if (dentry_inode(r->old) == dentry_inode(r->new))
         return 0; /* two links to one file: nothing to do */
     if (!from->ops->rename)
         return -EPERM;
+    /* A directory that goes is locked, as in rmdir. It is an ancestor of neither parent. */
+    victim = r->flags & RENAME_EXCHANGE ? NULL : dentry_inode(r->new);
+    if (victim && !S_ISDIR(victim->mode))
+        victim = NULL;
+    if (victim)
+        rwlock_write_lock(&victim->lock);
     err = from->ops->rename(from, r->old, to, r->new, r->flags);
+    if (victim)
+        rwlock_write_unlock(&victim->lock);
     if (err)
         return err;
     if (r->flags & RENAME_EXCHANGE)

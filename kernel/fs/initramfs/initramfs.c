@@ -198,6 +198,17 @@ static void initramfs_module(struct initramfs *fs, const struct boot_module *mod
         log_warn("initramfs: no memory to give module %s back", mod->name);
 }
 
+/* What PID 1 stands on before it has mounted anything: its console. */
+static void initramfs_console(struct initramfs *fs)
+{
+    int err = vfs_mkdir(&fs->ctx, NULL, "/dev", 0755);
+
+    if (!err || err == -EEXIST)
+        err = vfs_mknod(&fs->ctx, NULL, "/dev/console", S_IFCHR | 0600, dev_make(5, 1));
+    if (err && err != -EEXIST)
+        log_warn("initramfs: /dev/console: error %d", err);
+}
+
 void initramfs_unpack(void)
 {
     static struct initramfs fs;
@@ -208,6 +219,7 @@ void initramfs_unpack(void)
     fs.ctx.cwd = fs.ctx.root;
     for (unsigned i = 0; i < boot_info.nr_modules; i++)
         initramfs_module(&fs, &boot_info.modules[i]);
+    initramfs_console(&fs);
     path_put(&fs.ctx.root);
     log_info("initramfs: %lu files from %u modules", fs.files, boot_info.nr_modules);
 }
