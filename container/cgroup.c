@@ -202,6 +202,42 @@ struct cgroup *cgroup_child(struct cgroup *cg, const char *name, size_t len)
     return child;
 }
 
+struct cgroup *cgroup_next_child(struct cgroup *cg, u64 after)
+{
+    struct cgroup *child, *found = NULL;
+
+    mutex_lock(&cgroup_tree_lock);
+    list_for_each (child, &cg->children, sibling)
+        if (child->id > after) { /* they stand in the order of their ids */
+            found = child;
+            cgroup_get(found);
+            break;
+        }
+    mutex_unlock(&cgroup_tree_lock);
+    return found;
+}
+
+int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off)
+{
+    u32 available = cg->parent ? READ_ONCE(cg->parent->subtree_control) : CG_ALL;
+    struct cgroup *child;
+    int err = 0;
+
+    mutex_lock(&cgroup_tree_lock);
+    if (on & ~available)
+        err = -ENOENT;
+    /* No internal processes: a group with members hands no domain controller down. */
+    else if (cg->parent && (on & CG_MEMORY) && cg->nr_members)
+        err = -EBUSY;
+    list_for_each (child, &cg->children, sibling)
+        if (!err && (child->subtree_control & off))
+            err = -EBUSY;
+    if (!err)
+        cg->subtree_control = (cg->subtree_control | on) & ~off;
+    mutex_unlock(&cgroup_tree_lock);
+    return err;
+}
+
 /* nr_populated counts, in each group, its own non-empty member list and its populated children; it
  * goes up and down along the path of ancestors, each under its own lock, child before parent. */
 static void cgroup_populate(struct cgroup *cg, s64 change)
