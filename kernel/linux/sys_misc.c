@@ -7,9 +7,6 @@
 #include "linux/sys.h"
 #include "mm/page.h"
 
-#define UTS_RELEASE "6.1.0-bothy"
-#define UTS_VERSION "#1 SMP Bothy"
-
 s64 sys_uname(u64 uptr)
 {
     const struct uts_ns *uts = current_task()->ns->uts;
