@@ -81,15 +81,10 @@ static u64 iov_copy(struct iov_iter *it, void *kernel, u64 n, enum iov_op op)
         u64 m = MIN(n - done, it->segs->len - it->seg_off), left;
 
         left = m ? iov_user_op(op, it->segs->base + it->seg_off, (char *)kernel + done, m) : 0;
-        iov_advance(it, m - left);
+        iov_advance(it, m - left); /* steps over empty segments too */
         done += m - left;
         if (left)
             break;
-        if (!m) { /* an empty segment */
-            it->segs++;
-            it->nr_segs--;
-            it->seg_off = 0;
-        }
     }
     return done;
 }
