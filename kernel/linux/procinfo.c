@@ -18,7 +18,8 @@
 #include "vfs/pseudo.h"
 
 #define USER_HZ 100
-#define TICK (NSEC_PER_SEC / USER_HZ)
+#define SEC ((u64)NSEC_PER_SEC)
+#define TICK (SEC / USER_HZ)
 #define SHOW(fn) static int fn(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 
 SHOW(meminfo_show)
@@ -61,8 +62,8 @@ SHOW(uptime_show)
         sched_cpu_times(cpu, &user, &system, &cpu_idle);
         idle += cpu_idle;
     }
-    seq_printf(out, "%lu.%02lu %lu.%02lu\n", now / NSEC_PER_SEC, now % NSEC_PER_SEC / 10000000,
-               idle / NSEC_PER_SEC, idle % NSEC_PER_SEC / 10000000);
+    seq_printf(out, "%lu.%02lu %lu.%02lu\n", now / SEC, now % SEC / 10000000,
+               idle / SEC, idle % SEC / 10000000);
     return 0;
 }
 
@@ -93,7 +94,7 @@ SHOW(stat_show)
         sched_cpu_times(cpu, &user, &system, &idle);
         seq_printf(out, "cpu%u %lu 0 %lu %lu 0 0 0 0 0 0\n", cpu, user / TICK, system / TICK, idle / TICK);
     }
-    seq_printf(out, "intr 0\nctxt 0\nbtime %lu\nprocesses %u\n", time_wall_offset() / NSEC_PER_SEC,
+    seq_printf(out, "intr 0\nctxt 0\nbtime %lu\nprocesses %u\n", time_wall_offset() / SEC,
                pid_ns_init.last);
     seq_printf(out, "procs_running %lu\nprocs_blocked 0\n", sched_nr_running());
     return 0;
