@@ -34,3 +34,6 @@ static int filesystems_show(struct pseudo_node *node, struct seq *out, const str
 
 static const struct pseudo_ops filesystems_ops = {.show = filesystems_show};
 PSEUDO_FILE(filesystems) = {"proc", "filesystems", 0444, &filesystems_ops, NULL};
+
+/* Where others mount: control groups; security and debug file systems have no place here. */
+PSEUDO_FILE(sys_fs_cgroup) = {"sysfs", "fs/cgroup", S_IFDIR | 0755, NULL, NULL};
