@@ -283,8 +283,12 @@ void schedule(void)
             prev->moves = sleeps;
         }
     }
-    rq_put_curr(rq, sleeps);
-    next = rq_pick(rq);
+    if (!sleeps && rq->nr == (prev != rq->idle)) {
+        next = prev; /* nobody else: the trees stay as they are */
+    } else {
+        rq_put_curr(rq, sleeps);
+        next = rq_pick(rq);
+    }
     if (next == prev) {
         prev->state = THREAD_RUNNING;
         rq->slice_start = now;

@@ -194,11 +194,6 @@ bool rq_should_preempt(struct rq *rq, struct thread *t)
     return a != b && rq_before(a->vruntime + SCHED_WAKE_GRAN, b->vruntime);
 }
 
-u64 rq_slice(const struct rq *rq)
-{
-    return rq->nr <= 1 ? SCHED_LATENCY : MAX(SCHED_LATENCY / rq->nr, SCHED_SLICE_MIN);
-}
-
 static struct thread *group_rq_find_movable(struct group_rq *g, unsigned cpu)
 {
     struct rb_node *n;

@@ -98,7 +98,12 @@ struct thread *rq_pick(struct rq *rq);
 /* t, counted nowhere, runs already: makes it curr of its path. */
 void rq_adopt_curr(struct rq *rq, struct thread *t);
 bool rq_should_preempt(struct rq *rq, struct thread *t);
-u64 rq_slice(const struct rq *rq);
+static inline u64 rq_slice(const struct rq *rq)
+{
+    if (likely(rq->nr <= 2))
+        return SCHED_LATENCY / 2;
+    return MAX(SCHED_LATENCY / rq->nr, SCHED_SLICE_MIN);
+}
 /* Some waiting thread that may run on `cpu`, or NULL. */
 struct thread *rq_find_movable(struct rq *rq, unsigned cpu);
 

@@ -200,12 +200,23 @@ static bool rcu_due(void)
     return !rc->running && rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
 }
 
+/* Nobody waits for this CPU and it waits for nobody: the common case, on every thread switch. */
+static inline bool rcu_busy(void)
+{
+    const struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
+
+    return rc->fresh.first || rc->waiting.first ||
+           (__atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) >> cpu_id() & 1);
+}
+
 /* Our own report may end the grace period that our callbacks wait for: nobody else would tell us. */
 void rcu_quiescent(void)
 {
 #ifdef DEBUG
     ASSERT(!rcu_read_held());
 #endif
+    if (likely(!rcu_busy()))
+        return;
     do {
         rcu_report();
         rcu_run_callbacks();
