@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * /dev/kvm: choosing the backend, and the ioctls of the whole system (Linux Documentation/virt/kvm/api:
+ * system ioctls).
+ */
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/time.h"
+#include "arch/x86/uaccess.h"
+#include "dev/chrdev.h"
+#include "hv/hv.h"
+#include "hv/up.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+
+#define KVM_API 12
+
+const struct hv_ops *hv_ops;
+const char *hv_why = "the CPU has neither VT-x nor AMD-V";
+const struct pt_format *hv_pt_format;
+
+static void hv_init(void)
+{
+    const char *svm = hv_svm_ops.probe();
+
+    if (!svm) {
+        hv_ops = &hv_svm_ops;
+        hv_pt_format = &pt_native;
+    } else if (cpu_has(X86_SVM)) {
+        hv_why = svm;
+    }
+    if (hv_ops)
+        log_info("hv: %s", hv_ops->name);
+    else
+        log_info("hv: no virtual machines: %s", hv_why);
+}
+INIT_HOOK(hv_init, INIT_LATE);
+
+/* Capabilities of KVM_CHECK_EXTENSION; what is not listed is 0. */
+static const struct {
+    u32 cap;
+    s32 value;
+} kvm_caps[] = {
+    {KVM_CAP_IRQCHIP, 1},
+    {KVM_CAP_HLT, 1},
+    {KVM_CAP_USER_MEMORY, 1},
+    {KVM_CAP_SET_TSS_ADDR, 1},
+    {KVM_CAP_EXT_CPUID, 1},
+    {KVM_CAP_CLOCKSOURCE, 1},
+    {KVM_CAP_NR_VCPUS, VM_VCPUS_MAX},
+    {KVM_CAP_MAX_VCPUS, VM_VCPUS_MAX},
+    {KVM_CAP_MAX_VCPU_ID, VM_VCPUS_MAX},
+    {KVM_CAP_NR_MEMSLOTS, VM_SLOTS_MAX},
+    {KVM_CAP_PIT, 1},
+    {KVM_CAP_NOP_IO_DELAY, 1},
+    {KVM_CAP_MP_STATE, 1},
+    {KVM_CAP_SYNC_MMU, 1},
+    {KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1},
+    {KVM_CAP_USER_NMI, 1},
+    {KVM_CAP_REINJECT_CONTROL, 1},
+    {KVM_CAP_IRQ_ROUTING, 1},
+    {KVM_CAP_IRQ_INJECT_STATUS, 1},
+    {KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1},
+    {KVM_CAP_PIT2, 1},
+    {KVM_CAP_SET_BOOT_CPU_ID, 1},
+    {KVM_CAP_PIT_STATE2, 1},
+    {KVM_CAP_SET_IDENTITY_MAP_ADDR, 1},
+    {KVM_CAP_ADJUST_CLOCK, 2 /* KVM_CLOCK_TSC_STABLE */},
+    {KVM_CAP_INTERNAL_ERROR_DATA, 1},
+    {KVM_CAP_VCPU_EVENTS, 1},
+    {KVM_CAP_INTR_SHADOW, 1},
+    {KVM_CAP_DEBUGREGS, 1},
+    {KVM_CAP_XSAVE, 1},
+    {KVM_CAP_XCRS, 1},
+    {KVM_CAP_GET_TSC_KHZ, 1},
+    {KVM_CAP_TSC_DEADLINE_TIMER, 1},
+    {KVM_CAP_SIGNAL_MSI, 1},
+    {KVM_CAP_READONLY_MEM, 1},
+    {KVM_CAP_CHECK_EXTENSION_VM, 1},
+    {KVM_CAP_IMMEDIATE_EXIT, 1},
+};
+
+static s64 kvm_check_extension(u64 cap)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(kvm_caps); i++)
+        if (kvm_caps[i].cap == cap)
+            return kvm_caps[i].value;
+    return 0;
+}
+
+s64 hv_check_extension(u64 cap)
+{
+    return kvm_check_extension(cap);
+}
+
+static s64 kvm_supported_cpuid(u64 arg)
+{
+    struct kvm_cpuid2 head;
+    struct kvm_cpuid_entry2 *entries;
+    u32 count;
+    int err;
+
+    if (copy_in(&head, (const void __user *)arg, sizeof(head)))
+        return -EFAULT;
+    if (head.nent == 0)
+        return -E2BIG;
+    entries = kcalloc(VCPU_CPUID_MAX, sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    err = hv_supported_cpuid(entries, VCPU_CPUID_MAX, &count);
+    if (!err && count > head.nent)
+        err = -E2BIG;
+    head.nent = count;
+    if (!err && (copy_out((void __user *)arg, &head, sizeof(head)) ||
+                 copy_out((void __user *)(arg + sizeof(head)), entries, count * sizeof(*entries))))
+        err = -EFAULT;
+    kfree(entries);
+    return err;
+}
+
+static s64 kvm_msr_index_list(u64 arg)
+{
+    struct kvm_msr_list head;
+    u32 room;
+
+    if (copy_in(&head, (const void __user *)arg, sizeof(head)))
+        return -EFAULT;
+    room = head.nmsrs;
+    head.nmsrs = hv_msr_count;
+    if (copy_out((void __user *)arg, &head, sizeof(head)))
+        return -EFAULT;
+    if (room < hv_msr_count)
+        return -E2BIG;
+    return copy_out((void __user *)(arg + sizeof(head)), hv_msr_list,
+                    hv_msr_count * sizeof(hv_msr_list[0]));
+}
+
+static s64 kvm_create_vm(u64 type)
+{
+    struct vm *vm;
+    struct file *f;
+
+    if (type != 0)
+        return -EINVAL;
+    f = vm_create_file(&vm);
+    return IS_ERR(f) ? PTR_ERR(f) : up_fd_publish(f);
+}
+
+static s64 kvm_dev_ioctl(struct file *f, unsigned cmd, u64 arg)
+{
+    switch (cmd) {
+    case KVM_GET_API_VERSION:
+        return arg ? -EINVAL : KVM_API;
+    case KVM_CREATE_VM:
+        return kvm_create_vm(arg);
+    case KVM_CHECK_EXTENSION:
+        return kvm_check_extension(arg);
+    case KVM_GET_VCPU_MMAP_SIZE:
+        return arg ? -EINVAL : (s64)(VCPU_RUN_PAGES * PAGE_SIZE);
+    case KVM_GET_SUPPORTED_CPUID:
+        return kvm_supported_cpuid(arg);
+    case KVM_GET_MSR_INDEX_LIST:
+        return kvm_msr_index_list(arg);
+    default:
+        return -ENOTTY;
+    }
+}
+
+static int kvm_open(struct file *f, u32 minor)
+{
+    return hv_ops ? 0 : -ENODEV;
+}
+
+static const struct file_ops kvm_dev_ops = {.name = "kvm", .ioctl = kvm_dev_ioctl};
+CHRDEV(kvm) = {"kvm", 10, 232, 0660, &kvm_dev_ops, kvm_open, 1, false};
