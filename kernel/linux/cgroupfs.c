@@ -533,10 +533,6 @@ static int cgroup2_mount(const struct fs_type *type, const struct walk_ctx *ctx,
 
 FS_TYPE(cgroup2) = {.name = "cgroup2", .mount = cgroup2_mount, .user_ns_ok = true};
 
-/* Where it is mounted by custom: an empty directory in sysfs. */
-static const struct pseudo_ops cgroup_mount_point_ops = {0};
-PSEUDO_FILE(cgroup_mount_point) = {"sysfs", "fs/cgroup", S_IFDIR | 0555, &cgroup_mount_point_ops, NULL};
-
 /* CLONE_INTO_CGROUP. */
 struct cgroup *up_cgroup_of_fd(int fd)
 {
