@@ -114,7 +114,7 @@ static void init_first(void *arg)
 {
     static char path[LINE_MAX] = "/sbin/init";
     static const char *const envp[] = {"HOME=/", "TERM=linux", "PATH=/sbin:/bin", NULL};
-    const char *argv[] = {path, NULL};
+    static const char *const argv[] = {path, NULL}; /* read by the new thread */
     int err;
 
     init_root();
