@@ -189,6 +189,7 @@ static void do_fork_exec(unsigned n)
         need(pid >= 0, "fork");
         if (pid == 0) {
             execl(bench_self, "ubench", "--exit", (char *)NULL);
+            perror(bench_self);
             _exit(127);
         }
         reap(pid);

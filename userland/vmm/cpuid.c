@@ -14,6 +14,7 @@
 #include "uapi/kvm.h"
 
 #define CPUID_MAX 256
+#define CPUID_FREQUENCY 0x40000010u
 
 static struct kvm_cpuid2 *cpuid_supported(int kvm)
 {
@@ -24,6 +25,26 @@ static struct kvm_cpuid2 *cpuid_supported(int kvm)
     if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, c) < 0)
         fatal(EXIT_KVM, "supported CPUID: %s", strerror(errno));
     return c;
+}
+
+/* Leaf 0x40000010: TSC and bus frequency in kHz, so that a guest need not measure (a convention
+ * of several hypervisors). */
+static void cpuid_add_frequency(struct kvm_cpuid2 *c, int vcpu_fd)
+{
+    int khz = ioctl(vcpu_fd, KVM_GET_TSC_KHZ, 0);
+    if (khz <= 0 || c->nent == CPUID_MAX)
+        return;
+    for (unsigned i = 0; i < c->nent; i++) {
+        if (c->entries[i].function == CPUID_FREQUENCY)
+            return;
+        if (c->entries[i].function == KVM_CPUID_SIGNATURE && c->entries[i].eax < CPUID_FREQUENCY)
+            c->entries[i].eax = CPUID_FREQUENCY;
+    }
+    c->entries[c->nent++] = (struct kvm_cpuid_entry2){
+        .function = CPUID_FREQUENCY,
+        .eax = (unsigned)khz,
+        .ebx = 1000000, /* KVM's local APIC counts nanoseconds */
+    };
 }
 
 static unsigned cpuid_id_bits(unsigned cpus)
@@ -95,6 +116,7 @@ void cpuid_set(const struct vm *vm, int vcpu_fd, unsigned id)
     struct kvm_cpuid2 *c = cpuid_supported(vm->kvm);
     for (unsigned i = 0; i < c->nent; i++)
         cpuid_adapt(&c->entries[i], vm, id);
+    cpuid_add_frequency(c, vcpu_fd);
     if (ioctl(vcpu_fd, KVM_SET_CPUID2, c) < 0)
         fatal(EXIT_KVM, "CPUID of vCPU %u: %s", id, strerror(errno));
     free(c);
