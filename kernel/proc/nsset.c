@@ -13,7 +13,7 @@
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/pidfd.h"
-#include "proc/proc.h"
+#include "proc/procfs.h"
 #include "proc/up.h"
 
 #define INUM_UTS 0xEFFFFFFEUL
@@ -606,6 +606,13 @@ int ns_setns(struct file *f, u64 nstype)
     if (pid) {
         int err = ns_setns_pidfd(pid, nstype);
         pid_put(pid);
+        return err;
+    }
+    struct file *shown = procfs_ns_file(f);
+    if (shown) { /* opened through /proc: the namespace behind it */
+        int err = IS_ERR(shown) ? PTR_ERR(shown) : ns_setns(shown, nstype);
+        if (!IS_ERR(shown))
+            file_put(shown);
         return err;
     }
     if (f->ops != &ns_file_ops)

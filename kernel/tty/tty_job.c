@@ -234,3 +234,12 @@ s64 tty_job_ioctl(struct tty *t, struct file *f, unsigned cmd, u64 arg)
         return -ENOTTY;
     }
 }
+
+/* Without the lock: proc_lock, which the caller holds, comes after it. The number is a hint for ps. */
+unsigned up_tty_number(struct tty *t, int *pgrp)
+{
+    struct pid *fg = READ_ONCE(t->pgrp);
+
+    *pgrp = fg ? (int)pid_nr(fg, current_pid_ns()) : -1;
+    return (unsigned)t->rdev;
+}

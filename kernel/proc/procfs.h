@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared by the files that make /proc/<pid>.
+ */
+#pragma once
+
+#include "proc/proc.h"
+#include "vfs/pseudo.h"
+#include "vm/aspace.h"
+
+enum { PID_NODE_PROCESS, PID_NODE_THREAD }; /* pid_node.number of a directory and its files */
+struct pid_node {
+    struct task *task; /* a reference */
+    u32 number;        /* descriptor, kind of link or namespace */
+};
+static inline struct task *pid_node_task(const struct pseudo_node *node)
+{
+    return ((struct pid_node *)node->priv)->task;
+}
+struct pseudo_node *pid_node_create(const char *name, u32 mode, const struct pseudo_ops *ops,
+                                    struct task *t, u32 number);
+void pid_node_destroy(struct pseudo_node *node);
+void pid_node_owner(struct pseudo_node *node, kuid_t *uid, kgid_t *gid);
+
+struct pid_file {
+    const char *name;
+    u32 mode;
+    struct pseudo_ops ops;
+};
+extern const struct pid_file pid_files[];
+extern const unsigned pid_file_count;
+/* procfs_mounts.c */
+int procfs_mounts_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+/* The namespace file behind an open /proc/<pid>/ns/NAME: a new file, ERR_PTR, or NULL: f is none. */
+struct file *procfs_ns_file(struct file *f);

@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The text files of /proc/<pid>, in the formats of proc(5).
+ */
+#include "arch/x86/percpu.h"
+#include "lib/err.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/fdtable.h"
+#include "proc/fs_context.h"
+#include "proc/nsset.h"
+#include "proc/procfs.h"
+#include "proc/up.h"
+
+#define TICK 10000000UL /* ns per clock tick */
+
+/* One letter as ps shows it. */
+static char task_state(struct task *t)
+{
+    struct process *p = t->process;
+
+    if (p->state != PROCESS_LIVE)
+        return 'Z';
+    if (t->exiting)
+        return 'X';
+    if (t->stopped)
+        return 'T';
+    switch (t->thread->state) {
+    case THREAD_SLEEPING:
+        return t->thread->sleep_kind == SLEEP_INTERRUPTIBLE ? 'S' : 'D';
+    case THREAD_DEAD:
+        return 'Z';
+    default:
+        return 'R';
+    }
+}
+
+static const char *task_state_name(char c)
+{
+    switch (c) {
+    case 'R': return "running";
+    case 'S': return "sleeping";
+    case 'D': return "disk sleep";
+    case 'T': return "stopped";
+    case 'Z': return "zombie";
+    default: return "dead";
+    }
+}
+
+/* Numbers of the tree around p, in current's namespace. */
+struct pid_family {
+    u32 ppid, pgrp, session;
+    s32 tty_nr, tpgid;
+};
+
+static struct pid_family pid_family(struct process *p)
+{
+    struct pid_ns *ns = current_pid_ns();
+    struct pid_family f = {.tpgid = -1};
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    f.ppid = p->parent ? pid_nr(p->parent->pid, ns) : 0;
+    f.pgrp = p->pgrp ? pid_nr(p->pgrp, ns) : 0;
+    f.session = p->session ? pid_nr(p->session, ns) : 0;
+    if (p->tty)
+        f.tty_nr = (s32)up_tty_number(p->tty, &f.tpgid);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return f;
+}
+
+static int stat_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct pid_node *pn = node->priv;
+    struct task *t = pn->task;
+    struct process *p = t->process;
+    struct pid_family fam = pid_family(p);
+    struct process_times times;
+    struct aspace *as = process_aspace(p);
+
+    if (pn->number == PID_NODE_THREAD)
+        times = (struct process_times){.utime = t->thread->utime, .stime = t->thread->stime};
+    else
+        process_times_get(p, &times);
+    seq_printf(out, "%u (%s) %c %u %u %u %d %d 0 %lu %lu %lu %lu %lu %lu %ld %ld %d %d %u 0 %lu ",
+               pid_nr(t->pid, current_pid_ns()), t->thread->name, task_state(t), fam.ppid, fam.pgrp,
+               fam.session, fam.tty_nr, fam.tpgid, times.min_faults, p->child_times.min_faults,
+               times.maj_faults, p->child_times.maj_faults, times.utime / TICK, times.stime / TICK,
+               p->child_times.utime / TICK, p->child_times.stime / TICK, 20 + t->thread->nice,
+               t->thread->nice, p->nr_tasks, t->start_time / TICK);
+    seq_printf(out, "%lu %lu %lu %lu %lu %lu 0 0 %lu %lu 0 0 0 0 0 %d %u 0 0 0 0 0 ",
+               as ? as->total_pages << PAGE_SHIFT : 0, as ? as->rss_anon + as->rss_file : 0,
+               p->rlimits[RLIMIT_RSS].cur, as ? as->code_start : 0, as ? as->code_end : 0,
+               as ? as->stack_start : 0, t->pending.set, t->blocked, p->exit_signal, t->thread->cpu);
+    seq_printf(out, "%lu %lu %lu %lu %lu %lu %lu %d\n", as ? as->data_start : 0,
+               as ? as->data_end : 0, as ? as->brk_start : 0, as ? as->arg_start : 0,
+               as ? as->arg_end : 0, as ? as->env_start : 0, as ? as->env_end : 0,
+               p->state == PROCESS_LIVE ? 0 : p->exit_status);
+    if (as)
+        aspace_put(as);
+    return 0;
+}
+
+static void status_signals(struct seq *out, struct task *t)
+{
+    struct process *p = t->process;
+    sigset_t ignored = 0, caught = 0;
+
+    for (int i = 0; i < NSIG; i++) {
+        u64 h = p->actions[i].handler;
+        if (h == SIG_IGN)
+            ignored |= 1ULL << i;
+        else if (h != SIG_DFL)
+            caught |= 1ULL << i;
+    }
+    seq_printf(out,
+               "SigQ:\t%d/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\n"
+               "SigCgt:\t%016lx\n",
+               atomic_read(&p->sigqueue_count), p->rlimits[RLIMIT_SIGPENDING].cur, t->pending.set,
+               p->pending.set, t->blocked, ignored, caught);
+}
+
+static void status_ids(struct seq *out, const struct cred *c)
+{
+    const struct user_ns *ns = current_cred()->user_ns;
+
+    seq_printf(out, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\n", user_ns_uid(ns, c->uid),
+               user_ns_uid(ns, c->euid), user_ns_uid(ns, c->suid), user_ns_uid(ns, c->fsuid),
+               user_ns_gid(ns, c->gid), user_ns_gid(ns, c->egid), user_ns_gid(ns, c->sgid),
+               user_ns_gid(ns, c->fsgid));
+}
+
+static void status_memory(struct seq *out, struct aspace *as)
+{
+    u64 rss = as->rss_anon + as->rss_file;
+
+    seq_printf(out,
+               "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t%8lu kB\nVmPin:\t       0 kB\n"
+               "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\nRssAnon:\t%8lu kB\nRssFile:\t%8lu kB\n"
+               "RssShmem:\t       0 kB\nVmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\n"
+               "VmLib:\t       0 kB\nVmPTE:\t%8lu kB\nVmSwap:\t       0 kB\n",
+               as->total_pages * 4, as->total_pages * 4, as->locked_pages * 4,
+               MAX(as->rss_peak, rss) * 4, rss * 4, as->rss_anon * 4, as->rss_file * 4,
+               (as->data_end - as->data_start) / 1024, 132UL, (as->code_end - as->code_start) / 1024,
+               as->pt.tables * 4);
+}
+
+static int status_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct task *t = pid_node_task(node);
+    struct process *p = t->process;
+    const struct cred *c = task_cred(t);
+    struct pid_family fam = pid_family(p);
+    struct aspace *as = process_aspace(p);
+    struct fs_context *fs = task_fs(t);
+    char st = task_state(t);
+
+    seq_printf(out, "Name:\t%s\n", t->thread->name);
+    if (fs)
+        seq_printf(out, "Umask:\t%04o\n", fs->umask);
+    seq_printf(out, "State:\t%c (%s)\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n", st,
+               task_state_name(st), pid_nr(p->pid, current_pid_ns()),
+               pid_nr(t->pid, current_pid_ns()), fam.ppid);
+    status_ids(out, c);
+    seq_printf(out, "FDSize:\t64\nGroups:\t");
+    for (u32 i = 0; i < c->nr_groups; i++)
+        seq_printf(out, "%u ", user_ns_gid(current_cred()->user_ns, c->groups[i]));
+    seq_printf(out, "\nNStgid:");
+    for (unsigned i = current_process()->pid->level; i <= p->pid->level; i++)
+        seq_printf(out, "\t%u", p->pid->numbers[i].nr);
+    seq_printf(out, "\nNSpid:");
+    for (unsigned i = current_process()->pid->level; i <= t->pid->level; i++)
+        seq_printf(out, "\t%u", t->pid->numbers[i].nr);
+    seq_printf(out, "\nNSpgid:\t%u\nNSsid:\t%u\n", fam.pgrp, fam.session);
+    if (as)
+        status_memory(out, as);
+    seq_printf(out, "Threads:\t%u\n", p->nr_tasks);
+    status_signals(out, t);
+    seq_printf(out,
+               "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n"
+               "NoNewPrivs:\t%d\nSeccomp:\t%d\n",
+               c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding,
+               c->cap_ambient, t->no_new_privs, t->seccomp ? 2 : 0);
+    seq_printf(out, "Cpus_allowed:\t%lx\nvoluntary_ctxt_switches:\t%lu\n"
+               "nonvoluntary_ctxt_switches:\t%lu\n",
+               t->thread->affinity, t->thread->nvcsw, t->thread->nivcsw);
+    if (fs)
+        fs_context_put(fs);
+    if (as)
+        aspace_put(as);
+    cred_put(c);
+    return 0;
+}
+
+static int statm_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct aspace *as = process_aspace(pid_node_task(node)->process);
+
+    if (!as) {
+        seq_printf(out, "0 0 0 0 0 0 0\n");
+        return 0;
+    }
+    seq_printf(out, "%lu %lu %lu %lu 0 %lu 0\n", as->total_pages, as->rss_anon + as->rss_file,
+               as->rss_file, (as->code_end - as->code_start) >> PAGE_SHIFT,
+               (as->data_end - as->data_start) >> PAGE_SHIFT);
+    aspace_put(as);
+    return 0;
+}
+
+/* [start, end) of the process's memory, at most 1 MiB. */
+static int memory_show(struct process *p, bool env, struct seq *out)
+{
+    struct aspace *as = process_aspace(p);
+    char *page = as ? page_alloc_virt(0, 0) : NULL;
+
+    if (page) {
+        u64 at = env ? as->env_start : as->arg_start, end = env ? as->env_end : as->arg_end;
+        end = MIN(end, at + (1UL << 20));
+        while (at < end) {
+            ssize_t n = aspace_read(as, at, page, MIN(end - at, PAGE_SIZE));
+            if (n <= 0)
+                break;
+            seq_write(out, page, (size_t)n);
+            at += (u64)n;
+        }
+        page_free_virt(page, 0);
+    }
+    if (as)
+        aspace_put(as);
+    return 0;
+}
+
+static int cmdline_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    return memory_show(pid_node_task(node)->process, false, out);
+}
+
+static int environ_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct process *p = pid_node_task(node)->process;
+
+    return process_may_inspect(p) ? memory_show(p, true, out) : -EACCES;
+}
+
+static int auxv_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct process *p = pid_node_task(node)->process;
+    struct aspace *as = process_may_inspect(p) ? process_aspace(p) : NULL;
+
+    if (!as)
+        return 0;
+    seq_write(out, as->auxv, sizeof(as->auxv));
+    aspace_put(as);
+    return 0;
+}
+
+static int comm_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%s\n", pid_node_task(node)->thread->name);
+    return 0;
+}
+
+static ssize_t comm_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+{
+    struct task *t = pid_node_task(node);
+
+    if (t->process != current_process())
+        return -EINVAL;
+    strlcpy(t->thread->name, text, sizeof(t->thread->name));
+    char *nl = strchr(t->thread->name, '\n');
+    if (nl)
+        *nl = 0;
+    return (ssize_t)n;
+}
+
+struct maps_state {
+    struct seq *out;
+    struct aspace *as;
+    char *path;
+    bool details;
+};
+
+static int maps_area(struct area *a, void *arg)
+{
+    struct maps_state *m = arg;
+    struct kstat st = {0};
+    const char *name = "";
+
+    if (a->file) {
+        struct path p = {a->file->mount, a->file->dentry}, root, cwd;
+        (void)vfs_stat(&p, &st);
+        fs_context_paths(current_task()->fs, &root, &cwd);
+        name = path_name(&p, &root, m->path, PATH_MAX);
+        path_put(&root);
+        path_put(&cwd);
+        if (IS_ERR(name))
+            name = "?";
+    } else if (a->start <= m->as->brk && a->end > m->as->brk_start && m->as->brk > m->as->brk_start) {
+        name = "[heap]";
+    } else if (a->flags & AREA_GROWSDOWN) {
+        name = "[stack]";
+    } else if (m->as->vdso && a->start == m->as->vdso) {
+        name = "[vdso]";
+    }
+    size_t before = m->out->len;
+    seq_printf(m->out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", a->start, a->end,
+               a->prot & PT_READ ? 'r' : '-', a->prot & PT_WRITE ? 'w' : '-',
+               a->prot & PT_EXEC ? 'x' : '-', a->flags & AREA_SHARED ? 's' : 'p',
+               a->object ? a->offset : 0, (unsigned)(st.dev >> 8 & 0xfff), (unsigned)(st.dev & 0xff),
+               st.ino);
+    if (*name)
+        seq_printf(m->out, "%*s%s", (int)(before + 73 > m->out->len ? before + 73 - m->out->len : 0),
+                   "", name);
+    seq_printf(m->out, "\n");
+    if (m->details)
+        seq_printf(m->out, "Size:           %8lu kB\nKernelPageSize:        4 kB\n"
+                   "MMUPageSize:           4 kB\nLocked:                0 kB\n",
+                   (a->end - a->start) / 1024);
+    return 0;
+}
+
+static int maps_text(struct pseudo_node *node, struct seq *out, bool details)
+{
+    struct process *p = pid_node_task(node)->process;
+    struct aspace *as;
+
+    if (!process_may_inspect(p))
+        return -EACCES;
+    as = process_aspace(p);
+    if (!as)
+        return 0;
+    struct maps_state m = {out, as, kmalloc(PATH_MAX), details};
+    int err = m.path ? aspace_for_each(as, 0, maps_area, &m) : -ENOMEM;
+    kfree(m.path);
+    aspace_put(as);
+    return err;
+}
+
+static int maps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    return maps_text(node, out, false);
+}
+
+static int smaps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    return maps_text(node, out, true);
+}
+
+static int cgroup_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct process *p = pid_node_task(node)->process;
+    char *path = kmalloc(PATH_MAX);
+
+    if (!path)
+        return -ENOMEM;
+    if (p->state == PROCESS_REAPED || !p->cgroup.group) {
+        kfree(path);
+        return 0;
+    }
+    struct cgroup *cg = cgroup_of(&p->cgroup);
+    int err = cgroup_path(cg, current_task()->ns->cgroup->root, path, PATH_MAX);
+    cgroup_put(cg);
+    if (!err)
+        seq_printf(out, "0::%s\n", path);
+    kfree(path);
+    return err;
+}
+
+static int limits_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    static const struct {
+        const char *name, *unit;
+    } rows[RLIM_NLIMITS] = {
+        {"Max cpu time", "seconds"}, {"Max file size", "bytes"}, {"Max data size", "bytes"},
+        {"Max stack size", "bytes"}, {"Max core file size", "bytes"}, {"Max resident set", "bytes"},
+        {"Max processes", "processes"}, {"Max open files", "files"},
+        {"Max locked memory", "bytes"}, {"Max address space", "bytes"}, {"Max file locks", "locks"},
+        {"Max pending signals", "signals"}, {"Max msgqueue size", "bytes"},
+        {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"}};
+    struct process *p = pid_node_task(node)->process;
+    char text[2][24];
+
+    seq_printf(out, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (unsigned i = 0; i < RLIM_NLIMITS; i++) {
+        u64 v[2] = {p->rlimits[i].cur, p->rlimits[i].max};
+        for (int k = 0; k < 2; k++) {
+            if (v[k] == RLIM_INFINITY)
+                strlcpy(text[k], "unlimited", sizeof(text[k]));
+            else
+                snprintf(text[k], sizeof(text[k]), "%lu", v[k]);
+        }
+        seq_printf(out, "%-25s %-20s %-20s %-10s\n", rows[i].name, text[0], text[1], rows[i].unit);
+    }
+    return 0;
+}
+
+static int oom_adj_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%d\n", pid_node_task(node)->process->oom_score_adj);
+    return 0;
+}
+
+static ssize_t oom_adj_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+{
+    struct process *p = pid_node_task(node)->process;
+    s64 v;
+    int err = parse_s64(text, 10, &v);
+
+    if (err || v < -1000 || v > 1000)
+        return -EINVAL;
+    if (v < p->oom_score_adj && !cred_capable(cred, &user_ns_init, CAP_SYS_RESOURCE))
+        return -EACCES;
+    p->oom_score_adj = (s16)v;
+    return (ssize_t)n;
+}
+
+static int oom_score_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct process *p = pid_node_task(node)->process;
+
+    seq_printf(out, "%d\n", MAX(0, 666 + p->oom_score_adj * 2 / 3));
+    return 0;
+}
+
+/* uid_map, gid_map: written once, by a process privileged over the namespace. */
+static int id_map_show(struct seq *out, const struct id_map *m, bool initial)
+{
+    if (initial)
+        seq_printf(out, "%10u %10u %10u\n", 0, 0, U32_MAX);
+    for (u32 i = 0; !initial && i < m->nr; i++)
+        seq_printf(out, "%10u %10u %10u\n", m->extent[i].first, m->extent[i].lower,
+                   m->extent[i].count);
+    return 0;
+}
+
+static int uid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    const struct cred *c = task_cred(pid_node_task(node));
+    int err = id_map_show(out, &c->user_ns->uid_map, c->user_ns == &user_ns_init);
+
+    cred_put(c);
+    return err;
+}
+
+static int gid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    const struct cred *c = task_cred(pid_node_task(node));
+    int err = id_map_show(out, &c->user_ns->gid_map, c->user_ns == &user_ns_init);
+
+    cred_put(c);
+    return err;
+}
+
+static int id_map_parse(const char *text, struct id_map *m)
+{
+    *m = (struct id_map){0};
+    while (*text) {
+        u64 v[3];
+        for (int i = 0; i < 3; i++) {
+            while (*text == ' ' || *text == '\t')
+                text++;
+            if (parse_u64_prefix(text, 10, &v[i], &text) || v[i] > U32_MAX)
+                return -EINVAL;
+        }
+        while (*text == ' ' || *text == '\n')
+            text++;
+        if (m->nr == ARRAY_SIZE(m->extent) || !v[2] || v[0] + v[2] > U32_MAX ||
+            v[1] + v[2] > U32_MAX)
+            return -EINVAL;
+        m->extent[m->nr].first = (u32)v[0];
+        m->extent[m->nr].lower = (u32)v[1];
+        m->extent[m->nr++].count = (u32)v[2];
+    }
+    return m->nr ? 0 : -EINVAL;
+}
+
+/* An unprivileged writer may map its own single id only. */
+static bool id_map_allowed(const struct user_ns *ns, const struct id_map *m, bool gids,
+                           const struct cred *writer)
+{
+    if (!ns->parent)
+        return false;
+    if (cred_capable(writer, ns->parent, gids ? CAP_SETGID : CAP_SETUID))
+        return true;
+    if (m->nr != 1 || m->extent[0].count != 1 || writer->euid != ns->owner)
+        return false;
+    u32 lower = m->extent[0].lower;
+    return gids ? ns->setgroups_denied && user_ns_map_gid(ns->parent, lower) == writer->egid
+                : user_ns_map_uid(ns->parent, lower) == writer->euid;
+}
+
+static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n, const struct cred *writer,
+                            bool gids)
+{
+    const struct cred *c = task_cred(pid_node_task(node));
+    struct id_map m;
+    int err = id_map_parse(text, &m);
+
+    if (!err && !id_map_allowed(c->user_ns, &m, gids, writer))
+        err = -EPERM;
+    if (!err)
+        err = user_ns_set_map(c->user_ns, gids, &m);
+    cred_put(c);
+    return err ? err : (ssize_t)n;
+}
+
+static ssize_t uid_map_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+{
+    return id_map_store(node, text, n, cred, false);
+}
+
+static ssize_t gid_map_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+{
+    return id_map_store(node, text, n, cred, true);
+}
+
+static int setgroups_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    const struct cred *c = task_cred(pid_node_task(node));
+
+    seq_printf(out, "%s\n", c->user_ns->setgroups_denied ? "deny" : "allow");
+    cred_put(c);
+    return 0;
+}
+
+static ssize_t setgroups_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+{
+    const struct cred *c = task_cred(pid_node_task(node));
+    ssize_t r = -EINVAL;
+
+    if (str_starts(text, "deny") && !c->user_ns->gid_map.nr && c->user_ns->parent) {
+        c->user_ns->setgroups_denied = true;
+        r = (ssize_t)n;
+    } else if (str_starts(text, "allow")) {
+        r = c->user_ns->setgroups_denied ? -EPERM : (ssize_t)n;
+    }
+    cred_put(c);
+    return r;
+}
+
+static int wchan_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "0");
+    return 0;
+}
+
+#define FILE_RO(name_, mode_, fn)                                                                  \
+    {                                                                                              \
+        name_, mode_, { .show = fn, .owner = pid_node_owner, .destroy = pid_node_destroy }         \
+    }
+#define FILE_RW(name_, mode_, fn, fs)                                                              \
+    {                                                                                              \
+        name_, mode_, {                                                                            \
+            .show = fn, .store = fs, .owner = pid_node_owner, .destroy = pid_node_destroy          \
+        }                                                                                          \
+    }
+const struct pid_file pid_files[] = {
+    FILE_RO("auxv", 0400, auxv_show),
+    FILE_RO("cgroup", 0444, cgroup_show),
+    FILE_RO("cmdline", 0444, cmdline_show),
+    FILE_RW("comm", 0644, comm_show, comm_store),
+    FILE_RO("environ", 0400, environ_show),
+    FILE_RW("gid_map", 0644, gid_map_show, gid_map_store),
+    FILE_RO("limits", 0444, limits_show),
+    FILE_RO("maps", 0444, maps_show),
+    FILE_RO("mountinfo", 0444, procfs_mountinfo_show),
+    FILE_RO("mounts", 0444, procfs_mounts_show),
+    FILE_RO("oom_score", 0444, oom_score_show),
+    FILE_RW("oom_score_adj", 0644, oom_adj_show, oom_adj_store),
+    FILE_RW("setgroups", 0644, setgroups_show, setgroups_store),
+    FILE_RO("smaps", 0444, smaps_show),
+    FILE_RO("stat", 0444, stat_show),
+    FILE_RO("statm", 0444, statm_show),
+    FILE_RO("status", 0444, status_show),
+    FILE_RW("uid_map", 0644, uid_map_show, uid_map_store),
+    FILE_RO("wchan", 0444, wchan_show),
+};
+const unsigned pid_file_count = ARRAY_SIZE(pid_files);
