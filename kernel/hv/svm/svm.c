@@ -305,6 +305,7 @@ static enum hv_exit svm_run(struct vcpu *v)
     v->gpr[EMUL_RSP] = b->rsp;
     v->rip = b->rip;
     v->rflags = b->rflags;
+    v->efer = b->efer & ~EFER_SVME; /* LMA follows the guest's CR0.PG */
     b->event_inj = 0;
     v->exit.insn_len = 0;
     v->exit.reason = b->exit_code;
