@@ -473,23 +473,35 @@ int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path 
 
 /* ------------------------------------------------------------- umount2(2), pivot_root(2) */
 
-/* References that a mount has of itself: the tree's, the caller's path, one for each child. */
+/* References that an unused mount has: the tree's, the caller's path and our own. */
 static bool mount_busy_locked(struct mount *m)
 {
-    return !list_empty(&m->children) || refcount_read(&m->ref) > 2;
+    return !list_empty(&m->children) || refcount_read(&m->ref) > 3;
 }
 
-int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
+/* What is on top where target stands: a directory that one is in may have been mounted over since
+ * ("." after pivot_root(".", ".")). References. */
+static struct path mount_topmost(const struct path *target)
 {
-    struct mount *m = target->mount;
+    struct path top = *target;
+    struct mount *over;
+
+    path_get(&top);
+    while ((over = mount_lookup(top.mount, top.dentry))) {
+        path_put(&top);
+        dentry_get(over->root);
+        top = (struct path){over, over->root};
+    }
+    return top;
+}
+
+static int umount_topmost(const struct walk_ctx *ctx, const struct path *top, int flags)
+{
+    struct mount *m = top->mount;
     struct path place = {0};
     int err = 0;
 
-    if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
-        return -EPERM;
-    if (flags & ~(MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
-        return -EINVAL;
-    if (target->dentry != m->root)
+    if (top->dentry != m->root)
         return -EINVAL;
     spin_lock(&mount_lock);
     if (m->ns != ctx->ns || !m->parent)
@@ -505,6 +517,21 @@ int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
     mount_dissolve(m); /* the tree's reference */
     mount_ns_changed(ctx->ns);
     return 0;
+}
+
+int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
+{
+    struct path top;
+    int err;
+
+    if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (flags & ~(MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
+        return -EINVAL;
+    top = mount_topmost(target);
+    err = umount_topmost(ctx, &top, flags);
+    path_put(&top);
+    return err;
 }
 
 static bool mount_is_below_locked(struct mount *m, struct mount *top)
