@@ -87,7 +87,8 @@ static int exec_map_file(struct aspace *as, struct file *f, u64 start, u64 end, 
 }
 
 /* One PT_LOAD at bias: its file pages, the zeroed rest of the last one, then fresh pages. */
-static int exec_map_segment(struct aspace *as, struct file *f, const struct elf_segment *s, u64 bias)
+static int exec_map_segment(struct aspace *as, struct file *f, const struct elf_segment *s,
+                            u64 bias)
 {
     unsigned prot = exec_prot(s->flags);
     u64 start = ALIGN_DOWN(bias + s->vaddr, PAGE_SIZE), skew = bias + s->vaddr - start;
@@ -153,6 +154,15 @@ static void exec_note_extent(struct aspace *as, const struct elf_image *img, u64
     as->brk_start = as->brk = PAGE_ALIGN(bias + img->high) + RANDOM_PAGES(13);
 }
 
+/* By stat: an overlay's file has no page cache of its own. 0 when it cannot be told. */
+static u64 exec_file_size(struct file *f)
+{
+    struct path p = {f->mount, f->dentry};
+    struct kstat st;
+
+    return vfs_stat(&p, &st) ? 0 : st.size;
+}
+
 static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
 {
     struct elf_image img;
@@ -170,7 +180,7 @@ static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
         return err;
     char *head = page_alloc_virt(0, PA_ZERO);
     n = head ? file_read_kernel(f, head, PAGE_SIZE, 0) : -ENOMEM;
-    err = n < 0 ? (int)n : elf_parse(head, (size_t)n, (u64)f->inode->object->size, &img);
+    err = n < 0 ? (int)n : elf_parse(head, (size_t)n, exec_file_size(f), &img);
     if (!err && !img.dynamic)
         err = -ENOEXEC;
     if (!err) {
@@ -196,7 +206,7 @@ static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
 static int exec_load_program(struct exec_job *j)
 {
     struct elf_image img;
-    int err = elf_parse(j->head, j->head_len, j->file->inode->object->size, &img);
+    int err = elf_parse(j->head, j->head_len, exec_file_size(j->file), &img);
 
     if (err)
         return -ENOEXEC;
@@ -247,8 +257,8 @@ static void auxv_add(struct auxv_builder *b, u64 type, u64 value)
     b->word[b->n++] = value;
 }
 
-static void exec_fill_auxv(struct exec_job *j, struct auxv_builder *b, u64 random_at, u64 platform_at,
-                           u64 execfn_at)
+static void exec_fill_auxv(struct exec_job *j, struct auxv_builder *b, u64 random_at,
+                           u64 platform_at, u64 execfn_at)
 {
     const struct cred *c = j->cred;
     u32 eax = 1, ebx, ecx = 0, edx;
@@ -338,7 +348,7 @@ static int exec_build_stack(struct exec_job *j)
     n += aux.n;
     sp = ALIGN_DOWN(sp - n * sizeof(u64), 16UL);
     err = aspace_write(as, sp, table, n * sizeof(u64), true) == (ssize_t)(n * sizeof(u64)) ? 0
-                                                                                          : -E2BIG;
+                                                                                           : -E2BIG;
     kfree(table);
     j->sp = as->stack_start = sp;
     return err;
