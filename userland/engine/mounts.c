@@ -160,8 +160,10 @@ static void mount_dev(struct child *ch)
     /* nothing but ours is in this /dev: no link can lead elsewhere */
     if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 0755) < 0)
         child_fail(ch, "cannot make /dev/pts: %s", strerror(errno));
-    child_mount(ch, "devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-                "newinstance,ptmxmode=0666,mode=0620,gid=5");
+    if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+              "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0 &&
+        errno != ENODEV) /* a kernel without pseudo terminals: whoever wants one is told */
+        child_fail(ch, "cannot mount /dev/pts: %s", strerror(errno));
     snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->c->shm_size);
     child_mount(ch, "shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
     if (mkdir("dev/mqueue", 0755) == 0 &&
@@ -224,15 +226,19 @@ static void mount_files(struct child *ch)
 
 void root_enter(struct child *ch, const char *dir)
 {
-    if (chdir(dir) < 0)
+    int old = openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (old < 0 || chdir(dir) < 0)
         child_fail(ch, "cannot enter %s: %s", dir, strerror(errno));
     if (syscall(SYS_pivot_root, ".", ".") == 0) {
-        if (umount2(".", MNT_DETACH) < 0)
+        /* the old root now covers the new one: it is left from inside */
+        if (fchdir(old) < 0 || umount2(".", MNT_DETACH) < 0)
             child_fail(ch, "cannot leave the old root: %s", strerror(errno));
     } else if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0) {
         /* an initial root file system cannot be pivoted away on Linux: it is covered instead */
         child_fail(ch, "pivot_root: %s", strerror(errno));
     }
+    close(old);
     if (chdir("/") < 0)
         child_fail(ch, "cannot enter the new root: %s", strerror(errno));
 }
