@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * devpts: a tmpfs whose character nodes are pty slaves, 136:N, and a ptmx node. Every mount is an
+ * instance of its own, with its own numbers. /dev/ptmx serves the instance mounted on the directory
+ * `pts` beside it.
+ *
+ * Lock order: instances_lock is taken alone; an instance's lock is not held over calls into vfs.
+ */
+#include "dev/chrdev.h"
+#include "fs/tmpfs/tmpfs.h"
+#include "lib/bitmap.h"
+#include "lib/errno.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/fs_context.h"
+#include "proc/nsset.h"
+#include "proc/proc.h"
+#include "tty/pty.h"
+
+#define PTS_MAJOR 136
+#define PTS_MAX 1024
+
+/* n instances_lock · l lock */
+struct pts_instance {
+    struct list_node node;       /* n */
+    struct super *super;         /* I */
+    const struct super_ops *tmpfs_ops; /* I */
+    struct super_ops ops;        /* I  tmpfs's, with our destroy */
+    struct spinlock lock;
+    u32 mode, ptmx_mode;         /* I */
+    kgid_t gid;                  /* I  ID_INVALID: the opener's */
+    kuid_t uid;
+    struct pty *ptys[PTS_MAX];   /* l */
+};
+
+static struct spinlock instances_lock = SPINLOCK_INIT(RANK_TTY, 1, "devpts instances");
+static LIST_HEAD(instances);
+
+static struct pts_instance *devpts_instance(const struct super *s)
+{
+    struct pts_instance *i, *found = NULL;
+
+    spin_lock(&instances_lock);
+    list_for_each (i, &instances, node) {
+        if (i->super == s)
+            found = i;
+    }
+    spin_unlock(&instances_lock);
+    return found;
+}
+
+static void devpts_destroy(struct super *s)
+{
+    struct pts_instance *i = devpts_instance(s);
+    const struct super_ops *ops = i->tmpfs_ops;
+
+    spin_lock(&instances_lock);
+    list_del(&i->node);
+    spin_unlock(&instances_lock);
+    kfree(i);
+    ops->destroy(s);
+}
+
+static int devpts_option(struct pts_instance *i, const char *opt)
+{
+    const char *eq = strchr(opt, '=');
+    u64 v = 0;
+
+    if (!*opt || strcmp(opt, "newinstance") == 0)
+        return 0;
+    if (!eq || parse_u64(eq + 1, str_starts(opt, "mode") || str_starts(opt, "ptmxmode") ? 8 : 10, &v))
+        return -EINVAL;
+    if (str_starts(opt, "ptmxmode="))
+        i->ptmx_mode = v & 0777;
+    else if (str_starts(opt, "mode="))
+        i->mode = v & 0777;
+    else if (str_starts(opt, "gid="))
+        i->gid = user_ns_map_gid(current_cred()->user_ns, (u32)v);
+    else if (str_starts(opt, "uid="))
+        i->uid = user_ns_map_uid(current_cred()->user_ns, (u32)v);
+    else if (!str_starts(opt, "max="))
+        return -EINVAL;
+    return 0;
+}
+
+static int devpts_parse(struct pts_instance *i, const char *options)
+{
+    char one[32];
+
+    for (const char *p = options ? options : ""; *p;) {
+        const char *end = strchr(p, ',');
+        size_t n = end ? (size_t)(end - p) : strlen(p);
+        if (n >= sizeof(one))
+            return -EINVAL;
+        memcpy(one, p, n);
+        one[n] = 0;
+        int err = devpts_option(i, one);
+        if (err)
+            return err;
+        p += n + (end != NULL);
+    }
+    return 0;
+}
+
+/* The ptmx node, before the file system can be seen. */
+static int devpts_make_ptmx(struct pts_instance *i)
+{
+    struct dentry *root = i->super->root, *d = dentry_alloc(root, "ptmx", 4);
+    struct inode *dir = dentry_inode(root);
+
+    if (!d)
+        return -ENOMEM;
+    d = dentry_hash_add(d);
+    int err = dir->ops->mknod(dir, d, S_IFCHR | i->ptmx_mode, dev_make(5, 2), &cred_init);
+    dentry_put(d);
+    return err;
+}
+
+static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
+                        unsigned flags, const char *options, struct super **out)
+{
+    struct pts_instance *i = kzalloc(sizeof(*i));
+
+    if (!i)
+        return -ENOMEM;
+    i->mode = 0600;
+    i->gid = i->uid = ID_INVALID;
+    spinlock_init(&i->lock, RANK_TTY, 0, "devpts");
+    int err = devpts_parse(i, options);
+    if (!err)
+        err = tmpfs_mount(type, ctx, source, 0, "mode=755", &i->super);
+    if (err) {
+        kfree(i);
+        return err;
+    }
+    i->tmpfs_ops = i->super->ops;
+    i->ops = *i->super->ops;
+    i->ops.destroy = devpts_destroy;
+    i->super->ops = &i->ops;
+    spin_lock(&instances_lock);
+    list_add_tail(&instances, &i->node);
+    spin_unlock(&instances_lock);
+    err = devpts_make_ptmx(i);
+    if (err)
+        log_err("devpts: no ptmx node: error %d", -err);
+    *out = i->super;
+    return 0;
+}
+FS_TYPE(devpts) = {.name = "devpts", .mount = devpts_mount, .user_ns_ok = true};
+
+static void devpts_walk(const struct pty *p, struct walk_ctx *ctx)
+{
+    *ctx = (struct walk_ctx){
+        .cred = &cred_init, .root = p->dir, .cwd = p->dir, .ns = current_task()->ns->mount};
+}
+
+static int devpts_take_index(struct pts_instance *i, struct pty *pty)
+{
+    int err = -ENOSPC;
+
+    spin_lock(&i->lock);
+    for (u32 n = 0; n < PTS_MAX; n++) {
+        if (i->ptys[n])
+            continue;
+        i->ptys[n] = pty;
+        pty->index = n;
+        err = 0;
+        break;
+    }
+    spin_unlock(&i->lock);
+    return err;
+}
+
+static void devpts_free_index(struct pts_instance *i, struct pty *pty)
+{
+    spin_lock(&i->lock);
+    i->ptys[pty->index] = NULL;
+    spin_unlock(&i->lock);
+}
+
+int devpts_add(struct pts_instance *i, struct pty *pty)
+{
+    const struct cred *me = current_cred();
+    struct attr_change owner = {.valid = ATTR_UID | ATTR_GID,
+                                .uid = i->uid == ID_INVALID ? me->fsuid : i->uid,
+                                .gid = i->gid == ID_INVALID ? me->fsgid : i->gid};
+    struct walk_ctx ctx;
+    struct path node;
+    char name[12];
+    int err = devpts_take_index(i, pty);
+
+    if (err)
+        return err;
+    pty->slave.rdev = dev_make(PTS_MAJOR, pty->index);
+    devpts_walk(pty, &ctx);
+    snprintf(name, sizeof(name), "%u", pty->index);
+    err = vfs_mknod(&ctx, &pty->dir, name, S_IFCHR | i->mode, pty->slave.rdev);
+    if (err) {
+        devpts_free_index(i, pty);
+        return err;
+    }
+    if (vfs_lookup(&ctx, &pty->dir, name, 0, &node) == 0) {
+        (void)vfs_setattr(&node, &cred_init, &owner);
+        path_put(&node);
+    }
+    return 0;
+}
+
+void devpts_remove(struct pts_instance *i, struct pty *pty)
+{
+    struct walk_ctx ctx;
+    char name[12];
+
+    devpts_walk(pty, &ctx);
+    snprintf(name, sizeof(name), "%u", pty->index);
+    (void)vfs_unlink(&ctx, &pty->dir, name);
+    devpts_free_index(i, pty);
+}
+
+int devpts_open_peer(struct pty *pty, unsigned flags, struct file **out)
+{
+    struct walk_ctx ctx;
+    struct path node;
+    char name[12];
+
+    devpts_walk(pty, &ctx);
+    snprintf(name, sizeof(name), "%u", pty->index);
+    int err = vfs_lookup(&ctx, &pty->dir, name, 0, &node);
+    if (err)
+        return err;
+    err = vfs_open_path(&node, flags, current_cred(), out);
+    path_put(&node);
+    return err;
+}
+
+/* Which instance a ptmx node belongs to, and its directory with references. */
+static struct pts_instance *devpts_of_ptmx(struct file *f, struct path *dir)
+{
+    struct pts_instance *i = devpts_instance(f->inode->super);
+    struct walk_hold w;
+    struct path beside = {f->mount, dentry_parent(f->dentry)};
+
+    if (i) {
+        *dir = (struct path){f->mount, i->super->root};
+        path_get(dir);
+        return i;
+    }
+    walk_begin(&w);
+    int err = vfs_lookup(&w.ctx, &beside, "pts", WALK_FOLLOW | WALK_DIRECTORY, dir);
+    walk_end(&w);
+    if (err)
+        return NULL;
+    i = devpts_instance(dentry_inode(dir->dentry)->super);
+    if (!i)
+        path_put(dir);
+    return i;
+}
+
+static int ptmx_open(struct file *f, u32 minor)
+{
+    struct path dir;
+    struct pts_instance *i = devpts_of_ptmx(f, &dir);
+
+    if (!i)
+        return -ENODEV;
+    int err = pty_open_master(f, i, &dir);
+    path_put(&dir);
+    return err;
+}
+
+static int pts_open(struct file *f, u32 minor)
+{
+    struct pts_instance *i = devpts_instance(f->inode->super);
+    struct pty *pty = NULL;
+
+    if (!i || minor >= PTS_MAX)
+        return -EIO;
+    spin_lock(&i->lock);
+    pty = i->ptys[minor];
+    if (pty)
+        tty_get(&pty->slave);
+    spin_unlock(&i->lock);
+    if (!pty)
+        return -EIO;
+    int err = pty_open_slave(pty, f, f->flags & O_NOCTTY);
+    tty_put(&pty->slave);
+    return err;
+}
+
+static const struct file_ops pts_node_ops = {.name = "tty"};
+CHRDEV(ptmx) = {"ptmx", 5, 2, 0666, &pts_node_ops, ptmx_open, 1, false};
+CHRDEV(pts) = {"pts_slave", PTS_MAJOR, 0, 0600, &pts_node_ops, pts_open, PTS_MAX, true};
