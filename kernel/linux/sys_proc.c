@@ -183,10 +183,8 @@ s64 sys_getrusage(u64 who, u64 uptr)
         break;
     case 1: { /* RUSAGE_THREAD */
         struct thread *me = current_thread();
-        t = (struct process_times){.utime = me->utime,
-                                   .stime = me->stime,
-                                   .nvcsw = me->nvcsw,
-                                   .nivcsw = me->nivcsw};
+        t = (struct process_times){.nvcsw = me->nvcsw, .nivcsw = me->nivcsw};
+        sched_thread_times(me, &t.utime, &t.stime);
         break;
     }
     default:

@@ -50,7 +50,8 @@ static int clock_read(s32 clock, u64 *out)
         *out = t.utime + t.stime;
         return 0;
     case CLOCK_THREAD_CPUTIME:
-        *out = current_thread()->utime + current_thread()->stime;
+        sched_thread_times(current_thread(), &t.utime, &t.stime);
+        *out = t.utime + t.stime;
         return 0;
     default:
         return -EINVAL;

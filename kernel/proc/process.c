@@ -174,8 +174,11 @@ bool process_may_inspect(struct process *p)
 
 static void process_times_add_thread(struct process_times *sum, const struct task *t)
 {
-    sum->utime += t->thread->utime;
-    sum->stime += t->thread->stime;
+    u64 user, system;
+
+    sched_thread_times(t->thread, &user, &system);
+    sum->utime += user;
+    sum->stime += system;
     sum->nvcsw += t->thread->nvcsw;
     sum->nivcsw += t->thread->nivcsw;
     sum->min_faults += t->min_faults;

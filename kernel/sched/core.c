@@ -251,6 +251,8 @@ static void sched_arm_slice(struct rq *rq, u64 now)
     }
     if (rq->nr > 1)
         timer_want(now + rq_slice(rq));
+    else if (rq->curr->task)
+        timer_want(now + SCHED_SAMPLE);
 }
 
 /* It may not run here any more: off the queue, and placed anew after the switch. */
@@ -495,12 +497,14 @@ void up_resched(void)
         sched_tick(time_ns());
 }
 
-void up_timer(void)
+void up_timer(bool user)
 {
     u64 now = time_ns();
 
     if (rq_this()->curr == rq_this()->idle)
         rcu_idle_exit(); /* callbacks may be readers; the idle loop goes on from there */
+    else if (rq_this()->curr->task)
+        rq_this()->curr->user_mode = user;
     timer_run(now);
     sched_tick(now);
     load_update(now);

@@ -274,31 +274,18 @@ void sched_group_set_quota(struct sched_group *g, u64 quota_ns, u64 period_ns)
 
 void sched_group_stat(struct sched_group *g, struct sched_group_stat *out)
 {
-    u64 usage = 0, user, system, flags;
+    u64 usage = 0, user = 0, flags;
 
-    for (unsigned cpu = 0; cpu < MIN(acpi_cpu_count(), MAX_CPUS); cpu++)
+    for (unsigned cpu = 0; cpu < MIN(acpi_cpu_count(), MAX_CPUS); cpu++) {
         usage += READ_ONCE(g->cpu[cpu]->usage);
+        user += READ_ONCE(g->cpu[cpu]->user);
+    }
     spin_lock_irqsave(&g->pool_lock, &flags);
-    user = g->user_ns;
-    system = g->system_ns;
     *out = (struct sched_group_stat){.usage_ns = usage,
+                                     .user_ns = user,
+                                     .system_ns = usage - MIN(user, usage),
                                      .nr_periods = g->nr_periods,
                                      .nr_throttled = g->nr_throttled,
                                      .throttled_ns = g->throttled_ns};
     spin_unlock_irqrestore(&g->pool_lock, flags);
-    /* Split as the ended threads' times were. */
-    out->user_ns = usage / 1024 * (user + system ? user / ((user + system) / 1024 + 1) : 1024);
-    out->system_ns = usage - out->user_ns;
-}
-
-void group_add_times(struct sched_group *g, u64 user, u64 system)
-{
-    u64 flags;
-
-    for (; g; g = g->parent) {
-        spin_lock_irqsave(&g->pool_lock, &flags);
-        g->user_ns += user;
-        g->system_ns += system;
-        spin_unlock_irqrestore(&g->pool_lock, flags);
-    }
 }

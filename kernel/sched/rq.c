@@ -57,15 +57,24 @@ void rq_account(struct rq *rq, u64 now)
     struct thread *t = rq->curr;
     struct sched_entity *se = &t->se;
     s64 delta = (s64)(now - t->exec_start);
+    u64 user = 0;
 
     if (unlikely(delta <= 0))
         return;
     t->exec_start = now;
     t->sum_exec += (u64)delta;
+    if (t->user_mode) {
+        t->utime += (u64)delta;
+        rq->user_ns += (u64)delta;
+        user = (u64)delta;
+    } else {
+        t->stime += (u64)delta;
+    }
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         se->vruntime += rq_weigh((u64)delta, se->weight);
         group_rq_update_min(g, se);
         g->usage += (u64)delta;
+        g->user += user;
         g->runtime -= delta; /* looked at only where a quota is set */
         se = &g->se;
     }

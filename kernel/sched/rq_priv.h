@@ -22,6 +22,7 @@
 #define SCHED_LATENCY (6 * NSEC_PER_MSEC)     /* everyone should run once within it */
 #define SCHED_SLICE_MIN (750 * NSEC_PER_USEC) /* but not for less than this */
 #define SCHED_WAKE_GRAN (1 * NSEC_PER_MSEC)   /* a waker is preempted by who is so far behind */
+#define SCHED_SAMPLE (10 * NSEC_PER_MSEC) /* is a busy thread in user mode or in the kernel? */
 #define QUOTA_SLICE (5 * NSEC_PER_MSEC)
 
 /* A group's tree on one CPU; all under that CPU's rq->lock. */
@@ -33,7 +34,7 @@ struct group_rq {
     u32 depth;                 /* 0: the root group's */
     struct sched_group *group;
     struct sched_entity se; /* this tree as an entity of its parent's; unused in the root's */
-    u64 usage;              /* ns run here */
+    u64 usage, user;        /* ns run here; of it in user mode */
     s64 runtime;            /* ns of quota in hand; negative: overdrawn */
 };
 
@@ -53,7 +54,6 @@ struct sched_group {
     u64 nr_periods, nr_throttled, throttled_ns; /* p */
     bool throttled_now;                         /* p  someone found the pool empty in this period */
     u64 throttle_start;                         /* p */
-    u64 user_ns, system_ns;                     /* p  of threads that have ended */
 };
 
 struct rq {
@@ -114,8 +114,6 @@ s64 group_quota_left(struct group_rq *g);
 void group_init_root(void);
 void group_get(struct sched_group *g);
 void group_put(struct sched_group *g);
-/* A thread has ended with these times. */
-void group_add_times(struct sched_group *g, u64 user, u64 system);
 u32 group_weight_of_nice(int nice);
 /* Some group has or had a quota. */
 bool group_quotas_used(void);

@@ -122,7 +122,7 @@ static void thread_setup(struct thread *t, const char *name, bool user)
     }
     group_get(t->group);
     t->se.parent = t->group->cpu[t->cpu];
-    t->mode_start = time_ns();
+    t->user_mode = user;
     spin_lock_irqsave(&threads_lock, &flags);
     list_add_tail(&threads_all, &t->all);
     threads_count++;
@@ -225,7 +225,7 @@ void thread_exit(void)
 
 void thread_put(struct thread *t)
 {
-    u64 flags, user, system;
+    u64 flags;
 
     if (likely(!refcount_put(&t->ref)))
         return;
@@ -233,44 +233,29 @@ void thread_put(struct thread *t)
     list_del(&t->all);
     threads_count--;
     spin_unlock_irqrestore(&threads_lock, flags);
-    sched_thread_times(t, &user, &system);
-    group_add_times(t->group, user, system);
     group_put(t->group);
     thread_fpu_free(t->arch.xsave);
     thread_stack_free(t->stack);
     slab_free(thread_cache, t);
 }
 
-/* User and system time are known where kernel/proc and hv say when the mode changes. */
 void sched_enter_user(void)
 {
-    struct thread *t = current_thread();
-    u64 now = t->sum_exec + (time_ns() - t->exec_start);
-
-    t->stime += now - t->mode_start;
-    t->mode_start = now;
-    t->in_user = true;
+    WRITE_ONCE(current_thread()->user_mode, 1);
 }
 
 void sched_exit_user(void)
 {
-    struct thread *t = current_thread();
-    u64 now = t->sum_exec + (time_ns() - t->exec_start);
-
-    t->utime += now - t->mode_start;
-    t->mode_start = now;
-    t->in_user = false;
+    WRITE_ONCE(current_thread()->user_mode, 0);
 }
 
 void sched_thread_times(const struct thread *t, u64 *user, u64 *system)
 {
-    u64 run = READ_ONCE(t->sum_exec), start = READ_ONCE(t->mode_start), rest;
+    u64 start = READ_ONCE(t->exec_start), now = time_ns();
+    u64 rest = READ_ONCE(t->state) == THREAD_RUNNING && now > start ? now - start : 0;
 
-    if (READ_ONCE(t->state) == THREAD_RUNNING)
-        run += time_ns() - MIN(READ_ONCE(t->exec_start), time_ns());
-    rest = run > start ? run - start : 0;
-    *user = t->utime + (t->in_user ? rest : 0);
-    *system = t->stime + (t->in_user ? 0 : rest);
+    *user = READ_ONCE(t->utime) + (t->user_mode ? rest : 0);
+    *system = READ_ONCE(t->stime) + (t->user_mode ? 0 : rest);
 }
 
 u64 sched_nr_threads(void)

@@ -74,9 +74,8 @@ struct thread {
     struct aspace *aspace;     /* o  NULL: kernel thread, runs on any tables */
     struct task *task;         /* I  kernel/proc's part; NULL for a kernel thread */
     char name[16];             /* o  comm */
-    u64 utime, stime;          /* o  ns in user mode (guest included) and in the kernel */
-    u64 mode_start;            /* o  ns when the present mode began, as far as it is accounted */
-    u8 in_user;                /* o  sched_enter_user was the last of the two */
+    u64 utime, stime;         /* r  ns in user mode (guest included) and in the kernel, as sampled */
+    u8 user_mode;             /* a  the last sample: time until the next one is user time */
     u64 nvcsw, nivcsw;         /* r */
     struct list_node all;      /* list of all threads, for the console */
 };
@@ -114,7 +113,7 @@ bool thread_wake(struct thread *t);
 /* Called with the work word's WORK_RESCHED or WORK_THROTTLE set on the way to user or guest mode.
  */
 void sched_user_work(void);
-/* User mode or guest mode begins/ends: time accounting. */
+/* Guest mode begins/ends: time accounting. User mode is sampled by the timer tick of busy CPUs. */
 void sched_enter_user(void);
 void sched_exit_user(void);
 
@@ -149,7 +148,7 @@ int thread_make_user(struct thread *t) __must_check;
  * up_ap_main. */
 void sched_init_cpu(unsigned cpu);
 __noreturn void sched_idle(void);
-/* Weighs in what has passed since the last sample. */
+/* utime and stime, with what has run since they were brought up to date. */
 void sched_thread_times(const struct thread *t, u64 *user, u64 *system);
 
 /* Highest address of t's kernel stack; the user frame lies right below it. */

@@ -221,14 +221,14 @@ static void trap_exception(unsigned vector, struct trap_frame *f)
     }
 }
 
-static void trap_interrupt(unsigned vector)
+static void trap_interrupt(unsigned vector, const struct trap_frame *frame)
 {
     if (vector == VEC_SPURIOUS)
         return;
     apic_eoi();
     switch (vector) {
     case VEC_TIMER:
-        up_timer();
+        up_timer(trap_from_user(frame));
         break;
     case VEC_RESCHED:
         up_resched();
@@ -253,6 +253,6 @@ void trap_dispatch(unsigned vector, struct trap_frame *frame)
         trap_exception(vector, frame);
     else {
         frame->orig_rax = ~(u64)vector;
-        trap_interrupt(vector);
+        trap_interrupt(vector, frame);
     }
 }

@@ -22,8 +22,8 @@ void up_user_exception(struct trap_frame *frame, unsigned vector);
 void up_return_to_user(struct trap_frame *frame);
 /* kernel/dev: a device interrupt (VEC_IRQ_FIRST..LAST). */
 void up_irq(unsigned vector);
-/* kernel/sched. */
-void up_timer(void);
+/* kernel/sched. user: it interrupted user mode. */
+void up_timer(bool user);
 void up_resched(void);
 /* kernel/vm: another CPU wants TLB entries gone. */
 void up_tlb_flush(void);
