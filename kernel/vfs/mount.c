@@ -251,8 +251,23 @@ static const struct fs_type *fs_type_find(const char *name)
     return NULL;
 }
 
-/* Puts a loose mount (and what is on it) at target; consumes the caller's reference. */
-static int mount_graft(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
+/* What is on top at a place that was reached without crossing ("." of a covered directory): all that
+ * mounts and unmounts there concerns the topmost. Returns references. */
+static struct path mount_topmost(const struct path *place)
+{
+    struct path top = *place;
+    struct mount *over;
+
+    path_get(&top);
+    while ((over = mount_lookup(top.mount, top.dentry))) {
+        path_put(&top);
+        dentry_get(over->root);
+        top = (struct path){over, over->root};
+    }
+    return top;
+}
+
+static int mount_graft_at(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
 {
     struct inode *at = dentry_inode(target->dentry);
     int err = 0;
@@ -278,6 +293,16 @@ static int mount_graft(struct mount *m, const struct path *target, const struct 
     mount_put(m); /* the tree has its own */
     mount_ns_changed(ctx->ns);
     return 0;
+}
+
+/* Puts a loose mount (and what is on it) at target; consumes the caller's reference. */
+static int mount_graft(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
+{
+    struct path top = mount_topmost(target);
+    int err = mount_graft_at(m, &top, ctx);
+
+    path_put(&top);
+    return err;
 }
 
 static int mount_new(const struct walk_ctx *ctx, const char *source, const struct path *target,
@@ -477,22 +502,6 @@ int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path 
 static bool mount_busy_locked(struct mount *m)
 {
     return !list_empty(&m->children) || refcount_read(&m->ref) > 3;
-}
-
-/* What is on top where target stands: a directory that one is in may have been mounted over since
- * ("." after pivot_root(".", ".")). References. */
-static struct path mount_topmost(const struct path *target)
-{
-    struct path top = *target;
-    struct mount *over;
-
-    path_get(&top);
-    while ((over = mount_lookup(top.mount, top.dentry))) {
-        path_put(&top);
-        dentry_get(over->root);
-        top = (struct path){over, over->root};
-    }
-    return top;
 }
 
 static int umount_topmost(const struct walk_ctx *ctx, const struct path *top, int flags)
