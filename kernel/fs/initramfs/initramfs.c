@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Boot modules are newc cpio archives, one or several behind one another, unpacked into the root tmpfs in
- * order, so that a later one adds to or replaces what an earlier one brought. Directories on the way to
- * a name are made. Archives come from whoever boots the machine, but a broken one must not: lib/cpio
- * checks every length, and names with ".." are refused.
+ * Boot modules are newc cpio archives, one or several behind one another, unpacked into the root
+ * tmpfs in order, so that a later one adds to or replaces what an earlier one brought. Directories
+ * on the way to a name are made. Archives come from whoever boots the machine, but a broken one
+ * must not: lib/cpio checks every length, and names with ".." are refused.
  */
 #include "fs/initramfs/initramfs.h"
 
@@ -11,6 +11,7 @@
 #include "dev/chrdev.h"
 #include "lib/cpio.h"
 #include "lib/err.h"
+#include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/mm_boot.h"
@@ -180,7 +181,27 @@ static void initramfs_entry(struct initramfs *fs, const struct cpio_entry *e)
     fs->files++;
 }
 
-static void initramfs_module(struct initramfs *fs, const struct boot_module *mod)
+/* A module with a name of its own is no archive: it becomes the file /boot/files/NAME. */
+static void initramfs_named(struct initramfs *fs, const struct boot_module *mod)
+{
+    char path[sizeof("boot/files/") + sizeof(mod->name)];
+    struct cpio_entry e = {
+        .name = path,
+        .data = hpa_virt(HPA(mod->start)),
+        .size = (u32)mod->size,
+        .mode = S_IFREG | 0644,
+        .nlink = 1,
+    };
+
+    if (mod->size > U32_MAX || strchr(mod->name, '/')) {
+        log_warn("initramfs: refused module %s", mod->name);
+        return;
+    }
+    snprintf(path, sizeof(path), "boot/files/%s", mod->name);
+    initramfs_entry(fs, &e);
+}
+
+static void initramfs_archive(struct initramfs *fs, const struct boot_module *mod)
 {
     struct cpio_iter it;
     struct cpio_entry e;
@@ -194,6 +215,14 @@ static void initramfs_module(struct initramfs *fs, const struct boot_module *mod
     }
     if (more < 0)
         log_err("initramfs: module %s is damaged at byte %lu", mod->name, it.at);
+}
+
+static void initramfs_module(struct initramfs *fs, const struct boot_module *mod)
+{
+    if (mod->name[0] && strcmp(mod->name, "initramfs") != 0)
+        initramfs_named(fs, mod);
+    else
+        initramfs_archive(fs, mod);
     if (mm_free_reserved(HPA(mod->start), HPA(mod->start + mod->size)))
         log_warn("initramfs: no memory to give module %s back", mod->name);
 }
