@@ -27,7 +27,7 @@ static inline u64 pgtable_span(unsigned level)
 }
 
 /* A table's memory comes before its struct page while the direct map is built. */
-static u64 *pgtable_page(void)
+static u64 *pgtable_page(const struct pgtable *pt)
 {
     hpa_t pa;
     struct page *page;
@@ -37,7 +37,8 @@ static u64 *pgtable_page(void)
         page_clear(hpa_virt(pa));
         return hpa_virt(pa);
     }
-    page = page_alloc(0, PA_ZERO);
+    /* The kernel's own tables are what more memory is reached through. */
+    page = page_alloc(0, PA_ZERO | (pt == &pgtable_kernel ? PA_EMERGENCY : 0));
     if (!page)
         return NULL;
     page->index = 0;
@@ -58,7 +59,7 @@ static u64 *pgtable_down(const struct pgtable *pt, u64 entry, unsigned level)
 
 int pgtable_init(struct pgtable *pt, const struct pt_format *format)
 {
-    u64 *root = pgtable_page();
+    u64 *root = pgtable_page(pt);
 
     if (!root)
         return -ENOMEM;
@@ -147,7 +148,7 @@ u64 *pgtable_entry(struct pgtable *pt, u64 va, unsigned level)
         u64 *e = &table[pgtable_index(va, l)];
 
         if (!pt->format->present(*e)) {
-            u64 *next = pgtable_page();
+            u64 *next = pgtable_page(pt);
 
             if (!next)
                 return NULL;

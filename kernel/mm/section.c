@@ -70,8 +70,8 @@ static bool section_next_free(u64 base, u64 from, u64 *start, u64 *end)
     return false;
 }
 
-/* Takes up to ARRAY_PAGES page numbers for the array of `base`: from the buddy lists, else from the
- * section's first free pages, which are cut off it by moving *cut. */
+/* Takes ARRAY_PAGES page numbers for the array of `base`: a block of the buddy lists, or the section's
+ * first free pages, which are cut off it by moving *cut. */
 static bool section_array_memory(u64 base, u64 *pfns, u64 *cut)
 {
     struct page *block = buddy_take(__builtin_ctzl(ARRAY_PAGES), true);
@@ -90,17 +90,19 @@ static bool section_array_memory(u64 base, u64 *pfns, u64 *cut)
     return n == ARRAY_PAGES;
 }
 
+/* The array lies within one page table, so it is there wholly or not at all. */
 static bool section_map_array(u64 base, const u64 *pfns)
 {
+    u64 *e = pgtable_entry(&pgtable_kernel, section_array(base), 0);
+
+    static_assert(ARRAY_PAGES <= 512 && 512 % ARRAY_PAGES == 0, "a section's array");
+    if (!e)
+        return false;
     for (u64 i = 0; i < ARRAY_PAGES; i++) {
-        u64 va = section_array(base) + i * PAGE_SIZE;
-        u64 *e = pgtable_entry(&pgtable_kernel, va, 0);
         hpa_t pa = HPA(pfns[i] << PAGE_SHIFT);
 
-        if (!e)
-            return false;
         page_clear(hpa_virt(pa));
-        store_release(e, pgtable_kernel.format->leaf(pa, PT_READ | PT_WRITE | PT_GLOBAL, 0));
+        store_release(&e[i], pgtable_kernel.format->leaf(pa, PT_READ | PT_WRITE | PT_GLOBAL, 0));
     }
     return true;
 }
@@ -140,23 +142,22 @@ static u64 section_count_free(u64 base)
     return n;
 }
 
-/* section_lock held. False when there is no memory for the array: the section stays as it is. */
+/* section_lock held. False when there is no memory for the array: the section stays as it is, for a
+ * later attempt. */
 static bool section_init(u64 base)
 {
     u64 pfns[ARRAY_PAGES], cut = base, pages = section_count_free(base);
-    bool ok = section_array_memory(base, pfns, &cut);
 
-    /* A section with less free memory than its own array is worth nothing unless others pay. */
-    if (ok && section_map_array(base, pfns)) {
-        section_populate(base, cut);
-    } else if (!pages) {
+    if (!section_array_memory(base, pfns, &cut))
         return false;
-    } else {
-        log_warn("memory at %lx: %lu KiB without a page array are not used", base << PAGE_SHIFT,
-                 pages * 4);
+    if (!section_map_array(base, pfns)) {
+        if (cut == base)
+            buddy_give(page_of(HPA(pfns[0] << PAGE_SHIFT)), __builtin_ctzl(ARRAY_PAGES));
+        return false;
     }
+    section_populate(base, cut);
     section_left -= pages;
-    return ok;
+    return true;
 }
 
 /* The next section with free memory and no array, or false. */
@@ -201,8 +202,14 @@ bool section_grow(void)
 
     if (!READ_ONCE(section_left) || !section_lock_enter(&flags))
         return false;
-    while (!done && section_find_next(&base))
+    while (!done && section_find_next(&base)) {
         done = section_init(base);
+        /* Too small to carry its own array: perhaps the next one is larger. */
+        if (!done && section_count_free(base) > ARRAY_PAGES) {
+            section_next = base;
+            break;
+        }
+    }
     section_lock_leave(flags);
     return done;
 }
