@@ -68,6 +68,8 @@ bool up_oom(struct account *account)
     struct cgroup *cg = account && account->owner ? account->owner : &cgroup_root;
     bool done;
 
+    if (account && !account->owner)
+        return false; /* no group's: nobody is to blame for it */
     __atomic_fetch_add(&cg->events_max, 1, __ATOMIC_RELAXED);
     if (reclaim_pages(&cg->memory, OOM_RECLAIM_BATCH) > 0)
         return true;

@@ -7,6 +7,7 @@
  */
 #include "proc/signal.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "obj/up.h"
@@ -271,6 +272,7 @@ void signal_force(int sig, const struct siginfo *info)
     struct process *p = t->process;
     u64 flags;
 
+    ASSERT(sig >= 1 && sig <= 64);
     spin_lock_irqsave(&p->siglock, &flags);
     struct sigaction *act = &p->actions[sig - 1];
     bool blocked = t->blocked & SIGMASK(sig);

@@ -18,11 +18,13 @@
 #define RW (PT_READ | PT_WRITE)
 
 static struct account account;
+static struct aspace *outer; /* the asking thread's own, NULL in a kernel thread */
 
 static struct aspace *enter(void)
 {
     struct aspace *as;
 
+    outer = aspace_current();
     account_init(&account, NULL, NULL);
     as = aspace_create(&account);
     if (as)
@@ -32,7 +34,7 @@ static struct aspace *enter(void)
 
 static void leave(struct aspace *as)
 {
-    aspace_activate(NULL);
+    aspace_activate(outer);
     aspace_put(as);
     CHECK(atomic_read(&account.used) == 0);
 }
