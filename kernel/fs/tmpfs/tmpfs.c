@@ -96,13 +96,29 @@ static struct inode *tmpfs_inode(struct tmpfs_super *ts, u32 mode, const struct 
     return i;
 }
 
+/* Tells the super how many pages the file has by now; those that came through mappings since the last
+ * time are counted late. */
+static void tmpfs_count_pages(struct inode *i)
+{
+    struct tmpfs_inode *t = i->priv;
+    u64 now = i->object->nr_pages;
+
+    if (now == t->pages)
+        return;
+    atomic_add(&tmpfs_of(i)->pages, (s64)(now - t->pages));
+    t->pages = now;
+}
+
 /* The inode's last reference: with it go its pages, name and attributes. */
 static void tmpfs_evict(struct inode *i)
 {
     struct tmpfs_inode *t = i->priv;
 
-    if (i->object)
+    if (i->object) {
         mem_object_truncate(i->object, 0, U64_MAX);
+        if (t)
+            atomic_sub(&tmpfs_of(i)->pages, (s64)t->pages);
+    }
     atomic_dec(&tmpfs_of(i)->inodes);
     if (!t)
         return;
@@ -398,21 +414,39 @@ static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
     return n;
 }
 
+/* How many pages of [pos, pos + n) are not there yet. */
+static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
+{
+    u64 missing = 0;
+
+    for (u64 k = pos >> PAGE_SHIFT; k <= (pos + n - 1) >> PAGE_SHIFT; k++) {
+        struct page *page = mem_object_peek(obj, k);
+
+        if (page)
+            page_put(page);
+        else
+            missing++;
+    }
+    return missing;
+}
+
 static bool tmpfs_room(struct inode *i, u64 pos, u64 n)
 {
     struct tmpfs_super *ts = tmpfs_of(i);
+    u64 used;
 
-    if (ts->max_pages == U64_MAX)
+    if (ts->max_pages == U64_MAX || n == 0)
         return true;
-    return (u64)atomic_read(&ts->pages) + DIV_ROUND_UP(n, PAGE_SIZE) <= ts->max_pages ||
-           pos + n <= READ_ONCE(i->object->size);
+    tmpfs_count_pages(i);
+    used = (u64)atomic_read(&ts->pages);
+    return used + (n >> PAGE_SHIFT) + 2 <= ts->max_pages ||
+           used + tmpfs_missing(i->object, pos, n) <= ts->max_pages;
 }
 
 static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct inode *i = f->inode;
     struct tmpfs_inode *t = i->priv;
-    u64 before = i->object->nr_pages;
     ssize_t n;
 
     if (f->flags & O_APPEND)
@@ -426,7 +460,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     if (!tmpfs_room(i, (u64)*pos, from->count))
         return -ENOSPC;
     n = mem_object_write(i->object, from, (u64)*pos);
-    atomic_add(&tmpfs_of(i)->pages, (s64)(i->object->nr_pages - before));
+    tmpfs_count_pages(i);
     if (n <= 0)
         return n;
     *pos += n;
@@ -482,12 +516,22 @@ static loff_t tmpfs_seek(struct file *f, loff_t off, int whence)
 
 static int tmpfs_mmap(struct file *f, struct map_request *req);
 
+/* Zeroes [from, to), which lies in one page, if that page is there. */
+static void tmpfs_zero_partial(struct mem_object *obj, u64 from, u64 to)
+{
+    struct page *page = from < to ? mem_object_peek(obj, from >> PAGE_SHIFT) : NULL;
+
+    if (!page)
+        return;
+    memset((char *)page_virt(page) + (from & (PAGE_SIZE - 1)), 0, to - from);
+    page_put(page);
+}
+
 /* Only ATTR_SIZE concerns us; the inode is locked. */
 static int tmpfs_setattr(struct inode *i, const struct attr_change *ch)
 {
     struct tmpfs_inode *t = i->priv;
-    u64 before, size, tail;
-    struct page *page;
+    u64 size;
 
     if (!(ch->valid & ATTR_SIZE))
         return 0;
@@ -496,36 +540,57 @@ static int tmpfs_setattr(struct inode *i, const struct attr_change *ch)
         return -EFBIG;
     if ((ch->size < size && (t->seals & 2)) || (ch->size > size && (t->seals & 4)))
         return -EPERM;
-    before = i->object->nr_pages;
     WRITE_ONCE(i->object->size, ch->size);
     if (ch->size >= size)
         return 0;
     mem_object_truncate(i->object, DIV_ROUND_UP(ch->size, PAGE_SIZE), U64_MAX);
-    tail = ch->size & (PAGE_SIZE - 1);
-    page = tail ? mem_object_peek(i->object, ch->size >> PAGE_SHIFT) : NULL;
-    if (page) {
-        memset((char *)page_virt(page) + tail, 0, PAGE_SIZE - tail);
-        page_put(page);
-    }
-    atomic_sub(&tmpfs_of(i)->pages, (s64)(before - i->object->nr_pages));
+    tmpfs_zero_partial(i->object, ch->size, ALIGN_UP(ch->size, PAGE_SIZE));
+    tmpfs_count_pages(i);
     return 0;
 }
 
-/* fallocate(2): space is not reserved ahead, only the size moves; punching holes drops pages. */
+/* Pages wholly inside the hole go, the ends are zeroed. */
+static int tmpfs_punch(struct inode *i, u64 off, u64 end)
+{
+    struct tmpfs_inode *t = i->priv;
+    u64 first = ALIGN_UP(off, PAGE_SIZE), last = ALIGN_DOWN(end, PAGE_SIZE);
+
+    if (t->seals & (8 | 16))
+        return -EPERM;
+    if (first > last) { /* within one page */
+        tmpfs_zero_partial(i->object, off, end);
+        return 0;
+    }
+    tmpfs_zero_partial(i->object, off, first);
+    tmpfs_zero_partial(i->object, last, end);
+    mem_object_truncate(i->object, first >> PAGE_SHIFT, last >> PAGE_SHIFT);
+    tmpfs_count_pages(i);
+    i->mtime = i->ctime = vfs_now();
+    return 0;
+}
+
+/* fallocate(2): space is not reserved ahead, only the size moves; a hole gives its pages back. */
 static int tmpfs_fallocate(struct file *f, int mode, u64 off, u64 len)
 {
+    enum { KEEP_SIZE = 1, PUNCH_HOLE = 2 };
     struct inode *i = f->inode;
+    struct tmpfs_inode *t = i->priv;
+    int err = 0;
     u64 end;
 
-    if (mode & ~1)
+    if (mode & ~(KEEP_SIZE | PUNCH_HOLE) || mode == PUNCH_HOLE)
         return -EOPNOTSUPP;
     if (add_overflows(off, len, &end) || end > FILE_SIZE_MAX)
         return -EFBIG;
     rwlock_write_lock(&i->lock);
-    if (!(mode & 1) && end > i->object->size)
+    if (mode & PUNCH_HOLE)
+        err = tmpfs_punch(i, off, end);
+    else if (!(mode & KEEP_SIZE) && end > i->object->size && (t->seals & 4))
+        err = -EPERM;
+    else if (!(mode & KEEP_SIZE) && end > i->object->size)
         WRITE_ONCE(i->object->size, end);
     rwlock_write_unlock(&i->lock);
-    return 0;
+    return err;
 }
 
 static int tmpfs_fsync(struct file *f, bool data_only)

@@ -33,6 +33,7 @@ struct tmpfs_inode {
     u64 last_cookie;         /* k */
     char *target;            /* I  symbolic links */
     u32 seals;               /* k  memfd */
+    u64 pages;               /* k  of these many the super knows */
 };
 
 /* Also mounts devfs: a tmpfs with nodes in it. */
