@@ -12,6 +12,7 @@
 #include "mm/slab.h"
 #include "obj/up.h"
 #include "proc/proc.h"
+#include "vm/aspace.h"
 #include "vm/up.h"
 
 struct sigqueue {
@@ -520,6 +521,14 @@ void up_sigpipe(void)
     signal_send_task(t, SIGPIPE, &info);
 }
 
+/* SEGV_ACCERR where something is mapped, SEGV_MAPERR where nothing is. */
+static int fault_area(struct area *a, void *arg)
+{
+    u64 addr = *(u64 *)arg;
+
+    return a->start <= addr && addr < a->end ? 2 : 1;
+}
+
 void up_fault_signal(struct trap_frame *frame, u64 addr, int err, unsigned kind)
 {
     struct siginfo info = {.signo = SIGSEGV, .code = SEGV_MAPERR};
@@ -533,7 +542,7 @@ void up_fault_signal(struct trap_frame *frame, u64 addr, int err, unsigned kind)
     if (err == -EIO) {
         info.signo = SIGBUS;
         info.code = BUS_ADRERR;
-    } else if (err == -EACCES) {
+    } else if (aspace_for_each(aspace_current(), addr, fault_area, &addr) == 2) {
         info.code = SEGV_ACCERR;
     }
     info.fault.addr = addr;

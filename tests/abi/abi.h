@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The harness: each TEST runs in a child of its own, under an alarm, and is one line of output.
+ */
+#pragma once
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct test {
+    const char *name;
+    void (*run)(void);
+};
+#define TEST(id)                                                                                   \
+    static void id(void);                                                                          \
+    static const struct test test_##id                                                             \
+        __attribute__((used, section("tests"), aligned(8))) = {#id, id};                           \
+    static void id(void)
+
+/* Leaves the test as failed, saying where and what errno was. */
+#define EXPECT(cond)                                                                               \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            printf("FAIL-AT %s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);            \
+            fflush(stdout);                                                                        \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+#define EXPECT_ERR(call, err)                                                                      \
+    do {                                                                                           \
+        errno = 0;                                                                                 \
+        EXPECT((call) == -1 && errno == (err));                                                    \
+    } while (0)
+
+extern const struct test __start_tests[], __stop_tests[];
+
+int main(int argc, char **argv)
+{
+    int failed = 0;
+
+    setvbuf(stdout, NULL, _IONBF, 0);
+    for (const struct test *t = __start_tests; t < __stop_tests; t++) {
+        int status = -1;
+        if (argc > 1 && strcmp(argv[1], t->name) != 0)
+            continue;
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(20);
+            t->run();
+            _exit(0);
+        }
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+        if (status == 0)
+            printf("ok %s\n", t->name);
+        else
+            printf("FAIL %s: status 0x%x\n", t->name, status);
+        failed |= status;
+    }
+    return failed != 0;
+}
