@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Socket calls that carry no message: making, naming, connecting, options. sys_net_msg.c has the rest.
+ * Socket calls that carry no message: making, naming, connecting, options. sys_net_msg.c has the
+ * rest.
  */
 #include "linux/sys.h"
 #include "linux/sys_net.h"

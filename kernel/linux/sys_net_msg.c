@@ -123,9 +123,11 @@ static int net_cred_in(struct socket_message *m, const struct ucred_user *u)
 
     if (uid == ID_INVALID || gid == ID_INVALID || m->has_cred)
         return -EINVAL;
-    if (uid != c->uid && uid != c->euid && uid != c->suid && !cred_capable(c, c->user_ns, CAP_SETUID))
+    if (uid != c->uid && uid != c->euid && uid != c->suid &&
+        !cred_capable(c, c->user_ns, CAP_SETUID))
         return -EPERM;
-    if (gid != c->gid && gid != c->egid && gid != c->sgid && !cred_capable(c, c->user_ns, CAP_SETGID))
+    if (gid != c->gid && gid != c->egid && gid != c->sgid &&
+        !cred_capable(c, c->user_ns, CAP_SETGID))
         return -EPERM;
     pid = pid_find(up_current_pid_ns(), (u32)u->pid);
     if (!pid)
@@ -367,7 +369,7 @@ s64 sys_sendmmsg(u64 fd, u64 uvec, u64 n, u64 flags)
 
 s64 sys_recvmmsg(u64 fd, u64 uvec, u64 n, u64 flags, u64 utimeout)
 {
-    /* The timeout is looked at between messages only (recvmmsg(2), BUGS): one that is given means not
-     * to wait for further ones. */
+    /* The timeout is looked at between messages only (recvmmsg(2), BUGS): one that is given means
+     * not to wait for further ones. */
     return net_many(fd, uvec, (u32)n, flags | (utimeout ? 0x10000 : 0), false);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Net namespaces. What a namespace scopes: abstract unix names, and later interfaces, routes, ports.
+ * Net namespaces. What a namespace scopes: abstract unix names, and later interfaces, routes,
+ * ports.
  */
 #pragma once
 

@@ -51,8 +51,8 @@ static struct socket *socket_of(struct file *f)
 /* A file around s; on failure s is released. */
 static struct file *socket_file(struct socket *s, unsigned type_flags)
 {
-    struct file *f = file_create(&socket_file_ops,
-                                 O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0), s);
+    struct file *f =
+        file_create(&socket_file_ops, O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0), s);
 
     if (!f) {
         s->ops->release(s);

@@ -54,8 +54,8 @@ struct sock_addr { /* sockaddr_storage */
     u8 data[SOCK_ADDR_MAX - 2];
 };
 
-/* One message. Sending: files and creds are borrowed. Receiving: references come to the caller, also on
- * a later error of its own; call socket_message_drop for what it does not use. */
+/* One message. Sending: files and creds are borrowed. Receiving: references come to the caller,
+ * also on a later error of its own; call socket_message_drop for what it does not use. */
 struct socket_message {
     struct iov_iter *data;
     struct sock_addr addr; /* send: the destination if addr_len; receive: the sender */
@@ -63,7 +63,8 @@ struct socket_message {
     u32 flags; /* receive, out: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
     u32 nr_files;
     struct file **files; /* send: nr_files of them. receive: an array of kmalloc, or NULL */
-    /* receive: the sender, when the socket asks for SCM_CREDENTIALS; send: given explicitly, or NULL */
+    /* receive: the sender, when the socket asks for SCM_CREDENTIALS; send: given explicitly, or
+     * NULL */
     struct pid *pid;
     const struct cred *cred;
     u32 uid, gid; /* as sent, kernel ids */
@@ -74,8 +75,8 @@ void socket_message_drop(struct socket_message *m);
 /* A new socket with one reference; type may carry SOCK_NONBLOCK (SOCK_CLOEXEC is the caller's).
  * ERR_PTR: -EAFNOSUPPORT, -EPROTONOSUPPORT, -ESOCKTNOSUPPORT, -ENOMEM. */
 struct file *socket_create(struct net_ns *ns, int family, int type, int protocol);
-int socket_pair(struct net_ns *ns, int family, int type, int protocol, struct file *out[2])
-    __must_check;
+int socket_pair(struct net_ns *ns, int family, int type, int protocol,
+                struct file *out[2]) __must_check;
 bool file_is_socket(const struct file *f);
 
 /* f must be a socket (else -ENOTSOCK). len: bytes of addr the user gave. May sleep. */
@@ -92,7 +93,7 @@ ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
                     const struct walk_ctx *ctx);
 ssize_t socket_recv(struct file *f, struct socket_message *m, unsigned flags);
 int socket_shutdown(struct file *f, int how);
-/* val: n bytes of kernel memory; get: *n is the room, then the length. SO_PEERCRED answers with ids as
- * seen from the current user and pid namespaces. */
+/* val: n bytes of kernel memory; get: *n is the room, then the length. SO_PEERCRED answers with ids
+ * as seen from the current user and pid namespaces. */
 int socket_set_option(struct file *f, int level, int name, const void *val, u32 n);
 int socket_get_option(struct file *f, int level, int name, void *val, u32 *n);

@@ -16,7 +16,8 @@
 
 struct socket;
 struct socket_ops {
-    int (*bind)(struct socket *s, const struct sock_addr *addr, u32 len, const struct walk_ctx *ctx);
+    int (*bind)(struct socket *s, const struct sock_addr *addr, u32 len,
+                const struct walk_ctx *ctx);
     int (*listen)(struct socket *s, int backlog);
     /* nonblock: O_NONBLOCK of the file. */
     int (*connect)(struct socket *s, const struct sock_addr *addr, u32 len,
@@ -38,17 +39,17 @@ struct socket_ops {
 
 /* I immutable · a atomic */
 struct socket {
-    const struct socket_ops *ops; /* I */
-    struct net_ns *ns;            /* I  a reference */
-    u16 family;                   /* I */
-    u8 type, protocol;            /* I */
+    const struct socket_ops *ops;                    /* I */
+    struct net_ns *ns;                               /* I  a reference */
+    u16 family;                                      /* I */
+    u8 type, protocol;                               /* I */
     bool passcred, reuse_addr, keepalive, broadcast; /* a */
-    bool listening;               /* a  SO_ACCEPTCONN */
-    u32 sndbuf, rcvbuf;           /* a */
-    u64 send_timeout, recv_timeout; /* a  ns; 0: none */
-    int error;                    /* a  positive errno for SO_ERROR */
-    u64 ino;                      /* I */
-    struct waitq wait;            /*    whatever may have changed */
+    bool listening;                                  /* a  SO_ACCEPTCONN */
+    u32 sndbuf, rcvbuf;                              /* a */
+    u64 send_timeout, recv_timeout;                  /* a  ns; 0: none */
+    int error;                                       /* a  positive errno for SO_ERROR */
+    u64 ino;                                         /* I */
+    struct waitq wait;                               /*    whatever may have changed */
 };
 
 void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,

@@ -99,7 +99,8 @@ static int unix_listen(struct socket *s, int backlog)
         err = -EINVAL;
     } else {
         /* As Linux: one more than asked for fits. */
-        u->backlog = backlog < 0 || backlog > UNIX_BACKLOG_MAX ? UNIX_BACKLOG_MAX : (u32)backlog + 1;
+        u->backlog =
+            backlog < 0 || backlog > UNIX_BACKLOG_MAX ? UNIX_BACKLOG_MAX : (u32)backlog + 1;
         WRITE_ONCE(s->listening, true);
     }
     spin_unlock(&u->lock);
@@ -444,7 +445,7 @@ static void unix_release(struct socket *s)
     /* Dead: nothing is queued any more. */
     while ((conn = unix_take_accept(u)))
         unix_release(&conn->sock);
-    list_for_each_safe(msg, next, &u->queue, node) {
+    list_for_each_safe (msg, next, &u->queue, node) {
         list_del(&msg->node);
         unix_msg_free(msg);
     }

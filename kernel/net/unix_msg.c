@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sending and receiving on unix sockets. A message is built in private and queued at the receiver; a
- * reader takes bytes from the first message while only it can (u->reading), so user memory is touched
- * under no spinlock.
+ * Sending and receiving on unix sockets. A message is built in private and queued at the receiver;
+ * a reader takes bytes from the first message while only it can (u->reading), so user memory is
+ * touched under no spinlock.
  */
 #include "lib/log.h"
 #include "lib/string.h"
@@ -57,8 +57,8 @@ static int unix_msg_files(struct unix_msg *msg, const struct socket_message *m)
     return 0;
 }
 
-struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to, struct socket_message *m,
-                                 u64 n, int *err)
+struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
+                                 struct socket_message *m, u64 n, int *err)
 {
     struct unix_msg *msg = kmalloc(sizeof(*msg) + n);
 
@@ -121,8 +121,8 @@ static bool unix_room(const struct unix_sock *to)
            (READ_ONCE(to->shut) & UNIX_SHUT_RD);
 }
 
-/* Queues msg, waiting for room. A stream's reader wakes its peer's queue; a datagram's its own, since
- * many may be waiting for it. Frees msg on error. */
+/* Queues msg, waiting for room. A stream's reader wakes its peer's queue; a datagram's its own,
+ * since many may be waiting for it. Frees msg on error. */
 static int unix_queue_wait(struct unix_sock *u, struct unix_sock *to, struct unix_msg *msg,
                            unsigned flags)
 {

@@ -49,7 +49,7 @@ static struct unix_sock *unix_find_locked(struct net_ns *ns, const struct unix_a
 {
     struct unix_sock *u;
 
-    list_for_each(u, unix_bucket(ns, a), name_node)
+    list_for_each (u, unix_bucket(ns, a), name_node)
         if (u->addr->len == a->len && !memcmp(&u->addr->sun, &a->sun, a->len))
             return u;
     return NULL;

@@ -5,8 +5,8 @@
  * Lifetime: a unix_sock is counted. Its file's release unlinks its name and its peer and drops the
  * first count; a peer, a queued connection or a look-up holds another.
  *
- * Locks: inode->lock (name to socket), u->reading (one reader at a time), then u->lock (leaf; queue and
- * state). Two u->locks are never held together.
+ * Locks: inode->lock (name to socket), u->reading (one reader at a time), then u->lock (leaf; queue
+ * and state). Two u->locks are never held together.
  */
 #pragma once
 
@@ -28,10 +28,10 @@ struct unix_addr {
 };
 
 struct unix_msg {
-    struct list_node node; /* receiver's lock */
-    u32 len, off;          /* off: bytes of a stream read already (reader) */
-    u32 uid, gid;          /* with pid, kernel ids */
-    struct pid *pid;       /* NULL: no credentials attached; a reference */
+    struct list_node node;  /* receiver's lock */
+    u32 len, off;           /* off: bytes of a stream read already (reader) */
+    u32 uid, gid;           /* with pid, kernel ids */
+    struct pid *pid;        /* NULL: no credentials attached; a reference */
     struct unix_addr *from; /* dgram: a reference, NULL: unnamed */
     u32 nr_files;
     struct file **files; /* references */
@@ -46,19 +46,19 @@ struct unix_sock {
     refcount_t ref;
     struct spinlock lock;
     struct mutex reading;
-    struct list_node queue;  /* l  messages to read */
-    u32 queued;              /* l  bytes (stream) or messages' sizes in it */
-    u32 shut;                /* l */
-    bool dead;               /* l  released */
-    struct unix_sock *peer;  /* l  a reference */
-    struct unix_addr *addr;  /* l  once set it stays */
+    struct list_node queue;   /* l  messages to read */
+    u32 queued;               /* l  bytes (stream) or messages' sizes in it */
+    u32 shut;                 /* l */
+    bool dead;                /* l  released */
+    struct unix_sock *peer;   /* l  a reference */
+    struct unix_addr *addr;   /* l  once set it stays */
     struct list_node accepts; /* l  listener: connections, by accept_node */
     struct list_node accept_node;
     u32 nr_accepts, backlog; /* l */
     struct pid *peer_pid;    /* I once connected; references */
     const struct cred *peer_cred;
-    struct path path;        /* n  bound in the file system */
-    struct inode *inode;     /* n */
+    struct path path;           /* n  bound in the file system */
+    struct inode *inode;        /* n */
     struct list_node name_node; /* ns->unix_lock: abstract */
 };
 
@@ -75,15 +75,16 @@ void unix_put(struct unix_sock *u);
 /* unix_name.c */
 void unix_addr_put(struct unix_addr *addr);
 int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const struct walk_ctx *ctx);
-/* The live socket of that name and type, with a reference. 0, -ECONNREFUSED, -ENOENT, -EPROTOTYPE... */
+/* The live socket of that name and type, with a reference. 0, -ECONNREFUSED, -ENOENT,
+ * -EPROTOTYPE... */
 int unix_lookup(struct net_ns *ns, const struct sock_addr *sun, u32 len, int type,
                 const struct walk_ctx *ctx, struct unix_sock **out) __must_check;
 void unix_unname(struct unix_sock *u);
 int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
 
 /* unix_msg.c */
-struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to, struct socket_message *m,
-                                 u64 n, int *err);
+struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
+                                 struct socket_message *m, u64 n, int *err);
 void unix_msg_free(struct unix_msg *msg);
 ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
                   const struct walk_ctx *ctx);

@@ -17,7 +17,8 @@ struct cred cred_init = {
 };
 
 static struct slab_cache *cred_cache;
-static u64 inum_last = 0xEFFFFFFF; /* below it lie the numbers of the first namespaces, as on Linux */
+static u64 inum_last =
+    0xEFFFFFFF; /* below it lie the numbers of the first namespaces, as on Linux */
 
 static void cred_boot(void)
 {

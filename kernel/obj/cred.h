@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Credentials, capabilities and user namespaces. A struct cred is immutable once published: changing
- * one means copying, editing, and swapping the task's pointer.
+ * Credentials, capabilities and user namespaces. A struct cred is immutable once published:
+ * changing one means copying, editing, and swapping the task's pointer.
  */
 #pragma once
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * epoll. An item stands for one (file, fd) in one epoll. Its wake-up callback puts it on the ready list
- * if it is not there: O(1). epoll_wait takes the ready items off one by one, asks each file, and puts
- * those that are level-triggered and still ready back at the end.
+ * epoll. An item stands for one (file, fd) in one epoll. Its wake-up callback puts it on the ready
+ * list if it is not there: O(1). epoll_wait takes the ready items off one by one, asks each file,
+ * and puts those that are level-triggered and still ready back at the end.
  *
  * An epoll may watch an epoll that watches none itself; deeper nesting is -ELOOP, so there are no
  * cycles.
  *
  * Locks, outermost first: epoll_gone_lock (files and epolls that die), ep->lock (items; held over
- * file_poll), file->watch_lock, then the waitq of a file, ep->ready_lock, ep->wait. The last two are
- * taken in wake-up callbacks, under other queues' locks: the rank checker leaves them out.
+ * file_poll), file->watch_lock, then the waitq of a file, ep->ready_lock, ep->wait. The last two
+ * are taken in wake-up callbacks, under other queues' locks: the rank checker leaves them out.
  */
 #include "lib/err.h"
 #include "lib/log.h"
@@ -39,16 +39,16 @@ struct epoll {
 };
 
 struct epoll_item {
-    struct rb_node node;           /* ep->lock */
-    struct list_node ready_node;   /* ep->ready_lock; empty: not on a list */
-    struct list_node watch_node;   /* file->watch_lock */
-    struct epoll *ep;              /* I */
-    struct file *file;             /* I  borrowed: its last put takes the item away */
-    int fd;                        /* I */
-    u32 events;                    /* ep->lock; read by callbacks */
-    u64 data;                      /* ep->lock */
-    unsigned queues;               /* I after add */
-    bool overflow;                 /*   more queues than there is room for */
+    struct rb_node node;         /* ep->lock */
+    struct list_node ready_node; /* ep->ready_lock; empty: not on a list */
+    struct list_node watch_node; /* file->watch_lock */
+    struct epoll *ep;            /* I */
+    struct file *file;           /* I  borrowed: its last put takes the item away */
+    int fd;                      /* I */
+    u32 events;                  /* ep->lock; read by callbacks */
+    u64 data;                    /* ep->lock */
+    unsigned queues;             /* I after add */
+    bool overflow;               /*   more queues than there is room for */
     struct {
         struct waiter waiter;
         struct waitq *queue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * struct file: all that a descriptor can name. A layer that makes one fills file_ops; NULL members get
- * the error that Linux gives (-EINVAL, -ENOTTY, -ESPIPE...), never success.
+ * struct file: all that a descriptor can name. A layer that makes one fills file_ops; NULL members
+ * get the error that Linux gives (-EINVAL, -ENOTTY, -ESPIPE...), never success.
  */
 #pragma once
 
@@ -46,9 +46,10 @@ struct file_ops {
     int (*truncate)(struct file *f, u64 size);
     int (*fallocate)(struct file *f, int mode, u64 off, u64 len);
     int (*lock_flush)(struct file *f, void *owner); /* each close(2) */
-    int (*set_flags)(struct file *f, unsigned flags); /* fcntl F_SETFL changed O_NONBLOCK|O_ASYNC... */
-    void (*release)(struct file *f); /* the last reference is gone */
-    int (*stat)(struct file *f, struct kstat *out); /* files without an inode */
+    int (*set_flags)(struct file *f,
+                     unsigned flags); /* fcntl F_SETFL changed O_NONBLOCK|O_ASYNC... */
+    void (*release)(struct file *f);  /* the last reference is gone */
+    int (*stat)(struct file *f, struct kstat *out);     /* files without an inode */
     int (*fdinfo)(struct file *f, char *buf, size_t n); /* extra lines of /proc/<pid>/fdinfo/<fd> */
 };
 
@@ -67,12 +68,13 @@ struct file {
     void *priv;                 /* I  the layer's object */
     struct list_node watchers;  /*    epoll items; obj/epoll.c */
     struct spinlock watch_lock;
-    u64 anon_ino;               /* I  number of a file without an inode: pipe:[N]; 0: none */
+    u64 anon_ino; /* I  number of a file without an inode: pipe:[N]; 0: none */
     struct rcu_head rcu;
-    u32 owner_pid, owner_sig;   /* a  F_SETOWN */
+    u32 owner_pid, owner_sig; /* a  F_SETOWN */
 };
 
-/* A file with one reference and nothing named; ops->release runs at the last put. NULL: no memory. */
+/* A file with one reference and nothing named; ops->release runs at the last put. NULL: no memory.
+ */
 struct file *file_create(const struct file_ops *ops, u32 flags, void *priv) __must_check;
 static inline void file_get(struct file *f)
 {

@@ -12,7 +12,8 @@ struct file;
 /* The last reference of f is gone and epolls watch it: they forget it. Context: may sleep. */
 void epoll_file_gone(struct file *f);
 
-/* A queue whose wakers may hold another queue's lock: the rank checker knows no order among them. */
+/* A queue whose wakers may hold another queue's lock: the rank checker knows no order among them.
+ */
 static inline void obj_waitq_init_nested(struct waitq *q)
 {
     waitq_init(q);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Process ids and their namespaces. A pid has a number in its namespace and in each ancestor; the
- * numbers of one namespace are handed out in a circle, so that a number just freed is not used again
- * at once.
+ * numbers of one namespace are handed out in a circle, so that a number just freed is not used
+ * again at once.
  *
  * Locks: ns->lock, one namespace at a time. Look-ups run under RCU and try for a reference.
  */

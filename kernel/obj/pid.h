@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * struct pid: one process-id object with its number in each nested pid namespace. Look-ups run under
- * RCU; the lists of tasks hang off `tasks` by kind and belong to kernel/proc.
+ * struct pid: one process-id object with its number in each nested pid namespace. Look-ups run
+ * under RCU; the lists of tasks hang off `tasks` by kind and belong to kernel/proc.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ struct pid_ns {
     struct spinlock lock;
     struct xarray pids; /* number -> struct pid; lock, RCU to read */
     u32 last, count;    /* lock */
-    void *reaper;       /* a  the namespace's init (struct process); NULL once it died: no new pids */
+    void *reaper; /* a  the namespace's init (struct process); NULL once it died: no new pids */
     bool dying;
     struct user_ns *user_ns;
 };
@@ -49,7 +49,7 @@ struct pid *pid_alloc(struct pid_ns *ns, u32 want) __must_check;
 void pid_free_numbers(struct pid *pid); /* unhash: look-ups stop finding it */
 void pid_get(struct pid *pid);
 void pid_put(struct pid *pid);
-struct pid *pid_find(struct pid_ns *ns, u32 nr); /* a reference or NULL */
+struct pid *pid_find(struct pid_ns *ns, u32 nr);            /* a reference or NULL */
 u32 pid_nr(const struct pid *pid, const struct pid_ns *ns); /* 0: not visible there */
 /* The first pid of ns with number >= nr, with a reference: /proc listing. */
 struct pid *pid_next(struct pid_ns *ns, u32 nr);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pipes: a ring of page-sized buffers. head and tail count buffers for ever; the buffer of count i is
- * ring[i & mask]. A write of up to PIPE_BUF bytes is whole: it goes behind the last bytes where it fits
- * there, else into a buffer of its own.
+ * Pipes: a ring of page-sized buffers. head and tail count buffers for ever; the buffer of count i
+ * is ring[i & mask]. A write of up to PIPE_BUF bytes is whole: it goes behind the last bytes where
+ * it fits there, else into a buffer of its own.
  *
- * pipe->lock (sleeping, since user memory is touched under it) guards the ring and the counts of ends.
- * It ranks above everything that a page fault may need.
+ * pipe->lock (sleeping, since user memory is touched under it) guards the ring and the counts of
+ * ends. It ranks above everything that a page fault may need.
  */
 #include "obj/pipe.h"
 #include "arch/x86/uaccess.h"
@@ -35,15 +35,15 @@ struct pipe_buf {
 /* l lock · a atomic */
 struct pipe {
     struct mutex lock;
-    refcount_t ref;            /* a */
-    struct waitq readers_wait; /*    wants bytes, or a writer */
-    struct waitq writers_wait; /*    wants room, or a reader */
-    struct pipe_buf *ring;     /* l  slots of them */
-    u32 slots;                 /* l  a power of two */
-    u32 head, tail;            /* l  written, read; their difference is in use */
-    u32 readers, writers;      /* l  open ends */
+    refcount_t ref;                 /* a */
+    struct waitq readers_wait;      /*    wants bytes, or a writer */
+    struct waitq writers_wait;      /*    wants room, or a reader */
+    struct pipe_buf *ring;          /* l  slots of them */
+    u32 slots;                      /* l  a power of two */
+    u32 head, tail;                 /* l  written, read; their difference is in use */
+    u32 readers, writers;           /* l  open ends */
     u32 reader_opens, writer_opens; /* l  ever: fifo(7)'s waits end though the end closed again */
-    struct page *spare;        /* l  the page of the buffer emptied last */
+    struct page *spare;             /* l  the page of the buffer emptied last */
     u64 ino;
 };
 

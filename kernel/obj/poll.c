@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * poll(2) over files. The first pass registers with every queue until something is ready; later
- * passes only look. Each registration's wake-up sets a flag and wakes the sleeper through a queue of
- * its own.
+ * passes only look. Each registration's wake-up sets a flag and wakes the sleeper through a queue
+ * of its own.
  */
 #include "obj/poll.h"
 #include "lib/errno.h"

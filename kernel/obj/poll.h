@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Readiness. A file's poll operation calls poll_wait for each queue that will be woken when its bits
- * may change; poll(2), select(2) and epoll bring their own poll_table.
+ * Readiness. A file's poll operation calls poll_wait for each queue that will be woken when its
+ * bits may change; poll(2), select(2) and epoll bring their own poll_table.
  */
 #pragma once
 

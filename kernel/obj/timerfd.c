@@ -17,9 +17,9 @@
 struct timerfd {
     struct mutex lock; /* setters and readers */
     struct timer timer;
-    u64 next;     /* lock  ns of time_ns() of the next expiration; 0: disarmed */
-    u64 interval; /* lock */
-    bool expired; /* a  the callback ran for `next` */
+    u64 next;      /* lock  ns of time_ns() of the next expiration; 0: disarmed */
+    u64 interval;  /* lock */
+    bool expired;  /* a  the callback ran for `next` */
     bool realtime; /* I */
     struct waitq wait;
 };

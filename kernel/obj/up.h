@@ -6,8 +6,8 @@
 
 struct file;
 
-/* kernel/vfs: the last put of a file, after ops->release: drops what the file holds of its name (dentry,
- * mount, write count, locks). Context: may sleep. */
+/* kernel/vfs: the last put of a file, after ops->release: drops what the file holds of its name
+ * (dentry, mount, write count, locks). Context: may sleep. */
 void up_file_release_path(struct file *f);
 /* kernel/proc: SIGPIPE for the current thread: it wrote where nobody reads. */
 void up_sigpipe(void);

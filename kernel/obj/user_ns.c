@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * User namespaces: a tree, each with two maps from its numbers to kernel ids. A map is written once;
- * readers see nr (released last) and then the extents.
+ * User namespaces: a tree, each with two maps from its numbers to kernel ids. A map is written
+ * once; readers see nr (released last) and then the extents.
  */
 #include "lib/atomic.h"
 #include "lib/err.h"
@@ -97,7 +97,8 @@ static bool user_ns_map_ok(const struct id_map *map)
     for (u32 i = 0; i < map->nr; i++) {
         u32 count = map->extent[i].count;
 
-        if (!count || map->extent[i].first > U32_MAX - count || map->extent[i].lower > U32_MAX - count)
+        if (!count || map->extent[i].first > U32_MAX - count ||
+            map->extent[i].lower > U32_MAX - count)
             return false;
         for (u32 j = 0; j < i; j++)
             if (user_ns_overlap(map->extent[i].first, map->extent[j].first, count,

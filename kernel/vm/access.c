@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reaching into an address space from outside: resolving an address to its page for EPT, NPT and DMA,
- * and copying to and from another process.
+ * Reaching into an address space from outside: resolving an address to its page for EPT, NPT and
+ * DMA, and copying to and from another process.
  */
 #include "lib/log.h"
 #include "lib/string.h"

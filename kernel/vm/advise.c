@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * madvise, msync, mincore, mlock's flag. Advice is per area; what throws pages away is done at once.
+ * madvise, msync, mincore, mlock's flag. Advice is per area; what throws pages away is done at
+ * once.
  */
 #include "lib/log.h"
 #include "sync/rcu.h"

@@ -3,8 +3,8 @@
  * The areas of an address space: a red-black tree by address, augmented with the largest free gap
  * below any area of a subtree, so that mmap finds a place without visiting the areas.
  *
- * Rules: everything here needs as->lock (for writing where it changes something). An area's bounds and
- * offset are also read under its object's lock (reverse map), so they change under both.
+ * Rules: everything here needs as->lock (for writing where it changes something). An area's bounds
+ * and offset are also read under its object's lock (reverse map), so they change under both.
  */
 #include "vm/aspace.h"
 #include "lib/log.h"
@@ -110,8 +110,8 @@ void area_attach(struct area *a)
     spin_unlock(&a->object->lock);
 }
 
-/* Off its object's list; its references go when the lock is released, by aspace_write_unlock: the last
- * one of a file or an object runs code of higher layers. */
+/* Off its object's list; its references go when the lock is released, by aspace_write_unlock: the
+ * last one of a file or an object runs code of higher layers. */
 static void area_bury(struct aspace *as, struct area *a)
 {
     if (area_needs_list(a)) {

@@ -5,8 +5,8 @@
  * addresses: whatever is taken from the native table is zapped in all of them by the same call.
  *
  * A fault looks the area up under the lock for reading, pins object and sequence, asks the object
- * without the lock (it may sleep in a file system), then takes pt_lock, checks that the sequence still
- * stands, and installs.
+ * without the lock (it may sleep in a file system), then takes pt_lock, checks that the sequence
+ * still stands, and installs.
  *
  * Lock order: lock, (object lock), pt_lock, translation's own lock.
  */
@@ -26,32 +26,33 @@ enum area_flags {
     AREA_GROWSDOWN = 1 << 1, /* a stack */
     AREA_LOCKED = 1 << 2,
     AREA_NORESERVE = 1 << 3,
-    AREA_NOFORK = 1 << 4,  /* MADV_DONTFORK */
+    AREA_NOFORK = 1 << 4, /* MADV_DONTFORK */
     AREA_NOHUGE = 1 << 5,
-    AREA_HUGE = 1 << 6,    /* MADV_HUGEPAGE */
+    AREA_HUGE = 1 << 6, /* MADV_HUGEPAGE */
     AREA_WIPEFORK = 1 << 7,
     AREA_DEVICE = 1 << 8,
     AREA_COWED = 1 << 9, /* vm sets it: a private page of a file area has been copied */
 };
 /* The flags a caller of aspace_map may set. */
-#define AREA_REQUEST_FLAGS (AREA_SHARED | AREA_GROWSDOWN | AREA_LOCKED | AREA_NORESERVE | AREA_DEVICE)
+#define AREA_REQUEST_FLAGS \
+    (AREA_SHARED | AREA_GROWSDOWN | AREA_LOCKED | AREA_NORESERVE | AREA_DEVICE)
 
 /* w aspace->lock for writing · l object->lock */
 struct area {
-    struct rb_node node;        /* w */
-    u64 start, end;             /* w  page-aligned; l too where there is an object */
-    u64 gap, max_gap;           /* w  free bytes below start; the largest in the subtree */
-    u32 flags;                  /* w */
-    u8 prot, max_prot;          /* w  max: what mprotect may ask (a read-only file's shared map) */
-    struct mem_object *object;  /* w  NULL: anonymous */
-    u64 offset;                 /* w  bytes into object at start */
+    struct rb_node node;       /* w */
+    u64 start, end;            /* w  page-aligned; l too where there is an object */
+    u64 gap, max_gap;          /* w  free bytes below start; the largest in the subtree */
+    u32 flags;                 /* w */
+    u8 prot, max_prot;         /* w  max: what mprotect may ask (a read-only file's shared map) */
+    struct mem_object *object; /* w  NULL: anonymous */
+    u64 offset;                /* w  bytes into object at start */
     struct list_node object_node; /* l */
-    struct aspace *aspace;      /* I */
-    struct file *file;          /* w  kept for /proc/<pid>/maps; a reference */
+    struct aspace *aspace;        /* I */
+    struct file *file;            /* w  kept for /proc/<pid>/maps; a reference */
 };
 
-/* A further translation of an aspace. zap must not sleep: it removes [start, end) from its tables and
- * from every TLB or guest before it returns. */
+/* A further translation of an aspace. zap must not sleep: it removes [start, end) from its tables
+ * and from every TLB or guest before it returns. */
 struct translation {
     struct list_node node; /* aspace->pt_lock */
     void (*zap)(struct translation *t, u64 start, u64 end);
@@ -70,10 +71,10 @@ struct aspace {
     struct pgtable pt;       /* pt_lock */
     u64 seq;                 /* pt_lock; raised by whatever takes rights or pages away */
     struct list_node translations;
-    u64 cpus;                /* a  CPUs whose TLB may hold entries */
-    struct account *account; /* I  memory is charged here */
-    atomic_t stock;          /* a  pages charged to account and not used yet */
-    u64 total_pages, locked_pages; /* lock */
+    u64 cpus;                         /* a  CPUs whose TLB may hold entries */
+    struct account *account;          /* I  memory is charged here */
+    atomic_t stock;                   /* a  pages charged to account and not used yet */
+    u64 total_pages, locked_pages;    /* lock */
     u64 rss_anon, rss_file, rss_peak; /* pt_lock; pages */
     u64 stack_limit; /* a  how far an AREA_GROWSDOWN area may grow, bytes; exec sets it */
     /* Set by exec, read by /proc: */
@@ -86,12 +87,12 @@ struct aspace {
 struct aspace *aspace_create(struct account *account) __must_check;
 /* fork: areas copied, anonymous pages shared copy-on-write. */
 int aspace_clone(struct aspace *from, struct account *account, struct aspace **out) __must_check;
-void aspace_put(struct aspace *as);      /* of users: the last one unmaps everything */
-void aspace_put_ref(struct aspace *as);  /* of ref */
+void aspace_put(struct aspace *as);     /* of users: the last one unmaps everything */
+void aspace_put_ref(struct aspace *as); /* of ref */
 
 struct map_request {
-    u64 addr;  /* hint, or exact with fixed */
-    u64 len;   /* bytes > 0 */
+    u64 addr; /* hint, or exact with fixed */
+    u64 len;  /* bytes > 0 */
     u8 prot, max_prot;
     u32 flags; /* AREA_* */
     bool fixed, fixed_noreplace, populate;
@@ -120,27 +121,31 @@ enum fault_kind {
     FAULT_USER = 8,
     FAULT_FORCE = 16, /* a debugger: rights of a private area do not count; a write makes a copy */
 };
-/* Makes addr accessible in the native table. 0, -EFAULT (no area or rights: SIGSEGV), -EIO (past the
- * object's end or read error: SIGBUS), -ENOMEM (limit or RAM: OOM), -EINTR (killed). May sleep. */
+/* Makes addr accessible in the native table. 0, -EFAULT (no area or rights: SIGSEGV), -EIO (past
+ * the object's end or read error: SIGBUS), -ENOMEM (limit or RAM: OOM), -EINTR (killed). May sleep.
+ */
 int aspace_fault(struct aspace *as, u64 addr, unsigned kind) __must_check;
 
-/* For EPT/NPT and O_DIRECT-like users: faults addr in and returns its page (a reference to the head; NULL for the zero page or a
- * device frame), frame, granted PT_* prot and leaf level (0 or 1; 1: *pa is the 2 MiB frame). Install it
- * with aspace->pt_lock held only if aspace->seq still equals *seq. */
+/* For EPT/NPT and O_DIRECT-like users: faults addr in and returns its page (a reference to the
+ * head; NULL for the zero page or a device frame), frame, granted PT_* prot and leaf level (0 or 1;
+ * 1: *pa is the 2 MiB frame). Install it with aspace->pt_lock held only if aspace->seq still equals
+ * *seq. */
 struct fault_result {
     struct page *page;
     hpa_t pa;
     unsigned prot, level;
     u64 seq;
 };
-int aspace_resolve(struct aspace *as, u64 addr, unsigned kind, struct fault_result *out) __must_check;
+int aspace_resolve(struct aspace *as, u64 addr, unsigned kind,
+                   struct fault_result *out) __must_check;
 void aspace_attach(struct aspace *as, struct translation *t);
 void aspace_detach(struct aspace *as, struct translation *t);
 
 /* Another process's memory (ptrace, process_vm_readv, /proc/<pid>/mem): bytes done or -EFAULT. */
 ssize_t aspace_read(struct aspace *as, u64 addr, void *dst, size_t n);
 ssize_t aspace_write(struct aspace *as, u64 addr, const void *src, size_t n, bool force);
-/* Calls fn for each area in address order from `from` on, under the lock, until it returns non-zero. */
+/* Calls fn for each area in address order from `from` on, under the lock, until it returns
+ * non-zero. */
 int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void *arg), void *arg);
 
 /* The current thread's; NULL in a kernel thread. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Pages that belong to an account, and what happens when there are none: reclaim, then the OOM
- * upcall. An address space takes its anonymous pages from a small stock charged in advance, so that a
- * fault walks the accounts' tree once in CHARGE_BATCH times; pages freed by unmapping restock it.
+ * upcall. An address space takes its anonymous pages from a small stock charged in advance, so that
+ * a fault walks the accounts' tree once in CHARGE_BATCH times; pages freed by unmapping restock it.
  */
 #include "arch/x86/percpu.h"
 #include "lib/log.h"

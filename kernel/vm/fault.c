@@ -3,13 +3,13 @@
  * The page fault.
  *
  * One attempt (fault_try) runs under as->lock held for reading and never sleeps: it finds the area,
- * checks rights, and installs what can be had at once. What must be waited for (a page to be read in,
- * memory to be reclaimed, the stack to grow) is named in struct fault, done without the lock, and the
- * fault is tried again from the start: nothing need be revalidated because nothing was kept but a
- * reference to the page that was read.
+ * checks rights, and installs what can be had at once. What must be waited for (a page to be read
+ * in, memory to be reclaimed, the stack to grow) is named in struct fault, done without the lock,
+ * and the fault is tried again from the start: nothing need be revalidated because nothing was kept
+ * but a reference to the page that was read.
  *
- * Under as->lock for reading tables only come, never go, so a slot once found stays; its entry changes
- * under pt_lock alone.
+ * Under as->lock for reading tables only come, never go, so a slot once found stays; its entry
+ * changes under pt_lock alone.
  */
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
@@ -24,7 +24,7 @@
 /* What an attempt answers beside 0 and -errno. */
 enum { FAULT_AGAIN = 1, FAULT_READ_IN, FAULT_RELIEVE, FAULT_GROW };
 
-#define AROUND_PAGES 16UL        /* neighbours mapped along with a cached page */
+#define AROUND_PAGES 16UL /* neighbours mapped along with a cached page */
 #define STACK_GAP (256UL << PAGE_SHIFT)
 #define STACK_STEP (16UL << PAGE_SHIFT)
 /* Areas from this size on get 2 MiB folios unasked; smaller ones are often stacks and arenas that
@@ -81,8 +81,8 @@ static u64 *fault_slot(struct fault *f, u64 *slot1)
     return slot;
 }
 
-/* Puts entry where `old` stands; false when it no longer does. The page's share and reference go into
- * the table on success. */
+/* Puts entry where `old` stands; false when it no longer does. The page's share and reference go
+ * into the table on success. */
 static bool fault_install(struct fault *f, u64 *slot, u64 old, u64 entry, int anon, int file)
 {
     struct aspace *as = f->as;
@@ -262,7 +262,7 @@ static int fault_file_map(struct fault *f, u64 *slot)
         spin_unlock(&obj->lock);
         return fault_read_in(f, obj, index);
     }
-    page->flags & PG_REFERENCED ? 0 : page_flag_set(page, PG_REFERENCED);
+    page->flags &PG_REFERENCED ? 0 : page_flag_set(page, PG_REFERENCED);
     spin_lock(&f->as->pt_lock);
     f->as->rss_file += fault_around(f, slot, fault_file_prot(f->area));
     spin_unlock(&f->as->pt_lock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * fork's copy of an address space. Areas are copied; entries only where a fault could not bring them
- * back: private anonymous pages, and private file areas in which a page was copied. Those entries lose
- * their write right on both sides.
+ * fork's copy of an address space. Areas are copied; entries only where a fault could not bring
+ * them back: private anonymous pages, and private file areas in which a page was copied. Those
+ * entries lose their write right on both sides.
  */
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
@@ -140,8 +140,7 @@ int aspace_clone(struct aspace *from, struct account *account, struct aspace **o
         return -ENOMEM;
     rwlock_write_lock(&from->lock);
     fork_copy_marks(to, from);
-    rb_for_each(n, &from->areas)
-    {
+    rb_for_each (n, &from->areas) {
         err = fork_copy_area(to, from, rb_entry(n, struct area, node));
         if (err)
             break;

@@ -22,7 +22,8 @@ struct iov_iter {
 void iov_init_kernel(struct iov_iter *it, void *buf, u64 n);
 void iov_init_user(struct iov_iter *it, struct iovec_k *seg, const void __user *buf, u64 n);
 void iov_init_segs(struct iov_iter *it, const struct iovec_k *segs, u64 nr, u64 count);
-/* Moves up to n bytes; how many were moved before a fault (0 when the first faults). May fault in. */
+/* Moves up to n bytes; how many were moved before a fault (0 when the first faults). May fault in.
+ */
 u64 iov_copy_to(struct iov_iter *it, const void *src, u64 n);
 u64 iov_copy_from(struct iov_iter *it, void *dst, u64 n);
 u64 iov_zero(struct iov_iter *it, u64 n);

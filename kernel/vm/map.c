@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mmap, munmap, mprotect and brk. Each decides under as->lock held for writing, cuts areas at the edges
- * of the range first (the only step that can fail), then acts.
+ * mmap, munmap, mprotect and brk. Each decides under as->lock held for writing, cuts areas at the
+ * edges of the range first (the only step that can fail), then acts.
  */
 #include "lib/log.h"
 #include "sched/thread.h"

@@ -2,10 +2,11 @@
  *
  * Memory objects: the page cache of one object, and the reverse map through its list of areas.
  *
- * A page in the cache holds one reference for the cache. obj->lock guards the map, nr_pages and marks;
- * look-ups may run under RCU instead (mem_object_peek): they take a reference unless it is zero and
- * then look again whether the page is still there. Taking a page out therefore first brings its count
- * to zero ("freezes" it), or does not care that somebody still reads it (truncate).
+ * A page in the cache holds one reference for the cache. obj->lock guards the map, nr_pages and
+ * marks; look-ups may run under RCU instead (mem_object_peek): they take a reference unless it is
+ * zero and then look again whether the page is still there. Taking a page out therefore first
+ * brings its count to zero ("freezes" it), or does not care that somebody still reads it
+ * (truncate).
  *
  * Lock order: obj->lock, aspace->pt_lock, LRU lock. A page lock (PG_LOCKED) is outside all of them.
  */
@@ -195,7 +196,8 @@ int object_page_insert(struct mem_object *obj, struct page *page)
     return err;
 }
 
-/* Fills a page that is in the cache and not up to date. Takes over the caller's reference on error. */
+/* Fills a page that is in the cache and not up to date. Takes over the caller's reference on error.
+ */
 static int object_page_read(struct mem_object *obj, struct page *page)
 {
     int err = page_lock_killable(page);
@@ -256,7 +258,7 @@ void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow
 {
     struct area *a;
 
-    list_for_each(a, &obj->areas, object_node) {
+    list_for_each (a, &obj->areas, object_node) {
         u64 first = a->offset >> PAGE_SHIFT, n = (a->end - a->start) >> PAGE_SHIFT;
         u64 lo = MAX(from, first), hi = MIN(to, first + n);
 

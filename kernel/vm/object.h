@@ -5,7 +5,8 @@
  * frames that have no struct page. Private anonymous memory has no object: there is no swap, so its
  * pages live in page tables alone, counted by page->share.
  *
- * Lock order: aspace->lock, object->lock, aspace->pt_lock. Reading a page (ops->read_page) holds none.
+ * Lock order: aspace->lock, object->lock, aspace->pt_lock. Reading a page (ops->read_page) holds
+ * none.
  */
 #pragma once
 
@@ -27,7 +28,8 @@ struct mem_object_ops {
     int (*frame)(struct mem_object *obj, u64 index, hpa_t *out, unsigned *prot);
     /* A shared writable mapping is about to dirty the page: reserve space, or -errno (NULL: 0). */
     int (*make_writable)(struct mem_object *obj, struct page *page);
-    void (*destroy)(struct mem_object *obj); /* the last reference is gone; pages are freed already */
+    void (*destroy)(
+        struct mem_object *obj); /* the last reference is gone; pages are freed already */
 };
 
 /* I immutable · l lock · a atomic */
@@ -50,19 +52,22 @@ static inline void mem_object_get(struct mem_object *obj)
 }
 void mem_object_put(struct mem_object *obj);
 
-/* The up-to-date page at index with a reference, reading it in if need be. With create false a hole in
- * an object without read_page gives *out NULL and 0. -ENOMEM, -EIO, -EINTR. Context: may sleep. */
+/* The up-to-date page at index with a reference, reading it in if need be. With create false a hole
+ * in an object without read_page gives *out NULL and 0. -ENOMEM, -EIO, -EINTR. Context: may sleep.
+ */
 int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page **out) __must_check;
 /* The cached page or NULL; never sleeps. */
 struct page *mem_object_peek(struct mem_object *obj, u64 index);
-/* Drops pages [from, to) from the cache and from every mapping; a partial page is zeroed by the caller. */
+/* Drops pages [from, to) from the cache and from every mapping; a partial page is zeroed by the
+ * caller. */
 void mem_object_truncate(struct mem_object *obj, u64 from, u64 to);
 void mem_object_dirty(struct mem_object *obj, struct page *page);
 /* Writes dirty pages of [from, to) back and waits. */
 int mem_object_sync(struct mem_object *obj, u64 from, u64 to);
 
-/* read(2) and write(2) of cached files and of tmpfs: copies between the cache and user memory without
- * holding a lock over a fault. Bytes done, or -errno when none. The caller bounds by, or moves, size. */
+/* read(2) and write(2) of cached files and of tmpfs: copies between the cache and user memory
+ * without holding a lock over a fault. Bytes done, or -errno when none. The caller bounds by, or
+ * moves, size. */
 struct iov_iter;
 ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos);
 ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos);

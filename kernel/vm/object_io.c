@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * read(2) and write(2) over the page cache. The copy to or from the user runs with nothing held but a
- * reference to the page, so that it may fault in anything, this very file included.
+ * read(2) and write(2) over the page cache. The copy to or from the user runs with nothing held but
+ * a reference to the page, so that it may fault in anything, this very file included.
  *
  * A page that a write creates is filled in private and published last: nobody sees it half-written.
  */
@@ -56,8 +56,8 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
 }
 
 /* A new page with n bytes of `from` at off, the rest zero, published. Bytes or -errno. */
-static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from, u64 index, u64 off,
-                                   u64 n)
+static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from, u64 index,
+                                   u64 off, u64 n)
 {
     struct page *page = object_page_new(obj, index, 0), *there;
     char *p;
@@ -90,12 +90,12 @@ static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from
     return err ? err : (ssize_t)got;
 }
 
-static ssize_t object_io_write_page(struct mem_object *obj, struct iov_iter *from, u64 index, u64 off,
-                                    u64 n)
+static ssize_t object_io_write_page(struct mem_object *obj, struct iov_iter *from, u64 index,
+                                    u64 off, u64 n)
 {
     struct page *page = mem_object_peek(obj, index);
-    bool blank = !obj->ops->read_page || n == PAGE_SIZE ||
-                 index << PAGE_SHIFT >= READ_ONCE(obj->size);
+    bool blank =
+        !obj->ops->read_page || n == PAGE_SIZE || index << PAGE_SHIFT >= READ_ONCE(obj->size);
     ssize_t got;
     int err;
 

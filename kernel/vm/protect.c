@@ -38,8 +38,8 @@ static bool protect_slot(u64 *slot, const struct area *a)
         entry = protect_entry(old, a);
         if (entry == old)
             return false;
-    } while (!__atomic_compare_exchange_n(slot, &old, entry, false, __ATOMIC_RELAXED,
-                                          __ATOMIC_RELAXED));
+    } while (
+        !__atomic_compare_exchange_n(slot, &old, entry, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
     return protect_lowers(old, entry);
 }
 
@@ -95,7 +95,7 @@ bool protect_object_page_locked(struct mem_object *obj, u64 index)
 
     if (!page || !atomic_read(&page->share))
         return false;
-    list_for_each(a, &obj->areas, object_node) {
+    list_for_each (a, &obj->areas, object_node) {
         u64 first = a->offset >> PAGE_SHIFT;
 
         if ((a->flags & AREA_SHARED) && index >= first &&

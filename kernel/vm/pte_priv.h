@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Entries of native page tables, for vm alone: the fault, fork and unmap paths read and write them in
- * place. An entry that is not zero holds a page, present or not: PROT_NONE keeps the page and clears
- * PTE_P (SDM 3A 4.5: all other bits of a non-present entry are software's).
+ * Entries of native page tables, for vm alone: the fault, fork and unmap paths read and write them
+ * in place. An entry that is not zero holds a page, present or not: PROT_NONE keeps the page and
+ * clears PTE_P (SDM 3A 4.5: all other bits of a non-present entry are software's).
  *
- * A leaf with PTE_SPECIAL has no counted page: the zero page, or a device frame. Any other leaf holds
- * one reference and one share of its page's head.
+ * A leaf with PTE_SPECIAL has no counted page: the zero page, or a device frame. Any other leaf
+ * holds one reference and one share of its page's head.
  */
 #pragma once
 
@@ -13,13 +13,14 @@
 #include "mm/page.h"
 #include "mm/pgtable.h"
 
-#define PTE_NONE PTE_G /* with PTE_P clear: mapped with no rights (user leaves are never global) */
+#define PTE_NONE PTE_G /* with PTE_P clear: mapped with no rights (user leaves are never global) \
+                        */
 #define PTE_SPECIAL PTE_SOFT1
 #define PTE_PA PTE_ADDR
 #define PTE_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_NONE | PTE_NX)
 
 #define PTRS 512UL
-#define SPAN1 HUGE_SIZE      /* what one level-1 entry covers */
+#define SPAN1 HUGE_SIZE /* what one level-1 entry covers */
 #define SPAN2 (SPAN1 * PTRS)
 #define SPAN3 (SPAN2 * PTRS)
 
@@ -64,8 +65,8 @@ static inline bool page_is_anon(const struct page *head)
     return !head->object;
 }
 
-/* The level-1 slot of va, or NULL where an upper table is missing. Tables go only under aspace->lock
- * held for writing, so a reader of that lock may walk without pt_lock. */
+/* The level-1 slot of va, or NULL where an upper table is missing. Tables go only under
+ * aspace->lock held for writing, so a reader of that lock may walk without pt_lock. */
 static inline u64 *pte_lookup1(const struct pgtable *pt, u64 va)
 {
     u64 e = READ_ONCE(pte_root(pt)[pte_slot(va, 3)]);

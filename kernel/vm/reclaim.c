@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The list of clean cached pages that can be read again, oldest first, with a second chance for those
- * used since they were last looked at. Pages of objects without read_page (tmpfs) and dirty pages are
- * not on it.
+ * The list of clean cached pages that can be read again, oldest first, with a second chance for
+ * those used since they were last looked at. Pages of objects without read_page (tmpfs) and dirty
+ * pages are not on it.
  *
  * Rules: a page is on the list only while it is in its object's cache, and leaves both under the
- * object's lock; so holding lru_lock keeps the object of a listed page alive. The lock order is object,
- * then LRU: reclaim, which comes the other way, only tries the object's lock.
+ * object's lock; so holding lru_lock keeps the object of a listed page alive. The lock order is
+ * object, then LRU: reclaim, which comes the other way, only tries the object's lock.
  */
 #include "lib/log.h"
 #include "vm/vm_priv.h"

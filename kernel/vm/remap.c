@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mremap: shrink, grow in place, or move the entries to a new place. 2 MiB leaves are split before a
- * move; the pages themselves never move.
+ * mremap: shrink, grow in place, or move the entries to a new place. 2 MiB leaves are split before
+ * a move; the pages themselves never move.
  */
 #include "lib/log.h"
 #include "vm/up.h"

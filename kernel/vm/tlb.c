@@ -2,15 +2,16 @@
  *
  * Which CPU has which table loaded, and forgetting what their TLBs hold.
  *
- * A kernel thread runs on whatever table is loaded (aspace->cpus keeps the CPU's bit), so that going to
- * one and back costs nothing; a table that dies is dropped from those CPUs by tlb_drop.
+ * A kernel thread runs on whatever table is loaded (aspace->cpus keeps the CPU's bit), so that
+ * going to one and back costs nothing; a table that dies is dropped from those CPUs by tlb_drop.
  *
- * A shootdown is one request at a time, system-wide: the initiator publishes it, interrupts the CPUs
- * that may hold entries, and spins until each has acknowledged, answering nobody itself because there
- * is no other request. Interrupts must be on while one waits for tlb_lock: its holder may wait for us.
+ * A shootdown is one request at a time, system-wide: the initiator publishes it, interrupts the
+ * CPUs that may hold entries, and spins until each has acknowledged, answering nobody itself
+ * because there is no other request. Interrupts must be on while one waits for tlb_lock: its holder
+ * may wait for us.
  *
- * Pairing: the initiator changes the entry, then reads aspace->cpus; a CPU sets its bit in cpus (a full
- * barrier), then loads the table. One of the two sees the other.
+ * Pairing: the initiator changes the entry, then reads aspace->cpus; a CPU sets its bit in cpus (a
+ * full barrier), then loads the table. One of the two sees the other.
  */
 #include "arch/x86/apic.h"
 #include "arch/x86/percpu.h"
@@ -32,7 +33,7 @@ static struct {
     u64 start, end;
     bool drop;
     u64 pending; /* a  CPUs that have not answered */
-} tlb_request; /* tlb_lock; read by the CPUs in pending */
+} tlb_request;   /* tlb_lock; read by the CPUs in pending */
 
 COUNTER(tlb_shootdowns);
 

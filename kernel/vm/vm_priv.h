@@ -18,11 +18,13 @@
 struct page *charge_page_alloc(struct account *account, unsigned order, unsigned flags,
                                struct account **failed) __must_check;
 /* The same for one page of as, out of its stock. */
-struct page *charge_anon_alloc(struct aspace *as, unsigned flags, struct account **failed) __must_check;
+struct page *charge_anon_alloc(struct aspace *as, unsigned flags,
+                               struct account **failed) __must_check;
 /* Pages freed by as that were charged to its account come back to the stock. */
 void charge_restock(struct aspace *as, unsigned n);
 void charge_stock_drop(struct aspace *as);
-/* After a failed allocation: reclaims, or lets someone be killed. 0: try again. Context: may sleep. */
+/* After a failed allocation: reclaims, or lets someone be killed. 0: try again. Context: may sleep.
+ */
 int charge_relieve(struct account *failed) __must_check;
 
 /* Ends a stretch of changes: unlocks, then drops what removed areas referred to. */
@@ -107,7 +109,8 @@ void object_lru_del(struct page *page);
 void object_node_free(struct xa_node *node);
 void *object_node_alloc(size_t size, void *ctx);
 /* Removes the page's mappings. */
-void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow) REQUIRES(obj->lock);
+void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow)
+    REQUIRES(obj->lock);
 /* A page at index, private to the caller until inserted. */
 struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
 /* 0, -EEXIST or -ENOMEM; the cache takes the page's first reference, the caller gets another. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Taking entries out of a native table, and with them out of every further translation: the one path
- * of munmap, truncate, MADV_DONTNEED, mremap and exit.
+ * Taking entries out of a native table, and with them out of every further translation: the one
+ * path of munmap, truncate, MADV_DONTNEED, mremap and exit.
  *
  * Order: further translations first (their zap returns when no guest can use the pages), native
  * entries, TLBs, and only then the pages. All under pt_lock; pages are dropped in batches.
@@ -47,7 +47,7 @@ void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect
     struct translation *t;
 
     as->seq++;
-    list_for_each(t, &as->translations, node) {
+    list_for_each (t, &as->translations, node) {
         if (protect_only && t->write_protect)
             t->write_protect(t, start, end);
         else
@@ -164,7 +164,8 @@ void zap_tables(struct aspace *as, u64 floor, u64 ceiling)
     err = pgtable_unmap(&as->pt, floor, ceiling - floor, NULL, NULL);
     ASSERT(!err);
     if (as->pt.retired && READ_ONCE(as->cpus))
-        tlb_flush(as, floor, ceiling); /* INVLPG drops paging-structure caches too: SDM 3A 4.10.4.1 */
+        tlb_flush(as, floor,
+                  ceiling); /* INVLPG drops paging-structure caches too: SDM 3A 4.10.4.1 */
     pgtable_reap(&as->pt);
     spin_unlock(&as->pt_lock);
 }
