@@ -19,17 +19,26 @@ const struct hv_ops *hv_ops;
 const char *hv_why = "the CPU has neither VT-x nor AMD-V";
 const struct pt_format *hv_pt_format;
 
+/* The reason that is kept is that of the technique which the CPU has. */
+static bool hv_try(const struct hv_ops *ops, enum cpu_feature feature, const struct pt_format *format)
+{
+    const char *why;
+
+    if (!cpu_has(feature))
+        return false;
+    why = ops->probe();
+    if (why) {
+        hv_why = why;
+        return false;
+    }
+    hv_ops = ops;
+    hv_pt_format = format;
+    return true;
+}
+
 static void hv_init(void)
 {
-    const char *svm = hv_svm_ops.probe();
-
-    if (!svm) {
-        hv_ops = &hv_svm_ops;
-        hv_pt_format = &pt_native;
-    } else if (cpu_has(X86_SVM)) {
-        hv_why = svm;
-    }
-    if (hv_ops)
+    if (hv_try(&hv_vmx_ops, X86_VMX, &pt_ept) || hv_try(&hv_svm_ops, X86_SVM, &pt_native))
         log_info("hv: %s", hv_ops->name);
     else
         log_info("hv: no virtual machines: %s", hv_why);

@@ -1,0 +1,659 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * VT-x (SDM vol. 3, 23 to 28): enabling it on each CPU, a vCPU's VMCS, entry, exit and events. Needs EPT
+ * and "unrestricted guest", which every CPU since 2010 has; so real mode needs no emulation.
+ *
+ * The guest runs with interrupts off in the host: an external interrupt ends the guest and is taken when
+ * the caller enables them. An NMI is delivered from here. SYSCALL's registers and KERNEL_GS_BASE are not
+ * in the VMCS: they are exchanged around each entry, where they differ.
+ */
+#include "arch/x86/cpufeature.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
+#include "hv/vmx/vmx_priv.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/page.h"
+#include "mm/slab.h"
+
+#define PIN_WANTED (PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI)
+#define CPU_WANTED                                                                                 \
+    (CPU_TSC_OFFSET | CPU_HLT | CPU_MWAIT | CPU_RDPMC | CPU_CR8_LOAD | CPU_CR8_STORE | CPU_MOV_DR | \
+     CPU_IO | CPU_MSR_BITMAP | CPU_MONITOR | CPU_SECONDARY)
+#define CPU2_WANTED (CPU2_EPT | CPU2_UNRESTRICTED)
+#define CPU2_LIKED (CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD | CPU2_INVPCID)
+#define EXIT_WANTED (EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_LOAD_EFER)
+#define ENTRY_WANTED (ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
+#define EPT_WANTED (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
+#define VPID_MAX 0xffff
+
+struct vmx_cpu {
+    bool on;
+    u64 syscall[VMX_SYSCALL_MSRS]; /* the host's */
+};
+static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
+
+static u32 vmx_pin, vmx_cpu_ctl, vmx_cpu_ctl2, vmx_exit_ctl, vmx_entry_ctl, vmx_revision;
+static u8 *vmx_msr_bitmap; /* all intercepted, but for what the VMCS or the exchange holds */
+
+/* vmx/enter.S */
+int vmx_enter(struct vcpu *vcpu);
+
+/* MSRs that the guest reads and writes by itself. */
+static const u32 vmx_direct[] = {
+    MSR_FS_BASE,          MSR_GS_BASE,           MSR_KERNEL_GS_BASE,
+    MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+/* ------------------------------------------------------------- the machine */
+
+/* The low word of a capability MSR says what must be 1, the high word what may be. */
+static bool vmx_controls(u32 msr, u32 wanted, u32 liked, u32 *out)
+{
+    u64 cap;
+
+    if (msr != MSR_VMX_CPU2 && (rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE))
+        msr += VMX_TRUE_OFFSET;
+    cap = rdmsr(msr);
+    *out = (u32)cap | wanted | (liked & (u32)(cap >> 32));
+    return (wanted & (u32)(cap >> 32)) == wanted;
+}
+
+static const char *vmx_probe_controls(void)
+{
+    if (!vmx_controls(MSR_VMX_PIN, PIN_WANTED, 0, &vmx_pin) ||
+        !vmx_controls(MSR_VMX_CPU, CPU_WANTED, 0, &vmx_cpu_ctl) ||
+        !vmx_controls(MSR_VMX_EXIT, EXIT_WANTED, 0, &vmx_exit_ctl) ||
+        !vmx_controls(MSR_VMX_ENTRY, ENTRY_WANTED, 0, &vmx_entry_ctl))
+        return "this CPU's VT-x is too old";
+    if (!vmx_controls(MSR_VMX_CPU2, CPU2_WANTED, CPU2_LIKED, &vmx_cpu_ctl2) ||
+        (rdmsr(MSR_VMX_EPT_VPID) & EPT_WANTED) != EPT_WANTED)
+        return "this CPU's VT-x has no EPT or no unrestricted guest";
+    return NULL;
+}
+
+/* Reads in the lower, writes in the upper two KiB; in each first the low MSRs, then those from
+ * 0xc0000000. */
+static void vmx_bitmap_allow(u32 msr)
+{
+    u32 at = (msr >= 0xc0000000 ? 0x400 : 0) + (msr & 0x1fff) / 8;
+
+    vmx_msr_bitmap[at] &= (u8) ~(1U << msr % 8);
+    vmx_msr_bitmap[at + 0x800] &= (u8) ~(1U << msr % 8);
+}
+
+static const char *vmx_probe(void)
+{
+    const char *why;
+    u64 feature;
+
+    if (!cpu_has(X86_VMX))
+        return "the CPU has no VT-x";
+    feature = rdmsr(MSR_IA32_FEATURE_CONTROL);
+    if ((feature & FEATURE_CONTROL_LOCK) && !(feature & FEATURE_CONTROL_VMX))
+        return "VT-x is disabled by the firmware";
+    why = vmx_probe_controls();
+    if (why)
+        return why;
+    vmx_revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    vmx_msr_bitmap = page_alloc_virt(0, 0);
+    if (!vmx_msr_bitmap)
+        return "no memory for VT-x's MSR bitmap";
+    memset(vmx_msr_bitmap, 0xff, PAGE_SIZE);
+    for (unsigned i = 0; i < ARRAY_SIZE(vmx_direct); i++)
+        vmx_bitmap_allow(vmx_direct[i]);
+    return NULL;
+}
+
+static bool vmx_on(u64 pa)
+{
+    bool fail;
+
+    __asm__ volatile("vmxon %1" : "=@ccbe"(fail) : "m"(pa) : "memory");
+    return !fail;
+}
+
+/* Interrupts off. The page stays the CPU's for good. */
+static int vmx_enable_cpu(void)
+{
+    struct vmx_cpu *c = this_cpu_ptr(vmx_cpus);
+    u64 feature = rdmsr(MSR_IA32_FEATURE_CONTROL);
+    u32 *region;
+
+    if (c->on)
+        return 0;
+    region = page_alloc_virt(0, PA_ZERO);
+    if (!region)
+        return -ENOMEM;
+    if (!(feature & FEATURE_CONTROL_LOCK))
+        wrmsr(MSR_IA32_FEATURE_CONTROL, feature | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
+    write_cr0(read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0));
+    write_cr4(read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0) | CR4_VMXE);
+    *region = vmx_revision;
+    if (!vmx_on(virt_hpa(region).v))
+        return -EIO;
+    for (unsigned i = 0; i < VMX_SYSCALL_MSRS; i++)
+        c->syscall[i] = rdmsr(MSR_STAR + i);
+    c->on = true;
+    return 0;
+}
+
+/* ------------------------------------------------------------- holding a VMCS */
+
+static void vmx_vmclear(struct vmx_vcpu *x)
+{
+    __asm__ volatile("vmclear %0" ::"m"(x->vmcs_pa) : "cc", "memory");
+}
+
+static void vmx_vmptrld(struct vmx_vcpu *x)
+{
+    bool fail;
+
+    if (vmx_enable_cpu())
+        panic("cannot enable VT-x on CPU %u", cpu_id());
+    __asm__ volatile("vmptrld %1" : "=@ccbe"(fail) : "m"(x->vmcs_pa) : "memory");
+    ASSERT(!fail);
+}
+
+u64 vmx_begin(struct vcpu *v)
+{
+    u64 flags = irq_save();
+
+    if (!vmx_of(v)->current_here)
+        vmx_vmptrld(vmx_of(v));
+    return flags;
+}
+
+void vmx_end(struct vcpu *v, u64 flags)
+{
+    if (!vmx_of(v)->current_here)
+        vmx_vmclear(vmx_of(v));
+    irq_restore(flags);
+}
+
+static void vmx_load(struct vcpu *v)
+{
+    vmx_vmptrld(vmx_of(v));
+    vmx_of(v)->current_here = true;
+}
+
+static void vmx_put(struct vcpu *v)
+{
+    vmx_of(v)->current_here = false;
+    vmx_vmclear(vmx_of(v));
+}
+
+/* ------------------------------------------------------------- life */
+
+static int vmx_vm_init(struct vm *vm)
+{
+    return 0;
+}
+
+static void vmx_vm_destroy(struct vm *vm)
+{
+}
+
+static int vmx_vcpu_init(struct vcpu *v)
+{
+    struct vmx_vcpu *x = kzalloc(sizeof(*x));
+    u64 flags;
+
+    if (!x)
+        return -ENOMEM;
+    x->vmcs = page_alloc_virt(0, PA_ZERO);
+    if (!x->vmcs) {
+        kfree(x);
+        return -ENOMEM;
+    }
+    *(u32 *)x->vmcs = vmx_revision;
+    x->vmcs_pa = virt_hpa(x->vmcs).v;
+    flags = irq_save();
+    if (vmx_enable_cpu()) {
+        irq_restore(flags);
+        page_put(virt_page(x->vmcs));
+        kfree(x);
+        return -ENOMEM;
+    }
+    vmx_vmclear(x);
+    irq_restore(flags);
+    v->arch = x;
+    return 0;
+}
+
+static void vmx_vcpu_destroy(struct vcpu *v)
+{
+    page_put(virt_page(vmx_of(v)->vmcs));
+    kfree(v->arch);
+}
+
+static void vmx_init_controls(struct vcpu *v)
+{
+    static u32 next_vpid;
+    struct vmx_vcpu *x = vmx_of(v);
+
+    vmcs_write(VMCS_PIN_CONTROLS, vmx_pin);
+    vmcs_write(VMCS_CPU_CONTROLS, vmx_cpu_ctl);
+    vmcs_write(VMCS_CPU_CONTROLS2, vmx_cpu_ctl2);
+    vmcs_write(VMCS_EXIT_CONTROLS, vmx_exit_ctl);
+    vmcs_write(VMCS_ENTRY_CONTROLS, vmx_entry_ctl);
+    x->cpu_controls = x->cpu_written = vmx_cpu_ctl;
+    x->entry_controls = vmx_entry_ctl;
+    vmcs_write(VMCS_EXCEPTION_BITMAP, 1U << VEC_MC);
+    vmcs_write(VMCS_PF_MASK, 0);
+    vmcs_write(VMCS_PF_MATCH, 0);
+    vmcs_write(VMCS_CR3_TARGETS, 0);
+    vmcs_write(VMCS_EXIT_MSR_STORES, 0);
+    vmcs_write(VMCS_EXIT_MSR_LOADS, 0);
+    vmcs_write(VMCS_ENTRY_MSR_LOADS, 0);
+    vmcs_write(VMCS_MSR_BITMAP, virt_hpa(vmx_msr_bitmap).v);
+    vmcs_write(VMCS_EPT_POINTER, v->vm->npt.root.v | EPTP_WB_WALK4);
+    vmcs_write(VMCS_TSC_OFFSET, v->tsc_offset);
+    vmcs_write(VMCS_LINK_POINTER, U64_MAX);
+    vmcs_write(VMCS_CR0_MASK, U64_MAX); /* every change exits */
+    vmcs_write(VMCS_CR4_MASK, U64_MAX);
+    if (vmx_cpu_ctl2 & CPU2_VPID)
+        vmcs_write(VMCS_VPID,
+                   1 + __atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED) % VPID_MAX);
+}
+
+static void vmx_init_host(void)
+{
+    vmcs_write(VMCS_HOST_CS_SEL, KERNEL_CS);
+    vmcs_write(VMCS_HOST_SS_SEL, KERNEL_DS);
+    vmcs_write(VMCS_HOST_DS_SEL, 0);
+    vmcs_write(VMCS_HOST_ES_SEL, 0);
+    vmcs_write(VMCS_HOST_FS_SEL, 0);
+    vmcs_write(VMCS_HOST_GS_SEL, 0);
+    vmcs_write(VMCS_HOST_TR_SEL, TSS_SEL);
+    vmcs_write(VMCS_HOST_PAT, rdmsr(MSR_IA32_PAT));
+    vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+    vmcs_write(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_IA32_SYSENTER_CS));
+    vmcs_write(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_IA32_SYSENTER_ESP));
+    vmcs_write(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_IA32_SYSENTER_EIP));
+}
+
+static struct kvm_segment vmx_real_seg(u16 selector, u64 base, u8 type)
+{
+    return (struct kvm_segment){
+        .selector = selector, .base = base, .limit = 0xffff, .type = type, .s = 1, .present = 1};
+}
+
+/* SDM vol. 3, table 9-1. */
+static void vmx_vcpu_reset(struct vcpu *v)
+{
+    struct kvm_segment data = vmx_real_seg(0, 0, 3), cs = vmx_real_seg(0xf000, 0xffff0000, 11);
+    struct kvm_segment tr = {.limit = 0xffff, .type = 11, .present = 1};
+    struct kvm_segment ldt = {.limit = 0xffff, .type = 2, .present = 1};
+    struct kvm_dtable table = {.limit = 0xffff};
+    struct vmx_vcpu *x = vmx_of(v);
+    u64 flags = vmx_begin(v);
+
+    vmx_init_controls(v);
+    vmx_init_host();
+    vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
+    vmcs_write(VMCS_GUEST_PAT, v->pat ? v->pat : 0x0007040600070406UL);
+    vmcs_write(VMCS_GUEST_ACTIVITY, 0);
+    vmcs_write(VMCS_GUEST_PENDING_DB, 0);
+    vmcs_write(VMCS_GUEST_SYSENTER_CS, 0);
+    vmcs_write(VMCS_GUEST_SYSENTER_ESP, 0);
+    vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
+    vmx_end(v, flags);
+    x->shadow = x->event = x->idt_event = 0;
+    x->kernel_gs = x->cr2 = 0;
+    memset(x->syscall, 0, sizeof(x->syscall));
+    for (unsigned i = 0; i < EMUL_SEGS; i++)
+        vmx_set_segment(v, i, i == EMUL_CS ? &cs : &data);
+    vmx_set_segment(v, HV_SEG_TR, &tr);
+    vmx_set_segment(v, HV_SEG_LDT, &ldt);
+    vmx_set_table(v, false, &table);
+    vmx_set_table(v, true, &table);
+    vmx_set_efer(v, 0);
+    vmx_set_cr(v, 4, 0);
+    vmx_set_cr(v, 3, 0);
+    vmx_set_cr(v, 0, CR0_ET | CR0_CD | CR0_NW);
+    vmx_set_dr(v, 6, 0xffff0ff0);
+    vmx_set_dr(v, 7, 0x400);
+}
+
+/* ------------------------------------------------------------- exits */
+
+static enum hv_exit vmx_exit_fault(struct vcpu *v)
+{
+    u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+    v->exit.gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
+    v->exit.access = q & 2 ? FAULT_WRITE : q & 4 ? FAULT_EXEC : FAULT_READ;
+    if ((q & 1 << 12) && !(vmx_of(v)->idt_event & EVENT_VALID))
+        vmx_of(v)->shadow |= SHADOW_NMI; /* the fault was IRET's: NMIs are still masked (27.2.3) */
+    return HV_EXIT_PAGE_FAULT;
+}
+
+static enum hv_exit vmx_exit_io(struct vcpu *v)
+{
+    u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+    v->exit.io.port = (u16)(q >> 16);
+    v->exit.io.size = (u8)((q & 7) + 1);
+    v->exit.io.in = q & 8;
+    v->exit.io.string = q & 16;
+    v->exit.io.rep = q & 32;
+    return HV_EXIT_IO;
+}
+
+/* NMIs and machine checks are the host's: delivered here, before anything else can happen. */
+static enum hv_exit vmx_exit_exception(struct vcpu *v)
+{
+    u32 event = (u32)vmcs_read(VMCS_EXIT_EVENT);
+
+    if (EVENT_TYPE_OF(event) == VMX_EVENT_NMI) {
+        __asm__ volatile("int $2" ::: "memory");
+        return HV_EXIT_INTERRUPT;
+    }
+    if ((u8)event == VEC_MC) {
+        __asm__ volatile("int $18" ::: "memory");
+        return HV_EXIT_INTERRUPT;
+    }
+    v->exit.vector = (u8)event;
+    v->exit.error = (u32)vmcs_read(VMCS_EXIT_ERROR);
+    return HV_EXIT_EXCEPTION;
+}
+
+static const u8 vmx_exits[] = {
+    [VMX_INTERRUPT] = HV_EXIT_INTERRUPT,   [VMX_TRIPLE_FAULT] = HV_EXIT_SHUTDOWN,
+    [VMX_IRQ_WINDOW] = HV_EXIT_IRQ_WINDOW, [VMX_NMI_WINDOW] = HV_EXIT_NMI_WINDOW,
+    [VMX_CPUID] = HV_EXIT_CPUID,           [VMX_HLT] = HV_EXIT_HLT,
+    [VMX_INVD] = HV_EXIT_WBINVD,           [VMX_RDPMC] = HV_EXIT_UD,
+    [VMX_VMCALL] = HV_EXIT_HYPERCALL,      [VMX_VMCLEAR... VMX_VMXON] = HV_EXIT_UD,
+    [VMX_CR] = HV_EXIT_CR,                 [VMX_DR] = HV_EXIT_CR,
+    [VMX_RDMSR] = HV_EXIT_MSR_READ,        [VMX_WRMSR] = HV_EXIT_MSR_WRITE,
+    [VMX_MWAIT] = HV_EXIT_UD,              [VMX_MONITOR] = HV_EXIT_UD,
+    [VMX_INVEPT] = HV_EXIT_UD,             [VMX_INVVPID] = HV_EXIT_UD,
+    [VMX_WBINVD] = HV_EXIT_WBINVD,         [VMX_XSETBV] = HV_EXIT_XSETBV,
+};
+
+static enum hv_exit vmx_exit_reason(struct vcpu *v, u32 reason)
+{
+    switch (reason) {
+    case VMX_EXCEPTION:
+        return vmx_exit_exception(v);
+    case VMX_IO:
+        return vmx_exit_io(v);
+    case VMX_EPT_VIOLATION:
+        return vmx_exit_fault(v);
+    case VMX_MACHINE_CHECK:
+        __asm__ volatile("int $18" ::: "memory");
+        return HV_EXIT_INTERRUPT;
+    default:
+        /* HV_EXIT_INTERRUPT is 0: what the table does not have. */
+        if (reason == VMX_INTERRUPT)
+            return HV_EXIT_INTERRUPT;
+        return reason < ARRAY_SIZE(vmx_exits) && vmx_exits[reason] ? vmx_exits[reason]
+                                                                   : HV_EXIT_UNKNOWN;
+    }
+}
+
+/* ------------------------------------------------------------- running */
+
+static u64 vmx_tss_base(u64 gdt)
+{
+    const u32 *d = (const u32 *)(gdt + TSS_SEL);
+
+    return (u64)d[2] << 32 | (d[1] & 0xff000000) | (d[1] & 0xff) << 16 | d[0] >> 16;
+}
+
+static void vmx_write_host(void)
+{
+    struct {
+        u16 limit;
+        u64 base;
+    } __packed gdt, idt;
+
+    __asm__ volatile("sgdt %0; sidt %1" : "=m"(gdt), "=m"(idt));
+    vmcs_write(VMCS_HOST_GDTR_BASE, gdt.base);
+    vmcs_write(VMCS_HOST_IDTR_BASE, idt.base);
+    vmcs_write(VMCS_HOST_TR_BASE, vmx_tss_base(gdt.base));
+    vmcs_write(VMCS_HOST_CR0, read_cr0());
+    vmcs_write(VMCS_HOST_CR3, read_cr3());
+    vmcs_write(VMCS_HOST_CR4, read_cr4());
+    vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
+    vmcs_write(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
+}
+
+static void vmx_write_guest(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    vmcs_write(VMCS_GUEST_RIP, v->rip);
+    vmcs_write(VMCS_GUEST_RSP, v->gpr[EMUL_RSP]);
+    vmcs_write(VMCS_GUEST_RFLAGS, v->rflags);
+    vmcs_write(VMCS_GUEST_SHADOW, x->shadow);
+    vmcs_write(VMCS_ENTRY_EVENT, x->event);
+    vmcs_write(VMCS_ENTRY_ERROR, x->event_error);
+    if (x->cpu_controls != x->cpu_written)
+        vmcs_write(VMCS_CPU_CONTROLS, x->cpu_controls);
+    x->cpu_written = x->cpu_controls;
+    x->event = 0;
+}
+
+static void vmx_read_guest(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    v->rip = vmcs_read(VMCS_GUEST_RIP);
+    v->gpr[EMUL_RSP] = vmcs_read(VMCS_GUEST_RSP);
+    v->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+    x->shadow = (u32)vmcs_read(VMCS_GUEST_SHADOW);
+    x->cpl = vmcs_read(VMCS_GUEST_SS_RIGHTS) >> 5 & 3;
+    x->idt_event = (u32)vmcs_read(VMCS_IDT_EVENT);
+    x->idt_error = (u32)vmcs_read(VMCS_IDT_ERROR);
+    v->exit.insn_len = (u8)vmcs_read(VMCS_EXIT_INSN_LEN);
+}
+
+static void vmx_invept(u64 eptp)
+{
+    struct {
+        u64 eptp, zero;
+    } arg = {eptp, 0};
+
+    __asm__ volatile("invept %0, %1" ::"m"(arg), "r"(1UL) : "cc", "memory");
+}
+
+/* SYSCALL's registers: the guest's in, or the host's back. */
+static void vmx_swap_syscall(const u64 *to, const u64 *from)
+{
+    for (unsigned i = 0; i < VMX_SYSCALL_MSRS; i++)
+        if (to[i] != from[i])
+            wrmsr(MSR_STAR + i, to[i]);
+}
+
+static int vmx_enter_swapped(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    const u64 *host = this_cpu_ptr(vmx_cpus)->syscall;
+    u64 kernel_gs = rdmsr(MSR_KERNEL_GS_BASE);
+    int refused;
+
+    vmx_swap_syscall(x->syscall, host);
+    wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs);
+    write_cr2(x->cr2);
+    refused = vmx_enter(v);
+    x->cr2 = read_cr2();
+    x->kernel_gs = rdmsr(MSR_KERNEL_GS_BASE);
+    wrmsr(MSR_KERNEL_GS_BASE, kernel_gs);
+    vmx_swap_syscall(host, x->syscall);
+    return refused;
+}
+
+static enum hv_exit vmx_run(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    u32 reason;
+
+    vmx_write_host();
+    vmx_write_guest(v);
+    if (x->flush)
+        vmx_invept(v->vm->npt.root.v | EPTP_WB_WALK4);
+    x->flush = false;
+    if (vmx_enter_swapped(v)) {
+        v->exit.reason = vmcs_read(VMCS_INSN_ERROR);
+        x->idt_event = 0;
+        return HV_EXIT_FAIL;
+    }
+    reason = (u32)vmcs_read(VMCS_EXIT_REASON);
+    v->exit.reason = reason;
+    vmx_read_guest(v);
+    if (reason & VMX_REASON_FAILED)
+        return HV_EXIT_FAIL;
+    return vmx_exit_reason(v, reason & 0xffff);
+}
+
+/* Software interrupts and INT3 are instructions, which simply run again. */
+static void vmx_requeue(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    u32 type = EVENT_TYPE_OF(x->idt_event);
+
+    if (!(x->idt_event & EVENT_VALID) || type > VMX_EVENT_EXCEPTION)
+        return;
+    x->event = x->idt_event & ~(1U << 12);
+    x->event_error = x->idt_error;
+    x->idt_event = 0;
+    if (type == VMX_EVENT_NMI)
+        x->shadow &= ~SHADOW_NMI;
+}
+
+/* ------------------------------------------------------------- events */
+
+static void vmx_inject_irq(struct vcpu *v, u8 vector)
+{
+    vmx_of(v)->event = EVENT_VALID | EVENT_TYPE(VMX_EVENT_INTR) | vector;
+}
+
+static void vmx_inject_nmi(struct vcpu *v)
+{
+    vmx_of(v)->event = EVENT_VALID | EVENT_TYPE(VMX_EVENT_NMI) | VEC_NMI;
+}
+
+/* Real mode has no error codes (26.2.1.3). */
+static void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    x->event = EVENT_VALID | EVENT_TYPE(VMX_EVENT_EXCEPTION) | vector;
+    if (has_error && (x->cr0 & CR0_PE))
+        x->event |= EVENT_HAS_ERROR;
+    x->event_error = error;
+}
+
+static bool vmx_injection_pending(struct vcpu *v)
+{
+    return vmx_of(v)->event & EVENT_VALID;
+}
+
+static bool vmx_irq_allowed(struct vcpu *v)
+{
+    return (v->rflags & RFLAGS_IF) && !(vmx_of(v)->shadow & (SHADOW_STI | SHADOW_MOV_SS));
+}
+
+static bool vmx_nmi_allowed(struct vcpu *v)
+{
+    return !(vmx_of(v)->shadow & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI));
+}
+
+static void vmx_window(struct vcpu *v, u32 bit, bool on)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    x->cpu_controls = on ? x->cpu_controls | bit : x->cpu_controls & ~bit;
+}
+
+static void vmx_irq_window(struct vcpu *v, bool on)
+{
+    vmx_window(v, CPU_IRQ_WINDOW, on);
+}
+
+static void vmx_nmi_window(struct vcpu *v, bool on)
+{
+    vmx_window(v, CPU_NMI_WINDOW, on);
+}
+
+static u8 vmx_get_shadow(struct vcpu *v)
+{
+    u32 s = vmx_of(v)->shadow;
+
+    return (u8)((s & SHADOW_STI ? KVM_X86_SHADOW_INT_STI : 0) |
+                (s & SHADOW_MOV_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0));
+}
+
+static void vmx_set_shadow(struct vcpu *v, u8 shadow)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    x->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
+    if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
+        x->shadow |= SHADOW_MOV_SS;
+    else if ((shadow & KVM_X86_SHADOW_INT_STI) && (v->rflags & RFLAGS_IF))
+        x->shadow |= SHADOW_STI;
+}
+
+static void vmx_tlb_flush(struct vcpu *v)
+{
+    vmx_of(v)->flush = true;
+}
+
+static u8 vmx_cpl(struct vcpu *v)
+{
+    return vmx_of(v)->cpl;
+}
+
+static void vmx_set_tsc_offset(struct vcpu *v, u64 offset)
+{
+    u64 flags = vmx_begin(v);
+
+    v->tsc_offset = offset;
+    vmcs_write(VMCS_TSC_OFFSET, offset);
+    vmx_end(v, flags);
+}
+
+const struct hv_ops hv_vmx_ops = {
+    .name = "VT-x",
+    .probe = vmx_probe,
+    .enable_cpu = vmx_enable_cpu,
+    .vm_init = vmx_vm_init,
+    .vm_destroy = vmx_vm_destroy,
+    .vcpu_init = vmx_vcpu_init,
+    .vcpu_destroy = vmx_vcpu_destroy,
+    .vcpu_reset = vmx_vcpu_reset,
+    .load = vmx_load,
+    .put = vmx_put,
+    .run = vmx_run,
+    .requeue = vmx_requeue,
+    .inject_irq = vmx_inject_irq,
+    .inject_nmi = vmx_inject_nmi,
+    .inject_exception = vmx_inject_exception,
+    .injection_pending = vmx_injection_pending,
+    .irq_allowed = vmx_irq_allowed,
+    .nmi_allowed = vmx_nmi_allowed,
+    .irq_window = vmx_irq_window,
+    .nmi_window = vmx_nmi_window,
+    .get_shadow = vmx_get_shadow,
+    .set_shadow = vmx_set_shadow,
+    .tlb_flush = vmx_tlb_flush,
+    .get_segment = vmx_get_segment,
+    .set_segment = vmx_set_segment,
+    .get_table = vmx_get_table,
+    .set_table = vmx_set_table,
+    .get_cr = vmx_get_cr,
+    .set_cr = vmx_set_cr,
+    .get_dr = vmx_get_dr,
+    .set_dr = vmx_set_dr,
+    .set_efer = vmx_set_efer,
+    .get_msr = vmx_get_msr,
+    .set_msr = vmx_set_msr,
+    .cpl = vmx_cpl,
+    .set_tsc_offset = vmx_set_tsc_offset,
+};

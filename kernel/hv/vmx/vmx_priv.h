@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A vCPU under VT-x. Its VMCS is the CPU's only between vmx_begin and vmx_end (or load and put), both
+ * with interrupts off: vmx_end stores it to memory, so a vCPU may be anywhere next time and nobody has
+ * to be asked to let go of it. What the exit handlers look at often is kept here instead.
+ */
+#pragma once
+
+#include "hv/hv.h"
+#include "hv/vmx/vmx_regs.h"
+
+enum { VMX_STAR, VMX_LSTAR, VMX_CSTAR, VMX_SFMASK, VMX_SYSCALL_MSRS };
+
+/* r: the owning thread. */
+struct vmx_vcpu {
+    void *vmcs;
+    u64 vmcs_pa;
+    bool current_here; /* between load and put */
+    bool flush;        /* r  INVEPT before the next entry */
+    u32 cpu_controls;  /* r  as the next entry wants them */
+    u32 cpu_written;   /* r  as the VMCS has them */
+    u32 entry_controls;
+    u32 shadow;        /* r  interruptibility: SHADOW_* */
+    u32 event, event_error, event_len;  /* r  to inject at the next entry */
+    u32 idt_event, idt_error;           /* r  what the last exit interrupted */
+    u8 cpl;            /* r */
+    u64 cr0, cr4; /* r  as the guest sees them: every change exits */
+    u64 cr2, dr6; /* r */
+    u64 kernel_gs;     /* r */
+    u64 syscall[VMX_SYSCALL_MSRS]; /* r */
+};
+
+static inline struct vmx_vcpu *vmx_of(struct vcpu *v)
+{
+    return v->arch;
+}
+
+static inline u64 vmcs_read(u32 field)
+{
+    u64 v;
+
+    __asm__ volatile("vmread %1, %0" : "=r"(v) : "r"((u64)field) : "cc");
+    return v;
+}
+
+/* A field that the CPU does not have is our bug: vmx_probe has asked for all that are used. */
+static inline void vmcs_write(u32 field, u64 v)
+{
+    __asm__ volatile("vmwrite %0, %1" ::"r"(v), "r"((u64)field) : "cc", "memory");
+}
+
+/* Makes v's VMCS the CPU's; returns the interrupt flag for vmx_end. Nests inside load and put. */
+u64 vmx_begin(struct vcpu *v);
+void vmx_end(struct vcpu *v, u64 flags);
+void vmx_state_reset(struct vcpu *v);
+
+/* vmx_state.c: the ops that read and write guest state. */
+void vmx_get_segment(struct vcpu *v, unsigned seg, struct kvm_segment *out);
+void vmx_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in);
+void vmx_get_table(struct vcpu *v, bool idt, struct kvm_dtable *out);
+void vmx_set_table(struct vcpu *v, bool idt, const struct kvm_dtable *in);
+u64 vmx_get_cr(struct vcpu *v, unsigned nr);
+void vmx_set_cr(struct vcpu *v, unsigned nr, u64 value);
+u64 vmx_get_dr(struct vcpu *v, unsigned nr);
+void vmx_set_dr(struct vcpu *v, unsigned nr, u64 value);
+void vmx_set_efer(struct vcpu *v, u64 efer);
+int vmx_get_msr(struct vcpu *v, u32 msr, u64 *out);
+int vmx_set_msr(struct vcpu *v, u32 msr, u64 value);
