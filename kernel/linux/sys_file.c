@@ -35,15 +35,6 @@ enum fcntl_cmd {
 #define FD_CLOEXEC 1
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
 
-/* A seekable file shared between tasks moves its position under pos_lock; an unshared one needs none. */
-static bool file_pos_lock(struct file *f)
-{
-    if (!f->inode || !S_ISREG(f->inode->mode) || refcount_read(&f->ref) == 1)
-        return false;
-    mutex_lock(&f->pos_lock);
-    return true;
-}
-
 s64 sys_read(u64 fd, u64 buf, u64 n)
 {
     struct fd_hold h = fd_hold((int)fd);
@@ -56,10 +47,7 @@ s64 sys_read(u64 fd, u64 buf, u64 n)
     s64 r = -EFAULT;
     if (user_range_ok(buf, n)) {
         iov_init_user(&it, &seg, (void __user *)buf, n);
-        bool locked = file_pos_lock(h.file);
         r = file_read(h.file, &it, &h.file->pos);
-        if (locked)
-            mutex_unlock(&h.file->pos_lock);
     }
     fd_release(h);
     return r;
@@ -77,10 +65,7 @@ s64 sys_write(u64 fd, u64 buf, u64 n)
     s64 r = -EFAULT;
     if (user_range_ok(buf, n)) {
         iov_init_user(&it, &seg, (void __user *)buf, n);
-        bool locked = file_pos_lock(h.file);
         r = file_write(h.file, &it, &h.file->pos);
-        if (locked)
-            mutex_unlock(&h.file->pos_lock);
     }
     fd_release(h);
     return r;
@@ -97,12 +82,9 @@ static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
         return -EBADF;
     s64 r = iov_in_begin(&v, uvec, nr);
     if (!r) {
-        bool locked = !pos && file_pos_lock(h.file);
         loff_t *at = pos ? pos : &h.file->pos;
         iov_init_segs(&it, v.segs, v.nr, v.total);
         r = write ? file_write(h.file, &it, at) : file_read(h.file, &it, at);
-        if (locked)
-            mutex_unlock(&h.file->pos_lock);
         iov_in_end(&v);
     }
     fd_release(h);
