@@ -10,6 +10,7 @@ static void vfs_init(void)
     dentry_init();
     inode_init();
     names_init();
+    inotify_init();
     pseudo_init();
     mount_init();
 }

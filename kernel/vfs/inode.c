@@ -8,6 +8,7 @@
 #include "mm/slab.h"
 #include "obj/pipe.h"
 #include "sched/timer.h"
+#include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
 
 #define MS_RDONLY 1
@@ -243,6 +244,8 @@ int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr
     if (!err)
         attr_apply(i, cred, ch);
     rwlock_write_unlock(&i->lock);
+    if (!err)
+        notify_dentry(p->dentry, ch->valid & ATTR_SIZE ? IN_MODIFY : IN_ATTRIB);
     return err;
 }
 
@@ -261,6 +264,8 @@ int file_truncate(struct file *f, u64 size)
     if (!err)
         i->mtime = i->ctime = ch.mtime;
     rwlock_write_unlock(&i->lock);
+    if (!err)
+        notify_file(f, IN_MODIFY);
     return err;
 }
 

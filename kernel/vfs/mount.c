@@ -13,6 +13,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "sync/seqlock.h"
+#include "vfs/inotify.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
 
@@ -68,6 +69,7 @@ static void super_put(struct super *s)
 {
     if (!refcount_put(&s->ref))
         return;
+    inotify_super_gone(s);
     if (s->ops->unmount)
         s->ops->unmount(s);
     dentry_put(s->root);

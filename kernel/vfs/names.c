@@ -6,6 +6,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
 
 #define RENAME_NOREPLACE 1
@@ -46,8 +47,11 @@ static int names_begin_create(const struct walk_ctx *ctx, const struct path *at,
     return err;
 }
 
-static void names_end(struct walk_last *last, struct dentry *d)
+/* event: what to tell the directory's watchers when err is 0. */
+static void names_end(struct walk_last *last, struct dentry *d, int err, u32 event)
 {
+    if (!err)
+        notify_name(last->dir.dentry, d, event);
     rwlock_write_unlock(&dentry_inode(last->dir.dentry)->lock);
     dentry_put(d);
     walk_last_put(last);
@@ -64,7 +68,7 @@ int vfs_mkdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
         return err;
     dir = dentry_inode(last.dir.dentry);
     err = dir->ops->mkdir ? dir->ops->mkdir(dir, d, S_IFDIR | (mode & 01777), ctx->cred) : -EPERM;
-    names_end(&last, d);
+    names_end(&last, d, err, IN_CREATE);
     return err;
 }
 
@@ -87,7 +91,7 @@ static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const 
         *out = (struct path){last.dir.mount, d};
         path_get(out);
     }
-    names_end(&last, d);
+    names_end(&last, d, err, IN_CREATE);
     return err;
 }
 
@@ -140,7 +144,7 @@ int vfs_symlink(const struct walk_ctx *ctx, const char *target, const struct pat
         return err;
     dir = dentry_inode(last.dir.dentry);
     err = dir->ops->symlink ? dir->ops->symlink(dir, d, target, ctx->cred) : -EPERM;
-    names_end(&last, d);
+    names_end(&last, d, err, IN_CREATE);
     return err;
 }
 
@@ -164,8 +168,22 @@ int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct pa
         err = -EPERM;
     else
         err = dir->ops->link(dir, d, inode);
-    names_end(&last, d);
+    names_end(&last, d, err, IN_CREATE);
     return err;
+}
+
+/* Watchers of the inode itself: it has a link less, or is gone. */
+static void names_tell_unlinked(const struct path *dir, struct dentry *d)
+{
+    struct path p = {dir->mount, d};
+    struct kstat st;
+
+    if (vfs_stat(&p, &st))
+        return;
+    if (st.nlink > 0)
+        inotify_tell_inode(dentry_inode(d), IN_ATTRIB);
+    else
+        inotify_tell_gone(dentry_inode(d), IN_DELETE_SELF);
 }
 
 /* Locked, so that nobody makes a name in it between "it is empty" and its end. */
@@ -215,7 +233,9 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
         err = is_dir ? names_rmdir(dir, d) : dir->ops->unlink ? dir->ops->unlink(dir, d) : -EPERM;
     if (!err)
         dentry_delete(d);
-    names_end(&last, d);
+    if (!err && READ_ONCE(inotify_watches))
+        names_tell_unlinked(&last.dir, d);
+    names_end(&last, d, err, IN_DELETE);
     return err;
 }
 
@@ -316,6 +336,22 @@ static int rename_check(struct rename *r, const struct cred *cred)
     return 0;
 }
 
+static void rename_tell(const struct rename *r)
+{
+    const struct inode *moved = dentry_inode(r->old);
+    u32 cookie = inotify_cookie();
+
+    inotify_tell_name(r->from.dir.dentry, r->from.name, r->from.len, moved, IN_MOVED_FROM, cookie);
+    inotify_tell_name(r->to.dir.dentry, r->to.name, r->to.len, moved, IN_MOVED_TO, cookie);
+    inotify_tell_inode(dentry_inode(r->old), IN_MOVE_SELF);
+    if (!dentry_inode(r->new))
+        return;
+    if (r->flags & RENAME_EXCHANGE)
+        inotify_tell_inode(dentry_inode(r->new), IN_MOVE_SELF);
+    else
+        names_tell_unlinked(&r->to.dir, r->new);
+}
+
 static int rename_perform(struct rename *r)
 {
     struct inode *from = dentry_inode(r->from.dir.dentry), *to = dentry_inode(r->to.dir.dentry);
@@ -341,6 +377,8 @@ static int rename_perform(struct rename *r)
         dentry_exchange(r->old, r->new);
     else
         dentry_move(r->old, r->new);
+    if (READ_ONCE(inotify_watches))
+        rename_tell(r);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "mm/slab.h"
 #include "obj/pipe.h"
 #include "obj/up.h"
+#include "vfs/inotify.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
 
@@ -129,6 +130,8 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
         file_put(f);
         return err;
     }
+    if (!path_only)
+        notify_file(f, IN_OPEN);
     *out = f;
     return 0;
 }
@@ -136,6 +139,8 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
 /* obj's last put of a file, after ops->release. */
 void up_file_release_path(struct file *f)
 {
+    if (f->dentry && f->ops != &path_only_ops)
+        notify_file(f, f->counts_writer || file_writable(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (f->counts_writer)
         atomic_dec(&f->inode->writers);
     if (f->inode && f->inode->locks)
@@ -204,6 +209,7 @@ static int open_create_locked(const struct walk_last *last, u32 mode, unsigned o
         dentry_put(d);
         return err;
     }
+    notify_name(last->dir.dentry, d, IN_CREATE);
     *created = true;
     *out = d;
     return 0;

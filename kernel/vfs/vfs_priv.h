@@ -12,6 +12,7 @@ void inode_init(void);
 void names_init(void);
 void pseudo_init(void);
 void mount_init(void);
+void inotify_init(void);
 
 /* A mount: a file system's subtree shown at a place. t mount lock · I immutable · a atomic */
 struct mount {

@@ -9,6 +9,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "vfs/inotify.h"
 #include "vm/aspace.h"
 
 /* f->priv. I immutable · a atomic, set once */
@@ -87,10 +88,14 @@ static struct file *overlay_file_real(struct file *f)
 static ssize_t overlay_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     struct file *real = overlay_file_real(f);
+    ssize_t n;
 
     if (IS_ERR(real))
         return PTR_ERR(real);
-    return real->ops->read ? real->ops->read(real, to, pos) : -EINVAL;
+    n = real->ops->read ? real->ops->read(real, to, pos) : -EINVAL;
+    if (n > 0)
+        notify_file(f, IN_ACCESS);
+    return n;
 }
 
 /* Writing may take set-id bits off the real inode. */
@@ -106,6 +111,8 @@ static ssize_t overlay_write(struct file *f, struct iov_iter *from, loff_t *pos)
     n = real->ops->write(real, from, pos);
     if (unlikely(real->inode->mode != f->inode->mode))
         overlay_sync_attr(f->inode);
+    if (n > 0)
+        notify_file(f, IN_MODIFY);
     return n;
 }
 

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
 #include "vm/aspace.h"
 
@@ -409,8 +410,10 @@ static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     ssize_t n = mem_object_read(f->inode->object, to, (u64)*pos);
 
-    if (n > 0)
+    if (n > 0) {
         *pos += n;
+        notify_file(f, IN_ACCESS);
+    }
     return n;
 }
 
@@ -479,6 +482,8 @@ static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
     rwlock_write_lock(&f->inode->lock);
     n = tmpfs_write_locked(f, from, pos);
     rwlock_write_unlock(&f->inode->lock);
+    if (n > 0)
+        notify_file(f, IN_MODIFY);
     return n;
 }
 

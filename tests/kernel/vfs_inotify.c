@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * inotify by its own calls: what is told about names, contents, and the end of a file system.
+ */
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "tests/kernel/vfs_test.h"
+#include "vfs/inotify.h"
+
+struct inotify_seen {
+    s32 wd;
+    u32 mask, cookie, len;
+    char name[16];
+};
+
+/* The next event of f is this one. */
+static bool inotify_next_is(struct file *f, s32 wd, u32 mask, const char *name, u32 *cookie)
+{
+    struct inotify_seen e = {0};
+    ssize_t n = file_read_kernel(f, &e, name[0] ? sizeof(e) : 16, 0);
+
+    if (cookie)
+        *cookie = e.cookie;
+    return n == (name[0] ? 32 : 16) && e.wd == wd && e.mask == mask && strcmp(e.name, name) == 0;
+}
+
+static void inotify_check(struct walk_ctx *ctx, struct file *f)
+{
+    struct path dir;
+    u32 from, to;
+    int wd;
+
+    CHECK(vfs_lookup(ctx, NULL, "/in-test", 0, &dir) == 0);
+    CHECK(inotify_add(f, &dir, 0, &cred_init) == -EINVAL);
+    wd = inotify_add(f, &dir, IN_ALL_EVENTS & ~(u32)(IN_ATTRIB | IN_ACCESS), &cred_init);
+    CHECK(wd > 0 && inotify_add(f, &dir, IN_MASK_CREATE | IN_MODIFY, &cred_init) == -EEXIST);
+    path_put(&dir);
+    CHECK(vfs_test_write(ctx, "/in-test/f", "x") == 0);
+    CHECK(inotify_next_is(f, wd, IN_CREATE, "f", NULL));
+    CHECK(inotify_next_is(f, wd, IN_OPEN, "f", NULL));
+    CHECK(inotify_next_is(f, wd, IN_MODIFY, "f", NULL));
+    CHECK(inotify_next_is(f, wd, IN_CLOSE_WRITE, "f", NULL));
+    CHECK(vfs_mkdir(ctx, NULL, "/in-test/d", 0755) == 0);
+    CHECK(inotify_next_is(f, wd, IN_CREATE | IN_ISDIR, "d", NULL));
+    CHECK(vfs_rename(ctx, NULL, "/in-test/f", NULL, "/in-test/g", 0) == 0);
+    CHECK(inotify_next_is(f, wd, IN_MOVED_FROM, "f", &from));
+    CHECK(inotify_next_is(f, wd, IN_MOVED_TO, "g", &to) && from == to && from);
+    CHECK(vfs_unlink(ctx, NULL, "/in-test/g") == 0);
+    CHECK(inotify_next_is(f, wd, IN_DELETE, "g", NULL));
+    CHECK(vfs_test_umount(ctx, "/in-test") == 0);
+    CHECK(inotify_next_is(f, wd, IN_UNMOUNT, "", NULL));
+    CHECK(inotify_next_is(f, wd, IN_IGNORED, "", NULL));
+    CHECK(file_poll(f, NULL) == 0 && inotify_remove(f, wd) == -EINVAL);
+}
+
+SELFTEST(vfs_inotify_tells_what_happens_in_a_directory)
+{
+    struct walk_ctx ctx;
+    struct file *f = inotify_create(O_NONBLOCK);
+
+    CHECK(!IS_ERR(f));
+    vfs_test_ctx(&ctx);
+    (void)vfs_mkdir(&ctx, NULL, "/in-test", 0755);
+    CHECK(vfs_test_mount(&ctx, "/in-test", "tmpfs", "") == 0);
+    inotify_check(&ctx, f);
+    (void)vfs_test_umount(&ctx, "/in-test");
+    (void)vfs_rmdir(&ctx, NULL, "/in-test");
+    file_put(f);
+    CHECK(inotify_watches == 0);
+}
