@@ -138,7 +138,9 @@ void task_set_cred(struct cred *new_cred)
 
 struct pid *up_current_pid(void)
 {
-    return current_process()->pid;
+    struct task *t = current_task();
+
+    return t ? t->process->pid : NULL; /* a kernel thread has none */
 }
 
 struct pid_ns *up_current_pid_ns(void)

@@ -173,13 +173,15 @@ static void sched_timer_fire(struct timer *t)
 SELFTEST(timer_order_is_that_of_deadlines)
 {
     static const u8 order[4] = {2, 0, 3, 1}; /* which is how many ms late */
-    u64 now = time_ns();
+    u64 now, irq = irq_save(); /* none may fire before all are started */
 
+    now = time_ns();
     sched_fired_count = 0;
     for (unsigned i = 0; i < 4; i++) {
         timer_init(&sched_timers[i], sched_timer_fire);
         timer_start(&sched_timers[i], now + (2 + 2 * (u64)order[i]) * NSEC_PER_MSEC);
     }
+    irq_restore(irq);
     CHECK(sleep_until(now + 6 * NSEC_PER_MSEC + NSEC_PER_MSEC / 2, SLEEP_UNINTERRUPTIBLE) == 0);
     CHECK(sched_fired_count >= 2 && time_ns() >= now + 6 * NSEC_PER_MSEC);
     sleep_until(now + 20 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
