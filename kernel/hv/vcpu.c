@@ -7,6 +7,7 @@
  */
 #include "arch/x86/apic.h"
 #include "arch/x86/cpufeature.h"
+#include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/switch.h"
@@ -22,6 +23,8 @@
 #include "sync/rcu.h"
 
 #define CPU_NONE (~0U)
+
+static DEFINE_PER_CPU(u64, vcpu_tsc_aux); /* what TSC_AUX holds */
 
 COUNTER(hv_entries);
 COUNTER(hv_user_exits);
@@ -175,6 +178,27 @@ static void vcpu_load(struct vcpu *v)
     hv_ops->tlb_flush(v); /* entries of an earlier stay on this CPU */
 }
 
+/* The registers that neither CPU's block holds. The guest's XCR0 is read back, since an emulated AMD-V
+ * may let XSETBV pass. TSC_AUX is only ever a guest's: whoever runs here next sets its own. */
+static void vcpu_swap_in(struct vcpu *v)
+{
+    if (fpu_xcr0() && v->xcr0 != fpu_xcr0())
+        xsetbv(0, v->xcr0);
+    if (unlikely(this_cpu_read(vcpu_tsc_aux) != v->tsc_aux) && cpu_has(X86_RDTSCP)) {
+        this_cpu_write(vcpu_tsc_aux, v->tsc_aux);
+        wrmsr(MSR_TSC_AUX, v->tsc_aux);
+    }
+}
+
+static void vcpu_swap_out(struct vcpu *v)
+{
+    if (!fpu_xcr0())
+        return;
+    v->xcr0 = xgetbv(0);
+    if (v->xcr0 != fpu_xcr0())
+        xsetbv(0, fpu_xcr0());
+}
+
 /* Into the guest and out once. False: there is something to do first. */
 static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
 {
@@ -188,7 +212,9 @@ static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     }
     COUNT(hv_entries);
     hv_ops->load(v);
+    vcpu_swap_in(v);
     *exit = hv_ops->run(v);
+    vcpu_swap_out(v);
     hv_ops->put(v);
     store_release(&v->mode, VCPU_OUTSIDE);
     rcu_quiescent(); /* the guest is no reader */
