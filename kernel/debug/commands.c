@@ -5,9 +5,12 @@
 #include "debug/debug_priv.h"
 
 #include "arch/x86/acpi.h"
+#include "arch/x86/switch.h"
 #include "lib/atomic.h"
 #include "lib/format.h"
 #include "lib/string.h"
+
+#define DIRECT_MAP_START 0xffff888000000000UL
 
 static int cmd_log(int argc, char **argv, emit_fn emit)
 {
@@ -58,6 +61,25 @@ static int cmd_backtrace(int argc, char **argv, emit_fn emit)
 }
 CONSOLE_CMD(backtrace)
 = {"backtrace", "of the console itself", cmd_backtrace, true};
+
+/* switch_stacks leaves r15..r12, rbx and rbp on the stack of who does not run. */
+static int cmd_stack(int argc, char **argv, emit_fn emit)
+{
+    u64 address;
+    const u64 *rsp;
+
+    if (argc != 2 || parse_u64(argv[1], 0, &address) || address < DIRECT_MAP_START ||
+        address % 8 != 0) {
+        emit("usage: stack THREAD, as `threads` shows it; not of one that runs\n");
+        return 1;
+    }
+    rsp = (const u64 *)((const struct arch_thread *)address)->rsp;
+    if ((u64)rsp < DIRECT_MAP_START)
+        return 1;
+    backtrace_print(emit, 0, rsp[5]);
+    return 0;
+}
+CONSOLE_CMD(stack) = {"stack", "THREAD: where a sleeping thread is", cmd_stack, true};
 
 static int cmd_symbol(int argc, char **argv, emit_fn emit)
 {

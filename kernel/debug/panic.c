@@ -93,12 +93,28 @@ void panic_at(u64 rip, u64 rbp, const char *fmt, ...)
     panic_report(rip, rbp, text);
 }
 
-/* The other CPUs stop on the spot. An NMI nobody sent is reported and survived. */
+static void panic_log_line(const char *fmt, ...)
+{
+    char text[128];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vscnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    while (n > 0 && text[n - 1] == '\n')
+        text[--n] = '\0';
+    log_err("%s", text);
+}
+
+/* In a panic the other CPUs stop on the spot. An NMI that nobody sent is somebody's button: each CPU says
+ * where it is and goes on. */
 bool up_nmi(struct trap_frame *frame)
 {
     while (debug_panicking())
         halt();
-    log_warn("NMI on CPU %u at %016lx", cpu_id(), frame->rip);
+    log_err("NMI: CPU %u, thread %p, rflags %lx", cpu_id(), (void *)current, frame->rflags);
+    backtrace_print(panic_log_line, frame->rip, frame->rbp);
     return true;
 }
 

@@ -53,7 +53,8 @@ struct ist_stack {
     u8 bytes[IST_STACK_SIZE - 16];
     u64 delta; /* this CPU's percpu delta: what trap_paranoid loads */
     u64 pad;
-};
+} __aligned(16); /* the CPU aligns the stack before it pushes */
+static_assert(offsetof(struct ist_stack, delta) % 16 == 0, "IST stack");
 
 /* What the CPU touches while user mode's registers and tables are still in force. */
 struct entry_area {
