@@ -11,9 +11,9 @@ const struct chrdev *chrdev_find(u32 major, u32 minor)
 {
     const struct chrdev *dev;
 
-    TABLE_FOR_EACH (dev, chrdevs)
-        if (dev->major == major && minor >= dev->minor && minor - dev->minor < MAX(dev->count, 1))
-            return dev;
+    TABLE_FOR_EACH(dev, chrdevs)
+    if (dev->major == major && minor >= dev->minor && minor - dev->minor < MAX(dev->count, 1))
+        return dev;
     return NULL;
 }
 
@@ -21,7 +21,7 @@ void chrdev_for_each(void (*fn)(const struct chrdev *c, void *arg), void *arg)
 {
     const struct chrdev *dev;
 
-    TABLE_FOR_EACH (dev, chrdevs)
-        if (!dev->hidden)
-            fn(dev, arg);
+    TABLE_FOR_EACH(dev, chrdevs)
+    if (!dev->hidden)
+        fn(dev, arg);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Character devices: a table from (major, minor) to file operations. A driver or layer registers with
- * CHRDEV(id) = {"null", 1, 3, 0666, &ops}; devfs shows each under its name, and any device node with
- * that number opens it.
+ * Character devices: a table from (major, minor) to file operations. A driver or layer registers
+ * with CHRDEV(id) = {"null", 1, 3, 0666, &ops}; devfs shows each under its name, and any device
+ * node with that number opens it.
  */
 #pragma once
 
@@ -15,8 +15,8 @@ struct chrdev {
     u32 mode;
     const struct file_ops *ops;
     int (*open)(struct file *f, u32 minor); /* may be NULL; may replace f->priv */
-    u32 count; /* minors served from minor on; 0 means 1 */
-    bool hidden; /* devfs shows no node */
+    u32 count;                              /* minors served from minor on; 0 means 1 */
+    bool hidden;                            /* devfs shows no node */
 };
 #define CHRDEV(id) TABLE_ENTRY(struct chrdev, chrdevs, #id)
 /* NULL: nobody serves that number. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The memory devices of mem(4), null(4), random(4): null, zero, full, random, urandom; and kmsg, the
- * log as records. They hold no state but kmsg's place in the log.
+ * The memory devices of mem(4), null(4), random(4): null, zero, full, random, urandom; and kmsg,
+ * the log as records. They hold no state but kmsg's place in the log.
  */
 #include "arch/x86/percpu.h"
 #include "debug/debug.h"
@@ -187,7 +187,8 @@ static void kmsg_release(struct file *f)
     kfree(f->priv);
 }
 
-/* The log is written from any context, so it wakes nobody: a blocked reader looks again at times. */
+/* The log is written from any context, so it wakes nobody: a blocked reader looks again at times.
+ */
 static int kmsg_next(struct file *f, struct log_record *rec)
 {
     struct kmsg_reader *r = f->priv;

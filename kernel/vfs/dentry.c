@@ -152,8 +152,8 @@ static void dentry_lru_remove(struct dentry *d)
     spin_unlock(&dentry_lru_lock);
 }
 
-/* d->lock held, ref 0: takes it out of everything. Returns the parent, whose reference is the caller's
- * to drop. Unlocks. */
+/* d->lock held, ref 0: takes it out of everything. Returns the parent, whose reference is the
+ * caller's to drop. Unlocks. */
 static struct dentry *dentry_kill(struct dentry *d)
 {
     struct inode *inode = d->inode;
@@ -234,8 +234,8 @@ struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len
     return NULL;
 }
 
-/* Two that miss at once both ask the file system (the directory is locked for reading): the first to
- * publish wins. */
+/* Two that miss at once both ask the file system (the directory is locked for reading): the first
+ * to publish wins. */
 struct dentry *dentry_hash_add(struct dentry *d)
 {
     struct dentry_bucket *b = dentry_bucket(d->hash);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The dentry cache, as path walk, mounts and file systems see it. A dentry is a name in a directory:
- * positive (has an inode), or negative (known to be absent). It stays cached when nobody refers to it,
- * until memory is wanted.
+ * The dentry cache, as path walk, mounts and file systems see it. A dentry is a name in a
+ * directory: positive (has an inode), or negative (known to be absent). It stays cached when nobody
+ * refers to it, until memory is wanted.
  *
- * Lock order: inode->lock of the directory, dentry->lock (parent before child), the hash bucket, the
- * LRU. Names and parents change only in dentry_move, under the rename seqlock.
+ * Lock order: inode->lock of the directory, dentry->lock (parent before child), the hash bucket,
+ * the LRU. Names and parents change only in dentry_move, under the rename seqlock.
  */
 #pragma once
 
@@ -26,19 +26,19 @@ enum dentry_flags {
 /* I immutable · l lock · r rename seqlock and the parent's inode lock · b bucket · a atomic */
 struct dentry {
     struct spinlock lock;
-    u32 flags;             /* l */
-    s32 ref;               /* l  0: cached only */
-    u32 hash;              /* r  of parent and name */
+    u32 flags;                /* l */
+    s32 ref;                  /* l  0: cached only */
+    u32 hash;                 /* r  of parent and name */
     struct dentry *hash_next; /* b  RCU to read */
-    struct dentry *parent; /* r  a reference; itself at a root */
-    struct inode *inode;   /* l  set once, or cleared by unlink of a lone name; a reference */
-    const char *name;      /* r  NUL-terminated: inline_name, or a block of its own */
-    u32 len;               /* r */
-    u32 mounts;            /* mount lock: how many mounts stand on it */
-    u64 cookie;            /* in-memory directories: its place in readdir order */
+    struct dentry *parent;    /* r  a reference; itself at a root */
+    struct inode *inode;      /* l  set once, or cleared by unlink of a lone name; a reference */
+    const char *name;         /* r  NUL-terminated: inline_name, or a block of its own */
+    u32 len;                  /* r */
+    u32 mounts;               /* mount lock: how many mounts stand on it */
+    u64 cookie;               /* in-memory directories: its place in readdir order */
     struct rb_node by_cookie; /* their index; the directory's inode lock */
-    struct list_node lru;  /* the LRU lock */
-    struct super *super;   /* I */
+    struct list_node lru;     /* the LRU lock */
+    struct super *super;      /* I */
     struct rcu_head rcu;
     char inline_name[DENTRY_INLINE];
 };

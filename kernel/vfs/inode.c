@@ -195,8 +195,8 @@ static int attr_check(struct inode *i, const struct cred *cred, const struct att
     return 0;
 }
 
-/* A change of owner takes the set-id bits off a file that is executable; chmod by someone outside the
- * group takes the set-group-id bit off. */
+/* A change of owner takes the set-id bits off a file that is executable; chmod by someone outside
+ * the group takes the set-group-id bit off. */
 static void attr_apply(struct inode *i, const struct cred *cred, const struct attr_change *ch)
 {
     if (ch->valid & ATTR_UID)
@@ -222,8 +222,8 @@ static void attr_apply(struct inode *i, const struct cred *cred, const struct at
     i->ctime = vfs_now();
 }
 
-/* Whoever calls for ATTR_ATIME/MTIME has checked utimensat(2)'s rules; ATTR_SIZE that the file may be
- * written. */
+/* Whoever calls for ATTR_ATIME/MTIME has checked utimensat(2)'s rules; ATTR_SIZE that the file may
+ * be written. */
 int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr_change *ch)
 {
     struct inode *i = dentry_inode(p->dentry);

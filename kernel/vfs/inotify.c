@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Watches are found by inode in a table. A watch keeps its dentry, so that the inode stays the one that
- * further look-ups find (overlay makes them anew); it goes when it is removed, when the last name of
- * the inode does, with its inotify file, or with the file system.
+ * Watches are found by inode in a table. A watch keeps its dentry, so that the inode stays the one
+ * that further look-ups find (overlay makes them anew); it goes when it is removed, when the last
+ * name of the inode does, with its inotify file, or with the file system.
  *
- * Lock order: inotify_lock, group->lock, its wait queue. Events are allocated under them (allocation
- * never sleeps); dentries are put outside.
+ * Lock order: inotify_lock, group->lock, its wait queue. Events are allocated under them
+ * (allocation never sleeps); dentries are put outside.
  */
 #include "vfs/inotify.h"
 
@@ -37,8 +37,8 @@ struct inotify_event {
 /* l lock · I immutable */
 struct inotify_group {
     struct spinlock lock;
-    struct list_node events;  /* l */
-    u32 nr_events, bytes;     /* l */
+    struct list_node events; /* l */
+    u32 nr_events, bytes;    /* l */
     struct waitq wait;
     struct list_node watches; /* inotify_lock */
     u32 nr_watches;           /* inotify_lock */
@@ -98,7 +98,8 @@ static bool event_equal(const struct inotify_event *a, const struct inotify_even
            memcmp(a->name, b->name, a->head.len) == 0;
 }
 
-/* One like the last is left out; when there are too many, one overflow event stands for the rest. */
+/* One like the last is left out; when there are too many, one overflow event stands for the rest.
+ */
 static void group_queue(struct inotify_group *g, struct inotify_event *e)
 {
     struct inotify_event *last;

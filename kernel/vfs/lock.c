@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Advisory locks: flock(2), and the record locks of fcntl(2). An flock belongs to the open file; a
- * record lock to its owner, which is a descriptor table (F_SETLK) or an open file (F_OFD_SETLK). Both
- * kinds live in lists of the inode, made at the first lock and freed with it; they do not see each
- * other.
+ * record lock to its owner, which is a descriptor table (F_SETLK) or an open file (F_OFD_SETLK).
+ * Both kinds live in lists of the inode, made at the first lock and freed with it; they do not see
+ * each other.
  *
  * Lock order: inode_locks.lock, then record_waits_lock. Nothing is allocated under them.
  */
@@ -36,7 +36,8 @@ struct inode_locks {
     struct waitq waiters;
 };
 
-/* A record lock's owner that sleeps until `blocker` lets go: the graph in which cycles are deadlocks. */
+/* A record lock's owner that sleeps until `blocker` lets go: the graph in which cycles are
+ * deadlocks. */
 struct record_wait {
     struct list_node node;
     void *owner, *blocker;
@@ -230,9 +231,9 @@ static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
     }
 }
 
-/* Nobody is in the way: the owner's locks become what they are plus (or, unlock, minus) want, which is
- * put into the list and consumed unless it is an unlock. Only one of the owner's locks can need the
- * spare: they do not overlap each other. */
+/* Nobody is in the way: the owner's locks become what they are plus (or, unlock, minus) want, which
+ * is put into the list and consumed unless it is an unlock. Only one of the owner's locks can need
+ * the spare: they do not overlap each other. */
 static void record_apply_locked(struct inode_locks *l, struct file_lock *want, bool unlock,
                                 struct file_lock **spare)
 {
@@ -338,8 +339,8 @@ static int record_get(struct inode_locks *l, const struct file_lock *want, struc
     } else {
         *fl = (struct flock_k){.type = other->exclusive ? F_WRLCK : F_RDLCK,
                                .start = other->start,
-                               .len = other->end == RECORD_END_MAX ? 0
-                                                                   : other->end - other->start + 1,
+                               .len =
+                                   other->end == RECORD_END_MAX ? 0 : other->end - other->start + 1,
                                .pid = other->pid};
     }
     spin_unlock(&l->lock);
@@ -414,8 +415,8 @@ int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl)
         return record_get(l, &range, fl);
     want = kmemdup(&range, sizeof(range));
     spare = kzalloc(sizeof(*spare));
-    err = want && spare ? record_set(l, want, unlock, cmd == F_SETLKW, owner != f, &spare)
-                        : -ENOLCK;
+    err =
+        want && spare ? record_set(l, want, unlock, cmd == F_SETLKW, owner != f, &spare) : -ENOLCK;
     if (err || unlock)
         kfree(want);
     kfree(spare);
@@ -439,8 +440,8 @@ static void record_drop_all(struct inode_locks *l, const void *owner)
     spin_unlock(&l->lock);
 }
 
-/* A descriptor of the table `owner` was closed: its record locks on the file go, whichever descriptor
- * took them. owner NULL: the open file itself goes. */
+/* A descriptor of the table `owner` was closed: its record locks on the file go, whichever
+ * descriptor took them. owner NULL: the open file itself goes. */
 void file_lock_release(struct file *f, void *owner)
 {
     struct inode_locks *l = f->inode ? __atomic_load_n(&f->inode->locks, __ATOMIC_ACQUIRE) : NULL;

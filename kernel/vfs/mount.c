@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Mounts and mount namespaces (mount_namespaces(7)). One lock guards the shape of all trees: look-ups
- * take it for a few instructions, changes are rare.
+ * Mounts and mount namespaces (mount_namespaces(7)). One lock guards the shape of all trees:
+ * look-ups take it for a few instructions, changes are rare.
  *
- * Every mount is private: events do not propagate. MS_SHARED and MS_SLAVE are accepted and remembered
- * as MS_PRIVATE, which /proc/self/mountinfo then shows truthfully.
+ * Every mount is private: events do not propagate. MS_SHARED and MS_SLAVE are accepted and
+ * remembered as MS_PRIVATE, which /proc/self/mountinfo then shows truthfully.
  */
 #include "lib/err.h"
 #include "lib/format.h"
@@ -42,7 +42,7 @@ struct mount_ns {
     struct mount *root; /* mount lock; a reference */
     struct user_ns *user_ns;
     u64 inum;
-    u64 count;           /* mount lock */
+    u64 count;            /* mount lock */
     struct waitq changed; /* poll of /proc/mounts */
 };
 
@@ -53,7 +53,6 @@ static struct mount *mount_table[MOUNT_BUCKETS]; /* mount lock */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 TABLE_DECLARE(struct fs_type, fs_types);
-
 
 static struct mount **mount_bucket(const struct mount *parent, const struct dentry *point)
 {
@@ -215,8 +214,8 @@ static void mount_ns_changed(struct mount_ns *ns)
     waitq_wake(&ns->changed, POLLERR | POLLPRI, ~0U);
 }
 
-/* Takes a whole tree apart, leaves first, and drops it. top is already off its parent (or a root), and
- * the caller's reference of it goes too. */
+/* Takes a whole tree apart, leaves first, and drops it. top is already off its parent (or a root),
+ * and the caller's reference of it goes too. */
 static void mount_dissolve(struct mount *top)
 {
     for (;;) {
@@ -243,18 +242,18 @@ static void mount_dissolve(struct mount *top)
 
 /* ------------------------------------------------------------- mount(2) */
 
-static const struct fs_type *fs_type_find(const char *name)
+const struct fs_type *fs_type_find(const char *name)
 {
     const struct fs_type *t;
 
-    TABLE_FOR_EACH (t, fs_types)
-        if (strcmp(t->name, name) == 0)
-            return t;
+    TABLE_FOR_EACH(t, fs_types)
+    if (strcmp(t->name, name) == 0)
+        return t;
     return NULL;
 }
 
-/* What is on top at a place that was reached without crossing ("." of a covered directory): all that
- * mounts and unmounts there concerns the topmost. Returns references. */
+/* What is on top at a place that was reached without crossing ("." of a covered directory): all
+ * that mounts and unmounts there concerns the topmost. Returns references. */
 static struct path mount_topmost(const struct path *place)
 {
     struct path top = *place;
@@ -342,8 +341,8 @@ struct mount_copy {
     struct mount *old, *new;
 };
 
-/* Copies the tree under top (or, not deep, top alone) with `root` as its root. The list of pairs serves
- * the caller to translate paths; both are freed by mount_copies_free. */
+/* Copies the tree under top (or, not deep, top alone) with `root` as its root. The list of pairs
+ * serves the caller to translate paths; both are freed by mount_copies_free. */
 static int mount_copy_tree(struct mount *top, struct dentry *root, bool deep,
                            struct mount_copy **out, u64 *count)
 {
@@ -472,7 +471,9 @@ static int mount_remount(const struct path *target, u32 flags, const char *optio
     if (target->dentry != m->root)
         return -EINVAL;
     if (!(flags & MS_BIND)) {
-        int err = m->super->ops->remount ? m->super->ops->remount(m->super, flags, options ? options : "") : 0;
+        int err = m->super->ops->remount
+                      ? m->super->ops->remount(m->super, flags, options ? options : "")
+                      : 0;
 
         if (err)
             return err;
@@ -566,7 +567,8 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
         return -EPERM;
     spin_lock(&mount_lock);
     if (new->ns != ctx->ns || old->ns != ctx->ns || new_root->dentry != new->root ||
-        ctx->root.dentry != old->root || !new->parent || !mount_is_below_locked(put_old->mount, new))
+        ctx->root.dentry != old->root || !new->parent ||
+        !mount_is_below_locked(put_old->mount, new))
         err = -EINVAL;
     else if (new == old || put_old->mount == old)
         err = -EBUSY;
@@ -686,8 +688,9 @@ void mount_ns_root(struct mount_ns *ns, struct path *out)
     *out = (struct path){m, m->root};
 }
 
-/* Calls fn with references to one mount after the other; the tree may change in between, so the place
- * is kept by number: ids grow in tree order only roughly, hence a list of the mounts is taken first. */
+/* Calls fn with references to one mount after the other; the tree may change in between, so the
+ * place is kept by number: ids grow in tree order only roughly, hence a list of the mounts is taken
+ * first. */
 int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi, void *arg),
                       void *arg)
 {
@@ -706,9 +709,14 @@ int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi
     spin_unlock(&mount_lock);
     for (u64 i = 0; i < n; i++) {
         struct mount *m = all[i];
-        struct mount_info mi = {.id = m->id, .parent_id = m->id, .dev = m->super->dev,
-                                .type = m->super->type->name, .source = m->source,
-                                .root_of = {m, m->root}, .flags = m->flags, .super = m->super};
+        struct mount_info mi = {.id = m->id,
+                                .parent_id = m->id,
+                                .dev = m->super->dev,
+                                .type = m->super->type->name,
+                                .source = m->source,
+                                .root_of = {m, m->root},
+                                .flags = m->flags,
+                                .super = m->super};
         bool placed = mount_parent(m, &mi.where);
 
         if (placed)

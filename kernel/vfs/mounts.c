@@ -34,8 +34,9 @@ static void mounts_flags(struct seq *out, u32 flags)
     static const struct {
         u32 flag;
         const char *name;
-    } names[] = {{2, ",nosuid"},      {4, ",nodev"},         {8, ",noexec"},      {1024, ",noatime"},
-                 {2048, ",nodiratime"}, {1 << 21, ",relatime"}, {256, ",nosymfollow"}};
+    } names[] = {{2, ",nosuid"},       {4, ",nodev"},         {8, ",noexec"},
+                 {1024, ",noatime"},   {2048, ",nodiratime"}, {1 << 21, ",relatime"},
+                 {256, ",nosymfollow"}};
 
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
         if (flags & names[i].flag)

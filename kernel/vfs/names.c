@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The calls that make and remove names: each walks to the directory, locks it, checks, and has the file
- * system do it.
+ * The calls that make and remove names: each walks to the directory, locks it, checks, and has the
+ * file system do it.
  */
 #include "lib/err.h"
 #include "lib/log.h"
@@ -72,8 +72,8 @@ int vfs_mkdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
     return err;
 }
 
-static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode,
-                       u64 rdev, struct path *out)
+static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                       u32 mode, u64 rdev, struct path *out)
 {
     struct walk_last last;
     struct dentry *d;
@@ -96,7 +96,8 @@ static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const 
 }
 
 /* A whiteout (character device 0:0) is no device: anybody may make one, as on Linux. */
-int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode, u64 rdev)
+int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode,
+              u64 rdev)
 {
     switch (mode & S_IFMT) {
     case 0:
@@ -211,7 +212,10 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
     if (err)
         return err;
     if (last.kind != LAST_NAME) {
-        err = !is_dir ? -EISDIR : last.kind == LAST_DOT ? -EINVAL : last.kind == LAST_DOTDOT ? -ENOTEMPTY : -EBUSY;
+        err = !is_dir                    ? -EISDIR
+              : last.kind == LAST_DOT    ? -EINVAL
+              : last.kind == LAST_DOTDOT ? -ENOTEMPTY
+                                         : -EBUSY;
         walk_last_put(&last);
         return err;
     }
@@ -251,7 +255,8 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 
 /* ------------------------------------------------------------- rename */
 
-/* One rename at a time where two directories are involved, so that "is an ancestor of" holds still. */
+/* One rename at a time where two directories are involved, so that "is an ancestor of" holds still.
+ */
 static struct mutex rename_mutex;
 
 void names_init(void)

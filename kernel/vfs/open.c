@@ -57,7 +57,8 @@ static int open_check(const struct path *p, struct inode *inode, unsigned o_flag
     return inode_permission(inode, cred, mask);
 }
 
-/* A regular file is either written or executed: inode->writers counts up for one, down for the other. */
+/* A regular file is either written or executed: inode->writers counts up for one, down for the
+ * other. */
 static int open_count_writer(struct inode *inode)
 {
     s32 n = atomic_read(&inode->writers);
@@ -221,8 +222,8 @@ static int open_created(const struct path *p, unsigned o_flags, const struct cre
     return open_dentry(p, o_flags & ~(unsigned)O_TRUNC, cred, out);
 }
 
-/* A name that exists is opened as if O_CREAT had not been given; a link is followed by walking again,
- * and if it dangles, its target is created. */
+/* A name that exists is opened as if O_CREAT had not been given; a link is followed by walking
+ * again, and if it dangles, its target is created. */
 static int open_or_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
                           unsigned o_flags, u32 mode, unsigned walk_flags, struct path *found,
                           bool *created)
@@ -331,7 +332,8 @@ static int open_tmpfile(const struct walk_ctx *ctx, const struct path *dir, unsi
 int vfs_open(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned o_flags,
              u32 mode, unsigned walk_flags, struct file **out)
 {
-    bool created = false, follow = !(o_flags & O_NOFOLLOW) && !((o_flags & O_CREAT) && (o_flags & O_EXCL));
+    bool created = false,
+         follow = !(o_flags & O_NOFOLLOW) && !((o_flags & O_CREAT) && (o_flags & O_EXCL));
     struct path found;
     int err;
 

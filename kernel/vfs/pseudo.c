@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pseudo-file tree (pseudo.h) as a file system: inodes are made from nodes on look-up, and hold a
- * reference of theirs.
+ * The pseudo-file tree (pseudo.h) as a file system: inodes are made from nodes on look-up, and hold
+ * a reference of theirs.
  *
  * Lock order: the tree lock (mutex) is a leaf under a directory's inode lock.
  */
@@ -25,7 +25,6 @@ TABLE_DECLARE(struct pseudo_file, pseudo_files);
 static const struct inode_ops pseudo_inode_ops, pseudo_magic_ops;
 static const struct file_ops pseudo_file_ops, pseudo_dir_ops;
 static const struct pseudo_ops pseudo_no_ops;
-
 
 /* ------------------------------------------------------------- text */
 
@@ -107,7 +106,9 @@ static struct pseudo_node *pseudo_alloc(const char *name, size_t len, u32 mode,
     node->name = copy;
     node->ops = ops ? ops : &pseudo_no_ops;
     if (!(mode & S_IFMT))
-        mode |= node->ops->lookup ? S_IFDIR : node->ops->readlink || node->ops->follow ? S_IFLNK : S_IFREG;
+        mode |= node->ops->lookup                          ? S_IFDIR
+                : node->ops->readlink || node->ops->follow ? S_IFLNK
+                                                           : S_IFREG;
     node->mode = mode;
     node->priv = priv;
     refcount_init(&node->ref, 1);
@@ -172,7 +173,9 @@ void pseudo_remove(struct pseudo_node *node)
 
 struct pseudo_node *pseudo_root(const char *tree)
 {
-    return strcmp(tree, "proc") == 0 ? pseudo_proc : strcmp(tree, "sysfs") == 0 ? pseudo_sysfs : NULL;
+    return strcmp(tree, "proc") == 0    ? pseudo_proc
+           : strcmp(tree, "sysfs") == 0 ? pseudo_sysfs
+                                        : NULL;
 }
 
 /* Adds a table entry, making directories on the way. Boot only: no memory is a panic. */
@@ -210,8 +213,8 @@ void pseudo_init(void)
     pseudo_sysfs = pseudo_alloc("sysfs", 5, S_IFDIR | 0555, NULL, NULL);
     if (!pseudo_proc || !pseudo_sysfs)
         panic("no memory for the pseudo-file trees");
-    TABLE_FOR_EACH (f, pseudo_files)
-        pseudo_add_file(f);
+    TABLE_FOR_EACH(f, pseudo_files)
+    pseudo_add_file(f);
 }
 
 /* ------------------------------------------------------------- inodes */
@@ -236,7 +239,8 @@ static struct inode *pseudo_inode(struct super *s, struct pseudo_node *node)
         fops = &pseudo_dir_ops;
     else if (!fops)
         fops = &pseudo_file_ops;
-    i = inode_create(s, node->mode, node->ops->follow ? &pseudo_magic_ops : &pseudo_inode_ops, fops);
+    i = inode_create(s, node->mode, node->ops->follow ? &pseudo_magic_ops : &pseudo_inode_ops,
+                     fops);
     if (!i) {
         pseudo_put(node);
         return NULL;
@@ -365,7 +369,8 @@ static int pseudo_permission(struct inode *i, const struct cred *cred, int mask)
 
 static int pseudo_setattr(struct inode *i, const struct attr_change *ch)
 {
-    return ch->valid & (ATTR_UID | ATTR_GID | ATTR_MODE) ? -EPERM : 0; /* O_TRUNC means nothing here */
+    return ch->valid & (ATTR_UID | ATTR_GID | ATTR_MODE) ? -EPERM
+                                                         : 0; /* O_TRUNC means nothing here */
 }
 
 static const struct inode_ops pseudo_inode_ops = {
@@ -492,7 +497,8 @@ static u32 pseudo_poll(struct file *f, struct poll_table *pt)
 {
     struct pseudo_node *node = pseudo_of_file(f);
 
-    return node->ops->poll ? node->ops->poll(node, f, pt) : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+    return node->ops->poll ? node->ops->poll(node, f, pt)
+                           : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 }
 
 static void pseudo_release(struct file *f)
@@ -513,8 +519,8 @@ static const struct file_ops pseudo_file_ops = {
     .release = pseudo_release,
 };
 
-/* Positions: 0 and 1 are the dots; then the fixed children by rank; then what ops->list gives, which
- * counts from PSEUDO_LISTED. */
+/* Positions: 0 and 1 are the dots; then the fixed children by rank; then what ops->list gives,
+ * which counts from PSEUDO_LISTED. */
 #define PSEUDO_LISTED (1L << 32)
 
 static bool pseudo_list_fixed(struct pseudo_node *dir, struct dir_context *ctx)
@@ -581,7 +587,9 @@ static int pseudo_statfs(struct super *s, struct statfs_k *out)
     const char *name = s->type->name;
 
     *out = (struct statfs_k){.bsize = PAGE_SIZE, .frsize = PAGE_SIZE, .namelen = NAME_MAX};
-    out->type = strcmp(name, "proc") == 0 ? 0x9fa0 : strcmp(name, "sysfs") == 0 ? 0x62656572 : 0x63677270;
+    out->type = strcmp(name, "proc") == 0    ? 0x9fa0
+                : strcmp(name, "sysfs") == 0 ? 0x62656572
+                                             : 0x63677270;
     return 0;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pseudo-file tree: how any layer gives itself files under /proc, /sys and the cgroup tree. A node
- * is a constant template in a linker table (PSEUDO_FILE) or is made at run time (pseudo_create). Text
- * is produced whole, into a growing buffer, at the first read; so what a reader sees is consistent.
+ * The pseudo-file tree: how any layer gives itself files under /proc, /sys and the cgroup tree. A
+ * node is a constant template in a linker table (PSEUDO_FILE) or is made at run time
+ * (pseudo_create). Text is produced whole, into a growing buffer, at the first read; so what a
+ * reader sees is consistent.
  */
 #pragma once
 
@@ -46,14 +47,15 @@ struct pseudo_node {
     u64 ino;
     struct pseudo_node *parent;
     struct list_node children, sibling; /* tree lock */
-    bool revalidate; /* looked up anew each time: it may vanish (/proc/<pid>) */
+    bool revalidate;                    /* looked up anew each time: it may vanish (/proc/<pid>) */
 };
 
 /* PSEUDO_FILE(ostype) = {"proc", "sys/kernel/ostype", 0444, &ops}: directories on the way are made.
  * Trees: "proc", "sysfs". */
 struct pseudo_file {
     const char *tree, *path;
-    u32 mode; /* type bits optional: a regular file; with lookup a directory; with readlink a link */
+    u32 mode; /* type bits optional: a regular file; with lookup a directory; with readlink a link
+               */
     const struct pseudo_ops *ops;
     void *priv;
 };
@@ -75,5 +77,6 @@ struct pseudo_node *pseudo_of_inode(const struct inode *i);
 struct pseudo_node *pseudo_of_file(const struct file *f);
 /* A mount of the proc type shows the pid namespace that kernel/proc names at mount time. */
 void *up_proc_mount_ns(void);
-/* The mounts of ns that are reachable from root, as /proc/<pid>/mounts, or as mountinfo has them. */
+/* The mounts of ns that are reachable from root, as /proc/<pid>/mounts, or as mountinfo has them.
+ */
 int mount_ns_show(struct mount_ns *ns, const struct path *root, struct seq *out, bool info);

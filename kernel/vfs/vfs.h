@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names: inodes, dentries, mounts and path walk. vfs calls take credentials, root, working directory
- * and mount namespace explicitly (struct walk_ctx): vfs knows no process.
+ * Names: inodes, dentries, mounts and path walk. vfs calls take credentials, root, working
+ * directory and mount namespace explicitly (struct walk_ctx): vfs knows no process.
  *
  * A walk runs under RCU where every step is in the dentry cache and permitted; it falls back to
- * references where a file system must be asked. Dentries that nobody uses stay on an LRU and go under
- * memory pressure.
+ * references where a file system must be asked. Dentries that nobody uses stay on an LRU and go
+ * under memory pressure.
  *
- * Lock order: mount table lock, inode->lock of parent (ancestor first, then by address), inode->lock
- * of child, dentry lock. None is held over a user copy.
+ * Lock order: mount table lock, inode->lock of parent (ancestor first, then by address),
+ * inode->lock of child, dentry lock. None is held over a user copy.
  */
 #pragma once
 
@@ -96,14 +96,16 @@ struct walk_ctx {
     struct mount_ns *ns;
 };
 
-/* Directory operations get the parent's lock held for writing (lookup: for reading). vfs has checked
- * permissions. `d` is a negative dentry that the operation makes positive with dentry_instantiate. */
+/* Directory operations get the parent's lock held for writing (lookup: for reading). vfs has
+ * checked permissions. `d` is a negative dentry that the operation makes positive with
+ * dentry_instantiate. */
 struct inode_ops {
     int (*lookup)(struct inode *dir, struct dentry *d); /* absent: leave negative, return 0 */
     int (*create)(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred);
     int (*mkdir)(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred);
     int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 rdev, const struct cred *cred);
-    int (*symlink)(struct inode *dir, struct dentry *d, const char *target, const struct cred *cred);
+    int (*symlink)(struct inode *dir, struct dentry *d, const char *target,
+                   const struct cred *cred);
     int (*link)(struct inode *dir, struct dentry *d, struct inode *target);
     int (*unlink)(struct inode *dir, struct dentry *d);
     int (*rmdir)(struct inode *dir, struct dentry *d);
@@ -115,9 +117,9 @@ struct inode_ops {
     ssize_t (*readlink)(struct inode *inode, char *buf, size_t n);
     /* Magic links (/proc/<pid>/fd/3): the walk goes straight to *out (references). */
     int (*follow)(struct inode *inode, const struct cred *cred, struct path *out);
-    int (*open)(struct inode *inode, struct file *f);        /* f->ops is inode->fops already */
+    int (*open)(struct inode *inode, struct file *f); /* f->ops is inode->fops already */
     int (*setattr)(struct inode *inode, const struct attr_change *ch);
-    int (*getattr)(struct inode *inode, struct kstat *out);  /* NULL: inode_fill_stat */
+    int (*getattr)(struct inode *inode, struct kstat *out); /* NULL: inode_fill_stat */
     int (*permission)(struct inode *inode, const struct cred *cred, int mask); /* NULL: mode bits */
     ssize_t (*getxattr)(struct inode *inode, const char *name, void *buf, size_t n);
     int (*setxattr)(struct inode *inode, const char *name, const void *val, size_t n, int flags);
@@ -128,16 +130,16 @@ struct inode_ops {
 
 /* I immutable · k lock · a atomic */
 struct inode {
-    const struct inode_ops *ops; /* I */
-    const struct file_ops *fops; /* I */
-    struct super *super;         /* I */
-    refcount_t ref;              /* a */
-    u64 ino;                     /* I */
-    u32 mode;                    /* k  type bits are immutable */
-    kuid_t uid;                  /* k */
-    kgid_t gid;                  /* k */
-    u32 nlink;                   /* k */
-    u64 rdev;                    /* I */
+    const struct inode_ops *ops;                  /* I */
+    const struct file_ops *fops;                  /* I */
+    struct super *super;                          /* I */
+    refcount_t ref;                               /* a */
+    u64 ino;                                      /* I */
+    u32 mode;                                     /* k  type bits are immutable */
+    kuid_t uid;                                   /* k */
+    kgid_t gid;                                   /* k */
+    u32 nlink;                                    /* k */
+    u64 rdev;                                     /* I */
     struct timespec_k atime, mtime, ctime, btime; /* k */
     struct rwlock lock;
     struct mem_object *object; /* I  page cache of a regular file */
@@ -174,14 +176,15 @@ struct super {
 /* A file system type registers itself: FS_TYPE(tmpfs) = {"tmpfs", ...}. */
 struct fs_type {
     const char *name;
-    /* source may be NULL; options: the mount(2) data string, copied, at most 4095 bytes. ctx resolves
-     * paths in options (overlay). On success *out has one reference. */
+    /* source may be NULL; options: the mount(2) data string, copied, at most 4095 bytes. ctx
+     * resolves paths in options (overlay). On success *out has one reference. */
     int (*mount)(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
                  unsigned flags, const char *options, struct super **out);
     bool user_ns_ok;   /* may be mounted in a user namespace */
     bool needs_device; /* not "nodev" in /proc/filesystems */
 };
 #define FS_TYPE(id) TABLE_ENTRY(struct fs_type, fs_types, #id)
+const struct fs_type *fs_type_find(const char *name); /* NULL: no such type */
 
 enum walk_flags {
     WALK_FOLLOW = 1 << 0,    /* follow a symlink in the last component */
@@ -194,8 +197,8 @@ enum walk_flags {
     WALK_NO_MAGIC = 1 << 7,
 };
 
-/* `at` NULL: from ctx->cwd. name is in kernel memory, NUL-terminated. Each returns 0 or -errno with the
- * meaning of the system call. May sleep. */
+/* `at` NULL: from ctx->cwd. name is in kernel memory, NUL-terminated. Each returns 0 or -errno with
+ * the meaning of the system call. May sleep. */
 int vfs_lookup(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
                struct path *out) __must_check;
 int vfs_open(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned o_flags,

@@ -49,11 +49,11 @@ struct walk_last {
     bool slash; /* trailing slashes: must be a directory */
     enum { LAST_NAME, LAST_DOT, LAST_DOTDOT, LAST_ROOT } kind;
 };
-int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
-                 struct walk_last *out);
+int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                 unsigned flags, struct walk_last *out);
 void walk_last_put(struct walk_last *last);
-/* The child of a directory, positive or negative; asks the file system. dir's lock must not be held,
- * or be held by the caller with `locked`. ERR_PTR on error. */
+/* The child of a directory, positive or negative; asks the file system. dir's lock must not be
+ * held, or be held by the caller with `locked`. ERR_PTR on error. */
 struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool locked);
 /* Create in dir: write and search permission, not dead. Delete: also the sticky bit. */
 int walk_may_create(const struct path *dir, const struct cred *cred);

@@ -16,11 +16,11 @@ struct walk {
     const struct walk_ctx *ctx;
     struct path at; /* references */
     unsigned flags;
-    unsigned links;  /* followed so far */
-    unsigned depth;  /* of the stack: rest[0..depth) are owned paths with a place to go on */
+    unsigned links; /* followed so far */
+    unsigned depth; /* of the stack: rest[0..depth) are owned paths with a place to go on */
     struct {
-        char *text;       /* owned */
-        const char *next; /* where to go on in it */
+        char *text;            /* owned */
+        const char *next;      /* where to go on in it */
     } stack[SYMLINKS_MAX + 1]; /* the path itself, and a link each */
 };
 
@@ -345,8 +345,8 @@ static void walk_classify(struct walk_last *last)
 
 /* The last component's text must outlive the walk: it lies in `name`, since links in the middle are
  * gone from the stack by then. */
-int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
-                 struct walk_last *out)
+int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                 unsigned flags, struct walk_last *out)
 {
     struct walk w;
     int err = walk_begin(&w, ctx, at, name, flags);

@@ -10,7 +10,7 @@
 
 static bool overlay_test_begin(struct walk_ctx *ctx)
 {
-    static const char *const dirs[] = {"/ovl/a", "/ovl/b", "/ovl/up", "/ovl/work",
+    static const char *const dirs[] = {"/ovl/a", "/ovl/b",   "/ovl/up", "/ovl/work",
                                        "/ovl/m", "/ovl/a/d", "/ovl/b/d"};
 
     vfs_test_ctx(ctx);
@@ -36,15 +36,15 @@ static void overlay_test_end(struct walk_ctx *ctx)
     (void)vfs_rmdir(ctx, NULL, "/ovl");
 }
 
-#define OVERLAY_TEST(id)                                                                           \
-    static void overlay_body_##id(struct walk_ctx *ctx);                                           \
-    SELFTEST(id)                                                                                   \
-    {                                                                                              \
-        struct walk_ctx ctx;                                                                       \
-        CHECK(overlay_test_begin(&ctx));                                                           \
-        overlay_body_##id(&ctx);                                                                   \
-        overlay_test_end(&ctx);                                                                    \
-    }                                                                                              \
+#define OVERLAY_TEST(id)                                 \
+    static void overlay_body_##id(struct walk_ctx *ctx); \
+    SELFTEST(id)                                         \
+    {                                                    \
+        struct walk_ctx ctx;                             \
+        CHECK(overlay_test_begin(&ctx));                 \
+        overlay_body_##id(&ctx);                         \
+        overlay_test_end(&ctx);                          \
+    }                                                    \
     static void overlay_body_##id(struct walk_ctx *ctx)
 
 static bool overlay_lists(struct walk_ctx *ctx, const char *dir, const char *const *names)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Mount namespaces: copies are apart, pivot_root changes the root, stacked mounts come off in order.
+ * Mount namespaces: copies are apart, pivot_root changes the root, stacked mounts come off in
+ * order.
  */
 #include "lib/err.h"
 #include "lib/log.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * vfs by its own calls, on a tmpfs of the test's own: names, walks, links, renames, attributes, locks.
+ * vfs by its own calls, on a tmpfs of the test's own: names, walks, links, renames, attributes,
+ * locks.
  */
 #include "lib/err.h"
 #include "lib/format.h"
@@ -124,15 +125,15 @@ static void vfs_test_end(struct walk_ctx *ctx)
     (void)vfs_rmdir(ctx, NULL, "/vfs-test");
 }
 
-#define VFS_TEST(id)                                                                               \
-    static void vfs_body_##id(struct walk_ctx *ctx);                                               \
-    SELFTEST(id)                                                                                   \
-    {                                                                                              \
-        struct walk_ctx ctx;                                                                       \
-        CHECK(vfs_test_begin(&ctx));                                                               \
-        vfs_body_##id(&ctx);                                                                       \
-        vfs_test_end(&ctx);                                                                        \
-    }                                                                                              \
+#define VFS_TEST(id)                                 \
+    static void vfs_body_##id(struct walk_ctx *ctx); \
+    SELFTEST(id)                                     \
+    {                                                \
+        struct walk_ctx ctx;                         \
+        CHECK(vfs_test_begin(&ctx));                 \
+        vfs_body_##id(&ctx);                         \
+        vfs_test_end(&ctx);                          \
+    }                                                \
     static void vfs_body_##id(struct walk_ctx *ctx)
 
 VFS_TEST(vfs_a_file_keeps_what_is_written)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * devtmpfs: one tmpfs instance, shared by all its mounts, that starts with a node for every registered
- * character device. Linux's name for the type is kept, since programs mount it by that name.
+ * devtmpfs: one tmpfs instance, shared by all its mounts, that starts with a node for every
+ * registered character device. Linux's name for the type is kept, since programs mount it by that
+ * name.
  */
 #include "dev/chrdev.h"
-#include "fs/tmpfs/tmpfs.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "sched/mutex.h"
+#include "vfs/dentry.h"
 
 static struct mutex devfs_lock;
 static struct super *devfs_super; /* devfs_lock */
@@ -20,7 +21,8 @@ static void devfs_init(void)
 INIT_HOOK(devfs_init, INIT_CORE);
 
 /* A child of dir under the tmpfs's own rules; the tree is not visible yet. */
-static struct dentry *devfs_child(struct dentry *dir, const char *name, size_t len, u32 mode, u64 rdev)
+static struct dentry *devfs_child(struct dentry *dir, const char *name, size_t len, u32 mode,
+                                  u64 rdev)
 {
     struct inode *inode = dentry_inode(dir);
     struct dentry *d = dentry_lookup(dir, name, len);
@@ -70,7 +72,7 @@ static int devfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, c
 
     mutex_lock(&devfs_lock);
     if (!devfs_super) {
-        err = tmpfs_mount(type, ctx, source, 0, "mode=755", &devfs_super);
+        err = fs_type_find("tmpfs")->mount(type, ctx, source, 0, "mode=755", &devfs_super);
         if (!err)
             chrdev_for_each(devfs_add, devfs_super->root);
     }
@@ -82,4 +84,5 @@ static int devfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, c
     return err;
 }
 
-FS_TYPE(devtmpfs) = {.name = "devtmpfs", .mount = devfs_mount};
+FS_TYPE(devtmpfs)
+= {.name = "devtmpfs", .mount = devfs_mount};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Copying up: the upper layer gets a file of its own before anything changes it. A regular file is
- * made without a name, filled, and only then linked to its name, so that nobody ever meets half a copy,
- * after a power failure neither; directories, links and nodes are made in place, since only the dentry
- * in our hands leads to them.
+ * made without a name, filled, and only then linked to its name, so that nobody ever meets half a
+ * copy, after a power failure neither; directories, links and nodes are made in place, since only
+ * the dentry in our hands leads to them.
  *
  * Ancestors go first, each under its own node->lock. That lock also keeps the name in place: a name
  * that is not in the upper layer is moved by nobody (rename copies files up first, and refuses
@@ -201,9 +201,7 @@ static int copyup_in_place(struct dentry *upper_dir, struct dentry *name, const 
     mtime = dir->mtime;
     ctime = dir->ctime;
     d = copyup_place(upper_dir, name);
-    err = IS_ERR(d) ? PTR_ERR(d)
-          : link    ? dir->ops->link(dir, d, link)
-                    : copyup_make(dir, d, from);
+    err = IS_ERR(d) ? PTR_ERR(d) : link ? dir->ops->link(dir, d, link) : copyup_make(dir, d, from);
     dir->mtime = mtime;
     dir->ctime = ctime;
     rwlock_write_unlock(&dir->lock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Overlay inodes: what each stands for, attributes, extended attributes. Several names of one upper
- * inode (hard links) share an overlay inode, found through a table by the real inode. Lower files with
- * several names do not: copying up breaks such links, as on Linux.
+ * inode (hard links) share an overlay inode, found through a table by the real inode. Lower files
+ * with several names do not: copying up breaks such links, as on Linux.
  */
 #include "fs/overlay/overlay.h"
 #include "lib/err.h"
@@ -125,7 +125,9 @@ static const struct inode_ops *overlay_iops(u32 mode)
 
 static const struct file_ops *overlay_fops(u32 mode)
 {
-    return S_ISDIR(mode) ? &overlay_dir_fops : S_ISREG(mode) ? &overlay_file_fops : &overlay_no_fops;
+    return S_ISDIR(mode)   ? &overlay_dir_fops
+           : S_ISREG(mode) ? &overlay_file_fops
+                           : &overlay_no_fops;
 }
 
 /* Both ends of a failure give the dentries back. */

@@ -166,8 +166,8 @@ static int overlay_mknod(struct inode *dir, struct dentry *d, u32 mode, u64 rdev
 static int overlay_symlink(struct inode *dir, struct dentry *d, const char *target,
                            const struct cred *cred)
 {
-    return names_make(
-        dir, d, &(struct names_new){.mode = S_IFLNK | 0777, .target = target, .cred = cred});
+    return names_make(dir, d,
+                      &(struct names_new){.mode = S_IFLNK | 0777, .target = target, .cred = cred});
 }
 
 /* The new name finds the same overlay inode, through the table. */
@@ -223,7 +223,8 @@ static void names_mark_unlinked(struct inode *i, bool unlinked)
     mutex_unlock(&node->lock);
 }
 
-/* Removes what the upper layer has of the name, if anything, and covers what the lower ones have. */
+/* Removes what the upper layer has of the name, if anything, and covers what the lower ones have.
+ */
 static int names_remove_real(struct inode *dir, const char *name, size_t len, bool cover)
 {
     struct dentry *upper = overlay_upper(dir), *d;
@@ -298,8 +299,8 @@ struct names_move {
     const char *old_name, *new_name;
     size_t old_len, new_len;
     bool exchange;
-    bool cover_old;   /* a lower layer shows the old name: whiteout */
-    bool hide_below;  /* a directory goes to where a lower layer has something: opaque */
+    bool cover_old;      /* a lower layer shows the old name: whiteout */
+    bool hide_below;     /* a directory goes to where a lower layer has something: opaque */
     bool hide_below_old; /* exchange: the same for the other one */
 };
 
@@ -427,7 +428,7 @@ static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inod
                            .new_dir = new_dir,
                            .old = old,
                            .new = new,
-                           .exchange = flags & RENAME_EXCHANGE};
+                           .exchange = flags &RENAME_EXCHANGE};
     struct inode *victim = dentry_inode(new);
     struct dentry *from, *to;
     int err;

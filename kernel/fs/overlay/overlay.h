@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * overlay: several directory trees shown as one. Lower layers are never changed; what is changed is
- * first copied up into the upper layer. A name removed that a lower layer has is covered by a whiteout
- * in the upper one: a character device 0:0. A directory of the upper layer that hides what lies below
- * bears the attribute trusted.overlay.opaque = "y". These are Linux's formats, so layers unpacked by
- * either system serve both.
+ * first copied up into the upper layer. A name removed that a lower layer has is covered by a
+ * whiteout in the upper one: a character device 0:0. A directory of the upper layer that hides what
+ * lies below bears the attribute trusted.overlay.opaque = "y". These are Linux's formats, so layers
+ * unpacked by either system serve both.
  *
- * An overlay inode has the attributes (owner, mode) of the real inode it stands for, kept equal, since
- * permissions are checked on it; size, times and contents are the real inode's. An overlay file holds
- * an open file of the real inode, and maps its pages: all containers of one image share them.
+ * An overlay inode has the attributes (owner, mode) of the real inode it stands for, kept equal,
+ * since permissions are checked on it; size, times and contents are the real inode's. An overlay
+ * file holds an open file of the real inode, and maps its pages: all containers of one image share
+ * them.
  *
- * The content of layers is the overlay's alone while it is mounted; changes behind its back are seen
- * or not, but harm nothing.
+ * The content of layers is the overlay's alone while it is mounted; changes behind its back are
+ * seen or not, but harm nothing.
  *
- * Lock order: an overlay inode's lock, its node->lock, then locks of real inodes (two: ancestor first,
- * else by address).
+ * Lock order: an overlay inode's lock, its node->lock, then locks of real inodes (two: ancestor
+ * first, else by address).
  */
 #pragma once
 
@@ -33,7 +34,7 @@ struct overlay {
     bool one_dev; /* all layers in one file system: its inode numbers serve */
     u32 nr_lower;
     struct path work;
-    char *options; /* as mounted, for /proc/mounts */
+    char *options;                            /* as mounted, for /proc/mounts */
     struct path layer[OVERLAY_LOWER_MAX + 1]; /* references */
 };
 
@@ -44,13 +45,14 @@ struct overlay_lower {
 
 /* inode->priv. I immutable · k lock · a atomic */
 struct overlay_node {
-    struct mutex lock;    /*    copying up, and unlinking against it */
-    struct inode *inode;  /* I  back */
-    struct dentry *name;  /* k  the overlay's dentry while it is not copied up: exactly one; borrowed */
-    struct dentry *upper; /* a  set once, under lock; a reference */
-    bool unlinked;        /* k  no name left to copy up to */
+    struct mutex lock;   /*    copying up, and unlinking against it */
+    struct inode *inode; /* I  back */
+    struct dentry
+        *name; /* k  the overlay's dentry while it is not copied up: exactly one; borrowed */
+    struct dentry *upper;     /* a  set once, under lock; a reference */
+    bool unlinked;            /* k  no name left to copy up to */
     struct list_node by_real; /* the table's lock: upper non-directories */
-    u32 nr_lower;         /* I  directories: the merged ones, topmost first; others: at most one */
+    u32 nr_lower; /* I  directories: the merged ones, topmost first; others: at most one */
     struct overlay_lower lower[];
 };
 
@@ -87,9 +89,9 @@ ssize_t overlay_getxattr(struct inode *i, const char *name, void *buf, size_t n)
 int overlay_setxattr(struct inode *i, const char *name, const void *val, size_t n, int flags);
 int overlay_removexattr(struct inode *i, const char *name);
 ssize_t overlay_listxattr(struct inode *i, char *buf, size_t n);
-#define OVERLAY_ATTR_OPS                                                                           \
-    .getattr = overlay_getattr, .setattr = overlay_setattr, .getxattr = overlay_getxattr,          \
-    .setxattr = overlay_setxattr, .removexattr = overlay_removexattr,                              \
+#define OVERLAY_ATTR_OPS                                                                  \
+    .getattr = overlay_getattr, .setattr = overlay_setattr, .getxattr = overlay_getxattr, \
+    .setxattr = overlay_setxattr, .removexattr = overlay_removexattr,                     \
     .listxattr = overlay_listxattr
 extern const struct inode_ops overlay_file_iops, overlay_link_iops;
 

@@ -19,7 +19,8 @@ static const struct super_ops overlay_super_ops;
 
 /* ------------------------------------------------------------- options */
 
-/* Cuts the next piece off *rest, up to `stop`, and takes `unescape` backslashes out; NULL: no more. */
+/* Cuts the next piece off *rest, up to `stop`, and takes `unescape` backslashes out; NULL: no more.
+ */
 static char *overlay_piece(char **rest, char stop, bool unescape)
 {
     char *start = *rest, *from, *to;
@@ -46,8 +47,8 @@ struct overlay_options {
 /* Features that change the layers' format are not there; asking for them to be off is fine. */
 static int overlay_option_other(const char *key, const char *value)
 {
-    static const char *const features[] = {"index", "metacopy", "redirect_dir", "xino",
-                                           "nfs_export", "uuid"};
+    static const char *const features[] = {"index", "metacopy",   "redirect_dir",
+                                           "xino",  "nfs_export", "uuid"};
 
     if (strcmp(key, "default_permissions") == 0 || strcmp(key, "volatile") == 0)
         return value ? -EINVAL : 0;
@@ -128,7 +129,8 @@ static int overlay_check_upper(const struct overlay *o)
     const struct path *up = &o->layer[0];
     const struct inode_ops *ops = dentry_inode(up->dentry)->ops;
 
-    if (up->dentry->super->ops == &overlay_super_ops || !ops->tmpfile || !ops->link || !ops->setxattr)
+    if (up->dentry->super->ops == &overlay_super_ops || !ops->tmpfile || !ops->link ||
+        !ops->setxattr)
         return -EINVAL;
     if (mount_may_write(up->mount) || (up->dentry->super->flags & MS_RDONLY))
         return -EROFS;
@@ -288,4 +290,5 @@ static int overlay_mount(const struct fs_type *type, const struct walk_ctx *ctx,
     return err;
 }
 
-FS_TYPE(overlay) = {.name = "overlay", .mount = overlay_mount};
+FS_TYPE(overlay)
+= {.name = "overlay", .mount = overlay_mount};

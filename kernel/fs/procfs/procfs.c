@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The proc and sysfs types: mounts of the pseudo-file trees. What is in them is registered by the layers
- * that own it. A proc mount shows the pid namespace of whoever mounted it.
+ * The proc and sysfs types: mounts of the pseudo-file trees. What is in them is registered by the
+ * layers that own it. A proc mount shows the pid namespace of whoever mounted it.
  */
 #include "lib/log.h"
 #include "vfs/pseudo.h"
@@ -20,15 +20,17 @@ static int sysfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, c
     return pseudo_super(type, pseudo_root("sysfs"), NULL, out);
 }
 
-FS_TYPE(proc) = {.name = "proc", .mount = procfs_mount, .user_ns_ok = true};
-FS_TYPE(sysfs) = {.name = "sysfs", .mount = sysfs_mount, .user_ns_ok = true};
+FS_TYPE(proc)
+= {.name = "proc", .mount = procfs_mount, .user_ns_ok = true};
+FS_TYPE(sysfs)
+= {.name = "sysfs", .mount = sysfs_mount, .user_ns_ok = true};
 
 static int filesystems_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     const struct fs_type *t;
 
-    TABLE_FOR_EACH (t, fs_types)
-        seq_printf(out, "%s\t%s\n", t->needs_device ? "" : "nodev", t->name);
+    TABLE_FOR_EACH(t, fs_types)
+    seq_printf(out, "%s\t%s\n", t->needs_device ? "" : "nodev", t->name);
     return 0;
 }
 

@@ -97,8 +97,8 @@ static struct inode *tmpfs_inode(struct tmpfs_super *ts, u32 mode, const struct 
     return i;
 }
 
-/* Tells the super how many pages the file has by now; those that came through mappings since the last
- * time are counted late. */
+/* Tells the super how many pages the file has by now; those that came through mappings since the
+ * last time are counted late. */
 static void tmpfs_count_pages(struct inode *i)
 {
     struct tmpfs_inode *t = i->priv;
@@ -618,8 +618,8 @@ static const struct file_ops tmpfs_dir_fops = {
 };
 static const struct file_ops tmpfs_other_fops = {.name = "tmpfs"};
 
-#define TMPFS_XATTR_OPS                                                                            \
-    .getxattr = tmpfs_getxattr, .setxattr = tmpfs_setxattr, .removexattr = tmpfs_removexattr,      \
+#define TMPFS_XATTR_OPS                                                                       \
+    .getxattr = tmpfs_getxattr, .setxattr = tmpfs_setxattr, .removexattr = tmpfs_removexattr, \
     .listxattr = tmpfs_listxattr
 
 static const struct inode_ops tmpfs_dir_iops = {
@@ -851,9 +851,11 @@ int tmpfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const ch
     return err ? err : -ENOMEM;
 }
 
-FS_TYPE(tmpfs) = {.name = "tmpfs", .mount = tmpfs_mount, .user_ns_ok = true};
+FS_TYPE(tmpfs)
+= {.name = "tmpfs", .mount = tmpfs_mount, .user_ns_ok = true};
 
-/* ------------------------------------------------------------- mapping, and files without a name */
+/* ------------------------------------------------------------- mapping, and files without a name
+ */
 
 static int tmpfs_mmap(struct file *f, struct map_request *req)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tmpfs: files in memory. A directory's contents are its dentries, which tmpfs pins, with an index by
- * cookie for readdir; so a look-up that misses the cache is a name that does not exist.
+ * tmpfs: files in memory. A directory's contents are its dentries, which tmpfs pins, with an index
+ * by cookie for readdir; so a look-up that misses the cache is a name that does not exist.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Extended attributes kept in memory, a short list per inode. vfs has checked names and rights; setting
- * and removing run with the inode locked for writing, the others for reading.
+ * Extended attributes kept in memory, a short list per inode. vfs has checked names and rights;
+ * setting and removing run with the inode locked for writing, the others for reading.
  */
 #include "fs/tmpfs/tmpfs.h"
 #include "lib/err.h"
