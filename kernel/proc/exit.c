@@ -216,7 +216,9 @@ static void exit_pid_ns(struct process *p)
         pid_put(pid);
     }
     reap_ignored_children(p);
-    wait_event(&p->child_wait, READ_ONCE(ns->count) <= 1);
+    /* what stays is the process's number, and our own if we are a thread of it */
+    u32 own = current_task()->pid != p->pid;
+    wait_event(&p->child_wait, READ_ONCE(ns->count) <= 1 + own);
     ns->reaper = NULL;
 }
 
@@ -288,6 +290,8 @@ static bool exit_unlink(struct task *t)
     if (own_pid) {
         waitq_wake_all(&t->pid->exit_wait);
         pid_free_numbers(t->pid);
+        if (p->ns_init)
+            waitq_wake_all(&p->child_wait); /* exit_pid_ns() counts our number too */
         cgroup_uncharge_thread(&p->cgroup);
     }
     return last;
