@@ -325,13 +325,7 @@ s64 sys_gettid(void)
 
 s64 sys_getppid(void)
 {
-    struct process *me = current_process();
-    u64 flags;
-
-    spin_lock_irqsave(&proc_lock, &flags);
-    u32 nr = me->parent ? pid_nr(me->parent->pid, process_pid_ns(me)) : 0;
-    spin_unlock_irqrestore(&proc_lock, flags);
-    return nr;
+    return READ_ONCE(current_process()->ppid);
 }
 
 s64 sys_setpgid(u64 pid, u64 pgid)

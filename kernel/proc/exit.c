@@ -155,7 +155,7 @@ static void exit_reparent_locked(struct process *p, struct list_node *dead)
     list_for_each_safe (c, tmp, &p->children, sibling) {
         exit_death_signal_locked(c);
         list_del(&c->sibling);
-        c->parent = reaper;
+        process_set_parent_locked(c, reaper);
         if (!reaper) {
             if (c->state == PROCESS_ZOMBIE)
                 reap_unlink_locked(c, dead);

@@ -420,7 +420,7 @@ static void clone_link_process_locked(struct clone_job *j)
 {
     struct process *me = current_process(), *p = j->process;
 
-    p->parent = j->args->flags & CLONE_PARENT ? me->parent : me;
+    process_set_parent_locked(p, j->args->flags & CLONE_PARENT ? me->parent : me);
     p->exit_signal = j->args->exit_signal;
     p->leader = j->task;
     task_get(j->task);

@@ -45,6 +45,7 @@ struct process {
     u32 nr_tasks;              /* s */
     u32 nr_alive;              /* s  tasks that have not begun to exit */
     struct process *parent;    /* p  who waits for it; NULL for PID 1 and its peers */
+    u32 ppid;                  /* p, a  the parent's number in this process's namespace; 0: none there */
     struct list_node children; /* p */
     struct list_node sibling;  /* p */
     struct list_node tgid_node, pgid_node, sid_node; /* pid->lock */
@@ -112,6 +113,9 @@ static inline struct pid_ns *process_pid_ns(const struct process *p)
 bool process_may_inspect(struct process *p);
 /* CPU time and faults so far, of live and gone tasks. */
 void process_times_get(struct process *p, struct process_times *out);
+
+/* REQUIRES(proc_lock): the tree's link to the parent, and ppid with it. The list is the caller's. */
+void process_set_parent_locked(struct process *p, struct process *parent);
 
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
 int process_setpgid(u32 pid, u32 pgid);

@@ -246,6 +246,12 @@ void process_link_session_locked(struct process *p, struct pid *session)
         pid_put(old);
 }
 
+void process_set_parent_locked(struct process *p, struct process *parent)
+{
+    p->parent = parent;
+    WRITE_ONCE(p->ppid, parent ? pid_nr(parent->pid, process_pid_ns(p)) : 0);
+}
+
 /* REQUIRES(proc_lock) */
 static bool process_group_in_session(struct pid *pgrp, struct pid *session)
 {

@@ -56,6 +56,7 @@ TEST(read_write_seek)
     EXPECT(ftruncate(fd, 3) == 0 && pread(fd, buf, 16, 0) == 3);
     struct iovec v[2] = {{"ab", 2}, {"cd", 2}};
     EXPECT(pwritev(fd, v, 2, 1) == 4 && pread(fd, buf, 16, 0) == 5 && memcmp(buf, "habcd", 5) == 0);
+    EXPECT(lseek(fd, 0, SEEK_SET) == 0);
     EXPECT_ERR(syscall(SYS_read, fd, 16L, 4L), EFAULT);
     EXPECT_ERR(write(open("/dev/null", O_RDONLY), "x", 1), EBADF);
 }
@@ -185,7 +186,8 @@ TEST(poll_and_select)
     FD_SET(p[0], &r);
     EXPECT(select(p[0] + 1, &r, NULL, NULL, &tv) == 1 && FD_ISSET(p[0], &r));
     close(p[1]);
-    read(p[0], pf, 1);
+    char c;
+    read(p[0], &c, 1);
     EXPECT(poll(pf, 1, 0) == 1 && pf[0].revents == POLLHUP);
     pf[0].fd = 999;
     EXPECT(poll(pf, 1, 0) == 1 && pf[0].revents == POLLNVAL);
