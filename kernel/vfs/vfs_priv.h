@@ -32,6 +32,7 @@ struct mount {
     atomic_t writers;          /* a  files open for writing through it */
 };
 
+extern struct spinlock mount_lock; /* guards the shape of all mount trees */
 /* The mount that stands on (mount, dentry), with a reference; NULL: none. */
 struct mount *mount_lookup(struct mount *m, struct dentry *d);
 /* Where m is mounted: references; false for a namespace's root. */

@@ -17,14 +17,9 @@
 #define LINKS_MAX 32000
 #define DIRENT_SIZE 20 /* what a name adds to a directory's st_size, as Linux has it */
 
-static const struct inode_ops tmpfs_dir_iops, tmpfs_file_iops, tmpfs_link_iops, tmpfs_other_iops;
-static const struct file_ops tmpfs_dir_fops, tmpfs_file_fops, tmpfs_other_fops;
+static const struct inode_ops tmpfs_dir_iops, tmpfs_link_iops, tmpfs_other_iops;
+static const struct file_ops tmpfs_dir_fops, tmpfs_other_fops;
 static const struct super_ops tmpfs_super_ops;
-
-static struct tmpfs_super *tmpfs_of(const struct inode *i)
-{
-    return container_of(i->super, struct tmpfs_super, super);
-}
 
 /* ------------------------------------------------------------- inodes */
 
@@ -95,19 +90,6 @@ static struct inode *tmpfs_inode(struct tmpfs_super *ts, u32 mode, const struct 
             i->mode |= S_ISGID;
     }
     return i;
-}
-
-/* Tells the super how many pages the file has by now; those that came through mappings since the
- * last time are counted late. */
-static void tmpfs_count_pages(struct inode *i)
-{
-    struct tmpfs_inode *t = i->priv;
-    u64 now = i->object->nr_pages;
-
-    if (now == t->pages)
-        return;
-    atomic_add(&tmpfs_of(i)->pages, (s64)(now - t->pages));
-    t->pages = now;
 }
 
 /* The inode's last reference: with it go its pages, name and attributes. */
@@ -402,225 +384,12 @@ static int tmpfs_link_getattr(struct inode *i, struct kstat *out)
     return 0;
 }
 
-/* ------------------------------------------------------------- files */
-
-#define FILE_SIZE_MAX ((u64)S64_MAX & PAGE_MASK)
-
-static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
-{
-    ssize_t n = mem_object_read(f->inode->object, to, (u64)*pos);
-
-    if (n > 0) {
-        *pos += n;
-        notify_file(f, IN_ACCESS);
-    }
-    return n;
-}
-
-/* How many pages of [pos, pos + n) are not there yet. */
-static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
-{
-    u64 missing = 0;
-
-    for (u64 k = pos >> PAGE_SHIFT; k <= (pos + n - 1) >> PAGE_SHIFT; k++) {
-        struct page *page = mem_object_peek(obj, k);
-
-        if (page)
-            page_put(page);
-        else
-            missing++;
-    }
-    return missing;
-}
-
-static bool tmpfs_room(struct inode *i, u64 pos, u64 n)
-{
-    struct tmpfs_super *ts = tmpfs_of(i);
-    u64 used;
-
-    if (ts->max_pages == U64_MAX || n == 0)
-        return true;
-    tmpfs_count_pages(i);
-    used = (u64)atomic_read(&ts->pages);
-    return used + (n >> PAGE_SHIFT) + 2 <= ts->max_pages ||
-           used + tmpfs_missing(i->object, pos, n) <= ts->max_pages;
-}
-
-static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t *pos)
-{
-    struct inode *i = f->inode;
-    struct tmpfs_inode *t = i->priv;
-    ssize_t n;
-
-    if (f->flags & O_APPEND)
-        *pos = (loff_t)i->object->size;
-    if (t->seals & (8 | 16)) /* F_SEAL_WRITE, F_SEAL_FUTURE_WRITE */
-        return -EPERM;
-    if ((u64)*pos >= FILE_SIZE_MAX || from->count > FILE_SIZE_MAX - (u64)*pos)
-        return -EFBIG;
-    if ((t->seals & 4) && (u64)*pos + from->count > i->object->size) /* F_SEAL_GROW */
-        return -EPERM;
-    if (!tmpfs_room(i, (u64)*pos, from->count))
-        return -ENOSPC;
-    n = mem_object_write(i->object, from, (u64)*pos);
-    tmpfs_count_pages(i);
-    if (n <= 0)
-        return n;
-    *pos += n;
-    if ((u64)*pos > i->object->size)
-        WRITE_ONCE(i->object->size, (u64)*pos);
-    i->mtime = i->ctime = vfs_now();
-    if ((i->mode & (S_ISUID | S_ISGID)) && !cred_capable(f->cred, &user_ns_init, CAP_FSETID))
-        i->mode &= ~(u32)(S_ISUID | (i->mode & 010 ? S_ISGID : 0));
-    return n;
-}
-
-static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
-{
-    ssize_t n;
-
-    rwlock_write_lock(&f->inode->lock);
-    n = tmpfs_write_locked(f, from, pos);
-    rwlock_write_unlock(&f->inode->lock);
-    if (n > 0)
-        notify_file(f, IN_MODIFY);
-    return n;
-}
-
-/* SEEK_DATA and SEEK_HOLE see the file as one run of data. */
-static loff_t tmpfs_seek(struct file *f, loff_t off, int whence)
-{
-    loff_t size = (loff_t)READ_ONCE(f->inode->object->size), to;
-
-    switch (whence) {
-    case 0:
-        to = off;
-        break;
-    case 1:
-        if (add_overflows(f->pos, off, &to))
-            return -EOVERFLOW;
-        break;
-    case 2:
-        if (add_overflows(size, off, &to))
-            return -EOVERFLOW;
-        break;
-    case 3:
-    case 4:
-        if (off < 0 || off >= size)
-            return -ENXIO;
-        to = whence == 3 ? off : size;
-        break;
-    default:
-        return -EINVAL;
-    }
-    if (to < 0)
-        return -EINVAL;
-    f->pos = to;
-    return to;
-}
-
-static int tmpfs_mmap(struct file *f, struct map_request *req);
-
-/* Zeroes [from, to), which lies in one page, if that page is there. */
-static void tmpfs_zero_partial(struct mem_object *obj, u64 from, u64 to)
-{
-    struct page *page = from < to ? mem_object_peek(obj, from >> PAGE_SHIFT) : NULL;
-
-    if (!page)
-        return;
-    memset((char *)page_virt(page) + (from & (PAGE_SIZE - 1)), 0, to - from);
-    page_put(page);
-}
-
-/* Only ATTR_SIZE concerns us; the inode is locked. */
-static int tmpfs_setattr(struct inode *i, const struct attr_change *ch)
-{
-    struct tmpfs_inode *t = i->priv;
-    u64 size;
-
-    if (!(ch->valid & ATTR_SIZE))
-        return 0;
-    size = i->object->size;
-    if (ch->size > FILE_SIZE_MAX)
-        return -EFBIG;
-    if ((ch->size < size && (t->seals & 2)) || (ch->size > size && (t->seals & 4)))
-        return -EPERM;
-    WRITE_ONCE(i->object->size, ch->size);
-    if (ch->size >= size)
-        return 0;
-    mem_object_truncate(i->object, DIV_ROUND_UP(ch->size, PAGE_SIZE), U64_MAX);
-    tmpfs_zero_partial(i->object, ch->size, ALIGN_UP(ch->size, PAGE_SIZE));
-    tmpfs_count_pages(i);
-    return 0;
-}
-
-/* Pages wholly inside the hole go, the ends are zeroed. */
-static int tmpfs_punch(struct inode *i, u64 off, u64 end)
-{
-    struct tmpfs_inode *t = i->priv;
-    u64 first = ALIGN_UP(off, PAGE_SIZE), last = ALIGN_DOWN(end, PAGE_SIZE);
-
-    if (t->seals & (8 | 16))
-        return -EPERM;
-    if (first > last) { /* within one page */
-        tmpfs_zero_partial(i->object, off, end);
-        return 0;
-    }
-    tmpfs_zero_partial(i->object, off, first);
-    tmpfs_zero_partial(i->object, last, end);
-    mem_object_truncate(i->object, first >> PAGE_SHIFT, last >> PAGE_SHIFT);
-    tmpfs_count_pages(i);
-    i->mtime = i->ctime = vfs_now();
-    return 0;
-}
-
-/* fallocate(2): space is not reserved ahead, only the size moves; a hole gives its pages back. */
-static int tmpfs_fallocate(struct file *f, int mode, u64 off, u64 len)
-{
-    enum { KEEP_SIZE = 1, PUNCH_HOLE = 2 };
-    struct inode *i = f->inode;
-    struct tmpfs_inode *t = i->priv;
-    int err = 0;
-    u64 end;
-
-    if (mode & ~(KEEP_SIZE | PUNCH_HOLE) || mode == PUNCH_HOLE)
-        return -EOPNOTSUPP;
-    if (add_overflows(off, len, &end) || end > FILE_SIZE_MAX)
-        return -EFBIG;
-    rwlock_write_lock(&i->lock);
-    if (mode & PUNCH_HOLE)
-        err = tmpfs_punch(i, off, end);
-    else if (!(mode & KEEP_SIZE) && end > i->object->size && (t->seals & 4))
-        err = -EPERM;
-    else if (!(mode & KEEP_SIZE) && end > i->object->size)
-        WRITE_ONCE(i->object->size, end);
-    rwlock_write_unlock(&i->lock);
-    return err;
-}
-
-static int tmpfs_fsync(struct file *f, bool data_only)
-{
-    return 0; /* memory is all the store there is */
-}
-
-static const struct file_ops tmpfs_file_fops = {
-    .read = tmpfs_read,
-    .write = tmpfs_write,
-    .seek = tmpfs_seek,
-    .mmap = tmpfs_mmap,
-    .fsync = tmpfs_fsync,
-    .fallocate = tmpfs_fallocate,
-};
 static const struct file_ops tmpfs_dir_fops = {
     .readdir = tmpfs_readdir,
     .seek = tmpfs_dir_seek,
     .fsync = tmpfs_fsync,
 };
 static const struct file_ops tmpfs_other_fops = {.name = "tmpfs"};
-
-#define TMPFS_XATTR_OPS                                                                       \
-    .getxattr = tmpfs_getxattr, .setxattr = tmpfs_setxattr, .removexattr = tmpfs_removexattr, \
-    .listxattr = tmpfs_listxattr
 
 static const struct inode_ops tmpfs_dir_iops = {
     .lookup = tmpfs_lookup,
@@ -636,7 +405,6 @@ static const struct inode_ops tmpfs_dir_iops = {
     .getattr = tmpfs_dir_getattr,
     TMPFS_XATTR_OPS,
 };
-static const struct inode_ops tmpfs_file_iops = {.setattr = tmpfs_setattr, TMPFS_XATTR_OPS};
 static const struct inode_ops tmpfs_other_iops = {TMPFS_XATTR_OPS};
 static const struct inode_ops tmpfs_link_iops = {
     .readlink = tmpfs_readlink,
@@ -854,22 +622,7 @@ int tmpfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const ch
 FS_TYPE(tmpfs)
 = {.name = "tmpfs", .mount = tmpfs_mount, .user_ns_ok = true};
 
-/* ------------------------------------------------------------- mapping, and files without a name
- */
-
-static int tmpfs_mmap(struct file *f, struct map_request *req)
-{
-    struct tmpfs_inode *t = f->inode->priv;
-
-    if ((req->flags & AREA_SHARED) && (t->seals & (8 | 16))) {
-        if (req->prot & PT_WRITE)
-            return -EPERM;
-        req->max_prot &= (u8)~PT_WRITE;
-    }
-    mem_object_get(f->inode->object);
-    req->object = f->inode->object;
-    return 0;
-}
+/* ------------------------------------------------------------- files without a name */
 
 /* memfd_create(2), shmem: on a super that nobody mounts. */
 struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags)

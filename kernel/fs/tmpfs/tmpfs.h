@@ -44,3 +44,16 @@ int tmpfs_setxattr(struct inode *inode, const char *name, const void *val, size_
 int tmpfs_removexattr(struct inode *inode, const char *name);
 ssize_t tmpfs_listxattr(struct inode *inode, char *buf, size_t n);
 void tmpfs_xattrs_free(struct tmpfs_inode *t);
+#define TMPFS_XATTR_OPS                                                                       \
+    .getxattr = tmpfs_getxattr, .setxattr = tmpfs_setxattr, .removexattr = tmpfs_removexattr, \
+    .listxattr = tmpfs_listxattr
+
+static inline struct tmpfs_super *tmpfs_of(const struct inode *i)
+{
+    return container_of(i->super, struct tmpfs_super, super);
+}
+
+/* file.c */
+extern const struct inode_ops tmpfs_file_iops;
+extern const struct file_ops tmpfs_file_fops;
+int tmpfs_fsync(struct file *f, bool data_only);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Paths as text: from a dentry up to a root, across mounts.
+ */
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "sync/seqlock.h"
+#include "vfs/vfs_priv.h"
+
+static bool path_prepend(char *buf, char **end, const char *text, size_t len)
+{
+    if ((size_t)(*end - buf) < len)
+        return false;
+    *end -= len;
+    memcpy(*end, text, len);
+    return true;
+}
+
+/* mount lock held: parents cannot move. */
+static bool path_build_locked(const struct path *p, const struct path *root, char *buf, char **end,
+                              bool *reached)
+{
+    struct mount *m = p->mount;
+    struct dentry *d = p->dentry;
+
+    *reached = true;
+    while (d != root->dentry || m != root->mount) {
+        if (m && d == m->root) {
+            if (!m->parent) {
+                *reached = m->ns != NULL && root->mount && !root->mount->parent && m == root->mount;
+                return true;
+            }
+            d = m->point;
+            m = m->parent;
+            continue;
+        }
+        if (d->parent == d)
+            return true;
+        if (!path_prepend(buf, end, d->name, d->len) || !path_prepend(buf, end, "/", 1))
+            return false;
+        d = d->parent;
+    }
+    return true;
+}
+
+char *path_name(const struct path *p, const struct path *root, char *buf, size_t n)
+{
+    char *start, *end = buf + n;
+    bool reached, fits;
+    u32 seq;
+
+    if (n < 2)
+        return ERR_PTR(-ENAMETOOLONG);
+    do {
+        start = end;
+        *--start = '\0';
+        seq = seqcount_read_begin(&dentry_rename_seq);
+        fits = !(p->dentry->flags & DENTRY_UNLINKED) || path_prepend(buf, &start, " (deleted)", 10);
+        spin_lock(&mount_lock);
+        fits = fits && path_build_locked(p, root, buf, &start, &reached);
+        spin_unlock(&mount_lock);
+    } while (seqcount_read_retry(&dentry_rename_seq, seq));
+    if (fits && *start != '/')
+        fits = path_prepend(buf, &start, "/", 1);
+    if (fits && !reached)
+        fits = path_prepend(buf, &start, "(unreachable)", 13);
+    return fits ? start : ERR_PTR(-ENAMETOOLONG);
+}
