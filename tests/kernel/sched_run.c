@@ -385,7 +385,8 @@ SELFTEST(affinity_moves_a_running_thread)
     sched_jobs_start(1);
     for (unsigned cpu = 0; cpu < cpu_count(); cpu++) {
         CHECK(thread_set_affinity(sched_jobs[0].thread, 1UL << cpu) == 0);
-        sleep_until(time_ns() + 2 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+        for (unsigned i = 0; i < 500 && READ_ONCE(sched_jobs[0].thread->cpu) != cpu; i++)
+            sleep_until(time_ns() + 2 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
         CHECK(READ_ONCE(sched_jobs[0].thread->cpu) == cpu);
     }
     CHECK(thread_set_affinity(sched_jobs[0].thread, 0) == -EINVAL);
