@@ -197,7 +197,8 @@ API(api_container_top)
     jw_str(&w, NULL, "CMD");
     jw_array_end(&w);
     jw_array(&w, "Processes");
-    for (line = procs.len ? strtok_r(procs.data, "\n", &save) : NULL; line; line = strtok_r(NULL, "\n", &save))
+    for (line = procs.len ? strtok_r(procs.data, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save))
         top_row(&w, line);
     jw_array_end(&w);
     jw_object_end(&w);

@@ -33,6 +33,9 @@
 #endif
 #define CAP_VERSION_3 0x20080522
 
+/* mnt comes last: after it the host's files are out of sight. */
+const char *const child_ns_names[CHILD_NS] = {"ipc", "uts", "net", "cgroup", "mnt"};
+
 void child_fail(struct child *ch, const char *fmt, ...)
 {
     char text[1024];
@@ -71,22 +74,10 @@ static void child_wait_go(struct child *ch)
 
 static void child_enter(struct child *ch)
 {
-    static const char *const names[] = {"ipc", "uts", "net", "cgroup", "mnt"};
-    int fds[5];
-    char path[64];
-
-    for (int i = 0; i < 5; i++) {
-        snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)ch->target, names[i]);
-        fds[i] = open(path, O_RDONLY | O_CLOEXEC);
-        if (fds[i] < 0)
-            child_fail(ch, "cannot open %s: %s", path, strerror(errno));
-    }
-    for (int i = 0; i < 5; i++) {
-        if (setns(fds[i], 0) < 0)
-            child_fail(ch, "cannot enter the container's %s namespace: %s", names[i],
+    for (int i = 0; i < CHILD_NS; i++)
+        if (setns(ch->ns[i], 0) < 0)
+            child_fail(ch, "cannot enter the container's %s namespace: %s", child_ns_names[i],
                        strerror(errno));
-        close(fds[i]);
-    }
 }
 
 /* Opens a pty pair in the container's own devpts, makes the slave our terminal and sends the

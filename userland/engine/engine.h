@@ -290,11 +290,14 @@ void start_reaped(struct process *p); /* a process that has not started yet has 
 
 /* ---- in the child (domain.c, mounts.c, seccomp.c) ------- ----------------------------------- */
 
+#define CHILD_NS 5
+extern const char *const child_ns_names[CHILD_NS];
+
 struct child {
     struct container *c;
     struct spec *spec;
     bool is_exec;
-    pid_t target; /* of an exec: the container's main process */
+    int ns[CHILD_NS]; /* of an exec: the container's namespaces, in the order of child_ns_names */
     int sync;
     int in, out, err; /* -1 with a tty */
     bool wait_go;

@@ -154,6 +154,42 @@ static void start_event(struct ev_source *src, uint32_t events)
     start_finish(p);
 }
 
+static int start_ns_open(pid_t target, const char *name)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)target, name);
+    return openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+}
+
+/* An exec's child is born in the container's pid namespace: we enter it for the moment of the
+ * clone. Opens the others for the child. The way back, or -errno. */
+static int start_ns_enter(struct start *s, pid_t target)
+{
+    int own = openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    int theirs = start_ns_open(target, "pid"), err = own < 0 || theirs < 0 ? -errno : 0;
+
+    for (int i = 0; i < CHILD_NS && !err; i++) {
+        s->child.ns[i] = start_ns_open(target, child_ns_names[i]);
+        err = s->child.ns[i] < 0 ? -errno : 0;
+    }
+    if (!err && setns(theirs, CLONE_NEWPID) < 0)
+        err = -errno;
+    fd_drop(&theirs);
+    if (err)
+        fd_drop(&own);
+    return err ? err : own;
+}
+
+static void start_ns_leave(struct start *s, int own)
+{
+    if (own >= 0 && setns(own, CLONE_NEWPID) < 0)
+        engine_log("cannot leave a container's pid namespace: %s", strerror(errno));
+    fd_drop(&own);
+    for (int i = 0; i < CHILD_NS; i++)
+        fd_drop(&s->child.ns[i]);
+}
+
 static char *start_process(struct process *p, struct spec *spec, uint64_t flags, pid_t target)
 {
     struct start s = {.p = p, .sync = {-1, -1}, .in = {-1, -1}, .out = {-1, -1}, .err = {-1, -1}};
@@ -164,41 +200,29 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
     s.child = (struct child){.c = p->c,
                              .spec = spec,
                              .is_exec = p->x != NULL,
-                             .target = target,
                              .in = -1,
                              .out = -1,
-                             .err = -1};
+                             .err = -1,
+                             .ns = {-1, -1, -1, -1, -1}};
     err = start_pipes(&s, want_in);
     if (err) {
         start_close(&s);
         return str_fmt("cannot make pipes: %s", strerror(-err));
     }
     s.child.sync = s.sync[1];
-    if (p->x) { /* children of ours are born in the container's pid namespace for a moment */
-        char path[64];
-        int ns;
-
-        snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)target);
-        ns = open(path, O_RDONLY | O_CLOEXEC);
-        own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-        err = ns < 0 || own_pid_ns < 0 || setns(ns, CLONE_NEWPID) < 0 ? errno : 0;
-        if (ns >= 0)
-            close(ns);
-        if (err) {
-            fd_drop(&own_pid_ns);
+    if (p->x) {
+        own_pid_ns = start_ns_enter(&s, target);
+        if (own_pid_ns < 0) {
+            start_ns_leave(&s, -1);
             start_close(&s);
-            return str_fmt("cannot enter the container's pid namespace: %s", strerror(err));
+            return str_fmt("cannot open the container's namespaces: %s", strerror(-own_pid_ns));
         }
     }
     pid = start_clone(&s, flags, &placed);
     if (pid == 0)
         domain_child(&s.child);
     err = errno;
-    if (own_pid_ns >= 0) {
-        if (setns(own_pid_ns, CLONE_NEWPID) < 0)
-            engine_log("cannot leave a container's pid namespace: %s", strerror(errno));
-        close(own_pid_ns);
-    }
+    start_ns_leave(&s, own_pid_ns);
     if (pid < 0) {
         start_close(&s);
         return str_fmt("cannot clone: %s", strerror(err));
