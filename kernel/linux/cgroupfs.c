@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * cgroup v2 as a file system: views on the tree in container/ (Linux Documentation/admin-guide/
- * cgroup-v2). A directory is a group, made by mkdir and removed by rmdir; the files are computed nodes
- * whose priv is a reference to the group. What a group is not offered (its parent's
+ * cgroup-v2). A directory is a group, made by mkdir and removed by rmdir; the files are computed
+ * nodes whose priv is a reference to the group. What a group is not offered (its parent's
  * cgroup.subtree_control) has no files in it.
  */
 #include "container/cgroup.h"
@@ -136,7 +136,8 @@ static u32 cg_controller_bit(const char *name, size_t len)
 }
 
 /* "+memory -cpu": all or nothing. */
-static ssize_t cg_subtree_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t cg_subtree_store(struct pseudo_node *node, char *text, size_t n,
+                                const struct cred *cred)
 {
     u32 on = 0, off = 0;
     int err;
@@ -204,7 +205,8 @@ static int cg_move_process(struct process *p, struct cgroup *to)
     return 0;
 }
 
-static ssize_t cg_procs_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t cg_procs_store(struct pseudo_node *node, char *text, size_t n,
+                              const struct cred *cred)
 {
     struct process *p;
     u64 nr;
@@ -212,7 +214,8 @@ static ssize_t cg_procs_store(struct pseudo_node *node, char *text, size_t n, co
 
     if (err || nr > PID_MAX)
         return -EINVAL;
-    p = process_find(current_pid_ns(), nr ? (u32)nr : pid_nr(current_process()->pid, current_pid_ns()));
+    p = process_find(current_pid_ns(),
+                     nr ? (u32)nr : pid_nr(current_process()->pid, current_pid_ns()));
     if (!p)
         return -ESRCH;
     err = cg_move_process(p, cg_of(node));
@@ -238,7 +241,8 @@ static int cg_type_show(struct pseudo_node *node, struct seq *out, const struct 
     return 0;
 }
 
-static ssize_t cg_kill_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t cg_kill_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
 {
     u64 one;
 
@@ -268,7 +272,8 @@ static int mem_max_show(struct pseudo_node *node, struct seq *out, const struct 
     return 0;
 }
 
-static ssize_t mem_max_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t mem_max_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
 {
     u64 pages;
     int err = cg_parse_bytes(text, &pages);
@@ -294,7 +299,8 @@ static int mem_oom_group_show(struct pseudo_node *node, struct seq *out, const s
     return 0;
 }
 
-static ssize_t mem_oom_group_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t mem_oom_group_store(struct pseudo_node *node, char *text, size_t n,
+                                   const struct cred *cred)
 {
     u64 on;
 
@@ -318,7 +324,8 @@ static int cpu_weight_show(struct pseudo_node *node, struct seq *out, const stru
     return 0;
 }
 
-static ssize_t cpu_weight_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t cpu_weight_store(struct pseudo_node *node, char *text, size_t n,
+                                const struct cred *cred)
 {
     u64 weight;
     int err = cg_parse(text, &weight);
@@ -339,7 +346,8 @@ static int cpu_max_show(struct pseudo_node *node, struct seq *out, const struct 
     return 0;
 }
 
-static ssize_t cpu_max_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t cpu_max_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
 {
     struct cgroup *cg = cg_of(node);
     char *space = strchr(text, ' ');
@@ -384,7 +392,8 @@ static int pids_max_show(struct pseudo_node *node, struct seq *out, const struct
     return 0;
 }
 
-static ssize_t pids_max_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t pids_max_store(struct pseudo_node *node, char *text, size_t n,
+                              const struct cred *cred)
 {
     u64 max;
 
@@ -402,12 +411,27 @@ static int pids_events_show(struct pseudo_node *node, struct seq *out, const str
 
 /* ------------------------------------------------------------- the table, and directories */
 
-#define CG_RO(file, ctl, nr, show_fn, ...)                                                         \
-    {file, 0444, ctl, nr, {.show = show_fn, .destroy = cg_destroy, ##__VA_ARGS__}}
-#define CG_RW(file, ctl, nr, show_fn, store_fn)                                                    \
-    {file, 0644, ctl, nr, {.show = show_fn, .store = store_fn, .destroy = cg_destroy}}
-#define CG_WO(file, ctl, nr, store_fn)                                                             \
-    {file, 0200, ctl, nr, {.store = store_fn, .destroy = cg_destroy}}
+#define CG_RO(file, ctl, nr, show_fn, ...)                        \
+    {                                                             \
+        file, 0444, ctl, nr,                                      \
+        {                                                         \
+            .show = show_fn, .destroy = cg_destroy, ##__VA_ARGS__ \
+        }                                                         \
+    }
+#define CG_RW(file, ctl, nr, show_fn, store_fn)                       \
+    {                                                                 \
+        file, 0644, ctl, nr,                                          \
+        {                                                             \
+            .show = show_fn, .store = store_fn, .destroy = cg_destroy \
+        }                                                             \
+    }
+#define CG_WO(file, ctl, nr, store_fn)               \
+    {                                                \
+        file, 0200, ctl, nr,                         \
+        {                                            \
+            .store = store_fn, .destroy = cg_destroy \
+        }                                            \
+    }
 
 static const struct cgroup_file cgroup_files[] = {
     CG_RO("cgroup.controllers", 0, false, cg_controllers_show),
@@ -438,7 +462,8 @@ static bool cg_file_shown(const struct cgroup *cg, const struct cgroup_file *f)
 }
 
 /* Consumes the group's reference. */
-static struct pseudo_node *cg_node(const char *name, u32 mode, const struct pseudo_ops *ops, struct cgroup *cg)
+static struct pseudo_node *cg_node(const char *name, u32 mode, const struct pseudo_ops *ops,
+                                   struct cgroup *cg)
 {
     struct pseudo_node *node = pseudo_create(NULL, name, mode, ops, cg);
 
@@ -531,7 +556,8 @@ static int cgroup2_mount(const struct fs_type *type, const struct walk_ctx *ctx,
     return err;
 }
 
-FS_TYPE(cgroup2) = {.name = "cgroup2", .mount = cgroup2_mount, .user_ns_ok = true};
+FS_TYPE(cgroup2)
+= {.name = "cgroup2", .mount = cgroup2_mount, .user_ns_ok = true};
 
 /* CLONE_INTO_CGROUP. */
 struct cgroup *up_cgroup_of_fd(int fd)

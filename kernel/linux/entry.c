@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The way in and out: the system-call table, the work loop before user mode, exceptions of user code.
- * The fast path is an index, a bound and a test of one byte (seccomp or tracing of this task).
+ * The way in and out: the system-call table, the work loop before user mode, exceptions of user
+ * code. The fast path is an index, a bound and a test of one byte (seccomp or tracing of this
+ * task).
  */
 #include "arch/x86/trap.h"
 #include "arch/x86/up.h"
@@ -94,7 +95,8 @@ static bool syscall_seccomp(struct trap_frame *f, const struct seccomp *chain, u
 static void syscall_trace(const struct trap_frame *f, u64 nr, s64 result)
 {
     u64 a[6] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
-    const char *args = nr <= SYSCALL_MAX && syscall_names[nr].args ? syscall_names[nr].args : "xxxxxx";
+    const char *args =
+        nr <= SYSCALL_MAX && syscall_names[nr].args ? syscall_names[nr].args : "xxxxxx";
     char line[200];
     int n = scnprintf(line, sizeof(line), "%s[%u] %s(", current_thread()->name,
                       current_task()->pid->numbers[0].nr,
@@ -115,7 +117,8 @@ static void syscall_trace(const struct trap_frame *f, u64 nr, s64 result)
 /* Tasks under seccomp or trace. */
 static __noinline void syscall_slow(struct trap_frame *f, struct task *t, u64 nr)
 {
-    if (t->seccomp && !seccomp_allowed_fast(t->seccomp, nr) && !syscall_seccomp(f, t->seccomp, nr)) {
+    if (t->seccomp && !seccomp_allowed_fast(t->seccomp, nr) &&
+        !syscall_seccomp(f, t->seccomp, nr)) {
         if (t->entry_work & ENTRY_TRACE)
             syscall_trace(f, nr, (s64)f->rax);
         return;
@@ -222,5 +225,5 @@ static int entry_cmd_strace(int argc, char **argv, void (*emit)(const char *fmt,
     process_put(p);
     return 0;
 }
-CONSOLE_CMD(strace) = {"strace", "strace PID [off]: log a process's system calls", entry_cmd_strace,
-                       false};
+CONSOLE_CMD(strace)
+= {"strace", "strace PID [off]: log a process's system calls", entry_cmd_strace, false};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The system-wide files of /proc (proc(5)), in the shapes that ps, top, free, uptime and the C libraries
- * read. What a figure does not exist for is 0, as on a Linux without it.
+ * The system-wide files of /proc (proc(5)), in the shapes that ps, top, free, uptime and the C
+ * libraries read. What a figure does not exist for is 0, as on a Linux without it.
  */
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/cpufeature.h"
@@ -58,12 +58,12 @@ SHOW(uptime_show)
     u64 now = time_ns(), idle = 0, user, system, cpu_idle;
     unsigned cpu;
 
-    cpu_for_each(cpu) {
+    cpu_for_each (cpu) {
         sched_cpu_times(cpu, &user, &system, &cpu_idle);
         idle += cpu_idle;
     }
-    seq_printf(out, "%lu.%02lu %lu.%02lu\n", now / SEC, now % SEC / 10000000,
-               idle / SEC, idle % SEC / 10000000);
+    seq_printf(out, "%lu.%02lu %lu.%02lu\n", now / SEC, now % SEC / 10000000, idle / SEC,
+               idle % SEC / 10000000);
     return 0;
 }
 
@@ -83,16 +83,18 @@ SHOW(stat_show)
     u64 user, system, idle, all[3] = {0};
     unsigned cpu;
 
-    cpu_for_each(cpu) {
+    cpu_for_each (cpu) {
         sched_cpu_times(cpu, &user, &system, &idle);
         all[0] += user;
         all[1] += system;
         all[2] += idle;
     }
-    seq_printf(out, "cpu  %lu 0 %lu %lu 0 0 0 0 0 0\n", all[0] / TICK, all[1] / TICK, all[2] / TICK);
-    cpu_for_each(cpu) {
+    seq_printf(out, "cpu  %lu 0 %lu %lu 0 0 0 0 0 0\n", all[0] / TICK, all[1] / TICK,
+               all[2] / TICK);
+    cpu_for_each (cpu) {
         sched_cpu_times(cpu, &user, &system, &idle);
-        seq_printf(out, "cpu%u %lu 0 %lu %lu 0 0 0 0 0 0\n", cpu, user / TICK, system / TICK, idle / TICK);
+        seq_printf(out, "cpu%u %lu 0 %lu %lu 0 0 0 0 0 0\n", cpu, user / TICK, system / TICK,
+                   idle / TICK);
     }
     seq_printf(out, "intr 0\nctxt 0\nbtime %lu\nprocesses %u\n", time_wall_offset() / SEC,
                pid_ns_init.last);
@@ -120,13 +122,25 @@ static void cpuinfo_flags(struct seq *out)
         enum cpu_feature bit;
         const char *name;
     } flags[] = {
-        {X86_PGE, "pge"},       {X86_PAT, "pat"},         {X86_NX, "nx"},
-        {X86_PDPE1GB, "pdpe1gb"}, {X86_RDTSCP, "rdtscp"}, {X86_VMX, "vmx"},
-        {X86_X2APIC, "x2apic"}, {X86_TSC_DEADLINE, "tsc_deadline_timer"},
-        {X86_XSAVE, "xsave"},   {X86_RDRAND, "rdrand"},   {X86_HYPERVISOR, "hypervisor"},
-        {X86_SVM, "svm"},       {X86_FSGSBASE, "fsgsbase"}, {X86_SMEP, "smep"},
-        {X86_ERMS, "erms"},     {X86_RDSEED, "rdseed"},   {X86_SMAP, "smap"},
-        {X86_UMIP, "umip"},     {X86_XSAVEOPT, "xsaveopt"},
+        {X86_PGE, "pge"},
+        {X86_PAT, "pat"},
+        {X86_NX, "nx"},
+        {X86_PDPE1GB, "pdpe1gb"},
+        {X86_RDTSCP, "rdtscp"},
+        {X86_VMX, "vmx"},
+        {X86_X2APIC, "x2apic"},
+        {X86_TSC_DEADLINE, "tsc_deadline_timer"},
+        {X86_XSAVE, "xsave"},
+        {X86_RDRAND, "rdrand"},
+        {X86_HYPERVISOR, "hypervisor"},
+        {X86_SVM, "svm"},
+        {X86_FSGSBASE, "fsgsbase"},
+        {X86_SMEP, "smep"},
+        {X86_ERMS, "erms"},
+        {X86_RDSEED, "rdseed"},
+        {X86_SMAP, "smap"},
+        {X86_UMIP, "umip"},
+        {X86_XSAVEOPT, "xsaveopt"},
     };
 
     seq_printf(out, "flags\t\t: fpu de pse tsc msr pae cx8 apic sep cmov fxsr sse sse2 syscall lm");
@@ -152,11 +166,12 @@ SHOW(cpuinfo_show)
     memcpy(id + 8, &vendor.ecx, 4);
     id[12] = '\0';
     cpuinfo_name(name);
-    cpu_for_each(cpu) {
-        seq_printf(out, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", cpu, id, family, model);
+    cpu_for_each (cpu) {
+        seq_printf(out, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n", cpu,
+                   id, family, model);
         seq_printf(out, "model name\t: %s\nstepping\t: %u\n", name, sig.eax & 15);
-        seq_printf(out, "cpu MHz\t\t: %lu.%03lu\ncpu cores\t: %u\nsiblings\t: %u\n", tsc_hz / 1000000,
-                   tsc_hz / 1000 % 1000, cpu_count(), cpu_count());
+        seq_printf(out, "cpu MHz\t\t: %lu.%03lu\ncpu cores\t: %u\nsiblings\t: %u\n",
+                   tsc_hz / 1000000, tsc_hz / 1000 % 1000, cpu_count(), cpu_count());
         cpuinfo_flags(out);
         seq_printf(out, "address sizes\t: 48 bits physical, 48 bits virtual\n\n");
     }
@@ -252,8 +267,8 @@ SHOW(file_nr_show)
     return 0;
 }
 
-#define PROCINFO(id, path, fn)                                                                     \
-    static const struct pseudo_ops procinfo_##id = {.show = fn};                                   \
+#define PROCINFO(id, path, fn)                                   \
+    static const struct pseudo_ops procinfo_##id = {.show = fn}; \
     PSEUDO_FILE(id) = {"proc", path, 0444, &procinfo_##id, NULL}
 
 PROCINFO(meminfo, "meminfo", meminfo_show);

@@ -288,22 +288,22 @@ static s64 xattr_remove(enum xattr_by by, u64 who, u64 uname)
     return err;
 }
 
-#define XATTR_CALLS(prefix, by)                                                                    \
-    s64 sys_##prefix##setxattr(u64 who, u64 name, u64 val, u64 n, u64 flags)                       \
-    {                                                                                              \
-        return xattr_set(by, who, name, val, n, flags);                                            \
-    }                                                                                              \
-    s64 sys_##prefix##getxattr(u64 who, u64 name, u64 val, u64 n)                                  \
-    {                                                                                              \
-        return name ? xattr_read(by, who, name, val, n) : -EFAULT;                                 \
-    }                                                                                              \
-    s64 sys_##prefix##listxattr(u64 who, u64 val, u64 n)                                           \
-    {                                                                                              \
-        return xattr_read(by, who, 0, val, n);                                                     \
-    }                                                                                              \
-    s64 sys_##prefix##removexattr(u64 who, u64 name)                                               \
-    {                                                                                              \
-        return xattr_remove(by, who, name);                                                        \
+#define XATTR_CALLS(prefix, by)                                              \
+    s64 sys_##prefix##setxattr(u64 who, u64 name, u64 val, u64 n, u64 flags) \
+    {                                                                        \
+        return xattr_set(by, who, name, val, n, flags);                      \
+    }                                                                        \
+    s64 sys_##prefix##getxattr(u64 who, u64 name, u64 val, u64 n)            \
+    {                                                                        \
+        return name ? xattr_read(by, who, name, val, n) : -EFAULT;           \
+    }                                                                        \
+    s64 sys_##prefix##listxattr(u64 who, u64 val, u64 n)                     \
+    {                                                                        \
+        return xattr_read(by, who, 0, val, n);                               \
+    }                                                                        \
+    s64 sys_##prefix##removexattr(u64 who, u64 name)                         \
+    {                                                                        \
+        return xattr_remove(by, who, name);                                  \
     }
 XATTR_CALLS(, BY_NAME)
 XATTR_CALLS(l, BY_LINK)

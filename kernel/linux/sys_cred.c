@@ -98,9 +98,9 @@ static s64 cred_set_uids(u32 r, u32 e, u32 s)
     const struct cred *old = current_cred();
     bool may = cred_capable(old, old->user_ns, CAP_SETUID);
 
-    if (!may && (!one_of(r, old->uid, old->euid, old->suid) ||
-                 !one_of(e, old->uid, old->euid, old->suid) ||
-                 !one_of(s, old->uid, old->euid, old->suid)))
+    if (!may &&
+        (!one_of(r, old->uid, old->euid, old->suid) || !one_of(e, old->uid, old->euid, old->suid) ||
+         !one_of(s, old->uid, old->euid, old->suid)))
         return -EPERM;
     struct cred *c = cred_copy(old);
     if (!c)
@@ -118,9 +118,9 @@ static s64 cred_set_gids(u32 r, u32 e, u32 s)
     const struct cred *old = current_cred();
     bool may = cred_capable(old, old->user_ns, CAP_SETGID);
 
-    if (!may && (!one_of(r, old->gid, old->egid, old->sgid) ||
-                 !one_of(e, old->gid, old->egid, old->sgid) ||
-                 !one_of(s, old->gid, old->egid, old->sgid)))
+    if (!may &&
+        (!one_of(r, old->gid, old->egid, old->sgid) || !one_of(e, old->gid, old->egid, old->sgid) ||
+         !one_of(s, old->gid, old->egid, old->sgid)))
         return -EPERM;
     struct cred *c = cred_copy(old);
     if (!c)
@@ -357,9 +357,9 @@ s64 sys_capget(u64 uhdr, u64 udata)
         return -ESRCH;
     const struct cred *c = task_cred(t);
     for (int i = 0; i < n; i++)
-        w[i] = (struct cap_words){(u32)(c->cap_effective >> 32 * i),
-                                  (u32)(c->cap_permitted >> 32 * i),
-                                  (u32)(c->cap_inheritable >> 32 * i)};
+        w[i] =
+            (struct cap_words){(u32)(c->cap_effective >> 32 * i), (u32)(c->cap_permitted >> 32 * i),
+                               (u32)(c->cap_inheritable >> 32 * i)};
     cred_put(c);
     if (h.pid)
         task_put(t);
@@ -483,7 +483,8 @@ static s64 prctl_subreaper(bool on)
     struct process *p = current_process();
     u64 flags;
 
-    /* Descendants born later inherit has_subreaper; those alive look it up through their parents. */
+    /* Descendants born later inherit has_subreaper; those alive look it up through their parents.
+     */
     spin_lock_irqsave(&proc_lock, &flags);
     p->subreaper = on;
     if (on) {

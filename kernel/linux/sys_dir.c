@@ -4,9 +4,10 @@
  */
 #include "linux/sys.h"
 
-#define OPEN_FLAGS                                                                                 \
-    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC |  \
-     O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE)
+#define OPEN_FLAGS                                                                         \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |  \
+     O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | \
+     O_PATH | O_TMPFILE)
 
 static s64 dir_open(u64 dirfd, u64 uname, u32 flags, u32 mode, unsigned walk_flags)
 {
@@ -176,9 +177,9 @@ struct statx_user {
 static_assert(sizeof(struct statx_user) == 256, "struct statx");
 #define STATX_BASIC_STATS 0x7ffU
 #define STATX_BTIME 0x800U
-#define STATX_TIME(t)                                                                              \
-    {                                                                                              \
-        .sec = (t).sec, .nsec = (u32)(t).nsec                                                      \
+#define STATX_TIME(t)                         \
+    {                                         \
+        .sec = (t).sec, .nsec = (u32)(t).nsec \
     }
 
 static u32 dev_major_of(u64 dev)

@@ -60,8 +60,8 @@ s64 sys_clone3(u64 uargs, u64 size)
     if (copy_in(&u, (const void __user *)uargs, size))
         return -EFAULT;
     if (u.flags & (CLONE_DETACHED | CSIGNAL) || u.exit_signal & ~CSIGNAL ||
-        u.flags & ~0x3ffffffffUL || !!u.stack != !!u.stack_size ||
-        u.set_tid_size > PID_NS_LEVELS || (u.set_tid_size && !u.set_tid))
+        u.flags & ~0x3ffffffffUL || !!u.stack != !!u.stack_size || u.set_tid_size > PID_NS_LEVELS ||
+        (u.set_tid_size && !u.set_tid))
         return -EINVAL;
     if (u.flags & (CLONE_THREAD | CLONE_PARENT) && u.exit_signal)
         return -EINVAL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Scheduling: yield, affinity, nice, policies. There are no real-time classes: asking for one is EPERM.
+ * Scheduling: yield, affinity, nice, policies. There are no real-time classes: asking for one is
+ * EPERM.
  */
 #include "arch/x86/percpu.h"
 #include "linux/sys.h"
@@ -26,7 +27,8 @@ static struct task *sched_task(u64 tid)
 static bool sched_may_change(struct task *t)
 {
     const struct cred *me = current_cred(), *c = task_cred(t);
-    bool ok = me->euid == c->uid || me->euid == c->euid || cred_capable(me, c->user_ns, CAP_SYS_NICE);
+    bool ok =
+        me->euid == c->uid || me->euid == c->euid || cred_capable(me, c->user_ns, CAP_SYS_NICE);
 
     cred_put(c);
     return ok;
@@ -229,8 +231,14 @@ s64 sys_getcpu(u64 ucpu, u64 unode, u64 unused)
 /* The kernel runs every CPU through a barrier on a context switch; a grace period is one on all. */
 s64 sys_membarrier(u64 cmd, u64 flags, u64 cpu)
 {
-    enum { QUERY = 0, GLOBAL = 1, GLOBAL_EXPEDITED = 2, REGISTER_GLOBAL = 4, PRIVATE = 8,
-           REGISTER_PRIVATE = 16 };
+    enum {
+        QUERY = 0,
+        GLOBAL = 1,
+        GLOBAL_EXPEDITED = 2,
+        REGISTER_GLOBAL = 4,
+        PRIVATE = 8,
+        REGISTER_PRIVATE = 16
+    };
 
     if (flags)
         return -EINVAL;

@@ -33,10 +33,16 @@ s64 sys_rt_sigprocmask(u64 how, u64 unew, u64 uold, u64 size)
         if (IN(set, unew))
             return -EFAULT;
         switch ((s32)how) {
-        case SIG_BLOCK: set |= old; break;
-        case SIG_UNBLOCK: set = old & ~set; break;
-        case SIG_SETMASK: break;
-        default: return -EINVAL;
+        case SIG_BLOCK:
+            set |= old;
+            break;
+        case SIG_UNBLOCK:
+            set = old & ~set;
+            break;
+        case SIG_SETMASK:
+            break;
+        default:
+            return -EINVAL;
         }
         signal_set_mask(set);
     }

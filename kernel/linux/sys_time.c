@@ -253,9 +253,8 @@ static int itimerspec_in(u64 uptr, u64 *value, u64 *interval)
 
 static int itimerspec_out(u64 uptr, u64 value, u64 interval)
 {
-    struct itimerspec_user u = {
-        {(s64)(interval / NSEC_PER_SEC), (s64)(interval % NSEC_PER_SEC)},
-        {(s64)(value / NSEC_PER_SEC), (s64)(value % NSEC_PER_SEC)}};
+    struct itimerspec_user u = {{(s64)(interval / NSEC_PER_SEC), (s64)(interval % NSEC_PER_SEC)},
+                                {(s64)(value / NSEC_PER_SEC), (s64)(value % NSEC_PER_SEC)}};
 
     return OUT(uptr, u);
 }
@@ -401,7 +400,8 @@ static s64 futex_do_wait(u64 addr, u64 op, u32 val, u64 uts, u32 bitset)
         if ((op & 127) == FUTEX_WAIT)
             deadline = deadline_after(ns);
         else
-            deadline = clock_deadline(op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns);
+            deadline =
+                clock_deadline(op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, ns);
     }
     s64 r = futex_wait(addr, private, val, bitset, deadline);
     if (r != -ERESTARTSYS || !uts || (op & 127) != FUTEX_WAIT)

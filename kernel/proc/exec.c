@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * execve: a new program in current's process. The new address space is built whole beside the old one;
- * only then, past process_dethread, is the old one given up, and from there a failure can only kill.
+ * execve: a new program in current's process. The new address space is built whole beside the old
+ * one; only then, past process_dethread, is the old one given up, and from there a failure can only
+ * kill.
  */
 #include "proc/exec.h"
 #include "arch/x86/uaccess.h"
@@ -231,8 +232,7 @@ static void exec_cap_rules(struct cred *c, const struct cred *old, struct file *
         fe = c->euid == root;
     }
     c->cap_ambient = priv_file ? 0 : old->cap_ambient;
-    c->cap_permitted =
-        (old->cap_inheritable & fi) | (fp & old->cap_bounding) | c->cap_ambient;
+    c->cap_permitted = (old->cap_inheritable & fi) | (fp & old->cap_bounding) | c->cap_ambient;
     c->cap_effective = fe ? c->cap_permitted : c->cap_ambient;
     c->securebits &= ~(u32)SECBIT_KEEP_CAPS;
 }
@@ -248,8 +248,8 @@ static int exec_creds(struct exec_job *j)
 
     if (!c)
         return -ENOMEM;
-    bool trusted = !current_task()->no_new_privs &&
-                   !(vfs_statfs(&p, &fs) == 0 && fs.flags & ST_NOSUID);
+    bool trusted =
+        !current_task()->no_new_privs && !(vfs_statfs(&p, &fs) == 0 && fs.flags & ST_NOSUID);
     if (trusted && mode & S_ISUID)
         c->euid = j->file->inode->uid;
     if (trusted && (mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
@@ -271,7 +271,8 @@ static void exec_name_thread(const char *path)
     strlcpy(current_thread()->name, base ? base + 1 : path, sizeof(current_thread()->name));
 }
 
-/* A table or file-system context shared with another process becomes our own before it is changed. */
+/* A table or file-system context shared with another process becomes our own before it is changed.
+ */
 static int exec_unshare_files(void)
 {
     struct task *t = current_task();

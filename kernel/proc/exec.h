@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * exec's working state. exec.c decides what runs and with which rights; exec_load.c builds the address
- * space: segments, interpreter, stack.
+ * exec's working state. exec.c decides what runs and with which rights; exec_load.c builds the
+ * address space: segments, interpreter, stack.
  */
 #pragma once
 
@@ -26,7 +26,7 @@ struct exec_job {
     const char *path;  /* the name it was called by: AT_EXECFN */
     char path_buf[256];
     struct exec_strings *argv, *envp; /* borrowed; argv is rewritten by scripts */
-    char *head;        /* the first page of file */
+    char *head;                       /* the first page of file */
     size_t head_len;
     struct cred *cred;
     bool secure;

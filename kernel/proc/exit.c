@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * How tasks and processes end. A task gives its parts back, the last one turns its process into a
- * zombie: children go to a reaper, the parent is told. The zombie keeps pid and figures until wait.c
- * (or nobody, when the parent does not care) reaps it.
+ * zombie: children go to a reaper, the parent is told. The zombie keeps pid and figures until
+ * wait.c (or nobody, when the parent does not care) reaps it.
  */
 #include "arch/x86/trap.h"
 #include "container/seccomp.h"
@@ -99,7 +99,8 @@ static bool exit_begin(struct task *t, int status)
     return last;
 }
 
-/* The address space: each task and the process hold it; the last task alive lets go for the process. */
+/* The address space: each task and the process hold it; the last task alive lets go for the
+ * process. */
 static void exit_aspace(struct task *t, bool last)
 {
     struct process *p = t->process;
@@ -121,7 +122,8 @@ static void exit_aspace(struct task *t, bool last)
         aspace_put(as);
 }
 
-/* Who adopts p's children: a subreaper above it in the same namespace, else the namespace's init. */
+/* Who adopts p's children: a subreaper above it in the same namespace, else the namespace's init.
+ */
 static struct process *exit_reaper_locked(struct process *p)
 {
     struct pid_ns *ns = process_pid_ns(p);
@@ -168,7 +170,8 @@ static void exit_reparent_locked(struct process *p, struct list_node *dead)
     }
 }
 
-/* A group that lost its last tie to its session is continued and hung up if some of it is stopped. */
+/* A group that lost its last tie to its session is continued and hung up if some of it is stopped.
+ */
 static void exit_hangup_orphans(struct pid *pgrp, struct process *except)
 {
     struct process *p;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Descriptor tables: see fdtable.h for the rules. A number is found through two bitmaps: `open` has a
- * bit per number, `full` a bit per word of `open` that has none free, so that the lowest free number of
- * a million is two searches away.
+ * Descriptor tables: see fdtable.h for the rules. A number is found through two bitmaps: `open` has
+ * a bit per number, `full` a bit per word of `open` that has none free, so that the lowest free
+ * number of a million is two searches away.
  */
 #include "proc/fdtable.h"
 #include "lib/bitmap.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Descriptor tables. The arrays grow and are replaced under RCU; a look-up takes no lock. While the
- * table has one user (an unthreaded process looking at its own) the file is borrowed without touching
- * its count: nobody else can close it during the call.
+ * table has one user (an unthreaded process looking at its own) the file is borrowed without
+ * touching its count: nobody else can close it during the call.
  *
  * Lock order: table->lock (leaf) guards the bitmaps and stores.
  */
@@ -30,7 +30,8 @@ struct fd_hold {
 };
 
 struct fd_table *fd_table_create(void) __must_check;
-/* A copy for fork; descriptors from `below` on are left out (close_range with UNSHARE). NULL: memory. */
+/* A copy for fork; descriptors from `below` on are left out (close_range with UNSHARE). NULL:
+ * memory. */
 struct fd_table *fd_table_copy(struct fd_table *from, u32 below) __must_check;
 void fd_table_get(struct fd_table *t);
 void fd_table_put(struct fd_table *t); /* the last one closes all; may sleep */
@@ -51,7 +52,7 @@ struct file *fd_file(int fd);
 /* The lowest free number >= from below limit, taken but empty: -EMFILE, -ENOMEM. */
 int fd_alloc(u32 from, bool cloexec);
 int fd_alloc_in(struct fd_table *t, u32 from, u64 limit, bool cloexec);
-void fd_cancel(int fd);                /* gives a number from fd_alloc back */
+void fd_cancel(int fd);                  /* gives a number from fd_alloc back */
 void fd_install(int fd, struct file *f); /* takes f */
 /* fd_alloc and fd_install in one; takes f in every case. */
 int fd_publish(struct file *f, bool cloexec);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * clone: a new task, in the caller's process or in a new one. Everything is built privately; the last
- * step, under proc_lock and siglock, publishes it, unless the caller has been told to die meanwhile.
+ * clone: a new task, in the caller's process or in a new one. Everything is built privately; the
+ * last step, under proc_lock and siglock, publishes it, unless the caller has been told to die
+ * meanwhile.
  */
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
@@ -141,7 +142,8 @@ static int clone_check_flags(const struct clone_args_k *a)
     return 0;
 }
 
-/* Credentials: a thread shares, a process too (they are immutable) unless a user namespace is new. */
+/* Credentials: a thread shares, a process too (they are immutable) unless a user namespace is new.
+ */
 static int clone_cred(struct clone_job *j)
 {
     const struct cred *mine = current_cred();
@@ -195,8 +197,7 @@ static int clone_fs_and_ns(struct clone_job *j)
         if (!t->fs)
             return -ENOMEM;
     }
-    if (!(flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER) &&
-        me->ns->time == me->ns->time_for_children) {
+    if (!(flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER) && me->ns->time == me->ns->time_for_children) {
         nsset_get(me->ns);
         t->ns = me->ns;
         return 0;
@@ -438,7 +439,8 @@ static void clone_link_process_locked(struct clone_job *j)
     spin_unlock(&j->pid->lock);
 }
 
-/* Makes it visible. -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent group). */
+/* Makes it visible. -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent
+ * group). */
 static int clone_publish(struct clone_job *j)
 {
     struct process *me = current_process(), *p = j->task->process;

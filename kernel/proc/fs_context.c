@@ -96,8 +96,8 @@ static bool fs_path_move(struct path *p, const struct path *from, const struct p
     return true;
 }
 
-/* The old references are dropped after the walk over the list: `from` is held by the caller, so only
- * the count is owed. */
+/* The old references are dropped after the walk over the list: `from` is held by the caller, so
+ * only the count is owed. */
 void up_move_roots(const struct path *from, const struct path *to)
 {
     struct fs_context *fs;

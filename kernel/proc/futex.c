@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Futexes. A private futex is (address space, address); a shared one is the memory object and offset
- * behind the address. Waiters hang in a hash table; a bucket's lock orders a waiter's look at the word
- * with the waker's look at the queue.
+ * Futexes. A private futex is (address space, address); a shared one is the memory object and
+ * offset behind the address. Waiters hang in a hash table; a bucket's lock orders a waiter's look
+ * at the word with the waker's look at the queue.
  *
  * Lock order: two buckets by address. The word is read with the bucket locked, so without faulting:
  * when it is not there the lock is dropped, the page faulted in, and all begins again.
@@ -33,11 +33,11 @@ struct futex_bucket {
 };
 
 struct futex_waiter {
-    struct list_node node; /* the bucket's lock */
-    struct futex_key key;  /* the bucket's lock: requeue changes it */
+    struct list_node node;       /* the bucket's lock */
+    struct futex_key key;        /* the bucket's lock: requeue changes it */
     struct futex_bucket *bucket; /* a */
     u32 bitset;
-    struct waitq queue;    /* the sleeper's own */
+    struct waitq queue; /* the sleeper's own */
     bool woken;
 };
 
@@ -68,7 +68,8 @@ static int futex_area(struct area *a, void *arg)
     return 1;
 }
 
-/* Shared keys borrow the object: it lives as long as the mapping, which a waiter's own process has. */
+/* Shared keys borrow the object: it lives as long as the mapping, which a waiter's own process has.
+ */
 static int futex_key(u64 addr, bool private, struct futex_key *key)
 {
     struct aspace *as = aspace_current();
@@ -303,12 +304,23 @@ static int futex_op(u64 addr, u32 code, bool *wake_second)
     for (;;) {
         u32 seen = old;
         switch (op) {
-        case 0: next = (u32)oparg; break;
-        case 1: next = old + (u32)oparg; break;
-        case 2: next = old | (u32)oparg; break;
-        case 3: next = old & ~(u32)oparg; break;
-        case 4: next = old ^ (u32)oparg; break;
-        default: return -ENOSYS;
+        case 0:
+            next = (u32)oparg;
+            break;
+        case 1:
+            next = old + (u32)oparg;
+            break;
+        case 2:
+            next = old | (u32)oparg;
+            break;
+        case 3:
+            next = old & ~(u32)oparg;
+            break;
+        case 4:
+            next = old ^ (u32)oparg;
+            break;
+        default:
+            return -ENOSYS;
         }
         if (user_cas32((u32 __user *)addr, &seen, next))
             return -EFAULT;
@@ -318,13 +330,26 @@ static int futex_op(u64 addr, u32 code, bool *wake_second)
     }
     s32 o = (s32)old;
     switch (cmp) {
-    case 0: *wake_second = o == cmparg; break;
-    case 1: *wake_second = o != cmparg; break;
-    case 2: *wake_second = o < cmparg; break;
-    case 3: *wake_second = o <= cmparg; break;
-    case 4: *wake_second = o > cmparg; break;
-    case 5: *wake_second = o >= cmparg; break;
-    default: return -ENOSYS;
+    case 0:
+        *wake_second = o == cmparg;
+        break;
+    case 1:
+        *wake_second = o != cmparg;
+        break;
+    case 2:
+        *wake_second = o < cmparg;
+        break;
+    case 3:
+        *wake_second = o <= cmparg;
+        break;
+    case 4:
+        *wake_second = o > cmparg;
+        break;
+    case 5:
+        *wake_second = o >= cmparg;
+        break;
+    default:
+        return -ENOSYS;
     }
     return 0;
 }

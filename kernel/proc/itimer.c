@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Interval timers and POSIX timers. Callbacks run in the timer interrupt: they send the signal and arm
- * the next period. A timer's signal is queued once; further expirations count as overruns.
+ * Interval timers and POSIX timers. Callbacks run in the timer interrupt: they send the signal and
+ * arm the next period. A timer's signal is queued once; further expirations count as overruns.
  *
  * Lock order: siglock guards the list and each timer's figures; the timers' own locks are inside.
  */
@@ -197,8 +197,9 @@ static void posix_timer_left_locked(const struct posix_timer *t, struct itimer *
         out->expires = t->expires > now ? t->expires - now : 1;
 }
 
-/* Only current's own process changes its timers, and a timer is freed by its tasks alone: between the
- * steps the pointer stays valid unless two tasks race to delete it, which posix_timer_delete orders. */
+/* Only current's own process changes its timers, and a timer is freed by its tasks alone: between
+ * the steps the pointer stays valid unless two tasks race to delete it, which posix_timer_delete
+ * orders. */
 int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itimer *old)
 {
     struct process *p = current_process();

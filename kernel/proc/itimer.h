@@ -21,7 +21,7 @@ struct posix_timer_spec {
     int clock; /* CLOCK_REALTIME, MONOTONIC, BOOTTIME */
     int notify, signo;
     u64 value;
-    bool default_value; /* the value is the timer's id */
+    bool default_value;  /* the value is the timer's id */
     struct task *target; /* SIGEV_THREAD_ID: a reference, taken */
 };
 int posix_timer_create(struct posix_timer_spec *spec, s32 *id);

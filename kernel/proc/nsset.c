@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Namespace sets: copying, unshare, setns and the files of /proc/<pid>/ns. Every namespace object is
- * counted by its own layer; this file knows the table of kinds.
+ * Namespace sets: copying, unshare, setns and the files of /proc/<pid>/ns. Every namespace object
+ * is counted by its own layer; this file knows the table of kinds.
  */
 #include "proc/nsset.h"
 #include "container/cgroup.h"
@@ -20,14 +20,20 @@
 #define INUM_IPC 0xEFFFFFFFUL
 #define INUM_TIME 0xEFFFFFFAUL
 
-static struct uts_ns uts_ns_init = {
-    .ref = {1}, .inum = INUM_UTS, .user_ns = &user_ns_init, .nodename = "bothy",
-    .domainname = "(none)"};
+static struct uts_ns uts_ns_init = {.ref = {1},
+                                    .inum = INUM_UTS,
+                                    .user_ns = &user_ns_init,
+                                    .nodename = "bothy",
+                                    .domainname = "(none)"};
 static struct ipc_ns ipc_ns_init = {.ref = {1}, .inum = INUM_IPC, .user_ns = &user_ns_init};
 static struct time_ns time_ns_init = {.ref = {1}, .inum = INUM_TIME, .user_ns = &user_ns_init};
-struct nsset nsset_init = {
-    .ref = {1}, .uts = &uts_ns_init, .ipc = &ipc_ns_init, .pid_for_children = &pid_ns_init,
-    .cgroup = &cgroup_ns_init, .time = &time_ns_init, .time_for_children = &time_ns_init};
+struct nsset nsset_init = {.ref = {1},
+                           .uts = &uts_ns_init,
+                           .ipc = &ipc_ns_init,
+                           .pid_for_children = &pid_ns_init,
+                           .cgroup = &cgroup_ns_init,
+                           .time = &time_ns_init,
+                           .time_for_children = &time_ns_init};
 
 void nsset_init_boot(void)
 {
@@ -40,30 +46,30 @@ void nsset_get(struct nsset *ns)
     refcount_get(&ns->ref);
 }
 
-#define NS_PUT(kind)                                                                               \
-    static void kind##_put(struct kind *ns)                                                        \
-    {                                                                                              \
-        if (!refcount_put(&ns->ref))                                                               \
-            return;                                                                                \
-        user_ns_put(ns->user_ns);                                                                  \
-        kfree(ns);                                                                                 \
+#define NS_PUT(kind)                        \
+    static void kind##_put(struct kind *ns) \
+    {                                       \
+        if (!refcount_put(&ns->ref))        \
+            return;                         \
+        user_ns_put(ns->user_ns);           \
+        kfree(ns);                          \
     }
 NS_PUT(uts_ns)
 NS_PUT(ipc_ns)
 NS_PUT(time_ns)
 
 /* A new small namespace of any of the three kinds: a copy of `from` with its own number. */
-#define NS_COPY(kind)                                                                              \
-    static struct kind *kind##_copy(const struct kind *from, struct user_ns *user_ns)              \
-    {                                                                                              \
-        struct kind *ns = kmemdup(from, sizeof(*ns));                                              \
-        if (!ns)                                                                                   \
-            return NULL;                                                                           \
-        refcount_init(&ns->ref, 1);                                                                \
-        ns->inum = inum_alloc();                                                                   \
-        ns->user_ns = user_ns;                                                                     \
-        user_ns_get(user_ns);                                                                      \
-        return ns;                                                                                 \
+#define NS_COPY(kind)                                                                 \
+    static struct kind *kind##_copy(const struct kind *from, struct user_ns *user_ns) \
+    {                                                                                 \
+        struct kind *ns = kmemdup(from, sizeof(*ns));                                 \
+        if (!ns)                                                                      \
+            return NULL;                                                              \
+        refcount_init(&ns->ref, 1);                                                   \
+        ns->inum = inum_alloc();                                                      \
+        ns->user_ns = user_ns;                                                        \
+        user_ns_get(user_ns);                                                         \
+        return ns;                                                                    \
     }
 NS_COPY(uts_ns)
 NS_COPY(ipc_ns)
@@ -168,14 +174,14 @@ static int nsset_new_cgroup(struct nsset *ns)
     return 0;
 }
 
-#define NSSET_REPLACE(ns, member, kind, u)                                                         \
-    ({                                                                                             \
-        struct kind *fresh = kind##_copy((ns)->member, u);                                         \
-        if (fresh) {                                                                               \
-            kind##_put((ns)->member);                                                              \
-            (ns)->member = fresh;                                                                  \
-        }                                                                                          \
-        fresh ? 0 : -ENOMEM;                                                                       \
+#define NSSET_REPLACE(ns, member, kind, u)                 \
+    ({                                                     \
+        struct kind *fresh = kind##_copy((ns)->member, u); \
+        if (fresh) {                                       \
+            kind##_put((ns)->member);                      \
+            (ns)->member = fresh;                          \
+        }                                                  \
+        fresh ? 0 : -ENOMEM;                               \
     })
 
 struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred, struct path *root,
@@ -315,23 +321,23 @@ struct ns_kind {
     u64 (*inum)(void *ns);
 };
 
-#define NS_KIND(kind, member, type, getter, putter, number)                                        \
-    static void *ns_take_##kind(struct task *t, struct nsset *ns)                                  \
-    {                                                                                              \
-        struct type *it = ns->member;                                                              \
-        if (it)                                                                                    \
-            getter;                                                                                \
-        return it;                                                                                 \
-    }                                                                                              \
-    static void ns_put_##kind(void *ns)                                                            \
-    {                                                                                              \
-        struct type *it = ns;                                                                      \
-        putter;                                                                                    \
-    }                                                                                              \
-    static u64 ns_inum_##kind(void *ns)                                                            \
-    {                                                                                              \
-        struct type *it = ns;                                                                      \
-        return number;                                                                             \
+#define NS_KIND(kind, member, type, getter, putter, number)       \
+    static void *ns_take_##kind(struct task *t, struct nsset *ns) \
+    {                                                             \
+        struct type *it = ns->member;                             \
+        if (it)                                                   \
+            getter;                                               \
+        return it;                                                \
+    }                                                             \
+    static void ns_put_##kind(void *ns)                           \
+    {                                                             \
+        struct type *it = ns;                                     \
+        putter;                                                   \
+    }                                                             \
+    static u64 ns_inum_##kind(void *ns)                           \
+    {                                                             \
+        struct type *it = ns;                                     \
+        return number;                                            \
     }
 NS_KIND(mnt, mount, mount_ns, mount_ns_get(it), mount_ns_put(it), mount_ns_inum(it))
 NS_KIND(uts, uts, uts_ns, refcount_get(&it->ref), uts_ns_put(it), it->inum)
@@ -428,7 +434,10 @@ static int ns_file_stat(struct file *f, struct kstat *out)
 {
     struct ns_file *nf = f->priv;
 
-    *out = (struct kstat){.dev = 4, .ino = nf->kind->inum(nf->ns), .mode = S_IFREG | 0444, .nlink = 1,
+    *out = (struct kstat){.dev = 4,
+                          .ino = nf->kind->inum(nf->ns),
+                          .mode = S_IFREG | 0444,
+                          .nlink = 1,
                           .blksize = PAGE_SIZE};
     return 0;
 }
@@ -508,13 +517,13 @@ static bool ns_pid_reachable(struct pid_ns *target)
     return target == own;
 }
 
-#define NS_SWAP(set, member, value, getter, putter)                                                \
-    do {                                                                                           \
-        __typeof__((set)->member) it = value;                                                      \
-        getter;                                                                                    \
-        it = (set)->member;                                                                        \
-        putter;                                                                                    \
-        (set)->member = value;                                                                     \
+#define NS_SWAP(set, member, value, getter, putter) \
+    do {                                            \
+        __typeof__((set)->member) it = value;       \
+        getter;                                     \
+        it = (set)->member;                         \
+        putter;                                     \
+        (set)->member = value;                      \
     } while (0)
 
 static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bool *new_mount)

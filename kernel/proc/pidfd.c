@@ -139,7 +139,7 @@ static u32 signalfd_poll(struct file *f, struct poll_table *pt)
 
     poll_wait(pt, &p->signal_wait);
     return (READ_ONCE(t->pending.set) | READ_ONCE(p->pending.set)) & s->mask ? POLLIN | POLLRDNORM
-                                                                              : 0;
+                                                                             : 0;
 }
 
 static void signalfd_release(struct file *f)

@@ -3,8 +3,9 @@
  * A process: a group of tasks with one address space, one set of signal handlers, one parent, one
  * place in the control-group tree, one wait status.
  *
- * Lock order: proc_lock (tree, groups, sessions; irq-safe), then pid->lock, then siglock (irq-safe).
- * A process stays findable by its pid until it is reaped; `ref` keeps the structure after that.
+ * Lock order: proc_lock (tree, groups, sessions; irq-safe), then pid->lock, then siglock
+ * (irq-safe). A process stays findable by its pid until it is reaped; `ref` keeps the structure
+ * after that.
  */
 #pragma once
 
@@ -37,57 +38,57 @@ struct itimer {
 
 /* I immutable · p proc_lock · s siglock · a atomic */
 struct process {
-    refcount_t ref;            /* a */
-    u8 state;                  /* p  enum process_state */
-    struct pid *pid;           /* I  the thread-group id; a reference */
-    struct task *leader;       /* p  its tid is the process id; a reference until reaped */
-    struct list_node tasks;    /* p, s  live tasks by task->node */
-    u32 nr_tasks;              /* s */
-    u32 nr_alive;              /* s  tasks that have not begun to exit */
-    struct process *parent;    /* p  who waits for it; NULL for PID 1 and its peers */
-    u32 ppid;                  /* p, a  the parent's number in this process's namespace; 0: none there */
-    struct list_node children; /* p */
-    struct list_node sibling;  /* p */
+    refcount_t ref;         /* a */
+    u8 state;               /* p  enum process_state */
+    struct pid *pid;        /* I  the thread-group id; a reference */
+    struct task *leader;    /* p  its tid is the process id; a reference until reaped */
+    struct list_node tasks; /* p, s  live tasks by task->node */
+    u32 nr_tasks;           /* s */
+    u32 nr_alive;           /* s  tasks that have not begun to exit */
+    struct process *parent; /* p  who waits for it; NULL for PID 1 and its peers */
+    u32 ppid; /* p, a  the parent's number in this process's namespace; 0: none there */
+    struct list_node children;                       /* p */
+    struct list_node sibling;                        /* p */
     struct list_node tgid_node, pgid_node, sid_node; /* pid->lock */
-    struct pid *pgrp, *session; /* p  references */
-    struct tty *tty;           /* p  controlling terminal; a reference */
-    bool session_leader;       /* p */
-    struct aspace *aspace;     /* s  a user reference; NULL once exited */
-    struct waitq child_wait;   /*    parents in wait(2) sleep here */
+    struct pid *pgrp, *session;                      /* p  references */
+    struct tty *tty;                                 /* p  controlling terminal; a reference */
+    bool session_leader;                             /* p */
+    struct aspace *aspace;                           /* s  a user reference; NULL once exited */
+    struct waitq child_wait;                         /*    parents in wait(2) sleep here */
 
     struct spinlock siglock;
     struct sigaction actions[NSIG]; /* s  [sig - 1] */
-    struct sigpending pending; /* s */
-    struct waitq signal_wait;  /*    signalfd and sigtimedwait */
-    struct waitq stop_wait;    /*    stopped tasks */
-    bool group_exit;           /* s  every task is to exit */
-    int exit_status;           /* s  wait status: what wait(2) reports */
-    struct task *group_exec;   /* s  the task that waits for the others to be gone */
-    int stop_signal;           /* s  the stop under way or reached; 0: running */
-    u32 stop_count;            /* s  tasks still to stop */
-    u8 events;                 /* s  enum process_event, for wait(2) */
-    u8 notify;                 /* s  enum process_event, still to be told to the parent */
-    int exit_signal;           /* p  sent to the parent; 0: none */
-    atomic_t sigqueue_count;   /* a  queued entries: RLIMIT_SIGPENDING */
+    struct sigpending pending;      /* s */
+    struct waitq signal_wait;       /*    signalfd and sigtimedwait */
+    struct waitq stop_wait;         /*    stopped tasks */
+    bool group_exit;                /* s  every task is to exit */
+    int exit_status;                /* s  wait status: what wait(2) reports */
+    struct task *group_exec;        /* s  the task that waits for the others to be gone */
+    int stop_signal;                /* s  the stop under way or reached; 0: running */
+    u32 stop_count;                 /* s  tasks still to stop */
+    u8 events;                      /* s  enum process_event, for wait(2) */
+    u8 notify;                      /* s  enum process_event, still to be told to the parent */
+    int exit_signal;                /* p  sent to the parent; 0: none */
+    atomic_t sigqueue_count;        /* a  queued entries: RLIMIT_SIGPENDING */
 
     struct rlimit rlimits[RLIM_NLIMITS]; /* s */
-    struct timer real_timer;   /*    ITIMER_REAL */
-    struct itimer itimers[3];  /* s */
-    struct list_node posix_timers; /* s */
-    s32 next_timer_id;         /* s */
+    struct timer real_timer;             /*    ITIMER_REAL */
+    struct itimer itimers[3];            /* s */
+    struct list_node posix_timers;       /* s */
+    s32 next_timer_id;                   /* s */
 
-    struct cgroup_member cgroup; /* container's */
-    struct cgroup *charged;    /* s  whose account aspace charges; a reference */
+    struct cgroup_member cgroup;             /* container's */
+    struct cgroup *charged;                  /* s  whose account aspace charges; a reference */
     struct process_times times, child_times; /* s  of tasks that are gone; of reaped children */
-    u64 start_time;            /* I */
-    bool subreaper;            /* p  adopts orphans among its descendants */
-    bool has_subreaper;        /* p  some ancestor does */
-    bool ns_init;              /* I  the init of its pid namespace: default actions spare it */
-    bool did_exec;             /* a */
-    bool dumpable;             /* a */
-    bool keep_caps;            /* a */
-    s16 oom_score_adj;         /* a */
-    u32 personality;           /* a */
+    u64 start_time;                          /* I */
+    bool subreaper;                          /* p  adopts orphans among its descendants */
+    bool has_subreaper;                      /* p  some ancestor does */
+    bool ns_init;      /* I  the init of its pid namespace: default actions spare it */
+    bool did_exec;     /* a */
+    bool dumpable;     /* a */
+    bool keep_caps;    /* a */
+    s16 oom_score_adj; /* a */
+    u32 personality;   /* a */
 };
 
 static inline void process_get(struct process *p)
@@ -109,12 +110,14 @@ static inline struct pid_ns *process_pid_ns(const struct process *p)
     return p->pid->numbers[p->pid->level].ns;
 }
 #define current_pid_ns() process_pid_ns(current_process())
-/* May current look into p (memory, descriptors, environment): same ids and dumpable, or CAP_SYS_PTRACE. */
+/* May current look into p (memory, descriptors, environment): same ids and dumpable, or
+ * CAP_SYS_PTRACE. */
 bool process_may_inspect(struct process *p);
 /* CPU time and faults so far, of live and gone tasks. */
 void process_times_get(struct process *p, struct process_times *out);
 
-/* REQUIRES(proc_lock): the tree's link to the parent, and ppid with it. The list is the caller's. */
+/* REQUIRES(proc_lock): the tree's link to the parent, and ppid with it. The list is the caller's.
+ */
 void process_set_parent_locked(struct process *p, struct process *parent);
 
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
@@ -137,12 +140,12 @@ struct clone_args_k {
 struct trap_frame;
 /* The child's tid in the caller's namespace, or -errno. *f: the caller's frame. May sleep. */
 s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f);
-/* start.c: makes and starts PID 1, which opens /dev/console and executes path. The strings must stay.
- * 0 or -ENOMEM; that path does not execute is a panic. */
+/* start.c: makes and starts PID 1, which opens /dev/console and executes path. The strings must
+ * stay. 0 or -ENOMEM; that path does not execute is a panic. */
 int process_start_init(const char *path, const char *const *argv, const char *const *envp);
 
-/* exec.c: replaces current's program. Strings are a checked copy. On success *f is the new program's
- * first state. After the point of no return a failure kills the process. */
+/* exec.c: replaces current's program. Strings are a checked copy. On success *f is the new
+ * program's first state. After the point of no return a failure kills the process. */
 struct exec_strings;
 struct file;
 int process_exec(struct file *file, const char *path, struct exec_strings *argv,
@@ -151,8 +154,8 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
 /* exit.c */
 /* Sends the parent its SIGCHLD about a stop or continuation and wakes its wait(2). */
 void process_notify_parent(struct process *p, int code, int status);
-__noreturn void task_exit(int status);         /* this task */
-__noreturn void process_exit(int status);      /* all of its process */
+__noreturn void task_exit(int status);    /* this task */
+__noreturn void process_exit(int status); /* all of its process */
 #define EXIT_STATUS(code) (((code)&0xff) << 8)
 struct wait_request {
     enum { WAIT_ANY, WAIT_PID, WAIT_PGID } which;

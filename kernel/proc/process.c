@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Processes and tasks as objects: life time, look-up, groups and sessions. Making and ending them is
- * fork.c's and exit.c's.
+ * Processes and tasks as objects: life time, look-up, groups and sessions. Making and ending them
+ * is fork.c's and exit.c's.
  */
 #include "proc/proc.h"
 #include "lib/errno.h"
@@ -108,16 +108,16 @@ struct aspace *process_aspace(struct process *p)
     return as;
 }
 
-#define TASK_GETTER(name, type, field, get)                                                        \
-    type *name(struct task *t)                                                                     \
-    {                                                                                              \
-        u64 flags;                                                                                 \
-        spin_lock_irqsave(&t->process->siglock, &flags);                                           \
-        type *it = t->field;                                                                       \
-        if (it)                                                                                    \
-            get(it);                                                                               \
-        spin_unlock_irqrestore(&t->process->siglock, flags);                                       \
-        return it;                                                                                 \
+#define TASK_GETTER(name, type, field, get)                  \
+    type *name(struct task *t)                               \
+    {                                                        \
+        u64 flags;                                           \
+        spin_lock_irqsave(&t->process->siglock, &flags);     \
+        type *it = t->field;                                 \
+        if (it)                                              \
+            get(it);                                         \
+        spin_unlock_irqrestore(&t->process->siglock, flags); \
+        return it;                                           \
     }
 TASK_GETTER(task_cred, const struct cred, cred, cred_get)
 TASK_GETTER(task_files, struct fd_table, files, fd_table_get)

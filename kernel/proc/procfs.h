@@ -32,5 +32,6 @@ extern const unsigned pid_file_count;
 /* procfs_mounts.c */
 int procfs_mounts_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
-/* The namespace file behind an open /proc/<pid>/ns/NAME: a new file, ERR_PTR, or NULL: f is none. */
+/* The namespace file behind an open /proc/<pid>/ns/NAME: a new file, ERR_PTR, or NULL: f is none.
+ */
 struct file *procfs_ns_file(struct file *f);

@@ -39,12 +39,18 @@ static char task_state(struct task *t)
 static const char *task_state_name(char c)
 {
     switch (c) {
-    case 'R': return "running";
-    case 'S': return "sleeping";
-    case 'D': return "disk sleep";
-    case 'T': return "stopped";
-    case 'Z': return "zombie";
-    default: return "dead";
+    case 'R':
+        return "running";
+    case 'S':
+        return "sleeping";
+    case 'D':
+        return "disk sleep";
+    case 'T':
+        return "stopped";
+    case 'Z':
+        return "zombie";
+    default:
+        return "dead";
     }
 }
 
@@ -92,7 +98,8 @@ static int stat_show(struct pseudo_node *node, struct seq *out, const struct cre
     seq_printf(out, "%lu %lu %lu %lu %lu %lu 0 0 %lu %lu 0 0 0 0 0 %d %u 0 0 0 0 0 ",
                as ? as->total_pages << PAGE_SHIFT : 0, as ? as->rss_anon + as->rss_file : 0,
                p->rlimits[RLIMIT_RSS].cur, as ? as->code_start : 0, as ? as->code_end : 0,
-               as ? as->stack_start : 0, t->pending.set, t->blocked, p->exit_signal, t->thread->cpu);
+               as ? as->stack_start : 0, t->pending.set, t->blocked, p->exit_signal,
+               t->thread->cpu);
     seq_printf(out, "%lu %lu %lu %lu %lu %lu %lu %d\n", as ? as->data_start : 0,
                as ? as->data_end : 0, as ? as->brk_start : 0, as ? as->arg_start : 0,
                as ? as->arg_end : 0, as ? as->env_start : 0, as ? as->env_end : 0,
@@ -142,8 +149,8 @@ static void status_memory(struct seq *out, struct aspace *as)
                "VmLib:\t       0 kB\nVmPTE:\t%8lu kB\nVmSwap:\t       0 kB\n",
                as->total_pages * 4, as->total_pages * 4, as->locked_pages * 4,
                MAX(as->rss_peak, rss) * 4, rss * 4, as->rss_anon * 4, as->rss_file * 4,
-               (as->data_end - as->data_start) / 1024, 132UL, (as->code_end - as->code_start) / 1024,
-               as->pt.tables * 4);
+               (as->data_end - as->data_start) / 1024, 132UL,
+               (as->code_end - as->code_start) / 1024, as->pt.tables * 4);
 }
 
 static int status_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
@@ -159,8 +166,8 @@ static int status_show(struct pseudo_node *node, struct seq *out, const struct c
     seq_printf(out, "Name:\t%s\n", t->thread->name);
     if (fs)
         seq_printf(out, "Umask:\t%04o\n", fs->umask);
-    seq_printf(out, "State:\t%c (%s)\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n", st,
-               task_state_name(st), pid_nr(p->pid, current_pid_ns()),
+    seq_printf(out, "State:\t%c (%s)\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n",
+               st, task_state_name(st), pid_nr(p->pid, current_pid_ns()),
                pid_nr(t->pid, current_pid_ns()), fam.ppid);
     status_ids(out, c);
     seq_printf(out, "FDSize:\t64\nGroups:\t");
@@ -177,12 +184,14 @@ static int status_show(struct pseudo_node *node, struct seq *out, const struct c
         status_memory(out, as);
     seq_printf(out, "Threads:\t%u\n", p->nr_tasks);
     status_signals(out, t);
+    seq_printf(
+        out,
+        "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n"
+        "NoNewPrivs:\t%d\nSeccomp:\t%d\n",
+        c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding, c->cap_ambient,
+        t->no_new_privs, t->seccomp ? 2 : 0);
     seq_printf(out,
-               "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n"
-               "NoNewPrivs:\t%d\nSeccomp:\t%d\n",
-               c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding,
-               c->cap_ambient, t->no_new_privs, t->seccomp ? 2 : 0);
-    seq_printf(out, "Cpus_allowed:\t%lx\nvoluntary_ctxt_switches:\t%lu\n"
+               "Cpus_allowed:\t%lx\nvoluntary_ctxt_switches:\t%lu\n"
                "nonvoluntary_ctxt_switches:\t%lu\n",
                t->thread->affinity, t->thread->nvcsw, t->thread->nivcsw);
     if (fs)
@@ -296,7 +305,8 @@ static int maps_area(struct area *a, void *arg)
         path_put(&cwd);
         if (IS_ERR(name))
             name = "?";
-    } else if (a->start <= m->as->brk && a->end > m->as->brk_start && m->as->brk > m->as->brk_start) {
+    } else if (a->start <= m->as->brk && a->end > m->as->brk_start &&
+               m->as->brk > m->as->brk_start) {
         name = "[heap]";
     } else if (a->flags & AREA_GROWSDOWN) {
         name = "[stack]";
@@ -307,14 +317,15 @@ static int maps_area(struct area *a, void *arg)
     seq_printf(m->out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", a->start, a->end,
                a->prot & PT_READ ? 'r' : '-', a->prot & PT_WRITE ? 'w' : '-',
                a->prot & PT_EXEC ? 'x' : '-', a->flags & AREA_SHARED ? 's' : 'p',
-               a->object ? a->offset : 0, (unsigned)(st.dev >> 8 & 0xfff), (unsigned)(st.dev & 0xff),
-               st.ino);
+               a->object ? a->offset : 0, (unsigned)(st.dev >> 8 & 0xfff),
+               (unsigned)(st.dev & 0xff), st.ino);
     if (*name)
-        seq_printf(m->out, "%*s%s", (int)(before + 73 > m->out->len ? before + 73 - m->out->len : 0),
-                   "", name);
+        seq_printf(m->out, "%*s%s",
+                   (int)(before + 73 > m->out->len ? before + 73 - m->out->len : 0), "", name);
     seq_printf(m->out, "\n");
     if (m->details)
-        seq_printf(m->out, "Size:           %8lu kB\nKernelPageSize:        4 kB\n"
+        seq_printf(m->out,
+                   "Size:           %8lu kB\nKernelPageSize:        4 kB\n"
                    "MMUPageSize:           4 kB\nLocked:                0 kB\n",
                    (a->end - a->start) / 1024);
     return 0;
@@ -371,13 +382,14 @@ static int limits_show(struct pseudo_node *node, struct seq *out, const struct c
 {
     static const struct {
         const char *name, *unit;
-    } rows[RLIM_NLIMITS] = {
-        {"Max cpu time", "seconds"}, {"Max file size", "bytes"}, {"Max data size", "bytes"},
-        {"Max stack size", "bytes"}, {"Max core file size", "bytes"}, {"Max resident set", "bytes"},
-        {"Max processes", "processes"}, {"Max open files", "files"},
-        {"Max locked memory", "bytes"}, {"Max address space", "bytes"}, {"Max file locks", "locks"},
-        {"Max pending signals", "signals"}, {"Max msgqueue size", "bytes"},
-        {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"}};
+    } rows[RLIM_NLIMITS] = {{"Max cpu time", "seconds"},     {"Max file size", "bytes"},
+                            {"Max data size", "bytes"},      {"Max stack size", "bytes"},
+                            {"Max core file size", "bytes"}, {"Max resident set", "bytes"},
+                            {"Max processes", "processes"},  {"Max open files", "files"},
+                            {"Max locked memory", "bytes"},  {"Max address space", "bytes"},
+                            {"Max file locks", "locks"},     {"Max pending signals", "signals"},
+                            {"Max msgqueue size", "bytes"},  {"Max nice priority", ""},
+                            {"Max realtime priority", ""},   {"Max realtime timeout", "us"}};
     struct process *p = pid_node_task(node)->process;
     char text[2][24];
 
@@ -401,7 +413,8 @@ static int oom_adj_show(struct pseudo_node *node, struct seq *out, const struct 
     return 0;
 }
 
-static ssize_t oom_adj_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t oom_adj_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
 {
     struct process *p = pid_node_task(node)->process;
     s64 v;
@@ -490,8 +503,8 @@ static bool id_map_allowed(const struct user_ns *ns, const struct id_map *m, boo
                 : user_ns_map_uid(ns->parent, lower) == writer->euid;
 }
 
-static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n, const struct cred *writer,
-                            bool gids)
+static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n,
+                            const struct cred *writer, bool gids)
 {
     const struct cred *c = task_cred(pid_node_task(node));
     struct id_map m;
@@ -505,12 +518,14 @@ static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n, cons
     return err ? err : (ssize_t)n;
 }
 
-static ssize_t uid_map_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t uid_map_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
 {
     return id_map_store(node, text, n, cred, false);
 }
 
-static ssize_t gid_map_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t gid_map_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
 {
     return id_map_store(node, text, n, cred, true);
 }
@@ -524,7 +539,8 @@ static int setgroups_show(struct pseudo_node *node, struct seq *out, const struc
     return 0;
 }
 
-static ssize_t setgroups_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+static ssize_t setgroups_store(struct pseudo_node *node, char *text, size_t n,
+                               const struct cred *cred)
 {
     const struct cred *c = task_cred(pid_node_task(node));
     ssize_t r = -EINVAL;
@@ -545,15 +561,19 @@ static int wchan_show(struct pseudo_node *node, struct seq *out, const struct cr
     return 0;
 }
 
-#define FILE_RO(name_, mode_, fn)                                                                  \
-    {                                                                                              \
-        name_, mode_, { .show = fn, .owner = pid_node_owner, .destroy = pid_node_destroy }         \
+#define FILE_RO(name_, mode_, fn)                                            \
+    {                                                                        \
+        name_, mode_,                                                        \
+        {                                                                    \
+            .show = fn, .owner = pid_node_owner, .destroy = pid_node_destroy \
+        }                                                                    \
     }
-#define FILE_RW(name_, mode_, fn, fs)                                                              \
-    {                                                                                              \
-        name_, mode_, {                                                                            \
-            .show = fn, .store = fs, .owner = pid_node_owner, .destroy = pid_node_destroy          \
-        }                                                                                          \
+#define FILE_RW(name_, mode_, fn, fs)                                                     \
+    {                                                                                     \
+        name_, mode_,                                                                     \
+        {                                                                                 \
+            .show = fn, .store = fs, .owner = pid_node_owner, .destroy = pid_node_destroy \
+        }                                                                                 \
     }
 const struct pid_file pid_files[] = {
     FILE_RO("auxv", 0400, auxv_show),

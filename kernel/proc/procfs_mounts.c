@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc/<pid>/mounts and mountinfo (proc(5)): the mounts of the task's namespace that lie under its root.
+ * /proc/<pid>/mounts and mountinfo (proc(5)): the mounts of the task's namespace that lie under its
+ * root.
  */
 #include "lib/err.h"
 #include "lib/string.h"
@@ -40,8 +41,8 @@ static void mounts_flags(struct seq *out, u32 flags)
     static const struct {
         u32 flag;
         const char *name;
-    } names[] = {{MS_NOSUID, ",nosuid"},   {MS_NODEV, ",nodev"},
-                 {MS_NOEXEC, ",noexec"},   {MS_NOATIME, ",noatime"},
+    } names[] = {{MS_NOSUID, ",nosuid"},         {MS_NODEV, ",nodev"},
+                 {MS_NOEXEC, ",noexec"},         {MS_NOATIME, ",noatime"},
                  {MS_NODIRATIME, ",nodiratime"}, {MS_RELATIME, ",relatime"}};
 
     seq_printf(out, "%s", flags & MS_RDONLY ? "ro" : "rw");

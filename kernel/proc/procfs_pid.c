@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc/<pid>: a computed directory per process (and per thread under task/). Nodes are made on look-up;
- * each holds its task, whose thread and credentials outlive the process, so that a late reader sees
- * a consistent corpse. What needs living parts (memory, descriptors) answers ESRCH or nothing.
+ * /proc/<pid>: a computed directory per process (and per thread under task/). Nodes are made on
+ * look-up; each holds its task, whose thread and credentials outlive the process, so that a late
+ * reader sees a consistent corpse. What needs living parts (memory, descriptors) answers ESRCH or
+ * nothing.
  */
 #include "lib/err.h"
 #include "lib/format.h"
@@ -283,9 +284,10 @@ static ssize_t fd_readlink(struct pseudo_node *node, char *buf, size_t n)
         struct kstat st = {0};
         char text[64];
         (void)file_stat(f, &st);
-        size_t len = (size_t)(f->ops->name[0] == '['
-                                  ? scnprintf(text, sizeof(text), "anon_inode:%s", f->ops->name)
-                                  : scnprintf(text, sizeof(text), "%s:[%lu]", f->ops->name, st.ino));
+        size_t len =
+            (size_t)(f->ops->name[0] == '['
+                         ? scnprintf(text, sizeof(text), "anon_inode:%s", f->ops->name)
+                         : scnprintf(text, sizeof(text), "%s:[%lu]", f->ops->name, st.ino));
         r = (ssize_t)MIN(len, n);
         memcpy(buf, text, (size_t)r);
     }
@@ -367,7 +369,8 @@ static const struct pseudo_ops fd_dir_ops = {
 static const struct pseudo_ops fdinfo_dir_ops = {
     .lookup = fd_lookup, .list = fd_list, .owner = pid_node_owner, .destroy = pid_node_destroy};
 
-/* ns/NAME is a link whose text, "mnt:[4026531841]", is again a name in the directory: the file itself. */
+/* ns/NAME is a link whose text, "mnt:[4026531841]", is again a name in the directory: the file
+ * itself. */
 static ssize_t ns_readlink(struct pseudo_node *node, char *buf, size_t n)
 {
     struct pid_node *pn = node->priv;
@@ -511,13 +514,13 @@ static struct pseudo_node *pid_lookup(struct pseudo_node *dir, const char *name,
         if (!name_is(name, len, pid_entries[i].name) ||
             (pid_entries[i].process_only && pn->number == PID_NODE_THREAD))
             continue;
-        return pid_node_create(pid_entries[i].name, pid_entries[i].mode, pid_entries[i].ops, pn->task,
-                               pid_entries[i].number);
+        return pid_node_create(pid_entries[i].name, pid_entries[i].mode, pid_entries[i].ops,
+                               pn->task, pid_entries[i].number);
     }
     for (unsigned i = 0; i < pid_file_count; i++) {
         if (name_is(name, len, pid_files[i].name))
-            return pid_node_create(pid_files[i].name, S_IFREG | pid_files[i].mode, &pid_files[i].ops,
-                                   pn->task, pn->number);
+            return pid_node_create(pid_files[i].name, S_IFREG | pid_files[i].mode,
+                                   &pid_files[i].ops, pn->task, pn->number);
     }
     return NULL;
 }
@@ -528,8 +531,7 @@ static int pid_list(struct pseudo_node *dir, struct dir_context *ctx)
 
     for (; i < ARRAY_SIZE(pid_entries) + pid_file_count; i++) {
         bool file = i >= ARRAY_SIZE(pid_entries);
-        const char *name =
-            file ? pid_files[i - ARRAY_SIZE(pid_entries)].name : pid_entries[i].name;
+        const char *name = file ? pid_files[i - ARRAY_SIZE(pid_entries)].name : pid_entries[i].name;
         u32 mode = file ? S_IFREG : pid_entries[i].mode;
         ctx->pos = DIR_BASE + i;
         if (!ctx->emit(ctx, name, strlen(name), DIR_BASE + i, mode >> 12 & 15))

@@ -6,8 +6,8 @@
 
 #include "proc/proc.h"
 
-/* REQUIRES(proc_lock): tells p->parent that p is a zombie. True when the parent does not want to know
- * and p should be reaped at once. */
+/* REQUIRES(proc_lock): tells p->parent that p is a zombie. True when the parent does not want to
+ * know and p should be reaped at once. */
 bool reap_notify_exit_locked(struct process *p);
 /* REQUIRES(proc_lock): takes a zombie out of the tree and puts it on `dead` for reap_list. */
 void reap_unlink_locked(struct process *p, struct list_node *dead);

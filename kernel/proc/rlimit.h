@@ -33,6 +33,7 @@ struct process;
 void rlimit_init_defaults(struct rlimit *r);
 /* The soft limit of current's process. */
 u64 rlimit_current(unsigned which);
-/* prlimit64(2): sets new_limit when given, stores the former in *old when given. 0, -EINVAL, -EPERM. */
+/* prlimit64(2): sets new_limit when given, stores the former in *old when given. 0, -EINVAL,
+ * -EPERM. */
 int rlimit_change(struct process *p, unsigned which, const struct rlimit *new_limit,
                   struct rlimit *old);

@@ -86,10 +86,26 @@ static int sigframe_save_fpu(u64 at)
 static void sigcontext_fill(struct sigcontext *mc, const struct trap_frame *f, u64 fpstate)
 {
     *mc = (struct sigcontext){
-        .r8 = f->r8,   .r9 = f->r9,   .r10 = f->r10, .r11 = f->r11,       .r12 = f->r12,
-        .r13 = f->r13, .r14 = f->r14, .r15 = f->r15, .rdi = f->rdi,       .rsi = f->rsi,
-        .rbp = f->rbp, .rbx = f->rbx, .rdx = f->rdx, .rax = f->rax,       .rcx = f->rcx,
-        .rsp = f->rsp, .rip = f->rip, .cs = (u16)f->cs, .ss = (u16)f->ss, .rflags = f->rflags,
+        .r8 = f->r8,
+        .r9 = f->r9,
+        .r10 = f->r10,
+        .r11 = f->r11,
+        .r12 = f->r12,
+        .r13 = f->r13,
+        .r14 = f->r14,
+        .r15 = f->r15,
+        .rdi = f->rdi,
+        .rsi = f->rsi,
+        .rbp = f->rbp,
+        .rbx = f->rbx,
+        .rdx = f->rdx,
+        .rax = f->rax,
+        .rcx = f->rcx,
+        .rsp = f->rsp,
+        .rip = f->rip,
+        .cs = (u16)f->cs,
+        .ss = (u16)f->ss,
+        .rflags = f->rflags,
         .fpstate = fpstate,
     };
 }

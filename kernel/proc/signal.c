@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sending, queueing and taking signals. A signal that will end the process ends it at once: the sender
- * marks the group as exiting and wakes every task, so that no task can run on past it.
+ * Sending, queueing and taking signals. A signal that will end the process ends it at once: the
+ * sender marks the group as exiting and wakes every task, so that no task can run on past it.
  *
  * Lock order: proc_lock, siglock. All sending functions are irq-safe.
  */
@@ -87,8 +87,8 @@ void process_group_exit_locked(struct process *p, int status)
     }
 }
 
-/* A continue signal cancels stops, a stop signal cancels continues; SIGCONT wakes whatever happens to
- * it afterwards. */
+/* A continue signal cancels stops, a stop signal cancels continues; SIGCONT wakes whatever happens
+ * to it afterwards. */
 static void signal_prepare_locked(struct process *p, int sig)
 {
     struct task *t;
@@ -181,7 +181,8 @@ static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
     return 0;
 }
 
-/* Default actions spare the init of a namespace, unless an ancestor namespace or the kernel insists. */
+/* Default actions spare the init of a namespace, unless an ancestor namespace or the kernel
+ * insists. */
 static bool signal_spares_init(const struct process *p, int sig, bool force)
 {
     return p->ns_init && p->actions[sig - 1].handler == SIG_DFL &&
@@ -299,7 +300,8 @@ int signal_permitted(struct process *p, int sig)
     if (!t)
         return 0; /* a zombie: nothing happens to it */
     const struct cred *c = task_cred(t);
-    bool same = me->euid == c->uid || me->euid == c->suid || me->uid == c->uid || me->uid == c->suid;
+    bool same =
+        me->euid == c->uid || me->euid == c->suid || me->uid == c->uid || me->uid == c->suid;
     if (!same && !cred_capable(me, c->user_ns, CAP_KILL)) {
         err = -EPERM;
         if (sig == SIGCONT && p->session == current_process()->session)

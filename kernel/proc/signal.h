@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Signals: sets, queues, actions, the codes of siginfo. Numbers and layouts are those of x86-64 Linux
- * (asm-generic/signal.h, siginfo.h), so that a queued entry is copied to the user as it stands.
+ * Signals: sets, queues, actions, the codes of siginfo. Numbers and layouts are those of x86-64
+ * Linux (asm-generic/signal.h, siginfo.h), so that a queued entry is copied to the user as it
+ * stands.
  *
  * Everything of a process's signals, its tasks' included, is guarded by process->siglock, which is
  * irq-safe: timers and devices send signals.
@@ -47,15 +48,14 @@
 
 typedef u64 sigset_t; /* bit n-1: signal n */
 #define SIGMASK(n) (1ULL << ((n)-1))
-#define SIG_SYNC_MASK                                                                              \
-    (SIGMASK(SIGSEGV) | SIGMASK(SIGBUS) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGFPE) |   \
+#define SIG_SYNC_MASK                                                                            \
+    (SIGMASK(SIGSEGV) | SIGMASK(SIGBUS) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGFPE) | \
      SIGMASK(SIGSYS))
-#define SIG_STOP_MASK                                                                              \
-    (SIGMASK(SIGSTOP) | SIGMASK(SIGTSTP) | SIGMASK(SIGTTIN) | SIGMASK(SIGTTOU))
-#define SIG_IGNORED_BY_DEFAULT                                                                     \
+#define SIG_STOP_MASK (SIGMASK(SIGSTOP) | SIGMASK(SIGTSTP) | SIGMASK(SIGTTIN) | SIGMASK(SIGTTOU))
+#define SIG_IGNORED_BY_DEFAULT \
     (SIGMASK(SIGCONT) | SIGMASK(SIGCHLD) | SIGMASK(SIGWINCH) | SIGMASK(SIGURG))
-#define SIG_CORE_MASK                                                                              \
-    (SIGMASK(SIGQUIT) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGABRT) | SIGMASK(SIGFPE) |  \
+#define SIG_CORE_MASK                                                                             \
+    (SIGMASK(SIGQUIT) | SIGMASK(SIGILL) | SIGMASK(SIGTRAP) | SIGMASK(SIGABRT) | SIGMASK(SIGFPE) | \
      SIGMASK(SIGSEGV) | SIGMASK(SIGBUS) | SIGMASK(SIGSYS) | SIGMASK(SIGXCPU) | SIGMASK(SIGXFSZ))
 #define SIG_UNMASKABLE (SIGMASK(SIGKILL) | SIGMASK(SIGSTOP))
 
@@ -160,8 +160,8 @@ struct pid;
 struct trap_frame;
 struct waitq;
 
-/* Each sends one signal; 0 also when it is ignored. -EAGAIN: the queue limit, for a real-time signal.
- * The info is copied; NULL stands for SI_KERNEL. Permission is the caller's. irq-safe. */
+/* Each sends one signal; 0 also when it is ignored. -EAGAIN: the queue limit, for a real-time
+ * signal. The info is copied; NULL stands for SI_KERNEL. Permission is the caller's. irq-safe. */
 int signal_send_task(struct task *t, int sig, const struct siginfo *info);
 int signal_send_process(struct process *p, int sig, const struct siginfo *info);
 /* SIGKILL that even the init of a pid namespace obeys. */
@@ -188,9 +188,11 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
 int signal_altstack(const struct sigstack *new_stack, struct sigstack *old, u64 sp);
 /* Takes the next signal of set off the queues; 0 none, else its number and *info. */
 int signal_dequeue(struct task *t, sigset_t set, struct siginfo *info);
-/* sigtimedwait: the number, -EAGAIN on time-out, -EINTR. deadline 0: none; block false: only look. */
+/* sigtimedwait: the number, -EAGAIN on time-out, -EINTR. deadline 0: none; block false: only look.
+ */
 int signal_wait(sigset_t set, struct siginfo *info, bool block, u64 deadline);
-/* Takes signals and stops until none is left; builds the handler's frame. Called by return-to-user. */
+/* Takes signals and stops until none is left; builds the handler's frame. Called by return-to-user.
+ */
 void signal_deliver(struct trap_frame *f);
 /* Undoes a handler's frame at the user's stack pointer: the value for rax. */
 s64 signal_return(struct trap_frame *f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The way out to user mode with signals pending: stops, default actions, handler frames. Runs in the
- * task itself with interrupts on and no lock held.
+ * The way out to user mode with signals pending: stops, default actions, handler frames. Runs in
+ * the task itself with interrupts on and no lock held.
  */
 #include "arch/x86/trap.h"
 #include "lib/errno.h"
@@ -165,8 +165,7 @@ static void signal_restart_no_handler(struct trap_frame *f)
 
     if (!signal_take_restart())
         return;
-    signal_restart_call(f, result == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL
-                                                            : f->orig_rax);
+    signal_restart_call(f, result == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL : f->orig_rax);
 }
 
 static void signal_run_handler(struct task *t, struct trap_frame *f, const struct siginfo *info,

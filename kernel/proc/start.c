@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * PID 1: the only process that is made, not cloned. Its thread starts with work pending, and before it
- * ever reaches user mode it opens the console and executes the first program.
+ * PID 1: the only process that is made, not cloned. Its thread starts with work pending, and before
+ * it ever reaches user mode it opens the console and executes the first program.
  */
 #include "arch/x86/trap.h"
 #include "lib/err.h"

@@ -44,32 +44,32 @@ struct task {
     struct fs_context *fs;     /* o writes under s; NULL once exited */
     struct nsset *ns;          /* o writes under s; NULL once exited */
 
-    sigset_t blocked;          /* s */
-    sigset_t saved_mask;       /* o */
-    bool restore_mask;         /* o  put saved_mask back on the way out */
-    struct sigpending pending; /* s */
-    struct sigstack altstack;  /* o */
-    sigset_t waiting;          /* s  sigtimedwait: signals that end the sleep though blocked */
+    sigset_t blocked;             /* s */
+    sigset_t saved_mask;          /* o */
+    bool restore_mask;            /* o  put saved_mask back on the way out */
+    struct sigpending pending;    /* s */
+    struct sigstack altstack;     /* o */
+    sigset_t waiting;             /* s  sigtimedwait: signals that end the sleep though blocked */
     struct restart_block restart; /* o */
-    bool restart_call;         /* o  the call under way ended with a restart code in rax */
-    bool stop_pending;         /* s  to stop at the next return to user mode */
-    bool stopped;              /* s */
+    bool restart_call;            /* o  the call under way ended with a restart code in rax */
+    bool stop_pending;            /* s  to stop at the next return to user mode */
+    bool stopped;                 /* s */
 
-    u64 clear_child_tid;       /* o  user address */
-    u64 set_child_tid;         /* o  user address, written at the first run */
-    u64 robust_list;           /* o  user address */
+    u64 clear_child_tid;           /* o  user address */
+    u64 set_child_tid;             /* o  user address, written at the first run */
+    u64 robust_list;               /* o  user address */
     struct completion *vfork_done; /* s  on the parent's stack; signalled at exec and exit */
-    int exit_code;             /* o  wait status */
-    bool exiting;              /* s */
-    bool no_new_privs;         /* a  never cleared */
-    int pdeath_signal;         /* a */
-    u32 syscall_nr;            /* o  of the call under way, for /proc and seccomp */
-    u8 entry_work;             /* a  ENTRY_*: the slow way into system calls */
-    struct seccomp *seccomp;   /* o writes under s; NULL: none */
+    int exit_code;                 /* o  wait status */
+    bool exiting;                  /* s */
+    bool no_new_privs;             /* a  never cleared */
+    int pdeath_signal;             /* a */
+    u32 syscall_nr;                /* o  of the call under way, for /proc and seccomp */
+    u8 entry_work;                 /* a  ENTRY_*: the slow way into system calls */
+    struct seccomp *seccomp;       /* o writes under s; NULL: none */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */
-    u64 start_time;            /* I  ns of time_ns() */
-    u64 min_faults, maj_faults; /* o */
-    u32 timer_slack;           /* o  ns */
+    u64 start_time;                          /* I  ns of time_ns() */
+    u64 min_faults, maj_faults;              /* o */
+    u32 timer_slack;                         /* o  ns */
 };
 
 static inline struct task *current_task(void)

@@ -10,7 +10,8 @@ struct process;
 
 void up_tty_get(struct tty *tty);
 void up_tty_put(struct tty *tty);
-/* Its device number; *pgrp: the foreground group in current's namespace, -1 none. proc_lock is held. */
+/* Its device number; *pgrp: the foreground group in current's namespace, -1 none. proc_lock is
+ * held. */
 unsigned up_tty_number(struct tty *tty, int *pgrp);
 /* A session leader is gone: hang the terminal up for its session. May sleep. */
 void up_tty_session_exit(struct tty *tty, struct process *leader);

@@ -192,8 +192,8 @@ static void wait_absorb_times(struct process *me, struct process *c, const struc
 /* A stop or continuation of c that the caller wants to hear of. */
 static bool wait_take_event(struct process *c, unsigned options, struct wait_result *out)
 {
-    u8 want = (options & WUNTRACED ? PEVENT_STOPPED : 0) |
-              (options & WCONTINUED ? PEVENT_CONTINUED : 0);
+    u8 want =
+        (options & WUNTRACED ? PEVENT_STOPPED : 0) | (options & WCONTINUED ? PEVENT_CONTINUED : 0);
     u64 flags;
 
     spin_lock_irqsave(&c->siglock, &flags);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * /dev/console and /dev/ttyS0 are one tty over the first serial port; without a port, over the debug
- * port, output only. /dev/tty is whatever terminal controls the caller. Received bytes go through a
- * ring to a work item, since the line discipline sends signals.
+ * /dev/console and /dev/ttyS0 are one tty over the first serial port; without a port, over the
+ * debug port, output only. /dev/tty is whatever terminal controls the caller. Received bytes go
+ * through a ring to a work item, since the line discipline sends signals.
  */
 #include "debug/debug.h"
 #include "dev/chrdev.h"

@@ -24,15 +24,15 @@
 
 /* n instances_lock · l lock */
 struct pts_instance {
-    struct list_node node;       /* n */
-    struct super *super;         /* I */
+    struct list_node node;             /* n */
+    struct super *super;               /* I */
     const struct super_ops *tmpfs_ops; /* I */
-    struct super_ops ops;        /* I  tmpfs's, with our destroy */
+    struct super_ops ops;              /* I  tmpfs's, with our destroy */
     struct spinlock lock;
-    u32 mode, ptmx_mode;         /* I */
-    kgid_t gid;                  /* I  ID_INVALID: the opener's */
+    u32 mode, ptmx_mode; /* I */
+    kgid_t gid;          /* I  ID_INVALID: the opener's */
     kuid_t uid;
-    struct pty *ptys[PTS_MAX];   /* l */
+    struct pty *ptys[PTS_MAX]; /* l */
 };
 
 static struct spinlock instances_lock = SPINLOCK_INIT(RANK_TTY, 1, "devpts instances");
@@ -70,7 +70,8 @@ static int devpts_option(struct pts_instance *i, const char *opt)
 
     if (!*opt || strcmp(opt, "newinstance") == 0)
         return 0;
-    if (!eq || parse_u64(eq + 1, str_starts(opt, "mode") || str_starts(opt, "ptmxmode") ? 8 : 10, &v))
+    if (!eq ||
+        parse_u64(eq + 1, str_starts(opt, "mode") || str_starts(opt, "ptmxmode") ? 8 : 10, &v))
         return -EINVAL;
     if (str_starts(opt, "ptmxmode="))
         i->ptmx_mode = v & 0777;
@@ -148,7 +149,8 @@ static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
     *out = i->super;
     return 0;
 }
-FS_TYPE(devpts) = {.name = "devpts", .mount = devpts_mount, .user_ns_ok = true};
+FS_TYPE(devpts)
+= {.name = "devpts", .mount = devpts_mount, .user_ns_ok = true};
 
 static void devpts_walk(const struct pty *p, struct walk_ctx *ctx)
 {

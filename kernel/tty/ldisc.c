@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The line discipline: termios(3)'s input editing, echo, signals, flow control and output processing.
- * Everything runs under tty->lock.
+ * The line discipline: termios(3)'s input editing, echo, signals, flow control and output
+ * processing. Everything runs under tty->lock.
  */
 #include "lib/bitmap.h"
 #include "lib/string.h"

@@ -75,7 +75,7 @@ static void pty_flow(struct tty *t, bool stopped)
 {
     struct pty *p = pty_of(t);
 
-    p->status &= (u8)~(TIOCPKT_STOP | TIOCPKT_START);
+    p->status &= (u8) ~(TIOCPKT_STOP | TIOCPKT_START);
     pty_event(p, stopped ? TIOCPKT_STOP : TIOCPKT_START);
 }
 
@@ -118,8 +118,8 @@ static bool pty_master_ready(struct pty *p)
     u64 flags;
 
     spin_lock_irqsave(&p->slave.lock, &flags);
-    bool ready = p->head != p->tail || (p->packet && p->status) ||
-                 (p->slave_seen && !p->slave.opens);
+    bool ready =
+        p->head != p->tail || (p->packet && p->status) || (p->slave_seen && !p->slave.opens);
     spin_unlock_irqrestore(&p->slave.lock, flags);
     return ready;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pseudo-terminals. The slave is a struct tty; the master is the program behind it, with a file of its
- * own kind: what the slave writes is read here, what is written here is typed at the slave.
+ * Pseudo-terminals. The slave is a struct tty; the master is the program behind it, with a file of
+ * its own kind: what the slave writes is read here, what is written here is typed at the slave.
  */
 #pragma once
 
@@ -14,14 +14,14 @@
 struct pty {
     struct tty slave;
     struct pts_instance *instance; /* I  valid while `dir` is held */
-    struct path dir;      /* I  the devpts directory; references until the master closes */
-    u32 index;            /* I */
-    bool locked;          /* l  TIOCSPTLCK */
-    bool master_closed;   /* l */
-    bool slave_seen;      /* l  the slave has been open */
-    bool packet;          /* l  TIOCPKT */
-    u8 status;            /* l  packet mode: events not read yet */
-    u32 head, tail;       /* l  out, free-running */
+    struct path dir;               /* I  the devpts directory; references until the master closes */
+    u32 index;                     /* I */
+    bool locked;                   /* l  TIOCSPTLCK */
+    bool master_closed;            /* l */
+    bool slave_seen;               /* l  the slave has been open */
+    bool packet;                   /* l  TIOCPKT */
+    u8 status;                     /* l  packet mode: events not read yet */
+    u32 head, tail;                /* l  out, free-running */
     struct waitq master_wait;
     char out[PTY_OUTPUT_SIZE];
 };

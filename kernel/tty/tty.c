@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Terminals as files: open, read, write, poll, hang-up. A file remembers the generation it was opened
- * in; after a hang-up it reads end-of-file and writes EIO.
+ * Terminals as files: open, read, write, poll, hang-up. A file remembers the generation it was
+ * opened in; after a hang-up it reads end-of-file and writes EIO.
  */
 #include "tty/tty.h"
 #include "lib/errno.h"
@@ -23,9 +23,19 @@ static const struct termios tty_default_termios = {
     .oflag = OPOST | ONLCR,
     .cflag = B38400 | CS8 | CREAD | HUPCL,
     .lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-    .cc = {[VINTR] = 3, [VQUIT] = 28, [VERASE] = 127, [VKILL] = 21, [VEOF] = 4, [VMIN] = 1,
-           [VSTART] = 17, [VSTOP] = 19, [VSUSP] = 26, [VREPRINT] = 18, [VDISCARD] = 15,
-           [VWERASE] = 23, [VLNEXT] = 22},
+    .cc = {[VINTR] = 3,
+           [VQUIT] = 28,
+           [VERASE] = 127,
+           [VKILL] = 21,
+           [VEOF] = 4,
+           [VMIN] = 1,
+           [VSTART] = 17,
+           [VSTOP] = 19,
+           [VSUSP] = 26,
+           [VREPRINT] = 18,
+           [VDISCARD] = 15,
+           [VWERASE] = 23,
+           [VLNEXT] = 22},
 };
 
 void tty_init(struct tty *t, const struct tty_ops *ops, u64 rdev)
@@ -66,7 +76,8 @@ static bool tty_file_dead(const struct tty_file *tf)
     return READ_ONCE(tf->tty->generation) != tf->generation;
 }
 
-/* What a read is to wait for, from VMIN and VTIME (termios(3), "Canonical and noncanonical mode"). */
+/* What a read is to wait for, from VMIN and VTIME (termios(3), "Canonical and noncanonical mode").
+ */
 struct tty_read_plan {
     bool canon;
     u32 min;

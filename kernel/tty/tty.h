@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Terminals: one struct tty per line, behind /dev/console, a serial port or the slave side of a pty. The
- * line discipline (ldisc.c) is part of it; where output goes is ops' business.
+ * Terminals: one struct tty per line, behind /dev/console, a serial port or the slave side of a
+ * pty. The line discipline (ldisc.c) is part of it; where output goes is ops' business.
  *
  * Lock order: write_lock (mutex), lock (spin, irq-safe), then proc_lock and what is below it.
  */
@@ -25,8 +25,23 @@ struct termios {
 static_assert(sizeof(struct termios) == 36, "termios");
 
 enum {
-    VINTR, VQUIT, VERASE, VKILL, VEOF, VTIME, VMIN, VSWTC, VSTART, VSTOP, VSUSP, VEOL, VREPRINT,
-    VDISCARD, VWERASE, VLNEXT, VEOL2
+    VINTR,
+    VQUIT,
+    VERASE,
+    VKILL,
+    VEOF,
+    VTIME,
+    VMIN,
+    VSWTC,
+    VSTART,
+    VSTOP,
+    VSUSP,
+    VEOL,
+    VREPRINT,
+    VDISCARD,
+    VWERASE,
+    VLNEXT,
+    VEOL2
 };
 /* iflag */
 #define ISTRIP 0000040
@@ -75,15 +90,15 @@ struct tty;
 struct pid;
 struct process;
 struct tty_ops {
-    /* Sends n processed bytes. With `room` set: called under tty->lock, at most room bytes. Without:
-     * takes everything, called without the lock (or with it, for echo). */
+    /* Sends n processed bytes. With `room` set: called under tty->lock, at most room bytes.
+     * Without: takes everything, called without the lock (or with it, for echo). */
     void (*write)(struct tty *t, const char *buf, size_t n);
-    size_t (*room)(struct tty *t);       /* REQUIRES(lock); NULL: unlimited */
+    size_t (*room)(struct tty *t);                           /* REQUIRES(lock); NULL: unlimited */
     void (*flushed)(struct tty *t, bool input, bool output); /* REQUIRES(lock); may be NULL */
     void (*flow)(struct tty *t, bool stopped);               /* REQUIRES(lock); may be NULL */
     s64 (*ioctl)(struct tty *t, struct file *f, unsigned cmd, u64 arg); /* -ENOTTY: not mine */
-    void (*closed)(struct tty *t);       /* the last open file is gone; may be NULL */
-    void (*destroy)(struct tty *t);      /* the last reference; NULL: static */
+    void (*closed)(struct tty *t);  /* the last open file is gone; may be NULL */
+    void (*destroy)(struct tty *t); /* the last reference; NULL: static */
 };
 
 /* l lock · w write_lock · I immutable · a atomic */
@@ -94,22 +109,23 @@ struct tty {
     struct spinlock lock;
     struct mutex write_lock;
     struct waitq read_wait, write_wait;
-    struct termios termios;    /* l */
-    struct winsize winsize;    /* l */
-    u32 opens;                 /* l  open files */
-    u32 generation;            /* l  raised by hang-up: older files are dead */
-    bool stopped;              /* l  XOFF */
-    bool lnext;                /* l  the next byte is literal */
-    bool exclusive;            /* l */
-    bool is_pty;               /* I */
-    u32 column;                /* l */
-    u32 canon_column;          /* l  where the line being typed began */
+    struct termios termios;     /* l */
+    struct winsize winsize;     /* l */
+    u32 opens;                  /* l  open files */
+    u32 generation;             /* l  raised by hang-up: older files are dead */
+    bool stopped;               /* l  XOFF */
+    bool lnext;                 /* l  the next byte is literal */
+    bool exclusive;             /* l */
+    bool is_pty;                /* I */
+    u32 column;                 /* l */
+    u32 canon_column;           /* l  where the line being typed began */
     struct pid *session, *pgrp; /* l  references; NULL: nobody's */
-    /* Input ring. [tail, canon) may be read in canonical mode, [tail, head) otherwise; mark has a bit
-     * for each byte that ends a line. An end-of-file is a marked 0 byte with its eof bit set. */
-    u32 head, tail, canon;     /* l  free-running */
+    /* Input ring. [tail, canon) may be read in canonical mode, [tail, head) otherwise; mark has a
+     * bit for each byte that ends a line. An end-of-file is a marked 0 byte with its eof bit set.
+     */
+    u32 head, tail, canon;                                   /* l  free-running */
     u64 mark[TTY_INPUT_SIZE / 64], eof[TTY_INPUT_SIZE / 64]; /* l */
-    u8 in[TTY_INPUT_SIZE];     /* l */
+    u8 in[TTY_INPUT_SIZE];                                   /* l */
 };
 
 void tty_init(struct tty *t, const struct tty_ops *ops, u64 rdev);

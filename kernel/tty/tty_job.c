@@ -235,7 +235,8 @@ s64 tty_job_ioctl(struct tty *t, struct file *f, unsigned cmd, u64 arg)
     }
 }
 
-/* Without the lock: proc_lock, which the caller holds, comes after it. The number is a hint for ps. */
+/* Without the lock: proc_lock, which the caller holds, comes after it. The number is a hint for ps.
+ */
 unsigned up_tty_number(struct tty *t, int *pgrp)
 {
     struct pid *fg = READ_ONCE(t->pgrp);

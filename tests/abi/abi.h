@@ -27,25 +27,25 @@ struct test {
     const char *name;
     void (*run)(void);
 };
-#define TEST(id)                                                                                   \
-    static void id(void);                                                                          \
-    static const struct test test_##id                                                             \
-        __attribute__((used, section("tests"), aligned(8))) = {#id, id};                           \
+#define TEST(id)                                                         \
+    static void id(void);                                                \
+    static const struct test test_##id                                   \
+        __attribute__((used, section("tests"), aligned(8))) = {#id, id}; \
     static void id(void)
 
 /* Leaves the test as failed, saying where and what errno was. */
-#define EXPECT(cond)                                                                               \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            printf("FAIL-AT %s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno);            \
-            fflush(stdout);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define EXPECT(cond)                                                                    \
+    do {                                                                                \
+        if (!(cond)) {                                                                  \
+            printf("FAIL-AT %s:%d: %s (errno %d)\n", __FILE__, __LINE__, #cond, errno); \
+            fflush(stdout);                                                             \
+            _exit(1);                                                                   \
+        }                                                                               \
     } while (0)
-#define EXPECT_ERR(call, err)                                                                      \
-    do {                                                                                           \
-        errno = 0;                                                                                 \
-        EXPECT((call) == -1 && errno == (err));                                                    \
+#define EXPECT_ERR(call, err)                   \
+    do {                                        \
+        errno = 0;                              \
+        EXPECT((call) == -1 && errno == (err)); \
     } while (0)
 
 extern const struct test __start_tests[], __stop_tests[];

@@ -232,7 +232,9 @@ TEST(unix_sockets_pass_descriptors)
     int s[2], p[2];
     char c = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec iov = {&c, 1};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
                        .msg_controllen = sizeof(control)};
 
     EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s) == 0);
@@ -294,8 +296,9 @@ TEST(anonymous_memory)
     p[0] = 3;
     p = mremap(p, 1 << 20, 4 << 20, MREMAP_MAYMOVE);
     EXPECT(p != MAP_FAILED && p[0] == 3 && p[(4 << 20) - 1] == 0);
-    EXPECT_ERR((long)mmap(p, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
-               EEXIST);
+    EXPECT_ERR(
+        (long)mmap(p, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+        EEXIST);
     void *brk0 = sbrk(0);
     EXPECT(sbrk(1 << 20) == brk0);
     memset(brk0, 1, 1 << 20);
@@ -348,7 +351,8 @@ TEST(futex_times_out_and_compares)
 TEST(robust_mutex_tells_of_its_owner)
 {
     pthread_mutexattr_t attr;
-    pthread_mutex_t *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutex_t *m =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
@@ -426,7 +430,8 @@ TEST(proc_self_files)
     int fd = open("/proc/self/stat", O_RDONLY);
     int pid;
 
-    EXPECT(fd >= 0 && read(fd, buf, sizeof(buf) - 1) > 0 && sscanf(buf, "%d (", &pid) == 1 && pid == getpid());
+    EXPECT(fd >= 0 && read(fd, buf, sizeof(buf) - 1) > 0 && sscanf(buf, "%d (", &pid) == 1 &&
+           pid == getpid());
     close(fd);
     fd = open("/proc/self/cmdline", O_RDONLY);
     EXPECT(read(fd, buf, sizeof(buf)) > 0);

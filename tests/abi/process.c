@@ -259,7 +259,8 @@ TEST(setsid_leads)
 TEST(clone3_with_pidfd)
 {
     int pidfd = -1;
-    struct clone_args a = {.flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+    struct clone_args a = {
+        .flags = CLONE_PIDFD, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD};
     long pid = syscall(SYS_clone3, &a, sizeof(a));
 
     EXPECT(pid >= 0);
