@@ -11,6 +11,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "hv/vmx/vmx_priv.h"
 #include "lib/errno.h"
@@ -29,6 +30,9 @@
 #define ENTRY_WANTED (ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 #define EPT_WANTED (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
 #define VPID_MAX 0xffff
+/* A guest that has interrupts off must still be ended by the host's. Bochs only does that once the guest
+ * has touched its flag; so no stay in the guest is longer than this. */
+#define STAY_PER_SECOND 100
 
 struct vmx_cpu {
     bool on;
@@ -64,7 +68,7 @@ static bool vmx_controls(u32 msr, u32 wanted, u32 liked, u32 *out)
 
 static const char *vmx_probe_controls(void)
 {
-    if (!vmx_controls(MSR_VMX_PIN, PIN_WANTED, 0, &vmx_pin) ||
+    if (!vmx_controls(MSR_VMX_PIN, PIN_WANTED, PIN_PREEMPTION_TIMER, &vmx_pin) ||
         !vmx_controls(MSR_VMX_CPU, CPU_WANTED, 0, &vmx_cpu_ctl) ||
         !vmx_controls(MSR_VMX_EXIT, EXIT_WANTED, 0, &vmx_exit_ctl) ||
         !vmx_controls(MSR_VMX_ENTRY, ENTRY_WANTED, 0, &vmx_entry_ctl))
@@ -242,6 +246,8 @@ static void vmx_init_controls(struct vcpu *v)
     vmcs_write(VMCS_ENTRY_CONTROLS, vmx_entry_ctl);
     x->cpu_controls = x->cpu_written = vmx_cpu_ctl;
     x->entry_controls = vmx_entry_ctl;
+    if (vmx_pin & PIN_PREEMPTION_TIMER)
+        vmcs_write(VMCS_PREEMPTION_TIMER, tsc_hz / STAY_PER_SECOND >> (rdmsr(MSR_VMX_MISC) & 31));
     vmcs_write(VMCS_EXCEPTION_BITMAP, 1U << VEC_MC);
     vmcs_write(VMCS_PF_MASK, 0);
     vmcs_write(VMCS_PF_MATCH, 0);
@@ -389,7 +395,7 @@ static enum hv_exit vmx_exit_reason(struct vcpu *v, u32 reason)
         return HV_EXIT_INTERRUPT;
     default:
         /* HV_EXIT_INTERRUPT is 0: what the table does not have. */
-        if (reason == VMX_INTERRUPT)
+        if (reason == VMX_INTERRUPT || reason == VMX_PREEMPTION_TIMER)
             return HV_EXIT_INTERRUPT;
         return reason < ARRAY_SIZE(vmx_exits) && vmx_exits[reason] ? vmx_exits[reason]
                                                                    : HV_EXIT_UNKNOWN;

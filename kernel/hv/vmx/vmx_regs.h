@@ -58,6 +58,7 @@ enum vmcs_field {
     VMCS_GUEST_SHADOW = 0x4824,
     VMCS_GUEST_ACTIVITY = 0x4826,
     VMCS_GUEST_SYSENTER_CS = 0x482a,
+    VMCS_PREEMPTION_TIMER = 0x482e,
     VMCS_HOST_SYSENTER_CS = 0x4c00,
     VMCS_CR0_MASK = 0x6000,
     VMCS_CR4_MASK = 0x6002,
@@ -96,6 +97,7 @@ enum vmcs_field {
 #define PIN_INTERRUPT (1U << 0)
 #define PIN_NMI (1U << 3)
 #define PIN_VIRTUAL_NMI (1U << 5)
+#define PIN_PREEMPTION_TIMER (1U << 6)
 
 #define CPU_IRQ_WINDOW (1U << 2)
 #define CPU_TSC_OFFSET (1U << 3)
@@ -162,6 +164,7 @@ enum vmx_reason {
     VMX_EPT_VIOLATION = 48,
     VMX_EPT_MISCONFIG = 49,
     VMX_INVEPT = 50,
+    VMX_PREEMPTION_TIMER = 52,
     VMX_INVVPID = 53,
     VMX_WBINVD = 54,
     VMX_XSETBV = 55,
@@ -174,6 +177,7 @@ enum vmx_reason {
 #define MSR_VMX_CPU 0x482
 #define MSR_VMX_EXIT 0x483
 #define MSR_VMX_ENTRY 0x484
+#define MSR_VMX_MISC 0x485 /* bits 0 to 4: the preemption timer counts TSC >> this */
 #define MSR_VMX_CR0_FIXED0 0x486
 #define MSR_VMX_CR4_FIXED0 0x488
 #define MSR_VMX_CPU2 0x48b
