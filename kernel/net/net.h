@@ -7,7 +7,6 @@
 
 #include "lib/list.h"
 #include "lib/types.h"
-#include "sched/mutex.h"
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
 
@@ -18,15 +17,14 @@ struct user_ns;
 
 struct net_ns {
     refcount_t ref;
-    u64 inum;                /* I */
-    struct user_ns *user_ns; /* I  a reference */
-    struct spinlock unix_lock;
+    u64 inum;                               /* I */
+    struct user_ns *user_ns;                /* I  a reference */
+    struct spinlock unix_lock;              /* names and ports */
     struct list_node unix_names[UNIX_HASH]; /* unix_lock  abstract names */
-    struct mutex inet_lock;
-    struct list_node tcp_ports[INET_HASH]; /* inet_lock  bound, listening and connected sockets */
-    struct list_node udp_ports[INET_HASH]; /* inet_lock */
-    u16 next_port;                         /* inet_lock */
-    bool loopback_up;                      /* a  a new namespace's lo is down */
+    struct list_node tcp_ports[INET_HASH];  /* unix_lock  sockets with a name, by port */
+    struct list_node udp_ports[INET_HASH];  /* unix_lock */
+    u16 next_port;                          /* unix_lock */
+    bool loopback_up;                       /* a  a new namespace's lo is down */
 };
 extern struct net_ns net_ns_init;
 

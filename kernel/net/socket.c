@@ -73,6 +73,8 @@ static struct socket *socket_make(struct net_ns *ns, int family, int type, int p
         if (protocol && protocol != AF_UNIX)
             return ERR_PTR(-EPROTONOSUPPORT);
         return unix_create(ns, kind);
+    case AF_INET:
+        return inet_create(ns, kind, protocol);
     default:
         return ERR_PTR(-EAFNOSUPPORT);
     }

@@ -75,4 +75,3 @@ int socket_take_error(struct socket *s);
 struct socket *unix_create(struct net_ns *ns, int type);
 int unix_pair(struct socket *a, struct socket *b);
 struct socket *inet_create(struct net_ns *ns, int type, int protocol);
-struct socket *netlink_create(struct net_ns *ns, int type, int protocol);

@@ -27,6 +27,27 @@ static void unix_init(void)
 }
 INIT_HOOK(unix_init, INIT_CORE);
 
+static const struct unix_family unix_names = {.lookup = unix_lookup, .unname = unix_unname};
+
+struct unix_sock *unix_alloc(struct net_ns *ns, int family, int type, const struct socket_ops *ops,
+                             const struct unix_family *names)
+{
+    struct unix_sock *u = slab_zalloc(unix_cache);
+
+    if (!u)
+        return NULL;
+    socket_init(&u->sock, ops, ns, family, type);
+    u->family = names;
+    refcount_init(&u->ref, 1);
+    spinlock_init(&u->lock, RANK_NET, 5, "unix_sock");
+    mutex_init(&u->reading, RANK_LINUX, 2, "unix_sock->reading");
+    list_init(&u->queue);
+    list_init(&u->accepts);
+    list_init(&u->accept_node);
+    list_init(&u->name_node);
+    return u;
+}
+
 struct socket *unix_create(struct net_ns *ns, int type)
 {
     struct unix_sock *u;
@@ -35,18 +56,8 @@ struct socket *unix_create(struct net_ns *ns, int type)
         type = SOCK_DGRAM; /* as Linux, for old programs */
     if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
         return ERR_PTR(-ESOCKTNOSUPPORT);
-    u = slab_zalloc(unix_cache);
-    if (!u)
-        return ERR_PTR(-ENOMEM);
-    socket_init(&u->sock, &unix_ops, ns, AF_UNIX, type);
-    refcount_init(&u->ref, 1);
-    spinlock_init(&u->lock, RANK_NET, 5, "unix_sock");
-    mutex_init(&u->reading, RANK_LINUX, 2, "unix_sock->reading");
-    list_init(&u->queue);
-    list_init(&u->accepts);
-    list_init(&u->accept_node);
-    list_init(&u->name_node);
-    return &u->sock;
+    u = unix_alloc(ns, AF_UNIX, type, &unix_ops, &unix_names);
+    return u ? &u->sock : ERR_PTR(-ENOMEM);
 }
 
 void unix_put(struct unix_sock *u)
@@ -85,7 +96,7 @@ int unix_pair(struct socket *sa, struct socket *sb)
     return 0;
 }
 
-static int unix_listen(struct socket *s, int backlog)
+int unix_listen(struct socket *s, int backlog)
 {
     struct unix_sock *u = unix_of(s);
     int err = 0;
@@ -137,12 +148,11 @@ static int unix_offer(struct unix_sock *l, struct unix_sock *conn)
 /* The server's end of a new connection from u to listener l. */
 static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *l)
 {
-    struct socket *s = unix_create(l->sock.ns, l->sock.type);
-    struct unix_sock *conn;
+    struct unix_sock *conn =
+        unix_alloc(l->sock.ns, l->sock.family, l->sock.type, l->sock.ops, l->family);
 
-    if (IS_ERR(s))
+    if (!conn)
         return NULL;
-    conn = unix_of(s);
     conn->sock.passcred = l->sock.passcred;
     refcount_get(&l->addr->ref);
     conn->addr = l->addr;
@@ -245,8 +255,8 @@ static void unix_connect_dgram(struct unix_sock *u, struct unix_sock *to)
         unix_put(old);
 }
 
-static int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
-                        const struct walk_ctx *ctx, bool nonblock)
+int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
+                 const struct walk_ctx *ctx, bool nonblock)
 {
     struct unix_sock *u = unix_of(s), *to;
     int err;
@@ -257,7 +267,7 @@ static int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
     }
     if (s->type != SOCK_DGRAM && READ_ONCE(u->peer))
         return -EISCONN;
-    err = unix_lookup(s->ns, addr, len, s->type, ctx, &to);
+    err = u->family->lookup(s->ns, addr, len, s->type, ctx, &to);
     if (err)
         return err;
     if (s->type == SOCK_DGRAM)
@@ -282,7 +292,7 @@ static struct unix_sock *unix_take_accept(struct unix_sock *l)
     return conn;
 }
 
-static int unix_accept(struct socket *s, bool nonblock, struct socket **out)
+int unix_accept(struct socket *s, bool nonblock, struct socket **out)
 {
     struct unix_sock *l = unix_of(s), *conn;
     u64 deadline = socket_deadline(s->recv_timeout, s->recv_timeout ? time_ns() : 0);
@@ -316,7 +326,7 @@ static void unix_set_shut(struct unix_sock *u, u32 bits)
     socket_wake(&u->sock, 0);
 }
 
-static int unix_shutdown(struct socket *s, int how)
+int unix_shutdown(struct socket *s, int how)
 {
     struct unix_sock *u = unix_of(s), *peer = NULL;
     u32 bits = (u32)how + 1; /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
@@ -337,7 +347,7 @@ static int unix_shutdown(struct socket *s, int how)
     return 0;
 }
 
-static u32 unix_poll(struct socket *s, struct poll_table *pt)
+u32 unix_poll(struct socket *s, struct poll_table *pt)
 {
     struct unix_sock *u = unix_of(s), *peer;
     u32 shut, mask = 0;
@@ -368,7 +378,7 @@ static u32 unix_poll(struct socket *s, struct poll_table *pt)
     return mask;
 }
 
-static s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
+s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
 {
     struct unix_sock *u = unix_of(s);
     struct unix_msg *msg;
@@ -424,13 +434,13 @@ static void unix_tell_peer(struct unix_sock *u, struct unix_sock *peer, bool unr
     unix_put(peer);
 }
 
-static void unix_release(struct socket *s)
+void unix_release(struct socket *s)
 {
     struct unix_sock *u = unix_of(s), *peer, *conn;
     struct unix_msg *msg, *next;
     bool unread;
 
-    unix_unname(u);
+    u->family->unname(u);
     spin_lock(&u->lock);
     u->dead = true;
     WRITE_ONCE(u->shut, UNIX_SHUT_RD | UNIX_SHUT_WR);

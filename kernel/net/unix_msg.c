@@ -199,7 +199,7 @@ ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
     int err;
 
     if (m->addr_len && s->type == SOCK_DGRAM) {
-        err = unix_lookup(s->ns, &m->addr, m->addr_len, SOCK_DGRAM, ctx, &to);
+        err = u->family->lookup(s->ns, &m->addr, m->addr_len, SOCK_DGRAM, ctx, &to);
         if (err)
             return err;
     } else {

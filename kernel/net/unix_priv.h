@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Unix sockets, inside.
+ * Local sockets, inside: unix sockets, and IPv4 on a namespace's loopback, which differs in its
+ * names alone (inet.c): bytes go from one socket's queue to the other's either way.
  *
  * Lifetime: a unix_sock is counted. Its file's release unlinks its name and its peer and drops the
  * first count; a peer, a queued connection or a look-up holds another.
@@ -16,6 +17,14 @@
 
 struct cred;
 struct pid;
+struct unix_sock;
+
+/* How a family finds whom an address names: the live socket with a reference, or -errno. */
+struct unix_family {
+    int (*lookup)(struct net_ns *ns, const struct sock_addr *addr, u32 len, int type,
+                  const struct walk_ctx *ctx, struct unix_sock **out);
+    void (*unname)(struct unix_sock *u);
+};
 
 #define UNIX_PATH_MAX 108
 #define UNIX_BACKLOG_MAX 4096
@@ -42,7 +51,8 @@ enum { UNIX_SHUT_RD = 1, UNIX_SHUT_WR = 2 };
 
 /* l lock · r reading · I immutable · n inode->lock or ns->unix_lock */
 struct unix_sock {
-    struct socket sock; /* first */
+    struct socket sock;               /* first */
+    const struct unix_family *family; /* I */
     refcount_t ref;
     struct spinlock lock;
     struct mutex reading;
@@ -81,6 +91,21 @@ int unix_lookup(struct net_ns *ns, const struct sock_addr *sun, u32 len, int typ
                 const struct walk_ctx *ctx, struct unix_sock **out) __must_check;
 void unix_unname(struct unix_sock *u);
 int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
+
+/* unix.c, for inet.c */
+struct unix_sock *unix_alloc(struct net_ns *ns, int family, int type, const struct socket_ops *ops,
+                             const struct unix_family *names);
+int unix_listen(struct socket *s, int backlog);
+int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
+                 const struct walk_ctx *ctx, bool nonblock);
+int unix_accept(struct socket *s, bool nonblock, struct socket **out);
+int unix_shutdown(struct socket *s, int how);
+u32 unix_poll(struct socket *s, struct poll_table *pt);
+s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg);
+void unix_release(struct socket *s);
+
+/* inet_ioctl.c */
+s64 inet_ioctl(struct socket *s, unsigned cmd, u64 arg);
 
 /* unix_msg.c */
 struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
