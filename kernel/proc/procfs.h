@@ -10,8 +10,9 @@
 
 enum { PID_NODE_PROCESS, PID_NODE_THREAD }; /* pid_node.number of a directory and its files */
 struct pid_node {
-    struct task *task; /* a reference */
-    u32 number;        /* descriptor, kind of link or namespace */
+    struct task *task;    /* a reference */
+    u32 number;           /* descriptor, kind of link or namespace */
+    struct file *ends[2]; /* a pipe that is opened again: to read, to write; references or NULL */
 };
 static inline struct task *pid_node_task(const struct pseudo_node *node)
 {

@@ -22,6 +22,10 @@ void pid_node_destroy(struct pseudo_node *node)
 {
     struct pid_node *pn = node->priv;
 
+    for (int i = 0; i < 2; i++) {
+        if (pn->ends[i])
+            file_put(pn->ends[i]);
+    }
     task_put(pn->task);
     kfree(pn);
 }
@@ -34,7 +38,7 @@ struct pseudo_node *pid_node_create(const char *name, u32 mode, const struct pse
     if (!pn)
         return ERR_PTR(-ENOMEM);
     task_get(t);
-    *pn = (struct pid_node){t, number};
+    *pn = (struct pid_node){.task = t, .number = number};
     struct pseudo_node *node = pseudo_create(NULL, name, mode, ops, pn);
     if (!node) {
         task_put(t);
@@ -269,6 +273,17 @@ static int fd_follow(struct pseudo_node *node, const struct cred *cred, struct p
     return err;
 }
 
+/* What the link of a file without a name shows. */
+static size_t fd_text(struct file *f, char *text, size_t n)
+{
+    struct kstat st = {0};
+
+    if (f->ops->name[0] == '[')
+        return (size_t)scnprintf(text, n, "anon_inode:%s", f->ops->name);
+    (void)file_stat(f, &st);
+    return (size_t)scnprintf(text, n, "%s:[%lu]", f->ops->name, st.ino);
+}
+
 static ssize_t fd_readlink(struct pseudo_node *node, char *buf, size_t n)
 {
     struct pid_node *pn = node->priv;
@@ -281,13 +296,8 @@ static ssize_t fd_readlink(struct pseudo_node *node, char *buf, size_t n)
         struct path p = {f->mount, f->dentry};
         r = proc_path_text(&p, buf, n);
     } else {
-        struct kstat st = {0};
         char text[64];
-        (void)file_stat(f, &st);
-        size_t len =
-            (size_t)(f->ops->name[0] == '['
-                         ? scnprintf(text, sizeof(text), "anon_inode:%s", f->ops->name)
-                         : scnprintf(text, sizeof(text), "%s:[%lu]", f->ops->name, st.ino));
+        size_t len = fd_text(f, text, sizeof(text));
         r = (ssize_t)MIN(len, n);
         memcpy(buf, text, (size_t)r);
     }
@@ -299,6 +309,78 @@ static const struct pseudo_ops fd_link_ops = {.follow = fd_follow,
                                               .readlink = fd_readlink,
                                               .owner = pid_node_owner,
                                               .destroy = pid_node_destroy};
+
+/* A file without a name: its text is no path, except for a pipe's, which is a hidden name in fd/.
+ */
+static const struct pseudo_ops fd_text_ops = {
+    .readlink = fd_readlink, .owner = pid_node_owner, .destroy = pid_node_destroy};
+
+/* A pipe opened again through /proc: what is done to the new file is done to the old one. */
+static struct file *reopened(struct file *f, bool write)
+{
+    return ((struct pid_node *)pseudo_of_file(f)->priv)->ends[write];
+}
+
+static ssize_t reopen_read(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    struct file *end = reopened(f, false);
+
+    return end ? file_read(end, to, &end->pos) : -EBADF;
+}
+
+static ssize_t reopen_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    struct file *end = reopened(f, true);
+
+    return end ? file_write(end, from, &end->pos) : -EBADF;
+}
+
+static u32 reopen_poll(struct file *f, struct poll_table *pt)
+{
+    struct file *end = reopened(f, file_writable(f));
+
+    return end ? file_poll(end, pt) : POLLNVAL;
+}
+
+static const struct file_ops reopen_fops = {
+    .name = "pipe", .read = reopen_read, .write = reopen_write, .poll = reopen_poll};
+static const struct pseudo_ops reopen_ops = {
+    .fops = &reopen_fops, .owner = pid_node_owner, .destroy = pid_node_destroy};
+
+/* The node behind "pipe:[N]", when the task has such a descriptor: with either end, as it has them.
+ */
+static struct pseudo_node *fd_lookup_pipe(struct pid_node *pn, const char *name, size_t len)
+{
+    struct fd_table *files = task_files(pn->task);
+    struct file *ends[2] = {NULL, NULL};
+    struct pseudo_node *node = NULL;
+    char text[64], found[64];
+
+    for (int fd = 0; files && (fd = fd_table_next(files, (u32)fd)) >= 0; fd++) {
+        struct file *f = fd_table_file(files, (u32)fd);
+        bool same = f && !f->dentry && strcmp(f->ops->name, "pipe") == 0 &&
+                    fd_text(f, text, sizeof(text)) == len && memcmp(text, name, len) == 0;
+        if (same && !ends[file_writable(f)]) {
+            ends[file_writable(f)] = f;
+            memcpy(found, text, sizeof(found));
+        } else if (f) {
+            file_put(f);
+        }
+    }
+    if (files)
+        fd_table_put(files);
+    if (ends[0] || ends[1])
+        node = pid_node_create(found, S_IFREG | 0600, &reopen_ops, pn->task, 0);
+    if (node && !IS_ERR(node)) {
+        memcpy(((struct pid_node *)node->priv)->ends, ends, sizeof(ends));
+        return node;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (ends[i])
+            file_put(ends[i]);
+    }
+    return node;
+}
 
 static int fdinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
@@ -328,18 +410,22 @@ static struct pseudo_node *fd_lookup(struct pseudo_node *dir, const char *name, 
     char text[16];
     u32 fd;
 
-    if (!name_number(name, len, &fd))
+    bool pipe = !info && len > 6 && memcmp(name, "pipe:[", 6) == 0;
+    if (!pipe && !name_number(name, len, &fd))
         return NULL;
     if (!process_may_inspect(pn->task->process))
         return ERR_PTR(-EACCES);
+    if (pipe)
+        return fd_lookup_pipe(pn, name, len);
     struct file *f = pid_fd_file(pn, fd);
     if (!f)
         return NULL;
     u32 mode = 0500u | (file_readable(f) ? 0400 : 0) | (file_writable(f) ? 0200 : 0);
+    const struct pseudo_ops *link = f->dentry ? &fd_link_ops : &fd_text_ops;
     file_put(f);
     snprintf(text, sizeof(text), "%u", fd);
     return info ? pid_node_create(text, S_IFREG | 0444, &fdinfo_ops, pn->task, fd)
-                : pid_node_create(text, S_IFLNK | mode, &fd_link_ops, pn->task, fd);
+                : pid_node_create(text, S_IFLNK | mode, link, pn->task, fd);
 }
 
 static int fd_list(struct pseudo_node *dir, struct dir_context *ctx)

@@ -2,6 +2,7 @@
  *
  * Inodes, permission and attributes.
  */
+#include "lib/hash.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -122,7 +123,12 @@ int file_stat(struct file *f, struct kstat *out)
     }
     if (f->ops->stat)
         return f->ops->stat(f, out);
-    *out = (struct kstat){.mode = 0600, .nlink = 1, .blksize = PAGE_SIZE};
+    /* Both ends of a pipe name one object, and so one number. */
+    u32 type = strcmp(f->ops->name, "pipe") == 0     ? S_IFIFO
+               : strcmp(f->ops->name, "socket") == 0 ? S_IFSOCK
+                                                     : 0;
+    *out = (struct kstat){
+        .mode = type | 0600, .ino = (u32)hash_u64((u64)f->priv), .nlink = 1, .blksize = PAGE_SIZE};
     return 0;
 }
 

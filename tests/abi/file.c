@@ -446,6 +446,24 @@ TEST(proc_self_files)
     EXPECT_ERR(open("/proc/999999", O_RDONLY), ENOENT);
 }
 
+TEST(a_pipe_opens_again_through_proc)
+{
+    int p[2];
+    char path[64], c;
+    struct stat st;
+
+    pipe(p);
+    EXPECT(fstat(p[1], &st) == 0 && S_ISFIFO(st.st_mode));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", p[1]);
+    int fd = open(path, O_WRONLY | O_APPEND);
+    EXPECT(fd >= 0);
+    EXPECT(write(fd, "r", 1) == 1 && read(p[0], &c, 1) == 1 && c == 'r');
+    struct pollfd pf = {fd, POLLOUT, 0};
+    EXPECT(poll(&pf, 1, 0) == 1);
+    close(fd), close(p[1]);
+    EXPECT(read(p[0], &c, 1) == 0);
+}
+
 TEST(time_moves_on)
 {
     struct timespec a, b, ts = {0, 20000000};
