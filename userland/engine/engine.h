@@ -311,6 +311,7 @@ _Noreturn void child_fail(struct child *ch, const char *fmt, ...)
 void mounts_setup(struct child *ch);  /* overlay, /proc, /dev ...; ends with the new root */
 void mounts_finish(struct child *ch); /* masks, read-only paths and root, after pivot */
 void mount_overlay(struct container *c, char *why, size_t why_size);
+void seccomp_prepare(uint64_t caps); /* builds the filter ahead of the clone */
 void seccomp_load(struct child *ch, uint64_t caps);
 void child_terminal(struct child *ch);
 void child_stdio(struct child *ch);

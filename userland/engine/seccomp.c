@@ -3,9 +3,11 @@
 //
 // Default deny: numbers above SECCOMP_LAST, and those of the x32 ABI, are ENOSYS; a foreign
 // architecture kills. Below, the table names the calls that a container does not get, or gets only
-// with a capability; a few are judged by their arguments. Every other known call is allowed. The
-// program depends on nothing but the number for all but three calls, so that a kernel can compute
-// an allow bitmap once.
+// with a capability; a few are judged by their arguments. Every other known call is allowed.
+//
+// The program is a binary search over runs of numbers with the same fate: some eight steps for a
+// call, and for a kernel that asks it about every number once to make an allow bitmap. It depends
+// on nothing but the number for all calls but the three that it judges by their arguments.
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -118,64 +120,118 @@ static bool seccomp_has(uint64_t caps, unsigned cap)
     return cap < CAP_NEVER && caps >> cap & 1;
 }
 
-/* Calls judged by an argument, before the table. The accumulator holds the number again after. */
-static void seccomp_arguments(struct bpf *b, uint64_t caps)
+enum fate { FATE_ALLOW, FATE_DENY, FATE_NOSYS, FATE_CLONE, FATE_PERSONALITY, FATE_SOCKET };
+
+struct run {
+    uint32_t first; /* number; the run ends where the next begins */
+    enum fate fate;
+};
+
+#define BPF_JGE 0x30
+
+static enum fate seccomp_fate(int nr, uint64_t caps)
+{
+    if (nr > SECCOMP_LAST)
+        return FATE_NOSYS;
+    if (nr == SYS_clone && !seccomp_has(caps, CAP_SYS_ADMIN))
+        return FATE_CLONE;
+    if (nr == SYS_clone3 && !seccomp_has(caps, CAP_SYS_ADMIN))
+        return FATE_NOSYS; /* its flags lie in memory: the C library falls back to clone */
+    if (nr == SYS_personality)
+        return FATE_PERSONALITY;
+    if (nr == SYS_socket)
+        return FATE_SOCKET;
+    for (size_t i = 0; i < sizeof(seccomp_denied) / sizeof(seccomp_denied[0]); i++)
+        if (seccomp_denied[i].nr == nr)
+            return seccomp_has(caps, seccomp_denied[i].cap) ? FATE_ALLOW : FATE_DENY;
+    return FATE_ALLOW;
+}
+
+/* What becomes of a call whose number has been found. */
+static void bpf_fate(struct bpf *b, enum fate fate)
 {
     static const uint32_t personalities[] = {0, 8, 0x20000, 0x20008, 0xffffffff};
     const size_t arg0 = offsetof(struct seccomp_data, args[0]);
-    const uint32_t deny = SECCOMP_RET_ERRNO | EPERM;
 
-    if (!seccomp_has(caps, CAP_SYS_ADMIN)) {
-        /* clone without any new namespace (CLONE_NEWCGROUP | 0x7c000000, less NEWTIME) */
-        bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
+    if (fate >= FATE_CLONE)
         bpf_load(b, arg0);
-        bpf_add(b, BPF_JMP | BPF_JSET | BPF_K, 0x7e020000, 0, 1);
-        bpf_return(b, deny);
-        bpf_return(b, SECCOMP_RET_ALLOW);
-        /* clone3's flags lie in memory: make the C library fall back to clone */
-        bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1);
+    switch (fate) {
+    case FATE_CLONE: /* no new namespace: CLONE_NEWCGROUP | 0x7c020000 */
+        bpf_add(b, BPF_JMP | BPF_JSET | BPF_K, 0x7e020000, 1, 0);
+        break;
+    case FATE_PERSONALITY:
+        for (uint8_t i = 0; i < 5; i++)
+            bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, personalities[i], 4 - i, i == 4);
+        break;
+    case FATE_SOCKET:
+        bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, 40 /* AF_VSOCK */, 1, 0);
+        break;
+    case FATE_NOSYS:
         bpf_return(b, SECCOMP_RET_ERRNO | ENOSYS);
+        return;
+    case FATE_DENY:
+        break;
+    case FATE_ALLOW:
+        break;
     }
-    bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, SYS_personality, 0, 2 + 2 * 5);
-    bpf_load(b, arg0);
-    for (size_t i = 0; i < 5; i++) {
-        bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, personalities[i], 0, 1);
+    if (fate != FATE_DENY)
         bpf_return(b, SECCOMP_RET_ALLOW);
+    if (fate != FATE_ALLOW)
+        bpf_return(b, SECCOMP_RET_ERRNO | EPERM);
+}
+
+/* A binary search over runs[0..n): the left half follows its test, the right one is jumped to. */
+static void bpf_search(struct bpf *b, const struct run *runs, size_t n)
+{
+    unsigned short test = b->len;
+
+    if (n == 1) {
+        bpf_fate(b, runs->fate);
+        return;
     }
-    bpf_return(b, deny);
-    bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 4);
-    bpf_load(b, arg0);
-    bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, 40 /* AF_VSOCK */, 0, 1);
-    bpf_return(b, deny);
-    bpf_return(b, SECCOMP_RET_ALLOW);
+    bpf_add(b, BPF_JMP | BPF_JGE | BPF_K, runs[n / 2].first, 0, 0);
+    bpf_search(b, runs, n / 2);
+    b->code[test].jt = (uint8_t)(b->len - test - 1); /* half the program: below 256 */
+    bpf_search(b, runs + n / 2, n - n / 2);
 }
 
 static void seccomp_build(struct bpf *b, uint64_t caps)
 {
+    static struct run runs[2 * sizeof(seccomp_denied) / sizeof(seccomp_denied[0]) + 16];
+    size_t n = 0;
+
+    for (int nr = 0; nr <= SECCOMP_LAST + 1; nr++) {
+        enum fate fate = seccomp_fate(nr, caps);
+
+        if (n == 0 || runs[n - 1].fate != fate)
+            runs[n++] = (struct run){(uint32_t)nr, fate};
+    }
     bpf_load(b, offsetof(struct seccomp_data, arch));
     bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
     bpf_return(b, SECCOMP_RET_KILL_PROCESS);
     bpf_load(b, offsetof(struct seccomp_data, nr));
-    bpf_add(b, BPF_JMP | BPF_JGT | BPF_K, SECCOMP_LAST, 0, 1);
-    bpf_return(b, SECCOMP_RET_ERRNO | ENOSYS);
-    seccomp_arguments(b, caps);
-    for (size_t i = 0; i < sizeof(seccomp_denied) / sizeof(seccomp_denied[0]); i++) {
-        if (seccomp_has(caps, seccomp_denied[i].cap))
-            continue;
-        bpf_add(b, BPF_JMP | BPF_JEQ | BPF_K, seccomp_denied[i].nr, 0, 1);
-        bpf_return(b, SECCOMP_RET_ERRNO | EPERM);
-    }
-    bpf_return(b, SECCOMP_RET_ALLOW);
+    bpf_search(b, runs, n);
+}
+
+/* The last program built: containers rarely differ in what decides it. */
+static struct bpf seccomp_program;
+static uint64_t seccomp_caps;
+
+void seccomp_prepare(uint64_t caps)
+{
+    if (seccomp_program.len && seccomp_caps == caps)
+        return;
+    seccomp_program.len = 0;
+    seccomp_build(&seccomp_program, caps);
+    seccomp_caps = caps;
 }
 
 void seccomp_load(struct child *ch, uint64_t caps)
 {
-    static struct bpf b;
     struct sock_fprog prog;
 
-    b.len = 0;
-    seccomp_build(&b, caps);
-    prog = (struct sock_fprog){b.len, b.code};
+    seccomp_prepare(caps);
+    prog = (struct sock_fprog){seccomp_program.len, seccomp_program.code};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
         child_fail(ch, "cannot load the system call filter: %s", strerror(errno));
 }

@@ -218,6 +218,7 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
             return str_fmt("cannot open the container's namespaces: %s", strerror(-own_pid_ns));
         }
     }
+    seccomp_prepare(spec->caps);
     pid = start_clone(&s, flags, &placed);
     if (pid == 0)
         domain_child(&s.child);

@@ -5,6 +5,7 @@
 // The start time is what the kernel itself can vouch for: from the birth of this process
 // (/proc/self/stat, field 22, in clock ticks since boot) until now; with HELLO_T0, nanoseconds on
 // CLOCK_BOOTTIME at which whoever asked for the start did so, it is exact and counts everything.
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,15 +22,15 @@ static uint64_t hello_now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-/* Birth of this process in ns since boot, to a clock tick; 0 when /proc does not say. */
-static uint64_t hello_birth_ns(void)
+/* Birth of this process in ns since boot, to a clock tick; false when /proc does not say. */
+static bool hello_birth_ns(uint64_t *out)
 {
     char text[1024], *p;
     FILE *f = fopen("/proc/self/stat", "r");
     size_t n;
 
     if (!f)
-        return 0;
+        return false;
     n = fread(text, 1, sizeof(text) - 1, f);
     fclose(f);
     text[n] = 0;
@@ -39,7 +40,9 @@ static uint64_t hello_birth_ns(void)
         if (p)
             p++;
     }
-    return p ? strtoull(p, NULL, 10) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK)) : 0;
+    if (p)
+        *out = strtoull(p, NULL, 10) * (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+    return p != NULL;
 }
 
 static void hello_start(uint64_t now)
@@ -51,10 +54,10 @@ static void hello_start(uint64_t now)
         printf("start:    %.3f ms after it was asked for\n", (double)(now - from) / 1e6);
         return;
     }
-    from = hello_birth_ns();
-    if (from && from <= now)
-        printf("start:    within %.0f ms of the process's birth\n",
-               (double)(now - from) / 1e6 + 1000.0 / (double)sysconf(_SC_CLK_TCK));
+    if (hello_birth_ns(&from) && from <= now)
+        printf("start:    within %.0f ms of the process's birth, %.3f ms after this kernel's\n",
+               (double)(now - from) / 1e6 + 1000.0 / (double)sysconf(_SC_CLK_TCK),
+               (double)now / 1e6);
     else
         printf("start:    unknown (no /proc)\n");
 }
