@@ -83,7 +83,10 @@ static const struct file_ops console_node_ops = {.name = "tty"};
 
 static int console_open(struct file *f, u32 minor)
 {
-    return tty_open(&console_tty, f, true); /* as on Linux, never by open */
+    int err = tty_open(&console_tty, f, true); /* as on Linux, never controlling by open */
+    if (!err)
+        tty_survive_hangup(f);
+    return err;
 }
 
 static int serial_open(struct file *f, u32 minor)

@@ -16,6 +16,7 @@
 struct tty_file {
     struct tty *tty;
     u32 generation;
+    bool survives; /* opened as the console: a hang-up passes it by */
 };
 
 static const struct termios tty_default_termios = {
@@ -73,7 +74,7 @@ void up_tty_put(struct tty *t)
 
 static bool tty_file_dead(const struct tty_file *tf)
 {
-    return READ_ONCE(tf->tty->generation) != tf->generation;
+    return !tf->survives && READ_ONCE(tf->tty->generation) != tf->generation;
 }
 
 /* What a read is to wait for, from VMIN and VTIME (termios(3), "Canonical and noncanonical mode").
@@ -333,7 +334,7 @@ int tty_open(struct tty *t, struct file *f, bool noctty)
         err = -EBUSY;
     else
         t->opens++;
-    *tf = (struct tty_file){t, t->generation};
+    *tf = (struct tty_file){t, t->generation, false};
     spin_unlock_irqrestore(&t->lock, flags);
     if (err) {
         kfree(tf);
@@ -345,6 +346,11 @@ int tty_open(struct tty *t, struct file *f, bool noctty)
     if (!noctty && file_readable(f))
         (void)tty_become_controlling(t, false);
     return 0;
+}
+
+void tty_survive_hangup(struct file *f)
+{
+    ((struct tty_file *)f->priv)->survives = true;
 }
 
 void tty_hangup(struct tty *t)

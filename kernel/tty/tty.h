@@ -134,6 +134,8 @@ void tty_put(struct tty *t);
 /* Makes f an open file of t (takes a reference of its own): sets ops and priv; acquires t as the
  * controlling terminal by the rules of open(2) unless noctty. */
 int tty_open(struct tty *t, struct file *f, bool noctty);
+/* f, just opened, stays alive through hang-ups: /dev/console, as on Linux. */
+void tty_survive_hangup(struct file *f);
 struct tty *tty_of_file(struct file *f); /* borrowed; NULL: no tty */
 /* All files open so far are dead; the session is told. May sleep. */
 void tty_hangup(struct tty *t);
