@@ -77,7 +77,7 @@ guest prot 32
 end prot
 
 guest long 64
-    movabs $0x1122334455667788, %rax
+    movabs $0xffff834455667788, %rax
     mov %rax, 0x200000
     shr $32, %rax
     out %eax, $REPORT
@@ -179,7 +179,7 @@ guest msr 64
     lidt AT(9f)
     mov $0xc0000082, %ecx       /* LSTAR */
     mov $0x55667788, %eax
-    mov $0x11223344, %edx
+    mov $0xffff8344, %edx
     wrmsr
     report 1
     mov $0x12345, %ecx

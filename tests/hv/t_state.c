@@ -289,7 +289,7 @@ TEST(guest_writes_an_msr_and_an_unknown_one_faults)
     LOAD(&vm, msr);
     vcpu_long(&vm, 0);
     EXPECT_REPORT(&vm, 0, 1);
-    CHECK_EQ(get_msr(&vm, 0, 0xc0000082), 0x1122334455667788);
+    CHECK_EQ(get_msr(&vm, 0, 0xc0000082), 0xffff834455667788);
     EXPECT_REPORT(&vm, 0, 13);
     EXPECT_REPORT(&vm, 0, 2);
 }
