@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The mmap family, page faults and fork's memory, as programs see them.
+ */
+#include "abi.h"
+#include <setjmp.h>
+
+#define PAGE 4096UL
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+
+static sigjmp_buf fault_jump;
+static void *volatile fault_addr;
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+    fault_addr = info->si_addr;
+    siglongjmp(fault_jump, sig);
+}
+
+static void catch_faults(void)
+{
+    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+
+    sigaction(SIGSEGV, &sa, NULL);
+    sigaction(SIGBUS, &sa, NULL);
+}
+
+/* The signal that the access brings, 0: none. */
+static int touch(volatile char *p, bool write)
+{
+    int sig = sigsetjmp(fault_jump, 1);
+
+    if (sig)
+        return sig;
+    if (write)
+        *p = 1;
+    else
+        (void)*p;
+    return 0;
+}
+
+static char *map(size_t pages, int flags, int fd)
+{
+    char *p = mmap(NULL, pages * PAGE, RW, flags, fd, 0);
+
+    EXPECT(p != MAP_FAILED);
+    return p;
+}
+
+static int status_of(pid_t pid)
+{
+    int status;
+
+    EXPECT(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+TEST(mprotect_takes_and_gives_rights)
+{
+    char *p = map(4, ANON, -1);
+
+    catch_faults();
+    p[PAGE] = 5;
+    EXPECT(!mprotect(p + PAGE, PAGE, PROT_READ));
+    EXPECT(touch(p + PAGE, true) == SIGSEGV && fault_addr == p + PAGE);
+    EXPECT(touch(p + PAGE, false) == 0);
+    EXPECT(!mprotect(p + PAGE, PAGE, PROT_NONE) && touch(p + PAGE, false) == SIGSEGV);
+    EXPECT(!mprotect(p, 4 * PAGE, RW) && p[PAGE] == 5);
+    EXPECT_ERR(mprotect(p + 1, PAGE, RW), EINVAL);
+}
+
+TEST(munmap_leaves_a_hole)
+{
+    char *p = map(3, ANON, -1);
+
+    catch_faults();
+    p[0] = p[2 * PAGE] = 3;
+    EXPECT(!munmap(p + PAGE, PAGE) && touch(p + PAGE, false) == SIGSEGV);
+    EXPECT(p[0] == 3 && p[2 * PAGE] == 3);
+    EXPECT_ERR(mprotect(p, 3 * PAGE, PROT_READ), ENOMEM);
+    EXPECT(mmap(p, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED && errno == EEXIST);
+    EXPECT(mmap(p + PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0) == p + PAGE && p[PAGE] == 0);
+}
+
+TEST(shared_file_mapping_is_the_file)
+{
+    int fd = open("/tmp/abi.map", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    char *s, *p, buf[8];
+
+    catch_faults();
+    EXPECT(fd >= 0 && !ftruncate(fd, 10000));
+    s = map(4, MAP_SHARED, fd);
+    p = map(2, MAP_PRIVATE, fd);
+    strcpy(s + 5000, "mapped");
+    EXPECT(pread(fd, buf, 7, 5000) == 7 && !strcmp(buf, "mapped"));
+    EXPECT(pwrite(fd, "hello", 6, 100) == 6 && !strcmp(s + 100, "hello"));
+    p[100] = 'J';
+    EXPECT(s[100] == 'h');
+    EXPECT(touch(s + 11000, false) == 0 && touch(s + 3 * PAGE, false) == SIGBUS);
+    EXPECT(!ftruncate(fd, 0) && touch(s, false) == SIGBUS && touch(p, false) == SIGBUS);
+    unlink("/tmp/abi.map");
+}
+
+TEST(fork_copies_private_and_shares_shared_memory)
+{
+    char *priv = map(2, ANON, -1), *shared = map(1, MAP_SHARED | MAP_ANONYMOUS, -1);
+    pid_t pid;
+
+    priv[0] = 1;
+    pid = fork();
+    if (!pid) {
+        bool ok = priv[0] == 1 && priv[PAGE] == 0;
+
+        priv[0] = priv[PAGE] = 2;
+        shared[0] = 9;
+        _exit(!ok);
+    }
+    EXPECT(status_of(pid) == 0);
+    EXPECT(priv[0] == 1 && priv[PAGE] == 0 && shared[0] == 9);
+}
+
+TEST(large_memory_survives_fork_drop_and_move)
+{
+    const size_t mib = 1 << 20, size = 64 * mib;
+    char *p = map(size / PAGE, ANON, -1);
+    pid_t pid;
+
+    for (size_t i = 0; i < 64; i++)
+        p[i * mib] = (char)i;
+    pid = fork();
+    if (!pid) {
+        for (size_t i = 0; i < 64; i++) {
+            if (p[i * mib] != (char)i)
+                _exit(1);
+            p[i * mib] = 99;
+        }
+        _exit(0);
+    }
+    EXPECT(status_of(pid) == 0 && p[5 * mib] == 5);
+    EXPECT(!madvise(p, 4 * mib, MADV_DONTNEED) && p[mib] == 0 && p[5 * mib] == 5);
+    p = mremap(p, size, 2 * size, MREMAP_MAYMOVE);
+    EXPECT(p != MAP_FAILED && p[5 * mib] == 5 && p[size] == 0);
+    EXPECT(mremap(p, 2 * size, mib, 0) == p);
+}
+
+TEST(the_stack_grows)
+{
+    volatile char big[4 << 20];
+
+    for (size_t i = sizeof(big); i >= PAGE; i -= PAGE)
+        big[i - 1] = 1;
+    EXPECT(big[sizeof(big) - 1] == 1);
+}
+
+TEST(mincore_tells_what_is_there)
+{
+    unsigned char vec[3];
+    char *p = map(3, ANON, -1);
+
+    p[PAGE] = 1;
+    EXPECT(!mincore(p, 3 * PAGE, vec));
+    EXPECT(!(vec[0] & 1) && (vec[1] & 1) && !(vec[2] & 1));
+}
