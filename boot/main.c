@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * From the loader's block to struct boot_info, then kernel_main. Runs on the boot stack and the boot
- * page tables, on one CPU, with interrupts off; nothing is set up yet, so it says nothing.
+ * From the loader's block to struct boot_info, then kernel_main. Runs on the boot stack and the
+ * boot page tables, on one CPU, with interrupts off; nothing is set up yet, so it says nothing.
  */
 #include "arch/x86/regs.h"
 #include "boot/boot.h"

@@ -28,8 +28,7 @@ void pvh_read(u64 block)
     if (info->cmdline)
         boot_set_cmdline(boot_phys(info->cmdline));
     for (u32 i = 0; i < info->nr_modules; i++)
-        boot_add_module(mod[i].paddr, mod[i].size,
-                        mod[i].cmdline ? boot_phys(mod[i].cmdline) : "");
+        boot_add_module(mod[i].paddr, mod[i].size, mod[i].cmdline ? boot_phys(mod[i].cmdline) : "");
     if (info->version >= 1)
         for (u32 i = 0; i < info->memmap_entries; i++)
             boot_add_mem(mem[i].addr, mem[i].size, mem[i].type);

@@ -79,7 +79,8 @@ static int cmd_stack(int argc, char **argv, emit_fn emit)
     backtrace_print(emit, 0, rsp[5]);
     return 0;
 }
-CONSOLE_CMD(stack) = {"stack", "THREAD: where a sleeping thread is", cmd_stack, true};
+CONSOLE_CMD(stack)
+= {"stack", "THREAD: where a sleeping thread is", cmd_stack, true};
 
 static int cmd_symbol(int argc, char **argv, emit_fn emit)
 {

@@ -107,8 +107,8 @@ static void panic_log_line(const char *fmt, ...)
     log_err("%s", text);
 }
 
-/* In a panic the other CPUs stop on the spot. An NMI that nobody sent is somebody's button: each CPU says
- * where it is and goes on. */
+/* In a panic the other CPUs stop on the spot. An NMI that nobody sent is somebody's button: each
+ * CPU says where it is and goes on. */
 bool up_nmi(struct trap_frame *frame)
 {
     while (debug_panicking())

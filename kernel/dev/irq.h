@@ -15,7 +15,8 @@ struct irq_handler {
     unsigned vector; /* given */
 };
 
-/* Each: 0, -EINVAL (no such line), -ENOSPC (no vector left, or the line has four). handler stays the driver's and is kept. */
+/* Each: 0, -EINVAL (no such line), -ENOSPC (no vector left, or the line has four). handler stays
+ * the driver's and is kept. */
 int irq_request_isa(unsigned isa, struct irq_handler *handler) __must_check;
 int irq_request_gsi(u32 gsi, bool level, bool active_low, struct irq_handler *handler) __must_check;
 /* A vector for MSI; address and data are what the device writes. */

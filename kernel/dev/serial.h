@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Serial lines, as drivers/char offers them to kernel/tty. A port sends at once and without a lock-up:
- * bytes that a dead line does not take are lost. Received bytes go to whoever opened the port.
+ * Serial lines, as drivers/char offers them to kernel/tty. A port sends at once and without a
+ * lock-up: bytes that a dead line does not take are lost. Received bytes go to whoever opened the
+ * port.
  */
 #pragma once
 

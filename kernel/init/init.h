@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* All levels are up, on the boot stack: starts the scheduler with PID 1 and the other processors. */
+/* All levels are up, on the boot stack: starts the scheduler with PID 1 and the other processors.
+ */
 __attribute__((noreturn)) void init_start(void);

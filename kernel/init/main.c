@@ -25,9 +25,9 @@ static void init_run_level(enum init_level level)
 {
     const struct init_hook *hook;
 
-    TABLE_FOR_EACH (hook, init_hooks)
-        if (hook->level == level)
-            hook->run();
+    TABLE_FOR_EACH(hook, init_hooks)
+    if (hook->level == level)
+        hook->run();
 }
 
 /* Before any layer: what makes a fault show itself instead of rebooting the machine. */

@@ -129,8 +129,8 @@ static bool rcu_is_due(const struct rcu_cpu *rc)
     return rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
 }
 
-/* Takes what is due; interrupts off. What is not due yet wants a kick, again after each grace period:
- * the end of an earlier one has used it up. */
+/* Takes what is due; interrupts off. What is not due yet wants a kick, again after each grace
+ * period: the end of an earlier one has used it up. */
 static struct rcu_head *rcu_take_due(struct rcu_cpu *rc)
 {
     struct rcu_head *due = NULL;
@@ -209,7 +209,8 @@ static inline bool rcu_busy(void)
            (__atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) >> cpu_id() & 1);
 }
 
-/* Our own report may end the grace period that our callbacks wait for: nobody else would tell us. */
+/* Our own report may end the grace period that our callbacks wait for: nobody else would tell us.
+ */
 void rcu_quiescent(void)
 {
 #ifdef DEBUG

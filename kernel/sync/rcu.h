@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Quiescent-state RCU. Kernel code is not preempted, so a reader is any stretch of kernel code that
- * does not block, yield or leave for user or guest mode; each CPU that has passed such a point since a
- * grace period began has no reader left from before it. User mode, guest mode and idle are quiescent.
+ * does not block, yield or leave for user or guest mode; each CPU that has passed such a point
+ * since a grace period began has no reader left from before it. User mode, guest mode and idle are
+ * quiescent.
  *
  * The read-side markers cost nothing; debug builds check that nothing sleeps between them.
  */
@@ -35,7 +36,8 @@ static inline void rcu_read_unlock(void)
 
 /* Calls func(head) after a grace period, from a context that may not sleep. irq-safe. */
 void rcu_call(struct rcu_head *head, void (*func)(struct rcu_head *head));
-/* Waits for a grace period and for all callbacks that this CPU queued before it. May sleep (sched). */
+/* Waits for a grace period and for all callbacks that this CPU queued before it. May sleep (sched).
+ */
 void rcu_synchronize(void);
 
 /* For sched: this CPU switches context, idles, or goes to or comes from user or guest mode. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reference counts that saturate instead of wrapping: an object whose count ran away leaks, it is never
- * freed too early.
+ * Reference counts that saturate instead of wrapping: an object whose count ran away leaks, it is
+ * never freed too early.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sequence counters: readers of small data retry when a writer was at work. Writers exclude each other
- * by a lock of their own and run with interrupts off where readers may be interrupt handlers.
+ * Sequence counters: readers of small data retry when a writer was at work. Writers exclude each
+ * other by a lock of their own and run with interrupts off where readers may be interrupt handlers.
  */
 #pragma once
 

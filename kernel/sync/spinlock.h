@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ticket spinlocks with ranks. A CPU may only take a lock of a lower (rank, order) than the lowest that
- * it holds; debug builds check it. A leaf taken inside wake-up callbacks and interrupts declares the
- * rank it is taken at.
+ * Ticket spinlocks with ranks. A CPU may only take a lock of a lower (rank, order) than the lowest
+ * that it holds; debug builds check it. A leaf taken inside wake-up callbacks and interrupts
+ * declares the rank it is taken at.
  *
  * Context: a plain spin_lock is for locks that no interrupt handler takes; all others take
  * spin_lock_irqsave. The kernel is not preempted, so a holder runs until it unlocks.
@@ -49,17 +49,17 @@ struct spinlock {
 };
 
 #ifdef DEBUG
-#define SPINLOCK_INIT(rank_, order_, name_)                                                        \
-    {                                                                                              \
-        .both = 0, .rank = (rank_), .order = (order_), .cpu = -1, .name = (name_)                  \
+#define SPINLOCK_INIT(rank_, order_, name_)                                       \
+    {                                                                             \
+        .both = 0, .rank = (rank_), .order = (order_), .cpu = -1, .name = (name_) \
     }
 void lockdep_acquire(struct spinlock *lock, u64 rip);
 void lockdep_release(struct spinlock *lock);
 /* For sleeping locks, which live in sched: the rank is held by the thread. */
 #else
-#define SPINLOCK_INIT(rank_, order_, name_)                                                        \
-    {                                                                                              \
-        .both = 0                                                                                  \
+#define SPINLOCK_INIT(rank_, order_, name_) \
+    {                                       \
+        .both = 0                           \
     }
 static inline void lockdep_acquire(struct spinlock *lock, u64 rip)
 {
@@ -90,8 +90,8 @@ static inline bool spin_trylock(struct spinlock *lock)
 
     if ((u16)seen != (u16)(seen >> 16))
         return false;
-    if (!__atomic_compare_exchange_n(&lock->both, &seen, seen + (1U << 16), false,
-                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&lock->both, &seen, seen + (1U << 16), false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
         return false;
     lockdep_acquire(lock, (u64)__builtin_return_address(0));
     return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * ACPI 6.4: 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.12 (MADT), 7.4.2 (_S5). Tables are read
- * through the direct map of the first 4 GiB, which boot made; one above that is not seen. Firmware is
- * trusted, yet lengths are checked: a broken table must not stop the boot.
+ * through the direct map of the first 4 GiB, which boot made; one above that is not seen. Firmware
+ * is trusted, yet lengths are checked: a broken table must not stop the boot.
  */
 #include "arch/x86/acpi.h"
 
@@ -222,8 +222,8 @@ void acpi_isa_irq(unsigned isa, u32 *gsi, bool *level, bool *active_low)
     *active_low = o->set && (o->flags & 3) == 3;
 }
 
-/* "_S5_" PackageOp length count then the two sleep types, each a byte constant (0x0a prefix), ZeroOp or
- * OneOp. */
+/* "_S5_" PackageOp length count then the two sleep types, each a byte constant (0x0a prefix),
+ * ZeroOp or OneOp. */
 static bool s5_parse(const u8 *p, const u8 *end, u8 *a, u8 *b)
 {
     u8 value[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The few ACPI tables that Bothy reads: MADT, MCFG, HPET, FADT, and `_S5` found by pattern in the DSDT.
- * No AML is run.
+ * The few ACPI tables that Bothy reads: MADT, MCFG, HPET, FADT, and `_S5` found by pattern in the
+ * DSDT. No AML is run.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 void acpi_init(void);
 /* The table with that signature, whole and with a good checksum; NULL: none. */
 const void *acpi_table(const char *signature);
-unsigned acpi_cpu_count(void);         /* usable processors, the boot one first */
+unsigned acpi_cpu_count(void); /* usable processors, the boot one first */
 u32 acpi_cpu_apic_id(unsigned index);
 /* I/O port of the 3.58 MHz power-management timer; 0: none. */
 u16 acpi_pm_timer(void);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Local APIC by MMIO or MSR, I/O APICs, one-shot timer. The registers of a local APIC are 16 bytes apart
- * in MMIO and one MSR each in x2APIC mode, with the ICR as the exception (SDM vol. 3, 10.12).
+ * Local APIC by MMIO or MSR, I/O APICs, one-shot timer. The registers of a local APIC are 16 bytes
+ * apart in MMIO and one MSR each in x2APIC mode, with the ICR as the exception (SDM vol. 3, 10.12).
  */
 #include "arch/x86/apic.h"
 

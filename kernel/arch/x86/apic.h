@@ -10,7 +10,7 @@
 void apic_init_early(void); /* before the ACPI tables are read: finds the registers */
 void apic_init_boot(void);  /* after them; masks the PICs */
 void ioapic_add(u32 address, u32 first_gsi); /* for acpi.c */
-void apic_init_cpu(void);  /* each CPU */
+void apic_init_cpu(void);                    /* each CPU */
 u32 apic_id(void);
 void apic_eoi(void);
 void apic_send_ipi(unsigned cpu, unsigned vector);
@@ -19,7 +19,8 @@ void apic_send_nmi_others(void);
 void apic_send_init(u32 id);
 void apic_send_startup(u32 id, u8 page);
 
-/* Fires VEC_TIMER on this CPU at `deadline` of time_ns(), at once if that has passed; U64_MAX: never. */
+/* Fires VEC_TIMER on this CPU at `deadline` of time_ns(), at once if that has passed; U64_MAX:
+ * never. */
 void timer_program(u64 deadline);
 
 /* Routes a global interrupt to a vector of a CPU. -EINVAL: no such pin. */

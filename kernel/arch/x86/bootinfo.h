@@ -41,6 +41,7 @@ struct boot_info {
 };
 extern struct boot_info boot_info;
 
-/* The value of `key=value` on the kernel command line ("" for a bare key), or NULL; *len its length. */
+/* The value of `key=value` on the kernel command line ("" for a bare key), or NULL; *len its
+ * length. */
 const char *boot_option(const char *key, size_t *len);
 bool boot_option_is(const char *key, const char *value);

@@ -42,5 +42,6 @@ static inline bool cpu_has(enum cpu_feature f)
     return cpu_features[f / 32] >> (f % 32) & 1;
 }
 void cpu_features_read(void);
-/* Control registers and MSRs of protection (NX, WP, SMEP, SMAP, UMIP, PGE, PAT): each CPU, early. */
+/* Control registers and MSRs of protection (NX, WP, SMEP, SMAP, UMIP, PGE, PAT): each CPU, early.
+ */
 void cpu_features_enable(void);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Per-CPU data. A per-CPU variable lives in the section .percpu, which CPU 0 uses in place; every other
- * CPU has a copy. GS holds the distance from the section to the copy, so that `%gs:variable` is one
- * instruction. Per-CPU variables have no initialiser: they start as zero.
+ * Per-CPU data. A per-CPU variable lives in the section .percpu, which CPU 0 uses in place; every
+ * other CPU has a copy. GS holds the distance from the section to the copy, so that `%gs:variable`
+ * is one instruction. Per-CPU variables have no initialiser: they start as zero.
  *
- * Context: the caller must not move to another CPU in between: interrupts off, or a thread of kernel
- * code that does not block (the kernel is not preempted).
+ * Context: the caller must not move to another CPU in between: interrupts off, or a thread of
+ * kernel code that does not block (the kernel is not preempted).
  */
 #pragma once
 
@@ -27,7 +27,7 @@ extern u32 percpu_no_work;           /* always zero: the work word while no thre
 DECLARE_PER_CPU(u32 *, percpu_work); /* the current thread's work word */
 
 #define this_cpu_read(name) (*(const volatile __seg_gs __typeof__(name) *)(uintptr_t) & (name))
-#define this_cpu_write(name, v)                                                                    \
+#define this_cpu_write(name, v) \
     ((void)(*(volatile __seg_gs __typeof__(name) *)(uintptr_t) & (name) = (v)))
 /* One instruction each: not torn by an interrupt. */
 #define this_cpu_inc(name) ((void)((*(__seg_gs __typeof__(name) *)(uintptr_t) & (name))++))

@@ -12,7 +12,7 @@
 #define PTE_PCD (1UL << 4)
 #define PTE_A (1UL << 5)
 #define PTE_D (1UL << 6)
-#define PTE_PS (1UL << 7) /* levels 1 and 2: a leaf */
+#define PTE_PS (1UL << 7)  /* levels 1 and 2: a leaf */
 #define PTE_PAT (1UL << 7) /* level 0 */
 #define PTE_G (1UL << 8)
 #define PTE_SOFT1 (1UL << 9) /* ignored by the CPU: mm and vm use them */

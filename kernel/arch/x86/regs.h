@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One inline function per privileged instruction. Bit names are the manuals' (SDM vol. 3, APM vol. 2).
+ * One inline function per privileged instruction. Bit names are the manuals' (SDM vol. 3, APM vol.
+ * 2).
  */
 #pragma once
 
@@ -51,16 +52,16 @@
 #define RFLAGS_AC (1UL << 18)
 #define RFLAGS_ID (1UL << 21)
 
-#define DEFINE_CR(n)                                                                               \
-    static inline u64 read_cr##n(void)                                                             \
-    {                                                                                              \
-        u64 v;                                                                                     \
-        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory");                                \
-        return v;                                                                                  \
-    }                                                                                              \
-    static inline void write_cr##n(u64 v)                                                          \
-    {                                                                                              \
-        __asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");                                   \
+#define DEFINE_CR(n)                                                \
+    static inline u64 read_cr##n(void)                              \
+    {                                                               \
+        u64 v;                                                      \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory"); \
+        return v;                                                   \
+    }                                                               \
+    static inline void write_cr##n(u64 v)                           \
+    {                                                               \
+        __asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory");    \
     }
 DEFINE_CR(0)
 DEFINE_CR(2)
@@ -69,16 +70,16 @@ DEFINE_CR(4)
 DEFINE_CR(8)
 #undef DEFINE_CR
 
-#define DEFINE_DR(n)                                                                               \
-    static inline u64 read_dr##n(void)                                                             \
-    {                                                                                              \
-        u64 v;                                                                                     \
-        __asm__ volatile("mov %%db" #n ", %0" : "=r"(v));                                          \
-        return v;                                                                                  \
-    }                                                                                              \
-    static inline void write_dr##n(u64 v)                                                          \
-    {                                                                                              \
-        __asm__ volatile("mov %0, %%db" #n ::"r"(v));                                              \
+#define DEFINE_DR(n)                                      \
+    static inline u64 read_dr##n(void)                    \
+    {                                                     \
+        u64 v;                                            \
+        __asm__ volatile("mov %%db" #n ", %0" : "=r"(v)); \
+        return v;                                         \
+    }                                                     \
+    static inline void write_dr##n(u64 v)                 \
+    {                                                     \
+        __asm__ volatile("mov %0, %%db" #n ::"r"(v));     \
     }
 DEFINE_DR(0)
 DEFINE_DR(1)

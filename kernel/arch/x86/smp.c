@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * INIT, STARTUP, STARTUP (SDM vol. 3, 8.4.4). The trampoline (trampoline.S) is copied below 1 MiB with
- * its parameters behind it; the new CPU comes out of it in long mode on the boot page tables.
+ * INIT, STARTUP, STARTUP (SDM vol. 3, 8.4.4). The trampoline (trampoline.S) is copied below 1 MiB
+ * with its parameters behind it; the new CPU comes out of it in long mode on the boot page tables.
  */
 #include "arch/x86/smp.h"
 

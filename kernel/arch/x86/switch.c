@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Context switch and floating-point state (SDM vol. 1, chapter 13). Areas keep XSAVE's standard format,
- * which is also what a signal frame shows to user programs.
+ * Context switch and floating-point state (SDM vol. 1, chapter 13). Areas keep XSAVE's standard
+ * format, which is also what a signal frame shows to user programs.
  */
 #include "arch/x86/switch.h"
 
@@ -58,7 +58,7 @@ void fpu_init_cpu(void)
 void fpu_init_state(void *area)
 {
     memset(area, 0, fpu_area_size);
-    *(u16 *)area = 0x37f;                     /* FCW */
+    *(u16 *)area = 0x37f;                      /* FCW */
     *(u32 *)((u8 *)area + 24) = MXCSR_DEFAULT; /* MXCSR */
 }
 
@@ -122,7 +122,8 @@ struct switch_frame {
     u64 r15, r14, r13, r12, rbx, rbp, rip;
 };
 
-static void switch_push_first(struct arch_thread *t, u64 sp, void (*first)(void), void *fn, void *arg)
+static void switch_push_first(struct arch_thread *t, u64 sp, void (*first)(void), void *fn,
+                              void *arg)
 {
     struct switch_frame *f = (struct switch_frame *)sp - 1;
 

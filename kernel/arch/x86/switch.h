@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The machine part of a thread: where its kernel stack stands while it is not running, its TLS bases
- * and its floating-point state.
+ * The machine part of a thread: where its kernel stack stands while it is not running, its TLS
+ * bases and its floating-point state.
  */
 #pragma once
 
@@ -13,17 +13,17 @@ struct arch_thread {
     void *xsave;          /* fpu_size() bytes, 64-aligned; NULL: a kernel thread */
 };
 
-/* Saves prev, loads next; returns in next's context, on next's stack, with prev (as next sees it: the
- * thread that ran before on this CPU) as its value. FPU, TLS and the entry stack are switched too;
- * the address space is the caller's business. Interrupts off. */
+/* Saves prev, loads next; returns in next's context, on next's stack, with prev (as next sees it:
+ * the thread that ran before on this CPU) as its value. FPU, TLS and the entry stack are switched
+ * too; the address space is the caller's business. Interrupts off. */
 struct arch_thread *arch_switch(struct arch_thread *prev, struct arch_thread *next, u64 stack_top);
 
 /* A first frame on a new stack: fn(prev, arg) is called with prev as arch_switch gives it. */
 void arch_thread_init_kernel(struct arch_thread *t, void *stack_top,
                              void (*fn)(struct arch_thread *prev, void *arg), void *arg);
 struct trap_frame;
-/* A first frame that calls fn(prev, NULL) and then leaves for user mode with *frame, which is copied to
- * the top of the stack. */
+/* A first frame that calls fn(prev, NULL) and then leaves for user mode with *frame, which is
+ * copied to the top of the stack. */
 void arch_thread_init_user(struct arch_thread *t, void *stack_top, const struct trap_frame *frame,
                            void (*fn)(struct arch_thread *prev, void *arg));
 
@@ -33,7 +33,8 @@ u64 fpu_xcr0(void); /* components in use; 0: FXSAVE only */
 void fpu_init_cpu(void);
 void fpu_init_state(void *area); /* as after FNINIT with MXCSR 0x1f80 */
 void fpu_save(void *area);
-void fpu_restore(const void *area); /* area is valid: from fpu_save, fpu_init_state or fpu_validate */
+void fpu_restore(
+    const void *area); /* area is valid: from fpu_save, fpu_init_state or fpu_validate */
 /* Makes an area that came from user memory safe to restore; -EINVAL: it cannot be. */
 int fpu_validate(void *area) __must_check;
 /* User TLS bases; of the running thread the registers are the truth. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The time-stamp counter as a clock. Its frequency comes, best first, from a hypervisor's leaf, CPUID
- * 0x15/0x16, or a measurement of a few ms against the PM timer or the PIT.
+ * The time-stamp counter as a clock. Its frequency comes, best first, from a hypervisor's leaf,
+ * CPUID 0x15/0x16, or a measurement of a few ms against the PM timer or the PIT.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Descriptor tables, the entry MSRs, and the dispatch of exceptions and interrupts. Everything that the
- * CPU reads at an entry from user mode lies in the per-CPU entry area.
+ * Descriptor tables, the entry MSRs, and the dispatch of exceptions and interrupts. Everything that
+ * the CPU reads at an entry from user mode lies in the per-CPU entry area.
  */
 #include "arch/x86/trap.h"
 
@@ -107,8 +107,8 @@ static void gdt_fill(struct entry_area *area)
     area->gdt[USER_CS32 / 8] = 0x00cffb000000ffff; /* where SYSRET counts from; 32-bit code */
     area->gdt[USER_DS / 8] = 0x00cff3000000ffff;
     area->gdt[USER_CS / 8] = 0x00affb000000ffff;
-    area->gdt[TSS_SEL / 8] = (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | 0x89UL << 40 |
-                             (tss >> 24 & 0xff) << 56;
+    area->gdt[TSS_SEL / 8] =
+        (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | 0x89UL << 40 | (tss >> 24 & 0xff) << 56;
     area->gdt[TSS_SEL / 8 + 1] = tss >> 32;
 }
 
@@ -171,11 +171,26 @@ void trap_set_stack(u64 stack_top)
 }
 
 static const char *const trap_names[32] = {
-    "divide error",       "debug",          "NMI",           "breakpoint",
-    "overflow",           "bound range",    "invalid opcode", "device not available",
-    "double fault",       "vector 9",       "invalid TSS",   "segment not present",
-    "stack fault",        "general protection", "page fault", "vector 15",
-    "x87 error",          "alignment check", "machine check", "SIMD error",
+    "divide error",
+    "debug",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "bound range",
+    "invalid opcode",
+    "device not available",
+    "double fault",
+    "vector 9",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "vector 15",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
 };
 
 static __noreturn void trap_panic(unsigned vector, struct trap_frame *f, u64 addr)

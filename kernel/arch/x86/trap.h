@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The frame that every entry into the kernel leaves at the top of the stack: system call, exception
- * and interrupt alike. Its order is that of Linux's struct pt_regs, so user_regs views need no copying.
+ * and interrupt alike. Its order is that of Linux's struct pt_regs, so user_regs views need no
+ * copying.
  */
 #pragma once
 

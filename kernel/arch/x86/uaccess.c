@@ -24,7 +24,8 @@ int uaccess_cas32(u32 *dst, u32 *old, u32 new);
 int msr_read(u32 msr, u64 *out);
 int msr_write(u32 msr, u64 v);
 
-/* A few dozen entries in the order of the code: a linear look is fine on a path that ends in a fault. */
+/* A few dozen entries in the order of the code: a linear look is fine on a path that ends in a
+ * fault. */
 static const struct extable_entry *extable_find(u64 rip)
 {
     for (const struct extable_entry *e = __extable_start; e < __extable_end; e++)
@@ -48,8 +49,8 @@ bool extable_fixup(struct trap_frame *frame)
     return true;
 }
 
-/* Without SMAP, STAC and CLAC do not exist: they become three-byte NOPs (0f 1f 00). Boot only, while
- * the image is writable. */
+/* Without SMAP, STAC and CLAC do not exist: they become three-byte NOPs (0f 1f 00). Boot only,
+ * while the image is writable. */
 void uaccess_patch(void)
 {
     if (cpu_has(X86_SMAP))

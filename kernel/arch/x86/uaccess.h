@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Copies between the kernel and the user half of the current address space: the only code that touches
- * user memory. An address outside the user half fails without being tried.
+ * Copies between the kernel and the user half of the current address space: the only code that
+ * touches user memory. An address outside the user half fails without being tried.
  *
- * Context: may fault pages in, so may sleep, unless the current thread has `nofault` set (then a page
- * that is not there is -EFAULT).
+ * Context: may fault pages in, so may sleep, unless the current thread has `nofault` set (then a
+ * page that is not there is -EFAULT).
  */
 #pragma once
 
@@ -37,7 +37,8 @@ static inline __must_check int user_zero(void __user *dst, u64 n)
     return user_clear(dst, n) ? -EFAULT : 0;
 }
 
-/* Copies a string with its NUL. Its length, -EFAULT, or -ENAMETOOLONG when max bytes hold no NUL. */
+/* Copies a string with its NUL. Its length, -EFAULT, or -ENAMETOOLONG when max bytes hold no NUL.
+ */
 ssize_t copy_string_in(char *dst, const char __user *src, size_t max) __must_check;
 
 /* Naturally aligned words, for futexes and the like: one access. 0 or -EFAULT. */
@@ -48,7 +49,8 @@ int user_store64(u64 __user *dst, u64 v) __must_check;
 /* Compare and exchange; *old is updated to what was found. 0 also when it was not equal. */
 int user_cas32(u32 __user *dst, u32 *old, u32 new) __must_check;
 
-/* For exceptions in the kernel: moves frame->rip to the fix-up of that instruction; false: it has none. */
+/* For exceptions in the kernel: moves frame->rip to the fix-up of that instruction; false: it has
+ * none. */
 struct trap_frame;
 bool extable_fixup(struct trap_frame *frame);
 bool extable_has(u64 rip);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What arch calls in the layers above: where each kind of entry into the kernel goes on. Interrupts are
- * off at entry but for system calls and where said.
+ * What arch calls in the layers above: where each kind of entry into the kernel goes on. Interrupts
+ * are off at entry but for system calls and where said.
  */
 #pragma once
 
@@ -11,9 +11,9 @@ struct trap_frame;
 
 /* kernel/linux: a system call; sets frame->rax. Interrupts on. */
 void up_syscall(struct trap_frame *frame);
-/* kernel/vm: a page fault that no exception-table entry is asked for yet; interrupts as they were at
- * the fault. True when resolved. For a fault from user mode it has queued a signal itself and returns
- * true; false from kernel mode leads to the exception table, then to a panic. */
+/* kernel/vm: a page fault that no exception-table entry is asked for yet; interrupts as they were
+ * at the fault. True when resolved. For a fault from user mode it has queued a signal itself and
+ * returns true; false from kernel mode leads to the exception table, then to a panic. */
 bool up_page_fault(struct trap_frame *frame, u64 addr, u64 error);
 /* kernel/proc: an exception other than a page fault in user mode. Interrupts on. */
 void up_user_exception(struct trap_frame *frame, unsigned vector);
