@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control-group tree. The tree lock orders everything that changes its shape, its limits and who is
- * populated; a group's own lock guards its member list, so that fork and exit touch one group.
+ * The control-group tree. The tree lock orders everything that changes its shape, its limits and
+ * who is populated; a group's own lock guards its member list, so that fork and exit touch one
+ * group.
  *
  * A group lives in the tree until it is removed, and in memory until its last member, child and
  * reference are gone.
@@ -66,15 +67,75 @@ void cgroup_get(struct cgroup *cg)
     refcount_get(&cg->ref);
 }
 
+/* Groups without references whose account still has pages: files that a container wrote outlive it,
+ * and their pages point to the account. They go when a later group is made or dropped. */
+static struct spinlock lingering_lock = SPINLOCK_INIT(RANK_CONTAINER, 0, "lingering cgroups");
+static LIST_HEAD(lingering_groups);
+
+static void cgroup_free_rcu(struct rcu_head *head)
+{
+    kfree(container_of(head, struct cgroup, rcu));
+}
+
+/* After a grace period: account_uncharge walks on to the parent after its last subtraction. */
+static void cgroup_free(struct cgroup *cg)
+{
+    kfree(cg->name);
+    rcu_call(&cg->rcu, cgroup_free_rcu);
+}
+
+static struct cgroup *cgroup_take_lingering(void)
+{
+    struct cgroup *cg, *found = NULL;
+    u64 flags;
+
+    spin_lock_irqsave(&lingering_lock, &flags);
+    list_for_each (cg, &lingering_groups, lingering) {
+        if (atomic_read(&cg->memory.used) == 0) {
+            found = cg;
+            list_del(&cg->lingering);
+            break;
+        }
+    }
+    spin_unlock_irqrestore(&lingering_lock, flags);
+    return found;
+}
+
+/* Drops a reference; true when cg is to be freed now. */
+static bool cgroup_put_one(struct cgroup *cg)
+{
+    u64 flags;
+
+    if (cg == &cgroup_root || !refcount_put(&cg->ref))
+        return false;
+    sched_group_destroy(cg->sched);
+    if (atomic_read(&cg->memory.used) == 0)
+        return true;
+    spin_lock_irqsave(&lingering_lock, &flags);
+    list_add_tail(&lingering_groups, &cg->lingering);
+    spin_unlock_irqrestore(&lingering_lock, flags);
+    return false;
+}
+
 void cgroup_put(struct cgroup *cg)
 {
-    while (cg != &cgroup_root && refcount_put(&cg->ref)) {
-        struct cgroup *parent = cg->parent;
+    struct cgroup *parent;
 
-        sched_group_destroy(cg->sched);
-        kfree(cg->name);
-        kfree(cg);
+    while (cgroup_put_one(cg)) {
+        parent = cg->parent;
+        cgroup_free(cg);
         cg = parent;
+    }
+}
+
+static void cgroup_reap_lingering(void)
+{
+    struct cgroup *cg;
+
+    while ((cg = cgroup_take_lingering()) != NULL) {
+        struct cgroup *parent = cg->parent;
+        cgroup_free(cg);
+        cgroup_put(parent);
     }
 }
 
@@ -136,6 +197,7 @@ int cgroup_create(struct cgroup *parent, const char *name, struct cgroup **out)
         return -EINVAL;
     if (parent->depth + 1 >= CGROUP_DEPTH_MAX)
         return -EAGAIN;
+    cgroup_reap_lingering();
     cg = cgroup_alloc(parent, name);
     if (!cg)
         return -ENOMEM;

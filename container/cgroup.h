@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control-group tree: each node binds a memory and a pids account, a scheduler group and the set of
- * processes in it. cgroup v2 files (kernel/linux) are views on it.
+ * The control-group tree: each node binds a memory and a pids account, a scheduler group and the
+ * set of processes in it. cgroup v2 files (kernel/linux) are views on it.
  *
  * Lock order: the tree lock (mutex, RANK_CONTAINER), then a group's own lock (spin).
  */
@@ -12,9 +12,10 @@
 #include "mm/account.h"
 #include "sched/mutex.h"
 #include "sched/thread.h"
+#include "sync/rcu.h"
 #include "sync/refcount.h"
 
-struct cgroup_member { /* embedded in kernel/proc's struct process */
+struct cgroup_member {     /* embedded in kernel/proc's struct process */
     struct cgroup *group;  /* the group's lock; a reference */
     struct list_node node; /* the group's lock */
 };
@@ -25,11 +26,11 @@ enum cgroup_controller { CG_CPU = 1, CG_MEMORY = 2, CG_PIDS = 4 };
 
 /* I immutable · t tree lock · l lock · a atomic */
 struct cgroup {
-    struct cgroup *parent;              /* I  a reference */
-    char *name;                         /* I */
-    u64 id;                             /* I */
-    unsigned depth;                     /* I */
-    refcount_t ref;                     /* a */
+    struct cgroup *parent; /* I  a reference */
+    char *name;            /* I */
+    u64 id;                /* I */
+    unsigned depth;        /* I */
+    refcount_t ref;        /* a */
     struct spinlock lock;
     struct list_node children, sibling; /* t */
     struct list_node members;           /* l */
@@ -43,9 +44,11 @@ struct cgroup {
     bool oom_group;                     /* a */
     u32 subtree_control;                /* t  CG_* switched on for children */
     u64 events_oom, events_oom_kill, events_high, events_max, events_pids_max; /* a */
-    u64 quota_us, period_us;            /* t  quota U64_MAX: max */
-    u32 cpu_weight;                     /* t */
-    struct waitq events_wait;           /* poll of *.events */
+    u64 quota_us, period_us;    /* t  quota U64_MAX: max */
+    u32 cpu_weight;             /* t */
+    struct waitq events_wait;   /* poll of *.events */
+    struct list_node lingering; /* freed once the pages charged to it are */
+    struct rcu_head rcu;
 };
 
 extern struct cgroup cgroup_root;
@@ -57,15 +60,15 @@ int cgroup_remove(struct cgroup *cg);
 void cgroup_get(struct cgroup *cg);
 void cgroup_put(struct cgroup *cg);
 
-/* fork: puts a new process (not yet visible) into `into`, or where its parent is (NULL); charges one
- * thread in each ancestor. -EAGAIN over pids.max, -ENODEV: `into` is gone. */
+/* fork: puts a new process (not yet visible) into `into`, or where its parent is (NULL); charges
+ * one thread in each ancestor. -EAGAIN over pids.max, -ENODEV: `into` is gone. */
 int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into);
 int cgroup_charge_thread(struct cgroup_member *m) __must_check; /* a further thread: -EAGAIN */
 void cgroup_uncharge_thread(struct cgroup_member *m);
 /* The process is gone; its last `threads` are uncharged. */
 void cgroup_exit(struct cgroup_member *m, unsigned threads);
-/* Moves a process: pids charges move, memory charged so far stays (as v2 does). The caller then moves
- * each thread's sched group. 0 or -ENODEV. */
+/* Moves a process: pids charges move, memory charged so far stays (as v2 does). The caller then
+ * moves each thread's sched group. 0 or -ENODEV. */
 int cgroup_move(struct cgroup_member *m, struct cgroup *to, unsigned threads);
 struct cgroup *cgroup_of(struct cgroup_member *m); /* a reference */
 bool cgroup_populated(struct cgroup *cg);
@@ -78,9 +81,9 @@ int cgroup_for_each_below(struct cgroup *cg, int (*fn)(struct cgroup_member *m, 
 /* SIGKILL to every process in cg and below, also to those being forked. */
 void cgroup_kill(struct cgroup *cg);
 /* Limits: from the files' values. 0 or -EINVAL. */
-int cgroup_set_weight(struct cgroup *cg, u64 weight);               /* 1..10000 */
+int cgroup_set_weight(struct cgroup *cg, u64 weight);                 /* 1..10000 */
 int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us); /* U64_MAX: max */
-int cgroup_set_memory_max(struct cgroup *cg, u64 pages);            /* reclaims what it can */
+int cgroup_set_memory_max(struct cgroup *cg, u64 pages);              /* reclaims what it can */
 /* The path as seen from ns_root ("/", "/a/b", "/../x"); 0 or -ENAMETOOLONG. */
 int cgroup_path(struct cgroup *cg, struct cgroup *ns_root, char *buf, size_t n);
 /* By name: a reference or NULL. */
