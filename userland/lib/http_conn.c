@@ -264,7 +264,7 @@ static void conn_bad(struct http_conn *c, int status, const char *text)
     c->on_close = NULL;
     if (on_close) /* for its owner, the request ends here */
         on_close(c);
-    c->close = true;
+    c->close = c->linger = true;
     buf_fmt(&b, "{\"message\":\"%s\"}\n", text);
     http_reply(c, status, "application/json", b.data, b.len);
     buf_free(&b);
