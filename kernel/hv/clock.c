@@ -3,9 +3,9 @@
  * A guest's clocks: its time-stamp counter and the paravirtual clock (KVM's documentation of MSRs
  * 0x4b564d00 and 0x4b564d01).
  *
- * All vCPUs of a VM publish one line: the same (host TSC, ns) point of reference and the same slope, so
- * the clock never goes back when a guest's thread moves between them, and the page is only written when
- * the guest asks for it or the offset changes.
+ * All vCPUs of a VM publish one line: the same (host TSC, ns) point of reference and the same
+ * slope, so the clock never goes back when a guest's thread moves between them, and the page is
+ * only written when the guest asks for it or the offset changes.
  *
  * struct pvclock_vcpu_time_info: version (odd: being written), pad, TSC of the reference, ns of the
  * reference, multiplier (32.32 after the shift), shift, flags, pad.
@@ -38,7 +38,8 @@ u64 vcpu_tsc(struct vcpu *v)
 
 /* ------------------------------------------------------------- the counter */
 
-/* VMMs write each vCPU's TSC in turn: a value within a second of what the others read means the same. */
+/* VMMs write each vCPU's TSC in turn: a value within a second of what the others read means the
+ * same. */
 static bool clock_tsc_agrees(const struct vm *vm, u64 value)
 {
     s64 apart = (s64)(value - (rdtsc() + READ_ONCE(vm->tsc_offset)));

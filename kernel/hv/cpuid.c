@@ -17,9 +17,10 @@
 
 #define BIT(n) (1U << (n))
 
-/* Leaf 1 ecx: SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND. */
-#define CPUID_1_ECX                                                                                \
-    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) |        \
+/* Leaf 1 ecx: SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND.
+ */
+#define CPUID_1_ECX                                                                         \
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | \
      BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
 #define CPUID_1_ECX_X2APIC BIT(21) /* the emulated APIC has it, whatever the host's */
 #define CPUID_1_ECX_OSXSAVE BIT(27)
@@ -28,28 +29,30 @@
 /* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC; PGE MCA CMOV PAT PSE36 are 13 to 17. */
 #define CPUID_EDX_COMMON (0x3ffU | 0x1fU << 13)
 /* and SEP MTRR CLFLUSH MMX FXSR SSE SSE2 SELFSNOOP. */
-#define CPUID_1_EDX                                                                                \
-    (CPUID_EDX_COMMON | BIT(11) | BIT(12) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
-/* Leaf 7 ebx: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512{F,DQ} RDSEED ADX SMAP IFMA
- * CLFLUSHOPT CLWB AVX512CD SHA AVX512{BW,VL}. */
-#define CPUID_7_EBX                                                                                \
-    (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) |  \
-     BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+#define CPUID_1_EDX                                                                           \
+    (CPUID_EDX_COMMON | BIT(11) | BIT(12) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | \
+     BIT(27))
+/* Leaf 7 ebx: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512{F,DQ} RDSEED ADX SMAP
+ * IFMA CLFLUSHOPT CLWB AVX512CD SHA AVX512{BW,VL}. */
+#define CPUID_7_EBX                                                                               \
+    (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | \
+     BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) |    \
+     BIT(31))
 #define CPUID_7_EBX_TSC_ADJUST BIT(1)
 #define CPUID_7_EBX_AVX512 (BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31))
 /* ecx: VBMI UMIP VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ RDPID; edx: FSRM MD_CLEAR. */
-#define CPUID_7_ECX                                                                                \
+#define CPUID_7_ECX \
     (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | BIT(22))
 #define CPUID_7_ECX_AVX512 (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
 #define CPUID_7_ECX_AVX (BIT(9) | BIT(10))
 #define CPUID_7_EDX (BIT(4) | BIT(10))
-/* 0x80000001 ecx: LAHF CR8 ABM SSE4A MISALIGN PREFETCH XOP FMA4 TBM; edx: the common ones and SYSCALL NX
- * MMXEXT MMX FXSR FXSR_OPT GBPAGES RDTSCP LM 3DNOW. */
-#define CPUID_E1_ECX                                                                               \
+/* 0x80000001 ecx: LAHF CR8 ABM SSE4A MISALIGN PREFETCH XOP FMA4 TBM; edx: the common ones and
+ * SYSCALL NX MMXEXT MMX FXSR FXSR_OPT GBPAGES RDTSCP LM 3DNOW. */
+#define CPUID_E1_ECX \
     (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
 #define CPUID_E1_ECX_AVX (BIT(11) | BIT(16))
-#define CPUID_E1_EDX                                                                               \
-    (CPUID_EDX_COMMON | BIT(11) | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | BIT(26) |      \
+#define CPUID_E1_EDX                                                                          \
+    (CPUID_EDX_COMMON | BIT(11) | BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | \
      BIT(27) | BIT(29) | BIT(30) | BIT(31))
 #define CPUID_E7_EDX BIT(8) /* invariant TSC */
 #define CPUID_XSAVE_BITS 3U /* 0xd:1 eax: XSAVEOPT XSAVEC */
@@ -142,11 +145,10 @@ static void cpuid_add_xsave(struct cpuid_out *out)
     u64 xcr0 = fpu_xcr0();
     struct cpuid_regs r = cpuid_count(0xd, 1);
 
-    cpuid_add(out, 0xd, 0, true,
-              (struct cpuid_regs){.eax = (u32)xcr0,
-                                  .ebx = fpu_size(),
-                                  .ecx = fpu_size(),
-                                  .edx = (u32)(xcr0 >> 32)});
+    cpuid_add(
+        out, 0xd, 0, true,
+        (struct cpuid_regs){
+            .eax = (u32)xcr0, .ebx = fpu_size(), .ecx = fpu_size(), .edx = (u32)(xcr0 >> 32)});
     r.eax &= CPUID_XSAVE_BITS | CPUID_D1_XGETBV1;
     cpuid_add(out, 0xd, 1, true, (struct cpuid_regs){.eax = r.eax});
     for (u32 i = 2; i < 63; i++) {
@@ -255,8 +257,10 @@ static const struct kvm_cpuid_entry2 *cpuid_find(const struct vcpu *v, u32 leaf,
     return NULL;
 }
 
-/* Intel: a leaf beyond its range reads as the last basic leaf; AMD (AuthenticAMD, HygonGenuine): zeros. */
-static const struct kvm_cpuid_entry2 *cpuid_find_out_of_range(const struct vcpu *v, u32 leaf, u32 sub)
+/* Intel: a leaf beyond its range reads as the last basic leaf; AMD (AuthenticAMD, HygonGenuine):
+ * zeros. */
+static const struct kvm_cpuid_entry2 *cpuid_find_out_of_range(const struct vcpu *v, u32 leaf,
+                                                              u32 sub)
 {
     const struct kvm_cpuid_entry2 *basic = cpuid_find(v, 0, 0), *top;
     u32 base = leaf >= 0xc0000000 ? 0xc0000000 : leaf & 0x80000000;

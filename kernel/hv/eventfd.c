@@ -3,9 +3,9 @@
  * Doorbells without a trip to the VMM: an irqfd turns a signalled eventfd into an interrupt, an
  * ioeventfd turns a guest's write into a signal of an eventfd.
  *
- * An irqfd's waiter is called under the eventfd's queue lock, which lies below the irqchip's, so it only
- * queues a job; the job drives the line. Each entry holds a reference of its eventfd until it is taken
- * off or the VM ends.
+ * An irqfd's waiter is called under the eventfd's queue lock, which lies below the irqchip's, so it
+ * only queues a job; the job drives the line. Each entry holds a reference of its eventfd until it
+ * is taken off or the VM ends.
  *
  * Lock order: vm->lock (changes), eventfd_lock (both lists), then what eventfd_signal takes. The
  * resamplers' list belongs to chip->lock.
@@ -102,8 +102,7 @@ void irqfd_ended_locked(struct irqchip *chip, u32 gsi)
 {
     struct irqfd *i;
 
-    list_for_each(i, &chip->resamplers, resample)
-    {
+    list_for_each (i, &chip->resamplers, resample) {
         if (i->gsi != gsi)
             continue;
         irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, gsi, false);
@@ -146,7 +145,7 @@ static int irqfd_publish(struct irqfd *i)
     int err = 0;
 
     spin_lock(&vm->eventfd_lock);
-    list_for_each(other, &vm->irqfds, node)
+    list_for_each (other, &vm->irqfds, node)
         if (other->file == i->file)
             err = -EBUSY;
     if (!err && eventfd_list_len(&vm->irqfds) >= EVENTFDS_MAX)
@@ -198,7 +197,7 @@ static struct irqfd *irqfd_take(struct vm *vm, const struct file *f, u32 gsi)
     struct irqfd *i, *found = NULL;
 
     spin_lock(&vm->eventfd_lock);
-    list_for_each(i, &vm->irqfds, node)
+    list_for_each (i, &vm->irqfds, node)
         if (i->file == f && i->gsi == gsi)
             found = i;
     if (found)
@@ -261,7 +260,7 @@ static int ioeventfd_add(struct vm *vm, const struct ioeventfd *wanted)
     if (!io)
         return -ENOMEM;
     spin_lock(&vm->eventfd_lock);
-    list_for_each(other, &vm->ioeventfds, node)
+    list_for_each (other, &vm->ioeventfds, node)
         if (ioeventfd_collides(other, io))
             err = -EEXIST;
     if (!err && eventfd_list_len(&vm->ioeventfds) >= EVENTFDS_MAX)
@@ -281,7 +280,7 @@ static int ioeventfd_remove(struct vm *vm, const struct ioeventfd *wanted)
     struct ioeventfd *io, *found = NULL;
 
     spin_lock(&vm->eventfd_lock);
-    list_for_each(io, &vm->ioeventfds, node)
+    list_for_each (io, &vm->ioeventfds, node)
         if (ioeventfd_equal(io, wanted))
             found = io;
     if (found)
@@ -330,8 +329,7 @@ int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 le
         return -EOPNOTSUPP;
     memcpy(&value, data, len);
     spin_lock(&vm->eventfd_lock);
-    list_for_each(io, &vm->ioeventfds, node)
-    {
+    list_for_each (io, &vm->ioeventfds, node) {
         if (io->port != port || io->addr != addr || (io->len && io->len != len))
             continue;
         if (io->match && io->data != value)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ioctls of the interrupt controllers: every argument is copied once, checked, then applied under
- * the irqchip's lock. All but routing and irqfd need KVM_CREATE_IRQCHIP first: -ENXIO.
+ * The ioctls of the interrupt controllers: every argument is copied once, checked, then applied
+ * under the irqchip's lock. All but routing and irqfd need KVM_CREATE_IRQCHIP first: -ENXIO.
  */
 #include "arch/x86/uaccess.h"
 #include "hv/irqchip_priv.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * GSI routing tables: built aside, checked, then published under the irqchip's lock. Routes of one GSI
- * lie together, so that delivery is two loads and a short loop.
+ * GSI routing tables: built aside, checked, then published under the irqchip's lock. Routes of one
+ * GSI lie together, so that delivery is two loads and a short loop.
  */
 #include "hv/irqchip_priv.h"
 #include "lib/errno.h"
@@ -123,8 +123,8 @@ void irq_table_free(struct irq_table *t)
     kfree(t);
 }
 
-/* As KVM_CREATE_IRQCHIP leaves it: GSI n at I/O APIC pin n, the first 16 at the 8259s too. A VMM whose
- * tables say that the PIT is at pin 2 routes GSI 0 there by itself. */
+/* As KVM_CREATE_IRQCHIP leaves it: GSI n at I/O APIC pin n, the first 16 at the 8259s too. A VMM
+ * whose tables say that the PIT is at pin 2 routes GSI 0 there by itself. */
 struct irq_table *irq_table_default(void)
 {
     struct irq_table *t = irq_table_alloc(PIC_PINS + IOAPIC_PINS, IOAPIC_PINS);

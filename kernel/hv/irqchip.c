@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The interrupt controllers of a VM: the chips of hv/emul wired together, to the host's timers and to
- * the vCPUs. One spinlock for all (irqchip_priv.h); every call-back of a chip comes under it.
+ * The interrupt controllers of a VM: the chips of hv/emul wired together, to the host's timers and
+ * to the vCPUs. One spinlock for all (irqchip_priv.h); every call-back of a chip comes under it.
  *
- * A chip that has something for a vCPU requests VCPU_REQ_EVENT of it; the vCPU then asks irqchip_pending
- * and, when it can inject, irqchip_ack, whose answer is what counts.
+ * A chip that has something for a vCPU requests VCPU_REQ_EVENT of it; the vCPU then asks
+ * irqchip_pending and, when it can inject, irqchip_ack, whose answer is what counts.
  */
 #include "hv/irqchip_priv.h"
 

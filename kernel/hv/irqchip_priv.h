@@ -2,8 +2,8 @@
  *
  * The interrupt controllers of one VM and the table that leads a GSI to their pins or to an MSI.
  *
- * chip->lock serialises all of it (kernel/hv/emul/apic.h asks for that). It is taken in timer interrupts
- * and above wait queues and eventfds, so it is a RANK_SCHED leaf of high order.
+ * chip->lock serialises all of it (kernel/hv/emul/apic.h asks for that). It is taken in timer
+ * interrupts and above wait queues and eventfds, so it is a RANK_SCHED leaf of high order.
  */
 #pragma once
 
@@ -34,7 +34,7 @@ struct irq_route {
 
 /* Immutable once it is in chip->table. */
 struct irq_table {
-    u32 gsis;  /* first[] has one more */
+    u32 gsis; /* first[] has one more */
     u32 nr;
     u32 *first; /* by GSI: where its routes start; behind routes */
     struct irq_route routes[];
@@ -46,27 +46,28 @@ struct irq_vcpu {
     struct vcpu *vcpu;    /* I */
     struct lapic lapic;   /* q */
     struct timer timer;
-    bool dead;            /* q  no timer any more */
+    bool dead; /* q  no timer any more */
 };
 
 struct irqchip {
     struct spinlock lock;
-    struct vm *vm;                         /* I  borrowed: it owns us */
-    struct irq_vcpu *vcpus[VM_VCPUS_MAX];  /* q  by vCPU id */
-    struct lapic *lapics[VM_VCPUS_MAX];    /* q  the bus's view of them */
-    struct apic_bus bus;                   /* q */
-    struct pic pic;                        /* q */
-    struct ioapic ioapic;                  /* q */
-    u8 pic_sources[PIC_PINS];              /* q  bits of enum irq_source */
-    u8 ioapic_sources[IOAPIC_PINS];        /* q */
-    struct irq_table *table;               /* q */
-    struct pit pit;                        /* q */
+    struct vm *vm;                        /* I  borrowed: it owns us */
+    struct irq_vcpu *vcpus[VM_VCPUS_MAX]; /* q  by vCPU id */
+    struct lapic *lapics[VM_VCPUS_MAX];   /* q  the bus's view of them */
+    struct apic_bus bus;                  /* q */
+    struct pic pic;                       /* q */
+    struct ioapic ioapic;                 /* q */
+    u8 pic_sources[PIC_PINS];             /* q  bits of enum irq_source */
+    u8 ioapic_sources[IOAPIC_PINS];       /* q */
+    struct irq_table *table;              /* q */
+    struct pit pit;                       /* q */
     struct timer pit_timer;
-    bool has_pit, speaker, dead;           /* q */
-    struct list_node resamplers;           /* q  irqfds that want to know the end of their level */
+    bool has_pit, speaker, dead; /* q */
+    struct list_node resamplers; /* q  irqfds that want to know the end of their level */
 };
 
-/* irqchip.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 nobody. */
+/* irqchip.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 nobody.
+ */
 int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi, bool high);
 int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data);
 

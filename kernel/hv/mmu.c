@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Walks a guest's own page tables, for the emulator and KVM_TRANSLATE (SDM vol. 3, 4.3 to 4.6). Rights
- * are gathered on the way down and judged at the leaf; accessed and dirty bits are set only when the
- * access is allowed, each by compare and exchange, since other vCPUs walk the same tables.
+ * Walks a guest's own page tables, for the emulator and KVM_TRANSLATE (SDM vol. 3, 4.3 to 4.6).
+ * Rights are gathered on the way down and judged at the leaf; accessed and dirty bits are set only
+ * when the access is allowed, each by compare and exchange, since other vCPUs walk the same tables.
  */
 #include "arch/x86/msr.h"
 #include "arch/x86/pte.h"
@@ -21,7 +21,7 @@ struct mmu_walk {
     u64 linear, cr0, cr4;
     u32 access; /* PF_* */
     bool lma, pae, nxe;
-    unsigned levels, level;    /* level: of the entry at hand, 0 the last */
+    unsigned levels, level; /* level: of the entry at hand, 0 the last */
     u64 entry;
     u64 path[MMU_LEVELS];      /* where each entry lies */
     u64 seen[MMU_LEVELS];      /* what it held */
@@ -33,15 +33,19 @@ static int mmu_fault(const struct mmu_walk *w, u32 error, struct emul_fault *fau
     error |= w->access & (PF_WRITE | PF_USER);
     if ((w->access & PF_FETCH) && (w->nxe || (w->cr4 & CR4_SMEP)))
         error |= PF_FETCH;
-    *fault = (struct emul_fault){
-        .vector = VEC_PF, .has_error = true, .error = error, .cr2 = w->linear};
+    *fault =
+        (struct emul_fault){.vector = VEC_PF, .has_error = true, .error = error, .cr2 = w->linear};
     return EMUL_FAULT;
 }
 
 static void mmu_begin(struct mmu_walk *w, struct vcpu *v, u64 linear, u32 access)
 {
-    *w = (struct mmu_walk){.vcpu = v, .linear = linear, .access = access, .write = true,
-                           .user = true, .execute = true};
+    *w = (struct mmu_walk){.vcpu = v,
+                           .linear = linear,
+                           .access = access,
+                           .write = true,
+                           .user = true,
+                           .execute = true};
     w->cr0 = hv_ops->get_cr(v, 0);
     w->cr4 = hv_ops->get_cr(v, 4);
     w->lma = v->efer & EFER_LMA;
@@ -134,8 +138,7 @@ static bool mmu_allowed(const struct mmu_walk *w)
         return w->user && (w->write || !(w->access & PF_WRITE));
     if (w->user && (w->access & PF_FETCH) && (w->cr4 & CR4_SMEP))
         return false;
-    if (w->user && !(w->access & PF_FETCH) && (w->cr4 & CR4_SMAP) &&
-        !(w->vcpu->rflags & RFLAGS_AC))
+    if (w->user && !(w->access & PF_FETCH) && (w->cr4 & CR4_SMAP) && !(w->vcpu->rflags & RFLAGS_AC))
         return false;
     return w->write || !(w->access & PF_WRITE) || !(w->cr0 & CR0_WP);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A guest's model-specific registers (SDM vol. 4; APM vol. 2 appendix A): those that are plain state
- * live in struct vcpu, the APIC's are the irqchip's, the rest the backend's. What nobody knows is
- * -EINVAL, which a guest sees as #GP.
+ * A guest's model-specific registers (SDM vol. 4; APM vol. 2 appendix A): those that are plain
+ * state live in struct vcpu, the APIC's are the irqchip's, the rest the backend's. What nobody
+ * knows is -EINVAL, which a guest sees as #GP.
  *
  * Writes with `host` set come from KVM_SET_MSRS: they may set what a guest can only read.
  */
@@ -33,27 +33,43 @@ COUNTER(hv_unknown_msrs);
 
 /* KVM_GET_MSR_INDEX_LIST: what a VMM saves and restores. */
 const u32 hv_msr_list[] = {
-    MSR_IA32_TSC,          MSR_IA32_APIC_BASE,     MSR_IA32_TSC_ADJUST,
-    MSR_IA32_SYSENTER_CS,  MSR_IA32_SYSENTER_ESP,  MSR_IA32_SYSENTER_EIP,
-    MSR_IA32_MISC_ENABLE,  MSR_IA32_PAT,           MSR_IA32_TSC_DEADLINE,
-    MSR_EFER,              MSR_STAR,               MSR_LSTAR,
-    MSR_CSTAR,             MSR_SFMASK,             MSR_FS_BASE,
-    MSR_GS_BASE,           MSR_KERNEL_GS_BASE,     MSR_TSC_AUX,
-    MSR_UCODE_REV,         MSR_MTRR_DEF,           MSR_MCG_STATUS,
-    MSR_KVM_WALL,          MSR_KVM_SYSTEM_TIME,    MSR_KVM_WALL_CLOCK_NEW,
+    MSR_IA32_TSC,
+    MSR_IA32_APIC_BASE,
+    MSR_IA32_TSC_ADJUST,
+    MSR_IA32_SYSENTER_CS,
+    MSR_IA32_SYSENTER_ESP,
+    MSR_IA32_SYSENTER_EIP,
+    MSR_IA32_MISC_ENABLE,
+    MSR_IA32_PAT,
+    MSR_IA32_TSC_DEADLINE,
+    MSR_EFER,
+    MSR_STAR,
+    MSR_LSTAR,
+    MSR_CSTAR,
+    MSR_SFMASK,
+    MSR_FS_BASE,
+    MSR_GS_BASE,
+    MSR_KERNEL_GS_BASE,
+    MSR_TSC_AUX,
+    MSR_UCODE_REV,
+    MSR_MTRR_DEF,
+    MSR_MCG_STATUS,
+    MSR_KVM_WALL,
+    MSR_KVM_SYSTEM_TIME,
+    MSR_KVM_WALL_CLOCK_NEW,
     MSR_KVM_SYSTEM_TIME_NEW,
 };
 const u32 hv_msr_count = ARRAY_SIZE(hv_msr_list);
 
-/* Registers that always read the same; a write is ignored. The performance, debug and power registers
- * are there because guests touch them without asking CPUID. */
+/* Registers that always read the same; a write is ignored. The performance, debug and power
+ * registers are there because guests touch them without asking CPUID. */
 static const struct {
     u32 first, last;
     u64 value;
 } msr_constants[] = {
     {MSR_PLATFORM_ID, MSR_PLATFORM_ID, 0},
-    {0x2a, 0x2a, 0}, /* EBL_CR_POWERON */
-    {0x34, 0x34, 0}, /* SMI_COUNT */
+    {0x2a, 0x2a, 0},                                         /* EBL_CR_POWERON */
+    {0x34, 0x34, 0},                                         /* SMI_COUNT */
     {MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL, 1}, /* locked, nothing on */
     {MSR_UCODE_REV, MSR_UCODE_REV, UCODE_REV},
     {0xc1, 0xc2, 0},   /* PERFCTR */

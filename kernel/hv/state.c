@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A vCPU's registers as KVM_SET_SREGS and control-register writes change them: everything is checked
- * before anything changes, so that the backend is never handed a state that its CPU refuses for a reason
- * we could have told. Sources: SDM vol. 3, 2.5 and 9.8.5; APM vol. 2, 3.1.
+ * A vCPU's registers as KVM_SET_SREGS and control-register writes change them: everything is
+ * checked before anything changes, so that the backend is never handed a state that its CPU refuses
+ * for a reason we could have told. Sources: SDM vol. 3, 2.5 and 9.8.5; APM vol. 2, 3.1.
  */
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/msr.h"
@@ -12,14 +12,15 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 
-#define CR0_KNOWN                                                                                  \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_KNOWN                                                                              \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
+     CR0_PG)
 #define CR4_VME (1UL << 0)
 #define CR4_PVI (1UL << 1)
 #define CR4_PCE (1UL << 8)
 #define CR4_LA57 (1UL << 12)
-#define CR4_BASE                                                                                   \
-    (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |      \
+#define CR4_BASE                                                                              \
+    (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | \
      CR4_OSFXSR | CR4_OSXMMEXCPT)
 #define CR3_PCID_MASK 0xfffUL
 #define CR3_NO_FLUSH (1UL << 63)
@@ -137,10 +138,10 @@ int vcpu_set_cr(struct vcpu *v, unsigned nr, u64 value)
 
 /* Where each segment lies in struct kvm_sregs. */
 static const u32 state_segments[HV_SEGMENTS] = {
-    [EMUL_ES] = offsetof(struct kvm_sregs, es),    [EMUL_CS] = offsetof(struct kvm_sregs, cs),
-    [EMUL_SS] = offsetof(struct kvm_sregs, ss),    [EMUL_DS] = offsetof(struct kvm_sregs, ds),
-    [EMUL_FS] = offsetof(struct kvm_sregs, fs),    [EMUL_GS] = offsetof(struct kvm_sregs, gs),
-    [HV_SEG_TR] = offsetof(struct kvm_sregs, tr),  [HV_SEG_LDT] = offsetof(struct kvm_sregs, ldt),
+    [EMUL_ES] = offsetof(struct kvm_sregs, es),   [EMUL_CS] = offsetof(struct kvm_sregs, cs),
+    [EMUL_SS] = offsetof(struct kvm_sregs, ss),   [EMUL_DS] = offsetof(struct kvm_sregs, ds),
+    [EMUL_FS] = offsetof(struct kvm_sregs, fs),   [EMUL_GS] = offsetof(struct kvm_sregs, gs),
+    [HV_SEG_TR] = offsetof(struct kvm_sregs, tr), [HV_SEG_LDT] = offsetof(struct kvm_sregs, ldt),
 };
 
 void vcpu_get_sregs(struct vcpu *v, struct kvm_sregs *out)
@@ -165,8 +166,8 @@ static bool state_sregs_valid(const struct kvm_sregs *s)
 {
     const u64 efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | 1UL << 14;
 
-    if ((s->efer & ~efer) || (s->cr4 & ~(state_cr4_known() | CR4_LA57)) || !state_cr0_valid(s->cr0) ||
-        s->cr8 > 15)
+    if ((s->efer & ~efer) || (s->cr4 & ~(state_cr4_known() | CR4_LA57)) ||
+        !state_cr0_valid(s->cr0) || s->cr8 > 15)
         return false;
     if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG))
         return (s->cr4 & CR4_PAE) && (s->efer & EFER_LMA) && state_cr3_valid(s->cr3);

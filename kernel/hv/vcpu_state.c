@@ -33,7 +33,8 @@
 
 /* struct kvm_regs has them in an order of its own. */
 static const u8 state_gpr_order[16] = {EMUL_RAX, EMUL_RBX, EMUL_RCX, EMUL_RDX, EMUL_RSI, EMUL_RDI,
-                                       EMUL_RSP, EMUL_RBP, 8, 9, 10, 11, 12, 13, 14, 15};
+                                       EMUL_RSP, EMUL_RBP, 8,        9,        10,       11,
+                                       12,       13,       14,       15};
 
 static s64 state_get_regs(struct vcpu *v, u64 arg)
 {
@@ -79,8 +80,8 @@ static s64 state_set_sregs(struct vcpu *v, u64 arg)
 
 /* ------------------------------------------------------------- floating point */
 
-/* XSAVE leaves out what is in its initial state: puts that state into the area, so that its legacy part
- * says the truth whatever the header's bits are. */
+/* XSAVE leaves out what is in its initial state: puts that state into the area, so that its legacy
+ * part says the truth whatever the header's bits are. */
 static void state_fpu_settle(struct vcpu *v)
 {
     u8 *area = v->fpu;
@@ -190,7 +191,8 @@ static s64 state_get_xcrs(struct vcpu *v, u64 arg)
     return err;
 }
 
-/* SDM vol. 1, 13.3: x87 always, AVX needs SSE, the three parts of AVX-512 come together and need AVX. */
+/* SDM vol. 1, 13.3: x87 always, AVX needs SSE, the three parts of AVX-512 come together and need
+ * AVX. */
 static bool state_xcr0_valid(u64 xcr0)
 {
     if ((xcr0 & ~fpu_xcr0()) || !(xcr0 & XCR0_X87))
@@ -258,8 +260,8 @@ static s64 state_msrs_each(struct vcpu *v, struct kvm_msr_entry *e, u32 n, bool 
 
     for (i = 0; i < n; i++) {
         u64 value = e[i].data;
-        int err = write ? vcpu_set_msr(v, e[i].index, value, true)
-                        : vcpu_get_msr(v, e[i].index, &value);
+        int err =
+            write ? vcpu_set_msr(v, e[i].index, value, true) : vcpu_get_msr(v, e[i].index, &value);
 
         if (err)
             break;
@@ -281,7 +283,8 @@ static s64 state_msrs(struct vcpu *v, u64 arg, bool write)
     entries = kcalloc(MAX(head.nmsrs, 1U), sizeof(*entries));
     if (!entries)
         return -ENOMEM;
-    ret = copy_in(entries, (const void __user *)(arg + sizeof(head)), head.nmsrs * sizeof(*entries));
+    ret =
+        copy_in(entries, (const void __user *)(arg + sizeof(head)), head.nmsrs * sizeof(*entries));
     if (!ret)
         ret = state_msrs_each(v, entries, head.nmsrs, write);
     if (ret > 0 && !write &&
@@ -385,7 +388,8 @@ static bool state_events_valid(const struct kvm_vcpu_events *e)
 
     if (e->flags & ~flags)
         return false;
-    if ((e->flags & KVM_VCPUEVENT_VALID_SMM) && (e->smi.smm || e->smi.pending || e->smi.latched_init))
+    if ((e->flags & KVM_VCPUEVENT_VALID_SMM) &&
+        (e->smi.smm || e->smi.pending || e->smi.latched_init))
         return false; /* there is no SMM */
     return !e->exception.injected || (e->exception.nr < 32 && e->exception.nr != VECTOR_NMI);
 }
@@ -478,7 +482,8 @@ static s64 state_translate(struct vcpu *v, u64 arg)
     return copy_out((void __user *)arg, &t, sizeof(t));
 }
 
-/* The guest's counter runs at the host's rate, there is no scaling. 250 ppm are a calibration's error. */
+/* The guest's counter runs at the host's rate, there is no scaling. 250 ppm are a calibration's
+ * error. */
 static s64 state_set_tsc_khz(struct vcpu *v, u64 khz)
 {
     u64 host = tsc_hz / 1000, apart = khz > host ? khz - host : host - khz;
@@ -490,17 +495,28 @@ static const struct {
     unsigned cmd;
     s64 (*run)(struct vcpu *v, u64 arg);
 } state_ioctls[] = {
-    {KVM_GET_REGS, state_get_regs},           {KVM_SET_REGS, state_set_regs},
-    {KVM_GET_SREGS, state_get_sregs},         {KVM_SET_SREGS, state_set_sregs},
-    {KVM_GET_FPU, state_get_fpu},             {KVM_SET_FPU, state_set_fpu},
-    {KVM_GET_XSAVE, state_get_xsave},         {KVM_SET_XSAVE, state_set_xsave},
-    {KVM_GET_XCRS, state_get_xcrs},           {KVM_SET_XCRS, state_set_xcrs},
-    {KVM_GET_DEBUGREGS, state_get_debugregs}, {KVM_SET_DEBUGREGS, state_set_debugregs},
-    {KVM_GET_CPUID2, state_get_cpuid},        {KVM_SET_CPUID2, state_set_cpuid},
-    {KVM_GET_MP_STATE, state_get_mp_state},   {KVM_SET_MP_STATE, state_set_mp_state},
-    {KVM_GET_VCPU_EVENTS, state_get_events},  {KVM_SET_VCPU_EVENTS, state_set_events},
-    {KVM_INTERRUPT, state_interrupt},         {KVM_NMI, state_nmi},
-    {KVM_SET_SIGNAL_MASK, state_signal_mask}, {KVM_TRANSLATE, state_translate},
+    {KVM_GET_REGS, state_get_regs},
+    {KVM_SET_REGS, state_set_regs},
+    {KVM_GET_SREGS, state_get_sregs},
+    {KVM_SET_SREGS, state_set_sregs},
+    {KVM_GET_FPU, state_get_fpu},
+    {KVM_SET_FPU, state_set_fpu},
+    {KVM_GET_XSAVE, state_get_xsave},
+    {KVM_SET_XSAVE, state_set_xsave},
+    {KVM_GET_XCRS, state_get_xcrs},
+    {KVM_SET_XCRS, state_set_xcrs},
+    {KVM_GET_DEBUGREGS, state_get_debugregs},
+    {KVM_SET_DEBUGREGS, state_set_debugregs},
+    {KVM_GET_CPUID2, state_get_cpuid},
+    {KVM_SET_CPUID2, state_set_cpuid},
+    {KVM_GET_MP_STATE, state_get_mp_state},
+    {KVM_SET_MP_STATE, state_set_mp_state},
+    {KVM_GET_VCPU_EVENTS, state_get_events},
+    {KVM_SET_VCPU_EVENTS, state_set_events},
+    {KVM_INTERRUPT, state_interrupt},
+    {KVM_NMI, state_nmi},
+    {KVM_SET_SIGNAL_MASK, state_signal_mask},
+    {KVM_TRANSLATE, state_translate},
     {KVM_SET_TSC_KHZ, state_set_tsc_khz},
 };
 

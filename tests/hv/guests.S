@@ -77,7 +77,7 @@ guest prot 32
 end prot
 
 guest long 64
-    movabs $0xffff834455667788, %rax
+    movabs $0x1122334455667788, %rax
     mov %rax, 0x200000
     shr $32, %rax
     out %eax, $REPORT

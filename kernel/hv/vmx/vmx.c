@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * VT-x (SDM vol. 3, 23 to 28): enabling it on each CPU, a vCPU's VMCS, entry, exit and events. Needs EPT
- * and "unrestricted guest", which every CPU since 2010 has; so real mode needs no emulation.
+ * VT-x (SDM vol. 3, 23 to 28): enabling it on each CPU, a vCPU's VMCS, entry, exit and events.
+ * Needs EPT and "unrestricted guest", which every CPU since 2010 has; so real mode needs no
+ * emulation.
  *
- * The guest runs with interrupts off in the host: an external interrupt ends the guest and is taken when
- * the caller enables them. An NMI is delivered from here. SYSCALL's registers and KERNEL_GS_BASE are not
- * in the VMCS: they are exchanged around each entry, where they differ.
+ * The guest runs with interrupts off in the host: an external interrupt ends the guest and is taken
+ * when the caller enables them. An NMI is delivered from here. SYSCALL's registers and
+ * KERNEL_GS_BASE are not in the VMCS: they are exchanged around each entry, where they differ.
  */
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/msr.h"
@@ -21,17 +22,18 @@
 #include "mm/slab.h"
 
 #define PIN_WANTED (PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI)
-#define CPU_WANTED                                                                                 \
-    (CPU_TSC_OFFSET | CPU_HLT | CPU_MWAIT | CPU_RDPMC | CPU_CR8_LOAD | CPU_CR8_STORE | CPU_MOV_DR | \
-     CPU_IO | CPU_MSR_BITMAP | CPU_MONITOR | CPU_SECONDARY)
+#define CPU_WANTED                                                                     \
+    (CPU_TSC_OFFSET | CPU_HLT | CPU_MWAIT | CPU_RDPMC | CPU_CR8_LOAD | CPU_CR8_STORE | \
+     CPU_MOV_DR | CPU_IO | CPU_MSR_BITMAP | CPU_MONITOR | CPU_SECONDARY)
 #define CPU2_WANTED (CPU2_EPT | CPU2_UNRESTRICTED)
 #define CPU2_LIKED (CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD | CPU2_INVPCID)
 #define EXIT_WANTED (EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_LOAD_EFER)
 #define ENTRY_WANTED (ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
-#define EPT_WANTED (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
+#define EPT_WANTED \
+    (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
 #define VPID_MAX 0xffff
-/* A guest that has interrupts off must still be ended by the host's. Bochs only does that once the guest
- * has touched its flag; so no stay in the guest is longer than this. */
+/* A guest that has interrupts off must still be ended by the host's. Bochs only does that once the
+ * guest has touched its flag; so no stay in the guest is longer than this. */
 #define STAY_PER_SECOND 100
 
 struct vmx_cpu {
@@ -262,8 +264,7 @@ static void vmx_init_controls(struct vcpu *v)
     vmcs_write(VMCS_CR0_MASK, U64_MAX); /* every change exits */
     vmcs_write(VMCS_CR4_MASK, U64_MAX);
     if (vmx_cpu_ctl2 & CPU2_VPID)
-        vmcs_write(VMCS_VPID,
-                   1 + __atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED) % VPID_MAX);
+        vmcs_write(VMCS_VPID, 1 + __atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED) % VPID_MAX);
 }
 
 static void vmx_init_host(void)
@@ -369,16 +370,26 @@ static enum hv_exit vmx_exit_exception(struct vcpu *v)
 }
 
 static const u8 vmx_exits[] = {
-    [VMX_INTERRUPT] = HV_EXIT_INTERRUPT,   [VMX_TRIPLE_FAULT] = HV_EXIT_SHUTDOWN,
-    [VMX_IRQ_WINDOW] = HV_EXIT_IRQ_WINDOW, [VMX_NMI_WINDOW] = HV_EXIT_NMI_WINDOW,
-    [VMX_CPUID] = HV_EXIT_CPUID,           [VMX_HLT] = HV_EXIT_HLT,
-    [VMX_INVD] = HV_EXIT_WBINVD,           [VMX_RDPMC] = HV_EXIT_UD,
-    [VMX_VMCALL] = HV_EXIT_HYPERCALL,      [VMX_VMCLEAR... VMX_VMXON] = HV_EXIT_UD,
-    [VMX_CR] = HV_EXIT_CR,                 [VMX_DR] = HV_EXIT_CR,
-    [VMX_RDMSR] = HV_EXIT_MSR_READ,        [VMX_WRMSR] = HV_EXIT_MSR_WRITE,
-    [VMX_MWAIT] = HV_EXIT_UD,              [VMX_MONITOR] = HV_EXIT_UD,
-    [VMX_INVEPT] = HV_EXIT_UD,             [VMX_INVVPID] = HV_EXIT_UD,
-    [VMX_WBINVD] = HV_EXIT_WBINVD,         [VMX_XSETBV] = HV_EXIT_XSETBV,
+    [VMX_INTERRUPT] = HV_EXIT_INTERRUPT,
+    [VMX_TRIPLE_FAULT] = HV_EXIT_SHUTDOWN,
+    [VMX_IRQ_WINDOW] = HV_EXIT_IRQ_WINDOW,
+    [VMX_NMI_WINDOW] = HV_EXIT_NMI_WINDOW,
+    [VMX_CPUID] = HV_EXIT_CPUID,
+    [VMX_HLT] = HV_EXIT_HLT,
+    [VMX_INVD] = HV_EXIT_WBINVD,
+    [VMX_RDPMC] = HV_EXIT_UD,
+    [VMX_VMCALL] = HV_EXIT_HYPERCALL,
+    [VMX_VMCLEAR... VMX_VMXON] = HV_EXIT_UD,
+    [VMX_CR] = HV_EXIT_CR,
+    [VMX_DR] = HV_EXIT_CR,
+    [VMX_RDMSR] = HV_EXIT_MSR_READ,
+    [VMX_WRMSR] = HV_EXIT_MSR_WRITE,
+    [VMX_MWAIT] = HV_EXIT_UD,
+    [VMX_MONITOR] = HV_EXIT_UD,
+    [VMX_INVEPT] = HV_EXIT_UD,
+    [VMX_INVVPID] = HV_EXIT_UD,
+    [VMX_WBINVD] = HV_EXIT_WBINVD,
+    [VMX_XSETBV] = HV_EXIT_XSETBV,
 };
 
 static enum hv_exit vmx_exit_reason(struct vcpu *v, u32 reason)

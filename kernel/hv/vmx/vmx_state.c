@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Guest state in the VMCS (SDM vol. 3, 24.4), and its conversion to KVM's spelling. What entry would
- * refuse for the spelling alone (granularity against limit, a type without "accessed") is put right when
- * it is written, as KVM's users do not care (26.3.1.2).
+ * Guest state in the VMCS (SDM vol. 3, 24.4), and its conversion to KVM's spelling. What entry
+ * would refuse for the spelling alone (granularity against limit, a type without "accessed") is put
+ * right when it is written, as KVM's users do not care (26.3.1.2).
  */
 #include "arch/x86/msr.h"
 #include "arch/x86/regs.h"
@@ -69,8 +69,8 @@ static u32 vmx_seg_rights(unsigned seg, const struct kvm_segment *in)
         g = 1;
     else if ((in->limit & 0xfff) != 0xfff)
         g = 0;
-    return type | s << 4 | (in->dpl & 3U) << 5 | 1U << 7 | (in->avl & 1U) << 12 | (in->l & 1U) << 13 |
-           (in->db & 1U) << 14 | g << 15;
+    return type | s << 4 | (in->dpl & 3U) << 5 | 1U << 7 | (in->avl & 1U) << 12 |
+           (in->l & 1U) << 13 | (in->db & 1U) << 14 | g << 15;
 }
 
 void vmx_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in)
