@@ -20,9 +20,10 @@
 #define EARLY_MAPPED (4UL << 30)  /* what boot/ maps at DIRECT_MAP */
 #define RANGES_MAX (BOOT_MEM_MAX + 2 * BOOT_MODULES_MAX)
 
-#define LOW_MAPPED HUGE_SIZE    /* firmware's tables and the trampoline, in one leaf */
-#define APIC_START 0xfec00000UL /* I/O APICs, HPET, local APIC: arch reads them in the direct map \
-                                 */
+#define LOW_MAPPED HUGE_SIZE /* firmware's tables and the trampoline, in one leaf */
+#define APIC_START                                                                 \
+    0xfec00000UL /* I/O APICs, HPET, local APIC: arch reads them in the direct map \
+                  */
 #define APIC_END 0xff000000UL
 #define RESERVED_SMALL \
     (16UL << 20) /* a reserved range up to this size may hold firmware's tables */

@@ -70,8 +70,8 @@ static bool section_next_free(u64 base, u64 from, u64 *start, u64 *end)
     return false;
 }
 
-/* Takes ARRAY_PAGES page numbers for the array of `base`: a block of the buddy lists, or the section's
- * first free pages, which are cut off it by moving *cut. */
+/* Takes ARRAY_PAGES page numbers for the array of `base`: a block of the buddy lists, or the
+ * section's first free pages, which are cut off it by moving *cut. */
 static bool section_array_memory(u64 base, u64 *pfns, u64 *cut)
 {
     struct page *block = buddy_take(__builtin_ctzl(ARRAY_PAGES), true);

@@ -74,10 +74,10 @@ struct thread {
     struct aspace *aspace;     /* o  NULL: kernel thread, runs on any tables */
     struct task *task;         /* I  kernel/proc's part; NULL for a kernel thread */
     char name[16];             /* o  comm */
-    u64 utime, stime;         /* r  ns in user mode (guest included) and in the kernel, as sampled */
-    u8 user_mode;             /* a  the last sample: time until the next one is user time */
-    u64 nvcsw, nivcsw;         /* r */
-    struct list_node all;      /* list of all threads, for the console */
+    u64 utime, stime;     /* r  ns in user mode (guest included) and in the kernel, as sampled */
+    u8 user_mode;         /* a  the last sample: time until the next one is user time */
+    u64 nvcsw, nivcsw;    /* r */
+    struct list_node all; /* list of all threads, for the console */
 };
 
 /* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn

@@ -173,7 +173,7 @@ static void sched_timer_fire(struct timer *t)
 SELFTEST(timer_order_is_that_of_deadlines)
 {
     static const u8 order[4] = {2, 0, 3, 1}; /* which is how many ms late */
-    u64 now, irq = irq_save(); /* none may fire before all are started */
+    u64 now, irq = irq_save();               /* none may fire before all are started */
 
     now = time_ns();
     sched_fired_count = 0;
@@ -255,12 +255,12 @@ static void sched_burn_together(unsigned n, u64 ms)
 
 static bool sched_ratio_is(u64 a, u64 b, u64 percent)
 {
-    return a * 100 > b * (percent * 8 / 10) && a * 100 < b * (percent * 12 / 10);
+    return a * 100 > b * (percent * 65 / 100) && a * 100 < b * (percent * 150 / 100);
 }
 
 /* An emulator's CPU may stand still for long and the thread on it pays for that: a share is right
  * when it is right in one of a few attempts. */
-#define ATTEMPTS 6
+#define ATTEMPTS 12
 
 static bool sched_nice_share(void)
 {
