@@ -393,7 +393,7 @@ def test_no_descriptors_are_left(engine):
     for _ in range(10):
         sh(engine, "echo x")
         engine.run("run", "--rm", "busybox", "nosuch")
-    expect(fds(), before, "open files")
+    expect(max(fds(), before), before, "open files") # one of the first may still have been closing
 
 
 def test_events(engine):
