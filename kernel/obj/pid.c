@@ -59,11 +59,13 @@ static u32 pid_pick_locked(struct pid_ns *ns)
 static int pid_number(struct pid *pid, unsigned level, struct pid_ns *ns, u32 want)
 {
     struct xa_pool pool = {0};
+    unsigned nodes = 0; /* a failed attempt has used up what it was given */
     int err;
     u32 nr;
 
     do {
-        if (xa_pool_fill(&pool, pool.count + 2, pid_node_alloc, NULL)) {
+        nodes = MIN(nodes + 2, (unsigned)XA_POOL_MAX);
+        if (xa_pool_fill(&pool, nodes, pid_node_alloc, NULL)) {
             err = -ENOMEM;
             break;
         }
@@ -83,7 +85,7 @@ static int pid_number(struct pid *pid, unsigned level, struct pid_ns *ns, u32 wa
             pid->numbers[level].ns = ns;
         }
         spin_unlock(&ns->lock);
-    } while (err == -ENOMEM && !READ_ONCE(ns->dying) && pool.count < XA_POOL_MAX - 2);
+    } while (err == -ENOMEM && !READ_ONCE(ns->dying) && nodes < XA_POOL_MAX);
     xa_pool_drain(&pool, pid_node_drop);
     return err;
 }

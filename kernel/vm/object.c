@@ -174,6 +174,7 @@ struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags)
 int object_page_insert(struct mem_object *obj, struct page *page)
 {
     struct xa_pool pool = {0};
+    unsigned nodes = 0;
     int err;
 
     for (;;) {
@@ -186,10 +187,11 @@ int object_page_insert(struct mem_object *obj, struct page *page)
                 object_lru_add(page);
         }
         spin_unlock(&obj->lock);
-        if (err != -ENOMEM || pool.count >= XA_POOL_MAX)
+        if (err != -ENOMEM || nodes == XA_POOL_MAX)
             break;
-        /* One more each time: a dense map seldom needs any. */
-        if (xa_pool_fill(&pool, pool.count ? XA_POOL_MAX : 2, object_node_alloc, NULL))
+        /* A dense map seldom needs any; a failed attempt has used up what it was given. */
+        nodes = nodes ? XA_POOL_MAX : 2;
+        if (xa_pool_fill(&pool, nodes, object_node_alloc, NULL))
             break;
     }
     xa_pool_drain(&pool, object_pool_drop);
