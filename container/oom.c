@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What happens when a memory account is full: clean cached pages go first, then the process of that
- * group (or below it) whose death frees most. The group that exceeds its limit is the one that suffers;
- * when RAM itself is out, the whole tree is searched.
+ * group (or below it) whose death frees most. The group that exceeds its limit is the one that
+ * suffers; when RAM itself is out, the whole tree is searched.
  *
  * Context: may sleep; no lock held.
  */

@@ -54,8 +54,8 @@ enum {
 #define BPF_W 0x00
 #define SCRATCH_WORDS 16
 
-/* The machine. `known` has a bit for A (bit 16), X (bit 17) and each scratch word (0..15): in a real
- * run all are known. */
+/* The machine. `known` has a bit for A (bit 16), X (bit 17) and each scratch word (0..15): in a
+ * real run all are known. */
 struct bpf_state {
     u32 a, x, mem[SCRATCH_WORDS];
     u32 known;
@@ -226,7 +226,8 @@ static void bpf_set(struct bpf_state *st, u32 bit, u32 *slot, u32 value, bool kn
 }
 
 /* Loads, stores and moves: everything that neither computes, jumps nor ends. */
-static void bpf_move(struct bpf_state *st, const struct bpf_insn *in, const u32 *data, u32 data_known)
+static void bpf_move(struct bpf_state *st, const struct bpf_insn *in, const u32 *data,
+                     u32 data_known)
 {
     switch (in->code) {
     case BPF_LD | BPF_W | OP_LD_ABS:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Seccomp filters: classic BPF over struct seccomp_data (seccomp(2)). A chain is immutable and shared
- * by reference on fork. For each chain an allow bitmap is computed once: the numbers that every filter
- * allows whatever the arguments and address; those calls never run BPF.
+ * Seccomp filters: classic BPF over struct seccomp_data (seccomp(2)). A chain is immutable and
+ * shared by reference on fork. For each chain an allow bitmap is computed once: the numbers that
+ * every filter allows whatever the arguments and address; those calls never run BPF.
  *
  * Context: everything may be called anywhere but in interrupts; only seccomp_attach allocates.
  */

@@ -14,7 +14,10 @@ typedef struct {
     s64 v;
 } atomic64_t;
 
-#define ATOMIC_INIT(x) {(x)}
+#define ATOMIC_INIT(x) \
+    {                  \
+        (x)            \
+    }
 #define atomic_read(p) __atomic_load_n(&(p)->v, __ATOMIC_RELAXED)
 #define atomic_load_acquire(p) __atomic_load_n(&(p)->v, __ATOMIC_ACQUIRE)
 #define atomic_set(p, x) __atomic_store_n(&(p)->v, x, __ATOMIC_RELAXED)
@@ -28,7 +31,7 @@ typedef struct {
 #define atomic_fetch_and(p, x) __atomic_fetch_and(&(p)->v, x, __ATOMIC_SEQ_CST)
 #define atomic_xchg(p, x) __atomic_exchange_n(&(p)->v, x, __ATOMIC_SEQ_CST)
 /* True and stores `new` when the value was *old; else false and *old is the value seen. */
-#define atomic_cas(p, old, new)                                                                    \
+#define atomic_cas(p, old, new) \
     __atomic_compare_exchange_n(&(p)->v, old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
 
 #define load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)

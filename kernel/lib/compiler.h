@@ -32,7 +32,7 @@
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
-#define container_of(ptr, type, member)                                                            \
+#define container_of(ptr, type, member) \
     ((type *)((char *)(1 ? (ptr) : &((type *)0)->member) - __builtin_offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define static_assert _Static_assert
@@ -54,13 +54,14 @@
 #define CONCAT_(a, b) a##b
 #define CONCAT(a, b) CONCAT_(a, b)
 
-/* TABLE_ENTRY(struct driver, drivers, "20") struct driver x = {...}: one element of table `drivers`,
- * placed in the order of the third argument, a string. Elements of a table all have one type. */
-#define TABLE_ENTRY(type, table, order)                                                            \
-    static const type CONCAT(table##_entry_, __COUNTER__) __used                                   \
-        __attribute__((section(".table." #table "." order), aligned(__alignof__(type))))
+/* TABLE_ENTRY(struct driver, drivers, "20") struct driver x = {...}: one element of table
+ * `drivers`, placed in the order of the third argument, a string. Elements of a table all have one
+ * type. */
+#define TABLE_ENTRY(type, table, order)                   \
+    static const type CONCAT(table##_entry_, __COUNTER__) \
+    __used __attribute__((section(".table." #table "." order), aligned(__alignof__(type))))
 #define TABLE_DECLARE(type, table) extern const type __table_##table[], __table_##table##_end[]
-#define TABLE_FOR_EACH(ptr, table)                                                                 \
+#define TABLE_FOR_EACH(ptr, table) \
     for ((ptr) = __table_##table; (ptr) < __table_##table##_end; (ptr)++)
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Linux x86-64 error numbers (asm-generic/errno-base.h, errno.h). Kernel functions return them
- * negated. The ones below -511 never reach a user program: restart codes become EINTR or a restarted
- * call in kernel/proc/signal.
+ * negated. The ones below -511 never reach a user program: restart codes become EINTR or a
+ * restarted call in kernel/proc/signal.
  */
 #pragma once
 #ifdef __BOTHY_KERNEL__

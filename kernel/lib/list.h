@@ -11,9 +11,9 @@ struct list_node {
     struct list_node *prev, *next;
 };
 
-#define LIST_INIT(name)                                                                            \
-    {                                                                                              \
-        &(name), &(name)                                                                           \
+#define LIST_INIT(name)  \
+    {                    \
+        &(name), &(name) \
     }
 #define LIST_HEAD(name) struct list_node name = LIST_INIT(name)
 
@@ -69,16 +69,16 @@ static inline void list_splice_tail(struct list_node *to, struct list_node *from
 }
 
 #define list_entry(n, type, member) container_of(n, type, member)
-#define list_first(head, type, member)                                                             \
+#define list_first(head, type, member) \
     (list_empty(head) ? NULL : list_entry((head)->next, type, member))
-#define list_last(head, type, member)                                                              \
+#define list_last(head, type, member) \
     (list_empty(head) ? NULL : list_entry((head)->prev, type, member))
-#define list_for_each(pos, head, member)                                                           \
-    for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head);         \
+#define list_for_each(pos, head, member)                                                   \
+    for (pos = list_entry((head)->next, __typeof__(*pos), member); &pos->member != (head); \
          pos = list_entry(pos->member.next, __typeof__(*pos), member))
 /* The body may take pos off the list and free it. */
-#define list_for_each_safe(pos, tmp, head, member)                                                 \
-    for (pos = list_entry((head)->next, __typeof__(*pos), member),                                 \
-        tmp = list_entry(pos->member.next, __typeof__(*pos), member);                              \
-         &pos->member != (head);                                                                   \
+#define list_for_each_safe(pos, tmp, head, member)                    \
+    for (pos = list_entry((head)->next, __typeof__(*pos), member),    \
+        tmp = list_entry(pos->member.next, __typeof__(*pos), member); \
+         &pos->member != (head);                                      \
          pos = tmp, tmp = list_entry(pos->member.next, __typeof__(*pos), member))

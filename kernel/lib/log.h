@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What every rank may call to say something: the log, panic, assertions, trace points, counters,
- * fail points. lib declares them; kernel/debug defines them over a lock-free ring, so that they work
- * in any context, NMI and panic included. On the host (unit tests) they print to stderr.
+ * fail points. lib declares them; kernel/debug defines them over a lock-free ring, so that they
+ * work in any context, NMI and panic included. On the host (unit tests) they print to stderr.
  */
 #pragma once
 
@@ -17,11 +17,11 @@ void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
 /* Logs the first time this line is reached. */
-#define log_once(level, ...)                                                                       \
-    do {                                                                                           \
-        static u8 once_;                                                                           \
-        if (!__atomic_exchange_n(&once_, 1, __ATOMIC_RELAXED))                                     \
-            log_write(level, __VA_ARGS__);                                                         \
+#define log_once(level, ...)                                   \
+    do {                                                       \
+        static u8 once_;                                       \
+        if (!__atomic_exchange_n(&once_, 1, __ATOMIC_RELAXED)) \
+            log_write(level, __VA_ARGS__);                     \
     } while (0)
 
 /* The kernel itself is at fault: evidence on the console, then the panic shell or a reboot. */
@@ -30,10 +30,10 @@ __noreturn __cold void panic(const char *fmt, ...) __printf(1, 2);
 __noreturn __cold void panic_at(u64 rip, u64 rbp, const char *fmt, ...) __printf(3, 4);
 
 /* For our own bugs only: no data from a user, guest, disk or wire may reach one. */
-#define ASSERT(cond)                                                                               \
-    do {                                                                                           \
-        if (unlikely(!(cond)))                                                                     \
-            panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond);                       \
+#define ASSERT(cond)                                                         \
+    do {                                                                     \
+        if (unlikely(!(cond)))                                               \
+            panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond); \
     } while (0)
 #ifdef DEBUG
 #define DEBUG_ASSERT(cond) ASSERT(cond)
@@ -47,8 +47,8 @@ struct counter {
     const char *name;
     u64 *value;
 };
-#define COUNTER(id)                                                                                \
-    static u64 counter_##id;                                                                       \
+#define COUNTER(id)          \
+    static u64 counter_##id; \
     TABLE_ENTRY(struct counter, counters, #id) = {#id, &counter_##id}
 #define COUNT(id) ((void)__atomic_fetch_add(&counter_##id, 1, __ATOMIC_RELAXED))
 #define COUNT_ADD(id, n) ((void)__atomic_fetch_add(&counter_##id, (n), __ATOMIC_RELAXED))
@@ -60,14 +60,14 @@ struct trace_point {
     u8 *on;
 };
 void trace_record(const struct trace_point *tp, u64 a, u64 b, u64 c);
-#define TRACE_POINT(id, format)                                                                    \
-    static u8 trace_on_##id;                                                                       \
-    static const struct trace_point trace_##id __used __attribute__((                              \
-        section(".table.traces." #id), aligned(8))) = {#id, format, &trace_on_##id}
-#define TRACE(id, a, b, c)                                                                         \
-    do {                                                                                           \
-        if (unlikely(trace_on_##id))                                                               \
-            trace_record(&trace_##id, (u64)(a), (u64)(b), (u64)(c));                               \
+#define TRACE_POINT(id, format)                       \
+    static u8 trace_on_##id;                          \
+    static const struct trace_point trace_##id __used \
+        __attribute__((section(".table.traces." #id), aligned(8))) = {#id, format, &trace_on_##id}
+#define TRACE(id, a, b, c)                                           \
+    do {                                                             \
+        if (unlikely(trace_on_##id))                                 \
+            trace_record(&trace_##id, (u64)(a), (u64)(b), (u64)(c)); \
     } while (0)
 
 /* A fail point: `if (FAILPOINT(page_alloc)) return NULL;`. Armed from the console
@@ -78,12 +78,12 @@ struct fail_point {
 };
 bool fail_point_hit(const char *name, u32 every);
 #ifdef DEBUG
-#define FAILPOINT(id)                                                                              \
-    ({                                                                                             \
-        static u32 every_;                                                                         \
-        static const struct fail_point fp_ __used __attribute__((                                  \
-            section(".table.failpoints." #id), aligned(8))) = {#id, &every_};                      \
-        unlikely(every_) && fail_point_hit(#id, every_);                                           \
+#define FAILPOINT(id)                                                                        \
+    ({                                                                                       \
+        static u32 every_;                                                                   \
+        static const struct fail_point fp_ __used                                            \
+            __attribute__((section(".table.failpoints." #id), aligned(8))) = {#id, &every_}; \
+        unlikely(every_) && fail_point_hit(#id, every_);                                     \
     })
 #else
 #define FAILPOINT(id) false
@@ -103,17 +103,17 @@ struct selftest {
     const char *name; /* states the promise: page_free_merges_buddies */
     void (*run)(void);
 };
-#define SELFTEST(id)                                                                               \
-    static void selftest_##id(void);                                                               \
-    TABLE_ENTRY(struct selftest, selftests, #id) = {#id, selftest_##id};                           \
+#define SELFTEST(id)                                                     \
+    static void selftest_##id(void);                                     \
+    TABLE_ENTRY(struct selftest, selftests, #id) = {#id, selftest_##id}; \
     static void selftest_##id(void)
 void selftest_fail(const char *file, int line, const char *what);
-#define CHECK(cond)                                                                                \
-    do {                                                                                           \
-        if (!(cond)) {                                                                             \
-            selftest_fail(__FILE__, __LINE__, #cond);                                              \
-            return;                                                                                \
-        }                                                                                          \
+#define CHECK(cond)                                   \
+    do {                                              \
+        if (!(cond)) {                                \
+            selftest_fail(__FILE__, __LINE__, #cond); \
+            return;                                   \
+        }                                             \
     } while (0)
 
 /* Bring-up: INIT_HOOK(fn, LEVEL) functions run in level order, once, on the boot CPU. Hooks of one

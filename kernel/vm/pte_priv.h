@@ -13,8 +13,9 @@
 #include "mm/page.h"
 #include "mm/pgtable.h"
 
-#define PTE_NONE PTE_G /* with PTE_P clear: mapped with no rights (user leaves are never global) \
-                        */
+#define PTE_NONE                                                                    \
+    PTE_G /* with PTE_P clear: mapped with no rights (user leaves are never global) \
+           */
 #define PTE_SPECIAL PTE_SOFT1
 #define PTE_PA PTE_ADDR
 #define PTE_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_NONE | PTE_NX)
