@@ -164,8 +164,8 @@ static void emulate_get_seg(struct vcpu *v, unsigned nr)
     hv_ops->get_segment(v, nr, &s);
     v->emul.seg[nr] = (struct emul_seg){
         .selector = s.selector,
-        .attr = (u16)((s.type & 15) | s.s << 4 | s.dpl << 5 | s.present << 7 | s.avl << 8 | s.l << 9 |
-                      s.db << 10 | s.g << 11),
+        .attr = (u16)((s.type & 15) | s.s << 4 | s.dpl << 5 | s.present << 7 | s.avl << 8 |
+                      s.l << 9 | s.db << 10 | s.g << 11),
         .limit = s.limit,
         .base = s.base,
     };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What each exit leads to. The frequent ones (CPUID, port I/O, HLT, MSRs, nested faults) are finished
- * here; the rest goes through the instruction emulator. A guest that cannot go on stops with the exit
- * reason KVM documents; it never stops the host.
+ * What each exit leads to. The frequent ones (CPUID, port I/O, HLT, MSRs, nested faults) are
+ * finished here; the rest goes through the instruction emulator. A guest that cannot go on stops
+ * with the exit reason KVM documents; it never stops the host.
  */
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/regs.h"

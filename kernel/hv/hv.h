@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * Virtual machines behind Linux's KVM interface (/dev/kvm). A VM's memory is its VMM's memory: a slot
- * maps guest-physical pages to addresses of the address space that created the VM, and the nested
- * tables are one more translation of that address space. A vCPU runs in whichever thread calls KVM_RUN.
+ * Virtual machines behind Linux's KVM interface (/dev/kvm). A VM's memory is its VMM's memory: a
+ * slot maps guest-physical pages to addresses of the address space that created the VM, and the
+ * nested tables are one more translation of that address space. A vCPU runs in whichever thread
+ * calls KVM_RUN.
  *
- * struct hv_ops is the only way to VT-x or AMD-V: vmx/ and svm/ fill one each. Registers that either
- * CPU saves for us, or that are plain software state, live in struct vcpu; segments, control registers
- * and the like are read and written through the ops, as the CPU's own block holds them.
+ * struct hv_ops is the only way to VT-x or AMD-V: vmx/ and svm/ fill one each. Registers that
+ * either CPU saves for us, or that are plain software state, live in struct vcpu; segments, control
+ * registers and the like are read and written through the ops, as the CPU's own block holds them.
  *
  * Lock order: vm->lock (mutex: slots, irqchip creation, vCPU creation), vcpu->lock (mutex: held all
- * through KVM_RUN and every vCPU ioctl), aspace->lock and ->pt_lock, irq->lock (spinlock: all interrupt
- * controllers of a VM).
+ * through KVM_RUN and every vCPU ioctl), aspace->lock and ->pt_lock, irq->lock (spinlock: all
+ * interrupt controllers of a VM).
  */
 #pragma once
 
@@ -105,12 +106,13 @@ struct hv_ops {
     void (*set_segment)(struct vcpu *vcpu, unsigned seg, const struct kvm_segment *in);
     void (*get_table)(struct vcpu *vcpu, bool idt, struct kvm_dtable *out);
     void (*set_table)(struct vcpu *vcpu, bool idt, const struct kvm_dtable *in);
-    u64 (*get_cr)(struct vcpu *vcpu, unsigned nr); /* 0, 2, 3, 4 as the guest sees them */
+    u64 (*get_cr)(struct vcpu *vcpu, unsigned nr);         /* 0, 2, 3, 4 as the guest sees them */
     void (*set_cr)(struct vcpu *vcpu, unsigned nr, u64 v); /* checked by the caller */
     u64 (*get_dr)(struct vcpu *vcpu, unsigned nr);         /* 6, 7 */
     void (*set_dr)(struct vcpu *vcpu, unsigned nr, u64 v);
     void (*set_efer)(struct vcpu *vcpu, u64 efer);
-    /* MSRs that the CPU's block or the CPU itself holds: 0, -ENOENT: not one of ours, -EINVAL: #GP. */
+    /* MSRs that the CPU's block or the CPU itself holds: 0, -ENOENT: not one of ours, -EINVAL: #GP.
+     */
     int (*get_msr)(struct vcpu *vcpu, u32 msr, u64 *out);
     int (*set_msr)(struct vcpu *vcpu, u32 msr, u64 v);
     u8 (*cpl)(struct vcpu *vcpu);
@@ -128,30 +130,30 @@ extern const struct pt_format *hv_pt_format;
 struct memslot {
     u64 gfn, pages; /* pages 0: free */
     u64 hva;
-    u32 flags;      /* KVM_MEM_* */
-    u64 *dirty;     /* bitmap of `pages` bits while LOG_DIRTY_PAGES is on; a */
+    u32 flags;  /* KVM_MEM_* */
+    u64 *dirty; /* bitmap of `pages` bits while LOG_DIRTY_PAGES is on; a */
 };
 
 /* l lock · p aspace->pt_lock · a atomic · I immutable */
 struct vm {
-    refcount_t ref;              /* a */
+    refcount_t ref; /* a */
     struct mutex lock;
-    struct aspace *aspace;       /* I  a reference of ref kind: the VMM's */
-    struct translation xlate;    /* p  its place in the aspace */
-    struct pgtable npt;          /* p */
-    bool npt_dead;               /* p  the address space has gone */
+    struct aspace *aspace;              /* I  a reference of ref kind: the VMM's */
+    struct translation xlate;           /* p  its place in the aspace */
+    struct pgtable npt;                 /* p */
+    bool npt_dead;                      /* p  the address space has gone */
     struct memslot slots[VM_SLOTS_MAX]; /* l+p */
     struct vcpu *vcpus[VM_VCPUS_MAX];   /* l, published last */
-    u32 nr_vcpus;                /* l */
-    struct irqchip *irqchip;     /* l, published last; NULL: user space has them */
-    u64 tss_addr, identity_map;  /* l */
-    u64 boot_vcpu;               /* l */
-    s64 clock_offset;            /* l  ns: kvmclock = time_ns() + offset */
-    u64 tsc_offset;              /* a  the guest's TSC starts near 0 at creation; what vCPUs agree on */
-    u64 clock_tsc;               /* a  host TSC at the kvmclock's point of reference; 0: none yet */
+    u32 nr_vcpus;                       /* l */
+    struct irqchip *irqchip;            /* l, published last; NULL: user space has them */
+    u64 tss_addr, identity_map;         /* l */
+    u64 boot_vcpu;                      /* l */
+    s64 clock_offset;                   /* l  ns: kvmclock = time_ns() + offset */
+    u64 tsc_offset; /* a  the guest's TSC starts near 0 at creation; what vCPUs agree on */
+    u64 clock_tsc;  /* a  host TSC at the kvmclock's point of reference; 0: none yet */
     struct spinlock eventfd_lock; /* of both lists */
     struct list_node ioeventfds, irqfds;
-    u32 asid;                    /* I  svm; 0: none */
+    u32 asid; /* I  svm; 0: none */
     void *arch;
 };
 
@@ -159,7 +161,7 @@ enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
 
 /* r owning thread (vcpu->lock) · a atomic · q irq lock */
 struct vcpu {
-    u64 gpr[16]; /* r  in the order of emul_gpr; rsp included; offset 0: see svm/enter.S */
+    u64 gpr[16];     /* r  in the order of emul_gpr; rsp included; offset 0: see svm/enter.S */
     u64 rip, rflags; /* r */
     struct vm *vm;   /* I  a reference */
     u32 id;
@@ -172,21 +174,21 @@ struct vcpu {
     u32 cpu;               /* a  where it is loaded, ~0: nowhere */
     u32 requests;          /* a  VCPU_REQ_* */
     struct waitq halt_wait;
-    u32 mp_state;          /* q with an irqchip */
-    u8 sipi_vector;        /* q */
-    bool nmi_pending, nmi_masked; /* q, r */
+    u32 mp_state;                    /* q with an irqchip */
+    u8 sipi_vector;                  /* q */
+    bool nmi_pending, nmi_masked;    /* q, r */
     bool init_pending, sipi_pending; /* q */
 
-    u64 efer, apic_base, cr8; /* r */
-    u64 dr[4];                /* r */
-    u64 xcr0;                 /* r */
+    u64 efer, apic_base, cr8;                /* r */
+    u64 dr[4];                               /* r */
+    u64 xcr0;                                /* r */
     u64 pat, tsc_aux, misc_enable, mtrr_def; /* r */
-    u64 tsc_offset;           /* r */
-    u64 tsc_adjust;           /* r  IA32_TSC_ADJUST */
-    u64 mtrr_var[16], mtrr_fixed[11]; /* r  kept, without effect: all memory is write-back */
-    u64 clock_msr, wall_msr;  /* r  kvmclock */
-    u32 clock_version;        /* r */
-    void *fpu, *host_fpu;     /* r  the guest's XSAVE area; room for the thread's own */
+    u64 tsc_offset;                          /* r */
+    u64 tsc_adjust;                          /* r  IA32_TSC_ADJUST */
+    u64 mtrr_var[16], mtrr_fixed[11];        /* r  kept, without effect: all memory is write-back */
+    u64 clock_msr, wall_msr;                 /* r  kvmclock */
+    u32 clock_version;                       /* r */
+    void *fpu, *host_fpu;           /* r  the guest's XSAVE area; room for the thread's own */
     struct kvm_cpuid_entry2 *cpuid; /* r */
     u32 nr_cpuid;
     bool signal_mask_set;
@@ -207,7 +209,7 @@ struct vcpu {
         u32 len;
         u64 gpa;
         bool port;
-    } asked; /* r */
+    } asked;    /* r */
     void *arch; /* I  svm or vmx */
 };
 
@@ -244,12 +246,13 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access);
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n);
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n);
 bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write);
-/* Aligned compare and exchange in guest memory, from the VMM's own threads; *old becomes what was found.
- * 0 or -EFAULT. */
+/* Aligned compare and exchange in guest memory, from the VMM's own threads; *old becomes what was
+ * found. 0 or -EFAULT. */
 int guest_cas32(struct vm *vm, gpa_t gpa, u32 *old, u32 new);
 
 /* ---- mmu.c: guest-virtual addresses ---- */
-/* 0 with *out; EMUL_FAULT with *fault filled; -EFAULT: tables outside of memory. access: PF_* bits. */
+/* 0 with *out; EMUL_FAULT with *fault filled; -EFAULT: tables outside of memory. access: PF_* bits.
+ */
 int vcpu_translate(struct vcpu *vcpu, u64 linear, u32 access, gpa_t *out, struct emul_fault *fault);
 
 /* ---- exit.c, emulate.c ---- */
@@ -257,7 +260,7 @@ int vcpu_translate(struct vcpu *vcpu, u64 linear, u32 access, gpa_t *out, struct
 int vcpu_handle_exit(struct vcpu *vcpu, enum hv_exit exit);
 int vcpu_emulate(struct vcpu *vcpu);
 int vcpu_emulate_resume(struct vcpu *vcpu); /* after emul_supply */
-int vcpu_complete_user(struct vcpu *vcpu); /* user space has answered; as vcpu_handle_exit */
+int vcpu_complete_user(struct vcpu *vcpu);  /* user space has answered; as vcpu_handle_exit */
 int vcpu_ask_port(struct vcpu *vcpu, u16 port, u32 size, bool in, const void *data);
 int vcpu_ask_mmio(struct vcpu *vcpu, u64 gpa, u32 len, bool write, const void *data);
 void vcpu_skip(struct vcpu *vcpu);

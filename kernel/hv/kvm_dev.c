@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * /dev/kvm: choosing the backend, and the ioctls of the whole system (Linux Documentation/virt/kvm/api:
- * system ioctls).
+ * /dev/kvm: choosing the backend, and the ioctls of the whole system (Linux
+ * Documentation/virt/kvm/api: system ioctls).
  */
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/time.h"
@@ -20,7 +20,8 @@ const char *hv_why = "the CPU has neither VT-x nor AMD-V";
 const struct pt_format *hv_pt_format;
 
 /* The reason that is kept is that of the technique which the CPU has. */
-static bool hv_try(const struct hv_ops *ops, enum cpu_feature feature, const struct pt_format *format)
+static bool hv_try(const struct hv_ops *ops, enum cpu_feature feature,
+                   const struct pt_format *format)
 {
     const char *why;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Guest memory: slots, the nested tables, dirty logs. The nested tables are a translation of the VMM's
- * address space: whatever is unmapped, made copy-on-write or discarded there leaves them by vm_zap,
- * which returns only when no vCPU can use the old entries any more.
+ * Guest memory: slots, the nested tables, dirty logs. The nested tables are a translation of the
+ * VMM's address space: whatever is unmapped, made copy-on-write or discarded there leaves them by
+ * vm_zap, which returns only when no vCPU can use the old entries any more.
  *
  * A slot is changed under vm->lock and the aspace's pt_lock; a fault reads it under pt_lock when it
  * installs, so that an entry never outlives its slot.
@@ -29,8 +29,8 @@ static struct memslot *vm_slot_of(struct vm *vm, u64 gfn)
     return NULL;
 }
 
-/* pt_lock held. After it no vCPU holds a stale entry: those in the guest are kicked out and waited for;
- * the request makes each flush before it enters again. */
+/* pt_lock held. After it no vCPU holds a stale entry: those in the guest are kicked out and waited
+ * for; the request makes each flush before it enters again. */
 static void vm_flush_locked(struct vm *vm)
 {
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
@@ -135,8 +135,8 @@ static int slot_check(const struct vm *vm, const struct kvm_userspace_memory_reg
     return 0;
 }
 
-/* A slot that exists may move or change its flags, not its size, its place in user memory or whether
- * it is read-only (KVM_SET_USER_MEMORY_REGION). */
+/* A slot that exists may move or change its flags, not its size, its place in user memory or
+ * whether it is read-only (KVM_SET_USER_MEMORY_REGION). */
 static int slot_check_change(const struct memslot *old, const struct memslot *new)
 {
     if (!old->pages || !new->pages)
@@ -164,8 +164,9 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
     err = slot_check_change(s, &new);
     if (err)
         return err;
-    if (new.pages && (new.flags & KVM_MEM_LOG_DIRTY_PAGES)) {
-        new.dirty = s->dirty && new.gfn == s->gfn ? s->dirty : kcalloc(DIV_ROUND_UP(new.pages, 64), 8);
+    if (new.pages && (new.flags &KVM_MEM_LOG_DIRTY_PAGES)) {
+        new.dirty =
+            s->dirty &&new.gfn == s->gfn ? s->dirty : kcalloc(DIV_ROUND_UP(new.pages, 64), 8);
         if (!new.dirty)
             return -ENOMEM;
     }
@@ -180,7 +181,8 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
     return 0;
 }
 
-/* The dirty bits so far, cleared as they are taken; pages that were dirty fault again. vm->lock held. */
+/* The dirty bits so far, cleared as they are taken; pages that were dirty fault again. vm->lock
+ * held. */
 int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log)
 {
     struct memslot *s;
@@ -219,8 +221,9 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
     u64 base = gpa.v & ~(HUGE_SIZE - 1), slot_start = s->gfn << PAGE_SHIFT;
     u64 hva = s->hva + (gpa.v - slot_start), pa = r->pa.v;
     unsigned prot = r->prot | PT_EXEC | PT_USER, level = 0;
-    bool large = r->level == 1 && !s->dirty && (hva & (HUGE_SIZE - 1)) == (gpa.v & (HUGE_SIZE - 1)) &&
-                 base >= slot_start && base + HUGE_SIZE <= slot_start + (s->pages << PAGE_SHIFT);
+    bool large = r->level == 1 && !s->dirty &&
+                 (hva & (HUGE_SIZE - 1)) == (gpa.v & (HUGE_SIZE - 1)) && base >= slot_start &&
+                 base + HUGE_SIZE <= slot_start + (s->pages << PAGE_SHIFT);
     u64 *e;
 
     if (s->flags & KVM_MEM_READONLY)
@@ -241,7 +244,8 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
         return -ENOMEM;
     WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, level));
     if (s->dirty && (access & FAULT_WRITE))
-        s->dirty[((gpa.v >> PAGE_SHIFT) - s->gfn) / 64] |= 1UL << (((gpa.v >> PAGE_SHIFT) - s->gfn) % 64);
+        s->dirty[((gpa.v >> PAGE_SHIFT) - s->gfn) / 64] |=
+            1UL << (((gpa.v >> PAGE_SHIFT) - s->gfn) % 64);
     return 0;
 }
 

@@ -8,7 +8,8 @@
 
 struct file;
 
-/* A close-on-exec descriptor of the current process for f, whose reference it takes; -EMFILE drops it. */
+/* A close-on-exec descriptor of the current process for f, whose reference it takes; -EMFILE drops
+ * it. */
 int up_fd_publish(struct file *f);
 /* The file behind the current process's descriptor, with a reference; NULL: none. */
 struct file *up_fd_file(int fd);

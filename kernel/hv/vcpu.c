@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * A vCPU: its file, and KVM_RUN. One thread at a time is inside (vcpu->lock). The loop alternates
- * between two places: outside, with interrupts on, where events are gathered and exits handled; and the
- * few instructions around hv_ops->run, with interrupts off, after the last look at the work word and the
- * requests. Whoever sets either sends an IPI to a vCPU in the guest (vcpu_kick), so nothing is missed.
+ * between two places: outside, with interrupts on, where events are gathered and exits handled; and
+ * the few instructions around hv_ops->run, with interrupts off, after the last look at the work
+ * word and the requests. Whoever sets either sends an IPI to a vCPU in the guest (vcpu_kick), so
+ * nothing is missed.
  */
 #include "arch/x86/apic.h"
 #include "arch/x86/cpufeature.h"
@@ -58,8 +59,8 @@ static bool vcpu_take_request(struct vcpu *v, u32 bit)
 
 /* ------------------------------------------------------------- the guest's FPU */
 
-/* KVM_RUN owns the FPU from here to vcpu_fpu_out; a context switch in between saves and restores the
- * guest's state, since the thread's area is the guest's for that time. */
+/* KVM_RUN owns the FPU from here to vcpu_fpu_out; a context switch in between saves and restores
+ * the guest's state, since the thread's area is the guest's for that time. */
 static void vcpu_fpu_in(struct vcpu *v)
 {
     u64 flags = irq_save();
@@ -89,7 +90,8 @@ static void vcpu_inject_events(struct vcpu *v)
 
     if (v->exception.pending) {
         v->exception.pending = false;
-        hv_ops->inject_exception(v, v->exception.vector, v->exception.has_error, v->exception.error);
+        hv_ops->inject_exception(v, v->exception.vector, v->exception.has_error,
+                                 v->exception.error);
         return;
     }
     if (hv_ops->injection_pending(v))
@@ -124,8 +126,8 @@ static void vcpu_take_signals(struct vcpu *v)
     if (READ_ONCE(v->init_pending)) {
         v->init_pending = false;
         vcpu_reset(v, true);
-        WRITE_ONCE(v->mp_state, v->id == v->vm->boot_vcpu ? KVM_MP_STATE_RUNNABLE
-                                                          : KVM_MP_STATE_INIT_RECEIVED);
+        WRITE_ONCE(v->mp_state,
+                   v->id == v->vm->boot_vcpu ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED);
     }
     if (READ_ONCE(v->sipi_pending)) {
         struct kvm_segment cs;
@@ -157,7 +159,8 @@ static bool vcpu_has_event(struct vcpu *v)
 static int vcpu_block(struct vcpu *v)
 {
     vcpu_fpu_out(v);
-    int err = wait_event_interruptible(&v->halt_wait, vcpu_has_event(v) || READ_ONCE(v->run->immediate_exit));
+    int err = wait_event_interruptible(&v->halt_wait,
+                                       vcpu_has_event(v) || READ_ONCE(v->run->immediate_exit));
 
     vcpu_fpu_in(v);
     if (err)
@@ -178,8 +181,9 @@ static void vcpu_load(struct vcpu *v)
     hv_ops->tlb_flush(v); /* entries of an earlier stay on this CPU */
 }
 
-/* The registers that neither CPU's block holds. The guest's XCR0 is read back, since an emulated AMD-V
- * may let XSETBV pass. TSC_AUX is only ever a guest's: whoever runs here next sets its own. */
+/* The registers that neither CPU's block holds. The guest's XCR0 is read back, since an emulated
+ * AMD-V may let XSETBV pass. TSC_AUX is only ever a guest's: whoever runs here next sets its own.
+ */
 static void vcpu_swap_in(struct vcpu *v)
 {
     if (fpu_xcr0() && v->xcr0 != fpu_xcr0())
@@ -205,7 +209,8 @@ static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     irq_disable();
     vcpu_load(v);
     __atomic_exchange_n(&v->mode, VCPU_IN_GUEST, __ATOMIC_SEQ_CST);
-    if (READ_ONCE(current_thread()->work) || READ_ONCE(v->requests) || READ_ONCE(v->run->immediate_exit)) {
+    if (READ_ONCE(current_thread()->work) || READ_ONCE(v->requests) ||
+        READ_ONCE(v->run->immediate_exit)) {
         store_release(&v->mode, VCPU_OUTSIDE);
         irq_enable();
         return false;
@@ -452,7 +457,8 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
         return err;
     }
     vcpu_reset(v, false);
-    v->mp_state = vm->irqchip && id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
+    v->mp_state =
+        vm->irqchip && id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
     *out = v;
     return 0;
 }

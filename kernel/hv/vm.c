@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A VM as a file: its ioctls, its life. The VM lives until its descriptor and those of its vCPUs are
- * closed; each holds a reference.
+ * A VM as a file: its ioctls, its life. The VM lives until its descriptor and those of its vCPUs
+ * are closed; each holds a reference.
  */
 #include "arch/x86/regs.h"
 #include "arch/x86/uaccess.h"

@@ -17,8 +17,9 @@
 
 #define CACHE_PAGES 64
 #define CACHE_BATCH 16
-#define GROW_BELOW 512 /* free pages, twice the reserve: another section before the last ones go \
-                        */
+#define GROW_BELOW                                                                \
+    512 /* free pages, twice the reserve: another section before the last ones go \
+         */
 #define POISON_PAGE 0x5a5a5a5a5a5a5a5aUL
 
 struct page_cache {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/types.h"
+#include "obj/up.h"
 #include "sync/refcount.h"
 
 #define CAP_CHOWN 0
@@ -94,8 +95,6 @@ void cred_put(const struct cred *c);
 bool cred_in_group(const struct cred *c, kgid_t gid);
 /* True when c holds cap over ns: it is in ns or an ancestor with the bit set, or owns it. */
 bool cred_capable(const struct cred *c, const struct user_ns *ns, int cap);
-/* The current thread's credentials (kernel/proc defines up_current_cred). */
-const struct cred *up_current_cred(void);
 #define current_cred() up_current_cred()
 static inline bool capable(int cap)
 {

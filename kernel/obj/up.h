@@ -4,6 +4,7 @@
  */
 #pragma once
 
+struct cred;
 struct file;
 
 /* kernel/vfs: the last put of a file, after ops->release: drops what the file holds of its name
@@ -11,3 +12,5 @@ struct file;
 void up_file_release_path(struct file *f);
 /* kernel/proc: SIGPIPE for the current thread: it wrote where nobody reads. */
 void up_sigpipe(void);
+/* kernel/proc: the current thread's credentials; cred_init for a kernel thread. Borrowed. */
+const struct cred *up_current_cred(void);

@@ -104,11 +104,8 @@ int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *nam
         mode |= S_IFREG;
         break;
     case S_IFCHR:
-        if (rdev == 0)
-            break;
-        /* fall through */
     case S_IFBLK:
-        if (!cred_capable(ctx->cred, &user_ns_init, CAP_MKNOD))
+        if (!(S_ISCHR(mode) && rdev == 0) && !cred_capable(ctx->cred, &user_ns_init, CAP_MKNOD))
             return -EPERM;
         break;
     case S_IFREG:

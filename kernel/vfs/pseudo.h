@@ -8,6 +8,7 @@
 #pragma once
 
 #include "lib/types.h"
+#include "vfs/up.h"
 #include "vfs/vfs.h"
 
 /* A growing text buffer; past 16 MiB, or on no memory, it is marked failed. */
@@ -75,8 +76,6 @@ int pseudo_super(const struct fs_type *type, struct pseudo_node *root, void *pri
                  struct super **out) __must_check;
 struct pseudo_node *pseudo_of_inode(const struct inode *i);
 struct pseudo_node *pseudo_of_file(const struct file *f);
-/* A mount of the proc type shows the pid namespace that kernel/proc names at mount time. */
-void *up_proc_mount_ns(void);
 /* The mounts of ns that are reachable from root, as /proc/<pid>/mounts, or as mountinfo has them.
  */
 int mount_ns_show(struct mount_ns *ns, const struct path *root, struct seq *out, bool info);

@@ -2,12 +2,12 @@
  *
  * AMD-V with nested paging (APM vol. 2, chapter 15): struct hv_ops over a VMCB per vCPU.
  *
- * Used as the least of CPUs has it: no NRIP save (lengths are decoded), no decode assists, no flush by
- * ASID (the whole TLB goes), every field taken from the VMCB anew (no clean bits).
+ * Used as the least of CPUs has it: no NRIP save (lengths are decoded), no decode assists, no flush
+ * by ASID (the whole TLB goes), every field taken from the VMCB anew (no clean bits).
  *
- * Intercepted: what must be (interrupts, CPUID, HLT, I/O, MSRs but the ones VMLOAD switches, SVM's own
- * instructions), and CR0.CD/NW and CR8 never: V_INTR_MASKING keeps the guest's TPR apart, and reads and
- * writes of CR8 are intercepted when the local APIC is ours, which knows the TPR.
+ * Intercepted: what must be (interrupts, CPUID, HLT, I/O, MSRs but the ones VMLOAD switches, SVM's
+ * own instructions), and CR0.CD/NW and CR8 never: V_INTR_MASKING keeps the guest's TPR apart, and
+ * reads and writes of CR8 are intercepted when the local APIC is ours, which knows the TPR.
  */
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/msr.h"
@@ -34,7 +34,7 @@ struct svm_vcpu {
     bool iret_wait; /* an NMI is masked until IRET */
 };
 
-static DEFINE_PER_CPU(u64, svm_hsave_pa);    /* 0: this CPU is not enabled yet */
+static DEFINE_PER_CPU(u64, svm_hsave_pa); /* 0: this CPU is not enabled yet */
 static DEFINE_PER_CPU(u64, svm_host_vmcb_pa);
 static u8 *svm_iopm, *svm_msrpm; /* all of both intercepted, but for the MSRs in svm_direct */
 static u32 svm_asids;
@@ -44,8 +44,16 @@ void svm_enter(struct vcpu *vcpu, u64 guest_vmcb_pa, u64 host_vmcb_pa);
 
 /* MSRs the guest has for its own: VMLOAD and VMSAVE switch them. */
 static const u32 svm_direct[] = {
-    MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE, MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK,
-    MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+    MSR_FS_BASE,
+    MSR_GS_BASE,
+    MSR_KERNEL_GS_BASE,
+    MSR_STAR,
+    MSR_LSTAR,
+    MSR_CSTAR,
+    MSR_SFMASK,
+    MSR_IA32_SYSENTER_CS,
+    MSR_IA32_SYSENTER_ESP,
+    MSR_IA32_SYSENTER_EIP,
 };
 
 static struct svm_vcpu *svm_of(struct vcpu *v)
@@ -116,8 +124,10 @@ static int svm_vm_init(struct vm *vm)
 {
     static u32 next;
 
-    /* An ASID is a name in the TLB; two VMs with one name are kept apart by flushing at each load. */
-    vm->asid = 1 + __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % (svm_asids > 1 ? svm_asids - 1 : 1);
+    /* An ASID is a name in the TLB; two VMs with one name are kept apart by flushing at each load.
+     */
+    vm->asid =
+        1 + __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % (svm_asids > 1 ? svm_asids - 1 : 1);
     return 0;
 }
 
@@ -216,7 +226,9 @@ static void svm_exit_io(struct vcpu *v, u64 info)
 static enum hv_exit svm_exit_fault(struct vcpu *v, const struct vmcb *b)
 {
     v->exit.gpa = b->exit_info2;
-    v->exit.access = b->exit_info1 & PF_WRITE ? FAULT_WRITE : b->exit_info1 & PF_FETCH ? FAULT_EXEC : FAULT_READ;
+    v->exit.access = b->exit_info1 & PF_WRITE   ? FAULT_WRITE
+                     : b->exit_info1 & PF_FETCH ? FAULT_EXEC
+                                                : FAULT_READ;
     return HV_EXIT_PAGE_FAULT;
 }
 
@@ -325,7 +337,8 @@ static void svm_requeue(struct vcpu *v)
 
     if (!(info & EVENT_VALID) || EVENT_TYPE_OF(info) == EVENT_SOFT)
         return;
-    if (EVENT_TYPE_OF(info) == EVENT_EXCEPTION && ((info & 0xff) == VEC_BP || (info & 0xff) == VEC_OF))
+    if (EVENT_TYPE_OF(info) == EVENT_EXCEPTION &&
+        ((info & 0xff) == VEC_BP || (info & 0xff) == VEC_OF))
         return;
     b->event_inj = info;
     b->exit_int_info = 0;
@@ -374,7 +387,8 @@ static void svm_irq_window(struct vcpu *v, bool on)
     struct vmcb *b = vmcb_of(v);
 
     if (on) {
-        b->vintr = (b->vintr & ~0xffUL) | VINTR_MASKING | VINTR_IRQ | VINTR_PRIO(15) | VINTR_IGN_TPR;
+        b->vintr =
+            (b->vintr & ~0xffUL) | VINTR_MASKING | VINTR_IRQ | VINTR_PRIO(15) | VINTR_IGN_TPR;
         b->intercept3 |= I3_VINTR;
     } else {
         b->vintr &= ~(VINTR_IRQ | VINTR_IGN_TPR);
@@ -390,7 +404,9 @@ static void svm_nmi_window(struct vcpu *v, bool on)
 
 static u8 svm_get_shadow(struct vcpu *v)
 {
-    return vmcb_of(v)->interrupt_shadow & SHADOW_ON ? KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS : 0;
+    return vmcb_of(v)->interrupt_shadow & SHADOW_ON
+               ? KVM_X86_SHADOW_INT_STI | KVM_X86_SHADOW_INT_MOV_SS
+               : 0;
 }
 
 static void svm_set_shadow(struct vcpu *v, u8 shadow)
@@ -460,8 +476,9 @@ static void svm_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segme
     s->base = in->base;
     s->limit = in->limit;
     s->selector = in->selector;
-    s->attrib = (u16)((in->type & 15) | (in->s & 1) << 4 | (in->dpl & 3) << 5 | (in->present & 1) << 7 |
-                      (in->avl & 1) << 8 | (in->l & 1) << 9 | (in->db & 1) << 10 | (in->g & 1) << 11);
+    s->attrib =
+        (u16)((in->type & 15) | (in->s & 1) << 4 | (in->dpl & 3) << 5 | (in->present & 1) << 7 |
+              (in->avl & 1) << 8 | (in->l & 1) << 9 | (in->db & 1) << 10 | (in->g & 1) << 11);
     if (in->unusable)
         s->attrib = 0;
     if (seg == EMUL_SS)
