@@ -166,7 +166,7 @@ static void engine_close(void)
 
 static int engine_option(int argc, char **argv, int *ready)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t fd;
 
@@ -182,7 +182,6 @@ static int engine_option(int argc, char **argv, int *ready)
             fprintf(stderr, "engine: unknown option %s\n", argv[i]);
             return -EINVAL;
         }
-        i++;
     }
     return 0;
 }
