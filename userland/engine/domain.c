@@ -273,6 +273,10 @@ void domain_child(struct child *ch)
     char score[16], *why;
 
     child_signals();
+    /* An exec's child soon stands among the container's processes: until its own program runs, they
+     * may not reach this copy of the engine, nor its file through /proc/<pid>/exe. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        child_fail(ch, "cannot hide the engine: %s", strerror(errno));
     child_wait_go(ch);
     if (setsid() < 0)
         child_fail(ch, "setsid: %s", strerror(errno));
