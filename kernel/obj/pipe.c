@@ -21,7 +21,7 @@
 #include "obj/up.h"
 
 #define PIPE_SLOTS 16U
-#define PIPE_SLOTS_MAX 256U /* without privilege: 1 MiB, as Linux's pipe-max-size */
+#define PIPE_SLOTS_MAX (PIPE_BYTES_MAX >> PAGE_SHIFT)
 #define PIPE_SLOTS_LIMIT (1U << 15)
 #define PIPE_BUF 4096
 #define FIONREAD 0x541B

@@ -6,6 +6,9 @@
 
 #include "lib/types.h"
 
+/* The most that F_SETPIPE_SZ grants without privilege, as Linux's pipe-max-size. */
+#define PIPE_BYTES_MAX (1U << 20)
+
 struct file;
 struct pipe;
 

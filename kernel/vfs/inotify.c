@@ -19,8 +19,6 @@
 #include "vfs/vfs_priv.h"
 
 #define WATCH_BUCKETS 256
-#define WATCHES_MAX 65536 /* of one file */
-#define EVENTS_MAX 16384
 #define FIONREAD 0x541b
 
 struct inotify_event_k { /* struct inotify_event */
@@ -106,11 +104,11 @@ static void group_queue(struct inotify_group *g, struct inotify_event *e)
 
     spin_lock(&g->lock);
     last = list_last(&g->events, struct inotify_event, node);
-    if (e && g->nr_events == EVENTS_MAX) {
+    if (e && g->nr_events == INOTIFY_EVENTS_MAX) {
         event_free(e);
         e = event_alloc(-1, IN_Q_OVERFLOW, 0, NULL, 0);
     }
-    if (!e || g->nr_events > EVENTS_MAX || (last && event_equal(last, e))) {
+    if (!e || g->nr_events > INOTIFY_EVENTS_MAX || (last && event_equal(last, e))) {
         spin_unlock(&g->lock);
         kfree(e);
         return;
@@ -398,7 +396,7 @@ static int group_set(struct inotify_group *g, struct inotify_watch *fresh, u32 m
         wd = mask & IN_MASK_CREATE ? -EEXIST : w->wd;
         if (wd > 0)
             w->mask = mask & IN_MASK_ADD ? w->mask | mask : mask;
-    } else if (g->nr_watches >= WATCHES_MAX || g->last_wd == INT32_MAX) {
+    } else if (g->nr_watches >= INOTIFY_WATCHES_MAX || g->last_wd == INT32_MAX) {
         wd = -ENOSPC;
     } else {
         wd = fresh->wd = ++g->last_wd;

@@ -31,6 +31,9 @@
 #define IN_ISDIR 0x40000000
 #define IN_ONESHOT 0x80000000
 
+#define INOTIFY_WATCHES_MAX 65536 /* of one file */
+#define INOTIFY_EVENTS_MAX 16384  /* unread */
+
 /* flags: O_NONBLOCK. ERR_PTR(-ENOMEM). */
 struct file *inotify_create(unsigned flags);
 /* The watch descriptor, or -EINVAL (f is no inotify file; no event asked for), -ENOTDIR, -EACCES,
