@@ -543,7 +543,7 @@ static const struct pseudo_ops cgroup_dir_ops = {
 static int cgroup2_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
                          unsigned flags, const char *options, struct super **out)
 {
-    struct cgroup *root = task_nsset(current_task())->cgroup->root;
+    struct cgroup *root = current_task()->ns->cgroup->root;
     struct pseudo_node *node;
     int err;
 

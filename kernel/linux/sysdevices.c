@@ -10,27 +10,7 @@
 #include "lib/string.h"
 #include "mm/page.h"
 #include "mm/slab.h"
-#include "vfs/pseudo.h"
-
-/* "0-3\n", as cpu lists are written. */
-static void cpulist_print(struct seq *out)
-{
-    seq_printf(out, cpu_count() > 1 ? "0-%u\n" : "0\n", cpu_count() - 1);
-}
-
-/* A mask in words of 32 bits, the highest first. */
-static void cpumask_print(struct seq *out, u64 mask)
-{
-    if (cpu_count() > 32)
-        seq_printf(out, "%08x,%08x\n", (u32)(mask >> 32), (u32)mask);
-    else
-        seq_printf(out, "%x\n", (u32)mask);
-}
-
-static u64 cpumask_all(void)
-{
-    return cpu_count() >= 64 ? U64_MAX : (1ULL << cpu_count()) - 1;
-}
+#include "proc/procfs.h"
 
 /* What a file shows: of all processors, or of one. */
 enum sys_figure {
@@ -86,10 +66,10 @@ static int sys_file_show(struct pseudo_node *node, struct seq *out, const struct
 
     switch (n->figure) {
     case SYS_ALL_LIST:
-        cpulist_print(out);
+        procfs_cpulist(out, U64_MAX);
         break;
     case SYS_ALL_MASK:
-        cpumask_print(out, cpumask_all());
+        procfs_cpumask(out, U64_MAX);
         break;
     case SYS_NONE:
         seq_printf(out, "\n");
@@ -107,7 +87,7 @@ static int sys_file_show(struct pseudo_node *node, struct seq *out, const struct
         seq_printf(out, "%u\n", n->number);
         break;
     case SYS_SELF_MASK:
-        cpumask_print(out, 1ULL << n->number);
+        procfs_cpumask(out, 1ULL << n->number);
         break;
     case SYS_NODE_MEMORY:
         sys_node_memory(out);

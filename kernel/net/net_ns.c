@@ -20,6 +20,7 @@ static void net_ns_setup(struct net_ns *ns, struct user_ns *user_ns)
         list_init(&ns->tcp_ports[i]);
         list_init(&ns->udp_ports[i]);
     }
+    list_init(&ns->sockets);
     ns->next_port = 32768;
 }
 

@@ -25,11 +25,20 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     s->type = (u8)type;
     s->sndbuf = s->rcvbuf = SOCK_BUF_DEFAULT;
     s->ino = inum_alloc();
+    s->uid = current_cred()->fsuid;
     waitq_init(&s->wait);
+    spin_lock(&ns->unix_lock);
+    list_add_tail(&ns->sockets, &s->node);
+    ns->nr_sockets++;
+    spin_unlock(&ns->unix_lock);
 }
 
 void socket_fini(struct socket *s)
 {
+    spin_lock(&s->ns->unix_lock);
+    list_del(&s->node);
+    s->ns->nr_sockets--;
+    spin_unlock(&s->ns->unix_lock);
     net_ns_put(s->ns);
 }
 

@@ -7,6 +7,7 @@
 #include "lib/errno.h"
 #include "net/net.h"
 #include "net/socket.h"
+#include "obj/cred.h"
 #include "obj/file.h"
 #include "obj/poll.h"
 #include "sched/wait.h"
@@ -49,6 +50,8 @@ struct socket {
     u64 send_timeout, recv_timeout;                  /* a  ns; 0: none */
     int error;                                       /* a  positive errno for SO_ERROR */
     u64 ino;                                         /* I */
+    kuid_t uid;                                      /* I  whoever made it */
+    struct list_node node;                           /*    ns->sockets */
     struct waitq wait;                               /*    whatever may have changed */
 };
 

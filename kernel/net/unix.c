@@ -64,12 +64,12 @@ void unix_put(struct unix_sock *u)
 {
     if (!refcount_put(&u->ref))
         return;
+    socket_fini(&u->sock); /* out of the namespace's list: nobody looks at it any more */
     if (u->peer_pid)
         pid_put(u->peer_pid);
     if (u->peer_cred)
         cred_put(u->peer_cred);
     unix_addr_put(u->addr);
-    socket_fini(&u->sock);
     slab_free(unix_cache, u);
 }
 

@@ -30,6 +30,12 @@ struct pid_file {
 };
 extern const struct pid_file pid_files[];
 extern const unsigned pid_file_count;
+/* procfs_cpus.c: the present ones of mask, in words of 32 bits, the highest first ("3"), or as
+ * ranges ("0-3,5"); with a newline. */
+void procfs_cpumask(struct seq *out, u64 mask);
+void procfs_cpulist(struct seq *out, u64 mask);
+/* procfs_net.c: the directory net */
+extern const struct pseudo_ops procfs_net_ops;
 /* procfs_mounts.c */
 int procfs_mounts_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);

@@ -190,10 +190,14 @@ static int status_show(struct pseudo_node *node, struct seq *out, const struct c
         "NoNewPrivs:\t%d\nSeccomp:\t%d\n",
         c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding, c->cap_ambient,
         t->no_new_privs, t->seccomp ? 2 : 0);
+    seq_printf(out, "Cpus_allowed:\t");
+    procfs_cpumask(out, t->thread->affinity);
+    seq_printf(out, "Cpus_allowed_list:\t");
+    procfs_cpulist(out, t->thread->affinity);
     seq_printf(out,
-               "Cpus_allowed:\t%lx\nvoluntary_ctxt_switches:\t%lu\n"
+               "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t%lu\n"
                "nonvoluntary_ctxt_switches:\t%lu\n",
-               t->thread->affinity, t->thread->nvcsw, t->thread->nivcsw);
+               t->thread->nvcsw, t->thread->nivcsw);
     if (fs)
         fs_context_put(fs);
     if (as)

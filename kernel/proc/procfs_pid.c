@@ -588,6 +588,7 @@ static const struct {
     {"exe", S_IFLNK | 0777, &pid_link_ops, LINK_EXE, false},
     {"fd", S_IFDIR | 0500, &fd_dir_ops, 0, false},
     {"fdinfo", S_IFDIR | 0555, &fdinfo_dir_ops, 0, false},
+    {"net", S_IFDIR | 0555, &procfs_net_ops, 0, false},
     {"ns", S_IFDIR | 0511, &ns_dir_ops, 0, false},
     {"task", S_IFDIR | 0555, &task_dir_ops, 0, true},
 };

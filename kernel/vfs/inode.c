@@ -127,8 +127,10 @@ int file_stat(struct file *f, struct kstat *out)
     u32 type = strcmp(f->ops->name, "pipe") == 0     ? S_IFIFO
                : strcmp(f->ops->name, "socket") == 0 ? S_IFSOCK
                                                      : 0;
-    *out = (struct kstat){
-        .mode = type | 0600, .ino = (u32)hash_u64((u64)f->priv), .nlink = 1, .blksize = PAGE_SIZE};
+    *out = (struct kstat){.mode = type | (type == S_IFSOCK ? 0777 : 0600),
+                          .ino = f->anon_ino ? f->anon_ino : (u32)hash_u64((u64)f->priv),
+                          .nlink = 1,
+                          .blksize = PAGE_SIZE};
     return 0;
 }
 

@@ -317,6 +317,13 @@ def test_confinement(engine):
     expect(p.stdout, "CapEff:\t0000000000000000\n")
 
 
+def test_loopback_is_up(engine):
+    p = sh(engine, "ifconfig lo; nc -l -p 80 -e echo heard & "
+                   "until grep -q :0050 /proc/net/tcp; do :; done; nc 127.0.0.1 80 < /dev/null")
+    for part in ("UP LOOPBACK RUNNING", "heard"):
+        expect_in(part, p.stdout)
+
+
 def test_read_only_volumes_and_tmpfs(engine):
     p = sh(engine, "touch /x", "--read-only")
     expect_in("Read-only file system", p.stderr)

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <grp.h>
+#include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -159,6 +160,20 @@ static void child_names(struct child *ch)
         child_fail(ch, "cannot set the domainname: %s", strerror(errno));
 }
 
+/* A new network namespace has nothing but its loopback, which is down. */
+static void child_loopback(struct child *ch)
+{
+    struct ifreq r = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &r) < 0)
+        child_fail(ch, "cannot see the loopback interface: %s", strerror(errno));
+    r.ifr_flags |= IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &r) < 0)
+        child_fail(ch, "cannot bring the loopback interface up: %s", strerror(errno));
+    close(fd);
+}
+
 /* Writes the sysctls while /proc/sys is still writable. Only namespaced names are let through. */
 void child_sysctls(struct child *ch)
 {
@@ -291,6 +306,8 @@ void domain_child(struct child *ch)
         if (unshare(CLONE_NEWCGROUP) < 0)
             child_fail(ch, "cannot make a cgroup namespace: %s", strerror(errno));
         child_names(ch);
+        if (ch->new_net)
+            child_loopback(ch);
         if (ch->c->runtime == RUNTIME_VM)
             runtime_vm_child(ch);
         mounts_setup(ch);

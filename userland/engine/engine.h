@@ -296,7 +296,7 @@ extern const char *const child_ns_names[CHILD_NS];
 struct child {
     struct container *c;
     struct spec *spec;
-    bool is_exec;
+    bool is_exec, new_net;
     int ns[CHILD_NS]; /* of an exec: the container's namespaces, in the order of child_ns_names */
     int sync;
     int in, out, err; /* -1 with a tty */
