@@ -319,7 +319,7 @@ def test_confinement(engine):
 
 def test_loopback_is_up(engine):
     p = sh(engine, "ifconfig lo; nc -l -p 80 -e echo heard & "
-                   "until grep -q :0050 /proc/net/tcp; do :; done; nc 127.0.0.1 80 < /dev/null")
+                   "until cat /proc/net/tcp* | grep -q :0050; do :; done; nc 127.0.0.1 80 < /dev/null")
     for part in ("UP LOOPBACK RUNNING", "heard"):
         expect_in(part, p.stdout)
 
