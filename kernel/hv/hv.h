@@ -143,6 +143,7 @@ struct vm {
     struct pgtable npt;                 /* p */
     bool npt_dead;                      /* p  the address space has gone */
     struct memslot slots[VM_SLOTS_MAX]; /* l+p */
+    u32 slots_end;                      /* l+p  none is in use from here on */
     struct vcpu *vcpus[VM_VCPUS_MAX];   /* l, published last */
     u32 nr_vcpus;                       /* l */
     struct irqchip *irqchip;            /* l, published last; NULL: user space has them */

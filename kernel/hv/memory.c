@@ -23,7 +23,7 @@ COUNTER(hv_nested_faults);
 
 static struct memslot *vm_slot_of(struct vm *vm, u64 gfn)
 {
-    for (unsigned i = 0; i < VM_SLOTS_MAX; i++)
+    for (unsigned i = 0; i < vm->slots_end; i++)
         if (gfn - vm->slots[i].gfn < vm->slots[i].pages)
             return &vm->slots[i];
     return NULL;
@@ -74,7 +74,7 @@ static void vm_zap(struct translation *t, u64 start, u64 end)
 {
     struct vm *vm = container_of(t, struct vm, xlate);
 
-    for (unsigned i = 0; i < VM_SLOTS_MAX; i++) {
+    for (unsigned i = 0; i < vm->slots_end; i++) {
         struct memslot *s = &vm->slots[i];
         u64 lo = MAX(start, s->hva), hi = MIN(end, s->hva + (s->pages << PAGE_SHIFT));
 
@@ -100,7 +100,7 @@ int vm_memory_init(struct vm *vm)
 void vm_memory_destroy(struct vm *vm)
 {
     aspace_detach(vm->aspace, &vm->xlate);
-    for (unsigned i = 0; i < VM_SLOTS_MAX; i++) {
+    for (unsigned i = 0; i < vm->slots_end; i++) {
         vm_unmap_gfns_locked(vm, vm->slots[i].gfn, vm->slots[i].pages);
         kfree(vm->slots[i].dirty);
     }
@@ -125,7 +125,7 @@ static int slot_check(const struct vm *vm, const struct kvm_userspace_memory_reg
         return -EINVAL;
     if (r->memory_size == 0)
         return vm->slots[r->slot].pages ? 0 : -EINVAL;
-    for (unsigned i = 0; i < VM_SLOTS_MAX; i++) {
+    for (unsigned i = 0; i < vm->slots_end; i++) {
         const struct memslot *s = &vm->slots[i];
 
         if (i != r->slot && s->pages && r->guest_phys_addr >> PAGE_SHIFT < s->gfn + s->pages &&
@@ -174,6 +174,9 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
     old = *s;
     vm_unmap_gfns_locked(vm, old.gfn, old.pages); /* and so write-protects it for a dirty log */
     *s = new;
+    vm->slots_end = MAX(vm->slots_end, r->slot + 1);
+    while (vm->slots_end && !vm->slots[vm->slots_end - 1].pages)
+        vm->slots_end--;
     vm_flush_locked(vm);
     spin_unlock(&vm->aspace->pt_lock);
     if (old.dirty != new.dirty)
