@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The control-group tree. The tree lock orders everything that changes its shape, its limits and
- * who is populated; a group's own lock guards its member list, so that fork and exit touch one
- * group.
+ * who moves; a group's own lock guards its member list, so that fork and exit touch one group.
  *
  * A group lives in the tree until it is removed, and in memory until its last member, child and
  * reference are gone.
@@ -15,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "mm/up.h"
 #include "obj/cred.h"
 #include "vm/object.h"
 
@@ -35,9 +35,9 @@ static void cgroup_init(struct cgroup *cg, struct cgroup *parent)
     refcount_init(&cg->ref, 1);
     cg->parent = parent;
     cg->depth = parent ? parent->depth + 1 : 0;
-    spinlock_init(&cg->lock, RANK_CONTAINER, 0, "cgroup");
-    list_init(&cg->children);
-    list_init(&cg->sibling);
+    spinlock_init(&cg->lock, RANK_PROC, 20, "cgroup"); /* up.h: proc looks at each member */
+    cg->children = RB_ROOT;
+    cg->names = RB_ROOT;
     list_init(&cg->members);
     account_init(&cg->memory, parent ? &parent->memory : NULL, cg);
     account_init(&cg->pids, parent ? &parent->pids : NULL, cg);
@@ -68,9 +68,9 @@ void cgroup_get(struct cgroup *cg)
 }
 
 /* Groups without references whose account still has pages: files that a container wrote outlive it,
- * and their pages point to the account. They go when a later group is made or dropped. */
-static struct spinlock lingering_lock = SPINLOCK_INIT(RANK_CONTAINER, 0, "lingering cgroups");
-static LIST_HEAD(lingering_groups);
+ * and their pages point to the account. When the last is uncharged they are put here, from any
+ * context, and go when a later group is made or dropped. */
+static struct cgroup *emptied_groups; /* a */
 
 static void cgroup_free_rcu(struct rcu_head *head)
 {
@@ -84,59 +84,54 @@ static void cgroup_free(struct cgroup *cg)
     rcu_call(&cg->rcu, cgroup_free_rcu);
 }
 
-static struct cgroup *cgroup_take_lingering(void)
+void up_account_empty(struct account *a)
 {
-    struct cgroup *cg, *found = NULL;
-    u64 flags;
+    struct cgroup *cg = a->owner;
 
-    spin_lock_irqsave(&lingering_lock, &flags);
-    list_for_each (cg, &lingering_groups, lingering) {
-        if (atomic_read(&cg->memory.used) == 0) {
-            found = cg;
-            list_del(&cg->lingering);
-            break;
-        }
-    }
-    spin_unlock_irqrestore(&lingering_lock, flags);
-    return found;
+    cg->emptied = __atomic_load_n(&emptied_groups, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&emptied_groups, &cg->emptied, cg, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED))
+        ;
 }
 
 /* Drops a reference; true when cg is to be freed now. */
 static bool cgroup_put_one(struct cgroup *cg)
 {
-    u64 flags;
-
     if (cg == &cgroup_root || !refcount_put(&cg->ref))
         return false;
     sched_group_destroy(cg->sched);
-    if (atomic_read(&cg->memory.used) == 0)
-        return true;
-    spin_lock_irqsave(&lingering_lock, &flags);
-    list_add_tail(&lingering_groups, &cg->lingering);
-    spin_unlock_irqrestore(&lingering_lock, flags);
-    return false;
+    return account_close(&cg->memory);
 }
 
-void cgroup_put(struct cgroup *cg)
+static void cgroup_put_tree(struct cgroup *cg)
 {
-    struct cgroup *parent;
-
     while (cgroup_put_one(cg)) {
-        parent = cg->parent;
+        struct cgroup *parent = cg->parent;
+
         cgroup_free(cg);
         cg = parent;
     }
 }
 
-static void cgroup_reap_lingering(void)
+static void cgroup_reap_emptied(void)
 {
-    struct cgroup *cg;
+    struct cgroup *cg, *next;
 
-    while ((cg = cgroup_take_lingering()) != NULL) {
+    if (likely(!__atomic_load_n(&emptied_groups, __ATOMIC_RELAXED)))
+        return;
+    for (cg = __atomic_exchange_n(&emptied_groups, NULL, __ATOMIC_SEQ_CST); cg; cg = next) {
         struct cgroup *parent = cg->parent;
+
+        next = cg->emptied;
         cgroup_free(cg);
-        cgroup_put(parent);
+        cgroup_put_tree(parent);
     }
+}
+
+void cgroup_put(struct cgroup *cg)
+{
+    cgroup_put_tree(cg);
+    cgroup_reap_emptied();
 }
 
 static bool cgroup_name_valid(const char *name)
@@ -147,14 +142,37 @@ static bool cgroup_name_valid(const char *name)
            strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+static int cgroup_name_compare(const char *name, size_t len, const struct cgroup *cg)
+{
+    size_t other = strlen(cg->name);
+    int diff = memcmp(name, cg->name, MIN(len, other));
+
+    return diff ? diff : len < other ? -1 : len > other;
+}
+
 static struct cgroup *cgroup_find_locked(struct cgroup *parent, const char *name, size_t len)
 {
-    struct cgroup *cg;
+    for (struct rb_node *n = parent->names.node; n;) {
+        struct cgroup *cg = rb_entry(n, struct cgroup, by_name);
+        int diff = cgroup_name_compare(name, len, cg);
 
-    list_for_each (cg, &parent->children, sibling)
-        if (strlen(cg->name) == len && memcmp(cg->name, name, len) == 0)
+        if (diff == 0)
             return cg;
+        n = diff < 0 ? n->left : n->right;
+    }
     return NULL;
+}
+
+static bool cgroup_name_less(const struct rb_node *a, const struct rb_node *b)
+{
+    const char *name = rb_entry(a, struct cgroup, by_name)->name;
+
+    return cgroup_name_compare(name, strlen(name), rb_entry(b, struct cgroup, by_name)) < 0;
+}
+
+static bool cgroup_id_less(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct cgroup, by_id)->id < rb_entry(b, struct cgroup, by_id)->id;
 }
 
 static struct cgroup *cgroup_alloc(struct cgroup *parent, const char *name)
@@ -184,8 +202,24 @@ static int cgroup_link_locked(struct cgroup *parent, struct cgroup *cg)
     cg->id = ++cgroup_last_id;
     cgroup_get(parent); /* cg->parent */
     cgroup_get(cg);     /* the tree's */
-    list_add_tail(&parent->children, &cg->sibling);
+    rb_insert(&parent->children, &cg->by_id, cgroup_id_less);
+    rb_insert(&parent->names, &cg->by_name, cgroup_name_less);
     return 0;
+}
+
+/* The parent counts which of its children have a controller on. */
+static void cgroup_set_control_locked(struct cgroup *cg, u32 bits)
+{
+    for (unsigned i = 0; cg->parent && i < CG_COUNT; i++)
+        cg->parent->users[i] += (bits >> i & 1) - (cg->subtree_control >> i & 1);
+    cg->subtree_control = bits;
+}
+
+static void cgroup_unlink_locked(struct cgroup *cg)
+{
+    cgroup_set_control_locked(cg, 0);
+    rb_erase(&cg->parent->children, &cg->by_id);
+    rb_erase(&cg->parent->names, &cg->by_name);
 }
 
 int cgroup_create(struct cgroup *parent, const char *name, struct cgroup **out)
@@ -197,7 +231,7 @@ int cgroup_create(struct cgroup *parent, const char *name, struct cgroup **out)
         return -EINVAL;
     if (parent->depth + 1 >= CGROUP_DEPTH_MAX)
         return -EAGAIN;
-    cgroup_reap_lingering();
+    cgroup_reap_emptied();
     cg = cgroup_alloc(parent, name);
     if (!cg)
         return -ENOMEM;
@@ -223,7 +257,7 @@ static int cgroup_mark_dead_locked(struct cgroup *cg)
 
     if (cg->dead)
         return -ENODEV;
-    if (!list_empty(&cg->children))
+    if (!rb_empty(&cg->children))
         return -EBUSY;
     spin_lock_irqsave(&cg->lock, &flags);
     if (cg->nr_members)
@@ -243,7 +277,7 @@ int cgroup_remove(struct cgroup *cg)
     mutex_lock(&cgroup_tree_lock);
     err = cgroup_mark_dead_locked(cg);
     if (!err)
-        list_del(&cg->sibling);
+        cgroup_unlink_locked(cg);
     mutex_unlock(&cgroup_tree_lock);
     if (err)
         return err;
@@ -266,15 +300,19 @@ struct cgroup *cgroup_child(struct cgroup *cg, const char *name, size_t len)
 
 struct cgroup *cgroup_next_child(struct cgroup *cg, u64 after)
 {
-    struct cgroup *child, *found = NULL;
+    struct cgroup *found = NULL;
+    struct rb_node *n;
 
     mutex_lock(&cgroup_tree_lock);
-    list_for_each (child, &cg->children, sibling)
-        if (child->id > after) { /* they stand in the order of their ids */
+    for (n = cg->children.node; n;) {
+        struct cgroup *child = rb_entry(n, struct cgroup, by_id);
+
+        if (child->id > after)
             found = child;
-            cgroup_get(found);
-            break;
-        }
+        n = child->id > after ? n->left : n->right;
+    }
+    if (found)
+        cgroup_get(found);
     mutex_unlock(&cgroup_tree_lock);
     return found;
 }
@@ -282,7 +320,6 @@ struct cgroup *cgroup_next_child(struct cgroup *cg, u64 after)
 int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off)
 {
     u32 available = cg->parent ? READ_ONCE(cg->parent->subtree_control) : CG_ALL;
-    struct cgroup *child;
     int err = 0;
 
     mutex_lock(&cgroup_tree_lock);
@@ -291,11 +328,11 @@ int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off)
     /* No internal processes: a group with members hands no domain controller down. */
     else if (cg->parent && (on & CG_MEMORY) && cg->nr_members)
         err = -EBUSY;
-    list_for_each (child, &cg->children, sibling)
-        if (!err && (child->subtree_control & off))
+    for (unsigned i = 0; i < CG_COUNT; i++)
+        if (!err && (off >> i & 1) && cg->users[i])
             err = -EBUSY;
     if (!err)
-        cg->subtree_control = (cg->subtree_control | on) & ~off;
+        cgroup_set_control_locked(cg, (cg->subtree_control | on) & ~off);
     mutex_unlock(&cgroup_tree_lock);
     return err;
 }
@@ -322,51 +359,52 @@ bool cgroup_populated(struct cgroup *cg)
     return READ_ONCE(cg->nr_populated) != 0;
 }
 
-/* Joins a live group; takes the caller's reference to cg on success. */
+/* Joins a live group; takes the caller's reference to cg on success. m->lock held. */
 static int cgroup_join(struct cgroup *cg, struct cgroup_member *m)
 {
     bool first;
-    u64 flags;
 
-    spin_lock_irqsave(&cg->lock, &flags);
+    spin_lock(&cg->lock);
     if (cg->dead) {
-        spin_unlock_irqrestore(&cg->lock, flags);
+        spin_unlock(&cg->lock);
         return -ENODEV;
     }
     first = cg->nr_members++ == 0;
     list_add_tail(&cg->members, &m->node);
     WRITE_ONCE(m->group, cg);
-    spin_unlock_irqrestore(&cg->lock, flags);
+    spin_unlock(&cg->lock);
     if (first)
         cgroup_populate(cg, 1);
     return 0;
 }
 
-/* Leaves its group, whose reference passes to the caller. */
+/* Leaves its group, whose reference passes to the caller. m->lock held. */
 static struct cgroup *cgroup_leave(struct cgroup_member *m)
 {
     struct cgroup *cg = m->group;
     bool last;
-    u64 flags;
 
-    spin_lock_irqsave(&cg->lock, &flags);
+    spin_lock(&cg->lock);
     list_del(&m->node);
     last = --cg->nr_members == 0;
-    spin_unlock_irqrestore(&cg->lock, flags);
+    spin_unlock(&cg->lock);
     if (last)
         cgroup_populate(cg, -1);
     return cg;
 }
 
-struct cgroup *cgroup_of(struct cgroup_member *m)
+/* A group without references is no member's any more: then m->group has changed. */
+struct cgroup *cgroup_of(const struct cgroup_member *m)
 {
     struct cgroup *cg;
 
-    /* A move changes m->group under the tree lock and drops the old reference after it. */
-    mutex_lock(&cgroup_tree_lock);
-    cg = m->group;
-    cgroup_get(cg);
-    mutex_unlock(&cgroup_tree_lock);
+    rcu_read_lock();
+    do
+        cg = READ_ONCE(m->group);
+    while (cg != &cgroup_root && !refcount_get_unless_zero(&cg->ref));
+    rcu_read_unlock();
+    if (cg == &cgroup_root)
+        cgroup_get(cg);
     return cg;
 }
 
@@ -388,9 +426,11 @@ static int cgroup_charge_pids(struct cgroup *cg, u64 n)
 int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into)
 {
     struct cgroup *cg = into;
+    u64 flags;
     int err;
 
     list_init(&child->node);
+    spinlock_init(&child->lock, RANK_PROC, 21, "cgroup member");
     if (cg)
         cgroup_get(cg);
     else
@@ -398,7 +438,10 @@ int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struc
     err = cgroup_charge_pids(cg, 1);
     if (err)
         goto put;
+    spin_lock_irqsave(&child->lock, &flags);
     err = cgroup_join(cg, child);
+    child->threads = 1;
+    spin_unlock_irqrestore(&child->lock, flags);
     if (err)
         goto uncharge;
     return 0;
@@ -411,43 +454,64 @@ put:
 
 int cgroup_charge_thread(struct cgroup_member *m)
 {
-    return cgroup_charge_pids(m->group, 1);
+    u64 flags;
+    int err;
+
+    spin_lock_irqsave(&m->lock, &flags);
+    err = cgroup_charge_pids(m->group, 1);
+    m->threads += !err;
+    spin_unlock_irqrestore(&m->lock, flags);
+    return err;
 }
 
 void cgroup_uncharge_thread(struct cgroup_member *m)
 {
-    account_uncharge(&m->group->pids, 1);
+    u64 flags;
+
+    spin_lock_irqsave(&m->lock, &flags);
+    if (m->threads) { /* else cgroup_exit was faster, and has uncharged all */
+        m->threads--;
+        account_uncharge(&m->group->pids, 1);
+    }
+    spin_unlock_irqrestore(&m->lock, flags);
 }
 
-void cgroup_exit(struct cgroup_member *m, unsigned threads)
+void cgroup_exit(struct cgroup_member *m)
 {
-    struct cgroup *cg = cgroup_leave(m);
+    struct cgroup *cg;
+    u64 flags;
 
-    account_uncharge(&cg->pids, threads);
+    spin_lock_irqsave(&m->lock, &flags);
+    cg = cgroup_leave(m);
+    account_uncharge(&cg->pids, m->threads);
+    m->threads = 0;
+    WRITE_ONCE(m->group, &cgroup_root);
+    spin_unlock_irqrestore(&m->lock, flags);
     cgroup_put(cg);
 }
 
-int cgroup_move(struct cgroup_member *m, struct cgroup *to, unsigned threads)
+int cgroup_move(struct cgroup_member *m, struct cgroup *to)
 {
-    struct cgroup *from;
+    struct cgroup *from = NULL;
+    u64 flags;
     int err = 0;
 
-    mutex_lock(&cgroup_tree_lock);
-    if (m->group == to)
-        goto out;
-    if (to->dead) {
-        err = -ENODEV;
-        goto out;
+    mutex_lock(&cgroup_tree_lock); /* `dead` is set under it */
+    spin_lock_irqsave(&m->lock, &flags);
+    if (to->dead || !m->threads) {
+        err = to->dead ? -ENODEV : -ESRCH;
+    } else if (m->group != to) {
+        cgroup_get(to);
+        account_charge_forced(&to->pids, m->threads); /* pids.max stops forks, not moves */
+        from = cgroup_leave(m);
+        err = cgroup_join(to, m);
+        ASSERT(err == 0);
+        account_uncharge(&from->pids, m->threads);
     }
-    cgroup_get(to);
-    account_charge_forced(&to->pids, threads); /* pids.max stops forks, not moves */
-    from = cgroup_leave(m);
-    err = cgroup_join(to, m);
-    ASSERT(err == 0); /* `dead` is set under the tree lock, which we hold */
-    account_uncharge(&from->pids, threads);
-    cgroup_put(from);
-out:
+    spin_unlock_irqrestore(&m->lock, flags);
     mutex_unlock(&cgroup_tree_lock);
+    if (from)
+        cgroup_put(from);
     return err;
 }
 
@@ -468,17 +532,39 @@ int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m,
     return ret;
 }
 
+static struct cgroup *cgroup_by_id(struct rb_node *n)
+{
+    return n ? rb_entry(n, struct cgroup, by_id) : NULL;
+}
+
 /* The group after cg in the subtree of top, parents first; NULL after the last. */
 static struct cgroup *cgroup_next_locked(struct cgroup *cg, struct cgroup *top)
 {
-    struct cgroup *child = list_first(&cg->children, struct cgroup, sibling);
+    struct cgroup *next = cgroup_by_id(rb_first(&cg->children));
 
-    if (child)
-        return child;
-    for (; cg != top; cg = cg->parent)
-        if (cg->sibling.next != &cg->parent->children)
-            return list_entry(cg->sibling.next, struct cgroup, sibling);
-    return NULL;
+    for (; !next && cg != top; cg = cg->parent)
+        next = cgroup_by_id(rb_next(&cg->by_id));
+    return next;
+}
+
+struct cgroup *cgroup_largest(void)
+{
+    struct cgroup *best = NULL, *cg = &cgroup_root;
+    s64 most = 0;
+
+    mutex_lock(&cgroup_tree_lock);
+    while ((cg = cgroup_next_locked(cg, &cgroup_root))) {
+        s64 used = atomic_read(&cg->memory.used);
+
+        if (READ_ONCE(cg->nr_members) && used > most) {
+            best = cg;
+            most = used;
+        }
+    }
+    if (best)
+        cgroup_get(best);
+    mutex_unlock(&cgroup_tree_lock);
+    return best;
 }
 
 int cgroup_for_each_below(struct cgroup *top, int (*fn)(struct cgroup_member *m, void *arg),

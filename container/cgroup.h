@@ -3,11 +3,12 @@
  * The control-group tree: each node binds a memory and a pids account, a scheduler group and the
  * set of processes in it. cgroup v2 files (kernel/linux) are views on it.
  *
- * Lock order: the tree lock (mutex, RANK_CONTAINER), then a group's own lock (spin).
+ * Lock order: the tree lock (mutex, RANK_CONTAINER), a member's lock, a group's own lock (spin).
  */
 #pragma once
 
 #include "lib/list.h"
+#include "lib/rbtree.h"
 #include "lib/types.h"
 #include "mm/account.h"
 #include "sched/mutex.h"
@@ -15,13 +16,17 @@
 #include "sync/rcu.h"
 #include "sync/refcount.h"
 
-struct cgroup_member {     /* embedded in kernel/proc's struct process */
-    struct cgroup *group;  /* the group's lock; a reference */
+/* Embedded in kernel/proc's struct process. */
+struct cgroup_member {
+    struct spinlock lock;  /* outside the group's: while it is held the group stays the same */
+    struct cgroup *group;  /* lock; RCU to read; a reference until the exit */
+    u64 threads;           /* lock  charged to the group's pids */
     struct list_node node; /* the group's lock */
 };
 
 enum cgroup_controller { CG_CPU = 1, CG_MEMORY = 2, CG_PIDS = 4 };
 #define CG_ALL (CG_CPU | CG_MEMORY | CG_PIDS)
+#define CG_COUNT 3
 #define CGROUP_DEPTH_MAX 32
 
 /* I immutable · t tree lock · l lock · a atomic */
@@ -32,22 +37,25 @@ struct cgroup {
     unsigned depth;        /* I */
     refcount_t ref;        /* a */
     struct spinlock lock;
-    struct list_node children, sibling; /* t */
-    struct list_node members;           /* l */
-    u64 nr_members;                     /* l */
-    u64 nr_populated;                   /* t+l  members here, and children that are populated */
-    struct account memory;              /*    charged by vm, in pages */
-    struct account pids;                /*    charged below, in threads */
-    struct sched_group *sched;          /* I */
-    u64 memory_high;                    /* a  pages; U64_MAX: max */
-    bool dead, frozen;                  /* t */
-    bool oom_group;                     /* a */
-    u32 subtree_control;                /* t  CG_* switched on for children */
+    struct rb_root children, names; /* t  by id, and by name */
+    struct rb_node by_id, by_name;  /* t  in the parent's */
+    u32 users[CG_COUNT];            /* t  children that have the controller switched on */
+    struct list_node members;       /* l */
+    u64 nr_members;                 /* l */
+    u64 nr_populated;               /* t+l  members here, and children that are populated */
+    struct account memory;          /*    charged by vm, in pages */
+    struct account pids;            /*    charged below, in threads */
+    struct sched_group *sched;      /* I */
+    u64 memory_high;                /* a  pages; U64_MAX: max */
+    bool dead, frozen;              /* t */
+    bool oom_group;                 /* a */
+    u32 subtree_control;            /* t  CG_* switched on for children */
     u64 events_oom, events_oom_kill, events_high, events_max, events_pids_max; /* a */
-    u64 quota_us, period_us;    /* t  quota U64_MAX: max */
-    u32 cpu_weight;             /* t */
-    struct waitq events_wait;   /* poll of *.events */
-    struct list_node lingering; /* freed once the pages charged to it are */
+    u64 quota_us, period_us;  /* t  quota U64_MAX: max */
+    u32 cpu_weight;           /* t */
+    u64 oom_since;            /* a  ns: when its last victim was killed */
+    struct waitq events_wait; /* poll of *.events */
+    struct cgroup *emptied;   /* the next to free, once nothing is charged to it any more */
     struct rcu_head rcu;
 };
 
@@ -65,12 +73,15 @@ void cgroup_put(struct cgroup *cg);
 int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into);
 int cgroup_charge_thread(struct cgroup_member *m) __must_check; /* a further thread: -EAGAIN */
 void cgroup_uncharge_thread(struct cgroup_member *m);
-/* The process is gone; its last `threads` are uncharged. */
-void cgroup_exit(struct cgroup_member *m, unsigned threads);
+/* The process is gone; its last threads are uncharged. It is in the root then, and counts nowhere.
+ */
+void cgroup_exit(struct cgroup_member *m);
 /* Moves a process: pids charges move, memory charged so far stays (as v2 does). The caller then
- * moves each thread's sched group. 0 or -ENODEV. */
-int cgroup_move(struct cgroup_member *m, struct cgroup *to, unsigned threads);
-struct cgroup *cgroup_of(struct cgroup_member *m); /* a reference */
+ * moves each thread's sched group. 0, -ENODEV, or -ESRCH: it has exited. */
+int cgroup_move(struct cgroup_member *m, struct cgroup *to);
+struct cgroup *cgroup_of(const struct cgroup_member *m); /* a reference */
+/* The group below the root whose members could give most memory back: a reference, or NULL. */
+struct cgroup *cgroup_largest(void);
 bool cgroup_populated(struct cgroup *cg);
 /* Calls fn for each member, with the group's lock held; non-zero stops and is returned. */
 int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),

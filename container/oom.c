@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What happens when a memory account is full: clean cached pages go first, then the process of that
- * group (or below it) whose death frees most. The group that exceeds its limit is the one that
- * suffers; when RAM itself is out, the whole tree is searched.
+ * What happens when a memory account is full: clean cached pages and names go first, then the
+ * process of that group (or below it) whose death frees most. The group that exceeds its limit is
+ * the one that suffers; when RAM itself is out, the group that holds most of it, and only when no
+ * group has anything to kill, any process.
+ *
+ * One at a time: while a victim is dying, others wait for what it gives back, unless that takes
+ * long (it may be stuck).
  *
  * Context: may sleep; no lock held.
  */
@@ -10,13 +14,16 @@
 #include "container/up.h"
 #include "lib/err.h"
 #include "lib/log.h"
+#include "sched/timer.h"
 #include "vm/object.h"
 #include "vm/up.h"
 
 #define OOM_RECLAIM_BATCH 64
+#define OOM_PATIENCE (2 * NSEC_PER_SEC)
 
 struct oom_choice {
     u64 best;
+    u64 dying;
     bool killed;
 };
 
@@ -25,6 +32,7 @@ static int oom_measure(struct cgroup_member *m, void *arg)
     struct oom_choice *choice = arg;
 
     choice->best = MAX(choice->best, up_oom_score(m));
+    choice->dying += up_oom_dying(m);
     return 0;
 }
 
@@ -32,8 +40,9 @@ static int oom_measure(struct cgroup_member *m, void *arg)
 static int oom_kill_best(struct cgroup_member *m, void *arg)
 {
     struct oom_choice *choice = arg;
+    u64 score = up_oom_score(m);
 
-    if (up_oom_score(m) < choice->best - choice->best / 8)
+    if (!score || score < choice->best - choice->best / 8)
         return 0;
     up_oom_kill(m);
     __atomic_fetch_add(&m->group->events_oom_kill, 1, __ATOMIC_RELAXED);
@@ -41,50 +50,71 @@ static int oom_kill_best(struct cgroup_member *m, void *arg)
     return 1;
 }
 
-static bool oom_kill_one(struct cgroup *cg)
+/* memory.oom.group: all of the group dies, not one process. */
+static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
+{
+    __atomic_fetch_add(&cg->events_oom, 1, __ATOMIC_RELAXED);
+    if (choice->best == 0)
+        return;
+    if (READ_ONCE(cg->oom_group)) {
+        __atomic_fetch_add(&cg->events_oom_kill, 1, __ATOMIC_RELAXED);
+        cgroup_kill(cg);
+        choice->killed = true;
+        return;
+    }
+    cgroup_for_each_below(cg, oom_kill_best, choice);
+}
+
+/* True: something was or will be freed. */
+static bool oom_in(struct cgroup *cg)
 {
     struct oom_choice choice = {0};
 
     cgroup_for_each_below(cg, oom_measure, &choice);
-    if (choice.best == 0)
-        return false;
-    cgroup_for_each_below(cg, oom_kill_best, &choice);
+    if (choice.dying && time_ns() - READ_ONCE(cg->oom_since) < OOM_PATIENCE) {
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE);
+        return true;
+    }
+    oom_kill_in(cg, &choice);
+    if (choice.killed) {
+        WRITE_ONCE(cg->oom_since, time_ns());
+        log_warn("memory of control group %s is full: killed a process",
+                 cg->name[0] ? cg->name : "/");
+    }
+    waitq_wake_all(&cg->events_wait);
     return choice.killed;
 }
 
-/* memory.oom.group: all of the group dies, not one process. */
-static bool oom_kill_in(struct cgroup *cg)
+/* No RAM: the largest group's turn, else anybody's. */
+static bool oom_machine(void)
 {
-    __atomic_fetch_add(&cg->events_oom, 1, __ATOMIC_RELAXED);
-    if (!READ_ONCE(cg->oom_group))
-        return oom_kill_one(cg);
-    __atomic_fetch_add(&cg->events_oom_kill, 1, __ATOMIC_RELAXED);
-    cgroup_kill(cg);
-    return true;
+    struct cgroup *cg = cgroup_largest();
+    bool done = cg && oom_in(cg);
+
+    if (cg)
+        cgroup_put(cg);
+    return done || oom_in(&cgroup_root);
 }
 
 bool up_oom(struct account *account)
 {
-    struct cgroup *cg = account && account->owner ? account->owner : &cgroup_root;
-    bool done;
+    struct cgroup *cg;
 
-    if (account && !account->owner)
+    if (!account)
+        return oom_machine();
+    cg = account->owner;
+    if (!cg)
         return false; /* no group's: nobody is to blame for it */
     __atomic_fetch_add(&cg->events_max, 1, __ATOMIC_RELAXED);
-    if (reclaim_pages(&cg->memory, OOM_RECLAIM_BATCH) > 0)
-        return true;
-    done = oom_kill_in(cg);
-    log_warn("memory of control group %s is full: %s", cg->name[0] ? cg->name : "/",
-             done ? "killed a process" : "nothing to kill");
-    waitq_wake_all(&cg->events_wait);
-    return done;
+    return oom_in(cg);
 }
 
 int cgroup_set_memory_max(struct cgroup *cg, u64 pages)
 {
     WRITE_ONCE(cg->memory.limit, pages > (u64)S64_MAX ? S64_MAX : (s64)pages);
     while (atomic_read(&cg->memory.used) > READ_ONCE(cg->memory.limit)) {
-        if (reclaim_pages(&cg->memory, OOM_RECLAIM_BATCH) > 0)
+        if (reclaim_pages(&cg->memory, OOM_RECLAIM_BATCH) > 0 ||
+            up_reclaim_names(&cg->memory, OOM_RECLAIM_BATCH) > 0)
             continue;
         /* What is left belongs to processes: the next charge by one of them meets the limit. */
         break;

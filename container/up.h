@@ -10,6 +10,8 @@ struct cgroup_member;
 
 /* How many pages killing this process would free; 0: it must not, or need not, be killed. */
 u64 up_oom_score(struct cgroup_member *m);
+/* It is being killed and has memory still. */
+bool up_oom_dying(struct cgroup_member *m);
 /* SIGKILL; the victim may use the memory reserve to die. */
 void up_oom_kill(struct cgroup_member *m);
 void up_cgroup_kill(struct cgroup_member *m);

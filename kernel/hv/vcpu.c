@@ -240,6 +240,8 @@ static int vcpu_prepare(struct vcpu *v)
 {
     if (READ_ONCE(current_thread()->work) & (WORK_RESCHED | WORK_THROTTLE))
         sched_user_work();
+    if (unlikely(READ_ONCE(current_thread()->work) & WORK_MEMORY))
+        memory_relieve();
     if (READ_ONCE(current_thread()->work) & (WORK_SIGNAL | WORK_KILL | WORK_NOTIFY))
         return -EINTR;
     if (READ_ONCE(v->run->immediate_exit))

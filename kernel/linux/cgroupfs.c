@@ -194,7 +194,7 @@ static int cg_move_process(struct process *p, struct cgroup *to)
 {
     struct task *t;
     u64 flags;
-    int err = cgroup_move(&p->cgroup, to, READ_ONCE(p->nr_tasks));
+    int err = cgroup_move(&p->cgroup, to);
 
     if (err)
         return err;

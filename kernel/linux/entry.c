@@ -165,6 +165,8 @@ void up_return_to_user(struct trap_frame *f)
         irq_enable();
         if (work & (WORK_RESCHED | WORK_THROTTLE))
             sched_user_work();
+        if (work & WORK_MEMORY)
+            memory_relieve();
         if (work & WORK_NOTIFY) {
             thread_work_clear(me, WORK_NOTIFY);
             void (*first)(struct trap_frame *) = t->first_run;

@@ -7,8 +7,21 @@
 
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "mm/mm_priv.h"
+#include "mm/up.h"
 
-struct account account_root_memory = {.limit = S64_MAX};
+#define STOCK_BATCH 8 /* pages that a stock is filled with, and comes back to */
+#define STOCK_MAX 16
+
+/* Open, then closed (no new charges), then gone: told once, by whoever sees nothing charged. */
+enum account_state { ACCOUNT_OPEN, ACCOUNT_CLOSED, ACCOUNT_GONE };
+
+struct account account_root_memory = {
+    .limit = S64_MAX,
+    .cache = LIST_INIT(account_root_memory.cache),
+    .cachers = LIST_INIT(account_root_memory.cachers),
+};
+DEFINE_PER_CPU(struct account *, account_of_cpu);
 
 void account_init(struct account *a, struct account *parent, void *owner)
 {
@@ -18,6 +31,10 @@ void account_init(struct account *a, struct account *parent, void *owner)
     atomic_set(&a->used, 0);
     atomic_set(&a->peak, 0);
     atomic_set(&a->failures, 0);
+    atomic_set(&a->stock, 0);
+    atomic_set(&a->state, ACCOUNT_OPEN);
+    list_init(&a->cache);
+    list_init(&a->cachers);
 }
 
 static inline void account_add(struct account *a, s64 n, s64 *used)
@@ -27,14 +44,22 @@ static inline void account_add(struct account *a, s64 n, s64 *used)
         atomic_set(&a->peak, *used); /* a statistic: a lost race loses one sample */
 }
 
-int account_charge(struct account *a, u64 n, struct account **failed)
+/* How far an account may go for whom. */
+static inline s64 account_bound(const struct account *a, bool slack)
+{
+    s64 limit = READ_ONCE(a->limit);
+
+    return slack && limit < S64_MAX - ACCOUNT_SLACK ? limit + MIN(ACCOUNT_SLACK, limit / 8) : limit;
+}
+
+static int account_charge_within(struct account *a, u64 n, bool slack, struct account **failed)
 {
     struct account *at;
     s64 used;
 
     for (at = a; at; at = at->parent) {
         account_add(at, (s64)n, &used);
-        if (unlikely(used > READ_ONCE(at->limit)))
+        if (unlikely(used > account_bound(at, slack)))
             goto undo;
     }
     return 0;
@@ -50,6 +75,39 @@ undo:
     }
 }
 
+int account_charge(struct account *a, u64 n, struct account **failed)
+{
+    return account_charge_within(a, n, false, failed);
+}
+
+int account_charge_kernel(struct account *a, u64 pages)
+{
+    int err;
+
+    if (!a || likely(!account_charge_within(a, pages, false, NULL)))
+        return 0;
+    err = account_charge_within(a, pages, true, NULL);
+    up_memory_short();
+    return err;
+}
+
+int account_charge_bytes(struct account *a, u64 n)
+{
+    u64 pages = STOCK_BATCH;
+
+    if (!a || likely(atomic_sub(&a->stock, (s64)n) >= 0))
+        return 0;
+    if (account_charge_within(a, pages, false, NULL)) {
+        pages = PAGE_ALIGN(n) >> PAGE_SHIFT;
+        if (account_charge_kernel(a, pages)) {
+            atomic_add(&a->stock, (s64)n);
+            return -ENOMEM;
+        }
+    }
+    atomic_add(&a->stock, (s64)(pages << PAGE_SHIFT));
+    return 0;
+}
+
 void account_charge_forced(struct account *a, u64 n)
 {
     s64 used;
@@ -61,11 +119,60 @@ void account_charge_forced(struct account *a, u64 n)
     }
 }
 
+/* Nothing is charged to a closed account any more. Pairs with account_close. */
+static void account_emptied(struct account *a)
+{
+    s32 closed = ACCOUNT_CLOSED;
+
+    if (atomic_cas(&a->state, &closed, ACCOUNT_GONE))
+        up_account_empty(a);
+}
+
+/* An account that is told gone stays readable until a grace period has passed: we go on to its
+ * parent. */
 void account_uncharge(struct account *a, u64 n)
 {
     for (; a; a = a->parent) {
-        s64 used __maybe_unused = atomic_sub(&a->used, (s64)n);
+        s64 used = atomic_sub(&a->used, (s64)n);
 
         DEBUG_ASSERT(used >= 0);
+        if (unlikely(used == 0 && atomic_read(&a->state) == ACCOUNT_CLOSED))
+            account_emptied(a);
     }
+}
+
+/* Gives whole pages of the stock back: of a closed account all. */
+static void account_trim(struct account *a, s64 stock)
+{
+    while (atomic_read(&a->state) == ACCOUNT_OPEN ? stock > STOCK_MAX << PAGE_SHIFT
+                                                  : stock >= (s64)PAGE_SIZE) {
+        s64 keep = atomic_read(&a->state) == ACCOUNT_OPEN ? STOCK_BATCH << PAGE_SHIFT : 0;
+        u64 pages = (u64)(stock - keep) >> PAGE_SHIFT;
+
+        if (!atomic_cas(&a->stock, &stock, stock - (s64)(pages << PAGE_SHIFT)))
+            continue;
+        account_uncharge(a, pages);
+        return;
+    }
+}
+
+void account_uncharge_bytes(struct account *a, u64 n)
+{
+    account_trim(a, atomic_add(&a->stock, (s64)n));
+}
+
+struct account *account_over(struct account *a)
+{
+    while (a && atomic_read(&a->used) <= READ_ONCE(a->limit))
+        a = a->parent;
+    return a;
+}
+
+bool account_close(struct account *a)
+{
+    s32 closed = ACCOUNT_CLOSED;
+
+    __atomic_store_n(&a->state.v, ACCOUNT_CLOSED, __ATOMIC_SEQ_CST);
+    account_trim(a, atomic_add(&a->stock, 0));
+    return atomic_add(&a->used, 0) == 0 && atomic_cas(&a->state, &closed, ACCOUNT_GONE);
 }

@@ -4,21 +4,35 @@
  * account knows numbers only; container/ names accounts, arranges them and decides what exceeding
  * means.
  *
+ * User memory is charged exactly, and a charge that would pass the limit fails. What the kernel
+ * keeps for a program (slab objects, page tables, stacks, buffers) is charged to the account of the
+ * thread that runs, objects by the byte out of a stock of whole pages; it may pass the limit by
+ * ACCOUNT_SLACK, since its caller can neither reclaim nor wait: the thread then brings the account
+ * back below its limit on its way to user mode (up_memory_short).
+ *
  * Context: irq-safe, never sleeps.
  */
 #pragma once
 
+#include "arch/x86/percpu.h"
 #include "lib/atomic.h"
+#include "lib/list.h"
 #include "lib/types.h"
 
 struct account {
-    struct account *parent; /* I  NULL at the root */
-    atomic64_t used;        /* a  unit: pages for memory, tasks for pids */
-    atomic64_t peak;        /* a */
-    s64 limit;              /* a  S64_MAX: none */
-    atomic64_t failures;    /* a  charges refused here */
-    void *owner;            /* I  for container: the control group */
+    struct account *parent;   /* I  NULL at the root */
+    atomic64_t used;          /* a  unit: pages for memory, tasks for pids */
+    atomic64_t peak;          /* a */
+    s64 limit;                /* a  S64_MAX: none */
+    atomic64_t failures;      /* a  charges refused here */
+    atomic64_t stock;         /* a  bytes charged, and not in use by an object */
+    atomic_t state;           /* a  enum account_state */
+    void *owner;              /* I  for container: the control group */
+    struct list_node cache;   /*    vfs: what is cached on this account's bill, and nobody uses */
+    struct list_node cachers; /*  vfs: the accounts that have a cache */
 };
+
+#define ACCOUNT_SLACK 256 /* pages; never more than an eighth of the limit */
 
 void account_init(struct account *a, struct account *parent, void *owner);
 /* 0, or -ENOMEM with *failed (may be NULL) set to the account that refused; all or nothing. */
@@ -27,3 +41,20 @@ int account_charge(struct account *a, u64 n, struct account **failed) __must_che
 void account_charge_forced(struct account *a, u64 n);
 void account_uncharge(struct account *a, u64 n);
 extern struct account account_root_memory;
+
+/* Kernel memory. a may be NULL: nobody is charged. 0 or -ENOMEM. */
+int account_charge_kernel(struct account *a, u64 pages) __must_check;
+int account_charge_bytes(struct account *a, u64 n) __must_check;
+void account_uncharge_bytes(struct account *a, u64 n);
+/* The first account from a upwards that is past its limit; NULL: none. */
+struct account *account_over(struct account *a);
+/* Nobody will charge a any more; true when nothing is charged to it now, else up_account_empty
+ * tells when. */
+bool account_close(struct account *a);
+
+/* Who pays for kernel memory on this CPU now: the account of the thread that runs. NULL: nobody. */
+DECLARE_PER_CPU(struct account *, account_of_cpu);
+static inline struct account *account_current(void)
+{
+    return this_cpu_read(account_of_cpu);
+}

@@ -45,7 +45,12 @@ void *kmalloc(size_t size)
     if (size > PAGE_SIZE << MAX_ORDER)
         return NULL;
     pages = (size - 1) >> PAGE_SHIFT;
-    return page_alloc_virt(pages ? 64 - (unsigned)__builtin_clzl(pages) : 0, 0);
+    return page_alloc_virt(pages ? 64 - (unsigned)__builtin_clzl(pages) : 0, PA_CHARGE);
+}
+
+void *kmalloc_unpaid(size_t size)
+{
+    return slab_alloc_unpaid(kmalloc_caches[(size + 15) / 16]);
 }
 
 void *kzalloc(size_t size)

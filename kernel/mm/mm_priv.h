@@ -69,6 +69,9 @@ void page_cache_drain_cpu(void);
 /* slab.c */
 struct slab_cache;
 size_t slab_object_size(const struct slab_cache *cache);
+/* What is on nobody's bill. */
+void *slab_alloc_unpaid(struct slab_cache *cache) __must_check;
+void *kmalloc_unpaid(size_t size) __must_check; /* at most KMALLOC_SLAB_MAX */
 /* Gives this CPU's free objects back to their slabs. Interrupts off. */
 void slab_shrink_cpu(void);
 /* Gives the empty slabs of all caches back. irq-safe. */

@@ -14,6 +14,7 @@
 #include "mm/account.h"
 #include "mm/mm_priv.h"
 #include "mm/slab.h"
+#include "mm/up.h"
 
 #define CACHE_PAGES 64
 #define CACHE_BATCH 16
@@ -60,6 +61,11 @@ static inline void page_poison_check(struct page *page, unsigned order)
 }
 #endif
 
+bool pages_short(void)
+{
+    return unlikely(buddy_free_pages() < GROW_BELOW + GROW_BELOW / 2) && !section_pages_left();
+}
+
 static inline void page_setup(struct page *page, u32 flags)
 {
     page->flags = flags;
@@ -74,6 +80,8 @@ static __noinline struct page *page_alloc_slow(unsigned order, unsigned flags)
     bool emergency = flags & PA_EMERGENCY;
     struct page *page;
 
+    if (pages_short())
+        up_memory_short();
     if (buddy_free_pages() < GROW_BELOW + (1UL << order))
         section_grow();
     while (!(page = buddy_take(order, emergency)))
@@ -129,14 +137,12 @@ static struct page *page_alloc_block(unsigned order, unsigned flags)
     return page;
 }
 
-struct page *page_alloc(unsigned order, unsigned flags)
+static struct page *page_alloc_free(unsigned order, unsigned flags)
 {
     struct page_cache *cache;
     struct page *page;
     u64 irq;
 
-    if (FAILPOINT(page_alloc))
-        return NULL;
     if (unlikely(order))
         return page_alloc_block(order, flags);
     irq = irq_save();
@@ -152,6 +158,21 @@ struct page *page_alloc(unsigned order, unsigned flags)
     page_poison_check(page, 0);
     if (flags & PA_ZERO)
         page_clear(page_virt(page));
+    return page;
+}
+
+struct page *page_alloc(unsigned order, unsigned flags)
+{
+    struct account *account = flags & PA_CHARGE ? account_current() : NULL;
+    struct page *page;
+
+    if (FAILPOINT(page_alloc) || account_charge_kernel(account, 1UL << order))
+        return NULL;
+    page = page_alloc_free(order, flags);
+    if (likely(page))
+        page->account = account;
+    else if (account)
+        account_uncharge(account, 1UL << order);
     return page;
 }
 

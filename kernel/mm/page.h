@@ -55,9 +55,11 @@ static_assert(sizeof(struct page) == 64, "struct page: a power of two");
 enum page_alloc_flags {
     PA_ZERO = 1 << 0,
     PA_EMERGENCY = 1 << 1, /* may use the last reserve: forward progress of reclaim, exit, irq */
+    PA_CHARGE = 1 << 2,    /* kernel memory on the bill of the thread that runs */
 };
 
-/* Returns a block of 2^order pages with ref 1, or NULL. Charges nothing; see account.h. */
+/* Returns a block of 2^order pages with ref 1, or NULL. Charges nothing but with
+ * PA_CHARGE; see account.h. */
 struct page *page_alloc(unsigned order, unsigned flags) __must_check;
 static inline void page_get(struct page *page)
 {
@@ -109,6 +111,9 @@ static inline u32 page_flag_clear(struct page *page, u32 flag)
 /* A page's worth of kernel memory by address. */
 void *page_alloc_virt(unsigned order, unsigned flags) __must_check;
 void page_free_virt(void *va, unsigned order);
+
+/* So few pages are left that caches should be emptied. */
+bool pages_short(void);
 
 /* Figures for /proc/meminfo, in pages. */
 struct mem_info {

@@ -38,7 +38,7 @@ static u64 *pgtable_page(const struct pgtable *pt)
         return hpa_virt(pa);
     }
     /* The kernel's own tables are what more memory is reached through. */
-    page = page_alloc(0, PA_ZERO | (pt == &pgtable_kernel ? PA_EMERGENCY : 0));
+    page = page_alloc(0, PA_ZERO | (pt == &pgtable_kernel ? PA_EMERGENCY : PA_CHARGE));
     if (!page)
         return NULL;
     page->index = 0;

@@ -6,6 +6,9 @@
  * with interrupts off. The lists of all caches lie together in one per-CPU array, so CPUs share no
  * line.
  *
+ * An object made for a program is on its account's bill. Who pays is written in a table that the
+ * slab gets when the first such object is made (private): a pointer for each object, NULL: nobody.
+ *
  * A debug object is [redzone 16][object, poisoned while free][link 8][redzone 8].
  *
  * Lock order: slab_list_lock, then cache->lock, then buddy_lock.
@@ -15,6 +18,7 @@
 #include "arch/x86/regs.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/mm_priv.h"
 #include "sync/spinlock.h"
 
@@ -192,6 +196,7 @@ static struct page *slab_make(struct slab_cache *c)
     }
     page->owner = c;
     page->index = (u64)head;
+    page->private = 0;
     page_flag_set(page, PG_SLAB);
     mm_stat_add(MM_STAT_SLAB, 1L << c->order);
     return page;
@@ -199,6 +204,7 @@ static struct page *slab_make(struct slab_cache *c)
 
 static void slab_release(struct slab_cache *c, struct page *page)
 {
+    kfree((void *)page->private);
     page_flag_clear(page, PG_SLAB);
     page->owner = NULL;
     mm_stat_add(MM_STAT_SLAB, -(1L << c->order));
@@ -303,15 +309,81 @@ static __noinline void slab_drain(struct slab_cache *c, struct slab_cpu *cpu, u3
         slab_release(c, page);
 }
 
-void *slab_alloc(struct slab_cache *c)
+/* ------------------------------------------------------------- who pays */
+
+static inline struct page *slab_page(const void *obj)
+{
+    return page_head(page_of(HPA((u64)obj - DIRECT_MAP)));
+}
+
+static inline struct account **slab_payer(const struct slab_cache *c, const struct page *page,
+                                          const void *obj)
+{
+    struct account **payers = (struct account **)page->private;
+
+    return payers + (u32)((u64)obj - (u64)page_virt(page)) / c->stride;
+}
+
+/* The table itself is on nobody's bill: it serves all who have objects in the slab. */
+static bool slab_make_payers(const struct slab_cache *c, struct page *page)
+{
+    size_t bytes = c->per_slab * sizeof(struct account *);
+    void *payers = kmalloc_unpaid(bytes);
+    u64 none = 0;
+
+    if (!payers)
+        return false;
+    memset(payers, 0, bytes);
+    if (!__atomic_compare_exchange_n(&page->private, &none, (u64)payers, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED))
+        kfree(payers); /* another CPU was faster */
+    return true;
+}
+
+/* False: the account is full, or there is no room to write it down. */
+static bool slab_bill(struct slab_cache *c, void *obj, struct account *account)
+{
+    struct page *page = slab_page(obj);
+
+    if (unlikely(!READ_ONCE(page->private)) && !slab_make_payers(c, page))
+        return false;
+    if (account_charge_bytes(account, c->stride))
+        return false;
+    *slab_payer(c, page, obj) = account;
+    return true;
+}
+
+static inline void slab_unbill(const struct slab_cache *c, const void *obj)
+{
+    const struct page *page = slab_page(obj);
+    struct account **payer, *account;
+
+    if (!READ_ONCE(page->private))
+        return;
+    payer = slab_payer(c, page, obj);
+    account = *payer;
+    if (!account)
+        return;
+    *payer = NULL;
+    account_uncharge_bytes(account, c->stride);
+}
+
+struct account *slab_account(const void *obj)
+{
+    const struct page *page = slab_page(obj);
+
+    return page->private ? *slab_payer(page->owner, page, obj) : NULL;
+}
+
+/* ------------------------------------------------------------- objects */
+
+static void *slab_alloc_free(struct slab_cache *c)
 {
     struct slab_free *link;
     struct slab_cpu *cpu;
     void *obj = NULL;
     u64 flags;
 
-    if (FAILPOINT(slab_alloc))
-        return NULL;
     flags = irq_save();
     cpu = &(*this_cpu_ptr(slab_cpus))[c->id];
     if (likely(cpu->n) || slab_fill(c, cpu)) {
@@ -324,6 +396,22 @@ void *slab_alloc(struct slab_cache *c)
     if (likely(obj))
         slab_debug_alloc(c, obj);
     return obj;
+}
+
+void *slab_alloc_unpaid(struct slab_cache *c)
+{
+    return FAILPOINT(slab_alloc) ? NULL : slab_alloc_free(c);
+}
+
+void *slab_alloc(struct slab_cache *c)
+{
+    struct account *account = account_current();
+    void *obj = slab_alloc_unpaid(c);
+
+    if (!account || !obj || likely(slab_bill(c, obj, account)))
+        return obj;
+    slab_free(c, obj);
+    return NULL;
 }
 
 void *slab_zalloc(struct slab_cache *c)
@@ -340,6 +428,7 @@ void slab_free(struct slab_cache *c, void *obj)
     u64 flags;
 
     slab_debug_free(c, obj);
+    slab_unbill(c, obj);
     flags = irq_save();
     cpu = &(*this_cpu_ptr(slab_cpus))[c->id];
     link->next = cpu->head;

@@ -3,6 +3,8 @@
  * Slab caches and kmalloc. Per-CPU magazines make the common path a pop without a lock. In debug
  * builds freed objects are poisoned and checked, and redzones guard both ends.
  *
+ * An object is charged to the account of the thread that makes it (mm/account.h) until it is freed.
+ *
  * Context: irq-safe, never sleeps. Failure is NULL; a caller that can do without passes it up as
  * -ENOMEM.
  */
@@ -17,6 +19,9 @@ struct slab_cache *slab_cache_create(const char *name, size_t size, size_t align
 void *slab_alloc(struct slab_cache *cache) __must_check;
 void *slab_zalloc(struct slab_cache *cache) __must_check;
 void slab_free(struct slab_cache *cache, void *obj);
+/* Who pays for an object: NULL: nobody. */
+struct account;
+struct account *slab_account(const void *obj);
 /* Gives every empty slab of every cache and CPU back. Context: may sleep. */
 void slab_shrink_all(void);
 

@@ -188,7 +188,7 @@ static ssize_t pipe_write_merge(struct pipe *p, struct iov_iter *from, u64 n)
 
 static ssize_t pipe_write_buf(struct pipe *p, struct iov_iter *from, u64 n, bool packet)
 {
-    struct page *page = p->spare ? p->spare : page_alloc(0, 0);
+    struct page *page = p->spare ? p->spare : page_alloc(0, PA_CHARGE);
     u64 got;
 
     if (!page)

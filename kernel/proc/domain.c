@@ -21,10 +21,22 @@ u64 up_oom_score(struct cgroup_member *m)
     if (p->aspace && !p->group_exit)
         pages = p->aspace->rss_anon + p->aspace->rss_file / 8 + 1;
     spin_unlock_irqrestore(&p->siglock, flags);
-    if (!pages || p->oom_score_adj <= -1000)
+    if (!pages || p->oom_score_adj <= -1000 || (p->ns_init && process_pid_ns(p) == &pid_ns_init))
         return 0;
     s64 score = (s64)pages + (s64)pages * p->oom_score_adj / 1000;
     return score > 0 ? (u64)score : 1;
+}
+
+bool up_oom_dying(struct cgroup_member *m)
+{
+    struct process *p = domain_process(m);
+    bool dying;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    dying = p->aspace && p->group_exit;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return dying;
 }
 
 void up_oom_kill(struct cgroup_member *m)

@@ -276,7 +276,7 @@ static int clone_thread(struct clone_job *j, const struct trap_frame *f)
     th->arch.fs_base = a->flags & CLONE_SETTLS ? a->tls : arch_get_fs_base();
     th->arch.gs_base = arch_get_gs_base();
     th->task = j->task;
-    th->aspace = j->task->process->aspace;
+    aspace_give(th, j->task->process->aspace);
     refcount_get(&th->aspace->users);
     th->policy = me->policy;
     (void)thread_set_affinity(th, me->affinity);
@@ -378,7 +378,7 @@ static void clone_undo(struct clone_job *j)
     if (t->thread) {
         aspace_put(t->thread->aspace);
         t->thread->task = NULL;
-        t->thread->aspace = NULL;
+        aspace_give(t->thread, NULL);
         thread_put(t->thread);
     }
     if (j->pid) {
@@ -392,7 +392,7 @@ static void clone_undo(struct clone_job *j)
     }
     if (j->charged) {
         if (j->process)
-            cgroup_exit(&j->process->cgroup, 1);
+            cgroup_exit(&j->process->cgroup);
         else
             cgroup_uncharge_thread(&p->cgroup);
     }

@@ -107,7 +107,7 @@ void reap_list(struct list_node *dead)
         waitq_wake_all(&p->pid->exit_wait);
         pid_free_numbers(p->pid);
         reap_wake_inits(p->pid);
-        cgroup_exit(&p->cgroup, 1);
+        cgroup_exit(&p->cgroup);
         struct task *leader = p->leader;
         p->leader = NULL;
         task_put(leader);

@@ -16,6 +16,7 @@
 #include "arch/x86/up.h"
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "mm/account.h"
 #include "mm/up.h"
 #include "sched/rq_priv.h"
 #include "sched/up.h"
@@ -229,6 +230,7 @@ static void sched_switch(struct rq *rq, struct thread *prev, struct thread *next
         sched_idle_bit(rq, prev, next, now);
     this_cpu_write(percpu_current, next);
     this_cpu_write(percpu_work, &next->work);
+    this_cpu_write(account_of_cpu, next->account);
     if (next->aspace)
         up_aspace_switch(prev->aspace, next->aspace);
     last = arch_switch(&prev->arch, &next->arch, (u64)thread_stack_top(next));
@@ -343,6 +345,14 @@ void sched_user_work(void)
         group_throttle(t);
     if (work & WORK_RESCHED)
         schedule();
+}
+
+void up_memory_short(void)
+{
+    struct thread *t = current_thread();
+
+    if (t && t->task)
+        sched_work_or(t, WORK_MEMORY);
 }
 
 /* From the timer interrupt. */

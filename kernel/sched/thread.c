@@ -13,6 +13,7 @@
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/page.h"
 #include "mm/slab.h"
 #include "mm/up.h"
@@ -129,17 +130,44 @@ static void thread_setup(struct thread *t, const char *name, bool user)
     spin_unlock_irqrestore(&threads_lock, flags);
 }
 
+static void thread_free(struct thread *t)
+{
+    thread_fpu_free(t->arch.xsave);
+    if (t->stack)
+        thread_stack_free(t->stack);
+    if (t->stack_payer)
+        account_uncharge(t->stack_payer, STACK_SIZE / PAGE_SIZE);
+    slab_free(thread_cache, t);
+}
+
 static struct thread *thread_alloc(void)
 {
     struct thread *t = slab_zalloc(thread_cache);
+    struct account *payer = account_current();
 
     if (!t)
         return NULL;
-    t->stack = thread_stack_alloc();
-    if (!t->stack) {
-        slab_free(thread_cache, t);
+    if (account_charge_kernel(payer, STACK_SIZE / PAGE_SIZE)) {
+        thread_free(t);
         return NULL;
     }
+    t->stack_payer = payer;
+    t->stack = thread_stack_alloc();
+    if (t->stack)
+        return t;
+    thread_free(t);
+    return NULL;
+}
+
+/* A kernel thread serves all: it is on nobody's bill. */
+static struct thread *thread_alloc_kernel(void)
+{
+    struct account *payer = account_current();
+    struct thread *t;
+
+    this_cpu_write(account_of_cpu, NULL);
+    t = thread_alloc();
+    this_cpu_write(account_of_cpu, payer);
     return t;
 }
 
@@ -160,7 +188,7 @@ static void thread_first(struct arch_thread *prev, void *arg)
 
 struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg)
 {
-    struct thread *t = thread_alloc();
+    struct thread *t = thread_alloc_kernel();
     struct thread_start *start;
 
     if (!t)
@@ -187,8 +215,7 @@ struct thread *thread_create_user(const char *name, const struct trap_frame *fra
         return NULL;
     t->arch.xsave = thread_fpu_alloc();
     if (!t->arch.xsave) {
-        thread_stack_free(t->stack);
-        slab_free(thread_cache, t);
+        thread_free(t);
         return NULL;
     }
     arch_thread_init_user(&t->arch, thread_stack_top(t), frame, thread_first_user);
@@ -234,9 +261,7 @@ void thread_put(struct thread *t)
     threads_count--;
     spin_unlock_irqrestore(&threads_lock, flags);
     group_put(t->group);
-    thread_fpu_free(t->arch.xsave);
-    thread_stack_free(t->stack);
-    slab_free(thread_cache, t);
+    thread_free(t);
 }
 
 void sched_enter_user(void)

@@ -19,6 +19,7 @@
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
 
+struct account;
 struct sched_group;
 struct group_rq;
 struct aspace;
@@ -31,6 +32,7 @@ enum work_bits {
     WORK_KILL = 1 << 2,     /* fatal signal pending: sleeps that allow kill end */
     WORK_THROTTLE = 1 << 3, /* the group has no quota left */
     WORK_NOTIFY = 1 << 4,   /* vCPU request, stop, trace: the owner defines it */
+    WORK_MEMORY = 1 << 5,   /* memory is short, or its account past its limit: memory_relieve */
 };
 
 enum thread_state { THREAD_RUNNABLE, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };
@@ -55,25 +57,27 @@ struct sched_entity {
 
 /* r run queue lock · a atomic · o owning thread only · I immutable after create */
 struct thread {
-    struct arch_thread arch;   /* o  saved registers, FPU area; first for the switch code */
-    u32 work;                  /* a  enum work_bits, through thread_work_set/clear */
-    u8 state;                  /* r  enum thread_state */
-    u8 sleep_kind;             /* o */
-    u8 nofault;                /* o  user copies fail instead of faulting */
-    u8 moves;                  /* r  leaves this CPU: its affinity changed */
-    u16 cpu;                   /* r  last or current CPU */
-    refcount_t ref;            /* a */
-    void *stack;               /* I  lowest address */
-    struct sched_entity se;    /* r */
-    u64 sum_exec;              /* r  ns run in all */
-    u64 exec_start;            /* r  ns of the last accounting point */
-    s8 nice;                   /* r */
-    u8 policy;                 /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
-    u64 affinity;              /* r  CPU bit mask */
-    struct sched_group *group; /* r */
-    struct aspace *aspace;     /* o  NULL: kernel thread, runs on any tables */
-    struct task *task;         /* I  kernel/proc's part; NULL for a kernel thread */
-    char name[16];             /* o  comm */
+    struct arch_thread arch;     /* o  saved registers, FPU area; first for the switch code */
+    u32 work;                    /* a  enum work_bits, through thread_work_set/clear */
+    u8 state;                    /* r  enum thread_state */
+    u8 sleep_kind;               /* o */
+    u8 nofault;                  /* o  user copies fail instead of faulting */
+    u8 moves;                    /* r  leaves this CPU: its affinity changed */
+    u16 cpu;                     /* r  last or current CPU */
+    refcount_t ref;              /* a */
+    void *stack;                 /* I  lowest address */
+    struct sched_entity se;      /* r */
+    u64 sum_exec;                /* r  ns run in all */
+    u64 exec_start;              /* r  ns of the last accounting point */
+    s8 nice;                     /* r */
+    u8 policy;                   /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
+    u64 affinity;                /* r  CPU bit mask */
+    struct sched_group *group;   /* r */
+    struct aspace *aspace;       /* o  NULL: kernel thread, runs on any tables */
+    struct account *account;     /* o  pays for kernel memory; NULL: nobody */
+    struct account *stack_payer; /* I  charged for the stack */
+    struct task *task;           /* I  kernel/proc's part; NULL for a kernel thread */
+    char name[16];               /* o  comm */
     u64 utime, stime;     /* r  ns in user mode (guest included) and in the kernel, as sampled */
     u8 user_mode;         /* a  the last sample: time until the next one is user time */
     u64 nvcsw, nivcsw;    /* r */

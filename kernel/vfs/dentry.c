@@ -1,62 +1,160 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The dentry cache. Its hash table grows by one bucket for each name beyond one a bucket (linear
+ * hashing: bucket n takes over half of bucket n - 2^k), so no operation waits for the whole to be
+ * rebuilt. Buckets live in segments that are never given back.
+ *
+ * Unused names hang, oldest first, on the list of the account that pays for them, and on the list
+ * of their super: neither a domain at its limit nor a super that goes looks at anybody else's.
+ */
 #include "vfs/dentry.h"
 
 #include "lib/err.h"
-#include "lib/hash.h"
 #include "lib/log.h"
+#include "lib/random.h"
 #include "lib/string.h"
+#include "mm/account.h"
+#include "mm/page.h"
 #include "mm/slab.h"
 #include "sync/seqlock.h"
 #include "vfs/vfs_priv.h"
+#include "vm/up.h"
 
-#define DENTRY_BUCKETS 16384
+#define SEGMENT_ORDER 4 /* pages, as a power of two */
+#define SEGMENT_BUCKETS ((PAGE_SIZE << SEGMENT_ORDER) / sizeof(struct dentry_bucket))
+#define SEGMENTS_MAX 1024
+#define CACHERS_LOOK 64 /* accounts looked at for one below another */
 
 struct dentry_bucket {
     struct dentry *first;
     struct spinlock lock;
 };
 
-static struct dentry_bucket *dentry_table;
+static struct dentry_bucket *dentry_segments[SEGMENTS_MAX];
+static u32 dentry_buckets;       /* the rename lock and the split bucket's; RCU to read */
+static atomic64_t dentry_hashed; /* names in the table */
+static u64 dentry_hash_key, dentry_hash_factor __ro_after_init;
 static struct slab_cache *dentry_cache;
 static struct spinlock dentry_lru_lock = SPINLOCK_INIT(RANK_VFS, 1, "dentry lru");
-static LIST_HEAD(dentry_lru);
+static LIST_HEAD(
+    dentry_cachers); /* LRU lock: accounts with unused names; front: next to lose some */
 static struct spinlock dentry_rename_lock = SPINLOCK_INIT(RANK_VFS, 8, "rename");
 struct seqcount dentry_rename_seq;
 
 COUNTER(dentry_lookups);
 COUNTER(dentry_misses);
 
+static bool dentry_segment_make(u32 i)
+{
+    struct dentry_bucket *segment = page_alloc_virt(SEGMENT_ORDER, PA_ZERO);
+
+    if (!segment)
+        return false;
+    for (unsigned k = 0; k < SEGMENT_BUCKETS; k++)
+        spinlock_init(&segment[k].lock, RANK_VFS, 2, "dentry bucket");
+    dentry_segments[i] = segment;
+    return true;
+}
+
 void dentry_init(void)
 {
     dentry_cache = slab_cache_create("dentry", sizeof(struct dentry), 64);
-    dentry_table = vmap_alloc(DENTRY_BUCKETS * sizeof(*dentry_table));
-    if (!dentry_table)
+    dentry_hash_key = random_u64();
+    dentry_hash_factor = random_u64() | 1;
+    if (!dentry_segment_make(0))
         panic("no memory for the dentry table");
-    for (unsigned i = 0; i < DENTRY_BUCKETS; i++) {
-        dentry_table[i].first = NULL;
-        spinlock_init(&dentry_table[i].lock, RANK_VFS, 2, "dentry bucket");
-    }
+    dentry_buckets = SEGMENT_BUCKETS;
+}
+
+/* Programs choose names: without the key and the factor nobody finds two that collide. */
+static inline u64 dentry_hash_mix(u64 h, u64 word)
+{
+    unsigned __int128 product = (unsigned __int128)(h ^ word) * dentry_hash_factor;
+
+    return (u64)product ^ (u64)(product >> 64);
 }
 
 static u32 dentry_hash(const struct dentry *parent, const char *name, size_t len)
 {
-    u64 h = (u64)parent >> 6;
+    u64 h = dentry_hash_mix(dentry_hash_key, (u64)parent), word;
 
     for (; len >= 8; name += 8, len -= 8) {
-        u64 word;
-
         __builtin_memcpy(&word, name, 8);
-        h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
-        h ^= h >> 29;
+        h = dentry_hash_mix(h, word);
     }
-    for (; len; len--)
-        h = (h ^ (u8)*name++) * 0x9e3779b97f4a7c15ULL;
-    return (u32)(h >> 32);
+    for (word = len; len; len--)
+        word = word << 8 | (u8)*name++;
+    h = dentry_hash_mix(h, word);
+    return (u32)(h >> 32 ^ h);
+}
+
+static struct dentry_bucket *dentry_bucket_at(u32 i)
+{
+    return &dentry_segments[i / SEGMENT_BUCKETS][i % SEGMENT_BUCKETS];
+}
+
+/* The largest power of two in n. */
+static inline u32 dentry_round(u32 n)
+{
+    return 1U << (31 - (unsigned)__builtin_clz(n));
 }
 
 static struct dentry_bucket *dentry_bucket(u32 hash)
 {
-    return &dentry_table[hash % DENTRY_BUCKETS];
+    u32 n = load_acquire(&dentry_buckets), round = dentry_round(n);
+    u32 i = hash & (2 * round - 1);
+
+    return dentry_bucket_at(i < n ? i : i & (round - 1));
+}
+
+/* The bucket of a hash, locked: it may be split until then. */
+static struct dentry_bucket *dentry_bucket_lock(u32 hash)
+{
+    for (;;) {
+        struct dentry_bucket *b = dentry_bucket(hash);
+
+        spin_lock(&b->lock);
+        if (likely(b == dentry_bucket(hash)))
+            return b;
+        spin_unlock(&b->lock);
+    }
+}
+
+/* Moves to bucket n what belongs there. Readers who miss something meanwhile look again: see
+ * dentry_lookup. */
+static void dentry_split_locked(u32 n)
+{
+    u32 round = dentry_round(n);
+    struct dentry_bucket *from = dentry_bucket_at(n - round), *to = dentry_bucket_at(n);
+    struct dentry **keep = &from->first, **move = &to->first, *d, *next;
+
+    seqcount_write_begin(&dentry_rename_seq);
+    spin_lock(&from->lock);
+    for (d = from->first; d; d = next) {
+        struct dentry ***end = (d->hash & (2 * round - 1)) == n ? &move : &keep;
+
+        next = d->hash_next;
+        WRITE_ONCE(**end, d);
+        *end = &d->hash_next;
+    }
+    WRITE_ONCE(*keep, NULL);
+    WRITE_ONCE(*move, NULL);
+    store_release(&dentry_buckets, n + 1);
+    spin_unlock(&from->lock);
+    seqcount_write_end(&dentry_rename_seq);
+}
+
+/* One bucket more, if there are more names than buckets. Without memory chains just get longer. */
+static void dentry_table_grow(void)
+{
+    u32 n;
+
+    spin_lock(&dentry_rename_lock);
+    n = dentry_buckets;
+    if ((u64)atomic_read(&dentry_hashed) > n && n / SEGMENT_BUCKETS < SEGMENTS_MAX &&
+        (dentry_segments[n / SEGMENT_BUCKETS] || dentry_segment_make(n / SEGMENT_BUCKETS)))
+        dentry_split_locked(n);
+    spin_unlock(&dentry_rename_lock);
 }
 
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)
@@ -78,6 +176,7 @@ struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)
     copy[len] = '\0';
     spinlock_init(&d->lock, RANK_VFS, 4, "dentry");
     list_init(&d->lru);
+    list_init(&d->by_super);
     d->name = copy;
     d->len = (u32)len;
     d->ref = 1;
@@ -97,6 +196,7 @@ struct dentry *dentry_create_root(struct inode *root)
 
     if (!d)
         return NULL;
+    list_init(&root->super->cached);
     d->super = root->super;
     d->inode = root;
     return d;
@@ -120,14 +220,14 @@ static void dentry_free_rcu(struct rcu_head *head)
 
 static void dentry_bucket_remove(struct dentry *d)
 {
-    struct dentry_bucket *b = dentry_bucket(d->hash);
+    struct dentry_bucket *b = dentry_bucket_lock(d->hash);
     struct dentry **p;
 
-    spin_lock(&b->lock);
     for (p = &b->first; *p != d; p = &(*p)->hash_next)
         ;
     WRITE_ONCE(*p, d->hash_next);
     spin_unlock(&b->lock);
+    atomic_dec(&dentry_hashed);
 }
 
 static void dentry_unhash_locked(struct dentry *d)
@@ -145,10 +245,41 @@ void dentry_unhash(struct dentry *d)
     spin_unlock(&d->lock);
 }
 
+static struct account *dentry_account(const struct dentry *d)
+{
+    struct account *account = slab_account(d);
+
+    return account ? account : &account_root_memory;
+}
+
+static void dentry_lru_add(struct dentry *d)
+{
+    struct account *account = dentry_account(d);
+
+    spin_lock(&dentry_lru_lock);
+    if (list_empty(&account->cache))
+        list_add_tail(&dentry_cachers, &account->cachers);
+    list_add_tail(&account->cache, &d->lru);
+    list_add_tail(&d->super->cached, &d->by_super);
+    spin_unlock(&dentry_lru_lock);
+}
+
+static void dentry_lru_remove_locked(struct dentry *d)
+{
+    struct account *account = dentry_account(d);
+
+    if (list_empty(&d->lru))
+        return;
+    list_del(&d->lru);
+    list_del(&d->by_super);
+    if (list_empty(&account->cache))
+        list_del(&account->cachers);
+}
+
 static void dentry_lru_remove(struct dentry *d)
 {
     spin_lock(&dentry_lru_lock);
-    list_del(&d->lru);
+    dentry_lru_remove_locked(d);
     spin_unlock(&dentry_lru_lock);
 }
 
@@ -183,9 +314,7 @@ void dentry_put(struct dentry *d)
         if ((d->flags & DENTRY_HASHED) && !(d->flags & DENTRY_NOCACHE)) {
             if (!(d->flags & DENTRY_LRU)) {
                 d->flags |= DENTRY_LRU;
-                spin_lock(&dentry_lru_lock);
-                list_add_tail(&dentry_lru, &d->lru);
-                spin_unlock(&dentry_lru_lock);
+                dentry_lru_add(d);
             }
             spin_unlock(&d->lock);
             return;
@@ -238,12 +367,13 @@ struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len
  * to publish wins. */
 struct dentry *dentry_hash_add(struct dentry *d)
 {
-    struct dentry_bucket *b = dentry_bucket(d->hash);
     struct dentry *other;
 
     for (;;) {
+        struct dentry_bucket *b;
+
         spin_lock(&d->lock);
-        spin_lock(&b->lock);
+        b = dentry_bucket_lock(d->hash);
         for (other = b->first; other; other = other->hash_next)
             if (dentry_matches(other, d->parent, d->name, d->len, d->hash))
                 break;
@@ -254,8 +384,11 @@ struct dentry *dentry_hash_add(struct dentry *d)
         }
         spin_unlock(&b->lock);
         spin_unlock(&d->lock);
-        if (!other)
+        if (!other) {
+            if (unlikely((u64)atomic_inc(&dentry_hashed) > READ_ONCE(dentry_buckets)))
+                dentry_table_grow();
             return d;
+        }
         rcu_read_lock();
         other = dentry_lookup(d->parent, d->name, d->len);
         rcu_read_unlock();
@@ -285,12 +418,12 @@ void dentry_delete(struct dentry *d)
 
 static void dentry_insert(struct dentry *d)
 {
-    struct dentry_bucket *b = dentry_bucket(d->hash);
+    struct dentry_bucket *b = dentry_bucket_lock(d->hash);
 
-    spin_lock(&b->lock);
     d->hash_next = b->first;
     store_release(&b->first, d);
     spin_unlock(&b->lock);
+    atomic_inc(&dentry_hashed);
     d->flags |= DENTRY_HASHED;
 }
 
@@ -363,40 +496,73 @@ bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d)
 
 /* ------------------------------------------------------------- shrinking */
 
-/* The oldest unused dentry, dead and out of everything but its parent; NULL: none. */
-static struct dentry *dentry_evict_one(struct super *only, struct dentry **parent)
+static bool dentry_account_below(const struct account *a, const struct account *top)
 {
-    struct dentry *d, *found = NULL;
-
-    spin_lock(&dentry_lru_lock);
-    list_for_each (d, &dentry_lru, lru) {
-        if (only && d->super != only)
-            continue;
-        found = d;
-        break;
-    }
-    if (found)
-        list_del(&found->lru);
-    spin_unlock(&dentry_lru_lock);
-    if (!found)
-        return NULL;
-    spin_lock(&found->lock);
-    found->flags &= ~(u32)DENTRY_LRU;
-    if (found->ref > 0 || (found->flags & DENTRY_DEAD)) {
-        spin_unlock(&found->lock);
-        *parent = NULL;
-        return found;
-    }
-    *parent = dentry_kill(found);
-    return found;
+    while (a && a != top)
+        a = a->parent;
+    return a;
 }
 
-static u64 dentry_shrink_matching(struct super *only, u64 n)
+/* LRU lock held: the account that is to lose a name so that `top` (NULL: the machine) has more
+ * room. The accounts take turns; of those below top only the first few are looked at. */
+static struct account *dentry_cacher_locked(struct account *top)
+{
+    if (top && !list_empty(&top->cache))
+        return top;
+    for (unsigned i = 0; i < CACHERS_LOOK; i++) {
+        struct account *a = list_first(&dentry_cachers, struct account, cachers);
+
+        if (!a)
+            return NULL;
+        list_del(&a->cachers);
+        list_add_tail(&dentry_cachers, &a->cachers);
+        if (!top || dentry_account_below(a, top))
+            return a;
+    }
+    return NULL;
+}
+
+static struct dentry *dentry_oldest_locked(struct super *super, struct account *top)
+{
+    struct account *a;
+
+    if (super)
+        return list_first(&super->cached, struct dentry, by_super);
+    a = dentry_cacher_locked(top);
+    return a ? list_first(&a->cache, struct dentry, lru) : NULL;
+}
+
+/* The oldest unused dentry, dead and out of everything but its parent; NULL: none. Between the two
+ * locks it may die, but we are an RCU reader. */
+static struct dentry *dentry_evict_one(struct super *super, struct account *top,
+                                       struct dentry **parent)
+{
+    struct dentry *d;
+
+    spin_lock(&dentry_lru_lock);
+    d = dentry_oldest_locked(super, top);
+    if (d)
+        dentry_lru_remove_locked(d);
+    spin_unlock(&dentry_lru_lock);
+    if (!d)
+        return NULL;
+    spin_lock(&d->lock);
+    d->flags &= ~(u32)DENTRY_LRU;
+    if (d->ref > 0 || (d->flags & DENTRY_DEAD)) {
+        spin_unlock(&d->lock);
+        *parent = NULL;
+        return d;
+    }
+    *parent = dentry_kill(d);
+    return d;
+}
+
+static u64 dentry_shrink(struct super *super, struct account *top, u64 n)
 {
     struct dentry *parent;
     u64 done = 0;
 
-    while (done < n && dentry_evict_one(only, &parent)) {
+    while (done < n && dentry_evict_one(super, top, &parent)) {
         if (!parent)
             continue;
         dentry_put(parent);
@@ -406,14 +572,14 @@ static u64 dentry_shrink_matching(struct super *only, u64 n)
     return done;
 }
 
-u64 dentry_shrink(u64 n)
+u64 up_reclaim_names(struct account *account, u64 n)
 {
-    return dentry_shrink_matching(NULL, n);
+    return dentry_shrink(NULL, account, n);
 }
 
 void dentry_shrink_super(struct super *s)
 {
-    dentry_shrink_matching(s, U64_MAX);
+    dentry_shrink(s, NULL, U64_MAX);
 }
 
 const char *dentry_name(const struct dentry *d, size_t *len)

@@ -26,19 +26,20 @@ enum dentry_flags {
 /* I immutable · l lock · r rename seqlock and the parent's inode lock · b bucket · a atomic */
 struct dentry {
     struct spinlock lock;
-    u32 flags;                /* l */
-    s32 ref;                  /* l  0: cached only */
-    u32 hash;                 /* r  of parent and name */
-    struct dentry *hash_next; /* b  RCU to read */
-    struct dentry *parent;    /* r  a reference; itself at a root */
-    struct inode *inode;      /* l  set once, or cleared by unlink of a lone name; a reference */
-    const char *name;         /* r  NUL-terminated: inline_name, or a block of its own */
-    u32 len;                  /* r */
-    u32 mounts;               /* mount lock: how many mounts stand on it */
-    u64 cookie;               /* in-memory directories: its place in readdir order */
-    struct rb_node by_cookie; /* their index; the directory's inode lock */
-    struct list_node lru;     /* the LRU lock */
-    struct super *super;      /* I */
+    u32 flags;                 /* l */
+    s32 ref;                   /* l  0: cached only */
+    u32 hash;                  /* r  of parent and name */
+    struct dentry *hash_next;  /* b  RCU to read */
+    struct dentry *parent;     /* r  a reference; itself at a root */
+    struct inode *inode;       /* l  set once, or cleared by unlink of a lone name; a reference */
+    const char *name;          /* r  NUL-terminated: inline_name, or a block of its own */
+    u32 len;                   /* r */
+    u32 mounts;                /* mount lock: how many mounts stand on it */
+    u64 cookie;                /* in-memory directories: its place in readdir order */
+    struct rb_node by_cookie;  /* their index; the directory's inode lock */
+    struct list_node lru;      /* the LRU lock: among its account's unused ones */
+    struct list_node by_super; /* the LRU lock: among its super's */
+    struct super *super;       /* I */
     struct rcu_head rcu;
     char inline_name[DENTRY_INLINE];
 };
@@ -59,8 +60,6 @@ void dentry_delete(struct dentry *d);
 void dentry_move(struct dentry *d, struct dentry *target);
 void dentry_exchange(struct dentry *a, struct dentry *b);
 bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d);
-/* Frees up to n unused dentries, oldest first: how many. May sleep. */
-u64 dentry_shrink(u64 n);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);
 /* Readers of parent and name retry when a rename was at work. */

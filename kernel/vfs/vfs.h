@@ -168,7 +168,8 @@ struct super {
     refcount_t ref;
     u64 dev; /* st_dev */
     u32 flags;
-    struct dentry *root; /* a reference */
+    struct dentry *root;     /* a reference */
+    struct list_node cached; /* unused dentries; the LRU lock; made with the root */
     struct user_ns *user_ns;
     void *priv;
 };

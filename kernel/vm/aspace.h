@@ -150,5 +150,12 @@ int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void 
 
 /* The current thread's; NULL in a kernel thread. */
 struct aspace *aspace_current(void);
+/* as, and who pays for kernel memory with it, become those of a thread that does not run yet. */
+struct thread;
+void aspace_give(struct thread *t, struct aspace *as);
 /* Loads the table for the current thread (exec). */
 void aspace_activate(struct aspace *as);
+
+/* WORK_MEMORY, on the way to user or guest mode: brings the current thread's account back below its
+ * limit, and empties caches where RAM is short. Context: may sleep, no lock held. */
+void memory_relieve(void);

@@ -7,11 +7,14 @@
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "sched/thread.h"
+#include "sync/rcu.h"
 #include "vm/up.h"
 #include "vm/vm_priv.h"
 
 #define CHARGE_BATCH 16
 #define STOCK_MAX 64
+#define RECLAIM_PAGES 32
+#define RECLAIM_NAMES 256
 
 COUNTER(charge_relieves);
 
@@ -88,14 +91,36 @@ void charge_stock_drop(struct aspace *as)
         account_uncharge(as->account, (u64)n);
 }
 
+/* What can be read or looked up again goes first. Names are freed after a grace period. */
+static bool charge_reclaim(struct account *account)
+{
+    if (reclaim_pages(account, RECLAIM_PAGES))
+        return true;
+    if (!up_reclaim_names(account, RECLAIM_NAMES))
+        return false;
+    rcu_synchronize();
+    return true;
+}
+
 int charge_relieve(struct account *failed)
 {
-    struct account *account = failed ? failed : &account_root_memory;
-
     COUNT(charge_relieves);
-    if (reclaim_pages(failed, 32))
+    if (charge_reclaim(failed))
         return 0;
     if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
         return -EINTR;
-    return up_oom(account) ? 0 : -ENOMEM;
+    return up_oom(failed) ? 0 : -ENOMEM;
+}
+
+void memory_relieve(void)
+{
+    struct thread *me = current_thread();
+    struct account *over;
+
+    thread_work_clear(me, WORK_MEMORY);
+    while ((over = account_over(me->account)))
+        if (charge_relieve(over))
+            return;
+    if (pages_short() && !reclaim_pages(NULL, RECLAIM_PAGES))
+        up_reclaim_names(NULL, RECLAIM_NAMES);
 }

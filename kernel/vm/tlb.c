@@ -137,11 +137,20 @@ struct aspace *aspace_current(void)
     return current_thread()->aspace;
 }
 
+void aspace_give(struct thread *t, struct aspace *as)
+{
+    t->aspace = as;
+    /* The root's account has no limit to enforce. */
+    t->account = as && as->account && as->account->parent ? as->account : NULL;
+}
+
 void aspace_activate(struct aspace *as)
 {
     u64 flags = irq_save();
+    struct thread *t = current_thread();
 
-    current_thread()->aspace = as;
+    aspace_give(t, as);
+    this_cpu_write(account_of_cpu, t->account);
     if (as)
         tlb_load(as);
     irq_restore(flags);

@@ -9,8 +9,12 @@
 struct account;
 struct file;
 
-/* The account's limit stands in the way and reclaim found nothing: choose and kill the one that
- * suffers (container/). True when something was or will be freed: try again. Context: may sleep. */
+/* kernel/vfs: forgets up to n cached names on account's bill (NULL: anyone's), oldest first; how
+ * many. Their memory comes back after a grace period. Context: may sleep. */
+u64 up_reclaim_names(struct account *account, u64 n);
+/* The account's limit stands in the way (NULL: there is no RAM) and reclaim found nothing: choose
+ * and kill the one that suffers (container/). True when something was or will be freed: try again.
+ * Context: may sleep. */
 bool up_oom(struct account *account);
 /* Reference counting of area->file (kernel/obj). */
 void up_file_get(struct file *file);

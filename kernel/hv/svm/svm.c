@@ -138,7 +138,7 @@ static void svm_vm_destroy(struct vm *vm)
 static int svm_vcpu_init(struct vcpu *v)
 {
     struct svm_vcpu *s = kzalloc(sizeof(*s));
-    struct page *page = page_alloc(0, PA_ZERO);
+    struct page *page = page_alloc(0, PA_ZERO | PA_CHARGE);
 
     if (!s || !page) {
         kfree(s);

@@ -210,7 +210,7 @@ static int vmx_vcpu_init(struct vcpu *v)
 
     if (!x)
         return -ENOMEM;
-    x->vmcs = page_alloc_virt(0, PA_ZERO);
+    x->vmcs = page_alloc_virt(0, PA_ZERO | PA_CHARGE);
     if (!x->vmcs) {
         kfree(x);
         return -ENOMEM;
