@@ -104,10 +104,8 @@ static int emulate_read_cr(struct emul *e, u32 nr, u64 *value)
         *value = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
     else if (nr == 0 || (nr >= 2 && nr <= 4))
         *value = hv_ops->get_cr(v, nr);
-    else if (nr >= 16 && nr < 20)
-        *value = v->dr[nr - 16];
     else if (nr >= 16)
-        *value = hv_ops->get_dr(v, (nr - 16) | 2); /* dr4 and dr5 are dr6 and dr7 */
+        return vcpu_read_dr(v, nr - 16, value, &e->fault);
     else
         return emulate_gp(e);
     return 0;
@@ -117,25 +115,9 @@ static int emulate_write_cr(struct emul *e, u32 nr, u64 value)
 {
     struct vcpu *v = emulate_vcpu(e);
 
-    if (nr == 8) {
-        if (value & ~15UL)
-            return emulate_gp(e);
-        v->cr8 = value;
-        if (v->vm->irqchip)
-            irqchip_set_cr8(v, value);
-        return 0;
-    }
-    if (nr >= 16 && nr < 20)
-        v->dr[nr - 16] = value;
-    else if (nr >= 16 && value >> 32)
-        return emulate_gp(e);
-    else if (nr >= 16)
-        hv_ops->set_dr(v, (nr - 16) | 2, value);
-    else if (nr == 2)
-        hv_ops->set_cr(v, 2, value);
-    else
-        return vcpu_set_cr(v, nr, value) ? emulate_gp(e) : 0;
-    return 0;
+    if (nr >= 16)
+        return vcpu_write_dr(v, nr - 16, value, &e->fault);
+    return vcpu_set_cr(v, nr, value) ? emulate_gp(e) : 0;
 }
 
 static int emulate_invlpg(struct emul *e, u64 linear)
@@ -225,6 +207,7 @@ static void emulate_begin(struct vcpu *v)
 static void emulate_finish(struct vcpu *v)
 {
     struct emul *e = &v->emul;
+    u64 before = v->rflags;
 
     memcpy(v->gpr, e->gpr, sizeof(e->gpr));
     v->rip = e->rip;
@@ -233,6 +216,7 @@ static void emulate_finish(struct vcpu *v)
         if (e->seg_dirty >> i & 1)
             emulate_put_seg(v, i);
     hv_ops->set_shadow(v, e->irq_shadow ? KVM_X86_SHADOW_INT_STI : 0);
+    vcpu_debug_step(v, before);
 }
 
 static int emulate_halted(struct vcpu *v)
@@ -284,7 +268,7 @@ static int emulate_result(struct vcpu *v, int result)
         return v->emul.halted ? emulate_halted(v) : 1;
     case EMUL_REPEAT:
         emulate_finish(v);
-        return 2;
+        return v->exception.pending ? 1 : 2;
     case EMUL_FAULT:
         emulate_fault(v);
         return 1;

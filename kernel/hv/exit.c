@@ -29,6 +29,7 @@ void vcpu_skip(struct vcpu *v)
 {
     v->rip += v->exit.insn_len;
     hv_ops->set_shadow(v, 0);
+    vcpu_debug_step(v, v->rflags);
 }
 
 static int exit_gp(struct vcpu *v)
@@ -59,6 +60,8 @@ static int exit_cpuid(struct vcpu *v)
 static int exit_hlt(struct vcpu *v)
 {
     vcpu_skip(v);
+    if (v->exception.pending) /* the trap of single stepping ends it at once */
+        return 1;
     if (v->vm->irqchip) {
         WRITE_ONCE(v->mp_state, KVM_MP_STATE_HALTED);
         return 1;
@@ -291,9 +294,18 @@ static int exit_unknown(struct vcpu *v)
 
 static int exit_exception(struct vcpu *v)
 {
-    if (v->exit.vector == VEC_UD)
+    switch (v->exit.vector) {
+    case VEC_UD:
         return exit_ud(v);
-    return exit_unknown(v);
+    case VEC_DB:
+        vcpu_debug_exception(v, v->exit.debug);
+        return 1;
+    case VEC_AC:
+        vcpu_queue_exception(v, VEC_AC, true, 0);
+        return 1;
+    default:
+        return exit_unknown(v);
+    }
 }
 
 static int (*const exit_handlers[])(struct vcpu *) = {

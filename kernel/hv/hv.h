@@ -66,6 +66,7 @@ struct hv_exit_info {
     u8 insn_len; /* 0: not known, decode it */
     u8 vector;
     u32 error;
+    u64 debug; /* #DB: bits for DR6 */
     struct {
         u16 port;
         u8 size; /* 1, 2, 4 */
@@ -74,10 +75,10 @@ struct hv_exit_info {
 };
 
 struct hv_ops {
-    const char *name; /* "AMD-V", "VT-x" */
+    const char *name;   /* "AMD-V", "VT-x" */
+    unsigned cpu_pages; /* each CPU's own, before it can run a guest: hv_cpu_area */
     /* NULL when usable, else why not. */
     const char *(*probe)(void);
-    int (*enable_cpu)(void); /* the first vCPU is loaded on this CPU; interrupts off */
     int (*vm_init)(struct vm *vm);
     void (*vm_destroy)(struct vm *vm);
     int (*vcpu_init)(struct vcpu *vcpu);
@@ -108,8 +109,6 @@ struct hv_ops {
     void (*set_table)(struct vcpu *vcpu, bool idt, const struct kvm_dtable *in);
     u64 (*get_cr)(struct vcpu *vcpu, unsigned nr);         /* 0, 2, 3, 4 as the guest sees them */
     void (*set_cr)(struct vcpu *vcpu, unsigned nr, u64 v); /* checked by the caller */
-    u64 (*get_dr)(struct vcpu *vcpu, unsigned nr);         /* 6, 7 */
-    void (*set_dr)(struct vcpu *vcpu, unsigned nr, u64 v);
     void (*set_efer)(struct vcpu *vcpu, u64 efer);
     /* MSRs that the CPU's block or the CPU itself holds: 0, -ENOENT: not one of ours, -EINVAL: #GP.
      */
@@ -181,7 +180,8 @@ struct vcpu {
     bool init_pending, sipi_pending; /* q */
 
     u64 efer, apic_base, cr8;                /* r */
-    u64 dr[4];                               /* r */
+    u64 dr[4], dr6, dr7;                     /* r  debug.c */
+    bool breakpoints_in;                     /* r  dr is in the CPU */
     u64 xcr0;                                /* r */
     u64 pat, tsc_aux, misc_enable, mtrr_def; /* r */
     u64 tsc_offset;                          /* r */
@@ -222,6 +222,10 @@ enum vcpu_request {
 
 /* ---- kvm_dev.c ---- */
 s64 hv_check_extension(u64 cap);
+/* Makes hv_cpu_area of every CPU, those still to start included; once they are there, a vCPU can be
+ * loaded anywhere without asking for memory. 0 or -ENOMEM. May sleep. */
+int hv_cpu_areas_make(void);
+extern void *hv_cpu_area[]; /* by CPU; zeroed, of hv_ops->cpu_pages, for good */
 
 /* ---- vm.c, vcpu.c ---- */
 void vm_get(struct vm *vm);
@@ -271,6 +275,22 @@ int vm_mmio_read(struct vcpu *vcpu, gpa_t gpa, void *data, u32 len);
 int vm_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *data, u32 len);
 int vm_port_read(struct vcpu *vcpu, u16 port, void *data, u32 len);
 int vm_port_write(struct vcpu *vcpu, u16 port, const void *data, u32 len);
+
+/* ---- debug.c ---- */
+#define DR6_FIXED 0xffff0ff0UL
+#define DR7_FIXED 0x400UL
+void vcpu_debug_reset(struct vcpu *vcpu);
+/* The CPU's DR0 to DR3 before and after a stay in the guest; interrupts off. */
+void vcpu_debug_in(struct vcpu *vcpu);
+void vcpu_debug_out(struct vcpu *vcpu);
+/* Queues #DB; bits are those that DR6 gains. */
+void vcpu_debug_exception(struct vcpu *vcpu, u64 bits);
+/* After an instruction that the CPU did not execute: the trap, if TF was set before it. */
+void vcpu_debug_step(struct vcpu *vcpu, u64 rflags);
+/* A guest's MOV: 0, or EMUL_FAULT with *fault. */
+int vcpu_read_dr(struct vcpu *vcpu, unsigned nr, u64 *out, struct emul_fault *fault);
+int vcpu_write_dr(struct vcpu *vcpu, unsigned nr, u64 value, struct emul_fault *fault);
+void vcpu_set_debug(struct vcpu *vcpu, u64 dr6, u64 dr7);
 
 /* ---- cpuid.c, msr.c, clock.c, state.c ---- */
 int hv_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 max, u32 *count);

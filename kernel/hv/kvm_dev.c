@@ -3,7 +3,9 @@
  * /dev/kvm: choosing the backend, and the ioctls of the whole system (Linux
  * Documentation/virt/kvm/api: system ioctls).
  */
+#include "arch/x86/acpi.h"
 #include "arch/x86/cpufeature.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/time.h"
 #include "arch/x86/uaccess.h"
 #include "dev/chrdev.h"
@@ -11,13 +13,39 @@
 #include "hv/up.h"
 #include "lib/err.h"
 #include "lib/log.h"
+#include "mm/page.h"
 #include "mm/slab.h"
+#include "sched/mutex.h"
 
 #define KVM_API 12
 
 const struct hv_ops *hv_ops;
 const char *hv_why = "the CPU has neither VT-x nor AMD-V";
 const struct pt_format *hv_pt_format;
+
+/* ------------------------------------------------------------- what each CPU needs */
+
+void *hv_cpu_area[MAX_CPUS];
+static struct mutex hv_cpu_areas_lock;
+
+/* A CPU's area is published before any vCPU exists that could be loaded there. */
+int hv_cpu_areas_make(void)
+{
+    unsigned order = hv_ops->cpu_pages > 1, cpus = MIN(acpi_cpu_count(), (unsigned)MAX_CPUS);
+    int err = 0;
+
+    mutex_lock(&hv_cpu_areas_lock);
+    for (unsigned i = 0; !err && i < cpus; i++) {
+        if (!hv_cpu_area[i])
+            hv_cpu_area[i] = page_alloc_virt(order, PA_ZERO);
+        if (!hv_cpu_area[i])
+            err = -ENOMEM;
+    }
+    mutex_unlock(&hv_cpu_areas_lock);
+    return err;
+}
+
+/* ------------------------------------------------------------- the backend */
 
 /* The reason that is kept is that of the technique which the CPU has. */
 static bool hv_try(const struct hv_ops *ops, enum cpu_feature feature,
@@ -39,12 +67,15 @@ static bool hv_try(const struct hv_ops *ops, enum cpu_feature feature,
 
 static void hv_init(void)
 {
+    mutex_init(&hv_cpu_areas_lock, RANK_HV, 0, "hv cpu areas");
     if (hv_try(&hv_vmx_ops, X86_VMX, &pt_ept) || hv_try(&hv_svm_ops, X86_SVM, &pt_native))
         log_info("hv: %s", hv_ops->name);
     else
         log_info("hv: no virtual machines: %s", hv_why);
 }
 INIT_HOOK(hv_init, INIT_LATE);
+
+/* ------------------------------------------------------------- the system's ioctls */
 
 /* Capabilities of KVM_CHECK_EXTENSION; what is not listed is 0. */
 static const struct {

@@ -192,10 +192,12 @@ static void vcpu_swap_in(struct vcpu *v)
         this_cpu_write(vcpu_tsc_aux, v->tsc_aux);
         wrmsr(MSR_TSC_AUX, v->tsc_aux);
     }
+    vcpu_debug_in(v);
 }
 
 static void vcpu_swap_out(struct vcpu *v)
 {
+    vcpu_debug_out(v);
     if (!fpu_xcr0())
         return;
     v->xcr0 = xgetbv(0);
@@ -336,7 +338,7 @@ void vcpu_reset(struct vcpu *v, bool init)
     v->gpr[EMUL_RDX] = 0x600; /* family 6, as after RESET */
     v->rip = 0xfff0;
     v->rflags = RFLAGS_FIXED;
-    memset(v->dr, 0, sizeof(v->dr));
+    vcpu_debug_reset(v);
     v->exception.pending = false;
     v->nmi_pending = v->nmi_masked = false;
     v->waiting = VCPU_IDLE;

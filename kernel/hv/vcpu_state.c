@@ -232,8 +232,8 @@ static s64 state_get_debugregs(struct vcpu *v, u64 arg)
     struct kvm_debugregs d = {0};
 
     memcpy(d.db, v->dr, sizeof(d.db));
-    d.dr6 = hv_ops->get_dr(v, 6);
-    d.dr7 = hv_ops->get_dr(v, 7);
+    d.dr6 = v->dr6;
+    d.dr7 = v->dr7;
     return copy_out((void __user *)arg, &d, sizeof(d));
 }
 
@@ -246,8 +246,7 @@ static s64 state_set_debugregs(struct vcpu *v, u64 arg)
     if (d.flags || d.dr6 >> 32 || d.dr7 >> 32)
         return -EINVAL;
     memcpy(v->dr, d.db, sizeof(v->dr));
-    hv_ops->set_dr(v, 6, d.dr6 | 0xffff0ff0);
-    hv_ops->set_dr(v, 7, d.dr7 | 0x400);
+    vcpu_set_debug(v, d.dr6, d.dr7);
     return 0;
 }
 

@@ -32,8 +32,8 @@ void vm_put(struct vm *vm)
 
 static int vm_create(struct vm **out)
 {
-    struct vm *vm = kzalloc(sizeof(*vm));
-    int err;
+    int err = hv_cpu_areas_make();
+    struct vm *vm = err ? NULL : kzalloc(sizeof(*vm));
 
     if (!vm)
         return -ENOMEM;

@@ -313,6 +313,133 @@ guest kvmclock 64
     hlt
 end kvmclock
 
+/* ---- debug registers ---- */
+
+/* DR0 to rbx, DR7 to rsi, something to the others; then says what is in some of them. */
+guest write_dr 64
+    mov %rbx, %dr0
+    mov $0x1111, %eax
+    mov %rax, %dr1
+    mov $0x2222, %eax
+    mov %rax, %dr2
+    mov $0x3333, %eax
+    mov %rax, %dr3
+    mov %rsi, %dr7
+    report 1
+    mov %dr0, %rax
+    out %eax, $REPORT
+    mov %dr3, %rax
+    out %eax, $REPORT
+    mov %dr7, %rax
+    out %eax, $REPORT
+    hlt
+end write_dr
+
+guest read_dr 64
+    .irp n, 0, 1, 2, 3, 6, 7
+    mov %dr\n, %rax
+    out %eax, $REPORT
+    .endr
+    hlt
+end read_dr
+
+/* Counts #DB in rbp, keeps DR6 in rcx; ends stepping at the label 8. */
+.macro step_handler
+1:  inc %ebp
+    mov %dr6, %rcx
+    cmpq $AT(8b), (%rsp)
+    jne 2f
+    andq $~0x100, 16(%rsp)
+2:  iretq
+9:  .word 0xfff
+    .quad IDT
+.endm
+.macro step_begin
+    gate 1, 1f
+    lidt AT(9f)
+    xor %ebp, %ebp
+    pushfq
+    orq $0x100, (%rsp)
+    popfq                       /* the instruction after this is the first to trap */
+.endm
+.macro step_end
+8:  mov %ebp, %eax
+    out %al, $REPORT
+    mov %rcx, %rax
+    out %eax, $REPORT
+    hlt
+.endm
+
+guest step 64
+    step_begin
+    nop
+    inc %eax
+    nop
+    step_end
+    step_handler
+end step
+
+guest step_exits 64
+    step_begin
+    xor %eax, %eax
+    cpuid
+    mov %cr8, %rax
+    step_end
+    step_handler
+end step_exits
+
+/* General detect: the access faults, the handler finds it off. */
+guest detect 64
+    gate 1, 1f
+    lidt AT(9f)
+    mov $0x2400, %eax
+    mov %rax, %dr7
+    mov %rbx, %dr0
+    hlt
+1:  mov %dr6, %rax
+    out %eax, $REPORT
+    mov %dr7, %rax
+    out %eax, $REPORT
+    hlt
+9:  .word 0xfff
+    .quad IDT
+end detect
+
+guest breakpoint 64
+    gate 1, 1f
+    lidt AT(9f)
+    mov $AT(2f), %eax
+    mov %rax, %dr0
+    mov $0x402, %eax
+    mov %rax, %dr7
+    nop
+2:  nop
+    report 2
+    hlt
+1:  mov %dr6, %rax
+    out %eax, $REPORT
+    orq $0x10000, 16(%rsp)      /* RF: once */
+    iretq
+9:  .word 0xfff
+    .quad IDT
+end breakpoint
+
+/* The gate's stack is the TSS's first; what is pushed there first is watched. */
+guest debug_loop 64
+    gate 1, 1f
+    movb $1, IDT + 1 * 16 + 4
+    movq $0x7000, 0x24
+    lidt AT(9f)
+    mov $0x6ff8, %eax
+    mov %rax, %dr0
+    mov $0x90402, %eax          /* G0, 8 bytes, written */
+    mov %rax, %dr7
+    movq $0, 0x6ff8
+1:  jmp 1b
+9:  .word 0xfff
+    .quad IDT
+end debug_loop
+
 /* ---- interrupts ---- */
 
 /* Both PICs: vectors 0x20 and 0x28, all masked but those of the mask in bl. */

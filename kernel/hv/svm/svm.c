@@ -34,8 +34,7 @@ struct svm_vcpu {
     bool iret_wait; /* an NMI is masked until IRET */
 };
 
-static DEFINE_PER_CPU(u64, svm_hsave_pa); /* 0: this CPU is not enabled yet */
-static DEFINE_PER_CPU(u64, svm_host_vmcb_pa);
+static DEFINE_PER_CPU(u64, svm_host_vmcb_pa); /* 0: this CPU is not enabled yet */
 static u8 *svm_iopm, *svm_msrpm; /* all of both intercepted, but for the MSRs in svm_direct */
 static u32 svm_asids;
 
@@ -100,24 +99,14 @@ static const char *svm_probe(void)
     return NULL;
 }
 
-static int svm_enable_cpu(void)
+/* The first page of a CPU's area is for VMRUN, the second for our VMSAVE. */
+static void svm_enable_cpu(void)
 {
-    struct page *hsave, *host;
+    u64 area = virt_hpa(hv_cpu_area[cpu_id()]).v;
 
-    if (this_cpu_read(svm_hsave_pa))
-        return 0;
-    hsave = page_alloc(0, PA_ZERO);
-    host = page_alloc(0, PA_ZERO);
-    if (!hsave || !host) {
-        if (hsave)
-            page_put(hsave);
-        return -ENOMEM;
-    }
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-    wrmsr(MSR_VM_HSAVE_PA, page_hpa(hsave).v);
-    this_cpu_write(svm_hsave_pa, page_hpa(hsave).v);
-    this_cpu_write(svm_host_vmcb_pa, page_hpa(host).v);
-    return 0;
+    wrmsr(MSR_VM_HSAVE_PA, area);
+    this_cpu_write(svm_host_vmcb_pa, area + PAGE_SIZE);
 }
 
 static int svm_vm_init(struct vm *vm)
@@ -162,7 +151,8 @@ static void svm_control_init(struct vcpu *v, struct vmcb *b)
 {
     b->intercept_cr_read = 1 << 8;
     b->intercept_cr_write = 1 << 8;
-    b->intercept_exceptions = 1U << VEC_MC;
+    b->intercept_dr_read = b->intercept_dr_write = 0xffff;
+    b->intercept_exceptions = 1U << VEC_DB | 1U << VEC_AC | 1U << VEC_MC;
     b->intercept3 = I3_INTR | I3_NMI | I3_SMI | I3_INIT | I3_RDPMC | I3_CPUID | I3_INVD | I3_HLT |
                     I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
     b->intercept4 = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE | I4_STGI | I4_CLGI | I4_SKINIT |
@@ -195,8 +185,6 @@ static void svm_vcpu_reset(struct vcpu *v)
     b->tr = svm_real_seg(0, 0, 0x08b);
     b->gdtr.limit = b->idtr.limit = 0xffff;
     b->cr0 = CR0_ET | CR0_CD | CR0_NW;
-    b->dr6 = 0xffff0ff0;
-    b->dr7 = 0x400;
     b->efer = EFER_SVME;
     svm_of(v)->flush = true;
     svm_of(v)->iret_wait = false;
@@ -206,8 +194,8 @@ static void svm_vcpu_reset(struct vcpu *v)
 
 static void svm_load(struct vcpu *v)
 {
-    if (svm_enable_cpu())
-        panic("no memory to enable AMD-V on CPU %u", cpu_id());
+    if (unlikely(!this_cpu_read(svm_host_vmcb_pa)))
+        svm_enable_cpu();
 }
 
 static void svm_put(struct vcpu *v)
@@ -232,6 +220,19 @@ static enum hv_exit svm_exit_fault(struct vcpu *v, const struct vmcb *b)
     return HV_EXIT_PAGE_FAULT;
 }
 
+/* Machine checks are the host's: delivered here, before anything else can happen. Of a #DB the
+ * bits are in DR6 already. */
+static enum hv_exit svm_exit_exception(struct vcpu *v, const struct vmcb *b)
+{
+    v->exit.vector = (u8)(b->exit_code - SVM_EXCEPTION);
+    v->exit.error = (u32)b->exit_info1;
+    v->exit.debug = 0;
+    if (v->exit.vector != VEC_MC)
+        return HV_EXIT_EXCEPTION;
+    __asm__ volatile("int $18" ::: "memory");
+    return HV_EXIT_INTERRUPT;
+}
+
 static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
 {
     u64 code = b->exit_code;
@@ -240,11 +241,8 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
         return svm_exit_fault(v, b);
     if (code < SVM_EXCEPTION)
         return HV_EXIT_CR;
-    if (code < SVM_INTR) {
-        v->exit.vector = (u8)(code - SVM_EXCEPTION);
-        v->exit.error = (u32)b->exit_info1;
-        return HV_EXIT_EXCEPTION;
-    }
+    if (code < SVM_INTR)
+        return svm_exit_exception(v, b);
     switch (code) {
     case SVM_INTR:
     case SVM_NMI:
@@ -309,6 +307,8 @@ static enum hv_exit svm_run(struct vcpu *v)
     b->rsp = v->gpr[EMUL_RSP];
     b->rip = v->rip;
     b->rflags = v->rflags;
+    b->dr6 = v->dr6;
+    b->dr7 = v->dr7;
     b->tlb_control = s->flush ? TLB_FLUSH_ALL : 0;
     s->flush = false;
     s->injected = b->event_inj;
@@ -317,6 +317,8 @@ static enum hv_exit svm_run(struct vcpu *v)
     v->gpr[EMUL_RSP] = b->rsp;
     v->rip = b->rip;
     v->rflags = b->rflags;
+    v->dr6 = b->dr6;
+    v->dr7 = b->dr7;
     v->efer = b->efer & ~EFER_SVME; /* LMA follows the guest's CR0.PG */
     b->event_inj = 0;
     v->exit.insn_len = 0;
@@ -522,19 +524,6 @@ static void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
     svm_of(v)->flush = true;
 }
 
-static u64 svm_get_dr(struct vcpu *v, unsigned nr)
-{
-    return nr == 6 ? vmcb_of(v)->dr6 : vmcb_of(v)->dr7;
-}
-
-static void svm_set_dr(struct vcpu *v, unsigned nr, u64 value)
-{
-    if (nr == 6)
-        vmcb_of(v)->dr6 = value;
-    else
-        vmcb_of(v)->dr7 = value;
-}
-
 /* The guest sees its own EFER; the CPU wants SVME in the VMCB's. */
 static void svm_set_efer(struct vcpu *v, u64 efer)
 {
@@ -606,8 +595,8 @@ static void svm_set_tsc_offset(struct vcpu *v, u64 offset)
 
 const struct hv_ops hv_svm_ops = {
     .name = "AMD-V",
+    .cpu_pages = 2,
     .probe = svm_probe,
-    .enable_cpu = svm_enable_cpu,
     .vm_init = svm_vm_init,
     .vm_destroy = svm_vm_destroy,
     .vcpu_init = svm_vcpu_init,
@@ -634,8 +623,6 @@ const struct hv_ops hv_svm_ops = {
     .set_table = svm_set_table,
     .get_cr = svm_get_cr,
     .set_cr = svm_set_cr,
-    .get_dr = svm_get_dr,
-    .set_dr = svm_set_dr,
     .set_efer = svm_set_efer,
     .get_msr = svm_get_msr,
     .set_msr = svm_set_msr,

@@ -28,7 +28,7 @@
 #define CPU2_WANTED (CPU2_EPT | CPU2_UNRESTRICTED)
 #define CPU2_LIKED (CPU2_RDTSCP | CPU2_VPID | CPU2_WBINVD | CPU2_INVPCID)
 #define EXIT_WANTED (EXIT_HOST_64 | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_LOAD_EFER)
-#define ENTRY_WANTED (ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
+#define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 #define EPT_WANTED \
     (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
 #define VPID_MAX 0xffff
@@ -122,32 +122,39 @@ static bool vmx_on(u64 pa)
     return !fail;
 }
 
-/* Interrupts off. The page stays the CPU's for good. */
-static int vmx_enable_cpu(void)
+/* Interrupts off. The firmware has locked VMXON out on this CPU alone, or the CPU is broken. */
+static __noreturn void vmx_refused(void)
 {
-    struct vmx_cpu *c = this_cpu_ptr(vmx_cpus);
-    u64 feature = rdmsr(MSR_IA32_FEATURE_CONTROL);
-    u32 *region;
+    panic("VT-x cannot be enabled on CPU %u: feature control %lx", cpu_id(),
+          rdmsr(MSR_IA32_FEATURE_CONTROL));
+}
 
-    if (c->on)
-        return 0;
-    region = page_alloc_virt(0, PA_ZERO);
-    if (!region)
-        return -ENOMEM;
+static void vmx_enable_cpu(struct vmx_cpu *c)
+{
+    u64 feature = rdmsr(MSR_IA32_FEATURE_CONTROL);
+    u32 *region = hv_cpu_area[cpu_id()];
+
     if (!(feature & FEATURE_CONTROL_LOCK))
         wrmsr(MSR_IA32_FEATURE_CONTROL, feature | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
     write_cr0(read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0));
     write_cr4(read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0) | CR4_VMXE);
     *region = vmx_revision;
     if (!vmx_on(virt_hpa(region).v))
-        return -EIO;
+        vmx_refused();
     for (unsigned i = 0; i < VMX_SYSCALL_MSRS; i++)
         c->syscall[i] = rdmsr(MSR_STAR + i);
     c->on = true;
-    return 0;
 }
 
 /* ------------------------------------------------------------- holding a VMCS */
+
+static void vmx_need_cpu(void)
+{
+    struct vmx_cpu *c = this_cpu_ptr(vmx_cpus);
+
+    if (unlikely(!c->on))
+        vmx_enable_cpu(c);
+}
 
 static void vmx_vmclear(struct vmx_vcpu *x)
 {
@@ -158,8 +165,7 @@ static void vmx_vmptrld(struct vmx_vcpu *x)
 {
     bool fail;
 
-    if (vmx_enable_cpu())
-        panic("cannot enable VT-x on CPU %u", cpu_id());
+    vmx_need_cpu();
     __asm__ volatile("vmptrld %1" : "=@ccbe"(fail) : "m"(x->vmcs_pa) : "memory");
     ASSERT(!fail);
 }
@@ -218,12 +224,7 @@ static int vmx_vcpu_init(struct vcpu *v)
     *(u32 *)x->vmcs = vmx_revision;
     x->vmcs_pa = virt_hpa(x->vmcs).v;
     flags = irq_save();
-    if (vmx_enable_cpu()) {
-        irq_restore(flags);
-        page_put(virt_page(x->vmcs));
-        kfree(x);
-        return -ENOMEM;
-    }
+    vmx_need_cpu();
     vmx_vmclear(x);
     irq_restore(flags);
     v->arch = x;
@@ -250,7 +251,7 @@ static void vmx_init_controls(struct vcpu *v)
     x->entry_controls = vmx_entry_ctl;
     if (vmx_pin & PIN_PREEMPTION_TIMER)
         vmcs_write(VMCS_PREEMPTION_TIMER, tsc_hz / STAY_PER_SECOND >> (rdmsr(MSR_VMX_MISC) & 31));
-    vmcs_write(VMCS_EXCEPTION_BITMAP, 1U << VEC_MC);
+    vmcs_write(VMCS_EXCEPTION_BITMAP, 1U << VEC_DB | 1U << VEC_AC | 1U << VEC_MC);
     vmcs_write(VMCS_PF_MASK, 0);
     vmcs_write(VMCS_PF_MATCH, 0);
     vmcs_write(VMCS_CR3_TARGETS, 0);
@@ -322,8 +323,6 @@ static void vmx_vcpu_reset(struct vcpu *v)
     vmx_set_cr(v, 4, 0);
     vmx_set_cr(v, 3, 0);
     vmx_set_cr(v, 0, CR0_ET | CR0_CD | CR0_NW);
-    vmx_set_dr(v, 6, 0xffff0ff0);
-    vmx_set_dr(v, 7, 0x400);
 }
 
 /* ------------------------------------------------------------- exits */
@@ -364,8 +363,11 @@ static enum hv_exit vmx_exit_exception(struct vcpu *v)
         __asm__ volatile("int $18" ::: "memory");
         return HV_EXIT_INTERRUPT;
     }
+    if (EVENT_TYPE_OF(event) == VMX_EVENT_ICEBP)
+        v->rip += v->exit.insn_len; /* INT1 is a trap, and the exit comes before it */
     v->exit.vector = (u8)event;
     v->exit.error = (u32)vmcs_read(VMCS_EXIT_ERROR);
+    v->exit.debug = vmcs_read(VMCS_EXIT_QUALIFICATION); /* of a #DB: table 27-1, laid out as DR6 */
     return HV_EXIT_EXCEPTION;
 }
 
@@ -448,6 +450,7 @@ static void vmx_write_guest(struct vcpu *v)
     vmcs_write(VMCS_GUEST_RSP, v->gpr[EMUL_RSP]);
     vmcs_write(VMCS_GUEST_RFLAGS, v->rflags);
     vmcs_write(VMCS_GUEST_SHADOW, x->shadow);
+    vmcs_write(VMCS_GUEST_DR7, v->dr7);
     vmcs_write(VMCS_ENTRY_EVENT, x->event);
     vmcs_write(VMCS_ENTRY_ERROR, x->event_error);
     if (x->cpu_controls != x->cpu_written)
@@ -638,8 +641,8 @@ static void vmx_set_tsc_offset(struct vcpu *v, u64 offset)
 
 const struct hv_ops hv_vmx_ops = {
     .name = "VT-x",
+    .cpu_pages = 1,
     .probe = vmx_probe,
-    .enable_cpu = vmx_enable_cpu,
     .vm_init = vmx_vm_init,
     .vm_destroy = vmx_vm_destroy,
     .vcpu_init = vmx_vcpu_init,
@@ -666,8 +669,6 @@ const struct hv_ops hv_vmx_ops = {
     .set_table = vmx_set_table,
     .get_cr = vmx_get_cr,
     .set_cr = vmx_set_cr,
-    .get_dr = vmx_get_dr,
-    .set_dr = vmx_set_dr,
     .set_efer = vmx_set_efer,
     .get_msr = vmx_get_msr,
     .set_msr = vmx_set_msr,

@@ -26,7 +26,7 @@ struct vmx_vcpu {
     u32 idt_event, idt_error;          /* r  what the last exit interrupted */
     u8 cpl;                            /* r */
     u64 cr0, cr4;                      /* r  as the guest sees them: every change exits */
-    u64 cr2, dr6;                      /* r */
+    u64 cr2;                           /* r */
     u64 kernel_gs;                     /* r */
     u64 syscall[VMX_SYSCALL_MSRS];     /* r */
 };
@@ -62,8 +62,6 @@ void vmx_get_table(struct vcpu *v, bool idt, struct kvm_dtable *out);
 void vmx_set_table(struct vcpu *v, bool idt, const struct kvm_dtable *in);
 u64 vmx_get_cr(struct vcpu *v, unsigned nr);
 void vmx_set_cr(struct vcpu *v, unsigned nr, u64 value);
-u64 vmx_get_dr(struct vcpu *v, unsigned nr);
-void vmx_set_dr(struct vcpu *v, unsigned nr, u64 value);
 void vmx_set_efer(struct vcpu *v, u64 efer);
 int vmx_get_msr(struct vcpu *v, u32 msr, u64 *out);
 int vmx_set_msr(struct vcpu *v, u32 msr, u64 value);

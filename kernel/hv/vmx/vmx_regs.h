@@ -124,6 +124,7 @@ enum vmcs_field {
 #define EXIT_SAVE_PAT (1U << 18)
 #define EXIT_LOAD_PAT (1U << 19)
 #define EXIT_LOAD_EFER (1U << 21)
+#define ENTRY_LOAD_DEBUG (1U << 2)
 #define ENTRY_GUEST_64 (1U << 9)
 #define ENTRY_LOAD_PAT (1U << 14)
 #define ENTRY_LOAD_EFER (1U << 15)
@@ -132,7 +133,12 @@ enum vmcs_field {
 #define EVENT_HAS_ERROR (1U << 11)
 #define EVENT_TYPE(t) ((u32)(t) << 8)
 #define EVENT_TYPE_OF(e) ((e) >> 8 & 7)
-enum vmx_event { VMX_EVENT_INTR = 0, VMX_EVENT_NMI = 2, VMX_EVENT_EXCEPTION = 3 };
+enum vmx_event {
+    VMX_EVENT_INTR = 0,
+    VMX_EVENT_NMI = 2,
+    VMX_EVENT_EXCEPTION = 3,
+    VMX_EVENT_ICEBP = 5,
+};
 
 #define SHADOW_STI (1U << 0)
 #define SHADOW_MOV_SS (1U << 1)

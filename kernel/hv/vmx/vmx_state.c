@@ -166,31 +166,6 @@ void vmx_set_cr(struct vcpu *v, unsigned nr, u64 value)
         vmx_load_pdptes(v);
 }
 
-u64 vmx_get_dr(struct vcpu *v, unsigned nr)
-{
-    u64 flags, value;
-
-    if (nr == 6)
-        return vmx_of(v)->dr6;
-    flags = vmx_begin(v);
-    value = vmcs_read(VMCS_GUEST_DR7);
-    vmx_end(v, flags);
-    return value;
-}
-
-void vmx_set_dr(struct vcpu *v, unsigned nr, u64 value)
-{
-    u64 flags;
-
-    if (nr == 6) {
-        vmx_of(v)->dr6 = value;
-        return;
-    }
-    flags = vmx_begin(v);
-    vmcs_write(VMCS_GUEST_DR7, value);
-    vmx_end(v, flags);
-}
-
 /* ------------------------------------------------------------- EFER and other MSRs */
 
 void vmx_set_efer(struct vcpu *v, u64 efer)
