@@ -7,7 +7,7 @@ KERNEL_SRC := $(sort $(shell find boot kernel drivers container tests/kernel \
                 -name '*.c' -o -name '*.S' | grep -v '\.host\.'))
 KERNEL_OBJ := $(addsuffix .o,$(addprefix $(OUT)/obj/,$(KERNEL_SRC)))
 
-KERNEL_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include) \
+KERNEL_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
                    -Ikernel -Ikernel/include -I. -include kernel/lib/compiler.h -D__BOTHY_KERNEL__
 KERNEL_CFLAGS := -std=gnu17 -ffreestanding -O2 -g -m64 -mcmodel=kernel -mno-red-zone \
                  -mgeneral-regs-only -fno-pic -fno-pie -fno-strict-aliasing -fno-common \

@@ -8,7 +8,7 @@ MUSL_LIB ?= /usr/lib/x86_64-linux-musl
 MUSL_INC ?= /usr/include/x86_64-linux-musl
 LIBGCC = $(shell $(CC) -print-libgcc-file-name)
 
-USER_CPPFLAGS := -nostdinc -isystem $(MUSL_INC) -isystem $(shell $(CC) -print-file-name=include) \
+USER_CPPFLAGS := -nostdinc -isystem $(MUSL_INC) -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
                  -Iuserland -Ikernel/include -D_GNU_SOURCE
 USER_CFLAGS := -std=gnu17 -Os -g -fPIE -fno-strict-aliasing -fstack-protector-strong \
                -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables $(WARN)

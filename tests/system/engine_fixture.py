@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-import traceback
+
+from suite import Skip, expect, expect_in, one, tests_of
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 USER = os.path.join(ROOT, os.environ.get("OUT", "build"), "user")
@@ -175,41 +175,23 @@ class Engine:
         return left
 
 
-def expect(got, want, what="result"):
-    if got != want:
-        raise AssertionError(f"{what} is {got!r}, not {want!r}")
-
-
-def expect_in(part, text, what="text"):
-    if part not in text:
-        raise AssertionError(f"{what} lacks {part!r}: {text!r}")
-
-
 def main(module, with_busybox=True):
     """Runs every function of the module that is named test_*; each gets the engine."""
-    wanted = sys.argv[1:]
-    tests = [(n[5:], f) for n, f in vars(module).items() if n.startswith("test_") and callable(f)]
     failed = 0
     engine = Engine()
+
+    def run(fn):
+        fn(engine)
+        if engine.process.poll() is not None:
+            raise AssertionError("the engine died")
     try:
         if with_busybox:
             p = engine.load(docker_archive("busybox:latest", [busybox_layer()]))
             expect(p.stdout, "Loaded image: busybox:latest\n", "load")
-        for name, fn in tests:
-            if wanted and name not in wanted:
-                continue
-            begun = time.monotonic()
-            try:
-                fn(engine)
-                if engine.process.poll() is not None:
-                    raise AssertionError("the engine died")
-                print(f"ok {name} ({time.monotonic() - begun:.2f} s)", flush=True)
-            except Exception as e:  # every failure is reported, none ends the run
-                failed += 1
-                why = str(e) or traceback.format_exc().strip().replace("\n", " | ")
-                print(f"FAIL {name}: {why}", flush=True)
-                if engine.process.poll() is not None:
-                    engine.start()
+        for name, fn in tests_of(module):
+            failed += not one(name, lambda fn=fn: run(fn))
+            if engine.process.poll() is not None:
+                engine.start()
     finally:
         engine.close()
     sys.exit(1 if failed else 0)

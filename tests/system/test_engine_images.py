@@ -4,6 +4,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import (config, docker_archive, expect, expect_in, main, oci_layout, sha, tar)
+from engine_fixture import (Skip, config, docker_archive, expect, expect_in, main, oci_layout, sha, tar)
 
 REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 GOOD = tar([("etc", DIR, None), ("etc/motd", REG, "hello\n", 0o644)])
@@ -63,6 +64,8 @@ def test_load_oci_layout(engine):
 
 
 def test_load_made_by_umoci_and_skopeo(engine):
+    if not shutil.which("umoci") or not shutil.which("skopeo"):
+        raise Skip("umoci or skopeo is not installed")
     with tempfile.TemporaryDirectory() as tmp:
         def sh(*a):
             subprocess.run(a, check=True, capture_output=True, cwd=tmp)

@@ -158,34 +158,42 @@ int command_run(const char *line, int in, bool foreground)
     return status;
 }
 
-bool commands_file(void)
+void frame_begin(int n)
+{
+    printf("\x01"
+           "BOTHY-BEGIN %d\x02\n",
+           n);
+    fflush(stdout);
+}
+
+void frame_end(int n, int status)
+{
+    printf("\x01"
+           "BOTHY-END %d %d\x02\n",
+           n, status);
+    fflush(stdout);
+}
+
+void commands_file(void)
 {
     struct buf text = {0};
     int in, n = 0;
     char *line, *next;
 
-    if (file_read("/boot/commands", COMMAND_FILE_MAX, &text))
-        return false;
+    if (file_read("/boot/commands", COMMAND_FILE_MAX, &text)) {
+        init_log("/boot/commands cannot be read, or is too long");
+        return;
+    }
     in = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (line = text.data; line && *line; line = next) {
-        int status;
-
         next = strchr(line, '\n');
         if (next)
             *next++ = 0;
-        printf("\x01"
-               "BOTHY-BEGIN %d\x02\n",
-               ++n);
-        fflush(stdout);
-        status = command_run(line, in, false);
-        printf("\x01"
-               "BOTHY-END %d %d\x02\n",
-               n, status);
-        fflush(stdout);
+        frame_begin(++n);
+        frame_end(n, command_run(line, in, false));
     }
     buf_free(&text);
     close(in);
-    return true;
 }
 
 /* One line from the terminal, reaping while it is awaited. False at the end of input. */

@@ -61,8 +61,29 @@ static int name_order(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Frame 0 for each image that came along with the commands: whoever brought it hears how it went.
+ */
+static void image_load(const char *path, bool framed)
+{
+    char *argv[] = {"/bin/bothy", "load", "-q", "-i", (char *)path, NULL};
+    int status = 127;
+    pid_t pid;
+
+    if (framed)
+        frame_begin(0);
+    pid = spawn(argv, 0, false);
+    if (pid < 0)
+        init_log("cannot start bothy: %s", strerror(-pid));
+    else
+        status = spawn_wait(pid);
+    if (framed)
+        frame_end(0, status);
+    else if (status)
+        init_log("image %s could not be loaded", path);
+}
+
 /* Loads *.tar of one directory, in name order. */
-static void images_from(const char *dir)
+static void images_from(const char *dir, bool framed)
 {
     char *names[256];
     struct dirent *e;
@@ -77,22 +98,17 @@ static void images_from(const char *dir)
     qsort(names, (size_t)n, sizeof(names[0]), name_order);
     for (int i = 0; i < n; i++) {
         char *path = str_fmt("%s/%s", dir, names[i]);
-        char *argv[] = {"/bin/bothy", "load", "-q", "-i", path, NULL};
-        pid_t pid = spawn(argv, 0, false);
 
-        if (pid < 0)
-            init_log("cannot start bothy: %s", strerror(-pid));
-        else if (spawn_wait(pid))
-            init_log("image %s could not be loaded", path);
+        image_load(path, framed);
         free(path);
         free(names[i]);
     }
 }
 
-void images_load(void)
+void images_load(bool framed)
 {
-    images_from("/images");
-    images_from("/boot/images");
+    images_from("/images", false);
+    images_from("/boot/images", framed);
 }
 
 static void demonstration_one(const char *how, const char *runtime)

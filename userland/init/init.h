@@ -29,7 +29,7 @@ int status_code(int wait_status);
  */
 
 void engine_run(void); /* starts the engine and returns when it listens */
-void images_load(void);
+void images_load(bool framed);
 void demonstration(void);
 
 /* ---- command.c --------------------------------------------------------------------------------
@@ -37,8 +37,10 @@ void demonstration(void);
 
 /* Runs one console command: its status. */
 int command_run(const char *line, int in, bool foreground);
-bool commands_file(void); /* /boot/commands, framed; false when there is none */
-void console_loop(void);  /* returns at the end of input */
+void commands_file(void); /* /boot/commands, framed */
+void frame_begin(int n);  /* what is printed from here on is one command's output */
+void frame_end(int n, int status);
+void console_loop(void); /* returns at the end of input */
 
 /* ---- mount.c, agent.c -------------------------------------------------------------------------
  */

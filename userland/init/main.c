@@ -91,7 +91,7 @@ static void console_open(void)
 
 int main(void)
 {
-    bool has_commands = access("/boot/commands", F_OK) == 0, more;
+    bool has_commands = access("/boot/commands", F_OK) == 0, prompt;
 
     if (getpid() != 1) {
         fprintf(stderr, "init: is the first process, or nothing\n");
@@ -113,11 +113,13 @@ int main(void)
     setenv("TERM", "vt100", 0);
     sethostname("bothy", 5);
     engine_run();
-    images_load();
+    prompt = !has_commands && !boot_flag("bothy.exit", false);
+    images_load(!prompt);
     if (boot_flag("bothy.demo", !has_commands))
         demonstration();
-    more = !commands_file() && !boot_flag("bothy.exit", false);
-    if (more)
+    if (has_commands)
+        commands_file();
+    if (prompt)
         console_loop();
     init_power(RB_POWER_OFF);
 }

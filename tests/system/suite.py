@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""A test program's frame: every function test_NAME of a module, one line for each."""
+import sys
+import time
+import traceback
+
+
+class Skip(Exception):
+    """This machine lacks what the test needs."""
+
+
+def expect(got, want, what="result"):
+    if got != want:
+        raise AssertionError(f"{what} is {got!r}, not {want!r}")
+
+
+def expect_in(part, text, what="text"):
+    if part not in text:
+        raise AssertionError(f"{what} lacks {part!r}: {text!r}")
+
+
+def one(name, test):
+    """Runs it and says how it went; false when it failed."""
+    begun = time.monotonic()
+    try:
+        test()
+    except Skip as e:
+        print(f"skip {name}: {e}", flush=True)
+    except Exception as e:  # every failure is reported, none ends the run
+        why = str(e) or traceback.format_exc().strip()
+        print(f"FAIL {name}: " + why.replace("\n", " | "), flush=True)
+        return False
+    else:
+        print(f"ok {name} ({time.monotonic() - begun:.2f} s)", flush=True)
+    return True
+
+
+def tests_of(module):
+    """(name, function) of those that the command line names, or all."""
+    wanted = sys.argv[1:]
+    return [(n[5:], f) for n, f in vars(module).items()
+            if n.startswith("test_") and callable(f) and (not wanted or n[5:] in wanted)]
+
+
+def main(module):
+    failed = [name for name, test in tests_of(module) if not one(name, test)]
+    sys.exit(1 if failed else 0)
