@@ -262,6 +262,15 @@ def test_logs_are_bounded(engine):
     engine.run("rm", "lb")
 
 
+def test_logs_cost_the_engine_no_memory(engine):
+    def resident():
+        with open(f"/proc/{engine.process.pid}/status") as f:
+            return int(f.read().split("VmRSS:")[1].split()[0])
+    before = resident()
+    sh(engine, "seq 20000; dd if=/dev/zero bs=16k count=100")
+    expect(resident() - before < 2048, True, "less than 2 MiB")
+
+
 def test_exec(engine):
     engine.run("run", "-d", "--name", "ex", "-e", "A=1", "busybox", "sleep", "100")
     p = engine.run("exec", "ex", "sh", "-c", "echo $A; echo e >&2; exit 6")

@@ -110,6 +110,7 @@ static void log_line(struct container *c, int stream, const char *text, size_t l
         log_rotate(c);
     if (c->log.fd >= 0 && write_all(c->log.fd, b.data, b.len) == 0)
         c->log.size += b.len;
+    buf_free(&b);
 }
 
 static void follower_run(struct log_follower *f);

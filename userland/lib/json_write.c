@@ -7,33 +7,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool jw_plain(unsigned char c)
-{
-    return c >= 0x20 && c != '"' && c != '\\';
-}
+#define JW_CHUNK 256
+#define JW_WIDEST 6 /* \uNNNN */
 
-static void jw_escape(struct buf *b, unsigned char c)
+/* Writes one character as it stands in a string: how many bytes that took. */
+static size_t jw_char(char *out, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef", from[] = "\"\\\n\r\t", to[] = "\"\\nrt";
-    const char *hit = c ? strchr(from, c) : NULL;
-    char text[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    const char *hit;
 
-    if (hit)
-        text[1] = to[hit - from];
-    buf_add(b, text, hit ? 2 : 6);
+    *out = (char)c;
+    if (c >= 0x20 && c != '"' && c != '\\')
+        return 1;
+    hit = c ? strchr(from, c) : NULL;
+    *out++ = '\\';
+    if (hit) {
+        *out = to[hit - from];
+        return 2;
+    }
+    *out++ = 'u';
+    *out++ = '0';
+    *out++ = '0';
+    *out++ = hex[c >> 4];
+    *out = hex[c & 15];
+    return JW_WIDEST;
 }
 
 static void jw_quote(struct buf *b, const char *s, size_t len)
 {
     buf_char(b, '"');
-    for (size_t i = 0; i < len; i++) {
-        size_t from = i;
-
-        while (i < len && jw_plain((unsigned char)s[i]))
-            i++;
-        buf_add(b, s + from, i - from);
-        if (i < len)
-            jw_escape(b, (unsigned char)s[i]);
+    for (size_t i = 0, n; i < len; i += n) {
+        n = len - i < JW_CHUNK ? len - i : JW_CHUNK;
+        buf_reserve(b, n * JW_WIDEST);
+        for (size_t k = 0; k < n; k++)
+            b->len += jw_char(b->data + b->len, (unsigned char)s[i + k]);
     }
     buf_char(b, '"');
 }
