@@ -202,7 +202,9 @@ def test_clients_gone_while_waiting(engine):
 
 def test_vm_runtime_refuses_what_it_cannot(engine):
     for host, word in (({"NetworkMode": "host"}, "--network host"),
-                       ({"Privileged": True}, "--privileged"), ({"Binds": ["/a:/b"]}, "Binds")):
+                       ({"Devices": [{"PathOnHost": "/dev/null"}]}, "--device"),
+                       ({"Memory": 16 << 20}, "memory limit"), ({"NanoCpus": 65 * 10**9}, "CPUs"),
+                       ({"Binds": ["/a:/b"]}, "volumes")):
         status, j = call(engine, "POST", "/containers/create",
                          {"Image": "busybox", "HostConfig": {"Runtime": "vm", **host}})
         expect(status, 400)

@@ -97,7 +97,7 @@ def test_unknown_container_is_one_line(engine):
 def test_environment_user_directory_hostname(engine):
     p = sh(engine, 'id; echo "$A|$HOME|$HOSTNAME|$(hostname)|$PWD|$B"', "-e", "A=x y", "-e", "B",
            "--hostname", "box", "-w", "/a/b", "-u", "app")
-    expect(p.stdout, "uid=1000(app) gid=1000(app) groups=10(wheel)\nx y|/home/app|box|box|/a/b|\n")
+    expect(p.stdout, "uid=1000(app) gid=1000(app) groups=10(wheel),1000(app)\nx y|/home/app|box|box|/a/b|\n")
     expect(sh(engine, "id -u; id -g", "-u", "12:34").stdout, "12\n34\n")
 
 

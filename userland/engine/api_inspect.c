@@ -236,7 +236,7 @@ static void inspect_host(struct jw *w, const struct container *c)
     jw_str(w, "Name", "no");
     jw_int(w, "MaximumRetryCount", 0);
     jw_object_end(w);
-    jw_int(w, "ShmSize", c->shm_size);
+    jw_int(w, "ShmSize", c->room.shm_size);
     jw_null(w, "MemorySwappiness");
     jw_object_end(w);
 }
@@ -244,8 +244,8 @@ static void inspect_host(struct jw *w, const struct container *c)
 static void inspect_mounts(struct jw *w, const struct container *c)
 {
     jw_array(w, "Mounts");
-    for (int i = 0; i < c->nmounts; i++) {
-        const struct mount_spec *m = &c->mounts[i];
+    for (int i = 0; i < c->room.nmounts; i++) {
+        const struct mount_spec *m = &c->room.mounts[i];
 
         jw_object(w, NULL);
         jw_str(w, "Type", m->source ? "bind" : "tmpfs");

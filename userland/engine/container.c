@@ -139,10 +139,10 @@ static char *container_name(const char *name, int *status)
 
 static void container_free(struct container *c)
 {
-    for (int i = 0; i < c->nmounts; i++) {
-        free(c->mounts[i].source);
-        free(c->mounts[i].target);
-        free(c->mounts[i].options);
+    for (int i = 0; i < c->room.nmounts; i++) {
+        free(c->room.mounts[i].source);
+        free(c->room.mounts[i].target);
+        free(c->room.mounts[i].options);
     }
     for (int i = 0; i < c->ndevices; i++) {
         free(c->devices[i].host);
@@ -155,14 +155,14 @@ static void container_free(struct container *c)
         spec_free(&x->spec);
         free(x);
     }
-    free(c->mounts);
+    free(c->room.mounts);
     free(c->devices);
-    free(c->rlimits);
+    free(c->room.rlimits);
     spec_free(&c->spec);
     json_free(c->config);
     json_free(c->host);
-    free(c->hostname);
-    free(c->domainname);
+    free(c->room.hostname);
+    free(c->room.domainname);
     free(c->error);
     free(c->name);
     free(c->image_name);
@@ -313,7 +313,7 @@ void process_exited(struct process *p)
         process_free(p);
         return;
     }
-    c->oom_killed = cgroup_oom(c);
+    c->oom_killed = p->vm_oom || cgroup_oom(c);
     c->exit_code = exit_code_of(p->status);
     c->state = C_EXITED;
     c->pid = 0;

@@ -140,7 +140,7 @@ static struct json *config_merge(struct container *c, const struct json *req)
     if (!cmd && !own)
         cmd = config_args(image, "Cmd");
     jw_object(&w, NULL);
-    jw_str(&w, "Hostname", c->hostname);
+    jw_str(&w, "Hostname", c->room.hostname);
     jw_str(&w, "Domainname", json_str(req, "Domainname"));
     jw_str(&w, "User", pick(req, image, "User"));
     jw_bool(&w, "AttachStdin", json_bool(req, "AttachStdin"));
@@ -204,7 +204,7 @@ static char *spec_process(struct container *c)
     for (size_t i = 0; i < n; i++)
         hostname = hostname || env_same(s->env[i], "HOSTNAME=");
     if (!hostname)
-        env_add(&s->env, &n, str_fmt("HOSTNAME=%s", c->hostname));
+        env_add(&s->env, &n, str_fmt("HOSTNAME=%s", c->room.hostname));
     if (s->tty)
         env_add(&s->env, &n, str_dup("TERM=xterm"));
     return NULL;
@@ -217,8 +217,8 @@ static bool target_ok(const char *target)
 
 static struct mount_spec *mount_add(struct container *c)
 {
-    c->mounts = grow(c->mounts, c->nmounts, sizeof(*c->mounts));
-    return &c->mounts[c->nmounts++];
+    c->room.mounts = grow(c->room.mounts, c->room.nmounts, sizeof(*c->room.mounts));
+    return &c->room.mounts[c->room.nmounts++];
 }
 
 /* A path on the host, or the directory of a named volume. */
@@ -324,8 +324,8 @@ static char *parse_ulimit(struct container *c, const struct json *j)
 
     if (resource < 0)
         return str_fmt("invalid ulimit type: %s", name ? name : "");
-    c->rlimits = grow(c->rlimits, c->nrlimits, sizeof(*c->rlimits));
-    r = &c->rlimits[c->nrlimits++];
+    c->room.rlimits = grow(c->room.rlimits, c->room.nrlimits, sizeof(*c->room.rlimits));
+    r = &c->room.rlimits[c->room.nrlimits++];
     r->resource = resource;
     r->soft = (uint64_t)json_int(j, "Soft", -1);
     r->hard = (uint64_t)json_int(j, "Hard", -1);
@@ -471,13 +471,13 @@ static char *parse_host(struct container *c)
     why = why ? why : each_item(c, "Ulimits", parse_ulimit);
     if (why)
         return why;
-    c->readonly_root = json_bool(c->host, "ReadonlyRootfs");
+    c->room.readonly_root = json_bool(c->host, "ReadonlyRootfs");
     c->auto_remove = json_bool(c->host, "AutoRemove");
-    c->shm_size = json_int(c->host, "ShmSize", 0);
-    if (c->shm_size <= 0)
-        c->shm_size = 64 << 20;
-    c->oom_score_adj = (int)json_int(c->host, "OomScoreAdj", 0);
-    c->sysctls = json_get(c->host, "Sysctls");
+    c->room.shm_size = json_int(c->host, "ShmSize", 0);
+    if (c->room.shm_size <= 0)
+        c->room.shm_size = 64 << 20;
+    c->room.oom_score_adj = (int)json_int(c->host, "OomScoreAdj", 0);
+    c->room.sysctls = json_get(c->host, "Sysctls");
     c->spec.privileged = json_bool(c->host, "Privileged");
     c->spec.caps = c->spec.privileged ? CAPS_ALL : caps_default();
     return c->spec.privileged ? NULL : caps_apply(&c->spec.caps, c->host);
@@ -489,10 +489,10 @@ bool spec_from_request(struct container *c, const struct json *req, int *status,
 
     *status = 400;
     if (json_str(req, "Domainname") && *json_str(req, "Domainname"))
-        c->domainname = str_dup(json_str(req, "Domainname"));
-    c->hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
-    if (strlen(c->hostname) > 63) {
-        *why = str_fmt("invalid hostname format: %s", c->hostname);
+        c->room.domainname = str_dup(json_str(req, "Domainname"));
+    c->room.hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
+    if (strlen(c->room.hostname) > 63) {
+        *why = str_fmt("invalid hostname format: %s", c->room.hostname);
         return false;
     }
     c->config = config_merge(c, req);

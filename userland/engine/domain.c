@@ -1,329 +1,112 @@
 // SPDX-License-Identifier: MIT
-// The child's half of a start: from the clone to execve, for the main process and for execs.
-//
-// It runs in a copy of the engine, so it may use the engine's objects but must change nothing that
-// it shares with it but descriptors. Every failure is one sentence in runc's words, from which
-// clients derive the exit status (126, 127).
+// The child's half of a start, where it is the engine's: namespaces, and the container's root.
+// What is the same in a VM's guest stands in lib/child.c.
 #include "engine/engine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <grp.h>
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "engine/mounts.h"
-#include "engine/names.h"
-#include "lib/image_env.h"
+#include "lib/rootfs.h"
 #include "lib/str.h"
 
 #ifndef CLONE_NEWCGROUP
 #define CLONE_NEWCGROUP 0x02000000
 #endif
-#define CAP_VERSION_3 0x20080522
 
 /* mnt comes last: after it the host's files are out of sight. */
 const char *const child_ns_names[CHILD_NS] = {"ipc", "uts", "net", "cgroup", "mnt"};
 
-void child_fail(struct child *ch, const char *fmt, ...)
-{
-    char text[1024];
-    va_list ap;
-    int n;
-
-    va_start(ap, fmt);
-    n = vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (n > (int)sizeof(text) - 1)
-        n = sizeof(text) - 1;
-    if (send(ch->sync, text, (size_t)n, MSG_NOSIGNAL) < 0)
-        _exit(126);
-    _exit(125);
-}
-
-static void child_signals(void)
-{
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    sigset_t none;
-
-    sigaction(SIGPIPE, &dfl, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void child_wait_go(struct child *ch)
+static void domain_wait_go(struct domain *d)
 {
     char go;
 
-    if (!ch->wait_go)
+    if (!d->wait_go)
         return;
-    while (recv(ch->sync, &go, 1, 0) < 0 && errno == EINTR)
+    while (recv(d->child.sync, &go, 1, 0) < 0 && errno == EINTR)
         ;
 }
 
-static void child_enter(struct child *ch)
+static void domain_enter(struct domain *d)
 {
     for (int i = 0; i < CHILD_NS; i++)
-        if (setns(ch->ns[i], 0) < 0)
-            child_fail(ch, "cannot enter the container's %s namespace: %s", child_ns_names[i],
-                       strerror(errno));
+        if (setns(d->ns[i], 0) < 0)
+            child_fail(&d->child, "cannot enter the container's %s namespace: %s",
+                       child_ns_names[i], str_error(errno));
 }
 
-/* Opens a pty pair in the container's own devpts, makes the slave our terminal and sends the
- * master to the engine. */
-void child_terminal(struct child *ch)
+static void domain_overlay(struct domain *d)
 {
-    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), slave, unlock = 0, number;
-    struct winsize ws = {.ws_row = (unsigned short)ch->spec->rows,
-                         .ws_col = (unsigned short)ch->spec->cols};
-    char control[CMSG_SPACE(sizeof(int))] = {0}, one = 'T';
-    struct iovec iov = {&one, 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control,
-                         .msg_controllen = sizeof(control)};
-    struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
+    const struct container *c = d->c;
+    char *dir = str_fmt("%s/layers", engine.root), *merged = container_path(c, "merged");
+    struct buf data = {0};
 
-    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
-        ioctl(master, TIOCGPTN, &number) < 0)
-        child_fail(ch, "cannot open a pseudo terminal: %s", strerror(errno));
-    snprintf(ch->terminal, sizeof(ch->terminal), "/dev/pts/%d", number);
-    slave = open(ch->terminal, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (slave < 0)
-        child_fail(ch, "cannot open %s: %s", ch->terminal, strerror(errno));
-    if (ws.ws_row)
-        ioctl(master, TIOCSWINSZ, &ws);
-    cm->cmsg_level = SOL_SOCKET;
-    cm->cmsg_type = SCM_RIGHTS;
-    cm->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(cm), &master, sizeof(int));
-    if (sendmsg(ch->sync, &msg, MSG_NOSIGNAL) != 1)
-        child_fail(ch, "cannot pass the terminal: %s", strerror(errno));
-    close(master);
-    ch->in = ch->out = ch->err = slave;
+    /* relative names keep a hundred layers within one page of options */
+    if (chdir(dir) < 0)
+        child_fail(&d->child, "cannot enter %s: %s", dir, str_error(errno));
+    buf_str(&data, "lowerdir=");
+    for (int i = c->image->nlayers; i-- > 0;)
+        buf_fmt(&data, "%s%s", c->image->layers[i]->dir, i ? ":" : "");
+    if (!c->image->nlayers)
+        buf_fmt(&data, "../containers/%s/merged", c->id);
+    buf_fmt(&data, ",upperdir=../containers/%s/upper,workdir=../containers/%s/work", c->id, c->id);
+    if (mount("overlay", merged, "overlay", 0, data.data) < 0)
+        child_fail(&d->child, "cannot mount the overlay of %d layers: %s", c->image->nlayers,
+                   str_error(errno));
+    buf_free(&data);
+    free(dir);
+    free(merged);
 }
 
-void child_stdio(struct child *ch)
+/* The overlay with all that belongs into it, as the root. */
+static void domain_root(struct domain *d)
 {
-    if (ch->in < 0) {
-        ch->in = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (ch->in < 0)
-            child_fail(ch, "cannot open /dev/null: %s", strerror(errno));
+    struct container *c = d->c;
+    char *merged = container_path(c, "merged"), *dir = container_path(c, "");
+
+    child_mount(&d->child, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    domain_overlay(d);
+    if (chdir(merged) < 0)
+        child_fail(&d->child, "cannot enter %s: %s", merged, str_error(errno));
+    mounts_standard(&d->child, dir);
+    for (int i = 0; i < c->ndevices; i++)
+        mount_device(&d->child, c->devices[i].host, c->devices[i].target);
+    root_enter(&d->child, merged);
+    free(merged);
+    free(dir);
+}
+
+static void domain_namespaces(struct domain *d)
+{
+    char score[16];
+
+    if (d->c->room.oom_score_adj) {
+        snprintf(score, sizeof(score), "%d", d->c->room.oom_score_adj);
+        file_put("/proc/self/oom_score_adj", score);
     }
-    /* none of ours is below 3: the engine's own 0, 1 and 2 are open */
-    if (dup2(ch->in, 0) < 0 || dup2(ch->out, 1) < 0 || dup2(ch->err, 2) < 0)
-        child_fail(ch, "cannot set up standard streams: %s", strerror(errno));
-    if (ch->spec->tty && ioctl(0, TIOCSCTTY, 0) < 0)
-        child_fail(ch, "cannot set the controlling terminal: %s", strerror(errno));
+    if (unshare(CLONE_NEWCGROUP) < 0)
+        child_fail(&d->child, "cannot make a cgroup namespace: %s", str_error(errno));
+    child_names(&d->child);
 }
 
-static void child_owner(struct child *ch, const struct user_ids *u)
+void domain_child(struct domain *d)
 {
-    if (u->uid == 0)
-        return;
-    for (int fd = 0; fd < 3; fd++)
-        if (fchown(fd, u->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
-            errno != EINVAL)
-            child_fail(ch, "cannot own a standard stream: %s", strerror(errno));
-}
-
-static void child_rlimits(struct child *ch)
-{
-    for (int i = 0; i < ch->c->nrlimits; i++) {
-        struct rlimit_spec *r = &ch->c->rlimits[i];
-        struct rlimit lim = {r->soft, r->hard};
-
-        if (setrlimit(r->resource, &lim) < 0)
-            child_fail(ch, "error setting rlimits for ready process: %s", strerror(errno));
+    child_begin(&d->child);
+    domain_wait_go(d);
+    if (d->child.is_exec) {
+        domain_enter(d);
+        child_run(&d->child);
     }
-}
-
-static void child_names(struct child *ch)
-{
-    struct container *c = ch->c;
-
-    if (sethostname(c->hostname, strlen(c->hostname)) < 0)
-        child_fail(ch, "cannot set the hostname: %s", strerror(errno));
-    if (c->domainname && setdomainname(c->domainname, strlen(c->domainname)) < 0)
-        child_fail(ch, "cannot set the domainname: %s", strerror(errno));
-}
-
-/* A new network namespace has nothing but its loopback, which is down. */
-static void child_loopback(struct child *ch)
-{
-    struct ifreq r = {.ifr_name = "lo"};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &r) < 0)
-        child_fail(ch, "cannot see the loopback interface: %s", strerror(errno));
-    r.ifr_flags |= IFF_UP;
-    if (ioctl(fd, SIOCSIFFLAGS, &r) < 0)
-        child_fail(ch, "cannot bring the loopback interface up: %s", strerror(errno));
-    close(fd);
-}
-
-/* Writes the sysctls while /proc/sys is still writable. Only namespaced names are let through. */
-void child_sysctls(struct child *ch)
-{
-    for (struct json *j = ch->c->sysctls ? ch->c->sysctls->child : NULL; j; j = j->next) {
-        char *path = str_fmt("/proc/sys/%s", j->key);
-        int err;
-
-        for (char *p = path + 10; *p; p++)
-            if (*p == '.')
-                *p = '/';
-        if (j->type != JSON_STRING ||
-            (!str_starts(j->key, "net.") && !str_starts(j->key, "kernel.msg") &&
-             !str_starts(j->key, "kernel.sem") && !str_starts(j->key, "kernel.shm") &&
-             !str_starts(j->key, "fs.mqueue.")))
-            child_fail(ch, "sysctl \"%s\" is not in a separate kernel namespace", j->key);
-        err = file_put(path, j->str);
-        if (err)
-            child_fail(ch, "open %s: %s", path, strerror(-err));
-        free(path);
-    }
-}
-
-static void child_cwd(struct child *ch)
-{
-    const char *cwd = *ch->spec->cwd ? ch->spec->cwd : "/";
-
-    if (chdir(cwd) == 0)
-        return;
-    if (errno == ENOENT && !ch->is_exec)
-        dir_make(cwd, 0755);
-    if (chdir(cwd) < 0)
-        child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd, strerror(errno));
-}
-
-/* The bounding set, then the identity, then what it keeps: Docker's way, in which a user other
- * than root has no effective capabilities. */
-static void child_identity(struct child *ch, const struct user_ids *u)
-{
-    struct {
-        uint32_t version;
-        int pid;
-    } head = {CAP_VERSION_3, 0};
-    uint64_t caps = ch->spec->caps, mine;
-    struct {
-        uint32_t effective, permitted, inheritable;
-    } data[2];
-    gid_t groups[64];
-
-    /* what the engine itself does not have it cannot give */
-    if (syscall(SYS_capget, &head, data) < 0)
-        child_fail(ch, "cannot read capabilities: %s", strerror(errno));
-    caps &= data[0].permitted | (uint64_t)data[1].permitted << 32;
-    for (int i = 0; i < CAP_COUNT; i++)
-        if (!(caps >> i & 1) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && errno != EINVAL)
-            child_fail(ch, "cannot drop capability %d: %s", i, strerror(errno));
-    for (int i = 0; i < u->ngroups; i++)
-        groups[i] = u->groups[i];
-    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups((size_t)u->ngroups, groups) < 0 ||
-        syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0 ||
-        syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
-        child_fail(ch, "cannot become user %u: %s", u->uid, strerror(errno));
-    mine = u->uid == 0 ? caps : 0;
-    for (int i = 0; i < 2; i++) {
-        data[i].effective = data[i].permitted = (uint32_t)(mine >> (32 * i));
-        data[i].inheritable = 0;
-    }
-    if (syscall(SYS_capset, &head, data) < 0)
-        child_fail(ch, "cannot set capabilities: %s", strerror(errno));
-    prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
-}
-
-_Noreturn static void child_exec(struct child *ch)
-{
-    const char *name = ch->spec->argv[0];
-    char *why, *program = program_find(name, ch->spec->env, &why);
-
-    if (!program)
-        child_fail(ch, "%s", why);
-    execve(program, ch->spec->argv, ch->spec->env);
-    child_fail(ch, "%s", program_failed(name, program, errno));
-}
-
-static void child_home(struct child *ch, const struct user_ids *u)
-{
-    size_t n = 0;
-    char **env;
-
-    if (env_get(ch->spec->env, "HOME"))
-        return;
-    while (ch->spec->env[n])
-        n++;
-    env = mem_alloc((n + 2) * sizeof(char *));
-    memcpy(env, ch->spec->env, n * sizeof(char *));
-    env[n] = str_fmt("HOME=%s", u->home);
-    ch->spec->env = env; /* this copy of the engine only */
-}
-
-static void child_privileges(struct child *ch, const struct user_ids *u)
-{
-    bool filter = !ch->spec->privileged && !ch->spec->seccomp_off;
-
-    if (ch->spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        child_fail(ch, "cannot set no_new_privs: %s", strerror(errno));
-    if (filter) /* while CAP_SYS_ADMIN is there: no_new_privs is not Docker's default */
-        seccomp_load(ch, ch->spec->caps);
-    child_identity(ch, u);
-}
-
-void domain_child(struct child *ch)
-{
-    struct user_ids user;
-    char score[16], *why;
-
-    child_signals();
-    /* An exec's child soon stands among the container's processes: until its own program runs, they
-     * may not reach this copy of the engine, nor its file through /proc/<pid>/exe. */
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        child_fail(ch, "cannot hide the engine: %s", strerror(errno));
-    child_wait_go(ch);
-    if (setsid() < 0)
-        child_fail(ch, "setsid: %s", strerror(errno));
-    umask(0022);
-    if (ch->is_exec) {
-        child_enter(ch);
-    } else {
-        if (ch->c->oom_score_adj) {
-            snprintf(score, sizeof(score), "%d", ch->c->oom_score_adj);
-            file_put("/proc/self/oom_score_adj", score);
-        }
-        if (unshare(CLONE_NEWCGROUP) < 0)
-            child_fail(ch, "cannot make a cgroup namespace: %s", strerror(errno));
-        child_names(ch);
-        if (ch->new_net)
-            child_loopback(ch);
-        if (ch->c->runtime == RUNTIME_VM)
-            runtime_vm_child(ch);
-        mounts_setup(ch);
-    }
-    if (ch->spec->tty)
-        child_terminal(ch);
-    if (!ch->is_exec)
-        mounts_finish(ch);
-    child_stdio(ch);
-    child_rlimits(ch);
-    why = user_lookup(ch->spec->user, &user);
-    if (why)
-        child_fail(ch, "%s", why);
-    child_owner(ch, &user);
-    child_home(ch, &user);
-    child_cwd(ch);
-    child_privileges(ch, &user);
-    child_exec(ch);
+    domain_namespaces(d);
+    if (d->c->runtime == RUNTIME_VM)
+        runtime_vm_child(d);
+    if (d->new_net)
+        child_loopback(&d->child);
+    domain_root(d);
+    child_run(&d->child);
 }

@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "lib/buf.h"
+#include "lib/child.h"
 #include "lib/ev.h"
 #include "lib/http.h"
 #include "lib/json.h"
@@ -95,37 +96,9 @@ struct container;
 
 enum container_state { C_CREATED, C_STARTING, C_RUNNING, C_PAUSED, C_EXITED, C_REMOVING };
 
-struct mount_spec {
-    char *source; /* host path; NULL for a tmpfs */
-    char *target;
-    char *options; /* of a tmpfs */
-    bool readonly;
-};
-
 struct device_spec {
     char *host;
     char *target;
-};
-
-struct rlimit_spec {
-    int resource;
-    uint64_t soft, hard;
-};
-
-/* What one process is to be: everything the child needs after the clone, no look-ups left. */
-struct spec {
-    char **argv;
-    char **env;
-    char *cwd;
-    char *user;
-    bool tty;
-    bool open_stdin;
-    bool stdin_once;
-    bool privileged;
-    bool no_new_privs;
-    bool seccomp_off;
-    uint64_t caps; /* bounding, permitted and effective set */
-    unsigned rows, cols;
 };
 
 struct limits {
@@ -184,21 +157,12 @@ struct container {
     struct spec spec;
     struct limits limits;
     enum runtime runtime;
-    char *hostname;
-    char *domainname;
-    bool readonly_root;
+    struct room room;
     bool auto_remove;
     int stop_signal;
     int stop_timeout; /* seconds */
-    int64_t shm_size;
-    int oom_score_adj;
-    struct mount_spec *mounts;
-    int nmounts;
     struct device_spec *devices;
     int ndevices;
-    struct rlimit_spec *rlimits;
-    int nrlimits;
-    struct json *sysctls; /* borrowed from host */
 
     enum container_state state;
     bool oom_killed;
@@ -263,6 +227,7 @@ struct process {
     bool reaped;
     int status; /* as wait4 gave it */
     bool tty;
+    bool vm_oom;           /* the VM's guest ran out of memory and killed some of it */
     struct ev_source sync; /* start-up conversation; fd -1 when it is over */
     struct buf error;
     struct ev_source out, err; /* with a tty, out is the master and err unused; fd -1 closed */
@@ -286,39 +251,26 @@ void process_free(struct process *p);
 void process_watch(struct process *p); /* after the fds are set */
 void process_resize(struct process *p, unsigned rows, unsigned cols);
 void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err);
-void start_reaped(struct process *p); /* a process that has not started yet has been reaped */
+void start_last_words(struct process *p); /* of a VMM that has been reaped */
+void start_reaped(struct process *p);     /* a process that has not started yet has been reaped */
 
-/* ---- in the child (domain.c, mounts.c, seccomp.c) ------- ----------------------------------- */
+/* ---- in the child (domain.c) ---------------------------------------------------------------- */
 
 #define CHILD_NS 5
 extern const char *const child_ns_names[CHILD_NS];
 
-struct child {
+struct domain {
+    struct child child;
     struct container *c;
-    struct spec *spec;
-    bool is_exec, new_net;
     int ns[CHILD_NS]; /* of an exec: the container's namespaces, in the order of child_ns_names */
-    int sync;
-    int in, out, err; /* -1 with a tty */
-    bool wait_go;
-    char terminal[32]; /* the slave's path, with a tty */
+    bool wait_go, new_net;
 };
 
-_Noreturn void domain_child(struct child *ch);
-/* Writes the sentence to the engine and ends the child. */
-_Noreturn void child_fail(struct child *ch, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-void mounts_setup(struct child *ch);  /* overlay, /proc, /dev ...; ends with the new root */
-void mounts_finish(struct child *ch); /* masks, read-only paths and root, after pivot */
-void mount_overlay(struct container *c, char *why, size_t why_size);
-void seccomp_prepare(uint64_t caps); /* builds the filter ahead of the clone */
-void seccomp_load(struct child *ch, uint64_t caps);
-void child_terminal(struct child *ch);
-void child_stdio(struct child *ch);
+_Noreturn void domain_child(struct domain *d);
 /* The VM runtime (runtime_vm.c). */
 char *runtime_vm_check(void);                     /* NULL, or why there is none */
 char *runtime_vm_refuse(const struct json *host); /* options a VM cannot honour */
-_Noreturn void runtime_vm_child(struct child *ch);
+_Noreturn void runtime_vm_child(struct domain *d);
 char *runtime_vm_prepare(struct container *c); /* packs the image once; NULL or a sentence */
 
 /* ---- control groups (cgroup.c) ------------------------------------------------------------- */

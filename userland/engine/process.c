@@ -282,6 +282,7 @@ void process_reap(pid_t pid, int status)
         start_reaped(p); /* comes back here if the program has run */
         return;
     }
+    start_last_words(p);
     while (p->out.fd >= 0 && process_pull(p, &p->out) > 0)
         ;
     while (p->err.fd >= 0 && process_pull(p, &p->err) > 0)

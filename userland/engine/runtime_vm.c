@@ -7,7 +7,10 @@
 // it but its program, /dev/kvm, /dev/null and these files, read-only.
 //
 //   /bin/vmm container --kernel /boot/bothy.elf --initrd /boot/initrd.cpio --memory N --cpus N
-//                      --module /boot/config.json:config.json
+//                      --module /boot/config.json:config.json --report FD
+//
+// The start-up conversation (start.c) goes on in the VMM: the start is over when the guest's agent
+// says that the application runs, or why it does not.
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -22,15 +25,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "engine/mounts.h"
 #include "engine/pack.h"
-#include "engine/names.h"
+#include "lib/rootfs.h"
 #include "lib/str.h"
 
 #define RUNTIME_VM_VMM "/bin/vmm"
 #define RUNTIME_VM_KERNEL "/boot/bothy.elf"
 #define RUNTIME_VM_AGENT "/boot/agent.cpio"
 #define RUNTIME_VM_MEMORY (64ll << 20)
+#define RUNTIME_VM_MEMORY_MIN (32ll << 20) /* for the guest's kernel, agent and program */
+#define RUNTIME_VM_CPUS_MAX 64
 
 char *runtime_vm_check(void)
 {
@@ -43,45 +47,95 @@ char *runtime_vm_check(void)
     return str_fmt("--runtime vm needs VT-x or AMD-V: %s",
                    errno == ENOENT   ? "this machine has neither, or firmware has disabled it"
                    : errno == ENODEV ? "the CPU's virtualization cannot be used"
-                                     : strerror(errno));
+                                     : str_error(errno));
+}
+
+static bool vm_has_bind(const struct json *host)
+{
+    for (struct json *j = json_list(host, "Mounts"); j; j = j->next)
+        if (!json_str(j, "Type") || strcmp(json_str(j, "Type"), "tmpfs"))
+            return true;
+    return json_list(host, "Binds") != NULL;
 }
 
 char *runtime_vm_refuse(const struct json *host)
 {
-    static const char *const lists[] = {"Binds",   "Mounts",  "Devices", "Tmpfs",
-                                        "Sysctls", "Ulimits", NULL};
     const char *net = json_str(host, "NetworkMode");
+    int64_t memory = json_int(host, "Memory", 0), cpus = json_int(host, "NanoCpus", 0);
 
     if (net && !strcmp(net, "host"))
         return str_dup("--runtime vm cannot be combined with --network host");
-    for (int i = 0; lists[i]; i++)
-        if (json_list(host, lists[i]))
-            return str_fmt("--runtime vm does not support HostConfig.%s", lists[i]);
-    if (json_bool(host, "Privileged"))
-        return str_dup("--runtime vm does not support --privileged");
+    if (vm_has_bind(host))
+        return str_dup("--runtime vm does not support volumes yet");
+    if (json_list(host, "Devices"))
+        return str_dup("--runtime vm does not support --device");
+    if (memory > 0 && memory < RUNTIME_VM_MEMORY_MIN)
+        return str_dup("--runtime vm needs a memory limit of 32MB or more");
+    if (cpus > RUNTIME_VM_CPUS_MAX * 1000000000ll)
+        return str_fmt("--runtime vm supports up to %d CPUs", RUNTIME_VM_CPUS_MAX);
     return NULL;
 }
 
-static void vm_config(struct container *c, struct buf *b)
+static void vm_strings(struct jw *w, const char *key, char **v)
+{
+    jw_array(w, key);
+    for (; *v; v++)
+        jw_str(w, NULL, *v);
+    jw_array_end(w);
+}
+
+static void vm_config_spec(struct jw *w, const struct spec *s)
+{
+    vm_strings(w, "args", s->argv);
+    vm_strings(w, "env", s->env);
+    jw_str(w, "cwd", s->cwd);
+    jw_str(w, "user", s->user);
+    jw_bool(w, "tty", s->tty);
+    jw_bool(w, "stdin", s->open_stdin);
+    jw_bool(w, "privileged", s->privileged);
+    jw_bool(w, "noNewPrivs", s->no_new_privs);
+    jw_bool(w, "seccompOff", s->seccomp_off);
+    jw_int(w, "caps", (int64_t)s->caps);
+}
+
+static void vm_config_room(struct jw *w, const struct room *r)
+{
+    jw_str(w, "hostname", r->hostname);
+    jw_str(w, "domainname", r->domainname);
+    jw_bool(w, "readonly", r->readonly_root);
+    jw_int(w, "shm", r->shm_size);
+    jw_array(w, "tmpfs");
+    for (int i = 0; i < r->nmounts; i++) {
+        jw_object(w, NULL);
+        jw_str(w, "target", r->mounts[i].target);
+        jw_str(w, "options", r->mounts[i].options);
+        jw_bool(w, "readonly", r->mounts[i].readonly);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_array(w, "rlimits");
+    for (int i = 0; i < r->nrlimits; i++) {
+        jw_object(w, NULL);
+        jw_int(w, "resource", r->rlimits[i].resource);
+        jw_int(w, "soft", (int64_t)r->rlimits[i].soft);
+        jw_int(w, "hard", (int64_t)r->rlimits[i].hard);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    if (r->sysctls)
+        jw_json(w, "sysctls", r->sysctls);
+}
+
+/* What the guest agent (init/agent.c) reads. */
+static void vm_config(const struct container *c, struct buf *b)
 {
     struct jw w = {.out = b};
 
     jw_object(&w, NULL);
-    jw_array(&w, "args");
-    for (char **a = c->spec.argv; *a; a++)
-        jw_str(&w, NULL, *a);
-    jw_array_end(&w);
-    jw_array(&w, "env");
-    for (char **e = c->spec.env; *e; e++)
-        jw_str(&w, NULL, *e);
-    jw_array_end(&w);
-    jw_str(&w, "cwd", c->spec.cwd);
-    jw_str(&w, "user", c->spec.user);
-    jw_str(&w, "hostname", c->hostname);
-    jw_bool(&w, "tty", c->spec.tty);
-    jw_bool(&w, "readonly", c->readonly_root);
+    vm_config_spec(&w, &c->spec);
+    vm_config_room(&w, &c->room);
     jw_int(&w, "pids", c->limits.pids > 0 ? c->limits.pids : 0);
-    jw_str(&w, "rootfs", "/rootfs");
+    jw_int(&w, "memory", c->limits.memory);
     jw_object_end(&w);
 }
 
@@ -101,7 +155,7 @@ char *runtime_vm_prepare(struct container *c)
     err = file_write(path, config.data, config.len, 0600);
     free(path);
     buf_free(&config);
-    return err ? str_fmt("cannot write the VM's configuration: %s", strerror(-err)) : NULL;
+    return err ? str_fmt("cannot write the VM's configuration: %s", str_error(-err)) : NULL;
 }
 
 static void vm_file(struct child *ch, const char *source, const char *target)
@@ -109,21 +163,20 @@ static void vm_file(struct child *ch, const char *source, const char *target)
     struct stat st;
 
     if (stat(source, &st) < 0)
-        child_fail(ch, "--runtime vm needs %s: %s", source, strerror(errno));
+        child_fail(ch, "--runtime vm needs %s: %s", source, str_error(errno));
     mount_inside(ch, source, target, false, NULL, MS_BIND, NULL);
 }
 
 /* A root that holds what the VMM needs and no more. */
-static void vm_root(struct child *ch)
+static void vm_root(struct child *ch, const struct container *c)
 {
-    struct container *c = ch->c;
     char *merged = container_path(c, "merged"), *config = container_path(c, "config.json");
     char *initrd = str_fmt("%s/packed/%s.cpio", engine.root, c->image->id);
 
     child_mount(ch, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
     child_mount(ch, "tmpfs", merged, "tmpfs", MS_NOSUID, "mode=755,size=1m");
     if (chdir(merged) < 0)
-        child_fail(ch, "cannot enter %s: %s", merged, strerror(errno));
+        child_fail(ch, "cannot enter %s: %s", merged, str_error(errno));
     vm_file(ch, RUNTIME_VM_VMM, "/bin/vmm");
     vm_file(ch, RUNTIME_VM_KERNEL, "/boot/bothy.elf");
     vm_file(ch, initrd, "/boot/initrd.cpio");
@@ -134,31 +187,35 @@ static void vm_root(struct child *ch)
         mount_inside(ch, "devpts", "/dev/pts", true, "devpts", MS_NOSUID | MS_NOEXEC,
                      "newinstance,ptmxmode=0666,mode=0620,gid=5");
         if (symlink("pts/ptmx", "dev/ptmx") < 0)
-            child_fail(ch, "cannot make /dev/ptmx: %s", strerror(errno));
+            child_fail(ch, "cannot make /dev/ptmx: %s", str_error(errno));
     }
     root_enter(ch, merged);
 }
 
-void runtime_vm_child(struct child *ch)
+void runtime_vm_child(struct domain *d)
 {
-    const struct limits *l = &ch->c->limits;
+    const struct limits *l = &d->c->limits;
     int64_t memory = l->memory ? l->memory : RUNTIME_VM_MEMORY;
     int64_t cpus = l->nano_cpus ? (l->nano_cpus + 999999999) / 1000000000 : 1;
+    struct child *ch = &d->child;
     char *argv[] = {"/bin/vmm", "container",
                     "--kernel", "/boot/bothy.elf",
                     "--initrd", "/boot/initrd.cpio",
                     "--memory", str_fmt("%lldM", (long long)(memory >> 20)),
                     "--cpus",   str_fmt("%lld", (long long)cpus),
                     "--module", "/boot/config.json:config.json",
+                    "--report", str_fmt("%d", ch->sync),
                     NULL};
     char *env[] = {NULL};
 
-    vm_root(ch);
+    vm_root(ch, d->c);
     if (ch->spec->tty)
         child_terminal(ch);
     child_stdio(ch);
+    fcntl(ch->sync, F_SETFD, 0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        child_fail(ch, "cannot set no_new_privs: %s", strerror(errno));
+        child_fail(ch, "cannot set no_new_privs: %s", str_error(errno));
+    child_powerless(ch);
     execve(argv[0], argv, env);
-    child_fail(ch, "cannot run %s: %s", RUNTIME_VM_VMM, strerror(errno));
+    child_fail(ch, "cannot run %s: %s", RUNTIME_VM_VMM, str_error(errno));
 }

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/rootfs.h"
 #include "lib/str.h"
 
 #ifndef CLONE_NEWCGROUP
@@ -33,7 +34,7 @@ struct clone3_args {
 
 struct start {
     struct process *p;
-    struct child child;
+    struct domain domain;
     int sync[2], in[2], out[2], err[2];
 };
 
@@ -58,15 +59,15 @@ static int start_pipes(struct start *s, bool want_in)
 {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s->sync) < 0)
         return -errno;
-    if (s->child.spec->tty)
+    if (s->domain.child.spec->tty)
         return 0;
     if (pipe2(s->out, O_CLOEXEC) < 0 || pipe2(s->err, O_CLOEXEC) < 0)
         return -errno;
     if (want_in && pipe2(s->in, O_CLOEXEC) < 0)
         return -errno;
-    s->child.in = s->in[0];
-    s->child.out = s->out[1];
-    s->child.err = s->err[1];
+    s->domain.child.in = s->in[0];
+    s->domain.child.out = s->out[1];
+    s->domain.child.err = s->err[1];
     return 0;
 }
 
@@ -91,7 +92,7 @@ static pid_t start_clone(struct start *s, uint64_t flags, bool *placed)
             return pid;
     }
     *placed = false;
-    s->child.wait_go = true;
+    s->domain.wait_go = true;
     return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
@@ -124,26 +125,46 @@ void start_reaped(struct process *p)
         start_finish(p);
 }
 
+/* What a VMM says once the clone has become one: 1, the application runs; 2, the guest killed some
+ * of it for want of memory. False for anything else. */
+static bool start_vm_marks(struct process *p, const char *text, long n)
+{
+    for (long i = 0; i < n; i++)
+        if (text[i] != 1 && text[i] != 2)
+            return false;
+    if (memchr(text, 2, (size_t)n))
+        p->vm_oom = true;
+    if (memchr(text, 1, (size_t)n) && !p->started)
+        start_finish(p);
+    return true;
+}
+
+void start_last_words(struct process *p)
+{
+    char text[64];
+    ssize_t n = p->sync.fd < 0 ? 0 : recv(p->sync.fd, text, sizeof(text), MSG_DONTWAIT);
+
+    if (n > 0)
+        start_vm_marks(p, text, n);
+}
+
 /* A message from the child: text, or the pty's master as a passed descriptor. */
 static void start_event(struct ev_source *src, uint32_t events)
 {
     struct process *p = (struct process *)((char *)src - offsetof(struct process, sync));
-    char text[2048], control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {text, sizeof(text)};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control,
-                         .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(src->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    char text[2048];
+    int master;
+    long n = child_listen(src->fd, text, sizeof(text), &master);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n > 0 && cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS) {
-        memcpy(&p->out.fd, CMSG_DATA(cm), sizeof(int));
-        p->in.fd = fcntl(p->out.fd, F_DUPFD_CLOEXEC, 3);
+    if (master >= 0) {
+        p->out.fd = master;
+        p->in.fd = fcntl(master, F_DUPFD_CLOEXEC, 3);
         return; /* the byte that carried it says nothing */
     }
+    if (n > 0 && p->c->runtime == RUNTIME_VM && start_vm_marks(p, text, n))
+        return;
     if (n > 0 && p->error.len < 65536) {
         buf_add(&p->error, text, (size_t)n);
         return;
@@ -151,7 +172,10 @@ static void start_event(struct ev_source *src, uint32_t events)
     ev_del(&p->sync);
     close(p->sync.fd);
     p->sync.fd = -1;
-    start_finish(p);
+    if (p->c->runtime == RUNTIME_VM && !p->started && !p->error.len)
+        buf_str(&p->error, "the virtual machine ended before its program ran");
+    if (!p->started)
+        start_finish(p);
 }
 
 static int start_ns_open(pid_t target, const char *name)
@@ -170,8 +194,8 @@ static int start_ns_enter(struct start *s, pid_t target)
     int theirs = start_ns_open(target, "pid"), err = own < 0 || theirs < 0 ? -errno : 0;
 
     for (int i = 0; i < CHILD_NS && !err; i++) {
-        s->child.ns[i] = start_ns_open(target, child_ns_names[i]);
-        err = s->child.ns[i] < 0 ? -errno : 0;
+        s->domain.ns[i] = start_ns_open(target, child_ns_names[i]);
+        err = s->domain.ns[i] < 0 ? -errno : 0;
     }
     if (!err && setns(theirs, CLONE_NEWPID) < 0)
         err = -errno;
@@ -187,7 +211,7 @@ static void start_ns_leave(struct start *s, int own)
         engine_log("cannot leave a container's pid namespace: %s", strerror(errno));
     fd_drop(&own);
     for (int i = 0; i < CHILD_NS; i++)
-        fd_drop(&s->child.ns[i]);
+        fd_drop(&s->domain.ns[i]);
 }
 
 static char *start_process(struct process *p, struct spec *spec, uint64_t flags, pid_t target)
@@ -197,20 +221,21 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
     int err, own_pid_ns = -1;
     pid_t pid;
 
-    s.child = (struct child){.c = p->c,
-                             .spec = spec,
-                             .is_exec = p->x != NULL,
-                             .new_net = flags & CLONE_NEWNET,
-                             .in = -1,
-                             .out = -1,
-                             .err = -1,
-                             .ns = {-1, -1, -1, -1, -1}};
+    s.domain = (struct domain){.child = {.spec = spec,
+                                         .room = &p->c->room,
+                                         .is_exec = p->x != NULL,
+                                         .in = -1,
+                                         .out = -1,
+                                         .err = -1},
+                               .c = p->c,
+                               .new_net = flags & CLONE_NEWNET,
+                               .ns = {-1, -1, -1, -1, -1}};
     err = start_pipes(&s, want_in);
     if (err) {
         start_close(&s);
         return str_fmt("cannot make pipes: %s", strerror(-err));
     }
-    s.child.sync = s.sync[1];
+    s.domain.child.sync = s.sync[1];
     if (p->x) {
         own_pid_ns = start_ns_enter(&s, target);
         if (own_pid_ns < 0) {
@@ -219,10 +244,10 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
             return str_fmt("cannot open the container's namespaces: %s", strerror(-own_pid_ns));
         }
     }
-    seccomp_prepare(spec->caps);
+    seccomp_prepare(p->c->runtime == RUNTIME_VM ? 0 : spec->caps);
     pid = start_clone(&s, flags, &placed);
     if (pid == 0)
-        domain_child(&s.child);
+        domain_child(&s.domain);
     err = errno;
     start_ns_leave(&s, own_pid_ns);
     if (pid < 0) {
@@ -247,30 +272,6 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
     return NULL;
 }
 
-/* resolv.conf, hosts and hostname as the container will see them. */
-static int start_files(struct container *c)
-{
-    static const char *const names[] = {"hostname", "hosts", "resolv.conf"};
-    int err = 0;
-
-    for (int i = 0; i < 3 && !err; i++) {
-        char *path = container_path(c, names[i]);
-        struct buf b = {0};
-
-        if (i == 0)
-            buf_fmt(&b, "%s\n", c->hostname);
-        else if (i == 1)
-            buf_fmt(&b,
-                    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-                    "127.0.1.1\t%s\n",
-                    c->hostname);
-        err = file_write(path, b.data ? b.data : "", b.len, 0644);
-        buf_free(&b);
-        free(path);
-    }
-    return err;
-}
-
 static uint64_t start_flags(const struct container *c)
 {
     const char *net = json_str(c->host, "NetworkMode");
@@ -281,12 +282,14 @@ static uint64_t start_flags(const struct container *c)
 
 char *container_start(struct container *c)
 {
-    char *why = c->runtime == RUNTIME_VM ? runtime_vm_prepare(c) : NULL;
+    char *why = c->runtime == RUNTIME_VM ? runtime_vm_prepare(c) : NULL, *dir;
     int err;
 
     if (why)
         return why;
-    err = start_files(c);
+    dir = container_path(c, "");
+    err = etc_files_write(dir, c->room.hostname);
+    free(dir);
     if (err)
         return str_fmt("cannot write the container's files: %s", strerror(-err));
     if (cgroup_create(c, &why))

@@ -45,6 +45,7 @@ void console_loop(void); /* returns at the end of input */
 /* ---- mount.c, agent.c -------------------------------------------------------------------------
  */
 
+void mount_proc(void); /* the rest rests on it: the command line is read there */
 void mount_host(void);
 void mount_guest(void);
 _Noreturn void agent_main(void);

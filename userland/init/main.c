@@ -97,12 +97,11 @@ int main(void)
         fprintf(stderr, "init: is the first process, or nothing\n");
         return 1;
     }
-    mount_host();
+    mount_proc();
     boot_line_read();
-    if (boot_flag("bothy.guest", false)) {
-        mount_guest();
+    if (boot_flag("bothy.guest", false))
         agent_main();
-    }
+    mount_host();
     console_open();
     signal(SIGTTOU, SIG_IGN);
     signal(SIGINT, SIG_IGN);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/str.h"
 
@@ -26,10 +27,18 @@ static void mount_rows(const struct mount_row *row, size_t n)
     }
 }
 
+void mount_proc(void)
+{
+    static const struct mount_row row = {"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC};
+
+    umask(0);
+    mount_rows(&row, 1);
+    umask(022);
+}
+
 void mount_host(void)
 {
     static const struct mount_row rows[] = {
-        {"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
         {"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
         {"devtmpfs", "/dev", "mode=755", MS_NOSUID},
         {"devpts", "/dev/pts", "ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC},
@@ -38,22 +47,32 @@ void mount_host(void)
         {"tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV},
         {"cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
     };
+    static const struct {
+        const char *to, *name;
+    } links[] = {
+        {"/proc/self/fd", "/dev/fd"},
+        {"/proc/self/fd/0", "/dev/stdin"},
+        {"/proc/self/fd/1", "/dev/stdout"},
+        {"/proc/self/fd/2", "/dev/stderr"},
+    };
 
     umask(0);
     mount_rows(rows, sizeof(rows) / sizeof(rows[0]));
     umask(022);
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+        if (symlink(links[i].to, links[i].name) < 0 && errno != EEXIST)
+            init_log("link %s: %s", links[i].name, strerror(errno));
 }
 
-/* What the application in a guest sees, below its own root. */
+/* What the agent itself needs; the application gets its own. */
 void mount_guest(void)
 {
     static const struct mount_row rows[] = {
-        {"proc", "/rootfs/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
-        {"sysfs", "/rootfs/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY},
-        {"devtmpfs", "/rootfs/dev", "mode=755", MS_NOSUID},
-        {"devpts", "/rootfs/dev/pts", "ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC},
-        {"tmpfs", "/rootfs/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"devtmpfs", "/dev", "mode=755", MS_NOSUID},
+        {"cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
     };
 
+    umask(0022);
     mount_rows(rows, sizeof(rows) / sizeof(rows[0]));
 }

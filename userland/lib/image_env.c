@@ -118,7 +118,7 @@ static void groups_of(const char *name, struct user_ids *out)
 
     lines_open(&l, "/etc/group");
     while (lines_next(&l, f) && out->ngroups < 64)
-        if (list_has(f[3], name) && id_parse(f[2], &gid))
+        if (list_has(f[3], name) && id_parse(f[2], &gid) && gid != out->gid)
             out->groups[out->ngroups++] = gid;
     buf_free(&l.text);
 }
@@ -139,9 +139,12 @@ char *user_lookup(const char *text, struct user_ids *out)
     if (group && *group) {
         if (!why && !group_find(group, &out->gid))
             why = str_fmt("unable to find group %s: no matching entries in group file", group);
-    } else if (*name) {
-        groups_of(name, out);
+        *name = 0;
     }
+    /* the primary group is a supplementary one too, so that dropping it gains nothing */
+    out->groups[out->ngroups++] = out->gid;
+    if (*name)
+        groups_of(name, out);
     free(user);
     return why;
 }
@@ -192,5 +195,5 @@ char *program_failed(const char *name, const char *program, int err)
     return str_fmt("exec %s: %s: unknown", program,
                    err == EACCES    ? "permission denied"
                    : err == ENOEXEC ? "exec format error"
-                                    : strerror(err));
+                                    : str_error(err));
 }

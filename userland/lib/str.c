@@ -23,6 +23,16 @@ bool str_ends(const char *s, const char *suffix)
     return n >= m && memcmp(s + n - m, suffix, m) == 0;
 }
 
+const char *str_error(int err)
+{
+    static char text[128];
+
+    snprintf(text, sizeof(text), "%s", strerror(err));
+    if (islower((unsigned char)text[1])) /* not of "I/O error" */
+        text[0] = (char)tolower((unsigned char)text[0]);
+    return text;
+}
+
 bool str_case_eq(const char *a, const char *b)
 {
     return strcasecmp(a, b) == 0;

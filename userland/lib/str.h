@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Text helpers: numbers, escapes, times, small files. Nothing here keeps state.
+// Text helpers: numbers, escapes, times, small files. Only str_error keeps state.
 #pragma once
 
 #include <stdbool.h>
@@ -12,6 +12,7 @@
 bool str_starts(const char *s, const char *prefix);
 bool str_ends(const char *s, const char *suffix);
 bool str_case_eq(const char *a, const char *b);
+const char *str_error(int err); /* strerror as Go writes it: "permission denied"; static */
 
 /* Whole-string conversions: false when anything but one number in range is there. */
 bool str_u64(const char *s, uint64_t *out);

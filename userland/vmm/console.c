@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "vmm/loop.h"
+#include "vmm/report.h"
 #include "vmm/virtio.h"
 
 #define F_MULTIPORT (1ull << 1)
@@ -38,7 +39,7 @@ enum {
 enum { PORT_CONSOLE, PORT_CONTROL, PORT_STDIN, PORT_STDOUT, PORT_STDERR, PORTS };
 
 #define INPUT_SIZE 4096
-#define LINE_SIZE 512
+#define LINE_SIZE 1200
 #define EVENTS_MAX 64
 #define WRITE_STEP 4096 /* a pipe that polls writable takes this much without blocking */
 
@@ -172,9 +173,14 @@ static void console_agent_line(const char *line)
         if (*end == 0 && end != line + 5 && status < 256)
             console.status = status;
     } else if (strncmp(line, "error ", 6) == 0) {
-        dprintf(STDERR_FILENO, "vmm: %s\n", line + 6);
+        if (!report_error(line + 6))
+            dprintf(STDERR_FILENO, "vmm: %s\n", line + 6);
+    } else if (strcmp(line, "started") == 0) {
+        report_started();
+    } else if (strcmp(line, "oom") == 0) {
+        report_oom();
     }
-    /* "ready" and "started" are for tracing; unknown lines are for later agents. */
+    /* "ready" is for tracing; unknown lines are for later agents. */
 }
 
 static void console_agent_bytes(const uint8_t *data, size_t len)

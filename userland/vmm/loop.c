@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "vmm/console.h"
+#include "vmm/report.h"
 
 #define ESCAPE 0x01 /* Ctrl-A, then x: end the VM; Ctrl-A twice: one Ctrl-A for the guest */
 
@@ -77,7 +78,8 @@ void fatal(int status, const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     loop_restore_terminal();
-    fprintf(stderr, "vmm: %s\n", line);
+    if (!report_error(line))
+        fprintf(stderr, "vmm: %s\n", line);
     exit(status);
 }
 
@@ -169,7 +171,7 @@ static void loop_signal(void)
     if (!loop.container) {
         if (info.ssi_signo != SIGWINCH)
             vm_stop(128 + info.ssi_signo, NULL);
-    } else if (info.ssi_signo == SIGWINCH) {
+    } else if (info.ssi_signo == SIGWINCH && loop.raw) {
         loop_window_size();
     } else {
         char line[32];
@@ -178,15 +180,27 @@ static void loop_signal(void)
     }
 }
 
+/* What the application gets in our stead: everything but what nobody can take (KILL, STOP), what
+ * is ours (SIGCHLD, SIGPIPE, the vCPUs' kick) and musl's own. A fault of ours still ends us: a
+ * blocked signal does not hold it back. */
+static void loop_forwarded(sigset_t *set)
+{
+    sigfillset(set);
+    sigdelset(set, SIGCHLD);
+    sigdelset(set, SIGPIPE);
+    for (int sig = 32; sig <= SIGRTMIN; sig++)
+        sigdelset(set, sig);
+}
+
 void loop_init(const struct vm_options *opt)
 {
-    static const int forwarded[] = {SIGTERM, SIGINT,  SIGHUP,  SIGWINCH, SIGQUIT,
-                                    SIGUSR1, SIGUSR2, SIGCONT, SIGALRM};
+    static const int ends[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH};
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof forwarded / sizeof *forwarded; i++)
-        if (opt->container || i < 4)
-            sigaddset(&set, forwarded[i]);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        sigaddset(&set, ends[i]);
+    if (opt->container)
+        loop_forwarded(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
     loop.container = opt->container;
@@ -238,13 +252,15 @@ int loop_run(void)
         console_drain();
     loop_restore_terminal();
     int status = atomic_load(&loop_status);
-    if (loop_message[0])
+    if (loop_message[0] && !report_error(loop_message))
         fprintf(stderr, "vmm: %s\n", loop_message);
     if (!loop.container || status != EXIT_OK)
         return status;
     status = console_status();
     if (status < 0) {
-        fprintf(stderr, "vmm: the guest ended without an exit status\n");
+        const char *why = "the guest ended without an exit status";
+        if (!report_error(why))
+            fprintf(stderr, "vmm: %s\n", why);
         return EXIT_NO_STATUS;
     }
     return status;

@@ -12,6 +12,7 @@
 
 #include "vmm/console.h"
 #include "vmm/loop.h"
+#include "vmm/report.h"
 
 #define MEMORY_MIN (16 * MIB)
 #define MEMORY_MAX (4096 * GIB)
@@ -20,7 +21,8 @@ static const char usage[] =
     "usage: vmm run --kernel F [--initrd F] [--append S] [--memory M] [--cpus N]\n"
     "               [--module F:NAME]... [--hvc]\n"
     "       vmm container --kernel F --initrd F [--memory M] [--cpus N]\n"
-    "               [--module F:NAME]... [--append S] [--log F]\n";
+    "               [--module F:NAME]... [--append S] [--log F]\n"
+    "               [--report FD]\n";
 
 static const char *main_value(char **argv, int *i)
 {
@@ -67,6 +69,15 @@ static unsigned main_cpus(const char *text)
     unsigned long n = strtoul(text, &end, 10);
     if (*end || *text < '0' || *text > '9' || n < 1 || n > MAX_CPUS)
         fatal(EXIT_USAGE, "--cpus %s: want 1 to %d", text, MAX_CPUS);
+    return n;
+}
+
+static int main_fd(const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (*end || *text < '0' || *text > '9' || n < 3 || n > 1 << 20 || fcntl(n, F_GETFD) < 0)
+        fatal(EXIT_USAGE, "--report %s: want an open descriptor", text);
     return n;
 }
 
@@ -117,6 +128,8 @@ static void main_options(struct vm_options *opt, char **argv)
             main_module_option(opt, main_value(argv, &i));
         else if (!strcmp(argv[i], "--log") && opt->container)
             opt->log = main_value(argv, &i);
+        else if (!strcmp(argv[i], "--report") && opt->container)
+            report_init(main_fd(main_value(argv, &i)));
         else if (!strcmp(argv[i], "--hvc") && !opt->container)
             opt->hvc = true;
         else

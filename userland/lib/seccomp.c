@@ -8,7 +8,7 @@
 // The program is a binary search over runs of numbers with the same fate: some eight steps for a
 // call, and for a kernel that asks it about every number once to make an allow bitmap. It depends
 // on nothing but the number for all calls but the three that it judges by their arguments.
-#include "engine/engine.h"
+#include "lib/child.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -17,8 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "engine/bpf.h"
-#include "engine/names.h"
+#include "lib/bpf.h"
+#include "lib/caps.h"
 
 #define SECCOMP_LAST 451 /* cachestat: the newest call this policy has an opinion on */
 #define CAP_NEVER 64
@@ -95,6 +95,8 @@ static const struct {
     {450 /* set_mempolicy_home_node */, CAP_SYS_NICE},
 };
 
+#define SECCOMP_DENIED (sizeof(seccomp_denied) / sizeof(seccomp_denied[0]))
+
 struct bpf {
     struct sock_filter code[400];
     unsigned short len;
@@ -129,7 +131,8 @@ struct run {
 
 #define BPF_JGE 0x30
 
-static enum fate seccomp_fate(int nr, uint64_t caps)
+/* `denied` walks the table, as the numbers are asked in order. */
+static enum fate seccomp_fate(int nr, uint64_t caps, size_t *denied)
 {
     if (nr > SECCOMP_LAST)
         return FATE_NOSYS;
@@ -141,9 +144,10 @@ static enum fate seccomp_fate(int nr, uint64_t caps)
         return FATE_PERSONALITY;
     if (nr == SYS_socket)
         return FATE_SOCKET;
-    for (size_t i = 0; i < sizeof(seccomp_denied) / sizeof(seccomp_denied[0]); i++)
-        if (seccomp_denied[i].nr == nr)
-            return seccomp_has(caps, seccomp_denied[i].cap) ? FATE_ALLOW : FATE_DENY;
+    while (*denied < SECCOMP_DENIED && seccomp_denied[*denied].nr < nr)
+        ++*denied;
+    if (*denied < SECCOMP_DENIED && seccomp_denied[*denied].nr == nr)
+        return seccomp_has(caps, seccomp_denied[*denied].cap) ? FATE_ALLOW : FATE_DENY;
     return FATE_ALLOW;
 }
 
@@ -197,11 +201,11 @@ static void bpf_search(struct bpf *b, const struct run *runs, size_t n)
 
 static void seccomp_build(struct bpf *b, uint64_t caps)
 {
-    static struct run runs[2 * sizeof(seccomp_denied) / sizeof(seccomp_denied[0]) + 16];
-    size_t n = 0;
+    static struct run runs[2 * SECCOMP_DENIED + 16];
+    size_t n = 0, denied = 0;
 
     for (int nr = 0; nr <= SECCOMP_LAST + 1; nr++) {
-        enum fate fate = seccomp_fate(nr, caps);
+        enum fate fate = seccomp_fate(nr, caps, &denied);
 
         if (n == 0 || runs[n - 1].fate != fate)
             runs[n++] = (struct run){(uint32_t)nr, fate};
@@ -213,25 +217,40 @@ static void seccomp_build(struct bpf *b, uint64_t caps)
     bpf_search(b, runs, n);
 }
 
-/* The last program built: containers rarely differ in what decides it. */
-static struct bpf seccomp_program;
-static uint64_t seccomp_caps;
+/* The last programs built: what decides them rarely differs between containers. */
+static struct {
+    struct bpf program;
+    uint64_t caps;
+} seccomp_built[2];
+static unsigned seccomp_next;
+
+static struct bpf *seccomp_find(uint64_t caps)
+{
+    for (int i = 0; i < 2; i++)
+        if (seccomp_built[i].program.len && seccomp_built[i].caps == caps)
+            return &seccomp_built[i].program;
+    return NULL;
+}
 
 void seccomp_prepare(uint64_t caps)
 {
-    if (seccomp_program.len && seccomp_caps == caps)
+    struct bpf *b = &seccomp_built[seccomp_next].program;
+
+    if (seccomp_find(caps))
         return;
-    seccomp_program.len = 0;
-    seccomp_build(&seccomp_program, caps);
-    seccomp_caps = caps;
+    b->len = 0;
+    seccomp_build(b, caps);
+    seccomp_built[seccomp_next].caps = caps;
+    seccomp_next ^= 1;
 }
 
-void seccomp_load(struct child *ch, uint64_t caps)
+int seccomp_load(uint64_t caps)
 {
     struct sock_fprog prog;
+    struct bpf *b;
 
     seccomp_prepare(caps);
-    prog = (struct sock_fprog){seccomp_program.len, seccomp_program.code};
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
-        child_fail(ch, "cannot load the system call filter: %s", strerror(errno));
+    b = seccomp_find(caps);
+    prog = (struct sock_fprog){b->len, b->code};
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0 ? -errno : 0;
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The container's file system, built in the child's own mount namespace: overlay, /proc, /sys,
-// /dev, volumes, masks; then it becomes the root.
+// The container's file system, built in the child's own mount namespace: /proc, /sys, /dev,
+// volumes, masks; then it becomes the root.
 //
-// mounts_setup() ends inside the new root; mounts_finish() takes away what only the set-up needed
-// (writable /proc/sys, a writable root). Targets inside the image are resolved component by
+// mounts_finish() takes away what only the set-up needed (writable /proc/sys, a writable root).
+// Targets inside the image are resolved component by
 // component without following links out of it: an image must not steer a mount elsewhere.
-#include "engine/engine.h"
+#include "lib/rootfs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "engine/mounts.h"
+#include "lib/child.h"
 #include "lib/str.h"
 
 void child_mount(struct child *ch, const char *source, const char *target, const char *type,
@@ -26,33 +26,7 @@ void child_mount(struct child *ch, const char *source, const char *target, const
 {
     if (mount(source, target, type, flags, data) < 0)
         child_fail(ch, "error mounting \"%s\" to rootfs at \"%s\": %s", type ? type : source,
-                   target, strerror(errno));
-}
-
-void mount_overlay(struct container *c, char *why, size_t why_size)
-{
-    struct buf data = {0};
-    char *dir = str_fmt("%s/layers", engine.root);
-    char *merged = container_path(c, "merged");
-
-    *why = 0;
-    /* relative names keep a hundred layers within one page of options */
-    if (chdir(dir) < 0) {
-        snprintf(why, why_size, "cannot enter %s: %s", dir, strerror(errno));
-        return;
-    }
-    buf_str(&data, "lowerdir=");
-    for (int i = c->image->nlayers; i-- > 0;)
-        buf_fmt(&data, "%s%s", c->image->layers[i]->dir, i ? ":" : "");
-    if (!c->image->nlayers)
-        buf_fmt(&data, "../containers/%s/merged", c->id);
-    buf_fmt(&data, ",upperdir=../containers/%s/upper,workdir=../containers/%s/work", c->id, c->id);
-    if (mount("overlay", merged, "overlay", 0, data.data) < 0)
-        snprintf(why, why_size, "cannot mount the overlay of %d layers: %s", c->image->nlayers,
-                 strerror(errno));
-    buf_free(&data);
-    free(dir);
-    free(merged);
+                   target, str_error(errno));
 }
 
 /* Enters the directory that holds `target`, from the current directory, component by component and
@@ -76,7 +50,7 @@ static int target_enter(struct child *ch, char *target, bool dir, char **last)
         if (fd < 0 && errno == ENOENT && mkdir(part, 0755) == 0)
             fd = openat(AT_FDCWD, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || fchdir(fd) < 0)
-            child_fail(ch, "cannot reach mount target component %s: %s", part, strerror(errno));
+            child_fail(ch, "cannot reach mount target component %s: %s", part, str_error(errno));
         close(fd);
     }
     if (dir)
@@ -91,7 +65,7 @@ static int target_enter(struct child *ch, char *target, bool dir, char **last)
 static void target_leave(struct child *ch, int back)
 {
     if (fchdir(back) < 0)
-        child_fail(ch, "cannot return to the new root: %s", strerror(errno));
+        child_fail(ch, "cannot return to the new root: %s", str_error(errno));
     close(back);
 }
 
@@ -104,12 +78,12 @@ void mount_inside(struct child *ch, const char *source, const char *target, bool
     struct stat st;
 
     if (lstat(last, &st) < 0)
-        child_fail(ch, "cannot make mount target %s: %s", target, strerror(errno));
+        child_fail(ch, "cannot make mount target %s: %s", target, str_error(errno));
     if (S_ISDIR(st.st_mode) != dir)
         child_fail(ch, "mount target %s is %s directory", target, dir ? "not a" : "a");
     if (S_ISLNK(st.st_mode) || mount(source, last, type, flags, data) < 0)
         child_fail(ch, "error mounting \"%s\" to rootfs at \"%s\": %s", source ? source : type,
-                   target, S_ISLNK(st.st_mode) ? "is a symbolic link" : strerror(errno));
+                   target, S_ISLNK(st.st_mode) ? "is a symbolic link" : str_error(errno));
     target_leave(ch, back);
     free(copy);
 }
@@ -119,20 +93,20 @@ static void mount_bind_flags(struct child *ch, const char *target, unsigned long
     char *path = str_fmt(".%s", target);
 
     if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0)
-        child_fail(ch, "cannot remount %s: %s", target, strerror(errno));
+        child_fail(ch, "cannot remount %s: %s", target, str_error(errno));
     free(path);
 }
 
 static void device_node(struct child *ch, const char *name, mode_t mode, dev_t dev)
 {
     if (mknod(name, S_IFCHR | mode, dev) < 0)
-        child_fail(ch, "cannot make device %s: %s", name, strerror(errno));
+        child_fail(ch, "cannot make device %s: %s", name, str_error(errno));
 }
 
 static void device_link(struct child *ch, const char *to, const char *name)
 {
     if (symlink(to, name) < 0)
-        child_fail(ch, "cannot make %s: %s", name, strerror(errno));
+        child_fail(ch, "cannot make %s: %s", name, str_error(errno));
 }
 
 /* Docker's list, in a tmpfs of the container's own. */
@@ -159,19 +133,19 @@ static void mount_dev(struct child *ch)
     device_link(ch, "/proc/kcore", "dev/core");
     /* nothing but ours is in this /dev: no link can lead elsewhere */
     if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 0755) < 0)
-        child_fail(ch, "cannot make /dev/pts: %s", strerror(errno));
+        child_fail(ch, "cannot make /dev/pts: %s", str_error(errno));
     if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
               "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0 &&
         errno != ENODEV) /* a kernel without pseudo terminals: whoever wants one is told */
-        child_fail(ch, "cannot mount /dev/pts: %s", strerror(errno));
-    snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->c->shm_size);
+        child_fail(ch, "cannot mount /dev/pts: %s", str_error(errno));
+    snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->room->shm_size);
     child_mount(ch, "shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
     if (mkdir("dev/mqueue", 0755) == 0 &&
         mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         rmdir("dev/mqueue"); /* a kernel without POSIX queues: nothing to show */
 }
 
-static void mount_device(struct child *ch, const char *host, const char *target)
+void mount_device(struct child *ch, const char *host, const char *target)
 {
     char *copy = str_dup(target), *last;
     struct stat st;
@@ -180,7 +154,7 @@ static void mount_device(struct child *ch, const char *host, const char *target)
     /* the old root is still our "/": the host's /dev is in sight */
     if (stat(host, &st) < 0)
         child_fail(ch, "error gathering device information while adding custom device \"%s\": %s",
-                   host, strerror(errno));
+                   host, strerror(errno)); /* not the program that is missing: no 127 */
     if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
         child_fail(ch,
                    "error gathering device information while adding custom device \"%s\": "
@@ -189,7 +163,7 @@ static void mount_device(struct child *ch, const char *host, const char *target)
     back = target_enter(ch, copy, false, &last);
     unlink(last);
     if (mknod(last, st.st_mode, st.st_rdev) < 0 || chmod(last, st.st_mode & 07777) < 0)
-        child_fail(ch, "cannot make device %s: %s", target, strerror(errno));
+        child_fail(ch, "cannot make device %s: %s", target, str_error(errno));
     target_leave(ch, back);
     free(copy);
 }
@@ -211,12 +185,13 @@ static void mount_volume(struct child *ch, const struct mount_spec *m)
         mount_bind_flags(ch, m->target, MS_RDONLY);
 }
 
-static void mount_files(struct child *ch)
-{
-    static const char *const files[] = {"hostname", "hosts", "resolv.conf"};
+static const char *const etc_names[] = {"hostname", "hosts", "resolv.conf"};
 
+static void mount_etc(struct child *ch, const char *dir)
+{
     for (int i = 0; i < 3; i++) {
-        char *source = container_path(ch->c, files[i]), *target = str_fmt("/etc/%s", files[i]);
+        char *source = str_fmt("%s/%s", dir, etc_names[i]);
+        char *target = str_fmt("/etc/%s", etc_names[i]);
 
         mount_inside(ch, source, target, false, NULL, MS_BIND, NULL);
         free(source);
@@ -224,51 +199,60 @@ static void mount_files(struct child *ch)
     }
 }
 
+int etc_files_write(const char *dir, const char *hostname)
+{
+    int err = 0;
+
+    for (int i = 0; i < 3 && !err; i++) {
+        char *path = str_fmt("%s/%s", dir, etc_names[i]);
+        struct buf b = {0};
+
+        if (i == 0)
+            buf_fmt(&b, "%s\n", hostname);
+        else if (i == 1)
+            buf_fmt(&b,
+                    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+                    "127.0.1.1\t%s\n",
+                    hostname);
+        err = file_write(path, b.data ? b.data : "", b.len, 0644);
+        buf_free(&b);
+        free(path);
+    }
+    return err;
+}
+
+void mounts_standard(struct child *ch, const char *etc)
+{
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    unsigned long sys = flags | (ch->spec->privileged ? 0 : MS_RDONLY);
+
+    mount_inside(ch, "proc", "/proc", true, "proc", flags, NULL);
+    mount_dev(ch);
+    mount_inside(ch, "sysfs", "/sys", true, "sysfs", sys, NULL);
+    if (access("sys/fs/cgroup", F_OK) == 0)
+        child_mount(ch, "cgroup", "sys/fs/cgroup", "cgroup2", sys, NULL);
+    mount_etc(ch, etc);
+    for (int i = 0; i < ch->room->nmounts; i++)
+        mount_volume(ch, &ch->room->mounts[i]);
+}
+
 void root_enter(struct child *ch, const char *dir)
 {
     int old = openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (old < 0 || chdir(dir) < 0)
-        child_fail(ch, "cannot enter %s: %s", dir, strerror(errno));
+        child_fail(ch, "cannot enter %s: %s", dir, str_error(errno));
     if (syscall(SYS_pivot_root, ".", ".") == 0) {
         /* the old root now covers the new one: it is left from inside */
         if (fchdir(old) < 0 || umount2(".", MNT_DETACH) < 0)
-            child_fail(ch, "cannot leave the old root: %s", strerror(errno));
+            child_fail(ch, "cannot leave the old root: %s", str_error(errno));
     } else if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0) {
         /* an initial root file system cannot be pivoted away on Linux: it is covered instead */
-        child_fail(ch, "pivot_root: %s", strerror(errno));
+        child_fail(ch, "pivot_root: %s", str_error(errno));
     }
     close(old);
     if (chdir("/") < 0)
-        child_fail(ch, "cannot enter the new root: %s", strerror(errno));
-}
-
-void mounts_setup(struct child *ch)
-{
-    struct container *c = ch->c;
-    unsigned long sys_ro = ch->spec->privileged ? 0 : MS_RDONLY;
-    char *merged = container_path(c, "merged"), why[256];
-
-    child_mount(ch, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    mount_overlay(c, why, sizeof(why));
-    if (*why)
-        child_fail(ch, "%s", why);
-    if (chdir(merged) < 0)
-        child_fail(ch, "cannot enter %s: %s", merged, strerror(errno));
-    mount_inside(ch, "proc", "/proc", true, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    mount_dev(ch);
-    mount_inside(ch, "sysfs", "/sys", true, "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | sys_ro,
-                 NULL);
-    if (access("sys/fs/cgroup", F_OK) == 0)
-        child_mount(ch, "cgroup", "sys/fs/cgroup", "cgroup2",
-                    MS_NOSUID | MS_NODEV | MS_NOEXEC | sys_ro, NULL);
-    mount_files(ch);
-    for (int i = 0; i < c->nmounts; i++)
-        mount_volume(ch, &c->mounts[i]);
-    for (int i = 0; i < c->ndevices; i++)
-        mount_device(ch, c->devices[i].host, c->devices[i].target);
-    root_enter(ch, merged);
-    free(merged);
+        child_fail(ch, "cannot enter the new root: %s", str_error(errno));
 }
 
 static void mask_path(struct child *ch, const char *path)
@@ -288,7 +272,7 @@ static void readonly_path(struct child *ch, const char *path)
     if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0) {
         if (errno == ENOENT)
             return;
-        child_fail(ch, "cannot make %s read-only: %s", path, strerror(errno));
+        child_fail(ch, "cannot make %s read-only: %s", path, str_error(errno));
     }
     child_mount(ch, NULL, path, NULL,
                 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
@@ -329,6 +313,6 @@ void mounts_finish(struct child *ch)
         for (size_t i = 0; i < sizeof(readonly) / sizeof(readonly[0]); i++)
             readonly_path(ch, readonly[i]);
     }
-    if (ch->c->readonly_root)
+    if (ch->room->readonly_root)
         child_mount(ch, NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
 }

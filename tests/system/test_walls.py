@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The same commands behind both walls, in one boot of Bothy: a domain and a VM show the same bytes
+on standard output and error and end with the same status, and both are what Docker gives."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import BUSYBOX, ROOT, busybox_layer, docker_archive
+
+WALLS = ("domain", "vm")
+
+# name: options, command after the image, status, standard output (None: only the same), and a part
+# of standard error ("" for nothing there).
+RUNS = {
+    "both_streams": ("", "sh -c 'echo out; echo err >&2; exit 3'", 3, "out\n", "err\n"),
+    "a_program_that_is_not_there": ("", "nosuch", 127, "",
+                                    'exec: "nosuch": executable file not found in $PATH'),
+    "a_path_that_is_not_there": ("", "/nosuch", 127, "", "no such file or directory"),
+    "a_file_that_is_no_program": ("", "/etc/passwd", 126, "", "permission denied"),
+    "a_child_killed": ("", "sh -c '(kill -9 $(exec sh -c \"echo \\$PPID\")); echo $?'", 0, "137\n",
+                       None),
+    "process_one": ("", "sh -c 'echo $$; cat /proc/1/comm; ls /proc | grep -c [0-9]'", 0, None, ""),
+    "environment": ("-e A=x -e B=y=z", "env", 0, None, ""),
+    "working_directory": ("-w /a/b", "pwd", 0, "/a/b\n", ""),
+    "user_by_name": ("-u app", "sh -c 'id; echo $HOME; grep Cap /proc/self/status'", 0, None, ""),
+    "user_by_number": ("-u 12:34", "id", 0, "uid=12 gid=34 groups=34\n", ""),
+    "user_that_is_not_there": ("-u nobodyhere", "id", 125, "", "unable to find user nobodyhere"),
+    "names": ("--hostname box", "sh -c 'hostname; cat /etc/hostname /etc/hosts; uname -n'", 0, None,
+              ""),
+    "kernel": ("", "uname -srm", 0, "Linux 6.1.0-bothy x86_64\n", ""),
+    "read_only": ("--read-only", "touch /x", 1, "", "touch: /x: Read-only file system\n"),
+    "read_only_but_dev": ("--read-only --tmpfs /t:size=1m",
+                          "sh -c 'touch /dev/shm/x /t/x && df -k /t | tail -n 1'", 0, None, ""),
+    "capabilities": ("", "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status", 0, None, ""),
+    "capability_added": ("--cap-add NET_ADMIN --cap-drop CHOWN", "grep Cap /proc/self/status", 0,
+                         None, ""),
+    "no_capability": ("--cap-drop ALL", "sh -c 'grep CapEff /proc/self/status; chown 1 /tmp'", 1,
+                      None, "Operation not permitted"),
+    "privileged": ("--privileged",
+                   "sh -c 'grep -E \"Cap|Seccomp:\" /proc/self/status; mount -t tmpfs x /tmp'", 0,
+                   None, ""),
+    "no_new_privileges": ("--security-opt no-new-privileges", "grep NoNew /proc/self/status", 0,
+                          "NoNewPrivs:\t1\n", ""),
+    "no_filter": ("--security-opt seccomp=unconfined", "grep Seccomp: /proc/self/status", 0,
+                  "Seccomp:\t0\n", ""),
+    "mount_is_refused": ("", "mount -t tmpfs x /tmp", 1, "", "mount: "),
+    "masked_paths": ("", "sh -c 'ls /proc/bothy; echo x > /proc/sys/kernel/hostname'", 1, "",
+                     "Read-only file system"),
+    "devices": ("", "sh -c 'cd /dev; stat -c \"%n %F %a %t %T\" * ; ls pts'", 0, None, ""),
+    "limits_of_a_process": ("--ulimit nofile=100:200", "sh -c 'ulimit -n; ulimit -Hn'", 0,
+                            "100\n200\n", ""),
+    "all_limits": ("", "cat /proc/self/limits", 0, None, ""),
+    "mask_and_signals": ("", "sh -c 'umask; grep Sig /proc/self/status'", 0, None, ""),
+    "groups": ("", "sh -c 'cat /proc/self/cgroup /proc/self/oom_score_adj'", 0, "0::/\n0\n", ""),
+    "mounts": ("", "sh -c 'cut -d\" \" -f2,3,4 /proc/mounts | grep -v \"^/ \"'", 0, None, ""),
+    "pids_limit": ("--pids-limit 8",
+                   "sh -c 'for i in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; echo here'", 2, "",
+                   "can't fork"),
+    "pids_limit_is_seen": ("--pids-limit 8", "cat /sys/fs/cgroup/pids.max", 0, "8\n", ""),
+    "memory_limit_is_seen": ("-m 48m", "cat /sys/fs/cgroup/memory.max", 0, "50331648\n", ""),
+    "cpus": ("--cpus 1.5", "true", 0, "", ""),
+    "entry_point": ("--entrypoint echo", "a 'b c'", 0, "a b c\n", ""),
+    "input": ("-i", "cat", 0, "one\ntwo", "", "printf 'one\\ntwo'"),
+    "much_input": ("-i", "wc -c", 0, "1000000\n", "", "$B head -c 1000000 /dev/zero"),
+    "input_not_asked_for": ("", "cat", 0, "", "", "echo lost"),
+    "input_not_read": ("-i", "true", 0, "", "", "$B head -c 1000000 /dev/zero"),
+    "much_output": ("", "sh -c 'yes | head -c 300000 | tee /dev/stderr'", 0, "y\n" * 150000, None),
+    "terminal": ("-t", "sh -c 'test -t 0 && test -t 2 && tty; ls -l /dev/console | cut -c 1'", 0,
+                 "/dev/pts/0\r\nc\r\n", ""),
+    "terminal_input": ("-t -i", "cat", 1, "", "the input device is not a TTY", "echo x"),
+    "directory_of_a_file": ("-w /etc/passwd", "pwd", 125, "", "not a directory"),
+}
+
+# What a VM cannot do is refused by name when it is asked for.
+REFUSED = {
+    "--network host": "--runtime vm cannot be combined with --network host",
+    "-v /tmp:/x": "--runtime vm does not support volumes",
+    "--device /dev/null": "--runtime vm does not support --device",
+    "-m 16m": "--runtime vm needs a memory limit of",
+    "--cpus 65": "--runtime vm supports up to 64 CPUs",
+    "-p 80:80": "port publishing is not supported",
+}
+
+LIVE = r"""
+handler='trap "echo got usr1" USR1; trap "echo bye; exit 7" TERM; echo ready; while :; do sleep 0.05; done'
+until_log() { # CONTAINER TEXT
+    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        bothy logs $1 | $B grep -q "$2" && return
+        $B sleep 0.05
+    done
+    echo "$1 never said $2"
+}
+status() { bothy inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Running}}' $1; }
+live() { # WALL
+    bothy run -d --name aa --runtime $1 busybox sh -c "$handler" | $B wc -c
+    until_log aa ready
+    bothy ps | $B tail -n 1 | $B sed 's/^[0-9a-f]* *//; s/ [0-9A-Z][a-z]* .* ago/ AGO/; s/Up .* second[s]*/UP/'
+    status aa
+    bothy exec aa true 2>/tmp/exec || $B grep -q 'not supported' /tmp/exec && echo exec
+    bothy kill -s USR1 aa
+    until_log aa usr1
+    bothy kill -s WINCH aa
+    bothy stop aa
+    status aa
+    bothy logs aa
+    bothy logs --tail 1 aa
+    bothy start aa; until_log aa ready
+    bothy rm aa
+    bothy rm -f aa
+    bothy run -d --name bb --runtime $1 busybox sleep 1000 >/dev/null
+    bothy stop -t 1 bb; status bb
+    bothy rm bb
+    bothy run -d --name cc --runtime $1 busybox sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
+    bothy stop -t 1 cc; status cc; bothy rm cc
+    bothy run -d --name dd --runtime $1 busybox sh -c 'sleep 0.3; echo done; exit 9' >/dev/null
+    bothy logs -f dd; bothy wait dd; bothy wait dd
+    bothy rm dd
+    bothy run -d --name ee --runtime $1 busybox sleep 1000 >/dev/null
+    bothy kill ee; status ee; bothy rm ee
+    bothy run --name ff -m 48m --runtime $1 busybox dd if=/dev/zero of=/dev/null bs=200M count=1
+    echo $?; status ff; bothy rm ff
+    bothy run --name gg -m 48m --runtime $1 busybox sh -c 'dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null; echo $?; exit 4'
+    echo $?; status gg; bothy rm gg
+    bothy ps -a | $B wc -l
+}
+"""
+
+
+def script():
+    """The shell script of all rows: each prints a frame of status, output and errors."""
+    lines = ["B=/boot/files/busybox; export PATH=/bin", LIVE,
+             "frame() { printf '\\002%s %s %s\\n' $1 $2 $3; $B cat /tmp/out; printf '\\003'; "
+             "$B cat /tmp/err; printf '\\004\\n'; }"]
+    for name, row in RUNS.items():
+        feed = f"{row[5]} | " if len(row) > 5 else ""
+        for wall in WALLS:
+            lines.append(f"{feed}bothy run --rm --runtime {wall} --hostname box {row[0]} busybox "
+                         f"{row[1]} >/tmp/out 2>/tmp/err; frame {name} {wall} $?")
+    for wall in WALLS:
+        lines.append(f"live {wall} >/tmp/out 2>/tmp/err; frame live {wall} $?")
+    for i, option in enumerate(REFUSED):
+        lines.append(f"bothy run --rm --runtime vm {option} busybox true >/tmp/out 2>/tmp/err; "
+                     f"frame refused{i} vm $?")
+    return "\n".join(lines) + "\n"
+
+
+def boot(tmp):
+    paths = {"image": os.path.join(tmp, "busybox.tar"), "script": os.path.join(tmp, "script")}
+    with open(paths["image"], "wb") as f:
+        f.write(docker_archive("busybox:latest", [busybox_layer()]))
+    with open(paths["script"], "w") as f:
+        f.write(script())
+    return subprocess.run(
+        [os.path.join(ROOT, "tools/run"), "--timeout", "120", "--image", paths["image"], "--file",
+         f"{BUSYBOX}:busybox", "--file", f"{paths['script']}:script", "-c",
+         "/boot/files/busybox sh /boot/files/script", *sys.argv[1:]],
+        capture_output=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def frames(output):
+    """{(name, wall): (status, out, err)}; ids are made the same."""
+    found = {}
+    for m in re.finditer(rb"\x02(\S+) (\S+) (\d+)\n(.*?)\x03(.*?)\x04\n", output, re.S):
+        name, wall, status, out, err = m.groups()
+        text = [re.sub(r"\b[0-9a-f]{64}\b", "ID", t.decode(errors="replace")) for t in (out, err)]
+        found[name.decode(), wall.decode()] = (int(status), *text)
+    return found
+
+
+def judge_run(name, row, found):
+    """What is wrong, or None."""
+    got = [found.get((name, wall)) for wall in WALLS]
+    if None in got:
+        return "did not run"
+    domain, vm = got
+    if domain != vm:
+        return "in a domain {!r:.500}, in a VM {!r:.500}".format(domain, vm)
+    status, out, err = domain
+    if status != row[2]:
+        return f"status {status}, not {row[2]}: {err!r}"
+    if row[3] is not None and out != row[3]:
+        return f"output {out!r}, not {row[3]!r}"
+    if row[4] is not None and (row[4] not in err or (row[4] == "" and err)):
+        return f"errors {err!r} lack {row[4]!r}"
+    return None
+
+
+LIVE_OUTPUT = """\
+65
+busybox   "sh -c trap "echo …"   AGO   UP             aa
+running 0 false true
+exec
+aa
+aa
+aa
+exited 7 false false
+ready
+got usr1
+bye
+bye
+aa
+aa
+bb
+exited 137 false false
+bb
+cc
+exited 137 false false
+cc
+done
+9
+9
+dd
+ee
+exited 137 false false
+ee
+137
+exited 137 true false
+ff
+137
+4
+exited 4 true false
+gg
+1
+"""
+
+
+def judge_live(found):
+    got = [found.get(("live", wall)) for wall in WALLS]
+    if None in got:
+        return "did not run"
+    if got[0] != got[1]:
+        return "\n".join(["differs:"] + [f"--- {w}\n{g[1]}--- errors\n{g[2]}" for w, g in
+                                         zip(WALLS, got)])
+    status, out, err = got[0]
+    if out != LIVE_OUTPUT:
+        return f"output {out!r}, not {LIVE_OUTPUT!r}"
+    return None
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="walls-") as tmp:
+        p = boot(tmp)
+    found = frames(p.stdout)
+    verdicts = {name: judge_run(name, row, found) for name, row in RUNS.items()}
+    verdicts["life_of_a_container"] = judge_live(found)
+    for i, (option, words) in enumerate(REFUSED.items()):
+        status, _, err = found.get((f"refused{i}", "vm"), (None, "", "did not run"))
+        good = status == 125 and words in err and err.count("\n") == 1
+        verdicts["refused: " + option] = None if good else f"status {status}: {err!r}"
+    for name, why in verdicts.items():
+        print(f"FAIL {name}: {why[:2000]}" if why else f"ok {name}")
+    if p.returncode:
+        print(f"FAIL boot: status {p.returncode}: {p.stderr[-2000:].decode(errors='replace')}")
+    return 1 if p.returncode or any(verdicts.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

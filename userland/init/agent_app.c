@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+// The agent's application: its configuration, its control group, and its process, which is made as
+// a container's is.
+#include "init/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/json.h"
+#include "lib/rootfs.h"
+#include "lib/str.h"
+
+#ifndef CLONE_NEWCGROUP
+#define CLONE_NEWCGROUP 0x02000000
+#endif
+
+#define AGENT_CONFIG "/boot/files/config.json"
+#define AGENT_CONFIG_MAX (4u * 1024 * 1024)
+#define AGENT_CGROUP "/sys/fs/cgroup/app"
+#define AGENT_ETC "/etc"
+#define AGENT_ROOT "/rootfs"
+
+static char **agent_strings(const struct json *array)
+{
+    char **v = mem_alloc((json_count(array) + 1) * sizeof(char *));
+    size_t n = 0;
+
+    for (struct json *j = array ? array->child : NULL; j; j = j->next)
+        if (j->type == JSON_STRING)
+            v[n++] = str_dup(j->str);
+    return v;
+}
+
+static char *agent_string(const struct json *j, const char *key)
+{
+    return str_dup(json_str(j, key));
+}
+
+static void config_spec(const struct json *j)
+{
+    agent.spec = (struct spec){.argv = agent_strings(json_get(j, "args")),
+                               .env = agent_strings(json_get(j, "env")),
+                               .cwd = agent_string(j, "cwd"),
+                               .user = agent_string(j, "user"),
+                               .tty = json_bool(j, "tty"),
+                               .open_stdin = json_bool(j, "stdin"),
+                               .privileged = json_bool(j, "privileged"),
+                               .no_new_privs = json_bool(j, "noNewPrivs"),
+                               .seccomp_off = json_bool(j, "seccompOff"),
+                               .caps = (uint64_t)json_int(j, "caps", 0)};
+}
+
+static void config_lists(const struct json *j)
+{
+    struct room *r = &agent.room;
+
+    r->mounts = mem_alloc((json_count(json_get(j, "tmpfs")) + 1) * sizeof(*r->mounts));
+    for (struct json *m = json_list(j, "tmpfs"); m; m = m->next)
+        r->mounts[r->nmounts++] = (struct mount_spec){.target = agent_string(m, "target"),
+                                                      .options = agent_string(m, "options"),
+                                                      .readonly = json_bool(m, "readonly")};
+    r->rlimits = mem_alloc((json_count(json_get(j, "rlimits")) + 1) * sizeof(*r->rlimits));
+    for (struct json *l = json_list(j, "rlimits"); l; l = l->next)
+        r->rlimits[r->nrlimits++] =
+            (struct rlimit_spec){(int)json_int(l, "resource", 0), (uint64_t)json_int(l, "soft", -1),
+                                 (uint64_t)json_int(l, "hard", -1)};
+}
+
+static void config_room(const struct json *j)
+{
+    const char *domain = json_str(j, "domainname");
+
+    agent.room = (struct room){.hostname = agent_string(j, "hostname"),
+                               .domainname = domain && *domain ? str_dup(domain) : NULL,
+                               .readonly_root = json_bool(j, "readonly"),
+                               .shm_size = json_int(j, "shm", 0),
+                               .sysctls = json_get(j, "sysctls")};
+    config_lists(j);
+}
+
+void agent_config(void)
+{
+    struct buf text = {0};
+    const char *why = "";
+    struct json *j;
+    int err = file_read(AGENT_CONFIG, AGENT_CONFIG_MAX, &text);
+
+    if (err)
+        agent_fail("cannot read %s: %s", AGENT_CONFIG, strerror(-err));
+    j = json_parse(text.data, text.len, &why); /* lives as long as we do */
+    if (!j)
+        agent_fail("bad %s: %s", AGENT_CONFIG, why);
+    config_spec(j);
+    config_room(j);
+    agent.pids = json_int(j, "pids", 0);
+    agent.memory = json_int(j, "memory", 0);
+    if (!agent.spec.argv[0])
+        agent_fail("bad %s: no args", AGENT_CONFIG);
+    err = etc_files_write(AGENT_ETC, agent.room.hostname);
+    if (err)
+        agent_fail("cannot write the files of /etc: %s", strerror(-err));
+    buf_free(&text);
+}
+
+static void cgroup_limit(const char *file, int64_t value)
+{
+    char path[64], text[32];
+    int err;
+
+    if (value <= 0)
+        return;
+    snprintf(path, sizeof(path), AGENT_CGROUP "/%s", file);
+    snprintf(text, sizeof(text), "%lld", (long long)value);
+    err = file_put(path, text);
+    if (err)
+        agent_fail("cannot set %s to %s: %s", file, text, strerror(-err));
+}
+
+/* The application's control group, with the limits that are the guest's to keep. */
+void agent_cgroup(void)
+{
+    int err = file_put("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids +cpu");
+
+    if (err || mkdir(AGENT_CGROUP, 0755) < 0)
+        agent_fail("cannot make a control group: %s", strerror(err ? -err : errno));
+    cgroup_limit("pids.max", agent.pids);
+    cgroup_limit("memory.max", agent.memory);
+}
+
+/* Whether the guest killed some of the application for want of memory. */
+bool agent_oom(void)
+{
+    struct buf b = {0};
+    const char *at;
+    bool oom = false;
+
+    if (file_read(AGENT_CGROUP "/memory.events", 4096, &b) == 0) {
+        at = strstr(b.data, "\noom_kill ");
+        oom = at && at[10] != '0';
+    }
+    buf_free(&b);
+    return oom;
+}
+
+/* The child: into its control group, then its root, then all that a container's process is. */
+_Noreturn static void app_child(struct child *ch)
+{
+    child_begin(ch);
+    if (file_put(AGENT_CGROUP "/cgroup.procs", "0") || unshare(CLONE_NEWCGROUP) < 0)
+        child_fail(ch, "cannot enter the control group: %s", strerror(errno));
+    child_names(ch);
+    child_loopback(ch);
+    child_mount(ch, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    child_mount(ch, AGENT_ROOT, AGENT_ROOT, NULL, MS_BIND, NULL);
+    if (chdir(AGENT_ROOT) < 0)
+        child_fail(ch, "cannot enter %s: %s", AGENT_ROOT, strerror(errno));
+    mounts_standard(ch, AGENT_ETC);
+    root_enter(ch, AGENT_ROOT);
+    child_run(ch);
+}
+
+/* What the child has to say until its program runs. */
+static void agent_listen(int sync)
+{
+    char why[1024];
+    int master;
+    long n;
+
+    while ((n = child_listen(sync, why, sizeof(why) - 1, &master)) > 0) {
+        if (master < 0) {
+            why[n] = 0;
+            agent_fail("%s", why);
+        }
+        agent.master = master;
+        agent_resize();
+    }
+    close(sync);
+}
+
+void agent_start(void)
+{
+    struct child ch = {.spec = &agent.spec, .room = &agent.room, .in = -1, .out = -1, .err = -1};
+    unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
+    int sync[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) < 0)
+        agent_fail("socketpair: %s", strerror(errno));
+    agent_pipes(&ch);
+    ch.sync = sync[1];
+    agent.app = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (agent.app == 0)
+        app_child(&ch);
+    if (agent.app < 0)
+        agent_fail("cannot clone: %s", strerror(errno));
+    close(sync[1]);
+    close(ch.in);
+    close(ch.out);
+    close(ch.err);
+    agent_listen(sync[0]);
+    agent_streams();
+    agent_say("started");
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+#include "lib/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/caps.h"
+#include "lib/image_env.h"
+#include "lib/json.h"
+#include "lib/rootfs.h"
+#include "lib/str.h"
+
+#define CAP_VERSION_3 0x20080522
+
+void child_fail(struct child *ch, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (n > (int)sizeof(text) - 1)
+        n = sizeof(text) - 1;
+    if (send(ch->sync, text, (size_t)n, MSG_NOSIGNAL) < 0)
+        _exit(126);
+    _exit(125);
+}
+
+static void child_signals(void)
+{
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    sigaction(SIGPIPE, &dfl, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void child_terminal(struct child *ch)
+{
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), slave, unlock = 0, number;
+    struct winsize ws = {.ws_row = (unsigned short)ch->spec->rows,
+                         .ws_col = (unsigned short)ch->spec->cols};
+    char control[CMSG_SPACE(sizeof(int))] = {0}, one = 'T';
+    struct iovec iov = {&one, 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    struct cmsghdr *cm = CMSG_FIRSTHDR(&msg);
+
+    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
+        ioctl(master, TIOCGPTN, &number) < 0)
+        child_fail(ch, "cannot open a pseudo terminal: %s", str_error(errno));
+    snprintf(ch->terminal, sizeof(ch->terminal), "/dev/pts/%d", number);
+    slave = open(ch->terminal, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0)
+        child_fail(ch, "cannot open %s: %s", ch->terminal, str_error(errno));
+    if (ws.ws_row)
+        ioctl(master, TIOCSWINSZ, &ws);
+    cm->cmsg_level = SOL_SOCKET;
+    cm->cmsg_type = SCM_RIGHTS;
+    cm->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(cm), &master, sizeof(int));
+    if (sendmsg(ch->sync, &msg, MSG_NOSIGNAL) != 1)
+        child_fail(ch, "cannot pass the terminal: %s", str_error(errno));
+    close(master);
+    ch->in = ch->out = ch->err = slave;
+}
+
+void child_stdio(struct child *ch)
+{
+    if (ch->in < 0) {
+        ch->in = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (ch->in < 0)
+            child_fail(ch, "cannot open /dev/null: %s", str_error(errno));
+    }
+    /* none of ours is below 3: the engine's own 0, 1 and 2 are open */
+    if (dup2(ch->in, 0) < 0 || dup2(ch->out, 1) < 0 || dup2(ch->err, 2) < 0)
+        child_fail(ch, "cannot set up standard streams: %s", str_error(errno));
+    if (ch->spec->tty && ioctl(0, TIOCSCTTY, 0) < 0)
+        child_fail(ch, "cannot set the controlling terminal: %s", str_error(errno));
+}
+
+static void child_owner(struct child *ch, const struct user_ids *u)
+{
+    if (u->uid == 0)
+        return;
+    for (int fd = 0; fd < 3; fd++)
+        if (fchown(fd, u->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
+            errno != EINVAL)
+            child_fail(ch, "cannot own a standard stream: %s", str_error(errno));
+}
+
+static void child_rlimits(struct child *ch)
+{
+    for (int i = 0; i < ch->room->nrlimits; i++) {
+        struct rlimit_spec *r = &ch->room->rlimits[i];
+        struct rlimit lim = {r->soft, r->hard};
+
+        if (setrlimit(r->resource, &lim) < 0)
+            child_fail(ch, "error setting rlimits for ready process: %s", str_error(errno));
+    }
+}
+
+void child_names(struct child *ch)
+{
+    const struct room *r = ch->room;
+
+    if (sethostname(r->hostname, strlen(r->hostname)) < 0)
+        child_fail(ch, "cannot set the hostname: %s", str_error(errno));
+    if (r->domainname && setdomainname(r->domainname, strlen(r->domainname)) < 0)
+        child_fail(ch, "cannot set the domainname: %s", str_error(errno));
+}
+
+/* A new network namespace has nothing but its loopback, which is down. */
+void child_loopback(struct child *ch)
+{
+    struct ifreq r = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &r) < 0)
+        child_fail(ch, "cannot see the loopback interface: %s", str_error(errno));
+    r.ifr_flags |= IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &r) < 0)
+        child_fail(ch, "cannot bring the loopback interface up: %s", str_error(errno));
+    close(fd);
+}
+
+void child_sysctls(struct child *ch)
+{
+    const struct json *sysctls = ch->room->sysctls;
+
+    for (struct json *j = sysctls ? sysctls->child : NULL; j; j = j->next) {
+        char *path = str_fmt("/proc/sys/%s", j->key);
+        int err;
+
+        for (char *p = path + 10; *p; p++)
+            if (*p == '.')
+                *p = '/';
+        if (j->type != JSON_STRING ||
+            (!str_starts(j->key, "net.") && !str_starts(j->key, "kernel.msg") &&
+             !str_starts(j->key, "kernel.sem") && !str_starts(j->key, "kernel.shm") &&
+             !str_starts(j->key, "fs.mqueue.")))
+            child_fail(ch, "sysctl \"%s\" is not in a separate kernel namespace", j->key);
+        err = file_put(path, j->str);
+        if (err)
+            child_fail(ch, "open %s: %s", path, str_error(-err));
+        free(path);
+    }
+}
+
+static void child_cwd(struct child *ch)
+{
+    const char *cwd = *ch->spec->cwd ? ch->spec->cwd : "/";
+
+    if (chdir(cwd) == 0)
+        return;
+    if (errno == ENOENT && !ch->is_exec)
+        dir_make(cwd, 0755);
+    if (chdir(cwd) < 0)
+        child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
+                   str_error(errno));
+}
+
+/* The bounding set, then the identity, then what it keeps: Docker's way, in which a user other
+ * than root has no effective capabilities. */
+static void child_identity(struct child *ch, const struct user_ids *u, uint64_t caps)
+{
+    struct {
+        uint32_t version;
+        int pid;
+    } head = {CAP_VERSION_3, 0};
+    uint64_t mine;
+    struct {
+        uint32_t effective, permitted, inheritable;
+    } data[2];
+    gid_t groups[64];
+
+    /* what the engine itself does not have it cannot give */
+    if (syscall(SYS_capget, &head, data) < 0)
+        child_fail(ch, "cannot read capabilities: %s", str_error(errno));
+    caps &= data[0].permitted | (uint64_t)data[1].permitted << 32;
+    for (int i = 0; i < CAP_COUNT; i++)
+        if (!(caps >> i & 1) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && errno != EINVAL)
+            child_fail(ch, "cannot drop capability %d: %s", i, str_error(errno));
+    for (int i = 0; i < u->ngroups; i++)
+        groups[i] = u->groups[i];
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups((size_t)u->ngroups, groups) < 0 ||
+        syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0 ||
+        syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
+        child_fail(ch, "cannot become user %u: %s", u->uid, str_error(errno));
+    mine = u->uid == 0 ? caps : 0;
+    for (int i = 0; i < 2; i++) {
+        data[i].effective = data[i].permitted = (uint32_t)(mine >> (32 * i));
+        data[i].inheritable = 0;
+    }
+    if (syscall(SYS_capset, &head, data) < 0)
+        child_fail(ch, "cannot set capabilities: %s", str_error(errno));
+    prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+}
+
+_Noreturn static void child_exec(struct child *ch)
+{
+    const char *name = ch->spec->argv[0];
+    char *why, *program = program_find(name, ch->spec->env, &why);
+
+    if (!program)
+        child_fail(ch, "%s", why);
+    execve(program, ch->spec->argv, ch->spec->env);
+    child_fail(ch, "%s", program_failed(name, program, errno));
+}
+
+static void child_home(struct child *ch, const struct user_ids *u)
+{
+    size_t n = 0;
+    char **env;
+
+    if (env_get(ch->spec->env, "HOME"))
+        return;
+    while (ch->spec->env[n])
+        n++;
+    env = mem_alloc((n + 2) * sizeof(char *));
+    memcpy(env, ch->spec->env, n * sizeof(char *));
+    env[n] = str_fmt("HOME=%s", u->home);
+    ch->spec->env = env; /* this copy of the engine only */
+}
+
+static void child_filter(struct child *ch, uint64_t caps)
+{
+    int err = seccomp_load(caps);
+
+    if (err)
+        child_fail(ch, "cannot load the system call filter: %s", str_error(-err));
+}
+
+static void child_privileges(struct child *ch, const struct user_ids *u)
+{
+
+    if (ch->spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        child_fail(ch, "cannot set no_new_privs: %s", str_error(errno));
+    /* while CAP_SYS_ADMIN is there: no_new_privs is not Docker's default */
+    if (!ch->spec->privileged && !ch->spec->seccomp_off)
+        child_filter(ch, ch->spec->caps);
+    child_identity(ch, u, ch->spec->caps);
+}
+
+void child_powerless(struct child *ch)
+{
+    struct user_ids root = {0};
+
+    child_filter(ch, 0);
+    child_identity(ch, &root, 0);
+}
+
+void child_begin(struct child *ch)
+{
+    child_signals();
+    /* The child soon stands among the container's processes: until its own program runs, they may
+     * not reach this copy of its starter, nor its file through /proc/<pid>/exe. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        child_fail(ch, "cannot hide the starter: %s", str_error(errno));
+    if (setsid() < 0)
+        child_fail(ch, "setsid: %s", str_error(errno));
+    umask(0022);
+}
+
+void child_run(struct child *ch)
+{
+    struct user_ids user;
+    char *why;
+
+    if (ch->spec->tty)
+        child_terminal(ch);
+    if (!ch->is_exec)
+        mounts_finish(ch);
+    child_stdio(ch);
+    child_rlimits(ch);
+    why = user_lookup(ch->spec->user, &user);
+    if (why)
+        child_fail(ch, "%s", why);
+    child_owner(ch, &user);
+    child_home(ch, &user);
+    child_cwd(ch);
+    child_privileges(ch, &user);
+    child_exec(ch);
+}
+
+long child_listen(int sync, char *text, unsigned long size, int *master)
+{
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec iov = {text, size};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control,
+                         .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(sync, &msg, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+    *master = -1;
+    if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS)
+        memcpy(master, CMSG_DATA(cm), sizeof(int));
+    return n;
+}
+
+int child_failure_status(const char *sentence)
+{
+    if (strstr(sentence, "permission denied"))
+        return 126;
+    return strstr(sentence, "executable file not found") || strstr(sentence, "no such file") ? 127
+                                                                                             : 125;
+}

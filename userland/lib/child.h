@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// The child's half of a start, from the clone to execve: what makes a process a container's. The
+// engine uses it for containers and execs, the guest agent for the application of a VM, so that
+// the same image sees the same world behind either wall.
+//
+// It runs in a copy of its starter, so it may use the starter's objects but must change nothing
+// that it shares with it but descriptors. Every failure is one sentence in runc's words, written
+// to `sync`, from which clients derive the exit status (126, 127).
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct json;
+
+struct mount_spec {
+    char *source; /* host path; NULL for a tmpfs */
+    char *target;
+    char *options; /* of a tmpfs */
+    bool readonly;
+};
+
+struct rlimit_spec {
+    int resource;
+    uint64_t soft, hard;
+};
+
+/* What one process is to be: no look-ups left but those inside the image. */
+struct spec {
+    char **argv;
+    char **env;
+    char *cwd;
+    char *user;
+    bool tty;
+    bool open_stdin;
+    bool stdin_once;
+    bool privileged;
+    bool no_new_privs;
+    bool seccomp_off;
+    uint64_t caps; /* bounding, permitted and effective set */
+    unsigned rows, cols;
+};
+
+/* What the processes of one container share. */
+struct room {
+    char *hostname;
+    char *domainname; /* or NULL */
+    bool readonly_root;
+    int64_t shm_size;
+    int oom_score_adj;
+    struct mount_spec *mounts;
+    int nmounts;
+    struct rlimit_spec *rlimits;
+    int nrlimits;
+    const struct json *sysctls; /* or NULL */
+};
+
+struct child {
+    struct spec *spec;
+    const struct room *room;
+    bool is_exec;
+    int sync;
+    int in, out, err;  /* -1 with a tty */
+    char terminal[32]; /* the slave's path, with a tty */
+};
+
+/* Writes the sentence to the starter and ends the child. */
+_Noreturn void child_fail(struct child *ch, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* First: default signals, a session of its own, out of the container's reach. */
+void child_begin(struct child *ch);
+void child_names(struct child *ch); /* of its UTS namespace */
+void child_loopback(struct child *ch);
+/* Writes the sysctls while /proc/sys is still writable. Only namespaced names are let through. */
+void child_sysctls(struct child *ch);
+/* Opens a pty pair in the container's own devpts, makes the slave its terminal and sends the
+ * master to the starter. */
+void child_terminal(struct child *ch);
+void child_stdio(struct child *ch);
+/* root without any capability, and the filter that goes with it. */
+void child_powerless(struct child *ch);
+/* Inside the container's root: terminal, last mounts, streams, limits, identity, program. */
+_Noreturn void child_run(struct child *ch);
+
+/* ---- the starter's side ---- */
+
+/* One message from the child: bytes of its sentence, or the terminal's master in *master. Returns
+ * as recvmsg does; 0 at the end, which without a sentence means that the program runs. */
+long child_listen(int sync, char *text, unsigned long size, int *master);
+/* The exit status that clients give for a start's failure: 126, 127 or 125. */
+int child_failure_status(const char *sentence);
+
+/* ---- the system call filter (seccomp.c) ---- */
+
+void seccomp_prepare(uint64_t caps); /* builds the filter ahead of the clone */
+int seccomp_load(uint64_t caps);     /* 0 or -errno */

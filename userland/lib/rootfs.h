@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// The container's file system, in the child's own mount namespace. All end the child on failure.
+#pragma once
+
+#include <stdbool.h>
+
+struct child;
+
+void child_mount(struct child *ch, const char *source, const char *target, const char *type,
+                 unsigned long flags, const char *data);
+/* Mounts at container path `target` below the current directory; makes what is missing. */
+void mount_inside(struct child *ch, const char *source, const char *target, bool dir,
+                  const char *type, unsigned long flags, const char *data);
+/* A device node of the host, made at container path `target` below the current directory. */
+void mount_device(struct child *ch, const char *host, const char *target);
+/* /proc, /dev, /sys and the files of `etc` (hostname, hosts, resolv.conf) below the current
+ * directory, which is to become the root; then the room's own mounts. */
+void mounts_standard(struct child *ch, const char *etc);
+void root_enter(struct child *ch, const char *dir); /* pivots; the old root is gone */
+void mounts_finish(struct child *ch); /* masks, read-only paths and root, after the pivot */
+
+/* Writes hostname, hosts and resolv.conf as a container sees them into `dir`. 0 or -errno. */
+int etc_files_write(const char *dir, const char *hostname);
