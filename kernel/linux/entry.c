@@ -9,6 +9,7 @@
 #include "container/seccomp.h"
 #include "lib/errno.h"
 #include "linux/sys.h"
+#include "proc/itimer.h"
 #include "proc/proc.h"
 #include "syscall_table.h"
 
@@ -173,6 +174,8 @@ void up_return_to_user(struct trap_frame *f)
             t->first_run = NULL;
             if (first)
                 first(f);
+            if (READ_ONCE(me->watched))
+                itimer_check_cpu();
         }
         if (work & (WORK_SIGNAL | WORK_KILL))
             signal_deliver(f);

@@ -65,6 +65,11 @@ struct iov_in {
 int iov_in_begin(struct iov_in *v, u64 uvec, u64 nr) __must_check;
 void iov_in_end(struct iov_in *v);
 
+#define MAX_RW_COUNT 0x7ffff000UL
+/* file_write and file_truncate within RLIMIT_FSIZE: SIGXFSZ and -EFBIG at it. */
+s64 file_write_limited(struct file *f, struct iov_iter *from, s64 *pos);
+s64 file_resize_limited(struct file *f, u64 size);
+
 /* struct timespec of the user to ns: -EFAULT, -EINVAL. */
 int timespec_in(u64 uptr, u64 *ns) __must_check;
 int timespec_out(u64 uptr, u64 ns) __must_check;

@@ -115,7 +115,7 @@ s64 sys_truncate(u64 name, u64 size)
     walk_at_end(&w);
     if (err)
         return err;
-    err = file_truncate(f, size);
+    err = (int)file_resize_limited(f, size);
     file_put(f);
     return err;
 }

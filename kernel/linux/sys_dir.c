@@ -559,12 +559,18 @@ s64 sys_getcwd(u64 ubuf, u64 n)
     if (!buf)
         return -ENOMEM;
     fs_context_paths(current_task()->fs, &root, &cwd);
-    char *at = path_name(&cwd, &root, buf, PATH_MAX);
+    /* getcwd(2): a directory outside the root is told apart by what stands before its name. */
+    static const char outside[] = "(unreachable)";
+    bool reached;
+    u64 before = sizeof(outside) - 1;
+    char *at = path_name_reached(&cwd, &root, buf + before, PATH_MAX - before, &reached);
     path_put(&root);
     path_put(&cwd);
     if (IS_ERR(at)) {
         r = PTR_ERR(at);
     } else {
+        if (!reached)
+            at = memcpy(at - before, outside, before);
         u64 len = strlen(at) + 1;
         r = len > n ? -ERANGE : copy_out((void __user *)ubuf, at, len) ? -EFAULT : (s64)len;
     }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calls on open files: read, write, seek, descriptors, ioctl, locks, copying between files.
+ * Calls on open files: read, write, seek, descriptors, ioctl and locks.
  */
 #include "linux/sys.h"
 #include "obj/pipe.h"
 
-#define MAX_RW_COUNT 0x7ffff000UL
+#define FALLOC_FL_KEEP_SIZE 1
 #define FIONBIO 0x5421
 #define FIOCLEX 0x5451
 #define FIONCLEX 0x5450
@@ -34,6 +34,35 @@ enum fcntl_cmd {
 };
 #define FD_CLOEXEC 1
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
+
+static s64 file_limit_reached(void)
+{
+    signal_send_task(current_task(), SIGXFSZ, NULL);
+    return -EFBIG;
+}
+
+/* setrlimit(2), RLIMIT_FSIZE: regular files do not grow beyond it. A write that starts below it is
+ * cut short there. */
+s64 file_write_limited(struct file *f, struct iov_iter *from, s64 *pos)
+{
+    u64 limit = rlimit_current(RLIMIT_FSIZE), at;
+
+    if (likely(limit == RLIM_INFINITY) || !f->inode || !S_ISREG(f->inode->mode) || !from->count)
+        return file_write(f, from, pos);
+    at = f->flags & O_APPEND && f->inode->object ? f->inode->object->size : (u64)*pos;
+    if (at >= limit)
+        return file_limit_reached();
+    from->count = MIN(from->count, limit - at);
+    return file_write(f, from, pos);
+}
+
+s64 file_resize_limited(struct file *f, u64 size)
+{
+    if (unlikely(size > rlimit_current(RLIMIT_FSIZE)) && f->inode && f->inode->object &&
+        size > f->inode->object->size)
+        return file_limit_reached();
+    return file_truncate(f, size);
+}
 
 s64 sys_read(u64 fd, u64 buf, u64 n)
 {
@@ -65,7 +94,7 @@ s64 sys_write(u64 fd, u64 buf, u64 n)
     s64 r = -EFAULT;
     if (user_range_ok(buf, n)) {
         iov_init_user(&it, &seg, (void __user *)buf, n);
-        r = file_write(h.file, &it, &h.file->pos);
+        r = file_write_limited(h.file, &it, &h.file->pos);
     }
     fd_release(h);
     return r;
@@ -84,7 +113,7 @@ static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
     if (!r) {
         loff_t *at = pos ? pos : &h.file->pos;
         iov_init_segs(&it, v.segs, v.nr, v.total);
-        r = write ? file_write(h.file, &it, at) : file_read(h.file, &it, at);
+        r = write ? file_write_limited(h.file, &it, at) : file_read(h.file, &it, at);
         iov_in_end(&v);
     }
     fd_release(h);
@@ -150,7 +179,7 @@ static s64 file_at(u64 fd, u64 buf, u64 n, s64 pos, bool write)
         r = -EFAULT;
     if (!r) {
         iov_init_user(&it, &seg, (void __user *)buf, n);
-        r = write ? file_write(h.file, &it, &pos) : file_read(h.file, &it, &pos);
+        r = write ? file_write_limited(h.file, &it, &pos) : file_read(h.file, &it, &pos);
     }
     fd_release(h);
     return r;
@@ -407,7 +436,7 @@ s64 sys_ftruncate(u64 fd, u64 size)
 
     if (!h.file)
         return -EBADF;
-    s64 r = (s64)size < 0 || !file_writable(h.file) ? -EINVAL : file_truncate(h.file, size);
+    s64 r = (s64)size < 0 || !file_writable(h.file) ? -EINVAL : file_resize_limited(h.file, size);
     fd_release(h);
     return r;
 }
@@ -424,6 +453,8 @@ s64 sys_fallocate(u64 fd, u64 mode, u64 off, u64 len)
         r = -EINVAL;
     else if (!file_writable(h.file))
         r = -EBADF;
+    else if (!(mode & FALLOC_FL_KEEP_SIZE) && end > rlimit_current(RLIMIT_FSIZE))
+        r = file_limit_reached();
     else if (h.file->ops->fallocate)
         r = h.file->ops->fallocate(h.file, (int)mode, off, len);
     else if (!h.file->inode)
@@ -441,73 +472,6 @@ s64 sys_fadvise64(u64 fd, u64 off, u64 len, u64 advice)
     s64 r = (u32)advice > 5 ? -EINVAL : h.file->inode ? 0 : -ESPIPE; /* advice may be ignored */
     fd_release(h);
     return r;
-}
-
-/* Moves up to n bytes through a kernel buffer; NULL positions: the file's own. */
-static s64 file_copy(struct file *in, s64 *in_pos, struct file *out, s64 *out_pos, u64 n)
-{
-    u64 size = MIN(n, 64UL << 10), done = 0;
-    char *buf = kmalloc(MAX(size, 1UL));
-    s64 r = 0;
-
-    if (!buf)
-        return -ENOMEM;
-    while (done < n) {
-        struct iov_iter it;
-        iov_init_kernel(&it, buf, MIN(size, n - done));
-        s64 before = *in_pos;
-        r = file_read(in, &it, in_pos);
-        if (r <= 0)
-            break;
-        s64 got = r;
-        iov_init_kernel(&it, buf, (u64)got);
-        r = file_write(out, &it, out_pos);
-        if (r < got)
-            *in_pos = before + MAX(r, 0L);
-        if (r <= 0)
-            break;
-        done += (u64)r;
-        if (r < got || signal_pending(current_task()))
-            break;
-        cond_yield();
-    }
-    kfree(buf);
-    return done ? (s64)done : r;
-}
-
-static s64 file_copy_between(u64 fd_in, u64 upos_in, u64 fd_out, u64 upos_out, u64 n)
-{
-    struct fd_hold in = fd_hold((int)fd_in), out = fd_hold((int)fd_out);
-    s64 pos_in = 0, pos_out = 0, r = -EBADF;
-
-    if (!in.file || !out.file || !file_readable(in.file) || !file_writable(out.file))
-        goto done;
-    r = -EFAULT;
-    if ((upos_in && IN(pos_in, upos_in)) || (upos_out && IN(pos_out, upos_out)))
-        goto done;
-    r = -EINVAL;
-    if (pos_in < 0 || pos_out < 0)
-        goto done;
-    r = file_copy(in.file, upos_in ? &pos_in : &in.file->pos, out.file,
-                  upos_out ? &pos_out : &out.file->pos, MIN(n, MAX_RW_COUNT));
-    if (r >= 0 && ((upos_in && OUT(upos_in, pos_in)) || (upos_out && OUT(upos_out, pos_out))))
-        r = -EFAULT;
-done:
-    fd_release(in);
-    fd_release(out);
-    return r;
-}
-
-s64 sys_sendfile(u64 out, u64 in, u64 upos, u64 n)
-{
-    return file_copy_between(in, upos, out, 0, n);
-}
-
-s64 sys_copy_file_range(u64 in, u64 upos_in, u64 out, u64 upos_out, u64 n, u64 flags)
-{
-    if (flags)
-        return -EINVAL;
-    return file_copy_between(in, upos_in, out, upos_out, n);
 }
 
 static s64 pipe_make(u64 uptr, u64 flags)

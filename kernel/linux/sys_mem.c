@@ -4,6 +4,7 @@
  */
 #include "linux/sys.h"
 
+#define MS_NOEXEC 8
 #define MAP_SHARED 1
 #define MAP_PRIVATE 2
 #define MAP_SHARED_VALIDATE 3
@@ -41,6 +42,11 @@ static int mem_map_file(struct map_request *req, u64 fd, bool shared, struct fd_
         return -EACCES;
     if (!f->ops->mmap)
         return -ENODEV;
+    if (f->dentry && path_mount_flags(&(struct path){f->mount, f->dentry}) & MS_NOEXEC) {
+        if (req->prot & PT_EXEC)
+            return -EPERM;
+        req->max_prot &= (u8)~PT_EXEC;
+    }
     if (shared && !file_writable(f))
         req->max_prot &= (u8)~PT_WRITE;
     req->file = f;

@@ -7,11 +7,16 @@
 #include "linux/sys.h"
 #include "mm/page.h"
 
+#define PER_LINUX 0
+#define PER_LINUX32 8
+
 s64 sys_uname(u64 uptr)
 {
     const struct uts_ns *uts = current_task()->ns->uts;
     char u[6][UTS_LEN] = {"Linux", "", UTS_RELEASE, UTS_VERSION, "x86_64", ""};
 
+    if ((current_process()->personality & 0xff) == PER_LINUX32)
+        strlcpy(u[4], "i686", UTS_LEN);
     strlcpy(u[1], uts->nodename, UTS_LEN);
     strlcpy(u[5], uts->domainname, UTS_LEN);
     return OUT(uptr, u);
@@ -198,8 +203,8 @@ s64 sys_personality(u64 value)
 
     if ((u32)value == PERSONALITY_QUERY)
         return old;
-    if (value & 0xff) /* other systems' ABIs */
-        return -EINVAL;
+    if ((value & 0xff) != PER_LINUX && (value & 0xff) != PER_LINUX32)
+        return -EINVAL; /* other systems' ABIs */
     p->personality = (u32)value;
     return old;
 }

@@ -65,8 +65,10 @@ s64 sys_sched_getaffinity(u64 tid, u64 len, u64 umask)
 
 s64 sys_sched_getscheduler(u64 tid)
 {
-    struct task *t = sched_task(tid);
+    struct task *t = (s32)tid < 0 ? NULL : sched_task(tid);
 
+    if ((s32)tid < 0)
+        return -EINVAL;
     if (!t)
         return -ESRCH;
     s64 policy = t->thread->policy;
@@ -78,6 +80,8 @@ s64 sys_sched_setscheduler(u64 tid, u64 policy, u64 uparam)
 {
     s32 priority;
 
+    if ((s32)tid < 0)
+        return -EINVAL;
     if (IN(priority, uparam))
         return -EFAULT;
     if (policy == SCHED_FIFO || policy == SCHED_RR)
@@ -96,18 +100,29 @@ s64 sys_sched_setscheduler(u64 tid, u64 policy, u64 uparam)
 
 s64 sys_sched_setparam(u64 tid, u64 uparam)
 {
+    struct task *t;
     s32 priority;
+    int err;
 
+    if ((s32)tid < 0)
+        return -EINVAL;
     if (IN(priority, uparam))
         return -EFAULT;
-    return priority ? -EINVAL : 0;
+    t = sched_task(tid);
+    if (!t)
+        return -ESRCH;
+    err = priority ? -EINVAL : sched_may_change(t) ? 0 : -EPERM;
+    task_put(t);
+    return err;
 }
 
 s64 sys_sched_getparam(u64 tid, u64 uparam)
 {
     s32 priority = 0;
-    struct task *t = sched_task(tid);
+    struct task *t = (s32)tid < 0 ? NULL : sched_task(tid);
 
+    if ((s32)tid < 0)
+        return -EINVAL;
     if (!t)
         return -ESRCH;
     task_put(t);
@@ -219,6 +234,45 @@ s64 sys_setpriority(u64 which, u64 who, u64 nice)
     s64 n = (s32)nice;
 
     return sched_each((u32)which, (u32)who, sched_write_nice, MIN(MAX(n, -20L), 19L));
+}
+
+/* ioprio_set(2): a class and a level in it. Kept and inherited; no queue of a disk looks at it. */
+enum { IOPRIO_NONE, IOPRIO_RT, IOPRIO_BE, IOPRIO_IDLE };
+#define IOPRIO_CLASS(v) ((v) >> 13)
+#define IOPRIO_LEVEL(v) ((v)&0x1fff)
+
+static s64 sched_read_ioprio(struct task *t, s64 arg, s64 so_far)
+{
+    s64 v = READ_ONCE(t->ioprio);
+
+    if (so_far < 0 || IOPRIO_CLASS(so_far) == IOPRIO_NONE)
+        return v;
+    return IOPRIO_CLASS(v) == IOPRIO_NONE ? so_far : MIN(so_far, v); /* the most urgent */
+}
+
+static s64 sched_write_ioprio(struct task *t, s64 v, s64 so_far)
+{
+    if (!sched_may_change(t))
+        return -EPERM;
+    WRITE_ONCE(t->ioprio, (u16)v);
+    return so_far == -ESRCH ? 0 : so_far;
+}
+
+s64 sys_ioprio_get(u64 which, u64 who)
+{
+    return sched_each((u64)(u32)which - 1, (u32)who, sched_read_ioprio, 0);
+}
+
+s64 sys_ioprio_set(u64 which, u64 who, u64 value)
+{
+    u32 v = (u32)value;
+
+    if (v > 0xffff || IOPRIO_CLASS(v) > IOPRIO_IDLE || IOPRIO_LEVEL(v) > 7 ||
+        (IOPRIO_CLASS(v) == IOPRIO_NONE && IOPRIO_LEVEL(v)))
+        return -EINVAL;
+    if (IOPRIO_CLASS(v) == IOPRIO_RT && !capable(CAP_SYS_NICE) && !capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    return sched_each((u64)(u32)which - 1, (u32)who, sched_write_ioprio, v);
 }
 
 s64 sys_getcpu(u64 ucpu, u64 unode, u64 unused)

@@ -101,7 +101,7 @@ ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
     if (!file_readable(f))
         return -EBADF;
     if (!f->ops->read)
-        return -EINVAL;
+        return f->ops->readdir ? -EISDIR : -EINVAL;
     if (pos && pos != &f->pos)
         return !f->ops->seek ? -ESPIPE : *pos < 0 ? -EINVAL : f->ops->read(f, to, pos);
     locked = file_pos_begin(f);

@@ -18,8 +18,8 @@
 #define EXEC_STRING_MAX (128 * 1024)
 #define EXEC_STRINGS_TOTAL (2 << 20)
 #define EXEC_SCRIPT_DEPTH 4
-#define ST_NOSUID 2
-#define ST_NOEXEC 8
+#define MS_NOSUID 2
+#define MS_NOEXEC 8
 #define SECBIT_NOROOT 1
 #define SECBIT_KEEP_CAPS 16
 
@@ -129,14 +129,13 @@ static int exec_script(struct exec_job *j, const char *head, size_t n)
 int exec_check_file(struct file *f)
 {
     struct path p = {f->mount, f->dentry};
-    struct statfs_k fs;
 
     if (!f->inode || !S_ISREG(f->inode->mode))
         return -EACCES;
     int err = inode_permission(f->inode, current_cred(), 1);
     if (!err && !(f->inode->mode & 0111))
         err = -EACCES;
-    if (!err && vfs_statfs(&p, &fs) == 0 && fs.flags & ST_NOEXEC)
+    if (!err && path_mount_flags(&p) & MS_NOEXEC)
         err = -EACCES;
     return err;
 }
@@ -243,13 +242,11 @@ static int exec_creds(struct exec_job *j)
     const struct cred *old = current_cred();
     struct cred *c = cred_copy(old);
     struct path p = {j->file->mount, j->file->dentry};
-    struct statfs_k fs;
     u32 mode = j->file->inode->mode;
 
     if (!c)
         return -ENOMEM;
-    bool trusted =
-        !current_task()->no_new_privs && !(vfs_statfs(&p, &fs) == 0 && fs.flags & ST_NOSUID);
+    bool trusted = !current_task()->no_new_privs && !(path_mount_flags(&p) & MS_NOSUID);
     if (trusted && mode & S_ISUID)
         c->euid = j->file->inode->uid;
     if (trusted && (mode & (S_ISGID | 0010)) == (S_ISGID | 0010))

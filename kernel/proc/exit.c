@@ -149,6 +149,29 @@ static void exit_death_signal_locked(struct process *child)
     }
 }
 
+/* A group that has just lost its last tie to its session is continued and hung up if some of it is
+ * stopped. `tie` was a member's parent, now gone or no longer the parent: only one in another group
+ * of the same session was a tie. REQUIRES(proc_lock) */
+static void exit_hangup_orphans_locked(struct process *member, const struct process *tie,
+                                       const struct process *except)
+{
+    struct pid *pgrp = member->pgrp;
+    bool stopped = false;
+    struct process *p;
+
+    if (!tie || tie->pgrp == pgrp || tie->session != member->session ||
+        !process_group_orphaned_locked(pgrp, except))
+        return;
+    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
+        stopped |= p != except && p->stop_signal != 0;
+    if (!stopped)
+        return;
+    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
+        signal_send_process(p, SIGHUP, NULL);
+        signal_send_process(p, SIGCONT, NULL);
+    }
+}
+
 /* REQUIRES(proc_lock). Zombies nobody waits for are gathered on `dead`. */
 static void exit_reparent_locked(struct process *p, struct list_node *dead)
 {
@@ -165,28 +188,9 @@ static void exit_reparent_locked(struct process *p, struct list_node *dead)
         }
         list_add_tail(&reaper->children, &c->sibling);
         c->exit_signal = SIGCHLD;
+        exit_hangup_orphans_locked(c, p, NULL);
         if (c->state == PROCESS_ZOMBIE && reap_notify_exit_locked(c))
             reap_unlink_locked(c, dead);
-    }
-}
-
-/* A group that lost its last tie to its session is continued and hung up if some of it is stopped.
- */
-static void exit_hangup_orphans(struct pid *pgrp, struct process *except)
-{
-    struct process *p;
-    bool stopped = false;
-    u64 flags;
-
-    if (!process_group_orphaned(pgrp, except))
-        return;
-    spin_lock_irqsave(&proc_lock, &flags);
-    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
-        stopped |= p != except && p->stop_signal != 0;
-    spin_unlock_irqrestore(&proc_lock, flags);
-    if (stopped) {
-        signal_send_group(pgrp, SIGHUP, NULL);
-        signal_send_group(pgrp, SIGCONT, NULL);
     }
 }
 
@@ -234,6 +238,7 @@ static void exit_process(struct process *p)
 
     spin_lock_irqsave(&proc_lock, &flags);
     exit_reparent_locked(p, &dead);
+    exit_hangup_orphans_locked(p, p->parent, p);
     p->state = PROCESS_ZOMBIE;
     tty = p->tty;
     p->tty = NULL;
@@ -248,7 +253,6 @@ static void exit_process(struct process *p)
 static void exit_session(struct process *p)
 {
     struct tty *tty = NULL;
-    struct pid *pgrp;
     u64 flags;
 
     spin_lock_irqsave(&proc_lock, &flags);
@@ -256,15 +260,11 @@ static void exit_session(struct process *p)
         tty = p->tty;
         up_tty_get(tty);
     }
-    pgrp = p->pgrp;
-    pid_get(pgrp);
     spin_unlock_irqrestore(&proc_lock, flags);
     if (tty) {
         up_tty_session_exit(tty, p);
         up_tty_put(tty);
     }
-    exit_hangup_orphans(pgrp, p);
-    pid_put(pgrp);
 }
 
 /* Takes the task off its process; true when it was the last. A thread's number goes at once, the

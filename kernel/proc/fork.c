@@ -325,6 +325,7 @@ static void clone_task_inherit(struct task *t, u64 flags)
     t->blocked = me->blocked;
     t->no_new_privs = me->no_new_privs;
     t->timer_slack = me->timer_slack;
+    t->ioprio = me->ioprio;
     t->seccomp = me->seccomp;
     t->entry_work = me->entry_work;
     if (t->seccomp)
@@ -458,6 +459,7 @@ static int clone_publish(struct clone_job *j)
         spin_unlock(&j->pid->lock);
         spin_lock(&p->siglock);
         list_add_tail(&p->tasks, &j->task->node);
+        j->task->thread->watched = current_thread()->watched;
         p->nr_tasks++;
         p->nr_alive++;
         spin_unlock(&p->siglock);

@@ -61,11 +61,75 @@ void itimer_process_exit(struct process *p)
     timer_cancel(&p->real_timer);
 }
 
-static void itimer_left_locked(const struct process *p, struct itimer *out)
+/* ITIMER_VIRTUAL, ITIMER_PROF and RLIMIT_CPU count CPU time: while one is set, every task of the
+ * process looks at it on its way to user mode after each tick of the scheduler. */
+void itimer_watch_cpu_locked(struct process *p)
 {
-    u64 now = time_ns();
+    struct task *t;
 
-    *out = p->itimers[ITIMER_REAL];
+    list_for_each (t, &p->tasks, node)
+        WRITE_ONCE(t->thread->watched, 1);
+}
+
+/* What the timer counts, now. */
+static u64 itimer_clock(unsigned which)
+{
+    struct process_times t;
+
+    if (which == ITIMER_REAL)
+        return time_ns();
+    process_times_get(current_process(), &t);
+    return which == ITIMER_VIRTUAL ? t.utime : t.utime + t.stime;
+}
+
+static bool itimer_cpu_expired_locked(struct itimer *it, u64 now)
+{
+    if (!it->expires || now < it->expires)
+        return false;
+    it->expires = it->interval ? MAX(it->expires + it->interval, now + 1) : 0;
+    return true;
+}
+
+/* setrlimit(2): SIGXCPU at the soft limit and each second after, SIGKILL at the hard one. */
+static int itimer_cpu_limit_locked(struct rlimit *limit, u64 now)
+{
+    u64 seconds = now / NSEC_PER_SEC;
+
+    if (seconds >= limit->max)
+        return SIGKILL;
+    if (seconds < limit->cur)
+        return 0;
+    limit->cur = MIN(seconds + 1, limit->max);
+    return SIGXCPU;
+}
+
+void itimer_check_cpu(void)
+{
+    struct process *p = current_process();
+    struct itimer *it = p->itimers;
+    struct process_times t;
+    u64 flags;
+
+    process_times_get(p, &t);
+    spin_lock_irqsave(&p->siglock, &flags);
+    bool virtual = itimer_cpu_expired_locked(&it[ITIMER_VIRTUAL], t.utime);
+    bool prof = itimer_cpu_expired_locked(&it[ITIMER_PROF], t.utime + t.stime);
+    int limit = itimer_cpu_limit_locked(&p->rlimits[RLIMIT_CPU], t.utime + t.stime);
+    if (!it[ITIMER_VIRTUAL].expires && !it[ITIMER_PROF].expires &&
+        p->rlimits[RLIMIT_CPU].cur == RLIM_INFINITY && p->rlimits[RLIMIT_CPU].max == RLIM_INFINITY)
+        WRITE_ONCE(current_thread()->watched, 0);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (virtual)
+        signal_send_process(p, SIGVTALRM, NULL);
+    if (prof)
+        signal_send_process(p, SIGPROF, NULL);
+    if (limit)
+        signal_send_process(p, limit, NULL);
+}
+
+static void itimer_left_locked(const struct process *p, unsigned which, u64 now, struct itimer *out)
+{
+    *out = p->itimers[which];
     if (out->expires)
         out->expires = out->expires > now ? out->expires - now : 1000;
 }
@@ -75,12 +139,28 @@ int itimer_get(unsigned which, struct itimer *out)
     struct process *p = current_process();
     u64 flags;
 
-    if (which != ITIMER_REAL)
+    if (which > ITIMER_PROF)
         return -EINVAL;
+    u64 now = itimer_clock(which);
     spin_lock_irqsave(&p->siglock, &flags);
-    itimer_left_locked(p, out);
+    itimer_left_locked(p, which, now, out);
     spin_unlock_irqrestore(&p->siglock, flags);
     return 0;
+}
+
+static void itimer_set_cpu(unsigned which, const struct itimer *new_timer, struct itimer *old)
+{
+    struct process *p = current_process();
+    u64 flags, now = itimer_clock(which);
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    itimer_left_locked(p, which, now, old);
+    p->itimers[which] = *new_timer;
+    if (new_timer->expires) {
+        p->itimers[which].expires += now; /* both far below 2^63 */
+        itimer_watch_cpu_locked(p);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
 }
 
 int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *old)
@@ -88,10 +168,14 @@ int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *ol
     struct process *p = current_process();
     u64 flags;
 
-    if (which != ITIMER_REAL)
+    if (which > ITIMER_PROF)
         return -EINVAL;
+    if (which != ITIMER_REAL) {
+        itimer_set_cpu(which, new_timer, old);
+        return 0;
+    }
     spin_lock_irqsave(&p->siglock, &flags);
-    itimer_left_locked(p, old);
+    itimer_left_locked(p, which, time_ns(), old);
     p->itimers[ITIMER_REAL].expires = p->itimers[ITIMER_REAL].interval = 0;
     spin_unlock_irqrestore(&p->siglock, flags);
     timer_cancel(&p->real_timer);

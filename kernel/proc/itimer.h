@@ -10,9 +10,13 @@
 #define ITIMER_VIRTUAL 1
 #define ITIMER_PROF 2
 
-/* ns: time left and interval. which other than ITIMER_REAL: -EINVAL (not implemented). */
+/* ns: time left and interval; at most an eighth of U64_MAX. -EINVAL: no such timer. */
 int itimer_get(unsigned which, struct itimer *out);
 int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *old);
+/* Timers and the limit that count CPU time: every task of p watches, REQUIRES(p->siglock); sends
+ * what has come due, called by a task that watches on its way to user mode. */
+void itimer_watch_cpu_locked(struct process *p);
+void itimer_check_cpu(void);
 
 #define SIGEV_SIGNAL 0
 #define SIGEV_NONE 1

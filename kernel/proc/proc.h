@@ -123,8 +123,10 @@ void process_set_parent_locked(struct process *p, struct process *parent);
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
 int process_setpgid(u32 pid, u32 pgid);
 s64 process_setsid(void);
-/* True when no member of the group has a parent in another group of the same session. */
-bool process_group_orphaned(struct pid *pgrp, struct process *except);
+/* True when no member of the group, but for `except`, has a parent in another group of the same
+ * session. _locked: REQUIRES(proc_lock) */
+bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except);
+bool process_group_orphaned(const struct pid *pgrp);
 
 /* fork.c */
 struct clone_args_k {

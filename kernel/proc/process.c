@@ -330,21 +330,25 @@ s64 process_setsid(void)
     return result;
 }
 
-bool process_group_orphaned(struct pid *pgrp, struct process *except)
+bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except)
 {
-    bool orphaned = true;
     struct process *p;
-    u64 flags;
 
-    spin_lock_irqsave(&proc_lock, &flags);
     list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
         if (p == except || p->state != PROCESS_LIVE || !p->parent || p->parent->ns_init)
             continue;
-        if (p->parent->pgrp != pgrp && p->parent->session == p->session) {
-            orphaned = false;
-            break;
-        }
+        if (p->parent->pgrp != pgrp && p->parent->session == p->session)
+            return false;
     }
+    return true;
+}
+
+bool process_group_orphaned(const struct pid *pgrp)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    bool orphaned = process_group_orphaned_locked(pgrp, NULL);
     spin_unlock_irqrestore(&proc_lock, flags);
     return orphaned;
 }

@@ -5,6 +5,7 @@
 #include "proc/rlimit.h"
 #include "lib/errno.h"
 #include "proc/fdtable.h"
+#include "proc/itimer.h"
 #include "proc/proc.h"
 
 void rlimit_init_defaults(struct rlimit *r)
@@ -47,6 +48,8 @@ int rlimit_change(struct process *p, unsigned which, const struct rlimit *new_li
         err = -EPERM;
     else if (new_limit)
         p->rlimits[which] = *new_limit;
+    if (!err && new_limit && which == RLIMIT_CPU)
+        itimer_watch_cpu_locked(p);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (!err && old)
         *old = was;

@@ -63,7 +63,7 @@ static void signal_default_stop(struct process *p, struct task *t, int sig, u64 
 {
     if (sig != SIGSTOP) {
         spin_unlock_irqrestore(&p->siglock, flags);
-        if (process_group_orphaned(p->pgrp, NULL))
+        if (process_group_orphaned(p->pgrp))
             return;
         spin_lock_irqsave(&p->siglock, &flags);
         if (p->group_exit || (p->pending.set | t->pending.set) & SIGMASK(SIGCONT)) {

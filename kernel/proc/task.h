@@ -70,6 +70,7 @@ struct task {
     u64 start_time;                          /* I  ns of time_ns() */
     u64 min_faults, maj_faults;              /* o */
     u32 timer_slack;                         /* o  ns */
+    u16 ioprio;                              /* a  as ioprio_set(2) has it */
 };
 
 static inline struct task *current_task(void)

@@ -364,6 +364,8 @@ void sched_tick(u64 now)
     spin_lock(&rq->lock);
     if (t != rq->idle) {
         rq_account(rq, now);
+        if (unlikely(READ_ONCE(t->watched)))
+            sched_work_or(t, WORK_NOTIFY);
         if (rq->nr > 1 && now - rq->slice_start >= rq_slice(rq))
             sched_work_or(t, WORK_RESCHED);
         else if (rq->nr > 1)

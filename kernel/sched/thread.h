@@ -63,6 +63,7 @@ struct thread {
     u8 sleep_kind;               /* o */
     u8 nofault;                  /* o  user copies fail instead of faulting */
     u8 moves;                    /* r  leaves this CPU: its affinity changed */
+    u8 watched;                  /* a  each tick sets WORK_NOTIFY: somebody counts its CPU time */
     u16 cpu;                     /* r  last or current CPU */
     refcount_t ref;              /* a */
     void *stack;                 /* I  lowest address */

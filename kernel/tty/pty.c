@@ -344,6 +344,7 @@ int pty_open_master(struct file *f, struct pts_instance *instance, const struct 
     if (!p)
         return -ENOMEM;
     tty_init(&p->slave, &pty_slave_ops, 0);
+    p->slave.termios.cflag &= ~(u32)HUPCL; /* no modem to hang up */
     p->slave.is_pty = true;
     waitq_init(&p->master_wait);
     p->locked = true;

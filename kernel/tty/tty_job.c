@@ -43,7 +43,7 @@ int tty_check_change(struct tty *t, int sig)
         return 0;
     if (tty_signal_unwanted(p, sig))
         return sig == SIGTTIN ? -EIO : 0;
-    if (process_group_orphaned(p->pgrp, NULL))
+    if (process_group_orphaned(p->pgrp))
         return -EIO;
     signal_send_group(p->pgrp, sig, NULL);
     return -ERESTARTSYS;

@@ -12,6 +12,10 @@
 #include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
 
+#define MS_RELATIME (1 << 21)
+#define ST_VALID 0x20
+#define ST_RELATIME 0x1000
+
 #define MS_RDONLY 1
 
 static struct slab_cache *inode_cache;
@@ -291,8 +295,11 @@ ssize_t vfs_readlink(const struct path *p, char *buf, size_t n)
 int vfs_statfs(const struct path *p, struct statfs_k *out)
 {
     struct super *s = p->dentry->super;
+    u32 flags = path_mount_flags(p);
+    int err = s && s->ops->statfs ? s->ops->statfs(s, out) : -ENOSYS;
 
-    if (!s || !s->ops->statfs)
-        return -ENOSYS;
-    return s->ops->statfs(s, out);
+    /* statfs(2): ST_RDONLY, NOSUID, NODEV, NOEXEC, NOATIME and NODIRATIME are MS_* of mount(2). */
+    if (!err)
+        out->flags = ST_VALID | (flags & 0xc0f) | (flags & MS_RELATIME ? ST_RELATIME : 0);
+    return err;
 }

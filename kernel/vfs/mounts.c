@@ -91,9 +91,10 @@ static void mounts_info_tail(struct mounts_text *t, const struct mount_info *mi)
 static int mounts_one(const struct mount_info *mi, void *arg)
 {
     struct mounts_text *t = arg;
-    char *where = path_name(&mi->root_of, t->root, t->buf, PATH_MAX), *copy;
+    bool reached;
+    char *where = path_name_reached(&mi->root_of, t->root, t->buf, PATH_MAX, &reached), *copy;
 
-    if (IS_ERR(where) || *where != '/')
+    if (IS_ERR(where) || !reached)
         return 0;
     copy = kstrdup(where);
     if (!copy)

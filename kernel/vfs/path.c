@@ -8,6 +8,8 @@
 #include "sync/seqlock.h"
 #include "vfs/vfs_priv.h"
 
+#define MS_RDONLY 1
+
 static bool path_prepend(char *buf, char **end, const char *text, size_t len)
 {
     if ((size_t)(*end - buf) < len)
@@ -44,10 +46,11 @@ static bool path_build_locked(const struct path *p, const struct path *root, cha
     return true;
 }
 
-char *path_name(const struct path *p, const struct path *root, char *buf, size_t n)
+char *path_name_reached(const struct path *p, const struct path *root, char *buf, size_t n,
+                        bool *reached)
 {
     char *start, *end = buf + n;
-    bool reached, fits;
+    bool fits;
     u32 seq;
 
     if (n < 2)
@@ -58,12 +61,24 @@ char *path_name(const struct path *p, const struct path *root, char *buf, size_t
         seq = seqcount_read_begin(&dentry_rename_seq);
         fits = !(p->dentry->flags & DENTRY_UNLINKED) || path_prepend(buf, &start, " (deleted)", 10);
         spin_lock(&mount_lock);
-        fits = fits && path_build_locked(p, root, buf, &start, &reached);
+        fits = fits && path_build_locked(p, root, buf, &start, reached);
         spin_unlock(&mount_lock);
     } while (seqcount_read_retry(&dentry_rename_seq, seq));
     if (fits && *start != '/')
         fits = path_prepend(buf, &start, "/", 1);
-    if (fits && !reached)
-        fits = path_prepend(buf, &start, "(unreachable)", 13);
     return fits ? start : ERR_PTR(-ENAMETOOLONG);
+}
+
+char *path_name(const struct path *p, const struct path *root, char *buf, size_t n)
+{
+    bool reached;
+
+    return path_name_reached(p, root, buf, n, &reached);
+}
+
+u32 path_mount_flags(const struct path *p)
+{
+    const struct super *s = p->dentry->super;
+
+    return (p->mount ? READ_ONCE(p->mount->flags) : 0) | (s ? s->flags & MS_RDONLY : 0);
 }

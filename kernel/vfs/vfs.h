@@ -229,8 +229,13 @@ ssize_t vfs_readlink(const struct path *p, char *buf, size_t n);
 int file_readdir(struct file *f, struct dir_context *ctx);
 int file_truncate(struct file *f, u64 size);
 /* The path as seen from root: writes the end of buf, returns its start or ERR_PTR(-ENAMETOOLONG).
- * " (deleted)" and "(unreachable)" as Linux has them. */
+ * " (deleted)" behind a name that is gone. What does not lie under root is shown from the top of
+ * its own tree; *reached is false then. */
 char *path_name(const struct path *p, const struct path *root, char *buf, size_t n);
+char *path_name_reached(const struct path *p, const struct path *root, char *buf, size_t n,
+                        bool *reached);
+/* MS_* of mount(2) that hold there, of the mount and of its file system. */
+u32 path_mount_flags(const struct path *p);
 ssize_t vfs_getxattr(const struct path *p, const struct cred *cred, const char *name, void *buf,
                      size_t n);
 int vfs_setxattr(const struct path *p, const struct cred *cred, const char *name, const void *val,

@@ -10,3 +10,10 @@ build/tests/abi/%: tests/abi/%.c tests/abi/abi.h
 
 .PHONY: abi-programs
 abi-programs: $(ABI_PROGS)
+
+# A person at a terminal, for the applets' script.
+build/tests/onpty: tests/abi/applets/onpty.c
+	@mkdir -p $(@D)
+	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -Wall -Wextra -Werror -o $@ $<
+
+abi-programs: build/tests/onpty
