@@ -8,6 +8,7 @@
 
 #include "arch/x86/percpu.h"
 #include "arch/x86/time.h"
+#include "debug/up.h"
 #include "lib/atomic.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -93,13 +94,17 @@ static int cmd_trace(int argc, char **argv, emit_fn emit)
 CONSOLE_CMD(trace)
 = {"trace", "[show | on NAME | off NAME]: trace points", cmd_trace, true};
 
-static u64 fail_seen; /* a  hits of armed fail points, of all together */
+static u64 fail_seen;      /* a  hits of armed fail points, of all together */
+static char fail_only[16]; /* threads of this name alone; "": all */
 
 /* True for each every-th time. */
 bool fail_point_hit(const char *name, u32 every)
 {
-    u64 n = __atomic_add_fetch(&fail_seen, 1, __ATOMIC_RELAXED);
+    u64 n;
 
+    if (fail_only[0] && strcmp(fail_only, up_thread_name()) != 0)
+        return false;
+    n = __atomic_add_fetch(&fail_seen, 1, __ATOMIC_RELAXED);
     if (n % every != 0)
         return false;
     log_debug("fail point %s", name);
@@ -109,9 +114,12 @@ bool fail_point_hit(const char *name, u32 every)
 static int cmd_fail(int argc, char **argv, emit_fn emit)
 {
     const struct fail_point *fp;
+    bool only = argc == 6 && strcmp(argv[4], "of") == 0;
     u64 every = 0;
 
-    if (argc == 4 && strcmp(argv[2], "every") == 0 && parse_u64(argv[3], 10, &every) == 0) {
+    if ((argc == 4 || only) && strcmp(argv[2], "every") == 0 &&
+        parse_u64(argv[3], 10, &every) == 0) {
+        strlcpy(fail_only, only ? argv[5] : "", sizeof(fail_only));
         TABLE_FOR_EACH(fp, failpoints)
         {
             if (strcmp(fp->name, argv[1]) == 0) {
@@ -127,4 +135,5 @@ static int cmd_fail(int argc, char **argv, emit_fn emit)
     return 0;
 }
 CONSOLE_CMD(fail)
-= {"fail", "[NAME every N]: fail points of the debug build; 0 disarms", cmd_fail, false};
+= {"fail", "[NAME every N [of THREAD]]: fail points of the debug build; 0 disarms", cmd_fail,
+   false};

@@ -509,7 +509,7 @@ int vcpu_create(struct vm *vm, u32 id, int *fd)
         struct file gone = {.priv = v};
 
         vcpu_release(&gone);
-        return -ENFILE;
+        return -ENOMEM;
     }
     *fd = up_fd_publish(f);
     return *fd < 0 ? *fd : 0;

@@ -205,7 +205,7 @@ struct file *vm_create_file(struct vm **out)
     f = file_create(&vm_file_ops, O_RDWR, vm);
     if (!f) {
         vm_put(vm);
-        return ERR_PTR(-ENFILE);
+        return ERR_PTR(-ENOMEM);
     }
     *out = vm;
     return f;

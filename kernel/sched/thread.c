@@ -10,6 +10,7 @@
 
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"
+#include "debug/up.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -286,6 +287,13 @@ void sched_thread_times(const struct thread *t, u64 *user, u64 *system)
 u64 sched_nr_threads(void)
 {
     return READ_ONCE(threads_count);
+}
+
+const char *up_thread_name(void)
+{
+    const struct thread *t = current_thread();
+
+    return t ? t->name : "";
 }
 
 static int thread_cmd(int argc, char **argv, void (*emit)(const char *fmt, ...))
