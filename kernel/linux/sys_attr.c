@@ -103,16 +103,20 @@ s64 sys_fchown(u64 fd, u64 uid, u64 gid)
 
 s64 sys_truncate(u64 name, u64 size)
 {
-    struct walk_at w;
+    struct path p;
     struct file *f;
+    u32 mode;
 
     if ((s64)size < 0)
         return -EINVAL;
-    int err = walk_at_begin(&w, AT_FDCWD, name);
+    int err = walk_at_lookup(AT_FDCWD, name, 0, &p);
     if (err)
         return err;
-    err = vfs_open(&w.walk.ctx, NULL, w.name, O_WRONLY | O_NONBLOCK, 0, 0, &f);
-    walk_at_end(&w);
+    mode = dentry_inode(p.dentry)->mode;
+    err = S_ISREG(mode)   ? vfs_open_path(&p, O_WRONLY, current_cred(), &f)
+          : S_ISDIR(mode) ? -EISDIR
+                          : -EINVAL;
+    path_put(&p);
     if (err)
         return err;
     err = (int)file_resize_limited(f, size);

@@ -524,6 +524,13 @@ s64 sys_rename(u64 old_name, u64 new_name)
     return sys_renameat2((u64)AT_FDCWD, old_name, (u64)AT_FDCWD, new_name, 0);
 }
 
+static bool name_is_empty(u64 name)
+{
+    char first;
+
+    return copy_in(&first, (const void __user *)name, 1) == 0 && first == '\0';
+}
+
 s64 sys_readlinkat(u64 dirfd, u64 name, u64 ubuf, u64 n)
 {
     struct path p;
@@ -540,6 +547,8 @@ s64 sys_readlinkat(u64 dirfd, u64 name, u64 ubuf, u64 n)
         if (copy_out((void __user *)ubuf, buf, (u64)r))
             r = -EFAULT;
     }
+    if (r == -EINVAL && name_is_empty(name))
+        r = -ENOENT; /* the descriptor names no link, so the empty path names nothing */
     kfree(buf);
     path_put(&p);
     return r;

@@ -33,6 +33,7 @@ enum fcntl_cmd {
     F_GETPIPE_SZ = 1032,
 };
 #define FD_CLOEXEC 1
+#define SEEK_LAST 4 /* SEEK_HOLE */
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
 
 static s64 file_limit_reached(void)
@@ -201,8 +202,8 @@ s64 sys_lseek(u64 fd, u64 off, u64 whence)
 
     if (!h.file)
         return -EBADF;
-    s64 r = -ESPIPE;
-    if (h.file->ops->seek) {
+    s64 r = (u32)whence > SEEK_LAST ? -EINVAL : -ESPIPE;
+    if (r == -ESPIPE && h.file->ops->seek) {
         mutex_lock(&h.file->pos_lock);
         r = h.file->ops->seek(h.file, (loff_t)off, (int)whence);
         mutex_unlock(&h.file->pos_lock);
@@ -432,11 +433,14 @@ s64 sys_fdatasync(u64 fd)
 
 s64 sys_ftruncate(u64 fd, u64 size)
 {
-    struct fd_hold h = fd_hold((int)fd);
+    struct fd_hold h;
 
+    if ((s64)size < 0)
+        return -EINVAL;
+    h = fd_hold((int)fd);
     if (!h.file)
         return -EBADF;
-    s64 r = (s64)size < 0 || !file_writable(h.file) ? -EINVAL : file_resize_limited(h.file, size);
+    s64 r = file_writable(h.file) ? file_resize_limited(h.file, size) : -EINVAL;
     fd_release(h);
     return r;
 }
@@ -457,8 +461,8 @@ s64 sys_fallocate(u64 fd, u64 mode, u64 off, u64 len)
         r = file_limit_reached();
     else if (h.file->ops->fallocate)
         r = h.file->ops->fallocate(h.file, (int)mode, off, len);
-    else if (!h.file->inode)
-        r = -ESPIPE;
+    else if (!h.file->inode || !S_ISREG(h.file->inode->mode))
+        r = !h.file->inode || S_ISFIFO(h.file->inode->mode) ? -ESPIPE : -ENODEV;
     fd_release(h);
     return r;
 }

@@ -156,6 +156,8 @@ SYSCTL(file_max, "fs/file-max", S64_MAX);
 SYSCTL(nr_open, "fs/nr_open", FD_TABLE_MAX);
 SYSCTL(fs_overflowgid, "fs/overflowgid", 65534);
 SYSCTL(fs_overflowuid, "fs/overflowuid", 65534);
+SYSCTL(protected_hardlinks, "fs/protected_hardlinks", 1);
+SYSCTL(protected_symlinks, "fs/protected_symlinks", 1);
 SYSCTL(pipe_max_size, "fs/pipe-max-size", PIPE_BYTES_MAX);
 SYSCTL(inotify_events, "fs/inotify/max_queued_events", INOTIFY_EVENTS_MAX);
 SYSCTL(inotify_watches, "fs/inotify/max_user_watches", INOTIFY_WATCHES_MAX);

@@ -93,17 +93,25 @@ static void file_pos_end(struct file *f, bool locked)
         mutex_unlock(&f->pos_lock);
 }
 
+/* A place is asked for in a file that has none. */
+static bool file_pos_refused(const struct file *f, const loff_t *pos)
+{
+    return pos && pos != &f->pos && !f->ops->seek;
+}
+
 ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     bool locked;
     ssize_t n;
 
+    if (file_pos_refused(f, pos))
+        return -ESPIPE;
     if (!file_readable(f))
         return -EBADF;
     if (!f->ops->read)
         return f->ops->readdir ? -EISDIR : -EINVAL;
     if (pos && pos != &f->pos)
-        return !f->ops->seek ? -ESPIPE : *pos < 0 ? -EINVAL : f->ops->read(f, to, pos);
+        return *pos < 0 ? -EINVAL : f->ops->read(f, to, pos);
     locked = file_pos_begin(f);
     n = f->ops->read(f, to, &f->pos);
     file_pos_end(f, locked);
@@ -115,12 +123,14 @@ ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos)
     bool locked;
     ssize_t n;
 
+    if (file_pos_refused(f, pos))
+        return -ESPIPE;
     if (!file_writable(f))
         return -EBADF;
     if (!f->ops->write)
         return -EINVAL;
     if (pos && pos != &f->pos)
-        return !f->ops->seek ? -ESPIPE : *pos < 0 ? -EINVAL : f->ops->write(f, from, pos);
+        return *pos < 0 ? -EINVAL : f->ops->write(f, from, pos);
     locked = file_pos_begin(f);
     n = f->ops->write(f, from, &f->pos);
     file_pos_end(f, locked);

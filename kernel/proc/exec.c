@@ -204,7 +204,7 @@ static bool exec_file_caps(struct file *f, u64 *permitted, u64 *inheritable, boo
 {
     struct path p = {f->mount, f->dentry};
     struct vfs_cap cap;
-    ssize_t n = vfs_getxattr(&p, &cred_init, "security.capability", &cap, sizeof(cap));
+    ssize_t n = vfs_getxattr(&p, &cred_init, XATTR_CAPABILITY, &cap, sizeof(cap));
 
     if (n < 20)
         return false;

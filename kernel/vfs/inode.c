@@ -207,7 +207,24 @@ static int attr_check(struct inode *i, const struct cred *cred, const struct att
     return 0;
 }
 
-/* A change of owner takes the set-id bits off a file that is executable; chmod by someone outside
+static void attr_drop_capabilities(struct inode *i)
+{
+    if (!i->file_caps)
+        return;
+    (void)i->ops->removexattr(i, XATTR_CAPABILITY); /* -ENODATA: somebody was faster */
+    i->file_caps = false;
+}
+
+void inode_drop_privileges_locked(struct inode *i)
+{
+    if ((i->mode & (S_ISUID | S_ISGID)) && S_ISREG(i->mode) &&
+        !cred_capable(current_cred(), &user_ns_init, CAP_FSETID))
+        i->mode &= ~(u32)(S_ISUID | (i->mode & 010 ? S_ISGID : 0));
+    attr_drop_capabilities(i);
+}
+
+/* A change of owner takes the set-id bits off what is no directory (a set-group-id bit that marks
+ * mandatory locks stays with the group's own); chmod by someone outside
  * the group takes the set-group-id bit off. */
 static void attr_apply(struct inode *i, const struct cred *cred, const struct attr_change *ch)
 {
@@ -215,11 +232,15 @@ static void attr_apply(struct inode *i, const struct cred *cred, const struct at
         i->uid = ch->uid;
     if (ch->valid & ATTR_GID)
         i->gid = ch->gid;
-    if ((ch->valid & (ATTR_UID | ATTR_GID)) && S_ISREG(i->mode)) {
+    if ((ch->valid & (ATTR_UID | ATTR_GID)) && !S_ISDIR(i->mode)) {
         i->mode &= ~(u32)S_ISUID;
-        if (i->mode & 010)
+        if ((i->mode & 010) ||
+            (!cred_in_group(cred, i->gid) && !cred_capable(cred, &user_ns_init, CAP_FSETID)))
             i->mode &= ~(u32)S_ISGID;
+        attr_drop_capabilities(i);
     }
+    if (ch->valid & ATTR_SIZE)
+        inode_drop_privileges_locked(i);
     if (ch->valid & ATTR_MODE) {
         u32 mode = ch->mode & 07777;
 
@@ -273,8 +294,10 @@ int file_truncate(struct file *f, u64 size)
         return -EINVAL;
     rwlock_write_lock(&i->lock);
     err = i->ops->setattr(i, &ch);
-    if (!err)
+    if (!err) {
         i->mtime = i->ctime = ch.mtime;
+        inode_drop_privileges_locked(i);
+    }
     rwlock_write_unlock(&i->lock);
     if (!err)
         notify_file(f, IN_MODIFY);

@@ -146,6 +146,17 @@ int vfs_symlink(const struct walk_ctx *ctx, const char *target, const struct pat
     return err;
 }
 
+/* protected_hardlinks (proc(5)): a file of somebody else's is linked only by who may read and write
+ * it, and never when it has a set-id bit: a name of one's own for it would outlive its repair. */
+static bool names_may_link(struct inode *i, const struct cred *cred)
+{
+    bool set_id = (i->mode & S_ISUID) || (i->mode & (S_ISGID | 010)) == (S_ISGID | 010);
+
+    if (cred->fsuid == i->uid || cred_capable(cred, &user_ns_init, CAP_FOWNER))
+        return true;
+    return S_ISREG(i->mode) && !set_id && inode_permission(i, cred, 4 | 2) == 0;
+}
+
 int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct path *at,
              const char *name)
 {
@@ -154,15 +165,13 @@ int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct pa
     struct dentry *d;
     int err;
 
-    if (S_ISDIR(inode->mode))
-        return -EPERM;
     err = names_begin_create(ctx, at, name, false, &last, &d);
     if (err)
         return err;
     dir = dentry_inode(last.dir.dentry);
     if (last.dir.mount != old->mount || dir->super != inode->super)
         err = -EXDEV;
-    else if (!dir->ops->link)
+    else if (S_ISDIR(inode->mode) || !names_may_link(inode, ctx->cred) || !dir->ops->link)
         err = -EPERM;
     else
         err = dir->ops->link(dir, d, inode);
@@ -303,29 +312,44 @@ static int rename_check_target(struct rename *r, const struct cred *cred)
     struct inode *old = dentry_inode(r->old), *new = dentry_inode(r->new);
 
     if (!new)
-        return r->flags & RENAME_EXCHANGE ? -ENOENT : walk_may_create(&r->to.dir, cred);
-    if (r->flags & RENAME_NOREPLACE)
-        return -EEXIST;
+        return walk_may_create(&r->to.dir, cred);
     if (r->flags & RENAME_EXCHANGE)
         return walk_may_delete(&r->to.dir, r->new, cred, S_ISDIR(new->mode));
-    if (S_ISDIR(old->mode) && !S_ISDIR(new->mode))
-        return -ENOTDIR;
     return walk_may_delete(&r->to.dir, r->new, cred, S_ISDIR(old->mode));
+}
+
+/* What the names alone forbid, in the order in which Linux looks. */
+static int rename_check_names(const struct rename *r)
+{
+    const struct inode *old = dentry_inode(r->old), *new = dentry_inode(r->new);
+    bool exchange = r->flags & RENAME_EXCHANGE;
+
+    if (!old)
+        return -ENOENT;
+    if (new && (r->flags & RENAME_NOREPLACE))
+        return -EEXIST;
+    if (exchange && !new)
+        return -ENOENT;
+    if (exchange && !S_ISDIR(new->mode) && r->to.slash)
+        return -ENOTDIR;
+    if (!S_ISDIR(old->mode) && (r->from.slash || (!exchange && r->to.slash)))
+        return -ENOTDIR;
+    if (dentry_is_ancestor(r->old, r->to.dir.dentry))
+        return -EINVAL;
+    if (dentry_is_ancestor(r->new, r->from.dir.dentry))
+        return exchange ? -EINVAL : -ENOTEMPTY;
+    return 0;
 }
 
 static int rename_check(struct rename *r, const struct cred *cred)
 {
     struct inode *old = dentry_inode(r->old);
-    int err;
+    int err = rename_check_names(r);
 
-    if (!old)
-        return -ENOENT;
-    if (!S_ISDIR(old->mode) && (r->from.slash || (!dentry_inode(r->new) && r->to.slash)))
-        return -ENOTDIR;
-    if (dentry_is_ancestor(r->old, r->to.dir.dentry))
-        return -EINVAL;
-    if (dentry_is_ancestor(r->new, r->from.dir.dentry))
-        return r->flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+    if (err)
+        return err;
+    if (old == dentry_inode(r->new))
+        return 0; /* two links to one file: rename_perform does nothing */
     err = walk_may_delete(&r->from.dir, r->old, cred, S_ISDIR(old->mode));
     if (err)
         return err;
@@ -420,8 +444,10 @@ int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char
         goto put_from;
     if (r.from.dir.mount != r.to.dir.mount)
         err = -EXDEV;
-    else if (r.from.kind != LAST_NAME || r.to.kind != LAST_NAME)
-        err = flags & RENAME_NOREPLACE && r.to.kind != LAST_NAME ? -EEXIST : -EBUSY;
+    else if (r.from.kind != LAST_NAME)
+        err = -EBUSY;
+    else if (r.to.kind != LAST_NAME)
+        err = flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
     if (!err) {
         rename_lock(&r);
         err = rename_locked(&r, ctx->cred);

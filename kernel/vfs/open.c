@@ -35,12 +35,12 @@ static int open_check(const struct path *p, struct inode *inode, unsigned o_flag
 {
     int mask = open_access_mask(o_flags) | (o_flags & O_TRUNC ? 2 : 0);
 
+    if ((o_flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
+        return -ENOTDIR;
     if (S_ISLNK(inode->mode))
         return -ELOOP;
     if (S_ISDIR(inode->mode) && ((mask & 2) || (o_flags & O_CREAT)))
         return -EISDIR;
-    if ((o_flags & O_DIRECTORY) && !S_ISDIR(inode->mode))
-        return -ENOTDIR;
     if (S_ISSOCK(inode->mode))
         return -ENXIO;
     if ((S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) && (p->mount->flags & MS_NODEV))
@@ -230,9 +230,18 @@ static int open_or_create(const struct walk_ctx *ctx, const struct path *at, con
 {
     struct walk_last last;
     struct dentry *d = NULL;
-    int err = vfs_lookup(ctx, at, name, walk_flags, found);
+    size_t len = strlen(name);
+    int err = 0;
 
     *created = false;
+    if (len && name[len - 1] == '/') { /* a directory's name is not for creating, found or not */
+        err = walk_to_last(ctx, at, name, walk_flags, &last);
+        if (err)
+            return err;
+        err = last.kind != LAST_NAME && (o_flags & O_EXCL) ? -EEXIST : -EISDIR;
+        goto out;
+    }
+    err = vfs_lookup(ctx, at, name, walk_flags, found);
     if (err == 0 && (o_flags & O_EXCL)) {
         path_put(found);
         return -EEXIST;
@@ -363,6 +372,11 @@ create:
                   : open_found(&found, o_flags, ctx->cred, out);
     path_put(&found);
     return err;
+}
+
+ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    return -EISDIR;
 }
 
 int file_readdir(struct file *f, struct dir_context *ctx)

@@ -571,6 +571,7 @@ static int pseudo_readdir(struct file *f, struct dir_context *ctx)
 }
 
 static const struct file_ops pseudo_dir_ops = {
+    .read = vfs_read_dir,
     .readdir = pseudo_readdir,
     .seek = pseudo_seek,
 };

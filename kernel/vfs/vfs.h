@@ -34,6 +34,7 @@
 #define S_ISUID 04000
 #define S_ISGID 02000
 #define S_ISVTX 01000
+#define S_IWOTH 00002
 #define S_ISREG(m) (((m)&S_IFMT) == S_IFREG)
 #define S_ISDIR(m) (((m)&S_IFMT) == S_IFDIR)
 #define S_ISLNK(m) (((m)&S_IFMT) == S_IFLNK)
@@ -147,6 +148,7 @@ struct inode {
     void *pipe;                /* k  FIFO: obj's pipe while open */
     void *socket;              /* k  unix socket bound here (kernel/net) */
     void *locks;               /*    flock and record locks (vfs/lock.c) */
+    bool file_caps;            /* k  security.capability may be among the attributes */
     atomic_t writers;          /* a  opens for writing; negative: being executed (ETXTBSY) */
     struct rcu_head rcu;
 };
@@ -221,6 +223,11 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
                const struct path *new_at, const char *new_name, unsigned flags);
 int vfs_stat(const struct path *p, struct kstat *out);
+/* read(2) of every directory: -EISDIR. */
+ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos);
+/* The contents of i, locked for writing, change by current's doing: its set-id bits go, unless
+ * current has CAP_FSETID, and so do its file capabilities. */
+void inode_drop_privileges_locked(struct inode *i);
 int file_stat(struct file *f, struct kstat *out);
 int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr_change *ch);
 /* May cred do mask (4 read, 2 write, 1 execute) to it? */
@@ -236,6 +243,7 @@ char *path_name_reached(const struct path *p, const struct path *root, char *buf
                         bool *reached);
 /* MS_* of mount(2) that hold there, of the mount and of its file system. */
 u32 path_mount_flags(const struct path *p);
+#define XATTR_CAPABILITY "security.capability"
 ssize_t vfs_getxattr(const struct path *p, const struct cred *cred, const char *name, void *buf,
                      size_t n);
 int vfs_setxattr(const struct path *p, const struct cred *cred, const char *name, const void *val,

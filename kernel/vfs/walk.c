@@ -161,6 +161,15 @@ static int walk_push_text(struct walk *w, struct inode *link, struct path *dir)
     return 0;
 }
 
+/* protected_symlinks (proc(5)): where everybody may make names and only the owner take them away,
+ * as in /tmp, a link at the end of a path is followed if it is one's own or the directory owner's:
+ * nobody steers others through a name they expected to be a file. */
+static bool walk_may_follow(const struct walk *w, const struct inode *dir, const struct inode *link)
+{
+    return w->ctx->cred->fsuid == link->uid || dir->uid == link->uid ||
+           (dir->mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH);
+}
+
 /* Consumes dir's references. */
 static int walk_follow(struct walk *w, struct path dir)
 {
@@ -208,9 +217,14 @@ static int walk_component(struct walk *w, const char *name, size_t len, bool las
     dir = w->at;
     mount_get(dir.mount);
     w->at = (struct path){dir.mount, d};
-    if (S_ISLNK(inode->mode) && (!last || slash || (w->flags & WALK_FOLLOW)))
+    if (last && slash) /* a directory is wanted, behind however many links */
+        w->flags |= WALK_DIRECTORY | WALK_FOLLOW;
+    if (!S_ISLNK(inode->mode) || (last && !(w->flags & WALK_FOLLOW)))
+        err = walk_cross_mounts(w);
+    else if (last && !walk_may_follow(w, dir_inode, inode))
+        err = -EACCES;
+    else
         return walk_follow(w, dir);
-    err = walk_cross_mounts(w);
     path_put(&dir);
     return err;
 }

@@ -51,7 +51,7 @@ static int xattr_may(struct inode *i, const struct cred *cred, const char *name,
     }
     if (!write)
         return 0;
-    if (strcmp(name, "security.capability") == 0)
+    if (strcmp(name, XATTR_CAPABILITY) == 0)
         return cred_capable(cred, &user_ns_init, CAP_SETFCAP) ? 0 : -EPERM;
     return cred_capable(cred, &user_ns_init, CAP_SYS_ADMIN) ? 0 : -EPERM;
 }

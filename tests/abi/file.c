@@ -477,3 +477,68 @@ TEST(time_moves_on)
     ts.tv_nsec = 1000000000;
     EXPECT_ERR(nanosleep(&ts, NULL), EINVAL);
 }
+
+TEST(errors_come_in_the_order_of_linux)
+{
+    char dir[] = "/tmp/orderXXXXXX";
+    int fd;
+
+    EXPECT(mkdtemp(dir) && !chdir(dir));
+    EXPECT(!mkdir("d", 0755) && !mkfifo("p", 0600) &&
+           close(open("f", O_CREAT | O_WRONLY, 0644)) == 0);
+    EXPECT(!symlink("nowhere", "dangling") && !symlink("dangling", "chain") &&
+           !symlink("d", "to_d"));
+    fd = open("d", O_RDONLY);
+    EXPECT_ERR(read(fd, dir, 1), EISDIR);
+    EXPECT_ERR(pread(fd, dir, 0, 5), EISDIR);
+    EXPECT_ERR(ftruncate(-1, -1), EINVAL);
+    EXPECT_ERR(truncate("p", 0), EINVAL);
+    EXPECT_ERR(truncate("d", 0), EISDIR);
+    EXPECT_ERR(readlink("", dir, 10), ENOENT);
+    EXPECT_ERR(open("d/", O_CREAT | O_RDONLY, 0644), EISDIR);
+    EXPECT_ERR(open("new/", O_CREAT | O_RDWR, 0644), EISDIR);
+    EXPECT_ERR(open("to_d", O_DIRECTORY | O_NOFOLLOW), ENOTDIR);
+    EXPECT_ERR(link("d", "d"), EEXIST);
+    EXPECT_ERR(link("d", "e"), EPERM);
+    EXPECT_ERR(rename("f", "f/"), ENOTDIR);
+    EXPECT_ERR(rename("f", "d/"), ENOTDIR);
+    EXPECT_ERR(syscall(SYS_renameat2, AT_FDCWD, "d", AT_FDCWD, "d/x", 2 /* EXCHANGE */), ENOENT);
+    EXPECT_ERR(syscall(SYS_renameat2, AT_FDCWD, ".", AT_FDCWD, ".", 1 /* NOREPLACE */), EBUSY);
+    EXPECT_ERR(lseek(open("p", O_RDWR), 0, 5), EINVAL);
+    EXPECT_ERR(fallocate(open("p", O_RDWR), 0, 0, 10), ESPIPE);
+    EXPECT_ERR(pwrite(open("p", O_RDONLY | O_NONBLOCK), dir, 1, 0), ESPIPE);
+    errno = 0;
+    EXPECT(lchown("chain/", 0, 0) == -1 && errno == ENOENT);
+}
+
+TEST(writing_takes_set_id_bits_away)
+{
+    char name[] = "/tmp/setidXXXXXX";
+    struct stat st;
+    int fd = mkstemp(name);
+
+    EXPECT(fd >= 0 && !fchmod(fd, 0777));
+    EXPECT(!fchown(fd, 1000, 1000) && !fchmod(fd, 06755) && !fstat(fd, &st) &&
+           (st.st_mode & 07777) == 06755);
+    EXPECT(!seteuid(1000)); /* without CAP_FSETID */
+    EXPECT(write(fd, "x", 1) == 1 && !fstat(fd, &st) && (st.st_mode & 07777) == 0755);
+    EXPECT(!seteuid(0) && !fchmod(fd, 06755) && !seteuid(1000));
+    EXPECT(!ftruncate(fd, 0) && !fstat(fd, &st) && (st.st_mode & 07777) == 0755);
+    EXPECT(!seteuid(0) && !fchmod(fd, 06755) && !fchown(fd, 1001, 1001));
+    EXPECT(!fstat(fd, &st) && (st.st_mode & 07777) == 0755);
+    unlink(name);
+}
+
+TEST(links_of_others_are_not_followed_in_sticky_directories)
+{
+    char dir[] = "/tmp/stickyXXXXXX";
+
+    EXPECT(mkdtemp(dir) && !chdir(dir) && !chmod(".", 01777));
+    EXPECT(close(open("file", O_CREAT | O_WRONLY, 0644)) == 0 && !chown("file", 1001, 1001));
+    EXPECT(!symlink("file", "link") && !lchown("link", 1000, 1000));
+    EXPECT_ERR(open("link", O_RDONLY), EACCES);
+    EXPECT(!lchown("link", 0, 0) && close(open("link", O_RDONLY)) == 0);
+    EXPECT(!seteuid(1000));
+    EXPECT_ERR(link("file", "mine"), EPERM);
+    EXPECT(!seteuid(0));
+}

@@ -335,6 +335,7 @@ int overlay_dir_open(struct inode *i, struct file *f)
 }
 
 const struct file_ops overlay_dir_fops = {
+    .read = vfs_read_dir,
     .readdir = overlay_readdir,
     .seek = overlay_dir_seek,
     .fsync = overlay_dir_fsync,

@@ -90,8 +90,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     if ((u64)*pos > i->object->size)
         WRITE_ONCE(i->object->size, (u64)*pos);
     i->mtime = i->ctime = vfs_now();
-    if ((i->mode & (S_ISUID | S_ISGID)) && !cred_capable(f->cred, &user_ns_init, CAP_FSETID))
-        i->mode &= ~(u32)(S_ISUID | (i->mode & 010 ? S_ISGID : 0));
+    inode_drop_privileges_locked(i);
     return n;
 }
 
@@ -206,6 +205,7 @@ static int tmpfs_fallocate(struct file *f, int mode, u64 off, u64 len)
     if (add_overflows(off, len, &end) || end > FILE_SIZE_MAX)
         return -EFBIG;
     rwlock_write_lock(&i->lock);
+    inode_drop_privileges_locked(i);
     if (mode & PUNCH_HOLE)
         err = tmpfs_punch(i, off, end);
     else if (!(mode & KEEP_SIZE) && end > i->object->size && (t->seals & 4))

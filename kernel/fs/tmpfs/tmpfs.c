@@ -385,6 +385,7 @@ static int tmpfs_link_getattr(struct inode *i, struct kstat *out)
 }
 
 static const struct file_ops tmpfs_dir_fops = {
+    .read = vfs_read_dir,
     .readdir = tmpfs_readdir,
     .seek = tmpfs_dir_seek,
     .fsync = tmpfs_fsync,

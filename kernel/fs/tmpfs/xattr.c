@@ -10,6 +10,8 @@
 
 #define XATTR_CREATE 1
 #define XATTR_REPLACE 2
+#define XATTRS_MAX 131072 /* bytes of names and values in an inode: one of the largest size fits \
+                           */
 
 static struct tmpfs_xattr *xattr_find(struct tmpfs_inode *t, const char *name)
 {
@@ -50,6 +52,17 @@ ssize_t tmpfs_getxattr(struct inode *inode, const char *name, void *buf, size_t 
     return (ssize_t)x->size;
 }
 
+/* All of an inode's attributes share a bound, so that a look-up among them is bounded as well. */
+static bool xattr_room(const struct tmpfs_inode *t, const struct tmpfs_xattr *replaced, size_t more)
+{
+    const struct tmpfs_xattr *x;
+
+    list_for_each (x, &t->xattrs, node)
+        if (x != replaced)
+            more += strlen(x->name) + x->size;
+    return more <= XATTRS_MAX;
+}
+
 int tmpfs_setxattr(struct inode *inode, const char *name, const void *val, size_t n, int flags)
 {
     struct tmpfs_inode *t = inode->priv;
@@ -63,6 +76,10 @@ int tmpfs_setxattr(struct inode *inode, const char *name, const void *val, size_
     if (!x)
         return -ENOMEM;
     x->name = kstrdup(name);
+    if (!xattr_room(t, old, strlen(name) + n)) {
+        xattr_free(x);
+        return -ENOSPC;
+    }
     x->value = n ? kmemdup(val, n) : NULL;
     x->size = n;
     if (!x->name || (n && !x->value)) {
@@ -74,6 +91,8 @@ int tmpfs_setxattr(struct inode *inode, const char *name, const void *val, size_
         xattr_free(old);
     }
     list_add_tail(&t->xattrs, &x->node);
+    if (strcmp(name, XATTR_CAPABILITY) == 0)
+        inode->file_caps = true;
     return 0;
 }
 
