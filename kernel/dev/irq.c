@@ -178,6 +178,15 @@ void up_irq(unsigned vector)
     __atomic_fetch_sub(&v->running, 1, __ATOMIC_SEQ_CST);
 }
 
+u64 irq_count_all(void)
+{
+    u64 n = 0;
+
+    for (unsigned i = 0; i < IRQ_VECTORS; i++)
+        n += READ_ONCE(irq_vectors[i].count);
+    return n;
+}
+
 static int cmd_irq(int argc, char **argv, void (*emit)(const char *fmt, ...))
 {
     for (unsigned i = 0; i < IRQ_VECTORS; i++) {

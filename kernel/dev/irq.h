@@ -23,3 +23,5 @@ int irq_request_gsi(u32 gsi, bool level, bool active_low, struct irq_handler *ha
 int irq_request_msi(struct irq_handler *handler, u64 *address, u32 *data) __must_check;
 /* After it returns the handler does not run any more. Context: may spin. */
 void irq_release(struct irq_handler *handler);
+/* Interrupts of devices so far. */
+u64 irq_count_all(void);

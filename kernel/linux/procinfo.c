@@ -5,6 +5,7 @@
  */
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/time.h"
+#include "dev/irq.h"
 #include "lib/err.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -13,39 +14,83 @@
 #include "proc/nsset.h"
 #include "proc/proc.h"
 #include "vfs/pseudo.h"
+#include "vm/object.h"
 
 #define USER_HZ 100
 #define SEC ((u64)NSEC_PER_SEC)
 #define TICK (SEC / USER_HZ)
 #define SHOW(fn) static int fn(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 
+/* What processes have mapped; a page that several map counts once for each, as in ps. */
+static void meminfo_mapped(u64 *anon, u64 *file)
+{
+    struct pid *pid;
+
+    *anon = *file = 0;
+    for (u32 nr = 1; (pid = pid_next(&pid_ns_init, nr)) != NULL; nr++) {
+        struct process *p = process_of_pid(pid);
+        struct aspace *as = p ? process_aspace(p) : NULL;
+
+        nr = pid_nr(pid, &pid_ns_init);
+        pid_put(pid);
+        if (as) {
+            *anon += READ_ONCE(as->rss_anon);
+            *file += READ_ONCE(as->rss_file);
+            aspace_put(as);
+        }
+        if (p)
+            process_put(p);
+        cond_yield();
+    }
+}
+
+/* There is one list of pages that may go, the clean ones of files: the inactive ones. */
 SHOW(meminfo_show)
 {
+    u64 kb = PAGE_SIZE / 1024, clean = reclaim_cached_pages(), memory = mem_object_memory_pages();
     struct mem_info m;
-    u64 kb = PAGE_SIZE / 1024, cached;
+    u64 anon, mapped;
 
     mem_info_get(&m);
-    cached = 0;
-    seq_printf(out, "MemTotal:       %8lu kB\n", m.total * kb);
-    seq_printf(out, "MemFree:        %8lu kB\n", m.free * kb);
-    seq_printf(out, "MemAvailable:   %8lu kB\n", m.free * kb);
-    seq_printf(out, "Buffers:        %8lu kB\n", 0UL);
-    seq_printf(out, "Cached:         %8lu kB\n", cached * kb);
-    seq_printf(out, "SwapCached:     %8lu kB\n", 0UL);
-    seq_printf(out, "Active:         %8lu kB\n", 0UL);
-    seq_printf(out, "Inactive:       %8lu kB\n", 0UL);
-    seq_printf(out, "SwapTotal:      %8lu kB\n", 0UL);
-    seq_printf(out, "SwapFree:       %8lu kB\n", 0UL);
-    seq_printf(out, "Dirty:          %8lu kB\n", 0UL);
-    seq_printf(out, "Writeback:      %8lu kB\n", 0UL);
-    seq_printf(out, "AnonPages:      %8lu kB\n", 0UL);
-    seq_printf(out, "Mapped:         %8lu kB\n", 0UL);
-    seq_printf(out, "Shmem:          %8lu kB\n", 0UL);
-    seq_printf(out, "Slab:           %8lu kB\n", m.slab * kb);
-    seq_printf(out, "SReclaimable:   %8lu kB\n", 0UL);
-    seq_printf(out, "SUnreclaim:     %8lu kB\n", m.slab * kb);
-    seq_printf(out, "KernelStack:    %8lu kB\n", m.kernel_stacks * kb);
-    seq_printf(out, "PageTables:     %8lu kB\n", m.page_tables * kb);
+    meminfo_mapped(&anon, &mapped);
+    anon = MIN(anon, m.total - m.free);
+    mapped = MIN(mapped, clean + memory);
+    const struct {
+        const char *name;
+        u64 pages;
+    } rows[] = {
+        {"MemTotal", m.total},
+        {"MemFree", m.free},
+        {"MemAvailable", m.free + clean},
+        {"Buffers", 0},
+        {"Cached", clean + memory},
+        {"SwapCached", 0},
+        {"Active", anon + memory},
+        {"Inactive", clean},
+        {"Active(anon)", anon + memory},
+        {"Inactive(anon)", 0},
+        {"Active(file)", 0},
+        {"Inactive(file)", clean},
+        {"Unevictable", 0},
+        {"Mlocked", 0},
+        {"SwapTotal", 0},
+        {"SwapFree", 0},
+        {"Dirty", 0},
+        {"Writeback", 0},
+        {"AnonPages", anon},
+        {"Mapped", mapped},
+        {"Shmem", memory},
+        {"KReclaimable", 0},
+        {"Slab", m.slab},
+        {"SReclaimable", 0},
+        {"SUnreclaim", m.slab},
+        {"KernelStack", m.kernel_stacks},
+        {"PageTables", m.page_tables},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        seq_printf(out, "%s:%*lu kB\n", rows[i].name, 23 - (int)strlen(rows[i].name),
+                   rows[i].pages * kb);
     seq_printf(out, "Hugepagesize:   %8lu kB\n", HUGE_SIZE / 1024);
     return 0;
 }
@@ -93,8 +138,8 @@ SHOW(stat_show)
         seq_printf(out, "cpu%u %lu 0 %lu %lu 0 0 0 0 0 0\n", cpu, user / TICK, system / TICK,
                    idle / TICK);
     }
-    seq_printf(out, "intr 0\nctxt 0\nbtime %lu\nprocesses %u\n", time_wall_offset() / SEC,
-               pid_ns_init.last);
+    seq_printf(out, "intr %lu\nctxt %lu\nbtime %lu\nprocesses %lu\n", irq_count_all(),
+               sched_switches(), time_wall_offset() / SEC, process_count_created());
     seq_printf(out, "procs_running %lu\nprocs_blocked 0\n", sched_nr_running());
     return 0;
 }

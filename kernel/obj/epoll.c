@@ -18,6 +18,7 @@
 #include "obj/file.h"
 #include "obj/obj_priv.h"
 #include "obj/poll.h"
+#include "sync/rcu.h"
 
 #define EPOLL_CTL_ADD 1
 #define EPOLL_CTL_DEL 2
@@ -49,9 +50,9 @@ struct epoll_item {
     u64 data;                    /* ep->lock */
     unsigned queues;             /* I after add */
     bool overflow;               /*   more queues than there is room for */
-    struct {
+    struct epoll_hook {
         struct waiter waiter;
-        struct waitq *queue;
+        struct waitq *queue; /* a  NULL: it has gone (POLLFREE) */
     } waits[EPOLL_QUEUES];
 };
 
@@ -95,6 +96,12 @@ static bool epoll_wake(struct waiter *w, u32 events)
     struct epoll_item *item = w->arg;
     u32 wants = READ_ONCE(item->events);
 
+    if (unlikely(events & POLLFREE)) {
+        list_del(&w->node);
+        /* The last access: epoll_unhook does not wait for this callback any more. */
+        store_release(&container_of(w, struct epoll_hook, waiter)->queue, NULL);
+        return false;
+    }
     if (!(wants & ~EPOLL_BITS) || (events && !(events & wants)))
         return false;
     epoll_make_ready(item);
@@ -160,11 +167,23 @@ static void epoll_insert(struct epoll *ep, struct epoll_item *item)
     rb_link(&ep->items, &item->node, parent, link);
 }
 
+/* A queue that goes away meanwhile stays in memory until we are through: RCU. */
+static void epoll_unhook(struct epoll_hook *hook)
+{
+    struct waitq *q;
+
+    rcu_read_lock();
+    q = load_acquire(&hook->queue);
+    if (q)
+        waitq_remove(q, &hook->waiter);
+    rcu_read_unlock();
+}
+
 /* ep->lock held. */
 static void epoll_remove(struct epoll *ep, struct epoll_item *item)
 {
     for (unsigned i = 0; i < item->queues; i++)
-        waitq_remove(item->waits[i].queue, &item->waits[i].waiter);
+        epoll_unhook(&item->waits[i]);
     spin_lock(&item->file->watch_lock);
     list_del(&item->watch_node);
     spin_unlock(&item->file->watch_lock);

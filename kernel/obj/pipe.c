@@ -74,6 +74,11 @@ void pipe_get(struct pipe *p)
     refcount_get(&p->ref);
 }
 
+bool pipe_unshared(struct pipe *p)
+{
+    return refcount_read(&p->ref) == 1;
+}
+
 void pipe_put(struct pipe *p)
 {
     if (!refcount_put(&p->ref))

@@ -22,6 +22,7 @@ int pipe_set_size(struct file *f, u64 size, bool privileged);
 struct pipe *pipe_alloc(void) __must_check;
 void pipe_get(struct pipe *p);
 void pipe_put(struct pipe *p);
+bool pipe_unshared(struct pipe *p); /* the caller's is the only reference */
 /* Opens an end by f->flags' access mode: sets f->ops and f->priv (takes a reference of p), waits
  * for the other end as fifo(7) says. 0, -ENXIO, -ERESTARTSYS. Context: may sleep. */
 int pipe_open(struct pipe *p, struct file *f) __must_check;

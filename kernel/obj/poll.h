@@ -20,6 +20,7 @@
 #define POLLWRBAND 0x200
 #define POLLMSG 0x400
 #define POLLRDHUP 0x2000
+#define POLLFREE 0x4000 /* to callbacks only: the queue goes away, take your waiter off it */
 
 struct poll_table {
     void (*queue)(struct poll_table *pt, struct waitq *q);
@@ -28,6 +29,13 @@ static inline void poll_wait(struct poll_table *pt, struct waitq *q)
 {
     if (pt)
         pt->queue(pt, q);
+}
+
+/* For a queue that may die before the files that registered with it (a process's). Its memory must
+ * stay for a grace period after this. */
+static inline void poll_queue_gone(struct waitq *q)
+{
+    waitq_wake(q, POLLFREE, ~0U);
 }
 
 struct file;

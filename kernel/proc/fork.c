@@ -19,6 +19,8 @@
 #include "proc/up.h"
 #include "vm/aspace.h"
 
+COUNTER(tasks_created);
+
 static struct slab_cache *task_cache, *process_cache;
 
 static void fork_init(void)
@@ -465,7 +467,14 @@ static int clone_publish(struct clone_job *j)
         spin_unlock(&p->siglock);
     }
     spin_unlock_irqrestore(&proc_lock, flags);
+    if (!err)
+        COUNT(tasks_created);
     return err;
+}
+
+u64 process_count_created(void)
+{
+    return READ_ONCE(counter_tasks_created);
 }
 
 /* Waits for exec or exit of a vfork child, or until killed. */

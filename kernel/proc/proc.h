@@ -14,6 +14,7 @@
 #include "proc/signal.h"
 #include "proc/task.h"
 #include "sched/timer.h"
+#include "sync/rcu.h"
 
 struct aspace;
 struct tty;
@@ -39,6 +40,7 @@ struct itimer {
 /* I immutable · p proc_lock · s siglock · a atomic */
 struct process {
     refcount_t ref;         /* a */
+    struct rcu_head rcu;    /*    its queues outlive the last reference by a grace period */
     u8 state;               /* p  enum process_state */
     struct pid *pid;        /* I  the thread-group id; a reference */
     struct task *leader;    /* p  its tid is the process id; a reference until reaped */
@@ -139,6 +141,8 @@ struct clone_args_k {
     unsigned set_tid_size;
     int cgroup_fd; /* with CLONE_INTO_CGROUP */
 };
+/* Processes and threads made since the start. */
+u64 process_count_created(void);
 struct trap_frame;
 /* The child's tid in the caller's namespace, or -errno. *f: the caller's frame. May sleep. */
 s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f);

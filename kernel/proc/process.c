@@ -28,6 +28,11 @@ void task_put(struct task *t)
     process_put(p);
 }
 
+static void process_free_rcu(struct rcu_head *head)
+{
+    process_free(container_of(head, struct process, rcu));
+}
+
 void process_put(struct process *p)
 {
     if (!refcount_put(&p->ref))
@@ -35,7 +40,8 @@ void process_put(struct process *p)
     pid_put(p->pid);
     if (p->charged)
         cgroup_put(p->charged);
-    process_free(p);
+    poll_queue_gone(&p->signal_wait); /* an epoll may outlive it, with a signalfd in it */
+    rcu_call(&p->rcu, process_free_rcu);
 }
 
 struct process *process_of_pid(struct pid *pid)

@@ -536,6 +536,11 @@ void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle)
     *system = now - MIN(now, *user + *idle);
 }
 
+u64 sched_switches(void)
+{
+    return READ_ONCE(counter_context_switches);
+}
+
 u64 sched_nr_running(void)
 {
     unsigned cpu;

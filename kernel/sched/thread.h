@@ -141,6 +141,7 @@ extern struct sched_group sched_group_root;
 void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle);
 u64 sched_load_avg(unsigned which); /* 0: 1 min, 1: 5, 2: 15; fixed point, 11 bits */
 u64 sched_nr_running(void);
+u64 sched_switches(void); /* since the start */
 
 int thread_set_policy(struct thread *t, int policy); /* SCHED_NORMAL 0, BATCH 3, IDLE 5; -EINVAL */
 u64 sched_nr_threads(void);

@@ -70,14 +70,40 @@ static int open_count_writer(struct inode *inode)
     return 0;
 }
 
-/* The inode keeps its pipe, made at the first open. */
+/* The inode keeps its pipe from the first open to the last close. */
 static int open_fifo(struct file *f, struct inode *inode)
 {
+    struct pipe *pipe;
+    int err;
+
     rwlock_write_lock(&inode->lock);
     if (!inode->pipe)
         inode->pipe = pipe_alloc();
+    pipe = inode->pipe;
+    if (pipe)
+        pipe_get(pipe);
     rwlock_write_unlock(&inode->lock);
-    return inode->pipe ? pipe_open(inode->pipe, f) : -ENOMEM;
+    if (!pipe)
+        return -ENOMEM;
+    err = pipe_open(pipe, f);
+    pipe_put(pipe);
+    return err;
+}
+
+/* References are taken under the inode's lock: when it has the only one, nobody can come by more.
+ */
+static void open_fifo_close(struct inode *inode)
+{
+    struct pipe *unused = NULL;
+
+    rwlock_write_lock(&inode->lock);
+    if (inode->pipe && pipe_unshared(inode->pipe)) {
+        unused = inode->pipe;
+        inode->pipe = NULL;
+    }
+    rwlock_write_unlock(&inode->lock);
+    if (unused)
+        pipe_put(unused);
 }
 
 /* Also FIFOs, which obj owns. */
@@ -146,6 +172,8 @@ void up_file_release_path(struct file *f)
         atomic_dec(&f->inode->writers);
     if (f->inode && f->inode->locks)
         file_lock_release(f, NULL);
+    if (f->inode && S_ISFIFO(f->inode->mode))
+        open_fifo_close(f->inode);
     if (f->dentry)
         dentry_put(f->dentry);
     if (f->mount)

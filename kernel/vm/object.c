@@ -98,6 +98,19 @@ void mem_object_init(struct mem_object *obj, const struct mem_object_ops *ops, v
     list_init(&obj->areas);
 }
 
+/* Pages of objects that live in memory alone; on one CPU the number may be below zero. */
+static DEFINE_PER_CPU(u64, object_memory_pages);
+
+u64 mem_object_memory_pages(void)
+{
+    u64 n = 0;
+    unsigned cpu;
+
+    cpu_for_each (cpu)
+        n += READ_ONCE(*per_cpu_ptr(object_memory_pages, cpu));
+    return MAX((s64)n, 0L);
+}
+
 static void object_drop_page(void *entry, void *ctx)
 {
     struct page *page = entry;
@@ -113,6 +126,8 @@ void mem_object_put(struct mem_object *obj)
     DEBUG_ASSERT(list_empty(&obj->areas));
     /* The lock keeps reclaim out, which comes by way of the LRU. */
     spin_lock(&obj->lock);
+    if (!obj->ops->read_page)
+        *this_cpu_ptr(object_memory_pages) -= obj->nr_pages;
     xa_destroy(&obj->pages, object_drop_page, NULL);
     obj->nr_pages = 0;
     spin_unlock(&obj->lock);
@@ -185,6 +200,8 @@ int object_page_insert(struct mem_object *obj, struct page *page)
             obj->nr_pages++;
             if (obj->ops->read_page)
                 object_lru_add(page);
+            else
+                this_cpu_inc(object_memory_pages);
         }
         spin_unlock(&obj->lock);
         if (err != -ENOMEM || nodes == XA_POOL_MAX)
@@ -292,6 +309,8 @@ void mem_object_truncate(struct mem_object *obj, u64 from, u64 to)
         xa_erase(&obj->pages, index);
         obj->nr_pages--;
         object_lru_del(page);
+        if (!obj->ops->read_page)
+            this_cpu_dec(object_memory_pages);
         page_flag_clear(page, PG_DIRTY);
         page_put(page);
         index++;

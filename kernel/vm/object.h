@@ -83,5 +83,7 @@ void page_unlock(struct page *page);
 
 /* Gives up to n clean cached pages back to the allocator, oldest first; how many it did. */
 u64 reclaim_pages(struct account *account, u64 n);
+/* Pages of tmpfs, shared memory and memfds, now. */
+u64 mem_object_memory_pages(void);
 /* Clean cached pages that reclaim could give back: part of MemAvailable. */
 u64 reclaim_cached_pages(void);

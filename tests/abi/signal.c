@@ -3,6 +3,7 @@
  * Signals: delivery, masks, queues, stacks, restarting, descriptors.
  */
 #include "abi.h"
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
 #include <ucontext.h>
@@ -337,4 +338,36 @@ TEST(group_signal_reaches_members)
     }
     int st;
     EXPECT(waitpid(pid, &st, 0) == pid && st == 0);
+}
+
+/* The child puts its own queue of signals into the epoll that it shares with us, and goes. */
+TEST(epoll_outlives_the_process_that_added_a_signalfd)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    int status, ep = epoll_create1(0), sfd;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    sfd = signalfd(-1, &set, 0);
+    EXPECT(ep >= 0 && sfd >= 0);
+    for (int i = 0; i < 50; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(epoll_ctl(ep, EPOLL_CTL_ADD, sfd, &ev) != 0);
+        EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+        for (int k = 0; k < 3; k++) { /* others take the memory that it had */
+            pid = fork();
+            if (pid == 0)
+                _exit(0);
+            EXPECT(waitpid(pid, &status, 0) == pid);
+        }
+        EXPECT(epoll_wait(ep, &ev, 1, 0) == 0);
+        EXPECT(epoll_ctl(ep, EPOLL_CTL_DEL, sfd, NULL) == 0);
+        ev.events = EPOLLIN;
+    }
+    EXPECT(epoll_ctl(ep, EPOLL_CTL_ADD, sfd, &ev) == 0);
+    kill(getpid(), SIGUSR1);
+    EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1);
 }

@@ -282,6 +282,26 @@ VFS_TEST(vfs_record_locks_split_and_merge)
     file_put(f);
 }
 
+VFS_TEST(vfs_fifo_has_a_pipe_only_while_it_is_open)
+{
+    struct file *r, *w;
+    struct path p;
+
+    CHECK(vfs_mknod(ctx, NULL, "/vfs-test/fifo", S_IFIFO | 0600, 0) == 0);
+    CHECK(vfs_lookup(ctx, NULL, "/vfs-test/fifo", 0, &p) == 0);
+    CHECK(vfs_open(ctx, NULL, "/vfs-test/fifo", O_RDONLY | O_NONBLOCK, 0, 0, &r) == 0);
+    CHECK(vfs_open(ctx, NULL, "/vfs-test/fifo", O_WRONLY | O_NONBLOCK, 0, 0, &w) == 0);
+    CHECK(file_write_kernel(w, "lost", 4, 0) == 4);
+    CHECK(dentry_inode(p.dentry)->pipe != NULL);
+    file_put(r);
+    CHECK(dentry_inode(p.dentry)->pipe != NULL);
+    file_put(w);
+    CHECK(dentry_inode(p.dentry)->pipe == NULL);
+    CHECK(vfs_open(ctx, NULL, "/vfs-test/fifo", O_WRONLY | O_NONBLOCK, 0, 0, &w) == -ENXIO);
+    CHECK(dentry_inode(p.dentry)->pipe == NULL);
+    path_put(&p);
+}
+
 VFS_TEST(vfs_binds_show_the_same_and_read_only_ones_refuse)
 {
     struct path p;
