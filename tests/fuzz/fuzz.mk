@@ -2,7 +2,7 @@
 # Fuzzing on the host, under ASan and UBSan: seeded, so that a run can be had again.
 
 FUZZ_VMM_SRC := tests/fuzz/fuzz_vmm.c $(addprefix userland/vmm/,mem.c bus.c virtio.c console.c \
-                load.c load_linux.c load_pvh.c serial.c rtc.c platform.c acpi.c)
+                load.c load_linux.c load_pvh.c serial.c rtc.c platform.c acpi.c report.c)
 
 build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
 	@mkdir -p $(@D)

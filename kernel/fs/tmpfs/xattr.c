@@ -10,8 +10,8 @@
 
 #define XATTR_CREATE 1
 #define XATTR_REPLACE 2
-#define XATTRS_MAX 131072 /* bytes of names and values in an inode: one of the largest size fits \
-                           */
+/* Bytes of names and values in an inode: one of the largest size fits. */
+#define XATTRS_MAX 131072
 
 static struct tmpfs_xattr *xattr_find(struct tmpfs_inode *t, const char *name)
 {
