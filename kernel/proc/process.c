@@ -336,12 +336,19 @@ s64 process_setsid(void)
     return result;
 }
 
+/* Nobody looks after the jobs of the system's init; a namespace's init may well be a shell. */
+static bool process_is_global_init(const struct process *p)
+{
+    return p->ns_init && process_pid_ns(p) == &pid_ns_init;
+}
+
 bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except)
 {
     struct process *p;
 
     list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
-        if (p == except || p->state != PROCESS_LIVE || !p->parent || p->parent->ns_init)
+        if (p == except || p->state != PROCESS_LIVE || !p->parent ||
+            process_is_global_init(p->parent))
             continue;
         if (p->parent->pgrp != pgrp && p->parent->session == p->session)
             return false;

@@ -127,6 +127,30 @@ TEST(stop_and_continue_are_reported)
     EXPECT(child_status(pid) == SIGKILL);
 }
 
+TEST(jobs_of_a_namespaces_init_stop)
+{
+    int st;
+
+    EXPECT(unshare(CLONE_NEWPID) == 0);
+    pid_t init = fork();
+    if (init == 0) {
+        EXPECT(getpid() == 1);
+        EXPECT(setsid() == 1);
+        pid_t job = fork();
+        if (job == 0) {
+            setpgid(0, 0);
+            raise(SIGTSTP);
+            _exit(3);
+        }
+        EXPECT(waitpid(job, &st, WUNTRACED) == job);
+        EXPECT(WIFSTOPPED(st) && WSTOPSIG(st) == SIGTSTP);
+        kill(job, SIGCONT);
+        EXPECT(waitpid(job, &st, 0) == job && WEXITSTATUS(st) == 3);
+        _exit(0);
+    }
+    EXPECT(child_status(init) == 0);
+}
+
 TEST(ignored_sigchld_reaps)
 {
     signal(SIGCHLD, SIG_IGN);

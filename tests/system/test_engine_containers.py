@@ -175,6 +175,20 @@ def test_signals_are_proxied(engine):
     clean(engine)
 
 
+def test_third_signal_lets_go_of_a_deaf_container(engine):
+    p = spawn(engine, "run", "--name", "deaf3", "busybox", "sh", "-c", "echo up; exec sleep 100")
+    expect(p.stdout.readline(), "up\n")
+    for _ in range(3):
+        expect(p.poll(), None)
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.3)  # signals of a kind do not queue
+    expect(p.wait(10), 1)
+    expect_in("got 3 SIGTERM/SIGINTs, forcefully exiting", p.stderr.read())
+    expect_in("Up ", engine.run("ps").stdout)
+    engine.run("rm", "-f", "deaf3")
+    clean(engine)
+
+
 def test_detached_life(engine):
     p = engine.run("run", "-d", "--name", "life", "busybox", "sh", "-c",
                    "trap 'echo bye; exit 0' TERM; echo hi; while :; do sleep 0.05; done")

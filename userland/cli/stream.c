@@ -65,6 +65,17 @@ void stream_resize(const struct stream *s)
     cli_call("POST", cli_path("/%s/resize?h=%d&w=%d", s->target, ws.ws_row, ws.ws_col), NULL, NULL);
 }
 
+/* A container may be deaf: who asks for the third time gets away from it, as with docker. */
+static void stream_asked_to_end(void)
+{
+    static int asked;
+
+    if (++asked < 3)
+        return;
+    fputs("\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n", stderr);
+    exit(1);
+}
+
 static void stream_signal(struct stream *s)
 {
     struct signalfd_siginfo si;
@@ -75,6 +86,8 @@ static void stream_signal(struct stream *s)
         else if (s->kill)
             cli_call("POST", cli_path("/containers/%s/kill?signal=%u", s->kill, si.ssi_signo), NULL,
                      NULL);
+        if (si.ssi_signo == SIGINT || si.ssi_signo == SIGTERM)
+            stream_asked_to_end();
     }
 }
 

@@ -40,7 +40,8 @@ pid_t spawn(char *const argv[], int in, bool foreground)
         signal(SIGTTOU, SIG_DFL);
         signal(SIGINT, SIG_DFL);
         signal(SIGQUIT, SIG_DFL);
-        signal(SIGTSTP, SIG_DFL);
+        /* the console has no jobs: what stopped would never be heard of again */
+        signal(SIGTSTP, foreground ? SIG_IGN : SIG_DFL);
         execvp(argv[0], argv);
         err = errno;
         _exit(write(report[1], &err, sizeof(err)) == sizeof(err) ? 127 : 126);
