@@ -2,7 +2,7 @@
  *
  * Pages that belong to an account, and what happens when there are none: reclaim, then the OOM
  * upcall. An address space takes its anonymous pages from a small stock charged in advance, so that
- * a fault walks the accounts' tree once in CHARGE_BATCH times; pages freed by unmapping restock it.
+ * a fault walks the accounts' tree once in many times; pages freed by unmapping restock it.
  */
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
@@ -11,10 +11,11 @@
 #include "vm/up.h"
 #include "vm/vm_priv.h"
 
-#define CHARGE_BATCH 16
-#define STOCK_MAX 64
+#define BATCH_MAX 16UL
+#define STOCK_MORE 8 /* pages beyond a batch that may come back before any are uncharged */
 #define RECLAIM_PAGES 32
 #define RECLAIM_NAMES 256
+#define RECLAIM_ROUNDS 16
 
 COUNTER(charge_relieves);
 
@@ -38,16 +39,23 @@ struct page *charge_page_alloc(struct account *account, unsigned order, unsigned
     return page;
 }
 
+/* A small process must not be charged for a large one's stock: an eighth of what it has. */
+static unsigned charge_batch(const struct aspace *as)
+{
+    return (unsigned)MAX(1UL, MIN(READ_ONCE(as->rss_anon) / 8, BATCH_MAX));
+}
+
 /* One page's charge out of the stock, filling it if it is empty. */
 static int charge_take(struct aspace *as, struct account **failed)
 {
     s32 n = atomic_read(&as->stock);
+    unsigned batch = charge_batch(as);
 
     while (n > 0)
         if (atomic_cas(&as->stock, &n, n - 1))
             return 0;
-    if (!account_charge(as->account, CHARGE_BATCH, NULL)) {
-        atomic_add(&as->stock, CHARGE_BATCH - 1);
+    if (batch > 1 && !account_charge(as->account, batch, NULL)) {
+        atomic_add(&as->stock, (s32)batch - 1);
         return 0;
     }
     return account_charge(as->account, 1, failed);
@@ -74,13 +82,13 @@ struct page *charge_anon_alloc(struct aspace *as, unsigned flags, struct account
 
 void charge_restock(struct aspace *as, unsigned n)
 {
-    s32 now = atomic_add(&as->stock, (s32)n);
+    s32 now = atomic_add(&as->stock, (s32)n), keep = (s32)charge_batch(as);
 
-    if (now <= STOCK_MAX)
+    if (now <= keep + STOCK_MORE)
         return;
     /* Down to a batch; another CPU may be taking meanwhile. */
-    if (atomic_cas(&as->stock, &now, CHARGE_BATCH))
-        account_uncharge(as->account, (u64)(now - CHARGE_BATCH));
+    if (atomic_cas(&as->stock, &now, keep))
+        account_uncharge(as->account, (u64)(now - keep));
 }
 
 void charge_stock_drop(struct aspace *as)
@@ -121,6 +129,7 @@ void memory_relieve(void)
     while ((over = account_over(me->account)))
         if (charge_relieve(over))
             return;
-    if (pages_short() && !reclaim_pages(NULL, RECLAIM_PAGES))
-        up_reclaim_names(NULL, RECLAIM_NAMES);
+    for (unsigned i = 0; i < RECLAIM_ROUNDS && pages_short(); i++)
+        if (!charge_reclaim(NULL))
+            return;
 }
