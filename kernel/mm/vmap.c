@@ -169,7 +169,7 @@ void vmap_purge(void)
 
 static struct vmap_area *vmap_reserve(u64 size)
 {
-    struct vmap_area *a = slab_alloc(vmap_cache);
+    struct vmap_area *a = slab_alloc_unpaid(vmap_cache);
     u64 flags;
     bool ok;
 
@@ -294,7 +294,7 @@ void vmap_init(void)
     struct vmap_area *all;
 
     vmap_cache = slab_cache_create("vmap_area", sizeof(struct vmap_area), 0);
-    all = slab_alloc(vmap_cache);
+    all = slab_alloc_unpaid(vmap_cache);
     if (!all)
         panic("no memory for vmap");
     all->start = VMAP_BASE + PAGE_SIZE;
