@@ -6,27 +6,27 @@
 #pragma once
 
 #include "lib/list.h"
+#include "lib/rbtree.h"
 #include "lib/types.h"
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
 
 struct user_ns;
 
-#define UNIX_HASH 64
 #define INET_HASH 64
 
 struct net_ns {
     refcount_t ref;
-    u64 inum;                               /* I */
-    struct user_ns *user_ns;                /* I  a reference */
-    struct spinlock unix_lock;              /* names and ports */
-    struct list_node unix_names[UNIX_HASH]; /* unix_lock  abstract names */
-    struct list_node tcp_ports[INET_HASH];  /* unix_lock  sockets with a name, by port */
-    struct list_node udp_ports[INET_HASH];  /* unix_lock */
-    u16 next_port;                          /* unix_lock */
-    bool loopback_up;                       /* a  a new namespace's lo is down */
-    struct list_node sockets;               /* unix_lock  all, in the order they were made */
-    u64 nr_sockets;                         /* unix_lock */
+    u64 inum;                              /* I */
+    struct user_ns *user_ns;               /* I  a reference */
+    struct spinlock unix_lock;             /* names and ports */
+    struct rb_root unix_names;             /* unix_lock  abstract names */
+    struct list_node tcp_ports[INET_HASH]; /* unix_lock  sockets with a name, by port */
+    struct list_node udp_ports[INET_HASH]; /* unix_lock */
+    u16 next_port;                         /* unix_lock */
+    bool loopback_up;                      /* a  a new namespace's lo is down */
+    struct list_node sockets;              /* unix_lock  all, in the order they were made */
+    u64 nr_sockets;                        /* unix_lock */
 };
 extern struct net_ns net_ns_init;
 

@@ -14,8 +14,7 @@ static void net_ns_setup(struct net_ns *ns, struct user_ns *user_ns)
     refcount_init(&ns->ref, 1);
     ns->user_ns = user_ns;
     spinlock_init(&ns->unix_lock, RANK_NET, 10, "net_ns unix names");
-    for (unsigned i = 0; i < UNIX_HASH; i++)
-        list_init(&ns->unix_names[i]);
+    ns->unix_names = RB_ROOT;
     for (unsigned i = 0; i < INET_HASH; i++) {
         list_init(&ns->tcp_ports[i]);
         list_init(&ns->udp_ports[i]);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Names of unix sockets: paths (the inode points to the socket while it lives) and abstract ones (a
- * hash per net namespace).
+ * tree per net namespace).
  */
-#include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -36,23 +35,30 @@ static int unix_addr_make(const struct sock_addr *sun, u32 len, struct unix_addr
     return 0;
 }
 
-static struct list_node *unix_bucket(struct net_ns *ns, const struct unix_addr *a)
+static int unix_addr_compare(const struct unix_addr *a, const struct unix_addr *b)
 {
-    u32 h = 5381;
-
-    for (u32 i = 0; i < a->len - SUN_HEAD; i++)
-        h = h * 33 + a->sun.data[i];
-    return &ns->unix_names[h % UNIX_HASH];
+    if (a->len != b->len)
+        return a->len < b->len ? -1 : 1;
+    return memcmp(&a->sun, &b->sun, a->len);
 }
 
 static struct unix_sock *unix_find_locked(struct net_ns *ns, const struct unix_addr *a)
 {
-    struct unix_sock *u;
+    for (struct rb_node *n = ns->unix_names.node; n;) {
+        struct unix_sock *u = rb_entry(n, struct unix_sock, by_name);
+        int diff = unix_addr_compare(a, u->addr);
 
-    list_for_each (u, unix_bucket(ns, a), name_node)
-        if (u->addr->len == a->len && !memcmp(&u->addr->sun, &a->sun, a->len))
+        if (diff == 0)
             return u;
+        n = diff < 0 ? n->left : n->right;
+    }
     return NULL;
+}
+
+static bool unix_name_less(const struct rb_node *a, const struct rb_node *b)
+{
+    return unix_addr_compare(rb_entry(a, struct unix_sock, by_name)->addr,
+                             rb_entry(b, struct unix_sock, by_name)->addr) < 0;
 }
 
 /* Sets the name if there is none. */
@@ -76,8 +82,10 @@ static int unix_bind_abstract(struct unix_sock *u, struct unix_addr *a)
 
     spin_lock(&ns->unix_lock);
     err = unix_find_locked(ns, a) ? -EADDRINUSE : unix_set_addr(u, a);
-    if (!err)
-        list_add(unix_bucket(ns, a), &u->name_node);
+    if (!err) {
+        u->named = true;
+        rb_insert(&ns->unix_names, &u->by_name, unix_name_less);
+    }
     spin_unlock(&ns->unix_lock);
     return err;
 }
@@ -154,9 +162,10 @@ void unix_unname(struct unix_sock *u)
         rwlock_write_unlock(&u->inode->lock);
         path_put(&u->path);
         u->inode = NULL;
-    } else if (!list_empty(&u->name_node)) {
+    } else if (u->named) {
         spin_lock(&u->sock.ns->unix_lock);
-        list_del(&u->name_node);
+        rb_erase(&u->sock.ns->unix_names, &u->by_name);
+        u->named = false;
         spin_unlock(&u->sock.ns->unix_lock);
     }
 }

@@ -69,7 +69,9 @@ struct unix_sock {
     const struct cred *peer_cred;
     struct path path;           /* n  bound in the file system */
     struct inode *inode;        /* n */
-    struct list_node name_node; /* ns->unix_lock: abstract */
+    struct list_node name_node; /* ns->unix_lock: inet, by port */
+    struct rb_node by_name;     /* ns->unix_lock: abstract, while named */
+    bool named;                 /* ns->unix_lock */
 };
 
 static inline struct unix_sock *unix_of(struct socket *s)
