@@ -544,32 +544,52 @@ static struct pseudo_node *task_lookup(struct pseudo_node *dir, const char *name
     return node;
 }
 
+#define TASK_LIST_BATCH 64
+
+/* The smallest numbers above `last`, ascending: how many. */
+static unsigned task_list_batch(struct process *p, u32 last, u32 *numbers)
+{
+    struct task *t;
+    unsigned n = 0;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (t, &p->tasks, node) {
+        u32 nr = pid_nr(t->pid, current_pid_ns());
+        unsigned at = n;
+
+        if (nr <= last || (n == TASK_LIST_BATCH && nr > numbers[n - 1]))
+            continue;
+        for (; at > 0 && numbers[at - 1] > nr; at--)
+            if (at < TASK_LIST_BATCH)
+                numbers[at] = numbers[at - 1];
+        numbers[at] = nr;
+        n += n < TASK_LIST_BATCH;
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return n;
+}
+
 static int task_list(struct pseudo_node *dir, struct dir_context *ctx)
 {
     struct process *p = pid_node_task(dir)->process;
     u32 last = ctx->pos > DIR_BASE ? (u32)(ctx->pos - DIR_BASE) - 1 : 0;
+    u32 numbers[TASK_LIST_BATCH];
+    unsigned n;
 
-    for (;;) { /* the next larger number each time: the list may change in between */
-        struct task *t;
-        u32 next = 0;
-        char name[16];
-        u64 flags;
-        spin_lock_irqsave(&p->siglock, &flags);
-        list_for_each (t, &p->tasks, node) {
-            u32 nr = pid_nr(t->pid, current_pid_ns());
-            if (nr > last && (!next || nr < next))
-                next = nr;
+    while ((n = task_list_batch(p, last, numbers))) {
+        for (unsigned i = 0; i < n; i++) {
+            char name[16];
+            size_t len = (size_t)snprintf(name, sizeof(name), "%u", numbers[i]);
+
+            last = numbers[i];
+            ctx->pos = DIR_BASE + last;
+            if (!ctx->emit(ctx, name, len, DIR_BASE + last, 4))
+                return 0;
+            ctx->pos = DIR_BASE + last + 1;
         }
-        spin_unlock_irqrestore(&p->siglock, flags);
-        if (!next)
-            return 0;
-        ctx->pos = DIR_BASE + next;
-        size_t n = (size_t)snprintf(name, sizeof(name), "%u", next);
-        if (!ctx->emit(ctx, name, n, DIR_BASE + next, 4))
-            return 0;
-        last = next;
-        ctx->pos = DIR_BASE + next + 1;
     }
+    return 0;
 }
 
 static const struct pseudo_ops task_dir_ops = {

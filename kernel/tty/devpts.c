@@ -24,7 +24,6 @@
 
 /* n instances_lock · l lock */
 struct pts_instance {
-    struct list_node node;             /* n */
     struct super *super;               /* I */
     const struct super_ops *tmpfs_ops; /* I */
     struct super_ops ops;              /* I  tmpfs's, with our destroy */
@@ -35,20 +34,14 @@ struct pts_instance {
     struct pty *ptys[PTS_MAX]; /* l */
 };
 
-static struct spinlock instances_lock = SPINLOCK_INIT(RANK_TTY, 1, "devpts instances");
-static LIST_HEAD(instances);
+static void devpts_destroy(struct super *s);
 
+/* NULL: s is another type's. */
 static struct pts_instance *devpts_instance(const struct super *s)
 {
-    struct pts_instance *i, *found = NULL;
-
-    spin_lock(&instances_lock);
-    list_for_each (i, &instances, node) {
-        if (i->super == s)
-            found = i;
-    }
-    spin_unlock(&instances_lock);
-    return found;
+    return s->ops->destroy == devpts_destroy
+               ? container_of((void *)s->ops, struct pts_instance, ops)
+               : NULL;
 }
 
 static void devpts_destroy(struct super *s)
@@ -56,9 +49,7 @@ static void devpts_destroy(struct super *s)
     struct pts_instance *i = devpts_instance(s);
     const struct super_ops *ops = i->tmpfs_ops;
 
-    spin_lock(&instances_lock);
-    list_del(&i->node);
-    spin_unlock(&instances_lock);
+    s->ops = ops; /* ours lie in the instance */
     kfree(i);
     ops->destroy(s);
 }
@@ -140,9 +131,6 @@ static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
     i->ops = *i->super->ops;
     i->ops.destroy = devpts_destroy;
     i->super->ops = &i->ops;
-    spin_lock(&instances_lock);
-    list_add_tail(&instances, &i->node);
-    spin_unlock(&instances_lock);
     err = devpts_make_ptmx(i);
     if (err)
         log_err("devpts: no ptmx node: error %d", -err);

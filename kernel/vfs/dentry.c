@@ -197,6 +197,7 @@ struct dentry *dentry_create_root(struct inode *root)
     if (!d)
         return NULL;
     list_init(&root->super->cached);
+    list_init(&root->super->watches);
     d->super = root->super;
     d->inode = root;
     return d;

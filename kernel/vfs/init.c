@@ -10,7 +10,6 @@ static void vfs_init(void)
     dentry_init();
     inode_init();
     names_init();
-    inotify_init();
     pseudo_init();
     mount_init();
 }

@@ -11,14 +11,13 @@
 
 #include "arch/x86/uaccess.h"
 #include "lib/err.h"
-#include "lib/hash.h"
+#include "lib/rbtree.h"
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "vfs/vfs_priv.h"
 
-#define WATCH_BUCKETS 256
 #define FIONREAD 0x541b
 
 struct inotify_event_k { /* struct inotify_event */
@@ -38,33 +37,81 @@ struct inotify_group {
     struct list_node events; /* l */
     u32 nr_events, bytes;    /* l */
     struct waitq wait;
-    struct list_node watches; /* inotify_lock */
-    u32 nr_watches;           /* inotify_lock */
-    s32 last_wd;              /* inotify_lock */
+    struct rb_root watches; /* inotify_lock: by number */
+    u32 nr_watches;         /* inotify_lock */
+    s32 last_wd;            /* inotify_lock */
 };
 
 struct inotify_watch {
-    struct list_node by_inode, by_group; /* inotify_lock */
-    struct inotify_group *group;         /* I */
-    struct dentry *d;                    /* I  a reference */
-    struct inode *inode;                 /* I  of d */
-    s32 wd;                              /* I */
-    u32 mask;                            /* inotify_lock */
+    struct rb_node by_inode, by_group; /* inotify_lock */
+    struct list_node by_super;         /* inotify_lock; a list of the dead afterwards */
+    struct inotify_group *group;       /* I */
+    struct dentry *d;                  /* I  a reference */
+    struct inode *inode;               /* I  of d */
+    s32 wd;                            /* I */
+    u32 mask;                          /* inotify_lock */
 };
 
 u32 inotify_watches;
 static struct spinlock inotify_lock = SPINLOCK_INIT(RANK_VFS, 7, "inotify");
-static struct list_node watch_table[WATCH_BUCKETS]; /* inotify_lock */
+static struct rb_root watch_tree; /* inotify_lock: by inode and group */
 
-void inotify_init(void)
+static struct inotify_watch *watch_at(struct rb_node *n)
 {
-    for (unsigned i = 0; i < WATCH_BUCKETS; i++)
-        list_init(&watch_table[i]);
+    return n ? rb_entry(n, struct inotify_watch, by_inode) : NULL;
 }
 
-static struct list_node *watch_bucket(const struct inode *inode)
+static int watch_compare(const struct inode *inode, const struct inotify_group *g,
+                         const struct inotify_watch *w)
 {
-    return &watch_table[hash_u64((u64)inode) % WATCH_BUCKETS];
+    if (inode != w->inode)
+        return inode < w->inode ? -1 : 1;
+    return g < w->group ? -1 : g > w->group;
+}
+
+/* The first at or after (inode, group). */
+static struct inotify_watch *watch_from_locked(const struct inode *inode,
+                                               const struct inotify_group *g)
+{
+    struct inotify_watch *found = NULL;
+
+    for (struct rb_node *n = watch_tree.node; n;) {
+        struct inotify_watch *w = watch_at(n);
+        int diff = watch_compare(inode, g, w);
+
+        if (diff <= 0)
+            found = w;
+        n = diff <= 0 ? n->left : n->right;
+    }
+    return found;
+}
+
+/* The inode's next watch after w. */
+static struct inotify_watch *watch_next_locked(const struct inotify_watch *w)
+{
+    struct inotify_watch *next = watch_at(rb_next(&w->by_inode));
+
+    return next && next->inode == w->inode ? next : NULL;
+}
+
+static struct inotify_watch *watch_first_locked(const struct inode *inode)
+{
+    struct inotify_watch *w = watch_from_locked(inode, NULL);
+
+    return w && w->inode == inode ? w : NULL;
+}
+
+static bool watch_less(const struct rb_node *a, const struct rb_node *b)
+{
+    const struct inotify_watch *w = rb_entry(a, struct inotify_watch, by_inode);
+
+    return watch_compare(w->inode, w->group, rb_entry(b, struct inotify_watch, by_inode)) < 0;
+}
+
+static bool watch_wd_less(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct inotify_watch, by_group)->wd <
+           rb_entry(b, struct inotify_watch, by_group)->wd;
 }
 
 /* ------------------------------------------------------------- events */
@@ -124,9 +171,11 @@ static void group_queue(struct inotify_group *g, struct inotify_event *e)
 
 static void watch_unlink_locked(struct inotify_watch *w)
 {
-    list_del(&w->by_inode);
-    list_del(&w->by_group);
+    rb_erase(&watch_tree, &w->by_inode);
+    rb_erase(&w->group->watches, &w->by_group);
+    list_del(&w->by_super);
     w->group->nr_watches--;
+    WRITE_ONCE(w->inode->watches, w->inode->watches - 1);
     WRITE_ONCE(inotify_watches, inotify_watches - 1);
 }
 
@@ -137,14 +186,14 @@ static void watch_end_locked(struct inotify_watch *w, u32 mask, struct list_node
         group_queue(w->group, event_alloc(w->wd, mask, 0, NULL, 0));
     group_queue(w->group, event_alloc(w->wd, IN_IGNORED, 0, NULL, 0));
     watch_unlink_locked(w);
-    list_add_tail(dead, &w->by_group);
+    list_add_tail(dead, &w->by_super);
 }
 
 static void watches_put(struct list_node *dead)
 {
     struct inotify_watch *w, *next;
 
-    list_for_each_safe (w, next, dead, by_group) {
+    list_for_each_safe (w, next, dead, by_super) {
         dentry_put(w->d);
         kfree(w);
     }
@@ -155,8 +204,9 @@ static void watches_tell_locked(const struct inode *inode, u32 mask, u32 cookie,
 {
     struct inotify_watch *w, *next;
 
-    list_for_each_safe (w, next, watch_bucket(inode), by_inode) {
-        if (w->inode != inode || !(w->mask & mask & IN_ALL_EVENTS))
+    for (w = watch_first_locked(inode); w; w = next) {
+        next = watch_next_locked(w);
+        if (!(w->mask & mask & IN_ALL_EVENTS))
             continue;
         if (unlinked && (w->mask & IN_EXCL_UNLINK))
             continue;
@@ -171,6 +221,8 @@ static void watches_tell(const struct inode *inode, u32 mask, u32 cookie, const 
 {
     LIST_HEAD(dead);
 
+    if (likely(!READ_ONCE(inode->watches)))
+        return;
     spin_lock(&inotify_lock);
     watches_tell_locked(inode, mask, cookie, name, len, unlinked, &dead);
     spin_unlock(&inotify_lock);
@@ -220,9 +272,10 @@ void inotify_tell_gone(struct inode *inode, u32 mask)
     LIST_HEAD(dead);
 
     spin_lock(&inotify_lock);
-    list_for_each_safe (w, next, watch_bucket(inode), by_inode)
-        if (w->inode == inode)
-            watch_end_locked(w, w->mask & mask, &dead);
+    for (w = watch_first_locked(inode); w; w = next) {
+        next = watch_next_locked(w);
+        watch_end_locked(w, w->mask & mask, &dead);
+    }
     spin_unlock(&inotify_lock);
     watches_put(&dead);
 }
@@ -242,10 +295,8 @@ void inotify_super_gone(struct super *s)
     if (!READ_ONCE(inotify_watches))
         return;
     spin_lock(&inotify_lock);
-    for (unsigned i = 0; i < WATCH_BUCKETS; i++)
-        list_for_each_safe (w, next, &watch_table[i], by_inode)
-            if (w->inode->super == s)
-                watch_end_locked(w, IN_UNMOUNT, &dead);
+    list_for_each_safe (w, next, &s->watches, by_super)
+        watch_end_locked(w, IN_UNMOUNT, &dead);
     spin_unlock(&inotify_lock);
     watches_put(&dead);
 }
@@ -332,13 +383,15 @@ static void inotify_release(struct file *f)
 {
     struct inotify_group *g = f->priv;
     struct inotify_event *e, *next_e;
-    struct inotify_watch *w, *next;
+    struct rb_node *n;
     LIST_HEAD(dead);
 
     spin_lock(&inotify_lock);
-    list_for_each_safe (w, next, &g->watches, by_group) {
+    while ((n = rb_first(&g->watches))) {
+        struct inotify_watch *w = rb_entry(n, struct inotify_watch, by_group);
+
         watch_unlink_locked(w);
-        list_add_tail(&dead, &w->by_group);
+        list_add_tail(&dead, &w->by_super);
     }
     spin_unlock(&inotify_lock);
     watches_put(&dead);
@@ -364,7 +417,7 @@ struct file *inotify_create(unsigned flags)
         return ERR_PTR(-ENOMEM);
     spinlock_init(&g->lock, RANK_VFS, 5, "inotify events");
     list_init(&g->events);
-    list_init(&g->watches);
+    g->watches = RB_ROOT;
     waitq_init(&g->wait);
     f = file_create(&inotify_fops, O_RDONLY | (flags & O_NONBLOCK), g);
     if (f)
@@ -375,12 +428,9 @@ struct file *inotify_create(unsigned flags)
 
 static struct inotify_watch *group_find_locked(struct inotify_group *g, const struct inode *inode)
 {
-    struct inotify_watch *w;
+    struct inotify_watch *w = watch_from_locked(inode, g);
 
-    list_for_each (w, watch_bucket(inode), by_inode)
-        if (w->inode == inode && w->group == g)
-            return w;
-    return NULL;
+    return w && w->inode == inode && w->group == g ? w : NULL;
 }
 
 /* Changes the group's watch of the inode or puts `fresh` in; *used tells which. */
@@ -400,9 +450,11 @@ static int group_set(struct inotify_group *g, struct inotify_watch *fresh, u32 m
         wd = -ENOSPC;
     } else {
         wd = fresh->wd = ++g->last_wd;
-        list_add(watch_bucket(fresh->inode), &fresh->by_inode);
-        list_add_tail(&g->watches, &fresh->by_group);
+        rb_insert(&watch_tree, &fresh->by_inode, watch_less);
+        rb_insert(&g->watches, &fresh->by_group, watch_wd_less);
+        list_add_tail(&fresh->inode->super->watches, &fresh->by_super);
         g->nr_watches++;
+        WRITE_ONCE(fresh->inode->watches, fresh->inode->watches + 1);
         WRITE_ONCE(inotify_watches, inotify_watches + 1);
         *used = true;
     }
@@ -441,17 +493,19 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
 int inotify_remove(struct file *f, int wd)
 {
     struct inotify_group *g = f->priv;
-    struct inotify_watch *w;
     LIST_HEAD(dead);
 
     if (f->ops != &inotify_fops)
         return -EINVAL;
     spin_lock(&inotify_lock);
-    list_for_each (w, &g->watches, by_group) {
-        if (w->wd != wd)
-            continue;
-        watch_end_locked(w, 0, &dead);
-        break;
+    for (struct rb_node *n = g->watches.node; n;) {
+        struct inotify_watch *w = rb_entry(n, struct inotify_watch, by_group);
+
+        if (w->wd == wd) {
+            watch_end_locked(w, 0, &dead);
+            break;
+        }
+        n = wd < w->wd ? n->left : n->right;
     }
     spin_unlock(&inotify_lock);
     if (list_empty(&dead))

@@ -39,11 +39,11 @@ struct inode_locks {
 /* A record lock's owner that sleeps until `blocker` lets go: the graph in which cycles are
  * deadlocks. */
 struct record_wait {
-    struct list_node node;
+    struct rb_node node; /* record_waits_lock */
     void *owner, *blocker;
 };
 static struct spinlock record_waits_lock = SPINLOCK_INIT(RANK_VFS, 0, "record waits");
-static LIST_HEAD(record_waits); /* record_waits_lock */
+static struct rb_root record_waits; /* record_waits_lock: by owner */
 
 static struct inode_locks *lock_of_inode(struct inode *i)
 {
@@ -255,26 +255,39 @@ static void record_apply_locked(struct inode_locks *l, struct file_lock *want, b
     lock_changed_locked(l);
 }
 
+static bool record_wait_less(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct record_wait, node)->owner <
+           rb_entry(b, struct record_wait, node)->owner;
+}
+
+/* Whom the owner waits for; NULL: nobody. */
+static void *record_blocker_locked(const void *owner)
+{
+    for (struct rb_node *n = record_waits.node; n;) {
+        struct record_wait *w = rb_entry(n, struct record_wait, node);
+
+        if (w->owner == owner)
+            return w->blocker;
+        n = owner < w->owner ? n->left : n->right;
+    }
+    return NULL;
+}
+
 /* Would owner, waiting for blocker, close a circle? If not, its wait is written down. */
 static int record_wait_begin(struct record_wait *w)
 {
     void *at = w->blocker;
-    struct record_wait *other;
 
     spin_lock(&record_waits_lock);
     for (unsigned i = 0; i < DEADLOCK_STEPS && at; i++) {
-        void *next = NULL;
-
         if (at == w->owner) {
             spin_unlock(&record_waits_lock);
             return -EDEADLK;
         }
-        list_for_each (other, &record_waits, node)
-            if (other->owner == at)
-                next = other->blocker;
-        at = next;
+        at = record_blocker_locked(at);
     }
-    list_add_tail(&record_waits, &w->node);
+    rb_insert(&record_waits, &w->node, record_wait_less);
     spin_unlock(&record_waits_lock);
     return 0;
 }
@@ -282,7 +295,7 @@ static int record_wait_begin(struct record_wait *w)
 static void record_wait_end(struct record_wait *w)
 {
     spin_lock(&record_waits_lock);
-    list_del(&w->node);
+    rb_erase(&record_waits, &w->node);
     spin_unlock(&record_waits_lock);
 }
 

@@ -8,7 +8,6 @@
  */
 #include "lib/err.h"
 #include "lib/format.h"
-#include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -34,7 +33,6 @@
 #define MNT_DETACH 2
 #define MNT_EXPIRE 4
 #define UMOUNT_NOFOLLOW 8
-#define MOUNT_BUCKETS 1024
 #define MOUNTS_MAX 100000 /* per namespace, as fs.mount-max */
 
 struct mount_ns {
@@ -49,14 +47,46 @@ struct mount_ns {
 struct mount_ns *mount_ns_init;
 
 struct spinlock mount_lock = SPINLOCK_INIT(RANK_VFS, 6, "mount");
-static struct mount *mount_table[MOUNT_BUCKETS]; /* mount lock */
+static struct rb_root mount_places; /* mount lock: by parent and point, the newest first */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 TABLE_DECLARE(struct fs_type, fs_types);
 
-static struct mount **mount_bucket(const struct mount *parent, const struct dentry *point)
+/* Where a place stands to that of m in the index. */
+static int mount_place_compare(const struct mount *parent, const struct dentry *point,
+                               const struct mount *m)
 {
-    return &mount_table[hash_u64((u64)parent ^ (u64)point << 7) % MOUNT_BUCKETS];
+    if (parent != m->parent)
+        return parent < m->parent ? -1 : 1;
+    return point < m->point ? -1 : point > m->point;
+}
+
+static void mount_place_add_locked(struct mount *m)
+{
+    struct rb_node **link = &mount_places.node, *parent = NULL;
+
+    while (*link) {
+        parent = *link;
+        link = mount_place_compare(m->parent, m->point, rb_entry(parent, struct mount, place)) <= 0
+                   ? &parent->left
+                   : &parent->right;
+    }
+    rb_link(&mount_places, &m->place, parent, link);
+}
+
+static struct mount *mount_place_find_locked(const struct mount *parent, const struct dentry *point)
+{
+    struct mount *found = NULL;
+
+    for (struct rb_node *n = mount_places.node; n;) {
+        struct mount *m = rb_entry(n, struct mount, place);
+        int diff = mount_place_compare(parent, point, m);
+
+        if (diff == 0)
+            found = m;
+        n = diff <= 0 ? n->left : n->right;
+    }
+    return found;
 }
 
 void mount_get(struct mount *m)
@@ -126,9 +156,7 @@ struct mount *mount_lookup(struct mount *parent, struct dentry *point)
     struct mount *m;
 
     spin_lock(&mount_lock);
-    for (m = *mount_bucket(parent, point); m; m = m->hash_next)
-        if (m->parent == parent && m->point == point)
-            break;
+    m = mount_place_find_locked(parent, point);
     if (m)
         mount_get(m);
     spin_unlock(&mount_lock);
@@ -157,27 +185,20 @@ static void mount_set_ns_locked(struct mount *top, struct mount_ns *ns);
 /* The tree takes a reference of m, and m one of its place. */
 static void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point)
 {
-    struct mount **b = mount_bucket(parent, point);
-
     mount_get(m);
     mount_get(parent);
     dentry_get(point);
     m->parent = parent;
     m->point = point;
     point->mounts++;
-    m->hash_next = *b;
-    *b = m;
+    mount_place_add_locked(m);
     list_add_tail(&parent->children, &m->sibling);
 }
 
 /* Hands back the place's references in *place; the tree's reference of m is the caller's. */
 static void mount_detach_locked(struct mount *m, struct path *place)
 {
-    struct mount **p = mount_bucket(m->parent, m->point);
-
-    while (*p != m)
-        p = &(*p)->hash_next;
-    *p = m->hash_next;
+    rb_erase(&mount_places, &m->place);
     list_del(&m->sibling);
     m->point->mounts--;
     *place = (struct path){m->parent, m->point};
@@ -215,28 +236,33 @@ static void mount_ns_changed(struct mount_ns *ns)
 }
 
 /* Takes a whole tree apart, leaves first, and drops it. top is already off its parent (or a root),
- * and the caller's reference of it goes too. */
+ * and the caller's reference of it goes too. Once it is in no namespace nothing is mounted on it or
+ * moved out of it: each step goes on from where the last leaf was. */
 static void mount_dissolve(struct mount *top)
 {
-    for (;;) {
-        struct mount *m;
-        struct path place;
+    struct mount *m = top;
+    struct path place = {0};
 
-        spin_lock(&mount_lock);
-        for (m = top; !list_empty(&m->children);)
+    spin_lock(&mount_lock);
+    mount_set_ns_locked(top, NULL);
+    for (;;) {
+        struct path last = place;
+
+        while (!list_empty(&m->children))
             m = list_first(&m->children, struct mount, sibling);
-        if (m->ns)
-            m->ns->count--;
-        m->ns = NULL;
-        if (m == top) {
-            spin_unlock(&mount_lock);
+        if (m == top)
             break;
-        }
         mount_detach_locked(m, &place);
         spin_unlock(&mount_lock);
-        path_put(&place);
         mount_put(m);
+        if (last.mount)
+            path_put(&last);
+        m = place.mount;
+        spin_lock(&mount_lock);
     }
+    spin_unlock(&mount_lock);
+    if (place.mount)
+        path_put(&place);
     mount_put(top);
 }
 
@@ -378,25 +404,20 @@ static int mount_copy_tree(struct mount *top, struct dentry *root, bool deep,
     return 0;
 }
 
-static struct mount *mount_copied(struct mount_copy *list, u64 n, struct mount *old)
-{
-    for (u64 i = 0; i < n; i++)
-        if (list[i].old == old)
-            return list[i].new;
-    return NULL;
-}
-
-/* Hangs the copies together as the originals are now. */
+/* Hangs the copies together as the originals are now. An original knows its copy meanwhile. */
 static void mount_copies_link(struct mount_copy *list, u64 n)
 {
     spin_lock(&mount_lock);
+    for (u64 i = 0; i < n; i++)
+        list[i].old->copy = list[i].new;
     for (u64 i = 1; i < n; i++) {
-        struct mount *parent =
-            list[i].old->parent ? mount_copied(list, n, list[i].old->parent) : NULL;
+        struct mount *parent = list[i].old->parent ? list[i].old->parent->copy : NULL;
 
         if (parent)
             mount_attach_locked(list[i].new, parent, list[i].old->point);
     }
+    for (u64 i = 0; i < n; i++)
+        list[i].old->copy = NULL;
     spin_unlock(&mount_lock);
 }
 
@@ -446,6 +467,8 @@ static int mount_move(const struct walk_ctx *ctx, const char *source, const stru
         return err;
     spin_lock(&mount_lock);
     if (from.dentry != from.mount->root || !from.mount->parent || from.mount->ns != ctx->ns)
+        err = -EINVAL;
+    if (!err && target->mount->ns != ctx->ns)
         err = -EINVAL;
     for (struct mount *m = target->mount; m && !err; m = m->parent)
         if (m == from.mount)
@@ -611,6 +634,14 @@ static struct mount_ns *mount_ns_alloc(struct user_ns *user_ns)
     ns->user_ns = user_ns;
     ns->inum = inum_alloc();
     return ns;
+}
+
+static struct mount *mount_copied(const struct mount_copy *list, u64 n, const struct mount *old)
+{
+    for (u64 i = 0; i < n; i++)
+        if (list[i].old == old)
+            return list[i].new;
+    return NULL;
 }
 
 static void mount_ns_translate(struct mount_copy *list, u64 n, struct path *p)

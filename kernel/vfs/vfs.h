@@ -150,6 +150,7 @@ struct inode {
     void *locks;               /*    flock and record locks (vfs/lock.c) */
     bool file_caps;            /* k  security.capability may be among the attributes */
     atomic_t writers;          /* a  opens for writing; negative: being executed (ETXTBSY) */
+    u32 watches;               /* the inotify lock; a to read: how many inotify watches */
     struct rcu_head rcu;
 };
 
@@ -170,8 +171,9 @@ struct super {
     refcount_t ref;
     u64 dev; /* st_dev */
     u32 flags;
-    struct dentry *root;     /* a reference */
-    struct list_node cached; /* unused dentries; the LRU lock; made with the root */
+    struct dentry *root;      /* a reference */
+    struct list_node cached;  /* unused dentries; the LRU lock; made with the root */
+    struct list_node watches; /* the inotify lock; made with the root */
     struct user_ns *user_ns;
     void *priv;
 };

@@ -12,7 +12,6 @@ void inode_init(void);
 void names_init(void);
 void pseudo_init(void);
 void mount_init(void);
-void inotify_init(void);
 
 /* A mount: a file system's subtree shown at a place. t mount lock · I immutable · a atomic */
 struct mount {
@@ -27,7 +26,8 @@ struct mount {
     char *source;              /* I */
     struct list_node children; /* t */
     struct list_node sibling;  /* t */
-    struct mount *hash_next;   /* t */
+    struct rb_node place;      /* t  while it has a parent */
+    struct mount *copy;        /* t  while a tree is being copied */
     unsigned group, master;    /* t  propagation: peer group, and the group it receives from */
     atomic_t writers;          /* a  files open for writing through it */
 };
