@@ -13,6 +13,7 @@
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/cache.h"
 #include "mm/slab.h"
 #include "mm/up.h"
 #include "obj/cred.h"
@@ -113,20 +114,24 @@ static void cgroup_put_tree(struct cgroup *cg)
     }
 }
 
-static void cgroup_reap_emptied(void)
+static u64 cgroup_reap_emptied(void)
 {
     struct cgroup *cg, *next;
+    u64 n = 0;
 
     if (likely(!__atomic_load_n(&emptied_groups, __ATOMIC_RELAXED)))
-        return;
+        return 0;
     for (cg = __atomic_exchange_n(&emptied_groups, NULL, __ATOMIC_SEQ_CST); cg; cg = next) {
         struct cgroup *parent = cg->parent;
 
         next = cg->emptied;
         cgroup_free(cg);
         cgroup_put_tree(parent);
+        n++;
     }
+    return n;
 }
+CACHE_KIND("30") = {"groups", cgroup_reap_emptied};
 
 void cgroup_put(struct cgroup *cg)
 {

@@ -480,16 +480,30 @@ void slab_shrink_empty(void)
     }
 }
 
+/* Objects that are out: given to somebody, or waiting on a CPU's list. */
+static u64 slab_objects(struct slab_cache *c)
+{
+    struct page *page;
+    u64 flags, n;
+
+    spin_lock_irqsave(&c->lock, &flags);
+    n = (u64)(c->nr_slabs - c->nr_empty) * c->per_slab;
+    list_for_each (page, &c->partial, node)
+        n -= c->per_slab - (u32)atomic_read(&page->share);
+    spin_unlock_irqrestore(&c->lock, flags);
+    return n;
+}
+
 static int slab_cmd(int argc, char **argv, void (*emit)(const char *fmt, ...))
 {
     for (u32 i = 0; i < slab_nr_caches; i++) {
-        const struct slab_cache *c = &slab_caches[i];
+        struct slab_cache *c = &slab_caches[i];
 
         if (c->nr_slabs)
-            emit("%-20s size %5u  slabs %5u of %u KiB\n", c->name, c->size, c->nr_slabs,
-                 4U << c->order);
+            emit("%-20s size %5u  slabs %5u of %u KiB  objects %lu\n", c->name, c->size,
+                 c->nr_slabs, 4U << c->order, slab_objects(c));
     }
     return 0;
 }
 CONSOLE_CMD(slab)
-= {"slab", "slab caches that hold pages", slab_cmd, true};
+= {"slab", "slab caches that hold pages", slab_cmd, false};

@@ -14,6 +14,7 @@
 #include "lib/random.h"
 #include "lib/string.h"
 #include "mm/account.h"
+#include "mm/cache.h"
 #include "mm/page.h"
 #include "mm/slab.h"
 #include "sync/seqlock.h"
@@ -577,6 +578,12 @@ u64 up_reclaim_names(struct account *account, u64 n)
 {
     return dentry_shrink(NULL, account, n);
 }
+
+static u64 dentry_drop_cached(void)
+{
+    return dentry_shrink(NULL, NULL, U64_MAX);
+}
+CACHE_KIND("10") = {"names", dentry_drop_cached};
 
 void dentry_shrink_super(struct super *s)
 {

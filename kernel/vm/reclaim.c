@@ -9,6 +9,7 @@
  * object, then LRU: reclaim, which comes the other way, only tries the object's lock.
  */
 #include "lib/log.h"
+#include "mm/cache.h"
 #include "vm/vm_priv.h"
 
 static struct spinlock lru_lock = SPINLOCK_INIT(RANK_VM, RANK_ORDER_LRU, "lru");
@@ -118,3 +119,9 @@ u64 reclaim_cached_pages(void)
 {
     return READ_ONCE(lru_count);
 }
+
+static u64 reclaim_drop(void)
+{
+    return reclaim_pages(NULL, reclaim_cached_pages());
+}
+CACHE_KIND("20") = {"file pages", reclaim_drop};

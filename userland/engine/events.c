@@ -10,8 +10,8 @@
 #define EVENTS_KEPT 256
 
 struct event {
-    char *text; /* one JSON line */
-    struct json *json;
+    char *text; /* one JSON line, in a block of its size */
+    size_t len;
     struct timespec when;
 };
 
@@ -38,7 +38,7 @@ static bool filter_value(const struct json *want, const char *value)
     return false;
 }
 
-static bool filters_pass(const struct json *filters, const struct json *e)
+static bool filters_match(const struct json *filters, const struct json *e)
 {
     const struct json *actor = json_get(e, "Actor");
     const char *id = json_str(actor, "ID");
@@ -55,22 +55,30 @@ static bool filters_pass(const struct json *filters, const struct json *e)
            filter_value(json_get(filters, "event"), json_str(e, "Action"));
 }
 
+/* Most events have no listener: they are taken apart when one with filters asks. */
+static bool filters_pass(const struct json *filters, const struct event *e)
+{
+    struct json *j = filters ? json_parse(e->text, e->len, NULL) : NULL;
+    bool pass = !filters || filters_match(filters, j);
+
+    json_free(j);
+    return pass;
+}
+
 static void event_emit(struct buf *text, const struct timespec *when)
 {
     struct event *e = &events_ring[events_next++ % EVENTS_KEPT];
     struct listener *next;
 
-    free(e->text);
-    json_free(e->json);
-    e->json = json_parse(text->data, text->len, NULL);
     buf_char(text, '\n');
-    e->text = buf_take(text);
-    e->when = *when;
+    free(e->text);
+    *e = (struct event){str_dupn(text->data, text->len), text->len, *when};
+    buf_free(text);
     for (struct listener *l = events_listeners; l; l = next) {
         next = l->next;
         /* a listener that does not read loses events rather than memory */
-        if (http_backlog(l->conn) < HTTP_BACKLOG && filters_pass(l->filters, e->json))
-            http_stream_data(l->conn, e->text, strlen(e->text));
+        if (http_backlog(l->conn) < HTTP_BACKLOG && filters_pass(l->filters, e))
+            http_stream_data(l->conn, e->text, e->len);
     }
 }
 
@@ -166,8 +174,8 @@ void events_serve(struct http_conn *conn)
              i < events_next && !conn->dead; i++) {
             struct event *e = &events_ring[i % EVENTS_KEPT];
 
-            if (e->when.tv_sec >= from.tv_sec && filters_pass(l->filters, e->json))
-                http_stream_data(conn, e->text, strlen(e->text));
+            if (e->when.tv_sec >= from.tv_sec && filters_pass(l->filters, e))
+                http_stream_data(conn, e->text, e->len);
         }
     engine_now(&now);
     if (!conn->dead && until && time_parse(until, &to) && to.tv_sec <= now.tv_sec) {
