@@ -5,6 +5,7 @@
 #include "arch/x86/trap.h"
 #include "linux/sys.h"
 #include "proc/pidfd.h"
+#include "proc/procfs.h"
 
 #define SIG_BLOCK 0
 #define SIG_UNBLOCK 1
@@ -281,6 +282,8 @@ s64 sys_pidfd_send_signal(u64 fd, u64 sig, u64 uinfo, u64 flags)
     struct fd_hold h = fd_hold((int)fd);
     struct pid *pid = h.file ? pidfd_pid(h.file) : NULL;
 
+    if (!pid && h.file)
+        pid = procfs_pid_of_file(h.file);
     fd_release(h);
     if (!pid)
         return -EBADF;

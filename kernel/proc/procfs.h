@@ -11,6 +11,7 @@
 enum { PID_NODE_PROCESS, PID_NODE_THREAD }; /* pid_node.number of a directory and its files */
 struct pid_node {
     struct task *task;    /* a reference */
+    struct pid_ns *ns;    /* the mount's: whose numbers are shown; a reference */
     u32 number;           /* descriptor, kind of link or namespace */
     struct file *ends[2]; /* a pipe that is opened again: to read, to write; references or NULL */
 };
@@ -18,8 +19,15 @@ static inline struct task *pid_node_task(const struct pseudo_node *node)
 {
     return ((struct pid_node *)node->priv)->task;
 }
-struct pseudo_node *pid_node_create(const char *name, u32 mode, const struct pseudo_ops *ops,
-                                    struct task *t, u32 number);
+struct pseudo_node *pid_node_create(struct pid_ns *ns, const char *name, u32 mode,
+                                    const struct pseudo_ops *ops, struct task *t, u32 number);
+/* The directory of a process or thread, its fd and fdinfo. */
+extern const struct pseudo_ops procfs_pid_ops, procfs_fd_ops, procfs_fdinfo_ops;
+#define PROCFS_DIR_BASE 0x10000 /* positions of computed entries: base + number */
+/* A decimal name without leading zeros; false: it is none. */
+bool procfs_number(const char *name, size_t len, u32 *out);
+/* A path as current sees it: bytes, or -errno. */
+ssize_t procfs_path_text(const struct path *p, char *buf, size_t n);
 void pid_node_destroy(struct pseudo_node *node);
 void pid_node_owner(struct pseudo_node *node, kuid_t *uid, kgid_t *gid);
 
@@ -42,3 +50,5 @@ int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struc
 /* The namespace file behind an open /proc/<pid>/ns/NAME: a new file, ERR_PTR, or NULL: f is none.
  */
 struct file *procfs_ns_file(struct file *f);
+/* The process whose directory /proc/<pid> f is: a reference, or NULL. */
+struct pid *procfs_pid_of_file(struct file *f);

@@ -54,15 +54,14 @@ static const char *task_state_name(char c)
     }
 }
 
-/* Numbers of the tree around p, in current's namespace. */
+/* Numbers of the tree around p, in the mount's namespace. */
 struct pid_family {
     u32 ppid, pgrp, session;
     s32 tty_nr, tpgid;
 };
 
-static struct pid_family pid_family(struct process *p)
+static struct pid_family pid_family(struct process *p, const struct pid_ns *ns)
 {
-    struct pid_ns *ns = current_pid_ns();
     struct pid_family f = {.tpgid = -1};
     u64 flags;
 
@@ -81,7 +80,7 @@ static int stat_show(struct pseudo_node *node, struct seq *out, const struct cre
     struct pid_node *pn = node->priv;
     struct task *t = pn->task;
     struct process *p = t->process;
-    struct pid_family fam = pid_family(p);
+    struct pid_family fam = pid_family(p, pn->ns);
     struct process_times times;
     struct aspace *as = process_aspace(p);
 
@@ -90,7 +89,7 @@ static int stat_show(struct pseudo_node *node, struct seq *out, const struct cre
     else
         process_times_get(p, &times);
     seq_printf(out, "%u (%s) %c %u %u %u %d %d 0 %lu %lu %lu %lu %lu %lu %ld %ld %d %d %u 0 %lu ",
-               pid_nr(t->pid, current_pid_ns()), t->thread->name, task_state(t), fam.ppid, fam.pgrp,
+               pid_nr(t->pid, pn->ns), t->thread->name, task_state(t), fam.ppid, fam.pgrp,
                fam.session, fam.tty_nr, fam.tpgid, times.min_faults, p->child_times.min_faults,
                times.maj_faults, p->child_times.maj_faults, times.utime / TICK, times.stime / TICK,
                p->child_times.utime / TICK, p->child_times.stime / TICK, 20 + t->thread->nice,
@@ -155,10 +154,11 @@ static void status_memory(struct seq *out, struct aspace *as)
 
 static int status_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct task *t = pid_node_task(node);
+    struct pid_node *pn = node->priv;
+    struct task *t = pn->task;
     struct process *p = t->process;
     const struct cred *c = task_cred(t);
-    struct pid_family fam = pid_family(p);
+    struct pid_family fam = pid_family(p, pn->ns);
     struct aspace *as = process_aspace(p);
     struct fs_context *fs = task_fs(t);
     char st = task_state(t);
@@ -167,17 +167,16 @@ static int status_show(struct pseudo_node *node, struct seq *out, const struct c
     if (fs)
         seq_printf(out, "Umask:\t%04o\n", fs->umask);
     seq_printf(out, "State:\t%c (%s)\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t%u\nTracerPid:\t0\n",
-               st, task_state_name(st), pid_nr(p->pid, current_pid_ns()),
-               pid_nr(t->pid, current_pid_ns()), fam.ppid);
+               st, task_state_name(st), pid_nr(p->pid, pn->ns), pid_nr(t->pid, pn->ns), fam.ppid);
     status_ids(out, c);
     seq_printf(out, "FDSize:\t64\nGroups:\t");
     for (u32 i = 0; i < c->nr_groups; i++)
         seq_printf(out, "%u ", user_ns_gid(current_cred()->user_ns, c->groups[i]));
     seq_printf(out, "\nNStgid:");
-    for (unsigned i = current_process()->pid->level; i <= p->pid->level; i++)
+    for (unsigned i = pn->ns->level; i <= p->pid->level; i++)
         seq_printf(out, "\t%u", p->pid->numbers[i].nr);
     seq_printf(out, "\nNSpid:");
-    for (unsigned i = current_process()->pid->level; i <= t->pid->level; i++)
+    for (unsigned i = pn->ns->level; i <= t->pid->level; i++)
         seq_printf(out, "\t%u", t->pid->numbers[i].nr);
     seq_printf(out, "\nNSpgid:\t%u\nNSsid:\t%u\n", fam.pgrp, fam.session);
     if (as)

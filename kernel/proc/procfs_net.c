@@ -41,7 +41,7 @@ static struct pseudo_node *net_dir_lookup(struct pseudo_node *dir, const char *n
         const char *have = __table_net_files[i].name;
 
         if (strlen(have) == len && memcmp(have, name, len) == 0)
-            return pid_node_create(have, S_IFREG | 0444, &net_file_ops, pn->task, i);
+            return pid_node_create(pn->ns, have, S_IFREG | 0444, &net_file_ops, pn->task, i);
     }
     return NULL;
 }

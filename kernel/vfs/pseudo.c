@@ -122,9 +122,10 @@ static struct pseudo_node *pseudo_find_locked(struct pseudo_node *dir, const cha
 {
     struct pseudo_node *node;
 
-    list_for_each (node, &dir->children, sibling)
-        if (strlen(node->name) == len && memcmp(node->name, name, len) == 0)
-            return node;
+    for (; dir; dir = dir->base)
+        list_for_each (node, &dir->children, sibling)
+            if (strlen(node->name) == len && memcmp(node->name, name, len) == 0)
+                return node;
     return NULL;
 }
 
@@ -149,7 +150,7 @@ struct pseudo_node *pseudo_create(struct pseudo_node *parent, const char *name, 
     return node;
 }
 
-void pseudo_remove(struct pseudo_node *node)
+void pseudo_clear(struct pseudo_node *node)
 {
     struct pseudo_node *child;
 
@@ -164,6 +165,11 @@ void pseudo_remove(struct pseudo_node *node)
         pseudo_remove(child);
         pseudo_put(child);
     }
+}
+
+void pseudo_remove(struct pseudo_node *node)
+{
+    pseudo_clear(node);
     mutex_lock(&pseudo_lock);
     list_del(&node->sibling);
     node->parent = NULL;
@@ -227,6 +233,14 @@ struct pseudo_node *pseudo_of_inode(const struct inode *i)
 struct pseudo_node *pseudo_of_file(const struct file *f)
 {
     return f->inode->priv;
+}
+
+bool pseudo_file_is(const struct file *f, const struct pseudo_ops *ops)
+{
+    const struct inode *i = f->inode;
+
+    return i && (i->ops == &pseudo_inode_ops || i->ops == &pseudo_magic_ops) &&
+           pseudo_of_inode(i)->ops == ops;
 }
 
 /* Consumes the node's reference. */
@@ -523,23 +537,22 @@ static const struct file_ops pseudo_file_ops = {
  * which counts from PSEUDO_LISTED. */
 #define PSEUDO_LISTED (1L << 32)
 
-static bool pseudo_list_fixed(struct pseudo_node *dir, struct dir_context *ctx)
+static bool pseudo_list_fixed_locked(struct pseudo_node *dir, struct dir_context *ctx)
 {
     struct pseudo_node *child;
     loff_t at = 2;
-    bool room = true;
 
-    mutex_lock(&pseudo_lock);
-    list_for_each (child, &dir->children, sibling) {
-        if (at++ < ctx->pos)
-            continue;
-        room = ctx->emit(ctx, child->name, strlen(child->name), child->ino, child->mode >> 12 & 15);
-        if (!room)
-            break;
-        ctx->pos = at;
+    for (; dir; dir = dir->base) {
+        list_for_each (child, &dir->children, sibling) {
+            if (at++ < ctx->pos)
+                continue;
+            if (!ctx->emit(ctx, child->name, strlen(child->name), child->ino,
+                           child->mode >> 12 & 15))
+                return false;
+            ctx->pos = at;
+        }
     }
-    mutex_unlock(&pseudo_lock);
-    return room;
+    return true;
 }
 
 static int pseudo_readdir(struct file *f, struct dir_context *ctx)
@@ -558,7 +571,10 @@ static int pseudo_readdir(struct file *f, struct dir_context *ctx)
         ctx->pos = 2;
     }
     if (ctx->pos < PSEUDO_LISTED) {
-        if (!pseudo_list_fixed(dir, ctx))
+        mutex_lock(&pseudo_lock);
+        bool room = pseudo_list_fixed_locked(dir, ctx);
+        mutex_unlock(&pseudo_lock);
+        if (!room)
             return 0;
         ctx->pos = PSEUDO_LISTED;
     }

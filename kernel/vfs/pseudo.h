@@ -48,7 +48,8 @@ struct pseudo_node {
     u64 ino;
     struct pseudo_node *parent;
     struct list_node children, sibling; /* tree lock */
-    bool revalidate;                    /* looked up anew each time: it may vanish (/proc/<pid>) */
+    struct pseudo_node *base; /* I  its fixed children are seen here too (never freed); or NULL */
+    bool revalidate;          /* looked up anew each time: it may vanish (/proc/<pid>) */
 };
 
 /* PSEUDO_FILE(ostype) = {"proc", "sys/kernel/ostype", 0444, &ops}: directories on the way are made.
@@ -67,6 +68,7 @@ struct pseudo_file {
 struct pseudo_node *pseudo_create(struct pseudo_node *parent, const char *name, u32 mode,
                                   const struct pseudo_ops *ops, void *priv) __must_check;
 void pseudo_remove(struct pseudo_node *node); /* with all below it */
+void pseudo_clear(struct pseudo_node *node);  /* all below it */
 void pseudo_get(struct pseudo_node *node);
 void pseudo_put(struct pseudo_node *node);
 /* The root node of a tree: made at INIT_VFS. */
@@ -76,6 +78,8 @@ int pseudo_super(const struct fs_type *type, struct pseudo_node *root, void *pri
                  struct super **out) __must_check;
 struct pseudo_node *pseudo_of_inode(const struct inode *i);
 struct pseudo_node *pseudo_of_file(const struct file *f);
+/* Any file: is it one over a node with these ops? */
+bool pseudo_file_is(const struct file *f, const struct pseudo_ops *ops);
 /* The mounts of ns that are reachable from root, as /proc/<pid>/mounts, or as mountinfo has them.
  */
 int mount_ns_show(struct mount_ns *ns, const struct path *root, struct seq *out, bool info);

@@ -7,8 +7,9 @@
 #include "lib/types.h"
 
 struct path;
+struct pseudo_node;
 
 /* kernel/proc: pivot_root(2) moves every root and working directory that is `from` to `to`. */
 void up_move_roots(const struct path *from, const struct path *to);
-/* A mount of the proc type shows the pid namespace that kernel/proc names at mount time. */
-void *up_proc_mount_ns(void);
+/* The root of a new proc mount, which shows the mounter's pid namespace: a reference, or NULL. */
+struct pseudo_node *up_proc_root(void);

@@ -485,3 +485,52 @@ TEST(exec_from_a_thread_takes_the_process_over)
     }
     EXPECT(child_status(pid) == 0);
 }
+
+/* A mount of proc shows the processes of its mounter's namespace, whoever reads. */
+TEST(proc_shows_the_namespace_of_its_mount)
+{
+    char text[64];
+    int status;
+
+    EXPECT(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0);
+    EXPECT(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    pid_t pid = fork(); /* 1 there */
+    if (pid == 0) {
+        snprintf(text, sizeof(text), "/proc/%d", getppid());
+        EXPECT(getpid() == 1 && getppid() == 0);
+        EXPECT(readlink("/proc/self", text, sizeof(text)) > 0);
+        EXPECT(atoi(text) > 1); /* the outer mount knows us by another number */
+        EXPECT(mount("proc", "/tmp", "proc", 0, NULL) == 0);
+        EXPECT(readlink("/tmp/self", text, sizeof(text)) == 1 && text[0] == '1');
+        EXPECT(access("/tmp/1/status", R_OK) == 0);
+        EXPECT(access("/tmp/2", F_OK) == -1 && errno == ENOENT);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(readlink("/tmp/self", text, sizeof(text)) == 1 && text[0] == '2' ? 0 : 1);
+        EXPECT(waitpid(child, &status, 0) == child && status == 0);
+        _exit(0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    /* We are not in that namespace ourselves. */
+    if (access("/tmp/self", F_OK) == 0)
+        EXPECT(readlink("/tmp/self", text, sizeof(text)) == -1 && errno == ENOENT);
+    umount2("/tmp", MNT_DETACH);
+}
+
+TEST(pidfd_send_signal_takes_a_proc_directory)
+{
+    char path[32];
+    int status, fd;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    snprintf(path, sizeof(path), "/proc/%d", pid);
+    fd = open(path, O_RDONLY | O_DIRECTORY);
+    EXPECT(fd >= 0 && syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == 0);
+    EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    EXPECT_ERR(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0), ESRCH);
+    EXPECT_ERR(syscall(SYS_pidfd_send_signal, open("/tmp", O_RDONLY), SIGTERM, NULL, 0), EBADF);
+}

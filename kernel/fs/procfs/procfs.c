@@ -11,7 +11,12 @@ TABLE_DECLARE(struct fs_type, fs_types);
 static int procfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
                         unsigned flags, const char *options, struct super **out)
 {
-    return pseudo_super(type, pseudo_root("proc"), up_proc_mount_ns(), out);
+    struct pseudo_node *root = up_proc_root();
+    int err = root ? pseudo_super(type, root, NULL, out) : -ENOMEM;
+
+    if (root)
+        pseudo_put(root);
+    return err;
 }
 
 static int sysfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
