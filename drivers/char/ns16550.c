@@ -1,84 +1,195 @@
 /* SPDX-License-Identifier: MIT
  *
- * The 16550 serial ports of a PC, COM1 to COM4: output polled through the FIFO, input by interrupt.
- * COM1 is also the debug port (kernel/debug/port.c), which set it up and may write at any time.
+ * The 16550 serial ports of a PC, COM1 to COM4. What is written goes into a ring; the chip's FIFO
+ * is filled from it at once as far as it takes bytes, and by the "transmitter empty" interrupt from
+ * then on, so nobody waits for the line. COM1 is also the debug port (kernel/debug/port.c), which
+ * set it up and may write at any time: a burst into its FIFO is claimed, so that two do not overrun
+ * it together.
  *
- * Lock order: a port's lock is a leaf; its interrupt handler calls receive without it.
+ * The interrupts of the ISA bus are edges: the handler leaves only when the chip asks for nothing
+ * more, or makes a new edge.
+ *
+ * Lock order: a port's lock is a leaf; receive and sent are called without it.
  * PC16550D data sheet, section 8.
  */
 #include "arch/x86/regs.h"
+#include "debug/debug.h"
 #include "dev/irq.h"
 #include "dev/serial.h"
 #include "lib/atomic.h"
+#include "lib/errno.h"
 #include "lib/list.h"
 #include "lib/log.h"
+#include "lib/ring.h"
+#include "mm/slab.h"
 #include "sync/spinlock.h"
 
 enum { DATA = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
 #define IER_RECEIVE 0x01
+#define IER_EMPTY 0x02
 #define IIR_NONE 0x01
-#define IIR_FIFO 0xc0
 #define LSR_DATA 0x01
 #define LSR_EMPTY 0x20
 #define FIFO_DEPTH 16
 #define READ_MAX 64
+#define RING_SIZE 4096
+#define IRQ_ROUNDS 256
+#define COM1 0x3f8
 
 struct ns16550 {
     struct serial_port port;
     struct irq_handler irq;
-    struct spinlock lock; /* output */
-    u16 io;
-    u8 isa;
+    struct spinlock lock; /* what follows, and the registers of output */
+    struct ring ring;     /* without a buffer until the port is started */
+    bool held;            /* by flow control */
+    bool sending;         /* IER_EMPTY is on */
+    u16 io;               /* I */
+    u8 isa;               /* I */
 };
 
-static void ns16550_write(struct serial_port *port, const char *buf, size_t n)
+static struct ns16550 *ns16550_of(struct serial_port *port)
 {
-    struct ns16550 *uart = container_of(port, struct ns16550, port);
+    return container_of(port, struct ns16550, port);
+}
+
+/* One FIFO's worth, if the FIFO is empty; false: it is not. */
+static bool ns16550_burst_locked(struct ns16550 *uart)
+{
+    u8 burst[FIFO_DEPTH];
+    bool empty;
+
+    if (uart->io == COM1)
+        debug_port_claim();
+    empty = inb(uart->io + LSR) & LSR_EMPTY;
+    if (empty) {
+        u32 n = ring_read(&uart->ring, burst, FIFO_DEPTH);
+
+        for (u32 i = 0; i < n; i++)
+            outb(uart->io + DATA, burst[i]);
+    }
+    if (uart->io == COM1)
+        debug_port_release();
+    return empty;
+}
+
+/* Sends what the chip takes now; the interrupt is on while something is left. */
+static void ns16550_pump_locked(struct ns16550 *uart)
+{
+    bool more;
+
+    while (!uart->held && ring_used(&uart->ring) && ns16550_burst_locked(uart))
+        ;
+    more = !uart->held && ring_used(&uart->ring);
+    if (more != uart->sending) {
+        uart->sending = more;
+        outb(uart->io + IER, IER_RECEIVE | (more ? IER_EMPTY : 0));
+    }
+}
+
+static size_t ns16550_write(struct serial_port *port, const char *buf, size_t n)
+{
+    struct ns16550 *uart = ns16550_of(port);
     u64 flags;
 
     spin_lock_irqsave(&uart->lock, &flags);
-    while (n > 0) {
-        unsigned tries = 100000;
-        size_t burst = MIN(n, (size_t)FIFO_DEPTH);
-
-        while (!(inb(uart->io + LSR) & LSR_EMPTY) && --tries)
-            cpu_relax();
-        if (tries == 0)
-            break;
-        for (size_t i = 0; i < burst; i++)
-            outb(uart->io + DATA, (u8)buf[i]);
-        buf += burst;
-        n -= burst;
-    }
+    n = ring_write(&uart->ring, buf, (u32)MIN(n, (size_t)RING_SIZE));
+    ns16550_pump_locked(uart);
     spin_unlock_irqrestore(&uart->lock, flags);
+    return n;
+}
+
+static size_t ns16550_room(struct serial_port *port)
+{
+    return ring_room(&ns16550_of(port)->ring);
+}
+
+static size_t ns16550_queued(struct serial_port *port)
+{
+    return ring_used(&ns16550_of(port)->ring);
+}
+
+static void ns16550_discard(struct serial_port *port)
+{
+    struct ns16550 *uart = ns16550_of(port);
+    u64 flags;
+
+    spin_lock_irqsave(&uart->lock, &flags);
+    ring_skip(&uart->ring, RING_SIZE);
+    ns16550_pump_locked(uart);
+    spin_unlock_irqrestore(&uart->lock, flags);
+}
+
+static void ns16550_hold(struct serial_port *port, bool stop)
+{
+    struct ns16550 *uart = ns16550_of(port);
+    u64 flags;
+
+    spin_lock_irqsave(&uart->lock, &flags);
+    uart->held = stop;
+    ns16550_pump_locked(uart);
+    spin_unlock_irqrestore(&uart->lock, flags);
+}
+
+static void ns16550_receive(struct ns16550 *uart)
+{
+    u8 buf[READ_MAX];
+    size_t n = 0;
+
+    while (n < READ_MAX && inb(uart->io + LSR) & LSR_DATA)
+        buf[n++] = inb(uart->io + DATA);
+    if (n > 0)
+        uart->port.receive(&uart->port, buf, n);
+}
+
+static void ns16550_send(struct ns16550 *uart)
+{
+    bool was_sending;
+
+    spin_lock(&uart->lock);
+    was_sending = uart->sending;
+    ns16550_pump_locked(uart);
+    spin_unlock(&uart->lock);
+    if (was_sending && ring_used(&uart->ring) <= RING_SIZE / 2)
+        uart->port.sent(&uart->port);
 }
 
 static bool ns16550_irq(void *arg)
 {
     struct ns16550 *uart = arg;
-    u8 buf[READ_MAX];
-    size_t n = 0;
 
     if (inb(uart->io + IIR) & IIR_NONE)
         return false;
-    while (n < READ_MAX && inb(uart->io + LSR) & LSR_DATA)
-        buf[n++] = inb(uart->io + DATA);
-    if (n > 0 && uart->port.receive)
-        uart->port.receive(&uart->port, buf, n);
+    for (unsigned i = 0; i < IRQ_ROUNDS; i++) {
+        ns16550_receive(uart);
+        ns16550_send(uart);
+        if (inb(uart->io + IIR) & IIR_NONE)
+            return true;
+    }
+    spin_lock(&uart->lock);
+    outb(uart->io + IER, 0);
+    outb(uart->io + IER, IER_RECEIVE | (uart->sending ? IER_EMPTY : 0));
+    spin_unlock(&uart->lock);
     return true;
 }
 
 static int ns16550_start(struct serial_port *port)
 {
-    struct ns16550 *uart = container_of(port, struct ns16550, port);
+    struct ns16550 *uart = ns16550_of(port);
+    void *buf = kmalloc(RING_SIZE);
     int err;
 
+    if (!buf)
+        return -ENOMEM;
+    ring_init(&uart->ring, buf, RING_SIZE);
     uart->irq.fn = ns16550_irq;
     uart->irq.arg = uart;
     uart->irq.name = port->name;
     err = irq_request_isa(uart->isa, &uart->irq);
-    if (err)
+    if (err) {
+        ring_init(&uart->ring, NULL, 0);
+        kfree(buf);
         return err;
+    }
     outb(uart->io + IER, IER_RECEIVE);
     return 0;
 }
@@ -104,7 +215,7 @@ static void ns16550_setup(u16 io)
 }
 
 static struct ns16550 ns16550_ports[] = {
-    {.port = {.name = "ttyS0", .minor = 64}, .io = 0x3f8, .isa = 4},
+    {.port = {.name = "ttyS0", .minor = 64}, .io = COM1, .isa = 4},
     {.port = {.name = "ttyS1", .minor = 65}, .io = 0x2f8, .isa = 3},
     {.port = {.name = "ttyS2", .minor = 66}, .io = 0x3e8, .isa = 4},
     {.port = {.name = "ttyS3", .minor = 67}, .io = 0x2e8, .isa = 3},
@@ -120,6 +231,10 @@ static void ns16550_probe(void)
         ns16550_setup(uart->io);
         spinlock_init(&uart->lock, RANK_DEV, 1, "ns16550");
         uart->port.write = ns16550_write;
+        uart->port.room = ns16550_room;
+        uart->port.queued = ns16550_queued;
+        uart->port.discard = ns16550_discard;
+        uart->port.hold = ns16550_hold;
         uart->port.start = ns16550_start;
         serial_register(&uart->port);
     }

@@ -16,6 +16,9 @@ typedef void (*emit_fn)(const char *fmt, ...);
 void debug_port_init(void);
 bool debug_port_present(void);
 void debug_port_write(const char *s, size_t n);
+/* Around each burst into the port's FIFO by its driver, interrupts off: two would overrun it. */
+void debug_port_claim(void);
+void debug_port_release(void);
 int debug_port_read_nowait(void); /* a byte or -1 */
 
 /* --- the log --- */

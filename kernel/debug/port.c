@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The debug port: the 16550 at 0x3f8, polled. Nothing here locks; the log serialises its own lines,
- * and after a panic there is one user. drivers/char owns the chip's interrupts once the system is
- * up; both only ever add bytes to the same FIFO.
+ * The debug port: the 16550 at 0x3f8, polled. The log serialises its own lines, and after a panic
+ * there is one user. drivers/char owns the chip's interrupts once the system is up; whoever fills
+ * the FIFO claims it for that moment.
  *
  * PC16550D data sheet, section 8.
  */
@@ -17,6 +17,9 @@ enum { PORT = 0x3f8, DATA = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5, SCR 
 #define LSR_DATA 0x01
 #define LSR_EMPTY 0x20
 #define FIFO_DEPTH 16
+#define CLAIM_TRIES 100000
+#define ROUND_TRIES 1000   /* looks at a full FIFO with interrupts off: a millisecond at most */
+#define STALL_ROUNDS 10000 /* seconds */
 
 static bool port_present;
 
@@ -40,20 +43,54 @@ bool debug_port_present(void)
     return port_present;
 }
 
-/* One look at the line status pays for a FIFO full of bytes. A port that stops taking bytes loses
- * them: the kernel does not hang on a dead cable. */
+static bool port_claimed; /* a  somebody fills the FIFO */
+
+/* Not for ever: in a panic the holder may be a CPU that was stopped. */
+void debug_port_claim(void)
+{
+    for (unsigned tries = 0; tries < CLAIM_TRIES; tries++) {
+        if (!__atomic_exchange_n(&port_claimed, true, __ATOMIC_ACQUIRE))
+            return;
+        cpu_relax();
+    }
+}
+
+void debug_port_release(void)
+{
+    __atomic_store_n(&port_claimed, false, __ATOMIC_RELEASE);
+}
+
+/* A FIFO's worth, if the FIFO gets empty in that many tries; false: it does not. */
+static bool port_burst(const char *s, size_t n, unsigned tries)
+{
+    u64 flags = irq_save();
+    bool empty;
+
+    debug_port_claim();
+    while (!(empty = inb(PORT + LSR) & LSR_EMPTY) && --tries)
+        cpu_relax();
+    for (size_t i = 0; empty && i < n; i++)
+        outb(PORT + DATA, (u8)s[i]);
+    debug_port_release();
+    irq_restore(flags);
+    return empty;
+}
+
+/* One look at the line status pays for a FIFO full of bytes. A port that takes no more bytes, which
+ * no cable brings about, loses them; it is waited for once, and not again before it has moved. */
 void debug_port_write(const char *s, size_t n)
 {
-    while (port_present && n > 0) {
-        unsigned tries = 100000;
-        size_t burst = MIN(n, (size_t)FIFO_DEPTH);
+    static bool stalled;
 
-        while (!(inb(PORT + LSR) & LSR_EMPTY) && --tries)
-            cpu_relax();
-        if (tries == 0)
+    while (port_present && n > 0) {
+        size_t burst = MIN(n, (size_t)FIFO_DEPTH);
+        unsigned rounds = stalled ? 1 : STALL_ROUNDS;
+
+        while (rounds && !port_burst(s, burst, ROUND_TRIES))
+            rounds--;
+        WRITE_ONCE(stalled, rounds == 0);
+        if (rounds == 0)
             return;
-        for (size_t i = 0; i < burst; i++)
-            outb(PORT + DATA, (u8)s[i]);
         s += burst;
         n -= burst;
     }

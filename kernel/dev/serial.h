@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Serial lines, as drivers/char offers them to kernel/tty. A port sends at once and without a
- * lock-up: bytes that a dead line does not take are lost. Received bytes go to whoever opened the
- * port.
+ * Serial lines, as drivers/char offers them to kernel/tty. Output is queued and sent by interrupt;
+ * received bytes go to whoever opened the port. Everything is irq-safe.
  */
 #pragma once
 
@@ -11,13 +10,18 @@
 struct serial_port {
     const char *name; /* ttyS0 */
     u32 minor;        /* of major 4: 64 on */
-    /* irq-safe; serialised by the port. */
-    void (*write)(struct serial_port *port, const char *buf, size_t n);
-    /* Starts reception; interrupts come from now on. 0 or -errno. */
+    /* Queues as much as there is room for; how much. */
+    size_t (*write)(struct serial_port *port, const char *buf, size_t n);
+    size_t (*room)(struct serial_port *port);
+    size_t (*queued)(struct serial_port *port);        /* bytes that the chip has not got yet */
+    void (*discard)(struct serial_port *port);         /* drops what is queued */
+    void (*hold)(struct serial_port *port, bool stop); /* sends nothing meanwhile */
+    /* Starts: interrupts come from now on. 0 or -errno. */
     int (*start)(struct serial_port *port);
-    /* Set before start. Interrupt context: sets bits, copies to a ring and wakes. */
+    /* These are the user's, set before start, and called in interrupt context without a lock:
+     * bytes have come; there is room again (half of it, at least). */
     void (*receive)(struct serial_port *port, const u8 *buf, size_t n);
-    void *priv; /* receiver's */
+    void (*sent)(struct serial_port *port);
 };
 /* Up to four, registered at INIT_DRIVER. */
 void serial_register(struct serial_port *port);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * /dev/console and /dev/ttyS0 are one tty over the first serial port; without a port, over the
- * debug port, output only. /dev/tty is whatever terminal controls the caller. Received bytes go
+ * /dev/console and /dev/ttyS0 are one tty over the first serial port; without one that works, over
+ * the debug port, output only. /dev/tty is whatever terminal controls the caller. Received bytes go
  * through a ring to a work item, since the line discipline sends signals.
  */
 #include "debug/debug.h"
@@ -15,6 +15,7 @@
 #include "tty/tty.h"
 
 #define CONSOLE_RING 1024
+#define DEBUG_PORT_ROOM 256 /* bytes at a time: it is polled */
 
 static struct tty console_tty;
 static struct serial_port *console_port;
@@ -28,12 +29,46 @@ static struct {
 static void console_write(struct tty *t, const char *buf, size_t n)
 {
     if (console_port)
-        console_port->write(console_port, buf, n);
+        (void)console_port->write(console_port, buf, n); /* the caller asked for the room */
     else
         debug_port_write(buf, n);
 }
 
-static const struct tty_ops console_ops = {.write = console_write};
+static size_t console_room(struct tty *t)
+{
+    return console_port ? console_port->room(console_port) : DEBUG_PORT_ROOM;
+}
+
+static size_t console_queued(struct tty *t)
+{
+    return console_port ? console_port->queued(console_port) : 0;
+}
+
+static void console_flushed(struct tty *t, bool input, bool output)
+{
+    if (output && console_port)
+        console_port->discard(console_port);
+}
+
+static void console_flow(struct tty *t, bool stopped)
+{
+    if (console_port)
+        console_port->hold(console_port, stopped);
+}
+
+static const struct tty_ops console_ops = {
+    .write = console_write,
+    .room = console_room,
+    .queued = console_queued,
+    .flushed = console_flushed,
+    .flow = console_flow,
+};
+
+/* Interrupt context. */
+static void console_sent(struct serial_port *port)
+{
+    waitq_wake(&console_tty.write_wait, POLLOUT | POLLWRNORM, ~0U);
+}
 
 /* Interrupt context. */
 static void console_receive(struct serial_port *port, const u8 *buf, size_t n)
@@ -68,13 +103,16 @@ static void console_init(void)
 {
     tty_init(&console_tty, &console_ops, dev_make(4, 64));
     work_init(&console_in.work, console_input);
-    console_port = serial_port_get(0);
-    if (!console_port)
+    struct serial_port *port = serial_port_get(0);
+    if (!port)
         return;
-    console_port->receive = console_receive;
-    int err = console_port->start(console_port);
+    port->receive = console_receive;
+    port->sent = console_sent;
+    int err = port->start(port);
     if (err)
-        log_warn("console: %s does not start: error %d", console_port->name, -err);
+        log_warn("console: %s does not start: error %d", port->name, -err);
+    else
+        console_port = port;
 }
 INIT_HOOK(console_init, INIT_LATE);
 

@@ -220,6 +220,17 @@ static void ldisc_reprint(struct tty *t)
         ldisc_echo(t, t->in[RING(i)]);
 }
 
+void ldisc_set_flow_locked(struct tty *t, bool stopped)
+{
+    if (t->stopped == stopped)
+        return;
+    t->stopped = stopped;
+    if (t->ops->flow)
+        t->ops->flow(t, stopped);
+    if (!stopped)
+        waitq_wake(&t->write_wait, POLLOUT, ~0U);
+}
+
 static bool ldisc_signal(struct tty *t, u8 c)
 {
     int sig = ldisc_is(t, c, VINTR)   ? SIGINT
@@ -234,25 +245,11 @@ static bool ldisc_signal(struct tty *t, u8 c)
         if (t->ops->flushed)
             t->ops->flushed(t, false, true);
     }
-    if (t->stopped) {
-        t->stopped = false;
-        waitq_wake(&t->write_wait, POLLOUT, ~0U);
-    }
+    ldisc_set_flow_locked(t, false);
     if (ldisc_lflag(t, ECHO))
         ldisc_echo(t, c);
     tty_signal_pgrp_locked(t, sig);
     return true;
-}
-
-static void ldisc_set_flow(struct tty *t, bool stopped)
-{
-    if (t->stopped == stopped)
-        return;
-    t->stopped = stopped;
-    if (t->ops->flow)
-        t->ops->flow(t, stopped);
-    if (!stopped)
-        waitq_wake(&t->write_wait, POLLOUT, ~0U);
 }
 
 /* True when the byte was an editing command of canonical mode. */
@@ -313,11 +310,11 @@ static void ldisc_byte(struct tty *t, u8 c)
     }
     if (ldisc_iflag(t, IXON)) {
         if (ldisc_is(t, c, VSTART) || ldisc_is(t, c, VSTOP)) {
-            ldisc_set_flow(t, ldisc_is(t, c, VSTOP) && !ldisc_is(t, c, VSTART));
+            ldisc_set_flow_locked(t, ldisc_is(t, c, VSTOP) && !ldisc_is(t, c, VSTART));
             return;
         }
         if (t->stopped && ldisc_iflag(t, IXANY))
-            ldisc_set_flow(t, false);
+            ldisc_set_flow_locked(t, false);
     }
     if (ldisc_lflag(t, ISIG) && ldisc_signal(t, c))
         return;
@@ -396,7 +393,7 @@ void ldisc_set_termios_locked(struct tty *t, const struct termios *new_termios)
     }
     t->lnext = false;
     if (!ldisc_iflag(t, IXON))
-        ldisc_set_flow(t, false);
+        ldisc_set_flow_locked(t, false);
     if (ldisc_readable_locked(t))
         waitq_wake(&t->read_wait, POLLIN | POLLRDNORM, ~0U);
 }

@@ -361,7 +361,7 @@ void tty_hangup(struct tty *t)
     spin_lock_irqsave(&t->lock, &flags);
     t->generation++;
     t->opens = 0;
-    t->stopped = false;
+    ldisc_set_flow_locked(t, false);
     t->tail = t->canon = t->head;
     t->termios = tty_default_termios;
     if (t->session) {

@@ -93,7 +93,8 @@ struct tty_ops {
     /* Sends n processed bytes. With `room` set: called under tty->lock, at most room bytes.
      * Without: takes everything, called without the lock (or with it, for echo). */
     void (*write)(struct tty *t, const char *buf, size_t n);
-    size_t (*room)(struct tty *t);                           /* REQUIRES(lock); NULL: unlimited */
+    size_t (*room)(struct tty *t);   /* REQUIRES(lock); NULL: unlimited */
+    size_t (*queued)(struct tty *t); /* REQUIRES(lock): bytes not sent yet; NULL: none, ever */
     void (*flushed)(struct tty *t, bool input, bool output); /* REQUIRES(lock); may be NULL */
     void (*flow)(struct tty *t, bool stopped);               /* REQUIRES(lock); may be NULL */
     s64 (*ioctl)(struct tty *t, struct file *f, unsigned cmd, u64 arg); /* -ENOTTY: not mine */
@@ -150,6 +151,7 @@ size_t ldisc_take_locked(struct tty *t, u8 *buf, size_t n, bool *end);
 size_t ldisc_output_locked(struct tty *t, const char *src, size_t n, char *dst, size_t cap,
                            size_t *used);
 void ldisc_flush_input_locked(struct tty *t);
+void ldisc_set_flow_locked(struct tty *t, bool stopped);
 void ldisc_set_termios_locked(struct tty *t, const struct termios *new_termios);
 
 /* tty_job.c */

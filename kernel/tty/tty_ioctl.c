@@ -107,8 +107,7 @@ static s64 tty_flow(struct tty *t, u64 arg)
     spin_lock_irqsave(&t->lock, &flags);
     char c = (char)t->termios.cc[arg == TCIOFF ? VSTOP : VSTART];
     if (arg == TCOOFF || arg == TCOON) {
-        t->stopped = arg == TCOOFF;
-        waitq_wake(&t->write_wait, POLLOUT, ~0U);
+        ldisc_set_flow_locked(t, arg == TCOOFF);
     } else if (c && (!t->ops->room || t->ops->room(t))) {
         t->ops->write(t, &c, 1);
     }
@@ -132,6 +131,32 @@ static s64 tty_flush(struct tty *t, u64 arg)
         t->ops->flushed(t, false, true);
     spin_unlock_irqrestore(&t->lock, flags);
     return 0;
+}
+
+static size_t tty_queued(struct tty *t)
+{
+    size_t n;
+    u64 flags;
+
+    spin_lock_irqsave(&t->lock, &flags);
+    n = t->ops->queued ? t->ops->queued(t) : 0;
+    spin_unlock_irqrestore(&t->lock, flags);
+    return n;
+}
+
+/* tcdrain(3): until all output is with the device. */
+static int tty_drain(struct tty *t)
+{
+    int err = tty_check_change(t, SIGTTOU);
+
+    return err ? err : wait_event_interruptible(&t->write_wait, tty_queued(t) == 0);
+}
+
+static s64 tty_output_count(struct tty *t, u64 arg)
+{
+    s32 n = (s32)tty_queued(t);
+
+    return copy_out((void __user *)arg, &n, sizeof(n));
 }
 
 static s64 tty_input_count(struct tty *t, u64 arg)
@@ -161,19 +186,22 @@ static s64 tty_fake_input(struct tty *t, u64 arg)
 
 s64 tty_mode_ioctl(struct tty *t, unsigned cmd, u64 arg)
 {
+    int err;
+
     switch (cmd) {
     case TCGETS:
         return tty_get_termios(t, arg, false);
     case TCGETS2:
         return tty_get_termios(t, arg, true);
     case TCSETS:
-    case TCSETSW:
     case TCSETS2:
-    case TCSETSW2:
         return tty_set_termios(t, arg, false);
+    case TCSETSW:
+    case TCSETSW2:
     case TCSETSF:
     case TCSETSF2:
-        return tty_set_termios(t, arg, true);
+        err = tty_drain(t);
+        return err ? err : tty_set_termios(t, arg, cmd == TCSETSF || cmd == TCSETSF2);
     case TIOCGWINSZ:
         return tty_get_winsize(t, arg);
     case TIOCSWINSZ:
@@ -195,8 +223,8 @@ s64 tty_ioctl(struct file *f, unsigned cmd, u64 arg)
         return r;
     switch (cmd) {
     case TCSBRK:
-    case TCSBRKP: /* output is never held back: drained, and there is no break to send */
-        return tty_check_change(t, SIGTTOU);
+    case TCSBRKP: /* there is no break to send: drained in any case */
+        return tty_drain(t);
     case TCXONC:
         return tty_flow(t, arg);
     case TCFLSH:
@@ -206,6 +234,7 @@ s64 tty_ioctl(struct file *f, unsigned cmd, u64 arg)
         t->exclusive = cmd == TIOCEXCL;
         return 0;
     case TIOCOUTQ:
+        return tty_output_count(t, arg);
     case TIOCGETD:
         return copy_out((void __user *)arg, &zero, sizeof(zero));
     case TIOCINQ:

@@ -49,6 +49,17 @@ def test_commands_print_what_they_print_and_the_last_status_counts():
     expect_in("nosuchverb", lines[8])
 
 
+def test_a_reader_that_stalls_loses_nothing():
+    line = [RUN, *SHELL, *commands("/boot/files/busybox seq 1 100000")]
+    p = subprocess.Popen(line, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    p.stdout.read(1000)
+    # Nobody reads until the machine has nothing to do but wait for the line: its pipes are full.
+    time.sleep(1.5)
+    rest = p.stdout.read()
+    expect(p.wait(), 0)
+    expect(len(rest) + 1000, sum(len(str(i)) + 1 for i in range(1, 100001)))
+
+
 def test_files_appear_under_the_names_given():
     data = os.urandom(300000)
     one, two = put(TMP.name, "one", data), put(TMP.name, "two", "text\n")

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "lib/str.h"
@@ -36,6 +37,7 @@ void init_log(const char *fmt, ...)
 void init_power(int how)
 {
     fflush(stdout);
+    tcdrain(1);
     sync();
     reboot(how);
     /* nobody else can do it: say so rather than exit, which would be a panic without a reason */
