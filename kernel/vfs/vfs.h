@@ -290,7 +290,6 @@ struct mount_info {
     struct path root_of; /* what of the file system is shown */
     u32 flags;           /* MS_* of this mount */
     struct super *super;
-    unsigned propagation_group, master_group;
 };
 int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi, void *arg),
                       void *arg);

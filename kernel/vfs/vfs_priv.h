@@ -28,7 +28,6 @@ struct mount {
     struct list_node sibling;  /* t */
     struct rb_node place;      /* t  while it has a parent */
     struct mount *copy;        /* t  while a tree is being copied */
-    unsigned group, master;    /* t  propagation: peer group, and the group it receives from */
     atomic_t writers;          /* a  files open for writing through it */
 };
 

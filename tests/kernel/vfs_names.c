@@ -324,3 +324,18 @@ VFS_TEST(vfs_binds_show_the_same_and_read_only_ones_refuse)
     CHECK(vfs_rmdir(ctx, NULL, "/vfs-test/b") == -EBUSY);
     CHECK(vfs_test_umount(ctx, "/vfs-test/b") == 0);
 }
+
+VFS_TEST(vfs_mounts_are_private_and_say_so)
+{
+    struct path p;
+
+    CHECK(vfs_test_mount(ctx, "/vfs-test", "tmpfs", "") == 0);
+    CHECK(vfs_lookup(ctx, NULL, "/vfs-test", WALK_FOLLOW, &p) == 0);
+    CHECK(vfs_mount(ctx, NULL, &p, NULL, 1 << 18 | 1 << 14, NULL) == 0); /* private, recursive */
+    CHECK(vfs_mount(ctx, NULL, &p, NULL, 1 << 19, NULL) == 0);           /* slave */
+    CHECK(vfs_mount(ctx, NULL, &p, NULL, 1 << 20, NULL) == -EINVAL);     /* shared */
+    CHECK(vfs_mount(ctx, NULL, &p, NULL, 1 << 17, NULL) == -EINVAL);     /* unbindable */
+    CHECK(vfs_mount(ctx, NULL, &p, NULL, 1 << 18 | 1 << 19, NULL) == -EINVAL);
+    path_put(&p);
+    CHECK(vfs_test_umount(ctx, "/vfs-test") == 0);
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mount(2), umount2(2), pivot_root(2).
+ */
+#include "lib/err.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "vfs/mount_priv.h"
+#include "vfs/up.h"
+
+#define MS_REMOUNT 32
+#define MS_BIND 4096
+#define MS_MOVE 8192
+#define MS_REC 16384
+#define MS_SILENT 32768
+#define MS_UNBINDABLE (1 << 17)
+#define MS_PRIVATE (1 << 18)
+#define MS_SLAVE (1 << 19)
+#define MS_SHARED (1 << 20)
+#define MS_PROPAGATION (MS_UNBINDABLE | MS_PRIVATE | MS_SLAVE | MS_SHARED)
+#define MNT_FORCE 1
+#define MNT_DETACH 2
+#define MNT_EXPIRE 4
+#define UMOUNT_NOFOLLOW 8
+#define MOUNTS_MAX 100000 /* per namespace, as fs.mount-max */
+
+/* What is on top at a place that was reached without crossing ("." of a covered directory): all
+ * that mounts and unmounts there concerns the topmost. Returns references. */
+static struct path mount_topmost(const struct path *place)
+{
+    struct path top = *place;
+    struct mount *over;
+
+    path_get(&top);
+    while ((over = mount_lookup(top.mount, top.dentry))) {
+        path_put(&top);
+        dentry_get(over->root);
+        top = (struct path){over, over->root};
+    }
+    return top;
+}
+
+static int mount_graft_at(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
+{
+    struct inode *at = dentry_inode(target->dentry);
+    int err = 0;
+
+    if (S_ISDIR(at->mode) != S_ISDIR(dentry_inode(m->root)->mode))
+        err = -ENOTDIR;
+    spin_lock(&mount_lock);
+    if (!err && (target->dentry->flags & DENTRY_UNLINKED))
+        err = -ENOENT;
+    if (!err && (!target->mount->ns || target->mount->ns != ctx->ns))
+        err = -EINVAL;
+    if (!err && ctx->ns->count >= MOUNTS_MAX)
+        err = -ENOSPC;
+    if (!err) {
+        mount_attach_locked(m, target->mount, target->dentry);
+        mount_set_ns_locked(m, ctx->ns);
+    }
+    spin_unlock(&mount_lock);
+    if (err) {
+        mount_dissolve(m);
+        return err;
+    }
+    mount_put(m); /* the tree has its own */
+    mount_ns_changed(ctx->ns);
+    return 0;
+}
+
+/* Puts a loose mount (and what is on it) at target; consumes the caller's reference. */
+static int mount_graft(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
+{
+    struct path top = mount_topmost(target);
+    int err = mount_graft_at(m, &top, ctx);
+
+    path_put(&top);
+    return err;
+}
+
+static int mount_new(const struct walk_ctx *ctx, const char *source, const struct path *target,
+                     const char *type, u32 flags, const char *options)
+{
+    const struct fs_type *t = type ? fs_type_find(type) : NULL;
+    struct super *super;
+    struct mount *m;
+    int err;
+
+    if (!type)
+        return -EINVAL;
+    if (!t)
+        return -ENODEV;
+    err = t->mount(t, ctx, source, flags, options ? options : "", &super);
+    if (err)
+        return err;
+    m = mount_alloc(super, super->root, source, flags);
+    return m ? mount_graft(m, target, ctx) : -ENOMEM;
+}
+
+static int mount_bind(const struct walk_ctx *ctx, const char *source, const struct path *target,
+                      bool deep)
+{
+    struct mount_copy *list = NULL;
+    struct path from;
+    struct mount *m;
+    u64 n = 0;
+    int err;
+
+    if (!source)
+        return -EINVAL;
+    err = vfs_lookup(ctx, NULL, source, WALK_FOLLOW, &from);
+    if (err)
+        return err;
+    err = mount_copy_tree(from.mount, from.dentry, deep, &list, &n);
+    path_put(&from);
+    if (err) {
+        mount_copies_free(list, n, true);
+        return err;
+    }
+    mount_copies_link(list, n);
+    m = list[0].new;
+    mount_copies_free(list, n, false);
+    return mount_graft(m, target, ctx);
+}
+
+static int mount_move(const struct walk_ctx *ctx, const char *source, const struct path *target)
+{
+    struct path from, place = {0};
+    int err = source ? vfs_lookup(ctx, NULL, source, WALK_FOLLOW, &from) : -EINVAL;
+
+    if (err)
+        return err;
+    spin_lock(&mount_lock);
+    if (from.dentry != from.mount->root || !from.mount->parent || from.mount->ns != ctx->ns)
+        err = -EINVAL;
+    if (!err && target->mount->ns != ctx->ns)
+        err = -EINVAL;
+    for (struct mount *m = target->mount; m && !err; m = m->parent)
+        if (m == from.mount)
+            err = -ELOOP;
+    if (!err) {
+        mount_detach_locked(from.mount, &place);
+        mount_attach_locked(from.mount, target->mount, target->dentry);
+    }
+    spin_unlock(&mount_lock);
+    if (!err) {
+        path_put(&place);
+        mount_put(from.mount); /* attach took another */
+        mount_ns_changed(ctx->ns);
+    }
+    path_put(&from);
+    return err;
+}
+
+static int mount_remount(const struct path *target, u32 flags, const char *options)
+{
+    struct mount *m = target->mount;
+
+    if (target->dentry != m->root)
+        return -EINVAL;
+    if (!(flags & MS_BIND)) {
+        int err = m->super->ops->remount
+                      ? m->super->ops->remount(m->super, flags, options ? options : "")
+                      : 0;
+
+        if (err)
+            return err;
+        m->super->flags = (m->super->flags & ~(u32)MS_RDONLY) | (flags & MS_RDONLY);
+    }
+    WRITE_ONCE(m->flags, (m->flags & ~(u32)(MS_PER_MOUNT & ~MS_RELATIME)) | (flags & MS_PER_MOUNT));
+    return 0;
+}
+
+/* Every mount is private, which is what a slave of nobody is. Others there are not. */
+static int mount_propagation(const struct path *target, u32 flags)
+{
+    u32 type = flags & ~(u32)(MS_REC | MS_SILENT);
+
+    if (type != MS_PRIVATE && type != MS_SLAVE)
+        return -EINVAL;
+    return target->dentry == target->mount->root ? 0 : -EINVAL;
+}
+
+int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path *target,
+              const char *type, unsigned long flags, const char *options)
+{
+    if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (flags & MS_REMOUNT)
+        return mount_remount(target, (u32)flags, options);
+    if (flags & MS_BIND)
+        return mount_bind(ctx, source, target, flags & MS_REC);
+    if (flags & MS_PROPAGATION)
+        return mount_propagation(target, (u32)flags);
+    if (flags & MS_MOVE)
+        return mount_move(ctx, source, target);
+    return mount_new(ctx, source, target, type, (u32)flags, options);
+}
+
+/* ------------------------------------------------------------- umount2(2), pivot_root(2) */
+
+/* References that an unused mount has: the tree's, the caller's path and our own. */
+static bool mount_busy_locked(struct mount *m)
+{
+    return !list_empty(&m->children) || refcount_read(&m->ref) > 3;
+}
+
+static int umount_topmost(const struct walk_ctx *ctx, const struct path *top, int flags)
+{
+    struct mount *m = top->mount;
+    struct path place = {0};
+    int err = 0;
+
+    if (top->dentry != m->root)
+        return -EINVAL;
+    spin_lock(&mount_lock);
+    if (m->ns != ctx->ns || !m->parent)
+        err = -EINVAL;
+    else if (!(flags & MNT_DETACH) && mount_busy_locked(m))
+        err = -EBUSY;
+    else
+        mount_detach_locked(m, &place);
+    spin_unlock(&mount_lock);
+    if (err)
+        return err;
+    path_put(&place);
+    mount_dissolve(m); /* the tree's reference */
+    mount_ns_changed(ctx->ns);
+    return 0;
+}
+
+int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
+{
+    struct path top;
+    int err;
+
+    if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (flags & ~(MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
+        return -EINVAL;
+    top = mount_topmost(target);
+    err = umount_topmost(ctx, &top, flags);
+    path_put(&top);
+    return err;
+}
+
+static bool mount_is_below_locked(struct mount *m, struct mount *top)
+{
+    for (; m; m = m->parent)
+        if (m == top)
+            return true;
+    return false;
+}
+
+/* new_root becomes the namespace's root (or the caller's), the old root moves to put_old. */
+int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
+                   const struct path *put_old)
+{
+    struct mount *new = new_root->mount, *old = ctx->root.mount;
+    struct path place = {0}, old_place = {0};
+    bool old_attached;
+    int err = 0;
+
+    if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
+        return -EPERM;
+    spin_lock(&mount_lock);
+    if (new->ns != ctx->ns || old->ns != ctx->ns || new_root->dentry != new->root ||
+        ctx->root.dentry != old->root || !new->parent ||
+        !mount_is_below_locked(put_old->mount, new))
+        err = -EINVAL;
+    else if (new == old || put_old->mount == old)
+        err = -EBUSY;
+    if (err) {
+        spin_unlock(&mount_lock);
+        return err;
+    }
+    mount_detach_locked(new, &place); /* its tree reference stays ours until it has a place */
+    old_attached = old->parent != NULL;
+    if (old_attached) {
+        mount_detach_locked(old, &old_place);
+        mount_attach_locked(new, old_place.mount, old_place.dentry);
+    } else {
+        ctx->ns->root = new;
+        mount_get(new);
+    }
+    mount_attach_locked(old, put_old->mount, put_old->dentry);
+    spin_unlock(&mount_lock);
+    path_put(&place);
+    if (old_attached)
+        path_put(&old_place);
+    mount_put(old); /* its former place's (or the namespace's) reference */
+    mount_put(new); /* the former place's */
+    up_move_roots(&ctx->root, new_root);
+    mount_ns_changed(ctx->ns);
+    return 0;
+}

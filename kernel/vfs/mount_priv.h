@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared between the files that keep mount trees.
+ */
+#pragma once
+
+#include "vfs/vfs_priv.h"
+
+#define MS_RDONLY 1
+#define MS_RELATIME (1 << 21)
+/* RDONLY NOSUID NODEV NOEXEC NOATIME NODIRATIME NOSYMFOLLOW RELATIME STRICTATIME: of the mount */
+#define MS_PER_MOUNT (1 | 2 | 4 | 8 | 256 | 1024 | 2048 | MS_RELATIME | (1 << 24))
+
+struct mount_ns {
+    refcount_t ref;
+    struct mount *root; /* mount lock; a reference */
+    struct user_ns *user_ns;
+    u64 inum;
+    u64 count;            /* mount lock */
+    struct waitq changed; /* poll of /proc/mounts */
+};
+
+/* A mount waiting to be cloned: gathered under the lock, cloned outside. */
+struct mount_copy {
+    struct mount *old, *new;
+};
+
+/* A loose mount with one reference; consumes one of super, on failure too. NULL: no memory. */
+struct mount *mount_alloc(struct super *super, struct dentry *root, const char *source, u32 flags);
+/* The trees; the mount lock is held. attach: the tree takes a reference of m, and m one of its
+ * place; detach hands the place's back in *place, and leaves the tree's of m to the caller. */
+void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point);
+void mount_detach_locked(struct mount *m, struct path *place);
+/* The next mount of the tree under top, parents first. */
+struct mount *mount_next_locked(struct mount *m, struct mount *top);
+void mount_set_ns_locked(struct mount *top, struct mount_ns *ns);
+void mount_ns_changed(struct mount_ns *ns);
+/* Takes a whole tree apart, leaves first, and drops it with the caller's reference. top is already
+ * off its parent, or a root. */
+void mount_dissolve(struct mount *top);
+
+/* Copies the tree under top (or, not deep, top alone) with `root` as its root. The list of pairs
+ * serves the caller to translate paths; both are freed by mount_copies_free, also after an error.
+ */
+int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mount_copy **out,
+                    u64 *count);
+/* Hangs the copies together as the originals are now. */
+void mount_copies_link(struct mount_copy *list, u64 n);
+/* Drops the list's references; the first copy's goes to the caller unless `all`. */
+void mount_copies_free(struct mount_copy *list, u64 n, bool all);
+
+struct mount_ns *mount_ns_alloc(struct user_ns *user_ns);
