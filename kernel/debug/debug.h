@@ -53,4 +53,4 @@ void backtrace_print(emit_fn emit, u64 rip, u64 rbp);
  * Context: a thread (commands may sleep), or the panic shell. */
 int console_run(char *line, emit_fn emit);
 /* Runs the self-tests whose name starts with prefix; prints each and the totals; the failures. */
-unsigned selftest_run(const char *prefix, emit_fn emit);
+unsigned selftest_run(const char *prefix, bool timed, emit_fn emit);

@@ -30,7 +30,7 @@ static bool selftest_one(const struct selftest *t, emit_fn emit)
     return !selftest_why[0];
 }
 
-unsigned selftest_run(const char *prefix, emit_fn emit)
+unsigned selftest_run(const char *prefix, bool timed, emit_fn emit)
 {
     const struct selftest *t;
     unsigned passed = 0, failed = 0;
@@ -41,7 +41,7 @@ unsigned selftest_run(const char *prefix, emit_fn emit)
     }
     TABLE_FOR_EACH(t, selftests)
     {
-        if (!str_starts(t->name, prefix))
+        if (t->timed != timed || !str_starts(t->name, prefix))
             continue;
         if (selftest_one(t, emit))
             passed++;
@@ -55,7 +55,10 @@ unsigned selftest_run(const char *prefix, emit_fn emit)
 
 static int cmd_selftest(int argc, char **argv, emit_fn emit)
 {
-    return selftest_run(argc > 1 ? argv[1] : "", emit) ? 1 : 0;
+    bool timed = argc > 1 && strcmp(argv[1], "-t") == 0;
+
+    return selftest_run(argc > 1 + timed ? argv[1 + timed] : "", timed, emit) ? 1 : 0;
 }
 CONSOLE_CMD(selftest)
-= {"selftest", "[PREFIX]: run the kernel's self-tests", cmd_selftest, false};
+= {"selftest", "[-t] [PREFIX]: run the kernel's self-tests; -t: those that measure time",
+   cmd_selftest, false};

@@ -102,11 +102,14 @@ struct console_cmd {
 struct selftest {
     const char *name; /* states the promise: page_free_merges_buddies */
     void (*run)(void);
+    bool timed; /* right only where no processor ever stands still: under --icount */
 };
-#define SELFTEST(id)                                                     \
-    static void selftest_##id(void);                                     \
-    TABLE_ENTRY(struct selftest, selftests, #id) = {#id, selftest_##id}; \
+#define SELFTEST_ENTRY(id, timed)                                               \
+    static void selftest_##id(void);                                            \
+    TABLE_ENTRY(struct selftest, selftests, #id) = {#id, selftest_##id, timed}; \
     static void selftest_##id(void)
+#define SELFTEST(id) SELFTEST_ENTRY(id, false)
+#define SELFTEST_TIMED(id) SELFTEST_ENTRY(id, true)
 void selftest_fail(const char *file, int line, const char *what);
 #define CHECK(cond)                                   \
     do {                                              \
