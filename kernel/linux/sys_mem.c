@@ -174,26 +174,47 @@ s64 sys_brk(u64 brk)
     return err ? (s64)aspace_current()->brk : (s64)out;
 }
 
-/* No swap: memory is as good as locked once it is there; populate it. */
+/* getrlimit(2), RLIMIT_MEMLOCK: how many pages may be locked in all. 0, -EPERM, -ENOMEM. */
+static int mem_may_lock(u64 pages)
+{
+    u64 limit = rlimit_current(RLIMIT_MEMLOCK);
+
+    if (limit == RLIM_INFINITY || capable(CAP_IPC_LOCK))
+        return 0;
+    return !limit ? -EPERM : pages > limit >> PAGE_SHIFT ? -ENOMEM : 0;
+}
+
 s64 sys_mlock(u64 addr, u64 len)
 {
-    return len ? aspace_advise(aspace_current(), ALIGN_DOWN(addr, PAGE_SIZE),
-                               PAGE_ALIGN(len + (addr & (PAGE_SIZE - 1))), 22 /* POPULATE_READ */)
-               : 0;
+    struct aspace *as = aspace_current();
+    u64 pages = PAGE_ALIGN(len + (addr & (PAGE_SIZE - 1))) >> PAGE_SHIFT;
+    int err = len > USER_MAX ? -ENOMEM : mem_may_lock(READ_ONCE(as->locked_pages) + pages);
+
+    return err || !len ? err : aspace_lock_range(as, addr, len, true);
 }
 
 s64 sys_munlock(u64 addr, u64 len)
 {
-    return user_range_ok(addr, len) ? 0 : -ENOMEM;
+    return len ? aspace_lock_range(aspace_current(), addr, len, false) : 0;
 }
 
 s64 sys_mlockall(u64 flags)
 {
-    return !flags || flags & ~7UL ? -EINVAL : 0;
+    enum { MCL_CURRENT = 1, MCL_FUTURE = 2 };
+    struct aspace *as = aspace_current();
+    int err;
+
+    if (!flags || flags & ~(u64)(MCL_CURRENT | MCL_FUTURE)) /* nor MCL_ONFAULT */
+        return -EINVAL;
+    err = mem_may_lock(flags & MCL_CURRENT ? READ_ONCE(as->total_pages) : 1);
+    if (!err)
+        aspace_lock_all(as, flags & MCL_CURRENT, flags & MCL_FUTURE);
+    return err;
 }
 
 s64 sys_munlockall(void)
 {
+    aspace_lock_all(aspace_current(), false, false);
     return 0;
 }
 

@@ -184,9 +184,54 @@ int aspace_advise(struct aspace *as, u64 addr, u64 len, int advice)
     }
 }
 
+static void lock_area(struct aspace *as, struct area *a, bool lock)
+{
+    u64 n = (a->end - a->start) >> PAGE_SHIFT;
+
+    if (!(a->flags & AREA_LOCKED) == lock)
+        as->locked_pages += lock ? n : -n;
+    a->flags = (a->flags & ~(u32)AREA_LOCKED) | (lock ? AREA_LOCKED : 0);
+}
+
+/* Every area after `at` that may be touched, in turn; false: there is none. */
+static bool lock_next(struct aspace *as, u64 at, u64 *start, u64 *end)
+{
+    struct area *a;
+
+    rwlock_read_lock(&as->lock);
+    for (a = area_find(as, at); a && !a->prot; a = area_next(a)) {
+    }
+    if (a) {
+        *start = MAX(at, a->start);
+        *end = a->end;
+    }
+    rwlock_read_unlock(&as->lock);
+    return a != NULL;
+}
+
+void aspace_lock_all(struct aspace *as, bool lock, bool future)
+{
+    u64 start, end = 0;
+
+    rwlock_write_lock(&as->lock);
+    WRITE_ONCE(as->lock_future, future);
+    for (struct area *a = area_find(as, 0); a; a = area_next(a)) {
+        if (lock || !future)
+            lock_area(as, a, lock);
+        a = area_merge(as, a);
+    }
+    aspace_write_unlock(as);
+    while (lock && lock_next(as, end, &start, &end)) {
+        for (u64 va = start; va < end; va += PAGE_SIZE) {
+            if (aspace_fault(as, va, FAULT_WRITE) && aspace_fault(as, va, FAULT_READ))
+                break;
+            cond_yield();
+        }
+    }
+}
+
 int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock)
 {
-    struct advise_flags fl = {.set = lock ? AREA_LOCKED : 0, .clear = lock ? 0 : AREA_LOCKED};
     u64 end;
     int err;
 
@@ -199,11 +244,7 @@ int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock)
     if (!err)
         err = map_cut(as, addr, end);
     for (struct area *a = area_find(as, addr); !err && a && a->start < end; a = area_next(a)) {
-        u64 n = (a->end - a->start) >> PAGE_SHIFT;
-
-        if (!(a->flags & AREA_LOCKED) == lock)
-            as->locked_pages += lock ? n : -n;
-        a->flags = (a->flags & ~fl.clear) | fl.set;
+        lock_area(as, a, lock);
         a = area_merge(as, a);
     }
     aspace_write_unlock(as);

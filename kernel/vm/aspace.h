@@ -75,6 +75,7 @@ struct aspace {
     struct account *account;          /* I  memory is charged here */
     atomic_t stock;                   /* a  pages charged to account and not used yet */
     u64 total_pages, locked_pages;    /* lock */
+    bool lock_future;                 /* a  new areas are AREA_LOCKED: mlockall(MCL_FUTURE) */
     u64 rss_anon, rss_file, rss_peak; /* pt_lock; pages */
     u64 stack_limit; /* a  how far an AREA_GROWSDOWN area may grow, bytes; exec sets it */
     /* Set by exec, read by /proc: */
@@ -111,6 +112,8 @@ int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags) __must_check;
 int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out) __must_check;
 /* mlock, munlock: 0, -ENOMEM (a hole). Limits are the caller's. */
 int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock) __must_check;
+/* mlockall, munlockall: all there is, and whether what comes is. Populating is best effort. */
+void aspace_lock_all(struct aspace *as, bool lock, bool future);
 /* One byte per page of [addr, addr + len): bit 0 set when it is in memory. out is kernel memory. */
 int aspace_mincore(struct aspace *as, u64 addr, u64 len, u8 *out) __must_check;
 

@@ -174,8 +174,9 @@ static void map_populate(struct aspace *as, u64 addr, u64 len, const struct map_
     }
 }
 
-int aspace_map(struct aspace *as, const struct map_request *req, u64 *out)
+int aspace_map(struct aspace *as, const struct map_request *wanted, u64 *out)
 {
+    struct map_request with = *wanted, *req = &with;
     u64 len, end;
     int err;
 
@@ -190,6 +191,8 @@ int aspace_map(struct aspace *as, const struct map_request *req, u64 *out)
         return -EACCES;
     if ((req->flags & AREA_SHARED) && !req->object)
         return -EINVAL; /* the caller brings mem_object_create_shared's */
+    if (READ_ONCE(as->lock_future))
+        req->flags |= AREA_LOCKED;
     rwlock_write_lock(&as->lock);
     err = map_locked(as, req, len, out);
     aspace_write_unlock(as);
@@ -256,9 +259,11 @@ int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out)
         .max_prot = PT_READ | PT_WRITE | PT_EXEC,
         .fixed_noreplace = true,
     };
-    u64 old, new, at;
+    u64 old, new, at = 0;
     int err = 0;
 
+    if (READ_ONCE(as->lock_future))
+        req.flags = AREA_LOCKED;
     rwlock_write_lock(&as->lock);
     old = PAGE_ALIGN(as->brk);
     new = PAGE_ALIGN(brk);
@@ -275,5 +280,7 @@ int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out)
         as->brk = brk;
     *out = as->brk;
     aspace_write_unlock(as);
+    if (!err && at && req.flags & AREA_LOCKED)
+        map_populate(as, at, new - old, &req);
     return err;
 }

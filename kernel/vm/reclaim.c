@@ -47,12 +47,29 @@ static bool reclaim_belongs(const struct page *page, const struct account *accou
     return !account;
 }
 
+/* Object locked: mlock(2) keeps it in memory. */
+static bool reclaim_page_is_locked(const struct mem_object *obj, const struct page *page)
+{
+    struct area *a;
+
+    list_for_each (a, &obj->areas, object_node) {
+        u64 first = a->offset >> PAGE_SHIFT;
+
+        if (a->flags & AREA_LOCKED && page->index >= first &&
+            page->index - first < (a->end - a->start) >> PAGE_SHIFT)
+            return true;
+    }
+    return false;
+}
+
 /* Object locked, page off the list: takes it out of the cache if only the cache holds it. */
 static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
 {
     s32 one = 1;
 
     if (page_flag_test(page, PG_LOCKED | PG_DIRTY | PG_WRITEBACK))
+        return false;
+    if (atomic_read(&page->share) && reclaim_page_is_locked(obj, page))
         return false;
     if (atomic_read(&page->share))
         object_unmap_locked(obj, page->index, page->index + 1, false);

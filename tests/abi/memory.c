@@ -3,6 +3,7 @@
  * The mmap family, page faults and fork's memory, as programs see them.
  */
 #include "abi.h"
+#include <sys/resource.h>
 #include <setjmp.h>
 
 #define PAGE 4096UL
@@ -161,4 +162,70 @@ TEST(mincore_tells_what_is_there)
     p[PAGE] = 1;
     EXPECT(!mincore(p, 3 * PAGE, vec));
     EXPECT(!(vec[0] & 1) && (vec[1] & 1) && !(vec[2] & 1));
+}
+
+static long locked_kb(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    long kb = -1;
+
+    while (f && fgets(line, sizeof(line), f))
+        sscanf(line, "VmLck: %ld", &kb);
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+TEST(mlock_populates_and_counts)
+{
+    unsigned char in[8] = {0};
+    char *p = mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    EXPECT(p != MAP_FAILED && locked_kb() == 0);
+    EXPECT(mlock(p + 4096, 3 * 4096) == 0 && locked_kb() == 12);
+    EXPECT(mincore(p, 8 * 4096, in) == 0);
+    EXPECT(!(in[0] & 1) && in[1] & 1 && in[3] & 1 && !(in[4] & 1));
+    EXPECT_ERR(madvise(p + 4096, 4096, MADV_DONTNEED), EINVAL);
+    EXPECT(munlock(p, 8 * 4096) == 0 && locked_kb() == 0);
+    EXPECT(munmap(p + 4 * 4096, 4096) == 0);
+    EXPECT_ERR(mlock(p, 8 * 4096), ENOMEM);
+}
+
+TEST(mlockall_now_and_later)
+{
+    unsigned char in[4] = {0};
+    char *p = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *q;
+
+    EXPECT_ERR(mlockall(0), EINVAL);
+    EXPECT(mlockall(MCL_CURRENT) == 0 && locked_kb() >= 16);
+    EXPECT(mincore(p, 4 * 4096, in) == 0 && in[0] & 1 && in[3] & 1);
+    long before = locked_kb();
+    EXPECT(mlockall(MCL_CURRENT | MCL_FUTURE) == 0);
+    q = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(mincore(q, 4 * 4096, in) == 0 && in[0] & 1 && in[3] & 1);
+    EXPECT(locked_kb() >= before + 16);
+    EXPECT(munlockall() == 0 && locked_kb() == 0);
+    q = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(mincore(q, 4 * 4096, in) == 0 && !(in[0] & 1));
+}
+
+TEST(memlock_limit)
+{
+    struct rlimit r = {8192, 8192};
+    int status;
+    char *p = mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        EXPECT(setrlimit(RLIMIT_MEMLOCK, &r) == 0 && setuid(1000) == 0);
+        EXPECT(mlock(p, 8192) == 0);
+        EXPECT_ERR(mlock(p + 8192, 4096), ENOMEM);
+        EXPECT_ERR(mlockall(MCL_CURRENT), ENOMEM);
+        r.rlim_cur = 0;
+        EXPECT(setrlimit(RLIMIT_MEMLOCK, &r) == 0);
+        EXPECT_ERR(mlock(p, 4096), EPERM);
+        _exit(0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
