@@ -146,7 +146,6 @@ struct vm {
     struct vcpu *vcpus[VM_VCPUS_MAX];   /* l, published last */
     u32 nr_vcpus;                       /* l */
     struct irqchip *irqchip;            /* l, published last; NULL: user space has them */
-    u64 tss_addr, identity_map;         /* l */
     u64 boot_vcpu;                      /* l */
     s64 clock_offset;                   /* l  ns: kvmclock = time_ns() + offset */
     u64 tsc_offset; /* a  the guest's TSC starts near 0 at creation; what vCPUs agree on */
@@ -187,8 +186,12 @@ struct vcpu {
     u64 tsc_offset;                          /* r */
     u64 tsc_adjust;                          /* r  IA32_TSC_ADJUST */
     u64 mtrr_var[16], mtrr_fixed[11];        /* r  kept, without effect: all memory is write-back */
-    u64 clock_msr, wall_msr;                 /* r  kvmclock */
-    u32 clock_version;                       /* r */
+    struct {
+        u64 cap, status, ctl;
+        u64 *banks;
+    } mce;                          /* r  mce.c */
+    u64 clock_msr, wall_msr;        /* r  kvmclock */
+    u32 clock_version;              /* r */
     void *fpu, *host_fpu;           /* r  the guest's XSAVE area; room for the thread's own */
     struct kvm_cpuid_entry2 *cpuid; /* r */
     u32 nr_cpuid;
@@ -201,7 +204,7 @@ struct vcpu {
         u8 vector;
         u32 error;
     } exception;
-    s32 user_irq; /* r  KVM_INTERRUPT without irqchip; -1 */
+    s32 user_irq; /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
     struct emul emul;
     struct emul_ops emul_ops;
     enum { VCPU_IDLE, VCPU_WAIT_IN, VCPU_WAIT_EMUL } waiting; /* r  user space owes an answer */
@@ -218,6 +221,8 @@ enum vcpu_request {
     VCPU_REQ_TLB = 1 << 0,
     VCPU_REQ_EVENT = 1 << 1, /* look at the interrupt controllers again */
     VCPU_REQ_CLOCK = 1 << 2,
+    VCPU_REQ_EOI = 1 << 3, /* a level has ended: see irqchip_take_eoi */
+    VCPU_REQ_SHUTDOWN = 1 << 4,
 };
 
 /* ---- kvm_dev.c ---- */
@@ -310,6 +315,13 @@ void vcpu_set_tsc(struct vcpu *vcpu, u64 v, bool host);
 /* Takes a valid EFER to the backend; LMA is the caller's to compute. */
 void vcpu_set_efer(struct vcpu *vcpu, u64 efer);
 
+/* ---- mce.c ---- */
+#define HV_MCE_BANKS_MAX 32
+s64 hv_mce_supported(u64 arg);
+s64 vcpu_mce_ioctl(struct vcpu *vcpu, unsigned cmd, u64 arg);
+int vcpu_get_mce_msr(struct vcpu *vcpu, u32 msr, u64 *out); /* -ENOENT: not one of these */
+int vcpu_set_mce_msr(struct vcpu *vcpu, u32 msr, u64 value, bool host);
+
 /* ---- eventfd.c: KVM_IRQFD, KVM_IOEVENTFD ---- */
 void vm_eventfds_init(struct vm *vm);
 void vm_eventfds_destroy(struct vm *vm); /* before the irqchip goes; may sleep */
@@ -318,7 +330,7 @@ s64 vm_eventfd_ioctl(struct vm *vm, unsigned cmd, u64 arg);
 int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len);
 
 /* ---- irqchip.c ---- */
-int irqchip_create(struct vm *vm);
+int irqchip_create(struct vm *vm, bool split);
 void irqchip_destroy(struct irqchip *chip);
 int irqchip_add_vcpu(struct vcpu *vcpu);
 void irqchip_remove_vcpu(struct vcpu *vcpu);
@@ -328,6 +340,11 @@ s64 irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned cmd, u64 arg);
 int irqchip_pending(struct vcpu *vcpu);
 int irqchip_ack(struct vcpu *vcpu);
 bool irqchip_wakes(struct vcpu *vcpu);
+bool vm_has_pic(const struct vm *vm); /* false: KVM_INTERRUPT is the PIC's way in */
+/* A user space's PIC could interrupt now, as far as the local APIC goes. */
+bool irqchip_lets_pic(struct vcpu *vcpu);
+/* The vector of a level that has ended and whose I/O APIC is user space's, or -1. */
+int irqchip_take_eoi(struct vcpu *vcpu);
 int irqchip_mmio(struct vcpu *vcpu, gpa_t gpa, void *data, u32 len, bool write); /* -EOPNOTSUPP */
 int irqchip_port(struct vm *vm, u16 port, u8 *data, bool write);                 /* -EOPNOTSUPP */
 int irqchip_msr(struct vcpu *vcpu, u32 msr, u64 *v, bool write); /* -ENOENT: not the APIC's */

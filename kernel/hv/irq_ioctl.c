@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The ioctls of the interrupt controllers: every argument is copied once, checked, then applied
- * under the irqchip's lock. All but routing and irqfd need KVM_CREATE_IRQCHIP first: -ENXIO.
+ * under the irqchip's lock. They need an irqchip: -ENXIO; those of I/O APIC, PIC and PIT one that
+ * is not split.
  */
 #include "arch/x86/uaccess.h"
 #include "hv/irqchip_priv.h"
@@ -159,6 +160,10 @@ static s64 irqchip_ioctl_routing(struct irqchip *chip, u64 arg)
     kfree(entries);
     if (err)
         return err;
+    if (chip->split && irq_table_has_pins(table)) {
+        irq_table_free(table);
+        return -EINVAL;
+    }
     spin_lock_irqsave(&chip->lock, &flags);
     old = chip->table;
     chip->table = table;
@@ -170,6 +175,7 @@ static s64 irqchip_ioctl_routing(struct irqchip *chip, u64 arg)
 s64 irqchip_ioctl(struct vm *vm, unsigned cmd, u64 arg)
 {
     struct irqchip *chip = load_acquire(&vm->irqchip);
+    struct irqchip *whole = chip && !chip->split ? chip : NULL;
 
     switch (cmd) {
     case KVM_IRQFD:
@@ -179,17 +185,17 @@ s64 irqchip_ioctl(struct vm *vm, unsigned cmd, u64 arg)
     case KVM_IRQ_LINE_STATUS:
         return chip ? irqchip_ioctl_line(vm, arg, cmd == KVM_IRQ_LINE_STATUS) : -ENXIO;
     case KVM_GET_IRQCHIP:
-        return chip ? irqchip_ioctl_get(chip, arg) : -ENXIO;
+        return whole ? irqchip_ioctl_get(chip, arg) : -ENXIO;
     case KVM_SET_IRQCHIP:
-        return chip ? irqchip_ioctl_set(chip, arg) : -ENXIO;
+        return whole ? irqchip_ioctl_set(chip, arg) : -ENXIO;
     case KVM_CREATE_PIT2:
-        return chip ? irqchip_ioctl_create_pit(chip, arg) : -ENOENT;
+        return whole ? irqchip_ioctl_create_pit(chip, arg) : -ENOENT;
     case KVM_GET_PIT2:
-        return chip ? irqchip_ioctl_get_pit(chip, arg) : -ENXIO;
+        return whole ? irqchip_ioctl_get_pit(chip, arg) : -ENXIO;
     case KVM_SET_PIT2:
-        return chip ? irqchip_ioctl_set_pit(chip, arg) : -ENXIO;
+        return whole ? irqchip_ioctl_set_pit(chip, arg) : -ENXIO;
     case KVM_REINJECT_CONTROL:
-        return chip ? irqchip_ioctl_reinject(chip, arg) : -ENXIO;
+        return whole ? irqchip_ioctl_reinject(chip, arg) : -ENXIO;
     case KVM_SIGNAL_MSI:
         return chip ? irqchip_ioctl_msi(chip, arg) : -EINVAL;
     case KVM_SET_GSI_ROUTING:
@@ -235,6 +241,16 @@ static s64 irqchip_set_lapic(struct irq_vcpu *iv, u64 arg)
     return err;
 }
 
+/* A guest's task priority in its memory: not offered (KVM_CAP_VAPIC), but "nowhere" can be said. */
+static s64 irqchip_set_vapic(u64 arg)
+{
+    struct kvm_vapic_addr at;
+
+    if (copy_in(&at, (const void __user *)arg, sizeof(at)))
+        return -EFAULT;
+    return at.vapic_addr ? -EINVAL : 0;
+}
+
 /* Called for a vCPU of a VM that has an irqchip, vcpu->lock held. */
 s64 irqchip_vcpu_ioctl(struct vcpu *v, unsigned cmd, u64 arg)
 {
@@ -245,6 +261,8 @@ s64 irqchip_vcpu_ioctl(struct vcpu *v, unsigned cmd, u64 arg)
         return irqchip_get_lapic(iv, arg);
     case KVM_SET_LAPIC:
         return irqchip_set_lapic(iv, arg);
+    case KVM_SET_VAPIC_ADDR:
+        return irqchip_set_vapic(arg);
     default:
         return -ENOTTY;
     }

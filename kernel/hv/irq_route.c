@@ -118,6 +118,19 @@ int irq_table_build(const struct kvm_irq_routing_entry *entries, u32 nr, struct 
     return 0;
 }
 
+struct irq_table *irq_table_empty(void)
+{
+    return irq_table_alloc(0, 0);
+}
+
+bool irq_table_has_pins(const struct irq_table *t)
+{
+    for (u32 i = 0; i < t->nr; i++)
+        if (t->routes[i].kind != IRQ_ROUTE_MSI)
+            return true;
+    return false;
+}
+
 void irq_table_free(struct irq_table *t)
 {
     kfree(t);

@@ -90,6 +90,11 @@ static void irqchip_lapic_eoi(void *ctx, u8 vector)
 {
     struct irq_vcpu *iv = ctx;
 
+    if (iv->chip->split) {
+        iv->ended = vector;
+        vcpu_request(iv->vcpu, VCPU_REQ_EOI);
+        return;
+    }
     ioapic_eoi(&iv->chip->ioapic, vector);
 }
 
@@ -245,19 +250,20 @@ static void irqchip_pit_timer(struct timer *t)
 
 /* ------------------------------------------------------------- life */
 
-int irqchip_create(struct vm *vm)
+int irqchip_create(struct vm *vm, bool split)
 {
     struct irqchip *chip = kzalloc(sizeof(*chip));
 
     if (!chip)
         return -ENOMEM;
-    chip->table = irq_table_default();
+    chip->table = split ? irq_table_empty() : irq_table_default();
     if (!chip->table) {
         kfree(chip);
         return -ENOMEM;
     }
     spinlock_init(&chip->lock, RANK_SCHED, IRQ_LOCK_ORDER, "irqchip");
     chip->vm = vm;
+    chip->split = split;
     list_init(&chip->resamplers);
     chip->bus = (struct apic_bus){.cpus = chip->lapics};
     pic_init(&chip->pic, irqchip_pic_output, irqchip_pic_ack, chip);
@@ -295,6 +301,7 @@ int irqchip_add_vcpu(struct vcpu *v)
         return -ENOMEM;
     iv->chip = chip;
     iv->vcpu = v;
+    iv->ended = -1;
     timer_init(&iv->timer, irqchip_lapic_timer);
     lapic_init(&iv->lapic, v->id, v->id == v->vm->boot_vcpu, &chip->bus, &irqchip_lapic_ops, iv);
     spin_lock_irqsave(&chip->lock, &flags);
@@ -327,14 +334,39 @@ void irqchip_remove_vcpu(struct vcpu *v)
 /* A PIC's vector is known only when it is acknowledged: 256 stands for it. */
 #define PIC_SOME_VECTOR 256
 
+bool vm_has_pic(const struct vm *vm)
+{
+    return vm->irqchip && !vm->irqchip->split;
+}
+
+bool irqchip_lets_pic(struct vcpu *v)
+{
+    return lapic_takes_pic(&irqchip_vcpu(v)->lapic);
+}
+
+static bool irqchip_pic_asks(const struct irqchip *chip, const struct vcpu *v)
+{
+    return chip->split ? v->user_irq >= 0 : READ_ONCE(chip->pic.intr);
+}
+
 int irqchip_pending(struct vcpu *v)
 {
     struct irqchip *chip = v->vm->irqchip;
     struct irq_vcpu *iv = irqchip_vcpu(v);
     int vector = lapic_pending(&iv->lapic);
 
-    if (vector < 0 && READ_ONCE(chip->pic.intr) && lapic_takes_pic(&iv->lapic))
+    if (vector < 0 && irqchip_pic_asks(chip, v) && lapic_takes_pic(&iv->lapic))
         return PIC_SOME_VECTOR;
+    return vector;
+}
+
+static int irqchip_ack_pic(struct irqchip *chip, struct vcpu *v)
+{
+    int vector = v->user_irq;
+
+    if (!chip->split)
+        return pic_pending(&chip->pic) ? pic_ack(&chip->pic) : -1;
+    v->user_irq = -1;
     return vector;
 }
 
@@ -350,8 +382,8 @@ int irqchip_ack(struct vcpu *v)
     vector = lapic_pending(&iv->lapic);
     if (vector >= 0)
         lapic_ack(&iv->lapic, (u8)vector);
-    else if (pic_pending(&chip->pic) && lapic_takes_pic(&iv->lapic))
-        vector = pic_ack(&chip->pic);
+    else if (lapic_takes_pic(&iv->lapic))
+        vector = irqchip_ack_pic(chip, v);
     spin_unlock_irqrestore(&chip->lock, flags);
     if (vector >= 0)
         COUNT(hv_irqs_acked);
@@ -362,6 +394,19 @@ int irqchip_ack(struct vcpu *v)
 bool irqchip_wakes(struct vcpu *v)
 {
     return (v->rflags & RFLAGS_IF) && irqchip_pending(v) >= 0;
+}
+
+int irqchip_take_eoi(struct vcpu *v)
+{
+    struct irq_vcpu *iv = irqchip_vcpu(v);
+    u64 flags;
+    int vector;
+
+    spin_lock_irqsave(&iv->chip->lock, &flags);
+    vector = iv->ended;
+    iv->ended = -1;
+    spin_unlock_irqrestore(&iv->chip->lock, flags);
+    return vector;
 }
 
 u64 irqchip_cr8(struct vcpu *v)
@@ -402,7 +447,7 @@ int irqchip_mmio(struct vcpu *v, gpa_t gpa, void *data, u32 len, bool write)
     u64 in_lapic = gpa.v - (iv->lapic.base & PAGE_MASK), in_ioapic = gpa.v - IOAPIC_BASE, flags;
     bool lapic = in_lapic < PAGE_SIZE && lapic_mmio_enabled(&iv->lapic);
 
-    if (!lapic && in_ioapic >= IOAPIC_SIZE)
+    if (!lapic && (chip->split || in_ioapic >= IOAPIC_SIZE))
         return -EOPNOTSUPP;
     if (len > 8 || (lapic ? in_lapic + len > PAGE_SIZE : in_ioapic + len > IOAPIC_SIZE))
         return -EOPNOTSUPP;
@@ -421,6 +466,8 @@ int irqchip_mmio(struct vcpu *v, gpa_t gpa, void *data, u32 len, bool write)
 
 static bool irqchip_has_port(const struct irqchip *chip, u16 port)
 {
+    if (chip->split)
+        return false;
     switch (port) {
     case 0x20:
     case 0x21:

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The interrupt controllers of one VM and the table that leads a GSI to their pins or to an MSI.
+ * A split irqchip is the local APICs alone: I/O APIC, PIC and PIT are user space's, which sends
+ * messages, takes KVM_EXIT_IOAPIC_EOI and has KVM_INTERRUPT for its PIC.
  *
  * chip->lock serialises all of it (kernel/hv/emul/apic.h asks for that). It is taken in timer
  * interrupts and above wait queues and eventfds, so it is a RANK_SCHED leaf of high order.
@@ -47,11 +49,13 @@ struct irq_vcpu {
     struct lapic lapic;   /* q */
     struct timer timer;
     bool dead; /* q  no timer any more */
+    s32 ended; /* q  split: a level's vector that user space is to hear of; -1 */
 };
 
 struct irqchip {
     struct spinlock lock;
     struct vm *vm;                        /* I  borrowed: it owns us */
+    bool split;                           /* I */
     struct irq_vcpu *vcpus[VM_VCPUS_MAX]; /* q  by vCPU id */
     struct lapic *lapics[VM_VCPUS_MAX];   /* q  the bus's view of them */
     struct apic_bus bus;                  /* q */
@@ -75,6 +79,8 @@ int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data);
 struct irq_table *irq_table_default(void);
 /* Takes a copy in kernel memory, checks it. *out is the caller's. */
 int irq_table_build(const struct kvm_irq_routing_entry *entries, u32 nr, struct irq_table **out);
+struct irq_table *irq_table_empty(void);
+bool irq_table_has_pins(const struct irq_table *table);
 void irq_table_free(struct irq_table *table);
 
 /* eventfd.c; chip->lock held. The guest has ended a level of this GSI. */

@@ -9,7 +9,7 @@
 #include "arch/x86/time.h"
 #include "arch/x86/uaccess.h"
 #include "dev/chrdev.h"
-#include "hv/hv.h"
+#include "hv/irqchip_priv.h"
 #include "hv/up.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -99,9 +99,10 @@ static const struct {
     {KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1},
     {KVM_CAP_USER_NMI, 1},
     {KVM_CAP_REINJECT_CONTROL, 1},
-    {KVM_CAP_IRQ_ROUTING, 1},
+    {KVM_CAP_IRQ_ROUTING, IRQ_ROUTES_MAX},
     {KVM_CAP_IRQ_INJECT_STATUS, 1},
     {KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1},
+    {KVM_CAP_MCE, HV_MCE_BANKS_MAX},
     {KVM_CAP_IRQFD, 1},
     {KVM_CAP_PIT2, 1},
     {KVM_CAP_SET_BOOT_CPU_ID, 1},
@@ -119,6 +120,8 @@ static const struct {
     {KVM_CAP_TSC_DEADLINE_TIMER, 1},
     {KVM_CAP_SIGNAL_MSI, 1},
     {KVM_CAP_READONLY_MEM, 1},
+    {KVM_CAP_ENABLE_CAP_VM, 1},
+    {KVM_CAP_SPLIT_IRQCHIP, 1},
     {KVM_CAP_IRQFD_RESAMPLE, 1},
     {KVM_CAP_IOEVENTFD_NO_LENGTH, 1},
     {KVM_CAP_CHECK_EXTENSION_VM, 1},
@@ -203,6 +206,8 @@ static s64 kvm_dev_ioctl(struct file *f, unsigned cmd, u64 arg)
         return kvm_check_extension(arg);
     case KVM_GET_VCPU_MMAP_SIZE:
         return arg ? -EINVAL : (s64)(VCPU_RUN_PAGES * PAGE_SIZE);
+    case KVM_X86_GET_MCE_CAP_SUPPORTED:
+        return hv_mce_supported(arg);
     case KVM_GET_SUPPORTED_CPUID:
         return kvm_supported_cpuid(arg);
     case KVM_GET_MSR_INDEX_LIST:

@@ -17,8 +17,8 @@
 #define MSR_PLATFORM_ID 0x17
 #define MSR_UCODE_REV 0x8b
 #define MSR_MTRR_CAP 0xfe
-#define MSR_MCG_CAP 0x179
 #define MSR_MCG_STATUS 0x17a
+#define MSR_MCG_CTL 0x17b
 #define MSR_MTRR_VAR 0x200
 #define MSR_MTRR_DEF 0x2ff
 #define MSR_KVM_WALL 0x11
@@ -54,6 +54,7 @@ const u32 hv_msr_list[] = {
     MSR_UCODE_REV,
     MSR_MTRR_DEF,
     MSR_MCG_STATUS,
+    MSR_MCG_CTL,
     MSR_KVM_WALL,
     MSR_KVM_SYSTEM_TIME,
     MSR_KVM_WALL_CLOCK_NEW,
@@ -229,10 +230,6 @@ static int msr_get_soft(struct vcpu *v, u32 msr, u64 *out)
     case MSR_MTRR_CAP:
         *out = MTRR_CAP;
         return 0;
-    case MSR_MCG_CAP:
-    case MSR_MCG_STATUS:
-        *out = 0; /* no banks */
-        return 0;
     case MSR_KVM_SYSTEM_TIME:
     case MSR_KVM_SYSTEM_TIME_NEW:
         *out = v->clock_msr;
@@ -277,8 +274,6 @@ static int msr_set_soft(struct vcpu *v, u32 msr, u64 value, bool host)
             return -EINVAL;
         v->tsc_aux = value;
         return 0;
-    case MSR_MCG_STATUS:
-        return value ? -EINVAL : 0;
     case MSR_KVM_SYSTEM_TIME:
     case MSR_KVM_SYSTEM_TIME_NEW:
         return msr_set_clock(v, value);
@@ -362,6 +357,8 @@ int vcpu_get_msr(struct vcpu *v, u32 msr, u64 *out)
     int err = msr_get_soft(v, msr, out);
 
     if (err == -ENOENT)
+        err = vcpu_get_mce_msr(v, msr, out);
+    if (err == -ENOENT)
         err = msr_get_apic(v, msr, out);
     if (err == -ENOENT)
         err = hv_ops->get_msr(v, msr, out);
@@ -375,6 +372,8 @@ int vcpu_set_msr(struct vcpu *v, u32 msr, u64 value, bool host)
     u64 ignored;
     int err = msr_set_soft(v, msr, value, host);
 
+    if (err == -ENOENT)
+        err = vcpu_set_mce_msr(v, msr, value, host);
     if (err == -ENOENT)
         err = msr_set_apic(v, msr, value, host);
     if (err == -ENOENT && !msr_backend_valid(msr, value))

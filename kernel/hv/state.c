@@ -158,7 +158,7 @@ void vcpu_get_sregs(struct vcpu *v, struct kvm_sregs *out)
     out->cr8 = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
     out->efer = v->efer;
     out->apic_base = v->apic_base;
-    if (!v->vm->irqchip && v->user_irq >= 0)
+    if (!vm_has_pic(v->vm) && v->user_irq >= 0)
         out->interrupt_bitmap[v->user_irq / 64] |= 1UL << (v->user_irq % 64);
 }
 
@@ -203,7 +203,7 @@ int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
     v->run->cr8 = in->cr8;
     if (v->vm->irqchip)
         irqchip_set_cr8(v, in->cr8);
-    else
+    if (!vm_has_pic(v->vm))
         v->user_irq = state_bitmap_vector(in);
     hv_ops->tlb_flush(v);
     return 0;

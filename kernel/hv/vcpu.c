@@ -113,7 +113,8 @@ static void vcpu_inject_events(struct vcpu *v)
     }
     if (v->vm->irqchip)
         vector = irqchip_ack(v);
-    v->user_irq = -1;
+    else
+        v->user_irq = -1;
     if (vector >= 0)
         hv_ops->inject_irq(v, (u8)vector);
     if (v->vm->irqchip && irqchip_pending(v) >= 0)
@@ -231,10 +232,42 @@ static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     return true;
 }
 
+/* User space has the PIC, and the local APIC lets it through. */
+static bool vcpu_hears_user(struct vcpu *v)
+{
+    return !vm_has_pic(v->vm) && (!v->vm->irqchip || irqchip_lets_pic(v));
+}
+
+static bool vcpu_window_open(struct vcpu *v)
+{
+    return vcpu_hears_user(v) && hv_ops->irq_allowed(v) && v->user_irq < 0 &&
+           !hv_ops->injection_pending(v);
+}
+
 static bool vcpu_user_wants_window(struct vcpu *v)
 {
-    return !v->vm->irqchip && READ_ONCE(v->run->request_interrupt_window) &&
-           hv_ops->irq_allowed(v) && v->user_irq < 0 && !hv_ops->injection_pending(v);
+    return READ_ONCE(v->run->request_interrupt_window) && vcpu_hears_user(v);
+}
+
+/* Exits that somebody else's request leads to. True: v->run is filled. */
+static bool vcpu_requested_exit(struct vcpu *v)
+{
+    int vector;
+
+    if (vcpu_user_wants_window(v) && vcpu_window_open(v)) {
+        v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+        return true;
+    }
+    if (vcpu_take_request(v, VCPU_REQ_SHUTDOWN)) {
+        v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+        return true;
+    }
+    vector = vcpu_take_request(v, VCPU_REQ_EOI) ? irqchip_take_eoi(v) : -1;
+    if (vector < 0)
+        return false;
+    v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+    v->run->eoi.vector = (u8)vector;
+    return true;
 }
 
 /* What has to be looked at before each entry. 1: enter; 0: to user space; -EINTR. */
@@ -259,12 +292,10 @@ static int vcpu_prepare(struct vcpu *v)
         hv_ops->tlb_flush(v);
     if (vcpu_take_request(v, VCPU_REQ_CLOCK))
         vcpu_clock_update(v);
-    if (vcpu_user_wants_window(v)) {
-        v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+    if (vcpu_requested_exit(v))
         return 0;
-    }
     vcpu_inject_events(v);
-    if (!v->vm->irqchip && READ_ONCE(v->run->request_interrupt_window))
+    if (vcpu_user_wants_window(v))
         hv_ops->irq_window(v, true);
     return 1;
 }
@@ -290,8 +321,7 @@ static void vcpu_publish_state(struct vcpu *v)
     v->run->if_flag = v->rflags & RFLAGS_IF ? 1 : 0;
     v->run->cr8 = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
     v->run->apic_base = v->apic_base;
-    v->run->ready_for_interrupt_injection =
-        !v->vm->irqchip && hv_ops->irq_allowed(v) && v->user_irq < 0;
+    v->run->ready_for_interrupt_injection = vm_has_pic(v->vm) || vcpu_window_open(v);
 }
 
 static s64 vcpu_run_locked(struct vcpu *v)
@@ -393,6 +423,7 @@ static void vcpu_free(struct vcpu *v)
             page_put(v->run_pages[i]);
     if (v->run_object)
         mem_object_put(v->run_object);
+    kfree(v->mce.banks);
     kfree(v->cpuid);
     kfree(v->fpu);
     kfree(v);

@@ -373,7 +373,7 @@ static s64 state_get_events(struct vcpu *v, u64 arg)
                  KVM_VCPUEVENT_VALID_SHADOW,
     };
 
-    if (!v->vm->irqchip && v->user_irq >= 0) {
+    if (!vm_has_pic(v->vm) && v->user_irq >= 0) {
         e.interrupt.injected = 1;
         e.interrupt.nr = (u8)v->user_irq;
     }
@@ -428,7 +428,7 @@ static s64 state_interrupt(struct vcpu *v, u64 arg)
         return -EFAULT;
     if (i.irq >= 256)
         return -EINVAL;
-    if (v->vm->irqchip)
+    if (vm_has_pic(v->vm))
         return -ENXIO;
     if (v->user_irq >= 0)
         return -EEXIST;
@@ -523,6 +523,8 @@ s64 vcpu_ioctl_state(struct vcpu *v, unsigned cmd, u64 arg)
 {
     if (cmd == KVM_GET_MSRS || cmd == KVM_SET_MSRS)
         return state_msrs(v, arg, cmd == KVM_SET_MSRS);
+    if (cmd == KVM_X86_SETUP_MCE || cmd == KVM_X86_SET_MCE)
+        return vcpu_mce_ioctl(v, cmd, arg);
     if (cmd == KVM_GET_TSC_KHZ)
         return (s64)(tsc_hz / 1000);
     for (unsigned i = 0; i < ARRAY_SIZE(state_ioctls); i++)

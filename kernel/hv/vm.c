@@ -12,6 +12,8 @@
 #include "mm/slab.h"
 #include "sched/timer.h"
 
+#define VM_SPLIT_PINS_MAX 4096 /* user space's I/O APICs together; we keep no note of them */
+
 void vm_get(struct vm *vm)
 {
     refcount_get(&vm->ref);
@@ -60,7 +62,8 @@ free:
     return err;
 }
 
-static int vm_create_irqchip(struct vm *vm)
+/* late: what a vCPU that is there already leads to. */
+static int vm_create_irqchip(struct vm *vm, bool split, int late)
 {
     int err;
 
@@ -68,11 +71,22 @@ static int vm_create_irqchip(struct vm *vm)
     if (vm->irqchip)
         err = -EEXIST;
     else if (vm->nr_vcpus)
-        err = -EINVAL;
+        err = late;
     else
-        err = irqchip_create(vm);
+        err = irqchip_create(vm, split);
     mutex_unlock(&vm->lock);
     return err;
+}
+
+static int vm_ioctl_enable_cap(struct vm *vm, u64 arg)
+{
+    struct kvm_enable_cap cap;
+
+    if (copy_in(&cap, (const void __user *)arg, sizeof(cap)))
+        return -EFAULT;
+    if (cap.flags || cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.args[0] > VM_SPLIT_PINS_MAX)
+        return -EINVAL;
+    return vm_create_irqchip(vm, true, -EEXIST);
 }
 
 static int vm_ioctl_slot(struct vm *vm, u64 arg)
@@ -128,16 +142,27 @@ static int vm_ioctl_set_clock(struct vm *vm, u64 arg)
     return 0;
 }
 
+/* Of no use here: as KVM_SET_TSS_ADDR. */
 static int vm_ioctl_identity_map(struct vm *vm, u64 arg)
 {
     u64 addr;
 
     if (copy_in(&addr, (const void __user *)arg, sizeof(addr)))
         return -EFAULT;
-    if (vm->nr_vcpus)
-        return -EINVAL;
-    vm->identity_map = addr;
-    return 0;
+    return load_acquire(&vm->nr_vcpus) ? -EINVAL : 0;
+}
+
+static int vm_ioctl_boot_vcpu(struct vm *vm, u64 id)
+{
+    int err = -EBUSY;
+
+    mutex_lock(&vm->lock);
+    if (!vm->nr_vcpus) {
+        vm->boot_vcpu = id;
+        err = 0;
+    }
+    mutex_unlock(&vm->lock);
+    return err;
 }
 
 static s64 vm_file_ioctl(struct file *f, unsigned cmd, u64 arg)
@@ -163,15 +188,15 @@ s64 vm_ioctl(struct vm *vm, unsigned cmd, u64 arg)
     case KVM_GET_DIRTY_LOG:
         return vm_ioctl_dirty_log(vm, arg);
     case KVM_CREATE_IRQCHIP:
-        return vm_create_irqchip(vm);
+        return vm_create_irqchip(vm, false, -EINVAL);
+    case KVM_ENABLE_CAP:
+        return vm_ioctl_enable_cap(vm, arg);
     case KVM_SET_TSS_ADDR: /* real mode needs no help from memory: unrestricted guest, or AMD-V */
-        vm->tss_addr = arg;
         return arg > U32_MAX - 3 * PAGE_SIZE ? -EINVAL : 0;
     case KVM_SET_IDENTITY_MAP_ADDR:
         return vm_ioctl_identity_map(vm, arg);
     case KVM_SET_BOOT_CPU_ID:
-        vm->boot_vcpu = arg;
-        return vm->nr_vcpus ? -EBUSY : 0;
+        return vm_ioctl_boot_vcpu(vm, arg);
     case KVM_CHECK_EXTENSION:
         return hv_check_extension(arg);
     case KVM_GET_CLOCK:

@@ -313,6 +313,28 @@ guest kvmclock 64
     hlt
 end kvmclock
 
+/* Machine checks on; tells the first's status and address, of bank 1. */
+guest machine_check 64
+    gate 18, 1f
+    lidt AT(9f)
+    mov %cr4, %rax
+    or $0x40, %eax
+    mov %rax, %cr4
+    report 1
+2:  pause
+    jmp 2b
+1:  report 18
+    mov $0x405, %ecx
+    rdmsr
+    out %eax, $REPORT
+    mov $0x406, %ecx
+    rdmsr
+    out %eax, $REPORT
+    jmp 2b
+9:  .word 0xfff
+    .quad IDT
+end machine_check
+
 /* ---- debug registers ---- */
 
 /* DR0 to rbx, DR7 to rsi, something to the others; then says what is in some of them. */
@@ -616,8 +638,9 @@ guest wait_irq 64
     xor %ebp, %ebp
     movl $0x1ff, 0xf0(%rbx)
     report 0
-    sti
-2:  hlt
+2:  sti                         /* nothing comes between sti and hlt */
+    hlt
+    cli
     mov %ebp, %eax
     out %al, $REPORT
     jmp 2b

@@ -76,6 +76,12 @@ void vm_make(struct tvm *vm, int flags)
         struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
         CHECK(ioctl(vm->fd, KVM_CREATE_PIT2, &pit) == 0);
     }
+    if (flags & VM_SPLIT) {
+        struct kvm_enable_cap cap = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
+        if (!vm_has(vm, KVM_CAP_SPLIT_IRQCHIP))
+            test_skip("no KVM_CAP_SPLIT_IRQCHIP");
+        CHECK(ioctl(vm->fd, KVM_ENABLE_CAP, &cap) == 0);
+    }
     vm->size = MEM_SIZE;
     vm->mem = mmap(NULL, vm->size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

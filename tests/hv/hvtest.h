@@ -34,7 +34,7 @@ struct tvm {
     struct kvm_run *run[MAX_VCPUS];
 };
 
-enum { VM_PLAIN = 0, VM_IRQCHIP = 1, VM_PIT = 2 };
+enum { VM_PLAIN = 0, VM_IRQCHIP = 1, VM_PIT = 2, VM_SPLIT = 4 };
 
 struct test {
     const char *name;

@@ -147,6 +147,16 @@ TEST(lapic_state_comes_back)
     CHECK(memcmp(in.regs + 0x320, out.regs + 0x320, 4) == 0);
 }
 
+TEST(vapic_can_be_nowhere)
+{
+    struct tvm vm;
+    struct kvm_vapic_addr at = {0};
+    vm_make(&vm, VM_IRQCHIP);
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_VAPIC_ADDR, &at) == 0);
+    at.vapic_addr = 1ull << 40; /* no memory there */
+    CHECK_ERR(ioctl(vm.vcpu[0], KVM_SET_VAPIC_ADDR, &at), EINVAL);
+}
+
 TEST(irqchip_state_comes_back)
 {
     struct tvm vm;

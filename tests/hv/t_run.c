@@ -60,6 +60,7 @@ TEST(capabilities)
             test_fail(__FILE__, __LINE__, "capability %d is missing", needed[i]);
     CHECK_EQ(ioctl(vm.kvm, KVM_CHECK_EXTENSION, 9999), 0);
     CHECK(ioctl(vm.kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS) >= 2);
+    CHECK(ioctl(vm.kvm, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING) >= 1024); /* how many GSIs */
 }
 
 TEST(create_errors)
