@@ -107,7 +107,8 @@ void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *na
 {
     atomic_set(&l->state, 0);
     atomic_set(&l->writers_waiting, 0);
-    waitq_init(&l->waiters);
+    waitq_init(&l->readers);
+    waitq_init(&l->writers);
 }
 
 bool rwlock_read_trylock(struct rwlock *l)
@@ -123,7 +124,7 @@ bool rwlock_read_trylock(struct rwlock *l)
 void rwlock_read_lock(struct rwlock *l)
 {
     if (unlikely(!rwlock_read_trylock(l)))
-        wait_event(&l->waiters, rwlock_read_trylock(l));
+        wait_event(&l->readers, rwlock_read_trylock(l));
 }
 
 void rwlock_read_unlock(struct rwlock *l)
@@ -133,7 +134,18 @@ void rwlock_read_unlock(struct rwlock *l)
     DEBUG_ASSERT(left >= 0);
     /* A writer counts itself, then looks at the state: one of us sees the other. */
     if (left == 0 && unlikely(atomic_read(&l->writers_waiting)))
-        waitq_wake_all(&l->waiters);
+        waitq_wake_one(&l->writers);
+}
+
+/* The lock is free, or a writer has given up. A reader that finds a writer waiting sleeps until
+ * that one, or the last of those behind it, comes here. */
+static void rwlock_wake(struct rwlock *l)
+{
+    smp_mb(); /* a writer counts itself, then looks at the state: one of us sees the other */
+    if (atomic_read(&l->writers_waiting))
+        waitq_wake_one(&l->writers);
+    else
+        waitq_wake_all(&l->readers);
 }
 
 static inline bool rwlock_write_try(struct rwlock *l)
@@ -145,14 +157,25 @@ static inline bool rwlock_write_try(struct rwlock *l)
 
 static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
 {
-    int err;
+    struct wait_thread w = {.queue = NULL};
+    int err = 0;
 
     atomic_inc(&l->writers_waiting);
-    err = wait_event_deadline(&l->waiters, rwlock_write_try(l), kind, 0);
-    /* Readers that we held off, when we were the last writer and gave up. */
-    if (atomic_dec(&l->writers_waiting) == 0 && err)
-        waitq_wake_all(&l->waiters);
-    return err ? -EINTR : 0;
+    for (;;) {
+        wait_begin_exclusive(&w, &l->writers, kind);
+        if (rwlock_write_try(l)) {
+            err = 0;
+            break;
+        }
+        if (err)
+            break;
+        err = wait_commit(&w, 0);
+    }
+    wait_end(&w);
+    atomic_dec(&l->writers_waiting);
+    if (err)
+        rwlock_wake(l); /* readers held off, or a wake-up that came to us and was meant for one */
+    return err;
 }
 
 void rwlock_write_lock(struct rwlock *l)
@@ -170,7 +193,7 @@ void rwlock_write_unlock(struct rwlock *l)
 {
     DEBUG_ASSERT(atomic_read(&l->state) == -1);
     atomic_store_release(&l->state, 0);
-    waitq_wake_all(&l->waiters);
+    rwlock_wake(l);
 }
 
 void completion_init(struct completion *c)

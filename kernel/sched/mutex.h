@@ -19,11 +19,12 @@ void mutex_unlock(struct mutex *m);
 /* The current thread holds it: for assertions. */
 bool mutex_held(const struct mutex *m);
 
-/* Writers are preferred: a waiting writer holds new readers off. */
+/* Writers are preferred: a waiting writer holds new readers off. Who lets go wakes one writer, or
+ * all readers: never those that cannot go on. */
 struct rwlock {
-    atomic_t state; /* a  readers, or -1 when written */
-    atomic_t writers_waiting;
-    struct waitq waiters;
+    atomic_t state;           /* a  readers, or -1 when written */
+    atomic_t writers_waiting; /* a */
+    struct waitq readers, writers;
 };
 void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *name);
 void rwlock_read_lock(struct rwlock *l);

@@ -389,6 +389,47 @@ SELFTEST(rcu_synchronize_waits_for_callbacks)
     }
 }
 
+static struct rwlock sched_rwlock;
+
+static void sched_write_once(struct sched_job *job)
+{
+    rwlock_write_lock(&sched_rwlock);
+    sched_shared++;
+    rwlock_write_unlock(&sched_rwlock);
+}
+
+static bool sched_jobs_sleep(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (READ_ONCE(sched_jobs[i].thread->state) != THREAD_SLEEPING)
+            return false;
+    return true;
+}
+
+/* Writers that wait are woken one after the other, not all by each: a switch to sleep for each, and
+ * some that find the lock taken again. */
+SELFTEST(rwlock_wakes_one_writer)
+{
+    enum { N = THREADS_MAX };
+    u64 switches = 0;
+
+    rwlock_init(&sched_rwlock, RANK_NONE, 0, "selftest");
+    sched_shared = 0;
+    CHECK(sched_jobs_make(N, sched_write_once));
+    rwlock_write_lock(&sched_rwlock);
+    sched_jobs_start(N);
+    while (!sched_jobs_sleep(N))
+        sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    rwlock_write_unlock(&sched_rwlock);
+    for (unsigned i = 0; i < N; i++) {
+        completion_wait(&sched_jobs[i].done);
+        switches += sched_jobs[i].thread->nvcsw;
+        thread_put(sched_jobs[i].thread);
+    }
+    CHECK(sched_shared == N);
+    CHECK(switches <= 3 * N);
+}
+
 static void sched_nothing(struct sched_job *job)
 {
 }
