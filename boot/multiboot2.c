@@ -36,12 +36,14 @@ static void mb2_read_mmap(const struct mb2_mmap *map)
 {
     const char *end = (const char *)map + map->tag.size;
 
-    for (const char *p = (const char *)(map + 1); p + sizeof(struct mb2_mem) <= end;
+    if (map->entry_size < sizeof(struct mb2_mem))
+        return;
+    for (const char *p = (const char *)(map + 1); (size_t)(end - p) >= sizeof(struct mb2_mem);
          p += map->entry_size) {
         const struct mb2_mem *mem = (const struct mb2_mem *)p;
 
         boot_add_mem(mem->addr, mem->len, mem->type);
-        if (map->entry_size < sizeof(*mem))
+        if ((size_t)(end - p) < map->entry_size)
             break;
     }
 }
@@ -71,29 +73,64 @@ static void mb2_read_rsdp(const struct mb2_tag *tag)
     boot_info.rsdp_copied = true;
 }
 
+/* A string that ends where its tag does. */
+static bool mb2_string_ok(const char *s, const struct mb2_tag *tag)
+{
+    return memchr(s, 0, (size_t)((const char *)tag + tag->size - s)) != NULL;
+}
+
+static void mb2_read_module(const struct mb2_module *mod)
+{
+    if (mod->end > mod->start && mb2_string_ok(mod->cmdline, &mod->tag))
+        boot_add_module(mod->start, mod->end - mod->start, mod->cmdline);
+}
+
+/* The least size of a tag that is looked into. */
+static u32 mb2_tag_least(u32 type)
+{
+    switch (type) {
+    case TAG_MODULE:
+        return sizeof(struct mb2_module) + 1;
+    case TAG_MMAP:
+        return sizeof(struct mb2_mmap);
+    case TAG_FB:
+        return sizeof(struct mb2_framebuffer);
+    default:
+        return sizeof(struct mb2_tag) + 1;
+    }
+}
+
+static void mb2_read_tag(const struct mb2_tag *tag)
+{
+    const char *text = (const char *)(tag + 1);
+
+    if (tag->size < mb2_tag_least(tag->type))
+        return;
+    if (tag->type == TAG_CMDLINE && mb2_string_ok(text, tag))
+        boot_set_cmdline(text);
+    else if (tag->type == TAG_MODULE)
+        mb2_read_module((const struct mb2_module *)tag);
+    else if (tag->type == TAG_MMAP)
+        mb2_read_mmap((const struct mb2_mmap *)tag);
+    else if (tag->type == TAG_FB)
+        mb2_read_framebuffer((const struct mb2_framebuffer *)tag);
+    else if (tag->type == TAG_ACPI1 || tag->type == TAG_ACPI2)
+        mb2_read_rsdp(tag);
+}
+
+/* Every tag must lie inside the block. */
 void multiboot2_read(u64 block)
 {
     const char *base = boot_phys(block);
-    const char *end = base + *(const u32 *)base;
-    const char *p = base + 8;
+    u64 size = *(const u32 *)base, at = 8;
 
     boot_info.loader = "multiboot2";
-    while (p + sizeof(struct mb2_tag) <= end) {
-        const struct mb2_tag *tag = (const struct mb2_tag *)p;
-        const struct mb2_module *mod = (const struct mb2_module *)p;
+    while (at + sizeof(struct mb2_tag) <= size) {
+        const struct mb2_tag *tag = (const struct mb2_tag *)(base + at);
 
-        if (tag->type == TAG_END || tag->size < sizeof(*tag))
+        if (tag->type == TAG_END || tag->size < sizeof(*tag) || tag->size > size - at)
             break;
-        if (tag->type == TAG_CMDLINE)
-            boot_set_cmdline(p + sizeof(*tag));
-        else if (tag->type == TAG_MODULE)
-            boot_add_module(mod->start, mod->end - mod->start, mod->cmdline);
-        else if (tag->type == TAG_MMAP)
-            mb2_read_mmap((const struct mb2_mmap *)p);
-        else if (tag->type == TAG_FB)
-            mb2_read_framebuffer((const struct mb2_framebuffer *)p);
-        else if (tag->type == TAG_ACPI1 || tag->type == TAG_ACPI2)
-            mb2_read_rsdp(tag);
-        p += ALIGN_UP(tag->size, 8U);
+        mb2_read_tag(tag);
+        at += ALIGN_UP((u64)tag->size, 8UL);
     }
 }

@@ -109,6 +109,8 @@ static bool bpf_check_load(const struct bpf_insn *in)
 
 static bool bpf_check_insn(const struct bpf_insn *in, u32 pc, u32 len)
 {
+    if (in->code > 0xff)
+        return false;
     switch (BPF_CLASS(in->code)) {
     case BPF_ALU:
         return bpf_check_alu(in);

@@ -10,6 +10,10 @@ build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
 	    -Ikernel/include -fsanitize=address,undefined -fno-sanitize-recover=all -o $@ \
 	    $(FUZZ_VMM_SRC) -lpthread
 
+# The kernel's readers of what comes from outside are fuzzed in the unit tier, briefly: here longer.
+UNIT_TIMES ?= 50
+
 .PHONY: fuzz
-fuzz: build/fuzz/fuzz_vmm
+fuzz: build/fuzz/fuzz_vmm build/unit/unit
 	@build/fuzz/fuzz_vmm $(FUZZ_ROUNDS) $(FUZZ_SEED)
+	@for t in damage cpio_never seccomp; do UNIT_TIMES=$(UNIT_TIMES) build/unit/unit $$t || exit 1; done

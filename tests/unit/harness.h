@@ -35,3 +35,6 @@ void unit_fail(const char *file, int line, const char *what);
 
 /* A reproducible stream of pseudo-random words (splitmix64). */
 u64 unit_rand(u64 *state);
+
+/* How many times the usual rounds a test on random input makes: 1, or UNIT_TIMES (make fuzz). */
+u64 unit_times(void);

@@ -35,6 +35,14 @@ u64 unit_rand(u64 *state)
     return z ^ z >> 31;
 }
 
+u64 unit_times(void)
+{
+    const char *times = getenv("UNIT_TIMES");
+    int n = times ? atoi(times) : 1;
+
+    return n > 0 ? (u64)n : 1;
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
     va_list ap;

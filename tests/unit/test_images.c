@@ -103,7 +103,7 @@ TEST(elf_keeps_its_promises_on_damaged_headers)
     u64 seed = 77;
     int good = 0;
 
-    for (int i = 0; i < 50000; i++) {
+    for (u64 i = 0; i < 50000 * unit_times(); i++) {
         struct images_elf e;
         struct elf_image img;
 
@@ -183,7 +183,7 @@ TEST(cpio_never_leaves_the_archive)
 {
     u64 seed = 9;
 
-    for (int i = 0; i < 30000; i++) {
+    for (u64 i = 0; i < 30000 * unit_times(); i++) {
         char base[1024] = {0};
         size_t size = images_make_cpio(base);
 

@@ -154,8 +154,10 @@ static void madt_entry(const u8 *e)
 
     switch (e[0]) {
     case 0: /* local APIC */
-        memcpy(&word, e + 4, 4);
-        madt_add_cpu(e[3], word);
+        if (e[1] >= 8) {
+            memcpy(&word, e + 4, 4);
+            madt_add_cpu(e[3], word);
+        }
         break;
     case 1: /* I/O APIC: id, address, first GSI */
         if (e[1] >= 12) {
