@@ -123,7 +123,7 @@ static int fault_anon(struct fault *f, u64 *slot)
     struct page *page;
 
     if (!fault_writes(f)) {
-        u64 entry = page_hpa(zero_page).v | pte_rights(f->area->prot & ~PT_WRITE) | PTE_A;
+        u64 entry = page_hpa(zero_page).v | pte_rights(pte_prot_unwritten(f->area->prot)) | PTE_A;
 
         fault_install(f, slot, 0, entry | PTE_SPECIAL, 0, 0);
         return 0;
@@ -220,7 +220,7 @@ static unsigned fault_file_prot(const struct area *a)
 {
     bool writable = (a->flags & AREA_SHARED) && fault_untracked(a);
 
-    return writable ? a->prot : a->prot & ~PT_WRITE;
+    return writable ? a->prot : pte_prot_unwritten(a->prot);
 }
 
 /* Maps the cached neighbours of f->addr too. Both locks held. */
@@ -305,7 +305,7 @@ static int fault_device(struct fault *f, u64 *slot)
     if (err)
         return err;
     if (!(f->area->flags & AREA_SHARED))
-        prot &= ~PT_WRITE;
+        prot = pte_prot_unwritten(prot);
     fault_install(f, slot, 0, pt_native.leaf(pa, prot | PT_USER | caching, 0) | PTE_SPECIAL, 0, 0);
     return fault_writes(f) && !(prot & PT_WRITE) ? -EFAULT : 0;
 }
@@ -397,7 +397,7 @@ static int fault_write(struct fault *f, u64 *slot, u64 entry)
 /* The entry grants less than the area, or the TLB was stale. */
 static int fault_refresh(struct fault *f, u64 *slot, u64 entry)
 {
-    u64 rights = pte_rights(f->area->prot & ~PT_WRITE) | (entry & PTE_W);
+    u64 rights = pte_rights(pte_prot_unwritten(f->area->prot)) | (entry & PTE_W);
 
     if (rights != (entry & PTE_RIGHTS))
         fault_install(f, slot, entry, (entry & ~PTE_RIGHTS) | rights | PTE_A, 0, 0);

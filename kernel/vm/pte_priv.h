@@ -57,6 +57,12 @@ static inline u64 pte_rights(unsigned prot)
         return PTE_NONE | PTE_NX;
     return PTE_P | PTE_U | (prot & PT_WRITE ? PTE_W : 0) | (prot & PT_EXEC ? 0 : PTE_NX);
 }
+/* The rights of a page that is not to be written yet. What may be written may be read (SDM 3A 4.6:
+ * there is no other way): an area of PROT_WRITE alone has readable pages. */
+static inline unsigned pte_prot_unwritten(unsigned prot)
+{
+    return (prot & ~PT_WRITE) | (prot & PT_WRITE ? PT_READ : 0);
+}
 static inline u64 pte_make(const struct page *page, unsigned prot)
 {
     return page_hpa(page).v | pte_rights(prot) | PTE_A;

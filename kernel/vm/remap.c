@@ -93,26 +93,24 @@ static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, un
                         u64 new_addr, u64 *out)
 {
     struct area *a = area_find(as, old);
+    bool stays = !(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && old_len;
     u64 to = new_addr;
     int err;
 
     if (!a || a->start > old)
         return -EFAULT;
+    *out = old;
+    /* Giving up the end asks for no single area. */
+    if (stays && new_len <= old_len)
+        return new_len < old_len ? map_unmap_locked(as, old + new_len, old + old_len) : 0;
     if (!old_len) {
         if (!(a->flags & AREA_SHARED) || !(flags & MREMAP_MAYMOVE))
             return -EINVAL;
     } else if (old + old_len > a->end) {
         return -EFAULT;
     }
-    *out = old;
-    if (!(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && old_len) {
-        if (new_len == old_len)
-            return 0;
-        if (new_len < old_len)
-            return map_unmap_locked(as, old + new_len, old + old_len);
-        if (old + old_len == a->end && remap_grow(as, a, old + new_len))
-            return 0;
-    }
+    if (stays && old + old_len == a->end && remap_grow(as, a, old + new_len))
+        return 0;
     if (!(flags & MREMAP_MAYMOVE))
         return -ENOMEM;
     if (flags & MREMAP_FIXED) {

@@ -229,3 +229,17 @@ TEST(memlock_limit)
     }
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
+
+TEST(what_may_be_written_may_be_read)
+{
+    int fd = memfd_create("w", 0);
+    char *anon, *file;
+
+    EXPECT(fd >= 0 && ftruncate(fd, 8192) == 0 && pwrite(fd, "abc", 3, 0) == 3);
+    anon = mmap(NULL, 8192, PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    file = mmap(NULL, 8192, PROT_WRITE, MAP_PRIVATE, fd, 0);
+    EXPECT(anon != MAP_FAILED && file != MAP_FAILED);
+    EXPECT(*(volatile char *)anon == 0 && *(volatile char *)file == 'a');
+    *(volatile char *)file = 'x';
+    EXPECT(*(volatile char *)file == 'x' && pread(fd, anon, 1, 0) == 1 && anon[0] == 'a');
+}
