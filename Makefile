@@ -40,6 +40,8 @@ help:
 	  'make test       the whole suite; ends with "N passed, N failed"' \
 	  'make test-T     one tier of it: unit, kernel, abi, hv, system' \
 	  'make bench      this system beside Linux in the same emulator, one table' \
+	  'make fuzz       random bytes into what reads a guest'"'"'s, on this machine' \
 	  'make check      format, layers, warnings under gcc and clang' \
 	  'make gdb        attach gdb to a machine started by tools/run --gdb' \
-	  'make DEBUG=1 T  any of them in the debug build (build/debug)'
+	  'make DEBUG=1    the same for the debug build (build/debug): all, run, gdb' \
+	  'make CC=clang   with the other compiler, after make clean'
