@@ -211,8 +211,9 @@ static void cpuid_add_extended(struct cpuid_out *out)
                   (struct cpuid_regs){.edx = cpuid_count(0x80000007, 0).edx & CPUID_E7_EDX});
     if (max >= 0x80000008) {
         r = cpuid_count(0x80000008, 0);
-        /* 48 linear bits: five-level paging is not offered. */
-        cpuid_add(out, 0x80000008, 0, false, (struct cpuid_regs){.eax = (r.eax & 0xff) | 48U << 8});
+        /* 48 bits: neither the nested tables nor the guest's own have five levels. */
+        r.eax = MIN(r.eax & 0xff, 48U) | 48U << 8;
+        cpuid_add(out, 0x80000008, 0, false, (struct cpuid_regs){.eax = r.eax});
     }
 }
 

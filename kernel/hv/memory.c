@@ -16,7 +16,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
-#define GFN_MAX (1UL << (52 - PAGE_SHIFT))
+#define GFN_MAX (1UL << (48 - PAGE_SHIFT)) /* what four levels of nested tables reach */
 #define SLOT_PAGES_MAX (1UL << 31)
 
 COUNTER(hv_nested_faults);
