@@ -34,7 +34,6 @@ struct walk_ctx;
 #define MSG_CTRUNC 0x8
 #define MSG_TRUNC 0x20
 #define MSG_DONTWAIT 0x40
-#define MSG_EOR 0x80
 #define MSG_WAITALL 0x100
 #define MSG_ERRQUEUE 0x2000
 #define MSG_NOSIGNAL 0x4000
@@ -60,7 +59,7 @@ struct socket_message {
     struct iov_iter *data;
     struct sock_addr addr; /* send: the destination if addr_len; receive: the sender */
     u32 addr_len;
-    u32 flags; /* receive, out: MSG_TRUNC, MSG_CTRUNC, MSG_EOR */
+    u32 flags; /* receive, out: MSG_TRUNC, MSG_CTRUNC */
     u32 nr_files;
     struct file **files; /* send: nr_files of them. receive: an array of kmalloc, or NULL */
     /* receive: the sender, when the socket asks for SCM_CREDENTIALS; send: given explicitly, or

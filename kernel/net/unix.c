@@ -378,6 +378,17 @@ u32 unix_poll(struct socket *s, struct poll_table *pt)
     return mask;
 }
 
+/* Bytes in the queue. */
+static u32 unix_unread_locked(const struct unix_sock *u)
+{
+    const struct unix_msg *msg;
+    u32 n = 0;
+
+    list_for_each (msg, &u->queue, node)
+        n += msg->len - msg->off;
+    return n;
+}
+
 s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
 {
     struct unix_sock *u = unix_of(s);
@@ -391,11 +402,11 @@ s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
     spin_lock(&u->lock);
     if (cmd == SIOCOUTQ) {
         n = u->peer ? READ_ONCE(u->peer->queued) : 0;
-    } else if (s->type == SOCK_STREAM) {
-        n = u->queued;
-    } else {
+    } else if (s->type == SOCK_DGRAM) {
         msg = list_first(&u->queue, struct unix_msg, node);
         n = msg ? msg->len : 0;
+    } else {
+        n = unix_unread_locked(u);
     }
     spin_unlock(&u->lock);
     return copy_out((void __user *)arg, &n, sizeof(n));
@@ -447,7 +458,7 @@ void unix_release(struct socket *s)
     WRITE_ONCE(s->listening, false);
     peer = u->peer;
     u->peer = NULL;
-    unread = !list_empty(&u->queue);
+    unread = unix_unread_locked(u) > 0;
     spin_unlock(&u->lock);
     socket_wake(s, 0);
     if (peer)

@@ -178,6 +178,9 @@ static ssize_t unix_send_packet(struct unix_sock *u, struct unix_sock *to, struc
 
     if (n > u->sock.sndbuf)
         return -EMSGSIZE;
+    err = socket_take_error(&u->sock);
+    if (err)
+        return err;
     if (READ_ONCE(u->shut) & UNIX_SHUT_WR)
         return -EPIPE;
     msg = unix_msg_create(u, to, m, n, &err);
@@ -189,6 +192,33 @@ static ssize_t unix_send_packet(struct unix_sock *u, struct unix_sock *to, struc
     }
     err = unix_queue_wait(u, to, msg, flags);
     return err ? err : (ssize_t)n;
+}
+
+/* The peer of a datagram socket turned out to be dead: the tie is cut, and what it sent is lost, as
+ * on Linux. */
+static void unix_part(struct unix_sock *u, struct unix_sock *peer)
+{
+    struct unix_msg *msg, *next;
+    struct list_node lost;
+    bool parted;
+
+    list_init(&lost);
+    mutex_lock(&u->reading); /* a reader may have the first message in hand */
+    spin_lock(&u->lock);
+    parted = u->peer == peer;
+    if (parted) {
+        u->peer = NULL;
+        list_splice_tail(&lost, &u->queue);
+        u->queued = 0;
+    }
+    spin_unlock(&u->lock);
+    mutex_unlock(&u->reading);
+    if (!parted)
+        return;
+    unix_put(peer);
+    socket_wake(&u->sock, POLLOUT | POLLWRNORM);
+    list_for_each_safe (msg, next, &lost, node)
+        unix_msg_free(msg);
 }
 
 ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
@@ -213,6 +243,8 @@ ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
     }
     n = s->type == SOCK_STREAM ? unix_send_stream(u, to, m, flags)
                                : unix_send_packet(u, to, m, flags);
+    if (n == -ECONNREFUSED && s->type == SOCK_DGRAM && !m->addr_len)
+        unix_part(u, to);
     unix_put(to);
     return n;
 }
@@ -226,15 +258,20 @@ static bool unix_readable(const struct unix_sock *u)
 static struct unix_msg *unix_first(struct unix_sock *u, unsigned flags, u64 deadline, int *err)
 {
     struct unix_msg *msg;
+    bool end;
 
     *err = 0;
     for (;;) {
+        /* Packets tell an error at once, a stream after its bytes. */
+        if (u->sock.type != SOCK_STREAM && (*err = socket_take_error(&u->sock)))
+            return NULL;
         spin_lock(&u->lock);
         msg = list_first(&u->queue, struct unix_msg, node);
         spin_unlock(&u->lock);
         if (msg || (*err = socket_take_error(&u->sock)))
             return msg;
-        if (READ_ONCE(u->shut) & UNIX_SHUT_RD)
+        end = READ_ONCE(u->shut) & UNIX_SHUT_RD;
+        if (end && !((flags & MSG_DONTWAIT) && u->sock.type == SOCK_DGRAM))
             return NULL;
         if (flags & MSG_DONTWAIT) {
             *err = -EAGAIN;
@@ -335,8 +372,10 @@ static ssize_t unix_recv_stream(struct unix_sock *u, struct socket_message *m, u
         unsigned f = done && !(flags & MSG_WAITALL) ? flags | MSG_DONTWAIT : flags;
         u64 n, got;
 
+        if (done && !(flags & MSG_WAITALL) && !peek && !READ_ONCE(u->queued))
+            break; /* an error waits for the next call */
         msg = peek && msg ? unix_after(u, msg) : unix_first(u, f, deadline, &err);
-        if (!msg || (done && (msg->nr_files || (u->sock.passcred && msg->pid != m->pid))))
+        if (!msg || (done && u->sock.passcred && msg->pid != m->pid))
             break;
         n = MIN(m->data->count, (u64)(msg->len - msg->off));
         got = iov_copy_to(m->data, msg->data + msg->off, n);
@@ -373,8 +412,6 @@ static ssize_t unix_recv_packet(struct unix_sock *u, struct socket_message *m, u
         return -EFAULT;
     if (n < msg->len)
         m->flags |= MSG_TRUNC;
-    if (u->sock.type == SOCK_SEQPACKET)
-        m->flags |= MSG_EOR;
     m->addr_len = msg->from ? msg->from->len : 0;
     if (msg->from)
         memcpy(&m->addr, &msg->from->sun, msg->from->len);

@@ -156,3 +156,25 @@ TEST(loopback_datagrams_answer_their_sender)
     EXPECT(sendto(r, "answer", 6, 0, (void *)&from, len) == 6);
     EXPECT(recv(s, buf, 16, 0) == 6 && !memcmp(buf, "answer", 6));
 }
+
+TEST(a_peer_that_closes_is_told_of_in_the_order_of_linux)
+{
+    int s[2];
+    char buf[8];
+
+    signal(SIGPIPE, SIG_IGN);
+    EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s));
+    EXPECT(send(s[1], "abc", 3, 0) == 3 && send(s[0], "x", 1, 0) == 1 && !close(s[1]));
+    EXPECT(read(s[0], buf, 8) == 3); /* bytes first, then the reset: it left ours unread */
+    EXPECT_ERR(read(s[0], buf, 8), ECONNRESET);
+    EXPECT(read(s[0], buf, 8) == 0);
+    EXPECT(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, s));
+    EXPECT(send(s[1], "abc", 3, 0) == 3 && send(s[0], "x", 1, 0) == 1 && !close(s[1]));
+    EXPECT_ERR(read(s[0], buf, 8), ECONNRESET); /* packets: the reset first */
+    EXPECT(read(s[0], buf, 8) == 3 && read(s[0], buf, 8) == 0);
+    EXPECT(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s) && !close(s[1]));
+    EXPECT_ERR(write(s[0], "x", 1), ECONNREFUSED);
+    EXPECT_ERR(write(s[0], "x", 1), ENOTCONN); /* the tie is cut */
+    EXPECT(!shutdown(s[0], SHUT_RD));
+    EXPECT_ERR(read(s[0], buf, 8), EAGAIN);
+}
