@@ -189,6 +189,18 @@ def test_third_signal_lets_go_of_a_deaf_container(engine):
     clean(engine)
 
 
+def test_signals_that_the_engine_ignores_are_whole_in_a_container(engine):
+    # the first process of a container has every signal at its default
+    engine.stop()
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        engine.start()
+    finally:
+        signal.signal(signal.SIGINT, old)
+    p = engine.run("run", "--rm", "busybox", "grep", "SigIgn", "/proc/self/status")
+    expect(p.stdout, "SigIgn:\t0000000000000000\n")
+
+
 def test_detached_life(engine):
     p = engine.run("run", "-d", "--name", "life", "busybox", "sh", "-c",
                    "trap 'echo bye; exit 0' TERM; echo hi; while :; do sleep 0.05; done")

@@ -47,7 +47,9 @@ static void child_signals(void)
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
 
-    sigaction(SIGPIPE, &dfl, NULL);
+    /* whoever started us may ignore some: a program must not inherit that */
+    for (int sig = 1; sig < NSIG; sig++)
+        sigaction(sig, &dfl, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
