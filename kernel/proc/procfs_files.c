@@ -293,6 +293,23 @@ struct maps_state {
     bool details;
 };
 
+/* What is mapped, and its place where it has one: a descriptor's own memory (a vCPU's) has none. */
+static const char *maps_file_name(const struct maps_state *m, const struct file *f,
+                                  struct kstat *st)
+{
+    struct path p = {f->mount, f->dentry}, root, cwd;
+    const char *name;
+
+    if (!f->dentry)
+        return f->ops->name;
+    (void)vfs_stat(&p, st);
+    fs_context_paths(current_task()->fs, &root, &cwd);
+    name = path_name(&p, &root, m->path, PATH_MAX);
+    path_put(&root);
+    path_put(&cwd);
+    return IS_ERR(name) ? "?" : name;
+}
+
 static int maps_area(struct area *a, void *arg)
 {
     struct maps_state *m = arg;
@@ -300,14 +317,7 @@ static int maps_area(struct area *a, void *arg)
     const char *name = "";
 
     if (a->file) {
-        struct path p = {a->file->mount, a->file->dentry}, root, cwd;
-        (void)vfs_stat(&p, &st);
-        fs_context_paths(current_task()->fs, &root, &cwd);
-        name = path_name(&p, &root, m->path, PATH_MAX);
-        path_put(&root);
-        path_put(&cwd);
-        if (IS_ERR(name))
-            name = "?";
+        name = maps_file_name(m, a->file, &st);
     } else if (a->start <= m->as->brk && a->end > m->as->brk_start &&
                m->as->brk > m->as->brk_start) {
         name = "[heap]";

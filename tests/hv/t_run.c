@@ -73,6 +73,19 @@ TEST(create_errors)
     CHECK_ERR(ioctl(vm.kvm, KVM_CREATE_VM, 0x1000), EINVAL); /* no such machine type */
 }
 
+TEST(vcpu_is_named_in_maps)
+{
+    struct tvm vm;
+    char line[512];
+    bool found = false;
+    vm_make(&vm, VM_PLAIN);
+    FILE *f = fopen("/proc/self/maps", "r");
+    CHECK(f);
+    while (fgets(line, sizeof line, f))
+        found |= strstr(line, "anon_inode:kvm-vcpu") != NULL;
+    CHECK(found);
+}
+
 TEST(hlt_exits_without_irqchip)
 {
     struct tvm vm;
