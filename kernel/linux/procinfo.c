@@ -95,6 +95,25 @@ SHOW(meminfo_show)
     return 0;
 }
 
+/* What vmstat(8) needs; there is no swap, and reads of disks are not counted here. */
+SHOW(vmstat_show)
+{
+    u64 clean = reclaim_cached_pages(), memory = mem_object_memory_pages(), anon, mapped;
+    struct mem_info m;
+
+    mem_info_get(&m);
+    meminfo_mapped(&anon, &mapped);
+    seq_printf(out, "nr_free_pages %lu\nnr_inactive_anon 0\nnr_active_anon %lu\n", m.free,
+               MIN(anon, m.total - m.free) + memory);
+    seq_printf(out, "nr_inactive_file %lu\nnr_active_file 0\nnr_file_pages %lu\n", clean,
+               clean + memory);
+    seq_printf(out, "nr_dirty 0\nnr_writeback 0\nnr_shmem %lu\n", memory);
+    seq_printf(out, "nr_slab_reclaimable 0\nnr_slab_unreclaimable %lu\n", m.slab);
+    seq_printf(out, "nr_page_table_pages %lu\n", m.page_tables);
+    seq_printf(out, "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n");
+    return 0;
+}
+
 SHOW(uptime_show)
 {
     u64 now = time_ns(), idle = 0, user, system, cpu_idle;
@@ -161,6 +180,7 @@ SHOW(cmdline_show)
     PSEUDO_FILE(id) = {"proc", path, 0444, &procinfo_##id, NULL}
 
 PROCINFO(meminfo, "meminfo", meminfo_show);
+PROCINFO(vmstat, "vmstat", vmstat_show);
 PROCINFO(uptime, "uptime", uptime_show);
 PROCINFO(loadavg, "loadavg", loadavg_show);
 PROCINFO(stat, "stat", stat_show);

@@ -31,6 +31,8 @@ enum fcntl_cmd {
     F_DUPFD_CLOEXEC = 1030,
     F_SETPIPE_SZ = 1031,
     F_GETPIPE_SZ = 1032,
+    F_ADD_SEALS = 1033,
+    F_GET_SEALS = 1034,
 };
 #define FD_CLOEXEC 1
 #define SEEK_LAST 4 /* SEEK_HOLE */
@@ -341,6 +343,10 @@ static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
         return pipe_set_size(f, (u32)arg, capable(CAP_SYS_RESOURCE));
     case F_GETPIPE_SZ:
         return pipe_get_size(f);
+    case F_ADD_SEALS:
+        return (u32)arg ? MIN(tmpfs_seals(f, (u32)arg), 0L) : -EINVAL;
+    case F_GET_SEALS:
+        return tmpfs_seals(f, 0);
     default:
         return -EINVAL;
     }

@@ -309,7 +309,8 @@ s64 sys_memfd_create(u64 uname, u64 flags)
     name = name_in(uname);
     if (IS_ERR(name))
         return PTR_ERR(name);
-    struct file *f = strlen(name) > 249 ? ERR_PTR(-EINVAL) : tmpfs_create_unlinked(name, 0, O_RDWR);
+    struct file *f =
+        strlen(name) > 249 ? ERR_PTR(-EINVAL) : tmpfs_create_unlinked(name, 0, O_RDWR, flags & 2);
     name_free(name);
     return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, flags & 1);
 }

@@ -95,14 +95,17 @@ s64 sys_recvfrom(u64 fd, u64 buf, u64 len, u64 flags, u64 uaddr, u64 ulen)
     return err ? err : n;
 }
 
-/* Descriptors of the current process as files, counted. */
+/* Descriptors of the current process as files, counted, behind those of earlier messages. */
 static int net_rights_in(struct socket_message *m, const s32 *fds, u64 n)
 {
-    if (m->nr_files || n > SCM_MAX_FD)
+    struct file **files;
+
+    if (n > SCM_MAX_FD - m->nr_files)
         return -EINVAL;
-    m->files = kcalloc(n ? n : 1, sizeof(*m->files));
-    if (!m->files)
+    files = krealloc(m->files, (m->nr_files + n + 1) * sizeof(*files));
+    if (!files)
         return -ENOMEM;
+    m->files = files;
     for (u64 i = 0; i < n; i++) {
         struct file *f = fd_file(fds[i]);
 

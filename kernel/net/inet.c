@@ -192,7 +192,15 @@ static int inet_connect(struct socket *s, const struct sock_addr *sa, u32 len,
 {
     int err = inet_autobind(unix_of(s), inet_loopback);
 
-    return err ? err : unix_connect(s, sa, len, ctx, nonblock);
+    if (!err)
+        err = unix_connect(s, sa, len, ctx, nonblock);
+    if (s->type != SOCK_STREAM || !nonblock || (err && err != -ECONNREFUSED))
+        return err;
+    /* tcp(7): who does not wait hears the answer by poll and SO_ERROR, were it there already. */
+    if (err)
+        WRITE_ONCE(s->error, -err);
+    waitq_wake(&s->wait, POLLIN | POLLOUT | POLLERR, ~0U);
+    return -EINPROGRESS;
 }
 
 /* An address as others see it: no wildcard where a connection says which. */
@@ -288,6 +296,13 @@ static int inet_get_option(struct socket *s, int level, int name, void *val, u32
     return 0;
 }
 
+static u32 inet_poll(struct socket *s, struct poll_table *pt)
+{
+    u32 mask = unix_poll(s, pt);
+
+    return mask & POLLERR ? mask | POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLHUP : mask;
+}
+
 static const struct socket_ops inet_ops = {
     .bind = inet_bind,
     .listen = inet_listen,
@@ -297,7 +312,7 @@ static const struct socket_ops inet_ops = {
     .send = inet_send,
     .recv = inet_recv,
     .shutdown = unix_shutdown,
-    .poll = unix_poll,
+    .poll = inet_poll,
     .set_option = inet_set_option,
     .get_option = inet_get_option,
     .ioctl = inet_ioctl,

@@ -365,10 +365,10 @@ u32 unix_poll(struct socket *s, struct poll_table *pt)
     if (!list_empty(&u->queue) || (shut & UNIX_SHUT_RD))
         mask |= POLLIN | POLLRDNORM;
     spin_unlock(&u->lock);
-    if (s->type != SOCK_DGRAM && !peer && !shut)
-        return mask | POLLOUT | POLLWRNORM | POLLHUP;
     if (s->error)
         mask |= POLLERR;
+    if (s->type != SOCK_DGRAM && !peer && !shut)
+        return mask | POLLOUT | POLLWRNORM | POLLHUP;
     if (shut & UNIX_SHUT_RD)
         mask |= POLLRDHUP;
     if ((shut & (UNIX_SHUT_RD | UNIX_SHUT_WR)) == (UNIX_SHUT_RD | UNIX_SHUT_WR))

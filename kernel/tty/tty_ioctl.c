@@ -13,6 +13,10 @@ enum {
     TCSETS = 0x5402,
     TCSETSW = 0x5403,
     TCSETSF = 0x5404,
+    TCGETA = 0x5405,
+    TCSETA = 0x5406,
+    TCSETAW = 0x5407,
+    TCSETAF = 0x5408,
     TCSBRK = 0x5409,
     TCXONC = 0x540A,
     TCFLSH = 0x540B,
@@ -50,23 +54,65 @@ static s64 tty_get_termios(struct tty *t, u64 arg, bool two)
     return copy_out((void __user *)arg, &out, two ? sizeof(out) : sizeof(out.t));
 }
 
-static s64 tty_set_termios(struct tty *t, u64 arg, bool flush)
+static s64 tty_change_termios(struct tty *t, struct termios *in, bool flush)
 {
-    struct termios in;
     u64 flags;
-
-    if (copy_in(&in, (const void __user *)arg, sizeof(in)))
-        return -EFAULT;
     int err = tty_check_change(t, SIGTTOU);
+
     if (err)
         return err;
     spin_lock_irqsave(&t->lock, &flags);
     if (flush)
         ldisc_flush_input_locked(t);
-    in.cflag |= CS8;
-    ldisc_set_termios_locked(t, &in);
+    in->cflag |= CS8;
+    ldisc_set_termios_locked(t, in);
     spin_unlock_irqrestore(&t->lock, flags);
     return 0;
+}
+
+static s64 tty_set_termios(struct tty *t, u64 arg, bool flush)
+{
+    struct termios in;
+
+    if (copy_in(&in, (const void __user *)arg, sizeof(in)))
+        return -EFAULT;
+    return tty_change_termios(t, &in, flush);
+}
+
+/* struct termio: the low halves of the flags, and the first of the characters. */
+struct termio {
+    u16 iflag, oflag, cflag, lflag;
+    u8 line, cc[8];
+};
+
+static s64 tty_get_termio(struct tty *t, u64 arg)
+{
+    struct termio out = {0};
+    u64 flags;
+
+    spin_lock_irqsave(&t->lock, &flags);
+    out.iflag = (u16)t->termios.iflag;
+    out.oflag = (u16)t->termios.oflag;
+    out.cflag = (u16)t->termios.cflag;
+    out.lflag = (u16)t->termios.lflag;
+    memcpy(out.cc, t->termios.cc, sizeof(out.cc));
+    spin_unlock_irqrestore(&t->lock, flags);
+    return copy_out((void __user *)arg, &out, sizeof(out));
+}
+
+static s64 tty_set_termio(struct tty *t, u64 arg, bool flush)
+{
+    struct termios all = t->termios;
+    struct termio in;
+
+    if (copy_in(&in, (const void __user *)arg, sizeof(in)))
+        return -EFAULT;
+    all.iflag = (all.iflag & ~0xffffU) | in.iflag;
+    all.oflag = (all.oflag & ~0xffffU) | in.oflag;
+    all.cflag = (all.cflag & ~0xffffU) | in.cflag;
+    all.lflag = (all.lflag & ~0xffffU) | in.lflag;
+    memcpy(all.cc, in.cc, sizeof(in.cc));
+    return tty_change_termios(t, &all, flush);
 }
 
 static s64 tty_set_winsize(struct tty *t, u64 arg)
@@ -202,6 +248,13 @@ s64 tty_mode_ioctl(struct tty *t, unsigned cmd, u64 arg)
     case TCSETSF2:
         err = tty_drain(t);
         return err ? err : tty_set_termios(t, arg, cmd == TCSETSF || cmd == TCSETSF2);
+    case TCGETA:
+        return tty_get_termio(t, arg);
+    case TCSETA:
+    case TCSETAW:
+        return tty_set_termio(t, arg, false);
+    case TCSETAF:
+        return tty_set_termio(t, arg, true);
     case TIOCGWINSZ:
         return tty_get_winsize(t, arg);
     case TIOCSWINSZ:

@@ -254,7 +254,10 @@ int vfs_removexattr(const struct path *p, const struct cred *cred, const char *n
 ssize_t vfs_listxattr(const struct path *p, char *buf, size_t n);
 int vfs_statfs(const struct path *p, struct statfs_k *out);
 /* Creates and opens an inode without a name: memfd, shared memory. ERR_PTR on error. */
-struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags);
+struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags, bool sealable);
+/* Adds seals (F_SEAL_*); what then holds, or -EINVAL (no file in memory, no such seal), -EPERM,
+ * -EBUSY. */
+s64 tmpfs_seals(struct file *f, u32 add);
 
 /* flock(2) and fcntl(2) record locks; owner: the descriptor table for POSIX locks. May sleep. */
 int file_flock(struct file *f, int op);

@@ -106,6 +106,10 @@ void area_attach(struct area *a)
         return;
     mem_object_get(a->object);
     spin_lock(&a->object->lock);
+    if (a->object->no_writers && a->flags & AREA_SHARED) { /* forbidden since mmap(2) looked */
+        a->max_prot &= (u8)~PT_WRITE;
+        a->prot &= (u8)~PT_WRITE;
+    }
     list_add_tail(&a->object->areas, &a->object_node);
     spin_unlock(&a->object->lock);
 }

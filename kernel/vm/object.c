@@ -287,6 +287,21 @@ void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow
     }
 }
 
+int mem_object_forbid_writers(struct mem_object *obj)
+{
+    struct area *a;
+    int err = 0;
+
+    spin_lock(&obj->lock);
+    list_for_each (a, &obj->areas, object_node)
+        if (a->flags & AREA_SHARED && a->max_prot & PT_WRITE)
+            err = -EBUSY;
+    if (!err)
+        obj->no_writers = true;
+    spin_unlock(&obj->lock);
+    return err;
+}
+
 void mem_object_truncate(struct mem_object *obj, u64 from, u64 to)
 {
     struct page *page;

@@ -43,6 +43,7 @@ struct mem_object {
     u64 size;                         /* a  bytes; faults at or past the page end get SIGBUS */
     struct account *account;          /* I  charged for its pages; NULL: whoever first touches */
     void *owner;                      /* I  the inode */
+    bool no_writers;                  /* l  new shared mappings may not become writable */
 };
 
 void mem_object_init(struct mem_object *obj, const struct mem_object_ops *ops, void *owner);
@@ -58,6 +59,8 @@ void mem_object_put(struct mem_object *obj);
 int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page **out) __must_check;
 /* The cached page or NULL; never sleeps. */
 struct page *mem_object_peek(struct mem_object *obj, u64 index);
+/* From now on nobody maps it shared and writable; -EBUSY: somebody does. */
+int mem_object_forbid_writers(struct mem_object *obj) __must_check;
 /* Drops pages [from, to) from the cache and from every mapping; a partial page is zeroed by the
  * caller. */
 void mem_object_truncate(struct mem_object *obj, u64 from, u64 to);

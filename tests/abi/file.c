@@ -542,3 +542,22 @@ TEST(links_of_others_are_not_followed_in_sticky_directories)
     EXPECT_ERR(link("file", "mine"), EPERM);
     EXPECT(!seteuid(0));
 }
+
+TEST(terminals_know_the_old_termio)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    struct {
+        unsigned short iflag, oflag, cflag, lflag;
+        unsigned char line, cc[8];
+    } old;
+    struct termios t;
+
+    EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    EXPECT(slave >= 0 && ioctl(slave, 0x5405, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCGETA */
+    EXPECT(old.lflag == (unsigned short)t.c_lflag && !memcmp(old.cc, t.c_cc, 8));
+    old.lflag &= (unsigned short)~ECHO;
+    old.cc[0] = 7;
+    EXPECT(ioctl(slave, 0x5406, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCSETA */
+    EXPECT(!(t.c_lflag & ECHO) && t.c_cc[VINTR] == 7 && !(t.c_cflag & HUPCL));
+}

@@ -243,3 +243,32 @@ TEST(what_may_be_written_may_be_read)
     *(volatile char *)file = 'x';
     EXPECT(*(volatile char *)file == 'x' && pread(fd, anon, 1, 0) == 1 && anon[0] == 'a');
 }
+
+TEST(memfd_seals)
+{
+    int fd = memfd_create("sealed", MFD_ALLOW_SEALING), plain = memfd_create("plain", 0);
+    char *p;
+
+    EXPECT(fd >= 0 && ftruncate(fd, 8192) == 0);
+    EXPECT(fcntl(fd, F_GET_SEALS) == 0 && fcntl(plain, F_GET_SEALS) == F_SEAL_SEAL);
+    EXPECT_ERR(fcntl(plain, F_ADD_SEALS, F_SEAL_GROW), EPERM);
+    EXPECT_ERR(fcntl(fd, F_ADD_SEALS, 0x1000), EINVAL);
+    EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+    EXPECT_ERR(ftruncate(fd, 4096), EPERM);
+    EXPECT_ERR(ftruncate(fd, 16384), EPERM);
+    EXPECT_ERR(pwrite(fd, "x", 1, 8192), EPERM);
+    p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    EXPECT(p != MAP_FAILED);
+    EXPECT_ERR(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+    munmap(p, 8192);
+    EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    EXPECT_ERR(pwrite(fd, "x", 1, 0), EPERM);
+    EXPECT(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+    EXPECT(errno == EPERM);
+    p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    EXPECT(p != MAP_FAILED);
+    p[0] = 1;
+    EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL) == 0);
+    EXPECT_ERR(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), EPERM);
+    EXPECT(fcntl(fd, F_GET_SEALS) == (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+}

@@ -178,3 +178,53 @@ TEST(a_peer_that_closes_is_told_of_in_the_order_of_linux)
     EXPECT(!shutdown(s[0], SHUT_RD));
     EXPECT_ERR(read(s[0], buf, 8), EAGAIN);
 }
+
+TEST(nonblocking_connect_answers_later)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct pollfd p = {.events = POLLOUT};
+    socklen_t n = sizeof(a);
+    int err = 1, l = socket(AF_INET, SOCK_STREAM, 0);
+
+    EXPECT(bind(l, (struct sockaddr *)&a, n) == 0 && listen(l, 5) == 0);
+    EXPECT(getsockname(l, (struct sockaddr *)&a, &n) == 0);
+    p.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    EXPECT_ERR(connect(p.fd, (struct sockaddr *)&a, n), EINPROGRESS);
+    EXPECT(poll(&p, 1, 2000) == 1 && p.revents == POLLOUT);
+    n = sizeof(err);
+    EXPECT(getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &err, &n) == 0 && err == 0);
+    int s = accept(l, NULL, NULL);
+    EXPECT(s >= 0 && write(p.fd, "x", 1) == 1 && read(s, &err, 1) == 1);
+    close(l);
+    p.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    EXPECT_ERR(connect(p.fd, (struct sockaddr *)&a, sizeof(a)), EINPROGRESS);
+    EXPECT(poll(&p, 1, 2000) == 1 && (p.revents & (POLLOUT | POLLERR)) == (POLLOUT | POLLERR));
+    EXPECT(getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &err, &n) == 0 && err == ECONNREFUSED);
+}
+
+TEST(descriptors_in_two_control_messages)
+{
+    union {
+        char buf[2 * CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } u = {{0}};
+    struct iovec iov = {"x", 1};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = u.buf, .msg_controllen = sizeof(u)};
+    int sv[2], fds[2] = {dup(0), dup(1)}, got = 0;
+    char c;
+
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);
+    struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+    for (int i = 0; i < 2; i++, h = CMSG_NXTHDR(&m, h)) {
+        *h = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(h), &fds[i], sizeof(int));
+    }
+    EXPECT(sendmsg(sv[0], &m, 0) == 1);
+    iov = (struct iovec){&c, 1};
+    m.msg_controllen = sizeof(u);
+    EXPECT(recvmsg(sv[1], &m, 0) == 1 && !(m.msg_flags & MSG_CTRUNC));
+    for (h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+        got += (int)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    EXPECT(got == 2);
+}

@@ -74,11 +74,11 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
 
     if (f->flags & O_APPEND)
         *pos = (loff_t)i->object->size;
-    if (t->seals & (8 | 16)) /* F_SEAL_WRITE, F_SEAL_FUTURE_WRITE */
+    if (t->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
         return -EPERM;
     if ((u64)*pos >= FILE_SIZE_MAX || from->count > FILE_SIZE_MAX - (u64)*pos)
         return -EFBIG;
-    if ((t->seals & 4) && (u64)*pos + from->count > i->object->size) /* F_SEAL_GROW */
+    if ((t->seals & F_SEAL_GROW) && (u64)*pos + from->count > i->object->size)
         return -EPERM;
     if (!tmpfs_room(i, (u64)*pos, from->count))
         return -ENOSPC;
@@ -160,7 +160,8 @@ static int tmpfs_setattr(struct inode *i, const struct attr_change *ch)
     size = i->object->size;
     if (ch->size > FILE_SIZE_MAX)
         return -EFBIG;
-    if ((ch->size < size && (t->seals & 2)) || (ch->size > size && (t->seals & 4)))
+    if ((ch->size < size && (t->seals & F_SEAL_SHRINK)) ||
+        (ch->size > size && (t->seals & F_SEAL_GROW)))
         return -EPERM;
     WRITE_ONCE(i->object->size, ch->size);
     if (ch->size >= size)
@@ -177,7 +178,7 @@ static int tmpfs_punch(struct inode *i, u64 off, u64 end)
     struct tmpfs_inode *t = i->priv;
     u64 first = ALIGN_UP(off, PAGE_SIZE), last = ALIGN_DOWN(end, PAGE_SIZE);
 
-    if (t->seals & (8 | 16))
+    if (t->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
         return -EPERM;
     if (first > last) { /* within one page */
         tmpfs_zero_partial(i->object, off, end);
@@ -208,7 +209,7 @@ static int tmpfs_fallocate(struct file *f, int mode, u64 off, u64 len)
     inode_drop_privileges_locked(i);
     if (mode & PUNCH_HOLE)
         err = tmpfs_punch(i, off, end);
-    else if (!(mode & KEEP_SIZE) && end > i->object->size && (t->seals & 4))
+    else if (!(mode & KEEP_SIZE) && end > i->object->size && (t->seals & F_SEAL_GROW))
         err = -EPERM;
     else if (!(mode & KEEP_SIZE) && end > i->object->size)
         WRITE_ONCE(i->object->size, end);
@@ -221,11 +222,34 @@ int tmpfs_fsync(struct file *f, bool data_only)
     return 0; /* memory is all the store there is */
 }
 
+s64 tmpfs_seals(struct file *f, u32 add)
+{
+    struct tmpfs_inode *t;
+    s64 r = 0;
+
+    if (f->ops != &tmpfs_file_fops || add & ~(u32)F_SEALS)
+        return -EINVAL;
+    if (add && !file_writable(f))
+        return -EPERM;
+    t = f->inode->priv;
+    rwlock_write_lock(&f->inode->lock);
+    if (add && t->seals & F_SEAL_SEAL)
+        r = -EPERM;
+    if (!r && add & ~t->seals & F_SEAL_WRITE)
+        r = mem_object_forbid_writers(f->inode->object);
+    if (!r) {
+        t->seals |= add;
+        r = t->seals;
+    }
+    rwlock_write_unlock(&f->inode->lock);
+    return r;
+}
+
 static int tmpfs_mmap(struct file *f, struct map_request *req)
 {
     struct tmpfs_inode *t = f->inode->priv;
 
-    if ((req->flags & AREA_SHARED) && (t->seals & (8 | 16))) {
+    if ((req->flags & AREA_SHARED) && (t->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))) {
         if (req->prot & PT_WRITE)
             return -EPERM;
         req->max_prot &= (u8)~PT_WRITE;

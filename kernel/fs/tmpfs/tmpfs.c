@@ -57,6 +57,7 @@ static int tmpfs_inode_fill(struct inode *i, u32 mode)
         i->fops = &tmpfs_file_fops;
         i->ops = &tmpfs_file_iops;
         i->object = tmpfs_object(i);
+        t->seals = F_SEAL_SEAL; /* but for a memfd that asks for none */
     } else if (S_ISLNK(mode)) {
         i->ops = &tmpfs_link_iops;
     }
@@ -626,7 +627,7 @@ FS_TYPE(tmpfs)
 /* ------------------------------------------------------------- files without a name */
 
 /* memfd_create(2), shmem: on a super that nobody mounts. */
-struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags)
+struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags, bool sealable)
 {
     struct path root, p;
     struct file *f;
@@ -647,7 +648,8 @@ struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags)
     }
     i->nlink = 0;
     i->object->size = size;
-    ((struct tmpfs_inode *)i->priv)->seals = 1; /* F_SEAL_SEAL until MFD_ALLOW_SEALING lifts it */
+    if (sealable)
+        ((struct tmpfs_inode *)i->priv)->seals = 0;
     p.dentry->flags |= DENTRY_UNLINKED;
     dentry_instantiate(p.dentry, i);
     mount_get(p.mount);

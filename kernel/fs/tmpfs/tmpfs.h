@@ -27,6 +27,16 @@ struct tmpfs_xattr {
 };
 
 /* inode->priv. k the inode's lock */
+/* fcntl(2), F_ADD_SEALS */
+enum {
+    F_SEAL_SEAL = 1,
+    F_SEAL_SHRINK = 2,
+    F_SEAL_GROW = 4,
+    F_SEAL_WRITE = 8,
+    F_SEAL_FUTURE_WRITE = 16,
+    F_SEALS = 31,
+};
+
 struct tmpfs_inode {
     struct list_node xattrs; /* k */
     struct rb_root entries;  /* k  directories: dentries by cookie */
