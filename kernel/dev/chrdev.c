@@ -17,6 +17,16 @@ const struct chrdev *chrdev_find(u32 major, u32 minor)
     return NULL;
 }
 
+bool chrdev_major_served(u32 major)
+{
+    const struct chrdev *dev;
+
+    TABLE_FOR_EACH(dev, chrdevs)
+    if (dev->major == major)
+        return true;
+    return false;
+}
+
 void chrdev_for_each(void (*fn)(const struct chrdev *c, void *arg), void *arg)
 {
     const struct chrdev *dev;

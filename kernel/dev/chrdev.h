@@ -21,6 +21,7 @@ struct chrdev {
 #define CHRDEV(id) TABLE_ENTRY(struct chrdev, chrdevs, #id)
 /* NULL: nobody serves that number. */
 const struct chrdev *chrdev_find(u32 major, u32 minor);
+bool chrdev_major_served(u32 major);
 /* Every one that devfs shows. */
 void chrdev_for_each(void (*fn)(const struct chrdev *c, void *arg), void *arg);
 
