@@ -52,8 +52,13 @@ extern const struct test __start_tests[], __stop_tests[];
 
 int main(int argc, char **argv)
 {
+    unsigned seconds = 20;
     int failed = 0;
 
+    if (argc > 2 && strcmp(argv[1], "-t") == 0) { /* how long a test may take */
+        seconds = (unsigned)atoi(argv[2]);
+        argc = 1;
+    }
     setvbuf(stdout, NULL, _IONBF, 0);
     for (const struct test *t = __start_tests; t < __stop_tests; t++) {
         int status = -1;
@@ -61,7 +66,7 @@ int main(int argc, char **argv)
             continue;
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(20);
+            alarm(seconds);
             t->run();
             _exit(0);
         }
