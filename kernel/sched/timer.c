@@ -199,7 +199,9 @@ u64 time_wall_offset(void)
     u64 offset = __atomic_load_n(&timer_wall, __ATOMIC_RELAXED);
 
     if (unlikely(!offset)) {
-        time_set_wall(rtc_read() * NSEC_PER_SEC);
+        u64 wall;
+
+        time_set_wall(kvmclock_wall_ns(&wall) ? wall : rtc_read() * NSEC_PER_SEC);
         offset = __atomic_load_n(&timer_wall, __ATOMIC_RELAXED);
     }
     return offset;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -186,16 +187,17 @@ static struct json *json_copy(const struct json *j)
 
 static char *container_files(struct container *c)
 {
-    static const char *const dirs[] = {"upper", "work", "merged"};
-    int err = 0;
+    char *path = container_path(c, "");
+    int fd = -1, err = 0;
 
-    for (size_t i = 0; i < 3 && !err; i++) {
-        char *path = container_path(c, dirs[i]);
-
-        err = dir_make(path, i == 0 ? 0755 : 0700);
-        free(path);
-    }
-    return err ? str_fmt("cannot create the container's directory: %s", strerror(-err)) : NULL;
+    if (mkdir(path, 0755) < 0 || (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+        mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0700) < 0 ||
+        mkdirat(fd, "merged", 0700) < 0)
+        err = errno;
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return err ? str_fmt("cannot create the container's directory: %s", strerror(err)) : NULL;
 }
 
 struct container *container_create(const char *name, struct json *body, int *status, char **why)

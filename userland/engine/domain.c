@@ -67,18 +67,17 @@ static void domain_overlay(struct domain *d)
 static void domain_root(struct domain *d)
 {
     struct container *c = d->c;
-    char *merged = container_path(c, "merged"), *dir = container_path(c, "");
+    char *merged = container_path(c, "merged");
 
     child_mount(&d->child, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
     domain_overlay(d);
     if (chdir(merged) < 0)
         child_fail(&d->child, "cannot enter %s: %s", merged, str_error(errno));
-    mounts_standard(&d->child, dir);
+    mounts_standard(&d->child, ".."); /* the container's own directory */
     for (int i = 0; i < c->ndevices; i++)
         mount_device(&d->child, c->devices[i].host, c->devices[i].target);
     root_enter(&d->child, merged);
     free(merged);
-    free(dir);
 }
 
 static void domain_namespaces(struct domain *d)

@@ -73,13 +73,21 @@ static void event_emit(struct buf *text, const struct timespec *when)
     buf_char(text, '\n');
     free(e->text);
     *e = (struct event){str_dupn(text->data, text->len), text->len, *when};
-    buf_free(text);
     for (struct listener *l = events_listeners; l; l = next) {
         next = l->next;
         /* a listener that does not read loses events rather than memory */
         if (http_backlog(l->conn) < HTTP_BACKLOG && filters_pass(l->filters, e))
             http_stream_data(l->conn, e->text, e->len);
     }
+}
+
+/* Lines are made in one buffer, one after the other. */
+static struct buf *event_line(void)
+{
+    static struct buf line;
+
+    buf_clear(&line);
+    return &line;
 }
 
 static void event_times(struct jw *w, const struct timespec *now)
@@ -91,8 +99,7 @@ static void event_times(struct jw *w, const struct timespec *now)
 
 void event_container(struct container *c, const char *action, const char *key, const char *value)
 {
-    struct buf b = {0};
-    struct jw w = {.out = &b};
+    struct jw w = {.out = event_line()};
     struct timespec now;
 
     engine_now(&now);
@@ -115,13 +122,12 @@ void event_container(struct container *c, const char *action, const char *key, c
     jw_object_end(&w);
     event_times(&w, &now);
     jw_object_end(&w);
-    event_emit(&b, &now);
+    event_emit(w.out, &now);
 }
 
 void event_image(const char *id, const char *name, const char *action)
 {
-    struct buf b = {0};
-    struct jw w = {.out = &b};
+    struct jw w = {.out = event_line()};
     struct timespec now;
 
     engine_now(&now);
@@ -138,7 +144,7 @@ void event_image(const char *id, const char *name, const char *action)
     jw_object_end(&w);
     event_times(&w, &now);
     jw_object_end(&w);
-    event_emit(&b, &now);
+    event_emit(w.out, &now);
 }
 
 static void listener_close(struct http_conn *conn)

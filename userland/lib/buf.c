@@ -43,18 +43,6 @@ char *str_dup(const char *s)
     return s ? str_dupn(s, strlen(s)) : NULL;
 }
 
-char *str_fmt(const char *fmt, ...)
-{
-    va_list ap;
-    char *s = NULL;
-
-    va_start(ap, fmt);
-    if (vasprintf(&s, fmt, ap) < 0)
-        s = mem_check(NULL);
-    va_end(ap);
-    return s;
-}
-
 void buf_free(struct buf *b)
 {
     free(b->data);
@@ -98,24 +86,102 @@ void buf_str(struct buf *b, const char *s)
 
 void buf_char(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    buf_reserve(b, 1);
+    b->data[b->len++] = c;
+    b->data[b->len] = 0;
+}
+
+static void buf_number(struct buf *b, bool negative, unsigned long long n)
+{
+    char digits[24];
+    size_t at = sizeof(digits);
+
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    if (negative)
+        digits[--at] = '-';
+    buf_add(b, digits + at, sizeof(digits) - at);
+}
+
+static void buf_signed(struct buf *b, long long n)
+{
+    buf_number(b, n < 0, n < 0 ? -(unsigned long long)n : (unsigned long long)n);
+}
+
+/* What most formats are made of: %s, %d, %u, %lld, %zu. False at anything else, with *ap and the
+ * buffer somewhere in between. */
+static bool buf_vfmt_plain(struct buf *b, const char *fmt, va_list *ap)
+{
+    for (;;) {
+        size_t run = strcspn(fmt, "%");
+
+        buf_add(b, fmt, run);
+        fmt += run;
+        if (!*fmt)
+            return true;
+        if (fmt[1] == 's') {
+            const char *s = va_arg(*ap, const char *);
+
+            buf_str(b, s ? s : "(null)");
+        } else if (fmt[1] == 'd') {
+            buf_signed(b, va_arg(*ap, int));
+        } else if (fmt[1] == 'u') {
+            buf_number(b, false, va_arg(*ap, unsigned));
+        } else if (!strncmp(fmt, "%lld", 4)) {
+            buf_signed(b, va_arg(*ap, long long));
+            fmt += 2;
+        } else if (!strncmp(fmt, "%zu", 3)) {
+            buf_number(b, false, va_arg(*ap, size_t));
+            fmt++;
+        } else {
+            return false;
+        }
+        fmt += 2;
+    }
+}
+
+void buf_vfmt(struct buf *b, const char *fmt, va_list ap)
+{
+    size_t before = b->len;
+    va_list again;
+    int n;
+
+    va_copy(again, ap);
+    if (buf_vfmt_plain(b, fmt, &again)) {
+        va_end(again);
+        return;
+    }
+    va_end(again);
+    b->len = before;
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    if (n < 0)
+        mem_check(NULL);
+    buf_reserve(b, (size_t)n);
+    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+    b->len += (size_t)n;
 }
 
 void buf_fmt(struct buf *b, const char *fmt, ...)
 {
-    va_list ap, again;
-    int n;
+    va_list ap;
 
     va_start(ap, fmt);
-    va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    buf_vfmt(b, fmt, ap);
     va_end(ap);
-    if (n < 0)
-        mem_check(NULL);
-    buf_reserve(b, (size_t)n);
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
-    va_end(again);
-    b->len += (size_t)n;
+}
+
+char *str_fmt(const char *fmt, ...)
+{
+    struct buf b = {0};
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vfmt(&b, fmt, ap);
+    va_end(ap);
+    return buf_take(&b);
 }
 
 void buf_drop(struct buf *b, size_t n)

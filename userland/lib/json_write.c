@@ -7,19 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JW_CHUNK 256
 #define JW_WIDEST 6 /* \uNNNN */
 
-/* Writes one character as it stands in a string: how many bytes that took. */
-static size_t jw_char(char *out, unsigned char c)
+static bool jw_plain(unsigned char c)
+{
+    return c >= 0x20 && c != '"' && c != '\\';
+}
+
+/* Writes a character that cannot stand for itself: how many bytes that took. */
+static size_t jw_escape(char *out, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef", from[] = "\"\\\n\r\t", to[] = "\"\\nrt";
-    const char *hit;
+    const char *hit = c ? strchr(from, c) : NULL;
 
-    *out = (char)c;
-    if (c >= 0x20 && c != '"' && c != '\\')
-        return 1;
-    hit = c ? strchr(from, c) : NULL;
     *out++ = '\\';
     if (hit) {
         *out = to[hit - from];
@@ -36,11 +36,15 @@ static size_t jw_char(char *out, unsigned char c)
 static void jw_quote(struct buf *b, const char *s, size_t len)
 {
     buf_char(b, '"');
-    for (size_t i = 0, n; i < len; i += n) {
-        n = len - i < JW_CHUNK ? len - i : JW_CHUNK;
-        buf_reserve(b, n * JW_WIDEST);
-        for (size_t k = 0; k < n; k++)
-            b->len += jw_char(b->data + b->len, (unsigned char)s[i + k]);
+    for (size_t i = 0, run; i < len; i += run) {
+        for (run = 0; i + run < len && jw_plain((unsigned char)s[i + run]); run++)
+            ;
+        buf_add(b, s + i, run);
+        if (i + run == len)
+            break;
+        buf_reserve(b, JW_WIDEST);
+        b->len += jw_escape(b->data + b->len, (unsigned char)s[i + run]);
+        i++;
     }
     buf_char(b, '"');
 }
@@ -95,15 +99,14 @@ void jw_str(struct jw *w, const char *key, const char *value)
 
 void jw_fmt(struct jw *w, const char *key, const char *fmt, ...)
 {
+    struct buf text = {0};
     va_list ap;
-    char *s = NULL;
 
     va_start(ap, fmt);
-    if (vasprintf(&s, fmt, ap) < 0)
-        s = NULL;
+    buf_vfmt(&text, fmt, ap);
     va_end(ap);
-    jw_str(w, key, s);
-    free(s);
+    jw_strn(w, key, text.data, text.len);
+    buf_free(&text);
 }
 
 void jw_int(struct jw *w, const char *key, int64_t value)

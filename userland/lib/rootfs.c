@@ -31,25 +31,27 @@ void child_mount(struct child *ch, const char *source, const char *target, const
 
 /* Enters the directory that holds `target`, from the current directory, component by component and
  * through no link; what is missing is made. Gives the last component, made as a directory or as an
- * empty file, and a descriptor of where we were. */
+ * empty file, and a descriptor of where we were; -1 when we still are there. */
 static int target_enter(struct child *ch, char *target, bool dir, char **last)
 {
-    int back = openat(AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
     char *part = target + strspn(target, "/"), *next;
+    int back = -1, fd;
 
     for (;; part = next) {
         next = part + strcspn(part, "/");
         if (*next)
             *next++ = 0;
         next += strspn(next, "/");
-        if (!*part || !strcmp(part, "..") || back < 0)
+        if (!*part || !strcmp(part, ".."))
             child_fail(ch, "bad mount target %s", target);
         if (!*next)
             break;
+        if (back < 0)
+            back = openat(AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         fd = openat(AT_FDCWD, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 && errno == ENOENT && mkdir(part, 0755) == 0)
             fd = openat(AT_FDCWD, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 || fchdir(fd) < 0)
+        if (back < 0 || fd < 0 || fchdir(fd) < 0)
             child_fail(ch, "cannot reach mount target component %s: %s", part, str_error(errno));
         close(fd);
     }
@@ -64,6 +66,8 @@ static int target_enter(struct child *ch, char *target, bool dir, char **last)
 
 static void target_leave(struct child *ch, int back)
 {
+    if (back < 0)
+        return;
     if (fchdir(back) < 0)
         child_fail(ch, "cannot return to the new root: %s", str_error(errno));
     close(back);
@@ -187,24 +191,55 @@ static void mount_volume(struct child *ch, const struct mount_spec *m)
 
 static const char *const etc_names[] = {"hostname", "hosts", "resolv.conf"};
 
+/* A file to mount on, made unless it is there; through no link. */
+static void etc_target(struct child *ch, int etc, const char *name)
+{
+    int fd = openat(etc, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    struct stat st;
+
+    if (fd >= 0)
+        close(fd);
+    else if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        child_fail(ch, "mount target /etc/%s is not a file", name);
+}
+
+/* Nobody else is in this container yet: what was looked at stays. `dir` may be relative. */
 static void mount_etc(struct child *ch, const char *dir)
 {
+    int etc = openat(AT_FDCWD, "etc", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (etc < 0 && errno == ENOENT && mkdir("etc", 0755) == 0)
+        etc = openat(AT_FDCWD, "etc", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (etc < 0)
+        child_fail(ch, "cannot reach mount target /etc: %s", str_error(errno));
     for (int i = 0; i < 3; i++) {
         char *source = str_fmt("%s/%s", dir, etc_names[i]);
-        char *target = str_fmt("/etc/%s", etc_names[i]);
+        char *target = str_fmt("etc/%s", etc_names[i]);
 
-        mount_inside(ch, source, target, false, NULL, MS_BIND, NULL);
+        etc_target(ch, etc, etc_names[i]);
+        child_mount(ch, source, target, NULL, MS_BIND, NULL);
         free(source);
         free(target);
     }
+    close(etc);
+}
+
+static int etc_file_write(int dir, const char *name, const struct buf *text)
+{
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err;
+
+    if (fd < 0)
+        return -errno;
+    err = write_all(fd, text->data, text->len);
+    close(fd);
+    return err;
 }
 
 int etc_files_write(const char *dir, const char *hostname)
 {
-    int err = 0;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = fd < 0 ? -errno : 0;
 
     for (int i = 0; i < 3 && !err; i++) {
-        char *path = str_fmt("%s/%s", dir, etc_names[i]);
         struct buf b = {0};
 
         if (i == 0)
@@ -214,10 +249,11 @@ int etc_files_write(const char *dir, const char *hostname)
                     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
                     "127.0.1.1\t%s\n",
                     hostname);
-        err = file_write(path, b.data ? b.data : "", b.len, 0644);
+        err = etc_file_write(fd, etc_names[i], &b);
         buf_free(&b);
-        free(path);
     }
+    if (fd >= 0)
+        close(fd);
     return err;
 }
 
@@ -255,48 +291,54 @@ void root_enter(struct child *ch, const char *dir)
         child_fail(ch, "cannot enter the new root: %s", str_error(errno));
 }
 
-static void mask_path(struct child *ch, const char *path)
+/* Names below the directory that is current: most kernels lack most of them, and a look there is
+ * short. */
+static void mask_names(struct child *ch, const char *const *name)
 {
     struct stat st;
 
-    if (stat(path, &st) < 0)
-        return;
-    if (S_ISDIR(st.st_mode))
-        child_mount(ch, "tmpfs", path, "tmpfs", MS_RDONLY, "size=0k");
-    else
-        child_mount(ch, "/dev/null", path, NULL, MS_BIND, NULL);
+    for (; *name; name++) {
+        if (stat(*name, &st) < 0)
+            continue;
+        if (S_ISDIR(st.st_mode))
+            child_mount(ch, "tmpfs", *name, "tmpfs", MS_RDONLY, "size=0k");
+        else
+            child_mount(ch, "/dev/null", *name, NULL, MS_BIND, NULL);
+    }
 }
 
-static void readonly_path(struct child *ch, const char *path)
+static void readonly_names(struct child *ch, const char *const *name)
 {
-    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0) {
-        if (errno == ENOENT)
-            return;
-        child_fail(ch, "cannot make %s read-only: %s", path, str_error(errno));
+    const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+    for (; *name; name++) {
+        if (mount(*name, *name, NULL, MS_BIND | MS_REC, NULL) == 0)
+            child_mount(ch, NULL, *name, NULL, flags, NULL);
+        else if (errno != ENOENT)
+            child_fail(ch, "cannot make %s read-only: %s", *name, str_error(errno));
     }
-    child_mount(ch, NULL, path, NULL,
-                MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+static void mounts_mask(struct child *ch)
+{
+    static const char *const proc[] = {"acpi",  "asound",     "bothy",         "interrupts",
+                                       "kcore", "keys",       "latency_stats", "sched_debug",
+                                       "scsi",  "timer_list", "timer_stats",   NULL};
+    static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
+    static const char *const sys[] = {"firmware", "devices/virtual/powercap", NULL};
+
+    if (chdir("/proc") < 0)
+        child_fail(ch, "cannot enter /proc: %s", str_error(errno));
+    mask_names(ch, proc);
+    readonly_names(ch, readonly);
+    if (chdir("/sys") == 0)
+        mask_names(ch, sys);
+    if (chdir("/") < 0)
+        child_fail(ch, "cannot enter the root: %s", str_error(errno));
 }
 
 void mounts_finish(struct child *ch)
 {
-    static const char *const masked[] = {
-        "/proc/acpi",
-        "/proc/asound",
-        "/proc/bothy",
-        "/proc/interrupts",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/sys/firmware",
-        "/sys/devices/virtual/powercap",
-    };
-    static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-                                           "/proc/sysrq-trigger"};
     int fd;
 
     child_sysctls(ch);
@@ -307,12 +349,8 @@ void mounts_finish(struct child *ch)
             child_mount(ch, ch->terminal, "/dev/console", NULL, MS_BIND, NULL);
         }
     }
-    if (!ch->spec->privileged) {
-        for (size_t i = 0; i < sizeof(masked) / sizeof(masked[0]); i++)
-            mask_path(ch, masked[i]);
-        for (size_t i = 0; i < sizeof(readonly) / sizeof(readonly[0]); i++)
-            readonly_path(ch, readonly[i]);
-    }
+    if (!ch->spec->privileged)
+        mounts_mask(ch);
     if (ch->room->readonly_root)
         child_mount(ch, NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
 }

@@ -45,3 +45,10 @@ extern struct boot_info boot_info;
  * length. */
 const char *boot_option(const char *key, size_t *len);
 bool boot_option_is(const char *key, const char *value);
+
+/* The physical address of something in the kernel's image. */
+extern char __kernel_start[];
+static inline u64 image_phys(const void *va)
+{
+    return boot_info.kernel_start + (u64)((const char *)va - __kernel_start);
+}

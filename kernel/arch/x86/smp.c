@@ -43,11 +43,6 @@ static void *smp_low(u64 pa)
     return (void *)(0xffff888000000000UL + pa);
 }
 
-static u64 smp_image_phys(const void *va)
-{
-    return boot_info.kernel_start + (u64)((const char *)va - __kernel_start);
-}
-
 /* On the new CPU, on its idle stack and the kernel's page tables. */
 void smp_entry(u64 cpu, u64 delta)
 {
@@ -80,7 +75,7 @@ static void smp_prepare_trampoline(unsigned cpu, u64 cr3, void *stack_top)
 
     memcpy(smp_low(SMP_TRAMPOLINE), trampoline_start, (size_t)(trampoline_end - trampoline_start));
     *p = (struct trampoline_params){
-        .boot_cr3 = smp_image_phys(boot_pml4),
+        .boot_cr3 = image_phys(boot_pml4),
         .cr4 = CR4_PAE,
         .efer = EFER_LME | (cpu_has(X86_NX) ? EFER_NXE : 0),
         .first = (u64)smp_first,
@@ -89,7 +84,7 @@ static void smp_prepare_trampoline(unsigned cpu, u64 cr3, void *stack_top)
         .cpu = cpu,
         .delta = percpu_delta[cpu],
     };
-    boot_pml4[0] = smp_image_phys(boot_pdpt) | PTE_P | PTE_W;
+    boot_pml4[0] = image_phys(boot_pdpt) | PTE_P | PTE_W;
 }
 
 static bool smp_wait(unsigned cpu, u64 us)

@@ -19,3 +19,5 @@ void delay_us(u64 us); /* spins */
 void tsc_clock_params(u64 *base, u64 *mul);
 /* CMOS clock, seconds since 1970, read at boot. */
 u64 rtc_read(void);
+/* In a KVM guest: the host's time now, in ns since 1970. False: there is no such clock. */
+bool kvmclock_wall_ns(u64 *out);
