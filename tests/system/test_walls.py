@@ -69,7 +69,7 @@ RUNS = {
     "much_input": ("-i", "wc -c", 0, "1000000\n", "", "$B head -c 1000000 /dev/zero"),
     "input_not_asked_for": ("", "cat", 0, "", "", "echo lost"),
     "input_not_read": ("-i", "true", 0, "", "", "$B head -c 1000000 /dev/zero"),
-    "much_output": ("", "sh -c 'yes | head -c 300000 | tee /dev/stderr'", 0, "y\n" * 150000, None),
+    "much_output": ("", "sh -c 'yes | head -c 100000 | tee /dev/stderr'", 0, "y\n" * 50000, None),
     "terminal": ("-t", "sh -c 'test -t 0 && test -t 2 && tty; ls -l /dev/console | cut -c 1'", 0,
                  "/dev/pts/0\r\nc\r\n", ""),
     "terminal_input": ("-t -i", "cat", 1, "", "the input device is not a TTY", "echo x"),
@@ -156,7 +156,7 @@ def boot(tmp):
     with open(paths["script"], "w") as f:
         f.write(script())
     return subprocess.run(
-        [os.path.join(ROOT, "tools/run"), "--timeout", "120", "--image", paths["image"], "--file",
+        [os.path.join(ROOT, "tools/run"), "--timeout", "240", "--image", paths["image"], "--file",
          f"{BUSYBOX}:busybox", "--file", f"{paths['script']}:script", "-c",
          "/boot/files/busybox sh /boot/files/script", *sys.argv[1:]],
         capture_output=True, stdin=subprocess.DEVNULL, check=False)
