@@ -80,14 +80,20 @@ static void domain_root(struct domain *d)
     free(merged);
 }
 
-static void domain_namespaces(struct domain *d)
+/* The engine's own value is not for its children. */
+static void domain_oom_score(struct domain *d)
 {
     char score[16];
 
-    if (d->c->room.oom_score_adj) {
-        snprintf(score, sizeof(score), "%d", d->c->room.oom_score_adj);
-        file_put("/proc/self/oom_score_adj", score);
-    }
+    if (d->c->room.oom_score_adj == engine.oom_score_adj)
+        return;
+    snprintf(score, sizeof(score), "%d", d->c->room.oom_score_adj);
+    if (file_put("/proc/self/oom_score_adj", score))
+        child_fail(&d->child, "cannot set oom_score_adj to %s", score);
+}
+
+static void domain_namespaces(struct domain *d)
+{
     if (unshare(CLONE_NEWCGROUP) < 0)
         child_fail(&d->child, "cannot make a cgroup namespace: %s", str_error(errno));
     child_names(&d->child);
@@ -97,6 +103,7 @@ void domain_child(struct domain *d)
 {
     child_begin(&d->child);
     domain_wait_go(d);
+    domain_oom_score(d);
     if (d->child.is_exec) {
         domain_enter(d);
         child_run(&d->child);

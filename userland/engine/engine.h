@@ -39,6 +39,7 @@ struct engine {
     const char *cgroup_root; /* where cgroup2 is mounted */
     char id[37];
     struct timespec started;
+    int oom_score_adj; /* its own: when memory runs out, containers go first */
 };
 extern struct engine engine;
 

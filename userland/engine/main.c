@@ -28,6 +28,8 @@ struct engine engine = {
     .cgroup_root = "/sys/fs/cgroup",
 };
 
+#define OOM_SCORE_ADJ "-500"
+
 static bool engine_stop;
 static struct ev_source engine_listener, engine_signals;
 
@@ -197,6 +199,8 @@ int main(int argc, char **argv)
     snprintf(engine.id, sizeof(engine.id), "%.8s-%.4s-4%.3s-a%.3s-%.12s", hex, hex + 8, hex + 12,
              hex + 15, hex + 18);
     engine_now(&engine.started);
+    if (!file_put("/proc/self/oom_score_adj", OOM_SCORE_ADJ))
+        engine.oom_score_adj = atoi(OOM_SCORE_ADJ);
     if (engine_open(ready))
         return 1;
     while (!engine_stop) {
