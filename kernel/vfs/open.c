@@ -258,18 +258,10 @@ static int open_or_create(const struct walk_ctx *ctx, const struct path *at, con
 {
     struct walk_last last;
     struct dentry *d = NULL;
-    size_t len = strlen(name);
-    int err = 0;
+    int err;
 
     *created = false;
-    if (len && name[len - 1] == '/') { /* a directory's name is not for creating, found or not */
-        err = walk_to_last(ctx, at, name, walk_flags, &last);
-        if (err)
-            return err;
-        err = last.kind != LAST_NAME && (o_flags & O_EXCL) ? -EEXIST : -EISDIR;
-        goto out;
-    }
-    err = vfs_lookup(ctx, at, name, walk_flags, found);
+    err = vfs_lookup(ctx, at, name, walk_flags | WALK_CREATE, found);
     if (err == 0 && (o_flags & O_EXCL)) {
         path_put(found);
         return -EEXIST;
@@ -279,7 +271,7 @@ static int open_or_create(const struct walk_ctx *ctx, const struct path *at, con
     err = walk_to_last(ctx, at, name, walk_flags, &last);
     if (err)
         return err;
-    if (last.kind != LAST_NAME || last.slash) {
+    if (last.kind != LAST_NAME) {
         err = -EISDIR;
         goto out;
     }

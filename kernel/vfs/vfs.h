@@ -200,6 +200,7 @@ enum walk_flags {
     WALK_IN_ROOT = 1 << 5,
     WALK_NO_SYMLINKS = 1 << 6,
     WALK_NO_MAGIC = 1 << 7,
+    WALK_CREATE = 1 << 8, /* no slash behind the last name, the path's or a link's: -EISDIR */
 };
 
 /* `at` NULL: from ctx->cwd. name is in kernel memory, NUL-terminated. Each returns 0 or -errno with

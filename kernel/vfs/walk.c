@@ -204,6 +204,8 @@ static int walk_component(struct walk *w, const char *name, size_t len, bool las
         return 0;
     if (len == 2 && name[0] == '.' && name[1] == '.')
         return walk_dotdot(w);
+    if (last && slash && (w->flags & WALK_CREATE)) /* found or not */
+        return -EISDIR;
     if (len > NAME_MAX)
         return -ENAMETOOLONG;
     d = walk_child(w->at.dentry, name, len, false);

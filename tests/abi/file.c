@@ -561,3 +561,19 @@ TEST(terminals_know_the_old_termio)
     EXPECT(ioctl(slave, 0x5406, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCSETA */
     EXPECT(!(t.c_lflag & ECHO) && t.c_cc[VINTR] == 7 && !(t.c_cflag & HUPCL));
 }
+
+TEST(no_file_is_created_through_a_name_that_ends_in_a_slash)
+{
+    mkdir("/tmp/abi-s", 0755);
+    EXPECT(chdir("/tmp/abi-s") == 0 && symlink("a/", "l") == 0 && symlink("l", "m") == 0);
+    EXPECT_ERR(open("a/", O_CREAT | O_RDWR, 0600), EISDIR);
+    EXPECT_ERR(open("m", O_CREAT | O_RDWR, 0600), EISDIR);
+    EXPECT_ERR(open("m", O_CREAT | O_EXCL | O_RDWR, 0600), EEXIST);
+    EXPECT(close(creat("a", 0600)) == 0);
+    EXPECT_ERR(open("m", O_CREAT | O_RDWR, 0600), EISDIR);
+    EXPECT_ERR(open("m", O_RDWR), ENOTDIR);
+    EXPECT_ERR(open("none/./", O_CREAT | O_RDWR, 0600), ENOENT);
+    EXPECT_ERR(open("./", O_CREAT | O_RDWR, 0600), EISDIR);
+    EXPECT_ERR(open("./", O_CREAT | O_EXCL | O_RDWR, 0600), EEXIST);
+    EXPECT(unlink("a") == 0 && unlink("l") == 0 && unlink("m") == 0 && rmdir("/tmp/abi-s") == 0);
+}
