@@ -7,6 +7,7 @@
  * reference are gone.
  */
 #include "container/cgroup.h"
+#include "container/device_filter.h"
 
 #include "container/up.h"
 #include "lib/err.h"
@@ -75,7 +76,10 @@ static struct cgroup *emptied_groups; /* a */
 
 static void cgroup_free_rcu(struct rcu_head *head)
 {
-    kfree(container_of(head, struct cgroup, rcu));
+    struct cgroup *cg = container_of(head, struct cgroup, rcu);
+
+    cgroup_drop_device_filters(cg);
+    kfree(cg);
 }
 
 /* After a grace period: account_uncharge walks on to the parent after its last subtraction. */

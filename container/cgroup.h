@@ -46,6 +46,7 @@ struct cgroup {
     struct account memory;          /*    charged by vm, in pages */
     struct account pids;            /*    charged below, in threads */
     struct sched_group *sched;      /* I */
+    struct device_filters *devices; /* rcu  device_filter.c; NULL: all devices */
     u64 memory_high;                /* a  pages; U64_MAX: max */
     bool dead, frozen;              /* t */
     bool oom_group;                 /* a */

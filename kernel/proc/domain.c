@@ -1,10 +1,31 @@
 /* SPDX-License-Identifier: MIT
  *
- * What container asks of processes: how large one is, and its end.
+ * What container asks of processes: how large one is, and its end. What vfs asks of container about
+ * the current one.
  */
+#include "container/device_filter.h"
 #include "container/up.h"
 #include "proc/proc.h"
+#include "vfs/up.h"
 #include "vm/aspace.h"
+
+static_assert((int)UP_DEVICE_MKNOD == DEVICE_MKNOD && (int)UP_DEVICE_READ == DEVICE_READ &&
+                  (int)UP_DEVICE_WRITE == DEVICE_WRITE,
+              "vfs and container name accesses alike");
+
+/* Asked by vfs. A kernel thread is bound by nothing. */
+bool up_device_allowed(bool block, u32 major, u32 minor, unsigned access)
+{
+    struct device_access a = {access << 16 | (block ? DEVICE_BLOCK : DEVICE_CHAR), major, minor};
+    bool yes;
+
+    if (!current_task())
+        return true;
+    rcu_read_lock();
+    yes = cgroup_device_allowed(READ_ONCE(current_process()->cgroup.group), &a);
+    rcu_read_unlock();
+    return yes;
+}
 
 static struct process *domain_process(struct cgroup_member *m)
 {

@@ -3,10 +3,12 @@
  * The calls that make and remove names: each walks to the directory, locks it, checks, and has the
  * file system do it.
  */
+#include "dev/chrdev.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vfs/inotify.h"
+#include "vfs/up.h"
 #include "vfs/vfs_priv.h"
 
 #define RENAME_NOREPLACE 1
@@ -106,6 +108,8 @@ int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *nam
     case S_IFCHR:
     case S_IFBLK:
         if (!(S_ISCHR(mode) && rdev == 0) && !cred_capable(ctx->cred, &user_ns_init, CAP_MKNOD))
+            return -EPERM;
+        if (!up_device_allowed(S_ISBLK(mode), dev_major(rdev), dev_minor(rdev), UP_DEVICE_MKNOD))
             return -EPERM;
         break;
     case S_IFREG:

@@ -29,6 +29,14 @@ static int open_access_mask(unsigned o_flags)
     }
 }
 
+static bool open_device_allowed(const struct inode *inode, int mask)
+{
+    unsigned access = (mask & 4 ? UP_DEVICE_READ : 0) | (mask & 2 ? UP_DEVICE_WRITE : 0);
+
+    return up_device_allowed(S_ISBLK(inode->mode), dev_major(inode->rdev), dev_minor(inode->rdev),
+                             access);
+}
+
 /* What may be opened, and how, once it is found. */
 static int open_check(const struct path *p, struct inode *inode, unsigned o_flags,
                       const struct cred *cred)
@@ -45,6 +53,8 @@ static int open_check(const struct path *p, struct inode *inode, unsigned o_flag
         return -ENXIO;
     if ((S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) && (p->mount->flags & MS_NODEV))
         return -EACCES;
+    if ((S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) && !open_device_allowed(inode, mask))
+        return -EPERM;
     if ((mask & 2) && S_ISREG(inode->mode)) {
         int err = mount_may_write(p->mount);
 

@@ -52,6 +52,11 @@ RUNS = {
     "masked_paths": ("", "sh -c 'ls /proc/bothy; echo x > /proc/sys/kernel/hostname'", 1, "",
                      "Read-only file system"),
     "devices": ("", "sh -c 'cd /dev; stat -c \"%n %F %a %t %T\" * ; ls pts'", 0, None, ""),
+    "devices_that_are_made_stay_shut": (
+        "", "sh -c 'mknod /tmp/n c 1 3; cat /tmp/n; mknod /tmp/k c 1 11; cat /tmp/k'", 1, "",
+        "can't open '/tmp/k': Operation not permitted"),
+    "privileged_devices": ("--privileged", "sh -c 'mknod /tmp/k c 1 11; head -c 1 /tmp/k | wc -c'",
+                           0, "1\n", ""),
     "limits_of_a_process": ("--ulimit nofile=100:200", "sh -c 'ulimit -n; ulimit -Hn'", 0,
                             "100\n200\n", ""),
     "all_limits": ("", "cat /proc/self/limits", 0, None, ""),

@@ -11,9 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "lib/devices.h"
 #include "lib/str.h"
+#include "uapi/bpf.h"
 
 #define CGROUP_VMM_MEMORY (16ll << 20) /* what a VM may take beyond its RAM */
 
@@ -105,6 +108,40 @@ int cgroup_init(void)
     return err;
 }
 
+static struct device_rule device_rule_of(const struct stat *st)
+{
+    return (struct device_rule){S_ISBLK(st->st_mode) ? DEVICE_BLOCK : DEVICE_CHAR,
+                                major(st->st_rdev), minor(st->st_rdev),
+                                DEVICE_MKNOD | DEVICE_READ | DEVICE_WRITE};
+}
+
+/* The devices of a container: Docker's list and what was asked for; a VMM's are /dev/kvm too. NULL,
+ * or why not. */
+static char *cgroup_devices(const struct container *c)
+{
+    static bool off;
+    struct device_rule *more = mem_alloc(((size_t)c->ndevices + 1) * sizeof(*more));
+    int fd = cgroup_open(c), n = 0, err = fd < 0 ? fd : 0;
+    struct stat st;
+
+    for (int i = 0; i < c->ndevices; i++)
+        if (stat(c->devices[i].host, &st) == 0) /* the child says what is wrong with it */
+            more[n++] = device_rule_of(&st);
+    if (c->runtime == RUNTIME_VM && stat("/dev/kvm", &st) == 0)
+        more[n++] = device_rule_of(&st);
+    if (!err && !off)
+        err = devices_confine(fd, more, n);
+    if (fd >= 0)
+        close(fd);
+    free(more);
+    if (err != -ENOSYS && err != -EINVAL && err != -EPERM)
+        return err ? str_fmt("cannot confine devices: %s", strerror(-err)) : NULL;
+    off = true;
+    engine_log("this kernel has no device filters (%s): containers may use any device they make",
+               strerror(-err));
+    return NULL;
+}
+
 static char *cgroup_limit(const struct container *c, int controller, const char *file,
                           const char *text)
 {
@@ -167,6 +204,8 @@ int cgroup_create(struct container *c, char **why)
         *why = str_fmt("cannot create control group %s: %s", path, strerror(-err));
     else
         *why = cgroup_apply(c);
+    if (!*why && !c->spec.privileged)
+        *why = cgroup_devices(c);
     free(path);
     if (!*why)
         return 0;

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/devices.h"
 #include "lib/json.h"
 #include "lib/rootfs.h"
 #include "lib/str.h"
@@ -129,12 +130,19 @@ static void cgroup_limit(const char *file, int64_t value)
 /* The application's control group, with the limits that are the guest's to keep. */
 void agent_cgroup(void)
 {
-    int err = file_put("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids +cpu");
+    int err = file_put("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids +cpu"), fd;
 
     if (err || mkdir(AGENT_CGROUP, 0755) < 0)
         agent_fail("cannot make a control group: %s", strerror(err ? -err : errno));
     cgroup_limit("pids.max", agent.pids);
     cgroup_limit("memory.max", agent.memory);
+    if (agent.spec.privileged)
+        return;
+    fd = open(AGENT_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    err = fd < 0 ? -errno : devices_confine(fd, NULL, 0);
+    if (err)
+        agent_fail("cannot confine devices: %s", strerror(-err));
+    close(fd);
 }
 
 /* Whether the guest killed some of the application for want of memory. */
