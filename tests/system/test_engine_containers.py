@@ -176,7 +176,8 @@ def test_signals_are_proxied(engine):
 
 
 def test_third_signal_lets_go_of_a_deaf_container(engine):
-    p = spawn(engine, "run", "--name", "deaf3", "busybox", "sh", "-c", "echo up; exec sleep 100")
+    p = spawn(engine, "run", "--name", "deaf3", "busybox", "sh", "-c",
+              "trap '' INT; echo up; exec sleep 100")
     expect(p.stdout.readline(), "up\n")
     for _ in range(3):
         expect(p.poll(), None)

@@ -124,7 +124,7 @@ static int engine_open(int ready)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    child_prepare();
     err = ev_init();
     if (err)
         return engine_fail("epoll", err);

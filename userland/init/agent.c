@@ -173,7 +173,7 @@ void agent_main(void)
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    child_prepare();
     signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     agent_ready();
     agent_config();

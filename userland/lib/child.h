@@ -67,6 +67,9 @@ struct child {
 /* Writes the sentence to the starter and ends the child. */
 _Noreturn void child_fail(struct child *ch, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Once, early in the starter: ignores SIGPIPE, and whatever else it inherited as ignored gets its
+ * default back, since programs would inherit that. */
+void child_prepare(void);
 /* First: default signals, a session of its own, out of the container's reach. */
 void child_begin(struct child *ch);
 void child_names(struct child *ch); /* of its UTS namespace */
