@@ -24,7 +24,7 @@
 
 #define INIT_DELAY_US 200
 #define STARTUP_DELAY_US 500
-#define START_TIMEOUT_US 100000
+#define START_TIMEOUT_US 2000000 /* an emulator on a busy machine takes its time */
 
 /* At the end of the trampoline; see there. */
 struct trampoline_params {
@@ -36,7 +36,17 @@ extern u64 boot_pml4[], boot_pdpt[];
 void smp_first(void); /* trampoline.S */
 void smp_entry(u64 cpu, u64 delta);
 
-static u32 smp_answered; /* the CPU number that came up last */
+/* Of the processor that is being started: it answers, or is given up, never both. */
+enum { SMP_AWAITED, SMP_UP, SMP_GIVEN_UP };
+static u32 smp_state; /* a */
+
+static bool smp_decide(u32 state)
+{
+    u32 awaited = SMP_AWAITED;
+
+    return __atomic_compare_exchange_n(&smp_state, &awaited, state, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
 
 static void *smp_low(u64 pa)
 {
@@ -51,8 +61,10 @@ void smp_entry(u64 cpu, u64 delta)
     trap_init_cpu();
     fpu_init_cpu();
     apic_init_cpu();
+    if (!smp_decide(SMP_UP))
+        for (;;) /* too late; an INIT is on its way */
+            halt();
     store_release(&percpu_online, (unsigned)cpu + 1);
-    store_release(&smp_answered, (u32)cpu);
     up_ap_main((unsigned)cpu);
 }
 
@@ -87,12 +99,12 @@ static void smp_prepare_trampoline(unsigned cpu, u64 cr3, void *stack_top)
     boot_pml4[0] = image_phys(boot_pdpt) | PTE_P | PTE_W;
 }
 
-static bool smp_wait(unsigned cpu, u64 us)
+static bool smp_wait(u64 us)
 {
     u64 deadline = time_ns() + us * 1000;
 
     while (time_ns() < deadline) {
-        if (load_acquire(&smp_answered) == cpu)
+        if (load_acquire(&smp_state) == SMP_UP)
             return true;
         cpu_relax();
     }
@@ -105,16 +117,22 @@ int smp_start(unsigned index, u64 cr3, void *percpu, void *stack_top)
     u32 id = acpi_cpu_apic_id(index);
     bool up;
 
+    store_release(&smp_state, SMP_AWAITED);
     smp_prepare_percpu(cpu, percpu);
     smp_prepare_trampoline(cpu, cr3, stack_top);
     apic_send_init(id);
     delay_us(INIT_DELAY_US);
     apic_send_startup(id, SMP_TRAMPOLINE >> 12);
-    up = smp_wait(cpu, STARTUP_DELAY_US);
+    up = smp_wait(STARTUP_DELAY_US);
     if (!up) {
         apic_send_startup(id, SMP_TRAMPOLINE >> 12);
-        up = smp_wait(cpu, START_TIMEOUT_US);
+        up = smp_wait(START_TIMEOUT_US) || !smp_decide(SMP_GIVEN_UP);
     }
+    if (up)
+        while (cpu_count() != cpu + 1)
+            cpu_relax();
+    else
+        apic_send_init(id); /* back to waiting, before what it runs on is unmapped */
     boot_pml4[0] = 0;
     return up ? 0 : -EIO;
 }
