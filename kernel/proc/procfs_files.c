@@ -310,6 +310,17 @@ static const char *maps_file_name(const struct maps_state *m, const struct file 
     return IS_ERR(name) ? "?" : name;
 }
 
+static void maps_details(const struct maps_state *m, const struct area *a)
+{
+    u64 anon, rss = aspace_resident(m->as, a, &anon);
+
+    seq_printf(m->out,
+               "Size:           %8lu kB\nKernelPageSize:        4 kB\n"
+               "MMUPageSize:           4 kB\nRss:            %8lu kB\n"
+               "Anonymous:      %8lu kB\nLocked:         %8lu kB\n",
+               (a->end - a->start) / 1024, rss * 4, anon * 4, a->flags & AREA_LOCKED ? rss * 4 : 0);
+}
+
 static int maps_area(struct area *a, void *arg)
 {
     struct maps_state *m = arg;
@@ -337,10 +348,7 @@ static int maps_area(struct area *a, void *arg)
                    (int)(before + 73 > m->out->len ? before + 73 - m->out->len : 0), "", name);
     seq_printf(m->out, "\n");
     if (m->details)
-        seq_printf(m->out,
-                   "Size:           %8lu kB\nKernelPageSize:        4 kB\n"
-                   "MMUPageSize:           4 kB\nLocked:                0 kB\n",
-                   (a->end - a->start) / 1024);
+        maps_details(m, a);
     return 0;
 }
 

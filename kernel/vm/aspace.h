@@ -151,6 +151,10 @@ ssize_t aspace_write(struct aspace *as, u64 addr, const void *src, size_t n, boo
  * non-zero. */
 int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void *arg), void *arg);
 
+/* Pages of an area that are mapped; *anon: how many of them are anonymous. Inside aspace_for_each.
+ */
+u64 aspace_resident(struct aspace *as, const struct area *a, u64 *anon);
+
 /* The current thread's; NULL in a kernel thread. */
 struct aspace *aspace_current(void);
 /* as, and who pays for kernel memory with it, become those of a thread that does not run yet. */

@@ -188,3 +188,19 @@ TEST(status_describes_the_process)
     EXPECT(field(text, "VmRSS") > 0 && field(text, "VmSize") >= field(text, "VmRSS"));
     EXPECT(cpus && list_count(cpus + strlen("Cpus_allowed_list:\t")) >= 1);
 }
+
+TEST(smaps_counts_what_is_in_memory)
+{
+    size_t size = 64 * 4096;
+    char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char line[32];
+    const char *at;
+
+    EXPECT(p != MAP_FAILED && !madvise(p, size, MADV_NOHUGEPAGE) && !mprotect(p, 4096, PROT_NONE));
+    for (size_t i = 8; i < 24; i++)
+        p[i * 4096] = 1;
+    snprintf(line, sizeof(line), "%lx-", (unsigned long)p + 4096);
+    at = strstr(slurp("/proc/self/smaps"), line);
+    EXPECT(at && field(at, "Rss") >= 64 && field(at, "Rss") < 256);
+    EXPECT(field(at, "Anonymous") == field(at, "Rss"));
+}
