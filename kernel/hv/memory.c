@@ -341,9 +341,16 @@ static int guest_copy(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
     return 0;
 }
 
+/* Mostly a few bytes, of an instruction or a page-table entry, by a vCPU's own thread. */
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n)
 {
-    return guest_copy(vm, gpa, dst, n, false);
+    u64 hva, left;
+
+    if (n > PAGE_SIZE - (gpa.v & (PAGE_SIZE - 1)) || aspace_current() != vm->aspace)
+        return guest_copy(vm, gpa, dst, n, false);
+    if (!vm_hva(vm, gpa, false, &hva, &left))
+        return -EFAULT;
+    return user_copy_in(dst, (const void __user *)hva, n) ? -EFAULT : 0;
 }
 
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n)
