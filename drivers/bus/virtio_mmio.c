@@ -11,34 +11,9 @@
 #include "lib/string.h"
 #include "mm/page.h"
 #include "mm/slab.h"
+#include "uapi/virtio_mmio.h"
 
-enum {
-    REG_MAGIC = 0x000,
-    REG_VERSION = 0x004,
-    REG_DEVICE = 0x008,
-    REG_FEATURES = 0x010,
-    REG_FEATURES_SEL = 0x014,
-    REG_DRIVER = 0x020,
-    REG_DRIVER_SEL = 0x024,
-    REG_QUEUE_SEL = 0x030,
-    REG_QUEUE_MAX = 0x034,
-    REG_QUEUE_NUM = 0x038,
-    REG_QUEUE_READY = 0x044,
-    REG_NOTIFY = 0x050,
-    REG_INT_STATUS = 0x060,
-    REG_INT_ACK = 0x064,
-    REG_STATUS = 0x070,
-    REG_DESC = 0x080,
-    REG_AVAIL = 0x090,
-    REG_USED = 0x0a0,
-    REG_CONFIG = 0x100,
-};
-#define MAGIC 0x74726976
 #define REGS_SIZE 0x200
-#define STATUS_ACKNOWLEDGE 1
-#define STATUS_DRIVER 2
-#define STATUS_DRIVER_OK 4
-#define STATUS_FEATURES_OK 8
 
 struct virtio_mmio {
     struct virtio_device dev;
@@ -168,8 +143,8 @@ static void virtio_mmio_add(u64 addr, u32 gsi)
     if (!v->regs)
         goto fail_free;
     err = -ENODEV;
-    if (virtio_mmio_get(v, REG_MAGIC) != MAGIC || virtio_mmio_get(v, REG_VERSION) != 2 ||
-        virtio_mmio_get(v, REG_DEVICE) == 0)
+    if (virtio_mmio_get(v, REG_MAGIC) != VIRTIO_MMIO_MAGIC ||
+        virtio_mmio_get(v, REG_VERSION) != 2 || virtio_mmio_get(v, REG_DEVICE) == 0)
         goto fail_unmap;
     v->dev.ops = &virtio_mmio_ops;
     v->dev.id = virtio_mmio_get(v, REG_DEVICE);

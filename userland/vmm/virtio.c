@@ -11,33 +11,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum {
-    REG_MAGIC = 0x000,
-    REG_VERSION = 0x004,
-    REG_DEVICE = 0x008,
-    REG_VENDOR = 0x00c,
-    REG_FEATURES = 0x010,
-    REG_FEATURES_SEL = 0x014,
-    REG_DRIVER = 0x020,
-    REG_DRIVER_SEL = 0x024,
-    REG_QUEUE_SEL = 0x030,
-    REG_QUEUE_MAX = 0x034,
-    REG_QUEUE_NUM = 0x038,
-    REG_QUEUE_READY = 0x044,
-    REG_NOTIFY = 0x050,
-    REG_INT_STATUS = 0x060,
-    REG_INT_ACK = 0x064,
-    REG_STATUS = 0x070,
-    REG_DESC = 0x080,
-    REG_AVAIL = 0x090,
-    REG_USED = 0x0a0,
-    REG_GENERATION = 0x0fc,
-    REG_CONFIG = 0x100,
-};
+#include "uapi/virtio_mmio.h"
 
-#define STATUS_DRIVER_OK 4u
-#define STATUS_FEATURES_OK 8u
-#define STATUS_NEEDS_RESET 0x40u
 #define INT_USED 1u
 #define INT_CONFIG 2u
 
@@ -209,7 +184,7 @@ static uint32_t virtio_get_locked(struct virtio_device *d, uint64_t offset)
     struct virtq *q = virtio_selected(d);
     switch (offset) {
     case REG_MAGIC:
-        return 0x74726976;
+        return VIRTIO_MMIO_MAGIC;
     case REG_VERSION:
         return 2;
     case REG_DEVICE:
