@@ -186,8 +186,6 @@ s64 sys_kill(u64 upid, u64 usig)
     int sig = (int)usig;
     struct siginfo info = signal_user_info(SI_USER);
 
-    if (sig < 0 || sig > NSIG)
-        return -EINVAL;
     if (pid > 0) {
         struct process *p = process_find(current_pid_ns(), (u32)pid);
         if (!p)
@@ -213,7 +211,7 @@ static s64 signal_task(u64 tgid, u64 tid, u64 usig, const struct siginfo *info)
 {
     int sig = (int)usig;
 
-    if ((s32)tid <= 0 || sig < 0 || sig > NSIG)
+    if ((s32)tid <= 0)
         return -EINVAL;
     struct task *t = task_find(current_pid_ns(), (u32)tid);
     if (!t)
@@ -255,15 +253,14 @@ static int signal_info_in(u64 uinfo, u64 sig, bool to_self, struct siginfo *info
 s64 sys_rt_sigqueueinfo(u64 tgid, u64 sig, u64 uinfo)
 {
     struct siginfo info;
+    int err = signal_info_in(uinfo, sig, (u32)tgid == (u32)sys_getpid(), &info);
 
-    if ((u32)sig > NSIG || (s32)tgid <= 0)
-        return -EINVAL;
-    struct process *p = process_find(current_pid_ns(), (u32)tgid);
+    if (err)
+        return err;
+    struct process *p = (s32)tgid > 0 ? process_find(current_pid_ns(), (u32)tgid) : NULL;
     if (!p)
         return -ESRCH;
-    int err = signal_info_in(uinfo, sig, p == current_process(), &info);
-    if (!err)
-        err = signal_process_checked(p, (int)sig, &info);
+    err = signal_process_checked(p, (int)sig, &info);
     process_put(p);
     return err;
 }
@@ -289,7 +286,7 @@ s64 sys_pidfd_send_signal(u64 fd, u64 sig, u64 uinfo, u64 flags)
         return -EBADF;
     struct process *p = process_of_pid(pid);
     pid_put(pid);
-    s64 r = flags || (u32)sig > NSIG ? -EINVAL : !p ? -ESRCH : 0;
+    s64 r = flags ? -EINVAL : !p ? -ESRCH : 0;
     if (!r && uinfo)
         r = signal_info_in(uinfo, sig, p == current_process(), &info);
     if (!r)

@@ -148,6 +148,14 @@ void pid_free_numbers(struct pid *pid)
             pid_unnumber(pid, i);
 }
 
+void pid_free_numbers_unused(struct pid *pid)
+{
+    for (unsigned i = 0; i < PID_KINDS; i++)
+        if (!list_empty(&pid->tasks[i]))
+            return;
+    pid_free_numbers(pid);
+}
+
 void pid_get(struct pid *pid)
 {
     refcount_get(&pid->ref);

@@ -47,6 +47,8 @@ struct pid {
 /* want: 0 or a number for the innermost ns. ERR_PTR: -EAGAIN, -ENOMEM, -EEXIST. */
 struct pid *pid_alloc(struct pid_ns *ns, u32 want) __must_check;
 void pid_free_numbers(struct pid *pid); /* unhash: look-ups stop finding it */
+/* The same once it names no process, group or session. REQUIRES(proc_lock) */
+void pid_free_numbers_unused(struct pid *pid);
 void pid_get(struct pid *pid);
 void pid_put(struct pid *pid);
 struct pid *pid_find(struct pid_ns *ns, u32 nr);            /* a reference or NULL */

@@ -139,13 +139,17 @@ static struct process *exit_reaper_locked(struct process *p)
     return init == p ? NULL : init;
 }
 
+/* PR_SET_PDEATHSIG: sent as by the parent itself, which must be one that may. */
 static void exit_death_signal_locked(struct process *child)
 {
+    struct siginfo info = {.code = SI_USER};
     struct task *t;
 
+    info.rt.pid = pid_nr(current_process()->pid, process_pid_ns(child));
+    info.rt.uid = current_cred()->uid;
     list_for_each (t, &child->tasks, node) {
-        if (t->pdeath_signal)
-            signal_send_task(t, t->pdeath_signal, NULL);
+        if (t->pdeath_signal && !signal_permitted_to(t, t->pdeath_signal))
+            signal_send_process(child, t->pdeath_signal, &info);
     }
 }
 
@@ -222,6 +226,9 @@ static void exit_pid_ns(struct process *p)
         }
         pid_put(pid);
     }
+    spin_lock_irqsave(&proc_lock, &flags);
+    process_link_group_locked(p, p->pid); /* another group's number would count */
+    spin_unlock_irqrestore(&proc_lock, flags);
     reap_ignored_children(p);
     /* what stays is the process's number, and our own if we are a thread of it */
     u32 own = current_task()->pid != p->pid;

@@ -228,8 +228,10 @@ void process_link_group_locked(struct process *p, struct pid *pgrp)
         spin_unlock(&pgrp->lock);
     }
     p->pgrp = pgrp;
-    if (old)
+    if (old) {
+        pid_free_numbers_unused(old);
         pid_put(old);
+    }
 }
 
 void process_link_session_locked(struct process *p, struct pid *session)
@@ -248,8 +250,10 @@ void process_link_session_locked(struct process *p, struct pid *session)
         spin_unlock(&session->lock);
     }
     p->session = session;
-    if (old)
+    if (old) {
+        pid_free_numbers_unused(old);
         pid_put(old);
+    }
 }
 
 void process_set_parent_locked(struct process *p, struct process *parent)
@@ -266,7 +270,7 @@ static bool process_group_in_session(struct pid *pgrp, struct pid *session)
     return p && p->session == session;
 }
 
-/* REQUIRES(proc_lock) */
+/* group NULL: there is no such number. REQUIRES(proc_lock) */
 static int process_setpgid_locked(struct process *me, struct process *p, struct pid *group)
 {
     if (p != me && p->parent != me)
@@ -277,7 +281,7 @@ static int process_setpgid_locked(struct process *me, struct process *p, struct 
         return -EACCES;
     if (p->session_leader)
         return -EPERM;
-    if (group != p->pid && !process_group_in_session(group, me->session))
+    if (!group || (group != p->pid && !process_group_in_session(group, me->session)))
         return -EPERM;
     if (p->pgrp != group)
         process_link_group_locked(p, group);
@@ -301,15 +305,12 @@ int process_setpgid(u32 pid, u32 pgid)
         p = me;
         process_get(p);
     }
-    int err = -EPERM;
     struct pid *group = pgid ? pid_find(ns, pgid) : p->pid;
-    if (group) {
-        spin_lock_irqsave(&proc_lock, &flags);
-        err = process_setpgid_locked(me, p, group);
-        spin_unlock_irqrestore(&proc_lock, flags);
-        if (pgid)
-            pid_put(group);
-    }
+    spin_lock_irqsave(&proc_lock, &flags);
+    int err = process_setpgid_locked(me, p, group);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (pgid && group)
+        pid_put(group);
     process_put(p);
     return err;
 }

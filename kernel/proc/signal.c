@@ -119,9 +119,10 @@ static void signal_prepare_locked(struct process *p, int sig)
     waitq_wake_all(&p->stop_wait);
 }
 
+/* What reaches a stopped process waits for SIGCONT, all but SIGKILL. */
 static bool signal_wanted(const struct task *t, int sig)
 {
-    return !t->exiting && !(t->blocked & SIGMASK(sig));
+    return !t->exiting && (sig == SIGKILL || !(t->stopped || t->blocked & SIGMASK(sig)));
 }
 
 static struct task *signal_choose(struct process *p, int sig)
@@ -289,25 +290,44 @@ void signal_force(int sig, const struct siginfo *info)
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 
+/* One of its tasks, or what a zombie has left of them; NULL when that is reaped. */
+static struct task *signal_target(struct process *p)
+{
+    struct task *t = process_task(p);
+    u64 flags;
+
+    if (t)
+        return t;
+    spin_lock_irqsave(&proc_lock, &flags);
+    if (p->state != PROCESS_REAPED) {
+        t = p->leader;
+        task_get(t);
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return t;
+}
+
+int signal_permitted_to(struct task *t, int sig)
+{
+    const struct cred *me = current_cred(), *c = task_cred(t);
+    bool ok = me->euid == c->uid || me->euid == c->suid || me->uid == c->uid ||
+              me->uid == c->suid || cred_capable(me, c->user_ns, CAP_KILL) ||
+              (sig == SIGCONT && t->process->session == current_process()->session);
+
+    cred_put(c);
+    return ok ? 0 : -EPERM;
+}
+
 int signal_permitted(struct process *p, int sig)
 {
-    const struct cred *me = current_cred();
-    int err = 0;
-
+    if (sig < 0 || sig > NSIG)
+        return -EINVAL;
     if (p == current_process())
         return 0;
-    struct task *t = process_task(p);
+    struct task *t = signal_target(p);
     if (!t)
-        return 0; /* a zombie: nothing happens to it */
-    const struct cred *c = task_cred(t);
-    bool same =
-        me->euid == c->uid || me->euid == c->suid || me->uid == c->uid || me->uid == c->suid;
-    if (!same && !cred_capable(me, c->user_ns, CAP_KILL)) {
-        err = -EPERM;
-        if (sig == SIGCONT && p->session == current_process()->session)
-            err = 0;
-    }
-    cred_put(c);
+        return -ESRCH;
+    int err = signal_permitted_to(t, sig);
     task_put(t);
     return err;
 }

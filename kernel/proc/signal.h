@@ -171,8 +171,10 @@ int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info);
 /* A fault of the current task: unblocks the signal and resets its action where it is blocked or
  * ignored, so that it cannot be missed. */
 void signal_force(int sig, const struct siginfo *info);
-/* May current's credentials signal p? 0 or -EPERM. */
+/* May current send sig to p, or to another process's task? 0, -EPERM, -EINVAL: no such signal,
+ * -ESRCH: p has been reaped. */
 int signal_permitted(struct process *p, int sig);
+int signal_permitted_to(struct task *t, int sig);
 
 /* True when current has a signal it should take now. */
 bool signal_pending(const struct task *t);

@@ -77,6 +77,7 @@ void reap_unlink_locked(struct process *p, struct list_node *dead)
     list_del(&p->tgid_node);
     list_del(&p->leader->pid_node);
     spin_unlock(&p->pid->lock);
+    pid_free_numbers_unused(p->pid); /* its group or session may outlive it */
     list_add_tail(dead, &p->sibling);
 }
 
@@ -105,7 +106,6 @@ void reap_list(struct list_node *dead)
         sigpending_flush(p, &p->pending, ~0ULL);
         spin_unlock_irqrestore(&p->siglock, flags);
         waitq_wake_all(&p->pid->exit_wait);
-        pid_free_numbers(p->pid);
         reap_wake_inits(p->pid);
         cgroup_exit(&p->cgroup);
         struct task *leader = p->leader;
@@ -228,11 +228,8 @@ static int wait_scan(const struct wait_request *req, struct wait_result *out,
         if (!wait_matches(req, c))
             continue;
         if (c->state == PROCESS_ZOMBIE) {
-            if (!(req->options & WEXITED)) {
-                if (result < 0)
-                    result = 0;
-                continue;
-            }
+            if (!(req->options & WEXITED))
+                continue; /* nothing more will come from it */
             wait_fill(c, out);
             out->status = c->exit_status;
             out->code = wait_code_of_status(c->exit_status, &value);
