@@ -71,7 +71,7 @@ static bool is_socket(int fd)
 
 /* --- making and ending --- */
 
-OPERATION(pipe2, 1)
+OPERATION(pipe2, 2)
 {
     unsigned a = slot(), b = slot_but(a);
     int flags = O_NONBLOCK | (one_in(5) ? O_DIRECT : 0), pair[2];
@@ -81,7 +81,7 @@ OPERATION(pipe2, 1)
     put_pair(a, b, pipe2(pair, flags), pair);
 }
 
-OPERATION(socketpair, 1)
+OPERATION(socketpair, 2)
 {
     static const int types[] = {SOCK_STREAM, SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
     unsigned a = slot(), b = slot_but(a);
@@ -92,7 +92,7 @@ OPERATION(socketpair, 1)
     put_pair(a, b, socketpair(AF_UNIX, type | SOCK_NONBLOCK, 0, pair), pair);
 }
 
-OPERATION(eventfd, 1)
+OPERATION(eventfd, 2)
 {
     unsigned n = slot(), first = below(5);
     int flags = one_in(2) ? EFD_SEMAPHORE : 0;

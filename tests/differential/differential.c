@@ -18,13 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SEED_SECONDS = 120, LINE_MAX_ = 65536 };
+enum { SEED_SECONDS = 120 };
 
 static struct {
     uint64_t generator;
-    size_t used;
-    char line[LINE_MAX_];
+    struct line line;
 } * shared;
+
+static struct line *line; /* of this process */
 
 static char data[2 * DATA_MAX];
 
@@ -35,6 +36,15 @@ void die(const char *what)
     printf("## failed: %s: %s\n", what, strerror(errno));
     fflush(stdout);
     _exit(1);
+}
+
+void *shared_memory(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        die("shared memory");
+    return p;
 }
 
 /* xorshift64: its state is never 0. */
@@ -72,13 +82,18 @@ const char *some_data(size_t size)
 
 void say(const char *format, ...)
 {
-    size_t left = sizeof(shared->line) - shared->used;
+    size_t left = sizeof(line->text) - line->used;
     va_list args;
 
     va_start(args, format);
-    size_t n = (size_t)vsnprintf(shared->line + shared->used, left, format, args);
+    size_t n = (size_t)vsnprintf(line->text + line->used, left, format, args);
     va_end(args);
-    shared->used += n < left ? n : left - 1;
+    line->used += n < left ? n : left - 1;
+}
+
+void say_into(struct line *to)
+{
+    line = to;
 }
 
 void say_result(long result)
@@ -110,27 +125,32 @@ static const struct operation *operation_pick(void)
     return o;
 }
 
+__attribute__((weak)) void program_run(const struct operation *o)
+{
+    o->run();
+}
+
 static void operation_run(unsigned number)
 {
     const struct operation *o = operation_pick();
 
-    shared->used = 0;
+    line->used = 0;
     say("%u %s", number, o->name);
-    o->run();
+    program_run(o);
 }
 
 void operations_unseen(unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
         operation_run(i);
-    shared->used = 0;
+    line->used = 0;
 }
 
 static void line_print(void)
 {
-    puts(shared->line);
-    shared->used = 0;
-    shared->line[0] = 0;
+    puts(line->text);
+    line->used = 0;
+    line->text[0] = 0;
 }
 
 static void seed_run(unsigned seed, unsigned count, const char *kind)
@@ -144,7 +164,7 @@ static void seed_run(unsigned seed, unsigned count, const char *kind)
         line_print();
     }
     program_end();
-    if (shared->used)
+    if (line->used)
         line_print();
     fflush(stdout);
 }
@@ -156,9 +176,8 @@ int main(int argc, char **argv)
 
     if (argc < 4)
         return 2;
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
-        die("mmap");
+    shared = shared_memory(sizeof(*shared));
+    say_into(&shared->line);
     setvbuf(stdout, output, _IOFBF, sizeof(output));
     for (unsigned seed = atoi(argv[1]), last = atoi(argv[2]); seed <= last; seed++) {
         int status = -1;

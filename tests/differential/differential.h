@@ -33,12 +33,23 @@ struct operation {
 void program_begin(unsigned seed, const char *kind);
 void program_end(void);
 
+/* Runs what main() chose; a program of several processes (actors.h) has one of them do it. */
+void program_run(const struct operation *o);
+
 /* A number from 0 up to n - 1, the next of the seed's. */
 uint32_t below(uint32_t n);
 bool one_in(uint32_t n);
 
-/* Adds to the operation's line. */
+/* Adds to the operation's line, which is in memory that children share. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Where say() writes from here on, in this process. */
+enum { LINE_SIZE = 65536 };
+struct line {
+    size_t used;
+    char text[LINE_SIZE];
+};
+void say_into(struct line *line);
 
 /* Says a call's result: its number, or the name of the error. */
 #define RESULT(call) (errno = 0, say_result((long)(call)))
@@ -53,6 +64,9 @@ const char *some_data(size_t size);
 
 /* Runs count operations unseen: what comes before the first. */
 void operations_unseen(unsigned count);
+
+/* size bytes that are zero and that children share. */
+void *shared_memory(size_t size);
 
 /* The test itself cannot go on: says why and ends the program. */
 _Noreturn void die(const char *what);

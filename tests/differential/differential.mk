@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Programs of random operations, static: what they print is compared between Linux and Bothy.
 
-DIFF_PROGS := $(addprefix build/tests/differential/,files mappings channels)
+DIFF_PROGS := $(addprefix build/tests/differential/,files mappings channels processes)
 
 build/tests/differential/%: tests/differential/%.c $(wildcard tests/differential/*.h) \
                             tests/differential/differential.c
 	@mkdir -p $(@D)
 	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static $(WARN) -o $@ \
 	    $(filter %.c,$^)
+
+build/tests/differential/processes: tests/differential/actors.c
 
 abi-programs: $(DIFF_PROGS)
 
