@@ -147,7 +147,7 @@ static ssize_t pipe_read_locked(struct pipe *p, struct iov_iter *to)
 static ssize_t pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     struct pipe *p = f->priv;
-    bool was_full, more, eof;
+    bool was_full, more, eof, slept = false;
     ssize_t n;
     int err;
 
@@ -167,10 +167,11 @@ static ssize_t pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
         err = wait_event_interruptible(&p->readers_wait, !pipe_empty(p) || !READ_ONCE(p->writers));
         if (err)
             return err;
+        slept = true;
     }
     if (was_full && n > 0)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
-    if (more) /* whoever else reads */
+    if (more && slept) /* the wake was for whoever else reads, too */
         obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
     return n;
 }
@@ -237,7 +238,7 @@ static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct pipe *p = f->priv;
     ssize_t done = 0, n;
-    bool readers, room;
+    bool readers, room, slept = false;
     int err;
 
     if (!from->count)
@@ -265,8 +266,9 @@ static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
         err = wait_event_interruptible(&p->writers_wait, !pipe_full(p) || !READ_ONCE(p->readers));
         if (err)
             return done ? done : err;
+        slept = true;
     }
-    if (room)
+    if (room && slept)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
     return done ? done : n;
 }

@@ -577,3 +577,15 @@ TEST(no_file_is_created_through_a_name_that_ends_in_a_slash)
     EXPECT_ERR(open("./", O_CREAT | O_EXCL | O_RDWR, 0600), EEXIST);
     EXPECT(unlink("a") == 0 && unlink("l") == 0 && unlink("m") == 0 && rmdir("/tmp/abi-s") == 0);
 }
+
+TEST(reading_a_packet_is_no_news_of_the_next)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+    int p[2], ep = epoll_create1(0);
+    char buf[8];
+
+    EXPECT(pipe2(p, O_DIRECT) == 0 && write(p[1], "a", 1) == 1 && write(p[1], "b", 1) == 1);
+    EXPECT(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e) == 0 && epoll_wait(ep, &e, 1, 0) == 1);
+    EXPECT(read(p[0], buf, sizeof(buf)) == 1 && epoll_wait(ep, &e, 1, 0) == 0);
+    EXPECT(write(p[1], "c", 1) == 1 && epoll_wait(ep, &e, 1, 0) == 1);
+}
