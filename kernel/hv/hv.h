@@ -79,6 +79,9 @@ struct hv_ops {
     unsigned cpu_pages; /* each CPU's own, before it can run a guest: hv_cpu_area */
     /* NULL when usable, else why not. */
     const char *(*probe)(void);
+    /* Once on each CPU that runs, in its area: guests may run there. False: this CPU is locked out
+     * where the first one was not. Interrupts off. */
+    bool (*enable_cpu)(void);
     int (*vm_init)(struct vm *vm);
     void (*vm_destroy)(struct vm *vm);
     int (*vcpu_init)(struct vcpu *vcpu);
@@ -227,9 +230,10 @@ enum vcpu_request {
 
 /* ---- kvm_dev.c ---- */
 s64 hv_check_extension(u64 cap);
-/* Makes hv_cpu_area of every CPU, those still to start included; once they are there, a vCPU can be
- * loaded anywhere without asking for memory. 0 or -ENOMEM. May sleep. */
-int hv_cpu_areas_make(void);
+/* Before the first VM is: makes hv_cpu_area of every CPU and lets all of them run guests, so that a
+ * vCPU can be loaded anywhere. 0, -ENOMEM, or -EBUSY: a CPU refused, and there will be no VMs. May
+ * sleep. */
+int hv_cpus_enable(void);
 extern void *hv_cpu_area[]; /* by CPU; zeroed, of hv_ops->cpu_pages, for good */
 
 /* ---- vm.c, vcpu.c ---- */

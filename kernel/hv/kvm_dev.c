@@ -15,6 +15,7 @@
 #include "lib/log.h"
 #include "mm/page.h"
 #include "mm/slab.h"
+#include "mm/up.h"
 #include "sched/mutex.h"
 
 #define KVM_API 12
@@ -26,22 +27,46 @@ const struct pt_format *hv_pt_format;
 /* ------------------------------------------------------------- what each CPU needs */
 
 void *hv_cpu_area[MAX_CPUS];
-static struct mutex hv_cpu_areas_lock;
+static struct mutex hv_cpus_lock;
+static bool hv_cpus_tried;  /* hv_cpus_lock */
+static u32 hv_cpus_refused; /* a  how many */
 
-/* A CPU's area is published before any vCPU exists that could be loaded there. */
-int hv_cpu_areas_make(void)
+static int hv_cpu_areas_make(void)
 {
     unsigned order = hv_ops->cpu_pages > 1, cpus = MIN(acpi_cpu_count(), (unsigned)MAX_CPUS);
-    int err = 0;
 
-    mutex_lock(&hv_cpu_areas_lock);
-    for (unsigned i = 0; !err && i < cpus; i++) {
+    for (unsigned i = 0; i < cpus; i++) {
         if (!hv_cpu_area[i])
             hv_cpu_area[i] = page_alloc_virt(order, PA_ZERO);
         if (!hv_cpu_area[i])
-            err = -ENOMEM;
+            return -ENOMEM;
     }
-    mutex_unlock(&hv_cpu_areas_lock);
+    return 0;
+}
+
+/* On each CPU. A vCPU goes where the scheduler puts its thread: one CPU that refuses is the end of
+ * all VMs, as it is on Linux. */
+static void hv_cpu_enable(void)
+{
+    if (!FAILPOINT(hv_cpu_enable) && hv_ops->enable_cpu())
+        return;
+    __atomic_fetch_add(&hv_cpus_refused, 1, __ATOMIC_RELAXED);
+    log_warn("hv: no virtual machines: CPU %u does not let %s be enabled", cpu_id(), hv_ops->name);
+}
+
+int hv_cpus_enable(void)
+{
+    int err;
+
+    mutex_lock(&hv_cpus_lock);
+    err = hv_cpu_areas_make();
+    if (!err && !hv_cpus_tried) {
+        up_run_on_each_cpu(hv_cpu_enable);
+        hv_cpus_tried = true;
+    }
+    if (!err && READ_ONCE(hv_cpus_refused))
+        err = -EBUSY;
+    mutex_unlock(&hv_cpus_lock);
     return err;
 }
 
@@ -67,7 +92,7 @@ static bool hv_try(const struct hv_ops *ops, enum cpu_feature feature,
 
 static void hv_init(void)
 {
-    mutex_init(&hv_cpu_areas_lock, RANK_HV, 0, "hv cpu areas");
+    mutex_init(&hv_cpus_lock, RANK_HV, 0, "hv cpus");
     if (hv_try(&hv_vmx_ops, X86_VMX, &pt_ept) || hv_try(&hv_svm_ops, X86_SVM, &pt_native))
         log_info("hv: %s", hv_ops->name);
     else

@@ -34,11 +34,11 @@ void vm_put(struct vm *vm)
 
 static int vm_create(struct vm **out)
 {
-    int err = hv_cpu_areas_make();
+    int err = hv_cpus_enable();
     struct vm *vm = err ? NULL : kzalloc(sizeof(*vm));
 
     if (!vm)
-        return -ENOMEM;
+        return err ? err : -ENOMEM;
     refcount_init(&vm->ref, 1);
     mutex_init(&vm->lock, RANK_HV, 8, "vm");
     vm_eventfds_init(vm);

@@ -34,7 +34,7 @@ struct svm_vcpu {
     bool iret_wait; /* an NMI is masked until IRET */
 };
 
-static DEFINE_PER_CPU(u64, svm_host_vmcb_pa); /* 0: this CPU is not enabled yet */
+static DEFINE_PER_CPU(u64, svm_host_vmcb_pa);
 static u8 *svm_iopm, *svm_msrpm; /* all of both intercepted, but for the MSRs in svm_direct */
 static u32 svm_asids;
 
@@ -100,13 +100,16 @@ static const char *svm_probe(void)
 }
 
 /* The first page of a CPU's area is for VMRUN, the second for our VMSAVE. */
-static void svm_enable_cpu(void)
+static bool svm_enable_cpu(void)
 {
     u64 area = virt_hpa(hv_cpu_area[cpu_id()]).v;
 
+    if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
+        return false;
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, area);
     this_cpu_write(svm_host_vmcb_pa, area + PAGE_SIZE);
+    return true;
 }
 
 static int svm_vm_init(struct vm *vm)
@@ -194,8 +197,6 @@ static void svm_vcpu_reset(struct vcpu *v)
 
 static void svm_load(struct vcpu *v)
 {
-    if (unlikely(!this_cpu_read(svm_host_vmcb_pa)))
-        svm_enable_cpu();
 }
 
 static void svm_put(struct vcpu *v)
@@ -597,6 +598,7 @@ const struct hv_ops hv_svm_ops = {
     .name = "AMD-V",
     .cpu_pages = 2,
     .probe = svm_probe,
+    .enable_cpu = svm_enable_cpu,
     .vm_init = svm_vm_init,
     .vm_destroy = svm_vm_destroy,
     .vcpu_init = svm_vcpu_init,

@@ -37,7 +37,6 @@
 #define STAY_PER_SECOND 100
 
 struct vmx_cpu {
-    bool on;
     u64 syscall[VMX_SYSCALL_MSRS]; /* the host's */
 };
 static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
@@ -122,39 +121,29 @@ static bool vmx_on(u64 pa)
     return !fail;
 }
 
-/* Interrupts off. The firmware has locked VMXON out on this CPU alone, or the CPU is broken. */
-static __noreturn void vmx_refused(void)
-{
-    panic("VT-x cannot be enabled on CPU %u: feature control %lx", cpu_id(),
-          rdmsr(MSR_IA32_FEATURE_CONTROL));
-}
-
-static void vmx_enable_cpu(struct vmx_cpu *c)
+/* The register is each CPU's own: firmware may have locked VMXON out on this one alone, where it
+ * would be #GP (SDM vol. 3, 23.7). */
+static bool vmx_enable_cpu(void)
 {
     u64 feature = rdmsr(MSR_IA32_FEATURE_CONTROL);
+    struct vmx_cpu *c = this_cpu_ptr(vmx_cpus);
     u32 *region = hv_cpu_area[cpu_id()];
 
+    if ((feature & FEATURE_CONTROL_LOCK) && !(feature & FEATURE_CONTROL_VMX))
+        return false;
     if (!(feature & FEATURE_CONTROL_LOCK))
         wrmsr(MSR_IA32_FEATURE_CONTROL, feature | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
     write_cr0(read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0));
     write_cr4(read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0) | CR4_VMXE);
     *region = vmx_revision;
     if (!vmx_on(virt_hpa(region).v))
-        vmx_refused();
+        return false;
     for (unsigned i = 0; i < VMX_SYSCALL_MSRS; i++)
         c->syscall[i] = rdmsr(MSR_STAR + i);
-    c->on = true;
+    return true;
 }
 
 /* ------------------------------------------------------------- holding a VMCS */
-
-static void vmx_need_cpu(void)
-{
-    struct vmx_cpu *c = this_cpu_ptr(vmx_cpus);
-
-    if (unlikely(!c->on))
-        vmx_enable_cpu(c);
-}
 
 static void vmx_vmclear(struct vmx_vcpu *x)
 {
@@ -165,7 +154,6 @@ static void vmx_vmptrld(struct vmx_vcpu *x)
 {
     bool fail;
 
-    vmx_need_cpu();
     __asm__ volatile("vmptrld %1" : "=@ccbe"(fail) : "m"(x->vmcs_pa) : "memory");
     ASSERT(!fail);
 }
@@ -212,7 +200,6 @@ static void vmx_vm_destroy(struct vm *vm)
 static int vmx_vcpu_init(struct vcpu *v)
 {
     struct vmx_vcpu *x = kzalloc(sizeof(*x));
-    u64 flags;
 
     if (!x)
         return -ENOMEM;
@@ -223,10 +210,7 @@ static int vmx_vcpu_init(struct vcpu *v)
     }
     *(u32 *)x->vmcs = vmx_revision;
     x->vmcs_pa = virt_hpa(x->vmcs).v;
-    flags = irq_save();
-    vmx_need_cpu();
     vmx_vmclear(x);
-    irq_restore(flags);
     v->arch = x;
     return 0;
 }
@@ -643,6 +627,7 @@ const struct hv_ops hv_vmx_ops = {
     .name = "VT-x",
     .cpu_pages = 1,
     .probe = vmx_probe,
+    .enable_cpu = vmx_enable_cpu,
     .vm_init = vmx_vm_init,
     .vm_destroy = vmx_vm_destroy,
     .vcpu_init = vmx_vcpu_init,
