@@ -21,6 +21,7 @@
 #define CGROUP_VMM_MEMORY (16ll << 20) /* what a VM may take beyond its RAM */
 
 static bool cgroup_off; /* there is no cgroup2 at all */
+static bool cgroup_any_device;
 static bool cgroup_has[3];
 static const char *const cgroup_controllers[3] = {"memory", "cpu", "pids"};
 
@@ -100,6 +101,11 @@ int cgroup_init(void)
                        cgroup_controllers[i]);
     }
     buf_free(&b);
+    err = devices_prepare();
+    cgroup_any_device = err == -ENOSYS || err == -EINVAL || err == -EPERM;
+    if (cgroup_any_device)
+        engine_log("this kernel has no device filters (%s): containers may use any device",
+                   strerror(-err));
     cgroup_enable(engine.cgroup_root);
     snprintf(path, sizeof(path), "%s/bothy", engine.cgroup_root);
     err = dir_make(path, 0755);
@@ -119,7 +125,6 @@ static struct device_rule device_rule_of(const struct stat *st)
  * or why not. */
 static char *cgroup_devices(const struct container *c)
 {
-    static bool off;
     struct device_rule *more = mem_alloc(((size_t)c->ndevices + 1) * sizeof(*more));
     int fd = cgroup_open(c), n = 0, err = fd < 0 ? fd : 0;
     struct stat st;
@@ -129,17 +134,12 @@ static char *cgroup_devices(const struct container *c)
             more[n++] = device_rule_of(&st);
     if (c->runtime == RUNTIME_VM && stat("/dev/kvm", &st) == 0)
         more[n++] = device_rule_of(&st);
-    if (!err && !off)
+    if (!err)
         err = devices_confine(fd, more, n);
     if (fd >= 0)
         close(fd);
     free(more);
-    if (err != -ENOSYS && err != -EINVAL && err != -EPERM)
-        return err ? str_fmt("cannot confine devices: %s", strerror(-err)) : NULL;
-    off = true;
-    engine_log("this kernel has no device filters (%s): containers may use any device they make",
-               strerror(-err));
-    return NULL;
+    return err ? str_fmt("cannot confine devices: %s", strerror(-err)) : NULL;
 }
 
 static char *cgroup_limit(const struct container *c, int controller, const char *file,
@@ -204,7 +204,7 @@ int cgroup_create(struct container *c, char **why)
         *why = str_fmt("cannot create control group %s: %s", path, strerror(-err));
     else
         *why = cgroup_apply(c);
-    if (!*why && !c->spec.privileged)
+    if (!*why && !c->spec.privileged && !cgroup_any_device)
         *why = cgroup_devices(c);
     free(path);
     if (!*why)

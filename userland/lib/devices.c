@@ -109,22 +109,30 @@ static int devices_load(const struct device_rule *more, int n)
     return fd;
 }
 
+static int devices_usual = -1; // the filter without more, kept; or why there is none
+
+int devices_prepare(void)
+{
+    if (devices_usual < 0)
+        devices_usual = devices_load(NULL, 0);
+    return devices_usual < 0 ? devices_usual : 0;
+}
+
 int devices_confine(int cgroup, const struct device_rule *more, int n)
 {
-    static int usual = -1; // the filter without more, kept
-    int fd = n || usual < 0 ? devices_load(more, n) : usual;
     struct bpf_attach_attr attr = {.target_fd = (uint32_t)cgroup,
-                                   .attach_bpf_fd = (uint32_t)fd,
                                    .attach_type = BPF_CGROUP_DEVICE,
                                    .attach_flags = BPF_F_ALLOW_MULTI};
-    int err;
+    int err = devices_prepare(), fd;
 
+    if (err)
+        return err;
+    fd = n ? devices_load(more, n) : devices_usual;
     if (fd < 0)
         return fd;
+    attr.attach_bpf_fd = (uint32_t)fd;
     err = syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr)) < 0 ? -errno : 0;
     if (n)
         close(fd);
-    else
-        usual = fd;
     return err;
 }

@@ -13,6 +13,9 @@ struct device_rule {
     unsigned access;       // DEVICE_MKNOD | DEVICE_READ | DEVICE_WRITE
 };
 
-// Lets the control group behind the directory `cgroup` use Docker's list and `more`. 0 or -errno:
+// Loads the filter of Docker's list, which is kept for all that ask for nothing more. 0 or -errno:
 // -ENOSYS, -EINVAL and -EPERM from a kernel that has no such filters.
+int devices_prepare(void);
+
+// Lets the control group behind the directory `cgroup` use Docker's list and `more`. 0 or -errno.
 int devices_confine(int cgroup, const struct device_rule *more, int n);
