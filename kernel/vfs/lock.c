@@ -210,6 +210,23 @@ static struct file_lock *record_conflict_locked(struct inode_locks *l, const str
     return NULL;
 }
 
+/* An owner's locks lie together and by range: F_GETLK tells of its first one in the way. */
+static void record_insert_locked(struct inode_locks *l, struct file_lock *fl)
+{
+    struct list_node *before = &l->records;
+    struct file_lock *other;
+
+    list_for_each (other, &l->records, node) {
+        if (other->owner != fl->owner)
+            continue;
+        before = &other->node;
+        if (other->start > fl->start)
+            break;
+        before = other->node.next;
+    }
+    list_add_tail(before, &fl->node);
+}
+
 /* Takes want's range out of `fl`. What is left behind a hole goes to *spare, which is consumed. */
 static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
                               const struct file_lock *want, struct file_lock **spare)
@@ -220,7 +237,7 @@ static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
         *spare = NULL;
         *tail = *fl;
         tail->start = want->end + 1;
-        list_add_tail(&l->records, &tail->node);
+        record_insert_locked(l, tail);
         fl->end = want->start - 1;
     } else if (fl->start < want->start) {
         fl->end = want->start - 1;
@@ -239,8 +256,10 @@ static void record_apply_locked(struct inode_locks *l, struct file_lock *want, b
 {
     struct file_lock *fl, *next;
 
+    if (!unlock)
+        record_insert_locked(l, want);
     list_for_each_safe (fl, next, &l->records, node) {
-        if (fl->owner != want->owner)
+        if (fl == want || fl->owner != want->owner)
             continue;
         if (!unlock && fl->exclusive == want->exclusive && record_touches(fl, want)) {
             want->start = MIN(want->start, fl->start);
@@ -250,8 +269,6 @@ static void record_apply_locked(struct inode_locks *l, struct file_lock *want, b
             record_cut_locked(l, fl, want, spare);
         }
     }
-    if (!unlock)
-        list_add_tail(&l->records, &want->node);
     lock_changed_locked(l);
 }
 
@@ -394,16 +411,18 @@ static int record_check(struct file *f, int cmd, const struct flock_k *fl)
         return -EINVAL;
     if (f->flags & O_PATH)
         return -EBADF;
-    switch (fl->type) {
-    case F_RDLCK:
-        return cmd == F_GETLK || file_readable(f) ? 0 : -EBADF;
-    case F_WRLCK:
-        return cmd == F_GETLK || file_writable(f) ? 0 : -EBADF;
-    case F_UNLCK:
+    if (fl->type == F_UNLCK)
         return cmd == F_GETLK ? -EINVAL : 0;
-    default:
-        return -EINVAL;
-    }
+    return fl->type == F_RDLCK || fl->type == F_WRLCK ? 0 : -EINVAL;
+}
+
+/* A read lock needs a file open for reading, a write lock one open for writing. */
+static int record_check_mode(struct file *f, int cmd, const struct flock_k *fl)
+{
+    bool may = cmd == F_GETLK || fl->type == F_UNLCK ||
+               (fl->type == F_RDLCK ? file_readable(f) : file_writable(f));
+
+    return may ? 0 : -EBADF;
 }
 
 /* cmd: F_GETLK, F_SETLK, F_SETLKW, also for open-file locks, whose owner is f itself. fl->pid: what
@@ -417,6 +436,8 @@ int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl)
 
     if (!err)
         err = record_range(f, fl, &range.start, &range.end);
+    if (!err)
+        err = record_check_mode(f, cmd, fl);
     if (err)
         return err;
     range.exclusive = fl->type == F_WRLCK;

@@ -589,3 +589,19 @@ TEST(reading_a_packet_is_no_news_of_the_next)
     EXPECT(read(p[0], buf, sizeof(buf)) == 1 && epoll_wait(ep, &e, 1, 0) == 0);
     EXPECT(write(p[1], "c", 1) == 1 && epoll_wait(ep, &e, 1, 0) == 1);
 }
+
+TEST(getlk_tells_of_the_lowest_lock_and_ranges_come_before_modes)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_start = 50, .l_len = 10};
+    int fd = temp_file(), read_only = open("/proc/self/exe", O_RDONLY);
+
+    EXPECT(fcntl(fd, F_SETLK, &l) == 0);
+    l.l_start = 10;
+    EXPECT(fcntl(fd, F_SETLK, &l) == 0);
+    l = (struct flock){.l_type = F_WRLCK};
+    EXPECT(fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_start == 10 && l.l_len == 10);
+    l = (struct flock){.l_type = F_WRLCK, .l_start = 1, .l_len = -2};
+    EXPECT_ERR(fcntl(read_only, F_SETLK, &l), EINVAL);
+    l.l_len = -1;
+    EXPECT_ERR(fcntl(read_only, F_SETLK, &l), EBADF);
+}
