@@ -57,10 +57,6 @@ static void cred_fix_caps(struct cred *c, const struct cred *old)
 
 static s64 cred_commit(struct cred *c)
 {
-    const struct cred *old = current_cred();
-
-    if (c->euid != old->euid || c->egid != old->egid)
-        current_process()->dumpable = false;
     task_set_cred(c);
     return 0;
 }

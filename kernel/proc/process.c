@@ -130,12 +130,25 @@ TASK_GETTER(task_files, struct fd_table, files, fd_table_get)
 TASK_GETTER(task_fs, struct fs_context, fs, fs_context_get)
 TASK_GETTER(task_nsset, struct nsset, ns, nsset_get)
 
+/* Who acts with other ids, or may do more, is a stranger to its former like: prctl(2), under
+ * PR_SET_DUMPABLE and PR_SET_PDEATHSIG. */
+static bool cred_is_stranger(const struct cred *c, const struct cred *old)
+{
+    return c->euid != old->euid || c->egid != old->egid || c->fsuid != old->fsuid ||
+           c->fsgid != old->fsgid ||
+           (c->user_ns == old->user_ns && c->cap_permitted & ~old->cap_permitted);
+}
+
 void task_set_cred(struct cred *new_cred)
 {
     struct task *t = current_task();
     const struct cred *old = t->cred;
     u64 flags;
 
+    if (cred_is_stranger(new_cred, old)) {
+        t->process->dumpable = false;
+        t->pdeath_signal = 0;
+    }
     spin_lock_irqsave(&t->process->siglock, &flags);
     t->cred = new_cred;
     spin_unlock_irqrestore(&t->process->siglock, flags);

@@ -4,6 +4,7 @@
  */
 #include "abi.h"
 #include <linux/sched.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -619,4 +620,16 @@ TEST(a_parents_death_is_told_only_where_it_could_have_been)
     close(p[1]);
     EXPECT(waitpid(parent, NULL, 0) == parent);
     EXPECT(read(p[0], &byte, 1) == 1 && byte == 'x');
+}
+
+TEST(who_changes_its_ids_hears_no_more_of_its_parents_death)
+{
+    int sig = -1;
+
+    EXPECT(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && setresuid(-1, 0, 1000) == 0);
+    EXPECT(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == SIGTERM && prctl(PR_GET_DUMPABLE) == 1);
+    setfsuid(1000);
+    EXPECT(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == 0 && prctl(PR_GET_DUMPABLE) == 0);
+    EXPECT(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && setresgid(-1, 1000, -1) == 0);
+    EXPECT(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == 0);
 }
