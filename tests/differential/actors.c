@@ -5,12 +5,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NOTES = 32, SETTLE_ROUNDS = 20000 };
+enum { NOTES = 32, SETTLE_ROUNDS = 20000, TICKS = 10 };
 
 struct note {
     int sig, code, value;
@@ -22,6 +23,7 @@ struct actor {
     pid_t pid; /* 0: none yet */
     bool idle; /* waits for an operation */
     bool child_note;
+    unsigned long sleeps; /* the director's: when it was last at rest within an operation */
     unsigned notes;
     struct note note[NOTES];
     struct line line;
@@ -150,6 +152,35 @@ static bool at_rest(void)
     return true;
 }
 
+/* How often a process has slept. */
+static unsigned long sleeps_of(pid_t pid)
+{
+    static const char key[] = "\nvoluntary_ctxt_switches:";
+    char name[32], text[4096] = "", *found;
+    int fd;
+
+    snprintf(name, sizeof(name), "/proc/%d/status", pid);
+    fd = open(name, O_RDONLY);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    found = n > 0 ? strstr(text, key) : NULL;
+    close(fd);
+    return found ? strtoul(found + sizeof(key) - 1, NULL, 10) : 0;
+}
+
+/* A kernel may sleep for a tick in a call that does not wait for anything: who has slept since the
+ * last operation gets some ticks to come to its end. */
+static void settle_calls(void)
+{
+    for (unsigned i = 0; i < ACTORS; i++) {
+        struct actor *a = &stage->actors[i];
+        if (a->idle || state_of(a->pid) != 'S' || sleeps_of(a->pid) == a->sleeps)
+            continue;
+        for (unsigned t = 0; t < TICKS && !a->idle && state_of(a->pid) == 'S'; t++)
+            usleep(1000);
+        a->sleeps = sleeps_of(a->pid);
+    }
+}
+
 /* Twice in a row: one that only just went to sleep may have woken one already looked at. */
 static void settle(void)
 {
@@ -202,6 +233,8 @@ static void reap(void)
 
 static void say_all(void)
 {
+    settle();
+    settle_calls();
     settle();
     for (unsigned i = 0; i < ACTORS; i++)
         say_actor(i);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Programs of random operations, static: what they print is compared between Linux and Bothy.
 
-DIFF_PROGS := $(addprefix build/tests/differential/,files mappings channels processes)
+DIFF_PROGS := $(addprefix build/tests/differential/,files mappings channels processes locks)
 
 build/tests/differential/%: tests/differential/%.c $(wildcard tests/differential/*.h) \
                             tests/differential/differential.c
@@ -9,7 +9,7 @@ build/tests/differential/%: tests/differential/%.c $(wildcard tests/differential
 	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static $(WARN) -o $@ \
 	    $(filter %.c,$^)
 
-build/tests/differential/processes: tests/differential/actors.c
+build/tests/differential/processes build/tests/differential/locks: tests/differential/actors.c
 
 abi-programs: $(DIFF_PROGS)
 
