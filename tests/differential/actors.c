@@ -168,9 +168,11 @@ static unsigned long sleeps_of(pid_t pid)
 }
 
 /* A kernel may sleep for a tick in a call that does not wait for anything: who has slept since the
- * last operation gets some ticks to come to its end. */
-static void settle_calls(void)
+ * last operation gets some ticks to come to its end. True when somebody did. */
+static bool settle_calls(void)
 {
+    bool any = false;
+
     for (unsigned i = 0; i < ACTORS; i++) {
         struct actor *a = &stage->actors[i];
         if (a->idle || state_of(a->pid) != 'S' || sleeps_of(a->pid) == a->sleeps)
@@ -178,7 +180,9 @@ static void settle_calls(void)
         for (unsigned t = 0; t < TICKS && !a->idle && state_of(a->pid) == 'S'; t++)
             usleep(1000);
         a->sleeps = sleeps_of(a->pid);
+        any = true;
     }
+    return any;
 }
 
 /* Twice in a row: one that only just went to sleep may have woken one already looked at. */
@@ -207,13 +211,13 @@ static void say_notes(struct actor *a)
     a->child_note = false;
 }
 
-/* Once its operation has ended. What that said is lost where it was the actor's end: how far it got
- * is the scheduler's business. */
+/* Once its operation has ended. What that said is lost where its actor died: how far it got is the
+ * scheduler's business. */
 static void say_actor(unsigned n)
 {
     struct actor *a = &stage->actors[n];
 
-    if (!a->idle || !(a->line.used || a->notes || a->child_note))
+    if (!a->idle || !strchr("ST", state_of(a->pid)) || !(a->line.used || a->notes || a->child_note))
         return;
     say(" | a%u:%s", n, a->line.used ? a->line.text : "");
     a->line.used = 0;
@@ -234,8 +238,8 @@ static void reap(void)
 static void say_all(void)
 {
     settle();
-    settle_calls();
-    settle();
+    if (settle_calls())
+        settle();
     for (unsigned i = 0; i < ACTORS; i++)
         say_actor(i);
     reap();
