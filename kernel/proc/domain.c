@@ -9,10 +9,6 @@
 #include "vfs/up.h"
 #include "vm/aspace.h"
 
-static_assert((int)UP_DEVICE_MKNOD == DEVICE_MKNOD && (int)UP_DEVICE_READ == DEVICE_READ &&
-                  (int)UP_DEVICE_WRITE == DEVICE_WRITE,
-              "vfs and container name accesses alike");
-
 /* Asked by vfs. A kernel thread is bound by nothing. */
 bool up_device_allowed(bool block, u32 major, u32 minor, unsigned access)
 {

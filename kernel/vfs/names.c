@@ -7,6 +7,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "uapi/bpf.h"
 #include "vfs/inotify.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
@@ -109,7 +110,7 @@ int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *nam
     case S_IFBLK:
         if (!(S_ISCHR(mode) && rdev == 0) && !cred_capable(ctx->cred, &user_ns_init, CAP_MKNOD))
             return -EPERM;
-        if (!up_device_allowed(S_ISBLK(mode), dev_major(rdev), dev_minor(rdev), UP_DEVICE_MKNOD))
+        if (!up_device_allowed(S_ISBLK(mode), dev_major(rdev), dev_minor(rdev), DEVICE_MKNOD))
             return -EPERM;
         break;
     case S_IFREG:

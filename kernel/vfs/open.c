@@ -9,6 +9,7 @@
 #include "mm/slab.h"
 #include "obj/pipe.h"
 #include "obj/up.h"
+#include "uapi/bpf.h"
 #include "vfs/inotify.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
@@ -31,7 +32,7 @@ static int open_access_mask(unsigned o_flags)
 
 static bool open_device_allowed(const struct inode *inode, int mask)
 {
-    unsigned access = (mask & 4 ? UP_DEVICE_READ : 0) | (mask & 2 ? UP_DEVICE_WRITE : 0);
+    unsigned access = (mask & 4 ? DEVICE_READ : 0) | (mask & 2 ? DEVICE_WRITE : 0);
 
     return up_device_allowed(S_ISBLK(inode->mode), dev_major(inode->rdev), dev_minor(inode->rdev),
                              access);

@@ -11,8 +11,7 @@ struct pseudo_node;
 
 /* kernel/proc: pivot_root(2) moves every root and working directory that is `from` to `to`. */
 void up_move_roots(const struct path *from, const struct path *to);
-/* May current use that device? access: the bits below. */
-enum { UP_DEVICE_MKNOD = 1, UP_DEVICE_READ = 2, UP_DEVICE_WRITE = 4 };
+/* May current use that device? access: DEVICE_* bits of uapi/bpf.h. */
 bool up_device_allowed(bool block, u32 major, u32 minor, unsigned access);
 /* The root of a new proc mount, which shows the mounter's pid namespace: a reference, or NULL. */
 struct pseudo_node *up_proc_root(void);
