@@ -79,9 +79,9 @@ struct hv_ops {
     unsigned cpu_pages; /* each CPU's own, before it can run a guest: hv_cpu_area */
     /* NULL when usable, else why not. */
     const char *(*probe)(void);
-    /* Once on each CPU that runs, in its area: guests may run there. False: this CPU is locked out
-     * where the first one was not. Interrupts off. */
-    bool (*enable_cpu)(void);
+    /* Once on each CPU that runs, in its area. NULL: guests may run there; else why not. Interrupts
+     * off. */
+    const char *(*enable_cpu)(void);
     int (*vm_init)(struct vm *vm);
     void (*vm_destroy)(struct vm *vm);
     int (*vcpu_init)(struct vcpu *vcpu);
@@ -230,10 +230,10 @@ enum vcpu_request {
 
 /* ---- kvm_dev.c ---- */
 s64 hv_check_extension(u64 cap);
-/* Before the first VM is: makes hv_cpu_area of every CPU and lets all of them run guests, so that a
- * vCPU can be loaded anywhere. 0, -ENOMEM, or -EBUSY: a CPU refused, and there will be no VMs. May
- * sleep. */
+/* Before the first VM is: makes hv_cpu_area of every CPU and fills hv_cpus. 0, -ENOMEM, or -EBUSY:
+ * no CPU runs guests, and there will be no VMs. May sleep. */
 int hv_cpus_enable(void);
+extern u64 hv_cpus;         /* those that run guests, a bit each */
 extern void *hv_cpu_area[]; /* by CPU; zeroed, of hv_ops->cpu_pages, for good */
 
 /* ---- vm.c, vcpu.c ---- */

@@ -28,8 +28,8 @@ const struct pt_format *hv_pt_format;
 
 void *hv_cpu_area[MAX_CPUS];
 static struct mutex hv_cpus_lock;
-static bool hv_cpus_tried;  /* hv_cpus_lock */
-static u32 hv_cpus_refused; /* a  how many */
+static bool hv_cpus_tried; /* hv_cpus_lock */
+u64 hv_cpus;
 
 static int hv_cpu_areas_make(void)
 {
@@ -44,14 +44,14 @@ static int hv_cpu_areas_make(void)
     return 0;
 }
 
-/* On each CPU. A vCPU goes where the scheduler puts its thread: one CPU that refuses is the end of
- * all VMs, as it is on Linux. */
 static void hv_cpu_enable(void)
 {
-    if (!FAILPOINT(hv_cpu_enable) && hv_ops->enable_cpu())
-        return;
-    __atomic_fetch_add(&hv_cpus_refused, 1, __ATOMIC_RELAXED);
-    log_warn("hv: no virtual machines: CPU %u does not let %s be enabled", cpu_id(), hv_ops->name);
+    const char *why = FAILPOINT(hv_cpu_enable) ? "a fail point" : hv_ops->enable_cpu();
+
+    if (why)
+        log_info("hv: no guests on CPU %u: %s", cpu_id(), why);
+    else
+        __atomic_fetch_or(&hv_cpus, 1UL << cpu_id(), __ATOMIC_RELAXED);
 }
 
 int hv_cpus_enable(void)
@@ -64,7 +64,7 @@ int hv_cpus_enable(void)
         up_run_on_each_cpu(hv_cpu_enable);
         hv_cpus_tried = true;
     }
-    if (!err && READ_ONCE(hv_cpus_refused))
+    if (!err && !hv_cpus)
         err = -EBUSY;
     mutex_unlock(&hv_cpus_lock);
     return err;

@@ -173,13 +173,26 @@ static int vcpu_block(struct vcpu *v)
 
 /* ------------------------------------------------------------- the loop */
 
-static void vcpu_load(struct vcpu *v)
+/* Moves the thread to a CPU that runs guests, as if its affinity had been set so. 2, to look again;
+ * -EBUSY: it is bound to others. */
+static int vcpu_move(void)
+{
+    u64 cpus = current_thread()->affinity & hv_cpus;
+
+    return thread_set_affinity(current_thread(), cpus) ? -EBUSY : 2;
+}
+
+/* False: this CPU runs no guests. Interrupts off. */
+static bool vcpu_load(struct vcpu *v)
 {
     if (v->cpu == cpu_id())
-        return;
+        return true;
+    if (unlikely(!(hv_cpus >> cpu_id() & 1)))
+        return false;
     WRITE_ONCE(v->cpu, cpu_id());
     vcpu_take_request(v, VCPU_REQ_TLB);
     hv_ops->tlb_flush(v); /* entries of an earlier stay on this CPU */
+    return true;
 }
 
 /* The registers that neither CPU's block holds. The guest's XCR0 is read back, since an emulated
@@ -206,17 +219,20 @@ static void vcpu_swap_out(struct vcpu *v)
         xsetbv(0, fpu_xcr0());
 }
 
-/* Into the guest and out once. False: there is something to do first. */
-static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
+/* Into the guest and out once. 1; 2: look again first; -EBUSY: see vcpu_move. */
+static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
 {
     irq_disable();
-    vcpu_load(v);
+    if (!vcpu_load(v)) {
+        irq_enable();
+        return vcpu_move();
+    }
     __atomic_exchange_n(&v->mode, VCPU_IN_GUEST, __ATOMIC_SEQ_CST);
     if (READ_ONCE(current_thread()->work) || READ_ONCE(v->requests) ||
         READ_ONCE(v->run->immediate_exit)) {
         store_release(&v->mode, VCPU_OUTSIDE);
         irq_enable();
-        return false;
+        return 2;
     }
     COUNT(hv_entries);
     hv_ops->load(v);
@@ -229,7 +245,7 @@ static bool vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     irq_enable();    /* takes the interrupt that brought us out */
     hv_ops->requeue(v);
     TRACE(hv_exit, *exit, v->rip, v->exit.reason);
-    return true;
+    return 1;
 }
 
 /* User space has the PIC, and the local APIC lets it through. */
@@ -270,7 +286,7 @@ static bool vcpu_requested_exit(struct vcpu *v)
     return true;
 }
 
-/* What has to be looked at before each entry. 1: enter; 0: to user space; -EINTR. */
+/* What has to be looked at before each entry. 1: enter; 2: look again; 0: to user space; -EINTR. */
 static int vcpu_prepare(struct vcpu *v)
 {
     if (READ_ONCE(current_thread()->work) & (WORK_RESCHED | WORK_THROTTLE))
@@ -306,11 +322,10 @@ static int vcpu_loop(struct vcpu *v)
         enum hv_exit exit;
         int go = vcpu_prepare(v);
 
-        if (go <= 0)
-            return go;
-        if (go == 2 || !vcpu_enter(v, &exit))
-            continue;
-        go = vcpu_handle_exit(v, exit);
+        if (go == 1)
+            go = vcpu_enter(v, &exit);
+        if (go == 1)
+            go = vcpu_handle_exit(v, exit);
         if (go <= 0)
             return go;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * kvmtest [-l] [NAME...]: runs the KVM tests, or those whose name begins with a NAME, and
- * prints "ok NAME", "skip NAME: why" or "FAIL NAME: why" for each. Exit status 1 if one failed.
- * The same program on Linux and on Bothy must print the same.
+ * prints "ok NAME", "skip NAME: why" or "FAIL NAME: why" for each. Exit status 1 if one failed, 2
+ * if no test has such a name. The same program on Linux and on Bothy must print the same.
  */
 #include "hvtest.h"
 
@@ -61,12 +61,16 @@ static bool test_wanted(const struct test *t, char **names)
 int main(int argc, char **argv)
 {
     bool list = argc > 1 && strcmp(argv[1], "-l") == 0;
-    int failed = 0;
+    int failed = 0, ran = 0;
     for (const struct test *t = tests_first; t; t = t->next) {
         if (list)
             printf("%s\n", t->name);
-        else if (test_wanted(t, argv + 1))
+        else if (test_wanted(t, argv + 1)) {
             failed += test_run(t) == TEST_FAILED;
+            ran++;
+        }
     }
-    return failed ? 1 : 0;
+    if (!list && !ran)
+        fprintf(stderr, "kvmtest: no such test\n");
+    return failed ? 1 : list || ran ? 0 : 2;
 }

@@ -5,6 +5,7 @@
 #include "hvtest.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -97,6 +98,35 @@ TEST(hlt_exits_without_irqchip)
     vcpu_regs(&vm, 0, &r);
     CHECK_EQ(r.rip, LOAD_AT + 1);
     EXPECT_REPORT(&vm, 0, 0x42);
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
+}
+
+/* Bothy runs guests on those CPUs that let it: EBUSY of a thread that is bound to others. */
+TEST(vcpu_goes_where_its_thread_goes)
+{
+    cpu_set_t all, one;
+    struct tvm vm;
+    int ran = 0;
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, hlt);
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0);
+    for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--) {
+        if (!CPU_ISSET(cpu, &all))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+        vcpu_real(&vm, 0);
+        if (ioctl(vm.vcpu[0], KVM_RUN, 0) < 0) {
+            CHECK_EQ(errno, EBUSY);
+            continue;
+        }
+        CHECK_EQ(vm.run[0]->exit_reason, KVM_EXIT_HLT);
+        ran++;
+    }
+    CHECK(ran > 0);
+    CHECK(sched_setaffinity(0, sizeof all, &all) == 0);
+    vcpu_real(&vm, 0);
     CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
 }
 

@@ -4,8 +4,19 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/pte.h"
 #include "arch/x86/regs.h"
+#include "lib/string.h"
 
 u32 cpu_features[CPU_FEATURE_WORDS];
+
+bool cpu_hypervisor_is(const char *signature)
+{
+    struct cpuid_regs r;
+
+    if (!cpu_has(X86_HYPERVISOR))
+        return false;
+    r = cpuid_count(0x40000000, 0);
+    return !memcmp((u32[]){r.ebx, r.ecx, r.edx}, signature, 12);
+}
 
 void cpu_features_read(void)
 {

@@ -42,6 +42,8 @@ static inline bool cpu_has(enum cpu_feature f)
     return cpu_features[f / 32] >> (f % 32) & 1;
 }
 void cpu_features_read(void);
+/* Whether we are the guest of the hypervisor with this signature, 12 bytes (leaf 0x40000000). */
+bool cpu_hypervisor_is(const char *signature);
 /* Control registers and MSRs of protection (NX, WP, SMEP, SMAP, UMIP, PGE, PAT): each CPU, early.
  */
 void cpu_features_enable(void);

@@ -10,7 +10,6 @@
 #include "arch/x86/time.h"
 #include "lib/compiler.h"
 
-#define CPUID_SIGNATURE 0x40000000
 #define CPUID_FEATURES 0x40000001
 #define FEATURE_CLOCKSOURCE2 (1U << 3)
 #define MSR_WALL_CLOCK 0x4b564d00
@@ -32,14 +31,8 @@ struct kvmclock_time {
 
 static bool kvmclock_present(void)
 {
-    struct cpuid_regs r;
-
-    if (!cpu_has(X86_HYPERVISOR))
-        return false;
-    r = cpuid_count(CPUID_SIGNATURE, 0);
-    if (r.ebx != 0x4b4d564b || r.ecx != 0x564b4d56 || r.edx != 0x4d) /* "KVMKVMKVM" */
-        return false;
-    return cpuid_count(CPUID_FEATURES, 0).eax & FEATURE_CLOCKSOURCE2;
+    return cpu_hypervisor_is("KVMKVMKVM\0\0") &&
+           (cpuid_count(CPUID_FEATURES, 0).eax & FEATURE_CLOCKSOURCE2);
 }
 
 /* ns of the clock now. An odd version is one being written. */

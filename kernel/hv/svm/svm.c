@@ -9,6 +9,7 @@
  * own instructions), and CR0.CD/NW and CR8 never: V_INTR_MASKING keeps the guest's TPR apart, and
  * reads and writes of CR8 are intercepted when the local APIC is ours, which knows the TPR.
  */
+#include "arch/x86/acpi.h"
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
@@ -99,17 +100,29 @@ static const char *svm_probe(void)
     return NULL;
 }
 
+/* QEMU's TCG with a thread per CPU: an FNINIT, FXRSTOR or XRSTOR on any CPU clears a bit (IGNNE)
+ * of a word of the first CPU's state, without a lock. The same word says whether that CPU is in a
+ * guest, with nested paging, with GIF: when VMRUN or #VMEXIT change it in that moment, the change
+ * is lost and the host is run on the guest's tables (cpu_clear_ignne in
+ * target/i386/tcg/sysemu/fpu_helper.c; seen in 7.2). A CPU that never runs guests is not hurt. */
+static bool svm_cpu_is_unsound(void)
+{
+    return cpu_id() == 0 && acpi_cpu_count() > 1 && cpu_hypervisor_is("TCGTCGTCGTCG");
+}
+
 /* The first page of a CPU's area is for VMRUN, the second for our VMSAVE. */
-static bool svm_enable_cpu(void)
+static const char *svm_enable_cpu(void)
 {
     u64 area = virt_hpa(hv_cpu_area[cpu_id()]).v;
 
     if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
-        return false;
+        return "the firmware has disabled AMD-V on it";
+    if (svm_cpu_is_unsound())
+        return "QEMU's TCG would corrupt its state";
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, area);
     this_cpu_write(svm_host_vmcb_pa, area + PAGE_SIZE);
-    return true;
+    return NULL;
 }
 
 static int svm_vm_init(struct vm *vm)

@@ -123,24 +123,24 @@ static bool vmx_on(u64 pa)
 
 /* The register is each CPU's own: firmware may have locked VMXON out on this one alone, where it
  * would be #GP (SDM vol. 3, 23.7). */
-static bool vmx_enable_cpu(void)
+static const char *vmx_enable_cpu(void)
 {
     u64 feature = rdmsr(MSR_IA32_FEATURE_CONTROL);
     struct vmx_cpu *c = this_cpu_ptr(vmx_cpus);
     u32 *region = hv_cpu_area[cpu_id()];
 
     if ((feature & FEATURE_CONTROL_LOCK) && !(feature & FEATURE_CONTROL_VMX))
-        return false;
+        return "the firmware has disabled VT-x on it";
     if (!(feature & FEATURE_CONTROL_LOCK))
         wrmsr(MSR_IA32_FEATURE_CONTROL, feature | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
     write_cr0(read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0));
     write_cr4(read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0) | CR4_VMXE);
     *region = vmx_revision;
     if (!vmx_on(virt_hpa(region).v))
-        return false;
+        return "VMXON fails";
     for (unsigned i = 0; i < VMX_SYSCALL_MSRS; i++)
         c->syscall[i] = rdmsr(MSR_STAR + i);
-    return true;
+    return NULL;
 }
 
 /* ------------------------------------------------------------- holding a VMCS */
