@@ -28,5 +28,5 @@ test-hv-linux: $(HV_TEST_PROGS) $(OUT)/user/vmm
 .PHONY: test-hv-bothy
 # On Bothy, in the machine that tools/run makes.
 test-hv-bothy: all $(HV_TEST_PROGS)
-	@tools/run --timeout 300 --file $(OUT)/tests/kvmtest -c /boot/files/kvmtest
+	@tools/run --cpus 3 --timeout 300 --file $(OUT)/tests/kvmtest -c /boot/files/kvmtest
 	@tests/hv/test-vmm --on bothy
