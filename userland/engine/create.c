@@ -457,6 +457,21 @@ static char *parse_runtime(struct container *c)
     return why ? why : runtime_vm_check();
 }
 
+/* Which names have a value of the container's own, the child knows; here what it cannot see. */
+static char *parse_sysctls(struct container *c)
+{
+    const char *net = json_str(c->host, "NetworkMode");
+
+    for (struct json *j = json_list(c->host, "Sysctls"); j; j = j->next) {
+        if (!j->key || j->type != JSON_STRING)
+            return str_dup("Sysctls must be an object of strings");
+        if (net && !strcmp(net, "host") && str_starts(j->key, "net."))
+            return str_fmt("sysctl \"%s\" not allowed in host network namespace", j->key);
+    }
+    c->room.sysctls = json_get(c->host, "Sysctls");
+    return NULL;
+}
+
 static char *parse_host(struct container *c)
 {
     char *why = refuse_options(c->host);
@@ -469,6 +484,7 @@ static char *parse_host(struct container *c)
     why = why ? why : each_item(c, "Tmpfs", parse_tmpfs);
     why = why ? why : each_item(c, "Devices", parse_device);
     why = why ? why : each_item(c, "Ulimits", parse_ulimit);
+    why = why ? why : parse_sysctls(c);
     if (why)
         return why;
     c->room.readonly_root = json_bool(c->host, "ReadonlyRootfs");
@@ -477,7 +493,6 @@ static char *parse_host(struct container *c)
     if (c->room.shm_size <= 0)
         c->room.shm_size = 64 << 20;
     c->room.oom_score_adj = (int)json_int(c->host, "OomScoreAdj", 0);
-    c->room.sysctls = json_get(c->host, "Sysctls");
     c->spec.privileged = json_bool(c->host, "Privileged");
     c->spec.caps = c->spec.privileged ? CAPS_ALL : caps_default();
     return c->spec.privileged ? NULL : caps_apply(&c->spec.caps, c->host);
