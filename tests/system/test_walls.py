@@ -148,6 +148,9 @@ def script():
                          f"{row[1]} >/tmp/out 2>/tmp/err; frame {name} {wall} $?")
     for wall in WALLS:
         lines.append(f"live {wall} >/tmp/out 2>/tmp/err; frame live {wall} $?")
+    lines.append("bothy run -d --name root --runtime vm busybox sleep 100 >/dev/null; "
+                 "$B cut -d' ' -f5,6 /proc/$(bothy inspect -f '{{.State.Pid}}' root)/mountinfo "
+                 ">/tmp/out 2>/tmp/err; frame root vm $?; bothy rm -f root >/dev/null")
     for i, option in enumerate(REFUSED):
         lines.append(f"bothy run --rm --runtime vm {option} busybox true >/tmp/out 2>/tmp/err; "
                      f"frame refused{i} vm $?")
@@ -253,6 +256,9 @@ def main():
     found = frames(p.stdout)
     verdicts = {name: judge_run(name, row, found) for name, row in RUNS.items()}
     verdicts["life_of_a_container"] = judge_live(found)
+    root = found.get(("root", "vm"), (None, "did not run", ""))[1].splitlines()
+    good = len(root) == 7 and all(re.search(r" ro(,|$)", line) for line in root)
+    verdicts["a_vmm_can_write_to_no_file"] = None if good else repr(root)
     for i, (option, words) in enumerate(REFUSED.items()):
         status, _, err = found.get((f"refused{i}", "vm"), (None, "", "did not run"))
         good = status == 125 and words in err and err.count("\n") == 1

@@ -165,6 +165,7 @@ static void vm_file(struct child *ch, const char *source, const char *target)
     if (stat(source, &st) < 0)
         child_fail(ch, "--runtime vm needs %s: %s", source, str_error(errno));
     mount_inside(ch, source, target, false, NULL, MS_BIND, NULL);
+    mount_readonly(ch, target);
 }
 
 /* A root that holds what the VMM needs and no more. */
@@ -190,6 +191,7 @@ static void vm_root(struct child *ch, const struct container *c)
             child_fail(ch, "cannot make /dev/ptmx: %s", str_error(errno));
     }
     root_enter(ch, merged);
+    child_mount(ch, NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
 }
 
 void runtime_vm_child(struct domain *d)

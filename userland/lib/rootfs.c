@@ -3,8 +3,10 @@
 // volumes, masks; then it becomes the root.
 //
 // mounts_finish() takes away what only the set-up needed (writable /proc/sys, a writable root).
-// Targets inside the image are resolved component by
-// component without following links out of it: an image must not steer a mount elsewhere.
+// Targets inside the image are resolved component by component without following links out of it:
+// an image must not steer a mount elsewhere. From the first volume on, others may change names
+// below us while we look: the target of a volume is held by a descriptor, and mounted on through it
+// (CVE-2021-30465).
 #include "lib/rootfs.h"
 
 #include <errno.h>
@@ -92,11 +94,11 @@ void mount_inside(struct child *ch, const char *source, const char *target, bool
     free(copy);
 }
 
-static void mount_bind_flags(struct child *ch, const char *target, unsigned long flags)
+void mount_readonly(struct child *ch, const char *target)
 {
     char *path = str_fmt(".%s", target);
 
-    if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0)
+    if (mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
         child_fail(ch, "cannot remount %s: %s", target, str_error(errno));
     free(path);
 }
@@ -166,27 +168,71 @@ void mount_device(struct child *ch, const char *host, const char *target)
                    host);
     back = target_enter(ch, copy, false, &last);
     unlink(last);
-    if (mknod(last, st.st_mode, st.st_rdev) < 0 || chmod(last, st.st_mode & 07777) < 0)
+    umask(0); /* no chmod: by now the name may be another's link */
+    if (mknod(last, st.st_mode, st.st_rdev) < 0)
         child_fail(ch, "cannot make device %s: %s", target, str_error(errno));
+    umask(0022);
     target_leave(ch, back);
     free(copy);
 }
 
+/* Holds what is at `last` in the current directory, and names it so that no link is followed. */
+static int target_hold(struct child *ch, const char *last, const char *target, char path[32],
+                       struct stat *st)
+{
+    int fd = openat(AT_FDCWD, last, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, st) < 0)
+        child_fail(ch, "cannot make mount target %s: %s", target, str_error(errno));
+    snprintf(path, 32, "/proc/self/fd/%d", fd);
+    return fd;
+}
+
+static void volume_tmpfs(struct child *ch, const struct mount_spec *m, const char *path)
+{
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (m->readonly ? MS_RDONLY : 0);
+
+    child_mount(ch, "tmpfs", path, "tmpfs", flags, *m->options ? m->options : NULL);
+}
+
+/* The bind at `last`, which has `source` for its root, becomes read-only. */
+static void volume_readonly(struct child *ch, const struct mount_spec *m, const char *last,
+                            const struct stat *source)
+{
+    struct stat st;
+    char path[32];
+    int fd = target_hold(ch, last, m->target, path, &st);
+
+    if (st.st_dev != source->st_dev || st.st_ino != source->st_ino)
+        child_fail(ch, "mount target %s has been moved", m->target);
+    child_mount(ch, NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
+    close(fd);
+}
+
 static void mount_volume(struct child *ch, const struct mount_spec *m)
 {
-    unsigned long ro = m->readonly ? MS_RDONLY : 0;
-    struct stat st;
+    char *copy = str_dup(m->target), *last, path[32];
+    struct stat source = {.st_mode = S_IFDIR}, st;
+    int back, fd;
 
-    if (!m->source) {
-        mount_inside(ch, "tmpfs", m->target, true, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | ro,
-                     *m->options ? m->options : NULL);
-        return;
-    }
-    if (stat(m->source, &st) < 0)
+    if (m->source && stat(m->source, &source) < 0)
         child_fail(ch, "bind source path does not exist: %s", m->source);
-    mount_inside(ch, m->source, m->target, S_ISDIR(st.st_mode), NULL, MS_BIND | MS_REC, NULL);
-    if (ro)
-        mount_bind_flags(ch, m->target, MS_RDONLY);
+    back = target_enter(ch, copy, S_ISDIR(source.st_mode), &last);
+    fd = target_hold(ch, last, m->target, path, &st);
+    if (S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode) != S_ISDIR(source.st_mode))
+        child_fail(ch, "mount target %s is %s", m->target,
+                   S_ISLNK(st.st_mode)   ? "a symbolic link"
+                   : S_ISDIR(st.st_mode) ? "a directory"
+                                         : "not a directory");
+    if (m->source)
+        child_mount(ch, m->source, path, NULL, MS_BIND | MS_REC, NULL);
+    else
+        volume_tmpfs(ch, m, path);
+    if (m->source && m->readonly)
+        volume_readonly(ch, m, last, &source);
+    close(fd);
+    target_leave(ch, back);
+    free(copy);
 }
 
 static const char *const etc_names[] = {"hostname", "hosts", "resolv.conf"};
@@ -298,8 +344,11 @@ static void mask_names(struct child *ch, const char *const *name)
     struct stat st;
 
     for (; *name; name++) {
-        if (stat(*name, &st) < 0)
-            continue;
+        if (stat(*name, &st) < 0) {
+            if (errno == ENOENT)
+                continue;
+            child_fail(ch, "cannot mask %s: %s", *name, str_error(errno));
+        }
         if (S_ISDIR(st.st_mode))
             child_mount(ch, "tmpfs", *name, "tmpfs", MS_RDONLY, "size=0k");
         else
@@ -331,8 +380,9 @@ static void mounts_mask(struct child *ch)
         child_fail(ch, "cannot enter /proc: %s", str_error(errno));
     mask_names(ch, proc);
     readonly_names(ch, readonly);
-    if (chdir("/sys") == 0)
-        mask_names(ch, sys);
+    if (chdir("/sys") < 0)
+        child_fail(ch, "cannot enter /sys: %s", str_error(errno));
+    mask_names(ch, sys);
     if (chdir("/") < 0)
         child_fail(ch, "cannot enter the root: %s", str_error(errno));
 }
@@ -343,11 +393,11 @@ void mounts_finish(struct child *ch)
 
     child_sysctls(ch);
     if (ch->spec->tty) { /* /dev/console is the container's own terminal */
-        fd = open("/dev/console", O_WRONLY | O_CREAT | O_CLOEXEC, 0620);
-        if (fd >= 0) {
-            close(fd);
-            child_mount(ch, ch->terminal, "/dev/console", NULL, MS_BIND, NULL);
-        }
+        fd = open("/dev/console", O_WRONLY | O_CREAT | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC, 0620);
+        if (fd < 0)
+            child_fail(ch, "cannot make /dev/console: %s", str_error(errno));
+        close(fd);
+        child_mount(ch, ch->terminal, "/dev/console", NULL, MS_BIND, NULL);
     }
     if (!ch->spec->privileged)
         mounts_mask(ch);

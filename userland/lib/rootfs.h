@@ -11,6 +11,7 @@ void child_mount(struct child *ch, const char *source, const char *target, const
 /* Mounts at container path `target` below the current directory; makes what is missing. */
 void mount_inside(struct child *ch, const char *source, const char *target, bool dir,
                   const char *type, unsigned long flags, const char *data);
+void mount_readonly(struct child *ch, const char *target); /* what mount_inside() put there */
 /* A device node of the host, made at container path `target` below the current directory. */
 void mount_device(struct child *ch, const char *host, const char *target);
 /* /proc, /dev, /sys and the files of `etc` (hostname, hosts, resolv.conf) below the current
