@@ -73,6 +73,9 @@ def test_run_bad_requests(engine):
             (["--cap-add", "FLY", "busybox"], 'unknown capability: "FLY"'),
             (["-v", "rubbish", "busybox"], "invalid volume specification: 'rubbish'"),
             (["--device", "/dev/nosuch", "busybox"], "/dev/nosuch"),
+            (["--network", "host", "--sysctl", "net.core.somaxconn=1", "busybox"],
+             "not allowed in host network namespace"),
+            (["--sysctl", "vm.overcommit_memory=1", "busybox"], "not in a separate kernel namespace"),
             (["-u", "nobodyhere", "busybox"], "unable to find user nobodyhere"),
             ([], "requires at least 1 argument")):
         p = engine.run("run", "--rm", *args, "true") if args else engine.run("run")
@@ -386,6 +389,40 @@ def test_mounts_do_not_follow_image_links(engine):
     expect(p.returncode, 125)
     engine.run("rmi", "evil:1")
     clean(engine)
+
+
+def test_volumes_do_not_follow_links_of_volumes(engine):
+    outer, inner = engine.path("outer"), engine.path("inner")
+    os.makedirs(outer + "/sub")
+    os.makedirs(inner)
+    os.symlink("/tmp", outer + "/link")
+    p = sh(engine, "touch /v/sub/x", "-v", outer + ":/v", "-v", inner + ":/v/sub:ro")
+    expect_in("Read-only file system", p.stderr)
+    p = sh(engine, "true", "-v", outer + ":/v", "-v", inner + ":/v/link")
+    expect(p.returncode, 125)
+    expect_in("mount target /v/link is a symbolic link", p.stderr)
+    clean(engine)
+
+
+def test_no_path_leads_to_what_the_engine_has_open(engine):
+    engine.run("run", "-d", "--name", "keep", "busybox", "sleep", "100")
+    for fd in range(3, 28):
+        path = f"/proc/self/fd/{fd}"
+        for p in (sh(engine, "pwd -P", "-w", path),
+                  engine.run("exec", "-w", path, "keep", "pwd", "-P"),
+                  engine.run("exec", "keep", path + "/../../../../bin/true")):
+            expect(p.returncode != 0, True, path + " led to " + p.stdout)
+    engine.run("exec", "keep", "sh", "-c", "rm /dev/null; mkfifo /dev/null")
+    p = engine.run("exec", "keep", "true")
+    expect(p.returncode != 0, True)
+    expect_in("/dev/null is not the null device", p.stdout + p.stderr)
+    engine.run("rm", "-f", "keep")
+    clean(engine)
+
+
+def test_limits_bind_the_program_and_not_its_start(engine):
+    p = sh(engine, "id -un; ulimit -n; stat -c %u /dev/null", "--ulimit", "nofile=4", "-u", "app")
+    expect((p.stdout, p.stderr), ("app\n4\n0\n", ""))
 
 
 def test_containers_of_an_image_are_apart(engine):

@@ -26,18 +26,18 @@ static void domain_wait_go(struct domain *d)
 {
     char go;
 
-    if (!d->wait_go)
-        return;
-    while (recv(d->child.sync, &go, 1, 0) < 0 && errno == EINTR)
-        ;
+    if (d->wait_go && recv(d->child.sync, &go, 1, 0) != 1)
+        _exit(125); /* the engine is gone, or could not place us and is about to kill us */
 }
 
 static void domain_enter(struct domain *d)
 {
-    for (int i = 0; i < CHILD_NS; i++)
+    for (int i = 0; i < CHILD_NS; i++) {
         if (setns(d->ns[i], 0) < 0)
             child_fail(&d->child, "cannot enter the container's %s namespace: %s",
                        child_ns_names[i], str_error(errno));
+        close(d->ns[i]);
+    }
 }
 
 static void domain_overlay(struct domain *d)
@@ -101,7 +101,7 @@ static void domain_namespaces(struct domain *d)
 
 void domain_child(struct domain *d)
 {
-    child_begin(&d->child);
+    child_begin(&d->child, d->ns, CHILD_NS);
     domain_wait_go(d);
     domain_oom_score(d);
     if (d->child.is_exec) {

@@ -158,6 +158,10 @@ static void start_event(struct ev_source *src, uint32_t events)
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (master >= 0 && (!p->tty || p->out.fd >= 0)) {
+        close(master); /* not asked for: a VMM may have come into its guest's hands */
+        return;
+    }
     if (master >= 0) {
         p->out.fd = master;
         p->in.fd = fcntl(master, F_DUPFD_CLOEXEC, 3);
@@ -257,10 +261,12 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
     p->pid = pid;
     if (!placed) {
         err = cgroup_add(p->c, pid);
-        if (err || send(s.sync[0], "G", 1, MSG_NOSIGNAL) != 1)
-            engine_log("cannot place %d in its control group: %s", (int)pid, strerror(-err));
-        if (err)
+        if (err) {
+            buf_fmt(&p->error, "cannot enter the control group: %s", str_error(-err));
             kill(pid, SIGKILL);
+        } else {
+            send(s.sync[0], "G", 1, MSG_NOSIGNAL); /* it may be dead: its end is seen below */
+        }
     }
     p->sync = (struct ev_source){.fd = s.sync[0], .fn = start_event};
     p->in.fd = s.in[1];

@@ -163,7 +163,7 @@ bool agent_oom(void)
 /* The child: into its control group, then its root, then all that a container's process is. */
 _Noreturn static void app_child(struct child *ch)
 {
-    child_begin(ch);
+    child_begin(ch, NULL, 0);
     if (file_put(AGENT_CGROUP "/cgroup.procs", "0") || unshare(CLONE_NEWCGROUP) < 0)
         child_fail(ch, "cannot enter the control group: %s", strerror(errno));
     child_names(ch);

@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
+// The order of child_run() is the security of a start:
+//
+// 1. Nothing of the starter's is open (child_begin). The names looked up below are the image's or
+//    the container's, and a link to /proc/self/fd/N would lead out of it (CVE-2024-21626).
+// 2. What needs privileges: terminal, last mounts, streams, user, working directory, limits; the
+//    limits last of these, since they bind this process as well.
+// 3. no_new_privs, the filter while CAP_SYS_ADMIN is there, bounding set, identity, capabilities.
+// 4. The program is looked for as the user that is to run it.
 #include "lib/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/caps.h"
@@ -61,12 +71,42 @@ static void child_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The lowest of fds[0..n) that is not below `from`, or INT_MAX. */
+static int fd_lowest(const int *fds, int n, int from)
+{
+    int low = INT_MAX;
+
+    for (int i = 0; i < n; i++)
+        if (fds[i] >= from && fds[i] < low)
+            low = fds[i];
+    return low;
+}
+
+/* Closes what is not kept. 0 to 2 stay taken, or a later open would get one of them: they become
+ * the conversation's, which no path can open, and lib/buf's words of despair reach the starter. */
+static void child_close(struct child *ch, const int *fds, int n)
+{
+    const int own[] = {ch->sync, ch->in, ch->out, ch->err};
+
+    for (int from = 3, to; from != INT_MAX; from = to == INT_MAX ? to : to + 1) {
+        int mine = fd_lowest(own, 4, from), theirs = fd_lowest(fds, n, from);
+
+        to = mine < theirs ? mine : theirs;
+        if (to > from && syscall(SYS_close_range, from, to == INT_MAX ? to : to - 1, 0) < 0)
+            child_fail(ch, "cannot close the starter's descriptors: %s", str_error(errno));
+    }
+    for (int fd = 0; fd < 3; fd++)
+        if (dup2(ch->sync, fd) < 0)
+            child_fail(ch, "cannot set up standard streams: %s", str_error(errno));
+}
+
 void child_terminal(struct child *ch)
 {
     int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), slave, unlock = 0, number;
     struct winsize ws = {.ws_row = (unsigned short)ch->spec->rows,
                          .ws_col = (unsigned short)ch->spec->cols};
-    char control[CMSG_SPACE(sizeof(int))] = {0}, one = 'T';
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    char one = 'T';
     struct iovec iov = {&one, 1};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
@@ -93,14 +133,24 @@ void child_terminal(struct child *ch)
     ch->in = ch->out = ch->err = slave;
 }
 
+static bool fd_is_null(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
 void child_stdio(struct child *ch)
 {
     if (ch->in < 0) {
-        ch->in = open("/dev/null", O_RDWR | O_CLOEXEC);
+        ch->in = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
         if (ch->in < 0)
             child_fail(ch, "cannot open /dev/null: %s", str_error(errno));
+        /* we opened it with more rights than the program has, which is to get it */
+        if (!fd_is_null(ch->in))
+            child_fail(ch, "/dev/null is not the null device");
     }
-    /* none of ours is below 3: the engine's own 0, 1 and 2 are open */
+    /* none of ours is below 3: 0, 1 and 2 were open */
     if (dup2(ch->in, 0) < 0 || dup2(ch->out, 1) < 0 || dup2(ch->err, 2) < 0)
         child_fail(ch, "cannot set up standard streams: %s", str_error(errno));
     if (ch->spec->tty && ioctl(0, TIOCSCTTY, 0) < 0)
@@ -112,8 +162,8 @@ static void child_owner(struct child *ch, const struct user_ids *u)
     if (u->uid == 0)
         return;
     for (int fd = 0; fd < 3; fd++)
-        if (fchown(fd, u->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
-            errno != EINVAL)
+        if (!fd_is_null(fd) && fchown(fd, u->uid, (gid_t)-1) < 0 && errno != EPERM &&
+            errno != EROFS && errno != EINVAL)
             child_fail(ch, "cannot own a standard stream: %s", str_error(errno));
 }
 
@@ -178,14 +228,18 @@ void child_sysctls(struct child *ch)
 static void child_cwd(struct child *ch)
 {
     const char *cwd = *ch->spec->cwd ? ch->spec->cwd : "/";
+    char at[PATH_MAX];
+    int err = chdir(cwd);
 
-    if (chdir(cwd) == 0)
-        return;
-    if (errno == ENOENT && !ch->is_exec)
+    if (err && errno == ENOENT && !ch->is_exec)
         dir_make(cwd, 0755);
-    if (chdir(cwd) < 0)
+    if (err && chdir(cwd) < 0)
         child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
                    str_error(errno));
+    /* by way of another process's /proc, say, one that is still on its way in */
+    if (!getcwd(at, sizeof(at)))
+        child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: not in the container",
+                   cwd);
 }
 
 /* The bounding set, then the identity, then what it keeps: Docker's way, in which a user other
@@ -261,7 +315,6 @@ static void child_filter(struct child *ch, uint64_t caps)
 
 static void child_privileges(struct child *ch, const struct user_ids *u)
 {
-
     if (ch->spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         child_fail(ch, "cannot set no_new_privs: %s", str_error(errno));
     /* while CAP_SYS_ADMIN is there: no_new_privs is not Docker's default */
@@ -278,7 +331,7 @@ void child_powerless(struct child *ch)
     child_identity(ch, &root, 0);
 }
 
-void child_begin(struct child *ch)
+void child_begin(struct child *ch, const int *fds, int n)
 {
     child_signals();
     /* The child soon stands among the container's processes: until its own program runs, they may
@@ -288,6 +341,7 @@ void child_begin(struct child *ch)
     if (setsid() < 0)
         child_fail(ch, "setsid: %s", str_error(errno));
     umask(0022);
+    child_close(ch, fds, n);
 }
 
 void child_run(struct child *ch)
@@ -300,25 +354,25 @@ void child_run(struct child *ch)
     if (!ch->is_exec)
         mounts_finish(ch);
     child_stdio(ch);
-    child_rlimits(ch);
     why = user_lookup(ch->spec->user, &user);
     if (why)
         child_fail(ch, "%s", why);
     child_owner(ch, &user);
     child_home(ch, &user);
     child_cwd(ch);
+    child_rlimits(ch);
     child_privileges(ch, &user);
     child_exec(ch);
 }
 
 long child_listen(int sync, char *text, unsigned long size, int *master)
 {
-    char control[CMSG_SPACE(sizeof(int))];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     struct iovec iov = {text, size};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = control,
-                         .msg_controllen = sizeof(control)};
+                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* padding would hold two */
     ssize_t n = recvmsg(sync, &msg, MSG_CMSG_CLOEXEC);
     struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 

@@ -70,8 +70,9 @@ _Noreturn void child_fail(struct child *ch, const char *fmt, ...)
 /* Once, early in the starter: ignores SIGPIPE, and whatever else it inherited as ignored gets its
  * default back, since programs would inherit that. */
 void child_prepare(void);
-/* First: default signals, a session of its own, out of the container's reach. */
-void child_begin(struct child *ch);
+/* First: default signals, a session of its own, out of the container's reach. Closes what the
+ * starter had open but the conversation, the streams and fds[0..n), where -1 is none. */
+void child_begin(struct child *ch, const int *fds, int n);
 void child_names(struct child *ch); /* of its UTS namespace */
 void child_loopback(struct child *ch);
 /* Writes the sysctls while /proc/sys is still writable. Only namespaced names are let through. */

@@ -72,11 +72,13 @@ int file_put(const char *path, const char *text)
 {
     int fd = openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC), err = 0;
     size_t len = strlen(text);
+    ssize_t n;
 
     if (fd < 0)
         return -errno;
-    if (write(fd, text, len) != (ssize_t)len)
-        err = errno ? -errno : -EIO;
+    n = write(fd, text, len);
+    if (n != (ssize_t)len)
+        err = n < 0 ? -errno : -EIO;
     close(fd);
     return err;
 }
