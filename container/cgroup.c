@@ -19,6 +19,7 @@
 #include "mm/up.h"
 #include "obj/cred.h"
 #include "vm/object.h"
+#include "vm/up.h"
 
 #define CGROUP_NAME_MAX 255
 #define CPU_WEIGHT_DEFAULT 100
@@ -87,6 +88,18 @@ static void cgroup_free(struct cgroup *cg)
 {
     kfree(cg->name);
     rcu_call(&cg->rcu, cgroup_free_rcu);
+}
+
+void up_account_get(struct account *a)
+{
+    if (a->owner)
+        cgroup_get(a->owner);
+}
+
+void up_account_put(struct account *a)
+{
+    if (a->owner)
+        cgroup_put(a->owner);
 }
 
 void up_account_empty(struct account *a)
@@ -328,11 +341,12 @@ struct cgroup *cgroup_next_child(struct cgroup *cg, u64 after)
 
 int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off)
 {
-    u32 available = cg->parent ? READ_ONCE(cg->parent->subtree_control) : CG_ALL;
     int err = 0;
 
     mutex_lock(&cgroup_tree_lock);
-    if (on & ~available)
+    if (cg->dead)
+        err = -ENODEV;
+    else if (on & ~(cg->parent ? cg->parent->subtree_control : CG_ALL))
         err = -ENOENT;
     /* No internal processes: a group with members hands no domain controller down. */
     else if (cg->parent && (on & CG_MEMORY) && cg->nr_members)

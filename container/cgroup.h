@@ -102,7 +102,8 @@ int cgroup_path(struct cgroup *cg, struct cgroup *ns_root, char *buf, size_t n);
 struct cgroup *cgroup_child(struct cgroup *cg, const char *name, size_t len);
 /* The child with the smallest id above `after` (0: the first): a reference or NULL. */
 struct cgroup *cgroup_next_child(struct cgroup *cg, u64 after);
-/* CG_* bits for children. -ENOENT: not available here; -EBUSY: in use below, or members here. */
+/* CG_* bits for children. -ENOENT: not available here; -EBUSY: in use below, or members here;
+ * -ENODEV: removed. */
 int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off);
 
 /* cgroup namespaces: a root and a number. */

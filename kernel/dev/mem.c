@@ -75,7 +75,7 @@ static int mem_mmap_zero(struct file *f, struct map_request *req)
         req->object = NULL;
         return 0;
     }
-    req->object = mem_object_create_shared(req->len, NULL);
+    req->object = mem_object_create_shared(req->len);
     req->offset = 0;
     return req->object ? 0 : -ENOMEM;
 }

@@ -471,7 +471,7 @@ static const struct file_ops vcpu_file_ops = {
 
 static int vcpu_alloc_run(struct vcpu *v)
 {
-    v->run_object = mem_object_create_shared(VCPU_RUN_PAGES * PAGE_SIZE, v->vm->aspace->account);
+    v->run_object = mem_object_create_shared(VCPU_RUN_PAGES * PAGE_SIZE);
     if (!v->run_object)
         return -ENOMEM;
     for (unsigned i = 0; i < VCPU_RUN_PAGES; i++) {

@@ -85,7 +85,7 @@ s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, u64 fd, u64 off)
     if (!(flags & MAP_ANONYMOUS)) {
         err = mem_map_file(&req, fd, shared, &hold);
     } else if (shared) {
-        req.object = mem_object_create_shared(req.len, aspace_current()->account);
+        req.object = mem_object_create_shared(req.len);
         req.offset = 0;
         err = req.object ? 0 : -ENOMEM;
     }

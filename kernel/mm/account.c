@@ -30,7 +30,6 @@ void account_init(struct account *a, struct account *parent, void *owner)
     a->owner = owner;
     atomic_set(&a->used, 0);
     atomic_set(&a->peak, 0);
-    atomic_set(&a->failures, 0);
     atomic_set(&a->stock, 0);
     atomic_set(&a->state, ACCOUNT_OPEN);
     list_init(&a->cache);
@@ -65,7 +64,6 @@ static int account_charge_within(struct account *a, u64 n, bool slack, struct ac
     return 0;
 
 undo:
-    atomic_inc(&at->failures);
     if (failed)
         *failed = at;
     for (;; a = a->parent) {

@@ -24,7 +24,6 @@ struct account {
     atomic64_t used;          /* a  unit: pages for memory, tasks for pids */
     atomic64_t peak;          /* a */
     s64 limit;                /* a  S64_MAX: none */
-    atomic64_t failures;      /* a  charges refused here */
     atomic64_t stock;         /* a  bytes charged, and not in use by an object */
     atomic_t state;           /* a  enum account_state */
     void *owner;              /* I  for container: the control group */

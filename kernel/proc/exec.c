@@ -293,24 +293,19 @@ static void exec_switch(struct exec_job *j)
     struct task *t = current_task();
     struct process *p = t->process;
     struct aspace *old = p->aspace, *own = t->thread->aspace;
-    struct cgroup *old_charged = p->charged;
     u64 flags;
 
     task_release_aspace(t);
     refcount_get(&j->aspace->users);
     spin_lock_irqsave(&p->siglock, &flags);
     p->aspace = j->aspace;
-    p->charged = j->charged;
     spin_unlock_irqrestore(&p->siglock, flags);
     aspace_activate(j->aspace);
     if (own)
         aspace_put(own);
     if (old)
         aspace_put(old);
-    if (old_charged)
-        cgroup_put(old_charged);
     j->aspace = NULL;
-    j->charged = NULL;
 }
 
 static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
@@ -373,8 +368,6 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
     }
     if (j->aspace)
         aspace_put(j->aspace);
-    if (j->charged)
-        cgroup_put(j->charged);
     if (j->cred)
         cred_put(j->cred);
     if (j->file_owned)

@@ -31,7 +31,6 @@ struct exec_job {
     struct cred *cred;
     bool secure;
     struct aspace *aspace;
-    struct cgroup *charged;
     u64 entry, sp;
     /* of the program, for auxv */
     u64 phdr, phent_count, prog_entry, interp_base;

@@ -356,8 +356,10 @@ static int exec_build_stack(struct exec_job *j)
 
 int exec_load(struct exec_job *j)
 {
-    j->charged = cgroup_of(&current_process()->cgroup);
-    j->aspace = aspace_create(&j->charged->memory);
+    struct cgroup *cg = cgroup_of(&current_process()->cgroup);
+
+    j->aspace = aspace_create(&cg->memory);
+    cgroup_put(cg);
     if (!j->aspace)
         return -ENOMEM;
     file_get(j->file);

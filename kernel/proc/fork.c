@@ -220,16 +220,12 @@ static int clone_aspace(struct clone_job *j)
     if (j->args->flags & CLONE_VM) {
         refcount_get(&me->aspace->users);
         p->aspace = me->aspace;
-        p->charged = me->charged;
-        cgroup_get(p->charged);
         return 0;
     }
     struct cgroup *cg = cgroup_of(&p->cgroup);
     int err = aspace_clone(me->aspace, &cg->memory, &p->aspace);
-    if (err)
-        cgroup_put(cg);
-    else
-        p->charged = cg;
+
+    cgroup_put(cg);
     return err;
 }
 
@@ -389,10 +385,8 @@ static void clone_undo(struct clone_job *j)
         pid_put(j->pid);
         pid_put(t->pid);
     }
-    if (j->process && j->process->aspace) {
+    if (j->process && j->process->aspace)
         aspace_put(j->process->aspace);
-        cgroup_put(j->process->charged);
-    }
     if (j->charged) {
         if (j->process)
             cgroup_exit(&j->process->cgroup);

@@ -80,7 +80,6 @@ struct process {
     s32 next_timer_id;                   /* s */
 
     struct cgroup_member cgroup;             /* container's */
-    struct cgroup *charged;                  /* s  whose account aspace charges; a reference */
     struct process_times times, child_times; /* s  of tasks that are gone; of reaped children */
     u64 start_time;                          /* I */
     bool subreaper;                          /* p  adopts orphans among its descendants */

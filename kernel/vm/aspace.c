@@ -36,6 +36,8 @@ struct aspace *aspace_create(struct account *account)
     refcount_init(&as->users, 1);
     as->areas = RB_ROOT;
     list_init(&as->translations);
+    if (account)
+        up_account_get(account);
     as->account = account;
     as->stack_limit = STACK_LIMIT_DEFAULT;
     return as;
@@ -68,6 +70,8 @@ void aspace_put(struct aspace *as)
     if (!refcount_put(&as->users))
         return;
     aspace_empty(as);
+    if (as->account)
+        up_account_put(as->account);
     aspace_put_ref(as);
 }
 

@@ -72,7 +72,7 @@ struct aspace {
     u64 seq;                 /* pt_lock; raised by whatever takes rights or pages away */
     struct list_node translations;
     u64 cpus;                         /* a  CPUs whose TLB may hold entries */
-    struct account *account;          /* I  memory is charged here */
+    struct account *account;          /* I  memory is charged here, while there are users */
     atomic_t stock;                   /* a  pages charged to account and not used yet */
     u64 total_pages, locked_pages;    /* lock */
     bool lock_future;                 /* a  new areas are AREA_LOCKED: mlockall(MCL_FUTURE) */
@@ -85,6 +85,7 @@ struct aspace {
     u64 auxv[48];
 };
 
+/* Holds the account's owner until the last user is gone. */
 struct aspace *aspace_create(struct account *account) __must_check;
 /* fork: areas copied, anonymous pages shared copy-on-write. */
 int aspace_clone(struct aspace *from, struct account *account, struct aspace **out) __must_check;

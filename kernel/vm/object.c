@@ -163,13 +163,11 @@ struct page *mem_object_peek(struct mem_object *obj, u64 index)
     return page;
 }
 
-static struct account *object_account(const struct mem_object *obj)
+/* Whoever first touches a page pays for it: the object may outlive whoever made it. */
+static struct account *object_account(void)
 {
-    struct aspace *as;
+    struct aspace *as = aspace_current();
 
-    if (obj->account)
-        return obj->account;
-    as = aspace_current();
     return as && as->account ? as->account : &account_root_memory;
 }
 
@@ -178,7 +176,7 @@ struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags)
     struct account *failed;
     struct page *page;
 
-    while (!(page = charge_page_alloc(object_account(obj), 0, flags, &failed)))
+    while (!(page = charge_page_alloc(object_account(), 0, flags, &failed)))
         if (charge_relieve(failed))
             return NULL;
     page->object = obj;

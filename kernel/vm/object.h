@@ -41,7 +41,6 @@ struct mem_object {
     struct list_node areas;           /* l  areas that map it, by area->object_node */
     u64 nr_pages;                     /* l */
     u64 size;                         /* a  bytes; faults at or past the page end get SIGBUS */
-    struct account *account;          /* I  charged for its pages; NULL: whoever first touches */
     void *owner;                      /* I  the inode */
     bool no_writers;                  /* l  new shared mappings may not become writable */
 };
@@ -76,7 +75,7 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos);
 ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos);
 
 /* An unnamed shared object: MAP_SHARED|MAP_ANONYMOUS, SysV, memfd. */
-struct mem_object *mem_object_create_shared(u64 size, struct account *account) __must_check;
+struct mem_object *mem_object_create_shared(u64 size) __must_check;
 /* MMIO or reserved frames [pa, pa+size), mapped with prot's caching bits. */
 struct mem_object *mem_object_create_device(hpa_t pa, u64 size, unsigned prot) __must_check;
 

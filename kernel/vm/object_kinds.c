@@ -13,7 +13,7 @@ static void object_kinds_destroy(struct mem_object *obj)
 
 static const struct mem_object_ops object_shared_ops = {.destroy = object_kinds_destroy};
 
-struct mem_object *mem_object_create_shared(u64 size, struct account *account)
+struct mem_object *mem_object_create_shared(u64 size)
 {
     struct mem_object *obj = kmalloc(sizeof(*obj));
 
@@ -21,7 +21,6 @@ struct mem_object *mem_object_create_shared(u64 size, struct account *account)
         return NULL;
     mem_object_init(obj, &object_shared_ops, NULL);
     obj->size = size;
-    obj->account = account;
     return obj;
 }
 

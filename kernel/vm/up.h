@@ -16,6 +16,10 @@ u64 up_reclaim_names(struct account *account, u64 n);
  * and kill the one that suffers (container/). True when something was or will be freed: try again.
  * Context: may sleep. */
 bool up_oom(struct account *account);
+/* container: holds what an account belongs to, so that it can be charged. Only while somebody else
+ * holds it too; the put may sleep. */
+void up_account_get(struct account *account);
+void up_account_put(struct account *account);
 /* Reference counting of area->file (kernel/obj). */
 void up_file_get(struct file *file);
 void up_file_put(struct file *file);

@@ -117,7 +117,7 @@ SELFTEST(page_charge_goes_with_the_page)
     parent.limit = 3;
     CHECK(account_charge(&child, 2, NULL) == 0);
     CHECK(account_charge(&child, 2, &failed) == -12 && failed == &parent);
-    CHECK(atomic_read(&child.used) == 2 && atomic_read(&parent.failures) == 1);
+    CHECK(atomic_read(&child.used) == 2 && atomic_read(&parent.used) == 2);
     p = page_alloc(1, 0);
     CHECK(p);
     p->account = &child;

@@ -170,7 +170,7 @@ SELFTEST(vm_huge_folio_splits_on_partial_unmap_and_fork)
 SELFTEST(vm_shared_object_shows_one_page_to_all)
 {
     struct aspace *as = enter(), *child;
-    struct mem_object *obj = mem_object_create_shared(4 * PAGE_SIZE, &account);
+    struct mem_object *obj = mem_object_create_shared(4 * PAGE_SIZE);
     struct map_request req = {.addr = BASE,
                               .len = 8 * PAGE_SIZE,
                               .prot = RW,
