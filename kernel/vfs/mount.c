@@ -170,17 +170,20 @@ void mount_detach_locked(struct mount *m, struct path *place)
     m->point = NULL;
 }
 
-/* The next mount of the tree under top, parents first. */
-struct mount *mount_next_locked(struct mount *m, struct mount *top)
+/* The next mount of the tree under top that is not below m. */
+static struct mount *mount_after_locked(struct mount *m, struct mount *top)
 {
-    struct mount *child = list_first(&m->children, struct mount, sibling);
-
-    if (child)
-        return child;
     for (; m != top; m = m->parent)
         if (m->sibling.next != &m->parent->children)
             return list_entry(m->sibling.next, struct mount, sibling);
     return NULL;
+}
+
+struct mount *mount_next_locked(struct mount *m, struct mount *top)
+{
+    struct mount *child = list_first(&m->children, struct mount, sibling);
+
+    return child ? child : mount_after_locked(m, top);
 }
 
 void mount_set_ns_locked(struct mount *top, struct mount_ns *ns)
@@ -260,7 +263,7 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
 {
     struct mount_copy *list;
     u64 n = 0, room;
-    struct mount *m;
+    struct mount *m, *next;
 
     spin_lock(&mount_lock);
     for (m = top; m; m = deep ? mount_next_locked(m, top) : NULL)
@@ -272,10 +275,13 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
         return -ENOMEM;
     n = 0;
     spin_lock(&mount_lock);
-    for (m = top; m && n < room; m = deep ? mount_next_locked(m, top) : NULL) {
-        /* Of a bind of a part, only mounts inside that part are copied. */
-        if (m != top && m->parent == top && !dentry_is_ancestor(root, m->point))
+    for (m = top; m && n < room; m = next) {
+        /* Of a bind of a part, only mounts inside that part are copied, with what is on them. */
+        if (m != top && m->parent == top && !dentry_is_ancestor(root, m->point)) {
+            next = mount_after_locked(m, top);
             continue;
+        }
+        next = deep ? mount_next_locked(m, top) : NULL;
         mount_get(m);
         list[n++].old = m;
     }
@@ -290,7 +296,8 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
     return 0;
 }
 
-/* Hangs the copies together as the originals are now. An original knows its copy meanwhile. */
+/* Hangs the copies together as the originals are now: one that has left the tree since stays loose,
+ * with what is on it. An original knows its copy meanwhile. */
 void mount_copies_link(struct mount_copy *list, u64 n)
 {
     spin_lock(&mount_lock);
@@ -312,8 +319,12 @@ void mount_copies_free(struct mount_copy *list, u64 n, bool all)
 {
     for (u64 i = 0; i < n; i++) {
         mount_put(list[i].old);
-        if (list[i].new && (i > 0 || all))
+        if (!list[i].new || (i == 0 && !all))
+            continue;
+        if (list[i].new->parent)
             mount_put(list[i].new);
+        else
+            mount_dissolve(list[i].new);
     }
     kfree(list);
 }

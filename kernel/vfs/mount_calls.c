@@ -41,19 +41,38 @@ static struct path mount_topmost(const struct path *place)
     return top;
 }
 
+static bool mount_is_directory(const struct path *p)
+{
+    return S_ISDIR(dentry_inode(p->dentry)->mode);
+}
+
+/* Whether m may be hung there. */
+static int mount_check_place_locked(const struct mount *m, const struct path *place,
+                                    const struct walk_ctx *ctx)
+{
+    if (mount_is_directory(place) != S_ISDIR(dentry_inode(m->root)->mode))
+        return -ENOTDIR;
+    if (place->dentry->flags & DENTRY_UNLINKED)
+        return -ENOENT;
+    return place->mount->ns == ctx->ns ? 0 : -EINVAL;
+}
+
+static u64 mount_count_locked(struct mount *top)
+{
+    u64 n = 0;
+
+    for (struct mount *m = top; m; m = mount_next_locked(m, top))
+        n++;
+    return n;
+}
+
 static int mount_graft_at(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
 {
-    struct inode *at = dentry_inode(target->dentry);
-    int err = 0;
+    int err;
 
-    if (S_ISDIR(at->mode) != S_ISDIR(dentry_inode(m->root)->mode))
-        err = -ENOTDIR;
     spin_lock(&mount_lock);
-    if (!err && (target->dentry->flags & DENTRY_UNLINKED))
-        err = -ENOENT;
-    if (!err && (!target->mount->ns || target->mount->ns != ctx->ns))
-        err = -EINVAL;
-    if (!err && ctx->ns->count >= MOUNTS_MAX)
+    err = mount_check_place_locked(m, target, ctx);
+    if (!err && ctx->ns->count + mount_count_locked(m) > MOUNTS_MAX)
         err = -ENOSPC;
     if (!err) {
         mount_attach_locked(m, target->mount, target->dentry);
@@ -112,7 +131,10 @@ static int mount_bind(const struct walk_ctx *ctx, const char *source, const stru
     err = vfs_lookup(ctx, NULL, source, WALK_FOLLOW, &from);
     if (err)
         return err;
-    err = mount_copy_tree(from.mount, from.dentry, deep, &list, &n);
+    /* a mount of another namespace is not to be had by way of its processes' /proc */
+    err = READ_ONCE(from.mount->ns) != ctx->ns
+              ? -EINVAL
+              : mount_copy_tree(from.mount, from.dentry, deep, &list, &n);
     path_put(&from);
     if (err) {
         mount_copies_free(list, n, true);
@@ -124,40 +146,58 @@ static int mount_bind(const struct walk_ctx *ctx, const char *source, const stru
     return mount_graft(m, target, ctx);
 }
 
+static bool mount_is_below_locked(const struct mount *m, const struct mount *top)
+{
+    for (; m; m = m->parent)
+        if (m == top)
+            return true;
+    return false;
+}
+
+static int mount_move_to(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
+{
+    struct path place = {0};
+    int err;
+
+    spin_lock(&mount_lock);
+    err = mount_check_place_locked(m, target, ctx);
+    if (!err && (!m->parent || m->ns != ctx->ns))
+        err = -EINVAL;
+    if (!err && mount_is_below_locked(target->mount, m))
+        err = -ELOOP;
+    if (!err) {
+        mount_detach_locked(m, &place);
+        mount_attach_locked(m, target->mount, target->dentry);
+    }
+    spin_unlock(&mount_lock);
+    if (err)
+        return err;
+    path_put(&place);
+    mount_put(m); /* attach took another */
+    mount_ns_changed(ctx->ns);
+    return 0;
+}
+
 static int mount_move(const struct walk_ctx *ctx, const char *source, const struct path *target)
 {
-    struct path from, place = {0};
+    struct path from, top;
     int err = source ? vfs_lookup(ctx, NULL, source, WALK_FOLLOW, &from) : -EINVAL;
 
     if (err)
         return err;
-    spin_lock(&mount_lock);
-    if (from.dentry != from.mount->root || !from.mount->parent || from.mount->ns != ctx->ns)
-        err = -EINVAL;
-    if (!err && target->mount->ns != ctx->ns)
-        err = -EINVAL;
-    for (struct mount *m = target->mount; m && !err; m = m->parent)
-        if (m == from.mount)
-            err = -ELOOP;
-    if (!err) {
-        mount_detach_locked(from.mount, &place);
-        mount_attach_locked(from.mount, target->mount, target->dentry);
-    }
-    spin_unlock(&mount_lock);
-    if (!err) {
-        path_put(&place);
-        mount_put(from.mount); /* attach took another */
-        mount_ns_changed(ctx->ns);
-    }
+    top = mount_topmost(target);
+    err = from.dentry == from.mount->root ? mount_move_to(from.mount, &top, ctx) : -EINVAL;
+    path_put(&top);
     path_put(&from);
     return err;
 }
 
-static int mount_remount(const struct path *target, u32 flags, const char *options)
+static int mount_remount(const struct walk_ctx *ctx, const struct path *target, u32 flags,
+                         const char *options)
 {
     struct mount *m = target->mount;
 
-    if (target->dentry != m->root)
+    if (target->dentry != m->root || READ_ONCE(m->ns) != ctx->ns)
         return -EINVAL;
     if (!(flags & MS_BIND)) {
         int err = m->super->ops->remount
@@ -188,7 +228,7 @@ int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path 
     if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
         return -EPERM;
     if (flags & MS_REMOUNT)
-        return mount_remount(target, (u32)flags, options);
+        return mount_remount(ctx, target, (u32)flags, options);
     if (flags & MS_BIND)
         return mount_bind(ctx, source, target, flags & MS_REC);
     if (flags & MS_PROPAGATION)
@@ -200,13 +240,15 @@ int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path 
 
 /* ------------------------------------------------------------- umount2(2), pivot_root(2) */
 
-/* References that an unused mount has: the tree's, the caller's path and our own. */
-static bool mount_busy_locked(struct mount *m)
+/* `ours`: the references that an unused mount has, the tree's among them. */
+static bool mount_busy_locked(struct mount *m, s32 ours)
 {
-    return !list_empty(&m->children) || refcount_read(&m->ref) > 3;
+    return !list_empty(&m->children) || refcount_read(&m->ref) > ours;
 }
 
-static int umount_topmost(const struct walk_ctx *ctx, const struct path *top, int flags)
+/* The caller holds `target`, and top besides, which may be of the same mount. */
+static int umount_topmost(const struct walk_ctx *ctx, const struct path *target,
+                          const struct path *top, int flags)
 {
     struct mount *m = top->mount;
     struct path place = {0};
@@ -217,7 +259,7 @@ static int umount_topmost(const struct walk_ctx *ctx, const struct path *top, in
     spin_lock(&mount_lock);
     if (m->ns != ctx->ns || !m->parent)
         err = -EINVAL;
-    else if (!(flags & MNT_DETACH) && mount_busy_locked(m))
+    else if (!(flags & MNT_DETACH) && mount_busy_locked(m, target->mount == m ? 3 : 2))
         err = -EBUSY;
     else
         mount_detach_locked(m, &place);
@@ -240,17 +282,27 @@ int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
     if (flags & ~(MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
         return -EINVAL;
     top = mount_topmost(target);
-    err = umount_topmost(ctx, &top, flags);
+    err = umount_topmost(ctx, target, &top, flags);
     path_put(&top);
     return err;
 }
 
-static bool mount_is_below_locked(struct mount *m, struct mount *top)
+/* The new root must lie below the old one, which it covers, and what is to hold the old root below
+ * the new one: else a tree would hang from itself. */
+static int pivot_check_locked(const struct walk_ctx *ctx, const struct path *new_root,
+                              const struct path *put_old)
 {
-    for (; m; m = m->parent)
-        if (m == top)
-            return true;
-    return false;
+    const struct mount *new = new_root->mount, *old = ctx->root.mount;
+
+    if (new == old || put_old->mount == old)
+        return -EBUSY;
+    if (new->ns != ctx->ns || old->ns != ctx->ns || new_root->dentry != new->root ||
+        ctx->root.dentry != old->root || !mount_is_below_locked(new, old) ||
+        !mount_is_below_locked(put_old->mount, new))
+        return -EINVAL;
+    if (!mount_is_directory(new_root) || !mount_is_directory(put_old))
+        return -ENOTDIR;
+    return put_old->dentry->flags & DENTRY_UNLINKED ? -ENOENT : 0;
 }
 
 /* new_root becomes the namespace's root (or the caller's), the old root moves to put_old. */
@@ -260,17 +312,12 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
     struct mount *new = new_root->mount, *old = ctx->root.mount;
     struct path place = {0}, old_place = {0};
     bool old_attached;
-    int err = 0;
+    int err;
 
     if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
         return -EPERM;
     spin_lock(&mount_lock);
-    if (new->ns != ctx->ns || old->ns != ctx->ns || new_root->dentry != new->root ||
-        ctx->root.dentry != old->root || !new->parent ||
-        !mount_is_below_locked(put_old->mount, new))
-        err = -EINVAL;
-    else if (new == old || put_old->mount == old)
-        err = -EBUSY;
+    err = pivot_check_locked(ctx, new_root, put_old);
     if (err) {
         spin_unlock(&mount_lock);
         return err;

@@ -41,16 +41,33 @@ static void mount_ns_translate(struct mount_copy *list, u64 n, struct path *p)
     p->mount = copy;
 }
 
+/* The mount of the root, a reference: pivot_root may give the namespace another at any time. */
+static struct mount *mount_ns_top(struct mount_ns *ns)
+{
+    struct mount *top;
+
+    spin_lock(&mount_lock);
+    top = ns->root;
+    mount_get(top);
+    spin_unlock(&mount_lock);
+    return top;
+}
+
 struct mount_ns *mount_ns_copy(struct mount_ns *from, struct user_ns *user_ns, struct path *root,
                                struct path *cwd)
 {
     struct mount_ns *ns = mount_ns_alloc(user_ns);
     struct mount_copy *list = NULL;
+    struct mount *top;
     u64 n = 0;
+    int err;
 
     if (!ns)
         return NULL;
-    if (mount_copy_tree(from->root, from->root->root, true, &list, &n)) {
+    top = mount_ns_top(from);
+    err = mount_copy_tree(top, top->root, true, &list, &n);
+    mount_put(top);
+    if (err) {
         mount_copies_free(list, n, true);
         user_ns_put(ns->user_ns);
         kfree(ns);
@@ -94,9 +111,8 @@ struct waitq *mount_ns_waitq(struct mount_ns *ns)
 /* The topmost of what is mounted over the root. */
 void mount_ns_root(struct mount_ns *ns, struct path *out)
 {
-    struct mount *m = ns->root, *over;
+    struct mount *m = mount_ns_top(ns), *over;
 
-    mount_get(m);
     while ((over = mount_lookup(m, m->root))) {
         mount_put(m);
         m = over;

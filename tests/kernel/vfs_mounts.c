@@ -9,6 +9,7 @@
 #include "mm/slab.h"
 #include "tests/kernel/vfs_test.h"
 #include "vfs/pseudo.h"
+#include "vfs/vfs_priv.h"
 
 /* A context in a namespace of its own, a copy of the first; root holds references. */
 static bool mounts_test_begin(struct walk_ctx *ctx)
@@ -73,6 +74,125 @@ SELFTEST(vfs_stacked_mounts_come_off_in_order)
     CHECK(vfs_test_reads(&ctx, "/mnt-test/f", "2"));
     CHECK(vfs_test_umount(&ctx, "/mnt-test") == 0);
     CHECK(vfs_test_reads(&ctx, "/mnt-test/f", "1"));
+    mounts_test_end(&ctx);
+}
+
+static u64 mounts_count(const struct walk_ctx *ctx)
+{
+    struct seq out = {0};
+    u64 lines = 0;
+
+    if (mount_ns_show(ctx->ns, &ctx->root, &out, false))
+        return 0;
+    for (u64 i = 0; i < out.len; i++)
+        lines += out.buf[i] == '\n';
+    kfree(out.buf);
+    return lines;
+}
+
+/* Binds or moves a path onto another: flags as of mount(2). */
+static int mounts_call(struct walk_ctx *ctx, const char *from, const char *to, u64 flags)
+{
+    struct path p;
+    int err = vfs_lookup(ctx, NULL, to, WALK_FOLLOW, &p);
+
+    if (err)
+        return err;
+    err = vfs_mount(ctx, from, &p, NULL, flags, NULL);
+    path_put(&p);
+    return err;
+}
+
+#define BIND_REC (4096 | 16384)
+#define MOVE 8192
+
+SELFTEST(vfs_bind_of_a_part_leaves_nothing_of_what_lies_outside)
+{
+    static const char *const dirs[] = {"/mnt-test/a", "/mnt-test/to", "/mnt-test/b", NULL};
+    struct walk_ctx ctx;
+    u64 before;
+
+    CHECK(mounts_test_begin(&ctx));
+    for (unsigned i = 0; dirs[i]; i++)
+        CHECK(vfs_mkdir(&ctx, NULL, dirs[i], 0755) == 0);
+    CHECK(vfs_test_mount(&ctx, "/mnt-test/b", "tmpfs", "") == 0);
+    CHECK(vfs_mkdir(&ctx, NULL, "/mnt-test/b/c", 0755) == 0);
+    CHECK(vfs_test_mount(&ctx, "/mnt-test/b/c", "tmpfs", "") == 0);
+    CHECK(vfs_mkdir(&ctx, NULL, "/mnt-test/b/c/d", 0755) == 0);
+    CHECK(vfs_test_mount(&ctx, "/mnt-test/b/c/d", "tmpfs", "") == 0);
+    before = mounts_count(&ctx);
+    CHECK(mounts_call(&ctx, "/mnt-test/a", "/mnt-test/to", BIND_REC) == 0);
+    CHECK(mounts_count(&ctx) == before + 1);
+    /* nobody holds b/c/d: it comes off without force */
+    CHECK(vfs_test_umount(&ctx, "/mnt-test/to") == 0);
+    struct path p;
+    CHECK(vfs_lookup(&ctx, NULL, "/mnt-test/b/c/d", WALK_FOLLOW, &p) == 0);
+    CHECK(refcount_read(&p.mount->super->ref) == 1);
+    CHECK(vfs_umount(&ctx, &p, 0) == 0);
+    path_put(&p);
+    mounts_test_end(&ctx);
+}
+
+SELFTEST(vfs_mounts_move_only_to_where_they_fit)
+{
+    struct walk_ctx ctx;
+
+    CHECK(mounts_test_begin(&ctx));
+    CHECK(vfs_mkdir(&ctx, NULL, "/mnt-test/d", 0755) == 0);
+    CHECK(vfs_mkdir(&ctx, NULL, "/mnt-test/e", 0755) == 0);
+    CHECK(vfs_test_write(&ctx, "/mnt-test/f", "file") == 0);
+    CHECK(vfs_test_write(&ctx, "/mnt-test/g", "other") == 0);
+    CHECK(mounts_call(&ctx, "/mnt-test/f", "/mnt-test/f", BIND_REC) == 0);
+    CHECK(mounts_call(&ctx, "/mnt-test/f", "/mnt-test/d", MOVE) == -ENOTDIR);
+    CHECK(mounts_call(&ctx, "/mnt-test/f", "/mnt-test/g", MOVE) == 0);
+    CHECK(vfs_test_reads(&ctx, "/mnt-test/g", "file"));
+    CHECK(vfs_test_mount(&ctx, "/mnt-test/d", "tmpfs", "") == 0);
+    CHECK(vfs_mkdir(&ctx, NULL, "/mnt-test/d/in", 0755) == 0);
+    CHECK(mounts_call(&ctx, "/mnt-test/d", "/mnt-test/d/in", MOVE) == -ELOOP);
+    CHECK(mounts_call(&ctx, "/mnt-test/d", "/mnt-test/e", MOVE) == 0);
+    mounts_test_end(&ctx);
+}
+
+SELFTEST(vfs_pivot_root_hangs_no_tree_from_itself)
+{
+    struct walk_ctx ctx, inner;
+    struct path above, below, put_old;
+
+    CHECK(mounts_test_begin(&ctx));
+    CHECK(vfs_mkdir(&ctx, NULL, "/mnt-test/in", 0755) == 0);
+    CHECK(vfs_mkdir(&ctx, NULL, "/mnt-test/old", 0755) == 0);
+    CHECK(vfs_test_write(&ctx, "/mnt-test/f", "file") == 0);
+    CHECK(vfs_test_mount(&ctx, "/mnt-test/in", "tmpfs", "") == 0);
+    CHECK(mounts_call(&ctx, "/mnt-test/f", "/mnt-test/f", BIND_REC) == 0);
+    CHECK(vfs_lookup(&ctx, NULL, "/mnt-test", 0, &above) == 0);
+    CHECK(vfs_lookup(&ctx, NULL, "/mnt-test/in", 0, &below) == 0);
+    CHECK(vfs_lookup(&ctx, NULL, "/mnt-test/old", 0, &put_old) == 0);
+    /* a process in a chroot that kept a descriptor of what is above it */
+    inner = ctx;
+    inner.root = inner.cwd = below;
+    CHECK(vfs_pivot_root(&inner, &above, &put_old) == -EINVAL);
+    path_put(&put_old);
+    path_put(&below);
+    path_put(&above);
+    CHECK(vfs_lookup(&ctx, NULL, "/mnt-test/f", 0, &above) == 0);
+    CHECK(vfs_pivot_root(&ctx, &above, &above) == -ENOTDIR);
+    path_put(&above);
+    mounts_test_end(&ctx);
+}
+
+SELFTEST(vfs_mounts_of_another_namespace_stay_there)
+{
+    struct walk_ctx ctx, other;
+    struct path p;
+
+    CHECK(mounts_test_begin(&ctx));
+    CHECK(vfs_lookup(&ctx, NULL, "/mnt-test", 0, &p) == 0);
+    vfs_test_ctx(&other);
+    CHECK(vfs_mount(&other, NULL, &p, NULL, 4096 | 32 | 1, NULL) == -EINVAL);
+    CHECK(vfs_mount(&other, "/", &p, NULL, 4096, NULL) == -EINVAL);
+    other.root = ctx.root; /* as through /proc/<pid>/root */
+    CHECK(mounts_call(&other, "/mnt-test", "/mnt-test", 4096) == -EINVAL);
+    path_put(&p);
     mounts_test_end(&ctx);
 }
 
