@@ -129,7 +129,9 @@ int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct
     u64 sp = ALIGN_DOWN(fp - sizeof(struct rt_sigframe), 16UL) - 8;
     struct rt_sigframe fr = {.ret = act->restorer};
 
-    if (!(act->flags & SA_RESTORER) || !user_range_ok(sp, fp - sp))
+    /* IRET to an address that is not canonical would fault in the kernel. */
+    if (!(act->flags & SA_RESTORER) || !user_range_ok(sp, fp - sp) ||
+        !user_range_ok(act->handler, 1))
         return -EFAULT;
     fr.uc.flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | (fpu_xcr0() ? UC_FP_XSTATE : 0);
     fr.uc.stack = t->altstack;

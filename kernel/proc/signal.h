@@ -98,6 +98,7 @@ typedef u64 sigset_t; /* bit n-1: signal n */
 struct siginfo {
     s32 signo, error, code, pad;
     union {
+        u64 raw[4]; /* first: an initialiser that names no member clears all of it */
         struct {
             u32 pid, uid;
             u64 value;
@@ -124,7 +125,6 @@ struct siginfo {
             s32 syscall;
             u32 arch;
         } sys;
-        u64 raw[4];
     };
 };
 static_assert(sizeof(struct siginfo) == 48, "siginfo");

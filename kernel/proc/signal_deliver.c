@@ -168,6 +168,20 @@ static void signal_restart_no_handler(struct trap_frame *f)
     signal_restart_call(f, result == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL : f->orig_rax);
 }
 
+/* There is no room for the handler's frame: SIGSEGV, whose own handler would fare no better. */
+static void signal_force_frame_fault(int sig)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    if (sig == SIGSEGV) {
+        spin_lock_irqsave(&p->siglock, &flags);
+        p->actions[SIGSEGV - 1].handler = SIG_DFL;
+        spin_unlock_irqrestore(&p->siglock, flags);
+    }
+    signal_force(SIGSEGV, NULL);
+}
+
 static void signal_run_handler(struct task *t, struct trap_frame *f, const struct siginfo *info,
                                const struct sigaction *act)
 {
@@ -176,7 +190,7 @@ static void signal_run_handler(struct task *t, struct trap_frame *f, const struc
 
     signal_restart_for_handler(f, act->flags);
     if (sigframe_push(f, info, act, old)) {
-        signal_force(SIGSEGV, NULL);
+        signal_force_frame_fault(info->signo);
         return;
     }
     t->restore_mask = false;
