@@ -141,12 +141,13 @@ static s64 attr_times(u64 dirfd, u64 name, struct timespec_k *ts, u64 flags)
 {
     struct attr_change ch = {0};
 
-    if (ts) {
+    if (ts && (ts[0].nsec != UTIME_NOW || ts[1].nsec != UTIME_NOW)) {
         int err = attr_one_time(&ts[0], ATTR_ATIME, &ch.valid);
         if (!err)
             err = attr_one_time(&ts[1], ATTR_MTIME, &ch.valid);
-        if (err)
+        if (err || !ch.valid) /* nothing to do: the path is not even looked at */
             return err;
+        ch.valid |= ATTR_TIMES_GIVEN;
         ch.atime = ts[0];
         ch.mtime = ts[1];
     } else {

@@ -2,7 +2,6 @@
  *
  * Inodes, permission and attributes.
  */
-#include "lib/hash.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -17,6 +16,7 @@
 #define ST_RELATIME 0x1000
 
 #define MS_RDONLY 1
+#define ANON_INO 1 /* what has no number of its own: an eventfd, an epoll */
 
 static struct slab_cache *inode_cache;
 static u64 inode_last_ino = 1; /* a */
@@ -132,7 +132,7 @@ int file_stat(struct file *f, struct kstat *out)
                : strcmp(f->ops->name, "socket") == 0 ? S_IFSOCK
                                                      : 0;
     *out = (struct kstat){.mode = type | (type == S_IFSOCK ? 0777 : 0600),
-                          .ino = f->anon_ino ? f->anon_ino : (u32)hash_u64((u64)f->priv),
+                          .ino = f->anon_ino ? f->anon_ino : ANON_INO,
                           .nlink = 1,
                           .blksize = PAGE_SIZE};
     return 0;
@@ -194,8 +194,25 @@ static int attr_check_chown(const struct inode *i, const struct cred *cred,
     return 0;
 }
 
+/* utimensat(2): whoever may write the file may say that it was now; any other time is the owner's
+ * to say. */
+static int attr_check_times(struct inode *i, const struct cred *cred, const struct attr_change *ch)
+{
+    if (attr_is_owner(i, cred))
+        return 0;
+    if (ch->valid & ATTR_TIMES_GIVEN)
+        return -EPERM;
+    return inode_permission(i, cred, 2);
+}
+
 static int attr_check(struct inode *i, const struct cred *cred, const struct attr_change *ch)
 {
+    if ((ch->valid & (ATTR_ATIME | ATTR_MTIME)) && !(ch->valid & ATTR_SIZE)) {
+        int err = attr_check_times(i, cred, ch);
+
+        if (err)
+            return err;
+    }
     if (ch->valid & (ATTR_UID | ATTR_GID)) {
         int err = attr_check_chown(i, cred, ch);
 
@@ -255,8 +272,7 @@ static void attr_apply(struct inode *i, const struct cred *cred, const struct at
     i->ctime = vfs_now();
 }
 
-/* Whoever calls for ATTR_ATIME/MTIME has checked utimensat(2)'s rules; ATTR_SIZE that the file may
- * be written. */
+/* Whoever calls for ATTR_SIZE has checked that the file may be written. */
 int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr_change *ch)
 {
     struct inode *i = dentry_inode(p->dentry);

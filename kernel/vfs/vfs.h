@@ -68,6 +68,7 @@ enum attr_valid {
     ATTR_SIZE = 8,
     ATTR_ATIME = 16,
     ATTR_MTIME = 32,
+    ATTR_TIMES_GIVEN = 64, /* atime or mtime is not the present: the owner's to say */
 };
 struct attr_change {
     u32 valid, mode;
