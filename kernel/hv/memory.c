@@ -56,17 +56,11 @@ static void vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages)
     while (va < end) {
         unsigned level;
         u64 *e = pgtable_lookup(&vm->npt, va, &level);
-        u64 size = PAGE_SIZE;
+        u64 span = pgtable_span(level);
 
-        if (e && level == 1) {
-            size = HUGE_SIZE - (va & (HUGE_SIZE - 1));
+        if (e)
             WRITE_ONCE(*e, 0);
-        } else if (e) {
-            WRITE_ONCE(*e, 0);
-        } else {
-            size = HUGE_SIZE - (va & (HUGE_SIZE - 1)); /* no table: nothing in these 2 MiB */
-        }
-        va += size;
+        va += span - (va & (span - 1));
     }
 }
 

@@ -4,6 +4,7 @@
  * capabilities(7).
  */
 #include "container/seccomp.h"
+#include "lib/sort.h"
 #include "linux/sys.h"
 
 #define SECBIT_NOROOT 1
@@ -269,15 +270,11 @@ s64 sys_getgroups(u64 n, u64 ugroups)
     return c->nr_groups;
 }
 
-static void groups_sort(kgid_t *g, u32 n)
+static int group_compare(const void *a, const void *b, void *ctx)
 {
-    for (u32 i = 1; i < n; i++) { /* lists are short and mostly sorted */
-        kgid_t v = g[i];
-        u32 j = i;
-        for (; j > 0 && g[j - 1] > v; j--)
-            g[j] = g[j - 1];
-        g[j] = v;
-    }
+    kgid_t x = *(const kgid_t *)a, y = *(const kgid_t *)b;
+
+    return x < y ? -1 : x > y;
 }
 
 s64 sys_setgroups(u64 n, u64 ugroups)
@@ -304,7 +301,7 @@ s64 sys_setgroups(u64 n, u64 ugroups)
             cred_put(c);
         return err;
     }
-    groups_sort(groups, (u32)n);
+    sort(groups, (u32)n, sizeof(*groups), group_compare, NULL);
     kfree(c->groups);
     c->groups = groups;
     c->nr_groups = (u32)n;

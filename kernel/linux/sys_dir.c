@@ -265,11 +265,13 @@ static s64 dir_access(u64 dirfd, u64 name, u64 mode, u64 flags)
     struct cred *own = NULL;
     if (!(flags & AT_EACCESS) && (me->uid != me->euid || me->gid != me->egid)) {
         own = cred_copy(me);
-        if (own) {
-            own->euid = own->fsuid = me->uid;
-            own->egid = own->fsgid = me->gid;
-            own->cap_effective = me->uid ? 0 : me->cap_permitted;
+        if (!own) {
+            path_put(&p);
+            return -ENOMEM;
         }
+        own->euid = own->fsuid = me->uid;
+        own->egid = own->fsgid = me->gid;
+        own->cap_effective = me->uid ? 0 : me->cap_permitted;
     }
     if (mode)
         err = inode_permission(dentry_inode(p.dentry), own ? own : me, (int)mode);

@@ -160,6 +160,9 @@ s64 sys_mincore(u64 addr, u64 len, u64 uvec)
         addr += n << PAGE_SHIFT;
         uvec += n;
         pages -= n;
+        if (READ_ONCE(current_thread()->work) & WORK_KILL) /* the range may be terabytes */
+            return -EINTR;
+        cond_yield();
     }
     return 0;
 }
@@ -225,13 +228,12 @@ static int mem_of_process(u64 pid, struct aspace **out)
 
     if (!p)
         return -ESRCH;
-    int err = process_may_inspect(p) ? 0 : -EPERM;
-    struct aspace *as = err ? NULL : process_aspace(p);
+    struct aspace *as = process_inspect_aspace(p);
     process_put(p);
-    if (!err && !as)
-        err = -ESRCH;
+    if (IS_ERR(as))
+        return PTR_ERR(as);
     *out = as;
-    return err;
+    return as ? 0 : -ESRCH;
 }
 
 /* Copies segment by segment through a page. */
@@ -272,7 +274,7 @@ static s64 mem_transfer(struct aspace *as, struct iov_in *local, struct iov_in *
 static s64 mem_process_vm(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, bool write)
 {
     struct iov_in local, remote;
-    struct aspace *as;
+    struct aspace *as = NULL;
     s64 r = iov_in_begin(&local, ulocal, nlocal);
 
     if (r)

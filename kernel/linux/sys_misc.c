@@ -83,9 +83,11 @@ struct sysinfo_user {
     s64 uptime;
     u64 loads[3], totalram, freeram, sharedram, bufferram, totalswap, freeswap;
     u16 procs, pad;
+    u32 pad2;
     u64 totalhigh, freehigh;
-    u32 mem_unit;
+    u32 mem_unit, pad3;
 };
+static_assert(sizeof(struct sysinfo_user) == 112, "struct sysinfo");
 
 s64 sys_sysinfo(u64 uptr)
 {
@@ -119,6 +121,7 @@ s64 sys_getrandom(u64 ubuf, u64 n, u64 flags)
         done += part;
         if (done >= 4096 && signal_pending(current_task()))
             break;
+        cond_yield();
     }
     memzero(chunk, sizeof(chunk));
     return done || !n ? (s64)done : -EFAULT;

@@ -135,7 +135,7 @@ static int net_cred_in(struct socket_message *m, const struct ucred_user *u)
     pid = pid_find(up_current_pid_ns(), (u32)u->pid);
     if (!pid)
         return -ESRCH;
-    if (pid != up_current_pid() && !cred_capable(c, c->user_ns, CAP_SYS_ADMIN)) {
+    if (pid != up_current_pid() && !cred_capable(c, up_current_pid_ns()->user_ns, CAP_SYS_ADMIN)) {
         pid_put(pid);
         return -EPERM;
     }

@@ -123,15 +123,12 @@ s64 sys_execveat(u64 dirfd, u64 uname, u64 uargv, u64 uenvp, u64 flags)
     int err = walk_at_lookup((s64)dirfd, uname, flags, &p);
     if (err)
         return err;
-    err = vfs_open_path(&p, O_RDONLY, &cred_init, &f);
+    err = exec_open_path(&p, &f);
     path_put(&p);
     if (err)
         return err;
-    err = exec_check_file(f);
-    if (!err) {
-        snprintf(shown, sizeof(shown), "/dev/fd/%d", (int)dirfd);
-        err = (int)exec_common(f, shown, uargv, uenvp);
-    }
+    snprintf(shown, sizeof(shown), "/dev/fd/%d", (int)dirfd);
+    err = (int)exec_common(f, shown, uargv, uenvp);
     file_put(f);
     return err;
 }
@@ -479,7 +476,14 @@ s64 sys_pidfd_getfd(u64 pidfd, u64 fd, u64 flags)
         got = files ? fd_table_file(files, (u32)fd) : NULL;
         if (files)
             fd_table_put(files);
-        r = got ? fd_publish(got, true) : -EBADF;
+        if (!got) {
+            r = -EBADF;
+        } else if (process_may_inspect(p)) {
+            r = fd_publish(got, true);
+        } else { /* an exec has raised its rights meanwhile */
+            file_put(got);
+            r = -EPERM;
+        }
     }
     if (t)
         task_put(t);

@@ -195,8 +195,10 @@ static s64 sched_each(u64 which, u64 who, s64 (*fn)(struct task *t, s64 arg, s64
         pid_put(pid);
         struct task *t = p ? process_task(p) : NULL;
         if (t) {
+            const struct cred *c = task_cred(t);
             bool match = which == PRIO_PGRP ? p->pgrp == (who ? pgrp : current_process()->pgrp)
-                                            : t->cred->uid == uid;
+                                            : c->uid == uid;
+            cred_put(c);
             if (match)
                 r = fn(t, arg, r);
             task_put(t);

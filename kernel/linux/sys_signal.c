@@ -151,32 +151,53 @@ static s64 signal_broadcast(int sig, const struct siginfo *info)
     return result;
 }
 
-static s64 signal_group_checked(struct pid *pgrp, int sig, const struct siginfo *info)
+/* Those in the group now, each with a reference. NULL: no memory. */
+static struct process **signal_group_members(struct pid *pgrp, unsigned *nr)
 {
-    struct process *p, *batch[64];
-    s64 result = -ESRCH;
-    unsigned n = 0;
+    struct process *p, **all;
+    unsigned room = 64, n;
     u64 flags;
 
-    spin_lock_irqsave(&proc_lock, &flags);
-    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
-        if (n == ARRAY_SIZE(batch))
+    for (;; room = n) {
+        all = kcalloc(room, sizeof(struct process *));
+        if (!all)
+            return NULL;
+        n = 0;
+        spin_lock_irqsave(&proc_lock, &flags);
+        list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
+            if (n++ < room) {
+                process_get(p);
+                all[n - 1] = p;
+            }
+        }
+        spin_unlock_irqrestore(&proc_lock, flags);
+        if (n <= room)
             break;
-        process_get(p);
-        batch[n++] = p;
+        for (unsigned i = 0; i < room; i++)
+            process_put(all[i]);
+        kfree(all);
     }
-    spin_unlock_irqrestore(&proc_lock, flags);
-    bool all = n < ARRAY_SIZE(batch);
-    bool denied = false;
+    *nr = n;
+    return all;
+}
+
+/* To those of the group that current may signal. */
+static s64 signal_group_checked(struct pid *pgrp, int sig, const struct siginfo *info)
+{
+    unsigned n;
+    struct process **all = signal_group_members(pgrp, &n);
+    s64 result = -ESRCH;
+
+    if (!all)
+        return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
-        int err = signal_process_checked(batch[i], sig, info);
-        denied |= err == -EPERM;
+        int err = signal_process_checked(all[i], sig, info);
+
         if (!err || result == -ESRCH)
             result = err;
-        process_put(batch[i]);
+        process_put(all[i]);
     }
-    if (!all && !denied) /* a large group: the privileged path takes no batch */
-        return signal_send_group(pgrp, sig, info);
+    kfree(all);
     return result;
 }
 

@@ -21,11 +21,6 @@ static inline unsigned pgtable_index(u64 va, unsigned level)
     return va >> (PAGE_SHIFT + 9 * level) & 511;
 }
 
-static inline u64 pgtable_span(unsigned level)
-{
-    return 1UL << (PAGE_SHIFT + 9 * level);
-}
-
 /* A table's memory comes before its struct page while the direct map is built. */
 static u64 *pgtable_page(const struct pgtable *pt)
 {
@@ -139,8 +134,10 @@ u64 *pgtable_lookup(struct pgtable *pt, u64 va, unsigned *level)
             *level = l;
             return e;
         }
-        if (!pt->format->present(v))
+        if (!pt->format->present(v)) {
+            *level = l;
             return NULL;
+        }
         table = pgtable_down(pt, v, l);
     }
 }

@@ -48,7 +48,13 @@ void pgtable_destroy(struct pgtable *pt);
 /* A new native table whose kernel half is shared with every other. */
 int pgtable_init_user(struct pgtable *pt) __must_check;
 
-/* The entry that maps va, or NULL where an upper table is missing; *level tells its size. */
+/* What an entry at a level maps, in bytes. */
+static inline u64 pgtable_span(unsigned level)
+{
+    return 1UL << (PAGE_SHIFT + 9 * level);
+}
+/* The entry that maps va, or NULL where a table is missing; *level tells how much it maps, or how
+ * much nothing does. */
 u64 *pgtable_lookup(struct pgtable *pt, u64 va, unsigned *level);
 /* The entry at `level` for va, making tables on the way: NULL on no memory, or where a larger leaf
  * stands in the way. */

@@ -25,7 +25,7 @@
 
 int exec_strings_add(struct exec_strings *s, const char *text, size_t len)
 {
-    if (s->len + len + 1 > EXEC_STRINGS_TOTAL)
+    if (s->len + len + 1 + (s->count + 1) * sizeof(u64) > EXEC_STRINGS_TOTAL) /* pointers too */
         return -E2BIG;
     if (s->len + len + 1 > s->cap) {
         size_t cap = MAX(s->cap * 2, ALIGN_UP(s->len + len + 1, 1024UL));
@@ -69,6 +69,7 @@ int exec_strings_copy_in(struct exec_strings *s, u64 user_vector)
         err = len < 0 ? (int)len : exec_strings_add(s, one, (size_t)len);
         if (err)
             break;
+        cond_yield();
     }
     kfree(one);
     return err;
@@ -126,41 +127,41 @@ static int exec_script(struct exec_job *j, const char *head, size_t n)
     return 0;
 }
 
-int exec_check_file(struct file *f)
+static int exec_check_path(const struct path *p)
 {
-    struct path p = {f->mount, f->dentry};
+    struct inode *inode = dentry_inode(p->dentry);
 
-    if (!f->inode || !S_ISREG(f->inode->mode))
+    if (!inode || !S_ISREG(inode->mode))
         return -EACCES;
-    int err = inode_permission(f->inode, current_cred(), 1);
-    if (!err && !(f->inode->mode & 0111))
+    int err = inode_permission(inode, current_cred(), 1);
+    if (!err && !(inode->mode & 0111))
         err = -EACCES;
-    if (!err && path_mount_flags(&p) & MS_NOEXEC)
+    if (!err && path_mount_flags(p) & MS_NOEXEC)
         err = -EACCES;
     return err;
+}
+
+/* Execute permission is what counts: the file is read with the kernel's own eyes, and nothing but a
+ * regular file is opened at all. */
+int exec_open_path(const struct path *p, struct file **out)
+{
+    int err = exec_check_path(p);
+
+    return err ? err : vfs_open_path(p, O_RDONLY, &cred_init, out);
 }
 
 int exec_open(const char *path, struct file **out)
 {
     struct walk_hold w;
-    struct file *f;
+    struct path p;
 
     walk_begin(&w);
-    /* Execute permission is what counts: the file is read with the kernel's own eyes. */
-    struct path p;
     int err = vfs_lookup(&w.ctx, NULL, path, WALK_FOLLOW, &p);
     walk_end(&w);
     if (err)
         return err;
-    err = vfs_open_path(&p, O_RDONLY, &cred_init, &f);
+    err = exec_open_path(&p, out);
     path_put(&p);
-    if (err)
-        return err == -EISDIR ? -EACCES : err;
-    err = exec_check_file(f);
-    if (err)
-        file_put(f);
-    else
-        *out = f;
     return err;
 }
 
@@ -236,27 +237,42 @@ static void exec_cap_rules(struct cred *c, const struct cred *old, struct file *
     c->securebits &= ~(u32)SECBIT_KEEP_CAPS;
 }
 
-/* The credentials the new program runs with; *secure: AT_SECURE. */
+/* The set-id bits give the ids of the file, where both have a number in the caller's namespace: who
+ * made that namespace rules over its programs, but not over the ids outside it. */
+static void exec_set_ids(struct cred *c, const struct inode *inode)
+{
+    if (user_ns_map_uid(c->user_ns, user_ns_uid(c->user_ns, inode->uid)) != inode->uid ||
+        user_ns_map_gid(c->user_ns, user_ns_gid(c->user_ns, inode->gid)) != inode->gid)
+        return;
+    if (inode->mode & S_ISUID)
+        c->euid = inode->uid;
+    if ((inode->mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
+        c->egid = inode->gid;
+}
+
+/* The credentials the new program runs with, and who may look at it. */
 static int exec_creds(struct exec_job *j)
 {
     const struct cred *old = current_cred();
     struct cred *c = cred_copy(old);
     struct path p = {j->file->mount, j->file->dentry};
-    u32 mode = j->file->inode->mode;
 
     if (!c)
         return -ENOMEM;
     bool trusted = !current_task()->no_new_privs && !(path_mount_flags(&p) & MS_NOSUID);
-    if (trusted && mode & S_ISUID)
-        c->euid = j->file->inode->uid;
-    if (trusted && (mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
-        c->egid = j->file->inode->gid;
+    if (trusted)
+        exec_set_ids(c, j->file->inode);
     bool changed = c->euid != old->euid || c->egid != old->egid;
     c->suid = c->fsuid = c->euid;
     c->sgid = c->fsgid = c->egid;
     exec_cap_rules(c, old, j->file, trusted, changed);
+    if (current_task()->no_new_privs) { /* not even root's own that it has laid down */
+        c->cap_permitted &= old->cap_permitted;
+        c->cap_effective &= c->cap_permitted;
+    }
     j->secure = changed || (c->uid != user_ns_map_uid(c->user_ns, 0) &&
                             c->cap_permitted & ~(old->cap_permitted | c->cap_ambient));
+    j->closed = j->secure || inode_permission(j->file->inode, old, 4);
     j->cred = c;
     return 0;
 }
@@ -295,6 +311,8 @@ static void exec_switch(struct exec_job *j)
     struct aspace *old = p->aspace, *own = t->thread->aspace;
     u64 flags;
 
+    if (j->closed) /* forbidden before there is anything to see: process_inspect_aspace */
+        p->dumpable = false;
     task_release_aspace(t);
     refcount_get(&j->aspace->users);
     spin_lock_irqsave(&p->siglock, &flags);
@@ -320,7 +338,7 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
     j->cred = NULL;
     exec_name_thread(j->path);
     t->process->did_exec = true;
-    t->process->dumpable = !j->secure;
+    t->process->dumpable = !j->closed;
     if (j->secure)
         t->pdeath_signal = 0;
     t->process->exit_signal = t->process->ns_init ? t->process->exit_signal : SIGCHLD;

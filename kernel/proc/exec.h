@@ -29,7 +29,8 @@ struct exec_job {
     char *head;                       /* the first page of file */
     size_t head_len;
     struct cred *cred;
-    bool secure;
+    bool secure; /* AT_SECURE */
+    bool closed; /* undumpable: so, or a file that its caller may run but not read */
     struct aspace *aspace;
     u64 entry, sp;
     /* of the program, for auxv */
@@ -38,6 +39,7 @@ struct exec_job {
 
 /* Builds j->aspace, entry and stack. 0, -ENOEXEC, -ENOMEM, ... */
 int exec_load(struct exec_job *j) __must_check;
-/* Opens a path for execution in current's eyes, and the checks on an open file. */
+/* Opens a name, or what is found already, for execution in current's eyes. */
 int exec_open(const char *path, struct file **out) __must_check;
-int exec_check_file(struct file *f) __must_check;
+struct path;
+int exec_open_path(const struct path *p, struct file **out) __must_check;

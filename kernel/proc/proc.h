@@ -114,6 +114,8 @@ static inline struct pid_ns *process_pid_ns(const struct process *p)
 /* May current look into p (memory, descriptors, environment): same ids and dumpable, or
  * CAP_SYS_PTRACE. */
 bool process_may_inspect(struct process *p);
+/* p's memory as process_aspace gives it, if current may look into it: else ERR_PTR(-EPERM). */
+struct aspace *process_inspect_aspace(struct process *p);
 /* CPU time and faults so far, of live and gone tasks. */
 void process_times_get(struct process *p, struct process_times *out);
 

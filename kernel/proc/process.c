@@ -5,6 +5,7 @@
  */
 #include "proc/proc.h"
 #include "lib/errno.h"
+#include "lib/err.h"
 #include "lib/log.h"
 #include "net/up.h"
 #include "proc/fdtable.h"
@@ -184,11 +185,29 @@ bool process_may_inspect(struct process *p)
     const struct cred *c = task_cred(t);
     bool same = me->fsuid == c->uid && me->fsuid == c->euid && me->fsuid == c->suid &&
                 me->fsgid == c->gid && me->fsgid == c->egid && me->fsgid == c->sgid;
-    bool ok = (same && p->dumpable && !(c->cap_permitted & ~me->cap_permitted)) ||
+    bool ok = (same && p->dumpable && c->user_ns == me->user_ns &&
+               !(c->cap_permitted & ~me->cap_permitted)) ||
               cred_capable(me, c->user_ns, CAP_SYS_PTRACE);
     cred_put(c);
     task_put(t);
     return ok;
+}
+
+/* An exec elsewhere may replace the memory and what allows to look at it: the answer counts when
+ * the memory is still p's after it. exec forbids before it publishes, allows afterwards. */
+struct aspace *process_inspect_aspace(struct process *p)
+{
+    for (;;) {
+        struct aspace *as = process_aspace(p);
+        bool may = process_may_inspect(p);
+
+        if (may && as == READ_ONCE(p->aspace))
+            return as;
+        if (as)
+            aspace_put(as);
+        if (!may)
+            return ERR_PTR(-EPERM);
+    }
 }
 
 static void process_times_add_thread(struct process_times *sum, const struct task *t)

@@ -19,13 +19,27 @@ static struct file *pid_fd_file(struct pid_node *pn, u32 fd)
     return f;
 }
 
+/* The same for whom may look into the process, which an exec may have changed since the link was
+ * found: asked again once the file is in hand. ERR_PTR. */
+static struct file *pid_fd_inspect(struct pid_node *pn, u32 fd)
+{
+    struct file *f = pid_fd_file(pn, fd);
+
+    if (!f)
+        return ERR_PTR(-ENOENT);
+    if (process_may_inspect(pn->task->process))
+        return f;
+    file_put(f);
+    return ERR_PTR(-EACCES);
+}
+
 static int fd_follow(struct pseudo_node *node, const struct cred *cred, struct path *out)
 {
     struct pid_node *pn = node->priv;
-    struct file *f = pid_fd_file(pn, pn->number);
+    struct file *f = pid_fd_inspect(pn, pn->number);
 
-    if (!f)
-        return -ENOENT;
+    if (IS_ERR(f))
+        return PTR_ERR(f);
     int err = f->dentry ? 0 : -ENXIO;
     if (!err) {
         *out = (struct path){f->mount, f->dentry};
@@ -49,11 +63,11 @@ static size_t fd_text(struct file *f, char *text, size_t n)
 static ssize_t fd_readlink(struct pseudo_node *node, char *buf, size_t n)
 {
     struct pid_node *pn = node->priv;
-    struct file *f = pid_fd_file(pn, pn->number);
+    struct file *f = pid_fd_inspect(pn, pn->number);
     ssize_t r;
 
-    if (!f)
-        return -ENOENT;
+    if (IS_ERR(f))
+        return PTR_ERR(f);
     if (f->dentry) {
         struct path p = {f->mount, f->dentry};
         r = procfs_path_text(&p, buf, n);
@@ -147,11 +161,11 @@ static struct pseudo_node *fd_lookup_pipe(struct pid_node *pn, const char *name,
 static int fdinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     struct pid_node *pn = node->priv;
-    struct file *f = pid_fd_file(pn, pn->number);
+    struct file *f = pid_fd_inspect(pn, pn->number);
     char extra[512];
 
-    if (!f)
-        return -ENOENT;
+    if (IS_ERR(f))
+        return PTR_ERR(f);
     seq_printf(out, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t0\n", f->pos, f->flags);
     if (f->ops->fdinfo) {
         int n = f->ops->fdinfo(f, extra, sizeof(extra));

@@ -75,6 +75,28 @@ static struct pid_family pid_family(struct process *p, const struct pid_ns *ns)
     return f;
 }
 
+/* The addresses of stat, which tell where things were put: only to whom may look into the process;
+ * to others, that there are any. */
+struct stat_addresses {
+    u64 code[2], stack, data[2], brk, arg[2], env[2];
+};
+
+static struct stat_addresses stat_addresses(struct process *p, const struct aspace *as)
+{
+    if (!as)
+        return (struct stat_addresses){0};
+    if (!process_may_inspect(p))
+        return (struct stat_addresses){.code = {1, 1}};
+    return (struct stat_addresses){
+        .code = {as->code_start, as->code_end},
+        .stack = as->stack_start,
+        .data = {as->data_start, as->data_end},
+        .brk = as->brk_start,
+        .arg = {as->arg_start, as->arg_end},
+        .env = {as->env_start, as->env_end},
+    };
+}
+
 static int stat_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     struct pid_node *pn = node->priv;
@@ -83,6 +105,7 @@ static int stat_show(struct pseudo_node *node, struct seq *out, const struct cre
     struct pid_family fam = pid_family(p, pn->ns);
     struct process_times times;
     struct aspace *as = process_aspace(p);
+    struct stat_addresses at = stat_addresses(p, as);
 
     if (pn->number == PID_NODE_THREAD)
         times = (struct process_times){.utime = t->thread->utime, .stime = t->thread->stime};
@@ -96,13 +119,10 @@ static int stat_show(struct pseudo_node *node, struct seq *out, const struct cre
                t->thread->nice, p->nr_tasks, t->start_time / TICK);
     seq_printf(out, "%lu %lu %lu %lu %lu %lu 0 0 %lu %lu 0 0 0 0 0 %d %u 0 0 0 0 0 ",
                as ? as->total_pages << PAGE_SHIFT : 0, as ? as->rss_anon + as->rss_file : 0,
-               p->rlimits[RLIMIT_RSS].cur, as ? as->code_start : 0, as ? as->code_end : 0,
-               as ? as->stack_start : 0, t->pending.set, t->blocked, p->exit_signal,
-               t->thread->cpu);
-    seq_printf(out, "%lu %lu %lu %lu %lu %lu %lu %d\n", as ? as->data_start : 0,
-               as ? as->data_end : 0, as ? as->brk_start : 0, as ? as->arg_start : 0,
-               as ? as->arg_end : 0, as ? as->env_start : 0, as ? as->env_end : 0,
-               p->state == PROCESS_LIVE ? 0 : p->exit_status);
+               p->rlimits[RLIMIT_RSS].cur, at.code[0], at.code[1], at.stack, t->pending.set,
+               t->blocked, p->exit_signal, t->thread->cpu);
+    seq_printf(out, "%lu %lu %lu %lu %lu %lu %lu %d\n", at.data[0], at.data[1], at.brk, at.arg[0],
+               at.arg[1], at.env[0], at.env[1], p->state == PROCESS_LIVE ? 0 : p->exit_status);
     if (as)
         aspace_put(as);
     return 0;
@@ -220,10 +240,9 @@ static int statm_show(struct pseudo_node *node, struct seq *out, const struct cr
     return 0;
 }
 
-/* [start, end) of the process's memory, at most 1 MiB. */
-static int memory_show(struct process *p, bool env, struct seq *out)
+/* [start, end) of memory, at most 1 MiB. Consumes the reference; NULL: nothing. */
+static int memory_show(struct aspace *as, bool env, struct seq *out)
 {
-    struct aspace *as = process_aspace(p);
     char *page = as ? page_alloc_virt(0, 0) : NULL;
 
     if (page) {
@@ -245,22 +264,21 @@ static int memory_show(struct process *p, bool env, struct seq *out)
 
 static int cmdline_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    return memory_show(pid_node_task(node)->process, false, out);
+    return memory_show(process_aspace(pid_node_task(node)->process), false, out);
 }
 
 static int environ_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct process *p = pid_node_task(node)->process;
+    struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
 
-    return process_may_inspect(p) ? memory_show(p, true, out) : -EACCES;
+    return IS_ERR(as) ? -EACCES : memory_show(as, true, out);
 }
 
 static int auxv_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct process *p = pid_node_task(node)->process;
-    struct aspace *as = process_may_inspect(p) ? process_aspace(p) : NULL;
+    struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
 
-    if (!as)
+    if (!as || IS_ERR(as))
         return 0;
     seq_write(out, as->auxv, sizeof(as->auxv));
     aspace_put(as);
@@ -354,14 +372,10 @@ static int maps_area(struct area *a, void *arg)
 
 static int maps_text(struct pseudo_node *node, struct seq *out, bool details)
 {
-    struct process *p = pid_node_task(node)->process;
-    struct aspace *as;
+    struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
 
-    if (!process_may_inspect(p))
-        return -EACCES;
-    as = process_aspace(p);
-    if (!as)
-        return 0;
+    if (!as || IS_ERR(as))
+        return as ? -EACCES : 0;
     struct maps_state m = {out, as, kmalloc(PATH_MAX), details};
     int err = m.path ? aspace_for_each(as, 0, maps_area, &m) : -ENOMEM;
     kfree(m.path);
@@ -525,13 +539,15 @@ static bool id_map_allowed(const struct user_ns *ns, const struct id_map *m, boo
 }
 
 static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n,
-                            const struct cred *writer, bool gids)
+                            const struct cred *opener, bool gids)
 {
     const struct cred *c = task_cred(pid_node_task(node));
     struct id_map m;
     int err = id_map_parse(text, &m);
 
-    if (!err && !id_map_allowed(c->user_ns, &m, gids, writer))
+    /* A privileged program may be made to write to a file that somebody else has opened. */
+    if (!err && (!id_map_allowed(c->user_ns, &m, gids, opener) ||
+                 !id_map_allowed(c->user_ns, &m, gids, current_cred())))
         err = -EPERM;
     if (!err)
         err = user_ns_set_map(c->user_ns, gids, &m);

@@ -55,9 +55,11 @@ struct pseudo_node *pid_node_create(struct pid_ns *ns, const char *name, u32 mod
 void pid_node_owner(struct pseudo_node *node, kuid_t *uid, kgid_t *gid)
 {
     struct task *t = pid_node_task(node);
+    const struct cred *c = task_cred(t);
 
-    *uid = t->process->dumpable ? t->cred->euid : 0;
-    *gid = t->process->dumpable ? t->cred->egid : 0;
+    *uid = t->process->dumpable ? c->euid : 0;
+    *gid = t->process->dumpable ? c->egid : 0;
+    cred_put(c);
 }
 
 static bool name_is(const char *name, size_t len, const char *what)
@@ -76,9 +78,9 @@ static int pid_link_path(struct pseudo_node *node, struct path *out)
     if (!process_may_inspect(p))
         return -EACCES;
     if (pn->number == LINK_EXE) {
-        struct aspace *as = process_aspace(p);
-        if (!as)
-            return -ENOENT;
+        struct aspace *as = process_inspect_aspace(p);
+        if (!as || IS_ERR(as))
+            return as ? -EACCES : -ENOENT;
         *out = (struct path){as->exe->mount, as->exe->dentry};
         path_get(out);
         aspace_put(as);

@@ -490,7 +490,7 @@ static ssize_t pseudo_write(struct file *f, struct iov_iter *from, loff_t *pos)
         return -EFAULT;
     }
     text[n] = '\0';
-    done = node->ops->store(node, text, n, current_cred());
+    done = node->ops->store(node, text, n, f->cred);
     kfree(text);
     if (done > 0)
         *pos += done;

@@ -23,7 +23,8 @@ void seq_write(struct seq *s, const void *data, size_t n);
 struct pseudo_node;
 struct pseudo_ops {
     int (*show)(struct pseudo_node *node, struct seq *out, const struct cred *cred);
-    /* One write(2), copied and NUL-terminated, at most 4095 bytes. Bytes taken or -errno. */
+    /* One write(2), copied and NUL-terminated, at most 4095 bytes; cred: the opener's. Bytes taken
+     * or -errno. */
     ssize_t (*store)(struct pseudo_node *node, char *text, size_t n, const struct cred *cred);
     const struct file_ops *fops; /* instead of show and store: full control */
     ssize_t (*readlink)(struct pseudo_node *node, char *buf, size_t n);
