@@ -73,9 +73,11 @@ void unix_put(struct unix_sock *u)
     slab_free(unix_cache, u);
 }
 
-/* Remembers the current process as u's peer. */
+/* Remembers the current process as u's peer, once. */
 static void unix_peer_is_current(struct unix_sock *u)
 {
+    if (u->peer_cred)
+        return;
     u->peer_pid = up_current_pid();
     if (u->peer_pid)
         pid_get(u->peer_pid);
@@ -109,14 +111,13 @@ int unix_listen(struct socket *s, int backlog)
     if (u->peer || u->dead) {
         err = -EINVAL;
     } else {
+        unix_peer_is_current(u); /* what those who connect will see, from the first on */
         /* As Linux: one more than asked for fits. */
         u->backlog =
             backlog < 0 || backlog > UNIX_BACKLOG_MAX ? UNIX_BACKLOG_MAX : (u32)backlog + 1;
         WRITE_ONCE(s->listening, true);
     }
     spin_unlock(&u->lock);
-    if (!err && !u->peer_pid)
-        unix_peer_is_current(u); /* what those who connect will see */
     return err;
 }
 
@@ -126,7 +127,7 @@ static bool unix_accepts(const struct unix_sock *l)
 }
 
 /* Puts conn in the listener's queue: the queue takes conn's first reference. */
-static int unix_offer(struct unix_sock *l, struct unix_sock *conn)
+int unix_offer(struct unix_sock *l, struct unix_sock *conn)
 {
     int err = 0;
 
@@ -207,9 +208,11 @@ static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
         pid_put(pid);
     if (cred)
         cred_put(cred);
+    spin_lock(&conn->lock);
     conn->peer = NULL;
+    spin_unlock(&conn->lock);
     unix_put(u);
-    unix_put(conn);
+    unix_release(&conn->sock); /* with what another thread has sent meanwhile */
 }
 
 static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool nonblock)
@@ -230,7 +233,7 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool no
         unix_put(conn);
         return err;
     }
-    while ((err = unix_offer(l, conn)) == -EAGAIN && !nonblock) {
+    while ((err = unix_flight_offer(l, conn)) == -EAGAIN && !nonblock) {
         err = wait_event_deadline(&l->sock.wait, unix_accepts(l), SLEEP_INTERRUPTIBLE, deadline);
         if (err)
             break;
@@ -415,7 +418,7 @@ s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
 static int unix_get_option(struct socket *s, int level, int name, void *val, u32 *n)
 {
     struct unix_sock *u = unix_of(s);
-    const struct cred *c = u->peer_cred;
+    const struct cred *c;
     struct user_ns *ns = current_cred()->user_ns;
     struct {
         s32 pid;
@@ -424,11 +427,14 @@ static int unix_get_option(struct socket *s, int level, int name, void *val, u32
 
     if (level != SOL_SOCKET || name != SO_PEERCRED)
         return -ENOPROTOOPT;
+    spin_lock(&u->lock); /* a connection that fails takes them away again */
+    c = u->peer_cred;
     if (c && !s->listening) {
-        cred.pid = (s32)pid_nr(u->peer_pid, up_current_pid_ns());
+        cred.pid = u->peer_pid ? (s32)pid_nr(u->peer_pid, up_current_pid_ns()) : 0;
         cred.uid = user_ns_uid(ns, c->euid);
         cred.gid = user_ns_gid(ns, c->egid);
     }
+    spin_unlock(&u->lock);
     *n = MIN(*n, (u32)sizeof(cred));
     memcpy(val, &cred, *n);
     return 0;

@@ -92,7 +92,7 @@ static struct unix_sock *unix_peer(struct unix_sock *u)
 }
 
 /* Queues msg at `to`. 0, -EAGAIN (full), -EPIPE (reads no more), -ECONNREFUSED (gone). */
-static int unix_queue(struct unix_sock *to, struct unix_msg *msg)
+int unix_queue(struct unix_sock *to, struct unix_msg *msg)
 {
     bool was_empty;
     int err = 0;
@@ -127,10 +127,12 @@ static int unix_queue_wait(struct unix_sock *u, struct unix_sock *to, struct uni
                            unsigned flags)
 {
     struct waitq *q = u->sock.type == SOCK_DGRAM ? &to->sock.wait : &u->sock.wait;
+    int (*queue)(struct unix_sock *, struct unix_msg *) =
+        unlikely(unix_flight_needed(msg)) ? unix_flight_queue : unix_queue;
     u64 deadline = socket_deadline(u->sock.send_timeout, u->sock.send_timeout ? time_ns() : 0);
     int err;
 
-    while ((err = unix_queue(to, msg)) == -EAGAIN && !(flags & MSG_DONTWAIT)) {
+    while ((err = queue(to, msg)) == -EAGAIN && !(flags & MSG_DONTWAIT)) {
         err = wait_event_deadline(q, unix_room(to), SLEEP_INTERRUPTIBLE, deadline);
         if (err)
             break;

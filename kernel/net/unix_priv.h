@@ -6,8 +6,9 @@
  * Lifetime: a unix_sock is counted. Its file's release unlinks its name and its peer and drops the
  * first count; a peer, a queued connection or a look-up holds another.
  *
- * Locks: inode->lock (name to socket), u->reading (one reader at a time), then u->lock (leaf; queue
- * and state). Two u->locks are never held together.
+ * Locks: inode->lock (name to socket), u->reading (one reader at a time), unix_flight_lock (sockets
+ * that come to lie in queues), then u->lock (leaf; queue and state). Two u->locks are never held
+ * together.
  */
 #pragma once
 
@@ -65,13 +66,15 @@ struct unix_sock {
     struct list_node accepts; /* l  listener: connections, by accept_node */
     struct list_node accept_node;
     u32 nr_accepts, backlog; /* l */
-    struct pid *peer_pid;    /* I once connected; references */
+    struct pid *peer_pid;    /* l  references; stay once connected or listening */
     const struct cred *peer_cred;
-    struct path path;           /* n  bound in the file system */
-    struct inode *inode;        /* n */
-    struct list_node name_node; /* ns->unix_lock: inet, by port */
-    struct rb_node by_name;     /* ns->unix_lock: abstract, while named */
-    bool named;                 /* ns->unix_lock */
+    struct path path;              /* n  bound in the file system */
+    struct inode *inode;           /* n */
+    struct list_node name_node;    /* ns->unix_lock: inet, by port */
+    struct rb_node by_name;        /* ns->unix_lock: abstract, while named */
+    bool named;                    /* ns->unix_lock */
+    u64 flight_mark;               /* unix_flight_lock: seen in this round */
+    struct unix_sock *flight_next; /* unix_flight_lock */
 };
 
 static inline struct unix_sock *unix_of(struct socket *s)
@@ -83,6 +86,12 @@ static inline void unix_get(struct unix_sock *u)
     refcount_get(&u->ref);
 }
 void unix_put(struct unix_sock *u);
+
+/* unix_flight.c: the message carries sockets; it is queued, or the connection offered, as
+ * unix_queue and unix_offer do, unless a socket would come to lie in itself. */
+bool unix_flight_needed(const struct unix_msg *msg);
+int unix_flight_queue(struct unix_sock *to, struct unix_msg *msg);
+int unix_flight_offer(struct unix_sock *l, struct unix_sock *conn);
 
 /* unix_name.c */
 void unix_addr_put(struct unix_addr *addr);
@@ -98,6 +107,7 @@ int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
 struct unix_sock *unix_alloc(struct net_ns *ns, int family, int type, const struct socket_ops *ops,
                              const struct unix_family *names);
 int unix_listen(struct socket *s, int backlog);
+int unix_offer(struct unix_sock *l, struct unix_sock *conn);
 int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
                  const struct walk_ctx *ctx, bool nonblock);
 int unix_accept(struct socket *s, bool nonblock, struct socket **out);
@@ -113,6 +123,7 @@ s64 inet_ioctl(struct socket *s, unsigned cmd, u64 arg);
 struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
                                  struct socket_message *m, u64 n, int *err);
 void unix_msg_free(struct unix_msg *msg);
+int unix_queue(struct unix_sock *to, struct unix_msg *msg);
 ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
                   const struct walk_ctx *ctx);
 ssize_t unix_recv(struct socket *s, struct socket_message *m, unsigned flags);

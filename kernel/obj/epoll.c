@@ -7,7 +7,8 @@
  * An epoll may watch an epoll that watches none itself; deeper nesting is -ELOOP, so there are no
  * cycles.
  *
- * Locks, outermost first: epoll_gone_lock (files and epolls that die), ep->lock (items; held over
+ * Locks, outermost first: epoll_gone_lock (files and epolls that die, epolls that come to watch
+ * epolls), ep->lock (items; held over
  * file_poll), file->watch_lock, then the waitq of a file, ep->ready_lock, ep->wait. The last two
  * are taken in wake-up callbacks, under other queues' locks: the rank checker leaves them out.
  */
@@ -257,10 +258,13 @@ int epoll_ctl(struct file *f, int op, int fd, struct file *target, const struct 
 {
     struct epoll *ep = f->priv;
     struct epoll_item *item;
+    bool nests = op == EPOLL_CTL_ADD && target->ops == &epoll_ops;
     int err;
 
     if (f->ops != &epoll_ops || target == f)
         return -EINVAL;
+    if (nests) /* two that watch each other would each see that neither is watched */
+        mutex_lock(&epoll_gone_lock);
     mutex_lock(&ep->lock);
     item = epoll_find(ep, target, fd);
     switch (op) {
@@ -279,6 +283,8 @@ int epoll_ctl(struct file *f, int op, int fd, struct file *target, const struct 
         err = -EINVAL;
     }
     mutex_unlock(&ep->lock);
+    if (nests)
+        mutex_unlock(&epoll_gone_lock);
     return err;
 }
 

@@ -4,6 +4,7 @@
  * RCU grace period, so that a descriptor look-up may try for a reference without a lock.
  */
 #include "obj/file.h"
+#include "arch/x86/percpu.h"
 #include "lib/atomic.h"
 #include "lib/errno.h"
 #include "lib/log.h"
@@ -11,6 +12,7 @@
 #include "obj/cred.h"
 #include "obj/obj_priv.h"
 #include "obj/up.h"
+#include "sched/thread.h"
 #include "vm/up.h"
 
 static struct slab_cache *file_cache;
@@ -57,10 +59,33 @@ static __noinline void file_destroy(struct file *f)
     rcu_call(&f->rcu, file_free_rcu);
 }
 
+/* The end of one file may be that of another, a socket's of those that lie in its queue; so deep as
+ * users nest them no stack is. Those wait until the first is done with. */
+static void file_destroy_in_turn(struct file *f)
+{
+    struct thread *me = current_thread();
+
+    if (me->closing) {
+        f->closing_next = me->closing_next;
+        me->closing_next = f;
+        return;
+    }
+    me->closing = true;
+    for (;;) {
+        file_destroy(f);
+        f = me->closing_next;
+        if (!f)
+            break;
+        me->closing_next = f->closing_next;
+        cond_yield();
+    }
+    me->closing = false;
+}
+
 void file_put(struct file *f)
 {
     if (refcount_put(&f->ref))
-        file_destroy(f);
+        file_destroy_in_turn(f);
 }
 
 u64 file_open_count(void)

@@ -69,7 +69,10 @@ struct file {
     struct list_node watchers;  /*    epoll items; obj/epoll.c */
     struct spinlock watch_lock;
     u64 anon_ino; /* I  number of a file without an inode: pipe:[N]; 0: none */
-    struct rcu_head rcu;
+    union {
+        struct rcu_head rcu;
+        struct file *closing_next; /* its last reference has gone: file_put */
+    };
     u32 owner_pid, owner_sig; /* a  F_SETOWN */
 };
 

@@ -63,6 +63,7 @@ struct thread {
     u8 sleep_kind;               /* o */
     u8 nofault;                  /* o  user copies fail instead of faulting */
     u8 moves;                    /* r  leaves this CPU: its affinity changed */
+    u8 closing;                  /* o  obj: it is destroying a file */
     u8 watched;                  /* a  each tick sets WORK_NOTIFY: somebody counts its CPU time */
     u16 cpu;                     /* r  last or current CPU */
     refcount_t ref;              /* a */
@@ -78,6 +79,7 @@ struct thread {
     struct account *account;     /* o  pays for kernel memory; NULL: nobody */
     struct account *stack_payer; /* I  charged for the stack */
     struct task *task;           /* I  kernel/proc's part; NULL for a kernel thread */
+    struct file *closing_next;   /* o  obj: those to destroy after it */
     char name[16];               /* o  comm */
     u64 utime, stime;     /* r  ns in user mode (guest included) and in the kernel, as sampled */
     u8 user_mode;         /* a  the last sample: time until the next one is user time */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sockets on the way in sockets. A descriptor in a queue keeps its socket; one that kept itself so,
+ * through whatever others, would be there for ever when nobody has it any more. So what would close
+ * such a ring is refused, with -ETOOMANYREFS (unix(7)): messages that carry sockets are queued, and
+ * connections offered, one at a time, each after a look at what can be reached from it.
+ *
+ * Lock order: unix_flight_lock, then u->lock of one socket after the other.
+ */
+#include "lib/log.h"
+#include "net/unix_priv.h"
+
+#define FLIGHT_MAX 4096 /* sockets behind one: further ones are refused as well */
+
+struct flight {
+    struct unix_sock *todo; /* references, by flight_next */
+    const struct unix_sock *to;
+    unsigned seen;
+    bool found;
+};
+
+static struct mutex unix_flight_lock;
+static u64 flight_round; /* unix_flight_lock */
+
+static void unix_flight_init(void)
+{
+    mutex_init(&unix_flight_lock, RANK_NET, 12, "unix flight");
+}
+INIT_HOOK(unix_flight_init, INIT_CORE);
+
+static struct unix_sock *flight_socket(const struct file *f)
+{
+    struct socket *s = file_is_socket(f) ? f->priv : NULL;
+
+    return s && s->family == AF_UNIX ? unix_of(s) : NULL;
+}
+
+static void flight_add(struct flight *fl, struct unix_sock *u)
+{
+    if (u == fl->to)
+        fl->found = true;
+    if (!u || u->flight_mark == flight_round)
+        return;
+    u->flight_mark = flight_round;
+    unix_get(u);
+    u->flight_next = fl->todo;
+    fl->todo = u;
+    fl->seen++;
+}
+
+static void flight_add_files(struct flight *fl, const struct unix_msg *msg)
+{
+    for (u32 i = 0; i < msg->nr_files; i++)
+        flight_add(fl, flight_socket(msg->files[i]));
+}
+
+/* What lies in u's queues. */
+static void flight_look_into(struct flight *fl, struct unix_sock *u)
+{
+    struct unix_msg *msg;
+    struct unix_sock *conn;
+
+    spin_lock(&u->lock);
+    list_for_each (msg, &u->queue, node)
+        flight_add_files(fl, msg);
+    list_for_each (conn, &u->accepts, accept_node)
+        flight_add(fl, conn);
+    spin_unlock(&u->lock);
+}
+
+/* True: fl->to is among what it starts with, or in their queues, or it would be too long to tell.
+ */
+static bool flight_leads_there(struct flight *fl)
+{
+    struct unix_sock *u;
+
+    while ((u = fl->todo)) {
+        fl->todo = u->flight_next;
+        if (!fl->found && fl->seen <= FLIGHT_MAX)
+            flight_look_into(fl, u);
+        unix_put(u);
+    }
+    return fl->found || fl->seen > FLIGHT_MAX;
+}
+
+bool unix_flight_needed(const struct unix_msg *msg)
+{
+    for (u32 i = 0; i < msg->nr_files; i++)
+        if (flight_socket(msg->files[i]))
+            return true;
+    return false;
+}
+
+int unix_flight_queue(struct unix_sock *to, struct unix_msg *msg)
+{
+    struct flight fl = {.to = to};
+    int err;
+
+    mutex_lock(&unix_flight_lock);
+    flight_round++;
+    flight_add_files(&fl, msg);
+    err = flight_leads_there(&fl) ? -ETOOMANYREFS : unix_queue(to, msg);
+    mutex_unlock(&unix_flight_lock);
+    return err;
+}
+
+int unix_flight_offer(struct unix_sock *l, struct unix_sock *conn)
+{
+    struct flight fl = {.to = l};
+    int err;
+
+    mutex_lock(&unix_flight_lock);
+    flight_round++;
+    flight_look_into(&fl, conn);
+    err = flight_leads_there(&fl) ? -ECONNREFUSED : unix_offer(l, conn);
+    mutex_unlock(&unix_flight_lock);
+    return err;
+}
