@@ -39,6 +39,15 @@ static u64 log_time(void)
     return tsc_hz ? time_ns() : 0;
 }
 
+/* Names that users choose get into records: they start no new line there, and command no terminal.
+ */
+static void log_tame(char *text, size_t n)
+{
+    for (char *c = text; c < text + n; c++)
+        if (((u8)*c < ' ' && *c != '\t') || *c == 0x7f)
+            *c = '?';
+}
+
 static void log_store(enum log_level level, const char *fmt, va_list ap)
 {
     u64 number = __atomic_fetch_add(&log_next, 1, __ATOMIC_SEQ_CST);
@@ -49,6 +58,7 @@ static void log_store(enum log_level level, const char *fmt, va_list ap)
     slot->ns = log_time();
     slot->level = level;
     slot->len = (u8)vscnprintf(slot->text, LOG_LINE_MAX, fmt, ap);
+    log_tame(slot->text, slot->len);
     store_release(&slot->stamp, number + 1);
 }
 

@@ -52,6 +52,8 @@ struct walk_at {
     char *name;
 };
 int walk_at_begin(struct walk_at *w, s64 dirfd, u64 uname) __must_check;
+/* For openat2: in a scope (WALK_SCOPED) absolute names start at dirfd, too. */
+int walk_at_begin_flags(struct walk_at *w, s64 dirfd, u64 uname, unsigned walk_flags) __must_check;
 void walk_at_end(struct walk_at *w);
 /* begin, look up, end. at_flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
 int walk_at_lookup(s64 dirfd, u64 uname, u64 at_flags, struct path *out) __must_check;

@@ -18,7 +18,7 @@ static s64 dir_open(u64 dirfd, u64 uname, u32 flags, u32 mode, unsigned walk_fla
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     if ((flags & O_TMPFILE) == O_TMPFILE && !(flags & O_ACCMODE))
         return -EINVAL;
-    int err = walk_at_begin(&w, (s64)dirfd, uname);
+    int err = walk_at_begin_flags(&w, (s64)dirfd, uname, walk_flags);
     if (err)
         return err;
     u32 perm = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))

@@ -31,26 +31,40 @@ void name_free(char *name)
     slab_free(name_cache, name);
 }
 
-int walk_at_begin(struct walk_at *w, s64 dirfd, u64 uname)
+/* From the descriptor. */
+static int walk_at_dir(struct walk_at *w, s64 dirfd)
 {
+    w->dir = fd_hold_raw((int)dirfd);
+    if (!w->dir.file || !w->dir.file->dentry)
+        return w->dir.file ? -ENOTDIR : -EBADF;
+    w->at = (struct path){w->dir.file->mount, w->dir.file->dentry};
+    w->from = &w->at;
+    return 0;
+}
+
+int walk_at_begin_flags(struct walk_at *w, s64 dirfd, u64 uname, unsigned walk_flags)
+{
+    int err = 0;
+
     w->dir = (struct fd_hold){NULL, false};
     w->from = NULL;
     w->name = name_in(uname);
     if (IS_ERR(w->name))
         return PTR_ERR(w->name);
-    if ((s32)dirfd != AT_FDCWD && w->name[0] != '/') {
-        w->dir = fd_hold_raw((int)dirfd);
-        int err = !w->dir.file ? -EBADF : !w->dir.file->dentry ? -ENOTDIR : 0;
-        if (err) {
-            fd_release(w->dir);
-            name_free(w->name);
-            return err;
-        }
-        w->at = (struct path){w->dir.file->mount, w->dir.file->dentry};
-        w->from = &w->at;
+    if ((s32)dirfd != AT_FDCWD && (w->name[0] != '/' || walk_flags & WALK_SCOPED))
+        err = walk_at_dir(w, dirfd);
+    if (err) {
+        fd_release(w->dir);
+        name_free(w->name);
+        return err;
     }
     walk_begin(&w->walk);
     return 0;
+}
+
+int walk_at_begin(struct walk_at *w, s64 dirfd, u64 uname)
+{
+    return walk_at_begin_flags(w, dirfd, uname, 0);
 }
 
 void walk_at_end(struct walk_at *w)

@@ -82,7 +82,7 @@ static s64 tty_set_termios(struct tty *t, u64 arg, bool flush)
 /* struct termio: the low halves of the flags, and the first of the characters. */
 struct termio {
     u16 iflag, oflag, cflag, lflag;
-    u8 line, cc[8];
+    u8 line, cc[8], pad;
 };
 
 static s64 tty_get_termio(struct tty *t, u64 arg)

@@ -372,11 +372,16 @@ static int open_tmpfile(const struct walk_ctx *ctx, const struct path *dir, unsi
 int vfs_open(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned o_flags,
              u32 mode, unsigned walk_flags, struct file **out)
 {
+    struct walk_ctx scoped = *ctx;
     bool created = false,
          follow = !(o_flags & O_NOFOLLOW) && !((o_flags & O_CREAT) && (o_flags & O_EXCL));
     struct path found;
     int err;
 
+    if (walk_flags & WALK_SCOPED) { /* the starting directory is the root of all that follows */
+        scoped.root = at ? *at : ctx->cwd;
+        ctx = &scoped;
+    }
     walk_flags |= follow ? WALK_FOLLOW : 0;
     if (o_flags & O_PATH)
         o_flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;

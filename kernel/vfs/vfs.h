@@ -201,6 +201,7 @@ enum walk_flags {
     WALK_IN_ROOT = 1 << 5,
     WALK_NO_SYMLINKS = 1 << 6,
     WALK_NO_MAGIC = 1 << 7,
+    WALK_SCOPED = WALK_BENEATH | WALK_IN_ROOT,
     WALK_CREATE = 1 << 8, /* no slash behind the last name, the path's or a link's: -EISDIR */
 };
 

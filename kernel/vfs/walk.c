@@ -70,6 +70,27 @@ static int walk_cross_mounts(struct walk *w)
     return 0;
 }
 
+/* Up from where it stands the walk comes to its root. */
+static bool walk_is_inside(const struct walk *w)
+{
+    struct path at = w->at, up;
+    bool inside;
+
+    path_get(&at);
+    while (!(inside = path_equal(&at, &w->ctx->root))) {
+        if (at.dentry != at.mount->root) {
+            up = (struct path){at.mount, dentry_parent(at.dentry)};
+            path_get(&up);
+        } else if (!mount_parent(at.mount, &up)) {
+            break;
+        }
+        path_put(&at);
+        at = up;
+    }
+    path_put(&at);
+    return inside;
+}
+
 static int walk_dotdot(struct walk *w)
 {
     for (;;) {
@@ -81,6 +102,8 @@ static int walk_dotdot(struct walk *w)
             up = (struct path){w->at.mount, dentry_parent(w->at.dentry)};
             path_get(&up);
             walk_step_to(w, up);
+            if ((w->flags & WALK_SCOPED) && !walk_is_inside(w))
+                return -EAGAIN; /* openat2(2): a directory was moved out meanwhile */
             return walk_cross_mounts(w);
         }
         if (!mount_parent(w->at.mount, &up))
@@ -153,8 +176,9 @@ static int walk_push_text(struct walk *w, struct inode *link, struct path *dir)
         walk_step_to(w, *dir);
         return 0;
     }
+    bool crosses = (w->flags & WALK_NO_XDEV) && dir->mount != w->ctx->root.mount;
     path_put(dir);
-    if (w->flags & WALK_BENEATH)
+    if (crosses || (w->flags & WALK_BENEATH))
         return -EXDEV;
     path_get(&w->ctx->root);
     walk_step_to(w, w->ctx->root);
@@ -182,10 +206,16 @@ static int walk_follow(struct walk *w, struct path dir)
         err = -ELOOP;
     else if (link->ops->follow && (w->flags & WALK_NO_MAGIC))
         err = -ELOOP;
+    else if (link->ops->follow && (w->flags & WALK_SCOPED))
+        err = -EXDEV; /* it leads anywhere */
     else if (link->ops->follow)
         err = link->ops->follow(link, w->ctx->cred, &target);
     else
         return walk_push_text(w, link, &dir);
+    if (!err && (w->flags & WALK_NO_XDEV) && target.mount != dir.mount) {
+        path_put(&target);
+        err = -EXDEV;
+    }
     path_put(&dir);
     if (!err)
         walk_step_to(w, target);

@@ -250,9 +250,11 @@ int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock)
     aspace_write_unlock(as);
     if (err || !lock)
         return err;
-    for (u64 va = addr; va < end; va += PAGE_SIZE)
+    for (u64 va = addr; va < end; va += PAGE_SIZE) {
         if (aspace_fault(as, va, FAULT_WRITE) && aspace_fault(as, va, FAULT_READ))
             return -ENOMEM;
+        cond_yield();
+    }
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 #define STRANGER 4711 /* an id that owns nothing */
 
@@ -96,6 +97,59 @@ TEST(times_of_a_file_are_its_owners)
     EXPECT(chmod("guard-shared", 0666) == 0);
     EXPECT(in_child(times_of_anothers_file) == 0);
     EXPECT(unlink("guard-file") == 0 && unlink("guard-shared") == 0);
+}
+
+struct how {
+    uint64_t flags, mode, resolve;
+};
+enum { NO_XDEV = 1, NO_MAGICLINKS = 2, NO_SYMLINKS = 4, BENEATH = 8, IN_ROOT = 16 };
+
+static int open_scoped(int dir, const char *name, uint64_t resolve, uint64_t flags)
+{
+    struct how how = {flags, flags & O_CREAT ? 0600 : 0, resolve};
+    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? -1 : 0;
+}
+
+/* openat2(2): names that lead out of a directory are refused, or mean what they would if it were
+ * the root. */
+TEST(names_stay_in_their_scope)
+{
+    char fd_link[32];
+    int dir;
+
+    EXPECT(mkdir("/tmp/guard-scope", 0755) == 0 && mkdir("/tmp/guard-scope/in", 0755) == 0);
+    EXPECT(close(open("/tmp/guard-out", O_CREAT | O_RDWR, 0600)) == 0);
+    EXPECT(close(open("/tmp/guard-scope/tmp", O_CREAT | O_RDWR, 0600)) == 0);
+    EXPECT(symlink("/tmp", "/tmp/guard-scope/absolute") == 0);
+    EXPECT(symlink("../../guard-out", "/tmp/guard-scope/in/relative") == 0);
+    EXPECT(symlink("../new", "/tmp/guard-scope/in/dangling") == 0);
+    EXPECT((dir = open("/tmp/guard-scope", O_RDONLY | O_DIRECTORY)) >= 0);
+
+    EXPECT_ERR(open_scoped(dir, "../guard-out", BENEATH, O_RDONLY), EXDEV);
+    EXPECT_ERR(open_scoped(dir, "in/../../guard-out", BENEATH, O_RDONLY), EXDEV);
+    EXPECT_ERR(open_scoped(dir, "/tmp", BENEATH, O_RDONLY), EXDEV);
+    EXPECT_ERR(open_scoped(dir, "absolute", BENEATH, O_RDONLY), EXDEV);
+    EXPECT_ERR(open_scoped(dir, "in/relative", BENEATH, O_RDONLY), EXDEV);
+    EXPECT(open_scoped(dir, "in/../tmp", BENEATH, O_RDONLY) == 0);
+
+    EXPECT_ERR(open_scoped(dir, "../guard-out", IN_ROOT, O_RDONLY), ENOENT);
+    EXPECT_ERR(open_scoped(dir, "in/relative", IN_ROOT, O_RDONLY), ENOENT);
+    EXPECT(open_scoped(dir, "/in/../../tmp", IN_ROOT, O_RDONLY) == 0);
+    EXPECT(open_scoped(dir, "absolute", IN_ROOT, O_RDONLY) == 0); /* the scope's own "tmp" */
+    EXPECT(open_scoped(dir, "in/dangling", IN_ROOT, O_CREAT | O_RDWR) == 0);
+    EXPECT(access("/tmp/guard-scope/new", F_OK) == 0);
+
+    snprintf(fd_link, sizeof(fd_link), "self/fd/%d", dir);
+    EXPECT((dir = open("/proc", O_RDONLY | O_DIRECTORY)) >= 0);
+    EXPECT(open_scoped(dir, fd_link, 0, O_RDONLY) == 0);
+    EXPECT_ERR(open_scoped(dir, fd_link, BENEATH, O_RDONLY), EXDEV);
+    EXPECT_ERR(open_scoped(dir, fd_link, IN_ROOT, O_RDONLY), EXDEV);
+    EXPECT_ERR(open_scoped(dir, fd_link, NO_XDEV, O_RDONLY), EXDEV);
+    EXPECT_ERR(open_scoped(dir, fd_link, NO_MAGICLINKS, O_RDONLY), ELOOP);
 }
 
 /* ------------------------------------------------------------- processes of others */
@@ -444,4 +498,103 @@ TEST(argument_pointers_count)
     for (int i = 0; i < STRINGS; i++)
         argv[i] = "";
     EXPECT_ERR(execve("/proc/self/exe", argv, envp), E2BIG);
+}
+
+/* ------------------------------------------------------------- descriptors on the way */
+
+static int send_descriptor(int sock, int fd)
+{
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr head;
+    } control = {0};
+    struct iovec iov = {"x", 1};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+
+    control.head = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    return (int)sendmsg(sock, &m, MSG_DONTWAIT);
+}
+
+/* The end of a pipe, in a queue that nobody has any more: it is closed by then. */
+static void expect_closed(int alive)
+{
+    struct pollfd p = {.fd = alive, .events = POLLIN};
+    char c;
+
+    EXPECT(poll(&p, 1, 10000) == 1 && (p.revents & POLLHUP) && read(alive, &c, 1) == 0);
+}
+
+/* A socket whose queue holds a socket whose queue holds a socket...: closing the outermost closes
+ * all, however many they are. Where there is a limit to it, it is told by an error. */
+TEST(nested_sockets_are_closed)
+{
+    int pair[2], held = -1, depth = 0, alive[2];
+
+    EXPECT(pipe(alive) == 0);
+    for (; depth < 3000; depth++) {
+        EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+        int sent = send_descriptor(pair[1], depth ? held : alive[1]);
+        close(pair[1]);
+        if (sent < 0) {
+            EXPECT(errno == ETOOMANYREFS || errno == EAGAIN);
+            close(pair[0]);
+            break;
+        }
+        EXPECT(sent == 1);
+        close(depth ? held : alive[1]);
+        held = pair[0];
+    }
+    EXPECT(depth > 2);
+    close(held);
+    expect_closed(alive[0]);
+}
+
+/* Sent, or refused because the socket would lie in itself. */
+static void send_or_not(int sock, int fd)
+{
+    EXPECT(send_descriptor(sock, fd) == 1 || errno == ETOOMANYREFS);
+}
+
+/* Two sockets, each in the other's queue. */
+TEST(sockets_in_a_ring_are_closed)
+{
+    int a[2], b[2], alive[2];
+
+    EXPECT(pipe(alive) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, a) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, b) == 0);
+    send_or_not(a[1], b[0]); /* b[0] lies in a[0] */
+    send_or_not(b[1], a[0]);
+    EXPECT(send_descriptor(b[1], alive[1]) == 1);
+    close(alive[1]);
+    for (int i = 0; i < 2; i++) {
+        close(a[i]);
+        close(b[i]);
+    }
+    expect_closed(alive[0]);
+}
+
+/* A listener in the queue of a connection that it has not accepted. */
+TEST(listeners_in_their_connections_are_closed)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0guard-listener"};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+    int alive[2];
+
+    EXPECT(pipe(alive) == 0);
+    EXPECT(bind(listener, (struct sockaddr *)&name, sizeof(name)) == 0);
+    EXPECT(listen(listener, 5) == 0);
+    EXPECT(connect(client, (struct sockaddr *)&name, sizeof(name)) == 0);
+    send_or_not(client, listener);
+    EXPECT(send_descriptor(client, alive[1]) == 1);
+    close(alive[1]);
+    close(client);
+    close(listener);
+    close(socket(AF_UNIX, SOCK_STREAM, 0)); /* Linux looks for rings when a socket closes */
+    expect_closed(alive[0]);
 }
