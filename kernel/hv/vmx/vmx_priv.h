@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "arch/x86/percpu.h"
 #include "hv/hv.h"
 #include "hv/vmx/vmx_regs.h"
 
@@ -54,6 +55,14 @@ static inline void vmcs_write(u32 field, u64 v)
 u64 vmx_begin(struct vcpu *v);
 void vmx_end(struct vcpu *v, u64 flags);
 void vmx_state_reset(struct vcpu *v);
+
+/* vmx_run.c: entry and exits. */
+struct vmx_cpu {
+    u64 syscall[VMX_SYSCALL_MSRS]; /* the host's, as vmx_enable_cpu found them */
+};
+DECLARE_PER_CPU(struct vmx_cpu, vmx_cpus);
+enum hv_exit vmx_run(struct vcpu *v);
+void vmx_requeue(struct vcpu *v);
 
 /* vmx_state.c: the ops that read and write guest state. */
 void vmx_get_segment(struct vcpu *v, unsigned seg, struct kvm_segment *out);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Guest state in the VMCB (APM vol. 2, appendix B), and its conversion to KVM's spelling. The
+ * privilege level is a field of its own, which KVM keeps in SS.DPL.
+ */
+#include "arch/x86/msr.h"
+#include "hv/svm/svm_priv.h"
+#include "lib/errno.h"
+
+static struct vmcb_seg *svm_seg(struct vcpu *v, unsigned seg)
+{
+    struct vmcb *b = vmcb_of(v);
+
+    switch (seg) {
+    case EMUL_ES:
+        return &b->es;
+    case EMUL_CS:
+        return &b->cs;
+    case EMUL_SS:
+        return &b->ss;
+    case EMUL_DS:
+        return &b->ds;
+    case EMUL_FS:
+        return &b->fs;
+    case EMUL_GS:
+        return &b->gs;
+    case HV_SEG_TR:
+        return &b->tr;
+    default:
+        return &b->ldtr;
+    }
+}
+
+void svm_get_segment(struct vcpu *v, unsigned seg, struct kvm_segment *out)
+{
+    const struct vmcb_seg *s = svm_seg(v, seg);
+
+    *out = (struct kvm_segment){
+        .base = s->base,
+        .limit = s->limit,
+        .selector = s->selector,
+        .type = s->attrib & 15,
+        .s = s->attrib >> 4 & 1,
+        .dpl = s->attrib >> 5 & 3,
+        .present = s->attrib >> 7 & 1,
+        .avl = s->attrib >> 8 & 1,
+        .l = s->attrib >> 9 & 1,
+        .db = s->attrib >> 10 & 1,
+        .g = s->attrib >> 11 & 1,
+        .unusable = !(s->attrib >> 7 & 1),
+    };
+    if (seg == EMUL_SS)
+        out->dpl = vmcb_of(v)->cpl;
+}
+
+void svm_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in)
+{
+    struct vmcb_seg *s = svm_seg(v, seg);
+
+    s->base = in->base;
+    s->limit = in->limit;
+    s->selector = in->selector;
+    s->attrib =
+        (u16)((in->type & 15) | (in->s & 1) << 4 | (in->dpl & 3) << 5 | (in->present & 1) << 7 |
+              (in->avl & 1) << 8 | (in->l & 1) << 9 | (in->db & 1) << 10 | (in->g & 1) << 11);
+    if (in->unusable)
+        s->attrib = 0;
+    if (seg == EMUL_SS)
+        vmcb_of(v)->cpl = in->dpl & 3;
+}
+
+void svm_get_table(struct vcpu *v, bool idt, struct kvm_dtable *out)
+{
+    const struct vmcb_seg *s = idt ? &vmcb_of(v)->idtr : &vmcb_of(v)->gdtr;
+
+    *out = (struct kvm_dtable){.base = s->base, .limit = (u16)s->limit};
+}
+
+void svm_set_table(struct vcpu *v, bool idt, const struct kvm_dtable *in)
+{
+    struct vmcb_seg *s = idt ? &vmcb_of(v)->idtr : &vmcb_of(v)->gdtr;
+
+    s->base = in->base;
+    s->limit = in->limit;
+}
+
+u64 svm_get_cr(struct vcpu *v, unsigned nr)
+{
+    struct vmcb *b = vmcb_of(v);
+
+    return nr == 0 ? b->cr0 : nr == 2 ? b->cr2 : nr == 3 ? b->cr3 : b->cr4;
+}
+
+void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
+{
+    struct vmcb *b = vmcb_of(v);
+
+    if (nr == 0)
+        b->cr0 = value;
+    else if (nr == 2)
+        b->cr2 = value;
+    else if (nr == 3)
+        b->cr3 = value;
+    else
+        b->cr4 = value;
+    svm_of(v)->flush = true;
+}
+
+/* The guest sees its own EFER; the CPU wants SVME in the VMCB's. */
+void svm_set_efer(struct vcpu *v, u64 efer)
+{
+    vmcb_of(v)->efer = efer | EFER_SVME;
+}
+
+static u64 *svm_msr_slot(struct vcpu *v, u32 msr)
+{
+    struct vmcb *b = vmcb_of(v);
+
+    switch (msr) {
+    case MSR_FS_BASE:
+        return &b->fs.base;
+    case MSR_GS_BASE:
+        return &b->gs.base;
+    case MSR_KERNEL_GS_BASE:
+        return &b->kernel_gs_base;
+    case MSR_STAR:
+        return &b->star;
+    case MSR_LSTAR:
+        return &b->lstar;
+    case MSR_CSTAR:
+        return &b->cstar;
+    case MSR_SFMASK:
+        return &b->sfmask;
+    case MSR_IA32_SYSENTER_CS:
+        return &b->sysenter_cs;
+    case MSR_IA32_SYSENTER_ESP:
+        return &b->sysenter_esp;
+    case MSR_IA32_SYSENTER_EIP:
+        return &b->sysenter_eip;
+    case MSR_IA32_PAT:
+        return &b->pat;
+    default:
+        return NULL;
+    }
+}
+
+int svm_get_msr(struct vcpu *v, u32 msr, u64 *out)
+{
+    u64 *slot = svm_msr_slot(v, msr);
+
+    if (!slot)
+        return -ENOENT;
+    *out = *slot;
+    return 0;
+}
+
+int svm_set_msr(struct vcpu *v, u32 msr, u64 value)
+{
+    u64 *slot = svm_msr_slot(v, msr);
+
+    if (!slot)
+        return -ENOENT;
+    *slot = value;
+    return 0;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Entry to the guest and what an exit means (SDM vol. 3, 26 and 27).
+ *
+ * SYSCALL's registers and KERNEL_GS_BASE are not in the VMCS: they are exchanged around each entry,
+ * where they differ. NMIs and machine checks that end the guest are delivered from here.
+ */
+#include "arch/x86/msr.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
+#include "hv/vmx/vmx_priv.h"
+
+/* vmx/enter.S */
+int vmx_enter(struct vcpu *vcpu);
+
+/* ------------------------------------------------------------- exits */
+
+static enum hv_exit vmx_exit_fault(struct vcpu *v)
+{
+    u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+    v->exit.gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
+    v->exit.access = q & 2 ? FAULT_WRITE : q & 4 ? FAULT_EXEC : FAULT_READ;
+    if ((q & 1 << 12) && !(vmx_of(v)->idt_event & EVENT_VALID))
+        vmx_of(v)->shadow |= SHADOW_NMI; /* the fault was IRET's: NMIs are still masked (27.2.3) */
+    return HV_EXIT_PAGE_FAULT;
+}
+
+static enum hv_exit vmx_exit_io(struct vcpu *v)
+{
+    u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
+
+    v->exit.io.port = (u16)(q >> 16);
+    v->exit.io.size = (u8)((q & 7) + 1);
+    v->exit.io.in = q & 8;
+    v->exit.io.string = q & 16;
+    v->exit.io.rep = q & 32;
+    return HV_EXIT_IO;
+}
+
+/* NMIs and machine checks are the host's: delivered here, before anything else can happen. */
+static enum hv_exit vmx_exit_exception(struct vcpu *v)
+{
+    u32 event = (u32)vmcs_read(VMCS_EXIT_EVENT);
+
+    if (EVENT_TYPE_OF(event) == VMX_EVENT_NMI) {
+        __asm__ volatile("int $2" ::: "memory");
+        return HV_EXIT_INTERRUPT;
+    }
+    if ((u8)event == VEC_MC) {
+        __asm__ volatile("int $18" ::: "memory");
+        return HV_EXIT_INTERRUPT;
+    }
+    if (EVENT_TYPE_OF(event) == VMX_EVENT_ICEBP)
+        v->rip += v->exit.insn_len; /* INT1 is a trap, and the exit comes before it */
+    v->exit.vector = (u8)event;
+    v->exit.error = (u32)vmcs_read(VMCS_EXIT_ERROR);
+    v->exit.debug = vmcs_read(VMCS_EXIT_QUALIFICATION); /* of a #DB: table 27-1, laid out as DR6 */
+    return HV_EXIT_EXCEPTION;
+}
+
+static const u8 vmx_exits[] = {
+    [VMX_INTERRUPT] = HV_EXIT_INTERRUPT,
+    [VMX_TRIPLE_FAULT] = HV_EXIT_SHUTDOWN,
+    [VMX_IRQ_WINDOW] = HV_EXIT_IRQ_WINDOW,
+    [VMX_NMI_WINDOW] = HV_EXIT_NMI_WINDOW,
+    [VMX_CPUID] = HV_EXIT_CPUID,
+    [VMX_HLT] = HV_EXIT_HLT,
+    [VMX_INVD] = HV_EXIT_WBINVD,
+    [VMX_RDPMC] = HV_EXIT_UD,
+    [VMX_VMCALL] = HV_EXIT_HYPERCALL,
+    [VMX_VMCLEAR... VMX_VMXON] = HV_EXIT_UD,
+    [VMX_CR] = HV_EXIT_CR,
+    [VMX_DR] = HV_EXIT_CR,
+    [VMX_RDMSR] = HV_EXIT_MSR_READ,
+    [VMX_WRMSR] = HV_EXIT_MSR_WRITE,
+    [VMX_MWAIT] = HV_EXIT_UD,
+    [VMX_MONITOR] = HV_EXIT_UD,
+    [VMX_INVEPT] = HV_EXIT_UD,
+    [VMX_INVVPID] = HV_EXIT_UD,
+    [VMX_WBINVD] = HV_EXIT_WBINVD,
+    [VMX_XSETBV] = HV_EXIT_XSETBV,
+};
+
+static enum hv_exit vmx_exit_reason(struct vcpu *v, u32 reason)
+{
+    switch (reason) {
+    case VMX_EXCEPTION:
+        return vmx_exit_exception(v);
+    case VMX_IO:
+        return vmx_exit_io(v);
+    case VMX_EPT_VIOLATION:
+        return vmx_exit_fault(v);
+    case VMX_MACHINE_CHECK:
+        __asm__ volatile("int $18" ::: "memory");
+        return HV_EXIT_INTERRUPT;
+    default:
+        /* HV_EXIT_INTERRUPT is 0: what the table does not have. */
+        if (reason == VMX_INTERRUPT || reason == VMX_PREEMPTION_TIMER)
+            return HV_EXIT_INTERRUPT;
+        return reason < ARRAY_SIZE(vmx_exits) && vmx_exits[reason] ? vmx_exits[reason]
+                                                                   : HV_EXIT_UNKNOWN;
+    }
+}
+
+/* ------------------------------------------------------------- running */
+
+static u64 vmx_tss_base(u64 gdt)
+{
+    const u32 *d = (const u32 *)(gdt + TSS_SEL);
+
+    return (u64)d[2] << 32 | (d[1] & 0xff000000) | (d[1] & 0xff) << 16 | d[0] >> 16;
+}
+
+static void vmx_write_host(void)
+{
+    struct {
+        u16 limit;
+        u64 base;
+    } __packed gdt, idt;
+
+    __asm__ volatile("sgdt %0; sidt %1" : "=m"(gdt), "=m"(idt));
+    vmcs_write(VMCS_HOST_GDTR_BASE, gdt.base);
+    vmcs_write(VMCS_HOST_IDTR_BASE, idt.base);
+    vmcs_write(VMCS_HOST_TR_BASE, vmx_tss_base(gdt.base));
+    vmcs_write(VMCS_HOST_CR0, read_cr0());
+    vmcs_write(VMCS_HOST_CR3, read_cr3());
+    vmcs_write(VMCS_HOST_CR4, read_cr4());
+    vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
+    vmcs_write(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
+}
+
+static void vmx_write_guest(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    vmcs_write(VMCS_GUEST_RIP, v->rip);
+    vmcs_write(VMCS_GUEST_RSP, v->gpr[EMUL_RSP]);
+    vmcs_write(VMCS_GUEST_RFLAGS, v->rflags);
+    vmcs_write(VMCS_GUEST_SHADOW, x->shadow);
+    vmcs_write(VMCS_GUEST_DR7, v->dr7);
+    vmcs_write(VMCS_ENTRY_EVENT, x->event);
+    vmcs_write(VMCS_ENTRY_ERROR, x->event_error);
+    if (x->cpu_controls != x->cpu_written)
+        vmcs_write(VMCS_CPU_CONTROLS, x->cpu_controls);
+    x->cpu_written = x->cpu_controls;
+    x->event = 0;
+}
+
+static void vmx_read_guest(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    v->rip = vmcs_read(VMCS_GUEST_RIP);
+    v->gpr[EMUL_RSP] = vmcs_read(VMCS_GUEST_RSP);
+    v->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
+    x->shadow = (u32)vmcs_read(VMCS_GUEST_SHADOW);
+    x->cpl = vmcs_read(VMCS_GUEST_SS_RIGHTS) >> 5 & 3;
+    x->idt_event = (u32)vmcs_read(VMCS_IDT_EVENT);
+    x->idt_error = (u32)vmcs_read(VMCS_IDT_ERROR);
+    v->exit.insn_len = (u8)vmcs_read(VMCS_EXIT_INSN_LEN);
+}
+
+static void vmx_invept(u64 eptp)
+{
+    struct {
+        u64 eptp, zero;
+    } arg = {eptp, 0};
+
+    __asm__ volatile("invept %0, %1" ::"m"(arg), "r"(1UL) : "cc", "memory");
+}
+
+/* SYSCALL's registers: the guest's in, or the host's back. */
+static void vmx_swap_syscall(const u64 *to, const u64 *from)
+{
+    for (unsigned i = 0; i < VMX_SYSCALL_MSRS; i++)
+        if (to[i] != from[i])
+            wrmsr(MSR_STAR + i, to[i]);
+}
+
+static int vmx_enter_swapped(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    const u64 *host = this_cpu_ptr(vmx_cpus)->syscall;
+    u64 kernel_gs = rdmsr(MSR_KERNEL_GS_BASE);
+    int refused;
+
+    vmx_swap_syscall(x->syscall, host);
+    wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs);
+    write_cr2(x->cr2);
+    refused = vmx_enter(v);
+    x->cr2 = read_cr2();
+    x->kernel_gs = rdmsr(MSR_KERNEL_GS_BASE);
+    wrmsr(MSR_KERNEL_GS_BASE, kernel_gs);
+    vmx_swap_syscall(host, x->syscall);
+    return refused;
+}
+
+enum hv_exit vmx_run(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    u32 reason;
+
+    vmx_write_host();
+    vmx_write_guest(v);
+    if (x->flush)
+        vmx_invept(v->vm->npt.root.v | EPTP_WB_WALK4);
+    x->flush = false;
+    if (vmx_enter_swapped(v)) {
+        v->exit.reason = vmcs_read(VMCS_INSN_ERROR);
+        x->idt_event = 0;
+        return HV_EXIT_FAIL;
+    }
+    reason = (u32)vmcs_read(VMCS_EXIT_REASON);
+    v->exit.reason = reason;
+    vmx_read_guest(v);
+    if (reason & VMX_REASON_FAILED)
+        return HV_EXIT_FAIL;
+    return vmx_exit_reason(v, reason & 0xffff);
+}
+
+/* Software interrupts and INT3 are instructions, which simply run again. */
+void vmx_requeue(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    u32 type = EVENT_TYPE_OF(x->idt_event);
+
+    if (!(x->idt_event & EVENT_VALID) || type > VMX_EVENT_EXCEPTION)
+        return;
+    x->event = x->idt_event & ~(1U << 12);
+    x->event_error = x->idt_error;
+    x->idt_event = 0;
+    if (type == VMX_EVENT_NMI)
+        x->shadow &= ~SHADOW_NMI;
+}
