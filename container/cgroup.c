@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control-group tree. The tree lock orders everything that changes its shape, its limits and
- * who moves; a group's own lock guards its member list, so that fork and exit touch one group.
+ * The control-group tree: groups by name and number, their life and their limits. The tree lock
+ * orders everything that changes its shape, its limits and who moves. Its members are in
+ * cgroup_members.c.
  *
  * A group lives in the tree until it is removed, and in memory until its last member, child and
  * reference are gone.
  */
-#include "container/cgroup.h"
+#include "container/cgroup_priv.h"
 #include "container/device_filter.h"
-
 #include "container/up.h"
-#include "lib/err.h"
-#include "lib/format.h"
+#include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/cache.h"
@@ -30,7 +29,7 @@
 struct cgroup cgroup_root;
 struct cgroup_ns cgroup_ns_init;
 
-static struct mutex cgroup_tree_lock;
+struct mutex cgroup_tree_lock;
 static u64 cgroup_last_id = 1; /* tree lock */
 
 static void cgroup_init(struct cgroup *cg, struct cgroup *parent)
@@ -358,201 +357,6 @@ int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off)
         cgroup_set_control_locked(cg, (cg->subtree_control | on) & ~off);
     mutex_unlock(&cgroup_tree_lock);
     return err;
-}
-
-/* nr_populated counts, in each group, its own non-empty member list and its populated children; it
- * goes up and down along the path of ancestors, each under its own lock, child before parent. */
-static void cgroup_populate(struct cgroup *cg, s64 change)
-{
-    for (; cg; cg = cg->parent) {
-        u64 flags, before;
-
-        spin_lock_irqsave(&cg->lock, &flags);
-        before = cg->nr_populated;
-        cg->nr_populated = before + (u64)change;
-        spin_unlock_irqrestore(&cg->lock, flags);
-        if (before != 0 && before + (u64)change != 0)
-            return;
-        waitq_wake_all(&cg->events_wait);
-    }
-}
-
-bool cgroup_populated(struct cgroup *cg)
-{
-    return READ_ONCE(cg->nr_populated) != 0;
-}
-
-/* Joins a live group; takes the caller's reference to cg on success. m->lock held. */
-static int cgroup_join(struct cgroup *cg, struct cgroup_member *m)
-{
-    bool first;
-
-    spin_lock(&cg->lock);
-    if (cg->dead) {
-        spin_unlock(&cg->lock);
-        return -ENODEV;
-    }
-    first = cg->nr_members++ == 0;
-    list_add_tail(&cg->members, &m->node);
-    WRITE_ONCE(m->group, cg);
-    spin_unlock(&cg->lock);
-    if (first)
-        cgroup_populate(cg, 1);
-    return 0;
-}
-
-/* Leaves its group, whose reference passes to the caller. m->lock held. */
-static struct cgroup *cgroup_leave(struct cgroup_member *m)
-{
-    struct cgroup *cg = m->group;
-    bool last;
-
-    spin_lock(&cg->lock);
-    list_del(&m->node);
-    last = --cg->nr_members == 0;
-    spin_unlock(&cg->lock);
-    if (last)
-        cgroup_populate(cg, -1);
-    return cg;
-}
-
-/* A group without references is no member's any more: then m->group has changed. */
-struct cgroup *cgroup_of(const struct cgroup_member *m)
-{
-    struct cgroup *cg;
-
-    rcu_read_lock();
-    do
-        cg = READ_ONCE(m->group);
-    while (cg != &cgroup_root && !refcount_get_unless_zero(&cg->ref));
-    rcu_read_unlock();
-    if (cg == &cgroup_root)
-        cgroup_get(cg);
-    return cg;
-}
-
-static int cgroup_charge_pids(struct cgroup *cg, u64 n)
-{
-    struct account *failed = NULL;
-
-    if (account_charge(&cg->pids, n, &failed) == 0)
-        return 0;
-    if (failed && failed->owner) {
-        struct cgroup *full = failed->owner;
-
-        __atomic_fetch_add(&full->events_pids_max, 1, __ATOMIC_RELAXED);
-        waitq_wake_all(&full->events_wait);
-    }
-    return -EAGAIN;
-}
-
-int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into)
-{
-    struct cgroup *cg = into;
-    u64 flags;
-    int err;
-
-    list_init(&child->node);
-    spinlock_init(&child->lock, RANK_PROC, 21, "cgroup member");
-    if (cg)
-        cgroup_get(cg);
-    else
-        cg = cgroup_of(parent);
-    err = cgroup_charge_pids(cg, 1);
-    if (err)
-        goto put;
-    spin_lock_irqsave(&child->lock, &flags);
-    err = cgroup_join(cg, child);
-    child->threads = 1;
-    spin_unlock_irqrestore(&child->lock, flags);
-    if (err)
-        goto uncharge;
-    return 0;
-uncharge:
-    account_uncharge(&cg->pids, 1);
-put:
-    cgroup_put(cg);
-    return err;
-}
-
-int cgroup_charge_thread(struct cgroup_member *m)
-{
-    u64 flags;
-    int err;
-
-    spin_lock_irqsave(&m->lock, &flags);
-    err = cgroup_charge_pids(m->group, 1);
-    m->threads += !err;
-    spin_unlock_irqrestore(&m->lock, flags);
-    return err;
-}
-
-void cgroup_uncharge_thread(struct cgroup_member *m)
-{
-    u64 flags;
-
-    spin_lock_irqsave(&m->lock, &flags);
-    if (m->threads) { /* else cgroup_exit was faster, and has uncharged all */
-        m->threads--;
-        account_uncharge(&m->group->pids, 1);
-    }
-    spin_unlock_irqrestore(&m->lock, flags);
-}
-
-void cgroup_exit(struct cgroup_member *m)
-{
-    struct cgroup *cg;
-    u64 flags;
-
-    spin_lock_irqsave(&m->lock, &flags);
-    cg = cgroup_leave(m);
-    account_uncharge(&cg->pids, m->threads);
-    m->threads = 0;
-    WRITE_ONCE(m->group, &cgroup_root);
-    spin_unlock_irqrestore(&m->lock, flags);
-    cgroup_put(cg);
-}
-
-int cgroup_move(struct cgroup_member *m, struct cgroup *to)
-{
-    struct cgroup *from = NULL;
-    u64 flags;
-    int err = 0;
-
-    mutex_lock(&cgroup_tree_lock); /* `dead` is set under it */
-    spin_lock_irqsave(&m->lock, &flags);
-    if (to->dead || !m->threads) {
-        err = to->dead ? -ENODEV : -ESRCH;
-    } else if (m->group != to) {
-        cgroup_get(to);
-        account_charge_forced(&to->pids, m->threads); /* pids.max stops forks, not moves */
-        from = cgroup_leave(m);
-        err = cgroup_join(to, m);
-        ASSERT(err == 0);
-        account_uncharge(&from->pids, m->threads);
-    }
-    spin_unlock_irqrestore(&m->lock, flags);
-    mutex_unlock(&cgroup_tree_lock);
-    if (from)
-        cgroup_put(from);
-    return err;
-}
-
-int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
-                           void *arg)
-{
-    struct cgroup_member *m;
-    int ret = 0;
-    u64 flags;
-
-    spin_lock_irqsave(&cg->lock, &flags);
-    list_for_each (m, &cg->members, node) {
-        ret = fn(m, arg);
-        if (ret)
-            break;
-    }
-    spin_unlock_irqrestore(&cg->lock, flags);
-    return ret;
 }
 
 static struct cgroup *cgroup_by_id(struct rb_node *n)
