@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared between the files of what a task may do.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+#define SECBIT_NOROOT 1
+#define SECBIT_NO_SETUID_FIXUP 4
+#define SECBIT_KEEP_CAPS 16
+#define SECBITS_KNOWN 0xffU
+
+/* A filter from user memory becomes the current task's newest. flags: SECCOMP_FILTER_FLAG_*. */
+s64 seccomp_install(u64 uprog, u64 flags);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * prctl(2): what a task or its process says about itself, the capability sets' odd corners among
+ * it. Rules: capabilities(7).
+ */
+#include "linux/sys.h"
+#include "linux/sys_cred.h"
+
+enum prctl_op {
+    PR_SET_PDEATHSIG = 1,
+    PR_GET_PDEATHSIG = 2,
+    PR_GET_DUMPABLE = 3,
+    PR_SET_DUMPABLE = 4,
+    PR_GET_KEEPCAPS = 7,
+    PR_SET_KEEPCAPS = 8,
+    PR_SET_NAME = 15,
+    PR_GET_NAME = 16,
+    PR_GET_SECCOMP = 21,
+    PR_SET_SECCOMP = 22,
+    PR_CAPBSET_READ = 23,
+    PR_CAPBSET_DROP = 24,
+    PR_GET_SECUREBITS = 27,
+    PR_SET_SECUREBITS = 28,
+    PR_SET_TIMERSLACK = 29,
+    PR_GET_TIMERSLACK = 30,
+    PR_SET_CHILD_SUBREAPER = 36,
+    PR_GET_CHILD_SUBREAPER = 37,
+    PR_SET_NO_NEW_PRIVS = 38,
+    PR_GET_NO_NEW_PRIVS = 39,
+    PR_GET_TID_ADDRESS = 40,
+    PR_CAP_AMBIENT = 47,
+};
+enum { AMBIENT_IS_SET = 1, AMBIENT_RAISE, AMBIENT_LOWER, AMBIENT_CLEAR_ALL };
+
+static s64 prctl_name(u64 uptr, bool set)
+{
+    char name[16] = {0};
+    struct thread *me = current_thread();
+
+    if (!set) {
+        memcpy(name, me->name, sizeof(name));
+        return copy_out((void __user *)uptr, name, sizeof(name));
+    }
+    ssize_t n = copy_string_in(name, (const char __user *)uptr, sizeof(name));
+    if (n == -EFAULT)
+        return n;
+    name[15] = 0;
+    memcpy(me->name, name, sizeof(name));
+    return 0;
+}
+
+/* A copy of the credentials changed in one place. */
+static s64 prctl_change_caps(u64 drop_bounding, u64 ambient_set, u64 ambient_clear, u32 *securebits)
+{
+    struct cred *c = cred_copy(current_cred());
+
+    if (!c)
+        return -ENOMEM;
+    c->cap_bounding &= ~drop_bounding;
+    c->cap_ambient = (c->cap_ambient | ambient_set) & ~ambient_clear;
+    if (securebits)
+        c->securebits = *securebits;
+    task_set_cred(c);
+    return 0;
+}
+
+static s64 prctl_ambient(u64 op, u64 cap)
+{
+    const struct cred *c = current_cred();
+
+    if (op == AMBIENT_CLEAR_ALL)
+        return cap ? -EINVAL : prctl_change_caps(0, 0, U64_MAX, NULL);
+    if (cap > CAP_LAST)
+        return -EINVAL;
+    u64 bit = 1ULL << cap;
+    switch (op) {
+    case AMBIENT_IS_SET:
+        return !!(c->cap_ambient & bit);
+    case AMBIENT_RAISE:
+        if (!(c->cap_permitted & c->cap_inheritable & bit))
+            return -EPERM;
+        return prctl_change_caps(0, bit, 0, NULL);
+    case AMBIENT_LOWER:
+        return prctl_change_caps(0, 0, bit, NULL);
+    default:
+        return -EINVAL;
+    }
+}
+
+static s64 prctl_subreaper(bool on)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    /* Descendants born later inherit has_subreaper; those alive look it up through their parents.
+     */
+    spin_lock_irqsave(&proc_lock, &flags);
+    p->subreaper = on;
+    if (on) {
+        struct process *c;
+        list_for_each (c, &p->children, sibling)
+            c->has_subreaper = true;
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return 0;
+}
+
+static s64 prctl_caps(u64 op, u64 a, u64 b, u64 c)
+{
+    const struct cred *me = current_cred();
+    bool setpcap = cred_capable(me, me->user_ns, CAP_SETPCAP);
+    u32 bits = me->securebits;
+
+    switch (op) {
+    case PR_CAPBSET_READ:
+        return a > CAP_LAST ? -EINVAL : (s64)(me->cap_bounding >> a & 1);
+    case PR_CAPBSET_DROP:
+        if (!setpcap)
+            return -EPERM;
+        return a > CAP_LAST ? -EINVAL : prctl_change_caps(1ULL << a, 0, 0, NULL);
+    case PR_GET_KEEPCAPS:
+        return !!(bits & SECBIT_KEEP_CAPS);
+    case PR_SET_KEEPCAPS:
+        if (a > 1)
+            return -EINVAL;
+        bits = a ? bits | SECBIT_KEEP_CAPS : bits & ~(u32)SECBIT_KEEP_CAPS;
+        return prctl_change_caps(0, 0, 0, &bits);
+    case PR_GET_SECUREBITS:
+        return bits;
+    case PR_SET_SECUREBITS:
+        if (!setpcap || (bits >> 1 & 0x55 & (bits ^ a)) || (bits & 0xaa & ~a))
+            return -EPERM;
+        bits = (u32)a;
+        return a & ~(u64)SECBITS_KNOWN ? -EINVAL : prctl_change_caps(0, 0, 0, &bits);
+    case PR_CAP_AMBIENT:
+        return c ? -EINVAL : prctl_ambient(a, b);
+    default:
+        log_once(LOG_INFO, "linux: prctl %lu is not implemented", op);
+        return -EINVAL;
+    }
+}
+
+s64 sys_prctl(u64 op, u64 a, u64 b, u64 c, u64 d)
+{
+    struct task *t = current_task();
+    s32 value;
+
+    switch ((u32)op) {
+    case PR_SET_PDEATHSIG:
+        if (a > NSIG)
+            return -EINVAL;
+        t->pdeath_signal = (int)a;
+        return 0;
+    case PR_GET_PDEATHSIG:
+        return OUT(a, t->pdeath_signal);
+    case PR_GET_DUMPABLE:
+        return t->process->dumpable;
+    case PR_SET_DUMPABLE:
+        if (a > 1)
+            return -EINVAL;
+        t->process->dumpable = a;
+        return 0;
+    case PR_SET_NAME:
+    case PR_GET_NAME:
+        return prctl_name(a, op == PR_SET_NAME);
+    case PR_GET_SECCOMP:
+        return t->seccomp ? 2 : 0;
+    case PR_SET_SECCOMP:
+        return a == 2 ? seccomp_install(b, 0) : -EINVAL;
+    case PR_SET_TIMERSLACK:
+        t->timer_slack = a ? (u32)MIN(a, (u64)U32_MAX) : 50000;
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return t->timer_slack;
+    case PR_SET_CHILD_SUBREAPER:
+        return prctl_subreaper(a);
+    case PR_GET_CHILD_SUBREAPER:
+        value = t->process->subreaper;
+        return OUT(a, value);
+    case PR_SET_NO_NEW_PRIVS:
+        if (a != 1 || b || c || d)
+            return -EINVAL;
+        t->no_new_privs = true;
+        return 0;
+    case PR_GET_NO_NEW_PRIVS:
+        return a || b || c || d ? -EINVAL : t->no_new_privs;
+    case PR_GET_TID_ADDRESS:
+        return OUT(a, t->clear_child_tid);
+    default:
+        return prctl_caps((u32)op, a, b, c);
+    }
+}
