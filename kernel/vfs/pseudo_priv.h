@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared between the pseudo-file tree and the file system over it.
+ */
+#pragma once
+
+#include "sched/mutex.h"
+#include "vfs/pseudo.h"
+
+extern struct mutex pseudo_lock; /* the tree's shape */
+/* A reference to the child, fixed or computed; NULL if there is none, or ERR_PTR. */
+struct pseudo_node *pseudo_find(struct pseudo_node *dir, const char *name, size_t len);
