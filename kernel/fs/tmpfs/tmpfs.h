@@ -63,6 +63,13 @@ static inline struct tmpfs_super *tmpfs_of(const struct inode *i)
     return container_of(i->super, struct tmpfs_super, super);
 }
 
+/* inode.c: mode with its type; dir (or NULL) for set-group-id, cred (or NULL: root) for the owner.
+ * NULL: no memory, or too many. */
+struct inode *tmpfs_inode(struct tmpfs_super *ts, u32 mode, const struct inode *dir,
+                          const struct cred *cred);
+void tmpfs_evict(struct inode *i);
+void tmpfs_empty(struct inode *top); /* drops what pins each name below */
+
 /* file.c */
 extern const struct inode_ops tmpfs_file_iops;
 extern const struct file_ops tmpfs_file_fops;
