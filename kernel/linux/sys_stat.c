@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a name or a descriptor is: stat in its spellings, statfs, access.
+ */
+#include "linux/sys.h"
+
+/* struct stat of x86-64. */
+struct stat_user {
+    u64 dev, ino, nlink;
+    u32 mode, uid, gid, pad;
+    u64 rdev;
+    s64 size, blksize, blocks;
+    struct timespec_k atime, mtime, ctime;
+    s64 unused[3];
+};
+static_assert(sizeof(struct stat_user) == 144, "struct stat");
+
+static int stat_out(u64 uptr, const struct kstat *st)
+{
+    const struct user_ns *ns = current_cred()->user_ns;
+    struct stat_user u = {
+        .dev = st->dev,
+        .ino = st->ino,
+        .nlink = st->nlink,
+        .mode = st->mode,
+        .uid = user_ns_uid(ns, st->uid),
+        .gid = user_ns_gid(ns, st->gid),
+        .rdev = st->rdev,
+        .size = (s64)st->size,
+        .blksize = st->blksize,
+        .blocks = (s64)st->blocks,
+        .atime = st->atime,
+        .mtime = st->mtime,
+        .ctime = st->ctime,
+    };
+    return OUT(uptr, u);
+}
+
+static int stat_fd(u64 fd, struct kstat *st)
+{
+    struct fd_hold h = fd_hold_raw((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    int err = file_stat(h.file, st);
+    fd_release(h);
+    return err;
+}
+
+static int stat_at(u64 dirfd, u64 name, u64 flags, struct kstat *st)
+{
+    struct path p;
+    char first;
+
+    if (flags & AT_EMPTY_PATH && (s32)dirfd != AT_FDCWD && name && !IN(first, name) && !first)
+        return stat_fd(dirfd, st);
+    int err = walk_at_lookup((s64)dirfd, name, flags, &p);
+    if (err)
+        return err;
+    err = vfs_stat(&p, st);
+    path_put(&p);
+    return err;
+}
+
+s64 sys_newfstatat(u64 dirfd, u64 name, u64 uptr, u64 flags)
+{
+    struct kstat st;
+
+    if (flags & ~(u64)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+        return -EINVAL;
+    int err = stat_at(dirfd, name, flags, &st);
+    return err ? err : stat_out(uptr, &st);
+}
+
+s64 sys_stat(u64 name, u64 uptr)
+{
+    return sys_newfstatat((u64)AT_FDCWD, name, uptr, 0);
+}
+
+s64 sys_lstat(u64 name, u64 uptr)
+{
+    return sys_newfstatat((u64)AT_FDCWD, name, uptr, AT_SYMLINK_NOFOLLOW);
+}
+
+s64 sys_fstat(u64 fd, u64 uptr)
+{
+    struct kstat st;
+    int err = stat_fd(fd, &st);
+
+    return err ? err : stat_out(uptr, &st);
+}
+
+struct statx_time {
+    s64 sec;
+    u32 nsec;
+    s32 pad;
+};
+struct statx_user {
+    u32 mask, blksize;
+    u64 attributes;
+    u32 nlink, uid, gid;
+    u16 mode, pad1;
+    u64 ino, size, blocks, attributes_mask;
+    struct statx_time atime, btime, ctime, mtime;
+    u32 rdev_major, rdev_minor, dev_major, dev_minor;
+    u64 spare[14];
+};
+static_assert(sizeof(struct statx_user) == 256, "struct statx");
+#define STATX_BASIC_STATS 0x7ffU
+#define STATX_BTIME 0x800U
+#define STATX_TIME(t)                         \
+    {                                         \
+        .sec = (t).sec, .nsec = (u32)(t).nsec \
+    }
+
+static u32 dev_major_of(u64 dev)
+{
+    return (u32)((dev >> 32) & 0xfffff000) | (u32)((dev >> 8) & 0xfff);
+}
+
+static u32 dev_minor_of(u64 dev)
+{
+    return (u32)((dev >> 12) & 0xffffff00) | (u32)(dev & 0xff);
+}
+
+s64 sys_statx(u64 dirfd, u64 name, u64 flags, u64 mask, u64 uptr)
+{
+    const struct user_ns *ns = current_cred()->user_ns;
+    struct kstat st;
+
+    if (flags & ~(u64)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC) ||
+        mask & 0x80000000)
+        return -EINVAL;
+    int err = stat_at(dirfd, name, flags, &st);
+    if (err)
+        return err;
+    struct statx_user u = {
+        .mask = STATX_BASIC_STATS | STATX_BTIME,
+        .blksize = st.blksize,
+        .nlink = st.nlink,
+        .uid = user_ns_uid(ns, st.uid),
+        .gid = user_ns_gid(ns, st.gid),
+        .mode = (u16)st.mode,
+        .ino = st.ino,
+        .size = st.size,
+        .blocks = st.blocks,
+        .atime = STATX_TIME(st.atime),
+        .btime = STATX_TIME(st.btime),
+        .ctime = STATX_TIME(st.ctime),
+        .mtime = STATX_TIME(st.mtime),
+        .rdev_major = dev_major_of(st.rdev),
+        .rdev_minor = dev_minor_of(st.rdev),
+        .dev_major = dev_major_of(st.dev),
+        .dev_minor = dev_minor_of(st.dev),
+    };
+    return OUT(uptr, u);
+}
+
+s64 sys_statfs(u64 name, u64 uptr)
+{
+    struct statfs_k fs = {0};
+    struct path p;
+    int err = walk_at_lookup(AT_FDCWD, name, 0, &p);
+
+    if (err)
+        return err;
+    err = vfs_statfs(&p, &fs);
+    path_put(&p);
+    return err ? err : OUT(uptr, fs);
+}
+
+s64 sys_fstatfs(u64 fd, u64 uptr)
+{
+    struct fd_hold h = fd_hold_raw((int)fd);
+    struct statfs_k fs = {0};
+
+    if (!h.file)
+        return -EBADF;
+    struct path p = {h.file->mount, h.file->dentry};
+    int err = p.dentry ? vfs_statfs(&p, &fs) : -ENOSYS;
+    fd_release(h);
+    return err ? err : OUT(uptr, fs);
+}
+
+/* access(2) asks for the real ids. */
+static s64 dir_access(u64 dirfd, u64 name, u64 mode, u64 flags)
+{
+    const struct cred *me = current_cred();
+    struct path p;
+
+    if (mode & ~7UL || flags & ~(u64)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    int err = walk_at_lookup((s64)dirfd, name, flags & ~(u64)AT_EACCESS, &p);
+    if (err)
+        return err;
+    struct cred *own = NULL;
+    if (!(flags & AT_EACCESS) && (me->uid != me->euid || me->gid != me->egid)) {
+        own = cred_copy(me);
+        if (!own) {
+            path_put(&p);
+            return -ENOMEM;
+        }
+        own->euid = own->fsuid = me->uid;
+        own->egid = own->fsgid = me->gid;
+        own->cap_effective = me->uid ? 0 : me->cap_permitted;
+    }
+    if (mode)
+        err = inode_permission(dentry_inode(p.dentry), own ? own : me, (int)mode);
+    if (!err && mode & 2) {
+        struct statfs_k fs;
+        if (vfs_statfs(&p, &fs) == 0 && fs.flags & 1)
+            err = -EROFS;
+    }
+    if (own)
+        cred_put(own);
+    path_put(&p);
+    return err;
+}
+
+s64 sys_access(u64 name, u64 mode)
+{
+    return dir_access((u64)AT_FDCWD, name, (u32)mode, 0);
+}
+
+s64 sys_faccessat(u64 dirfd, u64 name, u64 mode)
+{
+    return dir_access(dirfd, name, (u32)mode, 0);
+}
+
+s64 sys_faccessat2(u64 dirfd, u64 name, u64 mode, u64 flags)
+{
+    return dir_access(dirfd, name, (u32)mode, flags);
+}
