@@ -25,6 +25,8 @@ blot() { sed "s/[0-9][0-9.]*[KMG%]*/N/g; s/  */ /g"; }
 s() { sort | tr '\n' ' '; echo; }
 # waits until a command succeeds
 until_ok() { for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "$@" >/dev/null 2>&1 && return 0; usleep 100000; done; echo "in vain: $*"; return 1; }
+# waits until the new process is that program, and sleeps
+asleep() { until_ok grep -qx "$2" /proc/$1/comm; until_ok grep -q '^State:.S' /proc/$1/status; }
 
 echo '## ash'
 x=1; while [ $x -lt 5 ]; do x=$((x * 2 + 1)); done; echo $x ${x#?} "${HOME##*/}" "$(echo sub | tr a-z A-Z)"
@@ -179,8 +181,8 @@ gzip -c ar/n >n.gz; gunzip -c n.gz | md5sum; zcat n.gz | cmp - ar/n; gzip -t n.g
 
 echo '## processes'
 sh -c 'echo $PPID' | grep -c "^$$\$"; ps | head -1; ps -o pid,ppid,comm,args | head -1; ps -o comm | grep -c '^ps$'; ps -o pid,ppid,pgid,tty,vsz,rss,stat,user,group,nice,time,etime,args | head -1
-sleep 50 & p=$!; ps -o pid,comm,args,stat,ppid | awk -v p=$p '$1 == p { print $2, $3, $4, $5 }'; pidof sleep | grep -c "\\b$p\\b"; kill -0 $p; echo $?; cat /proc/$p/comm; tr '\0' ' ' </proc/$p/cmdline; echo; readlink /proc/$p/cwd; readlink /proc/$p/exe | sed 's,.*/,,'; kill -STOP $p; until_ok grep -q '^State:.T' /proc/$p/status; grep ^State /proc/$p/status; kill -CONT $p; kill $p; wait $p; echo $?
-sh -c 'sleep 51 & usleep 50000; killall sleep; wait $!; echo $?' | grep -v Terminated; kill -l | head -3; kill -l 9; kill 999999; echo $?; timeout 0.1 sleep 5; echo $?; timeout -s KILL 0.1 sleep 5; echo $?; timeout 5 true; echo $?; timeout 5 sh -c 'exit 3'; echo $?
+sleep 50 & p=$!; asleep $p sleep; ps -o pid,comm,args,stat,ppid | awk -v p=$p '$1 == p { print $2, $3, $4, $5 }'; pidof sleep | grep -c "\\b$p\\b"; kill -0 $p; echo $?; cat /proc/$p/comm; tr '\0' ' ' </proc/$p/cmdline; echo; readlink /proc/$p/cwd; readlink /proc/$p/exe | sed 's,.*/,,'; kill -STOP $p; until_ok grep -q '^State:.T' /proc/$p/status; grep ^State /proc/$p/status; kill -CONT $p; kill $p; wait $p; echo $?
+(sleep 51 & asleep $! sleep; killall sleep; wait $!; echo $?) 2>/dev/null; kill -l | head -3; kill -l 9; kill 999999; echo $?; timeout 0.1 sleep 5; echo $?; timeout -s KILL 0.1 sleep 5; echo $?; timeout 5 true; echo $?; timeout 5 sh -c 'exit 3'; echo $?
 sh -c "nohup sh -c 'echo nohup'"; cat nohup.out 2>/dev/null; sh -c 'trap "" HUP; kill -HUP $$; echo survived'; setsid sh -c 'ps -o pid,sid,pgid 2>/dev/null | head -1; cut -d" " -f1,5,6 /proc/$$/stat | awk "{ print (\$1 == \$2), (\$1 == \$3) }"'
 sleep 52 & p=$!; renice -n 3 -p $p; cut -d' ' -f19 /proc/$p/stat; renice 10 $p; kill $p; wait $p
 taskset -p $$ | sed 's/[0-9a-f]*$/M/; s/[0-9][0-9]*/N/'; taskset 1 sh -c 'grep Cpus_allowed_list /proc/self/status'; taskset 1 nproc; taskset -c 0 true; echo $?; ionice | sed 's/none/N/'; ionice -c 3 true; echo $?; chrt -p $$ 2>/dev/null | wc -l
