@@ -77,16 +77,11 @@ static bool exit_begin(struct task *t, int status)
     spin_lock_irqsave(&p->siglock, &flags);
     t->exiting = true;
     t->exit_code = status;
-    if (t->stop_pending) {
-        t->stop_pending = false;
-        if (p->stop_count)
-            p->stop_count--;
-    }
     bool last = --p->nr_alive == 0;
-    if (last && !p->group_exit) {
-        p->group_exit = true;
-        p->exit_status = status;
-    }
+    if (last)
+        process_group_exit_locked(p, status);
+    int stop = p->stop_signal;
+    bool stopped = t->stop_pending && signal_stop_part_locked(p, t);
     sigpending_flush(p, &t->pending, ~0ULL);
     /* Signals meant for the process go to a task that still takes them. */
     struct task *other;
@@ -96,6 +91,8 @@ static bool exit_begin(struct task *t, int status)
     }
     thread_work_clear(t->thread, WORK_SIGNAL | WORK_KILL | WORK_NOTIFY);
     spin_unlock_irqrestore(&p->siglock, flags);
+    if (stopped) /* all others are: it was the one they waited for */
+        process_notify_parent(p, CLD_STOPPED, stop);
     return last;
 }
 
@@ -167,13 +164,11 @@ static void exit_hangup_orphans_locked(struct process *member, const struct proc
         !process_group_orphaned_locked(pgrp, except))
         return;
     list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
-        stopped |= p != except && p->stop_signal != 0;
+        stopped |= p != except && p->stop_signal && !p->stop_count;
     if (!stopped)
         return;
-    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
-        signal_send_process(p, SIGHUP, NULL);
-        signal_send_process(p, SIGCONT, NULL);
-    }
+    signal_send_group_locked(pgrp, SIGHUP, NULL);
+    signal_send_group_locked(pgrp, SIGCONT, NULL);
 }
 
 /* REQUIRES(proc_lock). Zombies nobody waits for are gathered on `dead`. */

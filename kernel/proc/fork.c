@@ -445,20 +445,22 @@ static int clone_publish(struct clone_job *j)
     int err = 0;
 
     spin_lock_irqsave(&proc_lock, &flags);
+    spin_lock(&p->siglock); /* a thread's end or stop, which is its siblings' too, cannot miss it */
     if (signal_pending(current_task()) || me->group_exit || clone_pid_ns(j)->dying) {
         err = clone_pid_ns(j)->dying ? -ENOMEM : -ERESTARTNOINTR;
     } else {
+        list_add_tail(&p->tasks, &j->task->node);
+        j->task->thread->watched = current_thread()->watched;
+        p->nr_tasks++;
+        p->nr_alive++;
+    }
+    spin_unlock(&p->siglock);
+    if (!err) {
         if (j->process)
             clone_link_process_locked(j);
         spin_lock(&j->pid->lock);
         list_add_tail(&j->pid->tasks[PID_TID], &j->task->pid_node);
         spin_unlock(&j->pid->lock);
-        spin_lock(&p->siglock);
-        list_add_tail(&p->tasks, &j->task->node);
-        j->task->thread->watched = current_thread()->watched;
-        p->nr_tasks++;
-        p->nr_alive++;
-        spin_unlock(&p->siglock);
     }
     spin_unlock_irqrestore(&proc_lock, flags);
     if (!err)

@@ -18,6 +18,11 @@ void process_link_group_locked(struct process *p, struct pid *pgrp);
 void process_link_session_locked(struct process *p, struct pid *session);
 /* exit.c: waits until current is the only task of its process; -EINTR when it is to die itself. */
 int process_dethread(void);
+/* signal_deliver.c, REQUIRES(siglock): the task is through with the stop under way; true when it
+ * was the last, so that the process is stopped now and the parent is to be told. */
+bool signal_stop_part_locked(struct process *p, struct task *t);
+/* signal.c: as signal_send_group. REQUIRES(proc_lock) */
+int signal_send_group_locked(struct pid *pgrp, int sig, const struct siginfo *info);
 /* exit.c: the user memory is about to go: robust futexes, clear_child_tid, the vfork parent. */
 void task_release_aspace(struct task *t);
 /* A thread takes the dead leader's identity (exec). */

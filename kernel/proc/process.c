@@ -254,7 +254,7 @@ void process_link_group_locked(struct process *p, struct pid *pgrp)
     if (pgrp) {
         pid_get(pgrp);
         spin_lock(&pgrp->lock);
-        list_add_tail(&pgrp->tasks[PID_PGID], &p->pgid_node);
+        list_add(&pgrp->tasks[PID_PGID], &p->pgid_node); /* signals go to the newest first */
         spin_unlock(&pgrp->lock);
     }
     p->pgrp = pgrp;

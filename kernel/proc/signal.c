@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Sending, queueing and taking signals. A signal that will end the process ends it at once: the
- * sender marks the group as exiting and wakes every task, so that no task can run on past it.
+ * sender marks the group as exiting and wakes every task, so that no task can run on past it. Which
+ * of several ends it shows in its status, so the rules of who decides when are Linux's.
  *
  * Lock order: proc_lock, siglock. All sending functions are irq-safe.
  */
@@ -11,7 +12,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "obj/up.h"
-#include "proc/proc.h"
+#include "proc/proc_priv.h"
 #include "vm/aspace.h"
 #include "vm/up.h"
 
@@ -58,7 +59,7 @@ void signal_recalc_locked(struct task *t)
     struct process *p = t->process;
 
     if (((t->pending.set | p->pending.set) & ~t->blocked) || t->stop_pending || p->group_exit ||
-        p->notify || (p->group_exec && p->group_exec != t)) {
+        (p->group_exec && p->group_exec != t)) {
         if (!(READ_ONCE(t->thread->work) & WORK_SIGNAL))
             thread_work_set(t->thread, WORK_SIGNAL);
     } else {
@@ -80,6 +81,9 @@ void process_group_exit_locked(struct process *p, int status)
         p->exit_status = status;
     }
     p->stop_signal = 0;
+    p->stop_count = 0;
+    p->events = 0; /* from here on it has nothing to say but its end */
+    p->notify = 0;
     list_for_each (t, &p->tasks, node) {
         t->stop_pending = false;
         if (!t->exiting)
@@ -103,26 +107,32 @@ static void signal_prepare_locked(struct process *p, int sig)
     sigpending_flush(p, &p->pending, cancel);
     list_for_each (t, &p->tasks, node)
         sigpending_flush(p, &t->pending, cancel);
-    if (sig != SIGCONT || p->group_exit)
+    if (sig != SIGCONT)
         return;
     if (p->stop_signal) {
-        p->notify |= p->stop_count ? PEVENT_STOPPED : PEVENT_CONTINUED;
-        p->events = p->stop_count ? 0 : PEVENT_CONTINUED;
+        p->notify = p->stop_count ? PEVENT_STOPPED : PEVENT_CONTINUED;
+        p->events = PEVENT_CONTINUED;
         p->stop_signal = 0;
         p->stop_count = 0;
     }
     list_for_each (t, &p->tasks, node) {
         t->stop_pending = false;
+        t->stop_taken = false;
         t->stopped = false;
-        signal_recalc_locked(t);
     }
     waitq_wake_all(&p->stop_wait);
 }
 
-/* What reaches a stopped process waits for SIGCONT, all but SIGKILL. */
+/* What reaches a stopped task waits for SIGCONT, all but SIGKILL. One that is to look at signals
+ * already, and has not come to it, finds this one among them and takes the lowest first. */
 static bool signal_wanted(const struct task *t, int sig)
 {
-    return !t->exiting && (sig == SIGKILL || !(t->stopped || t->blocked & SIGMASK(sig)));
+    if (t->exiting || t->blocked & SIGMASK(sig))
+        return false;
+    if (sig == SIGKILL)
+        return true;
+    return !t->stopped && (READ_ONCE(t->thread->state) == THREAD_RUNNING ||
+                           !(READ_ONCE(t->thread->work) & WORK_SIGNAL));
 }
 
 static struct task *signal_choose(struct process *p, int sig)
@@ -138,19 +148,25 @@ static struct task *signal_choose(struct process *p, int sig)
     return NULL;
 }
 
+/* True when nothing can come before the end that sig is. What dumps core takes its turn: another
+ * signal may still end the process before it. */
+static bool signal_fatal(const struct process *p, int sig)
+{
+    if (p->actions[sig - 1].handler != SIG_DFL || (p->ns_init && sig != SIGKILL))
+        return false;
+    return !(SIGMASK(sig) & (SIG_IGNORED_BY_DEFAULT | SIG_STOP_MASK | SIG_CORE_MASK));
+}
+
 /* What the signal will do, decided by the sender where it is final. */
 static void signal_complete_locked(struct process *p, struct task *t, int sig)
 {
-    if (t && !signal_wanted(t, sig) && sig != SIGKILL)
-        return;
     if (!t)
         t = signal_choose(p, sig);
+    else if (!signal_wanted(t, sig))
+        return;
     if (!t)
         return;
-    bool dfl = p->actions[sig - 1].handler == SIG_DFL;
-    bool fatal = dfl && !signal_default_ignored(sig) && !(SIGMASK(sig) & SIG_STOP_MASK) &&
-                 (!p->ns_init || sig == SIGKILL);
-    if (fatal && !(t->waiting & SIGMASK(sig)) && !p->group_exit)
+    if (signal_fatal(p, sig))
         process_group_exit_locked(p, sig);
     else
         thread_work_set(t->thread, WORK_SIGNAL);
@@ -197,7 +213,7 @@ static int signal_post_locked(struct process *p, struct task *t, int sig,
         return 0;
     signal_prepare_locked(p, sig);
     const struct task *who = t ? t : p->leader;
-    bool blocked = who && (who->blocked | who->waiting) & SIGMASK(sig);
+    bool blocked = who && who->blocked & SIGMASK(sig);
     if (!blocked && (signal_ignored(p, sig) || signal_spares_init(p, sig, force)))
         return 0;
     int err = signal_queue_locked(p, t ? &t->pending : &p->pending, sig, info);
@@ -253,18 +269,25 @@ void signal_kill_process(struct process *p)
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 
-int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info)
+int signal_send_group_locked(struct pid *pgrp, int sig, const struct siginfo *info)
 {
     struct process *p;
     int err = -ESRCH;
-    u64 flags;
 
-    spin_lock_irqsave(&proc_lock, &flags);
     list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
         int one = signal_send_process(p, sig, info);
         if (err)
             err = one;
     }
+    return err;
+}
+
+int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    int err = signal_send_group_locked(pgrp, sig, info);
     spin_unlock_irqrestore(&proc_lock, flags);
     return err;
 }
@@ -380,16 +403,22 @@ static int signal_take_locked(struct task *t, sigset_t set, struct siginfo *info
     return sig;
 }
 
-int signal_dequeue(struct task *t, sigset_t set, struct siginfo *info)
+int signal_dequeue_locked(struct task *t, sigset_t set, struct siginfo *info)
 {
-    struct process *p = t->process;
-    u64 flags;
-
-    spin_lock_irqsave(&p->siglock, &flags);
     int sig = signal_take_locked(t, set, info);
+
     if (t == current_task())
         signal_recalc_locked(t);
-    spin_unlock_irqrestore(&p->siglock, flags);
+    return sig;
+}
+
+int signal_dequeue(struct task *t, sigset_t set, struct siginfo *info)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    int sig = signal_dequeue_locked(t, set, info);
+    spin_unlock_irqrestore(&t->process->siglock, flags);
     return sig;
 }
 

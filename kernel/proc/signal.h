@@ -190,6 +190,8 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
 int signal_altstack(const struct sigstack *new_stack, struct sigstack *old, u64 sp);
 /* Takes the next signal of set off the queues; 0 none, else its number and *info. */
 int signal_dequeue(struct task *t, sigset_t set, struct siginfo *info);
+/* REQUIRES(siglock) */
+int signal_dequeue_locked(struct task *t, sigset_t set, struct siginfo *info);
 /* sigtimedwait: the number, -EAGAIN on time-out, -EINTR. deadline 0: none; block false: only look.
  */
 int signal_wait(sigset_t set, struct siginfo *info, bool block, u64 deadline);

@@ -5,24 +5,28 @@
  */
 #include "arch/x86/trap.h"
 #include "lib/errno.h"
-#include "proc/proc.h"
+#include "proc/proc_priv.h"
 #include "proc/sigframe.h"
 
 #define NR_RESTART_SYSCALL 219
 #define SYSCALL_INSN_LEN 2
 
+bool signal_stop_part_locked(struct process *p, struct task *t)
+{
+    t->stop_pending = false;
+    if (!p->stop_count || --p->stop_count)
+        return false;
+    p->events = PEVENT_STOPPED;
+    return true;
+}
+
 /* Called with siglock held and the stop decided for this task; sleeps until continued or killed. */
 static void signal_stop_here(struct process *p, struct task *t, u64 flags)
 {
-    bool last = false;
     int sig = p->stop_signal;
+    bool last = signal_stop_part_locked(p, t);
 
-    t->stop_pending = false;
     t->stopped = true;
-    if (p->stop_count && --p->stop_count == 0) {
-        p->events = PEVENT_STOPPED;
-        last = true;
-    }
     signal_recalc_locked(t);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (last)
@@ -38,7 +42,6 @@ static void signal_stop_begin_locked(struct process *p, int sig)
 
     p->stop_signal = sig;
     p->stop_count = 0;
-    p->events = 0;
     list_for_each (t, &p->tasks, node) {
         if (t->exiting || t->stopped)
             continue;
@@ -48,17 +51,18 @@ static void signal_stop_begin_locked(struct process *p, int sig)
     }
 }
 
-/* The parent hears of a stop or continuation that another task's signal caused. */
+/* The parent hears of what SIGCONT did: of the continuation, or else of a stop that it overtook,
+ * whose number is forgotten. */
 static void signal_tell_parent(struct process *p, u8 notify)
 {
-    if (notify & PEVENT_STOPPED)
-        process_notify_parent(p, CLD_STOPPED, SIGSTOP);
-    if (notify & PEVENT_CONTINUED)
+    if (notify == PEVENT_STOPPED)
+        process_notify_parent(p, CLD_STOPPED, 0);
+    else
         process_notify_parent(p, CLD_CONTINUED, SIGCONT);
 }
 
-/* Does the stop signal's default action, unless the job-control rules make it void. Called with
- * siglock held, returns without it. */
+/* Does the stop signal's default action, unless the job-control rules or a SIGCONT make it void.
+ * Called with siglock held, returns without it. */
 static void signal_default_stop(struct process *p, struct task *t, int sig, u64 flags)
 {
     if (sig != SIGSTOP) {
@@ -66,10 +70,10 @@ static void signal_default_stop(struct process *p, struct task *t, int sig, u64 
         if (process_group_orphaned(p->pgrp))
             return;
         spin_lock_irqsave(&p->siglock, &flags);
-        if (p->group_exit || (p->pending.set | t->pending.set) & SIGMASK(SIGCONT)) {
-            spin_unlock_irqrestore(&p->siglock, flags);
-            return;
-        }
+    }
+    if (!t->stop_taken || p->group_exit || p->group_exec) {
+        spin_unlock_irqrestore(&p->siglock, flags);
+        return;
     }
     if (!p->stop_signal)
         signal_stop_begin_locked(p, sig);
@@ -101,12 +105,12 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
         signal_stop_here(p, t, flags);
         return DELIVER_AGAIN;
     }
-    spin_unlock_irqrestore(&p->siglock, flags);
-
-    int sig = signal_dequeue(t, ~t->blocked, info);
-    if (!sig)
+    int sig = signal_dequeue_locked(t, ~t->blocked, info);
+    if (!sig) {
+        spin_unlock_irqrestore(&p->siglock, flags);
         return DELIVER_NONE;
-    spin_lock_irqsave(&p->siglock, &flags);
+    }
+    t->stop_taken = SIGMASK(sig) & SIG_STOP_MASK;
     *act = p->actions[sig - 1];
     if (act->handler != SIG_DFL && act->handler != SIG_IGN) {
         if (act->flags & SA_RESETHAND)

@@ -53,6 +53,7 @@ struct task {
     struct restart_block restart; /* o */
     bool restart_call;            /* o  the call under way ended with a restart code in rax */
     bool stop_pending;            /* s  to stop at the next return to user mode */
+    bool stop_taken;              /* s  a stop signal is off the queue, and no SIGCONT since */
     bool stopped;                 /* s */
 
     u64 clear_child_tid;           /* o  user address */
