@@ -9,12 +9,8 @@
 #include "proc/signal.h"
 #include "lib/errno.h"
 #include "lib/log.h"
-#include "lib/string.h"
 #include "mm/slab.h"
-#include "obj/up.h"
 #include "proc/proc_priv.h"
-#include "vm/aspace.h"
-#include "vm/up.h"
 
 struct sigqueue {
     struct list_node node;
@@ -560,42 +556,4 @@ void signal_exec_reset(struct process *p)
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     current_task()->altstack = (struct sigstack){.flags = SS_DISABLE};
-}
-
-void up_sigpipe(void)
-{
-    struct task *t = current_task();
-    struct siginfo info = {.code = SI_USER};
-
-    info.rt.pid = pid_nr(t->pid, process_pid_ns(t->process));
-    info.rt.uid = t->cred->uid;
-    signal_send_task(t, SIGPIPE, &info);
-}
-
-/* SEGV_ACCERR where something is mapped, SEGV_MAPERR where nothing is. */
-static int fault_area(struct area *a, void *arg)
-{
-    u64 addr = *(u64 *)arg;
-
-    return a->start <= addr && addr < a->end ? 2 : 1;
-}
-
-void up_fault_signal(struct trap_frame *frame, u64 addr, int err, unsigned kind)
-{
-    struct siginfo info = {.signo = SIGSEGV, .code = SEGV_MAPERR};
-
-    if (err == -ENOMEM) {
-        signal_kill_process(current_process());
-        return;
-    }
-    if (err == -EINTR)
-        return; /* killed already */
-    if (err == -EIO) {
-        info.signo = SIGBUS;
-        info.code = BUS_ADRERR;
-    } else if (aspace_for_each(aspace_current(), addr, fault_area, &addr) == 2) {
-        info.code = SEGV_ACCERR;
-    }
-    info.fault.addr = addr;
-    signal_force(info.signo, &info);
 }
