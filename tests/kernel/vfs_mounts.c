@@ -218,6 +218,22 @@ SELFTEST(vfs_mounts_are_told_as_text)
     mounts_test_end(&ctx);
 }
 
+SELFTEST(vfs_files_without_a_name_need_no_tmpfs_at_the_root)
+{
+    struct walk_ctx ctx;
+    struct path top;
+    struct file *f;
+
+    vfs_test_ctx(&ctx);
+    CHECK(vfs_mount(&ctx, "proc", &ctx.root, "proc", 0, NULL) == 0);
+    f = tmpfs_create_unlinked("memfd:test", 4096, O_RDWR, true);
+    CHECK(!IS_ERR(f) && file_write_kernel(f, "x", 1, 0) == 1);
+    file_put(f);
+    mount_ns_root(mount_ns_init, &top);
+    CHECK(top.mount != ctx.root.mount && vfs_umount(&ctx, &top, 0) == 0);
+    path_put(&top);
+}
+
 SELFTEST(vfs_tmpfs_keeps_its_size)
 {
     struct walk_ctx ctx;

@@ -197,19 +197,27 @@ FS_TYPE(tmpfs)
 
 /* ------------------------------------------------------------- files without a name */
 
-/* memfd_create(2), shmem: on a super that nobody mounts. */
+/* The root that the machine comes up with, which is a tmpfs. What stands at "/" later, a program
+ * with the privilege may choose. */
+static struct path tmpfs_first;
+
+static void tmpfs_init(void)
+{
+    mount_ns_root(mount_ns_init, &tmpfs_first);
+}
+INIT_HOOK(tmpfs_init, INIT_DRIVER);
+
+/* memfd_create(2), shmem. */
 struct file *tmpfs_create_unlinked(const char *name, u64 size, unsigned o_flags, bool sealable)
 {
-    struct path root, p;
+    struct dentry *root = tmpfs_first.dentry;
+    struct path p = {tmpfs_first.mount, dentry_alloc(root, name, strlen(name))};
     struct file *f;
     struct inode *i;
     int err;
 
-    mount_ns_root(mount_ns_init, &root);
-    i = tmpfs_inode(container_of(root.dentry->super, struct tmpfs_super, super), S_IFREG | 0777,
-                    NULL, current_cred());
-    p = (struct path){root.mount, dentry_alloc(root.dentry, name, strlen(name))};
-    path_put(&root);
+    i = tmpfs_inode(container_of(root->super, struct tmpfs_super, super), S_IFREG | 0777, NULL,
+                    current_cred());
     if (!i || !p.dentry) {
         if (i)
             inode_put(i);
