@@ -44,6 +44,19 @@ void procfs_cpumask(struct seq *out, u64 mask);
 void procfs_cpulist(struct seq *out, u64 mask);
 /* procfs_net.c: the directory net */
 extern const struct pseudo_ops procfs_net_ops;
+/* procfs_maps.c */
+int procfs_maps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+int procfs_smaps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+/* procfs_ids.c */
+int procfs_uid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+int procfs_gid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+int procfs_setgroups_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+ssize_t procfs_uid_map_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred);
+ssize_t procfs_gid_map_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred);
+ssize_t procfs_setgroups_store(struct pseudo_node *node, char *text, size_t n,
+                               const struct cred *cred);
 /* procfs_mounts.c */
 int procfs_mounts_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);

@@ -7,7 +7,6 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/nsset.h"
 #include "proc/procfs.h"
@@ -304,95 +303,6 @@ static ssize_t comm_store(struct pseudo_node *node, char *text, size_t n, const 
     return (ssize_t)n;
 }
 
-struct maps_state {
-    struct seq *out;
-    struct aspace *as;
-    char *path;
-    bool details;
-};
-
-/* What is mapped, and its place where it has one: a descriptor's own memory (a vCPU's) has none. */
-static const char *maps_file_name(const struct maps_state *m, const struct file *f,
-                                  struct kstat *st)
-{
-    struct path p = {f->mount, f->dentry}, root, cwd;
-    const char *name;
-
-    if (!f->dentry)
-        return f->ops->name;
-    (void)vfs_stat(&p, st);
-    fs_context_paths(current_task()->fs, &root, &cwd);
-    name = path_name(&p, &root, m->path, PATH_MAX);
-    path_put(&root);
-    path_put(&cwd);
-    return IS_ERR(name) ? "?" : name;
-}
-
-static void maps_details(const struct maps_state *m, const struct area *a)
-{
-    u64 anon, rss = aspace_resident(m->as, a, &anon);
-
-    seq_printf(m->out,
-               "Size:           %8lu kB\nKernelPageSize:        4 kB\n"
-               "MMUPageSize:           4 kB\nRss:            %8lu kB\n"
-               "Anonymous:      %8lu kB\nLocked:         %8lu kB\n",
-               (a->end - a->start) / 1024, rss * 4, anon * 4, a->flags & AREA_LOCKED ? rss * 4 : 0);
-}
-
-static int maps_area(struct area *a, void *arg)
-{
-    struct maps_state *m = arg;
-    struct kstat st = {0};
-    const char *name = "";
-
-    if (a->file) {
-        name = maps_file_name(m, a->file, &st);
-    } else if (a->start <= m->as->brk && a->end > m->as->brk_start &&
-               m->as->brk > m->as->brk_start) {
-        name = "[heap]";
-    } else if (a->flags & AREA_GROWSDOWN) {
-        name = "[stack]";
-    } else if (m->as->vdso && a->start == m->as->vdso) {
-        name = "[vdso]";
-    }
-    size_t before = m->out->len;
-    seq_printf(m->out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", a->start, a->end,
-               a->prot & PT_READ ? 'r' : '-', a->prot & PT_WRITE ? 'w' : '-',
-               a->prot & PT_EXEC ? 'x' : '-', a->flags & AREA_SHARED ? 's' : 'p',
-               a->object ? a->offset : 0, (unsigned)(st.dev >> 8 & 0xfff),
-               (unsigned)(st.dev & 0xff), st.ino);
-    if (*name)
-        seq_printf(m->out, "%*s%s",
-                   (int)(before + 73 > m->out->len ? before + 73 - m->out->len : 0), "", name);
-    seq_printf(m->out, "\n");
-    if (m->details)
-        maps_details(m, a);
-    return 0;
-}
-
-static int maps_text(struct pseudo_node *node, struct seq *out, bool details)
-{
-    struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
-
-    if (!as || IS_ERR(as))
-        return as ? -EACCES : 0;
-    struct maps_state m = {out, as, kmalloc(PATH_MAX), details};
-    int err = m.path ? aspace_for_each(as, 0, maps_area, &m) : -ENOMEM;
-    kfree(m.path);
-    aspace_put(as);
-    return err;
-}
-
-static int maps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    return maps_text(node, out, false);
-}
-
-static int smaps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    return maps_text(node, out, true);
-}
-
 static int cgroup_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     struct process *p = pid_node_task(node)->process;
@@ -471,127 +381,6 @@ static int oom_score_show(struct pseudo_node *node, struct seq *out, const struc
     return 0;
 }
 
-/* uid_map, gid_map: written once, by a process privileged over the namespace. */
-static int id_map_show(struct seq *out, const struct id_map *m, bool initial)
-{
-    if (initial)
-        seq_printf(out, "%10u %10u %10u\n", 0, 0, U32_MAX);
-    for (u32 i = 0; !initial && i < m->nr; i++)
-        seq_printf(out, "%10u %10u %10u\n", m->extent[i].first, m->extent[i].lower,
-                   m->extent[i].count);
-    return 0;
-}
-
-static int uid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    const struct cred *c = task_cred(pid_node_task(node));
-    int err = id_map_show(out, &c->user_ns->uid_map, c->user_ns == &user_ns_init);
-
-    cred_put(c);
-    return err;
-}
-
-static int gid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    const struct cred *c = task_cred(pid_node_task(node));
-    int err = id_map_show(out, &c->user_ns->gid_map, c->user_ns == &user_ns_init);
-
-    cred_put(c);
-    return err;
-}
-
-static int id_map_parse(const char *text, struct id_map *m)
-{
-    *m = (struct id_map){0};
-    while (*text) {
-        u64 v[3];
-        for (int i = 0; i < 3; i++) {
-            while (*text == ' ' || *text == '\t')
-                text++;
-            if (parse_u64_prefix(text, 10, &v[i], &text) || v[i] > U32_MAX)
-                return -EINVAL;
-        }
-        while (*text == ' ' || *text == '\n')
-            text++;
-        if (m->nr == ARRAY_SIZE(m->extent) || !v[2] || v[0] + v[2] > U32_MAX ||
-            v[1] + v[2] > U32_MAX)
-            return -EINVAL;
-        m->extent[m->nr].first = (u32)v[0];
-        m->extent[m->nr].lower = (u32)v[1];
-        m->extent[m->nr++].count = (u32)v[2];
-    }
-    return m->nr ? 0 : -EINVAL;
-}
-
-/* An unprivileged writer may map its own single id only. */
-static bool id_map_allowed(const struct user_ns *ns, const struct id_map *m, bool gids,
-                           const struct cred *writer)
-{
-    if (!ns->parent)
-        return false;
-    if (cred_capable(writer, ns->parent, gids ? CAP_SETGID : CAP_SETUID))
-        return true;
-    if (m->nr != 1 || m->extent[0].count != 1 || writer->euid != ns->owner)
-        return false;
-    u32 lower = m->extent[0].lower;
-    return gids ? ns->setgroups_denied && user_ns_map_gid(ns->parent, lower) == writer->egid
-                : user_ns_map_uid(ns->parent, lower) == writer->euid;
-}
-
-static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n,
-                            const struct cred *opener, bool gids)
-{
-    const struct cred *c = task_cred(pid_node_task(node));
-    struct id_map m;
-    int err = id_map_parse(text, &m);
-
-    /* A privileged program may be made to write to a file that somebody else has opened. */
-    if (!err && (!id_map_allowed(c->user_ns, &m, gids, opener) ||
-                 !id_map_allowed(c->user_ns, &m, gids, current_cred())))
-        err = -EPERM;
-    if (!err)
-        err = user_ns_set_map(c->user_ns, gids, &m);
-    cred_put(c);
-    return err ? err : (ssize_t)n;
-}
-
-static ssize_t uid_map_store(struct pseudo_node *node, char *text, size_t n,
-                             const struct cred *cred)
-{
-    return id_map_store(node, text, n, cred, false);
-}
-
-static ssize_t gid_map_store(struct pseudo_node *node, char *text, size_t n,
-                             const struct cred *cred)
-{
-    return id_map_store(node, text, n, cred, true);
-}
-
-static int setgroups_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    const struct cred *c = task_cred(pid_node_task(node));
-
-    seq_printf(out, "%s\n", c->user_ns->setgroups_denied ? "deny" : "allow");
-    cred_put(c);
-    return 0;
-}
-
-static ssize_t setgroups_store(struct pseudo_node *node, char *text, size_t n,
-                               const struct cred *cred)
-{
-    const struct cred *c = task_cred(pid_node_task(node));
-    ssize_t r = -EINVAL;
-
-    if (str_starts(text, "deny") && !c->user_ns->gid_map.nr && c->user_ns->parent) {
-        c->user_ns->setgroups_denied = true;
-        r = (ssize_t)n;
-    } else if (str_starts(text, "allow")) {
-        r = c->user_ns->setgroups_denied ? -EPERM : (ssize_t)n;
-    }
-    cred_put(c);
-    return r;
-}
-
 static int wchan_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     seq_printf(out, "0");
@@ -618,19 +407,19 @@ const struct pid_file pid_files[] = {
     FILE_RO("cmdline", 0444, cmdline_show),
     FILE_RW("comm", 0644, comm_show, comm_store),
     FILE_RO("environ", 0400, environ_show),
-    FILE_RW("gid_map", 0644, gid_map_show, gid_map_store),
+    FILE_RW("gid_map", 0644, procfs_gid_map_show, procfs_gid_map_store),
     FILE_RO("limits", 0444, limits_show),
-    FILE_RO("maps", 0444, maps_show),
+    FILE_RO("maps", 0444, procfs_maps_show),
     FILE_RO("mountinfo", 0444, procfs_mountinfo_show),
     FILE_RO("mounts", 0444, procfs_mounts_show),
     FILE_RO("oom_score", 0444, oom_score_show),
     FILE_RW("oom_score_adj", 0644, oom_adj_show, oom_adj_store),
-    FILE_RW("setgroups", 0644, setgroups_show, setgroups_store),
-    FILE_RO("smaps", 0444, smaps_show),
+    FILE_RW("setgroups", 0644, procfs_setgroups_show, procfs_setgroups_store),
+    FILE_RO("smaps", 0444, procfs_smaps_show),
     FILE_RO("stat", 0444, stat_show),
     FILE_RO("statm", 0444, statm_show),
     FILE_RO("status", 0444, status_show),
-    FILE_RW("uid_map", 0644, uid_map_show, uid_map_store),
+    FILE_RW("uid_map", 0644, procfs_uid_map_show, procfs_uid_map_store),
     FILE_RO("wchan", 0444, wchan_show),
 };
 const unsigned pid_file_count = ARRAY_SIZE(pid_files);
