@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// Shared by the verbs that hold a stream.
+#pragma once
+
+#include "cli/cli.h"
+
+/* What of `run` concerns the client itself. */
+struct run {
+    bool detach, rm, stdin_open, tty;
+    const char *name, *sig_proxy;
+};
+
+/* Creates the container that a command line of `run` or `create` asks for: its id, or exits. */
+char *create_container(int argc, char **argv, struct run *run);
+/* "Env": NAME alone has our own value, if there is one. */
+void create_env(struct jw *w, const struct opt_list *l);
+
+int run_error(const struct buf *answer); /* says it; CLI_USAGE */
+/* The exit status for a start that failed, by the engine's words. */
+int start_status(const struct buf *answer);
