@@ -3,28 +3,21 @@
  * The dentry cache. Its hash table grows by one bucket for each name beyond one a bucket (linear
  * hashing: bucket n takes over half of bucket n - 2^k), so no operation waits for the whole to be
  * rebuilt. Buckets live in segments that are never given back.
- *
- * Unused names hang, oldest first, on the list of the account that pays for them, and on the list
- * of their super: neither a domain at its limit nor a super that goes looks at anybody else's.
  */
-#include "vfs/dentry.h"
+#include "vfs/dentry_priv.h"
 
-#include "lib/err.h"
+#include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/random.h"
 #include "lib/string.h"
-#include "mm/account.h"
-#include "mm/cache.h"
 #include "mm/page.h"
 #include "mm/slab.h"
 #include "sync/seqlock.h"
 #include "vfs/vfs_priv.h"
-#include "vm/up.h"
 
 #define SEGMENT_ORDER 4 /* pages, as a power of two */
 #define SEGMENT_BUCKETS ((PAGE_SIZE << SEGMENT_ORDER) / sizeof(struct dentry_bucket))
 #define SEGMENTS_MAX 1024
-#define CACHERS_LOOK 64 /* accounts looked at for one below another */
 
 struct dentry_bucket {
     struct dentry *first;
@@ -36,9 +29,6 @@ static u32 dentry_buckets;       /* the rename lock and the split bucket's; RCU 
 static atomic64_t dentry_hashed; /* names in the table */
 static u64 dentry_hash_key, dentry_hash_factor __ro_after_init;
 static struct slab_cache *dentry_cache;
-static struct spinlock dentry_lru_lock = SPINLOCK_INIT(RANK_VFS, 1, "dentry lru");
-static LIST_HEAD(
-    dentry_cachers); /* LRU lock: accounts with unused names; front: next to lose some */
 static struct spinlock dentry_rename_lock = SPINLOCK_INIT(RANK_VFS, 8, "rename");
 struct seqcount dentry_rename_seq;
 
@@ -247,47 +237,7 @@ void dentry_unhash(struct dentry *d)
     spin_unlock(&d->lock);
 }
 
-static struct account *dentry_account(const struct dentry *d)
-{
-    struct account *account = slab_account(d);
-
-    return account ? account : &account_root_memory;
-}
-
-static void dentry_lru_add(struct dentry *d)
-{
-    struct account *account = dentry_account(d);
-
-    spin_lock(&dentry_lru_lock);
-    if (list_empty(&account->cache))
-        list_add_tail(&dentry_cachers, &account->cachers);
-    list_add_tail(&account->cache, &d->lru);
-    list_add_tail(&d->super->cached, &d->by_super);
-    spin_unlock(&dentry_lru_lock);
-}
-
-static void dentry_lru_remove_locked(struct dentry *d)
-{
-    struct account *account = dentry_account(d);
-
-    if (list_empty(&d->lru))
-        return;
-    list_del(&d->lru);
-    list_del(&d->by_super);
-    if (list_empty(&account->cache))
-        list_del(&account->cachers);
-}
-
-static void dentry_lru_remove(struct dentry *d)
-{
-    spin_lock(&dentry_lru_lock);
-    dentry_lru_remove_locked(d);
-    spin_unlock(&dentry_lru_lock);
-}
-
-/* d->lock held, ref 0: takes it out of everything. Returns the parent, whose reference is the
- * caller's to drop. Unlocks. */
-static struct dentry *dentry_kill(struct dentry *d)
+struct dentry *dentry_kill(struct dentry *d)
 {
     struct inode *inode = d->inode;
     struct dentry *parent = d->parent == d ? NULL : d->parent;
@@ -494,100 +444,6 @@ bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d)
         if (d->parent == d)
             return false;
     }
-}
-
-/* ------------------------------------------------------------- shrinking */
-
-static bool dentry_account_below(const struct account *a, const struct account *top)
-{
-    while (a && a != top)
-        a = a->parent;
-    return a;
-}
-
-/* LRU lock held: the account that is to lose a name so that `top` (NULL: the machine) has more
- * room. The accounts take turns; of those below top only the first few are looked at. */
-static struct account *dentry_cacher_locked(struct account *top)
-{
-    if (top && !list_empty(&top->cache))
-        return top;
-    for (unsigned i = 0; i < CACHERS_LOOK; i++) {
-        struct account *a = list_first(&dentry_cachers, struct account, cachers);
-
-        if (!a)
-            return NULL;
-        list_del(&a->cachers);
-        list_add_tail(&dentry_cachers, &a->cachers);
-        if (!top || dentry_account_below(a, top))
-            return a;
-    }
-    return NULL;
-}
-
-static struct dentry *dentry_oldest_locked(struct super *super, struct account *top)
-{
-    struct account *a;
-
-    if (super)
-        return list_first(&super->cached, struct dentry, by_super);
-    a = dentry_cacher_locked(top);
-    return a ? list_first(&a->cache, struct dentry, lru) : NULL;
-}
-
-/* The oldest unused dentry, dead and out of everything but its parent; NULL: none. Between the two
- * locks it may die, but we are an RCU reader. */
-static struct dentry *dentry_evict_one(struct super *super, struct account *top,
-                                       struct dentry **parent)
-{
-    struct dentry *d;
-
-    spin_lock(&dentry_lru_lock);
-    d = dentry_oldest_locked(super, top);
-    if (d)
-        dentry_lru_remove_locked(d);
-    spin_unlock(&dentry_lru_lock);
-    if (!d)
-        return NULL;
-    spin_lock(&d->lock);
-    d->flags &= ~(u32)DENTRY_LRU;
-    if (d->ref > 0 || (d->flags & DENTRY_DEAD)) {
-        spin_unlock(&d->lock);
-        *parent = NULL;
-        return d;
-    }
-    *parent = dentry_kill(d);
-    return d;
-}
-
-static u64 dentry_shrink(struct super *super, struct account *top, u64 n)
-{
-    struct dentry *parent;
-    u64 done = 0;
-
-    while (done < n && dentry_evict_one(super, top, &parent)) {
-        if (!parent)
-            continue;
-        dentry_put(parent);
-        done++;
-        cond_yield();
-    }
-    return done;
-}
-
-u64 up_reclaim_names(struct account *account, u64 n)
-{
-    return dentry_shrink(NULL, account, n);
-}
-
-static u64 dentry_drop_cached(void)
-{
-    return dentry_shrink(NULL, NULL, U64_MAX);
-}
-CACHE_KIND("10") = {"names", dentry_drop_cached};
-
-void dentry_shrink_super(struct super *s)
-{
-    dentry_shrink(s, NULL, U64_MAX);
 }
 
 const char *dentry_name(const struct dentry *d, size_t *len)
