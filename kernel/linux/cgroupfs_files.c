@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The files of a control group: what they show and what may be written to them (Linux
+ * Documentation/admin-guide/cgroup-v2).
+ */
+#include "lib/format.h"
+#include "lib/string.h"
+#include "linux/cgroupfs.h"
+#include "proc/proc.h"
+#include "proc/up.h"
+
+#define USEC(ns) ((ns) / 1000)
+
+/* ------------------------------------------------------------- values */
+
+/* "max" or a number; a trailing newline is allowed. */
+static int cg_parse(const char *text, u64 *out)
+{
+    char word[32];
+    size_t len = strlen(text);
+
+    while (len && (text[len - 1] == '\n' || text[len - 1] == ' '))
+        len--;
+    if (len == 0 || len >= sizeof(word))
+        return -EINVAL;
+    memcpy(word, text, len);
+    word[len] = '\0';
+    if (strcmp(word, "max") == 0) {
+        *out = U64_MAX;
+        return 0;
+    }
+    return parse_u64(word, 10, out);
+}
+
+/* Bytes, with the suffixes that memory files take. */
+static int cg_parse_bytes(char *text, u64 *pages)
+{
+    size_t len = strlen(text);
+    unsigned shift = 0;
+    u64 value;
+    int err;
+
+    while (len && text[len - 1] == '\n')
+        text[--len] = '\0';
+    if (len && strcmp(text, "max") != 0) {
+        static const char units[] = "kmgt";
+        const char *u = strchr(units, text[len - 1] | 0x20);
+
+        if (u && *u) {
+            shift = 10 * (unsigned)(u - units + 1);
+            text[len - 1] = '\0';
+        }
+    }
+    err = cg_parse(text, &value);
+    if (err)
+        return err;
+    *pages = value > U64_MAX >> shift ? U64_MAX : (value << shift) / PAGE_SIZE;
+    if (value == U64_MAX)
+        *pages = U64_MAX;
+    return 0;
+}
+
+static void cg_show_limit(struct seq *out, u64 value, u64 unit)
+{
+    if (value >= (u64)S64_MAX / unit)
+        seq_printf(out, "max\n");
+    else
+        seq_printf(out, "%lu\n", value * unit);
+}
+
+/* ------------------------------------------------------------- core files */
+
+static int cg_show_controllers(struct seq *out, u32 bits)
+{
+    static const char *const names[] = {"cpu", "memory", "pids"};
+    const char *space = "";
+
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+        if (bits >> i & 1) {
+            seq_printf(out, "%s%s", space, names[i]);
+            space = " ";
+        }
+    seq_printf(out, "\n");
+    return 0;
+}
+
+static int cg_controllers_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct cgroup *cg = cg_of(node);
+
+    return cg_show_controllers(out, cg->parent ? READ_ONCE(cg->parent->subtree_control) : CG_ALL);
+}
+
+static int cg_subtree_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    return cg_show_controllers(out, READ_ONCE(cg_of(node)->subtree_control));
+}
+
+static u32 cg_controller_bit(const char *name, size_t len)
+{
+    if (len == 3 && memcmp(name, "cpu", 3) == 0)
+        return CG_CPU;
+    if (len == 6 && memcmp(name, "memory", 6) == 0)
+        return CG_MEMORY;
+    if (len == 4 && memcmp(name, "pids", 4) == 0)
+        return CG_PIDS;
+    return 0;
+}
+
+/* "+memory -cpu": all or nothing. */
+static ssize_t cg_subtree_store(struct pseudo_node *node, char *text, size_t n,
+                                const struct cred *cred)
+{
+    u32 on = 0, off = 0;
+    int err;
+
+    for (char *p = text; *p;) {
+        size_t len = 0;
+        u32 bit;
+
+        while (*p == ' ' || *p == '\n')
+            p++;
+        while (p[len] && p[len] != ' ' && p[len] != '\n')
+            len++;
+        if (len == 0)
+            break;
+        bit = cg_controller_bit(p + 1, len - 1);
+        if (!bit || (*p != '+' && *p != '-'))
+            return -EINVAL;
+        if (*p == '+')
+            on |= bit;
+        else
+            off |= bit;
+        p += len;
+    }
+    err = cgroup_set_subtree_control(cg_of(node), on, off);
+    return err ? err : (ssize_t)n;
+}
+
+struct cg_procs {
+    struct seq *out;
+    bool threads;
+};
+
+static int cg_procs_one(struct cgroup_member *m, void *arg)
+{
+    struct cg_procs *list = arg;
+    struct process *p = container_of(m, struct process, cgroup);
+    u32 nr = p->pid ? pid_nr(p->pid, current_pid_ns()) : 0;
+
+    if (p->state == PROCESS_LIVE)
+        seq_printf(list->out, "%u\n", nr);
+    return 0;
+}
+
+/* The group's lock is held while the text grows: slab never sleeps. */
+static int cg_procs_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct cg_procs list = {.out = out};
+
+    cgroup_for_each_member(cg_of(node), cg_procs_one, &list);
+    return 0;
+}
+
+static int cg_move_process(struct process *p, struct cgroup *to)
+{
+    struct task *t;
+    u64 flags;
+    int err = cgroup_move(&p->cgroup, to);
+
+    if (err)
+        return err;
+    spin_lock_irqsave(&proc_lock, &flags);
+    list_for_each (t, &p->tasks, node)
+        thread_set_group(t->thread, to->sched);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return 0;
+}
+
+static ssize_t cg_procs_store(struct pseudo_node *node, char *text, size_t n,
+                              const struct cred *cred)
+{
+    struct process *p;
+    u64 nr;
+    int err = cg_parse(text, &nr);
+
+    if (err || nr > PID_MAX)
+        return -EINVAL;
+    p = process_find(current_pid_ns(),
+                     nr ? (u32)nr : pid_nr(current_process()->pid, current_pid_ns()));
+    if (!p)
+        return -ESRCH;
+    err = cg_move_process(p, cg_of(node));
+    process_put(p);
+    return err ? err : (ssize_t)n;
+}
+
+static int cg_events_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "populated %d\nfrozen 0\n", cgroup_populated(cg_of(node)));
+    return 0;
+}
+
+static u32 cg_events_poll(struct pseudo_node *node, struct file *f, struct poll_table *pt)
+{
+    poll_wait(pt, &cg_of(node)->events_wait);
+    return POLLIN | POLLRDNORM | POLLERR | POLLPRI;
+}
+
+static int cg_type_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "domain\n");
+    return 0;
+}
+
+static ssize_t cg_kill_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
+{
+    u64 one;
+
+    if (cg_parse(text, &one) || one != 1)
+        return -ERANGE;
+    cgroup_kill(cg_of(node));
+    return (ssize_t)n;
+}
+
+/* ------------------------------------------------------------- memory */
+
+static int mem_current_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%lu\n", (u64)atomic_read(&cg_of(node)->memory.used) * PAGE_SIZE);
+    return 0;
+}
+
+static int mem_peak_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%lu\n", (u64)atomic_read(&cg_of(node)->memory.peak) * PAGE_SIZE);
+    return 0;
+}
+
+static int mem_max_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    cg_show_limit(out, (u64)READ_ONCE(cg_of(node)->memory.limit), PAGE_SIZE);
+    return 0;
+}
+
+static ssize_t mem_max_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
+{
+    u64 pages;
+    int err = cg_parse_bytes(text, &pages);
+
+    if (!err)
+        err = cgroup_set_memory_max(cg_of(node), pages);
+    return err ? err : (ssize_t)n;
+}
+
+static int mem_events_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    const struct cgroup *cg = cg_of(node);
+
+    seq_printf(out, "low 0\nhigh %lu\nmax %lu\noom %lu\noom_kill %lu\noom_group_kill 0\n",
+               READ_ONCE(cg->events_high), READ_ONCE(cg->events_max), READ_ONCE(cg->events_oom),
+               READ_ONCE(cg->events_oom_kill));
+    return 0;
+}
+
+static int mem_oom_group_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%d\n", READ_ONCE(cg_of(node)->oom_group));
+    return 0;
+}
+
+static ssize_t mem_oom_group_store(struct pseudo_node *node, char *text, size_t n,
+                                   const struct cred *cred)
+{
+    u64 on;
+
+    if (cg_parse(text, &on) || on > 1)
+        return -EINVAL;
+    WRITE_ONCE(cg_of(node)->oom_group, on);
+    return (ssize_t)n;
+}
+
+static int mem_swap_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "0\n"); /* there is no swap */
+    return 0;
+}
+
+/* ------------------------------------------------------------- cpu */
+
+static int cpu_weight_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%u\n", READ_ONCE(cg_of(node)->cpu_weight));
+    return 0;
+}
+
+static ssize_t cpu_weight_store(struct pseudo_node *node, char *text, size_t n,
+                                const struct cred *cred)
+{
+    u64 weight;
+    int err = cg_parse(text, &weight);
+
+    if (!err)
+        err = cgroup_set_weight(cg_of(node), weight);
+    return err == -EINVAL ? -ERANGE : err ? err : (ssize_t)n;
+}
+
+static int cpu_max_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    const struct cgroup *cg = cg_of(node);
+
+    if (cg->quota_us == U64_MAX)
+        seq_printf(out, "max %lu\n", cg->period_us);
+    else
+        seq_printf(out, "%lu %lu\n", cg->quota_us, cg->period_us);
+    return 0;
+}
+
+static ssize_t cpu_max_store(struct pseudo_node *node, char *text, size_t n,
+                             const struct cred *cred)
+{
+    struct cgroup *cg = cg_of(node);
+    char *space = strchr(text, ' ');
+    u64 quota, period = cg->period_us;
+    int err;
+
+    if (space) {
+        *space = '\0';
+        err = cg_parse(space + 1, &period);
+        if (err)
+            return err;
+    }
+    err = cg_parse(text, &quota);
+    if (!err)
+        err = cgroup_set_quota(cg, quota, period);
+    return err ? err : (ssize_t)n;
+}
+
+static int cpu_stat_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct sched_group_stat st;
+
+    sched_group_stat(cg_of(node)->sched, &st);
+    seq_printf(out, "usage_usec %lu\nuser_usec %lu\nsystem_usec %lu\n", USEC(st.usage_ns),
+               USEC(st.user_ns), USEC(st.system_ns));
+    seq_printf(out, "nr_periods %lu\nnr_throttled %lu\nthrottled_usec %lu\n", st.nr_periods,
+               st.nr_throttled, USEC(st.throttled_ns));
+    return 0;
+}
+
+/* ------------------------------------------------------------- pids */
+
+static int pids_current_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%lu\n", (u64)atomic_read(&cg_of(node)->pids.used));
+    return 0;
+}
+
+static int pids_max_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    cg_show_limit(out, (u64)READ_ONCE(cg_of(node)->pids.limit), 1);
+    return 0;
+}
+
+static ssize_t pids_max_store(struct pseudo_node *node, char *text, size_t n,
+                              const struct cred *cred)
+{
+    u64 max;
+
+    if (cg_parse(text, &max) || (max != U64_MAX && max > PID_MAX))
+        return -EINVAL;
+    WRITE_ONCE(cg_of(node)->pids.limit, max == U64_MAX ? S64_MAX : (s64)max);
+    return (ssize_t)n;
+}
+
+static int pids_events_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "max %lu\n", READ_ONCE(cg_of(node)->events_pids_max));
+    return 0;
+}
+
+/* ------------------------------------------------------------- the table */
+
+#define CG_RO(file, ctl, nr, show_fn, ...)                        \
+    {                                                             \
+        file, 0444, ctl, nr,                                      \
+        {                                                         \
+            .show = show_fn, .destroy = cg_destroy, ##__VA_ARGS__ \
+        }                                                         \
+    }
+#define CG_RW(file, ctl, nr, show_fn, store_fn)                       \
+    {                                                                 \
+        file, 0644, ctl, nr,                                          \
+        {                                                             \
+            .show = show_fn, .store = store_fn, .destroy = cg_destroy \
+        }                                                             \
+    }
+#define CG_WO(file, ctl, nr, store_fn)               \
+    {                                                \
+        file, 0200, ctl, nr,                         \
+        {                                            \
+            .store = store_fn, .destroy = cg_destroy \
+        }                                            \
+    }
+
+const struct cgroup_file cgroup_files[] = {
+    CG_RO("cgroup.controllers", 0, false, cg_controllers_show),
+    CG_RW("cgroup.subtree_control", 0, false, cg_subtree_show, cg_subtree_store),
+    CG_RW("cgroup.procs", 0, false, cg_procs_show, cg_procs_store),
+    CG_RO("cgroup.events", 0, true, cg_events_show, .poll = cg_events_poll),
+    CG_RO("cgroup.type", 0, true, cg_type_show),
+    CG_WO("cgroup.kill", 0, true, cg_kill_store),
+    CG_RO("memory.current", CG_MEMORY, true, mem_current_show),
+    CG_RO("memory.peak", CG_MEMORY, true, mem_peak_show),
+    CG_RW("memory.max", CG_MEMORY, true, mem_max_show, mem_max_store),
+    CG_RO("memory.events", CG_MEMORY, true, mem_events_show, .poll = cg_events_poll),
+    CG_RW("memory.oom.group", CG_MEMORY, true, mem_oom_group_show, mem_oom_group_store),
+    CG_RO("memory.swap.current", CG_MEMORY, true, mem_swap_show),
+    CG_RW("cpu.weight", CG_CPU, true, cpu_weight_show, cpu_weight_store),
+    CG_RW("cpu.max", CG_CPU, true, cpu_max_show, cpu_max_store),
+    CG_RO("cpu.stat", 0, false, cpu_stat_show),
+    CG_RO("pids.current", CG_PIDS, true, pids_current_show),
+    CG_RW("pids.max", CG_PIDS, true, pids_max_show, pids_max_store),
+    CG_RO("pids.events", CG_PIDS, true, pids_events_show, .poll = cg_events_poll),
+};
+const unsigned cgroup_file_count = ARRAY_SIZE(cgroup_files);
