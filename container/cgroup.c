@@ -233,7 +233,22 @@ static void cgroup_set_control_locked(struct cgroup *cg, u32 bits)
 {
     for (unsigned i = 0; cg->parent && i < CG_COUNT; i++)
         cg->parent->users[i] += (bits >> i & 1) - (cg->subtree_control >> i & 1);
-    cg->subtree_control = bits;
+    WRITE_ONCE(cg->subtree_control, bits);
+}
+
+/* Nobody joins between the look at the members and the change. */
+static int cgroup_change_control_locked(struct cgroup *cg, u32 on, u32 off)
+{
+    int err = 0;
+    u64 flags;
+
+    spin_lock_irqsave(&cg->lock, &flags);
+    if (cg->parent && (on & CG_MEMORY) && cg->nr_members)
+        err = -EBUSY;
+    else
+        cgroup_set_control_locked(cg, (cg->subtree_control | on) & ~off);
+    spin_unlock_irqrestore(&cg->lock, flags);
+    return err;
 }
 
 static void cgroup_unlink_locked(struct cgroup *cg)
@@ -347,14 +362,11 @@ int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off)
         err = -ENODEV;
     else if (on & ~(cg->parent ? cg->parent->subtree_control : CG_ALL))
         err = -ENOENT;
-    /* No internal processes: a group with members hands no domain controller down. */
-    else if (cg->parent && (on & CG_MEMORY) && cg->nr_members)
-        err = -EBUSY;
     for (unsigned i = 0; i < CG_COUNT; i++)
         if (!err && (off >> i & 1) && cg->users[i])
             err = -EBUSY;
     if (!err)
-        cgroup_set_control_locked(cg, (cg->subtree_control | on) & ~off);
+        err = cgroup_change_control_locked(cg, on, off);
     mutex_unlock(&cgroup_tree_lock);
     return err;
 }

@@ -50,7 +50,7 @@ struct cgroup {
     u64 memory_high;                /* a  pages; U64_MAX: max */
     bool dead, frozen;              /* t */
     bool oom_group;                 /* a */
-    u32 subtree_control;            /* t  CG_* switched on for children */
+    u32 subtree_control;            /* t+l  CG_* switched on for children */
     u64 events_oom, events_oom_kill, events_high, events_max, events_pids_max; /* a */
     u64 quota_us, period_us;  /* t  quota U64_MAX: max */
     u32 cpu_weight;           /* t */
@@ -70,7 +70,8 @@ void cgroup_get(struct cgroup *cg);
 void cgroup_put(struct cgroup *cg);
 
 /* fork: puts a new process (not yet visible) into `into`, or where its parent is (NULL); charges
- * one thread in each ancestor. -EAGAIN over pids.max, -ENODEV: `into` is gone. */
+ * one thread in each ancestor. -EAGAIN over pids.max, -ENODEV: `into` is gone, -EBUSY: it hands
+ * controllers down. */
 int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into);
 int cgroup_charge_thread(struct cgroup_member *m) __must_check; /* a further thread: -EAGAIN */
 void cgroup_uncharge_thread(struct cgroup_member *m);
@@ -78,7 +79,8 @@ void cgroup_uncharge_thread(struct cgroup_member *m);
  */
 void cgroup_exit(struct cgroup_member *m);
 /* Moves a process: pids charges move, memory charged so far stays (as v2 does). The caller then
- * moves each thread's sched group. 0, -ENODEV, or -ESRCH: it has exited. */
+ * moves each thread's sched group. 0, -ENODEV, -EBUSY (`to` hands controllers down), or -ESRCH: it
+ * has exited. */
 int cgroup_move(struct cgroup_member *m, struct cgroup *to);
 struct cgroup *cgroup_of(const struct cgroup_member *m); /* a reference */
 /* The group below the root whose members could give most memory back: a reference, or NULL. */

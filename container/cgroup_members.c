@@ -36,9 +36,9 @@ static int cgroup_join(struct cgroup *cg, struct cgroup_member *m)
     bool first;
 
     spin_lock(&cg->lock);
-    if (cg->dead) {
+    if (cg->dead || cgroup_is_inner(cg)) {
         spin_unlock(&cg->lock);
-        return -ENODEV;
+        return cg->dead ? -ENODEV : -EBUSY;
     }
     first = cg->nr_members++ == 0;
     list_add_tail(&cg->members, &m->node);
@@ -96,16 +96,16 @@ static int cgroup_charge_pids(struct cgroup *cg, u64 n)
 
 int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into)
 {
-    struct cgroup *cg = into;
+    struct cgroup *cg;
     u64 flags;
     int err;
 
     list_init(&child->node);
     spinlock_init(&child->lock, RANK_PROC, 21, "cgroup member");
-    if (cg)
-        cgroup_get(cg);
-    else
-        cg = cgroup_of(parent);
+again:
+    cg = into ? into : cgroup_of(parent);
+    if (into)
+        cgroup_get(into);
     err = cgroup_charge_pids(cg, 1);
     if (err)
         goto put;
@@ -118,6 +118,10 @@ int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struc
     return 0;
 uncharge:
     account_uncharge(&cg->pids, 1);
+    if (!into && READ_ONCE(parent->group) != cg) { /* it was moved, and its group has changed */
+        cgroup_put(cg);
+        goto again;
+    }
 put:
     cgroup_put(cg);
     return err;
@@ -171,6 +175,8 @@ int cgroup_move(struct cgroup_member *m, struct cgroup *to)
     spin_lock_irqsave(&m->lock, &flags);
     if (to->dead || !m->threads) {
         err = to->dead ? -ENODEV : -ESRCH;
+    } else if (m->group != to && cgroup_is_inner(to)) {
+        err = -EBUSY;
     } else if (m->group != to) {
         cgroup_get(to);
         account_charge_forced(&to->pids, m->threads); /* pids.max stops forks, not moves */

@@ -7,3 +7,10 @@
 #include "container/cgroup.h"
 
 extern struct mutex cgroup_tree_lock; /* the tree's shape, limits, and who moves */
+
+/* No internal processes: a group that hands a domain controller down has no members. Under the
+ * group's own lock, where members join too; or the tree's. */
+static inline bool cgroup_is_inner(const struct cgroup *cg)
+{
+    return cg->parent && (cg->subtree_control & CG_MEMORY);
+}

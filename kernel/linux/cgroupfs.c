@@ -127,7 +127,7 @@ static int cgroup2_mount(const struct fs_type *type, const struct walk_ctx *ctx,
 FS_TYPE(cgroup2)
 = {.name = "cgroup2", .mount = cgroup2_mount, .user_ns_ok = true};
 
-/* CLONE_INTO_CGROUP. */
+/* CLONE_INTO_CGROUP: asks for what moving there would. */
 struct cgroup *up_cgroup_of_fd(int fd)
 {
     struct fd_hold h = fd_hold_raw(fd);
@@ -137,8 +137,15 @@ struct cgroup *up_cgroup_of_fd(int fd)
         return cg;
     if (h.file->inode && S_ISDIR(h.file->inode->mode) && h.file->inode->super->type &&
         strcmp(h.file->inode->super->type->name, "cgroup2") == 0) {
+        int err = inode_permission(h.file->inode, current_cred(), 2);
+
         cg = cg_of(pseudo_of_file(h.file));
-        cgroup_get(cg);
+        if (!err && READ_ONCE(cg->dead))
+            err = -ENOENT;
+        if (err)
+            cg = ERR_PTR(err);
+        else
+            cgroup_get(cg);
     }
     fd_release(h);
     return cg;

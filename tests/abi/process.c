@@ -305,6 +305,54 @@ TEST(clone3_refuses_bad_flags)
     EXPECT_ERR(syscall(SYS_clone3, &a, 8), EINVAL);
 }
 
+static long clone_into(int group)
+{
+    struct clone_args a = {
+        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (unsigned)group};
+    long pid = syscall(SYS_clone3, &a, sizeof(a));
+
+    if (pid == 0)
+        _exit(7);
+    return pid;
+}
+
+static bool group_put(int group, const char *file, const char *text)
+{
+    int fd = openat(group, file, O_WRONLY);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+    close(fd);
+    return done;
+}
+
+TEST(clone3_into_a_control_group_asks_as_a_move_does)
+{
+    mkdir("/tmp", 0777);
+    mkdir("/tmp/groups", 0755);
+    EXPECT(mount("none", "/tmp/groups", "cgroup2", 0, NULL) == 0);
+    int top = open("/tmp/groups", O_RDONLY | O_DIRECTORY);
+    EXPECT(mkdir("/tmp/groups/clone", 0755) == 0);
+    int group = open("/tmp/groups/clone", O_RDONLY | O_DIRECTORY);
+    EXPECT(top >= 0 && group >= 0);
+    EXPECT(WEXITSTATUS(child_status((pid_t)clone_into(group))) == 7);
+    pid_t pid = fork();
+    EXPECT(pid >= 0);
+    if (pid == 0) {
+        EXPECT(setresuid(1000, 1000, 1000) == 0);
+        EXPECT_ERR(clone_into(group), EACCES);
+        _exit(0);
+    }
+    EXPECT(child_status(pid) == 0);
+    /* one that hands memory on to its children has no processes of its own */
+    EXPECT(group_put(top, "cgroup.subtree_control", "+memory"));
+    EXPECT(group_put(group, "cgroup.subtree_control", "+memory"));
+    EXPECT_ERR(clone_into(group), EBUSY);
+    EXPECT(!group_put(group, "cgroup.procs", "0") && errno == EBUSY);
+    EXPECT(rmdir("/tmp/groups/clone") == 0);
+    EXPECT_ERR(clone_into(group), ENOENT);
+    EXPECT(umount2("/tmp/groups", MNT_DETACH) == 0);
+}
+
 TEST(pid_namespace_has_its_own_init)
 {
     struct clone_args a = {.flags = CLONE_NEWPID, .exit_signal = SIGCHLD};

@@ -26,6 +26,24 @@ SELFTEST(cgroup_stays_while_an_address_space_may_charge_it)
     cgroup_put(cg);
 }
 
+SELFTEST(cgroup_with_controllers_below_has_no_members)
+{
+    struct cgroup_member m = {0};
+    struct cgroup *top, *below;
+
+    CHECK(!cgroup_create(&cgroup_root, "inner-test", &top));
+    CHECK(!cgroup_create(top, "below", &below));
+    CHECK(!cgroup_set_subtree_control(top, CG_MEMORY, 0));
+    CHECK(cgroup_fork(NULL, &m, top) == -EBUSY && atomic_read(&top->pids.used) == 0);
+    CHECK(!cgroup_fork(NULL, &m, below) && cgroup_move(&m, top) == -EBUSY);
+    CHECK(m.group == below && !cgroup_set_subtree_control(top, 0, CG_MEMORY));
+    CHECK(!cgroup_move(&m, top) && cgroup_set_subtree_control(top, CG_MEMORY, 0) == -EBUSY);
+    cgroup_exit(&m);
+    CHECK(!cgroup_remove(below) && !cgroup_remove(top) && atomic_read(&top->pids.used) == 0);
+    cgroup_put(below);
+    cgroup_put(top);
+}
+
 SELFTEST(cgroup_that_is_removed_holds_no_controller)
 {
     struct cgroup *top, *below;
