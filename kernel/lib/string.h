@@ -32,6 +32,16 @@ size_t strlcpy(char *dst, const char *src, size_t size);
 /* Clears memory in a way the compiler may not remove: for keys. */
 void memzero(void *dst, size_t n);
 
+/* Whether s is the n bytes at name, none of which is NUL. */
+static inline bool str_is(const char *s, const char *name, size_t n)
+{
+    while (n--) {
+        if (*s++ != *name++)
+            return false;
+    }
+    return !*s;
+}
+
 static inline bool str_starts(const char *s, const char *prefix)
 {
     while (*prefix) {

@@ -52,7 +52,7 @@ static struct pseudo_node *cg_lookup(struct pseudo_node *dir, const char *name, 
     for (unsigned i = 0; i < cgroup_file_count; i++) {
         const struct cgroup_file *f = &cgroup_files[i];
 
-        if (strlen(f->name) == len && memcmp(f->name, name, len) == 0 && cg_file_shown(cg, f)) {
+        if (str_is(f->name, name, len) && cg_file_shown(cg, f)) {
             cgroup_get(cg);
             return cg_node(f->name, S_IFREG | f->mode, &f->ops, cg);
         }

@@ -484,6 +484,44 @@ s64 sys_fadvise64(u64 fd, u64 off, u64 len, u64 advice)
     return r;
 }
 
+static bool file_has_pages(struct file *f)
+{
+    return f->inode && (S_ISREG(f->inode->mode) || S_ISBLK(f->inode->mode));
+}
+
+/* What a file holds is in memory already. */
+s64 sys_readahead(u64 fd, u64 off, u64 count)
+{
+    struct fd_hold h = fd_hold((int)fd);
+
+    if (!h.file)
+        return -EBADF;
+    s64 r = !file_readable(h.file) ? -EBADF : file_has_pages(h.file) ? 0 : -EINVAL;
+    fd_release(h);
+    return r;
+}
+
+/* As the whole file's data, which it may be: when it starts is all that the flags tell apart. */
+s64 sys_sync_file_range(u64 fd, u64 off, u64 len, u64 flags)
+{
+    struct fd_hold h;
+    u64 end;
+
+    if ((u32)flags & ~7U || (s64)off < 0 || (s64)len < 0 || add_overflows(off, len, &end) ||
+        (s64)end < 0)
+        return -EINVAL;
+    h = fd_hold((int)fd);
+    if (!h.file)
+        return -EBADF;
+    s64 r = 0;
+    if (!file_has_pages(h.file) && !(h.file->inode && S_ISDIR(h.file->inode->mode)))
+        r = -ESPIPE;
+    else if (flags && h.file->ops->fsync)
+        r = h.file->ops->fsync(h.file, true);
+    fd_release(h);
+    return r;
+}
+
 static s64 pipe_make(u64 uptr, u64 flags)
 {
     struct file *ends[2];

@@ -158,7 +158,7 @@ static struct pseudo_node *sys_lookup(struct pseudo_node *node, const char *name
     for (unsigned i = 0; i < at->dir->count; i++) {
         const struct sys_entry *e = &at->dir->entries[i];
 
-        if (strlen(e->name) == len && memcmp(e->name, name, len) == 0)
+        if (str_is(e->name, name, len))
             return sys_node_make(e->name, e->dir, e->figure, at->number);
     }
     number = sys_number(at->dir, name, len);

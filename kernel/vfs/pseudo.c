@@ -121,7 +121,7 @@ static struct pseudo_node *pseudo_find_locked(struct pseudo_node *dir, const cha
 
     for (; dir; dir = dir->base)
         list_for_each (node, &dir->children, sibling)
-            if (strlen(node->name) == len && memcmp(node->name, name, len) == 0)
+            if (str_is(node->name, name, len))
                 return node;
     return NULL;
 }

@@ -332,12 +332,9 @@ static int walk_run(struct walk *w, bool stop_at_last, struct walk_last *out)
 static int walk_begin(struct walk *w, const struct walk_ctx *ctx, const struct path *at,
                       const char *name, unsigned flags)
 {
-    size_t len = strnlen(name, PATH_MAX);
     const struct path *start = name[0] == '/' ? &ctx->root : at ? at : &ctx->cwd;
 
-    if (len == PATH_MAX)
-        return -ENAMETOOLONG;
-    if (len == 0 && !(flags & WALK_EMPTY))
+    if (!name[0] && !(flags & WALK_EMPTY))
         return -ENOENT;
     if (name[0] == '/' && (flags & WALK_BENEATH))
         return -EXDEV;

@@ -605,3 +605,20 @@ TEST(getlk_tells_of_the_lowest_lock_and_ranges_come_before_modes)
     l.l_len = -1;
     EXPECT_ERR(fcntl(read_only, F_SETLK, &l), EBADF);
 }
+
+TEST(reading_ahead_and_writing_back_take_files_only)
+{
+    int fd = temp_file(), p[2], write_only = open("/tmp/abi-ra", O_CREAT | O_WRONLY, 0600);
+
+    EXPECT(pipe(p) == 0 && unlink("/tmp/abi-ra") == 0 && write(fd, "abc", 3) == 3);
+    EXPECT(readahead(fd, 0, 4096) == 0);
+    EXPECT_ERR(readahead(p[0], 0, 1), EINVAL);
+    EXPECT_ERR(readahead(write_only, 0, 1), EBADF);
+    EXPECT_ERR(readahead(-1, 0, 1), EBADF);
+    EXPECT(sync_file_range(fd, 0, 0, 7) == 0 && sync_file_range(fd, 1, 1, 0) == 0);
+    EXPECT_ERR(sync_file_range(fd, 0, 0, 8), EINVAL);
+    EXPECT_ERR(sync_file_range(fd, -1, 1, 2), EINVAL);
+    EXPECT_ERR(sync_file_range(fd, INT64_MAX, 1, 2), EINVAL);
+    EXPECT_ERR(sync_file_range(p[1], 0, 1, 2), ESPIPE);
+    EXPECT_ERR(sync_file_range(-1, 0, 1, 2), EBADF);
+}
