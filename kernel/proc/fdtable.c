@@ -158,8 +158,10 @@ void fd_table_put(struct fd_table *t)
             fd |= 63;
             continue;
         }
-        if (a->files[fd])
+        if (a->files[fd]) {
             fd_file_close(t, a->files[fd]);
+            cond_yield();
+        }
     }
     kfree(a);
     kfree(t);

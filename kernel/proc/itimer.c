@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Interval timers and POSIX timers. Callbacks run in the timer interrupt: they send the signal and
- * arm the next period. A timer's signal is queued once; further expirations count as overruns.
+ * Interval timers and POSIX timers. Callbacks run in the timer interrupt: they send the signal. The
+ * next period is armed when that has been taken, and what went by meanwhile counts as overruns: so
+ * a process makes no more interrupts than it hears of, however many timers it has.
  *
  * Lock order: siglock guards the list and each timer's figures; the timers' own locks are inside.
  */
@@ -13,6 +14,7 @@
 #define CLOCK_REALTIME 0
 #define POSIX_TIMERS_MAX 1024
 #define MIN_INTERVAL 100000ULL /* 0.1 ms: an interrupt storm is nobody's wish */
+#define QUEUE_RETRY 10000000ULL
 
 struct posix_timer {
     struct list_node node; /* siglock */
@@ -24,26 +26,58 @@ struct posix_timer {
     u64 value;
     u64 expires, interval; /* siglock; ns of time_ns() */
     u32 overrun;           /* siglock */
+    bool rests;            /* siglock: it has fired, the next period is not armed */
 };
+
+/* The first expiration after now of a timer that expired at `expires`; *missed: those between. */
+static u64 itimer_next(u64 expires, u64 interval, u64 *missed)
+{
+    u64 now = time_ns(), n = 0;
+
+    interval = MAX(interval, MIN_INTERVAL);
+    if (now > expires)
+        n = (now - expires) / interval;
+    *missed = n;
+    return expires + (n + 1) * interval;
+}
+
+/* Until the next expiration, armed or not; 0: there is none. */
+static u64 itimer_left(u64 expires, u64 interval, bool rests)
+{
+    u64 now = time_ns(), missed;
+
+    if (!expires)
+        return 0;
+    if (expires > now)
+        return expires - now;
+    if (!rests)
+        return 1;
+    return interval ? itimer_next(expires, interval, &missed) - now : 0;
+}
 
 static void itimer_fire(struct timer *timer)
 {
     struct process *p = container_of(timer, struct process, real_timer);
     struct itimer *it = &p->itimers[ITIMER_REAL];
-    u64 flags, next = 0;
+    u64 flags;
 
-    signal_send_process(p, SIGALRM, NULL);
     spin_lock_irqsave(&p->siglock, &flags);
-    if (it->expires && it->interval) {
-        u64 now = time_ns(), step = MAX(it->interval, MIN_INTERVAL);
-        next = it->expires + step;
-        if (next <= now)
-            next = now + step;
-    }
-    it->expires = next;
+    if (it->interval)
+        p->real_timer_rests = p->timers_rest = true;
+    else
+        it->expires = 0;
     spin_unlock_irqrestore(&p->siglock, flags);
-    if (next)
-        timer_start(timer, next);
+    signal_send_process(p, SIGALRM, NULL);
+}
+
+static void itimer_resume_locked(struct process *p)
+{
+    struct itimer *it = &p->itimers[ITIMER_REAL];
+    u64 missed;
+
+    p->real_timer_rests = false;
+    it->expires = itimer_next(it->expires, it->interval, &missed);
+    timer_start(&p->real_timer, it->expires);
 }
 
 void itimer_process_init(struct process *p)
@@ -57,6 +91,7 @@ void itimer_process_exit(struct process *p)
 
     spin_lock_irqsave(&p->siglock, &flags);
     p->itimers[ITIMER_REAL].expires = p->itimers[ITIMER_REAL].interval = 0;
+    p->real_timer_rests = false;
     spin_unlock_irqrestore(&p->siglock, flags);
     timer_cancel(&p->real_timer);
 }
@@ -130,8 +165,13 @@ void itimer_check_cpu(void)
 static void itimer_left_locked(const struct process *p, unsigned which, u64 now, struct itimer *out)
 {
     *out = p->itimers[which];
-    if (out->expires)
-        out->expires = out->expires > now ? out->expires - now : 1000;
+    if (!out->expires)
+        return;
+    if (which == ITIMER_REAL)
+        out->expires = itimer_left(out->expires, out->interval, p->real_timer_rests);
+    else
+        out->expires = out->expires > now ? out->expires - now : 1;
+    out->expires = MAX(out->expires, NSEC_PER_USEC); /* it is told in whole ones, and is not off */
 }
 
 int itimer_get(unsigned which, struct itimer *out)
@@ -177,6 +217,7 @@ int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *ol
     spin_lock_irqsave(&p->siglock, &flags);
     itimer_left_locked(p, which, time_ns(), old);
     p->itimers[ITIMER_REAL].expires = p->itimers[ITIMER_REAL].interval = 0;
+    p->real_timer_rests = false;
     spin_unlock_irqrestore(&p->siglock, flags);
     timer_cancel(&p->real_timer);
     if (!new_timer->expires)
@@ -191,41 +232,59 @@ int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *ol
     return 0;
 }
 
-/* True when a signal of this timer already waits. REQUIRES(siglock) */
-static bool posix_timer_queued_locked(const struct posix_timer *t)
-{
-    const struct sigpending *q = t->target ? &t->target->pending : &t->process->pending;
-
-    return q->set & SIGMASK(t->signo);
-}
-
 static void posix_timer_fire(struct timer *timer)
 {
     struct posix_timer *t = container_of(timer, struct posix_timer, timer);
     struct process *p = t->process;
     struct siginfo info = {.signo = t->signo, .code = SI_TIMER};
-    u64 flags, next = 0;
+    u64 flags;
+    int err;
 
     spin_lock_irqsave(&p->siglock, &flags);
-    bool queued = posix_timer_queued_locked(t);
-    if (queued)
-        t->overrun++;
+    t->overrun = 0;
+    if (t->interval)
+        t->rests = p->timers_rest = true;
     else
-        t->overrun = 0;
-    if (t->expires && t->interval)
-        next = MAX(t->expires + t->interval, time_ns() + 1);
-    t->expires = next;
+        t->expires = 0;
     spin_unlock_irqrestore(&p->siglock, flags);
     info.timer.id = t->id;
     info.timer.value = t->value;
-    if (!queued && t->notify != SIGEV_NONE) {
-        if (t->target)
-            signal_send_task(t->target, t->signo, &info);
-        else
-            signal_send_process(p, t->signo, &info);
+    err = t->target ? signal_send_task(t->target, t->signo, &info)
+                    : signal_send_process(p, t->signo, &info);
+    if (!err)
+        return;
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (t->rests) /* no room in the queue: nobody will take it, so later once more */
+        timer_start(&t->timer, time_ns() + QUEUE_RETRY);
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+static void posix_timer_resume_locked(struct posix_timer *t)
+{
+    u64 missed;
+
+    t->rests = false;
+    t->expires = itimer_next(t->expires, t->interval, &missed);
+    t->overrun = (u32)MIN(missed, (u64)INT32_MAX);
+    timer_start(&t->timer, t->expires);
+}
+
+void itimer_signals_taken_locked(struct process *p, u64 set)
+{
+    struct posix_timer *t;
+    bool rest = false;
+
+    if (likely(!p->timers_rest))
+        return;
+    if (p->real_timer_rests && (set & SIGMASK(SIGALRM)))
+        itimer_resume_locked(p);
+    rest = p->real_timer_rests;
+    list_for_each (t, &p->posix_timers, node) {
+        if (t->rests && (set & SIGMASK(t->signo)))
+            posix_timer_resume_locked(t);
+        rest |= t->rests;
     }
-    if (next)
-        timer_start(timer, next);
+    p->timers_rest = rest;
 }
 
 static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id)
@@ -274,11 +333,7 @@ int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
 
 static void posix_timer_left_locked(const struct posix_timer *t, struct itimer *out)
 {
-    u64 now = time_ns();
-
-    *out = (struct itimer){0, t->interval};
-    if (t->expires)
-        out->expires = t->expires > now ? t->expires - now : 1;
+    *out = (struct itimer){itimer_left(t->expires, t->interval, t->rests), t->interval};
 }
 
 /* Only current's own process changes its timers, and a timer is freed by its tasks alone: between
@@ -297,6 +352,7 @@ int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itime
     }
     posix_timer_left_locked(t, old);
     t->expires = t->interval = 0;
+    t->rests = false;
     timer_cancel_nowait(&t->timer);
     t->overrun = 0;
     if (value) {
@@ -306,7 +362,10 @@ int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itime
         else if (add_overflows(base, value, &t->expires))
             t->expires = U64_MAX - 1;
         t->interval = interval ? MAX(interval, MIN_INTERVAL) : 0;
-        timer_start(&t->timer, t->expires);
+        if (t->notify == SIGEV_NONE) /* only looked at: it rests from the first on */
+            t->rests = true;
+        else
+            timer_start(&t->timer, t->expires);
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     return 0;
@@ -355,6 +414,7 @@ int posix_timer_delete(s32 id)
     if (t) {
         list_del(&t->node);
         t->expires = t->interval = 0;
+        t->rests = false;
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     if (!t)
@@ -373,6 +433,7 @@ void posix_timers_drop(struct process *p)
         if (t) {
             list_del(&t->node);
             t->expires = t->interval = 0;
+            t->rests = false;
         }
         spin_unlock_irqrestore(&p->siglock, flags);
         if (!t)

@@ -76,6 +76,8 @@ struct process {
     struct rlimit rlimits[RLIM_NLIMITS]; /* s */
     struct timer real_timer;             /*    ITIMER_REAL */
     struct itimer itimers[3];            /* s */
+    bool real_timer_rests;               /* s  fired, and its signal has not been taken yet */
+    bool timers_rest;                    /* s  some timer does */
     struct list_node posix_timers;       /* s */
     s32 next_timer_id;                   /* s */
 

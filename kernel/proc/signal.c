@@ -10,6 +10,7 @@
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "proc/itimer.h"
 #include "proc/proc_priv.h"
 
 struct sigqueue {
@@ -103,6 +104,7 @@ static void signal_prepare_locked(struct process *p, int sig)
     sigpending_flush(p, &p->pending, cancel);
     list_for_each (t, &p->tasks, node)
         sigpending_flush(p, &t->pending, cancel);
+    itimer_signals_taken_locked(p, cancel);
     if (sig != SIGCONT)
         return;
     if (p->stop_signal) {
@@ -386,6 +388,7 @@ static int signal_collect(struct process *p, struct sigpending *q, sigset_t want
         kfree(found);
         atomic_dec(&p->sigqueue_count);
     }
+    itimer_signals_taken_locked(p, SIGMASK(sig));
     return sig;
 }
 
@@ -504,6 +507,7 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
             list_for_each (t, &p->tasks, node)
                 sigpending_flush(p, &t->pending, SIGMASK(sig));
         }
+        itimer_signals_taken_locked(p, SIGMASK(sig));
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     return 0;

@@ -9,7 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/sysinfo.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
@@ -597,4 +597,91 @@ TEST(listeners_in_their_connections_are_closed)
     close(listener);
     close(socket(AF_UNIX, SOCK_STREAM, 0)); /* Linux looks for rings when a socket closes */
     expect_closed(alive[0]);
+}
+
+/* ------------------------------------------------------------- timers */
+
+static double now_seconds(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static double busy_seconds(void)
+{
+    double from = now_seconds();
+
+    for (volatile int i = 0; i < 30000000; i++)
+        ;
+    return now_seconds() - from;
+}
+
+/* A thousand timers that nobody hears of leave the processor to others. */
+static void start_many_timers(void)
+{
+    struct itimerspec often = {{0, 20000}, {0, 20000}};
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    struct itimerval alarms = {{0, 20}, {0, 20}};
+    sigset_t set;
+    timer_t id;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGALRM, SIG_IGN);
+    EXPECT(setitimer(ITIMER_REAL, &alarms, NULL) == 0);
+    for (int i = 0; i < 1000; i++) {
+        ev.sigev_notify = i % 2 ? SIGEV_SIGNAL : SIGEV_NONE;
+        if (timer_create(CLOCK_MONOTONIC, &ev, &id))
+            break; /* RLIMIT_SIGPENDING */
+        EXPECT(timer_settime(id, 0, &often, NULL) == 0);
+    }
+    for (;;)
+        pause();
+}
+
+TEST(timers_that_nobody_hears_of)
+{
+    pid_t pids[4];
+    double alone = busy_seconds();
+
+    for (int i = 0; i < 4; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            start_many_timers();
+    }
+    usleep(300000);
+    EXPECT(busy_seconds() < 10 * alone + 0.2);
+    for (int i = 0; i < 4; i++) {
+        kill(pids[i], SIGKILL);
+        EXPECT(waitpid(pids[i], NULL, 0) == pids[i]);
+    }
+}
+
+/* A blocked signal of a periodic timer is one signal, and the rest are overruns; then it goes on.
+ */
+TEST(timers_go_on_when_their_signal_is_taken)
+{
+    struct itimerspec often = {{0, 10000000}, {0, 10000000}}, left;
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    struct timespec second = {1, 0};
+    siginfo_t info;
+    sigset_t set;
+    timer_t id;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    EXPECT(timer_create(CLOCK_MONOTONIC, &ev, &id) == 0);
+    EXPECT(timer_settime(id, 0, &often, NULL) == 0);
+    usleep(105000);
+    EXPECT(timer_gettime(id, &left) == 0 && left.it_value.tv_sec == 0 && left.it_value.tv_nsec > 0);
+    EXPECT(left.it_value.tv_nsec <= 10000000);
+    EXPECT(sigtimedwait(&set, &info, &second) == SIGRTMIN && info.si_code == SI_TIMER);
+    EXPECT(timer_getoverrun(id) >= 8);
+    for (int i = 0; i < 3; i++)
+        EXPECT(sigtimedwait(&set, &info, &second) == SIGRTMIN);
+    EXPECT(timer_delete(id) == 0);
 }
