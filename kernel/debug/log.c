@@ -155,6 +155,19 @@ void log_write(enum log_level level, const char *fmt, ...)
     log_print();
 }
 
+/* The second, and how many lines it has seen; that two writers may count one is no harm. */
+bool log_allowed(u64 *state)
+{
+    u64 second = log_time() / 1000000000UL << 8, was = READ_ONCE(*state);
+
+    if ((was & ~0xffUL) != second)
+        was = second;
+    if ((was & 0xff) >= LOG_LIMIT)
+        return false;
+    WRITE_ONCE(*state, was + 1);
+    return true;
+}
+
 void log_set_console_level(enum log_level level)
 {
     WRITE_ONCE(log_console_level, level);

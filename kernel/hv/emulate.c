@@ -248,8 +248,8 @@ static int emulate_unhandled(struct vcpu *v)
     if (!vcpu_translate(v, v->emul.seg[EMUL_CS].base + v->rip, PF_FETCH, &gpa, &fault) &&
         (gpa.v & (PAGE_SIZE - 1)) <= PAGE_SIZE - sizeof(bytes))
         (void)guest_read(v->vm, gpa, bytes, sizeof(bytes)); /* zeros will do */
-    log_warn("hv: vCPU %u: cannot emulate at rip %lx: %02x %02x %02x %02x %02x %02x", v->id, v->rip,
-             bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
+    log_limited(LOG_WARN, "hv: vCPU %u: cannot emulate at rip %lx: %02x %02x %02x %02x %02x %02x",
+                v->id, v->rip, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
     v->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
     v->run->emulation_failure.suberror = 1; /* KVM_INTERNAL_ERROR_EMULATION */
     v->run->emulation_failure.ndata = 3;

@@ -278,11 +278,12 @@ static void exit_log_shutdown(struct vcpu *v)
     struct kvm_dtable idt;
 
     hv_ops->get_table(v, true, &idt);
-    log_debug("hv: vCPU %u: triple fault on CPU %u: rip %lx rsp %lx rflags %lx cr0 %lx cr2 %lx "
-              "cr3 %lx cr4 %lx efer %lx idt %lx limit %x",
-              v->id, v->cpu, v->rip, v->gpr[EMUL_RSP], v->rflags, hv_ops->get_cr(v, 0),
-              hv_ops->get_cr(v, 2), hv_ops->get_cr(v, 3), hv_ops->get_cr(v, 4), v->efer,
-              (u64)idt.base, idt.limit);
+    log_limited(LOG_DEBUG,
+                "hv: vCPU %u: triple fault on CPU %u: rip %lx rsp %lx rflags %lx cr0 %lx cr2 %lx "
+                "cr3 %lx cr4 %lx efer %lx idt %lx limit %x",
+                v->id, v->cpu, v->rip, v->gpr[EMUL_RSP], v->rflags, hv_ops->get_cr(v, 0),
+                hv_ops->get_cr(v, 2), hv_ops->get_cr(v, 3), hv_ops->get_cr(v, 4), v->efer,
+                (u64)idt.base, idt.limit);
 }
 
 static int exit_shutdown(struct vcpu *v)

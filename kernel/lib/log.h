@@ -24,6 +24,16 @@ void log_write(enum log_level level, const char *fmt, ...) __printf(2, 3);
             log_write(level, __VA_ARGS__);                     \
     } while (0)
 
+/* What users bring about at will: at most LOG_LIMIT lines of a place in a second. */
+#define LOG_LIMIT 10
+bool log_allowed(u64 *state);
+#define log_limited(level, ...)            \
+    do {                                   \
+        static u64 state_;                 \
+        if (log_allowed(&state_))          \
+            log_write(level, __VA_ARGS__); \
+    } while (0)
+
 /* The kernel itself is at fault: evidence on the console, then the panic shell or a reboot. */
 __noreturn __cold void panic(const char *fmt, ...) __printf(1, 2);
 /* As panic, with the backtrace of another frame: from the trap handlers. */

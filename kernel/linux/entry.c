@@ -73,7 +73,7 @@ static bool syscall_seccomp(struct trap_frame *f, const struct seccomp *chain, u
     case SECCOMP_RET_ALLOW:
         return true;
     case SECCOMP_RET_LOG:
-        log_info("seccomp: %s called %lu", current_thread()->name, nr);
+        log_limited(LOG_INFO, "seccomp: %s called %lu", current_thread()->name, nr);
         return true;
     case SECCOMP_RET_ERRNO:
         f->rax = (u64) - (s64)MIN(data, 4095U);

@@ -29,6 +29,36 @@ SELFTEST(log_keeps_lines_in_order)
     CHECK(!"the second line came after the first");
 }
 
+/* How many of the records from seq on have that text. */
+static unsigned log_count(u64 seq, const char *text)
+{
+    static struct log_record rec;
+    unsigned n = 0;
+
+    while (log_read(&seq, &rec))
+        n += strcmp(rec.text, text) == 0;
+    return n;
+}
+
+SELFTEST(log_shows_no_control_characters)
+{
+    u64 seq = log_end();
+
+    log_debug("name %s", "\033[2J\nforged\t\x7f");
+    CHECK(log_count(seq, "name ?[2J?forged\t?") == 1);
+}
+
+SELFTEST(log_limits_what_users_repeat)
+{
+    u64 seq = log_end();
+    unsigned n;
+
+    for (int i = 0; i < 100; i++)
+        log_limited(LOG_DEBUG, "selftest repeats");
+    n = log_count(seq, "selftest repeats");
+    CHECK(n >= LOG_LIMIT && n <= 2 * LOG_LIMIT); /* a second may have begun */
+}
+
 static unsigned emitted;
 static char emit_text[128];
 
