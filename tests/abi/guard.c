@@ -9,7 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
@@ -600,65 +599,6 @@ TEST(listeners_in_their_connections_are_closed)
 }
 
 /* ------------------------------------------------------------- timers */
-
-static double now_seconds(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static double busy_seconds(void)
-{
-    double from = now_seconds();
-
-    for (volatile int i = 0; i < 30000000; i++)
-        ;
-    return now_seconds() - from;
-}
-
-/* A thousand timers that nobody hears of leave the processor to others. */
-static void start_many_timers(void)
-{
-    struct itimerspec often = {{0, 20000}, {0, 20000}};
-    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
-    struct itimerval alarms = {{0, 20}, {0, 20}};
-    sigset_t set;
-    timer_t id;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGALRM, SIG_IGN);
-    EXPECT(setitimer(ITIMER_REAL, &alarms, NULL) == 0);
-    for (int i = 0; i < 1000; i++) {
-        ev.sigev_notify = i % 2 ? SIGEV_SIGNAL : SIGEV_NONE;
-        if (timer_create(CLOCK_MONOTONIC, &ev, &id))
-            break; /* RLIMIT_SIGPENDING */
-        EXPECT(timer_settime(id, 0, &often, NULL) == 0);
-    }
-    for (;;)
-        pause();
-}
-
-TEST(timers_that_nobody_hears_of)
-{
-    pid_t pids[4];
-    double alone = busy_seconds();
-
-    for (int i = 0; i < 4; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0)
-            start_many_timers();
-    }
-    usleep(300000);
-    EXPECT(busy_seconds() < 10 * alone + 0.2);
-    for (int i = 0; i < 4; i++) {
-        kill(pids[i], SIGKILL);
-        EXPECT(waitpid(pids[i], NULL, 0) == pids[i]);
-    }
-}
 
 /* A blocked signal of a periodic timer is one signal, and the rest are overruns; then it goes on.
  */

@@ -11,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "abi.h"
@@ -267,4 +268,53 @@ static void row_children(int n)
 TEST(children_are_found_by_number)
 {
     scale(row_children, 50);
+}
+
+/* ------------------------------------------------------------- timers */
+
+static double busy_us(void)
+{
+    double start = now_us();
+
+    for (volatile int i = 0; i < 5000000; i++)
+        ;
+    return now_us() - start;
+}
+
+/* Signals that are ignored, that wait to be taken, and that are not sent at all. */
+static void start_many_timers(void)
+{
+    struct itimerspec often = {{0, 20000}, {0, 20000000}};
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    struct itimerval alarms = {{0, 20}, {0, 20000}};
+    sigset_t set;
+    timer_t id;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGALRM, SIG_IGN);
+    EXPECT(setitimer(ITIMER_REAL, &alarms, NULL) == 0);
+    for (int i = 0; i < 1000; i++) {
+        ev.sigev_notify = i % 2 ? SIGEV_SIGNAL : SIGEV_NONE;
+        if (timer_create(CLOCK_MONOTONIC, &ev, &id))
+            break; /* RLIMIT_SIGPENDING */
+        EXPECT(timer_settime(id, 0, &often, NULL) == 0);
+    }
+    for (;;)
+        pause();
+}
+
+/* Timers that nobody hears of leave the processor to others, however many they are. */
+TEST(timers_that_nobody_hears_of)
+{
+    double alone = busy_us();
+    pid_t pid = fork();
+
+    if (pid == 0)
+        start_many_timers();
+    usleep(200000);
+    EXPECT(busy_us() < alone * BOUND);
+    kill(pid, SIGKILL);
+    EXPECT(waitpid(pid, NULL, 0) == pid);
 }
