@@ -155,6 +155,8 @@ static int clone_cred(struct clone_job *j)
         j->task->cred = mine;
         return 0;
     }
+    if (ns_chrooted())
+        return -EPERM;
     struct cred *c = cred_copy(mine);
     if (!c)
         return -ENOMEM;

@@ -198,6 +198,9 @@ static int ns_enter_user(struct user_ns *u)
 {
     if (u == current_cred()->user_ns || current_process()->nr_tasks > 1)
         return -EINVAL;
+    /* Who shares the root directory, and stays outside, must not be chrooted by one inside. */
+    if (refcount_read(&current_task()->fs->ref) != 1)
+        return -EINVAL;
     struct cred *c = cred_copy(current_cred());
     if (!c)
         return -ENOMEM;
@@ -205,6 +208,8 @@ static int ns_enter_user(struct user_ns *u)
     user_ns_put(c->user_ns);
     c->user_ns = u;
     c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_FULL;
+    c->cap_inheritable = c->cap_ambient = 0;
+    c->securebits = 0;
     task_set_cred(c);
     return 0;
 }

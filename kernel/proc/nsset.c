@@ -256,11 +256,28 @@ static int ns_unshare_fs(struct task *t)
     return 0;
 }
 
+bool ns_chrooted(void)
+{
+    struct task *t = current_task();
+    struct path top, root, cwd;
+    bool chrooted;
+
+    mount_ns_root(t->ns->mount, &top);
+    fs_context_paths(t->fs, &root, &cwd);
+    chrooted = root.mount != top.mount || root.dentry != top.dentry;
+    path_put(&top);
+    path_put(&root);
+    path_put(&cwd);
+    return chrooted;
+}
+
 static int ns_unshare_user(void)
 {
     const struct cred *mine = current_cred();
-    struct cred *c = cred_copy(mine);
 
+    if (ns_chrooted())
+        return -EPERM;
+    struct cred *c = cred_copy(mine);
     if (!c)
         return -ENOMEM;
     struct user_ns *u = user_ns_create(mine);

@@ -92,6 +92,9 @@ struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
                          struct path *cwd) __must_check;
 /* unshare(2) and setns(2) for current. */
 int ns_unshare(u64 flags);
+/* Current's root is not its mount namespace's: user_namespaces(7) refuses it a user namespace,
+ * where it could leave the root again by chroot(2). */
+bool ns_chrooted(void);
 int ns_setns(struct file *f, u64 nstype);
 /* The file behind /proc/<pid>/ns/<name>, or ERR_PTR; *link gets "mnt:[4026531841]". */
 #define NS_KINDS 10

@@ -8,8 +8,6 @@
 #include "vm/up.h"
 #include "vm/vm_priv.h"
 
-#define AREAS_MAX 65530 /* as Linux's vm.max_map_count */
-
 static bool map_range_ok(u64 addr, u64 len)
 {
     return !(addr & (PAGE_SIZE - 1)) && len && len <= USER_MAX && addr <= USER_MAX - len;

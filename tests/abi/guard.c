@@ -370,6 +370,49 @@ TEST(capabilities_of_a_user_namespace_end_at_its_border)
     EXPECT(in_child(pose_as_parent) == 0);
 }
 
+static void make_namespace_in_chroot(void)
+{
+    EXPECT(chroot("/tmp") == 0 && chdir("/") == 0);
+    EXPECT_ERR(unshare(CLONE_NEWUSER), EPERM);
+    EXPECT_ERR(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0), EPERM);
+}
+
+TEST(no_user_namespace_where_the_root_is_not_ones_own)
+{
+    EXPECT(in_child(make_namespace_in_chroot) == 0);
+}
+
+/* Two processes with one root directory: none of them enters a user namespace alone, where it may
+ * change it for the other. */
+TEST(user_namespaces_are_not_entered_with_a_shared_root)
+{
+    char path[64];
+    int ready[2], fd;
+    char c;
+
+    EXPECT(pipe(ready) == 0);
+    pid_t inside = fork();
+    if (inside == 0) {
+        EXPECT(unshare(CLONE_NEWUSER) == 0 && write(ready[1], "x", 1) == 1);
+        pause();
+        _exit(0);
+    }
+    EXPECT(read(ready[0], &c, 1) == 1);
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", inside);
+    EXPECT((fd = open(path, O_RDONLY)) >= 0);
+    pid_t sharer = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+    if (sharer == 0) {
+        pause();
+        _exit(0);
+    }
+    EXPECT_ERR(setns(fd, CLONE_NEWUSER), EINVAL);
+    kill(sharer, SIGKILL);
+    EXPECT(waitpid(sharer, NULL, 0) == sharer);
+    EXPECT(setns(fd, CLONE_NEWUSER) == 0);
+    kill(inside, SIGKILL);
+    EXPECT(waitpid(inside, NULL, 0) == inside);
+}
+
 /* ------------------------------------------------------------- id maps */
 
 /* Somebody privileged writes to what an unprivileged program has opened, as the standard output of
