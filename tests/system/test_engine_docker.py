@@ -110,6 +110,28 @@ def test_events_follow(engine):
     expect(got, ["create", "start", "die", "destroy"])
 
 
+def test_bothy_lists_as_docker_does(engine):
+    """The same listing by both clients; what an age may differ by is left out."""
+    for i, options in enumerate((["--label", "a=b", "--label", "c=d"], ["-e", "X=1"])):
+        docker(engine, "create", "--name", f"listed{i}", *options, "busybox", *(("echo", "a b", "c" * 30) if i else ("printf", "\t\"\\")))
+    for command in (
+            ["ps", "-aq"], ["ps", "-aq", "--no-trunc"], ["ps", "-l", "--format", "{{.Names}}"],
+            ["ps", "-a", "--format", r"{{.ID}}\t{{.Names}} {{ .Image }} {{.Command}}|{{.State}}|{{.Ports}}"],
+            ["ps", "-a", "--no-trunc", "--format", "{{.Command}} {{json .Names}} {{.CreatedAt}}"],
+            ["ps", "-a", "-f", "label=a=b", "--format", "table {{.Names}}\t{{.Labels}}\t{{.Status}}"],
+            ["ps", "-a", "-f", "name=nosuch", "--format", r"table {{.ID}}\t{{.Names}}"],
+            ["images"], ["images", "-q", "--no-trunc"], ["images", "busybox"],
+            ["images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}} {{.Size}} {{.CreatedAt}}"],
+            ["images", "--format", r"table {{.Repository}}\t{{.Size}}"]):
+        theirs, ours = docker(engine, *command), engine.run(*command)
+        expect((ours.returncode, ours.stdout), (theirs.returncode, theirs.stdout), str(command))
+    for bad in ("{{.Names", "{{nix .Names}}"):
+        p = engine.run("ps", "--format", bad)
+        expect_in("template parsing error", p.stderr)
+        expect(p.returncode != 0, True)
+    docker(engine, "rm", "listed0", "listed1")
+
+
 if __name__ == "__main__":
     if not DOCKER:
         print("skip docker: it is not installed")

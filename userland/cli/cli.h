@@ -73,6 +73,8 @@ void stream_copy(struct client *c, bool tty);
 /* ---- tables (table.c) ---------------------------------------------------------------------------
  */
 
+#define TABLE_COLUMNS 16
+
 struct table {
     char **cell;
     size_t cells, columns;
@@ -82,6 +84,15 @@ void table_cell(struct table *t, char *text); /* takes text */
 void table_print(struct table *t);            /* and frees it */
 char *human_size(double bytes);
 char *human_ago(long long epoch);
+
+/* ---- --format (format.c) ------------------------------------------------------------------------
+ * A template that is not understood ends the program with a usage error.
+ */
+
+void format_value(struct buf *out, const struct json *j, bool as_json);
+void format_text(struct buf *out, const struct json *j, const char *format);
+/* Prints a listing. rows: an array of objects; titles: their keys' column titles. */
+void format_rows(const struct json *rows, const struct json *titles, const char *format);
 
 /* ---- verbs
  * --------------------------------------------------------------------------------------- */

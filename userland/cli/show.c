@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/str.h"
 
@@ -22,13 +23,6 @@ static struct json *get(const char *path)
     return j;
 }
 
-static void header(struct table *t, const char *const *names, size_t n)
-{
-    t->columns = n;
-    for (size_t i = 0; i < n; i++)
-        table_cell(t, str_dup(names[i]));
-}
-
 static char *short_id(const char *id, bool full)
 {
     if (!id)
@@ -38,82 +32,176 @@ static char *short_id(const char *id, bool full)
     return str_fmt("%.12s", str_starts(id, "sha256:") ? id + 7 : id);
 }
 
-static void image_row(struct table *t, const struct json *img, const char *tag, bool full)
+/* The array that a listing has written, as format_rows wants it. */
+static struct json *rows_of(struct buf *b)
+{
+    struct json *j = json_parse(b->data, b->len, NULL);
+
+    buf_free(b);
+    return j;
+}
+
+/* A time as Docker's listings print it. */
+static void jw_time(struct jw *w, const char *key, time_t t)
+{
+    char text[64];
+
+    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z %Z", localtime(&t));
+    jw_str(w, key, text);
+}
+
+static void jw_taken(struct jw *w, const char *key, char *text)
+{
+    jw_str(w, key, text);
+    free(text);
+}
+
+static void image_row(struct jw *w, const struct json *img, const char *tag, bool full)
 {
     const char *colon = tag ? strrchr(tag, ':') : NULL;
+    int64_t created = json_int(img, "Created", 0);
 
-    table_cell(t, colon ? str_dupn(tag, (size_t)(colon - tag)) : str_dup("<none>"));
-    table_cell(t, str_dup(colon ? colon + 1 : "<none>"));
-    table_cell(t, short_id(json_str(img, "Id"), full));
-    table_cell(t, json_int(img, "Created", 0) ? human_ago(json_int(img, "Created", 0))
-                                              : str_dup("N/A"));
-    table_cell(t, human_size((double)json_int(img, "Size", 0)));
+    jw_object(w, NULL);
+    jw_taken(w, "ID", short_id(json_str(img, "Id"), full));
+    jw_taken(w, "Repository", colon ? str_dupn(tag, (size_t)(colon - tag)) : str_dup("<none>"));
+    jw_str(w, "Tag", colon ? colon + 1 : "<none>");
+    jw_str(w, "Digest", "<none>");
+    jw_taken(w, "CreatedSince", created ? human_ago(created) : str_dup("N/A"));
+    jw_time(w, "CreatedAt", created);
+    jw_taken(w, "Size", human_size((double)json_int(img, "Size", 0)));
+    jw_object_end(w);
+}
+
+#define IMAGE_TITLES                                                                            \
+    "{\"ID\":\"IMAGE ID\",\"Repository\":\"REPOSITORY\",\"Tag\":\"TAG\",\"Digest\":\"DIGEST\"," \
+    "\"CreatedSince\":\"CREATED\",\"CreatedAt\":\"CREATED AT\",\"Size\":\"SIZE\"}"
+#define IMAGE_FORMAT "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+
+static struct json *titles_of(const char *text)
+{
+    return json_parse(text, strlen(text), NULL);
 }
 
 int verb_images(int argc, char **argv)
 {
-    static const char *const names[] = {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"};
     bool quiet = false, full = false, all = false;
+    const char *format = IMAGE_FORMAT;
     const struct opt opts[] = {{'q', "quiet", OPT_BOOL, &quiet},
                                {'a', "all", OPT_BOOL, &all},
-                               {0, "no-trunc", OPT_BOOL, &full}};
-    struct table t = {0};
+                               {0, "no-trunc", OPT_BOOL, &full},
+                               {0, "format", OPT_STR, &format}};
+    struct buf rows = {0};
+    struct jw w = {.out = &rows};
     struct json *list;
-    int first = opt_parse("images", opts, 3, argc, argv, true);
+    int first = opt_parse("images", opts, 4, argc, argv, true);
 
     opt_operands("images", argc - first, 0, 1);
     if (first < argc) {
         struct buf f = {0};
-        struct jw w = {.out = &f};
+        struct jw filter = {.out = &f};
 
-        jw_object(&w, NULL);
-        jw_object(&w, "reference");
-        jw_bool(&w, argv[first], true);
-        jw_object_end(&w);
-        jw_object_end(&w);
+        jw_object(&filter, NULL);
+        jw_object(&filter, "reference");
+        jw_bool(&filter, argv[first], true);
+        jw_object_end(&filter);
+        jw_object_end(&filter);
         list = get(cli_path("/images/json?filters=%s", cli_encode(f.data)));
     } else {
         list = get("/images/json");
     }
-    header(&t, names, 5);
+    jw_array(&w, NULL);
     for (struct json *img = list->child; img; img = img->next) {
         struct json *tag = json_list(img, "RepoTags");
 
-        if (quiet) {
-            puts(short_id(json_str(img, "Id"), full));
-            continue;
-        }
-        if (!tag)
-            image_row(&t, img, NULL, full);
-        for (; tag; tag = tag->next)
-            image_row(&t, img, tag->str, full);
+        if (!tag || quiet)
+            image_row(&w, img, NULL, full);
+        for (; tag && !quiet; tag = tag->next)
+            image_row(&w, img, tag->str, full);
     }
-    if (!quiet)
-        table_print(&t);
+    jw_array_end(&w);
+    format_rows(rows_of(&rows), titles_of(IMAGE_TITLES), quiet ? "{{.ID}}" : format);
     return 0;
 }
 
-/* In quotes, and cut to twenty characters as Docker does. */
-static char *command_cell(const char *text, bool full)
+/* In quotes, as Go's strconv.Quote has it. */
+static char *quoted(const char *text, size_t len)
 {
-    if (full || strlen(text) <= 18)
-        return str_fmt("\"%s\"", text);
-    return str_fmt("\"%.17s\xe2\x80\xa6\"", text);
+    static const char escaped[] = "\a\b\t\n\v\f\r", letters[] = "abtnvfr";
+    struct buf b = {0};
+
+    buf_char(&b, '"');
+    for (const char *p = text; p < text + len; p++) {
+        const char *at = memchr(escaped, *p, sizeof(escaped) - 1);
+
+        if (at)
+            buf_fmt(&b, "\\%c", letters[at - escaped]);
+        else if (*p == '"' || *p == '\\')
+            buf_fmt(&b, "\\%c", *p);
+        else if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            buf_fmt(&b, "\\x%02x", (unsigned)*p);
+        else
+            buf_char(&b, *p);
+    }
+    buf_char(&b, '"');
+    return buf_take(&b);
 }
 
-static void container_row(struct table *t, const struct json *c, bool full)
+/* Cut to twenty characters as Docker does. */
+static char *command_cell(const char *text, bool full)
+{
+    size_t chars = 0, cut = 0, len = 0;
+    char *shorter, *cell;
+
+    for (; text[len]; len++) {
+        chars += ((unsigned char)text[len] & 0xc0) != 0x80;
+        if (chars == 20 && !cut)
+            cut = len;
+    }
+    if (full || chars <= 20)
+        return quoted(text, len);
+    shorter = str_fmt("%.*s\xe2\x80\xa6", (int)cut, text);
+    cell = quoted(shorter, strlen(shorter));
+    free(shorter);
+    return cell;
+}
+
+/* {"a":"b"} as a=b,c=d. */
+static char *labels_text(const struct json *labels)
+{
+    struct buf b = {0};
+
+    for (const struct json *l = labels ? labels->child : NULL; l; l = l->next)
+        buf_fmt(&b, "%s%s=%s", b.len ? "," : "", l->key, l->str ? l->str : "");
+    return b.data ? buf_take(&b) : str_dup("");
+}
+
+static void container_row(struct jw *w, const struct json *c, bool full)
 {
     struct json *name = json_list(c, "Names");
     const char *command = json_str(c, "Command");
 
-    table_cell(t, short_id(json_str(c, "Id"), full));
-    table_cell(t, str_dup(json_str(c, "Image")));
-    table_cell(t, command_cell(command ? command : "", full));
-    table_cell(t, human_ago(json_int(c, "Created", 0)));
-    table_cell(t, str_dup(json_str(c, "Status")));
-    table_cell(t, str_dup(""));
-    table_cell(t, str_dup(name && name->str ? name->str + 1 : ""));
+    jw_object(w, NULL);
+    jw_taken(w, "ID", short_id(json_str(c, "Id"), full));
+    jw_str(w, "Image", json_str(c, "Image"));
+    jw_taken(w, "Command", command_cell(command ? command : "", full));
+    jw_taken(w, "RunningFor", human_ago(json_int(c, "Created", 0)));
+    jw_time(w, "CreatedAt", json_int(c, "Created", 0));
+    jw_str(w, "State", json_str(c, "State"));
+    jw_str(w, "Status", json_str(c, "Status"));
+    jw_str(w, "Ports", "");
+    jw_str(w, "Names", name && name->str ? name->str + 1 : "");
+    jw_taken(w, "Labels", labels_text(json_get(c, "Labels")));
+    jw_object_end(w);
 }
+
+#define CONTAINER_TITLES                                                                          \
+    "{\"ID\":\"CONTAINER "                                                                        \
+    "ID\",\"Image\":\"IMAGE\",\"Command\":\"COMMAND\",\"RunningFor\":\"CREATED\","                \
+    "\"CreatedAt\":\"CREATED AT\",\"State\":\"STATE\",\"Status\":\"STATUS\",\"Ports\":\"PORTS\"," \
+    "\"Names\":\"NAMES\",\"Labels\":\"LABELS\"}"
+#define CONTAINER_FORMAT                                                      \
+    "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t" \
+    "{{.Ports}}\t{{.Names}}"
 
 /* --filter KEY=VALUE options as the engine wants them. */
 static char *filters_json(const struct opt_list *l)
@@ -142,31 +230,27 @@ static char *filters_json(const struct opt_list *l)
 
 int verb_ps(int argc, char **argv)
 {
-    static const char *const names[] = {"CONTAINER ID", "IMAGE", "COMMAND", "CREATED",
-                                        "STATUS",       "PORTS", "NAMES"};
     bool all = false, quiet = false, full = false, latest = false;
-    const char *last = "0";
+    const char *last = "0", *format = CONTAINER_FORMAT;
     struct opt_list filters = {0};
     const struct opt opts[] = {
         {'a', "all", OPT_BOOL, &all},     {'q', "quiet", OPT_BOOL, &quiet},
         {0, "no-trunc", OPT_BOOL, &full}, {'l', "latest", OPT_BOOL, &latest},
         {'n', "last", OPT_STR, &last},    {'f', "filter", OPT_LIST, &filters},
+        {0, "format", OPT_STR, &format},
     };
-    struct table t = {0};
+    struct buf rows = {0};
+    struct jw w = {.out = &rows};
     struct json *list;
 
-    opt_operands("ps", argc - opt_parse("ps", opts, 6, argc, argv, true), 0, 0);
+    opt_operands("ps", argc - opt_parse("ps", opts, 7, argc, argv, true), 0, 0);
     list = get(cli_path("/containers/json?all=%d&limit=%s&filters=%s", all,
                         latest ? "1" : cli_encode(last), cli_encode(filters_json(&filters))));
-    header(&t, names, 7);
-    for (struct json *c = list->child; c; c = c->next) {
-        if (quiet)
-            puts(short_id(json_str(c, "Id"), full));
-        else
-            container_row(&t, c, full);
-    }
-    if (!quiet)
-        table_print(&t);
+    jw_array(&w, NULL);
+    for (struct json *c = list->child; c; c = c->next)
+        container_row(&w, c, full);
+    jw_array_end(&w);
+    format_rows(rows_of(&rows), titles_of(CONTAINER_TITLES), quiet ? "{{.ID}}" : format);
     return 0;
 }
 
@@ -190,50 +274,6 @@ static void pretty(const struct json *j, int depth)
         puts(c->next ? "," : "");
     }
     printf("%*s%c", 4 * depth, "", j->type == JSON_ARRAY ? ']' : '}');
-}
-
-static void format_value(const struct json *j, bool as_json)
-{
-    struct buf b = {0};
-
-    if (!j) {
-        fputs("<no value>", stdout);
-    } else if (j->type == JSON_STRING && !as_json) {
-        fputs(j->str, stdout);
-    } else {
-        json_write(&b, j);
-        fputs(b.data, stdout);
-        buf_free(&b);
-    }
-}
-
-/* Of Go's templates, the part that people use with inspect: {{.A.B}} and {{json .A}}. */
-static void format_print(const struct json *j, const char *format)
-{
-    while (*format) {
-        const char *open = strstr(format, "{{"), *close = open ? strstr(open, "}}") : NULL;
-        const struct json *at = j;
-        bool as_json = false;
-        char *path, *save, *part;
-
-        if (!close) {
-            fputs(format, stdout);
-            break;
-        }
-        printf("%.*s", (int)(open - format), format);
-        path = str_dupn(open + 2, (size_t)(close - open - 2));
-        part = strtok_r(path, " .", &save);
-        if (part && !strcmp(part, "json")) {
-            as_json = true;
-            part = strtok_r(NULL, " .", &save);
-        }
-        for (; part; part = strtok_r(NULL, " .", &save))
-            at = json_get(at, part);
-        format_value(at, as_json);
-        free(path);
-        format = close + 2;
-    }
-    putchar('\n');
 }
 
 static struct json *inspect_one(const char *name, const char *type)
@@ -272,8 +312,13 @@ int verb_inspect(int argc, char **argv)
             rc = 1;
             continue;
         }
-        if (format)
-            format_print(j, format);
+        if (format) {
+            struct buf b = {0};
+
+            format_text(&b, j, format);
+            puts(b.data ? b.data : "");
+            buf_free(&b);
+        }
         *tail = j;
         tail = &j->next;
     }
@@ -312,9 +357,11 @@ int verb_info(int argc, char **argv)
     opt_operands("info", argc - opt_parse("info", NULL, 0, argc, argv, true), 0, 0);
     v = get("/info");
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        printf("%-18s ", keys[i]);
-        format_value(json_get(v, keys[i]), false);
-        putchar('\n');
+        struct buf b = {0};
+
+        format_value(&b, json_get(v, keys[i]), false);
+        printf("%-18s %s\n", keys[i], b.data);
+        buf_free(&b);
     }
     for (w = json_list(v, "Warnings"); w; w = w->next)
         fprintf(stderr, "%s\n", w->str ? w->str : "");
@@ -330,7 +377,7 @@ int verb_top(int argc, char **argv)
     opt_operands("top", argc - 1, 1, -1);
     top = get(cli_path("/containers/%s/top", cli_encode(argv[1])));
     t.columns = json_count(json_get(top, "Titles"));
-    if (!t.columns || t.columns > 16)
+    if (!t.columns || t.columns > TABLE_COLUMNS)
         return 1;
     for (cell = json_list(top, "Titles"); cell; cell = cell->next)
         table_cell(&t, str_dup(cell->str));

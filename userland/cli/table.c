@@ -28,7 +28,7 @@ static size_t table_width(const char *s)
 
 void table_print(struct table *t)
 {
-    size_t width[16] = {0};
+    size_t width[TABLE_COLUMNS] = {0};
 
     for (size_t i = 0; i < t->cells; i++) {
         size_t *w = &width[i % t->columns], n = table_width(t->cell[i]) + 3;
