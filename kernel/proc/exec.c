@@ -309,15 +309,19 @@ static void exec_switch(struct exec_job *j)
     struct task *t = current_task();
     struct process *p = t->process;
     struct aspace *old = p->aspace, *own = t->thread->aspace;
+    struct user_ns *old_ns = p->exec_ns;
     u64 flags;
 
+    user_ns_get(j->cred->user_ns);
     if (j->closed) /* forbidden before there is anything to see: process_inspect_aspace */
         p->dumpable = false;
     task_release_aspace(t);
     refcount_get(&j->aspace->users);
     spin_lock_irqsave(&p->siglock, &flags);
     p->aspace = j->aspace;
+    p->exec_ns = j->cred->user_ns;
     spin_unlock_irqrestore(&p->siglock, flags);
+    user_ns_put(old_ns);
     aspace_activate(j->aspace);
     if (own)
         aspace_put(own);

@@ -37,6 +37,7 @@ void task_free(struct task *t)
 
 void process_free(struct process *p)
 {
+    user_ns_put(p->exec_ns);
     slab_free(process_cache, p);
 }
 
@@ -63,6 +64,8 @@ struct process *process_alloc(void)
     itimer_process_init(p);
     p->start_time = time_ns();
     p->dumpable = true;
+    p->exec_ns = &user_ns_init;
+    user_ns_get(p->exec_ns);
     return p;
 }
 
@@ -90,6 +93,8 @@ static void process_inherit(struct process *p, struct process *from, u64 clone_f
     spin_lock_irqsave(&from->siglock, &flags);
     memcpy(p->actions, from->actions, sizeof(p->actions));
     memcpy(p->rlimits, from->rlimits, sizeof(p->rlimits));
+    p->exec_ns = from->exec_ns; /* in place of the first one's, which is counted for ever */
+    user_ns_get(p->exec_ns);
     spin_unlock_irqrestore(&from->siglock, flags);
     if (clone_flags & CLONE_CLEAR_SIGHAND) {
         for (int i = 0; i < NSIG; i++) {

@@ -86,12 +86,13 @@ struct process {
     u64 start_time;                          /* I */
     bool subreaper;                          /* p  adopts orphans among its descendants */
     bool has_subreaper;                      /* p  some ancestor does */
-    bool ns_init;      /* I  the init of its pid namespace: default actions spare it */
-    bool did_exec;     /* a */
-    bool dumpable;     /* a */
-    bool keep_caps;    /* a */
-    s16 oom_score_adj; /* a */
-    u32 personality;   /* a */
+    bool ns_init;            /* I  the init of its pid namespace: default actions spare it */
+    bool did_exec;           /* a */
+    bool dumpable;           /* a */
+    struct user_ns *exec_ns; /* s  where its program was started; a reference */
+    bool keep_caps;          /* a */
+    s16 oom_score_adj;       /* a */
+    u32 personality;         /* a */
 };
 
 static inline void process_get(struct process *p)

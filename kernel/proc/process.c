@@ -173,6 +173,17 @@ const struct cred *up_current_cred(void)
     return t ? t->cred : &cred_init;
 }
 
+static struct user_ns *process_exec_ns(struct process *p)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct user_ns *ns = p->exec_ns;
+    user_ns_get(ns);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return ns;
+}
+
 bool process_may_inspect(struct process *p)
 {
     const struct cred *me = current_cred();
@@ -185,9 +196,13 @@ bool process_may_inspect(struct process *p)
     const struct cred *c = task_cred(t);
     bool same = me->fsuid == c->uid && me->fsuid == c->euid && me->fsuid == c->suid &&
                 me->fsgid == c->gid && me->fsgid == c->egid && me->fsgid == c->sgid;
+    struct user_ns *exec_ns = process_exec_ns(p);
+    /* An undumpable program that enters a user namespace is not its makers' to look at. */
     bool ok = (same && p->dumpable && c->user_ns == me->user_ns &&
                !(c->cap_permitted & ~me->cap_permitted)) ||
-              cred_capable(me, c->user_ns, CAP_SYS_PTRACE);
+              (cred_capable(me, c->user_ns, CAP_SYS_PTRACE) &&
+               (p->dumpable || cred_capable(me, exec_ns, CAP_SYS_PTRACE)));
+    user_ns_put(exec_ns);
     cred_put(c);
     task_put(t);
     return ok;

@@ -413,6 +413,43 @@ TEST(user_namespaces_are_not_entered_with_a_shared_root)
     EXPECT(waitpid(inside, NULL, 0) == inside);
 }
 
+/* A program that closes itself to others and enters a user namespace, as container runtimes do,
+ * stays closed to those who rule there. */
+TEST(closed_programs_stay_closed_inside)
+{
+    static char secret[] = "secret";
+    char path[64], got[sizeof(secret)];
+    int ready[2], come[2], go[2], fd;
+    char c;
+
+    EXPECT(pipe(ready) == 0 && pipe(come) == 0 && pipe(go) == 0);
+    pid_t inside = fork();
+    if (inside == 0) {
+        struct iovec to = {got, sizeof(got)}, from = {secret, sizeof(secret)};
+        pid_t guest;
+
+        become_stranger();
+        EXPECT(unshare(CLONE_NEWUSER) == 0 && write(ready[1], "x", 1) == 1);
+        EXPECT(read(come[0], &guest, sizeof(guest)) == sizeof(guest));
+        EXPECT_ERR(process_vm_readv(guest, &to, 1, &from, 1, 0), EPERM);
+        _exit(0);
+    }
+    EXPECT(read(ready[0], &c, 1) == 1);
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", inside);
+    pid_t guest = fork();
+    if (guest == 0) {
+        EXPECT((fd = open(path, O_RDONLY)) >= 0);
+        EXPECT(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && setns(fd, CLONE_NEWUSER) == 0);
+        EXPECT(write(ready[1], "x", 1) == 1);
+        read(go[0], &c, 1);
+        _exit(0);
+    }
+    EXPECT(read(ready[0], &c, 1) == 1 && write(come[1], &guest, sizeof(guest)) == sizeof(guest));
+    int status;
+    EXPECT(waitpid(inside, &status, 0) == inside && status == 0);
+    EXPECT(write(go[1], "x", 1) == 1 && waitpid(guest, &status, 0) == guest && status == 0);
+}
+
 /* ------------------------------------------------------------- id maps */
 
 /* Somebody privileged writes to what an unprivileged program has opened, as the standard output of
