@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "lib/str.h"
 
 #define EV_BATCH 64
+#define WATCH_TRIES 1000 /* a millisecond each */
 
 static int ev_fd = -1;
 static struct epoll_event ev_batch[EV_BATCH];
@@ -21,6 +23,17 @@ int ev_init(void)
     return ev_fd < 0 ? -errno : 0;
 }
 
+/* The kernel may be short of memory for a moment. Whoever was not watched would wait for ever: the
+ * program ends instead, as it does when it gets none itself. */
+static void ev_watch(int op, int fd, struct epoll_event *e)
+{
+    for (int tries = 0; epoll_ctl(ev_fd, op, fd, e) < 0 && errno == ENOMEM; tries++) {
+        if (tries == WATCH_TRIES)
+            _exit(124);
+        usleep(1000);
+    }
+}
+
 void ev_set(struct ev_source *s, uint32_t events)
 {
     struct epoll_event e = {.events = events, .data.ptr = s};
@@ -30,7 +43,7 @@ void ev_set(struct ev_source *s, uint32_t events)
     if (!events)
         epoll_ctl(ev_fd, EPOLL_CTL_DEL, s->fd, NULL);
     else
-        epoll_ctl(ev_fd, s->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->fd, &e);
+        ev_watch(s->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->fd, &e);
     s->events = events;
 }
 
