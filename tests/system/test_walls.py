@@ -200,7 +200,7 @@ def judge_run(name, row, found):
 
 LIVE_OUTPUT = """\
 65
-busybox   "sh -c trap "echo …"   AGO   UP             aa
+busybox   "sh -c trap \\"echo go…"   AGO   UP             aa
 running 0 false true
 exec
 aa
