@@ -3,6 +3,11 @@
  * The rank checker of the debug build: each CPU keeps the stack of spinlocks that it holds, and a
  * lock taken must stand strictly below the lowest of them. Rank 0 is not checked. The other checks
  * are free with that: unlocking what is not held here, and taking a lock twice.
+ *
+ * An interrupt handler's locks have no order with those that the interrupted code holds, which it
+ * took with interrupts on. What could meet in a deadlock instead is found by what each lock was
+ * ever seen in: one that handlers take is not for code with interrupts on, and whoever holds it
+ * takes none that is.
  */
 #include "sync/spinlock.h"
 
@@ -32,13 +37,24 @@ static __noreturn void lockdep_report(const struct spinlock *lock, const struct 
           lock->rank, lock->order, rip, held->name, held->rank, held->order, held->holder_rip);
 }
 
+static bool lockdep_allows(const struct spinlock *lock, const struct spinlock *held)
+{
+    if (!held->rank || (held->open && this_cpu_read(percpu_in_interrupt)))
+        return true;
+    return lockdep_key(lock) < lockdep_key(held) && !(held->in_handlers && lock->open);
+}
+
 void lockdep_acquire(struct spinlock *lock, u64 rip)
 {
     u64 flags = irq_save();
     struct lockdep_cpu *cpu = this_cpu_ptr(lockdep_held);
 
+    lock->open |= (flags & RFLAGS_IF) != 0;
+    lock->in_handlers |= this_cpu_read(percpu_in_interrupt);
+    if (lock->rank && lock->open && lock->in_handlers && !lockdep_off)
+        lockdep_report(lock, lock, rip);
     for (unsigned i = 0; i < cpu->n && lock->rank && !lockdep_off; i++)
-        if (cpu->held[i]->rank && lockdep_key(lock) >= lockdep_key(cpu->held[i]))
+        if (!lockdep_allows(lock, cpu->held[i]))
             lockdep_report(lock, cpu->held[i], rip);
     ASSERT(cpu->n < HELD_MAX);
     cpu->held[cpu->n++] = lock;

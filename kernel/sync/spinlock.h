@@ -42,7 +42,9 @@ struct spinlock {
     };
 #ifdef DEBUG
     u8 rank, order;
-    s16 cpu; /* holder, -1 */
+    bool open;        /* was taken with interrupts on */
+    bool in_handlers; /* was taken by an interrupt handler */
+    s16 cpu;          /* holder, -1 */
     const char *name;
     u64 holder_rip;
 #endif

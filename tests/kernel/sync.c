@@ -38,6 +38,33 @@ SELFTEST(seqcount_reader_sees_a_writer)
     CHECK(seqcount_read_retry(&s, begin));
 }
 
+static struct spinlock sync_high = SPINLOCK_INIT(RANK_PROC, 0, "test in a handler");
+static bool sync_fired;
+
+static void sync_fire(struct timer *t)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&sync_high, &flags);
+    WRITE_ONCE(sync_fired, true);
+    spin_unlock_irqrestore(&sync_high, flags);
+}
+
+SELFTEST(handlers_take_locks_whatever_the_interrupted_code_holds)
+{
+    static struct spinlock low = SPINLOCK_INIT(RANK_VM, 0, "test");
+    struct timer timer;
+
+    sync_fired = false;
+    timer_init(&timer, sync_fire);
+    spin_lock(&low); /* no lock that handlers take: interrupts stay on */
+    timer_start(&timer, time_ns() + NSEC_PER_MSEC);
+    while (!READ_ONCE(sync_fired))
+        cpu_relax();
+    spin_unlock(&low);
+    timer_cancel(&timer);
+}
+
 SELFTEST(spin_trylock_fails_when_held)
 {
     static struct spinlock lock = SPINLOCK_INIT(RANK_NONE, 0, "test");

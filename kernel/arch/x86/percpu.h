@@ -22,6 +22,7 @@ extern u64 percpu_delta[MAX_CPUS]; /* of each CPU */
 extern unsigned percpu_online;     /* CPUs 0..n-1 are up */
 DECLARE_PER_CPU(u64, percpu_self_delta);
 DECLARE_PER_CPU(u32, percpu_id);
+DECLARE_PER_CPU(bool, percpu_in_interrupt); /* in a handler, which is never interrupted itself */
 DECLARE_PER_CPU(struct thread *, percpu_current);
 extern u32 percpu_no_work;           /* always zero: the work word while no thread runs */
 DECLARE_PER_CPU(u32 *, percpu_work); /* the current thread's work word */

@@ -269,6 +269,8 @@ void trap_dispatch(unsigned vector, struct trap_frame *frame)
         trap_exception(vector, frame);
     else {
         frame->orig_rax = ~(u64)vector;
+        this_cpu_write(percpu_in_interrupt, true);
         trap_interrupt(vector, frame);
+        this_cpu_write(percpu_in_interrupt, false);
     }
 }
