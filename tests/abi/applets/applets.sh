@@ -25,6 +25,8 @@ blot() { sed "s/[0-9][0-9.]*[KMG%]*/N/g; s/  */ /g"; }
 s() { sort | tr '\n' ' '; echo; }
 # waits until a command succeeds
 until_ok() { for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "$@" >/dev/null 2>&1 && return 0; usleep 100000; done; echo "in vain: $*"; return 1; }
+# ends the job $p: whether the shell says so hangs on when it hears of it
+end() { { kill $p; wait $p; } 2>/dev/null; }
 # waits until the new process is that program, and sleeps
 asleep() { until_ok grep -qx "$2" /proc/$1/comm; until_ok grep -q '^State:.S' /proc/$1/status; }
 
@@ -181,15 +183,15 @@ gzip -c ar/n >n.gz; gunzip -c n.gz | md5sum; zcat n.gz | cmp - ar/n; gzip -t n.g
 
 echo '## processes'
 sh -c 'echo $PPID' | grep -c "^$$\$"; ps | head -1; ps -o pid,ppid,comm,args | head -1; ps -o comm | grep -c '^ps$'; ps -o pid,ppid,pgid,tty,vsz,rss,stat,user,group,nice,time,etime,args | head -1
-sleep 50 & p=$!; asleep $p sleep; ps -o pid,comm,args,stat,ppid | awk -v p=$p '$1 == p { print $2, $3, $4, $5 }'; pidof sleep | grep -c "\\b$p\\b"; kill -0 $p; echo $?; cat /proc/$p/comm; tr '\0' ' ' </proc/$p/cmdline; echo; readlink /proc/$p/cwd; readlink /proc/$p/exe | sed 's,.*/,,'; kill -STOP $p; until_ok grep -q '^State:.T' /proc/$p/status; grep ^State /proc/$p/status; kill -CONT $p; kill $p; wait $p; echo $?
+sleep 50 & p=$!; asleep $p sleep; ps -o pid,comm,args,stat,ppid | awk -v p=$p '$1 == p { print $2, $3, $4, $5 }'; pidof sleep | grep -c "\\b$p\\b"; kill -0 $p; echo $?; cat /proc/$p/comm; tr '\0' ' ' </proc/$p/cmdline; echo; readlink /proc/$p/cwd; readlink /proc/$p/exe | sed 's,.*/,,'; kill -STOP $p; until_ok grep -q '^State:.T' /proc/$p/status; grep ^State /proc/$p/status; kill -CONT $p; end; echo $?
 (sleep 51 & asleep $! sleep; killall sleep; wait $!; echo $?) 2>/dev/null; kill -l | head -3; kill -l 9; kill 999999; echo $?; timeout 0.1 sleep 5; echo $?; timeout -s KILL 0.1 sleep 5; echo $?; timeout 5 true; echo $?; timeout 5 sh -c 'exit 3'; echo $?
 sh -c "nohup sh -c 'echo nohup'"; cat nohup.out 2>/dev/null; sh -c 'trap "" HUP; kill -HUP $$; echo survived'; setsid sh -c 'ps -o pid,sid,pgid 2>/dev/null | head -1; cut -d" " -f1,5,6 /proc/$$/stat | awk "{ print (\$1 == \$2), (\$1 == \$3) }"'
-sleep 52 & p=$!; renice -n 3 -p $p; cut -d' ' -f19 /proc/$p/stat; renice 10 $p; kill $p; wait $p
+sleep 52 & p=$!; renice -n 3 -p $p; cut -d' ' -f19 /proc/$p/stat; renice 10 $p; end
 taskset -p $$ | sed 's/[0-9a-f]*$/M/; s/[0-9][0-9]*/N/'; taskset 1 sh -c 'grep Cpus_allowed_list /proc/self/status'; taskset 1 nproc; taskset -c 0 true; echo $?; ionice | sed 's/none/N/'; ionice -c 3 true; echo $?; chrt -p $$ 2>/dev/null | wc -l
-(sleep 0.2; echo bg) & wait; echo waited; time -p true 2>&1 | sed 's/[0-9].*/N/'; time sh -c : 2>&1 | sed 's/[0-9].*//'; watch -n 1 true </dev/null >/dev/null 2>&1 & p=$!; kill $p; wait $p; start-stop-daemon -S -b -m -p sd.pid -x /tmp/b/sleep -- 60; until_ok test -s sd.pid; kill -0 $(cat sd.pid); echo $?; start-stop-daemon -K -p sd.pid | numbers; echo $?
+(sleep 0.2; echo bg) & wait; echo waited; time -p true 2>&1 | sed 's/[0-9].*/N/'; time sh -c : 2>&1 | sed 's/[0-9].*//'; watch -n 1 true </dev/null >/dev/null 2>&1 & p=$!; end; start-stop-daemon -S -b -m -p sd.pid -x /tmp/b/sleep -- 60; until_ok test -s sd.pid; kill -0 $(cat sd.pid); echo $?; start-stop-daemon -K -p sd.pid | numbers; echo $?
 top -b -n 1 | head -4 | sed 's/[0-9][0-9.]*[KMG%]*/N/g; s/ *N/ N/g' | sed 's/(.*)//' | cut -c1-20; top -b -n 1 | awk '$NF == "top" || /top -b/ { print "top sees itself" }' | head -1; uptime | sed 's/[0-9][0-9:.]*/N/g; s/  */ /g' | sed 's/up .*load/up load/'; free | awk '{ print $1, NF }'; free -m | head -1
 sh -c 'sleep 100 & sleep 101 & jobs -p | wc -l; kill $(jobs -p); wait' 2>&1; exec 3<s.txt; ls -l /proc/self/fd 2>/dev/null | awk '/ 3 ->/ { print $NF }'; exec 3<&-; unshare -p -f sh -c 'echo $$'; unshare -u sh -c 'hostname inner; hostname'; hostname | grep -c inner; unshare -n true; echo $?
-unshare -m sh -c 'mount -t tmpfs t d1/e 2>/dev/null || mkdir -p d1/e && mount -t tmpfs t d1/e; grep -c "d1/e" /proc/self/mounts'; grep -c d1/e /proc/mounts; unshare -r -U id -u 2>/dev/null; unshare -U id -u; unshare -pf --mount-proc=/proc sh -c 'ps -o pid,comm >ps.txt; grep -c sh ps.txt; ls /proc >ps.txt; grep -c "^[0-9]" ps.txt'; sleep 70 & p=$!; nsenter -t $p -u hostname >/dev/null; echo $?; nsenter -t $p -p -m true; echo $?; kill $p; wait $p 2>/dev/null
+unshare -m sh -c 'mount -t tmpfs t d1/e 2>/dev/null || mkdir -p d1/e && mount -t tmpfs t d1/e; grep -c "d1/e" /proc/self/mounts'; grep -c d1/e /proc/mounts; unshare -r -U id -u 2>/dev/null; unshare -U id -u; unshare -pf --mount-proc=/proc sh -c 'ps -o pid,comm >ps.txt; grep -c sh ps.txt; ls /proc >ps.txt; grep -c "^[0-9]" ps.txt'; sleep 70 & p=$!; nsenter -t $p -u hostname >/dev/null; echo $?; nsenter -t $p -p -m true; echo $?; end 2>/dev/null
 mkdir -p root/bin root/proc; cp /tmp/b/busybox root/bin/; chroot root /bin/busybox ls / ; chroot root /bin/busybox pwd; chroot root /nothing; echo $?; env -i /tmp/b/busybox sh -lc 'echo $PATH; echo $-' | sed 's/^/ /' | head -1 | wc -l; su root -c 'id -u' 2>/dev/null; linux32 uname -m
 
 echo '## mounts'
