@@ -241,7 +241,6 @@ static void posix_timer_fire(struct timer *timer)
     int err;
 
     spin_lock_irqsave(&p->siglock, &flags);
-    t->overrun = 0;
     if (t->interval)
         t->rests = p->timers_rest = true;
     else
@@ -269,7 +268,15 @@ static void posix_timer_resume_locked(struct posix_timer *t)
     timer_start(&t->timer, t->expires);
 }
 
-void itimer_signals_taken_locked(struct process *p, u64 set)
+/* Real-time signals are queued one for each timer; of the others one stands for all. */
+static bool posix_timer_waits_for(const struct posix_timer *t, u64 set, const struct siginfo *info)
+{
+    if (!t->rests || !(set & SIGMASK(t->signo)))
+        return false;
+    return !info || info->code != SI_TIMER || info->signo < SIGRTMIN || info->timer.id == t->id;
+}
+
+void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info)
 {
     struct posix_timer *t;
     bool rest = false;
@@ -280,8 +287,11 @@ void itimer_signals_taken_locked(struct process *p, u64 set)
         itimer_resume_locked(p);
     rest = p->real_timer_rests;
     list_for_each (t, &p->posix_timers, node) {
-        if (t->rests && (set & SIGMASK(t->signo)))
+        if (posix_timer_waits_for(t, set, info)) {
             posix_timer_resume_locked(t);
+            if (info && info->code == SI_TIMER && info->timer.id == t->id)
+                info->timer.overrun = (s32)t->overrun;
+        }
         rest |= t->rests;
     }
     p->timers_rest = rest;

@@ -17,9 +17,9 @@ int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *ol
  * what has come due, called by a task that watches on its way to user mode. */
 void itimer_watch_cpu_locked(struct process *p);
 void itimer_check_cpu(void);
-/* Signals of the set have been taken, or are ignored no more: timers that wait for it go on.
- * REQUIRES(p->siglock) */
-void itimer_signals_taken_locked(struct process *p, u64 set);
+/* Signals of the set have been taken, or are ignored no more: timers that wait for it go on. info:
+ * of the one signal that was taken, or NULL; a timer's gets its overrun. REQUIRES(p->siglock) */
+void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info);
 
 #define SIGEV_SIGNAL 0
 #define SIGEV_NONE 1

@@ -104,7 +104,7 @@ static void signal_prepare_locked(struct process *p, int sig)
     sigpending_flush(p, &p->pending, cancel);
     list_for_each (t, &p->tasks, node)
         sigpending_flush(p, &t->pending, cancel);
-    itimer_signals_taken_locked(p, cancel);
+    itimer_signals_taken_locked(p, cancel, NULL);
     if (sig != SIGCONT)
         return;
     if (p->stop_signal) {
@@ -388,7 +388,7 @@ static int signal_collect(struct process *p, struct sigpending *q, sigset_t want
         kfree(found);
         atomic_dec(&p->sigqueue_count);
     }
-    itimer_signals_taken_locked(p, SIGMASK(sig));
+    itimer_signals_taken_locked(p, SIGMASK(sig), info);
     return sig;
 }
 
@@ -507,7 +507,7 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
             list_for_each (t, &p->tasks, node)
                 sigpending_flush(p, &t->pending, SIGMASK(sig));
         }
-        itimer_signals_taken_locked(p, SIGMASK(sig));
+        itimer_signals_taken_locked(p, SIGMASK(sig), NULL);
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     return 0;
