@@ -37,6 +37,16 @@ static void until_state(pid_t pid, pid_t tid, char state)
         usleep(1000);
 }
 
+/* On one processor, a child of vfork(2) runs only once its parent waits for it. */
+static void stay_on_this_cpu(void)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    EXPECT(sched_setaffinity(0, sizeof(one), &one) == 0);
+}
+
 /* How a process ends that finds these signals, sent in this order, SIGUSR2 being handled. */
 static int found_together(int n, const int *signals)
 {
@@ -44,6 +54,7 @@ static int found_together(int n, const int *signals)
 
     if (pid == 0) {
         signal(SIGUSR2, nothing);
+        stay_on_this_cpu();
         if (vfork() == 0) {
             for (int i = 0; i < n; i++)
                 kill(getppid(), signals[i]);
