@@ -98,6 +98,24 @@ TEST(times_of_a_file_are_its_owners)
     EXPECT(unlink("guard-file") == 0 && unlink("guard-shared") == 0);
 }
 
+static int send_descriptor(int sock, int fd)
+{
+    union {
+        char room[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr head;
+    } control = {0};
+    struct iovec iov = {"x", 1};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+
+    control.head = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+    return (int)sendmsg(sock, &m, MSG_DONTWAIT);
+}
+
 struct how {
     uint64_t flags, mode, resolve;
 };
@@ -149,6 +167,10 @@ TEST(names_stay_in_their_scope)
     EXPECT_ERR(open_scoped(dir, fd_link, IN_ROOT, O_RDONLY), EXDEV);
     EXPECT_ERR(open_scoped(dir, fd_link, NO_XDEV, O_RDONLY), EXDEV);
     EXPECT_ERR(open_scoped(dir, fd_link, NO_MAGICLINKS, O_RDONLY), ELOOP);
+    EXPECT(unlink("/tmp/guard-scope/tmp") == 0 && unlink("/tmp/guard-scope/new") == 0);
+    EXPECT(unlink("/tmp/guard-scope/absolute") == 0 && unlink("/tmp/guard-scope/in/relative") == 0);
+    EXPECT(unlink("/tmp/guard-scope/in/dangling") == 0 && rmdir("/tmp/guard-scope/in") == 0);
+    EXPECT(rmdir("/tmp/guard-scope") == 0 && unlink("/tmp/guard-out") == 0);
 }
 
 /* ------------------------------------------------------------- processes of others */
@@ -462,24 +484,11 @@ TEST(id_maps_are_written_by_who_may_open_them)
     EXPECT(pipe(ready) == 0 && pipe(go) == 0 && socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
     pid_t pid = fork();
     if (pid == 0) {
-        union {
-            char room[CMSG_SPACE(sizeof(int))];
-            struct cmsghdr head;
-        } control = {0};
-        struct iovec iov = {"x", 1};
-        struct msghdr m = {.msg_iov = &iov,
-                           .msg_iovlen = 1,
-                           .msg_control = &control,
-                           .msg_controllen = sizeof(control)};
-
         become_stranger();
         EXPECT(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
         EXPECT(unshare(CLONE_NEWUSER) == 0);
         EXPECT((fd = open("/proc/self/uid_map", O_WRONLY)) >= 0);
-        control.head = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-        EXPECT(sendmsg(pair[1], &m, 0) == 1);
+        EXPECT(send_descriptor(pair[1], fd) == 1);
         read(go[0], &c, 1);
         _exit(0);
     }
@@ -580,24 +589,6 @@ TEST(argument_pointers_count)
 }
 
 /* ------------------------------------------------------------- descriptors on the way */
-
-static int send_descriptor(int sock, int fd)
-{
-    union {
-        char room[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr head;
-    } control = {0};
-    struct iovec iov = {"x", 1};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-
-    control.head = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-    return (int)sendmsg(sock, &m, MSG_DONTWAIT);
-}
 
 /* The end of a pipe, in a queue that nobody has any more: it is closed by then. */
 static void expect_closed(int alive)
