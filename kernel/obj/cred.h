@@ -109,6 +109,8 @@ struct user_ns *user_ns_create(const struct cred *creator) __must_check;
 /* Writes uid_map (or gid_map) once; lower ids in kernel ids. 0, -EPERM (written already), -EINVAL
  * (empty, overlapping or wrapping extents). The right to do so is the caller's to check. */
 int user_ns_set_map(struct user_ns *ns, bool gids, const struct id_map *map) __must_check;
+/* c, still its maker's alone, goes into ns, whose reference it takes, and has all capabilities. */
+void user_ns_enter(struct user_ns *ns, struct cred *c);
 void user_ns_get(struct user_ns *ns);
 void user_ns_put(struct user_ns *ns);
 /* Unique numbers for namespace files and anonymous inodes. */

@@ -129,6 +129,15 @@ int user_ns_set_map(struct user_ns *ns, bool gids, const struct id_map *map)
     return err;
 }
 
+void user_ns_enter(struct user_ns *ns, struct cred *c)
+{
+    user_ns_put(c->user_ns);
+    c->user_ns = ns;
+    c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_FULL;
+    c->cap_inheritable = c->cap_ambient = 0;
+    c->securebits = 0;
+}
+
 void user_ns_get(struct user_ns *ns)
 {
     refcount_get(&ns->ref);

@@ -153,28 +153,14 @@ static int clone_check_flags(const struct clone_args_k *a)
  */
 static int clone_cred(struct clone_job *j)
 {
-    const struct cred *mine = current_cred();
-
     if (!(j->args->flags & CLONE_NEWUSER)) {
-        cred_get(mine);
-        j->task->cred = mine;
+        j->task->cred = current_cred();
+        cred_get(j->task->cred);
         return 0;
     }
-    if (ns_chrooted())
-        return -EPERM;
-    struct cred *c = cred_copy(mine);
-    if (!c)
-        return -ENOMEM;
-    struct user_ns *ns = user_ns_create(mine);
-    if (IS_ERR(ns) || !ns) {
-        cred_put(c);
-        return ns ? PTR_ERR(ns) : -ENOMEM;
-    }
-    user_ns_put(c->user_ns);
-    c->user_ns = ns;
-    c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_FULL;
-    c->cap_inheritable = c->cap_ambient = 0;
-    c->securebits = 0;
+    struct cred *c = ns_new_user();
+    if (IS_ERR(c))
+        return (int)PTR_ERR(c);
     j->task->cred = c;
     return 0;
 }

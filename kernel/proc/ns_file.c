@@ -205,11 +205,7 @@ static int ns_enter_user(struct user_ns *u)
     if (!c)
         return -ENOMEM;
     user_ns_get(u);
-    user_ns_put(c->user_ns);
-    c->user_ns = u;
-    c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_FULL;
-    c->cap_inheritable = c->cap_ambient = 0;
-    c->securebits = 0;
+    user_ns_enter(u, c);
     task_set_cred(c);
     return 0;
 }

@@ -256,7 +256,7 @@ static int ns_unshare_fs(struct task *t)
     return 0;
 }
 
-bool ns_chrooted(void)
+static bool ns_chrooted(void)
 {
     struct task *t = current_task();
     struct path top, root, cwd;
@@ -271,25 +271,30 @@ bool ns_chrooted(void)
     return chrooted;
 }
 
-static int ns_unshare_user(void)
+struct cred *ns_new_user(void)
 {
     const struct cred *mine = current_cred();
 
     if (ns_chrooted())
-        return -EPERM;
+        return ERR_PTR(-EPERM);
     struct cred *c = cred_copy(mine);
     if (!c)
-        return -ENOMEM;
+        return ERR_PTR(-ENOMEM);
     struct user_ns *u = user_ns_create(mine);
     if (IS_ERR(u) || !u) {
         cred_put(c);
-        return u ? PTR_ERR(u) : -ENOMEM;
+        return u ? ERR_PTR(PTR_ERR(u)) : ERR_PTR(-ENOMEM);
     }
-    user_ns_put(c->user_ns);
-    c->user_ns = u;
-    c->cap_permitted = c->cap_effective = c->cap_bounding = CAP_FULL;
-    c->cap_inheritable = c->cap_ambient = 0;
-    c->securebits = 0;
+    user_ns_enter(u, c);
+    return c;
+}
+
+static int ns_unshare_user(void)
+{
+    struct cred *c = ns_new_user();
+
+    if (IS_ERR(c))
+        return (int)PTR_ERR(c);
     task_set_cred(c);
     return 0;
 }

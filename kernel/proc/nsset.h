@@ -92,9 +92,10 @@ struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
                          struct path *cwd) __must_check;
 /* unshare(2) and setns(2) for current. */
 int ns_unshare(u64 flags);
-/* Current's root is not its mount namespace's: user_namespaces(7) refuses it a user namespace,
- * where it could leave the root again by chroot(2). */
-bool ns_chrooted(void);
+/* Current's credentials in a new user namespace. ERR_PTR: those of user_ns_create, or -EPERM:
+ * current's root is not its mount namespace's (user_namespaces(7)), and it could leave that root
+ * again by chroot(2). */
+struct cred *ns_new_user(void) __must_check;
 int ns_setns(struct file *f, u64 nstype);
 /* The file behind /proc/<pid>/ns/<name>, or ERR_PTR; *link gets "mnt:[4026531841]". */
 #define NS_KINDS 10
