@@ -4,7 +4,7 @@
 KERNEL := $(OUT)/bothy.elf
 
 KERNEL_SRC := $(sort $(shell find boot kernel drivers container tests/kernel \
-                -name '*.c' -o -name '*.S' | grep -v '\.host\.'))
+                -name '*.c' -o -name '*.S' | grep -v -e '\.host\.' -e '^kernel/proc/vdso/'))
 KERNEL_OBJ := $(addsuffix .o,$(addprefix $(OUT)/obj/,$(KERNEL_SRC)))
 
 KERNEL_CPPFLAGS := -nostdinc -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
@@ -26,6 +26,20 @@ KERNEL_GEN += $(OUT)/gen/syscall_table.h
 $(OUT)/gen/syscall_table.h: kernel/linux/syscalls.tbl kernel/linux/gen.awk
 	@mkdir -p $(@D)
 	$(call QUIET,GEN,$@) awk -f kernel/linux/gen.awk $< > $@
+
+# The vDSO: code that runs in programs, linked by itself and embedded by kernel/proc/vdso_image.S.
+VDSO_CFLAGS = $(filter-out -mcmodel=kernel -fno-pic -fno-pie -fstack-protector-strong \
+                -mstack-protector-guard=global -fno-asynchronous-unwind-tables -fsanitize=undefined \
+                -ffunction-sections -fdata-sections,$(KERNEL_CFLAGS)) \
+              -fPIC -fno-stack-protector -fasynchronous-unwind-tables
+$(OUT)/gen/vdso.so: kernel/proc/vdso/user.c kernel/proc/vdso/vdso.lds kernel/sched/clock_page.h \
+                    kernel/arch/x86/entry.h
+	@mkdir -p $(@D)
+	$(call QUIET,VDSO,$@) $(CC) $(KERNEL_CPPFLAGS) $(VDSO_CFLAGS) -c $< -o $(@:.so=.o) && \
+	ld -shared -Bsymbolic -z noexecstack -z max-page-size=4096 --hash-style=both --build-id=sha1 --eh-frame-hdr \
+	   --no-undefined -soname linux-vdso.so.1 -T kernel/proc/vdso/vdso.lds -o $@ $(@:.so=.o) && \
+	strip --strip-unneeded $@
+$(OUT)/obj/kernel/proc/vdso_image.S.o: $(OUT)/gen/vdso.so
 
 $(OUT)/obj/%.c.o: %.c | $(KERNEL_GEN)
 	@mkdir -p $(@D)

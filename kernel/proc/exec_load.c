@@ -10,6 +10,8 @@
 #include "obj/file.h"
 #include "vfs/vfs.h"
 #include "proc/exec.h"
+#include "proc/nsset.h"
+#include "proc/vdso.h"
 #include "vm/aspace.h"
 
 #define STACK_DEFAULT (8UL << 20)
@@ -310,6 +312,8 @@ static int exec_build_stack(struct exec_job *j)
     u64 top, sp, execfn, platform, random_at;
     int err = exec_map_stack(j, &top);
 
+    if (!err)
+        err = vdso_map(as, current_task()->ns->time);
     if (err)
         return err;
     sp = top - 8;

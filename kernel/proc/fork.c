@@ -17,6 +17,7 @@
 #include "proc/pidfd.h"
 #include "proc/proc_priv.h"
 #include "proc/up.h"
+#include "proc/vdso.h"
 #include "vm/aspace.h"
 
 COUNTER(tasks_created);
@@ -140,6 +141,9 @@ static int clone_check_flags(const struct clone_args_k *a)
         return -EINVAL;
     if (f & CLONE_THREAD && current_task()->ns->pid_for_children != current_pid_ns())
         return -EINVAL;
+    if (f & (CLONE_THREAD | CLONE_VM) &&
+        current_task()->ns->time_for_children != current_task()->ns->time)
+        return -EINVAL; /* one clock page cannot tell two times */
     if (f & CLONE_SIGHAND && f & CLONE_CLEAR_SIGHAND)
         return -EINVAL;
     if (f & CLONE_PARENT && current_process()->ns_init)
@@ -219,6 +223,8 @@ static int clone_aspace(struct clone_job *j)
     int err = aspace_clone(me->aspace, &cg->memory, &p->aspace);
 
     cgroup_put(cg);
+    if (!err && j->task->ns->time != current_task()->ns->time)
+        err = vdso_enter_time(p->aspace, j->task->ns->time);
     return err;
 }
 

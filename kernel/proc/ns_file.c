@@ -13,6 +13,7 @@
 #include "proc/nsset_priv.h"
 #include "proc/pidfd.h"
 #include "proc/procfs.h"
+#include "proc/vdso.h"
 
 /* How /proc names them, how one is taken from a task, entered and let go. */
 struct ns_kind {
@@ -229,6 +230,15 @@ static bool ns_pid_reachable(struct pid_ns *target)
         (set)->member = value;                      \
     } while (0)
 
+/* Without other threads, and without another process that shares the memory: a process counts
+ * twice, for itself and for its thread. One that is being inspected is told to come again. */
+static bool ns_alone_in_aspace(void)
+{
+    struct process *p = current_process();
+
+    return p->nr_tasks == 1 && refcount_read(&p->aspace->users) <= 2;
+}
+
 static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bool *new_mount)
 {
     switch (k->flag) {
@@ -256,6 +266,9 @@ static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bo
         NS_SWAP(set, pid_for_children, ns, pid_ns_get(it), pid_ns_put(it));
         return 0;
     case CLONE_NEWTIME:
+        if (!ns_alone_in_aspace())
+            return -EUSERS; /* one clock page cannot tell two times */
+        time_ns_enter(ns);
         NS_SWAP(set, time, ns, refcount_get(&it->ref), time_ns_put(it));
         NS_SWAP(set, time_for_children, ns, refcount_get(&it->ref), time_ns_put(it));
         return 0;
@@ -272,6 +285,23 @@ static void ns_move_root(struct nsset *set)
     fs_set_root(current_task()->fs, &root);
     fs_set_cwd(current_task()->fs, &root);
     path_put(&root);
+}
+
+/* The current task takes set, which is consumed in any case. */
+static int ns_install(struct nsset *set, bool new_mount)
+{
+    int err = 0;
+
+    if (set->time != current_task()->ns->time)
+        err = vdso_enter_time(current_process()->aspace, set->time);
+    if (err) {
+        nsset_put(set);
+        return err;
+    }
+    nsset_install(set);
+    if (new_mount)
+        ns_move_root(set);
+    return 0;
 }
 
 /* All the namespaces of a process that a pidfd names and nstype selects. */
@@ -296,13 +326,10 @@ static int ns_setns_pidfd(struct pid *pid, u64 nstype)
         if (ns)
             k->put(ns);
     }
-    if (!err) {
-        nsset_install(set);
-        if (new_mount)
-            ns_move_root(set);
-    } else if (set) {
+    if (!err)
+        err = ns_install(set, new_mount);
+    else if (set)
         nsset_put(set);
-    }
     if (t)
         task_put(t);
     if (p)
@@ -345,8 +372,5 @@ int ns_setns(struct file *f, u64 nstype)
         nsset_put(set);
         return err;
     }
-    nsset_install(set);
-    if (new_mount)
-        ns_move_root(set);
-    return 0;
+    return ns_install(set, new_mount);
 }

@@ -22,7 +22,8 @@ static struct uts_ns uts_ns_init = {.ref = {1},
                                     .nodename = "bothy",
                                     .domainname = "(none)"};
 static struct ipc_ns ipc_ns_init = {.ref = {1}, .inum = INUM_IPC, .user_ns = &user_ns_init};
-static struct time_ns time_ns_init = {.ref = {1}, .inum = INUM_TIME, .user_ns = &user_ns_init};
+static struct time_ns time_ns_init = {
+    .ref = {1}, .inum = INUM_TIME, .user_ns = &user_ns_init, .entered = true};
 struct nsset nsset_init = {.ref = {1},
                            .uts = &uts_ns_init,
                            .ipc = &ipc_ns_init,
@@ -120,6 +121,7 @@ void nsset_enter_time(struct nsset *ns)
     time_ns_put(ns->time);
     refcount_get(&ns->time_for_children->ref);
     ns->time = ns->time_for_children;
+    time_ns_enter(ns->time);
 }
 
 static int nsset_new_mount(struct nsset *ns, struct user_ns *u, struct path *root, struct path *cwd)
@@ -179,6 +181,16 @@ static int nsset_new_cgroup(struct nsset *ns)
         fresh ? 0 : -ENOMEM;                               \
     })
 
+/* With the parent's shifts, which may be changed until the first child is in it. */
+static int nsset_new_time(struct nsset *ns, struct user_ns *u)
+{
+    int err = NSSET_REPLACE(ns, time_for_children, time_ns, u);
+
+    if (!err)
+        ns->time_for_children->entered = false;
+    return err;
+}
+
 struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred, struct path *root,
                          struct path *cwd)
 {
@@ -197,7 +209,7 @@ struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
     if (!err && flags & CLONE_NEWIPC)
         err = NSSET_REPLACE(ns, ipc, ipc_ns, u);
     if (!err && flags & CLONE_NEWTIME)
-        err = NSSET_REPLACE(ns, time_for_children, time_ns, u);
+        err = nsset_new_time(ns, u);
     if (!err && flags & CLONE_NEWPID)
         err = nsset_new_pid(ns, u);
     if (!err && flags & CLONE_NEWCGROUP)

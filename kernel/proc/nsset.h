@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/types.h"
+#include "proc/time_ns.h"
 #include "sync/refcount.h"
 
 struct cgroup_ns;
@@ -60,12 +61,6 @@ struct ipc_ns { /* kernel has no SysV IPC yet: the namespace scopes nothing but 
     refcount_t ref;
     u64 inum;
     struct user_ns *user_ns;
-};
-struct time_ns {
-    refcount_t ref;
-    u64 inum;
-    struct user_ns *user_ns;
-    s64 monotonic, boottime; /* ns added to the clocks */
 };
 
 struct nsset {

@@ -57,6 +57,9 @@ ssize_t procfs_gid_map_store(struct pseudo_node *node, char *text, size_t n,
                              const struct cred *cred);
 ssize_t procfs_setgroups_store(struct pseudo_node *node, char *text, size_t n,
                                const struct cred *cred);
+int procfs_timens_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+ssize_t procfs_timens_store(struct pseudo_node *node, char *text, size_t n,
+                            const struct cred *cred);
 /* procfs_mounts.c */
 int procfs_mounts_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);

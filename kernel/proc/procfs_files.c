@@ -419,6 +419,7 @@ const struct pid_file pid_files[] = {
     FILE_RO("stat", 0444, stat_show),
     FILE_RO("statm", 0444, statm_show),
     FILE_RO("status", 0444, status_show),
+    FILE_RW("timens_offsets", 0644, procfs_timens_show, procfs_timens_store),
     FILE_RW("uid_map", 0644, procfs_uid_map_show, procfs_uid_map_store),
     FILE_RO("wchan", 0444, wchan_show),
 };

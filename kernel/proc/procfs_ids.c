@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * /proc/<pid>/uid_map, gid_map and setgroups: the ids of a user namespace (user_namespaces(7)),
- * written once, by a process privileged over the namespace.
+ * written once, by a process privileged over the namespace; and timens_offsets, the shifts of a
+ * time namespace.
  */
 #include "lib/format.h"
 #include "lib/string.h"
+#include "proc/nsset_priv.h"
 #include "proc/procfs.h"
+#include "sched/timer.h"
 
 static int id_map_show(struct seq *out, const struct id_map *m, bool initial)
 {
@@ -125,4 +128,53 @@ ssize_t procfs_setgroups_store(struct pseudo_node *node, char *text, size_t n,
     }
     cred_put(c);
     return r;
+}
+
+/* A reference to the time namespace of the task's children, or NULL: it is gone. */
+static struct time_ns *timens_of(struct task *t)
+{
+    struct nsset *set = task_nsset(t);
+    struct time_ns *ns = set ? set->time_for_children : NULL;
+
+    if (ns)
+        refcount_get(&ns->ref);
+    if (set)
+        nsset_put(set);
+    return ns;
+}
+
+static void timens_line(struct seq *out, const char *clock, s64 shift)
+{
+    s64 sec = shift / (s64)NSEC_PER_SEC, ns = shift % (s64)NSEC_PER_SEC;
+
+    if (ns < 0) {
+        ns += (s64)NSEC_PER_SEC;
+        sec--;
+    }
+    seq_printf(out, "%-10s %10ld %9ld\n", clock, sec, ns);
+}
+
+int procfs_timens_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct time_ns *ns = timens_of(pid_node_task(node));
+
+    if (!ns)
+        return -ESRCH;
+    timens_line(out, "monotonic", READ_ONCE(ns->monotonic));
+    timens_line(out, "boottime", READ_ONCE(ns->boottime));
+    time_ns_put(ns);
+    return 0;
+}
+
+/* cred: who opened it. */
+ssize_t procfs_timens_store(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+{
+    struct time_ns *ns = timens_of(pid_node_task(node));
+    int err;
+
+    if (!ns)
+        return -ESRCH;
+    err = cred_capable(cred, ns->user_ns, CAP_SYS_TIME) ? time_ns_write(ns, text) : -EPERM;
+    time_ns_put(ns);
+    return err ? err : (ssize_t)n;
 }

@@ -57,6 +57,8 @@ static int maps_area(struct area *a, void *arg)
         name = "[stack]";
     } else if (m->as->vdso && a->start == m->as->vdso) {
         name = "[vdso]";
+    } else if (m->as->vdso && a->end == m->as->vdso) {
+        name = "[vvar]";
     }
     size_t before = m->out->len;
     seq_printf(m->out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", a->start, a->end,

@@ -13,6 +13,7 @@
 #include "arch/x86/time.h"
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "sched/clock_page.h"
 #include "sched/rq_priv.h"
 
 struct timer_cpu {
@@ -192,17 +193,28 @@ int sleep_until(u64 deadline, int kind)
     return err;
 }
 
-static u64 timer_wall; /* a */
+static union {
+    struct clock_page page;
+    u8 bytes[PAGE_SIZE];
+} timer_page __aligned(PAGE_SIZE);
+
+const struct clock_page *const clock_page = &timer_page.page;
+
+void clock_page_init(void)
+{
+    tsc_clock_params(&timer_page.page.tsc_base, &timer_page.page.tsc_mul);
+    (void)time_wall_offset();
+}
 
 u64 time_wall_offset(void)
 {
-    u64 offset = __atomic_load_n(&timer_wall, __ATOMIC_RELAXED);
+    u64 offset = __atomic_load_n(&timer_page.page.wall, __ATOMIC_RELAXED);
 
     if (unlikely(!offset)) {
         u64 wall;
 
         time_set_wall(kvmclock_wall_ns(&wall) ? wall : rtc_read() * NSEC_PER_SEC);
-        offset = __atomic_load_n(&timer_wall, __ATOMIC_RELAXED);
+        offset = __atomic_load_n(&timer_page.page.wall, __ATOMIC_RELAXED);
     }
     return offset;
 }
@@ -211,5 +223,5 @@ void time_set_wall(u64 wall_ns)
 {
     u64 offset = wall_ns - time_ns();
 
-    __atomic_store_n(&timer_wall, offset ? offset : 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&timer_page.page.wall, offset ? offset : 1, __ATOMIC_RELAXED);
 }

@@ -62,6 +62,14 @@ static void do_getppid(unsigned n)
         syscall(SYS_getppid);
 }
 
+static void do_clock(unsigned n)
+{
+    struct timespec t;
+
+    while (n--)
+        need(clock_gettime(CLOCK_MONOTONIC, &t) == 0, "clock_gettime");
+}
+
 static void do_read_1(unsigned n)
 {
     while (n--)
@@ -308,6 +316,7 @@ static const struct {
     void (*work)(unsigned n);
 } benches[] = {
     {"getppid", 20000, do_getppid},
+    {"clock_gettime", 20000, do_clock},
     {"read_1", 10000, do_read_1},
     {"read_4k", 5000, do_read},
     {"write_1", 10000, do_write_1},

@@ -6,6 +6,7 @@
 
 #define SEL_USER_DS 0x23
 #define SEL_USER_CS 0x2b
+#define SEL_USER_CPU 0x43 /* data; its limit is the number of the CPU (for LSL) */
 #define FRAME_R11 48
 #define FRAME_RAX 80
 #define FRAME_RCX 88

@@ -15,7 +15,7 @@ u64 time_ns(void);
 u64 tsc_of_ns(u64 ns);
 u64 tsc_to_ns(u64 cycles);
 void delay_us(u64 us); /* spins */
-/* Parameters for user-space clocks: ns = (tsc - base) * mul >> 32. */
+/* ns = (tsc - base) * mul >> 32, from tsc_init on. */
 void tsc_clock_params(u64 *base, u64 *mul);
 /* CMOS clock, seconds since 1970, read at boot. */
 u64 rtc_read(void);

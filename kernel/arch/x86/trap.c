@@ -58,7 +58,7 @@ static_assert(offsetof(struct ist_stack, delta) % 16 == 0, "IST stack");
 
 /* What the CPU touches while user mode's registers and tables are still in force. */
 struct entry_area {
-    u64 gdt[8];
+    u64 gdt[9];
     struct tss tss;
     struct ist_stack ist[IST_COUNT];
 } __aligned(4096);
@@ -110,6 +110,7 @@ static void gdt_fill(struct entry_area *area)
     area->gdt[TSS_SEL / 8] =
         (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | 0x89UL << 40 | (tss >> 24 & 0xff) << 56;
     area->gdt[TSS_SEL / 8 + 1] = tss >> 32;
+    area->gdt[SEL_USER_CPU / 8] = 0x0040f10000000000 | cpu_id(); /* read-only, bytes */
 }
 
 static void tss_fill(struct entry_area *area)
