@@ -92,25 +92,48 @@ static bool syscall_seccomp(struct trap_frame *f, const struct seccomp *chain, u
     }
 }
 
-/* strace: `name(args) = result` in the log; hexadecimal, as the decoder letters tell. */
+/* One argument as its letter in syscalls.tbl tells. Returns the text's length. */
+static int syscall_trace_arg(char *out, size_t n, char letter, u64 value)
+{
+    char text[48];
+
+    switch (letter) {
+    case 's':
+        if (value && copy_string_in(text, (void __user *)value, sizeof(text)) >= 0)
+            return scnprintf(out, n, "\"%s\"", text);
+        return scnprintf(out, n, "0x%lx", value);
+    case 'f':
+    case 'd':
+        return scnprintf(out, n, "%d", (s32)value);
+    case 'u':
+        return scnprintf(out, n, "%u", (u32)value);
+    case 'l':
+    case 'n':
+        return scnprintf(out, n, "%ld", value);
+    case 'o':
+        return scnprintf(out, n, "0%o", (u32)value);
+    case 'x':
+        return scnprintf(out, n, "0x%x", (u32)value);
+    default:
+        return scnprintf(out, n, "0x%lx", value);
+    }
+}
+
+/* strace: `name(args) = result` in the log. */
 static void syscall_trace(const struct trap_frame *f, u64 nr, s64 result)
 {
     u64 a[6] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
     const char *args =
-        nr <= SYSCALL_MAX && syscall_names[nr].args ? syscall_names[nr].args : "xxxxxx";
+        nr <= SYSCALL_MAX && syscall_names[nr].args ? syscall_names[nr].args : "XXXXXX";
     char line[200];
     int n = scnprintf(line, sizeof(line), "%s[%u] %s(", current_thread()->name,
                       current_task()->pid->numbers[0].nr,
                       nr <= SYSCALL_MAX && syscall_names[nr].name ? syscall_names[nr].name : "?");
 
     for (unsigned i = 0; args[i]; i++) {
-        const char *sep = i ? ", " : "";
-        char text[48];
-        if (args[i] == 's' && a[i] && copy_string_in(text, (void __user *)a[i], sizeof(text)) >= 0)
-            n += scnprintf(line + n, sizeof(line) - (size_t)n, "%s\"%s\"", sep, text);
-        else
-            n += scnprintf(line + n, sizeof(line) - (size_t)n,
-                           strchr("fdul", args[i]) ? "%s%ld" : "%s0x%lx", sep, a[i]);
+        if (i)
+            n += scnprintf(line + n, sizeof(line) - (size_t)n, ", ");
+        n += syscall_trace_arg(line + n, sizeof(line) - (size_t)n, args[i], a[i]);
     }
     log_info("%s) = %ld", line, result);
 }

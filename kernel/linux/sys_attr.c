@@ -33,19 +33,19 @@ static int attr_fd(u64 fd, const struct attr_change *ch)
     return err;
 }
 
-s64 sys_fchmodat(u64 dirfd, u64 name, u64 mode)
+s64 sys_fchmodat(s32 dirfd, u64 name, u32 mode)
 {
     struct attr_change ch = {.valid = ATTR_MODE, .mode = mode & 07777};
 
     return attr_at(dirfd, name, 0, &ch);
 }
 
-s64 sys_chmod(u64 name, u64 mode)
+s64 sys_chmod(u64 name, u32 mode)
 {
-    return sys_fchmodat((u64)AT_FDCWD, name, mode);
+    return sys_fchmodat(AT_FDCWD, name, mode);
 }
 
-s64 sys_fchmod(u64 fd, u64 mode)
+s64 sys_fchmod(s32 fd, u32 mode)
 {
     struct attr_change ch = {.valid = ATTR_MODE, .mode = mode & 07777};
 
@@ -73,7 +73,7 @@ static int attr_owner(u64 uid, u64 gid, struct attr_change *ch)
     return 0;
 }
 
-s64 sys_fchownat(u64 dirfd, u64 name, u64 uid, u64 gid, u64 flags)
+s64 sys_fchownat(s32 dirfd, u64 name, u32 uid, u32 gid, u32 flags)
 {
     struct attr_change ch;
     int err = attr_owner(uid, gid, &ch);
@@ -83,17 +83,17 @@ s64 sys_fchownat(u64 dirfd, u64 name, u64 uid, u64 gid, u64 flags)
     return err ? err : attr_at(dirfd, name, flags, &ch);
 }
 
-s64 sys_chown(u64 name, u64 uid, u64 gid)
+s64 sys_chown(u64 name, u32 uid, u32 gid)
 {
-    return sys_fchownat((u64)AT_FDCWD, name, uid, gid, 0);
+    return sys_fchownat(AT_FDCWD, name, uid, gid, 0);
 }
 
-s64 sys_lchown(u64 name, u64 uid, u64 gid)
+s64 sys_lchown(u64 name, u32 uid, u32 gid)
 {
-    return sys_fchownat((u64)AT_FDCWD, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+    return sys_fchownat(AT_FDCWD, name, uid, gid, AT_SYMLINK_NOFOLLOW);
 }
 
-s64 sys_fchown(u64 fd, u64 uid, u64 gid)
+s64 sys_fchown(s32 fd, u32 uid, u32 gid)
 {
     struct attr_change ch;
     int err = attr_owner(uid, gid, &ch);
@@ -101,7 +101,7 @@ s64 sys_fchown(u64 fd, u64 uid, u64 gid)
     return err ? err : attr_fd(fd, &ch);
 }
 
-s64 sys_truncate(u64 name, u64 size)
+s64 sys_truncate(u64 name, s64 size)
 {
     struct path p;
     struct file *f;
@@ -159,7 +159,7 @@ static s64 attr_times(u64 dirfd, u64 name, struct timespec_k *ts, u64 flags)
     return attr_at(dirfd, name, flags, &ch);
 }
 
-s64 sys_utimensat(u64 dirfd, u64 name, u64 uts, u64 flags)
+s64 sys_utimensat(s32 dirfd, u64 name, u64 uts, u32 flags)
 {
     struct timespec_k ts[2];
 
@@ -181,7 +181,7 @@ s64 sys_utimes(u64 name, u64 utv)
             return -EINVAL;
         ts[i].nsec *= 1000;
     }
-    return attr_times((u64)AT_FDCWD, name, utv ? ts : NULL, 0);
+    return attr_times(AT_FDCWD, name, utv ? ts : NULL, 0);
 }
 
 s64 sys_utime(u64 name, u64 ubuf)
@@ -195,7 +195,7 @@ s64 sys_utime(u64 name, u64 ubuf)
         ts[0].sec = buf[0];
         ts[1].sec = buf[1];
     }
-    return attr_times((u64)AT_FDCWD, name, ubuf ? ts : NULL, 0);
+    return attr_times(AT_FDCWD, name, ubuf ? ts : NULL, 0);
 }
 
 /* Which object an xattr call is about: by name (follow or not) or descriptor. */
@@ -293,23 +293,23 @@ static s64 xattr_remove(enum xattr_by by, u64 who, u64 uname)
     return err;
 }
 
-#define XATTR_CALLS(prefix, by)                                              \
-    s64 sys_##prefix##setxattr(u64 who, u64 name, u64 val, u64 n, u64 flags) \
-    {                                                                        \
-        return xattr_set(by, who, name, val, n, flags);                      \
-    }                                                                        \
-    s64 sys_##prefix##getxattr(u64 who, u64 name, u64 val, u64 n)            \
-    {                                                                        \
-        return name ? xattr_read(by, who, name, val, n) : -EFAULT;           \
-    }                                                                        \
-    s64 sys_##prefix##listxattr(u64 who, u64 val, u64 n)                     \
-    {                                                                        \
-        return xattr_read(by, who, 0, val, n);                               \
-    }                                                                        \
-    s64 sys_##prefix##removexattr(u64 who, u64 name)                         \
-    {                                                                        \
-        return xattr_remove(by, who, name);                                  \
+#define XATTR_CALLS(prefix, by, who_t)                                         \
+    s64 sys_##prefix##setxattr(who_t who, u64 name, u64 val, u64 n, u32 flags) \
+    {                                                                          \
+        return xattr_set(by, (u64)who, name, val, n, flags);                   \
+    }                                                                          \
+    s64 sys_##prefix##getxattr(who_t who, u64 name, u64 val, u64 n)            \
+    {                                                                          \
+        return name ? xattr_read(by, (u64)who, name, val, n) : -EFAULT;        \
+    }                                                                          \
+    s64 sys_##prefix##listxattr(who_t who, u64 val, u64 n)                     \
+    {                                                                          \
+        return xattr_read(by, (u64)who, 0, val, n);                            \
+    }                                                                          \
+    s64 sys_##prefix##removexattr(who_t who, u64 name)                         \
+    {                                                                          \
+        return xattr_remove(by, (u64)who, name);                               \
     }
-XATTR_CALLS(, BY_NAME)
-XATTR_CALLS(l, BY_LINK)
-XATTR_CALLS(f, BY_FD)
+XATTR_CALLS(, BY_NAME, u64)
+XATTR_CALLS(l, BY_LINK, u64)
+XATTR_CALLS(f, BY_FD, s32)

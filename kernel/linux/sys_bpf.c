@@ -125,7 +125,7 @@ static s64 bpf_query(u64 uattr, u64 size)
     return copy_out((void __user *)uattr, &a, MIN(size, sizeof(a)));
 }
 
-s64 sys_bpf(u64 cmd, u64 uattr, u64 size)
+s64 sys_bpf(s32 cmd, u64 uattr, u32 size)
 {
     if (!capable(CAP_SYS_ADMIN) && !(capable(CAP_BPF) && capable(CAP_NET_ADMIN)))
         return -EPERM;

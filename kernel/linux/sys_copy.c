@@ -59,12 +59,12 @@ done:
     return r;
 }
 
-s64 sys_sendfile(u64 out, u64 in, u64 upos, u64 n)
+s64 sys_sendfile(s32 out, s32 in, u64 upos, u64 n)
 {
     return file_copy_between(in, upos, out, 0, n);
 }
 
-s64 sys_copy_file_range(u64 in, u64 upos_in, u64 out, u64 upos_out, u64 n, u64 flags)
+s64 sys_copy_file_range(s32 in, u64 upos_in, s32 out, u64 upos_out, u64 n, u32 flags)
 {
     if (flags)
         return -EINVAL;

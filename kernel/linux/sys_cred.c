@@ -58,23 +58,25 @@ static s64 cred_commit(struct cred *c)
 }
 
 /* Ids of the caller's namespace to kernel ids; KEEP stays. */
-static bool map_uids(u64 *ids, int n)
+static bool map_uids(u32 *ids, int n)
 {
     for (int i = 0; i < n; i++) {
-        if ((u32)ids[i] == KEEP)
-            ids[i] = KEEP;
-        else if ((ids[i] = user_ns_map_uid(my_ns(), (u32)ids[i])) == ID_INVALID)
+        if (ids[i] == KEEP)
+            continue;
+        ids[i] = user_ns_map_uid(my_ns(), ids[i]);
+        if (ids[i] == ID_INVALID)
             return false;
     }
     return true;
 }
 
-static bool map_gids(u64 *ids, int n)
+static bool map_gids(u32 *ids, int n)
 {
     for (int i = 0; i < n; i++) {
-        if ((u32)ids[i] == KEEP)
-            ids[i] = KEEP;
-        else if ((ids[i] = user_ns_map_gid(my_ns(), (u32)ids[i])) == ID_INVALID)
+        if (ids[i] == KEEP)
+            continue;
+        ids[i] = user_ns_map_gid(my_ns(), ids[i]);
+        if (ids[i] == ID_INVALID)
             return false;
     }
     return true;
@@ -124,72 +126,72 @@ static s64 cred_set_gids(u32 r, u32 e, u32 s)
     return cred_commit(c);
 }
 
-s64 sys_setresuid(u64 r, u64 e, u64 s)
+s64 sys_setresuid(u32 r, u32 e, u32 s)
 {
-    u64 ids[3] = {r, e, s};
+    u32 ids[3] = {r, e, s};
 
-    return map_uids(ids, 3) ? cred_set_uids((u32)ids[0], (u32)ids[1], (u32)ids[2]) : -EINVAL;
+    return map_uids(ids, 3) ? cred_set_uids(ids[0], ids[1], ids[2]) : -EINVAL;
 }
 
-s64 sys_setresgid(u64 r, u64 e, u64 s)
+s64 sys_setresgid(u32 r, u32 e, u32 s)
 {
-    u64 ids[3] = {r, e, s};
+    u32 ids[3] = {r, e, s};
 
-    return map_gids(ids, 3) ? cred_set_gids((u32)ids[0], (u32)ids[1], (u32)ids[2]) : -EINVAL;
+    return map_gids(ids, 3) ? cred_set_gids(ids[0], ids[1], ids[2]) : -EINVAL;
 }
 
-s64 sys_setuid(u64 uid)
+s64 sys_setuid(u32 uid)
 {
     const struct cred *old = current_cred();
-    u64 id = uid;
+    u32 id = uid;
 
-    if ((u32)uid == KEEP || !map_uids(&id, 1))
+    if (uid == KEEP || !map_uids(&id, 1))
         return -EINVAL;
     if (cred_capable(old, old->user_ns, CAP_SETUID))
-        return cred_set_uids((u32)id, (u32)id, (u32)id);
-    return id == old->uid || id == old->suid ? cred_set_uids(KEEP, (u32)id, KEEP) : -EPERM;
+        return cred_set_uids(id, id, id);
+    return id == old->uid || id == old->suid ? cred_set_uids(KEEP, id, KEEP) : -EPERM;
 }
 
-s64 sys_setgid(u64 gid)
+s64 sys_setgid(u32 gid)
 {
     const struct cred *old = current_cred();
-    u64 id = gid;
+    u32 id = gid;
 
-    if ((u32)gid == KEEP || !map_gids(&id, 1))
+    if (gid == KEEP || !map_gids(&id, 1))
         return -EINVAL;
     if (cred_capable(old, old->user_ns, CAP_SETGID))
-        return cred_set_gids((u32)id, (u32)id, (u32)id);
-    return id == old->gid || id == old->sgid ? cred_set_gids(KEEP, (u32)id, KEEP) : -EPERM;
+        return cred_set_gids(id, id, id);
+    return id == old->gid || id == old->sgid ? cred_set_gids(KEEP, id, KEEP) : -EPERM;
 }
 
-s64 sys_setreuid(u64 r, u64 e)
+s64 sys_setreuid(u32 r, u32 e)
 {
     const struct cred *old = current_cred();
-    u64 ids[2] = {r, e};
+    u32 ids[2] = {r, e};
 
     if (!map_uids(ids, 2))
         return -EINVAL;
     if (!cred_capable(old, old->user_ns, CAP_SETUID) &&
-        !one_of((u32)ids[0], old->uid, old->euid, old->uid))
+        !one_of(ids[0], old->uid, old->euid, old->uid))
         return -EPERM;
-    bool follow = (u32)ids[0] != KEEP || ((u32)ids[1] != KEEP && (u32)ids[1] != old->uid);
-    u32 e_new = (u32)ids[1] == KEEP ? old->euid : (u32)ids[1];
-    return cred_set_uids((u32)ids[0], (u32)ids[1], follow ? e_new : KEEP);
+    bool follow = ids[0] != KEEP || (ids[1] != KEEP && ids[1] != old->uid);
+    u32 e_new = ids[1] == KEEP ? old->euid : ids[1];
+    return cred_set_uids(ids[0], ids[1], follow ? e_new : KEEP);
 }
 
-s64 sys_setregid(u64 r, u64 e)
+s64 sys_setregid(u32 r, u32 e)
 {
     const struct cred *old = current_cred();
-    u64 ids[2] = {r, e};
+    u32 ids[2] = {r, e};
 
     if (!map_gids(ids, 2))
         return -EINVAL;
     if (!cred_capable(old, old->user_ns, CAP_SETGID) &&
-        !one_of((u32)ids[0], old->gid, old->egid, old->gid))
+        !one_of(ids[0], old->gid, old->egid, old->gid))
         return -EPERM;
-    bool follow = (u32)ids[0] != KEEP || ((u32)ids[1] != KEEP && (u32)ids[1] != old->gid);
-    u32 e_new = (u32)ids[1] == KEEP ? old->egid : (u32)ids[1];
-    return cred_set_gids((u32)ids[0], (u32)ids[1], follow ? e_new : KEEP);
+    bool follow = ids[0] != KEEP || (ids[1] != KEEP && ids[1] != old->gid);
+    u32 e_new = ids[1] == KEEP ? old->egid : ids[1];
+    return cred_set_gids(ids[0], ids[1], follow ? e_new : KEEP);
 }
 
 s64 sys_getresuid(u64 ur, u64 ue, u64 us)
@@ -211,49 +213,49 @@ s64 sys_getresgid(u64 ur, u64 ue, u64 us)
 }
 
 /* Both answer with the former id, changed or not. */
-s64 sys_setfsuid(u64 uid)
+s64 sys_setfsuid(u32 uid)
 {
     const struct cred *old = current_cred();
-    u64 id = uid;
+    u32 id = uid;
     s64 former = user_ns_uid(old->user_ns, old->fsuid);
 
-    if ((u32)uid == KEEP || !map_uids(&id, 1) ||
+    if (uid == KEEP || !map_uids(&id, 1) ||
         (!cred_capable(old, old->user_ns, CAP_SETUID) && id != old->uid && id != old->euid &&
          id != old->suid && id != old->fsuid))
         return former;
     struct cred *c = cred_copy(old);
     if (c) {
-        c->fsuid = (u32)id;
+        c->fsuid = id;
         task_set_cred(c);
     }
     return former;
 }
 
-s64 sys_setfsgid(u64 gid)
+s64 sys_setfsgid(u32 gid)
 {
     const struct cred *old = current_cred();
-    u64 id = gid;
+    u32 id = gid;
     s64 former = user_ns_gid(old->user_ns, old->fsgid);
 
-    if ((u32)gid == KEEP || !map_gids(&id, 1) ||
+    if (gid == KEEP || !map_gids(&id, 1) ||
         (!cred_capable(old, old->user_ns, CAP_SETGID) && id != old->gid && id != old->egid &&
          id != old->sgid && id != old->fsgid))
         return former;
     struct cred *c = cred_copy(old);
     if (c) {
-        c->fsgid = (u32)id;
+        c->fsgid = id;
         task_set_cred(c);
     }
     return former;
 }
 
-s64 sys_getgroups(u64 n, u64 ugroups)
+s64 sys_getgroups(s32 n, u64 ugroups)
 {
     const struct cred *c = current_cred();
 
-    if ((s32)n < 0)
+    if (n < 0)
         return -EINVAL;
-    if (!(u32)n)
+    if (!n)
         return c->nr_groups;
     if ((u32)n < c->nr_groups)
         return -EINVAL;
@@ -272,7 +274,7 @@ static int group_compare(const void *a, const void *b, void *ctx)
     return x < y ? -1 : x > y;
 }
 
-s64 sys_setgroups(u64 n, u64 ugroups)
+s64 sys_setgroups(s32 n, u64 ugroups)
 {
     const struct cred *old = current_cred();
 

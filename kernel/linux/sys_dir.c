@@ -31,23 +31,23 @@ static s64 dir_open(u64 dirfd, u64 uname, u32 flags, u32 mode, unsigned walk_fla
     return err ? err : fd_publish(f, flags & O_CLOEXEC);
 }
 
-s64 sys_open(u64 name, u64 flags, u64 mode)
+s64 sys_open(u64 name, u32 flags, u32 mode)
 {
-    return dir_open((u64)AT_FDCWD, name, (u32)flags, (u32)mode, 0);
+    return dir_open(AT_FDCWD, name, (u32)flags, (u32)mode, 0);
 }
 
-s64 sys_creat(u64 name, u64 mode)
+s64 sys_creat(u64 name, u32 mode)
 {
-    return dir_open((u64)AT_FDCWD, name, O_CREAT | O_WRONLY | O_TRUNC, (u32)mode, 0);
+    return dir_open(AT_FDCWD, name, O_CREAT | O_WRONLY | O_TRUNC, (u32)mode, 0);
 }
 
-s64 sys_openat(u64 dirfd, u64 name, u64 flags, u64 mode)
+s64 sys_openat(s32 dirfd, u64 name, u32 flags, u32 mode)
 {
     return dir_open(dirfd, name, (u32)flags, (u32)mode, 0);
 }
 
 /* struct open_how; RESOLVE_* from linux/openat2.h. */
-s64 sys_openat2(u64 dirfd, u64 name, u64 uhow, u64 size)
+s64 sys_openat2(s32 dirfd, u64 name, u64 uhow, u64 size)
 {
     struct {
         u64 flags, mode, resolve;
@@ -146,17 +146,17 @@ static s64 dir_read(u64 fd, u64 ubuf, u64 n, bool old)
     return r;
 }
 
-s64 sys_getdents64(u64 fd, u64 buf, u64 n)
+s64 sys_getdents64(s32 fd, u64 buf, u32 n)
 {
     return dir_read(fd, buf, n, false);
 }
 
-s64 sys_getdents(u64 fd, u64 buf, u64 n)
+s64 sys_getdents(s32 fd, u64 buf, u32 n)
 {
     return dir_read(fd, buf, n, true);
 }
 
-s64 sys_mkdirat(u64 dirfd, u64 name, u64 mode)
+s64 sys_mkdirat(s32 dirfd, u64 name, u32 mode)
 {
     struct walk_at w;
     int err = walk_at_begin(&w, (s64)dirfd, name);
@@ -168,12 +168,12 @@ s64 sys_mkdirat(u64 dirfd, u64 name, u64 mode)
     return err;
 }
 
-s64 sys_mkdir(u64 name, u64 mode)
+s64 sys_mkdir(u64 name, u32 mode)
 {
-    return sys_mkdirat((u64)AT_FDCWD, name, mode);
+    return sys_mkdirat(AT_FDCWD, name, mode);
 }
 
-s64 sys_mknodat(u64 dirfd, u64 name, u64 mode, u64 dev)
+s64 sys_mknodat(s32 dirfd, u64 name, u32 mode, u32 dev)
 {
     struct walk_at w;
     u32 type = (u32)mode & S_IFMT;
@@ -193,12 +193,12 @@ s64 sys_mknodat(u64 dirfd, u64 name, u64 mode, u64 dev)
     return err;
 }
 
-s64 sys_mknod(u64 name, u64 mode, u64 dev)
+s64 sys_mknod(u64 name, u32 mode, u32 dev)
 {
-    return sys_mknodat((u64)AT_FDCWD, name, mode, dev);
+    return sys_mknodat(AT_FDCWD, name, mode, dev);
 }
 
-s64 sys_symlinkat(u64 utarget, u64 dirfd, u64 name)
+s64 sys_symlinkat(u64 utarget, s32 dirfd, u64 name)
 {
     struct walk_at w;
     char *target = name_in(utarget);
@@ -216,10 +216,10 @@ s64 sys_symlinkat(u64 utarget, u64 dirfd, u64 name)
 
 s64 sys_symlink(u64 target, u64 name)
 {
-    return sys_symlinkat(target, (u64)AT_FDCWD, name);
+    return sys_symlinkat(target, AT_FDCWD, name);
 }
 
-s64 sys_linkat(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name, u64 flags)
+s64 sys_linkat(s32 old_dir, u64 old_name, s32 new_dir, u64 new_name, u32 flags)
 {
     struct walk_at w;
     struct path old;
@@ -243,10 +243,10 @@ s64 sys_linkat(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name, u64 flags)
 
 s64 sys_link(u64 old_name, u64 new_name)
 {
-    return sys_linkat((u64)AT_FDCWD, old_name, (u64)AT_FDCWD, new_name, 0);
+    return sys_linkat(AT_FDCWD, old_name, AT_FDCWD, new_name, 0);
 }
 
-s64 sys_unlinkat(u64 dirfd, u64 name, u64 flags)
+s64 sys_unlinkat(s32 dirfd, u64 name, u32 flags)
 {
     struct walk_at w;
 
@@ -263,15 +263,15 @@ s64 sys_unlinkat(u64 dirfd, u64 name, u64 flags)
 
 s64 sys_unlink(u64 name)
 {
-    return sys_unlinkat((u64)AT_FDCWD, name, 0);
+    return sys_unlinkat(AT_FDCWD, name, 0);
 }
 
 s64 sys_rmdir(u64 name)
 {
-    return sys_unlinkat((u64)AT_FDCWD, name, AT_REMOVEDIR);
+    return sys_unlinkat(AT_FDCWD, name, AT_REMOVEDIR);
 }
 
-s64 sys_renameat2(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name, u64 flags)
+s64 sys_renameat2(s32 old_dir, u64 old_name, s32 new_dir, u64 new_name, u32 flags)
 {
     struct walk_at from, to;
 
@@ -289,14 +289,14 @@ s64 sys_renameat2(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name, u64 flag
     return err;
 }
 
-s64 sys_renameat(u64 old_dir, u64 old_name, u64 new_dir, u64 new_name)
+s64 sys_renameat(s32 old_dir, u64 old_name, s32 new_dir, u64 new_name)
 {
     return sys_renameat2(old_dir, old_name, new_dir, new_name, 0);
 }
 
 s64 sys_rename(u64 old_name, u64 new_name)
 {
-    return sys_renameat2((u64)AT_FDCWD, old_name, (u64)AT_FDCWD, new_name, 0);
+    return sys_renameat2(AT_FDCWD, old_name, AT_FDCWD, new_name, 0);
 }
 
 static bool name_is_empty(u64 name)
@@ -306,7 +306,7 @@ static bool name_is_empty(u64 name)
     return copy_in(&first, (const void __user *)name, 1) == 0 && first == '\0';
 }
 
-s64 sys_readlinkat(u64 dirfd, u64 name, u64 ubuf, u64 n)
+s64 sys_readlinkat(s32 dirfd, u64 name, u64 ubuf, u32 n)
 {
     struct path p;
 
@@ -329,9 +329,9 @@ s64 sys_readlinkat(u64 dirfd, u64 name, u64 ubuf, u64 n)
     return r;
 }
 
-s64 sys_readlink(u64 name, u64 buf, u64 n)
+s64 sys_readlink(u64 name, u64 buf, u32 n)
 {
-    return sys_readlinkat((u64)AT_FDCWD, name, buf, n);
+    return sys_readlinkat(AT_FDCWD, name, buf, n);
 }
 
 s64 sys_getcwd(u64 ubuf, u64 n)
@@ -377,7 +377,7 @@ s64 sys_chdir(u64 name)
     return err;
 }
 
-s64 sys_fchdir(u64 fd)
+s64 sys_fchdir(s32 fd)
 {
     struct fd_hold h = fd_hold_raw((int)fd);
 
@@ -411,7 +411,7 @@ s64 sys_chroot(u64 name)
     return err;
 }
 
-s64 sys_umask(u64 mask)
+s64 sys_umask(u32 mask)
 {
     return __atomic_exchange_n(&current_task()->fs->umask, (u32)mask & 0777, __ATOMIC_RELAXED);
 }

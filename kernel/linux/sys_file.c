@@ -67,7 +67,7 @@ s64 file_resize_limited(struct file *f, u64 size)
     return file_truncate(f, size);
 }
 
-s64 sys_read(u64 fd, u64 buf, u64 n)
+s64 sys_read(s32 fd, u64 buf, u64 n)
 {
     struct fd_hold h = fd_hold((int)fd);
     struct iovec_k seg;
@@ -85,7 +85,7 @@ s64 sys_read(u64 fd, u64 buf, u64 n)
     return r;
 }
 
-s64 sys_write(u64 fd, u64 buf, u64 n)
+s64 sys_write(s32 fd, u64 buf, u64 n)
 {
     struct fd_hold h = fd_hold((int)fd);
     struct iovec_k seg;
@@ -123,17 +123,17 @@ static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
     return r;
 }
 
-s64 sys_readv(u64 fd, u64 vec, u64 nr)
+s64 sys_readv(s32 fd, u64 vec, u64 nr)
 {
     return file_vector(fd, vec, nr, false, NULL);
 }
 
-s64 sys_writev(u64 fd, u64 vec, u64 nr)
+s64 sys_writev(s32 fd, u64 vec, u64 nr)
 {
     return file_vector(fd, vec, nr, true, NULL);
 }
 
-s64 sys_preadv2(u64 fd, u64 vec, u64 nr, u64 low, u64 high, u64 flags)
+s64 sys_preadv2(s32 fd, u64 vec, u64 nr, s64 low, s64 high, u32 flags)
 {
     s64 pos = (s64)low;
 
@@ -144,7 +144,7 @@ s64 sys_preadv2(u64 fd, u64 vec, u64 nr, u64 low, u64 high, u64 flags)
     return pos < 0 ? -EINVAL : file_vector(fd, vec, nr, false, &pos);
 }
 
-s64 sys_pwritev2(u64 fd, u64 vec, u64 nr, u64 low, u64 high, u64 flags)
+s64 sys_pwritev2(s32 fd, u64 vec, u64 nr, s64 low, s64 high, u32 flags)
 {
     s64 pos = (s64)low;
 
@@ -155,12 +155,12 @@ s64 sys_pwritev2(u64 fd, u64 vec, u64 nr, u64 low, u64 high, u64 flags)
     return pos < 0 ? -EINVAL : file_vector(fd, vec, nr, true, &pos);
 }
 
-s64 sys_preadv(u64 fd, u64 vec, u64 nr, u64 low, u64 high)
+s64 sys_preadv(s32 fd, u64 vec, u64 nr, s64 low, s64 high)
 {
     return (s64)low < 0 ? -EINVAL : sys_preadv2(fd, vec, nr, low, high, 0);
 }
 
-s64 sys_pwritev(u64 fd, u64 vec, u64 nr, u64 low, u64 high)
+s64 sys_pwritev(s32 fd, u64 vec, u64 nr, s64 low, s64 high)
 {
     return (s64)low < 0 ? -EINVAL : sys_pwritev2(fd, vec, nr, low, high, 0);
 }
@@ -188,17 +188,17 @@ static s64 file_at(u64 fd, u64 buf, u64 n, s64 pos, bool write)
     return r;
 }
 
-s64 sys_pread64(u64 fd, u64 buf, u64 n, u64 pos)
+s64 sys_pread64(s32 fd, u64 buf, u64 n, s64 pos)
 {
     return file_at(fd, buf, n, (s64)pos, false);
 }
 
-s64 sys_pwrite64(u64 fd, u64 buf, u64 n, u64 pos)
+s64 sys_pwrite64(s32 fd, u64 buf, u64 n, s64 pos)
 {
     return file_at(fd, buf, n, (s64)pos, true);
 }
 
-s64 sys_lseek(u64 fd, u64 off, u64 whence)
+s64 sys_lseek(s32 fd, s64 off, u32 whence)
 {
     struct fd_hold h = fd_hold((int)fd);
 
@@ -214,7 +214,7 @@ s64 sys_lseek(u64 fd, u64 off, u64 whence)
     return r;
 }
 
-s64 sys_close(u64 fd)
+s64 sys_close(s32 fd)
 {
     int err = fd_close((int)fd);
 
@@ -222,7 +222,7 @@ s64 sys_close(u64 fd)
     return err == -ERESTARTSYS ? -EINTR : err;
 }
 
-s64 sys_close_range(u64 first, u64 last, u64 flags)
+s64 sys_close_range(u32 first, u32 last, u32 flags)
 {
     if (flags & ~6UL || (u32)first > (u32)last)
         return -EINVAL;
@@ -248,12 +248,12 @@ static s64 file_dup(u64 fd, u32 from, bool cloexec)
     return to;
 }
 
-s64 sys_dup(u64 fd)
+s64 sys_dup(s32 fd)
 {
     return file_dup(fd, 0, false);
 }
 
-s64 sys_dup2(u64 fd, u64 to)
+s64 sys_dup2(s32 fd, s32 to)
 {
     if ((u32)fd == (u32)to) {
         int err = fd_get_cloexec((int)fd);
@@ -262,7 +262,7 @@ s64 sys_dup2(u64 fd, u64 to)
     return fd_dup_to((int)fd, (int)to, false);
 }
 
-s64 sys_dup3(u64 fd, u64 to, u64 flags)
+s64 sys_dup3(s32 fd, s32 to, u32 flags)
 {
     if (flags & ~(u64)O_CLOEXEC || (u32)fd == (u32)to)
         return -EINVAL;
@@ -352,7 +352,7 @@ static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
     }
 }
 
-s64 sys_fcntl(u64 fd, u64 cmd, u64 arg)
+s64 sys_fcntl(s32 fd, u32 cmd, u64 arg)
 {
     struct fd_hold h = fd_hold_raw((int)fd);
 
@@ -394,7 +394,7 @@ static s64 file_ioctl(struct file *f, u64 fd, u32 cmd, u64 arg)
     return f->ops->ioctl ? f->ops->ioctl(f, cmd, arg) : -ENOTTY;
 }
 
-s64 sys_ioctl(u64 fd, u64 cmd, u64 arg)
+s64 sys_ioctl(s32 fd, u32 cmd, u64 arg)
 {
     struct fd_hold h = fd_hold((int)fd);
 
@@ -405,7 +405,7 @@ s64 sys_ioctl(u64 fd, u64 cmd, u64 arg)
     return r;
 }
 
-s64 sys_flock(u64 fd, u64 op)
+s64 sys_flock(s32 fd, s32 op)
 {
     struct fd_hold h = fd_hold((int)fd);
 
@@ -427,17 +427,17 @@ static s64 file_do_sync(u64 fd, bool data_only)
     return r;
 }
 
-s64 sys_fsync(u64 fd)
+s64 sys_fsync(s32 fd)
 {
     return file_do_sync(fd, false);
 }
 
-s64 sys_fdatasync(u64 fd)
+s64 sys_fdatasync(s32 fd)
 {
     return file_do_sync(fd, true);
 }
 
-s64 sys_ftruncate(u64 fd, u64 size)
+s64 sys_ftruncate(s32 fd, s64 size)
 {
     struct fd_hold h;
 
@@ -451,7 +451,7 @@ s64 sys_ftruncate(u64 fd, u64 size)
     return r;
 }
 
-s64 sys_fallocate(u64 fd, u64 mode, u64 off, u64 len)
+s64 sys_fallocate(s32 fd, s32 mode, s64 off, s64 len)
 {
     struct fd_hold h = fd_hold((int)fd);
     u64 end;
@@ -473,7 +473,7 @@ s64 sys_fallocate(u64 fd, u64 mode, u64 off, u64 len)
     return r;
 }
 
-s64 sys_fadvise64(u64 fd, u64 off, u64 len, u64 advice)
+s64 sys_fadvise64(s32 fd, s64 off, u64 len, s32 advice)
 {
     struct fd_hold h = fd_hold((int)fd);
 
@@ -490,7 +490,7 @@ static bool file_has_pages(struct file *f)
 }
 
 /* What a file holds is in memory already. */
-s64 sys_readahead(u64 fd, u64 off, u64 count)
+s64 sys_readahead(s32 fd, s64 off, u64 count)
 {
     struct fd_hold h = fd_hold((int)fd);
 
@@ -502,7 +502,7 @@ s64 sys_readahead(u64 fd, u64 off, u64 count)
 }
 
 /* As the whole file's data, which it may be: when it starts is all that the flags tell apart. */
-s64 sys_sync_file_range(u64 fd, u64 off, u64 len, u64 flags)
+s64 sys_sync_file_range(s32 fd, s64 off, s64 len, u32 flags)
 {
     struct fd_hold h;
     u64 end;
@@ -549,7 +549,7 @@ static s64 pipe_make(u64 uptr, u64 flags)
     return 0;
 }
 
-s64 sys_pipe2(u64 uptr, u64 flags)
+s64 sys_pipe2(u64 uptr, u32 flags)
 {
     return pipe_make(uptr, (u32)flags);
 }

@@ -9,7 +9,7 @@
     (IN_ALL_EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_MASK_CREATE | IN_MASK_ADD | \
      IN_ONESHOT)
 
-s64 sys_inotify_init1(u64 flags)
+s64 sys_inotify_init1(u32 flags)
 {
     if (flags & ~(u64)(O_CLOEXEC | O_NONBLOCK))
         return -EINVAL;
@@ -22,7 +22,7 @@ s64 sys_inotify_init(void)
     return sys_inotify_init1(0);
 }
 
-s64 sys_inotify_add_watch(u64 fd, u64 uname, u64 mask)
+s64 sys_inotify_add_watch(s32 fd, u64 uname, u32 mask)
 {
     struct fd_hold h;
     struct path p;
@@ -42,7 +42,7 @@ s64 sys_inotify_add_watch(u64 fd, u64 uname, u64 mask)
     return err;
 }
 
-s64 sys_inotify_rm_watch(u64 fd, u64 wd)
+s64 sys_inotify_rm_watch(s32 fd, s32 wd)
 {
     struct fd_hold h = fd_hold((int)fd);
 

@@ -56,7 +56,7 @@ static int mem_map_file(struct map_request *req, u64 fd, bool shared, struct fd_
     return err;
 }
 
-s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, u64 fd, u64 off)
+s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, s32 fd, u64 off)
 {
     bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
     struct fd_hold hold = {NULL, false};
@@ -127,14 +127,14 @@ s64 sys_mremap(u64 old, u64 old_len, u64 new_len, u64 flags, u64 new_addr)
     return err ? err : (s64)out;
 }
 
-s64 sys_madvise(u64 addr, u64 len, u64 advice)
+s64 sys_madvise(u64 addr, u64 len, s32 advice)
 {
     if (!IS_ALIGNED(addr, PAGE_SIZE) || PAGE_ALIGN(len) < len || (u32)advice > MADV_LAST)
         return -EINVAL;
     return len ? aspace_advise(aspace_current(), addr, PAGE_ALIGN(len), (int)advice) : 0;
 }
 
-s64 sys_msync(u64 addr, u64 len, u64 flags)
+s64 sys_msync(u64 addr, u64 len, u32 flags)
 {
     if (flags & ~7UL || !IS_ALIGNED(addr, PAGE_SIZE) || (flags & 5) == 5)
         return -EINVAL;
@@ -201,7 +201,7 @@ s64 sys_munlock(u64 addr, u64 len)
     return len ? aspace_lock_range(aspace_current(), addr, len, false) : 0;
 }
 
-s64 sys_mlockall(u64 flags)
+s64 sys_mlockall(u32 flags)
 {
     enum { MCL_CURRENT = 1, MCL_FUTURE = 2 };
     struct aspace *as = aspace_current();
@@ -292,17 +292,17 @@ static s64 mem_process_vm(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nrem
     return r;
 }
 
-s64 sys_process_vm_readv(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, u64 flags)
+s64 sys_process_vm_readv(s32 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, u64 flags)
 {
     return flags ? -EINVAL : mem_process_vm(pid, ulocal, nlocal, uremote, nremote, false);
 }
 
-s64 sys_process_vm_writev(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, u64 flags)
+s64 sys_process_vm_writev(s32 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, u64 flags)
 {
     return flags ? -EINVAL : mem_process_vm(pid, ulocal, nlocal, uremote, nremote, true);
 }
 
-s64 sys_memfd_create(u64 uname, u64 flags)
+s64 sys_memfd_create(u64 uname, u32 flags)
 {
     char *name;
 

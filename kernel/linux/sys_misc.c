@@ -37,17 +37,17 @@ static s64 misc_set_name(char *name, u64 uptr, u64 len)
     return 0;
 }
 
-s64 sys_sethostname(u64 uptr, u64 len)
+s64 sys_sethostname(u64 uptr, u32 len)
 {
     return misc_set_name(current_task()->ns->uts->nodename, uptr, len);
 }
 
-s64 sys_setdomainname(u64 uptr, u64 len)
+s64 sys_setdomainname(u64 uptr, u32 len)
 {
     return misc_set_name(current_task()->ns->uts->domainname, uptr, len);
 }
 
-s64 sys_prlimit64(u64 pid, u64 which, u64 unew, u64 uold)
+s64 sys_prlimit64(s32 pid, u32 which, u64 unew, u64 uold)
 {
     struct rlimit limit, old;
     struct process *p = current_process();
@@ -68,12 +68,12 @@ s64 sys_prlimit64(u64 pid, u64 which, u64 unew, u64 uold)
     return !err && uold ? OUT(uold, old) : err;
 }
 
-s64 sys_getrlimit(u64 which, u64 uptr)
+s64 sys_getrlimit(u32 which, u64 uptr)
 {
     return sys_prlimit64(0, which, 0, uptr);
 }
 
-s64 sys_setrlimit(u64 which, u64 uptr)
+s64 sys_setrlimit(u32 which, u64 uptr)
 {
     return uptr ? sys_prlimit64(0, which, uptr, 0) : -EFAULT;
 }
@@ -103,7 +103,7 @@ s64 sys_sysinfo(u64 uptr)
     return OUT(uptr, s);
 }
 
-s64 sys_getrandom(u64 ubuf, u64 n, u64 flags)
+s64 sys_getrandom(u64 ubuf, u64 n, u32 flags)
 {
     u8 chunk[256];
     u64 done = 0;
@@ -146,7 +146,7 @@ static void misc_sync_all(void)
 #define REBOOT_CAD_ON 0x89abcdefU
 #define REBOOT_CAD_OFF 0U
 
-s64 sys_reboot(u64 magic1, u64 magic2, u64 cmd, u64 arg)
+s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
 {
     u32 m2 = (u32)magic2;
 
@@ -186,7 +186,7 @@ s64 sys_sync(void)
     return 0;
 }
 
-s64 sys_syncfs(u64 fd)
+s64 sys_syncfs(s32 fd)
 {
     struct fd_hold h = fd_hold((int)fd);
 
@@ -199,7 +199,7 @@ s64 sys_syncfs(u64 fd)
 }
 
 #define PERSONALITY_QUERY 0xffffffffU
-s64 sys_personality(u64 value)
+s64 sys_personality(u32 value)
 {
     struct process *p = current_process();
     u32 old = p->personality;

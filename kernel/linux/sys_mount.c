@@ -61,7 +61,7 @@ s64 sys_mount(u64 usource, u64 utarget, u64 utype, u64 flags, u64 udata)
 }
 
 #define UMOUNT_NOFOLLOW 8
-s64 sys_umount2(u64 utarget, u64 flags)
+s64 sys_umount2(u64 utarget, u32 flags)
 {
     struct path target;
     struct walk_hold w;

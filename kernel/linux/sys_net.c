@@ -45,14 +45,14 @@ static struct net_ns *net_current(void)
     return current_task()->ns->net;
 }
 
-s64 sys_socket(u64 family, u64 type, u64 protocol)
+s64 sys_socket(s32 family, u32 type, s32 protocol)
 {
     struct file *f = socket_create(net_current(), (int)family, (int)type, (int)protocol);
 
     return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, type & SOCK_CLOEXEC);
 }
 
-s64 sys_socketpair(u64 family, u64 type, u64 protocol, u64 usv)
+s64 sys_socketpair(s32 family, u32 type, s32 protocol, u64 usv)
 {
     bool cloexec = type & SOCK_CLOEXEC;
     struct file *f[2];
@@ -101,17 +101,17 @@ static s64 net_with_addr(u64 fd, u64 uaddr, u64 len,
     return err;
 }
 
-s64 sys_bind(u64 fd, u64 uaddr, u64 len)
+s64 sys_bind(s32 fd, u64 uaddr, u32 len)
 {
     return net_with_addr(fd, uaddr, len, socket_bind);
 }
 
-s64 sys_connect(u64 fd, u64 uaddr, u64 len)
+s64 sys_connect(s32 fd, u64 uaddr, u32 len)
 {
     return net_with_addr(fd, uaddr, len, socket_connect);
 }
 
-s64 sys_listen(u64 fd, u64 backlog)
+s64 sys_listen(s32 fd, s32 backlog)
 {
     struct fd_hold h = fd_hold((int)fd);
     int err = h.file ? socket_listen(h.file, (int)backlog) : -EBADF;
@@ -120,7 +120,7 @@ s64 sys_listen(u64 fd, u64 backlog)
     return err;
 }
 
-s64 sys_accept4(u64 fd, u64 uaddr, u64 ulen, u64 flags)
+s64 sys_accept4(s32 fd, u64 uaddr, u64 ulen, u32 flags)
 {
     struct fd_hold h = fd_hold((int)fd);
     struct sock_addr peer;
@@ -142,7 +142,7 @@ s64 sys_accept4(u64 fd, u64 uaddr, u64 ulen, u64 flags)
     return fd_publish(f, flags & SOCK_CLOEXEC);
 }
 
-s64 sys_accept(u64 fd, u64 uaddr, u64 ulen)
+s64 sys_accept(s32 fd, u64 uaddr, u64 ulen)
 {
     return sys_accept4(fd, uaddr, ulen, 0);
 }
@@ -162,17 +162,17 @@ static s64 net_name(u64 fd, u64 uaddr, u64 ulen, bool peer)
     return err ? err : uaddr ? net_addr_out(&a, len, uaddr, ulen) : -EFAULT;
 }
 
-s64 sys_getsockname(u64 fd, u64 uaddr, u64 ulen)
+s64 sys_getsockname(s32 fd, u64 uaddr, u64 ulen)
 {
     return net_name(fd, uaddr, ulen, false);
 }
 
-s64 sys_getpeername(u64 fd, u64 uaddr, u64 ulen)
+s64 sys_getpeername(s32 fd, u64 uaddr, u64 ulen)
 {
     return net_name(fd, uaddr, ulen, true);
 }
 
-s64 sys_shutdown(u64 fd, u64 how)
+s64 sys_shutdown(s32 fd, s32 how)
 {
     struct fd_hold h = fd_hold((int)fd);
     int err = h.file ? socket_shutdown(h.file, (int)how) : -EBADF;
@@ -181,7 +181,7 @@ s64 sys_shutdown(u64 fd, u64 how)
     return err;
 }
 
-s64 sys_setsockopt(u64 fd, u64 level, u64 name, u64 uval, u64 len)
+s64 sys_setsockopt(s32 fd, s32 level, s32 name, u64 uval, u32 len)
 {
     u64 val[16];
     struct fd_hold h;
@@ -198,7 +198,7 @@ s64 sys_setsockopt(u64 fd, u64 level, u64 name, u64 uval, u64 len)
     return err;
 }
 
-s64 sys_getsockopt(u64 fd, u64 level, u64 name, u64 uval, u64 ulen)
+s64 sys_getsockopt(s32 fd, s32 level, s32 name, u64 uval, u64 ulen)
 {
     u64 val[16];
     struct fd_hold h;

@@ -49,7 +49,7 @@ static s64 net_send(u64 fd, struct socket_message *m, unsigned flags)
     return n;
 }
 
-s64 sys_sendto(u64 fd, u64 buf, u64 len, u64 flags, u64 uaddr, u64 addrlen)
+s64 sys_sendto(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u32 addrlen)
 {
     struct iovec_k seg;
     struct iov_iter it;
@@ -71,7 +71,7 @@ s64 sys_sendto(u64 fd, u64 buf, u64 len, u64 flags, u64 uaddr, u64 addrlen)
     return net_send(fd, &m, (unsigned)flags);
 }
 
-s64 sys_recvfrom(u64 fd, u64 buf, u64 len, u64 flags, u64 uaddr, u64 ulen)
+s64 sys_recvfrom(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u64 ulen)
 {
     struct fd_hold h = fd_hold((int)fd);
     struct iovec_k seg;
@@ -220,7 +220,7 @@ static s64 net_sendmsg(u64 fd, u64 umsg, u64 flags)
     return n;
 }
 
-s64 sys_sendmsg(u64 fd, u64 umsg, u64 flags)
+s64 sys_sendmsg(s32 fd, u64 umsg, u32 flags)
 {
     return net_sendmsg(fd, umsg, flags);
 }
@@ -338,7 +338,7 @@ static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
     return err ? err : n;
 }
 
-s64 sys_recvmsg(u64 fd, u64 umsg, u64 flags)
+s64 sys_recvmsg(s32 fd, u64 umsg, u32 flags)
 {
     return net_recvmsg(fd, umsg, flags);
 }
@@ -365,12 +365,12 @@ static s64 net_many(u64 fd, u64 uvec, u64 n, u64 flags, bool send)
     return done ? done : got;
 }
 
-s64 sys_sendmmsg(u64 fd, u64 uvec, u64 n, u64 flags)
+s64 sys_sendmmsg(s32 fd, u64 uvec, u32 n, u32 flags)
 {
     return net_many(fd, uvec, (u32)n, flags, true);
 }
 
-s64 sys_recvmmsg(u64 fd, u64 uvec, u64 n, u64 flags, u64 utimeout)
+s64 sys_recvmmsg(s32 fd, u64 uvec, u32 n, u32 flags, u64 utimeout)
 {
     /* The timeout is looked at between messages only (recvmmsg(2), BUGS): one that is given means
      * not to wait for further ones. */

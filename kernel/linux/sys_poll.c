@@ -110,7 +110,7 @@ static s64 poll_resume(struct restart_block *rb)
     return r == -EINTR ? -ERESTART_RESTARTBLOCK : r;
 }
 
-s64 sys_poll(u64 ufds, u64 n, u64 timeout)
+s64 sys_poll(u64 ufds, u32 n, s32 timeout)
 {
     struct poll_time t = poll_time_ms((s32)timeout);
     s64 r = poll_run(ufds, (u32)n, t);
@@ -156,7 +156,7 @@ static void poll_time_left(u64 uts, struct poll_time t, bool timeval)
         return; /* the result stands */
 }
 
-s64 sys_ppoll(u64 ufds, u64 n, u64 uts, u64 umask, u64 size)
+s64 sys_ppoll(u64 ufds, u32 n, u64 uts, u64 umask, u64 size)
 {
     u64 ns = 0;
     int err = uts ? timespec_in(uts, &ns) : 0;
@@ -263,7 +263,7 @@ static s64 select_run(u64 n, const u64 *usets, struct poll_time when)
     return r;
 }
 
-s64 sys_select(u64 n, u64 r, u64 w, u64 e, u64 utv)
+s64 sys_select(s32 n, u64 r, u64 w, u64 e, u64 utv)
 {
     u64 usets[3] = {r, w, e}, ns = 0;
     s64 tv[2];
@@ -281,7 +281,7 @@ s64 sys_select(u64 n, u64 r, u64 w, u64 e, u64 utv)
     return result == -EINTR ? -ERESTARTNOHAND : result;
 }
 
-s64 sys_pselect6(u64 n, u64 r, u64 w, u64 e, u64 uts, u64 usig)
+s64 sys_pselect6(s32 n, u64 r, u64 w, u64 e, u64 uts, u64 usig)
 {
     u64 usets[3] = {r, w, e}, ns = 0;
     struct {
@@ -301,7 +301,7 @@ s64 sys_pselect6(u64 n, u64 r, u64 w, u64 e, u64 uts, u64 usig)
     return result;
 }
 
-s64 sys_epoll_create1(u64 flags)
+s64 sys_epoll_create1(u32 flags)
 {
     if (flags & ~(u64)O_CLOEXEC)
         return -EINVAL;
@@ -309,12 +309,12 @@ s64 sys_epoll_create1(u64 flags)
     return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, flags & O_CLOEXEC);
 }
 
-s64 sys_epoll_create(u64 size)
+s64 sys_epoll_create(s32 size)
 {
     return (s32)size <= 0 ? -EINVAL : sys_epoll_create1(0);
 }
 
-s64 sys_epoll_ctl(u64 epfd, u64 op, u64 fd, u64 uev)
+s64 sys_epoll_ctl(s32 epfd, s32 op, s32 fd, u64 uev)
 {
     struct epoll_event_k ev = {0, 0};
     struct fd_hold ep, target;
@@ -355,12 +355,12 @@ static s64 epoll_run(u64 epfd, u64 uev, u64 umax, struct poll_time when)
     return r == -ERESTARTSYS ? -EINTR : r;
 }
 
-s64 sys_epoll_wait(u64 epfd, u64 uev, u64 max, u64 timeout)
+s64 sys_epoll_wait(s32 epfd, u64 uev, s32 max, s32 timeout)
 {
     return epoll_run(epfd, uev, max, poll_time_ms((s32)timeout));
 }
 
-s64 sys_epoll_pwait(u64 epfd, u64 uev, u64 max, u64 timeout, u64 umask, u64 size)
+s64 sys_epoll_pwait(s32 epfd, u64 uev, s32 max, s32 timeout, u64 umask, u64 size)
 {
     int err = poll_mask_in(umask, size);
     s64 r = err ? err : epoll_run(epfd, uev, max, poll_time_ms((s32)timeout));
@@ -371,7 +371,7 @@ s64 sys_epoll_pwait(u64 epfd, u64 uev, u64 max, u64 timeout, u64 umask, u64 size
     return r;
 }
 
-s64 sys_epoll_pwait2(u64 epfd, u64 uev, u64 max, u64 uts, u64 umask, u64 size)
+s64 sys_epoll_pwait2(s32 epfd, u64 uev, s32 max, u64 uts, u64 umask, u64 size)
 {
     u64 ns = 0;
     int err = uts ? timespec_in(uts, &ns) : 0;
@@ -386,7 +386,7 @@ s64 sys_epoll_pwait2(u64 epfd, u64 uev, u64 max, u64 uts, u64 umask, u64 size)
     return r;
 }
 
-s64 sys_eventfd2(u64 count, u64 flags)
+s64 sys_eventfd2(u32 count, u32 flags)
 {
     if (flags & ~(u64)(O_CLOEXEC | O_NONBLOCK | 1))
         return -EINVAL;
@@ -394,7 +394,7 @@ s64 sys_eventfd2(u64 count, u64 flags)
     return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, flags & O_CLOEXEC);
 }
 
-s64 sys_eventfd(u64 count)
+s64 sys_eventfd(u32 count)
 {
     return sys_eventfd2(count, 0);
 }

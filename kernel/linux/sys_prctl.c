@@ -140,7 +140,7 @@ static s64 prctl_caps(u64 op, u64 a, u64 b, u64 c)
     }
 }
 
-s64 sys_prctl(u64 op, u64 a, u64 b, u64 c, u64 d)
+s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
 {
     struct task *t = current_task();
     s32 value;

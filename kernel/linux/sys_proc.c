@@ -9,7 +9,7 @@
 
 #define CSIGNAL 0xffUL
 
-s64 sys_clone(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls)
+s64 sys_clone(u32 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls)
 {
     struct clone_args_k a = {
         .flags = (u32)flags & ~CSIGNAL,
@@ -112,7 +112,7 @@ s64 sys_execve(u64 uname, u64 uargv, u64 uenvp)
     return err;
 }
 
-s64 sys_execveat(u64 dirfd, u64 uname, u64 uargv, u64 uenvp, u64 flags)
+s64 sys_execveat(s32 dirfd, u64 uname, u64 uargv, u64 uenvp, u32 flags)
 {
     struct path p;
     struct file *f;
@@ -133,12 +133,12 @@ s64 sys_execveat(u64 dirfd, u64 uname, u64 uargv, u64 uenvp, u64 flags)
     return err;
 }
 
-s64 sys_exit(u64 code)
+s64 sys_exit(s32 code)
 {
     task_exit(EXIT_STATUS((int)code));
 }
 
-s64 sys_exit_group(u64 code)
+s64 sys_exit_group(s32 code)
 {
     process_exit(EXIT_STATUS((int)code));
 }
@@ -166,7 +166,7 @@ static int rusage_out(u64 uptr, const struct process_times *t)
     return OUT(uptr, u);
 }
 
-s64 sys_getrusage(u64 who, u64 uptr)
+s64 sys_getrusage(s32 who, u64 uptr)
 {
     struct process *p = current_process();
     struct process_times t;
@@ -214,7 +214,7 @@ static int wait_target(struct wait_request *req, u32 nr, struct pid **ref)
     return *ref ? 0 : -ECHILD;
 }
 
-s64 sys_wait4(u64 upid, u64 ustatus, u64 options, u64 urusage)
+s64 sys_wait4(s32 upid, u64 ustatus, u32 options, u64 urusage)
 {
     s32 pid = (s32)upid;
     struct wait_request req = {.which = WAIT_ANY, .options = (unsigned)options | WEXITED};
@@ -278,7 +278,7 @@ static s64 waitid_target(struct wait_request *req, u64 which, u64 id, struct pid
     }
 }
 
-s64 sys_waitid(u64 which, u64 id, u64 uinfo, u64 options, u64 urusage)
+s64 sys_waitid(s32 which, s32 id, u64 uinfo, u32 options, u64 urusage)
 {
     struct wait_request req = {.which = WAIT_ANY, .options = (unsigned)options};
     struct wait_result res;
@@ -325,7 +325,7 @@ s64 sys_getppid(void)
     return READ_ONCE(current_process()->ppid);
 }
 
-s64 sys_setpgid(u64 pid, u64 pgid)
+s64 sys_setpgid(s32 pid, s32 pgid)
 {
     return process_setpgid((u32)pid, (u32)pgid);
 }
@@ -347,7 +347,7 @@ static s64 proc_group_of(u64 pid, bool session)
     return nr;
 }
 
-s64 sys_getpgid(u64 pid)
+s64 sys_getpgid(s32 pid)
 {
     return proc_group_of((u32)pid, false);
 }
@@ -357,7 +357,7 @@ s64 sys_getpgrp(void)
     return proc_group_of(0, false);
 }
 
-s64 sys_getsid(u64 pid)
+s64 sys_getsid(s32 pid)
 {
     return proc_group_of((u32)pid, true);
 }
@@ -381,7 +381,7 @@ s64 sys_set_robust_list(u64 head, u64 len)
     return 0;
 }
 
-s64 sys_get_robust_list(u64 pid, u64 uhead, u64 ulen)
+s64 sys_get_robust_list(s32 pid, u64 uhead, u64 ulen)
 {
     struct task *t = pid ? task_find(current_pid_ns(), (u32)pid) : current_task();
     u64 len = 24;
@@ -399,7 +399,7 @@ s64 sys_get_robust_list(u64 pid, u64 uhead, u64 ulen)
 
 enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS };
 
-s64 sys_arch_prctl(u64 code, u64 addr)
+s64 sys_arch_prctl(s32 code, u64 addr)
 {
     u64 value;
 
@@ -427,7 +427,7 @@ s64 sys_unshare(u64 flags)
     return ns_unshare(flags);
 }
 
-s64 sys_setns(u64 fd, u64 nstype)
+s64 sys_setns(s32 fd, u32 nstype)
 {
     struct fd_hold h = fd_hold((int)fd);
 
@@ -438,7 +438,7 @@ s64 sys_setns(u64 fd, u64 nstype)
     return r;
 }
 
-s64 sys_pidfd_open(u64 pid, u64 flags)
+s64 sys_pidfd_open(s32 pid, u32 flags)
 {
     if (flags & ~(u64)O_NONBLOCK || (s32)pid <= 0)
         return -EINVAL;
@@ -453,7 +453,7 @@ s64 sys_pidfd_open(u64 pid, u64 flags)
     return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, true);
 }
 
-s64 sys_pidfd_getfd(u64 pidfd, u64 fd, u64 flags)
+s64 sys_pidfd_getfd(s32 pidfd, s32 fd, u32 flags)
 {
     struct fd_hold h = fd_hold((int)pidfd);
     struct file *got = NULL;

@@ -34,7 +34,7 @@ static bool sched_may_change(struct task *t)
     return ok;
 }
 
-s64 sys_sched_setaffinity(u64 tid, u64 len, u64 umask)
+s64 sys_sched_setaffinity(s32 tid, u32 len, u64 umask)
 {
     u64 mask = 0;
 
@@ -48,7 +48,7 @@ s64 sys_sched_setaffinity(u64 tid, u64 len, u64 umask)
     return err;
 }
 
-s64 sys_sched_getaffinity(u64 tid, u64 len, u64 umask)
+s64 sys_sched_getaffinity(s32 tid, u32 len, u64 umask)
 {
     struct task *t;
 
@@ -63,7 +63,7 @@ s64 sys_sched_getaffinity(u64 tid, u64 len, u64 umask)
     return OUT(umask, mask) ? -EFAULT : (s64)sizeof(mask);
 }
 
-s64 sys_sched_getscheduler(u64 tid)
+s64 sys_sched_getscheduler(s32 tid)
 {
     struct task *t = (s32)tid < 0 ? NULL : sched_task(tid);
 
@@ -76,7 +76,7 @@ s64 sys_sched_getscheduler(u64 tid)
     return policy;
 }
 
-s64 sys_sched_setscheduler(u64 tid, u64 policy, u64 uparam)
+s64 sys_sched_setscheduler(s32 tid, s32 policy, u64 uparam)
 {
     s32 priority;
 
@@ -98,7 +98,7 @@ s64 sys_sched_setscheduler(u64 tid, u64 policy, u64 uparam)
     return err;
 }
 
-s64 sys_sched_setparam(u64 tid, u64 uparam)
+s64 sys_sched_setparam(s32 tid, u64 uparam)
 {
     struct task *t;
     s32 priority;
@@ -116,7 +116,7 @@ s64 sys_sched_setparam(u64 tid, u64 uparam)
     return err;
 }
 
-s64 sys_sched_getparam(u64 tid, u64 uparam)
+s64 sys_sched_getparam(s32 tid, u64 uparam)
 {
     s32 priority = 0;
     struct task *t = (s32)tid < 0 ? NULL : sched_task(tid);
@@ -130,7 +130,7 @@ s64 sys_sched_getparam(u64 tid, u64 uparam)
 }
 
 /* struct sched_attr, the first version */
-s64 sys_sched_getattr(u64 tid, u64 uattr, u64 size, u64 flags)
+s64 sys_sched_getattr(s32 tid, u64 uattr, u32 size, u32 flags)
 {
     struct {
         u32 size, policy;
@@ -151,21 +151,21 @@ s64 sys_sched_getattr(u64 tid, u64 uattr, u64 size, u64 flags)
     return OUT(uattr, a);
 }
 
-s64 sys_sched_get_priority_max(u64 policy)
+s64 sys_sched_get_priority_max(s32 policy)
 {
     if (policy == SCHED_FIFO || policy == SCHED_RR)
         return 99;
     return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE ? 0 : -EINVAL;
 }
 
-s64 sys_sched_get_priority_min(u64 policy)
+s64 sys_sched_get_priority_min(s32 policy)
 {
     if (policy == SCHED_FIFO || policy == SCHED_RR)
         return 1;
     return sys_sched_get_priority_max(policy);
 }
 
-s64 sys_sched_rr_get_interval(u64 tid, u64 uts)
+s64 sys_sched_rr_get_interval(s32 tid, u64 uts)
 {
     return timespec_out(uts, 4 * NSEC_PER_MSEC);
 }
@@ -226,12 +226,12 @@ static s64 sched_write_nice(struct task *t, s64 nice, s64 so_far)
     return so_far == -ESRCH ? 0 : so_far;
 }
 
-s64 sys_getpriority(u64 which, u64 who)
+s64 sys_getpriority(s32 which, s32 who)
 {
     return sched_each((u32)which, (u32)who, sched_read_nice, 0);
 }
 
-s64 sys_setpriority(u64 which, u64 who, u64 nice)
+s64 sys_setpriority(s32 which, s32 who, s32 nice)
 {
     s64 n = (s32)nice;
 
@@ -260,12 +260,12 @@ static s64 sched_write_ioprio(struct task *t, s64 v, s64 so_far)
     return so_far == -ESRCH ? 0 : so_far;
 }
 
-s64 sys_ioprio_get(u64 which, u64 who)
+s64 sys_ioprio_get(s32 which, s32 who)
 {
     return sched_each((u64)(u32)which - 1, (u32)who, sched_read_ioprio, 0);
 }
 
-s64 sys_ioprio_set(u64 which, u64 who, u64 value)
+s64 sys_ioprio_set(s32 which, s32 who, s32 value)
 {
     u32 v = (u32)value;
 
@@ -285,7 +285,7 @@ s64 sys_getcpu(u64 ucpu, u64 unode, u64 unused)
 }
 
 /* The kernel runs every CPU through a barrier on a context switch; a grace period is one on all. */
-s64 sys_membarrier(u64 cmd, u64 flags, u64 cpu)
+s64 sys_membarrier(s32 cmd, u32 flags, s32 cpu)
 {
     enum {
         QUERY = 0,

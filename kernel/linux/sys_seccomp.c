@@ -44,7 +44,7 @@ s64 seccomp_install(u64 uprog, u64 flags)
     return 0;
 }
 
-s64 sys_seccomp(u64 op, u64 flags, u64 uargs)
+s64 sys_seccomp(u32 op, u32 flags, u64 uargs)
 {
     u32 action;
 

@@ -11,7 +11,7 @@
 #define SIG_UNBLOCK 1
 #define SIG_SETMASK 2
 
-s64 sys_rt_sigaction(u64 sig, u64 unew, u64 uold, u64 size)
+s64 sys_rt_sigaction(s32 sig, u64 unew, u64 uold, u64 size)
 {
     struct sigaction act, old;
 
@@ -23,7 +23,7 @@ s64 sys_rt_sigaction(u64 sig, u64 unew, u64 uold, u64 size)
     return !err && uold && OUT(uold, old) ? -EFAULT : err;
 }
 
-s64 sys_rt_sigprocmask(u64 how, u64 unew, u64 uold, u64 size)
+s64 sys_rt_sigprocmask(s32 how, u64 unew, u64 uold, u64 size)
 {
     struct task *t = current_task();
     sigset_t old = t->blocked, set;
@@ -201,7 +201,7 @@ static s64 signal_group_checked(struct pid *pgrp, int sig, const struct siginfo 
     return result;
 }
 
-s64 sys_kill(u64 upid, u64 usig)
+s64 sys_kill(s32 upid, s32 usig)
 {
     s32 pid = (s32)upid;
     int sig = (int)usig;
@@ -248,14 +248,14 @@ static s64 signal_task(u64 tgid, u64 tid, u64 usig, const struct siginfo *info)
     return err;
 }
 
-s64 sys_tkill(u64 tid, u64 sig)
+s64 sys_tkill(s32 tid, s32 sig)
 {
     struct siginfo info = signal_user_info(SI_TKILL);
 
     return signal_task(0, tid, sig, &info);
 }
 
-s64 sys_tgkill(u64 tgid, u64 tid, u64 sig)
+s64 sys_tgkill(s32 tgid, s32 tid, s32 sig)
 {
     struct siginfo info = signal_user_info(SI_TKILL);
 
@@ -271,7 +271,7 @@ static int signal_info_in(u64 uinfo, u64 sig, bool to_self, struct siginfo *info
     return (info->code >= 0 || info->code == SI_TKILL) && !to_self ? -EPERM : 0;
 }
 
-s64 sys_rt_sigqueueinfo(u64 tgid, u64 sig, u64 uinfo)
+s64 sys_rt_sigqueueinfo(s32 tgid, s32 sig, u64 uinfo)
 {
     struct siginfo info;
     int err = signal_info_in(uinfo, sig, (u32)tgid == (u32)sys_getpid(), &info);
@@ -286,7 +286,7 @@ s64 sys_rt_sigqueueinfo(u64 tgid, u64 sig, u64 uinfo)
     return err;
 }
 
-s64 sys_rt_tgsigqueueinfo(u64 tgid, u64 tid, u64 sig, u64 uinfo)
+s64 sys_rt_tgsigqueueinfo(s32 tgid, s32 tid, s32 sig, u64 uinfo)
 {
     struct siginfo info;
     int err = signal_info_in(uinfo, sig, (u32)tgid == (u32)sys_getpid(), &info);
@@ -294,7 +294,7 @@ s64 sys_rt_tgsigqueueinfo(u64 tgid, u64 tid, u64 sig, u64 uinfo)
     return err ? err : signal_task(tgid, tid, sig, &info);
 }
 
-s64 sys_pidfd_send_signal(u64 fd, u64 sig, u64 uinfo, u64 flags)
+s64 sys_pidfd_send_signal(s32 fd, s32 sig, u64 uinfo, u32 flags)
 {
     struct siginfo info = signal_user_info(SI_USER);
     struct fd_hold h = fd_hold((int)fd);
@@ -317,7 +317,7 @@ s64 sys_pidfd_send_signal(u64 fd, u64 sig, u64 uinfo, u64 flags)
     return r;
 }
 
-s64 sys_signalfd4(u64 fd, u64 umask, u64 size, u64 flags)
+s64 sys_signalfd4(s32 fd, u64 umask, u64 size, u32 flags)
 {
     sigset_t mask;
 
@@ -337,7 +337,7 @@ s64 sys_signalfd4(u64 fd, u64 umask, u64 size, u64 flags)
     return err ? err : (s64)(u32)fd;
 }
 
-s64 sys_signalfd(u64 fd, u64 mask, u64 size)
+s64 sys_signalfd(s32 fd, u64 mask, u64 size)
 {
     return sys_signalfd4(fd, mask, size, 0);
 }

@@ -62,7 +62,7 @@ static int stat_at(u64 dirfd, u64 name, u64 flags, struct kstat *st)
     return err;
 }
 
-s64 sys_newfstatat(u64 dirfd, u64 name, u64 uptr, u64 flags)
+s64 sys_newfstatat(s32 dirfd, u64 name, u64 uptr, u32 flags)
 {
     struct kstat st;
 
@@ -74,15 +74,15 @@ s64 sys_newfstatat(u64 dirfd, u64 name, u64 uptr, u64 flags)
 
 s64 sys_stat(u64 name, u64 uptr)
 {
-    return sys_newfstatat((u64)AT_FDCWD, name, uptr, 0);
+    return sys_newfstatat(AT_FDCWD, name, uptr, 0);
 }
 
 s64 sys_lstat(u64 name, u64 uptr)
 {
-    return sys_newfstatat((u64)AT_FDCWD, name, uptr, AT_SYMLINK_NOFOLLOW);
+    return sys_newfstatat(AT_FDCWD, name, uptr, AT_SYMLINK_NOFOLLOW);
 }
 
-s64 sys_fstat(u64 fd, u64 uptr)
+s64 sys_fstat(s32 fd, u64 uptr)
 {
     struct kstat st;
     int err = stat_fd(fd, &st);
@@ -123,7 +123,7 @@ static u32 dev_minor_of(u64 dev)
     return (u32)((dev >> 12) & 0xffffff00) | (u32)(dev & 0xff);
 }
 
-s64 sys_statx(u64 dirfd, u64 name, u64 flags, u64 mask, u64 uptr)
+s64 sys_statx(s32 dirfd, u64 name, u32 flags, u32 mask, u64 uptr)
 {
     const struct user_ns *ns = current_cred()->user_ns;
     struct kstat st;
@@ -169,7 +169,7 @@ s64 sys_statfs(u64 name, u64 uptr)
     return err ? err : OUT(uptr, fs);
 }
 
-s64 sys_fstatfs(u64 fd, u64 uptr)
+s64 sys_fstatfs(s32 fd, u64 uptr)
 {
     struct fd_hold h = fd_hold_raw((int)fd);
     struct statfs_k fs = {0};
@@ -217,17 +217,17 @@ static s64 dir_access(u64 dirfd, u64 name, u64 mode, u64 flags)
     return err;
 }
 
-s64 sys_access(u64 name, u64 mode)
+s64 sys_access(u64 name, s32 mode)
 {
-    return dir_access((u64)AT_FDCWD, name, (u32)mode, 0);
+    return dir_access(AT_FDCWD, name, (u32)mode, 0);
 }
 
-s64 sys_faccessat(u64 dirfd, u64 name, u64 mode)
+s64 sys_faccessat(s32 dirfd, u64 name, s32 mode)
 {
     return dir_access(dirfd, name, (u32)mode, 0);
 }
 
-s64 sys_faccessat2(u64 dirfd, u64 name, u64 mode, u64 flags)
+s64 sys_faccessat2(s32 dirfd, u64 name, s32 mode, u32 flags)
 {
     return dir_access(dirfd, name, (u32)mode, flags);
 }

@@ -63,7 +63,7 @@ static void syslog_set_console_level(u32 n)
     log_set_console_level(level);
 }
 
-s64 sys_syslog(u64 action, u64 ubuf, u64 n)
+s64 sys_syslog(s32 action, u64 ubuf, s32 n)
 {
     if (!capable(CAP_SYSLOG))
         return -EPERM;

@@ -87,7 +87,7 @@ static int clock_read(s32 clock, u64 *out)
     }
 }
 
-s64 sys_clock_gettime(u64 clock, u64 uts)
+s64 sys_clock_gettime(s32 clock, u64 uts)
 {
     u64 ns;
     int err = clock_read((s32)clock, &ns);
@@ -95,7 +95,7 @@ s64 sys_clock_gettime(u64 clock, u64 uts)
     return err ? err : timespec_out(uts, ns);
 }
 
-s64 sys_clock_getres(u64 clock, u64 uts)
+s64 sys_clock_getres(s32 clock, u64 uts)
 {
     u64 ns;
     int err = clock_read((s32)clock, &ns);
@@ -108,7 +108,7 @@ static int clock_may_set(void)
     return capable(CAP_SYS_TIME) ? 0 : -EPERM;
 }
 
-s64 sys_clock_settime(u64 clock, u64 uts)
+s64 sys_clock_settime(s32 clock, u64 uts)
 {
     u64 ns;
     int err = timespec_in(uts, &ns);
@@ -207,7 +207,7 @@ static u64 clock_deadline(s32 clock, u64 ns)
     return at > 0 ? (u64)at : 1;
 }
 
-s64 sys_clock_nanosleep(u64 clock, u64 flags, u64 uts, u64 uremain)
+s64 sys_clock_nanosleep(s32 clock, s32 flags, u64 uts, u64 uremain)
 {
     s32 id = (s32)clock;
     u64 ns, now;
@@ -233,7 +233,7 @@ static int itimerval_out(u64 uptr, const struct itimer *t)
     return OUT(uptr, v);
 }
 
-s64 sys_getitimer(u64 which, u64 uptr)
+s64 sys_getitimer(s32 which, u64 uptr)
 {
     struct itimer t;
     int err = itimer_get((unsigned)which, &t);
@@ -241,7 +241,7 @@ s64 sys_getitimer(u64 which, u64 uptr)
     return err ? err : itimerval_out(uptr, &t);
 }
 
-s64 sys_setitimer(u64 which, u64 unew, u64 uold)
+s64 sys_setitimer(s32 which, u64 unew, u64 uold)
 {
     struct itimer t = {0, 0}, old;
     s64 v[4];
@@ -261,7 +261,7 @@ s64 sys_setitimer(u64 which, u64 unew, u64 uold)
     return !err && uold ? itimerval_out(uold, &old) : err;
 }
 
-s64 sys_alarm(u64 seconds)
+s64 sys_alarm(u32 seconds)
 {
     struct itimer t = {(u32)seconds * NSEC_PER_SEC, 0}, old;
 
@@ -294,7 +294,7 @@ struct sigevent_user {
     s32 signo, notify, tid;
 };
 
-s64 sys_timer_create(u64 clock, u64 uev, u64 uid)
+s64 sys_timer_create(s32 clock, u64 uev, u64 uid)
 {
     struct sigevent_user ev = {0, SIGALRM, SIGEV_SIGNAL, 0};
     struct posix_timer_spec spec;
@@ -334,7 +334,7 @@ s64 sys_timer_create(u64 clock, u64 uev, u64 uid)
     return 0;
 }
 
-s64 sys_timer_settime(u64 id, u64 flags, u64 unew, u64 uold)
+s64 sys_timer_settime(s32 id, s32 flags, u64 unew, u64 uold)
 {
     u64 value, interval;
     struct itimer old;
@@ -345,7 +345,7 @@ s64 sys_timer_settime(u64 id, u64 flags, u64 unew, u64 uold)
     return !err && uold ? itimerspec_out(uold, old.expires, old.interval) : err;
 }
 
-s64 sys_timer_gettime(u64 id, u64 uptr)
+s64 sys_timer_gettime(s32 id, u64 uptr)
 {
     struct itimer t;
     int err = posix_timer_get((s32)id, &t);
@@ -353,17 +353,17 @@ s64 sys_timer_gettime(u64 id, u64 uptr)
     return err ? err : itimerspec_out(uptr, t.expires, t.interval);
 }
 
-s64 sys_timer_getoverrun(u64 id)
+s64 sys_timer_getoverrun(s32 id)
 {
     return posix_timer_overrun((s32)id);
 }
 
-s64 sys_timer_delete(u64 id)
+s64 sys_timer_delete(s32 id)
 {
     return posix_timer_delete((s32)id);
 }
 
-s64 sys_timerfd_create(u64 clock, u64 flags)
+s64 sys_timerfd_create(s32 clock, u32 flags)
 {
     if (flags & ~(u64)(O_CLOEXEC | O_NONBLOCK))
         return -EINVAL;
@@ -371,7 +371,7 @@ s64 sys_timerfd_create(u64 clock, u64 flags)
     return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, flags & O_CLOEXEC);
 }
 
-s64 sys_timerfd_settime(u64 fd, u64 flags, u64 unew, u64 uold)
+s64 sys_timerfd_settime(s32 fd, u32 flags, u64 unew, u64 uold)
 {
     struct timerfd_spec spec, old;
     int err = itimerspec_in(unew, &spec.value, &spec.interval);
@@ -386,7 +386,7 @@ s64 sys_timerfd_settime(u64 fd, u64 flags, u64 unew, u64 uold)
     return !err && uold ? itimerspec_out(uold, old.value, old.interval) : err;
 }
 
-s64 sys_timerfd_gettime(u64 fd, u64 uptr)
+s64 sys_timerfd_gettime(s32 fd, u64 uptr)
 {
     struct fd_hold h = fd_hold((int)fd);
     struct timerfd_spec spec;
@@ -440,28 +440,28 @@ static s64 futex_do_wait(u64 addr, u64 op, u32 val, u64 uts, u32 bitset)
     return -ERESTART_RESTARTBLOCK;
 }
 
-s64 sys_futex(u64 addr, u64 op, u64 val, u64 uts, u64 addr2, u64 val3)
+s64 sys_futex(u64 addr, s32 op, u32 val, u64 uts, u64 addr2, u32 val3)
 {
     bool private = op & FUTEX_PRIVATE;
-    u32 expected = (u32)val3;
+    u32 expected = val3;
 
     switch (op & 127) {
     case FUTEX_WAIT:
-        return futex_do_wait(addr, op, (u32)val, uts, ~0U);
+        return futex_do_wait(addr, op, val, uts, ~0U);
     case FUTEX_WAIT_BITSET:
-        return futex_do_wait(addr, op, (u32)val, uts, (u32)val3);
+        return futex_do_wait(addr, op, val, uts, val3);
     case FUTEX_WAKE:
         return futex_wake(addr, private, (int)val, ~0U);
     case FUTEX_WAKE_BITSET:
-        return futex_wake(addr, private, (int)val, (u32)val3);
+        return futex_wake(addr, private, (int)val, val3);
     case FUTEX_REQUEUE:
         return futex_requeue(addr, private, (int)val, (int)uts, addr2, NULL);
     case FUTEX_CMP_REQUEUE:
         return futex_requeue(addr, private, (int)val, (int)uts, addr2, &expected);
     case FUTEX_WAKE_OP:
-        return futex_wake_op(addr, private, (int)val, addr2, (int)uts, (u32)val3);
+        return futex_wake_op(addr, private, (int)val, addr2, (int)uts, val3);
     default:
-        log_once(LOG_INFO, "linux: futex operation %lu is not implemented", op & 127);
+        log_once(LOG_INFO, "linux: futex operation %d is not implemented", op & 127);
         return -ENOSYS;
     }
 }
