@@ -14,6 +14,7 @@
 #include "debug/debug.h"
 #include "init/init.h"
 #include "lib/log.h"
+#include "mm/mm_boot.h"
 
 TABLE_DECLARE(struct init_hook, init_hooks);
 
@@ -54,5 +55,6 @@ void kernel_main(void)
              acpi_cpu_count());
     for (enum init_level level = INIT_ARCH; level <= INIT_LATE; level++)
         init_run_level(level);
+    mm_protect_ro_after_init();
     init_start();
 }

@@ -406,16 +406,16 @@ s64 sys_arch_prctl(s32 code, u64 addr)
     switch ((u32)code) {
     case ARCH_SET_FS:
     case ARCH_SET_GS:
-        if (addr >= USER_TOP)
+        if (!arch_user_base_ok(addr))
             return -EPERM;
-        if (code == ARCH_SET_FS)
+        if ((u32)code == ARCH_SET_FS)
             arch_set_fs_base(addr);
         else
             arch_set_gs_base(addr);
         return 0;
     case ARCH_GET_FS:
     case ARCH_GET_GS:
-        value = code == ARCH_GET_FS ? arch_get_fs_base() : arch_get_gs_base();
+        value = (u32)code == ARCH_GET_FS ? arch_get_fs_base() : arch_get_gs_base();
         return OUT(addr, value);
     default:
         return -EINVAL;

@@ -177,7 +177,8 @@ static void mm_build_table(void)
     mm_map_direct();
     mm_map_image(__kernel_start, __text_end, PT_EXEC);
     mm_map_image(__rodata_start, __rodata_end, 0);
-    mm_map_image(__data_start, __kernel_end, PT_WRITE);
+    mm_map_image(__data_start, __ro_after_init_end, PT_WRITE); /* its own leaves */
+    mm_map_image(__ro_after_init_end, __kernel_end, PT_WRITE);
     if (!pgtable_entry(&pgtable_kernel, VMEMMAP, 0) ||
         !pgtable_entry(&pgtable_kernel, VMAP_BASE, 0))
         panic("no memory for the kernel's page table");
@@ -190,8 +191,8 @@ void mm_protect_ro_after_init(void)
         unsigned level;
         u64 *e = pgtable_lookup(&pgtable_kernel, va, &level);
 
-        if (e && level == 0)
-            WRITE_ONCE(*e, *e & ~PTE_W);
+        ASSERT(e && level == 0);
+        WRITE_ONCE(*e, *e & ~PTE_W);
         invlpg(va);
     }
 }

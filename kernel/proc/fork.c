@@ -263,6 +263,8 @@ static int clone_thread(struct clone_job *j, const struct trap_frame *f)
     struct thread *me = current_thread();
     struct trap_frame frame = *f;
 
+    if (a->flags & CLONE_SETTLS && !arch_user_base_ok(a->tls))
+        return -EPERM;
     frame.rax = 0;
     if (a->stack)
         frame.rsp = a->stack + a->stack_size;

@@ -528,7 +528,8 @@ bool up_page_fault(struct trap_frame *frame, u64 addr, u64 error)
         return !aspace_fault(t->aspace, addr, kind);
     }
     kind |= FAULT_USER;
-    if (likely(t->aspace && !(error & PF_RESERVED)))
+    /* What the CPU itself reads for user mode, a descriptor, no page of the program's satisfies. */
+    if (likely(t->aspace && (error & (PF_RESERVED | PF_USER)) == PF_USER))
         err = aspace_fault(t->aspace, addr, kind);
     if (unlikely(err && err != -EINTR))
         up_fault_signal(frame, addr, err, kind);

@@ -107,10 +107,30 @@ syscall_work:
     call up_return_to_user
     jmp syscall_exit
 
-/* An exception or interrupt: rdi is saved in its slot and holds the vector. */
+/* SYSCALL in compatibility mode, where an AMD CPU knows it. No segment lets user mode get there; were
+ * there one, this is an invalid opcode as it is on Intel's, and the process goes on in 64-bit mode. */
+.globl syscall_entry_compat
+.balign 16
+syscall_entry_compat:
+    swapgs
+    movq %rsp, %gs:trap_user_rsp(%rip)
+    movq %gs:trap_stack_top(%rip), %rsp
+    pushq $SEL_USER_DS
+    pushq %gs:trap_user_rsp(%rip)
+    pushq %r11
+    pushq $SEL_USER_CS
+    pushq %rcx
+    pushq $0
+    pushq %rdi
+    movl $VEC_UD_NR, %edi
+    swapgs /* trap_common makes the crossing */
+
+/* An exception or interrupt: rdi is saved in its slot and holds the vector. A gate leaves AC as user
+ * mode had it (SDM 3A 6.12.1), which would lift SMAP in the kernel. */
 trap_common:
     PUSH_REST
     cld
+    AC_OFF
     testb $3, FRAME_CS(%rsp)
     jz 1f
     swapgs
@@ -146,6 +166,7 @@ trap_exit_kernel:
 trap_paranoid:
     PUSH_REST
     cld
+    AC_OFF
     movl %edi, %ebx
     movl $MSR_GS_BASE_NR, %ecx
     rdmsr

@@ -18,3 +18,22 @@
 #define MSR_GS_BASE_NR 0xc0000101
 #define RFLAGS_TF_BIT 0x100
 #define RFLAGS_RF_BIT 0x10000
+#define VEC_UD_NR 6
+
+// clang-format off
+#ifdef __ASSEMBLER__
+/* SMAP's switch, in code that uaccess_patch turns into NOPs on a CPU without it. */
+.macro AC_ON
+661: stac
+    .pushsection .smap, "a"
+    .quad 661b
+    .popsection
+.endm
+.macro AC_OFF
+661: clac
+    .pushsection .smap, "a"
+    .quad 661b
+    .popsection
+.endm
+#endif
+    // clang-format on

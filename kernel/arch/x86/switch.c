@@ -22,10 +22,12 @@
 #define XCR0_AVX512 (7UL << 5)
 #define XCR0_PKRU (1UL << 9)
 #define MXCSR_DEFAULT 0x1f80U
+#define MXCSR_MASK_OFFSET 28
+#define MXCSR_MASK_DEFAULT 0xffbfU /* of a CPU that tells none */
 
 static u32 fpu_area_size __ro_after_init = FXSAVE_SIZE;
 static u64 fpu_components __ro_after_init;
-static u32 fpu_mxcsr_mask __ro_after_init = 0xffbf;
+static u32 fpu_mxcsr_mask __ro_after_init;
 
 /* switch.S */
 struct arch_thread *switch_stacks(struct arch_thread *prev, struct arch_thread *next);
@@ -42,17 +44,32 @@ u64 fpu_xcr0(void)
     return fpu_components;
 }
 
+/* The MXCSR bits this CPU has (SDM 1, 11.6.6): DAZ is one that not all do. */
+static u32 fpu_read_mxcsr_mask(void)
+{
+    struct {
+        u32 words[FXSAVE_SIZE / 4];
+    } __aligned(16) area = {{0}};
+
+    __asm__ volatile("fxsave64 %0" : "=m"(area));
+    return area.words[MXCSR_MASK_OFFSET / 4] ?: MXCSR_MASK_DEFAULT;
+}
+
+/* What holds for all is set by the boot CPU: the others find it read-only. */
 void fpu_init_cpu(void)
 {
-    u64 all;
+    bool first = cpu_id() == 0;
 
     __asm__ volatile("fninit");
+    if (first)
+        fpu_mxcsr_mask = fpu_read_mxcsr_mask();
     if (!cpu_has(X86_XSAVE))
         return;
-    all = cpuid_count(0xd, 0).eax;
-    fpu_components = all & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
+    if (first)
+        fpu_components = cpuid_count(0xd, 0).eax & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
     xsetbv(0, fpu_components);
-    fpu_area_size = cpuid_count(0xd, 0).ebx; /* for what XCR0 has on now */
+    if (first)
+        fpu_area_size = cpuid_count(0xd, 0).ebx; /* for what XCR0 has on now */
 }
 
 void fpu_init_state(void *area)
@@ -155,12 +172,14 @@ static struct arch_thread *arch_current(void)
 
 void arch_set_fs_base(u64 base)
 {
+    ASSERT(arch_user_base_ok(base));
     arch_current()->fs_base = base;
     wrmsr(MSR_FS_BASE, base);
 }
 
 void arch_set_gs_base(u64 base)
 {
+    ASSERT(arch_user_base_ok(base));
     arch_current()->gs_base = base;
     wrmsr(MSR_KERNEL_GS_BASE, base);
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "arch/x86/uaccess.h"
 #include "lib/types.h"
 
 struct arch_thread {
@@ -37,7 +38,12 @@ void fpu_restore(
     const void *area); /* area is valid: from fpu_save, fpu_init_state or fpu_validate */
 /* Makes an area that came from user memory safe to restore; -EINVAL: it cannot be. */
 int fpu_validate(void *area) __must_check;
-/* User TLS bases; of the running thread the registers are the truth. */
+/* User TLS bases; of the running thread the registers are the truth. WRMSR faults on a base that is
+ * not canonical, so whatever comes from a program is asked about first; Linux's answer is EPERM. */
+static inline bool arch_user_base_ok(u64 base)
+{
+    return base < USER_TOP;
+}
 void arch_set_fs_base(u64 base);
 void arch_set_gs_base(u64 base);
 u64 arch_get_fs_base(void);

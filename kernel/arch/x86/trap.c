@@ -24,6 +24,8 @@ static_assert(offsetof(struct trap_frame, cs) == FRAME_CS, "entry.h");
 static_assert(offsetof(struct trap_frame, rflags) == FRAME_RFLAGS, "entry.h");
 static_assert(sizeof(struct trap_frame) == FRAME_SIZE, "entry.h");
 static_assert(USER_CS == SEL_USER_CS && USER_DS == SEL_USER_DS, "entry.h");
+static_assert(USER_DS == SYSRET_BASE + 8 && USER_CS == SYSRET_BASE + 16, "APM 3, SYSRET");
+static_assert(VEC_UD == VEC_UD_NR, "entry.h");
 
 #define IST_STACK_SIZE 8192
 enum { IST_DF = 1, IST_NMI, IST_MC, IST_COUNT = 3 };
@@ -68,9 +70,10 @@ static DEFINE_PER_CPU(struct entry_area, trap_entry_area);
 DEFINE_PER_CPU(u64, trap_stack_top);
 DEFINE_PER_CPU(u64, trap_user_rsp);
 
-static struct idt_gate idt[256] __aligned(4096);
+static struct idt_gate idt[256] __aligned(16) __ro_after_init;
 extern char trap_stubs[];
 void syscall_entry(void);
+void syscall_entry_compat(void);
 void trap_dispatch(unsigned vector, struct trap_frame *frame);
 
 static void idt_set(unsigned vector, u8 ist, unsigned dpl)
@@ -98,13 +101,14 @@ static void idt_fill(void)
     idt_set(VEC_OF, 0, 3);
 }
 
+/* No code segment of 32 bits: the entries are made for 64-bit mode, and nothing we run needs one.
+ */
 static void gdt_fill(struct entry_area *area)
 {
     u64 tss = (u64)&area->tss;
 
     area->gdt[KERNEL_CS / 8] = 0x00af9b000000ffff;
     area->gdt[KERNEL_DS / 8] = 0x00cf93000000ffff;
-    area->gdt[USER_CS32 / 8] = 0x00cffb000000ffff; /* where SYSRET counts from; 32-bit code */
     area->gdt[USER_DS / 8] = 0x00cff3000000ffff;
     area->gdt[USER_CS / 8] = 0x00affb000000ffff;
     area->gdt[TSS_SEL / 8] =
@@ -137,18 +141,23 @@ static void gdt_load(struct entry_area *area)
                      "i"(KERNEL_CS), "r"(KERNEL_DS), "r"(0)
                      : "rax", "memory");
     __asm__ volatile("ltr %w0" ::"r"(TSS_SEL));
+    __asm__ volatile("lldt %w0" ::"r"(0)); /* what the loader or the reset left: SDM 3A 10.1.1 */
 }
 
 static void syscall_msrs_set(void)
 {
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
     /* SYSCALL: CS and SS from bits 47:32. SYSRET: SS = base + 8, 64-bit CS = base + 16. */
-    wrmsr(MSR_STAR, (u64)KERNEL_CS << 32 | (u64)USER_CS32 << 48);
+    wrmsr(MSR_STAR, (u64)KERNEL_CS << 32 | (u64)SYSRET_BASE << 48);
     wrmsr(MSR_LSTAR, (u64)syscall_entry);
-    wrmsr(MSR_CSTAR, 0);
+    wrmsr(MSR_CSTAR, (u64)syscall_entry_compat);
     wrmsr(MSR_SFMASK, RFLAGS_IF | RFLAGS_TF | RFLAGS_DF | RFLAGS_AC | RFLAGS_NT | RFLAGS_IOPL |
                           RFLAGS_RF | RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF |
                           RFLAGS_OF);
+    /* SYSENTER faults while this selector is null, whatever the firmware had there. */
+    wrmsr(MSR_IA32_SYSENTER_CS, 0);
+    wrmsr(MSR_IA32_SYSENTER_ESP, 0);
+    wrmsr(MSR_IA32_SYSENTER_EIP, 0);
 }
 
 void trap_init_cpu(void)
@@ -264,6 +273,7 @@ static void trap_interrupt(unsigned vector, const struct trap_frame *frame)
 /* From entry.S. */
 void trap_dispatch(unsigned vector, struct trap_frame *frame)
 {
+    DEBUG_ASSERT(!(read_rflags() & RFLAGS_AC)); /* SMAP holds */
     if (vector == VEC_PF)
         trap_page_fault(frame);
     else if (vector < VEC_IRQ_FIRST)

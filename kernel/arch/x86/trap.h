@@ -17,7 +17,7 @@ struct trap_frame {
 
 #define KERNEL_CS 0x08
 #define KERNEL_DS 0x10
-#define USER_CS32 (0x18 | 3)
+#define SYSRET_BASE (0x18 | 3) /* no descriptor: user code is 64-bit alone */
 #define USER_DS (0x20 | 3)
 #define USER_CS (0x28 | 3)
 #define TSS_SEL 0x30 /* 16 bytes */

@@ -6,22 +6,12 @@
  * SMAP is lifted by STAC for the copy alone; on a CPU without it the two instructions are patched to
  * NOPs at boot (uaccess_patch in uaccess.c walks .smap).
  */
+#include "arch/x86/entry.h"
+
 .macro EX from, to
     .pushsection .extable, "a"
     .balign 8
     .quad \from, \to
-    .popsection
-.endm
-.macro AC_ON
-661: stac
-    .pushsection .smap, "a"
-    .quad 661b
-    .popsection
-.endm
-.macro AC_OFF
-661: clac
-    .pushsection .smap, "a"
-    .quad 661b
     .popsection
 .endm
 

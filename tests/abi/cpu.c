@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a program can do to the processor's own state, and what becomes of it: the program at most.
+ */
+#include "abi.h"
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include <ucontext.h>
+
+#define LOW_CODE 0x40000000UL
+#define LOW_STACK 0x40001ff0UL
+#define CODE_32_BIT "\xb8\x14\x00\x00\x00\x0f\x05\xf4" /* mov $20, %eax; syscall; hlt */
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
+#define ARCH_GET_GS 0x1004
+
+/* With four levels of tables and with five. */
+static const uint64_t not_canonical[] = {0x8000000000000000UL, 0xffff888000000000UL,
+                                         0xffffffff80200000UL, 0xffffffffffffffffUL,
+                                         0x7fffffffffffffffUL, 0x0100000000000000UL};
+#define N_NOT_CANONICAL (sizeof(not_canonical) / sizeof(not_canonical[0]))
+
+/* The child's wait status. */
+static int in_child(void (*run)(unsigned long), unsigned long arg)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        run(arg);
+        _exit(0);
+    }
+    EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+static void low_code(const void *code, size_t n)
+{
+    void *p = mmap((void *)LOW_CODE, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+    EXPECT(p != MAP_FAILED);
+    memcpy(p, code, n);
+}
+
+static void jump_far(unsigned long selector)
+{
+    struct {
+        uint32_t off;
+        uint16_t sel;
+    } __attribute__((packed)) to = {LOW_CODE, (uint16_t)selector};
+
+    low_code(CODE_32_BIT, sizeof(CODE_32_BIT));
+    __asm__ volatile("mov %0, %%rsp; ljmp *(%1)" ::"r"(LOW_STACK), "r"(&to) : "memory");
+}
+
+static void jump_far_kernel_stack(unsigned long selector)
+{
+    struct {
+        uint32_t off;
+        uint16_t sel;
+    } __attribute__((packed)) to = {LOW_CODE, (uint16_t)selector};
+
+    low_code(CODE_32_BIT, sizeof(CODE_32_BIT));
+    __asm__ volatile("mov %0, %%rsp; ljmp *(%1)" ::"r"(0xffff888000300000UL), "r"(&to) : "memory");
+}
+
+static void call_far(unsigned long selector)
+{
+    struct {
+        uint32_t off;
+        uint16_t sel;
+    } __attribute__((packed)) to = {LOW_CODE, (uint16_t)selector};
+
+    low_code(CODE_32_BIT, sizeof(CODE_32_BIT));
+    __asm__ volatile("mov %0, %%rsp; lcall *(%1)" ::"r"(LOW_STACK), "r"(&to) : "memory");
+}
+
+static void return_far(unsigned long selector)
+{
+    low_code(CODE_32_BIT, sizeof(CODE_32_BIT));
+    __asm__ volatile(
+        "mov %0, %%rsp; pushq %1; pushq %2; pushq %3; pushq %4; pushq %5; iretq" ::"r"(LOW_STACK),
+        "i"(0x23L), "r"(LOW_STACK), "i"(0x202L), "r"(selector), "r"(LOW_CODE)
+        : "memory");
+}
+
+/* Through every selector of both tables: 32-bit code, the kernel's, the task's, none at all. */
+TEST(far_transfers_end_the_program_at_most)
+{
+    for (unsigned long sel = 0; sel < 0x100; sel++) {
+        if ((sel & ~3UL) == 0x30) /* 64-bit user code on Linux */
+            continue;
+        if ((sel & ~3UL) == 0x28) /* and on Bothy */
+            continue;
+        EXPECT(WIFSIGNALED(in_child(jump_far, sel)));
+    }
+    for (unsigned long sel = 3; sel < 0x50; sel += 8) {
+        EXPECT(WIFSIGNALED(in_child(jump_far_kernel_stack, sel)));
+        EXPECT(WIFSIGNALED(in_child(call_far, sel)));
+        EXPECT(WIFSIGNALED(in_child(return_far, sel)));
+    }
+}
+
+static void do_sysenter(unsigned long arg)
+{
+    low_code("\x0f\x34\xf4", 3);
+    __asm__ volatile("mov %0, %%rsp; mov $1, %%eax; mov %0, %%rbp; jmp *%1" ::"r"(LOW_STACK),
+                     "r"(LOW_CODE)
+                     : "memory");
+}
+
+TEST(sysenter_ends_the_program_at_most)
+{
+    int status = in_child(do_sysenter, 0);
+
+    EXPECT(WIFSIGNALED(status) || WIFEXITED(status));
+}
+
+/* CLONE_SETTLS by clone(2), whose child ends at once. */
+static long clone_tls(uint64_t tls)
+{
+    long r;
+    register uint64_t r10 __asm__("r10") = 0, r8 __asm__("r8") = tls;
+
+    __asm__ volatile("syscall\n"
+                     "test %%rax, %%rax\n"
+                     "jnz 1f\n"
+                     "mov $60, %%eax\n"
+                     "mov $7, %%edi\n"
+                     "syscall\n"
+                     "1:"
+                     : "=a"(r)
+                     : "a"((long)SYS_clone), "D"((long)(CLONE_SETTLS | SIGCHLD)), "S"(0L), "d"(0L),
+                       "r"(r10), "r"(r8)
+                     : "rcx", "r11", "memory");
+    return r;
+}
+
+static long clone3_tls(uint64_t tls)
+{
+    struct clone_args a = {.flags = CLONE_SETTLS, .exit_signal = SIGCHLD, .tls = tls};
+    long r;
+
+    __asm__ volatile("syscall\n"
+                     "test %%rax, %%rax\n"
+                     "jnz 1f\n"
+                     "mov $60, %%eax\n"
+                     "mov $7, %%edi\n"
+                     "syscall\n"
+                     "1:"
+                     : "=a"(r)
+                     : "a"((long)SYS_clone3), "D"(&a), "S"(sizeof(a))
+                     : "rcx", "r11", "memory");
+    return r;
+}
+
+TEST(bases_outside_the_user_half_are_refused)
+{
+    unsigned long gs = 1;
+    int status;
+    pid_t pid;
+
+    for (unsigned i = 0; i < N_NOT_CANONICAL; i++) {
+        EXPECT(clone_tls(not_canonical[i]) == -EPERM);
+        EXPECT(clone3_tls(not_canonical[i]) == -EPERM);
+        EXPECT_ERR(syscall(SYS_arch_prctl, ARCH_SET_FS, not_canonical[i]), EPERM);
+        EXPECT_ERR(syscall(SYS_arch_prctl, ARCH_SET_GS, not_canonical[i]), EPERM);
+    }
+    EXPECT_ERR(waitpid(-1, NULL, 0), ECHILD);
+    EXPECT((pid = (pid_t)clone_tls(0x7fffffffefffUL)) > 0 && waitpid(pid, &status, 0) == pid);
+    EXPECT(WEXITSTATUS(status) == 7);
+    /* The upper half of an int argument means nothing. */
+    EXPECT(syscall(SYS_arch_prctl, 1UL << 32 | ARCH_SET_GS, 0x1234000UL) == 0);
+    EXPECT(syscall(SYS_arch_prctl, ARCH_GET_GS, &gs) == 0 && gs == 0x1234000);
+}
+
+static void set_ac(void)
+{
+    __asm__ volatile("pushfq; orq $0x40000, (%%rsp); popfq" ::: "memory", "cc");
+}
+
+static uint64_t flags_now(void)
+{
+    uint64_t v;
+
+    __asm__ volatile("pushfq; pop %0" : "=r"(v)::"memory");
+    return v;
+}
+
+/* AC is the program's own; that the kernel runs without it is the debug build's assertion. */
+TEST(ac_stays_across_faults_and_calls)
+{
+    char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile char *q = p;
+
+    EXPECT(p != MAP_FAILED);
+    set_ac();
+    for (int i = 0; i < 256; i++)
+        q[i * 4096] = 1;
+    syscall(SYS_getpid);
+    syscall(SYS_read, -1, p, 1);
+    syscall(SYS_pipe2, p + 4096 * 3, 0);
+    sched_yield();
+    EXPECT(flags_now() & 0x40000);
+    __asm__ volatile("pushfq; andq $~0x40000, (%%rsp); popfq" ::: "memory", "cc");
+}
+
+static void handler_none(int sig)
+{
+}
+
+static uint32_t mxcsr_now(void)
+{
+    uint32_t v;
+
+    __asm__ volatile("stmxcsr %0" : "=m"(v));
+    return v;
+}
+
+/* Flush to zero and denormals are zero: what -ffast-math sets. */
+TEST(signals_keep_every_bit_of_mxcsr)
+{
+    struct {
+        unsigned char b[512];
+    } __attribute__((aligned(16))) fx;
+    uint32_t mask, all;
+
+    __asm__ volatile("fxsave64 %0" : "=m"(fx));
+    memcpy(&mask, fx.b + 28, 4);
+    all = (mask ? mask : 0xffbf) & ~0x3fU; /* without the sticky ones */
+    signal(SIGUSR1, handler_none);
+    __asm__ volatile("ldmxcsr %0" ::"m"(all));
+    raise(SIGUSR1);
+    EXPECT(mxcsr_now() == all);
+}
+
+static uint64_t bad_word;
+
+static void spoil_rip(int sig, siginfo_t *info, void *context)
+{
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = (greg_t)bad_word;
+}
+
+static void spoil_mxcsr(int sig, siginfo_t *info, void *context)
+{
+    ((ucontext_t *)context)->uc_mcontext.fpregs->mxcsr = (uint32_t)bad_word;
+}
+
+static void spoil_header(int sig, siginfo_t *info, void *context)
+{
+    uint64_t *header = (uint64_t *)((char *)((ucontext_t *)context)->uc_mcontext.fpregs + 512);
+
+    header[0] = header[1] = header[2] = bad_word; /* XSTATE_BV, XCOMP_BV, reserved */
+}
+
+static void return_spoilt(void (*how)(int, siginfo_t *, void *), uint64_t word)
+{
+    struct sigaction sa = {.sa_sigaction = how, .sa_flags = SA_SIGINFO};
+
+    bad_word = word;
+    sigaction(SIGUSR1, &sa, NULL);
+    raise(SIGUSR1);
+}
+
+static void return_to(unsigned long rip)
+{
+    return_spoilt(spoil_rip, rip);
+}
+
+static void return_with_mxcsr(unsigned long mxcsr)
+{
+    return_spoilt(spoil_mxcsr, mxcsr);
+}
+
+static void return_with_header(unsigned long word)
+{
+    return_spoilt(spoil_header, word);
+}
+
+TEST(sigreturn_with_a_spoilt_frame_ends_the_program)
+{
+    int status;
+
+    for (unsigned i = 0; i < N_NOT_CANONICAL; i++) {
+        status = in_child(return_to, not_canonical[i]);
+        EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    }
+    /* Linux lets the processor judge these, and the emulator's is lenient. */
+    status = in_child(return_with_mxcsr, 0xffff1f80);
+    EXPECT(!status || (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV));
+    status = in_child(return_with_header, ~0UL);
+    EXPECT(!status || (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV));
+}
