@@ -7,6 +7,7 @@
 #include "debug/debug_priv.h"
 
 #include "arch/x86/percpu.h"
+#include "arch/x86/regs.h"
 #include "arch/x86/time.h"
 #include "debug/up.h"
 #include "lib/atomic.h"
@@ -94,6 +95,8 @@ static int cmd_trace(int argc, char **argv, emit_fn emit)
 CONSOLE_CMD(trace)
 = {"trace", "[show | on NAME | off NAME]: trace points", cmd_trace, true};
 
+#define DELAY_CYCLES 500000 /* of a delay point */
+
 static u64 fail_seen;      /* a  hits of armed fail points, of all together */
 static char fail_only[16]; /* threads of this name alone; "": all */
 
@@ -111,6 +114,28 @@ bool fail_point_hit(const char *name, u32 every)
     return true;
 }
 
+void fail_point_delay(void)
+{
+    u64 start = rdtsc();
+
+    while (rdtsc() - start < DELAY_CYCLES)
+        cpu_relax();
+}
+
+bool fail_point_arm(const char *name, u32 every)
+{
+    const struct fail_point *fp;
+
+    TABLE_FOR_EACH(fp, failpoints)
+    {
+        if (strcmp(fp->name, name) == 0) {
+            WRITE_ONCE(*fp->every, every);
+            return true;
+        }
+    }
+    return false;
+}
+
 static int cmd_fail(int argc, char **argv, emit_fn emit)
 {
     const struct fail_point *fp;
@@ -120,13 +145,8 @@ static int cmd_fail(int argc, char **argv, emit_fn emit)
     if ((argc == 4 || only) && strcmp(argv[2], "every") == 0 &&
         parse_u64(argv[3], 10, &every) == 0) {
         strlcpy(fail_only, only ? argv[5] : "", sizeof(fail_only));
-        TABLE_FOR_EACH(fp, failpoints)
-        {
-            if (strcmp(fp->name, argv[1]) == 0) {
-                WRITE_ONCE(*fp->every, (u32)every);
-                return 0;
-            }
-        }
+        if (fail_point_arm(argv[1], (u32)every))
+            return 0;
         emit("fail: no point %s\n", argv[1]);
         return 1;
     }

@@ -95,9 +95,22 @@ bool fail_point_hit(const char *name, u32 every);
             __attribute__((section(".table.failpoints." #id), aligned(8))) = {#id, &every_}; \
         unlikely(every_) && fail_point_hit(#id, every_);                                     \
     })
+#define DELAYPOINT(id)          \
+    do {                        \
+        if (FAILPOINT(id))      \
+            fail_point_delay(); \
+    } while (0)
 #else
 #define FAILPOINT(id) false
+#define DELAYPOINT(id) \
+    do {               \
+    } while (0)
 #endif
+/* A delay point stands in the window of a race: armed like a fail point, it keeps the processor
+ * busy for a while there, so that another one surely gets in between. Any context. */
+void fail_point_delay(void);
+/* For tests: false where there is no such point, as in the release build. */
+bool fail_point_arm(const char *name, u32 every);
 
 /* A command of the debug console and of the panic shell. Prints through emit. */
 struct console_cmd {

@@ -239,15 +239,18 @@ static void exec_cap_rules(struct cred *c, const struct cred *old, struct file *
 
 /* The set-id bits give the ids of the file, where both have a number in the caller's namespace: who
  * made that namespace rules over its programs, but not over the ids outside it. */
-static void exec_set_ids(struct cred *c, const struct inode *inode)
+static void exec_set_ids(struct cred *c, struct inode *inode)
 {
-    if (user_ns_map_uid(c->user_ns, user_ns_uid(c->user_ns, inode->uid)) != inode->uid ||
-        user_ns_map_gid(c->user_ns, user_ns_gid(c->user_ns, inode->gid)) != inode->gid)
+    struct inode_owner o;
+
+    inode_get_owner(inode, &o);
+    if (user_ns_map_uid(c->user_ns, user_ns_uid(c->user_ns, o.uid)) != o.uid ||
+        user_ns_map_gid(c->user_ns, user_ns_gid(c->user_ns, o.gid)) != o.gid)
         return;
-    if (inode->mode & S_ISUID)
-        c->euid = inode->uid;
-    if ((inode->mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
-        c->egid = inode->gid;
+    if (o.mode & S_ISUID)
+        c->euid = o.uid;
+    if ((o.mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
+        c->egid = o.gid;
 }
 
 /* The credentials the new program runs with, and who may look at it. */

@@ -230,16 +230,18 @@ static struct pts_instance *devpts_of_ptmx(struct file *f, struct path *dir)
 {
     struct pts_instance *i = devpts_instance(f->inode->super);
     struct walk_hold w;
-    struct path beside = {f->mount, dentry_parent(f->dentry)};
+    struct path beside = {f->mount, NULL};
 
     if (i) {
         *dir = (struct path){f->mount, i->super->root};
         path_get(dir);
         return i;
     }
+    beside.dentry = dentry_get_parent(f->dentry);
     walk_begin(&w);
     int err = vfs_lookup(&w.ctx, &beside, "pts", WALK_FOLLOW | WALK_DIRECTORY, dir);
     walk_end(&w);
+    dentry_put(beside.dentry);
     if (err)
         return NULL;
     i = devpts_instance(dentry_inode(dir->dentry)->super);

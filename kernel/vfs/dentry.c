@@ -353,9 +353,11 @@ struct dentry *dentry_hash_add(struct dentry *d)
 
 void dentry_instantiate(struct dentry *d, struct inode *i)
 {
+    ASSERT(!d->inode);
     spin_lock(&d->lock);
     d->inode = i;
     spin_unlock(&d->lock);
+    DELAYPOINT(dentry_instantiate);
 }
 
 void dentry_delete(struct dentry *d)
@@ -370,13 +372,23 @@ void dentry_delete(struct dentry *d)
 
 static void dentry_insert(struct dentry *d)
 {
-    struct dentry_bucket *b = dentry_bucket_lock(d->hash);
+    struct dentry_bucket *b;
 
+    spin_lock(&d->lock);
+    b = dentry_bucket_lock(d->hash);
     d->hash_next = b->first;
     store_release(&b->first, d);
-    spin_unlock(&b->lock);
-    atomic_inc(&dentry_hashed);
     d->flags |= DENTRY_HASHED;
+    spin_unlock(&b->lock);
+    spin_unlock(&d->lock);
+    atomic_inc(&dentry_hashed);
+}
+
+static void dentry_flag_unlinked(struct dentry *d)
+{
+    spin_lock(&d->lock);
+    d->flags |= DENTRY_UNLINKED;
+    spin_unlock(&d->lock);
 }
 
 /* Names are swapped as blocks; inline ones by their bytes. */
@@ -409,7 +421,7 @@ static void dentry_swap_places(struct dentry *a, struct dentry *b)
 
 static void dentry_rename(struct dentry *d, struct dentry *target, bool exchange)
 {
-    u32 was_hashed = d->flags & DENTRY_HASHED;
+    u32 was_hashed = READ_ONCE(d->flags) & DENTRY_HASHED;
 
     spin_lock(&dentry_rename_lock);
     seqcount_write_begin(&dentry_rename_seq);
@@ -421,7 +433,7 @@ static void dentry_rename(struct dentry *d, struct dentry *target, bool exchange
     if (exchange)
         dentry_insert(target);
     else
-        target->flags |= DENTRY_UNLINKED;
+        dentry_flag_unlinked(target);
     seqcount_write_end(&dentry_rename_seq);
     spin_unlock(&dentry_rename_lock);
 }
@@ -436,14 +448,31 @@ void dentry_exchange(struct dentry *a, struct dentry *b)
     dentry_rename(a, b, true);
 }
 
-bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d)
+static bool dentry_climbs_to(const struct dentry *d, const struct dentry *ancestor)
 {
-    for (;; d = d->parent) {
+    for (;;) {
+        const struct dentry *parent = rcu_dereference(d->parent);
+
         if (d == ancestor)
             return true;
-        if (d->parent == d)
+        if (parent == d)
             return false;
+        d = parent;
     }
+}
+
+bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d)
+{
+    bool below;
+    u32 seq;
+
+    do {
+        seq = seqcount_read_begin(&dentry_rename_seq);
+        rcu_read_lock();
+        below = dentry_climbs_to(d, ancestor);
+        rcu_read_unlock();
+    } while (seqcount_read_retry(&dentry_rename_seq, seq));
+    return below;
 }
 
 const char *dentry_name(const struct dentry *d, size_t *len)
@@ -457,7 +486,34 @@ struct inode *dentry_inode(const struct dentry *d)
     return READ_ONCE(d->inode);
 }
 
-struct dentry *dentry_parent(const struct dentry *d)
+/* A rename may give d another parent, and the last reference of the old one go, between reading the
+ * pointer and taking the count. While parent->lock is held and d still points to it, d's own
+ * reference keeps it. */
+struct dentry *dentry_get_parent(struct dentry *d)
 {
-    return READ_ONCE(d->parent);
+    struct dentry *parent;
+
+    rcu_read_lock();
+    for (;;) {
+        parent = rcu_dereference(d->parent);
+        DELAYPOINT(dentry_parent);
+        spin_lock(&parent->lock);
+        if (likely(parent == READ_ONCE(d->parent)))
+            break;
+        spin_unlock(&parent->lock);
+    }
+    ASSERT(parent->ref > 0 && !(parent->flags & DENTRY_DEAD));
+    parent->ref++;
+    spin_unlock(&parent->lock);
+    rcu_read_unlock();
+    return parent;
+}
+
+u64 dentry_parent_ino(struct dentry *d)
+{
+    struct dentry *parent = dentry_get_parent(d);
+    u64 ino = dentry_inode(parent)->ino;
+
+    dentry_put(parent);
+    return ino;
 }

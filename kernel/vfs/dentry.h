@@ -59,7 +59,9 @@ void dentry_delete(struct dentry *d);
 /* rename: d takes target's place and name; target (may be negative) is unhashed. */
 void dentry_move(struct dentry *d, struct dentry *target);
 void dentry_exchange(struct dentry *a, struct dentry *b);
-bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d);
+/* Whether d is ancestor or lies below it, now: renames beside us may change that unless the rename
+ * mutex is held. */
+bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);
 /* Readers of parent and name retry when a rename was at work. */

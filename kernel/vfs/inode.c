@@ -106,6 +106,13 @@ void inode_fill_stat(const struct inode *i, struct kstat *out)
     };
 }
 
+void inode_get_owner(struct inode *i, struct inode_owner *out)
+{
+    rwlock_read_lock(&i->lock);
+    *out = (struct inode_owner){i->mode, i->uid, i->gid};
+    rwlock_read_unlock(&i->lock);
+}
+
 int vfs_stat(const struct path *p, struct kstat *out)
 {
     struct inode *i = dentry_inode(p->dentry);
@@ -240,28 +247,47 @@ void inode_drop_privileges_locked(struct inode *i)
     attr_drop_capabilities(i);
 }
 
+/* Others than the group's members and those with CAP_FSETID make nothing run with its rights. */
+static bool attr_may_set_gid(const struct cred *cred, kgid_t gid)
+{
+    return cred_in_group(cred, gid) || cred_capable(cred, &user_ns_init, CAP_FSETID);
+}
+
+u32 inode_new_mode(const struct inode *dir, u32 mode, const struct cred *cred)
+{
+    if (S_ISDIR(mode) || (mode & (S_ISGID | 010)) != (S_ISGID | 010) || !(dir->mode & S_ISGID))
+        return mode;
+    return attr_may_set_gid(cred, dir->gid) ? mode : mode & ~(u32)S_ISGID;
+}
+
 /* A change of owner takes the set-id bits off what is no directory (a set-group-id bit that marks
- * mandatory locks stays with the group's own); chmod by someone outside
- * the group takes the set-group-id bit off. */
+ * mandatory locks stays with the group's own). */
+static void attr_drop_set_ids(struct inode *i, const struct cred *cred)
+{
+    u32 mode = i->mode & ~(u32)S_ISUID;
+
+    if ((mode & 010) || !attr_may_set_gid(cred, i->gid))
+        mode &= ~(u32)S_ISGID;
+    i->mode = mode;
+    attr_drop_capabilities(i);
+}
+
+/* Rights that hang on the owner go before the owner changes: at no moment does the new one have
+ * them. chmod by someone outside the group takes the set-group-id bit off. */
 static void attr_apply(struct inode *i, const struct cred *cred, const struct attr_change *ch)
 {
+    if ((ch->valid & (ATTR_UID | ATTR_GID)) && !S_ISDIR(i->mode))
+        attr_drop_set_ids(i, cred);
     if (ch->valid & ATTR_UID)
         i->uid = ch->uid;
     if (ch->valid & ATTR_GID)
         i->gid = ch->gid;
-    if ((ch->valid & (ATTR_UID | ATTR_GID)) && !S_ISDIR(i->mode)) {
-        i->mode &= ~(u32)S_ISUID;
-        if ((i->mode & 010) ||
-            (!cred_in_group(cred, i->gid) && !cred_capable(cred, &user_ns_init, CAP_FSETID)))
-            i->mode &= ~(u32)S_ISGID;
-        attr_drop_capabilities(i);
-    }
     if (ch->valid & ATTR_SIZE)
         inode_drop_privileges_locked(i);
     if (ch->valid & ATTR_MODE) {
         u32 mode = ch->mode & 07777;
 
-        if (!cred_in_group(cred, i->gid) && !cred_capable(cred, &user_ns_init, CAP_FSETID))
+        if (!attr_may_set_gid(cred, i->gid))
             mode &= ~(u32)S_ISGID;
         i->mode = (i->mode & S_IFMT) | mode;
     }

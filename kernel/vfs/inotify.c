@@ -239,11 +239,12 @@ static u32 notify_mask(u32 mask, const struct inode *inode)
 void inotify_tell_dentry(struct dentry *d, u32 mask)
 {
     struct inode *inode = dentry_inode(d), *dir_inode;
-    struct dentry *dir = dentry_parent(d);
+    struct dentry *dir;
 
     if (!inode)
         return;
     mask = notify_mask(mask, inode);
+    dir = dentry_get_parent(d);
     dir_inode = dir == d ? NULL : dentry_inode(dir);
     if (dir_inode) {
         size_t len;
@@ -251,6 +252,7 @@ void inotify_tell_dentry(struct dentry *d, u32 mask)
 
         watches_tell(dir_inode, mask, 0, name, len, d->flags & DENTRY_UNLINKED);
     }
+    dentry_put(dir);
     watches_tell(inode, mask, 0, NULL, 0, false);
 }
 

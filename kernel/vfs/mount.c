@@ -14,7 +14,7 @@
 struct mount_ns *mount_ns_init;
 
 struct spinlock mount_lock = SPINLOCK_INIT(RANK_VFS, 6, "mount");
-static struct rb_root mount_places; /* mount lock: by parent and point, the newest first */
+static struct rb_root mount_places; /* mount lock: by point and parent, the newest first */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 TABLE_DECLARE(struct fs_type, fs_types);
@@ -23,9 +23,9 @@ TABLE_DECLARE(struct fs_type, fs_types);
 static int mount_place_compare(const struct mount *parent, const struct dentry *point,
                                const struct mount *m)
 {
-    if (parent != m->parent)
-        return parent < m->parent ? -1 : 1;
-    return point < m->point ? -1 : point > m->point;
+    if (point != m->point)
+        return point < m->point ? -1 : 1;
+    return parent < m->parent ? -1 : parent > m->parent;
 }
 
 static void mount_place_add_locked(struct mount *m)
@@ -54,6 +54,69 @@ static struct mount *mount_place_find_locked(const struct mount *parent, const s
         n = diff <= 0 ? n->left : n->right;
     }
     return found;
+}
+
+/* The first of the mounts that stand on a name, in whatever namespace. */
+static struct mount *mount_on_locked(const struct dentry *point)
+{
+    struct mount *found = NULL;
+
+    for (struct rb_node *n = mount_places.node; n;) {
+        struct mount *m = rb_entry(n, struct mount, place);
+
+        if (point == m->point)
+            found = m;
+        n = point <= m->point ? n->left : n->right;
+    }
+    return found;
+}
+
+bool mount_stands_on(const struct mount_ns *ns, const struct dentry *point)
+{
+    struct mount *m;
+
+    if (likely(!READ_ONCE(point->mounts)))
+        return false;
+    spin_lock(&mount_lock);
+    for (m = mount_on_locked(point); m && m->ns != ns;) {
+        struct rb_node *next = rb_next(&m->place);
+
+        m = next ? rb_entry(next, struct mount, place) : NULL;
+        if (m && m->point != point)
+            m = NULL;
+    }
+    spin_unlock(&mount_lock);
+    return m;
+}
+
+void mount_drop_on(struct dentry *point)
+{
+    struct path place;
+    struct mount *m;
+
+    while (unlikely(READ_ONCE(point->mounts))) {
+        struct mount_ns *ns = NULL;
+
+        spin_lock(&mount_lock);
+        m = mount_on_locked(point);
+        if (m) {
+            ns = m->ns;
+            if (ns && !refcount_get_unless_zero(&ns->ref))
+                ns = NULL;
+            mount_detach_locked(m, &place);
+            mount_set_ns_locked(m, NULL);
+        }
+        spin_unlock(&mount_lock);
+        if (!m)
+            return;
+        path_put(&place);
+        mount_dissolve(m);
+        if (ns) {
+            mount_ns_changed(ns);
+            mount_ns_put(ns);
+        }
+        cond_yield();
+    }
 }
 
 void mount_get(struct mount *m)

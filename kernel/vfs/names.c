@@ -86,6 +86,7 @@ static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const 
     if (err)
         return err;
     dir = dentry_inode(last.dir.dentry);
+    mode = inode_new_mode(dir, mode, ctx->cred);
     if (S_ISREG(mode))
         err = dir->ops->create ? dir->ops->create(dir, d, mode, ctx->cred) : -EPERM;
     else
@@ -178,6 +179,8 @@ int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct pa
         err = -EXDEV;
     else if (S_ISDIR(inode->mode) || !names_may_link(inode, ctx->cred) || !dir->ops->link)
         err = -EPERM;
+    else if (inode->never_linked)
+        err = -ENOENT;
     else
         err = dir->ops->link(dir, d, inode);
     names_end(&last, d, err, IN_CREATE);
@@ -216,7 +219,7 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
                         bool is_dir)
 {
     struct walk_last last;
-    struct dentry *d;
+    struct dentry *d, *gone = NULL; /* removed, and other namespaces have mounts on it */
     struct inode *dir;
     int err = walk_to_last(ctx, at, name, 0, &last);
 
@@ -243,14 +246,22 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
     else if (last.slash && !is_dir)
         err = S_ISDIR(dentry_inode(d)->mode) ? -EISDIR : -ENOTDIR;
     else
-        err = walk_may_delete(&last.dir, d, ctx->cred, is_dir);
+        err = walk_may_delete(ctx, &last.dir, d, is_dir);
     if (!err)
         err = is_dir ? names_rmdir(dir, d) : dir->ops->unlink ? dir->ops->unlink(dir, d) : -EPERM;
     if (!err)
         dentry_delete(d);
     if (!err && READ_ONCE(inotify_watches))
         names_tell_unlinked(&last.dir, d);
+    if (!err && unlikely(READ_ONCE(d->mounts)))
+        gone = d;
+    if (gone)
+        dentry_get(gone);
     names_end(&last, d, err, IN_DELETE);
+    if (gone) {
+        mount_drop_on(gone);
+        dentry_put(gone);
+    }
     return err;
 }
 
@@ -278,6 +289,7 @@ void names_init(void)
 struct rename {
     struct walk_last from, to;
     struct dentry *old, *new;
+    struct dentry *gone; /* replaced: other namespaces may have mounts on it; a reference */
     unsigned flags;
 };
 
@@ -312,15 +324,15 @@ static void rename_unlock(struct rename *r)
     mutex_unlock(&rename_mutex);
 }
 
-static int rename_check_target(struct rename *r, const struct cred *cred)
+static int rename_check_target(struct rename *r, const struct walk_ctx *ctx)
 {
     struct inode *old = dentry_inode(r->old), *new = dentry_inode(r->new);
 
     if (!new)
-        return walk_may_create(&r->to.dir, cred);
+        return walk_may_create(&r->to.dir, ctx->cred);
     if (r->flags & RENAME_EXCHANGE)
-        return walk_may_delete(&r->to.dir, r->new, cred, S_ISDIR(new->mode));
-    return walk_may_delete(&r->to.dir, r->new, cred, S_ISDIR(old->mode));
+        return walk_may_delete(ctx, &r->to.dir, r->new, S_ISDIR(new->mode));
+    return walk_may_delete(ctx, &r->to.dir, r->new, S_ISDIR(old->mode));
 }
 
 /* What the names alone forbid, in the order in which Linux looks. */
@@ -346,7 +358,7 @@ static int rename_check_names(const struct rename *r)
     return 0;
 }
 
-static int rename_check(struct rename *r, const struct cred *cred)
+static int rename_check(struct rename *r, const struct walk_ctx *ctx)
 {
     struct inode *old = dentry_inode(r->old);
     int err = rename_check_names(r);
@@ -355,15 +367,15 @@ static int rename_check(struct rename *r, const struct cred *cred)
         return err;
     if (old == dentry_inode(r->new))
         return 0; /* two links to one file: rename_perform does nothing */
-    err = walk_may_delete(&r->from.dir, r->old, cred, S_ISDIR(old->mode));
+    err = walk_may_delete(ctx, &r->from.dir, r->old, S_ISDIR(old->mode));
     if (err)
         return err;
-    err = rename_check_target(r, cred);
+    err = rename_check_target(r, ctx);
     if (err)
         return err;
     /* Moving a directory changes its "..". */
     if (S_ISDIR(old->mode) && r->from.dir.dentry != r->to.dir.dentry)
-        return inode_permission(old, cred, 2);
+        return inode_permission(old, ctx->cred, 2);
     return 0;
 }
 
@@ -410,10 +422,14 @@ static int rename_perform(struct rename *r)
         dentry_move(r->old, r->new);
     if (READ_ONCE(inotify_watches))
         rename_tell(r);
+    if (!(r->flags & RENAME_EXCHANGE) && unlikely(READ_ONCE(r->new->mounts))) {
+        dentry_get(r->new);
+        r->gone = r->new;
+    }
     return 0;
 }
 
-static int rename_locked(struct rename *r, const struct cred *cred)
+static int rename_locked(struct rename *r, const struct walk_ctx *ctx)
 {
     int err;
 
@@ -425,7 +441,7 @@ static int rename_locked(struct rename *r, const struct cred *cred)
         dentry_put(r->old);
         return PTR_ERR(r->new);
     }
-    err = rename_check(r, cred);
+    err = rename_check(r, ctx);
     if (!err)
         err = rename_perform(r);
     dentry_put(r->new);
@@ -455,8 +471,12 @@ int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char
         err = flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
     if (!err) {
         rename_lock(&r);
-        err = rename_locked(&r, ctx->cred);
+        err = rename_locked(&r, ctx);
         rename_unlock(&r);
+    }
+    if (r.gone) {
+        mount_drop_on(r.gone);
+        dentry_put(r.gone);
     }
     walk_last_put(&r.to);
 put_from:

@@ -244,7 +244,10 @@ static int open_create_locked(const struct walk_last *last, u32 mode, unsigned o
     }
     err = walk_may_create(&last->dir, cred);
     if (!err)
-        err = dir->ops->create ? dir->ops->create(dir, d, S_IFREG | (mode & 07777), cred) : -EPERM;
+        err = dir->ops->create
+                  ? dir->ops->create(dir, d, inode_new_mode(dir, S_IFREG | (mode & 07777), cred),
+                                     cred)
+                  : -EPERM;
     if (err) {
         dentry_put(d);
         return err;
@@ -264,14 +267,15 @@ static int open_created(const struct path *p, unsigned o_flags, const struct cre
 /* A name that exists is opened as if O_CREAT had not been given; a link is followed by walking
  * again, and if it dangles, its target is created. */
 static int open_or_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
-                          unsigned o_flags, u32 mode, unsigned walk_flags, struct path *found,
-                          bool *created)
+                          unsigned o_flags, u32 mode, unsigned walk_flags, struct path *dir,
+                          struct path *found, bool *created)
 {
     struct walk_last last;
     struct dentry *d = NULL;
     int err;
 
     *created = false;
+    *dir = (struct path){0};
     err = vfs_lookup(ctx, at, name, walk_flags | WALK_CREATE, found);
     if (err == 0 && (o_flags & O_EXCL)) {
         path_put(found);
@@ -293,23 +297,29 @@ static int open_or_create(const struct walk_ctx *ctx, const struct path *at, con
         goto out;
     mount_get(last.dir.mount);
     *found = (struct path){last.dir.mount, d};
+    *dir = last.dir;
+    return 0;
 out:
     walk_last_put(&last);
     return err;
 }
 
-/* Creating through a dangling link: goes on at the link's text. */
-static int open_create_through(const struct walk_ctx *ctx, struct path *at, char *name)
+/* Creating through a dangling link: goes on in its directory with its text. What the walk said of
+ * the link before may have been about another one of that name. */
+static int open_create_through(const struct walk_ctx *ctx, const struct path *dir,
+                               const struct path *link, unsigned walk_flags, char *text)
 {
-    struct path link = *at;
-    ssize_t n = vfs_readlink(&link, name, PATH_MAX - 1);
+    struct inode *inode = dentry_inode(link->dentry);
+    ssize_t n;
 
+    if ((walk_flags & WALK_NO_SYMLINKS) || (link->mount->flags & MS_NOSYMFOLLOW))
+        return -ELOOP;
+    if (!walk_may_follow(ctx->cred, dentry_inode(dir->dentry), inode))
+        return -EACCES;
+    n = vfs_readlink(link, text, PATH_MAX - 1);
     if (n < 0)
         return (int)n;
-    name[n] = '\0';
-    *at = (struct path){link.mount, dentry_parent(link.dentry)};
-    path_get(at);
-    path_put(&link);
+    text[n] = '\0';
     return 0;
 }
 
@@ -318,27 +328,26 @@ static int open_create(const struct walk_ctx *ctx, const struct path *at, const 
                        bool *created)
 {
     char *text = NULL;
-    struct path from = {0};
+    struct path from = {0}, dir;
     int err = -ELOOP;
 
     for (unsigned links = 0; links <= SYMLINKS_MAX; links++) {
         err = open_or_create(ctx, text ? &from : at, text ? text : name, o_flags, mode, walk_flags,
-                             found, created);
-        if (err || *created || !S_ISLNK(dentry_inode(found->dentry)->mode) ||
+                             &dir, found, created);
+        path_put(&from);
+        from = dir;
+        if (err || *created || !from.dentry || !S_ISLNK(dentry_inode(found->dentry)->mode) ||
             (o_flags & O_NOFOLLOW))
             break;
         if (!text)
             text = kmalloc(PATH_MAX);
-        if (from.dentry)
-            path_put(&from);
-        from = *found;
-        err = text ? open_create_through(ctx, &from, text) : -ENOMEM;
+        err = text ? open_create_through(ctx, &from, found, walk_flags, text) : -ENOMEM;
+        path_put(found);
         if (err)
             break;
         err = -ELOOP;
     }
-    if (from.dentry)
-        path_put(&from);
+    path_put(&from);
     kfree(text);
     return err;
 }
@@ -362,7 +371,10 @@ static int open_tmpfile(const struct walk_ctx *ctx, const struct path *dir, unsi
     if (!p.dentry)
         return -ENOMEM;
     p.dentry->flags |= DENTRY_UNLINKED;
-    err = inode->ops->tmpfile(inode, p.dentry, S_IFREG | (mode & 07777), ctx->cred);
+    mode = inode_new_mode(inode, S_IFREG | (mode & 07777), ctx->cred);
+    err = inode->ops->tmpfile(inode, p.dentry, mode, ctx->cred);
+    if (!err && (o_flags & O_EXCL))
+        dentry_inode(p.dentry)->never_linked = true;
     if (!err)
         err = open_created(&p, o_flags & ~(unsigned)O_TMPFILE, ctx->cred, out);
     dentry_put(p.dentry);

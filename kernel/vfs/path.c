@@ -24,7 +24,8 @@ static bool path_build_locked(const struct path *p, const struct path *root, cha
                               bool *reached)
 {
     struct mount *m = p->mount;
-    struct dentry *d = p->dentry;
+    struct dentry *d = p->dentry, *parent;
+    char *start = *end;
 
     *reached = true;
     while (d != root->dentry || m != root->mount) {
@@ -37,11 +38,15 @@ static bool path_build_locked(const struct path *p, const struct path *root, cha
             m = m->parent;
             continue;
         }
-        if (d->parent == d)
+        parent = rcu_dereference(d->parent);
+        if (parent == d) { /* moved out of the part of the file system that is mounted */
+            *reached = m == NULL;
+            *end = m ? start : *end;
             return true;
+        }
         if (!path_prepend(buf, end, d->name, d->len) || !path_prepend(buf, end, "/", 1))
             return false;
-        d = d->parent;
+        d = parent;
     }
     return true;
 }
@@ -61,7 +66,9 @@ char *path_name_reached(const struct path *p, const struct path *root, char *buf
         seq = seqcount_read_begin(&dentry_rename_seq);
         fits = !(p->dentry->flags & DENTRY_UNLINKED) || path_prepend(buf, &start, " (deleted)", 10);
         spin_lock(&mount_lock);
+        rcu_read_lock();
         fits = fits && path_build_locked(p, root, buf, &start, reached);
+        rcu_read_unlock();
         spin_unlock(&mount_lock);
     } while (seqcount_read_retry(&dentry_rename_seq, seq));
     if (fits && *start != '/')

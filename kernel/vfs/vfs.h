@@ -108,6 +108,7 @@ struct inode_ops {
     int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 rdev, const struct cred *cred);
     int (*symlink)(struct inode *dir, struct dentry *d, const char *target,
                    const struct cred *cred);
+    /* -ENOENT: the target has lost its last name (and is not tmpfile's, waiting for its first). */
     int (*link)(struct inode *dir, struct dentry *d, struct inode *target);
     int (*unlink)(struct inode *dir, struct dentry *d);
     int (*rmdir)(struct inode *dir, struct dentry *d);
@@ -149,6 +150,7 @@ struct inode {
     void *pipe;                /* k  FIFO: obj's pipe while open */
     void *socket;              /* k  unix socket bound here (kernel/net) */
     void *locks;               /*    flock and record locks (vfs/lock.c) */
+    bool never_linked;         /* I  O_TMPFILE with O_EXCL: gets no name */
     bool file_caps;            /* k  security.capability may be among the attributes */
     atomic_t writers;          /* a  opens for writing; negative: being executed (ETXTBSY) */
     u32 watches;               /* the inotify lock; a to read: how many inotify watches */
@@ -176,6 +178,7 @@ struct super {
     struct list_node cached;  /* unused dentries; the LRU lock; made with the root */
     struct list_node watches; /* the inotify lock; made with the root */
     struct user_ns *user_ns;
+    u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
     void *priv;
 };
 
@@ -308,10 +311,19 @@ struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *op
 u64 super_dev_alloc(void);
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
+/* Mode and owner as they were together at one moment. May sleep. */
+struct inode_owner {
+    u32 mode;
+    kuid_t uid;
+    kgid_t gid;
+};
+void inode_get_owner(struct inode *i, struct inode_owner *out);
 void inode_fill_stat(const struct inode *i, struct kstat *out);
 void dentry_instantiate(struct dentry *d, struct inode *i); /* takes the reference */
 const char *dentry_name(const struct dentry *d, size_t *len);
 struct inode *dentry_inode(const struct dentry *d); /* NULL: negative */
-struct dentry *dentry_parent(const struct dentry *d);
+/* The parent at this moment, with a reference; d itself at a root. d is referenced. */
+struct dentry *dentry_get_parent(struct dentry *d);
+u64 dentry_parent_ino(struct dentry *d); /* for readdir's ".." */
 struct dentry *dentry_create_root(struct inode *root) __must_check;
 struct timespec_k vfs_now(void);

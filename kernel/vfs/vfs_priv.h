@@ -36,6 +36,12 @@ extern struct spinlock mount_lock; /* guards the shape of all mount trees */
 struct mount *mount_lookup(struct mount *m, struct dentry *d);
 /* Where m is mounted: references; false for a namespace's root. */
 bool mount_parent(struct mount *m, struct path *out);
+/* Whether a mount of ns stands on that name. */
+bool mount_stands_on(const struct mount_ns *ns, const struct dentry *point);
+/* A name goes: with it the mounts that other namespaces have on it. May sleep. */
+void mount_drop_on(struct dentry *point);
+/* Whether d, of its file system, lies in the part that m shows. */
+bool mount_shows(const struct mount *m, const struct dentry *d);
 void mount_get(struct mount *m);
 void mount_put(struct mount *m);
 /* -EROFS when the mount or its super is read-only. */
@@ -55,10 +61,15 @@ void walk_last_put(struct walk_last *last);
 /* The child of a directory, positive or negative; asks the file system. dir's lock must not be
  * held, or be held by the caller with `locked`. ERR_PTR on error. */
 struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool locked);
+#define MS_NOSYMFOLLOW 256 /* a mount's */
+/* protected_symlinks: may the link at a path's end be followed? */
+bool walk_may_follow(const struct cred *cred, const struct inode *dir, const struct inode *link);
 /* Create in dir: write and search permission, not dead. Delete: also the sticky bit. */
 int walk_may_create(const struct path *dir, const struct cred *cred);
-int walk_may_delete(const struct path *dir, struct dentry *victim, const struct cred *cred,
+int walk_may_delete(const struct walk_ctx *ctx, const struct path *dir, struct dentry *victim,
                     bool is_dir);
+/* The mode of something new in dir, which may be a set-group-id directory that gives its group. */
+u32 inode_new_mode(const struct inode *dir, u32 mode, const struct cred *cred);
 /* Opens a found inode. */
 int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out);
 /* The lists of locks of an inode that goes (lock.c). */

@@ -10,8 +10,6 @@
 #include "mm/slab.h"
 #include "vfs/vfs_priv.h"
 
-#define MS_NOSYMFOLLOW 256
-
 struct walk {
     const struct walk_ctx *ctx;
     struct path at; /* references */
@@ -70,6 +68,13 @@ static int walk_cross_mounts(struct walk *w)
     return 0;
 }
 
+/* Of a file system that is mounted in part, a directory may be moved out of that part while someone
+ * stands in it: the way up would end at the file system's root, outside of what was mounted. */
+bool mount_shows(const struct mount *m, const struct dentry *d)
+{
+    return m->root == m->super->root || dentry_is_ancestor(m->root, d);
+}
+
 /* Up from where it stands the walk comes to its root. */
 static bool walk_is_inside(const struct walk *w)
 {
@@ -79,8 +84,8 @@ static bool walk_is_inside(const struct walk *w)
     path_get(&at);
     while (!(inside = path_equal(&at, &w->ctx->root))) {
         if (at.dentry != at.mount->root) {
-            up = (struct path){at.mount, dentry_parent(at.dentry)};
-            path_get(&up);
+            up = (struct path){at.mount, dentry_get_parent(at.dentry)};
+            mount_get(up.mount);
         } else if (!mount_parent(at.mount, &up)) {
             break;
         }
@@ -99,9 +104,11 @@ static int walk_dotdot(struct walk *w)
         if (path_equal(&w->at, &w->ctx->root))
             return w->flags & WALK_BENEATH ? -EXDEV : 0;
         if (w->at.dentry != w->at.mount->root) {
-            up = (struct path){w->at.mount, dentry_parent(w->at.dentry)};
-            path_get(&up);
+            up = (struct path){w->at.mount, dentry_get_parent(w->at.dentry)};
+            mount_get(up.mount);
             walk_step_to(w, up);
+            if (!mount_shows(up.mount, up.dentry))
+                return -ENOENT;
             if ((w->flags & WALK_SCOPED) && !walk_is_inside(w))
                 return -EAGAIN; /* openat2(2): a directory was moved out meanwhile */
             return walk_cross_mounts(w);
@@ -188,9 +195,9 @@ static int walk_push_text(struct walk *w, struct inode *link, struct path *dir)
 /* protected_symlinks (proc(5)): where everybody may make names and only the owner take them away,
  * as in /tmp, a link at the end of a path is followed if it is one's own or the directory owner's:
  * nobody steers others through a name they expected to be a file. */
-static bool walk_may_follow(const struct walk *w, const struct inode *dir, const struct inode *link)
+bool walk_may_follow(const struct cred *cred, const struct inode *dir, const struct inode *link)
 {
-    return w->ctx->cred->fsuid == link->uid || dir->uid == link->uid ||
+    return cred->fsuid == link->uid || dir->uid == link->uid ||
            (dir->mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH);
 }
 
@@ -253,7 +260,7 @@ static int walk_component(struct walk *w, const char *name, size_t len, bool las
         w->flags |= WALK_DIRECTORY | WALK_FOLLOW;
     if (!S_ISLNK(inode->mode) || (last && !(w->flags & WALK_FOLLOW)))
         err = walk_cross_mounts(w);
-    else if (last && !walk_may_follow(w, dir_inode, inode))
+    else if (last && !walk_may_follow(w->ctx->cred, dir_inode, inode))
         err = -EACCES;
     else
         return walk_follow(w, dir);
@@ -428,9 +435,10 @@ int walk_may_create(const struct path *dir, const struct cred *cred)
     return inode_permission(inode, cred, 2 | 1);
 }
 
-int walk_may_delete(const struct path *dir, struct dentry *victim, const struct cred *cred,
+int walk_may_delete(const struct walk_ctx *ctx, const struct path *dir, struct dentry *victim,
                     bool is_dir)
 {
+    const struct cred *cred = ctx->cred;
     struct inode *parent = dentry_inode(dir->dentry), *inode = dentry_inode(victim);
     int err = walk_may_create(dir, cred);
 
@@ -443,5 +451,5 @@ int walk_may_delete(const struct path *dir, struct dentry *victim, const struct 
         return -ENOTDIR;
     if (!is_dir && S_ISDIR(inode->mode))
         return -EISDIR;
-    return READ_ONCE(victim->mounts) ? -EBUSY : 0;
+    return mount_stands_on(ctx->ns, victim) ? -EBUSY : 0;
 }

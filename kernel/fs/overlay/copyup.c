@@ -142,8 +142,8 @@ static int copyup_fill(const struct path *from, const struct path *to)
     int err = S_ISREG(src->mode) ? copyup_data(from, to) : 0;
 
     if (!err)
-        err = copyup_xattrs(src, dentry_inode(to->dentry));
-    return err ? err : copyup_attr(from, to);
+        err = copyup_attr(from, to); /* before security.capability, which a chown takes away */
+    return err ? err : copyup_xattrs(src, dentry_inode(to->dentry));
 }
 
 /* ------------------------------------------------------------- names in the upper layer */
@@ -277,14 +277,16 @@ static int copyup_locked(struct inode *i, struct dentry *name)
     struct overlay *o = overlay_of(i);
     struct overlay_node *node = overlay_node(i);
     struct path from = overlay_real(i);
-    struct dentry *upper_dir = overlay_upper(dentry_inode(dentry_parent(name))), *made = NULL;
-    bool unlinked = node->unlinked || (name->flags & DENTRY_UNLINKED);
+    struct dentry *dir = dentry_get_parent(name), *upper_dir, *made = NULL;
+    bool unlinked = node->unlinked || (READ_ONCE(name->flags) & DENTRY_UNLINKED);
     int err;
 
+    upper_dir = overlay_upper(dentry_inode(dir));
     if (S_ISREG(i->mode))
         err = copyup_regular(o, upper_dir, name, &from, unlinked, &made);
     else
         err = unlinked ? -ENOENT : copyup_other(o, upper_dir, name, &from, &made);
+    dentry_put(dir);
     if (err)
         return err;
     store_release(&node->upper, made);
@@ -307,6 +309,23 @@ static int copyup_one(struct dentry *d)
     return err;
 }
 
+/* The highest of d and its ancestors that is not copied up, with a reference: others may copy it
+ * up, and move it, at any time. */
+static struct dentry *copyup_first(struct dentry *d)
+{
+    dentry_get(d);
+    for (;;) {
+        struct dentry *parent = dentry_get_parent(d);
+
+        if (parent == d || overlay_upper(dentry_inode(parent))) {
+            dentry_put(parent);
+            return d;
+        }
+        dentry_put(d);
+        d = parent;
+    }
+}
+
 int overlay_copy_up(struct dentry *d)
 {
     struct inode *i = dentry_inode(d);
@@ -316,12 +335,10 @@ int overlay_copy_up(struct dentry *d)
     if (!overlay_of(i)->has_upper)
         return -EROFS;
     while (!overlay_upper(i)) {
-        struct dentry *top = d;
-        int err;
+        struct dentry *top = copyup_first(d);
+        int err = copyup_one(top);
 
-        while (!overlay_upper(dentry_inode(dentry_parent(top))))
-            top = dentry_parent(top);
-        err = copyup_one(top);
+        dentry_put(top);
         if (err)
             return err;
     }

@@ -98,7 +98,14 @@ static ssize_t overlay_read(struct file *f, struct iov_iter *to, loff_t *pos)
     return n;
 }
 
-/* Writing may take set-id bits off the real inode. */
+/* Rights that hang on the contents go before these change: exec looks at the overlay's inode. */
+static void overlay_drop_privileges(struct inode *i)
+{
+    rwlock_write_lock(&i->lock);
+    inode_drop_privileges_locked(i);
+    rwlock_write_unlock(&i->lock);
+}
+
 static ssize_t overlay_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct file *real = overlay_file_real(f);
@@ -108,9 +115,9 @@ static ssize_t overlay_write(struct file *f, struct iov_iter *from, loff_t *pos)
         return PTR_ERR(real);
     if (!real->ops->write)
         return -EINVAL;
+    if (unlikely(f->inode->mode & (S_ISUID | S_ISGID)))
+        overlay_drop_privileges(f->inode);
     n = real->ops->write(real, from, pos);
-    if (unlikely(real->inode->mode != f->inode->mode))
-        overlay_sync_attr(f->inode);
     if (n > 0)
         notify_file(f, IN_MODIFY);
     return n;
@@ -156,7 +163,11 @@ static int overlay_fallocate(struct file *f, int mode, u64 off, u64 len)
 
     if (IS_ERR(real))
         return PTR_ERR(real);
-    return real->ops->fallocate ? real->ops->fallocate(real, mode, off, len) : -EOPNOTSUPP;
+    if (!real->ops->fallocate)
+        return -EOPNOTSUPP;
+    if (unlikely(f->inode->mode & (S_ISUID | S_ISGID)))
+        overlay_drop_privileges(f->inode);
+    return real->ops->fallocate(real, mode, off, len);
 }
 
 static s64 overlay_ioctl(struct file *f, unsigned cmd, u64 arg)

@@ -52,34 +52,50 @@ static struct list_node *overlay_bucket(const struct inode *real)
     return &overlay_table[hash_u64((u64)real) % OVERLAY_BUCKETS];
 }
 
-/* A reference, or NULL. */
-static struct inode *overlay_find_upper(struct overlay *o, const struct inode *real)
+/* A reference, or NULL. One that is on its way out may still be there. */
+static struct inode *overlay_find_locked(const struct super *s, const struct inode *real)
 {
     struct overlay_node *node;
-    struct inode *found = NULL;
+
+    list_for_each (node, overlay_bucket(real), by_real)
+        if (node->inode->super == s && dentry_inode(node->upper) == real &&
+            refcount_get_unless_zero(&node->inode->ref))
+            return node->inode;
+    return NULL;
+}
+
+static struct inode *overlay_find_upper(struct overlay *o, const struct inode *real)
+{
+    struct inode *found;
 
     spin_lock(&overlay_table_lock);
-    list_for_each (node, overlay_bucket(real), by_real) {
-        if (node->inode->super != &o->super || dentry_inode(node->upper) != real)
-            continue;
-        if (refcount_get_unless_zero(&node->inode->ref))
-            found = node->inode;
-        break;
-    }
+    found = overlay_find_locked(&o->super, real);
     spin_unlock(&overlay_table_lock);
     return found;
 }
 
-void overlay_hash_upper(struct inode *i)
+/* Puts i into the table unless another inode stands for the same real one: that one, with a
+ * reference. Looking and putting in are one step, so that there are never two. */
+static struct inode *overlay_hash_or_find(struct inode *i)
 {
     struct overlay_node *node = overlay_node(i);
+    const struct inode *real = dentry_inode(node->upper);
+    struct inode *other;
 
-    if (S_ISDIR(i->mode))
-        return;
     spin_lock(&overlay_table_lock);
-    if (list_empty(&node->by_real))
-        list_add(overlay_bucket(dentry_inode(node->upper)), &node->by_real);
+    other = overlay_find_locked(i->super, real);
+    if (!other)
+        list_add(overlay_bucket(real), &node->by_real);
     spin_unlock(&overlay_table_lock);
+    return other;
+}
+
+void overlay_hash_upper(struct inode *i)
+{
+    struct inode *other = S_ISDIR(i->mode) ? NULL : overlay_hash_or_find(i);
+
+    if (other) /* somebody worked on the upper layer behind our back */
+        inode_put(other);
 }
 
 /* ------------------------------------------------------------- birth and death */
@@ -100,7 +116,8 @@ void overlay_evict(struct inode *i)
     kfree(node);
 }
 
-void overlay_sync_attr(struct inode *i)
+/* Owner and mode follow the real inode; i is locked. */
+static void overlay_sync_attr_locked(struct inode *i)
 {
     const struct inode *real = overlay_real_inode(i);
 
@@ -176,8 +193,16 @@ struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
     i->gid = real->gid;
     if (o->one_dev)
         i->ino = real->ino;
-    if (upper)
-        overlay_hash_upper(i);
+    if (upper && !S_ISDIR(i->mode)) {
+        struct inode *other;
+
+        DELAYPOINT(overlay_inode);
+        other = overlay_hash_or_find(i);
+        if (other) {
+            inode_put(i);
+            return other;
+        }
+    }
     return i;
 }
 
@@ -209,7 +234,7 @@ int overlay_setattr(struct inode *i, const struct attr_change *ch)
     real = overlay_real(i);
     err = vfs_setattr(&real, current_cred(), ch);
     if (!err)
-        overlay_sync_attr(i);
+        overlay_sync_attr_locked(i);
     return err;
 }
 

@@ -23,34 +23,40 @@ static int names_remove_locked(struct inode *dir, struct dentry *d)
     return err;
 }
 
-/* The name's place in the upper directory, negative: a whiteout there goes, and *hid tells so. */
-static struct dentry *names_clear_locked(struct dentry *upper, const char *name, size_t len,
-                                         bool *hid)
+/* What covers the lower layers' name is replaced in this order: the new thing is made under the
+ * same name, where only we know of it; the old one is removed; the new one is shown. The upper
+ * directory stays locked meanwhile, and all that can fail comes before the removal: what is below
+ * never shows through. (The upper file systems keep names in the cache: two of one name may be
+ * there.) */
+static struct dentry *names_place_hidden(struct dentry *upper, const char *name, size_t len)
 {
-    struct inode *dir = dentry_inode(upper);
-    struct dentry *d = walk_child(upper, name, len, true);
-    int err;
+    struct dentry *d = dentry_alloc(upper, name, len);
 
-    *hid = false;
-    if (IS_ERR(d) || !dentry_inode(d))
-        return d;
-    *hid = overlay_is_whiteout(d);
-    err = *hid ? names_remove_locked(dir, d) : -EEXIST;
-    dentry_put(d);
-    return err ? ERR_PTR(err) : walk_child(upper, name, len, true);
+    return d ? d : ERR_PTR(-ENOMEM);
 }
 
-static int names_whiteout_locked(struct dentry *upper, const char *name, size_t len)
+static void names_show(struct dentry *hidden)
+{
+    dentry_put(dentry_hash_add(hidden));
+}
+
+static void names_undo_hidden(struct inode *dir, struct dentry *hidden)
+{
+    (void)names_remove_locked(dir, hidden); /* what was just made goes */
+    dentry_put(hidden);
+}
+
+/* A whiteout for a name that is still there, to be shown once it is not. */
+static struct dentry *names_whiteout_hidden(struct dentry *upper, const char *name, size_t len)
 {
     struct inode *dir = dentry_inode(upper);
-    struct dentry *d = walk_child(upper, name, len, true);
-    int err;
+    struct dentry *d = names_place_hidden(upper, name, len);
+    int err = IS_ERR(d) ? 0 : dir->ops->mknod(dir, d, S_IFCHR, 0, &cred_init);
 
-    if (IS_ERR(d))
-        return PTR_ERR(d);
-    err = dentry_inode(d) ? -EEXIST : dir->ops->mknod(dir, d, S_IFCHR, 0, &cred_init);
+    if (!err)
+        return d;
     dentry_put(d);
-    return err;
+    return ERR_PTR(err);
 }
 
 /* What lies below a new or moved directory's place is hidden. */
@@ -94,36 +100,62 @@ static int names_make_locked(struct inode *dir, struct dentry *d, const struct n
     }
 }
 
-/* Makes the real name; on failure a whiteout that was in its place is put back. */
-static int names_make_real(struct dentry *upper, struct dentry *d, const struct names_new *n,
+/* Takes the place of a whiteout. Consumes its reference. */
+static int names_make_over(struct dentry *upper, struct dentry *whiteout, const struct names_new *n,
                            struct dentry **out)
 {
     struct inode *dir = dentry_inode(upper);
     size_t len;
+    const char *name = dentry_name(whiteout, &len);
+    struct dentry *real = names_place_hidden(upper, name, len);
+    int err = IS_ERR(real) ? PTR_ERR(real) : names_make_locked(dir, real, n);
+
+    if (err) {
+        if (!IS_ERR(real))
+            dentry_put(real);
+    } else {
+        if (S_ISDIR(n->mode))
+            err = names_set_opaque(real);
+        if (!err)
+            err = names_remove_locked(dir, whiteout);
+        if (err)
+            names_undo_hidden(dir, real);
+        else
+            *out = dentry_hash_add(real);
+    }
+    dentry_put(whiteout);
+    return err;
+}
+
+static int names_make_real_locked(struct dentry *upper, struct dentry *d, const struct names_new *n,
+                                  struct dentry **out)
+{
+    size_t len;
     const char *name = dentry_name(d, &len);
-    struct dentry *real;
-    bool hid;
+    struct dentry *real = walk_child(upper, name, len, true);
     int err;
 
-    rwlock_write_lock(&dir->lock);
-    real = names_clear_locked(upper, name, len, &hid);
-    if (IS_ERR(real)) {
-        rwlock_write_unlock(&dir->lock);
+    if (IS_ERR(real))
         return PTR_ERR(real);
-    }
-    err = names_make_locked(dir, real, n);
-    if (!err && hid && S_ISDIR(n->mode)) {
-        err = names_set_opaque(real);
-        if (err)
-            names_remove_locked(dir, real);
-    }
-    if (err && hid)
-        names_whiteout_locked(upper, name, len);
-    rwlock_write_unlock(&dir->lock);
+    if (overlay_is_whiteout(real))
+        return names_make_over(upper, real, n, out);
+    err = dentry_inode(real) ? -EEXIST : names_make_locked(dentry_inode(upper), real, n);
     if (err)
         dentry_put(real);
     else
         *out = real;
+    return err;
+}
+
+static int names_make_real(struct dentry *upper, struct dentry *d, const struct names_new *n,
+                           struct dentry **out)
+{
+    struct inode *dir = dentry_inode(upper);
+    int err;
+
+    rwlock_write_lock(&dir->lock);
+    err = names_make_real_locked(upper, d, n, out);
+    rwlock_write_unlock(&dir->lock);
     return err;
 }
 
@@ -223,25 +255,44 @@ static void names_mark_unlinked(struct inode *i, bool unlinked)
     mutex_unlock(&node->lock);
 }
 
-/* Removes what the upper layer has of the name, if anything, and covers what the lower ones have.
- */
-static int names_remove_real(struct inode *dir, const char *name, size_t len, bool cover)
+/* Removes what the upper layer has of the name, if anything (a directory with the whiteouts in it),
+ * and covers what the lower ones have. */
+static int names_remove_real_locked(struct dentry *upper, const char *name, size_t len, bool cover)
 {
-    struct dentry *upper = overlay_upper(dir), *d;
-    struct inode *real_dir = dentry_inode(upper);
+    struct inode *dir = dentry_inode(upper);
+    struct dentry *d = walk_child(upper, name, len, true), *whiteout = NULL;
     int err = 0;
 
-    rwlock_write_lock(&real_dir->lock);
-    d = walk_child(upper, name, len, true);
-    if (IS_ERR(d)) {
-        rwlock_write_unlock(&real_dir->lock);
+    if (IS_ERR(d))
         return PTR_ERR(d);
+    if (cover)
+        whiteout = names_whiteout_hidden(upper, name, len);
+    if (IS_ERR(whiteout)) {
+        dentry_put(d);
+        return PTR_ERR(whiteout);
     }
-    if (dentry_inode(d))
-        err = names_remove_locked(real_dir, d);
+    if (dentry_inode(d) && S_ISDIR(dentry_inode(d)->mode))
+        err = overlay_clear_whiteouts(d);
+    if (!err && dentry_inode(d))
+        err = names_remove_locked(dir, d);
+    else if (!err)
+        dentry_unhash(d); /* the cache knew it as absent */
     dentry_put(d);
-    if (!err && cover)
-        err = names_whiteout_locked(upper, name, len);
+    if (err && whiteout)
+        names_undo_hidden(dir, whiteout);
+    else if (whiteout)
+        names_show(whiteout);
+    return err;
+}
+
+static int names_remove_real(struct inode *dir, const char *name, size_t len, bool cover)
+{
+    struct dentry *upper = overlay_upper(dir);
+    struct inode *real_dir = dentry_inode(upper);
+    int err;
+
+    rwlock_write_lock(&real_dir->lock);
+    err = names_remove_real_locked(upper, name, len, cover);
     rwlock_write_unlock(&real_dir->lock);
     return err;
 }
@@ -274,19 +325,9 @@ static int overlay_unlink(struct inode *dir, struct dentry *d)
     return names_remove(dir, d);
 }
 
-/* Whiteouts inside the directory go with it. */
-static int names_empty(struct inode *victim)
-{
-    int err = overlay_check_empty(victim);
-
-    if (!err && overlay_upper(victim))
-        err = overlay_clear_whiteouts(overlay_upper(victim));
-    return err;
-}
-
 static int overlay_rmdir(struct inode *dir, struct dentry *d)
 {
-    int err = names_empty(dentry_inode(d));
+    int err = overlay_check_empty(dentry_inode(d));
 
     return err ? err : names_remove(dir, d);
 }
@@ -345,7 +386,7 @@ static int names_move_prepare(struct names_move *m)
     if (names_is_fixed(moved) || (m->exchange && names_is_fixed(victim)))
         return -EXDEV;
     if (victim && S_ISDIR(victim->mode) && !m->exchange) {
-        err = names_empty(victim);
+        err = overlay_check_empty(victim);
         if (err)
             return err;
     }
@@ -372,10 +413,11 @@ static int names_move_prepare(struct names_move *m)
 static int names_move_real(struct names_move *m, struct dentry *from, struct dentry *to,
                            struct dentry *old, struct dentry *new)
 {
-    struct inode *from_dir = dentry_inode(from);
-    int err;
+    struct inode *from_dir = dentry_inode(from), *victim = dentry_inode(new);
+    struct dentry *whiteout = NULL;
+    int err = 0;
 
-    if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
+    if (!dentry_inode(old) || (m->exchange && !victim))
         return -ENOENT; /* taken away behind our back */
     if (m->hide_below) {
         err = names_set_opaque(old);
@@ -387,30 +429,38 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
         if (err)
             return err;
     }
-    err = from_dir->ops->rename(from_dir, old, dentry_inode(to), new,
-                                m->exchange ? RENAME_EXCHANGE : 0);
-    if (err)
+    if (m->cover_old) {
+        whiteout = names_whiteout_hidden(from, m->old_name, m->old_len);
+        if (IS_ERR(whiteout))
+            return PTR_ERR(whiteout);
+    }
+    if (!m->exchange && victim && S_ISDIR(victim->mode))
+        err = overlay_clear_whiteouts(new);
+    if (!err)
+        err = from_dir->ops->rename(from_dir, old, dentry_inode(to), new,
+                                    m->exchange ? RENAME_EXCHANGE : 0);
+    if (err) {
+        if (whiteout)
+            names_undo_hidden(from_dir, whiteout);
         return err;
+    }
     if (m->exchange)
         dentry_exchange(old, new);
     else
         dentry_move(old, new);
-    return m->cover_old ? names_whiteout_locked(from, m->old_name, m->old_len) : 0;
+    if (whiteout)
+        names_show(whiteout);
+    return 0;
 }
 
 static int names_move_locked(struct names_move *m, struct dentry *from, struct dentry *to)
 {
     struct dentry *old = walk_child(from, m->old_name, m->old_len, true), *new;
-    int err = 0;
+    int err;
 
     if (IS_ERR(old))
         return PTR_ERR(old);
     new = walk_child(to, m->new_name, m->new_len, true);
-    if (!IS_ERR(new) && !m->exchange && overlay_is_whiteout(new)) {
-        err = names_remove_locked(dentry_inode(to), new);
-        dentry_put(new);
-        new = err ? ERR_PTR(err) : walk_child(to, m->new_name, m->new_len, true);
-    }
     if (IS_ERR(new)) {
         dentry_put(old);
         return PTR_ERR(new);

@@ -79,9 +79,8 @@ struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
 struct path overlay_real(const struct inode *i);
 struct inode *overlay_real_inode(const struct inode *i);
 void overlay_evict(struct inode *i);
-/* Owner and mode follow the real inode. */
-void overlay_sync_attr(struct inode *i);
-/* A node was copied up: from now on other links of the real inode find it. */
+/* A node was copied up: from now on other links of the real inode find it, which by now has the one
+ * name that was just made. */
 void overlay_hash_upper(struct inode *i);
 int overlay_getattr(struct inode *i, struct kstat *out);
 int overlay_setattr(struct inode *i, const struct attr_change *ch);

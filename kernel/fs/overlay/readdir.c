@@ -283,7 +283,7 @@ static int overlay_readdir(struct file *f, struct dir_context *ctx)
         ctx->pos = 1;
     }
     if (ctx->pos == 1) {
-        if (!ctx->emit(ctx, "..", 2, dentry_inode(dentry_parent(f->dentry))->ino, DT_DIR))
+        if (!ctx->emit(ctx, "..", 2, dentry_parent_ino(f->dentry), DT_DIR))
             return 0;
         ctx->pos = 2;
     }

@@ -14,6 +14,7 @@
 
 #define MS_RDONLY 1
 #define OVERLAY_MAGIC 0x794c7630
+#define STACKED_MAX 2 /* as Linux: each level takes its share of the kernel stack */
 
 static const struct super_ops overlay_super_ops;
 
@@ -248,6 +249,21 @@ static int overlay_make_root(struct overlay *o)
     return -ENOMEM;
 }
 
+/* How many file systems lie below one another: -EINVAL past the bound. */
+static int overlay_count_stacked(struct overlay *o)
+{
+    u32 below = 0;
+
+    for (u32 i = o->has_upper ? 0 : 1; i <= o->nr_lower; i++)
+        below = MAX(below, o->layer[i].dentry->super->stacked);
+    if (below >= STACKED_MAX) {
+        log_warn("overlay: more than %u file systems stacked", STACKED_MAX);
+        return -EINVAL;
+    }
+    o->super.stacked = below + 1;
+    return 0;
+}
+
 static int overlay_setup(struct overlay *o, const struct walk_ctx *ctx, const char *options)
 {
     struct overlay_options opt = {0};
@@ -260,6 +276,8 @@ static int overlay_setup(struct overlay *o, const struct walk_ctx *ctx, const ch
     if (!err)
         err = overlay_open_layers(o, ctx, &opt);
     kfree(text);
+    if (!err)
+        err = overlay_count_stacked(o);
     if (err)
         return err;
     if (!o->has_upper)

@@ -82,6 +82,8 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
         return -EPERM;
     if (!tmpfs_room(i, (u64)*pos, from->count))
         return -ENOSPC;
+    if (from->count)
+        inode_drop_privileges_locked(i);
     n = mem_object_write(i->object, from, (u64)*pos);
     tmpfs_count_pages(i);
     if (n <= 0)
@@ -90,7 +92,6 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     if ((u64)*pos > i->object->size)
         WRITE_ONCE(i->object->size, (u64)*pos);
     i->mtime = i->ctime = vfs_now();
-    inode_drop_privileges_locked(i);
     return n;
 }
 

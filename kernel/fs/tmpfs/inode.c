@@ -139,18 +139,25 @@ static int tmpfs_lookup(struct inode *dir, struct dentry *d)
     return 0;
 }
 
+/* The one place where a name gets its inode: d is in the cache, so from here on everyone sees the
+ * inode, which is whole by now. */
+static void tmpfs_publish(struct inode *dir, struct dentry *d, struct inode *i)
+{
+    tmpfs_entry_add(dir, d);
+    dentry_instantiate(d, i);
+}
+
+/* target: a symbolic link's, the inode's from now on. */
 static int tmpfs_make(struct inode *dir, struct dentry *d, u32 mode, u64 rdev,
-                      const struct cred *cred, struct inode **out)
+                      const struct cred *cred, char *target)
 {
     struct inode *i = tmpfs_inode(tmpfs_of(dir), mode, dir, cred);
 
     if (!i)
         return -ENOSPC;
     i->rdev = rdev;
-    dentry_instantiate(d, i);
-    tmpfs_entry_add(dir, d);
-    if (out)
-        *out = i;
+    ((struct tmpfs_inode *)i->priv)->target = target;
+    tmpfs_publish(dir, d, i);
     return 0;
 }
 
@@ -178,29 +185,42 @@ static int tmpfs_symlink(struct inode *dir, struct dentry *d, const char *target
                          const struct cred *cred)
 {
     char *copy = kstrdup(target);
-    struct inode *i;
     int err;
 
     if (!copy)
         return -ENOMEM;
-    err = tmpfs_make(dir, d, S_IFLNK | 0777, 0, cred, &i);
-    if (err) {
+    err = tmpfs_make(dir, d, S_IFLNK | 0777, 0, cred, copy);
+    if (err)
         kfree(copy);
-        return err;
-    }
-    ((struct tmpfs_inode *)i->priv)->target = copy;
+    return err;
+}
+
+/* Unlinking takes no lock of the inode, only its directory's: the count alone decides which was
+ * first, the last unlink or the link. */
+static int tmpfs_count_link(struct inode *target)
+{
+    struct tmpfs_inode *t = target->priv;
+    u32 n = READ_ONCE(target->nlink);
+
+    do {
+        if (n >= LINKS_MAX)
+            return -EMLINK;
+        if (n == 0 && !__atomic_exchange_n(&t->nameless, false, __ATOMIC_RELAXED))
+            return -ENOENT;
+    } while (!__atomic_compare_exchange_n(&target->nlink, &n, n + 1, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
     return 0;
 }
 
 static int tmpfs_link(struct inode *dir, struct dentry *d, struct inode *target)
 {
-    if (target->nlink >= LINKS_MAX)
-        return -EMLINK;
+    int err = tmpfs_count_link(target);
+
+    if (err)
+        return err;
     inode_get(target);
-    __atomic_fetch_add(&target->nlink, 1, __ATOMIC_RELAXED);
     target->ctime = vfs_now();
-    dentry_instantiate(d, target);
-    tmpfs_entry_add(dir, d);
+    tmpfs_publish(dir, d, target);
     return 0;
 }
 
@@ -291,6 +311,7 @@ static int tmpfs_tmpfile(struct inode *dir, struct dentry *d, u32 mode, const st
     if (!i)
         return -ENOSPC;
     i->nlink = 0;
+    ((struct tmpfs_inode *)i->priv)->nameless = true;
     dentry_instantiate(d, i);
     return 0;
 }
@@ -329,7 +350,7 @@ static struct dentry *tmpfs_entry_from(struct tmpfs_inode *t, u64 from)
 static int tmpfs_readdir(struct file *f, struct dir_context *ctx)
 {
     struct tmpfs_inode *t = f->inode->priv;
-    struct dentry *parent = dentry_parent(f->dentry), *d;
+    struct dentry *d;
 
     if (ctx->pos == 0) {
         if (!ctx->emit(ctx, ".", 1, f->inode->ino, 4))
@@ -337,7 +358,7 @@ static int tmpfs_readdir(struct file *f, struct dir_context *ctx)
         ctx->pos = 1;
     }
     if (ctx->pos == 1) {
-        if (!ctx->emit(ctx, "..", 2, dentry_inode(parent)->ino, 4))
+        if (!ctx->emit(ctx, "..", 2, dentry_parent_ino(f->dentry), 4))
             return 0;
         ctx->pos = 2;
     }
@@ -425,11 +446,12 @@ void tmpfs_empty(struct inode *top)
         }
         rb_erase(&t->entries, n);
         dentry_unhash(d);
-        if (rb_empty(&t->entries)) { /* done here: go on from the parent */
-            struct dentry *dir = dentry_parent(d), *up = dentry_parent(dir);
+        if (rb_empty(&t->entries)) {               /* done here: go on from the parent */
+            struct dentry *up = d->parent->parent; /* nobody renames in what is not mounted */
 
             t = dentry_inode(up)->priv;
         }
         dentry_put(d);
+        cond_yield();
     }
 }

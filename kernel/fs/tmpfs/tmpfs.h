@@ -43,6 +43,7 @@ struct tmpfs_inode {
     u64 last_cookie;         /* k */
     char *target;            /* I  symbolic links */
     u32 seals;               /* k  memfd */
+    bool nameless;           /* a  made by O_TMPFILE: may get its first name */
     u64 pages;               /* k  of these many the super knows */
 };
 

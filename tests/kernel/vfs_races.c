@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * vfs on two processors at once. In the debug build delay points stand where one thread once met
+ * what another had half done: each meeting surely comes about. Without the points these are just
+ * many tries.
+ */
+#include "lib/err.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
+#include "tests/kernel/vfs_test.h"
+
+#define ROUNDS 40
+
+/* Someone who looks on, on another processor, until told to stop. */
+struct onlooker {
+    struct walk_ctx ctx;
+    void (*look)(struct onlooker *o);
+    struct path at;
+    u32 stop, running; /* a */
+    u64 looks;         /* a */
+};
+
+static void onlooker_run(void *arg)
+{
+    struct onlooker *o = arg;
+
+    while (!READ_ONCE(o->stop)) {
+        o->look(o);
+        WRITE_ONCE(o->looks, o->looks + 1);
+        cond_yield();
+    }
+    store_release(&o->running, 0);
+}
+
+static bool onlooker_start(struct onlooker *o, void (*look)(struct onlooker *o))
+{
+    struct thread *t;
+
+    o->look = look;
+    o->running = 1;
+    t = thread_create("onlooker", onlooker_run, o);
+    if (!t)
+        return false;
+    thread_start(t);
+    thread_put(t);
+    return true;
+}
+
+static void onlooker_stop(struct onlooker *o)
+{
+    WRITE_ONCE(o->stop, 1);
+    while (load_acquire(&o->running))
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC / 10, SLEEP_UNINTERRUPTIBLE);
+}
+
+/* Rounds enough, and each side had its turns. */
+static bool races_go_on(unsigned round, struct onlooker *o)
+{
+    if (round < ROUNDS)
+        return true;
+    cond_yield();
+    return READ_ONCE(o->looks) < ROUNDS;
+}
+
+static bool races_begin(struct walk_ctx *ctx)
+{
+    vfs_test_ctx(ctx);
+    (void)vfs_mkdir(ctx, NULL, "/race", 0755);
+    return vfs_test_mount(ctx, "/race", "tmpfs", "") == 0;
+}
+
+static void races_end(struct walk_ctx *ctx)
+{
+    (void)vfs_test_umount(ctx, "/race");
+    (void)vfs_rmdir(ctx, NULL, "/race");
+}
+
+static void look_at_link(struct onlooker *o)
+{
+    struct kstat st;
+    struct path p;
+    char text[8];
+
+    if (vfs_lookup(&o->ctx, NULL, "/race/link", 0, &p))
+        return;
+    (void)vfs_readlink(&p, text, sizeof(text));
+    (void)vfs_stat(&p, &st);
+    path_put(&p);
+}
+
+/* The inode is whole when its name first leads to it. */
+SELFTEST(vfs_a_link_has_its_text_from_the_first)
+{
+    static struct onlooker o;
+
+    CHECK(races_begin(&o.ctx));
+    fail_point_arm("dentry_instantiate", 1);
+    CHECK(onlooker_start(&o, look_at_link));
+    for (unsigned i = 0; races_go_on(i, &o); i++) {
+        (void)vfs_symlink(&o.ctx, "text", NULL, "/race/link");
+        (void)vfs_unlink(&o.ctx, NULL, "/race/link");
+    }
+    onlooker_stop(&o);
+    fail_point_arm("dentry_instantiate", 0);
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+}
+
+static void look_above(struct onlooker *o)
+{
+    struct path p;
+
+    if (vfs_lookup(&o->ctx, &o->at, "..", 0, &p))
+        return;
+    (void)sleep_until(time_ns() + NSEC_PER_MSEC / 10, SLEEP_UNINTERRUPTIBLE);
+    path_put(&p);
+}
+
+/* A directory is moved away from a parent that is then removed, while others go up from it. */
+SELFTEST(vfs_the_way_up_holds_on_to_the_parent)
+{
+    static struct onlooker o;
+
+    CHECK(races_begin(&o.ctx));
+    CHECK(!vfs_mkdir(&o.ctx, NULL, "/race/d", 0755));
+    CHECK(!vfs_lookup(&o.ctx, NULL, "/race/d", 0, &o.at));
+    fail_point_arm("dentry_parent", 1);
+    CHECK(onlooker_start(&o, look_above));
+    for (unsigned i = 0; races_go_on(i, &o); i++) {
+        (void)vfs_mkdir(&o.ctx, NULL, "/race/p", 0755);
+        (void)vfs_rename(&o.ctx, NULL, "/race/d", NULL, "/race/p/d", 0);
+        (void)vfs_rename(&o.ctx, NULL, "/race/p/d", NULL, "/race/d", 0);
+        (void)vfs_rmdir(&o.ctx, NULL, "/race/p");
+    }
+    onlooker_stop(&o);
+    fail_point_arm("dentry_parent", 0);
+    path_put(&o.at);
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+}
+
+#define TWO_LAYERS "lowerdir=/race/l,upperdir=/race/u,workdir=/race/w"
+
+static u32 twin_round, twin_seen; /* a */
+static struct path twin_found;    /* the onlooker's, of round twin_seen */
+
+static void look_at_twin(struct onlooker *o)
+{
+    u32 round = load_acquire(&twin_round);
+
+    if (round == twin_seen)
+        return;
+    if (vfs_lookup(&o->ctx, NULL, "/race/m/b", 0, &twin_found))
+        twin_found = (struct path){0};
+    store_release(&twin_seen, round);
+}
+
+static bool twins_are_one(struct walk_ctx *ctx, u32 round)
+{
+    struct path mine;
+    bool one;
+
+    if (vfs_test_mount(ctx, "/race/m", "overlay", TWO_LAYERS))
+        return false;
+    store_release(&twin_round, round);
+    if (vfs_lookup(ctx, NULL, "/race/m/a", 0, &mine))
+        return false;
+    while (load_acquire(&twin_seen) != round)
+        cond_yield();
+    one = twin_found.dentry && dentry_inode(mine.dentry) == dentry_inode(twin_found.dentry);
+    path_put(&mine);
+    path_put(&twin_found);
+    return vfs_test_umount(ctx, "/race/m") == 0 && one;
+}
+
+SELFTEST(overlay_two_names_looked_up_at_once_are_one_file)
+{
+    static const char *const dirs[] = {"/race/l", "/race/u", "/race/w", "/race/m"};
+    static struct onlooker o;
+    struct path old;
+    bool one = true;
+
+    CHECK(races_begin(&o.ctx));
+    for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
+        CHECK(!vfs_mkdir(&o.ctx, NULL, dirs[i], 0755));
+    CHECK(!vfs_test_write(&o.ctx, "/race/u/a", "text"));
+    CHECK(!vfs_lookup(&o.ctx, NULL, "/race/u/a", 0, &old));
+    CHECK(!vfs_link(&o.ctx, &old, NULL, "/race/u/b"));
+    path_put(&old);
+    fail_point_arm("overlay_inode", 1);
+    CHECK(onlooker_start(&o, look_at_twin));
+    for (u32 i = 1; i <= ROUNDS && one; i++)
+        one = twins_are_one(&o.ctx, i);
+    onlooker_stop(&o);
+    fail_point_arm("overlay_inode", 0);
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    twin_round = twin_seen = 0;
+    CHECK(one);
+}
