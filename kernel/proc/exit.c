@@ -314,6 +314,7 @@ __noreturn void task_exit(int status)
     }
     task_release_aspace(t);
     exit_aspace(t, last);
+    sem_undo_exit(t);
     exit_drop_parts(t);
     if (last) {
         exit_session(p);

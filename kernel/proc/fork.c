@@ -144,6 +144,8 @@ static int clone_check_flags(const struct clone_args_k *a)
     if (f & (CLONE_THREAD | CLONE_VM) &&
         current_task()->ns->time_for_children != current_task()->ns->time)
         return -EINVAL; /* one clock page cannot tell two times */
+    if (f & CLONE_NEWIPC && f & CLONE_SYSVSEM)
+        return -EINVAL;
     if (f & CLONE_SIGHAND && f & CLONE_CLEAR_SIGHAND)
         return -EINVAL;
     if (f & CLONE_PARENT && current_process()->ns_init)
@@ -356,6 +358,8 @@ static int clone_build(struct clone_job *j, const struct trap_frame *f)
     clone_task_inherit(j->task, j->args->flags);
     if (p)
         process_inherit(p, current_process(), j->args->flags);
+    if (j->args->flags & CLONE_SYSVSEM && (err = sem_undo_share(j->task)))
+        return err;
     if ((err = clone_cred(j)) || (err = clone_files(j)) || (err = clone_fs_and_ns(j)) ||
         (err = clone_cgroup(j)))
         return err;
@@ -394,6 +398,7 @@ static void clone_undo(struct clone_job *j)
         else
             cgroup_uncharge_thread(&p->cgroup);
     }
+    sem_undo_exit(t);
     if (t->ns)
         nsset_put(t->ns);
     if (t->fs)

@@ -44,7 +44,7 @@ struct ns_kind {
     }
 NS_KIND(mnt, mount, mount_ns, mount_ns_get(it), mount_ns_put(it), mount_ns_inum(it))
 NS_KIND(uts, uts, uts_ns, refcount_get(&it->ref), uts_ns_put(it), it->inum)
-NS_KIND(ipc, ipc, ipc_ns, refcount_get(&it->ref), ipc_ns_put(it), it->inum)
+NS_KIND(ipc, ipc, ipc_ns, ipc_ns_get(it), ipc_ns_put(it), it->inum)
 NS_KIND(net, net, net_ns, net_ns_get(it), net_ns_put(it), it->inum)
 NS_KIND(pidc, pid_for_children, pid_ns, pid_ns_get(it), pid_ns_put(it), it->inum)
 NS_KIND(cgroup, cgroup, cgroup_ns, cgroup_ns_get(it), cgroup_ns_put(it), it->inum)
@@ -252,7 +252,8 @@ static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bo
         NS_SWAP(set, uts, ns, refcount_get(&it->ref), uts_ns_put(it));
         return 0;
     case CLONE_NEWIPC:
-        NS_SWAP(set, ipc, ns, refcount_get(&it->ref), ipc_ns_put(it));
+        sem_undo_exit(current_task());
+        NS_SWAP(set, ipc, ns, ipc_ns_get(it), ipc_ns_put(it));
         return 0;
     case CLONE_NEWNET:
         NS_SWAP(set, net, ns, net_ns_get(it), if (it) net_ns_put(it));

@@ -13,7 +13,6 @@
 #include "proc/proc.h"
 
 #define INUM_UTS 0xEFFFFFFEUL
-#define INUM_IPC 0xEFFFFFFFUL
 #define INUM_TIME 0xEFFFFFFAUL
 
 static struct uts_ns uts_ns_init = {.ref = {1},
@@ -21,7 +20,6 @@ static struct uts_ns uts_ns_init = {.ref = {1},
                                     .user_ns = &user_ns_init,
                                     .nodename = "bothy",
                                     .domainname = "(none)"};
-static struct ipc_ns ipc_ns_init = {.ref = {1}, .inum = INUM_IPC, .user_ns = &user_ns_init};
 static struct time_ns time_ns_init = {
     .ref = {1}, .inum = INUM_TIME, .user_ns = &user_ns_init, .entered = true};
 struct nsset nsset_init = {.ref = {1},
@@ -52,10 +50,9 @@ void nsset_get(struct nsset *ns)
         kfree(ns);                   \
     }
 NS_PUT(uts_ns)
-NS_PUT(ipc_ns)
 NS_PUT(time_ns)
 
-/* A new small namespace of any of the three kinds: a copy of `from` with its own number. */
+/* A new small namespace of either kind: a copy of `from` with its own number. */
 #define NS_COPY(kind)                                                                 \
     static struct kind *kind##_copy(const struct kind *from, struct user_ns *user_ns) \
     {                                                                                 \
@@ -69,7 +66,6 @@ NS_PUT(time_ns)
         return ns;                                                                    \
     }
 NS_COPY(uts_ns)
-NS_COPY(ipc_ns)
 NS_COPY(time_ns)
 
 void nsset_put(struct nsset *ns)
@@ -181,6 +177,17 @@ static int nsset_new_cgroup(struct nsset *ns)
         fresh ? 0 : -ENOMEM;                               \
     })
 
+static int nsset_new_ipc(struct nsset *ns, struct user_ns *u)
+{
+    struct ipc_ns *fresh = ipc_ns_create(u);
+
+    if (!fresh)
+        return -ENOMEM;
+    ipc_ns_put(ns->ipc);
+    ns->ipc = fresh;
+    return 0;
+}
+
 /* With the parent's shifts, which may be changed until the first child is in it. */
 static int nsset_new_time(struct nsset *ns, struct user_ns *u)
 {
@@ -207,7 +214,7 @@ struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
     if (flags & CLONE_NEWUTS)
         err = NSSET_REPLACE(ns, uts, uts_ns, u);
     if (!err && flags & CLONE_NEWIPC)
-        err = NSSET_REPLACE(ns, ipc, ipc_ns, u);
+        err = nsset_new_ipc(ns, u);
     if (!err && flags & CLONE_NEWTIME)
         err = nsset_new_time(ns, u);
     if (!err && flags & CLONE_NEWPID)
@@ -331,6 +338,8 @@ int ns_unshare(u64 flags)
         err = ns_unshare_files(t);
     if (!err && flags & CLONE_FS)
         err = ns_unshare_fs(t);
+    if (!err && flags & (CLONE_SYSVSEM | CLONE_NEWIPC))
+        sem_undo_exit(t);
     if (err || !(flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER))
         return err;
     struct nsset *ns = nsset_copy(t->ns, flags, t->cred, &t->fs->root, &t->fs->cwd);

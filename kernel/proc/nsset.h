@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/types.h"
+#include "proc/sysv/sysv.h"
 #include "proc/time_ns.h"
 #include "sync/refcount.h"
 
@@ -56,11 +57,6 @@ struct uts_ns {
     u64 inum;
     struct user_ns *user_ns;
     char nodename[UTS_LEN], domainname[UTS_LEN]; /* words torn by a race are harmless */
-};
-struct ipc_ns { /* kernel has no SysV IPC yet: the namespace scopes nothing but its number */
-    refcount_t ref;
-    u64 inum;
-    struct user_ns *user_ns;
 };
 
 struct nsset {

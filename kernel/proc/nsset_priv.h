@@ -10,5 +10,4 @@ struct nsset *nsset_clone(struct nsset *from) __must_check; /* one's own, with t
 void nsset_install(struct nsset *ns); /* publishes current's new set; takes ns */
 
 void uts_ns_put(struct uts_ns *ns);
-void ipc_ns_put(struct ipc_ns *ns);
 void time_ns_put(struct time_ns *ns);

@@ -72,6 +72,7 @@ struct task {
     u64 min_faults, maj_faults;              /* o */
     u32 timer_slack;                         /* o  ns */
     u16 ioprio;                              /* a  as ioprio_set(2) has it */
+    struct sem_undo_list *sem_undo;          /* o  NULL until it is used */
 };
 
 static inline struct task *current_task(void)

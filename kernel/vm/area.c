@@ -111,6 +111,7 @@ void area_attach(struct area *a)
         a->prot &= (u8)~PT_WRITE;
     }
     list_add_tail(&a->object->areas, &a->object_node);
+    a->object->nr_areas++;
     spin_unlock(&a->object->lock);
 }
 
@@ -121,6 +122,7 @@ static void area_bury(struct aspace *as, struct area *a)
     if (area_needs_list(a)) {
         spin_lock(&a->object->lock);
         list_del(&a->object_node);
+        a->object->nr_areas--;
         spin_unlock(&a->object->lock);
     }
     a->node.right = as->dead ? &as->dead->node : NULL;
@@ -129,6 +131,8 @@ static void area_bury(struct aspace *as, struct area *a)
 
 static void area_free(struct area *a)
 {
+    if (a->object && a->object->ops->unmapped)
+        a->object->ops->unmapped(a->object);
     if (a->object)
         mem_object_put(a->object);
     if (a->file)

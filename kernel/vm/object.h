@@ -28,6 +28,9 @@ struct mem_object_ops {
     int (*frame)(struct mem_object *obj, u64 index, hpa_t *out, unsigned *prot);
     /* A shared writable mapping is about to dirty the page: reserve space, or -errno (NULL: 0). */
     int (*make_writable)(struct mem_object *obj, struct page *page);
+    /* An area that mapped it is gone, and still holds its reference (NULL: nothing to do). Context:
+     * may sleep. */
+    void (*unmapped)(struct mem_object *obj);
     void (*destroy)(
         struct mem_object *obj); /* the last reference is gone; pages are freed already */
 };
@@ -39,6 +42,7 @@ struct mem_object {
     struct spinlock lock;             /*    RANK_VM */
     struct xarray pages;              /* l  RCU-safe to read; marks: dirty, towrite */
     struct list_node areas;           /* l  areas that map it, by area->object_node */
+    u64 nr_areas;                     /* l */
     u64 nr_pages;                     /* l */
     u64 size;                         /* a  bytes; faults at or past the page end get SIGBUS */
     void *owner;                      /* I  the inode */

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Semaphore sets. A semop is done whole or not at all; what must wait queues, first come first
+ * served: with one operation on its semaphore, with several on the set. A change wakes only those
+ * that it lets go on, whose operations the waker does for them.
+ *
+ * Rules: all below a set's lock, including the waiters, which lie on their threads' stacks: a
+ * waiter takes the lock again before it leaves, and by then is off its list.
+ */
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "proc/proc.h"
+#include "proc/sysv/sem_priv.h"
+#include "sched/thread.h"
+
+struct sem_waiter {
+    struct list_node node;
+    struct waitq queue;
+    const struct sem_op *ops;
+    u32 n;
+    struct sem_undo *undo; /* or NULL */
+    struct pid *pid;       /* borrowed from the thread that waits */
+    u32 blocked_by;        /* the operation that could not be done */
+    bool done;
+    int result;
+};
+
+static struct sem_set *sem_of(struct sysv_object *o)
+{
+    return container_of(o, struct sem_set, base);
+}
+
+void sem_destroy(struct sysv_object *o)
+{
+    struct sem_set *set = sem_of(o);
+
+    for (u32 i = 0; i < set->count; i++)
+        if (set->sems[i].pid)
+            pid_put(set->sems[i].pid);
+    kfree(set);
+}
+
+void sem_set_put(struct sem_set *set)
+{
+    sysv_put(&set->base);
+}
+
+/* ------------------------------------------------------------- doing operations */
+
+static void sem_note_pid(struct sem *s, struct pid *pid)
+{
+    struct pid *old = s->pid;
+
+    if (old == pid)
+        return;
+    pid_get(pid);
+    s->pid = pid;
+    if (old)
+        pid_put(old);
+}
+
+/* Takes back the first n operations. */
+static void sem_revert(struct sem_set *set, const struct sem_op *ops, u32 n, struct sem_undo *undo)
+{
+    while (n--) {
+        set->sems[ops[n].index].value -= ops[n].change;
+        if (ops[n].flags & SEM_UNDO)
+            undo->adjust[ops[n].index] += ops[n].change;
+    }
+}
+
+/* One operation: 0 done, 1 it must wait, -ERANGE. */
+static int sem_step(struct sem_set *set, const struct sem_op *op, struct sem_undo *undo)
+{
+    struct sem *s = &set->sems[op->index];
+    s32 value = s->value + op->change;
+
+    if ((!op->change && s->value) || value < 0)
+        return 1;
+    if (value > SEM_VALUE_MAX)
+        return -ERANGE;
+    if (op->flags & SEM_UNDO) {
+        s32 adjust = undo->adjust[op->index] - op->change;
+        if (adjust < -SEM_VALUE_MAX - 1 || adjust > SEM_VALUE_MAX)
+            return -ERANGE;
+        undo->adjust[op->index] = (s16)adjust;
+    }
+    s->value = value;
+    return 0;
+}
+
+/* All of w's operations, or none: 0, 1 (it must wait: for blocked_by), -ERANGE, -EAGAIN. */
+static int sem_try(struct sem_set *set, struct sem_waiter *w)
+{
+    for (u32 i = 0; i < w->n; i++) {
+        int r = sem_step(set, &w->ops[i], w->undo);
+        if (!r)
+            continue;
+        sem_revert(set, w->ops, i, w->undo);
+        w->blocked_by = i;
+        return r == 1 && w->ops[i].flags & IPC_NOWAIT ? -EAGAIN : r;
+    }
+    for (u32 i = 0; i < w->n; i++)
+        sem_note_pid(&set->sems[w->ops[i].index], w->pid);
+    set->otime = sysv_seconds();
+    return 0;
+}
+
+static bool sem_changes(const struct sem_op *ops, u32 n)
+{
+    for (u32 i = 0; i < n; i++)
+        if (ops[i].change)
+            return true;
+    return false;
+}
+
+static void sem_wake(struct sem_waiter *w, int result)
+{
+    list_del(&w->node);
+    w->result = result;
+    w->done = true;
+    waitq_wake_all(&w->queue);
+}
+
+/* Lets waiters of one list go on; true when one of them changed a value. */
+static bool sem_wake_list(struct sem_set *set, struct list_node *list)
+{
+    struct sem_waiter *w, *next;
+    bool changed = false;
+
+    list_for_each_safe (w, next, list, node) {
+        int r = sem_try(set, w);
+        cond_yield();
+        if (r == 1)
+            continue;
+        changed |= !r && sem_changes(w->ops, w->n);
+        sem_wake(w, r);
+    }
+    return changed;
+}
+
+/* Semaphore i has changed: those that wait for it alone. One that goes on may free another. */
+static void sem_wake_one(struct sem_set *set, u32 i)
+{
+    while (!list_empty(&set->sems[i].waiters) && sem_wake_list(set, &set->sems[i].waiters))
+        ;
+}
+
+/* Some values have changed: those of ops, or with NULL any. */
+static void sem_wake_all(struct sem_set *set, const struct sem_op *ops, u32 n)
+{
+    for (u32 i = 0; i < (ops ? n : set->count); i++)
+        if (!ops || ops[i].change)
+            sem_wake_one(set, ops ? ops[i].index : i);
+    while (!list_empty(&set->waiters) && sem_wake_list(set, &set->waiters)) {
+        for (u32 i = 0; i < set->count; i++)
+            sem_wake_one(set, i);
+        cond_yield();
+    }
+}
+
+static bool sem_flagged(const struct sem_op *ops, u32 n, s16 flag)
+{
+    for (u32 i = 0; i < n; i++)
+        if (ops[i].flags & flag)
+            return true;
+    return false;
+}
+
+/* REQUIRES(set->base.lock), which is let go while it sleeps. */
+static s64 sem_wait(struct sem_set *set, struct sem_waiter *w, u64 deadline)
+{
+    int err;
+
+    waitq_init(&w->queue);
+    list_add_tail(w->n == 1 ? &set->sems[w->ops[0].index].waiters : &set->waiters, &w->node);
+    mutex_unlock(&set->base.lock);
+    err = wait_event_deadline(&w->queue, READ_ONCE(w->done), SLEEP_INTERRUPTIBLE, deadline);
+    mutex_lock(&set->base.lock);
+    if (w->done)
+        return w->result;
+    list_del(&w->node);
+    return err == -ETIMEDOUT ? -EAGAIN : -EINTR;
+}
+
+static s64 sem_operate_locked(struct sem_set *set, struct sem_waiter *w, u64 deadline)
+{
+    s64 r;
+
+    for (u32 i = 0; i < w->n; i++)
+        if (w->ops[i].index >= set->count)
+            return -EFBIG;
+    r = sem_try(set, w);
+    if (r == 1)
+        return sem_wait(set, w, deadline);
+    if (!r && sem_changes(w->ops, w->n))
+        sem_wake_all(set, w->ops, w->n);
+    return r;
+}
+
+s64 sem_operate(s32 id, const struct sem_op *ops, u32 n, u64 deadline)
+{
+    struct sem_waiter w = {.ops = ops, .n = n, .pid = current_process()->pid};
+    struct sysv_object *o = sysv_find(SYSV_SEM, id, sem_changes(ops, n) ? MAY_WRITE : MAY_READ);
+    s64 r;
+
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    if (sem_flagged(ops, n, SEM_UNDO)) {
+        w.undo = sem_undo_of(sem_of(o));
+        if (IS_ERR(w.undo)) {
+            sysv_put(o);
+            return PTR_ERR(w.undo);
+        }
+    }
+    mutex_lock(&o->lock);
+    r = o->removed ? -EIDRM : sem_operate_locked(sem_of(o), &w, deadline);
+    mutex_unlock(&o->lock);
+    sysv_put(o);
+    return r;
+}
+
+void sem_apply_undo(struct sem_set *set, struct sem_undo *u)
+{
+    struct pid *pid = current_process()->pid;
+
+    for (u32 i = 0; i < set->count; i++) {
+        struct sem *s = &set->sems[i];
+        if (!u->adjust[i])
+            continue;
+        s->value = MIN(MAX(s->value + u->adjust[i], 0), SEM_VALUE_MAX);
+        sem_note_pid(s, pid);
+    }
+    set->otime = sysv_seconds();
+    sem_wake_all(set, NULL, 0);
+}
+
+/* ------------------------------------------------------------- making and removing */
+
+static struct sysv_object *sem_create(struct ipc_ns *ns, u64 count, u32 flags)
+{
+    struct sem_set *set;
+
+    if (!count)
+        return ERR_PTR(-EINVAL);
+    if (count > READ_ONCE(ns->sem_mns) || ns->sem_total > READ_ONCE(ns->sem_mns) - count)
+        return ERR_PTR(-ENOSPC);
+    set = kzalloc(sizeof(*set) + count * sizeof(struct sem));
+    if (!set)
+        return ERR_PTR(-ENOMEM);
+    set->count = (u32)count;
+    list_init(&set->waiters);
+    list_init(&set->undos);
+    for (u32 i = 0; i < set->count; i++)
+        list_init(&set->sems[i].waiters);
+    ns->sem_total += count;
+    return &set->base;
+}
+
+static void sem_discard(struct sysv_object *o)
+{
+    sysv_ns()->sem_total -= sem_of(o)->count;
+    sem_destroy(o);
+}
+
+static int sem_check(const struct sysv_object *o, u64 count)
+{
+    return count > container_of(o, const struct sem_set, base)->count ? -EINVAL : 0;
+}
+
+s64 sem_get(s32 key, s32 count, u32 flags)
+{
+    struct ipc_ns *ns = sysv_ns();
+    const struct sysv_get g = {.kind = SYSV_SEM,
+                               .max = READ_ONCE(ns->sem_mni),
+                               .size = (u64)count,
+                               .create = sem_create,
+                               .discard = sem_discard,
+                               .check = sem_check};
+
+    if (count < 0 || (u32)count > READ_ONCE(ns->sem_msl))
+        return -EINVAL;
+    return sysv_get(&g, key, flags);
+}
+
+static void sem_fail_waiters(struct list_node *list)
+{
+    while (!list_empty(list))
+        sem_wake(list_first(list, struct sem_waiter, node), -EIDRM);
+}
+
+/* REQUIRES(table lock) */
+void sem_drop(struct ipc_ns *ns, struct sysv_object *o)
+{
+    struct sem_set *set = sem_of(o);
+
+    mutex_lock(&o->lock);
+    sysv_unlink(ns, o);
+    o->removed = true;
+    ns->sem_total -= set->count;
+    sem_undo_orphan(set);
+    sem_fail_waiters(&set->waiters);
+    for (u32 i = 0; i < set->count; i++)
+        sem_fail_waiters(&set->sems[i].waiters);
+    mutex_unlock(&o->lock);
+    sysv_put(o); /* the table's */
+}
+
+s64 sem_remove(s32 id)
+{
+    struct sysv_object *o = sysv_find_owned(SYSV_SEM, id);
+    struct ipc_ns *ns = sysv_ns();
+    s64 err = 0;
+
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    mutex_lock(&ns->table[SYSV_SEM].lock);
+    if (o->removed)
+        err = -EIDRM;
+    else
+        sem_drop(ns, o);
+    mutex_unlock(&ns->table[SYSV_SEM].lock);
+    sysv_put(o);
+    return err;
+}
+
+/* ------------------------------------------------------------- semctl */
+
+s64 sem_set(s32 id, const struct ipc_perm_k *perm)
+{
+    struct sysv_object *o = sysv_find_owned(SYSV_SEM, id);
+    s64 err;
+
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    err = sysv_change(o, perm);
+    sysv_put(o);
+    return err;
+}
+
+s64 sem_stat(s32 id, enum sysv_stat how, struct semid_k *out)
+{
+    struct sysv_object *o;
+    s64 number;
+
+    *out = (struct semid_k){0};
+    o = sysv_find_stat(SYSV_SEM, id, how, &out->perm);
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    out->ctime = o->ctime;
+    out->count = sem_of(o)->count;
+    mutex_lock(&o->lock);
+    out->otime = sem_of(o)->otime;
+    mutex_unlock(&o->lock);
+    number = how == SYSV_STAT_ID ? 0 : sysv_number(o);
+    sysv_put(o);
+    return number;
+}
+
+/* Those of list that wait for semaphore i to be zero, or to grow. */
+static u32 sem_waiting(const struct list_node *list, u32 i, bool zero)
+{
+    struct sem_waiter *w;
+    u32 n = 0;
+
+    list_for_each (w, list, node) {
+        const struct sem_op *op = &w->ops[w->blocked_by];
+        n += op->index == i && !op->change == zero;
+    }
+    return n;
+}
+
+static s64 sem_answer(struct sem_set *set, u32 i, enum sem_ask what)
+{
+    bool zero = what == SEM_ASK_WAIT_ZERO;
+
+    switch (what) {
+    case SEM_ASK_PID:
+        return sysv_pid_nr(set->sems[i].pid);
+    case SEM_ASK_VALUE:
+        return set->sems[i].value;
+    default:
+        return sem_waiting(&set->sems[i].waiters, i, zero) + sem_waiting(&set->waiters, i, zero);
+    }
+}
+
+s64 sem_ask(s32 id, s32 index, enum sem_ask what)
+{
+    struct sysv_object *o = sysv_find_locked(SYSV_SEM, id, MAY_READ);
+    s64 r = -EINVAL;
+
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    if (index >= 0 && (u32)index < sem_of(o)->count)
+        r = sem_answer(sem_of(o), (u32)index, what);
+    mutex_unlock(&o->lock);
+    sysv_put(o);
+    return r;
+}
+
+/* A value is set: what processes would undo of it is forgotten. */
+static void sem_put_value(struct sem_set *set, u32 i, s32 value)
+{
+    struct sem_undo *u;
+
+    list_for_each (u, &set->undos, set_node)
+        u->adjust[i] = 0;
+    set->sems[i].value = value;
+    sem_note_pid(&set->sems[i], current_process()->pid);
+}
+
+s64 sem_set_value(s32 id, s32 index, s32 value)
+{
+    struct sysv_object *o;
+    s64 err = 0;
+
+    if (value < 0 || value > SEM_VALUE_MAX)
+        return -ERANGE;
+    o = sysv_find_locked(SYSV_SEM, id, MAY_WRITE);
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    if (index < 0 || (u32)index >= sem_of(o)->count) {
+        err = -EINVAL;
+    } else {
+        sem_put_value(sem_of(o), (u32)index, value);
+        o->ctime = sysv_seconds();
+        sem_wake_all(sem_of(o), NULL, 0);
+    }
+    mutex_unlock(&o->lock);
+    sysv_put(o);
+    return err;
+}
+
+s64 sem_count(s32 id)
+{
+    struct sysv_object *o = sysv_find(SYSV_SEM, id, 0);
+    s64 n;
+
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    n = sem_of(o)->count;
+    sysv_put(o);
+    return n;
+}
+
+s64 sem_get_all(s32 id, u16 *values, u32 n)
+{
+    struct sysv_object *o = sysv_find_locked(SYSV_SEM, id, MAY_READ);
+    s64 err = 0;
+
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    if (sem_of(o)->count != n)
+        err = -EINVAL;
+    for (u32 i = 0; !err && i < n; i++)
+        values[i] = (u16)sem_of(o)->sems[i].value;
+    mutex_unlock(&o->lock);
+    sysv_put(o);
+    return err;
+}
+
+s64 sem_set_all(s32 id, const u16 *values, u32 n)
+{
+    struct sysv_object *o;
+    s64 err = 0;
+
+    for (u32 i = 0; i < n; i++)
+        if (values[i] > SEM_VALUE_MAX)
+            return -ERANGE;
+    o = sysv_find_locked(SYSV_SEM, id, MAY_WRITE);
+    if (IS_ERR(o))
+        return PTR_ERR(o);
+    if (sem_of(o)->count != n)
+        err = -EINVAL;
+    for (u32 i = 0; !err && i < n; i++) {
+        sem_put_value(sem_of(o), i, values[i]);
+        cond_yield();
+    }
+    if (!err) {
+        o->ctime = sysv_seconds();
+        sem_wake_all(sem_of(o), NULL, 0);
+    }
+    mutex_unlock(&o->lock);
+    sysv_put(o);
+    return err;
+}
+
+s64 sem_info(u32 *sets, u32 *semaphores)
+{
+    struct ipc_ns *ns = sysv_ns();
+    s64 highest = sysv_highest(SYSV_SEM, sets);
+
+    *semaphores = (u32)READ_ONCE(ns->sem_total);
+    return highest;
+}

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * System V shared memory, semaphores and message queues, their namespaces and files in /proc.
+ */
+#include "abi.h"
+
+#include <limits.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+
+union semun {
+    int val;
+    struct semid_ds *buf;
+    unsigned short *array;
+    struct seminfo *info;
+};
+
+/* A namespace of one's own: what a test leaves is gone with it. */
+static void own_ipc(void)
+{
+    EXPECT(unshare(CLONE_NEWIPC) == 0);
+}
+
+static int wait_for(pid_t pid)
+{
+    int status;
+
+    EXPECT(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+static void become(uid_t id)
+{
+    EXPECT(syscall(SYS_setgroups, 0, NULL) == 0);
+    EXPECT(setresgid(id, id, id) == 0 && setresuid(id, id, id) == 0);
+}
+
+/* ---- shared memory ---- */
+
+static struct shmid_ds shm_state(int id)
+{
+    struct shmid_ds ds;
+
+    EXPECT(shmctl(id, IPC_STAT, &ds) == 0);
+    return ds;
+}
+
+TEST(keys_find_what_they_made)
+{
+    own_ipc();
+    EXPECT_ERR(shmget(77, 4096, 0600), ENOENT);
+    int id = shmget(77, 5000, IPC_CREAT | 0600);
+    EXPECT(id >= 0 && shmget(77, 0, 0) == id && shmget(77, 5000, IPC_CREAT | 0600) == id);
+    EXPECT_ERR(shmget(77, 5000, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+    EXPECT_ERR(shmget(77, 5001, 0), EINVAL);
+    EXPECT_ERR(shmget(78, 0, IPC_CREAT | 0600), EINVAL);
+    EXPECT_ERR(shmget(78, ~0UL, IPC_CREAT | 0600), EINVAL);
+    int private = shmget(IPC_PRIVATE, 1, 0600);
+    EXPECT(private >= 0 && private != id && shmget(IPC_PRIVATE, 1, 0600) != private);
+    EXPECT_ERR(shmctl(-1, IPC_RMID, NULL), EINVAL);
+    EXPECT_ERR(shmctl(0x7fffffff, IPC_RMID, NULL), EINVAL);
+    EXPECT(shmctl(id, IPC_RMID, NULL) == 0);
+    EXPECT_ERR(shmctl(id, IPC_RMID, NULL), EINVAL);
+    int again = shmget(77, 5000, IPC_CREAT | 0600);
+    EXPECT(again >= 0 && again != id); /* the old number finds nothing */
+}
+
+TEST(processes_share_a_segment)
+{
+    own_ipc();
+    int id = shmget(IPC_PRIVATE, 10000, IPC_CREAT | 0600);
+    volatile char *p = shmat(id, NULL, 0), *q = shmat(id, NULL, 0);
+    EXPECT((void *)p != (void *)-1 && (void *)q != (void *)-1 && p != q);
+    EXPECT(p[9999] == 0);
+    p[5000] = 7;
+    EXPECT(q[5000] == 7 && shm_state(id).shm_nattch == 2);
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(shm_state(id).shm_nattch == 4 && p[5000] == 7);
+        q[1] = 9;
+        EXPECT(shmdt((void *)q) == 0);
+        EXPECT_ERR(shmdt((void *)q), EINVAL);
+        _exit(0);
+    }
+    EXPECT(wait_for(pid) == 0 && p[1] == 9);
+    struct shmid_ds ds = shm_state(id);
+    EXPECT(ds.shm_nattch == 2 && ds.shm_segsz == 10000 && ds.shm_cpid == getpid());
+    EXPECT(ds.shm_lpid == pid && ds.shm_atime > 0 && ds.shm_dtime > 0 && ds.shm_ctime > 0);
+    EXPECT(shmdt((void *)p) == 0 && shmdt((void *)q) == 0);
+    EXPECT(shm_state(id).shm_nattch == 0);
+    EXPECT_ERR(shmdt((void *)((char *)p + 1)), EINVAL);
+}
+
+TEST(a_removed_segment_lives_while_it_is_attached)
+{
+    own_ipc();
+    int id = shmget(99, 4096, IPC_CREAT | 0600);
+    char *p = shmat(id, NULL, 0);
+    EXPECT(p != (void *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
+    p[0] = 'x';
+    struct shmid_ds ds = shm_state(id);
+    EXPECT(ds.shm_perm.mode & SHM_DEST && ds.shm_perm.__key == IPC_PRIVATE);
+    EXPECT_ERR(shmget(99, 4096, 0), ENOENT);
+    char *q = shmat(id, NULL, 0); /* by its number it is still there */
+    EXPECT(q != (void *)-1 && q[0] == 'x');
+    EXPECT(shmdt(q) == 0 && shmdt(p) == 0);
+    EXPECT_ERR(shmat(id, NULL, 0) == (void *)-1 ? -1 : 0, EINVAL);
+    EXPECT_ERR(shmctl(id, IPC_STAT, &ds), EINVAL);
+}
+
+TEST(segments_go_where_they_are_told)
+{
+    own_ipc();
+    int id = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0700);
+    char *room = mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(room != MAP_FAILED);
+    EXPECT(shmat(id, room + 4096, 0) == (void *)-1 && errno == EINVAL); /* taken */
+    EXPECT(shmat(id, room + 4097, SHM_REMAP) == (void *)-1 && errno == EINVAL);
+    EXPECT(shmat(id, NULL, SHM_REMAP) == (void *)-1 && errno == EINVAL);
+    EXPECT(shmat(id, (void *)-8192, 0) == (void *)-1 && errno == EINVAL);
+    EXPECT(shmat(id, room + 4097, SHM_REMAP | SHM_RND) == room + 4096);
+    room[4096] = 1;
+    room[12287] = 2;
+    EXPECT(munmap(room + 8192, 4096) == 0 && shm_state(id).shm_nattch == 1);
+    EXPECT(shmdt(room + 4096) == 0 && shm_state(id).shm_nattch == 0);
+    const char *r = shmat(id, NULL, SHM_RDONLY);
+    EXPECT(r != (void *)-1 && r[0] == 1 && r[8191] == 2);
+    EXPECT_ERR(mprotect((void *)r, 4096, PROT_READ | PROT_WRITE), EACCES);
+    /* A split mapping counts twice, and goes as one. */
+    char *s = shmat(id, NULL, 0);
+    EXPECT(mprotect(s, 4096, PROT_READ) == 0 && shm_state(id).shm_nattch == 3);
+    EXPECT(shmdt(s) == 0 && shm_state(id).shm_nattch == 1);
+}
+
+TEST(rights_of_a_segment)
+{
+    own_ipc();
+    int id = shmget(5, 4096, IPC_CREAT | 0640);
+    pid_t pid = fork();
+    if (pid == 0) {
+        become(1000);
+        EXPECT(shmat(id, NULL, 0) == (void *)-1 && errno == EACCES);
+        EXPECT(shmat(id, NULL, SHM_RDONLY) == (void *)-1 && errno == EACCES);
+        EXPECT_ERR(shmget(5, 4096, 0600), EACCES);
+        EXPECT(shmget(5, 4096, 0) == id);
+        EXPECT_ERR(shmctl(id, IPC_RMID, NULL), EPERM);
+        struct shmid_ds ds;
+        EXPECT_ERR(shmctl(id, IPC_STAT, &ds), EACCES);
+        _exit(0);
+    }
+    EXPECT(wait_for(pid) == 0);
+    struct shmid_ds ds = shm_state(id);
+    ds.shm_perm.uid = 1000;
+    ds.shm_perm.mode = 0404;
+    EXPECT(shmctl(id, IPC_SET, &ds) == 0);
+    pid = fork();
+    if (pid == 0) {
+        become(1000);
+        EXPECT(shmat(id, NULL, SHM_RDONLY) != (void *)-1);
+        EXPECT(shmat(id, NULL, 0) == (void *)-1 && errno == EACCES);
+        EXPECT(shmctl(id, IPC_RMID, NULL) == 0);
+        _exit(0);
+    }
+    EXPECT(wait_for(pid) == 0);
+    EXPECT_ERR(shmctl(id, IPC_STAT, &ds), EINVAL);
+}
+
+TEST(segments_end_with_their_namespace)
+{
+    own_ipc();
+    int id = shmget(6, 4096, IPC_CREAT | 0600);
+    char *p = shmat(id, NULL, 0);
+    p[0] = 'k';
+    own_ipc();
+    EXPECT_ERR(shmget(6, 4096, 0), ENOENT);
+    EXPECT(p[0] == 'k'); /* what is mapped stays */
+    EXPECT(shmdt(p) == 0);
+}
+
+/* ---- semaphores ---- */
+
+static int sem_make(int n)
+{
+    int id = semget(IPC_PRIVATE, n, 0600);
+
+    EXPECT(id >= 0);
+    return id;
+}
+
+static int sem_value(int id, int i)
+{
+    return semctl(id, i, GETVAL);
+}
+
+static int sem_do(int id, int i, int change, int flags)
+{
+    struct sembuf op = {(unsigned short)i, (short)change, (short)flags};
+
+    return semop(id, &op, 1);
+}
+
+TEST(semaphores_count)
+{
+    own_ipc();
+    int id = sem_make(3);
+    EXPECT(sem_do(id, 1, 5, 0) == 0 && sem_value(id, 1) == 5 && sem_value(id, 0) == 0);
+    EXPECT(sem_do(id, 1, -3, 0) == 0 && sem_value(id, 1) == 2);
+    EXPECT_ERR(sem_do(id, 1, -3, IPC_NOWAIT), EAGAIN);
+    EXPECT_ERR(sem_do(id, 1, 0, IPC_NOWAIT), EAGAIN);
+    EXPECT_ERR(sem_do(id, 3, 1, 0), EFBIG);
+    EXPECT_ERR(sem_do(id, 1, 32767, 0), ERANGE);
+    EXPECT(semctl(id, 1, GETPID) == getpid() && semctl(id, 0, GETPID) == 0);
+    EXPECT_ERR(semctl(id, 3, GETVAL), EINVAL);
+    EXPECT_ERR(semctl(id, -1, GETVAL), EINVAL);
+    EXPECT_ERR(semctl(id, 0, SETVAL, (union semun){.val = 32768}), ERANGE);
+    EXPECT_ERR(semctl(id, 0, SETVAL, (union semun){.val = -1}), ERANGE);
+    EXPECT_ERR(semop(id, NULL, 0), EINVAL);
+    struct sembuf many[501] = {{0, 0, 0}};
+    EXPECT_ERR(semop(id, many, 501), E2BIG);
+    EXPECT(semop(id, many, 500) == 0);
+    EXPECT_ERR(semget(IPC_PRIVATE, 0, 0600), EINVAL);
+    EXPECT_ERR(semget(IPC_PRIVATE, -1, 0600), EINVAL);
+    EXPECT_ERR(semget(IPC_PRIVATE, 32001, 0600), EINVAL);
+    EXPECT(semctl(id, 0, IPC_RMID) == 0);
+    EXPECT_ERR(sem_do(id, 0, 1, 0), EINVAL);
+}
+
+TEST(several_operations_are_one)
+{
+    own_ipc();
+    int id = sem_make(2);
+    struct sembuf take[2] = {{0, 2, IPC_NOWAIT}, {1, -1, IPC_NOWAIT}};
+    EXPECT_ERR(semop(id, take, 2), EAGAIN);
+    EXPECT(sem_value(id, 0) == 0);
+    unsigned short all[2] = {4, 1};
+    EXPECT(semctl(id, 0, SETALL, (union semun){.array = all}) == 0);
+    EXPECT(semop(id, take, 2) == 0);
+    EXPECT(semctl(id, 0, GETALL, (union semun){.array = all}) == 0 && all[0] == 6 && all[1] == 0);
+    all[0] = 32768;
+    EXPECT_ERR(semctl(id, 0, SETALL, (union semun){.array = all}), ERANGE);
+}
+
+/* Until n processes wait on the set's semaphore 0. */
+static void await_waiters(int id, int what, int n)
+{
+    while (semctl(id, 0, what) != n)
+        sched_yield();
+}
+
+TEST(waiters_are_woken_in_their_order)
+{
+    own_ipc();
+    int id = sem_make(2), order[2];
+    pid_t pid[3];
+    EXPECT(pipe(order) == 0);
+    for (int i = 0; i < 3; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0) {
+            EXPECT(sem_do(id, 0, -1, 0) == 0);
+            char c = (char)('a' + i);
+            EXPECT(write(order[1], &c, 1) == 1);
+            _exit(0);
+        }
+        await_waiters(id, GETNCNT, i + 1);
+    }
+    for (int i = 0; i < 3; i++) {
+        char c;
+        EXPECT(sem_do(id, 0, 1, 0) == 0 && read(order[0], &c, 1) == 1 && c == 'a' + i);
+        EXPECT(wait_for(pid[i]) == 0 && semctl(id, 0, GETPID) == pid[i]);
+    }
+    EXPECT(semctl(id, 0, GETNCNT) == 0 && sem_value(id, 0) == 0);
+}
+
+TEST(one_waiter_may_free_another)
+{
+    own_ipc();
+    int id = sem_make(3);
+    EXPECT(sem_do(id, 1, 1, 0) == 0);
+    pid_t zero = fork();
+    if (zero == 0) /* waits until 1 is zero, then gives to 2 */
+        _exit(semop(id, (struct sembuf[]){{0, 0, 0}, {1, 0, 0}, {2, 1, 0}}, 3) != 0);
+    while (semctl(id, 1, GETZCNT) != 1)
+        sched_yield();
+    pid_t take = fork();
+    if (take == 0) /* takes 0, and with it 1 */
+        _exit(semop(id, (struct sembuf[]){{0, -1, 0}, {1, -1, 0}}, 2) != 0);
+    await_waiters(id, GETNCNT, 1);
+    EXPECT(sem_do(id, 0, 1, 0) == 0);
+    EXPECT(wait_for(take) == 0 && wait_for(zero) == 0);
+    EXPECT(sem_value(id, 0) == 0 && sem_value(id, 1) == 0 && sem_value(id, 2) == 1);
+}
+
+TEST(removal_signals_and_time_end_a_wait)
+{
+    own_ipc();
+    int id = sem_make(1);
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT_ERR(sem_do(id, 0, -1, 0), EIDRM);
+        _exit(0);
+    }
+    await_waiters(id, GETNCNT, 1);
+    EXPECT(semctl(id, 0, IPC_RMID) == 0 && wait_for(pid) == 0);
+    id = sem_make(1);
+    pid = fork();
+    if (pid == 0)
+        _exit(sem_do(id, 0, -1, 0));
+    await_waiters(id, GETNCNT, 1);
+    EXPECT(kill(pid, SIGKILL) == 0 && wait_for(pid) == SIGKILL && semctl(id, 0, GETNCNT) == 0);
+    struct sembuf op = {0, -1, 0};
+    struct timespec t = {0, 1000000}, bad = {0, 1000000000};
+    EXPECT_ERR(semtimedop(id, &op, 1, &t), EAGAIN);
+    EXPECT_ERR(semtimedop(id, &op, 1, &bad), EINVAL);
+}
+
+TEST(what_a_process_did_is_undone)
+{
+    own_ipc();
+    int id = sem_make(2);
+    EXPECT(sem_do(id, 0, 5, 0) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(sem_do(id, 0, -3, SEM_UNDO) == 0 && sem_do(id, 1, 2, SEM_UNDO) == 0);
+        EXPECT(sem_do(id, 0, 1, 0) == 0); /* this stays */
+        _exit(sem_value(id, 0) != 3);
+    }
+    EXPECT(wait_for(pid) == 0 && sem_value(id, 0) == 6 && sem_value(id, 1) == 0);
+    EXPECT(semctl(id, 0, GETPID) == pid);
+    pid = fork(); /* a value that is set forgets what was to be undone */
+    if (pid == 0) {
+        EXPECT(sem_do(id, 0, -3, SEM_UNDO) == 0);
+        EXPECT(semctl(id, 0, SETVAL, (union semun){.val = 1}) == 0);
+        _exit(0);
+    }
+    EXPECT(wait_for(pid) == 0 && sem_value(id, 0) == 1);
+    pid = fork(); /* one that waits gets what the end of another gives back */
+    if (pid == 0) {
+        EXPECT(sem_do(id, 0, -1, SEM_UNDO) == 0);
+        pid_t waiter = fork();
+        if (waiter == 0)
+            _exit(sem_do(id, 0, -1, 0) != 0);
+        await_waiters(id, GETNCNT, 1);
+        _exit(0);
+    }
+    EXPECT(wait_for(pid) == 0);
+    while (sem_value(id, 0) != 0 || semctl(id, 0, GETNCNT) != 0)
+        sched_yield();
+}
+
+static void *undo_thread(void *arg)
+{
+    return (void *)(intptr_t)sem_do(*(int *)arg, 0, -1, SEM_UNDO);
+}
+
+TEST(threads_undo_together_at_the_last_ones_end)
+{
+    own_ipc();
+    int id = sem_make(1);
+    EXPECT(sem_do(id, 0, 1, 0) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_t thread;
+        EXPECT(pthread_create(&thread, NULL, undo_thread, &id) == 0);
+        pthread_join(thread, NULL);
+        _exit(sem_value(id, 0) != 0); /* not undone by the thread's end */
+    }
+    EXPECT(wait_for(pid) == 0 && sem_value(id, 0) == 1);
+}
+
+TEST(undoing_survives_the_removal_of_sets)
+{
+    own_ipc();
+    for (int i = 0; i < 200; i++) {
+        int id = sem_make(4);
+        EXPECT(sem_do(id, 2, 1, SEM_UNDO) == 0 && semctl(id, 0, IPC_RMID) == 0);
+    }
+    int id = sem_make(1);
+    EXPECT(sem_do(id, 0, 1, SEM_UNDO) == 0);
+}
+
+/* ---- messages ---- */
+
+struct text {
+    long type;
+    char text[64];
+};
+
+static int msg_put(int id, long type, const char *s, int flags)
+{
+    struct text m = {.type = type};
+
+    strcpy(m.text, s);
+    return msgsnd(id, &m, strlen(s), flags);
+}
+
+TEST(messages_are_taken_by_type)
+{
+    own_ipc();
+    struct text m;
+    int id = msgget(IPC_PRIVATE, 0600);
+    EXPECT(id >= 0);
+    EXPECT_ERR(msgrcv(id, &m, 64, 0, IPC_NOWAIT), ENOMSG);
+    EXPECT(msg_put(id, 3, "three", 0) == 0 && msg_put(id, 1, "one", 0) == 0);
+    EXPECT(msg_put(id, 2, "two", 0) == 0 && msg_put(id, 1, "uno", 0) == 0);
+    EXPECT_ERR(msg_put(id, 0, "none", 0), EINVAL);
+    EXPECT_ERR(msgsnd(id, &m, 8193, 0), EINVAL);
+    EXPECT_ERR(msgsnd(id, &m, (size_t)-1, 0), EINVAL);
+    EXPECT(msgrcv(id, &m, 64, -2, 0) == 3 && m.type == 1 && memcmp(m.text, "one", 3) == 0);
+    EXPECT(msgrcv(id, &m, 64, 3, MSG_EXCEPT) == 3 && m.type == 2);
+    EXPECT_ERR(msgrcv(id, &m, 64, 7, IPC_NOWAIT), ENOMSG);
+    EXPECT_ERR(msgrcv(id, &m, 2, 0, 0), E2BIG);
+    EXPECT(msgrcv(id, &m, 2, 0, MSG_NOERROR) == 2 && memcmp(m.text, "th", 2) == 0);
+    struct msqid_ds ds;
+    EXPECT(msgctl(id, IPC_STAT, &ds) == 0 && ds.msg_qnum == 1 && ds.__msg_cbytes == 3);
+    EXPECT(ds.msg_qbytes == 16384 && ds.msg_lspid == getpid() && ds.msg_lrpid == getpid());
+    EXPECT(msgrcv(id, &m, 0, LONG_MIN, MSG_NOERROR) == 0);
+    EXPECT(msg_put(id, 9, "", 0) == 0 && msgrcv(id, &m, 64, 0, 0) == 0 && m.type == 9);
+}
+
+/* Until pid sleeps in the kernel. */
+static void await_sleep(pid_t pid)
+{
+    char path[64], state = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    while (state != 'S') {
+        FILE *f = fopen(path, "r");
+        EXPECT(f && fscanf(f, "%*d %*s %c", &state) == 1);
+        fclose(f);
+        sched_yield();
+    }
+}
+
+TEST(a_full_queue_holds_senders_up)
+{
+    own_ipc();
+    int id = msgget(IPC_PRIVATE, 0600);
+    static struct {
+        long type;
+        char text[8192];
+    } big = {1, ""};
+    EXPECT(msgsnd(id, &big, 8192, 0) == 0 && msgsnd(id, &big, 8192, 0) == 0);
+    EXPECT_ERR(msgsnd(id, &big, 1, IPC_NOWAIT), EAGAIN);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(msgsnd(id, &big, 5, 0) != 0);
+    await_sleep(pid);
+    EXPECT(msgrcv(id, &big, 8192, 0, 0) == 8192 && wait_for(pid) == 0);
+    EXPECT(msgrcv(id, &big, 8192, 0, 0) == 8192 && msgrcv(id, &big, 8192, 0, 0) == 5);
+    struct msqid_ds ds;
+    EXPECT(msgctl(id, IPC_STAT, &ds) == 0);
+    ds.msg_qbytes = 4; /* also bounds the number of messages without text */
+    EXPECT(msgctl(id, IPC_SET, &ds) == 0);
+    for (int i = 0; i < 4; i++)
+        EXPECT(msg_put(id, 1, "", IPC_NOWAIT) == 0);
+    EXPECT_ERR(msg_put(id, 1, "", IPC_NOWAIT), EAGAIN);
+}
+
+TEST(a_receiver_gets_what_it_waits_for)
+{
+    own_ipc();
+    int id = msgget(IPC_PRIVATE, 0600);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct text m;
+        _exit(!(msgrcv(id, &m, 64, 5, 0) == 4 && memcmp(m.text, "five", 4) == 0));
+    }
+    await_sleep(pid);
+    EXPECT(msg_put(id, 4, "four", 0) == 0 && msg_put(id, 5, "five", 0) == 0 && wait_for(pid) == 0);
+    pid = fork();
+    if (pid == 0) {
+        struct text m;
+        EXPECT_ERR(msgrcv(id, &m, 64, 6, 0), EIDRM);
+        _exit(0);
+    }
+    await_sleep(pid);
+    EXPECT(msgctl(id, IPC_RMID, NULL) == 0 && wait_for(pid) == 0);
+}
+
+/* ---- /proc ---- */
+
+static bool file_has(const char *path, const char *text)
+{
+    char buf[4096];
+    int fd = open(path, O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+    close(fd);
+    EXPECT(n >= 0);
+    buf[n] = 0;
+    return strstr(buf, text);
+}
+
+TEST(proc_lists_the_namespaces_objects)
+{
+    char line[64];
+    own_ipc();
+    int shm = shmget(0x1234, 4096, IPC_CREAT | 0600);
+    int sem = semget(0x1235, 2, IPC_CREAT | 0640), msg = msgget(0x1236, IPC_CREAT | 0604);
+    snprintf(line, sizeof(line), "%10d %10d   600                  4096", 0x1234, shm);
+    EXPECT(file_has("/proc/sysvipc/shm", line));
+    snprintf(line, sizeof(line), "%10d %10d   640          2", 0x1235, sem);
+    EXPECT(file_has("/proc/sysvipc/sem", line));
+    snprintf(line, sizeof(line), "%10d %10d   604           0          0", 0x1236, msg);
+    EXPECT(file_has("/proc/sysvipc/msg", line));
+    struct shm_info use;
+    EXPECT(shmctl(0, SHM_INFO, (struct shmid_ds *)&use) >= 0 && use.used_ids == 1 &&
+           use.shm_tot == 1);
+    struct shmid_ds ds;
+    EXPECT(shmctl(0, SHM_STAT, &ds) == shm && ds.shm_segsz == 4096);
+    own_ipc();
+    EXPECT(!file_has("/proc/sysvipc/shm", "4096"));
+}
+
+TEST(limits_are_the_namespaces)
+{
+    own_ipc();
+    EXPECT(file_has("/proc/sys/kernel/sem", "32000\t1024000000\t500\t32000\n"));
+    EXPECT(file_has("/proc/sys/kernel/shmmax", "18446744073692774399\n"));
+    EXPECT(file_has("/proc/sys/kernel/shmmni", "4096\n"));
+    EXPECT(file_has("/proc/sys/kernel/msgmax", "8192\n"));
+    int fd = open("/proc/sys/kernel/shmmni", O_WRONLY);
+    EXPECT(fd >= 0 && write(fd, "2\n", 2) == 2);
+    EXPECT(shmget(IPC_PRIVATE, 1, 0600) >= 0 && shmget(IPC_PRIVATE, 1, 0600) >= 0);
+    EXPECT_ERR(shmget(IPC_PRIVATE, 1, 0600), ENOSPC);
+    own_ipc();
+    EXPECT(file_has("/proc/sys/kernel/shmmni", "4096\n"));
+}
