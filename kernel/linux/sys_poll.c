@@ -38,68 +38,130 @@ static struct poll_time poll_time_ms(s32 ms)
     return poll_time_ns(ms >= 0, (u64)MAX(ms, 0) * NSEC_PER_MSEC);
 }
 
-/* Everything one poll needs, in one block for large sets. */
-struct poll_set {
+/* Everything one poll needs. Large sets come in chunks: no block grows with what is asked. */
+#define POLL_CHUNK 512
+struct poll_chunk {
+    struct poll_list list; /* first */
     struct pollfd_user *fds;
-    struct poll_item *items;
-    u64 fast[POLL_FAST * (sizeof(struct pollfd_user) + sizeof(struct poll_item)) / 8 + 1];
-    void *slow;
 };
+struct poll_set {
+    struct poll_chunk first;
+    struct pollfd_user fds[POLL_FAST];
+    struct poll_item items[POLL_FAST];
+    u64 ufds;
+    unsigned bad; /* descriptors that are none */
+};
+
+static struct poll_chunk *poll_chunk_of(struct poll_list *list)
+{
+    return container_of(list, struct poll_chunk, list);
+}
+
+static struct poll_chunk *poll_chunk_create(unsigned n)
+{
+    struct poll_chunk *c =
+        kmalloc(sizeof(*c) + n * (sizeof(struct poll_item) + sizeof(struct pollfd_user)));
+
+    if (!c)
+        return NULL;
+    c->list = (struct poll_list){.items = (void *)(c + 1), .n = n};
+    c->fds = (void *)(c->list.items + n);
+    return c;
+}
+
+/* c is empty but for its size; the files are referenced. */
+static int poll_chunk_fill(struct poll_set *s, struct poll_chunk *c, u64 ufds)
+{
+    unsigned n = c->list.n;
+
+    c->list.n = 0;
+    if (copy_in(c->fds, (const void __user *)ufds, n * sizeof(*c->fds)))
+        return -EFAULT;
+    for (; c->list.n < n; c->list.n++) {
+        const struct pollfd_user *p = &c->fds[c->list.n];
+        struct file *f = p->fd >= 0 ? fd_file(p->fd) : NULL;
+
+        c->list.items[c->list.n] = (struct poll_item){f, (u16)p->events, 0};
+        s->bad += p->fd >= 0 && !f;
+    }
+    return 0;
+}
 
 static int poll_set_begin(struct poll_set *s, u64 ufds, unsigned n)
 {
-    size_t items = n * sizeof(struct poll_item);
-    void *mem = s->fast;
+    struct poll_chunk *c = &s->first;
+    unsigned done = MIN(n, (unsigned)POLL_FAST);
+    int err;
 
-    s->slow = NULL;
-    if (n > POLL_FAST) {
-        mem = s->slow = kmalloc(items + n * sizeof(struct pollfd_user));
-        if (!mem)
+    s->ufds = ufds;
+    s->bad = 0;
+    c->list = (struct poll_list){.items = s->items, .n = done};
+    c->fds = s->fds;
+    err = poll_chunk_fill(s, c, ufds);
+    for (; !err && done < n; done += c->list.n) {
+        struct poll_chunk *next = poll_chunk_create(MIN(n - done, (unsigned)POLL_CHUNK));
+
+        if (!next)
             return -ENOMEM;
+        c->list.next = &next->list;
+        c = next;
+        err = poll_chunk_fill(s, c, ufds + done * sizeof(*c->fds));
+        cond_yield();
     }
-    s->items = mem;
-    s->fds = (struct pollfd_user *)((char *)mem + items);
-    if (copy_in(s->fds, (const void __user *)ufds, n * sizeof(*s->fds))) {
-        kfree(s->slow);
-        return -EFAULT;
+    return err;
+}
+
+static int poll_chunk_out(struct poll_chunk *c, u64 ufds)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < c->list.n && !err; i++) {
+        s16 rev = (s16)(c->list.items[i].revents & (c->list.items[i].events | POLL_ALWAYS));
+
+        if (c->fds[i].fd >= 0 && !c->list.items[i].file)
+            rev = POLLNVAL;
+        err = OUT(ufds + i * sizeof(*c->fds) + offsetof(struct pollfd_user, revents), rev);
     }
-    return 0;
+    return err;
+}
+
+/* Tells the results, if there are any, and ends the set. */
+static int poll_set_end(struct poll_set *s, bool out)
+{
+    u64 ufds = s->ufds;
+    int err = 0;
+
+    for (struct poll_list *list = &s->first.list, *next; list; list = next) {
+        struct poll_chunk *c = poll_chunk_of(list);
+
+        if (out && !err)
+            err = poll_chunk_out(c, ufds);
+        ufds += list->n * sizeof(*c->fds);
+        for (unsigned i = 0; i < list->n; i++)
+            if (list->items[i].file)
+                file_put(list->items[i].file);
+        next = list->next;
+        if (c != &s->first) {
+            kfree(c);
+            cond_yield();
+        }
+    }
+    return err;
 }
 
 static s64 poll_run(u64 ufds, u64 n, struct poll_time when)
 {
     struct poll_set s;
-    s64 ready = 0;
+    s64 ready;
+    int err;
 
     if (n > rlimit_current(RLIMIT_NOFILE))
         return -EINVAL;
-    int err = poll_set_begin(&s, ufds, (unsigned)n);
-    if (err)
-        return err;
-    unsigned bad = 0;
-    for (u64 i = 0; i < n; i++) {
-        struct file *f = s.fds[i].fd >= 0 ? fd_file(s.fds[i].fd) : NULL;
-        s.items[i] = (struct poll_item){f, (u16)s.fds[i].events, 0};
-        bad += s.fds[i].fd >= 0 && !f;
-    }
-    ready = poll_files(s.items, (unsigned)n, when.block && !bad, when.deadline);
-    for (u64 i = 0; i < n; i++) {
-        u32 rev = s.items[i].revents & (s.items[i].events | POLL_ALWAYS);
-        if (s.fds[i].fd >= 0 && !s.items[i].file)
-            rev = POLLNVAL;
-        s.fds[i].revents = (s16)rev;
-        if (s.items[i].file)
-            file_put(s.items[i].file);
-    }
-    if (ready >= 0) {
-        ready += bad;
-        for (u64 i = 0; i < n; i++) {
-            if (copy_out((void __user *)(ufds + i * sizeof(*s.fds) + 6), &s.fds[i].revents, 2))
-                ready = -EFAULT;
-        }
-    }
-    kfree(s.slow);
-    return ready;
+    ready = poll_set_begin(&s, ufds, (unsigned)n);
+    if (!ready)
+        ready = poll_files(&s.first.list, when.block && !s.bad, when.deadline);
+    err = poll_set_end(&s, ready >= 0);
+    return err ? err : ready < 0 ? ready : ready + s.bad;
 }
 
 static s64 poll_resume(struct restart_block *rb)
@@ -202,43 +264,60 @@ static u32 select_events(const struct select_sets *s, unsigned fd)
            (s->in[2][fd / 64] & bit ? SELECT_EX : 0);
 }
 
+/* The file of each descriptor that is asked for, and its number in fds; how many, -EBADF. */
+static int select_files(const struct select_sets *s, unsigned n, struct poll_item *items,
+                        unsigned *fds, unsigned *used)
+{
+    for (unsigned fd = 0; fd < n; fd++) {
+        u32 events = select_events(s, fd);
+        struct file *f = events ? fd_file((int)fd) : NULL;
+
+        if (events && !f)
+            return -EBADF;
+        if (!f)
+            continue;
+        fds[*used] = fd;
+        items[(*used)++] = (struct poll_item){f, events, 0};
+        if (*used % 64 == 0)
+            cond_yield();
+    }
+    return 0;
+}
+
+/* Sets the bits of what is ready of one file; how many. */
+static unsigned select_out(struct select_sets *s, unsigned fd, u32 revents)
+{
+    static const u32 masks[3] = {SELECT_IN, SELECT_OUT, SELECT_EX};
+    u64 bit = 1ULL << (fd % 64);
+    unsigned n = 0;
+
+    for (int k = 0; k < 3; k++) {
+        if (s->in[k][fd / 64] & bit && revents & masks[k]) {
+            s->out[k][fd / 64] |= bit;
+            n++;
+        }
+    }
+    return n;
+}
+
 static s64 select_wait(struct select_sets *s, unsigned n, struct poll_time when)
 {
     struct poll_item *items = kcalloc(MAX(n, 1U), sizeof(*items));
-    static const u32 masks[3] = {SELECT_IN, SELECT_OUT, SELECT_EX};
-    s64 r = 0;
-    unsigned used = 0;
-    unsigned *fds = kcalloc(MAX(n, 1U), sizeof(*fds));
+    unsigned *fds = kcalloc(MAX(n, 1U), sizeof(*fds)), used = 0;
+    s64 r = items && fds ? 0 : -ENOMEM, count = 0;
 
-    if (!items || !fds) {
-        kfree(items);
-        kfree(fds);
-        return -ENOMEM;
-    }
-    for (unsigned fd = 0; fd < n && !r; fd++) {
-        u32 events = select_events(s, fd);
-        if (!events)
-            continue;
-        struct file *f = fd_file((int)fd);
-        if (!f)
-            r = -EBADF;
-        fds[used] = fd;
-        if (f)
-            items[used++] = (struct poll_item){f, events, 0};
-    }
     if (!r)
-        r = poll_files(items, used, when.block, when.deadline);
-    s64 count = 0;
+        r = select_files(s, n, items, fds, &used);
+    if (!r) {
+        struct poll_list list = {.items = items, .n = used};
+
+        r = poll_files(&list, when.block, when.deadline);
+    }
     for (unsigned i = 0; i < used; i++) {
-        unsigned fd = fds[i];
-        for (int k = 0; k < 3; k++) {
-            u64 bit = 1ULL << (fd % 64);
-            if (s->in[k][fd / 64] & bit && items[i].revents & masks[k]) {
-                s->out[k][fd / 64] |= bit;
-                count++;
-            }
-        }
+        count += select_out(s, fds[i], items[i].revents);
         file_put(items[i].file);
+        if (i % 64 == 63)
+            cond_yield();
     }
     kfree(items);
     kfree(fds);
@@ -325,33 +404,30 @@ s64 sys_epoll_ctl(s32 epfd, s32 op, s32 fd, u64 uev)
     target = fd_hold((int)fd);
     s64 r = -EBADF;
     if (ep.file && target.file)
-        r = ep.file == target.file ? -EINVAL
-                                   : epoll_ctl(ep.file, (int)op, (int)fd, target.file, &ev);
+        r = epoll_ctl(ep.file, (int)op, (int)fd, target.file, &ev);
     fd_release(ep);
     fd_release(target);
     return r;
 }
 
-#define EPOLL_FAST 32
-static s64 epoll_run(u64 epfd, u64 uev, u64 umax, struct poll_time when)
+#define EPOLL_EVENTS_MAX (0x7fffffff / (s32)sizeof(struct epoll_event_k))
+static s64 epoll_run(u64 epfd, u64 uev, s32 max, struct poll_time when)
 {
-    struct epoll_event_k fast[EPOLL_FAST], *out = fast;
-    s32 max = (s32)umax;
+    struct iovec_k seg;
+    struct iov_iter out;
+    struct fd_hold h;
+    s64 r;
 
-    if (max <= 0)
+    if (max <= 0 || max > EPOLL_EVENTS_MAX)
         return -EINVAL;
-    max = MIN(max, 4096);
-    struct fd_hold h = fd_hold((int)epfd);
+    if (!user_range_ok(uev, (u64)max * sizeof(struct epoll_event_k)))
+        return -EFAULT;
+    h = fd_hold((int)epfd);
     if (!h.file)
         return -EBADF;
-    if (max > EPOLL_FAST)
-        out = kcalloc((size_t)max, sizeof(*out));
-    s64 r = out ? epoll_wait(h.file, out, max, when.block, when.deadline) : -ENOMEM;
+    iov_init_user(&out, &seg, (void __user *)uev, (u64)max * sizeof(struct epoll_event_k));
+    r = epoll_wait(h.file, &out, max, when.block, when.deadline);
     fd_release(h);
-    if (r > 0 && copy_out((void __user *)uev, out, (u64)r * sizeof(*out)))
-        r = -EFAULT;
-    if (out != fast)
-        kfree(out);
     return r == -ERESTARTSYS ? -EINTR : r;
 }
 

@@ -1,75 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * epoll. An item stands for one (file, fd) in one epoll. Its wake-up callback puts it on the ready
- * list if it is not there: O(1). epoll_wait takes the ready items off one by one, asks each file,
- * and puts those that are level-triggered and still ready back at the end.
- *
- * An epoll may watch an epoll that watches none itself; deeper nesting is -ELOOP, so there are no
- * cycles.
- *
- * Locks, outermost first: epoll_gone_lock (files and epolls that die, epolls that come to watch
- * epolls), ep->lock (items; held over
- * file_poll), file->watch_lock, then the waitq of a file, ep->ready_lock, ep->wait. The last two
- * are taken in wake-up callbacks, under other queues' locks: the rank checker leaves them out.
+ * epoll: what is watched. epoll_priv.h has the rules, epoll_wait.c the waiting.
  */
 #include "lib/err.h"
 #include "lib/log.h"
-#include "lib/rbtree.h"
 #include "mm/slab.h"
-#include "obj/file.h"
+#include "obj/epoll_priv.h"
 #include "obj/obj_priv.h"
-#include "obj/poll.h"
+#include "sched/thread.h"
 #include "sync/rcu.h"
 
-#define EPOLL_CTL_ADD 1
-#define EPOLL_CTL_DEL 2
-#define EPOLL_CTL_MOD 3
-#define EPOLLEXCLUSIVE (1U << 28)
-#define EPOLLWAKEUP (1U << 29)
-#define EPOLLONESHOT (1U << 30)
-#define EPOLLET (1U << 31)
-#define EPOLL_BITS (EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET)
-#define EPOLL_QUEUES 3 /* most queues that one file's poll registers with */
+#define EPOLL_FEW 64 /* items ended under one hold of the lock */
 
-struct epoll {
-    struct mutex lock;
-    struct rb_root items; /* lock  by (file, fd) */
-    u32 nested;           /* lock  items that are epolls */
-    struct spinlock ready_lock;
-    struct list_node ready; /* ready_lock */
-    struct waitq wait;
-};
-
-struct epoll_item {
-    struct rb_node node;         /* ep->lock */
-    struct list_node ready_node; /* ep->ready_lock; empty: not on a list */
-    struct list_node watch_node; /* file->watch_lock */
-    struct epoll *ep;            /* I */
-    struct file *file;           /* I  borrowed: its last put takes the item away */
-    int fd;                      /* I */
-    u32 events;                  /* ep->lock; read by callbacks */
-    u64 data;                    /* ep->lock */
-    unsigned queues;             /* I after add */
-    bool overflow;               /*   more queues than there is room for */
-    struct epoll_hook {
-        struct waiter waiter;
-        struct waitq *queue; /* a  NULL: it has gone (POLLFREE) */
-    } waits[EPOLL_QUEUES];
-};
-
-static const struct file_ops epoll_ops;
-static struct mutex epoll_gone_lock;
 static struct slab_cache *epoll_item_cache;
 
 static void epoll_init(void)
 {
-    mutex_init(&epoll_gone_lock, RANK_NONE, 0, "epoll_gone");
     epoll_item_cache = slab_cache_create("epoll_item", sizeof(struct epoll_item), 0);
 }
 INIT_HOOK(epoll_init, INIT_CORE);
 
-/* Puts the item on the ready list; true when it was not there. */
-static bool epoll_make_ready(struct epoll_item *item)
+static void epoll_put(struct epoll *ep)
+{
+    if (refcount_put(&ep->ref))
+        kfree(ep);
+}
+
+bool epoll_make_ready(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
     bool fresh;
@@ -92,6 +49,15 @@ static void epoll_unready(struct epoll_item *item)
     spin_unlock_irqrestore(&item->ep->ready_lock, flags);
 }
 
+/* Of the exclusive ones an event is for one that can act on it: that has a waiter, and asked for
+ * just this. Else the next one hears of it, too. */
+static bool epoll_takes(const struct epoll_item *item, u32 events)
+{
+    u32 way = events & (POLLIN | POLLOUT);
+
+    return way != (POLLIN | POLLOUT) && (item->events & way) == way;
+}
+
 static bool epoll_wake(struct waiter *w, u32 events)
 {
     struct epoll_item *item = w->arg;
@@ -106,8 +72,11 @@ static bool epoll_wake(struct waiter *w, u32 events)
     if (!(wants & ~EPOLL_BITS) || (events && !(events & wants)))
         return false;
     epoll_make_ready(item);
-    obj_wake(&item->ep->wait, POLLIN | POLLRDNORM, 1);
-    return w->exclusive;
+    smp_mb(); /* pairs with a waiter that queues itself, then looks at the ready list */
+    if (list_empty(&item->ep->wait.waiters))
+        return false;
+    waitq_wake(&item->ep->wait, POLLIN | POLLRDNORM, 1);
+    return w->exclusive && epoll_takes(item, events);
 }
 
 /* The one table is on the adder's stack. */
@@ -180,57 +149,74 @@ static void epoll_unhook(struct epoll_hook *hook)
     rcu_read_unlock();
 }
 
-/* ep->lock held. */
+/* Both locks held; an epoll's also under epoll_nest_lock. */
 static void epoll_remove(struct epoll *ep, struct epoll_item *item)
 {
+    struct file *f = item->file;
+
     for (unsigned i = 0; i < item->queues; i++)
         epoll_unhook(&item->waits[i]);
-    spin_lock(&item->file->watch_lock);
-    list_del(&item->watch_node);
-    spin_unlock(&item->file->watch_lock);
+    if (epoll_is(f))
+        list_del(&item->nested_node);
     epoll_unready(item);
     rb_erase(&ep->items, &item->node);
-    if (item->file->ops == &epoll_ops)
-        ep->nested--;
+    /* The last: when it is in no list the file may go. */
+    spin_lock(&f->watch_lock);
+    list_del(&item->watch_node);
+    f->nr_watchers--;
+    spin_unlock(&f->watch_lock);
     slab_free(epoll_item_cache, item);
 }
 
-/* May ep watch target? Both are epolls. */
-static int epoll_check_nested(const struct file *ep_file, const struct file *target)
+/* Into the list of those that watch the file: -ENOSPC: there are many. */
+static int epoll_watch(struct epoll_item *item)
 {
-    struct epoll *inner = target->priv;
+    struct file *f = item->file;
+    bool fits;
 
-    return READ_ONCE(inner->nested) || !list_empty(&ep_file->watchers) ? -ELOOP : 0;
+    spin_lock(&f->watch_lock);
+    fits = f->nr_watchers < EPOLL_WATCHERS;
+    if (fits) {
+        list_add_tail(&f->watchers, &item->watch_node);
+        f->nr_watchers++;
+    }
+    spin_unlock(&f->watch_lock);
+    return fits ? 0 : -ENOSPC;
 }
 
-static int epoll_add(struct file *f, int fd, struct file *target, const struct epoll_event_k *ev)
+static struct epoll_item *epoll_item_create(struct epoll *ep, int fd, struct file *target,
+                                            const struct epoll_event_k *ev)
 {
-    struct epoll *ep = f->priv;
-    struct epoll_table pt = {.table.queue = epoll_queue};
-    struct epoll_item *item;
-    u32 now;
+    struct epoll_item *item = slab_zalloc(epoll_item_cache);
 
-    if (!target->ops->poll)
-        return -EPERM;
-    if (target->ops == &epoll_ops && epoll_check_nested(f, target))
-        return -ELOOP;
-    if ((ev->events & EPOLLEXCLUSIVE) && (target->ops == &epoll_ops || (ev->events & EPOLLONESHOT)))
-        return -EINVAL;
-    item = slab_zalloc(epoll_item_cache);
     if (!item)
-        return -ENOMEM;
+        return NULL;
     list_init(&item->ready_node);
+    list_init(&item->nested_node);
     item->ep = ep;
     item->file = target;
     item->fd = fd;
     item->events = ev->events | POLLERR | POLLHUP;
     item->data = ev->data;
+    return item;
+}
+
+static int epoll_add(struct epoll *ep, int fd, struct file *target, const struct epoll_event_k *ev)
+{
+    struct epoll_table pt = {.table.queue = epoll_queue};
+    struct epoll_item *item;
+    u32 now;
+
+    item = epoll_item_create(ep, fd, target, ev);
+    if (!item)
+        return -ENOMEM;
+    if (epoll_watch(item)) {
+        slab_free(epoll_item_cache, item);
+        return -ENOSPC;
+    }
     epoll_insert(ep, item);
-    spin_lock(&target->watch_lock);
-    list_add_tail(&target->watchers, &item->watch_node);
-    spin_unlock(&target->watch_lock);
-    if (target->ops == &epoll_ops)
-        ep->nested++;
+    if (epoll_is(target))
+        list_add_tail(&ep->nested, &item->nested_node);
     pt.item = item;
     now = file_poll(target, &pt.table) & item->events;
     if (item->overflow) {
@@ -244,7 +230,7 @@ static int epoll_add(struct file *f, int fd, struct file *target, const struct e
 
 static int epoll_modify(struct epoll *ep, struct epoll_item *item, const struct epoll_event_k *ev)
 {
-    if ((ev->events | item->events) & EPOLLEXCLUSIVE)
+    if (item->events & EPOLLEXCLUSIVE)
         return -EINVAL;
     WRITE_ONCE(item->events, ev->events | POLLERR | POLLHUP);
     item->data = ev->data;
@@ -254,200 +240,154 @@ static int epoll_modify(struct epoll *ep, struct epoll_item *item, const struct 
     return 0;
 }
 
-int epoll_ctl(struct file *f, int op, int fd, struct file *target, const struct epoll_event_k *ev)
+static int epoll_ctl_locked(struct epoll *ep, int op, int fd, struct file *target,
+                            const struct epoll_event_k *ev)
 {
-    struct epoll *ep = f->priv;
-    struct epoll_item *item;
-    bool nests = op == EPOLL_CTL_ADD && target->ops == &epoll_ops;
-    int err;
+    struct epoll_item *item = epoll_find(ep, target, fd);
 
-    if (f->ops != &epoll_ops || target == f)
-        return -EINVAL;
-    if (nests) /* two that watch each other would each see that neither is watched */
-        mutex_lock(&epoll_gone_lock);
-    mutex_lock(&ep->lock);
-    item = epoll_find(ep, target, fd);
     switch (op) {
     case EPOLL_CTL_ADD:
-        err = item ? -EEXIST : epoll_add(f, fd, target, ev);
-        break;
+        return item ? -EEXIST : epoll_add(ep, fd, target, ev);
     case EPOLL_CTL_MOD:
-        err = item ? epoll_modify(ep, item, ev) : -ENOENT;
-        break;
+        return item ? epoll_modify(ep, item, ev) : -ENOENT;
     case EPOLL_CTL_DEL:
-        err = item ? 0 : -ENOENT;
-        if (item)
-            epoll_remove(ep, item);
-        break;
+        if (!item)
+            return -ENOENT;
+        epoll_remove(ep, item);
+        return 0;
     default:
-        err = -EINVAL;
+        return -EINVAL;
     }
-    mutex_unlock(&ep->lock);
-    if (nests)
-        mutex_unlock(&epoll_gone_lock);
-    return err;
 }
 
-/* The first ready item, off the list; NULL: none. */
-static struct epoll_item *epoll_pop(struct epoll *ep, struct list_node *from)
+/* What the arguments alone tell, in Linux's order. */
+static int epoll_ctl_check(const struct file *f, int op, const struct file *target,
+                           const struct epoll_event_k *ev)
 {
-    struct epoll_item *item;
-    u64 flags;
+    const u32 with_exclusive =
+        POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 
-    spin_lock_irqsave(&ep->ready_lock, &flags);
-    item = list_first(from, struct epoll_item, ready_node);
-    if (item)
-        list_del(&item->ready_node);
-    spin_unlock_irqrestore(&ep->ready_lock, flags);
-    return item;
+    if (!target->ops->poll)
+        return -EPERM;
+    if (f == target || !epoll_is(f))
+        return -EINVAL;
+    if (op == EPOLL_CTL_DEL || !(ev->events & EPOLLEXCLUSIVE))
+        return 0;
+    if (op == EPOLL_CTL_MOD ||
+        (op == EPOLL_CTL_ADD && (epoll_is(target) || (ev->events & ~with_exclusive))))
+        return -EINVAL;
+    return 0;
 }
 
-/* Fills out with what is ready. Items looked at in this call are not looked at twice. */
-static int epoll_collect(struct epoll *ep, struct epoll_event_k *out, int max)
+/* nests: both files are looked at with their neighbours. -EAGAIN: that turned out to be needed. */
+static int epoll_ctl_try(struct epoll *ep, int op, int fd, struct file *target,
+                         const struct epoll_event_k *ev, bool nests)
 {
-    struct epoll_item *item;
-    LIST_HEAD(scan);
-    u64 flags;
-    int n = 0;
-
-    mutex_lock(&ep->lock);
-    spin_lock_irqsave(&ep->ready_lock, &flags);
-    list_splice_tail(&scan, &ep->ready);
-    spin_unlock_irqrestore(&ep->ready_lock, flags);
-    while (n < max && (item = epoll_pop(ep, &scan))) {
-        u32 now = file_poll(item->file, NULL) & item->events & ~EPOLL_BITS;
-
-        if (!now)
-            continue;
-        out[n++] = (struct epoll_event_k){.events = now, .data = item->data};
-        if (item->events & EPOLLONESHOT)
-            WRITE_ONCE(item->events, item->events & EPOLL_BITS);
-        else if (!(item->events & EPOLLET))
-            epoll_make_ready(item);
-    }
-    /* What was not looked at comes first the next time. */
-    spin_lock_irqsave(&ep->ready_lock, &flags);
-    list_splice_tail(&scan, &ep->ready);
-    list_splice_tail(&ep->ready, &scan);
-    spin_unlock_irqrestore(&ep->ready_lock, flags);
-    mutex_unlock(&ep->lock);
-    return n;
-}
-
-static bool epoll_has_ready(struct epoll *ep)
-{
-    return !list_empty(&ep->ready);
-}
-
-/* 0, -ETIMEDOUT, -EINTR. Waiters are exclusive: one event wakes one of them. */
-static int epoll_sleep(struct epoll *ep, u64 deadline)
-{
-    struct wait_thread w = {0};
     int err = 0;
 
-    while (!err) {
-        wait_begin_exclusive(&w, &ep->wait, SLEEP_INTERRUPTIBLE);
-        if (epoll_has_ready(ep))
-            break;
-        err = wait_commit(&w, deadline);
+    if (nests) {
+        mutex_lock(&epoll_nest_lock);
+        err = op == EPOLL_CTL_ADD ? epoll_nest_check(ep, target) : 0;
     }
-    wait_end(&w);
+    if (!err) {
+        mutex_lock(&ep->lock);
+        err = op == EPOLL_CTL_ADD && ep->was_watched && !nests
+                  ? -EAGAIN
+                  : epoll_ctl_locked(ep, op, fd, target, ev);
+        mutex_unlock(&ep->lock);
+    }
+    if (nests)
+        mutex_unlock(&epoll_nest_lock);
     return err;
 }
 
-int epoll_wait(struct file *f, struct epoll_event_k *out, int max, bool block, u64 deadline)
+int epoll_ctl(struct file *f, int op, int fd, struct file *target, const struct epoll_event_k *ev)
 {
-    struct epoll *ep = f->priv;
-    int n, err;
+    int err = epoll_ctl_check(f, op, target, ev);
 
-    if (f->ops != &epoll_ops || max <= 0)
-        return -EINVAL;
-    for (;;) {
-        n = epoll_has_ready(ep) ? epoll_collect(ep, out, max) : 0;
-        if (n || !block) {
-            if (n == max && epoll_has_ready(ep)) /* more for another waiter */
-                obj_wake(&ep->wait, POLLIN | POLLRDNORM, 1);
-            return n;
-        }
-        err = epoll_sleep(ep, deadline);
-        if (err == -ETIMEDOUT)
-            return epoll_has_ready(ep) ? epoll_collect(ep, out, max) : 0;
-        if (err)
-            return -EINTR;
-    }
+    if (err)
+        return err;
+    err = epoll_ctl_try(f->priv, op, fd, target, ev, epoll_is(target));
+    return err == -EAGAIN ? epoll_ctl_try(f->priv, op, fd, target, ev, true) : err;
 }
 
-static u32 epoll_poll(struct file *f, struct poll_table *pt)
+/* Ends up to EPOLL_FEW items that watch no epoll. False: that was all. */
+static bool epoll_release_few(struct epoll *ep)
 {
-    struct epoll *ep = f->priv;
-    struct epoll_item *item;
-    u32 mask = 0;
-    LIST_HEAD(scan);
-    u64 flags;
+    struct rb_node *n, *next;
+    unsigned done = 0;
 
-    poll_wait(pt, &ep->wait);
-    if (!epoll_has_ready(ep))
-        return 0;
-    /* Level-triggered items stay listed after they were served: ask until one is truly ready. */
     mutex_lock(&ep->lock);
-    spin_lock_irqsave(&ep->ready_lock, &flags);
-    list_splice_tail(&scan, &ep->ready);
-    spin_unlock_irqrestore(&ep->ready_lock, flags);
-    while (!mask && (item = epoll_pop(ep, &scan)))
-        if (file_poll(item->file, NULL) & item->events & ~EPOLL_BITS) {
-            epoll_make_ready(item);
-            mask = POLLIN | POLLRDNORM;
-        }
-    spin_lock_irqsave(&ep->ready_lock, &flags);
-    list_splice_tail(&ep->ready, &scan);
-    spin_unlock_irqrestore(&ep->ready_lock, flags);
+    for (n = rb_first(&ep->items); n && done < EPOLL_FEW; n = next) {
+        struct epoll_item *item = rb_entry(n, struct epoll_item, node);
+
+        next = rb_next(n);
+        epoll_remove(ep, item);
+        done++;
+    }
     mutex_unlock(&ep->lock);
-    return mask;
+    return n;
 }
 
 static void epoll_release(struct file *f)
 {
     struct epoll *ep = f->priv;
-    struct rb_node *n;
 
-    mutex_lock(&epoll_gone_lock);
-    mutex_lock(&ep->lock);
-    while ((n = rb_first(&ep->items)))
-        epoll_remove(ep, rb_entry(n, struct epoll_item, node));
-    mutex_unlock(&ep->lock);
-    mutex_unlock(&epoll_gone_lock);
-    kfree(ep);
+    if (!list_empty(&ep->nested)) {
+        mutex_lock(&epoll_nest_lock);
+        mutex_lock(&ep->lock);
+        while (!list_empty(&ep->nested))
+            epoll_remove(ep, list_first(&ep->nested, struct epoll_item, nested_node));
+        mutex_unlock(&ep->lock);
+        mutex_unlock(&epoll_nest_lock);
+    }
+    while (epoll_release_few(ep))
+        cond_yield();
+    epoll_put(ep);
 }
 
+/* The epoll of the first item that watches f, with a reference; NULL: there is none any more. */
+static struct epoll *epoll_first_watcher(struct file *f)
+{
+    struct epoll_item *item;
+    struct epoll *ep = NULL;
+
+    spin_lock(&f->watch_lock);
+    item = list_first(&f->watchers, struct epoll_item, watch_node);
+    if (item) {
+        ep = item->ep;
+        refcount_get(&ep->ref);
+    }
+    spin_unlock(&f->watch_lock);
+    return ep;
+}
+
+/* Items of a file come by epoll_ctl, which holds the file; so none comes any more. */
 void epoll_file_gone(struct file *f)
 {
     struct epoll_item *item;
     struct epoll *ep;
 
-    /* epoll_gone_lock keeps the epolls; only we add to or take from the list of a dying file, and
-     * epoll_ctl, which takes ep->lock. */
-    mutex_lock(&epoll_gone_lock);
-    for (;;) {
-        spin_lock(&f->watch_lock);
-        item = list_first(&f->watchers, struct epoll_item, watch_node);
-        ep = item ? item->ep : NULL;
-        spin_unlock(&f->watch_lock);
-        if (!ep)
-            break;
+    while ((ep = epoll_first_watcher(f))) {
+        if (epoll_is(f))
+            mutex_lock(&epoll_nest_lock);
         mutex_lock(&ep->lock);
         spin_lock(&f->watch_lock);
         item = list_first(&f->watchers, struct epoll_item, watch_node);
         if (item && item->ep != ep)
-            item = NULL;
+            item = NULL; /* its epoll ended it meanwhile */
         spin_unlock(&f->watch_lock);
         if (item)
             epoll_remove(ep, item);
         mutex_unlock(&ep->lock);
+        if (epoll_is(f))
+            mutex_unlock(&epoll_nest_lock);
+        epoll_put(ep);
+        cond_yield();
     }
-    mutex_unlock(&epoll_gone_lock);
 }
 
-static const struct file_ops epoll_ops = {
+const struct file_ops epoll_ops = {
     .name = "[eventpoll]",
     .poll = epoll_poll,
     .release = epoll_release,
@@ -463,7 +403,9 @@ struct file *epoll_create(unsigned flags)
     ep = kzalloc(sizeof(*ep));
     if (!ep)
         return ERR_PTR(-ENOMEM);
+    refcount_init(&ep->ref, 1);
     mutex_init(&ep->lock, RANK_NONE, 0, "epoll");
+    list_init(&ep->nested);
     spinlock_init(&ep->ready_lock, RANK_NONE, 0, "epoll->ready");
     list_init(&ep->ready);
     obj_waitq_init_nested(&ep->wait);
@@ -472,5 +414,6 @@ struct file *epoll_create(unsigned flags)
         kfree(ep);
         return ERR_PTR(-ENFILE);
     }
+    ep->file = f;
     return f;
 }

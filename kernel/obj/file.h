@@ -66,7 +66,8 @@ struct file {
     const struct cred *cred;    /* I  the opener's; a reference */
     bool counts_writer;         /* I  vfs: inode->writers counts it */
     void *priv;                 /* I  the layer's object */
-    struct list_node watchers;  /*    epoll items; obj/epoll.c */
+    struct list_node watchers;  /*    watch_lock  epoll items; obj/epoll.c */
+    u32 nr_watchers;            /*    watch_lock */
     struct spinlock watch_lock;
     u64 anon_ino; /* I  number of a file without an inode: pipe:[N]; 0: none */
     union {

@@ -4,8 +4,10 @@
  * is ring[i & mask]. A write of up to PIPE_BUF bytes is whole: it goes behind the last bytes where
  * it fits there, else into a buffer of its own.
  *
- * pipe->lock (sleeping, since user memory is touched under it) guards the ring and the counts of
- * ends. It ranks above everything that a page fault may need.
+ * pipe->lock (sleeping) guards the ring and the counts of ends. Whoever has the pipe may wait for
+ * it, so a copy under it faults nothing in: a page that is not there may take as long as its file
+ * system likes. It is touched between two holds of the lock, and what was to be one buffer's copy
+ * starts again, whole.
  */
 #include "obj/pipe.h"
 #include "arch/x86/uaccess.h"
@@ -104,127 +106,152 @@ static inline bool pipe_full(const struct pipe *p)
     return READ_ONCE(p->head) - READ_ONCE(p->tail) >= READ_ONCE(p->slots);
 }
 
-/* Bytes of one buffer to the user. */
-static ssize_t pipe_read_buf(struct pipe *p, struct iov_iter *to)
+static void pipe_drop_buf(struct pipe *p, struct pipe_buf *b)
+{
+    if (p->spare)
+        page_put(b->page);
+    else
+        p->spare = b->page;
+    b->page = NULL;
+    WRITE_ONCE(p->tail, p->tail + 1);
+}
+
+/* Bytes of one buffer to the user: all that fit, or none. How many, or 0 with *missing: bytes of
+ * the user's memory that are not there. */
+static u64 pipe_read_buf(struct pipe *p, struct iov_iter *to, u64 *missing)
 {
     struct pipe_buf *b = pipe_buf(p, p->tail);
     u64 want = MIN((u64)b->len, to->count);
-    u64 got = iov_copy_to(to, (char *)page_virt(b->page) + b->off, want);
 
-    if (!got && want)
-        return -EFAULT;
-    b->off += (u32)got;
-    b->len -= (u32)got;
-    if (!b->len || (b->packet && got == want)) {
-        if (p->spare)
-            page_put(b->page);
-        else
-            p->spare = b->page;
-        b->page = NULL;
-        p->tail++;
+    if (unlikely(!iov_put_whole(to, (char *)page_virt(b->page) + b->off, want))) {
+        *missing = want;
+        return 0;
     }
-    return got < want ? -EFAULT : (ssize_t)got;
+    b->off += (u32)want;
+    b->len -= (u32)want;
+    if (!b->len || b->packet)
+        pipe_drop_buf(p, b);
+    return want;
 }
 
-static ssize_t pipe_read_locked(struct pipe *p, struct iov_iter *to)
+static u64 pipe_read_locked(struct pipe *p, struct iov_iter *to, u64 *missing)
 {
-    ssize_t done = 0, n;
+    bool packet = false;
+    u64 done = 0;
 
-    while (to->count && p->head != p->tail) {
-        u64 before = to->count;
-        bool packet = pipe_buf(p, p->tail)->packet;
-
-        n = pipe_read_buf(p, to);
-        done += (ssize_t)(before - to->count);
-        if (n < 0)
-            return done ? done : n;
-        if (packet)
-            break;
+    while (to->count && p->head != p->tail && !packet && !*missing) {
+        packet = pipe_buf(p, p->tail)->packet;
+        done += pipe_read_buf(p, to, missing);
     }
     return done;
 }
 
+static int pipe_wait_bytes(struct pipe *p)
+{
+    int err = wait_event_exclusive(&p->readers_wait, !pipe_empty(p) || !READ_ONCE(p->writers), 0);
+
+    if (err && !pipe_empty(p))
+        obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
+    return err;
+}
+
 static ssize_t pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
+    bool was_full = false, more, eof, slept = false;
     struct pipe *p = f->priv;
-    bool was_full, more, eof, slept = false;
-    ssize_t n;
-    int err;
+    u64 done = 0, missing;
+    int err = 0;
 
     if (!to->count)
         return 0;
     for (;;) {
+        missing = 0;
         mutex_lock(&p->lock);
-        was_full = pipe_full(p);
-        n = pipe_read_locked(p, to);
+        was_full |= pipe_full(p);
+        done += pipe_read_locked(p, to, &missing);
         more = !pipe_empty(p);
         eof = !p->writers;
         mutex_unlock(&p->lock);
-        if (n || eof)
+        if (unlikely(missing)) {
+            err = iov_fault_in(to, missing, true);
+            if (err)
+                break;
+            continue;
+        }
+        if (done || eof)
             break;
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
-        err = wait_event_interruptible(&p->readers_wait, !pipe_empty(p) || !READ_ONCE(p->writers));
+        err = pipe_wait_bytes(p);
         if (err)
             return err;
         slept = true;
     }
-    if (was_full && n > 0)
+    if (was_full && done)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
     if (more && slept) /* the wake was for whoever else reads, too */
         obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
-    return n;
+    return done ? (ssize_t)done : err;
 }
 
-/* Behind the bytes of the last buffer, if all n fit. Bytes or 0, -EFAULT. */
-static ssize_t pipe_write_merge(struct pipe *p, struct iov_iter *from, u64 n)
+/* Behind the bytes of the last buffer, if all n fit: n or 0. */
+static u64 pipe_write_merge(struct pipe *p, struct iov_iter *from, u64 n, u64 *missing)
 {
     struct pipe_buf *b;
-    u64 got;
 
     if (p->head == p->tail)
         return 0;
     b = pipe_buf(p, p->head - 1);
     if (b->packet || b->off + b->len + n > PAGE_SIZE)
         return 0;
-    got = iov_copy_from(from, (char *)page_virt(b->page) + b->off + b->len, n);
-    b->len += (u32)got;
-    return got ? (ssize_t)got : -EFAULT;
+    if (unlikely(!iov_get_whole(from, (char *)page_virt(b->page) + b->off + b->len, n))) {
+        *missing = n;
+        return 0;
+    }
+    b->len += (u32)n;
+    return n;
 }
 
-static ssize_t pipe_write_buf(struct pipe *p, struct iov_iter *from, u64 n, bool packet)
+static ssize_t pipe_write_buf(struct pipe *p, struct iov_iter *from, u64 n, bool packet,
+                              u64 *missing)
 {
     struct page *page = p->spare ? p->spare : page_alloc(0, PA_CHARGE);
-    u64 got;
 
     if (!page)
         return -ENOMEM;
     p->spare = NULL;
-    got = iov_copy_from(from, page_virt(page), n);
-    if (!got) {
+    if (unlikely(!iov_get_whole(from, page_virt(page), n))) {
         p->spare = page;
-        return -EFAULT;
+        *missing = n;
+        return 0;
     }
-    *pipe_buf(p, p->head) = (struct pipe_buf){.page = page, .len = (u32)got, .packet = packet};
+    *pipe_buf(p, p->head) = (struct pipe_buf){.page = page, .len = (u32)n, .packet = packet};
     WRITE_ONCE(p->head, p->head + 1);
-    return (ssize_t)got;
+    return (ssize_t)n;
 }
 
-/* As much as there is room for: bytes (0: full), or -errno when none. */
-static ssize_t pipe_write_locked(struct pipe *p, struct iov_iter *from, bool packet)
+/* As much as there is room for: bytes (0: full, or *missing), or -errno when none. */
+static ssize_t pipe_write_locked(struct pipe *p, struct iov_iter *from, bool packet, u64 *missing)
 {
-    ssize_t done = 0, n = 0;
-    u64 part = from->count & (PAGE_SIZE - 1);
+    u64 part = from->count & (PAGE_SIZE - 1), done = 0;
+    ssize_t n = 0;
 
-    if (part && !packet) {
-        n = pipe_write_merge(p, from, part);
-        done = n > 0 ? n : 0;
+    if (part && !packet)
+        done = pipe_write_merge(p, from, part, missing);
+    while (n >= 0 && !*missing && from->count && !pipe_full(p)) {
+        n = pipe_write_buf(p, from, MIN(from->count, PAGE_SIZE), packet, missing);
+        done += n > 0 ? (u64)n : 0;
     }
-    while (n >= 0 && from->count && !pipe_full(p)) {
-        n = pipe_write_buf(p, from, MIN(from->count, PAGE_SIZE), packet);
-        done += n > 0 ? n : 0;
-    }
-    return done ? done : n;
+    return done ? (ssize_t)done : n;
+}
+
+static int pipe_wait_room(struct pipe *p)
+{
+    int err = wait_event_exclusive(&p->writers_wait, !pipe_full(p) || !READ_ONCE(p->readers), 0);
+
+    if (err && !pipe_full(p))
+        obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
+    return err;
 }
 
 static ssize_t pipe_write_end(ssize_t done, int err)
@@ -237,16 +264,18 @@ static ssize_t pipe_write_end(ssize_t done, int err)
 static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct pipe *p = f->priv;
+    bool readers, room = false, slept = false;
     ssize_t done = 0, n;
-    bool readers, room, slept = false;
-    int err;
+    u64 missing;
+    int err = 0;
 
     if (!from->count)
         return 0;
-    for (;;) {
+    while (!err && from->count) {
+        missing = 0;
         mutex_lock(&p->lock);
         readers = p->readers;
-        n = readers ? pipe_write_locked(p, from, f->flags & O_DIRECT) : 0;
+        n = readers ? pipe_write_locked(p, from, f->flags & O_DIRECT, &missing) : 0;
         room = !pipe_full(p);
         mutex_unlock(&p->lock);
         if (!readers)
@@ -255,22 +284,20 @@ static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
             done += n;
             obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
         }
-        if (n < 0 || !from->count)
-            break;
-        if (n > 0 && room)
-            return done; /* a fault part of the way */
-        if (f->flags & O_NONBLOCK) {
-            n = -EAGAIN;
-            break;
+        if (n < 0)
+            err = (int)n;
+        else if (unlikely(missing))
+            err = iov_fault_in(from, missing, false);
+        else if (from->count && (f->flags & O_NONBLOCK))
+            err = -EAGAIN;
+        else if (from->count) {
+            err = pipe_wait_room(p);
+            slept = true;
         }
-        err = wait_event_interruptible(&p->writers_wait, !pipe_full(p) || !READ_ONCE(p->readers));
-        if (err)
-            return done ? done : err;
-        slept = true;
     }
     if (room && slept)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
-    return done ? done : n;
+    return done ? done : err;
 }
 
 static u32 pipe_poll(struct file *f, struct poll_table *pt)

@@ -2,11 +2,13 @@
  *
  * poll(2) over files. The first pass registers with every queue until something is ready; later
  * passes only look. Each registration's wake-up sets a flag and wakes the sleeper through a queue
- * of its own.
+ * of its own. A queue is registered with once, however often its file is in the list: what an event
+ * costs grows with the threads that wait for it, not with what they name.
  */
 #include "obj/poll.h"
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "lib/rbtree.h"
 #include "mm/slab.h"
 #include "obj/file.h"
 #include "obj/obj_priv.h"
@@ -16,7 +18,7 @@
 struct poll_entry {
     struct waiter waiter;
     struct waitq *queue;
-    struct poll_entry *next; /* of all that were allocated */
+    struct rb_node node; /* of all that were allocated, by queue */
 };
 
 struct poll_wait {
@@ -26,7 +28,7 @@ struct poll_wait {
     bool no_memory;
     unsigned used;
     struct poll_entry entries[POLL_INLINE];
-    struct poll_entry *more;
+    struct rb_root more;
 };
 
 u32 file_poll(struct file *f, struct poll_table *pt)
@@ -45,11 +47,34 @@ static bool poll_wake(struct waiter *w, u32 events)
     return false;
 }
 
+/* Where an entry for q belongs among those allocated; false: there is one. */
+static bool poll_place(struct poll_wait *pw, const struct waitq *q, struct rb_node **parent,
+                       struct rb_node ***link)
+{
+    for (unsigned i = 0; i < pw->used; i++)
+        if (pw->entries[i].queue == q)
+            return false;
+    *parent = NULL;
+    *link = &pw->more.node;
+    while (**link) {
+        struct poll_entry *e = rb_entry(**link, struct poll_entry, node);
+
+        if (e->queue == q)
+            return false;
+        *parent = **link;
+        *link = q < e->queue ? &e->node.left : &e->node.right;
+    }
+    return true;
+}
+
 static void poll_queue(struct poll_table *pt, struct waitq *q)
 {
     struct poll_wait *pw = container_of(pt, struct poll_wait, table);
+    struct rb_node *parent, **link;
     struct poll_entry *e;
 
+    if (!poll_place(pw, q, &parent, &link))
+        return;
     if (pw->used < POLL_INLINE) {
         e = &pw->entries[pw->used++];
     } else {
@@ -58,8 +83,7 @@ static void poll_queue(struct poll_table *pt, struct waitq *q)
             pw->no_memory = true;
             return;
         }
-        e->next = pw->more;
-        pw->more = e;
+        rb_link(&pw->more, &e->node, parent, link);
     }
     e->waiter = (struct waiter){.wake = poll_wake, .arg = pw};
     e->queue = q;
@@ -68,55 +92,64 @@ static void poll_queue(struct poll_table *pt, struct waitq *q)
 
 static void poll_unqueue(struct poll_wait *pw)
 {
-    struct poll_entry *e;
+    struct rb_node *n;
 
     for (unsigned i = 0; i < pw->used; i++)
         waitq_remove(pw->entries[i].queue, &pw->entries[i].waiter);
-    while ((e = pw->more)) {
-        pw->more = e->next;
+    for (unsigned i = 0; (n = rb_first(&pw->more)); i++) {
+        struct poll_entry *e = rb_entry(n, struct poll_entry, node);
+
+        rb_erase(&pw->more, n);
         waitq_remove(e->queue, &e->waiter);
         kfree(e);
+        if (i % 64 == 63)
+            cond_yield();
     }
 }
 
-static int poll_pass(struct poll_item *items, unsigned n, struct poll_wait *pw)
+/* pw: registers, until one is ready: then there will be no sleep. */
+static int poll_pass(struct poll_list *list, struct poll_wait *pw)
 {
     struct poll_table *pt = pw ? &pw->table : NULL;
     int ready = 0;
 
-    for (unsigned i = 0; i < n; i++) {
-        struct poll_item *it = &items[i];
+    for (; list; list = list->next) {
+        for (unsigned i = 0; i < list->n; i++) {
+            struct poll_item *it = &list->items[i];
 
-        if (!it->file)
-            continue;
-        it->revents = file_poll(it->file, pt) & (it->events | POLLERR | POLLHUP);
-        if (it->revents) {
-            ready++;
-            pt = NULL; /* there will be no sleep */
+            if (!it->file)
+                continue;
+            it->revents = file_poll(it->file, pt) & (it->events | POLLERR | POLLHUP);
+            if (it->revents) {
+                ready++;
+                pt = NULL;
+            }
+            if (unlikely(i % 64 == 63))
+                cond_yield();
         }
     }
     return ready;
 }
 
-int poll_files(struct poll_item *items, unsigned n, bool block, u64 deadline)
+int poll_files(struct poll_list *list, bool block, u64 deadline)
 {
     struct poll_wait pw;
     int ready, err;
 
     if (!block)
-        return poll_pass(items, n, NULL);
+        return poll_pass(list, NULL);
     pw.table.queue = poll_queue;
     pw.triggered = pw.no_memory = false;
     pw.used = 0;
-    pw.more = NULL;
+    pw.more = RB_ROOT;
     obj_waitq_init_nested(&pw.sleeper);
-    ready = poll_pass(items, n, &pw);
+    ready = poll_pass(list, &pw);
     while (!ready && !pw.no_memory) {
         err = wait_event_deadline(&pw.sleeper, READ_ONCE(pw.triggered), SLEEP_INTERRUPTIBLE,
                                   deadline);
         WRITE_ONCE(pw.triggered, false);
         smp_mb(); /* cleared before looking: a wake-up in between is seen by the next sleep */
-        ready = poll_pass(items, n, NULL);
+        ready = poll_pass(list, NULL);
         if (ready || err == -ETIMEDOUT)
             break;
         if (err) {

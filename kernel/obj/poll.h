@@ -39,13 +39,19 @@ static inline void poll_queue_gone(struct waitq *q)
 }
 
 struct file;
-/* poll(2) over files: revents of each; how many are ready, -EINTR, -ENOMEM. deadline 0: none;
- * U64_MAX-1 style sentinels are not used: block false returns at once. NULL files are skipped. */
+struct iov_iter;
+/* poll(2) over the files of a list of arrays: revents of each; how many are ready, -EINTR, -ENOMEM.
+ * deadline 0: none; block false returns at once. NULL files are skipped. Context: may sleep. */
 struct poll_item {
     struct file *file;
     u32 events, revents;
 };
-int poll_files(struct poll_item *items, unsigned n, bool block, u64 deadline);
+struct poll_list {
+    struct poll_list *next;
+    struct poll_item *items;
+    unsigned n;
+};
+int poll_files(struct poll_list *list, bool block, u64 deadline);
 u32 file_poll(struct file *f, struct poll_table *pt);
 
 /* epoll, eventfd, timerfd, signalfd's neighbours in obj: constructors return a file or ERR_PTR. */
@@ -54,8 +60,11 @@ struct epoll_event_k {
     u32 events;
     u64 data;
 } __packed;
+/* 0, -EPERM (cannot be polled), -EINVAL, -EEXIST, -ENOENT, -ENOMEM, -ENOSPC (too many watch it),
+ * -ELOOP. Context: may sleep. */
 int epoll_ctl(struct file *ep, int op, int fd, struct file *target, const struct epoll_event_k *ev);
-int epoll_wait(struct file *ep, struct epoll_event_k *out, int max, bool block, u64 deadline);
+/* Up to max events into out, packed: how many; 0 in time; -EINVAL, -EINTR, -EFAULT. */
+int epoll_wait(struct file *ep, struct iov_iter *out, int max, bool block, u64 deadline);
 struct file *eventfd_create(u64 count, unsigned flags);
 /* Kernel side of an eventfd (irqfd, ioeventfd): signal is irq-safe. -EINVAL: f is none. */
 int eventfd_signal(struct file *f, u64 n);

@@ -54,25 +54,31 @@ int wait_commit(struct wait_thread *w, u64 deadline);
 void wait_end(struct wait_thread *w);
 
 /* Sleeps until cond; 0, -ETIMEDOUT or -ERESTARTSYS. */
-#define wait_event_deadline(q, cond, kind, deadline) \
-    ({                                               \
-        int err_ = 0;                                \
-        if (!(cond)) {                               \
-            struct wait_thread w_ = {.queue = NULL}; \
-            for (;;) {                               \
-                wait_begin(&w_, (q), (kind));        \
-                if (cond) {                          \
-                    err_ = 0;                        \
-                    break;                           \
-                }                                    \
-                if (err_)                            \
-                    break;                           \
-                err_ = wait_commit(&w_, (deadline)); \
-            }                                        \
-            wait_end(&w_);                           \
-        }                                            \
-        err_ == -EINTR ? -ERESTARTSYS : err_;        \
+#define wait_event_by(begin, q, cond, kind, deadline) \
+    ({                                                \
+        int err_ = 0;                                 \
+        if (!(cond)) {                                \
+            struct wait_thread w_ = {.queue = NULL};  \
+            for (;;) {                                \
+                begin(&w_, (q), (kind));              \
+                if (cond) {                           \
+                    err_ = 0;                         \
+                    break;                            \
+                }                                     \
+                if (err_)                             \
+                    break;                            \
+                err_ = wait_commit(&w_, (deadline));  \
+            }                                         \
+            wait_end(&w_);                            \
+        }                                             \
+        err_ == -EINTR ? -ERESTARTSYS : err_;         \
     })
+#define wait_event_deadline(q, cond, kind, deadline) \
+    wait_event_by(wait_begin, q, cond, kind, deadline)
+/* The same as an exclusive waiter. On an error cond may hold all the same, by a wake-up that this
+ * waiter used up: the caller looks, and wakes the next one. */
+#define wait_event_exclusive(q, cond, deadline) \
+    wait_event_by(wait_begin_exclusive, q, cond, SLEEP_INTERRUPTIBLE, deadline)
 #define wait_event(q, cond) ((void)wait_event_deadline(q, cond, SLEEP_UNINTERRUPTIBLE, 0))
 #define wait_event_interruptible(q, cond) wait_event_deadline(q, cond, SLEEP_INTERRUPTIBLE, 0)
 #define wait_event_killable(q, cond) wait_event_deadline(q, cond, SLEEP_KILLABLE, 0)

@@ -125,6 +125,39 @@ u64 iov_copy_from_nofault(struct iov_iter *it, void *dst, u64 n)
     return iov_copy_nofault(it, dst, n, IOV_FROM);
 }
 
+/* Mostly it is one stretch of user memory. */
+static inline bool iov_copy_whole(struct iov_iter *it, void *kernel, u64 n, enum iov_op op)
+{
+    struct thread *t = current_thread();
+    struct iov_iter before;
+    u64 left;
+
+    if (unlikely(!it->segs || n > it->segs->len - it->seg_off)) {
+        before = *it;
+        if (iov_copy_nofault(it, kernel, n, op) == n)
+            return true;
+        *it = before;
+        return false;
+    }
+    t->nofault++;
+    left = iov_user_op(op, it->segs->base + it->seg_off, kernel, n);
+    t->nofault--;
+    if (unlikely(left))
+        return false;
+    iov_advance(it, n);
+    return true;
+}
+
+bool iov_put_whole(struct iov_iter *it, const void *src, u64 n)
+{
+    return iov_copy_whole(it, (void *)src, n, IOV_TO);
+}
+
+bool iov_get_whole(struct iov_iter *it, void *dst, u64 n)
+{
+    return iov_copy_whole(it, dst, n, IOV_FROM);
+}
+
 /* Makes [addr, addr + n) accessible. */
 static int iov_fault_range(u64 addr, u64 n, bool write)
 {
@@ -146,6 +179,9 @@ int iov_fault_in(struct iov_iter *it, u64 n, bool write)
     n = MIN(n, it->count);
     if (!it->segs)
         return 0;
+    /* Another thread may take the page away each time: the caller's loop ends with a kill. */
+    if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+        return -EFAULT;
     for (u64 i = 0; n && i < it->nr_segs; i++, off = 0) {
         u64 m = MIN(n, it->segs[i].len - off);
         int err = m ? iov_fault_range(it->segs[i].base + off, m, write) : 0;

@@ -30,6 +30,10 @@ u64 iov_zero(struct iov_iter *it, u64 n);
 /* The same, faulting nothing in: for callers that hold a lock. */
 u64 iov_copy_to_nofault(struct iov_iter *it, const void *src, u64 n);
 u64 iov_copy_from_nofault(struct iov_iter *it, void *dst, u64 n);
+/* All of n bytes, n <= it->count, or none (then the iterator stays where it is); faults nothing in.
+ */
+bool iov_put_whole(struct iov_iter *it, const void *src, u64 n) __must_check;
+bool iov_get_whole(struct iov_iter *it, void *dst, u64 n) __must_check;
 /* Touches the next n bytes so that a nofault copy will succeed; 0 or -EFAULT. May sleep. */
 int iov_fault_in(struct iov_iter *it, u64 n, bool write);
 void iov_advance(struct iov_iter *it, u64 n);

@@ -53,6 +53,14 @@ SELFTEST(obj_pipe_keeps_order_and_ends)
     file_put(r);
 }
 
+static int wait_events(struct file *ep, struct epoll_event_k *out, int max)
+{
+    struct iov_iter it;
+
+    iov_init_kernel(&it, out, (u64)max * sizeof(*out));
+    return epoll_wait(ep, &it, max, false, 0);
+}
+
 SELFTEST(obj_epoll_level_edge_and_oneshot)
 {
     struct epoll_event_k ev = {POLLIN, 7}, out[4];
@@ -61,21 +69,21 @@ SELFTEST(obj_epoll_level_edge_and_oneshot)
 
     CHECK(!IS_ERR(ep) && !IS_ERR(e));
     CHECK(!epoll_ctl(ep, 1, 3, e, &ev) && epoll_ctl(ep, 1, 3, e, &ev) == -EEXIST);
-    CHECK(epoll_wait(ep, out, 4, false, 0) == 0);
+    CHECK(wait_events(ep, out, 4) == 0);
     CHECK(!eventfd_signal(e, 2));
-    CHECK(epoll_wait(ep, out, 4, true, 0) == 1 && out[0].data == 7 && out[0].events == POLLIN);
-    CHECK(epoll_wait(ep, out, 4, false, 0) == 1);
-    CHECK(!eventfd_consume(e, &v) && v == 2 && epoll_wait(ep, out, 4, false, 0) == 0);
+    CHECK(wait_events(ep, out, 4) == 1 && out[0].data == 7 && out[0].events == POLLIN);
+    CHECK(wait_events(ep, out, 4) == 1);
+    CHECK(!eventfd_consume(e, &v) && v == 2 && wait_events(ep, out, 4) == 0);
     ev.events = POLLIN | 1U << 31; /* EPOLLET */
     CHECK(!epoll_ctl(ep, 3, 3, e, &ev) && !eventfd_signal(e, 1));
-    CHECK(epoll_wait(ep, out, 4, false, 0) == 1 && epoll_wait(ep, out, 4, false, 0) == 0);
-    CHECK(!eventfd_signal(e, 1) && epoll_wait(ep, out, 4, false, 0) == 1);
+    CHECK(wait_events(ep, out, 4) == 1 && wait_events(ep, out, 4) == 0);
+    CHECK(!eventfd_signal(e, 1) && wait_events(ep, out, 4) == 1);
     ev.events = POLLIN | 1U << 30; /* EPOLLONESHOT */
     CHECK(!epoll_ctl(ep, 3, 3, e, &ev));
-    CHECK(epoll_wait(ep, out, 4, false, 0) == 1 && !eventfd_signal(e, 1));
-    CHECK(epoll_wait(ep, out, 4, false, 0) == 0);
+    CHECK(wait_events(ep, out, 4) == 1 && !eventfd_signal(e, 1));
+    CHECK(wait_events(ep, out, 4) == 0);
     file_put(e); /* the item goes with it */
-    CHECK(epoll_wait(ep, out, 4, false, 0) == 0);
+    CHECK(wait_events(ep, out, 4) == 0);
     file_put(ep);
 }
 
@@ -84,15 +92,16 @@ SELFTEST(obj_timerfd_counts_and_wakes_poll)
     struct timerfd_spec spec = {5 * NSEC_PER_MSEC, 5 * NSEC_PER_MSEC};
     struct file *t = timerfd_create(1, 0);
     struct poll_item it = {t, POLLIN, 0};
+    struct poll_list list = {.items = &it, .n = 1};
     u64 n = 0;
 
     CHECK(!timerfd_set(t, 0, &spec, NULL));
-    CHECK(poll_files(&it, 1, true, time_ns() + NSEC_PER_SEC) == 1 && it.revents == POLLIN);
+    CHECK(poll_files(&list, true, time_ns() + NSEC_PER_SEC) == 1 && it.revents == POLLIN);
     sleep_until(time_ns() + 20 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     CHECK(get(t, &n, 8) == 8 && n >= 4);
     spec.value = 0;
     CHECK(!timerfd_set(t, 0, &spec, NULL));
-    CHECK(poll_files(&it, 1, true, time_ns() + 10 * NSEC_PER_MSEC) == 0);
+    CHECK(poll_files(&list, true, time_ns() + 10 * NSEC_PER_MSEC) == 0);
     file_put(t);
 }
 

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Pipes, where memory is missing and where many wait.
+ */
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "abi.h"
+
+#define PAGE 4096
+
+/* n pages that nobody has touched, and one behind them that is not there. */
+static char *fresh_pages(size_t n)
+{
+    char *p =
+        mmap(NULL, (n + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    EXPECT(p != MAP_FAILED && munmap(p + n * PAGE, PAGE) == 0);
+    return p;
+}
+
+static int bytes_in(int fd)
+{
+    int n;
+
+    EXPECT(ioctl(fd, FIONREAD, &n) == 0);
+    return n;
+}
+
+TEST(one_read_fills_pages_that_were_not_there)
+{
+    static char block[16 * PAGE];
+    char *fresh = fresh_pages(16);
+    int p[2];
+
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = (char)(i * 31 + i / PAGE);
+    EXPECT(pipe(p) == 0 && write(p[1], block, sizeof(block)) == sizeof(block));
+    EXPECT(read(p[0], fresh, sizeof(block)) == sizeof(block));
+    EXPECT(memcmp(fresh, block, sizeof(block)) == 0);
+    fresh = fresh_pages(16); /* reads as zeros */
+    EXPECT(write(p[1], fresh, sizeof(block)) == sizeof(block));
+    EXPECT(read(p[0], block, sizeof(block)) == sizeof(block) && !block[0] && !block[5 * PAGE]);
+}
+
+TEST(a_write_from_missing_memory_leaves_nothing_of_its_page)
+{
+    char *end = fresh_pages(2) + 2 * PAGE;
+    struct iovec v[2] = {{end - 100, 100}, {end, 1}};
+    int p[2];
+
+    EXPECT(pipe(p) == 0);
+    EXPECT_ERR(write(p[1], end - 100, 200), EFAULT);
+    EXPECT_ERR(writev(p[1], v, 2), EFAULT);
+    EXPECT(bytes_in(p[0]) == 0);
+    EXPECT(write(p[1], "abc", 3) == 3);
+    EXPECT_ERR(write(p[1], end - 100, 200), EFAULT); /* behind the last bytes */
+    EXPECT(bytes_in(p[0]) == 3);
+    EXPECT(write(p[1], end - PAGE, 2 * PAGE) == PAGE && bytes_in(p[0]) == 3 + PAGE);
+}
+
+TEST(a_read_into_missing_memory_takes_no_bytes)
+{
+    char *end = fresh_pages(2) + 2 * PAGE, buf[64];
+    int p[2];
+
+    EXPECT(pipe(p) == 0 && write(p[1], "0123456789", 10) == 10);
+    EXPECT_ERR(read(p[0], end, 10), EFAULT);
+    EXPECT(bytes_in(p[0]) == 10);
+    EXPECT_ERR(read(p[0], end - 4, 10), EFAULT);
+    EXPECT(bytes_in(p[0]) == 10 && read(p[0], buf, 64) == 10 && !memcmp(buf, "0123456789", 10));
+    EXPECT(write(p[1], "0123456789", 10) == 10);
+    EXPECT(read(p[0], end - 10, 4096) == 10); /* the room behind is not asked for */
+}
+
+TEST(packets_stay_whole_where_memory_is_missing)
+{
+    char *end = fresh_pages(1) + PAGE, buf[64];
+    int p[2];
+
+    EXPECT(pipe2(p, O_DIRECT) == 0 && write(p[1], "first", 5) == 5 && write(p[1], "2nd", 3) == 3);
+    EXPECT_ERR(read(p[0], end - 2, 64), EFAULT);
+    EXPECT(read(p[0], buf, 64) == 5 && read(p[0], end - 3, 3) == 3);
+}
+
+/* ------------------------------------------------------------- many who wait */
+
+#define READERS 8
+static int the_pipe[2], got[READERS];
+
+static void *read_one(void *arg)
+{
+    char c;
+
+    if (read(the_pipe[0], &c, 1) == 1)
+        __atomic_fetch_add(&got[(long)arg], 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static int all_got(void)
+{
+    int n = 0;
+
+    for (int i = 0; i < READERS; i++)
+        n += __atomic_load_n(&got[i], __ATOMIC_RELAXED);
+    return n;
+}
+
+TEST(each_byte_ends_the_wait_of_one_reader)
+{
+    pthread_t t[READERS];
+
+    EXPECT(pipe(the_pipe) == 0);
+    for (long i = 0; i < READERS; i++)
+        EXPECT(pthread_create(&t[i], NULL, read_one, (void *)i) == 0);
+    for (int i = 0; i < READERS / 2; i++) {
+        EXPECT(write(the_pipe[1], "x", 1) == 1);
+        while (all_got() != i + 1)
+            sched_yield();
+    }
+    EXPECT(write(the_pipe[1], "xxxx", READERS / 2) ==
+           READERS / 2); /* at once: one tells the next */
+    for (int i = 0; i < READERS; i++)
+        pthread_join(t[i], NULL);
+    EXPECT(all_got() == READERS);
+}
+
+TEST(the_end_is_told_to_all_readers)
+{
+    pthread_t t[READERS];
+
+    EXPECT(pipe(the_pipe) == 0);
+    for (long i = 0; i < READERS; i++)
+        EXPECT(pthread_create(&t[i], NULL, read_one, (void *)i) == 0);
+    close(the_pipe[1]);
+    for (int i = 0; i < READERS; i++)
+        pthread_join(t[i], NULL);
+    EXPECT(all_got() == 0);
+}
+
+static void *write_pages(void *arg)
+{
+    for (int i = 0; i < 200; i++) {
+        char *p = fresh_pages(2);
+        int at = 2 * PAGE - 3000 - i; /* spans both; the second is not there yet */
+
+        memset(p, (int)(long)arg, 2 * PAGE);
+        madvise(p + PAGE, PAGE, MADV_DONTNEED);
+        p[at] = (char)(long)arg;
+        EXPECT(write(the_pipe[1], p + at, 3000) == 3000);
+        munmap(p, 2 * PAGE);
+    }
+    return NULL;
+}
+
+/* Writes of up to PIPE_BUF do not mix, though their pages come late. */
+TEST(writes_from_fresh_pages_do_not_mix)
+{
+    static char buf[3000];
+    pthread_t t[3];
+
+    EXPECT(pipe(the_pipe) == 0);
+    for (long i = 0; i < 3; i++)
+        EXPECT(pthread_create(&t[i], NULL, write_pages, (void *)(i + 1)) == 0);
+    for (int i = 0; i < 600; i++) {
+        for (ssize_t n = 0, m; n < 3000; n += m) {
+            m = read(the_pipe[0], buf + n, (size_t)(3000 - n));
+            EXPECT(m > 0);
+        }
+        for (int k = 0; k < 3000; k++)
+            EXPECT(buf[k] == buf[0] || buf[k] == 0);
+    }
+    for (int i = 0; i < 3; i++)
+        pthread_join(t[i], NULL);
+}
