@@ -60,6 +60,7 @@ static void cgroup_init_root(void)
     cgroup_root.subtree_control = CG_ALL;
     refcount_init(&cgroup_ns_init.ref, 1);
     cgroup_ns_init.root = &cgroup_root;
+    cgroup_ns_init.user_ns = &user_ns_init;
     cgroup_ns_init.inum = inum_alloc();
 }
 INIT_HOOK(cgroup_init_root, INIT_CORE);

@@ -109,12 +109,14 @@ struct cgroup *cgroup_next_child(struct cgroup *cg, u64 after);
 int cgroup_set_subtree_control(struct cgroup *cg, u32 on, u32 off);
 
 /* cgroup namespaces: a root and a number. */
+struct user_ns;
 struct cgroup_ns {
     refcount_t ref;
-    struct cgroup *root; /* a reference */
+    struct cgroup *root;     /* a reference */
+    struct user_ns *user_ns; /* a reference: its owner */
     u64 inum;
 };
 extern struct cgroup_ns cgroup_ns_init;
-struct cgroup_ns *cgroup_ns_create(struct cgroup *root) __must_check;
+struct cgroup_ns *cgroup_ns_create(struct cgroup *root, struct user_ns *user_ns) __must_check;
 void cgroup_ns_get(struct cgroup_ns *ns);
 void cgroup_ns_put(struct cgroup_ns *ns);

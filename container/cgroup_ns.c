@@ -66,7 +66,7 @@ int cgroup_path(struct cgroup *cg, struct cgroup *ns_root, char *buf, size_t n)
     return 0;
 }
 
-struct cgroup_ns *cgroup_ns_create(struct cgroup *root)
+struct cgroup_ns *cgroup_ns_create(struct cgroup *root, struct user_ns *user_ns)
 {
     struct cgroup_ns *ns = kzalloc(sizeof(*ns));
 
@@ -75,6 +75,8 @@ struct cgroup_ns *cgroup_ns_create(struct cgroup *root)
     refcount_init(&ns->ref, 1);
     cgroup_get(root);
     ns->root = root;
+    user_ns_get(user_ns);
+    ns->user_ns = user_ns;
     ns->inum = inum_alloc();
     return ns;
 }
@@ -89,5 +91,6 @@ void cgroup_ns_put(struct cgroup_ns *ns)
     if (ns == &cgroup_ns_init || !refcount_put(&ns->ref))
         return;
     cgroup_put(ns->root);
+    user_ns_put(ns->user_ns);
     kfree(ns);
 }

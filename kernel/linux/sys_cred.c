@@ -51,6 +51,24 @@ static void cred_fix_caps(struct cred *c, const struct cred *old)
         c->cap_effective = c->cap_permitted;
 }
 
+/* What changing the file-system uid alone does: capabilities(7), "Effect of user ID changes". */
+#define CAP_FS_SET                                                                               \
+    (1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH |                \
+     1ULL << CAP_FOWNER | 1ULL << CAP_FSETID | 1ULL << CAP_LINUX_IMMUTABLE | 1ULL << CAP_MKNOD | \
+     1ULL << CAP_MAC_OVERRIDE)
+
+static void cred_fix_fs_caps(struct cred *c, const struct cred *old)
+{
+    kuid_t root = user_ns_map_uid(c->user_ns, 0);
+
+    if (c->securebits & SECBIT_NO_SETUID_FIXUP)
+        return;
+    if (old->fsuid == root && c->fsuid != root)
+        c->cap_effective &= ~CAP_FS_SET;
+    if (old->fsuid != root && c->fsuid == root)
+        c->cap_effective |= c->cap_permitted & CAP_FS_SET;
+}
+
 static s64 cred_commit(struct cred *c)
 {
     task_set_cred(c);
@@ -226,6 +244,7 @@ s64 sys_setfsuid(u32 uid)
     struct cred *c = cred_copy(old);
     if (c) {
         c->fsuid = id;
+        cred_fix_fs_caps(c, old);
         task_set_cred(c);
     }
     return former;
@@ -278,7 +297,7 @@ s64 sys_setgroups(s32 n, u64 ugroups)
 {
     const struct cred *old = current_cred();
 
-    if (!cred_capable(old, old->user_ns, CAP_SETGID) || old->user_ns->setgroups_denied)
+    if (!cred_capable(old, old->user_ns, CAP_SETGID) || !user_ns_may_setgroups(old->user_ns))
         return -EPERM;
     if ((u32)n > NGROUPS_MAX)
         return -EINVAL;

@@ -9,6 +9,8 @@
 #define SECBIT_NOROOT 1
 #define SECBIT_NO_SETUID_FIXUP 4
 #define SECBIT_KEEP_CAPS 16
+#define SECBIT_KEEP_CAPS_LOCKED 32
+#define SECBIT_NO_AMBIENT_RAISE 64
 #define SECBITS_KNOWN 0xffU
 
 /* A filter from user memory becomes the current task's newest. flags: SECCOMP_FILTER_FLAG_*. */

@@ -19,6 +19,7 @@ enum fcntl_cmd {
     F_GETFL = 3,
     F_SETFL = 4,
     F_GETLK = 5,
+    F_UNLCK = 2, /* of struct flock_k */
     F_SETLK = 6,
     F_SETLKW = 7,
     F_SETOWN = 8,
@@ -282,21 +283,52 @@ static s64 file_set_flags(struct file *f, u64 arg)
     return 0;
 }
 
-static s64 file_record_lock(struct file *f, u64 cmd, u64 arg)
+/* The number that another process has in the caller's namespace; 0: none there. */
+static s32 file_lock_pid(s32 global)
+{
+    struct pid *pid = global > 0 ? pid_find(&pid_ns_init, (u32)global) : NULL;
+    s32 nr = pid ? (s32)pid_nr(pid, current_pid_ns()) : 0;
+
+    if (pid)
+        pid_put(pid);
+    return global > 0 ? nr : global;
+}
+
+/* A lock that was waited for, through a descriptor that another thread closed meanwhile: that close
+ * has let all locks go but this one. Whoever closes takes the descriptor out first. */
+static int file_lock_keep(struct file *f, void *owner, s32 fd, const struct flock_k *got)
+{
+    struct flock_k undo = *got;
+
+    if (got->type == F_UNLCK || fd_names(fd, f))
+        return 0;
+    undo.type = F_UNLCK;
+    if (file_lock(f, owner, F_SETLK, &undo)) /* no memory to split one: as the close did, all */
+        file_lock_release(f, owner);
+    return -EBADF;
+}
+
+static s64 file_record_lock(struct file *f, s32 fd, u64 cmd, u64 arg)
 {
     struct flock_k fl;
-    void *owner = cmd >= F_OFD_GETLK ? (void *)f : (void *)current_task()->files;
+    bool ofd = cmd >= F_OFD_GETLK;
+    void *owner = ofd ? (void *)f : (void *)current_task()->files;
 
     if (IN(fl, arg))
         return -EFAULT;
-    if (cmd >= F_OFD_GETLK && fl.pid)
+    if (ofd && fl.pid)
         return -EINVAL;
-    u64 base = cmd >= F_OFD_GETLK ? cmd - (F_OFD_GETLK - F_GETLK) : cmd;
+    u64 base = ofd ? cmd - (F_OFD_GETLK - F_GETLK) : cmd;
     if (base != F_GETLK)
-        fl.pid = cmd >= F_OFD_GETLK ? -1 : (s32)pid_nr(current_process()->pid, &pid_ns_init);
+        fl.pid = ofd ? -1 : (s32)pid_nr(current_process()->pid, &pid_ns_init);
     int err = file_lock(f, owner, (int)base, &fl);
-    if (!err && base == F_GETLK)
+    if (!err && base != F_GETLK && !ofd)
+        err = file_lock_keep(f, owner, fd, &fl);
+    if (!err && base == F_GETLK) {
+        if (fl.type != F_UNLCK)
+            fl.pid = file_lock_pid(fl.pid);
         err = OUT(arg, fl);
+    }
     return err;
 }
 
@@ -326,7 +358,7 @@ static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
     case F_OFD_GETLK:
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
-        return file_record_lock(f, cmd, arg);
+        return file_record_lock(f, (s32)fd, cmd, arg);
     case F_SETOWN:
         f->owner_pid = (u32)arg;
         return 0;

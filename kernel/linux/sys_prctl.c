@@ -77,7 +77,8 @@ static s64 prctl_ambient(u64 op, u64 cap)
     case AMBIENT_IS_SET:
         return !!(c->cap_ambient & bit);
     case AMBIENT_RAISE:
-        if (!(c->cap_permitted & c->cap_inheritable & bit))
+        if (!(c->cap_permitted & c->cap_inheritable & bit) ||
+            c->securebits & SECBIT_NO_AMBIENT_RAISE)
             return -EPERM;
         return prctl_change_caps(0, bit, 0, NULL);
     case AMBIENT_LOWER:
@@ -105,7 +106,7 @@ static s64 prctl_subreaper(bool on)
     return 0;
 }
 
-static s64 prctl_caps(u64 op, u64 a, u64 b, u64 c)
+static s64 prctl_caps(u32 op, u64 a, u64 b, u64 c, u64 d)
 {
     const struct cred *me = current_cred();
     bool setpcap = cred_capable(me, me->user_ns, CAP_SETPCAP);
@@ -123,19 +124,22 @@ static s64 prctl_caps(u64 op, u64 a, u64 b, u64 c)
     case PR_SET_KEEPCAPS:
         if (a > 1)
             return -EINVAL;
+        if (bits & SECBIT_KEEP_CAPS_LOCKED)
+            return -EPERM;
         bits = a ? bits | SECBIT_KEEP_CAPS : bits & ~(u32)SECBIT_KEEP_CAPS;
         return prctl_change_caps(0, 0, 0, &bits);
     case PR_GET_SECUREBITS:
         return bits;
     case PR_SET_SECUREBITS:
-        if (!setpcap || (bits >> 1 & 0x55 & (bits ^ a)) || (bits & 0xaa & ~a))
+        if (!setpcap || (bits >> 1 & 0x55 & (bits ^ a)) || (bits & 0xaa & ~a) ||
+            a & ~(u64)SECBITS_KNOWN)
             return -EPERM;
         bits = (u32)a;
-        return a & ~(u64)SECBITS_KNOWN ? -EINVAL : prctl_change_caps(0, 0, 0, &bits);
+        return prctl_change_caps(0, 0, 0, &bits);
     case PR_CAP_AMBIENT:
-        return c ? -EINVAL : prctl_ambient(a, b);
+        return c || d ? -EINVAL : prctl_ambient(a, b);
     default:
-        log_once(LOG_INFO, "linux: prctl %lu is not implemented", op);
+        log_once(LOG_INFO, "linux: prctl %u is not implemented", op);
         return -EINVAL;
     }
 }
@@ -187,6 +191,6 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
     case PR_GET_TID_ADDRESS:
         return OUT(a, t->clear_child_tid);
     default:
-        return prctl_caps((u32)op, a, b, c);
+        return prctl_caps((u32)op, a, b, c, d);
     }
 }

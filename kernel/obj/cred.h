@@ -70,10 +70,11 @@ struct user_ns {
     struct id_map {
         u32 nr;
         struct {
-            u32 first, lower, count; /* lower: a kernel id, whatever the parent's numbers are */
+            u32 first, lower, count; /* lower: a kernel id, through all levels */
         } extent[USER_NS_EXTENTS];
-    } uid_map, gid_map; /* written once, by user_ns_set_map */
-    bool setgroups_denied;
+    } uid_map, gid_map;     /* written once, by user_ns_set_map */
+    bool setgroups_denied;  /* never cleared */
+    bool maker_had_setfcap; /* I  CAP_SETFCAP where it was made: it may map the parent's root */
 };
 extern struct user_ns user_ns_init;
 
@@ -104,10 +105,19 @@ kuid_t user_ns_map_uid(const struct user_ns *ns, u32 uid); /* ns id -> kernel id
 kgid_t user_ns_map_gid(const struct user_ns *ns, u32 gid);
 u32 user_ns_uid(const struct user_ns *ns, kuid_t uid); /* kernel id -> ns id, or 65534 */
 u32 user_ns_gid(const struct user_ns *ns, kgid_t gid);
+/* The number of a kernel id in uid_map or gid_map; ID_INVALID: none. */
+u32 user_ns_id(const struct user_ns *ns, bool gids, u32 id);
+bool user_ns_has_uid(const struct user_ns *ns, kuid_t uid);
+bool user_ns_has_gid(const struct user_ns *ns, kgid_t gid);
+/* setgroups(2) in ns: not before gid_map is written, nor once denied. */
+bool user_ns_may_setgroups(const struct user_ns *ns);
+/* 0, -EPERM (gid_map is written already). */
+int user_ns_deny_setgroups(struct user_ns *ns) __must_check;
 /* ERR_PTR: -ENOSPC (too deep), -EPERM (the creator's ids have no number where it is), -ENOMEM. */
 struct user_ns *user_ns_create(const struct cred *creator) __must_check;
-/* Writes uid_map (or gid_map) once; lower ids in kernel ids. 0, -EPERM (written already), -EINVAL
- * (empty, overlapping or wrapping extents). The right to do so is the caller's to check. */
+/* Writes uid_map (or gid_map) once; map's lower ids are the parent's numbers. 0, -EPERM (written
+ * already, or the parent has not all of those numbers), -EINVAL (empty, overlapping or wrapping
+ * extents). ns is not the initial one. The right to do so is the caller's to check. */
 int user_ns_set_map(struct user_ns *ns, bool gids, const struct id_map *map) __must_check;
 /* c, still its maker's alone, goes into ns, whose reference it takes, and has all capabilities. */
 void user_ns_enter(struct user_ns *ns, struct cred *c);

@@ -20,16 +20,23 @@ struct user_ns user_ns_init = {
 };
 static struct spinlock user_ns_lock = SPINLOCK_INIT(RANK_OBJ, 20, "user_ns maps");
 
-static u32 user_ns_down(const struct id_map *map, u32 id)
+/* The kernel ids of `count` numbers from id on, which lie in one extent; ID_INVALID: they do not.
+ */
+static u32 user_ns_down(const struct id_map *map, u32 id, u32 count)
 {
     u32 nr = load_acquire(&map->nr);
 
-    for (u32 i = 0; i < nr; i++)
-        if (id >= map->extent[i].first && id - map->extent[i].first < map->extent[i].count)
-            return map->extent[i].lower + (id - map->extent[i].first);
+    for (u32 i = 0; i < nr; i++) {
+        u32 skip = id - map->extent[i].first;
+
+        if (id >= map->extent[i].first && skip < map->extent[i].count &&
+            count <= map->extent[i].count - skip)
+            return map->extent[i].lower + skip;
+    }
     return ID_INVALID;
 }
 
+/* ID_INVALID: the kernel id has no number there. */
 static u32 user_ns_up(const struct id_map *map, u32 id)
 {
     u32 nr = load_acquire(&map->nr);
@@ -37,27 +44,49 @@ static u32 user_ns_up(const struct id_map *map, u32 id)
     for (u32 i = 0; i < nr; i++)
         if (id >= map->extent[i].lower && id - map->extent[i].lower < map->extent[i].count)
             return map->extent[i].first + (id - map->extent[i].lower);
-    return ID_OVERFLOW;
+    return ID_INVALID;
 }
 
 kuid_t user_ns_map_uid(const struct user_ns *ns, u32 uid)
 {
-    return user_ns_down(&ns->uid_map, uid);
+    return user_ns_down(&ns->uid_map, uid, 1);
 }
 
 kgid_t user_ns_map_gid(const struct user_ns *ns, u32 gid)
 {
-    return user_ns_down(&ns->gid_map, gid);
+    return user_ns_down(&ns->gid_map, gid, 1);
+}
+
+static u32 user_ns_shown(const struct id_map *map, u32 id)
+{
+    u32 nr = user_ns_up(map, id);
+
+    return nr == ID_INVALID ? ID_OVERFLOW : nr;
 }
 
 u32 user_ns_uid(const struct user_ns *ns, kuid_t uid)
 {
-    return user_ns_up(&ns->uid_map, uid);
+    return user_ns_shown(&ns->uid_map, uid);
 }
 
 u32 user_ns_gid(const struct user_ns *ns, kgid_t gid)
 {
-    return user_ns_up(&ns->gid_map, gid);
+    return user_ns_shown(&ns->gid_map, gid);
+}
+
+u32 user_ns_id(const struct user_ns *ns, bool gids, u32 id)
+{
+    return user_ns_up(gids ? &ns->gid_map : &ns->uid_map, id);
+}
+
+bool user_ns_has_uid(const struct user_ns *ns, kuid_t uid)
+{
+    return user_ns_up(&ns->uid_map, uid) != ID_INVALID;
+}
+
+bool user_ns_has_gid(const struct user_ns *ns, kgid_t gid)
+{
+    return user_ns_up(&ns->gid_map, gid) != ID_INVALID;
 }
 
 struct user_ns *user_ns_create(const struct cred *creator)
@@ -66,10 +95,7 @@ struct user_ns *user_ns_create(const struct cred *creator)
 
     if (parent->level + 1 >= USER_NS_LEVELS)
         return ERR_PTR(-ENOSPC);
-    if (user_ns_down(&parent->uid_map, user_ns_up(&parent->uid_map, creator->euid)) !=
-            creator->euid ||
-        user_ns_down(&parent->gid_map, user_ns_up(&parent->gid_map, creator->egid)) !=
-            creator->egid)
+    if (!user_ns_has_uid(parent, creator->euid) || !user_ns_has_gid(parent, creator->egid))
         return ERR_PTR(-EPERM);
     ns = kzalloc(sizeof(*ns));
     if (!ns)
@@ -80,7 +106,8 @@ struct user_ns *user_ns_create(const struct cred *creator)
     ns->level = parent->level + 1;
     ns->owner = creator->euid;
     ns->group = creator->egid;
-    ns->setgroups_denied = parent->setgroups_denied;
+    ns->setgroups_denied = READ_ONCE(parent->setgroups_denied);
+    ns->maker_had_setfcap = creator->cap_effective >> CAP_SETFCAP & 1;
     ns->inum = inum_alloc();
     return ns;
 }
@@ -112,21 +139,47 @@ static bool user_ns_map_ok(const struct id_map *map)
 
 int user_ns_set_map(struct user_ns *ns, bool gids, const struct id_map *map)
 {
-    struct id_map *mine = gids ? &ns->gid_map : &ns->uid_map;
+    struct id_map *mine = gids ? &ns->gid_map : &ns->uid_map, kernel = *map;
+    const struct id_map *outer = gids ? &ns->parent->gid_map : &ns->parent->uid_map;
     int err = 0;
 
     if (!user_ns_map_ok(map))
         return -EINVAL;
+    for (u32 i = 0; i < map->nr; i++) {
+        u32 lower = user_ns_down(outer, map->extent[i].lower, map->extent[i].count);
+
+        if (lower == ID_INVALID)
+            return -EPERM;
+        kernel.extent[i].lower = lower;
+    }
     spin_lock(&user_ns_lock);
     if (mine->nr) {
         err = -EPERM;
     } else {
         for (u32 i = 0; i < map->nr; i++)
-            mine->extent[i] = map->extent[i];
+            mine->extent[i] = kernel.extent[i];
         store_release(&mine->nr, map->nr); /* pairs with the acquire in user_ns_down and _up */
     }
     spin_unlock(&user_ns_lock);
     return err;
+}
+
+int user_ns_deny_setgroups(struct user_ns *ns)
+{
+    int err = 0;
+
+    spin_lock(&user_ns_lock);
+    if (ns->gid_map.nr)
+        err = -EPERM;
+    else
+        WRITE_ONCE(ns->setgroups_denied, true);
+    spin_unlock(&user_ns_lock);
+    return err;
+}
+
+bool user_ns_may_setgroups(const struct user_ns *ns)
+{
+    return load_acquire(&ns->gid_map.nr) && !READ_ONCE(ns->setgroups_denied);
 }
 
 void user_ns_enter(struct user_ns *ns, struct cred *c)

@@ -18,10 +18,11 @@
 #define EXEC_STRING_MAX (128 * 1024)
 #define EXEC_STRINGS_TOTAL (2 << 20)
 #define EXEC_SCRIPT_DEPTH 4
-#define MS_NOSUID 2
+#define STACK_LIMIT_SECURE (8UL << 20)
+/* personality(2): what set-id programs start without: READ_IMPLIES_EXEC, ADDR_COMPAT_LAYOUT,
+ * MMAP_PAGE_ZERO, ADDR_NO_RANDOMIZE. */
+#define PERSONALITY_UNSAFE 0x0740000U
 #define MS_NOEXEC 8
-#define SECBIT_NOROOT 1
-#define SECBIT_KEEP_CAPS 16
 
 int exec_strings_add(struct exec_strings *s, const char *text, size_t len)
 {
@@ -191,119 +192,11 @@ static int exec_resolve(struct exec_job *j)
     }
 }
 
-/* File capabilities: security.capability, version 2 and 3 (linux/capability.h). */
-struct vfs_cap {
-    u32 magic;
-    struct {
-        u32 permitted, inheritable;
-    } data[2];
-    u32 rootid;
-};
-#define VFS_CAP_EFFECTIVE 1
-
-static bool exec_file_caps(struct file *f, u64 *permitted, u64 *inheritable, bool *effective)
-{
-    struct path p = {f->mount, f->dentry};
-    struct vfs_cap cap;
-    ssize_t n = vfs_getxattr(&p, &cred_init, XATTR_CAPABILITY, &cap, sizeof(cap));
-
-    if (n < 20)
-        return false;
-    u32 rev = cap.magic & 0xff000000;
-    if (rev != 0x02000000 && rev != 0x03000000)
-        return false;
-    *permitted = cap.data[0].permitted | (u64)cap.data[1].permitted << 32;
-    *inheritable = cap.data[0].inheritable | (u64)cap.data[1].inheritable << 32;
-    *effective = cap.magic & VFS_CAP_EFFECTIVE;
-    return true;
-}
-
-/* capabilities(7), "Transformation of capabilities during execve()". */
-static void exec_cap_rules(struct cred *c, const struct cred *old, struct file *f, bool trusted,
-                           bool id_changed)
-{
-    u64 fp = 0, fi = 0;
-    bool fe = false, has = trusted && exec_file_caps(f, &fp, &fi, &fe);
-    kuid_t root = user_ns_map_uid(c->user_ns, 0);
-    bool priv_file = has || id_changed;
-
-    if (!(c->securebits & SECBIT_NOROOT) && (c->euid == root || c->uid == root)) {
-        fp = fi = CAP_FULL;
-        fe = c->euid == root;
-    }
-    c->cap_ambient = priv_file ? 0 : old->cap_ambient;
-    c->cap_permitted = (old->cap_inheritable & fi) | (fp & old->cap_bounding) | c->cap_ambient;
-    c->cap_effective = fe ? c->cap_permitted : c->cap_ambient;
-    c->securebits &= ~(u32)SECBIT_KEEP_CAPS;
-}
-
-/* The set-id bits give the ids of the file, where both have a number in the caller's namespace: who
- * made that namespace rules over its programs, but not over the ids outside it. */
-static void exec_set_ids(struct cred *c, struct inode *inode)
-{
-    struct inode_owner o;
-
-    inode_get_owner(inode, &o);
-    if (user_ns_map_uid(c->user_ns, user_ns_uid(c->user_ns, o.uid)) != o.uid ||
-        user_ns_map_gid(c->user_ns, user_ns_gid(c->user_ns, o.gid)) != o.gid)
-        return;
-    if (o.mode & S_ISUID)
-        c->euid = o.uid;
-    if ((o.mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
-        c->egid = o.gid;
-}
-
-/* The credentials the new program runs with, and who may look at it. */
-static int exec_creds(struct exec_job *j)
-{
-    const struct cred *old = current_cred();
-    struct cred *c = cred_copy(old);
-    struct path p = {j->file->mount, j->file->dentry};
-
-    if (!c)
-        return -ENOMEM;
-    bool trusted = !current_task()->no_new_privs && !(path_mount_flags(&p) & MS_NOSUID);
-    if (trusted)
-        exec_set_ids(c, j->file->inode);
-    bool changed = c->euid != old->euid || c->egid != old->egid;
-    c->suid = c->fsuid = c->euid;
-    c->sgid = c->fsgid = c->egid;
-    exec_cap_rules(c, old, j->file, trusted, changed);
-    if (current_task()->no_new_privs) { /* not even root's own that it has laid down */
-        c->cap_permitted &= old->cap_permitted;
-        c->cap_effective &= c->cap_permitted;
-    }
-    j->secure = changed || (c->uid != user_ns_map_uid(c->user_ns, 0) &&
-                            c->cap_permitted & ~(old->cap_permitted | c->cap_ambient));
-    j->closed = j->secure || inode_permission(j->file->inode, old, 4);
-    j->cred = c;
-    return 0;
-}
-
 static void exec_name_thread(const char *path)
 {
     const char *base = strrchr(path, '/');
 
     strlcpy(current_thread()->name, base ? base + 1 : path, sizeof(current_thread()->name));
-}
-
-/* A table or file-system context shared with another process becomes our own before it is changed.
- */
-static int exec_unshare_files(void)
-{
-    struct task *t = current_task();
-    u64 flags;
-
-    if (refcount_read(&t->files->ref) == 1)
-        return 0;
-    struct fd_table *own = fd_table_copy(t->files, ~0U), *old = t->files;
-    if (!own)
-        return -ENOMEM;
-    spin_lock_irqsave(&t->process->siglock, &flags);
-    t->files = own;
-    spin_unlock_irqrestore(&t->process->siglock, flags);
-    fd_table_put(old);
-    return 0;
 }
 
 /* The point of no return. */
@@ -333,6 +226,19 @@ static void exec_switch(struct exec_job *j)
     j->aspace = NULL;
 }
 
+/* What its caller has set up must not reach a program that has more rights. */
+static void exec_secure(struct task *t)
+{
+    struct process *p = t->process;
+    u64 flags;
+
+    t->pdeath_signal = 0;
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (p->rlimits[RLIMIT_STACK].cur > STACK_LIMIT_SECURE)
+        p->rlimits[RLIMIT_STACK].cur = STACK_LIMIT_SECURE;
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
 static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
 {
     struct task *t = current_task();
@@ -347,7 +253,9 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
     t->process->did_exec = true;
     t->process->dumpable = !j->closed;
     if (j->secure)
-        t->pdeath_signal = 0;
+        exec_secure(t);
+    if (j->set_id)
+        t->process->personality &= ~PERSONALITY_UNSAFE;
     t->process->exit_signal = t->process->ns_init ? t->process->exit_signal : SIGCHLD;
     t->robust_list = t->clear_child_tid = 0;
     t->restart_call = false;
@@ -372,6 +280,7 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
     if (!j)
         return -ENOMEM;
     *j = (struct exec_job){.file = file, .path = path, .argv = argv, .envp = envp};
+    j->shared = fs_context_exec_begin(current_task()->fs);
     j->head = page_alloc_virt(0, PA_ZERO);
     err = j->head ? 0 : -ENOMEM;
     if (!err && !argv->count) /* as Linux since 5.18 */
@@ -383,14 +292,18 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
     if (!err)
         err = exec_load(j);
     if (!err)
-        err = exec_unshare_files();
-    if (!err)
         err = process_dethread();
     if (!err) {
         process_become_leader(current_task());
+        err = fd_table_unshare(); /* with the threads gone: record locks stay with the table */
+        if (err)
+            signal_kill_process(current_process());
+    }
+    if (!err) {
         exec_switch(j);
         exec_reset_task(j, f);
     }
+    fs_context_exec_end(current_task()->fs);
     if (j->aspace)
         aspace_put(j->aspace);
     if (j->cred)

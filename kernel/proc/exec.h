@@ -29,6 +29,8 @@ struct exec_job {
     char *head;                       /* the first page of file */
     size_t head_len;
     struct cred *cred;
+    bool shared; /* root, cwd and umask with a process that goes on as it is */
+    bool set_id; /* other ids by its set-id bits */
     bool secure; /* AT_SECURE */
     bool closed; /* undumpable: so, or a file that its caller may run but not read */
     struct aspace *aspace;
@@ -37,6 +39,9 @@ struct exec_job {
     u64 phdr, phent_count, prog_entry, interp_base;
 };
 
+/* exec_cred.c: the credentials the new program runs with, and who may look at it. 0, -EPERM,
+ * -ENOMEM. */
+int exec_creds(struct exec_job *j) __must_check;
 /* Builds j->aspace, entry and stack. 0, -ENOEXEC, -ENOMEM, ... */
 int exec_load(struct exec_job *j) __must_check;
 /* Opens a name, or what is found already, for execution in current's eyes. */

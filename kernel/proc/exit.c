@@ -44,11 +44,12 @@ static void exit_drop_parts(struct task *t)
     struct fs_context *fs = t->fs;
     t->files = NULL;
     t->fs = NULL;
+    bool last_of_fs = fs && fs_context_leave_locked(fs);
     spin_unlock_irqrestore(&t->process->siglock, flags);
     /* Close needs current's table for its locks, not t->files. */
     if (files)
-        fd_table_put(files);
-    if (fs)
+        fd_table_leave(files);
+    if (last_of_fs)
         fs_context_put(fs);
 }
 

@@ -1,80 +1,138 @@
 /* SPDX-License-Identifier: MIT
  *
- * Descriptor tables: see fdtable.h for the rules. A number is found through two bitmaps: `open` has
- * a bit per number, `full` a bit per word of `open` that has none free, so that the lowest free
- * number of a million is two searches away.
+ * Descriptor tables: see fdtable.h for the rules. The first 64 numbers lie in the table itself. All
+ * others come in chunks of 64, made when a number of theirs is first used and kept until the table
+ * goes; two levels of pages name them, so that no table needs contiguous memory, and nothing that
+ * is looked at is ever replaced. A free number is found through two bitmaps: a chunk's `open` has a
+ * bit per number, `full` one per chunk that has none free.
  */
 #include "proc/fdtable.h"
 #include "lib/bitmap.h"
 #include "lib/errno.h"
 #include "lib/log.h"
-#include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/proc.h"
-#include "sync/rcu.h"
 #include "vfs/vfs.h"
 
-#define FD_FIRST_SIZE 64
+#define FD_CHUNKS (FD_TABLE_MAX / FD_CHUNK)
+#define FD_BLOCK_CHUNKS 512
 
-struct fd_array {
-    struct rcu_head rcu;
-    u32 size; /* a multiple of 64 */
-    u64 *open, *cloexec, *full;
-    struct file *files[];
+struct fd_block {
+    struct fd_chunk *chunks[FD_BLOCK_CHUNKS];
 };
 
-/* One block: header, file pointers, the three bitmaps. */
-static struct fd_array *fd_array_create(u32 size)
-{
-    size_t words = size / 64, full_words = BITMAP_WORDS(words);
-    struct fd_array *a =
-        kzalloc(sizeof(*a) + size * sizeof(a->files[0]) + (2 * words + full_words) * sizeof(u64));
+/* What a table with numbers from FD_CHUNK on has besides. */
+struct fd_wide {
+    u64 full[BITMAP_WORDS(FD_CHUNKS)];
+    struct fd_block *blocks[FD_CHUNKS / FD_BLOCK_CHUNKS];
+};
 
-    if (!a)
+static struct slab_cache *fd_table_cache, *fd_chunk_cache;
+
+static void fd_boot(void)
+{
+    fd_table_cache = slab_cache_create("fd_table", sizeof(struct fd_table), 0);
+    fd_chunk_cache = slab_cache_create("fd_chunk", sizeof(struct fd_chunk), 0);
+}
+INIT_HOOK(fd_boot, INIT_CORE);
+
+/* The chunk n, or NULL. REQUIRES(t->lock), or to be the only user */
+static struct fd_chunk *fd_chunk_nr(struct fd_table *t, u32 n)
+{
+    struct fd_block *block;
+
+    if (n == 0)
+        return &t->first;
+    if (n >= FD_CHUNKS || !t->wide)
         return NULL;
-    a->size = size;
-    a->open = (u64 *)&a->files[size];
-    a->cloexec = a->open + words;
-    a->full = a->cloexec + words;
-    return a;
+    block = t->wide->blocks[n / FD_BLOCK_CHUNKS];
+    return block ? block->chunks[n % FD_BLOCK_CHUNKS] : NULL;
 }
 
-static void fd_array_free(struct rcu_head *head)
+static inline struct fd_chunk *fd_chunk_of(struct fd_table *t, u32 fd)
 {
-    kfree(container_of(head, struct fd_array, rcu));
+    return likely(fd < FD_CHUNK) ? &t->first : fd_chunk_nr(t, fd / FD_CHUNK);
 }
 
-static void fd_mark_open(struct fd_array *a, u32 fd, bool cloexec)
+/* The first chunk from n on that exists, with its number; NULL: none. REQUIRES as fd_chunk_nr */
+static struct fd_chunk *fd_chunk_next(struct fd_table *t, u32 *n)
 {
-    bitmap_set(a->open, fd);
-    if (a->open[fd / 64] == U64_MAX)
-        bitmap_set(a->full, fd / 64);
+    struct fd_chunk *c;
+
+    for (; *n < (t->wide ? FD_CHUNKS : 1); ++*n) {
+        if (*n % FD_BLOCK_CHUNKS == 0 && *n && !t->wide->blocks[*n / FD_BLOCK_CHUNKS]) {
+            *n += FD_BLOCK_CHUNKS - 1;
+            continue;
+        }
+        c = fd_chunk_nr(t, *n);
+        if (c)
+            return c;
+    }
+    return NULL;
+}
+
+static struct file *fd_file_locked(struct fd_table *t, u32 fd)
+{
+    struct fd_chunk *c = fd_chunk_of(t, fd);
+
+    return c ? c->files[fd % FD_CHUNK] : NULL;
+}
+
+static bool fd_wide_make(struct fd_table *t)
+{
+    if (!t->wide) {
+        t->wide = kzalloc(sizeof(*t->wide));
+        if (t->wide && t->first.open == U64_MAX)
+            bitmap_set(t->wide->full, 0);
+    }
+    return t->wide;
+}
+
+/* The chunk of a number below FD_TABLE_MAX; NULL: no memory. REQUIRES as fd_chunk_nr */
+static struct fd_chunk *fd_chunk_make(struct fd_table *t, u32 fd)
+{
+    u32 n = fd / FD_CHUNK;
+    struct fd_chunk *c = fd_chunk_nr(t, n);
+    struct fd_block **block;
+
+    if (c || !fd_wide_make(t))
+        return c;
+    block = &t->wide->blocks[n / FD_BLOCK_CHUNKS];
+    if (!*block)
+        *block = kzalloc(sizeof(**block));
+    if (!*block)
+        return NULL;
+    return (*block)->chunks[n % FD_BLOCK_CHUNKS] = slab_zalloc(fd_chunk_cache);
+}
+
+static void fd_mark_open(struct fd_table *t, struct fd_chunk *c, u32 fd, bool cloexec)
+{
+    bitmap_set(&c->open, fd % FD_CHUNK);
+    if (c->open == U64_MAX && t->wide)
+        bitmap_set(t->wide->full, fd / FD_CHUNK);
     if (cloexec)
-        bitmap_set(a->cloexec, fd);
+        bitmap_set(&c->cloexec, fd % FD_CHUNK);
     else
-        bitmap_clear(a->cloexec, fd);
+        bitmap_clear(&c->cloexec, fd % FD_CHUNK);
 }
 
-static void fd_mark_free(struct fd_table *t, struct fd_array *a, u32 fd)
+static void fd_mark_free(struct fd_table *t, struct fd_chunk *c, u32 fd)
 {
-    bitmap_clear(a->open, fd);
-    bitmap_clear(a->cloexec, fd);
-    bitmap_clear(a->full, fd / 64);
+    bitmap_clear(&c->open, fd % FD_CHUNK);
+    bitmap_clear(&c->cloexec, fd % FD_CHUNK);
+    if (t->wide)
+        bitmap_clear(t->wide->full, fd / FD_CHUNK);
     if (fd < t->hint)
         t->hint = fd;
 }
 
 struct fd_table *fd_table_create(void)
 {
-    struct fd_table *t = kzalloc(sizeof(*t));
+    struct fd_table *t = slab_zalloc(fd_table_cache);
 
     if (!t)
         return NULL;
-    t->array = fd_array_create(FD_FIRST_SIZE);
-    if (!t->array) {
-        kfree(t);
-        return NULL;
-    }
+    refcount_init(&t->users, 1);
     refcount_init(&t->ref, 1);
     spinlock_init(&t->lock, RANK_PROC, 1, "fd_table");
     return t;
@@ -85,54 +143,66 @@ void fd_table_get(struct fd_table *t)
     refcount_get(&t->ref);
 }
 
-/* How large a copy must be: up to the last open number below the bound. */
-static u32 fd_array_used(const struct fd_array *a, u32 below)
+void fd_table_put(struct fd_table *t)
 {
-    u32 n = MIN(a->size, below);
+    struct fd_chunk *c;
 
-    while (n > 0 && !bitmap_test(a->open, n - 1))
-        n--;
-    return MAX(FD_FIRST_SIZE, ALIGN_UP(n, 64u));
+    if (!refcount_put(&t->ref))
+        return;
+    for (u32 n = 1; (c = fd_chunk_next(t, &n)); n++)
+        slab_free(fd_chunk_cache, c);
+    for (u32 i = 0; t->wide && i < ARRAY_SIZE(t->wide->blocks); i++)
+        kfree(t->wide->blocks[i]);
+    kfree(t->wide);
+    slab_free(fd_table_cache, t);
+}
+
+/* A chunk's files, up to the number `below`, into a copy. */
+static bool fd_chunk_copy(struct fd_table *to, const struct fd_chunk *src, u32 n, u32 below)
+{
+    u64 bits = src->open;
+    struct fd_chunk *dst;
+
+    if (below - n * FD_CHUNK < FD_CHUNK)
+        bits &= (1ULL << below % FD_CHUNK) - 1;
+    dst = bits ? fd_chunk_make(to, n * FD_CHUNK) : NULL;
+    if (bits && !dst)
+        return false;
+    for (; bits; bits &= bits - 1) {
+        u32 i = (u32)__builtin_ctzll(bits);
+        struct file *f = src->files[i];
+
+        if (!f) /* still to be installed by another task */
+            continue;
+        file_get(f);
+        dst->files[i] = f;
+        fd_mark_open(to, dst, n * FD_CHUNK + i, bitmap_test(&src->cloexec, i));
+    }
+    return true;
 }
 
 struct fd_table *fd_table_copy(struct fd_table *from, u32 below)
 {
     struct fd_table *t = fd_table_create();
-    struct fd_array *src, *dst = NULL;
-    u32 size = FD_FIRST_SIZE;
+    bool shared = !fd_table_is_own(from), ok = true;
+    struct fd_chunk *c;
 
     if (!t)
         return NULL;
-    for (;;) {
+    if (shared) /* one moment's state: a descriptor that another thread moves is copied in one place
+                 */
         spin_lock(&from->lock);
-        src = from->array;
-        u32 need = fd_array_used(src, below);
-        if (need <= size)
-            break;
+    for (u32 n = 0; ok && n * FD_CHUNK < below && (c = fd_chunk_next(from, &n)); n++) {
+        ok = n * FD_CHUNK >= below || fd_chunk_copy(t, c, n, below);
+        if (!shared)
+            cond_yield();
+    }
+    if (shared)
         spin_unlock(&from->lock);
-        size = need;
-        kfree(dst);
-        dst = fd_array_create(size);
-        if (!dst) {
-            fd_table_put(t);
-            return NULL;
-        }
-    }
-    if (dst) {
-        kfree(t->array);
-        t->array = dst;
-    }
-    dst = t->array;
-    for (u32 fd = 0; fd < MIN(src->size, below); fd++) {
-        struct file *f = src->files[fd];
-        if (!f)
-            continue;
-        file_get(f);
-        dst->files[fd] = f;
-        fd_mark_open(dst, fd, bitmap_test(src->cloexec, fd));
-    }
-    spin_unlock(&from->lock);
-    return t;
+    if (ok)
+        return t;
+    fd_table_leave(t);
+    return NULL;
 }
 
 /* What close(2) does to a file besides dropping the reference. */
@@ -148,92 +218,101 @@ static int fd_file_close(struct fd_table *t, struct file *f)
     return err;
 }
 
-void fd_table_put(struct fd_table *t)
+/* Takes the file out; NULL when there is none. */
+static struct file *fd_take(struct fd_table *t, u32 fd)
 {
-    if (!refcount_put(&t->ref))
+    struct fd_chunk *c;
+    struct file *f;
+
+    spin_lock(&t->lock);
+    f = fd_file_locked(t, fd);
+    if (f) {
+        c = fd_chunk_of(t, fd);
+        WRITE_ONCE(c->files[fd % FD_CHUNK], NULL);
+        fd_mark_free(t, c, fd);
+    }
+    spin_unlock(&t->lock);
+    return f;
+}
+
+void fd_table_join(struct fd_table *t)
+{
+    refcount_get(&t->users);
+}
+
+void fd_table_leave(struct fd_table *t)
+{
+    struct fd_chunk *c;
+
+    if (!refcount_put(&t->users))
         return;
-    struct fd_array *a = t->array;
-    for (u32 fd = 0; fd < a->size; fd++) {
-        if (a->open[fd / 64] == 0) {
-            fd |= 63;
-            continue;
-        }
-        if (a->files[fd]) {
-            fd_file_close(t, a->files[fd]);
+    for (u32 n = 0; (c = fd_chunk_next(t, &n)); n++) {
+        for (u64 bits = c->open; bits; bits &= bits - 1) {
+            struct file *f = fd_take(t, n * FD_CHUNK + (u32)__builtin_ctzll(bits));
+            if (f)
+                fd_file_close(t, f);
             cond_yield();
         }
     }
-    kfree(a);
-    kfree(t);
+    fd_table_put(t);
 }
 
-/* Makes room for number fd. Drops and retakes the lock. REQUIRES(t->lock) */
-static int fd_grow_locked(struct fd_table *t, u32 fd)
+int fd_table_unshare(void)
 {
-    while (t->array->size <= fd) {
-        u32 size = MAX(t->array->size * 2, ALIGN_UP(fd + 1, 64u));
+    struct task *me = current_task();
+    struct fd_table *own, *old = me->files;
+    u64 flags;
 
-        spin_unlock(&t->lock);
-        struct fd_array *bigger = fd_array_create(size);
-        spin_lock(&t->lock);
-        if (!bigger)
-            return -ENOMEM;
-        struct fd_array *old = t->array;
-        if (old->size >= size) {
-            kfree(bigger);
-            continue;
-        }
-        memcpy(bigger->files, old->files, old->size * sizeof(old->files[0]));
-        memcpy(bigger->open, old->open, old->size / 8);
-        memcpy(bigger->cloexec, old->cloexec, old->size / 8);
-        for (u32 w = 0; w < old->size / 64; w++) {
-            if (bigger->open[w] == U64_MAX)
-                bitmap_set(bigger->full, w);
-        }
-        store_release(&t->array, bigger);
-        rcu_call(&old->rcu, fd_array_free);
-    }
+    if (fd_table_is_own(old))
+        return 0;
+    own = fd_table_copy(old, ~0U);
+    if (!own)
+        return -ENOMEM;
+    spin_lock_irqsave(&me->process->siglock, &flags);
+    me->files = own;
+    spin_unlock_irqrestore(&me->process->siglock, flags);
+    fd_table_leave(old);
     return 0;
 }
 
-static u32 fd_find_free(struct fd_array *a, u32 from)
+/* The lowest free number from `from` on, whether its chunk exists or not. REQUIRES(t->lock) */
+static u32 fd_find_free(struct fd_table *t, u32 from)
 {
-    if (from >= a->size)
-        return from;
-    u32 word = from / 64;
-    u64 free_bits = ~a->open[word] & (U64_MAX << (from % 64));
-    if (free_bits)
-        return word * 64 + (u32)__builtin_ctzll(free_bits);
-    u32 next = (u32)bitmap_next_zero(a->full, a->size / 64, word + 1);
-    if (next >= a->size / 64)
-        return a->size;
-    return next * 64 + (u32)__builtin_ctzll(~a->open[next]);
+    struct fd_chunk *c = fd_chunk_of(t, from);
+    u64 bits = (c ? ~c->open : U64_MAX) & (U64_MAX << from % FD_CHUNK);
+    u32 n = from / FD_CHUNK + 1;
+
+    if (!bits) {
+        if (t->wide)
+            n = (u32)bitmap_next_zero(t->wide->full, FD_CHUNKS, n);
+        c = fd_chunk_nr(t, n);
+        bits = c ? ~c->open : U64_MAX;
+        from = n * FD_CHUNK;
+    }
+    return ALIGN_DOWN(from, (u32)FD_CHUNK) + (u32)__builtin_ctzll(bits);
 }
 
 int fd_alloc_in(struct fd_table *t, u32 from, u64 limit, bool cloexec)
 {
+    struct fd_chunk *c = NULL;
+    u32 fd = FD_TABLE_MAX;
+    int err = -EMFILE;
+
     limit = MIN(limit, FD_TABLE_MAX);
     spin_lock(&t->lock);
-    u32 fd;
-    for (;;) {
-        u32 start = MAX(from, t->hint);
-        fd = fd_find_free(t->array, start);
-        if (fd >= limit) {
-            spin_unlock(&t->lock);
-            return -EMFILE;
-        }
-        if (fd < t->array->size)
-            break;
-        if (fd_grow_locked(t, fd)) {
-            spin_unlock(&t->lock);
-            return -ENOMEM;
-        }
+    if (from < limit)
+        fd = fd_find_free(t, MAX(from, t->hint));
+    if (fd < limit) {
+        c = fd_chunk_make(t, fd);
+        err = c ? 0 : -ENOMEM;
     }
-    fd_mark_open(t->array, fd, cloexec);
-    if (from <= t->hint)
-        t->hint = fd + 1;
+    if (!err) {
+        fd_mark_open(t, c, fd, cloexec);
+        if (from <= t->hint)
+            t->hint = fd + 1;
+    }
     spin_unlock(&t->lock);
-    return (int)fd;
+    return err ? err : (int)fd;
 }
 
 int fd_alloc(u32 from, bool cloexec)
@@ -246,7 +325,7 @@ void fd_cancel(int fd)
     struct fd_table *t = current_task()->files;
 
     spin_lock(&t->lock);
-    fd_mark_free(t, t->array, (u32)fd);
+    fd_mark_free(t, fd_chunk_of(t, (u32)fd), (u32)fd);
     spin_unlock(&t->lock);
 }
 
@@ -255,7 +334,7 @@ void fd_install(int fd, struct file *f)
     struct fd_table *t = current_task()->files;
 
     spin_lock(&t->lock);
-    store_release(&t->array->files[fd], f);
+    store_release(&fd_chunk_of(t, (u32)fd)->files[(u32)fd % FD_CHUNK], f);
     spin_unlock(&t->lock);
 }
 
@@ -270,15 +349,15 @@ int fd_publish(struct file *f, bool cloexec)
     return fd;
 }
 
+/* The only way from a number to a file without a lock. That nobody else uses the table is looked at
+ * before the table is: what others did to it before they left is seen then. */
 struct fd_hold fd_hold_raw(int fd)
 {
     struct fd_table *t = current_task()->files;
-    struct fd_array *a = READ_ONCE(t->array);
     struct fd_hold h = {NULL, false};
 
-    if (likely(refcount_read(&t->ref) == 1)) {
-        if (likely((u32)fd < a->size))
-            h.file = a->files[fd];
+    if (likely(fd_table_is_own(t))) {
+        h.file = fd_file_locked(t, (u32)fd);
         return h;
     }
     h.file = fd_table_file(t, (u32)fd);
@@ -299,17 +378,24 @@ struct fd_hold fd_hold(int fd)
 
 struct file *fd_table_file(struct fd_table *t, u32 fd)
 {
-    struct file *f = NULL;
+    struct file *f;
 
-    /* The lock, not RCU, keeps the file until its count is taken: struct file is freed at once. */
     spin_lock(&t->lock);
-    if (fd < t->array->size) {
-        f = t->array->files[fd];
-        if (f)
-            file_get(f);
-    }
+    f = fd_file_locked(t, fd);
+    if (f)
+        file_get(f);
     spin_unlock(&t->lock);
     return f;
+}
+
+bool fd_names(int fd, const struct file *f)
+{
+    struct fd_table *t = current_task()->files;
+
+    spin_lock(&t->lock);
+    bool same = fd_file_locked(t, (u32)fd) == f;
+    spin_unlock(&t->lock);
+    return same;
 }
 
 struct file *fd_file(int fd)
@@ -320,22 +406,6 @@ struct file *fd_file(int fd)
         file_put(f);
         return NULL;
     }
-    return f;
-}
-
-/* Takes the file out; NULL when there is none. */
-static struct file *fd_take(struct fd_table *t, u32 fd)
-{
-    struct file *f = NULL;
-
-    spin_lock(&t->lock);
-    struct fd_array *a = t->array;
-    if (fd < a->size && a->files[fd]) {
-        f = a->files[fd];
-        WRITE_ONCE(a->files[fd], NULL);
-        fd_mark_free(t, a, fd);
-    }
-    spin_unlock(&t->lock);
     return f;
 }
 
@@ -357,30 +427,28 @@ int fd_dup_to(int fd, int to, bool cloexec)
     if (!f)
         return -EBADF;
     spin_lock(&t->lock);
-    if (fd_grow_locked(t, (u32)to)) {
-        spin_unlock(&t->lock);
-        file_put(f);
-        return -ENOMEM;
+    struct fd_chunk *c = fd_chunk_make(t, (u32)to);
+    struct file *old = c ? c->files[(u32)to % FD_CHUNK] : NULL;
+    int err = !c ? -ENOMEM : 0;
+    if (!err && !old && bitmap_test(&c->open, (u32)to % FD_CHUNK))
+        err = -EBUSY; /* another task is about to install here */
+    if (!err) {
+        fd_mark_open(t, c, (u32)to, cloexec);
+        store_release(&c->files[(u32)to % FD_CHUNK], f);
     }
-    struct fd_array *a = t->array;
-    struct file *old = a->files[to];
-    if (!old && bitmap_test(a->open, (u32)to)) { /* another task is about to install here */
-        spin_unlock(&t->lock);
-        file_put(f);
-        return -EBUSY;
-    }
-    fd_mark_open(a, (u32)to, cloexec);
-    store_release(&a->files[to], f);
     spin_unlock(&t->lock);
-    if (old)
+    if (err)
+        file_put(f);
+    else if (old)
         fd_file_close(t, old);
-    return to;
+    return err ? err : to;
 }
 
 bool fd_table_cloexec(struct fd_table *t, u32 fd)
 {
     spin_lock(&t->lock);
-    bool on = fd < t->array->size && bitmap_test(t->array->cloexec, fd);
+    struct fd_chunk *c = fd_chunk_of(t, fd);
+    bool on = c && bitmap_test(&c->cloexec, fd % FD_CHUNK);
     spin_unlock(&t->lock);
     return on;
 }
@@ -401,11 +469,12 @@ int fd_set_cloexec(int fd, bool on)
     int err = -EBADF;
 
     spin_lock(&t->lock);
-    if ((u32)fd < t->array->size && t->array->files[fd]) {
+    if (fd_file_locked(t, (u32)fd)) {
+        struct fd_chunk *c = fd_chunk_of(t, (u32)fd);
         if (on)
-            bitmap_set(t->array->cloexec, (u32)fd);
+            bitmap_set(&c->cloexec, (u32)fd % FD_CHUNK);
         else
-            bitmap_clear(t->array->cloexec, (u32)fd);
+            bitmap_clear(&c->cloexec, (u32)fd % FD_CHUNK);
         err = 0;
     }
     spin_unlock(&t->lock);
@@ -429,30 +498,30 @@ int fd_close_range(u32 first, u32 last, bool cloexec_only)
 
 void fd_close_on_exec(void)
 {
-    struct fd_table *t = current_task()->files;
-    struct fd_array *a = t->array; /* exec has made the table its own */
+    struct fd_table *t = current_task()->files; /* exec has made it its own */
+    struct fd_chunk *c;
 
-    for (u32 w = 0; w < a->size / 64; w++) {
-        u64 bits = a->cloexec[w] & a->open[w];
-        for (; bits; bits &= bits - 1)
-            fd_close((int)(w * 64) + __builtin_ctzll(bits));
-    }
+    for (u32 n = 0; (c = fd_chunk_next(t, &n)); n++)
+        for (u64 bits = c->cloexec & c->open; bits; bits &= bits - 1) {
+            fd_close((int)(n * FD_CHUNK) + __builtin_ctzll(bits));
+            cond_yield();
+        }
 }
 
 int fd_table_next(struct fd_table *t, u32 from)
 {
+    u32 n = from / FD_CHUNK;
+    u64 mask = U64_MAX << from % FD_CHUNK;
+    struct fd_chunk *c;
     int found = -1;
 
     spin_lock(&t->lock);
-    for (u32 fd = from; fd < t->array->size; fd++) {
-        if (t->array->open[fd / 64] == 0) {
-            fd |= 63;
-            continue;
-        }
-        if (t->array->files[fd]) {
-            found = (int)fd;
-            break;
-        }
+    for (; found < 0 && (c = fd_chunk_next(t, &n)); n++) {
+        if (n != from / FD_CHUNK)
+            mask = U64_MAX;
+        for (u64 bits = c->open & mask; bits && found < 0; bits &= bits - 1)
+            if (c->files[__builtin_ctzll(bits)])
+                found = (int)(n * FD_CHUNK) + __builtin_ctzll(bits);
     }
     spin_unlock(&t->lock);
     return found;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Descriptor tables. The arrays grow and are replaced under RCU; a look-up takes no lock. While the
- * table has one user (an unthreaded process looking at its own) the file is borrowed without
- * touching its count: nobody else can close it during the call.
+ * Descriptor tables. Tasks are a table's users; who inspects another's table only refers to it, and
+ * keeps no file of it open. While a table has one user (an unthreaded process looking at its own)
+ * a file is borrowed without touching its count: nobody else can close it during the call.
  *
- * Lock order: table->lock (leaf) guards the bitmaps and stores.
+ * Lock order: table->lock (leaf) guards all else; the only user may read without it.
  */
 #pragma once
 
@@ -14,13 +14,21 @@
 #include "sync/spinlock.h"
 
 #define FD_TABLE_MAX (1U << 20) /* most descriptors of any process */
+#define FD_CHUNK 64
 
-struct fd_array; /* private */
+struct fd_chunk {
+    u64 open, cloexec; /* a bit per number: taken, though perhaps without a file yet */
+    struct file *files[FD_CHUNK];
+};
+
+struct fd_wide; /* private */
 struct fd_table {
+    refcount_t users; /* tasks; together they hold one of ref */
     refcount_t ref;
     struct spinlock lock;
-    struct fd_array *array; /* RCU */
-    u32 hint;               /* lock: no free number below */
+    u32 hint;             /* lock: no free number below */
+    struct fd_wide *wide; /* lock: the numbers from FD_CHUNK on; NULL: none */
+    struct fd_chunk first;
 };
 
 /* A file held for the time of a call; put is set when the count was taken. */
@@ -33,8 +41,19 @@ struct fd_table *fd_table_create(void) __must_check;
 /* A copy for fork; descriptors from `below` on are left out (close_range with UNSHARE). NULL:
  * memory. */
 struct fd_table *fd_table_copy(struct fd_table *from, u32 below) __must_check;
+/* Users: the last one to leave closes all; may sleep. */
+void fd_table_join(struct fd_table *t);
+void fd_table_leave(struct fd_table *t);
+/* Acquires: what users did before they left is seen. */
+static inline bool fd_table_is_own(const struct fd_table *t)
+{
+    return __atomic_load_n(&t->users.v, __ATOMIC_ACQUIRE) == 1;
+}
+/* Current gets a table of its own if it shares one. 0, -ENOMEM. */
+int fd_table_unshare(void);
+/* References of those who inspect: the memory stays. */
 void fd_table_get(struct fd_table *t);
-void fd_table_put(struct fd_table *t); /* the last one closes all; may sleep */
+void fd_table_put(struct fd_table *t);
 
 /* The file behind current's fd, or NULL (bad descriptor; O_PATH ones only through _raw). */
 struct fd_hold fd_hold(int fd);
@@ -46,6 +65,8 @@ static inline void fd_release(struct fd_hold h)
 }
 /* A counted reference, O_PATH files included, from any table; NULL: none. */
 struct file *fd_table_file(struct fd_table *t, u32 fd);
+/* Does current's fd name f (still)? */
+bool fd_names(int fd, const struct file *f);
 /* For code that keeps the file: current's fd, not O_PATH. */
 struct file *fd_file(int fd);
 

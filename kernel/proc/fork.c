@@ -176,7 +176,7 @@ static int clone_files(struct clone_job *j)
     struct task *me = current_task(), *t = j->task;
 
     if (j->args->flags & CLONE_FILES) {
-        fd_table_get(me->files);
+        fd_table_join(me->files);
         t->files = me->files;
         return 0;
     }
@@ -191,7 +191,8 @@ static int clone_fs_and_ns(struct clone_job *j)
     u64 flags = j->args->flags;
 
     if (flags & CLONE_FS) {
-        fs_context_get(me->fs);
+        if (!fs_context_join(me->fs))
+            return -EAGAIN;
         t->fs = me->fs;
     } else {
         t->fs = fs_context_copy(me->fs);
@@ -402,9 +403,9 @@ static void clone_undo(struct clone_job *j)
     if (t->ns)
         nsset_put(t->ns);
     if (t->fs)
-        fs_context_put(t->fs);
+        fs_context_leave(t->fs);
     if (t->files)
-        fd_table_put(t->files);
+        fd_table_leave(t->files);
     if (t->cred)
         cred_put(t->cred);
     if (t->seccomp)

@@ -3,6 +3,7 @@
  * Root and working directories of processes. Lock order: all_lock, then one context's lock.
  */
 #include "proc/fs_context.h"
+#include "lib/errno.h"
 #include "mm/slab.h"
 #include "proc/nsset.h"
 #include "proc/proc.h"
@@ -16,6 +17,7 @@ struct fs_context *fs_context_create(const struct path *root, const struct path 
 
     if (!fs)
         return NULL;
+    refcount_init(&fs->users, 1);
     refcount_init(&fs->ref, 1);
     spinlock_init(&fs->lock, RANK_PROC, 4, "fs_context");
     fs->root = *root;
@@ -55,6 +57,74 @@ void fs_context_put(struct fs_context *fs)
     path_put(&fs->root);
     path_put(&fs->cwd);
     kfree(fs);
+}
+
+bool fs_context_join(struct fs_context *fs)
+{
+    spin_lock(&fs->lock);
+    bool open = !fs->execs;
+    if (open)
+        refcount_get(&fs->users);
+    spin_unlock(&fs->lock);
+    return open;
+}
+
+bool fs_context_leave_locked(struct fs_context *fs)
+{
+    return refcount_put(&fs->users);
+}
+
+void fs_context_leave(struct fs_context *fs)
+{
+    if (refcount_put(&fs->users))
+        fs_context_put(fs);
+}
+
+int fs_context_unshare(void)
+{
+    struct task *me = current_task();
+    struct fs_context *own, *old = me->fs;
+    u64 flags;
+
+    if (fs_context_is_own(old))
+        return 0;
+    own = fs_context_copy(old);
+    if (!own)
+        return -ENOMEM;
+    spin_lock_irqsave(&me->process->siglock, &flags);
+    me->fs = own;
+    bool last = fs_context_leave_locked(old);
+    spin_unlock_irqrestore(&me->process->siglock, flags);
+    if (last)
+        fs_context_put(old);
+    return 0;
+}
+
+/* Tasks of the process that share current's context are counted while none of them can leave it,
+ * and none joins: who is counted is a user, so that users beyond them are others. */
+bool fs_context_exec_begin(struct fs_context *fs)
+{
+    struct process *p = current_process();
+    struct task *t;
+    s32 own = 0;
+    u64 flags;
+
+    spin_lock(&fs->lock);
+    fs->execs++;
+    spin_unlock(&fs->lock);
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (t, &p->tasks, node)
+        own += t->fs == fs;
+    bool shared = refcount_read(&fs->users) > own;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return shared;
+}
+
+void fs_context_exec_end(struct fs_context *fs)
+{
+    spin_lock(&fs->lock);
+    fs->execs--;
+    spin_unlock(&fs->lock);
 }
 
 void fs_context_paths(struct fs_context *fs, struct path *root, struct path *cwd)

@@ -11,7 +11,9 @@
 #include "vfs/vfs.h"
 
 struct fs_context {
+    refcount_t users; /* tasks; together they hold one of ref */
     refcount_t ref;
+    u32 execs; /* lock  users that start a program: none may join */
     struct spinlock lock;
     struct path root, cwd; /* lock; references */
     u32 umask;             /* a */
@@ -21,6 +23,22 @@ struct fs_context {
 struct fs_context *fs_context_create(const struct path *root, const struct path *cwd,
                                      u32 umask) __must_check;
 struct fs_context *fs_context_copy(struct fs_context *from) __must_check;
+/* Users. join: false while one of them executes (-EAGAIN of clone). */
+bool fs_context_join(struct fs_context *fs) __must_check;
+void fs_context_leave(struct fs_context *fs);
+/* For who takes it off a task. REQUIRES(siglock) True: the last user's reference is the caller's.
+ */
+bool fs_context_leave_locked(struct fs_context *fs) __must_check;
+static inline bool fs_context_is_own(const struct fs_context *fs)
+{
+    return __atomic_load_n(&fs->users.v, __ATOMIC_ACQUIRE) == 1;
+}
+/* Current gets one of its own if it shares one. 0, -ENOMEM. */
+int fs_context_unshare(void);
+/* Around current's exec: is the context shared with another process? */
+bool fs_context_exec_begin(struct fs_context *fs);
+void fs_context_exec_end(struct fs_context *fs);
+/* References of those who inspect. */
 void fs_context_get(struct fs_context *fs);
 void fs_context_put(struct fs_context *fs);
 /* References to both. */

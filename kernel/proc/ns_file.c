@@ -3,12 +3,14 @@
  * The kinds of namespaces in one table: their files in /proc/<pid>/ns, and setns(2), which enters
  * what such a file or a pidfd names.
  */
+#include "arch/x86/uaccess.h"
 #include "container/cgroup.h"
 #include "lib/err.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/net.h"
+#include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/nsset_priv.h"
 #include "proc/pidfd.h"
@@ -22,34 +24,42 @@ struct ns_kind {
     void *(*take)(struct task *t, struct nsset *ns); /* a reference */
     void (*put)(void *ns);
     u64 (*inum)(void *ns);
+    struct user_ns *(*owner)(void *ns); /* borrowed; the parent of a user namespace */
 };
 
-#define NS_KIND(kind, member, type, getter, putter, number)       \
-    static void *ns_take_##kind(struct task *t, struct nsset *ns) \
-    {                                                             \
-        struct type *it = ns->member;                             \
-        if (it)                                                   \
-            getter;                                               \
-        return it;                                                \
-    }                                                             \
-    static void ns_put_##kind(void *ns)                           \
-    {                                                             \
-        struct type *it = ns;                                     \
-        putter;                                                   \
-    }                                                             \
-    static u64 ns_inum_##kind(void *ns)                           \
-    {                                                             \
-        struct type *it = ns;                                     \
-        return number;                                            \
+#define NS_KIND(kind, member, type, getter, putter, number, owner_ns) \
+    static void *ns_take_##kind(struct task *t, struct nsset *ns)     \
+    {                                                                 \
+        struct type *it = ns->member;                                 \
+        if (it)                                                       \
+            getter;                                                   \
+        return it;                                                    \
+    }                                                                 \
+    static void ns_put_##kind(void *ns)                               \
+    {                                                                 \
+        struct type *it = ns;                                         \
+        putter;                                                       \
+    }                                                                 \
+    static u64 ns_inum_##kind(void *ns)                               \
+    {                                                                 \
+        struct type *it = ns;                                         \
+        return number;                                                \
+    }                                                                 \
+    static struct user_ns *ns_owner_##kind(void *ns)                  \
+    {                                                                 \
+        struct type *it = ns;                                         \
+        return owner_ns;                                              \
     }
-NS_KIND(mnt, mount, mount_ns, mount_ns_get(it), mount_ns_put(it), mount_ns_inum(it))
-NS_KIND(uts, uts, uts_ns, refcount_get(&it->ref), uts_ns_put(it), it->inum)
-NS_KIND(ipc, ipc, ipc_ns, ipc_ns_get(it), ipc_ns_put(it), it->inum)
-NS_KIND(net, net, net_ns, net_ns_get(it), net_ns_put(it), it->inum)
-NS_KIND(pidc, pid_for_children, pid_ns, pid_ns_get(it), pid_ns_put(it), it->inum)
-NS_KIND(cgroup, cgroup, cgroup_ns, cgroup_ns_get(it), cgroup_ns_put(it), it->inum)
-NS_KIND(time, time, time_ns, refcount_get(&it->ref), time_ns_put(it), it->inum)
-NS_KIND(timec, time_for_children, time_ns, refcount_get(&it->ref), time_ns_put(it), it->inum)
+NS_KIND(mnt, mount, mount_ns, mount_ns_get(it), mount_ns_put(it), mount_ns_inum(it),
+        mount_ns_owner(it))
+NS_KIND(uts, uts, uts_ns, refcount_get(&it->ref), uts_ns_put(it), it->inum, it->user_ns)
+NS_KIND(ipc, ipc, ipc_ns, ipc_ns_get(it), ipc_ns_put(it), it->inum, it->user_ns)
+NS_KIND(net, net, net_ns, net_ns_get(it), net_ns_put(it), it->inum, it->user_ns)
+NS_KIND(pidc, pid_for_children, pid_ns, pid_ns_get(it), pid_ns_put(it), it->inum, it->user_ns)
+NS_KIND(cgroup, cgroup, cgroup_ns, cgroup_ns_get(it), cgroup_ns_put(it), it->inum, it->user_ns)
+NS_KIND(time, time, time_ns, refcount_get(&it->ref), time_ns_put(it), it->inum, it->user_ns)
+NS_KIND(timec, time_for_children, time_ns, refcount_get(&it->ref), time_ns_put(it), it->inum,
+        it->user_ns)
 
 static void *ns_take_pid(struct task *t, struct nsset *ns)
 {
@@ -79,17 +89,25 @@ static u64 ns_inum_user(void *ns)
     return ((struct user_ns *)ns)->inum;
 }
 
+static struct user_ns *ns_owner_user(void *ns)
+{
+    return ((struct user_ns *)ns)->parent;
+}
+
 static const struct ns_kind ns_kinds[NS_KINDS] = {
-    {"cgroup", "cgroup", CLONE_NEWCGROUP, ns_take_cgroup, ns_put_cgroup, ns_inum_cgroup},
-    {"ipc", "ipc", CLONE_NEWIPC, ns_take_ipc, ns_put_ipc, ns_inum_ipc},
-    {"mnt", "mnt", CLONE_NEWNS, ns_take_mnt, ns_put_mnt, ns_inum_mnt},
-    {"net", "net", CLONE_NEWNET, ns_take_net, ns_put_net, ns_inum_net},
-    {"pid", "pid", CLONE_NEWPID, ns_take_pid, ns_put_pidc, ns_inum_pidc},
-    {"pid_for_children", "pid", CLONE_NEWPID, ns_take_pidc, ns_put_pidc, ns_inum_pidc},
-    {"time", "time", CLONE_NEWTIME, ns_take_time, ns_put_time, ns_inum_time},
-    {"time_for_children", "time", CLONE_NEWTIME, ns_take_timec, ns_put_timec, ns_inum_timec},
-    {"user", "user", CLONE_NEWUSER, ns_take_user, ns_put_user, ns_inum_user},
-    {"uts", "uts", CLONE_NEWUTS, ns_take_uts, ns_put_uts, ns_inum_uts},
+    {"cgroup", "cgroup", CLONE_NEWCGROUP, ns_take_cgroup, ns_put_cgroup, ns_inum_cgroup,
+     ns_owner_cgroup},
+    {"ipc", "ipc", CLONE_NEWIPC, ns_take_ipc, ns_put_ipc, ns_inum_ipc, ns_owner_ipc},
+    {"mnt", "mnt", CLONE_NEWNS, ns_take_mnt, ns_put_mnt, ns_inum_mnt, ns_owner_mnt},
+    {"net", "net", CLONE_NEWNET, ns_take_net, ns_put_net, ns_inum_net, ns_owner_net},
+    {"pid", "pid", CLONE_NEWPID, ns_take_pid, ns_put_pidc, ns_inum_pidc, ns_owner_pidc},
+    {"pid_for_children", "pid", CLONE_NEWPID, ns_take_pidc, ns_put_pidc, ns_inum_pidc,
+     ns_owner_pidc},
+    {"time", "time", CLONE_NEWTIME, ns_take_time, ns_put_time, ns_inum_time, ns_owner_time},
+    {"time_for_children", "time", CLONE_NEWTIME, ns_take_timec, ns_put_timec, ns_inum_timec,
+     ns_owner_timec},
+    {"user", "user", CLONE_NEWUSER, ns_take_user, ns_put_user, ns_inum_user, ns_owner_user},
+    {"uts", "uts", CLONE_NEWUTS, ns_take_uts, ns_put_uts, ns_inum_uts, ns_owner_uts},
 };
 
 const char *ns_name(unsigned kind)
@@ -125,6 +143,9 @@ struct ns_file {
     void *ns;
 };
 
+static const struct file_ops ns_file_ops;
+static struct file *ns_file_create(const struct ns_kind *k, void *ns);
+
 static void ns_file_release(struct file *f)
 {
     struct ns_file *nf = f->priv;
@@ -145,10 +166,85 @@ static int ns_file_stat(struct file *f, struct kstat *out)
     return 0;
 }
 
-#define NS_GET_NSTYPE 0xb703
+enum { NS_GET_USERNS = 0xb701, NS_GET_PARENT, NS_GET_NSTYPE, NS_GET_OWNER_UID };
+
+static bool ns_user_within(const struct user_ns *u, const struct user_ns *top)
+{
+    while (u && u != top)
+        u = u->parent;
+    return u;
+}
+
+static bool ns_pid_within(const struct pid_ns *p, const struct pid_ns *top)
+{
+    while (p && p != top)
+        p = p->parent;
+    return p;
+}
+
+static const struct ns_kind *ns_kind_named(const char *name)
+{
+    unsigned k = 0;
+
+    while (strcmp(ns_kinds[k].name, name) != 0)
+        k++;
+    return &ns_kinds[k];
+}
+
+/* A descriptor for a namespace that is related to one in hand; takes ns. */
+static s64 ns_publish(const struct ns_kind *k, void *ns)
+{
+    struct file *f = ns_file_create(k, ns);
+
+    return IS_ERR(f) ? PTR_ERR(f) : fd_publish(f, true);
+}
+
+/* The user namespace that owns it, if that is the caller's or below it. */
+static s64 ns_open_owner(const struct ns_file *nf)
+{
+    struct user_ns *u = nf->kind->owner(nf->ns);
+
+    if (!ns_user_within(u, current_cred()->user_ns))
+        return -EPERM;
+    user_ns_get(u);
+    return ns_publish(ns_kind_named("user"), u);
+}
+
+static s64 ns_open_parent(const struct ns_file *nf)
+{
+    struct pid_ns *p;
+
+    if (nf->kind->flag == CLONE_NEWUSER)
+        return ns_open_owner(nf);
+    if (nf->kind->flag != CLONE_NEWPID)
+        return -EINVAL;
+    p = ((struct pid_ns *)nf->ns)->parent;
+    if (!ns_pid_within(p, current_pid_ns()))
+        return -EPERM;
+    pid_ns_get(p);
+    return ns_publish(ns_kind_named("pid"), p);
+}
+
 static s64 ns_file_ioctl(struct file *f, unsigned cmd, u64 arg)
 {
-    return cmd == NS_GET_NSTYPE ? (s64)((struct ns_file *)f->priv)->kind->flag : -ENOTTY;
+    const struct ns_file *nf = f->priv;
+    u32 uid;
+
+    switch (cmd) {
+    case NS_GET_USERNS:
+        return ns_open_owner(nf);
+    case NS_GET_PARENT:
+        return ns_open_parent(nf);
+    case NS_GET_NSTYPE:
+        return (s64)nf->kind->flag;
+    case NS_GET_OWNER_UID:
+        if (nf->kind->flag != CLONE_NEWUSER)
+            return -EINVAL;
+        uid = user_ns_uid(current_cred()->user_ns, ((struct user_ns *)nf->ns)->owner);
+        return copy_out((void __user *)arg, &uid, sizeof(uid));
+    default:
+        return -ENOTTY;
+    }
 }
 
 static const struct file_ops ns_file_ops = {
@@ -158,67 +254,68 @@ static const struct file_ops ns_file_ops = {
     .ioctl = ns_file_ioctl,
 };
 
-struct file *ns_open(struct task *t, unsigned kind)
+static struct file *ns_file_create(const struct ns_kind *k, void *ns)
 {
     struct ns_file *nf = kmalloc(sizeof(*nf));
+    struct file *f = NULL;
 
-    if (!nf)
-        return ERR_PTR(-ENOMEM);
-    nf->kind = &ns_kinds[kind];
-    nf->ns = ns_take(t, kind);
-    struct file *f = nf->ns ? file_create(&ns_file_ops, O_RDONLY, nf) : NULL;
+    if (nf) {
+        *nf = (struct ns_file){k, ns};
+        f = file_create(&ns_file_ops, O_RDONLY, nf);
+    }
     if (f)
         return f;
-    int err = nf->ns ? -ENOMEM : -ESRCH;
-    if (nf->ns)
-        nf->kind->put(nf->ns);
+    k->put(ns);
     kfree(nf);
-    return ERR_PTR(err);
+    return ERR_PTR(-ENOMEM);
 }
 
-/* The privilege over the target, which is its owner's. */
-static int ns_may_enter(const struct ns_kind *k, void *ns)
+int ns_file_name(struct file *f, char *buf, size_t n)
 {
-    const struct cred *me = current_cred();
-    struct user_ns *owner = &user_ns_init;
+    const struct ns_file *nf = f->priv;
 
-    if (k->flag == CLONE_NEWUTS)
-        owner = ((struct uts_ns *)ns)->user_ns;
-    else if (k->flag == CLONE_NEWIPC)
-        owner = ((struct ipc_ns *)ns)->user_ns;
-    else if (k->flag == CLONE_NEWPID)
-        owner = ((struct pid_ns *)ns)->user_ns;
-    else if (k->flag == CLONE_NEWUSER)
-        owner = ns;
-    return cred_capable(me, owner, CAP_SYS_ADMIN) && cred_capable(me, me->user_ns, CAP_SYS_ADMIN)
-               ? 0
-               : -EPERM;
+    return scnprintf(buf, n, "%s:[%lu]", nf->kind->link, nf->kind->inum(nf->ns));
 }
 
-static int ns_enter_user(struct user_ns *u)
+struct file *ns_open(struct task *t, unsigned kind)
+{
+    void *ns = ns_take(t, kind);
+
+    return ns ? ns_file_create(&ns_kinds[kind], ns) : ERR_PTR(-ESRCH);
+}
+
+/* setns(2): the privilege over the target, which is its owner's, and over where one will be. */
+static int ns_may_enter(const struct ns_kind *k, void *ns, const struct cred *me)
+{
+    const struct user_ns *owner = k->flag == CLONE_NEWUSER ? ns : k->owner(ns);
+
+    if (!cred_capable(me, owner, CAP_SYS_ADMIN) || !cred_capable(me, me->user_ns, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (k->flag == CLONE_NEWNS && !cred_capable(me, me->user_ns, CAP_SYS_CHROOT))
+        return -EPERM;
+    return 0;
+}
+
+/* Current's credentials in u. ERR_PTR: -EINVAL, -ENOMEM. */
+static struct cred *ns_cred_in(struct user_ns *u)
 {
     if (u == current_cred()->user_ns || current_process()->nr_tasks > 1)
-        return -EINVAL;
+        return ERR_PTR(-EINVAL);
     /* Who shares the root directory, and stays outside, must not be chrooted by one inside. */
-    if (refcount_read(&current_task()->fs->ref) != 1)
-        return -EINVAL;
+    if (!fs_context_is_own(current_task()->fs))
+        return ERR_PTR(-EINVAL);
     struct cred *c = cred_copy(current_cred());
     if (!c)
-        return -ENOMEM;
+        return ERR_PTR(-ENOMEM);
     user_ns_get(u);
     user_ns_enter(u, c);
-    task_set_cred(c);
-    return 0;
+    return c;
 }
 
 /* A pid namespace for children must be current's own or one below it. */
 static bool ns_pid_reachable(struct pid_ns *target)
 {
-    struct pid_ns *own = current_pid_ns();
-
-    for (; target && target->level > own->level; target = target->parent)
-        ;
-    return target == own;
+    return ns_pid_within(target, current_pid_ns());
 }
 
 #define NS_SWAP(set, member, value, getter, putter) \
@@ -243,7 +340,7 @@ static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bo
 {
     switch (k->flag) {
     case CLONE_NEWNS:
-        if (refcount_read(&current_task()->fs->ref) != 1)
+        if (!fs_context_is_own(current_task()->fs))
             return -EINVAL;
         NS_SWAP(set, mount, ns, mount_ns_get(it), mount_ns_put(it));
         *new_mount = true;
@@ -288,49 +385,86 @@ static void ns_move_root(struct nsset *set)
     path_put(&root);
 }
 
-/* The current task takes set, which is consumed in any case. */
-static int ns_install(struct nsset *set, bool new_mount)
-{
-    int err = 0;
+/* What is gathered for a setns(2), and takes effect as a whole or not at all. */
+struct ns_entry {
+    struct nsset *set;
+    struct cred *cred; /* in another user namespace; NULL: current's stay */
+    bool new_mount;
+};
 
-    if (set->time != current_task()->ns->time)
-        err = vdso_enter_time(current_process()->aspace, set->time);
-    if (err) {
-        nsset_put(set);
-        return err;
-    }
-    nsset_install(set);
-    if (new_mount)
-        ns_move_root(set);
+static int ns_entry_begin(struct ns_entry *e)
+{
+    *e = (struct ns_entry){.set = nsset_clone(current_task()->ns)};
+    return e->set ? 0 : -ENOMEM;
+}
+
+static int ns_entry_add(struct ns_entry *e, const struct ns_kind *k, void *ns)
+{
+    int err = ns_may_enter(k, ns, e->cred ? e->cred : current_cred());
+    struct cred *c;
+
+    if (err || k->flag != CLONE_NEWUSER)
+        return err ? err : ns_enter_one(e->set, k, ns, &e->new_mount);
+    c = ns_cred_in(ns);
+    if (IS_ERR(c))
+        return (int)PTR_ERR(c);
+    e->cred = c;
     return 0;
 }
 
-/* All the namespaces of a process that a pidfd names and nstype selects. */
+/* err: what the gathering came to; 0: performs it. */
+static int ns_entry_end(struct ns_entry *e, int err)
+{
+    if (!err && e->set->time != current_task()->ns->time)
+        err = vdso_enter_time(current_process()->aspace, e->set->time);
+    if (err) {
+        if (e->set)
+            nsset_put(e->set);
+        if (e->cred)
+            cred_put(e->cred);
+        return err;
+    }
+    if (e->cred)
+        task_set_cred(e->cred);
+    nsset_install(e->set);
+    if (e->new_mount)
+        ns_move_root(e->set);
+    return 0;
+}
+
+/* All the namespaces of a process that a pidfd names and nstype selects: the user namespace first,
+ * whose rights the others ask for. */
+static int ns_setns_task(struct task *t, u64 nstype)
+{
+    struct ns_entry e;
+    int err = ns_entry_begin(&e);
+
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; !err && i < NS_KINDS; i++) {
+            const struct ns_kind *k = &ns_kinds[i];
+            if (!(k->flag & nstype) || strcmp(k->name, k->link) != 0 ||
+                (k->flag == CLONE_NEWUSER) != (pass == 0))
+                continue;
+            void *ns = ns_take(t, i);
+            err = ns ? ns_entry_add(&e, k, ns) : -ESRCH;
+            if (ns)
+                k->put(ns);
+        }
+    }
+    return ns_entry_end(&e, err);
+}
+
 static int ns_setns_pidfd(struct pid *pid, u64 nstype)
 {
-    struct process *p = process_of_pid(pid);
-    struct task *t = p ? process_task(p) : NULL;
-    struct nsset *set = nsset_clone(current_task()->ns);
-    bool new_mount = false;
-    int err = !t ? -ESRCH : !set ? -ENOMEM : !nstype || nstype & ~CLONE_NS_FLAGS ? -EINVAL : 0;
+    struct process *p;
+    struct task *t;
+    int err;
 
-    for (unsigned i = 0; !err && i < NS_KINDS; i++) {
-        const struct ns_kind *k = &ns_kinds[i];
-        if (!(k->flag & nstype) || strcmp(k->name, k->link) != 0)
-            continue;
-        void *ns = ns_take(t, i);
-        err = !ns ? -ESRCH : ns_may_enter(k, ns);
-        if (!err && k->flag == CLONE_NEWUSER)
-            err = ns_enter_user(ns);
-        else if (!err)
-            err = ns_enter_one(set, k, ns, &new_mount);
-        if (ns)
-            k->put(ns);
-    }
-    if (!err)
-        err = ns_install(set, new_mount);
-    else if (set)
-        nsset_put(set);
+    if (!nstype || nstype & ~CLONE_NS_FLAGS)
+        return -EINVAL;
+    p = process_of_pid(pid);
+    t = p ? process_task(p) : NULL;
+    err = !t ? -ESRCH : !process_may_inspect(p) ? -EPERM : ns_setns_task(t, nstype);
     if (t)
         task_put(t);
     if (p)
@@ -340,38 +474,24 @@ static int ns_setns_pidfd(struct pid *pid, u64 nstype)
 
 int ns_setns(struct file *f, u64 nstype)
 {
-    bool new_mount = false;
-
     struct pid *pid = pidfd_pid(f);
+    struct file *shown = procfs_ns_file(f); /* opened through /proc: what is behind it */
+    struct ns_entry e;
+    struct ns_file *nf;
+    int err;
+
     if (pid) {
-        int err = ns_setns_pidfd(pid, nstype);
+        err = ns_setns_pidfd(pid, nstype);
         pid_put(pid);
         return err;
     }
-    struct file *shown = procfs_ns_file(f);
-    if (shown) { /* opened through /proc: the namespace behind it */
-        int err = IS_ERR(shown) ? PTR_ERR(shown) : ns_setns(shown, nstype);
-        if (!IS_ERR(shown))
-            file_put(shown);
-        return err;
-    }
+    if (shown)
+        f = shown;
     if (f->ops != &ns_file_ops)
         return -EINVAL;
-    struct ns_file *nf = f->priv;
+    nf = f->priv;
     if (nstype && nstype != nf->kind->flag)
         return -EINVAL;
-    int err = ns_may_enter(nf->kind, nf->ns);
-    if (err)
-        return err;
-    if (nf->kind->flag == CLONE_NEWUSER)
-        return ns_enter_user(nf->ns);
-    struct nsset *set = nsset_clone(current_task()->ns);
-    if (!set)
-        return -ENOMEM;
-    err = ns_enter_one(set, nf->kind, nf->ns, &new_mount);
-    if (err) {
-        nsset_put(set);
-        return err;
-    }
-    return ns_install(set, new_mount);
+    err = ns_entry_begin(&e);
+    return ns_entry_end(&e, err ? err : ns_entry_add(&e, nf->kind, nf->ns));
 }

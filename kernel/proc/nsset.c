@@ -154,10 +154,10 @@ static int nsset_new_pid(struct nsset *ns, struct user_ns *u)
     return 0;
 }
 
-static int nsset_new_cgroup(struct nsset *ns)
+static int nsset_new_cgroup(struct nsset *ns, struct user_ns *u)
 {
     struct cgroup *cg = cgroup_of(&current_process()->cgroup);
-    struct cgroup_ns *c = cgroup_ns_create(cg);
+    struct cgroup_ns *c = cgroup_ns_create(cg, u);
 
     cgroup_put(cg);
     if (IS_ERR(c) || !c)
@@ -220,7 +220,7 @@ struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
     if (!err && flags & CLONE_NEWPID)
         err = nsset_new_pid(ns, u);
     if (!err && flags & CLONE_NEWCGROUP)
-        err = nsset_new_cgroup(ns);
+        err = nsset_new_cgroup(ns, u);
     if (!err && flags & CLONE_NEWNET)
         err = nsset_new_net(ns, u);
     if (!err && flags & CLONE_NEWNS)
@@ -241,38 +241,6 @@ void nsset_install(struct nsset *ns)
     t->ns = ns;
     spin_unlock_irqrestore(&t->process->siglock, flags);
     nsset_put(old);
-}
-
-static int ns_unshare_files(struct task *t)
-{
-    u64 flags;
-
-    if (refcount_read(&t->files->ref) == 1)
-        return 0;
-    struct fd_table *own = fd_table_copy(t->files, ~0U), *old = t->files;
-    if (!own)
-        return -ENOMEM;
-    spin_lock_irqsave(&t->process->siglock, &flags);
-    t->files = own;
-    spin_unlock_irqrestore(&t->process->siglock, flags);
-    fd_table_put(old);
-    return 0;
-}
-
-static int ns_unshare_fs(struct task *t)
-{
-    u64 flags;
-
-    if (refcount_read(&t->fs->ref) == 1)
-        return 0;
-    struct fs_context *own = fs_context_copy(t->fs), *old = t->fs;
-    if (!own)
-        return -ENOMEM;
-    spin_lock_irqsave(&t->process->siglock, &flags);
-    t->fs = own;
-    spin_unlock_irqrestore(&t->process->siglock, flags);
-    fs_context_put(old);
-    return 0;
 }
 
 static bool ns_chrooted(void)
@@ -335,9 +303,9 @@ int ns_unshare(u64 flags)
     if (flags & CLONE_NEWUSER)
         err = ns_unshare_user();
     if (!err && flags & CLONE_FILES)
-        err = ns_unshare_files(t);
+        err = fd_table_unshare();
     if (!err && flags & CLONE_FS)
-        err = ns_unshare_fs(t);
+        err = fs_context_unshare();
     if (!err && flags & (CLONE_SYSVSEM | CLONE_NEWIPC))
         sem_undo_exit(t);
     if (err || !(flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER))

@@ -93,3 +93,5 @@ int ns_setns(struct file *f, u64 nstype);
 const char *ns_name(unsigned kind); /* NULL past the last */
 struct file *ns_open(struct task *t, unsigned kind);
 int ns_link(struct task *t, unsigned kind, char *buf, size_t n);
+/* The same of a file that ns_open made. */
+int ns_file_name(struct file *f, char *buf, size_t n);

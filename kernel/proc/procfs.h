@@ -63,8 +63,7 @@ ssize_t procfs_timens_store(struct pseudo_node *node, char *text, size_t n,
 /* procfs_mounts.c */
 int procfs_mounts_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
-/* The namespace file behind an open /proc/<pid>/ns/NAME: a new file, ERR_PTR, or NULL: f is none.
- */
+/* The namespace file behind an open /proc/<pid>/ns/NAME, borrowed from it; NULL: f is none. */
 struct file *procfs_ns_file(struct file *f);
 /* The process whose directory /proc/<pid> f is: a reference, or NULL. */
 struct pid *procfs_pid_of_file(struct file *f);

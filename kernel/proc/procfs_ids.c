@@ -4,38 +4,40 @@
  * written once, by a process privileged over the namespace; and timens_offsets, the shifts of a
  * time namespace.
  */
+#include "lib/atomic.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "proc/nsset_priv.h"
 #include "proc/procfs.h"
 #include "sched/timer.h"
 
-static int id_map_show(struct seq *out, const struct id_map *m, bool initial)
+/* The outer numbers are told as the opener's namespace has them; of one's own, as the parent has.
+ */
+static int id_map_show(struct pseudo_node *node, struct seq *out, const struct cred *opener,
+                       bool gids)
 {
-    if (initial)
-        seq_printf(out, "%10u %10u %10u\n", 0, 0, U32_MAX);
-    for (u32 i = 0; !initial && i < m->nr; i++)
-        seq_printf(out, "%10u %10u %10u\n", m->extent[i].first, m->extent[i].lower,
-                   m->extent[i].count);
+    const struct cred *c = task_cred(pid_node_task(node));
+    const struct user_ns *ns = c->user_ns, *outer = opener->user_ns;
+    const struct id_map *m = gids ? &ns->gid_map : &ns->uid_map;
+    u32 nr = load_acquire(&m->nr);
+
+    if (outer == ns && ns->parent)
+        outer = ns->parent;
+    for (u32 i = 0; i < nr; i++)
+        seq_printf(out, "%10u %10u %10u\n", m->extent[i].first,
+                   user_ns_id(outer, gids, m->extent[i].lower), m->extent[i].count);
+    cred_put(c);
     return 0;
 }
 
 int procfs_uid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    const struct cred *c = task_cred(pid_node_task(node));
-    int err = id_map_show(out, &c->user_ns->uid_map, c->user_ns == &user_ns_init);
-
-    cred_put(c);
-    return err;
+    return id_map_show(node, out, cred, false);
 }
 
 int procfs_gid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    const struct cred *c = task_cred(pid_node_task(node));
-    int err = id_map_show(out, &c->user_ns->gid_map, c->user_ns == &user_ns_init);
-
-    cred_put(c);
-    return err;
+    return id_map_show(node, out, cred, true);
 }
 
 static int id_map_parse(const char *text, struct id_map *m)
@@ -61,19 +63,38 @@ static int id_map_parse(const char *text, struct id_map *m)
     return m->nr ? 0 : -EINVAL;
 }
 
-/* An unprivileged writer may map its own single id only. */
-static bool id_map_allowed(const struct user_ns *ns, const struct id_map *m, bool gids,
-                           const struct cred *writer)
+/* A namespace whose ids include its parent's root could put that root's capabilities on files. */
+static bool id_map_root_allowed(const struct user_ns *ns, const struct id_map *m,
+                                const struct cred *opener)
 {
-    if (!ns->parent)
-        return false;
-    if (cred_capable(writer, ns->parent, gids ? CAP_SETGID : CAP_SETUID))
+    bool maps_root = false;
+
+    for (u32 i = 0; i < m->nr; i++)
+        maps_root |= m->extent[i].lower == 0;
+    if (!maps_root)
         return true;
-    if (m->nr != 1 || m->extent[0].count != 1 || writer->euid != ns->owner)
-        return false;
+    return opener->user_ns == ns ? ns->maker_had_setfcap
+                                 : cred_capable(opener, ns->parent, CAP_SETFCAP);
+}
+
+/* user_namespaces(7): without the capability in the parent, a single id, the opener's own. The
+ * opener counts: a privileged program may be made to write to a file that another has opened. */
+static bool id_map_allowed(const struct user_ns *ns, const struct id_map *m, bool gids,
+                           const struct cred *opener)
+{
+    int cap = gids ? CAP_SETGID : CAP_SETUID;
     u32 lower = m->extent[0].lower;
-    return gids ? ns->setgroups_denied && user_ns_map_gid(ns->parent, lower) == writer->egid
-                : user_ns_map_uid(ns->parent, lower) == writer->euid;
+
+    if (!ns->parent || (opener->user_ns != ns && opener->user_ns != ns->parent) ||
+        !cred_capable(opener, ns, CAP_SYS_ADMIN))
+        return false;
+    if (!gids && !id_map_root_allowed(ns, m, opener))
+        return false;
+    if (m->nr == 1 && m->extent[0].count == 1 && opener->euid == ns->owner &&
+        (gids ? ns->setgroups_denied && user_ns_map_gid(ns->parent, lower) == opener->egid
+              : user_ns_map_uid(ns->parent, lower) == opener->euid))
+        return true;
+    return cred_capable(opener, ns->parent, cap) && cred_capable(current_cred(), ns->parent, cap);
 }
 
 static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n,
@@ -83,9 +104,7 @@ static ssize_t id_map_store(struct pseudo_node *node, char *text, size_t n,
     struct id_map m;
     int err = id_map_parse(text, &m);
 
-    /* A privileged program may be made to write to a file that somebody else has opened. */
-    if (!err && (!id_map_allowed(c->user_ns, &m, gids, opener) ||
-                 !id_map_allowed(c->user_ns, &m, gids, current_cred())))
+    if (!err && !id_map_allowed(c->user_ns, &m, gids, opener))
         err = -EPERM;
     if (!err)
         err = user_ns_set_map(c->user_ns, gids, &m);
@@ -114,20 +133,34 @@ int procfs_setgroups_show(struct pseudo_node *node, struct seq *out, const struc
     return 0;
 }
 
+/* "deny" or "allow", and blanks. -EINVAL: anything else. */
+static int setgroups_parse(const char *text, bool *deny)
+{
+    *deny = str_starts(text, "deny");
+    if (!*deny && !str_starts(text, "allow"))
+        return -EINVAL;
+    for (text += *deny ? 4 : 5; *text; text++)
+        if (*text != ' ' && *text != '\n' && *text != '\t')
+            return -EINVAL;
+    return 0;
+}
+
+/* What is denied once stays so, and what the group map relies on cannot change any more. */
 ssize_t procfs_setgroups_store(struct pseudo_node *node, char *text, size_t n,
-                               const struct cred *cred)
+                               const struct cred *opener)
 {
     const struct cred *c = task_cred(pid_node_task(node));
-    ssize_t r = -EINVAL;
+    bool deny;
+    int err = setgroups_parse(text, &deny);
 
-    if (str_starts(text, "deny") && !c->user_ns->gid_map.nr && c->user_ns->parent) {
-        c->user_ns->setgroups_denied = true;
-        r = (ssize_t)n;
-    } else if (str_starts(text, "allow")) {
-        r = c->user_ns->setgroups_denied ? -EPERM : (ssize_t)n;
-    }
+    if (!cred_capable(opener, c->user_ns, CAP_SYS_ADMIN))
+        err = -EACCES;
+    else if (!err && deny)
+        err = user_ns_deny_setgroups(c->user_ns);
+    else if (!err && c->user_ns->setgroups_denied)
+        err = -EPERM;
     cred_put(c);
-    return r;
+    return err ? err : (ssize_t)n;
 }
 
 /* A reference to the time namespace of the task's children, or NULL: it is gone. */

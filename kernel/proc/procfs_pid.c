@@ -148,8 +148,10 @@ static ssize_t ns_readlink(struct pseudo_node *node, char *buf, size_t n)
 {
     struct pid_node *pn = node->priv;
     char text[64];
-    int len = ns_link(pn->task, pn->number, text, sizeof(text));
+    int len = -EACCES;
 
+    if (process_may_inspect(pn->task->process))
+        len = ns_link(pn->task, pn->number, text, sizeof(text));
     if (len < 0)
         return len;
     len = (int)MIN((size_t)len, n);
@@ -160,21 +162,51 @@ static ssize_t ns_readlink(struct pseudo_node *node, char *buf, size_t n)
 static const struct pseudo_ops ns_link_ops = {
     .readlink = ns_readlink, .owner = pid_node_owner, .destroy = pid_node_destroy};
 
-/* The open file keeps only the task: what is entered is what the task is in at that moment. */
-static int ns_pseudo_fdinfo(struct file *f, char *buf, size_t n)
+/* The file itself, whose node holds the namespace as a file of its own: it stays as long as someone
+ * has this one open or mounted. */
+static struct file *ns_behind(struct file *f)
 {
-    return 0;
+    return ((struct pid_node *)pseudo_of_file(f)->priv)->ends[0];
 }
-static const struct file_ops ns_pseudo_file_ops = {.name = "[nsfs]", .fdinfo = ns_pseudo_fdinfo};
-static const struct pseudo_ops ns_file_node_ops = {
-    .fops = &ns_pseudo_file_ops, .owner = pid_node_owner, .destroy = pid_node_destroy};
+
+static s64 ns_pseudo_ioctl(struct file *f, unsigned cmd, u64 arg)
+{
+    struct file *ns = ns_behind(f);
+
+    return ns->ops->ioctl(ns, cmd, arg);
+}
+
+static const struct file_ops ns_pseudo_file_ops = {.name = "[nsfs]", .ioctl = ns_pseudo_ioctl};
+static const struct pseudo_ops ns_file_node_ops = {.fops = &ns_pseudo_file_ops,
+                                                   .destroy = pid_node_destroy};
 
 struct file *procfs_ns_file(struct file *f)
 {
-    if (f->ops != &ns_pseudo_file_ops)
-        return NULL;
-    struct pid_node *pn = pseudo_of_file(f)->priv;
-    return ns_open(pn->task, pn->number);
+    return f->ops == &ns_pseudo_file_ops ? ns_behind(f) : NULL;
+}
+
+/* "mnt:[4026531841]": the namespace of kind k that the task is in now, if that is its name. */
+static struct pseudo_node *ns_file_node(struct pid_node *pn, unsigned k, const char *name,
+                                        size_t len)
+{
+    struct file *ns = ns_open(pn->task, k);
+    struct pseudo_node *node = NULL;
+    struct kstat st;
+    char text[64];
+
+    if (IS_ERR(ns))
+        return (void *)ns;
+    size_t n = (size_t)ns_file_name(ns, text, sizeof(text));
+    if (n == len && memcmp(text, name, len) == 0 && !file_stat(ns, &st)) {
+        node = pid_node_create(pn->ns, text, S_IFREG | 0444, &ns_file_node_ops, pn->task, k);
+        if (!IS_ERR(node)) {
+            ((struct pid_node *)node->priv)->ends[0] = ns;
+            node->ino = st.ino;
+            return node;
+        }
+    }
+    file_put(ns);
+    return node;
 }
 
 struct pid *procfs_pid_of_file(struct file *f)
@@ -196,11 +228,9 @@ static struct pseudo_node *ns_lookup(struct pseudo_node *dir, const char *name, 
         if (name_is(name, len, ns_name(k)))
             return pid_node_create(pn->ns, ns_name(k), S_IFLNK | 0777, &ns_link_ops, pn->task, k);
         int n = ns_link(pn->task, k, text, sizeof(text));
-        if (n > 0 && (size_t)n == len && memcmp(text, name, len) == 0) {
-            if (!process_may_inspect(pn->task->process))
-                return ERR_PTR(-EACCES);
-            return pid_node_create(pn->ns, text, S_IFREG | 0444, &ns_file_node_ops, pn->task, k);
-        }
+        if (n > 0 && (size_t)n == len && memcmp(text, name, len) == 0)
+            return process_may_inspect(pn->task->process) ? ns_file_node(pn, k, name, len)
+                                                          : ERR_PTR(-EACCES);
     }
     return NULL;
 }

@@ -426,7 +426,7 @@ static int record_check_mode(struct file *f, int cmd, const struct flock_k *fl)
 }
 
 /* cmd: F_GETLK, F_SETLK, F_SETLKW, also for open-file locks, whose owner is f itself. fl->pid: what
- * F_GETLK of others shall see. */
+ * F_GETLK of others shall see. Setting leaves the range in fl as counted from the file's start. */
 int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl)
 {
     struct file_lock *want, *spare, range = {.owner = owner};
@@ -447,6 +447,9 @@ int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl)
         return -ENOLCK;
     if (cmd == F_GETLK)
         return record_get(l, &range, fl);
+    fl->whence = 0;
+    fl->start = range.start;
+    fl->len = range.end == RECORD_END_MAX ? 0 : range.end - range.start + 1;
     want = kmemdup(&range, sizeof(range));
     spare = kzalloc(sizeof(*spare));
     err =

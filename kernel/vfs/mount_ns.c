@@ -98,6 +98,11 @@ void mount_ns_put(struct mount_ns *ns)
     kfree(ns);
 }
 
+struct user_ns *mount_ns_owner(const struct mount_ns *ns)
+{
+    return ns->user_ns;
+}
+
 u64 mount_ns_inum(const struct mount_ns *ns)
 {
     return ns->inum;

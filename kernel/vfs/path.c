@@ -9,6 +9,7 @@
 #include "vfs/vfs_priv.h"
 
 #define MS_RDONLY 1
+#define MS_NOSUID 2
 
 static bool path_prepend(char *buf, char **end, const char *text, size_t len)
 {
@@ -88,4 +89,16 @@ u32 path_mount_flags(const struct path *p)
     const struct super *s = p->dentry->super;
 
     return (p->mount ? READ_ONCE(p->mount->flags) : 0) | (s ? s->flags & MS_RDONLY : 0);
+}
+
+bool path_gives_rights(const struct path *p, const struct mount_ns *ns, const struct user_ns *u)
+{
+    const struct mount *m = p->mount;
+    const struct user_ns *owner = m && m->super->user_ns ? m->super->user_ns : &user_ns_init;
+
+    if (!m || READ_ONCE(m->ns) != ns || READ_ONCE(m->flags) & MS_NOSUID)
+        return false;
+    while (u && u != owner)
+        u = u->parent;
+    return u;
 }

@@ -251,6 +251,9 @@ char *path_name_reached(const struct path *p, const struct path *root, char *buf
                         bool *reached);
 /* MS_* of mount(2) that hold there, of the mount and of its file system. */
 u32 path_mount_flags(const struct path *p);
+/* May set-id bits and capabilities of the file count for a program started in mount namespace ns
+ * and user namespace u: no nosuid, mounted there, from a file system of u or of one above it. */
+bool path_gives_rights(const struct path *p, const struct mount_ns *ns, const struct user_ns *u);
 #define XATTR_CAPABILITY "security.capability"
 ssize_t vfs_getxattr(const struct path *p, const struct cred *cred, const char *name, void *buf,
                      size_t n);
@@ -289,6 +292,7 @@ struct mount_ns *mount_ns_copy(struct mount_ns *ns, struct user_ns *user_ns, str
 void mount_ns_get(struct mount_ns *ns);
 void mount_ns_put(struct mount_ns *ns);
 u64 mount_ns_inum(const struct mount_ns *ns);
+struct user_ns *mount_ns_owner(const struct mount_ns *ns); /* borrowed */
 void mount_ns_root(struct mount_ns *ns, struct path *out); /* references: for setns */
 extern struct mount_ns *mount_ns_init;                     /* rootfs is mounted by INIT_VFS */
 /* Calls fn for every mount of ns: /proc/<pid>/mounts, mountinfo. */

@@ -21,7 +21,6 @@ static const struct device_rule devices_default[] = {
     {DEVICE_CHAR, 1, 8, ACCESS_ALL},            // random
     {DEVICE_CHAR, 1, 9, ACCESS_ALL},            // urandom
     {DEVICE_CHAR, 5, 0, ACCESS_ALL},            // tty
-    {DEVICE_CHAR, 5, 1, ACCESS_ALL},            // console
     {DEVICE_CHAR, 5, 2, ACCESS_ALL},            // ptmx
     {DEVICE_CHAR, 136, DEVICE_ANY, ACCESS_ALL}, // pts
 };
