@@ -14,6 +14,7 @@ build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)
 UNIT_TIMES ?= 50
 
 .PHONY: fuzz
-fuzz: build/fuzz/fuzz_vmm build/unit/unit
+fuzz: build/fuzz/fuzz_vmm build/unit/unit build/unit/user
 	@build/fuzz/fuzz_vmm $(FUZZ_ROUNDS) $(FUZZ_SEED)
+	@UNIT_TIMES=$(UNIT_TIMES) build/unit/user survive
 	@for t in damage cpio_never seccomp; do UNIT_TIMES=$(UNIT_TIMES) build/unit/unit $$t || exit 1; done

@@ -6,6 +6,7 @@ The engine needs root and a cgroup2 mount; controllers that are bound elsewhere 
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from suite import Skip, expect, expect_in, one, tests_of
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 USER = os.path.join(ROOT, os.environ.get("OUT", "build"), "user")
+COUNT = itertools.count()
 BUSYBOX = "/usr/bin/busybox" if os.path.exists("/usr/bin/busybox") else "/bin/busybox"
 
 
@@ -115,7 +117,7 @@ class Engine:
         self.socket = os.path.join(self.tmp, "sock")
         self.root = os.path.join(self.tmp, "root")
         # a group of its own: other engines may run on this machine
-        self.group = os.path.join(cgroup_root(), "engine-test-%d" % os.getpid())
+        self.group = os.path.join(cgroup_root(), "engine-test-%d-%d" % (os.getpid(), next(COUNT)))
         os.makedirs(self.group, exist_ok=True)
         self.env = {**os.environ, "DOCKER_HOST": "unix://" + self.socket}
         self.start()

@@ -39,12 +39,6 @@ def layer_refused(engine, entries, *parts):
     refused(engine, docker_archive("bad:1", [layer]), "layer 0/layer.tar", *parts)
 
 
-def special(name, kind, major=1, minor=3):
-    info = tarfile.TarInfo(name)
-    info.type, info.devmajor, info.devminor = kind, major, minor
-    return info
-
-
 def test_load_docker_archive(engine):
     p = engine.load(docker_archive("one:1", [GOOD]))
     expect((p.returncode, p.stdout), (0, "Loaded image: one:1\n"))
@@ -111,11 +105,7 @@ def test_whiteouts_hide_lower_files(engine):
 def test_tar_long_names_links_and_modes(engine):
     from engine_fixture import busybox_layer
     long = "/".join(["n" * 60] * 4)
-    top = tar([(long, REG, "deep", 0o640), ("hard", LNK, "bin/busybox"),
-               ("sym", SYM, "/etc/passwd")])
     lower = busybox_layer()
-    # a hard link into a lower layer is not in this one
-    layer_refused(engine, top, "hard", "not in the layer")
     top = tar([(long, REG, "deep", 0o4750), ("f", REG, "x"), ("hard", LNK, "f"),
                ("sym", SYM, "/etc/passwd")])
     engine.load(docker_archive("long:1", [lower, top]))
@@ -123,36 +113,6 @@ def test_tar_long_names_links_and_modes(engine):
                    f"cat /{long}; stat -c %a /{long}; stat -c %h /hard; head -c 4 /sym")
     expect(p.stdout, "deep4750\n2\nroot", p.stderr)
     engine.run("rmi", "long:1")
-
-
-def test_refuse_dotdot_entry(engine):
-    layer_refused(engine, [("../evil", REG, "x")], '"../evil"', "'..'")
-
-
-def test_refuse_dotdot_inside(engine):
-    layer_refused(engine, [("a/../../evil", REG, "x")], "'..'")
-
-
-def test_refuse_absolute_entry(engine):
-    info = tarfile.TarInfo("/etc/evil")
-    layer_refused(engine, [info], "absolute name")
-
-
-def test_refuse_device_entries(engine):
-    layer_refused(engine, [special("null", tarfile.CHRTYPE)], '"null"', "device")
-    layer_refused(engine, [special("sda", tarfile.BLKTYPE, 8, 0)], '"sda"', "device")
-
-
-def test_refuse_writing_through_a_link(engine):
-    layer_refused(engine, [("l", SYM, "/tmp"), ("l/evil", REG, "x")], "l/evil", "not a directory")
-
-
-def test_refuse_hard_link_outside(engine):
-    layer_refused(engine, [("l", LNK, "../../etc/passwd")], "'..'")
-
-
-def test_refuse_dotdot_in_the_outer_archive(engine):
-    refused(engine, tar([("../x", REG, "y")]), '"../x"', "'..'")
 
 
 def test_refuse_truncated_archive(engine):
@@ -183,11 +143,6 @@ def test_refuse_bad_gzip(engine):
     packed[20000] ^= 0xff
     refused(engine, docker_archive("g:1", [GOOD], stored=[bytes(packed)]), "layer 0/layer.tar")
     refused(engine, docker_archive("g:1", [GOOD], stored=[gzip.compress(GOOD)[:60]]), "truncated")
-
-
-def test_refuse_zstd_layer(engine):
-    refused(engine, docker_archive("z:1", [GOOD], stored=[b"\x28\xb5\x2f\xfd" + b"x" * 100]),
-            "zstd")
 
 
 def test_refuse_not_an_archive(engine):

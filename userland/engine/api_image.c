@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,8 +326,10 @@ static void load_client_gone(struct http_conn *conn)
     struct load_job *job = conn->owner;
 
     job->conn = NULL;
-    if (!job->pid)
-        load_job_free(job); /* else when the worker has ended */
+    if (job->pid)
+        kill(job->pid, SIGKILL); /* the job goes when it has been reaped */
+    else
+        load_job_free(job);
 }
 
 /* Docker answers 200 and puts failures in the stream. */
@@ -335,6 +338,7 @@ static void load_answer(struct load_job *job, const char *error, struct buf *lin
     struct buf b = {0};
     struct jw w = {.out = &b};
 
+    tree_remove(AT_FDCWD, job->dir); /* nothing stays when the client has its answer */
     if (job->conn) {
         struct http_conn *conn = job->conn;
 

@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,24 @@ static void domain_enter(struct domain *d)
     }
 }
 
+/* The root's own attributes, which the overlay takes from its upper layer. What the container has
+ * made of them in an earlier start stays. */
+static void domain_root_attributes(struct domain *d)
+{
+    char *done = container_path(d->c, ROOTFS_PREPARED), *upper = container_path(d->c, "upper");
+    int fd, err;
+
+    if (access(done, F_OK) < 0) {
+        fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        err = fd < 0 ? -errno : image_root_apply(d->c->image, fd);
+        if (err)
+            child_fail(&d->child, "cannot prepare %s: %s", upper, str_error(-err));
+        close(fd);
+    }
+    free(done);
+    free(upper);
+}
+
 static void domain_overlay(struct domain *d)
 {
     const struct container *c = d->c;
@@ -70,6 +89,7 @@ static void domain_root(struct domain *d)
     char *merged = container_path(c, "merged");
 
     child_mount(&d->child, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    domain_root_attributes(d);
     domain_overlay(d);
     if (chdir(merged) < 0)
         child_fail(&d->child, "cannot enter %s: %s", merged, str_error(errno));

@@ -8,7 +8,7 @@
 //            pipes or the pty to it, and the clients attached to them
 //
 // On disk below engine.root:
-//   layers/<32 hex of the diff id>/   one unpacked layer in overlay form
+//   layers/<128 bits of the diff id>/ one unpacked layer in overlay form
 //   images/<id>.json                  image configurations, as they came
 //   images.json                       which images there are, their tags and layers
 //   containers/<id>/                  upper, work, merged, hostname, hosts, resolv.conf, log*
@@ -30,8 +30,9 @@
 #define ENGINE_API "1.47"
 #define ENGINE_API_MIN "1.24"
 #define ID_LEN 64
-#define LAYER_DIR_LEN 32
-#define LAYERS_MAX 100
+/* Short, so that all layers of an image fit in a page of mount options. */
+#define LAYER_DIR_LEN 22
+#define LAYERS_MAX 125
 
 struct engine {
     const char *root;
@@ -69,13 +70,20 @@ struct image {
     uint64_t size;
 };
 
+/* On the directory of a layer whose tar says what the root is to be. */
+#define LAYER_ROOT_MARK "trusted.bothy.root"
+
 int image_store_open(void);
+/* Gives the directory `dir` the root's owner, mode and time, as the image's topmost layer that
+ * knows them has it. 0 or -errno. */
+int image_root_apply(const struct image *img, int dir);
 struct image *image_first(void);
 /* By reference, id or unique id prefix, with or without "sha256:"; NULL when there is none. */
 struct image *image_find(const char *name);
 struct image *image_get(struct image *img); /* a reference for a container */
 void image_put(struct image *img);
 struct layer *layer_find(const char *diff_id);
+char *layer_dir(const char *diff_id); /* the name of its directory, to be freed */
 /* Takes over what a load worker prepared in `dir`; `result` is its report. Appends progress lines
  * to `out`. NULL, or a sentence saying what went wrong. */
 char *image_publish(const char *dir, const struct json *result, struct buf *out);

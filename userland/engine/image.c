@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/str.h"
@@ -43,19 +44,64 @@ struct layer *layer_find(const char *diff_id)
     return NULL;
 }
 
+/* 128 bits of the digest, six to a character. */
+char *layer_dir(const char *diff_id)
+{
+    static const char digit[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    char name[LAYER_DIR_LEN + 1] = "";
+    unsigned held = 0, bits = 0;
+
+    for (int i = 0, n = 0; n < LAYER_DIR_LEN; n++) {
+        while (bits < 6 && i < 32) {
+            char c = diff_id[i++];
+
+            held = held << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+            bits += 4;
+        }
+        bits -= bits < 6 ? bits : 6;
+        name[n] = digit[held >> bits & 63];
+    }
+    return str_dup(name);
+}
+
 static struct layer *layer_add(const char *diff_id, uint64_t size)
 {
     struct layer *l = layer_find(diff_id);
+    char *dir;
 
     if (l)
         return l;
     l = mem_alloc(sizeof(*l));
+    dir = layer_dir(diff_id);
     snprintf(l->diff_id, sizeof(l->diff_id), "%s", diff_id);
-    snprintf(l->dir, sizeof(l->dir), "%.32s", diff_id);
+    snprintf(l->dir, sizeof(l->dir), "%s", dir);
+    free(dir);
     l->size = size;
     l->next = layer_list;
     layer_list = l;
     return l;
+}
+
+int image_root_apply(const struct image *img, int dir)
+{
+    struct stat st = {.st_mode = S_IFDIR | 0755};
+    struct timespec times[2];
+    bool found = false;
+    char mark;
+
+    for (int i = img->nlayers; i-- > 0 && !found;) {
+        char *path = store_path("layers/", img->layers[i]->dir);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        found = fd >= 0 && fgetxattr(fd, LAYER_ROOT_MARK, &mark, 1) == 1 && fstat(fd, &st) == 0;
+        if (fd >= 0)
+            close(fd);
+        free(path);
+    }
+    if (fchown(dir, st.st_uid, st.st_gid) < 0 || fchmod(dir, st.st_mode & 07777) < 0)
+        return -errno;
+    times[0] = times[1] = st.st_mtim;
+    return found && futimens(dir, times) < 0 ? -errno : 0;
 }
 
 static bool image_ref_char(char c)
@@ -383,7 +429,7 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
             const char *diff_id = json_str(l, "DiffId");
 
             if (diff_id && !layer_find(diff_id)) {
-                char *name = str_fmt("%.32s", diff_id);
+                char *name = layer_dir(diff_id);
 
                 why = publish_file(dir, "layers", "layers", name);
                 free(name);

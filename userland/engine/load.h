@@ -1,12 +1,77 @@
 // SPDX-License-Identifier: MIT
-// What the two halves of the load worker (load.c, unpack.c) ask of each other.
+// What the parts of the load worker ask of each other: load.c (the archive, the report),
+// load_formats.c (its manifests), load_layer.c and unpack.c (its layers), lower.c (what lies
+// below).
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "lib/budget.h"
+#include "lib/json.h"
 #include "lib/source.h"
 
-/* Reports one line to the engine, removes what was unpacked, ends the worker. */
+/* A member of the archive. */
+struct member {
+    char *name;
+    char *link; /* of a link inside the archive, cleaned; or NULL */
+    uint64_t offset, size;
+};
+
+/* Reports one line to the engine and ends the worker; what was unpacked is the engine's to remove.
+ */
 _Noreturn void load_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Before bytes are written: fails when there is no room for them. */
+void load_take(uint64_t bytes, const char *what);
+
+/* ---- load.c ---- */
+
+int load_fd(void); /* the archive */
+/* A member by the name a manifest uses, through links; NULL when there is none. */
+const struct member *load_member(const char *name);
+/* The same, or the end: `what` names it. */
+const struct member *load_need(const char *name, const char *what);
+/* Its JSON. `digest` is what its own must be, or NULL; its own goes to out_digest unless NULL. */
+struct json *load_json(const struct member *m, const char *digest, char *out_digest);
+/* Hex digits of "sha256:..." */
+const char *load_digest(const char *text, const char *what);
+
+/* One image of either format: its configuration, its layers in order and their names. */
+struct load_image {
+    const struct member *config;
+    const char *config_digest;
+    const struct member *layers[LAYERS_MAX];
+    const char *digests[LAYERS_MAX];
+    size_t nlayers;
+};
+void load_image(const struct load_image *in, char **tags, size_t ntags);
+
+/* ---- load_formats.c ---- */
+
+void load_docker(const struct member *manifest);
+void load_oci(const struct member *index);
+
+/* ---- load_layer.c ---- */
+
+/* Opens the store's layers, for the names in them, before the worker loses sight of them. */
+void load_store_open(const char *dir);
+/* A decoder for the bytes [offset, offset + size) of the archive over `from`, or NULL. */
+struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from);
+/* Unpacks and verifies one layer, unless it is there already; its size. `digest` is that of the
+ * blob, or NULL. The layers below it have been given before, bottom first. */
+uint64_t load_layer(const struct member *m, const char *diff_id, const char *digest);
+
+/* ---- unpack.c ---- */
 
 /* Unpacks a layer tar into the new directory `dir`, whiteouts in overlay form; fails by
  * load_fail(), naming the layer `name` and the entry. */
 void unpack_layer(struct source *from, const char *dir, const char *name);
+
+/* ---- lower.c ---- */
+
+void lower_clear(void);
+void lower_add(int dir); /* a layer's directory, on top of those before; it is taken */
+/* What the image has at `path` below the layer at hand: a descriptor to read a file by, O_PATH for
+ * all else but directories, and in *where its path without links, to be freed; or -errno. */
+int lower_open(const char *path, char **where);

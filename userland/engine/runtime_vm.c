@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/syscall.h>
@@ -215,9 +214,7 @@ void runtime_vm_child(struct domain *d)
         child_terminal(ch);
     child_stdio(ch);
     fcntl(ch->sync, F_SETFD, 0);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        child_fail(ch, "cannot set no_new_privs: %s", str_error(errno));
-    child_powerless(ch);
+    child_limit(ch, 0, 0);
     execve(argv[0], argv, env);
     child_fail(ch, "cannot run %s: %s", RUNTIME_VM_VMM, str_error(errno));
 }

@@ -323,12 +323,14 @@ static void child_privileges(struct child *ch, const struct user_ids *u)
     child_identity(ch, u, ch->spec->caps);
 }
 
-void child_powerless(struct child *ch)
+void child_limit(struct child *ch, uint64_t caps, uint64_t filter)
 {
     struct user_ids root = {0};
 
-    child_filter(ch, 0);
-    child_identity(ch, &root, 0);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        child_fail(ch, "cannot set no_new_privs: %s", str_error(errno));
+    child_filter(ch, filter);
+    child_identity(ch, &root, caps);
 }
 
 void child_begin(struct child *ch, const int *fds, int n)

@@ -81,8 +81,8 @@ void child_sysctls(struct child *ch);
  * master to the starter. */
 void child_terminal(struct child *ch);
 void child_stdio(struct child *ch);
-/* root without any capability, and the filter that goes with it. */
-void child_powerless(struct child *ch);
+/* root with these capabilities alone, the filter for `filter`, and no way to more. */
+void child_limit(struct child *ch, uint64_t caps, uint64_t filter);
 /* Inside the container's root: terminal, last mounts, streams, limits, identity, program. */
 _Noreturn void child_run(struct child *ch);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/checksum.h"
 
 #define INF_RING 65536u
 #define INF_MASK (INF_RING - 1)
@@ -28,7 +29,6 @@ enum inf_state { INF_HEADER, INF_BLOCK, INF_STORED, INF_CODES, INF_TRAILER, INF_
 
 struct inflate {
     struct source src;
-    struct source *from;
     enum inf_state state;
     bool last;       /* the current block is the member's last */
     bool any;        /* a member has been finished */
@@ -40,10 +40,9 @@ struct inflate {
     uint64_t taken;  /* bytes handed to the reader, ever */
     uint64_t bits;
     int nbits;
-    size_t in_at, in_len;
+    struct source_bytes in;
     struct inf_code lit, dist;
     uint32_t crc_table[256];
-    uint8_t in[16384];
     uint8_t ring[INF_RING];
 };
 
@@ -67,20 +66,7 @@ static int inf_fail(struct inflate *z, const char *why)
 /* The next input byte, 0..255; -1 at the end; other -errno. */
 static int inf_byte(struct inflate *z)
 {
-    ssize_t n;
-
-    if (z->in_at == z->in_len) {
-        n = z->from->read(z->from, z->in, sizeof(z->in));
-        if (n < 0) {
-            z->src.why = z->from->why;
-            return -EIO;
-        }
-        if (n == 0)
-            return -1;
-        z->in_at = 0;
-        z->in_len = (size_t)n;
-    }
-    return z->in[z->in_at++];
+    return source_byte(&z->in, &z->src.why);
 }
 
 /* Makes at least `n` <= 48 bits available; at the end of input, fails. */
@@ -423,7 +409,7 @@ static int inf_trailer(struct inflate *z)
     if (crc != ~z->crc || size != z->size)
         return inf_fail(z, "gzip data is corrupt: checksum does not match");
     /* whole bytes that were read ahead belong to the next member */
-    z->in_at -= (size_t)z->nbits / 8;
+    z->in.at -= (size_t)z->nbits / 8;
     z->bits = 0;
     z->nbits = 0;
     z->any = true;
@@ -467,11 +453,16 @@ static ssize_t inf_read(struct source *s, void *data, size_t len)
     for (size_t i = 0; i < n; i++) {
         uint8_t c = z->ring[z->taken++ & INF_MASK];
 
-        z->crc = z->crc_table[(z->crc ^ c) & 0xff] ^ z->crc >> 8;
         out[i] = c;
     }
+    z->crc = crc32_add(z->crc_table, z->crc, out, n);
     z->size += (uint32_t)n;
     return (ssize_t)n;
+}
+
+static void inf_free(struct source *s)
+{
+    free(s);
 }
 
 struct source *inflate_new(struct source *from)
@@ -479,18 +470,8 @@ struct source *inflate_new(struct source *from)
     struct inflate *z = mem_alloc(sizeof(*z));
 
     z->src.read = inf_read;
-    z->from = from;
-    for (uint32_t i = 0; i < 256; i++) {
-        uint32_t c = i;
-
-        for (int k = 0; k < 8; k++)
-            c = c & 1 ? 0xedb88320 ^ c >> 1 : c >> 1;
-        z->crc_table[i] = c;
-    }
+    z->src.free = inf_free;
+    z->in.from = from;
+    crc32_table(z->crc_table);
     return &z->src;
-}
-
-void inflate_free(struct source *s)
-{
-    free(s);
 }

@@ -8,7 +8,4 @@
 
 #include "lib/source.h"
 
-struct inflate; /* private */
-
 struct source *inflate_new(struct source *from); /* borrows `from` */
-void inflate_free(struct source *s);

@@ -10,6 +10,7 @@ struct json_in {
     const char *at;
     const char *end;
     const char *why;
+    size_t nodes;
 };
 
 static struct json *json_value(struct json_in *in, int depth);
@@ -241,6 +242,8 @@ static struct json *json_value(struct json_in *in, int depth)
 
     if (depth > JSON_DEPTH_MAX)
         return json_fail(in, "nested too deeply");
+    if (++in->nodes > JSON_NODES_MAX)
+        return json_fail(in, "too many values");
     json_space(in);
     if (json_skip(in, '{'))
         return json_members(in, JSON_OBJECT, '}', depth);
@@ -258,7 +261,7 @@ static struct json *json_value(struct json_in *in, int depth)
 
 struct json *json_parse(const char *text, size_t len, const char **why)
 {
-    struct json_in in = {text, text + len, NULL};
+    struct json_in in = {text, text + len, NULL, 0};
     struct json *j = json_value(&in, 0);
 
     if (j) {

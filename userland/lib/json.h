@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // JSON: a bounded parser into a tree, and a writer straight into a buffer.
 //
-// The parser takes any bytes: depth is bounded by JSON_DEPTH_MAX, and size by the caller's text.
+// The parser takes any bytes: depth is bounded by JSON_DEPTH_MAX, values by JSON_NODES_MAX (each
+// costs many times its text), and the rest by the caller's text.
 // Strings keep bytes above 0x7f as they came. \u0000 is refused: no string here may hold a NUL.
 // Getters accept a NULL node and a node of another type, and then give the default.
 #pragma once
@@ -13,6 +14,7 @@
 #include "lib/buf.h"
 
 #define JSON_DEPTH_MAX 64
+#define JSON_NODES_MAX 262144
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 

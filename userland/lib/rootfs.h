@@ -6,6 +6,10 @@
 
 struct child;
 
+/* In the directory of hostname, hosts and resolv.conf: the root has been prepared by a first start.
+ */
+#define ROOTFS_PREPARED "prepared"
+
 void child_mount(struct child *ch, const char *source, const char *target, const char *type,
                  unsigned long flags, const char *data);
 /* Mounts at container path `target` below the current directory; makes what is missing. */

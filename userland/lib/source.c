@@ -3,6 +3,7 @@
 #include "lib/source.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 ssize_t source_full(struct source *s, void *data, size_t len)
@@ -47,4 +48,54 @@ void source_file_init(struct source_file *s, int fd, uint64_t offset, uint64_t s
 {
     *s = (struct source_file){
         .src.read = source_file_read, .fd = fd, .at = offset, .end = offset + size};
+}
+
+void source_free(struct source *s)
+{
+    if (s && s->free)
+        s->free(s);
+}
+
+/* Makes at least one byte ready: 0, -1 at the end, or another -errno. */
+static int source_refill(struct source_bytes *b, const char **why)
+{
+    ssize_t n;
+
+    if (b->at < b->len)
+        return 0;
+    n = b->from->read(b->from, b->data, sizeof(b->data));
+    if (n < 0) {
+        *why = b->from->why ? b->from->why : "read error";
+        return -EIO;
+    }
+    b->at = 0;
+    b->len = (size_t)n;
+    return n ? 0 : -1;
+}
+
+int source_byte(struct source_bytes *b, const char **why)
+{
+    int err = source_refill(b, why);
+
+    return err ? err : b->data[b->at++];
+}
+
+int source_exact(struct source_bytes *b, void *data, size_t len, const char *cut, const char **why)
+{
+    uint8_t *out = data;
+
+    while (len) {
+        int err = source_refill(b, why);
+        size_t n = b->len - b->at < len ? b->len - b->at : len;
+
+        if (err == -1)
+            *why = cut;
+        if (err)
+            return err == -1 ? -EINVAL : err;
+        memcpy(out, b->data + b->at, n);
+        b->at += n;
+        out += n;
+        len -= n;
+    }
+    return 0;
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A source of bytes that is pulled: a stretch of a file, or another source decompressed.
-//
-// read() gives 1..len bytes, 0 at the end, or -errno; after an error `why` says what is wrong in a
-// static sentence. Readers stack: file -> gunzip -> hash -> tar.
+// A pulled stream of bytes: sources stack, each reading from the one below: file -> decoder ->
+// hash -> tar.
 #pragma once
 
 #include <stddef.h>
@@ -10,12 +8,15 @@
 #include <sys/types.h>
 
 struct source {
+    /* Bytes, at least one; 0 at the end; or -errno with a sentence in `why`. */
     ssize_t (*read)(struct source *s, void *data, size_t len);
+    void (*free)(struct source *s); /* NULL: its owner keeps it */
     const char *why;
 };
 
 /* Reads until `len` bytes came or the source ended. */
 ssize_t source_full(struct source *s, void *data, size_t len);
+void source_free(struct source *s); /* NULL is fine */
 
 /* Bytes [offset, offset + size) of a file, read with pread: many may share one descriptor. */
 struct source_file {
@@ -25,3 +26,14 @@ struct source_file {
     uint64_t end;
 };
 void source_file_init(struct source_file *s, int fd, uint64_t offset, uint64_t size);
+
+/* A source's bytes one at a time, as decoders want them. */
+struct source_bytes {
+    struct source *from;
+    size_t at, len;
+    uint8_t data[16384];
+};
+/* 0..255; -1 at the end; another -errno with *why. */
+int source_byte(struct source_bytes *b, const char **why);
+/* Exactly `len` bytes: 0; else -errno with *why, which is `cut` when the source ended. */
+int source_exact(struct source_bytes *b, void *data, size_t len, const char *cut, const char **why);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The tar reader; see tar.h. POSIX.1-2017 pax, "pax Interchange Format" and "ustar"; GNU tar's
-// 'L' and 'K' members and base-256 numbers.
+// 'L' and 'K' members and base-256 numbers. Sparse files are tar_sparse.c's.
 #include "lib/tar.h"
 
 #include <errno.h>
@@ -9,34 +9,12 @@
 #include <string.h>
 
 #include "lib/str.h"
+#include "lib/tar_priv.h"
 
-#define TAR_META_MAX 65536 /* one pax or long-name member */
+#define TAR_META_MAX (1024 * 1024) /* one pax or long-name member */
 #define TAR_NAME_MAX 4095
-#define TAR_SIZE_MAX (1ull << 40)
 
-struct tar_header {
-    char name[100];
-    char mode[8];
-    char uid[8];
-    char gid[8];
-    char size[12];
-    char mtime[12];
-    char sum[8];
-    char type;
-    char link[100];
-    char magic[6];
-    char version[2];
-    char uname[32];
-    char gname[32];
-    char major[8];
-    char minor[8];
-    char prefix[155];
-    char pad[12];
-};
-
-_Static_assert(sizeof(struct tar_header) == 512, "one block");
-
-static int tar_fail(struct tar *t, const char *why)
+int tar_fail(struct tar *t, const char *why)
 {
     snprintf(t->why, sizeof(t->why), "%s", why);
     return -EINVAL;
@@ -61,9 +39,10 @@ void tar_init(struct tar *t, struct source *from)
 void tar_free(struct tar *t)
 {
     tar_entry_free(&t->entry);
+    tar_sparse_drop(t);
 }
 
-static ssize_t tar_pull(struct tar *t, void *data, size_t len)
+ssize_t tar_pull(struct tar *t, void *data, size_t len)
 {
     ssize_t n = source_full(t->from, data, len);
 
@@ -92,22 +71,32 @@ static int tar_skip(struct tar *t, uint64_t bytes)
     return 0;
 }
 
-/* Octal with blanks around, or GNU base-256; false when neither or beyond 63 bits. */
-static bool tar_number(const char *s, size_t len, uint64_t *out)
+/* Base-256, two's complement; false beyond 64 bits. */
+static bool tar_binary(const char *s, size_t len, int64_t *out)
+{
+    int64_t v = s[0] & 0x40 ? -1 : 0;
+
+    v = v << 6 | (s[0] & 0x3f);
+    for (size_t i = 1; i < len; i++) {
+        if (v > INT64_MAX >> 8 || v < INT64_MIN >> 8)
+            return false;
+        v = (int64_t)((uint64_t)v << 8 | (uint8_t)s[i]);
+    }
+    *out = v;
+    return true;
+}
+
+bool tar_number(const char *s, size_t len, uint64_t *out)
 {
     uint64_t v = 0;
     size_t i = 0;
 
     if (s[0] & 0x80) {
-        v = s[0] & 0x3f;
-        if (s[0] & 0x40)
+        int64_t binary;
+
+        if (!tar_binary(s, len, &binary) || binary < 0)
             return false;
-        for (i = 1; i < len; i++) {
-            if (v >> 55)
-                return false;
-            v = v << 8 | (uint8_t)s[i];
-        }
-        *out = v;
+        *out = (uint64_t)binary;
         return true;
     }
     while (i < len && s[i] == ' ')
@@ -184,7 +173,8 @@ static int tar_pax_number(struct tar *t, const char *value, uint64_t max, uint64
     return 0;
 }
 
-static int tar_pax_record(struct tar *t, const char *key, char *value, size_t len, uint64_t *size)
+static int tar_pax_record(struct tar *t, struct tar_pax *pax, const char *key, char *value,
+                          size_t len)
 {
     struct tar_entry *e = &t->entry;
     uint64_t v;
@@ -192,14 +182,18 @@ static int tar_pax_record(struct tar *t, const char *key, char *value, size_t le
 
     if (str_starts(key, "SCHILY.xattr."))
         return tar_pax_xattr(t, key + 13, value, len);
+    if (!len)
+        return 0; /* takes a value back: the header's own is used */
     if (strlen(value) != len)
         return tar_fail(t, "zero byte in a pax header");
+    if (str_starts(key, "GNU.sparse."))
+        return tar_sparse_record(t, pax, key + 11, value);
     if (!strcmp(key, "path")) {
         tar_set(&e->name, value, len);
     } else if (!strcmp(key, "linkpath")) {
         tar_set(&e->link, value, len);
     } else if (!strcmp(key, "size")) {
-        err = tar_pax_number(t, value, TAR_SIZE_MAX, size);
+        err = tar_pax_number(t, value, TAR_SIZE_MAX, &pax->size);
     } else if (!strcmp(key, "uid")) {
         err = tar_pax_number(t, value, UINT32_MAX - 1, &v);
         e->uid = err ? 0 : (uint32_t)v;
@@ -207,16 +201,15 @@ static int tar_pax_record(struct tar *t, const char *key, char *value, size_t le
         err = tar_pax_number(t, value, UINT32_MAX - 1, &v);
         e->gid = err ? 0 : (uint32_t)v;
     } else if (!strcmp(key, "mtime")) {
-        if (!time_parse(value, &e->mtime))
+        if (*value == '-' || !time_parse(value, &e->mtime))
             e->mtime = (struct timespec){0};
-    } else if (str_starts(key, "GNU.sparse.")) {
-        return tar_fail(t, "sparse files are not supported");
+        pax->timed = true;
     }
     return err;
 }
 
 /* "LENGTH KEY=VALUE\n" records. */
-static int tar_pax(struct tar *t, struct buf *text, uint64_t *size)
+static int tar_pax(struct tar *t, struct tar_pax *pax, struct buf *text)
 {
     char *p = text->data, *end = text->data + text->len;
 
@@ -236,7 +229,7 @@ static int tar_pax(struct tar *t, struct buf *text, uint64_t *size)
             return tar_fail(t, "bad pax header");
         *equals = 0;
         p[len - 1] = 0;
-        err = tar_pax_record(t, space + 1, equals + 1, (size_t)(p + len - 1 - (equals + 1)), size);
+        err = tar_pax_record(t, pax, space + 1, equals + 1, (size_t)(p + len - 1 - (equals + 1)));
         if (err)
             return err;
         p += len;
@@ -245,24 +238,26 @@ static int tar_pax(struct tar *t, struct buf *text, uint64_t *size)
 }
 
 /* Fills what no pax record or long name has set. */
-static int tar_fields(struct tar *t, const struct tar_header *h, uint64_t *size)
+static int tar_fields(struct tar *t, const struct tar_header *h, struct tar_pax *pax)
 {
     struct tar_entry *e = &t->entry;
-    uint64_t v[4];
+    uint64_t v[4] = {0};
+    bool past = h->mtime[0] & 0x80 && h->mtime[0] & 0x40; /* before 1970 */
     char name[260];
     size_t n;
 
     if (!tar_number(h->mode, 8, &v[0]) || !tar_number(h->uid, 8, &v[1]) ||
-        !tar_number(h->gid, 8, &v[2]) || !tar_number(h->mtime, 12, &v[3]))
+        !tar_number(h->gid, 8, &v[2]) || (!past && !tar_number(h->mtime, 12, &v[3])))
         return tar_fail(t, "bad number in a header");
     e->mode = v[0] & 07777;
     if (e->uid == UINT32_MAX)
         e->uid = (uint32_t)v[1];
     if (e->gid == UINT32_MAX)
         e->gid = (uint32_t)v[2];
-    if (!e->mtime.tv_sec)
+    if (!pax->timed)
         e->mtime.tv_sec = (time_t)v[3];
-    if (*size == UINT64_MAX && (!tar_number(h->size, 12, size) || *size > TAR_SIZE_MAX))
+    if (pax->size == UINT64_MAX &&
+        (!tar_number(h->size, 12, &pax->size) || pax->size > TAR_SIZE_MAX))
         return tar_fail(t, "bad size in a header");
     if (!e->name) {
         n = 0;
@@ -278,14 +273,27 @@ static int tar_fields(struct tar *t, const struct tar_header *h, uint64_t *size)
     return 0;
 }
 
-static int tar_member(struct tar *t, const struct tar_header *h, uint64_t size)
+static int tar_device(struct tar *t, const struct tar_header *h)
+{
+    uint64_t major, minor;
+
+    if (!tar_number(h->major, 8, &major) || !tar_number(h->minor, 8, &minor) || major > 0xfff ||
+        minor > 0xfffff)
+        return tar_fail(t, "bad device number in a header");
+    t->entry.major = (uint32_t)major;
+    t->entry.minor = (uint32_t)minor;
+    return 0;
+}
+
+static int tar_member(struct tar *t, const struct tar_header *h, struct tar_pax *pax)
 {
     struct tar_entry *e = &t->entry;
-    int err = tar_fields(t, h, &size);
+    bool gnu_sparse = h->type == 'S';
+    int err = tar_fields(t, h, pax);
 
     if (err)
         return err;
-    e->type = h->type == 0 || h->type == '7' ? TAR_FILE : (enum tar_type)h->type;
+    e->type = h->type == 0 || h->type == '7' || gnu_sparse ? TAR_FILE : (enum tar_type)h->type;
     if (e->type == TAR_FILE && str_ends(e->name, "/"))
         e->type = TAR_DIR;
     if (e->type < TAR_FILE || e->type > TAR_FIFO) {
@@ -293,23 +301,29 @@ static int tar_member(struct tar *t, const struct tar_header *h, uint64_t size)
                  h->type > 32 && h->type < 127 ? h->type : '?');
         return -EINVAL;
     }
-    e->size = e->type == TAR_FILE ? size : 0;
+    if (e->type == TAR_CHAR || e->type == TAR_BLOCK)
+        err = tar_device(t, h);
+    e->size = e->packed = e->type == TAR_FILE ? pax->size : 0;
+    t->left = e->packed;
+    t->pad = -e->packed & 511;
+    if (!err && e->type == TAR_FILE)
+        err = gnu_sparse ? tar_sparse_gnu(t, h) : tar_sparse_pax(t, pax);
     e->offset = t->at;
-    t->left = e->size;
-    t->pad = -e->size & 511;
-    return 1;
+    return err ? err : 1;
 }
 
 int tar_next(struct tar *t)
 {
     struct tar_header h;
-    uint64_t size = UINT64_MAX, meta;
-    bool pax = false, blank = false;
+    struct tar_pax pax = {.size = UINT64_MAX, .real = UINT64_MAX};
+    uint64_t meta;
+    bool begun = false, blank = false;
     int err = tar_skip(t, t->left + t->pad);
 
     tar_entry_free(&t->entry);
+    tar_sparse_drop(t);
     t->entry.uid = t->entry.gid = UINT32_MAX;
-    t->left = t->pad = 0;
+    t->left = t->pad = t->done = 0;
     while (!err) {
         struct buf text = {0};
         ssize_t n = tar_pull(t, &h, sizeof(h));
@@ -317,7 +331,7 @@ int tar_next(struct tar *t)
         if (n < 0)
             return (int)n;
         if (n == 0)
-            return pax ? tar_fail(t, "archive is truncated") : 0;
+            return begun ? tar_fail(t, "archive is truncated") : 0;
         if (n < (ssize_t)sizeof(h))
             return tar_fail(t, "archive is truncated");
         if (tar_blank(&h)) { /* two of them end an archive; the rest is padding */
@@ -329,13 +343,13 @@ int tar_next(struct tar *t)
         if (blank || !tar_sum_ok(&h))
             return tar_fail(t, "not a tar archive: bad header checksum");
         if (!strchr("xgLK", h.type) || !h.type)
-            return tar_member(t, &h, size);
+            return tar_member(t, &h, &pax);
         if (!tar_number(h.size, 12, &meta))
             return tar_fail(t, "bad size in a header");
         err = tar_meta(t, meta, &text);
         if (!err && h.type == 'x') {
-            pax = true;
-            err = tar_pax(t, &text, &size);
+            begun = true;
+            err = tar_pax(t, &pax, &text);
         } else if (!err && h.type == 'L') {
             tar_set(&t->entry.name, text.data, strlen(text.data));
         } else if (!err && h.type == 'K') {
@@ -346,12 +360,23 @@ int tar_next(struct tar *t)
     return err;
 }
 
-ssize_t tar_read(struct tar *t, void *data, size_t len)
+ssize_t tar_read(struct tar *t, void *data, size_t len, uint64_t *offset)
 {
     ssize_t n;
 
+    while (t->entry.sparse && t->part < t->nparts && t->done == t->parts[t->part].len) {
+        t->part++;
+        t->done = 0;
+    }
+    *offset = t->done;
     if (len > t->left)
         len = t->left;
+    if (t->entry.sparse && t->part < t->nparts) {
+        const struct tar_part *p = &t->parts[t->part];
+
+        len = len < p->len - t->done ? len : p->len - t->done;
+        *offset += p->offset;
+    }
     if (!len)
         return 0;
     n = tar_pull(t, data, len);
@@ -360,21 +385,21 @@ ssize_t tar_read(struct tar *t, void *data, size_t len)
     if (n < (ssize_t)len)
         return tar_fail(t, "archive is truncated");
     t->left -= len;
+    t->done += len;
     return n;
 }
 
-const char *tar_name_check(char *name)
+void tar_name_clean(char *name)
 {
     char *out = name, *p = name;
 
-    if (*name == '/')
-        return "absolute name";
     while (*p) {
         size_t n = strcspn(p, "/");
 
-        if (n == 2 && p[0] == '.' && p[1] == '.')
-            return "name with '..'";
-        if (n && !(n == 1 && p[0] == '.')) {
+        if (n == 2 && p[0] == '.' && p[1] == '.') {
+            while (out > name && *--out != '/')
+                ;
+        } else if (n && !(n == 1 && p[0] == '.')) {
             if (out != name)
                 *out++ = '/';
             memmove(out, p, n);
@@ -385,5 +410,4 @@ const char *tar_name_check(char *name)
             p++;
     }
     *out = 0;
-    return NULL;
 }

@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What layers may hold, and how they may be packed: names that lead astray, links, devices, holes,
+compression, and amounts that no machine has."""
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import (Engine, Skip, busybox_layer, config, docker_archive, expect, expect_in,
+                            main, sha, tar)
+
+REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+BASE = busybox_layer()
+GOOD = tar([("etc", DIR, None), ("etc/motd", REG, "hello\n", 0o644)])
+
+
+def shell(engine, layers, script, *options):
+    """What a shell says in an image of busybox and these layers."""
+    p = engine.load(docker_archive("layers:1", [BASE] + layers))
+    expect((p.returncode, p.stderr), (0, ""), "load")
+    p = engine.run("run", "--rm", *options, "layers:1", "sh", "-c", script)
+    engine.run("rmi", "-f", "layers:1")
+    expect(p.stderr, "", "errors")
+    return p.stdout
+
+
+def refused(engine, data, *parts):
+    p = engine.load(data)
+    expect(p.returncode, 1, "status")
+    expect(p.stderr.count("\n"), 1, f"number of lines in {p.stderr!r}")
+    for part in parts:
+        expect_in(part, p.stderr, "message")
+    expect(engine.idle(), [], "leftovers")
+
+
+def info(name, kind=REG, **fields):
+    i = tarfile.TarInfo(name)
+    i.type = kind
+    for key, value in fields.items():
+        setattr(i, key, value)
+    return i
+
+
+def test_names_are_clamped_to_the_root(engine):
+    layer = tar([("/abs", REG, "1"), ("a", DIR, None), ("a/../b", REG, "2"), ("../x", REG, "3"),
+                 ("a/../../../y", REG, "4"), ("hard", LNK, "/abs"), ("hard2", LNK, "../../x")])
+    expect(shell(engine, [layer], "cat /abs /b /x /y /hard /hard2; ls -a /a"), "123413.\n..\n")
+
+
+def test_entries_below_a_link_go_where_it_leads_inside(engine):
+    layer = tar([("usr", DIR, None), ("usr/lib", DIR, None), ("lib", SYM, "usr/lib"),
+                 ("lib/new", REG, "1"), ("out", SYM, "/../../tmp/../made"), ("out/evil", REG, "2"),
+                 ("loop", SYM, "loop")])
+    expect(shell(engine, [layer], "cat /usr/lib/new /made/evil; readlink /lib"), "12usr/lib\n")
+    expect(os.path.exists("/made"), False, "a file of ours outside the root")
+
+
+def test_refuse_entries_below_a_link_that_leads_nowhere(engine):
+    for layer in ([("l", SYM, "l"), ("l/x", REG, "1")], [("f", REG, "1"), ("f/x", REG, "1")]):
+        refused(engine, docker_archive("bad:1", [tar(layer)]), "/x", "parent of it is not a directory")
+
+
+def test_devices_are_made(engine):
+    layer = tar([("d", DIR, None), info("d/null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o622),
+                 info("d/disk", tarfile.BLKTYPE, devmajor=8, devminor=17, mode=0o600),
+                 info("d/pipe", tarfile.FIFOTYPE, mode=0o640)])
+    expect(shell(engine, [layer], "cd /d; stat -c '%n %F %t:%T %a' *; echo x >null; cat disk 2>&1"),
+           "disk block special file 8:11 600\nnull character special file 1:3 622\n"
+           "pipe fifo 0:0 640\ncat: can't open 'disk': Operation not permitted\n")
+
+
+def test_hard_links_reach_lower_layers(engine):
+    lower = tar([("d", DIR, None), ("d/one", REG, "ONE", 0o4711), ("e", SYM, "d"), ("s", SYM, "d/one"),
+                 ("gone", REG, "x"), ("o", DIR, None), ("o/hidden", REG, "x")])
+    middle = tar([(".wh.gone", REG, ""), ("o", DIR, None), ("o/.wh..wh..opq", REG, "")])
+    top = tar([("two", LNK, "d/one"), ("three", LNK, "e/one"), ("sym", LNK, "s")])
+    expect(shell(engine, [lower, middle, top], "cat two three; stat -c %a:%h two; readlink sym"),
+           "ONEONE4711:3\nd/one\n")
+    for target in ("gone", "o/hidden", "none", "d"):
+        refused(engine, docker_archive("bad:1", [BASE, lower, middle, tar([("l", LNK, target)])]),
+                '"l"', "hard link")
+
+
+def test_a_later_entry_replaces_a_tree(engine):
+    layer = tar([("t", DIR, None), ("t/a", DIR, None), ("t/a/b", REG, "x"), ("t", REG, "file"),
+                 ("l", SYM, "/bin"), ("l", DIR, None)])
+    expect(shell(engine, [layer], "cat /t; ls -A /l"), "file")
+
+
+def test_times_before_1970_are_1970(engine):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as t:
+        t.addfile(info("old", mtime=-100))
+        t.addfile(info("new", mtime=5000000000))
+    layer = tar([info("pax", pax_headers={"mtime": "-7.5"}), info("nano", pax_headers={"mtime": "12.345678901"})])
+    expect(shell(engine, [out.getvalue(), layer], "stat -c %Y old new pax; stat -c %y nano"),
+           "0\n5000000000\n0\n1970-01-01 00:00:12.345678901 +0000\n")
+
+
+def test_the_root_keeps_its_mode_and_owner(engine):
+    layer = tar([info("./", DIR, mode=0o711, uid=7, gid=8)])
+    expect(shell(engine, [layer], "stat -c %a:%u:%g /"), "711:7:8\n")
+
+
+def test_file_capabilities_survive_the_owner(engine):
+    value = b"\x01\x00\x00\x02\x00\x04\x00\x00" + b"\x00" * 12
+    layer = tar([info("f", mode=0o755, uid=5, pax_headers={"SCHILY.xattr.security.capability":
+                                                        value.decode("latin-1")})])
+    engine.load(docker_archive("layers:1", [layer]))
+    root = os.path.join(engine.root, "layers")
+    found = [os.getxattr(os.path.join(root, d, "f"), "security.capability")
+             for d in os.listdir(root) if os.path.exists(os.path.join(root, d, "f"))]
+    engine.run("rmi", "layers:1")
+    expect(found, [value], "attribute")
+
+
+def sparse_tars():
+    """The same file with holes, as GNU tar writes it in each format."""
+    with open("/tmp/bothy-sparse-%d" % os.getpid(), "wb") as f:
+        f.truncate(9 << 20)
+        for at in range(40):
+            f.seek(at * 200000)
+            f.write(b"part %d" % at)
+    data = open(f.name, "rb").read()
+    try:
+        for extra in (["--format=gnu"], ["--format=pax", "--sparse-version=0.0"],
+                      ["--format=pax", "--sparse-version=0.1"], ["--format=pax", "--sparse-version=1.0"]):
+            yield extra, data, subprocess.run(
+                ["tar", "-cS", *extra, "--transform=s,.*,sparse,", f.name], check=True,
+                capture_output=True).stdout
+    finally:
+        os.unlink(f.name)
+
+
+def test_sparse_files_keep_bytes_and_holes(engine):
+    for extra, data, layer in sparse_tars():
+        expect(len(layer) < 1 << 20, True, f"{extra}: small")
+        got = shell(engine, [layer], "sha256sum sparse; stat -c '%s %b' sparse").split()
+        expect(got[0], sha(data), f"{extra}: content")
+        expect(int(got[2]), len(data), f"{extra}: size")
+        expect(int(got[3]) * 512 < len(data) // 4, True, f"{extra}: blocks {got[3]}")
+
+
+def test_refuse_a_sparse_map_that_lies(engine):
+    for change in ("5,10,3,4", "0,99999", "1,2,3", "-1,5", "99999999999999,4"):
+        i = info("s", size=4, pax_headers={"GNU.sparse.size": "100", "GNU.sparse.map": change})
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as t:
+            t.addfile(i, io.BytesIO(b"abcd"))
+        refused(engine, docker_archive("bad:1", [out.getvalue()]), "sparse")
+
+
+def test_blobs_may_be_links_to_each_other(engine):
+    conf = config([GOOD, GOOD])
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["l:1"], "Layers": ["a/layer.tar", "b/layer.tar"]}])
+    for link in (("b/layer.tar", LNK, "a/layer.tar"), ("b/layer.tar", SYM, "../a/layer.tar"),
+                 ("b/layer.tar", LNK, "./a/./layer.tar")):
+        p = engine.load(tar([("manifest.json", REG, manifest), ("c.json", REG, conf),
+                             ("a/layer.tar", REG, GOOD), link]))
+        expect((p.returncode, p.stdout), (0, "Loaded image: l:1\n"), p.stderr)
+        engine.run("rmi", "l:1")
+
+
+def test_a_hundred_and_twenty_five_layers(engine):
+    layers = [tar([(f"f{n}", REG, str(n))]) for n in range(124)]
+    expect(shell(engine, layers, "ls / | grep -c ^f; cat /f0 /f123"), "124\n0123")
+    refused(engine, docker_archive("bad:1", layers + layers[:2]), "more than 125 layers")
+
+
+# ---- compression -------------------------------------------------------------------------------
+
+def filters():
+    """Name, function: compressors in the forms that they have."""
+    found = [("gzip", lambda d: gzip.compress(d, 9)), ("bzip2", bz2.compress),
+             ("gzip members", lambda d: gzip.compress(d[:1000]) + gzip.compress(d[1000:], 1)),
+             ("bzip2 streams", lambda d: bz2.compress(d[:1000], 1) + bz2.compress(d[1000:])),
+             ("xz", lzma.compress), ("xz -0", lambda d: lzma.compress(d, preset=0)),
+             ("xz none", lambda d: lzma.compress(d, check=lzma.CHECK_NONE)),
+             ("xz sha256", lambda d: lzma.compress(d, check=lzma.CHECK_SHA256, preset=9)),
+             ("xz streams", lambda d: lzma.compress(d[:5000]) + b"\0" * 8 + lzma.compress(d[5000:]))]
+    for args in (["-1"], ["-19"], ["--fast=5"], ["-3", "--check", "--long=24"], ["-9", "--no-check"]):
+        found.append((f"zstd {args}", lambda d, args=args: subprocess.run(
+            ["zstd", "-q", "-c", *args], input=d, capture_output=True, check=True).stdout))
+    return found
+
+
+def content():
+    """A layer that exercises decoders: text, noise, zeros, repeats at a distance."""
+    program = open(sys.executable, "rb").read()[:3 << 20]
+    words = b"".join(b"%d bottles of beer on the wall, " % (n * n % 977) for n in range(20000))
+    return tar([("bin", REG, program), ("words", REG, words), ("zeros", REG, b"\0" * 3000000),
+                ("noise", REG, os.urandom(300000)), ("again", REG, program[:1 << 20] + words)])
+
+
+def test_layers_and_archives_in_every_compression(engine):
+    layer = content()
+    for name, pack in filters():
+        try:
+            packed = pack(layer)
+        except FileNotFoundError:
+            continue
+        for data in (docker_archive("c:1", [layer], stored=[packed]), pack(docker_archive("c:1", [layer]))):
+            p = engine.load(data)
+            expect((p.returncode, p.stdout), (0, "Loaded image: c:1\n"), f"{name}: {p.stderr}")
+            engine.run("rmi", "c:1")
+
+
+def test_refuse_damaged_compression(engine):
+    layer = content()
+    for name, pack in (("bzip2", bz2.compress), ("xz", lzma.compress), ("gzip", gzip.compress)):
+        packed = bytearray(pack(layer))
+        packed[len(packed) // 2] ^= 0x10
+        refused(engine, docker_archive("c:1", [layer], stored=[bytes(packed)]), "layer 0/layer.tar")
+        refused(engine, bytes(packed), "image archive")
+        refused(engine, docker_archive("c:1", [layer], stored=[pack(layer)[:-2]]), name, "truncated")
+
+
+# ---- amounts -----------------------------------------------------------------------------------
+
+class SmallEngine:
+    """An engine whose store is a tmpfs of 48 MB."""
+
+    def __enter__(self):
+        self.engine = Engine()
+        self.engine.stop()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", self.engine.root],
+                          capture_output=True).returncode:
+            self.engine.start()
+            self.engine.close()
+            raise Skip("no tmpfs can be mounted here")
+        self.engine.start()
+        return self.engine
+
+    def __exit__(self, *failure):
+        self.engine.stop()
+        subprocess.run(["umount", self.engine.root], check=True)
+        self.engine.start()
+        self.engine.close()
+
+
+def zeros(bytes_of_them):
+    """A layer of one file of zeros, compressed, without ever holding it."""
+    out, head = io.BytesIO(), info("zeros", size=bytes_of_them)
+    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=9) as z:
+        z.write(head.tobuf())
+        for _ in range(bytes_of_them >> 20):
+            z.write(b"\0" * (1 << 20))
+        z.write(b"\0" * 1024)
+    return out.getvalue()
+
+
+def test_what_has_no_room_is_refused_and_nothing_stays(engine):
+    bomb = zeros(200 << 20)
+    names = gzip.compress(tar([info(f"{n:06}") for n in range(60000)]))
+    with SmallEngine() as small:
+        conf = config([GOOD])
+        refused(small, docker_archive("bomb:1", [GOOD], conf=conf, stored=[bomb]), "no room")
+        refused(small, gzip.compress(b"\0" * (100 << 20)), "image archive", "no room")
+        refused(small, docker_archive("names:1", [GOOD], conf=conf, stored=[names]), "no room")
+        p = small.load(docker_archive("good:1", [GOOD]))
+        expect((p.returncode, p.stdout), (0, "Loaded image: good:1\n"), p.stderr)
+
+
+def test_refuse_an_index_that_names_itself(engine):
+    blobs = {}
+
+    def put(data):
+        blobs["blobs/sha256/" + sha(data)] = data
+        return {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": "sha256:" + sha(data),
+                "size": len(data)}
+    entry = put(b'{"manifests":[]}')
+    for _ in range(4):
+        entry = put(json.dumps({"schemaVersion": 2, "manifests": [entry] * 60}).encode())
+    refused(engine, tar([("index.json", REG, json.dumps({"manifests": [entry] * 60}))] +
+                        [(k, REG, v) for k, v in blobs.items()]), "index")
+
+
+def test_refuse_json_of_too_many_values(engine):
+    refused(engine, tar([("manifest.json", REG, "[" + "0," * 300000 + "0]")]), "too many values")
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__], with_busybox=False)

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// One layer of an archive: decoded, hashed, unpacked, verified.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/load.h"
+#include "lib/decode.h"
+#include "lib/sha256.h"
+#include "lib/str.h"
+
+static int load_store = -1; /* the directory of the layers that the engine has */
+
+void load_store_open(const char *dir)
+{
+    char *path = str_fmt("%s/../../layers", dir);
+
+    load_store = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (load_store < 0)
+        load_fail("cannot open the store: %s", strerror(errno));
+    free(path);
+}
+
+/* A source that hashes what passes. */
+struct source_sum {
+    struct source src;
+    struct source *from;
+    struct sha256 sum;
+    uint64_t total;
+};
+
+static ssize_t source_sum_read(struct source *s, void *data, size_t len)
+{
+    struct source_sum *h = (struct source_sum *)s;
+    ssize_t n = h->from->read(h->from, data, len);
+
+    if (n > 0) {
+        sha256_add(&h->sum, data, (size_t)n);
+        h->total += (uint64_t)n;
+    }
+    s->why = h->from->why;
+    return n;
+}
+
+static void source_sum_init(struct source_sum *h, struct source *from)
+{
+    *h = (struct source_sum){.src.read = source_sum_read, .from = from};
+    sha256_init(&h->sum);
+}
+
+static void source_drain(struct source *s, const char *name)
+{
+    char waste[16384];
+    ssize_t n;
+
+    while ((n = s->read(s, waste, sizeof(waste))) > 0)
+        ;
+    if (n < 0)
+        load_fail("layer %s: %s", name, s->why ? s->why : "read error");
+}
+
+struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from)
+{
+    uint8_t head[DECODE_HEAD];
+    ssize_t n = pread(load_fd(), head, size < sizeof(head) ? size : sizeof(head), (off_t)offset);
+
+    return n > 0 ? decode_new(decode_detect(head, (size_t)n), from) : NULL;
+}
+
+/* Its directory, wherever it is. */
+static int load_layer_dir(const char *dir)
+{
+    char *path = str_fmt("/layers/%s", dir);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    free(path);
+    return fd >= 0 ? fd : openat(load_store, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static uint64_t load_layer_unpack(const struct member *m, const char *diff_id, const char *digest,
+                                  const char *dir)
+{
+    struct source_file file;
+    struct source_sum blob, content;
+    struct source *decoder;
+    char hex[SHA256_HEX], *path = str_fmt("/layers/%s", dir);
+
+    source_file_init(&file, load_fd(), m->offset, m->size);
+    source_sum_init(&blob, &file.src);
+    decoder = load_decoder(m->offset, m->size, &blob.src);
+    source_sum_init(&content, decoder ? decoder : &blob.src);
+    unpack_layer(&content.src, path, m->name);
+    source_drain(&content.src, m->name);
+    source_drain(&blob.src, m->name);
+    source_free(decoder);
+    free(path);
+    sha256_end(&content.sum, hex);
+    if (strcmp(hex, diff_id))
+        load_fail("layer %s: digest does not match: want sha256:%s, is sha256:%s", m->name, diff_id,
+                  hex);
+    sha256_end(&blob.sum, hex);
+    if (digest && strcmp(hex, digest))
+        load_fail("layer %s: blob digest does not match: is sha256:%s", m->name, hex);
+    return content.total;
+}
+
+uint64_t load_layer(const struct member *m, const char *diff_id, const char *digest)
+{
+    const struct layer *known = layer_find(diff_id);
+    char *dir = layer_dir(diff_id), *path = str_fmt("/layers/%s", dir);
+    uint64_t size;
+    int fd;
+
+    if (known || access(path, F_OK) == 0)
+        size = known ? known->size : m->size;
+    else
+        size = load_layer_unpack(m, diff_id, digest, dir);
+    fd = load_layer_dir(dir);
+    if (fd < 0)
+        load_fail("layer %s: cannot open it: %s", m->name, strerror(errno));
+    lower_add(fd);
+    free(path);
+    free(dir);
+    return size;
+}
