@@ -303,6 +303,8 @@ static const struct bus_ops virtio_bus_ops = {.read = virtio_read, .write = virt
 void virtio_register(struct vm *vm, struct virtio_device *d, const struct virtio_ops *ops)
 {
     unsigned index = vm->virtio_count++;
+    if (index >= VIRTIO_MAX)
+        fatal(EXIT_USAGE, "more than %u virtio devices", VIRTIO_MAX);
     pthread_mutex_init(&d->lock, NULL);
     d->vm = vm;
     d->ops = ops;

@@ -28,7 +28,8 @@
 #define HIGH_RAM (4 * GIB)
 #define VIRTIO_BASE 0xd0000000ull
 #define VIRTIO_SIZE 0x1000ull
-#define VIRTIO_GSI 5u
+#define VIRTIO_GSI 16u /* the first of the pins that no legacy device and not the SCI has */
+#define VIRTIO_MAX 8u  /* up to the last pin of the I/O APIC */
 #define ACPI_BASE 0xe0000ull
 #define ACPI_SIZE 0x10000ull
 #define IOAPIC_BASE 0xfec00000ull
