@@ -62,6 +62,8 @@
 #define XCR0_AVX512 (7UL << 5)
 #define XSAVE_LEGACY_SIZE 576U /* FXSAVE area and header */
 
+#define EFER_FFXSR (1UL << 14)
+
 #define CPUID_BASIC_MAX 0x1fU
 #define CPUID_EXT_MAX 0x80000008U
 
@@ -295,6 +297,38 @@ static u32 cpuid_xsave_size(u64 xcr0, bool compact)
     return size;
 }
 
+/* What a guest may not use when it does not see it: bits of CR4 and EFER. */
+static const struct {
+    u32 leaf;
+    u8 reg; /* eax ebx ecx edx */
+    u32 feature;
+    u64 cr4, efer;
+} cpuid_guards[] = {
+    {1, 2, BIT(26), CR4_OSXSAVE, 0},
+    {1, 2, BIT(17), CR4_PCIDE, 0},
+    {7, 1, BIT(0), CR4_FSGSBASE, 0},
+    {7, 1, BIT(7), CR4_SMEP, 0},
+    {7, 1, BIT(20), CR4_SMAP, 0},
+    {7, 2, BIT(2), CR4_UMIP, 0},
+    {0x80000001, 3, BIT(20), 0, EFER_NXE},
+    {0x80000001, 3, BIT(25), 0, EFER_FFXSR},
+    {0x80000001, 3, BIT(29), 0, EFER_LME | EFER_LMA},
+};
+
+void vcpu_cpuid_changed(struct vcpu *v)
+{
+    v->hidden_cr4 = v->hidden_efer = 0;
+    for (unsigned i = 0; v->nr_cpuid && i < ARRAY_SIZE(cpuid_guards); i++) {
+        const struct kvm_cpuid_entry2 *e = cpuid_find(v, cpuid_guards[i].leaf, 0);
+        const u32 regs[4] = {e ? e->eax : 0, e ? e->ebx : 0, e ? e->ecx : 0, e ? e->edx : 0};
+
+        if (regs[cpuid_guards[i].reg] & cpuid_guards[i].feature)
+            continue;
+        v->hidden_cr4 |= cpuid_guards[i].cr4;
+        v->hidden_efer |= cpuid_guards[i].efer;
+    }
+}
+
 /* Bits that follow the vCPU's registers. */
 static void cpuid_adapt(struct vcpu *v, u32 leaf, u32 sub, u32 out[4])
 {
@@ -315,6 +349,17 @@ static void cpuid_adapt(struct vcpu *v, u32 leaf, u32 sub, u32 out[4])
     default:
         break;
     }
+}
+
+void vcpu_cpuid_adapt(struct vcpu *v, struct kvm_cpuid_entry2 *e)
+{
+    u32 out[4] = {e->eax, e->ebx, e->ecx, e->edx};
+
+    cpuid_adapt(v, e->function, e->index, out);
+    e->eax = out[0];
+    e->ebx = out[1];
+    e->ecx = out[2];
+    e->edx = out[3];
 }
 
 void vcpu_cpuid(struct vcpu *v, u32 leaf, u32 sub, u32 out[4])

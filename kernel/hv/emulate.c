@@ -2,6 +2,12 @@
  *
  * The instruction emulator (emul/) at work on a vCPU: its registers go in, memory and devices are
  * reached through the guest's own page tables, the result goes back.
+ *
+ * A write to a device of user space is posted: it lies in v->run, and the instruction goes on,
+ * mostly to its end, before user space sees it. A read, and a second access after a posted write,
+ * ends the round: user space acts, then the instruction is executed again from its start and finds
+ * what it has had in the emulator's log. Between the rounds of a rep nothing is under way, and the
+ * registers are the VMM's to read and to change.
  */
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
@@ -27,7 +33,35 @@ static u32 emulate_user_bit(struct vcpu *v)
     return v->emul.cpl == 3 ? PF_USER : 0;
 }
 
+static struct emul_seg emulate_segment(struct vcpu *v, unsigned nr)
+{
+    struct kvm_segment s;
+
+    hv_ops->get_segment(v, nr, &s);
+    return (struct emul_seg){
+        .selector = s.selector,
+        .attr = (u16)((s.type & 15) | s.s << 4 | s.dpl << 5 | s.present << 7 | s.avl << 8 |
+                      s.l << 9 | s.db << 10 | s.g << 11),
+        .limit = s.limit,
+        .base = s.base,
+    };
+}
+
 /* ------------------------------------------------------------- memory and devices */
+
+/* The CPU has walked the guest's tables for the access that ended the guest, and found it allowed;
+ * another kind of access, or another operand, is walked for. */
+static int emulate_translate(struct vcpu *v, u64 linear, u32 access, gpa_t *gpa)
+{
+    const struct hv_exit_info *x = &v->exit;
+
+    if (v->hinted && !((linear ^ x->gpa) & (PAGE_SIZE - 1)) &&
+        (x->access == FAULT_WRITE || !(access & PF_WRITE)) && emul_one_operand(&v->emul)) {
+        *gpa = GPA(x->gpa);
+        return 0;
+    }
+    return vcpu_translate(v, linear, access | emulate_user_bit(v), gpa, &v->emul.fault);
+}
 
 static int emulate_fetch(struct emul *e, u64 linear, void *buf, u32 len)
 {
@@ -42,7 +76,7 @@ static int emulate_read(struct emul *e, u64 linear, void *buf, u32 len)
 {
     struct vcpu *v = emulate_vcpu(e);
     gpa_t gpa;
-    int err = vcpu_translate(v, linear, emulate_user_bit(v), &gpa, &e->fault);
+    int err = emulate_translate(v, linear, 0, &gpa);
 
     if (err)
         return err;
@@ -50,7 +84,8 @@ static int emulate_read(struct emul *e, u64 linear, void *buf, u32 len)
         return guest_read(v->vm, gpa, buf, len);
     if (vm_mmio_read(v, gpa, buf, len) == 0)
         return 0;
-    vcpu_ask_mmio(v, gpa.v, len, false, NULL);
+    if (!v->posted)
+        vcpu_ask_mmio(v, gpa.v, len, false, NULL);
     return EMUL_NEED_USER;
 }
 
@@ -58,7 +93,7 @@ static int emulate_write(struct emul *e, u64 linear, const void *buf, u32 len)
 {
     struct vcpu *v = emulate_vcpu(e);
     gpa_t gpa;
-    int err = vcpu_translate(v, linear, PF_WRITE | emulate_user_bit(v), &gpa, &e->fault);
+    int err = emulate_translate(v, linear, PF_WRITE, &gpa);
 
     if (err)
         return err;
@@ -66,8 +101,45 @@ static int emulate_write(struct emul *e, u64 linear, const void *buf, u32 len)
         return guest_write(v->vm, gpa, buf, len);
     if (vm_mmio_write(v, gpa, buf, len) == 0)
         return 0;
+    if (v->posted)
+        return EMUL_NEED_USER;
     vcpu_ask_mmio(v, gpa.v, len, true, buf);
-    return EMUL_NEED_USER;
+    v->posted = true;
+    return 0;
+}
+
+/* Where the guest's memory is not what was read, the instruction is executed again. A device has no
+ * locked access: it is written. */
+static int emulate_cmpxchg(struct emul *e, u64 linear, const void *old, const void *new, u32 len)
+{
+    struct vcpu *v = emulate_vcpu(e);
+    u64 found = 0, value = 0;
+    gpa_t gpa;
+    int err = emulate_translate(v, linear, PF_WRITE, &gpa);
+
+    if (err)
+        return err;
+    if (!vm_has_memory(v->vm, gpa, true))
+        return emulate_write(e, linear, new, len);
+    memcpy(&found, old, len);
+    memcpy(&value, new, len);
+    err = guest_cas(v->vm, gpa, &found, value, len);
+    return err ? err : memcmp(&found, old, len) ? -EAGAIN : 0;
+}
+
+/* For the TSS: by the CPU itself, whatever the privilege of what it executes. */
+static int emulate_read_system(struct emul *e, u64 linear, void *buf, u32 len)
+{
+    struct vcpu *v = emulate_vcpu(e);
+    gpa_t gpa;
+    int err = vcpu_translate(v, linear, 0, &gpa, &e->fault);
+
+    return err ? err : guest_read(v->vm, gpa, buf, len);
+}
+
+static void emulate_task(struct emul *e, struct emul_seg *tr)
+{
+    *tr = emulate_segment(emulate_vcpu(e), HV_SEG_TR);
 }
 
 static int emulate_in(struct emul *e, u16 port, u32 size, void *buf)
@@ -76,7 +148,8 @@ static int emulate_in(struct emul *e, u16 port, u32 size, void *buf)
 
     if (vm_port_read(v, port, buf, size) == 0)
         return 0;
-    vcpu_ask_port(v, port, size, true, NULL);
+    if (!v->posted)
+        vcpu_ask_port(v, port, size, true, NULL);
     return EMUL_NEED_USER;
 }
 
@@ -86,8 +159,11 @@ static int emulate_out(struct emul *e, u16 port, u32 size, const void *buf)
 
     if (vm_port_write(v, port, buf, size) == 0)
         return 0;
+    if (v->posted)
+        return EMUL_NEED_USER;
     vcpu_ask_port(v, port, size, false, buf);
-    return EMUL_NEED_USER;
+    v->posted = true;
+    return 0;
 }
 
 static int emulate_gp(struct emul *e)
@@ -130,6 +206,9 @@ static const struct emul_ops emulate_ops = {
     .fetch = emulate_fetch,
     .read = emulate_read,
     .write = emulate_write,
+    .cmpxchg = emulate_cmpxchg,
+    .read_system = emulate_read_system,
+    .task = emulate_task,
     .in = emulate_in,
     .out = emulate_out,
     .read_cr = emulate_read_cr,
@@ -138,20 +217,6 @@ static const struct emul_ops emulate_ops = {
 };
 
 /* ------------------------------------------------------------- registers in and out */
-
-static void emulate_get_seg(struct vcpu *v, unsigned nr)
-{
-    struct kvm_segment s;
-
-    hv_ops->get_segment(v, nr, &s);
-    v->emul.seg[nr] = (struct emul_seg){
-        .selector = s.selector,
-        .attr = (u16)((s.type & 15) | s.s << 4 | s.dpl << 5 | s.present << 7 | s.avl << 8 |
-                      s.l << 9 | s.db << 10 | s.g << 11),
-        .limit = s.limit,
-        .base = s.base,
-    };
-}
 
 static void emulate_put_seg(struct vcpu *v, unsigned nr)
 {
@@ -196,12 +261,14 @@ static void emulate_begin(struct vcpu *v)
     memcpy(e->gpr, v->gpr, sizeof(e->gpr));
     e->rip = v->rip;
     e->rflags = v->rflags;
-    for (unsigned i = 0; i < EMUL_SEGS; i++)
-        emulate_get_seg(v, i);
+    e->seg[EMUL_CS] = emulate_segment(v, EMUL_CS);
     e->mode = emulate_mode(v);
     e->cpl = hv_ops->cpl(v);
     e->byte_count = 0;
     emul_begin(e);
+    if (emul_decode(e) == EMUL_DONE && emul_needs_segments(e))
+        for (unsigned i = 0; i < EMUL_SEGS; i++)
+            e->seg[i] = emulate_segment(v, i);
 }
 
 static void emulate_finish(struct vcpu *v)
@@ -217,6 +284,31 @@ static void emulate_finish(struct vcpu *v)
             emulate_put_seg(v, i);
     hv_ops->set_shadow(v, e->irq_shadow ? KVM_X86_SHADOW_INT_STI : 0);
     vcpu_debug_step(v, before);
+    v->hinted = false;
+}
+
+/* To user space with a posted write; or as `go` says. */
+static int emulate_leave(struct vcpu *v, int go)
+{
+    bool posted = v->posted;
+
+    v->posted = false;
+    return posted ? 0 : go;
+}
+
+static int emulate_need_user(struct vcpu *v)
+{
+    struct emul *e = &v->emul;
+
+    if (e->insn.rep) { /* the rounds that are complete */
+        memcpy(v->gpr, e->gpr, sizeof(e->gpr));
+        v->rflags = e->rflags;
+    }
+    v->waiting = VCPU_WAIT_READ;
+    if (v->posted)
+        v->waiting = e->log_count ? VCPU_WAIT_AGAIN : VCPU_WAIT_ANEW;
+    v->posted = false;
+    return 0;
 }
 
 static int emulate_halted(struct vcpu *v)
@@ -238,13 +330,18 @@ static void emulate_fault(struct vcpu *v)
     vcpu_queue_exception(v, f->vector, f->has_error, f->error);
 }
 
-/* KVM_EXIT_INTERNAL_ERROR with the instruction's bytes, as the API has it. */
+/* KVM_EXIT_INTERNAL_ERROR with the instruction's bytes, as the API has it. Not for what a guest's
+ * user programs can do: they only harm themselves. */
 static int emulate_unhandled(struct vcpu *v)
 {
     u8 bytes[15] = {0};
     gpa_t gpa;
     struct emul_fault fault;
 
+    if (v->emul.cpl == 3) {
+        vcpu_queue_exception(v, VEC_UD, false, 0);
+        return 1;
+    }
     if (!vcpu_translate(v, v->emul.seg[EMUL_CS].base + v->rip, PF_FETCH, &gpa, &fault) &&
         (gpa.v & (PAGE_SIZE - 1)) <= PAGE_SIZE - sizeof(bytes))
         (void)guest_read(v->vm, gpa, bytes, sizeof(bytes)); /* zeros will do */
@@ -265,16 +362,15 @@ static int emulate_result(struct vcpu *v, int result)
     switch (result) {
     case EMUL_DONE:
         emulate_finish(v);
-        return v->emul.halted ? emulate_halted(v) : 1;
+        return v->emul.halted ? emulate_halted(v) : emulate_leave(v, 1);
     case EMUL_REPEAT:
         emulate_finish(v);
-        return v->exception.pending ? 1 : 2;
+        return emulate_leave(v, v->exception.pending ? 1 : 2);
     case EMUL_FAULT:
         emulate_fault(v);
-        return 1;
+        return emulate_leave(v, 1);
     case EMUL_NEED_USER:
-        v->waiting = VCPU_WAIT_EMUL;
-        return 0;
+        return emulate_need_user(v);
     case EMUL_UNHANDLED:
         return emulate_unhandled(v);
     default:
@@ -290,6 +386,7 @@ static int emulate_rounds(struct vcpu *v)
         emulate_begin(v);
         go = emulate_result(v, emul_run(&v->emul));
     }
+    v->hinted &= v->waiting != VCPU_IDLE;
     return go == 2 ? 1 : go;
 }
 
@@ -300,7 +397,15 @@ int vcpu_emulate(struct vcpu *v)
     return emulate_rounds(v);
 }
 
+/* The registers are as user space left them; where it has moved rip, the instruction is given up.
+ */
 int vcpu_emulate_resume(struct vcpu *v)
 {
+    struct emul *e = &v->emul;
+
+    if (v->rip != e->rip)
+        return 1;
+    memcpy(e->gpr, v->gpr, sizeof(e->gpr));
+    e->rflags = v->rflags;
     return emulate_rounds(v);
 }

@@ -7,8 +7,12 @@
  * only queues a job; the job drives the line. Each entry holds a reference of its eventfd until it
  * is taken off or the VM ends.
  *
- * Lock order: vm->lock (changes), eventfd_lock (both lists), then what eventfd_signal takes. The
- * resamplers' list belongs to chip->lock.
+ * Irqfds that want to know the end of their level hang on the resampler of their GSI. When a guest
+ * ends it, under chip->lock and with interrupts off, the line falls and a job is queued: signalling
+ * as many eventfds as a VMM likes is done there.
+ *
+ * Lock order: vm->lock (changes), eventfd_lock (all lists), then what eventfd_signal takes. The
+ * table of resamplers belongs to chip->lock.
  */
 #include "arch/x86/uaccess.h"
 #include "hv/irqchip_priv.h"
@@ -24,12 +28,21 @@
 
 struct irqfd {
     struct list_node node;     /* eventfd_lock */
-    struct list_node resample; /* chip->lock */
+    struct list_node resample; /* eventfd_lock */
+    struct irq_resampler *resampler;
     struct vm *vm;
     struct file *file;
     struct file *ended; /* NULL: edges */
     u32 gsi;
     struct waiter waiter;
+    struct work work;
+};
+
+struct irq_resampler {
+    struct list_node node; /* chip->lock */
+    struct vm *vm;
+    struct list_node irqfds; /* eventfd_lock */
+    u32 gsi;
     struct work work;
 };
 
@@ -98,32 +111,98 @@ static bool irqfd_wake(struct waiter *w, u32 events)
     return false;
 }
 
+/* ------------------------------------------------------------- the end of a level */
+
+static struct list_node *resampler_bucket(struct irqchip *chip, u32 gsi)
+{
+    return &chip->resamplers[gsi % IRQ_RESAMPLE_BUCKETS];
+}
+
+/* chip->lock held. */
+static struct irq_resampler *resampler_find(struct irqchip *chip, u32 gsi)
+{
+    struct irq_resampler *r;
+
+    list_for_each (r, resampler_bucket(chip, gsi), node)
+        if (r->gsi == gsi)
+            return r;
+    return NULL;
+}
+
 void irqfd_ended_locked(struct irqchip *chip, u32 gsi)
 {
+    struct irq_resampler *r = resampler_find(chip, gsi);
+
+    if (!r)
+        return;
+    irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, gsi, false);
+    work_queue(workq_system, &r->work);
+}
+
+static void resampler_run(struct work *w)
+{
+    struct irq_resampler *r = container_of(w, struct irq_resampler, work);
     struct irqfd *i;
 
-    list_for_each (i, &chip->resamplers, resample) {
-        if (i->gsi != gsi)
-            continue;
-        irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, gsi, false);
+    spin_lock(&r->vm->eventfd_lock);
+    list_for_each (i, &r->irqfds, resample)
         eventfd_signal(i->ended, 1);
-    }
+    spin_unlock(&r->vm->eventfd_lock);
 }
 
-static void irqfd_resample_link(struct irqfd *i, bool on)
+/* vm->lock held, as for all changes. */
+static struct irq_resampler *resampler_get(struct vm *vm, u32 gsi)
 {
-    struct irqchip *chip = i->vm->irqchip;
+    struct irq_resampler *r = kzalloc(sizeof(*r)), *other;
     u64 flags;
 
-    spin_lock_irqsave(&chip->lock, &flags);
-    if (on) {
-        list_add_tail(&chip->resamplers, &i->resample);
-    } else {
-        list_del(&i->resample);
-        irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, i->gsi, false);
-    }
-    spin_unlock_irqrestore(&chip->lock, flags);
+    if (!r)
+        return NULL;
+    r->vm = vm;
+    r->gsi = gsi;
+    list_init(&r->irqfds);
+    work_init(&r->work, resampler_run);
+    spin_lock_irqsave(&vm->irqchip->lock, &flags);
+    other = resampler_find(vm->irqchip, gsi);
+    if (!other)
+        list_add_tail(resampler_bucket(vm->irqchip, gsi), &r->node);
+    spin_unlock_irqrestore(&vm->irqchip->lock, flags);
+    if (other)
+        kfree(r);
+    return other ? other : r;
 }
+
+static void resampler_add(struct irq_resampler *r, struct irqfd *i)
+{
+    spin_lock(&r->vm->eventfd_lock);
+    i->resampler = r;
+    list_add_tail(&r->irqfds, &i->resample);
+    spin_unlock(&r->vm->eventfd_lock);
+}
+
+/* The last one takes the resampler with it. May sleep. */
+static void resampler_remove(struct irqfd *i)
+{
+    struct irq_resampler *r = i->resampler;
+    struct irqchip *chip = i->vm->irqchip;
+    bool last;
+    u64 flags;
+
+    spin_lock(&r->vm->eventfd_lock);
+    list_del(&i->resample);
+    last = list_empty(&r->irqfds);
+    spin_unlock(&r->vm->eventfd_lock);
+    if (!last)
+        return;
+    spin_lock_irqsave(&chip->lock, &flags);
+    list_del(&r->node);
+    irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, r->gsi, false);
+    spin_unlock_irqrestore(&chip->lock, flags);
+    work_flush(workq_system, &r->work);
+    kfree(r);
+}
+
+/* ------------------------------------------------------------- life of an irqfd */
 
 /* Off all lists already; may sleep. */
 static void irqfd_free(struct irqfd *i)
@@ -131,7 +210,7 @@ static void irqfd_free(struct irqfd *i)
     waitq_remove(eventfd_waitq(i->file), &i->waiter);
     work_flush(workq_system, &i->work);
     if (i->ended) {
-        irqfd_resample_link(i, false);
+        resampler_remove(i);
         file_put(i->ended);
     }
     file_put(i->file);
@@ -159,6 +238,7 @@ static int irqfd_publish(struct irqfd *i)
 static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *arg)
 {
     struct irqfd *i = kzalloc(sizeof(*i));
+    struct irq_resampler *resampler;
     int err;
 
     if (!i)
@@ -173,16 +253,19 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *arg)
         if (err)
             goto put;
     }
-    err = irqfd_publish(i);
+    resampler = i->ended ? resampler_get(vm, i->gsi) : NULL;
+    err = i->ended && !resampler ? -ENOMEM : irqfd_publish(i);
+    if (resampler)
+        resampler_add(resampler, i);
     if (err)
         goto put_ended;
-    if (i->ended)
-        irqfd_resample_link(i, true);
     waitq_add(eventfd_waitq(i->file), &i->waiter);
     if (file_poll(i->file, NULL) & POLLIN)
         work_queue(workq_system, &i->work);
     return 0;
 put_ended:
+    if (resampler)
+        resampler_remove(i);
     if (i->ended)
         file_put(i->ended);
 put:

@@ -17,8 +17,40 @@ COUNTER(hv_exits_io);
 COUNTER(hv_exits_msr);
 COUNTER(hv_exits_fault);
 
+enum exception_class { EXCEPTION_BENIGN, EXCEPTION_CONTRIBUTORY, EXCEPTION_PAGE_FAULT };
+
+static enum exception_class exception_class(u8 vector)
+{
+    if (vector == VEC_PF)
+        return EXCEPTION_PAGE_FAULT;
+    return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP) ? EXCEPTION_CONTRIBUTORY
+                                                                      : EXCEPTION_BENIGN;
+}
+
+/* SDM vol. 3, table 6-5: does the second, raised by the delivery of the first, make a double fault?
+ */
+static bool exception_doubles(u8 first, u8 second)
+{
+    enum exception_class a = exception_class(first), b = exception_class(second);
+
+    return (a == EXCEPTION_CONTRIBUTORY && b == EXCEPTION_CONTRIBUTORY) ||
+           (a == EXCEPTION_PAGE_FAULT && b != EXCEPTION_BENIGN);
+}
+
+/* One that is pending already has not been delivered, and the new one is what its delivery led to.
+ * A benign first one is left out: its instruction will raise it again. */
 void vcpu_queue_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
+    if (v->exception.pending && v->exception.vector == VEC_DF &&
+        exception_class(vector) != EXCEPTION_BENIGN) {
+        vcpu_request(v, VCPU_REQ_SHUTDOWN);
+        return;
+    }
+    if (v->exception.pending && exception_doubles(v->exception.vector, vector)) {
+        vector = VEC_DF;
+        has_error = true;
+        error = 0;
+    }
     v->exception.pending = true;
     v->exception.vector = vector;
     v->exception.has_error = has_error;
@@ -102,7 +134,6 @@ int vcpu_ask_port(struct vcpu *v, u16 port, u32 size, bool in, const void *data)
     if (!in)
         memcpy(page_virt(v->run_pages[1]), data, size);
     v->asked.port = true;
-    v->asked.write = !in;
     v->asked.len = size;
     return 0;
 }
@@ -171,8 +202,17 @@ int vcpu_ask_mmio(struct vcpu *v, u64 gpa, u32 len, bool write, const void *data
     if (write)
         memcpy(v->run->mmio.data, data, len);
     v->asked.port = false;
-    v->asked.write = write;
     v->asked.len = len;
+    return 0;
+}
+
+/* The delivery of an event needs memory that is not there: no instruction is to be emulated. */
+static int exit_undeliverable(struct vcpu *v)
+{
+    v->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    v->run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+    v->run->internal.ndata = 1;
+    v->run->internal.data[0] = v->exit.reason;
     return 0;
 }
 
@@ -181,10 +221,14 @@ static int exit_page_fault(struct vcpu *v)
     int err = vm_fault(v->vm, GPA(v->exit.gpa), v->exit.access);
 
     COUNT(hv_exits_fault);
-    if (err == 0)
+    if (err == 0 || err == -EAGAIN)
         return 1;
-    if (err == 1)
+    if (err == 1 && unlikely(vcpu_event_ready(v)))
+        return exit_undeliverable(v);
+    if (err == 1) {
+        v->hinted = v->exit.final && v->exit.access != FAULT_EXEC;
         return vcpu_emulate(v);
+    }
     if (err == -EINTR)
         return -EINTR;
     /* The VMM's mapping is not there, or memory is out: KVM_RUN fails. */
@@ -198,7 +242,7 @@ static int exit_msr_read(struct vcpu *v)
     u64 value;
 
     COUNT(hv_exits_msr);
-    if (vcpu_get_msr(v, (u32)v->gpr[EMUL_RCX], &value))
+    if (vcpu_get_msr(v, (u32)v->gpr[EMUL_RCX], &value, false))
         return exit_gp(v);
     v->gpr[EMUL_RAX] = (u32)value;
     v->gpr[EMUL_RDX] = value >> 32;
@@ -289,6 +333,7 @@ static void exit_log_shutdown(struct vcpu *v)
 static int exit_shutdown(struct vcpu *v)
 {
     exit_log_shutdown(v);
+    vcpu_drop_events(v); /* what could not be delivered is what it died of */
     v->run->exit_reason = KVM_EXIT_SHUTDOWN;
     return 0;
 }
@@ -355,15 +400,21 @@ int vcpu_handle_exit(struct vcpu *v, enum hv_exit exit)
 int vcpu_complete_user(struct vcpu *v)
 {
     const void *data = v->asked.port ? page_virt(v->run_pages[1]) : (const void *)v->run->mmio.data;
+    int waiting = v->waiting;
     u8 copy[8];
 
+    v->waiting = VCPU_IDLE;
     memcpy(copy, data, MIN(v->asked.len, (u32)sizeof(copy)));
-    if (v->waiting == VCPU_WAIT_IN) {
-        v->waiting = VCPU_IDLE;
+    switch (waiting) {
+    case VCPU_WAIT_IN:
         exit_io_result(v, copy, v->asked.len);
         return 1;
+    case VCPU_WAIT_READ:
+        emul_supply(&v->emul, copy, v->asked.len);
+        return vcpu_emulate_resume(v);
+    case VCPU_WAIT_AGAIN:
+        return vcpu_emulate_resume(v);
+    default: /* the registers are user space's to change meanwhile */
+        return v->rip == v->emul.rip ? vcpu_emulate(v) : 1;
     }
-    v->waiting = VCPU_IDLE;
-    emul_supply(&v->emul, v->asked.write ? NULL : copy, v->asked.len);
-    return vcpu_emulate_resume(v);
 }

@@ -23,6 +23,7 @@
 #include "obj/file.h"
 #include "sched/mutex.h"
 #include "sync/refcount.h"
+#include "sync/seqlock.h"
 #include "uapi/kvm.h"
 #include "vm/aspace.h"
 
@@ -62,6 +63,7 @@ enum hv_exit {
 struct hv_exit_info {
     u64 reason;  /* the CPU's own number, for logs and KVM_EXIT_UNKNOWN */
     u64 gpa;     /* page fault */
+    bool final;  /* page fault: gpa is the access itself, not that to a guest's table */
     u32 access;  /* page fault: enum fault_kind */
     u8 insn_len; /* 0: not known, decode it */
     u8 vector;
@@ -91,17 +93,20 @@ struct hv_ops {
     void (*load)(struct vcpu *vcpu);
     void (*put)(struct vcpu *vcpu);
     enum hv_exit (*run)(struct vcpu *vcpu); /* fills vcpu->exit; interrupts off */
-    /* Re-injects what an exit interrupted in its delivery; called after each run. */
+    /* Queues again what an exit interrupted in its delivery; called after each run. */
     void (*requeue)(struct vcpu *vcpu);
 
+    /* The one event of the next entry; a later call replaces an earlier one. */
+    void (*inject_none)(struct vcpu *vcpu);
     void (*inject_irq)(struct vcpu *vcpu, u8 vector);
     void (*inject_nmi)(struct vcpu *vcpu);
     void (*inject_exception)(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
-    bool (*injection_pending)(struct vcpu *vcpu); /* something is set to be injected already */
     bool (*irq_allowed)(struct vcpu *vcpu);
     bool (*nmi_allowed)(struct vcpu *vcpu);
     void (*irq_window)(struct vcpu *vcpu, bool on);
     void (*nmi_window)(struct vcpu *vcpu, bool on);
+    bool (*nmi_masked)(struct vcpu *vcpu); /* one is being handled */
+    void (*set_nmi_masked)(struct vcpu *vcpu, bool on);
     u8 (*get_shadow)(struct vcpu *vcpu); /* KVM_X86_SHADOW_INT_* */
     void (*set_shadow)(struct vcpu *vcpu, u8 shadow);
     void (*tlb_flush)(struct vcpu *vcpu); /* before the next entry */
@@ -134,6 +139,7 @@ struct memslot {
     u64 hva;
     u32 flags;  /* KVM_MEM_* */
     u64 *dirty; /* bitmap of `pages` bits while LOG_DIRTY_PAGES is on; a */
+    bool busy;  /* being emptied: nothing is installed */
 };
 
 /* l lock · p aspace->pt_lock · a atomic · I immutable */
@@ -146,6 +152,7 @@ struct vm {
     bool npt_dead;                      /* p  the address space has gone */
     struct memslot slots[VM_SLOTS_MAX]; /* l+p */
     u32 slots_end;                      /* l+p  none is in use from here on */
+    struct seqcount slot_seq;           /* p  of both: for reading them without pt_lock */
     struct vcpu *vcpus[VM_VCPUS_MAX];   /* l, published last */
     u32 nr_vcpus;                       /* l */
     struct irqchip *irqchip;            /* l, published last; NULL: user space has them */
@@ -155,7 +162,6 @@ struct vm {
     u64 clock_tsc;  /* a  host TSC at the kvmclock's point of reference; 0: none yet */
     struct spinlock eventfd_lock; /* of both lists */
     struct list_node ioeventfds, irqfds;
-    u32 asid; /* I  svm; 0: none */
     void *arch;
 };
 
@@ -178,7 +184,7 @@ struct vcpu {
     struct waitq halt_wait;
     u32 mp_state;                    /* q with an irqchip */
     u8 sipi_vector;                  /* q */
-    bool nmi_pending, nmi_masked;    /* q, r */
+    bool nmi_pending;                /* q */
     bool init_pending, sipi_pending; /* q */
 
     u64 efer, apic_base, cr8;                /* r */
@@ -198,23 +204,39 @@ struct vcpu {
     void *fpu, *host_fpu;           /* r  the guest's XSAVE area; room for the thread's own */
     struct kvm_cpuid_entry2 *cpuid; /* r */
     u32 nr_cpuid;
+    u64 hidden_cr4, hidden_efer; /* r  bits whose features cpuid does not show; 0: none is set */
     bool signal_mask_set;
     u64 signal_mask;
 
     struct hv_exit_info exit; /* r */
-    struct {                  /* r  one exception queued for injection */
+    /* r  Events that the guest is to get: they stay here until it has been entered with them, and
+     * come back when an exit interrupts their delivery. Injected ones have been taken from where
+     * they came. */
+    struct {
         bool pending, has_error;
         u8 vector;
         u32 error;
     } exception;
-    s32 user_irq; /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
+    bool nmi_injected;
+    s32 irq_injected; /* -1: none */
+    bool event_set;   /* r  one is set for the next entry */
+    bool exit_soon;   /* r  the next entry only delivers an event: more wait */
+    s32 user_irq;     /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
     struct emul emul;
     struct emul_ops emul_ops;
-    enum { VCPU_IDLE, VCPU_WAIT_IN, VCPU_WAIT_EMUL } waiting; /* r  user space owes an answer */
+    /* r  What the next KVM_RUN begins with. IN, READ: user space owes an answer. AGAIN: it has done
+     * a write, and the instruction goes on. ANEW: likewise, between two rounds of a rep. */
+    enum {
+        VCPU_IDLE,
+        VCPU_WAIT_IN,
+        VCPU_WAIT_READ,
+        VCPU_WAIT_AGAIN,
+        VCPU_WAIT_ANEW,
+    } waiting;
+    bool posted; /* r  a write is in v->run: its instruction may complete before user space acts */
+    bool hinted; /* r  exit.gpa is where the emulated instruction's operand lies */
     struct {
-        bool write;
         u32 len;
-        u64 gpa;
         bool port;
     } asked;    /* r */
     void *arch; /* I  svm or vmx */
@@ -254,15 +276,18 @@ int vm_memory_init(struct vm *vm);
 void vm_memory_destroy(struct vm *vm);
 int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r);
 int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log);
-/* A nested fault: 0 resolved, 1 no memory there or not writable (MMIO), -errno. May sleep. */
+/* A nested fault: 0 resolved, 1 no memory there or not writable (MMIO), -EAGAIN: its slot is being
+ * changed, -errno. May sleep. */
 int vm_fault(struct vm *vm, gpa_t gpa, unsigned access);
 /* Copies through the VMM's mapping: 0 or -EFAULT where there is no (writable) slot. May sleep. */
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n);
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n);
+/* An aligned word of 4 or 8 bytes. */
+int guest_load(struct vm *vm, gpa_t gpa, u32 size, u64 *out);
 bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write);
-/* Aligned compare and exchange in guest memory, from the VMM's own threads; *old becomes what was
- * found. 0 or -EFAULT. */
-int guest_cas32(struct vm *vm, gpa_t gpa, u32 *old, u32 new);
+/* Compare and exchange of 1, 2, 4 or 8 bytes of guest memory, within a page, from the VMM's own
+ * threads; *old, of that size, becomes what was found. 0 or -EFAULT. */
+int guest_cas(struct vm *vm, gpa_t gpa, void *old, u64 new, u32 len);
 
 /* ---- mmu.c: guest-virtual addresses ---- */
 /* 0 with *out; EMUL_FAULT with *fault filled; -EFAULT: tables outside of memory. access: PF_* bits.
@@ -273,12 +298,14 @@ int vcpu_translate(struct vcpu *vcpu, u64 linear, u32 access, gpa_t *out, struct
 /* 1: go on in the guest; 0: back to user space, vcpu->run filled; -errno. */
 int vcpu_handle_exit(struct vcpu *vcpu, enum hv_exit exit);
 int vcpu_emulate(struct vcpu *vcpu);
-int vcpu_emulate_resume(struct vcpu *vcpu); /* after emul_supply */
+int vcpu_emulate_resume(struct vcpu *vcpu); /* user space has served an access */
 int vcpu_complete_user(struct vcpu *vcpu);  /* user space has answered; as vcpu_handle_exit */
 int vcpu_ask_port(struct vcpu *vcpu, u16 port, u32 size, bool in, const void *data);
 int vcpu_ask_mmio(struct vcpu *vcpu, u64 gpa, u32 len, bool write, const void *data);
 void vcpu_skip(struct vcpu *vcpu);
 void vcpu_queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
+void vcpu_drop_events(struct vcpu *vcpu); /* queued and injected ones */
+bool vcpu_event_ready(const struct vcpu *vcpu);
 /* A device register inside the kernel: 0, or -EOPNOTSUPP: user space's. */
 int vm_mmio_read(struct vcpu *vcpu, gpa_t gpa, void *data, u32 len);
 int vm_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *data, u32 len);
@@ -303,8 +330,13 @@ void vcpu_set_debug(struct vcpu *vcpu, u64 dr6, u64 dr7);
 
 /* ---- cpuid.c, msr.c, clock.c, state.c ---- */
 int hv_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 max, u32 *count);
+/* After vcpu->cpuid was set. */
+void vcpu_cpuid_changed(struct vcpu *vcpu);
+/* Brings the bits of an entry that follow the registers up to date. */
+void vcpu_cpuid_adapt(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e);
 void vcpu_cpuid(struct vcpu *vcpu, u32 leaf, u32 subleaf, u32 out[4]);
-int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *out); /* 0 or -EINVAL: #GP */
+/* 0 or -EINVAL: #GP. host: a VMM asks, which may more than a guest. */
+int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *out, bool host);
 int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 v, bool host);
 extern const u32 hv_msr_list[];
 extern const u32 hv_msr_count;
@@ -323,7 +355,8 @@ void vcpu_set_efer(struct vcpu *vcpu, u64 efer);
 #define HV_MCE_BANKS_MAX 32
 s64 hv_mce_supported(u64 arg);
 s64 vcpu_mce_ioctl(struct vcpu *vcpu, unsigned cmd, u64 arg);
-int vcpu_get_mce_msr(struct vcpu *vcpu, u32 msr, u64 *out); /* -ENOENT: not one of these */
+/* -ENOENT: not one of these. */
+int vcpu_get_mce_msr(struct vcpu *vcpu, u32 msr, u64 *out, bool host);
 int vcpu_set_mce_msr(struct vcpu *vcpu, u32 msr, u64 value, bool host);
 
 /* ---- eventfd.c: KVM_IRQFD, KVM_IOEVENTFD ---- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * GSI routing tables: built aside, checked, then published under the irqchip's lock. Routes of one
- * GSI lie together, so that delivery is two loads and a short loop.
+ * GSI lie together, so that delivery is two loads and a short loop. Of several GSIs that lead to
+ * one pin, the last in the VMM's list is told of the end of its level, as on Linux.
  */
 #include "hv/irqchip_priv.h"
 #include "lib/errno.h"
@@ -51,6 +52,7 @@ static struct irq_table *irq_table_alloc(u32 nr, u32 gsis)
 
     if (!t)
         return NULL;
+    memset(t->pin_gsi, 0xff, sizeof(t->pin_gsi));
     t->nr = nr;
     t->gsis = gsis;
     t->first = (u32 *)((u8 *)t->routes + routes);
@@ -74,6 +76,12 @@ static bool irq_table_consistent(const struct irq_table *t)
     return true;
 }
 
+static void irq_table_note_pin(struct irq_table *t, const struct irq_route *r)
+{
+    if (r->kind != IRQ_ROUTE_MSI && t->pin_gsi[r->kind][r->pin] < 0)
+        t->pin_gsi[r->kind][r->pin] = (s16)r->gsi;
+}
+
 /* Counting sort: first[] is counts, then ends, then starts. */
 static int irq_table_fill(struct irq_table *t, const struct kvm_irq_routing_entry *entries)
 {
@@ -89,6 +97,7 @@ static int irq_table_fill(struct irq_table *t, const struct kvm_irq_routing_entr
         if (err)
             return err;
         t->routes[--t->first[r.gsi]] = r;
+        irq_table_note_pin(t, &r);
     }
     return irq_table_consistent(t) ? 0 : -EINVAL;
 }
@@ -152,5 +161,7 @@ struct irq_table *irq_table_default(void)
             t->routes[n++] = (struct irq_route){.gsi = gsi, .kind = IRQ_ROUTE_PIC, .pin = (u8)gsi};
     }
     t->first[IOAPIC_PINS] = n;
+    for (u32 i = 0; i < n; i++)
+        irq_table_note_pin(t, &t->routes[i]);
     return t;
 }

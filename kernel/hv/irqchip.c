@@ -185,13 +185,10 @@ int irqchip_set_line(struct vm *vm, u32 gsi, bool high)
 
 static void irqchip_ended(struct irqchip *chip, enum irq_route_kind kind, u32 pin)
 {
-    const struct irq_table *t = chip->table;
+    s16 gsi = chip->table->pin_gsi[kind][pin];
 
-    if (list_empty(&chip->resamplers))
-        return;
-    for (u32 i = 0; i < t->nr; i++)
-        if (t->routes[i].kind == kind && t->routes[i].pin == pin)
-            irqfd_ended_locked(chip, t->routes[i].gsi);
+    if (gsi >= 0)
+        irqfd_ended_locked(chip, (u32)gsi);
 }
 
 static void irqchip_ioapic_ack(void *ctx, u32 pin)
@@ -264,7 +261,8 @@ int irqchip_create(struct vm *vm, bool split)
     spinlock_init(&chip->lock, RANK_SCHED, IRQ_LOCK_ORDER, "irqchip");
     chip->vm = vm;
     chip->split = split;
-    list_init(&chip->resamplers);
+    for (u32 i = 0; i < IRQ_RESAMPLE_BUCKETS; i++)
+        list_init(&chip->resamplers[i]);
     chip->bus = (struct apic_bus){.cpus = chip->lapics};
     pic_init(&chip->pic, irqchip_pic_output, irqchip_pic_ack, chip);
     ioapic_init(&chip->ioapic, &chip->bus, irqchip_ioapic_ack, chip);

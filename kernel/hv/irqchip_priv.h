@@ -20,6 +20,7 @@
 #define IRQ_LOCK_ORDER 100
 #define IRQ_ROUTES_MAX 4096 /* and GSIs */
 #define PIC_PINS 16
+#define IRQ_RESAMPLE_BUCKETS 256
 
 /* Who drives a pin; a pin is high while one of them holds it high. */
 enum irq_source { IRQ_SOURCE_USER, IRQ_SOURCE_PIT, IRQ_SOURCE_IRQFD, IRQ_SOURCE_RESAMPLE };
@@ -36,7 +37,8 @@ struct irq_route {
 
 /* Immutable once it is in chip->table. */
 struct irq_table {
-    u32 gsis; /* first[] has one more */
+    s16 pin_gsi[2][IOAPIC_PINS]; /* PIC, I/O APIC: the last GSI that leads to a pin; -1: none */
+    u32 gsis;                    /* first[] has one more */
     u32 nr;
     u32 *first; /* by GSI: where its routes start; behind routes */
     struct irq_route routes[];
@@ -66,8 +68,8 @@ struct irqchip {
     struct irq_table *table;              /* q */
     struct pit pit;                       /* q */
     struct timer pit_timer;
-    bool has_pit, speaker, dead; /* q */
-    struct list_node resamplers; /* q  irqfds that want to know the end of their level */
+    bool has_pit, speaker, dead;                       /* q */
+    struct list_node resamplers[IRQ_RESAMPLE_BUCKETS]; /* q  by GSI; eventfd.c */
 };
 
 /* irqchip.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 nobody.
@@ -83,7 +85,8 @@ struct irq_table *irq_table_empty(void);
 bool irq_table_has_pins(const struct irq_table *table);
 void irq_table_free(struct irq_table *table);
 
-/* eventfd.c; chip->lock held. The guest has ended a level of this GSI. */
+/* eventfd.c; chip->lock held. The guest has ended a level of this GSI. Constant time: guests can
+ * cause it at every instruction. */
 void irqfd_ended_locked(struct irqchip *chip, u32 gsi);
 
 /* The irqfd side: an edge (source IRQFD), or a level held until its end (RESAMPLE). irq-safe. */

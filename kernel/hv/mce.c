@@ -122,7 +122,8 @@ static u64 *mce_bank_register(struct vcpu *v, u32 msr)
     return at < MCG_BANKS(v->mce.cap) * MC_REGS ? &v->mce.banks[at] : NULL;
 }
 
-int vcpu_get_mce_msr(struct vcpu *v, u32 msr, u64 *out)
+/* A VMM that saves and restores the list of MSRs finds MCG_CTL as 0 where there is none. */
+int vcpu_get_mce_msr(struct vcpu *v, u32 msr, u64 *out, bool host)
 {
     const u64 *reg = mce_bank_register(v, msr);
 
@@ -130,7 +131,7 @@ int vcpu_get_mce_msr(struct vcpu *v, u32 msr, u64 *out)
         *out = v->mce.cap;
     else if (msr == MSR_MCG_STATUS)
         *out = v->mce.status;
-    else if (msr == MSR_MCG_CTL && (v->mce.cap & MCG_CTL_P))
+    else if (msr == MSR_MCG_CTL && (host || (v->mce.cap & MCG_CTL_P)))
         *out = v->mce.ctl;
     else if (reg)
         *out = *reg;
@@ -161,6 +162,8 @@ int vcpu_set_mce_msr(struct vcpu *v, u32 msr, u64 value, bool host)
     }
     if (msr != MSR_MCG_CTL)
         return -ENOENT;
+    if (!(v->mce.cap & MCG_CTL_P) && !value && host)
+        return 0;
     if (!(v->mce.cap & MCG_CTL_P) || (value && value != U64_MAX))
         return -EINVAL;
     v->mce.ctl = value;

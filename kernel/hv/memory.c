@@ -5,7 +5,11 @@
  * vm_zap, which returns only when no vCPU can use the old entries any more.
  *
  * A slot is changed under vm->lock and the aspace's pt_lock; a fault reads it under pt_lock when it
- * installs, so that an entry never outlives its slot.
+ * installs, so that an entry never outlives its slot. Long ranges are done in parts, between which
+ * pt_lock is free: a slot that is being emptied is `busy`, and faults there wait for its end.
+ *
+ * Tables are charged to the domain of the vCPU that made them, and freed when they become empty,
+ * after the flush: a CPU may still walk them.
  */
 #include "hv/hv.h"
 
@@ -18,6 +22,8 @@
 
 #define GFN_MAX (1UL << (48 - PAGE_SHIFT)) /* what four levels of nested tables reach */
 #define SLOT_PAGES_MAX (1UL << 31)
+#define PART_PAGES (1UL << 18) /* of a slot, under one hold of pt_lock */
+#define DIRTY_PART 64          /* words of a log, likewise */
 
 COUNTER(hv_nested_faults);
 
@@ -27,6 +33,27 @@ static struct memslot *vm_slot_of(struct vm *vm, u64 gfn)
         if (gfn - vm->slots[i].gfn < vm->slots[i].pages)
             return &vm->slots[i];
     return NULL;
+}
+
+/* Where a page lies in the VMM, without pt_lock: what is read there is the VMM's memory, and a slot
+ * that has just gone had it a moment ago. False: no slot. */
+static bool vm_peek_slot(struct vm *vm, gpa_t gpa, u64 *hva, u32 *flags)
+{
+    bool found;
+    u32 seq;
+
+    do {
+        const struct memslot *s;
+
+        seq = seqcount_read_begin(&vm->slot_seq);
+        s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
+        found = s;
+        if (s) {
+            *hva = s->hva + (gpa.v - (s->gfn << PAGE_SHIFT));
+            *flags = s->flags;
+        }
+    } while (seqcount_read_retry(&vm->slot_seq, seq));
+    return found;
 }
 
 /* pt_lock held. After it no vCPU holds a stale entry: those in the guest are kicked out and waited
@@ -49,34 +76,56 @@ static void vm_flush_locked(struct vm *vm)
     }
 }
 
-static void vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages)
+/* A large leaf of which only a part goes is dropped as a whole: the rest faults again. */
+static bool vm_drop_large_at(struct vm *vm, u64 gpa)
 {
-    u64 va = gfn << PAGE_SHIFT, end = (gfn + pages) << PAGE_SHIFT;
+    unsigned level;
+    u64 *e = pgtable_lookup(&vm->npt, gpa, &level);
 
-    while (va < end) {
-        unsigned level;
-        u64 *e = pgtable_lookup(&vm->npt, va, &level);
-        u64 span = pgtable_span(level);
-
-        if (e)
-            WRITE_ONCE(*e, 0);
-        va += span - (va & (span - 1));
-    }
+    if (!e || !level || !(gpa & (pgtable_span(level) - 1)))
+        return false;
+    WRITE_ONCE(*e, 0);
+    return true;
 }
 
+static void vm_count_leaf(void *arg, u64 va, u64 entry, unsigned level)
+{
+    (*(u64 *)arg)++;
+}
+
+/* True: entries went, and the caller has to flush, then pgtable_reap. */
+static bool vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages)
+{
+    u64 start = gfn << PAGE_SHIFT, n = pages << PAGE_SHIFT, leaves = 0;
+    bool first = vm_drop_large_at(vm, start), last = vm_drop_large_at(vm, start + n);
+
+    if (n && pgtable_unmap(&vm->npt, start, n, vm_count_leaf, &leaves))
+        ASSERT(!"a large leaf lies across the end of what is unmapped");
+    return first || last || leaves;
+}
+
+static void vm_flush_and_reap_locked(struct vm *vm)
+{
+    vm_flush_locked(vm);
+    pgtable_reap(&vm->npt);
+}
+
+/* Guests are only disturbed where they have had something of what goes. */
 static void vm_zap(struct translation *t, u64 start, u64 end)
 {
     struct vm *vm = container_of(t, struct vm, xlate);
+    bool gone = false;
 
     for (unsigned i = 0; i < vm->slots_end; i++) {
         struct memslot *s = &vm->slots[i];
         u64 lo = MAX(start, s->hva), hi = MIN(end, s->hva + (s->pages << PAGE_SHIFT));
 
         if (s->pages && lo < hi)
-            vm_unmap_gfns_locked(vm, s->gfn + ((lo - s->hva) >> PAGE_SHIFT),
-                                 DIV_ROUND_UP(hi - lo, PAGE_SIZE));
+            gone |= vm_unmap_gfns_locked(vm, s->gfn + ((lo - s->hva) >> PAGE_SHIFT),
+                                         DIV_ROUND_UP(hi - lo, PAGE_SIZE));
     }
-    vm_flush_locked(vm);
+    if (gone)
+        vm_flush_and_reap_locked(vm);
 }
 
 int vm_memory_init(struct vm *vm)
@@ -94,10 +143,8 @@ int vm_memory_init(struct vm *vm)
 void vm_memory_destroy(struct vm *vm)
 {
     aspace_detach(vm->aspace, &vm->xlate);
-    for (unsigned i = 0; i < vm->slots_end; i++) {
-        vm_unmap_gfns_locked(vm, vm->slots[i].gfn, vm->slots[i].pages);
+    for (unsigned i = 0; i < vm->slots_end; i++)
         kfree(vm->slots[i].dirty);
-    }
     pgtable_destroy(&vm->npt);
 }
 
@@ -141,6 +188,26 @@ static int slot_check_change(const struct memslot *old, const struct memslot *ne
     return 0;
 }
 
+/* Takes all of a slot out of the tables, which write-protects it for a dirty log too, and leaves it
+ * busy. vm->lock held. */
+static void vm_empty_slot(struct vm *vm, struct memslot *s)
+{
+    u64 gfn = s->gfn, left = s->pages;
+
+    while (left) {
+        u64 n = MIN(left, PART_PAGES - (gfn & (PART_PAGES - 1)));
+
+        spin_lock(&vm->aspace->pt_lock);
+        s->busy = true;
+        if (vm_unmap_gfns_locked(vm, gfn, n))
+            vm_flush_and_reap_locked(vm);
+        spin_unlock(&vm->aspace->pt_lock);
+        gfn += n;
+        left -= n;
+        cond_yield();
+    }
+}
+
 int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
 {
     struct memslot new = {
@@ -164,27 +231,45 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
         if (!new.dirty)
             return -ENOMEM;
     }
+    vm_empty_slot(vm, s);
     spin_lock(&vm->aspace->pt_lock);
     old = *s;
-    vm_unmap_gfns_locked(vm, old.gfn, old.pages); /* and so write-protects it for a dirty log */
+    seqcount_write_begin(&vm->slot_seq);
     *s = new;
     vm->slots_end = MAX(vm->slots_end, r->slot + 1);
     while (vm->slots_end && !vm->slots[vm->slots_end - 1].pages)
         vm->slots_end--;
-    vm_flush_locked(vm);
+    seqcount_write_end(&vm->slot_seq);
     spin_unlock(&vm->aspace->pt_lock);
     if (old.dirty != new.dirty)
         kfree(old.dirty);
     return 0;
 }
 
-/* The dirty bits so far, cleared as they are taken; pages that were dirty fault again. vm->lock
- * held. */
+/* n words of the log from `at` on, cleared as they are taken; pages that were dirty fault again. */
+static void vm_take_dirty(struct vm *vm, struct memslot *s, u64 at, u64 n, u64 *out)
+{
+    bool gone = false;
+
+    spin_lock(&vm->aspace->pt_lock);
+    for (u64 i = 0; i < n; i++) {
+        u64 page = (at + i) * 64;
+
+        out[i] = s->dirty[at + i];
+        s->dirty[at + i] = 0;
+        if (out[i])
+            gone |= vm_unmap_gfns_locked(vm, s->gfn + page, MIN(64UL, s->pages - page));
+    }
+    if (gone)
+        vm_flush_and_reap_locked(vm);
+    spin_unlock(&vm->aspace->pt_lock);
+}
+
+/* The dirty bits so far. vm->lock held, so the slot stays. */
 int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log)
 {
+    u64 words, part[DIRTY_PART], to = (u64)log->dirty_bitmap;
     struct memslot *s;
-    u64 words, *copy;
-    int err;
 
     if (log->slot >= VM_SLOTS_MAX)
         return -EINVAL;
@@ -192,24 +277,39 @@ int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log)
     if (!s->dirty)
         return -ENOENT;
     words = DIV_ROUND_UP(s->pages, 64);
-    copy = kcalloc(words, 8);
-    if (!copy)
-        return -ENOMEM;
-    spin_lock(&vm->aspace->pt_lock);
-    for (u64 i = 0; i < words; i++) {
-        copy[i] = s->dirty[i];
-        s->dirty[i] = 0;
-        if (copy[i])
-            vm_unmap_gfns_locked(vm, s->gfn + i * 64, MIN(64UL, s->pages - i * 64));
+    for (u64 i = 0; i < words; i += DIRTY_PART) {
+        u64 n = MIN(words - i, (u64)DIRTY_PART);
+
+        vm_take_dirty(vm, s, i, n, part);
+        if (copy_out((void __user *)(to + i * 8), part, n * 8))
+            return -EFAULT;
+        cond_yield();
     }
-    vm_flush_locked(vm);
-    spin_unlock(&vm->aspace->pt_lock);
-    err = copy_out((void __user *)log->dirty_bitmap, copy, words * 8);
-    kfree(copy);
-    return err;
+    return 0;
 }
 
 /* ------------------------------------------------------------- faults */
+
+static bool vm_table_at(struct vm *vm, u64 gpa)
+{
+    unsigned level;
+
+    pgtable_lookup(&vm->npt, gpa, &level);
+    return level == 0;
+}
+
+/* Makes way for a small entry. False: there is no large one. */
+static bool vm_drop_leaf_over(struct vm *vm, u64 gpa)
+{
+    unsigned level;
+    u64 *e = pgtable_lookup(&vm->npt, gpa, &level);
+
+    if (!e || !level)
+        return false;
+    WRITE_ONCE(*e, 0);
+    vm_flush_locked(vm);
+    return true;
+}
 
 /* pt_lock held, sequence checked. 2 MiB where the slot, both addresses and the log allow it. */
 static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
@@ -227,18 +327,15 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
         prot &= ~(unsigned)PT_WRITE;
     if (s->dirty && !(access & FAULT_WRITE))
         prot &= ~(unsigned)PT_WRITE;
+    if (large && vm_table_at(vm, base)) /* small entries are there already */
+        large = false;
     if (large)
         level = 1;
     else if (r->level == 1)
         pa += hva & (HUGE_SIZE - 1) & PAGE_MASK;
     e = pgtable_entry(&vm->npt, large ? base : gpa.v & PAGE_MASK, level);
-    if (!e && large) { /* small entries are there already */
-        pa += hva & (HUGE_SIZE - 1) & PAGE_MASK;
-        level = 0;
-        e = pgtable_entry(&vm->npt, gpa.v & PAGE_MASK, 0);
-    }
     if (!e)
-        return -ENOMEM;
+        return !large && vm_drop_leaf_over(vm, gpa.v) ? -EAGAIN : -ENOMEM;
     WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, level));
     if (s->dirty && (access & FAULT_WRITE))
         s->dirty[((gpa.v >> PAGE_SHIFT) - s->gfn) / 64] |=
@@ -249,9 +346,13 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
 int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
 {
     struct fault_result r;
+    u64 hva;
+    u32 flags;
     int err;
 
     COUNT(hv_nested_faults);
+    if (!vm_peek_slot(vm, gpa, &hva, &flags))
+        return 1;
     for (;;) {
         struct memslot *s, copy;
 
@@ -260,6 +361,8 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
         if (s)
             copy = *s;
         spin_unlock(&vm->aspace->pt_lock);
+        if (s && copy.busy)
+            return -EAGAIN;
         if (!s || ((access & FAULT_WRITE) && (copy.flags & KVM_MEM_READONLY)))
             return 1;
         err = aspace_resolve(vm->aspace, copy.hva + (gpa.v - (copy.gfn << PAGE_SHIFT)),
@@ -268,7 +371,8 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
             return err;
         spin_lock(&vm->aspace->pt_lock);
         s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
-        if (s && s->hva == copy.hva && s->gfn == copy.gfn && vm->aspace->seq == r.seq)
+        if (s && !s->busy && s->hva == copy.hva && s->gfn == copy.gfn && s->flags == copy.flags &&
+            vm->aspace->seq == r.seq)
             err = vm_install_locked(vm, s, gpa, &r, access);
         else
             err = -EAGAIN;
@@ -304,9 +408,10 @@ static bool vm_hva(struct vm *vm, gpa_t gpa, bool write, u64 *hva, u64 *left)
 
 bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write)
 {
-    u64 hva, left;
+    u64 hva;
+    u32 flags;
 
-    return vm_hva(vm, gpa, write, &hva, &left);
+    return vm_peek_slot(vm, gpa, &hva, &flags) && !(write && (flags & KVM_MEM_READONLY));
 }
 
 /* A page at a time, since a dirty log counts pages. */
@@ -338,13 +443,30 @@ static int guest_copy(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
 /* Mostly a few bytes, of an instruction or a page-table entry, by a vCPU's own thread. */
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n)
 {
-    u64 hva, left;
+    u64 hva;
+    u32 flags;
 
     if (n > PAGE_SIZE - (gpa.v & (PAGE_SIZE - 1)) || aspace_current() != vm->aspace)
         return guest_copy(vm, gpa, dst, n, false);
-    if (!vm_hva(vm, gpa, false, &hva, &left))
+    if (!vm_peek_slot(vm, gpa, &hva, &flags))
         return -EFAULT;
     return user_copy_in(dst, (const void __user *)hva, n) ? -EFAULT : 0;
+}
+
+int guest_load(struct vm *vm, gpa_t gpa, u32 size, u64 *out)
+{
+    u64 hva;
+    u32 flags, low;
+    int err;
+
+    *out = 0;
+    if (aspace_current() != vm->aspace || !vm_peek_slot(vm, gpa, &hva, &flags))
+        return guest_copy(vm, gpa, out, size, false);
+    if (size == 8)
+        return user_load64(out, (const u64 __user *)hva);
+    err = user_load32(&low, (const u32 __user *)hva);
+    *out = err ? 0 : low;
+    return err;
 }
 
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n)
@@ -352,11 +474,12 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n)
     return guest_copy(vm, gpa, (void *)src, n, true);
 }
 
-int guest_cas32(struct vm *vm, gpa_t gpa, u32 *old, u32 new)
+int guest_cas(struct vm *vm, gpa_t gpa, void *old, u64 new, u32 len)
 {
     u64 hva, left;
 
-    if ((gpa.v & 3) || aspace_current() != vm->aspace || !vm_hva(vm, gpa, true, &hva, &left))
+    if (len > PAGE_SIZE - (gpa.v & (PAGE_SIZE - 1)) || aspace_current() != vm->aspace ||
+        !vm_hva(vm, gpa, true, &hva, &left))
         return -EFAULT;
-    return user_cas32((u32 __user *)hva, old, new);
+    return user_cas((void __user *)hva, old, new, len);
 }

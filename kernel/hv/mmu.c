@@ -11,9 +11,8 @@
 #include "hv/hv.h"
 #include "lib/errno.h"
 
-#define CR4_LA57 (1UL << 12)
 #define PDPTE_RESERVED (PTE_NX | 0x1e6UL) /* PAE paging, SDM 4.4.1: the top level has no rights */
-#define MMU_LEVELS 5
+#define MMU_LEVELS 4
 #define MMU_RETRIES 64 /* another vCPU may change an entry under us; not for ever */
 
 struct mmu_walk {
@@ -51,16 +50,14 @@ static void mmu_begin(struct mmu_walk *w, struct vcpu *v, u64 linear, u32 access
     w->lma = v->efer & EFER_LMA;
     w->pae = w->cr4 & CR4_PAE;
     w->nxe = w->pae && (v->efer & EFER_NXE);
-    w->levels = w->lma ? (w->cr4 & CR4_LA57 ? 5 : 4) : w->pae ? 3 : 2;
+    w->levels = w->lma ? 4 : w->pae ? 3 : 2;
     if (!w->lma)
         w->linear &= U32_MAX;
 }
 
 static bool mmu_canonical(const struct mmu_walk *w)
 {
-    unsigned shift = w->cr4 & CR4_LA57 ? 7 : 16;
-
-    return !w->lma || (u64)((s64)(w->linear << shift) >> shift) == w->linear;
+    return !w->lma || (u64)((s64)(w->linear << 16) >> 16) == w->linear;
 }
 
 static u64 mmu_root(const struct mmu_walk *w)
@@ -83,9 +80,8 @@ static int mmu_load(struct mmu_walk *w, u64 table)
     unsigned size = w->pae ? 8 : 4, bits = w->pae ? 9 : 10;
     u64 at = table + ((w->linear >> mmu_shift(w)) & ((1UL << bits) - 1)) * size;
 
-    w->entry = 0;
     w->path[w->level] = at;
-    if (guest_read(w->vcpu->vm, GPA(at), &w->entry, size))
+    if (guest_load(w->vcpu->vm, GPA(at), size, &w->entry))
         return -EFAULT;
     w->seen[w->level] = w->entry;
     return 0;
@@ -155,7 +151,8 @@ static bool mmu_mark(struct mmu_walk *w)
             new |= PTE_D;
         if (new == old)
             continue;
-        if (guest_cas32(w->vcpu->vm, GPA(w->path[level]), &found, new) == 0 && found != old)
+        if (guest_cas(w->vcpu->vm, GPA(w->path[level]), &found, new, sizeof(new)) == 0 &&
+            found != old)
             return false;
     }
     return true;

@@ -158,7 +158,7 @@ static int msr_set_efer(struct vcpu *v, u64 efer, bool host)
 {
     u64 changed = efer ^ v->efer;
 
-    if (efer & ~EFER_KNOWN)
+    if ((efer & ~EFER_KNOWN) || (!host && (efer & v->hidden_efer)))
         return -EINVAL;
     if (!host && (changed & EFER_LME) && (hv_ops->get_cr(v, 0) & CR0_PG))
         return -EINVAL;
@@ -291,6 +291,10 @@ static int msr_get_apic(struct vcpu *v, u32 msr, u64 *out)
 {
     if (v->vm->irqchip)
         return irqchip_msr(v, msr, out, false);
+    if (msr == MSR_IA32_TSC_DEADLINE) { /* its timer is user space's */
+        *out = 0;
+        return 0;
+    }
     if (msr != MSR_IA32_APIC_BASE)
         return -ENOENT;
     *out = v->apic_base;
@@ -317,6 +321,8 @@ static int msr_set_apic(struct vcpu *v, u32 msr, u64 value, bool host)
     if (v->vm->irqchip)
         return msr == MSR_IA32_APIC_BASE ? msr_set_apic_base(v, value, host)
                                          : irqchip_msr(v, msr, &value, true);
+    if (msr == MSR_IA32_TSC_DEADLINE)
+        return 0;
     if (msr != MSR_IA32_APIC_BASE)
         return -ENOENT;
     v->apic_base = value;
@@ -352,12 +358,12 @@ static int msr_unknown(u32 msr, bool write, u64 value)
     return -EINVAL;
 }
 
-int vcpu_get_msr(struct vcpu *v, u32 msr, u64 *out)
+int vcpu_get_msr(struct vcpu *v, u32 msr, u64 *out, bool host)
 {
     int err = msr_get_soft(v, msr, out);
 
     if (err == -ENOENT)
-        err = vcpu_get_mce_msr(v, msr, out);
+        err = vcpu_get_mce_msr(v, msr, out, host);
     if (err == -ENOENT)
         err = msr_get_apic(v, msr, out);
     if (err == -ENOENT)

@@ -18,15 +18,15 @@
 #define CR4_VME (1UL << 0)
 #define CR4_PVI (1UL << 1)
 #define CR4_PCE (1UL << 8)
-#define CR4_LA57 (1UL << 12)
 #define CR4_BASE                                                                              \
     (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | \
      CR4_OSFXSR | CR4_OSXMMEXCPT)
 #define CR3_PCID_MASK 0xfffUL
 #define CR3_NO_FLUSH (1UL << 63)
 
-/* The bits that the host has, which are those that hv_supported_cpuid offers. */
-static u64 state_cr4_known(void)
+/* The bits that the host has, which are those that hv_supported_cpuid offers, less what this
+ * guest's CPUID hides. */
+static u64 state_cr4_known(const struct vcpu *v)
 {
     u64 known = CR4_BASE;
 
@@ -36,7 +36,7 @@ static u64 state_cr4_known(void)
     known |= fpu_xcr0() ? CR4_OSXSAVE : 0;
     known |= cpu_has(X86_SMEP) ? CR4_SMEP : 0;
     known |= cpu_has(X86_SMAP) ? CR4_SMAP : 0;
-    return known;
+    return known & ~v->hidden_cr4;
 }
 
 static bool state_cr0_valid(u64 cr0)
@@ -98,7 +98,7 @@ static int state_set_cr4(struct vcpu *v, u64 cr4)
     u64 old = hv_ops->get_cr(v, 4);
     bool lma = v->efer & EFER_LMA;
 
-    if (cr4 & ~state_cr4_known())
+    if (cr4 & ~state_cr4_known(v))
         return -EINVAL;
     if (lma && !(cr4 & CR4_PAE))
         return -EINVAL;
@@ -158,16 +158,18 @@ void vcpu_get_sregs(struct vcpu *v, struct kvm_sregs *out)
     out->cr8 = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
     out->efer = v->efer;
     out->apic_base = v->apic_base;
-    if (!vm_has_pic(v->vm) && v->user_irq >= 0)
+    if (v->irq_injected >= 0)
+        out->interrupt_bitmap[v->irq_injected / 64] |= 1UL << (v->irq_injected % 64);
+    else if (!vm_has_pic(v->vm) && v->user_irq >= 0)
         out->interrupt_bitmap[v->user_irq / 64] |= 1UL << (v->user_irq % 64);
 }
 
-static bool state_sregs_valid(const struct kvm_sregs *s)
+static bool state_sregs_valid(const struct vcpu *v, const struct kvm_sregs *s)
 {
     const u64 efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | 1UL << 14;
 
-    if ((s->efer & ~efer) || (s->cr4 & ~(state_cr4_known() | CR4_LA57)) ||
-        !state_cr0_valid(s->cr0) || s->cr8 > 15)
+    if ((s->efer & ~efer) || (s->cr4 & ~state_cr4_known(v)) || !state_cr0_valid(s->cr0) ||
+        s->cr8 > 15)
         return false;
     if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG))
         return (s->cr4 & CR4_PAE) && (s->efer & EFER_LMA) && state_cr3_valid(s->cr3);
@@ -185,7 +187,7 @@ static s32 state_bitmap_vector(const struct kvm_sregs *s)
 
 int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
 {
-    if (!state_sregs_valid(in))
+    if (!state_sregs_valid(v, in))
         return -EINVAL;
     /* The one step that may be refused comes first. */
     if (in->apic_base != v->apic_base && vcpu_set_msr(v, MSR_IA32_APIC_BASE, in->apic_base, true))

@@ -25,8 +25,6 @@
 
 #define CPU_NONE (~0U)
 
-static DEFINE_PER_CPU(u64, vcpu_tsc_aux); /* what TSC_AUX holds */
-
 COUNTER(hv_entries);
 COUNTER(hv_user_exits);
 TRACE_POINT(hv_exit, "exit %lu rip %lx reason %lx");
@@ -84,40 +82,67 @@ static void vcpu_fpu_out(struct vcpu *v)
 
 /* ------------------------------------------------------------- events */
 
-static void vcpu_inject_events(struct vcpu *v)
+void vcpu_drop_events(struct vcpu *v)
 {
-    int vector;
+    v->exception.pending = v->nmi_injected = false;
+    v->irq_injected = -1;
+}
 
-    if (v->exception.pending) {
-        v->exception.pending = false;
+bool vcpu_event_ready(const struct vcpu *v)
+{
+    return v->exception.pending || v->nmi_injected || v->irq_injected >= 0;
+}
+
+static int vcpu_irq_pending(struct vcpu *v)
+{
+    return v->vm->irqchip ? irqchip_pending(v) : v->user_irq;
+}
+
+/* Takes an NMI or an interrupt from where it waits, when the guest can have it. */
+static void vcpu_take_event(struct vcpu *v)
+{
+    if (READ_ONCE(v->nmi_pending) && hv_ops->nmi_allowed(v)) {
+        v->nmi_pending = false;
+        v->nmi_injected = true;
+    } else if (vcpu_irq_pending(v) >= 0 && hv_ops->irq_allowed(v)) {
+        v->irq_injected = v->vm->irqchip ? irqchip_ack(v) : v->user_irq;
+        if (!v->vm->irqchip)
+            v->user_irq = -1;
+    }
+}
+
+/* The event of this entry, by priority. An interrupt whose delivery was interrupted by an exception
+ * waits until the handler allows it. */
+static bool vcpu_inject_one(struct vcpu *v)
+{
+    if (v->exception.pending)
         hv_ops->inject_exception(v, v->exception.vector, v->exception.has_error,
                                  v->exception.error);
-        return;
-    }
-    if (hv_ops->injection_pending(v))
-        return;
-    if (READ_ONCE(v->nmi_pending)) {
-        if (hv_ops->nmi_allowed(v)) {
-            v->nmi_pending = false;
-            hv_ops->inject_nmi(v);
-            return;
-        }
-        hv_ops->nmi_window(v, true);
-    }
-    vector = v->vm->irqchip ? irqchip_pending(v) : v->user_irq;
-    if (vector < 0)
-        return;
-    if (!hv_ops->irq_allowed(v)) {
-        hv_ops->irq_window(v, true);
-        return;
-    }
-    if (v->vm->irqchip)
-        vector = irqchip_ack(v);
+    else if (v->nmi_injected)
+        hv_ops->inject_nmi(v);
+    else if (v->irq_injected >= 0 && hv_ops->irq_allowed(v))
+        hv_ops->inject_irq(v, (u8)v->irq_injected);
     else
-        v->user_irq = -1;
-    if (vector >= 0)
-        hv_ops->inject_irq(v, (u8)vector);
-    if (v->vm->irqchip && irqchip_pending(v) >= 0)
+        return false;
+    return true;
+}
+
+/* What cannot come with this entry comes as soon as the guest can take it: after the delivery of
+ * another event, that is before the handler's first instruction. */
+static void vcpu_inject_events(struct vcpu *v)
+{
+    bool busy;
+
+    if (unlikely(v->event_set)) /* for an entry that did not happen */
+        hv_ops->inject_none(v);
+    if (!vcpu_event_ready(v))
+        vcpu_take_event(v);
+    busy = v->event_set = vcpu_inject_one(v);
+    if (unlikely(READ_ONCE(v->nmi_pending)) && busy)
+        v->exit_soon = true;
+    else if (unlikely(READ_ONCE(v->nmi_pending)))
+        hv_ops->nmi_window(v, true);
+    if (vcpu_irq_pending(v) >= 0 || (v->irq_injected >= 0 && (v->exception.pending || !busy)))
         hv_ops->irq_window(v, true);
 }
 
@@ -160,8 +185,7 @@ static bool vcpu_has_event(struct vcpu *v)
 static int vcpu_block(struct vcpu *v)
 {
     vcpu_fpu_out(v);
-    int err = wait_event_interruptible(&v->halt_wait,
-                                       vcpu_has_event(v) || READ_ONCE(v->run->immediate_exit));
+    int err = wait_event_interruptible(&v->halt_wait, vcpu_has_event(v));
 
     vcpu_fpu_in(v);
     if (err)
@@ -196,22 +220,21 @@ static bool vcpu_load(struct vcpu *v)
 }
 
 /* The registers that neither CPU's block holds. The guest's XCR0 is read back, since an emulated
- * AMD-V may let XSETBV pass. TSC_AUX is only ever a guest's: whoever runs here next sets its own.
- */
+ * AMD-V may let XSETBV pass. TSC_AUX, which user mode can read, is 0 outside of guests. */
 static void vcpu_swap_in(struct vcpu *v)
 {
     if (fpu_xcr0() && v->xcr0 != fpu_xcr0())
         xsetbv(0, v->xcr0);
-    if (unlikely(this_cpu_read(vcpu_tsc_aux) != v->tsc_aux) && cpu_has(X86_RDTSCP)) {
-        this_cpu_write(vcpu_tsc_aux, v->tsc_aux);
+    if (unlikely(v->tsc_aux) && cpu_has(X86_RDTSCP))
         wrmsr(MSR_TSC_AUX, v->tsc_aux);
-    }
     vcpu_debug_in(v);
 }
 
 static void vcpu_swap_out(struct vcpu *v)
 {
     vcpu_debug_out(v);
+    if (unlikely(v->tsc_aux) && cpu_has(X86_RDTSCP))
+        wrmsr(MSR_TSC_AUX, 0);
     if (!fpu_xcr0())
         return;
     v->xcr0 = xgetbv(0);
@@ -228,13 +251,15 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
         return vcpu_move();
     }
     __atomic_exchange_n(&v->mode, VCPU_IN_GUEST, __ATOMIC_SEQ_CST);
-    if (READ_ONCE(current_thread()->work) || READ_ONCE(v->requests) ||
-        READ_ONCE(v->run->immediate_exit)) {
+    if (READ_ONCE(current_thread()->work) || READ_ONCE(v->requests)) {
         store_release(&v->mode, VCPU_OUTSIDE);
         irq_enable();
         return 2;
     }
     COUNT(hv_entries);
+    if (unlikely(v->exit_soon))
+        apic_send_ipi(cpu_id(), VEC_RESCHED); /* taken when the event has been delivered */
+    v->exit_soon = false;
     hv_ops->load(v);
     vcpu_swap_in(v);
     *exit = hv_ops->run(v);
@@ -243,7 +268,11 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     store_release(&v->mode, VCPU_OUTSIDE);
     rcu_quiescent(); /* the guest is no reader */
     irq_enable();    /* takes the interrupt that brought us out */
-    hv_ops->requeue(v);
+    if (likely(*exit != HV_EXIT_FAIL)) {
+        vcpu_drop_events(v);
+        v->event_set = false;
+        hv_ops->requeue(v);
+    }
     TRACE(hv_exit, *exit, v->rip, v->exit.reason);
     return 1;
 }
@@ -256,8 +285,7 @@ static bool vcpu_hears_user(struct vcpu *v)
 
 static bool vcpu_window_open(struct vcpu *v)
 {
-    return vcpu_hears_user(v) && hv_ops->irq_allowed(v) && v->user_irq < 0 &&
-           !hv_ops->injection_pending(v);
+    return vcpu_hears_user(v) && hv_ops->irq_allowed(v) && v->user_irq < 0 && !vcpu_event_ready(v);
 }
 
 static bool vcpu_user_wants_window(struct vcpu *v)
@@ -275,6 +303,7 @@ static bool vcpu_requested_exit(struct vcpu *v)
         return true;
     }
     if (vcpu_take_request(v, VCPU_REQ_SHUTDOWN)) {
+        vcpu_drop_events(v);
         v->run->exit_reason = KVM_EXIT_SHUTDOWN;
         return true;
     }
@@ -294,8 +323,6 @@ static int vcpu_prepare(struct vcpu *v)
     if (unlikely(READ_ONCE(current_thread()->work) & WORK_MEMORY))
         memory_relieve();
     if (READ_ONCE(current_thread()->work) & (WORK_SIGNAL | WORK_KILL | WORK_NOTIFY))
-        return -EINTR;
-    if (READ_ONCE(v->run->immediate_exit))
         return -EINTR;
     vcpu_take_signals(v);
     if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
@@ -341,12 +368,21 @@ static void vcpu_publish_state(struct vcpu *v)
 
 static s64 vcpu_run_locked(struct vcpu *v)
 {
+    u64 cr8 = READ_ONCE(v->run->cr8);
     int go = 1;
 
+    if (READ_ONCE(v->run->kvm_valid_regs) || READ_ONCE(v->run->kvm_dirty_regs))
+        return -EINVAL;
+    if (!v->vm->irqchip && cr8 > 15)
+        return -EINVAL;
     if (!v->vm->irqchip)
-        v->cr8 = READ_ONCE(v->run->cr8) & 15;
+        v->cr8 = cr8;
     if (v->waiting != VCPU_IDLE)
         go = vcpu_complete_user(v);
+    if (go > 0 && READ_ONCE(v->run->immediate_exit)) {
+        vcpu_publish_state(v); /* and the reason of the exit before this one stays */
+        return -EINTR;
+    }
     if (go > 0) {
         v->run->exit_reason = KVM_EXIT_UNKNOWN;
         vcpu_fpu_in(v);
@@ -384,9 +420,10 @@ void vcpu_reset(struct vcpu *v, bool init)
     v->rip = 0xfff0;
     v->rflags = RFLAGS_FIXED;
     vcpu_debug_reset(v);
-    v->exception.pending = false;
-    v->nmi_pending = v->nmi_masked = false;
+    vcpu_drop_events(v);
+    v->nmi_pending = false;
     v->waiting = VCPU_IDLE;
+    v->posted = v->hinted = false;
     v->user_irq = -1;
     if (!init) {
         v->xcr0 = 1;

@@ -259,8 +259,8 @@ static s64 state_msrs_each(struct vcpu *v, struct kvm_msr_entry *e, u32 n, bool 
 
     for (i = 0; i < n; i++) {
         u64 value = e[i].data;
-        int err =
-            write ? vcpu_set_msr(v, e[i].index, value, true) : vcpu_get_msr(v, e[i].index, &value);
+        int err = write ? vcpu_set_msr(v, e[i].index, value, true)
+                        : vcpu_get_msr(v, e[i].index, &value, true);
 
         if (err)
             break;
@@ -312,6 +312,7 @@ static s64 state_set_cpuid(struct vcpu *v, u64 arg)
     kfree(v->cpuid);
     v->cpuid = entries;
     v->nr_cpuid = head.nent;
+    vcpu_cpuid_changed(v);
     return 0;
 }
 
@@ -326,6 +327,8 @@ static s64 state_get_cpuid(struct vcpu *v, u64 arg)
     head.nent = v->nr_cpuid;
     if (copy_out((void __user *)arg, &head, sizeof(head)))
         return -EFAULT;
+    for (u32 i = 0; i < v->nr_cpuid; i++)
+        vcpu_cpuid_adapt(v, &v->cpuid[i]);
     return copy_out((void __user *)(arg + sizeof(head)), v->cpuid,
                     v->nr_cpuid * sizeof(v->cpuid[0]));
 }
@@ -367,15 +370,17 @@ static s64 state_get_events(struct vcpu *v, u64 arg)
                       .has_error_code = v->exception.has_error,
                       .error_code = v->exception.error},
         .interrupt = {.shadow = hv_ops->get_shadow(v)},
-        .nmi = {.pending = READ_ONCE(v->nmi_pending), .masked = v->nmi_masked},
+        .nmi = {.injected = v->nmi_injected,
+                .pending = READ_ONCE(v->nmi_pending),
+                .masked = hv_ops->nmi_masked(v)},
         .sipi_vector = v->sipi_vector,
         .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
                  KVM_VCPUEVENT_VALID_SHADOW,
     };
 
-    if (!vm_has_pic(v->vm) && v->user_irq >= 0) {
+    if (v->irq_injected >= 0 || (!v->vm->irqchip && v->user_irq >= 0)) {
         e.interrupt.injected = 1;
-        e.interrupt.nr = (u8)v->user_irq;
+        e.interrupt.nr = (u8)(v->irq_injected >= 0 ? v->irq_injected : v->user_irq);
     }
     return copy_out((void __user *)arg, &e, sizeof(e));
 }
@@ -405,15 +410,15 @@ static s64 state_set_events(struct vcpu *v, u64 arg)
     v->exception.vector = e.exception.nr;
     v->exception.has_error = e.exception.has_error_code;
     v->exception.error = e.exception.error_code;
-    if (e.interrupt.injected)
-        v->user_irq = e.interrupt.nr;
+    v->irq_injected = e.interrupt.injected ? e.interrupt.nr : -1;
+    if (!v->vm->irqchip)
+        v->user_irq = -1;
+    v->nmi_injected = e.nmi.injected;
     if (e.flags & KVM_VCPUEVENT_VALID_SHADOW)
         hv_ops->set_shadow(v, e.interrupt.shadow);
     if (e.flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
-        WRITE_ONCE(v->nmi_pending, e.nmi.pending || e.nmi.injected);
-    else if (e.nmi.injected)
-        WRITE_ONCE(v->nmi_pending, true);
-    v->nmi_masked = e.nmi.masked;
+        WRITE_ONCE(v->nmi_pending, e.nmi.pending);
+    hv_ops->set_nmi_masked(v, e.nmi.masked);
     if (e.flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
         v->sipi_vector = (u8)e.sipi_vector;
     vcpu_request(v, VCPU_REQ_EVENT);

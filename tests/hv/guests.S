@@ -3,32 +3,7 @@
  * The guests of kvmtest and kvmbench. Each is loaded at LOAD_AT, so its own labels are
  * addressed as label - start + LOAD_AT. REPORT tells the host a byte, word or long in eax.
  */
-#define LOAD_AT 0x1000
-#define REPORT  0xe0
-#define LAPIC   0xfee00000
-#define IOAPIC  0xfec00000
-#define MMIO    0xd0000000
-#define IDT     0x600
-
-    .section .rodata.guests, "a"
-
-.macro guest name bits
-    .balign 16
-    .global guest_\name
-guest_\name:
-    .code\bits
-    .set start, guest_\name
-.endm
-.macro end name
-    .global guest_\name\()_end
-guest_\name\()_end:
-.endm
-.macro report value
-    mov $\value, %al
-    out %al, $REPORT
-.endm
-/* Guest addresses of local labels. */
-#define AT(label) (label - start + LOAD_AT)
+#include "guests.inc"
 
 /* ---- running ---- */
 
@@ -134,15 +109,6 @@ guest spin 16
 end spin
 
 /* ---- exceptions, long mode: an IDT of three gates ---- */
-
-.macro gate vector handler
-    mov $AT(\handler), %eax
-    mov %ax, IDT + \vector * 16
-    movw $0x18, IDT + \vector * 16 + 2
-    movw $0x8e00, IDT + \vector * 16 + 4
-    movw $0, IDT + \vector * 16 + 6
-    movq $0, IDT + \vector * 16 + 8
-.endm
 
 guest faults 64
     gate 6, 1f
@@ -463,28 +429,6 @@ guest debug_loop 64
 end debug_loop
 
 /* ---- interrupts ---- */
-
-/* Both PICs: vectors 0x20 and 0x28, all masked but those of the mask in bl. */
-.macro pic_init
-    mov $0x11, %al
-    out %al, $0x20
-    out %al, $0xa0
-    mov $0x20, %al
-    out %al, $0x21
-    mov $0x28, %al
-    out %al, $0xa1
-    mov $4, %al
-    out %al, $0x21
-    mov $2, %al
-    out %al, $0xa1
-    mov $1, %al
-    out %al, $0x21
-    out %al, $0xa1
-    mov %bl, %al
-    out %al, $0x21
-    mov $0xff, %al
-    out %al, $0xa1
-.endm
 
 /* Real mode: IRQ 5 comes as vector 0x25. */
 guest pic 16

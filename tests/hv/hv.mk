@@ -2,7 +2,7 @@
 # The KVM clients: kvmtest and kvmbench, static programs for Linux and Bothy alike.
 
 HV_TEST_PROGS := $(OUT)/tests/kvmtest $(OUT)/tests/kvmbench
-HV_COMMON := hvtest.c guests.S
+HV_COMMON := hvtest.c guests.S guests_edge.S
 HV_TESTS := $(notdir $(sort $(wildcard tests/hv/t_*.c)))
 hv_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/tests/hv/,$(1)))
 

@@ -307,12 +307,17 @@ TEST(lapic_state_survives_a_round_trip)
 TEST(ioapic_edge_and_level_pins)
 {
     chips_build();
-    EXPECT(ioapic_set_line(&m.ioapic, 4, true) == -1); /* masked: kept */
-    ioapic_set_line(&m.ioapic, 4, false);
+    EXPECT(ioapic_set_line(&m.ioapic, 4, true) == -1); /* masked: while the line is high */
     chips_redir(4, 0x33);
     EXPECT(lapic_pending(&m.lapic[0]) == 0x33);
     lapic_ack(&m.lapic[0], 0x33);
     lapic_eoi(&m.lapic[0]);
+    chips_redir(4, 0x10033);
+    ioapic_set_line(&m.ioapic, 4, false);
+    ioapic_set_line(&m.ioapic, 4, true);
+    ioapic_set_line(&m.ioapic, 4, false); /* and gone with it */
+    chips_redir(4, 0x33);
+    EXPECT(lapic_pending(&m.lapic[0]) == -1);
     EXPECT(ioapic_set_line(&m.ioapic, 4, true) == 1);
     EXPECT(ioapic_set_line(&m.ioapic, 4, true) == 0);
 

@@ -11,7 +11,7 @@ enum { RAM = 0x20000, MMIO = 0x100000, MMIO_USER = 0x200000 };
 
 static struct {
     u8 ram[RAM];
-    u32 reads, writes, last_len, port_log_count, invlpg;
+    u32 tss_limit, reads, writes, last_len, port_log_count, invlpg;
     u64 last_addr, last_value, mmio_value, cr[32];
     u32 ports[8];
     bool pending;
@@ -98,11 +98,19 @@ static int world_invlpg(struct emul *e, u64 linear)
     return 0;
 }
 
+/* A 64-bit TSS at 0x6000, with what fits behind it. */
+static void world_task(struct emul *e, struct emul_seg *tr)
+{
+    *tr = (struct emul_seg){.attr = 0x8b, .limit = w.tss_limit, .base = 0x6000};
+}
+
 static const struct emul_ops world_ops = {
     .fetch = world_read,
     .read = world_read,
     .write = world_write,
     .cmpxchg = world_cmpxchg,
+    .task = world_task,
+    .read_system = world_read,
     .in = world_in,
     .out = world_out,
     .read_cr = world_read_cr,
@@ -238,6 +246,40 @@ TEST(emul_string_io)
     e.gpr[EMUL_RCX] = 2;
     e.seg[EMUL_ES].base = 0x4000;
     EXPECT(emul_run(&e) == EMUL_DONE && e.gpr[EMUL_RDI] == 0x14 && w.ram[0x4013] == 0xf0);
+}
+
+static int emul_try_ports(const char *code, u32 n, u8 cpl, u32 iopl, u32 limit)
+{
+    struct emul e = world_cpu(EMUL_LONG, code, n);
+
+    e.cpl = cpl;
+    e.rflags |= (u64)iopl << 12;
+    e.gpr[EMUL_RDX] = 0x3f6;
+    e.gpr[EMUL_RSI] = e.gpr[EMUL_RDI] = 0x3000;
+    w.tss_limit = limit;
+    w.ram[0x6066] = 0x68;
+    w.ram[0x6068 + 0x3f6 / 8] = 0x80; /* 0x3f7 is closed */
+    return emul_run(&e) == EMUL_FAULT ? e.fault.vector : 0;
+}
+
+/* In place of what was found to be a harmless access, a user program may have put these. */
+TEST(emul_ports_are_open_by_level_or_bitmap)
+{
+    static const char *const one[] = {"\xec", "\xee", "\x6c", "\x6e"}; /* in out ins outs, byte */
+
+    for (u32 i = 0; i < ARRAY_SIZE(one); i++) {
+        char two[3] = {0x66, (char)(one[i][0] | 1), 0};
+
+        EXPECT(emul_try_ports(one[i], 1, 3, 0, 0x67) == EMUL_GP && !w.port_log_count);
+        EXPECT(emul_try_ports(one[i], 1, 3, 2, 0x67) == EMUL_GP);
+        EXPECT(emul_try_ports(one[i], 1, 3, 3, 0x67) == 0);
+        EXPECT(emul_try_ports(one[i], 1, 0, 0, 0x67) == 0);
+        EXPECT(emul_try_ports(one[i], 1, 3, 0, 0x2067) == 0);
+        EXPECT(emul_try_ports(two, 2, 3, 0, 0x2067) == EMUL_GP); /* the second of two is closed */
+        /* Two bytes are read. */
+        EXPECT(emul_try_ports(one[i], 1, 3, 0, 0x68 + 0x3f6 / 8) == EMUL_GP);
+        EXPECT(emul_try_ports(one[i], 1, 3, 0, 0x69 + 0x3f6 / 8) == 0);
+    }
 }
 
 TEST(emul_splits_accesses_at_page_boundaries)

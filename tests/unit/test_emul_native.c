@@ -90,14 +90,13 @@ static bool native_allowed(u32 op)
     case 0x0f18 ... 0x0f1f:
     case 0x0f40 ... 0x0f4f:
     case 0x0f90 ... 0x0f9f:
-    case 0x0fa3:
-    case 0x0fab:
+    case 0x0fa3 ... 0x0fa5:
+    case 0x0fab ... 0x0fad:
     case 0x0faf ... 0x0fb1:
     case 0x0fb3:
     case 0x0fb6:
     case 0x0fb7:
-    case 0x0fba:
-    case 0x0fbb:
+    case 0x0fba ... 0x0fbd:
     case 0x0fbe:
     case 0x0fbf ... 0x0fc1:
     case 0x0fc8 ... 0x0fcb:
@@ -143,7 +142,7 @@ static bool native_usable(const struct emul_insn *i)
 {
     const struct emul_entry *t = i->entry;
     bool high = t->flags & EMUL_F_BYTE && !i->rex;
-    bool uses_reg = t->dst == EMUL_K_REG || t->src == EMUL_K_REG;
+    bool uses_reg = t->dst == EMUL_K_REG || t->src == EMUL_K_REG || t->op == EMUL_OP_DSHIFT;
 
     if (i->lock || t->op == EMUL_OP_NONE)
         return false;
@@ -198,6 +197,11 @@ static u64 native_flags(const struct emul *e, u64 count)
         return EMUL_CF | EMUL_OF | EMUL_DF;
     case EMUL_OP_BT ... EMUL_OP_GROUP8:
         return EMUL_CF | EMUL_ZF | EMUL_DF;
+    case EMUL_OP_SCAN:
+        return EMUL_ZF | EMUL_DF;
+    case EMUL_OP_DSHIFT:
+        count &= e->insn.op_size == 8 ? 63 : 31;
+        return count == 0 ? all : all & ~(EMUL_AF | (count == 1 ? 0 : EMUL_OF));
     case EMUL_OP_AND:
     case EMUL_OP_OR:
     case EMUL_OP_XOR:
@@ -208,6 +212,16 @@ static u64 native_flags(const struct emul *e, u64 count)
     default:
         return all;
     }
+}
+
+/* Results, not only flags. */
+static bool native_undefined(const struct emul *e, u64 cl)
+{
+    u64 count = e->insn.entry->src == EMUL_K_IMM ? e->insn.imm : cl;
+
+    if (e->insn.entry->op == EMUL_OP_SCAN)
+        return e->rflags & EMUL_ZF;
+    return e->insn.entry->op == EMUL_OP_DSHIFT && e->insn.op_size == 2 && (count & 31) > 15;
 }
 
 static void native_registers(struct native *n, u64 *seed)
@@ -269,6 +283,8 @@ TEST(emul_does_what_the_cpu_does)
             continue;
         if (emul_run(&e) != EMUL_DONE)
             continue; /* a division error, or an address outside the buffer */
+        if (native_undefined(&e, count))
+            continue;
         memcpy(emulated, native_buf, NATIVE_BUF);
         memcpy(native_buf, before, NATIVE_BUF);
         memcpy(code, e.bytes, e.insn.len);

@@ -118,17 +118,23 @@ uaccess_word_fault:
     movl $-1, %eax
     ret
 
-/* int uaccess_cas32(u32 *dst, u32 *old, u32 new) */
-.globl uaccess_cas32
-uaccess_cas32:
-    movl (%rsi), %eax
+/* int uaccess_casN(uN *dst, uN *old, uN new) */
+.macro uaccess_cas bits old new
+.globl uaccess_cas\bits
+uaccess_cas\bits:
+    mov (%rsi), \old
     AC_ON
-1:  lock cmpxchgl %edx, (%rdi)
+1:  lock cmpxchg \new, (%rdi)
     AC_OFF
-    movl %eax, (%rsi)
+    mov \old, (%rsi)
     xorl %eax, %eax
     ret
     EX 1b, uaccess_word_fault
+.endm
+uaccess_cas 8, %al, %dl
+uaccess_cas 16, %ax, %dx
+uaccess_cas 32, %eax, %edx
+uaccess_cas 64, %rax, %rdx
 
 /* int msr_read(u32 msr, u64 *out), msr_write(u32 msr, u64 v): 0 or -1 */
 .globl msr_read, msr_write

@@ -20,7 +20,10 @@ int uaccess_load32(u32 *out, const u32 *src);
 int uaccess_load64(u64 *out, const u64 *src);
 int uaccess_store32(u32 *dst, u32 v);
 int uaccess_store64(u64 *dst, u64 v);
-int uaccess_cas32(u32 *dst, u32 *old, u32 new);
+int uaccess_cas8(void *dst, void *old, u8 new);
+int uaccess_cas16(void *dst, void *old, u16 new);
+int uaccess_cas32(void *dst, void *old, u32 new);
+int uaccess_cas64(void *dst, void *old, u64 new);
 int msr_read(u32 msr, u64 *out);
 int msr_write(u32 msr, u64 v);
 
@@ -114,6 +117,26 @@ int user_store64(u64 __user *dst, u64 v)
 int user_cas32(u32 __user *dst, u32 *old, u32 new)
 {
     return user_range_ok((u64)dst, 4) && !uaccess_cas32((u32 *)(u64)dst, old, new) ? 0 : -EFAULT;
+}
+
+int user_cas(void __user *dst, void *old, u64 new, u32 len)
+{
+    void *at = (void *)(u64)dst;
+
+    if (!user_range_ok((u64)dst, len))
+        return -EFAULT;
+    switch (len) {
+    case 1:
+        return uaccess_cas8(at, old, (u8) new) ? -EFAULT : 0;
+    case 2:
+        return uaccess_cas16(at, old, (u16) new) ? -EFAULT : 0;
+    case 4:
+        return uaccess_cas32(at, old, (u32) new) ? -EFAULT : 0;
+    case 8:
+        return uaccess_cas64(at, old, new) ? -EFAULT : 0;
+    default:
+        return -EINVAL;
+    }
 }
 
 int rdmsr_safe(u32 msr, u64 *out)

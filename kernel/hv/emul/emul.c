@@ -50,6 +50,35 @@ int emul_decode(struct emul *e)
     return EMUL_DONE;
 }
 
+bool emul_one_operand(const struct emul *e)
+{
+    switch (e->insn.entry->op) {
+    case EMUL_OP_GROUP45:
+        return (e->insn.reg & 7) < 2;
+    case EMUL_OP_PUSH ... EMUL_OP_POPF:
+    case EMUL_OP_CALL:
+    case EMUL_OP_RET:
+    case EMUL_OP_MOVS ... EMUL_OP_OUTS:
+    case EMUL_OP_LEAVE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool emul_needs_segments(const struct emul *e)
+{
+    switch (e->insn.entry->op) {
+    case EMUL_OP_MOV_FROM_SREG:
+    case EMUL_OP_MOV_TO_SREG:
+    case EMUL_OP_PUSH_SEG:
+    case EMUL_OP_POP_SEG:
+        return true;
+    default:
+        return e->mode != EMUL_LONG || e->insn.seg >= EMUL_FS;
+    }
+}
+
 void emul_checkpoint(struct emul *e)
 {
     memcpy(e->saved_gpr, e->gpr, sizeof(e->gpr));

@@ -85,7 +85,10 @@ struct emul_ops {
     int (*cmpxchg)(struct emul *e, u64 linear, const void *old, const void *new, u32 len);
     int (*in)(struct emul *e, u16 port, u32 size, void *buf);
     int (*out)(struct emul *e, u16 port, u32 size, const void *buf);
-    /* I/O permissions are the caller's business: CPUs check them before they intercept. */
+    /* The task register, and a read of its segment by the CPU itself. NULL: code that needs leave
+     * for a port has none. */
+    void (*task)(struct emul *e, struct emul_seg *tr);
+    int (*read_system)(struct emul *e, u64 linear, void *buf, u32 len);
     /* Control (0..15) and debug (16..31) registers. */
     int (*read_cr)(struct emul *e, u32 nr, u64 *value);
     int (*write_cr)(struct emul *e, u32 nr, u64 value);
@@ -136,6 +139,11 @@ int emul_run(struct emul *e);
 
 /* Answers the access that returned EMUL_NEED_USER: the bytes read, or NULL for a write. */
 void emul_supply(struct emul *e, const void *data, u32 len);
+
+/* Of a decoded instruction: its memory accesses are all to its one operand, with no stack or string
+ * besides; it uses more of the segments than those that long mode ignores. */
+bool emul_one_operand(const struct emul *e);
+bool emul_needs_segments(const struct emul *e);
 
 /* Linear address of the decoded instruction's memory operand (no limit check). */
 u64 emul_operand_linear(const struct emul *e);

@@ -471,6 +471,8 @@ static const emul_handler emul_handlers[EMUL_OP_COUNT] = {
     [EMUL_OP_IN] = emul_in,
     [EMUL_OP_OUT] = emul_out,
     [EMUL_OP_CR... EMUL_OP_GROUP7] = emul_system,
+    [EMUL_OP_SCAN... EMUL_OP_DSHIFT] = emul_bits,
+    [EMUL_OP_POPCNT... EMUL_OP_LEAVE] = emul_bits,
 };
 
 int emul_execute(struct emul *e)

@@ -10,6 +10,9 @@
 #define EMUL_ATTR_WRITABLE 0x2 /* data; for code: readable */
 #define EMUL_ATTR_PRESENT 0x80
 #define EMUL_ATTR_BIG 0x400
+#define EMUL_ATTR_TYPE 0x1f     /* with S */
+#define EMUL_TYPE_TSS_BUSY 0x0b /* the 16-bit one has no bitmap */
+#define EMUL_TSS_BITMAP 0x66u
 
 int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error)
 {
@@ -228,6 +231,52 @@ int emul_mem_update(struct emul *e, u32 seg, u64 ea, u32 size, u64 old, u64 valu
 /* --- ports
  * ------------------------------------------------------------------------------------------ */
 
+/* A word that may lie across two pages. */
+static int emul_read_system16(struct emul *e, u64 linear, u16 *value)
+{
+    u8 *bytes = (u8 *)value;
+    u32 first = emul_first_part(linear, sizeof(*value));
+    int err = e->ops->read_system(e, linear, bytes, first);
+
+    if (!err && first < sizeof(*value))
+        err = e->ops->read_system(e, linear + first, bytes + first, sizeof(*value) - first);
+    return err;
+}
+
+/* The bitmap of the task state segment: its offset is at 0x66, and it is read two bytes at a time
+ * (SDM vol. 1, 18.5.2). */
+static int emul_port_bitmap(struct emul *e, u16 port, u32 size)
+{
+    struct emul_seg tr = {0};
+    u16 offset = 0, bits = 0;
+    int err;
+
+    if (!e->ops->task || !e->ops->read_system)
+        return emul_raise(e, EMUL_GP, true, 0);
+    e->ops->task(e, &tr);
+    if (!(tr.attr & EMUL_ATTR_PRESENT) || (tr.attr & EMUL_ATTR_TYPE) != EMUL_TYPE_TSS_BUSY ||
+        tr.limit < EMUL_TSS_BITMAP + 1)
+        return emul_raise(e, EMUL_GP, true, 0);
+    err = emul_read_system16(e, tr.base + EMUL_TSS_BITMAP, &offset);
+    if (err)
+        return err;
+    if ((u32)offset + port / 8 + 1 > tr.limit)
+        return emul_raise(e, EMUL_GP, true, 0);
+    err = emul_read_system16(e, tr.base + offset + port / 8, &bits);
+    if (err)
+        return err;
+    return bits >> (port & 7) & ((1u << size) - 1) ? emul_raise(e, EMUL_GP, true, 0) : 0;
+}
+
+int emul_port_check(struct emul *e, u16 port, u32 size)
+{
+    if (e->log_count) /* it was asked before the accesses that have been made */
+        return 0;
+    if (e->mode == EMUL_REAL || (e->mode != EMUL_VM86 && e->cpl <= EMUL_IOPL(e->rflags)))
+        return 0;
+    return emul_port_bitmap(e, port, size);
+}
+
 int emul_port_in(struct emul *e, u16 port, u32 size, u64 *value)
 {
     int err;
@@ -344,12 +393,17 @@ static u32 emul_stack_size(const struct emul *e)
     return e->seg[EMUL_SS].attr & EMUL_ATTR_BIG ? 4 : 2;
 }
 
-void emul_stack_move(struct emul *e, s64 by)
+void emul_stack_set(struct emul *e, u64 value)
 {
     u32 size = emul_stack_size(e);
     u64 *rsp = &e->gpr[EMUL_RSP];
 
-    *rsp = (size == 2 ? *rsp & ~0xffffull : 0) | emul_mask(*rsp + (u64)by, size);
+    *rsp = (size == 2 ? *rsp & ~0xffffull : 0) | emul_mask(value, size);
+}
+
+void emul_stack_move(struct emul *e, s64 by)
+{
+    emul_stack_set(e, e->gpr[EMUL_RSP] + (u64)by);
 }
 
 int emul_push(struct emul *e, u32 size, u64 value)

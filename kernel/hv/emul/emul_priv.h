@@ -37,6 +37,8 @@ enum emul_op {
     EMUL_OP_GROUP8,
     EMUL_OP_IMUL,
     EMUL_OP_BSWAP,
+    EMUL_OP_SCAN,
+    EMUL_OP_DSHIFT,
     EMUL_OP_CMOV,
     EMUL_OP_SETCC,
     EMUL_OP_PUSH,
@@ -68,6 +70,11 @@ enum emul_op {
     EMUL_OP_DR,
     EMUL_OP_CLTS,
     EMUL_OP_GROUP7,
+    EMUL_OP_POPCNT,
+    EMUL_OP_GROUP9,
+    EMUL_OP_XLAT,
+    EMUL_OP_AH_FLAGS,
+    EMUL_OP_LEAVE,
     EMUL_OP_COUNT,
 };
 
@@ -121,6 +128,7 @@ extern const struct emul_entry emul_entry_0f38, emul_entry_0f3a;
 #define EMUL_DF 0x0400ull
 #define EMUL_OF 0x0800ull
 #define EMUL_RF 0x10000ull
+#define EMUL_IOPL(rflags) ((rflags) >> 12 & 3)
 #define EMUL_ARITH (EMUL_CF | EMUL_PF | EMUL_AF | EMUL_ZF | EMUL_SF | EMUL_OF)
 
 /* Fault vectors. */
@@ -165,6 +173,8 @@ int emul_mem_read(struct emul *e, u32 seg, u64 ea, u32 size, u64 *value);
 int emul_mem_write(struct emul *e, u32 seg, u64 ea, u32 size, u64 value);
 /* Locked update: `old` is what was read. */
 int emul_mem_update(struct emul *e, u32 seg, u64 ea, u32 size, u64 old, u64 value);
+/* May this code use these ports? 0, or #GP. Asked before an instruction's first access. */
+int emul_port_check(struct emul *e, u16 port, u32 size);
 int emul_port_in(struct emul *e, u16 port, u32 size, u64 *value);
 int emul_port_out(struct emul *e, u16 port, u32 size, u64 value);
 /* The instruction's own operands. */
@@ -176,6 +186,7 @@ int emul_push(struct emul *e, u32 size, u64 value);
 /* Reads the top of the stack; the caller moves RSP by emul_stack_move when all has succeeded. */
 int emul_peek(struct emul *e, u32 size, u64 *value);
 void emul_stack_move(struct emul *e, s64 by);
+void emul_stack_set(struct emul *e, u64 rsp);
 
 /* --- families ------------------------------------------------------------------------------------
  */
@@ -185,6 +196,7 @@ int emul_string(struct emul *e); /* emul_string.c: movs to outs, with rep */
 int emul_in(struct emul *e);
 int emul_out(struct emul *e);
 int emul_system(struct emul *e); /* emul_system.c: cr, dr, clts, group 7, flags, hlt, segments */
+int emul_bits(struct emul *e);   /* emul_bits.c: scans, double shifts and small ones */
 int emul_execute(struct emul *e);
 /* A round of a rep is complete: it will not be undone. */
 void emul_checkpoint(struct emul *e);

@@ -96,16 +96,20 @@ static u32 emul_port_size(const struct emul *e)
 static int emul_ins(struct emul *e, u32 size)
 {
     u64 v;
-    int err = emul_port_in(e, (u16)e->gpr[EMUL_RDX], size, &v);
+    int err = emul_port_check(e, (u16)e->gpr[EMUL_RDX], size);
 
+    if (!err)
+        err = emul_port_in(e, (u16)e->gpr[EMUL_RDX], size, &v);
     return err ? err : emul_write_di(e, size, v);
 }
 
 static int emul_outs(struct emul *e, u32 size)
 {
     u64 v;
-    int err = emul_read_si(e, size, &v);
+    int err = emul_port_check(e, (u16)e->gpr[EMUL_RDX], size);
 
+    if (!err)
+        err = emul_read_si(e, size, &v);
     return err ? err : emul_port_out(e, (u16)e->gpr[EMUL_RDX], size, v);
 }
 
@@ -174,8 +178,10 @@ int emul_in(struct emul *e)
 {
     u32 size = emul_port_size(e);
     u64 v;
-    int err = emul_port_in(e, emul_port(e), size, &v);
+    int err = emul_port_check(e, emul_port(e), size);
 
+    if (!err)
+        err = emul_port_in(e, emul_port(e), size, &v);
     if (!err)
         emul_reg_write(e, EMUL_RAX, size, v);
     return err;
@@ -184,6 +190,7 @@ int emul_in(struct emul *e)
 int emul_out(struct emul *e)
 {
     u32 size = emul_port_size(e);
+    int err = emul_port_check(e, emul_port(e), size);
 
-    return emul_port_out(e, emul_port(e), size, emul_mask(e->gpr[EMUL_RAX], size));
+    return err ? err : emul_port_out(e, emul_port(e), size, emul_mask(e->gpr[EMUL_RAX], size));
 }

@@ -2,9 +2,9 @@
 /* Flags, HLT, segment registers, control and debug registers, group 7. */
 #include "hv/emul/emul_priv.h"
 
-#define EMUL_IOPL(rflags) ((rflags) >> 12 & 3)
 #define EMUL_CR0_TS 8ull
 #define EMUL_CR0_MSW 0xfull
+#define EMUL_CR4_UMIP 0x800ull
 /* What POPF may change at all: SDM 2B, POPF. */
 #define EMUL_POPF_BITS 0x244dd5ull
 
@@ -211,14 +211,18 @@ static int emul_lmsw(struct emul *e)
 
 static int emul_group7(struct emul *e)
 {
-    u64 cr0;
+    u64 cr0, cr4 = 0;
     int err;
 
     switch (e->insn.reg & 7) {
     case 4: /* smsw */
         err = emul_read_cr(e, 0, &cr0);
+        if (!err && e->cpl)
+            err = emul_read_cr(e, 4, &cr4);
         if (err)
             return err;
+        if (cr4 & EMUL_CR4_UMIP)
+            return emul_gp(e);
         return emul_put(e, EMUL_K_RM, e->insn.mod == 3 ? e->insn.op_size : 2, 0, cr0);
     case 6:
         return emul_lmsw(e);

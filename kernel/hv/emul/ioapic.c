@@ -65,8 +65,7 @@ int ioapic_set_line(struct ioapic *io, u32 pin, bool high)
 
     if (!high) {
         io->lines &= ~bit;
-        if (io->redir[pin] & IOAPIC_LEVEL)
-            io->irr &= ~bit;
+        io->irr &= ~bit; /* an edge that came while its pin was masked is lost with its line */
         return 1;
     }
     io->lines |= bit;

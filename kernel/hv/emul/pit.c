@@ -8,6 +8,7 @@
 #define PIT_NS 1000000000ull
 /* A guest may not make the host take more than 10,000 ticks a second. */
 #define PIT_MIN_PERIOD 100000ull
+#define PIT_MODE_NONE 0xff /* no control word yet */
 
 /* rw_mode of a control word, and the states of a byte-wise access. */
 enum pit_rw { PIT_RW_LATCH, PIT_RW_LOW, PIT_RW_HIGH, PIT_RW_WORD, PIT_RW_WORD_HIGH };
@@ -29,10 +30,15 @@ static u64 pit_elapsed(const struct pit *pit, const pit_channel *c)
     return pit_ns_to_ticks(pit->ops->now(pit->ctx) - (u64)c->count_load_time);
 }
 
-/* The reload value in ticks: 0 stands for the largest. */
+/* The largest count, which a guest writes as 0. The channels' `count` is never 0. */
+static u32 pit_most(const pit_channel *c)
+{
+    return c->bcd ? 10000 : 0x10000;
+}
+
 static u32 pit_reload(const pit_channel *c)
 {
-    return c->count ? c->count : c->bcd ? 10000 : 0x10000;
+    return c->count;
 }
 
 static u32 pit_from_bcd(u32 v)
@@ -118,6 +124,8 @@ static void pit_schedule(struct pit *pit)
 static void pit_load(struct pit *pit, pit_channel *c, u32 value)
 {
     c->count = c->bcd ? pit_from_bcd(value) : value;
+    if (!c->count)
+        c->count = pit_most(c);
     c->count_load_time = (int64_t)pit->ops->now(pit->ctx);
     if (c == pit->channels && !(pit->flags & KVM_PIT_FLAGS_HPET_LEGACY))
         pit_schedule(pit);
@@ -309,7 +317,8 @@ void pit_init(struct pit *pit, const struct pit_ops *ops, void *ctx)
 {
     *pit = (struct pit){.ops = ops, .ctx = ctx, .deadline = PIT_NEVER};
     for (u32 i = 0; i < 3; i++) {
-        pit->channels[i].mode = 3;
+        pit->channels[i].mode = PIT_MODE_NONE;
+        pit->channels[i].count = 0x10000;
         pit->channels[i].rw_mode = PIT_RW_WORD;
         pit->channels[i].read_state = pit->channels[i].write_state = PIT_RW_WORD;
         pit->channels[i].gate = i != 2;
@@ -333,10 +342,11 @@ void pit_set_state(struct pit *pit, const struct kvm_pit_state2 *state)
     for (u32 i = 0; i < 3; i++) {
         pit_channel *c = &pit->channels[i];
 
-        c->mode = c->mode > 5 ? c->mode & 3 : c->mode;
+        c->mode = c->mode > 5 ? PIT_MODE_NONE : c->mode;
         c->bcd &= 1;
         c->rw_mode &= 3;
-        c->count &= 0xffff;
+        if (!c->count || c->count > pit_most(c))
+            c->count = pit_most(c);
         /* The time is another host's: the count starts anew. */
         c->count_load_time = (int64_t)now;
     }

@@ -2,12 +2,18 @@
  *
  * AMD-V with nested paging (APM vol. 2, chapter 15): struct hv_ops over a VMCB per vCPU.
  *
- * Used as the least of CPUs has it: no NRIP save (lengths are decoded), no decode assists, no flush
- * by ASID (the whole TLB goes), every field taken from the VMCB anew (no clean bits).
+ * Used as the least of CPUs has it: no decode assists, no flush by ASID (a vCPU takes a fresh one
+ * instead), every field taken from the VMCB anew (no clean bits). Where there is no NRIP save,
+ * instructions that exit are taken to have no prefixes.
  *
  * Intercepted: what must be (interrupts, CPUID, HLT, I/O, MSRs but the ones VMLOAD switches, SVM's
- * own instructions), and CR0.CD/NW and CR8 never: V_INTR_MASKING keeps the guest's TPR apart, and
- * reads and writes of CR8 are intercepted when the local APIC is ours, which knows the TPR.
+ * own instructions); writes of CR4, and of CR0 but for TS and MP, since the CPU would take bits
+ * that the guest's CPUID hides; CR8, which the local APIC knows better. CR0.CD and NW have no
+ * effect: while a guest has them set, all its uses of CR0 exit.
+ *
+ * NMIs: the CPU does not tell when the IRET of one has been executed, only when it is about to be.
+ * Where the next NMI waits for that, the IRET is stepped over with the trap flag, whose #DB is
+ * ours.
  */
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpufeature.h"
@@ -25,10 +31,14 @@
 
 #define IOPM_ORDER 2 /* 12 KiB and a bit: 4 pages */
 #define MSRPM_ORDER 1
+#define CPUID_NRIP 8U /* 8000000A edx */
+#define DR6_STEP (1UL << 14)
 
 static DEFINE_PER_CPU(u64, svm_host_vmcb_pa);
 static u8 *svm_iopm, *svm_msrpm; /* all of both intercepted, but for the MSRs in svm_direct */
-static u32 svm_asids;
+static DEFINE_PER_CPU(struct tlb_tags, svm_asids);
+static u32 svm_asid_count;
+static bool svm_nrip;
 
 /* svm/enter.S */
 void svm_enter(struct vcpu *vcpu, u64 guest_vmcb_pa, u64 host_vmcb_pa);
@@ -69,7 +79,8 @@ static const char *svm_probe(void)
     r = cpuid_count(0x8000000a, 0);
     if (!(r.edx & 1))
         return "this CPU's AMD-V has no nested paging";
-    svm_asids = r.ebx;
+    svm_asid_count = r.ebx;
+    svm_nrip = r.edx & CPUID_NRIP;
     svm_iopm = page_alloc_virt(IOPM_ORDER, 0);
     svm_msrpm = page_alloc_virt(MSRPM_ORDER, 0);
     if (!svm_iopm || !svm_msrpm)
@@ -103,17 +114,12 @@ static const char *svm_enable_cpu(void)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, area);
     this_cpu_write(svm_host_vmcb_pa, area + PAGE_SIZE);
+    tlb_tags_init(this_cpu_ptr(svm_asids), svm_asid_count);
     return NULL;
 }
 
 static int svm_vm_init(struct vm *vm)
 {
-    static u32 next;
-
-    /* An ASID is a name in the TLB; two VMs with one name are kept apart by flushing at each load.
-     */
-    vm->asid =
-        1 + __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED) % (svm_asids > 1 ? svm_asids - 1 : 1);
     return 0;
 }
 
@@ -147,17 +153,16 @@ static void svm_vcpu_destroy(struct vcpu *v)
 static void svm_control_init(struct vcpu *v, struct vmcb *b)
 {
     b->intercept_cr_read = 1 << 8;
-    b->intercept_cr_write = 1 << 8;
+    b->intercept_cr_write = 1 << 8 | 1 << 4;
     b->intercept_dr_read = b->intercept_dr_write = 0xffff;
     b->intercept_exceptions = 1U << VEC_DB | 1U << VEC_AC | 1U << VEC_MC;
-    b->intercept3 = I3_INTR | I3_NMI | I3_SMI | I3_INIT | I3_RDPMC | I3_CPUID | I3_INVD | I3_HLT |
-                    I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
+    b->intercept3 = I3_INTR | I3_NMI | I3_SMI | I3_INIT | I3_CR0_SEL | I3_RDPMC | I3_CPUID |
+                    I3_INVD | I3_HLT | I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
     b->intercept4 = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE | I4_STGI | I4_CLGI | I4_SKINIT |
                     I4_WBINVD | I4_MONITOR | I4_MWAIT | I4_XSETBV;
     b->iopm_base = virt_hpa(svm_iopm).v;
     b->msrpm_base = virt_hpa(svm_msrpm).v;
     b->tsc_offset = v->tsc_offset;
-    b->asid = v->vm->asid;
     b->vintr = VINTR_MASKING;
     b->nested_control = NESTED_ENABLE;
     b->nested_cr3 = v->vm->npt.root.v;
@@ -181,13 +186,11 @@ static void svm_vcpu_reset(struct vcpu *v)
     b->ldtr = svm_real_seg(0, 0, 0x082);
     b->tr = svm_real_seg(0, 0, 0x08b);
     b->gdtr.limit = b->idtr.limit = 0xffff;
-    b->cr0 = CR0_ET | CR0_CD | CR0_NW;
     b->efer = EFER_SVME;
     svm_of(v)->flush = true;
-    svm_of(v)->iret_wait = false;
+    svm_of(v)->nmi_masked = svm_of(v)->iret_seen = svm_of(v)->step = false;
+    svm_set_cr(v, 0, CR0_ET | CR0_CD | CR0_NW);
 }
-
-/* ------------------------------------------------------------- running */
 
 static void svm_load(struct vcpu *v)
 {
@@ -196,6 +199,8 @@ static void svm_load(struct vcpu *v)
 static void svm_put(struct vcpu *v)
 {
 }
+
+/* ------------------------------------------------------------- exits */
 
 static void svm_exit_io(struct vcpu *v, u64 info)
 {
@@ -209,6 +214,7 @@ static void svm_exit_io(struct vcpu *v, u64 info)
 static enum hv_exit svm_exit_fault(struct vcpu *v, const struct vmcb *b)
 {
     v->exit.gpa = b->exit_info2;
+    v->exit.final = b->exit_info1 & NPF_FINAL;
     v->exit.access = b->exit_info1 & PF_WRITE   ? FAULT_WRITE
                      : b->exit_info1 & PF_FETCH ? FAULT_EXEC
                                                 : FAULT_READ;
@@ -228,13 +234,18 @@ static enum hv_exit svm_exit_exception(struct vcpu *v, const struct vmcb *b)
     return HV_EXIT_INTERRUPT;
 }
 
+static u8 svm_insn_len(const struct vmcb *b, u8 bare)
+{
+    return svm_nrip ? (u8)(b->next_rip - b->rip) : bare;
+}
+
 static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
 {
     u64 code = b->exit_code;
 
     if (code == SVM_NPF)
         return svm_exit_fault(v, b);
-    if (code < SVM_EXCEPTION)
+    if (code < SVM_EXCEPTION || code == SVM_CR0_SEL)
         return HV_EXIT_CR;
     if (code < SVM_INTR)
         return svm_exit_exception(v, b);
@@ -247,33 +258,34 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
     case SVM_VINTR:
         return HV_EXIT_IRQ_WINDOW;
     case SVM_IRET:
-        svm_of(v)->iret_wait = false;
+        svm_of(v)->iret_seen = true;
+        svm_of(v)->iret_rip = v->rip;
         b->intercept3 &= ~I3_IRET;
-        return HV_EXIT_NMI_WINDOW;
+        return HV_EXIT_INTERRUPT;
     case SVM_CPUID:
-        v->exit.insn_len = 2;
+        v->exit.insn_len = svm_insn_len(b, 2);
         return HV_EXIT_CPUID;
     case SVM_HLT:
-        v->exit.insn_len = 1;
+        v->exit.insn_len = svm_insn_len(b, 1);
         return HV_EXIT_HLT;
     case SVM_IOIO:
         svm_exit_io(v, b->exit_info1);
         v->exit.insn_len = (u8)(b->exit_info2 - b->rip);
         return HV_EXIT_IO;
     case SVM_MSR:
-        v->exit.insn_len = 2;
+        v->exit.insn_len = svm_insn_len(b, 2);
         return b->exit_info1 & 1 ? HV_EXIT_MSR_WRITE : HV_EXIT_MSR_READ;
     case SVM_SHUTDOWN:
         return HV_EXIT_SHUTDOWN;
     case SVM_VMMCALL:
-        v->exit.insn_len = 3;
+        v->exit.insn_len = svm_insn_len(b, 3);
         return HV_EXIT_HYPERCALL;
     case SVM_XSETBV:
-        v->exit.insn_len = 3;
+        v->exit.insn_len = svm_insn_len(b, 3);
         return HV_EXIT_XSETBV;
     case SVM_WBINVD:
     case SVM_INVD:
-        v->exit.insn_len = 2;
+        v->exit.insn_len = svm_insn_len(b, 2);
         return HV_EXIT_WBINVD;
     case SVM_PAUSE:
         return HV_EXIT_PAUSE;
@@ -293,21 +305,26 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
     }
 }
 
-static enum hv_exit svm_run(struct vcpu *v)
+/* ------------------------------------------------------------- running */
+
+static void svm_write_guest(struct vcpu *v, struct vmcb *b)
 {
     struct svm_vcpu *s = svm_of(v);
-    struct vmcb *b = s->vmcb;
 
     b->rax = v->gpr[EMUL_RAX];
     b->rsp = v->gpr[EMUL_RSP];
     b->rip = v->rip;
-    b->rflags = v->rflags;
+    b->rflags = v->rflags | (s->step ? RFLAGS_TF : 0);
     b->dr6 = v->dr6;
     b->dr7 = v->dr7;
-    b->tlb_control = s->flush ? TLB_FLUSH_ALL : 0;
+    b->tlb_control =
+        tlb_tag_take(this_cpu_ptr(svm_asids), cpu_id(), &s->asid, s->flush) ? TLB_FLUSH_ALL : 0;
+    b->asid = s->asid.tag;
     s->flush = false;
-    s->injected = b->event_inj;
-    svm_enter(v, s->vmcb_pa, this_cpu_read(svm_host_vmcb_pa));
+}
+
+static void svm_read_guest(struct vcpu *v, const struct vmcb *b)
+{
     v->gpr[EMUL_RAX] = b->rax;
     v->gpr[EMUL_RSP] = b->rsp;
     v->rip = b->rip;
@@ -315,13 +332,48 @@ static enum hv_exit svm_run(struct vcpu *v)
     v->dr6 = b->dr6;
     v->dr7 = b->dr7;
     v->efer = b->efer & ~EFER_SVME; /* LMA follows the guest's CR0.PG */
-    b->event_inj = 0;
     v->exit.insn_len = 0;
     v->exit.reason = b->exit_code;
-    if (b->exit_code == SVM_INVALID) {
+}
+
+/* Takes our trap flag back. True: the exit was its #DB. */
+static bool svm_stepped(struct vcpu *v)
+{
+    struct svm_vcpu *s = svm_of(v);
+    bool iret = s->iret_seen && v->rip != s->iret_rip;
+
+    if (iret)
+        s->nmi_masked = s->iret_seen = false;
+    if (!s->step)
+        return false;
+    s->step = false;
+    if (s->step_tf)
+        return false; /* the guest steps too, and the exception is its own */
+    if (!iret)        /* which has loaded its own */
+        v->rflags &= ~(u64)RFLAGS_TF;
+    if (v->exit.reason != SVM_EXCEPTION + VEC_DB || !(v->dr6 & DR6_STEP))
+        return false;
+    v->dr6 &= ~DR6_STEP;
+    return true;
+}
+
+static enum hv_exit svm_run(struct vcpu *v)
+{
+    struct svm_vcpu *s = svm_of(v);
+    struct vmcb *b = s->vmcb;
+
+    svm_write_guest(v, b);
+    svm_enter(v, s->vmcb_pa, this_cpu_read(svm_host_vmcb_pa));
+    if ((u32)b->exit_code == SVM_INVALID) { /* nothing has happened, no flush either */
+        tlb_tags_restart(this_cpu_ptr(svm_asids));
+        s->flush = true;
         v->exit.reason = SVM_INVALID;
         return HV_EXIT_FAIL;
     }
+    b->event_inj = 0;
+    svm_read_guest(v, b);
+    if (svm_stepped(v))
+        return HV_EXIT_INTERRUPT;
     return svm_exit_reason(v, b);
 }
 
@@ -331,14 +383,17 @@ static void svm_requeue(struct vcpu *v)
 {
     struct vmcb *b = vmcb_of(v);
     u64 info = b->exit_int_info;
+    u8 vector = (u8)info;
 
-    if (!(info & EVENT_VALID) || EVENT_TYPE_OF(info) == EVENT_SOFT)
+    if (!(info & EVENT_VALID))
         return;
-    if (EVENT_TYPE_OF(info) == EVENT_EXCEPTION &&
-        ((info & 0xff) == VEC_BP || (info & 0xff) == VEC_OF))
-        return;
-    b->event_inj = info;
     b->exit_int_info = 0;
+    if (EVENT_TYPE_OF(info) == EVENT_INTR)
+        v->irq_injected = vector;
+    else if (EVENT_TYPE_OF(info) == EVENT_NMI)
+        v->nmi_injected = true;
+    else if (EVENT_TYPE_OF(info) == EVENT_EXCEPTION && vector != VEC_BP && vector != VEC_OF)
+        vcpu_queue_exception(v, vector, info & EVENT_ERROR, (u32)(info >> 32));
 }
 
 /* ------------------------------------------------------------- events */
@@ -348,13 +403,26 @@ static void svm_inject_irq(struct vcpu *v, u8 vector)
     vmcb_of(v)->event_inj = EVENT_VALID | EVENT_TYPE(EVENT_INTR) | vector;
 }
 
+static bool svm_nmi_masked(struct vcpu *v)
+{
+    return svm_of(v)->nmi_masked;
+}
+
+static void svm_set_nmi_masked(struct vcpu *v, bool on)
+{
+    struct vmcb *b = vmcb_of(v);
+
+    svm_of(v)->nmi_masked = on;
+    svm_of(v)->iret_seen = false;
+    b->intercept3 = on ? b->intercept3 | I3_IRET : b->intercept3 & ~I3_IRET;
+}
+
 static void svm_inject_nmi(struct vcpu *v)
 {
     struct vmcb *b = vmcb_of(v);
 
     b->event_inj = EVENT_VALID | EVENT_TYPE(EVENT_NMI) | VEC_NMI;
-    b->intercept3 |= I3_IRET; /* its end unmasks the next */
-    svm_of(v)->iret_wait = true;
+    svm_set_nmi_masked(v, true);
 }
 
 static void svm_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
@@ -363,9 +431,9 @@ static void svm_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 
                             (has_error ? EVENT_ERROR | (u64)error << 32 : 0);
 }
 
-static bool svm_injection_pending(struct vcpu *v)
+static void svm_inject_none(struct vcpu *v)
 {
-    return vmcb_of(v)->event_inj & EVENT_VALID;
+    vmcb_of(v)->event_inj = 0;
 }
 
 static bool svm_irq_allowed(struct vcpu *v)
@@ -375,7 +443,7 @@ static bool svm_irq_allowed(struct vcpu *v)
 
 static bool svm_nmi_allowed(struct vcpu *v)
 {
-    return !svm_of(v)->iret_wait && !(vmcb_of(v)->interrupt_shadow & SHADOW_ON);
+    return !svm_of(v)->nmi_masked && !(vmcb_of(v)->interrupt_shadow & SHADOW_ON);
 }
 
 /* A virtual interrupt that is intercepted just before it would be taken. */
@@ -393,10 +461,16 @@ static void svm_irq_window(struct vcpu *v, bool on)
     }
 }
 
+/* Before the IRET, its exit will be heard of; otherwise one instruction is in the way: the IRET
+ * itself, or the one after STI or MOV SS. */
 static void svm_nmi_window(struct vcpu *v, bool on)
 {
-    if (on && svm_of(v)->iret_wait)
-        vmcb_of(v)->intercept3 |= I3_IRET;
+    struct svm_vcpu *s = svm_of(v);
+
+    if (!on || (s->nmi_masked && !s->iret_seen))
+        return;
+    s->step = true;
+    s->step_tf = v->rflags & RFLAGS_TF;
 }
 
 static u8 svm_get_shadow(struct vcpu *v)
@@ -446,7 +520,9 @@ const struct hv_ops hv_svm_ops = {
     .inject_irq = svm_inject_irq,
     .inject_nmi = svm_inject_nmi,
     .inject_exception = svm_inject_exception,
-    .injection_pending = svm_injection_pending,
+    .inject_none = svm_inject_none,
+    .nmi_masked = svm_nmi_masked,
+    .set_nmi_masked = svm_set_nmi_masked,
     .irq_allowed = svm_irq_allowed,
     .nmi_allowed = svm_nmi_allowed,
     .irq_window = svm_irq_window,

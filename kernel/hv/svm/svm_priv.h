@@ -5,15 +5,20 @@
  */
 #pragma once
 
+#include "hv/emul/tlb_tag.h"
 #include "hv/hv.h"
 #include "hv/svm/vmcb.h"
 
 struct svm_vcpu {
     struct vmcb *vmcb;
     u64 vmcb_pa;
-    u64 injected; /* event_inj of the last entry, for requeueing */
-    bool flush;
-    bool iret_wait; /* an NMI is masked until IRET */
+    struct tlb_tag asid; /* r */
+    bool flush;          /* r  a fresh ASID at the next entry */
+    u64 cr0_caching;     /* r  CD and NW as the guest has set them: without effect */
+    bool nmi_masked;     /* r  an NMI is being handled: until its IRET has been executed */
+    bool iret_seen;      /* r  that IRET has exited, at iret_rip, and comes next */
+    u64 iret_rip;        /* r */
+    bool step, step_tf;  /* r  one instruction, for the NMI after it; TF was the guest's own */
 };
 
 static inline struct svm_vcpu *svm_of(struct vcpu *v)

@@ -4,6 +4,7 @@
  * privilege level is a field of its own, which KVM keeps in SS.DPL.
  */
 #include "arch/x86/msr.h"
+#include "arch/x86/regs.h"
 #include "hv/svm/svm_priv.h"
 #include "lib/errno.h"
 
@@ -88,7 +89,19 @@ u64 svm_get_cr(struct vcpu *v, unsigned nr)
 {
     struct vmcb *b = vmcb_of(v);
 
-    return nr == 0 ? b->cr0 : nr == 2 ? b->cr2 : nr == 3 ? b->cr3 : b->cr4;
+    return nr == 0 ? b->cr0 | svm_of(v)->cr0_caching : nr == 2 ? b->cr2 : nr == 3 ? b->cr3 : b->cr4;
+}
+
+/* Caching stays on. */
+static void svm_set_cr0(struct vcpu *v, u64 value)
+{
+    struct vmcb *b = vmcb_of(v);
+    u64 caching = value & (CR0_CD | CR0_NW);
+
+    svm_of(v)->cr0_caching = caching;
+    b->cr0 = value & ~caching;
+    b->intercept_cr_read = (u16)((b->intercept_cr_read & ~1) | (caching != 0));
+    b->intercept_cr_write = (u16)((b->intercept_cr_write & ~1) | (caching != 0));
 }
 
 void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
@@ -96,7 +109,7 @@ void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
     struct vmcb *b = vmcb_of(v);
 
     if (nr == 0)
-        b->cr0 = value;
+        svm_set_cr0(v, value);
     else if (nr == 2)
         b->cr2 = value;
     else if (nr == 3)

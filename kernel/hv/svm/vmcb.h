@@ -164,7 +164,9 @@ enum svm_exit_code {
     SVM_XSETBV = 0x8d,
     SVM_NPF = 0x400,
 };
-#define SVM_INVALID (~0UL)
+#define SVM_INVALID (~0U) /* in 32 or in all 64 bits: QEMU clears the upper half */
+
+#define NPF_FINAL (1UL << 32) /* EXITINFO1: not a walk of the guest's tables */
 
 #define MSR_VM_CR 0xc0010114
 #define VM_CR_SVMDIS (1UL << 4)

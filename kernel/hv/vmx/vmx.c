@@ -32,13 +32,15 @@
 #define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 #define EPT_WANTED \
     (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
-#define VPID_MAX 0xffff
+#define VPID_COUNT 0x10000
+#define VPID_WANTED (VPID_CAP_INVVPID | VPID_CAP_ALL)
 /* A guest that has interrupts off must still be ended by the host's. Bochs only does that once the
  * guest has touched its flag; so no stay in the guest is longer than this. */
 #define STAY_PER_SECOND 100
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
 
+bool vmx_has_vpid;
 static u32 vmx_pin, vmx_cpu_ctl, vmx_cpu_ctl2, vmx_exit_ctl, vmx_entry_ctl, vmx_revision;
 static u8 *vmx_msr_bitmap; /* all intercepted, but for what the VMCS or the exchange holds */
 
@@ -72,6 +74,9 @@ static const char *vmx_probe_controls(void)
     if (!vmx_controls(MSR_VMX_CPU2, CPU2_WANTED, CPU2_LIKED, &vmx_cpu_ctl2) ||
         (rdmsr(MSR_VMX_EPT_VPID) & EPT_WANTED) != EPT_WANTED)
         return "this CPU's VT-x has no EPT or no unrestricted guest";
+    if ((rdmsr(MSR_VMX_EPT_VPID) & VPID_WANTED) != VPID_WANTED)
+        vmx_cpu_ctl2 &= ~CPU2_VPID;
+    vmx_has_vpid = vmx_cpu_ctl2 & CPU2_VPID;
     return NULL;
 }
 
@@ -135,6 +140,8 @@ static const char *vmx_enable_cpu(void)
         return "VMXON fails";
     for (unsigned i = 0; i < VMX_SYSCALL_MSRS; i++)
         c->syscall[i] = rdmsr(MSR_STAR + i);
+    __asm__ volatile("sgdt %0; sidt %1" : "=m"(c->gdt), "=m"(c->idt));
+    tlb_tags_init(&c->vpids, VPID_COUNT);
     return NULL;
 }
 
@@ -218,7 +225,6 @@ static void vmx_vcpu_destroy(struct vcpu *v)
 
 static void vmx_init_controls(struct vcpu *v)
 {
-    static u32 next_vpid;
     struct vmx_vcpu *x = vmx_of(v);
 
     vmcs_write(VMCS_PIN_CONTROLS, vmx_pin);
@@ -243,8 +249,8 @@ static void vmx_init_controls(struct vcpu *v)
     vmcs_write(VMCS_LINK_POINTER, U64_MAX);
     vmcs_write(VMCS_CR0_MASK, U64_MAX); /* every change exits */
     vmcs_write(VMCS_CR4_MASK, U64_MAX);
-    if (vmx_cpu_ctl2 & CPU2_VPID)
-        vmcs_write(VMCS_VPID, 1 + __atomic_fetch_add(&next_vpid, 1, __ATOMIC_RELAXED) % VPID_MAX);
+    x->vpid = (struct tlb_tag){0};
+    x->host_cpu = ~0U;
 }
 
 static void vmx_init_host(void)
@@ -256,11 +262,6 @@ static void vmx_init_host(void)
     vmcs_write(VMCS_HOST_FS_SEL, 0);
     vmcs_write(VMCS_HOST_GS_SEL, 0);
     vmcs_write(VMCS_HOST_TR_SEL, TSS_SEL);
-    vmcs_write(VMCS_HOST_PAT, rdmsr(MSR_IA32_PAT));
-    vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
-    vmcs_write(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_IA32_SYSENTER_CS));
-    vmcs_write(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_IA32_SYSENTER_ESP));
-    vmcs_write(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_IA32_SYSENTER_EIP));
 }
 
 static struct kvm_segment vmx_real_seg(u16 selector, u64 base, u8 type)
@@ -327,9 +328,9 @@ static void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 
     x->event_error = error;
 }
 
-static bool vmx_injection_pending(struct vcpu *v)
+static void vmx_inject_none(struct vcpu *v)
 {
-    return vmx_of(v)->event & EVENT_VALID;
+    vmx_of(v)->event = 0;
 }
 
 static bool vmx_irq_allowed(struct vcpu *v)
@@ -340,6 +341,18 @@ static bool vmx_irq_allowed(struct vcpu *v)
 static bool vmx_nmi_allowed(struct vcpu *v)
 {
     return !(vmx_of(v)->shadow & (SHADOW_STI | SHADOW_MOV_SS | SHADOW_NMI));
+}
+
+static bool vmx_nmi_masked(struct vcpu *v)
+{
+    return vmx_of(v)->shadow & SHADOW_NMI;
+}
+
+static void vmx_set_nmi_masked(struct vcpu *v, bool on)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+
+    x->shadow = on ? x->shadow | SHADOW_NMI : x->shadow & ~SHADOW_NMI;
 }
 
 static void vmx_window(struct vcpu *v, u32 bit, bool on)
@@ -414,7 +427,9 @@ const struct hv_ops hv_vmx_ops = {
     .inject_irq = vmx_inject_irq,
     .inject_nmi = vmx_inject_nmi,
     .inject_exception = vmx_inject_exception,
-    .injection_pending = vmx_injection_pending,
+    .inject_none = vmx_inject_none,
+    .nmi_masked = vmx_nmi_masked,
+    .set_nmi_masked = vmx_set_nmi_masked,
     .irq_allowed = vmx_irq_allowed,
     .nmi_allowed = vmx_nmi_allowed,
     .irq_window = vmx_irq_window,

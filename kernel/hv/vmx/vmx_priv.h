@@ -8,6 +8,7 @@
 #pragma once
 
 #include "arch/x86/percpu.h"
+#include "hv/emul/tlb_tag.h"
 #include "hv/hv.h"
 #include "hv/vmx/vmx_regs.h"
 
@@ -17,10 +18,12 @@ enum { VMX_STAR, VMX_LSTAR, VMX_CSTAR, VMX_SFMASK, VMX_SYSCALL_MSRS };
 struct vmx_vcpu {
     void *vmcs;
     u64 vmcs_pa;
-    bool current_here; /* between load and put */
-    bool flush;        /* r  INVEPT before the next entry */
-    u32 cpu_controls;  /* r  as the next entry wants them */
-    u32 cpu_written;   /* r  as the VMCS has them */
+    bool current_here;   /* between load and put */
+    u32 host_cpu;        /* r  whose host state the VMCS has; ~0: none */
+    struct tlb_tag vpid; /* r */
+    bool flush;          /* r  INVEPT before the next entry */
+    u32 cpu_controls;    /* r  as the next entry wants them */
+    u32 cpu_written;     /* r  as the VMCS has them */
     u32 entry_controls;
     u32 shadow;                        /* r  interruptibility: SHADOW_* */
     u32 event, event_error, event_len; /* r  to inject at the next entry */
@@ -57,10 +60,18 @@ void vmx_end(struct vcpu *v, u64 flags);
 void vmx_state_reset(struct vcpu *v);
 
 /* vmx_run.c: entry and exits. */
+struct vmx_table {
+    u16 limit;
+    u64 base;
+} __packed;
+/* The host's state that exits do not restore, or not wholly, as vmx_enable_cpu found it. */
 struct vmx_cpu {
-    u64 syscall[VMX_SYSCALL_MSRS]; /* the host's, as vmx_enable_cpu found them */
+    struct vmx_table gdt, idt;
+    u64 syscall[VMX_SYSCALL_MSRS];
+    struct tlb_tags vpids;
 };
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpus);
+extern bool vmx_has_vpid; /* and INVVPID of all at once */
 enum hv_exit vmx_run(struct vcpu *v);
 void vmx_requeue(struct vcpu *v);
 

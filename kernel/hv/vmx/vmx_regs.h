@@ -194,6 +194,11 @@ enum vmx_reason {
 #define EPT_CAP_2M (1UL << 16)
 #define EPT_CAP_INVEPT (1UL << 20)
 #define EPT_CAP_INVEPT_SINGLE (1UL << 25)
+#define VPID_CAP_INVVPID (1UL << 32)
+#define VPID_CAP_ALL (1UL << 42)
+/* Exit qualification of an EPT violation (27.2.1). */
+#define EPT_LINEAR_VALID (1UL << 7)
+#define EPT_LINEAR_FINAL (1UL << 8)
 #define EPTP_WB_WALK4 (6UL | 3UL << 3)
 
 #define FEATURE_CONTROL_LOCK 1UL

@@ -2,8 +2,13 @@
  *
  * Entry to the guest and what an exit means (SDM vol. 3, 26 and 27).
  *
- * SYSCALL's registers and KERNEL_GS_BASE are not in the VMCS: they are exchanged around each entry,
- * where they differ. NMIs and machine checks that end the guest are delivered from here.
+ * What an exit does not restore is put right here (SDM vol. 3, 27.5). SYSCALL's registers and
+ * KERNEL_GS_BASE are not in the VMCS: they are exchanged around each entry, where they differ. The
+ * limits of GDTR and IDTR become 0xffff at each exit: with them user mode would find descriptors in
+ * the kernel memory behind the GDT, so both tables are loaded again. LDTR is left unusable, TR with
+ * a limit of 0x67, DR7 and DEBUGCTL with their initial values: the host's are the same.
+ *
+ * NMIs and machine checks that end the guest are delivered from here.
  */
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
@@ -21,6 +26,7 @@ static enum hv_exit vmx_exit_fault(struct vcpu *v)
     u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
 
     v->exit.gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
+    v->exit.final = (q & EPT_LINEAR_VALID) && (q & EPT_LINEAR_FINAL);
     v->exit.access = q & 2 ? FAULT_WRITE : q & 4 ? FAULT_EXEC : FAULT_READ;
     if ((q & 1 << 12) && !(vmx_of(v)->idt_event & EVENT_VALID))
         vmx_of(v)->shadow |= SHADOW_NMI; /* the fault was IRET's: NMIs are still masked (27.2.3) */
@@ -113,22 +119,29 @@ static u64 vmx_tss_base(u64 gdt)
     return (u64)d[2] << 32 | (d[1] & 0xff000000) | (d[1] & 0xff) << 16 | d[0] >> 16;
 }
 
-static void vmx_write_host(void)
+/* What is this CPU's own and does not change. */
+static void vmx_write_host_cpu(const struct vmx_cpu *c)
 {
-    struct {
-        u16 limit;
-        u64 base;
-    } __packed gdt, idt;
-
-    __asm__ volatile("sgdt %0; sidt %1" : "=m"(gdt), "=m"(idt));
-    vmcs_write(VMCS_HOST_GDTR_BASE, gdt.base);
-    vmcs_write(VMCS_HOST_IDTR_BASE, idt.base);
-    vmcs_write(VMCS_HOST_TR_BASE, vmx_tss_base(gdt.base));
+    vmcs_write(VMCS_HOST_GDTR_BASE, c->gdt.base);
+    vmcs_write(VMCS_HOST_IDTR_BASE, c->idt.base);
+    vmcs_write(VMCS_HOST_TR_BASE, vmx_tss_base(c->gdt.base));
     vmcs_write(VMCS_HOST_CR0, read_cr0());
-    vmcs_write(VMCS_HOST_CR3, read_cr3());
     vmcs_write(VMCS_HOST_CR4, read_cr4());
-    vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
     vmcs_write(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
+    vmcs_write(VMCS_HOST_PAT, rdmsr(MSR_IA32_PAT));
+    vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
+    vmcs_write(VMCS_HOST_SYSENTER_CS, rdmsr(MSR_IA32_SYSENTER_CS));
+    vmcs_write(VMCS_HOST_SYSENTER_ESP, rdmsr(MSR_IA32_SYSENTER_ESP));
+    vmcs_write(VMCS_HOST_SYSENTER_EIP, rdmsr(MSR_IA32_SYSENTER_EIP));
+}
+
+static void vmx_write_host(struct vmx_vcpu *x)
+{
+    if (x->host_cpu != cpu_id())
+        vmx_write_host_cpu(this_cpu_ptr(vmx_cpus));
+    x->host_cpu = cpu_id();
+    vmcs_write(VMCS_HOST_CR3, read_cr3());
+    vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
 }
 
 static void vmx_write_guest(struct vcpu *v)
@@ -171,6 +184,30 @@ static void vmx_invept(u64 eptp)
     __asm__ volatile("invept %0, %1" ::"m"(arg), "r"(1UL) : "cc", "memory");
 }
 
+static void vmx_invvpid_all(void)
+{
+    static const u64 none[2];
+
+    __asm__ volatile("invvpid %0, %1" ::"m"(none), "r"(2UL) : "cc", "memory");
+}
+
+/* INVEPT takes what is cached through these tables under every tag (28.3.3.1). */
+static void vmx_flush(struct vcpu *v)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    u32 old = x->vpid.tag;
+
+    if (x->flush)
+        vmx_invept(v->vm->npt.root.v | EPTP_WB_WALK4);
+    x->flush = false;
+    if (!vmx_has_vpid)
+        return;
+    if (tlb_tag_take(&this_cpu_ptr(vmx_cpus)->vpids, cpu_id(), &x->vpid, false))
+        vmx_invvpid_all();
+    if (x->vpid.tag != old)
+        vmcs_write(VMCS_VPID, x->vpid.tag);
+}
+
 /* SYSCALL's registers: the guest's in, or the host's back. */
 static void vmx_swap_syscall(const u64 *to, const u64 *from)
 {
@@ -182,18 +219,19 @@ static void vmx_swap_syscall(const u64 *to, const u64 *from)
 static int vmx_enter_swapped(struct vcpu *v)
 {
     struct vmx_vcpu *x = vmx_of(v);
-    const u64 *host = this_cpu_ptr(vmx_cpus)->syscall;
+    const struct vmx_cpu *c = this_cpu_ptr(vmx_cpus);
     u64 kernel_gs = rdmsr(MSR_KERNEL_GS_BASE);
     int refused;
 
-    vmx_swap_syscall(x->syscall, host);
+    vmx_swap_syscall(x->syscall, c->syscall);
     wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs);
     write_cr2(x->cr2);
     refused = vmx_enter(v);
+    __asm__ volatile("lgdt %0; lidt %1" ::"m"(c->gdt), "m"(c->idt));
     x->cr2 = read_cr2();
     x->kernel_gs = rdmsr(MSR_KERNEL_GS_BASE);
     wrmsr(MSR_KERNEL_GS_BASE, kernel_gs);
-    vmx_swap_syscall(host, x->syscall);
+    vmx_swap_syscall(c->syscall, x->syscall);
     return refused;
 }
 
@@ -202,11 +240,9 @@ enum hv_exit vmx_run(struct vcpu *v)
     struct vmx_vcpu *x = vmx_of(v);
     u32 reason;
 
-    vmx_write_host();
+    vmx_write_host(x);
     vmx_write_guest(v);
-    if (x->flush)
-        vmx_invept(v->vm->npt.root.v | EPTP_WB_WALK4);
-    x->flush = false;
+    vmx_flush(v);
     if (vmx_enter_swapped(v)) {
         v->exit.reason = vmcs_read(VMCS_INSN_ERROR);
         x->idt_event = 0;
@@ -226,11 +262,15 @@ void vmx_requeue(struct vcpu *v)
     struct vmx_vcpu *x = vmx_of(v);
     u32 type = EVENT_TYPE_OF(x->idt_event);
 
-    if (!(x->idt_event & EVENT_VALID) || type > VMX_EVENT_EXCEPTION)
+    if (!(x->idt_event & EVENT_VALID))
         return;
-    x->event = x->idt_event & ~(1U << 12);
-    x->event_error = x->idt_error;
-    x->idt_event = 0;
-    if (type == VMX_EVENT_NMI)
+    if (type == VMX_EVENT_INTR) {
+        v->irq_injected = (u8)x->idt_event;
+    } else if (type == VMX_EVENT_NMI) {
+        v->nmi_injected = true;
         x->shadow &= ~SHADOW_NMI;
+    } else if (type == VMX_EVENT_EXCEPTION) {
+        vcpu_queue_exception(v, (u8)x->idt_event, x->idt_event & EVENT_HAS_ERROR, x->idt_error);
+    }
+    x->idt_event = 0;
 }

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The guests of t_host.c, t_events.c, t_edge.c and t_bounds.c.
+ */
+#include "guests.inc"
+
+/* Tells where its loop is, then from where each NMI comes. */
+guest nmi_row 64
+    gate 2, 1f
+    lidt AT(9f)
+    mov $AT(2f), %eax
+    out %eax, $REPORT
+2:  jmp 2b
+1:  mov (%rsp), %rax
+    out %eax, $REPORT
+    iretq
+9:  .word 0xfff
+    .quad IDT
+end nmi_row
+
+/* Real mode. IRQ 5 is open and interrupts are off; the handler of #UD turns them on. */
+guest irq_behind 16
+    mov $0xdf, %bl
+    pic_init
+    movw $AT(2f), 0x25 * 4
+    movw $0, 0x25 * 4 + 2
+    movw $AT(3f), 6 * 4
+    movw $0, 6 * 4 + 2
+    report 1
+1:  jmp 1b
+3:  sti
+    nop
+    nop
+    report 9
+    cli
+    hlt
+2:  report 0x25
+    mov $0x20, %al
+    out %al, $0x20
+    iret
+end irq_behind
+
+/* User code (vcpu_user) stores to a device by an instruction that no emulator has. */
+guest user_x87 64
+    gate 6, 1f
+    lidt AT(9f)
+    mov $MMIO, %edi
+    push $0x23
+    push $0x6000
+    push $2
+    push $0x2b
+    push $AT(2f)
+    iretq
+2:  fstpl (%rdi)
+    hlt
+1:  report 6
+    mov (%rsp), %rax
+    sub $AT(2b), %rax
+    out %al, $REPORT
+    hlt
+9:  .word 0xfff
+    .quad IDT
+end user_x87
+
+/* Sets the bits of CR4 that are in rsi. */
+guest cr4_bits 64
+    gate 13, 1f
+    lidt AT(9f)
+    mov %cr4, %rax
+    or %rsi, %rax
+    mov %rax, %cr4
+    report 1
+    hlt
+1:  report 13
+    hlt
+9:  .word 0xfff
+    .quad IDT
+end cr4_bits
+
+/* Sets the bits of EFER that are in esi. */
+guest efer_bits 64
+    gate 13, 1f
+    lidt AT(9f)
+    mov $0xc0000080, %ecx
+    rdmsr
+    or %esi, %eax
+    wrmsr
+    report 1
+    hlt
+1:  report 13
+    hlt
+9:  .word 0xfff
+    .quad IDT
+end efer_bits
+
+guest bit_scans 64
+    mov $MMIO, %ebx
+    bsf (%rbx), %eax
+    out %eax, $REPORT
+    bsr (%rbx), %rax
+    out %eax, $REPORT
+    mov $0x5a, %eax
+    bsf 8(%rbx), %ecx           /* of 0: ZF */
+    setz %al
+    out %al, $REPORT
+    hlt
+end bit_scans
+
+guest outs_counted 16
+    cld
+    mov $AT(1f), %si
+    mov $6, %cx
+    mov $0x20, %dx
+    rep outsb
+    mov %si, %ax
+    sub $AT(1f), %ax
+    out %al, $REPORT
+    hlt
+1:  .ascii "abcdefgh"
+end outs_counted
+
+/* 32-bit: touches a byte of each 2 MiB from 16 to 48 MiB, again and again. */
+guest touch_huge 32
+1:  mov $0x1000000, %ebx
+2:  mov (%ebx), %al
+    add $0x200000, %ebx
+    cmp $0x3000000, %ebx
+    jb 2b
+    report 1
+    jmp 1b
+end touch_huge
+
+/* Real mode: polls the first PIC, which acknowledges and ends an interrupt at once. */
+guest pic_poll 16
+1:  mov $0x0c, %al
+    out %al, $0x20
+    in $0x20, %al
+    out %al, $REPORT
+    jmp 1b
+end pic_poll
+
+/* What the word at 2 MiB holds, through this vCPU's own tables. */
+guest peek_own 64
+1:  mov 0x200000, %eax
+    out %eax, $REPORT
+    jmp 1b
+end peek_own
+
+    .section .note.GNU-stack, "", @progbits
