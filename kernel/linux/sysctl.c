@@ -146,6 +146,7 @@ SYSCTL(overflowgid, "kernel/overflowgid", 65534);
 SYSCTL(overflowuid, "kernel/overflowuid", 65534);
 SYSCTL(pid_max, "kernel/pid_max", PID_MAX);
 SYSCTL(threads_max, "kernel/threads-max", PID_MAX);
+SYSCTL(randomize_va_space, "kernel/randomize_va_space", 2); /* all of it, always */
 SYSCTL(tainted, "kernel/tainted", 0);
 SYSCTL_TEXT(core_pattern, "kernel/core_pattern", ""); /* no core files are written */
 SYSCTL_TEXT(actions_avail, "kernel/seccomp/actions_avail",
@@ -154,6 +155,8 @@ SYSCTL_TEXT(actions_avail, "kernel/seccomp/actions_avail",
 SYSCTL_SHOW(file_nr, "fs/file-nr", file_nr_show);
 SYSCTL(file_max, "fs/file-max", S64_MAX);
 SYSCTL(nr_open, "fs/nr_open", FD_TABLE_MAX);
+SYSCTL(aio_max_nr, "fs/aio-max-nr", 0); /* there is no io_setup(2) */
+SYSCTL(aio_nr, "fs/aio-nr", 0);
 SYSCTL(fs_overflowgid, "fs/overflowgid", 65534);
 SYSCTL(fs_overflowuid, "fs/overflowuid", 65534);
 SYSCTL(protected_hardlinks, "fs/protected_hardlinks", 1);
@@ -164,4 +167,21 @@ SYSCTL(inotify_watches, "fs/inotify/max_user_watches", INOTIFY_WATCHES_MAX);
 
 SYSCTL(mmap_min_addr, "vm/mmap_min_addr", USER_MIN);
 SYSCTL(overcommit_memory, "vm/overcommit_memory", 1); /* memory is charged when it is touched */
-SYSCTL(swappiness, "vm/swappiness", 0);               /* there is no swap */
+SYSCTL(overcommit_ratio, "vm/overcommit_ratio", 50);  /* the two that mode 2 would look at */
+SYSCTL(overcommit_kbytes, "vm/overcommit_kbytes", 0);
+SYSCTL(panic_on_oom, "vm/panic_on_oom", 0);
+SYSCTL(oom_kill_allocating_task, "vm/oom_kill_allocating_task", 0);
+SYSCTL(swappiness, "vm/swappiness", 0); /* there is no swap */
+
+/* ------------------------------------------------------------- huge pages (sysfs) */
+
+/* Anonymous memory gets 2 MiB pages where it has room for them; madvise(2) tells where not. */
+#define SYS_HUGE(id, file, text)                                                                \
+    PSEUDO_FILE(id) = {"sysfs", "kernel/mm/transparent_hugepage/" file, 0444, &sysctl_text_ops, \
+                       (void *)(text)}
+SYS_HUGE(thp_enabled, "enabled", "[always] madvise never");
+SYS_HUGE(thp_defrag, "defrag", "always defer defer+madvise madvise [never]");
+SYS_HUGE(thp_shmem, "shmem_enabled", "always within_size advise [never] deny force");
+SYS_HUGE(thp_zero, "use_zero_page", "1");
+PSEUDO_FILE(thp_size) = {"sysfs", "kernel/mm/transparent_hugepage/hpage_pmd_size", 0444,
+                         &sysctl_number_ops, (void *)HUGE_SIZE};

@@ -124,6 +124,27 @@ static bool file_pos_refused(const struct file *f, const loff_t *pos)
     return pos && pos != &f->pos && !f->ops->seek;
 }
 
+/* What the current thread has read and written, for /proc/<pid>/io. */
+static inline ssize_t file_count_read(ssize_t n)
+{
+    struct thread *t = current_thread();
+
+    t->reads++;
+    if (n > 0)
+        t->bytes_read += (u64)n;
+    return n;
+}
+
+static inline ssize_t file_count_written(ssize_t n)
+{
+    struct thread *t = current_thread();
+
+    t->writes++;
+    if (n > 0)
+        t->bytes_written += (u64)n;
+    return n;
+}
+
 ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     bool locked;
@@ -136,11 +157,11 @@ ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
     if (!f->ops->read)
         return f->ops->readdir ? -EISDIR : -EINVAL;
     if (pos && pos != &f->pos)
-        return *pos < 0 ? -EINVAL : f->ops->read(f, to, pos);
+        return *pos < 0 ? -EINVAL : file_count_read(f->ops->read(f, to, pos));
     locked = file_pos_begin(f);
     n = f->ops->read(f, to, &f->pos);
     file_pos_end(f, locked);
-    return n;
+    return file_count_read(n);
 }
 
 ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos)
@@ -155,11 +176,11 @@ ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos)
     if (!f->ops->write)
         return -EINVAL;
     if (pos && pos != &f->pos)
-        return *pos < 0 ? -EINVAL : f->ops->write(f, from, pos);
+        return *pos < 0 ? -EINVAL : file_count_written(f->ops->write(f, from, pos));
     locked = file_pos_begin(f);
     n = f->ops->write(f, from, &f->pos);
     file_pos_end(f, locked);
-    return n;
+    return file_count_written(n);
 }
 
 ssize_t file_read_kernel(struct file *f, void *buf, size_t n, loff_t pos)

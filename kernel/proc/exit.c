@@ -113,7 +113,7 @@ static void exit_aspace(struct task *t, bool last)
     spin_lock_irqsave(&p->siglock, &flags);
     as = p->aspace;
     if (as)
-        p->times.max_rss = MAX(p->times.max_rss, as->rss_peak);
+        p->times.max_rss = MAX(p->times.max_rss, aspace_rss_peak(as));
     p->aspace = NULL;
     spin_unlock_irqrestore(&p->siglock, flags);
     if (as)

@@ -65,6 +65,7 @@ struct process *process_alloc(void)
     itimer_process_init(p);
     p->start_time = time_ns();
     p->dumpable = true;
+    p->login_uid = p->login_session = ~0U;
     p->exec_ns = &user_ns_init;
     user_ns_get(p->exec_ns);
     return p;
@@ -107,6 +108,8 @@ static void process_inherit(struct process *p, struct process *from, u64 clone_f
     p->dumpable = from->dumpable;
     p->keep_caps = from->keep_caps;
     p->personality = from->personality;
+    p->login_uid = from->login_uid;
+    p->login_session = from->login_session;
     p->has_subreaper = from->has_subreaper || from->subreaper;
 }
 

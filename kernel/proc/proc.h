@@ -29,7 +29,8 @@ enum process_event { PEVENT_STOPPED = 1, PEVENT_CONTINUED = 2 };
 struct process_times {
     u64 utime, stime; /* ns */
     u64 min_faults, maj_faults, nvcsw, nivcsw;
-    u64 max_rss; /* pages */
+    u64 bytes_read, bytes_written, reads, writes; /* by calls, of anything */
+    u64 max_rss;                                  /* pages */
 };
 
 /* An interval timer of setitimer(2). */
@@ -86,13 +87,14 @@ struct process {
     u64 start_time;                          /* I */
     bool subreaper;                          /* p  adopts orphans among its descendants */
     bool has_subreaper;                      /* p  some ancestor does */
-    bool ns_init;            /* I  the init of its pid namespace: default actions spare it */
-    bool did_exec;           /* a */
-    bool dumpable;           /* a */
-    struct user_ns *exec_ns; /* s  where its program was started; a reference */
-    bool keep_caps;          /* a */
-    s16 oom_score_adj;       /* a */
-    u32 personality;         /* a */
+    bool ns_init;                 /* I  the init of its pid namespace: default actions spare it */
+    bool did_exec;                /* a */
+    bool dumpable;                /* a */
+    struct user_ns *exec_ns;      /* s  where its program was started; a reference */
+    bool keep_caps;               /* a */
+    s16 oom_score_adj;            /* a */
+    u32 personality;              /* a */
+    u32 login_uid, login_session; /* a  of audit; ~0: unset */
 };
 
 static inline void process_get(struct process *p)

@@ -234,8 +234,12 @@ static void process_times_add_thread(struct process_times *sum, const struct tas
     sum->stime += system;
     sum->nvcsw += t->thread->nvcsw;
     sum->nivcsw += t->thread->nivcsw;
-    sum->min_faults += t->min_faults;
-    sum->maj_faults += t->maj_faults;
+    sum->min_faults += t->thread->min_faults;
+    sum->maj_faults += t->thread->maj_faults;
+    sum->bytes_read += t->thread->bytes_read;
+    sum->bytes_written += t->thread->bytes_written;
+    sum->reads += t->thread->reads;
+    sum->writes += t->thread->writes;
 }
 
 void process_times_absorb_locked(struct process *p, struct task *t)
@@ -253,7 +257,7 @@ void process_times_get(struct process *p, struct process_times *out)
     list_for_each (t, &p->tasks, node)
         process_times_add_thread(out, t);
     if (p->aspace)
-        out->max_rss = MAX(out->max_rss, p->aspace->rss_peak);
+        out->max_rss = MAX(out->max_rss, aspace_rss_peak(p->aspace));
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 

@@ -44,7 +44,30 @@ void procfs_cpumask(struct seq *out, u64 mask);
 void procfs_cpulist(struct seq *out, u64 mask);
 /* procfs_net.c: the directory net */
 extern const struct pseudo_ops procfs_net_ops;
+/* Between the parts of a long read: yields; true when the reader is to end. */
+static inline bool procfs_interrupted(void)
+{
+    cond_yield();
+    return thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
+}
+/* procfs_mem.c */
+extern const struct file_ops procfs_mem_fops, procfs_pagemap_fops;
+/* procfs_account.c */
+#define PROCFS_SHOW(fn) int fn(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+#define PROCFS_STORE(fn) \
+    ssize_t fn(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+PROCFS_SHOW(procfs_io_show);
+PROCFS_SHOW(procfs_loginuid_show);
+PROCFS_STORE(procfs_loginuid_store);
+PROCFS_SHOW(procfs_sessionid_show);
+PROCFS_SHOW(procfs_personality_show);
+PROCFS_SHOW(procfs_schedule_show);
+PROCFS_SHOW(procfs_oom_adj_old_show);
+PROCFS_STORE(procfs_oom_adj_old_store);
+/* -1000..1000. -EINVAL, -EACCES: only privilege makes a process safer. */
+int procfs_set_oom_adj(struct process *p, s64 value, const struct cred *opener) __must_check;
 /* procfs_maps.c */
+int procfs_smaps_rollup_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_maps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_smaps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 /* procfs_ids.c */

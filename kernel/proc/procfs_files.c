@@ -166,7 +166,7 @@ static void status_memory(struct seq *out, struct aspace *as)
                "RssShmem:\t       0 kB\nVmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\n"
                "VmLib:\t       0 kB\nVmPTE:\t%8lu kB\nVmSwap:\t       0 kB\n",
                as->total_pages * 4, as->total_pages * 4, as->locked_pages * 4,
-               MAX(as->rss_peak, rss) * 4, rss * 4, as->rss_anon * 4, as->rss_file * 4,
+               aspace_rss_peak(as) * 4, rss * 4, as->rss_anon * 4, as->rss_file * 4,
                (as->data_end - as->data_start) / 1024, 132UL,
                (as->code_end - as->code_start) / 1024, as->pt.tables * 4);
 }
@@ -358,19 +358,25 @@ static int oom_adj_show(struct pseudo_node *node, struct seq *out, const struct 
     return 0;
 }
 
+int procfs_set_oom_adj(struct process *p, s64 value, const struct cred *opener)
+{
+    if (value < -1000 || value > 1000)
+        return -EINVAL;
+    if (value < p->oom_score_adj && !cred_capable(opener, &user_ns_init, CAP_SYS_RESOURCE))
+        return -EACCES;
+    p->oom_score_adj = (s16)value;
+    return 0;
+}
+
 static ssize_t oom_adj_store(struct pseudo_node *node, char *text, size_t n,
                              const struct cred *cred)
 {
-    struct process *p = pid_node_task(node)->process;
     s64 v;
-    int err = parse_s64(text, 10, &v);
+    int err = parse_s64(text, 10, &v) ? -EINVAL : 0;
 
-    if (err || v < -1000 || v > 1000)
-        return -EINVAL;
-    if (v < p->oom_score_adj && !cred_capable(cred, &user_ns_init, CAP_SYS_RESOURCE))
-        return -EACCES;
-    p->oom_score_adj = (s16)v;
-    return (ssize_t)n;
+    if (!err)
+        err = procfs_set_oom_adj(pid_node_task(node)->process, v, cred);
+    return err ? err : (ssize_t)n;
 }
 
 static int oom_score_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
@@ -401,6 +407,13 @@ static int wchan_show(struct pseudo_node *node, struct seq *out, const struct cr
             .show = fn, .store = fs, .owner = pid_node_owner, .destroy = pid_node_destroy \
         }                                                                                 \
     }
+#define FILE_OPS(name_, mode_, ops_)                                           \
+    {                                                                          \
+        name_, mode_,                                                          \
+        {                                                                      \
+            .fops = ops_, .owner = pid_node_owner, .destroy = pid_node_destroy \
+        }                                                                      \
+    }
 const struct pid_file pid_files[] = {
     FILE_RO("auxv", 0400, auxv_show),
     FILE_RO("cgroup", 0444, cgroup_show),
@@ -408,14 +421,23 @@ const struct pid_file pid_files[] = {
     FILE_RW("comm", 0644, comm_show, comm_store),
     FILE_RO("environ", 0400, environ_show),
     FILE_RW("gid_map", 0644, procfs_gid_map_show, procfs_gid_map_store),
+    FILE_RO("io", 0400, procfs_io_show),
     FILE_RO("limits", 0444, limits_show),
+    FILE_RW("loginuid", 0644, procfs_loginuid_show, procfs_loginuid_store),
     FILE_RO("maps", 0444, procfs_maps_show),
+    FILE_OPS("mem", 0600, &procfs_mem_fops),
     FILE_RO("mountinfo", 0444, procfs_mountinfo_show),
     FILE_RO("mounts", 0444, procfs_mounts_show),
+    FILE_RW("oom_adj", 0644, procfs_oom_adj_old_show, procfs_oom_adj_old_store),
     FILE_RO("oom_score", 0444, oom_score_show),
     FILE_RW("oom_score_adj", 0644, oom_adj_show, oom_adj_store),
+    FILE_OPS("pagemap", 0400, &procfs_pagemap_fops),
+    FILE_RO("personality", 0400, procfs_personality_show),
+    FILE_RO("sched", 0644, procfs_schedule_show),
+    FILE_RO("sessionid", 0444, procfs_sessionid_show),
     FILE_RW("setgroups", 0644, procfs_setgroups_show, procfs_setgroups_store),
     FILE_RO("smaps", 0444, procfs_smaps_show),
+    FILE_RO("smaps_rollup", 0444, procfs_smaps_rollup_show),
     FILE_RO("stat", 0444, stat_show),
     FILE_RO("statm", 0444, statm_show),
     FILE_RO("status", 0444, status_show),

@@ -3,6 +3,7 @@
  * /proc/<pid>/maps and smaps: what an address space has where (proc(5)).
  */
 #include "lib/err.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/fs_context.h"
 #include "proc/procfs.h"
@@ -31,15 +32,40 @@ static const char *maps_file_name(const struct maps_state *m, const struct file 
     return IS_ERR(name) ? "?" : name;
 }
 
+static void maps_residency(struct seq *out, const struct residency *r, bool locked)
+{
+    u64 shared = r->present - r->private, shared_dirty = r->dirty - r->private_dirty;
+    const struct {
+        const char *name;
+        u64 kb;
+    } rows[] = {
+        {"Rss", r->present * 4},
+        {"Pss", r->share_sum * 4 >> RESIDENCY_SHIFT},
+        {"Shared_Clean", (shared - shared_dirty) * 4},
+        {"Shared_Dirty", shared_dirty * 4},
+        {"Private_Clean", (r->private - r->private_dirty) * 4},
+        {"Private_Dirty", r->private_dirty * 4},
+        {"Anonymous", r->anon * 4},
+        {"AnonHugePages", r->huge * 4},
+        {"Swap", 0},
+        {"SwapPss", 0},
+        {"Locked", locked ? r->share_sum * 4 >> RESIDENCY_SHIFT : 0},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+        seq_printf(out, "%s:%*lu kB\n", rows[i].name, 23 - (int)strlen(rows[i].name), rows[i].kb);
+}
+
 static void maps_details(const struct maps_state *m, const struct area *a)
 {
-    u64 anon, rss = aspace_resident(m->as, a, &anon);
+    struct residency r = {0};
 
-    seq_printf(m->out,
-               "Size:           %8lu kB\nKernelPageSize:        4 kB\n"
-               "MMUPageSize:           4 kB\nRss:            %8lu kB\n"
-               "Anonymous:      %8lu kB\nLocked:         %8lu kB\n",
-               (a->end - a->start) / 1024, rss * 4, anon * 4, a->flags & AREA_LOCKED ? rss * 4 : 0);
+    aspace_residency(m->as, a, &r);
+    seq_printf(
+        m->out,
+        "Size:           %8lu kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n",
+        (a->end - a->start) / 1024);
+    maps_residency(m->out, &r, a->flags & AREA_LOCKED);
 }
 
 static int maps_area(struct area *a, void *arg)
@@ -96,4 +122,36 @@ int procfs_maps_show(struct pseudo_node *node, struct seq *out, const struct cre
 int procfs_smaps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     return maps_text(node, out, true);
+}
+
+/* The sum over all areas, as one. */
+struct maps_sum {
+    struct aspace *as;
+    struct residency all;
+    u64 start, end;
+};
+
+static int maps_sum_area(struct area *a, void *arg)
+{
+    struct maps_sum *sum = arg;
+
+    if (!sum->end)
+        sum->start = a->start;
+    sum->end = a->end;
+    aspace_residency(sum->as, a, &sum->all);
+    return 0;
+}
+
+int procfs_smaps_rollup_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct maps_sum sum = {.as = process_inspect_aspace(pid_node_task(node)->process)};
+
+    if (!sum.as || IS_ERR(sum.as))
+        return sum.as ? -EACCES : -ESRCH;
+    (void)aspace_for_each(sum.as, 0, maps_sum_area, &sum);
+    aspace_put(sum.as);
+    seq_printf(out, "%08lx-%08lx ---p 00000000 00:00 0                          [rollup]\n",
+               sum.start, sum.end);
+    maps_residency(out, &sum.all, false);
+    return 0;
 }

@@ -69,7 +69,6 @@ struct task {
     struct seccomp *seccomp;       /* o writes under s; NULL: none */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */
     u64 start_time;                          /* I  ns of time_ns() */
-    u64 min_faults, maj_faults;              /* o */
     u32 timer_slack;                         /* o  ns */
     u16 ioprio;                              /* a  as ioprio_set(2) has it */
     struct sem_undo_list *sem_undo;          /* o  NULL until it is used */

@@ -81,10 +81,12 @@ struct thread {
     struct task *task;           /* I  kernel/proc's part; NULL for a kernel thread */
     struct file *closing_next;   /* o  obj: those to destroy after it */
     char name[16];               /* o  comm */
-    u64 utime, stime;     /* r  ns in user mode (guest included) and in the kernel, as sampled */
-    u8 user_mode;         /* a  the last sample: time until the next one is user time */
-    u64 nvcsw, nivcsw;    /* r */
-    struct list_node all; /* list of all threads, for the console */
+    u64 utime, stime;  /* r  ns in user mode (guest included) and in the kernel, as sampled */
+    u8 user_mode;      /* a  the last sample: time until the next one is user time */
+    u64 nvcsw, nivcsw; /* r */
+    u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
+    u64 min_faults, maj_faults; /* o  page faults of user code; maj: that waited for a device */
+    struct list_node all;       /* list of all threads, for the console */
 };
 
 /* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn

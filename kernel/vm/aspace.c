@@ -99,42 +99,6 @@ void aspace_detach(struct aspace *as, struct translation *t)
     spin_unlock(&as->pt_lock);
 }
 
-/* Of a 2 MiB leaf, or of the table behind a level-1 entry, what lies in [from, to). */
-static u64 resident_in(u64 entry, u64 from, u64 to, u64 *anon)
-{
-    u64 n = 0;
-
-    if (pte_huge(entry)) {
-        n = (to - from) >> PAGE_SHIFT;
-        *anon += page_is_anon(pte_head(entry)) ? n : 0;
-        return n;
-    }
-    for (u64 va = from; va < to; va += PAGE_SIZE) {
-        u64 e = READ_ONCE(pte_table(entry)[pte_slot(va, 0)]);
-
-        if (!e || (e & PTE_SPECIAL))
-            continue;
-        n++;
-        *anon += page_is_anon(pte_head(e));
-    }
-    return n;
-}
-
-u64 aspace_resident(struct aspace *as, const struct area *a, u64 *anon)
-{
-    u64 n = 0, *slot;
-
-    *anon = 0;
-    for (u64 va = a->start, next; (slot = pte_next1(&as->pt, &va, a->end)); va = next) {
-        u64 entry = READ_ONCE(*slot);
-
-        next = MIN(align_down_huge(va) + HUGE_SIZE, a->end);
-        if (entry && !(pte_huge(entry) && (entry & PTE_SPECIAL)))
-            n += resident_in(entry, va, next, anon);
-    }
-    return n;
-}
-
 int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void *arg), void *arg)
 {
     int err = 0;

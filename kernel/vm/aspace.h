@@ -76,7 +76,7 @@ struct aspace {
     atomic_t stock;                   /* a  pages charged to account and not used yet */
     u64 total_pages, locked_pages;    /* lock */
     bool lock_future;                 /* a  new areas are AREA_LOCKED: mlockall(MCL_FUTURE) */
-    u64 rss_anon, rss_file, rss_peak; /* pt_lock; pages */
+    u64 rss_anon, rss_file, rss_peak; /* pt_lock; pages; peak: see aspace_rss_peak */
     u64 stack_limit; /* a  how far an AREA_GROWSDOWN area may grow, bytes; exec sets it */
     /* Set by exec, read by /proc: */
     u64 code_start, code_end, data_start, data_end, brk_start, brk, stack_start;
@@ -152,9 +152,24 @@ ssize_t aspace_write(struct aspace *as, u64 addr, const void *src, size_t n, boo
  * non-zero. */
 int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void *arg), void *arg);
 
-/* Pages of an area that are mapped; *anon: how many of them are anonymous. Inside aspace_for_each.
- */
-u64 aspace_resident(struct aspace *as, const struct area *a, u64 *anon);
+/* What is in memory, in pages; share_sum: each divided by the number that map it, in units of
+ * 2^-RESIDENCY_SHIFT pages. A page of an anonymous area, or one that was written to, is dirty. */
+struct residency {
+    u64 present, anon, huge, dirty, private, private_dirty, share_sum;
+};
+#define RESIDENCY_SHIFT 12
+/* Adds what area a has. Inside aspace_for_each. */
+void aspace_residency(struct aspace *as, const struct area *a, struct residency *r);
+enum page_kind { PAGE_ABSENT, PAGE_OF_FILE, PAGE_OF_PROCESS };
+/* Inside aspace_for_each. */
+enum page_kind aspace_page_kind(const struct area *a, u64 addr);
+/* The most that was in memory at once so far, pages. */
+static inline u64 aspace_rss_peak(const struct aspace *as)
+{
+    u64 now = READ_ONCE(as->rss_anon) + READ_ONCE(as->rss_file), peak = READ_ONCE(as->rss_peak);
+
+    return peak > now ? peak : now;
+}
 
 /* The current thread's; NULL in a kernel thread. */
 struct aspace *aspace_current(void);

@@ -528,6 +528,7 @@ bool up_page_fault(struct trap_frame *frame, u64 addr, u64 error)
         return !aspace_fault(t->aspace, addr, kind);
     }
     kind |= FAULT_USER;
+    t->min_faults++;
     /* What the CPU itself reads for user mode, a descriptor, no page of the program's satisfies. */
     if (likely(t->aspace && (error & (PF_RESERVED | PF_USER)) == PF_USER))
         err = aspace_fault(t->aspace, addr, kind);

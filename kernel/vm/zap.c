@@ -66,6 +66,8 @@ static void zap_flush(struct zap *z)
         page_put(z->pages[i]);
     if (z->restock)
         charge_restock(as, z->restock);
+    if (z->anon + z->file) /* what there was is a peak only just before it shrinks */
+        as->rss_peak = MAX(as->rss_peak, as->rss_anon + as->rss_file);
     as->rss_anon -= z->anon;
     as->rss_file -= z->file;
     z->n = z->anon = z->file = z->restock = 0;
