@@ -58,10 +58,11 @@ struct socket {
 void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,
                  int type);
 void socket_fini(struct socket *s); /* references */
-/* Wakes all who wait for events on s. */
+/* Wakes those who wait for events on s: of those who wait to read, one for bytes that came, all for
+ * what concerns all. */
 static inline void socket_wake(struct socket *s, u32 events)
 {
-    waitq_wake(&s->wait, events, ~0U);
+    waitq_wake(&s->wait, events, events == (POLLIN | POLLRDNORM) ? 1 : ~0U);
 }
 static inline bool socket_no_wait(const struct socket *s, unsigned flags)
 {

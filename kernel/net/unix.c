@@ -42,6 +42,8 @@ struct unix_sock *unix_alloc(struct net_ns *ns, int family, int type, const stru
     spinlock_init(&u->lock, RANK_NET, 5, "unix_sock");
     mutex_init(&u->reading, RANK_LINUX, 2, "unix_sock->reading");
     list_init(&u->queue);
+    list_init(&u->carriers);
+    waitq_init(&u->room);
     list_init(&u->accepts);
     list_init(&u->accept_node);
     list_init(&u->name_node);
@@ -234,28 +236,47 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool no
         return err;
     }
     while ((err = unix_flight_offer(l, conn)) == -EAGAIN && !nonblock) {
-        err = wait_event_deadline(&l->sock.wait, unix_accepts(l), SLEEP_INTERRUPTIBLE, deadline);
+        err = wait_event_exclusive(&l->room, unix_accepts(l), deadline);
         if (err)
             break;
     }
+    if (unix_accepts(l)) /* each that waits is woken by the one before */
+        waitq_wake_one(&l->room);
     if (err)
         unix_undo(u, conn);
     return err == -ETIMEDOUT ? -EAGAIN : err;
 }
 
-/* A datagram socket's peer is where it sends by default. `to` NULL: none. */
-static void unix_connect_dgram(struct unix_sock *u, struct unix_sock *to)
+/* A datagram socket's peer is where it sends by default, and the only one it hears. `to` NULL:
+ * none. What the former one sent is lost. -EPERM: `to` hears another. */
+static int unix_connect_dgram(struct unix_sock *u, struct unix_sock *to)
 {
-    struct unix_sock *old;
+    struct unix_sock *old = NULL;
+    struct list_node lost;
+    bool heard = true;
 
-    if (to)
+    list_init(&lost);
+    if (to) {
+        spin_lock(&to->lock);
+        heard = !to->peer || to->peer == u;
+        spin_unlock(&to->lock);
+        if (!heard)
+            return -EPERM;
         unix_get(to);
+    }
+    mutex_lock(&u->reading);
     spin_lock(&u->lock);
     old = u->peer;
     u->peer = to;
+    if (old && old != to)
+        unix_take_all_locked(u, &lost);
     spin_unlock(&u->lock);
+    mutex_unlock(&u->reading);
+    if (!list_empty(&lost))
+        unix_lost(u, old, &lost);
     if (old)
         unix_put(old);
+    return 0;
 }
 
 int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
@@ -265,8 +286,7 @@ int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
     int err;
 
     if (s->type == SOCK_DGRAM && len >= sizeof(addr->family) && addr->family == AF_UNSPEC) {
-        unix_connect_dgram(u, NULL);
-        return 0;
+        return unix_connect_dgram(u, NULL);
     }
     if (s->type != SOCK_DGRAM && READ_ONCE(u->peer))
         return -EISCONN;
@@ -274,7 +294,7 @@ int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
     if (err)
         return err;
     if (s->type == SOCK_DGRAM)
-        unix_connect_dgram(u, to);
+        err = unix_connect_dgram(u, to);
     else
         err = unix_connect_stream(u, to, nonblock);
     unix_put(to);
@@ -299,6 +319,7 @@ int unix_accept(struct socket *s, bool nonblock, struct socket **out)
 {
     struct unix_sock *l = unix_of(s), *conn;
     u64 deadline = socket_deadline(s->recv_timeout, s->recv_timeout ? time_ns() : 0);
+    bool slept = false;
     int err;
 
     if (s->type == SOCK_DGRAM)
@@ -310,13 +331,17 @@ int unix_accept(struct socket *s, bool nonblock, struct socket **out)
             return -EINVAL;
         if (nonblock)
             return -EAGAIN;
-        err = wait_event_deadline(&s->wait,
-                                  READ_ONCE(l->nr_accepts) || (READ_ONCE(l->shut) & UNIX_SHUT_RD),
-                                  SLEEP_INTERRUPTIBLE, deadline);
+        err = wait_event_exclusive(
+            &s->wait, READ_ONCE(l->nr_accepts) || (READ_ONCE(l->shut) & UNIX_SHUT_RD), deadline);
+        if (err && READ_ONCE(l->nr_accepts)) /* for another */
+            socket_wake(s, POLLIN | POLLRDNORM);
         if (err)
             return err == -ETIMEDOUT ? -EAGAIN : err;
+        slept = true;
     }
-    socket_wake(s, 0); /* room for who waits to connect */
+    if (slept && READ_ONCE(l->nr_accepts))
+        socket_wake(s, POLLIN | POLLRDNORM);
+    waitq_wake_one(&l->room);
     *out = &conn->sock;
     return 0;
 }
@@ -327,6 +352,7 @@ static void unix_set_shut(struct unix_sock *u, u32 bits)
     WRITE_ONCE(u->shut, u->shut | bits);
     spin_unlock(&u->lock);
     socket_wake(&u->sock, 0);
+    waitq_wake_all(&u->room);
 }
 
 int unix_shutdown(struct socket *s, int how)
@@ -464,9 +490,10 @@ void unix_release(struct socket *s)
     WRITE_ONCE(s->listening, false);
     peer = u->peer;
     u->peer = NULL;
-    unread = unix_unread_locked(u) > 0;
+    unread = !list_empty(&u->queue);
     spin_unlock(&u->lock);
     socket_wake(s, 0);
+    waitq_wake_all(&u->room);
     if (peer)
         unix_tell_peer(u, peer, unread);
     /* Dead: nothing is queued any more. */
@@ -475,6 +502,7 @@ void unix_release(struct socket *s)
     list_for_each_safe (msg, next, &u->queue, node) {
         list_del(&msg->node);
         unix_msg_free(msg);
+        cond_yield();
     }
     unix_put(u);
 }

@@ -10,12 +10,14 @@
 #include "lib/log.h"
 #include "net/unix_priv.h"
 
-#define FLIGHT_MAX 4096 /* sockets behind one: further ones are refused as well */
+/* Sockets and files looked at for one message: where there are more it is refused as well, for all
+ * others who send sockets wait meanwhile. */
+#define FLIGHT_LOOKS 16384
 
 struct flight {
     struct unix_sock *todo; /* references, by flight_next */
     const struct unix_sock *to;
-    unsigned seen;
+    unsigned looks;
     bool found;
 };
 
@@ -37,6 +39,7 @@ static struct unix_sock *flight_socket(const struct file *f)
 
 static void flight_add(struct flight *fl, struct unix_sock *u)
 {
+    fl->looks++;
     if (u == fl->to)
         fl->found = true;
     if (!u || u->flight_mark == flight_round)
@@ -45,13 +48,17 @@ static void flight_add(struct flight *fl, struct unix_sock *u)
     unix_get(u);
     u->flight_next = fl->todo;
     fl->todo = u;
-    fl->seen++;
 }
 
 static void flight_add_files(struct flight *fl, const struct unix_msg *msg)
 {
     for (u32 i = 0; i < msg->nr_files; i++)
         flight_add(fl, flight_socket(msg->files[i]));
+}
+
+static bool flight_goes_on(const struct flight *fl)
+{
+    return !fl->found && fl->looks <= FLIGHT_LOOKS;
 }
 
 /* What lies in u's queues. */
@@ -61,10 +68,16 @@ static void flight_look_into(struct flight *fl, struct unix_sock *u)
     struct unix_sock *conn;
 
     spin_lock(&u->lock);
-    list_for_each (msg, &u->queue, node)
+    list_for_each (msg, &u->carriers, carrier) {
+        if (!flight_goes_on(fl))
+            break;
         flight_add_files(fl, msg);
-    list_for_each (conn, &u->accepts, accept_node)
+    }
+    list_for_each (conn, &u->accepts, accept_node) {
+        if (!flight_goes_on(fl))
+            break;
         flight_add(fl, conn);
+    }
     spin_unlock(&u->lock);
 }
 
@@ -76,11 +89,11 @@ static bool flight_leads_there(struct flight *fl)
 
     while ((u = fl->todo)) {
         fl->todo = u->flight_next;
-        if (!fl->found && fl->seen <= FLIGHT_MAX)
+        if (flight_goes_on(fl))
             flight_look_into(fl, u);
         unix_put(u);
     }
-    return fl->found || fl->seen > FLIGHT_MAX;
+    return !flight_goes_on(fl);
 }
 
 bool unix_flight_needed(const struct unix_msg *msg)
@@ -91,7 +104,7 @@ bool unix_flight_needed(const struct unix_msg *msg)
     return false;
 }
 
-int unix_flight_queue(struct unix_sock *to, struct unix_msg *msg)
+int unix_flight_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg)
 {
     struct flight fl = {.to = to};
     int err;
@@ -99,7 +112,7 @@ int unix_flight_queue(struct unix_sock *to, struct unix_msg *msg)
     mutex_lock(&unix_flight_lock);
     flight_round++;
     flight_add_files(&fl, msg);
-    err = flight_leads_there(&fl) ? -ETOOMANYREFS : unix_queue(to, msg);
+    err = flight_leads_there(&fl) ? -ETOOMANYREFS : unix_queue(from, to, msg);
     mutex_unlock(&unix_flight_lock);
     return err;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Sending and receiving on unix sockets. A message is built in private and queued at the receiver;
- * a reader takes bytes from the first message while only it can (u->reading), so user memory is
- * touched under no spinlock.
+ * a reader takes bytes from the first message while only it can (u->reading). Others wait for that
+ * lock, a sender among them, so copies under it fault nothing in: missing memory is touched between
+ * two holds of it.
  */
 #include "lib/log.h"
 #include "lib/string.h"
@@ -66,6 +67,7 @@ struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
     if (!msg)
         return NULL;
     memset(msg, 0, sizeof(*msg));
+    list_init(&msg->carrier);
     msg->len = (u32)n;
     *err = iov_copy_from(m->data, msg->data, n) == n ? 0 : -EFAULT;
     if (!*err)
@@ -91,23 +93,37 @@ static struct unix_sock *unix_peer(struct unix_sock *u)
     return peer;
 }
 
-/* Queues msg at `to`. 0, -EAGAIN (full), -EPIPE (reads no more), -ECONNREFUSED (gone). */
-int unix_queue(struct unix_sock *to, struct unix_msg *msg)
+static u32 unix_msg_cost(const struct unix_msg *msg)
+{
+    return msg->len + UNIX_MSG_COST;
+}
+
+static int unix_may_queue_locked(const struct unix_sock *from, const struct unix_sock *to)
+{
+    bool dgram = to->sock.type == SOCK_DGRAM;
+
+    if (dgram && to->peer && to->peer != from)
+        return -EPERM;
+    if (to->dead)
+        return dgram ? -ECONNREFUSED : -EPIPE;
+    if (to->shut & UNIX_SHUT_RD)
+        return -EPIPE;
+    return to->queued >= to->sock.rcvbuf ? -EAGAIN : 0;
+}
+
+int unix_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg)
 {
     bool was_empty;
-    int err = 0;
+    int err;
 
     spin_lock(&to->lock);
-    if (to->dead)
-        err = to->sock.type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
-    else if (to->shut & UNIX_SHUT_RD)
-        err = -EPIPE;
-    else if (to->queued >= to->sock.rcvbuf)
-        err = -EAGAIN;
+    err = unix_may_queue_locked(from, to);
     was_empty = list_empty(&to->queue);
     if (!err) {
         list_add_tail(&to->queue, &msg->node);
-        to->queued += msg->len + (to->sock.type == SOCK_STREAM ? 0 : 64);
+        to->queued += unix_msg_cost(msg);
+        if (unlikely(msg->nr_files) && unix_flight_needed(msg))
+            list_add_tail(&to->carriers, &msg->carrier);
     }
     spin_unlock(&to->lock);
     if (!err && (was_empty || !list_empty(&to->sock.wait.waiters)))
@@ -121,22 +137,38 @@ static bool unix_room(const struct unix_sock *to)
            (READ_ONCE(to->shut) & UNIX_SHUT_RD);
 }
 
-/* Queues msg, waiting for room. A stream's reader wakes its peer's queue; a datagram's its own,
- * since many may be waiting for it. Frees msg on error. */
+/* Many may wait to send to one datagram socket: each is woken alone, and wakes the next. A stream
+ * has one peer, whose reader wakes the peer's own queue. */
+static int unix_wait_room(struct unix_sock *u, struct unix_sock *to, u64 deadline)
+{
+    int err;
+
+    if (u->sock.type != SOCK_DGRAM)
+        return wait_event_deadline(&u->sock.wait, unix_room(to), SLEEP_INTERRUPTIBLE, deadline);
+    err = wait_event_exclusive(&to->room, unix_room(to), deadline);
+    if (err && unix_room(to))
+        waitq_wake_one(&to->room);
+    return err;
+}
+
+/* Queues msg, waiting for room. Frees msg on error. */
 static int unix_queue_wait(struct unix_sock *u, struct unix_sock *to, struct unix_msg *msg,
                            unsigned flags)
 {
-    struct waitq *q = u->sock.type == SOCK_DGRAM ? &to->sock.wait : &u->sock.wait;
-    int (*queue)(struct unix_sock *, struct unix_msg *) =
+    int (*queue)(struct unix_sock *, struct unix_sock *, struct unix_msg *) =
         unlikely(unix_flight_needed(msg)) ? unix_flight_queue : unix_queue;
     u64 deadline = socket_deadline(u->sock.send_timeout, u->sock.send_timeout ? time_ns() : 0);
+    bool slept = false;
     int err;
 
-    while ((err = queue(to, msg)) == -EAGAIN && !(flags & MSG_DONTWAIT)) {
-        err = wait_event_deadline(q, unix_room(to), SLEEP_INTERRUPTIBLE, deadline);
+    while ((err = queue(u, to, msg)) == -EAGAIN && !(flags & MSG_DONTWAIT)) {
+        err = unix_wait_room(u, to, deadline);
         if (err)
             break;
+        slept = true;
     }
+    if (slept && u->sock.type == SOCK_DGRAM && unix_room(to))
+        waitq_wake_one(&to->room);
     if (err)
         unix_msg_free(msg);
     return err == -ETIMEDOUT ? -EAGAIN : err;
@@ -196,11 +228,37 @@ static ssize_t unix_send_packet(struct unix_sock *u, struct unix_sock *to, struc
     return err ? err : (ssize_t)n;
 }
 
-/* The peer of a datagram socket turned out to be dead: the tie is cut, and what it sent is lost, as
- * on Linux. */
-static void unix_part(struct unix_sock *u, struct unix_sock *peer)
+void unix_take_all_locked(struct unix_sock *u, struct list_node *out)
+{
+    list_splice_tail(out, &u->queue);
+    list_init(&u->carriers);
+    u->queued = 0;
+}
+
+void unix_lost(struct unix_sock *u, struct unix_sock *sender, struct list_node *lost)
 {
     struct unix_msg *msg, *next;
+    bool hears;
+
+    list_for_each_safe (msg, next, lost, node) {
+        list_del(&msg->node);
+        unix_msg_free(msg);
+        cond_yield();
+    }
+    waitq_wake_one(&u->room);
+    spin_lock(&sender->lock);
+    hears = !sender->dead && sender->peer == u;
+    spin_unlock(&sender->lock);
+    if (!hears)
+        return;
+    WRITE_ONCE(sender->sock.error, ECONNRESET);
+    socket_wake(&sender->sock, POLLERR);
+}
+
+/* The peer of a datagram socket turned out to be dead: u is connected no longer, and what the peer
+ * sent is lost, as on Linux. */
+static void unix_part(struct unix_sock *u, struct unix_sock *peer)
+{
     struct list_node lost;
     bool parted;
 
@@ -210,17 +268,14 @@ static void unix_part(struct unix_sock *u, struct unix_sock *peer)
     parted = u->peer == peer;
     if (parted) {
         u->peer = NULL;
-        list_splice_tail(&lost, &u->queue);
-        u->queued = 0;
+        unix_take_all_locked(u, &lost);
     }
     spin_unlock(&u->lock);
     mutex_unlock(&u->reading);
     if (!parted)
         return;
+    unix_lost(u, peer, &lost);
     unix_put(peer);
-    socket_wake(&u->sock, POLLOUT | POLLWRNORM);
-    list_for_each_safe (msg, next, &lost, node)
-        unix_msg_free(msg);
 }
 
 ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
@@ -256,8 +311,33 @@ static bool unix_readable(const struct unix_sock *u)
     return !list_empty(&u->queue) || (READ_ONCE(u->shut) & UNIX_SHUT_RD) || u->sock.error;
 }
 
+/* One call to receive. */
+struct unix_read {
+    struct socket_message *m;
+    unsigned flags;
+    u64 deadline;
+    u64 done;    /* bytes of a stream taken */
+    u64 missing; /* bytes of the caller's memory that are not there: the call goes on from there */
+    bool slept;
+};
+
+/* Without u->reading: until there may be something. */
+static int unix_wait_message(struct unix_sock *u, struct unix_read *r)
+{
+    int err;
+
+    mutex_unlock(&u->reading);
+    err = wait_event_exclusive(&u->sock.wait, unix_readable(u), r->deadline);
+    if (err && unix_readable(u))
+        socket_wake(&u->sock, POLLIN | POLLRDNORM);
+    r->slept = true;
+    mutex_lock(&u->reading);
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
 /* The first message, which stays queued; u->reading held. NULL with *err: 0 at the end. */
-static struct unix_msg *unix_first(struct unix_sock *u, unsigned flags, u64 deadline, int *err)
+static struct unix_msg *unix_first(struct unix_sock *u, struct unix_read *r, unsigned flags,
+                                   int *err)
 {
     struct unix_msg *msg;
     bool end;
@@ -275,17 +355,9 @@ static struct unix_msg *unix_first(struct unix_sock *u, unsigned flags, u64 dead
         end = READ_ONCE(u->shut) & UNIX_SHUT_RD;
         if (end && !((flags & MSG_DONTWAIT) && u->sock.type == SOCK_DGRAM))
             return NULL;
-        if (flags & MSG_DONTWAIT) {
-            *err = -EAGAIN;
+        *err = flags & MSG_DONTWAIT ? -EAGAIN : unix_wait_message(u, r);
+        if (*err)
             return NULL;
-        }
-        mutex_unlock(&u->reading);
-        *err = wait_event_deadline(&u->sock.wait, unix_readable(u), SLEEP_INTERRUPTIBLE, deadline);
-        mutex_lock(&u->reading);
-        if (*err) {
-            *err = *err == -ETIMEDOUT ? -EAGAIN : *err;
-            return NULL;
-        }
     }
 }
 
@@ -322,26 +394,28 @@ static void unix_give_cred(const struct unix_sock *u, struct unix_msg *msg,
         pid_get(m->pid);
 }
 
-/* n bytes of a stream's first message (or the whole message) are done with. */
-static void unix_consume(struct unix_sock *u, struct unix_msg *msg, u32 n, bool all)
+/* n bytes of the first message are done with; the last ones take it away. */
+static void unix_consume(struct unix_sock *u, struct unix_msg *msg, u32 n)
 {
     struct unix_sock *peer = NULL;
-    bool gone = all || msg->off + n == msg->len;
+    bool gone = msg->off + n == msg->len;
     bool was_full;
 
     spin_lock(&u->lock);
     was_full = u->queued >= u->sock.rcvbuf;
     msg->off += n;
-    u->queued -= all ? msg->len + 64 : n;
-    if (gone)
+    u->queued -= n + (gone ? UNIX_MSG_COST : 0);
+    if (gone) {
         list_del(&msg->node);
+        list_del(&msg->carrier);
+    }
     if (was_full && u->queued < u->sock.rcvbuf && u->peer) {
         peer = u->peer;
         unix_get(peer);
     }
     spin_unlock(&u->lock);
     if (was_full && u->sock.type == SOCK_DGRAM)
-        socket_wake(&u->sock, POLLOUT | POLLWRNORM);
+        waitq_wake_one(&u->room);
     if (peer) {
         socket_wake(&peer->sock, POLLOUT | POLLWRNORM);
         unix_put(peer);
@@ -362,82 +436,110 @@ static struct unix_msg *unix_after(struct unix_sock *u, struct unix_msg *msg)
     return next;
 }
 
-static ssize_t unix_recv_stream(struct unix_sock *u, struct socket_message *m, unsigned flags,
-                                u64 deadline)
+/* What follows the last byte taken, or for a peek the last message seen. */
+static struct unix_msg *unix_next(struct unix_sock *u, struct unix_read *r, struct unix_msg *seen,
+                                  int *err)
 {
-    bool peek = flags & MSG_PEEK, files;
+    bool patient = !r->done || (r->flags & MSG_WAITALL);
+
+    if (seen && (r->flags & MSG_PEEK))
+        return unix_after(u, seen);
+    if (!patient && !READ_ONCE(u->queued))
+        return NULL; /* an error waits for the next call */
+    return unix_first(u, r, patient ? r->flags : r->flags | MSG_DONTWAIT, err);
+}
+
+static int unix_recv_stream(struct unix_sock *u, struct unix_read *r)
+{
+    bool peek = r->flags & MSG_PEEK, files = false;
+    struct socket_message *m = r->m;
     struct unix_msg *msg = NULL;
-    ssize_t done = 0;
     int err = 0;
 
-    while (m->data->count) {
-        unsigned f = done && !(flags & MSG_WAITALL) ? flags | MSG_DONTWAIT : flags;
-        u64 n, got;
+    while (m->data->count && !files && !err) {
+        u64 n;
 
-        if (done && !(flags & MSG_WAITALL) && !peek && !READ_ONCE(u->queued))
-            break; /* an error waits for the next call */
-        msg = peek && msg ? unix_after(u, msg) : unix_first(u, f, deadline, &err);
-        if (!msg || (done && u->sock.passcred && msg->pid != m->pid))
+        msg = unix_next(u, r, msg, &err);
+        if (!msg || (r->done && u->sock.passcred && msg->pid != m->pid))
             break;
         n = MIN(m->data->count, (u64)(msg->len - msg->off));
-        got = iov_copy_to(m->data, msg->data + msg->off, n);
-        if (!got) {
-            err = -EFAULT;
+        if (!iov_put_whole(m->data, msg->data + msg->off, n)) {
+            r->missing = n;
             break;
         }
         files = msg->nr_files;
         err = unix_give_files(msg, m, peek);
         unix_give_cred(u, msg, m);
-        done += (ssize_t)got;
+        r->done += n;
         if (!peek)
-            unix_consume(u, msg, (u32)got, false);
-        if (err || files || got < n)
-            break;
+            unix_consume(u, msg, (u32)n);
     }
-    return done ? done : err;
+    return err;
 }
 
-static ssize_t unix_recv_packet(struct unix_sock *u, struct socket_message *m, unsigned flags,
-                                u64 deadline)
+static int unix_recv_packet(struct unix_sock *u, struct unix_read *r)
 {
+    struct socket_message *m = r->m;
     struct unix_msg *msg;
-    u64 n, got;
-    ssize_t len;
     int err;
+    u64 n;
 
-    msg = unix_first(u, flags, deadline, &err);
+    msg = unix_first(u, r, r->flags, &err);
     if (!msg)
         return err;
     n = MIN(m->data->count, (u64)msg->len);
-    got = iov_copy_to(m->data, msg->data, n);
-    if (got < n)
-        return -EFAULT;
+    if (n && !iov_put_whole(m->data, msg->data, n)) {
+        r->missing = n;
+        return 0;
+    }
     if (n < msg->len)
         m->flags |= MSG_TRUNC;
     m->addr_len = msg->from ? msg->from->len : 0;
     if (msg->from)
         memcpy(&m->addr, &msg->from->sun, msg->from->len);
-    err = unix_give_files(msg, m, flags & MSG_PEEK);
+    err = unix_give_files(msg, m, r->flags & MSG_PEEK);
     unix_give_cred(u, msg, m);
-    len = flags & MSG_TRUNC ? (ssize_t)msg->len : (ssize_t)n;
-    if (!(flags & MSG_PEEK))
-        unix_consume(u, msg, 0, true);
-    return err ? err : len;
+    r->done = r->flags & MSG_TRUNC ? msg->len : n;
+    if (!(r->flags & MSG_PEEK))
+        unix_consume(u, msg, msg->len);
+    return err;
+}
+
+/* Between two tries. A peek begins anew: what it saw may have gone meanwhile. */
+static int unix_recv_fault(struct unix_read *r, const struct iov_iter *start)
+{
+    int err = iov_fault_in(r->m->data, r->missing, true);
+
+    r->missing = 0;
+    if (err || !(r->flags & MSG_PEEK))
+        return err;
+    *r->m->data = *start;
+    r->done = 0;
+    socket_message_drop(r->m);
+    r->m->has_cred = false;
+    return 0;
 }
 
 ssize_t unix_recv(struct socket *s, struct socket_message *m, unsigned flags)
 {
     struct unix_sock *u = unix_of(s);
-    u64 deadline = socket_deadline(s->recv_timeout, s->recv_timeout ? time_ns() : 0);
-    ssize_t n;
+    struct iov_iter start = *m->data;
+    struct unix_read r = {.m = m, .flags = flags};
+    int err;
 
     if (s->listening)
         return -EINVAL;
     if (s->type != SOCK_DGRAM && !READ_ONCE(u->peer) && !READ_ONCE(u->shut))
         return s->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
-    mutex_lock(&u->reading);
-    n = s->type == SOCK_STREAM ? unix_recv_stream(u, m, flags, deadline)
-                               : unix_recv_packet(u, m, flags, deadline);
-    mutex_unlock(&u->reading);
-    return n;
+    r.deadline = socket_deadline(s->recv_timeout, s->recv_timeout ? time_ns() : 0);
+    do {
+        mutex_lock(&u->reading);
+        err = s->type == SOCK_STREAM ? unix_recv_stream(u, &r) : unix_recv_packet(u, &r);
+        mutex_unlock(&u->reading);
+    } while (unlikely(r.missing) && !(err = unix_recv_fault(&r, &start)));
+    if (r.slept && unix_readable(u)) /* the wake was for other readers, too */
+        socket_wake(s, POLLIN | POLLRDNORM);
+    if (s->type == SOCK_STREAM)
+        return r.done ? (ssize_t)r.done : err;
+    return err ? err : (ssize_t)r.done;
 }

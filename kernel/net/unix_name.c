@@ -98,6 +98,7 @@ static int unix_bind_auto(struct unix_sock *u, struct unix_addr *a)
 
     a->len = SUN_HEAD + 6;
     for (unsigned tries = 0; tries < 1U << 20 && err == -EADDRINUSE; tries++) {
+        cond_yield();
         u32 n = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
 
         for (unsigned i = 0; i < 5; i++)

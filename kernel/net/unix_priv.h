@@ -29,6 +29,7 @@ struct unix_family {
 
 #define UNIX_PATH_MAX 108
 #define UNIX_BACKLOG_MAX 4096
+#define UNIX_MSG_COST 128U /* of a message, beside its bytes */
 
 /* A bound name; shared by the sockets that accept made and by messages. */
 struct unix_addr {
@@ -38,11 +39,12 @@ struct unix_addr {
 };
 
 struct unix_msg {
-    struct list_node node;  /* receiver's lock */
-    u32 len, off;           /* off: bytes of a stream read already (reader) */
-    u32 uid, gid;           /* with pid, kernel ids */
-    struct pid *pid;        /* NULL: no credentials attached; a reference */
-    struct unix_addr *from; /* dgram: a reference, NULL: unnamed */
+    struct list_node node;    /* receiver's lock */
+    struct list_node carrier; /* receiver's lock: in carriers if it carries sockets */
+    u32 len, off;             /* off: bytes of a stream read already (reader) */
+    u32 uid, gid;             /* with pid, kernel ids */
+    struct pid *pid;          /* NULL: no credentials attached; a reference */
+    struct unix_addr *from;   /* dgram: a reference, NULL: unnamed */
     u32 nr_files;
     struct file **files; /* references */
     u8 data[];
@@ -57,13 +59,15 @@ struct unix_sock {
     refcount_t ref;
     struct spinlock lock;
     struct mutex reading;
-    struct list_node queue;   /* l  messages to read */
-    u32 queued;               /* l  bytes (stream) or messages' sizes in it */
-    u32 shut;                 /* l */
-    bool dead;                /* l  released */
-    struct unix_sock *peer;   /* l  a reference */
-    struct unix_addr *addr;   /* l  once set it stays */
-    struct list_node accepts; /* l  listener: connections, by accept_node */
+    struct list_node queue;    /* l  messages to read */
+    struct list_node carriers; /* l  those that carry sockets */
+    struct waitq room;         /*    who waits to send a datagram here, or to connect */
+    u32 queued;                /* l  what the queue costs: bytes, and UNIX_MSG_COST each */
+    u32 shut;                  /* l */
+    bool dead;                 /* l  released */
+    struct unix_sock *peer;    /* l  a reference */
+    struct unix_addr *addr;    /* l  once set it stays */
+    struct list_node accepts;  /* l  listener: connections, by accept_node */
     struct list_node accept_node;
     u32 nr_accepts, backlog; /* l */
     struct pid *peer_pid;    /* l  references; stay once connected or listening */
@@ -90,7 +94,7 @@ void unix_put(struct unix_sock *u);
 /* unix_flight.c: the message carries sockets; it is queued, or the connection offered, as
  * unix_queue and unix_offer do, unless a socket would come to lie in itself. */
 bool unix_flight_needed(const struct unix_msg *msg);
-int unix_flight_queue(struct unix_sock *to, struct unix_msg *msg);
+int unix_flight_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg);
 int unix_flight_offer(struct unix_sock *l, struct unix_sock *conn);
 
 /* unix_name.c */
@@ -123,7 +127,12 @@ s64 inet_ioctl(struct socket *s, unsigned cmd, u64 arg);
 struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
                                  struct socket_message *m, u64 n, int *err);
 void unix_msg_free(struct unix_msg *msg);
-int unix_queue(struct unix_sock *to, struct unix_msg *msg);
+/* 0, -EAGAIN (full), -EPIPE (reads no more), -ECONNREFUSED (gone), -EPERM (it hears another). */
+int unix_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg);
+/* Empties u's queue; then frees what was in it, and tells the sender that it was lost. The first is
+ * under u->lock and u->reading. */
+void unix_take_all_locked(struct unix_sock *u, struct list_node *out);
+void unix_lost(struct unix_sock *u, struct unix_sock *sender, struct list_node *lost);
 ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
                   const struct walk_ctx *ctx);
 ssize_t unix_recv(struct socket *s, struct socket_message *m, unsigned flags);

@@ -174,7 +174,7 @@ TEST(a_peer_that_closes_is_told_of_in_the_order_of_linux)
     EXPECT(read(s[0], buf, 8) == 3 && read(s[0], buf, 8) == 0);
     EXPECT(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s) && !close(s[1]));
     EXPECT_ERR(write(s[0], "x", 1), ECONNREFUSED);
-    EXPECT_ERR(write(s[0], "x", 1), ENOTCONN); /* the tie is cut */
+    EXPECT_ERR(write(s[0], "x", 1), ENOTCONN); /* the connected no longer */
     EXPECT(!shutdown(s[0], SHUT_RD));
     EXPECT_ERR(read(s[0], buf, 8), EAGAIN);
 }

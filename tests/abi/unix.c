@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Unix sockets: who hears whom, where memory is missing, and where many wait.
+ */
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "abi.h"
+
+#define PAGE 4096
+
+static socklen_t name(struct sockaddr_un *a, const char *text)
+{
+    memset(a, 0, sizeof(*a));
+    a->sun_family = AF_UNIX;
+    strcpy(a->sun_path + 1, text);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(text));
+}
+
+static int bound(int type, const char *text)
+{
+    struct sockaddr_un a;
+    socklen_t n = name(&a, text);
+    int s = socket(AF_UNIX, type, 0);
+
+    EXPECT(s >= 0 && bind(s, (void *)&a, n) == 0);
+    return s;
+}
+
+static int connect_to(int s, const char *text)
+{
+    struct sockaddr_un a;
+    socklen_t n = name(&a, text);
+
+    return connect(s, (void *)&a, n);
+}
+
+static ssize_t send_to(int s, const char *text, const char *what)
+{
+    struct sockaddr_un a;
+    socklen_t n = name(&a, text);
+
+    return sendto(s, what, strlen(what), MSG_DONTWAIT, (void *)&a, n);
+}
+
+TEST(a_connected_datagram_socket_hears_its_peer_alone)
+{
+    int v = bound(SOCK_DGRAM, "v"), t = bound(SOCK_DGRAM, "t"), x = socket(AF_UNIX, SOCK_DGRAM, 0);
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    char buf[8];
+
+    EXPECT(connect_to(v, "t") == 0);
+    EXPECT_ERR(send_to(x, "v", "evil"), EPERM);
+    EXPECT_ERR(connect_to(x, "v"), EPERM);
+    EXPECT_ERR(recv(v, buf, 8, MSG_DONTWAIT), EAGAIN);
+    EXPECT(send_to(t, "v", "good") == 4 && recv(v, buf, 8, MSG_DONTWAIT) == 4);
+    EXPECT(connect_to(t, "v") == 0);
+    EXPECT(connect(v, &none, sizeof(none)) == 0); /* hears all again */
+    EXPECT(send_to(x, "v", "x") == 1 && recv(v, buf, 8, MSG_DONTWAIT) == 1);
+    EXPECT(connect_to(x, "v") == 0 && connect_to(v, "t") == 0);
+    EXPECT_ERR(send(x, "x", 1, MSG_DONTWAIT), EPERM); /* connected before it turned away */
+}
+
+TEST(what_a_former_peer_sent_is_lost_with_it)
+{
+    int v = bound(SOCK_DGRAM, "v"), t = bound(SOCK_DGRAM, "t");
+    char buf[8];
+
+    bound(SOCK_DGRAM, "other");
+    EXPECT(connect_to(v, "t") == 0 && connect_to(t, "v") == 0);
+    EXPECT(send(t, "old", 3, 0) == 3 && connect_to(v, "other") == 0);
+    EXPECT_ERR(recv(v, buf, 8, MSG_DONTWAIT), EAGAIN);
+    EXPECT_ERR(send(t, "x", 1, MSG_DONTWAIT), ECONNRESET);
+}
+
+/* ------------------------------------------------------------- missing memory */
+
+static char *fresh_pages(size_t n)
+{
+    char *p =
+        mmap(NULL, (n + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    EXPECT(p != MAP_FAILED && munmap(p + n * PAGE, PAGE) == 0);
+    return p;
+}
+
+TEST(one_receive_fills_pages_that_were_not_there)
+{
+    static char block[16 * PAGE];
+    char *fresh = fresh_pages(16), *seen = fresh_pages(16);
+    int s[2];
+
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = (char)(i * 31 + i / PAGE);
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+    EXPECT(send(s[1], block, sizeof(block), 0) == sizeof(block));
+    EXPECT(recv(s[0], seen, sizeof(block), MSG_PEEK) == sizeof(block));
+    EXPECT(recv(s[0], fresh, sizeof(block), 0) == sizeof(block));
+    EXPECT(memcmp(fresh, block, sizeof(block)) == 0 && memcmp(seen, block, sizeof(block)) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s) == 0);
+    EXPECT(send(s[1], block, sizeof(block), 0) == sizeof(block));
+    EXPECT(recv(s[0], fresh_pages(16), sizeof(block), 0) == sizeof(block));
+}
+
+TEST(a_stream_keeps_what_cannot_be_received)
+{
+    char *end = fresh_pages(1) + PAGE, buf[16];
+    int s[2];
+
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && send(s[1], "0123456789", 10, 0) == 10);
+    EXPECT_ERR(recv(s[0], end, 10, 0), EFAULT);
+    EXPECT_ERR(recv(s[0], end - 4, 10, MSG_PEEK), EFAULT);
+    EXPECT_ERR(send(s[1], end - 4, 10, 0), EFAULT);
+    EXPECT(recv(s[0], buf, 16, 0) == 10 && !memcmp(buf, "0123456789", 10));
+}
+
+/* ------------------------------------------------------------- many */
+
+/* What a message costs beside its bytes counts, too. */
+TEST(small_messages_fill_a_queue)
+{
+    int s[2], n = 0;
+
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s) == 0);
+    while (send(s[0], "x", 1, 0) == 1)
+        EXPECT(++n < 10000);
+    EXPECT(errno == EAGAIN && n > 100);
+}
+
+#define THREADS 6
+static int the_listener, accepted;
+
+static void *accept_one(void *arg)
+{
+    EXPECT(accept(the_listener, NULL, NULL) >= 0);
+    __atomic_fetch_add(&accepted, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+TEST(each_connection_ends_the_wait_of_one_who_accepts)
+{
+    pthread_t t[THREADS];
+
+    the_listener = bound(SOCK_STREAM, "l");
+    EXPECT(listen(the_listener, THREADS) == 0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT(pthread_create(&t[i], NULL, accept_one, NULL) == 0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT(connect_to(socket(AF_UNIX, SOCK_STREAM, 0), "l") == 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    EXPECT(accepted == THREADS);
+}
+
+static int the_server;
+static void *send_some(void *arg)
+{
+    int s = socket(AF_UNIX, SOCK_DGRAM, 0);
+    char block[2048] = {0};
+
+    EXPECT(connect_to(s, "server") == 0);
+    for (int i = 0; i < 300; i++)
+        EXPECT(send(s, block, sizeof(block), 0) == sizeof(block));
+    return NULL;
+}
+
+/* Senders wait for room, each is woken in its turn; none is forgotten. */
+TEST(many_send_to_one_full_queue)
+{
+    pthread_t t[THREADS];
+    char buf[2048];
+
+    the_server = bound(SOCK_DGRAM, "server");
+    for (int i = 0; i < THREADS; i++)
+        EXPECT(pthread_create(&t[i], NULL, send_some, NULL) == 0);
+    for (int i = 0; i < THREADS * 300; i++)
+        EXPECT(recv(the_server, buf, sizeof(buf), 0) == sizeof(buf));
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+}
+
+static void *connect_one(void *arg)
+{
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+    char c;
+
+    EXPECT(connect_to(s, "full") == 0 && read(s, &c, 1) == 1);
+    return NULL;
+}
+
+TEST(many_connect_to_one_short_queue)
+{
+    int l = bound(SOCK_STREAM, "full");
+    pthread_t t[THREADS];
+
+    EXPECT(listen(l, 0) == 0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT(pthread_create(&t[i], NULL, connect_one, NULL) == 0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT(write(accept(l, NULL, NULL), "x", 1) == 1);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+}
+
+/* Who waits when the listener goes is told. */
+static void *connect_refused(void *arg)
+{
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    EXPECT_ERR(connect_to(s, "gone"), ECONNREFUSED);
+    return NULL;
+}
+
+TEST(a_listener_that_goes_tells_all_who_wait)
+{
+    int l = bound(SOCK_STREAM, "gone"), s = socket(AF_UNIX, SOCK_STREAM, 0);
+    pthread_t t[THREADS];
+
+    EXPECT(listen(l, 0) == 0 && connect_to(s, "gone") == 0);
+    for (int i = 0; i < THREADS; i++)
+        EXPECT(pthread_create(&t[i], NULL, connect_refused, NULL) == 0);
+    usleep(20000);
+    close(l);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+}
