@@ -71,6 +71,12 @@ void iov_in_end(struct iov_in *v);
 /* file_write and file_truncate within RLIMIT_FSIZE: SIGXFSZ and -EFBIG at it. */
 s64 file_write_limited(struct file *f, struct iov_iter *from, s64 *pos);
 s64 file_resize_limited(struct file *f, u64 size);
+s64 file_limit_reached(void); /* SIGXFSZ; -EFBIG */
+/* F_SETOWN, F_GETOWN and the same with struct f_owner_ex. */
+s64 file_set_owner(struct file *f, s32 nr);
+s64 file_get_owner(struct file *f);
+s64 file_set_owner_ex(struct file *f, u64 uptr);
+s64 file_get_owner_ex(struct file *f, u64 uptr);
 
 /* struct timespec of the user to ns: -EFAULT, -EINVAL. */
 int timespec_in(u64 uptr, u64 *ns) __must_check;
@@ -86,5 +92,8 @@ static inline u64 wall_ns(void)
 {
     return time_ns() + time_wall_offset();
 }
+/* A structure whose later versions are longer: what the caller's lacks is zero in dst, what it has
+ * beyond ours must be zero. -EFAULT, -E2BIG. */
+int struct_in(void *dst, size_t size, u64 uptr, u64 usize) __must_check;
 #define IN(dst, uptr) copy_in(&(dst), (const void __user *)(uptr), sizeof(dst))
 #define OUT(uptr, src) copy_out((void __user *)(uptr), &(src), sizeof(src))

@@ -56,10 +56,11 @@ s64 sys_openat2(s32 dirfd, u64 name, u64 uhow, u64 size)
 
     if (size < sizeof(how))
         return -EINVAL;
-    if (size > sizeof(how))
+    if (size > PAGE_SIZE)
         return -E2BIG;
-    if (IN(how, uhow))
-        return -EFAULT;
+    int err = struct_in(&how, sizeof(how), uhow, size);
+    if (err)
+        return err;
     if (how.flags & ~(u64)OPEN_FLAGS || how.mode & ~07777UL || how.resolve & ~0x1fUL)
         return -EINVAL;
     if (how.mode && !(how.flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))))

@@ -5,7 +5,6 @@
 #include "linux/sys.h"
 #include "obj/pipe.h"
 
-#define FALLOC_FL_KEEP_SIZE 1
 #define FIONBIO 0x5421
 #define FIOCLEX 0x5451
 #define FIONCLEX 0x5450
@@ -26,9 +25,12 @@ enum fcntl_cmd {
     F_GETOWN = 9,
     F_SETSIG = 10,
     F_GETSIG = 11,
+    F_SETOWN_EX = 15,
+    F_GETOWN_EX = 16,
     F_OFD_GETLK = 36,
     F_OFD_SETLK = 37,
     F_OFD_SETLKW = 38,
+    F_GETLEASE = 1025,
     F_DUPFD_CLOEXEC = 1030,
     F_SETPIPE_SZ = 1031,
     F_GETPIPE_SZ = 1032,
@@ -36,10 +38,12 @@ enum fcntl_cmd {
     F_GET_SEALS = 1034,
 };
 #define FD_CLOEXEC 1
+#define F_UNLCK 2
+enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_APPEND = 16 };
 #define SEEK_LAST 4 /* SEEK_HOLE */
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
 
-static s64 file_limit_reached(void)
+s64 file_limit_reached(void)
 {
     signal_send_task(current_task(), SIGXFSZ, NULL);
     return -EFBIG;
@@ -53,7 +57,8 @@ s64 file_write_limited(struct file *f, struct iov_iter *from, s64 *pos)
 
     if (likely(limit == RLIM_INFINITY) || !f->inode || !S_ISREG(f->inode->mode) || !from->count)
         return file_write(f, from, pos);
-    at = f->flags & O_APPEND && f->inode->object ? f->inode->object->size : (u64)*pos;
+    at = (f->flags & O_APPEND || from->append) && f->inode->object ? f->inode->object->size
+                                                                   : (u64)*pos;
     if (at >= limit)
         return file_limit_reached();
     from->count = MIN(from->count, limit - at);
@@ -104,8 +109,20 @@ s64 sys_write(s32 fd, u64 buf, u64 n)
     return r;
 }
 
+/* What was written has reached the disk, if flags (RWF_*) ask for that. */
+static s64 file_write_flags(struct file *f, struct iov_iter *from, loff_t *pos, u32 flags)
+{
+    s64 n, err = 0;
+
+    from->append = flags & RWF_APPEND;
+    n = file_write_limited(f, from, pos);
+    if (n > 0 && flags & (RWF_DSYNC | RWF_SYNC) && f->ops->fsync)
+        err = f->ops->fsync(f, !(flags & RWF_SYNC));
+    return err ? err : n;
+}
+
 /* pos NULL: the file's own. */
-static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
+static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos, u32 flags)
 {
     struct fd_hold h = fd_hold((int)fd);
     struct iov_in v;
@@ -117,7 +134,7 @@ static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
     if (!r) {
         loff_t *at = pos ? pos : &h.file->pos;
         iov_init_segs(&it, v.segs, v.nr, v.total);
-        r = write ? file_write_limited(h.file, &it, at) : file_read(h.file, &it, at);
+        r = write ? file_write_flags(h.file, &it, at, flags) : file_read(h.file, &it, at);
         iov_in_end(&v);
     }
     fd_release(h);
@@ -126,34 +143,33 @@ static s64 file_vector(u64 fd, u64 uvec, u64 nr, bool write, s64 *pos)
 
 s64 sys_readv(s32 fd, u64 vec, u64 nr)
 {
-    return file_vector(fd, vec, nr, false, NULL);
+    return file_vector(fd, vec, nr, false, NULL, 0);
 }
 
 s64 sys_writev(s32 fd, u64 vec, u64 nr)
 {
-    return file_vector(fd, vec, nr, true, NULL);
+    return file_vector(fd, vec, nr, true, NULL, 0);
+}
+
+/* The flags of preadv2(2) and pwritev2(2): HIPRI is advice, the files that could say at once that
+ * they would wait (NOWAIT) are none of ours. */
+static s64 file_vector_flags(s32 fd, u64 vec, u64 nr, s64 pos, u32 flags, bool write)
+{
+    if (pos < -1)
+        return -EINVAL;
+    if (flags & ~(u32)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND))
+        return -EOPNOTSUPP;
+    return file_vector(fd, vec, nr, write, pos == -1 ? NULL : &pos, flags);
 }
 
 s64 sys_preadv2(s32 fd, u64 vec, u64 nr, s64 low, s64 high, u32 flags)
 {
-    s64 pos = (s64)low;
-
-    if (flags & ~0x1fUL) /* RWF_HIPRI, DSYNC, SYNC, NOWAIT, APPEND */
-        return -EOPNOTSUPP;
-    if (pos == -1)
-        return file_vector(fd, vec, nr, false, NULL);
-    return pos < 0 ? -EINVAL : file_vector(fd, vec, nr, false, &pos);
+    return file_vector_flags(fd, vec, nr, low, flags, false);
 }
 
 s64 sys_pwritev2(s32 fd, u64 vec, u64 nr, s64 low, s64 high, u32 flags)
 {
-    s64 pos = (s64)low;
-
-    if (flags)
-        return -EOPNOTSUPP;
-    if (pos == -1)
-        return file_vector(fd, vec, nr, true, NULL);
-    return pos < 0 ? -EINVAL : file_vector(fd, vec, nr, true, &pos);
+    return file_vector_flags(fd, vec, nr, low, flags, true);
 }
 
 s64 sys_preadv(s32 fd, u64 vec, u64 nr, s64 low, s64 high)
@@ -360,10 +376,15 @@ static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
     case F_OFD_SETLKW:
         return file_record_lock(f, (s32)fd, cmd, arg);
     case F_SETOWN:
-        f->owner_pid = (u32)arg;
-        return 0;
+        return file_set_owner(f, (s32)arg);
     case F_GETOWN:
-        return f->owner_pid;
+        return file_get_owner(f);
+    case F_SETOWN_EX:
+        return file_set_owner_ex(f, arg);
+    case F_GETOWN_EX:
+        return file_get_owner_ex(f, arg);
+    case F_GETLEASE:
+        return F_UNLCK; /* there are none to take */
     case F_SETSIG:
         if (arg > NSIG)
             return -EINVAL;
@@ -448,27 +469,6 @@ s64 sys_flock(s32 fd, s32 op)
     return r;
 }
 
-static s64 file_do_sync(u64 fd, bool data_only)
-{
-    struct fd_hold h = fd_hold((int)fd);
-
-    if (!h.file)
-        return -EBADF;
-    s64 r = h.file->ops->fsync ? h.file->ops->fsync(h.file, data_only) : -EINVAL;
-    fd_release(h);
-    return r;
-}
-
-s64 sys_fsync(s32 fd)
-{
-    return file_do_sync(fd, false);
-}
-
-s64 sys_fdatasync(s32 fd)
-{
-    return file_do_sync(fd, true);
-}
-
 s64 sys_ftruncate(s32 fd, s64 size)
 {
     struct fd_hold h;
@@ -479,77 +479,6 @@ s64 sys_ftruncate(s32 fd, s64 size)
     if (!h.file)
         return -EBADF;
     s64 r = file_writable(h.file) ? file_resize_limited(h.file, size) : -EINVAL;
-    fd_release(h);
-    return r;
-}
-
-s64 sys_fallocate(s32 fd, s32 mode, s64 off, s64 len)
-{
-    struct fd_hold h = fd_hold((int)fd);
-    u64 end;
-
-    if (!h.file)
-        return -EBADF;
-    s64 r = -EOPNOTSUPP;
-    if ((s64)off < 0 || (s64)len <= 0 || add_overflows(off, len, &end) || (s64)end < 0)
-        r = -EINVAL;
-    else if (!file_writable(h.file))
-        r = -EBADF;
-    else if (!(mode & FALLOC_FL_KEEP_SIZE) && end > rlimit_current(RLIMIT_FSIZE))
-        r = file_limit_reached();
-    else if (h.file->ops->fallocate)
-        r = h.file->ops->fallocate(h.file, (int)mode, off, len);
-    else if (!h.file->inode || !S_ISREG(h.file->inode->mode))
-        r = !h.file->inode || S_ISFIFO(h.file->inode->mode) ? -ESPIPE : -ENODEV;
-    fd_release(h);
-    return r;
-}
-
-s64 sys_fadvise64(s32 fd, s64 off, u64 len, s32 advice)
-{
-    struct fd_hold h = fd_hold((int)fd);
-
-    if (!h.file)
-        return -EBADF;
-    s64 r = (u32)advice > 5 ? -EINVAL : h.file->inode ? 0 : -ESPIPE; /* advice may be ignored */
-    fd_release(h);
-    return r;
-}
-
-static bool file_has_pages(struct file *f)
-{
-    return f->inode && (S_ISREG(f->inode->mode) || S_ISBLK(f->inode->mode));
-}
-
-/* What a file holds is in memory already. */
-s64 sys_readahead(s32 fd, s64 off, u64 count)
-{
-    struct fd_hold h = fd_hold((int)fd);
-
-    if (!h.file)
-        return -EBADF;
-    s64 r = !file_readable(h.file) ? -EBADF : file_has_pages(h.file) ? 0 : -EINVAL;
-    fd_release(h);
-    return r;
-}
-
-/* As the whole file's data, which it may be: when it starts is all that the flags tell apart. */
-s64 sys_sync_file_range(s32 fd, s64 off, s64 len, u32 flags)
-{
-    struct fd_hold h;
-    u64 end;
-
-    if ((u32)flags & ~7U || (s64)off < 0 || (s64)len < 0 || add_overflows(off, len, &end) ||
-        (s64)end < 0)
-        return -EINVAL;
-    h = fd_hold((int)fd);
-    if (!h.file)
-        return -EBADF;
-    s64 r = 0;
-    if (!file_has_pages(h.file) && !(h.file->inode && S_ISDIR(h.file->inode->mode)))
-        r = -ESPIPE;
-    else if (flags && h.file->ops->fsync)
-        r = h.file->ops->fsync(h.file, true);
     fd_release(h);
     return r;
 }

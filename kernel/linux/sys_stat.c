@@ -129,7 +129,7 @@ s64 sys_statx(s32 dirfd, u64 name, u32 flags, u32 mask, u64 uptr)
     struct kstat st;
 
     if (flags & ~(u64)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC) ||
-        mask & 0x80000000)
+        (flags & AT_STATX_SYNC) == AT_STATX_SYNC || mask & 0x80000000)
         return -EINVAL;
     int err = stat_at(dirfd, name, flags, &st);
     if (err)

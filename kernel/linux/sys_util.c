@@ -12,6 +12,23 @@ static void name_init(void)
 }
 INIT_HOOK(name_init, INIT_CORE);
 
+int struct_in(void *dst, size_t size, u64 uptr, u64 usize)
+{
+    static const u8 zero[64];
+    u8 rest[sizeof(zero)];
+    u64 at, n;
+
+    memset(dst, 0, size);
+    for (at = size; at < usize; at += n) {
+        n = MIN(usize - at, sizeof(rest));
+        if (copy_in(rest, (const void __user *)(uptr + at), n))
+            return -EFAULT;
+        if (memcmp(rest, zero, n) != 0)
+            return -E2BIG;
+    }
+    return copy_in(dst, (const void __user *)uptr, MIN(size, usize));
+}
+
 char *name_in(u64 uptr)
 {
     char *name = slab_alloc(name_cache);

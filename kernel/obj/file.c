@@ -11,6 +11,7 @@
 #include "mm/slab.h"
 #include "obj/cred.h"
 #include "obj/obj_priv.h"
+#include "obj/pid.h"
 #include "obj/up.h"
 #include "sched/thread.h"
 #include "vm/up.h"
@@ -55,6 +56,8 @@ static __noinline void file_destroy(struct file *f)
     up_file_release_path(f);
     if (f->cred)
         cred_put(f->cred);
+    if (f->owner)
+        pid_put(f->owner);
     atomic_dec(&file_count);
     rcu_call(&f->rcu, file_free_rcu);
 }

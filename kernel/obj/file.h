@@ -21,6 +21,10 @@ struct inode;
 struct cred;
 struct map_request;
 struct kstat;
+struct pid;
+
+/* As F_SETOWN_EX numbers them. */
+enum file_owner { FILE_OWNER_THREAD, FILE_OWNER_PROCESS, FILE_OWNER_GROUP };
 
 struct dir_context {
     /* Adds one entry; false: the buffer is full, stop. type: DT_*. */
@@ -65,6 +69,7 @@ struct file {
     struct inode *inode;        /* I  vfs: borrowed from dentry */
     const struct cred *cred;    /* I  the opener's; a reference */
     bool counts_writer;         /* I  vfs: inode->writers counts it */
+    bool denies_writers;        /* o  vfs: counted the other way, it is being executed */
     void *priv;                 /* I  the layer's object */
     struct list_node watchers;  /*    watch_lock  epoll items; obj/epoll.c */
     u32 nr_watchers;            /*    watch_lock */
@@ -74,7 +79,9 @@ struct file {
         struct rcu_head rcu;
         struct file *closing_next; /* its last reference has gone: file_put */
     };
-    u32 owner_pid, owner_sig; /* a  F_SETOWN */
+    struct pid *owner; /* watch_lock  F_SETOWN: a reference, or NULL */
+    u32 owner_type;    /* watch_lock  enum file_owner */
+    u32 owner_sig;     /* a  F_SETSIG */
 };
 
 /* A file with one reference and nothing named; ops->release runs at the last put. NULL: no memory.

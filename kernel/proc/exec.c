@@ -143,12 +143,20 @@ static int exec_check_path(const struct path *p)
 }
 
 /* Execute permission is what counts: the file is read with the kernel's own eyes, and nothing but a
- * regular file is opened at all. */
+ * regular file is opened at all. While it is open (a process keeps its program so) nobody writes
+ * it. */
 int exec_open_path(const struct path *p, struct file **out)
 {
     int err = exec_check_path(p);
 
-    return err ? err : vfs_open_path(p, O_RDONLY, &cred_init, out);
+    if (!err)
+        err = vfs_open_path(p, O_RDONLY, &cred_init, out);
+    if (err)
+        return err;
+    err = file_deny_writers(*out);
+    if (err)
+        file_put(*out);
+    return err;
 }
 
 int exec_open(const char *path, struct file **out)

@@ -201,6 +201,8 @@ static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
     }
     if (head)
         page_free_virt(head, 0);
+    file_allow_writers(
+        f); /* execve(2): only while it is loaded, though the mappings keep it open */
     file_put(f);
     return err;
 }

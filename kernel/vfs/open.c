@@ -81,6 +81,26 @@ static int open_count_writer(struct inode *inode)
     return 0;
 }
 
+int file_deny_writers(struct file *f)
+{
+    s32 n = atomic_read(&f->inode->writers);
+
+    do {
+        if (n > 0)
+            return -ETXTBSY;
+    } while (!atomic_cas(&f->inode->writers, &n, n - 1));
+    f->denies_writers = true;
+    return 0;
+}
+
+void file_allow_writers(struct file *f)
+{
+    if (!f->denies_writers)
+        return;
+    f->denies_writers = false;
+    atomic_inc(&f->inode->writers);
+}
+
 /* The inode keeps its pipe from the first open to the last close. */
 static int open_fifo(struct file *f, struct inode *inode)
 {
@@ -181,6 +201,7 @@ void up_file_release_path(struct file *f)
         notify_file(f, f->counts_writer || file_writable(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (f->counts_writer)
         atomic_dec(&f->inode->writers);
+    file_allow_writers(f);
     if (f->inode && f->inode->locks)
         file_lock_release(f, NULL);
     if (f->inode && S_ISFIFO(f->inode->mode))
@@ -189,6 +210,18 @@ void up_file_release_path(struct file *f)
         dentry_put(f->dentry);
     if (f->mount)
         mount_put(f->mount);
+}
+
+/* O_RDONLY | O_TRUNC changes the file as well. */
+static int open_truncate(struct file *f)
+{
+    int err = open_count_writer(f->inode);
+
+    if (err)
+        return err;
+    err = file_truncate(f, 0);
+    atomic_dec(&f->inode->writers);
+    return err;
 }
 
 static int open_found(const struct path *p, unsigned o_flags, const struct cred *cred,
@@ -207,7 +240,7 @@ static int open_found(const struct path *p, unsigned o_flags, const struct cred 
     if (err)
         return err;
     if ((o_flags & O_TRUNC) && S_ISREG(inode->mode) && !(o_flags & O_PATH)) {
-        err = file_truncate(f, 0);
+        err = open_truncate(f);
         if (err) {
             file_put(f);
             return err;

@@ -221,31 +221,39 @@ static int pseudo_show(struct file *f, struct pseudo_open *o)
     return err;
 }
 
-/* Reading from the start produces the text anew. */
+/* What the text has from *pos on; false: some of it is left, for want of a page of the user's. */
+static bool pseudo_copy_locked(struct pseudo_open *o, struct iov_iter *to, loff_t *pos)
+{
+    if (*pos < 0 || (u64)*pos >= o->text.len)
+        return true;
+    *pos += (loff_t)iov_copy_to_nofault(to, o->text.buf + *pos, o->text.len - (u64)*pos);
+    return !to->count || (u64)*pos >= o->text.len;
+}
+
+/* Reading from the start produces the text anew. Pages of the user's are faulted in outside of the
+ * lock. */
 static ssize_t pseudo_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     struct pseudo_node *node = pseudo_of_file(f);
     struct pseudo_open *o = pseudo_opened(f);
-    ssize_t n = 0;
+    loff_t start = *pos;
+    bool anew = start == 0, done;
+    int err;
 
     if (!node->ops->show)
         return -EINVAL;
     if (!o)
         return -ENOMEM;
-    mutex_lock(&o->lock);
-    if (*pos == 0 || !o->shown)
-        n = pseudo_show(f, o);
-    if (n == 0 && *pos >= 0 && (u64)*pos < o->text.len) {
-        u64 left = o->text.len - (u64)*pos;
-
-        n = (ssize_t)iov_copy_to(to, o->text.buf + *pos, left);
-        if (n == 0 && to->count > 0)
-            n = -EFAULT;
-    }
-    mutex_unlock(&o->lock);
-    if (n > 0)
-        *pos += n;
-    return n;
+    do {
+        mutex_lock(&o->lock);
+        err = anew || !o->shown ? pseudo_show(f, o) : 0;
+        anew = false;
+        done = err || pseudo_copy_locked(o, to, pos);
+        mutex_unlock(&o->lock);
+        if (!done)
+            err = iov_fault_in(to, 1, true);
+    } while (!done && !err);
+    return *pos > start ? (ssize_t)(*pos - start) : err;
 }
 
 static ssize_t pseudo_write(struct file *f, struct iov_iter *from, loff_t *pos)

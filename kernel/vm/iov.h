@@ -16,7 +16,8 @@ struct iov_iter {
     const struct iovec_k *segs; /* borrowed; NULL: kernel buffer */
     char *kernel;
     u64 nr_segs, seg_off;
-    u64 count; /* bytes left */
+    u64 count;   /* bytes left */
+    bool append; /* a write goes to the file's end, whatever the position */
 };
 
 void iov_init_kernel(struct iov_iter *it, void *buf, u64 n);

@@ -135,3 +135,19 @@ ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos)
     }
     return done ? (ssize_t)done : got;
 }
+
+int mem_object_room(u64 pages)
+{
+    struct aspace *as = aspace_current();
+    struct account *account = as && as->account ? as->account : &account_root_memory, *failed;
+    struct mem_info mem;
+
+    mem_info_get(&mem);
+    if (pages >= mem.free + reclaim_cached_pages())
+        return -ENOMEM;
+    while (account_charge(account, pages, &failed))
+        if (!reclaim_pages(failed, pages))
+            return -ENOMEM;
+    account_uncharge(account, pages);
+    return 0;
+}

@@ -4,12 +4,25 @@
  * Writing, truncating and punching hold the inode's lock; reading does not.
  */
 #include "fs/tmpfs/tmpfs.h"
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/page.h"
+#include "sched/thread.h"
 #include "vfs/inotify.h"
 #include "vm/aspace.h"
+
+/* Moves *index on to the first page at or behind it that is there; false: none. */
+static bool tmpfs_next_page(struct mem_object *obj, u64 *index)
+{
+    bool found;
+
+    rcu_read_lock();
+    found = xa_next(&obj->pages, index) != NULL;
+    rcu_read_unlock();
+    return found;
+}
 
 /* Tells the super how many pages the file has by now; those that came through mappings since the
  * last time are counted late. */
@@ -25,6 +38,8 @@ static void tmpfs_count_pages(struct inode *i)
 }
 
 #define FILE_SIZE_MAX ((u64)S64_MAX & PAGE_MASK)
+#define FAULT_IN_BYTES 65536
+enum { FALLOC_KEEP_SIZE = 1, FALLOC_PUNCH_HOLE = 2 };
 
 static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
@@ -37,20 +52,17 @@ static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
     return n;
 }
 
-/* How many pages of [pos, pos + n) are not there yet. */
+/* How many pages of [pos, pos + n), n > 0, are not there yet. */
 static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
 {
-    u64 missing = 0;
+    u64 first = pos >> PAGE_SHIFT, last = (pos + n - 1) >> PAGE_SHIFT, there = 0, k = first;
 
-    for (u64 k = pos >> PAGE_SHIFT; k <= (pos + n - 1) >> PAGE_SHIFT; k++) {
-        struct page *page = mem_object_peek(obj, k);
-
-        if (page)
-            page_put(page);
-        else
-            missing++;
+    while (tmpfs_next_page(obj, &k) && k <= last) {
+        there++;
+        k++;
+        cond_yield();
     }
-    return missing;
+    return last - first + 1 - there;
 }
 
 static bool tmpfs_room(struct inode *i, u64 pos, u64 n)
@@ -72,7 +84,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     struct tmpfs_inode *t = i->priv;
     ssize_t n;
 
-    if (f->flags & O_APPEND)
+    if (f->flags & O_APPEND || from->append)
         *pos = (loff_t)i->object->size;
     if (t->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
         return -EPERM;
@@ -84,7 +96,9 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
         return -ENOSPC;
     if (from->count)
         inode_drop_privileges_locked(i);
+    current_thread()->nofault++;
     n = mem_object_write(i->object, from, (u64)*pos);
+    current_thread()->nofault--;
     tmpfs_count_pages(i);
     if (n <= 0)
         return n;
@@ -95,19 +109,52 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     return n;
 }
 
+/* No page of the user's is faulted in under the lock: where one is missing the lock is dropped, and
+ * the write goes on behind what is done. */
 static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
-    ssize_t n;
+    ssize_t done = 0, n;
 
-    rwlock_write_lock(&f->inode->lock);
-    n = tmpfs_write_locked(f, from, pos);
-    rwlock_write_unlock(&f->inode->lock);
-    if (n > 0)
+    for (;;) {
+        rwlock_write_lock(&f->inode->lock);
+        n = tmpfs_write_locked(f, from, pos);
+        rwlock_write_unlock(&f->inode->lock);
+        if (n > 0)
+            done += n;
+        if (!from->count || (n < 0 && n != -EFAULT))
+            break;
+        n = iov_fault_in(from, FAULT_IN_BYTES, false);
+        if (n)
+            n = iov_fault_in(from, 1, false); /* there may be some of it */
+        if (n)
+            break;
+    }
+    if (done > 0)
         notify_file(f, IN_MODIFY);
-    return n;
+    return done ? done : n;
 }
 
-/* SEEK_DATA and SEEK_HOLE see the file as one run of data. */
+/* The first data (or hole) at or behind off, which lies in the file; the end is a hole. */
+static loff_t tmpfs_seek_data(struct mem_object *obj, loff_t off, loff_t size, bool hole)
+{
+    u64 first = (u64)off >> PAGE_SHIFT, at = first, next = first;
+    bool found;
+
+    while ((found = tmpfs_next_page(obj, &next)) && hole && next == at) {
+        at++;
+        next++;
+        cond_yield();
+    }
+    if (!hole && !found)
+        return -ENXIO;
+    if (!hole)
+        at = next;
+    off = MAX(off, (loff_t)(at << PAGE_SHIFT));
+    if (hole)
+        return MIN(off, size);
+    return off < size ? off : -ENXIO;
+}
+
 static loff_t tmpfs_seek(struct file *f, loff_t off, int whence)
 {
     loff_t size = (loff_t)READ_ONCE(f->inode->object->size), to;
@@ -128,7 +175,9 @@ static loff_t tmpfs_seek(struct file *f, loff_t off, int whence)
     case 4:
         if (off < 0 || off >= size)
             return -ENXIO;
-        to = whence == 3 ? off : size;
+        to = tmpfs_seek_data(f->inode->object, off, size, whence == 4);
+        if (to < 0)
+            return to;
         break;
     default:
         return -EINVAL;
@@ -193,27 +242,58 @@ static int tmpfs_punch(struct inode *i, u64 off, u64 end)
     return 0;
 }
 
-/* fallocate(2): space is not reserved ahead, only the size moves; a hole gives its pages back. */
+/* Every page of [off, end) is there afterwards, or (on an error) none more beyond the end of the
+ * file than the size says. -ENOSPC: the file system is full; -ENOMEM: the group or the machine is.
+ */
+static int tmpfs_reserve(struct inode *i, u64 off, u64 end)
+{
+    u64 missing = tmpfs_missing(i->object, off, end - off);
+    u64 past = DIV_ROUND_UP(i->object->size, PAGE_SIZE);
+    struct page *page;
+    int err = tmpfs_room(i, off, end - off) ? mem_object_room(missing) : -ENOSPC;
+
+    for (u64 k = off >> PAGE_SHIFT; !err && k < DIV_ROUND_UP(end, PAGE_SIZE); k++) {
+        err = mem_object_page(i->object, k, true, &page);
+        if (!err)
+            page_put(page);
+        cond_yield();
+        if (!err && thread_sleep_interrupted(current_thread(), SLEEP_INTERRUPTIBLE))
+            err = -EINTR;
+        if (err)
+            mem_object_truncate(i->object, MAX(past, off >> PAGE_SHIFT), k + 1);
+    }
+    tmpfs_count_pages(i);
+    return err;
+}
+
+/* What is reserved beyond the end counts when the file grows to it. */
+static int tmpfs_extend(struct inode *i, int mode, u64 off, u64 end)
+{
+    struct tmpfs_inode *t = i->priv;
+    bool grows = !(mode & FALLOC_KEEP_SIZE) && end > i->object->size;
+    int err = grows && (t->seals & F_SEAL_GROW) ? -EPERM : tmpfs_reserve(i, off, end);
+
+    if (!err && grows)
+        WRITE_ONCE(i->object->size, end);
+    if (!err)
+        i->ctime = vfs_now();
+    return err;
+}
+
+/* fallocate(2): the pages are there afterwards; a hole gives its pages back. */
 static int tmpfs_fallocate(struct file *f, int mode, u64 off, u64 len)
 {
-    enum { KEEP_SIZE = 1, PUNCH_HOLE = 2 };
     struct inode *i = f->inode;
-    struct tmpfs_inode *t = i->priv;
-    int err = 0;
+    int err;
     u64 end;
 
-    if (mode & ~(KEEP_SIZE | PUNCH_HOLE) || mode == PUNCH_HOLE)
+    if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE) || mode == FALLOC_PUNCH_HOLE)
         return -EOPNOTSUPP;
     if (add_overflows(off, len, &end) || end > FILE_SIZE_MAX)
         return -EFBIG;
     rwlock_write_lock(&i->lock);
     inode_drop_privileges_locked(i);
-    if (mode & PUNCH_HOLE)
-        err = tmpfs_punch(i, off, end);
-    else if (!(mode & KEEP_SIZE) && end > i->object->size && (t->seals & F_SEAL_GROW))
-        err = -EPERM;
-    else if (!(mode & KEEP_SIZE) && end > i->object->size)
-        WRITE_ONCE(i->object->size, end);
+    err = mode & FALLOC_PUNCH_HOLE ? tmpfs_punch(i, off, end) : tmpfs_extend(i, mode, off, end);
     rwlock_write_unlock(&i->lock);
     return err;
 }
