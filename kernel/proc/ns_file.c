@@ -289,7 +289,9 @@ static int ns_may_enter(const struct ns_kind *k, void *ns, const struct cred *me
 {
     const struct user_ns *owner = k->flag == CLONE_NEWUSER ? ns : k->owner(ns);
 
-    if (!cred_capable(me, owner, CAP_SYS_ADMIN) || !cred_capable(me, me->user_ns, CAP_SYS_ADMIN))
+    if (!cred_capable(me, owner, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (k->flag != CLONE_NEWUSER && !cred_capable(me, me->user_ns, CAP_SYS_ADMIN))
         return -EPERM;
     if (k->flag == CLONE_NEWNS && !cred_capable(me, me->user_ns, CAP_SYS_CHROOT))
         return -EPERM;
