@@ -15,10 +15,13 @@
 #define MAP_LOCKED 0x2000
 #define MAP_NORESERVE 0x4000
 #define MAP_POPULATE 0x8000
+#define MAP_HUGETLB 0x40000
 #define MAP_FIXED_NOREPLACE 0x100000
+#define MAP_LEGACY                                                                 \
+    0xfc07f973UL /* the flags from before MAP_SHARED_VALIDATE, some without effect \
+                  */
 #define PROT_KNOWN 7UL
 #define PROT_GROWS 0x3000000UL
-#define MADV_LAST 25
 
 static u8 mem_prot(u64 prot)
 {
@@ -42,6 +45,8 @@ static int mem_map_file(struct map_request *req, u64 fd, bool shared, struct fd_
         return -EACCES;
     if (!f->ops->mmap)
         return -ENODEV;
+    if (req->flags & AREA_GROWSDOWN)
+        return -EINVAL;
     if (f->dentry && path_mount_flags(&(struct path){f->mount, f->dentry}) & MS_NOEXEC) {
         if (req->prot & PT_EXEC)
             return -EPERM;
@@ -70,6 +75,16 @@ s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, s32 fd, u64 off)
         return -EINVAL;
     if (len > USER_MAX || add_overflows(off, len, &end))
         return len > USER_MAX ? -ENOMEM : -EOVERFLOW;
+    if (flags & MAP_ANONYMOUS && shared && flags & MAP_GROWSDOWN)
+        return -EINVAL;
+    if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE) {
+        if (flags & MAP_ANONYMOUS)
+            return -EINVAL;
+        if (flags & ~MAP_LEGACY)
+            return -EOPNOTSUPP;
+    }
+    if (flags & MAP_HUGETLB) /* none are set aside; 2 MiB pages come by themselves */
+        return flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL;
     struct map_request req = {
         .addr = addr,
         .len = PAGE_ALIGN(len),
@@ -99,46 +114,36 @@ s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, s32 fd, u64 off)
 
 s64 sys_munmap(u64 addr, u64 len)
 {
-    if (!IS_ALIGNED(addr, PAGE_SIZE) || !len || !user_range_ok(addr, len))
-        return -EINVAL;
-    return aspace_unmap(aspace_current(), addr, PAGE_ALIGN(len));
+    return aspace_unmap(aspace_current(), addr, len);
 }
 
 s64 sys_mprotect(u64 addr, u64 len, u64 prot)
 {
-    if (!IS_ALIGNED(addr, PAGE_SIZE) || prot & ~(PROT_KNOWN | 8 | PROT_GROWS))
+    if (prot & ~(PROT_KNOWN | 8 | PROT_GROWS))
         return -EINVAL;
-    if (!len)
-        return 0;
-    if (!user_range_ok(addr, PAGE_ALIGN(len)) || PAGE_ALIGN(len) < len)
-        return -ENOMEM;
-    return aspace_protect(aspace_current(), addr, PAGE_ALIGN(len), mem_prot(prot));
+    return aspace_protect(aspace_current(), addr, len, mem_prot(prot));
 }
 
 s64 sys_mremap(u64 old, u64 old_len, u64 new_len, u64 flags, u64 new_addr)
 {
     u64 out;
 
-    if (flags & ~7UL || !IS_ALIGNED(old, PAGE_SIZE) || !new_len || new_len > USER_MAX ||
-        old_len > USER_MAX)
+    int err;
+
+    if (flags & ~7UL)
         return -EINVAL;
-    int err = aspace_remap(aspace_current(), old, PAGE_ALIGN(old_len), PAGE_ALIGN(new_len),
-                           (unsigned)flags, new_addr, &out);
+    err = aspace_remap(aspace_current(), old, old_len, new_len, (unsigned)flags, new_addr, &out);
     return err ? err : (s64)out;
 }
 
 s64 sys_madvise(u64 addr, u64 len, s32 advice)
 {
-    if (!IS_ALIGNED(addr, PAGE_SIZE) || PAGE_ALIGN(len) < len || (u32)advice > MADV_LAST)
-        return -EINVAL;
-    return len ? aspace_advise(aspace_current(), addr, PAGE_ALIGN(len), (int)advice) : 0;
+    return aspace_advise(aspace_current(), addr, len, (int)advice);
 }
 
 s64 sys_msync(u64 addr, u64 len, u32 flags)
 {
-    if (flags & ~7UL || !IS_ALIGNED(addr, PAGE_SIZE) || (flags & 5) == 5)
-        return -EINVAL;
-    return len ? aspace_sync(aspace_current(), addr, PAGE_ALIGN(len), (int)flags) : 0;
+    return aspace_sync(aspace_current(), addr, len, (int)flags);
 }
 
 s64 sys_mincore(u64 addr, u64 len, u64 uvec)
@@ -177,48 +182,28 @@ s64 sys_brk(u64 brk)
     return err ? (s64)aspace_current()->brk : (s64)out;
 }
 
-/* getrlimit(2), RLIMIT_MEMLOCK: how many pages may be locked in all. 0, -EPERM, -ENOMEM. */
-static int mem_may_lock(u64 pages)
-{
-    u64 limit = rlimit_current(RLIMIT_MEMLOCK);
-
-    if (limit == RLIM_INFINITY || capable(CAP_IPC_LOCK))
-        return 0;
-    return !limit ? -EPERM : pages > limit >> PAGE_SHIFT ? -ENOMEM : 0;
-}
-
 s64 sys_mlock(u64 addr, u64 len)
 {
-    struct aspace *as = aspace_current();
-    u64 pages = PAGE_ALIGN(len + (addr & (PAGE_SIZE - 1))) >> PAGE_SHIFT;
-    int err = len > USER_MAX ? -ENOMEM : mem_may_lock(READ_ONCE(as->locked_pages) + pages);
-
-    return err || !len ? err : aspace_lock_range(as, addr, len, true);
+    return aspace_lock_range(aspace_current(), addr, len, true);
 }
 
 s64 sys_munlock(u64 addr, u64 len)
 {
-    return len ? aspace_lock_range(aspace_current(), addr, len, false) : 0;
+    return aspace_lock_range(aspace_current(), addr, len, false);
 }
 
 s64 sys_mlockall(u32 flags)
 {
     enum { MCL_CURRENT = 1, MCL_FUTURE = 2 };
-    struct aspace *as = aspace_current();
-    int err;
 
     if (!flags || flags & ~(u64)(MCL_CURRENT | MCL_FUTURE)) /* nor MCL_ONFAULT */
         return -EINVAL;
-    err = mem_may_lock(flags & MCL_CURRENT ? READ_ONCE(as->total_pages) : 1);
-    if (!err)
-        aspace_lock_all(as, flags & MCL_CURRENT, flags & MCL_FUTURE);
-    return err;
+    return aspace_lock_all(aspace_current(), flags & MCL_CURRENT, flags & MCL_FUTURE);
 }
 
 s64 sys_munlockall(void)
 {
-    aspace_lock_all(aspace_current(), false, false);
-    return 0;
+    return aspace_lock_all(aspace_current(), false, false);
 }
 
 /* Another process's memory, after the checks that ptrace would make. */
@@ -249,6 +234,11 @@ static s64 mem_transfer(struct aspace *as, struct iov_in *local, struct iov_in *
     for (u64 i = 0; i < remote->nr && it.count && r >= 0; i++) {
         struct iovec_k seg = remote->segs[i];
         while (seg.len && it.count) {
+            if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE)) {
+                r = -EINTR;
+                break;
+            }
+            cond_yield();
             u64 n = MIN(MIN(seg.len, it.count), PAGE_SIZE);
             if (write) {
                 n = iov_copy_from(&it, page, n);

@@ -165,6 +165,7 @@ SYSCTL(pipe_max_size, "fs/pipe-max-size", PIPE_BYTES_MAX);
 SYSCTL(inotify_events, "fs/inotify/max_queued_events", INOTIFY_EVENTS_MAX);
 SYSCTL(inotify_watches, "fs/inotify/max_user_watches", INOTIFY_WATCHES_MAX);
 
+SYSCTL(max_map_count, "vm/max_map_count", AREAS_MAX);
 SYSCTL(mmap_min_addr, "vm/mmap_min_addr", USER_MIN);
 SYSCTL(overcommit_memory, "vm/overcommit_memory", 1); /* memory is charged when it is touched */
 SYSCTL(overcommit_ratio, "vm/overcommit_ratio", 50);  /* the two that mode 2 would look at */

@@ -166,6 +166,13 @@ struct account *account_over(struct account *a)
     return a;
 }
 
+struct account *account_refuses(struct account *a)
+{
+    while (a && atomic_read(&a->used) < account_bound(a, true))
+        a = a->parent;
+    return a;
+}
+
 bool account_close(struct account *a)
 {
     s32 closed = ACCOUNT_CLOSED;

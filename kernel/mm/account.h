@@ -47,6 +47,8 @@ int account_charge_bytes(struct account *a, u64 n) __must_check;
 void account_uncharge_bytes(struct account *a, u64 n);
 /* The first account from a upwards that is past its limit; NULL: none. */
 struct account *account_over(struct account *a);
+/* The first account from a upwards that would refuse another page of kernel memory; NULL: none. */
+struct account *account_refuses(struct account *a);
 /* Nobody will charge a any more; true when nothing is charged to it now, else up_account_empty
  * tells when. */
 bool account_close(struct account *a);

@@ -13,6 +13,7 @@
 
 #define ROOT_LEVEL 3
 #define KERNEL_HALF 256 /* first root entry of kernel addresses */
+#define USER_HALF (1UL << 47)
 
 struct pgtable pgtable_kernel = {.format = &pt_native};
 
@@ -61,6 +62,7 @@ int pgtable_init(struct pgtable *pt, const struct pt_format *format)
     pt->root = HPA((u64)root - DIRECT_MAP);
     pt->format = format;
     pt->tables = 1;
+    pt->user = false;
     pt->retired = NULL;
     return 0;
 }
@@ -73,6 +75,7 @@ int pgtable_init_user(struct pgtable *pt)
 
     if (err)
         return err;
+    pt->user = true;
     root = hpa_virt(pt->root);
     /* Fixed since boot: mm_init makes every kernel root entry that will ever be used. */
     for (unsigned i = KERNEL_HALF; i < 512; i++)
@@ -112,13 +115,8 @@ static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level, u
 
 void pgtable_destroy(struct pgtable *pt)
 {
-    u64 *root = hpa_virt(pt->root);
-    /* A native user table borrows the kernel half. */
-    bool shared = pt->format == &pt_native && root[511] &&
-                  root[511] == ((u64 *)hpa_virt(pgtable_kernel.root))[511];
-
     pgtable_reap(pt);
-    pgtable_free_level(pt, root, ROOT_LEVEL, shared ? KERNEL_HALF : 512);
+    pgtable_free_level(pt, hpa_virt(pt->root), ROOT_LEVEL, pt->user ? KERNEL_HALF : 512);
     pt->root = HPA(0);
 }
 
@@ -146,6 +144,7 @@ u64 *pgtable_entry(struct pgtable *pt, u64 va, unsigned level)
 {
     u64 *table = hpa_virt(pt->root);
 
+    ASSERT(!pt->user || va < USER_HALF);
     for (unsigned l = ROOT_LEVEL; l > level; l--) {
         u64 *e = &table[pgtable_index(va, l)];
 
@@ -239,7 +238,8 @@ static int pgtable_unmap_level(struct unmap *u, u64 *table, unsigned level, u64 
         if (!f->is_leaf(v, level)) {
             u64 *down = pgtable_down(u->pt, v, level);
 
-            err = pgtable_unmap_level(u, down, level - 1, va, next);
+            if (level != 1 || !pgtable_table_empty(down))
+                err = pgtable_unmap_level(u, down, level - 1, va, next);
             /* The kernel's upper tables stay: user tables share them. */
             if (pgtable_table_empty(down) && !(u->pt == &pgtable_kernel && level == ROOT_LEVEL)) {
                 *e = 0;
@@ -260,6 +260,9 @@ int pgtable_unmap(struct pgtable *pt, u64 va, u64 n,
                   void (*leaf)(void *arg, u64 va, u64 entry, unsigned level), void *arg)
 {
     struct unmap u = {.pt = pt, .leaf = leaf, .arg = arg};
+    u64 end;
 
+    /* The walk trusts its end: one beyond would free what every other table shares. */
+    ASSERT(!add_overflows(va, n, &end) && (!pt->user || end <= USER_HALF));
     return n ? pgtable_unmap_level(&u, hpa_virt(pt->root), ROOT_LEVEL, va, va + n) : 0;
 }

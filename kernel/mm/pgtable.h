@@ -39,6 +39,7 @@ struct pgtable {
     hpa_t root;
     const struct pt_format *format;
     u64 tables;           /* table pages in use, the root included */
+    bool user;            /* has the kernel's half too, which is not its own */
     struct page *retired; /* empty tables that wait for a flush, through page->owner */
 };
 

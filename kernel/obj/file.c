@@ -97,6 +97,13 @@ u64 file_open_count(void)
 }
 
 /* vm's references from areas. */
+int up_file_punch(struct file *f, u64 off, u64 len)
+{
+    enum { KEEP_SIZE = 1, PUNCH_HOLE = 2 };
+
+    return f->ops->fallocate ? f->ops->fallocate(f, KEEP_SIZE | PUNCH_HOLE, off, len) : -EOPNOTSUPP;
+}
+
 void up_file_get(struct file *f)
 {
     file_get(f);

@@ -34,7 +34,7 @@ struct exec_job {
     bool secure; /* AT_SECURE */
     bool closed; /* undumpable: so, or a file that its caller may run but not read */
     struct aspace *aspace;
-    u64 entry, sp;
+    u64 entry, sp, stack_top;
     /* of the program, for auxv */
     u64 phdr, phent_count, prog_entry, interp_base;
 };

@@ -14,9 +14,10 @@
 #include "proc/vdso.h"
 #include "vm/aspace.h"
 
-#define STACK_DEFAULT (8UL << 20)
-#define STACK_MIN (256UL << 10)
-#define STACK_LARGEST (64UL << 20)
+/* Room that is left for the stack below its top, whatever its limit is at the start. */
+#define STACK_ROOM_MIN (128UL << 20)
+#define STACK_ROOM_MAX (USER_MAX / 6 * 5)
+#define STACK_FIRST (128UL << 10) /* what a new stack has beside the arguments */
 #define PIE_BASE 0x555555554000UL
 #define RANDOM_PAGES(bits) ((random_u64() & ((1UL << (bits)) - 1)) << PAGE_SHIFT)
 #define HWCAP_CPUID 1 /* leaf 1 edx */
@@ -230,18 +231,24 @@ static int exec_load_program(struct exec_job *j)
     return img.interp_len ? exec_load_interp(j, &img) : 0;
 }
 
-/* The stack area lies at the top; its pages come as they are touched. */
-static int exec_map_stack(struct exec_job *j, u64 *top)
+/* Where the stack ends, and what is mapped without a place of its own: far enough below. */
+static void exec_place_stack(struct exec_job *j)
 {
-    u64 size = rlimit_current(RLIMIT_STACK);
+    u64 room = MIN(MAX(rlimit_current(RLIMIT_STACK), STACK_ROOM_MIN), STACK_ROOM_MAX);
 
-    if (size == RLIM_INFINITY)
-        size = STACK_DEFAULT;
-    size = PAGE_ALIGN(MIN(MAX(size, STACK_MIN), STACK_LARGEST));
-    *top = USER_MAX - PAGE_SIZE - RANDOM_PAGES(18);
-    j->aspace->mmap_base = *top - size - (1UL << 20) - RANDOM_PAGES(18);
-    return exec_map_anonymous(j->aspace, *top - size, *top, PT_READ | PT_WRITE,
-                              AREA_GROWSDOWN | AREA_NORESERVE);
+    j->stack_top = USER_MAX - PAGE_SIZE - RANDOM_PAGES(18);
+    j->aspace->mmap_base = PAGE_ALIGN(j->stack_top - room - (1UL << 20)) - RANDOM_PAGES(18);
+}
+
+/* What the arguments need, and a first stretch as far as the limit allows; it grows by faults. */
+static int exec_map_stack(struct exec_job *j)
+{
+    u64 words = j->argv->count + j->envp->count + 64UL;
+    u64 need = PAGE_ALIGN(j->argv->len + j->envp->len + words * sizeof(u64) + PATH_MAX);
+    u64 size = MIN(need + STACK_FIRST, rlimit_current(RLIMIT_STACK) & PAGE_MASK);
+
+    return exec_map_anonymous(j->aspace, j->stack_top - MAX(size, need), j->stack_top,
+                              PT_READ | PT_WRITE, AREA_GROWSDOWN | AREA_NORESERVE);
 }
 
 static int exec_push(struct exec_job *j, u64 *sp, const void *data, size_t n)
@@ -311,14 +318,14 @@ static int exec_build_stack(struct exec_job *j)
 {
     struct aspace *as = j->aspace;
     u8 random[16];
-    u64 top, sp, execfn, platform, random_at;
-    int err = exec_map_stack(j, &top);
+    u64 sp, execfn, platform, random_at;
+    int err = exec_map_stack(j);
 
     if (!err)
         err = vdso_map(as, current_task()->ns->time);
     if (err)
         return err;
-    sp = top - 8;
+    sp = j->stack_top - 8;
     if ((err = exec_push(j, &sp, j->path, strlen(j->path) + 1)))
         return err;
     execfn = sp;
@@ -370,8 +377,7 @@ int exec_load(struct exec_job *j)
         return -ENOMEM;
     file_get(j->file);
     j->aspace->exe = j->file;
-    /* The stack is built last but placed first: mmap_base follows from it. */
-    j->aspace->mmap_base = USER_MAX - (64UL << 20) - (2UL << 30);
+    exec_place_stack(j);
     int err = exec_load_program(j);
     if (!err)
         err = exec_build_stack(j);

@@ -7,6 +7,7 @@
 #include "proc/fdtable.h"
 #include "proc/itimer.h"
 #include "proc/proc.h"
+#include "vm/up.h"
 
 void rlimit_init_defaults(struct rlimit *r)
 {
@@ -26,6 +27,19 @@ void rlimit_init_defaults(struct rlimit *r)
 u64 rlimit_current(unsigned which)
 {
     return READ_ONCE(current_process()->rlimits[which].cur);
+}
+
+u64 up_memory_limit(enum memory_limit which)
+{
+    static const u8 limits[] = {[MEMORY_SPACE] = RLIMIT_AS,
+                                [MEMORY_STACK] = RLIMIT_STACK,
+                                [MEMORY_LOCKED] = RLIMIT_MEMLOCK};
+    u64 limit;
+
+    if (!current_thread()->task || (which == MEMORY_LOCKED && capable(CAP_IPC_LOCK)))
+        return U64_MAX;
+    limit = rlimit_current(limits[which]);
+    return limit == RLIM_INFINITY ? U64_MAX : limit;
 }
 
 int rlimit_change(struct process *p, unsigned which, const struct rlimit *new_limit,

@@ -32,6 +32,7 @@ enum {
     MADV_PAGEOUT = 21,
     MADV_POPULATE_READ = 22,
     MADV_POPULATE_WRITE = 23,
+    MADV_DONTNEED_LOCKED = 24,
 };
 
 #define MS_ASYNC 1
@@ -77,6 +78,7 @@ static int advise_set_flags(struct aspace *as, u64 start, u64 end, const struct 
         }
         a->flags = (a->flags & ~fl->clear) | fl->set;
         a = area_merge(as, a);
+        vm_pause();
     }
     if (!err)
         err = advise_covered(as, start, end);
@@ -84,20 +86,20 @@ static int advise_set_flags(struct aspace *as, u64 start, u64 end, const struct 
     return err;
 }
 
-/* Private pages are gone, the next touch finds zeroes or the file's contents. */
-static int advise_drop(struct aspace *as, u64 start, u64 end)
+/* Private pages are gone, the next touch finds zeroes or the file's contents. Faults go on beside
+ * us and may bring a 2 MiB leaf, so it is split as it is met. */
+static int advise_drop(struct aspace *as, u64 start, u64 end, int advice)
 {
-    int err;
+    u32 refused = AREA_DEVICE | (advice == MADV_DONTNEED_LOCKED ? 0 : AREA_LOCKED);
+    int err = 0;
 
     rwlock_read_lock(&as->lock);
-    err = zap_split_at(as, start);
-    if (!err)
-        err = zap_split_at(as, end);
     for (struct area *a = area_find(as, start); !err && a && a->start < end; a = area_next(a)) {
-        if (a->flags & (AREA_LOCKED | AREA_DEVICE))
+        if (a->flags & refused || (advice == MADV_FREE && a->object))
             err = -EINVAL;
         else
-            zap_range(as, MAX(start, a->start), MIN(end, a->end), true);
+            err = zap_range_cut(as, MAX(start, a->start), MIN(end, a->end), true);
+        vm_pause();
     }
     if (!err)
         err = advise_covered(as, start, end);
@@ -105,58 +107,130 @@ static int advise_drop(struct aspace *as, u64 start, u64 end)
     return err;
 }
 
+/* What MADV_REMOVE punches a hole into: references to what lies behind the area at start. */
+struct advise_hole {
+    struct mem_object *object;
+    struct file *file;
+    u64 offset, stop;
+};
+
+static int advise_find_hole(struct aspace *as, u64 start, u64 end, struct advise_hole *hole)
+{
+    struct area *a = area_find(as, start);
+
+    if (!a || a->start > start)
+        return -ENOMEM;
+    if (a->flags & (AREA_LOCKED | AREA_DEVICE) || !a->object || a->object->ops->frame)
+        return -EINVAL;
+    if (!(a->flags & AREA_SHARED) || !(a->prot & PT_WRITE))
+        return -EACCES;
+    *hole =
+        (struct advise_hole){a->object, a->file, start - a->start + a->offset, MIN(end, a->end)};
+    mem_object_get(hole->object);
+    if (hole->file)
+        up_file_get(hole->file);
+    return 0;
+}
+
+/* A file decides itself, by its seals for one; memory without a name just loses its pages. */
+static int advise_punch(const struct advise_hole *hole, u64 len)
+{
+    u64 from = hole->offset >> PAGE_SHIFT;
+
+    if (hole->file)
+        return up_file_punch(hole->file, hole->offset, len);
+    mem_object_truncate(hole->object, from, from + (len >> PAGE_SHIFT));
+    return 0;
+}
+
 /* Punches a hole into a shared object: one area at a time, without the lock. */
 static int advise_remove(struct aspace *as, u64 start, u64 end)
 {
-    while (start < end) {
-        struct mem_object *obj = NULL;
-        struct area *a;
-        u64 from = 0, stop = end;
+    struct advise_hole hole;
+    int err = 0;
 
+    for (; start < end && !err; start = hole.stop) {
         rwlock_read_lock(&as->lock);
-        a = area_find(as, start);
-        if (a && a->start <= start && a->object && (a->flags & AREA_SHARED) &&
-            (a->max_prot & PT_WRITE) && !a->object->ops->read_page && !a->object->ops->frame) {
-            obj = a->object;
-            mem_object_get(obj);
-            stop = MIN(end, a->end);
-            from = (start - a->start + a->offset) >> PAGE_SHIFT;
-        }
+        err = advise_find_hole(as, start, end, &hole);
         rwlock_read_unlock(&as->lock);
-        if (!obj)
-            return -EINVAL;
-        mem_object_truncate(obj, from, from + ((stop - start) >> PAGE_SHIFT));
-        mem_object_put(obj);
-        start = stop;
+        if (err)
+            break;
+        err = advise_punch(&hole, hole.stop - start);
+        if (hole.file)
+            up_file_put(hole.file);
+        mem_object_put(hole.object);
+        vm_pause();
     }
-    return 0;
+    return err;
+}
+
+/* 0 with the end of the area at va; -ENOMEM: none; -EINVAL: it does not allow kind. */
+static int advise_may_fault(struct aspace *as, u64 va, unsigned kind, u64 *end)
+{
+    struct area *a;
+    int err = 0;
+
+    rwlock_read_lock(&as->lock);
+    a = area_find(as, va);
+    if (!a || a->start > va)
+        err = -ENOMEM;
+    else if (a->flags & AREA_DEVICE || !(a->prot & (kind == FAULT_WRITE ? PT_WRITE : PT_READ)))
+        err = -EINVAL;
+    else
+        *end = a->end;
+    rwlock_read_unlock(&as->lock);
+    return err;
 }
 
 static int advise_populate(struct aspace *as, u64 start, u64 end, unsigned kind)
 {
+    u64 stop;
     int err = 0;
 
-    for (u64 va = start; va < end && !err; va += PAGE_SIZE) {
-        err = aspace_fault(as, va, kind);
-        cond_yield();
+    for (; start < end && !err; start = stop) {
+        err = advise_may_fault(as, start, kind, &stop);
+        if (!err)
+            err = aspace_populate(as, start, MIN(stop, end), kind);
     }
     return err == -EIO ? -EFAULT : err == -EFAULT ? -ENOMEM : err;
+}
+
+static bool advise_known(int advice)
+{
+    switch (advice) {
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_DONTNEED:
+    case MADV_FREE:
+    case MADV_REMOVE:
+    case MADV_DONTDUMP:
+    case MADV_DODUMP:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+    case MADV_DONTNEED_LOCKED:
+        return true;
+    default:
+        return advice >= 0 && (unsigned)advice < ARRAY_SIZE(advise_flags) &&
+               advise_flags[advice].valid;
+    }
 }
 
 int aspace_advise(struct aspace *as, u64 addr, u64 len, int advice)
 {
     u64 end;
-    int err;
+    int err = advise_known(advice) ? aspace_range(addr, len, &end) : -EINVAL;
 
-    if ((addr & (PAGE_SIZE - 1)) || len > USER_MAX || addr > USER_MAX - PAGE_ALIGN(len))
-        return -EINVAL;
-    end = addr + PAGE_ALIGN(len);
-    if (addr == end)
-        return 0;
+    if (err || addr == end)
+        return err;
     switch (advice) {
     case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
     case MADV_FREE:
-        return advise_drop(as, addr, end);
+        return advise_drop(as, addr, end, advice);
     case MADV_REMOVE:
         return advise_remove(as, addr, end);
     case MADV_POPULATE_READ:
@@ -177,9 +251,6 @@ int aspace_advise(struct aspace *as, u64 addr, u64 len, int advice)
         rwlock_read_unlock(&as->lock);
         return err;
     default:
-        if (advice < 0 || (unsigned)advice >= ARRAY_SIZE(advise_flags) ||
-            !advise_flags[advice].valid)
-            return -EINVAL;
         return advise_set_flags(as, addr, end, &advise_flags[advice]);
     }
 }
@@ -209,53 +280,103 @@ static bool lock_next(struct aspace *as, u64 at, u64 *start, u64 *end)
     return a != NULL;
 }
 
-void aspace_lock_all(struct aspace *as, bool lock, bool future)
+/* Written to where it may be: what is locked is not to fault again. Area by area, as each decides.
+ */
+static int lock_populate(struct aspace *as, u64 start, u64 end)
+{
+    int err = aspace_populate(as, start, end, FAULT_WRITE);
+
+    return err == -EFAULT ? aspace_populate(as, start, end, FAULT_READ) : err;
+}
+
+/* Whether so many pages may be locked in all. 0, -EPERM, -ENOMEM. */
+static int lock_allowed(u64 pages)
+{
+    u64 limit = up_memory_limit(MEMORY_LOCKED);
+
+    return !limit ? -EPERM : limit != U64_MAX && pages > limit >> PAGE_SHIFT ? -ENOMEM : 0;
+}
+
+int aspace_lock_all(struct aspace *as, bool lock, bool future)
 {
     u64 start, end = 0;
+    int err;
 
     rwlock_write_lock(&as->lock);
-    WRITE_ONCE(as->lock_future, future);
-    for (struct area *a = area_find(as, 0); a; a = area_next(a)) {
+    err = lock || future ? lock_allowed(lock ? as->total_pages : 0) : 0;
+    if (!err)
+        WRITE_ONCE(as->lock_future, future);
+    for (struct area *a = err ? NULL : area_find(as, 0); a; a = area_next(a)) {
         if (lock || !future)
             lock_area(as, a, lock);
         a = area_merge(as, a);
+        vm_pause();
     }
     aspace_write_unlock(as);
-    while (lock && lock_next(as, end, &start, &end)) {
-        for (u64 va = start; va < end; va += PAGE_SIZE) {
-            if (aspace_fault(as, va, FAULT_WRITE) && aspace_fault(as, va, FAULT_READ))
-                break;
-            cond_yield();
-        }
+    while (!err && lock && lock_next(as, end, &start, &end))
+        if (lock_populate(as, start, end) == -EINTR)
+            break;
+    return err;
+}
+
+static u64 lock_pages_in(struct aspace *as, u64 start, u64 end)
+{
+    u64 n = 0;
+
+    for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a))
+        if (a->flags & AREA_LOCKED)
+            n += MIN(end, a->end) - MAX(start, a->start);
+    return n >> PAGE_SHIFT;
+}
+
+static int lock_range_locked(struct aspace *as, u64 start, u64 end, bool lock)
+{
+    u64 have = as->locked_pages - lock_pages_in(as, start, end);
+    int err = lock ? lock_allowed(have + ((end - start) >> PAGE_SHIFT)) : 0;
+
+    if (!err)
+        err = advise_covered(as, start, end);
+    if (!err)
+        err = map_cut(as, start, end);
+    for (struct area *a = area_find(as, start); !err && a && a->start < end; a = area_next(a)) {
+        lock_area(as, a, lock);
+        a = area_merge(as, a);
+        vm_pause();
     }
+    return err;
+}
+
+/* Of each area in turn, so that one that may not be written to does not keep the others out. */
+static int lock_populate_areas(struct aspace *as, u64 start, u64 end)
+{
+    u64 from, to;
+    int err;
+
+    while (start < end && lock_next(as, start, &from, &to) && from < end) {
+        start = MIN(to, end);
+        err = lock_populate(as, from, start);
+        if (err)
+            return err == -EINTR ? err : -ENOMEM;
+    }
+    return 0;
 }
 
 int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock)
 {
-    u64 end;
+    u64 start = addr & PAGE_MASK, end;
     int err;
 
-    if (len > USER_MAX || addr > USER_MAX - PAGE_SIZE - len)
-        return -ENOMEM;
-    end = PAGE_ALIGN(addr + len);
-    addr &= PAGE_MASK;
-    rwlock_write_lock(&as->lock);
-    err = advise_covered(as, addr, end);
+    if (add_overflows(len, addr - start, &len))
+        return -EINVAL;
+    err = lock ? lock_allowed(0) : 0;
     if (!err)
-        err = map_cut(as, addr, end);
-    for (struct area *a = area_find(as, addr); !err && a && a->start < end; a = area_next(a)) {
-        lock_area(as, a, lock);
-        a = area_merge(as, a);
-    }
-    aspace_write_unlock(as);
-    if (err || !lock)
+        err = aspace_range(start, len, &end);
+    if (err || !len)
         return err;
-    for (u64 va = addr; va < end; va += PAGE_SIZE) {
-        if (aspace_fault(as, va, FAULT_WRITE) && aspace_fault(as, va, FAULT_READ))
-            return -ENOMEM;
-        cond_yield();
-    }
-    return 0;
+    rwlock_write_lock(&as->lock);
+    err = lock_range_locked(as, start, end, lock);
+    aspace_write_unlock(as);
+    return err || !lock ? err : lock_populate_areas(as, start, end);
 }
 
 int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
@@ -266,9 +387,8 @@ int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
     if ((addr & (PAGE_SIZE - 1)) || (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) ||
         ((flags & MS_ASYNC) && (flags & MS_SYNC)))
         return -EINVAL;
-    if (len > USER_MAX || addr > USER_MAX - PAGE_ALIGN(len))
+    if (aspace_range(addr, len, &end))
         return -ENOMEM;
-    end = addr + PAGE_ALIGN(len);
     while (addr < end && !err) {
         struct mem_object *obj = NULL;
         struct area *a;
@@ -292,6 +412,7 @@ int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
             mem_object_put(obj);
         }
         addr = stop;
+        vm_pause();
     }
     return err;
 }
@@ -311,15 +432,16 @@ static bool advise_resident(struct aspace *as, const struct area *a, u64 va)
 int aspace_mincore(struct aspace *as, u64 addr, u64 len, u8 *out)
 {
     struct area *a = NULL;
-    int err = 0;
+    u64 end;
+    int err = addr & (PAGE_SIZE - 1) ? -EINVAL : 0;
 
-    if (addr & (PAGE_SIZE - 1))
-        return -EINVAL;
-    if (len > USER_MAX || addr > USER_MAX - PAGE_ALIGN(len))
-        return -ENOMEM;
+    if (!err && aspace_range(addr, len, &end))
+        err = -ENOMEM;
+    if (err)
+        return err;
     rwlock_read_lock(&as->lock);
     rcu_read_lock();
-    for (u64 va = addr; va < addr + len; va += PAGE_SIZE) {
+    for (u64 va = addr; va < end; va += PAGE_SIZE) {
         if (!a || va >= a->end)
             a = area_find(as, va);
         if (!a || a->start > va) {

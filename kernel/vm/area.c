@@ -149,6 +149,8 @@ void aspace_write_unlock(struct aspace *as)
     for (; a; a = next) {
         next = area_of(a->node.right);
         area_free(a);
+        if (next)
+            vm_pause();
     }
 }
 
@@ -170,6 +172,7 @@ void area_insert(struct aspace *as, struct area *a)
 
     if (next)
         area_update_gap(as, next);
+    as->nr_areas++;
     as->total_pages += (a->end - a->start) >> PAGE_SHIFT;
     if (a->flags & AREA_LOCKED)
         as->locked_pages += (a->end - a->start) >> PAGE_SHIFT;
@@ -185,6 +188,7 @@ static void area_unlink(struct aspace *as, struct area *a)
         area_update_gap(as, next);
     if (as->cache == a)
         as->cache = NULL;
+    as->nr_areas--;
     as->total_pages -= (a->end - a->start) >> PAGE_SHIFT;
     if (a->flags & AREA_LOCKED)
         as->locked_pages -= (a->end - a->start) >> PAGE_SHIFT;
@@ -217,11 +221,36 @@ void area_resize(struct aspace *as, struct area *a, u64 start, u64 end)
         area_update_gap(as, next);
 }
 
+u64 area_covered(struct aspace *as, u64 start, u64 end)
+{
+    u64 n = 0;
+
+    for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a))
+        n += MIN(end, a->end) - MAX(start, a->start);
+    return n;
+}
+
+int area_may_add(const struct aspace *as, u64 len, u32 flags)
+{
+    u64 space = up_memory_limit(MEMORY_SPACE), locked;
+
+    if (space != U64_MAX && as->total_pages + (len >> PAGE_SHIFT) > space >> PAGE_SHIFT)
+        return -ENOMEM;
+    if (!(flags & AREA_LOCKED))
+        return 0;
+    locked = up_memory_limit(MEMORY_LOCKED);
+    if (!locked)
+        return -EPERM;
+    return locked != U64_MAX && as->locked_pages + (len >> PAGE_SHIFT) > locked >> PAGE_SHIFT
+               ? -EAGAIN
+               : 0;
+}
+
 int area_split(struct aspace *as, struct area *a, u64 addr, struct area **upper)
 {
-    struct area *b = area_alloc();
+    struct area *b = as->nr_areas < AREAS_MAX ? area_alloc() : NULL;
 
-    DEBUG_ASSERT(addr > a->start && addr < a->end);
+    ASSERT(addr > a->start && addr < a->end);
     if (!b)
         return -ENOMEM;
     b->start = addr;

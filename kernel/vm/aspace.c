@@ -10,7 +10,7 @@
 #include "vm/up.h"
 #include "vm/vm_priv.h"
 
-#define STACK_LIMIT_DEFAULT (8UL << 20)
+#define TABLES_AT_ONCE 512 /* that pgtable_destroy frees in one go */
 
 static struct slab_cache *aspace_cache;
 
@@ -39,7 +39,6 @@ struct aspace *aspace_create(struct account *account)
     if (account)
         up_account_get(account);
     as->account = account;
-    as->stack_limit = STACK_LIMIT_DEFAULT;
     return as;
 }
 
@@ -55,8 +54,10 @@ static void aspace_empty(struct aspace *as)
 
         zap_range(as, a->start, a->end, true);
         area_remove(as, a);
-        cond_yield();
+        vm_pause();
     }
+    if (as->pt.tables > TABLES_AT_ONCE)
+        zap_tables(as, 0, USER_MAX);
     exe = as->exe;
     as->exe = NULL;
     aspace_write_unlock(as);
@@ -104,8 +105,11 @@ int aspace_for_each(struct aspace *as, u64 from, int (*fn)(struct area *a, void 
     int err = 0;
 
     rwlock_read_lock(&as->lock);
-    for (struct area *a = area_find(as, from); a && !err; a = area_next(a))
+    for (struct area *a = area_find(as, from); a && !err; a = area_next(a)) {
         err = fn(a, arg);
+        if (!err)
+            vm_pause();
+    }
     rwlock_read_unlock(&as->lock);
     return err;
 }

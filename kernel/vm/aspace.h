@@ -20,6 +20,8 @@
 #define USER_MIN 0x10000UL
 #define USER_MAX 0x7ffffffff000UL
 
+#define AREAS_MAX 65530UL /* vm.max_map_count: areas that an aspace may be split into */
+
 /* prot: PT_READ, PT_WRITE, PT_EXEC. */
 enum area_flags {
     AREA_SHARED = 1 << 0,    /* writes go to the object; else copy-on-write */
@@ -74,10 +76,10 @@ struct aspace {
     u64 cpus;                         /* a  CPUs whose TLB may hold entries */
     struct account *account;          /* I  memory is charged here, while there are users */
     atomic_t stock;                   /* a  pages charged to account and not used yet */
+    u64 nr_areas;                     /* lock */
     u64 total_pages, locked_pages;    /* lock */
     bool lock_future;                 /* a  new areas are AREA_LOCKED: mlockall(MCL_FUTURE) */
     u64 rss_anon, rss_file, rss_peak; /* pt_lock; pages; peak: see aspace_rss_peak */
-    u64 stack_limit; /* a  how far an AREA_GROWSDOWN area may grow, bytes; exec sets it */
     /* Set by exec, read by /proc: */
     u64 code_start, code_end, data_start, data_end, brk_start, brk, stack_start;
     u64 arg_start, arg_end, env_start, env_end, mmap_base, vdso;
@@ -92,6 +94,10 @@ int aspace_clone(struct aspace *from, struct account *account, struct aspace **o
 void aspace_put(struct aspace *as);     /* of users: the last one unmaps everything */
 void aspace_put_ref(struct aspace *as); /* of ref */
 
+/* The one check of a range that a program names: *end is where it ends, on a page boundary.
+ * -EINVAL: addr lies within a page, or the sum wraps; -ENOMEM: it leaves the user half. */
+int aspace_range(u64 addr, u64 len, u64 *end) __must_check;
+
 struct map_request {
     u64 addr; /* hint, or exact with fixed */
     u64 len;  /* bytes > 0 */
@@ -102,7 +108,8 @@ struct map_request {
     u64 offset;
     struct file *file; /* borrowed */
 };
-/* Each: 0 or -ENOMEM, -EINVAL, -EEXIST, -EACCES as mmap(2) and its family say. May sleep. */
+/* Each: 0 or -ENOMEM, -EINVAL, -EEXIST, -EACCES, -EAGAIN as mmap(2) and its family say: they judge
+ * the range, and the calling process's limits (up_memory_limit). May sleep. */
 int aspace_map(struct aspace *as, const struct map_request *req, u64 *out) __must_check;
 int aspace_unmap(struct aspace *as, u64 addr, u64 len) __must_check;
 int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot) __must_check;
@@ -111,10 +118,13 @@ int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned 
 int aspace_advise(struct aspace *as, u64 addr, u64 len, int advice) __must_check;
 int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags) __must_check;
 int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out) __must_check;
-/* mlock, munlock: 0, -ENOMEM (a hole). Limits are the caller's. */
+/* mlock, munlock: 0, -EINVAL (wraps), -ENOMEM (a hole, the limit), -EPERM (may lock nothing). */
 int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock) __must_check;
-/* mlockall, munlockall: all there is, and whether what comes is. Populating is best effort. */
-void aspace_lock_all(struct aspace *as, bool lock, bool future);
+/* mlockall, munlockall: all there is, and whether what comes is. 0, -ENOMEM, -EPERM; populating is
+ * best effort. */
+int aspace_lock_all(struct aspace *as, bool lock, bool future) __must_check;
+/* Faults [start, end) in, page by page, yielding. 0, what aspace_fault says, -EINTR (killed). */
+int aspace_populate(struct aspace *as, u64 start, u64 end, unsigned kind);
 /* One byte per page of [addr, addr + len): bit 0 set when it is in memory. out is kernel memory. */
 int aspace_mincore(struct aspace *as, u64 addr, u64 len, u8 *out) __must_check;
 

@@ -25,6 +25,7 @@
 enum { FAULT_AGAIN = 1, FAULT_READ_IN, FAULT_RELIEVE, FAULT_GROW };
 
 #define AROUND_PAGES 16UL /* neighbours mapped along with a cached page */
+#define TABLE_ATTEMPTS 8
 #define STACK_GAP (256UL << PAGE_SHIFT)
 #define STACK_STEP (16UL << PAGE_SHIFT)
 /* Areas from this size on get 2 MiB folios unasked; smaller ones are often stacks and arenas that
@@ -37,6 +38,7 @@ struct fault {
     unsigned kind;
     struct area *area;
     struct account *failed;    /* FAULT_RELIEVE */
+    unsigned tables_failed;    /* attempts that ended for want of a page table */
     struct mem_object *object; /* FAULT_READ_IN: a reference */
     u64 index;
 };
@@ -66,6 +68,16 @@ static bool fault_allowed(const struct area *a, unsigned kind)
     if (kind & FAULT_EXEC)
         return a->prot & PT_EXEC;
     return (a->prot & (PT_READ | PT_WRITE | PT_EXEC)) || (kind & FAULT_FORCE);
+}
+
+/* No memory for a page table: the group that is full pays, if one is, and no other. That its charge
+ * failed and it is below its limit again means to try once more; not for ever, where RAM is out. */
+static int fault_no_table(struct fault *f)
+{
+    f->failed = account_refuses(account_current());
+    if (f->failed || pages_short() || f->tables_failed++ >= TABLE_ATTEMPTS)
+        return FAULT_RELIEVE;
+    return FAULT_AGAIN;
 }
 
 /* The level-0 slot, its table made if need be. NULL: no memory, or a 2 MiB leaf is there. */
@@ -185,8 +197,7 @@ static int fault_huge(struct fault *f, u64 *slot1)
         invlpg(f->addr);
         err = 0;
     } else if (zap_split_huge_locked(as, slot1, f->addr)) {
-        f->failed = NULL;
-        err = FAULT_RELIEVE;
+        err = fault_no_table(f);
     }
     spin_unlock(&as->pt_lock);
     return err;
@@ -429,9 +440,8 @@ static int fault_try(struct fault *f)
     }
     slot = fault_slot(f, slot1);
     if (!slot) {
-        f->failed = NULL;
         slot1 = pte_lookup1(&f->as->pt, f->addr);
-        return slot1 && pte_huge(READ_ONCE(*slot1)) ? FAULT_AGAIN : FAULT_RELIEVE;
+        return slot1 && pte_huge(READ_ONCE(*slot1)) ? FAULT_AGAIN : fault_no_table(f);
     }
     entry = READ_ONCE(*slot);
     if (!entry)
@@ -441,24 +451,35 @@ static int fault_try(struct fault *f)
     return fault_refresh(f, slot, entry);
 }
 
+/* Where a stack area that is to hold addr may begin: as low as start, at least at addr. 0: nowhere,
+ * for the calling process's limits or what lies below. */
+static u64 fault_grow_to(struct aspace *as, struct area *a, u64 addr)
+{
+    u64 start = MAX(ALIGN_DOWN(addr, STACK_STEP), USER_MIN), limit = up_memory_limit(MEMORY_STACK);
+    struct area *prev = area_prev(a);
+
+    if (a->end - start > limit)
+        start = addr;
+    if (a->end - start > limit || area_may_add(as, a->start - start, a->flags))
+        return 0;
+    return !prev || start >= prev->end + STACK_GAP ? start : 0;
+}
+
 /* Extends the stack area above f->addr down to it. */
 static int fault_grow(struct fault *f)
 {
     struct aspace *as = f->as;
-    struct area *a, *prev;
+    struct area *a;
     int err = -EFAULT;
     u64 start;
 
     rwlock_write_lock(&as->lock);
     a = area_find(as, f->addr);
     if (a && f->addr >= a->start) {
-        err = 0; /* somebody else did */
-    } else if (a && (a->flags & AREA_GROWSDOWN) && a->end - f->addr <= as->stack_limit) {
-        prev = area_prev(a);
-        start = MAX(ALIGN_DOWN(f->addr, STACK_STEP), USER_MIN);
-        if (a->end - start > as->stack_limit)
-            start = f->addr;
-        if (!prev || start >= prev->end + STACK_GAP) {
+        err = 0; /* another thread did */
+    } else if (a && a->flags & AREA_GROWSDOWN) {
+        start = fault_grow_to(as, a, f->addr);
+        if (start) {
             area_resize(as, a, start, a->end);
             err = 0;
         }

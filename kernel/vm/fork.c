@@ -61,16 +61,15 @@ static int fork_copy_huge(struct aspace *to, u64 *src, u64 va, bool *lowered)
     return 0;
 }
 
-int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a)
+static int fork_copy_stretch_locked(struct aspace *to, struct aspace *from, u64 start, u64 end)
 {
     bool lowered = false;
     u64 *slot;
     int err = 0;
 
-    spin_lock(&from->pt_lock);
-    zap_translations_locked(from, a->start, a->end, true);
-    for (u64 va = a->start, next; !err && (slot = pte_next1(&from->pt, &va, a->end)); va = next) {
-        next = MIN(a->end, align_down_huge(va) + SPAN1);
+    zap_translations_locked(from, start, end, true);
+    for (u64 va = start, next; !err && (slot = pte_next1(&from->pt, &va, end)); va = next) {
+        next = MIN(end, align_down_huge(va) + SPAN1);
         if (pte_huge(*slot))
             err = fork_copy_huge(to, slot, va, &lowered);
         else
@@ -78,7 +77,22 @@ int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a)
     }
     if (lowered)
         to->seq = 1; /* a note for aspace_clone: the parent's TLBs want a flush */
-    spin_unlock(&from->pt_lock);
+    return err;
+}
+
+int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a)
+{
+    u64 stop;
+    int err = 0;
+
+    for (u64 va = a->start; !err && va < a->end; va = stop) {
+        spin_lock(&from->pt_lock);
+        stop = pte_stretch(&from->pt, va, a->end);
+        err = fork_copy_stretch_locked(to, from, va, stop);
+        spin_unlock(&from->pt_lock);
+        if (stop < a->end)
+            vm_pause();
+    }
     return err;
 }
 
@@ -109,7 +123,6 @@ static int fork_copy_area(struct aspace *to, struct aspace *from, struct area *a
 
 static void fork_copy_marks(struct aspace *to, const struct aspace *from)
 {
-    to->stack_limit = from->stack_limit;
     to->code_start = from->code_start;
     to->code_end = from->code_end;
     to->data_start = from->data_start;
@@ -142,8 +155,11 @@ int aspace_clone(struct aspace *from, struct account *account, struct aspace **o
     fork_copy_marks(to, from);
     rb_for_each (n, &from->areas) {
         err = fork_copy_area(to, from, rb_entry(n, struct area, node));
+        if (!err && vm_killed())
+            err = -EINTR;
         if (err)
             break;
+        vm_pause();
     }
     if (to->seq) {
         spin_lock(&from->pt_lock);

@@ -8,9 +8,17 @@
 #include "vm/up.h"
 #include "vm/vm_priv.h"
 
-static bool map_range_ok(u64 addr, u64 len)
+int aspace_range(u64 addr, u64 len, u64 *end)
 {
-    return !(addr & (PAGE_SIZE - 1)) && len && len <= USER_MAX && addr <= USER_MAX - len;
+    u64 whole, stop;
+
+    if (addr & (PAGE_SIZE - 1) || add_overflows(len, PAGE_SIZE - 1, &whole) ||
+        add_overflows(addr, whole & PAGE_MASK, &stop))
+        return -EINVAL;
+    if (stop > USER_MAX)
+        return -ENOMEM;
+    *end = stop;
+    return 0;
 }
 
 /* Takes [start, end) away: entries, areas, tables. No area crosses the edges. */
@@ -25,6 +33,7 @@ static void map_clear(struct aspace *as, u64 start, u64 end)
         zap_range(as, a->start, a->end, true);
         area_remove(as, a);
         any = true;
+        vm_pause();
     }
     if (!any)
         return;
@@ -68,9 +77,8 @@ int aspace_unmap(struct aspace *as, u64 addr, u64 len)
     u64 end;
     int err;
 
-    if (!map_range_ok(addr, len))
+    if (!len || aspace_range(addr, len, &end))
         return -EINVAL;
-    end = addr + PAGE_ALIGN(len);
     rwlock_write_lock(&as->lock);
     err = map_unmap_locked(as, addr, end);
     aspace_write_unlock(as);
@@ -80,23 +88,23 @@ int aspace_unmap(struct aspace *as, u64 addr, u64 len)
 /* Where the mapping goes: *addr. */
 static int map_place(struct aspace *as, const struct map_request *req, u64 len, u64 *addr)
 {
-    u64 want = req->addr & PAGE_MASK, align = PAGE_SIZE;
+    u64 want = req->addr & PAGE_MASK, align = PAGE_SIZE, end;
     struct area *a;
 
     if (req->fixed || req->fixed_noreplace) {
-        if (!map_range_ok(req->addr, len))
+        if (aspace_range(req->addr, len, &end))
             return req->addr & (PAGE_SIZE - 1) ? -EINVAL : -ENOMEM;
         if (req->addr < USER_MIN)
             return -EPERM;
         a = area_find(as, req->addr);
-        if (req->fixed_noreplace && a && a->start < req->addr + len)
+        if (req->fixed_noreplace && a && a->start < end)
             return -EEXIST;
         *addr = req->addr;
-        return req->fixed_noreplace ? 0 : map_unmap_locked(as, *addr, *addr + len);
+        return 0;
     }
-    if (want >= USER_MIN && map_range_ok(want, len)) {
+    if (want >= USER_MIN && !aspace_range(want, len, &end)) {
         a = area_find(as, want);
-        if (!a || a->start >= want + len) {
+        if (!a || a->start >= end) {
             *addr = want;
             return 0;
         }
@@ -142,10 +150,17 @@ static bool map_extend(struct aspace *as, const struct map_request *req, u64 add
 
 static int map_locked(struct aspace *as, const struct map_request *req, u64 len, u64 *out)
 {
+    u64 addr, given_up = 0;
     struct area *a;
-    u64 addr;
-    int err = map_place(as, req, len, &addr);
+    int err = as->nr_areas > AREAS_MAX ? -ENOMEM : map_place(as, req, len, &addr);
 
+    if (err)
+        return err;
+    if (req->fixed)
+        given_up = area_covered(as, addr, addr + len);
+    err = area_may_add(as, len - given_up, req->flags);
+    if (!err && given_up)
+        err = map_unmap_locked(as, addr, addr + len);
     if (err)
         return err;
     *out = addr;
@@ -161,15 +176,27 @@ static int map_locked(struct aspace *as, const struct map_request *req, u64 len,
     return 0;
 }
 
+int aspace_populate(struct aspace *as, u64 start, u64 end, unsigned kind)
+{
+    for (u64 va = start; va < end; va += PAGE_SIZE) {
+        int err = aspace_fault(as, va, kind);
+
+        if (err)
+            return err;
+        if (vm_killed())
+            return -EINTR;
+        /* What its tables take is beyond the limit, and user mode far away. */
+        if (READ_ONCE(current_thread()->work) & WORK_MEMORY)
+            memory_relieve();
+        vm_pause();
+    }
+    return 0;
+}
+
+/* mmap(2): populating is best effort. */
 static void map_populate(struct aspace *as, u64 addr, u64 len, const struct map_request *req)
 {
-    unsigned kind = req->prot & PT_WRITE ? FAULT_WRITE : FAULT_READ;
-
-    for (u64 va = addr; va < addr + len; va += PAGE_SIZE) {
-        if (aspace_fault(as, va, kind))
-            return; /* mmap(2): populating is best effort */
-        cond_yield();
-    }
+    (void)aspace_populate(as, addr, addr + len, req->prot & PT_WRITE ? FAULT_WRITE : FAULT_READ);
 }
 
 int aspace_map(struct aspace *as, const struct map_request *wanted, u64 *out)
@@ -183,8 +210,11 @@ int aspace_map(struct aspace *as, const struct map_request *wanted, u64 *out)
     len = PAGE_ALIGN(req->len);
     if ((req->flags & ~(u32)AREA_REQUEST_FLAGS) || (req->offset & (PAGE_SIZE - 1)))
         return -EINVAL;
-    if (req->object && add_overflows(req->offset, len, &end))
+    /* So that an offset never wraps, however the area grows later. */
+    if (req->object && (add_overflows(req->offset, len, &end) || end > S64_MAX))
         return -EOVERFLOW;
+    if (req->object && req->flags & AREA_GROWSDOWN)
+        return -EINVAL;
     if (req->prot & ~req->max_prot)
         return -EACCES;
     if ((req->flags & AREA_SHARED) && !req->object)
@@ -230,22 +260,24 @@ static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot)
             protect_range(as, a->start, a->end, a);
         }
         a = area_merge(as, a);
+        vm_pause();
     }
     return 0;
 }
 
 int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot)
 {
+    u64 end;
     int err;
 
     if (addr & (PAGE_SIZE - 1))
         return -EINVAL;
     if (!len)
         return 0;
-    if (!map_range_ok(addr, len))
+    if (aspace_range(addr, len, &end))
         return -ENOMEM;
     rwlock_write_lock(&as->lock);
-    err = map_protect_locked(as, addr, addr + PAGE_ALIGN(len), prot);
+    err = map_protect_locked(as, addr, end, prot);
     aspace_write_unlock(as);
     return err;
 }

@@ -22,6 +22,7 @@
 #define MARK_DIRTY 0
 #define MARK_TOWRITE 1
 #define PAGE_QUEUES 64
+#define DROP_AT_ONCE 512 /* pages that the last reference drops without a pause */
 
 static struct waitq page_queues[PAGE_QUEUES];
 static struct slab_cache *object_node_cache;
@@ -98,8 +99,8 @@ void mem_object_init(struct mem_object *obj, const struct mem_object_ops *ops, v
     list_init(&obj->areas);
 }
 
-/* Pages of objects that live in memory alone; on one CPU the number may be below zero. */
-static DEFINE_PER_CPU(u64, object_memory_pages);
+/* On one CPU the number may be below zero. */
+DEFINE_PER_CPU(u64, object_memory_pages);
 
 u64 mem_object_memory_pages(void)
 {
@@ -123,7 +124,9 @@ void mem_object_put(struct mem_object *obj)
 {
     if (!refcount_put(&obj->ref))
         return;
-    DEBUG_ASSERT(list_empty(&obj->areas));
+    ASSERT(list_empty(&obj->areas));
+    if (obj->nr_pages > DROP_AT_ONCE)
+        mem_object_truncate(obj, 0, U64_MAX);
     /* The lock keeps reclaim out, which comes by way of the LRU. */
     spin_lock(&obj->lock);
     if (!obj->ops->read_page)
@@ -271,70 +274,27 @@ int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page 
     return 0;
 }
 
-void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow)
-{
-    struct area *a;
-
-    list_for_each (a, &obj->areas, object_node) {
-        u64 first = a->offset >> PAGE_SHIFT, n = (a->end - a->start) >> PAGE_SHIFT;
-        u64 lo = MAX(from, first), hi = MIN(to, first + n);
-
-        if (lo < hi)
-            zap_range(a->aspace, a->start + ((lo - first) << PAGE_SHIFT),
-                      a->start + ((hi - first) << PAGE_SHIFT), even_cow);
-    }
-}
-
 int mem_object_forbid_writers(struct mem_object *obj)
 {
     struct area *a;
     int err = 0;
 
     spin_lock(&obj->lock);
-    list_for_each (a, &obj->areas, object_node)
-        if (a->flags & AREA_SHARED && a->max_prot & PT_WRITE)
-            err = -EBUSY;
+    object_for_each_area(a, obj) if (a->flags & AREA_SHARED && a->max_prot & PT_WRITE) err = -EBUSY;
     if (!err)
         obj->no_writers = true;
     spin_unlock(&obj->lock);
     return err;
 }
 
-void mem_object_truncate(struct mem_object *obj, u64 from, u64 to)
-{
-    struct page *page;
-    u64 index = from;
-
-    spin_lock(&obj->lock);
-    if (!list_empty(&obj->areas))
-        object_unmap_locked(obj, from, to, to == U64_MAX);
-    while (index < to && (page = xa_next(&obj->pages, &index)) && index < to) {
-        if (page_flag_test(page, PG_LOCKED | PG_WRITEBACK)) {
-            /* Under I/O: wait for it, then look again. */
-            page_get(page);
-            spin_unlock(&obj->lock);
-            page_lock(page);
-            page_unlock(page);
-            page_put(page);
-            spin_lock(&obj->lock);
-            continue;
-        }
-        xa_erase(&obj->pages, index);
-        obj->nr_pages--;
-        object_lru_del(page);
-        if (!obj->ops->read_page)
-            this_cpu_dec(object_memory_pages);
-        page_flag_clear(page, PG_DIRTY);
-        page_put(page);
-        index++;
-    }
-    spin_unlock(&obj->lock);
-}
-
 void mem_object_dirty(struct mem_object *obj, struct page *page)
 {
     if (!obj->ops->write_page)
         return;
+    /* What was written, or made writable, before the mark is looked at: pairs with
+     * object_write_one, which clears the mark (a full barrier) and then takes the right and the
+     * contents. */
+    smp_mb();
     if (page_flag_test(page, PG_DIRTY))
         return;
     spin_lock(&obj->lock);

@@ -43,12 +43,11 @@ static bool protect_slot(u64 *slot, const struct area *a)
     return protect_lowers(old, entry);
 }
 
-void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a)
+static void protect_stretch_locked(struct aspace *as, u64 start, u64 end, const struct area *a)
 {
     u64 *slot;
     bool lowered = false;
 
-    spin_lock(&as->pt_lock);
     zap_translations_locked(as, start, end, false);
     for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
         next = MIN(end, align_down_huge(va) + SPAN1);
@@ -63,7 +62,20 @@ void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a)
     }
     if (lowered && READ_ONCE(as->cpus))
         tlb_flush(as, start, end);
-    spin_unlock(&as->pt_lock);
+}
+
+void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a)
+{
+    u64 stop;
+
+    for (; start < end; start = stop) {
+        spin_lock(&as->pt_lock);
+        stop = pte_stretch(&as->pt, start, end);
+        protect_stretch_locked(as, start, stop, a);
+        spin_unlock(&as->pt_lock);
+        if (stop < end)
+            vm_pause();
+    }
 }
 
 static bool protect_page(struct aspace *as, u64 va, const struct page *page)
@@ -95,7 +107,8 @@ bool protect_object_page_locked(struct mem_object *obj, u64 index)
 
     if (!page || !atomic_read(&page->share))
         return false;
-    list_for_each (a, &obj->areas, object_node) {
+    object_for_each_area(a, obj)
+    {
         u64 first = a->offset >> PAGE_SHIFT;
 
         if ((a->flags & AREA_SHARED) && index >= first &&

@@ -47,14 +47,19 @@ static bool reclaim_belongs(const struct page *page, const struct account *accou
     return !account;
 }
 
-/* Object locked: mlock(2) keeps it in memory. */
-static bool reclaim_page_is_locked(const struct mem_object *obj, const struct page *page)
+/* Object locked: mlock(2) keeps it in memory. One with very many mappings is not worth the search.
+ */
+static bool reclaim_page_is_locked(struct mem_object *obj, const struct page *page)
 {
+    unsigned left = OBJECT_AREAS_MANY;
     struct area *a;
 
-    list_for_each (a, &obj->areas, object_node) {
+    object_for_each_area(a, obj)
+    {
         u64 first = a->offset >> PAGE_SHIFT;
 
+        if (!--left)
+            return true;
         if (a->flags & AREA_LOCKED && page->index >= first &&
             page->index - first < (a->end - a->start) >> PAGE_SHIFT)
             return true;
@@ -69,10 +74,9 @@ static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
 
     if (page_flag_test(page, PG_LOCKED | PG_DIRTY | PG_WRITEBACK))
         return false;
-    if (atomic_read(&page->share) && reclaim_page_is_locked(obj, page))
+    if (atomic_read(&page->share) &&
+        (reclaim_page_is_locked(obj, page) || !object_unmap_page_locked(obj, page)))
         return false;
-    if (atomic_read(&page->share))
-        object_unmap_locked(obj, page->index, page->index + 1, false);
     /* Frozen at 0: mem_object_peek spins until it finds the page gone. */
     if (!atomic_cas(&page->ref, &one, 0))
         return false;

@@ -11,42 +11,67 @@
 #define MREMAP_FIXED 2
 #define MREMAP_DONTUNMAP 4
 
-/* Makes the tables of the new place, so that the move cannot fail. */
-static int remap_tables(struct aspace *as, u64 to, u64 len)
+/* Tables for what lies in [va, end), moved by shift (which wraps): at most two for each of its own.
+ */
+static int remap_tables_locked(struct aspace *as, u64 va, u64 end, u64 shift)
 {
-    for (u64 va = align_down_huge(to); va < to + len; va += SPAN1)
-        if (!pgtable_entry(&as->pt, va, 0))
+    u64 next;
+
+    for (; pte_next1(&as->pt, &va, end); va = next) {
+        next = MIN(end, align_down_huge(va) + SPAN1);
+        if (!pgtable_entry(&as->pt, va + shift, 0) ||
+            !pgtable_entry(&as->pt, next - PAGE_SIZE + shift, 0))
             return -ENOMEM;
+    }
     return 0;
 }
 
-/* Moves the entries of [old, old + len) to `to`. */
-static int remap_entries(struct aspace *as, u64 old, u64 to, u64 len)
+static int remap_entries_locked(struct aspace *as, u64 start, u64 end, u64 shift)
 {
     u64 *slot, *src, *dst;
-    int err = zap_split_all(as, old, old + len);
 
-    if (err)
-        return err;
-    spin_lock(&as->pt_lock);
-    err = remap_tables(as, to, len);
-    if (!err)
-        zap_translations_locked(as, old, old + len, false);
-    for (u64 va = old, next; !err && (slot = pte_next1(&as->pt, &va, old + len)); va = next) {
-        next = MIN(old + len, align_down_huge(va) + SPAN1);
+    zap_translations_locked(as, start, end, false);
+    for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
+        next = MIN(end, align_down_huge(va) + SPAN1);
         src = &pte_table(*slot)[pte_slot(va, 0)];
         for (u64 at = va; at < next; at += PAGE_SIZE, src++) {
             if (!*src)
                 continue;
-            dst = pte_lookup1(&as->pt, to + (at - old));
-            pte_table(*dst)[pte_slot(to + (at - old), 0)] =
+            dst = pte_lookup1(&as->pt, at + shift);
+            pte_table(*dst)[pte_slot(at + shift, 0)] =
                 __atomic_exchange_n(src, 0, __ATOMIC_RELAXED);
         }
     }
-    if (!err)
-        tlb_flush(as, old, old + len);
-    spin_unlock(&as->pt_lock);
+    tlb_flush(as, start, end);
+    return 0;
+}
+
+/* A stretch at a time; as->lock keeps faults out meanwhile. */
+static int remap_walk(struct aspace *as, u64 start, u64 end, u64 shift,
+                      int (*step)(struct aspace *as, u64 start, u64 end, u64 shift))
+{
+    u64 stop;
+    int err = 0;
+
+    for (; !err && start < end; start = stop) {
+        spin_lock(&as->pt_lock);
+        stop = pte_stretch(&as->pt, start, end);
+        err = step(as, start, stop, shift);
+        spin_unlock(&as->pt_lock);
+        if (stop < end)
+            vm_pause();
+    }
     return err;
+}
+
+/* Moves the entries of [old, old + len) to `to`: tables first, so that the move cannot fail. */
+static int remap_entries(struct aspace *as, u64 old, u64 to, u64 len)
+{
+    int err = zap_split_all(as, old, old + len);
+
+    if (!err)
+        err = remap_walk(as, old, old + len, to - old, remap_tables_locked);
+    return err ? err : remap_walk(as, old, old + len, to - old, remap_entries_locked);
 }
 
 static int remap_move(struct aspace *as, struct area *a, u64 old, u64 old_len, u64 new_len, u64 to,
@@ -70,7 +95,9 @@ static int remap_move(struct aspace *as, struct area *a, u64 old, u64 old_len, u
     area_insert(as, b);
     err = remap_entries(as, old, to, MIN(old_len, new_len));
     if (err) {
-        area_remove(as, b);
+        int undone = map_unmap_locked(as, to, to + new_len); /* the area, and tables made for it */
+
+        ASSERT(!undone);
         return err;
     }
     area_merge(as, b);
@@ -78,15 +105,27 @@ static int remap_move(struct aspace *as, struct area *a, u64 old, u64 old_len, u
 }
 
 /* True when the area can grow to its new end where it is. */
-static bool remap_grow(struct aspace *as, struct area *a, u64 end)
+static bool remap_grow(struct aspace *as, struct area *a, u64 old, u64 len)
 {
     struct area *next = area_next(a);
+    u64 end;
 
-    if (end > USER_MAX || (next && next->start < end))
+    if (aspace_range(old, len, &end) || (next && next->start < end))
         return false;
     area_resize(as, a, a->start, end);
     area_merge(as, a);
     return true;
+}
+
+/* What the mapping adds, by the limits. A move needs areas for its pieces too. */
+static int remap_may_add(const struct aspace *as, const struct area *a, u64 old_len, u64 new_len,
+                         unsigned flags)
+{
+    u64 more = flags & MREMAP_DONTUNMAP ? new_len : new_len > old_len ? new_len - old_len : 0;
+
+    if (as->nr_areas >= AREAS_MAX - 3)
+        return -ENOMEM;
+    return more ? area_may_add(as, more, a->flags) : 0;
 }
 
 static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned flags,
@@ -94,7 +133,7 @@ static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, un
 {
     struct area *a = area_find(as, old);
     bool stays = !(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && old_len;
-    u64 to = new_addr;
+    u64 to = new_addr, end;
     int err;
 
     if (!a || a->start > old)
@@ -106,10 +145,15 @@ static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, un
     if (!old_len) {
         if (!(a->flags & AREA_SHARED) || !(flags & MREMAP_MAYMOVE))
             return -EINVAL;
-    } else if (old + old_len > a->end) {
+    } else if (old_len > a->end - old) {
         return -EFAULT;
     }
-    if (stays && old + old_len == a->end && remap_grow(as, a, old + new_len))
+    if (a->object && (add_overflows(a->offset + (old - a->start), new_len, &end) || end > S64_MAX))
+        return -EINVAL;
+    err = remap_may_add(as, a, old_len, new_len, flags);
+    if (err)
+        return err;
+    if (stays && old + old_len == a->end && remap_grow(as, a, old, new_len))
         return 0;
     if (!(flags & MREMAP_MAYMOVE))
         return -ENOMEM;
@@ -137,23 +181,23 @@ static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, un
 int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned flags, u64 new_addr,
                  u64 *out)
 {
+    u64 end;
     int err;
 
     if (flags & ~(unsigned)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
         return -EINVAL;
     if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && !(flags & MREMAP_MAYMOVE))
         return -EINVAL;
-    if ((old & (PAGE_SIZE - 1)) || !new_len || new_len > USER_MAX || old_len > USER_MAX ||
-        old >= USER_MAX)
+    if (!new_len || new_len > USER_MAX || aspace_range(old, old_len, &end))
         return -EINVAL;
-    old_len = PAGE_ALIGN(old_len);
+    old_len = end - old;
     new_len = PAGE_ALIGN(new_len);
     if ((flags & MREMAP_DONTUNMAP) && old_len != new_len)
         return -EINVAL;
     if (flags & MREMAP_FIXED) {
-        if ((new_addr & (PAGE_SIZE - 1)) || new_addr < USER_MIN || new_addr > USER_MAX - new_len)
+        if (new_addr < USER_MIN || aspace_range(new_addr, new_len, &end))
             return -EINVAL;
-        if (new_addr < old + old_len && old < new_addr + new_len)
+        if (new_addr < old + old_len && old < end)
             return -EINVAL;
     }
     rwlock_write_lock(&as->lock);

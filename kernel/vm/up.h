@@ -20,6 +20,13 @@ bool up_oom(struct account *account);
  * holds it too; the put may sleep. */
 void up_account_get(struct account *account);
 void up_account_put(struct account *account);
+/* kernel/proc: the calling process's soft limit, bytes; U64_MAX: none. With MEMORY_LOCKED what
+ * CAP_IPC_LOCK allows too. */
+enum memory_limit { MEMORY_SPACE, MEMORY_STACK, MEMORY_LOCKED };
+u64 up_memory_limit(enum memory_limit which);
+/* kernel/obj: gives [off, off + len) of the file back, as fallocate(2) with FALLOC_FL_PUNCH_HOLE
+ * does. Context: may sleep. */
+int up_file_punch(struct file *file, u64 off, u64 len);
 /* Reference counting of area->file (kernel/obj). */
 void up_file_get(struct file *file);
 void up_file_put(struct file *file);

@@ -4,9 +4,11 @@
  */
 #pragma once
 
+#include "arch/x86/percpu.h"
 #include "lib/errno.h"
 #include "mm/account.h"
 #include "mm/page.h"
+#include "sched/thread.h"
 #include "vm/aspace.h"
 #include "vm/object.h"
 #include "vm/pte_priv.h"
@@ -47,6 +49,11 @@ int area_split(struct aspace *as, struct area *a, u64 addr, struct area **upper)
 /* Cuts so that no area crosses start or end. */
 int area_split_range(struct aspace *as, u64 start, u64 end) __must_check;
 void area_resize(struct aspace *as, struct area *a, u64 start, u64 end);
+/* Whether the calling process's limits let len more bytes be mapped with flags: 0, -ENOMEM,
+ * -EAGAIN (locked), -EPERM (may lock nothing). */
+int area_may_add(const struct aspace *as, u64 len, u32 flags) __must_check;
+/* Bytes of [start, end) that areas cover. */
+u64 area_covered(struct aspace *as, u64 start, u64 end);
 /* Joins a with its neighbours where they are alike; returns the area that now covers it. */
 struct area *area_merge(struct aspace *as, struct area *a);
 /* The highest free address below as->mmap_base for len bytes; 0: none. */
@@ -75,9 +82,13 @@ struct zap {
     unsigned n, anon, file, restock;
     struct page *pages[ZAP_BATCH];
 };
-/* Removes the entries of [start, end), flushes and drops the pages. Takes pt_lock. */
+/* Removes the entries of [start, end), flushes and drops the pages, a stretch at a time: with
+ * as->lock held and no spinlock. No 2 MiB leaf lies across an edge. */
 void zap_range(struct aspace *as, u64 start, u64 end, bool even_cow);
-void zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow) REQUIRES(as->pt_lock);
+/* The same where one may: it is split. 0 or -ENOMEM. */
+int zap_range_cut(struct aspace *as, u64 start, u64 end, bool even_cow) __must_check;
+int zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow) __must_check
+    REQUIRES(as->pt_lock);
 /* Frees page tables that lie wholly within [floor, ceiling), all of whose leaves are gone. */
 void zap_tables(struct aspace *as, u64 floor, u64 ceiling);
 /* Makes a 2 MiB leaf into a table of 4 KiB leaves. -ENOMEM. */
@@ -104,12 +115,22 @@ bool protect_object_page_locked(struct mem_object *obj, u64 index) REQUIRES(obj-
 int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a);
 
 /* object.c */
+DECLARE_PER_CPU(u64, object_memory_pages); /* of objects that live in memory alone */
 void object_lru_add(struct page *page);
 void object_lru_del(struct page *page);
 void object_node_free(struct xa_node *node);
 void *object_node_alloc(size_t size, void *ctx);
-/* Removes the page's mappings. */
-void object_unmap_locked(struct mem_object *obj, u64 from, u64 to, bool even_cow)
+
+/* truncate.c: the list of areas. A walk that lets others run leaves a cursor there, which is an
+ * area without an aspace; object->lock is held from one step to the next otherwise. */
+struct area *object_next_area(struct mem_object *obj, struct list_node *at);
+#define object_for_each_area(a, obj)                      \
+    for ((a) = object_next_area(obj, &(obj)->areas); (a); \
+         (a) = object_next_area(obj, &(a)->object_node))
+/* As many as are looked through without a pause. */
+#define OBJECT_AREAS_MANY 1024
+/* Removes the mappings of a cached page; false: it has too many, or not all were found. */
+bool object_unmap_page_locked(struct mem_object *obj, struct page *page) __must_check
     REQUIRES(obj->lock);
 /* A page at index, private to the caller until inserted. */
 struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
@@ -117,6 +138,16 @@ struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
 int object_page_insert(struct mem_object *obj, struct page *page) __must_check;
 
 extern struct page *zero_page;
+
+/* Between two stretches of work that a program sizes. Context: no spinlock. */
+static inline void vm_pause(void)
+{
+    cond_yield();
+}
+static inline bool vm_killed(void)
+{
+    return thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
+}
 
 static inline u64 align_down_huge(u64 va)
 {

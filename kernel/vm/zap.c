@@ -10,6 +10,8 @@
 #include "lib/log.h"
 #include "vm/vm_priv.h"
 
+#define ZAP_TABLES 32 /* stretches whose tables are freed before others may run */
+
 u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
 {
     const u64 *root = pte_root(pt);
@@ -40,6 +42,18 @@ u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
         } while (at < end && pte_slot(at, 1));
     }
     return NULL;
+}
+
+u64 pte_stretch(const struct pgtable *pt, u64 va, u64 end)
+{
+    if (end - va <= PTE_STRETCH * SPAN1)
+        return end;
+    for (unsigned n = 0; n < PTE_STRETCH; n++) {
+        if (!pte_next1(pt, &va, end))
+            return end;
+        va = align_down_huge(va) + SPAN1;
+    }
+    return MIN(va, end);
 }
 
 void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect_only)
@@ -128,48 +142,77 @@ static void zap_table(struct zap *z, u64 *table, u64 va, u64 end)
     }
 }
 
-void zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow)
+int zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow)
 {
     struct zap z = {.as = as, .even_cow = even_cow, .start = U64_MAX};
     u64 *slot;
+    int err = 0;
 
+    ASSERT(start <= end && end <= USER_MAX);
     zap_translations_locked(as, start, end, false);
-    for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
+    for (u64 va = start, next; !err && (slot = pte_next1(&as->pt, &va, end)); va = next) {
         next = MIN(end, align_down_huge(va) + SPAN1);
-        if (!pte_huge(*slot)) {
+        if (pte_huge(*slot) && zap_keeps(&z, *slot))
+            continue;
+        if (pte_huge(*slot) && next - va == SPAN1)
+            zap_entry(&z, va, __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED), SPAN1);
+        else if (pte_huge(*slot) && zap_split_huge_locked(as, slot, va))
+            err = -ENOMEM;
+        else
             zap_table(&z, pte_table(*slot), va, next);
-            continue;
-        }
-        if (zap_keeps(&z, *slot))
-            continue;
-        /* Whoever zaps a part has split the leaf before: this is all of it. */
-        ASSERT(next - va == SPAN1);
-        zap_entry(&z, va, __atomic_exchange_n(slot, 0, __ATOMIC_RELAXED), SPAN1);
     }
     zap_flush(&z);
+    return err;
+}
+
+int zap_range_cut(struct aspace *as, u64 start, u64 end, bool even_cow)
+{
+    u64 stop;
+    int err;
+
+    for (;; start = stop) {
+        spin_lock(&as->pt_lock);
+        stop = pte_stretch(&as->pt, start, end);
+        err = zap_range_locked(as, start, stop, even_cow);
+        spin_unlock(&as->pt_lock);
+        if (err || stop == end)
+            return err;
+        vm_pause();
+    }
 }
 
 void zap_range(struct aspace *as, u64 start, u64 end, bool even_cow)
 {
-    spin_lock(&as->pt_lock);
-    zap_range_locked(as, start, end, even_cow);
-    spin_unlock(&as->pt_lock);
+    int err = zap_range_cut(as, start, end, even_cow);
+
+    ASSERT(!err); /* the edges were cut before */
+}
+
+/* Those of [floor, ceiling), few enough. INVLPG drops paging-structure caches too: SDM 3A 4.10.4.1
+ */
+static void zap_tables_locked(struct aspace *as, u64 floor, u64 ceiling)
+{
+    int err = pgtable_unmap(&as->pt, floor, ceiling - floor, NULL, NULL);
+
+    ASSERT(!err);
+    if (as->pt.retired && READ_ONCE(as->cpus))
+        tlb_flush(as, floor, ceiling);
+    pgtable_reap(&as->pt);
 }
 
 void zap_tables(struct aspace *as, u64 floor, u64 ceiling)
 {
-    int err;
+    u64 stop;
 
-    if (floor >= ceiling)
-        return;
-    spin_lock(&as->pt_lock);
-    err = pgtable_unmap(&as->pt, floor, ceiling - floor, NULL, NULL);
-    ASSERT(!err);
-    if (as->pt.retired && READ_ONCE(as->cpus))
-        tlb_flush(as, floor,
-                  ceiling); /* INVLPG drops paging-structure caches too: SDM 3A 4.10.4.1 */
-    pgtable_reap(&as->pt);
-    spin_unlock(&as->pt_lock);
+    for (; floor < ceiling; floor = stop) {
+        spin_lock(&as->pt_lock);
+        stop = floor;
+        for (unsigned n = 0; n < ZAP_TABLES && stop < ceiling; n++)
+            stop = pte_stretch(&as->pt, stop, ceiling);
+        zap_tables_locked(as, floor, stop);
+        spin_unlock(&as->pt_lock);
+        vm_pause();
+    }
 }
 
 /* A 2 MiB block that only this leaf holds becomes 512 pages of their own. */
@@ -236,14 +279,18 @@ int zap_split_at(struct aspace *as, u64 va)
 
 int zap_split_all(struct aspace *as, u64 start, u64 end)
 {
-    u64 *slot;
+    u64 *slot, stop;
     int err = 0;
 
-    spin_lock(&as->pt_lock);
-    for (u64 va = start; !err && (slot = pte_next1(&as->pt, &va, end));
-         va = align_down_huge(va) + SPAN1)
-        if (pte_huge(*slot))
-            err = zap_split_huge_locked(as, slot, va);
-    spin_unlock(&as->pt_lock);
+    for (; !err && start < end; start = stop) {
+        spin_lock(&as->pt_lock);
+        stop = pte_stretch(&as->pt, start, end);
+        for (u64 va = start; !err && (slot = pte_next1(&as->pt, &va, stop));
+             va = align_down_huge(va) + SPAN1)
+            if (pte_huge(*slot))
+                err = zap_split_huge_locked(as, slot, va);
+        spin_unlock(&as->pt_lock);
+        vm_pause();
+    }
     return err;
 }
