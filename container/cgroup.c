@@ -47,6 +47,8 @@ static void cgroup_init(struct cgroup *cg, struct cgroup *parent)
     cg->quota_us = U64_MAX;
     cg->period_us = QUOTA_PERIOD_DEFAULT_US;
     cg->cpu_weight = CPU_WEIGHT_DEFAULT;
+    cg->cpus_effective = parent ? parent->cpus_effective : U64_MAX;
+    cg->depth_max = cg->below_max = U64_MAX;
     waitq_init(&cg->events_wait);
 }
 
@@ -215,12 +217,34 @@ static struct cgroup *cgroup_alloc(struct cgroup *parent, const char *name)
     return NULL;
 }
 
+/* A limit of parent or of one above it forbids a further group. */
+static bool cgroup_is_full_locked(const struct cgroup *parent)
+{
+    u64 level = 1;
+
+    for (const struct cgroup *at = parent; at; at = at->parent, level++)
+        if (at->nr_below >= at->below_max || level > at->depth_max)
+            return true;
+    return false;
+}
+
+static void cgroup_count_below_locked(struct cgroup *cg, s64 change)
+{
+    for (; cg; cg = cg->parent)
+        cg->nr_below += (u64)change;
+}
+
 static int cgroup_link_locked(struct cgroup *parent, struct cgroup *cg)
 {
     if (parent->dead)
         return -ENODEV;
     if (cgroup_find_locked(parent, cg->name, strlen(cg->name)))
         return -EEXIST;
+    if (cgroup_is_full_locked(parent))
+        return -EAGAIN;
+    cg->cpus_effective = parent->cpus_effective;
+    sched_group_set_cpus(cg->sched, cg->cpus_effective);
+    cgroup_count_below_locked(parent, 1);
     cg->id = ++cgroup_last_id;
     cgroup_get(parent); /* cg->parent */
     cgroup_get(cg);     /* the tree's */
@@ -255,6 +279,7 @@ static int cgroup_change_control_locked(struct cgroup *cg, u32 on, u32 off)
 static void cgroup_unlink_locked(struct cgroup *cg)
 {
     cgroup_set_control_locked(cg, 0);
+    cgroup_count_below_locked(cg->parent, -1);
     rb_erase(&cg->parent->children, &cg->by_id);
     rb_erase(&cg->parent->names, &cg->by_name);
 }
@@ -453,4 +478,45 @@ int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us)
     sched_group_set_quota(cg->sched, quota_us == U64_MAX ? 0 : quota_us * 1000, period_us * 1000);
     mutex_unlock(&cgroup_tree_lock);
     return 0;
+}
+
+static int cgroup_tell_cpus(struct cgroup_member *m, void *arg)
+{
+    up_cgroup_cpus(m);
+    return 0;
+}
+
+/* cg's own and its parent's, if they have any in common; and so on downwards. */
+static void cgroup_apply_cpus_locked(struct cgroup *top)
+{
+    for (struct cgroup *at = top; at; at = cgroup_next_locked(at, top)) {
+        u64 upper = at->parent ? at->parent->cpus_effective : U64_MAX;
+
+        at->cpus_effective = at->cpus & upper ? at->cpus & upper : upper;
+        sched_group_set_cpus(at->sched, at->cpus_effective);
+        (void)cgroup_for_each_member(at, cgroup_tell_cpus, NULL);
+        cond_yield();
+    }
+}
+
+int cgroup_set_cpus(struct cgroup *cg, u64 mask)
+{
+    int err = 0;
+
+    mutex_lock(&cgroup_tree_lock);
+    if (cg->dead) {
+        err = -ENODEV;
+    } else if (!mask && cg->cpus && cgroup_populated(cg)) {
+        err = -ENOSPC;
+    } else {
+        cg->cpus = mask;
+        cgroup_apply_cpus_locked(cg);
+    }
+    mutex_unlock(&cgroup_tree_lock);
+    return err;
+}
+
+u64 cgroup_count(void)
+{
+    return READ_ONCE(cgroup_root.nr_below) + 1;
 }

@@ -24,9 +24,9 @@ struct cgroup_member {
     struct list_node node; /* the group's lock */
 };
 
-enum cgroup_controller { CG_CPU = 1, CG_MEMORY = 2, CG_PIDS = 4 };
-#define CG_ALL (CG_CPU | CG_MEMORY | CG_PIDS)
-#define CG_COUNT 3
+enum cgroup_controller { CG_CPU = 1, CG_MEMORY = 2, CG_PIDS = 4, CG_CPUSET = 8 };
+#define CG_ALL (CG_CPU | CG_MEMORY | CG_PIDS | CG_CPUSET)
+#define CG_COUNT 4
 #define CGROUP_DEPTH_MAX 32
 
 /* I immutable · t tree lock · l lock · a atomic */
@@ -53,6 +53,10 @@ struct cgroup {
     u32 subtree_control;            /* t+l  CG_* switched on for children */
     u64 events_oom, events_oom_kill, events_high, events_max, events_pids_max; /* a */
     u64 quota_us, period_us;  /* t  quota U64_MAX: max */
+    bool mems;                /* a  cpuset.mems was written: the one node */
+    u64 cpus, cpus_effective; /* t  cpuset: as written, 0 nothing; what counts */
+    u64 nr_below;             /* t  groups below it */
+    u64 depth_max, below_max; /* t  cgroup.max.*; U64_MAX: max */
     u32 cpu_weight;           /* t */
     u64 oom_since;            /* a  ns: when its last victim was killed */
     struct waitq events_wait; /* poll of *.events */
@@ -86,6 +90,7 @@ struct cgroup *cgroup_of(const struct cgroup_member *m); /* a reference */
 /* The group below the root whose members could give most memory back: a reference, or NULL. */
 struct cgroup *cgroup_largest(void);
 bool cgroup_populated(struct cgroup *cg);
+u64 cgroup_count(void); /* the root included */
 /* Calls fn for each member, with the group's lock held; non-zero stops and is returned. */
 int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
                            void *arg);
@@ -98,6 +103,8 @@ void cgroup_kill(struct cgroup *cg);
 int cgroup_set_weight(struct cgroup *cg, u64 weight);                 /* 1..10000 */
 int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us); /* U64_MAX: max */
 int cgroup_set_memory_max(struct cgroup *cg, u64 pages);              /* reclaims what it can */
+int cgroup_set_cpus(struct cgroup *cg, u64 mask); /* 0: as the parent. -ENODEV: removed; -ENOSPC:
+                                                     none any more, and processes are in it */
 /* The path as seen from ns_root ("/", "/a/b", "/../x"); 0 or -ENAMETOOLONG. */
 int cgroup_path(struct cgroup *cg, struct cgroup *ns_root, char *buf, size_t n);
 /* By name: a reference or NULL. */

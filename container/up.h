@@ -15,3 +15,5 @@ bool up_oom_dying(struct cgroup_member *m);
 /* SIGKILL; the victim may use the memory reserve to die. */
 void up_oom_kill(struct cgroup_member *m);
 void up_cgroup_kill(struct cgroup_member *m);
+/* The CPUs of its group have changed. */
+void up_cgroup_cpus(struct cgroup_member *m);

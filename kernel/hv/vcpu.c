@@ -201,7 +201,7 @@ static int vcpu_block(struct vcpu *v)
  * -EBUSY: it is bound to others. */
 static int vcpu_move(void)
 {
-    u64 cpus = current_thread()->affinity & hv_cpus;
+    u64 cpus = current_thread()->allowed & hv_cpus;
 
     return thread_set_affinity(current_thread(), cpus) ? -EBUSY : 2;
 }

@@ -150,3 +150,17 @@ struct cgroup *up_cgroup_of_fd(int fd)
     fd_release(h);
     return cg;
 }
+
+/* /proc/cgroups (cgroups(7)): what is there, and that none is mounted as version 1. */
+static int cgroups_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    static const char *const names[] = {"cpuset", "cpu", "cpuacct", "memory", "devices", "pids"};
+
+    seq_printf(out, "#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+        seq_printf(out, "%s\t0\t%lu\t1\n", names[i], cgroup_count());
+    return 0;
+}
+
+static const struct pseudo_ops cgroups_ops = {.show = cgroups_show};
+PSEUDO_FILE(cgroups) = {"proc", "cgroups", 0444, &cgroups_ops, NULL};

@@ -24,3 +24,14 @@ static inline struct cgroup *cg_of(struct pseudo_node *node)
 }
 
 void cg_destroy(struct pseudo_node *node); /* a node's destroy */
+
+#define CGROUP_SHOW(fn) int fn(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+#define CGROUP_STORE(fn) \
+    ssize_t fn(struct pseudo_node *node, char *text, size_t n, const struct cred *cred)
+/* cgroupfs_cpuset.c */
+CGROUP_SHOW(cgroupfs_cpus_show);
+CGROUP_STORE(cgroupfs_cpus_store);
+CGROUP_SHOW(cgroupfs_cpus_effective_show);
+CGROUP_SHOW(cgroupfs_mems_show);
+CGROUP_STORE(cgroupfs_mems_store);
+CGROUP_SHOW(cgroupfs_mems_effective_show);

@@ -70,14 +70,20 @@ static void cg_show_limit(struct seq *out, u64 value, u64 unit)
 
 /* ------------------------------------------------------------- core files */
 
+/* In Linux's order. */
+static const struct {
+    const char *name;
+    u32 bit;
+} cg_controllers[] = {
+    {"cpuset", CG_CPUSET}, {"cpu", CG_CPU}, {"memory", CG_MEMORY}, {"pids", CG_PIDS}};
+
 static int cg_show_controllers(struct seq *out, u32 bits)
 {
-    static const char *const names[] = {"cpu", "memory", "pids"};
     const char *space = "";
 
-    for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-        if (bits >> i & 1) {
-            seq_printf(out, "%s%s", space, names[i]);
+    for (unsigned i = 0; i < ARRAY_SIZE(cg_controllers); i++)
+        if (bits & cg_controllers[i].bit) {
+            seq_printf(out, "%s%s", space, cg_controllers[i].name);
             space = " ";
         }
     seq_printf(out, "\n");
@@ -98,12 +104,9 @@ static int cg_subtree_show(struct pseudo_node *node, struct seq *out, const stru
 
 static u32 cg_controller_bit(const char *name, size_t len)
 {
-    if (len == 3 && memcmp(name, "cpu", 3) == 0)
-        return CG_CPU;
-    if (len == 6 && memcmp(name, "memory", 6) == 0)
-        return CG_MEMORY;
-    if (len == 4 && memcmp(name, "pids", 4) == 0)
-        return CG_PIDS;
+    for (unsigned i = 0; i < ARRAY_SIZE(cg_controllers); i++)
+        if (str_is(cg_controllers[i].name, name, len))
+            return cg_controllers[i].bit;
     return 0;
 }
 
@@ -160,6 +163,75 @@ static int cg_procs_show(struct pseudo_node *node, struct seq *out, const struct
 
     cgroup_for_each_member(cg_of(node), cg_procs_one, &list);
     return 0;
+}
+
+/* The numbers of a process's tasks: the process's own lock is in force here. */
+static int cg_threads_one(struct cgroup_member *m, void *arg)
+{
+    struct cg_procs *list = arg;
+    struct process *p = container_of(m, struct process, cgroup);
+    struct task *t;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (t, &p->tasks, node)
+        if (!t->exiting)
+            seq_printf(list->out, "%u\n", pid_nr(t->pid, current_pid_ns()));
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return 0;
+}
+
+static int cg_threads_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    struct cg_procs list = {.out = out};
+
+    cgroup_for_each_member(cg_of(node), cg_threads_one, &list);
+    return 0;
+}
+
+static int cg_stat_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "nr_descendants %lu\nnr_dying_descendants 0\n",
+               READ_ONCE(cg_of(node)->nr_below));
+    return 0;
+}
+
+static int cg_max_depth_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    cg_show_limit(out, READ_ONCE(cg_of(node)->depth_max), 1);
+    return 0;
+}
+
+static int cg_max_below_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    cg_show_limit(out, READ_ONCE(cg_of(node)->below_max), 1);
+    return 0;
+}
+
+/* "max" or a number of groups. */
+static ssize_t cg_max_store(char *text, size_t n, u64 *limit)
+{
+    u64 value;
+    int err = cg_parse(text, &value);
+
+    if (!err && value != U64_MAX && value > U32_MAX / 2)
+        err = -ERANGE;
+    if (err)
+        return err;
+    WRITE_ONCE(*limit, value);
+    return (ssize_t)n;
+}
+
+static ssize_t cg_max_depth_store(struct pseudo_node *node, char *text, size_t n,
+                                  const struct cred *cred)
+{
+    return cg_max_store(text, n, &cg_of(node)->depth_max);
+}
+
+static ssize_t cg_max_below_store(struct pseudo_node *node, char *text, size_t n,
+                                  const struct cred *cred)
+{
+    return cg_max_store(text, n, &cg_of(node)->below_max);
 }
 
 static int cg_move_process(struct process *p, struct cgroup *to)
@@ -409,6 +481,10 @@ const struct cgroup_file cgroup_files[] = {
     CG_RO("cgroup.controllers", 0, false, cg_controllers_show),
     CG_RW("cgroup.subtree_control", 0, false, cg_subtree_show, cg_subtree_store),
     CG_RW("cgroup.procs", 0, false, cg_procs_show, cg_procs_store),
+    CG_RO("cgroup.threads", 0, false, cg_threads_show),
+    CG_RO("cgroup.stat", 0, false, cg_stat_show),
+    CG_RW("cgroup.max.depth", 0, false, cg_max_depth_show, cg_max_depth_store),
+    CG_RW("cgroup.max.descendants", 0, false, cg_max_below_show, cg_max_below_store),
     CG_RO("cgroup.events", 0, true, cg_events_show, .poll = cg_events_poll),
     CG_RO("cgroup.type", 0, true, cg_type_show),
     CG_WO("cgroup.kill", 0, true, cg_kill_store),
@@ -421,6 +497,10 @@ const struct cgroup_file cgroup_files[] = {
     CG_RW("cpu.weight", CG_CPU, true, cpu_weight_show, cpu_weight_store),
     CG_RW("cpu.max", CG_CPU, true, cpu_max_show, cpu_max_store),
     CG_RO("cpu.stat", 0, false, cpu_stat_show),
+    CG_RW("cpuset.cpus", CG_CPUSET, true, cgroupfs_cpus_show, cgroupfs_cpus_store),
+    CG_RO("cpuset.cpus.effective", CG_CPUSET, false, cgroupfs_cpus_effective_show),
+    CG_RW("cpuset.mems", CG_CPUSET, true, cgroupfs_mems_show, cgroupfs_mems_store),
+    CG_RO("cpuset.mems.effective", CG_CPUSET, false, cgroupfs_mems_effective_show),
     CG_RO("pids.current", CG_PIDS, true, pids_current_show),
     CG_RW("pids.max", CG_PIDS, true, pids_max_show, pids_max_store),
     CG_RO("pids.events", CG_PIDS, true, pids_events_show, .poll = cg_events_poll),

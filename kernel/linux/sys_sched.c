@@ -58,7 +58,7 @@ s64 sys_sched_getaffinity(s32 tid, u32 len, u64 umask)
     if (!t)
         return -ESRCH;
     u64 all = cpu_count() >= 64 ? U64_MAX : (1ULL << cpu_count()) - 1;
-    u64 mask = t->thread->affinity & all;
+    u64 mask = t->thread->allowed & all;
     task_put(t);
     return OUT(umask, mask) ? -EFAULT : (s64)sizeof(mask);
 }

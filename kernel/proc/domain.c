@@ -65,3 +65,15 @@ void up_cgroup_kill(struct cgroup_member *m)
 {
     signal_kill_process(domain_process(m));
 }
+
+void up_cgroup_cpus(struct cgroup_member *m)
+{
+    struct process *p = domain_process(m);
+    struct task *t;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (t, &p->tasks, node)
+        thread_apply_cpus(t->thread);
+    spin_unlock_irqrestore(&p->siglock, flags);
+}

@@ -209,9 +209,9 @@ static int status_show(struct pseudo_node *node, struct seq *out, const struct c
         c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding, c->cap_ambient,
         t->no_new_privs, t->seccomp ? 2 : 0);
     seq_printf(out, "Cpus_allowed:\t");
-    procfs_cpumask(out, t->thread->affinity);
+    procfs_cpumask(out, t->thread->allowed);
     seq_printf(out, "Cpus_allowed_list:\t");
-    procfs_cpulist(out, t->thread->affinity);
+    procfs_cpulist(out, t->thread->allowed);
     seq_printf(out,
                "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t%lu\n"
                "nonvoluntary_ctxt_switches:\t%lu\n",

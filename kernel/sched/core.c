@@ -63,7 +63,7 @@ static void sched_resched(struct rq *rq)
 static unsigned sched_select_cpu(const struct thread *t)
 {
     u64 online = cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1;
-    u64 allowed = t->affinity & online, idle;
+    u64 allowed = t->allowed & online, idle;
     unsigned cpu = t->cpu;
 
     if (online == 1)
@@ -261,7 +261,7 @@ static void sched_arm_slice(struct rq *rq, u64 now)
 static bool sched_may_leave(const struct thread *t, const struct rq *rq)
 {
     return t != rq->idle &&
-           (t->affinity & (cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1));
+           (t->allowed & (cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1));
 }
 
 void schedule(void)
@@ -282,7 +282,7 @@ void schedule(void)
         prev->nvcsw++;
     } else {
         prev->state = THREAD_RUNNABLE;
-        if (unlikely(!(prev->affinity >> rq->cpu & 1))) {
+        if (unlikely(!(prev->allowed >> rq->cpu & 1))) {
             sleeps = sched_may_leave(prev, rq);
             prev->moves = sleeps;
         }
@@ -454,7 +454,7 @@ void sched_init_cpu(unsigned cpu)
     timer_init_cpu(cpu);
     t->state = THREAD_RUNNING;
     t->cpu = (u16)cpu;
-    t->affinity = 1UL << cpu;
+    t->affinity = t->allowed = 1UL << cpu;
     t->group = &sched_group_root;
     t->se.weight = WEIGHT_NICE_0;
     t->exec_start = time_ns();

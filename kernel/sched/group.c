@@ -47,6 +47,7 @@ void group_init_root(void)
     }
     sched_group_root.cpu = group_root_parts;
     sched_group_root.weight = WEIGHT_NICE_0;
+    sched_group_root.cpus = U64_MAX;
     refcount_init(&sched_group_root.ref, 1);
     spinlock_init(&sched_group_root.pool_lock, RANK_SCHED, POOL_ORDER, "group pool");
     waitq_init(&sched_group_root.throttled);
@@ -207,6 +208,7 @@ struct sched_group *sched_group_create(struct sched_group *parent)
     }
     g->parent = parent;
     g->weight = WEIGHT_NICE_0;
+    g->cpus = READ_ONCE(parent->cpus);
     spinlock_init(&g->pool_lock, RANK_SCHED, POOL_ORDER, "group pool");
     timer_init(&g->refill, group_refill);
     waitq_init(&g->throttled);
@@ -244,6 +246,11 @@ void sched_group_set_weight(struct sched_group *g, u32 weight)
         return;
     for (cpu = 0; cpu < acpi_cpu_count(); cpu++)
         WRITE_ONCE(g->cpu[cpu]->se.weight, g->weight); /* counts from the next accounting on */
+}
+
+void sched_group_set_cpus(struct sched_group *g, u64 mask)
+{
+    WRITE_ONCE(g->cpus, mask);
 }
 
 void sched_group_set_quota(struct sched_group *g, u64 quota_ns, u64 period_ns)

@@ -49,32 +49,59 @@ void thread_set_group(struct thread *t, struct sched_group *g)
     spin_unlock(&rq->lock);
     irq_restore(flags);
     group_put(old);
+    thread_apply_cpus(t);
 }
 
-int thread_set_affinity(struct thread *t, u64 mask)
+/* Where t may run of what it asked for; all of its group's where it asked for none of them. */
+static u64 policy_allowed(const struct thread *t, u64 affinity)
 {
-    u64 online = cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1, flags;
-    struct rq *rq;
-    bool waits, here;
+    u64 online = cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1;
+    u64 cpus = READ_ONCE(t->group->cpus);
 
-    if (!(mask & online))
+    return affinity & cpus & online ? affinity & cpus : cpus & online ? cpus : U64_MAX;
+}
+
+/* t's affinity becomes mask; which of its places must be left at once. -EINVAL: with must_fit, none
+ * of mask can be had. */
+static int policy_set_affinity(struct thread *t, u64 mask, bool must_fit)
+{
+    u64 online = cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1;
+    u64 flags = irq_save();
+    struct rq *rq = rq_lock_thread(t);
+    bool here, runs = rq->curr == t, waits;
+
+    if (must_fit && !(mask & online & READ_ONCE(t->group->cpus))) {
+        spin_unlock(&rq->lock);
+        irq_restore(flags);
         return -EINVAL;
-    flags = irq_save();
-    rq = rq_lock_thread(t);
+    }
     t->affinity = mask;
-    here = mask >> rq->cpu & 1;
-    waits = !here && t->se.queued && rq->curr != t;
+    t->allowed = policy_allowed(t, mask);
+    here = t->allowed >> rq->cpu & 1;
+    waits = !here && t->se.queued && !runs;
     if (waits)
         rq_dequeue(rq, t);
     spin_unlock(&rq->lock);
     if (waits)
         sched_activate(t, false);
-    else if (!here && rq->curr == t)
+    else if (!here && runs)
         thread_work_set(t, WORK_RESCHED);
     irq_restore(flags);
-    if (!here && t == current_thread())
-        schedule();
     return 0;
+}
+
+int thread_set_affinity(struct thread *t, u64 mask)
+{
+    int err = policy_set_affinity(t, mask, true);
+
+    if (!err && t == current_thread() && !(t->allowed >> cpu_id() & 1))
+        schedule();
+    return err;
+}
+
+void thread_apply_cpus(struct thread *t)
+{
+    (void)policy_set_affinity(t, READ_ONCE(t->affinity), false);
 }
 
 static void policy_set_weight(struct thread *t)

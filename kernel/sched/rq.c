@@ -211,7 +211,7 @@ static struct thread *group_rq_find_movable(struct group_rq *g, unsigned cpu)
         struct sched_entity *se = rb_entry(n, struct sched_entity, node);
         struct thread *t;
 
-        if (!se->own && (rq_thread(se)->affinity >> cpu & 1))
+        if (!se->own && (rq_thread(se)->allowed >> cpu & 1))
             return rq_thread(se);
         t = se->own ? group_rq_find_movable(se->own, cpu) : NULL;
         if (t)

@@ -43,6 +43,7 @@ struct sched_group {
     struct sched_group *parent; /* I */
     struct group_rq **cpu;      /* I  by CPU number */
     u32 weight;                 /* p  of each CPU's se */
+    u64 cpus;                   /* a  where its threads may run */
     refcount_t ref;             /* a  the creator's, each thread's, each child's */
     struct spinlock pool_lock;
     u64 quota, period;  /* p  ns; quota 0: none */

@@ -112,11 +112,12 @@ static void thread_setup(struct thread *t, const char *name, bool user)
     t->state = THREAD_SLEEPING;
     t->sleep_kind = SLEEP_UNINTERRUPTIBLE;
     t->cpu = (u16)cpu_id();
-    t->affinity = U64_MAX;
+    t->affinity = t->allowed = U64_MAX;
     t->group = &sched_group_root;
     t->se.weight = WEIGHT_NICE_0;
     if (user && maker->task) {
         t->affinity = maker->affinity;
+        t->allowed = maker->allowed;
         t->group = maker->group;
         t->nice = maker->nice;
         t->policy = maker->policy;

@@ -73,7 +73,8 @@ struct thread {
     u64 exec_start;              /* r  ns of the last accounting point */
     s8 nice;                     /* r */
     u8 policy;                   /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
-    u64 affinity;                /* r  CPU bit mask */
+    u64 affinity;                /* r  CPU bit mask: what was asked for */
+    u64 allowed;                 /* r  where it may run: affinity, of what its group has */
     struct sched_group *group;   /* r */
     struct aspace *aspace;       /* o  NULL: kernel thread, runs on any tables */
     struct account *account;     /* o  pays for kernel memory; NULL: nobody */
@@ -138,7 +139,11 @@ struct sched_group_stat {
 };
 void sched_group_stat(struct sched_group *g, struct sched_group_stat *out);
 void thread_set_group(struct thread *t, struct sched_group *g);
+/* -EINVAL: none of them is online and in its group. */
 int thread_set_affinity(struct thread *t, u64 mask);
+/* The CPUs of the group, never none; its threads are then told one by one (thread_apply_cpus). */
+void sched_group_set_cpus(struct sched_group *g, u64 mask);
+void thread_apply_cpus(struct thread *t); /* never sleeps; current leaves at its next yield */
 void thread_set_nice(struct thread *t, int nice);
 extern struct sched_group sched_group_root;
 /* ns that CPU has spent idle, and in all since it started. */

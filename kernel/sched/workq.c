@@ -95,7 +95,7 @@ static bool worker_make(struct workq *q, struct worker *worker, const char *name
     t = thread_create(name, work_loop, worker);
     if (!t)
         return false;
-    t->affinity = affinity;
+    t->affinity = t->allowed = affinity;
     store_release(&worker->thread, t);
     thread_start(t);
     return true;

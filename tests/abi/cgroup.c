@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cgroup v2 (Linux Documentation/admin-guide/cgroup-v2): the files that runtimes, service managers
+ * and Java read and write, and what comes of it.
+ */
+#include "abi.h"
+
+#include <sys/mount.h>
+
+#define TOP "/tmp/cgroup"
+#define BOX TOP "/abi-box"
+
+static char text[8192];
+
+static const char *contents(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    ssize_t n;
+
+    EXPECT(fd >= 0);
+    n = read(fd, text, sizeof(text) - 1);
+    EXPECT(n >= 0);
+    text[n] = 0;
+    close(fd);
+    return text;
+}
+
+static int put(const char *path, const char *value)
+{
+    int fd = open(path, O_WRONLY), err = 0;
+
+    if (fd < 0)
+        return errno;
+    if (write(fd, value, strlen(value)) < 0)
+        err = errno;
+    close(fd);
+    return err;
+}
+
+/* A group under the root that has every controller; removed by box_gone. */
+static void box(void)
+{
+    EXPECT(unshare(CLONE_NEWNS) == 0);
+    EXPECT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    mkdir(TOP, 0755);
+    EXPECT(mount("none", TOP, "cgroup2", 0, NULL) == 0);
+    EXPECT(put(TOP "/cgroup.subtree_control", "+cpuset +cpu +memory +pids") == 0);
+    rmdir(BOX "/inner");
+    rmdir(BOX);
+    EXPECT(mkdir(BOX, 0755) == 0);
+}
+
+static void box_gone(void)
+{
+    char self[16];
+
+    snprintf(self, sizeof(self), "%d", getpid());
+    EXPECT(put(TOP "/cgroup.procs", self) == 0);
+    EXPECT(rmdir(BOX) == 0);
+}
+
+static void enter(const char *group)
+{
+    char path[128], self[16];
+
+    snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+    snprintf(self, sizeof(self), "%d", getpid());
+    EXPECT(put(path, self) == 0);
+}
+
+TEST(controllers_are_told_in_their_order)
+{
+    box();
+    EXPECT(strcmp(contents(BOX "/cgroup.controllers"), "cpuset cpu memory pids\n") == 0);
+    EXPECT(put(BOX "/cgroup.subtree_control", "+nonsense") == EINVAL);
+    EXPECT(strcmp(contents(BOX "/cgroup.subtree_control"), "\n") == 0 ||
+           strcmp(contents(BOX "/cgroup.subtree_control"), "") == 0);
+    EXPECT(strstr(contents("/proc/cgroups"), "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"));
+    EXPECT(strstr(text, "cpuset\t0\t") && strstr(text, "cpu\t0\t") && strstr(text, "memory\t0\t"));
+    EXPECT(rmdir(BOX) == 0);
+}
+
+static int cpus_allowed(void)
+{
+    cpu_set_t set;
+
+    EXPECT(sched_getaffinity(0, sizeof(set), &set) == 0);
+    return CPU_COUNT(&set);
+}
+
+TEST(a_cpuset_bounds_where_its_threads_run)
+{
+    cpu_set_t set;
+    int all = cpus_allowed();
+
+    box();
+    EXPECT(*contents(BOX "/cpuset.cpus") == '\n');
+    EXPECT(*contents(BOX "/cpuset.cpus.effective") == '0');
+    EXPECT(strcmp(contents(BOX "/cpuset.mems.effective"), "0\n") == 0);
+    EXPECT(put(BOX "/cpuset.cpus", "nonsense") == EINVAL);
+    EXPECT(put(BOX "/cpuset.cpus", "0-") == EINVAL);
+    EXPECT(put(BOX "/cpuset.mems", "0") == 0);
+    EXPECT(strcmp(contents(BOX "/cpuset.mems"), "0\n") == 0);
+    EXPECT(put(BOX "/cpuset.cpus", "0") == 0);
+    EXPECT(strcmp(contents(BOX "/cpuset.cpus.effective"), "0\n") == 0);
+    enter(BOX);
+    EXPECT(cpus_allowed() == 1 && sched_getcpu() == 0);
+    if (all > 1) {
+        CPU_ZERO(&set);
+        CPU_SET(1, &set);
+        EXPECT_ERR(sched_setaffinity(0, sizeof(set), &set), EINVAL);
+        EXPECT(put(BOX "/cpuset.cpus", "1") == 0); /* while we are in it */
+        EXPECT(cpus_allowed() == 1);
+        while (sched_getcpu() != 1)
+            sched_yield();
+    }
+    EXPECT(put(BOX "/cpuset.cpus", "\n") == ENOSPC);
+    enter(TOP);
+    EXPECT(cpus_allowed() == all);
+    EXPECT(put(BOX "/cpuset.cpus", "\n") == 0);
+    box_gone();
+}
+
+TEST(a_cpuset_is_part_of_its_parents)
+{
+    if (cpus_allowed() < 2)
+        return;
+    box();
+    EXPECT(put(BOX "/cgroup.subtree_control", "+cpuset") == 0);
+    EXPECT(mkdir(BOX "/inner", 0755) == 0);
+    EXPECT(put(BOX "/inner/cpuset.cpus", "0-1") == 0 && put(BOX "/cpuset.cpus", "1") == 0);
+    EXPECT(strcmp(contents(BOX "/inner/cpuset.cpus"), "0-1\n") == 0);
+    EXPECT(strcmp(contents(BOX "/inner/cpuset.cpus.effective"), "1\n") == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        enter(BOX "/inner");
+        EXPECT(cpus_allowed() == 1);
+        while (sched_getcpu() != 1)
+            sched_yield();
+        _exit(0);
+    }
+    int status;
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    EXPECT(rmdir(BOX "/inner") == 0 && rmdir(BOX) == 0);
+}
+
+TEST(groups_are_counted_and_bounded)
+{
+    box();
+    EXPECT(strcmp(contents(BOX "/cgroup.max.depth"), "max\n") == 0);
+    EXPECT(put(BOX "/cgroup.max.descendants", "-1") == ERANGE ||
+           put(BOX "/cgroup.max.descendants", "-1") == EINVAL);
+    EXPECT(put(BOX "/cgroup.max.descendants", "0") == 0);
+    EXPECT_ERR(mkdir(BOX "/inner", 0755), EAGAIN);
+    EXPECT(put(BOX "/cgroup.max.descendants", "1") == 0);
+    EXPECT(mkdir(BOX "/inner", 0755) == 0);
+    EXPECT(strstr(contents(BOX "/cgroup.stat"), "nr_descendants 1\n"));
+    EXPECT_ERR(mkdir(BOX "/inner/deeper", 0755), EAGAIN);
+    EXPECT(put(BOX "/cgroup.max.descendants", "max") == 0);
+    EXPECT(put(BOX "/cgroup.max.depth", "1") == 0);
+    EXPECT_ERR(mkdir(BOX "/inner/deeper", 0755), EAGAIN);
+    EXPECT(rmdir(BOX "/inner") == 0);
+    EXPECT(strstr(contents(BOX "/cgroup.stat"), "nr_descendants 0\n"));
+    EXPECT(rmdir(BOX) == 0);
+}
+
+static __attribute__((noreturn)) void *thread_waits(void *arg)
+{
+    for (;;)
+        pause();
+}
+
+TEST(threads_are_listed)
+{
+    pthread_t thread;
+    char own[16];
+
+    box();
+    EXPECT(pthread_create(&thread, NULL, thread_waits, NULL) == 0);
+    enter(BOX);
+    contents(BOX "/cgroup.threads");
+    snprintf(own, sizeof(own), "%d\n", getpid());
+    EXPECT(strstr(text, own));
+    int lines = 0;
+    for (const char *p = text; *p; p++)
+        lines += *p == '\n';
+    EXPECT(lines == 2);
+    box_gone();
+}
