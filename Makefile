@@ -42,6 +42,7 @@ help:
 	  'make bench      this system beside Linux in the same emulator, one table' \
 	  'make fuzz       random bytes into what reads a guest'"'"'s, on this machine' \
 	  'make soak-differential  random operations, Linux against Bothy: SEEDS="FROM TO" OPS=N' \
+	  'make soak-engine  random clients at the engine, sanitized: SEED=N SECONDS=N' \
 	  'make check      format, layers, warnings under gcc and clang' \
 	  'make gdb        attach gdb to a machine started by tools/run --gdb' \
 	  'make DEBUG=1    the same for the debug build (build/debug): all, run, gdb' \

@@ -20,6 +20,7 @@ from suite import Skip, expect, expect_in, one, tests_of
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 USER = os.path.join(ROOT, os.environ.get("OUT", "build"), "user")
 COUNT = itertools.count()
+SANITIZED = "asan" in USER
 BUSYBOX = "/usr/bin/busybox" if os.path.exists("/usr/bin/busybox") else "/bin/busybox"
 
 
@@ -119,7 +120,9 @@ class Engine:
         # a group of its own: other engines may run on this machine
         self.group = os.path.join(cgroup_root(), "engine-test-%d-%d" % (os.getpid(), next(COUNT)))
         os.makedirs(self.group, exist_ok=True)
-        self.env = {**os.environ, "DOCKER_HOST": "unix://" + self.socket}
+        # a client may leave its memory to its end, the engine (OUT=build/asan) may not
+        self.env = {**os.environ, "DOCKER_HOST": "unix://" + self.socket,
+                    "ASAN_OPTIONS": "detect_leaks=0"}
         self.start()
 
     def start(self):
@@ -128,7 +131,8 @@ class Engine:
         self.process = subprocess.Popen(
             [os.path.join(USER, "engine"), "--socket", self.socket, "--root", self.root,
              "--cgroup", self.group, "--ready-fd", str(w)],
-            pass_fds=[w], stderr=self.log, stdout=self.log)
+            pass_fds=[w], stderr=self.log, stdout=self.log,
+            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=4"})
         os.close(w)
         ready = os.read(r, 1)
         os.close(r)
@@ -141,8 +145,17 @@ class Engine:
         self.log.close()
         return code
 
+    def last_words(self):
+        with open(os.path.join(self.tmp, "log"), errors="replace") as f:
+            return " | ".join(f.read().splitlines()[-40:])
+
     def close(self):
-        self.stop()
+        code = self.stop()
+        if code:
+            print(f"FAIL the_engine_ends_well: status {code}: {self.last_words()}")
+        self.cleanup()
+
+    def cleanup(self):
         for path in (os.path.join(self.group, "bothy"), self.group):
             try:
                 os.rmdir(path)
@@ -185,7 +198,7 @@ def main(module, with_busybox=True):
     def run(fn):
         fn(engine)
         if engine.process.poll() is not None:
-            raise AssertionError("the engine died")
+            raise AssertionError("the engine died: " + engine.last_words())
     try:
         if with_busybox:
             p = engine.load(docker_archive("busybox:latest", [busybox_layer()]))

@@ -16,10 +16,9 @@ static void api_no_content(struct http_conn *conn)
     http_reply(conn, 204, NULL, "", 0);
 }
 
-static void api_internal(struct http_conn *conn, char *why)
+static void api_not_modified(struct http_conn *conn)
 {
-    api_error(conn, 500, "%s", why);
-    free(why);
+    http_reply(conn, 304, NULL, "", 0);
 }
 
 API(api_container_create)
@@ -43,87 +42,8 @@ API(api_container_create)
     api_json(call->conn, 201, &b);
 }
 
-/* ---- start ----------------------------------------------------------------------------------- */
-
-static void starter_gone(struct http_conn *conn)
-{
-    for (struct container *c = container_first(); c; c = c->next) {
-        if (c->starter == conn)
-            c->starter = NULL;
-        for (struct exec *x = c->execs; x; x = x->next)
-            if (x->starter == conn)
-                x->starter = NULL;
-    }
-}
-
-static int start_exit_code(const char *error)
-{
-    if (strstr(error, "permission denied"))
-        return 126;
-    return strstr(error, "executable file not found") || strstr(error, "no such file") ? 127 : 128;
-}
-
-static void start_failed(struct container *c, const char *error)
-{
-    struct http_conn *conn = c->starter;
-    struct process *p = c->proc;
-    char *text = str_fmt("failed to create task for container: failed to create shim task: OCI "
-                         "runtime create failed: unable to start container process: %s",
-                         error);
-
-    c->starter = NULL;
-    c->proc = NULL;
-    c->pid = 0;
-    c->state = C_CREATED;
-    c->exit_code = start_exit_code(error);
-    free(c->error);
-    c->error = text;
-    if (p)
-        process_free(p);
-    cgroup_remove(c);
-    log_end(c);
-    text = str_dup(text);
-    if (c->auto_remove)
-        container_remove(c);
-    if (conn) {
-        conn->on_close = NULL;
-        api_error(conn, start_exit_code(text) == 128 ? 500 : 400, "%s", text);
-    }
-    free(text);
-}
-
-/* Upcall from start.c. */
-void start_done(struct process *p, const char *error)
-{
-    struct container *c = p->c;
-    struct http_conn *conn = c->starter;
-
-    if (error) {
-        start_failed(c, error);
-        return;
-    }
-    c->state = C_RUNNING;
-    c->starter = NULL;
-    c->exit_code = 0;
-    engine_now(&c->started);
-    event_container(c, "start", NULL, NULL);
-    if (!conn)
-        return;
-    conn->on_close = NULL;
-    api_no_content(conn);
-}
-
-static void start_begin(struct container *c, struct http_conn *conn)
-{
-    char *why;
-
-    c->starter = conn;
-    conn->on_close = starter_gone;
-    why = container_start(c);
-    if (why)
-        start_failed(c, why);
-    free(why);
-}
+/* ---- start, stop ------------------------------------------------------------------------------
+ */
 
 API(api_container_start)
 {
@@ -131,95 +51,53 @@ API(api_container_start)
 
     if (!c)
         return;
-    if (c->state == C_STARTING || c->state == C_RUNNING) {
-        http_reply(call->conn, 304, NULL, "", 0);
+    if (container_next(c->state, CE_START) == LIFE_NO) {
+        api_error(call->conn, 409,
+                  c->state == C_PAUSED ? "cannot start a paused container, try unpause instead"
+                                       : "container %s is marked for removal and cannot be started",
+                  c->id);
         return;
     }
-    if (c->state == C_PAUSED) {
-        api_error(call->conn, 409, "cannot start a paused container, try unpause instead");
+    if (c->state == C_RUNNING) {
+        api_not_modified(call->conn);
         return;
     }
-    start_begin(c, call->conn);
+    request_add(c, call->conn, REQ_START);
+    container_raise(c, CE_START);
 }
 
-/* ---- stop ------------------------------------------------------------------------------------ */
+struct stop {
+    int signal;
+    int64_t seconds;
+};
 
-static void stopper_gone(struct http_conn *conn)
+/* False, and an error to the client, when the request says nonsense. */
+static bool stop_judge(struct call *call, const struct container *c, struct stop *s)
 {
-    for (struct container *c = container_first(); c; c = c->next)
-        for (int i = 0; i < c->nstoppers; i++)
-            if (c->stopper[i] == conn) {
-                c->stopper[i] = c->stopper[--c->nstoppers];
-                c->stopped[i] = c->stopped[c->nstoppers];
-                i--;
-            }
-}
+    const char *t = http_query(call->req, "t"), *sig = http_query(call->req, "signal");
 
-static bool stopper_add(struct container *c, struct http_conn *conn, stopped_fn done)
-{
-    if (c->nstoppers == 8) {
-        api_error(conn, 409, "too many clients wait for container %s to stop", c->name);
-        return false;
-    }
-    c->stopper[c->nstoppers] = conn;
-    c->stopped[c->nstoppers++] = done;
-    conn->on_close = stopper_gone;
-    return true;
-}
-
-static void container_kill_all(struct container *c)
-{
-    if (cgroup_kill(c) && c->pid > 0)
-        kill(c->pid, SIGKILL); /* the rest of its pid namespace goes with it */
-}
-
-static void stop_timeout(struct ev_timer *t)
-{
-    struct container *c = (struct container *)((char *)t - offsetof(struct container, stop_timer));
-
-    event_container(c, "kill", "signal", "9");
-    container_kill_all(c);
-}
-
-static bool stopped_reply(struct http_conn *conn, struct container *c)
-{
-    api_no_content(conn);
-    return false;
-}
-
-static bool stopped_start(struct http_conn *conn, struct container *c)
-{
-    start_begin(c, conn);
-    return false;
-}
-
-static bool stop_begin(struct call *call, struct container *c, stopped_fn done)
-{
-    const char *t = http_query(call->req, "t"), *s = http_query(call->req, "signal");
-    int sig = s && *s ? signal_parse(s) : c->stop_signal;
-    int64_t seconds = c->stop_timeout;
-    char number[16];
-
-    if (sig < 0) {
-        api_error(call->conn, 400, "Invalid signal: %s", s);
-        return false;
-    }
-    if (t && *t && !str_i64(t, &seconds)) {
+    s->signal = sig && *sig ? signal_parse(sig) : c->stop_signal;
+    s->seconds = c->stop_timeout;
+    if (s->signal < 0)
+        api_error(call->conn, 400, "Invalid signal: %s", sig);
+    else if (t && *t && !str_i64(t, &s->seconds))
         api_error(call->conn, 400, "invalid timeout: %s", t);
-        return false;
-    }
-    if (!stopper_add(c, call->conn, done))
-        return false;
-    snprintf(number, sizeof(number), "%d", sig);
-    event_container(c, "kill", "signal", number);
-    if (c->state == C_PAUSED && cgroup_freeze(c, false) == 0)
-        c->state = C_RUNNING;
-    if (c->pid > 0)
-        kill(c->pid, sig);
-    if (seconds >= 0)
-        ev_timer_set(&c->stop_timer, (uint64_t)seconds * 1000);
-    c->stop_timer.fn = stop_timeout;
-    return true;
+    else
+        return true;
+    return false;
+}
+
+static void api_stop(struct call *call, struct container *c, enum request_kind kind)
+{
+    struct request *r;
+    struct stop s;
+
+    if (!stop_judge(call, c, &s))
+        return;
+    r = request_add(c, call->conn, kind);
+    r->signal = s.signal;
+    r->seconds = s.seconds;
+    container_stop_begin(c, r);
 }
 
 API(api_container_stop)
@@ -228,10 +106,10 @@ API(api_container_stop)
 
     if (!c)
         return;
-    if (!container_running(c))
-        http_reply(call->conn, 304, NULL, "", 0);
+    if (container_running(c))
+        api_stop(call, c, REQ_STOP);
     else
-        stop_begin(call, c, stopped_reply);
+        api_not_modified(call->conn);
 }
 
 API(api_container_restart)
@@ -240,10 +118,10 @@ API(api_container_restart)
 
     if (!c)
         return;
-    if (!container_running(c))
-        start_begin(c, call->conn);
+    if (container_running(c))
+        api_stop(call, c, REQ_RESTART);
     else
-        stop_begin(call, c, stopped_start);
+        api_container_start(call);
 }
 
 API(api_container_kill)
@@ -251,113 +129,93 @@ API(api_container_kill)
     struct container *c = api_container(call);
     const char *s = http_query(call->req, "signal");
     int sig = s && *s ? signal_parse(s) : SIGKILL;
-    char number[16];
 
     if (!c)
         return;
-    if (sig < 0) {
+    if (sig <= 0) {
         api_error(call->conn, 400, "Invalid signal: %s", s);
         return;
     }
-    if (!container_running(c) || c->pid <= 0) {
+    if (!container_running(c)) {
         api_error(call->conn, 409, "cannot kill container: %s: container %s is not running",
                   call->name, c->id);
         return;
     }
-    snprintf(number, sizeof(number), "%d", sig);
-    event_container(c, "kill", "signal", number);
-    if (sig != SIGKILL) {
-        kill(c->pid, sig);
+    if (sig == SIGKILL) { /* answered when it is really gone */
+        request_add(c, call->conn, REQ_STOP);
+        container_kill(c);
+    } else if (c->state == C_RUNNING || c->state == C_PAUSED) {
+        container_signal(c, sig);
         api_no_content(call->conn);
-    } else if (stopper_add(c, call->conn, stopped_reply)) {
-        container_kill_all(c); /* answered when it is really gone */
+    } else {
+        request_add(c, call->conn, REQ_SIGNAL)->signal = sig;
     }
 }
 
-static void api_freeze(struct call *call, bool frozen)
+static void api_freeze(struct call *call, enum container_event e)
 {
     struct container *c = api_container(call);
     int err;
 
     if (!c)
         return;
-    if (frozen ? c->state != C_RUNNING : c->state != C_PAUSED) {
+    if (container_next(c->state, e) == LIFE_NO) {
         api_error(call->conn, 409, "Container %s is %s", c->id,
-                  frozen ? (c->state == C_PAUSED ? "already paused" : "not running")
-                         : "not paused");
+                  e == CE_UNPAUSE        ? "not paused"
+                  : c->state == C_PAUSED ? "already paused"
+                                         : "not running");
         return;
     }
-    err = cgroup_freeze(c, frozen);
+    err = cgroup_freeze(c, e == CE_PAUSE);
     if (err) {
-        api_error(call->conn, 500, "cannot %s: %s", frozen ? "pause" : "unpause", strerror(-err));
+        api_error(call->conn, 500, "cannot %s: %s", e == CE_PAUSE ? "pause" : "unpause",
+                  strerror(-err));
         return;
     }
-    c->state = frozen ? C_PAUSED : C_RUNNING;
-    event_container(c, frozen ? "pause" : "unpause", NULL, NULL);
+    container_raise(c, e);
     api_no_content(call->conn);
 }
 
 API(api_container_pause)
 {
-    api_freeze(call, true);
+    api_freeze(call, CE_PAUSE);
 }
 
 API(api_container_unpause)
 {
-    api_freeze(call, false);
+    api_freeze(call, CE_UNPAUSE);
 }
 
 /* ---- wait ------------------------------------------------------------------------------------ */
-
-static void waiter_gone(struct http_conn *conn)
-{
-    struct container *c = conn->owner;
-
-    for (struct waiter **at = &c->waiters; *at; at = &(*at)->next) {
-        struct waiter *w = *at;
-
-        if (w->conn != conn)
-            continue;
-        *at = w->next;
-        free(w);
-        return;
-    }
-}
 
 API(api_container_wait)
 {
     struct container *c = api_container(call);
     const char *text = http_query(call->req, "condition");
-    struct waiter *w;
     char line[64];
-    int condition, n;
+    enum request_kind condition;
+    int n;
 
     if (!c)
         return;
     if (!text || !*text || !strcmp(text, "not-running")) {
-        condition = WAIT_NOT_RUNNING;
+        condition = REQ_WAIT_NOT_RUNNING;
     } else if (!strcmp(text, "next-exit")) {
-        condition = WAIT_NEXT_EXIT;
+        condition = REQ_WAIT_NEXT_EXIT;
     } else if (!strcmp(text, "removed")) {
-        condition = WAIT_REMOVED;
+        condition = REQ_WAIT_REMOVED;
     } else {
         api_error(call->conn, 400, "invalid condition: \"%s\"", text);
         return;
     }
-    if (condition == WAIT_NOT_RUNNING && !container_running(c)) {
+    if (condition == REQ_WAIT_NOT_RUNNING && !container_running(c)) {
         http_stream(call->conn, 200, "application/json");
         n = snprintf(line, sizeof(line), "{\"StatusCode\":%d}\n", c->exit_code);
         http_stream_data(call->conn, line, (size_t)n);
         http_stream_end(call->conn);
         return;
     }
-    w = mem_alloc(sizeof(*w));
-    w->conn = call->conn;
-    w->condition = condition;
-    w->next = c->waiters;
-    c->waiters = w;
-    call->conn->owner = c;
-    call->conn->on_close = waiter_gone;
+    request_add(c, call->conn, condition);
     /* clients wait for this head before they start the container */
     http_stream(call->conn, 200, "application/json");
 }
@@ -379,6 +237,10 @@ API(api_container_attach)
     if (c->state == C_PAUSED) {
         api_error(call->conn, 409, "container %s is paused, unpause the container before attach",
                   c->name);
+        return;
+    }
+    if (c->state == C_REMOVING) {
+        api_error(call->conn, 409, "container %s is marked for removal", c->name);
         return;
     }
     if (!c->proc)
@@ -428,118 +290,79 @@ API(api_container_resize)
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static bool removed_reply(struct http_conn *conn, struct container *c)
+/* The answer waits until the container is gone. */
+static void remove_wait(struct container *c, struct answer *a)
 {
-    return true;
+    answer_hold(a);
+    request_add(c, NULL, REQ_REMOVE)->answer = a;
 }
 
 API(api_container_remove)
 {
     struct container *c = api_container(call);
+    struct answer *a;
 
     if (!c)
         return;
-    if (!container_running(c)) {
-        if (c->proc)
-            process_free(c->proc); /* attached to before any start */
-        c->proc = NULL;
-        container_remove(c);
-        api_no_content(call->conn);
+    if (c->state == C_REMOVING) {
+        api_error(call->conn, 409, "removal of container %s is already in progress", call->name);
         return;
     }
-    if (!http_query_bool(call->req, "force", false)) {
+    if (container_running(c) && !http_query_bool(call->req, "force", false)) {
         api_error(call->conn, 409,
                   "cannot remove container \"/%s\": container is %s: stop the container before "
                   "removing or force remove",
                   c->name, container_state_name(c));
         return;
     }
-    if (stopper_add(c, call->conn, removed_reply))
-        container_kill_all(c);
+    a = answer_new(call->conn, 204, NULL);
+    remove_wait(c, a);
+    answer_done(a, NULL);
+    if (container_running(c))
+        container_kill(c);
+    else
+        container_raise(c, CE_REMOVE);
 }
 
 API(api_container_rename)
 {
-    struct container *c = api_container(call), *clash;
+    struct container *c = api_container(call);
     const char *name = http_query(call->req, "name");
-    bool ambiguous;
-    size_t n;
+    char *why;
+    int status;
 
     if (!c)
         return;
-    name = name && *name == '/' ? name + 1 : name;
-    n = name ? strlen(name) : 0;
-    if (n < 2 || n > 255 ||
-        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n) {
-        api_error(call->conn, 400,
-                  "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] "
-                  "are allowed",
-                  name ? name : "");
-        return;
-    }
-    clash = container_find(name, &ambiguous);
-    if (clash && !strcmp(clash->name, name)) {
-        api_error(call->conn, 409,
-                  "Conflict. The container name \"/%s\" is already in use by container \"%s\".",
-                  name, clash->id);
+    why = container_name(name ? name : "", &status);
+    if (why) {
+        api_error(call->conn, status, "%s", why);
+        free(why);
         return;
     }
     free(c->name);
-    c->name = str_dup(name);
+    c->name = str_dup(*name == '/' ? name + 1 : name);
     event_container(c, "rename", NULL, NULL);
     api_no_content(call->conn);
 }
 
-API(api_container_update)
-{
-    struct container *c = api_container(call);
-    struct limits old;
-    char *why = NULL;
-
-    if (!c)
-        return;
-    old = c->limits;
-    c->limits.memory =
-        json_int(call->body, "Memory", 0) ? json_int(call->body, "Memory", 0) : old.memory;
-    if (json_int(call->body, "NanoCpus", 0))
-        c->limits.nano_cpus = json_int(call->body, "NanoCpus", 0);
-    if (json_int(call->body, "CpuShares", 0))
-        c->limits.cpu_shares = json_int(call->body, "CpuShares", 0);
-    if (json_int(call->body, "PidsLimit", 0))
-        c->limits.pids = json_int(call->body, "PidsLimit", 0);
-    if (container_running(c) && c->runtime == RUNTIME_VM)
-        why = str_dup("a running VM's limits cannot be changed");
-    else if (container_running(c))
-        why = cgroup_apply(c);
-    if (why) {
-        c->limits = old;
-        api_internal(call->conn, why);
-        return;
-    }
-    event_container(c, "update", NULL, NULL);
-    http_reply(call->conn, 200, "application/json", "{\"Warnings\":[]}\n", 16);
-}
-
 API(api_container_prune)
 {
-    struct container *c = container_first(), *next;
-    struct buf b = {0};
-    struct jw w = {.out = &b};
+    struct answer *a = answer_new(call->conn, 200, "application/json");
+    struct jw w = {.out = &a->body};
+    struct container *next;
 
     jw_object(&w, NULL);
     jw_array(&w, "ContainersDeleted");
-    for (; c; c = next) {
+    for (struct container *c = container_first(); c; c = next) {
         next = c->next;
-        if (container_running(c))
+        if (c->state != C_STOPPED)
             continue;
         jw_str(&w, NULL, c->id);
-        if (c->proc)
-            process_free(c->proc);
-        c->proc = NULL;
-        container_remove(c);
+        remove_wait(c, a);
+        container_raise(c, CE_REMOVE);
     }
     jw_array_end(&w);
     jw_int(&w, "SpaceReclaimed", 0);
     jw_object_end(&w);
-    api_json(call->conn, 200, &b);
+    answer_done(a, NULL);
 }

@@ -33,7 +33,21 @@ static void exec_forget_old(struct container *c)
     struct exec *x = *oldest;
 
     *oldest = x->next;
+    exec_put(x);
+}
+
+struct exec *exec_get(struct exec *x)
+{
+    x->refs++;
+    return x;
+}
+
+void exec_put(struct exec *x)
+{
+    if (--x->refs)
+        return;
     spec_free(&x->spec);
+    container_put(x->c);
     free(x);
 }
 
@@ -60,56 +74,90 @@ static char **exec_env(const struct container *c, const struct json *extra, bool
         env[i] = str_dup(j->str);
         at += i == at;
     }
-    if (tty && !c->spec.tty)
+    for (size_t i = 0; i < at && tty; i++)
+        tty = !str_starts(env[i], "TERM=");
+    if (tty)
         env[at++] = str_dup("TERM=xterm");
     return env;
 }
 
-API(api_exec_create)
+static bool strings_only(const struct json *list)
 {
-    struct container *c = api_container(call);
-    const struct json *body = call->body, *cmd = json_get(body, "Cmd");
-    struct buf b = {0};
-    struct exec *x;
+    for (const struct json *j = list ? list->child : NULL; j; j = j->next)
+        if (j->type != JSON_STRING)
+            return false;
+    return !list || list->type == JSON_ARRAY || list->type == JSON_NULL;
+}
 
-    if (!c)
-        return;
-    if (c->state != C_RUNNING) {
+/* False, and an error to the client, when there can be no such exec. */
+static bool exec_judge(struct call *call, const struct container *c)
+{
+    const struct json *cmd = json_get(call->body, "Cmd"), *env = json_get(call->body, "Env");
+
+    if (c->state != C_RUNNING)
         api_error(call->conn, 409,
                   c->state == C_PAUSED ? "Container %s is paused, unpause the container before exec"
                                        : "container %s is not running",
                   c->id);
-        return;
-    }
-    if (c->runtime == RUNTIME_VM) {
+    else if (c->runtime == RUNTIME_VM)
         api_error(call->conn, 501, "exec is not supported with --runtime vm");
-        return;
-    }
-    if (!json_count(cmd)) {
+    else if (!strings_only(cmd) || !strings_only(env))
+        api_error(call->conn, 400, "%s must be an array of strings",
+                  strings_only(cmd) ? "Env" : "Cmd");
+    else if (!json_count(cmd) || !*cmd->child->str)
         api_error(call->conn, 400, "No exec command specified");
-        return;
-    }
-    exec_forget_old(c);
-    x = mem_alloc(sizeof(*x));
+    else if (json_str(call->body, "WorkingDir") && *json_str(call->body, "WorkingDir") &&
+             *json_str(call->body, "WorkingDir") != '/')
+        api_error(call->conn, 400,
+                  "the working directory '%s' is invalid, it needs to be an "
+                  "absolute path",
+                  json_str(call->body, "WorkingDir"));
+    else
+        return true;
+    return false;
+}
+
+static const char *exec_text(const struct json *body, const char *key, const char *otherwise)
+{
+    const char *text = json_str(body, key);
+
+    return text && *text ? text : otherwise;
+}
+
+static struct exec *exec_new(struct container *c, const struct json *body)
+{
+    struct exec *x = mem_alloc(sizeof(*x));
+
+    x->refs = 1;
     random_hex(x->id, ID_LEN);
-    x->c = c;
+    x->c = container_get(c);
     x->attach_in = json_bool(body, "AttachStdin");
     x->attach_out = json_bool(body, "AttachStdout");
     x->attach_err = json_bool(body, "AttachStderr");
-    x->spec.argv = strv_from_json(cmd);
+    x->spec.argv = strv_from_json(json_get(body, "Cmd"));
     x->spec.tty = json_bool(body, "Tty");
     x->spec.env = exec_env(c, json_get(body, "Env"), x->spec.tty);
-    x->spec.cwd = str_dup(json_str(body, "WorkingDir") && *json_str(body, "WorkingDir")
-                              ? json_str(body, "WorkingDir")
-                              : c->spec.cwd);
-    x->spec.user = str_dup(
-        json_str(body, "User") && *json_str(body, "User") ? json_str(body, "User") : c->spec.user);
+    x->spec.cwd = str_dup(exec_text(body, "WorkingDir", c->spec.cwd));
+    x->spec.user = str_dup(exec_text(body, "User", c->spec.user));
     x->spec.privileged = json_bool(body, "Privileged") || c->spec.privileged;
     x->spec.caps = x->spec.privileged ? ~0ull >> 23 : c->spec.caps;
     x->spec.no_new_privs = c->spec.no_new_privs;
     x->spec.seccomp_off = c->spec.seccomp_off;
     x->next = c->execs;
     c->execs = x;
+    return x;
+}
+
+API(api_exec_create)
+{
+    struct container *c = api_container(call);
+    struct buf b = {0};
+    struct exec *x;
+
+    if (!c || !exec_judge(call, c))
+        return;
+    exec_forget_old(c);
+    x = exec_new(c, call->body);
     event_container(c, "exec_create", "execID", x->id);
     buf_fmt(&b, "{\"Id\":\"%s\"}\n", x->id);
     api_json(call->conn, 201, &b);
@@ -120,46 +168,58 @@ static void exec_starter_gone(struct http_conn *conn)
     struct exec *x = conn->owner;
 
     x->starter = NULL;
+    exec_put(x);
+}
+
+/* The client that waits for a detached start has its answer. */
+static void exec_starter_answer(struct exec *x, const char *error)
+{
+    struct http_conn *conn = x->starter;
+
+    if (!conn)
+        return;
+    x->starter = NULL;
+    if (error)
+        api_error(conn, 400,
+                  "OCI runtime exec failed: exec failed: unable to start container process: %s",
+                  error);
+    else
+        http_reply(conn, 200, NULL, "", 0);
+    exec_put(x);
+}
+
+static void exec_failed(struct process *p, const char *error)
+{
+    struct exec *x = p->x;
+    char *text = str_fmt("OCI runtime exec failed: exec failed: unable to start container "
+                         "process: %s\r\n",
+                         error);
+    size_t n = strlen(text);
+    uint8_t head[8] = {1, 0, 0, 0, 0, 0, (uint8_t)(n >> 8), (uint8_t)n};
+
+    x->exit_code = strstr(error, "permission denied")                            ? 126
+                   : strstr(error, "not found") || strstr(error, "no such file") ? 127
+                                                                                 : 128;
+    x->proc = NULL;
+    if (p->attaches)
+        http_raw_frame(p->attaches->conn, head, p->tty ? 0 : sizeof(head), text, n);
+    free(text);
+    exec_starter_answer(x, error);
+    process_free(p);
 }
 
 /* Upcall from start.c. */
 void exec_started(struct process *p, const char *error)
 {
     struct exec *x = p->x;
-    struct http_conn *conn = x->starter;
 
-    x->starter = NULL;
-    if (conn)
-        conn->on_close = NULL;
-    if (!error) {
-        x->running = true;
-        event_container(x->c, "exec_start", "execID", x->id);
-        if (conn && x->detach)
-            http_reply(conn, 200, NULL, "", 0);
+    if (error) {
+        exec_failed(p, error);
         return;
     }
-    x->exit_code = strstr(error, "permission denied")                            ? 126
-                   : strstr(error, "not found") || strstr(error, "no such file") ? 127
-                                                                                 : 128;
-    x->proc = NULL;
-    if (conn && x->detach) {
-        api_error(conn, 400,
-                  "OCI runtime exec failed: exec failed: unable to start container process: %s",
-                  error);
-    } else if (p->attaches) {
-        char *text = str_fmt("OCI runtime exec failed: exec failed: unable to start container "
-                             "process: %s\r\n",
-                             error);
-        size_t n = strlen(text);
-        uint8_t head[8] = {1, 0, 0, 0, 0, 0, (uint8_t)(n >> 8), (uint8_t)n};
-
-        if (!p->tty)
-            http_raw(p->attaches->conn, head, sizeof(head));
-        if (p->attaches)
-            http_raw(p->attaches->conn, text, n);
-        free(text);
-    }
-    process_free(p);
+    x->running = true;
+    event_container(x->c, "exec_start", "execID", x->id);
+    exec_starter_answer(x, NULL);
 }
 
 static void exec_console_size(struct exec *x, const struct json *body)
@@ -196,13 +256,11 @@ API(api_exec_start)
     x->proc = process_new(x->c, x);
     if (x->detach) {
         x->starter = call->conn;
-        call->conn->owner = x;
+        call->conn->owner = exec_get(x);
         call->conn->on_close = exec_starter_gone;
     } else {
         process_attach(x->proc, call->conn, x->attach_in, x->attach_out, x->attach_err);
     }
-    if (!x->proc)
-        return; /* the client was gone already */
     why = exec_start(x);
     if (why)
         exec_started(x->proc, why);

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The API's image half, and the engine's side of a load: body to spool, spool to worker, the
-// worker's report to the store.
+// The API's image half, but for load (api_load.c).
 #include "engine/engine.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lib/str.h"
-
-#define LOAD_REPORT_MAX (4u * 1024 * 1024)
 
 static struct image *api_image(struct call *call)
 {
@@ -102,7 +94,7 @@ API(api_image_list)
 
     jw_array(&w, NULL);
     for (struct image *img = image_first(); img; img = img->next) {
-        if (!img->listed || !image_wanted(img, filters))
+        if (!image_listed(img) || !image_wanted(img, filters))
             continue;
         jw_object(&w, NULL);
         jw_fmt(&w, "Id", "sha256:%s", img->id);
@@ -224,7 +216,7 @@ API(api_image_remove)
     bool force = http_query_bool(call->req, "force", false);
     char *ref = image_ref_normalize(call->name);
     struct container *user;
-    struct buf b = {0};
+    struct answer *a;
 
     if (!img) {
         free(ref);
@@ -232,10 +224,11 @@ API(api_image_remove)
     }
     user = image_user(img, force);
     if (ref && img->ntags > 1 && image_untag(img, ref)) {
-        buf_fmt(&b, "[{\"Untagged\":\"%s\"}]", ref);
+        a = answer_new(call->conn, 200, "application/json");
+        buf_fmt(&a->body, "[{\"Untagged\":\"%s\"}]", ref);
         event_image(img->id, ref, "untag");
-        image_store_save();
-        api_json(call->conn, 200, &b);
+        image_store_save(a);
+        answer_done(a, NULL);
     } else if (user) {
         api_error(
             call->conn, 409, "conflict: unable to %s %s (%s) - %s container %.12s",
@@ -243,8 +236,10 @@ API(api_image_remove)
             force ? "cannot be forced" : "must force",
             force ? "image is being used by running" : "container is using its image:", user->id);
     } else {
-        image_remove(img, &b);
-        api_json(call->conn, 200, &b);
+        a = answer_new(call->conn, 200, "application/json");
+        image_remove(img, a);
+        image_store_save(a);
+        answer_done(a, NULL);
     }
     free(ref);
 }
@@ -253,6 +248,7 @@ API(api_image_tag)
 {
     struct image *img = api_image(call);
     const char *repo = http_query(call->req, "repo"), *tag = http_query(call->req, "tag");
+    struct answer *a;
     char *full, *ref;
 
     if (!img)
@@ -260,10 +256,11 @@ API(api_image_tag)
     full = str_fmt("%s%s%s", repo ? repo : "", tag && *tag ? ":" : "", tag ? tag : "");
     ref = image_ref_normalize(full);
     if (ref) {
+        a = answer_new(call->conn, 201, NULL);
         image_tag(img, ref);
-        image_store_save();
         event_image(img->id, ref, "tag");
-        http_reply(call->conn, 201, NULL, "", 0);
+        image_store_save(a);
+        answer_done(a, NULL);
     } else {
         api_error(call->conn, 400, "invalid reference format: %s", full);
     }
@@ -282,186 +279,4 @@ API(api_image_pull)
                   from);
     else
         api_error(call->conn, 501, "import of a root file system is not supported");
-}
-
-/* ---- load ------------------------------------------------------------------------------------ */
-
-struct load_job {
-    struct load_job *next;
-    struct http_conn *conn; /* NULL when the client has gone */
-    char *dir;
-    int spool;
-    pid_t pid;
-    struct ev_source report;
-    struct buf text;
-    char *error;
-};
-
-static struct load_job *load_jobs;
-static unsigned load_count;
-
-static void load_job_free(struct load_job *job)
-{
-    for (struct load_job **at = &load_jobs; *at; at = &(*at)->next) {
-        if (*at != job)
-            continue;
-        *at = job->next;
-        break;
-    }
-    if (job->report.fd >= 0) {
-        ev_del(&job->report);
-        close(job->report.fd);
-    }
-    if (job->spool >= 0)
-        close(job->spool);
-    tree_remove(AT_FDCWD, job->dir);
-    buf_free(&job->text);
-    free(job->error);
-    free(job->dir);
-    free(job);
-}
-
-static void load_client_gone(struct http_conn *conn)
-{
-    struct load_job *job = conn->owner;
-
-    job->conn = NULL;
-    if (job->pid)
-        kill(job->pid, SIGKILL); /* the job goes when it has been reaped */
-    else
-        load_job_free(job);
-}
-
-/* Docker answers 200 and puts failures in the stream. */
-static void load_answer(struct load_job *job, const char *error, struct buf *lines)
-{
-    struct buf b = {0};
-    struct jw w = {.out = &b};
-
-    tree_remove(AT_FDCWD, job->dir); /* nothing stays when the client has its answer */
-    if (job->conn) {
-        struct http_conn *conn = job->conn;
-
-        if (error) {
-            jw_object(&w, NULL);
-            jw_object(&w, "errorDetail");
-            jw_str(&w, "message", error);
-            jw_object_end(&w);
-            jw_str(&w, "error", error);
-            jw_object_end(&w);
-            buf_str(&b, "\r\n");
-        }
-        conn->on_close = NULL;
-        conn->on_body = NULL;
-        job->conn = NULL;
-        http_reply(conn, 200, "application/json", error ? b.data : lines->data,
-                   error ? b.len : lines->len);
-    }
-    buf_free(&b);
-    load_job_free(job);
-}
-
-static void load_spool(struct http_conn *conn, const char *data, size_t len)
-{
-    struct load_job *job = conn->owner;
-    int err = job->error ? 0 : write_all(job->spool, data, len);
-
-    if (err)
-        job->error = str_fmt("cannot store the archive: %s", strerror(-err));
-}
-
-static void load_report(struct ev_source *s, uint32_t events)
-{
-    struct load_job *job = (struct load_job *)((char *)s - offsetof(struct load_job, report));
-    ssize_t n;
-
-    buf_reserve(&job->text, 4096);
-    n = read(s->fd, job->text.data + job->text.len, 4096);
-    if (n > 0 && job->text.len < LOAD_REPORT_MAX)
-        job->text.len += (size_t)n;
-    else if (n == 0 || errno != EAGAIN)
-        ev_set(s, 0); /* the rest is done when the worker has been reaped */
-}
-
-static void load_drain(struct load_job *job)
-{
-    while (job->report.events)
-        load_report(&job->report, EPOLLIN);
-}
-
-static void load_finish(struct load_job *job)
-{
-    struct json *report;
-    struct buf lines = {0};
-    char *error = NULL;
-
-    load_drain(job);
-    report = json_parse(job->text.data ? job->text.data : "", job->text.len, NULL);
-    if (!report)
-        error = str_dup("the archive's reader failed");
-    else if (json_str(report, "error"))
-        error = str_dup(json_str(report, "error"));
-    else
-        error = image_publish(job->dir, report, &lines);
-    json_free(report);
-    load_answer(job, error, &lines);
-    buf_free(&lines);
-    free(error);
-}
-
-bool load_reaped(pid_t pid, int status)
-{
-    for (struct load_job *job = load_jobs; job; job = job->next) {
-        if (job->pid != pid)
-            continue;
-        load_finish(job);
-        return true;
-    }
-    return false;
-}
-
-void load_complete(struct http_conn *conn)
-{
-    struct load_job *job = conn->owner;
-    int pipefd[2];
-
-    conn->on_body = NULL;
-    if (!job->error && pipe2(pipefd, O_CLOEXEC) < 0)
-        job->error = str_fmt("cannot start a reader: %s", strerror(errno));
-    if (job->error) {
-        load_answer(job, job->error, NULL);
-        return;
-    }
-    job->pid = fork();
-    if (job->pid == 0)
-        load_worker(job->spool, job->dir, pipefd[1]);
-    close(pipefd[1]);
-    job->report = (struct ev_source){.fd = pipefd[0], .fn = load_report};
-    if (job->pid < 0) {
-        job->pid = 0;
-        load_answer(job, "cannot start a reader: out of processes", NULL);
-        return;
-    }
-    ev_set(&job->report, EPOLLIN);
-}
-
-void api_image_load(struct http_conn *conn)
-{
-    struct load_job *job = mem_alloc(sizeof(*job));
-    char *path;
-
-    job->dir = str_fmt("%s/tmp/load-%u", engine.root, load_count++);
-    job->report.fd = -1;
-    job->conn = conn;
-    dir_make(job->dir, 0700);
-    path = str_fmt("%s/spool", job->dir);
-    job->spool = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (job->spool < 0)
-        job->error = str_fmt("cannot store the archive in %s: %s", path, strerror(errno));
-    free(path);
-    job->next = load_jobs;
-    load_jobs = job;
-    conn->owner = job;
-    conn->on_body = load_spool;
-    conn->on_close = load_client_gone;
 }

@@ -59,7 +59,7 @@ static bool filter_label(const struct container *c, const char *v)
 {
     const char *equals = strchr(v, '=');
     char *key = equals ? str_dupn(v, (size_t)(equals - v)) : str_dup(v);
-    const char *have = json_str(json_get(c->config, "Labels"), key);
+    const char *have = container_label(c, key);
 
     free(key);
     return have && (!equals || !strcmp(have, equals + 1));
@@ -74,7 +74,7 @@ static bool filter_exited(const struct container *c, const char *v)
 {
     int64_t code;
 
-    return c->state == C_EXITED && str_i64(v, &code) && code == c->exit_code;
+    return c->state == C_STOPPED && c->started.tv_sec && str_i64(v, &code) && code == c->exit_code;
 }
 
 static const struct {
@@ -140,7 +140,9 @@ static void list_entry(struct jw *w, const struct container *c)
     jw_int(w, "Created", c->created.tv_sec);
     jw_array(w, "Ports");
     jw_array_end(w);
-    jw_json(w, "Labels", json_get(c->config, "Labels"));
+    jw_object(w, "Labels");
+    container_labels(c, w, SIZE_MAX);
+    jw_object_end(w);
     jw_str(w, "State", container_state_name(c));
     jw_str(w, "Status", status);
     jw_object(w, "HostConfig");
@@ -270,6 +272,22 @@ static void inspect_network(struct jw *w)
     jw_object_end(w);
 }
 
+/* Config, with the image's labels among its own. */
+static void inspect_config(struct jw *w, const struct container *c)
+{
+    jw_object(w, "Config");
+    for (struct json *j = c->config->child; j; j = j->next) {
+        if (strcmp(j->key, "Labels")) {
+            jw_json(w, j->key, j);
+            continue;
+        }
+        jw_object(w, "Labels");
+        container_labels(c, w, SIZE_MAX);
+        jw_object_end(w);
+    }
+    jw_object_end(w);
+}
+
 API(api_container_inspect)
 {
     struct container *c = api_container(call);
@@ -306,7 +324,7 @@ API(api_container_inspect)
     jw_array_end(&w);
     inspect_host(&w, c);
     inspect_mounts(&w, c);
-    jw_json(&w, "Config", c->config);
+    inspect_config(&w, c);
     inspect_network(&w);
     jw_object_end(&w);
     free(log);

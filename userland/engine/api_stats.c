@@ -3,7 +3,7 @@
 #include "engine/engine.h"
 
 #include <ctype.h>
-#include <dirent.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +17,10 @@ struct sample {
     struct timespec when;
 };
 
+/* A client that is told every second, until it goes or the container does. */
 struct stats {
+    struct request request;
     struct ev_timer timer;
-    struct http_conn *conn;
-    char id[ID_LEN + 1];
     struct sample last;
     bool stream;
 };
@@ -90,41 +90,30 @@ static void stats_json(struct buf *b, const struct container *c, const struct sa
     buf_char(b, '\n');
 }
 
-static void stats_free(struct stats *s)
+static void stats_gone(struct request *r)
 {
-    ev_timer_del(&s->timer);
-    free(s);
-}
-
-static void stats_gone(struct http_conn *conn)
-{
-    stats_free(conn->owner);
+    ev_timer_del(&((struct stats *)r)->timer);
 }
 
 static void stats_tick(struct ev_timer *t)
 {
-    struct stats *s = (struct stats *)t;
-    struct http_conn *conn = s->conn;
+    struct stats *s = (struct stats *)((char *)t - offsetof(struct stats, timer));
+    struct http_conn *conn = s->request.conn;
     struct buf b = {0};
-    struct sample now;
-    bool ambiguous, more = s->stream;
-    struct container *c = container_find(s->id, &ambiguous);
+    struct sample now = sample_take(s->request.c);
 
-    if (c) {
-        now = sample_take(c);
-        stats_json(&b, c, &now, &s->last);
+    if (http_backlog(conn) < HTTP_BACKLOG) { /* a client that does not read misses some */
+        stats_json(&b, s->request.c, &now, &s->last);
+        http_stream_data(conn, b.data, b.len);
+        buf_free(&b);
         s->last = now;
     }
-    if (!c || !more) {
-        conn->on_close = NULL;
-        stats_free(s);
-        http_stream_data(conn, b.data, b.len);
-        http_stream_end(conn);
-    } else {
+    if (s->stream) {
         ev_timer_set(&s->timer, 1000);
-        http_stream_data(conn, b.data, b.len);
+    } else {
+        http_stream_end(conn);
+        request_free(&s->request);
     }
-    buf_free(&b);
 }
 
 API(api_container_stats)
@@ -136,13 +125,11 @@ API(api_container_stats)
     if (!c)
         return;
     s = mem_alloc(sizeof(*s));
+    request_init(&s->request, c, call->conn, REQ_WATCH);
+    s->request.gone = stats_gone;
     s->timer.fn = stats_tick;
-    s->conn = call->conn;
     s->stream = http_query_bool(call->req, "stream", true);
-    snprintf(s->id, sizeof(s->id), "%s", c->id);
     s->last = sample_take(c);
-    call->conn->owner = s;
-    call->conn->on_close = stats_gone;
     http_stream(call->conn, 200, "application/json");
     /* the first answer compares two samples */
     ev_timer_set(&s->timer, one_shot ? 1 : s->stream ? 100 : 500);

@@ -65,10 +65,10 @@ static void info_counts(struct jw *w)
     for (struct container *c = container_first(); c; c = c->next) {
         running += c->state == C_RUNNING || c->state == C_STARTING;
         paused += c->state == C_PAUSED;
-        stopped += c->state == C_EXITED || c->state == C_CREATED;
+        stopped += c->state == C_STOPPED;
     }
     for (struct image *img = image_first(); img; img = img->next)
-        images += img->listed;
+        images += image_listed(img);
     jw_int(w, "Containers", running + paused + stopped);
     jw_int(w, "ContainersRunning", running);
     jw_int(w, "ContainersPaused", paused);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Control groups: one directory <root>/bothy/<id> per container, cgroup v2 files only.
+// Control groups: one directory <root>/bothy/<id> per container, job-N for a worker; cgroup v2
+// files only. A container with privileges may have made groups below its own: they go with it.
 //
 // A controller that the root does not have (a development machine may bind it elsewhere) is left
 // out with a line in the log; a controller that is there and refuses a value fails the start.
@@ -14,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "engine/job.h"
 #include "lib/devices.h"
 #include "lib/str.h"
 #include "uapi/bpf.h"
@@ -110,6 +112,8 @@ int cgroup_init(void)
     snprintf(path, sizeof(path), "%s/bothy", engine.cgroup_root);
     err = dir_make(path, 0755);
     if (!err)
+        cgroup_sweep();
+    if (!err)
         cgroup_enable(path);
     return err;
 }
@@ -156,34 +160,55 @@ static int cgroup_weight(int64_t shares)
     return (int)(1 + (shares - 2) * 9999 / 262142);
 }
 
-char *cgroup_apply(const struct container *c)
+/* A number, or "max" for 0 and less. */
+static char *cgroup_limit_max(const struct container *c, int controller, const char *file,
+                              int64_t value)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%lld", (long long)value);
+    return cgroup_limit(c, controller, file, value > 0 ? text : "max");
+}
+
+static char *cgroup_limit_cpu(const struct container *c)
 {
     const struct limits *l = &c->limits;
+    int64_t period = l->cpu_period ? l->cpu_period : 100000;
+    int64_t quota = l->nano_cpus ? l->nano_cpus * (period / 1000) / 1000000 : l->cpu_quota;
     char text[64];
-    char *why = NULL;
 
-    if (l->memory) {
-        snprintf(text, sizeof(text), "%lld",
-                 (long long)l->memory + (c->runtime == RUNTIME_VM ? CGROUP_VMM_MEMORY : 0));
-        why = cgroup_limit(c, CG_MEMORY, "memory.max", text);
-    }
-    if (!why && (l->nano_cpus || l->cpu_quota > 0)) {
-        int64_t period = l->cpu_period ? l->cpu_period : 100000;
-        int64_t quota = l->nano_cpus ? l->nano_cpus * (period / 1000) / 1000000 : l->cpu_quota;
-
+    if (quota > 0)
         snprintf(text, sizeof(text), "%lld %lld", (long long)(quota < 1000 ? 1000 : quota),
                  (long long)period);
-        why = cgroup_limit(c, CG_CPU, "cpu.max", text);
-    }
-    if (!why && l->cpu_shares) {
-        snprintf(text, sizeof(text), "%d", cgroup_weight(l->cpu_shares));
+    else
+        snprintf(text, sizeof(text), "max %lld", (long long)period);
+    return cgroup_limit(c, CG_CPU, "cpu.max", text);
+}
+
+/* Every limit as it is to be; a group that is new has all at their defaults. */
+static char *cgroup_set(const struct container *c, bool fresh)
+{
+    const struct limits *l = &c->limits;
+    bool vm = c->runtime == RUNTIME_VM;
+    char *why = NULL, text[16];
+
+    if (l->memory || !fresh)
+        why = cgroup_limit_max(c, CG_MEMORY, "memory.max",
+                               l->memory && vm ? l->memory + CGROUP_VMM_MEMORY : l->memory);
+    if (!why && (l->nano_cpus || l->cpu_quota > 0 || !fresh))
+        why = cgroup_limit_cpu(c);
+    if (!why && (l->cpu_shares || !fresh)) {
+        snprintf(text, sizeof(text), "%d", l->cpu_shares ? cgroup_weight(l->cpu_shares) : 100);
         why = cgroup_limit(c, CG_CPU, "cpu.weight", text);
     }
-    if (!why && l->pids > 0 && c->runtime != RUNTIME_VM) { /* a VM's tasks are the guest's */
-        snprintf(text, sizeof(text), "%lld", (long long)l->pids);
-        why = cgroup_limit(c, CG_PIDS, "pids.max", text);
-    }
+    if (!why && (l->pids > 0 || !fresh) && !vm) /* a VM's tasks are the guest's */
+        why = cgroup_limit_max(c, CG_PIDS, "pids.max", l->pids);
     return why;
+}
+
+char *cgroup_apply(const struct container *c)
+{
+    return cgroup_off ? NULL : cgroup_set(c, false);
 }
 
 int cgroup_create(struct container *c, char **why)
@@ -203,7 +228,7 @@ int cgroup_create(struct container *c, char **why)
     if (err)
         *why = str_fmt("cannot create control group %s: %s", path, strerror(-err));
     else
-        *why = cgroup_apply(c);
+        *why = cgroup_set(c, true);
     if (!*why && !c->spec.privileged && !cgroup_any_device)
         *why = cgroup_devices(c);
     free(path);
@@ -232,12 +257,87 @@ int cgroup_add(const struct container *c, pid_t pid)
     return cgroup_write(c, "cgroup.procs", text);
 }
 
+static void cgroup_groups_done(struct job *j, const char *error)
+{
+    if (error)
+        engine_log("cannot remove a control group: %s", j->report.len ? j->report.data : error);
+}
+
+/* At once when it is empty, as it nearly always is; else by a worker. */
+static void cgroup_path_remove(const char *path)
+{
+    if (rmdir(path) == 0 || errno == ENOENT)
+        return;
+    job_new(NULL, cgroup_groups_done, 0, "groups", path, NULL);
+}
+
 void cgroup_remove(const struct container *c)
 {
     char *path = cgroup_path(c, NULL);
 
-    if (!cgroup_off && rmdir(path) < 0 && errno != ENOENT)
-        engine_log("cannot remove %s: %s", path, strerror(errno));
+    if (!cgroup_off)
+        cgroup_path_remove(path);
+    free(path);
+}
+
+void cgroup_close(void)
+{
+    if (!cgroup_off)
+        cgroup_sweep();
+}
+
+/* ---- a worker's group ----------------------------------------------------------------------- */
+
+static char *cgroup_job_path(unsigned n, const char *file)
+{
+    return str_fmt("%s/bothy/job-%u%s%s", engine.cgroup_root, n, file ? "/" : "", file ? file : "");
+}
+
+int cgroup_job_create(unsigned n, int64_t memory)
+{
+    char *path = cgroup_job_path(n, NULL), *file = cgroup_job_path(n, "memory.max"), text[32];
+    int fd = -1;
+
+    if (!cgroup_off && (mkdir(path, 0755) == 0 || errno == EEXIST)) {
+        snprintf(text, sizeof(text), "%lld", (long long)memory);
+        if (memory && cgroup_has[CG_MEMORY])
+            file_put(file, text);
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            rmdir(path);
+    }
+    free(path);
+    free(file);
+    return fd;
+}
+
+static void cgroup_job_put(unsigned n, const char *file, const char *text)
+{
+    char *path = cgroup_job_path(n, file);
+
+    file_put(path, text);
+    free(path);
+}
+
+void cgroup_job_add(unsigned n, pid_t pid)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    cgroup_job_put(n, "cgroup.procs", text);
+}
+
+void cgroup_job_kill(unsigned n)
+{
+    cgroup_job_put(n, "cgroup.kill", "1");
+}
+
+void cgroup_job_remove(unsigned n)
+{
+    char *path = cgroup_job_path(n, NULL);
+
+    if (rmdir(path) < 0 && errno != ENOENT)
+        job_new(NULL, cgroup_groups_done, 0, "groups", path, NULL);
     free(path);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Containers: the list, names, birth and death, and what happens when the main process ends.
+// Containers: the list, names, references, birth. What happens to them later is in run.c.
 #include "engine/engine.h"
 
 #include <ctype.h>
@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/str.h"
@@ -55,15 +54,22 @@ struct container *container_find(const char *name, bool *ambiguous)
 
 bool container_running(const struct container *c)
 {
-    return c->state == C_STARTING || c->state == C_RUNNING || c->state == C_PAUSED;
+    return container_has_process(c->state);
 }
 
 const char *container_state_name(const struct container *c)
 {
-    static const char *const names[] = {"created", "created", "running",
-                                        "paused",  "exited",  "removing"};
-
-    return names[c->state];
+    switch (c->state) {
+    case C_RUNNING:
+        return "running";
+    case C_PAUSED:
+        return "paused";
+    case C_REMOVING:
+    case C_GONE:
+        return "removing";
+    default: /* a container that is being started is what it was */
+        return c->started.tv_sec ? "exited" : "created";
+    }
 }
 
 void container_status_text(const struct container *c, char *out, size_t size)
@@ -75,11 +81,13 @@ void container_status_text(const struct container *c, char *out, size_t size)
     if (c->state == C_RUNNING || c->state == C_PAUSED) {
         time_span(span, sizeof(span), now.tv_sec - c->started.tv_sec);
         snprintf(out, size, "Up %s%s", span, c->state == C_PAUSED ? " (Paused)" : "");
-    } else if (c->state == C_EXITED) {
+    } else if (c->state >= C_REMOVING) {
+        snprintf(out, size, "Removal In Progress");
+    } else if (c->started.tv_sec) {
         time_span(span, sizeof(span), now.tv_sec - c->finished.tv_sec);
         snprintf(out, size, "Exited (%d) %s ago", c->exit_code, span);
     } else {
-        snprintf(out, size, "%s", c->state == C_REMOVING ? "Removal In Progress" : "Created");
+        snprintf(out, size, "Created");
     }
 }
 
@@ -118,7 +126,7 @@ static bool name_ok(const char *name)
     return true;
 }
 
-static char *container_name(const char *name, int *status)
+char *container_name(const char *name, int *status)
 {
     bool ambiguous;
     struct container *clash;
@@ -140,6 +148,7 @@ static char *container_name(const char *name, int *status)
 
 static void container_free(struct container *c)
 {
+    log_close(c);
     for (int i = 0; i < c->room.nmounts; i++) {
         free(c->room.mounts[i].source);
         free(c->room.mounts[i].target);
@@ -148,13 +157,6 @@ static void container_free(struct container *c)
     for (int i = 0; i < c->ndevices; i++) {
         free(c->devices[i].host);
         free(c->devices[i].target);
-    }
-    while (c->execs) {
-        struct exec *x = c->execs;
-
-        c->execs = x->next;
-        spec_free(&x->spec);
-        free(x);
     }
     free(c->room.mounts);
     free(c->devices);
@@ -170,6 +172,39 @@ static void container_free(struct container *c)
     if (c->image)
         image_put(c->image);
     free(c);
+}
+
+struct container *container_get(struct container *c)
+{
+    c->refs++;
+    return c;
+}
+
+void container_put(struct container *c)
+{
+    if (--c->refs == 0)
+        container_free(c);
+}
+
+const char *container_label(const struct container *c, const char *key)
+{
+    const char *own = json_str(json_get(c->config, "Labels"), key);
+
+    return own ? own : json_str(json_get(json_get(c->image->config, "config"), "Labels"), key);
+}
+
+void container_labels(const struct container *c, struct jw *w, size_t max)
+{
+    const struct json *own = json_get(c->config, "Labels");
+    const struct json *image = json_get(json_get(c->image->config, "config"), "Labels");
+    size_t before = w->out->len;
+
+    for (struct json *j = json_list(c->config, "Labels"); j && w->out->len - before < max;
+         j = j->next)
+        jw_json(w, j->key, j);
+    for (struct json *j = image ? image->child : NULL; j && w->out->len - before < max; j = j->next)
+        if (!json_get(own, j->key))
+            jw_json(w, j->key, j);
 }
 
 static struct json *json_copy(const struct json *j)
@@ -200,6 +235,20 @@ static char *container_files(struct container *c)
     return err ? str_fmt("cannot create the container's directory: %s", strerror(err)) : NULL;
 }
 
+/* Performed when the request has been judged: sources of mounts that are to be made. */
+static char *container_sources(struct container *c)
+{
+    for (int i = 0; i < c->room.nmounts; i++) {
+        struct mount_spec *m = &c->room.mounts[i];
+        int err = m->make ? dir_make(m->source, 0755) : 0;
+
+        if (err)
+            return str_fmt("error while creating mount source path '%s': %s", m->source,
+                           str_error(-err));
+    }
+    return NULL;
+}
+
 struct container *container_create(const char *name, struct json *body, int *status, char **why)
 {
     const char *image_name = json_str(body, "Image");
@@ -217,6 +266,8 @@ struct container *container_create(const char *name, struct json *body, int *sta
         return NULL;
     }
     c = mem_alloc(sizeof(*c));
+    c->refs = 1;
+    c->state = C_STOPPED;
     c->log.fd = -1;
     random_hex(c->id, ID_LEN);
     c->image = image_get(image);
@@ -224,13 +275,15 @@ struct container *container_create(const char *name, struct json *body, int *sta
     c->host = json_copy(json_get(body, "HostConfig"));
     engine_now(&c->created);
     if (!spec_from_request(c, body, status, why)) {
-        container_free(c);
+        container_put(c);
         return NULL;
     }
     *status = 500;
-    *why = container_files(c);
+    *why = container_sources(c);
+    if (!*why)
+        *why = container_files(c);
     if (*why) {
-        container_free(c);
+        container_put(c);
         return NULL;
     }
     c->name = name && *name ? str_dup(name + (*name == '/')) : container_auto_name();
@@ -240,107 +293,20 @@ struct container *container_create(const char *name, struct json *body, int *sta
     return c;
 }
 
-static void waiters_fire(struct container *c, bool removed)
+void container_unlist(struct container *c)
 {
-    struct waiter **at = &c->waiters;
-
-    while (*at) {
-        struct waiter *w = *at;
-        char text[64];
-        int n;
-
-        if (w->condition == WAIT_REMOVED && !removed) {
-            at = &w->next;
-            continue;
-        }
-        *at = w->next;
-        n = snprintf(text, sizeof(text), "{\"StatusCode\":%d}\n", c->exit_code);
-        w->conn->on_close = NULL;
-        http_stream_data(w->conn, text, (size_t)n);
-        http_stream_end(w->conn);
-        free(w);
-    }
-}
-
-void container_remove(struct container *c)
-{
-    char *path = container_path(c, "");
-
-    c->state = C_REMOVING;
-    ev_timer_del(&c->stop_timer);
     for (struct container **at = &container_list; *at; at = &(*at)->next) {
         if (*at != c)
             continue;
         *at = c->next;
         break;
     }
-    log_end(c);
-    log_close(c);
-    if (tree_remove(AT_FDCWD, path))
-        engine_log("cannot remove all of %s", path);
-    free(path);
-    event_container(c, "destroy", NULL, NULL);
-    waiters_fire(c, true);
-    container_free(c);
-}
+    c->next = NULL;
+    while (c->execs) {
+        struct exec *x = c->execs;
 
-static int exit_code_of(int status)
-{
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-static void exec_exited(struct exec *x, int status)
-{
-    char code[16];
-
-    x->running = false;
-    x->exit_code = exit_code_of(status);
-    x->proc = NULL;
-    x->pid = 0;
-    snprintf(code, sizeof(code), "%d", x->exit_code);
-    event_container(x->c, "exec_die", "exitCode", code);
-}
-
-/* Upcall from process.c: the program is gone and its output has been passed on. */
-void process_exited(struct process *p)
-{
-    struct container *c = p->c;
-    struct http_conn *conns[8];
-    stopped_fn done[8];
-    char code[16];
-    int n = c->nstoppers, removers = 0;
-
-    if (p->x) {
-        exec_exited(p->x, p->status);
-        process_free(p);
-        return;
+        c->execs = x->next;
+        exec_put(x);
     }
-    c->oom_killed = p->vm_oom || cgroup_oom(c);
-    c->exit_code = exit_code_of(p->status);
-    c->state = C_EXITED;
-    c->pid = 0;
-    c->proc = NULL;
-    engine_now(&c->finished);
-    ev_timer_del(&c->stop_timer);
-    log_flush(c);
-    log_end(c);
-    process_free(p);
-    cgroup_remove(c);
-    if (c->oom_killed)
-        event_container(c, "oom", NULL, NULL);
-    snprintf(code, sizeof(code), "%d", c->exit_code);
-    event_container(c, "die", "exitCode", code);
-    waiters_fire(c, false);
-    memcpy(conns, c->stopper, sizeof(conns));
-    memcpy(done, c->stopped, sizeof(done));
-    c->nstoppers = 0;
-    for (int i = 0; i < n; i++) {
-        conns[i]->on_close = NULL;
-        if (done[i](conns[i], c))
-            conns[removers++] = conns[i];
-    }
-    if (c->auto_remove || removers)
-        container_remove(c);
-    for (int i = 0; i < removers; i++)
-        http_reply(conns[i], 204, NULL, "", 0);
+    container_put(c);
 }

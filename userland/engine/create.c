@@ -112,14 +112,12 @@ static const char *pick(const struct json *req, const struct json *image, const 
     return v && *v ? v : json_str(image, key);
 }
 
-static void write_labels(struct jw *w, const struct json *image, const struct json *req)
+/* The request's own; the image's are kept once, with the image: container_labels(). */
+static void write_labels(struct jw *w, const struct json *req)
 {
     jw_object(w, "Labels");
     for (struct json *j = json_list(req, "Labels"); j; j = j->next)
         jw_json(w, j->key, j);
-    for (struct json *j = json_list(image, "Labels"); j; j = j->next)
-        if (!json_get(json_get(req, "Labels"), j->key))
-            jw_json(w, j->key, j);
     jw_object_end(w);
 }
 
@@ -158,7 +156,7 @@ static struct json *config_merge(struct container *c, const struct json *req)
     jw_str(&w, "WorkingDir", pick(req, image, "WorkingDir"));
     write_args(&w, "Entrypoint", entry);
     jw_null(&w, "OnBuild");
-    write_labels(&w, image, req);
+    write_labels(&w, req);
     if (pick(req, image, "StopSignal"))
         jw_str(&w, "StopSignal", pick(req, image, "StopSignal"));
     if (json_get(req, "StopTimeout"))
@@ -182,7 +180,7 @@ static char *spec_process(struct container *c)
     char **entry = strv_from_json(json_get(c->config, "Entrypoint"));
     char **cmd = strv_from_json(json_get(c->config, "Cmd"));
     size_t ne = strv_count(entry), nc = strv_count(cmd), n;
-    bool hostname = false;
+    bool hostname = false, term = false;
 
     s->argv = mem_alloc((ne + nc + 1) * sizeof(char *));
     memcpy(s->argv, entry, ne * sizeof(char *));
@@ -202,10 +200,11 @@ static char *spec_process(struct container *c)
     s->env = strv_from_json(json_get(c->config, "Env"));
     n = strv_count(s->env);
     for (size_t i = 0; i < n; i++)
-        hostname = hostname || env_same(s->env[i], "HOSTNAME=");
+        hostname = hostname || env_same(s->env[i], "HOSTNAME="),
+        term = term || env_same(s->env[i], "TERM=");
     if (!hostname)
         env_add(&s->env, &n, str_fmt("HOSTNAME=%s", c->room.hostname));
-    if (s->tty)
+    if (s->tty && !term)
         env_add(&s->env, &n, str_dup("TERM=xterm"));
     return NULL;
 }
@@ -255,8 +254,7 @@ static char *parse_bind(struct container *c, const char *text)
         m->source = source;
         m->target = str_dup(target);
         m->readonly = mode && (!strcmp(mode, "ro") || str_starts(mode, "ro,"));
-        if (dir_make(source, 0755) == -ENOTDIR)
-            engine_log("bind source %s cannot be created", source);
+        m->make = true;
     }
     free(copy);
     return why;
@@ -279,9 +277,8 @@ static char *parse_mount(struct container *c, const struct json *j)
     path = tmpfs ? NULL : mount_source(source);
     if (!tmpfs && !path)
         return str_fmt("invalid mount config for type \"%s\": bad Source", type);
-    if (!tmpfs && !strcmp(type, "volume"))
-        dir_make(path, 0755);
     m = mount_add(c);
+    m->make = !tmpfs && !strcmp(type, "volume");
     m->source = path;
     m->target = str_dup(target);
     m->options = tmpfs ? str_dup("") : NULL;
@@ -371,30 +368,8 @@ static char *parse_security(struct container *c)
 
 static char *parse_limits(struct container *c)
 {
-    struct limits *l = &c->limits;
-
-    l->memory = json_int(c->host, "Memory", 0);
-    l->memory_swap = json_int(c->host, "MemorySwap", 0);
-    l->nano_cpus = json_int(c->host, "NanoCpus", 0);
-    l->cpu_shares = json_int(c->host, "CpuShares", 0);
-    l->cpu_quota = json_int(c->host, "CpuQuota", 0);
-    l->cpu_period = json_int(c->host, "CpuPeriod", 0);
-    l->pids = json_int(c->host, "PidsLimit", 0);
-    if (l->memory < 0 || (l->memory && l->memory < 6 * 1024 * 1024))
-        return str_dup("Minimum memory limit allowed is 6MB");
-    if (l->memory_swap > 0 && l->memory_swap < l->memory)
-        return str_dup("Minimum memoryswap limit should be larger than memory limit, see usage");
-    if (l->nano_cpus < 0 || l->nano_cpus > 1024 * 1000000000ll)
-        return str_dup("Range of CPUs is from 0.01 to 1024.00");
-    if (l->nano_cpus && l->nano_cpus < 10000000)
-        return str_dup("Range of CPUs is from 0.01 to 1024.00");
-    if (l->cpu_shares < 0 || l->cpu_period < 0)
-        return str_dup("invalid CPU shares or period");
-    if (l->cpu_shares && l->cpu_shares < 2)
-        l->cpu_shares = 2;
-    if (l->cpu_shares > 262144)
-        l->cpu_shares = 262144;
-    return NULL;
+    limits_read(&c->limits, c->host);
+    return limits_judge(&c->limits);
 }
 
 static bool one_of(const char *v, const char *const *list)
@@ -523,6 +498,6 @@ bool spec_from_request(struct container *c, const struct json *req, int *status,
         *why = str_fmt("invalid signal: %s", sig);
         return false;
     }
-    c->stop_timeout = (int)json_int(c->config, "StopTimeout", 10);
+    c->stop_timeout = json_int(c->config, "StopTimeout", 10);
     return true;
 }

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: MIT
 // The engine's objects and who may touch them. One thread, one event loop: nothing here is locked.
 //
-// image      a configuration and its layers, named by digest; lives while the store lists it or a
-//            container refers to it
+// image      a configuration and its layers, named by digest; lives while the store lists it, or a
+//            container or a job refers to it
 // container  what was asked for (spec), its one main process and its execs
 // process    a child of the engine: the main process of a container, or an exec. It owns the
 //            pipes or the pty to it, and the clients attached to them
+// request    a client that waits for something to happen to a container
+// job        long work in a worker process (job.h)
+//
+// Each is reference-counted or has one owner; states change by the tables of life.h alone. A
+// request refers to its container, an exec to its container, a process to its exec or container:
+// what a client or a child may still ask for stays in memory, in C_GONE at last.
 //
 // On disk below engine.root:
 //   layers/<128 bits of the diff id>/ one unpacked layer in overlay form
 //   images/<id>.json                  image configurations, as they came
-//   images.json                       which images there are, their tags and layers
+//   images.json                       which images there are, their tags and layers; written by a
+//                                     worker, synced, and only then is the client answered
 //   containers/<id>/                  upper, work, merged, hostname, hosts, resolv.conf, log*
-//   tmp/                              spools and half-done loads; emptied at start
+//   tmp/                              half-done loads and trees being removed; emptied at start
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +27,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "engine/life.h"
 #include "lib/buf.h"
 #include "lib/child.h"
 #include "lib/ev.h"
@@ -47,6 +55,8 @@ extern struct engine engine;
 /* The current ISO time of now; used for every object's timestamps. */
 void engine_now(struct timespec *ts);
 void engine_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A mistake of ours: told in the log, and the end of a debug build. */
+void engine_bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- images (image.c) ---------------------------------------------------------------------- */
 
@@ -55,13 +65,16 @@ struct layer {
     char diff_id[ID_LEN + 1];
     char dir[LAYER_DIR_LEN + 1];
     uint64_t size;
+    int refs; /* images and loads */
 };
 
 struct image {
     struct image *next;
     char id[ID_LEN + 1];
-    int refs;    /* containers */
-    bool listed; /* in the store */
+    int refs; /* containers and jobs */
+    enum image_state state;
+    struct job *packing;    /* makes its archive for guests, or NULL */
+    struct answer *removal; /* waits until its layers are gone, or NULL */
     char **tags;
     int ntags;
     struct layer *layers[LAYERS_MAX]; /* bottom first */
@@ -80,10 +93,16 @@ int image_root_apply(const struct image *img, int dir);
 struct image *image_first(void);
 /* By reference, id or unique id prefix, with or without "sha256:"; NULL when there is none. */
 struct image *image_find(const char *name);
-struct image *image_get(struct image *img); /* a reference for a container */
+struct image *image_get(struct image *img); /* a reference for a container or a job */
 void image_put(struct image *img);
+bool image_listed(const struct image *img);
+struct layer *layer_first(void);
 struct layer *layer_find(const char *diff_id);
 char *layer_dir(const char *diff_id); /* the name of its directory, to be freed */
+struct layer *layer_get(struct layer *l);
+/* The last reference removes it from the disk; `a`, which may be NULL, waits for that. */
+struct answer;
+void layer_put(struct layer *l, struct answer *a);
 /* Takes over what a load worker prepared in `dir`; `result` is its report. Appends progress lines
  * to `out`. NULL, or a sentence saying what went wrong. */
 char *image_publish(const char *dir, const struct json *result, struct buf *out);
@@ -91,19 +110,44 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
 char *image_ref_normalize(const char *ref);
 void image_tag(struct image *img, const char *ref); /* normalized */
 bool image_untag(struct image *img, const char *ref);
-int image_remove(struct image *img, struct buf *removed); /* layers no one else uses go too */
-void image_store_save(void);
+/* With the layers that are only its. Writes what went to the answer, which waits for it. */
+void image_remove(struct image *img, struct answer *a);
 
+/* ---- answers that wait for work (answer.c) --------------------------------------------------- */
+
+/* An answer to a client that is given when all that it waits for is done. The client may leave
+ * meanwhile. */
+struct answer {
+    struct http_conn *conn; /* NULL when the client has gone */
+    int status;
+    const char *type; /* of the body, or NULL */
+    struct buf body;
+    int holds;
+    char *error;          /* the first: it replaces the answer */
+    bool error_in_stream; /* as Docker reports a failed load: status 200 */
+};
+
+struct answer *answer_new(struct http_conn *conn, int status, const char *type); /* held once */
+void answer_hold(struct answer *a);
+/* One thing less to wait for; `error` is a sentence, or NULL. The last one gives the answer. */
+void answer_done(struct answer *a, const char *error);
+
+/* The image store as it is now goes to the disk; `a`, which may be NULL, waits for it. */
+void image_store_save(struct answer *a);
+/* Moves a tree out of the way at once and has a worker remove it. `done`, which may be NULL, is
+ * called when it is gone. */
+void tree_discard(const char *path, void (*done)(void *arg), void *arg);
+
+/* In a load worker, which has no store: there is such a layer. */
+void layer_note(const char *diff_id);
 /* Runs in the load worker: unpacks the image archive behind `fd` below `dir` and writes a JSON
- * report to `out_fd`. Never returns. */
+ * report to `out_fd`. */
 _Noreturn void load_worker(int fd, const char *dir, int out_fd);
 
 /* ---- containers ---------------------------------------------------------------------------- */
 
 struct process;
 struct container;
-
-enum container_state { C_CREATED, C_STARTING, C_RUNNING, C_PAUSED, C_EXITED, C_REMOVING };
 
 struct device_spec {
     char *host;
@@ -119,12 +163,37 @@ struct limits {
     int64_t pids;
 };
 
+void limits_read(struct limits *l, const struct json *host);
+/* NULL, or what is wrong with them, in Docker's words. Rounds what Docker rounds. */
+char *limits_judge(struct limits *l);
+
 enum runtime { RUNTIME_DOMAIN, RUNTIME_VM };
 
-struct waiter {
-    struct waiter *next;
+enum request_kind {
+    REQ_START,   /* answered when the program runs, or why it does not */
+    REQ_FAILED,  /* a REQ_START whose failure is told when the container is gone */
+    REQ_SIGNAL,  /* ... when the program runs and has got it */
+    REQ_STOP,    /* ... when the container is stopped */
+    REQ_RESTART, /* then it is started; becomes a REQ_START */
+    REQ_REMOVE,  /* ... when it is gone */
+    REQ_WAIT_NOT_RUNNING,
+    REQ_WAIT_NEXT_EXIT,
+    REQ_WAIT_REMOVED,
+    REQ_WATCH /* stats: until it is gone */
+};
+
+/* A client that waits for something to happen to a container (request.c). Ended by that, by the
+ * container's end, or by the client's. */
+struct request {
+    struct request *next;
+    enum request_kind kind;
+    struct container *c; /* a reference */
     struct http_conn *conn;
-    enum { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED } condition;
+    struct answer *answer; /* of REQ_REMOVE, instead of conn */
+    int status;            /* of REQ_FAILED: HTTP's */
+    int signal;            /* to be sent when the program runs; 0 none, or it has been sent */
+    int64_t seconds;       /* until it is killed; negative: never */
+    void (*gone)(struct request *r); /* before it is freed; or NULL */
 };
 
 struct log_follower;
@@ -133,14 +202,14 @@ struct log {
     int fd; /* the current file, or -1 */
     uint64_t size;
     uint64_t max;
-    unsigned generation; /* counts rotations */
     struct log_partial *partial;
 };
 
 struct exec {
     struct exec *next; /* of the container */
+    int refs;          /* the container's list, its process, the client that waits for its start */
     char id[ID_LEN + 1];
-    struct container *c;
+    struct container *c; /* a reference */
     struct spec spec;
     struct process *proc;
     struct http_conn *starter; /* waits for the start's outcome */
@@ -151,12 +220,9 @@ struct exec {
     pid_t pid;
 };
 
-/* Answers a client that waited for the exit. True: it wants the container removed, and the answer
- * after that. */
-typedef bool (*stopped_fn)(struct http_conn *conn, struct container *c);
-
 struct container {
     struct container *next;
+    int refs; /* the list, requests, execs, processes, jobs */
     char id[ID_LEN + 1];
     char *name;
     struct image *image;
@@ -169,7 +235,7 @@ struct container {
     struct room room;
     bool auto_remove;
     int stop_signal;
-    int stop_timeout; /* seconds */
+    int64_t stop_timeout; /* seconds; negative: never killed */
     struct device_spec *devices;
     int ndevices;
 
@@ -183,12 +249,10 @@ struct container {
 
     struct process *proc;
     struct exec *execs;
-    struct waiter *waiters;
-    struct http_conn *starter;    /* waits for the start's outcome */
-    struct http_conn *stopper[8]; /* wait for the exit: stop, kill -f, rm -f, restart */
-    stopped_fn stopped[8];
-    int nstoppers;
+    struct request *requests; /* in order of arrival */
     struct ev_timer stop_timer;
+    bool killed;  /* SIGKILL has been sent to all of it */
+    bool packing; /* the start waits for the image's archive */
     struct log log;
     struct log_follower *followers;
 };
@@ -199,13 +263,45 @@ struct container *container_find(const char *name, bool *ambiguous);
 /* Builds a container from a create request; on failure NULL, with *status and *why (freed by the
  * caller) for the client. */
 struct container *container_create(const char *name, struct json *body, int *status, char **why);
-/* The object and everything on disk. It must not be running. */
-void container_remove(struct container *c);
+struct container *container_get(struct container *c);
+void container_put(struct container *c);
+/* Off the list, when its files are gone. */
+void container_unlist(struct container *c);
+/* NULL, or a sentence about a name that no container may have, or has already; with *status. */
+char *container_name(const char *name, int *status);
+/* Its labels, its image's among them: one; or all as members of an object, until `max` bytes. */
+const char *container_label(const struct container *c, const char *key);
+void container_labels(const struct container *c, struct jw *w, size_t max);
 char *container_path(const struct container *c, const char *file);
 const char *container_state_name(const struct container *c);
 void container_status_text(const struct container *c, char *out, size_t size);
 bool container_running(const struct container *c);
-void container_dir_setup(struct container *c);
+
+/* ---- what happens to a container (run.c) ------------------------------------------------------
+ */
+
+/* The one way to change a container's state: false when the event is refused in this state. Does
+ * what the change means: starts, tells the clients that wait, removes. The container may be gone
+ * afterwards, unless the caller holds a reference. */
+bool container_raise(struct container *c, enum container_event e);
+void container_start_failed(struct container *c, const char *error);
+void container_signal(struct container *c, int sig);
+void container_kill(struct container *c); /* all of it, whatever it is doing */
+/* The stop of a request begins: its signal now or when the program runs, then SIGKILL. */
+void container_stop_begin(struct container *c, struct request *r);
+
+/* ---- clients that wait (request.c) ----------------------------------------------------------- */
+
+struct request *request_add(struct container *c, struct http_conn *conn, enum request_kind kind);
+/* `r` is the first member of a larger structure, zeroed, which the request's end frees. */
+void request_init(struct request *r, struct container *c, struct http_conn *conn,
+                  enum request_kind kind);
+void request_free(struct request *r); /* no answer, or it has been given */
+bool request_pending(const struct container *c, enum request_kind kind);
+void requests_started(struct container *c);
+void requests_failed(struct container *c, int status); /* with c->error */
+void requests_exited(struct container *c);
+void requests_removed(struct container *c);
 
 /* ---- creating from a request (create.c) ---------------------------------------------------- */
 
@@ -222,15 +318,15 @@ int signal_parse(const char *text); /* "KILL", "SIGKILL", "9"; -1 when unknown *
 
 struct attach {
     struct attach *next;
-    struct process *p;
+    struct process *p; /* which ends its attaches when it ends */
     struct http_conn *conn;
     bool in, out, err;
 };
 
 struct process {
     struct process *next;
-    struct container *c;
-    struct exec *x; /* NULL for the main process */
+    struct container *c; /* a reference */
+    struct exec *x;      /* a reference; NULL for the main process */
     pid_t pid;
     bool started; /* the program runs */
     bool reaped;
@@ -249,15 +345,23 @@ struct process {
 
 /* Starts the container's main process; the outcome comes through start_done(). Immediate refusals
  * give a sentence, to be freed. */
-char *container_start(struct container *c);
+char *container_clone(struct container *c);
 char *exec_start(struct exec *x);
-void start_done(struct process *p, const char *error); /* upcall: api_container.c */
+/* clone3 into the control group behind `group`, or, with -1 or where the kernel cannot, beside it:
+ * then *placed is false. 0 in the child. */
+pid_t clone_into(int group, uint64_t flags, bool *placed);
+void start_done(struct process *p, const char *error); /* upcall: run.c */
 void exec_started(struct process *p, const char *error);
 void process_reap(pid_t pid, int status);
-void process_exited(struct process *p); /* upcall: container.c */
+void process_finish(struct process *p); /* it has run and has been reaped */
+void processes_close(void);             /* at the engine's end: kills and reaps all */
+void process_exited(struct process *p); /* upcall: run.c */
+struct exec *exec_get(struct exec *x);
+void exec_put(struct exec *x);
 struct process *process_new(struct container *c, struct exec *x);
 void process_free(struct process *p);
-void process_watch(struct process *p); /* after the fds are set */
+void process_watch(struct process *p);  /* its descriptors have been set */
+void process_resume(struct process *p); /* reads it as fast as its clients allow */
 void process_resize(struct process *p, unsigned rows, unsigned cols);
 void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err);
 void start_last_words(struct process *p); /* of a VMM that has been reaped */
@@ -280,7 +384,10 @@ _Noreturn void domain_child(struct domain *d);
 char *runtime_vm_check(void);                     /* NULL, or why there is none */
 char *runtime_vm_refuse(const struct json *host); /* options a VM cannot honour */
 _Noreturn void runtime_vm_child(struct domain *d);
-char *runtime_vm_prepare(struct container *c); /* packs the image once; NULL or a sentence */
+/* Packs the image once, by a job: true when the start must wait for a CE_PREPARED or a failure. */
+bool runtime_vm_prepare(struct container *c);
+void runtime_vm_cancel(struct container *c);  /* it waits no more */
+char *runtime_vm_config(struct container *c); /* writes what the guest is to run; or a sentence */
 
 /* ---- control groups (cgroup.c) ------------------------------------------------------------- */
 
@@ -294,6 +401,14 @@ int cgroup_kill(const struct container *c);
 int cgroup_freeze(const struct container *c, bool frozen);
 int64_t cgroup_number(const struct container *c, const char *file, const char *key);
 char *cgroup_apply(const struct container *c);
+void cgroup_close(void);                  /* at the engine's end: nothing stays */
+void cgroup_sweep(void);                  /* all groups of containers and workers; may sleep */
+int cgroup_tree_remove(const char *path); /* kills, waits, removes; may sleep: for workers */
+/* A worker's. create: a descriptor, or -1 without a group. */
+int cgroup_job_create(unsigned n, int64_t memory);
+void cgroup_job_add(unsigned n, pid_t pid);
+void cgroup_job_kill(unsigned n);
+void cgroup_job_remove(unsigned n);
 
 /* ---- logs (log.c) -------------------------------------------------------------------------- */
 
@@ -303,7 +418,8 @@ void log_write(struct container *c, int stream, const char *data, size_t len);
 void log_flush(struct container *c);
 /* Answers a logs request; with `follow`, until the container ends. */
 void log_serve(struct container *c, struct http_conn *conn);
-void log_end(struct container *c); /* the main process is gone: followers finish */
+void log_end(
+    struct container *c); /* the main process is gone: followers finish with what there is */
 
 /* ---- events (events.c) --------------------------------------------------------------------- */
 
@@ -371,5 +487,3 @@ API(api_exec_inspect);
 API(api_exec_resize);
 void api_image_load(struct http_conn *c); /* takes the body as a stream */
 void load_complete(struct http_conn *c);  /* the body has come whole */
-/* Worker processes of the engine itself (loads): called for a reaped pid, true when it was one. */
-bool load_reaped(pid_t pid, int status);

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Events: a short history in memory and the clients that listen.
+// Events: a short history in memory, bounded in number and bytes, and the clients that listen.
+// A container's labels are part of its events up to a bound: an image may have megabytes of them.
 #include "engine/engine.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/str.h"
 
 #define EVENTS_KEPT 256
+#define EVENTS_BYTES (1u << 20)
+#define EVENT_LABELS_MAX 4096
+#define EVENTS_TIME_MAX (1ll << 40)
 
 struct event {
     char *text; /* one JSON line, in a block of its size */
@@ -19,40 +24,154 @@ struct listener {
     struct listener *next;
     struct http_conn *conn;
     struct json *filters;
+    struct ev_timer until; /* when it is to end */
 };
 
 static struct event events_ring[EVENTS_KEPT];
-static unsigned events_next;
+static unsigned events_next, events_first; /* those kept: first <= n < next */
+static size_t events_bytes;
 static struct listener *events_listeners;
 
-static bool filter_value(const struct json *want, const char *value)
-{
-    if (!want || !want->child)
-        return true;
-    for (struct json *j = want->child; j; j = j->next) {
-        const char *text = want->type == JSON_OBJECT ? j->key : j->str;
+typedef bool (*filter_fn)(const struct json *e, const char *value);
 
-        if (text && !strcmp(text, value))
-            return true;
-    }
+static bool filter_type(const struct json *e, const char *v)
+{
+    return !strcmp(json_str(e, "Type"), v);
+}
+
+static bool filter_event(const struct json *e, const char *v)
+{
+    return !strcmp(json_str(e, "Action"), v);
+}
+
+static const struct json *event_attributes(const struct json *e)
+{
+    return json_get(json_get(e, "Actor"), "Attributes");
+}
+
+/* By name, or by what an id begins with. */
+static bool filter_actor(const struct json *e, const char *type, const char *v)
+{
+    const char *id = json_str(json_get(e, "Actor"), "ID");
+    const char *name = json_str(event_attributes(e), "name");
+
+    if (strcmp(json_str(e, "Type"), type))
+        return false;
+    if (str_starts(id, "sha256:") && !str_starts(v, "sha256:"))
+        id += 7;
+    return (name && !strcmp(name, v)) || (*v && str_starts(id, v));
+}
+
+static bool filter_container(const struct json *e, const char *v)
+{
+    return filter_actor(e, "container", v);
+}
+
+static bool filter_image(const struct json *e, const char *v)
+{
+    const char *from = json_str(event_attributes(e), "image");
+    size_t n = strlen(v);
+
+    return filter_actor(e, "image", v) ||
+           (from && (!strcmp(from, v) || (str_starts(from, v) && from[n] == ':')));
+}
+
+static bool filter_label(const struct json *e, const char *v)
+{
+    size_t n = strcspn(v, "=");
+    char *key = str_dupn(v, n);
+    const char *have = json_str(event_attributes(e), key);
+
+    free(key);
+    return have && (!v[n] || !strcmp(have, v + n + 1));
+}
+
+static bool filter_scope(const struct json *e, const char *v)
+{
+    return !strcmp(v, "local");
+}
+
+static bool filter_daemon(const struct json *e, const char *v)
+{
+    return str_starts(engine.id, v);
+}
+
+/* An object of a kind that this engine has none of. */
+static bool filter_none(const struct json *e, const char *v)
+{
     return false;
+}
+
+static const struct {
+    const char *key;
+    filter_fn fn;
+    bool all; /* of its values must hold; else one */
+} event_filters[] = {
+    {"type", filter_type, false},           {"event", filter_event, false},
+    {"container", filter_container, false}, {"image", filter_image, false},
+    {"label", filter_label, true},          {"scope", filter_scope, false},
+    {"daemon", filter_daemon, false},       {"network", filter_none, false},
+    {"volume", filter_none, false},         {"plugin", filter_none, false},
+    {"service", filter_none, false},        {"node", filter_none, false},
+    {"secret", filter_none, false},         {"config", filter_none, false},
+};
+
+#define EVENT_FILTERS (sizeof(event_filters) / sizeof(event_filters[0]))
+
+/* One value of a filter: a list of strings, or an object whose keys they are. */
+static const char *filter_text(const struct json *list, const struct json *j)
+{
+    return list->type == JSON_OBJECT ? j->key : j->type == JSON_STRING ? j->str : NULL;
+}
+
+static bool filter_match(size_t which, const struct json *list, const struct json *e)
+{
+    bool all = event_filters[which].all, any = !list->child;
+
+    for (const struct json *j = list->child; j; j = j->next) {
+        bool one = event_filters[which].fn(e, filter_text(list, j));
+
+        if (all && !one)
+            return false;
+        any = any || one;
+    }
+    return any;
 }
 
 static bool filters_match(const struct json *filters, const struct json *e)
 {
-    const struct json *actor = json_get(e, "Actor");
-    const char *id = json_str(actor, "ID");
-    const char *name = json_str(json_get(actor, "Attributes"), "name");
-    const struct json *container = json_get(filters, "container");
-    bool one = filter_value(container, id ? id : "") || filter_value(container, name ? name : "");
+    for (size_t i = 0; i < EVENT_FILTERS; i++) {
+        const struct json *list = json_get(filters, event_filters[i].key);
 
-    for (struct json *j = container ? container->child : NULL; j && !one; j = j->next) {
-        const char *text = container->type == JSON_OBJECT ? j->key : j->str;
-
-        one = text && id && strlen(text) >= 12 && str_starts(id, text);
+        if (list && !filter_match(i, list, e))
+            return false;
     }
-    return one && filter_value(json_get(filters, "type"), json_str(e, "Type")) &&
-           filter_value(json_get(filters, "event"), json_str(e, "Action"));
+    return true;
+}
+
+static bool filter_known(const char *key)
+{
+    for (size_t i = 0; i < EVENT_FILTERS; i++)
+        if (!strcmp(event_filters[i].key, key))
+            return true;
+    return false;
+}
+
+/* NULL, or what is wrong with the filters of a request. */
+static char *filters_judge(const struct json *filters)
+{
+    if (!filters || filters->type != JSON_OBJECT)
+        return str_dup("invalid filters: not an object");
+    for (const struct json *list = filters->child; list; list = list->next) {
+        if (!filter_known(list->key))
+            return str_fmt("invalid filter '%s'", list->key);
+        if (list->type != JSON_OBJECT && list->type != JSON_ARRAY)
+            return str_fmt("invalid filter '%s': not a list", list->key);
+        for (const struct json *j = list->child; j; j = j->next)
+            if (!filter_text(list, j))
+                return str_fmt("invalid filter '%s': not a list of strings", list->key);
+    }
+    return NULL;
 }
 
 /* Most events have no listener: they are taken apart when one with filters asks. */
@@ -65,20 +184,30 @@ static bool filters_pass(const struct json *filters, const struct event *e)
     return pass;
 }
 
+static void event_forget(void)
+{
+    struct event *e = &events_ring[events_first++ % EVENTS_KEPT];
+
+    events_bytes -= e->len;
+    free(e->text);
+    *e = (struct event){0};
+}
+
 static void event_emit(struct buf *text, const struct timespec *when)
 {
-    struct event *e = &events_ring[events_next++ % EVENTS_KEPT];
-    struct listener *next;
+    struct event *e = &events_ring[events_next % EVENTS_KEPT];
 
     buf_char(text, '\n');
-    free(e->text);
+    while (events_next - events_first == EVENTS_KEPT ||
+           (events_first != events_next && events_bytes + text->len > EVENTS_BYTES))
+        event_forget();
     *e = (struct event){str_dupn(text->data, text->len), text->len, *when};
-    for (struct listener *l = events_listeners; l; l = next) {
-        next = l->next;
+    events_bytes += e->len;
+    events_next++;
+    for (struct listener *l = events_listeners; l; l = l->next)
         /* a listener that does not read loses events rather than memory */
         if (http_backlog(l->conn) < HTTP_BACKLOG && filters_pass(l->filters, e))
             http_stream_data(l->conn, e->text, e->len);
-    }
 }
 
 /* Lines are made in one buffer, one after the other. */
@@ -112,8 +241,7 @@ void event_container(struct container *c, const char *action, const char *key, c
     jw_object(&w, "Actor");
     jw_str(&w, "ID", c->id);
     jw_object(&w, "Attributes");
-    for (struct json *j = json_list(c->config, "Labels"); j; j = j->next)
-        jw_json(&w, j->key, j);
+    container_labels(c, &w, EVENT_LABELS_MAX);
     jw_str(&w, "image", c->image_name);
     jw_str(&w, "name", c->name);
     if (key)
@@ -147,46 +275,113 @@ void event_image(const char *id, const char *name, const char *action)
     event_emit(w.out, &now);
 }
 
-static void listener_close(struct http_conn *conn)
+static void listener_free(struct listener *l)
 {
-    struct listener *l = conn->owner;
-
     for (struct listener **at = &events_listeners; *at; at = &(*at)->next) {
         if (*at != l)
             continue;
         *at = l->next;
         break;
     }
+    ev_timer_del(&l->until);
     json_free(l->filters);
     free(l);
 }
 
+static void listener_close(struct http_conn *conn)
+{
+    listener_free(conn->owner);
+}
+
+static void listener_until(struct ev_timer *t)
+{
+    struct listener *l = (struct listener *)((char *)t - offsetof(struct listener, until));
+    struct http_conn *conn = l->conn;
+
+    listener_free(l);
+    http_stream_end(conn);
+}
+
+static bool time_reached(const struct timespec *at, const struct timespec *now)
+{
+    return at->tv_sec < now->tv_sec || (at->tv_sec == now->tv_sec && at->tv_nsec <= now->tv_nsec);
+}
+
+static void events_replay(struct listener *l, const struct timespec *from,
+                          const struct timespec *to)
+{
+    for (unsigned i = events_first; i != events_next; i++) {
+        struct event *e = &events_ring[i % EVENTS_KEPT];
+
+        if (time_reached(from, &e->when) && (!to->tv_sec || time_reached(&e->when, to)) &&
+            filters_pass(l->filters, e))
+            http_stream_data(l->conn, e->text, e->len);
+    }
+}
+
+/* A moment to come, in milliseconds from now. */
+static uint64_t time_ahead(const struct timespec *at, const struct timespec *now)
+{
+    int64_t ms = (at->tv_sec - now->tv_sec) * 1000 + (at->tv_nsec - now->tv_nsec) / 1000000 + 1;
+
+    return ms < 1 ? 1 : (uint64_t)ms;
+}
+
+struct events_query {
+    struct timespec from, to;
+    bool since, until;
+    struct json *filters;
+};
+
+static bool query_time(const char *text, struct timespec *ts, bool *given)
+{
+    *given = text && *text;
+    return !*given || (time_parse(text, ts) && ts->tv_sec >= 0 && ts->tv_sec < EVENTS_TIME_MAX);
+}
+
+/* NULL, or what is wrong with the request. */
+static char *query_judge(const struct http_head *req, struct events_query *q)
+{
+    const char *text = http_query(req, "filters");
+
+    if (!query_time(http_query(req, "since"), &q->from, &q->since))
+        return str_fmt("invalid time: %s", http_query(req, "since"));
+    if (!query_time(http_query(req, "until"), &q->to, &q->until))
+        return str_fmt("invalid time: %s", http_query(req, "until"));
+    if (q->since && q->until && !time_reached(&q->from, &q->to))
+        return str_dup("`since` time cannot be after `until` time");
+    if (!text || !*text)
+        return NULL;
+    q->filters = json_parse(text, strlen(text), NULL);
+    return filters_judge(q->filters);
+}
+
 void events_serve(struct http_conn *conn)
 {
-    const char *since = http_query(&conn->req, "since"), *until = http_query(&conn->req, "until");
-    const char *text = http_query(&conn->req, "filters");
-    struct listener *l = mem_alloc(sizeof(*l));
-    struct timespec from = {0}, to = {0}, now;
+    struct events_query q = {0};
+    char *why = query_judge(&conn->req, &q);
+    struct timespec now;
+    struct listener *l;
 
+    if (why) {
+        api_error(conn, 400, "%s", why);
+        json_free(q.filters);
+        free(why);
+        return;
+    }
+    l = mem_alloc(sizeof(*l));
     l->conn = conn;
-    l->filters = text ? json_parse(text, strlen(text), NULL) : NULL;
+    l->filters = q.filters;
     conn->owner = l;
     conn->on_close = listener_close;
     l->next = events_listeners;
     events_listeners = l;
     http_stream(conn, 200, "application/json");
-    if (since && time_parse(since, &from))
-        for (unsigned i = events_next > EVENTS_KEPT ? events_next - EVENTS_KEPT : 0;
-             i < events_next && !conn->dead; i++) {
-            struct event *e = &events_ring[i % EVENTS_KEPT];
-
-            if (e->when.tv_sec >= from.tv_sec && filters_pass(l->filters, e))
-                http_stream_data(conn, e->text, e->len);
-        }
     engine_now(&now);
-    if (!conn->dead && until && time_parse(until, &to) && to.tv_sec <= now.tv_sec) {
-        conn->on_close = NULL;
-        listener_close(conn);
-        http_stream_end(conn);
-    }
+    if (q.since || (q.until && time_reached(&q.to, &now)))
+        events_replay(l, &q.from, &q.to);
+    if (!q.until)
+        return;
+    l->until.fn = listener_until;
+    ev_timer_set(&l->until, time_reached(&q.to, &now) ? 0 : time_ahead(&q.to, &now));
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The image store: which images and layers there are, by digest and by name.
 //
-// images.json is the truth about what is listed; it is replaced by rename, so that a crash leaves
-// the old or the new. Layers are directories that appear complete, by rename, or not at all.
+// images.json is the truth about what is listed; a worker replaces it by rename, after all that it
+// refers to is on the disk, so that a crash leaves the old or the new. Layers are directories that
+// appear complete, by rename, or not at all. They are kept by the images that are made of them, and
+// by the loads that found them here: a load beside a removal sees one order of the two.
 #include "engine/engine.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,12 +18,14 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "engine/job.h"
 #include "lib/str.h"
 
 #define STORE_MAX (16u * 1024 * 1024)
 
 static struct image *image_list;
 static struct layer *layer_list;
+static bool store_opening; /* what is not used may be used by the next entry */
 
 static char *store_path(const char *fmt, const char *arg)
 {
@@ -34,6 +39,11 @@ static char *store_path(const char *fmt, const char *arg)
 struct image *image_first(void)
 {
     return image_list;
+}
+
+struct layer *layer_first(void)
+{
+    return layer_list;
 }
 
 struct layer *layer_find(const char *diff_id)
@@ -82,6 +92,12 @@ static struct layer *layer_add(const char *diff_id, uint64_t size)
     return l;
 }
 
+void layer_note(const char *diff_id)
+{
+    if (strlen(diff_id) == ID_LEN && str_is_hex(diff_id, ID_LEN))
+        layer_add(diff_id, 0);
+}
+
 int image_root_apply(const struct image *img, int dir)
 {
     struct stat st = {.st_mode = S_IFDIR | 0755};
@@ -102,6 +118,38 @@ int image_root_apply(const struct image *img, int dir)
         return -errno;
     times[0] = times[1] = st.st_mtim;
     return found && futimens(dir, times) < 0 ? -errno : 0;
+}
+
+struct layer *layer_get(struct layer *l)
+{
+    l->refs++;
+    return l;
+}
+
+static void layer_gone(void *answer)
+{
+    if (answer)
+        answer_done(answer, NULL);
+}
+
+void layer_put(struct layer *l, struct answer *a)
+{
+    char *path;
+
+    if (--l->refs || store_opening)
+        return;
+    for (struct layer **at = &layer_list; *at; at = &(*at)->next) {
+        if (*at != l)
+            continue;
+        *at = l->next;
+        break;
+    }
+    path = store_path("layers/", l->dir);
+    if (a)
+        answer_hold(a);
+    tree_discard(path, layer_gone, a);
+    free(path);
+    free(l);
 }
 
 static bool image_ref_char(char c)
@@ -156,7 +204,7 @@ static struct image *image_by_id(const char *id)
     if (n < 1 || n > ID_LEN || !str_is_hex(id, n))
         return NULL;
     for (struct image *img = image_list; img; img = img->next) {
-        if (!img->listed || strncmp(img->id, id, n))
+        if (img->state != I_LISTED || strncmp(img->id, id, n))
             continue;
         if (found)
             return NULL;
@@ -175,6 +223,11 @@ struct image *image_find(const char *name)
     return img ? img : image_by_id(digest ? name + 7 : name);
 }
 
+bool image_listed(const struct image *img)
+{
+    return img->state == I_LISTED;
+}
+
 struct image *image_get(struct image *img)
 {
     img->refs++;
@@ -191,53 +244,40 @@ static void image_free(struct image *img)
     }
     for (int i = 0; i < img->ntags; i++)
         free(img->tags[i]);
+    for (int i = 0; i < img->nlayers; i++)
+        layer_put(img->layers[i], img->removal);
     free(img->tags);
     json_free(img->config);
     free(img);
 }
 
-static bool layer_used(const struct layer *l)
+static void image_unlink(const char *dir, const char *id, const char *suffix)
 {
-    for (struct image *img = image_list; img; img = img->next)
-        for (int i = 0; i < img->nlayers; i++)
-            if (img->layers[i] == l)
-                return true;
-    return false;
+    char *path = str_fmt("%s/%s/%s%s", engine.root, dir, id, suffix);
+
+    unlink(path);
+    free(path);
 }
 
-/* Deletes the layers that no image uses any more; their diff ids go to `removed`. */
-static void layer_sweep(struct jw *removed)
+static void image_raise(struct image *img, enum image_event e)
 {
-    struct layer **at = &layer_list;
+    int next = image_next(img->state, e);
 
-    while (*at) {
-        struct layer *l = *at;
-        char *path;
-
-        if (layer_used(l)) {
-            at = &l->next;
-            continue;
-        }
-        path = store_path("layers/", l->dir);
-        if (tree_remove(AT_FDCWD, path))
-            engine_log("cannot remove layer %s", path);
-        free(path);
-        if (removed) {
-            jw_object(removed, NULL);
-            jw_fmt(removed, "Deleted", "sha256:%s", l->diff_id);
-            jw_object_end(removed);
-        }
-        *at = l->next;
-        free(l);
+    if (next == LIFE_NO) {
+        engine_bug("image %s: event %d in state %d", img->id, e, img->state);
+        return;
     }
+    img->state = (enum image_state)next;
+    if (img->state != I_GONE)
+        return;
+    image_unlink("packed", img->id, ".cpio"); /* it may have been made after the removal */
+    image_free(img);
 }
 
 void image_put(struct image *img)
 {
-    if (--img->refs > 0 || img->listed)
-        return;
-    image_free(img);
-    layer_sweep(NULL);
+    if (--img->refs == 0)
+        image_raise(img, IE_UNUSED);
 }
 
 void image_tag(struct image *img, const char *ref)
@@ -265,10 +305,24 @@ bool image_untag(struct image *img, const char *ref)
     return false;
 }
 
-int image_remove(struct image *img, struct buf *removed)
+/* What is deleted with an image, as Docker tells it: itself, and layers that are only its. */
+static void image_remove_told(const struct image *img, struct jw *w)
 {
-    struct jw w = {.out = removed};
-    char *path;
+    jw_object(w, NULL);
+    jw_fmt(w, "Deleted", "sha256:%s", img->id);
+    jw_object_end(w);
+    for (int i = img->nlayers; i-- > 0 && img->refs == 0;) {
+        if (img->layers[i]->refs > 1)
+            continue;
+        jw_object(w, NULL);
+        jw_fmt(w, "Deleted", "sha256:%s", img->layers[i]->diff_id);
+        jw_object_end(w);
+    }
+}
+
+void image_remove(struct image *img, struct answer *a)
+{
+    struct jw w = {.out = &a->body};
 
     jw_array(&w, NULL);
     while (img->ntags) {
@@ -278,36 +332,27 @@ int image_remove(struct image *img, struct buf *removed)
         event_image(img->id, img->tags[0], "untag");
         image_untag(img, img->tags[0]);
     }
-    jw_object(&w, NULL);
-    jw_fmt(&w, "Deleted", "sha256:%s", img->id);
-    jw_object_end(&w);
-    event_image(img->id, img->id, "delete");
-    path = str_fmt("%s/images/%s.json", engine.root, img->id);
-    unlink(path);
-    free(path);
-    path = str_fmt("%s/packed/%s.cpio", engine.root, img->id);
-    unlink(path);
-    free(path);
-    img->listed = false;
-    if (img->refs == 0) {
-        image_free(img);
-        layer_sweep(&w);
-    }
+    image_remove_told(img, &w);
     jw_array_end(&w);
-    image_store_save();
-    return 0;
+    event_image(img->id, img->id, "delete");
+    image_unlink("images", img->id, ".json");
+    image_unlink("packed", img->id, ".cpio");
+    image_get(img);
+    img->removal = a;
+    image_raise(img, IE_REMOVE);
+    if (img->refs > 1)
+        img->removal = NULL; /* it goes later, with its last container */
+    image_put(img);
 }
 
-void image_store_save(void)
+static void store_write(struct buf *b)
 {
-    struct buf b = {0};
-    struct jw w = {.out = &b};
-    char *path = store_path("images.json", ""), *fresh = store_path("images.json.new", "");
+    struct jw w = {.out = b};
 
     jw_object(&w, NULL);
     jw_array(&w, "Images");
     for (struct image *img = image_list; img; img = img->next) {
-        if (!img->listed)
+        if (!image_listed(img))
             continue;
         jw_object(&w, NULL);
         jw_str(&w, "Id", img->id);
@@ -327,11 +372,53 @@ void image_store_save(void)
     }
     jw_array_end(&w);
     jw_object_end(&w);
-    if (file_write(fresh, b.data, b.len, 0644) || rename(fresh, path))
-        engine_log("cannot write %s: %s", path, strerror(errno));
+}
+
+static void store_saved(struct job *j, const char *error)
+{
+    struct answer *a = j->owner;
+    char *why =
+        error ? str_fmt("cannot write images.json: %s", j->report.len ? j->report.data : error)
+              : NULL;
+
+    if (why)
+        engine_log("%s", why);
+    if (a)
+        answer_done(a, why);
+    free(why);
+}
+
+void image_store_save(struct answer *a)
+{
+    char *path = store_path("images.json", "");
+    struct job *j = job_new(a, store_saved, 0, "store", path, NULL);
+    struct buf b = {0};
+
+    if (a)
+        answer_hold(a);
+    store_write(&b);
+    job_feed(j, b.data, b.len);
+    job_feed_end(j);
     buf_free(&b);
     free(path);
-    free(fresh);
+}
+
+/* Listed, or kept by a container after its removal. */
+static struct image *image_known(const char *id)
+{
+    for (struct image *img = image_list; img; img = img->next)
+        if (!strcmp(img->id, id))
+            return img;
+    return NULL;
+}
+
+static bool layer_there(const char *dir)
+{
+    char *path = store_path("layers/", dir);
+    bool there = access(path, F_OK) == 0;
+
+    free(path);
+    return there;
 }
 
 /* An image whose parts are in place, from its entry in a report or in images.json. */
@@ -345,10 +432,13 @@ static struct image *image_adopt(const struct json *j, const char **why)
     *why = "bad record";
     if (!id || strlen(id) != ID_LEN || !str_is_hex(id, ID_LEN))
         return NULL;
-    img = image_by_id(id);
-    if (img)
+    img = image_known(id);
+    if (img) {
+        image_raise(img, IE_LIST);
         return img;
+    }
     img = mem_alloc(sizeof(*img));
+    img->state = I_LISTED;
     snprintf(img->id, sizeof(img->id), "%s", id);
     path = str_fmt("%s/images/%s.json", engine.root, id);
     if (file_read(path, STORE_MAX, &text) == 0)
@@ -363,14 +453,19 @@ static struct image *image_adopt(const struct json *j, const char **why)
             img->config = NULL;
             break;
         }
-        img->layers[img->nlayers] = layer_add(diff_id, (uint64_t)json_int(l, "Size", 0));
+        img->layers[img->nlayers] = layer_get(layer_add(diff_id, (uint64_t)json_int(l, "Size", 0)));
         img->size += img->layers[img->nlayers++]->size;
+        if (!layer_there(img->layers[img->nlayers - 1]->dir)) {
+            *why = "a layer of it is missing";
+            json_free(img->config);
+            img->config = NULL;
+            break;
+        }
     }
     if (!img->config) {
-        free(img);
+        image_free(img); /* puts the layers */
         return NULL;
     }
-    img->listed = true;
     for (tail = &image_list; *tail; tail = &(*tail)->next)
         ;
     *tail = img;
@@ -408,7 +503,8 @@ static char *publish_file(const char *dir, const char *from, const char *to, con
     char *old = str_fmt("%s/%s/%s", dir, from, name);
     char *new = str_fmt("%s/%s/%s", engine.root, to, name), *why = NULL;
 
-    if (rename(old, new) < 0 && errno != EEXIST && errno != ENOTEMPTY && errno != ENOENT)
+    if (rename(old, new) < 0 && errno != EEXIST && errno != ENOTEMPTY &&
+        !(errno == ENOENT && access(new, F_OK) == 0)) /* two images of one archive share it */
         why = str_fmt("cannot store %s: %s", new, strerror(errno));
     free(old);
     free(new);
@@ -445,7 +541,6 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
         else
             image_adopt_tags(img, j, out);
     }
-    image_store_save();
     return why;
 }
 
@@ -466,6 +561,34 @@ static int store_dirs(void)
     return err;
 }
 
+/* Layers that no image is made of: an engine died between a load and its entry in the store. */
+static void store_orphans(void)
+{
+    char *path = store_path("layers", "");
+    DIR *d = opendir(path);
+    struct dirent *e;
+
+    for (struct layer *l = layer_list, *next; l; l = next) {
+        next = l->next;
+        layer_put(layer_get(l), NULL); /* goes if it has no other reference */
+    }
+    while (d && (e = readdir(d))) {
+        struct layer *l = layer_list;
+        char *orphan;
+
+        while (l && strcmp(l->dir, e->d_name))
+            l = l->next;
+        if (l || *e->d_name == '.')
+            continue;
+        orphan = store_path("layers/", e->d_name);
+        tree_discard(orphan, NULL, NULL);
+        free(orphan);
+    }
+    if (d)
+        closedir(d);
+    free(path);
+}
+
 int image_store_open(void)
 {
     struct buf text = {0};
@@ -484,12 +607,17 @@ int image_store_open(void)
         if (!j)
             engine_log("%s: %s; starting with no images", path, why);
     }
+    store_opening = true;
     for (struct json *e = json_list(j, "Images"); e; e = e->next) {
         struct image *img = image_adopt(e, &why);
 
         if (img)
             image_adopt_tags(img, e, NULL);
+        else
+            engine_log("an image of the store is left out: %s", why);
     }
+    store_opening = false;
+    store_orphans();
     json_free(j);
     buf_free(&text);
     free(path);

@@ -4,8 +4,11 @@
 //   {"log":"text\n","stream":"stdout","time":"2024-01-02T03:04:05.000000006Z"}
 //
 // Lines longer than LOG_LINE are split. The current file is `log`; at half of the limit it becomes
-// `log.1` and a new one begins, so both together stay within the limit. A follower keeps its own
-// descriptor: after a rotation it reads the old file to its end before it opens the new one.
+// `log.1` and a new one begins, so both together stay within the limit.
+//
+// A reader has descriptors of its own of all files that it has not read yet: a rotation gives it
+// the new one. It reads on when its client has taken what it was sent, also when the container is
+// gone. One that falls more than LOG_FILES behind loses the oldest of them.
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -19,6 +22,7 @@
 #include "lib/str.h"
 
 #define LOG_LINE 16384
+#define LOG_FILES 8
 #define LOG_MAX_DEFAULT (4u * 1024 * 1024)
 #define LOG_MAX_LIMIT (1024u * 1024 * 1024)
 
@@ -29,12 +33,12 @@ struct log_partial {
 
 struct log_follower {
     struct log_follower *next;
-    struct container *c;
+    struct container *c; /* which lists it while more may come; NULL: what it has is all */
     struct http_conn *conn;
-    int fd;
-    unsigned generation; /* of the file behind fd */
+    int files[LOG_FILES]; /* to be read, the oldest first */
+    int nfiles;
     struct buf in;
-    bool out, err, timestamps, tty, follow;
+    bool out, err, timestamps, tty;
     struct timespec since, until;
     uint64_t skip; /* lines to pass over: the tail option */
 };
@@ -77,6 +81,22 @@ void log_close(struct container *c)
     }
 }
 
+static void follower_file(struct log_follower *f, const char *name)
+{
+    char *path = container_path(f->c, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    free(path);
+    if (fd < 0)
+        return;
+    if (f->nfiles == LOG_FILES) { /* it is in the midst of the first one */
+        close(f->files[1]);
+        memmove(f->files + 1, f->files + 2, sizeof(int) * (LOG_FILES - 2));
+        f->nfiles--;
+    }
+    f->files[f->nfiles++] = fd;
+}
+
 static void log_rotate(struct container *c)
 {
     char *path = container_path(c, "log"), *old = container_path(c, "log.1");
@@ -85,7 +105,8 @@ static void log_rotate(struct container *c)
         close(c->log.fd);
         c->log.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
         c->log.size = 0;
-        c->log.generation++;
+        for (struct log_follower *f = c->followers; f; f = f->next)
+            follower_file(f, "log");
     }
     free(path);
     free(old);
@@ -110,11 +131,14 @@ static void log_line(struct container *c, int stream, const char *text, size_t l
         log_rotate(c);
     if (c->log.fd >= 0 && write_all(c->log.fd, b.data, b.len) == 0)
         c->log.size += b.len;
+    else if (c->log.fd >= 0 && ftruncate(c->log.fd, (off_t)c->log.size) < 0)
+        engine_log("the log of %.12s has a line that is cut", c->id);
     buf_free(&b);
 }
 
 static void follower_run(struct log_follower *f);
 
+/* A follower that is run may end, no other. */
 static void log_wake(struct container *c)
 {
     struct log_follower *next;
@@ -161,16 +185,25 @@ void log_flush(struct container *c)
     log_wake(c);
 }
 
-static void follower_free(struct log_follower *f)
+/* No more will come: it reads what it has. */
+static void follower_leave(struct log_follower *f)
 {
+    if (!f->c)
+        return;
     for (struct log_follower **at = &f->c->followers; *at; at = &(*at)->next) {
         if (*at != f)
             continue;
         *at = f->next;
         break;
     }
-    if (f->fd >= 0)
-        close(f->fd);
+    f->c = NULL;
+}
+
+static void follower_free(struct log_follower *f)
+{
+    follower_leave(f);
+    while (f->nfiles)
+        close(f->files[--f->nfiles]);
     buf_free(&f->in);
     free(f);
 }
@@ -269,27 +302,36 @@ done:
     buf_free(&e.text);
 }
 
-/* Reads some of the current file: false at its end. */
+/* Reads some more: false when there is none now. */
 static bool follower_fill(struct log_follower *f)
 {
-    ssize_t n;
+    while (f->nfiles) {
+        ssize_t n;
 
-    buf_reserve(&f->in, 16384);
-    n = f->fd < 0 ? 0 : read(f->fd, f->in.data + f->in.len, 16384);
-    if (n <= 0)
-        return false;
-    f->in.len += (size_t)n;
-    return true;
+        buf_reserve(&f->in, 16384);
+        n = read(f->files[0], f->in.data + f->in.len, 16384);
+        if (n > 0) {
+            f->in.len += (size_t)n;
+            return true;
+        }
+        if (f->nfiles == 1 && f->c)
+            return false; /* the current file, which grows */
+        close(f->files[0]);
+        memmove(f->files, f->files + 1, sizeof(int) * (size_t)--f->nfiles);
+    }
+    return false;
 }
 
-static void follower_open(struct log_follower *f, const char *name)
+/* The next line, to the client: false when there is no whole one. */
+static bool follower_next(struct log_follower *f)
 {
-    char *path = container_path(f->c, name);
+    char *nl = f->in.len ? memchr(f->in.data, '\n', f->in.len) : NULL;
 
-    if (f->fd >= 0)
-        close(f->fd);
-    f->fd = open(path, O_RDONLY | O_CLOEXEC);
-    free(path);
+    if (!nl)
+        return false;
+    follower_line(f, f->in.data, (size_t)(nl - f->in.data));
+    buf_drop(&f->in, (size_t)(nl - f->in.data) + 1);
+    return true;
 }
 
 /* Passes on what there is while the client keeps up. May free f. */
@@ -297,33 +339,15 @@ static void follower_run(struct log_follower *f)
 {
     struct http_conn *conn = f->conn;
 
-    while (http_backlog(conn) < HTTP_BACKLOG) {
-        char *nl = f->in.len ? memchr(f->in.data, '\n', f->in.len) : NULL;
-        size_t used = 0;
-
-        while (nl) {
-            follower_line(f, f->in.data + used, (size_t)(nl - f->in.data) - used);
-            if (conn->dead)
-                return; /* its on_close has freed f */
-            used = (size_t)(nl - f->in.data) + 1;
-            nl = memchr(f->in.data + used, '\n', f->in.len - used);
-        }
-        buf_drop(&f->in, used);
-        if (follower_fill(f))
-            continue;
-        if (f->generation != f->c->log.generation) {
-            f->generation++;
-            follower_open(f, f->generation == f->c->log.generation ? "log" : "log.1");
-            continue;
-        }
-        buf_free(&f->in);
-        if (f->follow && container_running(f->c))
+    while (http_backlog(conn) < HTTP_BACKLOG && !conn->dead)
+        if (!follower_next(f) && !follower_fill(f)) {
+            buf_free(&f->in);
+            if (f->c)
+                return;
+            follower_free(f);
+            http_stream_end(conn);
             return;
-        follower_free(f);
-        conn->on_close = NULL;
-        http_stream_end(conn);
-        return;
-    }
+        }
 }
 
 static void follower_drain(struct http_conn *conn)
@@ -338,7 +362,12 @@ static void follower_close(struct http_conn *conn)
 
 void log_end(struct container *c)
 {
-    log_wake(c);
+    while (c->followers) {
+        struct log_follower *f = c->followers;
+
+        follower_leave(f);
+        follower_run(f);
+    }
 }
 
 /* How many lines of the wanted streams there are. */
@@ -381,7 +410,6 @@ void log_serve(struct container *c, struct http_conn *conn)
     f->out = http_query_bool(q, "stdout", false);
     f->err = http_query_bool(q, "stderr", false);
     f->timestamps = http_query_bool(q, "timestamps", false);
-    f->follow = http_query_bool(q, "follow", false);
     f->tty = c->spec.tty;
     if (since && *since)
         time_parse(since, &f->since);
@@ -391,12 +419,8 @@ void log_serve(struct container *c, struct http_conn *conn)
         have = log_count(f);
         f->skip = have > want ? have - want : 0;
     }
-    f->fd = -1;
-    follower_open(f, "log.1");
-    /* begin in the older file, one generation back, if there is one */
-    f->generation = c->log.generation - (f->fd >= 0);
-    if (f->fd < 0)
-        follower_open(f, "log");
+    follower_file(f, "log.1");
+    follower_file(f, "log");
     f->next = c->followers;
     c->followers = f;
     conn->owner = f;
@@ -405,6 +429,7 @@ void log_serve(struct container *c, struct http_conn *conn)
     http_stream(conn, 200,
                 f->tty ? "application/vnd.docker.raw-stream"
                        : "application/vnd.docker.multiplexed-stream");
-    if (!conn->dead)
-        follower_run(f);
+    if (!http_query_bool(q, "follow", false) || !container_running(c))
+        follower_leave(f);
+    follower_run(f);
 }

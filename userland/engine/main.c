@@ -2,11 +2,14 @@
 // The engine's process: options, the listening socket, signals, the loop.
 //
 //   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--ready-fd N]
+//   engine --worker ...   a worker of one that runs: worker.c
+//   engine --life         prints the transition tables
 //
 // --ready-fd gets one byte when the socket listens, then is closed: init waits for that.
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/job.h"
 #include "lib/str.h"
 
 struct engine engine = {
@@ -30,8 +34,12 @@ struct engine engine = {
 
 #define OOM_SCORE_ADJ "-500"
 
-static bool engine_stop;
+#define ACCEPT_AGAIN_MS 100
+
+static bool engine_stop, engine_full;
 static struct ev_source engine_listener, engine_signals;
+static void engine_accept_again(struct ev_timer *t);
+static struct ev_timer engine_listen_again = {.fn = engine_accept_again};
 
 void engine_now(struct timespec *ts)
 {
@@ -52,14 +60,41 @@ void engine_log(const char *fmt, ...)
     fprintf(stderr, "engine: %.*s\n", n, line);
 }
 
+void engine_bug(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    fputs("engine: bug: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+#ifdef DEBUG
+    abort();
+#endif
+}
+
 static void engine_accept(struct ev_source *s, uint32_t events)
 {
     int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if (fd >= 0)
+    if (fd >= 0) {
         http_conn_new(fd, &api_ops);
-    else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-        engine_log("accept: %s", strerror(errno));
+        engine_full = false;
+        return;
+    }
+    if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+        return;
+    if (!engine_full)
+        engine_log("cannot take a client: %s", strerror(errno));
+    engine_full = true; /* said once; clients wait until there is room again */
+    ev_set(s, 0);
+    ev_timer_set(&engine_listen_again, ACCEPT_AGAIN_MS);
+}
+
+static void engine_accept_again(struct ev_timer *t)
+{
+    ev_set(&engine_listener, EPOLLIN);
 }
 
 static void engine_reap(void)
@@ -68,7 +103,7 @@ static void engine_reap(void)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (!load_reaped(pid, status))
+        if (!job_reaped(pid, status))
             process_reap(pid, status);
 }
 
@@ -133,12 +168,12 @@ static int engine_open(int ready)
     if (engine_signals.fd < 0)
         return engine_fail("signalfd", -errno);
     ev_set(&engine_signals, EPOLLIN);
+    err = cgroup_init(); /* first: what an earlier engine has left running uses its files */
+    if (err)
+        return engine_fail(engine.cgroup_root, err);
     err = image_store_open();
     if (err)
         return engine_fail(engine.root, err);
-    err = cgroup_init();
-    if (err)
-        return engine_fail(engine.cgroup_root, err);
     api_init();
     engine_listener = (struct ev_source){.fd = engine_listen(engine.socket), .fn = engine_accept};
     if (engine_listener.fd < 0)
@@ -156,14 +191,9 @@ static int engine_open(int ready)
 static void engine_close(void)
 {
     unlink(engine.socket);
-    for (struct container *c = container_first(); c; c = c->next) {
-        if (c->pid <= 0)
-            continue;
-        if (cgroup_kill(c))
-            kill(c->pid, SIGKILL);
-        waitpid(c->pid, NULL, 0);
-        cgroup_remove(c);
-    }
+    processes_close();
+    jobs_close();
+    cgroup_close();
 }
 
 static int engine_option(int argc, char **argv, int *ready)
@@ -180,6 +210,7 @@ static int engine_option(int argc, char **argv, int *ready)
             engine.cgroup_root = value;
         } else if (value && !strcmp(argv[i], "--ready-fd") && str_u64(value, &fd) && fd < 1024) {
             *ready = (int)fd;
+            fcntl(*ready, F_SETFD, FD_CLOEXEC);
         } else {
             fprintf(stderr, "engine: unknown option %s\n", argv[i]);
             return -EINVAL;
@@ -193,6 +224,12 @@ int main(int argc, char **argv)
     char hex[33];
     int ready = -1;
 
+    if (argc > 2 && !strcmp(argv[1], "--worker"))
+        return worker_main(argc - 2, argv + 2);
+    if (argc == 2 && !strcmp(argv[1], "--life")) {
+        life_print(stdout);
+        return 0;
+    }
     if (engine_option(argc, argv, &ready))
         return 2;
     random_hex(hex, 32);
@@ -205,7 +242,7 @@ int main(int argc, char **argv)
         return 1;
     while (!engine_stop) {
         ev_run_once();
-        http_reap();
+        http_turn();
     }
     engine_close();
     return 0;

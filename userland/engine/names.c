@@ -108,8 +108,11 @@ char *caps_apply(uint64_t *caps, const struct json *host)
     why = why ? why : caps_list(host, "CapDrop", &drop);
     if (why)
         return why;
-    /* a drop of ALL is the base that additions build on; another drop comes last */
-    *caps = drop == CAPS_ALL ? add : (*caps | add) & ~drop;
+    /* as Docker has it: all but what is dropped, or the default less drops, plus additions */
+    if (add == CAPS_ALL)
+        *caps = drop == CAPS_ALL ? add : add & ~drop;
+    else
+        *caps = (drop == CAPS_ALL ? 0 : *caps & ~drop) | add;
     return NULL;
 }
 

@@ -8,26 +8,36 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/str.h"
 
 #define PROCESS_READ 16384
 #define PROCESS_IN_MAX (256 * 1024)
+#define PROCESS_LEFT_MAX (1 << 20) /* the most that a pipe holds */
 
 static struct process *process_list;
+
+static void process_out_event(struct ev_source *s, uint32_t events);
+static void process_err_event(struct ev_source *s, uint32_t events);
+static void process_in_event(struct ev_source *s, uint32_t events);
 
 struct process *process_new(struct container *c, struct exec *x)
 {
     struct process *p = mem_alloc(sizeof(*p));
 
-    p->c = c;
-    p->x = x;
+    p->c = container_get(c);
+    p->x = x ? exec_get(x) : NULL;
     p->tty = x ? x->spec.tty : c->spec.tty;
-    p->sync.fd = p->out.fd = p->err.fd = p->in.fd = -1;
+    p->sync.fd = -1;
+    p->out = (struct ev_source){.fd = -1, .fn = process_out_event};
+    p->err = (struct ev_source){.fd = -1, .fn = process_err_event};
+    p->in = (struct ev_source){.fd = -1, .fn = process_in_event};
     p->next = process_list;
     process_list = p;
     return p;
@@ -73,6 +83,9 @@ void process_free(struct process *p)
     source_close(&p->err);
     buf_free(&p->in_pending);
     buf_free(&p->error);
+    if (p->x)
+        exec_put(p->x);
+    container_put(p->c);
     free(p);
 }
 
@@ -84,9 +97,10 @@ static bool process_stalled(const struct process *p)
     return false;
 }
 
+/* Before the program runs, a start that fails wants its words to come first. */
 static void process_rewatch(struct process *p)
 {
-    uint32_t events = process_stalled(p) ? 0 : EPOLLIN;
+    uint32_t events = p->started && !process_stalled(p) ? EPOLLIN : 0;
 
     if (p->out.fd >= 0)
         ev_set(&p->out, events);
@@ -99,16 +113,13 @@ static void process_rewatch(struct process *p)
 /* One chunk of output, stream 1 or 2, to everyone who wants it. */
 static void process_output(struct process *p, int stream, const char *data, size_t len)
 {
-    struct attach *next;
-
     if (!p->x)
         log_write(p->c, stream, data, len);
-    for (struct attach *a = p->attaches; a; a = next) {
+    for (struct attach *a = p->attaches; a; a = a->next) {
         uint8_t head[8] = {
             (uint8_t)stream,     0,           0, 0, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
             (uint8_t)(len >> 8), (uint8_t)len};
 
-        next = a->next; /* a failed write ends only its own attach */
         if (stream == 1 ? !a->out : !a->err)
             continue;
         http_raw_frame(a->conn, head, p->tty ? 0 : sizeof(head), data, len);
@@ -184,11 +195,9 @@ static void process_in_event(struct ev_source *s, uint32_t events)
     process_input_flush((struct process *)((char *)s - offsetof(struct process, in)));
 }
 
+/* Our ends never block: also the input that comes before the program runs flows into its pipe. */
 void process_watch(struct process *p)
 {
-    p->out.fn = process_out_event;
-    p->err.fn = process_err_event;
-    p->in.fn = process_in_event;
     if (p->out.fd >= 0)
         fd_nonblock(p->out.fd);
     if (p->err.fd >= 0)
@@ -198,6 +207,11 @@ void process_watch(struct process *p)
     if (p->rows && p->cols)
         process_resize(p, p->rows, p->cols);
     process_input_flush(p);
+}
+
+void process_resume(struct process *p)
+{
+    process_rewatch(p);
 }
 
 void process_resize(struct process *p, unsigned rows, unsigned cols)
@@ -268,24 +282,47 @@ void process_attach(struct process *p, struct http_conn *conn, bool in, bool out
                              : "application/vnd.docker.multiplexed-stream");
 }
 
+/* What the program left in its pipes; what others still write there is not waited for. */
+static void process_drain(struct process *p, struct ev_source *s)
+{
+    ssize_t n, total = 0;
+
+    while (s->fd >= 0 && total < PROCESS_LEFT_MAX && (n = process_pull(p, s)) > 0)
+        total += n;
+}
+
+void process_finish(struct process *p)
+{
+    start_last_words(p);
+    process_drain(p, &p->out);
+    process_drain(p, &p->err);
+    process_exited(p);
+}
+
 void process_reap(pid_t pid, int status)
 {
     struct process *p;
 
-    for (p = process_list; p && p->pid != pid; p = p->next)
+    for (p = process_list; p && (p->pid != pid || p->reaped); p = p->next)
         ;
     if (!p)
         return;
     p->reaped = true;
     p->status = status;
-    if (!p->started) {
-        start_reaped(p); /* comes back here if the program has run */
-        return;
+    if (p->started)
+        process_finish(p);
+    else
+        start_reaped(p); /* which finishes it if the program has run */
+}
+
+void processes_close(void)
+{
+    for (struct process *p = process_list; p; p = p->next) {
+        if (p->pid <= 0 || p->reaped)
+            continue;
+        if (cgroup_kill(p->c))
+            kill(p->pid, SIGKILL);
+        waitpid(p->pid, NULL, 0);
+        p->reaped = true;
     }
-    start_last_words(p);
-    while (p->out.fd >= 0 && process_pull(p, &p->out) > 0)
-        ;
-    while (p->err.fd >= 0 && process_pull(p, &p->err) > 0)
-        ;
-    process_exited(p);
 }

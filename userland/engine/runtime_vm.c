@@ -24,7 +24,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "engine/pack.h"
+#include "engine/job.h"
 #include "lib/rootfs.h"
 #include "lib/str.h"
 
@@ -138,17 +138,120 @@ static void vm_config(const struct container *c, struct buf *b)
     jw_object_end(&w);
 }
 
-char *runtime_vm_prepare(struct container *c)
+static char *vm_packed(const struct image *img)
 {
-    char *packed = str_fmt("%s/packed/%s.cpio", engine.root, c->image->id), *why = NULL, *path;
+    return str_fmt("%s/packed/%s.cpio", engine.root, img->id);
+}
+
+/* The starts that wait for the archive of an image. */
+static struct container *vm_waiting(const struct image *img)
+{
+    for (struct container *c = container_first(); c; c = c->next)
+        if (c->packing && c->image == img)
+            return c;
+    return NULL;
+}
+
+/* An image's archive being made, under a name of its own until it is whole. */
+struct packing {
+    struct image *img; /* a reference */
+    char *path;
+};
+
+static void vm_pack_freed(void *owner)
+{
+    struct packing *p = owner;
+    char *half = str_fmt("%s.new", p->path); /* what a killed packer leaves */
+
+    unlink(half);
+    unlink(p->path);
+    free(half);
+    free(p->path);
+    image_put(p->img);
+    free(p);
+}
+
+/* Hands the archive over: NULL, or a sentence. */
+static char *vm_pack_verdict(const struct packing *p, const struct job *j, const char *error)
+{
+    char *packed, *why = NULL;
+
+    if (error && j->report.len)
+        return str_dup(j->report.data);
+    if (error)
+        return str_fmt("cannot pack the image for a VM: %s", error);
+    packed = vm_packed(p->img);
+    if (rename(p->path, packed) < 0)
+        why = str_fmt("cannot pack the image for a VM: %s", str_error(errno));
+    free(packed);
+    return why;
+}
+
+static void vm_pack_done(struct job *j, const char *error)
+{
+    struct packing *p = j->owner;
+    char *why = vm_pack_verdict(p, j, error);
+    struct container *c;
+
+    p->img->packing = NULL;
+    while ((c = vm_waiting(p->img))) {
+        c->packing = false;
+        if (why)
+            container_start_failed(c, why);
+        else
+            container_raise(c, CE_PREPARED);
+    }
+    free(why);
+    vm_pack_freed(p);
+}
+
+static void vm_pack(struct image *img)
+{
+    static unsigned count;
+    struct packing *p = mem_alloc(sizeof(*p));
+
+    p->img = image_get(img);
+    p->path = str_fmt("%s/tmp/pack-%u", engine.root, count++);
+    img->packing = job_new(p, vm_pack_done, job_memory_bound(), "pack", engine.root,
+                           RUNTIME_VM_AGENT, p->path, NULL);
+    for (int i = 0; i < img->nlayers; i++) {
+        job_feed(img->packing, img->layers[i]->dir, strlen(img->layers[i]->dir));
+        job_feed(img->packing, "\n", 1);
+    }
+    job_feed_end(img->packing);
+}
+
+bool runtime_vm_prepare(struct container *c)
+{
+    char *packed = vm_packed(c->image);
+    bool there = access(packed, F_OK) == 0;
+
+    free(packed);
+    if (there)
+        return false;
+    c->packing = true;
+    if (!c->image->packing)
+        vm_pack(c->image);
+    return true;
+}
+
+void runtime_vm_cancel(struct container *c)
+{
+    struct job *j = c->image->packing;
+
+    c->packing = false;
+    if (!j || vm_waiting(c->image))
+        return;
+    c->image->packing = NULL;
+    job_cancel(j, vm_pack_freed);
+}
+
+char *runtime_vm_config(struct container *c)
+{
     struct buf config = {0};
+    char *path;
     int err;
 
-    if (access(packed, F_OK) < 0)
-        why = pack_image(c->image, RUNTIME_VM_AGENT, packed);
-    free(packed);
-    if (why)
-        return why;
     vm_config(c, &config);
     path = container_path(c, "config.json");
     err = file_write(path, config.data, config.len, 0600);

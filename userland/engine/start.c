@@ -71,29 +71,33 @@ static int start_pipes(struct start *s, bool want_in)
     return 0;
 }
 
-/* Clones with the child placed in the control group, where the kernel can; otherwise the caller
- * places it (*placed is false). 0 in the child. */
-static pid_t start_clone(struct start *s, uint64_t flags, bool *placed)
+pid_t clone_into(int group, uint64_t flags, bool *placed)
 {
-    int cgroup = cgroup_open(s->p->c);
-    pid_t pid = -1;
-
-    *placed = true;
-    if (cgroup >= 0) {
+    *placed = group >= 0;
+    if (group >= 0) {
         struct clone3_args args = {.flags = flags | CLONE_INTO_CGROUP_FLAG,
                                    .exit_signal = SIGCHLD,
-                                   .cgroup = (uint64_t)cgroup};
+                                   .cgroup = (uint64_t)group};
+        pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 
-        pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-        if (pid == 0)
-            return 0;
-        close(cgroup);
-        if (pid > 0)
+        if (pid >= 0)
             return pid;
     }
     *placed = false;
-    s->domain.wait_go = true;
     return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+/* The child waits for a word where it is not in its control group yet. */
+static pid_t start_clone(struct start *s, uint64_t flags, bool *placed)
+{
+    int group = cgroup_open(s->p->c);
+    pid_t pid = clone_into(group, flags, placed);
+
+    if (!*placed)
+        s->domain.wait_go = true;
+    if (pid != 0 && group >= 0)
+        close(group);
+    return pid;
 }
 
 /* The conversation is over: hands the outcome up. A child that could not start is waited for
@@ -109,13 +113,13 @@ static void start_finish(struct process *p)
     else
         p->started = true;
     if (!error)
-        process_watch(p);
+        process_resume(p);
     if (p->x)
         exec_started(p, error);
     else
         start_done(p, error);
     if (!error && p->reaped)
-        process_reap(p->pid, p->status);
+        process_finish(p);
     free(error);
 }
 
@@ -165,6 +169,7 @@ static void start_event(struct ev_source *src, uint32_t events)
     if (master >= 0) {
         p->out.fd = master;
         p->in.fd = fcntl(master, F_DUPFD_CLOEXEC, 3);
+        process_watch(p);
         return; /* the byte that carried it says nothing */
     }
     if (n > 0 && p->c->runtime == RUNTIME_VM && start_vm_marks(p, text, n))
@@ -275,6 +280,7 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
     s.sync[0] = s.in[1] = s.out[0] = s.err[0] = -1;
     start_close(&s);
     ev_set(&p->sync, EPOLLIN);
+    process_watch(p);
     return NULL;
 }
 
@@ -286,15 +292,11 @@ static uint64_t start_flags(const struct container *c)
     return net && !strcmp(net, "host") ? flags : flags | CLONE_NEWNET;
 }
 
-char *container_start(struct container *c)
+char *container_clone(struct container *c)
 {
-    char *why = c->runtime == RUNTIME_VM ? runtime_vm_prepare(c) : NULL, *dir;
-    int err;
+    char *why, *dir = container_path(c, "");
+    int err = etc_files_write(dir, c->room.hostname);
 
-    if (why)
-        return why;
-    dir = container_path(c, "");
-    err = etc_files_write(dir, c->room.hostname);
     free(dir);
     if (err)
         return str_fmt("cannot write the container's files: %s", strerror(-err));
@@ -303,17 +305,10 @@ char *container_start(struct container *c)
     log_open(c);
     if (!c->proc)
         c->proc = process_new(c, NULL);
-    c->oom_killed = false;
-    free(c->error);
-    c->error = NULL;
     why = start_process(c->proc, &c->spec, start_flags(c), 0);
-    if (why) {
-        cgroup_remove(c);
-        return why;
-    }
-    c->state = C_STARTING;
-    c->pid = c->proc->pid;
-    return NULL;
+    if (!why)
+        c->pid = c->proc->pid;
+    return why;
 }
 
 char *exec_start(struct exec *x)

@@ -45,25 +45,44 @@ char *str_dup(const char *s)
 
 void buf_free(struct buf *b)
 {
-    free(b->data);
+    if (b->data)
+        free(b->data - b->head);
     *b = (struct buf){0};
+}
+
+/* Moves the content to the front of its block. */
+static void buf_rewind(struct buf *b)
+{
+    if (!b->head)
+        return;
+    memmove(b->data - b->head, b->data, b->len + 1);
+    b->data -= b->head;
+    b->cap += b->head;
+    b->head = 0;
 }
 
 void buf_clear(struct buf *b)
 {
     b->len = 0;
+    buf_rewind(b);
     if (b->data)
         b->data[0] = 0;
 }
 
 void buf_reserve(struct buf *b, size_t more)
 {
-    size_t need = b->len + more + 1, cap = b->cap ? b->cap : 64;
+    size_t need = b->len + more + 1, cap;
 
     if (need < more)
         mem_check(NULL);
     if (need <= b->cap)
         return;
+    if (b->head >= b->len) /* moving costs no more than what was dropped */
+        buf_rewind(b);
+    if (need <= b->cap)
+        return;
+    buf_rewind(b);
+    cap = b->cap ? b->cap : 64;
     while (cap < need)
         cap *= 2;
     b->data = mem_resize(b->data, cap);
@@ -190,9 +209,12 @@ void buf_drop(struct buf *b, size_t n)
         n = b->len;
     if (!b->data)
         return;
-    memmove(b->data, b->data + n, b->len - n);
+    b->data += n;
+    b->head += n;
+    b->cap -= n;
     b->len -= n;
-    b->data[b->len] = 0;
+    if (!b->len)
+        buf_clear(b);
 }
 
 char *buf_take(struct buf *b)
@@ -200,6 +222,7 @@ char *buf_take(struct buf *b)
     char *s;
 
     buf_reserve(b, 0);
+    buf_rewind(b);
     b->data[b->len] = 0;
     s = b->data;
     *b = (struct buf){0};

@@ -3,6 +3,8 @@
 //
 // Memory that cannot be had ends the program with one line: callers bound every size that comes
 // from outside before they ask. A buffer is always followed by a NUL that `len` does not count.
+// What buf_drop() forgets at the front is only skipped (`head`): to take a buffer apart costs time
+// in proportion to its size, whatever the size of the pieces.
 #pragma once
 
 #include <stdarg.h>
@@ -13,7 +15,8 @@
 struct buf {
     char *data;
     size_t len;
-    size_t cap;
+    size_t cap;  /* behind `data` */
+    size_t head; /* bytes skipped in front of `data`, in the same block */
 };
 
 void *mem_alloc(size_t size); /* zeroed */

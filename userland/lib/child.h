@@ -18,6 +18,7 @@ struct mount_spec {
     char *target;
     char *options; /* of a tmpfs */
     bool readonly;
+    bool make; /* the source is made when it is missing */
 };
 
 struct rlimit_spec {

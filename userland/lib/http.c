@@ -200,10 +200,13 @@ static ssize_t http_chunk_line(struct http_body *b, const char *in, size_t len)
     size_t n = nl ? (size_t)(nl - in) : 0, i;
 
     if (!nl)
-        return len > 1024 ? -EINVAL : 0;
+        return len > 4096 ? -EINVAL : 0;
     if (n && in[n - 1] == '\r')
         n--;
     if (b->chunk_state == CHUNK_TRAILER) {
+        b->trailer += (uint32_t)n + 1;
+        if (b->trailer > HTTP_TRAILER_MAX)
+            return -EINVAL;
         b->done = n == 0;
         return nl + 1 - in;
     }

@@ -10,7 +10,10 @@
 //   After the answer the next request is read (keep-alive); pipelined bytes wait in c->in.
 //
 // c->on_close is called once when the peer is gone or the connection ends while the owner holds
-// it (an answer is pending or streaming); after it the owner must not touch c again.
+// it (an answer is pending or streaming); after it the owner must not touch c again. It is called
+// from http_turn() only, between the batches of the event loop, and c->on_drain from the loop's own
+// events only: nothing that an owner calls here calls the owner back. An owner that ends before its
+// connection does says so by an answer's end or by http_disown().
 // Output queues in c->out without bound here: producers ask http_backlog() and pause.
 #pragma once
 
@@ -22,6 +25,7 @@
 #include "lib/ev.h"
 
 #define HTTP_HEAD_MAX (256 * 1024)
+#define HTTP_TRAILER_MAX (64 * 1024)
 #define HTTP_BODY_MAX (4 * 1024 * 1024)
 #define HTTP_HEADERS_MAX 64
 #define HTTP_QUERY_MAX 256
@@ -57,8 +61,9 @@ bool http_query_bool(const struct http_head *h, const char *name, bool otherwise
 /* A message body on the wire: by length, chunked, or until the end of the stream. */
 struct http_body {
     enum { HTTP_BODY_NONE, HTTP_BODY_LENGTH, HTTP_BODY_CHUNKED, HTTP_BODY_TO_END } kind;
-    uint64_t left;   /* of the length or of the current chunk */
-    int chunk_state; /* private */
+    uint64_t left;    /* of the length or of the current chunk */
+    int chunk_state;  /* private */
+    uint32_t trailer; /* bytes of it so far */
     bool done;
 };
 
@@ -80,6 +85,7 @@ enum http_state { HTTP_READ_HEAD, HTTP_READ_BODY, HTTP_ANSWER, HTTP_STREAM, HTTP
 
 struct http_conn {
     struct ev_source ev;
+    struct ev_timer resume; /* input that was held back is to be looked at */
     const struct http_ops *ops;
     enum http_state state;
     struct buf in;
@@ -91,8 +97,8 @@ struct http_conn {
     bool close;  /* after this answer */
     bool linger; /* discard input before closing */
     uint64_t discarded;
-    bool hold_input; /* HTTP_RAW: do not read for now */
-    bool dead;       /* closed; freed by http_reap() */
+    bool hold_input; /* do not read a body's or a raw stream's bytes for now */
+    bool dead;       /* closed; its owner hears of it, and it is freed, in http_turn() */
     struct http_conn *grave;
     void *owner; /* for the callbacks below; cleared after each answer */
     void (*on_body)(struct http_conn *c, const char *data, size_t len);
@@ -116,8 +122,12 @@ void http_raw(struct http_conn *c, const void *data, size_t len);
 void http_raw_frame(struct http_conn *c, const void *head, size_t head_len, const void *data,
                     size_t len);
 void http_raw_end(struct http_conn *c); /* flush, then close */
+/* A body or a raw stream: stops reading it, or goes on with it, from the next event on. */
 void http_hold_input(struct http_conn *c, bool hold);
-void http_reap(void); /* frees closed connections: call between rounds of the event loop */
+/* The owner goes: no callback any more, but the connection is not ended by this. */
+void http_disown(struct http_conn *c);
+/* Tells the owners of closed connections, and frees these. Call between rounds of the loop. */
+void http_turn(void);
 size_t http_backlog(const struct http_conn *c);
 
 /* Lines added to every answer: "Name: value\r\n...". Static. */

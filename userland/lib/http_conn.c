@@ -2,10 +2,11 @@
 // A server's HTTP connection; see http.h.
 //
 // Every entry from the event loop or from the owner may end the connection; the struct lives on
-// until http_reap(), so that callers up the stack can test `dead`.
+// until http_turn(), so that callers up the stack can test `dead`.
 #include "lib/http.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,42 +16,55 @@
 
 const char *http_server_headers = "";
 
-static struct http_conn *conn_graveyard;
+static struct http_conn *conn_dead; /* the oldest last */
 
-void http_reap(void)
+void http_disown(struct http_conn *c)
 {
-    while (conn_graveyard) {
-        struct http_conn *c = conn_graveyard;
+    c->owner = NULL;
+    c->on_body = NULL;
+    c->on_raw = NULL;
+    c->on_drain = NULL;
+    c->on_close = NULL;
+}
 
-        conn_graveyard = c->grave;
-        http_head_free(&c->req);
-        buf_free(&c->in);
-        buf_free(&c->out);
-        buf_free(&c->body);
-        free(c);
+static void conn_free(struct http_conn *c)
+{
+    http_head_free(&c->req);
+    buf_free(&c->in);
+    buf_free(&c->out);
+    buf_free(&c->body);
+    free(c);
+}
+
+void http_turn(void)
+{
+    while (conn_dead) {
+        struct http_conn *c = conn_dead;
+
+        conn_dead = c->grave;
+        if (c->on_close)
+            c->on_close(c); /* may close further ones */
+        conn_free(c);
     }
 }
 
 void http_conn_close(struct http_conn *c)
 {
-    void (*on_close)(struct http_conn *) = c->on_close;
-
     if (c->dead)
         return;
     c->dead = true;
-    c->grave = conn_graveyard;
-    conn_graveyard = c;
-    c->on_close = NULL;
+    c->grave = conn_dead;
+    conn_dead = c;
+    ev_timer_del(&c->resume);
     ev_del(&c->ev);
     close(c->ev.fd);
-    if (on_close)
-        on_close(c);
 }
 
 static void conn_watch(struct http_conn *c)
 {
     bool reads = (c->state != HTTP_DRAIN || c->linger) && !c->eof && !c->hold_input &&
-                 !(c->state == HTTP_ANSWER && c->in.len > HTTP_HEAD_MAX);
+                 !((c->state == HTTP_ANSWER || c->state == HTTP_STREAM) &&
+                   c->in.len > HTTP_HEAD_MAX); /* requests to come wait with the client */
 
     if (!c->dead)
         ev_set(&c->ev, (reads ? EPOLLIN : 0) | (c->out.len ? EPOLLOUT : 0) | EPOLLHUP | EPOLLERR);
@@ -59,7 +73,7 @@ static void conn_watch(struct http_conn *c)
 /* Writes what the socket takes. */
 static void conn_flush(struct http_conn *c)
 {
-    size_t before = c->out.len, sent = 0;
+    size_t sent = 0;
 
     while (!c->dead && sent < c->out.len) {
         ssize_t n =
@@ -86,8 +100,6 @@ static void conn_flush(struct http_conn *c)
     }
     if (c->state == HTTP_DRAIN && !c->out.len)
         shutdown(c->ev.fd, SHUT_WR);
-    if (before >= HTTP_BACKLOG && c->out.len < HTTP_BACKLOG && c->on_drain)
-        c->on_drain(c);
     conn_watch(c);
 }
 
@@ -102,13 +114,10 @@ static void conn_next(struct http_conn *c)
 {
     bool last = c->close || c->req.http10 || c->eof;
 
+    http_disown(c);
     if (c->dead)
         return;
-    c->owner = NULL;
-    c->on_body = NULL;
-    c->on_raw = NULL;
-    c->on_drain = NULL;
-    c->on_close = NULL;
+    c->hold_input = false;
     http_head_free(&c->req);
     buf_free(&c->body);
     c->state = last ? HTTP_DRAIN : HTTP_READ_HEAD;
@@ -156,8 +165,10 @@ static bool conn_is_head(const struct http_conn *c)
 
 void http_reply(struct http_conn *c, int status, const char *type, const void *data, size_t len)
 {
-    if (c->dead)
+    if (c->dead) {
+        http_disown(c);
         return;
+    }
     if (c->state == HTTP_READ_BODY && !c->framing.done)
         c->close = c->linger = true; /* answered before the body was read: see conn_discard() */
     conn_head(c, status, type);
@@ -207,9 +218,7 @@ void http_stream_data(struct http_conn *c, const void *data, size_t len)
 
 void http_stream_end(struct http_conn *c)
 {
-    if (c->dead)
-        return;
-    if (!c->req.http10)
+    if (!c->dead && !c->req.http10)
         conn_send(c, "0\r\n\r\n", 5);
     conn_next(c);
 }
@@ -243,10 +252,9 @@ void http_raw(struct http_conn *c, const void *data, size_t len)
 
 void http_raw_end(struct http_conn *c)
 {
+    http_disown(c);
     if (c->dead)
         return;
-    c->on_close = NULL;
-    c->on_raw = NULL;
     c->state = HTTP_DRAIN;
     conn_flush(c);
 }
@@ -256,13 +264,14 @@ size_t http_backlog(const struct http_conn *c)
     return c->dead ? 0 : c->out.len;
 }
 
+/* The request is no HTTP: for its owner it ends here, as if the client had gone. */
 static void conn_bad(struct http_conn *c, int status, const char *text)
 {
     void (*on_close)(struct http_conn *) = c->on_close;
     struct buf b = {0};
 
     c->on_close = NULL;
-    if (on_close) /* for its owner, the request ends here */
+    if (on_close)
         on_close(c);
     c->close = c->linger = true;
     buf_fmt(&b, "{\"message\":\"%s\"}\n", text);
@@ -300,13 +309,16 @@ static bool conn_read_head(struct http_conn *c)
     return !c->dead;
 }
 
-/* Body bytes, if some are there. */
+/* Body bytes, if some are there and are wanted. */
 static bool conn_read_body(struct http_conn *c)
 {
     const char *data;
     size_t len;
-    ssize_t n = http_body_next(&c->framing, c->in.data, c->in.len, &data, &len);
+    ssize_t n;
 
+    if (c->hold_input)
+        return false;
+    n = http_body_next(&c->framing, c->in.data, c->in.len, &data, &len);
     if (n < 0) {
         conn_bad(c, 400, "bad chunk in the request body");
         return false;
@@ -382,28 +394,40 @@ static void conn_advance(struct http_conn *c)
         http_conn_close(c);
 }
 
+static void conn_input(struct http_conn *c)
+{
+    static char data[65536]; /* most requests need a page of it, and no allocation */
+    ssize_t n = recv(c->ev.fd, data, sizeof(data), MSG_DONTWAIT);
+
+    if (n > 0)
+        buf_add(&c->in, data, (size_t)n);
+    else if (n == 0)
+        c->eof = true;
+    else if (errno != EAGAIN && errno != EINTR)
+        http_conn_close(c);
+}
+
+static void conn_output(struct http_conn *c)
+{
+    size_t before = c->out.len;
+
+    conn_flush(c);
+    if (!c->dead && before >= HTTP_BACKLOG && c->out.len < HTTP_BACKLOG && c->on_drain)
+        c->on_drain(c);
+}
+
 static void conn_event(struct ev_source *s, uint32_t events)
 {
     struct http_conn *c = (struct http_conn *)s;
 
     if (events & EPOLLOUT)
-        conn_flush(c);
-    if (!c->dead && events & EPOLLIN) {
-        static char data[65536]; /* most requests need a page of it, and no allocation */
-        ssize_t n = recv(s->fd, data, sizeof(data), MSG_DONTWAIT);
-
-        if (n > 0) {
-            buf_add(&c->in, data, (size_t)n);
-        } else if (n == 0) {
-            c->eof = true;
-        } else if (errno != EAGAIN && errno != EINTR) {
-            http_conn_close(c);
-        }
-        if (!c->dead)
-            conn_advance(c);
-    } else if (!c->dead && events & (EPOLLHUP | EPOLLERR)) {
+        conn_output(c);
+    if (!c->dead && events & EPOLLIN)
+        conn_input(c);
+    else if (!c->dead && events & (EPOLLHUP | EPOLLERR))
         http_conn_close(c);
-    }
+    if (!c->dead && events & EPOLLIN)
+        conn_advance(c);
     if (!c->dead) {
         if (!c->in.len)
             buf_free(&c->in);
@@ -411,11 +435,24 @@ static void conn_event(struct ev_source *s, uint32_t events)
     }
 }
 
+static void conn_resume(struct ev_timer *t)
+{
+    struct http_conn *c = (struct http_conn *)((char *)t - offsetof(struct http_conn, resume));
+
+    conn_advance(c);
+    if (!c->dead)
+        conn_watch(c);
+}
+
 void http_hold_input(struct http_conn *c, bool hold)
 {
-    if (c->dead)
+    if (c->dead || c->hold_input == hold)
         return;
     c->hold_input = hold;
+    if (!hold && c->in.len) { /* what has been read already */
+        c->resume.fn = conn_resume;
+        ev_timer_set(&c->resume, 0);
+    }
     conn_watch(c);
 }
 

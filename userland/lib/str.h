@@ -33,10 +33,15 @@ bool time_parse(const char *s, struct timespec *out); /* RFC 3339 or EPOCH[.nano
 void time_span(char *out, size_t size, int64_t seconds);
 uint64_t time_now_ms(void); /* monotonic */
 
-/* Whole small files. -errno; -EFBIG when the file holds more than `max` bytes. */
+/* Whole small files. -errno; -EFBIG when the file holds more than `max` bytes, -EINVAL when it is
+ * not a regular file. */
 int file_read(const char *path, size_t max, struct buf *out);
 int file_write(const char *path, const void *data, size_t len, int mode); /* creates or replaces */
-int file_put(const char *path, const char *text);                         /* one write, no create */
+/* The old content or the new one, at any moment and after a crash. May wait for the disk. */
+int file_replace(const char *path, const void *data, size_t len, int mode);
+int file_put(const char *path, const char *text); /* one write, no create */
 int write_all(int fd, const void *data, size_t len);
-int dir_make(const char *path, int mode);     /* with parents; existing is fine */
-int tree_remove(int dirfd, const char *name); /* a whole tree; never follows a link */
+int dir_make(const char *path, int mode); /* with parents; existing is fine */
+/* A whole tree, of any depth; never follows a link. What cannot be removed stays, and gives its
+ * -errno when the rest is gone. */
+int tree_remove(int dirfd, const char *name);

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// userland/lib where a hostile input would cost too much: buffers, trees, files that are none.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/http.h"
+#include "lib/str.h"
+#include "harness.h"
+
+#define DEEP 80000
+
+static char *scratch(void)
+{
+    char *dir = str_dup("/dev/shm/engine-unit-XXXXXX");
+
+    return mkdtemp(dir) ? dir : NULL;
+}
+
+/* A chain of directories, each with a file. */
+static int deep_tree(const char *top, int depth)
+{
+    int fd = open(top, O_RDONLY | O_DIRECTORY), next;
+
+    for (int i = 0; i < depth && fd >= 0; i++) {
+        int file = openat(fd, "file", O_CREAT | O_WRONLY, 0600);
+
+        if (file < 0 || mkdirat(fd, "d", 0700) < 0)
+            return -errno;
+        close(file);
+        next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+        close(fd);
+        fd = next;
+    }
+    close(fd);
+    return fd < 0 ? -EIO : 0;
+}
+
+TEST(tree_remove_needs_few_descriptors_at_any_depth)
+{
+    struct rlimit old, few;
+    char *dir = scratch();
+    int err;
+
+    EXPECT(dir && deep_tree(dir, DEEP) == 0);
+    getrlimit(RLIMIT_NOFILE, &old);
+    few = (struct rlimit){16, old.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    err = tree_remove(AT_FDCWD, dir);
+    setrlimit(RLIMIT_NOFILE, &old);
+    EXPECT(err == 0 && access(dir, F_OK) < 0);
+    free(dir);
+}
+
+TEST(tree_remove_follows_no_link_and_takes_every_kind)
+{
+    char *dir = scratch(), *keep = scratch(), *a, *b, *c, *d;
+
+    EXPECT(dir && keep);
+    a = str_fmt("%s/link", dir);
+    b = str_fmt("%s/fifo", dir);
+    c = str_fmt("%s/sub", dir);
+    d = str_fmt("%s/kept", keep);
+    EXPECT(symlink(keep, a) == 0 && mkfifo(b, 0600) == 0 && mkdir(c, 0) == 0);
+    EXPECT(file_write(d, "x", 1, 0600) == 0);
+    EXPECT(tree_remove(AT_FDCWD, dir) == 0 && access(dir, F_OK) < 0);
+    EXPECT(access(d, F_OK) == 0);
+    EXPECT(tree_remove(AT_FDCWD, keep) == 0);
+    EXPECT(tree_remove(AT_FDCWD, keep) == 0); /* nothing there is fine */
+    free(a), free(b), free(c), free(d), free(dir), free(keep);
+}
+
+TEST(file_read_reads_regular_files_only)
+{
+    char *dir = scratch(), *fifo = str_fmt("%s/fifo", dir), *file = str_fmt("%s/file", dir);
+    struct buf b = {0};
+
+    EXPECT(mkfifo(fifo, 0600) == 0);
+    EXPECT(file_read(fifo, 100, &b) == -EINVAL); /* and does not wait for a writer */
+    EXPECT(file_read("/dev/zero", 100, &b) == -EINVAL);
+    EXPECT(file_read(dir, 100, &b) == -EISDIR);
+    EXPECT(file_replace(file, "hello", 5, 0600) == 0);
+    EXPECT(file_replace(file, "other", 5, 0600) == 0);
+    EXPECT(file_read(file, 100, &b) == 0 && b.len == 5 && !memcmp(b.data, "other", 5));
+    EXPECT(file_read(file, 4, &b) == -EFBIG);
+    EXPECT(tree_remove(AT_FDCWD, dir) == 0);
+    buf_free(&b);
+    free(dir), free(fifo), free(file);
+}
+
+TEST(buf_drop_costs_what_it_drops)
+{
+    struct buf b = {0};
+    size_t n = 32 << 20, moved = 0;
+
+    buf_reserve(&b, n);
+    memset(b.data, 'x', n);
+    b.len = n;
+    while (b.len) { /* four million pieces: with a move each it would take an hour */
+        buf_drop(&b, 8);
+        moved++;
+    }
+    EXPECT(moved == n / 8);
+    buf_free(&b);
+}
+
+TEST(buf_keeps_its_bytes_while_it_is_fed_and_emptied)
+{
+    struct buf b = {0};
+    unsigned char in = 0, out = 0;
+    u64 seed = 7;
+    char *all;
+
+    for (int i = 0; i < 20000; i++) {
+        for (u64 n = unit_rand(&seed) % 40; n; n--)
+            buf_char(&b, (char)in++);
+        for (u64 n = unit_rand(&seed) % 40; n && b.len; n--) {
+            EXPECT((unsigned char)b.data[0] == out);
+            out++;
+            buf_drop(&b, 1);
+        }
+    }
+    buf_char(&b, (char)in);
+    all = buf_take(&b);
+    EXPECT((unsigned char)*all == out);
+    free(all);
+}
+
+TEST(http_trailers_are_bounded)
+{
+    struct http_body body = {.kind = HTTP_BODY_CHUNKED};
+    const char *data, *line = "A: b\r\n";
+    size_t len;
+    ssize_t n = http_body_next(&body, "0\r\n", 3, &data, &len);
+
+    for (int i = 0; i < 100000 && n > 0; i++)
+        n = http_body_next(&body, line, strlen(line), &data, &len);
+    EXPECT(n == -EINVAL && !body.done);
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Answers that wait for work: a worker that removes a tree or writes the store.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "engine/job.h"
+#include "lib/str.h"
+
+static void answer_client_gone(struct http_conn *conn)
+{
+    struct answer *a = conn->owner;
+
+    a->conn = NULL;
+}
+
+struct answer *answer_new(struct http_conn *conn, int status, const char *type)
+{
+    struct answer *a = mem_alloc(sizeof(*a));
+
+    a->conn = conn;
+    a->status = status;
+    a->type = type;
+    a->holds = 1;
+    conn->owner = a;
+    conn->on_close = answer_client_gone;
+    conn->on_body = NULL;
+    return a;
+}
+
+void answer_hold(struct answer *a)
+{
+    a->holds++;
+}
+
+static void answer_error(struct answer *a)
+{
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+
+    if (!a->error_in_stream) {
+        api_error(a->conn, 500, "%s", a->error);
+        return;
+    }
+    jw_object(&w, NULL);
+    jw_object(&w, "errorDetail");
+    jw_str(&w, "message", a->error);
+    jw_object_end(&w);
+    jw_str(&w, "error", a->error);
+    jw_object_end(&w);
+    buf_str(&b, "\r\n");
+    http_reply(a->conn, 200, "application/json", b.data, b.len);
+    buf_free(&b);
+}
+
+void answer_done(struct answer *a, const char *error)
+{
+    if (error && !a->error)
+        a->error = str_dup(error);
+    if (--a->holds)
+        return;
+    if (a->conn && a->error)
+        answer_error(a);
+    else if (a->conn)
+        http_reply(a->conn, a->status, a->type, a->body.data ? a->body.data : "", a->body.len);
+    buf_free(&a->body);
+    free(a->error);
+    free(a);
+}
+
+/* ---- trees being removed --------------------------------------------------------------------- */
+
+struct discard {
+    char *path; /* where it was */
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void discard_done(struct job *j, const char *error)
+{
+    struct discard *d = j->owner;
+
+    if (error)
+        engine_log("cannot remove all of %s: %s", d->path, j->report.len ? j->report.data : error);
+    if (d->done)
+        d->done(d->arg);
+    free(d->path);
+    free(d);
+}
+
+void tree_discard(const char *path, void (*done)(void *arg), void *arg)
+{
+    static unsigned count;
+    struct discard *d = mem_alloc(sizeof(*d));
+    char *away = str_fmt("%s/tmp/gone-%u", engine.root, count++);
+
+    *d = (struct discard){str_dup(path), done, arg};
+    if (rename(path, away) < 0 && errno != ENOENT)
+        engine_log("cannot move %s away: %s", path, strerror(errno));
+    job_new(d, discard_done, 0, "remove", away, NULL);
+    free(away);
+}

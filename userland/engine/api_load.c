@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// The engine's side of a load: the body goes to a worker as it comes, the worker's report to the
+// store. The client's end is the worker's.
+//
+// The worker is told which layers there are and does not unpack those again: the load holds them
+// until it is over.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "engine/job.h"
+#include "lib/str.h"
+
+struct load {
+    struct http_conn *conn; /* until it is answered or gone */
+    struct job *job;
+    char *dir;
+    struct layer **layers;
+    size_t nlayers;
+};
+
+static void load_dir_gone(void *answer)
+{
+    if (answer)
+        answer_done(answer, NULL);
+}
+
+/* Nothing works in its directory any more. A load that went well leaves empty directories there;
+ * `a`, which may be NULL, waits for the removal of more. */
+static void load_end(struct load *l, struct answer *a)
+{
+    static const char *const dirs[] = {"layers", "images", ""};
+
+    for (size_t i = 0; i < l->nlayers; i++)
+        layer_put(l->layers[i], a);
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+        char *path = str_fmt("%s/%s", l->dir, dirs[i]);
+
+        rmdir(path);
+        free(path);
+    }
+    if (access(l->dir, F_OK) == 0) {
+        if (a)
+            answer_hold(a);
+        tree_discard(l->dir, load_dir_gone, a);
+    }
+    free(l->layers);
+    free(l->dir);
+    free(l);
+}
+
+static void load_free(void *owner)
+{
+    load_end(owner, NULL);
+}
+
+static void load_client_gone(struct http_conn *conn)
+{
+    struct load *l = conn->owner;
+
+    job_cancel(l->job, load_free);
+}
+
+static char *load_publish(struct load *l, const char *error, struct buf *lines)
+{
+    const struct buf *text = &l->job->report;
+    struct json *report = text->len ? json_parse(text->data, text->len, NULL) : NULL;
+    char *why = NULL;
+
+    if (report && json_str(report, "error"))
+        why = str_dup(json_str(report, "error"));
+    else if (error || !report)
+        why = str_fmt("the archive could not be read: %s", error ? error : "no report");
+    else
+        why = image_publish(l->dir, report, lines);
+    json_free(report);
+    return why;
+}
+
+/* Docker answers 200 and puts failures in the stream. */
+static void load_done(struct job *j, const char *error)
+{
+    struct load *l = j->owner;
+    struct answer *a = answer_new(l->conn, 200, "application/json");
+    char *why;
+
+    a->error_in_stream = true;
+    why = load_publish(l, error, &a->body);
+    if (!why)
+        image_store_save(a);
+    load_end(l, a);
+    answer_done(a, why);
+    free(why);
+}
+
+static void load_drained(struct job *j)
+{
+    struct load *l = j->owner;
+
+    http_hold_input(l->conn, false);
+}
+
+static void load_body(struct http_conn *conn, const char *data, size_t len)
+{
+    struct load *l = conn->owner;
+
+    job_feed(l->job, data, len);
+    if (job_full(l->job))
+        http_hold_input(conn, true);
+}
+
+void load_complete(struct http_conn *conn)
+{
+    struct load *l = conn->owner;
+
+    conn->on_body = NULL;
+    job_feed_end(l->job);
+}
+
+/* What the worker reads first: the layers that are there. */
+static void load_tell_layers(struct load *l)
+{
+    size_t n = 0;
+
+    for (struct layer *y = layer_first(); y; y = y->next)
+        n++;
+    l->layers = mem_alloc((n + 1) * sizeof(struct layer *));
+    for (struct layer *y = layer_first(); y; y = y->next) {
+        l->layers[l->nlayers++] = layer_get(y);
+        job_feed(l->job, y->diff_id, ID_LEN);
+        job_feed(l->job, "\n", 1);
+    }
+    job_feed(l->job, "\n", 1);
+}
+
+void api_image_load(struct http_conn *conn)
+{
+    static unsigned count;
+    struct load *l = mem_alloc(sizeof(*l));
+
+    l->conn = conn;
+    l->dir = str_fmt("%s/tmp/load-%u", engine.root, count++);
+    dir_make(l->dir, 0700); /* the worker says what is wrong with it */
+    l->job = job_new(l, load_done, job_memory_bound(), "load", l->dir, NULL);
+    l->job->drained = load_drained;
+    load_tell_layers(l);
+    conn->owner = l;
+    conn->on_body = load_body;
+    conn->on_close = load_client_gone;
+}

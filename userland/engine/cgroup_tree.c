@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// Control groups that go: killed, waited for and removed with all below them, of any depth.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "lib/str.h"
+
+#define CGROUP_TRIES 1000 /* with CGROUP_TRY_US between them: ten seconds */
+#define CGROUP_TRY_US 10000
+
+/* The first group below `fd`: false when there is none. */
+static bool cgroup_child(int fd, char *name, size_t size)
+{
+    int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = again < 0 ? NULL : fdopendir(again);
+    struct dirent *e;
+    bool found = false;
+
+    while (d && !found && (e = readdir(d))) {
+        found = e->d_type == DT_DIR && strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+        if (found)
+            snprintf(name, size, "%s", e->d_name);
+    }
+    if (d)
+        closedir(d);
+    else if (again >= 0)
+        close(again);
+    return found;
+}
+
+static int cgroup_step(int *fd, const char *name)
+{
+    int next = openat(*fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (next < 0)
+        return -errno;
+    close(*fd);
+    *fd = next;
+    return 0;
+}
+
+/* Removes the groups below `dir`, of any depth, deepest first: -EBUSY when one is in use, -errno.
+ */
+static int cgroup_prune(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
+    bool emptied = false; /* the first child here has no children any more */
+    unsigned long depth = 0;
+    char name[256];
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    while (!err) {
+        if (!cgroup_child(fd, name, sizeof(name))) {
+            if (!depth)
+                break;
+            err = cgroup_step(&fd, "..");
+            depth--;
+            emptied = true;
+        } else if (unlinkat(fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT) {
+            emptied = false;
+        } else if (emptied) {
+            err = -errno;
+        } else {
+            err = cgroup_step(&fd, name);
+            depth++;
+        }
+    }
+    close(fd);
+    return err;
+}
+
+static void cgroup_path_kill(const char *dir)
+{
+    char *path = str_fmt("%s/cgroup.kill", dir);
+
+    file_put(path, "1");
+    free(path);
+}
+
+int cgroup_tree_remove(const char *dir)
+{
+    int err = 0;
+
+    for (int tries = 0; tries < CGROUP_TRIES; tries++) {
+        cgroup_path_kill(dir); /* what came in by a back door meanwhile, too */
+        err = cgroup_prune(dir);
+        if (!err && rmdir(dir) < 0 && errno != ENOENT)
+            err = -errno;
+        if (err != -EBUSY)
+            break;
+        usleep(CGROUP_TRY_US); /* its processes are dying */
+    }
+    return err;
+}
+
+/* What an engine that died has left below us: it ends here. */
+void cgroup_sweep(void)
+{
+    char *dir = str_fmt("%s/bothy", engine.cgroup_root);
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        char *path;
+        int err;
+
+        if (e->d_type != DT_DIR || *e->d_name == '.')
+            continue;
+        path = str_fmt("%s/%s", dir, e->d_name);
+        err = cgroup_tree_remove(path);
+        if (err)
+            engine_log("%s of an earlier engine stays: %s", path, strerror(-err));
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    free(dir);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// The engine's program as a worker: `engine --worker PID ROLE ARGUMENTS`, PID being the engine's.
+//
+// Descriptor 0 is what the engine feeds, 1 the report, 2 the log; there is no other. A worker ends
+// with the engine.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "engine/job.h"
+#include "engine/pack.h"
+#include "lib/budget.h"
+#include "lib/str.h"
+
+#define WORKER_DATA_MAX (512ul << 20) /* its own memory; files are the control group's to bound */
+#define STORE_TEXT_MAX (64u << 20)
+
+/* One line of the input, without its newline: false at the end. */
+static bool worker_line(char *out, size_t size)
+{
+    size_t n = 0;
+    char c;
+
+    while (read(0, &c, 1) == 1) {
+        if (c == '\n') {
+            out[n] = 0;
+            return true;
+        }
+        if (n + 1 < size)
+            out[n++] = c;
+    }
+    return false;
+}
+
+static int worker_say(const char *text)
+{
+    return write_all(1, text, strlen(text)) ? 2 : 1;
+}
+
+/* Everything that is left of the input, into a file without a name in `dir`. */
+static int worker_spool(const char *dir, int *out)
+{
+    char *path = str_fmt("%s/spool", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err = fd < 0 ? -errno : 0;
+    static char data[65536];
+    struct budget budget;
+    ssize_t n = 0;
+
+    budget_open(&budget, fd);
+    unlink(path);
+    free(path);
+    while (!err && (n = read(0, data, sizeof(data))) != 0) {
+        if (n < 0)
+            err = errno == EINTR ? 0 : -errno;
+        else
+            err = budget_take(&budget, (uint64_t)n) ? write_all(fd, data, (size_t)n) : -ENOSPC;
+    }
+    budget_close(&budget);
+    *out = fd;
+    return err;
+}
+
+/* load DIR: the input is the layers that are there already, one digest a line, an empty line, the
+ * archive. */
+static int worker_load(char **argv)
+{
+    char line[256];
+    int fd, err;
+
+    while (worker_line(line, sizeof(line)) && *line)
+        layer_note(line);
+    err = worker_spool(argv[0], &fd);
+    if (err) {
+        char *text = str_fmt("{\"error\":\"cannot store the archive: %s\"}", strerror(-err));
+
+        return worker_say(text);
+    }
+    load_worker(fd, argv[0], 1);
+}
+
+/* pack ROOT AGENT OUT: the input is the layers' directories, bottom first, one a line. */
+static int worker_pack(char **argv)
+{
+    struct image img = {0};
+    char line[256], *why;
+
+    engine.root = argv[0];
+    while (img.nlayers < LAYERS_MAX && worker_line(line, sizeof(line)) && *line) {
+        struct layer *l = mem_alloc(sizeof(*l));
+
+        snprintf(l->dir, sizeof(l->dir), "%.*s", LAYER_DIR_LEN, line);
+        img.layers[img.nlayers++] = l;
+    }
+    why = pack_image(&img, argv[1], argv[2]);
+    return why ? worker_say(why) : 0;
+}
+
+/* remove PATH: a whole tree. */
+static int worker_remove(char **argv)
+{
+    int err = tree_remove(AT_FDCWD, argv[0]);
+
+    return err ? worker_say(strerror(-err)) : 0;
+}
+
+/* store PATH: the input becomes its content, after all that it may refer to is on the disk. */
+static int worker_store(char **argv)
+{
+    struct buf text = {0};
+    char *dir = str_dup(argv[0]), *slash = strrchr(dir, '/');
+    ssize_t n;
+    int fd, err;
+
+    do {
+        buf_reserve(&text, 65536);
+        n = read(0, text.data + text.len, 65536);
+        text.len += n > 0 ? (size_t)n : 0;
+    } while ((n > 0 && text.len < STORE_TEXT_MAX) || (n < 0 && errno == EINTR));
+    if (slash)
+        *slash = 0;
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    err = n != 0 || fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+    err = err ? err : file_replace(argv[0], text.data, text.len, 0644);
+    return err ? worker_say(strerror(-err)) : 0;
+}
+
+/* groups PATH: a control group with all below it, when its processes are gone. */
+static int worker_groups(char **argv)
+{
+    int err = cgroup_tree_remove(argv[0]);
+
+    return err ? worker_say(strerror(-err)) : 0;
+}
+
+static const struct {
+    const char *name;
+    int args;
+    int (*fn)(char **argv);
+} worker_roles[] = {
+    {"load", 1, worker_load},   {"pack", 3, worker_pack},     {"remove", 1, worker_remove},
+    {"store", 1, worker_store}, {"groups", 1, worker_groups},
+};
+
+static void worker_confine(const char *engine_pid)
+{
+    const struct rlimit data = {WORKER_DATA_MAX, WORKER_DATA_MAX}, core = {0, 0};
+
+    (void)data;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != atoi(engine_pid)) /* it has died already */
+        _exit(1);
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow is larger */
+    setrlimit(RLIMIT_DATA, &data);
+#endif
+    setrlimit(RLIMIT_CORE, &core);
+    file_put("/proc/self/oom_score_adj", "500"); /* before any container */
+}
+
+int worker_main(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof(worker_roles) / sizeof(worker_roles[0]); i++) {
+        if (argc < 2 || strcmp(argv[1], worker_roles[i].name))
+            continue;
+        if (argc != 2 + worker_roles[i].args)
+            break;
+        worker_confine(argv[0]);
+        _exit(worker_roles[i].fn(argv + 2)); /* it owns nothing that would need an end */
+    }
+    fprintf(stderr, "engine: no such worker\n");
+    return 2;
+}
