@@ -417,6 +417,13 @@ u32 seccomp_run(const struct seccomp *chain, const struct seccomp_data *data)
     return worst;
 }
 
+bool seccomp_is_ancestor(const struct seccomp *old, const struct seccomp *chain)
+{
+    while (chain && chain != old)
+        chain = chain->prev;
+    return chain == old;
+}
+
 void seccomp_get(struct seccomp *s)
 {
     refcount_get(&s->ref);

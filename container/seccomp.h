@@ -61,5 +61,7 @@ static inline bool seccomp_allowed_fast(const struct seccomp *s, u64 nr)
 {
     return nr < SECCOMP_CALLS && (s->allow[nr / 64] >> (nr % 64) & 1);
 }
+/* Was `old` (NULL: none) built upon to make `chain`, or is it the same? */
+bool seccomp_is_ancestor(const struct seccomp *old, const struct seccomp *chain);
 void seccomp_get(struct seccomp *s);
 void seccomp_put(struct seccomp *s);

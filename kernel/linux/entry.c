@@ -60,6 +60,12 @@ static void seccomp_signal(const struct trap_frame *f, u32 data, bool deadly)
     signal_force(SIGSYS, &info);
 }
 
+/* What remains under SECCOMP_MODE_STRICT: read, write, rt_sigreturn and exit. */
+static bool syscall_strict(u64 nr)
+{
+    return nr == 0 || nr == 1 || nr == NR_RT_SIGRETURN || nr == 60;
+}
+
 /* True when the call may go on; else rax is set. */
 static bool syscall_seccomp(struct trap_frame *f, const struct seccomp *chain, u64 nr)
 {
@@ -81,13 +87,14 @@ static bool syscall_seccomp(struct trap_frame *f, const struct seccomp *chain, u
     case SECCOMP_RET_TRAP:
         seccomp_signal(f, data, false);
         return false;
+    case SECCOMP_RET_TRACE: /* nobody traces */
+    case SECCOMP_RET_USER_NOTIF:
+        f->rax = (u64)-ENOSYS;
+        return false;
     case SECCOMP_RET_KILL_THREAD:
         task_exit(SIGSYS);
-    case SECCOMP_RET_KILL_PROCESS:
+    default: /* KILL_PROCESS, and what is no action */
         seccomp_signal(f, data, true);
-        return false;
-    default: /* TRACE and USER_NOTIF without a listener */
-        f->rax = (u64)-ENOSYS;
         return false;
     }
 }
@@ -141,6 +148,8 @@ static void syscall_trace(const struct trap_frame *f, u64 nr, s64 result)
 /* Tasks under seccomp or trace. */
 static __noinline void syscall_slow(struct trap_frame *f, struct task *t, u64 nr)
 {
+    if (t->entry_work & ENTRY_STRICT && !syscall_strict(nr))
+        task_exit(SIGKILL);
     if (t->seccomp && !seccomp_allowed_fast(t->seccomp, nr) &&
         !syscall_seccomp(f, t->seccomp, nr)) {
         if (t->entry_work & ENTRY_TRACE)

@@ -135,7 +135,8 @@ SHOW(loadavg_show)
 
         seq_printf(out, "%lu.%02lu ", v >> 11, ((v & 2047) * 100) >> 11);
     }
-    seq_printf(out, "%lu/%u %u\n", sched_nr_running(), pid_ns_init.count, pid_ns_init.last);
+    seq_printf(out, "%lu/%u %u\n", sched_nr_running(), pid_ns_init.count,
+               READ_ONCE(current_pid_ns()->last));
     return 0;
 }
 

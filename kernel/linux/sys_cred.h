@@ -6,6 +6,8 @@
 
 #include "lib/types.h"
 
+struct task;
+
 #define SECBIT_NOROOT 1
 #define SECBIT_NO_SETUID_FIXUP 4
 #define SECBIT_KEEP_CAPS 16
@@ -15,3 +17,7 @@
 
 /* A filter from user memory becomes the current task's newest. flags: SECCOMP_FILTER_FLAG_*. */
 s64 seccomp_install(u64 uprog, u64 flags);
+/* Current may only read, write, exit and return from signals from now on. 0, -EINVAL. */
+s64 seccomp_install_strict(void);
+/* SECCOMP_MODE_*: 0 none, 1 strict, 2 filter. */
+int seccomp_mode(const struct task *t);

@@ -47,6 +47,25 @@ s64 sys_setdomainname(u64 uptr, u32 len)
     return misc_set_name(current_task()->ns->uts->domainname, uptr, len);
 }
 
+/* prlimit(2): another's limits are for who has all its ids, or the capability over it. */
+static int misc_may_limit(struct process *p)
+{
+    const struct cred *me = current_cred(), *c;
+    struct task *t = process_task(p);
+    int err = 0;
+
+    if (!t)
+        return -ESRCH;
+    c = task_cred(t);
+    if ((me->uid != c->uid || me->uid != c->euid || me->uid != c->suid || me->gid != c->gid ||
+         me->gid != c->egid || me->gid != c->sgid) &&
+        !cred_capable(me, c->user_ns, CAP_SYS_RESOURCE))
+        err = -EPERM;
+    cred_put(c);
+    task_put(t);
+    return err;
+}
+
 s64 sys_prlimit64(s32 pid, u32 which, u64 unew, u64 uold)
 {
     struct rlimit limit, old;
@@ -60,7 +79,7 @@ s64 sys_prlimit64(s32 pid, u32 which, u64 unew, u64 uold)
         if (!p)
             return -ESRCH;
     }
-    int err = other && !process_may_inspect(p) ? -EPERM : 0;
+    int err = other ? misc_may_limit(p) : 0;
     if (!err)
         err = rlimit_change(p, (unsigned)which, unew ? &limit : NULL, &old);
     if (other)
@@ -150,7 +169,7 @@ s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
 {
     u32 m2 = (u32)magic2;
 
-    if (!capable(CAP_SYS_BOOT))
+    if (!cred_capable(current_cred(), current_pid_ns()->user_ns, CAP_SYS_BOOT))
         return -EPERM;
     if ((u32)magic1 != REBOOT_MAGIC1 ||
         (m2 != 672274793 && m2 != 85072278 && m2 != 369367448 && m2 != 537993216))

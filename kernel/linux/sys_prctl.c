@@ -30,6 +30,7 @@ enum prctl_op {
     PR_GET_TID_ADDRESS = 40,
     PR_CAP_AMBIENT = 47,
 };
+enum { SECCOMP_MODE_STRICT = 1, SECCOMP_MODE_FILTER };
 enum { AMBIENT_IS_SET = 1, AMBIENT_RAISE, AMBIENT_LOWER, AMBIENT_CLEAR_ALL };
 
 static s64 prctl_name(u64 uptr, bool set)
@@ -168,9 +169,11 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
     case PR_GET_NAME:
         return prctl_name(a, op == PR_SET_NAME);
     case PR_GET_SECCOMP:
-        return t->seccomp ? 2 : 0;
+        return seccomp_mode(t);
     case PR_SET_SECCOMP:
-        return a == 2 ? seccomp_install(b, 0) : -EINVAL;
+        if (a == SECCOMP_MODE_STRICT)
+            return seccomp_install_strict();
+        return a == SECCOMP_MODE_FILTER ? seccomp_install(b, 0) : -EINVAL;
     case PR_SET_TIMERSLACK:
         t->timer_slack = a ? (u32)MIN(a, (u64)U32_MAX) : 50000;
         return 0;

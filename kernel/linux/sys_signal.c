@@ -121,11 +121,25 @@ static struct siginfo signal_user_info(int code)
     return info;
 }
 
+/* The sender's number as the receiver's namespace has it; 0: none there. */
+static struct siginfo signal_info_for(const struct process *to, const struct siginfo *info)
+{
+    u32 nr = pid_nr(current_process()->pid, process_pid_ns(to));
+    struct siginfo out = *info;
+
+    if (info->code == SI_USER || info->code == SI_TKILL)
+        out.rt.pid = nr;
+    else if (signal_info_has_sender(info) && !nr)
+        out.rt.pid = 0;
+    return out;
+}
+
 static int signal_process_checked(struct process *p, int sig, const struct siginfo *info)
 {
+    struct siginfo for_p = signal_info_for(p, info);
     int err = signal_permitted(p, sig);
 
-    return err ? err : signal_send_process(p, sig, info);
+    return err ? err : signal_send_process(p, sig, &for_p);
 }
 
 /* kill(-1): every process one may signal, but PID 1 and oneself. */
@@ -242,8 +256,9 @@ static s64 signal_task(u64 tgid, u64 tid, u64 usig, const struct siginfo *info)
         err = -ESRCH;
     if (!err)
         err = signal_permitted(t->process, sig);
+    struct siginfo for_t = signal_info_for(t->process, info);
     if (!err)
-        err = signal_send_task(t, sig, info);
+        err = signal_send_task(t, sig, &for_t);
     task_put(t);
     return err;
 }
@@ -268,6 +283,8 @@ static int signal_info_in(u64 uinfo, u64 sig, bool to_self, struct siginfo *info
     if (copy_in(info, (const void __user *)uinfo, sizeof(*info)))
         return -EFAULT;
     info->signo = (s32)sig;
+    if (signal_info_has_sender(info))
+        info->rt.uid = user_ns_map_uid(current_cred()->user_ns, info->rt.uid);
     return (info->code >= 0 || info->code == SI_TKILL) && !to_self ? -EPERM : 0;
 }
 

@@ -446,6 +446,21 @@ static void clone_link_process_locked(struct clone_job *j)
     spin_unlock(&j->pid->lock);
 }
 
+/* A sibling may have given all threads a longer chain since this one was copied. */
+static void clone_seccomp_locked(struct task *t)
+{
+    struct task *me = current_task();
+    struct seccomp *old = t->seccomp;
+
+    t->no_new_privs = me->no_new_privs;
+    t->entry_work = me->entry_work;
+    if (old == me->seccomp)
+        return;
+    t->seccomp = me->seccomp;
+    seccomp_get(t->seccomp);
+    seccomp_put(old);
+}
+
 /* Makes it visible. -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent
  * group). */
 static int clone_publish(struct clone_job *j)
@@ -459,6 +474,8 @@ static int clone_publish(struct clone_job *j)
     if (signal_pending(current_task()) || me->group_exit || clone_pid_ns(j)->dying) {
         err = clone_pid_ns(j)->dying ? -ENOMEM : -ERESTARTNOINTR;
     } else {
+        if (!j->process)
+            clone_seccomp_locked(j->task);
         list_add_tail(&p->tasks, &j->task->node);
         j->task->thread->watched = current_thread()->watched;
         p->nr_tasks++;

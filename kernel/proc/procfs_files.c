@@ -207,7 +207,10 @@ static int status_show(struct pseudo_node *node, struct seq *out, const struct c
         "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n"
         "NoNewPrivs:\t%d\nSeccomp:\t%d\n",
         c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding, c->cap_ambient,
-        t->no_new_privs, t->seccomp ? 2 : 0);
+        t->no_new_privs,
+        t->entry_work & ENTRY_STRICT ? 1
+        : t->seccomp                 ? 2
+                                     : 0);
     seq_printf(out, "Cpus_allowed:\t");
     procfs_cpumask(out, t->thread->allowed);
     seq_printf(out, "Cpus_allowed_list:\t");

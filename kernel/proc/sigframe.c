@@ -52,11 +52,21 @@ struct xstate_sw {
     u32 xstate_size, pad[7];
 };
 
+struct siginfo signal_info_shown(const struct siginfo *info)
+{
+    struct siginfo out = *info;
+
+    if (signal_info_has_sender(info))
+        out.rt.uid = user_ns_uid(current_cred()->user_ns, info->rt.uid);
+    return out;
+}
+
 int signal_copy_info(void __user *to, const struct siginfo *info)
 {
+    struct siginfo shown = signal_info_shown(info);
     u8 whole[SIGINFO_USER_SIZE] = {0};
 
-    memcpy(whole, info, sizeof(*info));
+    memcpy(whole, &shown, sizeof(shown));
     return copy_out(to, whole, sizeof(whole));
 }
 
@@ -124,6 +134,7 @@ static u64 sigframe_stack(const struct task *t, const struct trap_frame *f, u64 
 int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct sigaction *act,
                   sigset_t old_mask)
 {
+    struct siginfo shown = signal_info_shown(info);
     struct task *t = current_task();
     u64 fp = ALIGN_DOWN(sigframe_stack(t, f, act->flags) - fpu_size() - sizeof(u32), 64UL);
     u64 sp = ALIGN_DOWN(fp - sizeof(struct rt_sigframe), 16UL) - 8;
@@ -140,7 +151,7 @@ int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct
     fr.uc.mask = old_mask;
     sigcontext_fill(&fr.uc.mc, f, fp);
     fr.uc.mc.oldmask = old_mask;
-    memcpy(fr.info, info, sizeof(*info));
+    memcpy(fr.info, &shown, sizeof(shown));
     if (copy_out((void __user *)sp, &fr, sizeof(fr)) || sigframe_save_fpu(fp))
         return -EFAULT;
 

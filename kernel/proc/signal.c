@@ -222,14 +222,14 @@ static int signal_post_locked(struct process *p, struct task *t, int sig,
     return 0;
 }
 
-/* True when the sender stands above p's pid namespace, or is the kernel. */
+/* True when the sender has no number in p's pid namespace, or is the kernel. */
 static bool signal_from_above(const struct process *p, const struct siginfo *info)
 {
     struct task *me = current_task();
 
     if (!info || info->code == SI_KERNEL || !me)
         return true;
-    return me->process->pid->level < p->pid->level;
+    return !pid_nr(me->process->pid, process_pid_ns(p));
 }
 
 int signal_send_task(struct task *t, int sig, const struct siginfo *info)

@@ -74,6 +74,7 @@ typedef u64 sigset_t; /* bit n-1: signal n */
 #define SI_KERNEL 0x80
 #define SI_QUEUE (-1)
 #define SI_TIMER (-2)
+#define SI_SIGIO (-5)
 #define SI_TKILL (-6)
 #define ILL_ILLOPN 2
 #define FPE_INTDIV 1
@@ -93,8 +94,8 @@ typedef u64 sigset_t; /* bit n-1: signal n */
 #define CLD_CONTINUED 6
 #define POLL_IN 1
 
-/* The first 48 bytes of the user's siginfo_t; the other 80 are zero. Ids are in the initial user
- * namespace and in the receiver's pid namespace. */
+/* The first 48 bytes of the user's siginfo_t; the other 80 are zero. A uid is the kernel's until
+ * the receiver reads it (signal_info_shown); a pid is of the receiver's namespace. */
 struct siginfo {
     s32 signo, error, code, pad;
     union {
@@ -129,6 +130,15 @@ struct siginfo {
 };
 static_assert(sizeof(struct siginfo) == 48, "siginfo");
 #define SIGINFO_USER_SIZE 128
+
+/* Does it name a sender (or a child), with pid and uid at the same place? */
+static inline bool signal_info_has_sender(const struct siginfo *i)
+{
+    return (i->code <= 0 && i->code != SI_TIMER && i->code != SI_SIGIO) ||
+           (i->signo == SIGCHLD && i->code >= CLD_EXITED && i->code <= CLD_CONTINUED);
+}
+/* As current's program is to see it. */
+struct siginfo signal_info_shown(const struct siginfo *info);
 
 /* The kernel's struct sigaction as rt_sigaction(2) passes it. */
 struct sigaction {

@@ -22,7 +22,7 @@ struct seccomp;
 struct completion;
 struct posix_timer;
 
-enum entry_work { ENTRY_SECCOMP = 1, ENTRY_TRACE = 2 };
+enum entry_work { ENTRY_SECCOMP = 1, ENTRY_TRACE = 2, ENTRY_STRICT = 4 };
 
 /* How an interrupted call goes on after a stop (restart_syscall). */
 struct restart_block {
@@ -65,8 +65,8 @@ struct task {
     bool no_new_privs;             /* a  never cleared */
     int pdeath_signal;             /* a */
     u32 syscall_nr;                /* o  of the call under way, for /proc and seccomp */
-    u8 entry_work;                 /* a  ENTRY_*: the slow way into system calls */
-    struct seccomp *seccomp;       /* o writes under s; NULL: none */
+    u8 entry_work;           /* s  ENTRY_*: the slow way into system calls; read without a lock */
+    struct seccomp *seccomp; /* s  NULL: none; replaced by chains built upon it only */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */
     u64 start_time;                          /* I  ns of time_ns() */
     u32 timer_slack;                         /* o  ns */

@@ -9,11 +9,17 @@
 
 #define NSEC_PER_TICK 10000000ULL
 
-static u32 process_uid(struct process *p)
+/* Who it is, or was: exec and setuid replace the leader's credentials under siglock. */
+static kuid_t process_uid(struct process *p)
 {
-    struct task *t = p->leader;
+    kuid_t uid = 0;
+    u64 flags;
 
-    return t ? user_ns_uid(current_cred()->user_ns, t->cred->uid) : 0;
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (p->leader)
+        uid = p->leader->cred->uid;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return uid;
 }
 
 static void reap_fill_info(struct process *p, struct process *to, int code, int status,
@@ -24,7 +30,7 @@ static void reap_fill_info(struct process *p, struct process *to, int code, int 
     process_times_get(p, &times);
     *info = (struct siginfo){.signo = SIGCHLD, .code = code};
     info->chld.pid = pid_nr(p->pid, process_pid_ns(to));
-    info->chld.uid = p->leader ? p->leader->cred->uid : 0;
+    info->chld.uid = process_uid(p);
     info->chld.status = status;
     info->chld.utime = (s64)(times.utime / NSEC_PER_TICK);
     info->chld.stime = (s64)(times.stime / NSEC_PER_TICK);
@@ -165,7 +171,7 @@ static bool wait_matches(const struct wait_request *req, const struct process *c
 static void wait_fill(struct process *c, struct wait_result *out)
 {
     out->pid = pid_nr(c->pid, current_pid_ns());
-    out->uid = process_uid(c);
+    out->uid = user_ns_uid(current_cred()->user_ns, process_uid(c));
     process_times_get(c, &out->times);
 }
 

@@ -443,3 +443,57 @@ TEST(parents_root_is_mapped_only_by_who_may_set_file_capabilities)
     ch = child_start(with_setfcap);
     child_end(&ch);
 }
+
+/* ------------------------------------------------------------- senders */
+
+static siginfo_t got;
+static void note(int sig, siginfo_t *info, void *ctx)
+{
+    got = *info;
+}
+
+static void await_signal_of(pid_t pid, uid_t uid)
+{
+    struct sigaction sa = {.sa_sigaction = note, .sa_flags = SA_SIGINFO};
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigaction(SIGUSR1, &sa, NULL);
+    got.si_signo = 0;
+    while (got.si_signo != SIGUSR1)
+        sigsuspend(&none);
+    EXPECT(got.si_pid == pid && got.si_uid == uid);
+}
+
+static int inner_receiver(void *arg)
+{
+    int *p = arg;
+
+    EXPECT(write(p[1], "r", 1) == 1);
+    await_signal_of(0, 65534); /* root outside has neither number here */
+    EXPECT(write(p[1], "s", 1) == 1);
+    await_signal_of(0, 65534); /* by sigqueue, with ids of the sender's making */
+    return 0;
+}
+
+TEST(sender_of_a_signal_is_told_in_the_receivers_numbers)
+{
+    static char stack[65536];
+    sigset_t usr1;
+    siginfo_t q = {.si_code = SI_QUEUE};
+    int p[2];
+    char c;
+
+    sigemptyset(&usr1);
+    sigaddset(&usr1, SIGUSR1);
+    EXPECT(pipe(p) == 0 && sigprocmask(SIG_BLOCK, &usr1, NULL) == 0);
+    pid_t pid =
+        clone(inner_receiver, stack + sizeof(stack), CLONE_NEWPID | CLONE_NEWUSER | SIGCHLD, p);
+    EXPECT(pid > 0 && put(pid, "uid_map", "0 1000 1") == 0);
+    EXPECT(read(p[0], &c, 1) == 1 && kill(pid, SIGUSR1) == 0);
+    EXPECT(read(p[0], &c, 1) == 1);
+    q.si_pid = 4242;
+    q.si_uid = 0;
+    EXPECT(syscall(SYS_rt_sigqueueinfo, pid, SIGUSR1, &q) == 0);
+    wait_ok(pid);
+}
