@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "lib/compiler.h"
 #include "lib/types.h"
 
 struct list_node {
@@ -48,9 +49,15 @@ static inline void list_add_tail(struct list_node *head, struct list_node *n)
     list_insert_between(n, head->prev, head);
 }
 
-/* Takes n off its list and leaves it empty; harmless on an empty node. */
+/* Panics: what list_del found is no list. */
+__noreturn __cold void list_corrupt(const struct list_node *n);
+
+/* Takes n off its list and leaves it empty; harmless on an empty node. A node that was freed, or
+ * taken off twice, seldom has neighbours that point back: that is looked at in every build. */
 static inline void list_del(struct list_node *n)
 {
+    if (unlikely(n->prev->next != n || n->next->prev != n))
+        list_corrupt(n);
     n->prev->next = n->next;
     n->next->prev = n->prev;
     list_init(n);

@@ -93,7 +93,7 @@ void kfree(const void *p)
         slab_free(page->owner, (void *)p);
         return;
     }
-    DEBUG_ASSERT(IS_ALIGNED((u64)p, PAGE_SIZE) && atomic_read(&page->ref) == 1);
+    ASSERT(IS_ALIGNED((u64)p, PAGE_SIZE) && atomic_read(&page->ref) == 1);
     page_put(page);
 }
 

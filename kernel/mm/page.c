@@ -214,9 +214,10 @@ void page_put(struct page *page)
 {
     s32 left = atomic_dec(&page->ref);
 
-    DEBUG_ASSERT(left >= 0);
     if (left == 0)
         page_free(page);
+    else
+        ASSERT(left > 0);
 }
 
 void page_cache_drain_cpu(void)

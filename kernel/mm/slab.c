@@ -83,11 +83,14 @@ static void slab_debug_alloc(const struct slab_cache *c, u8 *obj)
     memset(obj, POISON_NEW, c->link);
 }
 
-static void slab_debug_free(const struct slab_cache *c, u8 *obj)
+static void slab_debug_free(const struct slab_cache *c, const struct page *page, u8 *obj)
 {
+    u64 at = (u64)obj - (u64)page_virt(page);
     const u64 *before = (u64 *)obj - 2, *after = (u64 *)(obj + c->link) + 1;
     u32 same = 0;
 
+    if (at < c->start || (at - c->start) % c->stride)
+        panic("%s object %p freed: no object begins there", c->name, obj);
     if (before[0] != REDZONE_WORD || before[1] != REDZONE_WORD)
         panic("%s object %p: written before its start", c->name, obj);
     if (*after != REDZONE_WORD)
@@ -106,7 +109,7 @@ static inline void slab_debug_make(const struct slab_cache *c, u8 *obj)
 static inline void slab_debug_alloc(const struct slab_cache *c, u8 *obj)
 {
 }
-static inline void slab_debug_free(const struct slab_cache *c, u8 *obj)
+static inline void slab_debug_free(const struct slab_cache *c, const struct page *page, u8 *obj)
 {
 }
 #endif
@@ -270,6 +273,7 @@ static struct page *slab_put_back(struct slab_cache *c, struct slab_free *link)
     struct page *page = page_head(page_of(HPA((u64)link - DIRECT_MAP)));
     bool was_full = !page->index;
 
+    ASSERT(page->owner == c && page->share.v > 0);
     link->next = (struct slab_free *)page->index;
     page->index = (u64)link;
     if (--page->share.v == 0) {
@@ -353,9 +357,8 @@ static bool slab_bill(struct slab_cache *c, void *obj, struct account *account)
     return true;
 }
 
-static inline void slab_unbill(const struct slab_cache *c, const void *obj)
+static inline void slab_unbill(const struct slab_cache *c, const struct page *page, const void *obj)
 {
-    const struct page *page = slab_page(obj);
     struct account **payer, *account;
 
     if (!READ_ONCE(page->private))
@@ -421,16 +424,27 @@ void *slab_zalloc(struct slab_cache *c)
     return obj ? memset(obj, 0, c->size) : NULL;
 }
 
+static __noinline __cold __noreturn void slab_bad_free(const struct slab_cache *c, const void *obj,
+                                                       const char *why)
+{
+    panic("%s object %p: %s", c->name, obj, why);
+}
+
 void slab_free(struct slab_cache *c, void *obj)
 {
     struct slab_free *link = slab_link_of(c, obj);
+    const struct page *page = slab_page(obj);
     struct slab_cpu *cpu;
     u64 flags;
 
-    slab_debug_free(c, obj);
-    slab_unbill(c, obj);
+    if (unlikely(page->owner != c || !(page->flags & PG_SLAB)))
+        slab_bad_free(c, obj, "freed, but none of this cache");
+    slab_debug_free(c, page, obj);
+    slab_unbill(c, page, obj);
     flags = irq_save();
     cpu = &(*this_cpu_ptr(slab_cpus))[c->id];
+    if (unlikely(cpu->head == link))
+        slab_bad_free(c, obj, "freed twice");
     link->next = cpu->head;
     cpu->head = link;
     if (unlikely(++cpu->n > cpu->max)) {

@@ -68,8 +68,9 @@ PROCFS_STORE(procfs_oom_adj_old_store);
 int procfs_set_oom_adj(struct process *p, s64 value, const struct cred *opener) __must_check;
 /* procfs_maps.c */
 int procfs_smaps_rollup_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
-int procfs_maps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
-int procfs_smaps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+int procfs_maps_show(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred);
+int procfs_smaps_show(struct pseudo_node *node, u64 *from, struct seq *out,
+                      const struct cred *cred);
 /* procfs_ids.c */
 int procfs_uid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_gid_map_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);

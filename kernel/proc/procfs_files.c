@@ -403,6 +403,13 @@ static int wchan_show(struct pseudo_node *node, struct seq *out, const struct cr
             .show = fn, .owner = pid_node_owner, .destroy = pid_node_destroy \
         }                                                                    \
     }
+#define FILE_PARTS(name_, mode_, fn)                                              \
+    {                                                                             \
+        name_, mode_,                                                             \
+        {                                                                         \
+            .show_part = fn, .owner = pid_node_owner, .destroy = pid_node_destroy \
+        }                                                                         \
+    }
 #define FILE_RW(name_, mode_, fn, fs)                                                     \
     {                                                                                     \
         name_, mode_,                                                                     \
@@ -427,7 +434,7 @@ const struct pid_file pid_files[] = {
     FILE_RO("io", 0400, procfs_io_show),
     FILE_RO("limits", 0444, limits_show),
     FILE_RW("loginuid", 0644, procfs_loginuid_show, procfs_loginuid_store),
-    FILE_RO("maps", 0444, procfs_maps_show),
+    FILE_PARTS("maps", 0444, procfs_maps_show),
     FILE_OPS("mem", 0600, &procfs_mem_fops),
     FILE_RO("mountinfo", 0444, procfs_mountinfo_show),
     FILE_RO("mounts", 0444, procfs_mounts_show),
@@ -439,7 +446,7 @@ const struct pid_file pid_files[] = {
     FILE_RO("sched", 0644, procfs_schedule_show),
     FILE_RO("sessionid", 0444, procfs_sessionid_show),
     FILE_RW("setgroups", 0644, procfs_setgroups_show, procfs_setgroups_store),
-    FILE_RO("smaps", 0444, procfs_smaps_show),
+    FILE_PARTS("smaps", 0444, procfs_smaps_show),
     FILE_RO("smaps_rollup", 0444, procfs_smaps_rollup_show),
     FILE_RO("stat", 0444, stat_show),
     FILE_RO("statm", 0444, statm_show),

@@ -13,7 +13,10 @@ struct maps_state {
     struct aspace *as;
     char *path;
     bool details;
+    u64 next; /* address of the next part */
 };
+
+#define MAPS_PART 8192 /* bytes of text, more or less */
 
 /* What is mapped, and its place where it has one: a descriptor's own memory (a vCPU's) has none. */
 static const char *maps_file_name(const struct maps_state *m, const struct file *f,
@@ -98,30 +101,36 @@ static int maps_area(struct area *a, void *arg)
     seq_printf(m->out, "\n");
     if (m->details)
         maps_details(m, a);
-    return 0;
+    m->next = a->end;
+    return m->out->len >= MAPS_PART;
 }
 
-static int maps_text(struct pseudo_node *node, struct seq *out, bool details)
+static int maps_text(struct pseudo_node *node, u64 *from, struct seq *out, bool details)
 {
     struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
 
-    if (!as || IS_ERR(as))
+    if (!as || IS_ERR(as)) {
+        *from = PSEUDO_ALL_SHOWN;
         return as ? -EACCES : 0;
-    struct maps_state m = {out, as, kmalloc(PATH_MAX), details};
-    int err = m.path ? aspace_for_each(as, 0, maps_area, &m) : -ENOMEM;
+    }
+    struct maps_state m = {out, as, kmalloc(PATH_MAX), details, 0};
+    int more = m.path ? aspace_for_each(as, *from, maps_area, &m) : -ENOMEM;
     kfree(m.path);
     aspace_put(as);
-    return err;
+    if (more < 0)
+        return more;
+    *from = more ? m.next : PSEUDO_ALL_SHOWN;
+    return 0;
 }
 
-int procfs_maps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+int procfs_maps_show(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred)
 {
-    return maps_text(node, out, false);
+    return maps_text(node, from, out, false);
 }
 
-int procfs_smaps_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+int procfs_smaps_show(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred)
 {
-    return maps_text(node, out, true);
+    return maps_text(node, from, out, true);
 }
 
 /* The sum over all areas, as one. */

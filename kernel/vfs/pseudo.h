@@ -3,7 +3,7 @@
  * The pseudo-file tree: how any layer gives itself files under /proc, /sys and the cgroup tree. A
  * node is a constant template in a linker table (PSEUDO_FILE) or is made at run time
  * (pseudo_create). Text is produced whole, into a growing buffer, at the first read; so what a
- * reader sees is consistent.
+ * reader sees is consistent. Only what grows with a program's doings comes in parts (show_part).
  */
 #pragma once
 
@@ -20,9 +20,14 @@ struct seq {
 void seq_printf(struct seq *s, const char *fmt, ...) __printf(2, 3);
 void seq_write(struct seq *s, const void *data, size_t n);
 
+#define PSEUDO_ALL_SHOWN U64_MAX
+
 struct pseudo_node;
 struct pseudo_ops {
     int (*show)(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+    /* Instead of show, for text that may be long: appends what comes at *from (0: the start), some
+     * pages of it, and moves *from on; PSEUDO_ALL_SHOWN: that was the rest. */
+    int (*show_part)(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred);
     /* One write(2), copied and NUL-terminated, at most 4095 bytes; cred: the opener's. Bytes taken
      * or -errno. */
     ssize_t (*store)(struct pseudo_node *node, char *text, size_t n, const struct cred *cred);

@@ -3,6 +3,7 @@
  * The pseudo-file tree (pseudo.h) as a file system: inodes are made from nodes on look-up, and hold
  * a reference of theirs.
  */
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -185,8 +186,10 @@ static const struct inode_ops pseudo_magic_ops = {
 
 struct pseudo_open {
     struct mutex lock;
-    struct seq text;
-    bool shown; /* lock */
+    struct seq text; /* lock  the part at hand */
+    u64 base;        /* lock  its place in the file */
+    u64 next;        /* lock  where the next part begins, as show_part counts */
+    bool shown;      /* lock */
 };
 
 static struct pseudo_open *pseudo_opened(struct file *f)
@@ -207,27 +210,60 @@ static struct pseudo_open *pseudo_opened(struct file *f)
     return o;
 }
 
-static int pseudo_show(struct file *f, struct pseudo_open *o)
+/* The part after the one at hand. */
+static int pseudo_show_next_locked(struct file *f, struct pseudo_open *o)
 {
     struct pseudo_node *node = pseudo_of_file(f);
     int err;
 
+    o->base += o->text.len;
     o->text.len = 0;
     o->text.failed = false;
-    err = node->ops->show(node, &o->text, f->cred);
+    if (node->ops->show_part) {
+        err = node->ops->show_part(node, &o->next, &o->text, f->cred);
+    } else {
+        o->next = PSEUDO_ALL_SHOWN;
+        err = node->ops->show(node, &o->text, f->cred);
+    }
     if (!err && o->text.failed)
         err = -ENOMEM;
     o->shown = err == 0;
     return err;
 }
 
-/* What the text has from *pos on; false: some of it is left, for want of a page of the user's. */
-static bool pseudo_copy_locked(struct pseudo_open *o, struct iov_iter *to, loff_t *pos)
+/* Brings the part with pos to hand, from the start where need be; beyond the last: that one. */
+static int pseudo_seek_part_locked(struct file *f, struct pseudo_open *o, u64 pos, bool anew)
 {
-    if (*pos < 0 || (u64)*pos >= o->text.len)
-        return true;
-    *pos += (loff_t)iov_copy_to_nofault(to, o->text.buf + *pos, o->text.len - (u64)*pos);
-    return !to->count || (u64)*pos >= o->text.len;
+    int err = 0;
+
+    if (anew || !o->shown || pos < o->base) {
+        o->base = o->next = o->text.len = 0;
+        err = pseudo_show_next_locked(f, o);
+    }
+    while (!err && pos >= o->base + o->text.len && o->next != PSEUDO_ALL_SHOWN) {
+        cond_yield();
+        err = thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE)
+                  ? -EINTR
+                  : pseudo_show_next_locked(f, o);
+    }
+    return err;
+}
+
+enum pseudo_copied { PSEUDO_COPIED, PSEUDO_WANTS_PAGE, PSEUDO_DONE };
+
+/* What the part has from *pos on, as far as the user's pages are there. */
+static enum pseudo_copied pseudo_copy_locked(struct pseudo_open *o, struct iov_iter *to,
+                                             loff_t *pos)
+{
+    u64 at = (u64)*pos - o->base, n;
+
+    if (at >= o->text.len) /* beyond the end */
+        return PSEUDO_DONE;
+    n = iov_copy_to_nofault(to, o->text.buf + at, o->text.len - at);
+    *pos += (loff_t)n;
+    if (!to->count)
+        return PSEUDO_DONE;
+    return at + n < o->text.len ? PSEUDO_WANTS_PAGE : PSEUDO_COPIED;
 }
 
 /* Reading from the start produces the text anew. Pages of the user's are faulted in outside of the
@@ -236,23 +272,25 @@ static ssize_t pseudo_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     struct pseudo_node *node = pseudo_of_file(f);
     struct pseudo_open *o = pseudo_opened(f);
+    enum pseudo_copied copied = PSEUDO_COPIED;
     loff_t start = *pos;
-    bool anew = start == 0, done;
-    int err;
+    bool anew = start == 0;
+    int err = 0;
 
-    if (!node->ops->show)
+    if (!node->ops->show && !node->ops->show_part)
         return -EINVAL;
     if (!o)
         return -ENOMEM;
-    do {
+    while (!err && copied != PSEUDO_DONE) {
         mutex_lock(&o->lock);
-        err = anew || !o->shown ? pseudo_show(f, o) : 0;
+        err = pseudo_seek_part_locked(f, o, (u64)*pos, anew);
         anew = false;
-        done = err || pseudo_copy_locked(o, to, pos);
+        if (!err)
+            copied = pseudo_copy_locked(o, to, pos);
         mutex_unlock(&o->lock);
-        if (!done)
+        if (!err && copied == PSEUDO_WANTS_PAGE)
             err = iov_fault_in(to, 1, true);
-    } while (!done && !err);
+    }
     return *pos > start ? (ssize_t)(*pos - start) : err;
 }
 

@@ -27,9 +27,11 @@ void aspace_residency(struct aspace *as, const struct area *a, struct residency 
     u64 *slot;
 
     for (u64 va = a->start, next; (slot = pte_next1(&as->pt, &va, a->end)); va = next) {
-        u64 entry = READ_ONCE(*slot);
+        u64 entry;
 
         next = MIN(align_down_huge(va) + HUGE_SIZE, a->end);
+        vm_pause();
+        entry = READ_ONCE(*slot);
         if (pte_huge(entry)) {
             if (!(entry & PTE_SPECIAL))
                 residency_add(r, entry, (next - va) >> PAGE_SHIFT);

@@ -98,8 +98,9 @@ static inline void zap_cover(struct zap *z, u64 start, u64 end)
 /* The entry is gone; its page follows at the next flush. */
 static void zap_entry(struct zap *z, u64 va, u64 entry, u64 size)
 {
-    struct page *head;
     unsigned n = (unsigned)(size >> PAGE_SHIFT);
+    struct page *head;
+    s32 left;
 
     zap_cover(z, va, va + size);
     if (entry & PTE_SPECIAL)
@@ -116,7 +117,8 @@ static void zap_entry(struct zap *z, u64 va, u64 entry, u64 size)
             z->restock++;
         }
     }
-    atomic_dec(&head->share);
+    left = atomic_dec(&head->share);
+    ASSERT(left >= 0);
     z->pages[z->n++] = head;
     if (z->n == ZAP_BATCH)
         zap_flush(z);

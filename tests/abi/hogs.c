@@ -69,6 +69,15 @@ static int hog_tables(void)
     return ENDED;
 }
 
+/* As many tables, in one call. */
+static int hog_populate(void)
+{
+    void *p = mmap(NULL, 16UL << 40, PROT_READ,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE, -1, 0);
+
+    return p == MAP_FAILED ? REFUSED : ENDED;
+}
+
 static int hog_memory(void)
 {
     for (int i = 0; i < 4 * LIMIT_MB; i++) {
@@ -222,7 +231,7 @@ static const struct hog {
     {"memory", hog_memory},     {"tables", hog_tables},   {"files", hog_files},
     {"data", hog_data},         {"pipes", hog_pipes},     {"sockets", hog_sockets},
     {"eventfds", hog_eventfds}, {"threads", hog_threads}, {"areas", hog_areas},
-    {"fork", hog_fork},         {"absent", hog_absent},
+    {"fork", hog_fork},         {"absent", hog_absent},   {"populate", hog_populate},
 };
 
 __attribute__((constructor)) static void hog_begin(void)
@@ -333,6 +342,36 @@ TEST(memory_stays_in_its_group)
 TEST(page_tables_stay_in_their_group)
 {
     hog_test("tables", false);
+}
+/* Far larger than the hog, and in no group with a limit: chosen when RAM is out, only then. */
+static pid_t bystander_start(void)
+{
+    size_t n = 64UL << 20;
+    int ready[2];
+    pid_t pid;
+    char c;
+
+    EXPECT(pipe(ready) == 0);
+    pid = fork();
+    if (pid) {
+        EXPECT(read(ready[0], &c, 1) == 1);
+        return pid;
+    }
+    memset(mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, n);
+    write(ready[1], "", 1);
+    for (;;)
+        pause();
+}
+
+TEST(page_tables_of_one_call_stay_in_their_group)
+{
+    pid_t bystander = bystander_start();
+    int status;
+
+    hog_test("populate", false);
+    EXPECT(waitpid(bystander, &status, WNOHANG) == 0);
+    kill(bystander, SIGKILL);
+    EXPECT(waitpid(bystander, &status, 0) == bystander);
 }
 TEST(files_stay_in_their_group)
 {

@@ -57,6 +57,42 @@ static int status_of(pid_t pid)
     return status;
 }
 
+#define HUGE (2UL << 20)
+#define N_HUGE 8
+static char *volatile race_base;
+static volatile unsigned long race_at;
+
+static void *race_drop(void *arg)
+{
+    for (;;) {
+        char *b = race_base;
+
+        if (b)
+            madvise(b + race_at * HUGE + PAGE, HUGE - PAGE, MADV_DONTNEED);
+    }
+    return NULL;
+}
+
+/* A 2 MiB page comes while a part of its place is given up. */
+TEST(dontneed_of_parts_beside_faults_of_large_pages)
+{
+    char *at = (char *)0x100000000UL;
+    pthread_t t;
+
+    EXPECT(pthread_create(&t, NULL, race_drop, NULL) == 0);
+    for (int round = 0; round < 3; round++) {
+        EXPECT(mmap(at, N_HUGE * HUGE, RW, ANON | MAP_FIXED, -1, 0) == at);
+        race_base = at;
+        for (unsigned long i = 0; i < N_HUGE; i++) {
+            race_at = i;
+            for (volatile int d = 0; d < 500; d++)
+                ;
+            at[i * HUGE] = 1;
+            EXPECT(at[i * HUGE] == 1);
+        }
+    }
+}
+
 TEST(mprotect_takes_and_gives_rights)
 {
     char *p = map(4, ANON, -1);
