@@ -354,7 +354,7 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
     if (!vm_peek_slot(vm, gpa, &hva, &flags))
         return 1;
     for (;;) {
-        struct memslot *s, copy;
+        struct memslot *s, copy = {0};
 
         spin_lock(&vm->aspace->pt_lock);
         s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);

@@ -47,7 +47,7 @@ void name_free(char *name);
 struct walk_at {
     struct walk_hold walk;
     struct fd_hold dir;
-    struct path at;
+    struct path at; /* the directory's; references only where it is a file without a name */
     const struct path *from; /* for vfs calls */
     char *name;
 };

@@ -27,8 +27,12 @@ static int attr_fd(u64 fd, const struct attr_change *ch)
 
     if (!h.file)
         return -EBADF;
-    struct path p = {h.file->mount, h.file->dentry};
-    int err = p.dentry ? vfs_setattr(&p, current_cred(), ch) : -EINVAL;
+    struct path p;
+    int err = file_get_path(h.file, &p);
+    if (!err) {
+        err = vfs_setattr(&p, current_cred(), ch);
+        path_put(&p);
+    }
     fd_release(h);
     return err;
 }
@@ -206,14 +210,9 @@ static int xattr_path(enum xattr_by by, u64 who, struct path *p)
     if (by != BY_FD)
         return walk_at_lookup(AT_FDCWD, who, by == BY_LINK ? AT_SYMLINK_NOFOLLOW : 0, p);
     struct fd_hold h = fd_hold((int)who);
-    if (!h.file || !h.file->dentry) {
-        fd_release(h);
-        return h.file ? -EOPNOTSUPP : -EBADF;
-    }
-    *p = (struct path){h.file->mount, h.file->dentry};
-    path_get(p);
+    int err = h.file ? file_get_path(h.file, p) : -EBADF;
     fd_release(h);
-    return 0;
+    return err;
 }
 
 static int xattr_name(char *name, u64 uname)

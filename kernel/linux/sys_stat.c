@@ -176,8 +176,12 @@ s64 sys_fstatfs(s32 fd, u64 uptr)
 
     if (!h.file)
         return -EBADF;
-    struct path p = {h.file->mount, h.file->dentry};
-    int err = p.dentry ? vfs_statfs(&p, &fs) : -ENOSYS;
+    struct path p;
+    int err = file_get_path(h.file, &p);
+    if (!err) {
+        err = vfs_statfs(&p, &fs);
+        path_put(&p);
+    }
     fd_release(h);
     return err ? err : OUT(uptr, fs);
 }

@@ -52,11 +52,18 @@ void name_free(char *name)
 static int walk_at_dir(struct walk_at *w, s64 dirfd)
 {
     w->dir = fd_hold_raw((int)dirfd);
-    if (!w->dir.file || !w->dir.file->dentry)
-        return w->dir.file ? -ENOTDIR : -EBADF;
-    w->at = (struct path){w->dir.file->mount, w->dir.file->dentry};
-    w->from = &w->at;
-    return 0;
+    int err = w->dir.file ? 0 : -EBADF;
+    if (!err && !w->dir.file->dentry && w->name[0])
+        err = -ENOTDIR;
+    if (err)
+        return err;
+    if (likely(w->dir.file->dentry))
+        w->at = (struct path){w->dir.file->mount, w->dir.file->dentry};
+    else
+        err = file_get_path(w->dir.file, &w->at);
+    if (!err)
+        w->from = &w->at;
+    return err;
 }
 
 int walk_at_begin_flags(struct walk_at *w, s64 dirfd, u64 uname, unsigned walk_flags)
@@ -87,6 +94,8 @@ int walk_at_begin(struct walk_at *w, s64 dirfd, u64 uname)
 void walk_at_end(struct walk_at *w)
 {
     walk_end(&w->walk);
+    if (w->from && !w->dir.file->dentry)
+        path_put(w->from);
     fd_release(w->dir);
     name_free(w->name);
 }

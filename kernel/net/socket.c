@@ -68,6 +68,7 @@ static struct file *socket_file(struct socket *s, unsigned type_flags)
         return ERR_PTR(-ENFILE);
     }
     f->anon_ino = s->ino;
+    file_born(f);
     return f;
 }
 

@@ -14,6 +14,7 @@
 #include "obj/pid.h"
 #include "obj/up.h"
 #include "sched/thread.h"
+#include "sched/timer.h"
 #include "vm/up.h"
 
 static struct slab_cache *file_cache;
@@ -40,6 +41,15 @@ struct file *file_create(const struct file_ops *ops, u32 flags, void *priv)
     list_init(&f->watchers);
     atomic_inc(&file_count);
     return f;
+}
+
+void file_born(struct file *f)
+{
+    const struct cred *cred = up_current_cred();
+
+    f->anon_born = time_ns();
+    f->anon_uid = cred->fsuid;
+    f->anon_gid = cred->fsgid;
 }
 
 static void file_free_rcu(struct rcu_head *head)

@@ -7,6 +7,7 @@
 
 #include "lib/list.h"
 #include "lib/types.h"
+#include "obj/cred.h"
 #include "obj/poll.h"
 #include "sched/mutex.h"
 #include "sync/rcu.h"
@@ -34,7 +35,9 @@ struct dir_context {
 
 struct file_ops {
     const char *name; /* "pipe", "socket": how /proc/<pid>/fd shows it when it has no path */
-    u32 anon_mode;    /* st_mode of a file without an inode; 0: 0600 */
+    u32 anon_mode;    /* st_mode of a file without a name; 0: 0600 */
+    /* Where the object keeps its inode, once made, if several files are of one object. */
+    struct inode **(*inode_slot)(struct file *f);
     /* pos: points to file->pos, or to a private copy (pread); a stream ignores it. May sleep. */
     ssize_t (*read)(struct file *f, struct iov_iter *to, loff_t *pos);
     ssize_t (*write)(struct file *f, struct iov_iter *from, loff_t *pos);
@@ -74,7 +77,11 @@ struct file {
     struct list_node watchers;  /*    watch_lock  epoll items; obj/epoll.c */
     u32 nr_watchers;            /*    watch_lock */
     struct spinlock watch_lock;
-    u64 anon_ino; /* I  number of a file without an inode: pipe:[N]; 0: none */
+    struct inode *anon_inode; /* a  of a file without a name, once asked for; a reference */
+    u64 anon_ino;             /* I  number of such a file: pipe:[N]; 0: none */
+    u64 anon_born;            /* I  time_ns() */
+    kuid_t anon_uid;          /* I  who made it */
+    kgid_t anon_gid;          /* I */
     union {
         struct rcu_head rcu;
         struct file *closing_next; /* its last reference has gone: file_put */
@@ -87,6 +94,8 @@ struct file {
 /* A file with one reference and nothing named; ops->release runs at the last put. NULL: no memory.
  */
 struct file *file_create(const struct file_ops *ops, u32 flags, void *priv) __must_check;
+/* A file without a name is made now, by the current thread. */
+void file_born(struct file *f);
 static inline void file_get(struct file *f)
 {
     refcount_get(&f->ref);

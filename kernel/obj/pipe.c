@@ -47,6 +47,7 @@ struct pipe {
     u32 reader_opens, writer_opens; /* l  ever: fifo(7)'s waits end though the end closed again */
     struct page *spare;             /* l  the page of the buffer emptied last */
     u64 ino;
+    struct inode *inode; /* a  vfs: once asked for; a reference */
 };
 
 static const struct file_ops pipe_ops;
@@ -76,6 +77,11 @@ void pipe_get(struct pipe *p)
     refcount_get(&p->ref);
 }
 
+bool pipe_get_unless_gone(struct pipe *p)
+{
+    return refcount_get_unless_zero(&p->ref);
+}
+
 bool pipe_unshared(struct pipe *p)
 {
     return refcount_read(&p->ref) == 1;
@@ -85,6 +91,8 @@ void pipe_put(struct pipe *p)
 {
     if (!refcount_put(&p->ref))
         return;
+    if (p->inode)
+        up_pipe_gone(p->inode);
     for (; p->tail != p->head; p->tail++)
         page_put(p->ring[p->tail & (p->slots - 1)].page);
     if (p->spare)
@@ -361,9 +369,17 @@ static int pipe_set_flags(struct file *f, unsigned flags)
     return 0; /* O_NONBLOCK and O_DIRECT are read at each call */
 }
 
+static struct inode **pipe_inode_slot(struct file *f)
+{
+    struct pipe *p = f->priv;
+
+    return &p->inode;
+}
+
 static const struct file_ops pipe_ops = {
     .name = "pipe",
     .anon_mode = 0010600,
+    .inode_slot = pipe_inode_slot,
     .read = pipe_read,
     .write = pipe_write,
     .poll = pipe_poll,
@@ -371,6 +387,13 @@ static const struct file_ops pipe_ops = {
     .release = pipe_release,
     .set_flags = pipe_set_flags,
 };
+
+/* Both ends name one object, and so one number. */
+static void pipe_name(struct file *f, const struct pipe *p)
+{
+    f->anon_ino = p->ino;
+    file_born(f);
+}
 
 int pipe_create(unsigned flags, struct file **reader, struct file **writer)
 {
@@ -385,7 +408,7 @@ int pipe_create(unsigned flags, struct file **reader, struct file **writer)
         return -ENFILE;
     }
     p->readers = p->reader_opens = 1;
-    r->anon_ino = p->ino;
+    pipe_name(r, p);
     w = file_create(&pipe_ops, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)), p);
     if (!w) {
         file_put(r);
@@ -393,7 +416,7 @@ int pipe_create(unsigned flags, struct file **reader, struct file **writer)
     }
     pipe_get(p);
     p->writers = p->writer_opens = 1;
-    w->anon_ino = p->ino;
+    pipe_name(w, p);
     *reader = r;
     *writer = w;
     return 0;
@@ -417,7 +440,7 @@ static int pipe_open_wait(struct pipe *p, struct file *f)
     return err;
 }
 
-int pipe_open(struct pipe *p, struct file *f)
+int pipe_open(struct pipe *p, struct file *f, bool named)
 {
     static const struct file_ops none = {.name = "pipe"};
     int err;
@@ -437,7 +460,7 @@ int pipe_open(struct pipe *p, struct file *f)
     mutex_unlock(&p->lock);
     obj_wake(&p->readers_wait, 0, ~0U);
     obj_wake(&p->writers_wait, 0, ~0U);
-    err = pipe_open_wait(p, f);
+    err = named ? pipe_open_wait(p, f) : 0;
     if (err) {
         pipe_release(f);
         f->ops = &none;

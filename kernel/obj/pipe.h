@@ -21,8 +21,10 @@ int pipe_set_size(struct file *f, u64 size, bool privileged);
 /* A FIFO's pipe, kept by its inode while anyone has it open; reference 1. NULL: no memory. */
 struct pipe *pipe_alloc(void) __must_check;
 void pipe_get(struct pipe *p);
+bool pipe_get_unless_gone(struct pipe *p) __must_check;
 void pipe_put(struct pipe *p);
 bool pipe_unshared(struct pipe *p); /* the caller's is the only reference */
 /* Opens an end by f->flags' access mode: sets f->ops and f->priv (takes a reference of p), waits
- * for the other end as fifo(7) says. 0, -ENXIO, -ERESTARTSYS. Context: may sleep. */
-int pipe_open(struct pipe *p, struct file *f) __must_check;
+ * (if it is named) for the other end as fifo(7) says. 0, -ENXIO, -ERESTARTSYS. Context: may sleep.
+ */
+int pipe_open(struct pipe *p, struct file *f, bool named) __must_check;

@@ -212,7 +212,8 @@ static int fd_file_close(struct fd_table *t, struct file *f)
 
     if (f->ops->lock_flush)
         err = f->ops->lock_flush(f, t);
-    if (f->inode && f->inode->locks)
+    struct inode *i = file_inode_made(f);
+    if (i && i->locks)
         file_lock_release(f, t);
     file_put(f);
     return err;

@@ -13,7 +13,7 @@ struct pid_node {
     struct task *task;    /* a reference */
     struct pid_ns *ns;    /* the mount's: whose numbers are shown; a reference */
     u32 number;           /* descriptor, kind of link or namespace */
-    struct file *ends[2]; /* a pipe that is opened again: to read, to write; references or NULL */
+    struct file *ns_file; /* of a node behind a link in ns/; a reference or NULL */
 };
 static inline struct task *pid_node_task(const struct pseudo_node *node)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc/<pid>/fd and fdinfo: links to what descriptors name, and pipes opened again.
+ * /proc/<pid>/fd and fdinfo: links to what descriptors name, with or without a path.
  */
 #include "lib/err.h"
 #include "lib/format.h"
@@ -40,24 +40,10 @@ static int fd_follow(struct pseudo_node *node, const struct cred *cred, struct p
 
     if (IS_ERR(f))
         return PTR_ERR(f);
-    int err = f->dentry ? 0 : -ENXIO;
-    if (!err) {
-        *out = (struct path){f->mount, f->dentry};
-        path_get(out);
-    }
+    int err = file_get_path(f, out);
+
     file_put(f);
     return err;
-}
-
-/* What the link of a file without a name shows. */
-static size_t fd_text(struct file *f, char *text, size_t n)
-{
-    struct kstat st = {0};
-
-    if (f->ops->name[0] == '[')
-        return (size_t)scnprintf(text, n, "anon_inode:%s", f->ops->name);
-    (void)file_stat(f, &st);
-    return (size_t)scnprintf(text, n, "%s:[%lu]", f->ops->name, st.ino);
 }
 
 static ssize_t fd_readlink(struct pseudo_node *node, char *buf, size_t n)
@@ -73,7 +59,7 @@ static ssize_t fd_readlink(struct pseudo_node *node, char *buf, size_t n)
         r = procfs_path_text(&p, buf, n);
     } else {
         char text[64];
-        size_t len = fd_text(f, text, sizeof(text));
+        size_t len = file_anon_text(f, text, sizeof(text));
         r = (ssize_t)MIN(len, n);
         memcpy(buf, text, (size_t)r);
     }
@@ -85,78 +71,6 @@ static const struct pseudo_ops fd_link_ops = {.follow = fd_follow,
                                               .readlink = fd_readlink,
                                               .owner = pid_node_owner,
                                               .destroy = pid_node_destroy};
-
-/* A file without a name: its text is no path, except for a pipe's, which is a hidden name in fd/.
- */
-static const struct pseudo_ops fd_text_ops = {
-    .readlink = fd_readlink, .owner = pid_node_owner, .destroy = pid_node_destroy};
-
-/* A pipe opened again through /proc: what is done to the new file is done to the old one. */
-static struct file *reopened(struct file *f, bool write)
-{
-    return ((struct pid_node *)pseudo_of_file(f)->priv)->ends[write];
-}
-
-static ssize_t reopen_read(struct file *f, struct iov_iter *to, loff_t *pos)
-{
-    struct file *end = reopened(f, false);
-
-    return end ? file_read(end, to, &end->pos) : -EBADF;
-}
-
-static ssize_t reopen_write(struct file *f, struct iov_iter *from, loff_t *pos)
-{
-    struct file *end = reopened(f, true);
-
-    return end ? file_write(end, from, &end->pos) : -EBADF;
-}
-
-static u32 reopen_poll(struct file *f, struct poll_table *pt)
-{
-    struct file *end = reopened(f, file_writable(f));
-
-    return end ? file_poll(end, pt) : POLLNVAL;
-}
-
-static const struct file_ops reopen_fops = {
-    .name = "pipe", .read = reopen_read, .write = reopen_write, .poll = reopen_poll};
-static const struct pseudo_ops reopen_ops = {
-    .fops = &reopen_fops, .owner = pid_node_owner, .destroy = pid_node_destroy};
-
-/* The node behind "pipe:[N]", when the task has such a descriptor: with either end, as it has them.
- */
-static struct pseudo_node *fd_lookup_pipe(struct pid_node *pn, const char *name, size_t len)
-{
-    struct fd_table *files = task_files(pn->task);
-    struct file *ends[2] = {NULL, NULL};
-    struct pseudo_node *node = NULL;
-    char text[64], found[64];
-
-    for (int fd = 0; files && (fd = fd_table_next(files, (u32)fd)) >= 0; fd++) {
-        struct file *f = fd_table_file(files, (u32)fd);
-        bool same = f && !f->dentry && strcmp(f->ops->name, "pipe") == 0 &&
-                    fd_text(f, text, sizeof(text)) == len && memcmp(text, name, len) == 0;
-        if (same && !ends[file_writable(f)]) {
-            ends[file_writable(f)] = f;
-            memcpy(found, text, sizeof(found));
-        } else if (f) {
-            file_put(f);
-        }
-    }
-    if (files)
-        fd_table_put(files);
-    if (ends[0] || ends[1])
-        node = pid_node_create(pn->ns, found, S_IFREG | 0600, &reopen_ops, pn->task, 0);
-    if (node && !IS_ERR(node)) {
-        memcpy(((struct pid_node *)node->priv)->ends, ends, sizeof(ends));
-        return node;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (ends[i])
-            file_put(ends[i]);
-    }
-    return node;
-}
 
 static int fdinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
@@ -186,22 +100,18 @@ static struct pseudo_node *fd_lookup(struct pseudo_node *dir, const char *name, 
     char text[16];
     u32 fd;
 
-    bool pipe = !info && len > 6 && memcmp(name, "pipe:[", 6) == 0;
-    if (!pipe && !procfs_number(name, len, &fd))
+    if (!procfs_number(name, len, &fd))
         return NULL;
     if (!process_may_inspect(pn->task->process))
         return ERR_PTR(-EACCES);
-    if (pipe)
-        return fd_lookup_pipe(pn, name, len);
     struct file *f = pid_fd_file(pn, fd);
     if (!f)
         return NULL;
-    u32 mode = 0500u | (file_readable(f) ? 0400 : 0) | (file_writable(f) ? 0200 : 0);
-    const struct pseudo_ops *link = f->dentry ? &fd_link_ops : &fd_text_ops;
+    u32 mode = (file_readable(f) ? 0500u : 0) | (file_writable(f) ? 0300 : 0);
     file_put(f);
     snprintf(text, sizeof(text), "%u", fd);
     return info ? pid_node_create(pn->ns, text, S_IFREG | 0444, &fdinfo_ops, pn->task, fd)
-                : pid_node_create(pn->ns, text, S_IFLNK | mode, link, pn->task, fd);
+                : pid_node_create(pn->ns, text, S_IFLNK | mode, &fd_link_ops, pn->task, fd);
 }
 
 static int fd_list(struct pseudo_node *dir, struct dir_context *ctx)
@@ -227,7 +137,23 @@ static int fd_list(struct pseudo_node *dir, struct dir_context *ctx)
     return 0;
 }
 
-const struct pseudo_ops procfs_fd_ops = {
-    .lookup = fd_lookup, .list = fd_list, .owner = pid_node_owner, .destroy = pid_node_destroy};
-const struct pseudo_ops procfs_fdinfo_ops = {
-    .lookup = fd_lookup, .list = fd_list, .owner = pid_node_owner, .destroy = pid_node_destroy};
+/* A process always gets at its own, though it may have become another user: /dev/stdout leads
+ * there.
+ */
+static int fd_permission(struct pseudo_node *node, const struct cred *cred, int mask)
+{
+    if (pid_node_task(node)->process == current_process() && !(mask & 2))
+        return 0;
+    return pseudo_may(node, cred, mask);
+}
+
+const struct pseudo_ops procfs_fd_ops = {.lookup = fd_lookup,
+                                         .list = fd_list,
+                                         .permission = fd_permission,
+                                         .owner = pid_node_owner,
+                                         .destroy = pid_node_destroy};
+const struct pseudo_ops procfs_fdinfo_ops = {.lookup = fd_lookup,
+                                             .list = fd_list,
+                                             .permission = fd_permission,
+                                             .owner = pid_node_owner,
+                                             .destroy = pid_node_destroy};

@@ -22,10 +22,8 @@ void pid_node_destroy(struct pseudo_node *node)
 {
     struct pid_node *pn = node->priv;
 
-    for (int i = 0; i < 2; i++) {
-        if (pn->ends[i])
-            file_put(pn->ends[i]);
-    }
+    if (pn->ns_file)
+        file_put(pn->ns_file);
     task_put(pn->task);
     pid_ns_put(pn->ns);
     kfree(pn);
@@ -166,7 +164,7 @@ static const struct pseudo_ops ns_link_ops = {
  * has this one open or mounted. */
 static struct file *ns_behind(struct file *f)
 {
-    return ((struct pid_node *)pseudo_of_file(f)->priv)->ends[0];
+    return ((struct pid_node *)pseudo_of_file(f)->priv)->ns_file;
 }
 
 static s64 ns_pseudo_ioctl(struct file *f, unsigned cmd, u64 arg)
@@ -200,7 +198,7 @@ static struct pseudo_node *ns_file_node(struct pid_node *pn, unsigned k, const c
     if (n == len && memcmp(text, name, len) == 0 && !file_stat(ns, &st)) {
         node = pid_node_create(pn->ns, text, S_IFREG | 0444, &ns_file_node_ops, pn->task, k);
         if (!IS_ERR(node)) {
-            ((struct pid_node *)node->priv)->ends[0] = ns;
+            ((struct pid_node *)node->priv)->ns_file = ns;
             node->ino = st.ino;
             return node;
         }

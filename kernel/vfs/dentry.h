@@ -21,6 +21,7 @@ enum dentry_flags {
     DENTRY_DEAD = 1 << 3,    /* being freed */
     DENTRY_NOCACHE = 1 << 4, /* goes when the last reference does */
     DENTRY_UNLINKED = 1 << 5,
+    DENTRY_ANON = 1 << 6, /* in no directory: its name is all of its path (anon.c) */
 };
 
 /* I immutable · l lock · r rename seqlock and the parent's inode lock · b bucket · a atomic */

@@ -12,5 +12,6 @@ static void vfs_init(void)
     names_init();
     pseudo_init();
     mount_init();
+    anon_init();
 }
 INIT_HOOK(vfs_init, INIT_VFS);

@@ -16,7 +16,6 @@
 #define ST_RELATIME 0x1000
 
 #define MS_RDONLY 1
-#define ANON_INO 1 /* what has no number of its own: an eventfd, an epoll */
 
 static struct slab_cache *inode_cache;
 static u64 inode_last_ino = 1; /* a */
@@ -36,8 +35,12 @@ u64 super_dev_alloc(void)
 
 struct timespec_k vfs_now(void)
 {
-    u64 ns = time_ns() + time_wall_offset();
+    return vfs_time(time_ns());
+}
 
+struct timespec_k vfs_time(u64 ns)
+{
+    ns += time_wall_offset();
     return (struct timespec_k){(s64)(ns / NSEC_PER_SEC), (s64)(ns % NSEC_PER_SEC)};
 }
 
@@ -132,17 +135,7 @@ int file_stat(struct file *f, struct kstat *out)
 
         return vfs_stat(&p, out);
     }
-    if (f->ops->stat)
-        return f->ops->stat(f, out);
-    /* Both ends of a pipe name one object, and so one number. */
-    u32 type = strcmp(f->ops->name, "pipe") == 0     ? S_IFIFO
-               : strcmp(f->ops->name, "socket") == 0 ? S_IFSOCK
-                                                     : 0;
-    *out = (struct kstat){.mode = type | (type == S_IFSOCK ? 0777 : 0600),
-                          .ino = f->anon_ino ? f->anon_ino : ANON_INO,
-                          .nlink = 1,
-                          .blksize = PAGE_SIZE};
-    return 0;
+    return anon_stat(f, out);
 }
 
 /* mode(7): owner bits for the owner, else group bits for the group, else the others'. Capabilities

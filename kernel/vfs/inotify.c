@@ -403,7 +403,7 @@ static void inotify_release(struct file *f)
 }
 
 static const struct file_ops inotify_fops = {
-    .name = "inotify",
+    .name = "anon_inode:inotify",
     .read = inotify_read,
     .poll = inotify_poll,
     .ioctl = inotify_ioctl,

@@ -66,6 +66,13 @@ static struct inode_locks *lock_of_inode(struct inode *i)
     return none;
 }
 
+static struct inode_locks *lock_of_file(struct file *f)
+{
+    struct inode *i = file_inode(f);
+
+    return i ? lock_of_inode(i) : NULL;
+}
+
 /* The inode goes: no file refers to it, so no lock is left. */
 void lock_inode_free(struct inode *i)
 {
@@ -160,11 +167,9 @@ int file_flock(struct file *f, int op)
 
     if (kind != LOCK_SH && kind != LOCK_EX && kind != LOCK_UN)
         return -EINVAL;
-    if (!f->inode)
-        return -EINVAL;
     if (f->flags & O_PATH)
         return -EBADF;
-    l = lock_of_inode(f->inode);
+    l = lock_of_file(f);
     if (!l)
         return -ENOLCK;
     if (kind == LOCK_UN) {
@@ -385,7 +390,7 @@ static int record_range(struct file *f, const struct flock_k *fl, s64 *start, s6
     if (fl->whence == 1)
         base = f->pos;
     else if (fl->whence == 2)
-        base = f->inode->object ? (s64)f->inode->object->size : 0;
+        base = f->inode && f->inode->object ? (s64)f->inode->object->size : 0;
     else if (fl->whence != 0)
         return -EINVAL;
     if (add_overflows(base, fl->start, start))
@@ -406,8 +411,6 @@ static int record_range(struct file *f, const struct flock_k *fl, s64 *start, s6
 static int record_check(struct file *f, int cmd, const struct flock_k *fl)
 {
     if (cmd != F_GETLK && cmd != F_SETLK && cmd != F_SETLKW)
-        return -EINVAL;
-    if (!f->inode)
         return -EINVAL;
     if (f->flags & O_PATH)
         return -EBADF;
@@ -442,7 +445,7 @@ int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl)
         return err;
     range.exclusive = fl->type == F_WRLCK;
     range.pid = fl->pid;
-    l = lock_of_inode(f->inode);
+    l = lock_of_file(f);
     if (!l)
         return -ENOLCK;
     if (cmd == F_GETLK)
@@ -481,7 +484,8 @@ static void record_drop_all(struct inode_locks *l, const void *owner)
  * descriptor took them. owner NULL: the open file itself goes. */
 void file_lock_release(struct file *f, void *owner)
 {
-    struct inode_locks *l = f->inode ? __atomic_load_n(&f->inode->locks, __ATOMIC_ACQUIRE) : NULL;
+    struct inode *i = file_inode_made(f);
+    struct inode_locks *l = i ? __atomic_load_n(&i->locks, __ATOMIC_ACQUIRE) : NULL;
 
     if (!l)
         return;

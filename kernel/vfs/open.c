@@ -50,7 +50,7 @@ static int open_check(const struct path *p, struct inode *inode, unsigned o_flag
         return -ELOOP;
     if (S_ISDIR(inode->mode) && ((mask & 2) || (o_flags & O_CREAT)))
         return -EISDIR;
-    if (S_ISSOCK(inode->mode))
+    if (S_ISSOCK(inode->mode) || (inode_is_anon(inode) && !S_ISFIFO(inode->mode)))
         return -ENXIO;
     if ((S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) && (p->mount->flags & MS_NODEV))
         return -EACCES;
@@ -104,19 +104,20 @@ void file_allow_writers(struct file *f)
 /* The inode keeps its pipe from the first open to the last close. */
 static int open_fifo(struct file *f, struct inode *inode)
 {
+    bool anon = inode_is_anon(inode); /* a pipe, reached by a descriptor of it */
     struct pipe *pipe;
     int err;
 
     rwlock_write_lock(&inode->lock);
-    if (!inode->pipe)
+    if (!inode->pipe && !anon)
         inode->pipe = pipe_alloc();
     pipe = inode->pipe;
-    if (pipe)
-        pipe_get(pipe);
+    if (pipe && !pipe_get_unless_gone(pipe))
+        pipe = NULL;
     rwlock_write_unlock(&inode->lock);
     if (!pipe)
-        return -ENOMEM;
-    err = pipe_open(pipe, f);
+        return anon ? -ENXIO : -ENOMEM;
+    err = pipe_open(pipe, f, !anon);
     pipe_put(pipe);
     return err;
 }
@@ -202,10 +203,11 @@ void up_file_release_path(struct file *f)
     if (f->counts_writer)
         atomic_dec(&f->inode->writers);
     file_allow_writers(f);
-    if (f->inode && f->inode->locks)
-        file_lock_release(f, NULL);
-    if (f->inode && S_ISFIFO(f->inode->mode))
+    file_lock_release(f, NULL);
+    if (f->inode && S_ISFIFO(f->inode->mode) && !inode_is_anon(f->inode))
         open_fifo_close(f->inode);
+    if (f->anon_inode)
+        inode_put(f->anon_inode);
     if (f->dentry)
         dentry_put(f->dentry);
     if (f->mount)

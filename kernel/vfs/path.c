@@ -61,6 +61,13 @@ char *path_name_reached(const struct path *p, const struct path *root, char *buf
 
     if (n < 2)
         return ERR_PTR(-ENAMETOOLONG);
+    if (p->dentry->flags & DENTRY_ANON) {
+        *reached = true;
+        start = end;
+        fits = path_prepend(buf, &start, "", 1) &&
+               path_prepend(buf, &start, p->dentry->name, p->dentry->len);
+        return fits ? start : ERR_PTR(-ENAMETOOLONG);
+    }
     do {
         start = end;
         *--start = '\0';

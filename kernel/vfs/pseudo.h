@@ -76,6 +76,8 @@ struct pseudo_node *pseudo_create(struct pseudo_node *parent, const char *name, 
 void pseudo_remove(struct pseudo_node *node); /* with all below it */
 void pseudo_clear(struct pseudo_node *node);  /* all below it */
 void pseudo_get(struct pseudo_node *node);
+/* What mode and owner allow: 0 or -EACCES. */
+int pseudo_may(struct pseudo_node *node, const struct cred *cred, int mask);
 void pseudo_put(struct pseudo_node *node);
 /* The root node of a tree: made at INIT_VFS. */
 struct pseudo_node *pseudo_root(const char *tree);

@@ -142,21 +142,26 @@ static int pseudo_follow(struct inode *i, const struct cred *cred, struct path *
     return node->ops->follow(node, cred, out);
 }
 
-static int pseudo_permission(struct inode *i, const struct cred *cred, int mask)
+int pseudo_may(struct pseudo_node *node, const struct cred *cred, int mask)
 {
-    struct pseudo_node *node = i->priv;
-    u32 bits = i->mode;
-    kuid_t uid = i->uid;
-    kgid_t gid = i->gid;
+    u32 bits = node->mode;
+    kuid_t uid = 0;
+    kgid_t gid = 0;
 
-    if (node->ops->permission)
-        return node->ops->permission(node, cred, mask);
     if (node->ops->owner)
         node->ops->owner(node, &uid, &gid);
     bits >>= cred->fsuid == uid ? 6 : cred_in_group(cred, gid) ? 3 : 0;
     if ((mask & ~bits & 7) == 0)
         return 0;
     return cred_capable(cred, &user_ns_init, CAP_DAC_OVERRIDE) ? 0 : -EACCES;
+}
+
+static int pseudo_permission(struct inode *i, const struct cred *cred, int mask)
+{
+    struct pseudo_node *node = i->priv;
+
+    return node->ops->permission ? node->ops->permission(node, cred, mask)
+                                 : pseudo_may(node, cred, mask);
 }
 
 static int pseudo_setattr(struct inode *i, const struct attr_change *ch)

@@ -236,6 +236,17 @@ int vfs_stat(const struct path *p, struct kstat *out);
  * for writing. The file is not shared yet. */
 int file_deny_writers(struct file *f) __must_check;
 void file_allow_writers(struct file *f);
+/* The inode of any file, made if need be; borrowed from it. NULL: no memory. */
+struct inode *file_inode(struct file *f);
+/* NULL: nobody has asked for it yet through f. */
+static inline struct inode *file_inode_made(struct file *f)
+{
+    return f->inode ? f->inode : __atomic_load_n(&f->anon_inode, __ATOMIC_ACQUIRE);
+}
+/* A path to what any descriptor names, with references. -ENOMEM. */
+int file_get_path(struct file *f, struct path *out) __must_check;
+/* What /proc shows of a file without a name: "pipe:[N]"; its length. */
+size_t file_anon_text(struct file *f, char *text, size_t n);
 ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos);
 /* The contents of i, locked for writing, change by current's doing: its set-id bits go, unless
  * current has CAP_FSETID, and so do its file capabilities. */
@@ -335,3 +346,4 @@ struct dentry *dentry_get_parent(struct dentry *d);
 u64 dentry_parent_ino(struct dentry *d); /* for readdir's ".." */
 struct dentry *dentry_create_root(struct inode *root) __must_check;
 struct timespec_k vfs_now(void);
+struct timespec_k vfs_time(u64 ns); /* of time_ns() */

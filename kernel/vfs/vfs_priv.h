@@ -12,6 +12,11 @@ void inode_init(void);
 void names_init(void);
 void pseudo_init(void);
 void mount_init(void);
+void anon_init(void);
+/* fstat of a file without a name. */
+int anon_stat(struct file *f, struct kstat *out);
+/* Of anon.c: reached by descriptor only. */
+bool inode_is_anon(const struct inode *i);
 
 /* A mount: a file system's subtree shown at a place. t mount lock · I immutable · a atomic */
 struct mount {
