@@ -43,7 +43,7 @@ static void cgroup_init(struct cgroup *cg, struct cgroup *parent)
     list_init(&cg->members);
     account_init(&cg->memory, parent ? &parent->memory : NULL, cg);
     account_init(&cg->pids, parent ? &parent->pids : NULL, cg);
-    cg->memory_high = U64_MAX;
+    cg->swap_max = U64_MAX;
     cg->quota_us = U64_MAX;
     cg->period_us = QUOTA_PERIOD_DEFAULT_US;
     cg->cpu_weight = CPU_WEIGHT_DEFAULT;
@@ -478,6 +478,19 @@ int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us)
     sched_group_set_quota(cg->sched, quota_us == U64_MAX ? 0 : quota_us * 1000, period_us * 1000);
     mutex_unlock(&cgroup_tree_lock);
     return 0;
+}
+
+void cgroup_memory_uses(struct cgroup *cg, s64 uses[ACCOUNT_USES])
+{
+    for (unsigned i = 0; i < ACCOUNT_USES; i++)
+        uses[i] = 0;
+    mutex_lock(&cgroup_tree_lock);
+    for (struct cgroup *at = cg; at; at = cgroup_next_locked(at, cg)) {
+        for (unsigned i = 0; i < ACCOUNT_USES; i++)
+            uses[i] += atomic_read(&at->memory.uses[i]);
+        cond_yield();
+    }
+    mutex_unlock(&cgroup_tree_lock);
 }
 
 static int cgroup_tell_cpus(struct cgroup_member *m, void *arg)

@@ -47,7 +47,7 @@ struct cgroup {
     struct account pids;            /*    charged below, in threads */
     struct sched_group *sched;      /* I */
     struct device_filters *devices; /* rcu  device_filter.c; NULL: all devices */
-    u64 memory_high;                /* a  pages; U64_MAX: max */
+    u64 swap_max;                   /* a  pages; U64_MAX: max */
     bool dead, frozen;              /* t */
     bool oom_group;                 /* a */
     u32 subtree_control;            /* t+l  CG_* switched on for children */
@@ -102,7 +102,9 @@ void cgroup_kill(struct cgroup *cg);
 /* Limits: from the files' values. 0 or -EINVAL. */
 int cgroup_set_weight(struct cgroup *cg, u64 weight);                 /* 1..10000 */
 int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us); /* U64_MAX: max */
-int cgroup_set_memory_max(struct cgroup *cg, u64 pages);              /* reclaims what it can */
+/* How the pages charged to cg and all below it are used. */
+void cgroup_memory_uses(struct cgroup *cg, s64 uses[ACCOUNT_USES]);
+int cgroup_set_memory_max(struct cgroup *cg, u64 pages); /* reclaims what it can */
 int cgroup_set_cpus(struct cgroup *cg, u64 mask); /* 0: as the parent. -ENODEV: removed; -ENOSPC:
                                                      none any more, and processes are in it */
 /* The path as seen from ns_root ("/", "/a/b", "/../x"); 0 or -ENAMETOOLONG. */

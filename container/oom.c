@@ -121,3 +121,13 @@ int cgroup_set_memory_max(struct cgroup *cg, u64 pages)
     }
     return 0;
 }
+
+void up_memory_high(struct account *account)
+{
+    struct cgroup *cg = account->owner;
+
+    if (!cg)
+        return;
+    __atomic_fetch_add(&cg->events_high, 1, __ATOMIC_RELAXED);
+    waitq_wake_all(&cg->events_wait);
+}

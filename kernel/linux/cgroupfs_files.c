@@ -14,7 +14,7 @@
 /* ------------------------------------------------------------- values */
 
 /* "max" or a number; a trailing newline is allowed. */
-static int cg_parse(const char *text, u64 *out)
+int cg_parse(const char *text, u64 *out)
 {
     char word[32];
     size_t len = strlen(text);
@@ -33,7 +33,7 @@ static int cg_parse(const char *text, u64 *out)
 }
 
 /* Bytes, with the suffixes that memory files take. */
-static int cg_parse_bytes(char *text, u64 *pages)
+int cg_parse_bytes(char *text, u64 *pages)
 {
     size_t len = strlen(text);
     unsigned shift = 0;
@@ -60,7 +60,7 @@ static int cg_parse_bytes(char *text, u64 *pages)
     return 0;
 }
 
-static void cg_show_limit(struct seq *out, u64 value, u64 unit)
+void cg_show_limit(struct seq *out, u64 value, u64 unit)
 {
     if (value >= (u64)S64_MAX / unit)
         seq_printf(out, "max\n");
@@ -296,70 +296,6 @@ static ssize_t cg_kill_store(struct pseudo_node *node, char *text, size_t n,
     return (ssize_t)n;
 }
 
-/* ------------------------------------------------------------- memory */
-
-static int mem_current_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    seq_printf(out, "%lu\n", (u64)atomic_read(&cg_of(node)->memory.used) * PAGE_SIZE);
-    return 0;
-}
-
-static int mem_peak_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    seq_printf(out, "%lu\n", (u64)atomic_read(&cg_of(node)->memory.peak) * PAGE_SIZE);
-    return 0;
-}
-
-static int mem_max_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    cg_show_limit(out, (u64)READ_ONCE(cg_of(node)->memory.limit), PAGE_SIZE);
-    return 0;
-}
-
-static ssize_t mem_max_store(struct pseudo_node *node, char *text, size_t n,
-                             const struct cred *cred)
-{
-    u64 pages;
-    int err = cg_parse_bytes(text, &pages);
-
-    if (!err)
-        err = cgroup_set_memory_max(cg_of(node), pages);
-    return err ? err : (ssize_t)n;
-}
-
-static int mem_events_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    const struct cgroup *cg = cg_of(node);
-
-    seq_printf(out, "low 0\nhigh %lu\nmax %lu\noom %lu\noom_kill %lu\noom_group_kill 0\n",
-               READ_ONCE(cg->events_high), READ_ONCE(cg->events_max), READ_ONCE(cg->events_oom),
-               READ_ONCE(cg->events_oom_kill));
-    return 0;
-}
-
-static int mem_oom_group_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    seq_printf(out, "%d\n", READ_ONCE(cg_of(node)->oom_group));
-    return 0;
-}
-
-static ssize_t mem_oom_group_store(struct pseudo_node *node, char *text, size_t n,
-                                   const struct cred *cred)
-{
-    u64 on;
-
-    if (cg_parse(text, &on) || on > 1)
-        return -EINVAL;
-    WRITE_ONCE(cg_of(node)->oom_group, on);
-    return (ssize_t)n;
-}
-
-static int mem_swap_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
-{
-    seq_printf(out, "0\n"); /* there is no swap */
-    return 0;
-}
-
 /* ------------------------------------------------------------- cpu */
 
 static int cpu_weight_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
@@ -488,12 +424,19 @@ const struct cgroup_file cgroup_files[] = {
     CG_RO("cgroup.events", 0, true, cg_events_show, .poll = cg_events_poll),
     CG_RO("cgroup.type", 0, true, cg_type_show),
     CG_WO("cgroup.kill", 0, true, cg_kill_store),
-    CG_RO("memory.current", CG_MEMORY, true, mem_current_show),
-    CG_RO("memory.peak", CG_MEMORY, true, mem_peak_show),
-    CG_RW("memory.max", CG_MEMORY, true, mem_max_show, mem_max_store),
-    CG_RO("memory.events", CG_MEMORY, true, mem_events_show, .poll = cg_events_poll),
-    CG_RW("memory.oom.group", CG_MEMORY, true, mem_oom_group_show, mem_oom_group_store),
-    CG_RO("memory.swap.current", CG_MEMORY, true, mem_swap_show),
+    CG_RO("memory.current", CG_MEMORY, true, cgroupfs_memory_current_show),
+    CG_RO("memory.peak", CG_MEMORY, true, cgroupfs_memory_peak_show),
+    CG_RW("memory.min", CG_MEMORY, true, cgroupfs_memory_min_show, cgroupfs_memory_min_store),
+    CG_RW("memory.low", CG_MEMORY, true, cgroupfs_memory_low_show, cgroupfs_memory_low_store),
+    CG_RW("memory.high", CG_MEMORY, true, cgroupfs_memory_high_show, cgroupfs_memory_high_store),
+    CG_RW("memory.max", CG_MEMORY, true, cgroupfs_memory_max_show, cgroupfs_memory_max_store),
+    CG_RO("memory.events", CG_MEMORY, true, cgroupfs_memory_events_show, .poll = cg_events_poll),
+    CG_RO("memory.stat", CG_MEMORY, false, cgroupfs_memory_stat_show),
+    CG_RW("memory.oom.group", CG_MEMORY, true, cgroupfs_memory_oom_group_show,
+          cgroupfs_memory_oom_group_store),
+    CG_RO("memory.swap.current", CG_MEMORY, true, cgroupfs_memory_swap_current_show),
+    CG_RW("memory.swap.max", CG_MEMORY, true, cgroupfs_memory_swap_max_show,
+          cgroupfs_memory_swap_max_store),
     CG_RW("cpu.weight", CG_CPU, true, cpu_weight_show, cpu_weight_store),
     CG_RW("cpu.max", CG_CPU, true, cpu_max_show, cpu_max_store),
     CG_RO("cpu.stat", 0, false, cpu_stat_show),

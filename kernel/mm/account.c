@@ -18,6 +18,7 @@ enum account_state { ACCOUNT_OPEN, ACCOUNT_CLOSED, ACCOUNT_GONE };
 
 struct account account_root_memory = {
     .limit = S64_MAX,
+    .high = S64_MAX,
     .cache = LIST_INIT(account_root_memory.cache),
     .cachers = LIST_INIT(account_root_memory.cachers),
 };
@@ -26,7 +27,10 @@ DEFINE_PER_CPU(struct account *, account_of_cpu);
 void account_init(struct account *a, struct account *parent, void *owner)
 {
     a->parent = parent;
-    a->limit = S64_MAX;
+    a->limit = a->high = S64_MAX;
+    a->low = a->min = 0;
+    for (unsigned i = 0; i < ACCOUNT_USES; i++)
+        atomic_set(&a->uses[i], 0);
     a->owner = owner;
     atomic_set(&a->used, 0);
     atomic_set(&a->peak, 0);
@@ -54,13 +58,17 @@ static inline s64 account_bound(const struct account *a, bool slack)
 static int account_charge_within(struct account *a, u64 n, bool slack, struct account **failed)
 {
     struct account *at;
+    bool high = false;
     s64 used;
 
     for (at = a; at; at = at->parent) {
         account_add(at, (s64)n, &used);
         if (unlikely(used > account_bound(at, slack)))
             goto undo;
+        high |= used > READ_ONCE(at->high);
     }
+    if (unlikely(high))
+        up_memory_short();
     return 0;
 
 undo:
@@ -82,11 +90,22 @@ int account_charge_kernel(struct account *a, u64 pages)
 {
     int err;
 
-    if (!a || likely(!account_charge_within(a, pages, false, NULL)))
+    if (!a)
         return 0;
-    err = account_charge_within(a, pages, true, NULL);
-    up_memory_short();
+    err = account_charge_within(a, pages, false, NULL);
+    if (unlikely(err)) {
+        err = account_charge_within(a, pages, true, NULL);
+        up_memory_short();
+    }
+    if (likely(!err))
+        account_use(a, ACCOUNT_KERNEL, (s64)pages);
     return err;
+}
+
+void account_uncharge_kernel(struct account *a, u64 pages)
+{
+    account_use(a, ACCOUNT_KERNEL, -(s64)pages);
+    account_uncharge(a, pages);
 }
 
 int account_charge_bytes(struct account *a, u64 n)
@@ -101,6 +120,8 @@ int account_charge_bytes(struct account *a, u64 n)
             atomic_add(&a->stock, (s64)n);
             return -ENOMEM;
         }
+    } else {
+        account_use(a, ACCOUNT_KERNEL, (s64)pages);
     }
     atomic_add(&a->stock, (s64)(pages << PAGE_SHIFT));
     return 0;
@@ -149,7 +170,7 @@ static void account_trim(struct account *a, s64 stock)
 
         if (!atomic_cas(&a->stock, &stock, stock - (s64)(pages << PAGE_SHIFT)))
             continue;
-        account_uncharge(a, pages);
+        account_uncharge_kernel(a, pages);
         return;
     }
 }
@@ -157,6 +178,13 @@ static void account_trim(struct account *a, s64 stock)
 void account_uncharge_bytes(struct account *a, u64 n)
 {
     account_trim(a, atomic_add(&a->stock, (s64)n));
+}
+
+struct account *account_over_high(struct account *a)
+{
+    while (a && atomic_read(&a->used) <= READ_ONCE(a->high))
+        a = a->parent;
+    return a;
 }
 
 struct account *account_over(struct account *a)

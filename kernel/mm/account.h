@@ -19,14 +19,20 @@
 #include "lib/list.h"
 #include "lib/types.h"
 
+/* What pages are used for, where that is told apart; the rest is anonymous. */
+enum account_use { ACCOUNT_FILE, ACCOUNT_SHARED, ACCOUNT_KERNEL, ACCOUNT_USES };
+
 struct account {
-    struct account *parent;   /* I  NULL at the root */
-    atomic64_t used;          /* a  unit: pages for memory, tasks for pids */
-    atomic64_t peak;          /* a */
-    s64 limit;                /* a  S64_MAX: none */
-    atomic64_t stock;         /* a  bytes charged, and not in use by an object */
-    atomic_t state;           /* a  enum account_state */
-    void *owner;              /* I  for container: the control group */
+    struct account *parent; /* I  NULL at the root */
+    atomic64_t used;        /* a  unit: pages for memory, tasks for pids */
+    atomic64_t peak;        /* a */
+    s64 limit;              /* a  S64_MAX: none */
+    s64 high;               /* a  who charges beyond it is told (up_memory_short); S64_MAX: none */
+    s64 low, min;           /* a  pages below these are reclaimed last, or not at all */
+    atomic64_t uses[ACCOUNT_USES]; /* a  pages charged here itself, not below */
+    atomic64_t stock;              /* a  bytes charged, and not in use by an object */
+    atomic_t state;                /* a  enum account_state */
+    void *owner;                   /* I  for container: the control group */
     struct list_node cache;   /*    vfs: what is cached on this account's bill, and nobody uses */
     struct list_node cachers; /*  vfs: the accounts that have a cache */
 };
@@ -39,12 +45,21 @@ int account_charge(struct account *a, u64 n, struct account **failed) __must_che
 /* Charges past the limit too: for what cannot be refused any more. */
 void account_charge_forced(struct account *a, u64 n);
 void account_uncharge(struct account *a, u64 n);
+/* n pages, charged to a, begin to be used so; negative: end. a may be NULL. */
+static inline void account_use(struct account *a, enum account_use use, s64 n)
+{
+    if (a)
+        atomic_add(&a->uses[use], n);
+}
 extern struct account account_root_memory;
 
 /* Kernel memory. a may be NULL: nobody is charged. 0 or -ENOMEM. */
 int account_charge_kernel(struct account *a, u64 pages) __must_check;
+void account_uncharge_kernel(struct account *a, u64 pages);
 int account_charge_bytes(struct account *a, u64 n) __must_check;
 void account_uncharge_bytes(struct account *a, u64 n);
+/* The first account from a upwards that is past its high mark; NULL: none. */
+struct account *account_over_high(struct account *a);
 /* The first account from a upwards that is past its limit; NULL: none. */
 struct account *account_over(struct account *a);
 /* The first account from a upwards that would refuse another page of kernel memory; NULL: none. */

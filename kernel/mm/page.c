@@ -169,10 +169,12 @@ struct page *page_alloc(unsigned order, unsigned flags)
     if (FAILPOINT(page_alloc) || account_charge_kernel(account, 1UL << order))
         return NULL;
     page = page_alloc_free(order, flags);
-    if (likely(page))
+    if (likely(page)) {
         page->account = account;
-    else if (account)
-        account_uncharge(account, 1UL << order);
+        page->flags |= account ? PG_KERNEL : 0;
+    } else if (account) {
+        account_uncharge_kernel(account, 1UL << order);
+    }
     return page;
 }
 
@@ -193,7 +195,10 @@ static void page_free(struct page *page)
     DEBUG_ASSERT(atomic_read(&page->share) == 0);
     DEBUG_ASSERT(!(page->flags & (PG_BUDDY | PG_TAIL | PG_LRU | PG_LOCKED)));
     if (page->account) {
-        account_uncharge(page->account, page->flags & PG_COMPOUND ? 1UL << page->order : 1);
+        u64 n = page->flags & PG_COMPOUND ? 1UL << page->order : 1;
+        if (page->flags & PG_KERNEL)
+            account_use(page->account, ACCOUNT_KERNEL, -(s64)n);
+        account_uncharge(page->account, n);
         page->account = NULL;
     }
     if (unlikely(page->flags & PG_COMPOUND)) {

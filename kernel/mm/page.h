@@ -31,6 +31,7 @@ enum page_flags {
     PG_LRU = 1 << 8,       /* on a reclaim list */
     PG_REFERENCED = 1 << 9,
     PG_RESERVED = 1 << 10, /* never allocated: firmware, kernel image */
+    PG_KERNEL = 1 << 11,   /* charged as the kernel's own */
 };
 
 /* 64 bytes. Fields of a page's user: o its object's lock, b the buddy lock, a atomic. */

@@ -138,7 +138,7 @@ static void thread_free(struct thread *t)
     if (t->stack)
         thread_stack_free(t->stack);
     if (t->stack_payer)
-        account_uncharge(t->stack_payer, STACK_SIZE / PAGE_SIZE);
+        account_uncharge_kernel(t->stack_payer, STACK_SIZE / PAGE_SIZE);
     slab_free(thread_cache, t);
 }
 

@@ -7,6 +7,7 @@
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "sched/thread.h"
+#include "sched/timer.h"
 #include "sync/rcu.h"
 #include "vm/up.h"
 #include "vm/vm_priv.h"
@@ -120,6 +121,26 @@ int charge_relieve(struct account *failed)
     return up_oom(failed) ? 0 : -ENOMEM;
 }
 
+/* Above memory.high: what can go, goes; a group that still stays above it is slowed, the more the
+ * further it is: 0.64 s at a tenth, at most 2 s, each time it charges more. */
+static void charge_slow_down(struct account *high)
+{
+    s64 mark = READ_ONCE(high->high);
+    u64 over, delay;
+
+    while (atomic_read(&high->used) > mark && charge_reclaim(high))
+        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            return;
+    if (atomic_read(&high->used) <= mark)
+        return;
+    up_memory_high(high);
+    over = (u64)(atomic_read(&high->used) - mark) * 1000 / (u64)MAX(mark, 1L);
+    delay = MIN(MIN(over, 1000UL) * MIN(over, 1000UL) * (64 * NSEC_PER_SEC / 1000000),
+                2 * NSEC_PER_SEC);
+    if (delay > 10 * NSEC_PER_MSEC)
+        (void)sleep_until(time_ns() + delay, SLEEP_KILLABLE);
+}
+
 void memory_relieve(void)
 {
     struct thread *me = current_thread();
@@ -129,6 +150,8 @@ void memory_relieve(void)
     while ((over = account_over(me->account)))
         if (charge_relieve(over))
             return;
+    if (unlikely((over = account_over_high(me->account))))
+        charge_slow_down(over);
     for (unsigned i = 0; i < RECLAIM_ROUNDS && pages_short(); i++)
         if (!charge_reclaim(NULL))
             return;

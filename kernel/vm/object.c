@@ -100,7 +100,7 @@ void mem_object_init(struct mem_object *obj, const struct mem_object_ops *ops, v
 }
 
 /* On one CPU the number may be below zero. */
-DEFINE_PER_CPU(u64, object_memory_pages);
+static DEFINE_PER_CPU(u64, object_memory_pages); /* of objects that live in memory alone */
 
 u64 mem_object_memory_pages(void)
 {
@@ -112,10 +112,20 @@ u64 mem_object_memory_pages(void)
     return MAX((s64)n, 0L);
 }
 
+void object_count_page(const struct mem_object *obj, const struct page *page, s64 change)
+{
+    bool memory = !obj->ops->read_page;
+
+    if (memory)
+        *this_cpu_ptr(object_memory_pages) += (u64)change;
+    account_use(page->account, memory ? ACCOUNT_SHARED : ACCOUNT_FILE, change);
+}
+
 static void object_drop_page(void *entry, void *ctx)
 {
     struct page *page = entry;
 
+    object_count_page(ctx, page, -1);
     object_lru_del(page);
     page_put(page);
 }
@@ -129,9 +139,7 @@ void mem_object_put(struct mem_object *obj)
         mem_object_truncate(obj, 0, U64_MAX);
     /* The lock keeps reclaim out, which comes by way of the LRU. */
     spin_lock(&obj->lock);
-    if (!obj->ops->read_page)
-        *this_cpu_ptr(object_memory_pages) -= obj->nr_pages;
-    xa_destroy(&obj->pages, object_drop_page, NULL);
+    xa_destroy(&obj->pages, object_drop_page, obj);
     obj->nr_pages = 0;
     spin_unlock(&obj->lock);
     if (obj->ops->destroy)
@@ -199,10 +207,9 @@ int object_page_insert(struct mem_object *obj, struct page *page)
         if (!err) {
             page_get(page);
             obj->nr_pages++;
+            object_count_page(obj, page, 1);
             if (obj->ops->read_page)
                 object_lru_add(page);
-            else
-                this_cpu_inc(object_memory_pages);
         }
         spin_unlock(&obj->lock);
         if (err != -ENOMEM || nodes == XA_POOL_MAX)

@@ -82,20 +82,38 @@ static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
         return false;
     xa_erase(&obj->pages, page->index);
     obj->nr_pages--;
+    object_count_page(obj, page, -1);
     atomic_set(&page->ref, 1);
     page_put(page);
     return true;
 }
 
-/* The oldest page that may go: off the list, its object locked. NULL: none among the next *scan. */
-static struct page *reclaim_pick(struct account *account, u64 *scan)
+/* memory.low and memory.min: a group's pages stay while it, and each group above it below the one
+ * that needs memory, has no more than that. */
+static bool reclaim_is_protected(const struct page *page, const struct account *needy, bool low)
+{
+    const struct account *a = page->account;
+
+    if (!a || a == needy || !a->parent)
+        return false;
+    for (; a->parent && a != needy; a = a->parent) {
+        s64 kept = low ? MAX(READ_ONCE(a->low), READ_ONCE(a->min)) : READ_ONCE(a->min);
+        if (atomic_read(&a->used) > kept)
+            return false;
+    }
+    return true;
+}
+
+/* The oldest page that may go: off the list, its object locked. NULL: none among the next *scan.
+ * low: not of groups below their memory.low either. */
+static struct page *reclaim_pick(struct account *account, bool low, u64 *scan)
 {
     struct page *page;
 
     while (*scan && (page = list_last(&lru_pages, struct page, node))) {
         (*scan)--;
-        if (!reclaim_belongs(page, account) || page_flag_test(page, PG_REFERENCED) ||
-            !spin_trylock(&page->object->lock)) {
+        if (!reclaim_belongs(page, account) || reclaim_is_protected(page, account, low) ||
+            page_flag_test(page, PG_REFERENCED) || !spin_trylock(&page->object->lock)) {
             page_flag_clear(page, PG_REFERENCED);
             list_del(&page->node);
             list_add(&lru_pages, &page->node);
@@ -109,19 +127,16 @@ static struct page *reclaim_pick(struct account *account, u64 *scan)
     return NULL;
 }
 
-u64 reclaim_pages(struct account *account, u64 n)
+static u64 reclaim_round(struct account *account, u64 n, bool low)
 {
-    u64 done = 0, scan;
+    u64 done = 0, scan = account ? 8 * n + 1024 : 4 * n + 4096;
 
-    if (account == &account_root_memory)
-        account = NULL;
-    scan = account ? 8 * n + 1024 : 4 * n + 4096;
     while (done < n) {
         struct mem_object *obj;
         struct page *page;
 
         spin_lock(&lru_lock);
-        page = reclaim_pick(account, &scan);
+        page = reclaim_pick(account, low, &scan);
         spin_unlock(&lru_lock);
         if (!page)
             break;
@@ -132,6 +147,18 @@ u64 reclaim_pages(struct account *account, u64 n)
             object_lru_add(page);
         spin_unlock(&obj->lock);
     }
+    return done;
+}
+
+u64 reclaim_pages(struct account *account, u64 n)
+{
+    u64 done;
+
+    if (account == &account_root_memory)
+        account = NULL;
+    done = reclaim_round(account, n, true);
+    if (!done)
+        done = reclaim_round(account, n, false);
     COUNT_ADD(reclaimed, done);
     return done;
 }

@@ -111,8 +111,7 @@ static void truncate_take_page_locked(struct mem_object *obj, struct page *page)
     xa_erase(&obj->pages, page->index);
     obj->nr_pages--;
     object_lru_del(page);
-    if (!obj->ops->read_page)
-        this_cpu_dec(object_memory_pages);
+    object_count_page(obj, page, -1);
     page_flag_clear(page, PG_DIRTY);
 }
 

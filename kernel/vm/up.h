@@ -16,6 +16,8 @@ u64 up_reclaim_names(struct account *account, u64 n);
  * and kill the one that suffers (container/). True when something was or will be freed: try again.
  * Context: may sleep. */
 bool up_oom(struct account *account);
+/* container: the account is above its high mark and nothing more could be reclaimed. */
+void up_memory_high(struct account *account);
 /* container: holds what an account belongs to, so that it can be charged. Only while somebody else
  * holds it too; the put may sleep. */
 void up_account_get(struct account *account);

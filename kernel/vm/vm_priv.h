@@ -115,7 +115,8 @@ bool protect_object_page_locked(struct mem_object *obj, u64 index) REQUIRES(obj-
 int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a);
 
 /* object.c */
-DECLARE_PER_CPU(u64, object_memory_pages); /* of objects that live in memory alone */
+/* A page comes into the object, or leaves it with change -1. REQUIRES(obj->lock) */
+void object_count_page(const struct mem_object *obj, const struct page *page, s64 change);
 void object_lru_add(struct page *page);
 void object_lru_del(struct page *page);
 void object_node_free(struct xa_node *node);

@@ -187,3 +187,96 @@ TEST(threads_are_listed)
     EXPECT(lines == 2);
     box_gone();
 }
+
+static long figure(const char *path, const char *key)
+{
+    const char *at = strstr(contents(path), key);
+
+    EXPECT(at && (at == text || at[-1] == '\n'));
+    return atol(at + strlen(key));
+}
+
+#define MIB (1L << 20)
+
+/* Runs fn in a process that was made in the group, as all that a runtime starts are. */
+static void in_box(void (*fn)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        enter(BOX);
+        pid = fork();
+        if (pid == 0) {
+            fn();
+            _exit(0);
+        }
+        EXPECT(waitpid(pid, &status, 0) == pid);
+        _exit(status != 0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void memory_uses(void)
+{
+    long anon = figure(BOX "/memory.stat", "anon "), shared = figure(BOX "/memory.stat", "shmem ");
+    char *p = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(p != MAP_FAILED);
+    memset(p, 1, 8 * MIB);
+    EXPECT(figure(BOX "/memory.stat", "anon ") >= anon + 7 * MIB);
+    EXPECT(figure(BOX "/memory.stat", "shmem ") < shared + MIB);
+    int fd = memfd_create("m", 0);
+    EXPECT(fd >= 0 && ftruncate(fd, 4 * MIB) == 0);
+    char *q = mmap(NULL, 4 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    EXPECT(q != MAP_FAILED);
+    memset(q, 1, 4 * MIB);
+    EXPECT(figure(BOX "/memory.stat", "shmem ") >= shared + 4 * MIB);
+    EXPECT(figure(BOX "/memory.stat", "file ") >= 4 * MIB);
+    EXPECT(munmap(q, 4 * MIB) == 0 && ftruncate(fd, 0) == 0);
+    EXPECT(figure(BOX "/memory.stat", "shmem ") < shared + MIB);
+    EXPECT(figure(BOX "/memory.stat", "inactive_file ") >= 0);
+    EXPECT(figure(BOX "/memory.current", "") >= figure(BOX "/memory.stat", "anon "));
+}
+
+TEST(memory_is_told_by_its_use)
+{
+    box();
+    in_box(memory_uses);
+    EXPECT(rmdir(BOX) == 0);
+}
+
+TEST(memory_marks_are_kept)
+{
+    static const char *const files[] = {"/memory.high", "/memory.low", "/memory.min",
+                                        "/memory.swap.max", "/memory.max"};
+    char path[128];
+
+    box();
+    for (unsigned i = 0; i < sizeof(files) / sizeof(*files); i++) {
+        snprintf(path, sizeof(path), BOX "%s", files[i]);
+        if (strstr(path, "swap") && access(path, F_OK) != 0)
+            continue; /* a Linux without swap accounting */
+        EXPECT(put(path, "nonsense") == EINVAL);
+        EXPECT(put(path, "8M") == 0 && strcmp(contents(path), "8388608\n") == 0);
+        EXPECT(put(path, "max") == 0 && strcmp(contents(path), "max\n") == 0);
+    }
+    EXPECT(rmdir(BOX) == 0);
+}
+
+static void touch_a_little_more(void)
+{
+    char *p = mmap(NULL, 5 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    EXPECT(p != MAP_FAILED);
+    memset(p, 1, 4 * MIB + 64 * 1024);
+}
+
+TEST(a_group_above_its_high_mark_is_slowed_and_not_killed)
+{
+    box();
+    EXPECT(put(BOX "/memory.high", "4M") == 0);
+    in_box(touch_a_little_more);
+    EXPECT(figure(BOX "/memory.events", "high ") > 0);
+    EXPECT(figure(BOX "/memory.events", "oom_kill ") == 0);
+    EXPECT(rmdir(BOX) == 0);
+}
