@@ -13,6 +13,8 @@ enum prctl_op {
     PR_SET_DUMPABLE = 4,
     PR_GET_KEEPCAPS = 7,
     PR_SET_KEEPCAPS = 8,
+    PR_GET_TIMING = 13,
+    PR_SET_TIMING = 14,
     PR_SET_NAME = 15,
     PR_GET_NAME = 16,
     PR_GET_SECCOMP = 21,
@@ -165,6 +167,10 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
             return -EINVAL;
         t->process->dumpable = a;
         return 0;
+    case PR_GET_TIMING: /* statistical, the one way there is */
+        return 0;
+    case PR_SET_TIMING:
+        return a ? -EINVAL : 0;
     case PR_SET_NAME:
     case PR_GET_NAME:
         return prctl_name(a, op == PR_SET_NAME);
@@ -175,10 +181,10 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
             return seccomp_install_strict();
         return a == SECCOMP_MODE_FILTER ? seccomp_install(b, 0) : -EINVAL;
     case PR_SET_TIMERSLACK:
-        t->timer_slack = a ? (u32)MIN(a, (u64)U32_MAX) : 50000;
+        t->timer_slack = a ? a : t->default_slack;
         return 0;
     case PR_GET_TIMERSLACK:
-        return t->timer_slack;
+        return (s64)t->timer_slack;
     case PR_SET_CHILD_SUBREAPER:
         return prctl_subreaper(a);
     case PR_GET_CHILD_SUBREAPER:

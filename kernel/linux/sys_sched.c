@@ -284,31 +284,49 @@ s64 sys_getcpu(u64 ucpu, u64 unode, u64 unused)
     return (ucpu && OUT(ucpu, cpu)) || (unode && OUT(unode, node)) ? -EFAULT : 0;
 }
 
-/* The kernel runs every CPU through a barrier on a context switch; a grace period is one on all. */
+enum membarrier_cmd {
+    MEMBARRIER_QUERY = 0,
+    MEMBARRIER_GLOBAL = 1,
+    MEMBARRIER_GLOBAL_EXPEDITED = 2,
+    MEMBARRIER_REGISTER_GLOBAL = 4,
+    MEMBARRIER_PRIVATE = 8,
+    MEMBARRIER_REGISTER_PRIVATE = 16,
+    MEMBARRIER_SYNC_CORE = 32,
+    MEMBARRIER_REGISTER_SYNC_CORE = 64,
+};
+#define MEMBARRIER_KNOWN 127
+
+/* By interrupt: a barrier, and on the way back an IRET, which serialises the instructions too. */
+static s64 membarrier_private(u32 registration)
+{
+    struct process *p = current_process();
+
+    if (!(READ_ONCE(p->membarrier) & registration))
+        return -EPERM;
+    aspace_barrier(p->aspace);
+    return 0;
+}
+
 s64 sys_membarrier(s32 cmd, u32 flags, s32 cpu)
 {
-    enum {
-        QUERY = 0,
-        GLOBAL = 1,
-        GLOBAL_EXPEDITED = 2,
-        REGISTER_GLOBAL = 4,
-        PRIVATE = 8,
-        REGISTER_PRIVATE = 16
-    };
-
     if (flags)
         return -EINVAL;
-    switch ((u32)cmd) {
-    case QUERY:
-        return GLOBAL | GLOBAL_EXPEDITED | REGISTER_GLOBAL | PRIVATE | REGISTER_PRIVATE;
-    case REGISTER_GLOBAL:
-    case REGISTER_PRIVATE:
+    switch (cmd) {
+    case MEMBARRIER_QUERY:
+        return MEMBARRIER_KNOWN;
+    case MEMBARRIER_REGISTER_GLOBAL:
+    case MEMBARRIER_REGISTER_PRIVATE:
+    case MEMBARRIER_REGISTER_SYNC_CORE:
+        __atomic_fetch_or(&current_process()->membarrier, (u32)cmd, __ATOMIC_RELAXED);
         return 0;
-    case GLOBAL:
-    case GLOBAL_EXPEDITED:
-    case PRIVATE:
-        rcu_synchronize();
+    case MEMBARRIER_GLOBAL:
+    case MEMBARRIER_GLOBAL_EXPEDITED:
+        rcu_synchronize(); /* a grace period is a switch, and so a barrier, on every CPU */
         return 0;
+    case MEMBARRIER_PRIVATE:
+        return membarrier_private(MEMBARRIER_REGISTER_PRIVATE);
+    case MEMBARRIER_SYNC_CORE:
+        return membarrier_private(MEMBARRIER_REGISTER_SYNC_CORE);
     default:
         return -EINVAL;
     }

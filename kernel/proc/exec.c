@@ -259,6 +259,7 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
     j->cred = NULL;
     exec_name_thread(j->path);
     t->process->did_exec = true;
+    t->process->membarrier = 0;
     t->process->dumpable = !j->closed;
     if (j->secure)
         exec_secure(t);

@@ -83,7 +83,7 @@ struct task *task_alloc(void)
     sigpending_init(&t->pending);
     t->altstack.flags = SS_DISABLE;
     t->start_time = time_ns();
-    t->timer_slack = 50000;
+    t->timer_slack = t->default_slack = 50000;
     return t;
 }
 
@@ -108,6 +108,7 @@ static void process_inherit(struct process *p, struct process *from, u64 clone_f
     p->dumpable = from->dumpable;
     p->keep_caps = from->keep_caps;
     p->personality = from->personality;
+    p->membarrier = from->membarrier;
     p->login_uid = from->login_uid;
     p->login_session = from->login_session;
     p->has_subreaper = from->has_subreaper || from->subreaper;
@@ -329,7 +330,7 @@ static void clone_task_inherit(struct task *t, u64 flags)
 
     t->blocked = me->blocked;
     t->no_new_privs = me->no_new_privs;
-    t->timer_slack = me->timer_slack;
+    t->timer_slack = t->default_slack = me->timer_slack;
     t->ioprio = me->ioprio;
     t->seccomp = me->seccomp;
     t->entry_work = me->entry_work;

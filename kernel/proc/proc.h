@@ -89,6 +89,7 @@ struct process {
     bool has_subreaper;                      /* p  some ancestor does */
     bool ns_init;                 /* I  the init of its pid namespace: default actions spare it */
     bool did_exec;                /* a */
+    u32 membarrier;               /* a  what membarrier(2) has registered */
     bool dumpable;                /* a */
     struct user_ns *exec_ns;      /* s  where its program was started; a reference */
     bool keep_caps;               /* a */

@@ -69,7 +69,7 @@ struct task {
     struct seccomp *seccomp; /* s  NULL: none; replaced by chains built upon it only */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */
     u64 start_time;                          /* I  ns of time_ns() */
-    u32 timer_slack;                         /* o  ns */
+    u64 timer_slack, default_slack;          /* o  ns; the default is the creator's */
     u16 ioprio;                              /* a  as ioprio_set(2) has it */
     struct sem_undo_list *sem_undo;          /* o  NULL until it is used */
 };

@@ -221,6 +221,8 @@ s64 tty_job_ioctl(struct tty *t, struct file *f, unsigned cmd, u64 arg)
 {
     switch (cmd) {
     case TIOCSCTTY:
+        if (!file_readable(f) && !capable(CAP_SYS_ADMIN))
+            return -EPERM; /* it could not read, but would be hung up and signalled by it */
         return tty_become_controlling(t, arg == 1);
     case TIOCNOTTY:
         return tty_give_up(t);

@@ -186,6 +186,9 @@ struct aspace *aspace_current(void);
 /* as, and who pays for kernel memory with it, become those of a thread that does not run yet. */
 struct thread;
 void aspace_give(struct thread *t, struct aspace *as);
+/* Every CPU that runs in the address space has passed a full barrier, and an IRET, before it goes
+ * on in user mode. Interrupts on. */
+void aspace_barrier(struct aspace *as);
 /* Loads the table for the current thread (exec). */
 void aspace_activate(struct aspace *as);
 
