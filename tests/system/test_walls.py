@@ -55,6 +55,12 @@ RUNS = {
     "devices_that_are_made_stay_shut": (
         "", "sh -c 'mknod /tmp/n c 1 3; cat /tmp/n; mknod /tmp/k c 1 11; cat /tmp/k'", 1, "",
         "can't open '/tmp/k': Operation not permitted"),
+    "operators_console_stays_shut": (
+        "", "sh -c 'mknod /tmp/c c 5 1; mknod /tmp/s c 4 64; echo x >/tmp/c; echo x >/tmp/s'", 1,
+        "", "can't create /tmp/c: Operation not permitted"),
+    "console_of_a_terminal_is_its_own": (
+        "-t", "sh -c 'test /dev/console -ef /dev/pts/0; echo $?; stat -c %t /dev/console; "
+        "(echo told > /dev/console) | cat'", 0, "0\r\n88\r\ntold\r\n", ""),
     "privileged_devices": ("--privileged", "sh -c 'mknod /tmp/k c 1 11; head -c 1 /tmp/k | wc -c'",
                            0, "1\n", ""),
     "limits_of_a_process": ("--ulimit nofile=100:200", "sh -c 'ulimit -n; ulimit -Hn'", 0,
