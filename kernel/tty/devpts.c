@@ -64,6 +64,8 @@ static int devpts_option(struct pts_instance *i, const char *opt)
     if (!eq ||
         parse_u64(eq + 1, str_starts(opt, "mode") || str_starts(opt, "ptmxmode") ? 8 : 10, &v))
         return -EINVAL;
+    if (v > U32_MAX)
+        return -EINVAL;
     if (str_starts(opt, "ptmxmode="))
         i->ptmx_mode = v & 0777;
     else if (str_starts(opt, "mode="))
@@ -73,6 +75,9 @@ static int devpts_option(struct pts_instance *i, const char *opt)
     else if (str_starts(opt, "uid="))
         i->uid = user_ns_map_uid(current_cred()->user_ns, (u32)v);
     else if (!str_starts(opt, "max="))
+        return -EINVAL;
+    if ((str_starts(opt, "gid=") && i->gid == ID_INVALID) ||
+        (str_starts(opt, "uid=") && i->uid == ID_INVALID))
         return -EINVAL;
     return 0;
 }
@@ -170,6 +175,17 @@ static void devpts_free_index(struct pts_instance *i, struct pty *pty)
     spin_unlock(&i->lock);
 }
 
+void devpts_remove(struct pts_instance *i, struct pty *pty)
+{
+    struct walk_ctx ctx;
+    char name[12];
+
+    devpts_walk(pty, &ctx);
+    snprintf(name, sizeof(name), "%u", pty->index);
+    (void)vfs_unlink(&ctx, &pty->dir, name);
+    devpts_free_index(i, pty);
+}
+
 int devpts_add(struct pts_instance *i, struct pty *pty)
 {
     const struct cred *me = current_cred();
@@ -191,22 +207,17 @@ int devpts_add(struct pts_instance *i, struct pty *pty)
         devpts_free_index(i, pty);
         return err;
     }
-    if (vfs_lookup(&ctx, &pty->dir, name, 0, &node) == 0) {
-        (void)vfs_setattr(&node, &cred_init, &owner);
+    err = vfs_lookup(&ctx, &pty->dir, name, 0, &node);
+    if (!err) {
+        err = vfs_setattr(&node, &cred_init, &owner);
+        spin_lock(&i->lock);
+        pty->node_ino = dentry_inode(node.dentry)->ino;
+        spin_unlock(&i->lock);
         path_put(&node);
     }
-    return 0;
-}
-
-void devpts_remove(struct pts_instance *i, struct pty *pty)
-{
-    struct walk_ctx ctx;
-    char name[12];
-
-    devpts_walk(pty, &ctx);
-    snprintf(name, sizeof(name), "%u", pty->index);
-    (void)vfs_unlink(&ctx, &pty->dir, name);
-    devpts_free_index(i, pty);
+    if (err)
+        devpts_remove(i, pty);
+    return err;
 }
 
 int devpts_open_peer(struct pty *pty, unsigned flags, struct file **out)
@@ -262,6 +273,8 @@ static int ptmx_open(struct file *f, u32 minor)
     return err;
 }
 
+/* The node decides who may open: a number is used again, and the node of a terminal that is gone
+ * may still be held by its former owner. */
 static int pts_open(struct file *f, u32 minor)
 {
     struct pts_instance *i = devpts_instance(f->inode->super);
@@ -271,6 +284,8 @@ static int pts_open(struct file *f, u32 minor)
         return -EIO;
     spin_lock(&i->lock);
     pty = i->ptys[minor];
+    if (pty && pty->node_ino != f->inode->ino)
+        pty = NULL;
     if (pty)
         tty_get(&pty->slave);
     spin_unlock(&i->lock);

@@ -16,6 +16,7 @@ struct pty {
     struct pts_instance *instance; /* I  valid while `dir` is held */
     struct path dir;               /* I  the devpts directory; references until the master closes */
     u32 index;                     /* I */
+    u64 node_ino;                  /*    the instance's lock: its node's number; 0: none yet */
     bool locked;                   /* l  TIOCSPTLCK */
     bool master_closed;            /* l */
     bool slave_seen;               /* l  the slave has been open */

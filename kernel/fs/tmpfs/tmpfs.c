@@ -111,6 +111,14 @@ static int tmpfs_parse_number(const char *text, size_t len, unsigned base, u64 *
     return parse_u64(digits, base, out);
 }
 
+/* A number of the mounter's user namespace. */
+static int tmpfs_parse_id(const char *text, size_t len, u64 *out)
+{
+    int err = tmpfs_parse_number(text, len, 10, out);
+
+    return !err && *out > U32_MAX ? -EINVAL : err;
+}
+
 static int tmpfs_parse_option(struct tmpfs_super *ts, const char *opt, size_t len)
 {
     const char *eq = memchr(opt, '=', len), *value = eq ? eq + 1 : opt + len;
@@ -132,11 +140,13 @@ static int tmpfs_parse_option(struct tmpfs_super *ts, const char *opt, size_t le
         err = tmpfs_parse_number(value, n, 8, &v);
         ts->root_mode = (u32)v & 07777;
     } else if (OPTION_IS("uid")) {
-        err = tmpfs_parse_number(value, n, 10, &v);
-        ts->uid = (kuid_t)v;
+        err = tmpfs_parse_id(value, n, &v);
+        ts->uid = err ? ID_INVALID : user_ns_map_uid(current_cred()->user_ns, (u32)v);
+        err = ts->uid == ID_INVALID ? -EINVAL : 0;
     } else if (OPTION_IS("gid")) {
-        err = tmpfs_parse_number(value, n, 10, &v);
-        ts->gid = (kgid_t)v;
+        err = tmpfs_parse_id(value, n, &v);
+        ts->gid = err ? ID_INVALID : user_ns_map_gid(current_cred()->user_ns, (u32)v);
+        err = ts->gid == ID_INVALID ? -EINVAL : 0;
     } else {
         err = OPTION_IS("huge") || OPTION_IS("inode64") ? 0 : -EINVAL;
     }

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Terminals: who may reach whose, and what their numbers are.
+ */
+#include "abi.h"
+
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <termios.h>
+
+/* A devpts of our own; a new pair, by its ptmx. */
+static void own_devpts(const char *options)
+{
+    mkdir("/tmp", 0777);
+    mkdir("/tmp/pts", 0755);
+    EXPECT(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    EXPECT(mount("none", "/tmp/pts", "devpts", 0, options) == 0);
+}
+
+static int open_pair(char *slave, size_t n)
+{
+    int master = open("/tmp/pts/ptmx", O_RDWR | O_NOCTTY), unlock = 0, index = -1;
+
+    EXPECT(master >= 0 && ioctl(master, TIOCSPTLCK, &unlock) == 0);
+    EXPECT(ioctl(master, TIOCGPTN, &index) == 0);
+    snprintf(slave, n, "/tmp/pts/%d", index);
+    return master;
+}
+
+TEST(node_of_a_terminal_that_is_gone_opens_no_other)
+{
+    char name[32], again[32], path[32];
+    int master, node;
+
+    own_devpts("newinstance,ptmxmode=0666,mode=0666");
+    master = open_pair(name, sizeof(name));
+    node = open(name, O_PATH);
+    EXPECT(node >= 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", node);
+    int slave = open(path, O_RDWR | O_NOCTTY);
+    EXPECT(slave >= 0 && close(slave) == 0 && close(master) == 0);
+    master = open_pair(again, sizeof(again));
+    EXPECT(strcmp(name, again) == 0); /* the number is used again */
+    EXPECT_ERR(open(path, O_RDWR | O_NOCTTY), EIO);
+    EXPECT(open(again, O_RDWR | O_NOCTTY) >= 0);
+}
+
+TEST(terminal_belongs_to_who_opened_its_master)
+{
+    struct stat st;
+    char name[32];
+
+    own_devpts("newinstance,ptmxmode=0666,mode=0620,gid=5");
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(setresuid(1000, 1000, 1000) == 0);
+        open_pair(name, sizeof(name));
+        EXPECT(stat(name, &st) == 0 && st.st_uid == 1000 && st.st_gid == 5);
+        EXPECT((st.st_mode & 0777) == 0620);
+        _exit(0);
+    }
+    int status;
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+TEST(owner_of_terminals_has_32_bits)
+{
+    mkdir("/tmp", 0777);
+    mkdir("/tmp/pts", 0755);
+    EXPECT_ERR(mount("none", "/tmp/pts", "devpts", 0, "newinstance,uid=4294967296"), EINVAL);
+    EXPECT_ERR(mount("none", "/tmp/pts", "devpts", 0, "newinstance,gid=-1"), EINVAL);
+}
+
+/* Who can only write cannot take it as controlling terminal, unless privileged. */
+TEST(controlling_terminal_is_taken_by_who_can_read_it)
+{
+    char name[32];
+    int status;
+
+    own_devpts("newinstance,ptmxmode=0666,mode=0666");
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(setresuid(1000, 1000, 1000) == 0 && setsid() > 0);
+        open_pair(name, sizeof(name));
+        int write_only = open(name, O_WRONLY | O_NOCTTY), both = open(name, O_RDWR | O_NOCTTY);
+        EXPECT(write_only >= 0 && both >= 0);
+        EXPECT_ERR(ioctl(write_only, TIOCSCTTY, 0), EPERM);
+        EXPECT(ioctl(both, TIOCSCTTY, 0) == 0);
+        EXPECT(tcgetsid(both) == getpid() && tcgetpgrp(both) == getpid());
+        _exit(0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static int inside(void *arg)
+{
+    int slave = *(int *)arg;
+    pid_t pgrp = -1;
+
+    /* The terminal's group and session are outside: they have no number here. */
+    EXPECT(getpid() == 1);
+    EXPECT(ioctl(slave, TIOCGPGRP, &pgrp) == 0 && pgrp == 0);
+    return 0;
+}
+
+TEST(groups_of_a_terminal_are_told_in_the_readers_numbers)
+{
+    static char stack[65536];
+    char name[32];
+    int status;
+
+    own_devpts("newinstance,ptmxmode=0666,mode=0666");
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(setsid() > 0);
+        open_pair(name, sizeof(name));
+        int slave = open(name, O_RDWR);
+        EXPECT(slave >= 0 && tcgetpgrp(slave) == getpid());
+        pid_t in = clone(inside, stack + sizeof(stack), CLONE_NEWPID | SIGCHLD, &slave);
+        EXPECT(in > 0 && waitpid(in, &status, 0) == in && status == 0);
+        _exit(0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
