@@ -200,7 +200,7 @@ s64 sys_setsockopt(s32 fd, s32 level, s32 name, u64 uval, u32 len)
 
 s64 sys_getsockopt(s32 fd, s32 level, s32 name, u64 uval, u64 ulen)
 {
-    u64 val[16];
+    u64 val[32]; /* the longest is struct tcp_info */
     struct fd_hold h;
     s32 room;
     u32 n;

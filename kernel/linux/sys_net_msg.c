@@ -11,6 +11,10 @@
 
 #define SCM_RIGHTS 1
 #define SCM_CREDENTIALS 2
+#define SCM_TIMESTAMP 29
+#define SCM_TIMESTAMPNS 35
+#define SO_RXQ_OVFL 40
+#define IP_PKTINFO 8
 #define CONTROL_MAX 8192
 #define CMSG_ALIGN(n) ALIGN_UP((u64)(n), 8)
 #define MMSG_MAX 1024
@@ -231,9 +235,9 @@ struct control_out {
     u32 flags;
 };
 
-static int net_cmsg_out(struct control_out *out, s32 type, const void *data, u64 n)
+static int net_cmsg_out(struct control_out *out, s32 level, s32 type, const void *data, u64 n)
 {
-    struct cmsg_user c = {sizeof(c) + n, SOL_SOCKET, type};
+    struct cmsg_user c = {sizeof(c) + n, level, type};
     u64 to = out->base + out->at;
 
     if (out->room - out->at < c.len) {
@@ -273,9 +277,31 @@ static int net_rights_out(struct control_out *out, struct socket_message *m, boo
         }
         fds[n] = fd;
     }
-    err = n ? net_cmsg_out(out, SCM_RIGHTS, fds, n * sizeof(*fds)) : 0;
+    err = n ? net_cmsg_out(out, SOL_SOCKET, SCM_RIGHTS, fds, n * sizeof(*fds)) : 0;
     kfree(fds);
     return err;
+}
+
+/* The time a message was sent: struct timeval or timespec. */
+static int net_time_out(struct control_out *out, const struct socket_message *m)
+{
+    s64 t[2] = {(s64)(m->time / NSEC_PER_SEC),
+                (s64)(m->time % NSEC_PER_SEC / (m->time_ns ? 1 : NSEC_PER_USEC))};
+
+    return net_cmsg_out(out, SOL_SOCKET, m->time_ns ? SCM_TIMESTAMPNS : SCM_TIMESTAMP, t,
+                        sizeof(t));
+}
+
+/* Where a datagram was sent to; there is one interface. */
+static int net_destination_out(struct control_out *out, const struct socket_message *m)
+{
+    u32 to = __builtin_bswap32(m->destination);
+    struct {
+        s32 interface;
+        u32 local, destination;
+    } info = {1, to, to};
+
+    return net_cmsg_out(out, 0, IP_PKTINFO, &info, sizeof(info));
 }
 
 static int net_control_out(struct control_out *out, struct socket_message *m, bool cloexec)
@@ -283,14 +309,20 @@ static int net_control_out(struct control_out *out, struct socket_message *m, bo
     struct user_ns *ns = current_cred()->user_ns;
     int err = 0;
 
-    if (m->has_cred) {
+    if (m->time)
+        err = net_time_out(out, m);
+    if (!err && m->has_lost)
+        err = net_cmsg_out(out, SOL_SOCKET, SO_RXQ_OVFL, &m->lost, sizeof(m->lost));
+    if (!err && m->has_destination)
+        err = net_destination_out(out, m);
+    if (!err && m->has_cred) {
         struct ucred_user u = {
             .pid = (s32)pid_nr(m->pid, up_current_pid_ns()),
             .uid = user_ns_uid(ns, m->uid),
             .gid = user_ns_gid(ns, m->gid),
         };
 
-        err = net_cmsg_out(out, SCM_CREDENTIALS, &u, sizeof(u));
+        err = net_cmsg_out(out, SOL_SOCKET, SCM_CREDENTIALS, &u, sizeof(u));
     }
     if (!err && m->nr_files)
         err = net_rights_out(out, m, cloexec);

@@ -2,199 +2,187 @@
  *
  * IPv4 on the loopback of a net namespace: streams and datagrams between its own sockets. There is
  * no other interface yet, so an address that is not the loopback's is unreachable. The bytes go the
- * way of unix sockets; what is here are the names: ports, in two tables per namespace, under
- * unix_lock.
+ * way of unix sockets; inet_priv.h says where the rest is.
  */
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/unix_priv.h"
+#include "net/inet_priv.h"
 #include "obj/cred.h"
 #include "vm/iov.h"
 
-#define IPPROTO_IP 0
-#define IPPROTO_TCP 6
-#define IPPROTO_UDP 17
-#define PORT_FIRST 32768U
-#define PORT_LAST 60999U
-#define UDP_MAX 65507U
-
-struct inet_addr { /* sockaddr_in, over sock_addr */
-    u16 family;
-    u8 port[2], addr[4], zero[8];
-};
-static_assert(sizeof(struct inet_addr) == 16, "sockaddr_in");
-
 static const struct socket_ops inet_ops;
-static const u8 inet_loopback[4] = {127, 0, 0, 1}, inet_any[4];
+static struct slab_cache *inet_cache;
 
-static struct inet_addr *inet_of(const struct unix_sock *u)
+static void inet_init(void)
 {
-    return (struct inet_addr *)(void *)&u->addr->sun;
+    inet_cache = slab_cache_create("inet_sock", sizeof(struct inet_sock), 0);
 }
-static u32 inet_port(const struct inet_addr *a)
+INIT_HOOK(inet_init, INIT_CORE);
+
+void inet_addr_set(struct inet_addr *a, u32 ip, u16 port)
 {
-    return (u32)a->port[0] << 8 | a->port[1];
-}
-static bool inet_is_any(const struct inet_addr *a)
-{
-    return !memcmp(a->addr, inet_any, 4);
+    *a = (struct inet_addr){
+        .family = AF_INET,
+        .port = {(u8)(port >> 8), (u8)port},
+        .addr = {(u8)(ip >> 24), (u8)(ip >> 16), (u8)(ip >> 8), (u8)ip},
+    };
 }
 
-static int inet_addr_in(const struct sock_addr *sa, u32 len, struct inet_addr *out)
+int inet_addr_in(const struct sock_addr *sa, u32 len, struct inet_addr *out)
 {
     if (len < sizeof(*out))
         return -EINVAL;
     memcpy(out, sa, sizeof(*out));
+    memset(out->zero, 0, sizeof(out->zero));
     return out->family == AF_INET ? 0 : -EAFNOSUPPORT;
-}
-
-static struct list_node *inet_bucket(struct net_ns *ns, int type, u32 port)
-{
-    return &(type == SOCK_STREAM ? ns->tcp_ports : ns->udp_ports)[port % INET_HASH];
-}
-
-/* Who holds the port at that address; wildcards match. */
-static struct unix_sock *inet_find_locked(struct net_ns *ns, int type, const struct inet_addr *a)
-{
-    struct unix_sock *u;
-
-    list_for_each (u, inet_bucket(ns, type, inet_port(a)), name_node) {
-        const struct inet_addr *b = inet_of(u);
-
-        if (inet_port(b) == inet_port(a) &&
-            (inet_is_any(a) || inet_is_any(b) || !memcmp(a->addr, b->addr, 4)))
-            return u;
-    }
-    return NULL;
-}
-
-/* A free port of the ephemeral range into *a; false: none. */
-static bool inet_pick_locked(struct net_ns *ns, int type, struct inet_addr *a)
-{
-    for (u32 tries = 0; tries <= PORT_LAST - PORT_FIRST; tries++) {
-        u32 port = ns->next_port++;
-
-        if (ns->next_port > PORT_LAST)
-            ns->next_port = PORT_FIRST;
-        a->port[0] = (u8)(port >> 8);
-        a->port[1] = (u8)port;
-        if (!inet_find_locked(ns, type, a))
-            return true;
-    }
-    return false;
-}
-
-static int inet_bind_locked(struct unix_sock *u, struct unix_addr *name)
-{
-    struct inet_addr *a = (struct inet_addr *)(void *)&name->sun;
-    struct net_ns *ns = u->sock.ns;
-
-    if (u->addr)
-        return -EINVAL;
-    if (!inet_port(a) ? !inet_pick_locked(ns, u->sock.type, a)
-                      : inet_find_locked(ns, u->sock.type, a) != NULL)
-        return -EADDRINUSE;
-    u->addr = name;
-    list_add(inet_bucket(ns, u->sock.type, inet_port(a)), &u->name_node);
-    return 0;
-}
-
-static int inet_bind_to(struct unix_sock *u, const struct inet_addr *a)
-{
-    struct unix_addr *name = kzalloc(sizeof(*name));
-    int err;
-
-    if (!name)
-        return -ENOMEM;
-    refcount_init(&name->ref, 1);
-    name->len = sizeof(*a);
-    memcpy(&name->sun, a, sizeof(*a));
-    spin_lock(&u->sock.ns->unix_lock);
-    err = inet_bind_locked(u, name);
-    spin_unlock(&u->sock.ns->unix_lock);
-    if (err)
-        unix_addr_put(name);
-    return err;
 }
 
 static int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len,
                      const struct walk_ctx *ctx)
 {
+    struct inet_sock *is = inet_of(unix_of(s));
     struct inet_addr a;
     int err = inet_addr_in(sa, len, &a);
 
+    /* bind(2): AF_UNSPEC with the wildcard was always taken. */
+    if (err == -EAFNOSUPPORT && a.family == AF_UNSPEC && inet_ip(&a) == INET_ANY)
+        err = 0;
     if (err)
         return err;
-    if (!inet_is_any(&a) && a.addr[0] != 127)
+    if (inet_ip(&a) && !inet_is_loopback(inet_ip(&a)))
         return -EADDRNOTAVAIL;
     if (inet_port(&a) && inet_port(&a) < 1024 &&
         !cred_capable(current_cred(), s->ns->user_ns, CAP_NET_BIND_SERVICE))
         return -EACCES;
-    memset(a.zero, 0, sizeof(a.zero));
-    return inet_bind_to(unix_of(s), &a);
+    if (s->type == SOCK_STREAM && READ_ONCE(is->u.peer))
+        return -EINVAL;
+    return inet_name_bind(is, inet_ip(&a), inet_port(&a));
 }
 
-/* A socket that sends has a name. */
-static int inet_autobind(struct unix_sock *u, const u8 *addr)
+int inet_autobind(struct inet_sock *s, u32 ip)
 {
-    struct inet_addr a = {.family = AF_INET};
     int err;
 
-    if (READ_ONCE(u->addr))
+    if (READ_ONCE(s->u.addr))
         return 0;
-    memcpy(a.addr, addr, 4);
-    err = inet_bind_to(u, &a);
-    return err == -EINVAL ? 0 : err; /* another thread named it */
+    err = inet_name_bind(s, ip, 0);
+    if (err == -EINVAL) /* another thread named it */
+        return 0;
+    return err == -EADDRINUSE && s->u.sock.type != SOCK_STREAM ? -EAGAIN : err;
 }
 
-static int inet_lookup(struct net_ns *ns, const struct sock_addr *sa, u32 len, int type,
+static int inet_lookup(struct unix_sock *from, const struct sock_addr *sa, u32 len,
                        const struct walk_ctx *ctx, struct unix_sock **out)
 {
-    struct unix_sock *u;
+    const struct inet_addr *me = (const struct inet_addr *)(const void *)&from->addr->sun;
     struct inet_addr a;
     int err = inet_addr_in(sa, len, &a);
 
     if (err)
         return err;
-    if ((!inet_is_any(&a) && a.addr[0] != 127) || !READ_ONCE(ns->loopback_up))
+    if ((inet_ip(&a) && !inet_is_loopback(inet_ip(&a))) || !READ_ONCE(from->sock.ns->loopback_up))
         return -ENETUNREACH;
-    if (inet_is_any(&a))
-        memcpy(a.addr, inet_loopback, 4);
-    spin_lock(&ns->unix_lock);
-    u = inet_find_locked(ns, type, &a);
-    if (u)
-        unix_get(u);
-    spin_unlock(&ns->unix_lock);
-    *out = u;
-    return u ? 0 : -ECONNREFUSED;
+    if (!inet_ip(&a))
+        inet_addr_set(&a, INET_LOOPBACK, inet_port(&a));
+    *out = inet_name_find(from->sock.ns, SOCK_STREAM, &a, me);
+    return *out ? 0 : -ECONNREFUSED;
+}
+
+static struct unix_sock *inet_alloc(void)
+{
+    return slab_zalloc(inet_cache);
 }
 
 static void inet_unname(struct unix_sock *u)
 {
-    spin_lock(&u->sock.ns->unix_lock);
-    list_del(&u->name_node);
-    spin_unlock(&u->sock.ns->unix_lock);
+    inet_name_end(inet_of(u));
+    inet_udp_drop(inet_of(u));
 }
 
-static const struct unix_family inet_names = {.lookup = inet_lookup, .unname = inet_unname};
+static void inet_free(struct unix_sock *u)
+{
+    kfree(inet_of(u)->opt);
+    slab_free(inet_cache, u);
+}
+
+/* An accepted socket has its listener's options, and the address that was asked for. */
+static void inet_server_end(struct unix_sock *conn, struct unix_sock *l,
+                            const struct sock_addr *addr)
+{
+    const struct inet_addr *a = (const struct inet_addr *)(const void *)addr;
+    struct unix_addr *name = inet_ip(a) ? kzalloc(sizeof(*name)) : NULL;
+    struct socket *s = &conn->sock;
+
+    s->protocol = l->sock.protocol;
+    s->sndbuf = l->sock.sndbuf;
+    s->rcvbuf = l->sock.rcvbuf;
+    s->send_timeout = l->sock.send_timeout;
+    s->recv_timeout = l->sock.recv_timeout;
+    s->reuse_addr = l->sock.reuse_addr;
+    s->reuse_port = l->sock.reuse_port;
+    s->keepalive = l->sock.keepalive;
+    s->linger = l->sock.linger;
+    s->priority = l->sock.priority;
+    s->mark = l->sock.mark;
+    s->low_water = l->sock.low_water;
+    s->timestamp = l->sock.timestamp;
+    inet_option_inherit(inet_of(conn), inet_of(l));
+    if (!name) /* the listener's, which is shown as the loopback */
+        return;
+    refcount_init(&name->ref, 1);
+    name->len = sizeof(*a);
+    inet_addr_set((struct inet_addr *)(void *)&name->sun, inet_ip(a), inet_port(a));
+    conn->addr = name;
+}
+
+static const struct unix_family inet_names = {
+    .lookup = inet_lookup,
+    .alloc = inet_alloc,
+    .unname = inet_unname,
+    .free = inet_free,
+    .server_end = inet_server_end,
+};
 
 static int inet_listen(struct socket *s, int backlog)
 {
-    int err = inet_autobind(unix_of(s), inet_any);
+    struct inet_sock *is = inet_of(unix_of(s));
+    int err;
 
-    return err ? err : unix_listen(s, backlog);
+    if (s->type != SOCK_STREAM)
+        return -EOPNOTSUPP;
+    err = inet_autobind(is, INET_ANY);
+    if (!err)
+        err = unix_listen(s, backlog);
+    if (err)
+        return err;
+    err = inet_name_listen(is);
+    if (err)
+        WRITE_ONCE(s->listening, false);
+    return err;
 }
 
+/* Disconnects a stream: nothing but a listener or a closed end can be. */
 static int inet_connect(struct socket *s, const struct sock_addr *sa, u32 len,
                         const struct walk_ctx *ctx, bool nonblock)
 {
-    int err = inet_autobind(unix_of(s), inet_loopback);
+    struct inet_sock *is = inet_of(unix_of(s));
+    struct inet_addr a;
+    int err;
 
+    if (s->type != SOCK_STREAM)
+        return inet_udp_connect(is, sa, len);
+    err = inet_addr_in(sa, len, &a);
+    if (!err && READ_ONCE(is->u.peer))
+        err = -EISCONN;
+    if (!err)
+        err = inet_autobind(is, INET_LOOPBACK);
     if (!err)
         err = unix_connect(s, sa, len, ctx, nonblock);
-    if (s->type != SOCK_STREAM || !nonblock || (err && err != -ECONNREFUSED))
+    else if (err == -EADDRINUSE)
+        err = -EADDRNOTAVAIL;
+    if (!nonblock || (err && err != -ECONNREFUSED))
         return err;
     /* tcp(7): who does not wait hears the answer by poll and SO_ERROR, were it there already. */
     if (err)
@@ -208,49 +196,53 @@ static void inet_show(struct sock_addr *sa, bool connected)
 {
     struct inet_addr *a = (struct inet_addr *)(void *)sa;
 
-    if (connected && inet_is_any(a))
-        memcpy(a->addr, inet_loopback, 4);
+    if (connected && inet_ip(a) == INET_ANY)
+        inet_addr_set(a, INET_LOOPBACK, inet_port(a));
 }
 
 static int inet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len)
 {
-    struct inet_addr none = {.family = AF_INET};
-    int err = unix_name(s, peer, out, len);
+    struct inet_sock *is = inet_of(unix_of(s));
+    bool dgram = s->type != SOCK_STREAM;
+    struct inet_addr a = {.family = AF_INET};
+    int err = 0;
 
+    if (dgram && peer) {
+        if (!READ_ONCE(is->peer.peer_port))
+            return -ENOTCONN;
+        inet_addr_set(&a, is->peer.peer_addr, is->peer.peer_port);
+        *len = 0;
+    } else {
+        err = unix_name(s, peer, out, len);
+    }
     if (err)
         return err;
-    if (*len < sizeof(none)) {
-        memcpy(out, &none, sizeof(none));
-        *len = sizeof(none);
+    if (*len < sizeof(a)) {
+        memcpy(out, &a, sizeof(a));
+        *len = sizeof(a);
     }
-    inet_show(out, peer || READ_ONCE(unix_of(s)->peer));
+    inet_show(out, peer || (dgram ? READ_ONCE(is->peer.peer_port) : READ_ONCE(is->u.peer) != NULL));
     return 0;
 }
 
 static ssize_t inet_send(struct socket *s, struct socket_message *m, unsigned flags,
                          const struct walk_ctx *ctx)
 {
-    u64 n = m->data->count;
     ssize_t got;
-    int err;
 
     if (m->nr_files)
         return -EINVAL;
-    if (s->type == SOCK_STREAM) {
-        m->addr_len = 0; /* as Linux: a connected stream ignores it */
-        got = unix_send(s, m, flags, ctx);
-        return got == -ENOTCONN ? -EPIPE : got;
+    if (s->type != SOCK_STREAM)
+        return inet_udp_send(inet_of(unix_of(s)), m, flags);
+    if ((flags & MSG_FASTOPEN) && m->addr_len) {
+        int err = inet_connect(s, &m->addr, m->addr_len, ctx, flags & MSG_DONTWAIT);
+
+        if (err && err != -EINPROGRESS)
+            return err;
     }
-    if (n > UDP_MAX)
-        return -EMSGSIZE;
-    err = inet_autobind(unix_of(s), inet_any);
-    if (err)
-        return err;
-    if (!m->addr_len && !READ_ONCE(unix_of(s)->peer))
-        return -EDESTADDRREQ;
+    m->addr_len = 0; /* as Linux: a connected stream ignores it */
     got = unix_send(s, m, flags, ctx);
-    /* A datagram to nobody is lost; only a connected sender hears of it. */
-    return got == -ECONNREFUSED && m->addr_len ? (ssize_t)n : got;
+    return got == -ENOTCONN ? -EPIPE : got;
 }
 
 static ssize_t inet_recv(struct socket *s, struct socket_message *m, unsigned flags)
@@ -263,44 +255,59 @@ static ssize_t inet_recv(struct socket *s, struct socket_message *m, unsigned fl
     n = unix_recv(s, m, flags);
     if (n >= 0 && m->addr_len)
         inet_show(&m->addr, true);
+    m->has_destination = n >= 0 && s->type != SOCK_STREAM &&
+                         inet_option_on(inet_of(unix_of(s)), IPPROTO_IP, 8 /* IP_PKTINFO */);
     return n;
 }
 
-/* Options whose promise loopback keeps by itself: nothing is delayed, nobody vanishes silently. */
-static bool inet_option_known(int level, int name)
+static int inet_shutdown(struct socket *s, int how)
 {
-    enum { TCP_NODELAY = 1, TCP_KEEPIDLE = 4, TCP_KEEPINTVL, TCP_KEEPCNT };
-    enum { TCP_QUICKACK = 12, TCP_USER_TIMEOUT = 18, IP_TOS = 1, IP_TTL = 2, IP_MTU_DISCOVER = 10 };
-
-    if (level == IPPROTO_TCP)
-        return name == TCP_NODELAY || (name >= TCP_KEEPIDLE && name <= TCP_KEEPCNT) ||
-               name == TCP_QUICKACK || name == TCP_USER_TIMEOUT;
-    return level == IPPROTO_IP && (name == IP_TOS || name == IP_TTL || name == IP_MTU_DISCOVER);
+    /* udp(7): only a connected one; it is done all the same, which Linux does, too. */
+    if (s->type != SOCK_STREAM && !READ_ONCE(inet_of(unix_of(s))->peer.peer_port))
+        return -ENOTCONN;
+    return unix_shutdown(s, how);
 }
 
-static int inet_set_option(struct socket *s, int level, int name, const void *val, u32 n)
+/* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
+static bool inet_below_low_water(struct socket *s)
 {
-    if (!inet_option_known(level, name))
-        return -ENOPROTOOPT;
-    return n < sizeof(int) ? -EINVAL : 0;
-}
+    struct unix_sock *u = unix_of(s);
+    bool below;
 
-static int inet_get_option(struct socket *s, int level, int name, void *val, u32 *n)
-{
-    int v = level == IPPROTO_TCP ? 1 : name == 2 ? 64 : 0;
-
-    if (!inet_option_known(level, name))
-        return -ENOPROTOOPT;
-    *n = MIN(*n, (u32)sizeof(v));
-    memcpy(val, &v, *n);
-    return 0;
+    spin_lock(&u->lock);
+    below = !(u->shut & UNIX_SHUT_RD) && unix_unread_locked(u) < (u32)s->low_water;
+    spin_unlock(&u->lock);
+    return below;
 }
 
 static u32 inet_poll(struct socket *s, struct poll_table *pt)
 {
     u32 mask = unix_poll(s, pt);
 
-    return mask & POLLERR ? mask | POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLHUP : mask;
+    if (mask & POLLIN && s->low_water > 1 && s->type == SOCK_STREAM && !s->listening &&
+        inet_below_low_water(s))
+        mask &= ~(u32)(POLLIN | POLLRDNORM);
+    if (s->type == SOCK_STREAM && mask & POLLERR)
+        mask |= POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLHUP;
+    return mask;
+}
+
+/* SO_LINGER with no time: the peer is told that the connection was reset. */
+static void inet_release(struct socket *s)
+{
+    struct unix_sock *u = unix_of(s), *peer = NULL;
+
+    spin_lock(&u->lock);
+    if (s->type == SOCK_STREAM && s->linger.on && !s->linger.seconds && u->peer) {
+        peer = u->peer;
+        unix_get(peer);
+    }
+    spin_unlock(&u->lock);
+    if (peer) {
+        WRITE_ONCE(peer->sock.error, ECONNRESET);
+        unix_put(peer);
+    }
+    unix_release(s);
 }
 
 static const struct socket_ops inet_ops = {
@@ -311,12 +318,12 @@ static const struct socket_ops inet_ops = {
     .name = inet_name,
     .send = inet_send,
     .recv = inet_recv,
-    .shutdown = unix_shutdown,
+    .shutdown = inet_shutdown,
     .poll = inet_poll,
     .set_option = inet_set_option,
     .get_option = inet_get_option,
-    .ioctl = inet_ioctl,
-    .release = unix_release,
+    .ioctl = unix_ioctl,
+    .release = inet_release,
 };
 
 struct socket *inet_create(struct net_ns *ns, int type, int protocol)
@@ -324,13 +331,16 @@ struct socket *inet_create(struct net_ns *ns, int type, int protocol)
     int want = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
     struct unix_sock *u;
 
+    if (type == SOCK_RAW)
+        return ERR_PTR(-EPROTONOSUPPORT);
     if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return ERR_PTR(-ESOCKTNOSUPPORT);
     if (protocol && protocol != want)
         return ERR_PTR(-EPROTONOSUPPORT);
-    u = unix_alloc(ns, AF_INET, type, &inet_ops, &inet_names);
+    u = inet_alloc();
     if (!u)
         return ERR_PTR(-ENOMEM);
     u->sock.protocol = (u8)want;
+    unix_setup(u, ns, AF_INET, type, &inet_ops, &inet_names);
     return &u->sock;
 }

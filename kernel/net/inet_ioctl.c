@@ -5,7 +5,7 @@
 #include "arch/x86/uaccess.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "net/unix_priv.h"
+#include "net/socket_priv.h"
 #include "obj/cred.h"
 
 enum {
@@ -15,10 +15,16 @@ enum {
     SIOCSIFFLAGS = 0x8914,
     SIOCGIFADDR = 0x8915,
     SIOCSIFADDR = 0x8916,
+    SIOCGIFDSTADDR = 0x8917,
+    SIOCGIFBRDADDR = 0x8919,
     SIOCGIFNETMASK = 0x891b,
+    SIOCGIFMETRIC = 0x891d,
     SIOCGIFMTU = 0x8921,
     SIOCGIFHWADDR = 0x8927,
     SIOCGIFINDEX = 0x8933,
+    SIOCGIFTXQLEN = 0x8942,
+    SIOCETHTOOL = 0x8946,
+    SIOCGIFMAP = 0x8970,
 };
 #define IFF_UP 1
 #define IFF_LOOPBACK 8
@@ -38,9 +44,11 @@ struct ifreq_user {
     };
 };
 
-static s64 inet_ioctl_conf(u64 arg)
+/* Interfaces that have an address: the room they need, or as many as fit. */
+static s64 inet_ioctl_conf(const struct net_ns *ns, u64 arg)
 {
     struct ifreq_user r = {.name = "lo"};
+    bool up = READ_ONCE(ns->loopback_up);
     struct {
         s32 len, pad;
         u64 buf;
@@ -51,7 +59,7 @@ static s64 inet_ioctl_conf(u64 arg)
     r.in.family = AF_INET;
     r.in.addr[0] = 127;
     r.in.addr[3] = 1;
-    if (c.buf && c.len < (s32)sizeof(r))
+    if (!up || (c.buf && c.len < (s32)sizeof(r)))
         c.len = 0;
     else if (c.buf && copy_out((void __user *)c.buf, &r, sizeof(r)))
         return -EFAULT;
@@ -60,19 +68,37 @@ static s64 inet_ioctl_conf(u64 arg)
     return copy_out((void __user *)arg, &c, sizeof(c));
 }
 
+/* What concerns addresses: not for unix sockets. */
+static int inet_ioctl_addr(const struct net_ns *ns, unsigned cmd, struct ifreq_user *r)
+{
+    bool one = cmd == SIOCGIFADDR || cmd == SIOCGIFDSTADDR;
+
+    if (!READ_ONCE(ns->loopback_up))
+        return -EADDRNOTAVAIL; /* it comes and goes with the interface */
+    memset(r->bytes, 0, sizeof(r->bytes));
+    r->in.family = AF_INET;
+    r->in.addr[0] = one ? 127 : cmd == SIOCGIFNETMASK ? 255 : 0;
+    r->in.addr[3] = one;
+    return 0;
+}
+
 static int inet_ioctl_get(const struct net_ns *ns, unsigned cmd, struct ifreq_user *r)
 {
     switch (cmd) {
     case SIOCGIFFLAGS:
         r->flags = IFF_LOOPBACK | (ns->loopback_up ? IFF_UP | IFF_RUNNING : 0);
         return 0;
-    case SIOCGIFADDR:
-    case SIOCGIFNETMASK:
-        memset(r->bytes, 0, sizeof(r->bytes));
-        r->in.family = AF_INET;
-        r->in.addr[0] = cmd == SIOCGIFADDR ? 127 : 255;
-        r->in.addr[3] = cmd == SIOCGIFADDR ? 1 : 0;
+    case SIOCGIFMETRIC:
+        r->number = 0;
         return 0;
+    case SIOCGIFTXQLEN:
+        r->number = 1000;
+        return 0;
+    case SIOCGIFMAP:
+        memset(r->bytes, 0, sizeof(r->bytes));
+        return 0;
+    case SIOCETHTOOL:
+        return -EOPNOTSUPP;
     case SIOCGIFMTU:
         r->number = 65536;
         return 0;
@@ -88,15 +114,31 @@ static int inet_ioctl_get(const struct net_ns *ns, unsigned cmd, struct ifreq_us
     }
 }
 
-s64 inet_ioctl(struct socket *s, unsigned cmd, u64 arg)
+static bool inet_ioctl_is_addr(unsigned cmd)
+{
+    return cmd == SIOCGIFADDR || cmd == SIOCSIFADDR || cmd == SIOCGIFDSTADDR ||
+           cmd == SIOCGIFBRDADDR || cmd == SIOCGIFNETMASK;
+}
+
+static s64 inet_ioctl_set(struct net_ns *ns, unsigned cmd, const struct ifreq_user *r)
+{
+    if (!cred_capable(current_cred(), ns->user_ns, CAP_NET_ADMIN))
+        return -EPERM;
+    if (cmd == SIOCSIFADDR) /* the loopback's address is given */
+        return r->in.addr[0] == 127 ? 0 : -EINVAL;
+    WRITE_ONCE(ns->loopback_up, r->flags & IFF_UP);
+    return 0;
+}
+
+s64 net_dev_ioctl(struct socket *s, unsigned cmd, u64 arg)
 {
     struct ifreq_user r;
     int err;
 
-    if (cmd < SIOCGIFNAME || cmd > 0x89ff)
-        return unix_ioctl(s, cmd, arg);
+    if (cmd < SIOCGIFNAME || cmd > 0x89ff || (inet_ioctl_is_addr(cmd) && s->family != AF_INET))
+        return -ENOTTY;
     if (cmd == SIOCGIFCONF)
-        return inet_ioctl_conf(arg);
+        return inet_ioctl_conf(s->ns, arg);
     if (copy_in(&r, (const void __user *)arg, sizeof(r)))
         return -EFAULT;
     if (cmd == SIOCGIFNAME) {
@@ -107,14 +149,9 @@ s64 inet_ioctl(struct socket *s, unsigned cmd, u64 arg)
     }
     if (strncmp(r.name, "lo", sizeof(r.name)))
         return -ENODEV;
-    if (cmd == SIOCSIFFLAGS || cmd == SIOCSIFADDR) {
-        if (!cred_capable(current_cred(), s->ns->user_ns, CAP_NET_ADMIN))
-            return -EPERM;
-        if (cmd == SIOCSIFADDR) /* the loopback's address is given */
-            return r.in.addr[0] == 127 ? 0 : -EINVAL;
-        WRITE_ONCE(s->ns->loopback_up, r.flags & IFF_UP);
-        return 0;
-    }
-    err = inet_ioctl_get(s->ns, cmd, &r);
+    if (cmd == SIOCSIFFLAGS || cmd == SIOCSIFADDR)
+        return inet_ioctl_set(s->ns, cmd, &r);
+    err =
+        inet_ioctl_is_addr(cmd) ? inet_ioctl_addr(s->ns, cmd, &r) : inet_ioctl_get(s->ns, cmd, &r);
     return err ? err : copy_out((void __user *)arg, &r, sizeof(r));
 }

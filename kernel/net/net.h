@@ -13,20 +13,23 @@
 
 struct user_ns;
 
-#define INET_HASH 64
+struct inet_ports;
+/* Names of IPv4 sockets of one kind; net/inet_name.c. */
+struct inet_names {
+    struct rb_root groups;
+    struct inet_ports *ports; /* NULL: there was no name yet */
+};
 
 struct net_ns {
     refcount_t ref;
-    u64 inum;                              /* I */
-    struct user_ns *user_ns;               /* I  a reference */
-    struct spinlock unix_lock;             /* names and ports */
-    struct rb_root unix_names;             /* unix_lock  abstract names */
-    struct list_node tcp_ports[INET_HASH]; /* unix_lock  sockets with a name, by port */
-    struct list_node udp_ports[INET_HASH]; /* unix_lock */
-    u16 next_port;                         /* unix_lock */
-    bool loopback_up;                      /* a  a new namespace's lo is down */
-    struct list_node sockets;              /* unix_lock  all, in the order they were made */
-    u64 nr_sockets;                        /* unix_lock */
+    u64 inum;                   /* I */
+    struct user_ns *user_ns;    /* I  a reference */
+    struct spinlock unix_lock;  /* names and ports */
+    struct rb_root unix_names;  /* unix_lock  abstract names */
+    struct inet_names inet[2];  /* unix_lock  of streams, of datagram sockets */
+    bool loopback_up;           /* a  a new namespace's lo is down */
+    struct list_node sockets;   /* unix_lock  all, in the order they were made */
+    u64 nr_sockets, nr_inet[2]; /* unix_lock */
 };
 extern struct net_ns net_ns_init;
 

@@ -4,11 +4,10 @@
  * columns that netstat, ifconfig and lsof take apart. There is one interface, which counts nothing.
  */
 #include "lib/string.h"
-#include "net/unix_priv.h"
+#include "net/inet_priv.h"
 #include "vfs/pseudo.h"
 
-#define SOCKET_LISTENS 0x10000   /* __SO_ACCEPTCON */
-#define INET_LOOPBACK 0x0100007f /* 127.0.0.1 in network order */
+#define SOCKET_LISTENS 0x10000 /* __SO_ACCEPTCON */
 
 enum { TCP_ESTABLISHED = 1, TCP_CLOSE = 7, TCP_LISTEN = 10 };
 enum { SS_UNCONNECTED = 1, SS_CONNECTED = 3 };
@@ -38,62 +37,106 @@ static int net_arp_show(struct net_ns *ns, struct seq *out)
     return 0;
 }
 
-/* A name as a port behind the address, which is read as a number from memory; a connection through
- * the wildcard is one to the loopback. */
-static void net_print_name(struct seq *out, const struct unix_addr *name, bool connected)
+/* Calls show for each socket of the namespace, with the lock held for a few at a time: a socket
+ * that is held stays in the list. */
+#define NET_FEW 32
+static void net_for_each(struct net_ns *ns, struct seq *out,
+                         void (*show)(struct seq *out, struct unix_sock *u, unsigned line))
 {
-    u8 a[8] = {0}; /* family, port, address */
+    struct unix_sock *at = NULL, *last;
+    struct list_node *n;
+    unsigned line = 0, few;
+
+    do {
+        spin_lock(&ns->unix_lock);
+        last = at;
+        n = at ? at->sock.node.next : ns->sockets.next;
+        for (few = 0, at = NULL; n != &ns->sockets && !at; n = n->next) {
+            struct unix_sock *u = unix_of(list_entry(n, struct socket, node));
+
+            show(out, u, line++);
+            if (++few >= NET_FEW && refcount_get_unless_zero(&u->ref))
+                at = u;
+        }
+        spin_unlock(&ns->unix_lock);
+        if (last)
+            unix_put(last);
+        cond_yield();
+    } while (at);
+}
+
+/* A name as a port behind the address, which is read as a number from memory. */
+static void net_print_name(struct seq *out, const struct inet_addr *a)
+{
     u32 ip;
 
+    memcpy(&ip, a->addr, 4);
+    seq_printf(out, " %08X:%04X", ip, inet_port(a));
+}
+
+/* An end as it is shown: a connection through the wildcard is one to the loopback. */
+static struct inet_addr net_inet_end(const struct unix_addr *name, bool connected)
+{
+    struct inet_addr a = {.family = AF_INET};
+
     if (name)
-        memcpy(a, &name->sun, sizeof(a));
-    memcpy(&ip, a + 4, 4);
-    if (!ip && connected)
-        ip = INET_LOOPBACK;
-    seq_printf(out, " %08X:%04X", ip, (unsigned)(a[2] << 8 | a[3]));
+        memcpy(&a, &name->sun, sizeof(a));
+    if (connected && !inet_ip(&a))
+        inet_addr_set(&a, INET_LOOPBACK, inet_port(&a));
+    return a;
 }
 
 /* Under unix_lock: a socket in the list is not freed, so its name stays, and so does its peer's
  * while its own lock is held. */
 static void net_inet_line(struct seq *out, struct unix_sock *u, unsigned line)
 {
-    bool stream = u->sock.type == SOCK_STREAM;
+    bool stream = u->sock.type == SOCK_STREAM, connected;
+    const struct inet_key *peer = &inet_of(u)->peer;
+    struct inet_addr local, remote;
     unsigned state;
 
     spin_lock(&u->lock);
-    state = u->peer ? TCP_ESTABLISHED : stream && u->sock.listening ? TCP_LISTEN : TCP_CLOSE;
+    connected = stream ? u->peer != NULL : peer->peer_port != 0;
+    state = connected ? TCP_ESTABLISHED : stream && u->sock.listening ? TCP_LISTEN : TCP_CLOSE;
+    local = net_inet_end(u->addr, connected);
+    remote = net_inet_end(u->peer ? u->peer->addr : NULL, connected && stream);
+    if (connected && !stream)
+        inet_addr_set(&remote, peer->peer_addr, peer->peer_port);
     seq_printf(out, stream ? "%4u:" : "%5u:", line);
-    net_print_name(out, u->addr, u->peer);
-    net_print_name(out, u->peer ? u->peer->addr : NULL, u->peer);
+    net_print_name(out, &local);
+    net_print_name(out, &remote);
     seq_printf(out, " %02X %08X:%08X 00:00000000 00000000 %5u        0 %lu %d 0000000000000000 0\n",
                state, 0, u->queued, u->sock.uid, u->sock.ino, refcount_read(&u->ref));
     spin_unlock(&u->lock);
 }
 
-static int net_inet_show(struct net_ns *ns, struct seq *out, int type)
-{
-    struct socket *s;
-    unsigned line = 0;
+static const char net_inet_head[] =
+    " local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
-    seq_printf(out, "%s", type == SOCK_STREAM ? "  sl " : "   sl ");
-    seq_printf(out, " local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
-                    "timeout inode\n");
-    spin_lock(&ns->unix_lock);
-    list_for_each (s, &ns->sockets, node)
-        if (s->family == AF_INET && s->type == type)
-            net_inet_line(out, unix_of(s), line++);
-    spin_unlock(&ns->unix_lock);
-    return 0;
+static void net_tcp_line(struct seq *out, struct unix_sock *u, unsigned line)
+{
+    if (u->sock.family == AF_INET && u->sock.type == SOCK_STREAM)
+        net_inet_line(out, u, line);
+}
+
+static void net_udp_line(struct seq *out, struct unix_sock *u, unsigned line)
+{
+    if (u->sock.family == AF_INET && u->sock.type != SOCK_STREAM)
+        net_inet_line(out, u, line);
 }
 
 static int net_tcp_show(struct net_ns *ns, struct seq *out)
 {
-    return net_inet_show(ns, out, SOCK_STREAM);
+    seq_printf(out, "  sl %s", net_inet_head);
+    net_for_each(ns, out, net_tcp_line);
+    return 0;
 }
 
 static int net_udp_show(struct net_ns *ns, struct seq *out)
 {
-    return net_inet_show(ns, out, SOCK_DGRAM);
+    seq_printf(out, "   sl %s", net_inet_head);
+    net_for_each(ns, out, net_udp_line);
+    return 0;
 }
 
 /* " @abstract", " /path" or nothing; other NULs of an abstract name show as '@' too. */
@@ -110,8 +153,10 @@ static void net_print_unix_name(struct seq *out, const struct unix_addr *name)
         seq_write(out, name->sun.data[i] ? (const char *)&name->sun.data[i] : "@", 1);
 }
 
-static void net_unix_line(struct seq *out, struct unix_sock *u)
+static void net_unix_line(struct seq *out, struct unix_sock *u, unsigned line)
 {
+    if (u->sock.family != AF_UNIX)
+        return;
     spin_lock(&u->lock);
     seq_printf(out, "0000000000000000: %08X 00000000 %08X %04X %02X %5lu", refcount_read(&u->ref),
                u->sock.listening ? SOCKET_LISTENS : 0, u->sock.type,
@@ -123,32 +168,23 @@ static void net_unix_line(struct seq *out, struct unix_sock *u)
 
 static int net_unix_show(struct net_ns *ns, struct seq *out)
 {
-    struct socket *s;
-
     seq_printf(out, "Num       RefCount Protocol Flags    Type St Inode Path\n");
-    spin_lock(&ns->unix_lock);
-    list_for_each (s, &ns->sockets, node)
-        if (s->family == AF_UNIX)
-            net_unix_line(out, unix_of(s));
-    spin_unlock(&ns->unix_lock);
+    net_for_each(ns, out, net_unix_line);
     return 0;
 }
 
 static int net_sockstat_show(struct net_ns *ns, struct seq *out)
 {
-    unsigned streams = 0, datagrams = 0;
-    struct socket *s;
-    u64 all;
+    u64 all, streams, datagrams;
 
     spin_lock(&ns->unix_lock);
     all = ns->nr_sockets;
-    list_for_each (s, &ns->sockets, node)
-        if (s->family == AF_INET)
-            s->type == SOCK_STREAM ? streams++ : datagrams++;
+    streams = ns->nr_inet[0];
+    datagrams = ns->nr_inet[1];
     spin_unlock(&ns->unix_lock);
-    seq_printf(out, "sockets: used %lu\nTCP: inuse %u orphan 0 tw 0 alloc %u mem 0\n", all, streams,
-               streams);
-    seq_printf(out, "UDP: inuse %u mem 0\n", datagrams);
+    seq_printf(out, "sockets: used %lu\nTCP: inuse %lu orphan 0 tw 0 alloc %lu mem 0\n", all,
+               streams, streams);
+    seq_printf(out, "UDP: inuse %lu mem 0\n", datagrams);
     return 0;
 }
 

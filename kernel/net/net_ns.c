@@ -15,12 +15,7 @@ static void net_ns_setup(struct net_ns *ns, struct user_ns *user_ns)
     ns->user_ns = user_ns;
     spinlock_init(&ns->unix_lock, RANK_NET, 10, "net_ns unix names");
     ns->unix_names = RB_ROOT;
-    for (unsigned i = 0; i < INET_HASH; i++) {
-        list_init(&ns->tcp_ports[i]);
-        list_init(&ns->udp_ports[i]);
-    }
     list_init(&ns->sockets);
-    ns->next_port = 32768;
 }
 
 static void net_ns_boot(void)
@@ -53,5 +48,7 @@ void net_ns_put(struct net_ns *ns)
     if (!refcount_put(&ns->ref))
         return;
     user_ns_put(ns->user_ns);
+    kfree(ns->inet[0].ports);
+    kfree(ns->inet[1].ports);
     kfree(ns);
 }

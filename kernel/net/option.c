@@ -20,19 +20,62 @@ enum {
     SO_RCVBUF = 8,
     SO_KEEPALIVE = 9,
     SO_OOBINLINE = 10,
+    SO_NO_CHECK = 11,
     SO_PRIORITY = 12,
     SO_LINGER = 13,
+    SO_BSDCOMPAT = 14,
     SO_REUSEPORT = 15,
     SO_PASSCRED = 16,
+    SO_PEERCRED = 17,
     SO_RCVLOWAT = 18,
+    SO_SNDLOWAT = 19,
     SO_RCVTIMEO = 20,
     SO_SNDTIMEO = 21,
+    SO_TIMESTAMP = 29,
     SO_ACCEPTCONN = 30,
     SO_SNDBUFFORCE = 32,
     SO_RCVBUFFORCE = 33,
+    SO_PASSSEC = 34,
+    SO_TIMESTAMPNS = 35,
+    SO_MARK = 36,
     SO_PROTOCOL = 38,
     SO_DOMAIN = 39,
+    SO_RXQ_OVFL = 40,
+    SO_BUSY_POLL = 46,
+    SO_INCOMING_NAPI_ID = 56,
+    SO_COOKIE = 57,
+    SO_TIMESTAMP_NEW = 63, /* the same where a long has 64 bits */
+    SO_TIMESTAMPNS_NEW = 64,
+    SO_RCVTIMEO_NEW = 66,
+    SO_SNDTIMEO_NEW = 67,
+    SO_NETNS_COOKIE = 71,
 };
+
+/* Options that are yes or no. */
+static const struct option_flag {
+    int name;
+    size_t offset;
+} option_flags[] = {
+    {SO_REUSEADDR, offsetof(struct socket, reuse_addr)},
+    {SO_REUSEPORT, offsetof(struct socket, reuse_port)},
+    {SO_KEEPALIVE, offsetof(struct socket, keepalive)},
+    {SO_BROADCAST, offsetof(struct socket, broadcast)},
+    {SO_DONTROUTE, offsetof(struct socket, dont_route)},
+    {SO_OOBINLINE, offsetof(struct socket, oob_inline)},
+    {SO_NO_CHECK, offsetof(struct socket, no_check)},
+    {SO_PASSCRED, offsetof(struct socket, passcred)},
+    {SO_PASSSEC, offsetof(struct socket, passsec)},
+    {SO_RXQ_OVFL, offsetof(struct socket, count_lost)},
+    {SO_DEBUG, offsetof(struct socket, debug)},
+};
+
+static bool *option_flag(struct socket *s, int name)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(option_flags); i++)
+        if (option_flags[i].name == name)
+            return (bool *)((char *)s + option_flags[i].offset);
+    return NULL;
+}
 
 struct option_timeval {
     s64 sec, usec;
@@ -62,77 +105,129 @@ static int option_set_timeout(u64 *timeout, const void *val, u32 n)
     return 0;
 }
 
-/* Linux doubles what it is asked for, and so reports it. */
-static u32 option_buffer(int asked)
+/* Linux doubles what it is asked for, and so reports it. Without privilege there is a bound, which
+ * is not told. */
+static u32 option_buffer(int asked, bool send, bool force)
 {
-    u32 n = asked < 0 ? SOCK_BUF_MAX : (u32)asked;
+    u32 most = force ? SOCK_BUF_MAX / 2 : SOCK_BUF_DEFAULT;
+    u32 n = asked < 0 ? most : MIN((u32)asked, most);
 
-    return MAX(2 * MIN(n, SOCK_BUF_MAX / 2), 4608U);
+    return MAX(2 * n, send ? 4608U : 2304U);
 }
 
-static int option_set(struct socket *s, int name, const void *val, u32 n)
+static int option_set_buffer(struct socket *s, int name, int v)
 {
-    int v, err;
+    bool send = name == SO_SNDBUF || name == SO_SNDBUFFORCE;
+    bool force = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
 
-    if (name == SO_RCVTIMEO)
-        return option_set_timeout(&s->recv_timeout, val, n);
-    if (name == SO_SNDTIMEO)
-        return option_set_timeout(&s->send_timeout, val, n);
-    err = option_int(val, n, &v);
-    if (err)
-        return err;
+    if (force && !cred_capable(current_cred(), s->ns->user_ns, CAP_NET_ADMIN))
+        return -EPERM;
+    *(send ? &s->sndbuf : &s->rcvbuf) = option_buffer(v, send, force);
+    if (send)
+        socket_wake(s, POLLOUT | POLLWRNORM);
+    return 0;
+}
+
+/* What only an administrator of the network may set beyond a range. */
+static bool option_net_admin(const struct socket *s)
+{
+    return cred_capable(current_cred(), s->ns->user_ns, CAP_NET_ADMIN) ||
+           cred_capable(current_cred(), s->ns->user_ns, CAP_NET_RAW);
+}
+
+static int option_set_linger(struct socket *s, const void *val, u32 n)
+{
+    s32 v[2];
+
+    if (n < sizeof(v))
+        return -EINVAL;
+    memcpy(v, val, sizeof(v));
+    s->linger.on = v[0] != 0;
+    if (v[0])
+        s->linger.seconds = v[1];
+    return 0;
+}
+
+static int option_set_int(struct socket *s, int name, int v)
+{
     switch (name) {
-    case SO_REUSEADDR:
-        s->reuse_addr = v;
-        return 0;
-    case SO_KEEPALIVE:
-        s->keepalive = v;
-        return 0;
-    case SO_BROADCAST:
-        s->broadcast = v;
-        return 0;
-    case SO_PASSCRED:
-        if (s->family != AF_UNIX)
-            return -EOPNOTSUPP;
-        s->passcred = v;
-        return 0;
+    case SO_SNDBUF:
+    case SO_RCVBUF:
     case SO_SNDBUFFORCE:
     case SO_RCVBUFFORCE:
-        if (!capable(CAP_NET_ADMIN))
+        return option_set_buffer(s, name, v);
+    case SO_PRIORITY:
+        if ((v < 0 || v > 6) && !option_net_admin(s))
             return -EPERM;
-        *(name == SO_SNDBUFFORCE ? &s->sndbuf : &s->rcvbuf) = option_buffer(v);
+        s->priority = v;
         return 0;
-    case SO_SNDBUF:
-        s->sndbuf = option_buffer(v);
+    case SO_MARK:
+        if (!option_net_admin(s))
+            return -EPERM;
+        s->mark = v;
         return 0;
-    case SO_RCVBUF:
-        s->rcvbuf = option_buffer(v);
+    case SO_RCVLOWAT:
+        s->low_water = v < 0 ? 0x7fffffff : MAX(v, 1);
+        return 0;
+    case SO_TIMESTAMP:
+    case SO_TIMESTAMP_NEW:
+        s->timestamp = v ? SOCKET_TIME_US : SOCKET_TIME_NONE;
+        return 0;
+    case SO_TIMESTAMPNS:
+    case SO_TIMESTAMPNS_NEW:
+        s->timestamp = v ? SOCKET_TIME_NS : SOCKET_TIME_NONE;
+        return 0;
+    case SO_BUSY_POLL: /* there is no device to poll */
+        return v < 0 ? -EINVAL : v && !option_net_admin(s) ? -EPERM : 0;
+    case SO_BSDCOMPAT: /* as Linux: of no effect for long */
         return 0;
     default:
         return -ENOPROTOOPT;
     }
 }
 
+static int option_set(struct socket *s, int name, const void *val, u32 n)
+{
+    bool *flag = option_flag(s, name);
+    int v, err;
+
+    err = option_int(val, n, &v);
+    if (err)
+        return err;
+    if (name == SO_RCVTIMEO || name == SO_RCVTIMEO_NEW)
+        return option_set_timeout(&s->recv_timeout, val, n);
+    if (name == SO_SNDTIMEO || name == SO_SNDTIMEO_NEW)
+        return option_set_timeout(&s->send_timeout, val, n);
+    if (name == SO_LINGER)
+        return option_set_linger(s, val, n);
+    if (name == SO_DEBUG && v && !cred_capable(current_cred(), s->ns->user_ns, CAP_NET_ADMIN))
+        return -EACCES;
+    if (!flag)
+        return option_set_int(s, name, v);
+    WRITE_ONCE(*flag, v != 0);
+    return 0;
+}
+
 int socket_set_option(struct file *f, int level, int name, const void *val, u32 n)
 {
     struct socket *s = f->priv;
-    int err = -ENOPROTOOPT;
 
     if (!file_is_socket(f))
         return -ENOTSOCK;
     if (level == SOL_SOCKET)
-        err = option_set(s, name, val, n);
-    if (err == -ENOPROTOOPT && s->ops->set_option)
-        err = s->ops->set_option(s, level, name, val, n);
-    return err;
+        return option_set(s, name, val, n);
+    return s->ops->set_option ? s->ops->set_option(s, level, name, val, n) : -EOPNOTSUPP;
 }
 
 static int option_get_int(struct socket *s, int name, int *v)
 {
-    switch (name) {
-    case SO_REUSEADDR:
-        *v = s->reuse_addr;
+    const bool *flag = option_flag(s, name);
+
+    if (flag) {
+        *v = *flag;
         return 0;
+    }
+    switch (name) {
     case SO_TYPE:
         *v = s->type;
         return 0;
@@ -145,32 +240,38 @@ static int option_get_int(struct socket *s, int name, int *v)
     case SO_ERROR:
         *v = -socket_take_error(s);
         return 0;
-    case SO_KEEPALIVE:
-        *v = s->keepalive;
-        return 0;
-    case SO_BROADCAST:
-        *v = s->broadcast;
-        return 0;
     case SO_SNDBUF:
         *v = (int)s->sndbuf;
         return 0;
     case SO_RCVBUF:
         *v = (int)s->rcvbuf;
         return 0;
-    case SO_PASSCRED:
-        *v = s->passcred;
-        return 0;
     case SO_ACCEPTCONN:
         *v = s->listening;
         return 0;
     case SO_RCVLOWAT:
+        *v = MAX(s->low_water, 1);
+        return 0;
+    case SO_SNDLOWAT:
         *v = 1;
         return 0;
-    case SO_OOBINLINE:
-    case SO_DONTROUTE:
-    case SO_DEBUG:
     case SO_PRIORITY:
-    case SO_REUSEPORT:
+        *v = s->priority;
+        return 0;
+    case SO_MARK:
+        *v = s->mark;
+        return 0;
+    case SO_TIMESTAMP:
+    case SO_TIMESTAMP_NEW:
+        *v = s->timestamp == SOCKET_TIME_US;
+        return 0;
+    case SO_TIMESTAMPNS:
+    case SO_TIMESTAMPNS_NEW:
+        *v = s->timestamp == SOCKET_TIME_NS;
+        return 0;
+    case SO_BSDCOMPAT:
+    case SO_BUSY_POLL:
+    case SO_INCOMING_NAPI_ID:
         *v = 0;
         return 0;
     default:
@@ -189,17 +290,20 @@ static int option_get(struct socket *s, int name, void *val, u32 *n)
 {
     int v, err;
 
-    if (name == SO_RCVTIMEO || name == SO_SNDTIMEO) {
-        u64 ns = name == SO_RCVTIMEO ? s->recv_timeout : s->send_timeout;
+    if (name == SO_RCVTIMEO || name == SO_SNDTIMEO || name == SO_RCVTIMEO_NEW ||
+        name == SO_SNDTIMEO_NEW) {
+        u64 ns = name == SO_RCVTIMEO || name == SO_RCVTIMEO_NEW ? s->recv_timeout : s->send_timeout;
         struct option_timeval tv = {(s64)(ns / NSEC_PER_SEC),
                                     (s64)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
 
         return option_put(val, n, &tv, sizeof(tv));
     }
-    if (name == SO_LINGER) {
-        int linger[2] = {0, 0};
+    if (name == SO_LINGER)
+        return option_put(val, n, &s->linger, sizeof(s->linger));
+    if (name == SO_COOKIE || name == SO_NETNS_COOKIE) {
+        u64 cookie = name == SO_COOKIE ? s->ino : s->ns->inum;
 
-        return option_put(val, n, linger, sizeof(linger));
+        return *n < sizeof(cookie) ? -EINVAL : option_put(val, n, &cookie, sizeof(cookie));
     }
     err = option_get_int(s, name, &v);
     return err ? err : option_put(val, n, &v, sizeof(v));

@@ -13,6 +13,9 @@
 #include "obj/up.h"
 #include "sched/timer.h"
 
+#define SOCK_KINDS 11 /* no type and no protocol of Linux is as large */
+#define IPPROTO_KINDS 263
+
 static const struct file_ops socket_file_ops;
 
 void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,
@@ -30,6 +33,8 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     spin_lock(&ns->unix_lock);
     list_add_tail(&ns->sockets, &s->node);
     ns->nr_sockets++;
+    if (family == AF_INET)
+        ns->nr_inet[type != SOCK_STREAM]++;
     spin_unlock(&ns->unix_lock);
 }
 
@@ -38,6 +43,8 @@ void socket_fini(struct socket *s)
     spin_lock(&s->ns->unix_lock);
     list_del(&s->node);
     s->ns->nr_sockets--;
+    if (s->family == AF_INET)
+        s->ns->nr_inet[s->type != SOCK_STREAM]--;
     spin_unlock(&s->ns->unix_lock);
     net_ns_put(s->ns);
 }
@@ -78,12 +85,16 @@ static struct socket *socket_make(struct net_ns *ns, int family, int type, int p
 
     if (type & ~(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC))
         return ERR_PTR(-EINVAL);
+    if ((family == AF_UNIX || family == AF_INET) && kind >= SOCK_KINDS)
+        return ERR_PTR(-EINVAL);
     switch (family) {
     case AF_UNIX:
         if (protocol && protocol != AF_UNIX)
             return ERR_PTR(-EPROTONOSUPPORT);
         return unix_create(ns, kind);
     case AF_INET:
+        if (protocol < 0 || protocol >= IPPROTO_KINDS)
+            return ERR_PTR(-EINVAL);
         return inet_create(ns, kind, protocol);
     default:
         return ERR_PTR(-EAFNOSUPPORT);

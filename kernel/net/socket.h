@@ -38,6 +38,7 @@ struct walk_ctx;
 #define MSG_ERRQUEUE 0x2000
 #define MSG_NOSIGNAL 0x4000
 #define MSG_MORE 0x8000
+#define MSG_FASTOPEN 0x20000000
 #define MSG_CMSG_CLOEXEC 0x40000000
 
 #define SHUT_RD 0
@@ -68,6 +69,11 @@ struct socket_message {
     const struct cred *cred;
     u32 uid, gid; /* as sent, kernel ids */
     bool has_cred;
+    /* receive: what options of the socket ask for */
+    u64 time;                       /* ns of the wall clock; 0: not asked for */
+    bool time_ns;                   /* as a timespec, not a timeval */
+    bool has_lost, has_destination; /* SO_RXQ_OVFL, IP_PKTINFO */
+    u32 lost, destination;          /* datagrams dropped; the address it was sent to */
 };
 void socket_message_drop(struct socket_message *m);
 

@@ -13,7 +13,9 @@
 #include "sched/wait.h"
 
 #define SOCK_BUF_DEFAULT 212992U /* as Linux's net.core.rmem_default */
-#define SOCK_BUF_MAX (4U << 20)
+#define SOCK_BUF_MAX (64U << 20) /* by privilege */
+
+enum socket_timestamp { SOCKET_TIME_NONE, SOCKET_TIME_US, SOCKET_TIME_NS };
 
 struct socket;
 struct socket_ops {
@@ -40,19 +42,25 @@ struct socket_ops {
 
 /* I immutable · a atomic */
 struct socket {
-    const struct socket_ops *ops;                    /* I */
-    struct net_ns *ns;                               /* I  a reference */
-    u16 family;                                      /* I */
-    u8 type, protocol;                               /* I */
-    bool passcred, reuse_addr, keepalive, broadcast; /* a */
-    bool listening;                                  /* a  SO_ACCEPTCONN */
-    u32 sndbuf, rcvbuf;                              /* a */
-    u64 send_timeout, recv_timeout;                  /* a  ns; 0: none */
-    int error;                                       /* a  positive errno for SO_ERROR */
-    u64 ino;                                         /* I */
-    kuid_t uid;                                      /* I  whoever made it */
-    struct list_node node;                           /*    ns->sockets */
-    struct waitq wait;                               /*    whatever may have changed */
+    const struct socket_ops *ops;                                         /* I */
+    struct net_ns *ns;                                                    /* I  a reference */
+    u16 family;                                                           /* I */
+    u8 type, protocol;                                                    /* I */
+    bool passcred, passsec, reuse_addr, reuse_port, keepalive, broadcast; /* a */
+    bool dont_route, oob_inline, no_check, count_lost, debug;             /* a */
+    u8 timestamp;                  /* a  enum socket_timestamp */
+    s32 priority, mark, low_water; /* a */
+    struct {
+        s32 on, seconds;
+    } linger;                       /* a */
+    bool listening;                 /* a  SO_ACCEPTCONN */
+    u32 sndbuf, rcvbuf;             /* a */
+    u64 send_timeout, recv_timeout; /* a  ns; 0: none */
+    int error;                      /* a  positive errno for SO_ERROR */
+    u64 ino;                        /* I */
+    kuid_t uid;                     /* I  whoever made it */
+    struct list_node node;          /*    ns->sockets */
+    struct waitq wait;              /*    whatever may have changed */
 };
 
 void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,
@@ -79,3 +87,5 @@ int socket_take_error(struct socket *s);
 struct socket *unix_create(struct net_ns *ns, int type);
 int unix_pair(struct socket *a, struct socket *b);
 struct socket *inet_create(struct net_ns *ns, int type, int protocol);
+/* inet_ioctl.c: the interfaces of the namespace, by any socket. -ENOTTY: not that. */
+s64 net_dev_ioctl(struct socket *s, unsigned cmd, u64 arg);

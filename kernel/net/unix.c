@@ -27,16 +27,26 @@ static void unix_init(void)
 }
 INIT_HOOK(unix_init, INIT_CORE);
 
-static const struct unix_family unix_names = {.lookup = unix_lookup, .unname = unix_unname};
-
-struct unix_sock *unix_alloc(struct net_ns *ns, int family, int type, const struct socket_ops *ops,
-                             const struct unix_family *names)
+static struct unix_sock *unix_alloc(void)
 {
-    struct unix_sock *u = slab_zalloc(unix_cache);
+    return slab_zalloc(unix_cache);
+}
 
-    if (!u)
-        return NULL;
-    socket_init(&u->sock, ops, ns, family, type);
+static void unix_free(struct unix_sock *u)
+{
+    slab_free(unix_cache, u);
+}
+
+static const struct unix_family unix_names = {
+    .lookup = unix_lookup,
+    .alloc = unix_alloc,
+    .unname = unix_unname,
+    .free = unix_free,
+};
+
+void unix_setup(struct unix_sock *u, struct net_ns *ns, int family, int type,
+                const struct socket_ops *ops, const struct unix_family *names)
+{
     u->family = names;
     refcount_init(&u->ref, 1);
     spinlock_init(&u->lock, RANK_NET, 5, "unix_sock");
@@ -46,8 +56,7 @@ struct unix_sock *unix_alloc(struct net_ns *ns, int family, int type, const stru
     waitq_init(&u->room);
     list_init(&u->accepts);
     list_init(&u->accept_node);
-    list_init(&u->name_node);
-    return u;
+    socket_init(&u->sock, ops, ns, family, type); /* the last: it comes into the list of all */
 }
 
 struct socket *unix_create(struct net_ns *ns, int type)
@@ -58,8 +67,11 @@ struct socket *unix_create(struct net_ns *ns, int type)
         type = SOCK_DGRAM; /* as Linux, for old programs */
     if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
         return ERR_PTR(-ESOCKTNOSUPPORT);
-    u = unix_alloc(ns, AF_UNIX, type, &unix_ops, &unix_names);
-    return u ? &u->sock : ERR_PTR(-ENOMEM);
+    u = unix_alloc();
+    if (!u)
+        return ERR_PTR(-ENOMEM);
+    unix_setup(u, ns, AF_UNIX, type, &unix_ops, &unix_names);
+    return &u->sock;
 }
 
 void unix_put(struct unix_sock *u)
@@ -72,7 +84,7 @@ void unix_put(struct unix_sock *u)
     if (u->peer_cred)
         cred_put(u->peer_cred);
     unix_addr_put(u->addr);
-    slab_free(unix_cache, u);
+    u->family->free(u);
 }
 
 /* Remembers the current process as u's peer, once. */
@@ -148,17 +160,23 @@ int unix_offer(struct unix_sock *l, struct unix_sock *conn)
     return err;
 }
 
-/* The server's end of a new connection from u to listener l. */
-static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *l)
+/* The server's end of a new connection from u to listener l, which was found as addr. */
+static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *l,
+                                         const struct sock_addr *addr)
 {
-    struct unix_sock *conn =
-        unix_alloc(l->sock.ns, l->sock.family, l->sock.type, l->sock.ops, l->family);
+    struct unix_sock *conn = l->family->alloc();
 
     if (!conn)
         return NULL;
+    unix_setup(conn, l->sock.ns, l->sock.family, l->sock.type, l->sock.ops, l->family);
     conn->sock.passcred = l->sock.passcred;
-    refcount_get(&l->addr->ref);
-    conn->addr = l->addr;
+    conn->sock.passsec = l->sock.passsec;
+    if (l->family->server_end)
+        l->family->server_end(conn, l, addr);
+    if (!conn->addr) {
+        refcount_get(&l->addr->ref);
+        conn->addr = l->addr;
+    }
     unix_peer_is_current(conn);
     unix_get(u);
     conn->peer = u;
@@ -217,7 +235,8 @@ static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
     unix_release(&conn->sock); /* with what another thread has sent meanwhile */
 }
 
-static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool nonblock)
+static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
+                               const struct sock_addr *addr, bool nonblock)
 {
     struct unix_sock *conn;
     u64 deadline = socket_deadline(u->sock.send_timeout, u->sock.send_timeout ? time_ns() : 0);
@@ -225,7 +244,7 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool no
 
     if (!READ_ONCE(l->sock.listening))
         return -ECONNREFUSED;
-    conn = unix_server_end(u, l);
+    conn = unix_server_end(u, l, addr);
     if (!conn)
         return -ENOMEM;
     err = unix_client_end(u, conn, l);
@@ -290,13 +309,13 @@ int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
     }
     if (s->type != SOCK_DGRAM && READ_ONCE(u->peer))
         return -EISCONN;
-    err = u->family->lookup(s->ns, addr, len, s->type, ctx, &to);
+    err = u->family->lookup(u, addr, len, ctx, &to);
     if (err)
         return err;
     if (s->type == SOCK_DGRAM)
         err = unix_connect_dgram(u, to);
     else
-        err = unix_connect_stream(u, to, nonblock);
+        err = unix_connect_stream(u, to, addr, nonblock);
     unix_put(to);
     return err;
 }
@@ -407,8 +426,7 @@ u32 unix_poll(struct socket *s, struct poll_table *pt)
     return mask;
 }
 
-/* Bytes in the queue. */
-static u32 unix_unread_locked(const struct unix_sock *u)
+u32 unix_unread_locked(const struct unix_sock *u)
 {
     const struct unix_msg *msg;
     u32 n = 0;
@@ -425,7 +443,7 @@ s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
     u32 n = 0;
 
     if (cmd != FIONREAD && cmd != SIOCOUTQ)
-        return -ENOTTY;
+        return net_dev_ioctl(s, cmd, arg);
     if (s->listening)
         return -EINVAL;
     spin_lock(&u->lock);
@@ -451,7 +469,9 @@ static int unix_get_option(struct socket *s, int level, int name, void *val, u32
         u32 uid, gid;
     } cred = {0, U32_MAX, U32_MAX};
 
-    if (level != SOL_SOCKET || name != SO_PEERCRED)
+    if (level != SOL_SOCKET)
+        return -EOPNOTSUPP;
+    if (name != SO_PEERCRED)
         return -ENOPROTOOPT;
     spin_lock(&u->lock); /* a connection that fails takes them away again */
     c = u->peer_cred;

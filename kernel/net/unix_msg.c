@@ -77,6 +77,8 @@ struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
         return NULL;
     }
     unix_msg_cred(msg, u, to, m);
+    if (unlikely(to->sock.timestamp))
+        msg->time = time_ns() + time_wall_offset();
     return msg;
 }
 
@@ -122,6 +124,7 @@ int unix_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *ms
     if (!err) {
         list_add_tail(&to->queue, &msg->node);
         to->queued += unix_msg_cost(msg);
+        msg->lost = to->lost;
         if (unlikely(msg->nr_files) && unix_flight_needed(msg))
             list_add_tail(&to->carriers, &msg->carrier);
     }
@@ -286,7 +289,7 @@ ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
     int err;
 
     if (m->addr_len && s->type == SOCK_DGRAM) {
-        err = u->family->lookup(s->ns, &m->addr, m->addr_len, SOCK_DGRAM, ctx, &to);
+        err = u->family->lookup(u, &m->addr, m->addr_len, ctx, &to);
         if (err)
             return err;
     } else {
@@ -394,6 +397,19 @@ static void unix_give_cred(const struct unix_sock *u, struct unix_msg *msg,
         pid_get(m->pid);
 }
 
+/* What else a datagram's receiver may ask for. */
+static void unix_give_notes(const struct unix_sock *u, const struct unix_msg *msg,
+                            struct socket_message *m)
+{
+    m->destination = msg->to_ip;
+    m->lost = msg->lost;
+    m->has_lost = u->sock.count_lost && msg->lost;
+    if (!u->sock.timestamp)
+        return;
+    m->time = msg->time ? msg->time : time_ns() + time_wall_offset();
+    m->time_ns = u->sock.timestamp == SOCKET_TIME_NS;
+}
+
 /* n bytes of the first message are done with; the last ones take it away. */
 static void unix_consume(struct unix_sock *u, struct unix_msg *msg, u32 n)
 {
@@ -440,7 +456,8 @@ static struct unix_msg *unix_after(struct unix_sock *u, struct unix_msg *msg)
 static struct unix_msg *unix_next(struct unix_sock *u, struct unix_read *r, struct unix_msg *seen,
                                   int *err)
 {
-    bool patient = !r->done || (r->flags & MSG_WAITALL);
+    u64 enough = MIN((u64)u->sock.low_water, r->done + r->m->data->count);
+    bool patient = !r->done || (r->flags & MSG_WAITALL) || r->done < enough;
 
     if (seen && (r->flags & MSG_PEEK))
         return unix_after(u, seen);
@@ -499,6 +516,7 @@ static int unix_recv_packet(struct unix_sock *u, struct unix_read *r)
         memcpy(&m->addr, &msg->from->sun, msg->from->len);
     err = unix_give_files(msg, m, r->flags & MSG_PEEK);
     unix_give_cred(u, msg, m);
+    unix_give_notes(u, msg, m);
     r->done = r->flags & MSG_TRUNC ? msg->len : n;
     if (!(r->flags & MSG_PEEK))
         unix_consume(u, msg, msg->len);

@@ -201,9 +201,10 @@ static int unix_lookup_path(const struct unix_addr *a, const struct walk_ctx *ct
     return err;
 }
 
-int unix_lookup(struct net_ns *ns, const struct sock_addr *sun, u32 len, int type,
+int unix_lookup(struct unix_sock *from, const struct sock_addr *sun, u32 len,
                 const struct walk_ctx *ctx, struct unix_sock **out)
 {
+    struct net_ns *ns = from->sock.ns;
     struct unix_sock *u = NULL;
     struct unix_addr *a;
     int err = unix_addr_make(sun, len, &a);
@@ -223,7 +224,7 @@ int unix_lookup(struct net_ns *ns, const struct sock_addr *sun, u32 len, int typ
         err = u ? 0 : -ECONNREFUSED;
     }
     unix_addr_put(a);
-    if (!err && u->sock.type != type) {
+    if (!err && u->sock.type != from->sock.type) {
         unix_put(u);
         err = -EPROTOTYPE;
     }

@@ -22,9 +22,13 @@ struct unix_sock;
 
 /* How a family finds whom an address names: the live socket with a reference, or -errno. */
 struct unix_family {
-    int (*lookup)(struct net_ns *ns, const struct sock_addr *addr, u32 len, int type,
+    int (*lookup)(struct unix_sock *from, const struct sock_addr *addr, u32 len,
                   const struct walk_ctx *ctx, struct unix_sock **out);
+    struct unix_sock *(*alloc)(void); /* zeroed */
     void (*unname)(struct unix_sock *u);
+    void (*free)(struct unix_sock *u); /* the last reference is gone */
+    /* conn is the server's end of a connection to l, which was found as addr. */
+    void (*server_end)(struct unix_sock *conn, struct unix_sock *l, const struct sock_addr *addr);
 };
 
 #define UNIX_PATH_MAX 108
@@ -45,6 +49,9 @@ struct unix_msg {
     u32 uid, gid;             /* with pid, kernel ids */
     struct pid *pid;          /* NULL: no credentials attached; a reference */
     struct unix_addr *from;   /* dgram: a reference, NULL: unnamed */
+    u64 time;                 /* when it was sent, by the wall clock; 0: nobody asked */
+    u32 to_ip;                /* IPv4: the address it was sent to */
+    u32 lost;                 /* datagrams that found no room before it */
     u32 nr_files;
     struct file **files; /* references */
     u8 data[];
@@ -64,6 +71,7 @@ struct unix_sock {
     struct waitq room;         /*    who waits to send a datagram here, or to connect */
     u32 queued;                /* l  what the queue costs: bytes, and UNIX_MSG_COST each */
     u32 shut;                  /* l */
+    u32 lost;                  /* a  IPv4: datagrams that found no room */
     bool dead;                 /* l  released */
     struct unix_sock *peer;    /* l  a reference */
     struct unix_addr *addr;    /* l  once set it stays */
@@ -74,7 +82,6 @@ struct unix_sock {
     const struct cred *peer_cred;
     struct path path;              /* n  bound in the file system */
     struct inode *inode;           /* n */
-    struct list_node name_node;    /* ns->unix_lock: inet, by port */
     struct rb_node by_name;        /* ns->unix_lock: abstract, while named */
     bool named;                    /* ns->unix_lock */
     u64 flight_mark;               /* unix_flight_lock: seen in this round */
@@ -102,26 +109,24 @@ void unix_addr_put(struct unix_addr *addr);
 int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const struct walk_ctx *ctx);
 /* The live socket of that name and type, with a reference. 0, -ECONNREFUSED, -ENOENT,
  * -EPROTOTYPE... */
-int unix_lookup(struct net_ns *ns, const struct sock_addr *sun, u32 len, int type,
+int unix_lookup(struct unix_sock *from, const struct sock_addr *sun, u32 len,
                 const struct walk_ctx *ctx, struct unix_sock **out) __must_check;
 void unix_unname(struct unix_sock *u);
 int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
 
 /* unix.c, for inet.c */
-struct unix_sock *unix_alloc(struct net_ns *ns, int family, int type, const struct socket_ops *ops,
-                             const struct unix_family *names);
+void unix_setup(struct unix_sock *u, struct net_ns *ns, int family, int type,
+                const struct socket_ops *ops, const struct unix_family *names);
 int unix_listen(struct socket *s, int backlog);
 int unix_offer(struct unix_sock *l, struct unix_sock *conn);
 int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
                  const struct walk_ctx *ctx, bool nonblock);
 int unix_accept(struct socket *s, bool nonblock, struct socket **out);
 int unix_shutdown(struct socket *s, int how);
+u32 unix_unread_locked(const struct unix_sock *u); /* bytes in the queue */
 u32 unix_poll(struct socket *s, struct poll_table *pt);
 s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg);
 void unix_release(struct socket *s);
-
-/* inet_ioctl.c */
-s64 inet_ioctl(struct socket *s, unsigned cmd, u64 arg);
 
 /* unix_msg.c */
 struct unix_msg *unix_msg_create(struct unix_sock *u, struct unix_sock *to,
