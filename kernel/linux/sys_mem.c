@@ -11,6 +11,7 @@
 #define MAP_TYPE 0xf
 #define MAP_FIXED 0x10
 #define MAP_ANONYMOUS 0x20
+#define MAP_32BIT 0x40
 #define MAP_GROWSDOWN 0x100
 #define MAP_LOCKED 0x2000
 #define MAP_NORESERVE 0x4000
@@ -93,6 +94,7 @@ s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, s32 fd, u64 off)
         .flags = mem_area_flags(flags) | (shared ? AREA_SHARED : 0),
         .fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE),
         .fixed_noreplace = flags & MAP_FIXED_NOREPLACE,
+        .low = flags & MAP_32BIT,
         .populate = flags & (MAP_POPULATE | MAP_LOCKED),
         .offset = off,
     };

@@ -137,6 +137,27 @@ static void mm_map(u64 va, u64 pa, u64 n, unsigned prot)
         panic("no memory for the kernel's page tables");
 }
 
+/* RAM, once more: the image's text and constants may not be written by this address either. */
+static void mm_map_ram(u64 start, u64 end)
+{
+    u64 text = boot_info.kernel_start, data = text + (u64)__data_start - (u64)__kernel_start;
+    u64 rest = text + (u64)__ro_after_init_end - (u64)__kernel_start;
+    const struct {
+        u64 start, end;
+        unsigned prot;
+    } parts[] = {{0, text, PT_WRITE},
+                 {text, data, 0},
+                 {data, rest, PT_WRITE}, /* leaves of its own: mm_protect_ro_after_init */
+                 {rest, U64_MAX, PT_WRITE}};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+        u64 from = MAX(start, parts[i].start), to = MIN(end, parts[i].end);
+
+        if (from < to)
+            mm_map(DIRECT_MAP + from, from, to - from, parts[i].prot);
+    }
+}
+
 static bool mm_maps(const struct boot_mem *m)
 {
     return m->type != BOOT_MEM_RESERVED ||
@@ -155,7 +176,7 @@ static void mm_map_direct(void)
 
         if (!mm_maps(m) || start >= end)
             continue;
-        mm_map(DIRECT_MAP + start, start, end - start, PT_WRITE);
+        mm_map_ram(start, end);
         at = end;
     }
 }
@@ -185,15 +206,21 @@ static void mm_build_table(void)
     write_cr3(pgtable_kernel.root.v);
 }
 
+static void mm_protect_page(u64 va)
+{
+    unsigned level;
+    u64 *e = pgtable_lookup(&pgtable_kernel, va, &level);
+
+    ASSERT(e && level == 0);
+    WRITE_ONCE(*e, *e & ~PTE_W);
+    invlpg(va);
+}
+
 void mm_protect_ro_after_init(void)
 {
     for (u64 va = (u64)__data_start; va < (u64)__ro_after_init_end; va += PAGE_SIZE) {
-        unsigned level;
-        u64 *e = pgtable_lookup(&pgtable_kernel, va, &level);
-
-        ASSERT(e && level == 0);
-        WRITE_ONCE(*e, *e & ~PTE_W);
-        invlpg(va);
+        mm_protect_page(va);
+        mm_protect_page((u64)hpa_virt(virt_hpa((void *)va)));
     }
 }
 

@@ -352,9 +352,11 @@ static int lock_populate_areas(struct aspace *as, u64 start, u64 end)
     u64 from, to;
     int err;
 
-    while (start < end && lock_next(as, start, &from, &to) && from < end) {
-        start = MIN(to, end);
-        err = lock_populate(as, from, start);
+    for (; start < end; start = to) {
+        if (!lock_next(as, start, &from, &to) || from > start)
+            return -ENOMEM; /* an area without any right, or gone meanwhile */
+        to = MIN(to, end);
+        err = lock_populate(as, start, to);
         if (err)
             return err == -EINTR ? err : -ENOMEM;
     }

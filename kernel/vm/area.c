@@ -97,6 +97,12 @@ static bool area_needs_list(const struct area *a)
     return a->object != NULL;
 }
 
+/* Once attached, neither changes. */
+static bool area_may_write_object(const struct area *a)
+{
+    return a->flags & AREA_SHARED && a->max_prot & PT_WRITE;
+}
+
 void area_attach(struct area *a)
 {
     list_init(&a->object_node);
@@ -112,6 +118,7 @@ void area_attach(struct area *a)
     }
     list_add_tail(&a->object->areas, &a->object_node);
     a->object->nr_areas++;
+    a->object->nr_writable += area_may_write_object(a);
     spin_unlock(&a->object->lock);
 }
 
@@ -123,6 +130,7 @@ static void area_bury(struct aspace *as, struct area *a)
         spin_lock(&a->object->lock);
         list_del(&a->object_node);
         a->object->nr_areas--;
+        a->object->nr_writable -= area_may_write_object(a);
         spin_unlock(&a->object->lock);
     }
     a->node.right = as->dead ? &as->dead->node : NULL;
@@ -345,6 +353,17 @@ static struct area *area_gap_below(struct rb_node *n, u64 want, u64 limit)
         n = n->left;
     }
     return NULL;
+}
+
+u64 area_find_gap_in(struct aspace *as, u64 len, u64 low, u64 high)
+{
+    struct area *a = area_gap_below(as->areas.node, len, high);
+    struct rb_node *last = rb_last(&as->areas);
+    u64 top = MAX(last ? area_of(last)->end : USER_MIN, low);
+
+    if (top < high && high - top >= len)
+        return high - len;
+    return a ? area_fit(MAX(a->start - a->gap, low), MIN(a->start, high), len, PAGE_SIZE) : 0;
 }
 
 u64 area_find_gap(struct aspace *as, u64 len, u64 align)

@@ -104,6 +104,7 @@ struct map_request {
     u8 prot, max_prot;
     u32 flags; /* AREA_* */
     bool fixed, fixed_noreplace, populate;
+    bool low;                  /* in the second GiB, whose addresses fit in an int: MAP_32BIT */
     struct mem_object *object; /* borrowed; a reference is taken */
     u64 offset;
     struct file *file; /* borrowed */

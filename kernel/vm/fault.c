@@ -287,6 +287,7 @@ static int fault_file_copy(struct fault *f, u64 *slot)
     struct mem_object *obj = f->area->object;
     u64 index = fault_index(f->area, f->addr);
     struct page *from = mem_object_peek(obj, index), *page;
+    int err;
 
     if (!from)
         return fault_read_in(f, obj, index);
@@ -303,7 +304,13 @@ static int fault_file_copy(struct fault *f, u64 *slot)
     memcpy(page_virt(page), page_virt(from), PAGE_SIZE);
     page_put(from);
     __atomic_fetch_or(&f->area->flags, AREA_COWED, __ATOMIC_RELAXED);
-    return fault_install_anon(f, slot, 0, page, 0);
+    err = fault_install_anon(f, slot, 0, page, 0);
+    /* pt_lock orders this: truncation lowers size and then zaps, we install and then look. */
+    if (!err && unlikely(fault_beyond(obj, index))) {
+        zap_range(f->as, f->addr, f->addr + PAGE_SIZE, true);
+        err = -EIO;
+    }
+    return err;
 }
 
 static int fault_device(struct fault *f, u64 *slot)

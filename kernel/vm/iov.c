@@ -166,9 +166,11 @@ static int iov_fault_range(u64 addr, u64 n, bool write)
 
     if (!as || !user_range_ok(addr, n))
         return -EFAULT;
-    for (u64 va = addr & PAGE_MASK; va < addr + n; va += PAGE_SIZE)
+    for (u64 va = addr & PAGE_MASK; va < addr + n; va += PAGE_SIZE) {
         if (aspace_fault(as, va, kind))
             return -EFAULT;
+        cond_yield();
+    }
     return 0;
 }
 

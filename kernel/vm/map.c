@@ -8,6 +8,9 @@
 #include "vm/up.h"
 #include "vm/vm_priv.h"
 
+#define LOW_START (1UL << 30)
+#define LOW_END (2UL << 30)
+
 int aspace_range(u64 addr, u64 len, u64 *end)
 {
     u64 whole, stop;
@@ -102,12 +105,16 @@ static int map_place(struct aspace *as, const struct map_request *req, u64 len, 
         *addr = req->addr;
         return 0;
     }
-    if (want >= USER_MIN && !aspace_range(want, len, &end)) {
+    if (want >= USER_MIN && !aspace_range(want, len, &end) && (!req->low || end <= LOW_END)) {
         a = area_find(as, want);
         if (!a || a->start >= end) {
             *addr = want;
             return 0;
         }
+    }
+    if (req->low) {
+        *addr = area_find_gap_in(as, len, LOW_START, LOW_END);
+        return *addr ? 0 : -ENOMEM;
     }
     if (!req->object && len >= HUGE_SIZE)
         align = HUGE_SIZE;

@@ -283,12 +283,12 @@ int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page 
 
 int mem_object_forbid_writers(struct mem_object *obj)
 {
-    struct area *a;
     int err = 0;
 
     spin_lock(&obj->lock);
-    object_for_each_area(a, obj) if (a->flags & AREA_SHARED && a->max_prot & PT_WRITE) err = -EBUSY;
-    if (!err)
+    if (obj->nr_writable)
+        err = -EBUSY;
+    else
         obj->no_writers = true;
     spin_unlock(&obj->lock);
     return err;

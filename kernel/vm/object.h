@@ -46,6 +46,7 @@ struct mem_object {
     u64 nr_pages;                     /* l */
     u64 size;                         /* a  bytes; faults at or past the page end get SIGBUS */
     void *owner;                      /* I  the inode */
+    u64 nr_writable;                  /* l  shared areas that are writable, or may become so */
     bool no_writers;                  /* l  new shared mappings may not become writable */
 };
 

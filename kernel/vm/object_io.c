@@ -46,11 +46,11 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
         done += got;
         pos += got;
         left -= got;
-        if (got < n) {
-            err = -EFAULT;
+        if (got < n || vm_killed()) {
+            err = got < n ? -EFAULT : -EINTR;
             break;
         }
-        cond_yield();
+        vm_pause();
     }
     return done ? (ssize_t)done : err;
 }
@@ -129,9 +129,9 @@ ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos)
         done += (u64)got;
         pos += (u64)got;
         left -= (u64)got;
-        if ((u64)got < n)
+        if ((u64)got < n || vm_killed())
             break;
-        cond_yield();
+        vm_pause();
     }
     return done ? (ssize_t)done : got;
 }

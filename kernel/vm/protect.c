@@ -107,8 +107,7 @@ bool protect_object_page_locked(struct mem_object *obj, u64 index)
 
     if (!page || !atomic_read(&page->share))
         return false;
-    object_for_each_area(a, obj)
-    {
+    object_for_each_area (a, obj) {
         u64 first = a->offset >> PAGE_SHIFT;
 
         if ((a->flags & AREA_SHARED) && index >= first &&

@@ -54,8 +54,7 @@ static bool reclaim_page_is_locked(struct mem_object *obj, const struct page *pa
     unsigned left = OBJECT_AREAS_MANY;
     struct area *a;
 
-    object_for_each_area(a, obj)
-    {
+    object_for_each_area (a, obj) {
         u64 first = a->offset >> PAGE_SHIFT;
 
         if (!--left)

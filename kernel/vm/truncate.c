@@ -8,7 +8,8 @@
  * may be moved behind it meanwhile (mremap, then a merge): the walk is repeated while page->share
  * says that a mapping is left.
  *
- * Private copies beyond a new end go too (even_cow); size was lowered before, so none is new.
+ * Private copies beyond a new end go too (even_cow); size was lowered before, and a fault looks at
+ * it once more when it has made one.
  */
 #include "lib/log.h"
 #include "vm/object.h"
@@ -87,8 +88,7 @@ bool object_unmap_page_locked(struct mem_object *obj, struct page *page)
     unsigned left = OBJECT_AREAS_MANY;
     struct area *a;
 
-    object_for_each_area(a, obj)
-    {
+    object_for_each_area (a, obj) {
         if (!atomic_read(&page->share) || !--left)
             break;
         (void)truncate_area_locked(a, page->index, page->index + 1, false);
@@ -153,6 +153,8 @@ void mem_object_truncate(struct mem_object *obj, u64 from, u64 to)
     struct truncate_batch b;
     u64 index = from;
 
+    if (to == U64_MAX && !list_empty(&obj->areas))
+        truncate_mappings(obj, from, to, true);
     while (truncate_take(obj, &index, to, &b)) {
         while (truncate_mapped(&b)) {
             truncate_mappings(obj, b.first, b.end, false);
@@ -162,6 +164,4 @@ void mem_object_truncate(struct mem_object *obj, u64 from, u64 to)
             page_put(b.pages[i]);
         vm_pause();
     }
-    if (to == U64_MAX && !list_empty(&obj->areas))
-        truncate_mappings(obj, from, to, true);
 }

@@ -58,6 +58,8 @@ u64 area_covered(struct aspace *as, u64 start, u64 end);
 struct area *area_merge(struct aspace *as, struct area *a);
 /* The highest free address below as->mmap_base for len bytes; 0: none. */
 u64 area_find_gap(struct aspace *as, u64 len, u64 align);
+/* The highest free address in [low, high); 0: none. */
+u64 area_find_gap_in(struct aspace *as, u64 len, u64 low, u64 high);
 /* Takes the references that a new area holds and puts it on its object's list. */
 void area_attach(struct area *a);
 

@@ -182,6 +182,9 @@ TEST(locked_memory_has_its_limit)
     EXPECT(munlock(p, 8 * PAGE) == 0 && mlock(p + 32 * PAGE, 8 * PAGE) == 0);
     EXPECT_ERR(mlockall(MCL_CURRENT), ENOMEM);
     EXPECT(munlockall() == 0);
+    EXPECT(mprotect(p + PAGE, PAGE, PROT_NONE) == 0 && mlock(p, PAGE) == 0);
+    EXPECT_ERR(mlock(p, 3 * PAGE), ENOMEM);
+    EXPECT(munlockall() == 0);
     EXPECT(mmap(NULL, 8 * PAGE, RW, ANON | MAP_LOCKED, -1, 0) != MAP_FAILED);
     EXPECT(mlockall(MCL_FUTURE) == 0);
     EXPECT(mmap(NULL, 9 * PAGE, RW, ANON, -1, 0) == MAP_FAILED && errno == EAGAIN);
@@ -346,4 +349,21 @@ TEST(deep_stack)
     EXPECT(getrlimit(RLIMIT_STACK, &r) == 0);
     if (r.rlim_cur == RLIM_INFINITY)
         use_stack(200UL << 20);
+}
+
+TEST(low_addresses_when_asked_for)
+{
+    int fd = memfd_create("x", 0);
+    unsigned long a;
+
+    EXPECT(ftruncate(fd, PAGE) == 0);
+    for (int i = 0; i < 8; i++) {
+        a = (unsigned long)mmap(NULL, 5 * PAGE, RW, ANON | MAP_32BIT, -1, 0);
+        EXPECT(a >= 1UL << 30 && a + 5 * PAGE <= 2UL << 30);
+        *(char *)a = 1;
+        a = (unsigned long)mmap(NULL, PAGE, RW, MAP_SHARED | MAP_32BIT, fd, 0);
+        EXPECT(a + PAGE <= 2UL << 30);
+    }
+    EXPECT(mmap(NULL, 3UL << 30, PROT_NONE, ANON | MAP_32BIT, -1, 0) == MAP_FAILED);
+    EXPECT(errno == ENOMEM);
 }

@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/mm_boot.h"
+#include "mm/page.h"
 #include "mm/slab.h"
 
 #define DESC_CODE_USER (0x78UL << 40) /* S, DPL 3, code */
@@ -19,7 +20,7 @@
 
 void syscall_entry_compat(void);
 int uaccess_store32(u32 *dst, u32 v);
-extern char __data_start[], __ro_after_init_end[];
+extern char __kernel_start[], __data_start[], __ro_after_init_end[];
 
 SELFTEST(entry_user_code_is_64_bit_alone)
 {
@@ -73,9 +74,21 @@ SELFTEST(fpu_state_is_judged_by_the_cpus_own_mask)
     kfree(raw);
 }
 
+static bool can_write(void *p)
+{
+    return !uaccess_store32(p, *(u32 *)p);
+}
+
+/* By the address it runs at and by that of all RAM. */
+SELFTEST(text_and_constants_are_never_writable)
+{
+    for (char *p = __kernel_start; p < __data_start; p += PAGE_SIZE)
+        CHECK(!can_write(p) && !can_write(hpa_virt(virt_hpa(p))));
+}
+
 SELFTEST(data_made_read_only_after_init_is)
 {
     CHECK((u64)__ro_after_init_end > (u64)__data_start);
     for (char *p = __data_start; p < __ro_after_init_end; p += PAGE_SIZE)
-        CHECK(uaccess_store32((u32 *)p, *(u32 *)p));
+        CHECK(!can_write(p) && !can_write(hpa_virt(virt_hpa(p))));
 }

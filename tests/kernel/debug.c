@@ -127,6 +127,7 @@ SELFTEST(kernel_runs_with_its_protections)
     CHECK(!cpu_has(X86_SMEP) || read_cr4() & CR4_SMEP);
     CHECK(!cpu_has(X86_SMAP) || read_cr4() & CR4_SMAP);
     CHECK(!cpu_has(X86_UMIP) || read_cr4() & CR4_UMIP);
+    CHECK(!(read_cr4() & (CR4_TSD | CR4_FSGSBASE | CR4_PCIDE)));
 }
 
 SELFTEST(this_cpu_is_its_own)

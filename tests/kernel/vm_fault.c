@@ -274,3 +274,66 @@ SELFTEST(vm_everything_is_freed)
     after = free_pages();
     CHECK(after + 64 >= before);
 }
+
+SELFTEST(vm_range_is_judged_without_wrapping)
+{
+    u64 end = 7;
+
+    CHECK(!aspace_range(BASE, 1, &end) && end == BASE + PAGE_SIZE);
+    CHECK(!aspace_range(BASE, 0, &end) && end == BASE);
+    CHECK(!aspace_range(0, USER_MAX, &end) && end == USER_MAX);
+    end = 7;
+    CHECK(aspace_range(BASE + 1, PAGE_SIZE, &end) == -EINVAL);
+    CHECK(aspace_range(PAGE_SIZE, USER_MAX, &end) == -ENOMEM);
+    CHECK(aspace_range(BASE, USER_MAX - 1, &end) == -ENOMEM);
+    CHECK(aspace_range(0xffff888010001000UL, PAGE_SIZE, &end) == -ENOMEM);
+    CHECK(aspace_range(0xffff888010001000UL, USER_MAX, &end) == -EINVAL);
+    CHECK(aspace_range(BASE, U64_MAX, &end) == -EINVAL);
+    CHECK(aspace_range(BASE, -BASE, &end) == -ENOMEM || end == 7);
+    CHECK(aspace_range(-PAGE_SIZE, PAGE_SIZE, &end) && end == 7);
+}
+
+/* A walk whose range was wrong must end the kernel, not free what all tables share: what the checks
+ * before it let through stays below the half. */
+SELFTEST(vm_a_part_of_a_large_leaf_goes_without_a_cut_before)
+{
+    struct aspace *as = enter();
+    u64 base = 0x40000000UL;
+
+    CHECK(as && !map_anon(as, base, 64UL << 20, RW) && poke(base + 8, 5));
+    CHECK(as->rss_anon == 512);
+    CHECK(!aspace_advise(as, base + PAGE_SIZE, HUGE_SIZE - PAGE_SIZE, 4)); /* MADV_DONTNEED */
+    CHECK(as->rss_anon == 1 && peek(base + 8) == 5 && peek(base + PAGE_SIZE) == 0);
+    leave(as);
+}
+
+SELFTEST(vm_truncation_reaches_every_mapping)
+{
+    struct aspace *as = enter();
+    struct mem_object *obj = mem_object_create_shared(64 * PAGE_SIZE);
+    u64 at;
+
+    CHECK(as && obj);
+    for (u64 i = 0; i < 3; i++) {
+        struct map_request req = {.addr = BASE + i * HUGE_SIZE,
+                                  .len = 64 * PAGE_SIZE,
+                                  .prot = RW,
+                                  .max_prot = RW,
+                                  .flags = i < 2 ? AREA_SHARED : 0,
+                                  .fixed = true,
+                                  .object = obj};
+        CHECK(!aspace_map(as, &req, &at));
+        CHECK(poke(at, 1 + i) && poke(at + 40 * PAGE_SIZE, 9));
+    }
+    CHECK(peek(BASE) == 2 && peek(BASE + 2 * HUGE_SIZE) == 3);
+    mem_object_truncate(obj, 0, 32); /* a hole: private copies stay */
+    CHECK(peek(BASE) == 0 && peek(BASE + HUGE_SIZE) == 0 && peek(BASE + 2 * HUGE_SIZE) == 3);
+    CHECK(peek(BASE + 40 * PAGE_SIZE) == 9);
+    obj->size = PAGE_SIZE;
+    mem_object_truncate(obj, 1, U64_MAX); /* an end: they go */
+    CHECK(peek(BASE + 40 * PAGE_SIZE) == 0xbad &&
+          peek(BASE + 2 * HUGE_SIZE + 40 * PAGE_SIZE) == 0xbad);
+    CHECK(peek(BASE + 2 * HUGE_SIZE) == 3);
+    mem_object_put(obj);
+    leave(as);
+}

@@ -6,6 +6,8 @@
 #include "arch/x86/regs.h"
 #include "lib/string.h"
 
+#define DR7_NONE 0x400UL
+
 u32 cpu_features[CPU_FEATURE_WORDS];
 
 bool cpu_hypervisor_is(const char *signature)
@@ -42,15 +44,17 @@ void cpu_features_read(void)
         cpu_features[7] = cpuid_count(0x80000007, 0).edx;
 }
 
+/* From scratch: what the firmware had on (FSGSBASE, TSD, FFXSR, breakpoints) is not ours. */
 void cpu_features_enable(void)
 {
-    u64 cr4 = read_cr4();
+    u64 cr4 = CR4_PAE | CR4_DE, efer = rdmsr(MSR_EFER) & (EFER_LME | EFER_LMA | EFER_SCE);
 
-    if (cpu_has(X86_NX))
-        wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+    wrmsr(MSR_EFER, efer | (cpu_has(X86_NX) ? EFER_NXE : 0));
+    write_dr7(DR7_NONE);
     if (cpu_has(X86_PAT))
         wrmsr(MSR_IA32_PAT, PAT_VALUE);
-    write_cr0((read_cr0() | CR0_WP | CR0_NE | CR0_MP) & ~(CR0_EM | CR0_TS | CR0_CD | CR0_NW));
+    write_cr0((read_cr0() | CR0_WP | CR0_NE | CR0_MP | CR0_AM) &
+              ~(CR0_EM | CR0_TS | CR0_CD | CR0_NW));
     cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
     cr4 |= cpu_has(X86_PGE) ? CR4_PGE : 0;
     cr4 |= cpu_has(X86_SMEP) ? CR4_SMEP : 0;
