@@ -86,8 +86,8 @@ static inline u64 *pte_lookup1(const struct pgtable *pt, u64 va)
     return &pte_table(e)[pte_slot(va, 1)];
 }
 
-/* Tables and 2 MiB leaves that a walk goes through before it lets others run: some 2,000 pages. */
-#define PTE_STRETCH 4
+/* Tables and 2 MiB leaves that a walk goes through before it lets others run: some 1,000 pages. */
+#define PTE_STRETCH 2
 /* Where a stretch from va on ends. */
 u64 pte_stretch(const struct pgtable *pt, u64 va, u64 end);
 /* The first level-1 slot in use at or after *va and below end; *va moves there. NULL: none. */
