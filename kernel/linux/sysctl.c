@@ -163,6 +163,7 @@ SYSCTL(protected_hardlinks, "fs/protected_hardlinks", 1);
 SYSCTL(protected_symlinks, "fs/protected_symlinks", 1);
 SYSCTL(pipe_max_size, "fs/pipe-max-size", PIPE_BYTES_MAX);
 SYSCTL(inotify_events, "fs/inotify/max_queued_events", INOTIFY_EVENTS_MAX);
+SYSCTL(inotify_instances, "fs/inotify/max_user_instances", INOTIFY_INSTANCES_MAX);
 SYSCTL(inotify_watches, "fs/inotify/max_user_watches", INOTIFY_WATCHES_MAX);
 
 SYSCTL(max_map_count, "vm/max_map_count", AREAS_MAX);

@@ -87,6 +87,7 @@ ssize_t procfs_timens_store(struct pseudo_node *node, char *text, size_t n,
 /* procfs_mounts.c */
 int procfs_mounts_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
 int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struct cred *cred);
+u32 procfs_mounts_poll(struct pseudo_node *node, struct file *f, struct poll_table *pt);
 /* The namespace file behind an open /proc/<pid>/ns/NAME, borrowed from it; NULL: f is none. */
 struct file *procfs_ns_file(struct file *f);
 /* The process whose directory /proc/<pid> f is: a reference, or NULL. */

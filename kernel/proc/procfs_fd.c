@@ -5,8 +5,11 @@
 #include "lib/err.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "mm/slab.h"
 #include "proc/fdtable.h"
 #include "proc/procfs.h"
+
+#define FDINFO_MAX 16384 /* of what a kind of file tells of itself */
 
 /* fd/N */
 static struct file *pid_fd_file(struct pid_node *pn, u32 fd)
@@ -76,15 +79,17 @@ static int fdinfo_show(struct pseudo_node *node, struct seq *out, const struct c
 {
     struct pid_node *pn = node->priv;
     struct file *f = pid_fd_inspect(pn, pn->number);
-    char extra[512];
+    char *extra;
 
     if (IS_ERR(f))
         return PTR_ERR(f);
     seq_printf(out, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t0\n", f->pos, f->flags);
-    if (f->ops->fdinfo) {
-        int n = f->ops->fdinfo(f, extra, sizeof(extra));
+    extra = f->ops->fdinfo ? kmalloc(FDINFO_MAX) : NULL;
+    if (extra) {
+        int n = f->ops->fdinfo(f, extra, FDINFO_MAX);
         if (n > 0)
             seq_write(out, extra, (size_t)n);
+        kfree(extra);
     }
     file_put(f);
     return 0;

@@ -396,6 +396,13 @@ static int wchan_show(struct pseudo_node *node, struct seq *out, const struct cr
     return 0;
 }
 
+#define FILE_POLL(name_, mode_, fn, poll_fn)                                                  \
+    {                                                                                         \
+        name_, mode_,                                                                         \
+        {                                                                                     \
+            .show = fn, .poll = poll_fn, .owner = pid_node_owner, .destroy = pid_node_destroy \
+        }                                                                                     \
+    }
 #define FILE_RO(name_, mode_, fn)                                            \
     {                                                                        \
         name_, mode_,                                                        \
@@ -436,8 +443,8 @@ const struct pid_file pid_files[] = {
     FILE_RW("loginuid", 0644, procfs_loginuid_show, procfs_loginuid_store),
     FILE_PARTS("maps", 0444, procfs_maps_show),
     FILE_OPS("mem", 0600, &procfs_mem_fops),
-    FILE_RO("mountinfo", 0444, procfs_mountinfo_show),
-    FILE_RO("mounts", 0444, procfs_mounts_show),
+    FILE_POLL("mountinfo", 0444, procfs_mountinfo_show, procfs_mounts_poll),
+    FILE_POLL("mounts", 0444, procfs_mounts_show, procfs_mounts_poll),
     FILE_RW("oom_adj", 0644, procfs_oom_adj_old_show, procfs_oom_adj_old_store),
     FILE_RO("oom_score", 0444, oom_score_show),
     FILE_RW("oom_score_adj", 0644, oom_adj_show, oom_adj_store),

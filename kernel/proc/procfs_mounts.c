@@ -39,6 +39,16 @@ int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struc
     return mounts_text(pid_node_task(node), out, true);
 }
 
+u32 procfs_mounts_poll(struct pseudo_node *node, struct file *f, struct poll_table *pt)
+{
+    struct nsset *ns = task_nsset(pid_node_task(node));
+    u32 mask = ns ? mount_ns_poll(ns->mount, f, pt) : POLLERR;
+
+    if (ns)
+        nsset_put(ns);
+    return mask;
+}
+
 /* /proc/mounts: a link into the caller's own directory. */
 static ssize_t mounts_readlink(struct pseudo_node *node, char *buf, size_t n)
 {

@@ -13,6 +13,7 @@
 #include "mm/page.h"
 #include "mm/slab.h"
 #include "sync/seqlock.h"
+#include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
 
 #define SEGMENT_ORDER 4 /* pages, as a power of two */
@@ -248,6 +249,8 @@ struct dentry *dentry_kill(struct dentry *d)
     if (d->flags & DENTRY_LRU)
         dentry_lru_remove(d);
     spin_unlock(&d->lock);
+    if (inode && unlikely(READ_ONCE(inode->unlinked)))
+        inotify_tell_gone(inode);
     if (inode)
         inode_put(inode);
     rcu_call(&d->rcu, dentry_free_rcu);

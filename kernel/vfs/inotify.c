@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Watches are found by inode in a table. A watch keeps its dentry, so that the inode stays the one
- * that further look-ups find (overlay makes them anew); it goes when it is removed, when the last
- * name of the inode does, with its inotify file, or with the file system.
+ * that further look-ups find (overlay makes them anew). When the last name is gone it keeps but the
+ * inode: it goes with the last that have it open, else when it is removed, with its inotify file,
+ * or with the file system.
+ *
+ * Files and watches are counted for each user. A walk over many watches goes on in stretches:
+ * between them the lock is dropped, and others run.
  *
  * Lock order: inotify_lock, group->lock, its wait queue. Events are allocated under them
  * (allocation never sleeps); dentries are put outside.
@@ -11,6 +15,7 @@
 
 #include "arch/x86/uaccess.h"
 #include "lib/err.h"
+#include "lib/format.h"
 #include "lib/rbtree.h"
 #include "lib/list.h"
 #include "lib/log.h"
@@ -31,8 +36,16 @@ struct inotify_event {
     char name[]; /* padded with NULs to head.len */
 };
 
+/* How many a user has: inotify_lock. */
+struct inotify_user {
+    struct rb_node node; /* by uid */
+    kuid_t uid;
+    u32 instances, watches;
+};
+
 /* l lock · I immutable */
 struct inotify_group {
+    struct inotify_user *user; /* I */
     struct spinlock lock;
     struct list_node events; /* l */
     u32 nr_events, bytes;    /* l */
@@ -46,15 +59,18 @@ struct inotify_watch {
     struct rb_node by_inode, by_group; /* inotify_lock */
     struct list_node by_super;         /* inotify_lock; a list of the dead afterwards */
     struct inotify_group *group;       /* I */
-    struct dentry *d;                  /* I  a reference */
-    struct inode *inode;               /* I  of d */
+    struct dentry *d;                  /* inotify_lock  a reference, or NULL */
+    struct inode *inode;               /* I  of d; a reference without d */
     s32 wd;                            /* I */
     u32 mask;                          /* inotify_lock */
 };
 
 u32 inotify_watches;
 static struct spinlock inotify_lock = SPINLOCK_INIT(RANK_VFS, 7, "inotify");
-static struct rb_root watch_tree; /* inotify_lock: by inode and group */
+static struct rb_root watch_tree;    /* inotify_lock: by inode and group */
+static struct rb_root inotify_users; /* inotify_lock: by uid */
+
+#define STRETCH 64 /* watches looked at with the lock held */
 
 static struct inotify_watch *watch_at(struct rb_node *n)
 {
@@ -175,6 +191,7 @@ static void watch_unlink_locked(struct inotify_watch *w)
     rb_erase(&w->group->watches, &w->by_group);
     list_del(&w->by_super);
     w->group->nr_watches--;
+    w->group->user->watches--;
     WRITE_ONCE(w->inode->watches, w->inode->watches - 1);
     WRITE_ONCE(inotify_watches, inotify_watches - 1);
 }
@@ -194,38 +211,55 @@ static void watches_put(struct list_node *dead)
     struct inotify_watch *w, *next;
 
     list_for_each_safe (w, next, dead, by_super) {
-        dentry_put(w->d);
+        if (w->d)
+            dentry_put(w->d);
+        else
+            inode_put(w->inode);
         kfree(w);
     }
 }
 
-static void watches_tell_locked(const struct inode *inode, u32 mask, u32 cookie, const char *name,
-                                size_t len, bool unlinked, struct list_node *dead)
+/* A stretch of the inode's watches from w on; where to go on, NULL: that was all. */
+static struct inotify_watch *watches_tell_locked(struct inotify_watch *w,
+                                                 const struct inotify_event_k *head,
+                                                 const char *name, size_t len, bool unlinked,
+                                                 struct list_node *dead)
 {
-    struct inotify_watch *w, *next;
+    struct inotify_watch *next;
 
-    for (w = watch_first_locked(inode); w; w = next) {
+    for (unsigned i = 0; w && i < STRETCH; w = next, i++) {
         next = watch_next_locked(w);
-        if (!(w->mask & mask & IN_ALL_EVENTS))
+        if (!(w->mask & head->mask & IN_ALL_EVENTS))
             continue;
         if (unlinked && (w->mask & IN_EXCL_UNLINK))
             continue;
-        group_queue(w->group, event_alloc(w->wd, mask, cookie, name, len));
+        group_queue(w->group, event_alloc(w->wd, head->mask, head->cookie, name, len));
         if (w->mask & IN_ONESHOT)
             watch_end_locked(w, 0, dead);
     }
+    return w;
 }
 
 static void watches_tell(const struct inode *inode, u32 mask, u32 cookie, const char *name,
                          size_t len, bool unlinked)
 {
+    struct inotify_event_k head = {.mask = mask, .cookie = cookie};
+    const struct inotify_group *from = NULL;
+    struct inotify_watch *w;
     LIST_HEAD(dead);
 
     if (likely(!READ_ONCE(inode->watches)))
         return;
-    spin_lock(&inotify_lock);
-    watches_tell_locked(inode, mask, cookie, name, len, unlinked, &dead);
-    spin_unlock(&inotify_lock);
+    do {
+        spin_lock(&inotify_lock);
+        w = watch_from_locked(inode, from);
+        if (w && w->inode != inode)
+            w = NULL;
+        w = watches_tell_locked(w, &head, name, len, unlinked, &dead);
+        from = w ? w->group : NULL;
+        spin_unlock(&inotify_lock);
+        cond_yield();
+    } while (w);
     watches_put(&dead);
 }
 
@@ -264,22 +298,67 @@ void inotify_tell_name(struct dentry *dir, const char *name, size_t len, const s
 
 void inotify_tell_inode(struct inode *inode, u32 mask)
 {
-    watches_tell(inode, notify_mask(mask, inode), 0, NULL, 0, false);
+    watches_tell(inode, mask, 0, NULL, 0, false);
 }
 
-/* The inode has no name any more: mask is told, and its watches end. */
-void inotify_tell_gone(struct inode *inode, u32 mask)
+/* Ends up to a stretch of the inode's watches; false: that was all. */
+static bool watches_end_some(struct inode *inode, u32 mask)
 {
-    struct inotify_watch *w, *next;
+    struct inotify_watch *w;
     LIST_HEAD(dead);
+    unsigned i = 0;
 
     spin_lock(&inotify_lock);
-    for (w = watch_first_locked(inode); w; w = next) {
-        next = watch_next_locked(w);
+    while ((w = watch_first_locked(inode)) && i++ < STRETCH)
         watch_end_locked(w, w->mask & mask, &dead);
-    }
     spin_unlock(&inotify_lock);
     watches_put(&dead);
+    cond_yield();
+    return w;
+}
+
+void inotify_tell_gone(struct inode *inode)
+{
+    while (watches_end_some(inode, IN_DELETE_SELF))
+        ;
+}
+
+/* The watches' references of dentries are taken off, up to a stretch of them; false: all are. */
+static bool watches_unpin_some(struct inode *inode, const struct inotify_group **from)
+{
+    struct dentry *pins[STRETCH];
+    struct inotify_watch *w;
+    unsigned n = 0;
+
+    spin_lock(&inotify_lock);
+    inode->unlinked = true;
+    w = watch_from_locked(inode, *from);
+    for (; w && w->inode == inode && n < STRETCH; w = watch_at(rb_next(&w->by_inode))) {
+        if (!w->d)
+            continue;
+        inode_get(inode);
+        pins[n++] = w->d;
+        w->d = NULL;
+    }
+    *from = w && w->inode == inode ? w->group : NULL;
+    spin_unlock(&inotify_lock);
+    for (unsigned i = 0; i < n; i++)
+        dentry_put(pins[i]);
+    cond_yield();
+    return *from;
+}
+
+void inotify_tell_unlinked(struct dentry *d)
+{
+    struct inode *inode = dentry_inode(d);
+    const struct inotify_group *from = NULL;
+
+    if (!READ_ONCE(inode->watches))
+        return;
+    while (watches_unpin_some(inode, &from))
+        ;
+    if (READ_ONCE(d->ref) == 1) /* ours: it is not open */
+        inotify_tell_gone(inode);
 }
 
 u32 inotify_cookie(void)
@@ -291,16 +370,78 @@ u32 inotify_cookie(void)
 
 void inotify_super_gone(struct super *s)
 {
-    struct inotify_watch *w, *next;
-    LIST_HEAD(dead);
+    struct inotify_watch *w;
 
     if (!READ_ONCE(inotify_watches))
         return;
+    do {
+        unsigned i = 0;
+        LIST_HEAD(dead);
+
+        spin_lock(&inotify_lock);
+        while ((w = list_first(&s->watches, struct inotify_watch, by_super)) && i++ < STRETCH)
+            watch_end_locked(w, IN_UNMOUNT, &dead);
+        spin_unlock(&inotify_lock);
+        watches_put(&dead);
+        cond_yield();
+    } while (w);
+}
+
+/* ------------------------------------------------------------- users */
+
+static struct inotify_user *user_find_locked(kuid_t uid)
+{
+    for (struct rb_node *n = inotify_users.node; n;) {
+        struct inotify_user *u = rb_entry(n, struct inotify_user, node);
+
+        if (u->uid == uid)
+            return u;
+        n = uid < u->uid ? n->left : n->right;
+    }
+    return NULL;
+}
+
+static bool user_less(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct inotify_user, node)->uid <
+           rb_entry(b, struct inotify_user, node)->uid;
+}
+
+/* One instance more for the user. ERR_PTR(-EMFILE), ERR_PTR(-ENOMEM). */
+static struct inotify_user *user_take(kuid_t uid)
+{
+    struct inotify_user *fresh = kzalloc(sizeof(*fresh)), *u;
+
+    if (!fresh)
+        return ERR_PTR(-ENOMEM);
+    fresh->uid = uid;
     spin_lock(&inotify_lock);
-    list_for_each_safe (w, next, &s->watches, by_super)
-        watch_end_locked(w, IN_UNMOUNT, &dead);
+    u = user_find_locked(uid);
+    if (!u) {
+        rb_insert(&inotify_users, &fresh->node, user_less);
+        u = fresh;
+        fresh = NULL;
+    }
+    if (u->instances >= INOTIFY_INSTANCES_MAX)
+        u = ERR_PTR(-EMFILE);
+    else
+        u->instances++;
     spin_unlock(&inotify_lock);
-    watches_put(&dead);
+    kfree(fresh);
+    return u;
+}
+
+static void user_put(struct inotify_user *u)
+{
+    bool last;
+
+    spin_lock(&inotify_lock);
+    last = --u->instances == 0;
+    if (last)
+        rb_erase(&inotify_users, &u->node);
+    spin_unlock(&inotify_lock);
+    if (last)
+        kfree(u);
 }
 
 /* ------------------------------------------------------------- the file */
@@ -381,15 +522,15 @@ static s64 inotify_ioctl(struct file *f, unsigned cmd, u64 arg)
     return copy_out((void __user *)arg, &bytes, sizeof(bytes));
 }
 
-static void inotify_release(struct file *f)
+/* Takes up to a stretch of the group's watches out; false: that was all. */
+static bool group_drop_some(struct inotify_group *g)
 {
-    struct inotify_group *g = f->priv;
-    struct inotify_event *e, *next_e;
     struct rb_node *n;
+    unsigned i = 0;
     LIST_HEAD(dead);
 
     spin_lock(&inotify_lock);
-    while ((n = rb_first(&g->watches))) {
+    while ((n = rb_first(&g->watches)) && i++ < STRETCH) {
         struct inotify_watch *w = rb_entry(n, struct inotify_watch, by_group);
 
         watch_unlink_locked(w);
@@ -397,9 +538,40 @@ static void inotify_release(struct file *f)
     }
     spin_unlock(&inotify_lock);
     watches_put(&dead);
-    list_for_each_safe (e, next_e, &g->events, node)
+    cond_yield();
+    return n;
+}
+
+static void inotify_release(struct file *f)
+{
+    struct inotify_group *g = f->priv;
+    struct inotify_event *e, *next;
+
+    while (group_drop_some(g))
+        ;
+    list_for_each_safe (e, next, &g->events, node)
         event_free(e);
+    user_put(g->user);
     kfree(g);
+}
+
+/* proc(5): a line for each watch, as far as they fit. */
+static int inotify_fdinfo(struct file *f, char *buf, size_t n)
+{
+    struct inotify_group *g = f->priv;
+    size_t at = 0;
+
+    spin_lock(&inotify_lock);
+    for (struct rb_node *node = rb_first(&g->watches); node && n - at > 100; node = rb_next(node)) {
+        const struct inotify_watch *w = rb_entry(node, struct inotify_watch, by_group);
+        u64 dev = w->inode->super->dev;
+
+        at += scnprintf(buf + at, n - at, "inotify wd:%x ino:%lx sdev:%lx mask:%x ignored_mask:0\n",
+                        (u32)w->wd, w->inode->ino, (dev & 0xff) | (dev >> 12 & 0xfff00),
+                        w->mask & IN_ALL_EVENTS);
+    }
+    spin_unlock(&inotify_lock);
+    return (int)at;
 }
 
 static const struct file_ops inotify_fops = {
@@ -407,16 +579,23 @@ static const struct file_ops inotify_fops = {
     .read = inotify_read,
     .poll = inotify_poll,
     .ioctl = inotify_ioctl,
+    .fdinfo = inotify_fdinfo,
     .release = inotify_release,
 };
 
 struct file *inotify_create(unsigned flags)
 {
-    struct inotify_group *g = kzalloc(sizeof(*g));
+    struct inotify_user *u = user_take(current_cred()->uid);
+    struct inotify_group *g = IS_ERR(u) ? NULL : kzalloc(sizeof(*g));
     struct file *f;
 
-    if (!g)
+    if (IS_ERR(u))
+        return (void *)u;
+    if (!g) {
+        user_put(u);
         return ERR_PTR(-ENOMEM);
+    }
+    g->user = u;
     spinlock_init(&g->lock, RANK_VFS, 5, "inotify events");
     list_init(&g->events);
     g->watches = RB_ROOT;
@@ -424,6 +603,7 @@ struct file *inotify_create(unsigned flags)
     f = file_create(&inotify_fops, O_RDONLY | (flags & O_NONBLOCK), g);
     if (f)
         return f;
+    user_put(u);
     kfree(g);
     return ERR_PTR(-ENFILE);
 }
@@ -448,7 +628,7 @@ static int group_set(struct inotify_group *g, struct inotify_watch *fresh, u32 m
         wd = mask & IN_MASK_CREATE ? -EEXIST : w->wd;
         if (wd > 0)
             w->mask = mask & IN_MASK_ADD ? w->mask | mask : mask;
-    } else if (g->nr_watches >= INOTIFY_WATCHES_MAX || g->last_wd == INT32_MAX) {
+    } else if (g->user->watches >= INOTIFY_WATCHES_MAX || g->last_wd == INT32_MAX) {
         wd = -ENOSPC;
     } else {
         wd = fresh->wd = ++g->last_wd;
@@ -456,6 +636,7 @@ static int group_set(struct inotify_group *g, struct inotify_watch *fresh, u32 m
         rb_insert(&g->watches, &fresh->by_group, watch_wd_less);
         list_add_tail(&fresh->inode->super->watches, &fresh->by_super);
         g->nr_watches++;
+        g->user->watches++;
         WRITE_ONCE(fresh->inode->watches, fresh->inode->watches + 1);
         WRITE_ONCE(inotify_watches, inotify_watches + 1);
         *used = true;
@@ -468,6 +649,7 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
 {
     struct inode *inode = dentry_inode(p->dentry);
     struct inotify_watch *w;
+    struct kstat st;
     bool used;
     int err;
 
@@ -488,6 +670,8 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
     if (!used) {
         dentry_put(w->d);
         kfree(w);
+    } else if (!vfs_stat(p, &st) && st.nlink == 0) { /* by a descriptor, or it went just now */
+        inotify_tell_unlinked(p->dentry);
     }
     return err;
 }

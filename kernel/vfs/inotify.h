@@ -31,23 +31,28 @@
 #define IN_ISDIR 0x40000000
 #define IN_ONESHOT 0x80000000
 
-#define INOTIFY_WATCHES_MAX 65536 /* of one file */
+#define INOTIFY_INSTANCES_MAX 128 /* of one user */
+#define INOTIFY_WATCHES_MAX 65536 /* of one user */
 #define INOTIFY_EVENTS_MAX 16384  /* unread */
 
-/* flags: O_NONBLOCK. ERR_PTR(-ENOMEM). */
+/* flags: O_NONBLOCK. ERR_PTR(-ENOMEM); -EMFILE: the user has INOTIFY_INSTANCES_MAX of them. */
 struct file *inotify_create(unsigned flags);
 /* The watch descriptor, or -EINVAL (f is no inotify file; no event asked for), -ENOTDIR, -EACCES,
  * -EEXIST, -ENOSPC, -ENOMEM. May sleep. */
 int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cred *cred);
 int inotify_remove(struct file *f, int wd);
 
-/* --- hooks; may sleep never, hold what lock they like but a spinlock of vfs --- */
+/* --- hooks; they may yield: to be called with no spinlock held --- */
 extern u32 inotify_watches; /* a  how many there are */
 void inotify_tell_dentry(struct dentry *d, u32 mask);
 void inotify_tell_name(struct dentry *dir, const char *name, size_t len, const struct inode *child,
                        u32 mask, u32 cookie);
 void inotify_tell_inode(struct inode *inode, u32 mask);
-void inotify_tell_gone(struct inode *inode, u32 mask);
+/* The last name of what d names has gone, d is referenced by the caller. From now on watches do not
+ * keep it: IN_DELETE_SELF comes when nothing else does, which may be at once. */
+void inotify_tell_unlinked(struct dentry *d);
+/* d was that name, and nobody has it open any more. */
+void inotify_tell_gone(struct inode *inode);
 u32 inotify_cookie(void);
 /* The file system goes away with all its inodes. May sleep. */
 void inotify_super_gone(struct super *s);

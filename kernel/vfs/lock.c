@@ -19,6 +19,8 @@ enum { LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4, LOCK_UN = 8 };
 
 #define RECORD_END_MAX S64_MAX
 #define DEADLOCK_STEPS 16
+/* Of each kind on one inode, -ENOLCK beyond: every call walks them all under the lock. */
+#define LOCKS_MAX 32768
 
 /* All under inode_locks.lock. */
 struct file_lock {
@@ -32,6 +34,7 @@ struct file_lock {
 struct inode_locks {
     struct spinlock lock;
     struct list_node flocks, records; /* lock */
+    u32 nr_flocks, nr_records;        /* lock */
     u32 changes;                      /* lock  counts what may let a waiter in */
     struct waitq waiters;
 };
@@ -90,10 +93,12 @@ static int lock_wait(struct inode_locks *l, u32 seen)
     return wait_event_interruptible(&l->waiters, READ_ONCE(l->changes) != seen);
 }
 
-static void lock_delete(struct file_lock *fl)
+/* count: nr_flocks or nr_records. */
+static void lock_delete(struct file_lock *fl, u32 *count)
 {
     list_del(&fl->node);
     kfree(fl);
+    --*count;
 }
 
 /* ------------------------------------------------------------- flock */
@@ -125,7 +130,7 @@ static void flock_drop(struct inode_locks *l, const void *owner)
     spin_lock(&l->lock);
     fl = flock_find_locked(l, owner);
     if (fl) {
-        lock_delete(fl);
+        lock_delete(fl, &l->nr_flocks);
         lock_changed_locked(l);
     }
     spin_unlock(&l->lock);
@@ -144,14 +149,17 @@ static int flock_try(struct inode_locks *l, struct file_lock *fresh, u32 *seen)
     } else {
         /* Changing the kind is not atomic: the old lock goes first. */
         if (mine) {
-            lock_delete(mine);
+            lock_delete(mine, &l->nr_flocks);
             lock_changed_locked(l);
         }
-        if (flock_blocked_locked(l, fresh->exclusive)) {
+        if (l->nr_flocks >= LOCKS_MAX) {
+            ret = -ENOLCK;
+        } else if (flock_blocked_locked(l, fresh->exclusive)) {
             *seen = l->changes;
             ret = 1;
         } else {
             list_add_tail(&l->flocks, &fresh->node);
+            l->nr_flocks++;
         }
     }
     spin_unlock(&l->lock);
@@ -230,6 +238,7 @@ static void record_insert_locked(struct inode_locks *l, struct file_lock *fl)
         before = other->node.next;
     }
     list_add_tail(before, &fl->node);
+    l->nr_records++;
 }
 
 /* Takes want's range out of `fl`. What is left behind a hole goes to *spare, which is consumed. */
@@ -249,7 +258,7 @@ static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
     } else if (fl->end > want->end) {
         fl->start = want->end + 1;
     } else {
-        lock_delete(fl);
+        lock_delete(fl, &l->nr_records);
     }
 }
 
@@ -269,7 +278,7 @@ static void record_apply_locked(struct inode_locks *l, struct file_lock *want, b
         if (!unlock && fl->exclusive == want->exclusive && record_touches(fl, want)) {
             want->start = MIN(want->start, fl->start);
             want->end = MAX(want->end, fl->end);
-            lock_delete(fl);
+            lock_delete(fl, &l->nr_records);
         } else if (record_overlaps(fl, want)) {
             record_cut_locked(l, fl, want, spare);
         }
@@ -321,22 +330,25 @@ static void record_wait_end(struct record_wait *w)
     spin_unlock(&record_waits_lock);
 }
 
-/* 0: done; 1: blocked by *blocker. */
+/* 0: done; 1: blocked by *blocker; -ENOLCK. */
 static int record_try(struct inode_locks *l, struct file_lock *want, bool unlock,
                       struct file_lock **spare, void **blocker, u32 *seen)
 {
     struct file_lock *other;
+    bool full = false;
 
     spin_lock(&l->lock);
     other = unlock ? NULL : record_conflict_locked(l, want);
     if (other) {
         *blocker = other->owner;
         *seen = l->changes;
+    } else if (!unlock && l->nr_records >= LOCKS_MAX) {
+        full = true;
     } else {
         record_apply_locked(l, want, unlock, spare);
     }
     spin_unlock(&l->lock);
-    return other ? 1 : 0;
+    return full ? -ENOLCK : other ? 1 : 0;
 }
 
 static int record_set(struct inode_locks *l, struct file_lock *want, bool unlock, bool wait,
@@ -472,7 +484,7 @@ static void record_drop_all(struct inode_locks *l, const void *owner)
     list_for_each_safe (fl, next, &l->records, node) {
         if (fl->owner != owner)
             continue;
-        lock_delete(fl);
+        lock_delete(fl, &l->nr_records);
         any = true;
     }
     if (any)

@@ -262,6 +262,7 @@ void mount_set_ns_locked(struct mount *top, struct mount_ns *ns)
 
 void mount_ns_changed(struct mount_ns *ns)
 {
+    __atomic_add_fetch(&ns->changes, 1, __ATOMIC_SEQ_CST);
     waitq_wake(&ns->changed, POLLERR | POLLPRI, ~0U);
 }
 

@@ -209,6 +209,7 @@ static int mount_remount(const struct walk_ctx *ctx, const struct path *target, 
         m->super->flags = (m->super->flags & ~(u32)MS_RDONLY) | (flags & MS_RDONLY);
     }
     WRITE_ONCE(m->flags, (m->flags & ~(u32)(MS_PER_MOUNT & ~MS_RELATIME)) | (flags & MS_PER_MOUNT));
+    mount_ns_changed(ctx->ns);
     return 0;
 }
 

@@ -113,6 +113,11 @@ struct waitq *mount_ns_waitq(struct mount_ns *ns)
     return &ns->changed;
 }
 
+u64 mount_ns_changes(const struct mount_ns *ns)
+{
+    return __atomic_load_n(&ns->changes, __ATOMIC_SEQ_CST);
+}
+
 /* The topmost of what is mounted over the root. */
 void mount_ns_root(struct mount_ns *ns, struct path *out)
 {

@@ -17,6 +17,7 @@ struct mount_ns {
     struct user_ns *user_ns;
     u64 inum;
     u64 count;            /* mount lock */
+    u64 changes;          /* a  how often */
     struct waitq changed; /* poll of /proc/mounts */
 };
 

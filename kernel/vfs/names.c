@@ -195,10 +195,10 @@ static void names_tell_unlinked(const struct path *dir, struct dentry *d)
 
     if (vfs_stat(&p, &st))
         return;
-    if (st.nlink > 0)
+    if (!S_ISDIR(st.mode))
         inotify_tell_inode(dentry_inode(d), IN_ATTRIB);
-    else
-        inotify_tell_gone(dentry_inode(d), IN_DELETE_SELF);
+    if (st.nlink == 0)
+        inotify_tell_unlinked(d);
 }
 
 /* Locked, so that nobody makes a name in it between "it is empty" and its end. */

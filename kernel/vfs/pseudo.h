@@ -91,3 +91,6 @@ bool pseudo_file_is(const struct file *f, const struct pseudo_ops *ops);
 /* The mounts of ns that are reachable from root, as /proc/<pid>/mounts, or as mountinfo has them.
  */
 int mount_ns_show(struct mount_ns *ns, const struct path *root, struct seq *out, bool info);
+/* ops->poll of such a file: POLLERR and POLLPRI once after mounts have changed. The file keeps the
+ * namespace of its first poll. */
+u32 mount_ns_poll(struct mount_ns *ns, struct file *f, struct poll_table *pt);

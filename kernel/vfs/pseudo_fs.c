@@ -191,10 +191,12 @@ static const struct inode_ops pseudo_magic_ops = {
 
 struct pseudo_open {
     struct mutex lock;
-    struct seq text; /* lock  the part at hand */
-    u64 base;        /* lock  its place in the file */
-    u64 next;        /* lock  where the next part begins, as show_part counts */
-    bool shown;      /* lock */
+    struct seq text;     /* lock  the part at hand */
+    u64 base;            /* lock  its place in the file */
+    u64 next;            /* lock  where the next part begins, as show_part counts */
+    bool shown;          /* lock */
+    struct mount_ns *ns; /* a  set once: whose changes are polled; a reference */
+    u64 seen;            /* a  how many of them were told */
 };
 
 static struct pseudo_open *pseudo_opened(struct file *f)
@@ -343,12 +345,36 @@ static u32 pseudo_poll(struct file *f, struct poll_table *pt)
                            : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 }
 
+u32 mount_ns_poll(struct mount_ns *ns, struct file *f, struct poll_table *pt)
+{
+    struct pseudo_open *o = pseudo_opened(f);
+    struct mount_ns *none = NULL;
+    u64 now;
+
+    if (!o)
+        return POLLERR;
+    if (!__atomic_load_n(&o->ns, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&o->seen, mount_ns_changes(ns), __ATOMIC_RELAXED);
+        mount_ns_get(ns);
+        if (!__atomic_compare_exchange_n(&o->ns, &none, ns, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE))
+            mount_ns_put(ns);
+    }
+    poll_wait(pt, mount_ns_waitq(o->ns));
+    now = mount_ns_changes(o->ns);
+    if (__atomic_exchange_n(&o->seen, now, __ATOMIC_SEQ_CST) == now)
+        return POLLIN | POLLRDNORM;
+    return POLLIN | POLLRDNORM | POLLERR | POLLPRI;
+}
+
 static void pseudo_release(struct file *f)
 {
     struct pseudo_open *o = f->priv;
 
     if (!o)
         return;
+    if (o->ns)
+        mount_ns_put(o->ns);
     kfree(o->text.buf);
     kfree(o);
 }

@@ -154,6 +154,7 @@ struct inode {
     bool file_caps;            /* k  security.capability may be among the attributes */
     atomic_t writers;          /* a  opens for writing; negative: being executed (ETXTBSY) */
     u32 watches;               /* the inotify lock; a to read: how many inotify watches */
+    bool unlinked;             /* the inotify lock: watched, and without a name */
     struct rcu_head rcu;
 };
 
@@ -321,7 +322,8 @@ struct mount_info {
 };
 int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi, void *arg),
                       void *arg);
-struct waitq *mount_ns_waitq(struct mount_ns *ns); /* poll of /proc/mounts */
+struct waitq *mount_ns_waitq(struct mount_ns *ns); /* woken by each change */
+u64 mount_ns_changes(const struct mount_ns *ns);
 
 /* For file systems. */
 struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,

@@ -3,7 +3,7 @@
 
 ABI_PROGS := $(patsubst tests/abi/%.c,build/tests/abi/%,$(sort $(wildcard tests/abi/*.c)))
 
-build/tests/abi/%: tests/abi/%.c tests/abi/abi.h
+build/tests/abi/%: tests/abi/%.c $(wildcard tests/abi/*.h)
 	@mkdir -p $(@D)
 	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra \
 	    -Werror -Wno-unused-parameter -Wno-unused-result -o $@ $<

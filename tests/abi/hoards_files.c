@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names, watches and mounts by the ten thousand cost a neighbour no time (hoard.h). Run where time
+ * counts instructions (tools/test).
+ */
+#include <sys/inotify.h>
+#include <sys/mount.h>
+
+#include "hoard.h"
+
+#define TOP "/tmp/hoards"
+#define FILES 20000
+#define WATCHED 8000 /* Linux grants a user 8192 */
+#define USERS 80
+#define INSTANCES 128 /* of a user */
+
+static void begin(void)
+{
+    EXPECT(unshare(CLONE_NEWNS) == 0);
+    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    mkdir("/tmp", 01777);
+    mkdir(TOP, 0755);
+    EXPECT(mount("hoards", TOP, "tmpfs", 0, NULL) == 0);
+}
+
+static const char *name_of(int i)
+{
+    static char name[64];
+
+    snprintf(name, sizeof(name), TOP "/f%d", i);
+    return name;
+}
+
+static void make_files(int n)
+{
+    for (int i = 0; i < n; i++)
+        EXPECT(mknod(name_of(i), S_IFREG | 0600, 0) == 0);
+}
+
+static void unmount_files(void)
+{
+    begin();
+    make_files(FILES);
+    EXPECT(umount(TOP) == 0);
+}
+TEST(unmounting_many_files_lets_others_run)
+{
+    hoard(unmount_files);
+}
+
+static int watch_files(void)
+{
+    int in = inotify_init1(IN_NONBLOCK);
+
+    begin();
+    make_files(WATCHED);
+    for (int i = 0; i < WATCHED; i++)
+        EXPECT(inotify_add_watch(in, name_of(i), IN_ALL_EVENTS) == i + 1);
+    return in;
+}
+
+static void close_watches(void)
+{
+    EXPECT(close(watch_files()) == 0);
+}
+TEST(closing_many_watches_lets_others_run)
+{
+    hoard(close_watches);
+}
+
+static void unmount_watches(void)
+{
+    watch_files();
+    EXPECT(umount(TOP) == 0);
+}
+TEST(unmounting_many_watches_lets_others_run)
+{
+    hoard(unmount_watches);
+}
+
+/* As many users as it takes, since each may have but few. */
+static void watch_as(uid_t uid, int ready)
+{
+    EXPECT(setuid(uid) == 0);
+    for (int i = 0; i < INSTANCES; i++) {
+        int in = inotify_init();
+
+        EXPECT(in >= 0 && inotify_add_watch(in, TOP, IN_CREATE) == 1);
+    }
+    EXPECT(write(ready, "", 1) == 1);
+    for (;;)
+        pause();
+}
+
+static void tell_many(void)
+{
+    pid_t pid[USERS];
+    int ready[2];
+    char c;
+
+    begin();
+    EXPECT(pipe(ready) == 0);
+    for (uid_t i = 0; i < USERS; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0)
+            watch_as(20000 + i, ready[1]);
+        EXPECT(read(ready[0], &c, 1) == 1);
+    }
+    make_files(3);
+    for (int i = 0; i < USERS; i++) /* one by one: each has its turn otherwise */
+        EXPECT(kill(pid[i], SIGKILL) == 0 && waitpid(pid[i], NULL, 0) == pid[i]);
+}
+TEST(telling_many_watchers_lets_others_run)
+{
+    hoard(tell_many);
+}
