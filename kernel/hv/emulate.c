@@ -63,13 +63,17 @@ static int emulate_translate(struct vcpu *v, u64 linear, u32 access, gpa_t *gpa)
     return vcpu_translate(v, linear, access | emulate_user_bit(v), gpa, &v->emul.fault);
 }
 
+/* The exit has found no memory there. */
+static bool emulate_is_device(const struct vcpu *v, gpa_t gpa)
+{
+    return v->hinted && gpa.v == v->exit.gpa && v->exit.device;
+}
+
 static int emulate_fetch(struct emul *e, u64 linear, void *buf, u32 len)
 {
     struct vcpu *v = emulate_vcpu(e);
-    gpa_t gpa;
-    int err = vcpu_translate(v, linear, PF_FETCH | emulate_user_bit(v), &gpa, &e->fault);
 
-    return err ? err : guest_read(v->vm, gpa, buf, len);
+    return vcpu_fetch(v, linear, PF_FETCH | emulate_user_bit(v), buf, len, &e->fault);
 }
 
 static int emulate_read(struct emul *e, u64 linear, void *buf, u32 len)
@@ -80,7 +84,7 @@ static int emulate_read(struct emul *e, u64 linear, void *buf, u32 len)
 
     if (err)
         return err;
-    if (vm_has_memory(v->vm, gpa, false))
+    if (!emulate_is_device(v, gpa) && vm_has_memory(v->vm, gpa, false))
         return guest_read(v->vm, gpa, buf, len);
     if (vm_mmio_read(v, gpa, buf, len) == 0)
         return 0;
@@ -97,7 +101,7 @@ static int emulate_write(struct emul *e, u64 linear, const void *buf, u32 len)
 
     if (err)
         return err;
-    if (vm_has_memory(v->vm, gpa, true))
+    if (!emulate_is_device(v, gpa) && vm_has_memory(v->vm, gpa, true))
         return guest_write(v->vm, gpa, buf, len);
     if (vm_mmio_write(v, gpa, buf, len) == 0)
         return 0;
@@ -239,17 +243,15 @@ static void emulate_put_seg(struct vcpu *v, unsigned nr)
     hv_ops->set_segment(v, nr, &s);
 }
 
-static u8 emulate_mode(struct vcpu *v)
+u8 hv_mode_of(const struct vcpu *v, u64 cr0, bool cs_l, bool cs_db)
 {
-    u16 cs = v->emul.seg[EMUL_CS].attr;
-
-    if (!(hv_ops->get_cr(v, 0) & CR0_PE))
+    if (!(cr0 & CR0_PE))
         return EMUL_REAL;
     if (v->rflags & RFLAGS_VM)
         return EMUL_VM86;
-    if ((v->efer & EFER_LMA) && (cs >> 9 & 1))
+    if ((v->efer & EFER_LMA) && cs_l)
         return EMUL_LONG;
-    return cs >> 10 & 1 ? EMUL_PROT32 : EMUL_PROT16;
+    return cs_db ? EMUL_PROT32 : EMUL_PROT16;
 }
 
 static void emulate_begin(struct vcpu *v)
@@ -261,9 +263,11 @@ static void emulate_begin(struct vcpu *v)
     memcpy(e->gpr, v->gpr, sizeof(e->gpr));
     e->rip = v->rip;
     e->rflags = v->rflags;
-    e->seg[EMUL_CS] = emulate_segment(v, EMUL_CS);
-    e->mode = emulate_mode(v);
-    e->cpl = hv_ops->cpl(v);
+    hv_ops->get_mode(v, &v->mode_now);
+    e->mode = v->mode_now.mode;
+    e->cpl = v->mode_now.cpl;
+    if (e->mode != EMUL_LONG)
+        e->seg[EMUL_CS] = emulate_segment(v, EMUL_CS);
     e->byte_count = 0;
     emul_begin(e);
     if (emul_decode(e) == EMUL_DONE && emul_needs_segments(e))
@@ -279,7 +283,7 @@ static void emulate_finish(struct vcpu *v)
     memcpy(v->gpr, e->gpr, sizeof(e->gpr));
     v->rip = e->rip;
     v->rflags = e->rflags;
-    for (unsigned i = 0; i < EMUL_SEGS; i++)
+    for (unsigned i = 0; e->seg_dirty >> i; i++)
         if (e->seg_dirty >> i & 1)
             emulate_put_seg(v, i);
     hv_ops->set_shadow(v, e->irq_shadow ? KVM_X86_SHADOW_INT_STI : 0);

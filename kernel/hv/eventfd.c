@@ -408,7 +408,7 @@ int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 le
     u64 value = 0;
     int err = -EOPNOTSUPP;
 
-    if (list_empty(&vm->ioeventfds) || len > sizeof(value))
+    if (len > sizeof(value))
         return -EOPNOTSUPP;
     memcpy(&value, data, len);
     spin_lock(&vm->eventfd_lock);

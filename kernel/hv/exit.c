@@ -119,7 +119,7 @@ int vm_port_write(struct vcpu *v, u16 port, const void *data, u32 len)
 
     if (v->vm->irqchip && len == 1 && irqchip_port(v->vm, port, &byte, true) == 0)
         return 0;
-    return ioeventfd_write(v->vm, true, port, data, len);
+    return vm_has_ioeventfds(v->vm) ? ioeventfd_write(v->vm, true, port, data, len) : -EOPNOTSUPP;
 }
 
 /* Leaves for user space with one port access; the answer to an IN is in the page after kvm_run. */
@@ -182,25 +182,22 @@ int vm_mmio_read(struct vcpu *v, gpa_t gpa, void *data, u32 len)
 
 int vm_mmio_write(struct vcpu *v, gpa_t gpa, const void *data, u32 len)
 {
-    u8 copy[8];
-
-    if (len > sizeof(copy))
-        return -EOPNOTSUPP;
-    memcpy(copy, data, len);
-    if (v->vm->irqchip && irqchip_mmio(v, gpa, copy, len, true) == 0)
+    if (v->vm->irqchip && irqchip_mmio(v, gpa, (void *)data, len, true) == 0)
         return 0;
-    return ioeventfd_write(v->vm, false, gpa.v, data, len);
+    return vm_has_ioeventfds(v->vm) ? ioeventfd_write(v->vm, false, gpa.v, data, len) : -EOPNOTSUPP;
 }
 
 int vcpu_ask_mmio(struct vcpu *v, u64 gpa, u32 len, bool write, const void *data)
 {
+    u64 value = 0;
+
     v->run->exit_reason = KVM_EXIT_MMIO;
     v->run->mmio.phys_addr = gpa;
     v->run->mmio.len = len;
     v->run->mmio.is_write = write;
-    memset(v->run->mmio.data, 0, sizeof(v->run->mmio.data));
     if (write)
-        memcpy(v->run->mmio.data, data, len);
+        memcpy(&value, data, len);
+    memcpy(v->run->mmio.data, &value, sizeof(value));
     v->asked.port = false;
     v->asked.len = len;
     return 0;
@@ -216,6 +213,13 @@ static int exit_undeliverable(struct vcpu *v)
     return 0;
 }
 
+static int exit_device(struct vcpu *v)
+{
+    int go = vcpu_mmio(v);
+
+    return go == -EAGAIN ? vcpu_emulate(v) : go;
+}
+
 static int exit_page_fault(struct vcpu *v)
 {
     int err = vm_fault(v->vm, GPA(v->exit.gpa), v->exit.access);
@@ -223,11 +227,12 @@ static int exit_page_fault(struct vcpu *v)
     COUNT(hv_exits_fault);
     if (err == 0 || err == -EAGAIN)
         return 1;
-    if (err == 1 && unlikely(vcpu_event_ready(v)))
+    if (err > 0 && unlikely(vcpu_event_ready(v)))
         return exit_undeliverable(v);
-    if (err == 1) {
+    if (err > 0) {
+        v->exit.device = err == VM_NO_SLOT;
         v->hinted = v->exit.final && v->exit.access != FAULT_EXEC;
-        return vcpu_emulate(v);
+        return v->hinted && v->exit.device ? exit_device(v) : vcpu_emulate(v);
     }
     if (err == -EINTR)
         return -EINTR;
@@ -409,6 +414,8 @@ int vcpu_complete_user(struct vcpu *v)
     case VCPU_WAIT_IN:
         exit_io_result(v, copy, v->asked.len);
         return 1;
+    case VCPU_WAIT_LOAD:
+        return vcpu_mmio_loaded(v, copy);
     case VCPU_WAIT_READ:
         emul_supply(&v->emul, copy, v->asked.len);
         return vcpu_emulate_resume(v);

@@ -64,6 +64,7 @@ struct hv_exit_info {
     u64 reason;  /* the CPU's own number, for logs and KVM_EXIT_UNKNOWN */
     u64 gpa;     /* page fault */
     bool final;  /* page fault: gpa is the access itself, not that to a guest's table */
+    bool device; /* page fault: no slot has gpa */
     u32 access;  /* page fault: enum fault_kind */
     u8 insn_len; /* 0: not known, decode it */
     u8 vector;
@@ -74,6 +75,13 @@ struct hv_exit_info {
         u8 size; /* 1, 2, 4 */
         bool in, string, rep;
     } io;
+};
+
+/* What decides how a guest's instruction is found and read. */
+struct hv_mode {
+    u64 cr0, cr3, cr4;
+    u8 mode; /* enum emul_mode */
+    u8 cpl;
 };
 
 struct hv_ops {
@@ -123,6 +131,7 @@ struct hv_ops {
     int (*get_msr)(struct vcpu *vcpu, u32 msr, u64 *out);
     int (*set_msr)(struct vcpu *vcpu, u32 msr, u64 v);
     u8 (*cpl)(struct vcpu *vcpu);
+    void (*get_mode)(struct vcpu *vcpu, struct hv_mode *out);
     void (*set_tsc_offset)(struct vcpu *vcpu, u64 offset);
 };
 /* In the order of emul_seg_nr, then these. */
@@ -166,6 +175,15 @@ struct vm {
 };
 
 enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
+
+/* How the last instruction's page was found: good for the next while the same registers say the
+ * same and every table entry on the way is what it was. */
+struct fetch_cache {
+    u64 page, cr0, cr3, cr4, efer; /* page: linear; ~0: none */
+    u32 access, seq, first;        /* seq: vm->slot_seq; first: the lowest level of the walk */
+    u64 entry_hva[4], entry[4];    /* where each entry lies in the VMM, and what it was */
+    u64 hva;                       /* of the page */
+};
 
 /* r owning thread (vcpu->lock) · a atomic · q irq lock */
 struct vcpu {
@@ -223,6 +241,8 @@ struct vcpu {
     bool exit_soon;   /* r  the next entry only delivers an event: more wait */
     s32 user_irq;     /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
     struct emul emul;
+    struct hv_mode mode_now;  /* r  of the instruction that is being emulated */
+    struct fetch_cache fetch; /* r  mmu.c */
     struct emul_ops emul_ops;
     /* r  What the next KVM_RUN begins with. IN, READ: user space owes an answer. AGAIN: it has done
      * a write, and the instruction goes on. ANEW: likewise, between two rounds of a rep. */
@@ -232,7 +252,13 @@ struct vcpu {
         VCPU_WAIT_READ,
         VCPU_WAIT_AGAIN,
         VCPU_WAIT_ANEW,
+        VCPU_WAIT_LOAD, /* a read, of mmio.c */
     } waiting;
+    struct {
+        struct emul_insn insn;
+        u32 size;
+        u64 rip;
+    } load;      /* r */
     bool posted; /* r  a write is in v->run: its instruction may complete before user space acts */
     bool hinted; /* r  exit.gpa is where the emulated instruction's operand lies */
     struct {
@@ -276,12 +302,15 @@ int vm_memory_init(struct vm *vm);
 void vm_memory_destroy(struct vm *vm);
 int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r);
 int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log);
-/* A nested fault: 0 resolved, 1 no memory there or not writable (MMIO), -EAGAIN: its slot is being
- * changed, -errno. May sleep. */
+/* A nested fault: 0 resolved; VM_NO_SLOT, VM_READ_ONLY: a device's; -EAGAIN: its slot is being
+ * changed; -errno. May sleep. */
+enum { VM_NO_SLOT = 1, VM_READ_ONLY };
 int vm_fault(struct vm *vm, gpa_t gpa, unsigned access);
 /* Copies through the VMM's mapping: 0 or -EFAULT where there is no (writable) slot. May sleep. */
 int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n);
 int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n);
+/* Where a page of guest memory lies in the VMM: false where there is no slot. */
+bool guest_hva(struct vm *vm, gpa_t gpa, u64 *hva);
 /* An aligned word of 4 or 8 bytes. */
 int guest_load(struct vm *vm, gpa_t gpa, u32 size, u64 *out);
 bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write);
@@ -292,6 +321,11 @@ int guest_cas(struct vm *vm, gpa_t gpa, void *old, u64 new, u32 len);
 /* ---- mmu.c: guest-virtual addresses ---- */
 /* 0 with *out; EMUL_FAULT with *fault filled; -EFAULT: tables outside of memory. access: PF_* bits.
  */
+/* From CR0, RFLAGS.VM, EFER.LMA and CS's attributes (descriptor bits 53 and 54). */
+u8 hv_mode_of(const struct vcpu *vcpu, u64 cr0, bool cs_l, bool cs_db);
+/* Reads n bytes of code within a page, with mode_now: as vcpu_translate, or -EFAULT. */
+int vcpu_fetch(struct vcpu *vcpu, u64 linear, u32 access, void *buf, u32 n,
+               struct emul_fault *fault);
 int vcpu_translate(struct vcpu *vcpu, u64 linear, u32 access, gpa_t *out, struct emul_fault *fault);
 
 /* ---- exit.c, emulate.c ---- */
@@ -305,12 +339,21 @@ int vcpu_ask_mmio(struct vcpu *vcpu, u64 gpa, u32 len, bool write, const void *d
 void vcpu_skip(struct vcpu *vcpu);
 void vcpu_queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void vcpu_drop_events(struct vcpu *vcpu); /* queued and injected ones */
-bool vcpu_event_ready(const struct vcpu *vcpu);
+static inline bool vcpu_event_ready(const struct vcpu *v)
+{
+    return v->exception.pending || v->nmi_injected || v->irq_injected >= 0;
+}
 /* A device register inside the kernel: 0, or -EOPNOTSUPP: user space's. */
 int vm_mmio_read(struct vcpu *vcpu, gpa_t gpa, void *data, u32 len);
 int vm_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *data, u32 len);
 int vm_port_read(struct vcpu *vcpu, u16 port, void *data, u32 len);
 int vm_port_write(struct vcpu *vcpu, u16 port, const void *data, u32 len);
+
+/* ---- mmio.c ---- */
+/* A fault at a device's address (exit.device): -EAGAIN, it is for the emulator; else as
+ * vcpu_handle_exit. */
+int vcpu_mmio(struct vcpu *vcpu);
+int vcpu_mmio_loaded(struct vcpu *vcpu, const void *data);
 
 /* ---- debug.c ---- */
 #define DR6_FIXED 0xffff0ff0UL
@@ -363,6 +406,10 @@ int vcpu_set_mce_msr(struct vcpu *vcpu, u32 msr, u64 value, bool host);
 void vm_eventfds_init(struct vm *vm);
 void vm_eventfds_destroy(struct vm *vm); /* before the irqchip goes; may sleep */
 s64 vm_eventfd_ioctl(struct vm *vm, unsigned cmd, u64 arg);
+static inline bool vm_has_ioeventfds(const struct vm *vm)
+{
+    return !list_empty(&vm->ioeventfds);
+}
 /* A guest's write to a port or an address: 0: an eventfd has taken it; -EOPNOTSUPP. */
 int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len);
 

@@ -352,7 +352,7 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
 
     COUNT(hv_nested_faults);
     if (!vm_peek_slot(vm, gpa, &hva, &flags))
-        return 1;
+        return VM_NO_SLOT;
     for (;;) {
         struct memslot *s, copy = {0};
 
@@ -363,8 +363,10 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
         spin_unlock(&vm->aspace->pt_lock);
         if (s && copy.busy)
             return -EAGAIN;
-        if (!s || ((access & FAULT_WRITE) && (copy.flags & KVM_MEM_READONLY)))
-            return 1;
+        if (!s)
+            return VM_NO_SLOT;
+        if ((access & FAULT_WRITE) && (copy.flags & KVM_MEM_READONLY))
+            return VM_READ_ONLY;
         err = aspace_resolve(vm->aspace, copy.hva + (gpa.v - (copy.gfn << PAGE_SHIFT)),
                              access & FAULT_WRITE ? FAULT_WRITE : FAULT_READ, &r);
         if (err)
@@ -451,6 +453,13 @@ int guest_read(struct vm *vm, gpa_t gpa, void *dst, u64 n)
     if (!vm_peek_slot(vm, gpa, &hva, &flags))
         return -EFAULT;
     return user_copy_in(dst, (const void __user *)hva, n) ? -EFAULT : 0;
+}
+
+bool guest_hva(struct vm *vm, gpa_t gpa, u64 *hva)
+{
+    u32 flags;
+
+    return vm_peek_slot(vm, gpa, hva, &flags);
 }
 
 int guest_load(struct vm *vm, gpa_t gpa, u32 size, u64 *out)

@@ -8,6 +8,7 @@
 #include "arch/x86/pte.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/uaccess.h"
 #include "hv/hv.h"
 #include "lib/errno.h"
 
@@ -188,9 +189,24 @@ static int mmu_descend(struct mmu_walk *w, struct emul_fault *fault)
     return mmu_allowed(w) ? 0 : mmu_fault(w, PF_PRESENT, fault);
 }
 
+/* A walk to its end: marks what it has used. */
+static int mmu_walk(struct mmu_walk *w, struct emul_fault *fault)
+{
+    for (unsigned i = 0; i < MMU_RETRIES; i++) {
+        int err = mmu_descend(w, fault);
+
+        if (err)
+            return err;
+        if (mmu_mark(w))
+            break;
+    }
+    return 0;
+}
+
 int vcpu_translate(struct vcpu *v, u64 linear, u32 access, gpa_t *out, struct emul_fault *fault)
 {
     struct mmu_walk w;
+    int err;
 
     mmu_begin(&w, v, linear, access);
     if (!(w.cr0 & CR0_PG)) {
@@ -201,14 +217,86 @@ int vcpu_translate(struct vcpu *v, u64 linear, u32 access, gpa_t *out, struct em
         *fault = (struct emul_fault){.vector = VEC_GP, .has_error = true};
         return EMUL_FAULT;
     }
-    for (unsigned i = 0; i < MMU_RETRIES; i++) {
-        int err = mmu_descend(&w, fault);
+    err = mmu_walk(&w, fault);
+    if (!err)
+        *out = GPA(mmu_address(&w));
+    return err;
+}
 
-        if (err)
-            return err;
-        if (mmu_mark(&w))
-            break;
+/* ------------------------------------------------------------- instructions */
+
+/* Long mode only: the tables are read again, so that a guest may change them and needs to tell only
+ * its own CPU. */
+static bool fetch_known(struct vcpu *v, u64 linear, u32 access)
+{
+    const struct fetch_cache *c = &v->fetch;
+
+    if (c->page != (linear & PAGE_MASK) || c->access != access || c->efer != v->efer ||
+        c->seq != READ_ONCE(v->vm->slot_seq.v) || c->cr3 != v->mode_now.cr3 ||
+        c->cr0 != v->mode_now.cr0 || c->cr4 != v->mode_now.cr4)
+        return false;
+    for (unsigned level = c->first; level < MMU_LEVELS; level++) {
+        u64 entry;
+
+        if (user_load64(&entry, (const u64 __user *)c->entry_hva[level]) ||
+            entry != c->entry[level])
+            return false;
     }
-    *out = GPA(mmu_address(&w));
+    return true;
+}
+
+static void fetch_remember(struct vcpu *v, const struct mmu_walk *w, u32 seq, gpa_t gpa)
+{
+    struct fetch_cache *c = &v->fetch;
+
+    c->page = U64_MAX;
+    if (!w->lma || (seq & 1) || !guest_hva(v->vm, GPA(gpa.v & PAGE_MASK), &c->hva))
+        return;
+    for (unsigned level = w->level; level < MMU_LEVELS; level++) {
+        c->entry[level] = w->seen[level] | PTE_A; /* mmu_mark has seen to that */
+        if (!guest_hva(v->vm, GPA(w->path[level]), &c->entry_hva[level]))
+            return;
+    }
+    c->first = w->level;
+    c->seq = seq;
+    c->access = w->access;
+    c->efer = v->efer;
+    c->cr0 = v->mode_now.cr0;
+    c->cr3 = v->mode_now.cr3;
+    c->cr4 = v->mode_now.cr4;
+    c->page = w->linear & PAGE_MASK;
+}
+
+static int fetch_walk(struct vcpu *v, u64 linear, u32 access, gpa_t *gpa, struct emul_fault *fault)
+{
+    u32 seq = READ_ONCE(v->vm->slot_seq.v);
+    struct mmu_walk w;
+    int err;
+
+    mmu_begin(&w, v, linear, access);
+    if (!(w.cr0 & CR0_PG) || !mmu_canonical(&w))
+        return vcpu_translate(v, linear, access, gpa, fault);
+    err = mmu_walk(&w, fault);
+    if (err)
+        return err;
+    *gpa = GPA(mmu_address(&w));
+    fetch_remember(v, &w, seq, *gpa);
     return 0;
+}
+
+int vcpu_fetch(struct vcpu *v, u64 linear, u32 access, void *buf, u32 n, struct emul_fault *fault)
+{
+    u64 *word = buf, hva;
+    gpa_t gpa;
+    int err;
+
+    if (unlikely(!fetch_known(v, linear, access))) {
+        err = fetch_walk(v, linear, access, &gpa, fault);
+        return err ? err : guest_read(v->vm, gpa, buf, n);
+    }
+    hva = v->fetch.hva + (linear & (PAGE_SIZE - 1));
+    if (n != 2 * sizeof(*word))
+        return copy_in(buf, (const void __user *)hva, n);
+    err = user_load64(word, (const u64 __user *)hva);
+    return err ? err : user_load64(word + 1, (const u64 __user *)(hva + sizeof(*word)));
 }

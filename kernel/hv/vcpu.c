@@ -88,11 +88,6 @@ void vcpu_drop_events(struct vcpu *v)
     v->irq_injected = -1;
 }
 
-bool vcpu_event_ready(const struct vcpu *v)
-{
-    return v->exception.pending || v->nmi_injected || v->irq_injected >= 0;
-}
-
 static int vcpu_irq_pending(struct vcpu *v)
 {
     return v->vm->irqchip ? irqchip_pending(v) : v->user_irq;
@@ -288,20 +283,16 @@ static bool vcpu_window_open(struct vcpu *v)
     return vcpu_hears_user(v) && hv_ops->irq_allowed(v) && v->user_irq < 0 && !vcpu_event_ready(v);
 }
 
-static bool vcpu_user_wants_window(struct vcpu *v)
-{
-    return READ_ONCE(v->run->request_interrupt_window) && vcpu_hears_user(v);
-}
-
-/* Exits that somebody else's request leads to. True: v->run is filled. */
-static bool vcpu_requested_exit(struct vcpu *v)
+/* True: a request leads to user space, v->run is filled. */
+static bool vcpu_serve_requests(struct vcpu *v)
 {
     int vector;
 
-    if (vcpu_user_wants_window(v) && vcpu_window_open(v)) {
-        v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
-        return true;
-    }
+    vcpu_take_request(v, VCPU_REQ_EVENT); /* events are looked at anyway */
+    if (vcpu_take_request(v, VCPU_REQ_TLB))
+        hv_ops->tlb_flush(v);
+    if (vcpu_take_request(v, VCPU_REQ_CLOCK))
+        vcpu_clock_update(v);
     if (vcpu_take_request(v, VCPU_REQ_SHUTDOWN)) {
         vcpu_drop_events(v);
         v->run->exit_reason = KVM_EXIT_SHUTDOWN;
@@ -330,16 +321,18 @@ static int vcpu_prepare(struct vcpu *v)
 
         return err ? err : 2;
     }
-    vcpu_take_request(v, VCPU_REQ_EVENT);
-    if (vcpu_take_request(v, VCPU_REQ_TLB))
-        hv_ops->tlb_flush(v);
-    if (vcpu_take_request(v, VCPU_REQ_CLOCK))
-        vcpu_clock_update(v);
-    if (vcpu_requested_exit(v))
+    if (unlikely(READ_ONCE(v->requests)) && vcpu_serve_requests(v))
         return 0;
-    vcpu_inject_events(v);
-    if (vcpu_user_wants_window(v))
+    if (unlikely(READ_ONCE(v->run->request_interrupt_window)) && vcpu_hears_user(v)) {
+        if (vcpu_window_open(v)) {
+            v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+            return 0;
+        }
+        vcpu_inject_events(v);
         hv_ops->irq_window(v, true);
+        return 1;
+    }
+    vcpu_inject_events(v);
     return 1;
 }
 
@@ -360,10 +353,13 @@ static int vcpu_loop(struct vcpu *v)
 
 static void vcpu_publish_state(struct vcpu *v)
 {
-    v->run->if_flag = v->rflags & RFLAGS_IF ? 1 : 0;
-    v->run->cr8 = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
-    v->run->apic_base = v->apic_base;
-    v->run->ready_for_interrupt_injection = vm_has_pic(v->vm) || vcpu_window_open(v);
+    struct kvm_run *run = v->run;
+
+    run->if_flag = v->rflags & RFLAGS_IF ? 1 : 0;
+    run->flags = 0;
+    run->cr8 = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
+    run->apic_base = v->apic_base;
+    run->ready_for_interrupt_injection = vm_has_pic(v->vm) || vcpu_window_open(v);
 }
 
 static s64 vcpu_run_locked(struct vcpu *v)
@@ -531,6 +527,7 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
     v->vm = vm;
     v->id = id;
     v->cpu = CPU_NONE;
+    v->fetch.page = U64_MAX;
     v->tsc_offset = vm->tsc_offset;
     mutex_init(&v->lock, RANK_HV, 16, "vcpu");
     waitq_init(&v->halt_wait);

@@ -21,20 +21,43 @@ static int emul_fetch_more(struct emul *e)
     u64 at = e->rip + e->byte_count;
     u64 linear = e->mode == EMUL_LONG ? at : (u32)(e->seg[EMUL_CS].base + at);
     u32 room = (u32)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-    u32 n = MIN(room, (u32)(EMUL_MAX_LEN - e->byte_count));
-    int err = e->ops->fetch(e, linear, e->bytes + e->byte_count, n);
+    u32 left = EMUL_MAX_LEN - e->byte_count, n = MIN(room, left);
+    int err;
 
+    if (!e->byte_count && room >= sizeof(e->bytes))
+        n = sizeof(e->bytes); /* the caller may have it easier with whole words */
+    err = e->ops->fetch(e, linear, e->bytes + e->byte_count, n);
     if (!err)
-        e->byte_count += (u8)n;
+        e->byte_count += (u8)MIN(n, left);
     return err;
 }
 
-int emul_decode(struct emul *e)
+/* The same bytes again? */
+static bool emul_is_known(const struct emul_known *k, enum emul_mode mode, const u64 have[2])
+{
+    u64 want[2], mask = ~0ull;
+    u32 len = k->insn.len;
+
+    if (!len || k->mode != mode)
+        return false;
+    __builtin_memcpy(want, k->bytes, 16);
+    if (len <= 8)
+        return !((have[0] ^ want[0]) & (mask >> (64 - 8 * len)));
+    return have[0] == want[0] && !((have[1] ^ want[1]) & (mask >> (128 - 8 * len)));
+}
+
+const struct emul_insn *emul_known(const struct emul *e, u64 rip, enum emul_mode mode,
+                                   const u64 bytes[2])
+{
+    const struct emul_known *k = &e->known[rip % EMUL_KNOWN];
+
+    return emul_is_known(k, mode, bytes) ? &k->insn : NULL;
+}
+
+static int emul_decode_new(struct emul *e, struct emul_known *k)
 {
     int err;
 
-    if (e->decoded)
-        return EMUL_DONE;
     while ((err = emul_decode_bytes(&e->insn, e->mode, e->bytes, e->byte_count)) == -EAGAIN) {
         if (e->byte_count == EMUL_MAX_LEN)
             return emul_raise(e, EMUL_GP, true, 0);
@@ -44,6 +67,31 @@ int emul_decode(struct emul *e)
     }
     if (err)
         return emul_raise(e, EMUL_UD, false, 0);
+    k->insn = e->insn;
+    k->mode = e->mode;
+    __builtin_memcpy(k->bytes, e->bytes, 16);
+    return 0;
+}
+
+int emul_decode(struct emul *e)
+{
+    struct emul_known *k = &e->known[e->rip % EMUL_KNOWN];
+    u64 have[2];
+    int err = 0;
+
+    if (e->decoded)
+        return EMUL_DONE;
+    if (!e->byte_count)
+        err = emul_fetch_more(e);
+    if (err)
+        return err;
+    __builtin_memcpy(have, e->bytes, sizeof(have));
+    if (k->insn.len <= e->byte_count && emul_is_known(k, e->mode, have))
+        e->insn = k->insn;
+    else
+        err = emul_decode_new(e, k);
+    if (err)
+        return err;
     if (e->mode != EMUL_LONG && e->rip + e->insn.len - 1 > e->seg[EMUL_CS].limit)
         return emul_raise(e, EMUL_GP, true, 0);
     e->decoded = true;

@@ -98,6 +98,14 @@ struct emul_ops {
 };
 
 #define EMUL_LOG 8
+#define EMUL_KNOWN 8 /* by the low bits of rip */
+
+/* An instruction that has been decoded: what the decoder makes of these bytes in this mode. */
+struct emul_known {
+    u8 bytes[16]; /* the first insn.len of them count */
+    u8 mode;
+    struct emul_insn insn; /* len 0: none */
+};
 
 struct emul {
     const struct emul_ops *ops;
@@ -110,7 +118,7 @@ struct emul {
     u8 mode; /* enum emul_mode: from CR0.PE, EFLAGS.VM, CS.L with EFER.LMA, CS.D */
     u8 cpl;
     /* Instruction bytes known already (decode assists), so that they need not be fetched. */
-    u8 bytes[EMUL_MAX_LEN];
+    u8 bytes[16];
     u8 byte_count;
 
     /* Results. */
@@ -125,7 +133,8 @@ struct emul {
     u64 next_rip;
     u64 saved_gpr[16], saved_rflags; /* to go back to if the instruction does not complete */
     u8 log_count, log_at;
-    u64 log[EMUL_LOG]; /* what this instruction's accesses so far gave */
+    u64 log[EMUL_LOG];                   /* what this instruction's accesses so far gave */
+    struct emul_known known[EMUL_KNOWN]; /* all zeros at first */
 };
 
 /* Forgets the last instruction. Call when the input fields are filled. */
@@ -144,6 +153,10 @@ void emul_supply(struct emul *e, const void *data, u32 len);
  * besides; it uses more of the segments than those that long mode ignores. */
 bool emul_one_operand(const struct emul *e);
 bool emul_needs_segments(const struct emul *e);
+
+/* What these 16 bytes at rip were decoded to earlier; NULL: nothing any more. */
+const struct emul_insn *emul_known(const struct emul *e, u64 rip, enum emul_mode mode,
+                                   const u64 bytes[2]);
 
 /* Linear address of the decoded instruction's memory operand (no limit check). */
 u64 emul_operand_linear(const struct emul *e);

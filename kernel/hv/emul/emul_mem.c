@@ -26,24 +26,24 @@ int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error)
  */
 
 /* Without REX, byte registers 4 to 7 are AH, CH, DH, BH. */
-static bool emul_is_high(const struct emul *e, u32 reg, u32 size)
+static bool emul_is_high(u8 rex, u32 reg, u32 size)
 {
-    return size == 1 && reg >= 4 && reg < 8 && !e->insn.rex;
+    return size == 1 && reg >= 4 && reg < 8 && !rex;
 }
 
-u64 emul_reg_read(const struct emul *e, u32 reg, u32 size)
+u64 emul_gpr_read(const u64 gpr[16], u8 rex, u32 reg, u32 size)
 {
-    if (emul_is_high(e, reg, size))
-        return e->gpr[reg - 4] >> 8 & 0xff;
-    return emul_mask(e->gpr[reg & 15], size);
+    if (emul_is_high(rex, reg, size))
+        return gpr[reg - 4] >> 8 & 0xff;
+    return emul_mask(gpr[reg & 15], size);
 }
 
-void emul_reg_write(struct emul *e, u32 reg, u32 size, u64 value)
+void emul_gpr_write(u64 gpr[16], u8 rex, u32 reg, u32 size, u64 value)
 {
-    u64 *r = &e->gpr[reg & 15];
+    u64 *r = &gpr[reg & 15];
 
-    if (emul_is_high(e, reg, size)) {
-        r = &e->gpr[reg - 4];
+    if (emul_is_high(rex, reg, size)) {
+        r = &gpr[reg - 4];
         *r = (*r & ~0xff00ull) | (value & 0xff) << 8;
     } else if (size >= 4) { /* 32-bit results clear the upper half */
         *r = emul_mask(value, size);
@@ -52,21 +52,35 @@ void emul_reg_write(struct emul *e, u32 reg, u32 size, u64 value)
     }
 }
 
+u64 emul_reg_read(const struct emul *e, u32 reg, u32 size)
+{
+    return emul_gpr_read(e->gpr, e->insn.rex, reg, size);
+}
+
+void emul_reg_write(struct emul *e, u32 reg, u32 size, u64 value)
+{
+    emul_gpr_write(e->gpr, e->insn.rex, reg, size, value);
+}
+
 /* --- addresses -----------------------------------------------------------------------------------
  */
 
-u64 emul_address(const struct emul *e)
+u64 emul_ea(const struct emul_insn *i, const u64 gpr[16], u64 rip)
 {
-    const struct emul_insn *i = &e->insn;
     u64 ea = (u64)i->disp;
 
     if (i->base != EMUL_NO_REG)
-        ea += e->gpr[i->base];
+        ea += gpr[i->base];
     if (i->index != EMUL_NO_REG)
-        ea += e->gpr[i->index] << i->scale;
+        ea += gpr[i->index] << i->scale;
     if (i->rip_relative)
-        ea += e->rip + i->len;
+        ea += rip + i->len;
     return emul_mask(ea, i->addr_size);
+}
+
+u64 emul_address(const struct emul *e)
+{
+    return emul_ea(&e->insn, e->gpr, e->rip);
 }
 
 u64 emul_operand_linear(const struct emul *e)

@@ -166,6 +166,11 @@ bool emul_condition(u32 code, u64 rflags);
  */
 
 int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error);
+/* Of an instruction with this REX prefix; reg 4 to 7 without one are AH, CH, DH, BH as bytes. */
+u64 emul_gpr_read(const u64 gpr[16], u8 rex, u32 reg, u32 size);
+void emul_gpr_write(u64 gpr[16], u8 rex, u32 reg, u32 size, u64 value);
+/* The offset of a memory operand in its segment. */
+u64 emul_ea(const struct emul_insn *insn, const u64 gpr[16], u64 rip);
 u64 emul_reg_read(const struct emul *e, u32 reg, u32 size);
 void emul_reg_write(struct emul *e, u32 reg, u32 size, u64 value);
 u64 emul_address(const struct emul *e);

@@ -17,7 +17,7 @@ bool tlb_tag_take(struct tlb_tags *pool, u32 cpu, struct tlb_tag *t, bool fresh)
 {
     bool flush = false;
 
-    if (!fresh && t->generation == pool->generation && t->cpu == cpu && t->tag)
+    if (!fresh && tlb_tag_valid(pool, cpu, t))
         return false;
     if (pool->next >= pool->count) {
         pool->next = 1;

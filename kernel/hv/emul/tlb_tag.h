@@ -28,6 +28,12 @@ void tlb_tags_init(struct tlb_tags *pool, u32 count);
 /* The next one starts a generation, with its flush. Also after a flush that did not happen. */
 void tlb_tags_restart(struct tlb_tags *pool);
 
+/* Can *t be used on this CPU as it is? */
+static inline bool tlb_tag_valid(const struct tlb_tags *pool, u32 cpu, const struct tlb_tag *t)
+{
+    return t->generation == pool->generation && t->cpu == cpu && t->tag;
+}
+
 /* Makes *t usable on this CPU; `fresh`: one that has no translations, even if it has a tag here.
  * True: all tags of the CPU must be flushed before *t is used. */
 bool tlb_tag_take(struct tlb_tags *pool, u32 cpu, struct tlb_tag *t, bool fresh);

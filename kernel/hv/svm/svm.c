@@ -310,6 +310,7 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
 static void svm_write_guest(struct vcpu *v, struct vmcb *b)
 {
     struct svm_vcpu *s = svm_of(v);
+    struct tlb_tags *pool = this_cpu_ptr(svm_asids);
 
     b->rax = v->gpr[EMUL_RAX];
     b->rsp = v->gpr[EMUL_RSP];
@@ -317,10 +318,12 @@ static void svm_write_guest(struct vcpu *v, struct vmcb *b)
     b->rflags = v->rflags | (s->step ? RFLAGS_TF : 0);
     b->dr6 = v->dr6;
     b->dr7 = v->dr7;
-    b->tlb_control =
-        tlb_tag_take(this_cpu_ptr(svm_asids), cpu_id(), &s->asid, s->flush) ? TLB_FLUSH_ALL : 0;
-    b->asid = s->asid.tag;
-    s->flush = false;
+    b->tlb_control = 0;
+    if (s->flush || !tlb_tag_valid(pool, cpu_id(), &s->asid)) {
+        b->tlb_control = tlb_tag_take(pool, cpu_id(), &s->asid, s->flush) ? TLB_FLUSH_ALL : 0;
+        b->asid = s->asid.tag;
+        s->flush = false;
+    }
 }
 
 static void svm_read_guest(struct vcpu *v, const struct vmcb *b)
@@ -372,7 +375,7 @@ static enum hv_exit svm_run(struct vcpu *v)
     }
     b->event_inj = 0;
     svm_read_guest(v, b);
-    if (svm_stepped(v))
+    if (unlikely(s->step || s->iret_seen) && svm_stepped(v))
         return HV_EXIT_INTERRUPT;
     return svm_exit_reason(v, b);
 }
@@ -540,5 +543,6 @@ const struct hv_ops hv_svm_ops = {
     .get_msr = svm_get_msr,
     .set_msr = svm_set_msr,
     .cpl = svm_cpl,
+    .get_mode = svm_get_mode,
     .set_tsc_offset = svm_set_tsc_offset,
 };

@@ -37,6 +37,7 @@ void svm_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in)
 void svm_get_table(struct vcpu *v, bool idt, struct kvm_dtable *out);
 void svm_set_table(struct vcpu *v, bool idt, const struct kvm_dtable *in);
 u64 svm_get_cr(struct vcpu *v, unsigned nr);
+void svm_get_mode(struct vcpu *v, struct hv_mode *out);
 void svm_set_cr(struct vcpu *v, unsigned nr, u64 value);
 void svm_set_efer(struct vcpu *v, u64 efer);
 int svm_get_msr(struct vcpu *v, u32 msr, u64 *out);

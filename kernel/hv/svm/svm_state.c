@@ -92,6 +92,19 @@ u64 svm_get_cr(struct vcpu *v, unsigned nr)
     return nr == 0 ? b->cr0 | svm_of(v)->cr0_caching : nr == 2 ? b->cr2 : nr == 3 ? b->cr3 : b->cr4;
 }
 
+void svm_get_mode(struct vcpu *v, struct hv_mode *out)
+{
+    const struct vmcb *b = vmcb_of(v);
+
+    *out = (struct hv_mode){
+        .cr0 = b->cr0,
+        .cr3 = b->cr3,
+        .cr4 = b->cr4,
+        .mode = hv_mode_of(v, b->cr0, b->cs.attrib >> 9 & 1, b->cs.attrib >> 10 & 1),
+        .cpl = b->cpl,
+    };
+}
+
 /* Caching stays on. */
 static void svm_set_cr0(struct vcpu *v, u64 value)
 {

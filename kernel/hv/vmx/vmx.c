@@ -447,5 +447,6 @@ const struct hv_ops hv_vmx_ops = {
     .get_msr = vmx_get_msr,
     .set_msr = vmx_set_msr,
     .cpl = vmx_cpl,
+    .get_mode = vmx_get_mode,
     .set_tsc_offset = vmx_set_tsc_offset,
 };

@@ -81,6 +81,7 @@ void vmx_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in)
 void vmx_get_table(struct vcpu *v, bool idt, struct kvm_dtable *out);
 void vmx_set_table(struct vcpu *v, bool idt, const struct kvm_dtable *in);
 u64 vmx_get_cr(struct vcpu *v, unsigned nr);
+void vmx_get_mode(struct vcpu *v, struct hv_mode *out);
 void vmx_set_cr(struct vcpu *v, unsigned nr, u64 value);
 void vmx_set_efer(struct vcpu *v, u64 efer);
 int vmx_get_msr(struct vcpu *v, u32 msr, u64 *out);

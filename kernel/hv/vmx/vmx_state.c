@@ -125,6 +125,22 @@ u64 vmx_get_cr(struct vcpu *v, unsigned nr)
     return value;
 }
 
+void vmx_get_mode(struct vcpu *v, struct hv_mode *out)
+{
+    struct vmx_vcpu *x = vmx_of(v);
+    u64 flags = vmx_begin(v);
+    u32 cs = (u32)vmcs_read(VMCS_GUEST_ES_RIGHTS + 2 * EMUL_CS);
+
+    *out = (struct hv_mode){
+        .cr0 = x->cr0,
+        .cr3 = vmcs_read(VMCS_GUEST_CR3),
+        .cr4 = x->cr4,
+        .mode = hv_mode_of(v, x->cr0, cs >> 13 & 1, cs >> 14 & 1),
+        .cpl = x->cpl,
+    };
+    vmx_end(v, flags);
+}
+
 /* With PAE paging entry takes the four top entries from the VMCS (26.3.2.4), not from memory. */
 static void vmx_load_pdptes(struct vcpu *v)
 {
