@@ -228,7 +228,7 @@ static void cpuid_add_kvm(struct cpuid_out *out)
     memcpy(&r.edx, "M\0\0", 4);
     cpuid_add(out, KVM_CPUID_SIGNATURE, 0, false, r);
     r = (struct cpuid_regs){.eax = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_NOP_IO_DELAY) |
-                                   BIT(KVM_FEATURE_CLOCKSOURCE2) |
+                                   BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_PV_SEND_IPI) |
                                    BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT)};
     cpuid_add(out, KVM_CPUID_FEATURES, 0, false, r);
 }
@@ -315,8 +315,16 @@ static const struct {
     {0x80000001, 3, BIT(29), 0, EFER_LME | EFER_LMA},
 };
 
+bool vcpu_pv_allowed(const struct vcpu *v, unsigned feature)
+{
+    return !v->pv_enforced || !(v->hidden_pv >> feature & 1);
+}
+
 void vcpu_cpuid_changed(struct vcpu *v)
 {
+    const struct kvm_cpuid_entry2 *pv = cpuid_find(v, KVM_CPUID_FEATURES, 0);
+
+    v->hidden_pv = pv ? ~(u64)pv->eax : U64_MAX;
     v->hidden_cr4 = v->hidden_efer = 0;
     for (unsigned i = 0; v->nr_cpuid && i < ARRAY_SIZE(cpuid_guards); i++) {
         const struct kvm_cpuid_entry2 *e = cpuid_find(v, cpuid_guards[i].leaf, 0);

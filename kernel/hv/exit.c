@@ -12,6 +12,10 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
+#define MISC_CPUID_FAULT 1UL
+#define HYPERCALL_EPERM (-1UL) /* KVM_EPERM, KVM_ENOSYS */
+#define HYPERCALL_ENOSYS (-1000UL)
+
 COUNTER(hv_exits_cpuid);
 COUNTER(hv_exits_io);
 COUNTER(hv_exits_msr);
@@ -80,6 +84,8 @@ static int exit_cpuid(struct vcpu *v)
     u32 out[4];
 
     COUNT(hv_exits_cpuid);
+    if (unlikely(v->misc_features & MISC_CPUID_FAULT) && hv_ops->cpl(v))
+        return exit_gp(v);
     vcpu_cpuid(v, (u32)v->gpr[EMUL_RAX], (u32)v->gpr[EMUL_RCX], out);
     v->gpr[EMUL_RAX] = out[0];
     v->gpr[EMUL_RBX] = out[1];
@@ -244,26 +250,14 @@ static int exit_page_fault(struct vcpu *v)
 
 static int exit_msr_read(struct vcpu *v)
 {
-    u64 value;
-
     COUNT(hv_exits_msr);
-    if (vcpu_get_msr(v, (u32)v->gpr[EMUL_RCX], &value, false))
-        return exit_gp(v);
-    v->gpr[EMUL_RAX] = (u32)value;
-    v->gpr[EMUL_RDX] = value >> 32;
-    vcpu_skip(v);
-    return 1;
+    return vcpu_rdmsr(v);
 }
 
 static int exit_msr_write(struct vcpu *v)
 {
-    u64 value = (u64)(u32)v->gpr[EMUL_RDX] << 32 | (u32)v->gpr[EMUL_RAX];
-
     COUNT(hv_exits_msr);
-    if (vcpu_set_msr(v, (u32)v->gpr[EMUL_RCX], value, false))
-        return exit_gp(v);
-    vcpu_skip(v);
-    return 1;
+    return vcpu_wrmsr(v);
 }
 
 /* XCR0: x87 always; AVX needs SSE; nothing the host does not have (SDM vol. 1, 13.3). */
@@ -298,10 +292,23 @@ static int exit_ud(struct vcpu *v)
     return 1;
 }
 
-/* No hypercalls are offered: -KVM_ENOSYS (1000). */
+/* Number and arguments in rax, rbx, rcx, rdx, rsi; 32 bits of them outside of long mode. */
 static int exit_hypercall(struct vcpu *v)
 {
-    v->gpr[EMUL_RAX] = (u64)-1000;
+    static const u8 regs[] = {EMUL_RAX, EMUL_RBX, EMUL_RCX, EMUL_RDX, EMUL_RSI};
+    u64 args[ARRAY_SIZE(regs)], mask;
+
+    hv_ops->get_mode(v, &v->mode_now);
+    mask = v->mode_now.mode == EMUL_LONG ? U64_MAX : U32_MAX;
+    for (unsigned i = 0; i < ARRAY_SIZE(regs); i++)
+        args[i] = v->gpr[regs[i]] & mask;
+    if (v->mode_now.cpl)
+        v->gpr[EMUL_RAX] = HYPERCALL_EPERM & mask;
+    else if (args[0] == KVM_HC_SEND_IPI && v->vm->irqchip &&
+             vcpu_pv_allowed(v, KVM_FEATURE_PV_SEND_IPI))
+        v->gpr[EMUL_RAX] = irqchip_pv_ipi(v->vm, args + 1, mask == U64_MAX) & mask;
+    else
+        v->gpr[EMUL_RAX] = HYPERCALL_ENOSYS & mask;
     vcpu_skip(v);
     return 1;
 }
@@ -414,6 +421,8 @@ int vcpu_complete_user(struct vcpu *v)
     case VCPU_WAIT_IN:
         exit_io_result(v, copy, v->asked.len);
         return 1;
+    case VCPU_WAIT_MSR:
+        return vcpu_msr_done(v);
     case VCPU_WAIT_LOAD:
         return vcpu_mmio_loaded(v, copy);
     case VCPU_WAIT_READ:

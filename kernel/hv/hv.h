@@ -22,6 +22,7 @@
 #include "mm/pgtable.h"
 #include "obj/file.h"
 #include "sched/mutex.h"
+#include "sync/rcu.h"
 #include "sync/refcount.h"
 #include "sync/seqlock.h"
 #include "uapi/kvm.h"
@@ -31,6 +32,11 @@
 #define VM_SLOTS_MAX 64
 #define VCPU_RUN_PAGES 3 /* struct kvm_run, port data, coalesced MMIO (unused) */
 #define VCPU_CPUID_MAX 128
+#define HV_MSRS_MAX 256 /* of one KVM_GET_MSRS */
+/* Linux's departures from the processor that a VMM may turn off, and which are not made here. */
+#define HV_QUIRKS                                                   \
+    (KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP | \
+     KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
 
 struct vm;
 struct vcpu;
@@ -130,6 +136,7 @@ struct hv_ops {
      */
     int (*get_msr)(struct vcpu *vcpu, u32 msr, u64 *out);
     int (*set_msr)(struct vcpu *vcpu, u32 msr, u64 v);
+    void (*intercept_msrs)(struct vcpu *vcpu, bool all); /* all, or as usual */
     u8 (*cpl)(struct vcpu *vcpu);
     void (*get_mode)(struct vcpu *vcpu, struct hv_mode *out);
     void (*set_tsc_offset)(struct vcpu *vcpu, u64 offset);
@@ -171,9 +178,13 @@ struct vm {
     u64 clock_tsc;  /* a  host TSC at the kvmclock's point of reference; 0: none yet */
     struct spinlock eventfd_lock; /* of both lists */
     struct list_node ioeventfds, irqfds;
+    struct msr_filter *filter; /* l to change; RCU  NULL: guests have all registers */
+    u32 user_msrs;             /* a  KVM_MSR_EXIT_REASON_*: what user space handles */
+    bool no_platform_info;     /* a  MSR_PLATFORM_INFO is not for guests */
     void *arch;
 };
 
+#define CPU_NONE (~0U)
 enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
 
 /* How the last instruction's page was found: good for the next while the same registers say the
@@ -205,10 +216,13 @@ struct vcpu {
     bool nmi_pending;                /* q */
     bool init_pending, sipi_pending; /* q */
 
-    u64 efer, apic_base, cr8;                /* r */
-    u64 dr[4], dr6, dr7;                     /* r  debug.c */
-    bool breakpoints_in;                     /* r  dr is in the CPU */
-    u64 xcr0;                                /* r */
+    u64 efer, apic_base, cr8;         /* r */
+    u64 dr[4], dr6, dr7;              /* r  debug.c */
+    bool breakpoints_in;              /* r  dr is in the CPU */
+    u64 xcr0;                         /* r */
+    u64 platform_info, misc_features; /* r  MSRs: CPUID can fault; does */
+    bool pv_enforced;                 /* r  paravirtual features only where CPUID shows them */
+    u64 hidden_pv;                    /* r  those of leaf 0x40000001 that it does not */
     u64 pat, tsc_aux, misc_enable, mtrr_def; /* r */
     u64 tsc_offset;                          /* r */
     u64 tsc_adjust;                          /* r  IA32_TSC_ADJUST */
@@ -222,6 +236,7 @@ struct vcpu {
     void *fpu, *host_fpu;           /* r  the guest's XSAVE area; room for the thread's own */
     struct kvm_cpuid_entry2 *cpuid; /* r */
     u32 nr_cpuid;
+    bool ran;                    /* r  the guest knows its CPUID */
     u64 hidden_cr4, hidden_efer; /* r  bits whose features cpuid does not show; 0: none is set */
     bool signal_mask_set;
     u64 signal_mask;
@@ -253,6 +268,7 @@ struct vcpu {
         VCPU_WAIT_AGAIN,
         VCPU_WAIT_ANEW,
         VCPU_WAIT_LOAD, /* a read, of mmio.c */
+        VCPU_WAIT_MSR,  /* msr_user.c */
     } waiting;
     struct {
         struct emul_insn insn;
@@ -263,9 +279,9 @@ struct vcpu {
     bool hinted; /* r  exit.gpa is where the emulated instruction's operand lies */
     struct {
         u32 len;
-        bool port;
-    } asked;    /* r */
-    void *arch; /* I  svm or vmx */
+        bool port; /* of MSRs: a write */
+    } asked;       /* r */
+    void *arch;    /* I  svm or vmx */
 };
 
 enum vcpu_request {
@@ -274,6 +290,7 @@ enum vcpu_request {
     VCPU_REQ_CLOCK = 1 << 2,
     VCPU_REQ_EOI = 1 << 3, /* a level has ended: see irqchip_take_eoi */
     VCPU_REQ_SHUTDOWN = 1 << 4,
+    VCPU_REQ_FILTER = 1 << 5, /* vm->filter has come or gone */
 };
 
 /* ---- kvm_dev.c ---- */
@@ -291,7 +308,11 @@ s64 vm_ioctl(struct vm *vm, unsigned cmd, u64 arg);
 struct file *vm_create_file(struct vm **out);
 int vcpu_create(struct vm *vm, u32 id, int *fd);
 s64 vcpu_ioctl_state(struct vcpu *vcpu, unsigned cmd, u64 arg); /* -ENOTTY: not one of its */
+s64 vcpu_ioctl_fpu(struct vcpu *vcpu, unsigned cmd, u64 arg);   /* likewise */
 s64 vcpu_run_ioctl(struct vcpu *vcpu);
+/* KVM_CAP_SYNC_REGS: from and to v->run, those of a mask. 0 or -EINVAL. */
+int vcpu_sync_in(struct vcpu *vcpu, u64 dirty);
+void vcpu_sync_out(struct vcpu *vcpu, u64 valid);
 /* Makes a running vCPU leave the guest, or a halted one look. irq-safe. */
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request(struct vcpu *vcpu, u32 bits);
@@ -349,6 +370,14 @@ int vm_mmio_write(struct vcpu *vcpu, gpa_t gpa, const void *data, u32 len);
 int vm_port_read(struct vcpu *vcpu, u16 port, void *data, u32 len);
 int vm_port_write(struct vcpu *vcpu, u16 port, const void *data, u32 len);
 
+/* ---- msr_user.c ---- */
+int vm_set_msr_filter(struct vm *vm, u64 arg);
+int vm_set_user_msrs(struct vm *vm, u64 mask);
+void vm_filter_destroy(struct vm *vm);
+int vcpu_rdmsr(struct vcpu *vcpu); /* as vcpu_handle_exit */
+int vcpu_wrmsr(struct vcpu *vcpu);
+int vcpu_msr_done(struct vcpu *vcpu);
+
 /* ---- mmio.c ---- */
 /* A fault at a device's address (exit.device): -EAGAIN, it is for the emulator; else as
  * vcpu_handle_exit. */
@@ -373,16 +402,20 @@ void vcpu_set_debug(struct vcpu *vcpu, u64 dr6, u64 dr7);
 
 /* ---- cpuid.c, msr.c, clock.c, state.c ---- */
 int hv_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 max, u32 *count);
+/* Is a paravirtual feature (its bit) the guest's to use? */
+bool vcpu_pv_allowed(const struct vcpu *vcpu, unsigned feature);
 /* After vcpu->cpuid was set. */
 void vcpu_cpuid_changed(struct vcpu *vcpu);
 /* Brings the bits of an entry that follow the registers up to date. */
 void vcpu_cpuid_adapt(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e);
 void vcpu_cpuid(struct vcpu *vcpu, u32 leaf, u32 subleaf, u32 out[4]);
-/* 0 or -EINVAL: #GP. host: a VMM asks, which may more than a guest. */
+/* 0; -EINVAL, -ENOENT (no such register): #GP. host: a VMM asks, which may more than a guest. */
 int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *out, bool host);
 int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 v, bool host);
 extern const u32 hv_msr_list[];
 extern const u32 hv_msr_count;
+extern const u32 hv_feature_msrs[], hv_feature_msr_count;
+int hv_get_feature_msr(u32 msr, u64 *out);
 int vcpu_set_cr(struct vcpu *vcpu, unsigned nr, u64 v); /* 0 or -EINVAL: #GP */
 void vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *out);
 int vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *in);
@@ -435,3 +468,6 @@ int irqchip_msr(struct vcpu *vcpu, u32 msr, u64 *v, bool write); /* -ENOENT: not
 u64 irqchip_cr8(struct vcpu *vcpu);
 void irqchip_set_cr8(struct vcpu *vcpu, u64 v);
 int irqchip_set_line(struct vm *vm, u32 gsi, bool high);
+/* KVM_HC_SEND_IPI: bitmap low and high, the APIC id of its first bit, the ICR's low half. How many
+ * vCPUs got it, or -errno. */
+s64 irqchip_pv_ipi(struct vm *vm, const u64 args[4], bool wide);

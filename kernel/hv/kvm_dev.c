@@ -152,6 +152,14 @@ static const struct {
     {KVM_CAP_CHECK_EXTENSION_VM, 1},
     {KVM_CAP_IOEVENTFD_ANY_LENGTH, 1},
     {KVM_CAP_IMMEDIATE_EXIT, 1},
+    {KVM_CAP_ENABLE_CAP, 1},
+    {KVM_CAP_SYNC_REGS, KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS},
+    {KVM_CAP_GET_MSR_FEATURES, 1},
+    {KVM_CAP_MSR_PLATFORM_INFO, 1},
+    {KVM_CAP_X86_USER_SPACE_MSR, 1},
+    {KVM_CAP_X86_MSR_FILTER, 1},
+    {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1},
+    {KVM_CAP_DISABLE_QUIRKS2, HV_QUIRKS},
 };
 
 static s64 kvm_check_extension(u64 cap)
@@ -192,7 +200,7 @@ static s64 kvm_supported_cpuid(u64 arg)
     return err;
 }
 
-static s64 kvm_msr_index_list(u64 arg)
+static s64 kvm_msr_list(u64 arg, const u32 *list, u32 count)
 {
     struct kvm_msr_list head;
     u32 room;
@@ -200,13 +208,36 @@ static s64 kvm_msr_index_list(u64 arg)
     if (copy_in(&head, (const void __user *)arg, sizeof(head)))
         return -EFAULT;
     room = head.nmsrs;
-    head.nmsrs = hv_msr_count;
+    head.nmsrs = count;
     if (copy_out((void __user *)arg, &head, sizeof(head)))
         return -EFAULT;
-    if (room < hv_msr_count)
+    if (room < count)
         return -E2BIG;
-    return copy_out((void __user *)(arg + sizeof(head)), hv_msr_list,
-                    hv_msr_count * sizeof(hv_msr_list[0]));
+    return copy_out((void __user *)(arg + sizeof(head)), list, count * sizeof(list[0]));
+}
+
+/* As many as are known, in order; how many that was. */
+static s64 kvm_feature_msrs(u64 arg)
+{
+    struct kvm_msrs head;
+    u32 i;
+
+    if (copy_in(&head, (const void __user *)arg, sizeof(head)))
+        return -EFAULT;
+    if (head.nmsrs >= HV_MSRS_MAX)
+        return -E2BIG;
+    for (i = 0; i < head.nmsrs; i++) {
+        u64 at = arg + sizeof(head) + i * sizeof(struct kvm_msr_entry);
+        struct kvm_msr_entry e;
+
+        if (copy_in(&e, (const void __user *)at, sizeof(e)))
+            return -EFAULT;
+        if (hv_get_feature_msr(e.index, &e.data))
+            break;
+        if (copy_out((void __user *)at, &e, sizeof(e)))
+            return -EFAULT;
+    }
+    return i;
 }
 
 static s64 kvm_create_vm(u64 type)
@@ -236,7 +267,11 @@ static s64 kvm_dev_ioctl(struct file *f, unsigned cmd, u64 arg)
     case KVM_GET_SUPPORTED_CPUID:
         return kvm_supported_cpuid(arg);
     case KVM_GET_MSR_INDEX_LIST:
-        return kvm_msr_index_list(arg);
+        return kvm_msr_list(arg, hv_msr_list, hv_msr_count);
+    case KVM_GET_MSR_FEATURE_INDEX_LIST:
+        return kvm_msr_list(arg, hv_feature_msrs, hv_feature_msr_count);
+    case KVM_GET_MSRS:
+        return kvm_feature_msrs(arg);
     default:
         return -ENOTTY;
     }

@@ -16,7 +16,10 @@
 
 #define MSR_PLATFORM_ID 0x17
 #define MSR_UCODE_REV 0x8b
+#define MSR_PLATFORM_INFO 0xce
 #define MSR_MTRR_CAP 0xfe
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define MSR_MISC_FEATURES 0x140
 #define MSR_MCG_STATUS 0x17a
 #define MSR_MCG_CTL 0x17b
 #define MSR_MTRR_VAR 0x200
@@ -28,6 +31,8 @@
 #define EFER_FFXSR (1UL << 14)
 #define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR)
 #define UCODE_REV (1UL << 32)
+#define PLATFORM_CPUID_FAULT (1UL << 31)
+#define MISC_CPUID_FAULT 1UL
 
 COUNTER(hv_unknown_msrs);
 
@@ -55,12 +60,29 @@ const u32 hv_msr_list[] = {
     MSR_MTRR_DEF,
     MSR_MCG_STATUS,
     MSR_MCG_CTL,
+    MSR_PLATFORM_INFO,
+    MSR_MISC_FEATURES,
     MSR_KVM_WALL,
     MSR_KVM_SYSTEM_TIME,
     MSR_KVM_WALL_CLOCK_NEW,
     MSR_KVM_SYSTEM_TIME_NEW,
 };
 const u32 hv_msr_count = ARRAY_SIZE(hv_msr_list);
+
+/* KVM_GET_MSR_FEATURE_INDEX_LIST: what the host offers, whatever a VM is made of. */
+const u32 hv_feature_msrs[] = {MSR_UCODE_REV, MSR_ARCH_CAPABILITIES};
+const u32 hv_feature_msr_count = ARRAY_SIZE(hv_feature_msrs);
+
+int hv_get_feature_msr(u32 msr, u64 *out)
+{
+    if (msr == MSR_UCODE_REV)
+        *out = UCODE_REV;
+    else if (msr == MSR_ARCH_CAPABILITIES)
+        *out = 0; /* no guest is promised to be without a weakness */
+    else
+        return -ENOENT;
+    return 0;
+}
 
 /* Registers that always read the same; a write is ignored. The performance, debug and power
  * registers are there because guests touch them without asking CPUID. */
@@ -74,7 +96,6 @@ static const struct {
     {MSR_IA32_FEATURE_CONTROL, MSR_IA32_FEATURE_CONTROL, 1}, /* locked, nothing on */
     {MSR_UCODE_REV, MSR_UCODE_REV, UCODE_REV},
     {0xc1, 0xc2, 0},   /* PERFCTR */
-    {0xce, 0xce, 0},   /* PLATFORM_INFO */
     {0x186, 0x187, 0}, /* EVNTSEL */
     {0x198, 0x19a, 0}, /* PERF_STATUS, PERF_CTL, CLOCK_MODULATION */
     {0x1d9, 0x1d9, 0}, /* DEBUGCTL */
@@ -227,6 +248,12 @@ static int msr_get_soft(struct vcpu *v, u32 msr, u64 *out)
     case MSR_TSC_AUX:
         *out = v->tsc_aux;
         return 0;
+    case MSR_PLATFORM_INFO:
+        *out = v->platform_info;
+        return 0;
+    case MSR_MISC_FEATURES:
+        *out = v->misc_features;
+        return 0;
     case MSR_MTRR_CAP:
         *out = MTRR_CAP;
         return 0;
@@ -273,6 +300,16 @@ static int msr_set_soft(struct vcpu *v, u32 msr, u64 value, bool host)
         if (value >> 32)
             return -EINVAL;
         v->tsc_aux = value;
+        return 0;
+    case MSR_PLATFORM_INFO:
+        if (!host || (!(value & PLATFORM_CPUID_FAULT) && v->misc_features))
+            return -EINVAL;
+        v->platform_info = value;
+        return 0;
+    case MSR_MISC_FEATURES:
+        if ((value & ~MISC_CPUID_FAULT) || (value && !(v->platform_info & PLATFORM_CPUID_FAULT)))
+            return -EINVAL;
+        v->misc_features = value;
         return 0;
     case MSR_KVM_SYSTEM_TIME:
     case MSR_KVM_SYSTEM_TIME_NEW:
@@ -355,12 +392,37 @@ static int msr_unknown(u32 msr, bool write, u64 value)
     COUNT(hv_unknown_msrs);
     log_once(LOG_INFO, "hv: unknown MSR %x %s (%lx); further ones are only counted", msr,
              write ? "written" : "read", (unsigned long)value);
-    return -EINVAL;
+    return -ENOENT;
+}
+
+/* Which feature a paravirtual register belongs to; -1: it is none. */
+static int msr_pv_feature(u32 msr)
+{
+    switch (msr) {
+    case MSR_KVM_WALL:
+    case MSR_KVM_SYSTEM_TIME:
+        return KVM_FEATURE_CLOCKSOURCE;
+    case MSR_KVM_WALL_CLOCK_NEW:
+    case MSR_KVM_SYSTEM_TIME_NEW:
+        return KVM_FEATURE_CLOCKSOURCE2;
+    default:
+        return -1;
+    }
+}
+
+/* False: there, but not for this guest. */
+static bool msr_for_guest(const struct vcpu *v, u32 msr)
+{
+    int feature = msr_pv_feature(msr);
+
+    if (msr == MSR_PLATFORM_INFO && READ_ONCE(v->vm->no_platform_info))
+        return false;
+    return feature < 0 || vcpu_pv_allowed(v, (unsigned)feature);
 }
 
 int vcpu_get_msr(struct vcpu *v, u32 msr, u64 *out, bool host)
 {
-    int err = msr_get_soft(v, msr, out);
+    int err = host || msr_for_guest(v, msr) ? msr_get_soft(v, msr, out) : -EINVAL;
 
     if (err == -ENOENT)
         err = vcpu_get_mce_msr(v, msr, out, host);
@@ -376,7 +438,7 @@ int vcpu_get_msr(struct vcpu *v, u32 msr, u64 *out, bool host)
 int vcpu_set_msr(struct vcpu *v, u32 msr, u64 value, bool host)
 {
     u64 ignored;
-    int err = msr_set_soft(v, msr, value, host);
+    int err = host || msr_for_guest(v, msr) ? msr_set_soft(v, msr, value, host) : -EINVAL;
 
     if (err == -ENOENT)
         err = vcpu_set_mce_msr(v, msr, value, host);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A vCPU: its file, and KVM_RUN. One thread at a time is inside (vcpu->lock). The loop alternates
+ * KVM_RUN. One thread at a time is inside (vcpu->lock). The loop alternates
  * between two places: outside, with interrupts on, where events are gathered and exits handled; and
  * the few instructions around hv_ops->run, with interrupts off, after the last look at the work
  * word and the requests. Whoever sets either sends an IPI to a vCPU in the guest (vcpu_kick), so
@@ -23,7 +23,8 @@
 #include "mm/slab.h"
 #include "sync/rcu.h"
 
-#define CPU_NONE (~0U)
+#define PLATFORM_CPUID_FAULT (1UL << 31)
+#define SYNC_ALL (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 
 COUNTER(hv_entries);
 COUNTER(hv_user_exits);
@@ -293,6 +294,8 @@ static bool vcpu_serve_requests(struct vcpu *v)
         hv_ops->tlb_flush(v);
     if (vcpu_take_request(v, VCPU_REQ_CLOCK))
         vcpu_clock_update(v);
+    if (vcpu_take_request(v, VCPU_REQ_FILTER))
+        hv_ops->intercept_msrs(v, READ_ONCE(v->vm->filter));
     if (vcpu_take_request(v, VCPU_REQ_SHUTDOWN)) {
         vcpu_drop_events(v);
         v->run->exit_reason = KVM_EXIT_SHUTDOWN;
@@ -351,7 +354,7 @@ static int vcpu_loop(struct vcpu *v)
     }
 }
 
-static void vcpu_publish_state(struct vcpu *v)
+static void vcpu_publish_state(struct vcpu *v, u64 valid)
 {
     struct kvm_run *run = v->run;
 
@@ -360,14 +363,19 @@ static void vcpu_publish_state(struct vcpu *v)
     run->cr8 = v->vm->irqchip ? irqchip_cr8(v) : v->cr8;
     run->apic_base = v->apic_base;
     run->ready_for_interrupt_injection = vm_has_pic(v->vm) || vcpu_window_open(v);
+    if (unlikely(valid))
+        vcpu_sync_out(v, valid);
 }
 
 static s64 vcpu_run_locked(struct vcpu *v)
 {
-    u64 cr8 = READ_ONCE(v->run->cr8);
+    u64 cr8 = READ_ONCE(v->run->cr8), valid = READ_ONCE(v->run->kvm_valid_regs);
+    u64 dirty = READ_ONCE(v->run->kvm_dirty_regs);
     int go = 1;
 
-    if (READ_ONCE(v->run->kvm_valid_regs) || READ_ONCE(v->run->kvm_dirty_regs))
+    if ((valid | dirty) & ~SYNC_ALL)
+        return -EINVAL;
+    if (unlikely(dirty) && vcpu_sync_in(v, dirty))
         return -EINVAL;
     if (!v->vm->irqchip && cr8 > 15)
         return -EINVAL;
@@ -376,18 +384,19 @@ static s64 vcpu_run_locked(struct vcpu *v)
     if (v->waiting != VCPU_IDLE)
         go = vcpu_complete_user(v);
     if (go > 0 && READ_ONCE(v->run->immediate_exit)) {
-        vcpu_publish_state(v); /* and the reason of the exit before this one stays */
+        vcpu_publish_state(v, valid); /* and the reason of the exit before this one stays */
         return -EINTR;
     }
     if (go > 0) {
         v->run->exit_reason = KVM_EXIT_UNKNOWN;
+        v->ran = true;
         vcpu_fpu_in(v);
         go = vcpu_loop(v);
         vcpu_fpu_out(v);
     }
     if (go == -EINTR)
         v->run->exit_reason = KVM_EXIT_INTR;
-    vcpu_publish_state(v);
+    vcpu_publish_state(v, valid);
     COUNT(hv_user_exits);
     return go < 0 ? go : 0;
 }
@@ -407,7 +416,7 @@ s64 vcpu_run_ioctl(struct vcpu *v)
     return err;
 }
 
-/* ------------------------------------------------------------- the file */
+/* ------------------------------------------------------------- reset */
 
 void vcpu_reset(struct vcpu *v, bool init)
 {
@@ -425,172 +434,11 @@ void vcpu_reset(struct vcpu *v, bool init)
         v->xcr0 = 1;
         v->pat = 0x0007040600070406UL;
         v->misc_enable = 1;
+        v->platform_info = PLATFORM_CPUID_FAULT;
+        v->misc_features = 0;
         v->apic_base = 0xfee00800UL | (v->id == v->vm->boot_vcpu ? 0x100 : 0);
         fpu_init_state(v->fpu);
     }
     v->efer = 0;
     hv_ops->vcpu_reset(v);
-}
-
-static s64 vcpu_file_ioctl(struct file *f, unsigned cmd, u64 arg)
-{
-    struct vcpu *v = f->priv;
-    s64 ret;
-
-    if (aspace_current() != v->vm->aspace)
-        return -EIO;
-    if (mutex_lock_killable(&v->lock))
-        return -EINTR;
-    if (cmd == KVM_RUN)
-        ret = arg ? -EINVAL : vcpu_run_ioctl(v);
-    else
-        ret = vcpu_ioctl_state(v, cmd, arg);
-    if (ret == -ENOTTY && v->vm->irqchip)
-        ret = irqchip_vcpu_ioctl(v, cmd, arg);
-    mutex_unlock(&v->lock);
-    return ret;
-}
-
-static int vcpu_mmap(struct file *f, struct map_request *req)
-{
-    struct vcpu *v = f->priv;
-
-    if (req->offset + req->len > VCPU_RUN_PAGES * PAGE_SIZE || req->offset + req->len < req->len)
-        return -EINVAL;
-    mem_object_get(v->run_object);
-    req->object = v->run_object;
-    return 0;
-}
-
-static void vcpu_free(struct vcpu *v)
-{
-    if (v->arch)
-        hv_ops->vcpu_destroy(v);
-    for (unsigned i = 0; i < VCPU_RUN_PAGES; i++)
-        if (v->run_pages[i])
-            page_put(v->run_pages[i]);
-    if (v->run_object)
-        mem_object_put(v->run_object);
-    kfree(v->mce.banks);
-    kfree(v->cpuid);
-    kfree(v->fpu);
-    kfree(v);
-}
-
-static void vcpu_release(struct file *f)
-{
-    struct vcpu *v = f->priv;
-    struct vm *vm = v->vm;
-
-    mutex_lock(&vm->lock);
-    if (vm->irqchip)
-        irqchip_remove_vcpu(v);
-    spin_lock(&vm->aspace->pt_lock); /* vm_flush_locked walks the list */
-    for (u32 i = 0; i < vm->nr_vcpus; i++)
-        if (vm->vcpus[i] == v)
-            WRITE_ONCE(vm->vcpus[i], NULL);
-    spin_unlock(&vm->aspace->pt_lock);
-    mutex_unlock(&vm->lock);
-    vcpu_free(v);
-    vm_put(vm);
-}
-
-static const struct file_ops vcpu_file_ops = {
-    .name = "anon_inode:kvm-vcpu",
-    .ioctl = vcpu_file_ioctl,
-    .mmap = vcpu_mmap,
-    .release = vcpu_release,
-};
-
-static int vcpu_alloc_run(struct vcpu *v)
-{
-    v->run_object = mem_object_create_shared(VCPU_RUN_PAGES * PAGE_SIZE);
-    if (!v->run_object)
-        return -ENOMEM;
-    for (unsigned i = 0; i < VCPU_RUN_PAGES; i++) {
-        int err = mem_object_page(v->run_object, i, true, &v->run_pages[i]);
-
-        if (err)
-            return err;
-    }
-    v->run = page_virt(v->run_pages[0]);
-    return 0;
-}
-
-static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
-{
-    struct vcpu *v = kzalloc(sizeof(*v));
-    int err;
-
-    if (!v)
-        return -ENOMEM;
-    v->vm = vm;
-    v->id = id;
-    v->cpu = CPU_NONE;
-    v->fetch.page = U64_MAX;
-    v->tsc_offset = vm->tsc_offset;
-    mutex_init(&v->lock, RANK_HV, 16, "vcpu");
-    waitq_init(&v->halt_wait);
-    /* The largest area any state ioctl hands over is 4 KiB. */
-    v->fpu = kzalloc(MAX(fpu_size(), 4096U));
-    err = v->fpu ? vcpu_alloc_run(v) : -ENOMEM;
-    if (!err)
-        err = hv_ops->vcpu_init(v);
-    if (err) {
-        vcpu_free(v);
-        return err;
-    }
-    vcpu_reset(v, false);
-    v->mp_state =
-        vm->irqchip && id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
-    *out = v;
-    return 0;
-}
-
-/* vm->lock held. */
-static int vcpu_add(struct vm *vm, struct vcpu *v)
-{
-    int err;
-
-    if (vm->nr_vcpus == VM_VCPUS_MAX)
-        return -EINVAL;
-    for (u32 i = 0; i < vm->nr_vcpus; i++)
-        if (vm->vcpus[i] && vm->vcpus[i]->id == v->id)
-            return -EEXIST;
-    err = vm->irqchip ? irqchip_add_vcpu(v) : 0;
-    if (err)
-        return err;
-    store_release(&vm->vcpus[vm->nr_vcpus], v);
-    store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
-    return 0;
-}
-
-int vcpu_create(struct vm *vm, u32 id, int *fd)
-{
-    struct vcpu *v;
-    struct file *f;
-    int err;
-
-    if (id >= VM_VCPUS_MAX)
-        return -EINVAL;
-    err = vcpu_alloc(vm, id, &v);
-    if (err)
-        return err;
-    mutex_lock(&vm->lock);
-    err = vcpu_add(vm, v);
-    mutex_unlock(&vm->lock);
-    if (err) {
-        vcpu_free(v);
-        return err;
-    }
-    vm_get(vm);
-    f = file_create(&vcpu_file_ops, O_RDWR, v);
-    if (!f) {
-        struct file gone = {.priv = v};
-
-        vcpu_release(&gone);
-        return -ENOMEM;
-    }
-    *fd = up_fd_publish(f);
-    return *fd < 0 ? *fd : 0;
 }

@@ -12,21 +12,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
-#define MSRS_MAX 256
 #define RFLAGS_KNOWN 0x3f7fd5UL
-#define XSAVE_FCW 0
-#define XSAVE_FTW 4
-#define XSAVE_FOP 6
-#define XSAVE_FIP 8
-#define XSAVE_FDP 16
-#define XSAVE_MXCSR 24
-#define XSAVE_ST 32
-#define XSAVE_XMM 160
-#define XSAVE_BV 512
-#define XCR0_X87 1UL
-#define XCR0_SSE 2UL
-#define XCR0_AVX 4UL
-#define XCR0_AVX512 (7UL << 5)
 #define VECTOR_NMI 2
 
 /* ------------------------------------------------------------- general registers */
@@ -36,15 +22,29 @@ static const u8 state_gpr_order[16] = {EMUL_RAX, EMUL_RBX, EMUL_RCX, EMUL_RDX, E
                                        EMUL_RSP, EMUL_RBP, 8,        9,        10,       11,
                                        12,       13,       14,       15};
 
-static s64 state_get_regs(struct vcpu *v, u64 arg)
+static void state_read_regs(struct vcpu *v, u64 regs[18])
 {
-    u64 regs[18];
-
     for (unsigned i = 0; i < 16; i++)
         regs[i] = v->gpr[state_gpr_order[i]];
     regs[16] = v->rip;
     regs[17] = v->rflags;
+}
+
+static s64 state_get_regs(struct vcpu *v, u64 arg)
+{
+    u64 regs[18];
+
+    state_read_regs(v, regs);
     return copy_out((void __user *)arg, regs, sizeof(struct kvm_regs));
+}
+
+static void state_write_regs(struct vcpu *v, const u64 regs[18])
+{
+    for (unsigned i = 0; i < 16; i++)
+        v->gpr[state_gpr_order[i]] = regs[i];
+    v->rip = regs[16];
+    v->rflags = (regs[17] & RFLAGS_KNOWN) | RFLAGS_FIXED;
+    v->exception.pending = false;
 }
 
 static s64 state_set_regs(struct vcpu *v, u64 arg)
@@ -53,11 +53,7 @@ static s64 state_set_regs(struct vcpu *v, u64 arg)
 
     if (copy_in(regs, (const void __user *)arg, sizeof(struct kvm_regs)))
         return -EFAULT;
-    for (unsigned i = 0; i < 16; i++)
-        v->gpr[state_gpr_order[i]] = regs[i];
-    v->rip = regs[16];
-    v->rflags = (regs[17] & RFLAGS_KNOWN) | RFLAGS_FIXED;
-    v->exception.pending = false;
+    state_write_regs(v, regs);
     return 0;
 }
 
@@ -78,154 +74,7 @@ static s64 state_set_sregs(struct vcpu *v, u64 arg)
     return vcpu_set_sregs(v, &s);
 }
 
-/* ------------------------------------------------------------- floating point */
-
-/* XSAVE leaves out what is in its initial state: puts that state into the area, so that its legacy
- * part says the truth whatever the header's bits are. */
-static void state_fpu_settle(struct vcpu *v)
-{
-    u8 *area = v->fpu;
-    u64 *bv = (u64 *)(area + XSAVE_BV);
-
-    if (!fpu_xcr0())
-        return;
-    if (!(*bv & XCR0_X87)) {
-        memset(area, 0, XSAVE_MXCSR);
-        *(u16 *)(area + XSAVE_FCW) = 0x37f;
-        memset(area + XSAVE_ST, 0, XSAVE_XMM - XSAVE_ST);
-    }
-    if (!(*bv & XCR0_SSE))
-        memset(area + XSAVE_XMM, 0, 256);
-    *bv |= XCR0_X87 | XCR0_SSE;
-}
-
-static s64 state_get_fpu(struct vcpu *v, u64 arg)
-{
-    const u8 *area = v->fpu;
-    struct kvm_fpu fpu = {0};
-
-    state_fpu_settle(v);
-    memcpy(&fpu.fcw, area + XSAVE_FCW, 2);
-    memcpy(&fpu.fsw, area + 2, 2);
-    fpu.ftwx = area[XSAVE_FTW];
-    memcpy(&fpu.last_opcode, area + XSAVE_FOP, 2);
-    memcpy(&fpu.last_ip, area + XSAVE_FIP, 8);
-    memcpy(&fpu.last_dp, area + XSAVE_FDP, 8);
-    memcpy(&fpu.mxcsr, area + XSAVE_MXCSR, 4);
-    memcpy(fpu.fpr, area + XSAVE_ST, sizeof(fpu.fpr));
-    memcpy(fpu.xmm, area + XSAVE_XMM, sizeof(fpu.xmm));
-    return copy_out((void __user *)arg, &fpu, sizeof(fpu));
-}
-
-static s64 state_set_fpu(struct vcpu *v, u64 arg)
-{
-    u8 *area;
-    struct kvm_fpu fpu;
-    int err;
-
-    if (copy_in(&fpu, (const void __user *)arg, sizeof(fpu)))
-        return -EFAULT;
-    state_fpu_settle(v);
-    area = kmemdup(v->fpu, fpu_size());
-    if (!area)
-        return -ENOMEM;
-    memcpy(area + XSAVE_FCW, &fpu.fcw, 2);
-    memcpy(area + 2, &fpu.fsw, 2);
-    area[XSAVE_FTW] = fpu.ftwx;
-    memcpy(area + XSAVE_FOP, &fpu.last_opcode, 2);
-    memcpy(area + XSAVE_FIP, &fpu.last_ip, 8);
-    memcpy(area + XSAVE_FDP, &fpu.last_dp, 8);
-    memcpy(area + XSAVE_MXCSR, &fpu.mxcsr, 4);
-    memcpy(area + XSAVE_ST, fpu.fpr, sizeof(fpu.fpr));
-    memcpy(area + XSAVE_XMM, fpu.xmm, sizeof(fpu.xmm));
-    err = fpu_validate(area);
-    if (!err)
-        memcpy(v->fpu, area, fpu_size());
-    kfree(area);
-    return err;
-}
-
-static s64 state_get_xsave(struct vcpu *v, u64 arg)
-{
-    struct kvm_xsave *x = kzalloc(sizeof(*x));
-    int err;
-
-    if (!x)
-        return -ENOMEM;
-    state_fpu_settle(v);
-    memcpy(x->region, v->fpu, MIN((size_t)fpu_size(), sizeof(*x)));
-    err = copy_out((void __user *)arg, x, sizeof(*x));
-    kfree(x);
-    return err;
-}
-
-static s64 state_set_xsave(struct vcpu *v, u64 arg)
-{
-    struct kvm_xsave *x = kzalloc(MAX(sizeof(*x), (size_t)fpu_size()));
-    int err;
-
-    if (!x)
-        return -ENOMEM;
-    err = copy_in(x->region, (const void __user *)arg, sizeof(*x));
-    if (!err)
-        err = fpu_validate(x->region);
-    if (!err)
-        memcpy(v->fpu, x->region, fpu_size());
-    kfree(x);
-    return err;
-}
-
-static s64 state_get_xcrs(struct vcpu *v, u64 arg)
-{
-    struct kvm_xcrs *x = kzalloc(sizeof(*x));
-    int err;
-
-    if (!x)
-        return -ENOMEM;
-    if (fpu_xcr0()) {
-        x->nr_xcrs = 1;
-        x->xcrs[0].value = v->xcr0;
-    }
-    err = copy_out((void __user *)arg, x, sizeof(*x));
-    kfree(x);
-    return err;
-}
-
-/* SDM vol. 1, 13.3: x87 always, AVX needs SSE, the three parts of AVX-512 come together and need
- * AVX. */
-static bool state_xcr0_valid(u64 xcr0)
-{
-    if ((xcr0 & ~fpu_xcr0()) || !(xcr0 & XCR0_X87))
-        return false;
-    if ((xcr0 & XCR0_AVX) && !(xcr0 & XCR0_SSE))
-        return false;
-    return !(xcr0 & XCR0_AVX512) || ((xcr0 & XCR0_AVX512) == XCR0_AVX512 && (xcr0 & XCR0_AVX));
-}
-
-static s64 state_set_xcrs(struct vcpu *v, u64 arg)
-{
-    struct kvm_xcrs *x;
-    u64 xcr0 = v->xcr0;
-    int err;
-
-    if (!fpu_xcr0())
-        return -EINVAL;
-    x = kzalloc(sizeof(*x));
-    if (!x)
-        return -ENOMEM;
-    err = copy_in(x, (const void __user *)arg, sizeof(*x));
-    if (!err && (x->nr_xcrs > KVM_MAX_XCRS || x->flags))
-        err = -EINVAL;
-    for (u32 i = 0; !err && i < x->nr_xcrs; i++)
-        if (x->xcrs[i].xcr == 0)
-            xcr0 = x->xcrs[i].value;
-    kfree(x);
-    if (!err && !state_xcr0_valid(xcr0))
-        err = -EINVAL;
-    if (!err)
-        v->xcr0 = xcr0;
-    return err;
-}
+/* ------------------------------------------------------------- debug registers */
 
 static s64 state_get_debugregs(struct vcpu *v, u64 arg)
 {
@@ -277,7 +126,7 @@ static s64 state_msrs(struct vcpu *v, u64 arg, bool write)
 
     if (copy_in(&head, (const void __user *)arg, sizeof(head)))
         return -EFAULT;
-    if (head.nmsrs >= MSRS_MAX)
+    if (head.nmsrs >= HV_MSRS_MAX)
         return -E2BIG;
     entries = kcalloc(MAX(head.nmsrs, 1U), sizeof(*entries));
     if (!entries)
@@ -291,6 +140,24 @@ static s64 state_msrs(struct vcpu *v, u64 arg, bool write)
         ret = -EFAULT;
     kfree(entries);
     return ret;
+}
+
+/* With the bits that follow the registers brought up to date on both sides. */
+static bool state_cpuid_same(struct vcpu *v, struct kvm_cpuid_entry2 *e, u32 n)
+{
+    if (n != v->nr_cpuid)
+        return false;
+    for (u32 i = 0; i < n; i++) {
+        struct kvm_cpuid_entry2 *old = &v->cpuid[i];
+
+        vcpu_cpuid_adapt(v, &e[i]);
+        vcpu_cpuid_adapt(v, old);
+        if (e[i].function != old->function || e[i].index != old->index ||
+            e[i].flags != old->flags || e[i].eax != old->eax || e[i].ebx != old->ebx ||
+            e[i].ecx != old->ecx || e[i].edx != old->edx)
+            return false;
+    }
+    return true;
 }
 
 static s64 state_set_cpuid(struct vcpu *v, u64 arg)
@@ -308,6 +175,12 @@ static s64 state_set_cpuid(struct vcpu *v, u64 arg)
     if (copy_in(entries, (const void __user *)(arg + sizeof(head)), head.nent * sizeof(*entries))) {
         kfree(entries);
         return -EFAULT;
+    }
+    if (v->ran) {
+        bool same = state_cpuid_same(v, entries, head.nent);
+
+        kfree(entries);
+        return same ? 0 : -EINVAL;
     }
     kfree(v->cpuid);
     v->cpuid = entries;
@@ -362,7 +235,7 @@ static s64 state_set_mp_state(struct vcpu *v, u64 arg)
     return 0;
 }
 
-static s64 state_get_events(struct vcpu *v, u64 arg)
+static void state_read_events(struct vcpu *v, struct kvm_vcpu_events *out)
 {
     struct kvm_vcpu_events e = {
         .exception = {.injected = v->exception.pending,
@@ -382,6 +255,14 @@ static s64 state_get_events(struct vcpu *v, u64 arg)
         e.interrupt.injected = 1;
         e.interrupt.nr = (u8)(v->irq_injected >= 0 ? v->irq_injected : v->user_irq);
     }
+    *out = e;
+}
+
+static s64 state_get_events(struct vcpu *v, u64 arg)
+{
+    struct kvm_vcpu_events e;
+
+    state_read_events(v, &e);
     return copy_out((void __user *)arg, &e, sizeof(e));
 }
 
@@ -398,31 +279,36 @@ static bool state_events_valid(const struct kvm_vcpu_events *e)
     return !e->exception.injected || (e->exception.nr < 32 && e->exception.nr != VECTOR_NMI);
 }
 
+static int state_write_events(struct vcpu *v, const struct kvm_vcpu_events *e)
+{
+    if (!state_events_valid(e))
+        return -EINVAL;
+    v->exception.pending = e->exception.injected;
+    v->exception.vector = e->exception.nr;
+    v->exception.has_error = e->exception.has_error_code;
+    v->exception.error = e->exception.error_code;
+    v->irq_injected = e->interrupt.injected ? e->interrupt.nr : -1;
+    if (!v->vm->irqchip)
+        v->user_irq = -1;
+    v->nmi_injected = e->nmi.injected;
+    if (e->flags & KVM_VCPUEVENT_VALID_SHADOW)
+        hv_ops->set_shadow(v, e->interrupt.shadow);
+    if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
+        WRITE_ONCE(v->nmi_pending, e->nmi.pending);
+    hv_ops->set_nmi_masked(v, e->nmi.masked);
+    if (e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
+        v->sipi_vector = (u8)e->sipi_vector;
+    vcpu_request(v, VCPU_REQ_EVENT);
+    return 0;
+}
+
 static s64 state_set_events(struct vcpu *v, u64 arg)
 {
     struct kvm_vcpu_events e;
 
     if (copy_in(&e, (const void __user *)arg, sizeof(e)))
         return -EFAULT;
-    if (!state_events_valid(&e))
-        return -EINVAL;
-    v->exception.pending = e.exception.injected;
-    v->exception.vector = e.exception.nr;
-    v->exception.has_error = e.exception.has_error_code;
-    v->exception.error = e.exception.error_code;
-    v->irq_injected = e.interrupt.injected ? e.interrupt.nr : -1;
-    if (!v->vm->irqchip)
-        v->user_irq = -1;
-    v->nmi_injected = e.nmi.injected;
-    if (e.flags & KVM_VCPUEVENT_VALID_SHADOW)
-        hv_ops->set_shadow(v, e.interrupt.shadow);
-    if (e.flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
-        WRITE_ONCE(v->nmi_pending, e.nmi.pending);
-    hv_ops->set_nmi_masked(v, e.nmi.masked);
-    if (e.flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
-        v->sipi_vector = (u8)e.sipi_vector;
-    vcpu_request(v, VCPU_REQ_EVENT);
-    return 0;
+    return state_write_events(v, &e);
 }
 
 static s64 state_interrupt(struct vcpu *v, u64 arg)
@@ -449,7 +335,61 @@ static s64 state_nmi(struct vcpu *v, u64 arg)
     return 0;
 }
 
+/* ------------------------------------------------------------- registers in the run area */
+
+/* The area is user space's to write at any time: each struct is copied, then judged. */
+int vcpu_sync_in(struct vcpu *v, u64 dirty)
+{
+    struct kvm_run *run = v->run;
+    union {
+        u64 regs[18];
+        struct kvm_sregs sregs;
+        struct kvm_vcpu_events events;
+    } in;
+    int err = 0;
+
+    if (dirty & KVM_SYNC_X86_REGS) {
+        memcpy(in.regs, &run->s.regs.regs, sizeof(in.regs));
+        state_write_regs(v, in.regs);
+    }
+    if (dirty & KVM_SYNC_X86_SREGS) {
+        memcpy(&in.sregs, &run->s.regs.sregs, sizeof(in.sregs));
+        err = vcpu_set_sregs(v, &in.sregs);
+    }
+    if (!err && (dirty & KVM_SYNC_X86_EVENTS)) {
+        memcpy(&in.events, &run->s.regs.events, sizeof(in.events));
+        err = state_write_events(v, &in.events);
+    }
+    if (!err)
+        run->kvm_dirty_regs = 0;
+    return err;
+}
+
+void vcpu_sync_out(struct vcpu *v, u64 valid)
+{
+    struct kvm_run *run = v->run;
+
+    if (valid & KVM_SYNC_X86_REGS)
+        state_read_regs(v, (u64 *)&run->s.regs.regs);
+    if (valid & KVM_SYNC_X86_SREGS)
+        vcpu_get_sregs(v, &run->s.regs.sregs);
+    if (valid & KVM_SYNC_X86_EVENTS)
+        state_read_events(v, &run->s.regs.events);
+}
+
 /* ------------------------------------------------------------- the rest */
+
+static s64 state_enable_cap(struct vcpu *v, u64 arg)
+{
+    struct kvm_enable_cap cap;
+
+    if (copy_in(&cap, (const void __user *)arg, sizeof(cap)))
+        return -EFAULT;
+    if (cap.flags || cap.cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+        return -EINVAL;
+    v->pv_enforced = cap.args[0];
+    return 0;
+}
 
 static s64 state_signal_mask(struct vcpu *v, u64 arg)
 {
@@ -499,29 +439,15 @@ static const struct {
     unsigned cmd;
     s64 (*run)(struct vcpu *v, u64 arg);
 } state_ioctls[] = {
-    {KVM_GET_REGS, state_get_regs},
-    {KVM_SET_REGS, state_set_regs},
-    {KVM_GET_SREGS, state_get_sregs},
-    {KVM_SET_SREGS, state_set_sregs},
-    {KVM_GET_FPU, state_get_fpu},
-    {KVM_SET_FPU, state_set_fpu},
-    {KVM_GET_XSAVE, state_get_xsave},
-    {KVM_SET_XSAVE, state_set_xsave},
-    {KVM_GET_XCRS, state_get_xcrs},
-    {KVM_SET_XCRS, state_set_xcrs},
-    {KVM_GET_DEBUGREGS, state_get_debugregs},
-    {KVM_SET_DEBUGREGS, state_set_debugregs},
-    {KVM_GET_CPUID2, state_get_cpuid},
-    {KVM_SET_CPUID2, state_set_cpuid},
-    {KVM_GET_MP_STATE, state_get_mp_state},
-    {KVM_SET_MP_STATE, state_set_mp_state},
-    {KVM_GET_VCPU_EVENTS, state_get_events},
-    {KVM_SET_VCPU_EVENTS, state_set_events},
-    {KVM_INTERRUPT, state_interrupt},
-    {KVM_NMI, state_nmi},
-    {KVM_SET_SIGNAL_MASK, state_signal_mask},
-    {KVM_TRANSLATE, state_translate},
-    {KVM_SET_TSC_KHZ, state_set_tsc_khz},
+    {KVM_GET_REGS, state_get_regs},           {KVM_SET_REGS, state_set_regs},
+    {KVM_GET_SREGS, state_get_sregs},         {KVM_SET_SREGS, state_set_sregs},
+    {KVM_GET_DEBUGREGS, state_get_debugregs}, {KVM_SET_DEBUGREGS, state_set_debugregs},
+    {KVM_GET_CPUID2, state_get_cpuid},        {KVM_SET_CPUID2, state_set_cpuid},
+    {KVM_GET_MP_STATE, state_get_mp_state},   {KVM_SET_MP_STATE, state_set_mp_state},
+    {KVM_GET_VCPU_EVENTS, state_get_events},  {KVM_SET_VCPU_EVENTS, state_set_events},
+    {KVM_INTERRUPT, state_interrupt},         {KVM_NMI, state_nmi},
+    {KVM_SET_SIGNAL_MASK, state_signal_mask}, {KVM_TRANSLATE, state_translate},
+    {KVM_ENABLE_CAP, state_enable_cap},       {KVM_SET_TSC_KHZ, state_set_tsc_khz},
 };
 
 s64 vcpu_ioctl_state(struct vcpu *v, unsigned cmd, u64 arg)
@@ -535,5 +461,5 @@ s64 vcpu_ioctl_state(struct vcpu *v, unsigned cmd, u64 arg)
     for (unsigned i = 0; i < ARRAY_SIZE(state_ioctls); i++)
         if (state_ioctls[i].cmd == cmd)
             return state_ioctls[i].run(v, arg);
-    return -ENOTTY;
+    return vcpu_ioctl_fpu(v, cmd, arg);
 }

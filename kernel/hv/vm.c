@@ -27,6 +27,7 @@ void vm_put(struct vm *vm)
     if (vm->irqchip)
         irqchip_destroy(vm->irqchip);
     vm_memory_destroy(vm);
+    vm_filter_destroy(vm);
     hv_ops->vm_destroy(vm);
     aspace_put_ref(vm->aspace);
     kfree(vm);
@@ -84,9 +85,23 @@ static int vm_ioctl_enable_cap(struct vm *vm, u64 arg)
 
     if (copy_in(&cap, (const void __user *)arg, sizeof(cap)))
         return -EFAULT;
-    if (cap.flags || cap.cap != KVM_CAP_SPLIT_IRQCHIP || cap.args[0] > VM_SPLIT_PINS_MAX)
+    if (cap.flags)
         return -EINVAL;
-    return vm_create_irqchip(vm, true, -EEXIST);
+    switch (cap.cap) {
+    case KVM_CAP_SPLIT_IRQCHIP:
+        if (cap.args[0] > VM_SPLIT_PINS_MAX)
+            return -EINVAL;
+        return vm_create_irqchip(vm, true, -EEXIST);
+    case KVM_CAP_X86_USER_SPACE_MSR:
+        return vm_set_user_msrs(vm, cap.args[0]);
+    case KVM_CAP_MSR_PLATFORM_INFO:
+        WRITE_ONCE(vm->no_platform_info, !cap.args[0]);
+        return 0;
+    case KVM_CAP_DISABLE_QUIRKS2: /* there are none */
+        return cap.args[0] & ~(u64)HV_QUIRKS ? -EINVAL : 0;
+    default:
+        return -EINVAL;
+    }
 }
 
 static int vm_ioctl_slot(struct vm *vm, u64 arg)
@@ -195,6 +210,8 @@ s64 vm_ioctl(struct vm *vm, unsigned cmd, u64 arg)
         return arg > U32_MAX - 3 * PAGE_SIZE ? -EINVAL : 0;
     case KVM_SET_IDENTITY_MAP_ADDR:
         return vm_ioctl_identity_map(vm, arg);
+    case KVM_X86_SET_MSR_FILTER:
+        return vm_set_msr_filter(vm, arg);
     case KVM_SET_BOOT_CPU_ID:
         return vm_ioctl_boot_vcpu(vm, arg);
     case KVM_CHECK_EXTENSION:

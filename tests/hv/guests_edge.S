@@ -146,4 +146,73 @@ guest peek_own 64
     jmp 1b
 end peek_own
 
+/* Reads the register in esi: its halves, or 13 for a fault. */
+guest rdmsr_of 64
+    gate 13, 1f
+    lidt AT(9f)
+    mov %esi, %ecx
+    rdmsr
+    out %eax, $REPORT
+    mov %edx, %eax
+    out %eax, $REPORT
+    hlt
+1:  report 13
+    hlt
+9:  .word 0xfff
+    .quad IDT
+end rdmsr_of
+
+/* Writes edi to the register in esi. */
+guest wrmsr_of 64
+    gate 13, 1f
+    lidt AT(9f)
+    mov %esi, %ecx
+    mov %edi, %eax
+    xor %edx, %edx
+    wrmsr
+    report 1
+    hlt
+1:  report 13
+    hlt
+9:  .word 0xfff
+    .quad IDT
+end wrmsr_of
+
+/* KVM_HC_SEND_IPI, by VMMCALL if edi is not 0. */
+guest pv_ipi 64
+    gate 0x40, 1f
+    lidt AT(9f)
+    mov $LAPIC, %ebp
+    movl $0x1ff, 0xf0(%rbp)
+    mov $10, %eax
+    mov $1, %ebx
+    xor %ecx, %ecx
+    xor %edx, %edx
+    mov $0x40, %esi
+    call 2f
+    mov %eax, %r8d
+    sti
+    nop
+    nop
+    cli
+    mov %r8d, %eax
+    out %eax, $REPORT
+    mov $10, %eax
+    mov $2, %ebx
+    call 2f
+    out %eax, $REPORT
+    hlt
+1:  report 0x40
+    movl $0, 0xb0(%rbp)
+    iretq
+2:  test %edi, %edi
+    jz 3f
+    vmmcall
+    ret
+3:  vmcall
+    ret
+9:  .word 0xfff
+    .quad IDT
+end pv_ipi
+
     .section .note.GNU-stack, "", @progbits

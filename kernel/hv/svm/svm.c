@@ -36,6 +36,7 @@
 
 static DEFINE_PER_CPU(u64, svm_host_vmcb_pa);
 static u8 *svm_iopm, *svm_msrpm; /* all of both intercepted, but for the MSRs in svm_direct */
+static u8 *svm_msrpm_all;        /* and without them */
 static DEFINE_PER_CPU(struct tlb_tags, svm_asids);
 static u32 svm_asid_count;
 static bool svm_nrip;
@@ -83,10 +84,12 @@ static const char *svm_probe(void)
     svm_nrip = r.edx & CPUID_NRIP;
     svm_iopm = page_alloc_virt(IOPM_ORDER, 0);
     svm_msrpm = page_alloc_virt(MSRPM_ORDER, 0);
-    if (!svm_iopm || !svm_msrpm)
+    svm_msrpm_all = page_alloc_virt(MSRPM_ORDER, 0);
+    if (!svm_iopm || !svm_msrpm || !svm_msrpm_all)
         return "no memory for AMD-V's permission maps";
     memset(svm_iopm, 0xff, PAGE_SIZE << IOPM_ORDER);
     memset(svm_msrpm, 0xff, PAGE_SIZE << MSRPM_ORDER);
+    memset(svm_msrpm_all, 0xff, PAGE_SIZE << MSRPM_ORDER);
     for (unsigned i = 0; i < ARRAY_SIZE(svm_direct); i++)
         svm_msrpm_allow(svm_direct[i]);
     return NULL;
@@ -161,7 +164,7 @@ static void svm_control_init(struct vcpu *v, struct vmcb *b)
     b->intercept4 = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE | I4_STGI | I4_CLGI | I4_SKINIT |
                     I4_WBINVD | I4_MONITOR | I4_MWAIT | I4_XSETBV;
     b->iopm_base = virt_hpa(svm_iopm).v;
-    b->msrpm_base = virt_hpa(svm_msrpm).v;
+    b->msrpm_base = virt_hpa(v->vm->filter ? svm_msrpm_all : svm_msrpm).v;
     b->tsc_offset = v->tsc_offset;
     b->vintr = VINTR_MASKING;
     b->nested_control = NESTED_ENABLE;
@@ -506,6 +509,11 @@ static void svm_set_tsc_offset(struct vcpu *v, u64 offset)
     vmcb_of(v)->tsc_offset = offset;
 }
 
+static void svm_intercept_msrs(struct vcpu *v, bool all)
+{
+    vmcb_of(v)->msrpm_base = virt_hpa(all ? svm_msrpm_all : svm_msrpm).v;
+}
+
 const struct hv_ops hv_svm_ops = {
     .name = "AMD-V",
     .cpu_pages = 2,
@@ -542,6 +550,7 @@ const struct hv_ops hv_svm_ops = {
     .set_efer = svm_set_efer,
     .get_msr = svm_get_msr,
     .set_msr = svm_set_msr,
+    .intercept_msrs = svm_intercept_msrs,
     .cpl = svm_cpl,
     .get_mode = svm_get_mode,
     .set_tsc_offset = svm_set_tsc_offset,

@@ -43,6 +43,7 @@ DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
 bool vmx_has_vpid;
 static u32 vmx_pin, vmx_cpu_ctl, vmx_cpu_ctl2, vmx_exit_ctl, vmx_entry_ctl, vmx_revision;
 static u8 *vmx_msr_bitmap; /* all intercepted, but for what the VMCS or the exchange holds */
+static u8 *vmx_msr_all;    /* and without them */
 
 /* MSRs that the guest reads and writes by itself. */
 static const u32 vmx_direct[] = {
@@ -105,9 +106,11 @@ static const char *vmx_probe(void)
         return why;
     vmx_revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
     vmx_msr_bitmap = page_alloc_virt(0, 0);
-    if (!vmx_msr_bitmap)
+    vmx_msr_all = page_alloc_virt(0, 0);
+    if (!vmx_msr_bitmap || !vmx_msr_all)
         return "no memory for VT-x's MSR bitmap";
     memset(vmx_msr_bitmap, 0xff, PAGE_SIZE);
+    memset(vmx_msr_all, 0xff, PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(vmx_direct); i++)
         vmx_bitmap_allow(vmx_direct[i]);
     return NULL;
@@ -243,7 +246,7 @@ static void vmx_init_controls(struct vcpu *v)
     vmcs_write(VMCS_EXIT_MSR_STORES, 0);
     vmcs_write(VMCS_EXIT_MSR_LOADS, 0);
     vmcs_write(VMCS_ENTRY_MSR_LOADS, 0);
-    vmcs_write(VMCS_MSR_BITMAP, virt_hpa(vmx_msr_bitmap).v);
+    vmcs_write(VMCS_MSR_BITMAP, virt_hpa(v->vm->filter ? vmx_msr_all : vmx_msr_bitmap).v);
     vmcs_write(VMCS_EPT_POINTER, v->vm->npt.root.v | EPTP_WB_WALK4);
     vmcs_write(VMCS_TSC_OFFSET, v->tsc_offset);
     vmcs_write(VMCS_LINK_POINTER, U64_MAX);
@@ -410,6 +413,14 @@ static void vmx_set_tsc_offset(struct vcpu *v, u64 offset)
     vmx_end(v, flags);
 }
 
+static void vmx_intercept_msrs(struct vcpu *v, bool all)
+{
+    u64 flags = vmx_begin(v);
+
+    vmcs_write(VMCS_MSR_BITMAP, virt_hpa(all ? vmx_msr_all : vmx_msr_bitmap).v);
+    vmx_end(v, flags);
+}
+
 const struct hv_ops hv_vmx_ops = {
     .name = "VT-x",
     .cpu_pages = 1,
@@ -446,6 +457,7 @@ const struct hv_ops hv_vmx_ops = {
     .set_efer = vmx_set_efer,
     .get_msr = vmx_get_msr,
     .set_msr = vmx_set_msr,
+    .intercept_msrs = vmx_intercept_msrs,
     .cpl = vmx_cpl,
     .get_mode = vmx_get_mode,
     .set_tsc_offset = vmx_set_tsc_offset,

@@ -405,6 +405,21 @@ struct kvm_enable_cap {
     uint64_t args[4];
     uint8_t pad[64];
 };
+#define KVM_MSR_FILTER_READ (1 << 0)
+#define KVM_MSR_FILTER_WRITE (1 << 1)
+#define KVM_MSR_FILTER_MAX_RANGES 16
+#define KVM_MSR_FILTER_MAX_BITMAP_SIZE 0x600
+#define KVM_MSR_FILTER_DEFAULT_DENY (1 << 0)
+struct kvm_msr_filter_range {
+    uint32_t flags;
+    uint32_t nmsrs;
+    uint32_t base;
+    uint8_t *bitmap; /* 1: allowed */
+};
+struct kvm_msr_filter {
+    uint32_t flags;
+    struct kvm_msr_filter_range ranges[KVM_MSR_FILTER_MAX_RANGES];
+};
 struct kvm_coalesced_mmio_zone {
     uint64_t addr;
     uint32_t size;
@@ -432,6 +447,18 @@ struct kvm_coalesced_mmio_zone {
 #define KVM_EXIT_IOAPIC_EOI 26
 #define KVM_EXIT_X86_RDMSR 29
 #define KVM_EXIT_X86_WRMSR 30
+
+#define KVM_MSR_EXIT_REASON_INVAL (1 << 0)
+#define KVM_MSR_EXIT_REASON_UNKNOWN (1 << 1)
+#define KVM_MSR_EXIT_REASON_FILTER (1 << 2)
+
+#define KVM_SYNC_X86_REGS (1ul << 0)
+#define KVM_SYNC_X86_SREGS (1ul << 1)
+#define KVM_SYNC_X86_EVENTS (1ul << 2)
+
+#define KVM_X86_QUIRK_LAPIC_MMIO_HOLE (1 << 2)
+#define KVM_X86_QUIRK_OUT_7E_INC_RIP (1 << 3)
+#define KVM_X86_QUIRK_FIX_HYPERCALL_INSN (1 << 5)
 
 #define KVM_EXIT_IO_IN 0
 #define KVM_EXIT_IO_OUT 1
@@ -562,6 +589,7 @@ struct kvm_run {
 #define KVM_GET_DIRTY_LOG KVM_IOW(0x42, struct kvm_dirty_log)
 #define KVM_SET_USER_MEMORY_REGION KVM_IOW(0x46, struct kvm_userspace_memory_region)
 #define KVM_SET_TSS_ADDR KVM_IO(0x47)
+#define KVM_X86_SET_MSR_FILTER KVM_IOW(0xc6, struct kvm_msr_filter)
 #define KVM_SET_IDENTITY_MAP_ADDR KVM_IOW(0x48, uint64_t)
 #define KVM_CREATE_IRQCHIP KVM_IO(0x60)
 #define KVM_IRQ_LINE KVM_IOW(0x61, struct kvm_irq_level)
@@ -689,9 +717,12 @@ struct kvm_run {
 #define KVM_CAP_NESTED_STATE 157
 #define KVM_CAP_EXCEPTION_PAYLOAD 164
 #define KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 168
+#define KVM_CAP_MSR_PLATFORM_INFO 159
 #define KVM_CAP_X86_USER_SPACE_MSR 188
 #define KVM_CAP_X86_MSR_FILTER 189
+#define KVM_CAP_ENFORCE_PV_FEATURE_CPUID 190
 #define KVM_CAP_XSAVE2 208
+#define KVM_CAP_DISABLE_QUIRKS2 213
 #define KVM_CAP_VM_TSC_CONTROL 214
 #define KVM_CAP_X86_TRIPLE_FAULT_EVENT 218
 
@@ -702,6 +733,10 @@ struct kvm_run {
 #define KVM_FEATURE_CLOCKSOURCE 0
 #define KVM_FEATURE_NOP_IO_DELAY 1
 #define KVM_FEATURE_CLOCKSOURCE2 3
+#define KVM_FEATURE_PV_SEND_IPI 11
 #define KVM_FEATURE_CLOCKSOURCE_STABLE_BIT 24
+
+/* Hypercalls. */
+#define KVM_HC_SEND_IPI 10
 #define MSR_KVM_WALL_CLOCK_NEW 0x4b564d00u
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01u
