@@ -252,9 +252,14 @@ struct vcpu {
     } exception;
     bool nmi_injected;
     s32 irq_injected; /* -1: none */
-    bool event_set;   /* r  one is set for the next entry */
-    bool exit_soon;   /* r  the next entry only delivers an event: more wait */
-    s32 user_irq;     /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
+    enum {
+        VCPU_NO_EVENT,
+        VCPU_EXCEPTION,
+        VCPU_NMI,
+        VCPU_IRQ
+    } event_set;    /* r  for the next entry */
+    bool exit_soon; /* r  the next entry only delivers an event: more wait */
+    s32 user_irq;   /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
     struct emul emul;
     struct hv_mode mode_now;  /* r  of the instruction that is being emulated */
     struct fetch_cache fetch; /* r  mmu.c */

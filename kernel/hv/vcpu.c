@@ -111,16 +111,30 @@ static void vcpu_take_event(struct vcpu *v)
  * waits until the handler allows it. */
 static bool vcpu_inject_one(struct vcpu *v)
 {
-    if (v->exception.pending)
+    if (v->exception.pending) {
         hv_ops->inject_exception(v, v->exception.vector, v->exception.has_error,
                                  v->exception.error);
-    else if (v->nmi_injected)
+        v->event_set = VCPU_EXCEPTION;
+    } else if (v->nmi_injected) {
         hv_ops->inject_nmi(v);
-    else if (v->irq_injected >= 0 && hv_ops->irq_allowed(v))
+        v->event_set = VCPU_NMI;
+    } else if (v->irq_injected >= 0 && hv_ops->irq_allowed(v)) {
         hv_ops->inject_irq(v, (u8)v->irq_injected);
-    else
-        return false;
-    return true;
+        v->event_set = VCPU_IRQ;
+    }
+    return v->event_set != VCPU_NO_EVENT;
+}
+
+/* The guest has been entered with it; others that wait are still there. */
+static void vcpu_event_entered(struct vcpu *v)
+{
+    if (v->event_set == VCPU_EXCEPTION)
+        v->exception.pending = false;
+    else if (v->event_set == VCPU_NMI)
+        v->nmi_injected = false;
+    else if (v->event_set == VCPU_IRQ)
+        v->irq_injected = -1;
+    v->event_set = VCPU_NO_EVENT;
 }
 
 /* What cannot come with this entry comes as soon as the guest can take it: after the delivery of
@@ -131,14 +145,17 @@ static void vcpu_inject_events(struct vcpu *v)
 
     if (unlikely(v->event_set)) /* for an entry that did not happen */
         hv_ops->inject_none(v);
+    v->event_set = VCPU_NO_EVENT;
     if (!vcpu_event_ready(v))
         vcpu_take_event(v);
-    busy = v->event_set = vcpu_inject_one(v);
+    busy = vcpu_inject_one(v);
+    if (unlikely(v->nmi_injected) && v->event_set == VCPU_EXCEPTION)
+        v->exit_soon = true;
     if (unlikely(READ_ONCE(v->nmi_pending)) && busy)
         v->exit_soon = true;
     else if (unlikely(READ_ONCE(v->nmi_pending)))
         hv_ops->nmi_window(v, true);
-    if (vcpu_irq_pending(v) >= 0 || (v->irq_injected >= 0 && (v->exception.pending || !busy)))
+    if (vcpu_irq_pending(v) >= 0 || (v->irq_injected >= 0 && v->event_set != VCPU_IRQ))
         hv_ops->irq_window(v, true);
 }
 
@@ -265,8 +282,7 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     rcu_quiescent(); /* the guest is no reader */
     irq_enable();    /* takes the interrupt that brought us out */
     if (likely(*exit != HV_EXIT_FAIL)) {
-        vcpu_drop_events(v);
-        v->event_set = false;
+        vcpu_event_entered(v);
         hv_ops->requeue(v);
     }
     TRACE(hv_exit, *exit, v->rip, v->exit.reason);
