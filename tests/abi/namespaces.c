@@ -497,29 +497,3 @@ TEST(sender_of_a_signal_is_told_in_the_receivers_numbers)
     EXPECT(syscall(SYS_rt_sigqueueinfo, pid, SIGUSR1, &q) == 0);
     wait_ok(pid);
 }
-
-TEST(file_systems_of_a_user_namespace_know_its_ids)
-{
-    struct stat st;
-    pid_t pid;
-    int status;
-
-    mkdir("/tmp", 0777);
-    mkdir("/tmp/ns-mount", 0755);
-    pid = fork();
-    if (pid == 0) {
-        become_user(USER);
-        EXPECT(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0);
-        EXPECT(put(getpid(), "setgroups", "deny") == 0);
-        EXPECT(put(getpid(), "uid_map", "0 1000 1") == 0);
-        EXPECT(put(getpid(), "gid_map", "0 1000 1") == 0);
-        EXPECT_ERR(mount("none", "/tmp/ns-mount", "tmpfs", 0, "uid=1"), EINVAL);
-        EXPECT_ERR(mount("none", "/tmp/ns-mount", "tmpfs", 0, "gid=1000"), EINVAL);
-        EXPECT_ERR(mount("none", "/tmp/ns-mount", "tmpfs", 0, "uid=4294967296"), EINVAL);
-        EXPECT(mount("none", "/tmp/ns-mount", "tmpfs", 0, "uid=0,gid=0,mode=700") == 0);
-        EXPECT(stat("/tmp/ns-mount", &st) == 0 && st.st_uid == 0 && st.st_gid == 0);
-        EXPECT(close(open("/tmp/ns-mount/x", O_CREAT | O_WRONLY, 0600)) == 0);
-        _exit(0);
-    }
-    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
-}

@@ -63,12 +63,14 @@ TEST(terminal_belongs_to_who_opened_its_master)
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-TEST(owner_of_terminals_has_32_bits)
+TEST(owner_in_mount_options_has_32_bits)
 {
     mkdir("/tmp", 0777);
     mkdir("/tmp/pts", 0755);
     EXPECT_ERR(mount("none", "/tmp/pts", "devpts", 0, "newinstance,uid=4294967296"), EINVAL);
     EXPECT_ERR(mount("none", "/tmp/pts", "devpts", 0, "newinstance,gid=-1"), EINVAL);
+    EXPECT_ERR(mount("none", "/tmp/pts", "tmpfs", 0, "uid=4294967296"), EINVAL);
+    EXPECT_ERR(mount("none", "/tmp/pts", "tmpfs", 0, "gid=4294967295"), EINVAL);
 }
 
 /* Who can only write cannot take it as controlling terminal, unless privileged. */
