@@ -9,8 +9,6 @@
 #include "linux/sys.h"
 #include "proc/up.h"
 
-#define BPF_ATTR_MAX 256 /* bytes behind what is known must be 0 */
-
 static void bpf_prog_release(struct file *f)
 {
     device_filter_put(f->priv);
@@ -18,29 +16,13 @@ static void bpf_prog_release(struct file *f)
 
 static const struct file_ops bpf_prog_ops = {.name = "[bpf-prog]", .release = bpf_prog_release};
 
-/* Copies the head of the attribute; what a newer caller adds must be 0. */
-static int bpf_attr_in(void *attr, size_t n, u64 uattr, u64 size)
-{
-    u8 raw[BPF_ATTR_MAX] = {0};
-
-    if (size > sizeof(raw))
-        return -E2BIG;
-    if (copy_in(raw, (const void __user *)uattr, size))
-        return -EFAULT;
-    for (size_t i = n; i < size; i++)
-        if (raw[i])
-            return -E2BIG;
-    memcpy(attr, raw, n);
-    return 0;
-}
-
 static s64 bpf_load(u64 uattr, u64 size)
 {
     struct bpf_load_attr a;
     struct device_filter *filter;
     struct ebpf_insn *insns;
     struct file *f;
-    int err = bpf_attr_in(&a, sizeof(a), uattr, size);
+    int err = struct_in(&a, sizeof(a), uattr, size);
 
     if (err)
         return err;
@@ -78,7 +60,7 @@ static s64 bpf_attach(u64 uattr, u64 size, bool attach)
     struct device_filter *filter;
     struct cgroup *cg;
     struct fd_hold h;
-    s64 err = bpf_attr_in(&a, sizeof(a), uattr, size);
+    s64 err = struct_in(&a, sizeof(a), uattr, size);
 
     if (err)
         return err;
@@ -107,7 +89,7 @@ static s64 bpf_query(u64 uattr, u64 size)
     struct bpf_query_attr a;
     struct cgroup *cg;
     u32 count;
-    s64 err = bpf_attr_in(&a, sizeof(a), uattr, size);
+    s64 err = struct_in(&a, sizeof(a), uattr, size);
 
     if (err)
         return err;
@@ -129,14 +111,16 @@ s64 sys_bpf(s32 cmd, u64 uattr, u32 size)
 {
     if (!capable(CAP_SYS_ADMIN) && !(capable(CAP_BPF) && capable(CAP_NET_ADMIN)))
         return -EPERM;
-    switch ((u32)cmd) {
+    if (size > PAGE_SIZE)
+        return -E2BIG;
+    switch (cmd) {
     case BPF_PROG_LOAD:
-        return bpf_load(uattr, (u32)size);
+        return bpf_load(uattr, size);
     case BPF_PROG_ATTACH:
     case BPF_PROG_DETACH:
-        return bpf_attach(uattr, (u32)size, (u32)cmd == BPF_PROG_ATTACH);
+        return bpf_attach(uattr, size, cmd == BPF_PROG_ATTACH);
     case BPF_PROG_QUERY:
-        return bpf_query(uattr, (u32)size);
+        return bpf_query(uattr, size);
     default:
         return -EINVAL;
     }

@@ -207,23 +207,37 @@ static void exec_name_thread(const char *path)
     strlcpy(current_thread()->name, base ? base + 1 : path, sizeof(current_thread()->name));
 }
 
+/* The user namespace whose root may look into the memory. A file that the caller may run but not
+ * read is not its root's to read by that either, unless the file is one of the namespace's. */
+static struct user_ns *exec_home(const struct exec_job *j)
+{
+    struct user_ns *ns = j->cred->user_ns;
+    struct inode_owner o;
+
+    inode_get_owner(j->file->inode, &o);
+    while (j->unreadable && ns->parent &&
+           !(user_ns_has_uid(ns, o.uid) && user_ns_has_gid(ns, o.gid)))
+        ns = ns->parent;
+    return ns;
+}
+
 /* The point of no return. */
 static void exec_switch(struct exec_job *j)
 {
     struct task *t = current_task();
     struct process *p = t->process;
     struct aspace *old = p->aspace, *own = t->thread->aspace;
-    struct user_ns *old_ns = p->exec_ns;
+    struct user_ns *old_ns = p->exec_ns, *home = exec_home(j);
     u64 flags;
 
-    user_ns_get(j->cred->user_ns);
+    user_ns_get(home);
     if (j->closed) /* forbidden before there is anything to see: process_inspect_aspace */
         p->dumpable = false;
     task_release_aspace(t);
     refcount_get(&j->aspace->users);
     spin_lock_irqsave(&p->siglock, &flags);
     p->aspace = j->aspace;
-    p->exec_ns = j->cred->user_ns;
+    p->exec_ns = home;
     spin_unlock_irqrestore(&p->siglock, flags);
     user_ns_put(old_ns);
     aspace_activate(j->aspace);

@@ -29,10 +29,11 @@ struct exec_job {
     char *head;                       /* the first page of file */
     size_t head_len;
     struct cred *cred;
-    bool shared; /* root, cwd and umask with a process that goes on as it is */
-    bool set_id; /* other ids by its set-id bits */
-    bool secure; /* AT_SECURE */
-    bool closed; /* undumpable: so, or a file that its caller may run but not read */
+    bool shared;     /* root, cwd and umask with a process that goes on as it is */
+    bool set_id;     /* other ids by its set-id bits */
+    bool unreadable; /* the caller may run the file but not read it */
+    bool secure;     /* AT_SECURE */
+    bool closed;     /* undumpable: so, or a file that its caller may run but not read */
     struct aspace *aspace;
     u64 entry, sp, stack_top;
     /* of the program, for auxv */

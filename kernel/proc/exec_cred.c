@@ -164,7 +164,8 @@ int exec_creds(struct exec_job *j)
     c->securebits &= ~(u32)SECBIT_KEEP_CAPS;
     j->set_id = c->euid != old->euid || c->egid != old->egid;
     j->secure = is_set_id || (c->uid != root && (r.effective || granted));
+    j->unreadable = inode_permission(j->file->inode, old, 4) != 0;
     j->closed = c->euid != c->uid || c->egid != c->gid || j->set_id ||
-                c->cap_permitted & ~old->cap_permitted || inode_permission(j->file->inode, old, 4);
+                c->cap_permitted & ~old->cap_permitted || j->unreadable;
     return err;
 }

@@ -276,21 +276,20 @@ struct cred *ns_new_user(void)
     return c;
 }
 
-static int ns_unshare_user(void)
+/* What of flags needs other parts besides. */
+static u64 ns_unshare_implied(u64 flags)
 {
-    struct cred *c = ns_new_user();
-
-    if (IS_ERR(c))
-        return (int)PTR_ERR(c);
-    task_set_cred(c);
-    return 0;
+    return flags & (CLONE_NEWNS | CLONE_NEWUSER) ? flags | CLONE_FS : flags;
 }
 
+/* Credentials and namespaces take effect together, once nothing can fail any more. */
 int ns_unshare(u64 flags)
 {
     const u64 known = CLONE_NS_FLAGS | CLONE_FS | CLONE_FILES | CLONE_THREAD | CLONE_SIGHAND |
                       CLONE_VM | CLONE_SYSVSEM;
     struct task *t = current_task();
+    struct cred *c = NULL;
+    struct nsset *ns = NULL;
     int err = 0;
 
     if (flags & ~known)
@@ -298,21 +297,30 @@ int ns_unshare(u64 flags)
     if (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER) &&
         t->process->nr_tasks > 1)
         return -EINVAL;
-    if (flags & (CLONE_NEWNS | CLONE_NEWUSER))
-        flags |= CLONE_FS;
-    if (flags & CLONE_NEWUSER)
-        err = ns_unshare_user();
-    if (!err && flags & CLONE_FILES)
+    flags = ns_unshare_implied(flags);
+    if (flags & CLONE_NEWUSER) {
+        c = ns_new_user();
+        if (IS_ERR(c))
+            return (int)PTR_ERR(c);
+    }
+    if (flags & CLONE_FILES)
         err = fd_table_unshare();
     if (!err && flags & CLONE_FS)
         err = fs_context_unshare();
-    if (!err && flags & (CLONE_SYSVSEM | CLONE_NEWIPC))
-        sem_undo_exit(t);
-    if (err || !(flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER))
+    if (!err && flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER) {
+        ns = nsset_copy(t->ns, flags, c ? c : t->cred, &t->fs->root, &t->fs->cwd);
+        err = IS_ERR(ns) ? (int)PTR_ERR(ns) : 0;
+    }
+    if (err) {
+        if (c)
+            cred_put(c);
         return err;
-    struct nsset *ns = nsset_copy(t->ns, flags, t->cred, &t->fs->root, &t->fs->cwd);
-    if (IS_ERR(ns))
-        return PTR_ERR(ns);
-    nsset_install(ns);
+    }
+    if (flags & (CLONE_SYSVSEM | CLONE_NEWIPC))
+        sem_undo_exit(t);
+    if (c)
+        task_set_cred(c);
+    if (ns)
+        nsset_install(ns);
     return 0;
 }

@@ -162,6 +162,10 @@ __attribute__((constructor)) static void maybe_report(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "report") == 0)
         report_self(atoi(argv[2]));
+    if (argc == 2 && strcmp(argv[1], "await") == 0) {
+        char c = 'r';
+        _exit(write(1, &c, 1) != 1 || read(0, &c, 1) != 0);
+    }
 }
 
 /* ------------------------------------------------------------- ids and secure bits */
@@ -397,4 +401,65 @@ TEST(file_capabilities_gain_nothing_beside_a_stranger)
     struct report r = run_prog(as_user, CLONE_FS);
 
     EXPECT(r.err == 0 && r.permitted == 0 && r.effective == 0);
+}
+
+/* ------------------------------------------------------------- looking into programs */
+
+static void map_own_id(const char *name, const char *text)
+{
+    int fd = open(name, O_WRONLY);
+
+    EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+}
+
+/* Root of a user namespace, which has CAP_SYS_PTRACE there, runs the copy and looks into it. */
+static void look_into_prog(int err)
+{
+    char path[64], text[64], c;
+    int up[2], down[2], status;
+
+    become_user();
+    EXPECT(prctl(PR_SET_DUMPABLE, 1) == 0 && unshare(CLONE_NEWUSER) == 0);
+    map_own_id("/proc/self/setgroups", "deny");
+    map_own_id("/proc/self/uid_map", "0 1000 1");
+    map_own_id("/proc/self/gid_map", "0 1000 1");
+    EXPECT(pipe(up) == 0 && pipe(down) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(dup2(up[1], 1) == 1 && dup2(down[0], 0) == 0);
+        close(down[1]);
+        execl(prog, prog, "await", NULL);
+        _exit(9);
+    }
+    EXPECT(read(up[0], &c, 1) == 1);
+    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    ssize_t n = readlink(path, text, sizeof(text));
+    EXPECT(err ? n == -1 && errno == err : n > 0);
+    snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+    int fd = open(path, O_RDONLY);
+    EXPECT(err ? fd == -1 && errno == err : fd >= 0);
+    close(down[0]);
+    close(down[1]);
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+TEST(unreadable_program_is_not_read_by_the_root_of_a_user_namespace)
+{
+    static const struct {
+        mode_t mode;
+        int err;
+    } cases[] = {{0755, 0}, {0711, EACCES}};
+    int status;
+
+    make_prog(0, 0755);
+    for (int i = 0; i < 2; i++) {
+        EXPECT(chmod(prog, cases[i].mode) == 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            look_into_prog(cases[i].err);
+            _exit(0);
+        }
+        EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    }
 }

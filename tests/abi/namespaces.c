@@ -268,6 +268,18 @@ TEST(pidfd_enters_a_user_namespace_and_what_it_owns_at_once)
     child_end(&ch);
 }
 
+TEST(unshare_that_fails_changes_nothing)
+{
+    char before[64] = "", after[64] = "";
+    gid_t groups[1] = {7};
+
+    EXPECT(unshare(CLONE_NEWPID) == 0 && setgroups(1, groups) == 0);
+    EXPECT(readlink("/proc/self/ns/user", before, 63) > 0);
+    EXPECT_ERR(unshare(CLONE_NEWUSER | CLONE_NEWUTS | CLONE_NEWPID), EINVAL);
+    EXPECT(readlink("/proc/self/ns/user", after, 63) > 0 && strcmp(before, after) == 0);
+    EXPECT(setgroups(0, NULL) == 0);
+}
+
 /* ------------------------------------------------------------- ids */
 
 static void user_ns_of_own(void)
