@@ -213,6 +213,21 @@ static void unpack_copy_link(int dir, const char *name, int from)
         unpack_fail(strerror(errno));
 }
 
+/* Whether this layer has something at `path`. */
+static bool unpack_has(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = slash ? str_dupn(path, (size_t)(slash - path)) : str_dup(".");
+    int fd = inroot_open(unpack.root, parent, INROOT_FIND, NULL);
+    struct stat st;
+    bool has = fd >= 0 && fstatat(fd, slash ? slash + 1 : path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    free(parent);
+    return has;
+}
+
 /* Brings what the lower layers have at `path` up; *where is its path without links. */
 static void unpack_raise(const char *path, char **where)
 {
@@ -222,6 +237,10 @@ static void unpack_raise(const char *path, char **where)
 
     if (fd < 0 || fstat(fd, &st) < 0)
         unpack_fail("hard link to something that is not in the image");
+    if (unpack_has(*where)) { /* by another way, or raised before */
+        close(fd);
+        return;
+    }
     dir = unpack_parent(*where, &name);
     if (S_ISREG(st.st_mode)) {
         unpack_copy(dir, name, fd);
@@ -237,21 +256,6 @@ static void unpack_raise(const char *path, char **where)
     close(fd);
     close(dir);
     free(name);
-}
-
-/* Whether this layer has something at `path`. */
-static bool unpack_has(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *parent = slash ? str_dupn(path, (size_t)(slash - path)) : str_dup(".");
-    int fd = inroot_open(unpack.root, parent, INROOT_FIND, NULL);
-    struct stat st;
-    bool has = fd >= 0 && fstatat(fd, slash ? slash + 1 : path, &st, AT_SYMLINK_NOFOLLOW) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    free(parent);
-    return has;
 }
 
 static void unpack_hardlink(int dir, const char *name)
