@@ -2,6 +2,8 @@
 // create, and the first half of run: from a command line to the engine's request.
 #include "cli/run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +12,18 @@
 #include "lib/str.h"
 
 struct create_flags {
-    bool rm, detach, in, tty, readonly, privileged, init, oom_kill_disable;
-    const char *name, *hostname, *cwd, *user, *memory, *swap, *cpus, *shares, *pids, *entrypoint;
-    const char *runtime, *network, *stop_signal, *stop_timeout, *shm, *restart, *platform, *pull;
-    struct opt_list env, volumes, devices, cap_add, cap_drop, security, labels, tmpfs, ports;
-    struct opt_list ulimits, sysctls, attach;
+    bool rm, detach, in, tty, readonly, privileged, init, oom_kill_disable, publish_all, no_health;
+    const char *name, *hostname, *domainname, *cwd, *user, *entrypoint, *stop_signal, *stop_timeout;
+    const char *runtime, *network, *restart, *platform, *pull, *cidfile, *mac;
+    const char *health_cmd;
+    const char *memory, *swap, *reservation, *kernel_memory, *shm, *swappiness;
+    const char *cpus, *shares, *period, *quota, *rt_period, *rt_runtime, *cpuset, *mems, *pids;
+    const char *blkio, *oom_adj, *cgroup_parent, *cgroupns, *ipc, *pid, *uts, *userns, *isolation;
+    const char *log_driver, *volume_driver, *gpus;
+    struct opt_list env, env_files, volumes, devices, cap_add, cap_drop, security, labels, tmpfs,
+        ports;
+    struct opt_list ulimits, sysctls, attach, mounts, groups, hosts, dns, dns_search, dns_options;
+    struct opt_list expose, links, volumes_from, device_rules, log_opts, storage_opts, annotations;
 };
 
 static void create_labels(struct jw *w, const char *key, const struct opt_list *l)
@@ -45,6 +54,10 @@ static void create_size(struct jw *w, const char *key, const char *flag, const c
 
     if (!value)
         return;
+    if (!strcmp(value, "-1")) { /* --memory-swap: as much as there is */
+        jw_int(w, key, -1);
+        return;
+    }
     if (!str_size(value, &v))
         cli_usage("invalid argument \"%s\" for \"--%s\" flag: invalid size: '%s'", value, flag,
                   value);
@@ -156,48 +169,210 @@ static void create_ports(struct jw *w, const struct opt_list *l)
     jw_object_end(w);
 }
 
+/* -v: with a source it is a bind or a named volume, else a volume without a name. */
+static void create_binds(struct jw *w, const struct opt_list *l)
+{
+    jw_array(w, "Binds");
+    for (int i = 0; i < l->n; i++) {
+        char cwd[4096];
+
+        if (!strchr(l->item[i], ':'))
+            continue;
+        if (l->item[i][0] == '.' && getcwd(cwd, sizeof(cwd)))
+            jw_fmt(w, NULL, "%s/%s", cwd, l->item[i]);
+        else
+            jw_str(w, NULL, l->item[i]);
+    }
+    jw_array_end(w);
+}
+
+static void create_set(struct jw *w, const char *key, const struct opt_list *l, bool volumes)
+{
+    jw_object(w, key);
+    for (int i = 0; i < l->n; i++) {
+        if (volumes && strchr(l->item[i], ':'))
+            continue;
+        jw_object(w, l->item[i]);
+        jw_object_end(w);
+    }
+    jw_object_end(w);
+}
+
+static void create_words(struct jw *w, const char *key, const char *value)
+{
+    if (value)
+        jw_str(w, key, value);
+}
+
+static void create_limits(struct jw *w, const struct create_flags *f)
+{
+    create_size(w, "Memory", "memory", f->memory);
+    create_size(w, "MemorySwap", "memory-swap", f->swap);
+    create_size(w, "MemoryReservation", "memory-reservation", f->reservation);
+    create_size(w, "KernelMemory", "kernel-memory", f->kernel_memory);
+    create_size(w, "ShmSize", "shm-size", f->shm);
+    create_number(w, "MemorySwappiness", "memory-swappiness", f->swappiness);
+    create_cpus(w, f->cpus);
+    create_number(w, "CpuShares", "cpu-shares", f->shares);
+    create_number(w, "CpuPeriod", "cpu-period", f->period);
+    create_number(w, "CpuQuota", "cpu-quota", f->quota);
+    create_number(w, "CpuRealtimePeriod", "cpu-rt-period", f->rt_period);
+    create_number(w, "CpuRealtimeRuntime", "cpu-rt-runtime", f->rt_runtime);
+    create_words(w, "CpusetCpus", f->cpuset);
+    create_words(w, "CpusetMems", f->mems);
+    create_number(w, "BlkioWeight", "blkio-weight", f->blkio);
+    create_number(w, "PidsLimit", "pids-limit", f->pids);
+    create_number(w, "OomScoreAdj", "oom-score-adj", f->oom_adj);
+    jw_bool(w, "OomKillDisable", f->oom_kill_disable);
+}
+
+static void create_namespaces(struct jw *w, const struct create_flags *f)
+{
+    jw_str(w, "NetworkMode", f->network ? f->network : "default");
+    create_words(w, "IpcMode", f->ipc);
+    create_words(w, "PidMode", f->pid);
+    create_words(w, "UTSMode", f->uts);
+    create_words(w, "UsernsMode", f->userns);
+    create_words(w, "CgroupnsMode", f->cgroupns);
+    create_words(w, "CgroupParent", f->cgroup_parent);
+    create_words(w, "Isolation", f->isolation);
+}
+
+/* NAME[:COUNT] */
+static void create_restart(struct jw *w, const char *policy)
+{
+    const char *colon = policy ? strchr(policy, ':') : NULL;
+    int64_t count = 0;
+
+    if (colon && !str_i64(colon + 1, &count))
+        cli_usage("invalid restart policy format: maximum retry count must be an integer");
+    jw_object(w, "RestartPolicy");
+    jw_strn(w, "Name", policy ? policy : "no",
+            colon ? (size_t)(colon - policy) : strlen(policy ? policy : "no"));
+    jw_int(w, "MaximumRetryCount", count);
+    jw_object_end(w);
+}
+
+static void create_log(struct jw *w, const struct create_flags *f)
+{
+    jw_object(w, "LogConfig");
+    jw_str(w, "Type", f->log_driver);
+    create_labels(w, "Config", &f->log_opts);
+    jw_object_end(w);
+}
+
 static void create_host(struct jw *w, const struct create_flags *f)
 {
     jw_object(w, "HostConfig");
-    create_list(w, "Binds", &f->volumes);
+    create_binds(w, &f->volumes);
+    create_mounts(w, &f->mounts);
     create_devices(w, &f->devices);
+    create_list(w, "DeviceCgroupRules", &f->device_rules);
+    if (f->gpus)
+        jw_json(w, "DeviceRequests", json_parse("[{\"Driver\":\"\"}]", 15, NULL));
     create_list(w, "CapAdd", &f->cap_add);
     create_list(w, "CapDrop", &f->cap_drop);
     create_list(w, "SecurityOpt", &f->security);
+    create_list(w, "GroupAdd", &f->groups);
+    create_list(w, "ExtraHosts", &f->hosts);
+    create_list(w, "Dns", &f->dns);
+    create_list(w, "DnsSearch", &f->dns_search);
+    create_list(w, "DnsOptions", &f->dns_options);
+    create_list(w, "Links", &f->links);
+    create_list(w, "VolumesFrom", &f->volumes_from);
+    create_words(w, "VolumeDriver", f->volume_driver);
     create_tmpfs(w, &f->tmpfs);
     create_ulimits(w, &f->ulimits);
     create_ports(w, &f->ports);
     create_labels(w, "Sysctls", &f->sysctls);
-    create_size(w, "Memory", "memory", f->memory);
-    create_size(w, "MemorySwap", "memory-swap", f->swap);
-    create_size(w, "ShmSize", "shm-size", f->shm);
-    create_cpus(w, f->cpus);
-    create_number(w, "CpuShares", "cpu-shares", f->shares);
-    create_number(w, "PidsLimit", "pids-limit", f->pids);
+    create_labels(w, "StorageOpt", &f->storage_opts);
+    create_labels(w, "Annotations", &f->annotations);
+    create_limits(w, f);
+    create_namespaces(w, f);
+    create_restart(w, f->restart);
+    create_log(w, f);
     jw_bool(w, "ReadonlyRootfs", f->readonly);
     jw_bool(w, "Privileged", f->privileged);
+    jw_bool(w, "PublishAllPorts", f->publish_all);
     jw_bool(w, "AutoRemove", f->rm);
     jw_bool(w, "Init", f->init);
     jw_str(w, "Runtime", f->runtime);
-    jw_str(w, "NetworkMode", f->network ? f->network : "default");
-    jw_object(w, "RestartPolicy");
-    jw_str(w, "Name", f->restart ? f->restart : "no");
-    jw_object_end(w);
     jw_object_end(w);
 }
 
-void create_env(struct jw *w, const struct opt_list *l)
+static void create_env_one(struct jw *w, const char *text)
+{
+    const char *own = strchr(text, '=') ? NULL : getenv(text);
+
+    if (!*text || *text == '=')
+        cli_usage(
+            "invalid argument \"%s\" for \"-e, --env\" flag: invalid environment variable: %s",
+            text, text);
+    if (own)
+        jw_fmt(w, NULL, "%s=%s", text, own);
+    else if (strchr(text, '='))
+        jw_str(w, NULL, text);
+}
+
+/* Lines of NAME or NAME=VALUE; blank ones and comments aside. */
+static void create_env_file(struct jw *w, const char *path)
+{
+    struct buf text = {0};
+    char *save, *line;
+    int err = file_read(path, 1 << 20, &text);
+
+    if (err)
+        cli_usage("open %s: %s", path, str_error(-err));
+    for (line = strtok_r(text.data, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
+        line += strspn(line, " \t");
+        if (*line && *line != '#')
+            create_env_one(w, line);
+    }
+    buf_free(&text);
+}
+
+void create_env(struct jw *w, const struct opt_list *files, const struct opt_list *l)
 {
     jw_array(w, "Env");
-    for (int i = 0; i < l->n; i++) {
-        const char *own = strchr(l->item[i], '=') ? NULL : getenv(l->item[i]);
-
-        if (own)
-            jw_fmt(w, NULL, "%s=%s", l->item[i], own);
-        else if (strchr(l->item[i], '='))
-            jw_str(w, NULL, l->item[i]);
-    }
+    for (int i = 0; files && i < files->n; i++)
+        create_env_file(w, files->item[i]);
+    for (int i = 0; i < l->n; i++)
+        create_env_one(w, l->item[i]);
     jw_array_end(w);
+}
+
+static void create_health(struct jw *w, const struct create_flags *f)
+{
+    if (!f->health_cmd && !f->no_health)
+        return;
+    jw_object(w, "Healthcheck");
+    jw_array(w, "Test");
+    jw_str(w, NULL, f->no_health ? "NONE" : "CMD-SHELL");
+    if (!f->no_health)
+        jw_str(w, NULL, f->health_cmd);
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+/* Whether -a names the stream, or there is no -a. */
+static bool create_attaches(const struct create_flags *f, const char *stream)
+{
+    for (int i = 0; i < f->attach.n; i++)
+        if (str_case_eq(f->attach.item[i], stream))
+            return true;
+    return !f->attach.n;
+}
+
+static void create_attach_judge(const struct create_flags *f)
+{
+    for (int i = 0; i < f->attach.n; i++)
+        if (!str_case_eq(f->attach.item[i], "stdin") && !str_case_eq(f->attach.item[i], "stdout") &&
+            !str_case_eq(f->attach.item[i], "stderr"))
+            cli_usage("invalid argument \"%s\" for \"-a, --attach\" flag: valid streams are STDIN, "
+                      "STDOUT and STDERR",
+                      f->attach.item[i]);
+    if (f->attach.n && f->detach)
+        cli_usage("conflicting options: cannot specify both --attach and --detach");
 }
 
 static char *create_json(const struct create_flags *f, int argc, char **argv)
@@ -208,15 +383,20 @@ static char *create_json(const struct create_flags *f, int argc, char **argv)
     jw_object(&w, NULL);
     jw_str(&w, "Image", argv[0]);
     jw_str(&w, "Hostname", f->hostname);
+    jw_str(&w, "Domainname", f->domainname);
+    jw_str(&w, "MacAddress", f->mac);
     jw_str(&w, "User", f->user);
     jw_str(&w, "WorkingDir", f->cwd);
     jw_bool(&w, "AttachStdin", f->in && !f->detach);
-    jw_bool(&w, "AttachStdout", !f->detach);
-    jw_bool(&w, "AttachStderr", !f->detach);
+    jw_bool(&w, "AttachStdout", !f->detach && create_attaches(f, "stdout"));
+    jw_bool(&w, "AttachStderr", !f->detach && create_attaches(f, "stderr"));
     jw_bool(&w, "Tty", f->tty);
     jw_bool(&w, "OpenStdin", f->in);
     jw_bool(&w, "StdinOnce", f->in && !f->detach);
-    create_env(&w, &f->env);
+    create_env(&w, &f->env_files, &f->env);
+    create_set(&w, "Volumes", &f->volumes, true);
+    create_set(&w, "ExposedPorts", &f->expose, false);
+    create_health(&w, f);
     create_labels(&w, "Labels", &f->labels);
     if (f->entrypoint) {
         jw_array(&w, "Entrypoint");
@@ -254,30 +434,75 @@ static char *create_parse(int argc, char **argv, struct run *run)
         {'u', "user", OPT_STR, &f.user},
         {'m', "memory", OPT_STR, &f.memory},
         {0, "memory-swap", OPT_STR, &f.swap},
+        {0, "memory-reservation", OPT_STR, &f.reservation},
+        {0, "memory-swappiness", OPT_STR, &f.swappiness},
+        {0, "kernel-memory", OPT_STR, &f.kernel_memory},
+        {0, "oom-kill-disable", OPT_BOOL, &f.oom_kill_disable},
+        {0, "oom-score-adj", OPT_STR, &f.oom_adj},
         {0, "cpus", OPT_STR, &f.cpus},
         {'c', "cpu-shares", OPT_STR, &f.shares},
+        {0, "cpu-period", OPT_STR, &f.period},
+        {0, "cpu-quota", OPT_STR, &f.quota},
+        {0, "cpu-rt-period", OPT_STR, &f.rt_period},
+        {0, "cpu-rt-runtime", OPT_STR, &f.rt_runtime},
+        {0, "cpuset-cpus", OPT_STR, &f.cpuset},
+        {0, "cpuset-mems", OPT_STR, &f.mems},
+        {0, "blkio-weight", OPT_STR, &f.blkio},
         {0, "pids-limit", OPT_STR, &f.pids},
         {0, "read-only", OPT_BOOL, &f.readonly},
         {0, "privileged", OPT_BOOL, &f.privileged},
         {0, "init", OPT_BOOL, &f.init},
         {0, "device", OPT_LIST, &f.devices},
+        {0, "device-cgroup-rule", OPT_LIST, &f.device_rules},
+        {0, "gpus", OPT_STR, &f.gpus},
         {0, "entrypoint", OPT_STR, &f.entrypoint},
         {'v', "volume", OPT_LIST, &f.volumes},
+        {0, "volumes-from", OPT_LIST, &f.volumes_from},
+        {0, "volume-driver", OPT_STR, &f.volume_driver},
+        {0, "mount", OPT_LIST, &f.mounts},
         {'p', "publish", OPT_LIST, &f.ports},
+        {'P', "publish-all", OPT_BOOL, &f.publish_all},
+        {0, "expose", OPT_LIST, &f.expose},
         {'l', "label", OPT_LIST, &f.labels},
+        {0, "annotation", OPT_LIST, &f.annotations},
+        {0, "env-file", OPT_LIST, &f.env_files},
         {0, "tmpfs", OPT_LIST, &f.tmpfs},
         {0, "ulimit", OPT_LIST, &f.ulimits},
         {0, "sysctl", OPT_LIST, &f.sysctls},
+        {0, "storage-opt", OPT_LIST, &f.storage_opts},
         {0, "cap-add", OPT_LIST, &f.cap_add},
         {0, "cap-drop", OPT_LIST, &f.cap_drop},
         {0, "security-opt", OPT_LIST, &f.security},
+        {0, "group-add", OPT_LIST, &f.groups},
         {0, "runtime", OPT_STR, &f.runtime},
         {0, "network", OPT_STR, &f.network},
         {0, "net", OPT_STR, &f.network},
+        {0, "link", OPT_LIST, &f.links},
+        {0, "mac-address", OPT_STR, &f.mac},
+        {0, "add-host", OPT_LIST, &f.hosts},
+        {0, "dns", OPT_LIST, &f.dns},
+        {0, "dns-search", OPT_LIST, &f.dns_search},
+        {0, "dns-option", OPT_LIST, &f.dns_options},
+        {0, "dns-opt", OPT_LIST, &f.dns_options},
+        {0, "domainname", OPT_STR, &f.domainname},
+        {0, "pid", OPT_STR, &f.pid},
+        {0, "ipc", OPT_STR, &f.ipc},
+        {0, "uts", OPT_STR, &f.uts},
+        {0, "userns", OPT_STR, &f.userns},
+        {0, "cgroupns", OPT_STR, &f.cgroupns},
+        {0, "cgroup-parent", OPT_STR, &f.cgroup_parent},
+        {0, "isolation", OPT_STR, &f.isolation},
         {0, "restart", OPT_STR, &f.restart},
         {0, "shm-size", OPT_STR, &f.shm},
+        {0, "log-driver", OPT_STR, &f.log_driver},
+        {0, "log-opt", OPT_LIST, &f.log_opts},
+        {0, "health-cmd", OPT_STR, &f.health_cmd},
+        {0, "no-healthcheck", OPT_BOOL, &f.no_health},
         {0, "stop-signal", OPT_STR, &f.stop_signal},
         {0, "stop-timeout", OPT_STR, &f.stop_timeout},
+        {0, "platform", OPT_STR, &f.platform},
+        {0, "pull", OPT_STR, &f.pull},
+        {0, "cidfile", OPT_STR, &f.cidfile},
         {0, "sig-proxy", OPT_STR, &run->sig_proxy},
     };
     int first = opt_parse(argv[0], opts, sizeof(opts) / sizeof(opts[0]), argc, argv, false);
@@ -288,6 +513,13 @@ static char *create_parse(int argc, char **argv, struct run *run)
     run->stdin_open = f.in;
     run->tty = f.tty;
     run->name = f.name;
+    run->platform = f.platform;
+    run->cidfile = f.cidfile;
+    run->out = create_attaches(&f, "stdout");
+    run->err = create_attaches(&f, "stderr");
+    create_attach_judge(&f);
+    if (f.pull && strcmp(f.pull, "missing") && strcmp(f.pull, "never"))
+        cli_usage("--pull %s: this engine pulls no images; load them", f.pull);
     if (f.tty && f.in && !f.detach && !strcmp(argv[0], "run") && !isatty(0)) {
         fprintf(stderr, "the input device is not a TTY\n");
         exit(1);
@@ -295,27 +527,44 @@ static char *create_parse(int argc, char **argv, struct run *run)
     return create_json(&f, argc - first, argv + first);
 }
 
+/* --cidfile: the id for scripts; never over one that is there. */
+static void create_cidfile(const char *path, const char *id)
+{
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
+
+    if (!path)
+        return;
+    if (fd < 0 || write_all(fd, id, strlen(id)))
+        cli_usage("failed to write the container ID to %s: %s", path, str_error(errno));
+    close(fd);
+}
+
 char *create_container(int argc, char **argv, struct run *run)
 {
-    char *body = create_parse(argc, argv, run), *name = run->name ? cli_encode(run->name) : NULL;
-    char *id;
+    char *body = create_parse(argc, argv, run), *id;
     struct buf answer = {0};
     struct json *j;
-    int status = cli_call("POST",
-                          name ? cli_path("/containers/create?name=%s", name)
-                               : cli_path("/containers/create"),
-                          body, &answer);
 
-    if (status != 201)
+    if (run->cidfile && access(run->cidfile, F_OK) == 0)
+        cli_usage(
+            "container ID file found, make sure the other container isn't running or delete %s",
+            run->cidfile);
+    if (cli_call("POST",
+                 cli_path("/containers/create?name=%s&platform=%s",
+                          run->name ? cli_encode(run->name) : "",
+                          run->platform ? cli_encode(run->platform) : ""),
+                 body, &answer) != 201)
         exit(run_error(&answer));
     j = cli_json(&answer);
+    for (struct json *w = json_list(j, "Warnings"); w; w = w->next)
+        fprintf(stderr, "WARNING: %s\n", w->str ? w->str : "");
     id = str_dup(json_str(j, "Id"));
     json_free(j);
     buf_free(&answer);
     free(body);
-    free(name);
-    if (!id)
+    if (!*id)
         exit(CLI_USAGE);
+    create_cidfile(run->cidfile, id);
     return id;
 }
 

@@ -20,7 +20,7 @@ static char *exec_json(int argc, char **argv, bool in, bool tty, bool detach, bo
     jw_bool(&w, "Privileged", privileged);
     jw_str(&w, "WorkingDir", cwd);
     jw_str(&w, "User", user);
-    create_env(&w, env);
+    create_env(&w, NULL, env);
     jw_array(&w, "Cmd");
     for (int i = 1; i < argc; i++)
         jw_str(&w, NULL, argv[i]);

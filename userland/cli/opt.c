@@ -20,10 +20,17 @@ void cli_usage(const char *fmt, ...)
 
 static bool opt_truth(const char *verb, const char *name, const char *value)
 {
-    if (!value || !strcmp(value, "true") || !strcmp(value, "1"))
+    static const char *const yes[] = {"true", "TRUE", "True", "t", "T", "1"};
+    static const char *const no[] = {"false", "FALSE", "False", "f", "F", "0"};
+
+    for (int i = 0; value && i < 6; i++) {
+        if (!strcmp(value, yes[i]))
+            return true;
+        if (!strcmp(value, no[i]))
+            return false;
+    }
+    if (!value)
         return true;
-    if (!strcmp(value, "false") || !strcmp(value, "0"))
-        return false;
     cli_usage("invalid argument \"%s\" for \"--%s\" flag: see 'bothy %s --help'", value, name,
               verb);
 }

@@ -23,16 +23,16 @@ int start_status(const struct buf *answer)
 }
 
 /* An attached stream to a container, before or after its start. */
-static void attach_open(struct client *c, const char *id, bool in)
+static void attach_open(struct client *c, const char *id, bool in, bool out, bool err)
 {
     struct buf answer = {0};
     int status;
 
     cli_connect(c);
-    client_send(
-        c, "POST",
-        cli_path("/containers/%s/attach?stream=1&stdout=1&stderr=1%s", id, in ? "&stdin=1" : ""),
-        NULL, true);
+    client_send(c, "POST",
+                cli_path("/containers/%s/attach?stream=1&stdout=%d&stderr=%d%s", id, out, err,
+                         in ? "&stdin=1" : ""),
+                NULL, true);
     status = client_wait_head(c);
     if (status == 101)
         return;
@@ -84,7 +84,7 @@ int verb_run(int argc, char **argv)
 
     if (!run.detach) {
         stream_prepare(proxy);
-        attach_open(&stream, id, run.stdin_open);
+        attach_open(&stream, id, run.stdin_open, run.out, run.err);
         wait_open(&wait, id, run.rm ? "removed" : "next-exit");
     }
     if (cli_call("POST", cli_path("/containers/%s/start", id), NULL, &answer) != 204) {
@@ -133,7 +133,7 @@ static int start_attached(const char *name, bool in)
 
     s.tty = container_tty(name, &s.in);
     stream_prepare(true);
-    attach_open(&stream, name, s.in);
+    attach_open(&stream, name, s.in, true, true);
     wait_open(&wait, name, "next-exit");
     if (cli_call("POST", cli_path("/containers/%s/start", name), NULL, &answer) >= 400) {
         cli_error(&answer);
@@ -182,7 +182,7 @@ int verb_attach(int argc, char **argv)
     s.target = cli_path("containers/%s", argv[1]);
     stream_prepare(true);
     wait_open(&wait, argv[1], "");
-    attach_open(&stream, argv[1], s.in);
+    attach_open(&stream, argv[1], s.in, true, true);
     stream_resize(&s);
     stream_run(&s);
     return s.detached ? 0 : wait_status(&wait);

@@ -61,6 +61,17 @@ int verb_kill(int argc, char **argv)
                 argv + first);
 }
 
+static bool container_there(const char *name)
+{
+    char *encoded = cli_encode(name);
+    struct buf answer = {0};
+    int status = cli_call("GET", cli_path("/containers/%s/json", encoded), NULL, &answer);
+
+    free(encoded);
+    buf_free(&answer);
+    return status != 404;
+}
+
 int verb_rm(int argc, char **argv)
 {
     bool force = false, volumes = false;
@@ -69,7 +80,15 @@ int verb_rm(int argc, char **argv)
     int first = opt_parse("rm", opts, 2, argc, argv, true);
 
     opt_operands("rm", argc - first, 1, -1);
-    return each("DELETE", "containers", force ? "?force=1" : "", argc - first, argv + first);
+    for (int i = first; force && i < argc; i++) /* what is not there needs no removing */
+        if (!container_there(argv[i])) {
+            fprintf(stderr, "Error response from daemon: No such container: %s\n", argv[i]);
+            memmove(argv + i, argv + i + 1, sizeof(*argv) * (size_t)(argc - i - 1));
+            argc--;
+            i--;
+        }
+    return each("DELETE", "containers", cli_path("?force=%d&v=%d", force, volumes), argc - first,
+                argv + first);
 }
 
 int verb_pause(int argc, char **argv)

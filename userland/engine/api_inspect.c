@@ -250,12 +250,16 @@ static void inspect_mounts(struct jw *w, const struct container *c)
         const struct mount_spec *m = &c->room.mounts[i];
 
         jw_object(w, NULL);
-        jw_str(w, "Type", m->source ? "bind" : "tmpfs");
+        jw_str(w, "Type", m->volume ? "volume" : m->source ? "bind" : "tmpfs");
+        if (m->volume)
+            jw_str(w, "Name", m->volume);
         jw_str(w, "Source", m->source);
         jw_str(w, "Destination", m->target);
-        jw_str(w, "Mode", m->readonly ? "ro" : "");
-        jw_bool(w, "RW", !m->readonly);
-        jw_str(w, "Propagation", m->source ? "rprivate" : "");
+        if (m->volume)
+            jw_str(w, "Driver", "local");
+        jw_str(w, "Mode", m->mode);
+        jw_bool(w, "RW", !(m->flags & 1)); /* MS_RDONLY */
+        jw_str(w, "Propagation", m->source && !m->volume ? "rprivate" : "");
         jw_object_end(w);
     }
     jw_array_end(w);

@@ -118,11 +118,10 @@ int cgroup_init(void)
     return err;
 }
 
-static struct device_rule device_rule_of(const struct stat *st)
+static struct device_rule device_rule_of(const struct stat *st, unsigned access)
 {
     return (struct device_rule){S_ISBLK(st->st_mode) ? DEVICE_BLOCK : DEVICE_CHAR,
-                                major(st->st_rdev), minor(st->st_rdev),
-                                DEVICE_MKNOD | DEVICE_READ | DEVICE_WRITE};
+                                major(st->st_rdev), minor(st->st_rdev), access};
 }
 
 /* The devices of a container: Docker's list and what was asked for; a VMM's are /dev/kvm too. NULL,
@@ -135,9 +134,9 @@ static char *cgroup_devices(const struct container *c)
 
     for (int i = 0; i < c->ndevices; i++)
         if (stat(c->devices[i].host, &st) == 0) /* the child says what is wrong with it */
-            more[n++] = device_rule_of(&st);
+            more[n++] = device_rule_of(&st, c->devices[i].access);
     if (c->runtime == RUNTIME_VM && stat("/dev/kvm", &st) == 0)
-        more[n++] = device_rule_of(&st);
+        more[n++] = device_rule_of(&st, DEVICE_MKNOD | DEVICE_READ | DEVICE_WRITE);
     if (!err)
         err = devices_confine(fd, more, n);
     if (fd >= 0)

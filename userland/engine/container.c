@@ -153,6 +153,8 @@ static void container_free(struct container *c)
         free(c->room.mounts[i].source);
         free(c->room.mounts[i].target);
         free(c->room.mounts[i].options);
+        free(c->room.mounts[i].mode);
+        free(c->room.mounts[i].volume);
     }
     for (int i = 0; i < c->ndevices; i++) {
         free(c->devices[i].host);
@@ -279,10 +281,14 @@ struct container *container_create(const char *name, struct json *body, int *sta
         return NULL;
     }
     *status = 500;
-    *why = container_sources(c);
+    *why = container_files(c);
     if (!*why)
-        *why = container_files(c);
+        *why = container_sources(c); /* a volume without a name is among the files */
     if (*why) {
+        char *path = container_path(c, "");
+
+        tree_remove(AT_FDCWD, path); /* nothing but empty directories */
+        free(path);
         container_put(c);
         return NULL;
     }

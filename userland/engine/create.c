@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A create request becomes a container's spec: the image's defaults merged in, every option that
 // this engine cannot honour refused by name.
-#include "engine/engine.h"
+#include "engine/create_priv.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,8 +12,6 @@
 
 #include "engine/names.h"
 #include "lib/str.h"
-
-#define LIST_MAX 4096 /* arguments, variables, mounts ... of one container */
 
 char **strv_from_json(const struct json *array)
 {
@@ -46,6 +44,7 @@ void spec_free(struct spec *s)
 {
     strv_free(s->argv);
     strv_free(s->env);
+    strv_free(s->groups);
     free(s->cwd);
     free(s->user);
 }
@@ -174,6 +173,18 @@ static void env_add(char ***env, size_t *n, char *text)
     (*env)[*n] = NULL;
 }
 
+/* [rows, columns] of the client's terminal. */
+static void spec_console(struct spec *s, const struct json *size)
+{
+    const struct json *rows = size && size->type == JSON_ARRAY ? size->child : NULL;
+    const struct json *cols = rows ? rows->next : NULL;
+
+    if (!cols || rows->num < 1 || cols->num < 1 || rows->num > 65535 || cols->num > 65535)
+        return;
+    s->rows = (unsigned)rows->num;
+    s->cols = (unsigned)cols->num;
+}
+
 static char *spec_process(struct container *c)
 {
     struct spec *s = &c->spec;
@@ -192,6 +203,7 @@ static char *spec_process(struct container *c)
     s->tty = json_bool(c->config, "Tty");
     s->open_stdin = json_bool(c->config, "OpenStdin");
     s->stdin_once = json_bool(c->config, "StdinOnce");
+    spec_console(s, json_get(c->host, "ConsoleSize"));
     s->cwd = str_dup(json_str(c->config, "WorkingDir"));
     s->user = str_dup(json_str(c->config, "User"));
     if (*s->cwd && *s->cwd != '/')
@@ -209,107 +221,38 @@ static char *spec_process(struct container *c)
     return NULL;
 }
 
-static bool target_ok(const char *target)
+/* "rwm" in any order, without the rest. */
+static bool device_access(const char *text, unsigned *access)
 {
-    return *target == '/' && target[1] && !strstr(target, "/../") && !str_ends(target, "/..");
-}
+    static const char letters[] = "mrw"; /* DEVICE_MKNOD 1, DEVICE_READ 2, DEVICE_WRITE 4 */
 
-static struct mount_spec *mount_add(struct container *c)
-{
-    c->room.mounts = grow(c->room.mounts, c->room.nmounts, sizeof(*c->room.mounts));
-    return &c->room.mounts[c->room.nmounts++];
-}
+    for (*access = 0; *text; text++) {
+        const char *at = strchr(letters, *text);
 
-/* A path on the host, or the directory of a named volume. */
-static char *mount_source(const char *source)
-{
-    if (*source == '/')
-        return str_dup(source);
-    if (!isalnum((unsigned char)*source))
-        return NULL;
-    for (const char *p = source; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("_.-", *p))
-            return NULL;
-    return str_fmt("%s/volumes/%s", engine.root, source);
-}
-
-static char *parse_bind(struct container *c, const char *text)
-{
-    char *copy = str_dup(text), *target = strchr(copy, ':'), *mode = NULL, *source = NULL;
-    char *why = NULL;
-    struct mount_spec *m;
-
-    if (target) {
-        *target++ = 0;
-        mode = strchr(target, ':');
-        if (mode)
-            *mode++ = 0;
-        source = mount_source(copy);
+        if (!at || *access & 1u << (at - letters))
+            return false;
+        *access |= 1u << (at - letters);
     }
-    if (!source || !target_ok(target) || (mode && strchr(mode, ':'))) {
-        why = str_fmt("invalid volume specification: '%s'", text);
-        free(source);
-    } else {
-        m = mount_add(c);
-        m->source = source;
-        m->target = str_dup(target);
-        m->readonly = mode && (!strcmp(mode, "ro") || str_starts(mode, "ro,"));
-        m->make = true;
-    }
-    free(copy);
-    return why;
-}
-
-static char *parse_mount(struct container *c, const struct json *j)
-{
-    const char *type = json_str(j, "Type"), *source = json_str(j, "Source");
-    const char *target = json_str(j, "Target");
-    bool tmpfs = type && !strcmp(type, "tmpfs");
-    struct mount_spec *m;
-    char *path;
-
-    if (!target || !target_ok(target) || !type)
-        return str_dup("invalid mount config: bad Target");
-    if (!tmpfs && strcmp(type, "bind") && strcmp(type, "volume"))
-        return str_fmt("invalid mount config: mount type \"%s\" is not supported", type);
-    if (!tmpfs && (!source || (!strcmp(type, "bind") && *source != '/')))
-        return str_fmt("invalid mount config for type \"%s\": bad Source", type);
-    path = tmpfs ? NULL : mount_source(source);
-    if (!tmpfs && !path)
-        return str_fmt("invalid mount config for type \"%s\": bad Source", type);
-    m = mount_add(c);
-    m->make = !tmpfs && !strcmp(type, "volume");
-    m->source = path;
-    m->target = str_dup(target);
-    m->options = tmpfs ? str_dup("") : NULL;
-    m->readonly = json_bool(j, "ReadOnly");
-    return NULL;
-}
-
-static char *parse_tmpfs(struct container *c, const struct json *j)
-{
-    struct mount_spec *m;
-
-    if (!target_ok(j->key) || j->type != JSON_STRING)
-        return str_fmt("invalid tmpfs target '%s'", j->key);
-    m = mount_add(c);
-    m->target = str_dup(j->key);
-    m->options = str_dup(j->str);
-    return NULL;
+    return true;
 }
 
 static char *parse_device(struct container *c, const struct json *j)
 {
     const char *host = json_str(j, "PathOnHost"), *target = json_str(j, "PathInContainer");
+    const char *perms = json_str(j, "CgroupPermissions");
+    struct device_spec d = {0};
 
     if (!host || *host != '/')
         return str_fmt("bad device specification \"%s\"", host ? host : "");
     target = target && *target ? target : host;
-    if (!target_ok(target))
+    if (*target != '/' || !target[1])
         return str_fmt("bad device specification \"%s\"", target);
+    if (!device_access(perms && *perms ? perms : "rwm", &d.access))
+        return str_fmt("invalid device mode: %s", perms);
+    d.host = str_dup(host);
+    d.target = str_dup(target);
     c->devices = grow(c->devices, c->ndevices, sizeof(*c->devices));
-    c->devices[c->ndevices].host = str_dup(host);
-    c->devices[c->ndevices++].target = str_dup(target);
+    c->devices[c->ndevices++] = d;
     return NULL;
 }
 
@@ -333,11 +276,6 @@ static char *parse_ulimit(struct container *c, const struct json *j)
 }
 
 typedef char *(*item_fn)(struct container *c, const struct json *j);
-
-static char *bind_item(struct container *c, const struct json *j)
-{
-    return parse_bind(c, j->type == JSON_STRING ? j->str : "");
-}
 
 static char *each_item(struct container *c, const char *key, item_fn fn)
 {
@@ -372,52 +310,6 @@ static char *parse_limits(struct container *c)
     return limits_judge(&c->limits);
 }
 
-static bool one_of(const char *v, const char *const *list)
-{
-    if (!v || !*v)
-        return true;
-    for (; *list; list++)
-        if (!strcmp(v, *list))
-            return true;
-    return false;
-}
-
-/* What no container of this engine can have, by name. */
-static char *refuse_options(const struct json *h)
-{
-    static const char *const net[] = {"default", "bridge", "none", "host", NULL};
-    static const char *const ipc[] = {"private", "shareable", "none", NULL};
-    static const char *const pid[] = {"private", NULL};
-    static const char *const users[] = {"host", NULL};
-    static const char *const empty[] = {"VolumesFrom",       "Links",      "DeviceRequests",
-                                        "DeviceCgroupRules", "StorageOpt", NULL};
-    struct json *ports = json_get(h, "PortBindings");
-    const char *restart = json_str(json_get(h, "RestartPolicy"), "Name");
-
-    if (!one_of(json_str(h, "NetworkMode"), net))
-        return str_fmt("network mode \"%s\" is not supported", json_str(h, "NetworkMode"));
-    if (!one_of(json_str(h, "IpcMode"), ipc))
-        return str_fmt("IPC mode \"%s\" is not supported", json_str(h, "IpcMode"));
-    if (!one_of(json_str(h, "PidMode"), pid))
-        return str_fmt("PID mode \"%s\" is not supported", json_str(h, "PidMode"));
-    if (!one_of(json_str(h, "UTSMode"), pid))
-        return str_fmt("UTS mode \"%s\" is not supported", json_str(h, "UTSMode"));
-    if (!one_of(json_str(h, "UsernsMode"), users))
-        return str_fmt("user namespace mode \"%s\" is not supported", json_str(h, "UsernsMode"));
-    if (restart && *restart && strcmp(restart, "no"))
-        return str_fmt("restart policy \"%s\" is not supported", restart);
-    if (ports && ports->child)
-        return str_fmt("published port %s: port publishing is not supported", ports->child->key);
-    if (json_bool(h, "PublishAllPorts"))
-        return str_dup("port publishing is not supported");
-    if (json_bool(h, "Init"))
-        return str_dup("--init is not supported");
-    for (int i = 0; empty[i]; i++)
-        if (json_list(h, empty[i]))
-            return str_fmt("HostConfig.%s is not supported", empty[i]);
-    return NULL;
-}
-
 static char *parse_runtime(struct container *c)
 {
     const char *name = json_str(c->host, "Runtime");
@@ -449,19 +341,23 @@ static char *parse_sysctls(struct container *c)
 
 static char *parse_host(struct container *c)
 {
-    char *why = refuse_options(c->host);
+    const char *ipc = json_str(c->host, "IpcMode"), *cgroup = json_str(c->host, "CgroupnsMode");
+    char *why = parse_runtime(c);
 
-    why = why ? why : parse_runtime(c);
     why = why ? why : parse_limits(c);
     why = why ? why : parse_security(c);
-    why = why ? why : each_item(c, "Binds", bind_item);
+    why = why ? why : each_item(c, "Binds", parse_bind);
     why = why ? why : each_item(c, "Mounts", parse_mount);
     why = why ? why : each_item(c, "Tmpfs", parse_tmpfs);
+    why = why ? why : parse_volumes(c);
     why = why ? why : each_item(c, "Devices", parse_device);
     why = why ? why : each_item(c, "Ulimits", parse_ulimit);
     why = why ? why : parse_sysctls(c);
+    why = why ? why : parse_names(c);
     if (why)
         return why;
+    c->room.no_shm = ipc && !strcmp(ipc, "none");
+    c->room.host_cgroup = cgroup && !strcmp(cgroup, "host");
     c->room.readonly_root = json_bool(c->host, "ReadonlyRootfs");
     c->auto_remove = json_bool(c->host, "AutoRemove");
     c->room.shm_size = json_int(c->host, "ShmSize", 0);
@@ -485,6 +381,9 @@ bool spec_from_request(struct container *c, const struct json *req, int *status,
         *why = str_fmt("invalid hostname format: %s", c->room.hostname);
         return false;
     }
+    *why = judge_request(c, req);
+    if (*why)
+        return false;
     c->config = config_merge(c, req);
     *why = spec_process(c);
     if (*why)

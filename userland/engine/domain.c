@@ -45,17 +45,13 @@ static void domain_enter(struct domain *d)
  * made of them in an earlier start stays. */
 static void domain_root_attributes(struct domain *d)
 {
-    char *done = container_path(d->c, ROOTFS_PREPARED), *upper = container_path(d->c, "upper");
-    int fd, err;
+    char *upper = container_path(d->c, "upper");
+    int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 ? -errno : image_root_apply(d->c->image, fd);
 
-    if (access(done, F_OK) < 0) {
-        fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        err = fd < 0 ? -errno : image_root_apply(d->c->image, fd);
-        if (err)
-            child_fail(&d->child, "cannot prepare %s: %s", upper, str_error(-err));
-        close(fd);
-    }
-    free(done);
+    if (err)
+        child_fail(&d->child, "cannot prepare %s: %s", upper, str_error(-err));
+    close(fd);
     free(upper);
 }
 
@@ -89,7 +85,8 @@ static void domain_root(struct domain *d)
     char *merged = container_path(c, "merged");
 
     child_mount(&d->child, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    domain_root_attributes(d);
+    if (d->child.first)
+        domain_root_attributes(d);
     domain_overlay(d);
     if (chdir(merged) < 0)
         child_fail(&d->child, "cannot enter %s: %s", merged, str_error(errno));
@@ -114,13 +111,14 @@ static void domain_oom_score(struct domain *d)
 
 static void domain_namespaces(struct domain *d)
 {
-    if (unshare(CLONE_NEWCGROUP) < 0)
+    if (!d->c->room.host_cgroup && unshare(CLONE_NEWCGROUP) < 0)
         child_fail(&d->child, "cannot make a cgroup namespace: %s", str_error(errno));
     child_names(&d->child);
 }
 
 void domain_child(struct domain *d)
 {
+    d->child.first = !d->c->started.tv_sec;
     child_begin(&d->child, d->ns, CHILD_NS);
     domain_wait_go(d);
     domain_oom_score(d);

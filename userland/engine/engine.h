@@ -152,6 +152,7 @@ struct container;
 struct device_spec {
     char *host;
     char *target;
+    unsigned access; /* DEVICE_* */
 };
 
 struct limits {

@@ -49,12 +49,19 @@ char *runtime_vm_check(void)
                                      : str_error(errno));
 }
 
-static bool vm_has_bind(const struct json *host)
+/* Volumes are not shared with a guest yet; one without a name is the guest's own. */
+static bool vm_shares(const struct json *host)
 {
-    for (struct json *j = json_list(host, "Mounts"); j; j = j->next)
-        if (!json_str(j, "Type") || strcmp(json_str(j, "Type"), "tmpfs"))
+    for (struct json *j = json_list(host, "Mounts"); j; j = j->next) {
+        const char *type = json_str(j, "Type"), *source = json_str(j, "Source");
+
+        if (!type || (strcmp(type, "tmpfs") && (strcmp(type, "volume") || (source && *source))))
             return true;
-    return json_list(host, "Binds") != NULL;
+    }
+    for (struct json *j = json_list(host, "Binds"); j; j = j->next)
+        if (j->type != JSON_STRING || strchr(j->str, ':'))
+            return true;
+    return false;
 }
 
 char *runtime_vm_refuse(const struct json *host)
@@ -64,8 +71,11 @@ char *runtime_vm_refuse(const struct json *host)
 
     if (net && !strcmp(net, "host"))
         return str_dup("--runtime vm cannot be combined with --network host");
-    if (vm_has_bind(host))
-        return str_dup("--runtime vm does not support volumes yet");
+    if (vm_shares(host))
+        return str_dup("--runtime vm does not support volumes of the host (-v, --mount) yet: copy "
+                       "the files into an image, or use --tmpfs");
+    if (json_str(host, "CgroupnsMode") && !strcmp(json_str(host, "CgroupnsMode"), "host"))
+        return str_dup("--runtime vm cannot be combined with --cgroupns host");
     if (json_list(host, "Devices"))
         return str_dup("--runtime vm does not support --device");
     if (memory > 0 && memory < RUNTIME_VM_MEMORY_MIN)
@@ -89,6 +99,8 @@ static void vm_config_spec(struct jw *w, const struct spec *s)
     vm_strings(w, "env", s->env);
     jw_str(w, "cwd", s->cwd);
     jw_str(w, "user", s->user);
+    if (s->groups)
+        vm_strings(w, "groups", s->groups);
     jw_bool(w, "tty", s->tty);
     jw_bool(w, "stdin", s->open_stdin);
     jw_bool(w, "privileged", s->privileged);
@@ -103,12 +115,14 @@ static void vm_config_room(struct jw *w, const struct room *r)
     jw_str(w, "domainname", r->domainname);
     jw_bool(w, "readonly", r->readonly_root);
     jw_int(w, "shm", r->shm_size);
-    jw_array(w, "tmpfs");
+    jw_array(w, "mounts");
     for (int i = 0; i < r->nmounts; i++) {
         jw_object(w, NULL);
         jw_str(w, "target", r->mounts[i].target);
         jw_str(w, "options", r->mounts[i].options);
-        jw_bool(w, "readonly", r->mounts[i].readonly);
+        jw_int(w, "flags", (int64_t)r->mounts[i].flags);
+        jw_bool(w, "fill", r->mounts[i].fill);
+        jw_bool(w, "volume", r->mounts[i].volume);
         jw_object_end(w);
     }
     jw_array_end(w);
@@ -121,8 +135,15 @@ static void vm_config_room(struct jw *w, const struct room *r)
         jw_object_end(w);
     }
     jw_array_end(w);
-    if (r->sysctls)
-        jw_json(w, "sysctls", r->sysctls);
+    jw_bool(w, "noShm", r->no_shm);
+    jw_int(w, "oomScoreAdj", r->oom_score_adj);
+    jw_json(w, "sysctls", r->sysctls);
+    jw_json(w, "hosts", r->extra_hosts);
+    jw_json(w, "dns", r->dns);
+    jw_json(w, "dnsSearch", r->dns_search);
+    jw_json(w, "dnsOptions", r->dns_options);
+    jw_json(w, "masked", r->masked);
+    jw_json(w, "readonlyPaths", r->readonly_paths);
 }
 
 /* What the guest agent (init/agent.c) reads. */

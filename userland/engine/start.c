@@ -295,7 +295,7 @@ static uint64_t start_flags(const struct container *c)
 char *container_clone(struct container *c)
 {
     char *why, *dir = container_path(c, "");
-    int err = etc_files_write(dir, c->room.hostname);
+    int err = etc_files_write(dir, &c->room);
 
     free(dir);
     if (err)

@@ -30,6 +30,7 @@
 #define AGENT_CGROUP "/sys/fs/cgroup/app"
 #define AGENT_ETC "/etc"
 #define AGENT_ROOT "/rootfs"
+#define AGENT_VOLUMES "/volumes"
 
 static char **agent_strings(const struct json *array)
 {
@@ -53,6 +54,7 @@ static void config_spec(const struct json *j)
                                .env = agent_strings(json_get(j, "env")),
                                .cwd = agent_string(j, "cwd"),
                                .user = agent_string(j, "user"),
+                               .groups = agent_strings(json_get(j, "groups")),
                                .tty = json_bool(j, "tty"),
                                .open_stdin = json_bool(j, "stdin"),
                                .privileged = json_bool(j, "privileged"),
@@ -61,15 +63,36 @@ static void config_spec(const struct json *j)
                                .caps = (uint64_t)json_int(j, "caps", 0)};
 }
 
+/* A volume is a directory of the guest's. */
+static struct mount_spec config_mount(const struct json *j, int number)
+{
+    struct mount_spec m = {.target = agent_string(j, "target"),
+                           .options = agent_string(j, "options"),
+                           .flags = (unsigned long)json_int(j, "flags", 0),
+                           .fill = json_bool(j, "fill")};
+
+    if (json_bool(j, "volume")) {
+        m.source = str_fmt(AGENT_VOLUMES "/%d", number);
+        dir_make(m.source, 0755);
+    }
+    return m;
+}
+
+/* An array, or NULL. */
+static const struct json *config_list(const struct json *j, const char *key)
+{
+    const struct json *list = json_get(j, key);
+
+    return list && list->type == JSON_ARRAY ? list : NULL;
+}
+
 static void config_lists(const struct json *j)
 {
     struct room *r = &agent.room;
 
-    r->mounts = mem_alloc((json_count(json_get(j, "tmpfs")) + 1) * sizeof(*r->mounts));
-    for (struct json *m = json_list(j, "tmpfs"); m; m = m->next)
-        r->mounts[r->nmounts++] = (struct mount_spec){.target = agent_string(m, "target"),
-                                                      .options = agent_string(m, "options"),
-                                                      .readonly = json_bool(m, "readonly")};
+    r->mounts = mem_alloc((json_count(json_get(j, "mounts")) + 1) * sizeof(*r->mounts));
+    for (struct json *m = json_list(j, "mounts"); m; m = m->next, r->nmounts++)
+        r->mounts[r->nmounts] = config_mount(m, r->nmounts);
     r->rlimits = mem_alloc((json_count(json_get(j, "rlimits")) + 1) * sizeof(*r->rlimits));
     for (struct json *l = json_list(j, "rlimits"); l; l = l->next)
         r->rlimits[r->nrlimits++] =
@@ -85,7 +108,15 @@ static void config_room(const struct json *j)
                                .domainname = domain && *domain ? str_dup(domain) : NULL,
                                .readonly_root = json_bool(j, "readonly"),
                                .shm_size = json_int(j, "shm", 0),
-                               .sysctls = json_get(j, "sysctls")};
+                               .no_shm = json_bool(j, "noShm"),
+                               .oom_score_adj = (int)json_int(j, "oomScoreAdj", 0),
+                               .sysctls = json_get(j, "sysctls"),
+                               .extra_hosts = config_list(j, "hosts"),
+                               .dns = config_list(j, "dns"),
+                               .dns_search = config_list(j, "dnsSearch"),
+                               .dns_options = config_list(j, "dnsOptions"),
+                               .masked = config_list(j, "masked"),
+                               .readonly_paths = config_list(j, "readonlyPaths")};
     config_lists(j);
 }
 
@@ -107,7 +138,7 @@ void agent_config(void)
     agent.memory = json_int(j, "memory", 0);
     if (!agent.spec.argv[0])
         agent_fail("bad %s: no args", AGENT_CONFIG);
-    err = etc_files_write(AGENT_ETC, agent.room.hostname);
+    err = etc_files_write(AGENT_ETC, &agent.room);
     if (err)
         agent_fail("cannot write the files of /etc: %s", strerror(-err));
     buf_free(&text);
@@ -197,7 +228,8 @@ static void agent_listen(int sync)
 
 void agent_start(void)
 {
-    struct child ch = {.spec = &agent.spec, .room = &agent.room, .in = -1, .out = -1, .err = -1};
+    struct child ch = {
+        .spec = &agent.spec, .room = &agent.room, .first = true, .in = -1, .out = -1, .err = -1};
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
     int sync[2];
 

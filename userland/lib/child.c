@@ -30,6 +30,7 @@
 
 #include "lib/caps.h"
 #include "lib/image_env.h"
+#include "lib/inroot.h"
 #include "lib/json.h"
 #include "lib/rootfs.h"
 #include "lib/str.h"
@@ -225,17 +226,28 @@ void child_sysctls(struct child *ch)
     }
 }
 
+/* The working directory, made where its name leads when the container starts. */
+static int child_cwd_open(struct child *ch, const char *cwd)
+{
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+
+    if (root < 0)
+        return -errno;
+    fd = inroot_open(root, cwd, ch->is_exec ? INROOT_FIND : INROOT_MAKE_DIR, NULL);
+    close(root);
+    return fd;
+}
+
 static void child_cwd(struct child *ch)
 {
     const char *cwd = *ch->spec->cwd ? ch->spec->cwd : "/";
     char at[PATH_MAX];
-    int err = chdir(cwd);
+    int fd = child_cwd_open(ch, cwd);
 
-    if (err && errno == ENOENT && !ch->is_exec)
-        dir_make(cwd, 0755);
-    if (err && chdir(cwd) < 0)
+    if (fd < 0 || fchdir(fd) < 0)
         child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
-                   str_error(errno));
+                   str_error(fd < 0 ? -fd : errno));
+    close(fd);
     /* by way of another process's /proc, say, one that is still on its way in */
     if (!getcwd(at, sizeof(at)))
         child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: not in the container",
@@ -254,7 +266,7 @@ static void child_identity(struct child *ch, const struct user_ids *u, uint64_t 
     struct {
         uint32_t effective, permitted, inheritable;
     } data[2];
-    gid_t groups[64];
+    gid_t groups[USER_GROUPS_MAX];
 
     /* what the engine itself does not have it cannot give */
     if (syscall(SYS_capget, &head, data) < 0)
@@ -356,7 +368,7 @@ void child_run(struct child *ch)
     if (!ch->is_exec)
         mounts_finish(ch);
     child_stdio(ch);
-    why = user_lookup(ch->spec->user, &user);
+    why = user_lookup(ch->spec->user, ch->spec->groups, &user);
     if (why)
         child_fail(ch, "%s", why);
     child_owner(ch, &user);

@@ -14,11 +14,15 @@
 struct json;
 
 struct mount_spec {
-    char *source; /* host path; NULL for a tmpfs */
-    char *target;
-    char *options; /* of a tmpfs */
-    bool readonly;
-    bool make; /* the source is made when it is missing */
+    char *source;        /* host path; NULL for a tmpfs */
+    char *target;        /* absolute and clean */
+    char *options;       /* of a tmpfs: its file system's */
+    char *mode;          /* the words as they were asked for, or NULL */
+    char *volume;        /* its name, when it is one */
+    unsigned long flags; /* MS_*; of a bind MS_RDONLY alone */
+    bool make;           /* the source is made when it is missing */
+    bool flat;           /* without the mounts below the source */
+    bool fill;           /* a volume: what the image has there is copied into an empty one */
 };
 
 struct rlimit_spec {
@@ -32,6 +36,7 @@ struct spec {
     char **env;
     char *cwd;
     char *user;
+    char **groups; /* further ones, names or numbers; or NULL */
     bool tty;
     bool open_stdin;
     bool stdin_once;
@@ -48,18 +53,24 @@ struct room {
     char *domainname; /* or NULL */
     bool readonly_root;
     int64_t shm_size;
+    bool no_shm;      /* no /dev/shm at all */
+    bool host_cgroup; /* no cgroup namespace of its own */
     int oom_score_adj;
     struct mount_spec *mounts;
     int nmounts;
     struct rlimit_spec *rlimits;
     int nrlimits;
-    const struct json *sysctls; /* or NULL */
+    const struct json *sysctls; /* or NULL, like the rest */
+    /* arrays of strings that have been judged */
+    const struct json *extra_hosts, *dns, *dns_search, *dns_options;
+    const struct json *masked, *readonly_paths; /* NULL: the usual ones */
 };
 
 struct child {
     struct spec *spec;
     const struct room *room;
     bool is_exec;
+    bool first; /* the container has never run */
     int sync;
     int in, out, err;  /* -1 with a tty */
     char terminal[32]; /* the slave's path, with a tty */

@@ -50,27 +50,41 @@ static bool lines_next(struct lines *l, char *field[7])
     return true;
 }
 
+#define ID_MAX 0x7fffffff
+
 static bool id_parse(const char *text, uint32_t *out)
 {
     uint64_t v;
 
-    if (!str_u64(text, &v) || v > 0x7fffffff)
+    if (!str_u64(text, &v) || v > ID_MAX)
         return false;
     *out = (uint32_t)v;
     return true;
 }
 
-/* The passwd line of a name or number. */
+/* Digits, with a sign or without: never a name. */
+static bool id_numeric(const char *text)
+{
+    text += *text == '-' || *text == '+';
+    return *text && !text[strspn(text, "0123456789")];
+}
+
+static char *id_out_of_range(void)
+{
+    return str_fmt("uids and gids must be in range 0-%d", ID_MAX);
+}
+
+/* The passwd line of a name, or of a number. */
 static bool passwd_find(const char *user, struct user_ids *out, char *name, size_t size)
 {
     struct lines l;
     char *f[7];
-    uint32_t want, uid;
+    uint32_t want = 0, uid;
     bool number = id_parse(user, &want), found = false;
 
     lines_open(&l, "/etc/passwd");
     while (!found && lines_next(&l, f)) {
-        if (!id_parse(f[2], &uid) || (strcmp(f[0], user) && !(number && uid == want)))
+        if (!id_parse(f[2], &uid) || (number ? uid != want : strcmp(f[0], user) != 0))
             continue;
         found = true;
         out->uid = uid;
@@ -80,20 +94,28 @@ static bool passwd_find(const char *user, struct user_ids *out, char *name, size
         snprintf(name, size, "%s", f[0]);
     }
     buf_free(&l.text);
+    if (!found && number)
+        out->uid = want;
     return found;
 }
 
-static bool group_find(const char *group, uint32_t *out)
+/* NULL or a sentence. */
+static char *group_find(const char *group, uint32_t *out)
 {
     struct lines l;
     char *f[7];
     bool found = false;
 
+    if (id_parse(group, out))
+        return NULL;
+    if (id_numeric(group))
+        return id_out_of_range();
     lines_open(&l, "/etc/group");
     while (!found && lines_next(&l, f))
         found = !strcmp(f[0], group) && id_parse(f[2], out);
     buf_free(&l.text);
-    return found || id_parse(group, out);
+    return found ? NULL
+                 : str_fmt("unable to find group %s: no matching entries in group file", group);
 }
 
 static bool list_has(const char *list, const char *name)
@@ -110,41 +132,64 @@ static bool list_has(const char *list, const char *name)
     return false;
 }
 
-static void groups_of(const char *name, struct user_ids *out)
+static char *group_add(struct user_ids *out, uint32_t gid)
+{
+    for (int i = 0; i < out->ngroups; i++)
+        if (out->groups[i] == gid)
+            return NULL;
+    if (out->ngroups == USER_GROUPS_MAX)
+        return str_fmt("more than %d groups", USER_GROUPS_MAX);
+    out->groups[out->ngroups++] = gid;
+    return NULL;
+}
+
+static char *groups_of(const char *name, struct user_ids *out)
 {
     struct lines l;
-    char *f[7];
+    char *f[7], *why = NULL;
     uint32_t gid;
 
     lines_open(&l, "/etc/group");
-    while (lines_next(&l, f) && out->ngroups < 64)
-        if (list_has(f[3], name) && id_parse(f[2], &gid) && gid != out->gid)
-            out->groups[out->ngroups++] = gid;
+    while (!why && lines_next(&l, f))
+        if (list_has(f[3], name) && id_parse(f[2], &gid))
+            why = group_add(out, gid);
     buf_free(&l.text);
+    return why;
 }
 
-char *user_lookup(const char *text, struct user_ids *out)
+static char *user_find(const char *user, struct user_ids *out, char *name, size_t size)
 {
-    char *user = str_dup(text && *text ? text : "0"), *group = strchr(user, ':'), name[64] = "";
-    char *why = NULL;
+    uint32_t uid;
+
+    if (id_numeric(user) && !id_parse(user, &uid))
+        return id_out_of_range();
+    if (!passwd_find(user, out, name, size) && !id_numeric(user))
+        return str_fmt("unable to find user %s: no matching entries in passwd file", user);
+    if (!*name && out->uid == 0)
+        snprintf(out->home, sizeof(out->home), "/root");
+    return NULL;
+}
+
+char *user_lookup(const char *text, char *const *groups, struct user_ids *out)
+{
+    char *user = str_dup(text ? text : ""), *group = strchr(user, ':'), name[256] = "", *why;
+    uint32_t gid;
 
     if (group)
         *group++ = 0;
     *out = (struct user_ids){.home = "/"};
-    if (!passwd_find(*user ? user : "0", out, name, sizeof(name)) && !id_parse(user, &out->uid) &&
-        *user)
-        why = str_fmt("unable to find user %s: no matching entries in passwd file", user);
-    if (!*name && !strcmp(out->home, "/") && out->uid == 0)
-        snprintf(out->home, sizeof(out->home), "/root");
-    if (group && *group) {
-        if (!why && !group_find(group, &out->gid))
-            why = str_fmt("unable to find group %s: no matching entries in group file", group);
-        *name = 0;
-    }
+    why = user_find(*user ? user : "0", out, name, sizeof(name));
+    if (!why && group && *group)
+        why = group_find(group, &out->gid);
     /* the primary group is a supplementary one too, so that dropping it gains nothing */
-    out->groups[out->ngroups++] = out->gid;
-    if (*name)
-        groups_of(name, out);
+    if (!why)
+        why = group_add(out, out->gid);
+    if (!why && *name && !(group && *group))
+        why = groups_of(name, out);
+    for (; groups && *groups && !why; groups++) {
+        why = group_find(*groups, &gid);
+        why = why ? why : group_add(out, gid);
+    }
     free(user);
     return why;
 }

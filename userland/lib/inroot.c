@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/buf.h"
@@ -71,14 +74,33 @@ static char *inroot_next(struct inroot *w, bool *last)
     return part;
 }
 
-/* Goes on with what the link behind `fd` says. */
-static int inroot_link(struct inroot *w, int fd)
+/* Whether the link `name` is one of those in /proc that are not what they read as. */
+static bool inroot_is_magic(int dir, const char *name, int fd)
+{
+    struct {
+        uint64_t flags, mode, resolve;
+    } how = {.flags = O_PATH | O_CLOEXEC, .resolve = 2}; /* RESOLVE_NO_MAGICLINKS */
+    struct statfs fs;
+    int to;
+
+    if (fstatfs(fd, &fs) < 0 || fs.f_type != 0x9fa0) /* PROC_SUPER_MAGIC */
+        return false;
+    to = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+    if (to >= 0)
+        close(to);
+    return to < 0 && errno == ELOOP;
+}
+
+/* Goes on with what the link `name`, which is open as `fd`, says. */
+static int inroot_link(struct inroot *w, const char *name, int fd)
 {
     char text[PATH_MAX], *rest;
     ssize_t n = readlinkat(fd, "", text, sizeof(text) - 1);
 
     if (n < 0)
         return -errno;
+    if (inroot_is_magic(w->stack[w->depth - 1], name, fd))
+        return -ELOOP;
     if (++w->links > INROOT_LINKS_MAX)
         return -ELOOP;
     text[n] = 0;
@@ -128,7 +150,7 @@ static int inroot_step(struct inroot *w, const char *name, bool last, int *end)
     if (S_ISDIR(st.st_mode))
         return inroot_push(w, fd);
     if (S_ISLNK(st.st_mode)) {
-        err = inroot_link(w, fd);
+        err = inroot_link(w, name, fd);
         close(fd);
         return err;
     }

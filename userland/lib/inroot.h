@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Paths that come from an image or a request, resolved as a process inside that root would see
-// them: "/" and ".." stop at the root, links stay inside, links of /proc are read as text. The walk
-// goes from descriptor to descriptor, so names that change meanwhile lead nowhere else.
+// them: "/" and ".." stop at the root, links stay inside, magic links of /proc lead nowhere. The
+// walk goes from descriptor to descriptor, so names that change meanwhile lead nowhere else.
 #pragma once
 
 #include <stdbool.h>

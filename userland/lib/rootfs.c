@@ -3,10 +3,8 @@
 // volumes, masks; then it becomes the root.
 //
 // mounts_finish() takes away what only the set-up needed (writable /proc/sys, a writable root).
-// Targets inside the image are resolved component by component without following links out of it:
-// an image must not steer a mount elsewhere. From the first volume on, others may change names
-// below us while we look: the target of a volume is held by a descriptor, and mounted on through it
-// (CVE-2021-30465).
+// Targets are resolved inside the root (inroot.h) and mounted on by descriptor: an image must not
+// steer a mount elsewhere. The container's own mounts are volumes.c's.
 #include "lib/rootfs.h"
 
 #include <errno.h>
@@ -18,10 +16,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib/child.h"
+#include "lib/inroot.h"
+#include "lib/json.h"
 #include "lib/str.h"
+#include "lib/volumes.h"
 
 void child_mount(struct child *ch, const char *source, const char *target, const char *type,
                  unsigned long flags, const char *data)
@@ -31,67 +33,22 @@ void child_mount(struct child *ch, const char *source, const char *target, const
                    target, str_error(errno));
 }
 
-/* Enters the directory that holds `target`, from the current directory, component by component and
- * through no link; what is missing is made. Gives the last component, made as a directory or as an
- * empty file, and a descriptor of where we were; -1 when we still are there. */
-static int target_enter(struct child *ch, char *target, bool dir, char **last)
-{
-    char *part = target + strspn(target, "/"), *next;
-    int back = -1, fd;
-
-    for (;; part = next) {
-        next = part + strcspn(part, "/");
-        if (*next)
-            *next++ = 0;
-        next += strspn(next, "/");
-        if (!*part || !strcmp(part, ".."))
-            child_fail(ch, "bad mount target %s", target);
-        if (!*next)
-            break;
-        if (back < 0)
-            back = openat(AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        fd = openat(AT_FDCWD, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT && mkdir(part, 0755) == 0)
-            fd = openat(AT_FDCWD, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (back < 0 || fd < 0 || fchdir(fd) < 0)
-            child_fail(ch, "cannot reach mount target component %s: %s", part, str_error(errno));
-        close(fd);
-    }
-    if (dir)
-        mkdir(part, 0755);
-    else if ((fd = openat(AT_FDCWD, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                          0644)) >= 0)
-        close(fd);
-    *last = part;
-    return back;
-}
-
-static void target_leave(struct child *ch, int back)
-{
-    if (back < 0)
-        return;
-    if (fchdir(back) < 0)
-        child_fail(ch, "cannot return to the new root: %s", str_error(errno));
-    close(back);
-}
-
-/* Mounts at `target` (a container path) below the current directory, which it keeps. */
 void mount_inside(struct child *ch, const char *source, const char *target, bool dir,
                   const char *type, unsigned long flags, const char *data)
 {
-    char *copy = str_dup(target), *last;
-    int back = target_enter(ch, copy, dir, &last);
+    int fd = inroot_open(AT_FDCWD, target, dir ? INROOT_MAKE_DIR : INROOT_MAKE_FILE, NULL);
     struct stat st;
+    char path[32];
 
-    if (lstat(last, &st) < 0)
-        child_fail(ch, "cannot make mount target %s: %s", target, str_error(errno));
+    if (fd < 0 || fstat(fd, &st) < 0)
+        child_fail(ch, "cannot make mount target %s: %s", target, str_error(fd < 0 ? -fd : errno));
     if (S_ISDIR(st.st_mode) != dir)
         child_fail(ch, "mount target %s is %s directory", target, dir ? "not a" : "a");
-    if (S_ISLNK(st.st_mode) || mount(source, last, type, flags, data) < 0)
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (mount(source, path, type, flags, data) < 0)
         child_fail(ch, "error mounting \"%s\" to rootfs at \"%s\": %s", source ? source : type,
-                   target, S_ISLNK(st.st_mode) ? "is a symbolic link" : str_error(errno));
-    target_leave(ch, back);
-    free(copy);
+                   target, str_error(errno));
+    close(fd);
 }
 
 void mount_readonly(struct child *ch, const char *target)
@@ -138,14 +95,15 @@ static void mount_dev(struct child *ch)
     device_link(ch, "/proc/self/fd/2", "dev/stderr");
     device_link(ch, "/proc/kcore", "dev/core");
     /* nothing but ours is in this /dev: no link can lead elsewhere */
-    if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 0755) < 0)
+    if (mkdir("dev/pts", 0755) < 0 || (!ch->room->no_shm && mkdir("dev/shm", 0755) < 0))
         child_fail(ch, "cannot make /dev/pts: %s", str_error(errno));
     if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
               "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0 &&
-        errno != ENODEV) /* a kernel without pseudo terminals: whoever wants one is told */
+        errno != ENODEV) /* a kernel without pseudo terminals: a program that wants one is told */
         child_fail(ch, "cannot mount /dev/pts: %s", str_error(errno));
     snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->room->shm_size);
-    child_mount(ch, "shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
+    if (!ch->room->no_shm)
+        child_mount(ch, "shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
     if (mkdir("dev/mqueue", 0755) == 0 &&
         mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         rmdir("dev/mqueue"); /* a kernel without POSIX queues: nothing to show */
@@ -153,9 +111,9 @@ static void mount_dev(struct child *ch)
 
 void mount_device(struct child *ch, const char *host, const char *target)
 {
-    char *copy = str_dup(target), *last;
+    char *last;
     struct stat st;
-    int back;
+    int dir;
 
     /* the old root is still our "/": the host's /dev is in sight */
     if (stat(host, &st) < 0)
@@ -166,141 +124,79 @@ void mount_device(struct child *ch, const char *host, const char *target)
                    "error gathering device information while adding custom device \"%s\": "
                    "not a device node",
                    host);
-    back = target_enter(ch, copy, false, &last);
-    unlink(last);
+    dir = inroot_open(AT_FDCWD, target, INROOT_PARENT, &last);
+    if (dir < 0)
+        child_fail(ch, "cannot make device %s: %s", target, str_error(-dir));
+    unlinkat(dir, last, 0);
     umask(0); /* no chmod: by now the name may be another's link */
-    if (mknod(last, st.st_mode, st.st_rdev) < 0)
+    if (mknodat(dir, last, st.st_mode, st.st_rdev) < 0)
         child_fail(ch, "cannot make device %s: %s", target, str_error(errno));
     umask(0022);
-    target_leave(ch, back);
-    free(copy);
+    close(dir);
+    free(last);
 }
 
-/* Holds what is at `last` in the current directory, and names it so that no link is followed. */
-static int target_hold(struct child *ch, const char *last, const char *target, char path[32],
-                       struct stat *st)
+/* A directory of the root as Docker's first layer has it: what is in its place and none goes. */
+static int prepare_dir(struct child *ch, const char *name)
 {
-    int fd = openat(AT_FDCWD, last, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    if (fd < 0 || fstat(fd, st) < 0)
-        child_fail(ch, "cannot make mount target %s: %s", target, str_error(errno));
-    snprintf(path, 32, "/proc/self/fd/%d", fd);
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && unlink(name) < 0)
+        child_fail(ch, "cannot replace /%s: %s", name, str_error(errno));
+    if (fd < 0 && mkdir(name, 0755) == 0)
+        fd = openat(AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        child_fail(ch, "cannot make /%s: %s", name, str_error(errno));
     return fd;
 }
 
-static void volume_tmpfs(struct child *ch, const struct mount_spec *m, const char *path)
-{
-    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (m->readonly ? MS_RDONLY : 0);
-
-    child_mount(ch, "tmpfs", path, "tmpfs", flags, *m->options ? m->options : NULL);
-}
-
-/* The bind at `last`, which has `source` for its root, becomes read-only. */
-static void volume_readonly(struct child *ch, const struct mount_spec *m, const char *last,
-                            const struct stat *source)
+/* A file to mount on: a link in its place goes. */
+static void prepare_file(struct child *ch, int dir, const char *name)
 {
     struct stat st;
-    char path[32];
-    int fd = target_hold(ch, last, m->target, path, &st);
+    int fd;
 
-    if (st.st_dev != source->st_dev || st.st_ino != source->st_ino)
-        child_fail(ch, "mount target %s has been moved", m->target);
-    child_mount(ch, NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
-    close(fd);
-}
-
-static void mount_volume(struct child *ch, const struct mount_spec *m)
-{
-    char *copy = str_dup(m->target), *last, path[32];
-    struct stat source = {.st_mode = S_IFDIR}, st;
-    int back, fd;
-
-    if (m->source && stat(m->source, &source) < 0)
-        child_fail(ch, "bind source path does not exist: %s", m->source);
-    back = target_enter(ch, copy, S_ISDIR(source.st_mode), &last);
-    fd = target_hold(ch, last, m->target, path, &st);
-    if (S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode) != S_ISDIR(source.st_mode))
-        child_fail(ch, "mount target %s is %s", m->target,
-                   S_ISLNK(st.st_mode)   ? "a symbolic link"
-                   : S_ISDIR(st.st_mode) ? "a directory"
-                                         : "not a directory");
-    if (m->source)
-        child_mount(ch, m->source, path, NULL, MS_BIND | MS_REC, NULL);
-    else
-        volume_tmpfs(ch, m, path);
-    if (m->source && m->readonly)
-        volume_readonly(ch, m, last, &source);
-    close(fd);
-    target_leave(ch, back);
-    free(copy);
-}
-
-static const char *const etc_names[] = {"hostname", "hosts", "resolv.conf"};
-
-/* A file to mount on, made unless it is there; through no link. */
-static void etc_target(struct child *ch, int etc, const char *name)
-{
-    int fd = openat(etc, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-    struct stat st;
-
-    if (fd >= 0)
-        close(fd);
-    else if (fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-        child_fail(ch, "mount target /etc/%s is not a file", name);
-}
-
-/* Nobody else is in this container yet: what was looked at stays. `dir` may be relative. */
-static void mount_etc(struct child *ch, const char *dir)
-{
-    int etc = openat(AT_FDCWD, "etc", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (etc < 0 && errno == ENOENT && mkdir("etc", 0755) == 0)
-        etc = openat(AT_FDCWD, "etc", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (etc < 0)
-        child_fail(ch, "cannot reach mount target /etc: %s", str_error(errno));
-    for (int i = 0; i < 3; i++) {
-        char *source = str_fmt("%s/%s", dir, etc_names[i]);
-        char *target = str_fmt("etc/%s", etc_names[i]);
-
-        etc_target(ch, etc, etc_names[i]);
-        child_mount(ch, source, target, NULL, MS_BIND, NULL);
-        free(source);
-        free(target);
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+            return; /* a directory is the container's own trouble: the mount says so */
+        unlinkat(dir, name, 0);
     }
-    close(etc);
-}
-
-static int etc_file_write(int dir, const char *name, const struct buf *text)
-{
-    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err;
-
+    fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
     if (fd < 0)
-        return -errno;
-    err = write_all(fd, text->data, text->len);
+        child_fail(ch, "cannot make %s: %s", name, str_error(errno));
     close(fd);
-    return err;
 }
 
-int etc_files_write(const char *dir, const char *hostname)
+static void prepare_mtab(struct child *ch, int etc)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = fd < 0 ? -errno : 0;
+    static const char mounts[] = "/proc/mounts";
+    char now[sizeof(mounts)];
 
-    for (int i = 0; i < 3 && !err; i++) {
-        struct buf b = {0};
+    if (readlinkat(etc, "mtab", now, sizeof(now)) == sizeof(mounts) - 1 &&
+        !memcmp(now, mounts, sizeof(mounts) - 1))
+        return;
+    unlinkat(etc, "mtab", 0);
+    if (symlinkat(mounts, etc, "mtab") < 0 && errno != EEXIST)
+        child_fail(ch, "cannot make /etc/mtab: %s", str_error(errno));
+}
 
-        if (i == 0)
-            buf_fmt(&b, "%s\n", hostname);
-        else if (i == 1)
-            buf_fmt(&b,
-                    "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-                    "127.0.1.1\t%s\n",
-                    hostname);
-        err = etc_file_write(fd, etc_names[i], &b);
-        buf_free(&b);
+/* What Docker lays between an image and a new container. Nobody else is in it yet. */
+static void mounts_prepare(struct child *ch)
+{
+    static const char *const dirs[] = {"dev", "proc", "sys", "etc"};
+    static const char *const files[] = {"hostname", "hosts", "resolv.conf"};
+    int etc = -1;
+
+    for (int i = 0; i < 4; i++) {
+        if (etc >= 0)
+            close(etc);
+        etc = prepare_dir(ch, dirs[i]);
     }
-    if (fd >= 0)
-        close(fd);
-    return err;
+    for (int i = 0; i < 3; i++)
+        prepare_file(ch, etc, files[i]);
+    prepare_mtab(ch, etc);
+    prepare_file(ch, AT_FDCWD, ".dockerenv");
+    close(etc);
 }
 
 void mounts_standard(struct child *ch, const char *etc)
@@ -308,14 +204,14 @@ void mounts_standard(struct child *ch, const char *etc)
     unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     unsigned long sys = flags | (ch->spec->privileged ? 0 : MS_RDONLY);
 
+    if (ch->first)
+        mounts_prepare(ch);
     mount_inside(ch, "proc", "/proc", true, "proc", flags, NULL);
     mount_dev(ch);
     mount_inside(ch, "sysfs", "/sys", true, "sysfs", sys, NULL);
     if (access("sys/fs/cgroup", F_OK) == 0)
         child_mount(ch, "cgroup", "sys/fs/cgroup", "cgroup2", sys, NULL);
-    mount_etc(ch, etc);
-    for (int i = 0; i < ch->room->nmounts; i++)
-        mount_volume(ch, &ch->room->mounts[i]);
+    volumes_mount(ch, etc);
 }
 
 void root_enter(struct child *ch, const char *dir)
@@ -339,35 +235,46 @@ void root_enter(struct child *ch, const char *dir)
 
 /* Names below the directory that is current: most kernels lack most of them, and a look there is
  * short. */
-static void mask_names(struct child *ch, const char *const *name)
+static void mask_name(struct child *ch, const char *name)
 {
     struct stat st;
 
-    for (; *name; name++) {
-        if (stat(*name, &st) < 0) {
-            if (errno == ENOENT)
-                continue;
-            child_fail(ch, "cannot mask %s: %s", *name, str_error(errno));
-        }
-        if (S_ISDIR(st.st_mode))
-            child_mount(ch, "tmpfs", *name, "tmpfs", MS_RDONLY, "size=0k");
-        else
-            child_mount(ch, "/dev/null", *name, NULL, MS_BIND, NULL);
+    if (stat(name, &st) < 0) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            child_fail(ch, "cannot mask %s: %s", name, str_error(errno));
+    } else if (S_ISDIR(st.st_mode)) {
+        child_mount(ch, "tmpfs", name, "tmpfs", MS_RDONLY, "size=0k");
+    } else {
+        child_mount(ch, "/dev/null", name, NULL, MS_BIND, NULL);
     }
 }
 
-static void readonly_names(struct child *ch, const char *const *name)
+static void readonly_name(struct child *ch, const char *name)
 {
-    const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    struct statfs fs;
+    unsigned long flags;
 
-    for (; *name; name++) {
-        if (mount(*name, *name, NULL, MS_BIND | MS_REC, NULL) == 0)
-            child_mount(ch, NULL, *name, NULL, flags, NULL);
-        else if (errno != ENOENT)
-            child_fail(ch, "cannot make %s read-only: %s", *name, str_error(errno));
+    if (mount(name, name, NULL, MS_BIND | MS_REC, NULL) < 0) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            child_fail(ch, "cannot make %s read-only: %s", name, str_error(errno));
+        return;
     }
+    flags = statfs(name, &fs) < 0 ? 0 : (unsigned long)fs.f_flags;
+    child_mount(ch, NULL, name, NULL,
+                MS_REMOUNT | MS_BIND | MS_RDONLY | (flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC)),
+                NULL);
 }
 
+static void mask_names(struct child *ch, const char *dir, void (*fn)(struct child *, const char *),
+                       const char *const *name)
+{
+    if (chdir(dir) < 0)
+        child_fail(ch, "cannot enter %s: %s", dir, str_error(errno));
+    for (; *name; name++)
+        fn(ch, *name);
+}
+
+/* Docker's lists, unless the request has brought its own. */
 static void mounts_mask(struct child *ch)
 {
     static const char *const proc[] = {"acpi",  "asound",     "bothy",         "interrupts",
@@ -375,14 +282,18 @@ static void mounts_mask(struct child *ch)
                                        "scsi",  "timer_list", "timer_stats",   NULL};
     static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
     static const char *const sys[] = {"firmware", "devices/virtual/powercap", NULL};
+    const struct room *r = ch->room;
 
-    if (chdir("/proc") < 0)
-        child_fail(ch, "cannot enter /proc: %s", str_error(errno));
-    mask_names(ch, proc);
-    readonly_names(ch, readonly);
-    if (chdir("/sys") < 0)
-        child_fail(ch, "cannot enter /sys: %s", str_error(errno));
-    mask_names(ch, sys);
+    if (!r->masked) {
+        mask_names(ch, "/sys", mask_name, sys);
+        mask_names(ch, "/proc", mask_name, proc);
+    }
+    for (struct json *j = r->masked ? r->masked->child : NULL; j; j = j->next)
+        mask_name(ch, j->str);
+    if (!r->readonly_paths)
+        mask_names(ch, "/proc", readonly_name, readonly);
+    for (struct json *j = r->readonly_paths ? r->readonly_paths->child : NULL; j; j = j->next)
+        readonly_name(ch, j->str);
     if (chdir("/") < 0)
         child_fail(ch, "cannot enter the root: %s", str_error(errno));
 }

@@ -5,10 +5,7 @@
 #include <stdbool.h>
 
 struct child;
-
-/* In the directory of hostname, hosts and resolv.conf: the root has been prepared by a first start.
- */
-#define ROOTFS_PREPARED "prepared"
+struct room;
 
 void child_mount(struct child *ch, const char *source, const char *target, const char *type,
                  unsigned long flags, const char *data);
@@ -18,11 +15,12 @@ void mount_inside(struct child *ch, const char *source, const char *target, bool
 void mount_readonly(struct child *ch, const char *target); /* what mount_inside() put there */
 /* A device node of the host, made at container path `target` below the current directory. */
 void mount_device(struct child *ch, const char *host, const char *target);
-/* /proc, /dev, /sys and the files of `etc` (hostname, hosts, resolv.conf) below the current
- * directory, which is to become the root; then the room's own mounts. */
+/* /proc, /dev, /sys, then the room's own mounts and the files of `etc` (hostname, hosts,
+ * resolv.conf), below the current directory, which is to become the root. In a first start, what an
+ * image has in the way of these gives way. */
 void mounts_standard(struct child *ch, const char *etc);
 void root_enter(struct child *ch, const char *dir); /* pivots; the old root is gone */
 void mounts_finish(struct child *ch); /* masks, read-only paths and root, after the pivot */
 
 /* Writes hostname, hosts and resolv.conf as a container sees them into `dir`. 0 or -errno. */
-int etc_files_write(const char *dir, const char *hostname);
+int etc_files_write(const char *dir, const struct room *room);

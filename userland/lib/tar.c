@@ -74,7 +74,7 @@ static int tar_skip(struct tar *t, uint64_t bytes)
 /* Base-256, two's complement; false beyond 64 bits. */
 static bool tar_binary(const char *s, size_t len, int64_t *out)
 {
-    int64_t v = (s[0] & 0x3f) - (s[0] & 0x40 ? 64 : 0);
+    int64_t v = (s[0] & 0x3f) - (s[0] & 0x40); /* the sign is the first byte's second bit */
 
     for (size_t i = 1; i < len; i++) {
         if (v > INT64_MAX >> 8 || v < INT64_MIN >> 8)

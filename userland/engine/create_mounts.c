@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MIT
+// The mounts of a create request: Binds (-v), Mounts (--mount), Tmpfs (--tmpfs), and the volumes
+// that the request or its image wants without naming them.
+#include "engine/create_priv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "lib/mount_words.h"
+#include "lib/str.h"
+#include "lib/tar.h"
+
+/* A target as it is used, to be freed; NULL with *why. */
+static char *mount_target(const char *text, char **why)
+{
+    char *clean = str_dup(text), *target;
+
+    tar_name_clean(clean);
+    if (*text != '/')
+        *why = str_fmt("invalid mount path: '%s' mount path must be absolute", text);
+    else if (!*clean)
+        *why = str_dup("invalid specification: destination can't be '/'");
+    target = *why ? NULL : str_fmt("/%s", clean);
+    free(clean);
+    return target;
+}
+
+static struct mount_spec *mount_find(struct container *c, const char *target)
+{
+    for (int i = 0; i < c->room.nmounts; i++)
+        if (!strcmp(c->room.mounts[i].target, target))
+            return &c->room.mounts[i];
+    return NULL;
+}
+
+/* One more mount, which takes all that is in `m`; or why not. */
+static char *mount_add(struct container *c, struct mount_spec m)
+{
+    struct room *r = &c->room;
+
+    if (r->nmounts == LIST_MAX)
+        return str_dup("too many mounts");
+    if (mount_find(c, m.target))
+        return str_fmt("Duplicate mount point: %s", m.target);
+    r->mounts = mem_resize(r->mounts, sizeof(m) * (size_t)(r->nmounts + 1));
+    r->mounts[r->nmounts++] = m;
+    return NULL;
+}
+
+/* ---- sources --------------------------------------------------------------------------------- */
+
+/* A named volume becomes m's source. */
+static char *volume_named(struct mount_spec *m, const char *name)
+{
+    for (const char *p = name; *p; p++)
+        if (!isalnum((unsigned char)*p) && (p == name || !strchr("_.-", *p)))
+            return str_fmt(
+                "create %s: \"%s\" includes invalid characters for a local volume name, "
+                "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass "
+                "a host directory, use absolute path",
+                name, name);
+    if (strlen(name) < 2 || strlen(name) > 255)
+        return str_fmt(
+            "create %s: volume name is too %s, names should be at least two alphanumeric "
+            "characters",
+            name, strlen(name) < 2 ? "short" : "long");
+    m->volume = str_dup(name);
+    m->source = str_fmt("%s/volumes/%s", engine.root, name);
+    m->fill = m->make = true;
+    return NULL;
+}
+
+/* A volume without a name lives and goes with its container. */
+static void volume_anonymous(struct container *c, struct mount_spec *m)
+{
+    char *volumes = container_path(c, "volumes");
+
+    m->volume = str_fmt("%.12s-%d", c->id, c->room.nmounts);
+    m->source = str_fmt("%s/%d", volumes, c->room.nmounts);
+    m->fill = m->make = true;
+    free(volumes);
+}
+
+/* ---- -v -------------------------------------------------------------------------------------- */
+
+static char *bind_mode(struct mount_spec *m, const char *mode)
+{
+    struct mount_words w = {0};
+    char *bad = mode ? mount_words_parse(mode, WORDS_BIND, &w) : NULL;
+
+    free(bad);
+    if (bad)
+        return str_fmt("invalid mode: %s", mode);
+    m->flags = w.flags;
+    m->fill = m->fill && !w.no_copy;
+    m->mode = mode ? str_dup(mode) : NULL;
+    return NULL;
+}
+
+/* Whether the words could be the mode of a bind. */
+static bool bind_is_mode(const char *text)
+{
+    struct mount_words w = {0};
+    char *bad = mount_words_parse(text, WORDS_BIND, &w);
+
+    free(bad);
+    return !bad && *text;
+}
+
+/* SOURCE:TARGET[:MODE], or TARGET alone. */
+char *parse_bind(struct container *c, const struct json *j)
+{
+    const char *text = j->type == JSON_STRING ? j->str : "";
+    char *copy = str_dup(text), *next = copy, *part[4] = {NULL}, *why = NULL;
+    struct mount_spec m = {0};
+    int n = 0;
+
+    while (n < 4 && (part[n] = strsep(&next, ":")))
+        n++;
+    if (n == 4 || !*text || (n > 1 && (!*part[0] || !*part[1])) ||
+        (n == 2 && *part[1] != '/' && bind_is_mode(part[1])))
+        why = str_fmt("invalid volume specification: '%s'", text);
+    else
+        m.target = mount_target(part[n > 1], &why);
+    if (!why && n == 1) {
+        volume_anonymous(c, &m);
+    } else if (!why && *part[0] == '/') {
+        m.source = str_dup(part[0]);
+        m.make = true;
+    } else if (!why) {
+        why = volume_named(&m, part[0]);
+    }
+    why = why ? why : bind_mode(&m, part[2]);
+    why = why ? why : mount_add(c, m);
+    free(copy);
+    return why;
+}
+
+/* ---- --tmpfs ----------------------------------------------------------------------------------
+ */
+
+static char *tmpfs_words(struct mount_spec *m, const char *text)
+{
+    struct mount_words w = {.flags = MS_NOSUID | MS_NODEV | MS_NOEXEC};
+    char *bad = mount_words_parse(text, WORDS_TMPFS, &w), *why = NULL;
+
+    if (bad)
+        why = str_fmt("invalid tmpfs option [\"%s\"]", bad);
+    free(bad);
+    m->flags = w.flags;
+    m->options = w.data.data ? buf_take(&w.data) : str_dup("");
+    m->mode = str_dup(text);
+    return why;
+}
+
+char *parse_tmpfs(struct container *c, const struct json *j)
+{
+    struct mount_spec m = {0};
+    char *why = NULL;
+
+    if (j->type != JSON_STRING)
+        return str_fmt("invalid tmpfs options for '%s'", j->key);
+    m.target = mount_target(j->key, &why);
+    why = why ? why : tmpfs_words(&m, j->str);
+    return why ? why : mount_add(c, m);
+}
+
+/* ---- --mount ----------------------------------------------------------------------------------
+ */
+
+/* A field that this kind of mount has no use for, or that is not to be had. */
+static char *mount_refuse(const struct json *j, const char *type)
+{
+    static const struct {
+        const char *type, *key;
+    } keys[] = {{"bind", "BindOptions"}, {"volume", "VolumeOptions"}, {"tmpfs", "TmpfsOptions"}};
+    const char *propagation = json_str(json_get(j, "BindOptions"), "Propagation");
+    const struct json *v = json_get(j, "VolumeOptions");
+
+    for (int i = 0; i < 3; i++)
+        if (strcmp(type, keys[i].type) && json_list(j, keys[i].key))
+            return str_fmt("invalid mount config for type \"%s\": field %s must not be specified",
+                           type, keys[i].key);
+    if (propagation && *propagation && strcmp(propagation, "rprivate") &&
+        strcmp(propagation, "private"))
+        return str_fmt("mount propagation \"%s\" is not supported", propagation);
+    if (json_list(json_get(v, "DriverConfig"), "Options") ||
+        (json_str(json_get(v, "DriverConfig"), "Name") &&
+         strcmp(json_str(json_get(v, "DriverConfig"), "Name"), "local") &&
+         *json_str(json_get(v, "DriverConfig"), "Name")))
+        return str_dup("volume drivers and their options are not supported");
+    if (json_str(v, "Subpath") && *json_str(v, "Subpath"))
+        return str_dup("volume subpaths are not supported");
+    return NULL;
+}
+
+static char *mount_of_bind(struct mount_spec *m, const struct json *j, const char *source)
+{
+    const struct json *o = json_get(j, "BindOptions");
+    struct stat st;
+
+    if (*source != '/')
+        return str_fmt(
+            "invalid mount config for type \"bind\": invalid mount path: '%s' mount path "
+            "must be absolute",
+            source);
+    m->make = json_bool(o, "CreateMountpoint");
+    m->flat = json_bool(o, "NonRecursive");
+    if (!m->make && stat(source, &st) < 0)
+        return str_fmt(
+            "invalid mount config for type \"bind\": bind source path does not exist: %s", source);
+    m->source = str_dup(source);
+    return NULL;
+}
+
+static char *mount_of_tmpfs(struct mount_spec *m, const struct json *j)
+{
+    const struct json *o = json_get(j, "TmpfsOptions");
+    int64_t size = json_int(o, "SizeBytes", 0), mode = json_int(o, "Mode", 0);
+    struct buf words = {0};
+    char *why;
+
+    if (json_str(j, "Source") && *json_str(j, "Source"))
+        return str_dup(
+            "invalid mount config for type \"tmpfs\": field Source must not be specified");
+    if (size < 0 || mode < 0 || mode > 07777)
+        return str_dup("invalid mount config for type \"tmpfs\": bad SizeBytes or Mode");
+    buf_str(&words, json_bool(j, "ReadOnly") ? "ro" : "rw");
+    if (mode)
+        buf_fmt(&words, ",mode=%o", (unsigned)mode);
+    if (size)
+        buf_fmt(&words, ",size=%lld", (long long)size);
+    for (struct json *one = json_list(o, "Options"); one; one = one->next) {
+        const struct json *name = one->child, *value = name ? name->next : NULL;
+
+        if (!name || name->type != JSON_STRING || (value && value->type != JSON_STRING))
+            return str_dup("invalid mount config for type \"tmpfs\": bad Options");
+        buf_fmt(&words, ",%s%s%s", name->str, value ? "=" : "", value ? value->str : "");
+    }
+    why = tmpfs_words(m, words.data);
+    buf_free(&words);
+    return why;
+}
+
+char *parse_mount(struct container *c, const struct json *j)
+{
+    const char *type = json_str(j, "Type"), *source = json_str(j, "Source");
+    const char *target = json_str(j, "Target");
+    struct mount_spec m = {0};
+    char *why = NULL;
+
+    type = type ? type : "";
+    source = source ? source : "";
+    if (strcmp(type, "tmpfs") && strcmp(type, "bind") && strcmp(type, "volume"))
+        return str_fmt("mount type \"%s\" is not supported", type);
+    if (!target || !*target)
+        return str_fmt("invalid mount config for type \"%s\": field Target must not be empty",
+                       type);
+    why = mount_refuse(j, type);
+    if (why)
+        return why;
+    m.target = mount_target(target, &why);
+    if (why)
+        return why;
+    if (!strcmp(type, "tmpfs")) {
+        why = mount_of_tmpfs(&m, j);
+    } else {
+        m.flags = json_bool(j, "ReadOnly") ? MS_RDONLY : 0;
+        if (!strcmp(type, "bind"))
+            why = mount_of_bind(&m, j, source);
+        else if (*source)
+            why = volume_named(&m, source);
+        else
+            volume_anonymous(c, &m);
+        m.fill = m.fill && !json_bool(json_get(j, "VolumeOptions"), "NoCopy");
+    }
+    return why ? why : mount_add(c, m);
+}
+
+/* ---- volumes without a name --------------------------------------------------------------------
+ */
+
+static char *volumes_of(struct container *c, const struct json *volumes)
+{
+    char *why = NULL;
+
+    for (struct json *j = volumes && volumes->type == JSON_OBJECT ? volumes->child : NULL;
+         j && !why; j = j->next) {
+        struct mount_spec m = {.target = mount_target(j->key, &why)};
+
+        if (why)
+            break;
+        if (mount_find(c, m.target)) {
+            free(m.target);
+            continue;
+        }
+        volume_anonymous(c, &m);
+        why = mount_add(c, m);
+    }
+    return why;
+}
+
+char *parse_volumes(struct container *c)
+{
+    char *why = volumes_of(c, json_get(c->config, "Volumes"));
+
+    return why ? why : volumes_of(c, json_get(json_get(c->image->config, "config"), "Volumes"));
+}

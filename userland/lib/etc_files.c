@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// The files of /etc that are the container's own, not its image's: hostname, hosts, resolv.conf.
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/child.h"
+#include "lib/json.h"
+#include "lib/rootfs.h"
+#include "lib/str.h"
+
+static int etc_file_write(int dir, const char *name, const struct buf *text)
+{
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err;
+
+    if (fd < 0)
+        return -errno;
+    err = write_all(fd, text->data, text->len);
+    close(fd);
+    return err;
+}
+
+static void etc_hostname(struct buf *b, const struct room *r)
+{
+    buf_fmt(b, "%s\n", r->hostname);
+}
+
+/* --add-host NAME:ADDRESS, where the address may hold colons itself. */
+static void etc_hosts(struct buf *b, const struct room *r)
+{
+    buf_str(b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    for (struct json *j = r->extra_hosts ? r->extra_hosts->child : NULL; j; j = j->next)
+        buf_fmt(b, "%s\t%.*s\n", strchr(j->str, ':') + 1, (int)strcspn(j->str, ":"), j->str);
+    if (r->domainname)
+        buf_fmt(b, "127.0.1.1\t%s.%s %s\n", r->hostname, r->domainname, r->hostname);
+    else
+        buf_fmt(b, "127.0.1.1\t%s\n", r->hostname);
+}
+
+static void etc_list(struct buf *b, const char *key, const struct json *list)
+{
+    if (!list || !list->child)
+        return;
+    buf_str(b, key);
+    for (struct json *j = list->child; j; j = j->next)
+        buf_fmt(b, " %s", j->str);
+    buf_char(b, '\n');
+}
+
+static void etc_resolv(struct buf *b, const struct room *r)
+{
+    for (struct json *j = r->dns ? r->dns->child : NULL; j; j = j->next)
+        buf_fmt(b, "nameserver %s\n", j->str);
+    etc_list(b, "search", r->dns_search);
+    etc_list(b, "options", r->dns_options);
+}
+
+int etc_files_write(const char *dir, const struct room *room)
+{
+    static const struct {
+        const char *name;
+        void (*text)(struct buf *b, const struct room *r);
+    } files[] = {{"hostname", etc_hostname}, {"hosts", etc_hosts}, {"resolv.conf", etc_resolv}};
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = fd < 0 ? -errno : 0;
+
+    for (int i = 0; i < 3 && !err; i++) {
+        struct buf b = {0};
+
+        files[i].text(&b, room);
+        err = etc_file_write(fd, files[i].name, &b);
+        buf_free(&b);
+    }
+    if (fd >= 0)
+        close(fd);
+    return err;
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+// A container's own mounts; see volumes.h.
+//
+// From the first volume on, others may change names below us while we look: a target is resolved
+// inside the root, held by a descriptor and mounted on through it (CVE-2021-30465), and what has
+// been mounted there is recognised before it is changed.
+#include "lib/volumes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "lib/inroot.h"
+#include "lib/rootfs.h"
+#include "lib/str.h"
+#include "lib/tree_copy.h"
+
+#define PROC_MAGIC 0x9fa0
+
+int mount_target_depth(const char *target)
+{
+    int depth = 0;
+
+    for (const char *p = target; *p; p++)
+        depth += p[0] == '/' && p[1] && p[1] != '/';
+    return depth;
+}
+
+/* A target is not to be inside /proc, where a mount would stand in for what programs trust; but for
+ * the files that tell of the whole machine. */
+static void target_judge(struct child *ch, int fd, const struct mount_spec *m)
+{
+    static const char *const fine[] = {"cpuinfo", "diskstats", "meminfo", "stat",
+                                       "swaps",   "uptime",    "loadavg", "slabinfo"};
+    char path[32], at[4096];
+    struct statfs fs;
+    ssize_t n;
+
+    if (fstatfs(fd, &fs) < 0)
+        child_fail(ch, "cannot look at mount target %s: %s", m->target, str_error(errno));
+    if (fs.f_type != PROC_MAGIC)
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    n = readlink(path, at, sizeof(at) - 1);
+    at[n > 0 ? n : 0] = 0;
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+        if (strrchr(at, '/') && !strcmp(strrchr(at, '/') + 1, fine[i]))
+            return;
+    child_fail(ch, "\"%s\" cannot be mounted because it is inside /proc", m->target);
+}
+
+static int target_hold(struct child *ch, const struct mount_spec *m, bool dir)
+{
+    int fd = inroot_open(AT_FDCWD, m->target, dir ? INROOT_MAKE_DIR : INROOT_MAKE_FILE, NULL);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        child_fail(ch, "cannot make mount target %s: %s", m->target,
+                   str_error(fd < 0 ? -fd : errno));
+    if (S_ISDIR(st.st_mode) != dir)
+        child_fail(ch, "mount target %s is %s directory", m->target, dir ? "not a" : "a");
+    target_judge(ch, fd, m);
+    return fd;
+}
+
+/* Read-only with all below it, where the kernel can; else itself alone. */
+static void volume_readonly(struct child *ch, const char *path, unsigned long flags)
+{
+    struct {
+        uint64_t set, clear, propagation, userns;
+    } attr = {.set = 1};  /* MOUNT_ATTR_RDONLY */
+    unsigned at = 0x8000; /* AT_RECURSIVE */
+
+    if (syscall(SYS_mount_setattr, AT_FDCWD, path, at, &attr, sizeof(attr)) < 0)
+        child_mount(ch, NULL, path, NULL, MS_REMOUNT | MS_BIND | flags, NULL);
+}
+
+/* The flags that the mount of `source` has, which a remount must not take away. */
+static unsigned long volume_flags(const char *source)
+{
+    struct statfs fs;
+
+    return statfs(source, &fs) < 0
+               ? 0
+               : (unsigned long)fs.f_flags &
+                     (MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME);
+}
+
+/* The bind at the target, which has `source` for its root. */
+static void volume_restrict(struct child *ch, const struct mount_spec *m, const struct stat *source)
+{
+    int fd = inroot_open(AT_FDCWD, m->target, INROOT_FIND, NULL);
+    struct stat st;
+    char path[32];
+
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != source->st_dev || st.st_ino != source->st_ino)
+        child_fail(ch, "mount target %s has been moved", m->target);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    volume_readonly(ch, path, MS_RDONLY | volume_flags(m->source));
+    close(fd);
+}
+
+/* A new volume begins as what the image has at its place. */
+static void volume_fill(struct child *ch, const struct mount_spec *m, int target)
+{
+    int err = tree_fill(target, m->source);
+
+    if (err)
+        child_fail(ch, "cannot fill the volume at %s: %s", m->target, str_error(-err));
+}
+
+static void volume_mount(struct child *ch, const struct mount_spec *m)
+{
+    struct stat source = {.st_mode = S_IFDIR};
+    char path[32];
+    int fd;
+
+    if (m->source && stat(m->source, &source) < 0)
+        child_fail(ch, "bind source path does not exist: %s", m->source);
+    fd = target_hold(ch, m, S_ISDIR(source.st_mode));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (m->fill)
+        volume_fill(ch, m, fd);
+    if (!m->source)
+        child_mount(ch, "tmpfs", path, "tmpfs", m->flags,
+                    m->options && *m->options ? m->options : NULL);
+    else
+        child_mount(ch, m->source, path, NULL, MS_BIND | (m->flat ? 0 : MS_REC), NULL);
+    if (m->source && m->flags & MS_RDONLY)
+        volume_restrict(ch, m, &source);
+    close(fd);
+}
+
+/* ---- the order ------------------------------------------------------------------------------- */
+
+static bool room_mounts_at(const struct room *r, const char *target)
+{
+    for (int i = 0; i < r->nmounts; i++)
+        if (!strcmp(r->mounts[i].target, target))
+            return true;
+    return false;
+}
+
+void volumes_mount(struct child *ch, const char *etc)
+{
+    static const char *const names[] = {"hostname", "hosts", "resolv.conf"};
+    const struct room *r = ch->room;
+    struct mount_spec *own = mem_alloc(sizeof(*own) * (3 + (size_t)r->nmounts));
+    int n = 0, deepest = 0;
+
+    for (int i = 0; i < 3; i++) {
+        char *target = str_fmt("/etc/%s", names[i]);
+
+        if (!room_mounts_at(r, target))
+            own[n++] =
+                (struct mount_spec){.source = str_fmt("%s/%s", etc, names[i]), .target = target};
+    }
+    for (int i = 0; i < r->nmounts; i++)
+        own[n++] = r->mounts[i];
+    for (int i = 0; i < n; i++) {
+        int depth = mount_target_depth(own[i].target);
+
+        deepest = depth > deepest ? depth : deepest;
+    }
+    for (int depth = 0; depth <= deepest; depth++)
+        for (int i = 0; i < n; i++)
+            if (mount_target_depth(own[i].target) == depth)
+                volume_mount(ch, &own[i]);
+    free(own); /* the child ends with an execve: strings stay */
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// A container's own mounts: volumes, tmpfs, and its files of /etc. All end the child on failure.
+#pragma once
+
+#include "lib/child.h"
+
+/* Mounts all of the room's, and hostname, hosts and resolv.conf of the directory `etc`, below the
+ * current directory: the shallow ones first, so that none hides another. */
+void volumes_mount(struct child *ch, const char *etc);
+/* Whether two targets name one place, and which comes first: by depth. */
+int mount_target_depth(const char *target);
