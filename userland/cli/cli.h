@@ -85,7 +85,7 @@ void table_print(struct table *t);            /* and frees it */
 char *human_size(double bytes);
 char *human_ago(long long epoch);
 
-/* ---- --format (format.c) ------------------------------------------------------------------------
+/* ---- --format (format.c, format_eval.c) -----------------------------------------------------
  * A template that is not understood ends the program with a usage error.
  */
 

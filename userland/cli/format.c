@@ -1,52 +1,278 @@
 // SPDX-License-Identifier: MIT
-// --format. Of Go's templates, the part that people use with Docker's clients: {{.A.B}},
-// {{json .A}} and {{json .}}; \t and \n; and for listings "json" and "table TEMPLATE".
+// --format: Go's templates as people use them with Docker's clients. Fields, {{json}}, {{index}},
+// {{len}}, {{join}} and their kin, pipes, variables, if, with, range; \t and \n; and for listings
+// "json" and "table TEMPLATE".
+//
+// A template is run as it is read: a block that is not to be run is read all the same, so that its
+// end is found. Values are JSON; those made on the way are never freed: the program is short.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/format_priv.h"
 #include "lib/str.h"
+
+#define FORMAT_DEPTH_MAX 64
+
+void format_bad(const char *fmt, const char *what)
+{
+    fprintf(stderr, "template parsing error: template: ");
+    fprintf(stderr, fmt, what);
+    fputc('\n', stderr);
+    exit(64);
+}
+
+void format_missing(const char *at, const char *key)
+{
+    fflush(stdout);
+    fprintf(
+        stderr,
+        "failed to execute template: template: executing \"\" at <%s>: can't evaluate field %s\n",
+        at, key);
+    exit(1);
+}
+
+/* ---- values as text -------------------------------------------------------------------------- */
+
+static int key_order(const void *a, const void *b)
+{
+    return strcmp((*(const struct json *const *)a)->key, (*(const struct json *const *)b)->key);
+}
+
+const struct json **format_sorted(const struct json *j, size_t *n)
+{
+    const struct json **list = mem_alloc((json_count(j) + 1) * sizeof(*list));
+
+    *n = 0;
+    for (const struct json *c = j->child; c; c = c->next)
+        list[(*n)++] = c;
+    if (j->type == JSON_OBJECT)
+        qsort(list, *n, sizeof(*list), key_order);
+    return list;
+}
+
+/* A value that is not there: how Go prints it depends on what it would have been. */
+static const char *null_text(const struct json *j)
+{
+    static const char *const maps[] = {"Volumes", "ExposedPorts", "Labels", "Ports", "Networks"};
+    static const char *const lists[] = {"Entrypoint", "Cmd", "OnBuild", "Env", "Mounts", "Args"};
+
+    for (size_t i = 0; j->key && i < sizeof(maps) / sizeof(maps[0]); i++)
+        if (!strcmp(maps[i], j->key))
+            return "map[]";
+    for (size_t i = 0; j->key && i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (!strcmp(lists[i], j->key))
+            return "[]";
+    return "<nil>";
+}
 
 void format_value(struct buf *out, const struct json *j, bool as_json)
 {
-    if (!j)
-        buf_str(out, "<no value>");
-    else if (j->type == JSON_STRING && !as_json)
-        buf_str(out, j->str);
-    else
+    const struct json **list;
+    size_t n;
+
+    if (as_json) {
         json_write(out, j);
+    } else if (j->type == JSON_STRING) {
+        buf_str(out, j->str);
+    } else if (j->type == JSON_NULL) {
+        buf_str(out, null_text(j));
+    } else if (j->type == JSON_ARRAY || j->type == JSON_OBJECT) {
+        list = format_sorted(j, &n);
+        buf_str(out, j->type == JSON_ARRAY ? "[" : "map[");
+        for (size_t i = 0; i < n; i++) {
+            buf_str(out, i ? " " : "");
+            if (j->type == JSON_OBJECT)
+                buf_fmt(out, "%s:", list[i]->key);
+            format_value(out, list[i], false);
+        }
+        buf_char(out, ']');
+        free(list);
+    } else {
+        json_write(out, j);
+    }
 }
 
-/* What stands between the braces. */
-static void format_action(struct buf *out, const struct json *j, const char *text, size_t len)
-{
-    char *action = str_dupn(text, len), *path = action + strspn(action, " "), *save;
-    bool as_json = str_starts(path, "json ");
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
-    path += as_json ? strspn(path + 5, " ") + 5 : 0;
-    if (*path != '.')
-        cli_usage("template parsing error: {{%s}}: only {{.A.B}} and {{json .A}} are known",
-                  action);
-    for (char *part = strtok_r(path, " .", &save); part; part = strtok_r(NULL, " .", &save))
-        j = json_get(j, part);
-    format_value(out, j, as_json);
-    free(action);
+enum block_end { END_TEXT, END_END, END_ELSE };
+
+static enum block_end format_block(struct format *f, bool run, int depth);
+
+/* The text up to the next action, whose inside is given; NULL at the end. */
+static char *format_action(struct format *f, bool run)
+{
+    const char *open = strstr(f->at, "{{"), *close, *text = f->at;
+    size_t n = open ? (size_t)(open - text) : strlen(text);
+    bool trim = open && open[2] == '-' && open[3] == ' ';
+    char *inside;
+
+    if (f->trim)
+        for (; n && strchr(" \t\n\r", *text); n--)
+            text++;
+    for (; trim && n && strchr(" \t\n\r", text[n - 1]); n--)
+        ;
+    if (run)
+        buf_add(f->out, text, n);
+    f->trim = false;
+    if (!open) {
+        f->at += strlen(f->at);
+        return NULL;
+    }
+    close = strstr(open, "}}");
+    if (!close)
+        format_bad("unclosed action in \"%s\"", f->at);
+    f->at = close + 2;
+    open += trim ? 4 : 2;
+    if (close - open >= 2 && close[-1] == '-' && close[-2] == ' ') {
+        f->trim = true;
+        close -= 2;
+    }
+    inside = str_dupn(open, (size_t)(close > open ? close - open : 0));
+    return inside;
+}
+
+/* The rest of if and with, whose condition is known. */
+static void format_branch(struct format *f, bool run, bool yes, const struct json *dot, int depth)
+{
+    const struct json *before = f->dot;
+    enum block_end end;
+
+    f->dot = yes && dot ? dot : before;
+    end = format_block(f, run && yes, depth + 1);
+    f->dot = before;
+    if (end == END_ELSE && f->else_if) { /* {{else if X}}: the end is its own */
+        char *rest = f->else_if;
+        bool next;
+
+        f->else_if = NULL;
+        next = run && !yes && format_truth(format_pipeline(f, rest));
+        free(rest);
+        format_branch(f, run && !yes, next, NULL, depth);
+        return;
+    }
+    if (end == END_ELSE)
+        end = format_block(f, run && !yes, depth + 1);
+    if (end != END_END)
+        format_bad("%s", "unexpected EOF");
+}
+
+/* "$k, $v := X", "$v := X" or X: the names, and where X begins. */
+static char *range_names(char *text, char *names[2])
+{
+    char *assign = strstr(text, ":="), *comma;
+
+    names[0] = names[1] = NULL;
+    if (!assign || *text != '$')
+        return text;
+    *assign = 0;
+    comma = strchr(text, ',');
+    if (comma)
+        *comma++ = 0;
+    names[1] = str_dupn(comma ? comma + strspn(comma, " ") : text,
+                        strcspn(comma ? comma + strspn(comma, " ") : text, " "));
+    if (comma)
+        names[0] = str_dupn(text, strcspn(text, " "));
+    return assign + 2;
+}
+
+static void format_range(struct format *f, char *text, bool run, int depth)
+{
+    char *names[2], *source = range_names(text, names);
+    const struct json *list = run ? format_pipeline(f, source) : NULL, **item = NULL;
+    const struct json *before = f->dot;
+    const char *start = f->at;
+    enum block_end end = END_TEXT;
+    size_t n = 0;
+    bool trim = f->trim;
+
+    if (list && (list->type == JSON_ARRAY || list->type == JSON_OBJECT))
+        item = format_sorted(list, &n);
+    for (size_t i = 0; i < (n ? n : 1); i++) {
+        f->at = start;
+        f->trim = trim;
+        if (n) {
+            f->dot = item[i];
+            format_set(f, names[0],
+                       list->type == JSON_OBJECT ? format_string(item[i]->key)
+                                                 : format_number((int64_t)i));
+            format_set(f, names[1], item[i]);
+        }
+        end = format_block(f, n, depth + 1);
+    }
+    f->dot = before;
+    free(item);
+    if (end == END_ELSE)
+        end = format_block(f, run && !n, depth + 1);
+    if (end != END_END)
+        format_bad("%s", "unexpected EOF");
+}
+
+/* An action that is no keyword: its value, or a variable set. */
+static void format_simple(struct format *f, char *text)
+{
+    char *assign = *text == '$' ? strchr(text, '=') : NULL;
+
+    if (assign && assign > text && (assign[-1] == ':' || assign[-1] == ' ')) {
+        char *name = str_dupn(text, strcspn(text, " :="));
+
+        format_set(f, name, format_pipeline(f, assign + 1));
+        return;
+    }
+    format_value(f->out, format_pipeline(f, text), false);
+}
+
+static bool keyword(char **text, const char *word)
+{
+    size_t n = strlen(word);
+
+    if (strncmp(*text, word, n) || ((*text)[n] && (*text)[n] != ' '))
+        return false;
+    *text += n + strspn(*text + n, " ");
+    return true;
+}
+
+static enum block_end format_block(struct format *f, bool run, int depth)
+{
+    char *action;
+
+    if (depth > FORMAT_DEPTH_MAX)
+        format_bad("%s", "nested too deeply");
+    while ((action = format_action(f, run))) {
+        char *text = action + strspn(action, " ");
+
+        if (keyword(&text, "end"))
+            return END_END;
+        if (keyword(&text, "else")) {
+            f->else_if = keyword(&text, "if") ? str_dup(text) : NULL;
+            return END_ELSE;
+        }
+        if (keyword(&text, "if")) {
+            format_branch(f, run, run && format_truth(format_pipeline(f, text)), NULL, depth);
+        } else if (keyword(&text, "with")) {
+            const struct json *dot = run ? format_pipeline(f, text) : NULL;
+
+            format_branch(f, run, run && format_truth(dot), dot, depth);
+        } else if (keyword(&text, "range")) {
+            format_range(f, text, run, depth);
+        } else if (run && !str_starts(text, "/*")) {
+            format_simple(f, text);
+        }
+        free(action);
+    }
+    return END_TEXT;
 }
 
 void format_text(struct buf *out, const struct json *j, const char *format)
 {
-    const char *open, *close;
+    struct format f = {.out = out, .at = format, .dot = j, .root = j};
 
-    for (; (open = strstr(format, "{{")); format = close + 2) {
-        close = strstr(open, "}}");
-        if (!close)
-            cli_usage("template parsing error: unclosed action in \"%s\"", format);
-        buf_add(out, format, (size_t)(open - format));
-        format_action(out, j, open + 2, (size_t)(close - open - 2));
-    }
-    buf_str(out, format);
+    if (format_block(&f, true, 0) != END_TEXT)
+        format_bad("%s", "unexpected {{end}} or {{else}}");
 }
+
+/* ---- listings -------------------------------------------------------------------------------- */
 
 /* \t and \n as Docker's listings take them. */
 static char *format_unescape(const char *format)

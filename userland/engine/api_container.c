@@ -21,8 +21,22 @@ static void api_not_modified(struct http_conn *conn)
     http_reply(conn, 304, NULL, "", 0);
 }
 
+/* "os[/architecture[/variant]]": whether the images here, which are all for linux/amd64, are meant.
+ */
+static bool platform_ok(const char *text)
+{
+    static const char *const fine[] = {
+        "", "linux", "amd64", "linux/amd64", "linux/x86_64", "linux/amd64/v1"};
+
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
+        if (str_case_eq(text, fine[i]))
+            return true;
+    return false;
+}
+
 API(api_container_create)
 {
+    const char *platform = http_query(call->req, "platform");
     struct container *c;
     struct buf b = {0};
     char *why;
@@ -30,6 +44,13 @@ API(api_container_create)
 
     if (!call->body || call->body->type != JSON_OBJECT) {
         api_error(call->conn, 400, "the request body must be a JSON object");
+        return;
+    }
+    if (platform && !platform_ok(platform)) {
+        api_error(call->conn, 404,
+                  "image with reference %s was found but its platform (linux/amd64) does not match "
+                  "the specified platform (%s)",
+                  json_str(call->body, "Image") ? json_str(call->body, "Image") : "", platform);
         return;
     }
     c = container_create(http_query(call->req, "name"), call->body, &status, &why);
