@@ -18,3 +18,21 @@ fuzz: build/fuzz/fuzz_vmm build/unit/unit build/unit/user
 	@build/fuzz/fuzz_vmm $(FUZZ_ROUNDS) $(FUZZ_SEED)
 	@UNIT_TIMES=$(UNIT_TIMES) build/unit/user survive
 	@for t in damage cpio_never seccomp; do UNIT_TIMES=$(UNIT_TIMES) build/unit/unit $$t || exit 1; done
+
+# System calls: what they are, and the letters of their arguments, come from the kernel's own table.
+FUZZ_ABI_SRC := $(wildcard tests/fuzz/abi/*.c)
+
+build/gen/syscall_names.h: $(OUT)/gen/syscall_table.h
+	@mkdir -p $(@D)
+	@sed -n '/^#define SYSCALL_LIST/,$$p' $< > $@
+
+build/tests/fuzz-abi: $(FUZZ_ABI_SRC) tests/fuzz/abi/fuzz.h build/gen/syscall_names.h
+	@mkdir -p $(@D)
+	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra -Werror \
+	    -Wno-unused-parameter -Ibuild/gen -o $@ $(FUZZ_ABI_SRC)
+
+.PHONY: fuzz-abi
+fuzz-abi: build/tests/fuzz-abi
+	@$(MAKE) all
+	@$(MAKE) DEBUG=1 all
+	@tests/fuzz/abi/test-fuzz-abi --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) --cpus $(or $(CPUS),2)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fuzz-abi [SEED [SECONDS [THREADS [NAME]]]]: processes with threads that make system calls with
+ * random arguments, until the time is over. NAME: this call alone. A process lives a second at
+ * most; how it ends is of no interest: what counts is that the kernel goes on. Prints what it did.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+
+#define PROCESSES 4
+#define CALLS 3000
+
+static const char *only;
+static unsigned threads = 3;
+static volatile uint64_t *made; /* calls in all, shared */
+static uint64_t seed;
+
+struct worker {
+    struct chance chance;
+    pid_t pid;
+};
+
+static void make_call(struct chance *c, pid_t pid)
+{
+    const struct call *call = &calls[chance_below(c, call_count)];
+    long args[6];
+
+    if ((only && strcmp(call->name, only) != 0) || !call_prepare(call, c, args))
+        return;
+    syscall((long)call->nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+    if (syscall(SYS_getpid) != pid)
+        syscall(SYS_exit_group, 0); /* a child that the call has made */
+    __atomic_fetch_add(made, 1, __ATOMIC_RELAXED);
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+
+    for (unsigned i = 0; i < CALLS; i++)
+        make_call(&w->chance, w->pid);
+    return NULL;
+}
+
+static void limit(int which, rlim_t n)
+{
+    struct rlimit r = {n, n};
+
+    setrlimit(which, &r);
+}
+
+/* One process: its files in a folder of its own, its threads, and an alarm. */
+static void process(uint64_t number)
+{
+    static struct worker workers[16];
+    struct chance c = {seed * 1000003 + number};
+    char folder[64];
+    pthread_t t;
+
+    setpgid(0, 0);
+    snprintf(folder, sizeof(folder), "/tmp/fuzz%d", (int)(number % 8));
+    mkdir(folder, 0777);
+    if (chdir(folder) == 0) {
+        mkdir("d", 0777);
+        mkfifo("fifo", 0666);
+        (void)!symlink("a", "link");
+        (void)!symlink("loop", "loop");
+    }
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_NPROC, 200);
+    values_init();
+    objects_open(&c);
+    alarm(1);
+    for (unsigned i = 0; i < threads; i++) {
+        workers[i] = (struct worker){{chance_u64(&c)}, getpid()};
+        if (i && pthread_create(&t, NULL, work, &workers[i]) != 0)
+            break;
+    }
+    work(&workers[0]);
+    _exit(0);
+}
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void start(uint64_t number)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        process(number);
+    if (pid > 0)
+        setpgid(pid, pid);
+}
+
+int main(int argc, char **argv)
+{
+    double end = now() + (argc > 2 ? atof(argv[2]) : 10);
+    uint64_t number = 0, lost = 0;
+    int running = 0, status;
+
+    seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    threads = argc > 3 ? (unsigned)atoi(argv[3]) % 16 : 3;
+    only = argc > 4 ? argv[4] : NULL;
+    made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    setvbuf(stdout, NULL, _IONBF, 0);
+    for (; now() < end; number++) {
+        if (running == PROCESSES) {
+            pid_t pid = wait(&status);
+            if (pid > 0)
+                kill(-pid, SIGKILL); /* what it has left behind */
+            running -= pid > 0 || errno == ECHILD;
+            lost += pid > 0 && WIFSIGNALED(status);
+        }
+        start(number);
+        running++;
+    }
+    while (wait(&status) > 0)
+        ;
+    printf("ok %lu calls in %lu processes, %lu ended by a signal\n", (unsigned long)*made,
+           (unsigned long)number, (unsigned long)lost);
+    return *made == 0;
+}
