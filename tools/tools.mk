@@ -40,8 +40,15 @@ syntax = printf '%s\n' $(4) | xargs -r -n 25 -P 2 \
          $(1) $(subst $(shell $(CC) -print-file-name=include),$(shell $(1) -print-file-name=include),$(2)) \
          $(3) -fsyntax-only
 
+.PHONY: abi-report check-abi
+abi-report:
+	@tools/abi-report
+
+check-abi:
+	@tools/abi-report --check
+
 .PHONY: check check-layers check-format check-gcc check-clang
-check: check-format check-layers check-gcc check-clang
+check: check-abi check-format check-layers check-gcc check-clang
 	@echo 'check: all clean'
 
 check-format:

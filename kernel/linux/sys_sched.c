@@ -167,6 +167,11 @@ s64 sys_sched_get_priority_min(s32 policy)
 
 s64 sys_sched_rr_get_interval(s32 tid, u64 uts)
 {
+    struct task *t = tid < 0 ? NULL : sched_task((u64)tid);
+
+    if (!t)
+        return tid < 0 ? -EINVAL : -ESRCH;
+    task_put(t);
     return timespec_out(uts, 4 * NSEC_PER_MSEC);
 }
 
