@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,11 +145,24 @@ static void cli_host(const char *host)
     cli_socket = host + 7;
 }
 
+/* A standard stream that was closed would become the next thing that is opened. */
+static void cli_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd < 3);
+    if (fd > 2)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     const char *host = getenv("DOCKER_HOST");
     int i = 1;
 
+    cli_streams();
     if (host && *host)
         cli_host(host);
     while (i + 1 < argc && (!strcmp(argv[i], "-H") || !strcmp(argv[i], "--host"))) {

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,17 +92,19 @@ static void stream_signal(struct stream *s)
     }
 }
 
-/* Frames cut anywhere: `held` keeps what is not complete. */
+/* Frames cut anywhere: `held` keeps what is not complete. What they hold waits for its stream. */
 struct demux {
     uint8_t head[8];
     size_t held;
     uint32_t left;
+    bool tty;
+    struct buf out[2]; /* for standard output and error */
 };
 
-static void demux_feed(struct demux *d, const char *data, size_t len, bool tty)
+static void demux_feed(struct demux *d, const char *data, size_t len)
 {
-    if (tty) {
-        write_all(1, data, len);
+    if (d->tty) {
+        buf_add(&d->out[0], data, len);
         return;
     }
     while (len) {
@@ -118,83 +121,163 @@ static void demux_feed(struct demux *d, const char *data, size_t len, bool tty)
             continue;
         }
         n = len < d->left ? len : d->left;
-        write_all(d->head[0] == 2 ? 2 : 1, data, n);
+        buf_add(&d->out[d->head[0] == 2], data, n);
         data += n;
         len -= n;
         d->left -= (uint32_t)n;
     }
 }
 
-/* Our input to the engine; false when it has ended. */
-static bool stream_input(struct stream *s, bool *escape)
+static bool demux_waits(const struct demux *d)
 {
-    char data[16384];
-    ssize_t n = read(0, data, sizeof(data)), sent = 0;
-
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return true;
-    if (n <= 0) {
-        shutdown(s->c->fd, SHUT_WR);
-        return false;
-    }
-    if (s->tty && n == 1) { /* typed keys come one by one */
-        if (*escape && data[0] == 'q' - 96) {
-            s->detached = true;
-            return false;
-        }
-        *escape = data[0] == 'p' - 96;
-        if (*escape)
-            return true;
-    }
-    while (sent < n) {
-        ssize_t m = send(s->c->fd, data + sent, (size_t)(n - sent), MSG_NOSIGNAL);
-
-        if (m < 0 && errno != EINTR)
-            return false;
-        sent += m > 0 ? m : 0;
-    }
-    return true;
+    return d->out[0].len || d->out[1].len;
 }
 
+/* Our reader has gone: so do we, as any program does, whatever the container does. */
+_Noreturn static void stream_broken(void)
+{
+    stream_restore();
+    signal(SIGPIPE, SIG_DFL);
+    raise(SIGPIPE);
+    exit(128 + SIGPIPE);
+}
+
+/* One piece to standard output or error; after poll a pipe takes as much without waiting. */
+static void demux_write(struct demux *d, int which)
+{
+    struct buf *b = &d->out[which];
+    size_t len = b->len < PIPE_BUF ? b->len : PIPE_BUF;
+    ssize_t n = len ? write(which + 1, b->data, len) : 0;
+
+    if (n < 0 && (errno == EPIPE || errno == EBADF))
+        stream_broken();
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        buf_clear(b); /* as on a full disk: the rest may be taken again */
+    else if (n > 0)
+        buf_drop(b, (size_t)n);
+}
+
+/* All of it, waiting for the reader. */
+static void demux_flush(struct demux *d)
+{
+    while (demux_waits(d)) {
+        demux_write(d, 0);
+        demux_write(d, 1);
+    }
+    buf_free(&d->out[0]);
+    buf_free(&d->out[1]);
+}
+
+/* What is on its way from our input to the engine. */
+struct upstream {
+    struct buf data;
+    bool open;   /* there may be more */
+    bool escape; /* ctrl-p has been typed */
+};
+
+static void upstream_read(struct stream *s, struct upstream *u)
+{
+    char data[16384];
+    ssize_t n = read(0, data, sizeof(data));
+
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n <= 0) {
+        u->open = false;
+        return;
+    }
+    if (s->tty && n == 1) { /* typed keys come one by one */
+        if (u->escape && data[0] == 'q' - 96) {
+            s->detached = true;
+            return;
+        }
+        u->escape = data[0] == 'p' - 96;
+        if (u->escape)
+            return;
+    }
+    buf_add(&u->data, data, (size_t)n);
+}
+
+/* Sends what the engine takes; after the last byte, the end of input. */
+static void upstream_send(struct stream *s, struct upstream *u)
+{
+    ssize_t n =
+        u->data.len ? send(s->c->fd, u->data.data, u->data.len, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+
+    if (n > 0)
+        buf_drop(&u->data, (size_t)n);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) { /* it reads no more */
+        buf_clear(&u->data);
+        u->open = false;
+    }
+    if (!u->open && !u->data.len)
+        shutdown(s->c->fd, SHUT_WR);
+}
+
+/* Some of the engine's output; false at its end. */
+static bool stream_output(struct stream *s, struct demux *d)
+{
+    char data[32768];
+    ssize_t n = recv(s->c->fd, data, sizeof(data), MSG_DONTWAIT);
+
+    if (n > 0)
+        demux_feed(d, data, (size_t)n);
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/* Each direction waits for its own reader, none for another: whoever feeds us may be the one who
+ * does not read us. */
 void stream_run(struct stream *s)
 {
-    struct demux d = {0};
-    char data[32768];
-    bool in = s->in, escape = false;
+    struct demux d = {.tty = s->tty};
+    struct upstream u = {.open = s->in};
+    bool more = true;
 
-    if (s->tty && in)
+    if (s->tty && u.open)
         stream_make_raw();
-    if (!in)
+    if (!u.open)
         shutdown(s->c->fd, SHUT_WR);
-    demux_feed(&d, s->c->in.data, s->c->in.len, s->tty);
+    demux_feed(&d, s->c->in.data, s->c->in.len);
     buf_clear(&s->c->in);
-    while (!s->detached) {
-        struct pollfd p[3] = {
-            {s->c->fd, POLLIN, 0}, {stream_signals, POLLIN, 0}, {in ? 0 : -1, POLLIN, 0}};
+    while (more && !s->detached) {
+        bool waits = demux_waits(&d), feeds = u.data.len > 0;
+        struct pollfd p[5] = {{s->c->fd, (short)((waits ? 0 : POLLIN) | (feeds ? POLLOUT : 0)), 0},
+                              {stream_signals, POLLIN, 0},
+                              {u.open && !feeds ? 0 : -1, POLLIN, 0},
+                              {d.out[0].len ? 1 : -1, POLLOUT, 0},
+                              {d.out[1].len ? 2 : -1, POLLOUT, 0}};
 
-        if (poll(p, 3, -1) < 0 && errno != EINTR)
+        if (waits && !feeds)
+            p[0].fd = -1; /* its end would wake us again and again */
+        if (poll(p, 5, -1) < 0 && errno != EINTR)
             break;
         if (p[1].revents)
             stream_signal(s);
         if (p[2].revents)
-            in = stream_input(s, &escape);
-        if (p[0].revents) {
-            ssize_t n = recv(s->c->fd, data, sizeof(data), 0);
-
-            if (n <= 0)
-                break;
-            demux_feed(&d, data, (size_t)n, s->tty);
-        }
+            upstream_read(s, &u);
+        if (feeds ? p[0].revents & ~POLLIN : p[2].revents)
+            upstream_send(s, &u);
+        if (p[3].revents)
+            demux_write(&d, 0);
+        if (p[4].revents)
+            demux_write(&d, 1);
+        if (!waits && p[0].revents & (POLLIN | POLLHUP | POLLERR))
+            more = stream_output(s, &d);
     }
+    demux_flush(&d);
+    buf_free(&u.data);
     stream_restore();
 }
 
 void stream_copy(struct client *c, bool tty)
 {
-    struct demux d = {0};
+    struct demux d = {.tty = tty};
     char data[32768];
     ssize_t n;
 
-    while ((n = client_read(c, data, sizeof(data))) > 0)
-        demux_feed(&d, data, (size_t)n, tty);
+    signal(SIGPIPE, SIG_DFL); /* as any program: its reader's end is its own */
+    while ((n = client_read(c, data, sizeof(data))) > 0) {
+        demux_feed(&d, data, (size_t)n);
+        demux_flush(&d);
+    }
 }

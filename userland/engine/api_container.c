@@ -42,8 +42,10 @@ API(api_container_create)
     char *why;
     int status;
 
-    if (!call->body || call->body->type != JSON_OBJECT) {
-        api_error(call->conn, 400, "the request body must be a JSON object");
+    why = judge_create(call->body);
+    if (why) {
+        api_error(call->conn, 400, "%s", why);
+        free(why);
         return;
     }
     if (platform && !platform_ok(platform)) {

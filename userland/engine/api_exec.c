@@ -81,18 +81,12 @@ static char **exec_env(const struct container *c, const struct json *extra, bool
     return env;
 }
 
-static bool strings_only(const struct json *list)
-{
-    for (const struct json *j = list ? list->child : NULL; j; j = j->next)
-        if (j->type != JSON_STRING)
-            return false;
-    return !list || list->type == JSON_ARRAY || list->type == JSON_NULL;
-}
-
 /* False, and an error to the client, when there can be no such exec. */
 static bool exec_judge(struct call *call, const struct container *c)
 {
-    const struct json *cmd = json_get(call->body, "Cmd"), *env = json_get(call->body, "Env");
+    const struct json *cmd = json_get(call->body, "Cmd");
+    char *why = judge_exec(call->body);
+    bool ok = false;
 
     if (c->state != C_RUNNING)
         api_error(call->conn, 409,
@@ -101,9 +95,8 @@ static bool exec_judge(struct call *call, const struct container *c)
                   c->id);
     else if (c->runtime == RUNTIME_VM)
         api_error(call->conn, 501, "exec is not supported with --runtime vm");
-    else if (!strings_only(cmd) || !strings_only(env))
-        api_error(call->conn, 400, "%s must be an array of strings",
-                  strings_only(cmd) ? "Env" : "Cmd");
+    else if (why)
+        api_error(call->conn, 400, "%s", why);
     else if (!json_count(cmd) || !*cmd->child->str)
         api_error(call->conn, 400, "No exec command specified");
     else if (json_str(call->body, "WorkingDir") && *json_str(call->body, "WorkingDir") &&
@@ -113,8 +106,9 @@ static bool exec_judge(struct call *call, const struct container *c)
                   "absolute path",
                   json_str(call->body, "WorkingDir"));
     else
-        return true;
-    return false;
+        ok = true;
+    free(why);
+    return ok;
 }
 
 static const char *exec_text(const struct json *body, const char *key, const char *otherwise)

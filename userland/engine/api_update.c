@@ -58,12 +58,9 @@ API(api_container_update)
 
     if (!c)
         return;
-    if (!call->body || call->body->type != JSON_OBJECT) {
-        api_error(call->conn, 400, "the request body must be a JSON object");
-        return;
-    }
     wanted = old = c->limits;
-    why = update_judge(c, call->body, &wanted);
+    why = judge_update(call->body);
+    why = why ? why : update_judge(c, call->body, &wanted);
     if (why) {
         api_error(call->conn, 400, "%s", why);
         free(why);

@@ -315,6 +315,14 @@ uint64_t caps_default(void);
 char *caps_apply(uint64_t *caps, const struct json *host);
 int signal_parse(const char *text); /* "KILL", "SIGKILL", "9"; -1 when unknown */
 
+/* ---- the types of a request's fields (judge.c) ------------------------------------------------
+ */
+
+/* NULL, or which field of the body has the wrong type; to be freed. */
+char *judge_create(const struct json *body);
+char *judge_update(const struct json *body);
+char *judge_exec(const struct json *body);
+
 /* ---- start, processes (start.c, process.c) ------------------------------------------------- */
 
 struct attach {

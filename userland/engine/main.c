@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The engine's process: options, the listening socket, signals, the loop.
 //
-//   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--ready-fd N]
+//   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--ready-fd N] [--after S]
 //   engine --worker ...   a worker of one that runs: worker.c
 //   engine --life         prints the transition tables
 //
+// --after: seconds to wait first, for init, which starts one again that does not live long.
 // --ready-fd gets one byte when the socket listens, then is closed: init waits for that.
 #include "engine/engine.h"
 
@@ -211,6 +212,8 @@ static int engine_option(int argc, char **argv, int *ready)
         } else if (value && !strcmp(argv[i], "--ready-fd") && str_u64(value, &fd) && fd < 1024) {
             *ready = (int)fd;
             fcntl(*ready, F_SETFD, FD_CLOEXEC);
+        } else if (value && !strcmp(argv[i], "--after") && str_u64(value, &fd) && fd < 3600) {
+            sleep((unsigned)fd);
         } else {
             fprintf(stderr, "engine: unknown option %s\n", argv[i]);
             return -EINVAL;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,27 +14,71 @@
 
 #include "lib/str.h"
 
-#define ENGINE_RESTARTS 5
+#define ENGINE_READY_MS 10000 /* it may have to end what its predecessor left running */
+#define ENGINE_SLICE_MS 20    /* between two looks for orphans to be reaped meanwhile */
+#define ENGINE_STEADY_MS 1000 /* one that ends sooner is started again after a pause */
+#define ENGINE_PAUSE_MAX_S 5
 
 static pid_t engine_pid;
-static int engine_restarts;
+static struct timespec engine_since;
+static unsigned engine_pause; /* seconds before the next start */
 
+static long elapsed_ms(const struct timespec *since)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (long)(now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000;
+}
+
+/* However often it ends: without it the machine serves nobody. */
 static void engine_exited(pid_t pid, int status)
 {
     if (pid != engine_pid)
         return;
     init_log("the engine has ended with status %d", status_code(status));
-    if (++engine_restarts <= ENGINE_RESTARTS)
-        engine_run();
-    else
-        init_log("it is not started again");
+    if (elapsed_ms(&engine_since) >= ENGINE_STEADY_MS)
+        engine_pause = 0;
+    else if (engine_pause < ENGINE_PAUSE_MAX_S)
+        engine_pause++;
+    engine_run();
+}
+
+/* Its readiness byte, while orphans are reaped; false when it does not come. */
+static bool engine_ready(int fd)
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    char byte;
+
+    for (int ms = 0; ms < ENGINE_READY_MS; ms += ENGINE_SLICE_MS) {
+        pid_t pid = engine_pid;
+
+        if (poll(&p, 1, ENGINE_SLICE_MS) > 0)
+            return read(fd, &byte, 1) == 1;
+        spawn_reap();
+        if (pid != engine_pid)
+            return true; /* it has ended, and another has come up or not */
+    }
+    return false;
+}
+
+/* The pause before a start is the starting process's: nothing else waits for it. */
+static void engine_pid_start(int ready)
+{
+    char fd[16], pause_s[16];
+    char *argv[] = {"/bin/engine", "--ready-fd", fd, "--after", pause_s, NULL};
+
+    snprintf(fd, sizeof(fd), "%d", ready);
+    snprintf(pause_s, sizeof(pause_s), "%u", engine_pause);
+    clock_gettime(CLOCK_MONOTONIC, &engine_since);
+    engine_since.tv_sec += engine_pause;
+    engine_pid = spawn(argv, 0, false);
 }
 
 void engine_run(void)
 {
-    int ready[2];
-    char fd[16], *argv[] = {"/bin/engine", "--ready-fd", fd, NULL}, byte;
     struct timespec now;
+    int ready[2];
 
     spawn_on_exit(engine_exited);
     if (pipe2(ready, 0) < 0) {
@@ -41,12 +86,13 @@ void engine_run(void)
         return;
     }
     fcntl(ready[0], F_SETFD, FD_CLOEXEC);
-    snprintf(fd, sizeof(fd), "%d", ready[1]);
-    engine_pid = spawn(argv, 0, false);
+    engine_pid_start(ready[1]);
     close(ready[1]);
     if (engine_pid < 0) {
         init_log("cannot start /bin/engine: %s", strerror(-engine_pid));
-    } else if (read(ready[0], &byte, 1) == 1) {
+    } else if (engine_pause) {
+        init_log("the engine is started again in %u s", engine_pause);
+    } else if (engine_ready(ready[0])) {
         clock_gettime(CLOCK_BOOTTIME, &now);
         init_log("engine ready %ld.%03ld ms after boot",
                  (long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec / 1000 % 1000);

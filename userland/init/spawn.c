@@ -12,6 +12,17 @@
 
 static void (*spawn_watcher)(pid_t pid, int status);
 
+/* One that waits for a process. A watcher may wait and reap itself: what it reaps of others' is
+ * kept for them. */
+struct spawn_waiter {
+    struct spawn_waiter *next;
+    pid_t pid;
+    int status;
+    bool done;
+};
+
+static struct spawn_waiter *spawn_waiters;
+
 void spawn_on_exit(void (*fn)(pid_t pid, int status))
 {
     spawn_watcher = fn;
@@ -59,20 +70,35 @@ pid_t spawn(char *const argv[], int in, bool foreground)
     return err ? -err : pid;
 }
 
+static void spawn_reaped(pid_t pid, int status)
+{
+    for (struct spawn_waiter *w = spawn_waiters; w; w = w->next) {
+        if (w->pid != pid)
+            continue;
+        w->status = status;
+        w->done = true;
+        return;
+    }
+    if (spawn_watcher)
+        spawn_watcher(pid, status);
+}
+
 int spawn_wait(pid_t pid)
 {
-    int status;
-    pid_t got;
+    struct spawn_waiter me = {.next = spawn_waiters, .pid = pid};
+    bool lost = false;
 
-    for (;;) {
-        got = waitpid(-1, &status, 0);
-        if (got < 0 && errno != EINTR)
-            return 255;
-        if (got == pid)
-            return status_code(status);
-        if (got > 0 && spawn_watcher)
-            spawn_watcher(got, status);
+    spawn_waiters = &me;
+    while (!me.done && !lost) {
+        int status;
+        pid_t got = waitpid(-1, &status, 0);
+
+        lost = got < 0 && errno != EINTR;
+        if (got > 0)
+            spawn_reaped(got, status);
     }
+    spawn_waiters = me.next;
+    return me.done ? status_code(me.status) : 255;
 }
 
 void spawn_reap(void)
@@ -81,6 +107,5 @@ void spawn_reap(void)
     pid_t got;
 
     while ((got = waitpid(-1, &status, WNOHANG)) > 0)
-        if (spawn_watcher)
-            spawn_watcher(got, status);
+        spawn_reaped(got, status);
 }
