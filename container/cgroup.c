@@ -244,6 +244,7 @@ static int cgroup_link_locked(struct cgroup *parent, struct cgroup *cg)
         return -EAGAIN;
     cg->cpus_effective = parent->cpus_effective;
     sched_group_set_cpus(cg->sched, cg->cpus_effective);
+    sched_group_set_frozen(cg->sched, sched_group_frozen(parent->sched));
     cgroup_count_below_locked(parent, 1);
     cg->id = ++cgroup_last_id;
     cgroup_get(parent); /* cg->parent */
@@ -403,7 +404,7 @@ static struct cgroup *cgroup_by_id(struct rb_node *n)
 }
 
 /* The group after cg in the subtree of top, parents first; NULL after the last. */
-static struct cgroup *cgroup_next_locked(struct cgroup *cg, struct cgroup *top)
+struct cgroup *cgroup_next_locked(struct cgroup *cg, struct cgroup *top)
 {
     struct cgroup *next = cgroup_by_id(rb_first(&cg->children));
 

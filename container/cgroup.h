@@ -99,6 +99,13 @@ int cgroup_for_each_below(struct cgroup *cg, int (*fn)(struct cgroup_member *m, 
                           void *arg);
 /* SIGKILL to every process in cg and below, also to those being forked. */
 void cgroup_kill(struct cgroup *cg);
+/* Stops all threads of cg and below on their way to user or guest mode, and lets them go on. A
+ * group is frozen while it or one above it is. SIGKILL reaches the frozen. -ENODEV: removed. */
+int cgroup_freeze(struct cgroup *cg, bool freeze);
+/* It is frozen and none of its threads runs any more. May sleep. */
+bool cgroup_is_frozen(struct cgroup *cg);
+/* A thread of this member has stopped: those who watch cgroup.events look again. */
+void cgroup_frozen_notify(struct cgroup_member *m);
 /* Limits: from the files' values. 0 or -EINVAL. */
 int cgroup_set_weight(struct cgroup *cg, u64 weight);                 /* 1..10000 */
 int cgroup_set_quota(struct cgroup *cg, u64 quota_us, u64 period_us); /* U64_MAX: max */

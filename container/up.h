@@ -17,3 +17,7 @@ void up_oom_kill(struct cgroup_member *m);
 void up_cgroup_kill(struct cgroup_member *m);
 /* The CPUs of its group have changed. */
 void up_cgroup_cpus(struct cgroup_member *m);
+/* Its group is frozen: its threads are to notice. */
+void up_cgroup_freeze(struct cgroup_member *m);
+/* One of its threads runs, or is about to. */
+bool up_cgroup_awake(struct cgroup_member *m);

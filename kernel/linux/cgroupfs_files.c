@@ -269,7 +269,9 @@ static ssize_t cg_procs_store(struct pseudo_node *node, char *text, size_t n,
 
 static int cg_events_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    seq_printf(out, "populated %d\nfrozen 0\n", cgroup_populated(cg_of(node)));
+    struct cgroup *cg = cg_of(node);
+
+    seq_printf(out, "populated %d\nfrozen %d\n", cgroup_populated(cg), cgroup_is_frozen(cg));
     return 0;
 }
 
@@ -277,6 +279,25 @@ static u32 cg_events_poll(struct pseudo_node *node, struct file *f, struct poll_
 {
     poll_wait(pt, &cg_of(node)->events_wait);
     return POLLIN | POLLRDNORM | POLLERR | POLLPRI;
+}
+
+static int cg_freeze_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
+{
+    seq_printf(out, "%d\n", READ_ONCE(cg_of(node)->frozen));
+    return 0;
+}
+
+static ssize_t cg_freeze_store(struct pseudo_node *node, char *text, size_t n,
+                               const struct cred *cred)
+{
+    u64 freeze;
+    int err = cg_parse(text, &freeze);
+
+    if (!err && freeze > 1)
+        err = -ERANGE;
+    if (!err)
+        err = cgroup_freeze(cg_of(node), freeze);
+    return err ? err : (ssize_t)n;
 }
 
 static int cg_type_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
@@ -423,6 +444,7 @@ const struct cgroup_file cgroup_files[] = {
     CG_RW("cgroup.max.descendants", 0, false, cg_max_below_show, cg_max_below_store),
     CG_RO("cgroup.events", 0, true, cg_events_show, .poll = cg_events_poll),
     CG_RO("cgroup.type", 0, true, cg_type_show),
+    CG_RW("cgroup.freeze", 0, true, cg_freeze_show, cg_freeze_store),
     CG_WO("cgroup.kill", 0, true, cg_kill_store),
     CG_RO("memory.current", CG_MEMORY, true, cgroupfs_memory_current_show),
     CG_RO("memory.peak", CG_MEMORY, true, cgroupfs_memory_peak_show),

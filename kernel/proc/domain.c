@@ -6,6 +6,7 @@
 #include "container/device_filter.h"
 #include "container/up.h"
 #include "proc/proc.h"
+#include "sched/up.h"
 #include "vfs/up.h"
 #include "vm/aspace.h"
 
@@ -76,4 +77,36 @@ void up_cgroup_cpus(struct cgroup_member *m)
     list_for_each (t, &p->tasks, node)
         thread_apply_cpus(t->thread);
     spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+void up_cgroup_freeze(struct cgroup_member *m)
+{
+    struct process *p = domain_process(m);
+    struct task *t;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (t, &p->tasks, node)
+        thread_work_set(t->thread, WORK_THROTTLE);
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+bool up_cgroup_awake(struct cgroup_member *m)
+{
+    struct process *p = domain_process(m);
+    bool awake = false;
+    struct task *t;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (t, &p->tasks, node)
+        awake = awake || (!t->exiting && READ_ONCE(t->thread->state) != THREAD_SLEEPING);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return awake;
+}
+
+void up_thread_frozen(struct thread *t)
+{
+    if (t->task)
+        cgroup_frozen_notify(&t->task->process->cgroup);
 }

@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "sched/rq_priv.h"
+#include "sched/up.h"
 
 #define PERIOD_MIN (1 * NSEC_PER_MSEC)
 
@@ -129,7 +130,7 @@ static void group_refill(struct timer *timer)
         waitq_wake_all(&g->throttled);
 }
 
-/* The first group on the way up from t's that has no quota left, or NULL. */
+/* The first group on the way up from t's that has no quota left: a reference, or NULL. */
 static struct sched_group *group_out_of_quota(struct thread *t)
 {
     struct sched_group *out = NULL;
@@ -144,6 +145,7 @@ static struct sched_group *group_out_of_quota(struct thread *t)
                 out = g->group;
     }
     if (out) {
+        group_get(out);
         spin_lock(&out->pool_lock);
         /* A refill that came in between is found by the caller's next turn: it is not asleep yet.
          */
@@ -158,22 +160,61 @@ static struct sched_group *group_out_of_quota(struct thread *t)
     return out;
 }
 
+/* What keeps t from user mode: a reference to its own group, which is frozen, or to one that has no
+ * quota left; or NULL. */
+static struct sched_group *group_holding(struct thread *t)
+{
+    struct sched_group *g, *frozen = NULL;
+    u64 flags = irq_save();
+    struct rq *rq = rq_this();
+
+    spin_lock(&rq->lock); /* t is current: it changes its group under this lock only */
+    g = t->group;
+    if (READ_ONCE(g->frozen)) {
+        group_get(g);
+        frozen = g;
+    }
+    spin_unlock(&rq->lock);
+    irq_restore(flags);
+    return frozen ? frozen : group_out_of_quota(t);
+}
+
+static bool group_holds(const struct sched_group *g, const struct thread *t)
+{
+    return READ_ONCE(g->throttled_now) || (READ_ONCE(g->frozen) && READ_ONCE(t->group) == g);
+}
+
 void group_throttle(struct thread *t)
 {
     struct sched_group *g;
 
     thread_work_clear(t, WORK_THROTTLE);
-    while ((g = group_out_of_quota(t))) {
+    while ((g = group_holding(t))) {
         struct wait_thread w = {.queue = NULL};
         int err = 0;
 
         wait_begin(&w, &g->throttled, SLEEP_KILLABLE);
-        if (READ_ONCE(g->throttled_now))
+        if (READ_ONCE(g->frozen))
+            up_thread_frozen(t); /* it counts as asleep from here on */
+        if (group_holds(g, t))
             err = wait_commit(&w, 0);
         wait_end(&w);
+        group_put(g);
         if (err)
             return; /* it dies: let it */
     }
+}
+
+void sched_group_set_frozen(struct sched_group *g, bool frozen)
+{
+    WRITE_ONCE(g->frozen, frozen);
+    if (!frozen)
+        waitq_wake_all(&g->throttled);
+}
+
+bool sched_group_frozen(const struct sched_group *g)
+{
+    return READ_ONCE(g->frozen);
 }
 
 void group_get(struct sched_group *g)

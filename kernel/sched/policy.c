@@ -48,6 +48,10 @@ void thread_set_group(struct thread *t, struct sched_group *g)
     }
     spin_unlock(&rq->lock);
     irq_restore(flags);
+    if (READ_ONCE(old->frozen))
+        waitq_wake_all(&old->throttled); /* it may wait there: it looks again */
+    if (READ_ONCE(g->frozen))
+        thread_work_set(t, WORK_THROTTLE);
     group_put(old);
     thread_apply_cpus(t);
 }

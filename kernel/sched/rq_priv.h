@@ -51,7 +51,9 @@ struct sched_group {
     bool period_used;   /* p  something was taken since the last refill */
     bool timer_running; /* p */
     struct timer refill;
-    struct waitq throttled; /* threads that wait for quota on their way to user mode */
+    struct waitq
+        throttled; /* threads that wait for quota, or the thaw, on their way to user mode */
+    bool frozen;   /* a  its threads reach user mode no more */
     u64 nr_periods, nr_throttled, throttled_ns; /* p */
     bool throttled_now;                         /* p  someone found the pool empty in this period */
     u64 throttle_start;                         /* p */

@@ -239,6 +239,8 @@ void thread_start(struct thread *t)
 {
     DEBUG_ASSERT(t->state == THREAD_SLEEPING);
     refcount_get(&t->ref); /* its own */
+    if (unlikely(sched_group_frozen(t->group)))
+        thread_work_set(t, WORK_THROTTLE);
     sched_activate(t, true);
 }
 

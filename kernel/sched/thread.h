@@ -30,7 +30,7 @@ enum work_bits {
     WORK_RESCHED = 1 << 0,
     WORK_SIGNAL = 1 << 1,
     WORK_KILL = 1 << 2,     /* fatal signal pending: sleeps that allow kill end */
-    WORK_THROTTLE = 1 << 3, /* the group has no quota left */
+    WORK_THROTTLE = 1 << 3, /* the group has no quota left, or is frozen */
     WORK_NOTIFY = 1 << 4,   /* vCPU request, stop, trace: the owner defines it */
     WORK_MEMORY = 1 << 5,   /* memory is short, or its account past its limit: memory_relieve */
 };
@@ -143,6 +143,11 @@ void thread_set_group(struct thread *t, struct sched_group *g);
 int thread_set_affinity(struct thread *t, u64 mask);
 /* The CPUs of the group, never none; its threads are then told one by one (thread_apply_cpus). */
 void sched_group_set_cpus(struct sched_group *g, u64 mask);
+/* Frozen: from here on none of its threads comes to user or guest mode. Those that are there now,
+ * or running, are told one by one (WORK_THROTTLE) after this; a new one asks itself. Groups below
+ * are the caller's to set as well. */
+void sched_group_set_frozen(struct sched_group *g, bool frozen);
+bool sched_group_frozen(const struct sched_group *g);
 void thread_apply_cpus(struct thread *t); /* never sleeps; current leaves at its next yield */
 void thread_set_nice(struct thread *t, int nice);
 extern struct sched_group sched_group_root;
