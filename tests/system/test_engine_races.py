@@ -533,6 +533,16 @@ def test_update_is_judged_whole(engine):
     clean(engine)
 
 
+def test_execs_that_nobody_starts_are_bounded(engine):
+    started(engine, "xb", ["sleep", "100"])
+    first = api(engine, "POST", "/containers/xb/exec", {"Cmd": ["true"]})[1]["Id"]
+    for _ in range(1100):
+        last = api(engine, "POST", "/containers/xb/exec", {"Cmd": ["true"]})[1]["Id"]
+    expect(api(engine, "GET", f"/exec/{first}/json")[0], 404)
+    expect(api(engine, "GET", f"/exec/{last}/json")[0], 200)
+    clean(engine)
+
+
 def test_odd_values_have_docker_s_answers(engine):
     started(engine, "od", ["sleep", "100"])
     expect(api(engine, "POST", "/containers/od/exec", {"Cmd": [1]})[0], 400)

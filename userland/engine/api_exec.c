@@ -8,7 +8,8 @@
 
 #include "lib/str.h"
 
-#define EXECS_KEPT 64 /* per container; the oldest finished one gives way */
+#define EXECS_KEPT 64  /* per container; the oldest finished one gives way */
+#define EXECS_MAX 1024 /* then one that was never started does */
 
 static struct exec *exec_find(struct call *call)
 {
@@ -22,16 +23,19 @@ static struct exec *exec_find(struct call *call)
 
 static void exec_forget_old(struct container *c)
 {
-    struct exec **oldest = NULL;
+    struct exec **finished = NULL, **unused = NULL, **oldest, *x;
     int n = 0;
 
-    for (struct exec **at = &c->execs; *at; at = &(*at)->next, n++)
-        if ((*at)->started && !(*at)->running && !(*at)->proc)
-            oldest = at;
-    if (n < EXECS_KEPT || !oldest)
+    for (struct exec **at = &c->execs; *at; at = &(*at)->next, n++) {
+        if (!(*at)->started)
+            unused = at;
+        else if (!(*at)->running && !(*at)->proc)
+            finished = at;
+    }
+    oldest = n >= EXECS_KEPT && finished ? finished : n >= EXECS_MAX ? unused : NULL;
+    if (!oldest)
         return;
-    struct exec *x = *oldest;
-
+    x = *oldest;
     *oldest = x->next;
     exec_put(x);
 }
