@@ -108,6 +108,12 @@ static int clock_may_set(void)
     return capable(CAP_SYS_TIME) ? 0 : -EPERM;
 }
 
+static void clock_set_wall(u64 ns)
+{
+    time_set_wall(ns);
+    timerfd_wall_set();
+}
+
 s64 sys_clock_settime(s32 clock, u64 uts)
 {
     u64 ns;
@@ -117,7 +123,7 @@ s64 sys_clock_settime(s32 clock, u64 uts)
         return err ? err : -EINVAL;
     err = clock_may_set();
     if (!err)
-        time_set_wall(ns);
+        clock_set_wall(ns);
     return err;
 }
 
@@ -141,7 +147,7 @@ s64 sys_settimeofday(u64 utv, u64 utz)
         return -EFAULT;
     if (tv[0] < 0 || tv[1] < 0 || tv[1] >= 1000000)
         return -EINVAL;
-    time_set_wall((u64)tv[0] * NSEC_PER_SEC + (u64)tv[1] * USEC);
+    clock_set_wall((u64)tv[0] * NSEC_PER_SEC + (u64)tv[1] * USEC);
     return 0;
 }
 

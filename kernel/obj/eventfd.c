@@ -48,13 +48,25 @@ static bool eventfd_add(struct eventfd *e, u64 n)
         WRITE_ONCE(e->count, e->count + n);
     spin_unlock_irqrestore(&e->lock, flags);
     if (fits && n)
-        obj_wake(&e->wait, POLLIN | POLLRDNORM, ~0U);
+        obj_wake(&e->wait, POLLIN | POLLRDNORM, 1);
     return fits;
+}
+
+/* Readers are woken one by one: whoever leaves something, or does not come to take it, wakes the
+ * next. Writers, who wait in the same queue, are few, and all woken. */
+static int eventfd_wait(struct eventfd *e)
+{
+    int err = wait_event_exclusive(&e->wait, READ_ONCE(e->count), 0);
+
+    if (err && READ_ONCE(e->count))
+        obj_wake(&e->wait, POLLIN | POLLRDNORM, 1);
+    return err;
 }
 
 static ssize_t eventfd_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     struct eventfd *e = f->priv;
+    bool slept = false;
     u64 n;
     int err;
 
@@ -63,10 +75,13 @@ static ssize_t eventfd_read(struct file *f, struct iov_iter *to, loff_t *pos)
     while (!(n = eventfd_take(e))) {
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
-        err = wait_event_interruptible(&e->wait, READ_ONCE(e->count));
+        err = eventfd_wait(e);
         if (err)
             return err;
+        slept = true;
     }
+    if (slept && READ_ONCE(e->count))
+        obj_wake(&e->wait, POLLIN | POLLRDNORM, 1);
     return iov_copy_to(to, &n, sizeof(n)) == sizeof(n) ? (ssize_t)sizeof(n) : -EFAULT;
 }
 
