@@ -4,12 +4,15 @@
  * in a group of 16 MiB, and ends there, killed or refused, while the machine goes on. What the
  * kernel can forget again kills nobody.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 
 #include "abi.h"
@@ -160,6 +163,90 @@ static int hog_eventfds(void)
     return ENDED;
 }
 
+/* Sockets with names, of both families. */
+static int hog_names(void)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+    for (int i = 0; i < 40000; i++) {
+        int s = socket(i & 1 ? AF_INET : AF_UNIX, SOCK_DGRAM, 0);
+
+        in.sin_port = htons((uint16_t)(1024 + i % 20000));
+        in.sin_addr.s_addr = htonl(0x7f000001U + (unsigned)i / 20000);
+        snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "hog-%d", i);
+        if (s < 0 || (i & 1 ? bind(s, (void *)&in, sizeof(in)) : bind(s, (void *)&un, sizeof(un))))
+            return REFUSED;
+    }
+    return ENDED;
+}
+
+/* Datagrams that nobody reads, and such as are never complete. */
+static int hog_datagrams(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    static char block[8192];
+
+    for (int i = 0; i < 3000; i++) {
+        int r = socket(AF_INET, SOCK_DGRAM, 0), s = socket(AF_INET, SOCK_DGRAM, 0);
+        socklen_t n = sizeof(a);
+
+        a.sin_port = 0;
+        if (r < 0 || s < 0 || bind(r, (void *)&a, n) || getsockname(r, (void *)&a, &n) ||
+            connect(s, (void *)&a, n))
+            return REFUSED;
+        for (int k = 0; k < 10; k++)
+            if (send(s, block, sizeof(block), k == 9 ? MSG_MORE : 0) < 0)
+                return REFUSED;
+    }
+    return ENDED;
+}
+
+/* Descriptors that are in queues only, with what is in their own. */
+static int hog_flight(void)
+{
+    static char block[4096], control[CMSG_SPACE(sizeof(int))];
+    struct iovec v = {block, sizeof(block)};
+    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control};
+    struct cmsghdr *c = (struct cmsghdr *)control;
+    int s[2], p[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s))
+        return REFUSED;
+    for (int i = 0; i < 100000; i++) {
+        if (pipe2(p, O_NONBLOCK) || write(p[1], block, sizeof(block)) < 0)
+            return REFUSED;
+        m.msg_controllen = sizeof(control);
+        *c = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(c), &p[0], sizeof(int));
+        if (sendmsg(s[0], &m, 0) < 0) { /* full: another queue */
+            if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s))
+                return REFUSED;
+        }
+        close(p[0]);
+        close(p[1]);
+    }
+    return ENDED;
+}
+
+/* Watches of few files by many epolls. */
+static int hog_watches(void)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    int fd[64];
+
+    for (int i = 0; i < 64; i++)
+        fd[i] = eventfd(0, 0);
+    for (int i = 0; i < 2000; i++) {
+        int ep = epoll_create1(0);
+
+        for (int k = 0; k < 64; k++)
+            if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd[k], &ev))
+                return REFUSED;
+    }
+    return ENDED;
+}
+
 static void *thread_wait(void *arg)
 {
     pause();
@@ -228,10 +315,12 @@ static const struct hog {
     const char *name;
     int (*run)(void);
 } hogs[] = {
-    {"memory", hog_memory},     {"tables", hog_tables},   {"files", hog_files},
-    {"data", hog_data},         {"pipes", hog_pipes},     {"sockets", hog_sockets},
-    {"eventfds", hog_eventfds}, {"threads", hog_threads}, {"areas", hog_areas},
-    {"fork", hog_fork},         {"absent", hog_absent},   {"populate", hog_populate},
+    {"memory", hog_memory},       {"tables", hog_tables},   {"files", hog_files},
+    {"data", hog_data},           {"pipes", hog_pipes},     {"sockets", hog_sockets},
+    {"eventfds", hog_eventfds},   {"threads", hog_threads}, {"areas", hog_areas},
+    {"fork", hog_fork},           {"absent", hog_absent},   {"populate", hog_populate},
+    {"names", hog_names},         {"flight", hog_flight},   {"watches", hog_watches},
+    {"datagrams", hog_datagrams},
 };
 
 __attribute__((constructor)) static void hog_begin(void)
@@ -392,6 +481,22 @@ TEST(sockets_stay_in_their_group)
 TEST(events_and_timers_stay_in_their_group)
 {
     hog_test("eventfds", false);
+}
+TEST(names_of_sockets_stay_in_their_group)
+{
+    hog_test("names", false);
+}
+TEST(datagrams_stay_in_their_group)
+{
+    hog_test("datagrams", false);
+}
+TEST(descriptors_in_flight_stay_in_their_group)
+{
+    hog_test("flight", false);
+}
+TEST(watches_stay_in_their_group)
+{
+    hog_test("watches", false);
 }
 TEST(threads_stay_in_their_group)
 {
