@@ -6,11 +6,12 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import BUSYBOX, ROOT, busybox_layer, docker_archive
+from engine_fixture import BUSYBOX, ROOT, busybox_layer, docker_archive, tar
 
 WALLS = ("domain", "vm")
 
@@ -84,6 +85,26 @@ RUNS = {
     "terminal": ("-t", "sh -c 'test -t 0 && test -t 2 && tty; ls -l /dev/console | cut -c 1'", 0,
                  "/dev/pts/0\r\nc\r\n", ""),
     "terminal_input": ("-t -i", "cat", 1, "", "the input device is not a TTY", "echo x"),
+    "image_is_what_was_packed": (
+        "--oom-score-adj 5",
+        "sh -c 'stat -c \"%a:%u:%g\" /; stat -c %h /more/f /more/h; stat -c \"%n %y\" /more/nano /more/late /more/dir; "
+        "cat $(find /more/d -name end); readlink /more/long | wc -c; stat -c \"%F %t:%T %a\" /more/null; "
+        "df / | tail -n 1 | wc -w; cat /proc/self/oom_score_adj; ls -a /'", 0,
+        "711:7:8\n3\n3\n/more/nano 1970-01-01 00:00:12.345678901 +0000\n"
+        "/more/late 2128-06-11 08:53:20.000000000 +0000\n/more/dir 1970-01-01 00:01:17.000000000 +0000\n"
+        "deep1402\ncharacter special file 1:3 644\n6\n5\n"
+        ".\n..\n.dockerenv\nbin\ndev\netc\nmore\nproc\nroot\nsys\ntmp\n", ""),
+    "command_line_of_the_machine": ("", "grep -c bothy.guest /proc/cmdline", 1, "0\n", ""),
+    "cpu_limits_are_seen": ("--cpus 0.5 -c 512", "cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu.weight", 0,
+                            "50000 100000\n20\n", ""),
+    "room_without_a_limit": (
+        "", "sh -c 'for f in /x /dev/shm/x; do dd if=/dev/zero of=$f bs=1M count=60 2>/dev/null; stat -c %s $f; done'",
+        0, "62914560\n62914560\n", ""),
+    "hosts_and_names": ("--add-host a:10.0.0.1 --dns 10.0.0.2 --dns-search x.org --group-add 77 -u 5",
+                        "sh -c 'cat /etc/hosts /etc/resolv.conf; id -G; readlink /etc/mtab'", 0, None, ""),
+    "volume_without_a_name": ("-v /more --read-only", "sh -c 'ls -A /more; touch /more/new && cat /more/f'", 0, None, ""),
+    "tmpfs_words": ("--tmpfs /t:exec,size=64k,mode=700 --tmpfs /u:ro", "sh -c 'stat -c %a /t; touch /u/x'", 1, "700\n",
+                    "Read-only file system"),
     "directory_of_a_file": ("-w /etc/passwd", "pwd", 125, "", "not a directory"),
 }
 
@@ -94,7 +115,8 @@ REFUSED = {
     "--device /dev/null": "--runtime vm does not support --device",
     "-m 16m": "--runtime vm needs a memory limit of",
     "--cpus 65": "--runtime vm supports up to 64 CPUs",
-    "-p 80:80": "port publishing is not supported",
+    "-p 80:80": "port publishing (-p) is not supported",
+    "--cgroupns host": "--runtime vm cannot be combined with --cgroupns host",
 }
 
 LIVE = r"""
@@ -163,14 +185,32 @@ def script():
     return "\n".join(lines) + "\n"
 
 
+def awkward_layer():
+    """What a simple archive has no room for."""
+    REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
+
+    def info(name, kind=REG, **fields):
+        i = tarfile.TarInfo(name)
+        i.type = kind
+        for key, value in fields.items():
+            setattr(i, key, value)
+        return i
+    return tar([info("./", DIR, mode=0o711, uid=7, gid=8), ("more", DIR, None), ("more/f", REG, "x"),
+                ("more/g", LNK, "more/f"), ("more/h", LNK, "more/f"),
+                info("more/nano", pax_headers={"mtime": "12.345678901"}),
+                info("more/late", pax_headers={"mtime": "5000000000"}), ("more/long", SYM, "x/" * 700 + "y"),
+                ("more/" + "d/" * 200 + "end", REG, "deep"), info("more/dir", DIR, mtime=77, mode=0o755),
+                ("more/dir/a", REG, "1"), info("more/null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o644)])
+
+
 def boot(tmp):
     paths = {"image": os.path.join(tmp, "busybox.tar"), "script": os.path.join(tmp, "script")}
     with open(paths["image"], "wb") as f:
-        f.write(docker_archive("busybox:latest", [busybox_layer()]))
+        f.write(docker_archive("busybox:latest", [busybox_layer(), awkward_layer()]))
     with open(paths["script"], "w") as f:
         f.write(script())
     return subprocess.run(
-        [os.path.join(ROOT, "tools/run"), "--timeout", "240", "--image", paths["image"], "--file",
+        [os.path.join(ROOT, "tools/run"), "--timeout", "300", "--image", paths["image"], "--file",
          f"{BUSYBOX}:busybox", "--file", f"{paths['script']}:script", "-c",
          "/boot/files/busybox sh /boot/files/script", *sys.argv[1:]],
         capture_output=True, stdin=subprocess.DEVNULL, check=False)

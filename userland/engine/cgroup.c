@@ -153,8 +153,7 @@ static char *cgroup_limit(const struct container *c, int controller, const char 
     return err ? str_fmt("cannot set %s to %s: %s", file, text, strerror(-err)) : NULL;
 }
 
-/* Docker's shares 2..262144 on cgroup v2's weight 1..10000. */
-static int cgroup_weight(int64_t shares)
+int cgroup_weight(int64_t shares)
 {
     return (int)(1 + (shares - 2) * 9999 / 262142);
 }
@@ -169,18 +168,24 @@ static char *cgroup_limit_max(const struct container *c, int controller, const c
     return cgroup_limit(c, controller, file, value > 0 ? text : "max");
 }
 
-static char *cgroup_limit_cpu(const struct container *c)
+void cgroup_cpu_text(const struct container *c, char *text, size_t size)
 {
     const struct limits *l = &c->limits;
     int64_t period = l->cpu_period ? l->cpu_period : 100000;
     int64_t quota = l->nano_cpus ? l->nano_cpus * (period / 1000) / 1000000 : l->cpu_quota;
-    char text[64];
 
     if (quota > 0)
-        snprintf(text, sizeof(text), "%lld %lld", (long long)(quota < 1000 ? 1000 : quota),
+        snprintf(text, size, "%lld %lld", (long long)(quota < 1000 ? 1000 : quota),
                  (long long)period);
     else
-        snprintf(text, sizeof(text), "max %lld", (long long)period);
+        snprintf(text, size, "max %lld", (long long)period);
+}
+
+static char *cgroup_limit_cpu(const struct container *c)
+{
+    char text[64];
+
+    cgroup_cpu_text(c, text, sizeof(text));
     return cgroup_limit(c, CG_CPU, "cpu.max", text);
 }
 

@@ -400,6 +400,10 @@ char *runtime_vm_config(struct container *c); /* writes what the guest is to run
 
 /* ---- control groups (cgroup.c) ------------------------------------------------------------- */
 
+/* Docker's shares 2..262144 on cgroup v2's weight 1..10000. */
+int cgroup_weight(int64_t shares);
+/* What cpu.max is to be: quota, or "max", and period. */
+void cgroup_cpu_text(const struct container *c, char *text, size_t size);
 int cgroup_init(void);
 int cgroup_create(struct container *c, char **why);
 int cgroup_open(const struct container *c); /* descriptor for CLONE_INTO_CGROUP, or -errno */

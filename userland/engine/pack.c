@@ -2,8 +2,11 @@
 // An image as one newc cpio archive.
 //
 // The layers' tree is read through a read-only overlay in a mount namespace of a child of its own,
-// so that whiteouts mean what they mean to containers and no mount is left behind. Hard links are
-// packed as copies; extended attributes are not packed.
+// so that whiteouts mean what they mean to containers and no mount is left behind. What the format
+// has no room for goes into a member of its own, PACK_EXTRA, which the guest's agent applies
+// (init/agent_image.c): further names of a file, extended attributes, long links, exact times.
+//
+// Directories are opened by their path from the top, so that depth costs no descriptors.
 #include "engine/pack.h"
 
 #include <dirent.h>
@@ -15,21 +18,36 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "engine/engine.h"
+#include "lib/pack_extra.h"
 #include "lib/str.h"
 
-#define PACK_DEPTH_MAX 128
+#define PACK_LINK_MAX 1000 /* what the kernel's reader takes */
+#define PACK_PATH_MAX 4000 /* likewise, of a name with its prefix */
+#define PACK_LINKS_MAX 1000000
+
+/* A file of several names, for those that come later. */
+struct pack_link {
+    dev_t dev;
+    ino_t ino;
+    char *path;
+};
 
 struct pack {
     int fd;
+    int root; /* of the image */
     uint32_t ino;
     uint64_t at;
     char data[65536];
     size_t held;
-    int depth;
+    struct pack_link *links; /* by a hash of the inode; a power of two of places */
+    size_t nlinks, places;
+    struct buf names, attributes, times; /* records for PACK_EXTRA, in this order */
 };
 
 static int pack_flush(struct pack *p)
@@ -76,15 +94,16 @@ static int pack_head(struct pack *p, const char *name, const struct stat *st, ui
         return -EFBIG;
     snprintf(head, sizeof(head), "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
              ++p->ino, st->st_mode, st->st_uid, st->st_gid, 1, (uint32_t)st->st_mtime,
-             (uint32_t)size, 0, 0, 0, 0, (uint32_t)strlen(name) + 1, 0);
+             (uint32_t)size, 0, 0, major(st->st_rdev), minor(st->st_rdev),
+             (uint32_t)strlen(name) + 1, 0);
     err = pack_bytes(p, head, 110);
     err = err ? err : pack_bytes(p, name, strlen(name) + 1);
     return err ? err : pack_pad(p);
 }
 
-static int pack_content(struct pack *p, int dir, const char *name, uint64_t size)
+static int pack_content(struct pack *p, const char *path, uint64_t size)
 {
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), err = 0;
+    int fd = openat(p->root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), err = 0;
     static char data[65536];
 
     if (fd < 0)
@@ -102,62 +121,221 @@ static int pack_content(struct pack *p, int dir, const char *name, uint64_t size
     return err;
 }
 
-static int pack_tree(struct pack *p, int fd, const char *prefix);
+/* ---- what the format has no room for --------------------------------------------------------- */
 
-static int pack_entry(struct pack *p, int dir, const char *name, const char *path)
+static void record(struct buf *b, char type, const char *path, const char *value)
 {
-    char link[4096];
-    struct stat st;
-    ssize_t n;
-    int fd, err;
-
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    if (S_ISLNK(st.st_mode)) {
-        n = readlinkat(dir, name, link, sizeof(link));
-        if (n < 0)
-            return -errno;
-        err = pack_head(p, path, &st, (uint64_t)n);
-        return err ? err : pack_bytes(p, link, (size_t)n);
-    }
-    if (S_ISREG(st.st_mode)) {
-        err = pack_head(p, path, &st, (uint64_t)st.st_size);
-        return err ? err : pack_content(p, dir, name, (uint64_t)st.st_size);
-    }
-    if (!S_ISDIR(st.st_mode))
-        return S_ISFIFO(st.st_mode) ? pack_head(p, path, &st, 0) : 0;
-    err = pack_head(p, path, &st, 0);
-    if (err)
-        return err;
-    fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : pack_tree(p, fd, path);
+    buf_char(b, type);
+    buf_add(b, path, strlen(path) + 1);
+    buf_add(b, value, strlen(value) + 1);
 }
 
-/* Everything below the directory `fd`, which it takes. */
-static int pack_tree(struct pack *p, int fd, const char *prefix)
+static void pack_time(struct pack *p, const char *path, const struct stat *st)
 {
-    DIR *d = fdopendir(fd);
-    struct dirent *e;
-    int err = d ? 0 : -errno;
+    char text[64];
 
-    if (++p->depth > PACK_DEPTH_MAX)
-        err = -ELOOP;
-    while (!err && (e = readdir(d))) {
-        char *path;
+    if (!S_ISDIR(st->st_mode) && !st->st_mtim.tv_nsec && st->st_mtime >= 0 &&
+        st->st_mtime <= UINT32_MAX)
+        return; /* a directory's changes while it is filled */
+    snprintf(text, sizeof(text), "%lld %ld", (long long)st->st_mtime, st->st_mtim.tv_nsec);
+    record(&p->times, 'T', path, text);
+}
 
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+/* Of files and directories: their names, and values of any bytes. */
+static int pack_xattrs(struct pack *p, const char *path, const struct stat *st)
+{
+    static char names[65536], value[65536];
+    char len[24];
+    ssize_t n, total;
+    int fd;
+
+    if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+        return 0;
+    fd = openat(p->root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    total = flistxattr(fd, names, sizeof(names));
+    for (const char *x = names; total > 0 && x < names + total; x += strlen(x) + 1) {
+        if (str_starts(x, "trusted."))
+            continue; /* the layers' own */
+        n = fgetxattr(fd, x, value, sizeof(value));
+        if (n < 0)
             continue;
-        path = str_fmt("%s/%s", prefix, e->d_name);
-        err = pack_entry(p, dirfd(d), e->d_name, path);
-        err = err ? err : pack_pad(p);
-        free(path);
+        record(&p->attributes, 'X', path, x);
+        snprintf(len, sizeof(len), "%zd", n);
+        buf_add(&p->attributes, len, strlen(len) + 1);
+        buf_add(&p->attributes, value, (size_t)n);
     }
-    p->depth--;
-    if (d)
-        closedir(d);
-    else
-        close(fd);
+    close(fd);
+    return 0;
+}
+
+static struct pack_link *pack_place(const struct pack *p, const struct stat *st)
+{
+    size_t i = (size_t)((st->st_ino * 0x9e3779b97f4a7c15ull) >> 32) & (p->places - 1);
+
+    while (p->links[i].path && (p->links[i].ino != st->st_ino || p->links[i].dev != st->st_dev))
+        i = (i + 1) & (p->places - 1);
+    return &p->links[i];
+}
+
+static void pack_links_grow(struct pack *p)
+{
+    struct pack_link *old = p->links;
+    size_t n = p->places;
+
+    p->places = n ? 2 * n : 256;
+    p->links = mem_alloc(p->places * sizeof(*old));
+    for (size_t i = 0; i < n; i++)
+        if (old[i].path)
+            *pack_place(p, &(struct stat){.st_ino = old[i].ino, .st_dev = old[i].dev}) = old[i];
+    free(old);
+}
+
+/* Whether it is a further name of a file that is packed: 1, 0, or -errno. */
+static int pack_hardlink(struct pack *p, const char *path, const struct stat *st)
+{
+    struct pack_link *l;
+
+    if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
+        return 0;
+    if (p->nlinks * 2 >= p->places)
+        pack_links_grow(p);
+    l = pack_place(p, st);
+    if (l->path) {
+        record(&p->names, 'L', path, l->path);
+        return 1;
+    }
+    if (++p->nlinks > PACK_LINKS_MAX)
+        return -EMLINK;
+    *l = (struct pack_link){st->st_dev, st->st_ino, str_dup(path)};
+    return 0;
+}
+
+/* ---- the tree -------------------------------------------------------------------------------- */
+
+static int pack_tree(struct pack *p, const char *path);
+
+static int pack_symlink(struct pack *p, const char *path, const char *name, struct stat *st)
+{
+    static char link[4096];
+    ssize_t n = readlinkat(p->root, path, link, sizeof(link) - 1);
+    char owner[32];
+    int err;
+
+    if (n < 0)
+        return -errno;
+    link[n] = 0;
+    if (n < PACK_LINK_MAX) {
+        err = pack_head(p, name, st, (uint64_t)n);
+        return err ? err : pack_bytes(p, link, (size_t)n);
+    }
+    record(&p->names, 'S', path, link);
+    snprintf(owner, sizeof(owner), "%u:%u", st->st_uid, st->st_gid);
+    buf_add(&p->names, owner, strlen(owner) + 1);
+    st->st_mtim.tv_nsec += !st->st_mtim.tv_nsec; /* its time is to be set */
+    return 0;
+}
+
+static int pack_inode(struct pack *p, const char *path, struct stat *st)
+{
+    char *name = str_fmt("rootfs/%s", path);
+    int err = strlen(name) > PACK_PATH_MAX ? -ENAMETOOLONG : 0;
+
+    if (!err && S_ISLNK(st->st_mode))
+        err = pack_symlink(p, path, name, st);
+    else if (!err)
+        err = pack_head(p, name, st, S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0);
+    if (!err && S_ISREG(st->st_mode))
+        err = pack_content(p, path, (uint64_t)st->st_size);
+    free(name);
+    err = err ? err : pack_pad(p);
+    err = err ? err : pack_xattrs(p, path, st);
+    if (!err)
+        pack_time(p, path, st);
     return err;
+}
+
+static int pack_entry(struct pack *p, const char *path)
+{
+    struct stat st;
+    int err;
+
+    if (fstatat(p->root, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (S_ISSOCK(st.st_mode))
+        return 0; /* nothing listens */
+    if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
+        st.st_rdev = 0;
+    err = pack_hardlink(p, path, &st);
+    if (err)
+        return err < 0 ? err : 0;
+    err = pack_inode(p, path, &st);
+    return err || !S_ISDIR(st.st_mode) ? err : pack_tree(p, path);
+}
+
+/* The names in a directory, each ended by a zero byte, and an empty one at the end. */
+static int pack_names(struct pack *p, const char *path, struct buf *names)
+{
+    int fd = openat(p->root, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *e;
+
+    if (!d)
+        return -errno;
+    while ((e = readdir(d)))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            buf_add(names, e->d_name, strlen(e->d_name) + 1);
+    buf_char(names, 0);
+    closedir(d);
+    return 0;
+}
+
+/* Everything below a directory; paths are bounded, and with them the depth. */
+static int pack_tree(struct pack *p, const char *path)
+{
+    struct buf names = {0};
+    int err = pack_names(p, path, &names);
+
+    for (const char *name = names.data; !err && *name; name += strlen(name) + 1) {
+        char *below = str_fmt("%s%s%s", path, *path ? "/" : "", name);
+
+        err = pack_entry(p, below);
+        free(below);
+    }
+    buf_free(&names);
+    return err;
+}
+
+static int pack_extra(struct pack *p)
+{
+    struct stat st = {.st_mode = S_IFREG | 0600};
+    uint64_t size = p->names.len + p->attributes.len + p->times.len;
+    int err = pack_head(p, &PACK_EXTRA[1], &st, size);
+
+    err = err ? err : pack_bytes(p, p->names.data, p->names.len);
+    err = err ? err : pack_bytes(p, p->attributes.data, p->attributes.len);
+    err = err ? err : pack_bytes(p, p->times.data, p->times.len);
+    return err ? err : pack_pad(p);
+}
+
+/* The image's root, its tree, what goes beside it, and the end. */
+static int pack_image_tree(struct pack *p, const struct image *img, int scratch)
+{
+    struct stat root = {0};
+    int err = image_root_apply(img, scratch);
+
+    if (!err && fstat(scratch, &root) < 0)
+        err = -errno;
+    root.st_rdev = 0;
+    err = err ? err : pack_head(p, "rootfs", &root, 0);
+    if (!err)
+        pack_time(p, ".", &root);
+    err = err ? err : pack_tree(p, "");
+    err = err ? err : pack_extra(p);
+    root = (struct stat){0};
+    err = err ? err : pack_head(p, "TRAILER!!!", &root, 0);
+    return err ? err : pack_flush(p);
 }
 
 static int pack_agent(struct pack *p, const char *agent)
@@ -197,30 +375,31 @@ _Noreturn static void pack_child(const struct image *img, const char *agent, con
                                  const char *empty, const char *out)
 {
     static struct pack p;
-    struct stat root = {.st_mode = S_IFDIR | 0755};
-    int err = pack_mount(img, layers, empty), fd;
+    /* before the mount covers it: a directory to see the root's attributes on */
+    int scratch = open(empty, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
 
-    if (err)
+    if (scratch < 0 || pack_mount(img, layers, empty))
         _exit(10);
     p.fd = open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    fd = open(empty, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (p.fd < 0 || fd < 0)
+    p.root = open(empty, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (p.fd < 0 || p.root < 0)
         _exit(11);
     if (pack_agent(&p, agent))
         _exit(12);
-    err = pack_head(&p, "rootfs", &root, 0);
-    err = err ? err : pack_tree(&p, fd, "rootfs");
-    root.st_mode = 0;
-    err = err ? err : pack_head(&p, "TRAILER!!!", &root, 0);
-    err = err ? err : pack_flush(&p);
-    _exit(err ? 13 : 0);
+    err = pack_image_tree(&p, img, scratch);
+    _exit(err == -ENAMETOOLONG ? 14 : err == -EFBIG ? 15 : err ? 13 : 0);
 }
 
 char *pack_image(const struct image *img, const char *agent, const char *out)
 {
-    static const char *const steps[] = {"cannot mount its layers", "cannot write the archive",
+    static const char *const steps[] = {"cannot mount its layers",
+                                        "cannot write the archive",
                                         "cannot read the guest agent's archive",
-                                        "cannot pack its tree"};
+                                        "cannot pack its tree",
+                                        "it has a path of more than 4000 bytes: use the default "
+                                        "runtime for it",
+                                        "it has a file of 4 GiB or more: use the default runtime "
+                                        "for it"};
     char *layers = str_fmt("%s/layers", engine.root), *fresh = str_fmt("%s.new", out);
     char *empty = str_fmt("%s/tmp/empty", engine.root), *why = NULL;
     int status = -1;
@@ -233,7 +412,7 @@ char *pack_image(const struct image *img, const char *agent, const char *out)
     if (pid < 0 || waitpid(pid, &status, 0) < 0)
         why = str_fmt("cannot pack the image for a VM: %s", strerror(errno));
     else if (status && WIFEXITED(status) && WEXITSTATUS(status) >= 10)
-        why = str_fmt("cannot pack the image for a VM: %s", steps[(WEXITSTATUS(status) - 10) & 3]);
+        why = str_fmt("cannot pack the image for a VM: %s", steps[(WEXITSTATUS(status) - 10) % 6]);
     else if (status)
         why = str_dup("cannot pack the image for a VM: the packer was killed");
     else if (rename(fresh, out) < 0)

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@
 #define RUNTIME_VM_VMM "/bin/vmm"
 #define RUNTIME_VM_KERNEL "/boot/bothy.elf"
 #define RUNTIME_VM_AGENT "/boot/agent.cpio"
-#define RUNTIME_VM_MEMORY (64ll << 20)
+/* Unless half of the machine's is less; what a guest does not use costs nothing. */
+#define RUNTIME_VM_MEMORY (512ll << 20)
 #define RUNTIME_VM_MEMORY_MIN (32ll << 20) /* for the guest's kernel, agent and program */
 #define RUNTIME_VM_CPUS_MAX 64
 
@@ -79,7 +81,8 @@ char *runtime_vm_refuse(const struct json *host)
     if (json_list(host, "Devices"))
         return str_dup("--runtime vm does not support --device");
     if (memory > 0 && memory < RUNTIME_VM_MEMORY_MIN)
-        return str_dup("--runtime vm needs a memory limit of 32MB or more");
+        return str_dup("--runtime vm needs a memory limit of 32MB or more, for its own kernel too: "
+                       "give it --memory 32m");
     if (cpus > RUNTIME_VM_CPUS_MAX * 1000000000ll)
         return str_fmt("--runtime vm supports up to %d CPUs", RUNTIME_VM_CPUS_MAX);
     return NULL;
@@ -150,12 +153,16 @@ static void vm_config_room(struct jw *w, const struct room *r)
 static void vm_config(const struct container *c, struct buf *b)
 {
     struct jw w = {.out = b};
+    char cpu[64];
 
     jw_object(&w, NULL);
     vm_config_spec(&w, &c->spec);
     vm_config_room(&w, &c->room);
     jw_int(&w, "pids", c->limits.pids > 0 ? c->limits.pids : 0);
     jw_int(&w, "memory", c->limits.memory);
+    jw_int(&w, "cpuWeight", c->limits.cpu_shares ? cgroup_weight(c->limits.cpu_shares) : 0);
+    cgroup_cpu_text(c, cpu, sizeof(cpu));
+    jw_str(&w, "cpuMax", cpu);
     jw_object_end(&w);
 }
 
@@ -317,10 +324,36 @@ static void vm_root(struct child *ch, const struct container *c)
     child_mount(ch, NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
 }
 
+/* The guest's memory: as asked for, or what a container could expect to have. It must hold the
+ * image twice, as it comes and unpacked. */
+static int64_t vm_memory(struct child *ch, const struct container *c)
+{
+    int64_t memory = c->limits.memory, need, half;
+    char *packed = vm_packed(c->image);
+    struct sysinfo machine;
+    struct stat st;
+
+    if (stat(packed, &st) < 0 || sysinfo(&machine) < 0)
+        child_fail(ch, "cannot look at %s: %s", packed, str_error(errno));
+    need = 2 * (int64_t)st.st_size + RUNTIME_VM_MEMORY_MIN - (8ll << 20);
+    half = (int64_t)machine.totalram * machine.mem_unit / 2;
+    if (!memory) {
+        memory = half < RUNTIME_VM_MEMORY ? half : RUNTIME_VM_MEMORY;
+        memory = memory > need ? memory : need;
+    }
+    if (memory < need || need > 2 * half)
+        child_fail(ch,
+                   "--runtime vm holds the whole image in the machine's memory: this one takes "
+                   "--memory %lldm or more",
+                   (long long)((need >> 20) + 1));
+    free(packed);
+    return memory;
+}
+
 void runtime_vm_child(struct domain *d)
 {
     const struct limits *l = &d->c->limits;
-    int64_t memory = l->memory ? l->memory : RUNTIME_VM_MEMORY;
+    int64_t memory = vm_memory(&d->child, d->c);
     int64_t cpus = l->nano_cpus ? (l->nano_cpus + 999999999) / 1000000000 : 1;
     struct child *ch = &d->child;
     char *argv[] = {"/bin/vmm", "container",

@@ -177,6 +177,7 @@ void agent_main(void)
     signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     agent_ready();
     agent_config();
+    agent_image();
     agent_cgroup();
     if (poll(&(struct pollfd){agent.control, POLLIN, 0}, 1, 0) > 0)
         agent_hear(); /* the terminal's size, before the application asks for it */

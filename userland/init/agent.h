@@ -17,7 +17,8 @@ struct agent {
     pid_t app;
     struct spec spec;
     struct room room;
-    int64_t pids, memory; /* limits; 0 none */
+    int64_t pids, memory, weight; /* limits; 0 none */
+    char *cpu;                    /* quota and period, as cpu.max has them; "" none */
 };
 extern struct agent agent;
 
@@ -36,6 +37,11 @@ void agent_config(void); /* reads what to run, or ends */
 void agent_cgroup(void);
 void agent_start(void); /* returns when the program runs, or ends */
 bool agent_oom(void);   /* whether the guest killed some of it for want of memory */
+
+/* ---- agent_image.c ---- */
+
+void agent_image(void);            /* completes the image's tree, or ends */
+void agent_root(struct child *ch); /* enters the root-to-be, which is made first */
 
 /* ---- agent_copy.c ---- */
 

@@ -29,7 +29,6 @@
 #define AGENT_CONFIG_MAX (4u * 1024 * 1024)
 #define AGENT_CGROUP "/sys/fs/cgroup/app"
 #define AGENT_ETC "/etc"
-#define AGENT_ROOT "/rootfs"
 #define AGENT_VOLUMES "/volumes"
 
 static char **agent_strings(const struct json *array)
@@ -136,6 +135,8 @@ void agent_config(void)
     config_room(j);
     agent.pids = json_int(j, "pids", 0);
     agent.memory = json_int(j, "memory", 0);
+    agent.weight = json_int(j, "cpuWeight", 0);
+    agent.cpu = agent_string(j, "cpuMax");
     if (!agent.spec.argv[0])
         agent_fail("bad %s: no args", AGENT_CONFIG);
     err = etc_files_write(AGENT_ETC, &agent.room);
@@ -167,6 +168,9 @@ void agent_cgroup(void)
         agent_fail("cannot make a control group: %s", strerror(err ? -err : errno));
     cgroup_limit("pids.max", agent.pids);
     cgroup_limit("memory.max", agent.memory);
+    cgroup_limit("cpu.weight", agent.weight);
+    if (*agent.cpu && file_put(AGENT_CGROUP "/cpu.max", agent.cpu))
+        agent_fail("cannot set cpu.max to %s", agent.cpu);
     if (agent.spec.privileged)
         return;
     fd = open(AGENT_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -194,17 +198,20 @@ bool agent_oom(void)
 /* The child: into its control group, then its root, then all that a container's process is. */
 _Noreturn static void app_child(struct child *ch)
 {
+    char score[16];
+
     child_begin(ch, NULL, 0);
+    snprintf(score, sizeof(score), "%d", agent.room.oom_score_adj);
+    if (file_put("/proc/self/oom_score_adj", score))
+        child_fail(ch, "cannot set oom_score_adj to %s", score);
     if (file_put(AGENT_CGROUP "/cgroup.procs", "0") || unshare(CLONE_NEWCGROUP) < 0)
         child_fail(ch, "cannot enter the control group: %s", strerror(errno));
     child_names(ch);
     child_loopback(ch);
     child_mount(ch, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    child_mount(ch, AGENT_ROOT, AGENT_ROOT, NULL, MS_BIND, NULL);
-    if (chdir(AGENT_ROOT) < 0)
-        child_fail(ch, "cannot enter %s: %s", AGENT_ROOT, strerror(errno));
+    agent_root(ch);
     mounts_standard(ch, AGENT_ETC);
-    root_enter(ch, AGENT_ROOT);
+    root_enter(ch, ".");
     child_run(ch);
 }
 

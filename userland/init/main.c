@@ -18,6 +18,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "lib/pack_extra.h"
 #include "lib/str.h"
 
 static struct buf boot_line; /* words ended by NULs */
@@ -101,7 +102,8 @@ int main(void)
     }
     mount_proc();
     boot_line_read();
-    if (boot_flag("bothy.guest", false))
+    /* the archive of a guest says so, not the command line, which its programs see */
+    if (boot_flag("bothy.guest", false) || access(PACK_EXTRA, F_OK) == 0)
         agent_main();
     mount_host();
     console_open();

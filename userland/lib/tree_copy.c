@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Copies of trees; see tree_copy.h.
+// Copies of trees; see tree_copy.h. Directories are opened by their path from the top, so that
+// depth costs no descriptors.
 #include "lib/tree_copy.h"
 
 #include <dirent.h>
@@ -17,7 +18,6 @@
 #include "lib/buf.h"
 #include "lib/str.h"
 
-#define COPY_DEPTH_MAX 128 /* three descriptors each */
 #define COPY_LINKS_MAX 65536
 
 /* A file of several names, for those that come later. */
@@ -28,13 +28,12 @@ struct copy_link {
 };
 
 struct copy {
-    int top; /* of what is made */
-    int depth;
+    int from, top; /* of what there is, and of what is made */
     struct copy_link *links;
     size_t nlinks;
 };
 
-static int copy_tree(struct copy *c, int from, int to, const char *path);
+static int copy_tree(struct copy *c, const char *path);
 
 static int copy_bytes(int from, int to)
 {
@@ -78,33 +77,32 @@ static int copy_attributes(int dir, const char *name, const struct stat *st)
     return 0;
 }
 
-static int copy_symlink(int from, const char *name, int to)
+static int copy_symlink(const struct copy *c, const char *path)
 {
     char text[PATH_MAX];
-    ssize_t n = readlinkat(from, name, text, sizeof(text) - 1);
+    ssize_t n = readlinkat(c->from, path, text, sizeof(text) - 1);
 
     if (n < 0)
         return -errno;
     text[n] = 0;
-    return symlinkat(text, to, name) < 0 ? -errno : 0;
+    return symlinkat(text, c->top, path) < 0 ? -errno : 0;
 }
 
-/* A file, or a directory with all below it. */
-static int copy_open(struct copy *c, int from, const char *name, int to, const struct stat *st,
-                     const char *path)
+/* A file with its bytes, or a directory without what is in it. */
+static int copy_open(const struct copy *c, const char *path, const struct stat *st)
 {
     int flags = S_ISDIR(st->st_mode) ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL;
     int in, out, err;
 
-    if (S_ISDIR(st->st_mode) && mkdirat(to, name, 0700) < 0)
+    if (S_ISDIR(st->st_mode) && mkdirat(c->top, path, 0700) < 0)
         return -errno;
-    in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    in = openat(c->from, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (in < 0)
         return -errno;
-    out = openat(to, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+    out = openat(c->top, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
     err = out < 0 ? -errno : copy_xattrs(in, out);
-    if (!err)
-        err = S_ISDIR(st->st_mode) ? copy_tree(c, in, out, path) : copy_bytes(in, out);
+    if (!err && S_ISREG(st->st_mode))
+        err = copy_bytes(in, out);
     if (out >= 0)
         close(out);
     close(in);
@@ -112,14 +110,13 @@ static int copy_open(struct copy *c, int from, const char *name, int to, const s
 }
 
 /* 1 when it is another name of a file that has been copied, 0 when not, or -errno. */
-static int copy_hardlink(struct copy *c, const struct stat *st, int to, const char *name,
-                         const char *path)
+static int copy_hardlink(struct copy *c, const char *path, const struct stat *st)
 {
     if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
         return 0;
     for (size_t i = 0; i < c->nlinks; i++)
         if (c->links[i].ino == st->st_ino && c->links[i].dev == st->st_dev)
-            return linkat(c->top, c->links[i].path, to, name, 0) < 0 ? -errno : 1;
+            return linkat(c->top, c->links[i].path, c->top, path, 0) < 0 ? -errno : 1;
     if (c->nlinks == COPY_LINKS_MAX)
         return -EMLINK;
     if (c->nlinks % 64 == 0)
@@ -128,46 +125,57 @@ static int copy_hardlink(struct copy *c, const struct stat *st, int to, const ch
     return 0;
 }
 
-static int copy_entry(struct copy *c, int from, const char *name, int to, const char *path)
+static int copy_entry(struct copy *c, const char *path)
 {
     struct stat st;
     int err;
 
-    if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(c->from, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    err = copy_hardlink(c, &st, to, name, path);
+    err = copy_hardlink(c, path, &st);
     if (err)
         return err < 0 ? err : 0;
     if (S_ISLNK(st.st_mode))
-        err = copy_symlink(from, name, to);
+        err = copy_symlink(c, path);
     else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
-        err = copy_open(c, from, name, to, &st, path);
-    else if (mknodat(to, name, st.st_mode, st.st_rdev) < 0)
+        err = copy_open(c, path, &st);
+    else if (mknodat(c->top, path, st.st_mode, st.st_rdev) < 0)
         err = -errno;
-    return err ? err : copy_attributes(to, name, &st);
+    if (!err && S_ISDIR(st.st_mode))
+        err = copy_tree(c, path);
+    return err ? err : copy_attributes(c->top, path, &st);
 }
 
-static int copy_tree(struct copy *c, int from, int to, const char *path)
+/* The names in a directory, each ended by a zero byte, and an empty one at the end. */
+static int copy_names(const struct copy *c, const char *path, struct buf *names)
 {
-    int fd = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
+    int fd = openat(c->from, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
 
     if (!d)
         return -errno;
-    if (++c->depth > COPY_DEPTH_MAX)
-        err = -ELOOP;
-    while (!err && (e = readdir(d))) {
-        char *below;
+    while ((e = readdir(d)))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            buf_add(names, e->d_name, strlen(e->d_name) + 1);
+    buf_char(names, 0);
+    closedir(d);
+    return 0;
+}
 
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        below = str_fmt("%s%s%s", path, *path ? "/" : "", e->d_name);
-        err = copy_entry(c, from, e->d_name, to, below);
+/* Everything below a directory; the length of paths bounds the depth. */
+static int copy_tree(struct copy *c, const char *path)
+{
+    struct buf names = {0};
+    int err = copy_names(c, path, &names);
+
+    for (const char *name = names.data; !err && *name; name += strlen(name) + 1) {
+        char *below = str_fmt("%s%s%s", path, *path ? "/" : "", name);
+
+        err = copy_entry(c, below);
         free(below);
     }
-    c->depth--;
-    closedir(d);
+    buf_free(&names);
     return err;
 }
 
@@ -187,12 +195,12 @@ static bool tree_is_empty(int fd)
 
 int tree_fill(int from, const char *to)
 {
-    struct copy c = {.top = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    struct copy c = {.from = from, .top = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     struct stat st;
     int err = c.top < 0 || fstat(from, &st) < 0 ? -errno : 0;
 
     if (!err && tree_is_empty(c.top)) {
-        err = copy_tree(&c, from, c.top, "");
+        err = copy_tree(&c, "");
         err = err ? err : copy_attributes(c.top, ".", &st);
     }
     while (c.nlinks)

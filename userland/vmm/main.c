@@ -149,7 +149,7 @@ static void main_options(struct vm_options *opt, char **argv)
     if (opt->container || opt->hvc) {
         char device[64];
         snprintf(device, sizeof device, "virtio_mmio.device=4K@%#llx:%u", VIRTIO_BASE, VIRTIO_GSI);
-        main_append(opt, opt->container ? "console=ttyS0 bothy.guest=1" : "console=hvc0");
+        main_append(opt, opt->container ? "console=ttyS0" : "console=hvc0");
         main_append(opt, device);
     } else if (!append) {
         main_append(opt, "console=ttyS0");
