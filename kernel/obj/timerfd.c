@@ -164,7 +164,7 @@ struct file *timerfd_create(int clock, unsigned flags)
     if (!tf)
         return ERR_PTR(-ENOMEM);
     mutex_init(&tf->lock, RANK_OBJ, 40, "timerfd");
-    timer_init(&tf->timer, timerfd_fire);
+    timer_init_bulk(&tf->timer, timerfd_fire);
     waitq_init(&tf->wait);
     list_init(&tf->wall_node);
     tf->realtime = clock == 0 || clock == 8;

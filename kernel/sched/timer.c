@@ -4,6 +4,13 @@
  * earlier when someone wants so, and never later: an interrupt that finds nothing to do costs less
  * than a reprogramming at every change.
  *
+ * Two trees: timers that wake a sleeping thread or serve the kernel, and those that programs make
+ * in numbers (timer_init_bulk). Of the latter an interrupt runs a few and comes back a little later
+ * for the rest, so that a hoard of them that expire together keeps no sleeper waiting.
+ *
+ * A timer whose callback runs stays with that CPU, whoever starts it again: `cpu` always tells
+ * where a callback may be running.
+ *
  * Lock order: a CPU's timer lock lies below run queue locks; callbacks run without it.
  */
 #include "sched/timer.h"
@@ -16,11 +23,15 @@
 #include "sched/clock_page.h"
 #include "sched/rq_priv.h"
 
+#define BULK_AT_ONCE 32
+#define BULK_PAUSE (100 * NSEC_PER_USEC)
+
 struct timer_cpu {
     struct spinlock lock;
-    struct rb_root tree;   /* by deadline */
-    struct timer *running; /* its callback is being called */
-    u64 armed;             /* own CPU only: what the hardware is set to */
+    struct rb_root tree[2]; /* by deadline; [1]: bulk */
+    struct timer *running;  /* its callback is being called */
+    u64 bulk_from;          /* own CPU only: when the next bulk timers may run */
+    u64 armed;              /* own CPU only: what the hardware is set to */
 };
 static DEFINE_PER_CPU(struct timer_cpu, timer_cpus);
 
@@ -37,6 +48,11 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t))
     *t = (struct timer){.fire = fire};
 }
 
+void timer_init_bulk(struct timer *t, void (*fire)(struct timer *t))
+{
+    *t = (struct timer){.fire = fire, .bulk = true};
+}
+
 /* Interrupts off. */
 void timer_want(u64 deadline)
 {
@@ -50,14 +66,14 @@ void timer_want(u64 deadline)
 
 static void timer_insert(struct timer_cpu *tc, struct timer *t)
 {
-    struct rb_node **link = &tc->tree.node, *parent = NULL;
+    struct rb_node **link = &tc->tree[t->bulk].node, *parent = NULL;
 
     while (*link) {
         parent = *link;
         link = t->deadline < rb_entry(parent, struct timer, node)->deadline ? &parent->left
                                                                             : &parent->right;
     }
-    rb_link(&tc->tree, &t->node, parent, link);
+    rb_link(&tc->tree[t->bulk], &t->node, parent, link);
 }
 
 /* The tree that t is or was last in, locked. Interrupts off. */
@@ -78,23 +94,31 @@ static bool timer_remove(struct timer_cpu *tc, struct timer *t)
 {
     if (!t->armed)
         return false;
-    rb_erase(&tc->tree, &t->node);
+    rb_erase(&tc->tree[t->bulk], &t->node);
     t->armed = false;
     return true;
+}
+
+/* Takes t, out of any tree, to this CPU, or leaves it where its callback is running: that CPU looks
+ * at its timers again afterwards. Returns with the tree locked. Interrupts off. */
+static struct timer_cpu *timer_take(struct timer *t)
+{
+    for (;;) {
+        struct timer_cpu *tc = timer_lock(t);
+
+        timer_remove(tc, t);
+        if (likely(t->cpu == cpu_id()) || tc->running == t)
+            return tc;
+        t->cpu = (u16)cpu_id();
+        spin_unlock(&tc->lock);
+    }
 }
 
 void timer_start(struct timer *t, u64 deadline)
 {
     u64 flags = irq_save();
-    struct timer_cpu *tc = timer_lock(t);
+    struct timer_cpu *tc = timer_take(t);
 
-    timer_remove(tc, t);
-    if (unlikely(t->cpu != cpu_id())) {
-        t->cpu = (u16)cpu_id();
-        spin_unlock(&tc->lock);
-        tc = timer_lock(t);
-        timer_remove(tc, t); /* another start came in between */
-    }
     t->deadline = deadline;
     t->armed = true;
     timer_insert(tc, t);
@@ -126,22 +150,38 @@ bool timer_cancel(struct timer *t)
     return was;
 }
 
+static struct timer *timer_first(const struct timer_cpu *tc, bool bulk)
+{
+    struct rb_node *n = rb_first(&tc->tree[bulk]);
+
+    return n ? rb_entry(n, struct timer, node) : NULL;
+}
+
+/* The next that has expired: sleepers before the bulk, of which there are `bulk_left`. */
+static struct timer *timer_next_expired(const struct timer_cpu *tc, u64 now, unsigned bulk_left)
+{
+    struct timer *t = timer_first(tc, false);
+
+    if (t && t->deadline <= now)
+        return t;
+    t = bulk_left ? timer_first(tc, true) : NULL;
+    return t && t->deadline <= now ? t : NULL;
+}
+
 /* From the timer interrupt. */
 void timer_run(u64 now)
 {
     struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
+    unsigned bulk_left = now >= tc->bulk_from ? BULK_AT_ONCE : 0;
+    struct timer *t;
 
     tc->armed = U64_MAX;
     spin_lock(&tc->lock);
-    for (;;) {
-        struct rb_node *n = rb_first(&tc->tree);
-        struct timer *t = n ? rb_entry(n, struct timer, node) : NULL;
-
-        if (!t || t->deadline > now)
-            break;
-        rb_erase(&tc->tree, &t->node);
-        t->armed = false;
+    while ((t = timer_next_expired(tc, now, bulk_left)) != NULL) {
+        timer_remove(tc, t);
         tc->running = t;
+        if (t->bulk && --bulk_left == 0)
+            tc->bulk_from = time_ns() + BULK_PAUSE;
         spin_unlock(&tc->lock);
         t->fire(t);
         spin_lock(&tc->lock);
@@ -153,12 +193,13 @@ void timer_run(u64 now)
 void timer_reprogram(void)
 {
     struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
-    struct rb_node *n;
+    struct timer *t;
 
     spin_lock(&tc->lock);
-    n = rb_first(&tc->tree);
-    if (n)
-        timer_want(rb_entry(n, struct timer, node)->deadline);
+    if ((t = timer_first(tc, false)) != NULL)
+        timer_want(t->deadline);
+    if ((t = timer_first(tc, true)) != NULL)
+        timer_want(MAX(t->deadline, tc->bulk_from));
     spin_unlock(&tc->lock);
 }
 

@@ -24,8 +24,12 @@ struct timer {
     void (*fire)(struct timer *t);
     u16 cpu;
     bool armed;
+    bool bulk; /* immutable */
 };
 void timer_init(struct timer *t, void (*fire)(struct timer *t));
+/* For what a program can make in numbers: expires after all others that are due, a few at a time.
+ */
+void timer_init_bulk(struct timer *t, void (*fire)(struct timer *t));
 /* Arms or moves it, on this CPU. irq-safe. */
 void timer_start(struct timer *t, u64 deadline);
 /* After it returns the callback neither runs nor will; true when it was armed. Not from its own
