@@ -68,8 +68,15 @@ static int futex_area(struct area *a, void *arg)
     return 1;
 }
 
+static int futex_fault_in(u64 addr)
+{
+    u32 v;
+
+    return user_load32(&v, (const u32 __user *)addr);
+}
+
 /* Shared keys borrow the object: it lives as long as the mapping, which a waiter's own process has.
- */
+ * -EFAULT where a shared one is not mapped; a private one need not be. */
 static int futex_key(u64 addr, bool private, struct futex_key *key)
 {
     struct aspace *as = aspace_current();
@@ -81,6 +88,8 @@ static int futex_key(u64 addr, bool private, struct futex_key *key)
     *key = (struct futex_key){as, addr};
     if (!private) {
         struct futex_area_find f = {addr, key};
+        if (futex_fault_in(addr))
+            return -EFAULT;
         aspace_for_each(as, addr, futex_area, &f);
     }
     return 0;
@@ -107,13 +116,6 @@ static int futex_peek(u64 addr, u32 *out)
     return err;
 }
 
-static int futex_fault_in(u64 addr)
-{
-    u32 v;
-
-    return user_load32(&v, (const u32 __user *)addr);
-}
-
 /* REQUIRES(bucket lock). The waiter may be gone as soon as it sees woken. */
 static void futex_wake_one(struct futex_waiter *w)
 {
@@ -122,18 +124,18 @@ static void futex_wake_one(struct futex_waiter *w)
     store_release(&w->woken, true); /* the last touch: w lies on the sleeper's stack */
 }
 
+/* At least one, as Linux, where n is not positive. */
 static int futex_wake_key(struct futex_bucket *b, const struct futex_key *key, int n, u32 bitset)
 {
     struct futex_waiter *w, *tmp;
     int woken = 0;
 
     list_for_each_safe (w, tmp, &b->waiters, node) {
-        if (woken >= n)
-            break;
         if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset))
             continue;
         futex_wake_one(w);
-        woken++;
+        if (++woken >= n)
+            break;
     }
     return woken;
 }
@@ -196,7 +198,7 @@ static int futex_queue(struct futex_waiter *w, u64 addr, u32 expected)
 s64 futex_wait(u64 addr, bool private, u32 expected, u32 bitset, u64 deadline)
 {
     struct futex_waiter w = {.bitset = bitset};
-    struct wait_thread sleep;
+    struct wait_thread sleep = {.queue = NULL};
     int err = futex_key(addr, private, &w.key);
 
     if (err || !bitset)
@@ -222,25 +224,6 @@ s64 futex_wait(u64 addr, bool private, u32 expected, u32 bitset, u64 deadline)
     return 0;
 }
 
-static void futex_lock_two(struct futex_bucket *a, struct futex_bucket *b, u64 *flags)
-{
-    if (a > b) {
-        struct futex_bucket *t = a;
-        a = b;
-        b = t;
-    }
-    spin_lock_irqsave(&a->lock, flags);
-    if (a != b)
-        spin_lock(&b->lock);
-}
-
-static void futex_unlock_two(struct futex_bucket *a, struct futex_bucket *b, u64 flags)
-{
-    if (a != b)
-        spin_unlock(&b->lock);
-    spin_unlock_irqrestore(&a->lock, flags);
-}
-
 s64 futex_requeue(u64 addr, bool private, int wake, int move, u64 addr2, const u32 *expected)
 {
     struct futex_key key, key2;
@@ -256,16 +239,19 @@ s64 futex_requeue(u64 addr, bool private, int wake, int move, u64 addr2, const u
         return err ? err : -EINVAL;
     struct futex_bucket *b = futex_bucket_of(&key), *b2 = futex_bucket_of(&key2);
     for (;;) {
-        futex_lock_two(b, b2, &flags);
+        flags = irq_save();
+        spin_lock_pair(&b->lock, &b2->lock);
         err = expected ? futex_peek(addr, &now) : 0;
         if (!err)
             break;
-        futex_unlock_two(b, b2, flags);
+        spin_unlock_pair(&b->lock, &b2->lock);
+        irq_restore(flags);
         if ((err = futex_fault_in(addr)))
             return err;
     }
     if (expected && now != *expected) {
-        futex_unlock_two(b, b2, flags);
+        spin_unlock_pair(&b->lock, &b2->lock);
+        irq_restore(flags);
         return -EAGAIN;
     }
     list_for_each_safe (w, tmp, &b->waiters, node) {
@@ -286,7 +272,8 @@ s64 futex_requeue(u64 addr, bool private, int wake, int move, u64 addr2, const u
             break;
         }
     }
-    futex_unlock_two(b, b2, flags);
+    spin_unlock_pair(&b->lock, &b2->lock);
+    irq_restore(flags);
     return woken + (expected ? moved : 0);
 }
 

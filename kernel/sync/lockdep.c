@@ -37,14 +37,19 @@ static __noreturn void lockdep_report(const struct spinlock *lock, const struct 
           lock->rank, lock->order, rip, held->name, held->rank, held->order, held->holder_rip);
 }
 
-static bool lockdep_allows(const struct spinlock *lock, const struct spinlock *held)
+/* first: the other of a pair, or NULL. */
+static bool lockdep_allows(const struct spinlock *lock, const struct spinlock *held,
+                           const struct spinlock *first)
 {
     if (!held->rank || (held->open && this_cpu_read(percpu_in_interrupt)))
         return true;
-    return lockdep_key(lock) < lockdep_key(held) && !(held->in_handlers && lock->open);
+    if (held->in_handlers && lock->open)
+        return false;
+    return lockdep_key(lock) < lockdep_key(held) ||
+           (held == first && lock > held && lockdep_key(lock) == lockdep_key(held));
 }
 
-void lockdep_acquire(struct spinlock *lock, u64 rip)
+void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip)
 {
     u64 flags = irq_save();
     struct lockdep_cpu *cpu = this_cpu_ptr(lockdep_held);
@@ -54,7 +59,7 @@ void lockdep_acquire(struct spinlock *lock, u64 rip)
     if (lock->rank && lock->open && lock->in_handlers && !lockdep_off)
         lockdep_report(lock, lock, rip);
     for (unsigned i = 0; i < cpu->n && lock->rank && !lockdep_off; i++)
-        if (!lockdep_allows(lock, cpu->held[i]))
+        if (!lockdep_allows(lock, cpu->held[i], first))
             lockdep_report(lock, cpu->held[i], rip);
     ASSERT(cpu->n < HELD_MAX);
     cpu->held[cpu->n++] = lock;

@@ -55,7 +55,8 @@ struct spinlock {
     {                                                                             \
         .both = 0, .rank = (rank_), .order = (order_), .cpu = -1, .name = (name_) \
     }
-void lockdep_acquire(struct spinlock *lock, u64 rip);
+/* first: of a pair of one rank, the lock taken before; else NULL. */
+void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip);
 void lockdep_release(struct spinlock *lock);
 /* For sleeping locks, which live in sched: the rank is held by the thread. */
 #else
@@ -63,7 +64,7 @@ void lockdep_release(struct spinlock *lock);
     {                                       \
         .both = 0                           \
     }
-static inline void lockdep_acquire(struct spinlock *lock, u64 rip)
+static inline void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip)
 {
 }
 static inline void lockdep_release(struct spinlock *lock)
@@ -77,13 +78,30 @@ static inline void spinlock_init(struct spinlock *lock, unsigned rank, unsigned 
     *lock = (struct spinlock)SPINLOCK_INIT(rank, order, name);
 }
 
-static inline void spin_lock(struct spinlock *lock)
+static inline void spinlock_wait(struct spinlock *lock)
 {
     u16 ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
 
     while (unlikely(__atomic_load_n(&lock->owner, __ATOMIC_ACQUIRE) != ticket))
         cpu_relax();
-    lockdep_acquire(lock, (u64)__builtin_return_address(0));
+}
+
+static inline void spin_lock(struct spinlock *lock)
+{
+    spinlock_wait(lock);
+    lockdep_acquire(lock, NULL, (u64)__builtin_return_address(0));
+}
+
+/* Two locks of one rank, which may be the same one: the lower address comes first. */
+static inline void spin_lock_pair(struct spinlock *a, struct spinlock *b)
+{
+    struct spinlock *first = a < b ? a : b, *second = a < b ? b : a;
+
+    spin_lock(first);
+    if (first == second)
+        return;
+    spinlock_wait(second);
+    lockdep_acquire(second, first, (u64)__builtin_return_address(0));
 }
 
 static inline bool spin_trylock(struct spinlock *lock)
@@ -95,7 +113,7 @@ static inline bool spin_trylock(struct spinlock *lock)
     if (!__atomic_compare_exchange_n(&lock->both, &seen, seen + (1U << 16), false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return false;
-    lockdep_acquire(lock, (u64)__builtin_return_address(0));
+    lockdep_acquire(lock, NULL, (u64)__builtin_return_address(0));
     return true;
 }
 
@@ -104,6 +122,13 @@ static inline void spin_unlock(struct spinlock *lock)
     lockdep_release(lock);
     /* Only the holder writes owner. Pairs with the acquire load in spin_lock. */
     __atomic_store_n(&lock->owner, (u16)(lock->owner + 1), __ATOMIC_RELEASE);
+}
+
+static inline void spin_unlock_pair(struct spinlock *a, struct spinlock *b)
+{
+    if (a != b)
+        spin_unlock(b);
+    spin_unlock(a);
 }
 
 static inline bool spin_is_locked(const struct spinlock *lock)
