@@ -149,9 +149,10 @@ static int cg_procs_one(struct cgroup_member *m, void *arg)
 {
     struct cg_procs *list = arg;
     struct process *p = container_of(m, struct process, cgroup);
-    u32 nr = p->pid ? pid_nr(p->pid, current_pid_ns()) : 0;
+    struct pid *pid = READ_ONCE(p->pid);
+    u32 nr = pid ? pid_nr(pid, current_pid_ns()) : 0;
 
-    if (p->state == PROCESS_LIVE)
+    if (pid && p->state == PROCESS_LIVE) /* without: it is still being made */
         seq_printf(list->out, "%u\n", nr);
     return 0;
 }
@@ -244,7 +245,7 @@ static int cg_move_process(struct process *p, struct cgroup *to)
         return err;
     spin_lock_irqsave(&proc_lock, &flags);
     list_for_each (t, &p->tasks, node)
-        thread_set_group(t->thread, to->sched);
+        task_follow_cgroup_locked(t);
     spin_unlock_irqrestore(&proc_lock, flags);
     return 0;
 }

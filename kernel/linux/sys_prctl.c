@@ -93,18 +93,10 @@ static s64 prctl_ambient(u64 op, u64 cap)
 
 static s64 prctl_subreaper(bool on)
 {
-    struct process *p = current_process();
     u64 flags;
 
-    /* Descendants born later inherit has_subreaper; those alive look it up through their parents.
-     */
     spin_lock_irqsave(&proc_lock, &flags);
-    p->subreaper = on;
-    if (on) {
-        struct process *c;
-        list_for_each (c, &p->children, sibling)
-            c->has_subreaper = true;
-    }
+    current_process()->subreaper = on;
     spin_unlock_irqrestore(&proc_lock, flags);
     return 0;
 }

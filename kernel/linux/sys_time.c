@@ -26,28 +26,42 @@ enum {
 /* clock_getcpuclockid(3): a negative clock is the CPU time of a process, or with bit 2 of a thread
  * of the caller's; the bits above are the inverted number, 0 for the caller itself; the two below
  * say what counts: 0 all of it, 1 user time, 2 what the scheduler counts, which is all of it. */
-static int clock_read_cpu(s32 clock, u64 *out)
+#define CPU_CLOCK_THREAD 4
+#define CPU_CLOCK_KIND(clock) ((clock)&3)
+#define CPU_CLOCK_USER 1
+
+/* The thread that the clock names, or the leader of the process, with a reference. -EINVAL. */
+static struct task *clock_cpu_task(s32 clock)
 {
     u32 nr = (u32) ~(clock >> 3);
-    struct process_times times;
     struct task *t;
-    int err = 0;
 
-    if ((clock & 3) == 3)
-        return -EINVAL;
+    if (CPU_CLOCK_KIND(clock) == 3)
+        return ERR_PTR(-EINVAL);
     t = task_find(current_pid_ns(), nr ? nr : pid_nr(current_task()->pid, current_pid_ns()));
     if (!t)
-        return -EINVAL;
-    if (!(clock & 4) && (!nr || t->pid == t->process->pid))
-        process_times_get(t->process, &times);
-    else if (clock & 4 && t->process == current_process())
+        return ERR_PTR(-EINVAL);
+    if (clock & CPU_CLOCK_THREAD ? t->process == current_process()
+                                 : !nr || t->pid == t->process->pid)
+        return t;
+    task_put(t);
+    return ERR_PTR(-EINVAL);
+}
+
+static int clock_read_cpu(s32 clock, u64 *out)
+{
+    struct process_times times;
+    struct task *t = clock_cpu_task(clock);
+
+    if (IS_ERR(t))
+        return (int)PTR_ERR(t);
+    if (clock & CPU_CLOCK_THREAD)
         sched_thread_times(t->thread, &times.utime, &times.stime);
     else
-        err = -EINVAL;
+        process_times_get(t->process, &times);
     task_put(t);
-    if (!err)
-        *out = times.utime + ((clock & 3) == 1 ? 0 : times.stime);
-    return err;
+    *out = times.utime + (CPU_CLOCK_KIND(clock) == CPU_CLOCK_USER ? 0 : times.stime);
+    return 0;
 }
 
 /* The clock's ns, or -EINVAL. Namespaces shift the clocks that count from boot. */
@@ -294,43 +308,103 @@ static int itimerspec_out(u64 uptr, u64 value, u64 interval)
     return OUT(uptr, u);
 }
 
-/* The part of struct sigevent that timers use. */
 struct sigevent_user {
     u64 value;
     s32 signo, notify, tid;
+    u8 unused[44];
 };
+static_assert(sizeof(struct sigevent_user) == 64, "sigevent");
+
+/* A clock of CPU time: timers count that of the caller's own process or threads. */
+static int timer_clock_cpu(s32 clock, struct posix_timer_spec *spec)
+{
+    struct task *t = clock_cpu_task(clock);
+
+    if (IS_ERR(t))
+        return (int)PTR_ERR(t);
+    bool own = t->process == current_process();
+    spec->clock = CPU_CLOCK_KIND(clock) == CPU_CLOCK_USER ? POSIX_CLOCK_CPU_USER : POSIX_CLOCK_CPU;
+    if (own && clock & CPU_CLOCK_THREAD)
+        spec->counts = t;
+    else
+        task_put(t);
+    return own ? 0 : -EOPNOTSUPP;
+}
+
+static int timer_clock(s32 clock, struct posix_timer_spec *spec)
+{
+    const struct time_ns *tns = current_task()->ns->time;
+
+    switch (clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_TAI:
+        spec->clock = POSIX_CLOCK_WALL;
+        return 0;
+    case CLOCK_MONOTONIC:
+    case CLOCK_BOOTTIME:
+        spec->clock = POSIX_CLOCK_BOOT;
+        spec->shift = clock == CLOCK_MONOTONIC ? tns->monotonic : tns->boottime;
+        return 0;
+    case CLOCK_PROCESS_CPUTIME:
+        spec->clock = POSIX_CLOCK_CPU;
+        return 0;
+    case CLOCK_THREAD_CPUTIME:
+        spec->clock = POSIX_CLOCK_CPU;
+        spec->counts = current_task();
+        task_get(spec->counts);
+        return 0;
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_REALTIME_ALARM: /* no clock here wakes the machine */
+    case CLOCK_BOOTTIME_ALARM:
+        return -EOPNOTSUPP;
+    default:
+        return clock < 0 ? timer_clock_cpu(clock, spec) : -EINVAL;
+    }
+}
+
+/* Judges what the caller chose: a signal that exists, a thread of its own. */
+static int timer_notify(const struct sigevent_user *ev, struct posix_timer_spec *spec)
+{
+    spec->notify = ev->notify;
+    spec->value = ev->value;
+    switch (ev->notify) {
+    case SIGEV_NONE:
+        return 0;
+    case SIGEV_THREAD_ID:
+        spec->target = task_find(current_pid_ns(), (u32)ev->tid);
+        if (!spec->target || spec->target->process != current_process())
+            return -EINVAL;
+        break;
+    case SIGEV_SIGNAL:
+    case SIGEV_THREAD:
+        break;
+    default:
+        return -EINVAL;
+    }
+    spec->signo = ev->signo;
+    return ev->signo < 1 || ev->signo > NSIG ? -EINVAL : 0;
+}
 
 s64 sys_timer_create(s32 clock, u64 uev, u64 uid)
 {
-    struct sigevent_user ev = {0, SIGALRM, SIGEV_SIGNAL, 0};
-    struct posix_timer_spec spec;
+    struct sigevent_user ev = {.signo = SIGALRM, .notify = SIGEV_SIGNAL};
+    struct posix_timer_spec spec = {.default_value = !uev};
     s32 id;
 
-    if ((s32)clock != CLOCK_REALTIME && (s32)clock != CLOCK_MONOTONIC &&
-        (s32)clock != CLOCK_BOOTTIME)
-        return -EINVAL;
-    if (uev && copy_in(&ev, (const void __user *)uev, 20))
+    if (uev && IN(ev, uev))
         return -EFAULT;
-    if ((ev.notify & ~SIGEV_THREAD_ID) > SIGEV_NONE ||
-        (ev.notify != SIGEV_NONE && (ev.signo < 1 || ev.signo > NSIG)))
-        return -EINVAL;
-    spec = (struct posix_timer_spec){.clock = (int)clock,
-                                     .notify = ev.notify & ~SIGEV_THREAD_ID,
-                                     .signo = ev.signo,
-                                     .value = ev.value,
-                                     .default_value = !uev};
-    if (ev.notify & SIGEV_THREAD_ID) {
-        spec.target = task_find(current_pid_ns(), (u32)ev.tid);
-        if (!spec.target || spec.target->process != current_process()) {
-            if (spec.target)
-                task_put(spec.target);
-            return -EINVAL;
-        }
-    }
-    int err = posix_timer_create(&spec, &id);
+    int err = timer_clock((s32)clock, &spec);
+    if (!err)
+        err = timer_notify(&ev, &spec);
+    if (!err)
+        err = posix_timer_create(&spec, &id);
     if (err) {
         if (spec.target)
             task_put(spec.target);
+        if (spec.counts)
+            task_put(spec.counts);
         return err;
     }
     if (OUT(uid, id)) {

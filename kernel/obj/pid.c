@@ -107,14 +107,25 @@ static void pid_free_rcu(struct rcu_head *head)
     kfree(container_of(head, struct pid, rcu));
 }
 
-struct pid *pid_alloc(struct pid_ns *ns, u32 want)
+/* A namespace begins with its first process, which has number 1. */
+static bool pid_wanted_ok(const struct pid_ns *ns, const u32 *want, unsigned n)
+{
+    if (n > ns->level + 1)
+        return false;
+    for (unsigned i = 0; i < n; i++, ns = ns->parent)
+        if (want[i] < 1 || want[i] >= PID_MAX || (want[i] != 1 && !READ_ONCE(ns->reaper)))
+            return false;
+    return true;
+}
+
+struct pid *pid_alloc(struct pid_ns *ns, const u32 *want, unsigned n)
 {
     struct pid_ns *at = ns;
     unsigned level = ns->level;
     struct pid *pid;
     int err;
 
-    if (want >= PID_MAX)
+    if (!pid_wanted_ok(ns, want, n))
         return ERR_PTR(-EINVAL);
     pid = kzalloc(sizeof(*pid) + (level + 1) * sizeof(pid->numbers[0]));
     if (!pid)
@@ -126,8 +137,8 @@ struct pid *pid_alloc(struct pid_ns *ns, u32 want)
         list_init(&pid->tasks[i]);
     waitq_init(&pid->exit_wait);
     pid_ns_get(ns);
-    for (unsigned i = level + 1; i-- > 0; at = at->parent) {
-        err = pid_number(pid, i, at, i == level ? want : 0);
+    for (unsigned i = 0; i <= level; i++, at = at->parent) {
+        err = pid_number(pid, level - i, at, i < n ? want[i] : 0);
         if (err)
             goto undo;
     }
@@ -145,6 +156,13 @@ void pid_free_numbers(struct pid *pid)
 {
     for (unsigned i = 0; i <= pid->level; i++)
         if (pid->numbers[i].ns)
+            pid_unnumber(pid, i);
+}
+
+void pid_free_numbers_dying(struct pid *pid)
+{
+    for (unsigned i = 0; i <= pid->level; i++)
+        if (READ_ONCE(pid->numbers[i].ns->dying))
             pid_unnumber(pid, i);
 }
 

@@ -38,17 +38,23 @@ struct pid {
     struct spinlock lock;
     struct list_node tasks[PID_KINDS]; /* lock (kernel/proc) */
     struct waitq exit_wait;            /* pidfd poll */
+    u64 mark;                          /* kernel/proc's: a walk over groups has seen it */
     struct {
         u32 nr;
         struct pid_ns *ns;
     } numbers[]; /* level + 1 of them */
 };
 
-/* want: 0 or a number for the innermost ns. ERR_PTR: -EAGAIN, -ENOMEM, -EEXIST. */
-struct pid *pid_alloc(struct pid_ns *ns, u32 want) __must_check;
+/* want: n numbers, for the innermost namespace and those around it; the others are chosen. ERR_PTR:
+ * -EAGAIN, -ENOMEM, -EEXIST, -EINVAL: not a number, more than there are namespaces, or not the
+ * first of a namespace without one. */
+struct pid *pid_alloc(struct pid_ns *ns, const u32 *want, unsigned n) __must_check;
 void pid_free_numbers(struct pid *pid); /* unhash: look-ups stop finding it */
 /* The same once it names no process, group or session. REQUIRES(proc_lock) */
 void pid_free_numbers_unused(struct pid *pid);
+/* In the namespaces that are ending: nothing is looked up there any more, and their end waits for
+ * the numbers. */
+void pid_free_numbers_dying(struct pid *pid);
 void pid_get(struct pid *pid);
 void pid_put(struct pid *pid);
 struct pid *pid_find(struct pid_ns *ns, u32 nr);            /* a reference or NULL */

@@ -110,3 +110,12 @@ void up_thread_frozen(struct thread *t)
     if (t->task)
         cgroup_frozen_notify(&t->task->process->cgroup);
 }
+
+void task_follow_cgroup_locked(struct task *t)
+{
+    struct cgroup_member *m = &t->process->cgroup;
+
+    spin_lock(&m->lock); /* while it is held the group stays the same */
+    thread_set_group(t->thread, m->group->sched);
+    spin_unlock(&m->lock);
+}

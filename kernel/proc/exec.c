@@ -279,7 +279,8 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
         exec_secure(t);
     if (j->set_id)
         t->process->personality &= ~PERSONALITY_UNSAFE;
-    t->process->exit_signal = t->process->ns_init ? t->process->exit_signal : SIGCHLD;
+    t->process->exit_signal = SIGCHLD;
+    WRITE_ONCE(t->process->exec_id, t->process->exec_id + 1); /* what it chose for others is void */
     t->robust_list = t->clear_child_tid = 0;
     t->restart_call = false;
     fpu_init_state(area);

@@ -16,6 +16,8 @@
 #include "proc/up.h"
 #include "vm/aspace.h"
 
+#define EXIT_AT_ONCE 64 /* bounds the time with interrupts off */
+
 static void exit_vfork_done(struct task *t)
 {
     u64 flags;
@@ -73,6 +75,7 @@ static void exit_drop_namespaces(struct task *t)
 static bool exit_begin(struct task *t, int status)
 {
     struct process *p = t->process;
+    LIST_HEAD(dropped);
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
@@ -83,7 +86,7 @@ static bool exit_begin(struct task *t, int status)
         process_group_exit_locked(p, status);
     int stop = p->stop_signal;
     bool stopped = t->stop_pending && signal_stop_part_locked(p, t);
-    sigpending_flush(p, &t->pending, ~0ULL);
+    sigpending_take_locked(&t->pending, ~0ULL, &dropped);
     /* Signals meant for the process go to a task that still takes them. */
     struct task *other;
     list_for_each (other, &p->tasks, node) {
@@ -92,6 +95,7 @@ static bool exit_begin(struct task *t, int status)
     }
     thread_work_clear(t->thread, WORK_SIGNAL | WORK_KILL | WORK_NOTIFY);
     spin_unlock_irqrestore(&p->siglock, flags);
+    sigqueue_free_list(p, &dropped);
     if (stopped) /* all others are: it was the one they waited for */
         process_notify_parent(p, CLD_STOPPED, stop);
     return last;
@@ -127,13 +131,9 @@ static struct process *exit_reaper_locked(struct process *p)
     struct pid_ns *ns = process_pid_ns(p);
     struct process *init = ns->reaper;
 
-    if (p->has_subreaper) {
-        for (struct process *a = p->parent; a && a != init && process_pid_ns(a) == ns;
-             a = a->parent) {
-            if (a->subreaper && a->nr_alive)
-                return a;
-        }
-    }
+    for (struct process *a = p->parent; a && a != init && process_pid_ns(a) == ns; a = a->parent)
+        if (a->subreaper && a->nr_alive)
+            return a;
     return init == p ? NULL : init;
 }
 
@@ -172,26 +172,72 @@ static void exit_hangup_orphans_locked(struct process *member, const struct proc
     signal_send_group_locked(pgrp, SIGCONT, NULL);
 }
 
-/* REQUIRES(proc_lock). Zombies nobody waits for are gathered on `dead`. */
+/* c gets another parent, or none. Zombies that nobody waits for then are gathered on `dead`; true
+ * when c stays with the reaper. REQUIRES(proc_lock) */
+static bool exit_reparent_one_locked(struct process *c, struct process *reaper,
+                                     struct list_node *dead)
+{
+    exit_death_signal_locked(c);
+    process_set_parent_locked(c, reaper);
+    c->exit_signal = SIGCHLD;
+    if (c->state != PROCESS_ZOMBIE)
+        return reaper;
+    if (reaper && !reap_notify_exit_locked(c))
+        return true;
+    reap_unlink_locked(c, dead);
+    return false;
+}
+
+/* The zombies, of which a parent that never waited may have many: some at a time. They tie their
+ * group to no session, so nothing else changes. */
+static void exit_reparent_zombies(struct process *p)
+{
+    struct rb_node *n;
+    bool more;
+    u64 flags;
+
+    do {
+        LIST_HEAD(dead);
+
+        spin_lock_irqsave(&proc_lock, &flags);
+        struct process *reaper = exit_reaper_locked(p);
+        for (int i = 0; i < EXIT_AT_ONCE && (n = rb_first(&p->zombies)); i++)
+            (void)exit_reparent_one_locked(rb_entry(n, struct process, zombie_node), reaper, &dead);
+        more = rb_first(&p->zombies);
+        spin_unlock_irqrestore(&proc_lock, flags);
+        reap_list(&dead);
+    } while (more);
+}
+
+/* The children at the end of the reaper's list, n of them, were p's: their groups, each looked at
+ * once, may have lost their tie. REQUIRES(proc_lock) */
+static void exit_hangup_children_locked(struct process *p, struct process *reaper, unsigned n)
+{
+    static u64 mark; /* proc_lock */
+    struct list_node *at = reaper->children.prev;
+
+    mark++;
+    for (; n; n--, at = at->prev) {
+        struct process *c = list_entry(at, struct process, sibling);
+        if (c->pgrp->mark != mark)
+            exit_hangup_orphans_locked(c, p, NULL);
+        c->pgrp->mark = mark;
+    }
+}
+
+/* REQUIRES(proc_lock) */
 static void exit_reparent_locked(struct process *p, struct list_node *dead)
 {
-    struct process *reaper = exit_reaper_locked(p), *c, *tmp;
+    struct process *reaper, *c;
+    unsigned moved = 0;
 
-    list_for_each_safe (c, tmp, &p->children, sibling) {
-        exit_death_signal_locked(c);
-        list_del(&c->sibling);
-        process_set_parent_locked(c, reaper);
-        if (!reaper) {
-            if (c->state == PROCESS_ZOMBIE)
-                reap_unlink_locked(c, dead);
-            continue;
-        }
-        list_add_tail(&reaper->children, &c->sibling);
-        c->exit_signal = SIGCHLD;
-        exit_hangup_orphans_locked(c, p, NULL);
-        if (c->state == PROCESS_ZOMBIE && reap_notify_exit_locked(c))
-            reap_unlink_locked(c, dead);
-    }
+    if (list_empty(&p->children))
+        return;
+    reaper = exit_reaper_locked(p);
+    while ((c = list_first(&p->children, struct process, sibling)) != NULL)
+        moved += exit_reparent_one_locked(c, reaper, dead);
+    if (reaper)
+        exit_hangup_children_locked(p, reaper, moved);
 }
 
 /* The init of a pid namespace takes all of it along. */
@@ -206,11 +252,8 @@ static void exit_pid_ns(struct process *p)
     if (ns == &pid_ns_init)
         panic("PID 1 exited with status 0x%x", (unsigned)p->exit_status);
     spin_lock_irqsave(&ns->lock, &flags);
-    ns->dying = true;
+    ns->dying = true; /* from here on its children reap themselves */
     spin_unlock_irqrestore(&ns->lock, flags);
-    spin_lock_irqsave(&p->siglock, &flags);
-    p->actions[SIGCHLD - 1].handler = SIG_IGN; /* from here on its children reap themselves */
-    spin_unlock_irqrestore(&p->siglock, flags);
 
     struct pid *pid;
     while ((pid = pid_next(ns, nr)) != NULL) {
@@ -218,6 +261,9 @@ static void exit_pid_ns(struct process *p)
         struct process *victim = process_of_pid(pid);
         if (victim) {
             signal_kill_process(victim);
+            spin_lock_irqsave(&proc_lock, &flags);
+            reap_leave_ns_locked(victim);
+            spin_unlock_irqrestore(&proc_lock, flags);
             process_put(victim);
         }
         pid_put(pid);
@@ -225,7 +271,7 @@ static void exit_pid_ns(struct process *p)
     spin_lock_irqsave(&proc_lock, &flags);
     process_link_group_locked(p, p->pid); /* another group's number would count */
     spin_unlock_irqrestore(&proc_lock, flags);
-    reap_ignored_children(p);
+    reap_children(p);
     /* what stays is the process's number, and our own if we are a thread of it */
     u32 own = current_task()->pid != p->pid;
     wait_event(&p->child_wait, READ_ONCE(ns->count) <= 1 + own);
@@ -239,17 +285,21 @@ static void exit_process(struct process *p)
     struct tty *tty = NULL;
     u64 flags;
 
+    exit_reparent_zombies(p);
     spin_lock_irqsave(&proc_lock, &flags);
     exit_reparent_locked(p, &dead);
     exit_hangup_orphans_locked(p, p->parent, p);
-    p->state = PROCESS_ZOMBIE;
+    process_set_zombie_locked(p);
     tty = p->tty;
     p->tty = NULL;
     if (!p->parent || reap_notify_exit_locked(p))
         reap_unlink_locked(p, &dead);
+    reap_leave_ns_locked(p);
     spin_unlock_irqrestore(&proc_lock, flags);
     if (tty)
         up_tty_put(tty);
+    if (!READ_ONCE(p->ppid))
+        reap_wake_inits(p->pid); /* reap_leave_ns_locked() */
     reap_list(&dead);
 }
 
@@ -345,7 +395,7 @@ int process_dethread(void)
 {
     struct task *me = current_task(), *t;
     struct process *p = me->process;
-    struct wait_thread w;
+    struct wait_thread w = {.queue = NULL};
     int err = 0;
     u64 flags;
 

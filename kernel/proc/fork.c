@@ -52,6 +52,7 @@ struct process *process_alloc(void)
     list_init(&p->tasks);
     list_init(&p->children);
     list_init(&p->sibling);
+    p->actions = p->own_actions;
     list_init(&p->tgid_node);
     list_init(&p->pgid_node);
     list_init(&p->sid_node);
@@ -87,23 +88,27 @@ struct task *task_alloc(void)
     return t;
 }
 
+static void clone_clear_handlers(struct process *p)
+{
+    for (int i = 0; i < NSIG; i++) {
+        if (p->actions[i].handler != SIG_IGN)
+            p->actions[i] = (struct sigaction){.handler = SIG_DFL};
+    }
+}
+
 /* A new process's inheritance. The parent's siglock is taken here only. */
 static void process_inherit(struct process *p, struct process *from, u64 clone_flags)
 {
     u64 flags;
 
     spin_lock_irqsave(&from->siglock, &flags);
-    memcpy(p->actions, from->actions, sizeof(p->actions));
+    memcpy(p->own_actions, from->actions, sizeof(p->own_actions));
     memcpy(p->rlimits, from->rlimits, sizeof(p->rlimits));
     p->exec_ns = from->exec_ns; /* in place of the first one's, which is counted for ever */
     user_ns_get(p->exec_ns);
     spin_unlock_irqrestore(&from->siglock, flags);
-    if (clone_flags & CLONE_CLEAR_SIGHAND) {
-        for (int i = 0; i < NSIG; i++) {
-            if (p->actions[i].handler != SIG_IGN)
-                p->actions[i] = (struct sigaction){.handler = SIG_DFL};
-        }
-    }
+    if (clone_flags & CLONE_CLEAR_SIGHAND)
+        clone_clear_handlers(p);
     p->oom_score_adj = from->oom_score_adj;
     p->dumpable = from->dumpable;
     p->keep_caps = from->keep_caps;
@@ -111,7 +116,6 @@ static void process_inherit(struct process *p, struct process *from, u64 clone_f
     p->membarrier = from->membarrier;
     p->login_uid = from->login_uid;
     p->login_session = from->login_session;
-    p->has_subreaper = from->has_subreaper || from->subreaper;
 }
 
 /* What clone is making; each member is set once it is to be undone. */
@@ -125,6 +129,7 @@ struct clone_job {
     struct file *pidfd_file;
     int pidfd;
     bool charged;
+    struct completion started; /* CLONE_VFORK: exec or exit of the child */
 };
 
 static int clone_check_flags(const struct clone_args_k *a)
@@ -138,10 +143,11 @@ static int clone_check_flags(const struct clone_args_k *a)
         return -EINVAL;
     if (f & CLONE_SIGHAND && !(f & CLONE_VM))
         return -EINVAL;
-    /* Handlers shared between processes: nothing since LinuxThreads asks for it. */
-    if (f & CLONE_SIGHAND && !(f & CLONE_THREAD))
-        return -EINVAL;
     if (f & CLONE_THREAD && f & (CLONE_NEWUSER | CLONE_NEWPID | CLONE_PIDFD))
+        return -EINVAL;
+    if (f & CLONE_PIDFD && f & CLONE_DETACHED)
+        return -EINVAL;
+    if (f & CLONE_VM && current_task()->ns->time != current_task()->ns->time_for_children)
         return -EINVAL;
     if (f & CLONE_THREAD && current_task()->ns->pid_for_children != current_pid_ns())
         return -EINVAL;
@@ -153,8 +159,6 @@ static int clone_check_flags(const struct clone_args_k *a)
     if (f & CLONE_SIGHAND && f & CLONE_CLEAR_SIGHAND)
         return -EINVAL;
     if (f & CLONE_PARENT && current_process()->ns_init)
-        return -EINVAL;
-    if (a->exit_signal < 0 || a->exit_signal > NSIG)
         return -EINVAL;
     return 0;
 }
@@ -240,16 +244,26 @@ static struct pid_ns *clone_pid_ns(const struct clone_job *j)
     return j->process ? j->task->ns->pid_for_children : current_pid_ns();
 }
 
+/* Numbers of the caller's choice: for those who may restore processes in each of the namespaces. */
+static int clone_may_choose_pid(const struct clone_job *j, const struct pid_ns *ns)
+{
+    const struct cred *me = current_cred();
+
+    for (unsigned i = 0; ns && i < j->args->set_tid_size; i++, ns = ns->parent)
+        if (!cred_capable(me, ns->user_ns, CAP_CHECKPOINT_RESTORE) &&
+            !cred_capable(me, ns->user_ns, CAP_SYS_ADMIN))
+            return -EPERM;
+    return 0;
+}
+
 static int clone_pid(struct clone_job *j)
 {
     struct pid_ns *ns = clone_pid_ns(j);
-    u32 want = j->args->set_tid_size ? j->args->set_tid[0] : 0;
+    int err = clone_may_choose_pid(j, ns);
 
-    if (j->args->set_tid_size > 1)
-        return -EINVAL;
-    if (want && !cred_capable(current_cred(), ns->user_ns, CAP_SYS_ADMIN))
-        return -EPERM;
-    struct pid *pid = pid_alloc(ns, want);
+    if (err)
+        return err;
+    struct pid *pid = pid_alloc(ns, j->args->set_tid, j->args->set_tid_size);
     if (IS_ERR(pid))
         return PTR_ERR(pid);
     j->pid = pid;
@@ -284,9 +298,6 @@ static int clone_thread(struct clone_job *j, const struct trap_frame *f)
     th->task = j->task;
     aspace_give(th, j->task->process->aspace);
     refcount_get(&th->aspace->users);
-    th->policy = me->policy;
-    (void)thread_set_affinity(th, me->affinity);
-    thread_set_nice(th, me->nice);
     j->task->thread = th;
     return 0;
 }
@@ -308,20 +319,21 @@ static int clone_pidfd(struct clone_job *j)
     return copy_out((void __user *)j->args->pidfd, &fd, sizeof(fd));
 }
 
-static int clone_write_tids(struct clone_job *j)
+/* A number that cannot be written is no reason to fail, says Linux. */
+static void clone_write_tids(struct clone_job *j)
 {
     u64 flags = j->args->flags;
     u32 nr = pid_nr(j->pid, current_pid_ns());
     u32 own = j->pid->numbers[j->pid->level].nr;
 
-    if (flags & CLONE_PARENT_SETTID &&
-        copy_out((void __user *)j->args->parent_tid, &nr, sizeof(nr)))
-        return -EFAULT;
-    if (flags & CLONE_CHILD_SETTID) /* best effort, as it is in the child elsewhere */
+    int unwritten = flags & CLONE_PARENT_SETTID
+                        ? copy_out((void __user *)j->args->parent_tid, &nr, sizeof(nr))
+                        : 0;
+    (void)unwritten;
+    if (flags & CLONE_CHILD_SETTID)
         (void)aspace_write(j->task->process->aspace, j->args->child_tid, &own, sizeof(own), false);
     if (flags & CLONE_CHILD_CLEARTID)
         j->task->clear_child_tid = j->args->child_tid;
-    return 0;
 }
 
 static void clone_task_inherit(struct task *t, u64 flags)
@@ -365,6 +377,8 @@ static int clone_build(struct clone_job *j, const struct trap_frame *f)
         process_inherit(p, current_process(), j->args->flags);
     if (j->args->flags & CLONE_SYSVSEM && (err = sem_undo_share(j->task)))
         return err;
+    if (p && j->args->flags & CLONE_SIGHAND && (err = sighand_share(current_process(), p)))
+        return err;
     if ((err = clone_cred(j)) || (err = clone_files(j)) || (err = clone_fs_and_ns(j)) ||
         (err = clone_cgroup(j)))
         return err;
@@ -372,7 +386,27 @@ static int clone_build(struct clone_job *j, const struct trap_frame *f)
         return err;
     if ((err = clone_pid(j)) || (err = clone_thread(j, f)) || (err = clone_pidfd(j)))
         return err;
-    return clone_write_tids(j);
+    clone_write_tids(j);
+    if (j->args->flags & CLONE_VFORK) {
+        completion_init(&j->started);
+        j->task->vfork_done = &j->started;
+    }
+    return 0;
+}
+
+/* The first process of a pid namespace does not come to be: there will be no other. */
+static void clone_undo_pid(struct clone_job *j)
+{
+    struct pid_ns *ns = clone_pid_ns(j);
+
+    if (j->process && j->process->ns_init) {
+        spin_lock(&ns->lock);
+        ns->dying = true;
+        spin_unlock(&ns->lock);
+    }
+    pid_free_numbers(j->pid);
+    pid_put(j->pid);
+    pid_put(j->task->pid);
 }
 
 static void clone_undo(struct clone_job *j)
@@ -390,11 +424,8 @@ static void clone_undo(struct clone_job *j)
         aspace_give(t->thread, NULL);
         thread_put(t->thread);
     }
-    if (j->pid) {
-        pid_free_numbers(j->pid);
-        pid_put(j->pid);
-        pid_put(t->pid);
-    }
+    if (j->pid)
+        clone_undo_pid(j);
     if (j->process && j->process->aspace)
         aspace_put(j->process->aspace);
     if (j->charged) {
@@ -418,10 +449,24 @@ static void clone_undo(struct clone_job *j)
     if (j->process) {
         if (j->process->pid)
             pid_put(j->process->pid);
+        if (j->process->sighand)
+            sighand_put(j->process->sighand);
         process_free(j->process);
     } else if (p) {
         process_put(p);
     }
+}
+
+/* Who is told of the child's end, and how: another's child chooses no signal for its parent.
+ * REQUIRES(proc_lock) */
+static void clone_link_parent_locked(struct clone_job *j)
+{
+    struct process *me = current_process(), *p = j->process;
+    bool sister = j->args->flags & CLONE_PARENT;
+
+    p->exit_signal = sister ? me->exit_signal : j->args->exit_signal;
+    p->parent_exec_id = sister ? me->parent_exec_id : me->exec_id;
+    process_set_parent_locked(p, sister ? me->parent : me);
 }
 
 /* REQUIRES(proc_lock) */
@@ -429,14 +474,11 @@ static void clone_link_process_locked(struct clone_job *j)
 {
     struct process *me = current_process(), *p = j->process;
 
-    process_set_parent_locked(p, j->args->flags & CLONE_PARENT ? me->parent : me);
-    p->exit_signal = j->args->exit_signal;
+    clone_link_parent_locked(j);
     p->leader = j->task;
     task_get(j->task);
     if (p->ns_init && clone_pid_ns(j) != current_pid_ns())
         clone_pid_ns(j)->reaper = p;
-    if (p->parent)
-        list_add_tail(&p->parent->children, &p->sibling);
     process_link_group_locked(p, me->pgrp);
     process_link_session_locked(p, me->session);
     p->tty = me->tty;
@@ -462,19 +504,30 @@ static void clone_seccomp_locked(struct task *t)
     seccomp_put(old);
 }
 
-/* Makes it visible. -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent
- * group). */
+/* May it be made visible? -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent
+ * group); -ENOMEM: its pid namespace has no init, or will not have it for long. */
+static int clone_publish_check(const struct clone_job *j)
+{
+    const struct pid_ns *ns = clone_pid_ns(j);
+
+    if (ns->dying || (j->process && !ns->reaper && !j->process->ns_init))
+        return -ENOMEM;
+    if (signal_pending(current_task()) || current_process()->group_exit)
+        return -ERESTARTNOINTR;
+    return 0;
+}
+
+/* Makes it visible, whole. */
 static int clone_publish(struct clone_job *j)
 {
-    struct process *me = current_process(), *p = j->task->process;
+    struct process *p = j->task->process;
     u64 flags;
-    int err = 0;
+    int err;
 
     spin_lock_irqsave(&proc_lock, &flags);
     spin_lock(&p->siglock); /* a thread's end or stop, which is its siblings' too, cannot miss it */
-    if (signal_pending(current_task()) || me->group_exit || clone_pid_ns(j)->dying) {
-        err = clone_pid_ns(j)->dying ? -ENOMEM : -ERESTARTNOINTR;
-    } else {
+    err = clone_publish_check(j);
+    if (!err) {
         if (!j->process)
             clone_seccomp_locked(j->task);
         list_add_tail(&p->tasks, &j->task->node);
@@ -489,6 +542,7 @@ static int clone_publish(struct clone_job *j)
         spin_lock(&j->pid->lock);
         list_add_tail(&j->pid->tasks[PID_TID], &j->task->pid_node);
         spin_unlock(&j->pid->lock);
+        task_follow_cgroup_locked(j->task);
     }
     spin_unlock_irqrestore(&proc_lock, flags);
     if (!err)
@@ -502,11 +556,11 @@ u64 process_count_created(void)
 }
 
 /* Waits for exec or exit of a vfork child, or until killed. */
-static void clone_vfork_wait(struct task *child, struct completion *done)
+static void clone_vfork_wait(struct task *child, struct completion *started)
 {
     u64 flags;
 
-    (void)wait_event_killable(&done->queue, READ_ONCE(done->done));
+    (void)wait_event_killable(&started->queue, READ_ONCE(started->done));
     spin_lock_irqsave(&child->process->siglock, &flags); /* the child is not inside it any more */
     child->vfork_done = NULL;
     spin_unlock_irqrestore(&child->process->siglock, flags);
@@ -516,24 +570,17 @@ static void clone_vfork_wait(struct task *child, struct completion *done)
 static s64 clone_start(struct clone_job *j)
 {
     struct task *t = j->task;
-    struct completion done;
     s64 nr = pid_nr(j->pid, current_pid_ns());
     bool vfork = j->args->flags & CLONE_VFORK;
 
     if (j->pidfd_file)
         fd_install(j->pidfd, j->pidfd_file);
-    if (vfork) {
-        completion_init(&done);
-        t->vfork_done = &done;
+    if (vfork)
         task_get(t);
-    }
-    struct cgroup *cg = cgroup_of(&t->process->cgroup);
-    thread_set_group(t->thread, cg->sched);
-    cgroup_put(cg);
     pid_put(j->pid);
     thread_start(t->thread);
     if (vfork) {
-        clone_vfork_wait(t, &done);
+        clone_vfork_wait(t, &j->started);
         task_put(t);
     }
     return nr;

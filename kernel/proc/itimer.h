@@ -21,19 +21,37 @@ void itimer_check_cpu(void);
  * of the one signal that was taken, or NULL; a timer's gets its overrun. REQUIRES(p->siglock) */
 void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info);
 
+/* The first expiration after now of a timer that expired at `expires`; *missed: those between. */
+#define ITIMER_MIN_INTERVAL 100000ULL /* ns: bounds a process's interrupts */
+u64 itimer_next(u64 now, u64 expires, u64 interval, u64 *missed);
+/* Until the next expiration, armed or not; 0: there is none. */
+u64 itimer_left(u64 now, u64 expires, u64 interval, bool rests);
+/* ITIMER_REAL goes on after a rest. REQUIRES(p->siglock) */
+void itimer_resume_locked(struct process *p);
+
+/* posix_timer.c */
 #define SIGEV_SIGNAL 0
 #define SIGEV_NONE 1
+#define SIGEV_THREAD 2 /* a signal like the first: the C library makes the thread */
 #define SIGEV_THREAD_ID 4
+enum posix_clock { POSIX_CLOCK_BOOT, POSIX_CLOCK_WALL, POSIX_CLOCK_CPU, POSIX_CLOCK_CPU_USER };
 struct posix_timer_spec {
-    int clock; /* CLOCK_REALTIME, MONOTONIC, BOOTTIME */
-    int notify, signo;
+    enum posix_clock clock;
+    s64 shift; /* ns by which the caller's namespace moves a clock that counts from boot */
+    struct task *counts; /* clocks of CPU time: a reference, taken; NULL: the whole process */
+    int notify, signo;   /* signo is judged, or notify is SIGEV_NONE */
     u64 value;
     bool default_value;  /* the value is the timer's id */
     struct task *target; /* SIGEV_THREAD_ID: a reference, taken */
 };
-int posix_timer_create(struct posix_timer_spec *spec, s32 *id);
-/* Times in ns; value 0 disarms; absolute as clock says. */
+/* 0 or -EAGAIN; then the references stay the caller's. */
+int posix_timer_create(struct posix_timer_spec *spec, s32 *id) __must_check;
+/* Times in ns; value 0 disarms; absolute as clock says. -EINVAL: no such timer. */
 int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itimer *old);
 int posix_timer_get(s32 id, struct itimer *out);
 int posix_timer_overrun(s32 id);
 int posix_timer_delete(s32 id);
+/* Sends what has come due of the timers of CPU time. */
+void posix_timers_check_cpu(struct process *p);
+/* Some timer of CPU time is running. REQUIRES(p->siglock) */
+bool posix_timers_count_cpu_locked(const struct process *p);

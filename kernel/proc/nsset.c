@@ -10,7 +10,8 @@
 #include "net/net.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
-#include "proc/proc.h"
+#include "proc/proc_priv.h"
+#include "vm/aspace.h"
 
 #define INUM_UTS 0xEFFFFFFEUL
 #define INUM_TIME 0xEFFFFFFAUL
@@ -296,6 +297,11 @@ int ns_unshare(u64 flags)
         return -EINVAL;
     if (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER) &&
         t->process->nr_tasks > 1)
+        return -EINVAL;
+    if (flags & (CLONE_SIGHAND | CLONE_VM) && sighand_is_shared(t->process))
+        return -EINVAL;
+    if (flags & CLONE_VM && t->process->aspace != NULL &&
+        refcount_read(&t->process->aspace->users) > 2) /* the process's and its task's */
         return -EINVAL;
     flags = ns_unshare_implied(flags);
     if (flags & CLONE_NEWUSER) {

@@ -50,8 +50,11 @@ struct process {
     u32 nr_alive;           /* s  tasks that have not begun to exit */
     struct process *parent; /* p  who waits for it; NULL for PID 1 and its peers */
     u32 ppid; /* p, a  the parent's number in this process's namespace; 0: none there */
-    struct list_node children;                       /* p */
+    struct list_node children;                       /* p  in the order of their coming */
     struct list_node sibling;                        /* p */
+    struct rb_root zombies;                          /* p  those of them, in the same order */
+    struct rb_node zombie_node;                      /* p */
+    u64 child_nr;                                    /* p  that order */
     struct list_node tgid_node, pgid_node, sid_node; /* pid->lock */
     struct pid *pgrp, *session;                      /* p  references */
     struct tty *tty;                                 /* p  controlling terminal; a reference */
@@ -60,19 +63,22 @@ struct process {
     struct waitq child_wait;                         /*    parents in wait(2) sleep here */
 
     struct spinlock siglock;
-    struct sigaction actions[NSIG]; /* s  [sig - 1] */
-    struct sigpending pending;      /* s */
-    struct waitq signal_wait;       /*    signalfd and sigtimedwait */
-    struct waitq stop_wait;         /*    stopped tasks */
-    bool group_exit;                /* s  every task is to exit */
-    int exit_status;                /* s  wait status: what wait(2) reports */
-    struct task *group_exec;        /* s  the task that waits for the others to be gone */
-    int stop_signal;                /* s  the stop under way or reached; 0: running */
-    u32 stop_count;                 /* s  tasks still to stop */
-    u8 events;                      /* s  enum process_event, for wait(2) */
-    u8 notify;                      /* s  enum process_event, still to be told to the parent */
-    int exit_signal;                /* p  sent to the parent; 0: none */
-    atomic_t sigqueue_count;        /* a  queued entries: RLIMIT_SIGPENDING */
+    struct sigaction *actions; /* s  [sig - 1], own or shared */
+    struct sighand *sighand;   /* s  shared with other processes; a reference; NULL: own */
+    struct sigpending pending; /* s */
+    struct waitq signal_wait;  /*    signalfd and sigtimedwait */
+    struct waitq stop_wait;    /*    stopped tasks */
+    bool group_exit;           /* s  every task is to exit */
+    int exit_status;           /* s  wait status: what wait(2) reports */
+    struct task *group_exec;   /* s  the task that waits for the others to be gone */
+    int stop_signal;           /* s  the stop under way or reached; 0: running */
+    u32 stop_count;            /* s  tasks still to stop */
+    u8 events;                 /* s  enum process_event, for wait(2) */
+    u8 notify;                 /* s  enum process_event, still to be told to the parent */
+    int exit_signal;           /* p  sent to the parent; 0 or no signal's number: none */
+    u64 exec_id;               /* a  counts its programs */
+    u64 parent_exec_id;        /* p  which of the parent's chose exit_signal */
+    atomic_t sigqueue_count;   /* a  queued entries: RLIMIT_SIGPENDING */
 
     struct rlimit rlimits[RLIM_NLIMITS]; /* s */
     struct timer real_timer;             /*    ITIMER_REAL */
@@ -86,7 +92,6 @@ struct process {
     struct process_times times, child_times; /* s  of tasks that are gone; of reaped children */
     u64 start_time;                          /* I */
     bool subreaper;                          /* p  adopts orphans among its descendants */
-    bool has_subreaper;                      /* p  some ancestor does */
     bool ns_init;                 /* I  the init of its pid namespace: default actions spare it */
     bool did_exec;                /* a */
     u32 membarrier;               /* a  what membarrier(2) has registered */
@@ -96,6 +101,7 @@ struct process {
     s16 oom_score_adj;            /* a */
     u32 personality;              /* a */
     u32 login_uid, login_session; /* a  of audit; ~0: unset */
+    struct sigaction own_actions[NSIG];
 };
 
 static inline void process_get(struct process *p)
@@ -124,10 +130,13 @@ bool process_may_inspect(struct process *p);
 struct aspace *process_inspect_aspace(struct process *p);
 /* CPU time and faults so far, of live and gone tasks. */
 void process_times_get(struct process *p, struct process_times *out);
+void process_times_get_locked(struct process *p, struct process_times *out); /* REQUIRES(siglock) */
 
-/* REQUIRES(proc_lock): the tree's link to the parent, and ppid with it. The list is the caller's.
- */
+/* REQUIRES(proc_lock): p leaves its parent, if it has one, for another or, NULL, for none. */
 void process_set_parent_locked(struct process *p, struct process *parent);
+/* domain.c: t runs in the scheduler's group of the control group that its process is in now; who
+ * moves a process does so for each thread, who makes one for that. REQUIRES(proc_lock) */
+void task_follow_cgroup_locked(struct task *t);
 
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
 int process_setpgid(u32 pid, u32 pgid);
@@ -144,7 +153,7 @@ struct clone_args_k {
     u64 tls;
     u64 parent_tid, child_tid, pidfd; /* user addresses */
     int exit_signal;
-    u32 set_tid[PID_NS_LEVELS];
+    u32 set_tid[PID_NS_LEVELS]; /* numbers wanted, the innermost namespace's first */
     unsigned set_tid_size;
     int cgroup_fd; /* with CLONE_INTO_CGROUP */
 };

@@ -13,9 +13,19 @@ void task_free(struct task *t);
 void process_free(struct process *p);
 /* REQUIRES(siglock): adds a dying task's figures to its process. */
 void process_times_absorb_locked(struct process *p, struct task *t);
+/* REQUIRES(proc_lock): p is a zombie from here on; p has no parent from here on (ppid stays). */
+void process_set_zombie_locked(struct process *p);
+void process_leave_parent_locked(struct process *p);
 /* REQUIRES(proc_lock): NULL leaves. */
 void process_link_group_locked(struct process *p, struct pid *pgrp);
 void process_link_session_locked(struct process *p, struct pid *session);
+/* signal.c: handlers that processes share (CLONE_SIGHAND without CLONE_THREAD). from's become p's,
+ * which is new, too: 0 or -ENOMEM. */
+int sighand_share(struct process *from, struct process *p) __must_check;
+void sighand_put(struct sighand *h);
+bool sighand_is_shared(const struct process *p);
+/* The action to take for sig, which SA_RESETHAND resets. REQUIRES(siglock) */
+void sigaction_get_locked(struct process *p, int sig, struct sigaction *out);
 /* exit.c: waits until current is the only task of its process; -EINTR when it is to die itself. */
 int process_dethread(void);
 /* signal_deliver.c, REQUIRES(siglock): the task is through with the stop under way; true when it

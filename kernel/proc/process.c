@@ -39,6 +39,8 @@ void process_put(struct process *p)
     if (!refcount_put(&p->ref))
         return;
     pid_put(p->pid);
+    if (p->sighand)
+        sighand_put(p->sighand);
     poll_queue_gone(&p->signal_wait); /* an epoll may outlive it, with a signalfd in it */
     rcu_call(&p->rcu, process_free_rcu);
 }
@@ -247,17 +249,23 @@ void process_times_absorb_locked(struct process *p, struct task *t)
     process_times_add_thread(&p->times, t);
 }
 
-void process_times_get(struct process *p, struct process_times *out)
+void process_times_get_locked(struct process *p, struct process_times *out)
 {
     struct task *t;
-    u64 flags;
 
-    spin_lock_irqsave(&p->siglock, &flags);
     *out = p->times;
     list_for_each (t, &p->tasks, node)
         process_times_add_thread(out, t);
     if (p->aspace)
         out->max_rss = MAX(out->max_rss, aspace_rss_peak(p->aspace));
+}
+
+void process_times_get(struct process *p, struct process_times *out)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    process_times_get_locked(p, out);
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 
@@ -305,10 +313,42 @@ void process_link_session_locked(struct process *p, struct pid *session)
     }
 }
 
+static bool process_before(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct process, zombie_node)->child_nr <
+           rb_entry(b, struct process, zombie_node)->child_nr;
+}
+
+void process_set_zombie_locked(struct process *p)
+{
+    p->state = PROCESS_ZOMBIE;
+    if (p->parent)
+        rb_insert(&p->parent->zombies, &p->zombie_node, process_before);
+}
+
+void process_leave_parent_locked(struct process *p)
+{
+    if (!p->parent)
+        return;
+    list_del(&p->sibling);
+    if (p->state == PROCESS_ZOMBIE)
+        rb_erase(&p->parent->zombies, &p->zombie_node);
+    p->parent = NULL;
+}
+
 void process_set_parent_locked(struct process *p, struct process *parent)
 {
+    static u64 last_child; /* proc_lock */
+
+    process_leave_parent_locked(p);
     p->parent = parent;
     WRITE_ONCE(p->ppid, parent ? pid_nr(parent->pid, process_pid_ns(p)) : 0);
+    if (!parent)
+        return;
+    p->child_nr = ++last_child;
+    list_add_tail(&parent->children, &p->sibling);
+    if (p->state == PROCESS_ZOMBIE)
+        rb_insert(&parent->zombies, &p->zombie_node, process_before);
 }
 
 /* REQUIRES(proc_lock) */

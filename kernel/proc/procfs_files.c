@@ -131,14 +131,17 @@ static void status_signals(struct seq *out, struct task *t)
 {
     struct process *p = t->process;
     sigset_t ignored = 0, caught = 0;
+    u64 flags;
 
+    spin_lock_irqsave(&p->siglock, &flags); /* exec replaces a shared table */
     for (int i = 0; i < NSIG; i++) {
-        u64 h = p->actions[i].handler;
+        u64 h = READ_ONCE(p->actions[i].handler);
         if (h == SIG_IGN)
             ignored |= 1ULL << i;
         else if (h != SIG_DFL)
             caught |= 1ULL << i;
     }
+    spin_unlock_irqrestore(&p->siglock, flags);
     seq_printf(out,
                "SigQ:\t%d/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\n"
                "SigCgt:\t%016lx\n",

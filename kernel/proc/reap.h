@@ -13,5 +13,9 @@ bool reap_notify_exit_locked(struct process *p);
 void reap_unlink_locked(struct process *p, struct list_node *dead);
 /* Frees numbers and references of unlinked zombies. Context: no lock held. */
 void reap_list(struct list_node *dead);
-/* Reaps the zombies among p's children: its SIGCHLD has just become ignored. */
-void reap_ignored_children(struct process *p);
+/* Reaps the zombies among p's children, whatever they are. Context: no lock held. */
+void reap_children(struct process *p);
+/* REQUIRES(proc_lock): see wait.c. Then reap_wake_inits wakes each namespace's init, which may be
+ * waiting for the namespace to empty. */
+void reap_leave_ns_locked(struct process *p);
+void reap_wake_inits(struct pid *pid);

@@ -9,12 +9,86 @@
 #include "proc/signal.h"
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/itimer.h"
 #include "proc/proc_priv.h"
 
+/* Handlers that processes share. The lock, inside their siglocks, keeps an action whole; a single
+ * word is read without it. */
+struct sighand {
+    refcount_t ref;
+    struct spinlock lock;
+    struct sigaction actions[NSIG]; /* lock */
+};
+
+int sighand_share(struct process *from, struct process *p)
+{
+    struct sighand *own = NULL, *h;
+    u64 flags;
+
+    if (!READ_ONCE(from->sighand)) {
+        own = kmalloc(sizeof(*own));
+        if (!own)
+            return -ENOMEM;
+        refcount_init(&own->ref, 1);
+        spinlock_init(&own->lock, RANK_PROC, 1, "sighand");
+    }
+    spin_lock_irqsave(&from->siglock, &flags);
+    if (!from->sighand) {
+        memcpy(own->actions, from->own_actions, sizeof(own->actions));
+        from->sighand = own;
+        WRITE_ONCE(from->actions, own->actions);
+        own = NULL;
+    }
+    h = from->sighand;
+    refcount_get(&h->ref);
+    spin_unlock_irqrestore(&from->siglock, flags);
+    kfree(own); /* another thread came first */
+    p->sighand = h;
+    p->actions = h->actions;
+    return 0;
+}
+
+void sighand_put(struct sighand *h)
+{
+    if (refcount_put(&h->ref))
+        kfree(h);
+}
+
+bool sighand_is_shared(const struct process *p)
+{
+    struct sighand *h = READ_ONCE(p->sighand);
+
+    return h && refcount_read(&h->ref) > 1;
+}
+
+void sigaction_get_locked(struct process *p, int sig, struct sigaction *out)
+{
+    if (unlikely(p->sighand))
+        spin_lock(&p->sighand->lock);
+    *out = p->actions[sig - 1];
+    if (out->handler > SIG_IGN && out->flags & SA_RESETHAND)
+        p->actions[sig - 1].handler = SIG_DFL;
+    if (unlikely(p->sighand))
+        spin_unlock(&p->sighand->lock);
+}
+
+static void sigaction_set_locked(struct process *p, int sig, const struct sigaction *a)
+{
+    if (unlikely(p->sighand))
+        spin_lock(&p->sighand->lock);
+    p->actions[sig - 1] = *a;
+    p->actions[sig - 1].mask &= ~SIG_UNMASKABLE;
+    if (unlikely(p->sighand))
+        spin_unlock(&p->sighand->lock);
+}
+
+/* Those of one number hang off the first of them, so that a queue is never longer than there are
+ * signals, however many a program has queued. */
 struct sigqueue {
-    struct list_node node;
+    struct list_node node; /* in the queue, or in `more` of the first */
+    struct list_node more; /* of the first: those that came later */
     struct siginfo info;
 };
 
@@ -24,8 +98,26 @@ void sigpending_init(struct sigpending *q)
     list_init(&q->queue);
 }
 
-/* Drops all entries of set. */
-void sigpending_flush(struct process *p, struct sigpending *q, sigset_t set)
+/* The first with this number, or NULL. */
+static struct sigqueue *sigqueue_find(const struct sigpending *q, int sig)
+{
+    struct sigqueue *e;
+
+    list_for_each (e, &q->queue, node) {
+        if (e->info.signo == sig)
+            return e;
+    }
+    return NULL;
+}
+
+static void sigqueue_free(struct process *p, struct sigqueue *e)
+{
+    list_del(&e->node);
+    kfree(e);
+    atomic_dec(&p->sigqueue_count);
+}
+
+void sigpending_take_locked(struct sigpending *q, sigset_t set, struct list_node *dropped)
 {
     struct sigqueue *e, *tmp;
 
@@ -34,8 +126,34 @@ void sigpending_flush(struct process *p, struct sigpending *q, sigset_t set)
         if (!(SIGMASK(e->info.signo) & set))
             continue;
         list_del(&e->node);
-        kfree(e);
-        atomic_dec(&p->sigqueue_count);
+        list_add_tail(dropped, &e->node);
+    }
+}
+
+void sigqueue_free_list(struct process *p, struct list_node *dropped)
+{
+    struct sigqueue *e, *more;
+
+    while ((e = list_first(dropped, struct sigqueue, node)) != NULL) {
+        while ((more = list_first(&e->more, struct sigqueue, node)) != NULL) {
+            sigqueue_free(p, more);
+            cond_yield();
+        }
+        sigqueue_free(p, e);
+    }
+}
+
+/* Signals below SIGRTMIN, of which there is one at most. */
+static void sigpending_cancel_locked(struct process *p, struct sigpending *q, sigset_t set)
+{
+    struct sigqueue *e, *tmp;
+
+    if (!(q->set & set))
+        return;
+    q->set &= ~set;
+    list_for_each_safe (e, tmp, &q->queue, node) {
+        if (SIGMASK(e->info.signo) & set)
+            sigqueue_free(p, e);
     }
 }
 
@@ -101,9 +219,9 @@ static void signal_prepare_locked(struct process *p, int sig)
         cancel = SIGMASK(SIGCONT);
     if (!cancel)
         return;
-    sigpending_flush(p, &p->pending, cancel);
+    sigpending_cancel_locked(p, &p->pending, cancel);
     list_for_each (t, &p->tasks, node)
-        sigpending_flush(p, &t->pending, cancel);
+        sigpending_cancel_locked(p, &t->pending, cancel);
     itimer_signals_taken_locked(p, cancel, NULL);
     if (sig != SIGCONT)
         return;
@@ -170,26 +288,30 @@ static void signal_complete_locked(struct process *p, struct task *t, int sig)
         thread_work_set(t->thread, WORK_SIGNAL);
 }
 
+/* One entry of a signal that is not queued is allowed beyond the limit when the kernel or kill(2)
+ * tells by it what has happened. -EAGAIN: a real-time signal with a message does not fit. */
 static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
                                const struct siginfo *info)
 {
     static const struct siginfo from_kernel = {.code = SI_KERNEL};
-    struct sigqueue *e = NULL;
+    bool must_queue = info && sig >= SIGRTMIN && info->code != SI_USER;
+    struct sigqueue *e = NULL, *first;
 
     if (sig < SIGRTMIN && q->set & SIGMASK(sig))
         return 0;
     if (!info)
         info = &from_kernel;
-    bool must_queue = sig >= SIGRTMIN && info->code != SI_USER && info->code != SI_KERNEL;
     if ((u64)atomic_read(&p->sigqueue_count) < p->rlimits[RLIMIT_SIGPENDING].cur ||
-        info->code == SI_KERNEL)
+        (sig < SIGRTMIN && info->code >= 0))
         e = kmalloc(sizeof(*e));
     if (!e && must_queue)
         return -EAGAIN;
     if (e) {
         e->info = *info;
         e->info.signo = sig;
-        list_add_tail(&q->queue, &e->node);
+        list_init(&e->more);
+        first = q->set & SIGMASK(sig) ? sigqueue_find(q, sig) : NULL;
+        list_add_tail(first ? &first->more : &q->queue, &e->node);
         atomic_inc(&p->sigqueue_count);
     }
     q->set |= SIGMASK(sig);
@@ -204,24 +326,6 @@ static bool signal_spares_init(const struct process *p, int sig, bool force)
            !(force && SIGMASK(sig) & SIG_UNMASKABLE);
 }
 
-static int signal_post_locked(struct process *p, struct task *t, int sig,
-                              const struct siginfo *info, bool force)
-{
-    if (!p->nr_tasks || p->group_exit)
-        return 0;
-    signal_prepare_locked(p, sig);
-    const struct task *who = t ? t : p->leader;
-    bool blocked = who && who->blocked & SIGMASK(sig);
-    if (!blocked && (signal_ignored(p, sig) || signal_spares_init(p, sig, force)))
-        return 0;
-    int err = signal_queue_locked(p, t ? &t->pending : &p->pending, sig, info);
-    if (err)
-        return err;
-    waitq_wake(&p->signal_wait, 1 /* POLLIN */, ~0U);
-    signal_complete_locked(p, t, sig);
-    return 0;
-}
-
 /* True when the sender has no number in p's pid namespace, or is the kernel. */
 static bool signal_from_above(const struct process *p, const struct siginfo *info)
 {
@@ -232,6 +336,24 @@ static bool signal_from_above(const struct process *p, const struct siginfo *inf
     return !pid_nr(me->process->pid, process_pid_ns(p));
 }
 
+int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info)
+{
+    if (!p->nr_tasks || p->group_exit || (t && t->exiting))
+        return 0;
+    signal_prepare_locked(p, sig);
+    const struct task *who = t ? t : p->leader;
+    bool blocked = who && who->blocked & SIGMASK(sig);
+    if (!blocked && (signal_ignored(p, sig) ||
+                     signal_spares_init(p, sig, p->ns_init && signal_from_above(p, info))))
+        return 0;
+    int err = signal_queue_locked(p, t ? &t->pending : &p->pending, sig, info);
+    if (err)
+        return err;
+    waitq_wake(&p->signal_wait, 1 /* POLLIN */, ~0U);
+    signal_complete_locked(p, t, sig);
+    return 0;
+}
+
 int signal_send_task(struct task *t, int sig, const struct siginfo *info)
 {
     struct process *p = t->process;
@@ -240,7 +362,7 @@ int signal_send_task(struct task *t, int sig, const struct siginfo *info)
     if (!sig)
         return 0;
     spin_lock_irqsave(&p->siglock, &flags);
-    int err = t->exiting ? 0 : signal_post_locked(p, t, sig, info, signal_from_above(p, info));
+    int err = signal_post_locked(p, t, sig, info);
     spin_unlock_irqrestore(&p->siglock, flags);
     return err;
 }
@@ -252,7 +374,7 @@ int signal_send_process(struct process *p, int sig, const struct siginfo *info)
     if (!sig)
         return 0;
     spin_lock_irqsave(&p->siglock, &flags);
-    int err = signal_post_locked(p, NULL, sig, info, signal_from_above(p, info));
+    int err = signal_post_locked(p, NULL, sig, info);
     spin_unlock_irqrestore(&p->siglock, flags);
     return err;
 }
@@ -361,33 +483,31 @@ static int signal_first(sigset_t set)
     return set ? __builtin_ctzll(set) + 1 : 0;
 }
 
+/* Takes the first of a number off the queue; its successor, if any, gets its place. True when there
+ * are more. */
+static bool sigqueue_take(struct process *p, struct sigqueue *e, struct siginfo *info)
+{
+    struct sigqueue *next = list_first(&e->more, struct sigqueue, node);
+
+    *info = e->info;
+    if (next)
+        e->info = next->info;
+    sigqueue_free(p, next ? next : e);
+    return next;
+}
+
 static int signal_collect(struct process *p, struct sigpending *q, sigset_t wanted,
                           struct siginfo *info)
 {
-    struct sigqueue *e, *found = NULL;
-    bool more = false;
     int sig = signal_first(q->set & wanted);
 
     if (!sig)
         return 0;
-    list_for_each (e, &q->queue, node) {
-        if (e->info.signo != sig)
-            continue;
-        if (found) {
-            more = true;
-            break;
-        }
-        found = e;
-    }
-    if (!more)
+    struct sigqueue *e = sigqueue_find(q, sig);
+    if (!e)
+        *info = (struct siginfo){.signo = sig};
+    if (!e || !sigqueue_take(p, e, info))
         q->set &= ~SIGMASK(sig);
-    *info = (struct siginfo){.signo = sig};
-    if (found) {
-        *info = found->info;
-        list_del(&found->node);
-        kfree(found);
-        atomic_dec(&p->sigqueue_count);
-    }
     itimer_signals_taken_locked(p, SIGMASK(sig), info);
     return sig;
 }
@@ -436,7 +556,7 @@ static int signal_wait_poll(struct task *t, sigset_t set, sigset_t waiting, stru
 int signal_wait(sigset_t set, struct siginfo *info, bool block, u64 deadline)
 {
     struct task *t = current_task();
-    struct wait_thread w;
+    struct wait_thread w = {.queue = NULL};
     int sig, err = -EAGAIN;
 
     set &= ~SIG_UNMASKABLE;
@@ -491,6 +611,7 @@ void signal_restore_mask(void)
 int signal_action(int sig, const struct sigaction *new_action, struct sigaction *old)
 {
     struct process *p = current_process();
+    LIST_HEAD(dropped);
     struct task *t;
     u64 flags;
 
@@ -500,16 +621,16 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
     if (old)
         *old = p->actions[sig - 1];
     if (new_action) {
-        p->actions[sig - 1] = *new_action;
-        p->actions[sig - 1].mask &= ~SIG_UNMASKABLE;
+        sigaction_set_locked(p, sig, new_action);
         if (signal_ignored(p, sig)) {
-            sigpending_flush(p, &p->pending, SIGMASK(sig));
+            sigpending_take_locked(&p->pending, SIGMASK(sig), &dropped);
             list_for_each (t, &p->tasks, node)
-                sigpending_flush(p, &t->pending, SIGMASK(sig));
+                sigpending_take_locked(&t->pending, SIGMASK(sig), &dropped);
         }
         itimer_signals_taken_locked(p, SIGMASK(sig), NULL);
     }
     spin_unlock_irqrestore(&p->siglock, flags);
+    sigqueue_free_list(p, &dropped);
     return 0;
 }
 
@@ -550,14 +671,19 @@ int signal_altstack(const struct sigstack *new_stack, struct sigstack *old, u64 
 
 void signal_exec_reset(struct process *p)
 {
+    struct sighand *shared;
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
     for (int i = 0; i < NSIG; i++) {
-        struct sigaction *a = &p->actions[i];
-        u64 handler = a->handler == SIG_IGN ? SIG_IGN : SIG_DFL;
-        *a = (struct sigaction){.handler = handler};
+        u64 handler = READ_ONCE(p->actions[i].handler) == SIG_IGN ? SIG_IGN : SIG_DFL;
+        p->own_actions[i] = (struct sigaction){.handler = handler};
     }
+    shared = p->sighand;
+    p->sighand = NULL;
+    p->actions = p->own_actions;
     spin_unlock_irqrestore(&p->siglock, flags);
+    if (shared)
+        sighand_put(shared);
     current_task()->altstack = (struct sigstack){.flags = SS_DISABLE};
 }

@@ -174,6 +174,8 @@ struct waitq;
  * signal. The info is copied; NULL stands for SI_KERNEL. Permission is the caller's. irq-safe. */
 int signal_send_task(struct task *t, int sig, const struct siginfo *info);
 int signal_send_process(struct process *p, int sig, const struct siginfo *info);
+/* The same, to t or, NULL, to the process; sig is not 0. REQUIRES(p->siglock) */
+int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info);
 /* SIGKILL that even the init of a pid namespace obeys. */
 void signal_kill_process(struct process *p);
 /* To each process of the group; -ESRCH when there is none. Context: takes proc_lock. */
@@ -213,7 +215,10 @@ s64 signal_return(struct trap_frame *f);
 /* Copies info in the user's layout. 0 or -EFAULT. */
 int signal_copy_info(void __user *to, const struct siginfo *info);
 void sigpending_init(struct sigpending *q);
-void sigpending_flush(struct process *p, struct sigpending *q, sigset_t set);
+/* Takes the entries of set off q, for sigqueue_free_list, which may yield: there may be many.
+ * REQUIRES(siglock) */
+void sigpending_take_locked(struct sigpending *q, sigset_t set, struct list_node *dropped);
+void sigqueue_free_list(struct process *p, struct list_node *dropped);
 /* Stops and handlers of exec and clone. */
 void signal_exec_reset(struct process *p);
 /* REQUIRES(siglock): wakes every task of p for a fatal exit with this wait status. */

@@ -111,10 +111,8 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
         return DELIVER_NONE;
     }
     t->stop_taken = SIGMASK(sig) & SIG_STOP_MASK;
-    *act = p->actions[sig - 1];
+    sigaction_get_locked(p, sig, act);
     if (act->handler != SIG_DFL && act->handler != SIG_IGN) {
-        if (act->flags & SA_RESETHAND)
-            p->actions[sig - 1].handler = SIG_DFL;
         spin_unlock_irqrestore(&p->siglock, flags);
         return DELIVER_HANDLER;
     }

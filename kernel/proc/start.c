@@ -69,6 +69,7 @@ static void start_first_run(struct trap_frame *frame)
 static struct process *start_process(struct task *t)
 {
     struct process *p = process_alloc();
+    const u32 first = 1;
     struct pid *pid;
     u64 flags;
 
@@ -79,7 +80,7 @@ static struct process *start_process(struct task *t)
     p->ns_init = true;
     if (cgroup_fork(NULL, &p->cgroup, &cgroup_root))
         return NULL;
-    pid = pid_alloc(&pid_ns_init, 1);
+    pid = pid_alloc(&pid_ns_init, &first, 1);
     if (IS_ERR(pid))
         return NULL;
     p->pid = pid;

@@ -8,6 +8,7 @@
 #include "proc/reap.h"
 
 #define NSEC_PER_TICK 10000000ULL
+#define REAP_AT_ONCE 64 /* bounds the time with interrupts off */
 
 /* Who it is, or was: exec and setuid replace the leader's credentials under siglock. */
 static kuid_t process_uid(struct process *p)
@@ -46,49 +47,69 @@ static int wait_code_of_status(int status, int *value)
     return status & 0x80 ? CLD_DUMPED : CLD_KILLED;
 }
 
+/* The init of a namespace that ends reaps whatever its children's signals are. */
+static bool reap_is_ending_init(const struct process *parent)
+{
+    return parent->ns_init && process_pid_ns(parent)->dying;
+}
+
+/* What the parent's program has asked for; one that it has replaced since counts no more. */
+static int reap_exit_signal(const struct process *p)
+{
+    if (p->exit_signal != SIGCHLD && p->parent_exec_id != READ_ONCE(p->parent->exec_id))
+        return SIGCHLD;
+    return p->exit_signal > 0 && p->exit_signal <= NSIG ? p->exit_signal : 0;
+}
+
 bool reap_notify_exit_locked(struct process *p)
 {
     struct process *parent = p->parent;
     struct siginfo info;
-    bool ignored = false;
-    int value;
+    bool ignored = false, quiet = false;
+    int value, sig = reap_exit_signal(p);
     u64 flags;
 
     int code = wait_code_of_status(p->exit_status, &value);
     reap_fill_info(p, parent, code, value, &info);
-    if (p->exit_signal == SIGCHLD) {
+    info.signo = sig;
+    if (sig == SIGCHLD) {
         spin_lock_irqsave(&parent->siglock, &flags);
         const struct sigaction *a = &parent->actions[SIGCHLD - 1];
-        ignored = a->handler == SIG_IGN || a->flags & SA_NOCLDWAIT;
-        bool quiet = a->handler == SIG_IGN;
+        quiet = a->handler == SIG_IGN;
+        ignored = quiet || a->flags & SA_NOCLDWAIT;
         spin_unlock_irqrestore(&parent->siglock, flags);
-        if (!quiet)
-            signal_send_process(parent, SIGCHLD, &info);
-    } else if (p->exit_signal) {
-        info.signo = p->exit_signal;
-        signal_send_process(parent, p->exit_signal, &info);
     }
+    if (!quiet)
+        signal_send_process(parent, sig, &info);
     waitq_wake_all(&p->pid->exit_wait);
     waitq_wake_all(&parent->child_wait);
-    return ignored;
+    return ignored || reap_is_ending_init(parent);
 }
 
 void reap_unlink_locked(struct process *p, struct list_node *dead)
 {
+    process_leave_parent_locked(p);
     p->state = PROCESS_REAPED;
-    list_del(&p->sibling);
     process_link_group_locked(p, NULL);
     process_link_session_locked(p, NULL);
     spin_lock(&p->pid->lock);
     list_del(&p->tgid_node);
     list_del(&p->leader->pid_node);
     spin_unlock(&p->pid->lock);
+    pid_free_numbers_dying(p->pid);
     pid_free_numbers_unused(p->pid); /* its group or session may outlive it */
     list_add_tail(dead, &p->sibling);
 }
 
-/* Wakes each namespace's init, which may be waiting for the namespace to empty. */
-static void reap_wake_inits(struct pid *pid)
+/* A zombie whose parent is outside of its pid namespace: the namespace does not wait for that to
+ * reap it. REQUIRES(proc_lock) */
+void reap_leave_ns_locked(struct process *p)
+{
+    if (p->state == PROCESS_ZOMBIE && !p->ppid)
+        pid_free_numbers_dying(p->pid);
+}
+
+void reap_wake_inits(struct pid *pid)
 {
     u64 flags;
 
@@ -106,11 +127,14 @@ void reap_list(struct list_node *dead)
     struct process *p, *tmp;
 
     list_for_each_safe (p, tmp, dead, sibling) {
-        list_del(&p->sibling);
+        LIST_HEAD(dropped);
         u64 flags;
+
+        list_del(&p->sibling);
         spin_lock_irqsave(&p->siglock, &flags);
-        sigpending_flush(p, &p->pending, ~0ULL);
+        sigpending_take_locked(&p->pending, ~0ULL, &dropped);
         spin_unlock_irqrestore(&p->siglock, flags);
+        sigqueue_free_list(p, &dropped);
         waitq_wake_all(&p->pid->exit_wait);
         reap_wake_inits(p->pid);
         cgroup_exit(&p->cgroup);
@@ -121,19 +145,22 @@ void reap_list(struct list_node *dead)
     }
 }
 
-void reap_ignored_children(struct process *p)
+void reap_children(struct process *p)
 {
-    LIST_HEAD(dead);
-    struct process *c, *tmp;
+    struct rb_node *n;
     u64 flags;
 
-    spin_lock_irqsave(&proc_lock, &flags);
-    list_for_each_safe (c, tmp, &p->children, sibling) {
-        if (c->state == PROCESS_ZOMBIE)
-            reap_unlink_locked(c, &dead);
+    for (;;) {
+        LIST_HEAD(dead);
+
+        spin_lock_irqsave(&proc_lock, &flags);
+        for (int i = 0; i < REAP_AT_ONCE && (n = rb_first(&p->zombies)); i++)
+            reap_unlink_locked(rb_entry(n, struct process, zombie_node), &dead);
+        spin_unlock_irqrestore(&proc_lock, flags);
+        if (list_empty(&dead))
+            return;
+        reap_list(&dead);
     }
-    spin_unlock_irqrestore(&proc_lock, flags);
-    reap_list(&dead);
 }
 
 void process_notify_parent(struct process *p, int code, int status)
@@ -172,6 +199,7 @@ static void wait_fill(struct process *c, struct wait_result *out)
 {
     out->pid = pid_nr(c->pid, current_pid_ns());
     out->uid = user_ns_uid(current_cred()->user_ns, process_uid(c));
+    out->uid = user_ns_uid(current_cred()->user_ns, process_uid(c));
     process_times_get(c, &out->times);
 }
 
@@ -202,6 +230,8 @@ static bool wait_take_event(struct process *c, unsigned options, struct wait_res
         (options & WUNTRACED ? PEVENT_STOPPED : 0) | (options & WCONTINUED ? PEVENT_CONTINUED : 0);
     u64 flags;
 
+    if (!(READ_ONCE(c->events) & want))
+        return false;
     spin_lock_irqsave(&c->siglock, &flags);
     u8 got = c->events & want;
     int sig = c->stop_signal;
@@ -221,37 +251,91 @@ static bool wait_take_event(struct process *c, unsigned options, struct wait_res
     return true;
 }
 
+/* What c has to tell: 1 with *out, else 0. */
+static int wait_look(struct process *c, const struct wait_request *req, struct wait_result *out,
+                     struct list_node *dead)
+{
+    int value;
+
+    if (c->state != PROCESS_ZOMBIE)
+        return wait_take_event(c, req->options, out);
+    if (!(req->options & WEXITED))
+        return 0;
+    wait_fill(c, out);
+    out->status = c->exit_status;
+    out->code = wait_code_of_status(c->exit_status, &value);
+    if (!(req->options & WNOWAIT)) {
+        wait_absorb_times(current_process(), c, &out->times);
+        reap_unlink_locked(c, dead);
+    }
+    return 1;
+}
+
+/* A zombie has nothing to tell to who does not wait for ends, and will have nothing. */
+static bool wait_may_tell(const struct wait_request *req, const struct process *c)
+{
+    return wait_matches(req, c) && (c->state != PROCESS_ZOMBIE || req->options & WEXITED);
+}
+
+static int wait_scan_one(const struct wait_request *req, struct wait_result *out,
+                         struct list_node *dead)
+{
+    struct process *c = list_first(&req->pid->tasks[PID_TGID], struct process, tgid_node);
+
+    if (!c || c->parent != current_process() || !wait_may_tell(req, c))
+        return -ECHILD;
+    return wait_look(c, req, out, dead);
+}
+
+/* All children, in their order: stops and continuations are not gathered anywhere. */
+static int wait_scan_all(const struct wait_request *req, struct wait_result *out,
+                         struct list_node *dead)
+{
+    struct process *c;
+    int result = -ECHILD;
+
+    list_for_each (c, &current_process()->children, sibling) {
+        if (!wait_may_tell(req, c))
+            continue;
+        result = wait_look(c, req, out, dead);
+        if (result)
+            break;
+    }
+    return result;
+}
+
+static int wait_scan_zombies(const struct wait_request *req, struct wait_result *out,
+                             struct list_node *dead)
+{
+    struct process *me = current_process(), *c;
+    struct rb_node *n;
+
+    rb_for_each (n, &me->zombies) {
+        c = rb_entry(n, struct process, zombie_node);
+        if (wait_matches(req, c))
+            return wait_look(c, req, out, dead);
+    }
+    list_for_each (c, &me->children, sibling) { /* most often the first */
+        if (wait_matches(req, c))
+            return 0;
+    }
+    return -ECHILD;
+}
+
 /* One look at the children: 1 found, 0 nothing yet, -ECHILD. */
 static int wait_scan(const struct wait_request *req, struct wait_result *out,
                      struct list_node *dead)
 {
-    struct process *me = current_process(), *c;
-    int result = -ECHILD, value;
+    int result;
     u64 flags;
 
     spin_lock_irqsave(&proc_lock, &flags);
-    list_for_each (c, &me->children, sibling) {
-        if (!wait_matches(req, c))
-            continue;
-        if (c->state == PROCESS_ZOMBIE) {
-            if (!(req->options & WEXITED))
-                continue; /* nothing more will come from it */
-            wait_fill(c, out);
-            out->status = c->exit_status;
-            out->code = wait_code_of_status(c->exit_status, &value);
-            result = 1;
-            if (!(req->options & WNOWAIT)) {
-                wait_absorb_times(me, c, &out->times);
-                reap_unlink_locked(c, dead);
-            }
-            break;
-        }
-        if (wait_take_event(c, req->options, out)) {
-            result = 1;
-            break;
-        }
-        result = 0;
-    }
+    if (req->which == WAIT_PID)
+        result = wait_scan_one(req, out, dead);
+    else if (req->options & (WUNTRACED | WCONTINUED) || !(req->options & WEXITED))
+        result = wait_scan_all(req, out, dead);
+    else
+        result = wait_scan_zombies(req, out, dead);
     spin_unlock_irqrestore(&proc_lock, flags);
     return result;
 }
@@ -259,7 +343,7 @@ static int wait_scan(const struct wait_request *req, struct wait_result *out,
 int process_wait(const struct wait_request *req, struct wait_result *out)
 {
     struct process *me = current_process();
-    struct wait_thread w;
+    struct wait_thread w = {.queue = NULL};
     LIST_HEAD(dead);
     int found = wait_scan(req, out, &dead), err = 0;
 

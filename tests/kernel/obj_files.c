@@ -130,14 +130,19 @@ SELFTEST(obj_pipe_reader_sleeps_until_the_writer_comes)
 SELFTEST(obj_pid_numbers_in_nested_namespaces)
 {
     struct pid_ns *ns = pid_ns_create(&pid_ns_init, &user_ns_init);
-    struct pid *p = pid_alloc(ns, 0), *q;
+    struct pid *p = pid_alloc(ns, NULL, 0), *q;
+    const u32 wanted[] = {50, 60000, 1};
 
     CHECK(!IS_ERR(p) && pid_nr(p, ns) == 1 && pid_nr(p, &pid_ns_init) != 0);
     q = pid_find(ns, 1);
     CHECK(q == p);
     pid_put(q);
-    q = pid_alloc(ns, 50);
-    CHECK(!IS_ERR(q) && pid_nr(q, ns) == 50 && PTR_ERR(pid_alloc(ns, 50)) == -EEXIST);
+    CHECK(PTR_ERR(pid_alloc(ns, wanted, 1)) == -EINVAL); /* it has no first process yet */
+    ns->reaper = p;
+    q = pid_alloc(ns, wanted, 2);
+    CHECK(!IS_ERR(q) && pid_nr(q, ns) == 50 && pid_nr(q, &pid_ns_init) == 60000);
+    CHECK(PTR_ERR(pid_alloc(ns, wanted, 1)) == -EEXIST);
+    CHECK(PTR_ERR(pid_alloc(ns, wanted, 3)) == -EINVAL);
     pid_free_numbers(p);
     CHECK(!pid_find(ns, 1));
     pid_put(p);

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * POSIX timers. One rests from its signal's sending until that is taken (itimer.c). A timer that
+ * notifies in no way (SIGEV_NONE) is never armed: it is only looked at. One of CPU time is looked
+ * at by the process's tasks after each tick.
+ *
+ * Lock order: siglock guards the list and each timer's figures; the timers' own locks are inside.
+ */
+#include "lib/errno.h"
+#include "mm/slab.h"
+#include "proc/itimer.h"
+#include "proc/proc_priv.h"
+
+#define POSIX_TIMERS_MAX 1024
+#define QUEUE_RETRY 10000000ULL
+
+/* I immutable · s siglock */
+struct posix_timer {
+    struct list_node node;        /* s */
+    struct process *process;      /* I */
+    struct posix_timer_spec spec; /* I */
+    s32 id;                       /* I */
+    struct timer timer;           /*    clocks of CPU time use none */
+    u64 expires, interval;        /* s  ns of its clock (time_ns() for WALL, too) */
+    u32 overrun;                  /* s */
+    bool rests;                   /* s  it has fired, the next period is not armed */
+};
+
+static bool posix_timer_is_cpu(const struct posix_timer *t)
+{
+    return t->spec.clock >= POSIX_CLOCK_CPU;
+}
+
+/* A clock of CPU time now; *all: what the process has had. */
+static u64 posix_timer_cpu(const struct posix_timer *t, const struct process_times *all)
+{
+    u64 user = all->utime, system = all->stime;
+
+    if (t->spec.counts)
+        sched_thread_times(t->spec.counts->thread, &user, &system);
+    return user + (t->spec.clock == POSIX_CLOCK_CPU ? system : 0);
+}
+
+/* The timer's clock now. REQUIRES(siglock) */
+static u64 posix_timer_now_locked(const struct posix_timer *t)
+{
+    struct process_times all;
+
+    if (!posix_timer_is_cpu(t))
+        return time_ns();
+    process_times_get_locked(t->process, &all);
+    return posix_timer_cpu(t, &all);
+}
+
+/* REQUIRES(siglock) */
+static void posix_timer_arm_locked(struct posix_timer *t)
+{
+    t->rests = false;
+    if (t->spec.notify == SIGEV_NONE)
+        return;
+    if (posix_timer_is_cpu(t))
+        itimer_watch_cpu_locked(t->process);
+    else
+        timer_start(&t->timer, t->expires);
+}
+
+static void posix_timer_stop_locked(struct posix_timer *t)
+{
+    t->expires = t->interval = 0;
+    t->rests = false;
+    t->overrun = 0;
+}
+
+/* It has come due: sends the signal. False: the queue has no room for it, so it is due still.
+ * REQUIRES(siglock) */
+static bool posix_timer_expire_locked(struct posix_timer *t)
+{
+    struct siginfo info = {.signo = t->spec.signo, .code = SI_TIMER};
+
+    info.timer.id = t->id;
+    info.timer.value = t->spec.value;
+    if (signal_post_locked(t->process, t->spec.target, t->spec.signo, &info))
+        return false;
+    if (t->interval)
+        t->rests = t->process->timers_rest = true;
+    else
+        t->expires = 0;
+    return true;
+}
+
+static void posix_timer_fire(struct timer *timer)
+{
+    struct posix_timer *t = container_of(timer, struct posix_timer, timer);
+    struct process *p = t->process;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    /* Set anew while this callback was on its way: not yet due. */
+    if (t->expires && time_ns() >= t->expires && !posix_timer_expire_locked(t))
+        timer_start(&t->timer, time_ns() + QUEUE_RETRY);
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+static bool posix_timer_runs_cpu(const struct posix_timer *t)
+{
+    return posix_timer_is_cpu(t) && t->expires && !t->rests && t->spec.notify != SIGEV_NONE;
+}
+
+bool posix_timers_count_cpu_locked(const struct process *p)
+{
+    struct posix_timer *t;
+
+    list_for_each (t, &p->posix_timers, node) {
+        if (posix_timer_runs_cpu(t))
+            return true;
+    }
+    return false;
+}
+
+void posix_timers_check_cpu(struct process *p)
+{
+    struct process_times all;
+    struct posix_timer *t;
+    u64 flags;
+
+    if (list_empty(&p->posix_timers))
+        return;
+    spin_lock_irqsave(&p->siglock, &flags);
+    process_times_get_locked(p, &all);
+    list_for_each (t, &p->posix_timers, node) {
+        if (posix_timer_runs_cpu(t) && posix_timer_cpu(t, &all) >= t->expires)
+            (void)posix_timer_expire_locked(t); /* no room: the next tick tries again */
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+static void posix_timer_resume_locked(struct posix_timer *t)
+{
+    u64 missed;
+
+    t->expires = itimer_next(posix_timer_now_locked(t), t->expires, t->interval, &missed);
+    t->overrun = (u32)MIN(missed, (u64)INT32_MAX);
+    posix_timer_arm_locked(t);
+}
+
+/* Real-time signals are queued one for each timer; of the others one stands for all. */
+static bool posix_timer_waits_for(const struct posix_timer *t, u64 set, const struct siginfo *info)
+{
+    if (!t->rests || t->spec.notify == SIGEV_NONE || !(set & SIGMASK(t->spec.signo)))
+        return false;
+    return !info || info->code != SI_TIMER || info->signo < SIGRTMIN || info->timer.id == t->id;
+}
+
+void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info)
+{
+    struct posix_timer *t;
+    bool rest = false;
+
+    if (likely(!p->timers_rest))
+        return;
+    if (p->real_timer_rests && (set & SIGMASK(SIGALRM)))
+        itimer_resume_locked(p);
+    rest = p->real_timer_rests;
+    list_for_each (t, &p->posix_timers, node) {
+        if (posix_timer_waits_for(t, set, info)) {
+            posix_timer_resume_locked(t);
+            if (info && info->code == SI_TIMER && info->timer.id == t->id)
+                info->timer.overrun = (s32)t->overrun;
+        }
+        rest |= t->rests;
+    }
+    p->timers_rest = rest;
+}
+
+static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id)
+{
+    struct posix_timer *t;
+
+    list_for_each (t, &p->posix_timers, node) {
+        if (t->id == id)
+            return t;
+    }
+    return NULL;
+}
+
+/* The next number that no timer has. */
+static s32 posix_timer_number_locked(struct process *p)
+{
+    s32 id;
+
+    do {
+        id = p->next_timer_id;
+        p->next_timer_id = id == INT32_MAX ? 0 : id + 1;
+    } while (unlikely(posix_timer_find_locked(p, id)));
+    return id;
+}
+
+int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
+{
+    struct process *p = current_process();
+    struct posix_timer *t = kzalloc(sizeof(*t)), *other;
+    u64 flags, count = 0;
+
+    if (!t)
+        return -EAGAIN;
+    timer_init_bulk(&t->timer, posix_timer_fire);
+    t->process = p;
+    t->spec = *spec;
+    spin_lock_irqsave(&p->siglock, &flags);
+    list_for_each (other, &p->posix_timers, node)
+        count++;
+    bool room = count < MIN(p->rlimits[RLIMIT_SIGPENDING].cur, (u64)POSIX_TIMERS_MAX);
+    if (room) {
+        *id = t->id = posix_timer_number_locked(p);
+        if (spec->default_value)
+            t->spec.value = (u64)t->id;
+        list_add_tail(&p->posix_timers, &t->node);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (room)
+        return 0;
+    kfree(t);
+    return -EAGAIN;
+}
+
+static void posix_timer_left_locked(const struct posix_timer *t, struct itimer *out)
+{
+    bool rests = t->rests || t->spec.notify == SIGEV_NONE;
+    u64 now = t->expires ? posix_timer_now_locked(t) : 0;
+
+    *out = (struct itimer){itimer_left(now, t->expires, t->interval, rests), t->interval};
+}
+
+/* When a timer set to `value` expires, on the clock that `expires` is in. */
+static u64 posix_timer_deadline_locked(const struct posix_timer *t, bool absolute, u64 value)
+{
+    s64 shift = t->spec.clock == POSIX_CLOCK_WALL ? (s64)time_wall_offset() : t->spec.shift;
+    u64 at;
+
+    if (absolute) {
+        s64 left = (s64)MIN(value, (u64)INT64_MAX) - shift;
+        return left > 0 ? (u64)left : 1;
+    }
+    return add_overflows(posix_timer_now_locked(t), value, &at) ? U64_MAX - 1 : at;
+}
+
+/* Only current's own process changes its timers, and each under siglock; posix_timer_free waits for
+ * a callback that runs. */
+int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itimer *old)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    if (!t) {
+        spin_unlock_irqrestore(&p->siglock, flags);
+        return -EINVAL;
+    }
+    posix_timer_left_locked(t, old);
+    posix_timer_stop_locked(t);
+    timer_cancel_nowait(&t->timer);
+    if (value) {
+        t->expires = posix_timer_deadline_locked(t, absolute, value);
+        t->interval = interval ? MAX(interval, ITIMER_MIN_INTERVAL) : 0;
+        posix_timer_arm_locked(t);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return 0;
+}
+
+int posix_timer_get(s32 id, struct itimer *out)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    if (t)
+        posix_timer_left_locked(t, out);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return t ? 0 : -EINVAL;
+}
+
+int posix_timer_overrun(s32 id)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    int n = t ? (int)t->overrun : -EINVAL;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return n;
+}
+
+/* Takes t, which may be NULL, off the list: from here on only the caller knows it. */
+static void posix_timer_unlink_locked(struct posix_timer *t)
+{
+    if (!t)
+        return;
+    list_del(&t->node);
+    posix_timer_stop_locked(t);
+}
+
+static void posix_timer_free(struct posix_timer *t)
+{
+    timer_cancel(&t->timer);
+    if (t->spec.target)
+        task_put(t->spec.target);
+    if (t->spec.counts)
+        task_put(t->spec.counts);
+    kfree(t);
+}
+
+int posix_timer_delete(s32 id)
+{
+    struct process *p = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    struct posix_timer *t = posix_timer_find_locked(p, id);
+    posix_timer_unlink_locked(t);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (!t)
+        return -EINVAL;
+    posix_timer_free(t);
+    return 0;
+}
+
+void posix_timers_drop(struct process *p)
+{
+    struct posix_timer *t;
+    u64 flags;
+
+    do {
+        spin_lock_irqsave(&p->siglock, &flags);
+        t = list_first(&p->posix_timers, struct posix_timer, node);
+        posix_timer_unlink_locked(t);
+        spin_unlock_irqrestore(&p->siglock, flags);
+        if (t)
+            posix_timer_free(t);
+    } while (t);
+}
