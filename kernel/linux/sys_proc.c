@@ -46,24 +46,38 @@ struct clone_args_user {
         set_tid_size, cgroup;
 };
 #define CLONE_ARGS_SIZE_VER0 64
+#define CLONE_ARGS_SIZE_VER2 88
+#define CLONE_FLAGS_KNOWN (CLONE_INTO_CGROUP | CLONE_CLEAR_SIGHAND | 0xffffffffUL)
+
+static bool clone3_valid(const struct clone_args_user *u, u64 size)
+{
+    if (u->set_tid_size > PID_NS_LEVELS || !u->set_tid != !u->set_tid_size)
+        return false;
+    if (u->exit_signal > NSIG)
+        return false;
+    if (u->flags & CLONE_INTO_CGROUP && (u->cgroup > INT32_MAX || size < CLONE_ARGS_SIZE_VER2))
+        return false;
+    if (u->flags & ~CLONE_FLAGS_KNOWN || u->flags & (CLONE_DETACHED | (CSIGNAL & ~CLONE_NEWTIME)))
+        return false;
+    if (u->flags & (CLONE_THREAD | CLONE_PARENT) && u->exit_signal)
+        return false;
+    if (!u->stack != !u->stack_size)
+        return false;
+    return !u->stack || user_range_ok(u->stack, u->stack_size);
+}
 
 s64 sys_clone3(u64 uargs, u64 size)
 {
-    struct clone_args_user u = {0};
+    struct clone_args_user u;
 
-    if (size < CLONE_ARGS_SIZE_VER0)
-        return -EINVAL;
     if (size > PAGE_SIZE)
         return -E2BIG;
-    if (size > sizeof(u))
-        return -E2BIG; /* a later version's fields: not understood */
-    if (copy_in(&u, (const void __user *)uargs, size))
-        return -EFAULT;
-    if (u.flags & (CLONE_DETACHED | CSIGNAL) || u.exit_signal & ~CSIGNAL ||
-        u.flags & ~0x3ffffffffUL || !!u.stack != !!u.stack_size || u.set_tid_size > PID_NS_LEVELS ||
-        (u.set_tid_size && !u.set_tid))
+    if (size < CLONE_ARGS_SIZE_VER0)
         return -EINVAL;
-    if (u.flags & (CLONE_THREAD | CLONE_PARENT) && u.exit_signal)
+    int err = struct_in(&u, sizeof(u), uargs, size);
+    if (err)
+        return err;
+    if (!clone3_valid(&u, size))
         return -EINVAL;
     struct clone_args_k a = {
         .flags = u.flags,
@@ -233,8 +247,7 @@ s64 sys_wait4(s32 upid, u64 ustatus, u32 options, u64 urusage)
         return -ESRCH;
     if (pid == 0) {
         req.which = WAIT_PGID;
-        req.pid = ref = current_process()->pgrp;
-        pid_get(ref);
+        req.pid = ref = process_pgrp(current_process());
     } else if (pid != -1) {
         req.which = pid > 0 ? WAIT_PID : WAIT_PGID;
         r = wait_target(&req, (u32)(pid > 0 ? pid : -pid), &ref);
@@ -252,7 +265,9 @@ s64 sys_wait4(s32 upid, u64 ustatus, u32 options, u64 urusage)
 
 enum { P_ALL, P_PID, P_PGID, P_PIDFD };
 
-static s64 waitid_target(struct wait_request *req, u64 which, u64 id, struct pid **ref)
+/* nonblock: a descriptor that says that its holder does not wait. */
+static s64 waitid_target(struct wait_request *req, u64 which, u64 id, struct pid **ref,
+                         bool *nonblock)
 {
     struct fd_hold h;
 
@@ -268,14 +283,16 @@ static s64 waitid_target(struct wait_request *req, u64 which, u64 id, struct pid
             return -EINVAL;
         if ((u32)id)
             return wait_target(req, (u32)id, ref);
-        *ref = req->pid = current_process()->pgrp;
-        pid_get(*ref);
+        *ref = req->pid = process_pgrp(current_process());
         return 0;
     case P_PIDFD:
         req->which = WAIT_PID;
+        if ((s32)id < 0)
+            return -EINVAL;
         h = fd_hold((int)id);
         *ref = h.file ? pidfd_pid(h.file) : NULL;
         req->pid = *ref;
+        *nonblock = h.file && h.file->flags & O_NONBLOCK;
         fd_release(h);
         return *ref ? 0 : -EBADF;
     default:
@@ -289,16 +306,21 @@ s64 sys_waitid(s32 which, s32 id, u64 uinfo, u32 options, u64 urusage)
     struct wait_result res;
     struct siginfo info = {0};
     struct pid *ref = NULL;
+    bool nonblock = false;
 
     if ((u32)options & ~(u32)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WCLONE |
                               __WALL | 0x20000000) ||
         !(options & (WEXITED | WSTOPPED | WCONTINUED)))
         return -EINVAL;
-    s64 r = waitid_target(&req, which, id, &ref);
+    s64 r = waitid_target(&req, which, id, &ref, &nonblock);
+    if (nonblock)
+        req.options |= WNOHANG;
     if (!r)
         r = process_wait(&req, &res);
     if (ref)
         pid_put(ref);
+    if (r == 0 && nonblock && !(options & WNOHANG))
+        return -EAGAIN;
     if (r < 0)
         return r;
     if (r > 0) {

@@ -6,7 +6,17 @@
 #include "arch/x86/percpu.h"
 #include "linux/sys.h"
 
-enum { SCHED_NORMAL = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+enum { SCHED_FIFO = 1, SCHED_RR = 2, SCHED_DEADLINE = 6 };
+#define SCHED_PRIORITY_MAX 99
+#define SCHED_RESET_ON_FORK 0x40000000U /* in a policy's number */
+
+enum {
+    SCHED_FLAG_RESET_ON_FORK = 1,
+    SCHED_FLAG_KEEP_POLICY = 8,
+    SCHED_FLAG_KEEP_PARAMS = 16,
+    SCHED_FLAG_UTIL = 0x60,
+    SCHED_FLAG_KNOWN = 0x7f,
+};
 enum { PRIO_PROCESS, PRIO_PGRP, PRIO_USER };
 
 s64 sys_sched_yield(void)
@@ -65,35 +75,81 @@ s64 sys_sched_getaffinity(s32 tid, u32 len, u64 umask)
 
 s64 sys_sched_getscheduler(s32 tid)
 {
-    struct task *t = (s32)tid < 0 ? NULL : sched_task(tid);
+    struct task *t = tid < 0 ? NULL : sched_task((u32)tid);
 
-    if ((s32)tid < 0)
+    if (tid < 0)
         return -EINVAL;
     if (!t)
         return -ESRCH;
     s64 policy = t->thread->policy;
+    if (READ_ONCE(t->thread->reset_on_fork))
+        policy |= SCHED_RESET_ON_FORK;
     task_put(t);
     return policy;
 }
 
+/* sched(7): a nice value as low as RLIMIT_NICE, 20 - nice, allows it. */
+static bool sched_may_nice(struct task *t, int nice)
+{
+    return (u64)(20 - nice) <= READ_ONCE(t->process->rlimits[RLIMIT_NICE].cur) ||
+           capable(CAP_SYS_NICE);
+}
+
+/* What a call asks for; priority and policy as numbers of the user. */
+struct sched_request {
+    u32 policy, priority;
+    bool reset_on_fork;
+    int nice;
+};
+
+static int sched_judge(struct task *t, const struct sched_request *r)
+{
+    const struct thread *th = t->thread;
+    bool real_time = r->policy == SCHED_FIFO || r->policy == SCHED_RR;
+
+    if (r->policy > SCHED_DEADLINE || r->policy == 4 || r->priority > SCHED_PRIORITY_MAX ||
+        real_time != (r->priority != 0))
+        return -EINVAL;
+    if (real_time || r->policy == SCHED_DEADLINE)
+        return -EPERM;
+    if (!sched_may_change(t))
+        return -EPERM;
+    if (r->nice < th->nice && !sched_may_nice(t, r->nice))
+        return -EPERM;
+    if (th->policy == SCHED_IDLE && r->policy != SCHED_IDLE && !sched_may_nice(t, th->nice))
+        return -EPERM;
+    return th->reset_on_fork && !r->reset_on_fork && !capable(CAP_SYS_NICE) ? -EPERM : 0;
+}
+
+static int sched_apply(struct task *t, const struct sched_request *r)
+{
+    int err = sched_judge(t, r);
+
+    if (err)
+        return err;
+    WRITE_ONCE(t->thread->reset_on_fork, r->reset_on_fork);
+    if (r->nice != t->thread->nice)
+        thread_set_nice(t->thread, r->nice);
+    return thread_set_policy(t->thread, (int)r->policy);
+}
+
 s64 sys_sched_setscheduler(s32 tid, s32 policy, u64 uparam)
 {
+    struct sched_request r;
     s32 priority;
 
-    if ((s32)tid < 0)
+    if (policy < 0 || tid < 0 || !uparam)
         return -EINVAL;
     if (IN(priority, uparam))
         return -EFAULT;
-    if (policy == SCHED_FIFO || policy == SCHED_RR)
-        return priority < 1 || priority > 99 ? -EINVAL : -EPERM;
-    if ((policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE) || priority)
-        return -EINVAL;
-    struct task *t = sched_task(tid);
+    struct task *t = sched_task((u32)tid);
     if (!t)
         return -ESRCH;
-    int err = sched_may_change(t) ? 0 : -EPERM;
-    if (!err)
-        t->thread->policy = (u8)policy;
+    r = (struct sched_request){.policy = (u32)policy & ~SCHED_RESET_ON_FORK,
+                               .priority = (u32)priority,
+                               .reset_on_fork = policy & (s32)SCHED_RESET_ON_FORK,
+                               .nice = t->thread->nice};
+    int err = sched_apply(t, &r);
     task_put(t);
     return err;
 }
@@ -129,26 +185,82 @@ s64 sys_sched_getparam(s32 tid, u64 uparam)
     return OUT(uparam, priority);
 }
 
-/* struct sched_attr, the first version */
+/* struct sched_attr, linux/sched/types.h */
+struct sched_attr_user {
+    u32 size, policy;
+    u64 flags;
+    s32 nice;
+    u32 priority;
+    u64 runtime, deadline, period;
+    u32 util_min, util_max;
+};
+#define SCHED_ATTR_SIZE_VER0 48
+
 s64 sys_sched_getattr(s32 tid, u64 uattr, u32 size, u32 flags)
 {
-    struct {
-        u32 size, policy;
-        u64 flags;
-        s32 nice;
-        u32 priority;
-        u64 runtime, deadline, period;
-    } a = {.size = 48};
+    struct sched_attr_user a = {.size = (u32)MIN(size, sizeof(a))};
 
-    if (flags || size < sizeof(a))
+    if (!uattr || tid < 0 || flags || size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE)
         return -EINVAL;
-    struct task *t = sched_task(tid);
+    struct task *t = sched_task((u32)tid);
     if (!t)
         return -ESRCH;
     a.policy = t->thread->policy;
     a.nice = t->thread->nice;
+    a.flags = READ_ONCE(t->thread->reset_on_fork) ? SCHED_FLAG_RESET_ON_FORK : 0;
     task_put(t);
-    return OUT(uattr, a);
+    return copy_out((void __user *)uattr, &a, a.size);
+}
+
+/* -E2BIG tells the caller by the structure's size what is understood. */
+static int sched_attr_in(u64 uattr, struct sched_attr_user *a)
+{
+    const u32 own = sizeof(*a);
+    u32 size;
+
+    if (IN(size, uattr))
+        return -EFAULT;
+    if (!size)
+        size = SCHED_ATTR_SIZE_VER0;
+    int err = size < SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE
+                  ? -E2BIG
+                  : struct_in(a, sizeof(*a), uattr, size);
+    if (err == -E2BIG && OUT(uattr, own))
+        return -EFAULT;
+    if (!err && a->flags & SCHED_FLAG_UTIL && size < sizeof(*a))
+        return -EINVAL;
+    return err;
+}
+
+s64 sys_sched_setattr(s32 tid, u64 uattr, u32 flags)
+{
+    struct sched_attr_user a;
+
+    if (!uattr || tid < 0 || flags)
+        return -EINVAL;
+    int err = sched_attr_in(uattr, &a);
+    if (err)
+        return err;
+    if ((s32)a.policy < 0 || a.flags & ~(u64)SCHED_FLAG_KNOWN)
+        return -EINVAL;
+    if (a.flags & SCHED_FLAG_UTIL)
+        return -EOPNOTSUPP;
+    struct task *t = sched_task((u32)tid);
+    if (!t)
+        return -ESRCH;
+    struct sched_request r = {.policy = a.policy,
+                              .priority = a.priority,
+                              .reset_on_fork = a.flags & SCHED_FLAG_RESET_ON_FORK,
+                              .nice = MIN(MAX(a.nice, -20), 19)};
+    if (a.flags & SCHED_FLAG_KEEP_POLICY)
+        r.policy = t->thread->policy;
+    if (a.flags & SCHED_FLAG_KEEP_PARAMS) {
+        r.priority = 0;
+        r.nice = t->thread->nice;
+    }
+    err = sched_apply(t, &r);
+    task_put(t);
+    return err;
 }
 
 s64 sys_sched_get_priority_max(s32 policy)
@@ -175,11 +287,28 @@ s64 sys_sched_rr_get_interval(s32 tid, u64 uts)
     return timespec_out(uts, 4 * NSEC_PER_MSEC);
 }
 
-/* Calls fn for each task that (which, who) names; -ESRCH when there is none. */
-static s64 sched_each(u64 which, u64 who, s64 (*fn)(struct task *t, s64 arg, s64 so_far), s64 arg)
+struct sched_set {
+    u64 which;
+    const struct pid *pgrp; /* compared only */
+    kuid_t uid;
+};
+
+static bool sched_set_has(const struct sched_set *set, struct task *t)
+{
+    if (set->which == PRIO_PGRP)
+        return READ_ONCE(t->process->pgrp) == set->pgrp;
+    const struct cred *c = task_cred(t);
+    bool has = c->uid == set->uid;
+    cred_put(c);
+    return has;
+}
+
+/* Calls fn for each task, threads too, that (which, who) names; -ESRCH when there is none. */
+static s64 sched_each(u64 which, u32 who, s64 (*fn)(struct task *t, s64 arg, s64 so_far), s64 arg)
 {
     struct pid_ns *ns = current_pid_ns();
-    struct pid *pid;
+    struct sched_set set = {.which = which};
+    struct pid *pid, *pgrp = NULL;
     s64 r = -ESRCH;
 
     if (which == PRIO_PROCESS) {
@@ -192,24 +321,18 @@ static s64 sched_each(u64 which, u64 who, s64 (*fn)(struct task *t, s64 arg, s64
     }
     if (which > PRIO_USER)
         return -EINVAL;
-    struct pid *pgrp = who ? pid_find(ns, (u32)who) : NULL;
-    kuid_t uid = who ? user_ns_map_uid(current_cred()->user_ns, (u32)who) : current_cred()->uid;
-    for (u32 nr = 1; (pid = pid_next(ns, nr)) != NULL;) {
+    if (which == PRIO_PGRP)
+        set.pgrp = pgrp = who ? pid_find(ns, who) : process_pgrp(current_process());
+    else
+        set.uid = who ? user_ns_map_uid(current_cred()->user_ns, who) : current_cred()->uid;
+    for (u32 nr = 1; (pid = pid_next(ns, nr)) != NULL; cond_yield()) {
         nr = pid_nr(pid, ns) + 1;
-        struct process *p = process_of_pid(pid);
+        struct task *t = task_find(ns, nr - 1);
         pid_put(pid);
-        struct task *t = p ? process_task(p) : NULL;
-        if (t) {
-            const struct cred *c = task_cred(t);
-            bool match = which == PRIO_PGRP ? p->pgrp == (who ? pgrp : current_process()->pgrp)
-                                            : c->uid == uid;
-            cred_put(c);
-            if (match)
-                r = fn(t, arg, r);
+        if (t && sched_set_has(&set, t))
+            r = fn(t, arg, r);
+        if (t)
             task_put(t);
-        }
-        if (p)
-            process_put(p);
     }
     if (pgrp)
         pid_put(pgrp);
@@ -225,7 +348,7 @@ static s64 sched_write_nice(struct task *t, s64 nice, s64 so_far)
 {
     if (!sched_may_change(t))
         return -EPERM;
-    if (nice < t->thread->nice && !capable(CAP_SYS_NICE))
+    if (nice < t->thread->nice && !sched_may_nice(t, (int)nice))
         return -EACCES;
     thread_set_nice(t->thread, (int)nice);
     return so_far == -ESRCH ? 0 : so_far;

@@ -112,53 +112,56 @@ s64 sys_sigaltstack(u64 unew, u64 uold)
     return !err && uold && OUT(uold, old) ? -EFAULT : err;
 }
 
-static struct siginfo signal_user_info(int code)
-{
-    struct siginfo info = {.code = code};
+/* A message of the caller's own, or NULL: what kill(2) and its like tell. */
+struct signal_message {
+    int code;
+    const struct siginfo *info;
+};
 
-    info.rt.pid = pid_nr(current_process()->pid, current_pid_ns());
-    info.rt.uid = current_cred()->uid;
+/* The sender's number as the receiver's namespace has it; 0: none there. */
+static struct siginfo signal_message_for(const struct signal_message *m, const struct process *to)
+{
+    u32 nr = pid_nr(current_process()->pid, process_pid_ns(to));
+    struct siginfo info = {.code = m->code};
+
+    if (m->info)
+        info = *m->info;
+    if (!m->info)
+        info.rt.uid = current_cred()->uid;
+    if (!m->info || (signal_info_has_sender(&info) && !nr))
+        info.rt.pid = nr;
     return info;
 }
 
-/* The sender's number as the receiver's namespace has it; 0: none there. */
-static struct siginfo signal_info_for(const struct process *to, const struct siginfo *info)
+static int signal_process_checked(struct process *p, int sig, const struct signal_message *m)
 {
-    u32 nr = pid_nr(current_process()->pid, process_pid_ns(to));
-    struct siginfo out = *info;
-
-    if (info->code == SI_USER || info->code == SI_TKILL)
-        out.rt.pid = nr;
-    else if (signal_info_has_sender(info) && !nr)
-        out.rt.pid = 0;
-    return out;
-}
-
-static int signal_process_checked(struct process *p, int sig, const struct siginfo *info)
-{
-    struct siginfo for_p = signal_info_for(p, info);
     int err = signal_permitted(p, sig);
 
-    return err ? err : signal_send_process(p, sig, &for_p);
+    if (err)
+        return err;
+    struct siginfo info = signal_message_for(m, p);
+    return signal_send_process(p, sig, &info);
 }
 
-/* kill(-1): every process one may signal, but PID 1 and oneself. */
-static s64 signal_broadcast(int sig, const struct siginfo *info)
+/* kill(-1): every process but PID 1 and oneself. That one may not signal some is no error. */
+static s64 signal_broadcast(int sig, const struct signal_message *m)
 {
     struct pid_ns *ns = current_pid_ns();
     struct pid *pid;
     s64 result = -ESRCH;
 
-    for (u32 nr = 2; (pid = pid_next(ns, nr)) != NULL;) {
+    for (u32 nr = 2; (pid = pid_next(ns, nr)) != NULL; cond_yield()) {
         nr = pid_nr(pid, ns) + 1;
         struct process *p = process_of_pid(pid);
         pid_put(pid);
         if (!p)
             continue;
         if (p != current_process()) {
-            int err = signal_process_checked(p, sig, info);
-            if (err != -EPERM || result == -ESRCH)
+            int err = signal_process_checked(p, sig, m);
+            if (err != -EPERM)
                 result = err;
+            else if (result == -ESRCH)
+                result = 0;
         }
         process_put(p);
     }
@@ -196,7 +199,7 @@ static struct process **signal_group_members(struct pid *pgrp, unsigned *nr)
 }
 
 /* To those of the group that current may signal. */
-static s64 signal_group_checked(struct pid *pgrp, int sig, const struct siginfo *info)
+static s64 signal_group_checked(struct pid *pgrp, int sig, const struct signal_message *m)
 {
     unsigned n;
     struct process **all = signal_group_members(pgrp, &n);
@@ -205,48 +208,48 @@ static s64 signal_group_checked(struct pid *pgrp, int sig, const struct siginfo 
     if (!all)
         return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
-        int err = signal_process_checked(all[i], sig, info);
+        int err = signal_process_checked(all[i], sig, m);
 
         if (!err || result == -ESRCH)
             result = err;
         process_put(all[i]);
+        cond_yield();
     }
     kfree(all);
     return result;
 }
 
-s64 sys_kill(s32 upid, s32 usig)
+s64 sys_kill(s32 pid, s32 sig)
 {
-    s32 pid = (s32)upid;
-    int sig = (int)usig;
-    struct siginfo info = signal_user_info(SI_USER);
+    const struct signal_message m = {.code = SI_USER};
 
+    if (pid > 0 && pid == sys_getpid())
+        return signal_process_checked(current_process(), sig, &m);
     if (pid > 0) {
         struct process *p = process_find(current_pid_ns(), (u32)pid);
         if (!p)
             return -ESRCH;
-        int err = signal_process_checked(p, sig, &info);
+        int err = signal_process_checked(p, sig, &m);
         process_put(p);
         return err;
     }
     if (pid == -1)
-        return signal_broadcast(sig, &info);
+        return signal_broadcast(sig, &m);
     if (pid == (s32)0x80000000)
         return -ESRCH;
-    struct pid *pgrp = pid ? pid_find(current_pid_ns(), (u32)-pid) : current_process()->pgrp;
+    struct pid *pgrp =
+        pid ? pid_find(current_pid_ns(), (u32)-pid) : process_pgrp(current_process());
     if (!pgrp)
         return -ESRCH;
-    s64 r = signal_group_checked(pgrp, sig, &info);
-    if (pid)
-        pid_put(pgrp);
+    s64 r = signal_group_checked(pgrp, sig, &m);
+    pid_put(pgrp);
     return r;
 }
 
-static s64 signal_task(u64 tgid, u64 tid, u64 usig, const struct siginfo *info)
+/* tgid 0: of any process. */
+static s64 signal_task(s32 tgid, s32 tid, s32 sig, const struct signal_message *m)
 {
-    int sig = (int)usig;
-
-    if ((s32)tid <= 0)
+    if (tid <= 0 || tgid < 0)
         return -EINVAL;
     struct task *t = task_find(current_pid_ns(), (u32)tid);
     if (!t)
@@ -256,49 +259,49 @@ static s64 signal_task(u64 tgid, u64 tid, u64 usig, const struct siginfo *info)
         err = -ESRCH;
     if (!err)
         err = signal_permitted(t->process, sig);
-    struct siginfo for_t = signal_info_for(t->process, info);
-    if (!err)
-        err = signal_send_task(t, sig, &for_t);
+    if (!err) {
+        struct siginfo info = signal_message_for(m, t->process);
+        err = signal_send_task(t, sig, &info);
+    }
     task_put(t);
     return err;
 }
 
 s64 sys_tkill(s32 tid, s32 sig)
 {
-    struct siginfo info = signal_user_info(SI_TKILL);
-
-    return signal_task(0, tid, sig, &info);
+    return signal_task(0, tid, sig, &(struct signal_message){.code = SI_TKILL});
 }
 
 s64 sys_tgkill(s32 tgid, s32 tid, s32 sig)
 {
-    struct siginfo info = signal_user_info(SI_TKILL);
-
-    return (s32)tgid <= 0 ? -EINVAL : signal_task(tgid, tid, sig, &info);
+    if (tgid <= 0)
+        return -EINVAL;
+    return signal_task(tgid, tid, sig, &(struct signal_message){.code = SI_TKILL});
 }
 
-/* A siginfo of the user's own making: it may not pretend to be from the kernel or from kill. */
-static int signal_info_in(u64 uinfo, u64 sig, bool to_self, struct siginfo *info)
+/* A siginfo of the caller's own making: only to itself may it pretend to be from the kernel or from
+ * kill. */
+static int signal_info_in(u64 uinfo, bool to_self, struct siginfo *info)
 {
     if (copy_in(info, (const void __user *)uinfo, sizeof(*info)))
         return -EFAULT;
-    info->signo = (s32)sig;
     if (signal_info_has_sender(info))
         info->rt.uid = user_ns_map_uid(current_cred()->user_ns, info->rt.uid);
     return (info->code >= 0 || info->code == SI_TKILL) && !to_self ? -EPERM : 0;
 }
 
-s64 sys_rt_sigqueueinfo(s32 tgid, s32 sig, u64 uinfo)
+s64 sys_rt_sigqueueinfo(s32 pid, s32 sig, u64 uinfo)
 {
     struct siginfo info;
-    int err = signal_info_in(uinfo, sig, (u32)tgid == (u32)sys_getpid(), &info);
+    int err = signal_info_in(uinfo, pid == sys_gettid(), &info);
 
     if (err)
         return err;
-    struct process *p = (s32)tgid > 0 ? process_find(current_pid_ns(), (u32)tgid) : NULL;
+    info.signo = sig;
+    struct process *p = pid > 0 ? process_find(current_pid_ns(), (u32)pid) : NULL;
     if (!p)
         return -ESRCH;
-    err = signal_process_checked(p, (int)sig, &info);
+    err = signal_process_checked(p, sig, &(struct signal_message){.info = &info});
     process_put(p);
     return err;
 }
@@ -306,17 +309,43 @@ s64 sys_rt_sigqueueinfo(s32 tgid, s32 sig, u64 uinfo)
 s64 sys_rt_tgsigqueueinfo(s32 tgid, s32 tid, s32 sig, u64 uinfo)
 {
     struct siginfo info;
-    int err = signal_info_in(uinfo, sig, (u32)tgid == (u32)sys_getpid(), &info);
+    int err = signal_info_in(uinfo, tid == sys_gettid(), &info);
 
-    return err ? err : signal_task(tgid, tid, sig, &info);
+    if (err)
+        return err;
+    if (tgid <= 0)
+        return -EINVAL;
+    info.signo = sig;
+    return signal_task(tgid, tid, sig, &(struct signal_message){.info = &info});
+}
+
+static s64 signal_pidfd_checked(struct process *p, int sig, u64 uinfo)
+{
+    struct signal_message m = {.code = SI_USER};
+    struct siginfo info;
+
+    if (uinfo) {
+        int err = signal_info_in(uinfo, p->pid == current_task()->pid, &info);
+        if (err == -EFAULT)
+            return err;
+        if (info.signo != sig)
+            return -EINVAL;
+        if (err)
+            return err;
+        m.info = &info;
+    }
+    return signal_process_checked(p, sig, &m);
 }
 
 s64 sys_pidfd_send_signal(s32 fd, s32 sig, u64 uinfo, u32 flags)
 {
-    struct siginfo info = signal_user_info(SI_USER);
-    struct fd_hold h = fd_hold((int)fd);
-    struct pid *pid = h.file ? pidfd_pid(h.file) : NULL;
+    struct fd_hold h;
+    struct pid *pid;
 
+    if (flags)
+        return -EINVAL;
+    h = fd_hold((int)fd);
+    pid = h.file ? pidfd_pid(h.file) : NULL;
     if (!pid && h.file)
         pid = procfs_pid_of_file(h.file);
     fd_release(h);
@@ -324,13 +353,10 @@ s64 sys_pidfd_send_signal(s32 fd, s32 sig, u64 uinfo, u32 flags)
         return -EBADF;
     struct process *p = process_of_pid(pid);
     pid_put(pid);
-    s64 r = flags ? -EINVAL : !p ? -ESRCH : 0;
-    if (!r && uinfo)
-        r = signal_info_in(uinfo, sig, p == current_process(), &info);
-    if (!r)
-        r = p->state != PROCESS_LIVE ? -ESRCH : signal_process_checked(p, (int)sig, &info);
-    if (p)
-        process_put(p);
+    if (!p)
+        return -ESRCH;
+    s64 r = signal_pidfd_checked(p, sig, uinfo);
+    process_put(p);
     return r;
 }
 

@@ -147,8 +147,6 @@ static int clone_check_flags(const struct clone_args_k *a)
         return -EINVAL;
     if (f & CLONE_PIDFD && f & CLONE_DETACHED)
         return -EINVAL;
-    if (f & CLONE_VM && current_task()->ns->time != current_task()->ns->time_for_children)
-        return -EINVAL;
     if (f & CLONE_THREAD && current_task()->ns->pid_for_children != current_pid_ns())
         return -EINVAL;
     if (f & (CLONE_THREAD | CLONE_VM) &&

@@ -109,8 +109,12 @@ static inline void process_get(struct process *p)
     refcount_get(&p->ref);
 }
 void process_put(struct process *p);
-/* The process nr of ns with a reference, or NULL. */
+/* The process that has nr of ns, or a thread with that number, with a reference; or NULL. */
 struct process *process_find(struct pid_ns *ns, u32 nr);
+/* The process whose own number nr is. */
+struct process *process_find_leader(struct pid_ns *ns, u32 nr);
+/* p's process group, which another process may change: a reference. */
+struct pid *process_pgrp(struct process *p);
 /* Of a struct pid, by its thread-group role; a reference or NULL. */
 struct process *process_of_pid(struct pid *pid);
 /* A live task of p with a reference, the leader if it lives; NULL when all exited. */
@@ -144,7 +148,8 @@ s64 process_setsid(void);
 /* True when no member of the group, but for `except`, has a parent in another group of the same
  * session. _locked: REQUIRES(proc_lock) */
 bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except);
-bool process_group_orphaned(const struct pid *pgrp);
+/* The same of p's own group. */
+bool process_group_orphaned(const struct process *p);
 
 /* fork.c */
 struct clone_args_k {

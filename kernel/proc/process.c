@@ -58,7 +58,7 @@ struct process *process_of_pid(struct pid *pid)
     return p;
 }
 
-struct process *process_find(struct pid_ns *ns, u32 nr)
+struct process *process_find_leader(struct pid_ns *ns, u32 nr)
 {
     struct pid *pid = pid_find(ns, nr);
 
@@ -67,6 +67,31 @@ struct process *process_find(struct pid_ns *ns, u32 nr)
     struct process *p = process_of_pid(pid);
     pid_put(pid);
     return p;
+}
+
+struct process *process_find(struct pid_ns *ns, u32 nr)
+{
+    struct process *p = NULL;
+    struct task *t = task_find(ns, nr);
+
+    if (!t)
+        return NULL;
+    p = t->process;
+    process_get(p);
+    task_put(t);
+    return p;
+}
+
+struct pid *process_pgrp(struct process *p)
+{
+    struct pid *pgrp;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    pgrp = p->pgrp;
+    pid_get(pgrp);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return pgrp;
 }
 
 struct task *task_find(struct pid_ns *ns, u32 nr)
@@ -390,6 +415,10 @@ int process_setpgid(u32 pid, u32 pgid)
         p = process_find(ns, pid);
         if (!p)
             return -ESRCH;
+        if (pid_nr(p->pid, ns) != pid) { /* a thread's number */
+            process_put(p);
+            return -EINVAL;
+        }
     } else {
         p = me;
         process_get(p);
@@ -446,12 +475,12 @@ bool process_group_orphaned_locked(const struct pid *pgrp, const struct process 
     return true;
 }
 
-bool process_group_orphaned(const struct pid *pgrp)
+bool process_group_orphaned(const struct process *p)
 {
     u64 flags;
 
     spin_lock_irqsave(&proc_lock, &flags);
-    bool orphaned = process_group_orphaned_locked(pgrp, NULL);
+    bool orphaned = process_group_orphaned_locked(p->pgrp, NULL);
     spin_unlock_irqrestore(&proc_lock, flags);
     return orphaned;
 }

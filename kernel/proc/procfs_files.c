@@ -102,12 +102,12 @@ static int stat_show(struct pseudo_node *node, struct seq *out, const struct cre
     struct task *t = pn->task;
     struct process *p = t->process;
     struct pid_family fam = pid_family(p, pn->ns);
-    struct process_times times;
+    struct process_times times = {0};
     struct aspace *as = process_aspace(p);
     struct stat_addresses at = stat_addresses(p, as);
 
     if (pn->number == PID_NODE_THREAD)
-        times = (struct process_times){.utime = t->thread->utime, .stime = t->thread->stime};
+        sched_thread_times(t->thread, &times.utime, &times.stime);
     else
         process_times_get(p, &times);
     seq_printf(out, "%u (%s) %c %u %u %u %d %d 0 %lu %lu %lu %lu %lu %lu %ld %ld %d %d %u 0 %lu ",

@@ -14,7 +14,7 @@
 /* The leader of the process nr, counted; NULL. */
 static struct task *procfs_leader(struct pid_ns *ns, u32 nr)
 {
-    struct process *p = process_find(ns, nr);
+    struct process *p = process_find_leader(ns, nr);
     struct task *t = NULL;
     u64 flags;
 

@@ -67,7 +67,7 @@ static void signal_default_stop(struct process *p, struct task *t, int sig, u64 
 {
     if (sig != SIGSTOP) {
         spin_unlock_irqrestore(&p->siglock, flags);
-        if (process_group_orphaned(p->pgrp))
+        if (process_group_orphaned(p))
             return;
         spin_lock_irqsave(&p->siglock, &flags);
     }

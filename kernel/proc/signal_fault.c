@@ -15,7 +15,7 @@ void up_sigpipe(void)
     struct task *t = current_task();
     struct siginfo info = {.code = SI_USER};
 
-    info.rt.pid = pid_nr(t->pid, process_pid_ns(t->process));
+    info.rt.pid = pid_nr(t->process->pid, process_pid_ns(t->process));
     info.rt.uid = t->cred->uid;
     signal_send_task(t, SIGPIPE, &info);
 }

@@ -199,7 +199,6 @@ static void wait_fill(struct process *c, struct wait_result *out)
 {
     out->pid = pid_nr(c->pid, current_pid_ns());
     out->uid = user_ns_uid(current_cred()->user_ns, process_uid(c));
-    out->uid = user_ns_uid(current_cred()->user_ns, process_uid(c));
     process_times_get(c, &out->times);
 }
 

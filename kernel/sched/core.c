@@ -509,6 +509,17 @@ void up_resched(void)
         sched_tick(time_ns());
 }
 
+/* From here to the next sample time is user time, or is not. */
+static void sched_sample(u64 now, bool user)
+{
+    struct rq *rq = rq_this();
+
+    spin_lock(&rq->lock);
+    rq_account(rq, now);
+    rq->curr->user_mode = user;
+    spin_unlock(&rq->lock);
+}
+
 void up_timer(bool user)
 {
     u64 now = time_ns();
@@ -516,7 +527,7 @@ void up_timer(bool user)
     if (rq_this()->curr == rq_this()->idle)
         rcu_idle_exit(); /* callbacks may be readers; the idle loop goes on from there */
     else if (rq_this()->curr->task)
-        rq_this()->curr->user_mode = user;
+        sched_sample(now, user);
     timer_run(now);
     sched_tick(now);
     load_update(now);

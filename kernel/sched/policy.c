@@ -7,9 +7,6 @@
 #include "lib/errno.h"
 #include "sched/rq_priv.h"
 
-#define POLICY_NORMAL 0
-#define POLICY_BATCH 3
-#define POLICY_IDLE 5
 #define WEIGHT_IDLE 3
 
 /* rq->lock held; t is in no tree and not counted. */
@@ -108,9 +105,9 @@ void thread_apply_cpus(struct thread *t)
     (void)policy_set_affinity(t, READ_ONCE(t->affinity), false);
 }
 
-static void policy_set_weight(struct thread *t)
+u32 policy_weight(const struct thread *t)
 {
-    t->se.weight = t->policy == POLICY_IDLE ? WEIGHT_IDLE : group_weight_of_nice(t->nice);
+    return t->policy == SCHED_IDLE ? WEIGHT_IDLE : group_weight_of_nice(t->nice);
 }
 
 void thread_set_nice(struct thread *t, int nice)
@@ -121,7 +118,7 @@ void thread_set_nice(struct thread *t, int nice)
     if (rq->curr == t)
         rq_account(rq, time_ns());
     t->nice = (s8)MAX(MIN(nice, 19), -20);
-    policy_set_weight(t);
+    t->se.weight = policy_weight(t);
     spin_unlock(&rq->lock);
     irq_restore(flags);
 }
@@ -131,12 +128,14 @@ int thread_set_policy(struct thread *t, int policy)
     u64 flags;
     struct rq *rq;
 
-    if (policy != POLICY_NORMAL && policy != POLICY_BATCH && policy != POLICY_IDLE)
+    if (policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE)
         return -EINVAL;
     flags = irq_save();
     rq = rq_lock_thread(t);
+    if (rq->curr == t)
+        rq_account(rq, time_ns());
     t->policy = (u8)policy;
-    policy_set_weight(t);
+    t->se.weight = policy_weight(t);
     spin_unlock(&rq->lock);
     irq_restore(flags);
     return 0;

@@ -191,6 +191,12 @@ bool rq_should_preempt(struct rq *rq, struct thread *t)
 
     if (rq->curr == rq->idle)
         return true;
+    if (unlikely(t->policy | rq->curr->policy)) {
+        if (rq->curr->policy == SCHED_IDLE && t->policy != SCHED_IDLE && a->parent == b->parent)
+            return true;
+        if (t->policy != SCHED_NORMAL)
+            return false;
+    }
     /* Compare where their groups have one parent. */
     while (a->parent->depth > b->parent->depth)
         a = &a->parent->se;

@@ -123,6 +123,9 @@ bool group_quotas_used(void);
 /* The tail of sched_user_work: sleeps until there is quota, or a kill. */
 void group_throttle(struct thread *t);
 
+/* policy.c: by policy and nice. */
+u32 policy_weight(const struct thread *t);
+
 /* core.c */
 void sched_tick(u64 now);
 u64 sched_tick_next(void);

@@ -122,6 +122,10 @@ static void thread_setup(struct thread *t, const char *name, bool user)
         t->nice = maker->nice;
         t->policy = maker->policy;
         t->se.weight = maker->se.weight;
+        if (maker->reset_on_fork && t->nice < 0) {
+            t->nice = 0;
+            t->se.weight = policy_weight(t);
+        }
     }
     group_get(t->group);
     t->se.parent = t->group->cpu[t->cpu];
@@ -278,13 +282,24 @@ void sched_exit_user(void)
     WRITE_ONCE(current_thread()->user_mode, 0);
 }
 
-void sched_thread_times(const struct thread *t, u64 *user, u64 *system)
+/* The sum is exact; how it divides is known by samples only, and what has been told once is not
+ * taken back. */
+void sched_thread_times(struct thread *t, u64 *user, u64 *system)
 {
-    u64 start = READ_ONCE(t->exec_start), now = time_ns();
-    u64 rest = READ_ONCE(t->state) == THREAD_RUNNING && now > start ? now - start : 0;
+    u64 flags = irq_save();
+    struct rq *rq = rq_lock_thread(t);
+    u64 now = time_ns(), rest = 0, all;
 
-    *user = READ_ONCE(t->utime) + (t->user_mode ? rest : 0);
-    *system = READ_ONCE(t->stime) + (t->user_mode ? 0 : rest);
+    if (rq->curr == t && now > t->exec_start)
+        rest = now - t->exec_start;
+    all = t->sum_exec + rest;
+    t->utime_told = MAX(t->utime_told, t->utime + (t->user_mode ? rest : 0));
+    t->utime_told = MIN(t->utime_told, all - t->stime_told);
+    t->stime_told = all - t->utime_told;
+    *user = t->utime_told;
+    *system = t->stime_told;
+    spin_unlock(&rq->lock);
+    irq_restore(flags);
 }
 
 u64 sched_nr_threads(void)

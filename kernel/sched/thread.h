@@ -73,6 +73,7 @@ struct thread {
     u64 exec_start;              /* r  ns of the last accounting point */
     s8 nice;                     /* r */
     u8 policy;                   /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
+    bool reset_on_fork;          /* a  new threads do not inherit a nice below 0 */
     u64 affinity;                /* r  CPU bit mask: what was asked for */
     u64 allowed;                 /* r  where it may run: affinity, of what its group has */
     struct sched_group *group;   /* r */
@@ -82,9 +83,10 @@ struct thread {
     struct task *task;           /* I  kernel/proc's part; NULL for a kernel thread */
     struct file *closing_next;   /* o  obj: those to destroy after it */
     char name[16];               /* o  comm */
-    u64 utime, stime;  /* r  ns in user mode (guest included) and in the kernel, as sampled */
-    u8 user_mode;      /* a  the last sample: time until the next one is user time */
-    u64 nvcsw, nivcsw; /* r */
+    u64 utime, stime; /* r  ns in user mode (guest included) and in the kernel, as sampled */
+    u64 utime_told, stime_told; /* r  what sched_thread_times has said last */
+    u8 user_mode;               /* a  the last sample: time until the next one is user time */
+    u64 nvcsw, nivcsw;          /* r */
     u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
     u64 min_faults, maj_faults; /* o  page faults of user code; maj: that waited for a device */
     struct list_node all;       /* list of all threads, for the console */
@@ -157,7 +159,10 @@ u64 sched_load_avg(unsigned which); /* 0: 1 min, 1: 5, 2: 15; fixed point, 11 bi
 u64 sched_nr_running(void);
 u64 sched_switches(void); /* since the start */
 
-int thread_set_policy(struct thread *t, int policy); /* SCHED_NORMAL 0, BATCH 3, IDLE 5; -EINVAL */
+/* IDLE has a weight below all that nice gives, and is preempted by all others; BATCH preempts no
+ * thread when it wakes. -EINVAL. */
+enum { SCHED_NORMAL = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+int thread_set_policy(struct thread *t, int policy);
 u64 sched_nr_threads(void);
 /* Gives a kernel thread the FPU state it needs to enter user mode (the first process). 0 or
  * -ENOMEM. */
@@ -168,8 +173,8 @@ int thread_make_user(struct thread *t) __must_check;
  * up_ap_main. */
 void sched_init_cpu(unsigned cpu);
 __noreturn void sched_idle(void);
-/* utime and stime, with what has run since they were brought up to date. */
-void sched_thread_times(const struct thread *t, u64 *user, u64 *system);
+/* ns in user mode and in the kernel up to now; neither ever goes back. irq-safe. */
+void sched_thread_times(struct thread *t, u64 *user, u64 *system);
 
 /* Highest address of t's kernel stack; the user frame lies right below it. */
 void *thread_stack_top(const struct thread *t);

@@ -43,9 +43,11 @@ int tty_check_change(struct tty *t, int sig)
         return 0;
     if (tty_signal_unwanted(p, sig))
         return sig == SIGTTIN ? -EIO : 0;
-    if (process_group_orphaned(p->pgrp))
+    if (process_group_orphaned(p))
         return -EIO;
-    signal_send_group(p->pgrp, sig, NULL);
+    struct pid *pgrp = process_pgrp(p);
+    signal_send_group(pgrp, sig, NULL);
+    pid_put(pgrp);
     return -ERESTARTSYS;
 }
 

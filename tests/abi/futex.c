@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Futexes: requeueing, and words that are not mapped.
+ */
+#include <linux/futex.h>
+
+#include "abi.h"
+
+static uint32_t words[1024];
+
+static long futex(void *word, int op, unsigned long val, unsigned long val2, void *word2,
+                  unsigned val3)
+{
+    return syscall(SYS_futex, word, op, val, val2, word2, val3);
+}
+
+/* Between words that fall into all kinds of places of a table. */
+TEST(requeueing_between_any_two_words)
+{
+    for (int i = 1; i < 300; i++) {
+        EXPECT(futex(&words[0], FUTEX_REQUEUE, 1, 1, &words[i], 0) == 0);
+        EXPECT(futex(&words[i], FUTEX_REQUEUE_PRIVATE, 1, 1, &words[0], 0) == 0);
+        EXPECT(futex(&words[i], FUTEX_CMP_REQUEUE_PRIVATE, 1, 1, &words[0], 0) == 0);
+    }
+    EXPECT(futex(&words[0], FUTEX_REQUEUE, 1, 1, &words[0], 0) == 0);
+    EXPECT_ERR(futex(&words[0], FUTEX_CMP_REQUEUE, 1, 1, &words[1], 5), EAGAIN);
+}
+
+static void *wait_on_first(void *arg)
+{
+    return (void *)futex(&words[0], FUTEX_WAIT_PRIVATE, 0, 0, NULL, 0);
+}
+
+TEST(requeued_waiters_are_woken_by_the_second_word)
+{
+    pthread_t t[3];
+    long moved = 0;
+
+    for (int i = 0; i < 3; i++)
+        EXPECT(pthread_create(&t[i], NULL, wait_on_first, NULL) == 0);
+    while (moved < 3) {
+        long n = futex(&words[0], FUTEX_CMP_REQUEUE_PRIVATE, 0, 8, &words[77], 0);
+
+        EXPECT(n >= 0);
+        moved += n;
+        sched_yield();
+    }
+    EXPECT(futex(&words[0], FUTEX_WAKE_PRIVATE, 8, 0, NULL, 0) == 0);
+    EXPECT(futex(&words[77], FUTEX_WAKE_PRIVATE, 0, 0, NULL, 0) == 1); /* at least one */
+    EXPECT(futex(&words[77], FUTEX_WAKE_PRIVATE, 8, 0, NULL, 0) == 2);
+    for (int i = 0; i < 3; i++) {
+        void *result;
+
+        pthread_join(t[i], &result);
+        EXPECT(result == NULL);
+    }
+}
+
+TEST(a_shared_word_must_be_mapped)
+{
+    char *hole = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    for (int i = 0; i < 2; i++) {
+        EXPECT_ERR(futex(hole, FUTEX_WAKE, 1, 0, NULL, 0), EFAULT);
+        EXPECT_ERR(futex(hole, FUTEX_WAKE_BITSET, 1, 0, NULL, 1), EFAULT);
+        EXPECT_ERR(futex(hole, FUTEX_REQUEUE, 1, 1, words, 0), EFAULT);
+        EXPECT_ERR(futex(words, FUTEX_REQUEUE, 1, 1, hole, 0), EFAULT);
+        EXPECT_ERR(futex(hole, FUTEX_WAIT, 0, 0, NULL, 0), EFAULT);
+        EXPECT_ERR(futex(hole, FUTEX_WAIT_PRIVATE, 0, 0, NULL, 0), EFAULT);
+        EXPECT_ERR(futex(hole, FUTEX_CMP_REQUEUE_PRIVATE, 1, 1, words, 0), EFAULT);
+        EXPECT(futex(hole, FUTEX_WAKE_PRIVATE, 1, 0, NULL, 0) == 0);
+        EXPECT(futex(hole, FUTEX_REQUEUE_PRIVATE, 1, 1, words, 0) == 0);
+        munmap(hole, 8192);
+    }
+    EXPECT_ERR(futex((char *)words + 1, FUTEX_WAKE, 1, 0, NULL, 0), EINVAL);
+    EXPECT_ERR(futex((void *)-4096UL, FUTEX_WAKE_PRIVATE, 1, 0, NULL, 0), EFAULT);
+    EXPECT_ERR(futex(words, FUTEX_WAKE_BITSET, 1, 0, NULL, 0), EINVAL);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * POSIX timers: what may be asked for, and clocks of CPU time.
+ */
+#include <sys/resource.h>
+#include <sys/time.h>
+
+#include "abi.h"
+
+static long create(clockid_t clock, struct sigevent *ev, int *id)
+{
+    return syscall(SYS_timer_create, clock, ev, id);
+}
+
+static long settime(int id, int flags, const struct itimerspec *t)
+{
+    return syscall(SYS_timer_settime, id, flags, t, NULL);
+}
+
+static volatile sig_atomic_t count;
+
+static void hear(int sig)
+{
+    count++;
+}
+
+/* One that is only looked at takes any number for its signal, and sends none. */
+TEST(a_timer_that_notifies_in_no_way_has_no_signal)
+{
+    const struct itimerspec often = {{0, 1000000}, {0, 1000000}};
+    struct sigevent ev = {.sigev_notify = SIGEV_NONE};
+    const int signals[] = {0, -1, 65, 0x40000000 + SIGUSR1, SIGUSR1};
+    struct timespec pause = {0, 3000000};
+    struct itimerspec now;
+    int id;
+
+    signal(SIGUSR1, hear);
+    for (unsigned i = 0; i < 5; i++) {
+        ev.sigev_signo = signals[i];
+        EXPECT(create(CLOCK_MONOTONIC, &ev, &id) == 0);
+        EXPECT(settime(id, 0, &often) == 0);
+    }
+    for (int i = 0; i < 10; i++) {
+        nanosleep(&pause, NULL);
+        kill(getpid(), SIGUSR1);
+    }
+    EXPECT(count == 10);
+    EXPECT(syscall(SYS_timer_gettime, id, &now) == 0);
+    EXPECT(now.it_value.tv_sec == 0 && now.it_value.tv_nsec > 0 && now.it_value.tv_nsec <= 1000000);
+}
+
+TEST(a_timers_notification_is_judged)
+{
+    static const int bad[][2] = {{-1, SIGUSR1},      {3, SIGUSR1},
+                                 {5, SIGUSR1},       {SIGEV_SIGNAL, 0},
+                                 {SIGEV_SIGNAL, 65}, {SIGEV_SIGNAL, -1},
+                                 {SIGEV_THREAD, 0},  {SIGEV_THREAD_ID, 65},
+                                 {0x10004, SIGUSR1}, {-2147483647 - 1, SIGUSR1}};
+    struct sigevent ev = {.sigev_notify = SIGEV_THREAD, .sigev_signo = SIGUSR1};
+    int id;
+
+    EXPECT(create(CLOCK_MONOTONIC, &ev, &id) == 0);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ev.sigev_notify = bad[i][0];
+        ev.sigev_signo = bad[i][1];
+        ev._sigev_un._tid = gettid();
+        EXPECT_ERR(create(CLOCK_MONOTONIC, &ev, &id), EINVAL);
+    }
+    ev.sigev_notify = SIGEV_THREAD_ID;
+    ev.sigev_signo = SIGUSR1;
+    EXPECT(create(CLOCK_MONOTONIC, &ev, &id) == 0);
+    ev._sigev_un._tid = getppid();
+    EXPECT_ERR(create(CLOCK_MONOTONIC, &ev, &id), EINVAL);
+    EXPECT_ERR(create(CLOCK_MONOTONIC, (struct sigevent *)8, &id), EFAULT);
+    EXPECT_ERR(create(CLOCK_MONOTONIC, NULL, (int *)8), EFAULT);
+}
+
+TEST(clocks_that_have_timers)
+{
+    int id;
+
+    EXPECT(create(CLOCK_REALTIME, NULL, &id) == 0);
+    EXPECT(create(CLOCK_BOOTTIME, NULL, &id) == 0);
+    EXPECT(create(CLOCK_TAI, NULL, &id) == 0);
+    EXPECT(create(CLOCK_PROCESS_CPUTIME_ID, NULL, &id) == 0);
+    EXPECT(create(CLOCK_THREAD_CPUTIME_ID, NULL, &id) == 0);
+    EXPECT_ERR(create(CLOCK_MONOTONIC_RAW, NULL, &id), EOPNOTSUPP);
+    EXPECT_ERR(create(CLOCK_REALTIME_COARSE, NULL, &id), EOPNOTSUPP);
+    EXPECT_ERR(create(CLOCK_MONOTONIC_COARSE, NULL, &id), EOPNOTSUPP);
+    EXPECT_ERR(create(10, NULL, &id), EINVAL);
+    EXPECT_ERR(create(99, NULL, &id), EINVAL);
+}
+
+static long cpu_us(clockid_t clock)
+{
+    struct timespec t;
+
+    EXPECT(clock_gettime(clock, &t) == 0);
+    return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Fires after CPU time, not while the process sleeps, and again for each interval. */
+static void timer_of(clockid_t clock)
+{
+    const struct itimerspec each = {{0, 20000000}, {0, 20000000}};
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct timespec while_asleep = {0, 60000000};
+    struct itimerspec left;
+    long begin;
+    int id;
+
+    count = 0;
+    signal(SIGUSR1, hear);
+    EXPECT(create(clock, &ev, &id) == 0);
+    EXPECT(settime(id, 0, &each) == 0);
+    EXPECT(nanosleep(&while_asleep, NULL) == 0 && count == 0);
+    EXPECT(syscall(SYS_timer_gettime, id, &left) == 0);
+    EXPECT(left.it_value.tv_nsec > 0 && left.it_value.tv_nsec <= 20000000);
+    EXPECT(left.it_interval.tv_nsec == 20000000);
+    begin = cpu_us(clock);
+    while (count < 3)
+        ;
+    EXPECT(cpu_us(clock) - begin >= 50000);
+    EXPECT(syscall(SYS_timer_delete, id) == 0);
+}
+TEST(timers_of_the_processs_cpu_time)
+{
+    timer_of(CLOCK_PROCESS_CPUTIME_ID);
+}
+TEST(timers_of_a_threads_cpu_time)
+{
+    clockid_t clock;
+
+    timer_of(CLOCK_THREAD_CPUTIME_ID);
+    EXPECT(pthread_getcpuclockid(pthread_self(), &clock) == 0);
+    timer_of(clock);
+}
+
+/* ------------------------------------------------------------- CPU clocks */
+
+static volatile bool stop;
+
+static void *spin(void *arg)
+{
+    while (!stop)
+        ;
+    return NULL;
+}
+
+static void reads_never_go_back(clockid_t clock)
+{
+    long last = 0, begin = cpu_us(CLOCK_MONOTONIC);
+
+    do {
+        for (int i = 0; i < 1000; i++) {
+            struct timespec t;
+            long now;
+
+            clock_gettime(clock, &t);
+            now = t.tv_sec * 1000000000 + t.tv_nsec;
+            if (now < last)
+                printf("# clock %d went back %ld ns\n", clock, last - now);
+            EXPECT(now >= last);
+            last = now;
+        }
+    } while (cpu_us(CLOCK_MONOTONIC) - begin < 300000);
+}
+
+TEST(cpu_clocks_never_go_back)
+{
+    pthread_t t[2];
+
+    for (int i = 0; i < 2; i++)
+        pthread_create(&t[i], NULL, spin, NULL);
+    reads_never_go_back(CLOCK_THREAD_CPUTIME_ID);
+    reads_never_go_back(CLOCK_PROCESS_CPUTIME_ID);
+    stop = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+}
+
+/* User and system time each. */
+TEST(cpu_times_never_go_back)
+{
+    struct rusage last = {0}, now;
+    long begin = cpu_us(CLOCK_MONOTONIC);
+
+    do {
+        for (int i = 0; i < 100; i++) {
+            EXPECT(getrusage(RUSAGE_SELF, &now) == 0);
+            EXPECT(!timercmp(&now.ru_utime, &last.ru_utime, <));
+            EXPECT(!timercmp(&now.ru_stime, &last.ru_stime, <));
+            last = now;
+        }
+        for (volatile int i = 0; i < 20000; i++)
+            ;
+    } while (cpu_us(CLOCK_MONOTONIC) - begin < 500000);
+}
