@@ -97,7 +97,7 @@ u64 up_cycles(void)
 }
 
 /* One thread: a lock is always free. */
-void lockdep_acquire(struct spinlock *lock, u64 rip)
+void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip)
 {
 }
 
