@@ -117,5 +117,6 @@ void task_follow_cgroup_locked(struct task *t)
 
     spin_lock(&m->lock); /* while it is held the group stays the same */
     thread_set_group(t->thread, m->group->sched);
+    thread_apply_cpus(t->thread); /* changed since a new thread has copied its maker's, maybe */
     spin_unlock(&m->lock);
 }
