@@ -188,8 +188,8 @@ static bool exit_reparent_one_locked(struct process *c, struct process *reaper,
     return false;
 }
 
-/* The zombies, of which a parent that never waited may have many: some at a time. They tie their
- * group to no session, so nothing else changes. */
+/* The zombies, of which a parent that never waited may have many. They tie their group to no
+ * session, so nothing else changes. */
 static void exit_reparent_zombies(struct process *p)
 {
     struct rb_node *n;
@@ -206,6 +206,7 @@ static void exit_reparent_zombies(struct process *p)
         more = rb_first(&p->zombies);
         spin_unlock_irqrestore(&proc_lock, flags);
         reap_list(&dead);
+        cond_yield();
     } while (more);
 }
 
@@ -225,19 +226,23 @@ static void exit_hangup_children_locked(struct process *p, struct process *reape
     }
 }
 
-/* REQUIRES(proc_lock) */
-static void exit_reparent_locked(struct process *p, struct list_node *dead)
+/* Some of the children; true when there are no more. As long as there are, they tie their groups.
+ * REQUIRES(proc_lock) */
+static bool exit_reparent_some_locked(struct process *p, struct list_node *dead)
 {
     struct process *reaper, *c;
     unsigned moved = 0;
 
     if (list_empty(&p->children))
-        return;
+        return true;
     reaper = exit_reaper_locked(p);
-    while ((c = list_first(&p->children, struct process, sibling)) != NULL)
+    for (int i = 0; i < EXIT_AT_ONCE && !list_empty(&p->children); i++) {
+        c = list_first(&p->children, struct process, sibling);
         moved += exit_reparent_one_locked(c, reaper, dead);
+    }
     if (reaper)
         exit_hangup_children_locked(p, reaper, moved);
+    return list_empty(&p->children);
 }
 
 /* The init of a pid namespace takes all of it along. */
@@ -267,6 +272,7 @@ static void exit_pid_ns(struct process *p)
             process_put(victim);
         }
         pid_put(pid);
+        cond_yield();
     }
     spin_lock_irqsave(&proc_lock, &flags);
     process_link_group_locked(p, p->pid); /* another group's number would count */
@@ -287,7 +293,11 @@ static void exit_process(struct process *p)
 
     exit_reparent_zombies(p);
     spin_lock_irqsave(&proc_lock, &flags);
-    exit_reparent_locked(p, &dead);
+    while (!exit_reparent_some_locked(p, &dead)) {
+        spin_unlock_irqrestore(&proc_lock, flags);
+        cond_yield();
+        spin_lock_irqsave(&proc_lock, &flags);
+    }
     exit_hangup_orphans_locked(p, p->parent, p);
     process_set_zombie_locked(p);
     tty = p->tty;

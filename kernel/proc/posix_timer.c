@@ -340,5 +340,6 @@ void posix_timers_drop(struct process *p)
         spin_unlock_irqrestore(&p->siglock, flags);
         if (t)
             posix_timer_free(t);
+        cond_yield();
     } while (t);
 }

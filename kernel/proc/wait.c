@@ -142,6 +142,7 @@ void reap_list(struct list_node *dead)
         p->leader = NULL;
         task_put(leader);
         process_put(p);
+        cond_yield();
     }
 }
 

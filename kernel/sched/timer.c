@@ -23,7 +23,7 @@
 #include "sched/clock_page.h"
 #include "sched/rq_priv.h"
 
-#define BULK_AT_ONCE 32
+#define BULK_AT_ONCE 16
 #define BULK_PAUSE (100 * NSEC_PER_USEC)
 
 struct timer_cpu {

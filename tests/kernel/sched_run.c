@@ -192,6 +192,79 @@ SELFTEST(timer_order_is_that_of_deadlines)
     CHECK(timer_cancel(&sched_timers[0]) && !timer_cancel(&sched_timers[0]));
 }
 
+static u8 sched_slow_entered, sched_slow_finished;
+
+static void sched_slow_fire(struct timer *t)
+{
+    u64 until = time_ns() + 5 * NSEC_PER_MSEC;
+
+    WRITE_ONCE(sched_slow_entered, 1);
+    while (time_ns() < until)
+        cpu_relax();
+    WRITE_ONCE(sched_slow_finished, 1);
+}
+
+static void sched_start_slow(struct sched_job *job)
+{
+    timer_start(&sched_timers[0], time_ns() + NSEC_PER_MSEC);
+}
+
+/* Though it has been started anew here meanwhile. */
+SELFTEST(timer_cancel_waits_for_a_callback_on_another_cpu)
+{
+    u64 affinity = current_thread()->affinity, until;
+
+    if (cpu_count() < 2)
+        return;
+    CHECK(thread_set_affinity(current_thread(), 1) == 0);
+    sched_slow_entered = sched_slow_finished = 0;
+    timer_init(&sched_timers[0], sched_slow_fire);
+    CHECK(sched_job_make(0, sched_start_slow, 0));
+    CHECK(thread_set_affinity(sched_jobs[0].thread, 2) == 0);
+    sched_jobs_start(1);
+    until = time_ns() + NSEC_PER_SEC;
+    while (!READ_ONCE(sched_slow_entered) && time_ns() < until)
+        cpu_relax();
+    timer_start(&sched_timers[0], time_ns() + NSEC_PER_SEC);
+    CHECK(timer_cancel(&sched_timers[0]));
+    CHECK(READ_ONCE(sched_slow_finished));
+    sched_jobs_wait(1);
+    CHECK(thread_set_affinity(current_thread(), affinity) == 0);
+}
+
+static struct timer sched_bulk[100];
+static u64 sched_bulk_fired, sched_bulk_before; /* all, and before the sleeper's */
+
+static void sched_bulk_fire(struct timer *t)
+{
+    sched_bulk_fired++;
+}
+
+static void sched_sleeper_fire(struct timer *t)
+{
+    sched_bulk_before = sched_bulk_fired;
+}
+
+/* They expire first, and all of them in the end, but a few at a time. */
+SELFTEST(bulk_timers_do_not_hold_up_others)
+{
+    u64 irq = irq_save(), now = time_ns();
+
+    sched_bulk_fired = sched_bulk_before = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(sched_bulk); i++) {
+        timer_init_bulk(&sched_bulk[i], sched_bulk_fire);
+        timer_start(&sched_bulk[i], now + NSEC_PER_MSEC);
+    }
+    timer_init(&sched_timers[0], sched_sleeper_fire);
+    timer_start(&sched_timers[0], now + NSEC_PER_MSEC + 1);
+    while (time_ns() < now + 2 * NSEC_PER_MSEC)
+        cpu_relax();
+    irq_restore(irq);
+    sleep_until(now + 50 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    CHECK(sched_bulk_before == 0);
+    CHECK(sched_bulk_fired == ARRAY_SIZE(sched_bulk));
+}
+
 SELFTEST(wait_deadline_is_kept)
 {
     struct waitq q;

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Crowds of processes, threads, signals and timers cost their neighbour no time either: see
+ * hoards.c. They are in a control group of their own, so that only what the kernel does for them at
+ * a stretch can keep the neighbour waiting. Children share memory where they only have to be many.
+ */
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+
+#include "hoard.h"
+
+#define CROWD 2500
+#define STACK 8192
+
+static char *stacks;
+static int gate[2];
+
+static void put(const char *dir, const char *file, const char *text)
+{
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, file);
+    fd = open(path, O_WRONLY);
+    EXPECT(fd >= 0 && write(fd, text, strlen(text)) > 0);
+    close(fd);
+}
+
+/* Joins, and runs until the scheduler owes the group nothing for its late start. */
+static void join_group(void)
+{
+    put("/tmp/cgroup/crowd", "cgroup.procs", "0");
+    for (double begin = now_us(); now_us() - begin < 30000;)
+        ;
+}
+
+static void let_others_run(void (*run)(void))
+{
+    mkdir("/tmp", 0777);
+    mkdir("/tmp/cgroup", 0755);
+    mount("none", "/tmp/cgroup", "cgroup2", 0, NULL);
+    put("/tmp/cgroup", "cgroup.subtree_control", "+cpu");
+    EXPECT(mkdir("/tmp/cgroup/crowd", 0755) == 0 || errno == EEXIST);
+    hoard_after(join_group, run);
+    put("/tmp/cgroup/crowd", "cgroup.kill", "1");
+    for (int i = 0; rmdir("/tmp/cgroup/crowd") && i < 1000; i++)
+        usleep(2000);
+    EXPECT(access("/tmp/cgroup/crowd", F_OK) < 0);
+    umount2("/tmp/cgroup", MNT_DETACH);
+}
+
+static int wait_at_gate(void *arg)
+{
+    char c;
+
+    if (arg)
+        syscall(SYS_setpgid, 0, *(pid_t *)arg);
+    syscall(SYS_close, gate[1]);
+    syscall(SYS_read, gate[0], &c, 1);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static int thread_at_gate(void *arg)
+{
+    char c;
+
+    syscall(SYS_read, gate[0], &c, 1);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static int end_at_once(void *arg)
+{
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+/* n children without memory of their own. */
+static void crowd(int n, int (*fn)(void *), void *arg)
+{
+    static int made;
+
+    if (!stacks)
+        stacks = mmap(NULL, (size_t)CROWD * 2 * STACK, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (int i = 0; i < n; i++)
+        EXPECT(clone(fn, stacks + (size_t)++made * STACK, CLONE_VM | SIGCHLD, arg) > 0);
+}
+
+/* They are asked for one that lives, and left behind. */
+static void zombies(void)
+{
+    pid_t live = fork();
+
+    if (live == 0)
+        for (;;)
+            pause();
+    crowd(CROWD, end_at_once, NULL);
+    for (int i = 0; i < 2000; i++)
+        EXPECT(waitpid(live, NULL, WNOHANG) == 0);
+    kill(live, SIGKILL);
+    EXPECT(waitpid(live, NULL, 0) == live);
+}
+TEST(zombies_let_others_run)
+{
+    let_others_run(zombies);
+}
+
+static void reaped_zombies(void)
+{
+    crowd(CROWD, end_at_once, NULL);
+    for (int i = 0; i < CROWD; i++)
+        EXPECT(waitpid(i % 2 ? 0 : -1, NULL, i % 3 ? 0 : WUNTRACED) > 0);
+}
+TEST(reaping_zombies_lets_others_run)
+{
+    let_others_run(reaped_zombies);
+}
+
+/* The leader of a session ends, whose children are one group. */
+static void orphans(void)
+{
+    pid_t group;
+
+    EXPECT(setsid() > 0 && pipe(gate) == 0);
+    group = fork();
+    if (group == 0) {
+        setpgid(0, 0);
+        close(gate[1]);
+        wait_at_gate(NULL);
+    }
+    setpgid(group, group);
+    crowd(CROWD, wait_at_gate, &group);
+    usleep(20000);
+    kill(group, SIGSTOP);
+    usleep(20000);
+    kill(group, SIGCONT);
+    _exit(0);
+}
+TEST(a_session_leaders_end_lets_others_run)
+{
+    let_others_run(orphans);
+}
+
+static void signalled_group(void)
+{
+    signal(SIGCONT, SIG_IGN);
+    EXPECT(setsid() > 0 && pipe(gate) == 0);
+    crowd(CROWD, wait_at_gate, NULL);
+    for (int i = 0; i < 20; i++)
+        EXPECT(kill(0, SIGCONT) == 0);
+    signal(SIGTERM, SIG_IGN);
+    kill(0, SIGTERM);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    kill(0, SIGKILL);
+}
+static void signalled_group_child(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        signalled_group();
+    EXPECT(waitpid(pid, NULL, 0) == pid);
+}
+TEST(signalling_a_large_group_lets_others_run)
+{
+    let_others_run(signalled_group_child);
+}
+
+/* The foreground group of a terminal is interrupted, then hung up. */
+static void interrupted_group(void)
+{
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY), slave, zero = 0;
+    char name[32];
+    unsigned nr;
+
+    EXPECT(master >= 0 && ioctl(master, TIOCSPTLCK, &zero) == 0);
+    EXPECT(ioctl(master, TIOCGPTN, &nr) == 0);
+    snprintf(name, sizeof(name), "/dev/pts/%u", nr);
+    EXPECT(setsid() > 0 && pipe(gate) == 0);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    slave = open(name, O_RDWR);
+    EXPECT(slave >= 0);
+    crowd(CROWD, wait_at_gate, NULL);
+    for (int i = 0; i < 20; i++)
+        EXPECT(write(master, "\003", 1) == 1);
+}
+TEST(interrupting_a_large_group_lets_others_run)
+{
+    let_others_run(interrupted_group);
+}
+
+static void queued_signals(void)
+{
+    siginfo_t info = {.si_code = SI_KERNEL};
+    sigset_t all;
+    long n = 0;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    while (n < 100000 && syscall(SYS_rt_sigqueueinfo, getpid(), 40 + n % 20, &info) == 0)
+        n++;
+    EXPECT(n < 100000);
+    for (int i = 0; i < 200; i++)
+        kill(getpid(), SIGCONT);
+    signal(40, SIG_IGN);
+    for (int sig = 41; sig < 50; sig++)
+        signal(sig, SIG_IGN);
+}
+TEST(queued_signals_let_others_run)
+{
+    let_others_run(queued_signals);
+}
+
+static struct itimerspec all_at_once;
+
+/* 1000 timers and 500 descriptors that all expire in one instant. */
+static int expire(void *arg)
+{
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 8};
+    timer_t id;
+
+    for (int i = 0; i < 1000; i++) {
+        if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &ev, &id))
+            break;
+        syscall(SYS_timer_settime, (int)(long)id, TIMER_ABSTIME, &all_at_once, NULL);
+    }
+    for (int i = 0; i < 500; i++) {
+        int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+
+        if (fd >= 0)
+            timerfd_settime(fd, TFD_TIMER_ABSTIME, &all_at_once, NULL);
+    }
+    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &all_at_once.it_value, NULL);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+static void timers(void)
+{
+    struct rlimit r = {1 << 16, 1 << 16};
+    sigset_t all;
+
+    setrlimit(RLIMIT_NOFILE, &r);
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &all_at_once.it_value);
+    all_at_once.it_value.tv_sec += 1;
+    for (int i = 0; i < 20; i++)
+        if (fork() == 0)
+            expire(NULL);
+    for (int i = 0; i < 20; i++)
+        EXPECT(wait(NULL) > 0);
+}
+TEST(timers_that_expire_together_let_others_run)
+{
+    let_others_run(timers);
+}
+
+/* As many threads: asked for their time, continued, ended. */
+static void threads(void)
+{
+    struct timespec t;
+
+    stacks = mmap(NULL, (size_t)CROWD * STACK, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    EXPECT(pipe(gate) == 0);
+    for (int i = 0; i < CROWD; i++)
+        EXPECT(clone(thread_at_gate, stacks + (size_t)(i + 1) * STACK,
+                     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, NULL) > 0);
+    for (int i = 0; i < 30; i++) {
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+        kill(getpid(), SIGCONT);
+    }
+    syscall(SYS_exit_group, 0);
+}
+TEST(threads_let_others_run)
+{
+    let_others_run(threads);
+}
+
+/* Each with a group of its own. */
+static void groups(void)
+{
+    static pid_t own;
+
+    EXPECT(pipe(gate) == 0);
+    crowd(CROWD, wait_at_gate, &own);
+    usleep(1000);
+    close(gate[1]);
+}
+TEST(process_groups_let_others_run)
+{
+    let_others_run(groups);
+}
+
+/* Namespaces in namespaces, each with some processes, end with the outermost. */
+static void nest(int depth)
+{
+    while (depth > 0 && syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0) == 0)
+        depth--;
+    for (int i = 0; i < 40; i++)
+        if (fork() == 0)
+            for (;;)
+                pause();
+    if (depth == 0)
+        write(gate[1], "", 1);
+    for (;;)
+        pause();
+}
+static void namespaces(void)
+{
+    pid_t pid;
+    char c;
+
+    EXPECT(pipe(gate) == 0);
+    pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        nest(10);
+    EXPECT(read(gate[0], &c, 1) == 1);
+    kill(pid, SIGKILL);
+    EXPECT(waitpid(pid, NULL, 0) == pid);
+}
+TEST(pid_namespaces_let_others_run)
+{
+    let_others_run(namespaces);
+}
