@@ -243,10 +243,12 @@ static int cg_move_process(struct process *p, struct cgroup *to)
 
     if (err)
         return err;
-    spin_lock_irqsave(&proc_lock, &flags);
+    spin_lock_irqsave(&p->cgroup.lock, &flags);
+    spin_lock(&proc_lock);
     list_for_each (t, &p->tasks, node)
         task_follow_cgroup_locked(t);
-    spin_unlock_irqrestore(&proc_lock, flags);
+    spin_unlock(&proc_lock);
+    spin_unlock_irqrestore(&p->cgroup.lock, flags);
     return 0;
 }
 

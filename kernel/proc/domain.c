@@ -115,8 +115,6 @@ void task_follow_cgroup_locked(struct task *t)
 {
     struct cgroup_member *m = &t->process->cgroup;
 
-    spin_lock(&m->lock); /* while it is held the group stays the same */
     thread_set_group(t->thread, m->group->sched);
     thread_apply_cpus(t->thread); /* changed since a new thread has copied its maker's, maybe */
-    spin_unlock(&m->lock);
 }

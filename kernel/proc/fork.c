@@ -522,7 +522,8 @@ static int clone_publish(struct clone_job *j)
     u64 flags;
     int err;
 
-    spin_lock_irqsave(&proc_lock, &flags);
+    spin_lock_irqsave(&p->cgroup.lock, &flags); /* who moves the process sees the new thread */
+    spin_lock(&proc_lock);
     spin_lock(&p->siglock); /* a thread's end or stop, which is its siblings' too, cannot miss it */
     err = clone_publish_check(j);
     if (!err) {
@@ -542,7 +543,8 @@ static int clone_publish(struct clone_job *j)
         spin_unlock(&j->pid->lock);
         task_follow_cgroup_locked(j->task);
     }
-    spin_unlock_irqrestore(&proc_lock, flags);
+    spin_unlock(&proc_lock);
+    spin_unlock_irqrestore(&p->cgroup.lock, flags);
     if (!err)
         COUNT(tasks_created);
     return err;

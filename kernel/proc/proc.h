@@ -139,7 +139,8 @@ void process_times_get_locked(struct process *p, struct process_times *out); /* 
 /* REQUIRES(proc_lock): p leaves its parent, if it has one, for another or, NULL, for none. */
 void process_set_parent_locked(struct process *p, struct process *parent);
 /* domain.c: t runs in the scheduler's group of the control group that its process is in now; who
- * moves a process does so for each thread, who makes one for that. REQUIRES(proc_lock) */
+ * moves a process does so for each thread, who makes one for that.
+ * REQUIRES(t->process->cgroup.lock, which comes before proc_lock) */
 void task_follow_cgroup_locked(struct task *t);
 
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
