@@ -23,6 +23,7 @@ void process_link_session_locked(struct process *p, struct pid *session);
  * which is new, too: 0 or -ENOMEM. */
 int sighand_share(struct process *from, struct process *p) __must_check;
 void sighand_put(struct sighand *h);
+void sighand_leave(struct process *p); /* which has ended */
 bool sighand_is_shared(const struct process *p);
 /* The action to take for sig, which SA_RESETHAND resets. REQUIRES(siglock) */
 void sigaction_get_locked(struct process *p, int sig, struct sigaction *out);

@@ -39,8 +39,6 @@ void process_put(struct process *p)
     if (!refcount_put(&p->ref))
         return;
     pid_put(p->pid);
-    if (p->sighand)
-        sighand_put(p->sighand);
     poll_queue_gone(&p->signal_wait); /* an epoll may outlive it, with a signalfd in it */
     rcu_call(&p->rcu, process_free_rcu);
 }

@@ -56,6 +56,21 @@ void sighand_put(struct sighand *h)
         kfree(h);
 }
 
+void sighand_leave(struct process *p)
+{
+    struct sighand *h;
+    u64 flags;
+
+    if (!READ_ONCE(p->sighand))
+        return;
+    spin_lock_irqsave(&p->siglock, &flags);
+    h = p->sighand;
+    p->sighand = NULL;
+    p->actions = p->own_actions;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    sighand_put(h);
+}
+
 bool sighand_is_shared(const struct process *p)
 {
     struct sighand *h = READ_ONCE(p->sighand);

@@ -135,6 +135,7 @@ void reap_list(struct list_node *dead)
         sigpending_take_locked(&p->pending, ~0ULL, &dropped);
         spin_unlock_irqrestore(&p->siglock, flags);
         sigqueue_free_list(p, &dropped);
+        sighand_leave(p);
         waitq_wake_all(&p->pid->exit_wait);
         reap_wake_inits(p->pid);
         cgroup_exit(&p->cgroup);
