@@ -321,8 +321,6 @@ static int exec_build_stack(struct exec_job *j)
     u64 sp, execfn, platform, random_at;
     int err = exec_map_stack(j);
 
-    if (!err)
-        err = vdso_map(as, current_task()->ns->time);
     if (err)
         return err;
     sp = j->stack_top - 8;
@@ -378,7 +376,10 @@ int exec_load(struct exec_job *j)
     file_get(j->file);
     j->aspace->exe = j->file;
     exec_place_stack(j);
-    int err = exec_load_program(j);
+    /* First, where mmap_base is: an interpreter then finds its place below. */
+    int err = vdso_map(j->aspace, current_task()->ns->time);
+    if (!err)
+        err = exec_load_program(j);
     if (!err)
         err = exec_build_stack(j);
     return err;
