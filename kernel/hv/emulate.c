@@ -342,6 +342,7 @@ static int emulate_unhandled(struct vcpu *v)
     gpa_t gpa;
     struct emul_fault fault;
 
+    v->posted = false; /* the run area is about to say otherwise */
     if (v->emul.cpl == 3) {
         vcpu_queue_exception(v, VEC_UD, false, 0);
         return 1;

@@ -223,6 +223,7 @@ static int exit_device(struct vcpu *v)
 {
     int go = vcpu_mmio(v);
 
+    v->hinted &= go == -EAGAIN; /* what was found of the access serves the emulator alone */
     return go == -EAGAIN ? vcpu_emulate(v) : go;
 }
 

@@ -141,6 +141,7 @@ static int vcpu_add(struct vm *vm, struct vcpu *v)
         return err;
     store_release(&vm->vcpus[vm->nr_vcpus], v);
     store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
+    vcpu_request(v, VCPU_REQ_FILTER); /* one may have been set since it was made */
     return 0;
 }
 

@@ -62,22 +62,23 @@ static u64 policy_allowed(const struct thread *t, u64 affinity)
     return affinity & cpus & online ? affinity & cpus : cpus & online ? cpus : U64_MAX;
 }
 
-/* t's affinity becomes mask; which of its places must be left at once. -EINVAL: with must_fit, none
- * of mask can be had. */
-static int policy_set_affinity(struct thread *t, u64 mask, bool must_fit)
+/* t's affinity becomes *mask (NULL: it stays), and it leaves where it may not run. -EINVAL: none of
+ * *mask can be had. */
+static int policy_set_affinity(struct thread *t, const u64 *mask)
 {
     u64 online = cpu_count() == MAX_CPUS ? U64_MAX : (1UL << cpu_count()) - 1;
     u64 flags = irq_save();
     struct rq *rq = rq_lock_thread(t);
     bool here, runs = rq->curr == t, waits;
 
-    if (must_fit && !(mask & online & READ_ONCE(t->group->cpus))) {
+    if (mask && !(*mask & online & READ_ONCE(t->group->cpus))) {
         spin_unlock(&rq->lock);
         irq_restore(flags);
         return -EINVAL;
     }
-    t->affinity = mask;
-    t->allowed = policy_allowed(t, mask);
+    if (mask)
+        t->affinity = *mask;
+    t->allowed = policy_allowed(t, t->affinity);
     here = t->allowed >> rq->cpu & 1;
     waits = !here && t->se.queued && !runs;
     if (waits)
@@ -93,7 +94,7 @@ static int policy_set_affinity(struct thread *t, u64 mask, bool must_fit)
 
 int thread_set_affinity(struct thread *t, u64 mask)
 {
-    int err = policy_set_affinity(t, mask, true);
+    int err = policy_set_affinity(t, &mask);
 
     if (!err && t == current_thread() && !(t->allowed >> cpu_id() & 1))
         schedule();
@@ -102,7 +103,7 @@ int thread_set_affinity(struct thread *t, u64 mask)
 
 void thread_apply_cpus(struct thread *t)
 {
-    (void)policy_set_affinity(t, READ_ONCE(t->affinity), false);
+    (void)policy_set_affinity(t, NULL);
 }
 
 u32 policy_weight(const struct thread *t)

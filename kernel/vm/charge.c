@@ -121,24 +121,27 @@ int charge_relieve(struct account *failed)
     return up_oom(failed) ? 0 : -ENOMEM;
 }
 
-/* Above memory.high: what can go, goes; a group that still stays above it is slowed, the more the
+/* Above memory.high: caches are emptied; a group that still stays above it is slowed, the more the
  * further it is: 0.64 s at a tenth, at most 2 s, each time it charges more. */
 static void charge_slow_down(struct account *high)
 {
-    s64 mark = READ_ONCE(high->high);
+    s64 mark = READ_ONCE(high->high), used;
     u64 over, delay;
 
-    while (atomic_read(&high->used) > mark && charge_reclaim(high))
-        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+    while (atomic_read(&high->used) > mark && charge_reclaim(high)) {
+        vm_pause();
+        if (thread_sleep_interrupted(current_thread(), SLEEP_INTERRUPTIBLE))
             return;
-    if (atomic_read(&high->used) <= mark)
+    }
+    used = atomic_read(&high->used);
+    if (used <= mark)
         return;
     up_memory_high(high);
-    over = (u64)(atomic_read(&high->used) - mark) * 1000 / (u64)MAX(mark, 1L);
+    over = (u64)(used - mark) * 1000 / (u64)MAX(mark, 1L);
     delay = MIN(MIN(over, 1000UL) * MIN(over, 1000UL) * (64 * NSEC_PER_SEC / 1000000),
                 2 * NSEC_PER_SEC);
     if (delay > 10 * NSEC_PER_MSEC)
-        (void)sleep_until(time_ns() + delay, SLEEP_KILLABLE);
+        (void)sleep_until(time_ns() + delay, SLEEP_INTERRUPTIBLE);
 }
 
 void memory_relieve(void)

@@ -11,6 +11,8 @@
 #include "vm/object.h"
 #include "vm/vm_priv.h"
 
+#define ROOM_RECLAIM 256UL /* pages at a time */
+
 static inline bool object_io_ready(const struct page *page)
 {
     return page && page_flag_test(page, PG_UPTODATE);
@@ -145,9 +147,11 @@ int mem_object_room(u64 pages)
     mem_info_get(&mem);
     if (pages >= mem.free + reclaim_cached_pages())
         return -ENOMEM;
-    while (account_charge(account, pages, &failed))
-        if (!reclaim_pages(failed, pages))
+    while (account_charge(account, pages, &failed)) {
+        if (vm_killed() || !reclaim_pages(failed, MIN(pages, ROOM_RECLAIM)))
             return -ENOMEM;
+        vm_pause();
+    }
     account_uncharge(account, pages);
     return 0;
 }

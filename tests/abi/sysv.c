@@ -528,3 +528,48 @@ TEST(limits_are_the_namespaces)
     own_ipc();
     EXPECT(file_has("/proc/sys/kernel/shmmni", "4096\n"));
 }
+
+TEST(detaching_a_removed_segment_in_pieces)
+{
+    own_ipc();
+    for (int i = 0; i < 50; i++) {
+        int id = shmget(IPC_PRIVATE, 3 * 4096, IPC_CREAT | 0600);
+        char *p = shmat(id, NULL, 0);
+        EXPECT(p != (void *)-1 && shmctl(id, IPC_RMID, NULL) == 0);
+        EXPECT(munmap(p + 4096, 4096) == 0 && shmdt(p) == 0);
+        EXPECT_ERR(shmdt(p), EINVAL);
+        EXPECT(mincore(p + 8192, 4096, (unsigned char *)&id) == -1 && errno == ENOMEM);
+    }
+}
+
+/* A sender that is granted room, and finds a receiver instead, passes the room on. */
+TEST(room_that_a_sender_does_not_need_is_the_next_ones)
+{
+    static struct {
+        long type;
+        char text[8192];
+    } big = {1, ""}, got;
+    pid_t sender[2], receiver[3];
+
+    own_ipc();
+    for (int round = 0; round < 20; round++) {
+        int id = msgget(IPC_PRIVATE, 0600);
+        EXPECT(msgsnd(id, &big, 8192, 0) == 0 && msgsnd(id, &big, 8192, 0) == 0);
+        for (int i = 0; i < 2; i++) {
+            sender[i] = fork();
+            if (sender[i] == 0)
+                _exit(msgsnd(id, &big, 8192, 0) != 0);
+            await_sleep(sender[i]);
+        }
+        for (int i = 0; i < 3; i++) {
+            receiver[i] = fork();
+            if (receiver[i] == 0)
+                _exit(msgrcv(id, &got, 8192, 0, 0) != 8192);
+        }
+        for (int i = 0; i < 3; i++)
+            EXPECT(wait_for(receiver[i]) == 0);
+        EXPECT(msgrcv(id, &got, 8192, 0, 0) == 8192);
+        EXPECT(wait_for(sender[0]) == 0 && wait_for(sender[1]) == 0);
+        EXPECT(msgctl(id, IPC_RMID, NULL) == 0);
+    }
+}

@@ -273,7 +273,7 @@ static void trap_interrupt(unsigned vector, const struct trap_frame *frame)
 /* From entry.S. */
 void trap_dispatch(unsigned vector, struct trap_frame *frame)
 {
-    DEBUG_ASSERT(!(read_rflags() & RFLAGS_AC)); /* SMAP holds */
+    DEBUG_ASSERT(!(read_cr4() & CR4_SMAP) || !(read_rflags() & RFLAGS_AC)); /* SMAP holds */
     if (vector == VEC_PF)
         trap_page_fault(frame);
     else if (vector < VEC_IRQ_FIRST)

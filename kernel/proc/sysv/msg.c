@@ -238,6 +238,21 @@ static s64 msg_wait_room(struct msg_queue *q, size_t size)
     return err ? -ERESTARTNOHAND : 0;
 }
 
+/* There is more room: senders go on in their order, as far as it lasts. */
+static void msg_wake_senders(struct msg_queue *q)
+{
+    struct msg_sender *s, *next;
+    u64 bytes = q->bytes, count = q->count;
+
+    list_for_each_safe (s, next, &q->senders, node) {
+        if (bytes + s->size > q->bytes_max || count >= q->bytes_max)
+            return;
+        bytes += s->size;
+        count++;
+        msg_wake_sender(s, 0);
+    }
+}
+
 static s64 msg_send_locked(struct msg_queue *q, struct msg *m, u32 flags)
 {
     while (!msg_fits(q, m->size)) {
@@ -246,11 +261,15 @@ static s64 msg_send_locked(struct msg_queue *q, struct msg *m, u32 flags)
         s64 err = msg_wait_room(q, m->size);
         if (err)
             return err;
+        if (q->base.removed)
+            return -EIDRM;
     }
     sysv_note_pid(&q->lspid);
     q->stime = sysv_seconds();
-    if (msg_hand_over(q, m))
+    if (msg_hand_over(q, m)) {
+        msg_wake_senders(q); /* the room that this one may have waited for is free still */
         return 0;
+    }
     list_add_tail(&q->messages, &m->node);
     q->bytes += m->size;
     q->count++;
@@ -271,21 +290,6 @@ s64 msg_send(s32 id, struct msg *m, u32 flags)
 }
 
 /* ------------------------------------------------------------- receiving */
-
-/* There is more room: senders go on in their order, as far as it lasts. */
-static void msg_wake_senders(struct msg_queue *q)
-{
-    struct msg_sender *s, *next;
-    u64 bytes = q->bytes, count = q->count;
-
-    list_for_each_safe (s, next, &q->senders, node) {
-        if (bytes + s->size > q->bytes_max || count >= q->bytes_max)
-            return;
-        bytes += s->size;
-        count++;
-        msg_wake_sender(s, 0);
-    }
-}
 
 /* A copy of m's text, up to max. */
 static s64 msg_copy(const struct msg *m, struct msg **out)
@@ -385,7 +389,7 @@ s64 msg_stat(s32 id, enum sysv_stat how, struct msqid_k *out)
     return number;
 }
 
-/* Sizes have changed: whoever waits looks anew. */
+/* Sizes have changed: senders that wait look anew. */
 static void msg_set_max(struct msg_queue *q, u64 bytes_max)
 {
     mutex_lock(&q->base.lock);

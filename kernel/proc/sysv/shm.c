@@ -195,8 +195,8 @@ s64 shm_at(s32 id, u64 addr, u32 flags)
 }
 
 struct shm_piece {
-    u64 base, start, end; /* base: where the whole segment would begin */
-    const struct mem_object *object;
+    u64 base, start, end;      /* base: where the whole segment would begin */
+    struct mem_object *object; /* a reference, once the first piece is found */
 };
 
 /* The next area that shows a piece of the segment at its own distance from base. Once the first
@@ -210,6 +210,8 @@ static int shm_find_piece(struct area *a, void *arg)
     if (!a->object || a->object->ops != &shm_memory_ops || a->start < p->base ||
         a->start - p->base != a->offset || (p->object && a->object != p->object))
         return 0;
+    if (!p->object)
+        mem_object_get(a->object);
     p->object = a->object;
     p->start = a->start;
     p->end = a->end;
@@ -220,20 +222,19 @@ s64 shm_detach(u64 addr)
 {
     struct aspace *as = aspace_current();
     struct shm_piece p = {.base = addr};
-    bool any = false;
+    int err = addr & (PAGE_SIZE - 1) ? -EINVAL : 0;
 
-    if (addr & (PAGE_SIZE - 1))
-        return -EINVAL;
-    for (u64 from = addr;; from = p.end) {
+    for (u64 from = addr; !err; from = p.end) {
         p.end = 0;
         (void)aspace_for_each(as, from, shm_find_piece, &p);
         if (!p.end)
-            return any ? 0 : -EINVAL;
-        int err = aspace_unmap(as, p.start, p.end - p.start);
-        if (err)
-            return err;
-        any = true;
+            break;
+        err = aspace_unmap(as, p.start, p.end - p.start);
     }
+    if (!p.object)
+        return -EINVAL;
+    mem_object_put(p.object);
+    return err;
 }
 
 /* ------------------------------------------------------------- shmctl */
