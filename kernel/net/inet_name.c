@@ -247,9 +247,12 @@ int inet_name_bind(struct inet_sock *s, u32 ip, u16 port)
     name->len = sizeof(struct inet_addr);
     do {
         spin_lock(&ns->unix_lock);
-        s->reuse = s->u.sock.reuse_addr;
-        s->share = s->u.sock.reuse_port;
-        err = s->u.addr ? -EINVAL : inet_bind_try(s, ip, &port, &at);
+        err = s->u.addr ? -EINVAL : 0;
+        if (!err) { /* it stays as it is counted */
+            s->reuse = s->u.sock.reuse_addr;
+            s->share = s->u.sock.reuse_port;
+            err = inet_bind_try(s, ip, &port, &at);
+        }
         if (!err)
             err = inet_hold(s, inet_names_of(ns, s->u.sock.type), ip, port);
         if (!err) {
@@ -289,11 +292,12 @@ int inet_name_listen(struct inet_sock *s)
 int inet_name_connect(struct inet_sock *s, u32 ip, u16 port)
 {
     struct inet_names *names = inet_names_of(s->u.sock.ns, SOCK_DGRAM);
-    struct inet_group *old = s->found, *g;
+    struct inet_group *old, *g;
     struct inet_key key;
     int err = 0;
 
     spin_lock(&s->u.sock.ns->unix_lock);
+    old = s->found;
     key = s->bound->key;
     if (port) {
         key.peer_addr = ip;

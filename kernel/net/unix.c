@@ -501,8 +501,10 @@ void unix_release(struct socket *s)
 {
     struct unix_sock *u = unix_of(s), *peer, *conn;
     struct unix_msg *msg, *next;
+    struct list_node lost;
     bool unread;
 
+    list_init(&lost);
     u->family->unname(u);
     spin_lock(&u->lock);
     u->dead = true;
@@ -511,15 +513,15 @@ void unix_release(struct socket *s)
     peer = u->peer;
     u->peer = NULL;
     unread = !list_empty(&u->queue);
+    unix_take_all_locked(u, &lost); /* dead: nothing is queued any more, nor looked for */
     spin_unlock(&u->lock);
     socket_wake(s, 0);
     waitq_wake_all(&u->room);
     if (peer)
         unix_tell_peer(u, peer, unread);
-    /* Dead: nothing is queued any more. */
     while ((conn = unix_take_accept(u)))
         unix_release(&conn->sock);
-    list_for_each_safe (msg, next, &u->queue, node) {
+    list_for_each_safe (msg, next, &lost, node) {
         list_del(&msg->node);
         unix_msg_free(msg);
         cond_yield();

@@ -364,15 +364,20 @@ static struct unix_msg *unix_first(struct unix_sock *u, struct unix_read *r, uns
     }
 }
 
-static int unix_give_files(struct unix_msg *msg, struct socket_message *m, bool peek)
+/* Those who look for sockets in flight see them under u->lock. */
+static int unix_give_files(struct unix_sock *u, struct unix_msg *msg, struct socket_message *m,
+                           bool peek)
 {
     if (!msg->nr_files || m->nr_files)
         return 0;
     if (!peek) {
+        spin_lock(&u->lock);
         m->files = msg->files;
         m->nr_files = msg->nr_files;
         msg->files = NULL;
         msg->nr_files = 0;
+        list_del(&msg->carrier);
+        spin_unlock(&u->lock);
         return 0;
     }
     m->files = kmemdup(msg->files, msg->nr_files * sizeof(*msg->files));
@@ -485,7 +490,7 @@ static int unix_recv_stream(struct unix_sock *u, struct unix_read *r)
             break;
         }
         files = msg->nr_files;
-        err = unix_give_files(msg, m, peek);
+        err = unix_give_files(u, msg, m, peek);
         unix_give_cred(u, msg, m);
         r->done += n;
         if (!peek)
@@ -514,7 +519,7 @@ static int unix_recv_packet(struct unix_sock *u, struct unix_read *r)
     m->addr_len = msg->from ? msg->from->len : 0;
     if (msg->from)
         memcpy(&m->addr, &msg->from->sun, msg->from->len);
-    err = unix_give_files(msg, m, r->flags & MSG_PEEK);
+    err = unix_give_files(u, msg, m, r->flags & MSG_PEEK);
     unix_give_cred(u, msg, m);
     unix_give_notes(u, msg, m);
     r->done = r->flags & MSG_TRUNC ? msg->len : n;

@@ -351,7 +351,6 @@ static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bo
         NS_SWAP(set, uts, ns, refcount_get(&it->ref), uts_ns_put(it));
         return 0;
     case CLONE_NEWIPC:
-        sem_undo_exit(current_task());
         NS_SWAP(set, ipc, ns, ipc_ns_get(it), ipc_ns_put(it));
         return 0;
     case CLONE_NEWNET:
@@ -368,7 +367,6 @@ static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bo
     case CLONE_NEWTIME:
         if (!ns_alone_in_aspace())
             return -EUSERS; /* one clock page cannot tell two times */
-        time_ns_enter(ns);
         NS_SWAP(set, time, ns, refcount_get(&it->ref), time_ns_put(it));
         NS_SWAP(set, time_for_children, ns, refcount_get(&it->ref), time_ns_put(it));
         return 0;
@@ -417,8 +415,10 @@ static int ns_entry_add(struct ns_entry *e, const struct ns_kind *k, void *ns)
 /* err: what the gathering came to; 0: performs it. */
 static int ns_entry_end(struct ns_entry *e, int err)
 {
-    if (!err && e->set->time != current_task()->ns->time)
+    if (!err && e->set->time != current_task()->ns->time) {
+        time_ns_enter(e->set->time); /* its shifts stand before they are looked at */
         err = vdso_enter_time(current_process()->aspace, e->set->time);
+    }
     if (err) {
         if (e->set)
             nsset_put(e->set);
@@ -426,6 +426,8 @@ static int ns_entry_end(struct ns_entry *e, int err)
             cred_put(e->cred);
         return err;
     }
+    if (e->set->ipc != current_task()->ns->ipc)
+        sem_undo_exit(current_task());
     if (e->cred)
         task_set_cred(e->cred);
     nsset_install(e->set);

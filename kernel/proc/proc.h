@@ -132,6 +132,10 @@ static inline struct pid_ns *process_pid_ns(const struct process *p)
 bool process_may_inspect(struct process *p);
 /* p's memory as process_aspace gives it, if current may look into it: else ERR_PTR(-EPERM). */
 struct aspace *process_inspect_aspace(struct process *p);
+/* The same for what is done through a descriptor: it outlives an exec, which may have made of the
+ * process, or of the one that has the descriptor now, more than its opener was. NULL: not so. */
+bool process_may_inspect_as(struct process *p, const struct cred *opener);
+struct aspace *process_inspect_aspace_as(struct process *p, const struct cred *opener);
 /* CPU time and faults so far, of live and gone tasks. */
 void process_times_get(struct process *p, struct process_times *out);
 void process_times_get_locked(struct process *p, struct process_times *out); /* REQUIRES(siglock) */

@@ -209,13 +209,11 @@ static struct user_ns *process_exec_ns(struct process *p)
     return ns;
 }
 
-bool process_may_inspect(struct process *p)
+/* ptrace(2), "access mode checking", of one with the credentials me. */
+static bool process_inspectable(struct process *p, const struct cred *me)
 {
-    const struct cred *me = current_cred();
-
-    if (p == current_process())
-        return true;
     struct task *t = process_task(p);
+
     if (!t)
         return false;
     const struct cred *c = task_cred(t);
@@ -233,13 +231,41 @@ bool process_may_inspect(struct process *p)
     return ok;
 }
 
+bool process_may_inspect(struct process *p)
+{
+    return p == current_process() || process_inspectable(p, current_cred());
+}
+
+/* Nothing that is p's was not the opener's. */
+static bool process_is_openers(struct process *p, const struct cred *opener)
+{
+    struct task *t = process_task(p);
+    const struct cred *c = t ? task_cred(t) : NULL;
+    bool same = c && c->user_ns == opener->user_ns && c->uid == opener->uid &&
+                c->euid == opener->euid && c->suid == opener->suid && c->gid == opener->gid &&
+                c->egid == opener->egid && c->sgid == opener->sgid &&
+                !(c->cap_permitted & ~opener->cap_permitted);
+
+    if (c)
+        cred_put(c);
+    if (t)
+        task_put(t);
+    return same;
+}
+
+bool process_may_inspect_as(struct process *p, const struct cred *opener)
+{
+    return process_may_inspect(p) &&
+           (process_is_openers(p, opener) || process_inspectable(p, opener));
+}
+
 /* An exec elsewhere may replace the memory and what allows to look at it: the answer counts when
  * the memory is still p's after it. exec forbids before it publishes, allows afterwards. */
-struct aspace *process_inspect_aspace(struct process *p)
+struct aspace *process_inspect_aspace_as(struct process *p, const struct cred *opener)
 {
     for (;;) {
         struct aspace *as = process_aspace(p);
-        bool may = process_may_inspect(p);
+        bool may = opener ? process_may_inspect_as(p, opener) : process_may_inspect(p);
 
         if (may && as == READ_ONCE(p->aspace))
             return as;
@@ -248,6 +274,11 @@ struct aspace *process_inspect_aspace(struct process *p)
         if (!may)
             return ERR_PTR(-EPERM);
     }
+}
+
+struct aspace *process_inspect_aspace(struct process *p)
+{
+    return process_inspect_aspace_as(p, NULL);
 }
 
 static void process_times_add_thread(struct process_times *sum, const struct task *t)

@@ -16,7 +16,7 @@ int procfs_io_show(struct pseudo_node *node, struct seq *out, const struct cred 
     struct process *p = pn->task->process;
     struct process_times t;
 
-    if (!process_may_inspect(p))
+    if (!process_may_inspect_as(p, cred))
         return -EACCES;
     process_times_get(p, &t);
     seq_printf(out,
@@ -68,7 +68,7 @@ int procfs_personality_show(struct pseudo_node *node, struct seq *out, const str
 {
     struct process *p = pid_node_task(node)->process;
 
-    if (!process_may_inspect(p))
+    if (!process_may_inspect_as(p, cred))
         return -EPERM;
     seq_printf(out, "%08x\n", READ_ONCE(p->personality));
     return 0;

@@ -274,14 +274,14 @@ static int cmdline_show(struct pseudo_node *node, struct seq *out, const struct 
 
 static int environ_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
+    struct aspace *as = process_inspect_aspace_as(pid_node_task(node)->process, cred);
 
     return IS_ERR(as) ? -EACCES : memory_show(as, true, out);
 }
 
 static int auxv_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
+    struct aspace *as = process_inspect_aspace_as(pid_node_task(node)->process, cred);
 
     if (!as || IS_ERR(as))
         return 0;

@@ -105,9 +105,10 @@ static int maps_area(struct area *a, void *arg)
     return m->out->len >= MAPS_PART;
 }
 
-static int maps_text(struct pseudo_node *node, u64 *from, struct seq *out, bool details)
+static int maps_text(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred,
+                     bool details)
 {
-    struct aspace *as = process_inspect_aspace(pid_node_task(node)->process);
+    struct aspace *as = process_inspect_aspace_as(pid_node_task(node)->process, cred);
 
     if (!as || IS_ERR(as)) {
         *from = PSEUDO_ALL_SHOWN;
@@ -125,12 +126,12 @@ static int maps_text(struct pseudo_node *node, u64 *from, struct seq *out, bool 
 
 int procfs_maps_show(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred)
 {
-    return maps_text(node, from, out, false);
+    return maps_text(node, from, out, cred, false);
 }
 
 int procfs_smaps_show(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred)
 {
-    return maps_text(node, from, out, true);
+    return maps_text(node, from, out, cred, true);
 }
 
 /* The sum over all areas, as one. */
@@ -153,7 +154,7 @@ static int maps_sum_area(struct area *a, void *arg)
 
 int procfs_smaps_rollup_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct maps_sum sum = {.as = process_inspect_aspace(pid_node_task(node)->process)};
+    struct maps_sum sum = {.as = process_inspect_aspace_as(pid_node_task(node)->process, cred)};
 
     if (!sum.as || IS_ERR(sum.as))
         return sum.as ? -EACCES : -ESRCH;

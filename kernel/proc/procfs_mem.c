@@ -2,7 +2,8 @@
  *
  * /proc/<pid>/mem and pagemap: another process's memory by its addresses, and which of its pages
  * are there (proc(5), Linux Documentation/admin-guide/mm/pagemap). Each read and write asks anew
- * whether the caller may look into the process. Frame numbers are not told.
+ * whether the caller, and the one who opened it, may look into the process. Frame numbers are not
+ * told.
  */
 #include "arch/x86/uaccess.h"
 #include "lib/err.h"
@@ -22,7 +23,7 @@ static struct aspace *mem_aspace(struct file *f)
     if (!as)
         return NULL;
     aspace_put(as);
-    return process_inspect_aspace(p);
+    return process_inspect_aspace_as(p, f->cred);
 }
 
 /* One page's worth between it and the process; bytes, or -errno. */

@@ -30,6 +30,7 @@ void waitq_add(struct waitq *q, struct waiter *w)
     else
         list_add(&q->waiters, &w->node);
     spin_unlock_irqrestore(&q->lock, flags);
+    smp_mb(); /* queued before the caller looks: pairs with waitq_wake and its callers' looks */
 }
 
 void waitq_remove(struct waitq *q, struct waiter *w)

@@ -283,8 +283,13 @@ void inotify_tell_dentry(struct dentry *d, u32 mask)
     if (dir_inode) {
         size_t len;
         const char *name = dentry_name(d, &len);
+        char copy[NAME_MAX + 1];
 
-        watches_tell(dir_inode, mask, 0, name, len, d->flags & DENTRY_UNLINKED);
+        /* Telling many takes pauses, in which a rename may free the name. */
+        len = MIN(len, (size_t)NAME_MAX);
+        memcpy(copy, name, len);
+        copy[len] = 0;
+        watches_tell(dir_inode, mask, 0, copy, len, d->flags & DENTRY_UNLINKED);
     }
     dentry_put(dir);
     watches_tell(inode, mask, 0, NULL, 0, false);

@@ -71,6 +71,19 @@ static struct mount *mount_on_locked(const struct dentry *point)
     return found;
 }
 
+/* The first of them that no one is taking apart: one without a namespace is its dissolver's. */
+static struct mount *mount_live_on_locked(const struct dentry *point)
+{
+    struct mount *m = mount_on_locked(point);
+
+    while (m && m->point == point && !m->ns) {
+        struct rb_node *next = rb_next(&m->place);
+
+        m = next ? rb_entry(next, struct mount, place) : NULL;
+    }
+    return m && m->point == point ? m : NULL;
+}
+
 bool mount_stands_on(const struct mount_ns *ns, const struct dentry *point)
 {
     struct mount *m;
@@ -98,7 +111,7 @@ void mount_drop_on(struct dentry *point)
         struct mount_ns *ns = NULL;
 
         spin_lock(&mount_lock);
-        m = mount_on_locked(point);
+        m = mount_live_on_locked(point);
         if (m) {
             ns = m->ns;
             if (ns && !refcount_get_unless_zero(&ns->ref))

@@ -4,6 +4,7 @@
  */
 #include "abi.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 static char text[1 << 16];
@@ -256,4 +257,60 @@ TEST(files_that_programs_probe)
 
     for (unsigned i = 0; i < sizeof(files) / sizeof(*files); i++)
         EXPECT(*contents(files[i]));
+}
+
+/* A program that writes what it is given to descriptor 2, as an error message is: with another
+ * user's rights, which the opener of its memory does not have. */
+static void write_victim(const char *path)
+{
+    char self[4096];
+    int from = open("/proc/self/exe", O_RDONLY), to;
+    ssize_t n;
+
+    unlink(path);
+    to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    EXPECT(from >= 0 && to >= 0);
+    while ((n = read(from, self, sizeof(self))) > 0)
+        EXPECT(write(to, self, (size_t)n) == n);
+    EXPECT(fchown(to, 0, 0) == 0 && fchmod(to, 04755) == 0);
+    close(to);
+}
+
+TEST(memory_opened_before_an_exec_is_not_the_new_programs)
+{
+    int status, out[2];
+    char answer[64] = "";
+
+    if (getenv("ABI_VICTIM")) { /* the set-id program: may 2 write to my memory, may 3 be read? */
+        static volatile long cell = 5;
+        long seven = 7, got = 0;
+        ssize_t w = pwrite(2, &seven, sizeof(seven), (off_t)&cell);
+        ssize_t r = pread(3, &got, sizeof(got), (off_t)&cell);
+        char maps[64];
+        ssize_t m = read(4, maps, sizeof(maps));
+        dprintf(1, "%d %d%d%d%d", geteuid(), w > 0, r > 0, m > 0, cell != 5);
+        _exit(0);
+    }
+    write_victim("/abi-victim");
+    EXPECT(pipe(out) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(setresgid(1000, 1000, 1000) == 0 && setresuid(1000, 1000, 1000) == 0);
+        prctl(PR_SET_DUMPABLE, 1); /* changing ids has forbidden it */
+        int memory = open("/proc/self/mem", O_RDWR), maps = open("/proc/self/maps", O_RDONLY);
+        EXPECT(memory >= 0 && maps >= 0);
+        memory = fcntl(memory, F_DUPFD, 10);
+        maps = fcntl(maps, F_DUPFD, 10);
+        dup2(out[1], 1);
+        dup2(memory, 2);
+        dup2(memory, 3);
+        dup2(maps, 4);
+        setenv("ABI_VICTIM", "1", 1);
+        execl("/abi-victim", "proc", "memory_opened_before_an_exec_is_not_the_new_programs", NULL);
+        _exit(9);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    EXPECT(read(out[0], answer, sizeof(answer) - 1) > 0);
+    EXPECT(strncmp(answer, "0 0000", 6) == 0); /* what follows is the harness */
+    unlink("/abi-victim");
 }
