@@ -512,8 +512,8 @@ void unix_release(struct socket *s)
     WRITE_ONCE(s->listening, false);
     peer = u->peer;
     u->peer = NULL;
-    unread = !list_empty(&u->queue);
-    unix_take_all_locked(u, &lost); /* dead: nothing is queued any more, nor looked for */
+    unread = unix_unread_locked(u) > 0; /* bytes: an empty packet is not missed */
+    unix_take_all_locked(u, &lost);     /* dead: nothing is queued any more, nor looked for */
     spin_unlock(&u->lock);
     socket_wake(s, 0);
     waitq_wake_all(&u->room);

@@ -97,9 +97,13 @@ def tests_layer():
     for name in sorted(os.listdir(folder)):
         if name.endswith(".py"):
             layer.file(os.path.join(folder, name), f"/tests/system/{name}")
-    docker = shutil.which("docker")
+    docker, tar = shutil.which("docker"), shutil.which("tar")
     if docker:
         layer.file(os.path.realpath(docker), "/bin/docker")
+    if tar:  # GNU's: busybox has no sparse archives
+        layer.file(os.path.realpath(tar), "/bin/tar")
+        for path in libraries([os.path.realpath(tar)]):
+            layer.file(path)
     return layer.bytes()
 
 
