@@ -25,7 +25,7 @@ for tag in ("big:1", "big:2"):
 BATCH.case("others", """
 bothy run --rm --runtime vm -m 128m big:1 echo from the guest > /tmp/vm &
 n=0
-while [ -z "$(/boot/files/busybox cat /tmp/vm)" ] && bothy version >/dev/null; do n=$((n+1)); done
+while [ ! -s /tmp/vm ] && bothy version >/dev/null; do n=$((n+1)); done
 wait; /boot/files/busybox cat /tmp/vm; [ $n -gt 2 ] && echo answered meanwhile""")
 BATCH.case("removal", """
 bothy create --name g1 --runtime vm big:2 sleep 100 >/dev/null

@@ -150,11 +150,7 @@ static void container_free(struct container *c)
 {
     log_close(c);
     for (int i = 0; i < c->room.nmounts; i++) {
-        free(c->room.mounts[i].source);
-        free(c->room.mounts[i].target);
-        free(c->room.mounts[i].options);
-        free(c->room.mounts[i].mode);
-        free(c->room.mounts[i].volume);
+        mount_spec_drop(&c->room.mounts[i]);
     }
     for (int i = 0; i < c->ndevices; i++) {
         free(c->devices[i].host);

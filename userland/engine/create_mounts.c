@@ -39,14 +39,28 @@ static struct mount_spec *mount_find(struct container *c, const char *target)
 }
 
 /* One more mount, which takes all that is in `m`; or why not. */
-static char *mount_add(struct container *c, struct mount_spec m)
+void mount_spec_drop(struct mount_spec *m)
+{
+    free(m->source);
+    free(m->target);
+    free(m->options);
+    free(m->mode);
+    free(m->volume);
+}
+
+/* m goes to the container, unless why tells what was wrong with it, or something is now: why. */
+static char *mount_add(struct container *c, struct mount_spec m, char *why)
 {
     struct room *r = &c->room;
 
-    if (r->nmounts == LIST_MAX)
-        return str_dup("too many mounts");
-    if (mount_find(c, m.target))
-        return str_fmt("Duplicate mount point: %s", m.target);
+    if (!why && r->nmounts == LIST_MAX)
+        why = str_dup("too many mounts");
+    if (!why && mount_find(c, m.target))
+        why = str_fmt("Duplicate mount point: %s", m.target);
+    if (why) {
+        mount_spec_drop(&m);
+        return why;
+    }
     r->mounts = mem_resize(r->mounts, sizeof(m) * (size_t)(r->nmounts + 1));
     r->mounts[r->nmounts++] = m;
     return NULL;
@@ -136,7 +150,7 @@ char *parse_bind(struct container *c, const struct json *j)
         why = volume_named(&m, part[0]);
     }
     why = why ? why : bind_mode(&m, part[2]);
-    why = why ? why : mount_add(c, m);
+    why = mount_add(c, m, why);
     free(copy);
     return why;
 }
@@ -167,7 +181,7 @@ char *parse_tmpfs(struct container *c, const struct json *j)
         return str_fmt("invalid tmpfs options for '%s'", j->key);
     m.target = mount_target(j->key, &why);
     why = why ? why : tmpfs_words(&m, j->str);
-    return why ? why : mount_add(c, m);
+    return mount_add(c, m, why);
 }
 
 /* ---- --mount ----------------------------------------------------------------------------------
@@ -279,7 +293,7 @@ char *parse_mount(struct container *c, const struct json *j)
             volume_anonymous(c, &m);
         m.fill = m.fill && !json_bool(json_get(j, "VolumeOptions"), "NoCopy");
     }
-    return why ? why : mount_add(c, m);
+    return mount_add(c, m, why);
 }
 
 /* ---- volumes without a name --------------------------------------------------------------------
@@ -300,7 +314,7 @@ static char *volumes_of(struct container *c, const struct json *volumes)
             continue;
         }
         volume_anonymous(c, &m);
-        why = mount_add(c, m);
+        why = mount_add(c, m, NULL);
     }
     return why;
 }

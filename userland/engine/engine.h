@@ -500,3 +500,6 @@ API(api_exec_inspect);
 API(api_exec_resize);
 void api_image_load(struct http_conn *c); /* takes the body as a stream */
 void load_complete(struct http_conn *c);  /* the body has come whole */
+
+/* create_mounts.c: what a mount holds; the struct is the caller's. */
+void mount_spec_drop(struct mount_spec *m);
