@@ -113,6 +113,7 @@ static int mount_new(const struct walk_ctx *ctx, const char *source, const struc
     err = t->mount(t, ctx, source, flags, options ? options : "", &super);
     if (err)
         return err;
+    super->flags |= flags & MS_PER_SUPER;
     m = mount_alloc(super, super->root, source, flags);
     return m ? mount_graft(m, target, ctx) : -ENOMEM;
 }

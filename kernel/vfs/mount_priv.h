@@ -7,6 +7,11 @@
 #include "vfs/vfs_priv.h"
 
 #define MS_RDONLY 1
+#define MS_SYNCHRONOUS 16
+#define MS_DIRSYNC 128
+#define MS_LAZYTIME (1 << 25)
+/* Of a file system, and told of it; on what is in memory they change nothing. */
+#define MS_PER_SUPER (MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME)
 #define MS_RELATIME (1 << 21)
 /* RDONLY NOSUID NODEV NOEXEC NOATIME NODIRATIME NOSYMFOLLOW RELATIME STRICTATIME: of the mount */
 #define MS_PER_MOUNT (1 | 2 | 4 | 8 | 256 | 1024 | 2048 | MS_RELATIME | (1 << 24))

@@ -7,6 +7,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "vfs/pseudo.h"
+#include "vfs/mount_priv.h"
 #include "vfs/vfs_priv.h"
 
 #define MS_RDONLY 1
@@ -43,6 +44,12 @@ static void mounts_flags(struct seq *out, u32 flags)
             seq_printf(out, "%s", names[i].name);
 }
 
+static void mounts_super_flags(struct seq *out, u32 flags)
+{
+    seq_printf(out, "%s%s%s", flags & MS_SYNCHRONOUS ? ",sync" : "",
+               flags & MS_DIRSYNC ? ",dirsync" : "", flags & MS_LAZYTIME ? ",lazytime" : "");
+}
+
 static void mounts_super_options(struct mounts_text *t, struct super *s)
 {
     if (!s->ops->show_options)
@@ -60,6 +67,7 @@ static void mounts_line(struct mounts_text *t, const struct mount_info *mi, cons
     seq_write(t->out, " ", 1);
     mounts_escape(t->out, where);
     seq_printf(t->out, " %s %s", mi->type, ro ? "ro" : "rw");
+    mounts_super_flags(t->out, mi->super->flags);
     mounts_flags(t->out, mi->flags);
     mounts_super_options(t, mi->super);
     seq_printf(t->out, " 0 0\n");

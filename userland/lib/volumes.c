@@ -33,6 +33,11 @@ int mount_target_depth(const char *target)
     return depth;
 }
 
+static void target_refuse(struct child *ch, const struct mount_spec *m)
+{
+    child_fail(ch, "\"%s\" cannot be mounted because it is inside /proc", m->target);
+}
+
 /* A target is not to be inside /proc, where a mount would stand in for what programs trust; but for
  * the files that tell of the whole machine. */
 static void target_judge(struct child *ch, int fd, const struct mount_spec *m)
@@ -53,7 +58,7 @@ static void target_judge(struct child *ch, int fd, const struct mount_spec *m)
     for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
         if (strrchr(at, '/') && !strcmp(strrchr(at, '/') + 1, fine[i]))
             return;
-    child_fail(ch, "\"%s\" cannot be mounted because it is inside /proc", m->target);
+    target_refuse(ch, m);
 }
 
 static int target_hold(struct child *ch, const struct mount_spec *m, bool dir)
@@ -61,6 +66,8 @@ static int target_hold(struct child *ch, const struct mount_spec *m, bool dir)
     int fd = inroot_open(AT_FDCWD, m->target, dir ? INROOT_MAKE_DIR : INROOT_MAKE_FILE, NULL);
     struct stat st;
 
+    if (fd < 0 && !strncmp(m->target, "/proc/", 6)) /* where nothing can be made */
+        target_refuse(ch, m);
     if (fd < 0 || fstat(fd, &st) < 0)
         child_fail(ch, "cannot make mount target %s: %s", m->target,
                    str_error(fd < 0 ? -fd : errno));

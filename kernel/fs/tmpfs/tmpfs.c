@@ -56,6 +56,10 @@ static int tmpfs_show_options(struct super *s, char *buf, size_t n)
         at += scnprintf(buf + at, n - at, ",nr_inodes=%lu", ts->max_inodes);
     if (ts->root_mode != 01777)
         at += scnprintf(buf + at, n - at, ",mode=%o", ts->root_mode);
+    if (ts->uid)
+        at += scnprintf(buf + at, n - at, ",uid=%u", user_ns_uid(current_cred()->user_ns, ts->uid));
+    if (ts->gid)
+        at += scnprintf(buf + at, n - at, ",gid=%u", user_ns_gid(current_cred()->user_ns, ts->gid));
     return (int)at;
 }
 
