@@ -4,7 +4,6 @@
  * random arguments, until the time is over. NAME: this call alone. A process lives a second at
  * most; how it ends is of no interest: what counts is that the kernel goes on. Prints what it did.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -102,40 +101,62 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void start(uint64_t number)
+/* What runs: some calls wait for ever, with the alarm blocked, so each has its time. */
+static struct {
+    pid_t pid; /* 0: none */
+    double end;
+} running[PROCESSES];
+
+static void start(unsigned slot, uint64_t number)
 {
     pid_t pid = fork();
 
     if (pid == 0)
         process(number);
-    if (pid > 0)
-        setpgid(pid, pid);
+    if (pid < 0)
+        return;
+    setpgid(pid, pid);
+    running[slot].pid = pid;
+    running[slot].end = now() + 2;
+}
+
+/* Ends what is over its time, and takes what has ended; true when it went by a signal. */
+static bool look_after(unsigned slot, bool all)
+{
+    pid_t pid = running[slot].pid;
+    int status = 0;
+
+    if (!pid)
+        return false;
+    if (all || now() > running[slot].end)
+        kill(-pid, SIGKILL);
+    if (waitpid(pid, &status, all ? 0 : WNOHANG) == 0)
+        return false;
+    kill(-pid, SIGKILL); /* what it has left behind */
+    running[slot].pid = 0;
+    return WIFSIGNALED(status);
 }
 
 int main(int argc, char **argv)
 {
     double end = now() + (argc > 2 ? atof(argv[2]) : 10);
     uint64_t number = 0, lost = 0;
-    int running = 0, status;
 
     seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
     threads = argc > 3 ? (unsigned)atoi(argv[3]) % 16 : 3;
     only = argc > 4 ? argv[4] : NULL;
     made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     setvbuf(stdout, NULL, _IONBF, 0);
-    for (; now() < end; number++) {
-        if (running == PROCESSES) {
-            pid_t pid = wait(&status);
-            if (pid > 0)
-                kill(-pid, SIGKILL); /* what it has left behind */
-            running -= pid > 0 || errno == ECHILD;
-            lost += pid > 0 && WIFSIGNALED(status);
+    while (now() < end) {
+        for (unsigned i = 0; i < PROCESSES; i++) {
+            lost += look_after(i, false);
+            if (!running[i].pid)
+                start(i, number++);
         }
-        start(number);
-        running++;
+        usleep(5000);
     }
-    while (wait(&status) > 0)
-        ;
+    for (unsigned i = 0; i < PROCESSES; i++)
+        lost += look_after(i, true);
     printf("ok %lu calls in %lu processes, %lu ended by a signal\n", (unsigned long)*made,
            (unsigned long)number, (unsigned long)lost);
     return *made == 0;
