@@ -87,7 +87,7 @@ static bool syscall_seccomp(struct trap_frame *f, const struct seccomp *chain, u
     case SECCOMP_RET_TRAP:
         seccomp_signal(f, data, false);
         return false;
-    case SECCOMP_RET_TRACE: /* nobody traces */
+    case SECCOMP_RET_TRACE: /* there is no tracer */
     case SECCOMP_RET_USER_NOTIF:
         f->rax = (u64)-ENOSYS;
         return false;

@@ -311,7 +311,7 @@ static s32 file_lock_pid(s32 global)
 }
 
 /* A lock that was waited for, through a descriptor that another thread closed meanwhile: that close
- * has let all locks go but this one. Whoever closes takes the descriptor out first. */
+ * has let all locks go but this one. A close takes the descriptor out first. */
 static int file_lock_keep(struct file *f, void *owner, s32 fd, const struct flock_k *got)
 {
     struct flock_k undo = *got;

@@ -58,7 +58,7 @@ struct socket {
     u64 send_timeout, recv_timeout; /* a  ns; 0: none */
     int error;                      /* a  positive errno for SO_ERROR */
     u64 ino;                        /* I */
-    kuid_t uid;                     /* I  whoever made it */
+    kuid_t uid;                     /* I  its maker */
     struct list_node node;          /*    ns->sockets */
     struct waitq wait;              /*    whatever may have changed */
 };

@@ -49,7 +49,7 @@ struct unix_msg {
     u32 uid, gid;             /* with pid, kernel ids */
     struct pid *pid;          /* NULL: no credentials attached; a reference */
     struct unix_addr *from;   /* dgram: a reference, NULL: unnamed */
-    u64 time;                 /* when it was sent, by the wall clock; 0: nobody asked */
+    u64 time;                 /* when it was sent, by the wall clock; 0: not asked for */
     u32 to_ip;                /* IPv4: the address it was sent to */
     u32 lost;                 /* datagrams that found no room before it */
     u32 nr_files;

@@ -3,7 +3,7 @@
  * epoll, inside. An item stands for one (file, fd) in one epoll. Its wake-up callback puts it on
  * the ready list if it is not there: O(1).
  *
- * Lifetime: an epoll is counted, by its file and by whoever looks at it through an item. Two
+ * Lifetime: an epoll is counted, by its file and by each look at it through an item. Two
  * parties end an item: the epoll's release and the last put of the file that is watched; both do it
  * under ep->lock, and an item in the file's list keeps its epoll's memory there.
  *

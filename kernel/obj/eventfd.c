@@ -52,7 +52,7 @@ static bool eventfd_add(struct eventfd *e, u64 n)
     return fits;
 }
 
-/* Readers are woken one by one: whoever leaves something, or does not come to take it, wakes the
+/* Readers are woken one by one: one that leaves something, or does not come to take it, wakes the
  * next. Writers, who wait in the same queue, are few, and all woken. */
 static int eventfd_wait(struct eventfd *e)
 {

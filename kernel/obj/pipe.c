@@ -4,7 +4,7 @@
  * is ring[i & mask]. A write of up to PIPE_BUF bytes is whole: it goes behind the last bytes where
  * it fits there, else into a buffer of its own.
  *
- * pipe->lock (sleeping) guards the ring and the counts of ends. Whoever has the pipe may wait for
+ * pipe->lock (sleeping) guards the ring and the counts of ends. Each user of it may wait for
  * it, so a copy under it faults nothing in: a page that is not there may take as long as its file
  * system likes. It is touched between two holds of the lock, and what was to be one buffer's copy
  * starts again, whole.

@@ -26,7 +26,7 @@ struct timerfd {
     bool expired;               /* a  the callback ran for `next` */
     bool realtime;              /* I */
     bool cancel_on_set;         /* lock */
-    bool cancelled;             /* a  the wall clock was set, and nobody was told yet */
+    bool cancelled;             /* a  the wall clock was set, and no reader told yet */
     struct list_node wall_node; /* timerfd_walls_lock */
     u64 wall_round;             /* timerfd_walls_lock  the last setting of the clock it heard of */
     struct file *file;          /* I  its own */

@@ -94,7 +94,7 @@ void overlay_hash_upper(struct inode *i)
 {
     struct inode *other = S_ISDIR(i->mode) ? NULL : overlay_hash_or_find(i);
 
-    if (other) /* somebody worked on the upper layer behind our back */
+    if (other) /* the upper layer was changed behind our back */
         inode_put(other);
 }
 

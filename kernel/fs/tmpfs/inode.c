@@ -447,7 +447,7 @@ void tmpfs_empty(struct inode *top)
         rb_erase(&t->entries, n);
         dentry_unhash(d);
         if (rb_empty(&t->entries)) {               /* done here: go on from the parent */
-            struct dentry *up = d->parent->parent; /* nobody renames in what is not mounted */
+            struct dentry *up = d->parent->parent; /* unmounted: no renames any more */
 
             t = dentry_inode(up)->priv;
         }
