@@ -35,4 +35,18 @@ build/tests/fuzz-abi: $(FUZZ_ABI_SRC) tests/fuzz/abi/fuzz.h build/gen/syscall_na
 fuzz-abi: build/tests/fuzz-abi
 	@$(MAKE) all
 	@$(MAKE) DEBUG=1 all
-	@tests/fuzz/abi/test-fuzz-abi --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) --cpus $(or $(CPUS),2)
+	@tests/fuzz/test-fuzz abi --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) --cpus $(or $(CPUS),2) $(if $(RELEASE),--release)
+
+# The ioctls of /dev/kvm and guests of random code, with the values of the calls' fuzzer.
+FUZZ_KVM_SRC := $(wildcard tests/fuzz/kvm/*.c) tests/fuzz/abi/values.c tests/fuzz/abi/objects.c
+
+build/tests/fuzz-kvm: $(FUZZ_KVM_SRC) tests/fuzz/abi/fuzz.h tests/fuzz/kvm/machine.h
+	@mkdir -p $(@D)
+	$(call QUIET,ABI,$@) $(HOSTCC) -std=gnu17 -O1 -g -D_GNU_SOURCE -static -pthread -Wall -Wextra -Werror \
+	    -Wno-unused-parameter -Wno-missing-field-initializers -Itests/fuzz/abi -Itests/fuzz/kvm -o $@ $(FUZZ_KVM_SRC)
+
+.PHONY: fuzz-kvm
+fuzz-kvm: build/tests/fuzz-kvm
+	@$(MAKE) all
+	@$(MAKE) DEBUG=1 all
+	@tests/fuzz/test-fuzz kvm --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) --cpus $(or $(CPUS),3) $(if $(RELEASE),--release)

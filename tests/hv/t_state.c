@@ -5,6 +5,7 @@
 #include "hvtest.h"
 
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 
 GUEST(cpuid);
 GUEST(msr);
@@ -304,6 +305,48 @@ TEST(tsc_advances)
     EXPECT_REPORT(&vm, 0, 1);
     CHECK(vcpu_report(&vm, 0) > 0);
     CHECK(ioctl(vm.vcpu[0], KVM_GET_TSC_KHZ, 0) > 1000);
+}
+
+/* From ring 3 to ring 0 by a gate, in protected mode: TR as a VMM sets it is a busy TSS, and one
+ * that is none may be refused but harms no host. Linux hands TR to the CPU as it is, which ends
+ * QEMU's TCG. */
+static unsigned inner_ring(uint8_t type, uint8_t present)
+{
+    static const uint64_t segments[] = {0x00cffb000000ffff, 0x00cff3000000ffff};
+    static const uint8_t user[] = {0xcd, 0x30}, kernel[] = {0xb0, 0x5a, 0xe6, REPORT};
+    static const uint32_t tss[] = {0, STACK_TOP, 0x10};
+    uint64_t gate = 0x0000ee0000080000 | (LOAD_AT + 0x100);
+    struct kvm_sregs s;
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    vcpu_prot(&vm, 0);
+    vm_load(&vm, user, sizeof user);
+    memcpy(vm.mem + LOAD_AT + 0x100, kernel, sizeof kernel);
+    memcpy(vm.mem + 0x500 + 0x20, segments, sizeof segments);
+    memcpy(vm.mem + 0x900, tss, sizeof tss);
+    memcpy(vm.mem + 0xa00 + 0x30 * 8, &gate, sizeof gate);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    s.gdt.limit = 0x2f;
+    s.idt = (struct kvm_dtable){.base = 0xa00, .limit = 0x31 * 8};
+    s.cs.selector = 0x23;
+    s.ss.selector = s.ds.selector = s.es.selector = 0x2b;
+    s.cs.dpl = s.ss.dpl = s.ds.dpl = s.es.dpl = 3;
+    s.tr = (struct kvm_segment){
+        .base = 0x900, .limit = 0x67, .type = type, .present = present, .unusable = !present};
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_SREGS, &s) == 0);
+    return vcpu_run(&vm, 0) == KVM_EXIT_IO ? *(uint8_t *)io_data(&vm, 0) : 0;
+}
+
+TEST(inner_ring_is_entered_by_any_task_segment)
+{
+    struct utsname u;
+    CHECK(uname(&u) == 0);
+    if (!strstr(u.release, "bothy"))
+        test_skip("Linux ends QEMU's TCG here");
+    CHECK_EQ(inner_ring(11, 1), 0x5a);
+    CHECK_EQ(inner_ring(9, 1), 0x5a);
+    inner_ring(0, 0);
+    inner_ring(2, 1);
 }
 
 TEST(clock_can_be_set)

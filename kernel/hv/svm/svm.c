@@ -39,6 +39,7 @@ static u8 *svm_iopm, *svm_msrpm; /* all of both intercepted, but for the MSRs in
 static u8 *svm_msrpm_all;        /* and without them */
 static DEFINE_PER_CPU(struct tlb_tags, svm_asids);
 static u32 svm_asid_count;
+bool svm_is_tcg;
 static bool svm_nrip;
 
 /* svm/enter.S */
@@ -82,6 +83,7 @@ static const char *svm_probe(void)
         return "this CPU's AMD-V has no nested paging";
     svm_asid_count = r.ebx;
     svm_nrip = r.edx & CPUID_NRIP;
+    svm_is_tcg = cpu_hypervisor_is("TCGTCGTCGTCG");
     svm_iopm = page_alloc_virt(IOPM_ORDER, 0);
     svm_msrpm = page_alloc_virt(MSRPM_ORDER, 0);
     svm_msrpm_all = page_alloc_virt(MSRPM_ORDER, 0);
@@ -102,7 +104,7 @@ static const char *svm_probe(void)
  * target/i386/tcg/sysemu/fpu_helper.c; seen in 7.2). A CPU that never runs guests is not hurt. */
 static bool svm_cpu_is_unsound(void)
 {
-    return cpu_id() == 0 && acpi_cpu_count() > 1 && cpu_hypervisor_is("TCGTCGTCGTCG");
+    return cpu_id() == 0 && acpi_cpu_count() > 1 && svm_is_tcg;
 }
 
 /* The first page of a CPU's area is for VMRUN, the second for our VMSAVE. */
@@ -187,7 +189,7 @@ static void svm_vcpu_reset(struct vcpu *v)
     b->cs = svm_real_seg(0xf000, 0xffff0000, 0x09b);
     b->ds = b->es = b->ss = b->fs = b->gs = svm_real_seg(0, 0, 0x093);
     b->ldtr = svm_real_seg(0, 0, 0x082);
-    b->tr = svm_real_seg(0, 0, 0x08b);
+    b->tr = svm_real_seg(0, 0, svm_tr_attrib(0x08b));
     b->gdtr.limit = b->idtr.limit = 0xffff;
     b->efer = EFER_SVME;
     svm_of(v)->flush = true;

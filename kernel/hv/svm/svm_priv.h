@@ -31,11 +31,18 @@ static inline struct vmcb *vmcb_of(struct vcpu *v)
     return svm_of(v)->vmcb;
 }
 
+extern bool svm_is_tcg; /* the CPU is QEMU's TCG, with defects of its own */
+
+/* A segment's attributes in the VMCB: type in bits 3:0, S in 4, DPL in 6:5, P in 7. */
+#define SEG_TSS_BUSY 0x02
+#define SEG_PRESENT 0x80
+
 /* svm_state.c: the ops that read and write guest state. */
 void svm_get_segment(struct vcpu *v, unsigned seg, struct kvm_segment *out);
 void svm_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in);
 void svm_get_table(struct vcpu *v, bool idt, struct kvm_dtable *out);
 void svm_set_table(struct vcpu *v, bool idt, const struct kvm_dtable *in);
+u16 svm_tr_attrib(u16 attrib);
 u64 svm_get_cr(struct vcpu *v, unsigned nr);
 void svm_get_mode(struct vcpu *v, struct hv_mode *out);
 void svm_set_cr(struct vcpu *v, unsigned nr, u64 value);

@@ -52,6 +52,19 @@ void svm_get_segment(struct vcpu *v, unsigned seg, struct kvm_segment *out)
     };
     if (seg == EMUL_SS)
         out->dpl = vmcb_of(v)->cpl;
+    if (seg == HV_SEG_TR)
+        out->type |= SEG_TSS_BUSY; /* which LTR always sets, and hardware need not show */
+}
+
+/* The attributes of a task state segment as the CPU wants them. Hardware looks at none of them
+ * outside a task switch, which exits. QEMU's TCG ends itself (get_ss_esp_from_tss in
+ * target/i386/tcg/seg_helper.c; seen in 7.2) when a guest enters an inner ring with a segment that
+ * is absent, busy or not a TSS: there it is always present and available. */
+u16 svm_tr_attrib(u16 attrib)
+{
+    if (!svm_is_tcg)
+        return attrib;
+    return (u16)((attrib & ~(u16)(0x10 | SEG_TSS_BUSY | 4)) | SEG_PRESENT | 1);
 }
 
 void svm_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in)
@@ -66,6 +79,8 @@ void svm_set_segment(struct vcpu *v, unsigned seg, const struct kvm_segment *in)
               (in->avl & 1) << 8 | (in->l & 1) << 9 | (in->db & 1) << 10 | (in->g & 1) << 11);
     if (in->unusable)
         s->attrib = 0;
+    if (seg == HV_SEG_TR)
+        s->attrib = svm_tr_attrib(s->attrib);
     if (seg == EMUL_SS)
         vmcb_of(v)->cpl = in->dpl & 3;
 }
