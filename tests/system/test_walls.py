@@ -64,6 +64,9 @@ RUNS = {
         "(echo told > /dev/console) | cat'", 0, "0\r\n88\r\ntold\r\n", ""),
     "privileged_devices": ("--privileged", "sh -c 'mknod /tmp/k c 1 11; head -c 1 /tmp/k | wc -c'",
                            0, "1\n", ""),
+    "privileged_has_the_hosts_devices": (
+        "--privileged", "sh -c 'stat -c \"%n %F %t %T\" /dev/kmsg; head -c 1 /dev/kmsg | wc -c; ls -l /dev/ptmx | cut -c1'",
+        0, "/dev/kmsg character special file 1 b\n1\nl\n", ""),
     "limits_of_a_process": ("--ulimit nofile=100:200", "sh -c 'ulimit -n; ulimit -Hn'", 0,
                             "100\n200\n", ""),
     "all_limits": ("", "cat /proc/self/limits", 0, None, ""),

@@ -7,6 +7,7 @@
 // steer a mount elsewhere. The container's own mounts are volumes.c's.
 #include "lib/rootfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -72,7 +73,63 @@ static void device_link(struct child *ch, const char *to, const char *name)
         child_fail(ch, "cannot make %s: %s", name, str_error(errno));
 }
 
-/* Docker's list, in a tmpfs of the container's own. */
+/* One name of the host's /dev beside the descriptor of the folder that it lies in, for a container
+ * that may use them all. What is there already is the container's own, and stays. */
+static void host_node(struct child *ch, int from, int to, const char *name, const char *path)
+{
+    struct stat st;
+
+    if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return; /* gone meanwhile */
+    if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
+        if (mknodat(to, name, st.st_mode, st.st_rdev) == 0)
+            fchownat(to, name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW);
+        else if (errno != EEXIST)
+            child_fail(ch, "cannot make device %s/%s: %s", path, name, str_error(errno));
+    }
+}
+
+/* The names in a /dev that are a system's own, as Docker leaves them out. */
+static bool is_own_name(const char *name)
+{
+    static const char *const own[] = {".", "..", "pts", "shm", "fd", "mqueue", "console", "ptmx"};
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strcmp(name, own[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The devices of the host's folder `path` ("dev", "dev/net") in the container's of the same name.
+ */
+static void host_devices(struct child *ch, const char *path)
+{
+    char *host = str_fmt("/%s", path);
+    DIR *dir = opendir(host);
+    int to = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct dirent *e;
+
+    if (!dir || to < 0)
+        child_fail(ch, "cannot look for devices in %s: %s", host, str_error(errno));
+    while ((e = readdir(dir))) {
+        if (is_own_name(e->d_name))
+            continue;
+        if (e->d_type == DT_DIR) {
+            char *inner = str_fmt("%s/%s", path, e->d_name);
+            if (mkdirat(to, e->d_name, 0755) < 0 && errno != EEXIST)
+                child_fail(ch, "cannot make /%s: %s", inner, str_error(errno));
+            host_devices(ch, inner);
+            free(inner);
+        } else {
+            host_node(ch, dirfd(dir), to, e->d_name, host);
+        }
+    }
+    close(to);
+    closedir(dir);
+    free(host);
+}
+
+/* Docker's list, in a tmpfs of the container's own; a privileged one has the host's devices too. */
 static void mount_dev(struct child *ch)
 {
     static const struct {
@@ -87,6 +144,8 @@ static void mount_dev(struct child *ch)
     umask(0);
     for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
         device_node(ch, nodes[i].name, 0666, makedev(nodes[i].major, nodes[i].minor));
+    if (ch->spec->privileged)
+        host_devices(ch, "dev");
     umask(0022);
     device_link(ch, "pts/ptmx", "dev/ptmx");
     device_link(ch, "/proc/self/fd", "dev/fd");

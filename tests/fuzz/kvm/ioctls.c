@@ -20,10 +20,24 @@ struct request {
     uint16_t tail;
 };
 
-#define VALUE(of, r) {r, 0, of, BY_VALUE, 0}
-#define GIVE(of, r) {r, 0, of, BY_ADDRESS, 0}
-#define STATE(get, set) {get, 0, OF_VCPU, BY_ADDRESS, 0}, {set, get, OF_VCPU, BY_ADDRESS, 0}
-#define VM_STATE(get, set) {get, 0, OF_VM, BY_ADDRESS, 0}, {set, get, OF_VM, BY_ADDRESS, 0}
+#define VALUE(of, r)          \
+    {                         \
+        r, 0, of, BY_VALUE, 0 \
+    }
+#define GIVE(of, r)             \
+    {                           \
+        r, 0, of, BY_ADDRESS, 0 \
+    }
+#define STATE(get, set)                  \
+    {get, 0, OF_VCPU, BY_ADDRESS, 0},    \
+    {                                    \
+        set, get, OF_VCPU, BY_ADDRESS, 0 \
+    }
+#define VM_STATE(get, set)             \
+    {get, 0, OF_VM, BY_ADDRESS, 0},    \
+    {                                  \
+        set, get, OF_VM, BY_ADDRESS, 0 \
+    }
 
 static const struct request requests[] = {
     VALUE(OF_KVM, KVM_GET_API_VERSION),
@@ -123,9 +137,9 @@ uint32_t msr_any(struct chance *c)
 /* A guest-physical address: RAM's, a device's, past the end. */
 static uint64_t place(struct chance *c)
 {
-    static const uint64_t places[] = {0,          0x1000,     0xa0000,    GUEST_SIZE, 0xfec00000,
-                                      0xfee00000, 0xfffbc000, 0xfffff000, 1UL << 32,  1UL << 46,
-                                      1UL << 52};
+    static const uint64_t places[] = {0,          0x1000,     0xa0000,    GUEST_SIZE,
+                                      0xfec00000, 0xfee00000, 0xfffbc000, 0xfffff000,
+                                      1UL << 32,  1UL << 46,  1UL << 52};
 
     return chance_of(c, 6) ? value_word(c)
                            : places[chance_below(c, sizeof(places) / sizeof(*places))] +
@@ -222,8 +236,9 @@ static unsigned long value_for(const struct request *r, struct chance *c)
 /* A VM that a request made stays open until its process ends: some are closed here. */
 static void made(const struct request *r, int fd, struct chance *c)
 {
-    if (fd > 2 && (r->request == KVM_CREATE_VM || r->request == KVM_CREATE_VCPU ||
-                   r->request == KVM_GET_STATS_FD) &&
+    if (fd > 2 &&
+        (r->request == KVM_CREATE_VM || r->request == KVM_CREATE_VCPU ||
+         r->request == KVM_GET_STATS_FD) &&
         !chance_of(c, 8))
         close(fd);
 }

@@ -36,8 +36,7 @@ static bool vcpu_make(struct machine *m)
     m->vcpu[v] = ioctl(m->vm, KVM_CREATE_VCPU, v);
     if (m->vcpu[v] < 0)
         return false;
-    m->run[v] =
-        mmap(NULL, m->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu[v], 0);
+    m->run[v] = mmap(NULL, m->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu[v], 0);
     if (m->run[v] == MAP_FAILED)
         return false;
     m->vcpus++;

@@ -23,7 +23,7 @@
 
 static struct {
     volatile uint64_t ioctls, exits, by_reason[64];
-} *count; /* shared by all processes */
+} * count; /* shared by all processes */
 static struct machine machine;
 
 struct worker {
@@ -158,8 +158,8 @@ int main(int argc, char **argv)
         if (wait(NULL) > 0)
             live--;
     }
-    printf("ok %lu ioctls and %lu exits in %lu machines; exits by reason:", (unsigned long)count->ioctls,
-           (unsigned long)count->exits, (unsigned long)number);
+    printf("ok %lu ioctls and %lu exits in %lu machines; exits by reason:",
+           (unsigned long)count->ioctls, (unsigned long)count->exits, (unsigned long)number);
     for (unsigned i = 0; i < 64; i++)
         if (count->by_reason[i])
             printf(" %u:%lu", i, (unsigned long)count->by_reason[i]);
