@@ -21,7 +21,6 @@
 #include "fuzz.h"
 
 #define PROCESSES 4
-#define CALLS 3000
 
 static const char *only;
 static unsigned threads = 3;
@@ -50,9 +49,23 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
 
-    for (unsigned i = 0; i < CALLS; i++)
+    for (;;)
         make_call(&w->chance, w->pid);
     return NULL;
+}
+
+static void nothing(int sig)
+{
+    (void)sig;
+}
+
+/* A call that waits is interrupted, mostly: its thread goes on to the next. */
+static _Noreturn void interrupt(pthread_t *thread, unsigned n)
+{
+    for (unsigned i = 0;; i = (i + 1) % n) {
+        usleep(5000);
+        pthread_kill(thread[i], SIGUSR2);
+    }
 }
 
 static void limit(int which, rlim_t n)
@@ -67,8 +80,10 @@ static void process(uint64_t number)
 {
     static struct worker workers[16];
     struct chance c = {seed * 1000003 + number};
+    struct sigaction wake = {.sa_handler = nothing};
+    pthread_t thread[16];
     char folder[64];
-    pthread_t t;
+    unsigned n = 0;
 
     setpgid(0, 0);
     snprintf(folder, sizeof(folder), "/tmp/fuzz%d", (int)(number % 8));
@@ -83,14 +98,15 @@ static void process(uint64_t number)
     limit(RLIMIT_NPROC, 200);
     values_init();
     objects_open(&c);
+    sigaction(SIGUSR2, &wake, NULL);
     alarm(1);
     for (unsigned i = 0; i < threads; i++) {
         workers[i] = (struct worker){{chance_u64(&c)}, getpid()};
-        if (i && pthread_create(&t, NULL, work, &workers[i]) != 0)
-            break;
+        n += pthread_create(&thread[n], NULL, work, &workers[i]) == 0;
     }
-    work(&workers[0]);
-    _exit(0);
+    if (n)
+        interrupt(thread, n);
+    _exit(1);
 }
 
 static double now(void)
@@ -143,7 +159,7 @@ int main(int argc, char **argv)
     uint64_t number = 0, lost = 0;
 
     seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    threads = argc > 3 ? (unsigned)atoi(argv[3]) % 16 : 3;
+    threads = argc > 3 ? (unsigned)atoi(argv[3]) % 16 : 3; /* beside one that wakes them */
     only = argc > 4 ? argv[4] : NULL;
     made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     setvbuf(stdout, NULL, _IONBF, 0);

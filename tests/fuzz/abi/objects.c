@@ -17,7 +17,7 @@
 
 #include "fuzz.h"
 
-#define OBJECTS 48
+#define OBJECTS 56
 
 void objects_open(struct chance *c)
 {
@@ -46,6 +46,14 @@ void objects_open(struct chance *c)
     socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
+    open("/dev/kvm", O_RDWR);
+    open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK);
+    open("/sys/fs/cgroup/cgroup.procs", O_RDWR);
+    open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY);
+    open("/proc/self/task", O_RDONLY | O_DIRECTORY);
+    open("/proc/self/mountinfo", O_RDONLY);
+    open("/proc/self/pagemap", O_RDONLY);
+    open("/proc/self/uid_map", O_RDWR);
     open("/dev/null", O_RDWR);
     open("/dev/zero", O_RDWR);
     open("/proc/self/maps", O_RDONLY);
