@@ -42,6 +42,7 @@ help:
 	  'make bench      this system beside Linux in the same emulator, one table' \
 	  'make fuzz       random bytes into what reads a guest'"'"'s, on this machine' \
 	  'make fuzz-abi   random system calls in containers, debug build: SECONDS=N SEED=N CPUS=N RELEASE=1' \
+	  'make fuzz-kvm   random guests and ioctls of /dev/kvm, the same way' \
 	  'make abi-report each system call: implemented, in part or not, and its tests' \
 	  'make soak-differential  random operations, Linux against Bothy: SEEDS="FROM TO" OPS=N' \
 	  'make soak-engine  random clients at the engine, sanitized: SEED=N SECONDS=N' \
