@@ -458,18 +458,25 @@ static int fault_try(struct fault *f)
     return fault_refresh(f, slot, entry);
 }
 
-/* Where a stack area that is to hold addr may begin: as low as start, at least at addr. 0: nowhere,
- * for the calling process's limits or what lies below. */
-static u64 fault_grow_to(struct aspace *as, struct area *a, u64 addr)
+/* Whether a stack area may begin at start: by the calling process's limits, and what lies below. */
+static bool fault_may_grow(const struct aspace *as, const struct area *a, u64 start)
 {
-    u64 start = MAX(ALIGN_DOWN(addr, STACK_STEP), USER_MIN), limit = up_memory_limit(MEMORY_STACK);
-    struct area *prev = area_prev(a);
+    const struct area *prev = area_prev(a);
 
-    if (a->end - start > limit)
-        start = addr;
-    if (a->end - start > limit || area_may_add(as, a->start - start, a->flags))
-        return 0;
-    return !prev || start >= prev->end + STACK_GAP ? start : 0;
+    return start >= USER_MIN && a->end - start <= up_memory_limit(MEMORY_STACK) &&
+           !area_may_add(as, a->start - start, a->flags) &&
+           (!prev || start >= prev->end + STACK_GAP);
+}
+
+/* Where a stack area that is to hold addr begins: a step at a time, or at addr where there is no
+ * room for that. 0: nowhere. */
+static u64 fault_grow_to(const struct aspace *as, const struct area *a, u64 addr)
+{
+    u64 step = ALIGN_DOWN(addr, STACK_STEP);
+
+    if (fault_may_grow(as, a, step))
+        return step;
+    return fault_may_grow(as, a, addr) ? addr : 0;
 }
 
 /* Extends the stack area above f->addr down to it. */

@@ -190,6 +190,33 @@ TEST(the_stack_grows)
     EXPECT(big[sizeof(big) - 1] == 1);
 }
 
+/* Memory that grows down, the lowest of the process, does not grow to where none may be. */
+TEST(a_fault_below_all_memory_is_a_signal)
+{
+    char *low = mmap((void *)0x10000, PAGE, RW, ANON | MAP_FIXED_NOREPLACE | MAP_GROWSDOWN, -1, 0);
+
+    EXPECT(low == (char *)0x10000);
+    catch_faults();
+    EXPECT(touch(low, true) == 0);
+    EXPECT(touch((char *)0x1000, false) == SIGSEGV && fault_addr == (void *)0x1000);
+    EXPECT(touch((char *)0xf000, true) == SIGSEGV && fault_addr == (void *)0xf000);
+}
+
+/* It grows to within the gap above its neighbour, page by page if it must. */
+TEST(memory_grows_down_to_the_gap)
+{
+    char *p = map(1024, ANON, -1), *low;
+
+    EXPECT(munmap(p + PAGE, 1023 * PAGE) == 0);
+    low = mmap(p + 600 * PAGE, PAGE, RW, ANON | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
+    EXPECT(low == p + 600 * PAGE);
+    catch_faults();
+    for (size_t i = 599; i >= 257; i--)
+        EXPECT(touch(p + i * PAGE, true) == 0);
+    EXPECT(touch(p + 255 * PAGE, true) == SIGSEGV);
+    EXPECT(touch(p, true) == 0);
+}
+
 TEST(mincore_tells_what_is_there)
 {
     unsigned char vec[3];
