@@ -200,14 +200,21 @@ struct unmap {
     void *arg;
 };
 
-/* Eight at a time: the common answer is an early no. */
-static bool pgtable_table_empty(const u64 *table)
+/* Eight at a time. Where something was found last time, page->index, it mostly still is; the
+ * kernel's own tables may have no struct page. */
+static bool pgtable_table_empty(const struct pgtable *pt, const u64 *table)
 {
-    for (unsigned i = 0; i < 512; i += 8) {
+    struct page *page = pt == &pgtable_kernel ? NULL : page_of(HPA((u64)table - DIRECT_MAP));
+
+    for (u64 first = page ? page->index : 0, n = 0; n < 512; n += 8) {
+        u64 i = (first + n) % 512;
         const u64 *t = table + i;
 
-        if (t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7])
-            return false;
+        if (!(t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7]))
+            continue;
+        if (page)
+            page->index = i;
+        return false;
     }
     return true;
 }
@@ -237,11 +244,11 @@ static int pgtable_unmap_level(struct unmap *u, u64 *table, unsigned level, u64 
             continue;
         if (!f->is_leaf(v, level)) {
             u64 *down = pgtable_down(u->pt, v, level);
+            bool keep = u->pt == &pgtable_kernel && level == ROOT_LEVEL; /* user tables share it */
 
-            if (level != 1 || !pgtable_table_empty(down))
+            if (!pgtable_table_empty(u->pt, down))
                 err = pgtable_unmap_level(u, down, level - 1, va, next);
-            /* The kernel's upper tables stay: user tables share them. */
-            if (pgtable_table_empty(down) && !(u->pt == &pgtable_kernel && level == ROOT_LEVEL)) {
+            if (!keep && pgtable_table_empty(u->pt, down)) {
                 *e = 0;
                 pgtable_retire(u->pt, down);
             }

@@ -61,6 +61,8 @@ static int advise_covered(struct aspace *as, u64 start, u64 end)
         if (!a || a->start > at)
             return -ENOMEM;
         at = a->end;
+        if (at < end)
+            vm_pause();
     }
     return 0;
 }
@@ -270,8 +272,8 @@ static bool lock_next(struct aspace *as, u64 at, u64 *start, u64 *end)
     struct area *a;
 
     rwlock_read_lock(&as->lock);
-    for (a = area_find(as, at); a && !a->prot; a = area_next(a)) {
-    }
+    for (a = area_find(as, at); a && !a->prot; a = area_next(a))
+        vm_pause();
     if (a) {
         *start = MAX(at, a->start);
         *end = a->end;
@@ -323,9 +325,11 @@ static u64 lock_pages_in(struct aspace *as, u64 start, u64 end)
 {
     u64 n = 0;
 
-    for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a))
+    for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a)) {
         if (a->flags & AREA_LOCKED)
             n += MIN(end, a->end) - MAX(start, a->start);
+        vm_pause();
+    }
     return n >> PAGE_SHIFT;
 }
 

@@ -233,8 +233,11 @@ u64 area_covered(struct aspace *as, u64 start, u64 end)
 {
     u64 n = 0;
 
-    for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a))
+    for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a)) {
         n += MIN(end, a->end) - MAX(start, a->start);
+        if (a->end < end)
+            vm_pause();
+    }
     return n;
 }
 

@@ -247,6 +247,8 @@ static int map_check_protect(struct aspace *as, u64 start, u64 end, u8 prot)
         if (prot & ~a->max_prot)
             return -EACCES;
         at = a->end;
+        if (at < end)
+            vm_pause();
     }
     return 0;
 }

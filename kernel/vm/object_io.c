@@ -141,17 +141,16 @@ ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos)
 int mem_object_room(u64 pages)
 {
     struct aspace *as = aspace_current();
-    struct account *account = as && as->account ? as->account : &account_root_memory, *failed;
+    struct account *account = as && as->account ? as->account : &account_root_memory, *full;
     struct mem_info mem;
 
     mem_info_get(&mem);
     if (pages >= mem.free + reclaim_cached_pages())
         return -ENOMEM;
-    while (account_charge(account, pages, &failed)) {
-        if (vm_killed() || !reclaim_pages(failed, MIN(pages, ROOM_RECLAIM)))
+    while ((full = account_full_for(account, pages))) {
+        if (vm_killed() || !reclaim_pages(full, MIN(pages, ROOM_RECLAIM)))
             return -ENOMEM;
         vm_pause();
     }
-    account_uncharge(account, pages);
     return 0;
 }

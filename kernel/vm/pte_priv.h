@@ -88,6 +88,8 @@ static inline u64 *pte_lookup1(const struct pgtable *pt, u64 va)
 
 /* Tables and 2 MiB leaves that a walk goes through before it lets others run: some 1,000 pages. */
 #define PTE_STRETCH 2
+/* Tables of level 1 that it looks through meanwhile: they may be empty. */
+#define PTE_STRETCH_TABLES 16
 /* Where a stretch from va on ends. */
 u64 pte_stretch(const struct pgtable *pt, u64 va, u64 end);
 /* The first level-1 slot in use at or after *va and below end; *va moves there. NULL: none. */

@@ -74,11 +74,11 @@ static int remap_entries(struct aspace *as, u64 old, u64 to, u64 len)
     return err ? err : remap_walk(as, old, old + len, to - old, remap_entries_locked);
 }
 
-static int remap_move(struct aspace *as, struct area *a, u64 old, u64 old_len, u64 new_len, u64 to,
-                      bool keep)
+/* What is to go from the old place is cut out first, so that nothing fails once entries moved. */
+static int remap_move(struct aspace *as, u64 old, u64 old_len, u64 new_len, u64 to, bool keep)
 {
-    struct area *b = area_alloc();
-    int err;
+    int err = keep ? 0 : map_cut(as, old, old + old_len);
+    struct area *a = area_find(as, old), *b = err ? NULL : area_alloc();
 
     if (!b)
         return -ENOMEM;
@@ -175,7 +175,7 @@ static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, un
             return -ENOMEM;
     }
     *out = to;
-    return remap_move(as, a, old, old_len, new_len, to, !old_len || (flags & MREMAP_DONTUNMAP));
+    return remap_move(as, old, old_len, new_len, to, !old_len || (flags & MREMAP_DONTUNMAP));
 }
 
 int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned flags, u64 new_addr,

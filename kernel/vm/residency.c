@@ -22,16 +22,14 @@ static void residency_add(struct residency *r, u64 entry, u64 pages)
     r->private_dirty += dirty;
 }
 
-void aspace_residency(struct aspace *as, const struct area *a, struct residency *r)
+static void residency_stretch(struct aspace *as, u64 start, u64 end, struct residency *r)
 {
     u64 *slot;
 
-    for (u64 va = a->start, next; (slot = pte_next1(&as->pt, &va, a->end)); va = next) {
-        u64 entry;
+    for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
+        u64 entry = READ_ONCE(*slot);
 
-        next = MIN(align_down_huge(va) + HUGE_SIZE, a->end);
-        vm_pause();
-        entry = READ_ONCE(*slot);
+        next = MIN(align_down_huge(va) + HUGE_SIZE, end);
         if (pte_huge(entry)) {
             if (!(entry & PTE_SPECIAL))
                 residency_add(r, entry, (next - va) >> PAGE_SHIFT);
@@ -42,6 +40,15 @@ void aspace_residency(struct aspace *as, const struct area *a, struct residency 
             if (e && !(e & PTE_SPECIAL))
                 residency_add(r, e, 1);
         }
+    }
+}
+
+void aspace_residency(struct aspace *as, const struct area *a, struct residency *r)
+{
+    for (u64 va = a->start, stop; va < a->end; va = stop) {
+        stop = pte_stretch(&as->pt, va, a->end);
+        residency_stretch(as, va, stop, r);
+        vm_pause();
     }
 }
 

@@ -10,14 +10,15 @@
 #include "lib/log.h"
 #include "vm/vm_priv.h"
 
-#define ZAP_TABLES 32 /* stretches whose tables are freed before others may run */
+#define ZAP_TABLES 64 /* of level 0, and of level 1, that are freed before others may run */
 
-u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
+/* As pte_next1, through *tables level-1 tables at most. Without a slot *va is where it ended. */
+static u64 *pte_walk1(const struct pgtable *pt, u64 *va, u64 end, u64 *tables)
 {
     const u64 *root = pte_root(pt);
     u64 at = *va;
 
-    while (at < end) {
+    while (at < end && *tables) {
         u64 e3 = root[pte_slot(at, 3)], e2;
         u64 *t1;
 
@@ -31,6 +32,7 @@ u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
             continue;
         }
         t1 = pte_table(e2);
+        --*tables;
         do {
             u64 *slot = &t1[pte_slot(at, 1)];
 
@@ -41,19 +43,33 @@ u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
             at = align_down_huge(at) + SPAN1;
         } while (at < end && pte_slot(at, 1));
     }
+    *va = at;
     return NULL;
+}
+
+u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
+{
+    u64 all = U64_MAX;
+
+    return pte_walk1(pt, va, end, &all);
+}
+
+/* Behind so many slots in use, or tables of level 1, from va on. */
+static u64 pte_after(const struct pgtable *pt, u64 va, u64 end, unsigned slots, u64 tables)
+{
+    while (va < end && slots && tables) {
+        if (pte_walk1(pt, &va, end, &tables))
+            va = align_down_huge(va) + SPAN1;
+        slots--;
+    }
+    return MIN(va, end);
 }
 
 u64 pte_stretch(const struct pgtable *pt, u64 va, u64 end)
 {
     if (end - va <= PTE_STRETCH * SPAN1)
         return end;
-    for (unsigned n = 0; n < PTE_STRETCH; n++) {
-        if (!pte_next1(pt, &va, end))
-            return end;
-        va = align_down_huge(va) + SPAN1;
-    }
-    return MIN(va, end);
+    return pte_after(pt, va, end, PTE_STRETCH, PTE_STRETCH_TABLES);
 }
 
 void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect_only)
@@ -69,15 +85,20 @@ void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect
     }
 }
 
-/* Flushes what the batch covers and drops its pages. */
+/* Flushes what the batch covers and drops its pages. Their shares go after the flush: who sees
+ * itself alone writes to the page, which no TLB of ours may show any more. */
 static void zap_flush(struct zap *z)
 {
     struct aspace *as = z->as;
 
     if (z->end > z->start && READ_ONCE(as->cpus))
         tlb_flush(as, z->start, z->end);
-    for (unsigned i = 0; i < z->n; i++)
+    for (unsigned i = 0; i < z->n; i++) {
+        s32 left = atomic_dec(&z->pages[i]->share);
+
+        ASSERT(left >= 0);
         page_put(z->pages[i]);
+    }
     if (z->restock)
         charge_restock(as, z->restock);
     if (z->anon + z->file) /* what there was is a peak only just before it shrinks */
@@ -100,7 +121,6 @@ static void zap_entry(struct zap *z, u64 va, u64 entry, u64 size)
 {
     unsigned n = (unsigned)(size >> PAGE_SHIFT);
     struct page *head;
-    s32 left;
 
     zap_cover(z, va, va + size);
     if (entry & PTE_SPECIAL)
@@ -117,8 +137,6 @@ static void zap_entry(struct zap *z, u64 va, u64 entry, u64 size)
             z->restock++;
         }
     }
-    left = atomic_dec(&head->share);
-    ASSERT(left >= 0);
     z->pages[z->n++] = head;
     if (z->n == ZAP_BATCH)
         zap_flush(z);
@@ -208,9 +226,7 @@ void zap_tables(struct aspace *as, u64 floor, u64 ceiling)
 
     for (; floor < ceiling; floor = stop) {
         spin_lock(&as->pt_lock);
-        stop = floor;
-        for (unsigned n = 0; n < ZAP_TABLES && stop < ceiling; n++)
-            stop = pte_stretch(&as->pt, stop, ceiling);
+        stop = pte_after(&as->pt, floor, ceiling, ZAP_TABLES, ZAP_TABLES);
         zap_tables_locked(as, floor, stop);
         spin_unlock(&as->pt_lock);
         vm_pause();
@@ -237,13 +253,15 @@ static void zap_split_block(struct page *head)
 
 int zap_split_huge_locked(struct aspace *as, u64 *slot1, u64 va)
 {
-    u64 entry = *slot1, base = align_down_huge(va);
-    struct page *head = pte_page(entry);
-    u64 *slot0;
+    u64 base = align_down_huge(va), entry, *slot0;
+    struct page *head;
 
     zap_translations_locked(as, base, base + SPAN1, false);
-    /* The walk's own allocator makes and counts tables: take the leaf out, make one, fill it. */
-    WRITE_ONCE(*slot1, 0);
+    /* Take the leaf out, flush, make a table, fill it: a TLB that has one address in two sizes is a
+     * machine check on many CPUs (SDM 3A 4.10.2.3; AMD erratum 383). Faults wait for pt_lock. */
+    entry = __atomic_exchange_n(slot1, 0, __ATOMIC_SEQ_CST);
+    if (READ_ONCE(as->cpus))
+        tlb_flush(as, base, base + SPAN1);
     slot0 = pgtable_entry(&as->pt, base, 0);
     if (!slot0) {
         WRITE_ONCE(*slot1, entry);
@@ -251,8 +269,7 @@ int zap_split_huge_locked(struct aspace *as, u64 *slot1, u64 va)
     }
     for (u64 i = 0; i < PTRS; i++)
         slot0[i] = (entry & ~PTE_PS) + (i << PAGE_SHIFT);
-    if (READ_ONCE(as->cpus))
-        tlb_flush(as, base, base + SPAN1);
+    head = pte_page(entry);
     if (entry & PTE_SPECIAL)
         return 0;
     if (atomic_read(&head->ref) == 1) {

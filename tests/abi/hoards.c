@@ -254,6 +254,29 @@ TEST(page_tables_let_others_run)
     hoard(leave_tables);
 }
 
+/* Tables that are left empty: one for the large page that a GiB had for a moment. */
+static void leave_empty_tables(void)
+{
+    size_t n = 2000, step = 1UL << 30, large = 2UL << 20;
+    char *p = mmap(NULL, n * step, RW, ANON | MAP_NORESERVE, -1, 0);
+
+    EXPECT(p != MAP_FAILED);
+    p = (char *)(((size_t)p + large - 1) & ~(large - 1));
+    madvise(p, (n - 1) * step, MADV_HUGEPAGE);
+    for (size_t i = 0; i < n - 1; i++) {
+        p[i * step] = 1;
+        EXPECT(madvise(p + i * step, large, MADV_DONTNEED) == 0);
+    }
+    EXPECT(madvise(p, (n - 1) * step, MADV_DONTNEED) == 0);
+    EXPECT(mprotect(p, (n - 1) * step, PROT_READ) == 0);
+    EXPECT(lines_of("/proc/self/smaps") > 10);
+    EXPECT(munmap(p, (n - 1) * step) == 0);
+}
+TEST(empty_page_tables_let_others_run)
+{
+    hoard(leave_empty_tables);
+}
+
 static void copy_own_memory(void)
 {
     static struct iovec to[512], from[512];
