@@ -40,11 +40,15 @@ void account_init(struct account *a, struct account *parent, void *owner)
     list_init(&a->cachers);
 }
 
-static inline void account_add(struct account *a, s64 n, s64 *used)
+/* Of a charge that was granted at every level. A statistic: a lost race loses one sample. */
+static inline void account_note_peaks(struct account *a)
 {
-    *used = atomic_add(&a->used, n);
-    if (*used > atomic_read(&a->peak) && *used <= READ_ONCE(a->limit))
-        atomic_set(&a->peak, *used); /* a statistic: a lost race loses one sample */
+    for (; a; a = a->parent) {
+        s64 used = MIN(atomic_read(&a->used), READ_ONCE(a->limit));
+
+        if (used > atomic_read(&a->peak))
+            atomic_set(&a->peak, used);
+    }
 }
 
 /* How far an account may go for whom. */
@@ -62,11 +66,12 @@ static int account_charge_within(struct account *a, u64 n, bool slack, struct ac
     s64 used;
 
     for (at = a; at; at = at->parent) {
-        account_add(at, (s64)n, &used);
+        used = atomic_add(&at->used, (s64)n);
         if (unlikely(used > account_bound(at, slack)))
             goto undo;
         high |= used > READ_ONCE(at->high);
     }
+    account_note_peaks(a);
     if (unlikely(high))
         up_memory_short();
     return 0;
@@ -190,6 +195,13 @@ struct account *account_over_high(struct account *a)
 struct account *account_over(struct account *a)
 {
     while (a && atomic_read(&a->used) <= READ_ONCE(a->limit))
+        a = a->parent;
+    return a;
+}
+
+struct account *account_full_for(struct account *a, u64 n)
+{
+    while (a && (s64)n <= READ_ONCE(a->limit) - atomic_read(&a->used))
         a = a->parent;
     return a;
 }

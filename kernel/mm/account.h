@@ -62,6 +62,8 @@ void account_uncharge_bytes(struct account *a, u64 n);
 struct account *account_over_high(struct account *a);
 /* The first account from a upwards that is past its limit; NULL: none. */
 struct account *account_over(struct account *a);
+/* The first account from a upwards that n pages more would take past its limit; NULL: none. */
+struct account *account_full_for(struct account *a, u64 n);
 /* The first account from a upwards that would refuse another page of kernel memory; NULL: none. */
 struct account *account_refuses(struct account *a);
 /* Nobody will charge a any more; true when nothing is charged to it now, else up_account_empty

@@ -132,6 +132,22 @@ SELFTEST(page_charge_goes_with_the_page)
     CHECK(atomic_read(&parent.peak) == 2);
 }
 
+SELFTEST(account_peak_is_of_what_was_granted)
+{
+    struct account parent, child;
+
+    account_init(&parent, NULL, NULL);
+    account_init(&child, &parent, NULL);
+    parent.limit = 10;
+    child.limit = 30;
+    CHECK(account_charge(&child, 8, NULL) == 0);
+    CHECK(account_charge(&child, 20, NULL) == -12);
+    CHECK(atomic_read(&child.peak) == 8 && atomic_read(&parent.peak) == 8);
+    CHECK(!account_full_for(&child, 2) && account_full_for(&child, 3) == &parent);
+    CHECK(account_full_for(&child, 23) == &child && atomic_read(&child.peak) == 8);
+    account_uncharge(&child, 8);
+}
+
 SELFTEST(slab_objects_do_not_overlap)
 {
     enum { N = 1000 };
@@ -215,6 +231,13 @@ SELFTEST(pgtable_unmap_frees_empty_tables)
     CHECK(pgtable_unmap(&pt, 0x400000, 4 * HUGE_SIZE, mm_count_leaf, NULL) == 0);
     CHECK(mm_leaves == 4);
     CHECK(pt.tables == 1);
+    pgtable_reap(&pt);
+    /* Whichever entry is the last one. */
+    CHECK(pgtable_map(&pt, 0x1fe000, HPA(0x200000), 2 * PAGE_SIZE, PT_READ | PT_USER) == 0);
+    CHECK(pgtable_unmap(&pt, 0x1fe000, PAGE_SIZE, NULL, NULL) == 0 && pt.tables == 4);
+    CHECK(pgtable_map(&pt, 0, HPA(0x200000), PAGE_SIZE, PT_READ | PT_USER) == 0);
+    CHECK(pgtable_unmap(&pt, 0x1ff000, PAGE_SIZE, NULL, NULL) == 0 && pt.tables == 4);
+    CHECK(pgtable_unmap(&pt, 0, PAGE_SIZE, NULL, NULL) == 0 && pt.tables == 1);
     pgtable_destroy(&pt);
     CHECK(mm_free_now() == before);
 }

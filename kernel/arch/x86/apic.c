@@ -86,7 +86,8 @@ static void apic_icr(u32 id, u32 low)
     u64 flags;
 
     if (apic_x2) {
-        smp_mb(); /* WRMSR to the ICR does not wait for stores before it */
+        /* WRMSR to the ICR waits for no store before it: SDM 3A 10.12.3 wants both fences. */
+        __asm__ volatile("mfence; lfence" ::: "memory");
         wrmsr(MSR_X2APIC_BASE + (APIC_ICR >> 4), (u64)id << 32 | low);
         return;
     }
