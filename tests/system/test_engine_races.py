@@ -150,6 +150,7 @@ def test_removal_while_an_exec_starts(engine):
 
 def test_exec_that_ends_the_container(engine):
     started(engine, "xe", LOOP)
+    until(lambda: "up" in engine.run("logs", "xe").stdout, "it hears signals")
     p = engine.run("exec", "xe", "kill", "-TERM", "1")
     expect(p.returncode in (0, 137), True, f"status {p.returncode}")
     until(lambda: state(engine, "xe") == "exited", "it ends")

@@ -16,6 +16,11 @@ static void answer_client_gone(struct http_conn *conn)
     a->conn = NULL;
 }
 
+/* What still comes of a request that will be answered before it is whole. */
+static void answer_body(struct http_conn *conn, const char *data, size_t len)
+{
+}
+
 struct answer *answer_new(struct http_conn *conn, int status, const char *type)
 {
     struct answer *a = mem_alloc(sizeof(*a));
@@ -26,7 +31,7 @@ struct answer *answer_new(struct http_conn *conn, int status, const char *type)
     a->holds = 1;
     conn->owner = a;
     conn->on_close = answer_client_gone;
-    conn->on_body = NULL;
+    conn->on_body = answer_body;
     return a;
 }
 

@@ -55,29 +55,29 @@ void exec_put(struct exec *x)
     free(x);
 }
 
+/* The container's variables, with values and further ones from `extra`. */
 static char **exec_env(const struct container *c, const struct json *extra, bool tty)
 {
-    size_t n = 0, more = json_count(extra), at;
+    size_t n = 0, at = 0, *first;
+    const char **list;
     char **env;
 
     while (c->spec.env[n])
         n++;
-    env = mem_alloc((n + more + 2) * sizeof(char *));
-    for (at = 0; at < n; at++)
-        env[at] = str_dup(c->spec.env[at]);
-    for (struct json *j = extra ? extra->child : NULL; j; j = j->next) {
-        size_t key = j->type == JSON_STRING ? strcspn(j->str, "=") : 0, i;
-
-        if (!key || !j->str[key])
-            continue;
-        for (i = 0; i < at; i++)
-            if (!strncmp(env[i], j->str, key + 1))
-                break;
-        if (i < at)
-            free(env[i]);
-        env[i] = str_dup(j->str);
-        at += i == at;
-    }
+    list = mem_alloc((n + json_count(extra)) * sizeof(char *));
+    memcpy(list, c->spec.env, n * sizeof(char *));
+    for (struct json *j = extra ? extra->child : NULL; j; j = j->next)
+        if (j->type == JSON_STRING && *j->str != '=' && strchr(j->str, '='))
+            list[n++] = j->str;
+    first = env_firsts(list, n);
+    for (size_t i = 0; i < n; i++)
+        list[first[i]] = list[i]; /* the last value, where the first stood */
+    env = mem_alloc((n + 2) * sizeof(char *));
+    for (size_t i = 0; i < n; i++)
+        if (first[i] == i)
+            env[at++] = str_dup(list[i]);
+    free(first);
+    free(list);
     for (size_t i = 0; i < at && tty; i++)
         tty = !str_starts(env[i], "TERM=");
     if (tty)

@@ -249,13 +249,18 @@ API(api_image_tag)
     struct image *img = api_image(call);
     const char *repo = http_query(call->req, "repo"), *tag = http_query(call->req, "tag");
     struct answer *a;
-    char *full, *ref;
+    char *full, *ref, *why = NULL;
 
     if (!img)
         return;
     full = str_fmt("%s%s%s", repo ? repo : "", tag && *tag ? ":" : "", tag ? tag : "");
     ref = image_ref_normalize(full);
-    if (ref) {
+    if (ref)
+        why = image_store_room(0, 1, 0);
+    if (why) {
+        api_error(call->conn, 507, "%s", why);
+        free(why);
+    } else if (ref) {
         a = answer_new(call->conn, 201, NULL);
         image_tag(img, ref);
         event_image(img->id, ref, "tag");

@@ -117,6 +117,8 @@ void load_complete(struct http_conn *conn)
 {
     struct load *l = conn->owner;
 
+    if (conn->on_body != load_body)
+        return; /* the worker did not need all of it: the answer is under way */
     conn->on_body = NULL;
     job_feed_end(l->job);
 }
@@ -131,7 +133,7 @@ static void load_tell_layers(struct load *l)
     l->layers = mem_alloc((n + 1) * sizeof(struct layer *));
     for (struct layer *y = layer_first(); y; y = y->next) {
         l->layers[l->nlayers++] = layer_get(y);
-        job_feed(l->job, y->diff_id, ID_LEN);
+        job_feed(l->job, y->id, ID_LEN);
         job_feed(l->job, "\n", 1);
     }
     job_feed(l->job, "\n", 1);

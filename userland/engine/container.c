@@ -191,18 +191,36 @@ const char *container_label(const struct container *c, const char *key)
     return own ? own : json_str(json_get(json_get(c->image->config, "config"), "Labels"), key);
 }
 
+/* Those of `from` that `but` has not. An image's may be anything: only strings are labels. One that
+ * alone is too long is left out; the first that has no room ends them. */
+static void labels_write(struct jw *w, const struct json *from, const struct json *but,
+                         size_t whole, size_t *left)
+{
+    struct json *j = from && from->type == JSON_OBJECT ? from->child : NULL;
+
+    for (; j; j = j->next) {
+        size_t before = w->out->len, size;
+
+        if (j->type != JSON_STRING || json_get(but, j->key))
+            continue;
+        size = strlen(j->key) + strlen(j->str);
+        if (size > whole)
+            continue;
+        if (size > *left)
+            break;
+        jw_str(w, j->key, j->str);
+        size = w->out->len - before; /* with its escapes */
+        *left -= size < *left ? size : *left;
+    }
+}
+
 void container_labels(const struct container *c, struct jw *w, size_t max)
 {
     const struct json *own = json_get(c->config, "Labels");
-    const struct json *image = json_get(json_get(c->image->config, "config"), "Labels");
-    size_t before = w->out->len;
+    size_t left = max;
 
-    for (struct json *j = json_list(c->config, "Labels"); j && w->out->len - before < max;
-         j = j->next)
-        jw_json(w, j->key, j);
-    for (struct json *j = image ? image->child : NULL; j && w->out->len - before < max; j = j->next)
-        if (!json_get(own, j->key))
-            jw_json(w, j->key, j);
+    labels_write(w, own, NULL, max, &left);
+    labels_write(w, json_get(json_get(c->image->config, "config"), "Labels"), own, max, &left);
 }
 
 static struct json *json_copy(const struct json *j)

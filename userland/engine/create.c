@@ -70,38 +70,36 @@ static void write_args(struct jw *w, const char *key, const struct json *args)
     jw_json(w, key, args);
 }
 
-/* "KEY" of "KEY=VALUE" equals that of another. */
-static bool env_same(const char *a, const char *b)
-{
-    size_t n = strcspn(a, "=");
-
-    return n == strcspn(b, "=") && !memcmp(a, b, n);
-}
-
+/* The request's variables, then those of the image that it has not named. A name without a value
+ * takes the image's away. */
 static void write_env(struct jw *w, const struct json *image, const struct json *req)
 {
+    struct json *mine = json_list(req, "Env"), *theirs = json_list(image, "Env");
+    size_t all = json_count(json_get(req, "Env")) + json_count(json_get(image, "Env")), n = 0, own;
+    const char **list = mem_alloc(all * sizeof(char *));
     bool path = false;
+    size_t *first;
 
+    for (; mine; mine = mine->next)
+        if (mine->type == JSON_STRING)
+            list[n++] = mine->str;
+    own = n;
+    for (; theirs; theirs = theirs->next)
+        if (theirs->type == JSON_STRING)
+            list[n++] = theirs->str;
+    first = env_firsts(list, n);
     jw_array(w, "Env");
-    for (struct json *r = json_list(req, "Env"); r; r = r->next) {
-        if (r->type != JSON_STRING || !strchr(r->str, '='))
-            continue; /* a bare name would take the client's value: it has sent none */
-        path = path || env_same(r->str, "PATH=");
-        jw_str(w, NULL, r->str);
-    }
-    for (struct json *i = json_list(image, "Env"); i; i = i->next) {
-        bool taken = i->type != JSON_STRING;
-
-        for (struct json *r = json_list(req, "Env"); r && !taken; r = r->next)
-            taken = r->type == JSON_STRING && env_same(r->str, i->str);
-        if (taken)
+    for (size_t i = 0; i < n; i++) {
+        if (i < own ? !strchr(list[i], '=') : first[i] < own)
             continue;
-        path = path || env_same(i->str, "PATH=");
-        jw_str(w, NULL, i->str);
+        path = path || env_same(list[i], "PATH=");
+        jw_str(w, NULL, list[i]);
     }
     if (!path)
         jw_str(w, NULL, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     jw_array_end(w);
+    free(first);
+    free(list);
 }
 
 static const char *pick(const struct json *req, const struct json *image, const char *key)

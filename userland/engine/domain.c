@@ -66,7 +66,8 @@ static void domain_overlay(struct domain *d)
         child_fail(&d->child, "cannot enter %s: %s", dir, str_error(errno));
     buf_str(&data, "lowerdir=");
     for (int i = c->image->nlayers; i-- > 0;)
-        buf_fmt(&data, "%s%s", c->image->layers[i]->dir, i ? ":" : "");
+        if (!image_layer_again(c->image, i))
+            buf_fmt(&data, "%s%s", i == c->image->nlayers - 1 ? "" : ":", c->image->layers[i]->dir);
     if (!c->image->nlayers)
         buf_fmt(&data, "../containers/%s/merged", c->id);
     buf_fmt(&data, ",upperdir=../containers/%s/upper,workdir=../containers/%s/work", c->id, c->id);

@@ -14,7 +14,7 @@
 // what a client or a child may still ask for stays in memory, in C_GONE at last.
 //
 // On disk below engine.root:
-//   layers/<128 bits of the diff id>/ one unpacked layer in overlay form
+//   layers/<128 bits of its id>/      one unpacked layer in overlay form
 //   images/<id>.json                  image configurations, as they came
 //   images.json                       which images there are, their tags and layers; written by a
 //                                     worker, synced, and only then is the client answered
@@ -41,6 +41,7 @@
 /* Short, so that all layers of an image fit in a page of mount options. */
 #define LAYER_DIR_LEN 22
 #define LAYERS_MAX 125
+#define STORE_TEXT_MAX (16u * 1024 * 1024) /* of images.json */
 
 struct engine {
     const char *root;
@@ -62,6 +63,9 @@ void engine_bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 struct layer {
     struct layer *next;
+    /* The digest of its tar; when it holds content of the layers below it (hard links to their
+     * files), that of the whole chain: it is another layer on top of others. */
+    char id[ID_LEN + 1];
     char diff_id[ID_LEN + 1];
     char dir[LAYER_DIR_LEN + 1];
     uint64_t size;
@@ -96,9 +100,11 @@ struct image *image_find(const char *name);
 struct image *image_get(struct image *img); /* a reference for a container or a job */
 void image_put(struct image *img);
 bool image_listed(const struct image *img);
+/* The layer is there again further up, which hides this one: it is mounted once. */
+bool image_layer_again(const struct image *img, int i);
 struct layer *layer_first(void);
-struct layer *layer_find(const char *diff_id);
-char *layer_dir(const char *diff_id); /* the name of its directory, to be freed */
+struct layer *layer_find(const char *id);
+char *layer_dir(const char *id); /* the name of its directory, to be freed */
 struct layer *layer_get(struct layer *l);
 /* The last reference removes it from the disk; `a`, which may be NULL, waits for that. */
 struct answer;
@@ -134,12 +140,14 @@ void answer_done(struct answer *a, const char *error);
 
 /* The image store as it is now goes to the disk; `a`, which may be NULL, waits for it. */
 void image_store_save(struct answer *a);
+/* NULL, or that the store has no room for so many more; to be freed. */
+char *image_store_room(size_t images, size_t tags, size_t layers);
 /* Moves a tree out of the way at once and has a worker remove it. `done`, which may be NULL, is
  * called when it is gone. */
 void tree_discard(const char *path, void (*done)(void *arg), void *arg);
 
 /* In a load worker, which has no store: there is such a layer. */
-void layer_note(const char *diff_id);
+void layer_note(const char *id);
 /* Runs in the load worker: unpacks the image archive behind `fd` below `dir` and writes a JSON
  * report to `out_fd`. */
 _Noreturn void load_worker(int fd, const char *dir, int out_fd);
@@ -306,6 +314,10 @@ void requests_removed(struct container *c);
 
 /* ---- creating from a request (create.c) ---------------------------------------------------- */
 
+/* "KEY" of "KEY=VALUE" equals that of another. */
+bool env_same(const char *a, const char *b);
+/* For each of n variables, which is the first of the same name: an array, to be freed. */
+size_t *env_firsts(const char *const *list, size_t n);
 bool spec_from_request(struct container *c, const struct json *req, int *status, char **why);
 void spec_free(struct spec *s);
 char **strv_from_json(const struct json *array);

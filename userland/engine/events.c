@@ -178,7 +178,7 @@ static char *filters_judge(const struct json *filters)
 static bool filters_pass(const struct json *filters, const struct event *e)
 {
     struct json *j = filters ? json_parse(e->text, e->len, NULL) : NULL;
-    bool pass = !filters || filters_match(filters, j);
+    bool pass = !filters || (j && filters_match(filters, j));
 
     json_free(j);
     return pass;

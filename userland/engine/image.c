@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The image store: which images and layers there are, by digest and by name.
 //
-// images.json is the truth about what is listed; a worker replaces it by rename, after all that it
-// refers to is on the disk, so that a crash leaves the old or the new. Layers are directories that
-// appear complete, by rename, or not at all. They are kept by the images that are made of them, and
-// by the loads that found them here: a load beside a removal sees one order of the two.
-#include "engine/engine.h"
+// Layers are directories that appear complete, by rename, or not at all. They are kept by the
+// images that are made of them, and by the loads that found them here: a load beside a removal sees
+// one order of the two. What is written of it: image_store.c.
+#include "engine/image_priv.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,22 +16,16 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "engine/job.h"
 #include "lib/str.h"
 
-#define STORE_MAX (16u * 1024 * 1024)
+#define IMAGE_CONFIG_MAX (16u * 1024 * 1024)
 
 static struct image *image_list;
 static struct layer *layer_list;
-static bool store_opening; /* what is not used may be used by the next entry */
 
-static char *store_path(const char *fmt, const char *arg)
+char *store_path(const char *dir, const char *name)
 {
-    char *tail = str_fmt("%s%s", fmt, arg);
-    char *path = str_fmt("%s/%s", engine.root, tail);
-
-    free(tail);
-    return path;
+    return str_fmt("%s/%s%s", engine.root, dir, name);
 }
 
 struct image *image_first(void)
@@ -46,16 +38,16 @@ struct layer *layer_first(void)
     return layer_list;
 }
 
-struct layer *layer_find(const char *diff_id)
+struct layer *layer_find(const char *id)
 {
     for (struct layer *l = layer_list; l; l = l->next)
-        if (!strcmp(l->diff_id, diff_id))
+        if (!strcmp(l->id, id))
             return l;
     return NULL;
 }
 
 /* 128 bits of the digest, six to a character. */
-char *layer_dir(const char *diff_id)
+char *layer_dir(const char *id)
 {
     static const char digit[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
     char name[LAYER_DIR_LEN + 1] = "";
@@ -63,7 +55,7 @@ char *layer_dir(const char *diff_id)
 
     for (int i = 0, n = 0; n < LAYER_DIR_LEN; n++) {
         while (bits < 6 && i < 32) {
-            char c = diff_id[i++];
+            char c = id[i++];
 
             held = held << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
             bits += 4;
@@ -74,15 +66,16 @@ char *layer_dir(const char *diff_id)
     return str_dup(name);
 }
 
-static struct layer *layer_add(const char *diff_id, uint64_t size)
+static struct layer *layer_add(const char *id, const char *diff_id, uint64_t size)
 {
-    struct layer *l = layer_find(diff_id);
+    struct layer *l = layer_find(id);
     char *dir;
 
     if (l)
         return l;
     l = mem_alloc(sizeof(*l));
-    dir = layer_dir(diff_id);
+    dir = layer_dir(id);
+    snprintf(l->id, sizeof(l->id), "%s", id);
     snprintf(l->diff_id, sizeof(l->diff_id), "%s", diff_id);
     snprintf(l->dir, sizeof(l->dir), "%s", dir);
     free(dir);
@@ -92,10 +85,10 @@ static struct layer *layer_add(const char *diff_id, uint64_t size)
     return l;
 }
 
-void layer_note(const char *diff_id)
+void layer_note(const char *id)
 {
-    if (strlen(diff_id) == ID_LEN && str_is_hex(diff_id, ID_LEN))
-        layer_add(diff_id, 0);
+    if (str_is_hex(id, ID_LEN))
+        layer_add(id, id, 0);
 }
 
 int image_root_apply(const struct image *img, int dir)
@@ -223,6 +216,14 @@ struct image *image_find(const char *name)
     return img ? img : image_by_id(digest ? name + 7 : name);
 }
 
+bool image_layer_again(const struct image *img, int i)
+{
+    for (int above = i + 1; above < img->nlayers; above++)
+        if (img->layers[above] == img->layers[i])
+            return true;
+    return false;
+}
+
 bool image_listed(const struct image *img)
 {
     return img->state == I_LISTED;
@@ -345,64 +346,6 @@ void image_remove(struct image *img, struct answer *a)
     image_put(img);
 }
 
-static void store_write(struct buf *b)
-{
-    struct jw w = {.out = b};
-
-    jw_object(&w, NULL);
-    jw_array(&w, "Images");
-    for (struct image *img = image_list; img; img = img->next) {
-        if (!image_listed(img))
-            continue;
-        jw_object(&w, NULL);
-        jw_str(&w, "Id", img->id);
-        jw_array(&w, "Tags");
-        for (int i = 0; i < img->ntags; i++)
-            jw_str(&w, NULL, img->tags[i]);
-        jw_array_end(&w);
-        jw_array(&w, "Layers");
-        for (int i = 0; i < img->nlayers; i++) {
-            jw_object(&w, NULL);
-            jw_str(&w, "DiffId", img->layers[i]->diff_id);
-            jw_int(&w, "Size", (int64_t)img->layers[i]->size);
-            jw_object_end(&w);
-        }
-        jw_array_end(&w);
-        jw_object_end(&w);
-    }
-    jw_array_end(&w);
-    jw_object_end(&w);
-}
-
-static void store_saved(struct job *j, const char *error)
-{
-    struct answer *a = j->owner;
-    char *why =
-        error ? str_fmt("cannot write images.json: %s", j->report.len ? j->report.data : error)
-              : NULL;
-
-    if (why)
-        engine_log("%s", why);
-    if (a)
-        answer_done(a, why);
-    free(why);
-}
-
-void image_store_save(struct answer *a)
-{
-    char *path = store_path("images.json", "");
-    struct job *j = job_new(a, store_saved, 0, "store", path, NULL);
-    struct buf b = {0};
-
-    if (a)
-        answer_hold(a);
-    store_write(&b);
-    job_feed(j, b.data, b.len);
-    job_feed_end(j);
-    buf_free(&b);
-    free(path);
-}
-
 /* Listed, or kept by a container after its removal. */
 static struct image *image_known(const char *id)
 {
@@ -421,8 +364,18 @@ static bool layer_there(const char *dir)
     return there;
 }
 
-/* An image whose parts are in place, from its entry in a report or in images.json. */
-static struct image *image_adopt(const struct json *j, const char **why)
+static bool is_digest(const char *text)
+{
+    return text && str_is_hex(text, ID_LEN);
+}
+
+/* The id of a layer of an entry in a report or in images.json. */
+static const char *layer_entry(const struct json *l)
+{
+    return json_str(l, "Id") ? json_str(l, "Id") : json_str(l, "DiffId");
+}
+
+struct image *image_adopt(const struct json *j, const char **why)
 {
     const char *id = json_str(j, "Id");
     struct image *img, **tail;
@@ -430,7 +383,7 @@ static struct image *image_adopt(const struct json *j, const char **why)
     char *path;
 
     *why = "bad record";
-    if (!id || strlen(id) != ID_LEN || !str_is_hex(id, ID_LEN))
+    if (!is_digest(id))
         return NULL;
     img = image_known(id);
     if (img) {
@@ -441,19 +394,18 @@ static struct image *image_adopt(const struct json *j, const char **why)
     img->state = I_LISTED;
     snprintf(img->id, sizeof(img->id), "%s", id);
     path = str_fmt("%s/images/%s.json", engine.root, id);
-    if (file_read(path, STORE_MAX, &text) == 0)
+    if (file_read(path, IMAGE_CONFIG_MAX, &text) == 0)
         img->config = json_parse(text.data, text.len, why);
     buf_free(&text);
     free(path);
     for (struct json *l = json_list(j, "Layers"); l && img->nlayers < LAYERS_MAX; l = l->next) {
-        const char *diff_id = json_str(l, "DiffId");
-
-        if (!diff_id || !str_is_hex(diff_id, ID_LEN)) {
+        if (!is_digest(json_str(l, "DiffId")) || !is_digest(layer_entry(l))) {
             json_free(img->config);
             img->config = NULL;
             break;
         }
-        img->layers[img->nlayers] = layer_get(layer_add(diff_id, (uint64_t)json_int(l, "Size", 0)));
+        img->layers[img->nlayers] = layer_get(
+            layer_add(layer_entry(l), json_str(l, "DiffId"), (uint64_t)json_int(l, "Size", 0)));
         img->size += img->layers[img->nlayers++]->size;
         if (!layer_there(img->layers[img->nlayers - 1]->dir)) {
             *why = "a layer of it is missing";
@@ -472,7 +424,7 @@ static struct image *image_adopt(const struct json *j, const char **why)
     return img;
 }
 
-static void image_adopt_tags(struct image *img, const struct json *j, struct buf *out)
+void image_adopt_tags(struct image *img, const struct json *j, struct buf *out)
 {
     struct jw w = {.out = out};
     struct json *t = json_list(j, "Tags");
@@ -511,21 +463,43 @@ static char *publish_file(const char *dir, const char *from, const char *to, con
     return why;
 }
 
+/* A worker that read hostile bytes wrote it: what it names are digests and tags, and there is room
+ * for them. NULL or a sentence. */
+static char *publish_judge(const struct json *result)
+{
+    size_t images = 0, tags = 0, layers = 0;
+
+    for (struct json *j = json_list(result, "Images"); j; j = j->next) {
+        images++;
+        if (!is_digest(json_str(j, "Id")))
+            return str_dup("the worker's report is bad");
+        for (struct json *l = json_list(j, "Layers"); l; l = l->next, layers++)
+            if (!is_digest(json_str(l, "DiffId")) || !is_digest(layer_entry(l)))
+                return str_dup("the worker's report is bad");
+        for (struct json *t = json_list(j, "Tags"); t; t = t->next, tags++) {
+            char *ref = t->type == JSON_STRING ? image_ref_normalize(t->str) : NULL;
+            bool same = ref && !strcmp(ref, t->str);
+
+            free(ref);
+            if (!same)
+                return str_dup("the worker's report is bad");
+        }
+    }
+    return image_store_room(images, tags, layers);
+}
+
 char *image_publish(const char *dir, const struct json *result, struct buf *out)
 {
-    char *why = NULL;
+    char *why = publish_judge(result);
     const char *bad;
 
-    for (struct json *j = json_list(result, "Images"); j && !why; j = j->next) {
-        const char *id = json_str(j, "Id");
-        char *file = str_fmt("%s.json", id ? id : "");
+    for (struct json *j = why ? NULL : json_list(result, "Images"); j && !why; j = j->next) {
+        char *file = str_fmt("%s.json", json_str(j, "Id"));
         struct image *img;
 
         for (struct json *l = json_list(j, "Layers"); l && !why; l = l->next) {
-            const char *diff_id = json_str(l, "DiffId");
-
-            if (diff_id && !layer_find(diff_id)) {
-                char *name = layer_dir(diff_id);
+            if (!layer_find(layer_entry(l))) {
+                char *name = layer_dir(layer_entry(l));
 
                 why = publish_file(dir, "layers", "layers", name);
                 free(name);
@@ -542,84 +516,4 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
             image_adopt_tags(img, j, out);
     }
     return why;
-}
-
-static int store_dirs(void)
-{
-    static const char *const dirs[] = {"layers", "images", "containers", "tmp", "packed"};
-    int err = 0;
-
-    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !err; i++) {
-        char *path = store_path(dirs[i], "");
-
-        /* containers end with the engine; what they leave is of no use to the next one */
-        if (i == 2 || i == 3)
-            tree_remove(AT_FDCWD, path);
-        err = dir_make(path, 0711);
-        free(path);
-    }
-    return err;
-}
-
-/* Layers that no image is made of: an engine died between a load and its entry in the store. */
-static void store_orphans(void)
-{
-    char *path = store_path("layers", "");
-    DIR *d = opendir(path);
-    struct dirent *e;
-
-    for (struct layer *l = layer_list, *next; l; l = next) {
-        next = l->next;
-        layer_put(layer_get(l), NULL); /* goes if it has no other reference */
-    }
-    while (d && (e = readdir(d))) {
-        struct layer *l = layer_list;
-        char *orphan;
-
-        while (l && strcmp(l->dir, e->d_name))
-            l = l->next;
-        if (l || *e->d_name == '.')
-            continue;
-        orphan = store_path("layers/", e->d_name);
-        tree_discard(orphan, NULL, NULL);
-        free(orphan);
-    }
-    if (d)
-        closedir(d);
-    free(path);
-}
-
-int image_store_open(void)
-{
-    struct buf text = {0};
-    struct json *j = NULL;
-    const char *why = "";
-    char *path;
-    int err = dir_make(engine.root, 0711);
-
-    if (!err)
-        err = store_dirs();
-    if (err)
-        return err;
-    path = store_path("images.json", "");
-    if (file_read(path, STORE_MAX, &text) == 0) {
-        j = json_parse(text.data, text.len, &why);
-        if (!j)
-            engine_log("%s: %s; starting with no images", path, why);
-    }
-    store_opening = true;
-    for (struct json *e = json_list(j, "Images"); e; e = e->next) {
-        struct image *img = image_adopt(e, &why);
-
-        if (img)
-            image_adopt_tags(img, e, NULL);
-        else
-            engine_log("an image of the store is left out: %s", why);
-    }
-    store_opening = false;
-    store_orphans();
-    json_free(j);
-    buf_free(&text);
-    free(path);
-    return 0;
 }

@@ -9,8 +9,8 @@
 
 struct field {
     const char *name;
-    char type; /* n whole number, b boolean, s string, o object, l list, t list of strings,
-                  c a command: list of strings, or one string */
+    char type; /* n whole number, b boolean, s string, o object, m object of strings, l list,
+                  t list of strings, c a command: list of strings, or one string */
 };
 
 static const struct field fields_host[] = {
@@ -55,9 +55,9 @@ static const struct field fields_host[] = {
     {"Runtime", 's'},
     {"SecurityOpt", 't'},
     {"ShmSize", 'n'},
-    {"StorageOpt", 'o'},
-    {"Sysctls", 'o'},
-    {"Tmpfs", 'o'},
+    {"StorageOpt", 'm'},
+    {"Sysctls", 'm'},
+    {"Tmpfs", 'm'},
     {"UTSMode", 's'},
     {"Ulimits", 'l'},
     {"UsernsMode", 's'},
@@ -69,7 +69,7 @@ static const struct field fields_create[] = {
     {"AttachStderr", 'b'}, {"AttachStdin", 'b'},  {"AttachStdout", 'b'},
     {"Cmd", 'c'},          {"Domainname", 's'},   {"Entrypoint", 'c'},
     {"Env", 't'},          {"ExposedPorts", 'o'}, {"HostConfig", 'o'},
-    {"Hostname", 's'},     {"Image", 's'},        {"Labels", 'o'},
+    {"Hostname", 's'},     {"Image", 's'},        {"Labels", 'm'},
     {"OpenStdin", 'b'},    {"StdinOnce", 'b'},    {"StopSignal", 's'},
     {"StopTimeout", 'n'},  {"Tty", 'b'},          {"User", 's'},
     {"Volumes", 'o'},      {"WorkingDir", 's'},   {NULL, 0},
@@ -83,12 +83,12 @@ static const struct field fields_exec[] = {
     {"WorkingDir", 's'},   {NULL, 0},
 };
 
-static bool field_strings(const struct json *list)
+static bool field_strings(const struct json *list, enum json_type type)
 {
     for (const struct json *j = list->child; j; j = j->next)
         if (j->type != JSON_STRING)
             return false;
-    return list->type == JSON_ARRAY;
+    return list->type == type;
 }
 
 static bool field_fits(char type, const struct json *j)
@@ -105,9 +105,11 @@ static bool field_fits(char type, const struct json *j)
     case 'l':
         return j->type == JSON_ARRAY;
     case 't':
-        return field_strings(j);
+        return field_strings(j, JSON_ARRAY);
+    case 'm':
+        return field_strings(j, JSON_OBJECT);
     default:
-        return j->type == JSON_STRING || field_strings(j);
+        return j->type == JSON_STRING || field_strings(j, JSON_ARRAY);
     }
 }
 
@@ -122,6 +124,8 @@ static const char *field_words(char type)
         return "a string";
     case 'o':
         return "an object";
+    case 'm':
+        return "an object of strings";
     case 'l':
         return "an array";
     default:

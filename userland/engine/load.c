@@ -27,14 +27,18 @@
 #define LOAD_MEMBERS_MAX 20000
 #define LOAD_JSON_MAX (8u * 1024 * 1024)
 #define LOAD_JSON_ALL (64u * 1024 * 1024)
+/* Of all configurations in an archive, which the engine keeps in memory. */
+#define LOAD_CONFIG_ALL (16u * 1024 * 1024)
+#define LOAD_CONFIG_VALUES JSON_NODES_MAX
 #define LOAD_REPORT_MAX (4u * 1024 * 1024) /* what the engine reads */
 #define LOAD_HOPS_MAX 8                    /* links to links */
 
 static struct {
     int fd;
     int out;
-    uint64_t size; /* of the archive */
-    uint64_t json; /* bytes of JSON read */
+    uint64_t size;           /* of the archive */
+    uint64_t json;           /* bytes of JSON read */
+    uint64_t config, values; /* of configurations */
     struct budget budget;
     struct member *members;
     size_t nmembers;
@@ -256,23 +260,62 @@ static void load_copy(const struct member *m, const char *path)
     close(fd);
 }
 
+/* The digest of a chain of layers and one more, as OCI has it; of one, that one's. */
+static void load_chain(char *chain, const char *diff_id)
+{
+    struct sha256 sum;
+
+    if (!*chain) {
+        memcpy(chain, diff_id, ID_LEN + 1);
+        return;
+    }
+    sha256_init(&sum);
+    sha256_add(&sum, "sha256:", 7);
+    sha256_add(&sum, chain, ID_LEN);
+    sha256_add(&sum, " sha256:", 8);
+    sha256_add(&sum, diff_id, ID_LEN);
+    sha256_end(&sum, chain);
+}
+
 static void load_layers(const struct load_image *in, const struct json *ids)
 {
     const struct json *d = ids ? ids->child : NULL;
+    char chain[SHA256_HEX] = "";
 
     lower_clear();
     jw_array(&load.w, "Layers");
     for (size_t i = 0; i < in->nlayers; i++, d = d->next) {
-        const char *diff_id =
-            load_digest(d->type == JSON_STRING ? d->str : NULL, "rootfs.diff_ids");
-        uint64_t size = load_layer(in->layers[i], diff_id, in->digests[i]);
+        struct load_layer l = {.m = in->layers[i], .digest = in->digests[i], .chain = chain};
 
+        l.diff_id = load_digest(d->type == JSON_STRING ? d->str : NULL, "rootfs.diff_ids");
+        load_chain(chain, l.diff_id);
+        load_layer(&l);
         jw_object(&load.w, NULL);
-        jw_str(&load.w, "DiffId", diff_id);
-        jw_int(&load.w, "Size", (int64_t)size);
+        jw_str(&load.w, "DiffId", l.diff_id);
+        if (strcmp(l.id, l.diff_id))
+            jw_str(&load.w, "Id", l.id);
+        jw_int(&load.w, "Size", (int64_t)l.size);
         jw_object_end(&load.w);
     }
     jw_array_end(&load.w);
+}
+
+static uint64_t json_values(const struct json *j)
+{
+    uint64_t n = 0;
+
+    for (; j; j = j->next)
+        n += 1 + json_values(j->child);
+    return n;
+}
+
+/* Few bytes of text are many of memory, and an archive may have a thousand configurations. */
+static void load_config_take(const struct member *m, const struct json *config)
+{
+    load.config += m->size;
+    load.values += json_values(config);
+    if (load.config > LOAD_CONFIG_ALL || load.values > LOAD_CONFIG_VALUES)
+        load_fail("%s: more configuration than one load may have", m->name);
 }
 
 void load_image(const struct load_image *in, char **tags, size_t ntags)
@@ -284,6 +327,7 @@ void load_image(const struct load_image *in, char **tags, size_t ntags)
 
     if ((os && *os && strcmp(os, "linux")) || (arch && *arch && strcmp(arch, "amd64")))
         load_fail("image is for %s/%s, not linux/amd64", os ? os : "?", arch ? arch : "?");
+    load_config_take(in->config, config);
     if (json_count(ids) != in->nlayers)
         load_fail("%s: has %zu diff_ids for %zu layers", in->config->name, json_count(ids),
                   in->nlayers);

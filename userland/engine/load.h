@@ -58,15 +58,25 @@ void load_oci(const struct member *index);
 void load_store_open(const char *dir);
 /* A decoder for the bytes [offset, offset + size) of the archive over `from`, or NULL. */
 struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from);
-/* Unpacks and verifies one layer, unless it is there already; its size. `digest` is that of the
- * blob, or NULL. The layers below it have been given before, bottom first. */
-uint64_t load_layer(const struct member *m, const char *diff_id, const char *digest);
+/* A layer of an image: what is asked for, and what came of it. */
+struct load_layer {
+    const struct member *m;
+    const char *diff_id;
+    const char *digest; /* of the blob, or NULL */
+    const char *chain;  /* the digest of all layers up to it */
+    const char *id;     /* one of the two: struct layer's */
+    uint64_t size;
+};
+/* Unpacks and verifies it, unless it is there already. The layers below it have been given before,
+ * bottom first. */
+void load_layer(struct load_layer *l);
 
 /* ---- unpack.c ---- */
 
 /* Unpacks a layer tar into the new directory `dir`, whiteouts in overlay form; fails by
- * load_fail(), naming the layer `name` and the entry. */
-void unpack_layer(struct source *from, const char *dir, const char *name);
+ * load_fail(), naming the layer `name` and the entry. True when content of the layers below has got
+ * into it. */
+bool unpack_layer(struct source *from, const char *dir, const char *name);
 
 /* ---- lower.c ---- */
 

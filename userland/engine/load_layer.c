@@ -80,49 +80,72 @@ static int load_layer_dir(const char *dir)
     return fd >= 0 ? fd : openat(load_store, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static uint64_t load_layer_unpack(const struct member *m, const char *diff_id, const char *digest,
-                                  const char *dir)
+/* Below /layers, by its id. */
+static char *load_layer_path(const char *id)
 {
+    char *dir = layer_dir(id), *path = str_fmt("/layers/%s", dir);
+
+    free(dir);
+    return path;
+}
+
+static void load_layer_unpack(struct load_layer *l)
+{
+    const struct member *m = l->m;
     struct source_file file;
     struct source_sum blob, content;
     struct source *decoder;
-    char hex[SHA256_HEX], *path = str_fmt("/layers/%s", dir);
+    char hex[SHA256_HEX], *path = load_layer_path(l->diff_id), *chained;
 
     source_file_init(&file, load_fd(), m->offset, m->size);
     source_sum_init(&blob, &file.src);
     decoder = load_decoder(m->offset, m->size, &blob.src);
     source_sum_init(&content, decoder ? decoder : &blob.src);
-    unpack_layer(&content.src, path, m->name);
+    l->id = unpack_layer(&content.src, path, m->name) ? l->chain : l->diff_id;
     source_drain(&content.src, m->name);
     source_drain(&blob.src, m->name);
     source_free(decoder);
-    free(path);
     sha256_end(&content.sum, hex);
-    if (strcmp(hex, diff_id))
-        load_fail("layer %s: digest does not match: want sha256:%s, is sha256:%s", m->name, diff_id,
-                  hex);
+    if (strcmp(hex, l->diff_id))
+        load_fail("layer %s: digest does not match: want sha256:%s, is sha256:%s", m->name,
+                  l->diff_id, hex);
     sha256_end(&blob.sum, hex);
-    if (digest && strcmp(hex, digest))
+    if (l->digest && strcmp(hex, l->digest))
         load_fail("layer %s: blob digest does not match: is sha256:%s", m->name, hex);
-    return content.total;
+    l->size = content.total;
+    chained = load_layer_path(l->id);
+    if (strcmp(path, chained) && rename(path, chained) < 0)
+        load_fail("layer %s: cannot store it: %s", m->name, strerror(errno));
+    free(chained);
+    free(path);
 }
 
-uint64_t load_layer(const struct member *m, const char *diff_id, const char *digest)
+/* Whether a layer of that id is in the store or has been unpacked. */
+static bool load_layer_there(struct load_layer *l, const char *id)
 {
-    const struct layer *known = layer_find(diff_id);
-    char *dir = layer_dir(diff_id), *path = str_fmt("/layers/%s", dir);
-    uint64_t size;
+    const struct layer *known = layer_find(id);
+    char *path = load_layer_path(id);
+    bool there = known || access(path, F_OK) == 0;
+
+    free(path);
+    if (!there)
+        return false;
+    l->id = id;
+    l->size = known ? known->size : l->m->size;
+    return true;
+}
+
+void load_layer(struct load_layer *l)
+{
+    char *dir;
     int fd;
 
-    if (known || access(path, F_OK) == 0)
-        size = known ? known->size : m->size;
-    else
-        size = load_layer_unpack(m, diff_id, digest, dir);
+    if (!load_layer_there(l, l->diff_id) && !load_layer_there(l, l->chain))
+        load_layer_unpack(l);
+    dir = layer_dir(l->id);
     fd = load_layer_dir(dir);
     if (fd < 0)
-        load_fail("layer %s: cannot open it: %s", m->name, strerror(errno));
+        load_fail("layer %s: cannot open it: %s", l->m->name, strerror(errno));
     lower_add(fd);
-    free(path);
     free(dir);
-    return size;
 }

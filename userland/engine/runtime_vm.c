@@ -243,6 +243,8 @@ static void vm_pack(struct image *img)
     img->packing = job_new(p, vm_pack_done, job_memory_bound(), "pack", engine.root,
                            RUNTIME_VM_AGENT, p->path, NULL);
     for (int i = 0; i < img->nlayers; i++) {
+        if (image_layer_again(img, i))
+            continue;
         job_feed(img->packing, img->layers[i]->dir, strlen(img->layers[i]->dir));
         job_feed(img->packing, "\n", 1);
     }

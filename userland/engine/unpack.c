@@ -38,6 +38,7 @@ static struct {
     int root;
     struct tar tar;
     struct dir_time *times; /* set at the end, when nothing changes the directories any more */
+    bool raised;            /* something of the layers below */
 } unpack;
 
 _Noreturn static void unpack_fail(const char *what)
@@ -235,6 +236,7 @@ static void unpack_raise(const char *path, char **where)
     struct stat st;
     char *name;
 
+    unpack.raised = true; /* also what it would not have raised on top of others */
     if (fd < 0 || fstat(fd, &st) < 0)
         unpack_fail("hard link to something that is not in the image");
     if (unpack_has(*where)) { /* by another way, or raised before */
@@ -387,12 +389,13 @@ static void unpack_times(void)
     }
 }
 
-void unpack_layer(struct source *from, const char *dir, const char *name)
+bool unpack_layer(struct source *from, const char *dir, const char *name)
 {
     unsigned count = 0;
     int n;
 
     unpack.layer = name;
+    unpack.raised = false;
     if (mkdir(dir, 0755) < 0)
         load_fail("cannot create %s: %s", dir, strerror(errno));
     unpack.root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -410,4 +413,5 @@ void unpack_layer(struct source *from, const char *dir, const char *name)
     tar_free(&unpack.tar);
     unpack_times();
     close(unpack.root);
+    return unpack.raised;
 }

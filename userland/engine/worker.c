@@ -21,7 +21,6 @@
 #include "lib/str.h"
 
 #define WORKER_DATA_MAX (512ul << 20) /* its own memory; files are the control group's to bound */
-#define STORE_TEXT_MAX (64u << 20)
 
 /* One line of the input, without its newline: false at the end. */
 static bool worker_line(char *out, size_t size)
@@ -111,23 +110,40 @@ static int worker_remove(char **argv)
     return err ? worker_say(strerror(-err)) : 0;
 }
 
-/* store PATH: the input becomes its content, after all that it may refer to is on the disk. */
+/* Exactly `len` bytes of the input: 0 or -errno. */
+static int worker_text(struct buf *text, size_t len)
+{
+    while (text->len < len) {
+        ssize_t n;
+
+        buf_reserve(text, len - text->len);
+        n = read(0, text->data + text->len, len - text->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n ? -errno : -EPIPE;
+        text->len += (size_t)n;
+    }
+    return 0;
+}
+
+/* store PATH: the input becomes its content, after all that it may refer to is on the disk. A line
+ * with its length comes first: what an engine that dies has left of it is not the whole. */
 static int worker_store(char **argv)
 {
     struct buf text = {0};
-    char *dir = str_dup(argv[0]), *slash = strrchr(dir, '/');
-    ssize_t n;
+    char *dir = str_dup(argv[0]), *slash = strrchr(dir, '/'), line[32];
+    uint64_t len;
     int fd, err;
 
-    do {
-        buf_reserve(&text, 65536);
-        n = read(0, text.data + text.len, 65536);
-        text.len += n > 0 ? (size_t)n : 0;
-    } while ((n > 0 && text.len < STORE_TEXT_MAX) || (n < 0 && errno == EINTR));
+    if (!worker_line(line, sizeof(line)) || !str_u64(line, &len) || len > STORE_TEXT_MAX)
+        return worker_say("too long, or without a length");
+    err = worker_text(&text, (size_t)len);
     if (slash)
         *slash = 0;
     fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err = n != 0 || fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+    if (!err && (fd < 0 || syncfs(fd) < 0))
+        err = -errno;
     err = err ? err : file_replace(argv[0], text.data, text.len, 0644);
     return err ? worker_say(strerror(-err)) : 0;
 }

@@ -16,6 +16,7 @@ static int ev_fd = -1;
 static struct epoll_event ev_batch[EV_BATCH];
 static int ev_pending;
 static struct ev_timer *ev_timers; /* by time */
+static unsigned ev_round;
 
 int ev_init(void)
 {
@@ -61,6 +62,7 @@ void ev_timer_set(struct ev_timer *t, uint64_t in_ms)
 
     ev_timer_del(t);
     t->at = time_now_ms() + in_ms;
+    t->round = ev_round;
     while (*at && (*at)->at <= t->at)
         at = &(*at)->next;
     t->next = *at;
@@ -94,6 +96,7 @@ static int ev_timeout(void)
 void ev_run_once(void)
 {
     ev_pending = epoll_wait(ev_fd, ev_batch, EV_BATCH, ev_timeout());
+    ev_round++;
     for (int i = 0; i < ev_pending; i++) {
         struct ev_source *s = ev_batch[i].data.ptr;
 
@@ -101,7 +104,8 @@ void ev_run_once(void)
             s->fn(s, ev_batch[i].events);
     }
     ev_pending = 0;
-    while (ev_timers && ev_timers->at <= time_now_ms()) {
+    /* those set in this round come after all that were due before it, and wait for the next */
+    while (ev_timers && ev_timers->at <= time_now_ms() && ev_timers->round != ev_round) {
         struct ev_timer *t = ev_timers;
 
         ev_timer_del(t);

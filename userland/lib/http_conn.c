@@ -60,9 +60,16 @@ void http_conn_close(struct http_conn *c)
     close(c->ev.fd);
 }
 
+/* A client that does not read its answers gets no more of them. */
+static bool conn_choked(const struct http_conn *c)
+{
+    return c->state == HTTP_READ_HEAD && c->out.len >= HTTP_BACKLOG;
+}
+
 static void conn_watch(struct http_conn *c)
 {
     bool reads = (c->state != HTTP_DRAIN || c->linger) && !c->eof && !c->hold_input &&
+                 !conn_choked(c) &&
                  !((c->state == HTTP_ANSWER || c->state == HTTP_STREAM) &&
                    c->in.len > HTTP_HEAD_MAX); /* requests to come wait with the client */
 
@@ -143,6 +150,7 @@ static const char *http_reason(int status)
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
         {503, "Service Unavailable"},
+        {507, "Insufficient Storage"},
     };
 
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -367,6 +375,20 @@ static void conn_discard(struct http_conn *c)
         http_conn_close(c);
 }
 
+/* The peer sends no more: on a raw stream that is a half-close only, and answers are still given.
+ */
+static void conn_ended(struct http_conn *c)
+{
+    if (c->state == HTTP_RAW || c->state == HTTP_DRAIN || (conn_choked(c) && c->in.len))
+        return;
+    if (c->state != HTTP_READ_HEAD || !c->out.len) {
+        http_conn_close(c);
+        return;
+    }
+    c->state = HTTP_DRAIN;
+    conn_flush(c);
+}
+
 static void conn_advance(struct http_conn *c)
 {
     bool more = true;
@@ -374,7 +396,7 @@ static void conn_advance(struct http_conn *c)
     while (more && !c->dead) {
         switch (c->state) {
         case HTTP_READ_HEAD:
-            more = conn_read_head(c);
+            more = !conn_choked(c) && conn_read_head(c);
             break;
         case HTTP_READ_BODY:
             more = conn_read_body(c);
@@ -389,9 +411,8 @@ static void conn_advance(struct http_conn *c)
     }
     if (!c->dead && c->state == HTTP_DRAIN && c->linger)
         conn_discard(c);
-    /* an end of input is a half-close only on a raw stream */
-    if (!c->dead && c->eof && c->state != HTTP_RAW && c->state != HTTP_DRAIN)
-        http_conn_close(c);
+    if (!c->dead && c->eof)
+        conn_ended(c);
 }
 
 static void conn_input(struct http_conn *c)
@@ -412,8 +433,12 @@ static void conn_output(struct http_conn *c)
     size_t before = c->out.len;
 
     conn_flush(c);
-    if (!c->dead && before >= HTTP_BACKLOG && c->out.len < HTTP_BACKLOG && c->on_drain)
+    if (c->dead || before < HTTP_BACKLOG || c->out.len >= HTTP_BACKLOG)
+        return;
+    if (c->on_drain)
         c->on_drain(c);
+    else if (c->state == HTTP_READ_HEAD)
+        conn_advance(c); /* requests that have come meanwhile */
 }
 
 static void conn_event(struct ev_source *s, uint32_t events)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JSON_INDEX_MIN 32 /* members that are looked through one by one */
+
 struct json_in {
     const char *at;
     const char *end;
@@ -282,6 +284,7 @@ void json_free(struct json *j)
         struct json *next = j->next;
 
         json_free(j->child);
+        free(j->index);
         free(j->key);
         free(j->str);
         free(j);
@@ -289,13 +292,64 @@ void json_free(struct json *j)
     }
 }
 
+/* The members of a large object, by key and among equals in their order. */
+struct json_index {
+    size_t n;
+    struct json_place {
+        struct json *member;
+        size_t order;
+    } place[];
+};
+
+static int json_place_compare(const void *a, const void *b)
+{
+    const struct json_place *x = a, *y = b;
+    int names = strcmp(x->member->key, y->member->key);
+
+    return names ? names : x->order < y->order ? -1 : 1;
+}
+
+static struct json_index *json_index_make(const struct json *obj)
+{
+    size_t n = json_count(obj), i = 0;
+    struct json_index *x = mem_alloc(sizeof(*x) + n * sizeof(x->place[0]));
+
+    x->n = n;
+    for (struct json *j = obj->child; j; j = j->next, i++)
+        x->place[i] = (struct json_place){j, i};
+    qsort(x->place, n, sizeof(x->place[0]), json_place_compare);
+    return x;
+}
+
+static struct json *json_index_find(const struct json_index *x, const char *key)
+{
+    size_t low = 0, high = x->n;
+
+    while (low < high) { /* the first that is not less */
+        size_t mid = low + (high - low) / 2;
+
+        if (strcmp(x->place[mid].member->key, key) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < x->n && !strcmp(x->place[low].member->key, key) ? x->place[low].member : NULL;
+}
+
 struct json *json_get(const struct json *obj, const char *key)
 {
-    if (!obj || obj->type != JSON_OBJECT)
-        return NULL;
-    for (struct json *j = obj->child; j; j = j->next)
+    struct json *j = obj && obj->type == JSON_OBJECT ? obj->child : NULL;
+
+    if (j && obj->index)
+        return json_index_find(obj->index, key);
+    for (int n = 0; j; j = j->next) {
         if (!strcmp(j->key, key))
             return j;
+        if (++n < JSON_INDEX_MIN)
+            continue;
+        ((struct json *)obj)->index = json_index_make(obj); /* what it says stays the same */
+        return json_index_find(obj->index, key);
+    }
     return NULL;
 }
 

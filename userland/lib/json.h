@@ -20,19 +20,22 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 struct json {
     enum json_type type;
-    bool whole;         /* a number that fits `num` exactly */
-    int64_t num;        /* of a number (rounded toward zero), or of a boolean */
-    double real;        /* of a number */
-    char *str;          /* of a string */
-    char *key;          /* when inside an object */
-    struct json *child; /* first element of an array or object */
-    struct json *next;  /* in the same array or object */
+    bool whole;               /* a number that fits `num` exactly */
+    int64_t num;              /* of a number (rounded toward zero), or of a boolean */
+    double real;              /* of a number */
+    char *str;                /* of a string */
+    char *key;                /* when inside an object */
+    struct json *child;       /* first element of an array or object */
+    struct json *next;        /* in the same array or object */
+    struct json_index *index; /* of a large object that has been looked into; private */
 };
 
 /* Parses one value that fills the whole text. NULL on error, with *why a static sentence. */
 struct json *json_parse(const char *text, size_t len, const char **why);
 void json_free(struct json *j);
 
+/* The first member of that name. A large object is sorted at the first look: the tree must not be
+ * changed any more. */
 struct json *json_get(const struct json *obj, const char *key);
 const char *json_str(const struct json *obj, const char *key); /* NULL when absent */
 int64_t json_int(const struct json *obj, const char *key, int64_t otherwise);

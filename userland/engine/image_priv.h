@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// What the parts of the image store share: image.c (images and layers), image_store.c (what is
+// written of them).
+#pragma once
+
+#include "engine/engine.h"
+
+extern bool store_opening; /* what is not used may be used by the next entry */
+
+char *store_path(const char *dir, const char *name); /* below the engine's root; to be freed */
+/* An image whose parts are in place, from its entry in a report or in images.json. NULL with *why.
+ */
+struct image *image_adopt(const struct json *j, const char **why);
+/* Its tags, from the same. With `out`, progress lines for the client that loads it. */
+void image_adopt_tags(struct image *img, const struct json *j, struct buf *out);

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+// images.json: the truth about which images are listed, their tags and layers.
+//
+// A worker replaces it by rename, after all that it refers to is on the disk, so that a crash
+// leaves the old or the new. There is one such worker at a time; what changes meanwhile is written
+// once by the next. What could not be read again is never written: the store has room for so many
+// images, tags and layers and no more.
+//
+// A file that cannot be read is kept as images.json.bad, and no layer is removed while that is
+// there.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/image_priv.h"
+#include "engine/job.h"
+#include "lib/str.h"
+
+/* More than an entry takes in images.json, in bytes and in JSON's values. */
+#define STORE_IMAGE_BYTES 192
+#define STORE_TAG_BYTES 520
+#define STORE_LAYER_BYTES 224
+#define STORE_IMAGE_VALUES 5
+#define STORE_LAYER_VALUES 4
+
+bool store_opening;
+
+/* Answers that wait for a text to be written. */
+struct waiters {
+    struct answer **list;
+    size_t n;
+};
+
+static struct job *store_job;
+static bool store_again; /* there is something that the running job does not write */
+static struct waiters store_now, store_next;
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void store_layer(struct jw *w, const struct layer *l)
+{
+    jw_object(w, NULL);
+    jw_str(w, "DiffId", l->diff_id);
+    if (strcmp(l->id, l->diff_id))
+        jw_str(w, "Id", l->id);
+    jw_int(w, "Size", (int64_t)l->size);
+    jw_object_end(w);
+}
+
+static void store_write(struct buf *b)
+{
+    struct jw w = {.out = b};
+
+    jw_object(&w, NULL);
+    jw_array(&w, "Images");
+    for (struct image *img = image_first(); img; img = img->next) {
+        if (!image_listed(img))
+            continue;
+        jw_object(&w, NULL);
+        jw_str(&w, "Id", img->id);
+        jw_array(&w, "Tags");
+        for (int i = 0; i < img->ntags; i++)
+            jw_str(&w, NULL, img->tags[i]);
+        jw_array_end(&w);
+        jw_array(&w, "Layers");
+        for (int i = 0; i < img->nlayers; i++)
+            store_layer(&w, img->layers[i]);
+        jw_array_end(&w);
+        jw_object_end(&w);
+    }
+    jw_array_end(&w);
+    jw_object_end(&w);
+}
+
+static void store_saved(struct job *j, const char *error);
+
+static void store_start(void)
+{
+    char *path = store_path("images.json", ""), head[32];
+    struct buf b = {0};
+
+    store_now = store_next;
+    store_next = (struct waiters){0};
+    store_again = false;
+    store_write(&b);
+    store_job = job_new(NULL, store_saved, 0, "store", path, NULL);
+    snprintf(head, sizeof(head), "%zu\n", b.len);
+    job_feed(store_job, head, strlen(head));
+    job_feed(store_job, b.data, b.len);
+    job_feed_end(store_job);
+    buf_free(&b);
+    free(path);
+}
+
+static void store_saved(struct job *j, const char *error)
+{
+    struct waiters told = store_now;
+    char *why =
+        error ? str_fmt("cannot write images.json: %s", j->report.len ? j->report.data : error)
+              : NULL;
+
+    if (why)
+        engine_log("%s", why);
+    store_now = (struct waiters){0};
+    store_job = NULL;
+    if (store_again)
+        store_start();
+    for (size_t i = 0; i < told.n; i++)
+        answer_done(told.list[i], why);
+    free(told.list);
+    free(why);
+}
+
+void image_store_save(struct answer *a)
+{
+    struct waiters *w = &store_next;
+
+    if (a) {
+        answer_hold(a);
+        w->list = mem_resize(w->list, (w->n + 1) * sizeof(struct answer *));
+        w->list[w->n++] = a;
+    }
+    store_again = true;
+    if (!store_job)
+        store_start();
+}
+
+char *image_store_room(size_t images, size_t tags, size_t layers)
+{
+    for (struct image *img = image_first(); img; img = img->next) {
+        if (!image_listed(img))
+            continue;
+        images++;
+        tags += (size_t)img->ntags;
+        layers += (size_t)img->nlayers;
+    }
+    if (images * STORE_IMAGE_VALUES + tags + layers * STORE_LAYER_VALUES < JSON_NODES_MAX &&
+        images * STORE_IMAGE_BYTES + tags * STORE_TAG_BYTES + layers * STORE_LAYER_BYTES <
+            STORE_TEXT_MAX)
+        return NULL;
+    return str_fmt("the image store is full: %zu images, %zu tags and %zu layers of them would be "
+                   "more than it keeps",
+                   images, tags, layers);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static int store_dirs(void)
+{
+    static const char *const dirs[] = {"layers", "images", "containers", "tmp", "packed"};
+    int err = 0;
+
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !err; i++) {
+        char *path = store_path(dirs[i], "");
+
+        /* containers end with the engine; what they leave is of no use to the next one */
+        if (i == 2 || i == 3)
+            tree_remove(AT_FDCWD, path);
+        err = dir_make(path, 0711);
+        free(path);
+    }
+    return err;
+}
+
+static bool layer_is_used(const char *dir)
+{
+    for (struct layer *l = layer_first(); l; l = l->next)
+        if (!strcmp(l->dir, dir))
+            return true;
+    return false;
+}
+
+/* ID.json or ID.cpio of an image that is listed. */
+static bool image_is_used(const char *file)
+{
+    for (struct image *img = image_first(); img; img = img->next)
+        if (str_starts(file, img->id))
+            return true;
+    return false;
+}
+
+static void orphans_of(const char *dir, bool (*used)(const char *name))
+{
+    char *path = store_path(dir, "");
+    DIR *d = opendir(path);
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        char *orphan;
+
+        if (*e->d_name == '.' || used(e->d_name))
+            continue;
+        orphan = str_fmt("%s/%s", path, e->d_name);
+        tree_discard(orphan, NULL, NULL);
+        free(orphan);
+    }
+    if (d)
+        closedir(d);
+    free(path);
+}
+
+/* What no image is made of: an engine died between a load and its entry in the store. */
+static void store_orphans(void)
+{
+    for (struct layer *l = layer_first(), *next; l; l = next) {
+        next = l->next;
+        layer_put(layer_get(l), NULL); /* goes if it has no other reference */
+    }
+    orphans_of("layers", layer_is_used);
+    orphans_of("images", image_is_used);
+    orphans_of("packed", image_is_used);
+}
+
+/* The file that cannot be read goes out of the way: what it lists may still be saved by hand. */
+static void store_bad(const char *path, const char *bad, const char *why)
+{
+    engine_log("%s: %s; starting with no images", path, why);
+    if (rename(path, bad) < 0)
+        engine_log("cannot keep it as %s: %s", bad, strerror(errno));
+}
+
+/* Its list of images; NULL when it has none, or is bad. */
+static struct json *store_read(const char *path, const char *bad)
+{
+    struct buf text = {0};
+    const char *why = "it is no list of images";
+    struct json *j = NULL;
+    int err = file_read(path, STORE_TEXT_MAX, &text);
+
+    if (!err)
+        j = json_parse(text.data, text.len, &why);
+    if (j && (!json_get(j, "Images") || json_get(j, "Images")->type != JSON_ARRAY)) {
+        json_free(j);
+        j = NULL;
+    }
+    if (!j && err != -ENOENT)
+        store_bad(path, bad, err ? strerror(-err) : why);
+    buf_free(&text);
+    return j;
+}
+
+/* False when an image had to be left out. */
+static bool store_adopt(const struct json *j)
+{
+    const char *why = "";
+    bool whole = true;
+
+    store_opening = true;
+    for (struct json *e = json_list(j, "Images"); e; e = e->next) {
+        struct image *img = image_adopt(e, &why);
+
+        if (img)
+            image_adopt_tags(img, e, NULL);
+        else
+            engine_log("an image of the store is left out: %s", why);
+        whole = whole && img;
+    }
+    store_opening = false;
+    return whole;
+}
+
+int image_store_open(void)
+{
+    char *path = store_path("images.json", ""), *bad = store_path("images.json.bad", "");
+    int err = dir_make(engine.root, 0711);
+    struct json *j = NULL;
+
+    err = err ? err : store_dirs();
+    if (!err) {
+        j = store_read(path, bad);
+        if (store_adopt(j) && access(bad, F_OK) < 0)
+            store_orphans();
+        else
+            engine_log("nothing of the store is removed for want of a use");
+    }
+    json_free(j);
+    free(path);
+    free(bad);
+    return err;
+}
