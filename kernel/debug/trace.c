@@ -95,7 +95,7 @@ static int cmd_trace(int argc, char **argv, emit_fn emit)
 CONSOLE_CMD(trace)
 = {"trace", "[show | on NAME | off NAME]: trace points", cmd_trace, true};
 
-#define DELAY_CYCLES 500000 /* of a delay point */
+static u64 fail_delay = 500000; /* a  ns that a delay point takes */
 
 static u64 fail_seen;      /* a  hits of armed fail points, of all together */
 static char fail_only[16]; /* threads of this name alone; "": all */
@@ -116,11 +116,25 @@ bool fail_point_hit(const char *name, u32 every)
 
 void fail_point_delay(void)
 {
-    u64 start = rdtsc();
+    u64 end = time_ns() + READ_ONCE(fail_delay);
 
-    while (rdtsc() - start < DELAY_CYCLES)
+    while (time_ns() < end)
         cpu_relax();
 }
+
+static int cmd_delay(int argc, char **argv, emit_fn emit)
+{
+    u64 us;
+
+    if (argc == 2 && !parse_u64(argv[1], 10, &us) && us <= 100000) {
+        WRITE_ONCE(fail_delay, us * 1000);
+        return 0;
+    }
+    emit("%lu\n", fail_delay / 1000);
+    return argc != 1;
+}
+CONSOLE_CMD(delay)
+= {"delay", "[MICROSECONDS]: how long a delay point keeps its processor", cmd_delay, false};
 
 bool fail_point_arm(const char *name, u32 every)
 {

@@ -90,16 +90,21 @@ static int pid_number(struct pid *pid, unsigned level, struct pid_ns *ns, u32 wa
     return err;
 }
 
+/* Whatever frees the last number of a namespace that ends, its init hears of it. */
 static void pid_unnumber(struct pid *pid, unsigned level)
 {
     struct pid_ns *ns = pid->numbers[level].ns;
+    bool tell = false;
 
     spin_lock(&ns->lock);
     if (xa_load(&ns->pids, pid->numbers[level].nr) == pid) {
         xa_erase(&ns->pids, pid->numbers[level].nr);
         ns->count--;
+        tell = ns->dying;
     }
     spin_unlock(&ns->lock);
+    if (unlikely(tell))
+        waitq_wake_all(&ns->ending);
 }
 
 static void pid_free_rcu(struct rcu_head *head)
@@ -236,6 +241,7 @@ struct pid_ns *pid_ns_create(struct pid_ns *parent, struct user_ns *user_ns)
     ns->level = parent->level + 1;
     ns->inum = inum_alloc();
     spinlock_init(&ns->lock, RANK_OBJ, 30, "pid_ns");
+    waitq_init(&ns->ending);
     xa_init(&ns->pids, pid_node_free);
     return ns;
 }

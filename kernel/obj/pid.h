@@ -25,7 +25,8 @@ struct pid_ns {
     struct xarray pids; /* number -> struct pid; lock, RCU to read */
     u32 last, count;    /* lock */
     void *reaper; /* a  the namespace's init (struct process); NULL once it died: no new pids */
-    bool dying;
+    bool dying;   /* lock to write; kernel/proc: under proc_lock besides */
+    struct waitq ending; /* a number is free again, and the namespace is dying */
     struct user_ns *user_ns;
 };
 extern struct pid_ns pid_ns_init;

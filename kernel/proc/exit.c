@@ -256,9 +256,11 @@ static void exit_pid_ns(struct process *p)
         return;
     if (ns == &pid_ns_init)
         panic("PID 1 exited with status 0x%x", (unsigned)p->exit_status);
-    spin_lock_irqsave(&ns->lock, &flags);
+    spin_lock_irqsave(&proc_lock, &flags); /* a clone is visible by now, or will not be */
+    spin_lock(&ns->lock);
     ns->dying = true; /* from here on its children reap themselves */
-    spin_unlock_irqrestore(&ns->lock, flags);
+    spin_unlock(&ns->lock);
+    spin_unlock_irqrestore(&proc_lock, flags);
 
     struct pid *pid;
     while ((pid = pid_next(ns, nr)) != NULL) {
@@ -280,7 +282,7 @@ static void exit_pid_ns(struct process *p)
     reap_children(p);
     /* what stays is the process's number, and our own if we are a thread of it */
     u32 own = current_task()->pid != p->pid;
-    wait_event(&p->child_wait, READ_ONCE(ns->count) <= 1 + own);
+    wait_event(&ns->ending, READ_ONCE(ns->count) <= 1 + own);
     ns->reaper = NULL;
 }
 
@@ -308,8 +310,6 @@ static void exit_process(struct process *p)
     spin_unlock_irqrestore(&proc_lock, flags);
     if (tty)
         up_tty_put(tty);
-    if (!READ_ONCE(p->ppid))
-        reap_wake_inits(p->pid); /* reap_leave_ns_locked() */
     reap_list(&dead);
 }
 
@@ -355,9 +355,8 @@ static bool exit_unlink(struct task *t)
     spin_unlock_irqrestore(&proc_lock, flags);
     if (own_pid) {
         waitq_wake_all(&t->pid->exit_wait);
+        DELAYPOINT(exit_number);
         pid_free_numbers(t->pid);
-        if (p->ns_init)
-            waitq_wake_all(&p->child_wait); /* exit_pid_ns() counts our number too */
         cgroup_uncharge_thread(&p->cgroup);
     }
     return last;

@@ -210,7 +210,7 @@ static int clone_fs_and_ns(struct clone_job *j)
         t->ns = me->ns;
         return 0;
     }
-    struct nsset *ns = nsset_copy(me->ns, flags, t->cred, &t->fs->root, &t->fs->cwd);
+    struct nsset *ns = nsset_copy(me->ns, flags, t->cred, t->fs);
     if (IS_ERR(ns))
         return PTR_ERR(ns);
     if (!(flags & CLONE_THREAD))
@@ -522,10 +522,12 @@ static int clone_publish(struct clone_job *j)
     u64 flags;
     int err;
 
+    DELAYPOINT(clone_publish);
     spin_lock_irqsave(&p->cgroup.lock, &flags); /* who moves the process sees the new thread */
     spin_lock(&proc_lock);
     spin_lock(&p->siglock); /* a thread's end or stop, which is its siblings' too, cannot miss it */
     err = clone_publish_check(j);
+    DELAYPOINT(clone_link);
     if (!err) {
         if (!j->process)
             clone_seccomp_locked(j->task);

@@ -166,6 +166,25 @@ static bool fs_path_move(struct path *p, const struct path *from, const struct p
     return true;
 }
 
+void fs_paths_put(struct fs_paths *p)
+{
+    path_put(&p->root);
+    path_put(&p->cwd);
+}
+
+/* What fs held of *from is dropped; the caller has references of its own. */
+void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const struct fs_paths *to)
+{
+    spin_lock(&fs->lock);
+    bool root = fs_path_move(&fs->root, &from->root, &to->root);
+    bool cwd = fs_path_move(&fs->cwd, &from->cwd, &to->cwd);
+    spin_unlock(&fs->lock);
+    if (root)
+        path_put(&from->root);
+    if (cwd)
+        path_put(&from->cwd);
+}
+
 /* The old references are dropped after the walk over the list: `from` is held by the caller, so
  * only the count is owed. */
 void up_move_roots(const struct path *from, const struct path *to)

@@ -43,6 +43,13 @@ void fs_context_get(struct fs_context *fs);
 void fs_context_put(struct fs_context *fs);
 /* References to both. */
 void fs_context_paths(struct fs_context *fs, struct path *root, struct path *cwd);
+/* The paths become *to, each where it still is as in *from: pivot_root may have moved it. Borrows.
+ */
+struct fs_paths {
+    struct path root, cwd;
+};
+void fs_paths_put(struct fs_paths *p);
+void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const struct fs_paths *to);
 void fs_set_cwd(struct fs_context *fs, const struct path *p);  /* borrows */
 void fs_set_root(struct fs_context *fs, const struct path *p); /* borrows */
 

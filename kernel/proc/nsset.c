@@ -121,15 +121,26 @@ void nsset_enter_time(struct nsset *ns)
     time_ns_enter(ns->time);
 }
 
-static int nsset_new_mount(struct nsset *ns, struct user_ns *u, struct path *root, struct path *cwd)
+/* fs goes along. Others look at it and may move it meanwhile: the copies are found for paths of our
+ * own. */
+static int nsset_new_mount(struct nsset *ns, struct user_ns *u, struct fs_context *fs)
 {
-    struct mount_ns *m = mount_ns_copy(ns->mount, u, root, cwd);
+    struct fs_paths from, to;
+    struct mount_ns *m;
 
-    if (IS_ERR(m) || !m)
-        return m ? PTR_ERR(m) : -ENOMEM;
-    mount_ns_put(ns->mount);
-    ns->mount = m;
-    return 0;
+    fs_context_paths(fs, &from.root, &from.cwd);
+    to = from;
+    path_get(&to.root);
+    path_get(&to.cwd);
+    m = mount_ns_copy(ns->mount, u, &to.root, &to.cwd);
+    if (m && !IS_ERR(m)) {
+        fs_context_move(fs, &from, &to);
+        mount_ns_put(ns->mount);
+        ns->mount = m;
+    }
+    fs_paths_put(&from);
+    fs_paths_put(&to);
+    return !m ? -ENOMEM : IS_ERR(m) ? PTR_ERR(m) : 0;
 }
 
 static int nsset_new_net(struct nsset *ns, struct user_ns *u)
@@ -199,8 +210,8 @@ static int nsset_new_time(struct nsset *ns, struct user_ns *u)
     return err;
 }
 
-struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred, struct path *root,
-                         struct path *cwd)
+struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
+                         struct fs_context *fs)
 {
     struct user_ns *u = cred->user_ns;
     int err = 0;
@@ -225,7 +236,7 @@ struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
     if (!err && flags & CLONE_NEWNET)
         err = nsset_new_net(ns, u);
     if (!err && flags & CLONE_NEWNS)
-        err = nsset_new_mount(ns, u, root, cwd);
+        err = nsset_new_mount(ns, u, fs);
     if (!err)
         return ns;
     nsset_put(ns);
@@ -314,7 +325,7 @@ int ns_unshare(u64 flags)
     if (!err && flags & CLONE_FS)
         err = fs_context_unshare();
     if (!err && flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER) {
-        ns = nsset_copy(t->ns, flags, c ? c : t->cred, &t->fs->root, &t->fs->cwd);
+        ns = nsset_copy(t->ns, flags, c ? c : t->cred, t->fs);
         err = IS_ERR(ns) ? (int)PTR_ERR(ns) : 0;
     }
     if (err) {

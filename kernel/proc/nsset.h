@@ -77,10 +77,12 @@ void nsset_init_boot(void);
 void nsset_enter_time(struct nsset *ns);
 void nsset_get(struct nsset *ns);
 void nsset_put(struct nsset *ns);
-/* A set with new namespaces where flags has CLONE_NEW*, the others shared. root and cwd are moved
- * to the copied mount namespace. Privilege is checked. ERR_PTR on error. May sleep. */
-struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred, struct path *root,
-                         struct path *cwd) __must_check;
+/* A set with new namespaces where flags has CLONE_NEW*, the others shared. fs, which nobody else
+ * uses, is moved to the copied mount namespace. Privilege is checked. ERR_PTR on error. May sleep.
+ */
+struct fs_context;
+struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
+                         struct fs_context *fs) __must_check;
 /* unshare(2) and setns(2) for current. */
 int ns_unshare(u64 flags);
 /* Current's credentials in a new user namespace. ERR_PTR: those of user_ns_create, or -EPERM:

@@ -15,7 +15,5 @@ void reap_unlink_locked(struct process *p, struct list_node *dead);
 void reap_list(struct list_node *dead);
 /* Reaps the zombies among p's children, whatever they are. Context: no lock held. */
 void reap_children(struct process *p);
-/* REQUIRES(proc_lock): see wait.c. Then reap_wake_inits wakes each namespace's init, which may be
- * waiting for the namespace to empty. */
+/* REQUIRES(proc_lock): see wait.c. */
 void reap_leave_ns_locked(struct process *p);
-void reap_wake_inits(struct pid *pid);

@@ -109,19 +109,6 @@ void reap_leave_ns_locked(struct process *p)
         pid_free_numbers_dying(p->pid);
 }
 
-void reap_wake_inits(struct pid *pid)
-{
-    u64 flags;
-
-    spin_lock_irqsave(&proc_lock, &flags);
-    for (unsigned i = 1; i <= pid->level; i++) {
-        struct process *init = pid->numbers[i].ns->reaper;
-        if (init)
-            waitq_wake_all(&init->child_wait);
-    }
-    spin_unlock_irqrestore(&proc_lock, flags);
-}
-
 void reap_list(struct list_node *dead)
 {
     struct process *p, *tmp;
@@ -137,7 +124,6 @@ void reap_list(struct list_node *dead)
         sigqueue_free_list(p, &dropped);
         sighand_leave(p);
         waitq_wake_all(&p->pid->exit_wait);
-        reap_wake_inits(p->pid);
         cgroup_exit(&p->cgroup);
         struct task *leader = p->leader;
         p->leader = NULL;

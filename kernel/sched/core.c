@@ -150,13 +150,13 @@ out:
     return woken;
 }
 
-void sched_activate(struct thread *t, bool fresh)
+void sched_activate(struct thread *t)
 {
     u64 flags = irq_save();
     struct rq *rq = rq_lock_thread(t);
 
     t->state = THREAD_RUNNABLE;
-    sched_place_unlock(rq, t, fresh);
+    sched_place_unlock(rq, t, false);
     irq_restore(flags);
 }
 
@@ -189,6 +189,18 @@ bool thread_sleep_interrupted(const struct thread *t, enum sleep_kind kind)
     return kind == SLEEP_KILLABLE && (work & WORK_KILL);
 }
 
+void sched_activate_new(struct thread *t)
+{
+    u64 flags = irq_save();
+    struct rq *rq = rq_lock_thread(t);
+
+    if (unlikely(sched_group_frozen(t->group))) /* later it is told by who freezes or moves it */
+        sched_work_or(t, WORK_THROTTLE);
+    t->state = THREAD_RUNNABLE;
+    sched_place_unlock(rq, t, true);
+    irq_restore(flags);
+}
+
 /* On next's stack, rq->lock held by the switch. */
 void sched_finish_switch(struct arch_thread *prev_arch)
 {
@@ -201,7 +213,7 @@ void sched_finish_switch(struct arch_thread *prev_arch)
         thread_put(prev);
     } else if (unlikely(moves)) {
         prev->moves = false;
-        sched_activate(prev, false);
+        sched_activate(prev);
     }
 }
 

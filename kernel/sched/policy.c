@@ -85,7 +85,7 @@ static int policy_set_affinity(struct thread *t, const u64 *mask)
         rq_dequeue(rq, t);
     spin_unlock(&rq->lock);
     if (waits)
-        sched_activate(t, false);
+        sched_activate(t);
     else if (!here && runs)
         thread_work_set(t, WORK_RESCHED);
     irq_restore(flags);

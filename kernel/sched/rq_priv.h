@@ -133,7 +133,9 @@ u64 sched_tick_next(void);
 void sched_finish_switch(struct arch_thread *prev);
 void sched_kick_cpu(unsigned cpu);
 /* Makes t, which runs nowhere and is in no tree, runnable on a CPU that the policy chooses. */
-void sched_activate(struct thread *t, bool fresh);
+void sched_activate(struct thread *t);
+/* The same for a new thread. */
+void sched_activate_new(struct thread *t);
 
 /* timer.c */
 void timer_run(u64 now);

@@ -101,6 +101,22 @@ static void thread_fpu_free(void *area)
         kfree(area);
 }
 
+/* The maker's group, counted: who moves the maker meanwhile lets go of the old one at once. */
+static struct sched_group *thread_group_of_maker(void)
+{
+    u64 flags = irq_save();
+    struct rq *rq = rq_this();
+    struct sched_group *g;
+
+    spin_lock(&rq->lock); /* the maker runs: its group changes under this lock only */
+    g = rq->curr->group;
+    DELAYPOINT(thread_group);
+    group_get(g);
+    spin_unlock(&rq->lock);
+    irq_restore(flags);
+    return g;
+}
+
 /* Inherits the maker's scheduling parameters, but a kernel thread's none. */
 static void thread_setup(struct thread *t, const char *name, bool user)
 {
@@ -118,7 +134,7 @@ static void thread_setup(struct thread *t, const char *name, bool user)
     if (user && maker->task) {
         t->affinity = maker->affinity;
         t->allowed = maker->allowed;
-        t->group = maker->group;
+        t->group = thread_group_of_maker();
         t->nice = maker->nice;
         t->policy = maker->policy;
         t->se.weight = maker->se.weight;
@@ -127,7 +143,6 @@ static void thread_setup(struct thread *t, const char *name, bool user)
             t->se.weight = policy_weight(t);
         }
     }
-    group_get(t->group);
     t->se.parent = t->group->cpu[t->cpu];
     t->user_mode = user;
     spin_lock_irqsave(&threads_lock, &flags);
@@ -243,9 +258,7 @@ void thread_start(struct thread *t)
 {
     DEBUG_ASSERT(t->state == THREAD_SLEEPING);
     refcount_get(&t->ref); /* its own */
-    if (unlikely(sched_group_frozen(t->group)))
-        thread_work_set(t, WORK_THROTTLE);
-    sched_activate(t, true);
+    sched_activate_new(t);
 }
 
 void thread_exit(void)

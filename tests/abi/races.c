@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What processes do to each other at the same moment. Bothy's debug build can dwell in the window
+ * of a race, so that the other side surely comes into it; elsewhere these are just some tries.
+ */
+#include "abi.h"
+
+#include <sys/mount.h>
+#include <sys/prctl.h>
+
+#define ROUNDS 12
+
+/* The delay point of that name, in threads called "dweller"; does nothing where there is none. */
+static void dwell(const char *point, bool on)
+{
+    int fd = open("/proc/bothy/console", O_RDWR);
+
+    if (fd < 0)
+        return;
+    dprintf(fd, "delay %d", on ? 20000 : 500);
+    dprintf(fd, "fail %s every %d%s", point, on, on ? " of dweller" : "");
+    close(fd);
+}
+
+static void become_dweller(void)
+{
+    EXPECT(prctl(PR_SET_NAME, "dweller") == 0);
+}
+
+/* ------------------------------------------------------------- the end of a pid namespace */
+
+/* Ends `init` once told to: from outside of its namespace. */
+static pid_t start_killer(int tell, pid_t init)
+{
+    pid_t pid = fork();
+    char c;
+
+    if (pid == 0) {
+        EXPECT(read(tell, &c, 1) == 1);
+        EXPECT(kill(init, SIGKILL) == 0);
+        _exit(0);
+    }
+    return pid;
+}
+
+static void sleep_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
+/* One namespace that ends while a process outside it forks into it. */
+static void fork_into_a_dying_namespace(void)
+{
+    pid_t init, late, killer;
+    int fds[2];
+
+    EXPECT(pipe(fds) == 0 && unshare(CLONE_NEWPID) == 0);
+    init = fork();
+    if (init == 0)
+        sleep_for_ever();
+    EXPECT(setns(open("/proc/self/ns/pid", O_RDONLY), 0) == 0); /* the killer's is ours */
+    killer = start_killer(fds[0], init);
+    EXPECT(init > 0 && killer > 0);
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/ns/pid", init);
+    EXPECT(setns(open(path, O_RDONLY), CLONE_NEWPID) == 0);
+    become_dweller();
+    EXPECT(write(fds[1], "", 1) == 1);
+    late = fork();
+    if (late == 0)
+        sleep_for_ever();
+    EXPECT(late > 0 || errno == ENOMEM);
+    for (int left = 2 + (late > 0); left; left--) /* init may wait for us to reap the late one */
+        EXPECT(waitpid(-1, NULL, 0) > 0);
+    _exit(0);
+}
+
+static void in_rounds(const char *point, void (*round)(void))
+{
+    dwell(point, true);
+    for (int i = 0; i < ROUNDS; i++) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(5);
+            round();
+        }
+        EXPECT(waitpid(pid, &status, 0) == pid);
+        if (status)
+            dwell(point, false);
+        EXPECT(status == 0);
+    }
+    dwell(point, false);
+}
+
+TEST(a_namespace_ends_though_a_fork_into_it_is_given_up)
+{
+    in_rounds("clone_publish", fork_into_a_dying_namespace);
+}
+
+TEST(a_namespace_takes_along_who_is_just_being_forked)
+{
+    in_rounds("clone_link", fork_into_a_dying_namespace);
+}
+
+static void *sleeper(void *arg)
+{
+    sleep_for_ever();
+    return NULL;
+}
+
+/* One namespace with a process of several threads in it. */
+static void end_a_namespace_of_threads(void)
+{
+    pthread_t t;
+    pid_t init;
+    int fds[2];
+    char c;
+
+    EXPECT(pipe(fds) == 0 && unshare(CLONE_NEWPID) == 0);
+    become_dweller();
+    init = fork();
+    if (init == 0) {
+        if (fork() == 0) {
+            for (int i = 0; i < 3; i++)
+                EXPECT(pthread_create(&t, NULL, sleeper, NULL) == 0);
+            EXPECT(write(fds[1], "", 1) == 1);
+        }
+        sleep_for_ever();
+    }
+    EXPECT(read(fds[0], &c, 1) == 1);
+    EXPECT(kill(init, SIGKILL) == 0 && waitpid(init, NULL, 0) == init);
+    _exit(0);
+}
+
+TEST(a_namespace_ends_whichever_thread_of_it_leaves_last)
+{
+    in_rounds("exit_number", end_a_namespace_of_threads);
+}
+
+/* ------------------------------------------------------------- control groups */
+
+#define GROUPS "/tmp/races-cgroup"
+#define GROUP GROUPS "/races"
+
+static bool put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    close(fd);
+    return done;
+}
+
+static void groups_mount(void)
+{
+    EXPECT(unshare(CLONE_NEWNS) == 0);
+    EXPECT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    mkdir(GROUPS, 0755);
+    EXPECT(mount("none", GROUPS, "cgroup2", 0, NULL) == 0);
+    rmdir(GROUP);
+}
+
+static volatile bool made_enough;
+static volatile unsigned made;
+
+static void *no_thread(void *arg)
+{
+    return NULL;
+}
+
+static void *thread_maker(void *arg)
+{
+    become_dweller();
+    while (!made_enough) {
+        pthread_t t;
+        EXPECT(pthread_create(&t, NULL, no_thread, NULL) == 0 && pthread_join(t, NULL) == 0);
+        made++;
+    }
+    return NULL;
+}
+
+/* It comes into the group that its maker is in by then. */
+TEST(a_thread_is_made_while_the_group_of_its_maker_goes)
+{
+    pthread_t maker;
+
+    groups_mount();
+    EXPECT(pthread_create(&maker, NULL, thread_maker, NULL) == 0);
+    dwell("thread_group", true);
+    for (int i = 0; i < ROUNDS; i++) {
+        EXPECT(mkdir(GROUP, 0755) == 0);
+        EXPECT(put(GROUP "/cgroup.procs", "0"));
+        for (unsigned before = made; made == before;)
+            sched_yield();
+        EXPECT(put(GROUPS "/cgroup.procs", "0"));
+        while (rmdir(GROUP))
+            EXPECT(errno == EBUSY);
+    }
+    dwell("thread_group", false);
+    made_enough = true;
+    EXPECT(pthread_join(maker, NULL) == 0);
+}
+
+static pid_t start_looker(pid_t at)
+{
+    char path[64], text[256];
+    pid_t pid = fork();
+
+    if (pid)
+        return pid;
+    snprintf(path, sizeof(path), "/proc/%d/cwd", at);
+    for (;;)
+        readlink(path, text, sizeof(text));
+}
+
+/* One who looks at the working directory sees the old mount or the copy, each whole. */
+TEST(a_working_directory_is_looked_at_while_it_moves_to_a_new_namespace)
+{
+    pid_t looker;
+
+    groups_mount();
+    looker = start_looker(getpid());
+    for (int i = 0; i < 10 * ROUNDS; i++) {
+        EXPECT(chdir(GROUPS) == 0 && unshare(CLONE_NEWNS) == 0);
+        EXPECT(access("cgroup.procs", F_OK) == 0);
+    }
+    EXPECT(kill(looker, SIGKILL) == 0 && waitpid(looker, NULL, 0) == looker);
+}
