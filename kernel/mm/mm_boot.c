@@ -73,6 +73,26 @@ static void mm_free_cut(u64 start, u64 end)
     }
 }
 
+bool mm_free_insert(u64 start, u64 end)
+{
+    unsigned i = 0;
+
+    while (i < mm_free_count && mm_free[i].start < start)
+        i++;
+    if (i && mm_free[i - 1].end == start) {
+        mm_free[i - 1].end = end;
+    } else if (i < mm_free_count && mm_free[i].start == end) {
+        mm_free[i].start = start;
+    } else {
+        if (mm_free_count == RANGES_MAX)
+            return false;
+        memmove(mm_free + i + 1, mm_free + i, (mm_free_count - i) * sizeof(mm_free[0]));
+        mm_free[i] = (struct mm_range){start, end};
+        mm_free_count++;
+    }
+    return true;
+}
+
 static void mm_cut_bytes(u64 start, u64 end)
 {
     mm_free_cut(start >> PAGE_SHIFT, DIV_ROUND_UP(end, PAGE_SIZE));
@@ -246,19 +266,6 @@ INIT_HOOK(mm_init, INIT_MM);
 int mm_free_reserved(hpa_t start, hpa_t end)
 {
     u64 first = DIV_ROUND_UP(start.v, PAGE_SIZE), last = end.v >> PAGE_SHIFT;
-    int err = first < last ? section_reserve(first, last) : 0;
 
-    if (err || first >= last)
-        return err;
-    buddy_add_total(last - first);
-    for (u64 pfn = first; pfn < last; pfn++) {
-        struct page *page = page_of(HPA(pfn << PAGE_SHIFT));
-
-        if (!page_flag_test(page, PG_RESERVED))
-            panic("page %lx given back twice", pfn << PAGE_SHIFT);
-        page->flags = 0;
-        atomic_set(&page->ref, 0);
-    }
-    buddy_give_range(first, last);
-    return 0;
+    return first < last ? section_give(first, last) : 0;
 }

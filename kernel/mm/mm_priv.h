@@ -43,6 +43,8 @@ void section_init_ranges(void);
 bool section_grow(void);
 /* Gives [start, end) page numbers, RAM that was reserved at boot, a struct page (reserved). */
 int section_reserve(u64 start, u64 end);
+/* Makes [start, end) page numbers, RAM that was reserved at boot, free. 0 or -ENOMEM. */
+int section_give(u64 start, u64 end);
 u64 section_pages_left(void);
 
 /* buddy.c */
@@ -64,6 +66,8 @@ struct mm_range {
 };
 extern struct mm_range mm_ram[], mm_free[];
 extern unsigned mm_ram_count, mm_free_count;
+/* Adds page numbers [start, end) to mm_free. False: there are too many ranges. section_lock. */
+bool mm_free_insert(u64 start, u64 end);
 /* page.c: gives this CPU's cached pages back to the buddy lists. irq-safe. */
 void page_cache_drain_cpu(void);
 /* slab.c */

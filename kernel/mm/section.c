@@ -227,3 +227,49 @@ int section_reserve(u64 start, u64 end)
     section_lock_leave(flags);
     return ok ? 0 : -ENOMEM;
 }
+
+/* Of a section that has its array. */
+static void section_free_reserved(u64 start, u64 end)
+{
+    buddy_add_total(end - start);
+    for (u64 pfn = start; pfn < end; pfn++) {
+        struct page *page = page_of(HPA(pfn << PAGE_SHIFT));
+
+        if (!page_flag_test(page, PG_RESERVED))
+            panic("page %lx given back twice", pfn << PAGE_SHIFT);
+        page->flags = 0;
+        atomic_set(&page->ref, 0);
+    }
+    buddy_give_range(start, end);
+}
+
+/* Of one that has none: it waits for its turn like all others, and can carry its array itself. */
+static bool section_add_free(u64 start, u64 end)
+{
+    if (!mm_free_insert(start, end))
+        return false;
+    section_left += end - start;
+    section_range = 0;
+    section_next = MIN(section_next, start);
+    return true;
+}
+
+int section_give(u64 start, u64 end)
+{
+    bool ok = true;
+    u64 flags, next;
+
+    if (!section_lock_enter(&flags))
+        return -EDEADLK;
+    for (; ok && start < end; start = next) {
+        u64 base = ALIGN_DOWN(start, SECTION_PAGES);
+
+        next = MIN(end, base + SECTION_PAGES);
+        if (section_has_array(base))
+            section_free_reserved(start, next);
+        else
+            ok = section_add_free(start, next);
+    }
+    section_lock_leave(flags);
+    return ok ? 0 : -ENOMEM;
+}

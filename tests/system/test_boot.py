@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from bothy import commands, run
+from bothy import BUSYBOX, commands, run
 from suite import Skip, expect, expect_in, main
 
 HELLO = (r"Hello from Bothy!\n"
@@ -74,6 +75,23 @@ def test_little_memory():
 
 def test_much_memory():
     both_walls("--memory", "8192", memory=8192)
+
+
+def test_module_of_more_than_half_the_memory_fits_and_its_memory_comes_back():
+    size = 200 << 20
+    with tempfile.TemporaryDirectory(prefix="bothy-boot-") as folder:
+        big = os.path.join(folder, "big")
+        with open(big, "wb") as f:
+            f.seek(size - 4)
+            f.write(b"end\n")
+        p = run("--memory", "320", "--file", big, "--file", BUSYBOX + ":busybox",
+                *commands("/boot/files/busybox tail -c 4 /boot/files/big",
+                          "/boot/files/busybox stat -c %s /boot/files/big", "debug mem"))
+    expect((p.returncode, p.stderr), (0, ""))
+    found = re.fullmatch(rf"end\n{size}\ntotal (\d+) KiB, .*\n", p.stdout)
+    if not found:
+        raise AssertionError(f"not the whole file: {p.stdout!r}")
+    expect(int(found[1]) > 300 << 10, True, f"{found[1]} KiB in all")
 
 
 def test_one_processor():

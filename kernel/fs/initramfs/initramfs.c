@@ -4,6 +4,9 @@
  * tmpfs in order, so that a later one adds to or replaces what an earlier one brought. Directories
  * on the way to a name are made. Archives come from whoever boots the machine, but a broken one
  * must not: lib/cpio checks every length, and names with ".." are refused.
+ *
+ * A module's memory comes back while it is read, so that one of half the machine's size fits: of
+ * what lies before the place that is read nothing is kept but copies.
  */
 #include "fs/initramfs/initramfs.h"
 
@@ -16,14 +19,16 @@
 #include "lib/string.h"
 #include "mm/mm_boot.h"
 #include "mm/page.h"
+#include "mm/slab.h"
 #include "vfs/vfs.h"
 
 #define HARDLINKS_MAX 64
+#define GIVE_BACK (4UL << 20) /* bytes of a module at a time */
 
 /* Names that share an inode in an archive: the last one carries the data (cpio newc). */
 struct initramfs_link {
     u32 ino, dev_major, dev_minor;
-    const char *name;
+    char *name; /* owned */
 };
 
 struct initramfs {
@@ -31,7 +36,30 @@ struct initramfs {
     struct initramfs_link links[HARDLINKS_MAX];
     unsigned nr_links;
     u64 files;
+    u64 given; /* where the memory begins that the module has not given back */
+    const char *module;
+    char name[PATH_MAX]; /* of the entry that is made */
 };
+
+/* What lies before `upto`, an address inside the module, is read. */
+static void initramfs_give_back(struct initramfs *fs, u64 upto)
+{
+    if (upto <= fs->given)
+        return;
+    if (mm_free_reserved(HPA(fs->given), HPA(upto)))
+        log_warn("initramfs: no memory to give module %s back", fs->module);
+    fs->given = upto;
+}
+
+/* The same in large steps, which begin and end on page boundaries. */
+static void initramfs_passed(struct initramfs *fs, const void *at)
+{
+    u64 upto = ALIGN_DOWN(virt_hpa(at).v, GIVE_BACK);
+
+    if (upto > fs->given)
+        initramfs_give_back(fs, upto);
+    cond_yield();
+}
 
 static bool initramfs_name_ok(const char *name)
 {
@@ -61,17 +89,30 @@ static void initramfs_make_parents(struct initramfs *fs, const char *name)
     }
 }
 
+static int initramfs_write(struct initramfs *fs, struct file *f, const struct cpio_entry *e)
+{
+    for (u64 at = 0, size; at < e->size; at += size) {
+        ssize_t n;
+
+        size = MIN(e->size - at, GIVE_BACK);
+        n = file_write_kernel(f, e->data + at, size, (loff_t)at);
+        if (n < 0 || (u64)n != size)
+            return n < 0 ? (int)n : -ENOSPC;
+        initramfs_passed(fs, e->data + at + size);
+    }
+    return 0;
+}
+
 static int initramfs_file(struct initramfs *fs, const char *name, const struct cpio_entry *e)
 {
     struct file *f;
-    ssize_t n;
     int err = vfs_open(&fs->ctx, NULL, name, O_WRONLY | O_CREAT | O_TRUNC, e->mode & 07777, 0, &f);
 
     if (err)
         return err;
-    n = e->size ? file_write_kernel(f, e->data, e->size, 0) : 0;
+    err = initramfs_write(fs, f, e);
     file_put(f);
-    return n < 0 ? (int)n : (u64)n != e->size ? -ENOSPC : 0;
+    return err;
 }
 
 /* A further name of an inode seen before in this archive. */
@@ -87,10 +128,17 @@ static const char *initramfs_linked(struct initramfs *fs, const struct cpio_entr
             return l->name;
     }
     if (fs->nr_links < HARDLINKS_MAX) {
-        l = &fs->links[fs->nr_links++];
-        *l = (struct initramfs_link){e->ino, e->dev_major, e->dev_minor, e->name};
+        l = &fs->links[fs->nr_links];
+        *l = (struct initramfs_link){e->ino, e->dev_major, e->dev_minor, kstrdup(e->name)};
+        fs->nr_links += l->name != NULL;
     }
     return NULL;
+}
+
+static void initramfs_forget_links(struct initramfs *fs)
+{
+    while (fs->nr_links)
+        kfree(fs->links[--fs->nr_links].name);
 }
 
 static int initramfs_regular(struct initramfs *fs, const char *name, const struct cpio_entry *e)
@@ -157,7 +205,7 @@ static void initramfs_set_attr(struct initramfs *fs, const char *name, const str
     path_put(&p);
 }
 
-static void initramfs_entry(struct initramfs *fs, const struct cpio_entry *e)
+static void initramfs_entry(struct initramfs *fs, struct cpio_entry *e)
 {
     const char *name = e->name;
     int err;
@@ -170,6 +218,8 @@ static void initramfs_entry(struct initramfs *fs, const struct cpio_entry *e)
         log_warn("initramfs: refused name %s", name);
         return;
     }
+    strlcpy(fs->name, name, sizeof(fs->name));
+    e->name = name = fs->name;
     initramfs_make_parents(fs, name);
     if (!S_ISDIR(e->mode) && !S_ISREG(e->mode))
         (void)vfs_unlink(&fs->ctx, NULL, name); /* replaced, if it was there */
@@ -207,24 +257,25 @@ static void initramfs_archive(struct initramfs *fs, const struct boot_module *mo
     struct cpio_entry e;
     int more;
 
-    fs->nr_links = 0;
     cpio_init(&it, hpa_virt(HPA(mod->start)), mod->size);
     while ((more = cpio_next(&it, &e)) > 0) {
         initramfs_entry(fs, &e);
-        cond_yield();
+        initramfs_passed(fs, it.base + it.at);
     }
+    initramfs_forget_links(fs);
     if (more < 0)
         log_err("initramfs: module %s is damaged at byte %lu", mod->name, it.at);
 }
 
 static void initramfs_module(struct initramfs *fs, const struct boot_module *mod)
 {
+    fs->given = mod->start;
+    fs->module = mod->name;
     if (mod->name[0] && strcmp(mod->name, "initramfs") != 0)
         initramfs_named(fs, mod);
     else
         initramfs_archive(fs, mod);
-    if (mm_free_reserved(HPA(mod->start), HPA(mod->start + mod->size)))
-        log_warn("initramfs: no memory to give module %s back", mod->name);
+    initramfs_give_back(fs, mod->start + mod->size);
 }
 
 /* What PID 1 stands on before it has mounted anything: its console. */
