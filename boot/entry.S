@@ -123,8 +123,7 @@ entry_multiboot2:
     leal OFFSET(boot_pdpt_image) + PTE_TABLE(%ebp), %edx
     movl %edx, 511 * 8(%edi)
 
-    movl %cr4, %eax
-    orl $0x20, %eax /* PAE */
+    movl $0x20, %eax /* PAE alone: firmware may have left five-level paging on */
     movl %eax, %cr4
     movl %edi, %cr3
     movl $0xc0000080, %ecx /* EFER: LME, and NXE where there is NX: cpu_features_enable sets it */

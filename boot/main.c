@@ -34,46 +34,6 @@ void boot_add_module(u64 start, u64 size, const char *name)
     boot_info.nr_modules++;
 }
 
-void boot_add_mem(u64 start, u64 size, u32 type)
-{
-    struct boot_mem *mem = &boot_info.mem[boot_info.nr_mem];
-
-    if (boot_info.nr_mem == BOOT_MEM_MAX || size == 0 || start + size < start)
-        return;
-    mem->start = start;
-    mem->end = start + size;
-    mem->type = type;
-    boot_info.nr_mem++;
-}
-
-static void boot_mem_sort(void)
-{
-    for (unsigned i = 1; i < boot_info.nr_mem; i++) {
-        struct boot_mem m = boot_info.mem[i];
-        unsigned j = i;
-
-        for (; j > 0 && boot_info.mem[j - 1].start > m.start; j--)
-            boot_info.mem[j] = boot_info.mem[j - 1];
-        boot_info.mem[j] = m;
-    }
-}
-
-/* Cuts each RAM range down to what no other range claims: firmware's lists may overlap. */
-void boot_mem_finish(void)
-{
-    boot_mem_sort();
-    for (unsigned i = 0; i + 1 < boot_info.nr_mem; i++) {
-        struct boot_mem *a = &boot_info.mem[i], *b = &boot_info.mem[i + 1];
-
-        if (a->end <= b->start)
-            continue;
-        if (a->type == BOOT_MEM_RAM)
-            a->end = b->start;
-        else
-            b->start = MIN(a->end, b->end);
-    }
-}
-
 /* Finds `key` as a word of the command line. */
 const char *boot_option(const char *key, size_t *len)
 {
