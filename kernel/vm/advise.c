@@ -387,8 +387,8 @@ int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock)
 
 int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
 {
+    int err = 0, holes = 0;
     u64 end;
-    int err = 0;
 
     if ((addr & (PAGE_SIZE - 1)) || (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) ||
         ((flags & MS_ASYNC) && (flags & MS_SYNC)))
@@ -402,8 +402,9 @@ int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
 
         rwlock_read_lock(&as->lock);
         a = area_find(as, addr);
-        if (!a || a->start > addr) {
-            err = -ENOMEM;
+        if (!a || a->start > addr) { /* what lies behind is written back nevertheless */
+            holes = -ENOMEM;
+            stop = a ? MIN(end, a->start) : end;
         } else {
             stop = MIN(end, a->end);
             if ((flags & MS_SYNC) && a->object && (a->flags & AREA_SHARED)) {
@@ -420,16 +421,16 @@ int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
         addr = stop;
         vm_pause();
     }
-    return err;
+    return err ? err : holes;
 }
 
 /* Is the page at va in memory: mapped, or in the object's cache. */
 static bool advise_resident(struct aspace *as, const struct area *a, u64 va)
 {
     u64 *slot = pte_lookup1(&as->pt, va);
-    u64 e = slot ? *slot : 0;
+    u64 e = slot ? READ_ONCE(*slot) : 0;
 
-    if (pte_huge(e) || ((e & PTE_P) && pte_table(e)[pte_slot(va, 0)]))
+    if (pte_huge(e) || ((e & PTE_P) && READ_ONCE(pte_table(e)[pte_slot(va, 0)])))
         return true;
     return a->object &&
            xa_load(&a->object->pages, (va - a->start + a->offset) >> PAGE_SHIFT) != NULL;

@@ -178,9 +178,20 @@ static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, un
     return remap_move(as, old, old_len, new_len, to, !old_len || (flags & MREMAP_DONTUNMAP));
 }
 
+/* How memory at va is to be populated because it is locked; 0: it is not. */
+static unsigned remap_locked_kind(struct aspace *as, u64 va)
+{
+    const struct area *a = area_find(as, va);
+
+    if (!a || !(a->flags & AREA_LOCKED) || !a->prot)
+        return 0;
+    return a->prot & PT_WRITE ? FAULT_WRITE : FAULT_READ;
+}
+
 int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned flags, u64 new_addr,
                  u64 *out)
 {
+    unsigned kind = 0;
     u64 end;
     int err;
 
@@ -202,6 +213,10 @@ int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned 
     }
     rwlock_write_lock(&as->lock);
     err = remap_locked(as, old, old_len, new_len, flags, new_addr, out);
+    if (!err && new_len > old_len)
+        kind = remap_locked_kind(as, *out);
     aspace_write_unlock(as);
+    if (kind) /* best effort, as mmap(2)'s */
+        (void)aspace_populate(as, *out + old_len, *out + new_len, kind);
     return err;
 }

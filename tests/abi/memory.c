@@ -255,6 +255,27 @@ TEST(mlock_populates_and_counts)
     EXPECT_ERR(mlock(p, 8 * 4096), ENOMEM);
 }
 
+TEST(locked_memory_grows_locked)
+{
+    char *p = map(32, ANON, -1), *q;
+    unsigned char there[16];
+
+    EXPECT(munmap(p + 16 * PAGE, 16 * PAGE) == 0 && mlock(p, 16 * PAGE) == 0);
+    q = mremap(p, 16 * PAGE, 32 * PAGE, MREMAP_MAYMOVE);
+    EXPECT(q != MAP_FAILED && mincore(q + 16 * PAGE, 16 * PAGE, there) == 0);
+    for (int i = 0; i < 16; i++)
+        EXPECT(there[i] & 1);
+}
+
+TEST(msync_looks_behind_holes)
+{
+    char *p = map(3, MAP_SHARED | MAP_ANONYMOUS, -1);
+
+    EXPECT(munmap(p + PAGE, PAGE) == 0);
+    EXPECT_ERR(msync(p, 3 * PAGE, MS_SYNC), ENOMEM);
+    EXPECT(msync(p + 2 * PAGE, PAGE, MS_SYNC) == 0);
+}
+
 TEST(mlockall_now_and_later)
 {
     unsigned char in[4] = {0};
