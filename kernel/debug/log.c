@@ -39,12 +39,13 @@ static u64 log_time(void)
     return tsc_hz ? time_ns() : 0;
 }
 
-/* Names that users choose get into records: they start no new line there, and command no terminal.
+/* Names that users choose get into records: they start no new line there, and command no terminal,
+ * not by the control characters above 0x7f either.
  */
 static void log_tame(char *text, size_t n)
 {
     for (char *c = text; c < text + n; c++)
-        if (((u8)*c < ' ' && *c != '\t') || *c == 0x7f)
+        if (((u8)*c < ' ' && *c != '\t') || (u8)*c >= 0x7f)
             *c = '?';
 }
 

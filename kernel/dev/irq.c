@@ -46,7 +46,7 @@ static struct irq_vector *irq_new_locked(u32 gsi)
     for (unsigned i = 0; i < IRQ_VECTORS; i++) {
         struct irq_vector *v = &irq_vectors[i];
 
-        if (v->used)
+        if (v->used || load_acquire(&v->running)) /* or still being left: irq_release waits */
             continue;
         *v = (struct irq_vector){.gsi = gsi, .used = true};
         return v;

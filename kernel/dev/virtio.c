@@ -61,7 +61,7 @@ int virtq_create(struct virtio_device *dev, struct virtq *q, unsigned index, uns
     q->avail = (volatile u16 *)(ring + num * sizeof(struct virtq_desc));
     q->used = (volatile u16 *)(ring + USED_AT);
     for (unsigned i = 0; i < num; i++)
-        q->desc[i].next = (u16)(i + 1);
+        q->next[i] = (u16)(i + 1);
     err = dev->ops->queue_set(dev, q);
     if (err)
         page_free_virt(ring, 0);
@@ -77,7 +77,7 @@ int virtq_add(struct virtq *q, void *buf, u32 len, bool device_writes, void *tok
         return -EIO;
     if (q->nr_free == 0)
         return -ENOSPC;
-    q->free_head = desc->next;
+    q->free_head = q->next[at];
     q->nr_free--;
     desc->addr = virt_hpa(buf).v;
     desc->len = len;
@@ -112,7 +112,7 @@ void *virtq_take(struct virtq *q, u32 *written)
     q->last_used++;
     token = q->tokens[id];
     q->tokens[id] = NULL;
-    q->desc[id].next = q->free_head;
+    q->next[id] = q->free_head;
     q->free_head = (u16)id;
     q->nr_free++;
     return token;

@@ -20,6 +20,7 @@ struct virtq {
     volatile u16 *avail;
     volatile u16 *used;
     u16 free_head, nr_free, next_avail, last_used;
+    u16 next[64]; /* free descriptors: not in the ring, which the host can write */
     u32 lens[64]; /* of what was added, by descriptor */
     void *tokens[64];
     bool broken;
