@@ -58,6 +58,7 @@ static s64 irqchip_ioctl_set(struct irqchip *chip, u64 arg)
         ioapic_set_state(&chip->ioapic, &state.chip.ioapic);
     else
         pic_set_state(&chip->pic, state.chip_id, &state.chip.pic);
+    pit_resume(&chip->pit);
     spin_unlock_irqrestore(&chip->lock, flags);
     return 0;
 }
@@ -167,6 +168,7 @@ static s64 irqchip_ioctl_routing(struct irqchip *chip, u64 arg)
     spin_lock_irqsave(&chip->lock, &flags);
     old = chip->table;
     chip->table = table;
+    pit_resume(&chip->pit);
     spin_unlock_irqrestore(&chip->lock, flags);
     irq_table_free(old);
     return 0;
@@ -235,6 +237,7 @@ static s64 irqchip_set_lapic(struct irq_vcpu *iv, u64 arg)
     if (!err) {
         spin_lock_irqsave(&iv->chip->lock, &flags);
         err = lapic_set_state(&iv->lapic, state);
+        pit_resume(&iv->chip->pit);
         spin_unlock_irqrestore(&iv->chip->lock, flags);
     }
     kfree(state);

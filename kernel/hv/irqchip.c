@@ -260,10 +260,12 @@ static void irqchip_pit_timer_set(void *ctx, u64 deadline)
         timer_start(&chip->pit_timer, deadline);
 }
 
-static void irqchip_pit_tick(void *ctx)
+static bool irqchip_pit_tick(void *ctx)
 {
-    irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, true);
+    bool taken = irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, true) > 0;
+
     irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, false);
+    return taken;
 }
 
 static const struct pit_ops irqchip_pit_ops = {
@@ -420,6 +422,7 @@ int irqchip_ack(struct vcpu *v)
         lapic_ack(&iv->lapic, (u8)vector);
     else if (lapic_takes_pic(&iv->lapic))
         vector = irqchip_ack_pic(chip, v);
+    pit_resume(&chip->pit);
     spin_unlock_irqrestore(&chip->lock, flags);
     if (vector >= 0)
         COUNT(hv_irqs_acked);
@@ -471,6 +474,7 @@ int irqchip_msr(struct vcpu *v, u32 msr, u64 *value, bool write)
     spin_lock_irqsave(&iv->chip->lock, &flags);
     err = write ? lapic_msr_write(&iv->lapic, msr, *value) : lapic_msr_read(&iv->lapic, msr, value);
     v->apic_base = iv->lapic.base;
+    pit_resume(&iv->chip->pit);
     spin_unlock_irqrestore(&iv->chip->lock, flags);
     return err;
 }
@@ -496,6 +500,7 @@ int irqchip_mmio(struct vcpu *v, gpa_t gpa, void *data, u32 len, bool write)
         ioapic_write(&chip->ioapic, (u32)in_ioapic, data, len);
     else
         ioapic_read(&chip->ioapic, (u32)in_ioapic, data, len);
+    pit_resume(&chip->pit);
     spin_unlock_irqrestore(&chip->lock, flags);
     return 0;
 }
@@ -533,6 +538,7 @@ int irqchip_port(struct vm *vm, u16 port, u8 *data, bool write)
     err = write ? pic_write(&chip->pic, port, *data) : pic_read(&chip->pic, port, data);
     if (err)
         err = write ? pit_write(&chip->pit, port, *data) : pit_read(&chip->pit, port, data);
+    pit_resume(&chip->pit);
     spin_unlock_irqrestore(&chip->lock, flags);
     return err ? -EOPNOTSUPP : 0;
 }

@@ -22,6 +22,8 @@ static struct machine {
     struct pic pic;
     struct pit pit;
     u64 timer[CPUS], pit_timer;
+    u32 timer_sets;
+    bool tick_merged; /* nobody has a new request by the next tick */
     u32 kicks[CPUS], signals[CPUS], last_mode, last_vector;
     u32 acks, ticks, intr_edges;
 } m;
@@ -39,6 +41,7 @@ static u64 chips_tsc_to_ns(void *ctx, u64 tsc)
 static void chips_timer_set(void *ctx, u64 deadline)
 {
     m.timer[(struct lapic *)ctx - m.lapic] = deadline;
+    m.timer_sets++;
 }
 
 static void chips_kick(void *ctx)
@@ -80,11 +83,13 @@ static void chips_intr(void *ctx, bool high)
 static void chips_pit_timer(void *ctx, u64 deadline)
 {
     m.pit_timer = deadline;
+    m.timer_sets++;
 }
 
-static void chips_tick(void *ctx)
+static bool chips_tick(void *ctx)
 {
     m.ticks++;
+    return !m.tick_merged;
 }
 
 static const struct pit_ops chips_pit_ops = {chips_now, chips_pit_timer, chips_tick};
@@ -232,13 +237,47 @@ TEST(lapic_timer_counts_down_and_repeats)
 
     m.now += 160000 * 3 + 5;
     lapic_timer_fire(l);
-    EXPECT(lapic_pending(l) == 0x41 && m.timer[0] == start + 160000 * 4);
+    EXPECT(lapic_pending(l) == 0x41);
     EXPECT(chips_read(0, LAPIC_TIMER_COUNT) == 9999);
+    lapic_ack(l, 0x41);
+    EXPECT(m.timer[0] == start + 160000 * 4);
     chips_reg(0, LAPIC_LVT_TIMER, 0x30041);
     m.now = start + 160000 * 4;
     EXPECT(m.timer[0] != LAPIC_NEVER);
     chips_reg(0, LAPIC_TIMER_INIT, 0);
     EXPECT(m.timer[0] == LAPIC_NEVER);
+}
+
+/* A vCPU that does not run, or has the timer masked, costs its host one interrupt, not thousands.
+ */
+TEST(lapic_period_waits_for_its_interrupt_to_be_taken)
+{
+    struct lapic *l = &m.lapic[0];
+
+    chips_build();
+    chips_reg(0, LAPIC_TIMER_DIVIDE, 3);
+    chips_reg(0, LAPIC_LVT_TIMER, 0x20041);
+    chips_reg(0, LAPIC_TIMER_INIT, 10000);
+    u64 start = m.now;
+    u32 sets = m.timer_sets;
+
+    m.now += 160000;
+    lapic_timer_fire(l);
+    EXPECT(lapic_pending(l) == 0x41 && m.timer_sets == sets);
+    m.now = start + 160000 * 5 + 7;
+    EXPECT(chips_read(0, LAPIC_TIMER_COUNT) == 9999);
+    lapic_timer_fire(l); /* of an earlier start: late */
+    EXPECT(m.timer_sets == sets);
+    lapic_ack(l, 0x41);
+    EXPECT(m.timer_sets == sets + 1 && m.timer[0] == start + 160000 * 6);
+    m.now = m.timer[0];
+    lapic_eoi(l);
+    chips_reg(0, LAPIC_LVT_TIMER, 0x30041);
+    lapic_timer_fire(l);
+    EXPECT(lapic_pending(l) == -1 && m.timer_sets == sets + 1);
+    m.now += 160000 * 2;
+    chips_reg(0, LAPIC_LVT_TIMER, 0x20041);
+    EXPECT(m.timer_sets == sets + 2 && m.timer[0] == start + 160000 * 9);
 }
 
 TEST(lapic_timer_follows_the_tsc_deadline)
@@ -472,6 +511,31 @@ TEST(pit_channel_0_ticks)
     m.now += 90000;
     pit_fire(&m.pit);
     EXPECT(m.ticks == 2 && m.pit_timer == PIT_NEVER);
+}
+
+TEST(pit_period_that_nobody_takes_waits_for_a_reason)
+{
+    chips_build();
+    pit_write(&m.pit, 0x43, 0x34);
+    pit_write(&m.pit, 0x40, 0x9c);
+    pit_write(&m.pit, 0x40, 0x2e);
+    u64 start = m.now, span = m.pit_timer - start;
+    u32 sets = m.timer_sets;
+
+    m.tick_merged = true;
+    m.now = m.pit_timer;
+    pit_fire(&m.pit);
+    EXPECT(m.ticks == 1 && m.timer_sets == sets);
+    m.now = start + 5 * span + 3;
+    pit_fire(&m.pit);
+    EXPECT(m.ticks == 1 && m.timer_sets == sets);
+    pit_resume(&m.pit);
+    EXPECT(m.timer_sets == sets + 1 && m.pit_timer == start + 6 * span);
+    pit_resume(&m.pit);
+    m.tick_merged = false;
+    m.now = m.pit_timer;
+    pit_fire(&m.pit);
+    EXPECT(m.ticks == 2 && m.timer_sets == sets + 2 && m.pit_timer == start + 7 * span);
 }
 
 TEST(pit_channel_2_is_how_guests_calibrate)

@@ -81,6 +81,8 @@ void lapic_ack(struct lapic *l, u8 vector)
     lapic_bit_clear(l, LAPIC_IRR, vector);
     lapic_bit_set(l, LAPIC_ISR, vector);
     lapic_update(l);
+    if (vector == (u8)l->regs[LAPIC_LVT_TIMER])
+        lapic_timer_goes_on(l);
 }
 
 void lapic_eoi(struct lapic *l)

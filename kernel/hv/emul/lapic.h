@@ -82,6 +82,7 @@ struct lapic {
     u64 base;             /* IA32_APIC_BASE */
     u64 deadline;         /* of the timer, ns, or LAPIC_NEVER */
     u64 period;           /* ns, 0: one shot */
+    bool lapsed;          /* periodic: `deadline` is known, and timer_set was not called for it */
     u64 tsc_target;       /* IA32_TSC_DEADLINE, 0: not armed */
     u32 esr_new;          /* errors since ESR was last written */
     u32 regs[LAPIC_REGS]; /* by offset / 16; IRR, ISR and TMR take eight each */

@@ -13,5 +13,7 @@ void lapic_timer_set_divide(struct lapic *l, u32 value);
 void lapic_timer_write_tsc(struct lapic *l, u64 tsc);
 u32 lapic_timer_count(const struct lapic *l);
 void lapic_timer_stop(struct lapic *l);
+/* The interrupt of a periodic count has been taken, or may be now: the next end of one matters. */
+void lapic_timer_goes_on(struct lapic *l);
 /* After the registers were replaced: `count` is what was left of the running count. */
 void lapic_timer_resume(struct lapic *l, u32 count);

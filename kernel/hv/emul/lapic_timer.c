@@ -2,6 +2,12 @@
 /*
  * The local APIC's timer: one shot, periodic, TSC deadline. SDM 3A 11.5.4. Nothing ticks: the
  * current count is computed from the deadline when it is read.
+ *
+ * A period's end whose interrupt is masked, or still waits for its vCPU, would change nothing. So
+ * the host's timer of a periodic count is not started again when it fires (`lapsed`) but when the
+ * vCPU has taken the interrupt, or writes the timer's LVT entry: each interrupt of the host's is
+ * one that the guest has taken, in its own time. Otherwise vCPUs that never run could keep every
+ * CPU of the host busy.
  */
 #include "hv/emul/lapic_priv.h"
 
@@ -31,9 +37,10 @@ static u64 lapic_timer_divisor(const struct lapic *l)
 
 static void lapic_timer_arm(struct lapic *l, u64 deadline)
 {
-    if (deadline == l->deadline)
+    if (deadline == l->deadline && !l->lapsed)
         return;
     l->deadline = deadline;
+    l->lapsed = false;
     l->ops->timer_set(l->ctx, deadline);
 }
 
@@ -100,8 +107,11 @@ void lapic_timer_write_lvt(struct lapic *l, u32 value)
     u32 count = lapic_timer_count(l);
 
     l->regs[LAPIC_LVT_TIMER] = value;
-    if (mode == was)
+    if (mode == was) {
+        if (!(value & LAPIC_LVT_MASKED))
+            lapic_timer_goes_on(l);
         return;
+    }
     if (mode == LAPIC_TIMER_DEADLINE || was == LAPIC_TIMER_DEADLINE) {
         l->tsc_target = 0;
         l->regs[LAPIC_TIMER_INIT] = 0;
@@ -127,17 +137,29 @@ void lapic_timer_resume(struct lapic *l, u32 count)
         lapic_timer_run(l, count);
 }
 
+/* Periods that nobody waited for, or the host slept through, are lost, the phase is not. */
+void lapic_timer_goes_on(struct lapic *l)
+{
+    u64 now;
+
+    if (likely(!l->lapsed))
+        return;
+    now = l->ops->now(l->ctx);
+    if (now < l->deadline)
+        lapic_timer_arm(l, l->deadline);
+    else
+        lapic_timer_arm(l, now + l->period - (now - l->deadline) % l->period);
+}
+
 void lapic_timer_fire(struct lapic *l)
 {
     u64 now = l->ops->now(l->ctx);
 
-    if (l->deadline == LAPIC_NEVER || now < l->deadline)
+    if (l->deadline == LAPIC_NEVER || l->lapsed || now < l->deadline)
         return;
     if (l->period) {
-        /* Periods the host slept through are lost, the phase is not. */
-        u64 missed = (now - l->deadline) / l->period;
-
-        lapic_timer_arm(l, l->deadline + (missed + 1) * l->period);
+        l->lapsed = true;
+        l->deadline = now + l->period - (now - l->deadline) % l->period;
     } else {
         l->tsc_target = 0;
         lapic_timer_arm(l, LAPIC_NEVER);

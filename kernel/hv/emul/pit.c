@@ -92,9 +92,10 @@ static bool pit_output(const struct pit *pit, const pit_channel *c)
 
 static void pit_arm(struct pit *pit, u64 deadline)
 {
-    if (deadline == pit->deadline)
+    if (deadline == pit->deadline && !pit->lapsed)
         return;
     pit->deadline = deadline;
+    pit->lapsed = false;
     pit->ops->timer_set(pit->ctx, deadline);
 }
 
@@ -297,20 +298,35 @@ int pit_write(struct pit *pit, u16 port, u8 value)
     }
 }
 
-void pit_fire(struct pit *pit)
+/* The next end of a period after now. */
+static u64 pit_next(const struct pit *pit)
 {
     u64 now = pit->ops->now(pit->ctx);
 
-    if (pit->deadline == PIT_NEVER || now < pit->deadline)
-        return;
-    if (pit->period) {
-        u64 missed = (now - pit->deadline) / pit->period;
+    if (now < pit->deadline)
+        return pit->deadline;
+    return now + pit->period - (now - pit->deadline) % pit->period;
+}
 
-        pit_arm(pit, pit->deadline + (missed + 1) * pit->period);
-    } else {
+void pit_resume(struct pit *pit)
+{
+    if (pit->lapsed)
+        pit_arm(pit, pit_next(pit));
+}
+
+void pit_fire(struct pit *pit)
+{
+    bool taken;
+
+    if (pit->deadline == PIT_NEVER || pit->lapsed || pit->ops->now(pit->ctx) < pit->deadline)
+        return;
+    taken = pit->ops->tick(pit->ctx);
+    if (!pit->period)
         pit_arm(pit, PIT_NEVER);
-    }
-    pit->ops->tick(pit->ctx);
+    else if (taken)
+        pit_arm(pit, pit_next(pit));
+    else
+        pit->lapsed = true;
 }
 
 void pit_init(struct pit *pit, const struct pit_ops *ops, void *ctx)
