@@ -370,27 +370,48 @@ void vcpu_cpuid_adapt(struct vcpu *v, struct kvm_cpuid_entry2 *e)
     e->edx = out[3];
 }
 
-void vcpu_cpuid(struct vcpu *v, u32 leaf, u32 sub, u32 out[4])
+static void cpuid_answer(struct vcpu *v, u32 eax, u32 ebx, u32 ecx, u32 edx)
 {
-    const struct kvm_cpuid_entry2 *e = cpuid_find(v, leaf, sub);
+    v->gpr[EMUL_RAX] = eax;
+    v->gpr[EMUL_RBX] = ebx;
+    v->gpr[EMUL_RCX] = ecx;
+    v->gpr[EMUL_RDX] = edx;
+}
 
-    memset(out, 0, 4 * sizeof(out[0]));
-    if (!e && (leaf == 0xb || leaf == 0x1f)) {
+static void cpuid_answer_adapted(struct vcpu *v, const struct kvm_cpuid_entry2 *e, u32 sub)
+{
+    u32 out[4] = {e->eax, e->ebx, e->ecx, e->edx};
+
+    cpuid_adapt(v, e->function, sub, out);
+    cpuid_answer(v, out[0], out[1], out[2], out[3]);
+}
+
+static void cpuid_answer_missing(struct vcpu *v, u32 leaf, u32 sub)
+{
+    const struct kvm_cpuid_entry2 *e;
+
+    if (leaf == 0xb || leaf == 0x1f) {
         /* A level that does not exist still tells the x2APIC id. */
         e = cpuid_find(v, leaf, 0);
-        out[2] = sub & 0xff;
-        out[3] = e ? e->edx : 0;
+        cpuid_answer(v, 0, 0, sub & 0xff, e ? e->edx : 0);
         return;
     }
-    if (!e) {
-        e = cpuid_find_out_of_range(v, leaf, sub);
-        if (!e)
-            return;
-        leaf = e->function;
-    }
-    out[0] = e->eax;
-    out[1] = e->ebx;
-    out[2] = e->ecx;
-    out[3] = e->edx;
-    cpuid_adapt(v, leaf, sub, out);
+    e = cpuid_find_out_of_range(v, leaf, sub);
+    if (e)
+        cpuid_answer_adapted(v, e, sub);
+    else
+        cpuid_answer(v, 0, 0, 0, 0);
+}
+
+void vcpu_cpuid(struct vcpu *v)
+{
+    u32 leaf = (u32)v->gpr[EMUL_RAX], sub = (u32)v->gpr[EMUL_RCX];
+    const struct kvm_cpuid_entry2 *e = cpuid_find(v, leaf, sub);
+
+    if (unlikely(!e))
+        cpuid_answer_missing(v, leaf, sub);
+    else if (leaf == 1 || leaf == 0xd)
+        cpuid_answer_adapted(v, e, sub);
+    else
+        cpuid_answer(v, e->eax, e->ebx, e->ecx, e->edx);
 }

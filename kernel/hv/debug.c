@@ -16,9 +16,7 @@
 
 #define DR6_HITS 0xfUL /* B0 to B3 */
 #define DR6_BD (1UL << 13)
-#define DR6_BS (1UL << 14)
 #define DR6_KNOWN (DR6_HITS | DR6_BD | DR6_BS | 1UL << 15)
-#define DR7_ARMED 0xffUL /* L0 G0 .. L3 G3 */
 #define DR7_GD (1UL << 13)
 #define DR7_KNOWN 0xffff2bffUL
 
@@ -42,16 +40,12 @@ static void debug_write_breakpoints(const u64 dr[4])
 
 void vcpu_debug_in(struct vcpu *v)
 {
-    if (likely(!(v->dr7 & DR7_ARMED)))
-        return;
     debug_write_breakpoints(v->dr);
     v->breakpoints_in = true;
 }
 
 void vcpu_debug_out(struct vcpu *v)
 {
-    if (likely(!v->breakpoints_in))
-        return;
     debug_write_breakpoints((const u64[4]){0});
     v->breakpoints_in = false;
 }
@@ -73,12 +67,6 @@ void vcpu_debug_exception(struct vcpu *v, u64 bits)
     debug_set_status(v, bits);
     hv_ops->set_shadow(v, 0); /* it ends with the delivery */
     vcpu_queue_exception(v, VEC_DB, false, 0);
-}
-
-void vcpu_debug_step(struct vcpu *v, u64 rflags)
-{
-    if (unlikely(rflags & RFLAGS_TF))
-        vcpu_debug_exception(v, DR6_BS);
 }
 
 /* ------------------------------------------------------------- MOV to and from */

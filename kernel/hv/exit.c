@@ -61,11 +61,26 @@ void vcpu_queue_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
     v->exception.error = error;
 }
 
+/* Code of 16 and 32 bits ends where its 4 GiB do: a CPU refuses a longer rip there. */
+static __noinline u64 exit_wrap_rip(struct vcpu *v, u64 rip)
+{
+    struct hv_mode mode;
+
+    hv_ops->get_mode(v, &mode);
+    return mode.mode == EMUL_LONG ? rip : (u32)rip;
+}
+
 void vcpu_skip(struct vcpu *v)
 {
-    v->rip += v->exit.insn_len;
-    hv_ops->set_shadow(v, 0);
-    vcpu_debug_step(v, v->rflags);
+    u64 rflags = v->rflags, next = v->rip + v->exit.insn_len;
+
+    if (unlikely((next ^ v->rip) >> 31))
+        next = exit_wrap_rip(v, next);
+    v->rip = next;
+    v->rflags = rflags & ~(u64)RFLAGS_RF;
+    if (unlikely(v->shadowed))
+        hv_ops->set_shadow(v, 0);
+    vcpu_debug_step(v, rflags);
 }
 
 static int exit_gp(struct vcpu *v)
@@ -81,16 +96,10 @@ static int exit_interrupt(struct vcpu *v)
 
 static int exit_cpuid(struct vcpu *v)
 {
-    u32 out[4];
-
     COUNT(hv_exits_cpuid);
     if (unlikely(v->misc_features & MISC_CPUID_FAULT) && hv_ops->cpl(v))
         return exit_gp(v);
-    vcpu_cpuid(v, (u32)v->gpr[EMUL_RAX], (u32)v->gpr[EMUL_RCX], out);
-    v->gpr[EMUL_RAX] = out[0];
-    v->gpr[EMUL_RBX] = out[1];
-    v->gpr[EMUL_RCX] = out[2];
-    v->gpr[EMUL_RDX] = out[3];
+    vcpu_cpuid(v);
     vcpu_skip(v);
     return 1;
 }
@@ -234,7 +243,7 @@ static int exit_page_fault(struct vcpu *v)
     COUNT(hv_exits_fault);
     if (err == 0 || err == -EAGAIN)
         return 1;
-    if (err > 0 && unlikely(vcpu_event_ready(v)))
+    if (err > 0 && unlikely(v->exit.delivering))
         return exit_undeliverable(v);
     if (err > 0) {
         v->exit.device = err == VM_NO_SLOT;

@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "arch/x86/regs.h"
 #include "hv/emul/emul.h"
 #include "lib/atomic.h"
 #include "lib/list.h"
@@ -67,12 +68,13 @@ enum hv_exit {
 };
 
 struct hv_exit_info {
-    u64 reason;  /* the CPU's own number, for logs and KVM_EXIT_UNKNOWN */
-    u64 gpa;     /* page fault */
-    bool final;  /* page fault: gpa is the access itself, not that to a guest's table */
-    bool device; /* page fault: no slot has gpa */
-    u32 access;  /* page fault: enum fault_kind */
-    u8 insn_len; /* 0: not known, decode it */
+    u64 reason;      /* the CPU's own number, for logs and KVM_EXIT_UNKNOWN */
+    bool delivering; /* an event, or a software interrupt, was being delivered */
+    u64 gpa;         /* page fault */
+    bool final;      /* page fault: gpa is the access itself, not that to a guest's table */
+    bool device;     /* page fault: no slot has gpa */
+    u32 access;      /* page fault: enum fault_kind */
+    u8 insn_len;     /* 0: not known, decode it */
     u8 vector;
     u32 error;
     u64 debug; /* #DB: bits for DR6 */
@@ -93,6 +95,7 @@ struct hv_mode {
 struct hv_ops {
     const char *name;   /* "AMD-V", "VT-x" */
     unsigned cpu_pages; /* each CPU's own, before it can run a guest: hv_cpu_area */
+    bool all_cpus; /* state is read and written on any CPU: each has to be able to run guests */
     /* NULL when usable, else why not. */
     const char *(*probe)(void);
     /* Once on each CPU that runs, in its area. NULL: guests may run there; else why not. Interrupts
@@ -102,12 +105,9 @@ struct hv_ops {
     void (*vm_destroy)(struct vm *vm);
     int (*vcpu_init)(struct vcpu *vcpu);
     void (*vcpu_destroy)(struct vcpu *vcpu);
-    void (*vcpu_reset)(struct vcpu *vcpu); /* as after RESET */
-    /* Interrupts off from before load until after put. */
-    void (*load)(struct vcpu *vcpu);
-    void (*put)(struct vcpu *vcpu);
+    void (*vcpu_reset)(struct vcpu *vcpu);  /* as after RESET */
     enum hv_exit (*run)(struct vcpu *vcpu); /* fills vcpu->exit; interrupts off */
-    /* Queues again what an exit interrupted in its delivery; called after each run. */
+    /* Queues again what the exit interrupted in its delivery: exit.delivering. */
     void (*requeue)(struct vcpu *vcpu);
 
     /* The one event of the next entry; a later call replaces an earlier one. */
@@ -147,6 +147,9 @@ enum hv_segment { HV_SEG_TR = EMUL_SEGS, HV_SEG_LDT, HV_SEGMENTS };
 extern const struct hv_ops hv_svm_ops, hv_vmx_ops;
 extern const struct hv_ops *hv_ops; /* NULL: this machine has none; hv_why says why */
 extern const char *hv_why;
+/* Guests may execute out of small nested entries only: on this CPU a large one that is made smaller
+ * while a guest executes there can lead to a machine check that stops the host (CVE-2018-12207). */
+extern bool hv_small_code;
 extern const struct pt_format *hv_pt_format;
 
 /* l vm->lock to change; read under pt_lock or vm->slot_seq too */
@@ -165,7 +168,6 @@ struct vm {
     struct aspace *aspace;              /* I  a reference of ref kind: the VMM's */
     struct translation xlate;           /* p  its place in the aspace */
     struct pgtable npt;                 /* p */
-    bool npt_dead;                      /* p  the address space has gone */
     struct memslot slots[VM_SLOTS_MAX]; /* l+p */
     u32 slots_end;                      /* l+p  none is in use from here on */
     struct seqcount slot_seq;           /* p  of both: for reading them without pt_lock */
@@ -259,6 +261,7 @@ struct vcpu {
         VCPU_IRQ
     } event_set;    /* r  for the next entry */
     bool exit_soon; /* r  the next entry only delivers an event: more wait */
+    bool shadowed;  /* r  get_shadow is not 0: the backend keeps it */
     s32 user_irq;   /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
     struct emul emul;
     struct hv_mode mode_now;  /* r  of the instruction that is being emulated */
@@ -392,14 +395,21 @@ int vcpu_mmio_loaded(struct vcpu *vcpu, const void *data);
 /* ---- debug.c ---- */
 #define DR6_FIXED 0xffff0ff0UL
 #define DR7_FIXED 0x400UL
+#define DR7_ARMED 0xffUL /* L0 G0 .. L3 G3 */
+#define DR6_BS (1UL << 14)
 void vcpu_debug_reset(struct vcpu *vcpu);
-/* The CPU's DR0 to DR3 before and after a stay in the guest; interrupts off. */
+/* The CPU's DR0 to DR3 before (where DR7 arms one) and after a stay in the guest; interrupts off.
+ */
 void vcpu_debug_in(struct vcpu *vcpu);
 void vcpu_debug_out(struct vcpu *vcpu);
 /* Queues #DB; bits are those that DR6 gains. */
 void vcpu_debug_exception(struct vcpu *vcpu, u64 bits);
 /* After an instruction that the CPU did not execute: the trap, if TF was set before it. */
-void vcpu_debug_step(struct vcpu *vcpu, u64 rflags);
+static inline void vcpu_debug_step(struct vcpu *vcpu, u64 rflags)
+{
+    if (unlikely(rflags & RFLAGS_TF))
+        vcpu_debug_exception(vcpu, DR6_BS);
+}
 /* A guest's MOV: 0, or EMUL_FAULT with *fault. */
 int vcpu_read_dr(struct vcpu *vcpu, unsigned nr, u64 *out, struct emul_fault *fault);
 int vcpu_write_dr(struct vcpu *vcpu, unsigned nr, u64 value, struct emul_fault *fault);
@@ -413,7 +423,8 @@ bool vcpu_pv_allowed(const struct vcpu *vcpu, unsigned feature);
 void vcpu_cpuid_changed(struct vcpu *vcpu);
 /* Brings the bits of an entry that follow the registers up to date. */
 void vcpu_cpuid_adapt(struct vcpu *vcpu, struct kvm_cpuid_entry2 *e);
-void vcpu_cpuid(struct vcpu *vcpu, u32 leaf, u32 subleaf, u32 out[4]);
+/* The instruction's effect on the registers. */
+void vcpu_cpuid(struct vcpu *vcpu);
 /* 0; -EINVAL, -ENOENT (no such register): #GP. host: a VMM asks, which may more than a guest. */
 int vcpu_get_msr(struct vcpu *vcpu, u32 msr, u64 *out, bool host);
 int vcpu_set_msr(struct vcpu *vcpu, u32 msr, u64 v, bool host);

@@ -22,6 +22,7 @@
 
 const struct hv_ops *hv_ops;
 const char *hv_why = "the CPU has neither VT-x nor AMD-V";
+bool hv_small_code;
 const struct pt_format *hv_pt_format;
 
 /* ------------------------------------------------------------- what each CPU needs */
@@ -29,6 +30,7 @@ const struct pt_format *hv_pt_format;
 void *hv_cpu_area[MAX_CPUS];
 static struct mutex hv_cpus_lock;
 static bool hv_cpus_tried; /* hv_cpus_lock */
+static u32 hv_cpus_out;    /* a  how many cannot run guests */
 u64 hv_cpus;
 
 static int hv_cpu_areas_make(void)
@@ -48,10 +50,12 @@ static void hv_cpu_enable(void)
 {
     const char *why = FAILPOINT(hv_cpu_enable) ? "a fail point" : hv_ops->enable_cpu();
 
-    if (why)
+    if (why) {
         log_info("hv: no guests on CPU %u: %s", cpu_id(), why);
-    else
-        __atomic_fetch_or(&hv_cpus, 1UL << cpu_id(), __ATOMIC_RELAXED);
+        __atomic_fetch_add(&hv_cpus_out, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    __atomic_fetch_or(&hv_cpus, 1UL << cpu_id(), __ATOMIC_RELAXED);
 }
 
 int hv_cpus_enable(void)
@@ -64,7 +68,7 @@ int hv_cpus_enable(void)
         up_run_on_each_cpu(hv_cpu_enable);
         hv_cpus_tried = true;
     }
-    if (!err && !hv_cpus)
+    if (!err && (!hv_cpus || (hv_ops->all_cpus && hv_cpus_out)))
         err = -EBUSY;
     mutex_unlock(&hv_cpus_lock);
     return err;

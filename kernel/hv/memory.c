@@ -22,10 +22,12 @@
 
 #define GFN_MAX (1UL << (48 - PAGE_SHIFT)) /* what four levels of nested tables reach */
 #define SLOT_PAGES_MAX (1UL << 31)
-#define PART_PAGES (1UL << 18) /* of a slot, under one hold of pt_lock */
+#define PART_PAGES (1UL << 15) /* of a slot, under one hold of pt_lock */
+#define SLOT_ALIASES_MAX 32    /* slots, of all VMs here, that have some of the same memory */
 #define DIRTY_PART 64          /* words of a log, likewise */
 
 COUNTER(hv_nested_faults);
+COUNTER(hv_exec_splits);
 
 static struct memslot *vm_slot_of(struct vm *vm, u64 gfn)
 {
@@ -136,8 +138,10 @@ int vm_memory_init(struct vm *vm)
         return err;
     vm->xlate.zap = vm_zap;
     list_init(&vm->xlate.node);
-    aspace_attach(vm->aspace, &vm->xlate);
-    return 0;
+    err = aspace_attach(vm->aspace, &vm->xlate);
+    if (err)
+        pgtable_destroy(&vm->npt);
+    return err;
 }
 
 void vm_memory_destroy(struct vm *vm)
@@ -188,6 +192,36 @@ static int slot_check_change(const struct memslot *old, const struct memslot *ne
     return 0;
 }
 
+static u32 vm_count_aliases(const struct vm *vm, const struct memslot *new)
+{
+    u64 end = new->hva + (new->pages << PAGE_SHIFT);
+    u32 n = 0;
+
+    for (u32 i = 0; i < vm->slots_end; i++) {
+        const struct memslot *s = &vm->slots[i];
+
+        n += s->pages && s->hva < end && new->hva < s->hva + (s->pages << PAGE_SHIFT);
+    }
+    return n;
+}
+
+/* What is taken from the VMM's memory is looked for in each slot that has it, under pt_lock. */
+static int slot_check_aliases(struct vm *vm, const struct memslot *old, const struct memslot *new)
+{
+    struct aspace *as = vm->aspace;
+    struct translation *t;
+    u32 n = 0;
+
+    if (!new->pages || old->pages) /* it keeps its place in the VMM */
+        return 0;
+    spin_lock(&as->pt_lock);
+    list_for_each (t, &as->translations, node)
+        if (t->zap == vm_zap)
+            n += vm_count_aliases(container_of(t, struct vm, xlate), new);
+    spin_unlock(&as->pt_lock);
+    return n < SLOT_ALIASES_MAX ? 0 : -ENOSPC;
+}
+
 /* Takes all of a slot out of the tables, which write-protects it for a dirty log too, and leaves it
  * busy. vm->lock held. */
 static void vm_empty_slot(struct vm *vm, struct memslot *s)
@@ -223,6 +257,8 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
         return err;
     s = &vm->slots[r->slot];
     err = slot_check_change(s, &new);
+    if (!err)
+        err = slot_check_aliases(vm, s, &new);
     if (err)
         return err;
     if (new.pages && (new.flags &KVM_MEM_LOG_DIRTY_PAGES)) {
@@ -311,32 +347,42 @@ static bool vm_drop_leaf_over(struct vm *vm, u64 gpa)
     return true;
 }
 
-/* pt_lock held, sequence checked. 2 MiB where the slot, both addresses and the log allow it. */
-static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
+/* 2 MiB where the slot, both addresses, the log, and what is there already, allow it. */
+static bool vm_leaf_is_large(struct vm *vm, const struct memslot *s, gpa_t gpa,
                              const struct fault_result *r, unsigned access)
 {
     u64 base = gpa.v & ~(HUGE_SIZE - 1), slot_start = s->gfn << PAGE_SHIFT;
-    u64 hva = s->hva + (gpa.v - slot_start), pa = r->pa.v;
-    unsigned prot = r->prot | PT_EXEC | PT_USER, level = 0;
-    bool large = r->level == 1 && !s->dirty &&
-                 (hva & (HUGE_SIZE - 1)) == (gpa.v & (HUGE_SIZE - 1)) && base >= slot_start &&
-                 base + HUGE_SIZE <= slot_start + (s->pages << PAGE_SHIFT);
+    u64 hva = s->hva + (gpa.v - slot_start);
+
+    if (r->level != 1 || s->dirty || (hva & (HUGE_SIZE - 1)) != (gpa.v & (HUGE_SIZE - 1)) ||
+        base < slot_start || base + HUGE_SIZE > slot_start + (s->pages << PAGE_SHIFT) ||
+        vm_table_at(vm, base))
+        return false;
+    if (!hv_small_code || access != FAULT_EXEC)
+        return true;
+    COUNT(hv_exec_splits);
+    return false;
+}
+
+/* pt_lock held, sequence checked. */
+static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
+                             const struct fault_result *r, unsigned access)
+{
+    u64 hva = s->hva + (gpa.v - (s->gfn << PAGE_SHIFT)), pa = r->pa.v;
+    unsigned prot = r->prot | PT_EXEC | PT_USER;
+    bool large = vm_leaf_is_large(vm, s, gpa, r, access);
     u64 *e;
 
-    if (s->flags & KVM_MEM_READONLY)
+    if ((s->flags & KVM_MEM_READONLY) || (s->dirty && !(access & FAULT_WRITE)))
         prot &= ~(unsigned)PT_WRITE;
-    if (s->dirty && !(access & FAULT_WRITE))
-        prot &= ~(unsigned)PT_WRITE;
-    if (large && vm_table_at(vm, base)) /* small entries are there already */
-        large = false;
-    if (large)
-        level = 1;
-    else if (r->level == 1)
+    if (large && hv_small_code)
+        prot &= ~(unsigned)PT_EXEC;
+    if (!large && r->level == 1)
         pa += hva & (HUGE_SIZE - 1) & PAGE_MASK;
-    e = pgtable_entry(&vm->npt, large ? base : gpa.v & PAGE_MASK, level);
+    e = pgtable_entry(&vm->npt, gpa.v & ~((large ? HUGE_SIZE : PAGE_SIZE) - 1), large);
     if (!e)
         return !large && vm_drop_leaf_over(vm, gpa.v) ? -EAGAIN : -ENOMEM;
-    WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, level));
+    WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, large));
     if (s->dirty && (access & FAULT_WRITE))
         s->dirty[((gpa.v >> PAGE_SHIFT) - s->gfn) / 64] |=
             1UL << (((gpa.v >> PAGE_SHIFT) - s->gfn) % 64);

@@ -94,13 +94,14 @@ static int vcpu_irq_pending(struct vcpu *v)
     return v->vm->irqchip ? irqchip_pending(v) : v->user_irq;
 }
 
-/* Takes an NMI or an interrupt from where it waits, when the guest can have it. */
+/* Takes an NMI or an interrupt from where it waits, when the guest can have it. An interrupt that
+ * has been taken, and waits until the guest allows it, is in no NMI's way. */
 static void vcpu_take_event(struct vcpu *v)
 {
     if (READ_ONCE(v->nmi_pending) && hv_ops->nmi_allowed(v)) {
         v->nmi_pending = false;
         v->nmi_injected = true;
-    } else if (vcpu_irq_pending(v) >= 0 && hv_ops->irq_allowed(v)) {
+    } else if (v->irq_injected < 0 && vcpu_irq_pending(v) >= 0 && hv_ops->irq_allowed(v)) {
         v->irq_injected = v->vm->irqchip ? irqchip_ack(v) : v->user_irq;
         if (!v->vm->irqchip)
             v->user_irq = -1;
@@ -137,16 +138,24 @@ static void vcpu_event_entered(struct vcpu *v)
     v->event_set = VCPU_NO_EVENT;
 }
 
+/* No event, and none of an entry that did not happen. A negative vector is none. */
+static bool vcpu_is_quiet(struct vcpu *v)
+{
+    return !((u32)v->event_set | v->exception.pending | v->nmi_injected |
+             READ_ONCE(v->nmi_pending)) &&
+           v->irq_injected < 0 && vcpu_irq_pending(v) < 0;
+}
+
 /* What cannot come with this entry comes as soon as the guest can take it: after the delivery of
  * another event, that is before the handler's first instruction. */
-static void vcpu_inject_events(struct vcpu *v)
+static __noinline void vcpu_inject_waiting(struct vcpu *v)
 {
     bool busy;
 
     if (unlikely(v->event_set)) /* for an entry that did not happen */
         hv_ops->inject_none(v);
     v->event_set = VCPU_NO_EVENT;
-    if (!vcpu_event_ready(v))
+    if (!v->exception.pending && !v->nmi_injected)
         vcpu_take_event(v);
     busy = vcpu_inject_one(v);
     if (unlikely(v->nmi_injected) && v->event_set == VCPU_EXCEPTION)
@@ -159,8 +168,14 @@ static void vcpu_inject_events(struct vcpu *v)
         hv_ops->irq_window(v, true);
 }
 
+static void vcpu_inject_events(struct vcpu *v)
+{
+    if (!likely(vcpu_is_quiet(v)))
+        vcpu_inject_waiting(v);
+}
+
 /* INIT and SIPI, as they come from other vCPUs. */
-static void vcpu_take_signals(struct vcpu *v)
+static __noinline void vcpu_take_signals(struct vcpu *v)
 {
     if (READ_ONCE(v->init_pending)) {
         v->init_pending = false;
@@ -236,23 +251,29 @@ static bool vcpu_load(struct vcpu *v)
  * AMD-V may let XSETBV pass. TSC_AUX, which user mode can read, is 0 outside of guests. */
 static void vcpu_swap_in(struct vcpu *v)
 {
-    if (fpu_xcr0() && v->xcr0 != fpu_xcr0())
+    u64 host = fpu_xcr0();
+
+    if (host && v->xcr0 != host)
         xsetbv(0, v->xcr0);
     if (unlikely(v->tsc_aux) && cpu_has(X86_RDTSCP))
         wrmsr(MSR_TSC_AUX, v->tsc_aux);
-    vcpu_debug_in(v);
+    if (unlikely(v->dr7 & DR7_ARMED))
+        vcpu_debug_in(v);
 }
 
 static void vcpu_swap_out(struct vcpu *v)
 {
-    vcpu_debug_out(v);
+    u64 host = fpu_xcr0();
+
+    if (unlikely(v->breakpoints_in))
+        vcpu_debug_out(v);
     if (unlikely(v->tsc_aux) && cpu_has(X86_RDTSCP))
         wrmsr(MSR_TSC_AUX, 0);
-    if (!fpu_xcr0())
+    if (!host)
         return;
     v->xcr0 = xgetbv(0);
-    if (v->xcr0 != fpu_xcr0())
-        xsetbv(0, fpu_xcr0());
+    if (v->xcr0 != host)
+        xsetbv(0, host);
 }
 
 /* Into the guest and out once. 1; 2: look again first; -EBUSY: see vcpu_move. */
@@ -273,17 +294,17 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     if (unlikely(v->exit_soon))
         apic_send_ipi(cpu_id(), VEC_RESCHED); /* taken when the event has been delivered */
     v->exit_soon = false;
-    hv_ops->load(v);
     vcpu_swap_in(v);
     *exit = hv_ops->run(v);
     vcpu_swap_out(v);
-    hv_ops->put(v);
     store_release(&v->mode, VCPU_OUTSIDE);
     rcu_quiescent(); /* the guest is no reader */
     irq_enable();    /* takes the interrupt that brought us out */
     if (likely(*exit != HV_EXIT_FAIL)) {
-        vcpu_event_entered(v);
-        hv_ops->requeue(v);
+        if (unlikely(v->event_set))
+            vcpu_event_entered(v);
+        if (unlikely(v->exit.delivering))
+            hv_ops->requeue(v);
     }
     TRACE(hv_exit, *exit, v->rip, v->exit.reason);
     return 1;
@@ -325,16 +346,23 @@ static bool vcpu_serve_requests(struct vcpu *v)
     return true;
 }
 
-/* What has to be looked at before each entry. 1: enter; 2: look again; 0: to user space; -EINTR. */
-static int vcpu_prepare(struct vcpu *v)
+/* The thread's own work: 0, or -EINTR where that is for user mode's edge. */
+static __noinline int vcpu_serve_work(void)
 {
     if (READ_ONCE(current_thread()->work) & (WORK_RESCHED | WORK_THROTTLE))
         sched_user_work();
-    if (unlikely(READ_ONCE(current_thread()->work) & WORK_MEMORY))
+    if (READ_ONCE(current_thread()->work) & WORK_MEMORY)
         memory_relieve();
-    if (READ_ONCE(current_thread()->work) & (WORK_SIGNAL | WORK_KILL | WORK_NOTIFY))
+    return READ_ONCE(current_thread()->work) & (WORK_SIGNAL | WORK_KILL | WORK_NOTIFY) ? -EINTR : 0;
+}
+
+/* What has to be looked at before each entry. 1: enter; 2: look again; 0: to user space; -EINTR. */
+static int vcpu_prepare(struct vcpu *v)
+{
+    if (unlikely(READ_ONCE(current_thread()->work)) && vcpu_serve_work())
         return -EINTR;
-    vcpu_take_signals(v);
+    if (unlikely(READ_ONCE(v->init_pending) || READ_ONCE(v->sipi_pending)))
+        vcpu_take_signals(v);
     if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
         int err = vcpu_block(v);
 

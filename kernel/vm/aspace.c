@@ -4,6 +4,7 @@
  * `ref` keeps the structure. The users together hold one ref.
  */
 #include "vm/aspace.h"
+#include "lib/errno.h"
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "sched/thread.h"
@@ -86,17 +87,26 @@ void aspace_put_ref(struct aspace *as)
     slab_free(aspace_cache, as);
 }
 
-void aspace_attach(struct aspace *as, struct translation *t)
+int aspace_attach(struct aspace *as, struct translation *t)
 {
+    int err = 0;
+
     spin_lock(&as->pt_lock);
-    list_add_tail(&as->translations, &t->node);
+    if (as->nr_translations == ASPACE_TRANSLATIONS_MAX) {
+        err = -EMFILE;
+    } else {
+        as->nr_translations++;
+        list_add_tail(&as->translations, &t->node);
+    }
     spin_unlock(&as->pt_lock);
+    return err;
 }
 
 void aspace_detach(struct aspace *as, struct translation *t)
 {
     spin_lock(&as->pt_lock);
     list_del(&t->node);
+    as->nr_translations--;
     spin_unlock(&as->pt_lock);
 }
 

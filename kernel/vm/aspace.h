@@ -73,6 +73,7 @@ struct aspace {
     struct pgtable pt;       /* pt_lock */
     u64 seq;                 /* pt_lock; raised by whatever takes rights or pages away */
     struct list_node translations;
+    u32 nr_translations;              /* pt_lock */
     u64 cpus;                         /* a  CPUs whose TLB may hold entries */
     struct account *account;          /* I  memory is charged here, while there are users */
     atomic_t stock;                   /* a  pages charged to account and not used yet */
@@ -153,7 +154,9 @@ struct fault_result {
 };
 int aspace_resolve(struct aspace *as, u64 addr, unsigned kind,
                    struct fault_result *out) __must_check;
-void aspace_attach(struct aspace *as, struct translation *t);
+/* 0, or -EMFILE: each change walks all of them under pt_lock, so there are not too many. */
+#define ASPACE_TRANSLATIONS_MAX 1024
+int aspace_attach(struct aspace *as, struct translation *t) __must_check;
 void aspace_detach(struct aspace *as, struct translation *t);
 
 /* Another process's memory (ptrace, process_vm_readv, /proc/<pid>/mem): bytes done or -EFAULT. */

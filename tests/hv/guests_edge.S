@@ -18,6 +18,39 @@ guest nmi_row 64
     .quad IDT
 end nmi_row
 
+/* Interrupts stay off. Tells of each NMI and of vector 0x40, and what it reads from a device. */
+guest irq_waits 64
+    gate 2, 1f
+    gate 0x40, 2f
+    lidt AT(9f)
+    report 1
+3:  mov MMIO, %eax
+    out %eax, $REPORT
+    jmp 3b
+1:  report 2
+    iretq
+2:  report 0x40
+    iretq
+9:  .word 0xfff
+    .quad IDT
+end irq_waits
+
+/* CR4's MCE bit as it finds it, off, and on. */
+guest cr4_mce 64
+    mov %cr4, %rax
+    out %eax, $REPORT
+    and $~0x40, %rax
+    mov %rax, %cr4
+    mov %cr4, %rbx
+    mov %ebx, %eax
+    out %eax, $REPORT
+    or $0x40, %rax
+    mov %rax, %cr4
+    mov %cr4, %rax
+    out %eax, $REPORT
+    hlt
+end cr4_mce
+
 /* Real mode. IRQ 5 is open and interrupts are off; the handler of #UD turns them on. */
 guest irq_behind 16
     mov $0xdf, %bl

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@
 #define ROUTES 4096
 #define RESAMPLERS 1000
 #define EOI_NS 5000000ull
+#define ALIASES 60 /* slots of one VM with the same memory; QEMU has three */
+#define VMS 1030
 
 GUEST(touch_huge);
 GUEST(pic_poll);
@@ -136,4 +139,59 @@ TEST(end_of_a_level_costs_no_more_with_many_routes)
     }
     if (best > EOI_NS)
         test_fail(__FILE__, __LINE__, "%llu ns", (unsigned long long)best);
+}
+
+/* Linux has no such bounds. */
+static bool bounds_hold(void)
+{
+    struct utsname u;
+    CHECK(uname(&u) == 0);
+    return strstr(u.release, "bothy") != NULL;
+}
+
+/* What is unmapped is looked for in each of them. */
+TEST(slots_with_the_same_memory_are_bounded)
+{
+    struct tvm vm;
+    int n;
+    vm_make(&vm, VM_PLAIN);
+    for (n = 0; n < (bounds_hold() ? ALIASES : 8); n++) {
+        struct kvm_userspace_memory_region r = {
+            .slot = 1 + n,
+            .guest_phys_addr = HUGE_AT + n * MEM_SIZE,
+            .memory_size = MEM_SIZE,
+            .userspace_addr = (uintptr_t)vm.mem,
+        };
+        if (ioctl(vm.fd, KVM_SET_USER_MEMORY_REGION, &r) < 0)
+            break;
+    }
+    CHECK(n >= 8);
+    if (!bounds_hold())
+        return;
+    CHECK_EQ(errno, ENOSPC);
+    CHECK(n < ALIASES);
+    vm_region(&vm, n, 0, HUGE_AT + (n - 1) * MEM_SIZE, 0, vm.mem); /* one goes, one can come */
+    vm_region(&vm, n, 0, HUGE_AT + n * MEM_SIZE, MEM_SIZE, vm.mem);
+}
+
+/* And each change of its memory is told to each of them. */
+TEST(vms_of_one_process_are_bounded)
+{
+    struct rlimit limit = {VMS + 50, VMS + 50};
+    struct tvm vm;
+    int n, fds[VMS];
+    vm_make(&vm, VM_PLAIN);
+    if (!bounds_hold())
+        test_skip("as many as there are descriptors");
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    for (n = 0; n < VMS; n++) {
+        fds[n] = ioctl(vm.kvm, KVM_CREATE_VM, 0);
+        if (fds[n] < 0)
+            break;
+    }
+    CHECK_EQ(errno, EMFILE);
+    CHECK(n > 500 && n < VMS);
+    close(fds[0]);
+    fds[0] = ioctl(vm.kvm, KVM_CREATE_VM, 0);
+    CHECK(fds[0] >= 0);
 }

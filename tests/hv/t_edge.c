@@ -6,6 +6,7 @@
 
 #include <sys/ioctl.h>
 
+#define CR4_MCE (1u << 6)
 #define CR4_LA57 (1u << 12)
 #define CR4_OSXSAVE (1u << 18)
 #define CR4_SMEP (1u << 20)
@@ -17,6 +18,7 @@
 GUEST(user_x87);
 GUEST(cr4_bits);
 GUEST(efer_bits);
+GUEST(cr4_mce);
 GUEST(bit_scans);
 GUEST(outs_counted);
 GUEST(hlt);
@@ -107,6 +109,23 @@ TEST(cr4_bit_that_cpuid_shows_can_be_set)
 TEST(cr4_bit_that_cpuid_hides_faults)
 {
     edge_hidden_cr4(false);
+}
+
+/* Whatever the processor has there while the guest runs. */
+TEST(cr4_mce_is_what_the_guest_made_it)
+{
+    struct tvm vm;
+    struct kvm_sregs s;
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, cr4_mce);
+    vcpu_long(&vm, 0);
+    CHECK_EQ(vcpu_report(&vm, 0) & CR4_MCE, 0);
+    CHECK_EQ(vcpu_report(&vm, 0) & CR4_MCE, 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    CHECK_EQ(s.cr4 & CR4_MCE, 0);
+    CHECK_EQ(vcpu_report(&vm, 0) & CR4_MCE, CR4_MCE);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    CHECK_EQ(s.cr4 & CR4_MCE, CR4_MCE);
 }
 
 TEST(efer_bit_that_cpuid_hides_faults)

@@ -11,6 +11,7 @@
 
 GUEST(nmi_row);
 GUEST(irq_behind);
+GUEST(irq_waits);
 GUEST(hlt);
 
 static void events_get(struct tvm *vm, struct kvm_vcpu_events *e)
@@ -112,4 +113,44 @@ TEST(event_that_waits_can_be_taken_back)
     events_set(&vm, &e);
     CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
     EXPECT_REPORT(&vm, 0, 0x42);
+}
+
+/* An interrupt that has been taken for a guest which has interrupts off: Linux delivers it all the
+ * same, here it waits. */
+static void events_leave_irq(struct tvm *vm)
+{
+    struct kvm_vcpu_events e;
+    vm_make(vm, VM_IRQCHIP);
+    LOAD(vm, irq_waits);
+    vcpu_long(vm, 0);
+    EXPECT_REPORT(vm, 0, 1);
+    events_get(vm, &e);
+    e.interrupt.injected = 1;
+    e.interrupt.nr = 0x40;
+    events_set(vm, &e);
+}
+
+TEST(interrupt_that_waits_is_in_no_nmis_way)
+{
+    struct tvm vm;
+    uint32_t first;
+    events_leave_irq(&vm);
+    CHECK(ioctl(vm.vcpu[0], KVM_NMI, 0) == 0);
+    first = vcpu_report(&vm, 0);
+    if (first == 0x40)
+        first = vcpu_report(&vm, 0);
+    CHECK_EQ(first, 2);
+}
+
+TEST(interrupt_that_waits_is_in_no_devices_way)
+{
+    struct tvm vm;
+    unsigned reason;
+    events_leave_irq(&vm);
+    reason = vcpu_run(&vm, 0);
+    if (reason == KVM_EXIT_IO)
+        reason = vcpu_run(&vm, 0);
+    CHECK_EQ(reason, KVM_EXIT_MMIO);
+    *(uint32_t *)vm.run[0]->mmio.data = 77;
+    EXPECT_REPORT(&vm, 0, 77);
 }

@@ -9,7 +9,8 @@
  * Intercepted: what must be (interrupts, CPUID, HLT, I/O, MSRs but the ones VMLOAD switches, SVM's
  * own instructions); writes of CR4, and of CR0 but for TS and MP, since the CPU would take bits
  * that the guest's CPUID hides; CR8, which the local APIC knows better. CR0.CD and NW have no
- * effect: while a guest has them set, all its uses of CR0 exit.
+ * effect: while a guest has them set, all its uses of CR0 exit; CR4.MCE stays on, and while a guest
+ * has it off it exits to read CR4.
  *
  * NMIs: the CPU does not tell when the IRET of one has been executed, only when it is about to be.
  * Where the next NMI waits for that, the IRET is stepped over with the trap flag, whose #DB is
@@ -164,7 +165,7 @@ static void svm_control_init(struct vcpu *v, struct vmcb *b)
     b->intercept3 = I3_INTR | I3_NMI | I3_SMI | I3_INIT | I3_CR0_SEL | I3_RDPMC | I3_CPUID |
                     I3_INVD | I3_HLT | I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
     b->intercept4 = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE | I4_STGI | I4_CLGI | I4_SKINIT |
-                    I4_WBINVD | I4_MONITOR | I4_MWAIT | I4_XSETBV;
+                    I4_WBINVD | I4_MONITOR | I4_MWAIT | I4_XSETBV | I4_RDPRU;
     b->iopm_base = virt_hpa(svm_iopm).v;
     b->msrpm_base = virt_hpa(v->vm->filter ? svm_msrpm_all : svm_msrpm).v;
     b->tsc_offset = v->tsc_offset;
@@ -195,14 +196,8 @@ static void svm_vcpu_reset(struct vcpu *v)
     svm_of(v)->flush = true;
     svm_of(v)->nmi_masked = svm_of(v)->iret_seen = svm_of(v)->step = false;
     svm_set_cr(v, 0, CR0_ET | CR0_CD | CR0_NW);
-}
-
-static void svm_load(struct vcpu *v)
-{
-}
-
-static void svm_put(struct vcpu *v)
-{
+    svm_set_cr(v, 4, 0);
+    v->shadowed = false;
 }
 
 /* ------------------------------------------------------------- exits */
@@ -302,6 +297,7 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
     case SVM_STGI:
     case SVM_CLGI:
     case SVM_SKINIT:
+    case SVM_RDPRU:
     case SVM_MONITOR:
     case SVM_MWAIT:
         return HV_EXIT_UD;
@@ -342,6 +338,8 @@ static void svm_read_guest(struct vcpu *v, const struct vmcb *b)
     v->efer = b->efer & ~EFER_SVME; /* LMA follows the guest's CR0.PG */
     v->exit.insn_len = 0;
     v->exit.reason = b->exit_code;
+    v->exit.delivering = b->exit_int_info & EVENT_VALID;
+    v->shadowed = b->interrupt_shadow & SHADOW_ON;
 }
 
 /* Takes our trap flag back. True: the exit was its #DB. */
@@ -375,6 +373,7 @@ static enum hv_exit svm_run(struct vcpu *v)
     if ((u32)b->exit_code == SVM_INVALID) { /* nothing has happened, no flush either */
         tlb_tags_restart(this_cpu_ptr(svm_asids));
         s->flush = true;
+        v->exit.delivering = false;
         v->exit.reason = SVM_INVALID;
         return HV_EXIT_FAIL;
     }
@@ -389,13 +388,9 @@ static enum hv_exit svm_run(struct vcpu *v)
  * instructions, which simply run again. */
 static void svm_requeue(struct vcpu *v)
 {
-    struct vmcb *b = vmcb_of(v);
-    u64 info = b->exit_int_info;
+    u64 info = vmcb_of(v)->exit_int_info;
     u8 vector = (u8)info;
 
-    if (!(info & EVENT_VALID))
-        return;
-    b->exit_int_info = 0;
     if (EVENT_TYPE_OF(info) == EVENT_INTR)
         v->irq_injected = vector;
     else if (EVENT_TYPE_OF(info) == EVENT_NMI)
@@ -493,6 +488,7 @@ static void svm_set_shadow(struct vcpu *v, u8 shadow)
     struct vmcb *b = vmcb_of(v);
 
     b->interrupt_shadow = (b->interrupt_shadow & ~SHADOW_ON) | (shadow ? SHADOW_ON : 0);
+    v->shadowed = shadow;
 }
 
 static void svm_tlb_flush(struct vcpu *v)
@@ -526,8 +522,6 @@ const struct hv_ops hv_svm_ops = {
     .vcpu_init = svm_vcpu_init,
     .vcpu_destroy = svm_vcpu_destroy,
     .vcpu_reset = svm_vcpu_reset,
-    .load = svm_load,
-    .put = svm_put,
     .run = svm_run,
     .requeue = svm_requeue,
     .inject_irq = svm_inject_irq,

@@ -15,6 +15,7 @@ struct svm_vcpu {
     struct tlb_tag asid; /* r */
     bool flush;          /* r  a fresh ASID at the next entry */
     u64 cr0_caching;     /* r  CD and NW as the guest has set them: without effect */
+    u64 cr4_forced;      /* r  bits that are on, and that the guest has off */
     bool nmi_masked;     /* r  an NMI is being handled: until its IRET has been executed */
     bool iret_seen;      /* r  that IRET has exited, at iret_rip, and comes next */
     u64 iret_rip;        /* r */

@@ -104,7 +104,16 @@ u64 svm_get_cr(struct vcpu *v, unsigned nr)
 {
     struct vmcb *b = vmcb_of(v);
 
-    return nr == 0 ? b->cr0 | svm_of(v)->cr0_caching : nr == 2 ? b->cr2 : nr == 3 ? b->cr3 : b->cr4;
+    switch (nr) {
+    case 0:
+        return b->cr0 | svm_of(v)->cr0_caching;
+    case 2:
+        return b->cr2;
+    case 3:
+        return b->cr3;
+    default:
+        return b->cr4 & ~svm_of(v)->cr4_forced;
+    }
 }
 
 void svm_get_mode(struct vcpu *v, struct hv_mode *out)
@@ -132,6 +141,17 @@ static void svm_set_cr0(struct vcpu *v, u64 value)
     b->intercept_cr_write = (u16)((b->intercept_cr_write & ~1) | (caching != 0));
 }
 
+/* Machine checks are the host's: one that came while MCE is off would shut the processor down. */
+static void svm_set_cr4(struct vcpu *v, u64 value)
+{
+    struct vmcb *b = vmcb_of(v);
+    u64 forced = ~value & CR4_MCE;
+
+    svm_of(v)->cr4_forced = forced;
+    b->cr4 = value | forced;
+    b->intercept_cr_read = (u16)((b->intercept_cr_read & ~(1 << 4)) | (forced ? 1 << 4 : 0));
+}
+
 void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
 {
     struct vmcb *b = vmcb_of(v);
@@ -143,7 +163,7 @@ void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
     else if (nr == 3)
         b->cr3 = value;
     else
-        b->cr4 = value;
+        svm_set_cr4(v, value);
     svm_of(v)->flush = true;
 }
 

@@ -108,6 +108,7 @@ static_assert(sizeof(struct vmcb) == 4096, "vmcb");
 #define I4_MONITOR (1U << 10)
 #define I4_MWAIT (1U << 11)
 #define I4_XSETBV (1U << 13)
+#define I4_RDPRU (1U << 14) /* where there is none the bit means nothing */
 
 #define TLB_FLUSH_ALL 1
 #define TLB_FLUSH_ASID 3
@@ -162,6 +163,7 @@ enum svm_exit_code {
     SVM_MONITOR = 0x8a,
     SVM_MWAIT = 0x8b,
     SVM_XSETBV = 0x8d,
+    SVM_RDPRU = 0x8e,
     SVM_NPF = 0x400,
 };
 #define SVM_INVALID (~0U) /* in 32 or in all 64 bits: QEMU clears the upper half */

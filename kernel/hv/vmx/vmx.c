@@ -32,6 +32,9 @@
 #define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 #define EPT_WANTED \
     (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
+#define CPUID_7_EDX_ARCH_CAP (1U << 29)
+#define MSR_ARCH_CAPABILITIES 0x10a
+#define ARCH_CAP_PSCHANGE_MC_NO (1UL << 6)
 #define VPID_COUNT 0x10000
 #define VPID_WANTED (VPID_CAP_INVVPID | VPID_CAP_ALL)
 /* A guest that has interrupts off must still be ended by the host's. Bochs only does that once the
@@ -91,6 +94,12 @@ static void vmx_bitmap_allow(u32 msr)
     vmx_msr_bitmap[at + 0x800] &= (u8) ~(1U << msr % 8);
 }
 
+/* What the CPU says it is not vulnerable to. */
+static u64 vmx_arch_capabilities(void)
+{
+    return cpuid_count(7, 0).edx & CPUID_7_EDX_ARCH_CAP ? rdmsr(MSR_ARCH_CAPABILITIES) : 0;
+}
+
 static const char *vmx_probe(void)
 {
     const char *why;
@@ -105,6 +114,7 @@ static const char *vmx_probe(void)
     if (why)
         return why;
     vmx_revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
+    hv_small_code = !(vmx_arch_capabilities() & ARCH_CAP_PSCHANGE_MC_NO);
     vmx_msr_bitmap = page_alloc_virt(0, 0);
     vmx_msr_all = page_alloc_virt(0, 0);
     if (!vmx_msr_bitmap || !vmx_msr_all)
@@ -179,16 +189,17 @@ void vmx_end(struct vcpu *v, u64 flags)
     irq_restore(flags);
 }
 
-static void vmx_load(struct vcpu *v)
+static enum hv_exit vmx_run_loaded(struct vcpu *v)
 {
-    vmx_vmptrld(vmx_of(v));
-    vmx_of(v)->current_here = true;
-}
+    struct vmx_vcpu *x = vmx_of(v);
+    enum hv_exit exit;
 
-static void vmx_put(struct vcpu *v)
-{
-    vmx_of(v)->current_here = false;
-    vmx_vmclear(vmx_of(v));
+    vmx_vmptrld(x);
+    x->current_here = true;
+    exit = vmx_run(v);
+    x->current_here = false;
+    vmx_vmclear(x);
+    return exit;
 }
 
 /* ------------------------------------------------------------- life */
@@ -294,6 +305,7 @@ static void vmx_vcpu_reset(struct vcpu *v)
     vmcs_write(VMCS_GUEST_SYSENTER_EIP, 0);
     vmx_end(v, flags);
     x->shadow = x->event = x->idt_event = 0;
+    v->shadowed = false;
     x->kernel_gs = x->cr2 = 0;
     memset(x->syscall, 0, sizeof(x->syscall));
     for (unsigned i = 0; i < EMUL_SEGS; i++)
@@ -318,6 +330,7 @@ static void vmx_inject_irq(struct vcpu *v, u8 vector)
 static void vmx_inject_nmi(struct vcpu *v)
 {
     vmx_of(v)->event = EVENT_VALID | EVENT_TYPE(VMX_EVENT_NMI) | VEC_NMI;
+    vmx_of(v)->shadow &= ~SHADOW_NMI; /* with virtual NMIs the entry sets it (26.3.1.5, 26.7.1) */
 }
 
 /* Real mode has no error codes (26.2.1.3). */
@@ -392,6 +405,7 @@ static void vmx_set_shadow(struct vcpu *v, u8 shadow)
         x->shadow |= SHADOW_MOV_SS;
     else if ((shadow & KVM_X86_SHADOW_INT_STI) && (v->rflags & RFLAGS_IF))
         x->shadow |= SHADOW_STI;
+    v->shadowed = x->shadow & (SHADOW_STI | SHADOW_MOV_SS);
 }
 
 static void vmx_tlb_flush(struct vcpu *v)
@@ -424,6 +438,7 @@ static void vmx_intercept_msrs(struct vcpu *v, bool all)
 const struct hv_ops hv_vmx_ops = {
     .name = "VT-x",
     .cpu_pages = 1,
+    .all_cpus = true, /* VMREAD and its like */
     .probe = vmx_probe,
     .enable_cpu = vmx_enable_cpu,
     .vm_init = vmx_vm_init,
@@ -431,9 +446,7 @@ const struct hv_ops hv_vmx_ops = {
     .vcpu_init = vmx_vcpu_init,
     .vcpu_destroy = vmx_vcpu_destroy,
     .vcpu_reset = vmx_vcpu_reset,
-    .load = vmx_load,
-    .put = vmx_put,
-    .run = vmx_run,
+    .run = vmx_run_loaded,
     .requeue = vmx_requeue,
     .inject_irq = vmx_inject_irq,
     .inject_nmi = vmx_inject_nmi,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A vCPU under VT-x. Its VMCS is the CPU's only between vmx_begin and vmx_end (or load and put),
- * both with interrupts off: vmx_end stores it to memory, so a vCPU may be anywhere next time and
+ * A vCPU under VT-x. Its VMCS is the CPU's only between vmx_begin and vmx_end, or in its run, both
+ * with interrupts off: vmx_end stores it to memory, so a vCPU may be anywhere next time and
  * nobody has to be asked to let go of it. What the exit handlers look at often is kept here
  * instead.
  */
@@ -18,7 +18,7 @@ enum { VMX_STAR, VMX_LSTAR, VMX_CSTAR, VMX_SFMASK, VMX_SYSCALL_MSRS };
 struct vmx_vcpu {
     void *vmcs;
     u64 vmcs_pa;
-    bool current_here;   /* between load and put */
+    bool current_here;   /* during a run */
     u32 host_cpu;        /* r  whose host state the VMCS has; ~0: none */
     struct tlb_tag vpid; /* r */
     bool flush;          /* r  INVEPT before the next entry */
@@ -54,7 +54,7 @@ static inline void vmcs_write(u32 field, u64 v)
     __asm__ volatile("vmwrite %0, %1" ::"r"(v), "r"((u64)field) : "cc", "memory");
 }
 
-/* Makes v's VMCS the CPU's; returns the interrupt flag for vmx_end. Nests inside load and put. */
+/* Makes v's VMCS the CPU's; returns the interrupt flag for vmx_end. Nests inside a run. */
 u64 vmx_begin(struct vcpu *v);
 void vmx_end(struct vcpu *v, u64 flags);
 void vmx_state_reset(struct vcpu *v);

@@ -131,6 +131,7 @@ enum vmcs_field {
 
 #define EVENT_VALID (1U << 31)
 #define EVENT_HAS_ERROR (1U << 11)
+#define EVENT_BY_IRET (1U << 12) /* of an exit: NMIs were masked before the instruction */
 #define EVENT_TYPE(t) ((u32)(t) << 8)
 #define EVENT_TYPE_OF(e) ((e) >> 8 & 7)
 enum vmx_event {

@@ -21,6 +21,13 @@ int vmx_enter(struct vcpu *vcpu);
 
 /* ------------------------------------------------------------- exits */
 
+/* By an IRET that has unmasked NMIs, and will again: they are still masked (27.2.2, 27.2.3). */
+static void vmx_iret_faulted(struct vcpu *v)
+{
+    if (!v->exit.delivering)
+        vmx_of(v)->shadow |= SHADOW_NMI;
+}
+
 static enum hv_exit vmx_exit_fault(struct vcpu *v)
 {
     u64 q = vmcs_read(VMCS_EXIT_QUALIFICATION);
@@ -28,8 +35,8 @@ static enum hv_exit vmx_exit_fault(struct vcpu *v)
     v->exit.gpa = vmcs_read(VMCS_GUEST_PHYSICAL);
     v->exit.final = (q & EPT_LINEAR_VALID) && (q & EPT_LINEAR_FINAL);
     v->exit.access = q & 2 ? FAULT_WRITE : q & 4 ? FAULT_EXEC : FAULT_READ;
-    if ((q & 1 << 12) && !(vmx_of(v)->idt_event & EVENT_VALID))
-        vmx_of(v)->shadow |= SHADOW_NMI; /* the fault was IRET's: NMIs are still masked (27.2.3) */
+    if (q & 1 << 12)
+        vmx_iret_faulted(v);
     return HV_EXIT_PAGE_FAULT;
 }
 
@@ -58,6 +65,8 @@ static enum hv_exit vmx_exit_exception(struct vcpu *v)
         __asm__ volatile("int $18" ::: "memory");
         return HV_EXIT_INTERRUPT;
     }
+    if (event & EVENT_BY_IRET)
+        vmx_iret_faulted(v);
     if (EVENT_TYPE_OF(event) == VMX_EVENT_ICEBP)
         v->rip += v->exit.insn_len; /* INT1 is a trap, and the exit comes before it */
     v->exit.vector = (u8)event;
@@ -169,8 +178,10 @@ static void vmx_read_guest(struct vcpu *v)
     v->gpr[EMUL_RSP] = vmcs_read(VMCS_GUEST_RSP);
     v->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     x->shadow = (u32)vmcs_read(VMCS_GUEST_SHADOW);
+    v->shadowed = x->shadow & (SHADOW_STI | SHADOW_MOV_SS);
     x->cpl = vmcs_read(VMCS_GUEST_SS_RIGHTS) >> 5 & 3;
     x->idt_event = (u32)vmcs_read(VMCS_IDT_EVENT);
+    v->exit.delivering = x->idt_event & EVENT_VALID;
     x->idt_error = (u32)vmcs_read(VMCS_IDT_ERROR);
     v->exit.insn_len = (u8)vmcs_read(VMCS_EXIT_INSN_LEN);
 }
@@ -245,7 +256,7 @@ enum hv_exit vmx_run(struct vcpu *v)
     vmx_flush(v);
     if (vmx_enter_swapped(v)) {
         v->exit.reason = vmcs_read(VMCS_INSN_ERROR);
-        x->idt_event = 0;
+        v->exit.delivering = false;
         return HV_EXIT_FAIL;
     }
     reason = (u32)vmcs_read(VMCS_EXIT_REASON);
@@ -262,8 +273,6 @@ void vmx_requeue(struct vcpu *v)
     struct vmx_vcpu *x = vmx_of(v);
     u32 type = EVENT_TYPE_OF(x->idt_event);
 
-    if (!(x->idt_event & EVENT_VALID))
-        return;
     if (type == VMX_EVENT_INTR) {
         v->irq_injected = (u8)x->idt_event;
     } else if (type == VMX_EVENT_NMI) {
@@ -272,5 +281,4 @@ void vmx_requeue(struct vcpu *v)
     } else if (type == VMX_EVENT_EXCEPTION) {
         vcpu_queue_exception(v, (u8)x->idt_event, x->idt_event & EVENT_HAS_ERROR, x->idt_error);
     }
-    x->idt_event = 0;
 }

@@ -157,7 +157,8 @@ static void vmx_load_pdptes(struct vcpu *v)
     vmx_end(v, flags);
 }
 
-/* The guest's caching bits have no effect, and the CPU wants NE and VMXE (23.8). */
+/* The guest's caching bits have no effect, and the CPU wants NE and VMXE (23.8). Machine checks are
+ * the host's: one that came while MCE is off would shut the processor down. */
 void vmx_set_cr(struct vcpu *v, unsigned nr, u64 value)
 {
     struct vmx_vcpu *x = vmx_of(v);
@@ -174,7 +175,7 @@ void vmx_set_cr(struct vcpu *v, unsigned nr, u64 value)
     } else {
         x->cr4 = value;
         vmcs_write(VMCS_CR4_SHADOW, value);
-        vmcs_write(VMCS_GUEST_CR4, value | CR4_VMXE);
+        vmcs_write(VMCS_GUEST_CR4, value | CR4_VMXE | CR4_MCE);
     }
     vmx_end(v, flags);
     x->flush = true;
