@@ -74,18 +74,30 @@ static char *inroot_next(struct inroot *w, bool *last)
     return part;
 }
 
-/* Whether the link `name` is one of those in /proc that are not what they read as. */
-static bool inroot_is_magic(int dir, const char *name, int fd)
+/* openat2(2)'s RESOLVE_ bits */
+#define INROOT_NO_MAGICLINKS 0x02
+#define INROOT_NO_SYMLINKS 0x04
+#define INROOT_IN_ROOT 0x10
+
+/* An O_PATH descriptor, or -1 with errno: ENOSYS on an old kernel. */
+static int inroot_openat2(int dir, const char *path, uint64_t resolve)
 {
     struct {
         uint64_t flags, mode, resolve;
-    } how = {.flags = O_PATH | O_CLOEXEC, .resolve = 2}; /* RESOLVE_NO_MAGICLINKS */
+    } how = {.flags = O_PATH | O_CLOEXEC, .resolve = resolve};
+
+    return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+/* Whether the link `name` is one of those in /proc that are not what they read as. */
+static bool inroot_is_magic(int dir, const char *name, int fd)
+{
     struct statfs fs;
     int to;
 
     if (fstatfs(fd, &fs) < 0 || fs.f_type != 0x9fa0) /* PROC_SUPER_MAGIC */
         return false;
-    to = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+    to = inroot_openat2(dir, name, INROOT_NO_MAGICLINKS);
     if (to >= 0)
         close(to);
     return to < 0 && errno == ELOOP;
@@ -190,11 +202,21 @@ static int inroot_walk(struct inroot *w, char **name)
     return w->want == INROOT_PARENT ? -EINVAL : inroot_here(w);
 }
 
+int inroot_straight(int root, const char *path)
+{
+    return inroot_openat2(root, path, INROOT_IN_ROOT | INROOT_NO_SYMLINKS);
+}
+
 int inroot_open(int root, const char *path, enum inroot_want want, char **last)
 {
-    struct inroot w = {.want = want, .rest = str_dup(path)};
+    struct inroot w = {.want = want};
     char *name = NULL;
-    int fd = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = want == INROOT_PARENT ? -1 : inroot_straight(root, path);
+
+    if (fd >= 0) /* as nearly always */
+        return fd;
+    w.rest = str_dup(path);
+    fd = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0) {
         free(w.rest);

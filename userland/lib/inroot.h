@@ -17,3 +17,6 @@ enum inroot_want {
  * INROOT_FIND. With INROOT_PARENT, *last is the last component, to be freed: never "." or "..", so
  * -EINVAL for a path that ends so. A last link that leads nowhere is made where it leads. */
 int inroot_open(int root, const char *path, enum inroot_want want, char **last);
+
+/* An O_PATH descriptor of what is there, when no link is on the way; else -1. */
+int inroot_straight(int root, const char *path);

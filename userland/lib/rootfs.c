@@ -34,21 +34,35 @@ void child_mount(struct child *ch, const char *source, const char *target, const
                    target, str_error(errno));
 }
 
+int mount_target(struct child *ch, const char *target, bool dir, char **path)
+{
+    int fd = ch->alone ? inroot_straight(AT_FDCWD, target) : -1;
+
+    if (fd >=
+        0) { /* the name leads there, and will: a way through /proc costs four times as much */
+        *path = str_fmt("./%s", target);
+        return fd;
+    }
+    fd = inroot_open(AT_FDCWD, target, dir ? INROOT_MAKE_DIR : INROOT_MAKE_FILE, NULL);
+    *path = fd < 0 ? NULL : str_fmt("/proc/self/fd/%d", fd);
+    return fd;
+}
+
 void mount_inside(struct child *ch, const char *source, const char *target, bool dir,
                   const char *type, unsigned long flags, const char *data)
 {
-    int fd = inroot_open(AT_FDCWD, target, dir ? INROOT_MAKE_DIR : INROOT_MAKE_FILE, NULL);
+    char *path;
+    int fd = mount_target(ch, target, dir, &path);
     struct stat st;
-    char path[32];
 
     if (fd < 0 || fstat(fd, &st) < 0)
         child_fail(ch, "cannot make mount target %s: %s", target, str_error(fd < 0 ? -fd : errno));
     if (S_ISDIR(st.st_mode) != dir)
         child_fail(ch, "mount target %s is %s directory", target, dir ? "not a" : "a");
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (mount(source, path, type, flags, data) < 0)
         child_fail(ch, "error mounting \"%s\" to rootfs at \"%s\": %s", source ? source : type,
                    target, str_error(errno));
+    free(path);
     close(fd);
 }
 
@@ -196,46 +210,46 @@ void mount_device(struct child *ch, const char *host, const char *target)
 }
 
 /* A directory of the root as Docker's first layer has it: what is in its place and none goes. */
-static int prepare_dir(struct child *ch, const char *name)
+static void prepare_dir(struct child *ch, const char *name)
 {
-    int fd = openat(AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
 
-    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && unlink(name) < 0)
-        child_fail(ch, "cannot replace /%s: %s", name, str_error(errno));
-    if (fd < 0 && mkdir(name, 0755) == 0)
-        fd = openat(AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
+    if (mkdir(name, 0755) == 0)
+        return;
+    if (errno != EEXIST || lstat(name, &st) < 0)
         child_fail(ch, "cannot make /%s: %s", name, str_error(errno));
-    return fd;
+    if (!S_ISDIR(st.st_mode) && (unlink(name) < 0 || mkdir(name, 0755) < 0))
+        child_fail(ch, "cannot replace /%s: %s", name, str_error(errno));
 }
 
 /* A file to mount on: a link in its place goes. */
-static void prepare_file(struct child *ch, int dir, const char *name)
+static void prepare_file(struct child *ch, const char *name)
 {
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = open(name, flags, 0755);
     struct stat st;
-    int fd;
 
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (fd < 0 && errno == EEXIST && lstat(name, &st) == 0) {
         if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
             return; /* a directory is the container's own trouble: the mount says so */
-        unlinkat(dir, name, 0);
+        unlink(name);
+        fd = open(name, flags, 0755);
     }
-    fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
     if (fd < 0)
-        child_fail(ch, "cannot make %s: %s", name, str_error(errno));
+        child_fail(ch, "cannot make /%s: %s", name, str_error(errno));
     close(fd);
 }
 
-static void prepare_mtab(struct child *ch, int etc)
+static void prepare_mtab(struct child *ch)
 {
     static const char mounts[] = "/proc/mounts";
     char now[sizeof(mounts)];
 
-    if (readlinkat(etc, "mtab", now, sizeof(now)) == sizeof(mounts) - 1 &&
+    if (readlink("etc/mtab", now, sizeof(now)) == sizeof(mounts) - 1 &&
         !memcmp(now, mounts, sizeof(mounts) - 1))
         return;
-    unlinkat(etc, "mtab", 0);
-    if (symlinkat(mounts, etc, "mtab") < 0 && errno != EEXIST)
+    unlink("etc/mtab");
+    if (symlink(mounts, "etc/mtab") < 0)
         child_fail(ch, "cannot make /etc/mtab: %s", str_error(errno));
 }
 
@@ -243,19 +257,14 @@ static void prepare_mtab(struct child *ch, int etc)
 static void mounts_prepare(struct child *ch)
 {
     static const char *const dirs[] = {"dev", "proc", "sys", "etc"};
-    static const char *const files[] = {"hostname", "hosts", "resolv.conf"};
-    int etc = -1;
+    static const char *const files[] = {"etc/hostname", "etc/hosts", "etc/resolv.conf",
+                                        ".dockerenv"};
 
-    for (int i = 0; i < 4; i++) {
-        if (etc >= 0)
-            close(etc);
-        etc = prepare_dir(ch, dirs[i]);
-    }
-    for (int i = 0; i < 3; i++)
-        prepare_file(ch, etc, files[i]);
-    prepare_mtab(ch, etc);
-    prepare_file(ch, AT_FDCWD, ".dockerenv");
-    close(etc);
+    for (int i = 0; i < 4; i++)
+        prepare_dir(ch, dirs[i]);
+    for (int i = 0; i < 4; i++)
+        prepare_file(ch, files[i]);
+    prepare_mtab(ch);
 }
 
 void mounts_standard(struct child *ch, const char *etc)
@@ -265,6 +274,7 @@ void mounts_standard(struct child *ch, const char *etc)
 
     if (ch->first)
         mounts_prepare(ch);
+    ch->alone = true;
     mount_inside(ch, "proc", "/proc", true, "proc", flags, NULL);
     mount_dev(ch);
     mount_inside(ch, "sysfs", "/sys", true, "sysfs", sys, NULL);

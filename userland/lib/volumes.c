@@ -61,9 +61,9 @@ static void target_judge(struct child *ch, int fd, const struct mount_spec *m)
     target_refuse(ch, m);
 }
 
-static int target_hold(struct child *ch, const struct mount_spec *m, bool dir)
+static int target_hold(struct child *ch, const struct mount_spec *m, bool dir, char **path)
 {
-    int fd = inroot_open(AT_FDCWD, m->target, dir ? INROOT_MAKE_DIR : INROOT_MAKE_FILE, NULL);
+    int fd = mount_target(ch, m->target, dir, path);
     struct stat st;
 
     if (fd < 0 && !strncmp(m->target, "/proc/", 6)) /* where nothing can be made */
@@ -126,13 +126,12 @@ static void volume_fill(struct child *ch, const struct mount_spec *m, int target
 static void volume_mount(struct child *ch, const struct mount_spec *m)
 {
     struct stat source = {.st_mode = S_IFDIR};
-    char path[32];
+    char *path;
     int fd;
 
     if (m->source && stat(m->source, &source) < 0)
         child_fail(ch, "bind source path does not exist: %s", m->source);
-    fd = target_hold(ch, m, S_ISDIR(source.st_mode));
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    fd = target_hold(ch, m, S_ISDIR(source.st_mode), &path);
     if (m->fill)
         volume_fill(ch, m, fd);
     if (!m->source)
@@ -142,6 +141,7 @@ static void volume_mount(struct child *ch, const struct mount_spec *m)
         child_mount(ch, m->source, path, NULL, MS_BIND | (m->flat ? 0 : MS_REC), NULL);
     if (m->source && m->flags & MS_RDONLY)
         volume_restrict(ch, m, &source);
+    free(path);
     close(fd);
 }
 
@@ -162,6 +162,7 @@ void volumes_mount(struct child *ch, const char *etc)
     struct mount_spec *own = mem_alloc(sizeof(*own) * (3 + (size_t)r->nmounts));
     int n = 0, deepest = 0;
 
+    ch->alone = ch->alone && !r->nmounts;
     for (int i = 0; i < 3; i++) {
         char *target = str_fmt("/etc/%s", names[i]);
 
