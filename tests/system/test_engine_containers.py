@@ -335,6 +335,24 @@ def test_exec_ends_though_a_child_keeps_its_output(engine):
     engine.run("rm", "-f", "eb")
 
 
+def test_exec_where_process_one_has_made_groups(engine):
+    """A group whose children have controllers takes no processes; an exec joins process 1."""
+    engine.run("run", "-d", "--name", "eg", "--privileged", "busybox", "sh", "-c",
+               "cd /sys/fs/cgroup && mkdir one two && echo 1 > one/cgroup.procs && "
+               "sleep 98 & echo $! > /sys/fs/cgroup/two/cgroup.procs; cd /sys/fs/cgroup; "
+               "for c in $(cat cgroup.controllers); do echo +$c > cgroup.subtree_control; done; "
+               "exec sleep 99")
+    until(lambda: "sleep 99" in engine.run("top", "eg").stdout, "process 1 in a group of its own")
+    expect_in("sleep 98", engine.run("top", "eg").stdout)
+    p = engine.run("exec", "eg", "sh", "-c", "echo $(cat /sys/fs/cgroup/cgroup.subtree_control); "
+                   "grep ^0:: /proc/self/cgroup")
+    expect(p.returncode, 0, p.stdout + p.stderr)
+    enabled, group = p.stdout.splitlines()
+    expect(group, "0::/one" if enabled else "0::/")
+    engine.run("rm", "-f", "eg")
+    clean(engine)
+
+
 def test_confinement(engine):
     p = sh(engine, "grep -E '^(Cap(Prm|Eff|Bnd)|Seccomp:)' /proc/self/status; ls /dev; "
                    "unshare -m true; mount -t tmpfs x /mnt; echo x > /proc/sys/kernel/hostname; "

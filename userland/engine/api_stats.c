@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,25 +136,25 @@ API(api_container_stats)
     ev_timer_set(&s->timer, one_shot ? 1 : s->stream ? 100 : 500);
 }
 
-/* ---- top: what /proc says of the processes in the container's control group --------------------
+/* ---- top: what /proc says of the processes in the container's control groups -------------------
  */
 
-static void top_row(struct jw *w, const char *pid)
+static void top_row(struct jw *w, pid_t pid)
 {
     struct buf stat = {0}, cmd = {0};
     char path[64], *p;
     int ppid = 0;
 
-    snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     if (file_read(path, 4096, &stat) == 0 && (p = strrchr(stat.data, ')')) && p[1] && p[2])
         ppid = atoi(p + 4);
-    snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
     if (file_read(path, 65536, &cmd) == 0)
         for (size_t i = 0; i + 1 < cmd.len; i++)
             if (!cmd.data[i])
                 cmd.data[i] = ' ';
     jw_array(w, NULL);
-    jw_str(w, NULL, pid);
+    jw_fmt(w, NULL, "%d", (int)pid);
     jw_fmt(w, NULL, "%d", ppid);
     jw_str(w, NULL, cmd.data);
     jw_array_end(w);
@@ -164,9 +165,10 @@ static void top_row(struct jw *w, const char *pid)
 API(api_container_top)
 {
     struct container *c = api_container(call);
-    struct buf b = {0}, procs = {0};
+    struct buf b = {0};
     struct jw w = {.out = &b};
-    char *path, *line, *save;
+    struct dirent *e;
+    DIR *proc;
 
     if (!c)
         return;
@@ -174,9 +176,6 @@ API(api_container_top)
         api_error(call->conn, 409, "container %s is not running", c->id);
         return;
     }
-    path = str_fmt("%s/bothy/%s/cgroup.procs", engine.cgroup_root, c->id);
-    file_read(path, 1 << 20, &procs);
-    free(path);
     jw_object(&w, NULL);
     jw_array(&w, "Titles");
     jw_str(&w, NULL, "PID");
@@ -184,11 +183,16 @@ API(api_container_top)
     jw_str(&w, NULL, "CMD");
     jw_array_end(&w);
     jw_array(&w, "Processes");
-    for (line = procs.len ? strtok_r(procs.data, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save))
-        top_row(&w, line);
+    proc = opendir("/proc");
+    while (proc && (e = readdir(proc))) {
+        pid_t pid = atoi(e->d_name);
+
+        if (pid > 0 && cgroup_holds(c, pid))
+            top_row(&w, pid);
+    }
+    if (proc)
+        closedir(proc);
     jw_array_end(&w);
     jw_object_end(&w);
-    buf_free(&procs);
     api_json(call->conn, 200, &b);
 }

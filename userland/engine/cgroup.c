@@ -251,14 +251,53 @@ int cgroup_open(const struct container *c)
     return fd < 0 ? -errno : fd;
 }
 
+/* The group of a process as a path below the container's own, "" for that itself, or NULL when it
+ * is in none of the container's. The caller frees. */
+static char *cgroup_of(const struct container *c, pid_t pid)
+{
+    char path[64], *own = str_fmt("/bothy/%s", c->id), *at, *found = NULL;
+    struct buf b = {0};
+
+    snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+    /* the engine's own root may lie below the mount's */
+    if (file_read(path, 65536, &b) == 0 && (at = strstr(b.data, "0::")) && (at = strstr(at, own))) {
+        at += strlen(own);
+        at[strcspn(at, "\n")] = '\0';
+        if (!*at || *at == '/')
+            found = str_dup(at);
+    }
+    buf_free(&b);
+    free(own);
+    return found;
+}
+
+bool cgroup_holds(const struct container *c, pid_t pid)
+{
+    char *group = cgroup_of(c, pid);
+
+    free(group);
+    return group != NULL;
+}
+
+/* A group whose children have controllers takes no processes: PID 1, that made them, sits in one of
+ * those, and an exec goes there too. */
 int cgroup_add(const struct container *c, pid_t pid)
 {
-    char text[16];
+    char text[16], *group, *file;
+    int err;
 
     if (cgroup_off)
         return 0;
     snprintf(text, sizeof(text), "%d", (int)pid);
-    return cgroup_write(c, "cgroup.procs", text);
+    err = cgroup_write(c, "cgroup.procs", text);
+    group = err == -EBUSY && c->pid > 0 ? cgroup_of(c, c->pid) : NULL;
+    if (group) {
+        file = str_fmt("%s/cgroup.procs", *group ? group + 1 : ".");
+        err = cgroup_write(c, file, text);
+        free(file);
+        free(group);
+    }
+    return err;
 }
 
 static void cgroup_groups_done(struct job *j, const char *error)

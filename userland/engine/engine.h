@@ -419,7 +419,9 @@ void cgroup_cpu_text(const struct container *c, char *text, size_t size);
 int cgroup_init(void);
 int cgroup_create(struct container *c, char **why);
 int cgroup_open(const struct container *c); /* descriptor for CLONE_INTO_CGROUP, or -errno */
+/* Moves a process into the container's group, or into PID 1's below it where that takes none. */
 int cgroup_add(const struct container *c, pid_t pid);
+bool cgroup_holds(const struct container *c, pid_t pid); /* in the group or in one below */
 void cgroup_remove(const struct container *c);
 bool cgroup_oom(const struct container *c);
 int cgroup_kill(const struct container *c);
