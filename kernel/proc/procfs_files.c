@@ -245,38 +245,60 @@ static int statm_show(struct pseudo_node *node, struct seq *out, const struct cr
     return 0;
 }
 
-/* [start, end) of memory, at most 1 MiB. Consumes the reference; NULL: nothing. */
-static int memory_show(struct aspace *as, bool env, struct seq *out)
+/* [at, end) of a process's memory, at most 1 MiB; `text`: no further than past the first NUL. */
+static int memory_show(struct aspace *as, u64 at, u64 end, bool text, struct seq *out)
 {
-    char *page = as ? page_alloc_virt(0, 0) : NULL;
+    char *page = page_alloc_virt(0, 0);
 
-    if (page) {
-        u64 at = env ? as->env_start : as->arg_start, end = env ? as->env_end : as->arg_end;
-        end = MIN(end, at + (1UL << 20));
-        while (at < end) {
-            ssize_t n = aspace_read(as, at, page, MIN(end - at, PAGE_SIZE));
-            if (n <= 0)
-                break;
-            seq_write(out, page, (size_t)n);
-            at += (u64)n;
-        }
-        page_free_virt(page, 0);
+    if (!page)
+        return -ENOMEM;
+    end = MIN(end, at + (1UL << 20));
+    while (at < end) {
+        ssize_t n = aspace_read(as, at, page, MIN(end - at, PAGE_SIZE));
+        char *nul = text && n > 0 ? memchr(page, '\0', (size_t)n) : NULL;
+
+        if (n <= 0)
+            break;
+        seq_write(out, page, nul ? (size_t)(nul + 1 - page) : (size_t)n);
+        if (nul)
+            break;
+        at += (u64)n;
     }
-    if (as)
-        aspace_put(as);
+    page_free_virt(page, 0);
     return 0;
 }
 
+/* A program shows a title of its own by writing over its arguments: one that runs on into the
+ * environment is read as one string. */
 static int cmdline_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    return memory_show(process_aspace(pid_node_task(node)->process), false, out);
+    struct aspace *as = process_aspace(pid_node_task(node)->process);
+    char last = 0;
+    int err;
+
+    if (!as)
+        return 0;
+    if (as->env_start == as->arg_end && as->arg_start < as->arg_end &&
+        aspace_read(as, as->arg_end - 1, &last, 1) == 1 && last)
+        err = memory_show(as, as->arg_start, as->arg_start + PAGE_SIZE, true, out);
+    else
+        err = memory_show(as, as->arg_start, as->arg_end, false, out);
+    aspace_put(as);
+    return err;
 }
 
 static int environ_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     struct aspace *as = process_inspect_aspace_as(pid_node_task(node)->process, cred);
+    int err = 0;
 
-    return IS_ERR(as) ? -EACCES : memory_show(as, true, out);
+    if (IS_ERR(as))
+        return -EACCES;
+    if (as) {
+        err = memory_show(as, as->env_start, as->env_end, false, out);
+        aspace_put(as);
+    }
+    return err;
 }
 
 static int auxv_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)

@@ -314,3 +314,29 @@ TEST(memory_opened_before_an_exec_is_not_the_new_programs)
     EXPECT(strncmp(answer, "0 0000", 6) == 0); /* what follows is the harness */
     unlink("/abi-victim");
 }
+
+static size_t command_line(void)
+{
+    int fd = open("/proc/self/cmdline", O_RDONLY);
+    ssize_t n = read(fd, text, sizeof(text));
+
+    close(fd);
+    EXPECT(n > 0);
+    return (size_t)n;
+}
+
+/* A title that is written over the arguments and runs on into the environment is read to its end.
+ */
+TEST(a_title_written_over_the_arguments_is_shown)
+{
+    char *start = program_invocation_name;
+    size_t room = (size_t)(environ[0] - start), longer = room + strlen(environ[0]);
+
+    EXPECT(room > 1 && longer > room);
+    memset(start, 'x', room - 1);
+    EXPECT(command_line() == room && strspn(text, "x") == room - 1);
+    memset(start, 'y', longer);
+    EXPECT(command_line() == longer + 1 && strspn(text, "y") == longer && !text[longer]);
+    start[room - 1] = '\0'; /* ends where the arguments did: nothing of what follows */
+    EXPECT(command_line() == room && strspn(text, "y") == room - 1);
+}
