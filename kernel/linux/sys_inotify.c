@@ -5,9 +5,10 @@
 #include "linux/sys.h"
 #include "vfs/inotify.h"
 
+/* Bits that only events carry are taken too, and ask for nothing: libmount passes IN_ISDIR. */
 #define IN_KNOWN                                                                                   \
     (IN_ALL_EVENTS | IN_ONLYDIR | IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_MASK_CREATE | IN_MASK_ADD | \
-     IN_ONESHOT)
+     IN_ONESHOT | IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED | IN_ISDIR)
 
 s64 sys_inotify_init1(u32 flags)
 {

@@ -658,8 +658,7 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
     bool used;
     int err;
 
-    if (f->ops != &inotify_fops || !(mask & IN_ALL_EVENTS) ||
-        ((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)))
+    if (f->ops != &inotify_fops || !mask || ((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)))
         return -EINVAL;
     if ((mask & IN_ONLYDIR) && !S_ISDIR(inode->mode))
         return -ENOTDIR;

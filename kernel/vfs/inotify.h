@@ -37,8 +37,8 @@
 
 /* flags: O_NONBLOCK. ERR_PTR(-ENOMEM); -EMFILE: the user has INOTIFY_INSTANCES_MAX of them. */
 struct file *inotify_create(unsigned flags);
-/* The watch descriptor, or -EINVAL (f is no inotify file; no event asked for), -ENOTDIR, -EACCES,
- * -EEXIST, -ENOSPC, -ENOMEM. May sleep. */
+/* The watch descriptor, or -EINVAL (f is no inotify file; the mask is empty or at odds), -ENOTDIR,
+ * -EACCES, -EEXIST, -ENOSPC, -ENOMEM. May sleep. */
 int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cred *cred);
 int inotify_remove(struct file *f, int wd);
 

@@ -64,6 +64,20 @@ TEST(an_open_file_is_watched_until_its_last_close)
     EXPECT_ERR(inotify_rm_watch(in, 2), EINVAL);
 }
 
+/* They are in no event that is asked for, and do not make a directory's events match. */
+TEST(bits_of_events_alone_ask_for_nothing)
+{
+    begin();
+    EXPECT(mkdir("d/sub", 0755) == 0 && told("1:40000100:sub"));
+    EXPECT(inotify_add_watch(in, "d", IN_DELETE | IN_ISDIR | IN_UNMOUNT) == 1);
+    EXPECT(mkdir("d/other", 0755) == 0 && told(""));
+    EXPECT(inotify_add_watch(in, "d", IN_ISDIR) == 1);
+    EXPECT(rmdir("d/other") == 0 && told(""));
+    EXPECT_ERR(inotify_add_watch(in, "d", 0), EINVAL);
+    EXPECT_ERR(inotify_add_watch(in, "d", IN_DELETE | 0x1000), EINVAL);
+    EXPECT(inotify_rm_watch(in, 1) == 0 && told("1:8000"));
+}
+
 TEST(a_file_nobody_has_open_goes_at_once)
 {
     begin();
