@@ -103,11 +103,13 @@ struct statx_user {
     u64 ino, size, blocks, attributes_mask;
     struct statx_time atime, btime, ctime, mtime;
     u32 rdev_major, rdev_minor, dev_major, dev_minor;
-    u64 spare[14];
+    u64 mnt_id, spare[13];
 };
 static_assert(sizeof(struct statx_user) == 256, "struct statx");
 #define STATX_BASIC_STATS 0x7ffU
 #define STATX_BTIME 0x800U
+#define STATX_MNT_ID 0x1000U
+#define STATX_ATTR_MOUNT_ROOT 0x2000U
 #define STATX_TIME(t)                         \
     {                                         \
         .sec = (t).sec, .nsec = (u32)(t).nsec \
@@ -135,7 +137,9 @@ s64 sys_statx(s32 dirfd, u64 name, u32 flags, u32 mask, u64 uptr)
     if (err)
         return err;
     struct statx_user u = {
-        .mask = STATX_BASIC_STATS | STATX_BTIME,
+        .mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID,
+        .attributes = st.mount_root ? STATX_ATTR_MOUNT_ROOT : 0,
+        .attributes_mask = STATX_ATTR_MOUNT_ROOT,
         .blksize = st.blksize,
         .nlink = st.nlink,
         .uid = user_ns_uid(ns, st.uid),
@@ -152,6 +156,7 @@ s64 sys_statx(s32 dirfd, u64 name, u32 flags, u32 mask, u64 uptr)
         .rdev_minor = dev_minor_of(st.rdev),
         .dev_major = dev_major_of(st.dev),
         .dev_minor = dev_minor_of(st.dev),
+        .mnt_id = st.mount_id,
     };
     return OUT(uptr, u);
 }

@@ -40,7 +40,7 @@ int inet_addr_in(const struct sock_addr *sa, u32 len, struct inet_addr *out)
 }
 
 static int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len,
-                     const struct walk_ctx *ctx)
+                     const struct walk_ctx *ctx, u32 mode)
 {
     struct inet_sock *is = inet_of(unix_of(s));
     struct inet_addr a;

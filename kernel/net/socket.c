@@ -12,6 +12,7 @@
 #include "obj/pid.h"
 #include "obj/up.h"
 #include "sched/timer.h"
+#include "vfs/vfs.h"
 
 #define SOCK_KINDS 11 /* no type and no protocol of Linux is as large */
 #define IPPROTO_KINDS 263
@@ -148,8 +149,15 @@ int socket_pair(struct net_ns *ns, int family, int type, int protocol, struct fi
 int socket_bind(struct file *f, const struct sock_addr *addr, u32 len, const struct walk_ctx *ctx)
 {
     struct socket *s = socket_of(f);
+    struct kstat st = {0};
+    int err;
 
-    return !s ? -ENOTSOCK : s->ops->bind ? s->ops->bind(s, addr, len, ctx) : -EOPNOTSUPP;
+    if (!s)
+        return -ENOTSOCK;
+    if (!s->ops->bind)
+        return -EOPNOTSUPP;
+    err = ctx ? file_stat(f, &st) : 0; /* unix(7): what fchmod made of it, less the umask */
+    return err ? err : s->ops->bind(s, addr, len, ctx, ctx ? st.mode & 0777 & ~ctx->umask : 0);
 }
 
 int socket_listen(struct file *f, int backlog)

@@ -19,8 +19,9 @@ enum socket_timestamp { SOCKET_TIME_NONE, SOCKET_TIME_US, SOCKET_TIME_NS };
 
 struct socket;
 struct socket_ops {
-    int (*bind)(struct socket *s, const struct sock_addr *addr, u32 len,
-                const struct walk_ctx *ctx);
+    /* mode: of the name, where that is a file's */
+    int (*bind)(struct socket *s, const struct sock_addr *addr, u32 len, const struct walk_ctx *ctx,
+                u32 mode);
     int (*listen)(struct socket *s, int backlog);
     /* nonblock: O_NONBLOCK of the file. */
     int (*connect)(struct socket *s, const struct sock_addr *addr, u32 len,

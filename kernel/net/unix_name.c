@@ -108,7 +108,8 @@ static int unix_bind_auto(struct unix_sock *u, struct unix_addr *a)
     return err;
 }
 
-static int unix_bind_path(struct unix_sock *u, struct unix_addr *a, const struct walk_ctx *ctx)
+static int unix_bind_path(struct unix_sock *u, struct unix_addr *a, const struct walk_ctx *ctx,
+                          u32 mode)
 {
     struct path path;
     struct inode *inode;
@@ -116,7 +117,7 @@ static int unix_bind_path(struct unix_sock *u, struct unix_addr *a, const struct
 
     if (!ctx)
         return -EINVAL;
-    err = vfs_bind_socket(ctx, (const char *)a->sun.data, 0755, &path);
+    err = vfs_bind_socket(ctx, (const char *)a->sun.data, mode, &path);
     if (err)
         return err == -EEXIST ? -EADDRINUSE : err;
     err = unix_set_addr(u, a);
@@ -133,7 +134,8 @@ static int unix_bind_path(struct unix_sock *u, struct unix_addr *a, const struct
     return 0;
 }
 
-int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const struct walk_ctx *ctx)
+int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const struct walk_ctx *ctx,
+              u32 mode)
 {
     struct unix_sock *u = unix_of(s);
     struct unix_addr *a;
@@ -146,7 +148,7 @@ int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const stru
     else if (len == SUN_HEAD)
         err = unix_bind_auto(u, a);
     else if (a->sun.data[0])
-        err = unix_bind_path(u, a, ctx);
+        err = unix_bind_path(u, a, ctx, mode);
     else
         err = unix_bind_abstract(u, a);
     if (err)

@@ -106,7 +106,8 @@ int unix_flight_offer(struct unix_sock *l, struct unix_sock *conn);
 
 /* unix_name.c */
 void unix_addr_put(struct unix_addr *addr);
-int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const struct walk_ctx *ctx);
+int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const struct walk_ctx *ctx,
+              u32 mode);
 /* The live socket of that name and type, with a reference. 0, -ECONNREFUSED, -ENOENT,
  * -EPROTOTYPE... */
 int unix_lookup(struct unix_sock *from, const struct sock_addr *sun, u32 len,

@@ -211,6 +211,7 @@ void walk_begin(struct walk_hold *h)
 
     h->ctx.cred = t->cred;
     h->ctx.ns = t->ns->mount;
+    h->ctx.umask = READ_ONCE(fs->umask);
     /* pivot_root by another process may move even an unshared context: references, always. */
     fs_context_paths(fs, &h->ctx.root, &h->ctx.cwd);
 }

@@ -79,11 +79,14 @@ static int fdinfo_show(struct pseudo_node *node, struct seq *out, const struct c
 {
     struct pid_node *pn = node->priv;
     struct file *f = pid_fd_inspect(pn, pn->number);
+    struct kstat st = {0};
     char *extra;
 
     if (IS_ERR(f))
         return PTR_ERR(f);
-    seq_printf(out, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t0\n", f->pos, f->flags);
+    (void)file_stat(f, &st);
+    seq_printf(out, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t%lu\nino:\t%lu\n", f->pos, f->flags,
+               st.mount_id, st.ino);
     extra = f->ops->fdinfo ? kmalloc(FDINFO_MAX) : NULL;
     if (extra) {
         int n = f->ops->fdinfo(f, extra, FDINFO_MAX);

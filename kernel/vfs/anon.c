@@ -98,6 +98,7 @@ int anon_stat(struct file *f, struct kstat *out)
 
     if (i) {
         inode_fill_stat(i, out);
+        out->mount_id = anon_fs_of(i->mode)->mount->id;
         return 0;
     }
     if (f->ops->stat)
@@ -111,7 +112,8 @@ int anon_stat(struct file *f, struct kstat *out)
                           .blksize = PAGE_SIZE,
                           .atime = born,
                           .mtime = born,
-                          .ctime = born};
+                          .ctime = born,
+                          .mount_id = anon_fs_of(mode)->mount->id};
     return 0;
 }
 

@@ -119,13 +119,17 @@ void inode_get_owner(struct inode *i, struct inode_owner *out)
 int vfs_stat(const struct path *p, struct kstat *out)
 {
     struct inode *i = dentry_inode(p->dentry);
+    int err = 0;
 
     if (!i)
         return -ENOENT;
     if (i->ops->getattr)
-        return i->ops->getattr(i, out);
-    inode_fill_stat(i, out);
-    return 0;
+        err = i->ops->getattr(i, out);
+    else
+        inode_fill_stat(i, out);
+    out->mount_id = p->mount ? p->mount->id : 0;
+    out->mount_root = p->mount && p->mount->root == p->dentry;
+    return err;
 }
 
 int file_stat(struct file *f, struct kstat *out)

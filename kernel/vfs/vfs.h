@@ -53,6 +53,8 @@ struct kstat {
     u64 dev, ino, rdev, size, blocks; /* blocks of 512 bytes */
     u32 mode, nlink, uid, gid, blksize;
     struct timespec_k atime, mtime, ctime, btime;
+    u64 mount_id;    /* vfs_stat and file_stat fill these two */
+    bool mount_root; /* it is where a mount begins */
 };
 
 struct statfs_k { /* struct statfs of x86-64 */
@@ -96,6 +98,7 @@ struct walk_ctx {
     const struct cred *cred;
     struct path root, cwd;
     struct mount_ns *ns;
+    u32 umask; /* of a name that a socket is bound to; other callers pass modes that are masked */
 };
 
 /* Directory operations get the parent's lock held for writing (lookup: for reading). vfs has

@@ -295,3 +295,56 @@ TEST(a_removal_that_fails_leaves_all_as_it_was)
         EXPECT(rmdir("m/dir") == 0);
     EXPECT(mkdir("m/dir", 0755) == 0 && access("m/dir/hidden", F_OK) < 0);
 }
+
+static long fdinfo_number(int fd, const char *key)
+{
+    char path[64], buf[2000] = "", *at;
+    int info;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    info = open(path, O_RDONLY);
+    EXPECT(info >= 0 && read(info, buf, sizeof(buf) - 1) > 0 && (at = strstr(buf, key)));
+    close(info);
+    return atol(at + strlen(key));
+}
+
+/* The first field of mountinfo's line for a mount point. */
+static long mountinfo_id(const char *point)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "r");
+    char line[1000], at[300];
+    long id, found = -1;
+
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "%ld %*d %*s %*s %299s", &id, at) == 2 && strcmp(at, point) == 0)
+            found = id;
+    EXPECT(f && found > 0);
+    fclose(f);
+    return found;
+}
+
+/* How init systems learn what is mounted already. */
+TEST(a_place_tells_its_mount)
+{
+    struct statx sx;
+    int fd, pipes[2];
+
+    EXPECT(unshare(CLONE_NEWNS) == 0);
+    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    mkdir("/tmp", 01777);
+    EXPECT(mount("place", "/tmp", "tmpfs", 0, NULL) == 0 && mkdir("/tmp/d", 0755) == 0);
+    EXPECT(statx(AT_FDCWD, "/tmp", 0, STATX_MNT_ID, &sx) == 0 && sx.stx_mask & STATX_MNT_ID);
+    EXPECT(sx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT);
+    EXPECT(sx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+    EXPECT((long)sx.stx_mnt_id == mountinfo_id("/tmp"));
+    EXPECT(statx(AT_FDCWD, "/tmp/d", 0, STATX_MNT_ID, &sx) == 0);
+    EXPECT(!(sx.stx_attributes & STATX_ATTR_MOUNT_ROOT));
+    EXPECT((long)sx.stx_mnt_id == mountinfo_id("/tmp"));
+    EXPECT(mount("/tmp/d", "/tmp/d", NULL, MS_BIND, NULL) == 0);
+    EXPECT((fd = open("/tmp/d", O_PATH)) >= 0);
+    EXPECT(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) == 0);
+    EXPECT(sx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+    EXPECT(fdinfo_number(fd, "mnt_id:\t") == mountinfo_id("/tmp/d"));
+    EXPECT(fdinfo_number(fd, "ino:\t") == (long)sx.stx_ino);
+    EXPECT(pipe(pipes) == 0 && fdinfo_number(pipes[0], "mnt_id:\t") > 0);
+}

@@ -225,3 +225,29 @@ TEST(a_listener_that_goes_tells_all_who_wait)
     for (int i = 0; i < THREADS; i++)
         pthread_join(t[i], NULL);
 }
+
+static unsigned bound_mode(const char *name, mode_t mask, int before)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    struct stat st;
+
+    EXPECT(before < 0 || fchmod(fd, (mode_t)before) == 0);
+    strcpy(a.sun_path, name);
+    umask(mask);
+    EXPECT(fd >= 0 && bind(fd, (void *)&a, sizeof(a)) == 0 && stat(name, &st) == 0);
+    EXPECT(S_ISSOCK(st.st_mode) && unlink(name) == 0);
+    close(fd);
+    return st.st_mode & 07777;
+}
+
+/* Servers for all users clear their umask; others close the socket before it has a name. */
+TEST(a_name_has_the_sockets_mode_less_the_umask)
+{
+    mkdir("/tmp", 01777);
+    EXPECT(bound_mode("/tmp/mode.sock", 0, -1) == 0777);
+    EXPECT(bound_mode("/tmp/mode.sock", 022, -1) == 0755);
+    EXPECT(bound_mode("/tmp/mode.sock", 077, -1) == 0700);
+    EXPECT(bound_mode("/tmp/mode.sock", 0, 0600) == 0600);
+    EXPECT(bound_mode("/tmp/mode.sock", 026, 0666) == 0640);
+}
