@@ -62,7 +62,7 @@ static inline s64 account_bound(const struct account *a, bool slack)
 static int account_charge_within(struct account *a, u64 n, bool slack, struct account **failed)
 {
     struct account *at;
-    bool high = false;
+    bool high = false, grew = false;
     s64 used;
 
     for (at = a; at; at = at->parent) {
@@ -70,8 +70,10 @@ static int account_charge_within(struct account *a, u64 n, bool slack, struct ac
         if (unlikely(used > account_bound(at, slack)))
             goto undo;
         high |= used > READ_ONCE(at->high);
+        grew |= used > atomic_read(&at->peak);
     }
-    account_note_peaks(a);
+    if (grew)
+        account_note_peaks(a);
     if (unlikely(high))
         up_memory_short();
     return 0;

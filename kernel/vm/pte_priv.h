@@ -86,9 +86,10 @@ static inline u64 *pte_lookup1(const struct pgtable *pt, u64 va)
     return &pte_table(e)[pte_slot(va, 1)];
 }
 
-/* Tables and 2 MiB leaves that a walk goes through before it lets others run: some 1,000 pages. */
-#define PTE_STRETCH 2
-/* Tables of level 1 that it looks through meanwhile: they may be empty. */
+/* What a walk does before it lets others run: a table of 512 pages, or four leaves of 2 MiB; it
+ * looks through that many tables of level 1 meanwhile, which may be empty. */
+#define PTE_WORK_TABLE 4
+#define PTE_WORK_LEAF 1
 #define PTE_STRETCH_TABLES 16
 /* Where a stretch from va on ends. */
 u64 pte_stretch(const struct pgtable *pt, u64 va, u64 end);

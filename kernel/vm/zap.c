@@ -54,22 +54,26 @@ u64 *pte_next1(const struct pgtable *pt, u64 *va, u64 end)
     return pte_walk1(pt, va, end, &all);
 }
 
-/* Behind so many slots in use, or tables of level 1, from va on. */
-static u64 pte_after(const struct pgtable *pt, u64 va, u64 end, unsigned slots, u64 tables)
+/* Where so much work (PTE_WORK_*), or so many tables of level 1, end from va on. */
+static u64 pte_after(const struct pgtable *pt, u64 va, u64 end, s64 work, u64 tables)
 {
-    while (va < end && slots && tables) {
-        if (pte_walk1(pt, &va, end, &tables))
-            va = align_down_huge(va) + SPAN1;
-        slots--;
+    const u64 *slot;
+
+    while (va < end && work > 0 && tables) {
+        slot = pte_walk1(pt, &va, end, &tables);
+        if (!slot)
+            continue;
+        work -= pte_huge(READ_ONCE(*slot)) ? PTE_WORK_LEAF : PTE_WORK_TABLE;
+        va = align_down_huge(va) + SPAN1;
     }
     return MIN(va, end);
 }
 
 u64 pte_stretch(const struct pgtable *pt, u64 va, u64 end)
 {
-    if (end - va <= PTE_STRETCH * SPAN1)
+    if (end - va <= SPAN1)
         return end;
-    return pte_after(pt, va, end, PTE_STRETCH, PTE_STRETCH_TABLES);
+    return pte_after(pt, va, end, PTE_WORK_TABLE, PTE_STRETCH_TABLES);
 }
 
 void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect_only)
@@ -94,10 +98,11 @@ static void zap_flush(struct zap *z)
     if (z->end > z->start && READ_ONCE(as->cpus))
         tlb_flush(as, z->start, z->end);
     for (unsigned i = 0; i < z->n; i++) {
-        s32 left = atomic_dec(&z->pages[i]->share);
+        struct page *page = z->pages[i];
+        s32 left = atomic_dec(&page->share);
 
         ASSERT(left >= 0);
-        page_put(z->pages[i]);
+        page_put(page);
     }
     if (z->restock)
         charge_restock(as, z->restock);
@@ -226,7 +231,7 @@ void zap_tables(struct aspace *as, u64 floor, u64 ceiling)
 
     for (; floor < ceiling; floor = stop) {
         spin_lock(&as->pt_lock);
-        stop = pte_after(&as->pt, floor, ceiling, ZAP_TABLES, ZAP_TABLES);
+        stop = pte_after(&as->pt, floor, ceiling, ZAP_TABLES * PTE_WORK_TABLE, ZAP_TABLES);
         zap_tables_locked(as, floor, stop);
         spin_unlock(&as->pt_lock);
         vm_pause();
