@@ -275,6 +275,12 @@ static void emulate_begin(struct vcpu *v)
             e->seg[i] = emulate_segment(v, i);
 }
 
+u8 vcpu_decode_len(struct vcpu *v)
+{
+    emulate_begin(v);
+    return v->emul.decoded ? v->emul.insn.len : 0;
+}
+
 static void emulate_finish(struct vcpu *v)
 {
     struct emul *e = &v->emul;

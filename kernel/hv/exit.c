@@ -70,9 +70,24 @@ static __noinline u64 exit_wrap_rip(struct vcpu *v, u64 rip)
     return mode.mode == EMUL_LONG ? rip : (u32)rip;
 }
 
+/* The same instruction is met again and again: it is decoded once for its address. */
+static u8 exit_insn_len(struct vcpu *v)
+{
+    u32 at = (u32)v->rip % VCPU_SKIPPED;
+    u8 len = v->skipped[at].len;
+
+    if (likely(v->skipped[at].rip == v->rip && v->skipped[at].space == v->exit.space && len))
+        return len;
+    len = vcpu_decode_len(v);
+    v->skipped[at].rip = v->rip;
+    v->skipped[at].space = v->exit.space;
+    v->skipped[at].len = len;
+    return len ? len : v->exit.insn_len;
+}
+
 void vcpu_skip(struct vcpu *v)
 {
-    u64 rflags = v->rflags, next = v->rip + v->exit.insn_len;
+    u64 rflags = v->rflags, next = v->rip + (v->exit.guessed ? exit_insn_len(v) : v->exit.insn_len);
 
     if (unlikely((next ^ v->rip) >> 31))
         next = exit_wrap_rip(v, next);
@@ -335,6 +350,17 @@ static int exit_nmi_window(struct vcpu *v)
     return 1;
 }
 
+/* There are none. An IRET with NT set is all that user code needs for one: it harms itself only. */
+static int exit_task(struct vcpu *v)
+{
+    if (hv_ops->cpl(v) == 3)
+        return exit_gp(v);
+    v->run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    v->run->internal.suberror = KVM_INTERNAL_ERROR_EMULATION;
+    v->run->internal.ndata = 0;
+    return 0;
+}
+
 /* ------------------------------------------------------------- the end of a guest */
 
 /* KVM_EXIT_SHUTDOWN says nothing of why, and the guest is beyond saying it: is this state its own?
@@ -410,6 +436,7 @@ static int (*const exit_handlers[])(struct vcpu *) = {
     [HV_EXIT_WBINVD] = exit_skip,
     [HV_EXIT_UD] = exit_ud,
     [HV_EXIT_PAUSE] = exit_pause,
+    [HV_EXIT_TASK] = exit_task,
     [HV_EXIT_FAIL] = exit_fail,
     [HV_EXIT_UNKNOWN] = exit_unknown,
 };

@@ -33,6 +33,7 @@
 #define VM_SLOTS_MAX 64
 #define VCPU_RUN_PAGES 3 /* struct kvm_run, port data, coalesced MMIO (unused) */
 #define VCPU_CPUID_MAX 128
+#define VCPU_SKIPPED 8  /* instructions whose length is remembered */
 #define HV_MSRS_MAX 256 /* of one KVM_GET_MSRS */
 /* Linux's departures from the processor that a VMM may turn off, and which are not made here. */
 #define HV_QUIRKS                                                   \
@@ -63,6 +64,7 @@ enum hv_exit {
     HV_EXIT_WBINVD, /* and what else is a no-op: skip */
     HV_EXIT_UD,     /* an instruction the guest does not have: #UD */
     HV_EXIT_PAUSE,
+    HV_EXIT_TASK, /* a switch of tasks by hardware */
     HV_EXIT_FAIL, /* the CPU refused the guest state */
     HV_EXIT_UNKNOWN,
 };
@@ -74,7 +76,9 @@ struct hv_exit_info {
     bool final;      /* page fault: gpa is the access itself, not that to a guest's table */
     bool device;     /* page fault: no slot has gpa */
     u32 access;      /* page fault: enum fault_kind */
-    u8 insn_len;     /* 0: not known, decode it */
+    u8 insn_len;
+    bool guessed; /* insn_len is that of the instruction without prefixes */
+    u64 space;    /* CR3, where it is */
     u8 vector;
     u32 error;
     u64 debug; /* #DB: bits for DR6 */
@@ -263,6 +267,10 @@ struct vcpu {
     bool exit_soon; /* r  the next entry only delivers an event: more wait */
     bool shadowed;  /* r  get_shadow is not 0: the backend keeps it */
     s32 user_irq;   /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
+    struct {
+        u64 rip, space;
+        u8 len;
+    } skipped[VCPU_SKIPPED]; /* r  by rip; len 0: none */
     struct emul emul;
     struct hv_mode mode_now;  /* r  of the instruction that is being emulated */
     struct fetch_cache fetch; /* r  mmu.c */
@@ -365,7 +373,10 @@ int vcpu_emulate_resume(struct vcpu *vcpu); /* user space has served an access *
 int vcpu_complete_user(struct vcpu *vcpu);  /* user space has answered; as vcpu_handle_exit */
 int vcpu_ask_port(struct vcpu *vcpu, u16 port, u32 size, bool in, const void *data);
 int vcpu_ask_mmio(struct vcpu *vcpu, u64 gpa, u32 len, bool write, const void *data);
+/* Past the instruction that has ended the guest's stay. */
 void vcpu_skip(struct vcpu *vcpu);
+/* The length of the instruction at rip; 0: it cannot be read. */
+u8 vcpu_decode_len(struct vcpu *vcpu);
 void vcpu_queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 void vcpu_drop_events(struct vcpu *vcpu); /* queued and injected ones */
 static inline bool vcpu_event_ready(const struct vcpu *v)

@@ -18,6 +18,52 @@ guest nmi_row 64
     .quad IDT
 end nmi_row
 
+/* Instructions that leave the guest, with prefixes that mean nothing there. */
+guest prefixed 64
+    xor %eax, %eax
+    xor %ecx, %ecx
+    .byte 0xf3
+    cpuid
+    report 1
+    mov $0xc0000080, %ecx
+    .byte 0x66, 0x48
+    rdmsr
+    report 2
+    .byte 0x66, 0x67
+    hlt
+    report 3
+    hlt
+end prefixed
+
+/* 32 bits: user code returns from a task that nobody has called. */
+.macro gate32 vector handler
+    movw $AT(\handler), IDT + \vector * 8
+    movw $0x08, IDT + \vector * 8 + 2
+    movw $0x8e00, IDT + \vector * 8 + 4
+    movw $0, IDT + \vector * 8 + 6
+.endm
+guest user_task 32
+    gate32 10, 1f
+    gate32 13, 2f
+    lidt AT(9f)
+    push $0x23
+    push $0x6000
+    push $2
+    push $0x2b
+    push $AT(3f)
+    iret
+3:  pushf
+    orl $0x4000, (%esp)
+    popf
+    iret
+1:  report 10
+    hlt
+2:  report 13
+    hlt
+9:  .word 0xff
+    .long IDT
+end user_task
+
 /* Interrupts stay off. Tells of each NMI and of vector 0x40, and what it reads from a device. */
 guest irq_waits 64
     gate 2, 1f

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 const char *test_name = "machine";
@@ -30,6 +31,13 @@ _Noreturn void test_skip(const char *why)
     printf("skip %s: %s\n", test_name, why);
     fflush(stdout);
     _exit(TEST_SKIPPED);
+}
+
+bool on_bothy(void)
+{
+    struct utsname u;
+    CHECK(uname(&u) == 0);
+    return strstr(u.release, "bothy") != NULL;
 }
 
 /* ---- machines ---- */

@@ -58,6 +58,7 @@ enum { TEST_PASSED, TEST_FAILED, TEST_SKIPPED }; /* a test process's exit status
 _Noreturn void test_fail(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 _Noreturn void test_skip(const char *why);
+bool on_bothy(void); /* where a test asks for more, or less, than Linux has */
 
 #define CHECK(cond)                                                       \
     do {                                                                  \

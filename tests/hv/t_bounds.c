@@ -8,7 +8,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -141,21 +140,13 @@ TEST(end_of_a_level_costs_no_more_with_many_routes)
         test_fail(__FILE__, __LINE__, "%llu ns", (unsigned long long)best);
 }
 
-/* Linux has no such bounds. */
-static bool bounds_hold(void)
-{
-    struct utsname u;
-    CHECK(uname(&u) == 0);
-    return strstr(u.release, "bothy") != NULL;
-}
-
-/* What is unmapped is looked for in each of them. */
+/* Linux has no such bounds. What is unmapped is looked for in each of them. */
 TEST(slots_with_the_same_memory_are_bounded)
 {
     struct tvm vm;
     int n;
     vm_make(&vm, VM_PLAIN);
-    for (n = 0; n < (bounds_hold() ? ALIASES : 8); n++) {
+    for (n = 0; n < (on_bothy() ? ALIASES : 8); n++) {
         struct kvm_userspace_memory_region r = {
             .slot = 1 + n,
             .guest_phys_addr = HUGE_AT + n * MEM_SIZE,
@@ -166,7 +157,7 @@ TEST(slots_with_the_same_memory_are_bounded)
             break;
     }
     CHECK(n >= 8);
-    if (!bounds_hold())
+    if (!on_bothy())
         return;
     CHECK_EQ(errno, ENOSPC);
     CHECK(n < ALIASES);
@@ -181,7 +172,7 @@ TEST(vms_of_one_process_are_bounded)
     struct tvm vm;
     int n, fds[VMS];
     vm_make(&vm, VM_PLAIN);
-    if (!bounds_hold())
+    if (!on_bothy())
         test_skip("as many as there are descriptors");
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     for (n = 0; n < VMS; n++) {

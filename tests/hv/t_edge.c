@@ -18,6 +18,8 @@
 GUEST(user_x87);
 GUEST(cr4_bits);
 GUEST(efer_bits);
+GUEST(prefixed);
+GUEST(user_task);
 GUEST(cr4_mce);
 GUEST(bit_scans);
 GUEST(outs_counted);
@@ -364,4 +366,40 @@ TEST(vcpus_do_not_share_translations)
         EXPECT_REPORT(&vm, 0, 0x01010101);
         EXPECT_REPORT(&vm, 1, 0x02020202);
     }
+}
+
+TEST(instruction_that_exits_may_have_prefixes)
+{
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    vcpu_cpuid(&vm, 0);
+    LOAD(&vm, prefixed);
+    vcpu_long(&vm, 0);
+    EXPECT_REPORT(&vm, 0, 1);
+    EXPECT_REPORT(&vm, 0, 2);
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
+    EXPECT_REPORT(&vm, 0, 3);
+}
+
+/* #TS, or #GP where there are no tasks. */
+TEST(user_code_cannot_end_its_guest_by_a_task)
+{
+    static const uint64_t segments[] = {0x00cff3000000ffff, 0x00cffb000000ffff};
+    const uint32_t stack[] = {STACK_TOP, 0x10};
+    struct kvm_sregs s;
+    struct tvm vm;
+    uint32_t vector;
+    if (!on_bothy())
+        test_skip("below Linux's KVM this emulator dies of it");
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, user_task);
+    vcpu_prot(&vm, 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    memcpy(vm.mem + s.gdt.base + 0x20, segments, sizeof segments);
+    memcpy(vm.mem + TSS_AT + 4, stack, sizeof stack);
+    s.gdt.limit = 0x2f;
+    s.tr.base = TSS_AT;
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_SREGS, &s) == 0);
+    vector = vcpu_report(&vm, 0);
+    CHECK(vector == 10 || vector == 13);
 }

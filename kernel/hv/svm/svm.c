@@ -3,8 +3,8 @@
  * AMD-V with nested paging (APM vol. 2, chapter 15): struct hv_ops over a VMCB per vCPU.
  *
  * Used as the least of CPUs has it: no decode assists, no flush by ASID (a vCPU takes a fresh one
- * instead), every field taken from the VMCB anew (no clean bits). Where there is no NRIP save,
- * instructions that exit are taken to have no prefixes.
+ * instead), every field taken from the VMCB anew (no clean bits). Where there is no NRIP save, the
+ * length of an instruction that exits is a guess until vcpu_skip has looked at it.
  *
  * Intercepted: what must be (interrupts, CPUID, HLT, I/O, MSRs but the ones VMLOAD switches, SVM's
  * own instructions); writes of CR4, and of CR0 but for TS and MP, since the CPU would take bits
@@ -14,7 +14,7 @@
  *
  * NMIs: the CPU does not tell when the IRET of one has been executed, only when it is about to be.
  * Where the next NMI waits for that, the IRET is stepped over with the trap flag, whose #DB is
- * ours.
+ * ours. An entry that delivers an event does not step: it would push the flag.
  */
 #include "arch/x86/acpi.h"
 #include "arch/x86/cpufeature.h"
@@ -234,8 +234,11 @@ static enum hv_exit svm_exit_exception(struct vcpu *v, const struct vmcb *b)
     return HV_EXIT_INTERRUPT;
 }
 
-static u8 svm_insn_len(const struct vmcb *b, u8 bare)
+/* bare: without prefixes. */
+static u8 svm_insn_len(struct vcpu *v, const struct vmcb *b, u8 bare)
 {
+    v->exit.space = b->cr3;
+    v->exit.guessed = !svm_nrip;
     return svm_nrip ? (u8)(b->next_rip - b->rip) : bare;
 }
 
@@ -263,32 +266,35 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
         b->intercept3 &= ~I3_IRET;
         return HV_EXIT_INTERRUPT;
     case SVM_CPUID:
-        v->exit.insn_len = svm_insn_len(b, 2);
+        v->exit.insn_len = svm_insn_len(v, b, 2);
         return HV_EXIT_CPUID;
     case SVM_HLT:
-        v->exit.insn_len = svm_insn_len(b, 1);
+        v->exit.insn_len = svm_insn_len(v, b, 1);
         return HV_EXIT_HLT;
     case SVM_IOIO:
         svm_exit_io(v, b->exit_info1);
+        v->exit.guessed = false;
         v->exit.insn_len = (u8)(b->exit_info2 - b->rip);
         return HV_EXIT_IO;
     case SVM_MSR:
-        v->exit.insn_len = svm_insn_len(b, 2);
+        v->exit.insn_len = svm_insn_len(v, b, 2);
         return b->exit_info1 & 1 ? HV_EXIT_MSR_WRITE : HV_EXIT_MSR_READ;
     case SVM_SHUTDOWN:
         return HV_EXIT_SHUTDOWN;
     case SVM_VMMCALL:
-        v->exit.insn_len = svm_insn_len(b, 3);
+        v->exit.insn_len = svm_insn_len(v, b, 3);
         return HV_EXIT_HYPERCALL;
     case SVM_XSETBV:
-        v->exit.insn_len = svm_insn_len(b, 3);
+        v->exit.insn_len = svm_insn_len(v, b, 3);
         return HV_EXIT_XSETBV;
     case SVM_WBINVD:
     case SVM_INVD:
-        v->exit.insn_len = svm_insn_len(b, 2);
+        v->exit.insn_len = svm_insn_len(v, b, 2);
         return HV_EXIT_WBINVD;
     case SVM_PAUSE:
         return HV_EXIT_PAUSE;
+    case SVM_TASK_SWITCH:
+        return HV_EXIT_TASK;
     case SVM_RDPMC:
     case SVM_INVLPGA:
     case SVM_VMRUN:
@@ -401,11 +407,6 @@ static void svm_requeue(struct vcpu *v)
 
 /* ------------------------------------------------------------- events */
 
-static void svm_inject_irq(struct vcpu *v, u8 vector)
-{
-    vmcb_of(v)->event_inj = EVENT_VALID | EVENT_TYPE(EVENT_INTR) | vector;
-}
-
 static bool svm_nmi_masked(struct vcpu *v)
 {
     return svm_of(v)->nmi_masked;
@@ -420,18 +421,32 @@ static void svm_set_nmi_masked(struct vcpu *v, bool on)
     b->intercept3 = on ? b->intercept3 | I3_IRET : b->intercept3 & ~I3_IRET;
 }
 
+/* The IRET that has been seen does not come next any more: it will be seen again. */
+static void svm_inject(struct vcpu *v, u64 event)
+{
+    struct svm_vcpu *s = svm_of(v);
+
+    s->vmcb->event_inj = event;
+    s->step = false;
+    if (s->iret_seen)
+        svm_set_nmi_masked(v, true);
+}
+
+static void svm_inject_irq(struct vcpu *v, u8 vector)
+{
+    svm_inject(v, EVENT_VALID | EVENT_TYPE(EVENT_INTR) | vector);
+}
+
 static void svm_inject_nmi(struct vcpu *v)
 {
-    struct vmcb *b = vmcb_of(v);
-
-    b->event_inj = EVENT_VALID | EVENT_TYPE(EVENT_NMI) | VEC_NMI;
+    svm_inject(v, EVENT_VALID | EVENT_TYPE(EVENT_NMI) | VEC_NMI);
     svm_set_nmi_masked(v, true);
 }
 
 static void svm_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
-    vmcb_of(v)->event_inj = EVENT_VALID | EVENT_TYPE(EVENT_EXCEPTION) | vector |
-                            (has_error ? EVENT_ERROR | (u64)error << 32 : 0);
+    svm_inject(v, EVENT_VALID | EVENT_TYPE(EVENT_EXCEPTION) | vector |
+                      (has_error ? EVENT_ERROR | (u64)error << 32 : 0));
 }
 
 static void svm_inject_none(struct vcpu *v)

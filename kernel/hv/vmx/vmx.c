@@ -32,8 +32,13 @@
 #define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 #define EPT_WANTED \
     (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
+#define CPUID_7_EDX_MD_CLEAR (1U << 10)
+#define CPUID_7_EDX_FLUSH_L1D (1U << 28)
 #define CPUID_7_EDX_ARCH_CAP (1U << 29)
 #define MSR_ARCH_CAPABILITIES 0x10a
+#define ARCH_CAP_RDCL_NO (1UL << 0)
+#define ARCH_CAP_SKIP_L1DFL (1UL << 3)
+#define ARCH_CAP_MDS_NO (1UL << 5)
 #define ARCH_CAP_PSCHANGE_MC_NO (1UL << 6)
 #define VPID_COUNT 0x10000
 #define VPID_WANTED (VPID_CAP_INVVPID | VPID_CAP_ALL)
@@ -43,7 +48,7 @@
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
 
-bool vmx_has_vpid;
+bool vmx_has_vpid, vmx_flush_l1d, vmx_flush_buffers;
 static u32 vmx_pin, vmx_cpu_ctl, vmx_cpu_ctl2, vmx_exit_ctl, vmx_entry_ctl, vmx_revision;
 static u8 *vmx_msr_bitmap; /* all intercepted, but for what the VMCS or the exchange holds */
 static u8 *vmx_msr_all;    /* and without them */
@@ -94,10 +99,16 @@ static void vmx_bitmap_allow(u32 msr)
     vmx_msr_bitmap[at + 0x800] &= (u8) ~(1U << msr % 8);
 }
 
-/* What the CPU says it is not vulnerable to. */
-static u64 vmx_arch_capabilities(void)
+/* The CPU says what it is not vulnerable to, and what it has for the rest. */
+static void vmx_probe_weaknesses(void)
 {
-    return cpuid_count(7, 0).edx & CPUID_7_EDX_ARCH_CAP ? rdmsr(MSR_ARCH_CAPABILITIES) : 0;
+    u32 has = cpuid_count(7, 0).edx;
+    u64 not = has & CPUID_7_EDX_ARCH_CAP ? rdmsr(MSR_ARCH_CAPABILITIES) : 0;
+
+    hv_small_code = !(not &ARCH_CAP_PSCHANGE_MC_NO);
+    vmx_flush_l1d =
+        (has & CPUID_7_EDX_FLUSH_L1D) && !(not &(ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL));
+    vmx_flush_buffers = (has & CPUID_7_EDX_MD_CLEAR) && !(not &ARCH_CAP_MDS_NO);
 }
 
 static const char *vmx_probe(void)
@@ -114,7 +125,7 @@ static const char *vmx_probe(void)
     if (why)
         return why;
     vmx_revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
-    hv_small_code = !(vmx_arch_capabilities() & ARCH_CAP_PSCHANGE_MC_NO);
+    vmx_probe_weaknesses();
     vmx_msr_bitmap = page_alloc_virt(0, 0);
     vmx_msr_all = page_alloc_virt(0, 0);
     if (!vmx_msr_bitmap || !vmx_msr_all)

@@ -153,6 +153,7 @@ enum vmx_reason {
     VMX_TRIPLE_FAULT = 2,
     VMX_IRQ_WINDOW = 7,
     VMX_NMI_WINDOW = 8,
+    VMX_TASK_SWITCH = 9,
     VMX_CPUID = 10,
     VMX_HLT = 12,
     VMX_INVD = 13,

@@ -16,6 +16,8 @@
 #include "arch/x86/trap.h"
 #include "hv/vmx/vmx_priv.h"
 
+#define MSR_FLUSH_CMD 0x10b
+
 /* vmx/enter.S */
 int vmx_enter(struct vcpu *vcpu);
 
@@ -80,6 +82,7 @@ static const u8 vmx_exits[] = {
     [VMX_TRIPLE_FAULT] = HV_EXIT_SHUTDOWN,
     [VMX_IRQ_WINDOW] = HV_EXIT_IRQ_WINDOW,
     [VMX_NMI_WINDOW] = HV_EXIT_NMI_WINDOW,
+    [VMX_TASK_SWITCH] = HV_EXIT_TASK,
     [VMX_CPUID] = HV_EXIT_CPUID,
     [VMX_HLT] = HV_EXIT_HLT,
     [VMX_INVD] = HV_EXIT_WBINVD,
@@ -227,6 +230,18 @@ static void vmx_swap_syscall(const u64 *to, const u64 *from)
             wrmsr(MSR_STAR + i, to[i]);
 }
 
+/* What the CPU's caches and buffers hold of the host must not be there when the guest reads beyond
+ * its bounds in speculation. */
+static void vmx_clear_buffers(void)
+{
+    static const u16 selector = KERNEL_DS;
+
+    if (unlikely(vmx_flush_l1d))
+        wrmsr(MSR_FLUSH_CMD, 1);
+    if (unlikely(vmx_flush_buffers))
+        __asm__ volatile("verw %0" ::"m"(selector) : "cc", "memory");
+}
+
 static int vmx_enter_swapped(struct vcpu *v)
 {
     struct vmx_vcpu *x = vmx_of(v);
@@ -237,6 +252,7 @@ static int vmx_enter_swapped(struct vcpu *v)
     vmx_swap_syscall(x->syscall, c->syscall);
     wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs);
     write_cr2(x->cr2);
+    vmx_clear_buffers();
     refused = vmx_enter(v);
     __asm__ volatile("lgdt %0; lidt %1" ::"m"(c->gdt), "m"(c->idt));
     x->cr2 = read_cr2();
