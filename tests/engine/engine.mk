@@ -21,8 +21,8 @@ build/asan/user/engine: $(call asan_obj,userland/engine)
 build/asan/user/cli: $(call asan_obj,userland/cli)
 
 # The pure cores of the engine and its library.
-ENGINE_UNIT := $(call asan_obj,tests/engine)
-$(ENGINE_UNIT): ASAN_CPPFLAGS += -Itests/engine
+ENGINE_UNIT := $(call asan_obj,tests/engine) build/asan/obj/tests/unit/runner.c.o
+$(ENGINE_UNIT): ASAN_CPPFLAGS += -Itests/unit
 build/asan/unit: $(ENGINE_UNIT) $(ASAN_LIB) build/asan/obj/userland/engine/life.c.o
 	$(call QUIET,ALD,$@) $(HOSTCC) $(ASAN_CFLAGS) -o $@ $^
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The harness of the host unit tests: TEST(name) { ... } registers itself; EXPECT(cond) fails the
- * test it stands in and returns. A test's name states the promise it checks.
+ * The harness of unit tests on the host (runner.c): TEST(name) { ... } registers itself;
+ * EXPECT(cond) fails the test it stands in and returns. A test's name states the promise it checks.
  */
 #pragma once
 
-#include "lib/types.h"
+#include <stdint.h>
+
+typedef uint64_t u64;
 
 struct unit_test {
     const char *name;

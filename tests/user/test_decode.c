@@ -132,15 +132,15 @@ TEST(decoders_survive_damage_anywhere)
     uint64_t seed = 7;
     uint8_t out[TEXT + 100], *copy;
 
-    for (unsigned round = 0; round < 1500 * user_times(); round++) {
+    for (unsigned round = 0; round < 1500 * unit_times(); round++) {
         const struct sample *s = &samples[round % SAMPLES];
         ssize_t n;
 
         copy = malloc(s->len);
         memcpy(copy, s->data, s->len);
-        for (uint64_t k = user_rand(&seed) % 4 + 1; k; k--)
-            copy[user_rand(&seed) % s->len] = (uint8_t)user_rand(&seed);
-        n = decode_all(s->kind, copy, s->len, 1 + user_rand(&seed) % 5000, out, sizeof(out));
+        for (uint64_t k = unit_rand(&seed) % 4 + 1; k; k--)
+            copy[unit_rand(&seed) % s->len] = (uint8_t)unit_rand(&seed);
+        n = decode_all(s->kind, copy, s->len, 1 + unit_rand(&seed) % 5000, out, sizeof(out));
         free(copy);
         EXPECT(n != -1000);
         if (n > 0 && s->data != sample_zstd_fast && s->data != sample_gzip &&
@@ -154,12 +154,12 @@ TEST(decoders_survive_noise)
     uint64_t seed = 11;
     uint8_t data[600], out[TEXT];
 
-    for (unsigned round = 0; round < 1000 * user_times(); round++) {
+    for (unsigned round = 0; round < 1000 * unit_times(); round++) {
         const struct sample *s = &samples[round % SAMPLES];
-        size_t keep = user_rand(&seed) % 80;
+        size_t keep = unit_rand(&seed) % 80;
 
         for (size_t i = 0; i < sizeof(data); i++)
-            data[i] = (uint8_t)user_rand(&seed);
+            data[i] = (uint8_t)unit_rand(&seed);
         memcpy(data, s->data, keep);
         EXPECT(decode_all(s->kind, data, sizeof(data), 1 + round % 700, out, sizeof(out)) != -1000);
     }

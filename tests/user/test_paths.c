@@ -258,12 +258,12 @@ TEST(tars_survive_damage_anywhere)
     len += tar_put(good + len, "f", '0', "content of a file");
     EXPECT(len + 1024 <= sizeof(good));
     len += 1024;
-    for (unsigned round = 0; round < 3000 * user_times(); round++) {
+    for (unsigned round = 0; round < 3000 * unit_times(); round++) {
         size_t header;
 
         memcpy(bad, good, len);
-        for (uint64_t k = user_rand(&seed) % 6; k; k--)
-            bad[user_rand(&seed) % len] = (uint8_t)user_rand(&seed);
+        for (uint64_t k = unit_rand(&seed) % 6; k; k--)
+            bad[unit_rand(&seed) % len] = (uint8_t)unit_rand(&seed);
         /* half of the time, checksums that are right again */
         for (header = 0; round & 1 && header + 512 <= len; header += 512) {
             unsigned sum = 0;
@@ -276,7 +276,7 @@ TEST(tars_survive_damage_anywhere)
             tar_octal((char *)bad + header + 148, 6, sum);
             bad[header + 154] = 0;
         }
-        tar_walk(bad, user_rand(&seed) % 8 ? len : user_rand(&seed) % len);
+        tar_walk(bad, unit_rand(&seed) % 8 ? len : unit_rand(&seed) % len);
     }
     EXPECT(tar_walk(good, len) != 0);
 }

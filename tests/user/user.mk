@@ -3,13 +3,13 @@
 
 USER_TEST_LIB := buf str file json json_write sha256 source checksum inflate lzma2 xz bzip2 fse zstd \
                  decode tar tar_sparse inroot mount_words
-USER_TEST_SRC := $(sort $(wildcard tests/user/*.c)) $(USER_TEST_LIB:%=userland/lib/%.c)
+USER_TEST_SRC := $(sort $(wildcard tests/user/*.c)) tests/unit/runner.c $(USER_TEST_LIB:%=userland/lib/%.c)
 USER_TEST_OBJ := $(addsuffix .o,$(addprefix build/unit/user-tests/,$(USER_TEST_SRC)))
 
 build/unit/user-tests/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(call QUIET,HCC,$<) $(HOSTCC) -std=gnu17 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
-	    $(WARN) -D_GNU_SOURCE -Iuserland -Ikernel/include -Itests/user \
+	    $(WARN) -D_GNU_SOURCE -Iuserland -Ikernel/include -Itests/unit \
 	    -fsanitize=address,undefined -fno-sanitize-recover=all -MMD -MP -c $< -o $@
 
 build/unit/user: $(USER_TEST_OBJ)
