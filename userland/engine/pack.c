@@ -5,11 +5,8 @@
 // so that whiteouts mean what they mean to containers and no mount is left behind. What the format
 // has no room for goes into a member of its own, PACK_EXTRA, which the guest's agent applies
 // (init/agent_image.c): further names of a file, extended attributes, long links, exact times.
-//
-// Directories are opened by their path from the top, so that depth costs no descriptors.
 #include "engine/pack.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -26,17 +23,10 @@
 #include "engine/engine.h"
 #include "lib/pack_extra.h"
 #include "lib/str.h"
+#include "lib/tree_walk.h"
 
 #define PACK_LINK_MAX 1000 /* what the kernel's reader takes */
 #define PACK_PATH_MAX 4000 /* likewise, of a name with its prefix */
-#define PACK_LINKS_MAX 1000000
-
-/* A file of several names, for those that come later. */
-struct pack_link {
-    dev_t dev;
-    ino_t ino;
-    char *path;
-};
 
 struct pack {
     int fd;
@@ -45,8 +35,7 @@ struct pack {
     uint64_t at;
     char data[65536];
     size_t held;
-    struct pack_link *links; /* by a hash of the inode; a power of two of places */
-    size_t nlinks, places;
+    struct tree_links links;
     struct buf names, attributes, times; /* records for PACK_EXTRA, in this order */
 };
 
@@ -170,46 +159,19 @@ static int pack_xattrs(struct pack *p, const char *path, const struct stat *st)
     return 0;
 }
 
-static struct pack_link *pack_place(const struct pack *p, const struct stat *st)
-{
-    size_t i = (size_t)((st->st_ino * 0x9e3779b97f4a7c15ull) >> 32) & (p->places - 1);
-
-    while (p->links[i].path && (p->links[i].ino != st->st_ino || p->links[i].dev != st->st_dev))
-        i = (i + 1) & (p->places - 1);
-    return &p->links[i];
-}
-
-static void pack_links_grow(struct pack *p)
-{
-    struct pack_link *old = p->links;
-    size_t n = p->places;
-
-    p->places = n ? 2 * n : 256;
-    p->links = mem_alloc(p->places * sizeof(*old));
-    for (size_t i = 0; i < n; i++)
-        if (old[i].path)
-            *pack_place(p, &(struct stat){.st_ino = old[i].ino, .st_dev = old[i].dev}) = old[i];
-    free(old);
-}
-
 /* Whether it is a further name of a file that is packed: 1, 0, or -errno. */
 static int pack_hardlink(struct pack *p, const char *path, const struct stat *st)
 {
-    struct pack_link *l;
+    const char *first;
+    int err;
 
     if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
         return 0;
-    if (p->nlinks * 2 >= p->places)
-        pack_links_grow(p);
-    l = pack_place(p, st);
-    if (l->path) {
-        record(&p->names, 'L', path, l->path);
-        return 1;
-    }
-    if (++p->nlinks > PACK_LINKS_MAX)
-        return -EMLINK;
-    *l = (struct pack_link){st->st_dev, st->st_ino, str_dup(path)};
-    return 0;
+    err = tree_links_find(&p->links, st, path, &first);
+    if (err || !first)
+        return err;
+    record(&p->names, 'L', path, first);
+    return 1;
 }
 
 /* ---- the tree -------------------------------------------------------------------------------- */
@@ -274,29 +236,14 @@ static int pack_entry(struct pack *p, const char *path)
     return err || !S_ISDIR(st.st_mode) ? err : pack_tree(p, path);
 }
 
-/* The names in a directory, each ended by a zero byte, and an empty one at the end. */
-static int pack_names(struct pack *p, const char *path, struct buf *names)
-{
-    int fd = openat(p->root, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *e;
-
-    if (!d)
-        return -errno;
-    while ((e = readdir(d)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            buf_add(names, e->d_name, strlen(e->d_name) + 1);
-    buf_char(names, 0);
-    closedir(d);
-    return 0;
-}
-
 /* Everything below a directory; paths are bounded, and with them the depth. */
 static int pack_tree(struct pack *p, const char *path)
 {
     struct buf names = {0};
-    int err = pack_names(p, path, &names);
+    int dir = tree_dir_open(p->root, path), err = dir < 0 ? dir : tree_names(dir, &names);
 
+    if (dir >= 0)
+        close(dir);
     for (const char *name = names.data; !err && *name; name += strlen(name) + 1) {
         char *below = str_fmt("%s%s%s", path, *path ? "/" : "", name);
 

@@ -1,52 +1,81 @@
 // SPDX-License-Identifier: MIT
-// Copies of trees; see tree_copy.h. Directories are opened by their path from the top, so that
-// depth costs no descriptors.
+// Copies of trees; see tree_copy.h.
+//
+// Others may change names on both sides meanwhile: a volume that is being filled may be another
+// container's as well, and the links that it makes lead out of it, since "/" is still the host's.
+// So each directory is opened without following any link, names are used in it alone, and what was
+// opened is what is judged and changed.
 #include "lib/tree_copy.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "lib/buf.h"
 #include "lib/str.h"
-
-#define COPY_LINKS_MAX 65536
-
-/* A file of several names, for those that come later. */
-struct copy_link {
-    dev_t dev;
-    ino_t ino;
-    char *path; /* below the top of the copy */
-};
+#include "lib/tree_walk.h"
 
 struct copy {
     int from, top; /* of what there is, and of what is made */
-    struct copy_link *links;
-    size_t nlinks;
+    struct tree_links links;
 };
 
-static int copy_tree(struct copy *c, const char *path);
+/* A directory on both sides. */
+struct copy_dir {
+    int from, to;
+    const char *path; /* below the top */
+};
 
+static int copy_dir_open(const struct copy *c, const char *path, struct copy_dir *d)
+{
+    *d = (struct copy_dir){.from = tree_dir_open(c->from, path), .path = path};
+    if (d->from < 0)
+        return d->from;
+    d->to = tree_dir_open(c->top, path);
+    if (d->to < 0)
+        close(d->from);
+    return d->to < 0 ? d->to : 0;
+}
+
+static void copy_dir_close(const struct copy_dir *d)
+{
+    close(d->from);
+    close(d->to);
+}
+
+static bool copy_is_zeros(const char *data, size_t len)
+{
+    return !*data && !memcmp(data, data + 1, len - 1);
+}
+
+/* Zeros become holes: a file may be much larger than what it holds. */
 static int copy_bytes(int from, int to)
 {
     static char data[65536];
+    off_t size = 0;
     ssize_t n;
 
     while ((n = read(from, data, sizeof(data))) != 0) {
-        int err = n < 0 ? -errno : write_all(to, data, (size_t)n);
+        int err = 0;
 
-        if (err && err != -EINTR)
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (copy_is_zeros(data, (size_t)n))
+            err = lseek(to, n, SEEK_CUR) < 0 ? -errno : 0;
+        else
+            err = write_all(to, data, (size_t)n);
+        if (err)
             return err;
+        size += n;
     }
-    return 0;
+    return ftruncate(to, size) < 0 ? -errno : 0;
 }
 
 /* Those that the file system there does not keep are dropped. */
@@ -65,147 +94,178 @@ static int copy_xattrs(int from, int to)
     return 0;
 }
 
-/* The owner first: changing it takes set-id bits away. */
-static int copy_attributes(int dir, const char *name, const struct stat *st)
+/* The owner first, which takes set-id bits and file capabilities away; the times last. */
+static int copy_attributes(int from, int to, const struct stat *st)
+{
+    struct timespec times[2] = {st->st_atim, st->st_mtim};
+    int err;
+
+    if (fchown(to, st->st_uid, st->st_gid) < 0 || fchmod(to, st->st_mode & 07777) < 0)
+        return -errno;
+    err = copy_xattrs(from, to);
+    return err ? err : futimens(to, times) < 0 ? -errno : 0;
+}
+
+/* Of what cannot be opened. */
+static int copy_name_attributes(const struct copy_dir *d, const char *name, const struct stat *st)
 {
     struct timespec times[2] = {st->st_atim, st->st_mtim};
 
-    if (fchownat(dir, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (!S_ISLNK(st->st_mode) && fchmodat(dir, name, st->st_mode & 07777, 0) < 0) ||
-        utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    return 0;
+    return fchownat(d->to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+                   utimensat(d->to, name, times, AT_SYMLINK_NOFOLLOW) < 0
+               ? -errno
+               : 0;
 }
 
-static int copy_symlink(const struct copy *c, const char *path)
+static int copy_symlink(const struct copy_dir *d, const char *name, const struct stat *st)
 {
     char text[PATH_MAX];
-    ssize_t n = readlinkat(c->from, path, text, sizeof(text) - 1);
+    ssize_t n = readlinkat(d->from, name, text, sizeof(text) - 1);
 
     if (n < 0)
         return -errno;
     text[n] = 0;
-    return symlinkat(text, c->top, path) < 0 ? -errno : 0;
+    return symlinkat(text, d->to, name) < 0 ? -errno : copy_name_attributes(d, name, st);
 }
 
-/* A file with its bytes, or a directory without what is in it. */
-static int copy_open(const struct copy *c, const char *path, const struct stat *st)
+/* A device, FIFO or socket, with its mode from the start: to change it later would follow a link.
+ */
+static int copy_node(const struct copy_dir *d, const char *name, const struct stat *st)
 {
-    int flags = S_ISDIR(st->st_mode) ? O_RDONLY | O_DIRECTORY : O_WRONLY | O_CREAT | O_EXCL;
-    int in, out, err;
+    mode_t mask = umask(0);
+    int err = mknodat(d->to, name, st->st_mode, st->st_rdev) < 0 ? -errno : 0;
 
-    if (S_ISDIR(st->st_mode) && mkdirat(c->top, path, 0700) < 0)
-        return -errno;
-    in = openat(c->from, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (in < 0)
-        return -errno;
-    out = openat(c->top, path, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
-    err = out < 0 ? -errno : copy_xattrs(in, out);
-    if (!err && S_ISREG(st->st_mode))
-        err = copy_bytes(in, out);
+    umask(mask);
+    return err ? err : copy_name_attributes(d, name, st);
+}
+
+static int copy_file(const struct copy_dir *d, const char *name)
+{
+    int in = openat(d->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int out = -1, err = in < 0 ? -errno : 0;
+    struct stat st;
+
+    if (!err && fstat(in, &st) < 0)
+        err = -errno;
+    if (!err && !S_ISREG(st.st_mode))
+        err = -ESTALE; /* exchanged meanwhile */
+    if (!err)
+        out = openat(d->to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (!err)
+        err = out < 0 ? -errno : copy_bytes(in, out);
+    err = err ? err : copy_attributes(in, out, &st);
     if (out >= 0)
         close(out);
-    close(in);
+    if (in >= 0)
+        close(in);
     return err;
 }
 
-/* 1 when it is another name of a file that has been copied, 0 when not, or -errno. */
-static int copy_hardlink(struct copy *c, const char *path, const struct stat *st)
+/* A further name of the file that is copied as `first`. */
+static int copy_hardlink(const struct copy *c, const struct copy_dir *d, const char *first,
+                         const char *name)
 {
-    if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
-        return 0;
-    for (size_t i = 0; i < c->nlinks; i++)
-        if (c->links[i].ino == st->st_ino && c->links[i].dev == st->st_dev)
-            return linkat(c->top, c->links[i].path, c->top, path, 0) < 0 ? -errno : 1;
-    if (c->nlinks == COPY_LINKS_MAX)
-        return -EMLINK;
-    if (c->nlinks % 64 == 0)
-        c->links = mem_resize(c->links, (c->nlinks + 64) * sizeof(*c->links));
-    c->links[c->nlinks++] = (struct copy_link){st->st_dev, st->st_ino, str_dup(path)};
-    return 0;
+    const char *slash = strrchr(first, '/');
+    char *parent = str_dupn(first, slash ? (size_t)(slash - first) : 0);
+    int dir = tree_dir_open(c->top, parent), err;
+
+    free(parent);
+    if (dir < 0)
+        return dir;
+    err = linkat(dir, slash ? slash + 1 : first, d->to, name, 0) < 0 ? -errno : 0;
+    close(dir);
+    return err;
 }
 
-static int copy_entry(struct copy *c, const char *path)
+static char *copy_below(const char *path, const char *name)
 {
+    return str_fmt("%s%s%s", path, *path ? "/" : "", name);
+}
+
+/* One name of a directory. Directories are made here, noted in `dirs` and copied later. */
+static int copy_entry(struct copy *c, const struct copy_dir *d, const char *name, struct buf *dirs)
+{
+    const char *first = NULL;
     struct stat st;
-    int err;
+    int err = 0;
 
-    if (fstatat(c->from, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fstatat(d->from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    err = copy_hardlink(c, path, &st);
-    if (err)
-        return err < 0 ? err : 0;
+    if (S_ISDIR(st.st_mode)) {
+        buf_add(dirs, name, strlen(name) + 1);
+        return mkdirat(d->to, name, 0700) < 0 ? -errno : 0;
+    }
+    if (st.st_nlink > 1) {
+        char *path = copy_below(d->path, name);
+
+        err = tree_links_find(&c->links, &st, path, &first);
+        free(path);
+    }
+    if (err || first)
+        return err ? err : copy_hardlink(c, d, first, name);
     if (S_ISLNK(st.st_mode))
-        err = copy_symlink(c, path);
-    else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
-        err = copy_open(c, path, &st);
-    else if (mknodat(c->top, path, st.st_mode, st.st_rdev) < 0)
-        err = -errno;
-    if (!err && S_ISDIR(st.st_mode))
-        err = copy_tree(c, path);
-    return err ? err : copy_attributes(c->top, path, &st);
+        return copy_symlink(d, name, &st);
+    return S_ISREG(st.st_mode) ? copy_file(d, name) : copy_node(d, name, &st);
 }
 
-/* The names in a directory, each ended by a zero byte, and an empty one at the end. */
-static int copy_names(const struct copy *c, const char *path, struct buf *names)
-{
-    int fd = openat(c->from, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *e;
-
-    if (!d)
-        return -errno;
-    while ((e = readdir(d)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            buf_add(names, e->d_name, strlen(e->d_name) + 1);
-    buf_char(names, 0);
-    closedir(d);
-    return 0;
-}
-
-/* Everything below a directory; the length of paths bounds the depth. */
-static int copy_tree(struct copy *c, const char *path)
+/* What a directory holds, but for what its directories hold: those are in `dirs`. */
+static int copy_names(struct copy *c, const char *path, struct buf *dirs, struct stat *st)
 {
     struct buf names = {0};
-    int err = copy_names(c, path, &names);
+    struct copy_dir d;
+    int err = copy_dir_open(c, path, &d);
 
-    for (const char *name = names.data; !err && *name; name += strlen(name) + 1) {
-        char *below = str_fmt("%s%s%s", path, *path ? "/" : "", name);
+    if (err)
+        return err;
+    err = fstat(d.from, st) < 0 ? -errno : tree_names(d.from, &names);
+    for (const char *name = names.data; !err && *name; name += strlen(name) + 1)
+        err = copy_entry(c, &d, name, dirs);
+    buf_char(dirs, 0);
+    buf_free(&names);
+    copy_dir_close(&d);
+    return err;
+}
 
-        err = copy_entry(c, below);
+static int copy_tree(struct copy *c, const char *path)
+{
+    struct buf dirs = {0};
+    struct copy_dir d;
+    struct stat st;
+    int err = copy_names(c, path, &dirs, &st);
+
+    for (const char *name = dirs.data; !err && *name; name += strlen(name) + 1) {
+        char *below = copy_below(path, name);
+
+        err = copy_tree(c, below);
         free(below);
     }
-    buf_free(&names);
+    buf_free(&dirs);
+    err = err ? err : copy_dir_open(c, path, &d);
+    if (err)
+        return err;
+    err = copy_attributes(d.from, d.to, &st);
+    copy_dir_close(&d);
     return err;
 }
 
 static bool tree_is_empty(int fd)
 {
-    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy < 0 ? NULL : fdopendir(copy);
-    struct dirent *e;
-    bool empty = d;
+    struct buf names = {0};
+    bool empty = !tree_names(fd, &names) && !*names.data;
 
-    while (d && empty && (e = readdir(d)))
-        empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
-    if (d)
-        closedir(d);
+    buf_free(&names);
     return empty;
 }
 
 int tree_fill(int from, const char *to)
 {
-    struct copy c = {.from = from, .top = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    struct stat st;
-    int err = c.top < 0 || fstat(from, &st) < 0 ? -errno : 0;
+    struct copy c = {.from = from,
+                     .top = open(to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+    int err = c.top < 0 ? -errno : 0;
 
-    if (!err && tree_is_empty(c.top)) {
+    if (!err && tree_is_empty(c.top))
         err = copy_tree(&c, "");
-        err = err ? err : copy_attributes(c.top, ".", &st);
-    }
-    while (c.nlinks)
-        free(c.links[--c.nlinks].path);
-    free(c.links);
+    tree_links_free(&c.links);
     if (c.top >= 0)
         close(c.top);
     return err;
