@@ -6,7 +6,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import expect, expect_in, main
+from engine_fixture import config, docker_archive, expect, expect_in, main, tar
 from http_unix import request
 
 
@@ -87,6 +87,24 @@ def test_options_reach_the_container_or_are_refused_by_name(engine):
         engine.run("rm", "plat")
     expect(engine.run("rm", "-f", "nosuch").returncode, 0, "rm -f of nothing")
     clean(engine)
+
+
+def test_what_an_image_says_can_be_read_by_every_client(engine):
+    layer = tar([])
+    conf = config([layer], Labels={"MARK": "MARK"}, Cmd=["MARK"])
+    conf = conf.replace(b"MARK", b"a\xffb").replace(b"2024-01-02T03:04:05Z", b"99999999999999999999")
+    expect(engine.load(docker_archive("odd:1", [layer], conf)).stdout, "Loaded image: odd:1\n")
+    expect(engine.run("create", "--name", "odd", "odd:1").returncode, 0)
+    # request() decodes strictly: a byte that is no text would hide all that there is
+    containers = request(engine.socket, "GET", "/containers/json?all=1")[1]
+    expect(containers[0]["Labels"], {"a\ufffdb": "a\ufffdb"})
+    images = request(engine.socket, "GET", "/images/json")[1]
+    expect([x["Created"] for x in images if x["RepoTags"] == ["odd:1"]], [0])
+    p = engine.run("images", "--format", "{{.Repository}} {{.CreatedAt}}")
+    expect(p.returncode, 0, p.stderr)
+    expect_in("odd 1970-01-01", p.stdout)
+    engine.run("rm", "odd")
+    engine.run("rmi", "odd:1")
 
 
 if __name__ == "__main__":

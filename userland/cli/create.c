@@ -14,7 +14,7 @@
 struct create_flags {
     bool rm, detach, in, tty, readonly, privileged, init, oom_kill_disable, publish_all, no_health;
     const char *name, *hostname, *domainname, *cwd, *user, *entrypoint, *stop_signal, *stop_timeout;
-    const char *runtime, *network, *restart, *platform, *pull, *cidfile, *mac;
+    const char *runtime, *network, *restart, *platform, *pull, *cidfile, *mac, *sig_proxy;
     const char *health_cmd;
     const char *memory, *swap, *reservation, *kernel_memory, *shm, *swappiness;
     const char *cpus, *shares, *period, *quota, *rt_period, *rt_runtime, *cpuset, *mems, *pids;
@@ -42,10 +42,7 @@ static void create_labels(struct jw *w, const char *key, const struct opt_list *
 
 static void create_list(struct jw *w, const char *key, const struct opt_list *l)
 {
-    jw_array(w, key);
-    for (int i = 0; i < l->n; i++)
-        jw_str(w, NULL, l->item[i]);
-    jw_array_end(w);
+    jw_strings(w, key, l->item, (size_t)l->n);
 }
 
 static void create_size(struct jw *w, const char *key, const char *flag, const char *value)
@@ -83,7 +80,7 @@ static void create_cpus(struct jw *w, const char *value)
     if (!value)
         return;
     v = strtod(value, &end);
-    if (end == value || *end || v < 0 || v > 1e6)
+    if (end == value || *end || !(v >= 0 && v <= 1e6)) /* nor what is no number */
         cli_usage("invalid argument \"%s\" for \"--cpus\" flag: failed to parse %s as a rational "
                   "number",
                   value, value);
@@ -398,17 +395,10 @@ static char *create_json(const struct create_flags *f, int argc, char **argv)
     create_set(&w, "ExposedPorts", &f->expose, false);
     create_health(&w, f);
     create_labels(&w, "Labels", &f->labels);
-    if (f->entrypoint) {
-        jw_array(&w, "Entrypoint");
-        jw_str(&w, NULL, f->entrypoint);
-        jw_array_end(&w);
-    }
-    if (argc > 1) {
-        jw_array(&w, "Cmd");
-        for (int i = 1; i < argc; i++)
-            jw_str(&w, NULL, argv[i]);
-        jw_array_end(&w);
-    }
+    if (f->entrypoint)
+        jw_strings(&w, "Entrypoint", &f->entrypoint, 1);
+    if (argc > 1)
+        jw_strings(&w, "Cmd", (const char *const *)argv + 1, (size_t)argc - 1);
     if (f->stop_signal)
         jw_str(&w, "StopSignal", f->stop_signal);
     create_number(&w, "StopTimeout", "stop-timeout", f->stop_timeout);
@@ -417,114 +407,120 @@ static char *create_json(const struct create_flags *f, int argc, char **argv)
     return buf_take(&b);
 }
 
-/* Reads the options of `run` and `create`: the request body, and *run. */
+/* Of `run` and `create`: this process reads one command line. */
+static struct create_flags flags;
+
+static const struct opt create_opts[] = {
+    {0, "rm", OPT_BOOL, &flags.rm},
+    {'d', "detach", OPT_BOOL, &flags.detach},
+    {'i', "interactive", OPT_BOOL, &flags.in},
+    {'t', "tty", OPT_BOOL, &flags.tty},
+    {'a', "attach", OPT_LIST, &flags.attach},
+    {0, "name", OPT_STR, &flags.name},
+    {'e', "env", OPT_LIST, &flags.env},
+    {'h', "hostname", OPT_STR, &flags.hostname},
+    {'w', "workdir", OPT_STR, &flags.cwd},
+    {'u', "user", OPT_STR, &flags.user},
+    {'m', "memory", OPT_STR, &flags.memory},
+    {0, "memory-swap", OPT_STR, &flags.swap},
+    {0, "memory-reservation", OPT_STR, &flags.reservation},
+    {0, "memory-swappiness", OPT_STR, &flags.swappiness},
+    {0, "kernel-memory", OPT_STR, &flags.kernel_memory},
+    {0, "oom-kill-disable", OPT_BOOL, &flags.oom_kill_disable},
+    {0, "oom-score-adj", OPT_STR, &flags.oom_adj},
+    {0, "cpus", OPT_STR, &flags.cpus},
+    {'c', "cpu-shares", OPT_STR, &flags.shares},
+    {0, "cpu-period", OPT_STR, &flags.period},
+    {0, "cpu-quota", OPT_STR, &flags.quota},
+    {0, "cpu-rt-period", OPT_STR, &flags.rt_period},
+    {0, "cpu-rt-runtime", OPT_STR, &flags.rt_runtime},
+    {0, "cpuset-cpus", OPT_STR, &flags.cpuset},
+    {0, "cpuset-mems", OPT_STR, &flags.mems},
+    {0, "blkio-weight", OPT_STR, &flags.blkio},
+    {0, "pids-limit", OPT_STR, &flags.pids},
+    {0, "read-only", OPT_BOOL, &flags.readonly},
+    {0, "privileged", OPT_BOOL, &flags.privileged},
+    {0, "init", OPT_BOOL, &flags.init},
+    {0, "device", OPT_LIST, &flags.devices},
+    {0, "device-cgroup-rule", OPT_LIST, &flags.device_rules},
+    {0, "gpus", OPT_STR, &flags.gpus},
+    {0, "entrypoint", OPT_STR, &flags.entrypoint},
+    {'v', "volume", OPT_LIST, &flags.volumes},
+    {0, "volumes-from", OPT_LIST, &flags.volumes_from},
+    {0, "volume-driver", OPT_STR, &flags.volume_driver},
+    {0, "mount", OPT_LIST, &flags.mounts},
+    {'p', "publish", OPT_LIST, &flags.ports},
+    {'P', "publish-all", OPT_BOOL, &flags.publish_all},
+    {0, "expose", OPT_LIST, &flags.expose},
+    {'l', "label", OPT_LIST, &flags.labels},
+    {0, "annotation", OPT_LIST, &flags.annotations},
+    {0, "env-file", OPT_LIST, &flags.env_files},
+    {0, "tmpfs", OPT_LIST, &flags.tmpfs},
+    {0, "ulimit", OPT_LIST, &flags.ulimits},
+    {0, "sysctl", OPT_LIST, &flags.sysctls},
+    {0, "storage-opt", OPT_LIST, &flags.storage_opts},
+    {0, "cap-add", OPT_LIST, &flags.cap_add},
+    {0, "cap-drop", OPT_LIST, &flags.cap_drop},
+    {0, "security-opt", OPT_LIST, &flags.security},
+    {0, "group-add", OPT_LIST, &flags.groups},
+    {0, "runtime", OPT_STR, &flags.runtime},
+    {0, "network", OPT_STR, &flags.network},
+    {0, "net", OPT_STR, &flags.network},
+    {0, "link", OPT_LIST, &flags.links},
+    {0, "mac-address", OPT_STR, &flags.mac},
+    {0, "add-host", OPT_LIST, &flags.hosts},
+    {0, "dns", OPT_LIST, &flags.dns},
+    {0, "dns-search", OPT_LIST, &flags.dns_search},
+    {0, "dns-option", OPT_LIST, &flags.dns_options},
+    {0, "dns-opt", OPT_LIST, &flags.dns_options},
+    {0, "domainname", OPT_STR, &flags.domainname},
+    {0, "pid", OPT_STR, &flags.pid},
+    {0, "ipc", OPT_STR, &flags.ipc},
+    {0, "uts", OPT_STR, &flags.uts},
+    {0, "userns", OPT_STR, &flags.userns},
+    {0, "cgroupns", OPT_STR, &flags.cgroupns},
+    {0, "cgroup-parent", OPT_STR, &flags.cgroup_parent},
+    {0, "isolation", OPT_STR, &flags.isolation},
+    {0, "restart", OPT_STR, &flags.restart},
+    {0, "shm-size", OPT_STR, &flags.shm},
+    {0, "log-driver", OPT_STR, &flags.log_driver},
+    {0, "log-opt", OPT_LIST, &flags.log_opts},
+    {0, "health-cmd", OPT_STR, &flags.health_cmd},
+    {0, "no-healthcheck", OPT_BOOL, &flags.no_health},
+    {0, "stop-signal", OPT_STR, &flags.stop_signal},
+    {0, "stop-timeout", OPT_STR, &flags.stop_timeout},
+    {0, "platform", OPT_STR, &flags.platform},
+    {0, "pull", OPT_STR, &flags.pull},
+    {0, "cidfile", OPT_STR, &flags.cidfile},
+    {0, "sig-proxy", OPT_STR, &flags.sig_proxy},
+};
+
+/* Reads the options: the request body, and *run. */
 static char *create_parse(int argc, char **argv, struct run *run)
 {
-    static struct create_flags f;
-    const struct opt opts[] = {
-        {0, "rm", OPT_BOOL, &f.rm},
-        {'d', "detach", OPT_BOOL, &f.detach},
-        {'i', "interactive", OPT_BOOL, &f.in},
-        {'t', "tty", OPT_BOOL, &f.tty},
-        {'a', "attach", OPT_LIST, &f.attach},
-        {0, "name", OPT_STR, &f.name},
-        {'e', "env", OPT_LIST, &f.env},
-        {'h', "hostname", OPT_STR, &f.hostname},
-        {'w', "workdir", OPT_STR, &f.cwd},
-        {'u', "user", OPT_STR, &f.user},
-        {'m', "memory", OPT_STR, &f.memory},
-        {0, "memory-swap", OPT_STR, &f.swap},
-        {0, "memory-reservation", OPT_STR, &f.reservation},
-        {0, "memory-swappiness", OPT_STR, &f.swappiness},
-        {0, "kernel-memory", OPT_STR, &f.kernel_memory},
-        {0, "oom-kill-disable", OPT_BOOL, &f.oom_kill_disable},
-        {0, "oom-score-adj", OPT_STR, &f.oom_adj},
-        {0, "cpus", OPT_STR, &f.cpus},
-        {'c', "cpu-shares", OPT_STR, &f.shares},
-        {0, "cpu-period", OPT_STR, &f.period},
-        {0, "cpu-quota", OPT_STR, &f.quota},
-        {0, "cpu-rt-period", OPT_STR, &f.rt_period},
-        {0, "cpu-rt-runtime", OPT_STR, &f.rt_runtime},
-        {0, "cpuset-cpus", OPT_STR, &f.cpuset},
-        {0, "cpuset-mems", OPT_STR, &f.mems},
-        {0, "blkio-weight", OPT_STR, &f.blkio},
-        {0, "pids-limit", OPT_STR, &f.pids},
-        {0, "read-only", OPT_BOOL, &f.readonly},
-        {0, "privileged", OPT_BOOL, &f.privileged},
-        {0, "init", OPT_BOOL, &f.init},
-        {0, "device", OPT_LIST, &f.devices},
-        {0, "device-cgroup-rule", OPT_LIST, &f.device_rules},
-        {0, "gpus", OPT_STR, &f.gpus},
-        {0, "entrypoint", OPT_STR, &f.entrypoint},
-        {'v', "volume", OPT_LIST, &f.volumes},
-        {0, "volumes-from", OPT_LIST, &f.volumes_from},
-        {0, "volume-driver", OPT_STR, &f.volume_driver},
-        {0, "mount", OPT_LIST, &f.mounts},
-        {'p', "publish", OPT_LIST, &f.ports},
-        {'P', "publish-all", OPT_BOOL, &f.publish_all},
-        {0, "expose", OPT_LIST, &f.expose},
-        {'l', "label", OPT_LIST, &f.labels},
-        {0, "annotation", OPT_LIST, &f.annotations},
-        {0, "env-file", OPT_LIST, &f.env_files},
-        {0, "tmpfs", OPT_LIST, &f.tmpfs},
-        {0, "ulimit", OPT_LIST, &f.ulimits},
-        {0, "sysctl", OPT_LIST, &f.sysctls},
-        {0, "storage-opt", OPT_LIST, &f.storage_opts},
-        {0, "cap-add", OPT_LIST, &f.cap_add},
-        {0, "cap-drop", OPT_LIST, &f.cap_drop},
-        {0, "security-opt", OPT_LIST, &f.security},
-        {0, "group-add", OPT_LIST, &f.groups},
-        {0, "runtime", OPT_STR, &f.runtime},
-        {0, "network", OPT_STR, &f.network},
-        {0, "net", OPT_STR, &f.network},
-        {0, "link", OPT_LIST, &f.links},
-        {0, "mac-address", OPT_STR, &f.mac},
-        {0, "add-host", OPT_LIST, &f.hosts},
-        {0, "dns", OPT_LIST, &f.dns},
-        {0, "dns-search", OPT_LIST, &f.dns_search},
-        {0, "dns-option", OPT_LIST, &f.dns_options},
-        {0, "dns-opt", OPT_LIST, &f.dns_options},
-        {0, "domainname", OPT_STR, &f.domainname},
-        {0, "pid", OPT_STR, &f.pid},
-        {0, "ipc", OPT_STR, &f.ipc},
-        {0, "uts", OPT_STR, &f.uts},
-        {0, "userns", OPT_STR, &f.userns},
-        {0, "cgroupns", OPT_STR, &f.cgroupns},
-        {0, "cgroup-parent", OPT_STR, &f.cgroup_parent},
-        {0, "isolation", OPT_STR, &f.isolation},
-        {0, "restart", OPT_STR, &f.restart},
-        {0, "shm-size", OPT_STR, &f.shm},
-        {0, "log-driver", OPT_STR, &f.log_driver},
-        {0, "log-opt", OPT_LIST, &f.log_opts},
-        {0, "health-cmd", OPT_STR, &f.health_cmd},
-        {0, "no-healthcheck", OPT_BOOL, &f.no_health},
-        {0, "stop-signal", OPT_STR, &f.stop_signal},
-        {0, "stop-timeout", OPT_STR, &f.stop_timeout},
-        {0, "platform", OPT_STR, &f.platform},
-        {0, "pull", OPT_STR, &f.pull},
-        {0, "cidfile", OPT_STR, &f.cidfile},
-        {0, "sig-proxy", OPT_STR, &run->sig_proxy},
-    };
-    int first = opt_parse(argv[0], opts, sizeof(opts) / sizeof(opts[0]), argc, argv, false);
+    const struct create_flags *f = &flags;
+    int first = opt_parse(argv[0], create_opts, sizeof(create_opts) / sizeof(create_opts[0]), argc,
+                          argv, false);
 
     opt_operands(argv[0], argc - first, 1, -1);
-    run->rm = f.rm;
-    run->detach = f.detach;
-    run->stdin_open = f.in;
-    run->tty = f.tty;
-    run->name = f.name;
-    run->platform = f.platform;
-    run->cidfile = f.cidfile;
-    run->out = create_attaches(&f, "stdout");
-    run->err = create_attaches(&f, "stderr");
-    create_attach_judge(&f);
-    if (f.pull && strcmp(f.pull, "missing") && strcmp(f.pull, "never"))
-        cli_usage("--pull %s: this engine pulls no images; load them", f.pull);
-    if (f.tty && f.in && !f.detach && !strcmp(argv[0], "run") && !isatty(0)) {
+    *run = (struct run){.rm = f->rm,
+                        .detach = f->detach,
+                        .stdin_open = f->in,
+                        .tty = f->tty,
+                        .name = f->name,
+                        .sig_proxy = f->sig_proxy,
+                        .platform = f->platform,
+                        .cidfile = f->cidfile,
+                        .out = create_attaches(f, "stdout"),
+                        .err = create_attaches(f, "stderr")};
+    create_attach_judge(f);
+    if (f->pull && strcmp(f->pull, "missing") && strcmp(f->pull, "never"))
+        cli_usage("--pull %s: this engine pulls no images; load them", f->pull);
+    if (f->tty && f->in && !f->detach && !strcmp(argv[0], "run") && !isatty(0)) {
         fprintf(stderr, "the input device is not a TTY\n");
         exit(1);
     }
-    return create_json(&f, argc - first, argv + first);
+    return create_json(f, argc - first, argv + first);
 }
 
 /* --cidfile: the id for scripts; never over one that is there. */

@@ -21,10 +21,7 @@ static char *exec_json(int argc, char **argv, bool in, bool tty, bool detach, bo
     jw_str(&w, "WorkingDir", cwd);
     jw_str(&w, "User", user);
     create_env(&w, NULL, env);
-    jw_array(&w, "Cmd");
-    for (int i = 1; i < argc; i++)
-        jw_str(&w, NULL, argv[i]);
-    jw_array_end(&w);
+    jw_strings(&w, "Cmd", (const char *const *)argv + 1, (size_t)argc - 1);
     jw_object_end(&w);
     return buf_take(&b);
 }

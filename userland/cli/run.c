@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/child.h"
+
 int run_error(const struct buf *answer)
 {
     fprintf(stderr, "bothy: Error response from daemon: %s\n", cli_message(answer));
@@ -14,12 +16,7 @@ int run_error(const struct buf *answer)
 
 int start_status(const struct buf *answer)
 {
-    const char *m = cli_message(answer);
-
-    if (strstr(m, "permission denied"))
-        return 126;
-    return strstr(m, "executable file not found") || strstr(m, "no such file or directory") ? 127
-                                                                                            : 125;
+    return child_failure_status(cli_message(answer));
 }
 
 /* An attached stream to a container, before or after its start. */
@@ -125,13 +122,14 @@ static bool container_tty(const char *name, bool *in)
     return tty;
 }
 
-static int start_attached(const char *name, bool in)
+static int start_attached(const char *container, bool in)
 {
+    char *name = cli_encode(container);
     struct client stream, wait;
     struct buf answer = {0};
     struct stream s = {.c = &stream, .in = in, .kill = name};
 
-    s.tty = container_tty(name, &s.in);
+    s.tty = container_tty(container, &s.in);
     stream_prepare(true);
     attach_open(&stream, name, s.in, true, true);
     wait_open(&wait, name, "next-exit");
@@ -174,15 +172,17 @@ int verb_attach(int argc, char **argv)
 {
     struct client stream, wait;
     struct stream s = {.c = &stream, .in = true};
+    char *name;
 
     opt_parse("attach", NULL, 0, argc, argv, true);
     opt_operands("attach", argc - 1, 1, 1);
+    name = cli_encode(argv[1]);
     s.tty = container_tty(argv[1], &s.in);
-    s.kill = argv[1];
-    s.target = cli_path("containers/%s", argv[1]);
+    s.kill = name;
+    s.target = cli_path("containers/%s", name);
     stream_prepare(true);
-    wait_open(&wait, argv[1], "");
-    attach_open(&stream, argv[1], s.in, true, true);
+    wait_open(&wait, name, "");
+    attach_open(&stream, name, s.in, true, true);
     stream_resize(&s);
     stream_run(&s);
     return s.detached ? 0 : wait_status(&wait);

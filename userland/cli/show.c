@@ -41,13 +41,13 @@ static struct json *rows_of(struct buf *b)
     return j;
 }
 
-/* A time as Docker's listings print it. */
+/* A time as Docker's listings print it; one that no calendar has is empty. */
 static void jw_time(struct jw *w, const char *key, time_t t)
 {
+    const struct tm *tm = localtime(&t);
     char text[64];
 
-    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z %Z", localtime(&t));
-    jw_str(w, key, text);
+    jw_strn(w, key, text, tm ? strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %z %Z", tm) : 0);
 }
 
 static void jw_taken(struct jw *w, const char *key, char *text)
@@ -254,6 +254,16 @@ int verb_ps(int argc, char **argv)
     return 0;
 }
 
+static void pretty_key(char *key)
+{
+    const struct json text = {.type = JSON_STRING, .str = key};
+    struct buf b = {0};
+
+    json_write(&b, &text);
+    printf("%s: ", b.data);
+    buf_free(&b);
+}
+
 /* Indented by four, as `docker inspect` prints. */
 static void pretty(const struct json *j, int depth)
 {
@@ -269,7 +279,7 @@ static void pretty(const struct json *j, int depth)
     for (const struct json *c = j->child; c; c = c->next) {
         printf("%*s", 4 * (depth + 1), "");
         if (j->type == JSON_OBJECT)
-            printf("\"%s\": ", c->key);
+            pretty_key(c->key);
         pretty(c, depth + 1);
         puts(c->next ? "," : "");
     }

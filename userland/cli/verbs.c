@@ -46,7 +46,7 @@ int verb_stop(int argc, char **argv)
         cli_usage("invalid argument \"%s\" for \"-t, --timeout\" flag", seconds);
     return each("POST", "containers",
                 cli_path("/stop?%s%s%s%s", seconds ? "t=" : "", seconds ? seconds : "",
-                         sig ? "&signal=" : "", sig ? sig : ""),
+                         sig ? "&signal=" : "", sig ? cli_encode(sig) : ""),
                 argc - first, argv + first);
 }
 

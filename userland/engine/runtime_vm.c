@@ -88,12 +88,10 @@ char *runtime_vm_refuse(const struct json *host)
     return NULL;
 }
 
+/* A list that ends with a NULL. */
 static void vm_strings(struct jw *w, const char *key, char **v)
 {
-    jw_array(w, key);
-    for (; *v; v++)
-        jw_str(w, NULL, *v);
-    jw_array_end(w);
+    jw_strings(w, key, (const char *const *)v, SIZE_MAX);
 }
 
 static void vm_config_spec(struct jw *w, const struct spec *s)

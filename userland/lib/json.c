@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/str.h"
+
 #define JSON_INDEX_MIN 32 /* members that are looked through one by one */
 
 struct json_in {
@@ -124,18 +126,33 @@ static bool json_escape(struct json_in *in, struct buf *b)
     return true;
 }
 
+/* Characters that stand for themselves. */
+static void json_plain(struct json_in *in, struct buf *b)
+{
+    const char *from = in->at;
+
+    while (in->at < in->end && *in->at != '"' && *in->at != '\\' &&
+           (unsigned char)*in->at >= 0x20) {
+        size_t n =
+            (unsigned char)*in->at < 0x80 ? 1 : utf8_char(in->at, (size_t)(in->end - in->at));
+
+        if (!n) {
+            buf_add(b, from, (size_t)(in->at - from));
+            json_utf8(b, 0xfffd);
+            from = in->at + 1;
+        }
+        in->at += n ? n : 1;
+    }
+    buf_add(b, from, (size_t)(in->at - from));
+}
+
 /* The opening quote is behind us. Returns the text, or NULL. */
 static char *json_text(struct json_in *in)
 {
     struct buf b = {0};
 
     while (in->at < in->end) {
-        const char *from = in->at;
-
-        while (in->at < in->end && *in->at != '"' && *in->at != '\\' &&
-               (unsigned char)*in->at >= 0x20)
-            in->at++;
-        buf_add(&b, from, (size_t)(in->at - from));
+        json_plain(in, &b);
         if (json_skip(in, '"'))
             return buf_take(&b);
         if (!json_skip(in, '\\') || !json_escape(in, &b))

@@ -3,7 +3,9 @@
 //
 // The parser takes any bytes: depth is bounded by JSON_DEPTH_MAX, values by JSON_NODES_MAX (each
 // costs many times its text), and the rest by the caller's text.
-// Strings keep bytes above 0x7f as they came. \u0000 is refused: no string here may hold a NUL.
+// Strings are UTF-8 on both ways: a byte that is no part of a character becomes U+FFFD, as Go's
+// encoding/json has it, or clients could not read the whole answer. \u0000 is refused: no string
+// here may hold a NUL.
 // Getters accept a NULL node and a node of another type, and then give the default.
 #pragma once
 
@@ -57,6 +59,8 @@ void jw_array(struct jw *w, const char *key);
 void jw_array_end(struct jw *w);
 void jw_str(struct jw *w, const char *key, const char *value); /* NULL writes "" */
 void jw_strn(struct jw *w, const char *key, const char *value, size_t len);
+/* A whole array of strings; n of them, or up to a NULL. */
+void jw_strings(struct jw *w, const char *key, const char *const *list, size_t n);
 void jw_fmt(struct jw *w, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void jw_int(struct jw *w, const char *key, int64_t value);

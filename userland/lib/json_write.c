@@ -7,14 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/str.h"
+
 #define JW_WIDEST 6 /* \uNNNN */
 
-static bool jw_plain(unsigned char c)
+/* Bytes of a character that stands for itself; 0 for one that does not. */
+static size_t jw_plain(const char *s, size_t len)
 {
-    return c >= 0x20 && c != '"' && c != '\\';
+    unsigned char c = (unsigned char)*s;
+
+    return c >= 0x80 ? utf8_char(s, len) : c >= 0x20 && c != '"' && c != '\\';
 }
 
-/* Writes a character that cannot stand for itself: how many bytes that took. */
+/* Writes a byte that cannot stand for itself: how many bytes that took. */
 static size_t jw_escape(char *out, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef", from[] = "\"\\\n\r\t", to[] = "\"\\nrt";
@@ -24,6 +29,10 @@ static size_t jw_escape(char *out, unsigned char c)
     if (hit) {
         *out = to[hit - from];
         return 2;
+    }
+    if (c >= 0x80) { /* no part of a character */
+        memcpy(out, "ufffd", 5);
+        return JW_WIDEST;
     }
     *out++ = 'u';
     *out++ = '0';
@@ -36,8 +45,8 @@ static size_t jw_escape(char *out, unsigned char c)
 static void jw_quote(struct buf *b, const char *s, size_t len)
 {
     buf_char(b, '"');
-    for (size_t i = 0, run; i < len; i += run) {
-        for (run = 0; i + run < len && jw_plain((unsigned char)s[i + run]); run++)
+    for (size_t i = 0, run, n; i < len; i += run) {
+        for (run = 0; i + run < len && (n = jw_plain(s + i + run, len - i - run)); run += n)
             ;
         buf_add(b, s + i, run);
         if (i + run == len)
@@ -95,6 +104,14 @@ void jw_strn(struct jw *w, const char *key, const char *value, size_t len)
 void jw_str(struct jw *w, const char *key, const char *value)
 {
     jw_strn(w, key, value ? value : "", value ? strlen(value) : 0);
+}
+
+void jw_strings(struct jw *w, const char *key, const char *const *list, size_t n)
+{
+    jw_array(w, key);
+    for (size_t i = 0; i < n && list[i]; i++)
+        jw_str(w, NULL, list[i]);
+    jw_array_end(w);
 }
 
 void jw_fmt(struct jw *w, const char *key, const char *fmt, ...)

@@ -38,6 +38,28 @@ bool str_case_eq(const char *a, const char *b)
     return strcasecmp(a, b) == 0;
 }
 
+/* Unicode, table 3-7: neither overlong forms nor surrogates, nothing above U+10FFFF. */
+size_t utf8_char(const char *s, size_t len)
+{
+    const uint8_t *p = (const uint8_t *)s;
+    uint8_t low, high;
+    size_t n;
+
+    if (!len || p[0] < 0x80)
+        return len ? 1 : 0;
+    n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || len < n)
+        return 0;
+    low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
 bool str_u64(const char *s, uint64_t *out)
 {
     uint64_t v = 0;
@@ -72,9 +94,9 @@ bool str_size(const char *s, uint64_t *out)
     double v, scale = 1;
     const char *unit;
 
-    if (!isdigit((unsigned char)*s))
-        return false;
     v = strtod(s, &end);
+    if (!isdigit((unsigned char)*s) || end != s + strspn(s, "0123456789."))
+        return false; /* no signs, exponents, hexadecimals */
     while (*end == ' ')
         end++;
     if (*end) {
@@ -169,7 +191,11 @@ void time_rfc3339(char *out, const struct timespec *ts)
     char frac[16];
     size_t n;
 
-    gmtime_r(&ts->tv_sec, &tm);
+    if (ts->tv_sec < TIME_YEAR_1 || ts->tv_sec >= TIME_YEAR_10000 ||
+        !gmtime_r(&ts->tv_sec, &tm)) { /* four digits have no room for it */
+        strcpy(out, "0001-01-01T00:00:00Z");
+        return;
+    }
     n = strftime(out, 24, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(frac, sizeof(frac), ".%09ld", ts->tv_nsec);
     for (size_t i = strlen(frac); i > 0 && (frac[i - 1] == '0' || frac[i - 1] == '.'); i--) {
@@ -194,31 +220,40 @@ static const char *time_fraction(const char *s, long *nanos)
     return s;
 }
 
+/* The offset behind the time, as seconds to be added; false when it is none. */
+static bool time_zone(const char *s, int *add)
+{
+    int hours, minutes;
+
+    *add = 0;
+    if (*s == 'Z' || *s == 0)
+        return true;
+    if ((*s != '+' && *s != '-') || sscanf(s + 1, "%2d:%2d", &hours, &minutes) != 2)
+        return false;
+    *add = (*s == '-' ? 1 : -1) * (hours * 3600 + minutes * 60);
+    return true;
+}
+
 bool time_parse(const char *s, struct timespec *out)
 {
     struct tm tm = {0};
     const char *end;
-    int sign, hours, minutes;
+    int add = 0;
     char *stop;
 
     if (!strchr(s, 'T')) {
         if (!isdigit((unsigned char)*s))
             return false;
         out->tv_sec = (time_t)strtoll(s, &stop, 10);
-        return *time_fraction(stop, &out->tv_nsec) == 0;
+        if (*time_fraction(stop, &out->tv_nsec))
+            return false;
+    } else {
+        end = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
+        if (!end || !time_zone(time_fraction(end, &out->tv_nsec), &add))
+            return false;
+        out->tv_sec = timegm(&tm) + add;
     }
-    end = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!end)
-        return false;
-    end = time_fraction(end, &out->tv_nsec);
-    out->tv_sec = timegm(&tm);
-    if (*end == 'Z' || *end == 0)
-        return true;
-    sign = *end == '-' ? 1 : -1;
-    if (sscanf(end + 1, "%2d:%2d", &hours, &minutes) != 2)
-        return false;
-    out->tv_sec += sign * (hours * 3600 + minutes * 60);
-    return true;
+    return out->tv_sec >= TIME_YEAR_1 && out->tv_sec < TIME_YEAR_10000;
 }
 
 void time_span(char *out, size_t size, int64_t s)

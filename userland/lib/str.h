@@ -14,6 +14,9 @@ bool str_ends(const char *s, const char *suffix);
 bool str_case_eq(const char *a, const char *b);
 const char *str_error(int err); /* strerror as Go writes it: "permission denied"; static */
 
+/* How many of the bytes are one well-formed character of UTF-8; 0 when none begins here. */
+size_t utf8_char(const char *s, size_t len);
+
 /* Whole-string conversions: false when anything but one number in range is there. */
 bool str_u64(const char *s, uint64_t *out);
 bool str_i64(const char *s, int64_t *out);
@@ -26,9 +29,14 @@ void random_hex(char *out, size_t digits);                /* digits + 1 bytes */
 void url_decode(char *s);                                 /* in place; '+' stays */
 void url_encode(struct buf *b, const char *s);
 
-/* RFC 3339 with nanoseconds, UTC, as Go prints it. `out` holds at least 40 bytes. */
+/* What RFC 3339 has room for: from TIME_YEAR_1 to before TIME_YEAR_10000, in seconds. */
+#define TIME_YEAR_1 (-62135596800ll)
+#define TIME_YEAR_10000 253402300800ll
+/* RFC 3339 with nanoseconds, UTC, as Go prints it; its zero time for what is out of that range.
+ * `out` holds at least 40 bytes. */
 void time_rfc3339(char *out, const struct timespec *ts);
-bool time_parse(const char *s, struct timespec *out); /* RFC 3339 or EPOCH[.nanos] */
+/* RFC 3339 or EPOCH[.nanos], within that range. */
+bool time_parse(const char *s, struct timespec *out);
 /* Go's "About a minute", "2 hours": Docker's words for a span in seconds. */
 void time_span(char *out, size_t size, int64_t seconds);
 uint64_t time_now_ms(void); /* monotonic */
