@@ -107,5 +107,18 @@ def test_what_an_image_says_can_be_read_by_every_client(engine):
     engine.run("rmi", "odd:1")
 
 
+def test_what_a_container_leaves_for_its_dev_leads_nowhere(engine):
+    outside = engine.path("outside")
+    os.makedirs(outside)
+    script = f"[ -e /again ] && exec stat -c %F /dev/null; touch /again; umount -l /dev; rmdir /dev; ln -s {outside} /dev"
+    engine.run("create", "--name", "left", "--privileged", "busybox", "sh", "-c", script)
+    p = engine.run("start", "-a", "left")
+    expect((p.returncode, p.stdout), (0, ""), p.stderr)
+    p = engine.run("start", "-a", "left")
+    expect((p.returncode, p.stdout), (0, "character special file\n"), p.stderr)
+    expect(os.listdir(outside), [])
+    engine.run("rm", "left")
+
+
 if __name__ == "__main__":
     main(sys.modules[__name__])

@@ -253,15 +253,14 @@ static void prepare_mtab(struct child *ch)
         child_fail(ch, "cannot make /etc/mtab: %s", str_error(errno));
 }
 
-/* What Docker lays between an image and a new container. Nobody else is in it yet. */
-static void mounts_prepare(struct child *ch)
+/* What Docker lays between an image and a new container. Nothing else is in it yet. */
+static void prepare_new(struct child *ch)
 {
-    static const char *const dirs[] = {"dev", "proc", "sys", "etc"};
     static const char *const files[] = {"etc/hostname", "etc/hosts", "etc/resolv.conf",
                                         ".dockerenv"};
 
-    for (int i = 0; i < 4; i++)
-        prepare_dir(ch, dirs[i]);
+    prepare_dir(ch, "proc");
+    prepare_dir(ch, "etc");
     for (int i = 0; i < 4; i++)
         prepare_file(ch, files[i]);
     prepare_mtab(ch);
@@ -272,8 +271,12 @@ void mounts_standard(struct child *ch, const char *etc)
     unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     unsigned long sys = flags | (ch->spec->privileged ? 0 : MS_RDONLY);
 
+    /* These are walked through while "/" is still the host's: a link, which the container may have
+     * left in an earlier start, would lead out. */
+    prepare_dir(ch, "dev");
+    prepare_dir(ch, "sys");
     if (ch->first)
-        mounts_prepare(ch);
+        prepare_new(ch);
     ch->alone = true;
     mount_inside(ch, "proc", "/proc", true, "proc", flags, NULL);
     mount_dev(ch);
@@ -302,6 +305,17 @@ void root_enter(struct child *ch, const char *dir)
         child_fail(ch, "cannot enter the new root: %s", str_error(errno));
 }
 
+/* The null device over a name. /dev may be a volume, and what is called null there a link to what
+ * is to be masked. */
+static void mask_file(struct child *ch, const char *name)
+{
+    struct stat st;
+
+    child_mount(ch, "/dev/null", name, NULL, MS_BIND, NULL);
+    if (stat(name, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+        child_fail(ch, "cannot mask %s: /dev/null is not the null device", name);
+}
+
 /* Names below the directory that is current: most kernels lack most of them, and a look there is
  * short. */
 static void mask_name(struct child *ch, const char *name)
@@ -314,7 +328,7 @@ static void mask_name(struct child *ch, const char *name)
     } else if (S_ISDIR(st.st_mode)) {
         child_mount(ch, "tmpfs", name, "tmpfs", MS_RDONLY, "size=0k");
     } else {
-        child_mount(ch, "/dev/null", name, NULL, MS_BIND, NULL);
+        mask_file(ch, name);
     }
 }
 

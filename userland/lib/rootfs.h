@@ -20,8 +20,9 @@ void mount_readonly(struct child *ch, const char *target); /* what mount_inside(
 /* A device node of the host, made at container path `target` below the current directory. */
 void mount_device(struct child *ch, const char *host, const char *target);
 /* /proc, /dev, /sys, then the room's own mounts and the files of `etc` (hostname, hosts,
- * resolv.conf), below the current directory, which is to become the root. In a first start, what an
- * image has in the way of these gives way. */
+ * resolv.conf), below the current directory, which is to become the root. What a container has in
+ * the way of /dev and /sys gives way; in a first start, what an image has in the way of any of
+ * them. */
 void mounts_standard(struct child *ch, const char *etc);
 void root_enter(struct child *ch, const char *dir); /* pivots; the old root is gone */
 void mounts_finish(struct child *ch); /* masks, read-only paths and root, after the pivot */

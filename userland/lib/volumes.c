@@ -42,8 +42,9 @@ static void target_refuse(struct child *ch, const struct mount_spec *m)
  * the files that tell of the whole machine. */
 static void target_judge(struct child *ch, int fd, const struct mount_spec *m)
 {
-    static const char *const fine[] = {"cpuinfo", "diskstats", "meminfo", "stat",
-                                       "swaps",   "uptime",    "loadavg", "slabinfo"};
+    static const char *const fine[] = {"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo",
+                                       "/proc/stat",    "/proc/swaps",     "/proc/uptime",
+                                       "/proc/loadavg", "/proc/slabinfo"};
     char path[32], at[4096];
     struct statfs fs;
     ssize_t n;
@@ -56,7 +57,7 @@ static void target_judge(struct child *ch, int fd, const struct mount_spec *m)
     n = readlink(path, at, sizeof(at) - 1);
     at[n > 0 ? n : 0] = 0;
     for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++)
-        if (strrchr(at, '/') && !strcmp(strrchr(at, '/') + 1, fine[i]))
+        if (str_ends(at, fine[i]))
             return;
     target_refuse(ch, m);
 }
