@@ -216,7 +216,8 @@ char *program_find(const char *name, char **env, char **why)
         char *full = str_fmt("%.*s/%s", (int)n, path, name);
         struct stat st;
 
-        if (stat(full, &st) == 0 && S_ISREG(st.st_mode)) {
+        /* an empty element is the working directory, where runc runs nothing from either */
+        if (n && stat(full, &st) == 0 && S_ISREG(st.st_mode)) {
             if (st.st_mode & 0111)
                 return full;
             denied = true;

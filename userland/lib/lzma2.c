@@ -19,9 +19,9 @@
 
 int lzma2_reset(struct lzma2 *z, uint8_t dict)
 {
-    uint64_t size = (uint64_t)(2 | (dict & 1)) << (dict / 2 + 11);
+    uint64_t size = dict > 40 ? UINT64_MAX : (uint64_t)(2 | (dict & 1)) << (dict / 2 + 11);
 
-    if (dict > 40 || size > LZMA_DICT_MAX)
+    if (size > LZMA_DICT_MAX)
         return -E2BIG;
     if (size + LZMA_SLACK > z->out.size) {
         free(z->out.data);

@@ -112,11 +112,16 @@ bool tar_number(const char *s, size_t len, uint64_t *out)
 static bool tar_sum_ok(const struct tar_header *h)
 {
     const uint8_t *p = (const uint8_t *)h;
-    uint64_t sum = 0, want;
+    uint64_t sum = 0, high = 0, want;
 
-    for (size_t i = 0; i < 512; i++)
-        sum += i >= 148 && i < 156 ? ' ' : p[i];
-    return tar_number(h->sum, sizeof(h->sum), &want) && sum == want;
+    for (size_t i = 0; i < 512; i++) {
+        uint8_t c = i >= 148 && i < 156 ? ' ' : p[i];
+
+        sum += c;
+        high += c >> 7;
+    }
+    /* some old writers take bytes for signed */
+    return tar_number(h->sum, sizeof(h->sum), &want) && (sum == want || sum - 256 * high == want);
 }
 
 static bool tar_blank(const struct tar_header *h)

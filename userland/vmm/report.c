@@ -9,6 +9,7 @@
 static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
 static int report_fd = -1;
 static bool report_runs; /* the application was started, or the failure has been told */
+static bool report_dead; /* ... and some of it killed: said once, however often the guest says it */
 
 void report_init(int fd)
 {
@@ -34,8 +35,9 @@ void report_started(void)
 void report_oom(void)
 {
     pthread_mutex_lock(&report_lock);
-    if (report_runs)
+    if (report_runs && !report_dead)
         report_say("\2", 1);
+    report_dead = report_dead || report_runs;
     pthread_mutex_unlock(&report_lock);
 }
 
