@@ -29,6 +29,16 @@ enum cgroup_controller { CG_CPU = 1, CG_MEMORY = 2, CG_PIDS = 4, CG_CPUSET = 8 }
 #define CG_COUNT 4
 #define CGROUP_DEPTH_MAX 32
 
+/* What memory.events counts. */
+enum cgroup_event {
+    CGROUP_EVENT_HIGH,
+    CGROUP_EVENT_MAX,
+    CGROUP_EVENT_OOM,
+    CGROUP_EVENT_OOM_KILL,
+    CGROUP_EVENT_OOM_GROUP_KILL,
+    CGROUP_EVENTS
+};
+
 /* I immutable · t tree lock · l lock · a atomic */
 struct cgroup {
     struct cgroup *parent; /* I  a reference */
@@ -37,30 +47,32 @@ struct cgroup {
     unsigned depth;        /* I */
     refcount_t ref;        /* a */
     struct spinlock lock;
-    struct rb_root children, names; /* t  by id, and by name */
-    struct rb_node by_id, by_name;  /* t  in the parent's */
-    u32 users[CG_COUNT];            /* t  children that have the controller switched on */
-    struct list_node members;       /* l */
-    u64 nr_members;                 /* l */
-    u64 nr_populated;               /* t+l  members here, and children that are populated */
-    struct account memory;          /*    charged by vm, in pages */
-    struct account pids;            /*    charged below, in threads */
-    struct sched_group *sched;      /* I */
-    struct device_filters *devices; /* rcu  device_filter.c; NULL: all devices */
-    u64 swap_max;                   /* a  pages; U64_MAX: max */
-    bool dead, frozen;              /* t */
-    bool oom_group;                 /* a */
-    u32 subtree_control;            /* t+l  CG_* switched on for children */
-    u64 events_oom, events_oom_kill, events_high, events_max, events_pids_max; /* a */
-    u64 quota_us, period_us;  /* t  quota U64_MAX: max */
-    bool mems;                /* a  cpuset.mems was written: the one node */
-    u64 cpus, cpus_effective; /* t  cpuset: as written, 0 nothing; what counts */
-    u64 nr_below;             /* t  groups below it */
-    u64 depth_max, below_max; /* t  cgroup.max.*; U64_MAX: max */
-    u32 cpu_weight;           /* t */
-    u64 oom_since;            /* a  ns: when its last victim was killed */
-    struct waitq events_wait; /* poll of *.events */
-    struct cgroup *emptied;   /* the next to free, once nothing is charged to it any more */
+    struct rb_root children, names;  /* t  by id, and by name */
+    struct rb_node by_id, by_name;   /* t  in the parent's */
+    u32 users[CG_COUNT];             /* t  children that have the controller switched on */
+    struct list_node members;        /* l */
+    u64 nr_members;                  /* l */
+    u64 nr_populated;                /* t+l  members here, and children that are populated */
+    struct account memory;           /*    charged by vm, in pages */
+    struct account pids;             /*    charged below, in threads */
+    struct sched_group *sched;       /* I */
+    struct device_filters *devices;  /* rcu  device_filter.c; NULL: all devices */
+    u64 swap_max;                    /* a  pages; U64_MAX: max */
+    bool dead, frozen;               /* t */
+    bool oom_group;                  /* a */
+    u32 subtree_control;             /* t+l  CG_* switched on for children */
+    u64 events[CGROUP_EVENTS];       /* a  of the group and of all below it */
+    u64 events_local[CGROUP_EVENTS]; /* a  of the group alone */
+    u64 events_pids_max;             /* a */
+    u64 quota_us, period_us;         /* t  quota U64_MAX: max */
+    bool mems;                       /* a  cpuset.mems was written: the one node */
+    u64 cpus, cpus_effective;        /* t  cpuset: as written, 0 nothing; what counts */
+    u64 nr_below;                    /* t  groups below it */
+    u64 depth_max, below_max;        /* t  cgroup.max.*; U64_MAX: max */
+    u32 cpu_weight;                  /* t */
+    u64 oom_since;                   /* a  ns: when its last victim was killed */
+    struct waitq events_wait;        /* poll of *.events */
+    struct cgroup *emptied;          /* the next to free, once nothing is charged to it any more */
     struct rcu_head rcu;
 };
 

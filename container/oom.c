@@ -27,12 +27,37 @@ struct oom_choice {
     bool killed;
 };
 
+/* Counts for the group and all above it, and wakes what polls their files. */
+static void oom_event(struct cgroup *cg, enum cgroup_event event)
+{
+    __atomic_fetch_add(&cg->events_local[event], 1, __ATOMIC_RELAXED);
+    for (; cg; cg = cg->parent) {
+        __atomic_fetch_add(&cg->events[event], 1, __ATOMIC_RELAXED);
+        waitq_wake_all(&cg->events_wait);
+    }
+}
+
 static int oom_measure(struct cgroup_member *m, void *arg)
 {
     struct oom_choice *choice = arg;
 
     choice->best = MAX(choice->best, up_oom_score(m));
     choice->dying += up_oom_dying(m);
+    return 0;
+}
+
+static void oom_kill(struct cgroup_member *m, struct oom_choice *choice)
+{
+    up_oom_kill(m);
+    oom_event(m->group, CGROUP_EVENT_OOM_KILL);
+    choice->killed = true;
+}
+
+/* All that may be killed and is not dying. */
+static int oom_kill_any(struct cgroup_member *m, void *arg)
+{
+    if (up_oom_score(m))
+        oom_kill(m, arg);
     return 0;
 }
 
@@ -44,22 +69,19 @@ static int oom_kill_best(struct cgroup_member *m, void *arg)
 
     if (!score || score < choice->best - choice->best / 8)
         return 0;
-    up_oom_kill(m);
-    __atomic_fetch_add(&m->group->events_oom_kill, 1, __ATOMIC_RELAXED);
-    choice->killed = true;
+    oom_kill(m, choice);
     return 1;
 }
 
 /* memory.oom.group: all of the group dies, not one process. */
 static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
 {
-    __atomic_fetch_add(&cg->events_oom, 1, __ATOMIC_RELAXED);
+    oom_event(cg, CGROUP_EVENT_OOM);
     if (choice->best == 0)
         return;
     if (READ_ONCE(cg->oom_group)) {
-        __atomic_fetch_add(&cg->events_oom_kill, 1, __ATOMIC_RELAXED);
-        cgroup_kill(cg);
-        choice->killed = true;
+        oom_event(cg, CGROUP_EVENT_OOM_GROUP_KILL);
+        cgroup_for_each_below(cg, oom_kill_any, choice);
         return;
     }
     cgroup_for_each_below(cg, oom_kill_best, choice);
@@ -81,7 +103,6 @@ static bool oom_in(struct cgroup *cg)
         log_warn("memory of control group %s is full: killed a process",
                  cg->name[0] ? cg->name : "/");
     }
-    waitq_wake_all(&cg->events_wait);
     return choice.killed;
 }
 
@@ -105,7 +126,7 @@ bool up_oom(struct account *account)
     cg = account->owner;
     if (!cg)
         return false; /* no group's: nobody is to blame for it */
-    __atomic_fetch_add(&cg->events_max, 1, __ATOMIC_RELAXED);
+    oom_event(cg, CGROUP_EVENT_MAX);
     return oom_in(cg);
 }
 
@@ -126,8 +147,6 @@ void up_memory_high(struct account *account)
 {
     struct cgroup *cg = account->owner;
 
-    if (!cg)
-        return;
-    __atomic_fetch_add(&cg->events_high, 1, __ATOMIC_RELAXED);
-    waitq_wake_all(&cg->events_wait);
+    if (cg)
+        oom_event(cg, CGROUP_EVENT_HIGH);
 }

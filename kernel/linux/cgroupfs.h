@@ -45,6 +45,7 @@ CGROUP_STORE(cgroupfs_memory_high_store);
 CGROUP_SHOW(cgroupfs_memory_max_show);
 CGROUP_STORE(cgroupfs_memory_max_store);
 CGROUP_SHOW(cgroupfs_memory_events_show);
+CGROUP_SHOW(cgroupfs_memory_events_local_show);
 CGROUP_SHOW(cgroupfs_memory_stat_show);
 CGROUP_SHOW(cgroupfs_memory_oom_group_show);
 CGROUP_STORE(cgroupfs_memory_oom_group_store);

@@ -456,6 +456,8 @@ const struct cgroup_file cgroup_files[] = {
     CG_RW("memory.high", CG_MEMORY, true, cgroupfs_memory_high_show, cgroupfs_memory_high_store),
     CG_RW("memory.max", CG_MEMORY, true, cgroupfs_memory_max_show, cgroupfs_memory_max_store),
     CG_RO("memory.events", CG_MEMORY, true, cgroupfs_memory_events_show, .poll = cg_events_poll),
+    CG_RO("memory.events.local", CG_MEMORY, true, cgroupfs_memory_events_local_show,
+          .poll = cg_events_poll),
     CG_RO("memory.stat", CG_MEMORY, false, cgroupfs_memory_stat_show),
     CG_RW("memory.oom.group", CG_MEMORY, true, cgroupfs_memory_oom_group_show,
           cgroupfs_memory_oom_group_store),

@@ -78,16 +78,31 @@ CGROUP_STORE(cgroupfs_memory_min_store)
     return memory_mark_store(text, n, &cg_of(node)->memory.min);
 }
 
-static void memory_events(struct seq *out, const struct cgroup *cg)
+static void memory_events(struct seq *out, const u64 *events)
 {
-    seq_printf(out, "low 0\nhigh %lu\nmax %lu\noom %lu\noom_kill %lu\noom_group_kill 0\n",
-               READ_ONCE(cg->events_high), READ_ONCE(cg->events_max), READ_ONCE(cg->events_oom),
-               READ_ONCE(cg->events_oom_kill));
+    static const char *const names[CGROUP_EVENTS] = {
+        [CGROUP_EVENT_HIGH] = "high",
+        [CGROUP_EVENT_MAX] = "max",
+        [CGROUP_EVENT_OOM] = "oom",
+        [CGROUP_EVENT_OOM_KILL] = "oom_kill",
+        [CGROUP_EVENT_OOM_GROUP_KILL] = "oom_group_kill",
+    };
+
+    seq_printf(out, "low 0\n");
+    for (unsigned i = 0; i < CGROUP_EVENTS; i++)
+        seq_printf(out, "%s %lu\n", names[i], READ_ONCE(events[i]));
 }
 
+/* Of the group and all below it. */
 CGROUP_SHOW(cgroupfs_memory_events_show)
 {
-    memory_events(out, cg_of(node));
+    memory_events(out, cg_of(node)->events);
+    return 0;
+}
+
+CGROUP_SHOW(cgroupfs_memory_events_local_show)
+{
+    memory_events(out, cg_of(node)->events_local);
     return 0;
 }
 

@@ -280,3 +280,42 @@ TEST(a_group_above_its_high_mark_is_slowed_and_not_killed)
     EXPECT(figure(BOX "/memory.events", "oom_kill ") == 0);
     EXPECT(rmdir(BOX) == 0);
 }
+
+static void touch_too_much(void)
+{
+    char *p = mmap(NULL, 64 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    EXPECT(p != MAP_FAILED);
+    memset(p, 1, 64 * MIB);
+    _exit(1); /* not reached */
+}
+
+/* Where the limit stands the event is local; the death is where the process was; and those above
+ * know of both. */
+TEST(memory_events_count_what_happens_below)
+{
+    int status = 0;
+    pid_t pid;
+
+    box();
+    EXPECT(put(BOX "/memory.max", "8M") == 0);
+    EXPECT(put(BOX "/cgroup.subtree_control", "+memory") == 0);
+    EXPECT(mkdir(BOX "/inner", 0755) == 0);
+    pid = fork();
+    if (pid == 0) {
+        enter(BOX "/inner");
+        pid = fork();
+        if (pid == 0)
+            touch_too_much();
+        EXPECT(waitpid(pid, &status, 0) == pid);
+        _exit(WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == SIGKILL << 8);
+    EXPECT(figure(BOX "/inner/memory.events", "oom_kill ") == 1);
+    EXPECT(figure(BOX "/inner/memory.events.local", "oom_kill ") == 1);
+    EXPECT(figure(BOX "/memory.events", "oom_kill ") == 1);
+    EXPECT(figure(BOX "/memory.events.local", "oom_kill ") == 0);
+    EXPECT(figure(BOX "/memory.events.local", "oom ") > 0);
+    EXPECT(figure(BOX "/inner/memory.events", "oom ") == 0);
+    EXPECT(rmdir(BOX "/inner") == 0 && rmdir(BOX) == 0);
+}
