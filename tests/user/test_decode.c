@@ -164,3 +164,14 @@ TEST(decoders_survive_noise)
         EXPECT(decode_all(s->kind, data, sizeof(data), 1 + round % 700, out, sizeof(out)) != -1000);
     }
 }
+
+TEST(gzip_may_be_followed_by_zeros_and_by_nothing_else)
+{
+    uint8_t data[sizeof(sample_gzip) + 600], out[TEXT + 100];
+
+    memcpy(data, sample_gzip, sizeof(sample_gzip));
+    memset(data + sizeof(sample_gzip), 0, 600);
+    EXPECT(decode_all(DECODE_GZIP, data, sizeof(data), 4096, out, sizeof(out)) == TEXT);
+    data[sizeof(sample_gzip) + 400] = 'x';
+    EXPECT(decode_all(DECODE_GZIP, data, sizeof(data), 4096, out, sizeof(out)) == -22);
+}

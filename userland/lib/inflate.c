@@ -363,7 +363,12 @@ static int inf_header(struct inflate *z)
 {
     int c = inf_byte(z), err;
     uint32_t v, flags, extra;
+    bool padded = c == 0 && z->any;
 
+    while (c == 0 && z->any) /* what fills the last block of a tape */
+        c = inf_byte(z);
+    if (padded && c >= 0)
+        return inf_fail(z, "gzip data is followed by something else");
     if (c == -1 && z->any) {
         z->state = INF_DONE;
         return 0;

@@ -3,7 +3,7 @@
 //
 // Hostile input gives -EINVAL with a sentence in src.why, never more memory: the state is one
 // fixed allocation of about 100 KiB. Checksums and lengths are verified, and so is that nothing
-// but further members follows.
+// but further members, or zeros, follows.
 #pragma once
 
 #include "lib/source.h"
