@@ -78,13 +78,23 @@ void mutex_lock(struct mutex *m)
         (void)mutex_lock_slow(m, SLEEP_UNINTERRUPTIBLE);
 }
 
-int mutex_lock_killable(struct mutex *m)
+static int mutex_lock_as(struct mutex *m, enum sleep_kind kind)
 {
     u64 old = 0;
 
     if (likely(mutex_swap(m, &old, (u64)current_thread())))
         return 0;
-    return mutex_lock_slow(m, SLEEP_KILLABLE);
+    return mutex_lock_slow(m, kind);
+}
+
+int mutex_lock_killable(struct mutex *m)
+{
+    return mutex_lock_as(m, SLEEP_KILLABLE);
+}
+
+int mutex_lock_interruptible(struct mutex *m)
+{
+    return mutex_lock_as(m, SLEEP_INTERRUPTIBLE);
 }
 
 void mutex_unlock(struct mutex *m)

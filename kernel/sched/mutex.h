@@ -13,7 +13,8 @@ struct mutex {
 };
 void mutex_init(struct mutex *m, unsigned rank, unsigned order, const char *name);
 void mutex_lock(struct mutex *m);
-int mutex_lock_killable(struct mutex *m) __must_check; /* 0 or -EINTR */
+int mutex_lock_killable(struct mutex *m) __must_check;      /* 0 or -EINTR */
+int mutex_lock_interruptible(struct mutex *m) __must_check; /* the same, by any signal */
 bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
 /* The current thread holds it: for assertions. */

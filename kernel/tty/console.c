@@ -85,7 +85,7 @@ static void console_receive(struct serial_port *port, const u8 *buf, size_t n)
 static void console_input(struct work *w)
 {
     u8 chunk[64];
-    size_t n;
+    size_t n, used;
     u64 flags;
 
     do {
@@ -93,9 +93,14 @@ static void console_input(struct work *w)
         for (n = 0; n < sizeof(chunk) && console_in.tail != console_in.head; n++)
             chunk[n] = console_in.buf[console_in.tail++ % CONSOLE_RING];
         spin_unlock_irqrestore(&console_in.lock, flags);
-        spin_lock_irqsave(&console_tty.lock, &flags);
-        ldisc_input_locked(&console_tty, chunk, n);
-        spin_unlock_irqrestore(&console_tty.lock, flags);
+        for (size_t done = 0; done < n; done += used) {
+            spin_lock_irqsave(&console_tty.lock, &flags);
+            used = ldisc_input_locked(&console_tty, chunk + done, n - done);
+            spin_unlock_irqrestore(&console_tty.lock, flags);
+            if (!used) /* nobody reads: what comes now is lost */
+                break;
+        }
+        cond_yield();
     } while (n);
 }
 

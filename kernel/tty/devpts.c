@@ -4,7 +4,7 @@
  * instance of its own, with its own numbers. /dev/ptmx serves the instance mounted on the directory
  * `pts` beside it.
  *
- * Lock order: instances_lock is taken alone; an instance's lock is not held over calls into vfs.
+ * An instance's lock is not held over calls into vfs.
  */
 #include "dev/chrdev.h"
 #include "fs/tmpfs/tmpfs.h"
@@ -22,15 +22,20 @@
 #define PTS_MAJOR 136
 #define PTS_MAX 1024
 
-/* n instances_lock · l lock */
+struct pts_options {
+    u32 mode, ptmx_mode;
+    kgid_t gid; /* ID_INVALID: the opener's */
+    kuid_t uid;
+    u32 max; /* how many pairs at a time */
+};
+
+/* l lock */
 struct pts_instance {
     struct super *super;               /* I */
     const struct super_ops *tmpfs_ops; /* I */
     struct super_ops ops;              /* I  tmpfs's, with our destroy */
     struct spinlock lock;
-    u32 mode, ptmx_mode; /* I */
-    kgid_t gid;          /* I  ID_INVALID: the opener's */
-    kuid_t uid;
+    struct pts_options o;      /* l */
     struct pty *ptys[PTS_MAX]; /* l */
 };
 
@@ -54,7 +59,7 @@ static void devpts_destroy(struct super *s)
     ops->destroy(s);
 }
 
-static int devpts_option(struct pts_instance *i, const char *opt)
+static int devpts_option(struct pts_options *o, const char *opt)
 {
     const char *eq = strchr(opt, '=');
     u64 v = 0;
@@ -67,38 +72,89 @@ static int devpts_option(struct pts_instance *i, const char *opt)
     if (v > U32_MAX)
         return -EINVAL;
     if (str_starts(opt, "ptmxmode="))
-        i->ptmx_mode = v & 0777;
+        o->ptmx_mode = v & 0777;
     else if (str_starts(opt, "mode="))
-        i->mode = v & 0777;
+        o->mode = v & 0777;
     else if (str_starts(opt, "gid="))
-        i->gid = user_ns_map_gid(current_cred()->user_ns, (u32)v);
+        o->gid = user_ns_map_gid(current_cred()->user_ns, (u32)v);
     else if (str_starts(opt, "uid="))
-        i->uid = user_ns_map_uid(current_cred()->user_ns, (u32)v);
-    else if (!str_starts(opt, "max="))
+        o->uid = user_ns_map_uid(current_cred()->user_ns, (u32)v);
+    else if (str_starts(opt, "max="))
+        o->max = (u32)MIN(v, (u64)PTS_MAX);
+    else
         return -EINVAL;
-    if ((str_starts(opt, "gid=") && i->gid == ID_INVALID) ||
-        (str_starts(opt, "uid=") && i->uid == ID_INVALID))
+    if ((str_starts(opt, "gid=") && o->gid == ID_INVALID) ||
+        (str_starts(opt, "uid=") && o->uid == ID_INVALID))
         return -EINVAL;
     return 0;
 }
 
-static int devpts_parse(struct pts_instance *i, const char *options)
+static int devpts_parse(struct pts_options *o, const char *options)
 {
     char one[32];
 
+    *o = (struct pts_options){.mode = 0600, .gid = ID_INVALID, .uid = ID_INVALID, .max = PTS_MAX};
     for (const char *p = options ? options : ""; *p;) {
         const char *end = strchr(p, ',');
         size_t n = end ? (size_t)(end - p) : strlen(p);
+        int err;
+
         if (n >= sizeof(one))
             return -EINVAL;
         memcpy(one, p, n);
         one[n] = 0;
-        int err = devpts_option(i, one);
+        err = devpts_option(o, one);
         if (err)
             return err;
         p += n + (end != NULL);
     }
     return 0;
+}
+
+/* For pairs made from now on, and the ptmx node. */
+static int devpts_remount(struct super *s, unsigned flags, const char *options)
+{
+    struct pts_instance *i = devpts_instance(s);
+    struct pts_options o;
+    struct dentry *d;
+    int err = devpts_parse(&o, options);
+
+    if (err)
+        return err;
+    spin_lock(&i->lock);
+    i->o = o;
+    spin_unlock(&i->lock);
+    d = dentry_lookup(s->root, "ptmx", 4);
+    if (d && dentry_inode(d)) {
+        struct inode *ptmx = dentry_inode(d);
+
+        rwlock_write_lock(&ptmx->lock);
+        ptmx->mode = (ptmx->mode & S_IFMT) | o.ptmx_mode;
+        rwlock_write_unlock(&ptmx->lock);
+    }
+    if (d)
+        dentry_put(d);
+    return 0;
+}
+
+static int devpts_show_options(struct super *s, char *buf, size_t n)
+{
+    const struct user_ns *ns = current_cred()->user_ns;
+    struct pts_instance *i = devpts_instance(s);
+    struct pts_options o;
+    size_t at = 0;
+
+    spin_lock(&i->lock);
+    o = i->o;
+    spin_unlock(&i->lock);
+    if (o.uid != ID_INVALID)
+        at += scnprintf(buf + at, n - at, ",uid=%u", user_ns_uid(ns, o.uid));
+    if (o.gid != ID_INVALID)
+        at += scnprintf(buf + at, n - at, ",gid=%u", user_ns_gid(ns, o.gid));
+    at += scnprintf(buf + at, n - at, ",mode=%03o,ptmxmode=%03o", o.mode, o.ptmx_mode);
+    if (o.max != PTS_MAX)
+        at += scnprintf(buf + at, n - at, ",max=%u", o.max);
+    return (int)at;
 }
 
 /* The ptmx node, before the file system can be seen. */
@@ -110,7 +166,7 @@ static int devpts_make_ptmx(struct pts_instance *i)
     if (!d)
         return -ENOMEM;
     d = dentry_hash_add(d);
-    int err = dir->ops->mknod(dir, d, S_IFCHR | i->ptmx_mode, dev_make(5, 2), &cred_init);
+    int err = dir->ops->mknod(dir, d, S_IFCHR | i->o.ptmx_mode, dev_make(5, 2), &cred_init);
     dentry_put(d);
     return err;
 }
@@ -122,10 +178,8 @@ static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
 
     if (!i)
         return -ENOMEM;
-    i->mode = 0600;
-    i->gid = i->uid = ID_INVALID;
     spinlock_init(&i->lock, RANK_TTY, 0, "devpts");
-    int err = devpts_parse(i, options);
+    int err = devpts_parse(&i->o, options);
     if (!err)
         err = tmpfs_mount(type, ctx, source, 0, "mode=755", &i->super);
     if (err) {
@@ -135,6 +189,8 @@ static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
     i->tmpfs_ops = i->super->ops;
     i->ops = *i->super->ops;
     i->ops.destroy = devpts_destroy;
+    i->ops.remount = devpts_remount;
+    i->ops.show_options = devpts_show_options;
     i->super->ops = &i->ops;
     err = devpts_make_ptmx(i);
     if (err)
@@ -145,10 +201,11 @@ static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
 FS_TYPE(devpts)
 = {.name = "devpts", .mount = devpts_mount, .user_ns_ok = true};
 
+/* As the kernel, in no one's namespace: what a user has mounted on a node does not keep it. */
 static void devpts_walk(const struct pty *p, struct walk_ctx *ctx)
 {
-    *ctx = (struct walk_ctx){
-        .cred = &cred_init, .root = p->dir, .cwd = p->dir, .ns = current_task()->ns->mount};
+    *ctx =
+        (struct walk_ctx){.cred = &cred_init, .root = p->dir, .cwd = p->dir, .ns = mount_ns_init};
 }
 
 static int devpts_take_index(struct pts_instance *i, struct pty *pty)
@@ -156,7 +213,7 @@ static int devpts_take_index(struct pts_instance *i, struct pty *pty)
     int err = -ENOSPC;
 
     spin_lock(&i->lock);
-    for (u32 n = 0; n < PTS_MAX; n++) {
+    for (u32 n = 0; n < i->o.max; n++) {
         if (i->ptys[n])
             continue;
         i->ptys[n] = pty;
@@ -189,9 +246,10 @@ void devpts_remove(struct pts_instance *i, struct pty *pty)
 int devpts_add(struct pts_instance *i, struct pty *pty)
 {
     const struct cred *me = current_cred();
+    struct pts_options o = i->o;
     struct attr_change owner = {.valid = ATTR_UID | ATTR_GID,
-                                .uid = i->uid == ID_INVALID ? me->fsuid : i->uid,
-                                .gid = i->gid == ID_INVALID ? me->fsgid : i->gid};
+                                .uid = o.uid == ID_INVALID ? me->fsuid : o.uid,
+                                .gid = o.gid == ID_INVALID ? me->fsgid : o.gid};
     struct walk_ctx ctx;
     struct path node;
     char name[12];
@@ -202,7 +260,7 @@ int devpts_add(struct pts_instance *i, struct pty *pty)
     pty->slave.rdev = dev_make(PTS_MAJOR, pty->index);
     devpts_walk(pty, &ctx);
     snprintf(name, sizeof(name), "%u", pty->index);
-    err = vfs_mknod(&ctx, &pty->dir, name, S_IFCHR | i->mode, pty->slave.rdev);
+    err = vfs_mknod(&ctx, &pty->dir, name, S_IFCHR | o.mode, pty->slave.rdev);
     if (err) {
         devpts_free_index(i, pty);
         return err;

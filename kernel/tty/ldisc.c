@@ -148,6 +148,27 @@ void ldisc_flush_input_locked(struct tty *t)
     waitq_wake(&t->write_wait, POLLOUT, ~0U);
 }
 
+static bool ldisc_continues(const struct tty *t, u8 c)
+{
+    return ldisc_iflag(t, IUTF8) && (c & 0xc0) == 0x80;
+}
+
+/* Columns of the tab behind the line: it ends at a multiple of eight, as does one before it. What
+ * was output since the line began is not looked at. */
+static u32 ldisc_tab_width(const struct tty *t)
+{
+    u32 col = 0, i = t->head;
+    u8 c;
+
+    while (i != t->canon) {
+        c = t->in[RING(--i)];
+        if (c == '\t')
+            return 8 - (col & 7);
+        col += ldisc_shown_as_control(t, c) ? 2 : !ldisc_continues(t, c);
+    }
+    return 8 - ((t->canon_column + col) & 7);
+}
+
 /* Takes the last character, of one or more bytes in UTF-8, off the line being typed. */
 static bool ldisc_erase_one(struct tty *t)
 {
@@ -158,21 +179,16 @@ static bool ldisc_erase_one(struct tty *t)
     do {
         t->head--;
         c = t->in[RING(t->head)];
-    } while (ldisc_iflag(t, IUTF8) && (c & 0xc0) == 0x80 && t->head != t->canon);
+    } while (ldisc_continues(t, c) && t->head != t->canon);
     if (!ldisc_lflag(t, ECHO))
         return true;
     if (!ldisc_lflag(t, ECHOE)) {
         ldisc_echo(t, t->termios.cc[VERASE]);
         return true;
     }
-    unsigned width = ldisc_shown_as_control(t, c) ? 2 : c == '\t' ? 0 : 1;
-    if (c == '\t') { /* back to where the tab began: replay the line's columns */
-        u32 col = t->canon_column;
-        for (u32 i = t->canon; i != t->head; i++) {
-            u8 b = t->in[RING(i)];
-            col += b == '\t' ? 8 - (col & 7) : ldisc_shown_as_control(t, b) ? 2 : 1;
-        }
-        width = t->column > col ? t->column - col : 0;
+    unsigned width = ldisc_shown_as_control(t, c) ? 2 : 1;
+    if (c == '\t') { /* back to where the tab began */
+        width = ldisc_tab_width(t);
         while (width--)
             ldisc_echo_byte(t, '\b');
         return true;
@@ -299,28 +315,29 @@ static void ldisc_store(struct tty *t, u8 c, bool literal)
     ldisc_push(t, eof ? 0 : c, end, eof);
 }
 
-static void ldisc_byte(struct tty *t, u8 c)
+/* True when it was a command: a signal to a group, or what goes over the whole line. */
+static bool ldisc_byte(struct tty *t, u8 c)
 {
     if (ldisc_iflag(t, ISTRIP))
         c &= 0x7f;
     if (t->lnext) {
         t->lnext = false;
         ldisc_store(t, c, true);
-        return;
+        return false;
     }
     if (ldisc_iflag(t, IXON)) {
         if (ldisc_is(t, c, VSTART) || ldisc_is(t, c, VSTOP)) {
             ldisc_set_flow_locked(t, ldisc_is(t, c, VSTOP) && !ldisc_is(t, c, VSTART));
-            return;
+            return false;
         }
         if (t->stopped && ldisc_iflag(t, IXANY))
             ldisc_set_flow_locked(t, false);
     }
     if (ldisc_lflag(t, ISIG) && ldisc_signal(t, c))
-        return;
+        return true;
     if (c == '\r') {
         if (ldisc_iflag(t, IGNCR))
-            return;
+            return false;
         if (ldisc_iflag(t, ICRNL))
             c = '\n';
     } else if (c == '\n' && ldisc_iflag(t, INLCR)) {
@@ -329,19 +346,23 @@ static void ldisc_byte(struct tty *t, u8 c)
     if (ldisc_iflag(t, IUCLC) && ldisc_lflag(t, IEXTEN) && c >= 'A' && c <= 'Z')
         c = (u8)(c - 'A' + 'a');
     if (ldisc_lflag(t, ICANON) && ldisc_edit(t, c))
-        return;
+        return true;
     ldisc_store(t, c, false);
+    return false;
 }
 
 size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n)
 {
+    size_t done = 0;
+
     if (!ldisc_lflag(t, ICANON))
         n = MIN(n, ldisc_room_locked(t));
-    for (size_t i = 0; i < n; i++)
-        ldisc_byte(t, buf[i]);
-    if (n && ldisc_readable_locked(t))
+    while (done < n)
+        if (ldisc_byte(t, buf[done++]))
+            break;
+    if (done && ldisc_readable_locked(t))
         waitq_wake(&t->read_wait, POLLIN | POLLRDNORM, ~0U);
-    return n;
+    return done;
 }
 
 bool ldisc_readable_locked(struct tty *t)

@@ -145,7 +145,7 @@ static ssize_t pty_master_take(struct pty *p, struct iov_iter *to)
     ssize_t total = 0;
     u64 flags;
 
-    while (to->count) {
+    while (to->count && total < PTY_OUTPUT_SIZE) { /* more may come for ever */
         size_t n = 0;
         spin_lock_irqsave(&p->slave.lock, &flags);
         while (n < MIN(to->count, sizeof(chunk)) && p->tail != p->head)
@@ -199,33 +199,46 @@ static bool pty_slave_takes(struct pty *p)
     return yes;
 }
 
-static ssize_t pty_master_write(struct file *f, struct iov_iter *from, loff_t *pos)
+/* Types all of it, sleeping where the line is full: bytes, or -errno when none. */
+static ssize_t pty_master_type(struct file *f, const u8 *buf, size_t n)
 {
     struct pty *p = f->priv;
-    ssize_t total = 0;
-    u8 chunk[CHUNK];
+    size_t done = 0, used;
     u64 flags;
+    int err;
+
+    while (done < n) {
+        spin_lock_irqsave(&p->slave.lock, &flags);
+        used = ldisc_input_locked(&p->slave, buf + done, n - done);
+        spin_unlock_irqrestore(&p->slave.lock, flags);
+        done += used;
+        cond_yield();
+        if (used)
+            continue;
+        err = f->flags & O_NONBLOCK
+                  ? -EAGAIN
+                  : wait_event_interruptible(&p->slave.write_wait, pty_slave_takes(p));
+        if (err)
+            return done ? (ssize_t)done : err;
+    }
+    return (ssize_t)done;
+}
+
+static ssize_t pty_master_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    ssize_t total = 0, r = 0;
+    u8 chunk[CHUNK];
+    size_t n;
 
     while (from->count) {
-        size_t n = iov_copy_from(from, chunk, MIN(from->count, sizeof(chunk)));
-        if (!n)
-            return total ? total : -EFAULT;
-        for (size_t done = 0; done < n;) {
-            spin_lock_irqsave(&p->slave.lock, &flags);
-            size_t used = ldisc_input_locked(&p->slave, chunk + done, n - done);
-            spin_unlock_irqrestore(&p->slave.lock, flags);
-            done += used;
-            total += (ssize_t)used;
-            if (done == n)
-                break;
-            if (f->flags & O_NONBLOCK)
-                return total ? total : -EAGAIN;
-            int err = wait_event_interruptible(&p->slave.write_wait, pty_slave_takes(p));
-            if (err)
-                return total ? total : err;
-        }
+        n = iov_copy_from(from, chunk, MIN(from->count, sizeof(chunk)));
+        r = n ? pty_master_type(f, chunk, n) : -EFAULT;
+        if (r > 0)
+            total += r;
+        if (r < (ssize_t)n || thread_sleep_interrupted(current_thread(), SLEEP_INTERRUPTIBLE))
+            break;
     }
-    return total;
+    return total ? total : r;
 }
 
 static u32 pty_master_poll(struct file *f, struct poll_table *pt)
@@ -352,7 +365,7 @@ int pty_open_master(struct file *f, struct pts_instance *instance, const struct 
     p->dir = *dir;
     int err = devpts_add(instance, p);
     if (err) {
-        kfree(p);
+        tty_put(&p->slave); /* its node may just be being opened */
         return err;
     }
     path_get(&p->dir);

@@ -105,7 +105,7 @@ static ssize_t tty_read_some(struct tty *t, struct iov_iter *to, bool *done)
     ssize_t total = 0;
     u64 flags;
 
-    while (to->count && !*done) {
+    while (to->count && !*done && total < TTY_INPUT_SIZE) { /* more may come for ever */
         spin_lock_irqsave(&t->lock, &flags);
         size_t got = ldisc_take_locked(t, chunk, MIN(to->count, sizeof(chunk)), done);
         spin_unlock_irqrestore(&t->lock, flags);
@@ -233,6 +233,16 @@ static ssize_t tty_write_chunk(struct file *f, const char *buf, size_t n)
     return (ssize_t)done;
 }
 
+/* Writers take turns; behind one that waits for a stopped line, too. */
+static int tty_write_begin(struct file *f, struct tty *t)
+{
+    if (mutex_trylock(&t->write_lock))
+        return 0;
+    if (f->flags & O_NONBLOCK)
+        return -EAGAIN;
+    return mutex_lock_interruptible(&t->write_lock) ? -ERESTARTSYS : 0;
+}
+
 static ssize_t tty_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct tty_file *tf = f->priv;
@@ -247,17 +257,18 @@ static ssize_t tty_write(struct file *f, struct iov_iter *from, loff_t *pos)
         if (err)
             return err;
     }
-    int err = mutex_lock_killable(&t->write_lock);
+    int err = tty_write_begin(f, t);
     if (err)
-        return -ERESTARTSYS;
+        return err;
     while (from->count) {
         size_t want = MIN(from->count, sizeof(chunk));
         size_t n = iov_copy_from(from, chunk, want);
         r = n ? tty_write_chunk(f, chunk, n) : -EFAULT;
         if (r > 0)
             total += r;
-        if (r < (ssize_t)want)
+        if (r < (ssize_t)want || thread_sleep_interrupted(current_thread(), SLEEP_INTERRUPTIBLE))
             break;
+        cond_yield();
     }
     mutex_unlock(&t->write_lock);
     return total ? total : r;

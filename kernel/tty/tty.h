@@ -142,7 +142,9 @@ struct tty *tty_of_file(struct file *f); /* borrowed; NULL: no tty */
 void tty_hangup(struct tty *t);
 
 /* ldisc.c. REQUIRES(lock) for those ending in _locked. */
-size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n); /* bytes taken */
+/* Bytes taken; 0: the ring is full. A byte that costs much (a signal, an edit of the whole line) is
+ * the last of its call, so that the lock is not held over many. */
+size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n);
 bool ldisc_readable_locked(struct tty *t);
 size_t ldisc_room_locked(struct tty *t);
 /* Up to n bytes of what may be read now; *end: a line ended, the read is complete. */

@@ -124,3 +124,118 @@ TEST(groups_of_a_terminal_are_told_in_the_readers_numbers)
     }
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
+
+/* A pair whose master does not wait; the slave. */
+static int open_both(int *master)
+{
+    char name[32];
+    int slave;
+
+    own_devpts("newinstance,ptmxmode=0666,mode=0666");
+    *master = open_pair(name, sizeof(name));
+    slave = open(name, O_RDWR | O_NOCTTY);
+    EXPECT(slave >= 0);
+    return slave;
+}
+
+static size_t read_until(int fd, char *buf, size_t size, char last)
+{
+    size_t n = 0;
+
+    while (n < size && (!n || buf[n - 1] != last))
+        EXPECT(read(fd, buf + n++, 1) == 1);
+    return n;
+}
+
+/* What was output since the line began does not count. */
+TEST(erasing_a_tab_goes_back_over_its_own_columns)
+{
+    static char out[2000], got[4096];
+    int master, slave = open_both(&master), backs = 0;
+    size_t n;
+
+    memset(out, 'x', sizeof(out));
+    EXPECT(write(master, "a", 1) == 1);
+    read_until(master, got, sizeof(got), 'a');
+    EXPECT(write(slave, out, sizeof(out)) == sizeof(out) && write(slave, ".", 1) == 1);
+    read_until(master, got, sizeof(got), '.');
+    EXPECT(write(master, "\t\177b", 3) == 3);
+    n = read_until(master, got, sizeof(got), 'b');
+    for (size_t i = 0; i < n; i++)
+        backs += got[i] == '\b';
+    EXPECT(backs == 7);
+}
+
+/* Each of many ^C in one write is a signal, and what is typed behind them arrives. */
+TEST(all_of_a_write_is_typed_behind_its_signals)
+{
+    char keys[302], got[16];
+    int master, slave, status;
+
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(setsid() > 0);
+        slave = open_both(&master);
+        EXPECT(ioctl(slave, TIOCSCTTY, 0) == 0);
+        signal(SIGINT, SIG_IGN);
+        memset(keys, 3, 300);
+        memcpy(keys + 300, "k\n", 2);
+        EXPECT(write(master, keys, sizeof(keys)) == sizeof(keys));
+        EXPECT(read(slave, got, sizeof(got)) == 2 && got[0] == 'k');
+        _exit(0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+TEST(a_writer_that_does_not_wait_waits_for_no_other)
+{
+    static char out[1 << 16];
+    int master, slave = open_both(&master), status;
+    pid_t pid;
+
+    EXPECT(ioctl(slave, TCXONC, TCOOFF) == 0);
+    pid = fork();
+    if (pid == 0) { /* waits for the line */
+        write(slave, out, sizeof(out));
+        _exit(0);
+    }
+    for (int again = 1; again;) {
+        char name[64], state = 0;
+        FILE *f;
+
+        snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+        f = fopen(name, "r");
+        EXPECT(f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && fclose(f) == 0);
+        again = state != 'S';
+        sched_yield();
+    }
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", slave);
+    int second = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK);
+    EXPECT(second >= 0);
+    EXPECT_ERR(write(second, "x", 1), EAGAIN);
+    kill(pid, SIGKILL);
+    EXPECT(waitpid(pid, &status, 0) == pid && WTERMSIG(status) == SIGKILL);
+}
+
+/* A gigabyte is being typed; its writer hears the signal at once. */
+TEST(a_long_write_to_a_terminal_ends_at_the_kill)
+{
+    size_t size = 1 << 30;
+    int master, ready[2], status;
+    struct timespec a_while = {0, 50000000};
+    char *zeros, c;
+
+    open_both(&master);
+    zeros = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    EXPECT(zeros != MAP_FAILED && pipe(ready) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(write(ready[1], "r", 1) == 1);
+        write(master, zeros, size);
+        pause();
+    }
+    EXPECT(read(ready[0], &c, 1) == 1);
+    nanosleep(&a_while, NULL);
+    EXPECT(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+}
