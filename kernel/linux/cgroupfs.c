@@ -113,8 +113,10 @@ static int cgroup2_mount(const struct fs_type *type, const struct walk_ctx *ctx,
 {
     struct cgroup *root = current_task()->ns->cgroup->root;
     struct pseudo_node *node;
-    int err;
+    int err = fs_no_options(options);
 
+    if (err)
+        return err;
     cgroup_get(root);
     node = cg_node("/", S_IFDIR | 0755, &cgroup_dir_ops, root);
     if (IS_ERR(node))

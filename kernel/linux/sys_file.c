@@ -57,8 +57,7 @@ s64 file_write_limited(struct file *f, struct iov_iter *from, s64 *pos)
 
     if (likely(limit == RLIM_INFINITY) || !f->inode || !S_ISREG(f->inode->mode) || !from->count)
         return file_write(f, from, pos);
-    at = (f->flags & O_APPEND || from->append) && f->inode->object ? f->inode->object->size
-                                                                   : (u64)*pos;
+    at = f->flags & O_APPEND || from->append ? file_size(f) : (u64)*pos;
     if (at >= limit)
         return file_limit_reached();
     from->count = MIN(from->count, limit - at);
@@ -67,8 +66,7 @@ s64 file_write_limited(struct file *f, struct iov_iter *from, s64 *pos)
 
 s64 file_resize_limited(struct file *f, u64 size)
 {
-    if (unlikely(size > rlimit_current(RLIMIT_FSIZE)) && f->inode && f->inode->object &&
-        size > f->inode->object->size)
+    if (unlikely(size > rlimit_current(RLIMIT_FSIZE)) && f->inode && size > file_size(f))
         return file_limit_reached();
     return file_truncate(f, size);
 }
@@ -393,7 +391,7 @@ static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
     case F_GETSIG:
         return f->owner_sig;
     case F_SETPIPE_SZ:
-        return pipe_set_size(f, (u32)arg, capable(CAP_SYS_RESOURCE));
+        return pipe_set_size(f, arg, capable(CAP_SYS_RESOURCE));
     case F_GETPIPE_SZ:
         return pipe_get_size(f);
     case F_ADD_SEALS:

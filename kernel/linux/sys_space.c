@@ -61,8 +61,8 @@ static s64 fallocate_check(struct file *f, s32 mode, s64 off, s64 len)
         return -ENODEV;
     if (add_overflows(off, len, &end))
         return -EFBIG;
-    if (!(mode & FALLOC_FL_KEEP_SIZE) && (u64)end > rlimit_current(RLIMIT_FSIZE) && i->object &&
-        (u64)end > i->object->size)
+    if (!(mode & FALLOC_FL_KEEP_SIZE) && (u64)end > rlimit_current(RLIMIT_FSIZE) &&
+        (u64)end > file_size(f))
         return file_limit_reached();
     return f->ops->fallocate ? 0 : -EOPNOTSUPP;
 }

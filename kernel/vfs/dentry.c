@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "mm/page.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 #include "sync/seqlock.h"
 #include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
@@ -30,7 +31,7 @@ static u32 dentry_buckets;       /* the rename lock and the split bucket's; RCU 
 static atomic64_t dentry_hashed; /* names in the table */
 static u64 dentry_hash_key, dentry_hash_factor __ro_after_init;
 static struct slab_cache *dentry_cache;
-static struct spinlock dentry_rename_lock = SPINLOCK_INIT(RANK_VFS, 8, "rename");
+static struct spinlock dentry_rename_lock = SPINLOCK_INIT(RANK_VFS, 5, "rename");
 struct seqcount dentry_rename_seq;
 
 COUNTER(dentry_lookups);
@@ -257,9 +258,13 @@ struct dentry *dentry_kill(struct dentry *d)
     return parent;
 }
 
+/* The end of one may be that of its parent, which was removed, and so on up: a tree as deep as
+ * users make it. */
 void dentry_put(struct dentry *d)
 {
-    while (d) {
+    for (unsigned ended = 0; d; ended++) {
+        if (ended % 64 == 63)
+            cond_yield();
         spin_lock(&d->lock);
         ASSERT(d->ref > 0);
         if (--d->ref > 0) {
@@ -464,17 +469,40 @@ static bool dentry_climbs_to(const struct dentry *d, const struct dentry *ancest
     }
 }
 
+#define LOOKS_SPOILED 4 /* by renames: then they wait */
+
+void dentry_look_begin(struct dentry_look *look)
+{
+    if (look->spoiled < LOOKS_SPOILED)
+        look->seq = seqcount_read_begin(&dentry_rename_seq);
+    else
+        spin_lock(&dentry_rename_lock);
+    rcu_read_lock();
+}
+
+bool dentry_look_again(struct dentry_look *look)
+{
+    DELAYPOINT(dentry_look);
+    rcu_read_unlock();
+    if (look->spoiled == LOOKS_SPOILED) {
+        spin_unlock(&dentry_rename_lock);
+        return false;
+    }
+    if (!seqcount_read_retry(&dentry_rename_seq, look->seq))
+        return false;
+    look->spoiled++;
+    return true;
+}
+
 bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d)
 {
+    struct dentry_look look = {0};
     bool below;
-    u32 seq;
 
     do {
-        seq = seqcount_read_begin(&dentry_rename_seq);
-        rcu_read_lock();
+        dentry_look_begin(&look);
         below = dentry_climbs_to(d, ancestor);
-        rcu_read_unlock();
-    } while (seqcount_read_retry(&dentry_rename_seq, seq));
+    } while (dentry_look_again(&look));
     return below;
 }
 

@@ -65,5 +65,13 @@ void dentry_exchange(struct dentry *a, struct dentry *b);
 bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);
-/* Readers of parent and name retry when a rename was at work. */
-extern struct seqcount dentry_rename_seq;
+/* Names and parents as they are together at one moment: what is found in
+ *     do { dentry_look_begin(&look); ... } while (dentry_look_again(&look));
+ * holds when that ends. Renames spoil a few looks, then they wait for one; it is an RCU read
+ * section and does not sleep. mount_lock may be held. */
+struct dentry_look {
+    u32 seq;
+    unsigned spoiled;
+};
+void dentry_look_begin(struct dentry_look *look);
+bool dentry_look_again(struct dentry_look *look);

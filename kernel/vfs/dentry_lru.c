@@ -10,6 +10,7 @@
 #include "mm/slab.h"
 #include "sched/thread.h"
 #include "vfs/dentry_priv.h"
+#include "vfs/vfs_priv.h"
 #include "vm/up.h"
 
 #define CACHERS_LOOK 64 /* accounts looked at for one below another */
@@ -92,43 +93,40 @@ static struct dentry *dentry_oldest_locked(struct super *super, struct account *
     return a ? list_first(&a->cache, struct dentry, lru) : NULL;
 }
 
-/* The oldest unused dentry, dead and out of everything but its parent; NULL: none. Between the two
- * locks it may die, but we are an RCU reader. */
-static struct dentry *dentry_evict_one(struct super *super, struct account *top,
-                                       struct dentry **parent)
+/* Ends the oldest unused name, or takes it off the lists when it is in use again; false: there is
+ * none. Between the two locks it may die, but we are an RCU reader; its super stays for the pin. */
+static bool dentry_evict_one(struct super *super, struct account *top, u64 *done)
 {
     struct dentry *d;
 
     spin_lock(&dentry_lru_lock);
     d = dentry_oldest_locked(super, top);
-    if (d)
+    if (d) {
+        super = d->super;
+        super_pin(super);
         dentry_lru_remove_locked(d);
+    }
     spin_unlock(&dentry_lru_lock);
     if (!d)
-        return NULL;
+        return false;
     spin_lock(&d->lock);
     d->flags &= ~(u32)DENTRY_LRU;
     if (d->ref > 0 || (d->flags & DENTRY_DEAD)) {
         spin_unlock(&d->lock);
-        *parent = NULL;
-        return d;
+    } else {
+        dentry_put(dentry_kill(d));
+        ++*done;
     }
-    *parent = dentry_kill(d);
-    return d;
+    super_unpin(super);
+    return true;
 }
 
 static u64 dentry_shrink(struct super *super, struct account *top, u64 n)
 {
-    struct dentry *parent;
     u64 done = 0;
 
-    while (done < n && dentry_evict_one(super, top, &parent)) {
-        if (!parent)
-            continue;
-        dentry_put(parent);
-        done++;
+    while (done < n && dentry_evict_one(super, top, &done))
         cond_yield();
-    }
     return done;
 }
 

@@ -142,6 +142,13 @@ int file_stat(struct file *f, struct kstat *out)
     return anon_stat(f, out);
 }
 
+u64 file_size(struct file *f)
+{
+    struct kstat st;
+
+    return f->inode && S_ISREG(f->inode->mode) && !file_stat(f, &st) ? st.size : 0;
+}
+
 /* mode(7): owner bits for the owner, else group bits for the group, else the others'. Capabilities
  * override: DAC_OVERRIDE all but execution of what nobody may execute; DAC_READ_SEARCH reading, and
  * searching directories. */

@@ -185,8 +185,10 @@ static void group_queue(struct inotify_group *g, struct inotify_event *e)
 
 /* ------------------------------------------------------------- watches; inotify_lock held */
 
+/* What it holds of its file system is put outside of the lock (watches_put): that stays so long. */
 static void watch_unlink_locked(struct inotify_watch *w)
 {
+    super_pin(w->inode->super);
     rb_erase(&watch_tree, &w->by_inode);
     rb_erase(&w->group->watches, &w->by_group);
     list_del(&w->by_super);
@@ -211,10 +213,14 @@ static void watches_put(struct list_node *dead)
     struct inotify_watch *w, *next;
 
     list_for_each_safe (w, next, dead, by_super) {
+        struct super *super = w->inode->super;
+
+        DELAYPOINT(inotify_put);
         if (w->d)
             dentry_put(w->d);
         else
             inode_put(w->inode);
+        super_unpin(super);
         kfree(w);
     }
 }

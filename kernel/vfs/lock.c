@@ -5,12 +5,17 @@
  * Both kinds live in lists of the inode, made at the first lock and freed with it; they do not see
  * each other.
  *
+ * An inode may have tens of thousands, and each call walks them: so their lock is one that sleeps,
+ * and the walks let others run.
+ *
  * Lock order: inode_locks.lock, then record_waits_lock. Nothing is allocated under them.
  */
 #include "lib/err.h"
 #include "lib/list.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "sched/mutex.h"
+#include "sched/thread.h"
 #include "vfs/vfs_priv.h"
 
 enum { F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2 };
@@ -19,7 +24,7 @@ enum { LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4, LOCK_UN = 8 };
 
 #define RECORD_END_MAX S64_MAX
 #define DEADLOCK_STEPS 16
-/* Of each kind on one inode, -ENOLCK beyond: every call walks them all under the lock. */
+/* Of each kind on one inode, -ENOLCK beyond: every call walks them all. */
 #define LOCKS_MAX 32768
 
 /* All under inode_locks.lock. */
@@ -32,7 +37,7 @@ struct file_lock {
 };
 
 struct inode_locks {
-    struct spinlock lock;
+    struct mutex lock;
     struct list_node flocks, records; /* lock */
     u32 nr_flocks, nr_records;        /* lock */
     u32 changes;                      /* lock  counts what may let a waiter in */
@@ -58,7 +63,7 @@ static struct inode_locks *lock_of_inode(struct inode *i)
     fresh = kzalloc(sizeof(*fresh));
     if (!fresh)
         return NULL;
-    spinlock_init(&fresh->lock, RANK_VFS, 3, "file locks");
+    mutex_init(&fresh->lock, RANK_VFS, 3, "file locks");
     list_init(&fresh->flocks);
     list_init(&fresh->records);
     waitq_init(&fresh->waiters);
@@ -93,6 +98,13 @@ static int lock_wait(struct inode_locks *l, u32 seen)
     return wait_event_interruptible(&l->waiters, READ_ONCE(l->changes) != seen);
 }
 
+/* To be called for each step of a walk. */
+static void lock_walk_pause(u32 *steps)
+{
+    if (++*steps % 256 == 0)
+        cond_yield();
+}
+
 /* count: nr_flocks or nr_records. */
 static void lock_delete(struct file_lock *fl, u32 *count)
 {
@@ -106,20 +118,26 @@ static void lock_delete(struct file_lock *fl, u32 *count)
 static struct file_lock *flock_find_locked(struct inode_locks *l, const void *owner)
 {
     struct file_lock *fl;
+    u32 steps = 0;
 
-    list_for_each (fl, &l->flocks, node)
+    list_for_each (fl, &l->flocks, node) {
         if (fl->owner == owner)
             return fl;
+        lock_walk_pause(&steps);
+    }
     return NULL;
 }
 
 static bool flock_blocked_locked(struct inode_locks *l, bool exclusive)
 {
     struct file_lock *fl;
+    u32 steps = 0;
 
-    list_for_each (fl, &l->flocks, node)
+    list_for_each (fl, &l->flocks, node) {
         if (exclusive || fl->exclusive)
             return true;
+        lock_walk_pause(&steps);
+    }
     return false;
 }
 
@@ -127,13 +145,13 @@ static void flock_drop(struct inode_locks *l, const void *owner)
 {
     struct file_lock *fl;
 
-    spin_lock(&l->lock);
+    mutex_lock(&l->lock);
     fl = flock_find_locked(l, owner);
     if (fl) {
         lock_delete(fl, &l->nr_flocks);
         lock_changed_locked(l);
     }
-    spin_unlock(&l->lock);
+    mutex_unlock(&l->lock);
 }
 
 /* Consumes fresh when it returns 0; 1: blocked, wait for *seen to pass. */
@@ -142,7 +160,7 @@ static int flock_try(struct inode_locks *l, struct file_lock *fresh, u32 *seen)
     struct file_lock *mine;
     int ret = 0;
 
-    spin_lock(&l->lock);
+    mutex_lock(&l->lock);
     mine = flock_find_locked(l, fresh->owner);
     if (mine && mine->exclusive == fresh->exclusive) {
         kfree(fresh);
@@ -162,7 +180,7 @@ static int flock_try(struct inode_locks *l, struct file_lock *fresh, u32 *seen)
             l->nr_flocks++;
         }
     }
-    spin_unlock(&l->lock);
+    mutex_unlock(&l->lock);
     return ret;
 }
 
@@ -215,11 +233,14 @@ static bool record_touches(const struct file_lock *a, const struct file_lock *b)
 static struct file_lock *record_conflict_locked(struct inode_locks *l, const struct file_lock *want)
 {
     struct file_lock *fl;
+    u32 steps = 0;
 
-    list_for_each (fl, &l->records, node)
+    list_for_each (fl, &l->records, node) {
         if (fl->owner != want->owner && (fl->exclusive || want->exclusive) &&
             record_overlaps(fl, want))
             return fl;
+        lock_walk_pause(&steps);
+    }
     return NULL;
 }
 
@@ -228,8 +249,10 @@ static void record_insert_locked(struct inode_locks *l, struct file_lock *fl)
 {
     struct list_node *before = &l->records;
     struct file_lock *other;
+    u32 steps = 0;
 
     list_for_each (other, &l->records, node) {
+        lock_walk_pause(&steps);
         if (other->owner != fl->owner)
             continue;
         before = &other->node;
@@ -269,10 +292,12 @@ static void record_apply_locked(struct inode_locks *l, struct file_lock *want, b
                                 struct file_lock **spare)
 {
     struct file_lock *fl, *next;
+    u32 steps = 0;
 
     if (!unlock)
         record_insert_locked(l, want);
     list_for_each_safe (fl, next, &l->records, node) {
+        lock_walk_pause(&steps);
         if (fl == want || fl->owner != want->owner)
             continue;
         if (!unlock && fl->exclusive == want->exclusive && record_touches(fl, want)) {
@@ -337,7 +362,7 @@ static int record_try(struct inode_locks *l, struct file_lock *want, bool unlock
     struct file_lock *other;
     bool full = false;
 
-    spin_lock(&l->lock);
+    mutex_lock(&l->lock);
     other = unlock ? NULL : record_conflict_locked(l, want);
     if (other) {
         *blocker = other->owner;
@@ -347,7 +372,7 @@ static int record_try(struct inode_locks *l, struct file_lock *want, bool unlock
     } else {
         record_apply_locked(l, want, unlock, spare);
     }
-    spin_unlock(&l->lock);
+    mutex_unlock(&l->lock);
     return full ? -ENOLCK : other ? 1 : 0;
 }
 
@@ -379,7 +404,7 @@ static int record_get(struct inode_locks *l, const struct file_lock *want, struc
 {
     struct file_lock *other;
 
-    spin_lock(&l->lock);
+    mutex_lock(&l->lock);
     other = record_conflict_locked(l, want);
     if (!other) {
         fl->type = F_UNLCK;
@@ -390,7 +415,7 @@ static int record_get(struct inode_locks *l, const struct file_lock *want, struc
                                    other->end == RECORD_END_MAX ? 0 : other->end - other->start + 1,
                                .pid = other->pid};
     }
-    spin_unlock(&l->lock);
+    mutex_unlock(&l->lock);
     return 0;
 }
 
@@ -402,7 +427,7 @@ static int record_range(struct file *f, const struct flock_k *fl, s64 *start, s6
     if (fl->whence == 1)
         base = f->pos;
     else if (fl->whence == 2)
-        base = f->inode && f->inode->object ? (s64)f->inode->object->size : 0;
+        base = (s64)file_size(f);
     else if (fl->whence != 0)
         return -EINVAL;
     if (add_overflows(base, fl->start, start))
@@ -479,9 +504,11 @@ static void record_drop_all(struct inode_locks *l, const void *owner)
 {
     struct file_lock *fl, *next;
     bool any = false;
+    u32 steps = 0;
 
-    spin_lock(&l->lock);
+    mutex_lock(&l->lock);
     list_for_each_safe (fl, next, &l->records, node) {
+        lock_walk_pause(&steps);
         if (fl->owner != owner)
             continue;
         lock_delete(fl, &l->nr_records);
@@ -489,7 +516,7 @@ static void record_drop_all(struct inode_locks *l, const void *owner)
     }
     if (any)
         lock_changed_locked(l);
-    spin_unlock(&l->lock);
+    mutex_unlock(&l->lock);
 }
 
 /* A descriptor of the table `owner` was closed: its record locks on the file go, whichever

@@ -137,6 +137,30 @@ void mount_get(struct mount *m)
     refcount_get(&m->ref);
 }
 
+static struct waitq super_unpinned;
+
+void super_pin(struct super *s)
+{
+    atomic_inc(&s->pins);
+}
+
+/* The last access to s, unless the caller has it by other means. */
+void super_unpin(struct super *s)
+{
+    DELAYPOINT(super_unpin);
+    if (atomic_dec(&s->pins) == 0)
+        waitq_wake_all(&super_unpinned);
+}
+
+/* What was put under a pin may have come back to the list of unused names. */
+static void super_drop_names(struct super *s)
+{
+    do {
+        dentry_shrink_super(s);
+        wait_event(&super_unpinned, atomic_read(&s->pins) == 0);
+    } while (!list_empty(&s->cached));
+}
+
 static void super_put(struct super *s)
 {
     if (!refcount_put(&s->ref))
@@ -145,7 +169,7 @@ static void super_put(struct super *s)
     if (s->ops->unmount)
         s->ops->unmount(s);
     dentry_put(s->root);
-    dentry_shrink_super(s);
+    super_drop_names(s);
     rcu_synchronize(); /* callbacks may still look at the super */
     if (s->ops->destroy)
         s->ops->destroy(s);
@@ -190,7 +214,23 @@ struct mount *mount_alloc(struct super *super, struct dentry *root, const char *
 
 int mount_may_write(const struct mount *m)
 {
-    return m->flags & MS_RDONLY ? -EROFS : 0;
+    return READ_ONCE(m->flags) & MS_RDONLY ? -EROFS : 0;
+}
+
+int mount_write_begin(struct mount *m)
+{
+    atomic_inc(&m->writers); /* full barriers: pairs with mount_make_readonly */
+    atomic_inc(&m->super->writers);
+    if (!mount_may_write(m) && !(READ_ONCE(m->super->flags) & MS_RDONLY))
+        return 0;
+    mount_write_end(m);
+    return -EROFS;
+}
+
+void mount_write_end(struct mount *m)
+{
+    atomic_dec(&m->super->writers);
+    atomic_dec(&m->writers);
 }
 
 struct mount *mount_lookup(struct mount *parent, struct dentry *point)
@@ -320,6 +360,13 @@ const struct fs_type *fs_type_find(const char *name)
     return NULL;
 }
 
+int fs_no_options(const char *options)
+{
+    while (options && *options == ',')
+        options++;
+    return options && *options ? -EINVAL : 0;
+}
+
 /* ------------------------------------------------------------- copies */
 
 static struct mount *mount_clone(struct mount *m, struct dentry *root)
@@ -415,6 +462,7 @@ void mount_init(void)
     struct super *super;
 
     mount_cache = slab_cache_create("mount", sizeof(struct mount), 64);
+    waitq_init(&super_unpinned);
     t = fs_type_find("tmpfs");
     if (!t || t->mount(t, NULL, "rootfs", 0, "mode=755", &super))
         panic("no root file system");

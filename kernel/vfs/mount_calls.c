@@ -193,25 +193,46 @@ static int mount_move(const struct walk_ctx *ctx, const char *source, const stru
     return err;
 }
 
+/* *flags become `now`: read-only only while no file is open for writing there. Who opens one counts
+ * itself, then looks at the flags. */
+static int mount_change_flags(u32 *flags, u32 now, const atomic_t *writers)
+{
+    u32 was = READ_ONCE(*flags);
+
+    WRITE_ONCE(*flags, now);
+    smp_mb(); /* pairs with mount_write_begin */
+    if (!(now & MS_RDONLY) || (was & MS_RDONLY) || atomic_read(writers) == 0)
+        return 0;
+    WRITE_ONCE(*flags, was);
+    return -EBUSY;
+}
+
 static int mount_remount(const struct walk_ctx *ctx, const struct path *target, u32 flags,
                          const char *options)
 {
     struct mount *m = target->mount;
+    int err;
 
     if (target->dentry != m->root || READ_ONCE(m->ns) != ctx->ns)
         return -EINVAL;
     if (!(flags & MS_BIND)) {
-        int err = m->super->ops->remount
-                      ? m->super->ops->remount(m->super, flags, options ? options : "")
-                      : 0;
+        err = m->super->ops->remount
+                  ? m->super->ops->remount(m->super, flags, options ? options : "")
+                  : fs_no_options(options);
 
+        if (!err)
+            err = mount_change_flags(&m->super->flags,
+                                     (m->super->flags & ~(u32)MS_RDONLY) | (flags & MS_RDONLY),
+                                     &m->super->writers);
         if (err)
             return err;
-        m->super->flags = (m->super->flags & ~(u32)MS_RDONLY) | (flags & MS_RDONLY);
     }
-    WRITE_ONCE(m->flags, (m->flags & ~(u32)(MS_PER_MOUNT & ~MS_RELATIME)) | (flags & MS_PER_MOUNT));
-    mount_ns_changed(ctx->ns);
-    return 0;
+    err = mount_change_flags(
+        &m->flags, (m->flags & ~(u32)(MS_PER_MOUNT & ~MS_RELATIME)) | (flags & MS_PER_MOUNT),
+        &m->writers);
+    if (!err)
+        mount_ns_changed(ctx->ns);
+    return err;
 }
 
 /* Every mount is private, which is what a slave of nobody is. Others there are not. */

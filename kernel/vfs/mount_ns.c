@@ -171,6 +171,7 @@ int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi
         if (placed)
             path_put(&mi.where);
         mount_put(m);
+        cond_yield();
     }
     kfree(all);
     return ret;

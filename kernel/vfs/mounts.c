@@ -20,14 +20,19 @@ struct mounts_text {
 };
 
 /* Blanks, backslashes and line ends in octal, as getmntent(3) undoes it. */
-static void mounts_escape(struct seq *out, const char *s)
+static void mounts_escape_all(struct seq *out, const char *s, const char *special)
 {
     for (; *s; s++) {
-        if (strchr(" \t\n\\#", *s))
+        if (strchr(special, *s))
             seq_printf(out, "\\%03o", (unsigned)(u8)*s);
         else
             seq_write(out, s, 1);
     }
+}
+
+static void mounts_escape(struct seq *out, const char *s)
+{
+    mounts_escape_all(out, s, " \t\n\\#");
 }
 
 static void mounts_flags(struct seq *out, u32 flags)
@@ -56,7 +61,7 @@ static void mounts_super_options(struct mounts_text *t, struct super *s)
         return;
     t->buf[0] = '\0';
     (void)s->ops->show_options(s, t->buf, PATH_MAX);
-    seq_printf(t->out, "%s", t->buf);
+    mounts_escape_all(t->out, t->buf, " \t\n\\"); /* users chose what is in them */
 }
 
 static void mounts_line(struct mounts_text *t, const struct mount_info *mi, const char *where)
@@ -91,6 +96,7 @@ static void mounts_info_tail(struct mounts_text *t, const struct mount_info *mi)
     seq_printf(t->out, " - %s ", mi->type);
     mounts_escape(t->out, mi->source);
     seq_printf(t->out, " %s", mi->super->flags & MS_RDONLY ? "ro" : "rw");
+    mounts_super_flags(t->out, mi->super->flags);
     mounts_super_options(t, mi->super);
     seq_write(t->out, "\n", 1);
 }

@@ -374,9 +374,12 @@ static int rename_check(struct rename *r, const struct walk_ctx *ctx)
     if (err)
         return err;
     /* Moving a directory changes its "..". */
-    if (S_ISDIR(old->mode) && r->from.dir.dentry != r->to.dir.dentry)
-        return inode_permission(old, ctx->cred, 2);
-    return 0;
+    if (r->from.dir.dentry == r->to.dir.dentry)
+        return 0;
+    err = S_ISDIR(old->mode) ? inode_permission(old, ctx->cred, 2) : 0;
+    if (!err && (r->flags & RENAME_EXCHANGE) && S_ISDIR(dentry_inode(r->new)->mode))
+        err = inode_permission(dentry_inode(r->new), ctx->cred, 2);
+    return err;
 }
 
 static void rename_tell(const struct rename *r)

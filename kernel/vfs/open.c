@@ -81,6 +81,18 @@ static int open_count_writer(struct inode *inode)
     return 0;
 }
 
+static int open_begin_write(struct mount *m, struct inode *inode)
+{
+    int err = open_count_writer(inode);
+
+    if (err)
+        return err;
+    err = mount_write_begin(m);
+    if (err)
+        atomic_dec(&inode->writers);
+    return err;
+}
+
 int file_deny_writers(struct file *f)
 {
     s32 n = atomic_read(&f->inode->writers);
@@ -179,7 +191,7 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
     f->inode = inode;
     cred_get(cred);
     f->cred = cred;
-    err = writes ? open_count_writer(inode) : 0;
+    err = writes ? open_begin_write(p->mount, inode) : 0;
     if (!err) {
         f->counts_writer = writes;
         err = path_only ? 0 : open_call(f, inode);
@@ -200,8 +212,10 @@ void up_file_release_path(struct file *f)
 {
     if (f->dentry && f->ops != &path_only_ops)
         notify_file(f, f->counts_writer || file_writable(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
-    if (f->counts_writer)
+    if (f->counts_writer) {
         atomic_dec(&f->inode->writers);
+        mount_write_end(f->mount);
+    }
     file_allow_writers(f);
     file_lock_release(f, NULL);
     if (f->inode && S_ISFIFO(f->inode->mode) && !inode_is_anon(f->inode))

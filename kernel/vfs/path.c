@@ -5,7 +5,6 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "sync/seqlock.h"
 #include "vfs/vfs_priv.h"
 
 #define MS_RDONLY 1
@@ -56,8 +55,8 @@ char *path_name_reached(const struct path *p, const struct path *root, char *buf
                         bool *reached)
 {
     char *start, *end = buf + n;
+    struct dentry_look look = {0};
     bool fits;
-    u32 seq;
 
     if (n < 2)
         return ERR_PTR(-ENAMETOOLONG);
@@ -68,17 +67,15 @@ char *path_name_reached(const struct path *p, const struct path *root, char *buf
                path_prepend(buf, &start, p->dentry->name, p->dentry->len);
         return fits ? start : ERR_PTR(-ENAMETOOLONG);
     }
+    spin_lock(&mount_lock);
     do {
+        dentry_look_begin(&look);
         start = end;
         *--start = '\0';
-        seq = seqcount_read_begin(&dentry_rename_seq);
         fits = !(p->dentry->flags & DENTRY_UNLINKED) || path_prepend(buf, &start, " (deleted)", 10);
-        spin_lock(&mount_lock);
-        rcu_read_lock();
         fits = fits && path_build_locked(p, root, buf, &start, reached);
-        rcu_read_unlock();
-        spin_unlock(&mount_lock);
-    } while (seqcount_read_retry(&dentry_rename_seq, seq));
+    } while (dentry_look_again(&look));
+    spin_unlock(&mount_lock);
     if (fits && *start != '/')
         fits = path_prepend(buf, &start, "/", 1);
     return fits ? start : ERR_PTR(-ENAMETOOLONG);

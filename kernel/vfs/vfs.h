@@ -178,9 +178,11 @@ struct super {
     refcount_t ref;
     u64 dev; /* st_dev */
     u32 flags;
+    atomic_t writers;         /* a  files open for writing, through whichever mount */
     struct dentry *root;      /* a reference */
     struct list_node cached;  /* unused dentries; the LRU lock; made with the root */
     struct list_node watches; /* the inotify lock; made with the root */
+    atomic_t pins; /* a  takers of dentries off those lists, who put them yet: super_pin */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
     void *priv;
@@ -198,6 +200,8 @@ struct fs_type {
 };
 #define FS_TYPE(id) TABLE_ENTRY(struct fs_type, fs_types, #id)
 const struct fs_type *fs_type_find(const char *name); /* NULL: no such type */
+/* For types that know no options: 0, or -EINVAL when there is one. */
+int fs_no_options(const char *options);
 
 enum walk_flags {
     WALK_FOLLOW = 1 << 0,    /* follow a symlink in the last component */
@@ -256,6 +260,9 @@ ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos);
  * current has CAP_FSETID, and so do its file capabilities. */
 void inode_drop_privileges_locked(struct inode *i);
 int file_stat(struct file *f, struct kstat *out);
+/* Bytes in a regular file, wherever its file system keeps them (an overlay's inode has none of its
+ * own); 0 for others. */
+u64 file_size(struct file *f);
 int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr_change *ch);
 /* May cred do mask (4 read, 2 write, 1 execute) to it? */
 int inode_permission(struct inode *inode, const struct cred *cred, int mask);

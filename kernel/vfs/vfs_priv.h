@@ -36,6 +36,11 @@ struct mount {
     atomic_t writers;          /* a  files open for writing through it */
 };
 
+/* Who takes a dentry off a list of its super, and has no mount of it, pins the super until that
+ * dentry is put: under the list's lock. It does not go meanwhile. */
+void super_pin(struct super *s);
+void super_unpin(struct super *s);
+
 extern struct spinlock mount_lock; /* guards the shape of all mount trees */
 /* The mount that stands on (mount, dentry), with a reference; NULL: none. */
 struct mount *mount_lookup(struct mount *m, struct dentry *d);
@@ -51,6 +56,9 @@ void mount_get(struct mount *m);
 void mount_put(struct mount *m);
 /* -EROFS when the mount or its super is read-only. */
 int mount_may_write(const struct mount *m);
+/* A file is open for writing through m: it does not become read-only meanwhile. 0 or -EROFS. */
+int mount_write_begin(struct mount *m) __must_check;
+void mount_write_end(struct mount *m);
 
 /* The last component of a walk, and the directory it is looked up in. */
 struct walk_last {

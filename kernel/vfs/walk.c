@@ -4,10 +4,12 @@
  * references to where it stands; symbolic links push what is left of the path on a small stack, so
  * nothing recurses.
  */
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 #include "vfs/vfs_priv.h"
 
 struct walk {
@@ -75,14 +77,20 @@ bool mount_shows(const struct mount *m, const struct dentry *d)
     return m->root == m->super->root || dentry_is_ancestor(m->root, d);
 }
 
-/* Up from where it stands the walk comes to its root. */
+/* Up from where it stands the walk comes to its root; false also for a thread that is killed: a
+ * tree may be deep. */
 static bool walk_is_inside(const struct walk *w)
 {
     struct path at = w->at, up;
+    unsigned steps = 0;
     bool inside;
 
     path_get(&at);
     while (!(inside = path_equal(&at, &w->ctx->root))) {
+        if (++steps % 64 == 0)
+            cond_yield();
+        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            break;
         if (at.dentry != at.mount->root) {
             up = (struct path){at.mount, dentry_get_parent(at.dentry)};
             mount_get(up.mount);
@@ -111,6 +119,7 @@ static int walk_dotdot(struct walk *w)
                 return -ENOENT;
             if ((w->flags & WALK_SCOPED) && !walk_is_inside(w))
                 return -EAGAIN; /* openat2(2): a directory was moved out meanwhile */
+            cond_yield();
             return walk_cross_mounts(w);
         }
         if (!mount_parent(w->at.mount, &up))
@@ -166,6 +175,7 @@ struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool
 static int walk_push_text(struct walk *w, struct inode *link, struct path *dir)
 {
     char *text = kmalloc(PATH_MAX);
+    bool crosses;
     ssize_t n;
 
     if (!text)
@@ -183,7 +193,7 @@ static int walk_push_text(struct walk *w, struct inode *link, struct path *dir)
         walk_step_to(w, *dir);
         return 0;
     }
-    bool crosses = (w->flags & WALK_NO_XDEV) && dir->mount != w->ctx->root.mount;
+    crosses = (w->flags & WALK_NO_XDEV) && dir->mount != w->ctx->root.mount;
     path_put(dir);
     if (crosses || (w->flags & WALK_BENEATH))
         return -EXDEV;

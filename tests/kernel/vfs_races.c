@@ -11,6 +11,7 @@
 #include "sched/thread.h"
 #include "sched/timer.h"
 #include "tests/kernel/vfs_test.h"
+#include "vfs/inotify.h"
 
 #define ROUNDS 40
 
@@ -200,4 +201,148 @@ SELFTEST(overlay_two_names_looked_up_at_once_are_one_file)
     o = (struct onlooker){0};
     twin_round = twin_seen = 0;
     CHECK(one);
+}
+
+static void look_from_fifo(struct onlooker *o)
+{
+    struct file *f;
+
+    if (!vfs_open(&o->ctx, NULL, "/race/fifo", O_RDONLY, 0, 0, &f))
+        file_put(f);
+}
+
+/* Opens it for writing as soon as it has a reader. */
+static struct file *fifo_writer(struct walk_ctx *ctx)
+{
+    struct file *f;
+
+    while (vfs_open(ctx, NULL, "/race/fifo", O_WRONLY | O_NONBLOCK, 0, 0, &f))
+        cond_yield();
+    return f;
+}
+
+/* Within a second: a reader that missed its writer waits for ever. */
+static bool onlooker_looks(struct onlooker *o, u64 looks)
+{
+    u64 end = time_ns() + NSEC_PER_SEC;
+
+    while (READ_ONCE(o->looks) == looks && time_ns() < end)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC / 10, SLEEP_UNINTERRUPTIBLE);
+    return READ_ONCE(o->looks) != looks;
+}
+
+SELFTEST(a_fifos_reader_meets_a_writer_that_has_gone_again)
+{
+    static struct onlooker o;
+    bool met = true;
+
+    CHECK(races_begin(&o.ctx));
+    CHECK(!vfs_mknod(&o.ctx, NULL, "/race/fifo", S_IFIFO | 0600, 0));
+    fail_point_arm("pipe_open", 1);
+    CHECK(onlooker_start(&o, look_from_fifo));
+    for (unsigned i = 0; i < ROUNDS && met; i++) {
+        u64 looks = READ_ONCE(o.looks);
+
+        file_put(fifo_writer(&o.ctx));
+        met = onlooker_looks(&o, looks);
+    }
+    WRITE_ONCE(o.stop, 1);
+    file_put(fifo_writer(&o.ctx)); /* lets the last one through */
+    for (struct file *f; load_acquire(&o.running);)
+        if (!vfs_open(&o.ctx, NULL, "/race/fifo", O_WRONLY | O_NONBLOCK, 0, 0, &f))
+            file_put(f);
+    fail_point_arm("pipe_open", 0);
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    CHECK(met);
+}
+
+static void rename_to_and_fro(struct onlooker *o)
+{
+    (void)vfs_rename(&o->ctx, NULL, "/race/x", NULL, "/race/y", 0);
+    (void)vfs_rename(&o->ctx, NULL, "/race/y", NULL, "/race/x", 0);
+}
+
+/* A look at a path ends, though others rename without a pause. */
+SELFTEST(vfs_renames_wait_for_a_look_at_a_path)
+{
+    static struct onlooker o;
+    static char text[PATH_MAX];
+    struct path p;
+    bool right = true;
+
+    CHECK(races_begin(&o.ctx));
+    CHECK(!vfs_mkdir(&o.ctx, NULL, "/race/d", 0755) && !vfs_mkdir(&o.ctx, NULL, "/race/x", 0755));
+    CHECK(!vfs_lookup(&o.ctx, NULL, "/race/d", 0, &p));
+    fail_point_arm("dentry_look", 1);
+    CHECK(onlooker_start(&o, rename_to_and_fro));
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        char *name = path_name(&p, &o.ctx.root, text, sizeof(text));
+
+        right &= !IS_ERR(name) && strcmp(name, "/race/d") == 0;
+        cond_yield();
+    }
+    onlooker_stop(&o);
+    fail_point_arm("dentry_look", 0);
+    path_put(&p);
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    CHECK(right);
+}
+
+static struct file *watcher; /* a */
+
+static void let_watches_go(struct onlooker *o)
+{
+    struct file *f = __atomic_exchange_n(&watcher, NULL, __ATOMIC_SEQ_CST);
+
+    if (f)
+        file_put(f);
+}
+
+static int watch_race(struct walk_ctx *ctx, struct file *f, const char *name)
+{
+    struct path p;
+    int err = vfs_test_write(ctx, name, "text");
+
+    if (!err)
+        err = vfs_lookup(ctx, NULL, name, 0, &p);
+    if (err)
+        return err;
+    err = inotify_add(f, &p, IN_MODIFY, &cred_init);
+    path_put(&p);
+    return err < 0 ? err : 0;
+}
+
+/* Watches that have been taken off a file system hold parts of it for a while yet. */
+SELFTEST(vfs_a_file_system_waits_for_the_last_of_its_watches)
+{
+    static struct onlooker o;
+    struct walk_ctx ctx;
+    int err = 0;
+
+    vfs_test_ctx(&ctx);
+    vfs_test_ctx(&o.ctx);
+    (void)vfs_mkdir(&ctx, NULL, "/race", 0755);
+    fail_point_arm("inotify_put", 1);
+    CHECK(onlooker_start(&o, let_watches_go));
+    for (unsigned i = 0; i < ROUNDS && !err; i++) {
+        struct file *f = inotify_create(0);
+
+        err = IS_ERR(f) ? PTR_ERR(f) : vfs_test_mount(&ctx, "/race", "tmpfs", "");
+        if (!err)
+            err = watch_race(&ctx, f, "/race/a");
+        if (!err)
+            err = watch_race(&ctx, f, "/race/b");
+        __atomic_store_n(&watcher, f, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&watcher, __ATOMIC_SEQ_CST))
+            cpu_relax();
+        if (!err)
+            err = vfs_test_umount(&ctx, "/race");
+    }
+    onlooker_stop(&o);
+    fail_point_arm("inotify_put", 0);
+    (void)vfs_rmdir(&ctx, NULL, "/race");
+    o = (struct onlooker){0};
+    CHECK(!err);
 }

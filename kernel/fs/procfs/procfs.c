@@ -3,17 +3,40 @@
  * The proc and sysfs types: mounts of the pseudo-file trees. What is in them is registered by the
  * layers that own it. A proc mount shows the pid namespace of whoever mounted it.
  */
+#include "lib/errno.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "vfs/pseudo.h"
 
 TABLE_DECLARE(struct fs_type, fs_types);
 
+/* hidepid and subset would hide processes: who asks for that is not to believe that it is so. */
+static int procfs_options(const char *options)
+{
+    static const char *const nothing[] = {"hidepid=0", "hidepid=off", "gid=0"};
+
+    for (const char *p = options; *p;) {
+        const char *end = strchr(p, ',');
+        size_t len = end ? (size_t)(end - p) : strlen(p);
+        bool known = len == 0;
+
+        for (unsigned i = 0; i < ARRAY_SIZE(nothing); i++)
+            known |= str_is(nothing[i], p, len);
+        if (!known)
+            return -EINVAL;
+        p += len + (end != NULL);
+    }
+    return 0;
+}
+
 static int procfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
                         unsigned flags, const char *options, struct super **out)
 {
-    struct pseudo_node *root = up_proc_root();
-    int err = root ? pseudo_super(type, root, NULL, out) : -ENOMEM;
+    int err = procfs_options(options);
+    struct pseudo_node *root = err ? NULL : up_proc_root();
 
+    if (!err)
+        err = root ? pseudo_super(type, root, NULL, out) : -ENOMEM;
     if (root)
         pseudo_put(root);
     return err;
@@ -22,7 +45,9 @@ static int procfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
 static int sysfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
                        unsigned flags, const char *options, struct super **out)
 {
-    return pseudo_super(type, pseudo_root("sysfs"), NULL, out);
+    int err = fs_no_options(options);
+
+    return err ? err : pseudo_super(type, pseudo_root("sysfs"), NULL, out);
 }
 
 FS_TYPE(proc)

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Layers and mounts: what an overlay shows of long directories, holes and sizes; what the words of
+ * mount(2) do. As root, in a mount namespace of its own.
+ */
+#include <dirent.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/statfs.h>
+#include <grp.h>
+
+#include "abi.h"
+
+#define TOP "/tmp/layers"
+
+/* A tmpfs of the test's own is the working directory. */
+static void begin_with(const char *options)
+{
+    umask(0);
+    EXPECT(unshare(CLONE_NEWNS) == 0);
+    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    mkdir("/tmp", 01777);
+    mkdir(TOP, 0755);
+    EXPECT(mount("layers", TOP, "tmpfs", 0, options) == 0 && chdir(TOP) == 0);
+}
+
+static void begin(void)
+{
+    begin_with("mode=755");
+}
+
+static void make_file(const char *name, const char *text)
+{
+    int fd = open(name, O_CREAT | O_EXCL | O_WRONLY, 0644);
+
+    EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0);
+}
+
+/* Layers l, u, w, shown at m. */
+static int overlay(const char *where)
+{
+    return mount("layers", where, "overlay", 0, "lowerdir=l,upperdir=u,workdir=w");
+}
+
+static void make_layers(void)
+{
+    EXPECT(mkdir("l", 0777) == 0 && mkdir("u", 0777) == 0 && mkdir("w", 0777) == 0 &&
+           mkdir("m", 0777) == 0);
+}
+
+static pid_t as_nobody(void (*act)(void))
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(10);
+        EXPECT(setgroups(0, NULL) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
+        act();
+        _exit(0);
+    }
+    return pid;
+}
+
+static void expect_success(pid_t pid)
+{
+    int status;
+
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* A new file of 64 MiB with one page of data in its middle. */
+static void make_sparse(const char *name)
+{
+    int fd = open(name, O_CREAT | O_EXCL | O_RDWR, 0644);
+
+    EXPECT(fd >= 0 && ftruncate(fd, 64 << 20) == 0);
+    EXPECT(pwrite(fd, "data", 4, 32 << 20) == 4 && close(fd) == 0);
+}
+
+TEST(holes_stay_holes_when_a_file_is_copied)
+{
+    char text[4];
+    struct stat st;
+    int fd;
+
+    begin();
+    make_layers();
+    make_sparse("l/sparse");
+    EXPECT(overlay("m") == 0 && chmod("m/sparse", 0600) == 0);
+    EXPECT(stat("u/sparse", &st) == 0 && st.st_size == 64 << 20 && st.st_blocks <= 8192);
+    fd = open("m/sparse", O_RDONLY);
+    EXPECT(fd >= 0 && pread(fd, text, 4, 32 << 20) == 4 && memcmp(text, "data", 4) == 0);
+    EXPECT(lseek(fd, 0, SEEK_END) == 64 << 20);
+}
+
+/* A merged directory lists each name once, however many there are. */
+TEST(a_long_merged_directory_lists_each_name_once)
+{
+    static bool seen[4000];
+    char name[32];
+    struct dirent *e;
+    int i, n = 0;
+    DIR *dir;
+
+    begin();
+    make_layers();
+    EXPECT(mkdir("l/d", 0755) == 0 && mkdir("u/d", 0755) == 0);
+    for (i = 0; i < 4000; i++) {
+        snprintf(name, sizeof(name), "%c/d/%d", i < 2500 ? 'l' : 'u', i);
+        EXPECT(mknod(name, S_IFREG | 0600, 0) == 0);
+        if (i < 500) { /* in both */
+            name[0] = 'u';
+            EXPECT(mknod(name, S_IFREG | 0600, 0) == 0);
+        }
+    }
+    EXPECT(overlay("m") == 0);
+    for (i = 1000; i < 2000; i++) {
+        snprintf(name, sizeof(name), "m/d/%d", i);
+        EXPECT(unlink(name) == 0);
+    }
+    dir = opendir("m/d");
+    while ((e = readdir(dir))) {
+        i = atoi(e->d_name);
+        if (e->d_name[0] == '.')
+            continue;
+        EXPECT(i >= 0 && i < 4000 && (i < 1000 || i >= 2000) && !seen[i]);
+        seen[i] = true;
+        n++;
+    }
+    EXPECT(n == 3000);
+    EXPECT_ERR(rmdir("m/d"), ENOTEMPTY);
+}
+
+/* What is counted from a file's end, and what bounds its size, goes by the file that is seen. */
+TEST(a_layers_file_has_its_size_for_locks_and_limits)
+{
+    struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -4, .l_len = 4};
+    struct rlimit limit = {8, 8};
+    pid_t pid;
+    int fd;
+
+    begin();
+    make_layers();
+    make_file("l/file", "12345678");
+    EXPECT(overlay("m") == 0);
+    fd = open("m/file", O_RDWR | O_APPEND);
+    EXPECT(fd >= 0 && fcntl(fd, F_SETLK, &fl) == 0);
+    pid = fork();
+    if (pid == 0) {
+        fl = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        EXPECT(fcntl(fd, F_GETLK, &fl) == 0 && fl.l_type == F_WRLCK && fl.l_start == 4 &&
+               fl.l_len == 4);
+        _exit(0);
+    }
+    expect_success(pid);
+    signal(SIGXFSZ, SIG_IGN);
+    EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    EXPECT_ERR(write(fd, "9", 1), EFBIG);
+    EXPECT_ERR(ftruncate(fd, 9), EFBIG);
+    EXPECT_ERR(fallocate(fd, 0, 0, 9), EFBIG);
+    EXPECT(ftruncate(fd, 8) == 0 && fallocate(fd, 0, 0, 8) == 0);
+}
+
+/* ------------------------------------------------------------- mount(2)'s words */
+
+static int remount(unsigned long flags, const char *options)
+{
+    return mount(NULL, TOP, NULL, MS_REMOUNT | flags, options);
+}
+
+TEST(nothing_becomes_read_only_under_an_open_writer)
+{
+    int fd;
+
+    begin();
+    make_file("file", "text");
+    fd = open("file", O_RDWR);
+    EXPECT_ERR(remount(MS_BIND | MS_RDONLY, NULL), EBUSY);
+    EXPECT_ERR(remount(MS_RDONLY, NULL), EBUSY);
+    EXPECT(write(fd, "more", 4) == 4 && close(fd) == 0);
+    make_file("again", "text");
+    fd = open("file", O_RDONLY);
+    EXPECT(remount(MS_BIND | MS_RDONLY, NULL) == 0);
+    EXPECT_ERR(open("file", O_RDWR), EROFS);
+    EXPECT(remount(MS_BIND, NULL) == 0 && remount(MS_RDONLY, NULL) == 0);
+    EXPECT_ERR(open("file", O_RDWR), EROFS);
+}
+
+TEST(a_remount_changes_what_it_says_or_fails)
+{
+    static char page[4096];
+    struct statfs fs;
+    int fd;
+
+    begin_with("size=1m");
+    fd = open("file", O_CREAT | O_RDWR, 0600);
+    for (int i = 0; i < 64; i++)
+        EXPECT(write(fd, page, sizeof(page)) == sizeof(page));
+    EXPECT_ERR(remount(0, "size=64k"), EINVAL);
+    EXPECT(remount(0, "size=512k") == 0);
+    EXPECT(statfs(".", &fs) == 0 && fs.f_blocks == 128);
+    EXPECT_ERR(fallocate(fd, 0, 0, 600 << 10), ENOSPC);
+    EXPECT_ERR(remount(0, "no-such-word"), EINVAL);
+    EXPECT(mkdir("p", 0755) == 0);
+    EXPECT_ERR(mount("p", "p", "proc", 0, "no-such-word"), EINVAL);
+    EXPECT_ERR(mount("p", "p", "sysfs", 0, "no-such-word"), EINVAL);
+    EXPECT(mount("p", "p", "tmpfs", 0, "size=200%") == 0);
+    make_file("p/file", "text");
+}
+
+static bool line_of(const char *file, const char *mount_point, char *line)
+{
+    FILE *f = fopen(file, "r");
+    bool found = false;
+
+    while (!found && fgets(line, 1024, f))
+        found = strstr(line, mount_point);
+    fclose(f);
+    return found;
+}
+
+TEST(both_tables_tell_of_a_synchronous_mount)
+{
+    char line[1024];
+
+    begin();
+    EXPECT(mkdir("s", 0755) == 0 && mount("none", "s", "tmpfs", MS_SYNCHRONOUS, NULL) == 0);
+    EXPECT(line_of("/proc/self/mounts", TOP "/s ", line) && strstr(line, " rw,sync,relatime"));
+    EXPECT(line_of("/proc/self/mountinfo", TOP "/s ", line) && strstr(line, " none rw,sync"));
+}
+
+static void exchange_others_directory(void)
+{
+    EXPECT_ERR(syscall(SYS_renameat2, AT_FDCWD, "a/mine", AT_FDCWD, "b/roots", 2), EACCES);
+    EXPECT_ERR(syscall(SYS_renameat2, AT_FDCWD, "b/roots", AT_FDCWD, "a/mine", 2), EACCES);
+    EXPECT(syscall(SYS_renameat2, AT_FDCWD, "a/mine", AT_FDCWD, "b/file", 2) == 0);
+}
+
+/* Its ".." becomes another. */
+TEST(a_directory_is_exchanged_by_who_may_write_it)
+{
+    begin();
+    EXPECT(mkdir("a", 0777) == 0 && mkdir("b", 0777) == 0 && mkdir("b/roots", 0755) == 0);
+    EXPECT(mkdir("a/mine", 0755) == 0 && chown("a/mine", 1000, 1000) == 0);
+    make_file("b/file", "text");
+    expect_success(as_nobody(exchange_others_directory));
+}
