@@ -323,3 +323,41 @@ TEST(a_running_program_is_not_written)
     EXPECT_ERR(execl("moved", "moved", NULL), ETXTBSY);
     EXPECT(close(f) == 0);
 }
+
+/* Appends records of a letter, each from memory that must be read in first. */
+static void append_records(const char *name, char letter)
+{
+    size_t size = 256 << 10;
+    int from = memfd_create("letters", 0), fd = open(name, O_WRONLY | O_APPEND);
+    char *p = malloc(size);
+
+    memset(p, letter, size);
+    EXPECT(fd >= 0 && write(from, p, size) == (ssize_t)size);
+    for (int i = 0; i < 20; i++) {
+        p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, from, 0);
+        EXPECT(p != MAP_FAILED && write(fd, p, size) == (ssize_t)size && munmap(p, size) == 0);
+    }
+}
+
+TEST(what_one_write_appends_lies_together)
+{
+    static char got[256 << 10];
+    int fd, status;
+
+    mkdir("/tmp", 01777);
+    unlink("/tmp/appended");
+    fd = open("/tmp/appended", O_CREAT | O_RDONLY, 0600);
+    for (char letter = 'a'; letter < 'd'; letter++) {
+        if (fork() == 0) {
+            append_records("/tmp/appended", letter);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        EXPECT(wait(&status) > 0 && status == 0);
+    for (int i = 0; i < 60; i++) {
+        EXPECT(read(fd, got, sizeof(got)) == sizeof(got));
+        EXPECT(memcmp(got, got + 1, sizeof(got) - 1) == 0);
+    }
+    EXPECT(read(fd, got, 1) == 0 && unlink("/tmp/appended") == 0);
+}

@@ -10,12 +10,15 @@
  * directories of lower layers), and removed only under the same lock.
  */
 #include "fs/overlay/overlay.h"
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 
 #define COPY_CHUNK 65536UL
+#define SEEK_DATA 3
 #define XATTR_LIST_MAX 65536
 #define XATTR_VALUE_MAX 65536
 
@@ -23,13 +26,24 @@ COUNTER(overlay_copy_ups);
 
 /* ------------------------------------------------------------- contents */
 
+/* Where data begins at or behind `at`; size: there is only a hole. */
+static u64 copyup_next_data(struct file *from, u64 at, u64 size)
+{
+    loff_t next = from->ops->seek ? from->ops->seek(from, (loff_t)at, SEEK_DATA) : -EINVAL;
+
+    if (next == -ENXIO)
+        return size;
+    return next < 0 ? at : (u64)next;
+}
+
+/* Holes stay holes. Ends when the thread is killed. */
 static int copyup_bytes(struct file *from, struct file *to, u64 size)
 {
     char *buf = kmalloc(COPY_CHUNK);
     u64 at = 0;
     int err = buf ? 0 : -ENOMEM;
 
-    while (!err && at < size) {
+    while (!err && (at = copyup_next_data(from, at, size)) < size) {
         ssize_t n = file_read_kernel(from, buf, MIN(COPY_CHUNK, size - at), (loff_t)at), done;
 
         if (n <= 0) {
@@ -41,9 +55,11 @@ static int copyup_bytes(struct file *from, struct file *to, u64 size)
             err = done < 0 ? (int)done : -EIO;
         at += (u64)n;
         cond_yield();
+        if (!err && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            err = -EINTR;
     }
     kfree(buf);
-    return err;
+    return err ? err : file_truncate(to, size);
 }
 
 static int copyup_data(const struct path *from, const struct path *to)

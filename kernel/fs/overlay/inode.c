@@ -6,22 +6,15 @@
  */
 #include "fs/overlay/overlay.h"
 #include "lib/err.h"
-#include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
-#define OVERLAY_BUCKETS 1024
-
 static const struct inode_ops overlay_other_iops;
 static const struct file_ops overlay_no_fops = {.name = "overlay"};
-static struct spinlock overlay_table_lock = SPINLOCK_INIT(RANK_VFS, 0, "overlay inodes");
-static struct list_node overlay_table[OVERLAY_BUCKETS]; /* overlay_table_lock */
 
 static void overlay_init(void)
 {
-    for (unsigned i = 0; i < OVERLAY_BUCKETS; i++)
-        list_init(&overlay_table[i]);
     overlay_file_init();
     overlay_list_init();
 }
@@ -45,22 +38,34 @@ struct inode *overlay_real_inode(const struct inode *i)
     return dentry_inode(real.dentry);
 }
 
-/* ------------------------------------------------------------- the table of upper inodes */
+/* ------------------------------------------------------------- the tree of upper inodes */
 
-static struct list_node *overlay_bucket(const struct inode *real)
+static const struct inode *overlay_real_of(const struct rb_node *n)
 {
-    return &overlay_table[hash_u64((u64)real) % OVERLAY_BUCKETS];
+    return dentry_inode(rb_entry(n, struct overlay_node, by_real)->upper);
 }
 
-/* A reference, or NULL. One that is on its way out may still be there. */
-static struct inode *overlay_find_locked(const struct super *s, const struct inode *real)
+static bool overlay_real_less(const struct rb_node *a, const struct rb_node *b)
 {
-    struct overlay_node *node;
+    return overlay_real_of(a) < overlay_real_of(b);
+}
 
-    list_for_each (node, overlay_bucket(real), by_real)
-        if (node->inode->super == s && dentry_inode(node->upper) == real &&
-            refcount_get_unless_zero(&node->inode->ref))
-            return node->inode;
+/* A reference, or NULL. Those that are on their way out may still be there. */
+static struct inode *overlay_find_locked(struct overlay *o, const struct inode *real)
+{
+    struct rb_node *n = o->uppers.node, *first = NULL;
+
+    while (n) {
+        if (overlay_real_of(n) >= real)
+            first = n;
+        n = overlay_real_of(n) >= real ? n->left : n->right;
+    }
+    for (n = first; n && overlay_real_of(n) == real; n = rb_next(n)) {
+        struct inode *i = rb_entry(n, struct overlay_node, by_real)->inode;
+
+        if (refcount_get_unless_zero(&i->ref))
+            return i;
+    }
     return NULL;
 }
 
@@ -68,25 +73,25 @@ static struct inode *overlay_find_upper(struct overlay *o, const struct inode *r
 {
     struct inode *found;
 
-    spin_lock(&overlay_table_lock);
-    found = overlay_find_locked(&o->super, real);
-    spin_unlock(&overlay_table_lock);
+    spin_lock(&o->uppers_lock);
+    found = overlay_find_locked(o, real);
+    spin_unlock(&o->uppers_lock);
     return found;
 }
 
-/* Puts i into the table unless another inode stands for the same real one: that one, with a
+/* Puts i into the tree unless another inode stands for the same real one: that one, with a
  * reference. Looking and putting in are one step, so that there are never two. */
 static struct inode *overlay_hash_or_find(struct inode *i)
 {
+    struct overlay *o = overlay_of(i);
     struct overlay_node *node = overlay_node(i);
-    const struct inode *real = dentry_inode(node->upper);
     struct inode *other;
 
-    spin_lock(&overlay_table_lock);
-    other = overlay_find_locked(i->super, real);
+    spin_lock(&o->uppers_lock);
+    other = overlay_find_locked(o, dentry_inode(node->upper));
     if (!other)
-        list_add(overlay_bucket(real), &node->by_real);
-    spin_unlock(&overlay_table_lock);
+        rb_insert(&o->uppers, &node->by_real, overlay_real_less);
+    spin_unlock(&o->uppers_lock);
     return other;
 }
 
@@ -106,9 +111,10 @@ void overlay_evict(struct inode *i)
 
     if (!node)
         return;
-    spin_lock(&overlay_table_lock);
-    list_del(&node->by_real);
-    spin_unlock(&overlay_table_lock);
+    spin_lock(&overlay_of(i)->uppers_lock);
+    if (!rb_is_clear(&node->by_real))
+        rb_erase(&overlay_of(i)->uppers, &node->by_real);
+    spin_unlock(&overlay_of(i)->uppers_lock);
     if (node->upper)
         dentry_put(node->upper);
     for (u32 k = 0; k < node->nr_lower; k++)
@@ -181,7 +187,7 @@ struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
         return overlay_inode_fail(upper, lower, n, err);
     }
     mutex_init(&node->lock, RANK_VFS, 12, "overlay node");
-    list_init(&node->by_real);
+    rb_clear(&node->by_real);
     node->inode = i;
     node->upper = upper;
     node->nr_lower = n;

@@ -202,7 +202,7 @@ static int overlay_symlink(struct inode *dir, struct dentry *d, const char *targ
                       &(struct names_new){.mode = S_IFLNK | 0777, .target = target, .cred = cred});
 }
 
-/* The new name finds the same overlay inode, through the table. */
+/* The new name finds the same overlay inode, through the tree. */
 static int overlay_link(struct inode *dir, struct dentry *d, struct inode *target)
 {
     int err = overlay_copy_up_inode(target);

@@ -27,9 +27,11 @@
 #define OVERLAY_PREFIX "trusted.overlay."
 #define OVERLAY_OPAQUE "trusted.overlay.opaque"
 
-/* All immutable. Layer 0 is the upper one, or unused. */
+/* All immutable but for the tree. Layer 0 is the upper one, or unused. */
 struct overlay {
     struct super super;
+    struct spinlock uppers_lock;
+    struct rb_root uppers; /* uppers_lock  nodes of upper non-directories, by real inode */
     bool has_upper;
     bool one_dev; /* all layers in one file system: its inode numbers serve */
     u32 nr_lower;
@@ -49,9 +51,9 @@ struct overlay_node {
     struct inode *inode; /* I  back */
     struct dentry
         *name; /* k  the overlay's dentry while it is not copied up: exactly one; borrowed */
-    struct dentry *upper;     /* a  set once, under lock; a reference */
-    bool unlinked;            /* k  no name left to copy up to */
-    struct list_node by_real; /* the table's lock: upper non-directories */
+    struct dentry *upper;   /* a  set once, under lock; a reference */
+    bool unlinked;          /* k  no name left to copy up to */
+    struct rb_node by_real; /* o->uppers_lock; clear: not in the tree */
     u32 nr_lower; /* I  directories: the merged ones, topmost first; others: at most one */
     struct overlay_lower lower[];
 };

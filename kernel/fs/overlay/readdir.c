@@ -7,21 +7,26 @@
  * Positions: 0 and 1 are the dots, entry k of the list is at k + 2.
  */
 #include "fs/overlay/overlay.h"
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/hash.h"
 #include "lib/log.h"
 #include "lib/random.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 
 #define DT_CHR 2
 #define DT_DIR 4
-#define LIST_MAX (1U << 22) /* entries: an attacker's directory must not eat the kernel */
+#define LIST_MAX (1U << 22)  /* entries: an attacker's directory must not eat the kernel */
+#define LIST_PART 512        /* entries read under one hold of a layer's directory */
+#define TABLE_MAX (1U << 16) /* buckets: what one piece of memory holds; chains grow then */
 #define CHUNK_FIRST 2048U
 #define CHUNK_MORE 65536U
 
 struct list_entry {
     u64 ino;
+    struct list_entry *next; /* in its bucket; only while filling */
     u8 type;
     u8 len;
     bool whiteout;
@@ -39,7 +44,7 @@ struct overlay_list {
     struct list_chunk *first, *last;
     u64 count; /* entries, whiteouts included */
     bool filled;
-    struct list_entry **table; /* by name, open addressing; only while filling */
+    struct list_entry **table; /* by name; only while filling */
     u32 table_size;
     /* Where the last read stopped. */
     struct list_chunk *at;
@@ -78,43 +83,44 @@ static u32 list_hash(const char *name, size_t len)
 
 static void list_table_put(struct overlay_list *l, struct list_entry *e)
 {
-    u32 at = list_hash(e->name, e->len) & (l->table_size - 1);
+    struct list_entry **bucket = &l->table[list_hash(e->name, e->len) & (l->table_size - 1)];
 
-    while (l->table[at])
-        at = (at + 1) & (l->table_size - 1);
-    l->table[at] = e;
+    e->next = *bucket;
+    *bucket = e;
 }
 
 static bool list_has(const struct overlay_list *l, const char *name, size_t len)
 {
-    u32 at;
+    const struct list_entry *e;
 
     if (!l->table)
         return false;
-    at = list_hash(name, len) & (l->table_size - 1);
-    for (; l->table[at]; at = (at + 1) & (l->table_size - 1))
-        if (l->table[at]->len == len && memcmp(l->table[at]->name, name, len) == 0)
+    for (e = l->table[list_hash(name, len) & (l->table_size - 1)]; e; e = e->next)
+        if (e->len == len && memcmp(e->name, name, len) == 0)
             return true;
     return false;
 }
 
-/* At most half full. */
+/* As many buckets as entries, while there may be. */
 static int list_table_grow(struct overlay_list *l)
 {
-    struct list_entry **old = l->table;
+    struct list_entry **old = l->table, *e, *next;
     u32 old_size = l->table_size;
 
-    if (l->count * 2 < l->table_size)
+    if (l->count < old_size || old_size == TABLE_MAX)
         return 0;
     l->table = kcalloc(MAX(old_size * 2, 64U), sizeof(*l->table));
     if (!l->table) {
         l->table = old;
-        return -ENOMEM;
+        return old ? 0 : -ENOMEM;
     }
     l->table_size = MAX(old_size * 2, 64U);
-    for (u32 i = 0; i < old_size; i++)
-        if (old[i])
-            list_table_put(l, old[i]);
+    for (u32 i = 0; i < old_size; i++) {
+        for (e = old[i]; e; e = next) {
+            next = e->next;
+            list_table_put(l, e);
+        }
+    }
     kfree(old);
     return 0;
 }
@@ -145,6 +151,7 @@ struct list_fill {
     struct overlay_list *list;
     struct dentry *dir; /* the layer's */
     bool dedup, more;
+    unsigned part;
     int err;
 };
 
@@ -173,6 +180,8 @@ static bool list_emit(struct dir_context *ctx, const char *name, size_t len, u64
     if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
         return true;
     fill->more = true;
+    if (fill->part++ == LIST_PART) /* the rest in the next part */
+        return false;
     if (list_has(l, name, len))
         return true;
     e = l->count < LIST_MAX && len <= NAME_MAX ? list_alloc(l, len) : NULL;
@@ -202,7 +211,11 @@ static int list_fill_layer(struct overlay_list *l, const struct path *dir, bool 
         return err;
     do {
         fill.more = false;
+        fill.part = 0;
         err = file_readdir(f, &fill.ctx);
+        cond_yield();
+        if (!err && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            err = -EINTR;
     } while (!err && !fill.err && fill.more);
     file_put(f);
     return err ? err : fill.err;
@@ -368,6 +381,7 @@ int overlay_clear_whiteouts(struct dentry *upper_dir)
     for (l.at = l.first; !err && (e = list_at(&l)); list_next(&l)) {
         struct dentry *d = walk_child(upper_dir, e->name, e->len, true);
 
+        cond_yield();
         if (IS_ERR(d)) {
             err = PTR_ERR(d);
             break;

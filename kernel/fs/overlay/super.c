@@ -295,6 +295,8 @@ static int overlay_mount(const struct fs_type *type, const struct walk_ctx *ctx,
     if (!o)
         return -ENOMEM;
     refcount_init(&o->super.ref, 1);
+    spinlock_init(&o->uppers_lock, RANK_VFS, 0, "overlay inodes");
+    o->uppers = RB_ROOT;
     o->super.type = type;
     o->super.ops = &overlay_super_ops;
     o->super.flags = flags & MS_RDONLY;

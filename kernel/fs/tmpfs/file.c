@@ -65,17 +65,39 @@ static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
     return last - first + 1 - there;
 }
 
-static bool tmpfs_room(struct inode *i, u64 pos, u64 n)
+static bool tmpfs_take_pages(struct tmpfs_super *ts, u64 n)
+{
+    if ((u64)atomic_add(&ts->pages, (s64)n) <= READ_ONCE(ts->max_pages))
+        return true;
+    atomic_sub(&ts->pages, (s64)n);
+    return false;
+}
+
+/* Sets *taken pages of the file system's size aside for [pos, pos + n), so that others who write at
+ * the same time do not count on them; tmpfs_settle puts in their place what was used. */
+static bool tmpfs_room(struct inode *i, u64 pos, u64 n, u64 *taken)
 {
     struct tmpfs_super *ts = tmpfs_of(i);
-    u64 used;
 
-    if (ts->max_pages == U64_MAX || n == 0)
+    *taken = 0;
+    if (READ_ONCE(ts->max_pages) == U64_MAX || n == 0)
         return true;
     tmpfs_count_pages(i);
-    used = (u64)atomic_read(&ts->pages);
-    return used + (n >> PAGE_SHIFT) + 2 <= ts->max_pages ||
-           used + tmpfs_missing(i->object, pos, n) <= ts->max_pages;
+    *taken = (n >> PAGE_SHIFT) + 2;
+    if (tmpfs_take_pages(ts, *taken))
+        return true;
+    *taken = tmpfs_missing(i->object, pos, n);
+    if (tmpfs_take_pages(ts, *taken))
+        return true;
+    *taken = 0;
+    return false;
+}
+
+static void tmpfs_settle(struct inode *i, u64 taken)
+{
+    tmpfs_count_pages(i);
+    if (taken)
+        atomic_sub(&tmpfs_of(i)->pages, (s64)taken);
 }
 
 static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t *pos)
@@ -83,6 +105,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     struct inode *i = f->inode;
     struct tmpfs_inode *t = i->priv;
     ssize_t n;
+    u64 taken;
 
     if (f->flags & O_APPEND || from->append)
         *pos = (loff_t)i->object->size;
@@ -92,14 +115,14 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
         return -EFBIG;
     if ((t->seals & F_SEAL_GROW) && (u64)*pos + from->count > i->object->size)
         return -EPERM;
-    if (!tmpfs_room(i, (u64)*pos, from->count))
+    if (!tmpfs_room(i, (u64)*pos, from->count, &taken))
         return -ENOSPC;
     if (from->count)
         inode_drop_privileges_locked(i);
     current_thread()->nofault++;
     n = mem_object_write(i->object, from, (u64)*pos);
     current_thread()->nofault--;
-    tmpfs_count_pages(i);
+    tmpfs_settle(i, taken);
     if (n <= 0)
         return n;
     *pos += n;
@@ -111,7 +134,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
 
 /* No page of the user's is faulted in under the lock: where one is missing the lock is dropped, and
  * the write goes on behind what is done. */
-static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
+static ssize_t tmpfs_write_all(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     ssize_t done = 0, n;
 
@@ -119,6 +142,7 @@ static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
         rwlock_write_lock(&f->inode->lock);
         n = tmpfs_write_locked(f, from, pos);
         rwlock_write_unlock(&f->inode->lock);
+        DELAYPOINT(tmpfs_write);
         if (n > 0)
             done += n;
         if (!from->count || (n < 0 && n != -EFAULT))
@@ -129,9 +153,24 @@ static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
         if (n)
             break;
     }
-    if (done > 0)
-        notify_file(f, IN_MODIFY);
     return done ? done : n;
+}
+
+/* What is appended in one call lies together, though its memory comes page by page. */
+static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    struct tmpfs_inode *t = f->inode->priv;
+    bool append = f->flags & O_APPEND || from->append;
+    ssize_t n;
+
+    if (append && mutex_lock_killable(&t->append))
+        return -EINTR;
+    n = tmpfs_write_all(f, from, pos);
+    if (append)
+        mutex_unlock(&t->append);
+    if (n > 0)
+        notify_file(f, IN_MODIFY);
+    return n;
 }
 
 /* The first data (or hole) at or behind off, which lies in the file; the end is a hole. */
@@ -250,7 +289,8 @@ static int tmpfs_reserve(struct inode *i, u64 off, u64 end)
     u64 missing = tmpfs_missing(i->object, off, end - off);
     u64 past = DIV_ROUND_UP(i->object->size, PAGE_SIZE);
     struct page *page;
-    int err = tmpfs_room(i, off, end - off) ? mem_object_room(missing) : -ENOSPC;
+    u64 taken;
+    int err = tmpfs_room(i, off, end - off, &taken) ? mem_object_room(missing) : -ENOSPC;
 
     for (u64 k = off >> PAGE_SHIFT; !err && k < DIV_ROUND_UP(end, PAGE_SIZE); k++) {
         err = mem_object_page(i->object, k, true, &page);
@@ -262,7 +302,7 @@ static int tmpfs_reserve(struct inode *i, u64 off, u64 end)
         if (err)
             mem_object_truncate(i->object, MAX(past, off >> PAGE_SHIFT), k + 1);
     }
-    tmpfs_count_pages(i);
+    tmpfs_settle(i, taken);
     return err;
 }
 

@@ -51,6 +51,7 @@ static int tmpfs_inode_fill(struct inode *i, u32 mode)
         i->fops = &tmpfs_file_fops;
         i->ops = &tmpfs_file_iops;
         i->object = tmpfs_object(i);
+        mutex_init(&t->append, RANK_LINUX, 0, "tmpfs append");
         t->seals = F_SEAL_SEAL; /* but for a memfd that asks for none */
     } else if (S_ISLNK(mode)) {
         i->ops = &tmpfs_link_iops;
@@ -101,7 +102,8 @@ void tmpfs_evict(struct inode *i)
     if (!t)
         return;
     tmpfs_xattrs_free(t);
-    kfree(t->target);
+    if (S_ISLNK(i->mode))
+        kfree(t->target);
     kfree(t);
 }
 
@@ -121,6 +123,7 @@ static void tmpfs_entry_add(struct inode *dir, struct dentry *d)
     dentry_get(d);
     d->cookie = ++t->last_cookie;
     rb_insert(&t->entries, &d->by_cookie, tmpfs_cookie_less);
+    WRITE_ONCE(t->nr_entries, t->nr_entries + 1);
     dir->mtime = dir->ctime = vfs_now();
 }
 
@@ -129,6 +132,7 @@ static void tmpfs_entry_del(struct inode *dir, struct dentry *d)
     struct tmpfs_inode *t = dir->priv;
 
     rb_erase(&t->entries, &d->by_cookie);
+    WRITE_ONCE(t->nr_entries, t->nr_entries - 1);
     dir->mtime = dir->ctime = vfs_now();
     dentry_put(d);
 }
@@ -156,7 +160,8 @@ static int tmpfs_make(struct inode *dir, struct dentry *d, u32 mode, u64 rdev,
     if (!i)
         return -ENOSPC;
     i->rdev = rdev;
-    ((struct tmpfs_inode *)i->priv)->target = target;
+    if (target)
+        ((struct tmpfs_inode *)i->priv)->target = target;
     tmpfs_publish(dir, d, i);
     return 0;
 }
@@ -321,9 +326,7 @@ static int tmpfs_dir_getattr(struct inode *i, struct kstat *out)
     struct tmpfs_inode *t = i->priv;
 
     inode_fill_stat(i, out);
-    out->size = 2 * DIRENT_SIZE;
-    for (struct rb_node *n = rb_first(&t->entries); n && out->size < 4096; n = rb_next(n))
-        out->size += DIRENT_SIZE;
+    out->size = (2 + READ_ONCE(t->nr_entries)) * DIRENT_SIZE;
     return 0;
 }
 

@@ -63,14 +63,6 @@ static int tmpfs_show_options(struct super *s, char *buf, size_t n)
     return (int)at;
 }
 
-static const struct super_ops tmpfs_super_ops = {
-    .evict = tmpfs_evict,
-    .statfs = tmpfs_statfs,
-    .unmount = tmpfs_unmount,
-    .destroy = tmpfs_destroy,
-    .show_options = tmpfs_show_options,
-};
-
 /* "64k", "10m", "1g", "50%" (of RAM), or plain bytes. */
 static int tmpfs_parse_size(const char *text, size_t len, u64 *bytes)
 {
@@ -95,8 +87,7 @@ static int tmpfs_parse_size(const char *text, size_t len, u64 *bytes)
         return -EINVAL;
     if (unit == '%') {
         mem_info_get(&mem);
-        *bytes = *bytes > 100 ? U64_MAX : mem.total * PAGE_SIZE / 100 * *bytes;
-        return 0;
+        return mul_overflows(mem.total * PAGE_SIZE / 100, *bytes, bytes) ? -EINVAL : 0;
     }
     if (*bytes > U64_MAX >> shift)
         return -EINVAL;
@@ -133,7 +124,7 @@ static int tmpfs_parse_option(struct tmpfs_super *ts, const char *opt, size_t le
 #define OPTION_IS(name) (key == sizeof(name) - 1 && memcmp(opt, name, key) == 0)
     if (OPTION_IS("size")) {
         err = tmpfs_parse_size(value, n, &v);
-        ts->max_pages = v ? DIV_ROUND_UP(v, PAGE_SIZE) : U64_MAX;
+        ts->max_pages = v ? v / PAGE_SIZE + (v % PAGE_SIZE != 0) : U64_MAX;
     } else if (OPTION_IS("nr_blocks")) {
         err = tmpfs_parse_size(value, n, &v);
         ts->max_pages = v ? v : U64_MAX;
@@ -171,6 +162,32 @@ static int tmpfs_parse(struct tmpfs_super *ts, const char *options)
     }
     return 0;
 }
+
+/* tmpfs(5): a remount may change the limits, but not below what is in use. */
+static int tmpfs_remount(struct super *s, unsigned flags, const char *options)
+{
+    struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
+    struct tmpfs_super fresh = {.max_pages = ts->max_pages, .max_inodes = ts->max_inodes};
+    int err = tmpfs_parse(&fresh, options);
+
+    if (!err && ((u64)atomic_read(&ts->pages) > fresh.max_pages ||
+                 (u64)atomic_read(&ts->inodes) > fresh.max_inodes))
+        err = -EINVAL;
+    if (err)
+        return err;
+    WRITE_ONCE(ts->max_pages, fresh.max_pages);
+    WRITE_ONCE(ts->max_inodes, fresh.max_inodes);
+    return 0;
+}
+
+static const struct super_ops tmpfs_super_ops = {
+    .evict = tmpfs_evict,
+    .statfs = tmpfs_statfs,
+    .unmount = tmpfs_unmount,
+    .destroy = tmpfs_destroy,
+    .show_options = tmpfs_show_options,
+    .remount = tmpfs_remount,
+};
 
 int tmpfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
                 unsigned flags, const char *options, struct super **out)

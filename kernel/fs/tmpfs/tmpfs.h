@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/rbtree.h"
+#include "sched/mutex.h"
 #include "vfs/dentry.h"
 
 /* Per file system. Limits of U64_MAX: none. */
@@ -39,12 +40,19 @@ enum {
 
 struct tmpfs_inode {
     struct list_node xattrs; /* k */
-    struct rb_root entries;  /* k  directories: dentries by cookie */
-    u64 last_cookie;         /* k */
-    char *target;            /* I  symbolic links */
-    u32 seals;               /* k  memfd */
-    bool nameless;           /* a  made by O_TMPFILE: may get its first name */
-    u64 pages;               /* k  of these many the super knows */
+    union {
+        struct {                    /* directories */
+            struct rb_root entries; /* k  dentries by cookie */
+            u64 last_cookie;        /* k */
+            u64 nr_entries;         /* k; a to read */
+        };
+        struct mutex
+            append;   /* files: appenders take turns; the user's pages are faulted in under it */
+        char *target; /* I  symbolic links */
+    };
+    u32 seals;     /* k  memfd */
+    bool nameless; /* a  made by O_TMPFILE: may get its first name */
+    u64 pages;     /* k  of these many the super knows */
 };
 
 /* Also mounts devfs: a tmpfs with nodes in it. */
