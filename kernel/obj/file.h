@@ -73,6 +73,7 @@ struct file {
     const struct cred *cred;    /* I  the opener's; a reference */
     bool counts_writer;         /* I  vfs: inode->writers counts it */
     bool denies_writers;        /* o  vfs: counted the other way, it is being executed */
+    u32 version;                /* I  a pipe's reader: writers that had opened it before */
     void *priv;                 /* I  the layer's object */
     struct list_node watchers;  /*    watch_lock  epoll items; obj/epoll.c */
     u32 nr_watchers;            /*    watch_lock */

@@ -9,7 +9,7 @@
  * system likes. It is touched between two holds of the lock, and what was to be one buffer's copy
  * starts again, whole.
  */
-#include "obj/pipe.h"
+#include "obj/pipe_priv.h"
 #include "arch/x86/uaccess.h"
 #include "lib/errno.h"
 #include "lib/err.h"
@@ -27,30 +27,6 @@
 #define PIPE_SLOTS_LIMIT (1U << 15)
 #define PIPE_BUF 4096
 #define FIONREAD 0x541B
-
-struct pipe_buf {
-    struct page *page;
-    u32 off, len;
-    bool packet; /* O_DIRECT: one read takes one write */
-};
-
-/* l lock · a atomic */
-struct pipe {
-    struct mutex lock;
-    refcount_t ref;                 /* a */
-    struct waitq readers_wait;      /*    wants bytes, or a writer */
-    struct waitq writers_wait;      /*    wants room, or a reader */
-    struct pipe_buf *ring;          /* l  slots of them */
-    u32 slots;                      /* l  a power of two */
-    u32 head, tail;                 /* l  written, read; their difference is in use */
-    u32 readers, writers;           /* l  open ends */
-    u32 reader_opens, writer_opens; /* l  ever: fifo(7)'s waits end though the end closed again */
-    struct page *spare;             /* l  the page of the buffer emptied last */
-    u64 ino;
-    struct inode *inode; /* a  vfs: once asked for; a reference */
-};
-
-static const struct file_ops pipe_ops;
 
 struct pipe *pipe_alloc(void)
 {
@@ -101,20 +77,7 @@ void pipe_put(struct pipe *p)
     kfree(p);
 }
 
-static inline struct pipe_buf *pipe_buf(struct pipe *p, u32 i)
-{
-    return &p->ring[i & (p->slots - 1)];
-}
-static inline bool pipe_empty(const struct pipe *p)
-{
-    return READ_ONCE(p->head) == READ_ONCE(p->tail);
-}
-static inline bool pipe_full(const struct pipe *p)
-{
-    return READ_ONCE(p->head) - READ_ONCE(p->tail) >= READ_ONCE(p->slots);
-}
-
-static void pipe_drop_buf(struct pipe *p, struct pipe_buf *b)
+void pipe_drop_buf(struct pipe *p, struct pipe_buf *b)
 {
     if (p->spare)
         page_put(b->page);
@@ -147,16 +110,16 @@ static u64 pipe_read_locked(struct pipe *p, struct iov_iter *to, u64 *missing)
     bool packet = false;
     u64 done = 0;
 
-    while (to->count && p->head != p->tail && !packet && !*missing) {
+    while (to->count && !pipe_empty(p) && !packet && !*missing) {
         packet = pipe_buf(p, p->tail)->packet;
         done += pipe_read_buf(p, to, missing);
     }
     return done;
 }
 
-static int pipe_wait_bytes(struct pipe *p)
+int pipe_wait_bytes(struct pipe *p)
 {
-    int err = wait_event_exclusive(&p->readers_wait, !pipe_empty(p) || !READ_ONCE(p->writers), 0);
+    int err = wait_event_exclusive(&p->readers_wait, pipe_readable(p), 0);
 
     if (err && !pipe_empty(p))
         obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
@@ -178,7 +141,7 @@ static ssize_t pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
         was_full |= pipe_full(p);
         done += pipe_read_locked(p, to, &missing);
         more = !pipe_empty(p);
-        eof = !p->writers;
+        eof = !p->writers && !p->viewed;
         mutex_unlock(&p->lock);
         if (unlikely(missing)) {
             err = iov_fault_in(to, missing, true);
@@ -253,7 +216,7 @@ static ssize_t pipe_write_locked(struct pipe *p, struct iov_iter *from, bool pac
     return done ? (ssize_t)done : n;
 }
 
-static int pipe_wait_room(struct pipe *p)
+int pipe_wait_room(struct pipe *p)
 {
     int err = wait_event_exclusive(&p->writers_wait, !pipe_full(p) || !READ_ONCE(p->readers), 0);
 
@@ -264,7 +227,7 @@ static int pipe_wait_room(struct pipe *p)
 
 static ssize_t pipe_write_end(ssize_t done, int err)
 {
-    if (err == -EPIPE && !done)
+    if (err == -EPIPE)
         up_sigpipe();
     return done ? done : err;
 }
@@ -317,7 +280,7 @@ static u32 pipe_poll(struct file *f, struct poll_table *pt)
         poll_wait(pt, &p->readers_wait);
         if (!pipe_empty(p))
             mask |= POLLIN | POLLRDNORM;
-        if (!READ_ONCE(p->writers) && READ_ONCE(p->writer_opens))
+        if (!READ_ONCE(p->writers) && READ_ONCE(p->writer_opens) != f->version)
             mask |= POLLHUP;
     }
     if (file_writable(f)) {
@@ -376,7 +339,7 @@ static struct inode **pipe_inode_slot(struct file *f)
     return &p->inode;
 }
 
-static const struct file_ops pipe_ops = {
+const struct file_ops pipe_ops = {
     .name = "pipe",
     .anon_mode = 0010600,
     .inode_slot = pipe_inode_slot,
@@ -422,45 +385,59 @@ int pipe_create(unsigned flags, struct file **reader, struct file **writer)
     return 0;
 }
 
-/* fifo(7): an open for one end waits until the other has been opened. */
-static int pipe_open_wait(struct pipe *p, struct file *f)
+/* REQUIRES(p->lock). Counts the end, unless it is one to write that would not wait for readers. */
+static int pipe_open_count(struct pipe *p, struct file *f, bool named)
 {
-    u32 opens;
-    int err = 0;
+    bool reads = file_readable(f), writes = file_writable(f);
 
-    if (f->flags & O_NONBLOCK)
-        return file_writable(f) && !file_readable(f) && !READ_ONCE(p->readers) ? -ENXIO : 0;
-    if (!file_writable(f) && !READ_ONCE(p->writers)) {
-        opens = READ_ONCE(p->writer_opens);
-        err = wait_event_interruptible(&p->readers_wait, READ_ONCE(p->writer_opens) != opens);
-    } else if (!file_readable(f) && !READ_ONCE(p->readers)) {
-        opens = READ_ONCE(p->reader_opens);
-        err = wait_event_interruptible(&p->writers_wait, READ_ONCE(p->reader_opens) != opens);
+    if (named && writes && !reads && (f->flags & O_NONBLOCK) && !p->readers)
+        return -ENXIO;
+    if (reads) {
+        WRITE_ONCE(p->readers, p->readers + 1);
+        WRITE_ONCE(p->reader_opens, p->reader_opens + 1);
     }
-    return err;
+    if (writes) {
+        WRITE_ONCE(p->writers, p->writers + 1);
+        WRITE_ONCE(p->writer_opens, p->writer_opens + 1);
+    }
+    /* A reader without a writer is told of a hang-up once one has come and gone. */
+    if (reads && !writes && !p->writers && (f->flags & O_NONBLOCK))
+        f->version = p->writer_opens;
+    return 0;
+}
+
+/* fifo(7): an open for one end waits until the other has been opened, though it may have been
+ * closed again. partners and opens are what was true when this end was counted. */
+static int pipe_open_wait(struct pipe *p, struct file *f, u32 partners, u32 opens)
+{
+    if (partners || (f->flags & O_NONBLOCK))
+        return 0;
+    if (file_readable(f))
+        return wait_event_interruptible(&p->readers_wait, READ_ONCE(p->writer_opens) != opens);
+    return wait_event_interruptible(&p->writers_wait, READ_ONCE(p->reader_opens) != opens);
 }
 
 int pipe_open(struct pipe *p, struct file *f, bool named)
 {
     static const struct file_ops none = {.name = "pipe"};
+    bool reads = file_readable(f), waits = named && reads != file_writable(f);
+    u32 partners, opens;
     int err;
 
+    mutex_lock(&p->lock);
+    err = pipe_open_count(p, f, named);
+    partners = reads ? p->writers : p->readers;
+    opens = reads ? p->writer_opens : p->reader_opens;
+    mutex_unlock(&p->lock);
+    if (err)
+        return err;
     pipe_get(p);
     f->priv = p;
     f->ops = &pipe_ops;
-    mutex_lock(&p->lock);
-    if (file_readable(f)) {
-        WRITE_ONCE(p->readers, p->readers + 1);
-        WRITE_ONCE(p->reader_opens, p->reader_opens + 1);
-    }
-    if (file_writable(f)) {
-        WRITE_ONCE(p->writers, p->writers + 1);
-        WRITE_ONCE(p->writer_opens, p->writer_opens + 1);
-    }
-    mutex_unlock(&p->lock);
     obj_wake(&p->readers_wait, 0, ~0U);
     obj_wake(&p->writers_wait, 0, ~0U);
-    err = named ? pipe_open_wait(p, f) : 0;
+    DELAYPOINT(pipe_open);
+    err = waits ? pipe_open_wait(p, f, partners, opens) : 0;
     if (err) {
         pipe_release(f);
         f->ops = &none;
@@ -484,18 +461,18 @@ int pipe_set_size(struct file *f, u64 size, bool privileged)
 
     if (f->ops != &pipe_ops)
         return -EBADF;
-    if (!size || size > (u64)PIPE_SLOTS_LIMIT << PAGE_SHIFT)
+    if (size > 1U << 31)
         return -EINVAL;
     while ((u64)slots << PAGE_SHIFT < size)
         slots <<= 1;
-    if (slots > PIPE_SLOTS_MAX && !privileged)
+    if (slots > PIPE_SLOTS_MAX && slots > READ_ONCE(p->slots) && !privileged)
         return -EPERM;
-    ring = kcalloc(slots, sizeof(*ring));
+    ring = slots <= PIPE_SLOTS_LIMIT ? kcalloc(slots, sizeof(*ring)) : NULL;
     if (!ring)
         return -ENOMEM;
     mutex_lock(&p->lock);
     used = p->head - p->tail;
-    if (used > slots) {
+    if (used + p->reserved > slots) {
         mutex_unlock(&p->lock);
         kfree(ring);
         return -EBUSY;

@@ -28,3 +28,29 @@ bool pipe_unshared(struct pipe *p); /* the caller's is the only reference */
  * (if it is named) for the other end as fifo(7) says. 0, -ENXIO, -ERESTARTSYS. Context: may sleep.
  */
 int pipe_open(struct pipe *p, struct file *f, bool named) __must_check;
+
+/* --- for splice(2), tee(2), vmsplice(2): f is a pipe. Context: may sleep --- */
+bool pipe_is(const struct file *f);
+#define PIPE_PARTS 16UL
+/* Up to max bytes from the reading end, which nobody else takes until the view ends; then the first
+ * `taken` of them are gone. No parts: the end of the file. 0, -EAGAIN, -ERESTARTSYS. */
+struct pipe_view {
+    struct pipe *pipe;
+    unsigned n;
+    struct pipe_part {
+        char *data;
+        u32 len;
+    } part[PIPE_PARTS];
+};
+int pipe_view_begin(struct file *f, u64 max, bool nonblock, struct pipe_view *v) __must_check;
+void pipe_view_end(struct pipe_view *v, u64 taken);
+/* Pages of one's own, and room for them at the writing end: for `bytes`, or as many as there is
+ * room for. They are filled one behind the other; at the end the first `bytes` are the pipe's. 0,
+ * -EAGAIN, -EPIPE (SIGPIPE was sent), -ENOMEM, -ERESTARTSYS. */
+struct pipe_room {
+    struct pipe *pipe;
+    unsigned n;
+    struct page *page[PIPE_PARTS];
+};
+int pipe_room_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_room *r) __must_check;
+void pipe_room_end(struct pipe_room *r, u64 bytes);

@@ -173,3 +173,67 @@ TEST(writes_from_fresh_pages_do_not_mix)
     for (int i = 0; i < 3; i++)
         pthread_join(t[i], NULL);
 }
+
+/* A reader that came before any writer is told of no hang-up until one has come and gone. */
+TEST(a_fifo_hangs_up_when_its_writer_has_gone)
+{
+    struct pollfd p = {.events = POLLIN};
+    int w, other;
+
+    mkdir("/tmp", 01777);
+    unlink("/tmp/hangup");
+    EXPECT(mkfifo("/tmp/hangup", 0600) == 0);
+    other = open("/tmp/hangup", O_RDONLY | O_NONBLOCK);
+    EXPECT(other >= 0);
+    w = open("/tmp/hangup", O_WRONLY | O_NONBLOCK);
+    EXPECT(w >= 0 && close(w) == 0);
+    p.fd = other;
+    EXPECT(poll(&p, 1, 0) == 1 && p.revents == POLLHUP);
+    p.fd = open("/tmp/hangup", O_RDONLY | O_NONBLOCK); /* the pipe has had a writer, it has not */
+    EXPECT(p.fd >= 0 && poll(&p, 1, 0) == 0);
+    w = open("/tmp/hangup", O_WRONLY | O_NONBLOCK);
+    EXPECT(w >= 0 && poll(&p, 1, 0) == 0 && close(w) == 0);
+    EXPECT(poll(&p, 1, 0) == 1 && p.revents == POLLHUP);
+    EXPECT(unlink("/tmp/hangup") == 0);
+}
+
+static int broken_pipes;
+
+static void count_broken(int sig)
+{
+    broken_pipes++;
+}
+
+/* Also when some of it was written before. */
+TEST(a_writer_is_signalled_when_its_last_reader_goes)
+{
+    static char block[20 * PAGE];
+    int p[2];
+    pid_t pid;
+
+    signal(SIGPIPE, count_broken);
+    EXPECT(pipe(p) == 0);
+    pid = fork();
+    if (pid == 0) {
+        char c;
+
+        close(p[1]);
+        EXPECT(read(p[0], &c, 1) == 1);
+        _exit(0); /* the writer waits for room, or has not begun to */
+    }
+    close(p[0]);
+    EXPECT(write(p[1], block, sizeof(block)) > 0 && broken_pipes == 1);
+    EXPECT(waitpid(pid, NULL, 0) == pid);
+}
+
+TEST(sizes_of_pipes_are_rounded_up_and_bounded)
+{
+    int p[2];
+
+    EXPECT(pipe(p) == 0 && fcntl(p[1], F_SETPIPE_SZ, 0) == PAGE);
+    EXPECT(fcntl(p[1], F_SETPIPE_SZ, PAGE + 1) == 2 * PAGE);
+    EXPECT_ERR(fcntl(p[1], F_SETPIPE_SZ, (1UL << 31) + 1), EINVAL);
+    EXPECT(setuid(1000) == 0);
+    EXPECT_ERR(fcntl(p[1], F_SETPIPE_SZ, (1 << 20) + 1), EPERM);
+    EXPECT_ERR(fcntl(p[1], F_SETPIPE_SZ, 1 << 30), EPERM);
+}
