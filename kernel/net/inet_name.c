@@ -105,16 +105,28 @@ static int inet_member_add(struct inet_group *g, struct inet_sock *s)
     return 0;
 }
 
+/* The last member takes the place of the one that leaves, whose own index may count elsewhere by
+ * now. */
+static void inet_member_drop(struct inet_names *names, struct inet_group *g, u32 index)
+{
+    u32 last = --g->nr_members;
+
+    if (index != last) {
+        g->members[index] = g->members[last];
+        g->members[index]->index = index;
+    }
+    inet_group_put(names, g);
+}
+
 static void inet_member_remove(struct inet_names *names, struct inet_sock *s)
 {
     struct inet_group *g = s->found;
 
     if (!g)
         return;
-    g->members[s->index] = g->members[--g->nr_members];
-    g->members[s->index]->index = s->index;
+    ASSERT(g->members[s->index] == s);
     s->found = NULL;
-    inet_group_put(names, g);
+    inet_member_drop(names, g, s->index);
 }
 
 static void inet_count(struct inet_group *g, const struct inet_sock *s, int n)
@@ -312,11 +324,8 @@ int inet_name_connect(struct inet_sock *s, u32 ip, u16 port)
         u32 index = s->index;
 
         err = inet_member_add(g, s);
-        if (!err) { /* leaves the old one as if it were still there */
-            old->members[index] = old->members[--old->nr_members];
-            old->members[index]->index = index;
-            inet_group_put(names, old);
-        }
+        if (!err)
+            inet_member_drop(names, old, index);
     }
     if (err)
         inet_group_put(names, g);

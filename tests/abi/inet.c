@@ -187,6 +187,43 @@ TEST(a_connected_datagram_socket_is_found_by_its_peer_alone)
     EXPECT_ERR(send(v, "x", 1, 0), EDESTADDRREQ);
 }
 
+/* In whatever order n sockets end, beginning with `first`: one of those left hears. */
+static void end_in_turn(int n, int first)
+{
+    int peer = udp(), r[4], port = 0, heard;
+    char c;
+
+    EXPECT(bind_at(peer, "127.0.0.1", 0) == 0);
+    for (int i = 0; i < n; i++) {
+        r[i] = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+        set(r[i], SOL_SOCKET, SO_REUSEADDR, 1);
+        EXPECT(bind_at(r[i], "127.0.0.1", port) == 0);
+        port = port_of(r[i]);
+    }
+    for (int i = 0; i < n; i++)
+        EXPECT(connect_at(r[i], "127.0.0.1", port_of(peer)) == 0);
+    EXPECT(connect_at(peer, "127.0.0.1", port) == 0);
+    for (int gone = 1; gone < n; gone++) {
+        close(r[(first + gone - 1) % n]);
+        EXPECT(send(peer, "x", 1, 0) == 1);
+        heard = 0;
+        for (int i = gone; i < n; i++)
+            heard += recv(r[(first + i) % n], &c, 1, 0) == 1;
+        EXPECT(heard == 1);
+    }
+    close(r[(first + n - 1) % n]);
+    EXPECT(send(peer, "x", 1, 0) == 1);
+    EXPECT_ERR(send(peer, "x", 1, 0), ECONNREFUSED);
+    close(peer);
+}
+
+TEST(sockets_with_one_name_and_one_peer_end_one_by_one)
+{
+    for (int n = 2; n <= 4; n++)
+        for (int first = 0; first < n; first++)
+            end_in_turn(n, first);
+}
+
 /* ------------------------------------------------------------- datagrams */
 
 TEST(a_datagram_socket_connects_to_a_closed_port)
