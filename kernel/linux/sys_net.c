@@ -120,26 +120,38 @@ s64 sys_listen(s32 fd, s32 backlog)
     return err;
 }
 
+/* The connection, whose address has been told. */
+static struct file *net_accept(struct file *listener, u64 uaddr, u64 ulen, u32 flags)
+{
+    struct sock_addr peer;
+    u32 len = 0;
+    struct file *f = socket_accept(listener, flags, uaddr ? &peer : NULL, &len);
+    int err = IS_ERR(f) ? 0 : net_addr_out(&peer, len, uaddr, ulen);
+
+    if (!err)
+        return f;
+    file_put(f);
+    return ERR_PTR(err);
+}
+
+/* The number first: for want of one no connection is lost. */
 s64 sys_accept4(s32 fd, u64 uaddr, u64 ulen, u32 flags)
 {
     struct fd_hold h = fd_hold((int)fd);
-    struct sock_addr peer;
     struct file *f;
-    u32 len = 0;
-    int err;
+    int number;
 
     if (!h.file)
         return -EBADF;
-    f = socket_accept(h.file, (unsigned)flags, uaddr ? &peer : NULL, &len);
+    number =
+        flags & ~(u32)(SOCK_NONBLOCK | SOCK_CLOEXEC) ? -EINVAL : fd_alloc(0, flags & SOCK_CLOEXEC);
+    f = number < 0 ? ERR_PTR(number) : net_accept(h.file, uaddr, ulen, flags);
     fd_release(h);
-    if (IS_ERR(f))
-        return PTR_ERR(f);
-    err = net_addr_out(&peer, len, uaddr, ulen);
-    if (err) {
-        file_put(f);
-        return err;
-    }
-    return fd_publish(f, flags & SOCK_CLOEXEC);
+    if (!IS_ERR(f))
+        fd_install(number, f);
+    else if (number >= 0)
+        fd_cancel(number);
+    return IS_ERR(f) ? PTR_ERR(f) : number;
 }
 
 s64 sys_accept(s32 fd, u64 uaddr, u64 ulen)

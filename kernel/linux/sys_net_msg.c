@@ -391,8 +391,14 @@ static s64 net_many(u64 fd, u64 uvec, u64 n, u64 flags, bool send)
         if (got < 0)
             break;
         len = (u32)got;
-        if (copy_out((void __user *)(at + sizeof(struct msghdr_user)), &len, sizeof(len)))
-            return -EFAULT;
+        got = copy_out((void __user *)(at + sizeof(struct msghdr_user)), &len, sizeof(len));
+        if (got)
+            break;
+        cond_yield(); /* datagrams to oneself never wait */
+        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE)) {
+            done++;
+            break;
+        }
     }
     return done ? done : got;
 }

@@ -323,6 +323,7 @@ static const struct socket_ops inet_ops = {
     .set_option = inet_set_option,
     .get_option = inet_get_option,
     .ioctl = unix_ioctl,
+    .resized = unix_resized,
     .release = inet_release,
 };
 

@@ -5,6 +5,7 @@
  */
 #include "lib/string.h"
 #include "net/inet_priv.h"
+#include "obj/cred.h"
 #include "vfs/pseudo.h"
 
 #define SOCKET_LISTENS 0x10000 /* __SO_ACCEPTCON */
@@ -106,7 +107,8 @@ static void net_inet_line(struct seq *out, struct unix_sock *u, unsigned line)
     net_print_name(out, &local);
     net_print_name(out, &remote);
     seq_printf(out, " %02X %08X:%08X 00:00000000 00000000 %5u        0 %lu %d 0000000000000000 0\n",
-               state, 0, u->queued, u->sock.uid, u->sock.ino, refcount_read(&u->ref));
+               state, 0, u->queued, user_ns_uid(current_cred()->user_ns, u->sock.uid), u->sock.ino,
+               refcount_read(&u->ref));
     spin_unlock(&u->lock);
 }
 

@@ -120,11 +120,13 @@ static int option_set_buffer(struct socket *s, int name, int v)
     bool send = name == SO_SNDBUF || name == SO_SNDBUFFORCE;
     bool force = name == SO_SNDBUFFORCE || name == SO_RCVBUFFORCE;
 
-    if (force && !cred_capable(current_cred(), s->ns->user_ns, CAP_NET_ADMIN))
+    if (force && !capable(CAP_NET_ADMIN)) /* the host's memory, not a namespace's */
         return -EPERM;
-    *(send ? &s->sndbuf : &s->rcvbuf) = option_buffer(v, send, force);
+    WRITE_ONCE(*(send ? &s->sndbuf : &s->rcvbuf), option_buffer(v, send, force));
     if (send)
         socket_wake(s, POLLOUT | POLLWRNORM);
+    else if (s->ops->resized)
+        s->ops->resized(s);
     return 0;
 }
 
@@ -178,7 +180,7 @@ static int option_set_int(struct socket *s, int name, int v)
         s->timestamp = v ? SOCKET_TIME_NS : SOCKET_TIME_NONE;
         return 0;
     case SO_BUSY_POLL: /* there is no device to poll */
-        return v < 0 ? -EINVAL : v && !option_net_admin(s) ? -EPERM : 0;
+        return v < 0 ? -EINVAL : v && !capable(CAP_NET_ADMIN) ? -EPERM : 0;
     case SO_BSDCOMPAT: /* as Linux: of no effect for long */
         return 0;
     default:
@@ -200,7 +202,7 @@ static int option_set(struct socket *s, int name, const void *val, u32 n)
         return option_set_timeout(&s->send_timeout, val, n);
     if (name == SO_LINGER)
         return option_set_linger(s, val, n);
-    if (name == SO_DEBUG && v && !cred_capable(current_cred(), s->ns->user_ns, CAP_NET_ADMIN))
+    if (name == SO_DEBUG && v && !capable(CAP_NET_ADMIN))
         return -EACCES;
     if (!flag)
         return option_set_int(s, name, v);

@@ -218,7 +218,7 @@ ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
     if (f->flags & O_NONBLOCK)
         flags |= MSG_DONTWAIT;
     n = s->ops->send(s, m, flags, ctx);
-    if (n == -EPIPE && !(flags & MSG_NOSIGNAL))
+    if (n == -EPIPE && s->type == SOCK_STREAM && !(flags & MSG_NOSIGNAL))
         up_sigpipe();
     return n;
 }

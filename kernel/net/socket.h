@@ -93,7 +93,8 @@ int socket_connect(struct file *f, const struct sock_addr *addr, u32 len,
 struct file *socket_accept(struct file *f, unsigned type_flags, struct sock_addr *peer, u32 *len);
 /* getsockname, getpeername. */
 int socket_name(struct file *f, bool peer, struct sock_addr *out, u32 *len);
-/* Bytes or -errno; flags MSG_*. -EPIPE raises SIGPIPE unless MSG_NOSIGNAL. ctx finds path names. */
+/* Bytes or -errno; flags MSG_*. -EPIPE of a stream raises SIGPIPE unless MSG_NOSIGNAL. ctx finds
+ * path names. */
 ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
                     const struct walk_ctx *ctx);
 ssize_t socket_recv(struct file *f, struct socket_message *m, unsigned flags);

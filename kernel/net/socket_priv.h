@@ -38,6 +38,7 @@ struct socket_ops {
     int (*set_option)(struct socket *s, int level, int name, const void *val, u32 n);
     int (*get_option)(struct socket *s, int level, int name, void *val, u32 *n);
     s64 (*ioctl)(struct socket *s, unsigned cmd, u64 arg);
+    void (*resized)(struct socket *s); /* rcvbuf has changed: who waits for room may go on */
     void (*release)(struct socket *s); /* frees it */
 };
 

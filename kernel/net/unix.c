@@ -112,6 +112,12 @@ int unix_pair(struct socket *sa, struct socket *sb)
     return 0;
 }
 
+static bool unix_accepts(const struct unix_sock *l)
+{
+    return READ_ONCE(l->nr_accepts) < READ_ONCE(l->backlog) || READ_ONCE(l->dead) ||
+           (READ_ONCE(l->shut) & UNIX_SHUT_RD);
+}
+
 int unix_listen(struct socket *s, int backlog)
 {
     struct unix_sock *u = unix_of(s);
@@ -132,12 +138,9 @@ int unix_listen(struct socket *s, int backlog)
         WRITE_ONCE(s->listening, true);
     }
     spin_unlock(&u->lock);
+    if (!err && unix_accepts(u)) /* more may wait than before */
+        waitq_wake_one(&u->room);
     return err;
-}
-
-static bool unix_accepts(const struct unix_sock *l)
-{
-    return READ_ONCE(l->nr_accepts) < READ_ONCE(l->backlog) || READ_ONCE(l->dead);
 }
 
 /* Puts conn in the listener's queue: the queue takes conn's first reference. */
@@ -183,56 +186,80 @@ static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *
     return conn;
 }
 
-/* u becomes connected with conn, unless somebody was faster. */
+/* Who a socket's peer is: references. */
+struct unix_who {
+    struct pid *pid;
+    const struct cred *cred;
+};
+
+static void unix_who_put(struct unix_who who)
+{
+    if (who.pid)
+        pid_put(who.pid);
+    if (who.cred)
+        cred_put(who.cred);
+}
+
+/* Sets who u's peer is and returns who it was: a listener that failed knew itself already. */
+static struct unix_who unix_set_who_locked(struct unix_sock *u, struct unix_who who)
+{
+    struct unix_who old = {u->peer_pid, u->peer_cred};
+
+    u->peer_pid = who.pid;
+    u->peer_cred = who.cred;
+    return old;
+}
+
+/* u becomes connected with conn, unless another thread was faster. */
 static int unix_client_end(struct unix_sock *u, struct unix_sock *conn, struct unix_sock *l)
 {
+    struct unix_who who = {l->peer_pid, l->peer_cred};
     int err = 0;
 
+    if (who.pid)
+        pid_get(who.pid);
+    cred_get(who.cred);
     spin_lock(&u->lock);
     if (u->peer || u->sock.listening) {
         err = u->peer ? -EISCONN : -EINVAL;
     } else {
         unix_get(conn);
         u->peer = conn;
-        if (l->peer_pid) {
-            pid_get(l->peer_pid);
-            u->peer_pid = l->peer_pid;
-        }
-        cred_get(l->peer_cred);
-        u->peer_cred = l->peer_cred;
+        who = unix_set_who_locked(u, who);
     }
     spin_unlock(&u->lock);
+    unix_who_put(who);
     return err;
+}
+
+/* Under its lock: the list of all sockets may show conn just now. */
+static void unix_lose_client(struct unix_sock *conn, struct unix_sock *u)
+{
+    spin_lock(&conn->lock);
+    conn->peer = NULL;
+    spin_unlock(&conn->lock);
+    unix_put(u);
 }
 
 /* Takes the end of a connection that never came to be apart. */
 static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
 {
-    struct unix_sock *peer = NULL;
-    const struct cred *cred = NULL;
-    struct pid *pid = NULL;
+    struct unix_who who = {NULL, NULL};
+    bool was_peer;
 
     spin_lock(&u->lock);
-    if (u->peer == conn) {
-        peer = u->peer;
+    was_peer = u->peer == conn;
+    if (was_peer) {
         u->peer = NULL;
-        pid = u->peer_pid;
-        cred = u->peer_cred;
-        u->peer_pid = NULL;
-        u->peer_cred = NULL;
+        who = unix_set_who_locked(u, who);
     }
     spin_unlock(&u->lock);
-    if (peer)
-        unix_put(peer);
-    if (pid)
-        pid_put(pid);
-    if (cred)
-        cred_put(cred);
-    spin_lock(&conn->lock);
-    conn->peer = NULL;
-    spin_unlock(&conn->lock);
-    unix_put(u);
+    if (was_peer)
+        unix_put(conn);
+    unix_who_put(who);
+    unix_lose_client(conn, u);
     unix_release(&conn->sock); /* with what another thread has sent meanwhile */
+    socket_wake(&u->sock, 0);  /* and one that waits to send more: conn is dead */
 }
 
 static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
@@ -249,8 +276,7 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
         return -ENOMEM;
     err = unix_client_end(u, conn, l);
     if (err) {
-        conn->peer = NULL;
-        unix_put(u);
+        unix_lose_client(conn, u);
         unix_put(conn);
         return err;
     }
@@ -519,8 +545,10 @@ void unix_release(struct socket *s)
     waitq_wake_all(&u->room);
     if (peer)
         unix_tell_peer(u, peer, unread);
-    while ((conn = unix_take_accept(u)))
+    while ((conn = unix_take_accept(u))) {
         unix_release(&conn->sock);
+        cond_yield();
+    }
     list_for_each_safe (msg, next, &lost, node) {
         list_del(&msg->node);
         unix_msg_free(msg);
@@ -541,5 +569,6 @@ static const struct socket_ops unix_ops = {
     .poll = unix_poll,
     .get_option = unix_get_option,
     .ioctl = unix_ioctl,
+    .resized = unix_resized,
     .release = unix_release,
 };

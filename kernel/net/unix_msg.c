@@ -5,6 +5,7 @@
  * lock, a sender among them, so copies under it fault nothing in: missing memory is touched between
  * two holds of it.
  */
+#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -12,6 +13,7 @@
 #include "net/up.h"
 #include "obj/cred.h"
 #include "obj/pid.h"
+#include "sched/thread.h"
 #include "sched/timer.h"
 #include "vm/iov.h"
 
@@ -202,6 +204,9 @@ static ssize_t unix_send_stream(struct unix_sock *u, struct unix_sock *to, struc
         m->nr_files = 0; /* they go with the first bytes */
         done += n;
         left -= n;
+        cond_yield(); /* while the other end reads, this one never waits */
+        if (left && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            break;
     }
     return done ? (ssize_t)done : err;
 }
@@ -296,7 +301,7 @@ ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
         to = unix_peer(u);
         if (!to)
             return -ENOTCONN;
-        if (m->addr_len) {
+        if (m->addr_len && s->type == SOCK_STREAM) { /* a seqpacket socket ignores it */
             unix_put(to);
             return -EISCONN;
         }
@@ -445,6 +450,17 @@ static void unix_consume(struct unix_sock *u, struct unix_msg *msg, u32 n)
         unix_msg_free(msg);
 }
 
+void unix_resized(struct socket *s)
+{
+    struct unix_sock *u = unix_of(s), *peer = unix_peer(u);
+
+    waitq_wake_one(&u->room); /* each that waits is woken by the one before */
+    if (!peer)
+        return;
+    socket_wake(&peer->sock, POLLOUT | POLLWRNORM);
+    unix_put(peer);
+}
+
 /* The message after msg, for a peek that goes on. */
 static struct unix_msg *unix_after(struct unix_sock *u, struct unix_msg *msg)
 {
@@ -471,6 +487,12 @@ static struct unix_msg *unix_next(struct unix_sock *u, struct unix_read *r, stru
     return unix_first(u, r, patient ? r->flags : r->flags | MSG_DONTWAIT, err);
 }
 
+/* Bytes that come together are told as one sender's: unix(7), SO_PASSCRED. */
+static bool unix_same_sender(const struct unix_msg *msg, const struct socket_message *m)
+{
+    return msg->pid == m->pid && (!msg->pid || (msg->uid == m->uid && msg->gid == m->gid));
+}
+
 static int unix_recv_stream(struct unix_sock *u, struct unix_read *r)
 {
     bool peek = r->flags & MSG_PEEK, files = false;
@@ -482,7 +504,7 @@ static int unix_recv_stream(struct unix_sock *u, struct unix_read *r)
         u64 n;
 
         msg = unix_next(u, r, msg, &err);
-        if (!msg || (r->done && u->sock.passcred && msg->pid != m->pid))
+        if (!msg || (r->done && u->sock.passcred && !unix_same_sender(msg, m)))
             break;
         n = MIN(m->data->count, (u64)(msg->len - msg->off));
         if (!iov_put_whole(m->data, msg->data + msg->off, n)) {
@@ -495,6 +517,9 @@ static int unix_recv_stream(struct unix_sock *u, struct unix_read *r)
         r->done += n;
         if (!peek)
             unix_consume(u, msg, (u32)n);
+        cond_yield(); /* while the other end sends, this one never waits */
+        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            break;
     }
     return err;
 }

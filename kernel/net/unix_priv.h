@@ -142,3 +142,4 @@ void unix_lost(struct unix_sock *u, struct unix_sock *sender, struct list_node *
 ssize_t unix_send(struct socket *s, struct socket_message *m, unsigned flags,
                   const struct walk_ctx *ctx);
 ssize_t unix_recv(struct socket *s, struct socket_message *m, unsigned flags);
+void unix_resized(struct socket *s);

@@ -3,6 +3,7 @@
  * Unix sockets: who hears whom, where memory is missing, and where many wait.
  */
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -250,4 +251,150 @@ TEST(a_name_has_the_sockets_mode_less_the_umask)
     EXPECT(bound_mode("/tmp/mode.sock", 077, -1) == 0700);
     EXPECT(bound_mode("/tmp/mode.sock", 0, 0600) == 0600);
     EXPECT(bound_mode("/tmp/mode.sock", 026, 0666) == 0640);
+}
+
+/* ------------------------------------------------------------- who waits, who is told */
+
+static volatile pid_t waiter;
+
+static void until_asleep(volatile pid_t *tid)
+{
+    char path[64], line[512], *state = NULL;
+
+    while (!*tid)
+        sched_yield();
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", *tid);
+    do {
+        int fd = open(path, O_RDONLY);
+        ssize_t n = read(fd, line, sizeof(line) - 1);
+
+        EXPECT(n > 0 && close(fd) == 0);
+        line[n] = 0;
+        state = strrchr(line, ')');
+        sched_yield();
+    } while (!state || state[2] != 'S');
+}
+
+static void *connect_later(void *arg)
+{
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    waiter = gettid();
+    EXPECT(connect_to(s, "l") == 0);
+    return NULL;
+}
+
+TEST(a_longer_backlog_lets_a_connection_in)
+{
+    int l = bound(SOCK_STREAM, "l");
+    pthread_t t;
+
+    EXPECT(listen(l, 0) == 0 && connect_to(socket(AF_UNIX, SOCK_STREAM, 0), "l") == 0);
+    EXPECT(pthread_create(&t, NULL, connect_later, NULL) == 0);
+    until_asleep(&waiter);
+    EXPECT(listen(l, 5) == 0 && pthread_join(t, NULL) == 0);
+}
+
+static volatile sig_atomic_t sigpipes;
+
+static void on_sigpipe(int sig)
+{
+    sigpipes++;
+}
+
+TEST(a_stream_alone_raises_sigpipe)
+{
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+
+    signal(SIGPIPE, on_sigpipe);
+    for (int i = 0; i < 3; i++) {
+        int s[2];
+
+        sigpipes = 0;
+        EXPECT(socketpair(AF_UNIX, types[i], 0, s) == 0 && shutdown(s[0], SHUT_WR) == 0);
+        EXPECT_ERR(write(s[0], "x", 1), EPIPE);
+        EXPECT(sigpipes == (types[i] == SOCK_STREAM));
+    }
+}
+
+TEST(an_address_is_nothing_to_a_packet_stream)
+{
+    int s[2];
+    char c;
+
+    EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s) == 0);
+    EXPECT(send_to(s[0], "elsewhere", "x") == 1 && recv(s[1], &c, 1, 0) == 1);
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+    EXPECT_ERR(send_to(s[0], "elsewhere", "x"), EISCONN);
+}
+
+TEST(a_connection_waits_for_a_descriptor)
+{
+    int l = bound(SOCK_STREAM, "l"), c = socket(AF_UNIX, SOCK_STREAM, 0), s;
+    struct rlimit r, few;
+    char b;
+
+    EXPECT(listen(l, 1) == 0 && connect_to(c, "l") == 0 && write(c, "x", 1) == 1);
+    EXPECT(getrlimit(RLIMIT_NOFILE, &r) == 0);
+    few = (struct rlimit){(rlim_t)c + 1, r.rlim_max};
+    EXPECT(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    EXPECT_ERR(accept(l, NULL, NULL), EMFILE);
+    EXPECT(setrlimit(RLIMIT_NOFILE, &r) == 0);
+    s = accept(l, NULL, NULL);
+    EXPECT(s == c + 1 && read(s, &b, 1) == 1);
+}
+
+static void send_as(int s, uid_t uid)
+{
+    char control[CMSG_SPACE(sizeof(struct ucred))] = {0};
+    struct ucred who = {getpid(), uid, 0};
+    struct iovec v = {"x", 1};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_CREDENTIALS;
+    c->cmsg_len = CMSG_LEN(sizeof(who));
+    memcpy(CMSG_DATA(c), &who, sizeof(who));
+    EXPECT(sendmsg(s, &m, 0) == 1);
+}
+
+static uid_t receive_from(int s, ssize_t bytes)
+{
+    char control[CMSG_SPACE(sizeof(struct ucred))], buf[16];
+    struct iovec v = {buf, sizeof(buf)};
+    struct msghdr m = {
+        .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct ucred who;
+
+    EXPECT(recvmsg(s, &m, 0) == bytes && CMSG_FIRSTHDR(&m));
+    memcpy(&who, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(who));
+    return who.uid;
+}
+
+/* Of one process, but with other ids. */
+TEST(one_receive_has_the_bytes_of_one_sender)
+{
+    int s[2], on = 1;
+
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+    EXPECT(setsockopt(s[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) == 0);
+    send_as(s[0], 0);
+    send_as(s[0], 7);
+    send_as(s[0], 7);
+    EXPECT(receive_from(s[1], 1) == 0 && receive_from(s[1], 2) == 7);
+}
+
+/* The bounds of the host are for its own root: not for a user who made a user namespace. */
+TEST(no_namespace_gives_buffers_beyond_the_bound)
+{
+    int n = 1 << 30, s;
+
+    EXPECT(unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0);
+    s = socket(AF_UNIX, SOCK_STREAM, 0);
+    EXPECT_ERR(setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &n, sizeof(n)), EPERM);
+    EXPECT_ERR(setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &n, sizeof(n)), EPERM);
+    n = 1;
+    EXPECT_ERR(setsockopt(s, SOL_SOCKET, SO_DEBUG, &n, sizeof(n)), EACCES);
 }

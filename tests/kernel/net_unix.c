@@ -8,7 +8,10 @@
 #include "net/net.h"
 #include "net/socket.h"
 #include "obj/file.h"
+#include "obj/cred.h"
 #include "obj/pipe.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
 
 static ssize_t sends(struct file *f, const char *s, struct file **files, u32 nr)
 {
@@ -102,4 +105,88 @@ SELFTEST(net_unix_datagrams_keep_their_bounds_and_sender)
     file_put(r);
     CHECK(sends(s, "x", NULL, 0) == -ECONNREFUSED);
     file_put(s);
+}
+
+/* One that failed to listen knows itself as its peer; connected, it forgets that. */
+SELFTEST(net_inet_listener_that_failed_connects_and_leaves_nothing)
+{
+    const struct cred *me = current_cred();
+    s32 before = refcount_read(&me->ref);
+    struct sock_addr a = {.family = AF_INET, .data = {0, 0, 127, 0, 0, 1}};
+    struct file *l[2];
+    s32 on = 1;
+    u32 len;
+
+    for (int i = 0; i < 2; i++) {
+        l[i] = socket_create(&net_ns_init, AF_INET, SOCK_STREAM, 0);
+        CHECK(!IS_ERR(l[i]));
+        CHECK(!socket_set_option(l[i], SOL_SOCKET, 2 /* SO_REUSEADDR */, &on, sizeof(on)));
+        CHECK(!socket_bind(l[i], &a, 16, NULL) && !socket_name(l[i], false, &a, &len));
+    }
+    CHECK(!socket_listen(l[0], 1) && socket_listen(l[1], 1) == -EADDRINUSE);
+    CHECK(!socket_connect(l[1], &a, 16, NULL));
+    file_put(l[1]);
+    file_put(l[0]);
+    CHECK(refcount_read(&me->ref) == before);
+}
+
+#define SO_RCVBUF 8
+#define NEED(cond)        \
+    do {                  \
+        if (!(cond))      \
+            return false; \
+    } while (0)
+
+struct net_sender {
+    struct file *from;
+    ssize_t sent;
+    bool done; /* a */
+};
+
+static void net_sender_run(void *arg)
+{
+    struct net_sender *s = arg;
+
+    s->sent = sends(s->from, "second", NULL, 0);
+    WRITE_ONCE(s->done, true);
+}
+
+/* A sender waits for room at the other end, which gets larger. */
+static bool net_goes_on_with_more_room(int type)
+{
+    static struct net_sender sender;
+    const int little = 1, much = 100000;
+    struct file *s[2];
+    struct thread *t;
+    u64 deadline;
+    char block[2304] = {1};
+    struct iov_iter it;
+    struct socket_message m = {.data = &it};
+
+    NEED(!socket_pair(&net_ns_init, AF_UNIX, type, 0, s));
+    NEED(!socket_set_option(s[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)));
+    iov_init_kernel(&it, block, sizeof(block));
+    NEED(socket_send(s[0], &m, 0, NULL) == sizeof(block));
+    sender = (struct net_sender){.from = s[0]};
+    t = thread_create("sender", net_sender_run, &sender);
+    NEED(t);
+    thread_start(t);
+    while (READ_ONCE(t->state) != THREAD_SLEEPING)
+        cond_yield();
+    NEED(!socket_set_option(s[1], SOL_SOCKET, SO_RCVBUF, &much, sizeof(much)));
+    deadline = time_ns() + 2 * NSEC_PER_SEC;
+    while (!READ_ONCE(sender.done) && time_ns() < deadline)
+        sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    NEED(READ_ONCE(sender.done) && sender.sent == 6);
+    thread_put(t);
+    file_put(s[0]);
+    file_put(s[1]);
+    return true;
+}
+
+SELFTEST(net_unix_sender_goes_on_when_the_receiver_has_more_room)
+{
+    CHECK(net_goes_on_with_more_room(SOCK_STREAM));
+    CHECK(net_goes_on_with_more_room(SOCK_SEQPACKET));
+    CHECK(net_goes_on_with_more_room(SOCK_DGRAM));
 }
