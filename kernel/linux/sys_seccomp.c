@@ -2,7 +2,8 @@
  *
  * seccomp(2): filters come in by copy, and container/seccomp.c checks them. A thread's chain only
  * ever grows: it is replaced under siglock by one that was built upon it, by the thread itself or
- * by a sibling that synchronises all (TSYNC).
+ * by a sibling that synchronises all (TSYNC), which is kept apart from an exec by
+ * process->cred_guard.
  */
 #include "container/seccomp.h"
 #include "linux/sys.h"
@@ -114,16 +115,21 @@ static int seccomp_build(const struct bpf_insn *insns, u32 len, u64 flags, struc
 
 static s64 seccomp_add(const struct bpf_insn *insns, u32 len, u64 flags)
 {
+    struct mutex *guard = flags & FILTER_TSYNC ? &current_process()->cred_guard : NULL;
     struct seccomp *base, *chain;
     s64 r;
 
+    if (guard && mutex_lock_killable(guard)) /* by a sibling's exec, which ends this thread */
+        return -EINTR;
     do {
-        int err = seccomp_build(insns, len, flags, &base, &chain);
-        if (err)
-            return err;
+        r = seccomp_build(insns, len, flags, &base, &chain);
+        if (r)
+            break;
         r = seccomp_publish(chain, base, flags);
         seccomp_put(chain); /* the threads have their own */
     } while (r == -EAGAIN);
+    if (guard)
+        mutex_unlock(guard);
     return r;
 }
 

@@ -8,6 +8,7 @@
 #include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/format.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/fdtable.h"
@@ -295,6 +296,36 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
                              .rflags = 0x202};
 }
 
+/* From the judgement of the rights until the program has them no sibling puts a filter on this
+ * thread: one without no_new_privs would meet a set-id program. -EINTR: a sibling's exec was first.
+ */
+static int exec_with_rights(struct exec_job *j, struct trap_frame *f)
+{
+    struct process *p = current_process();
+    int err = mutex_lock_killable(&p->cred_guard);
+
+    if (err)
+        return err;
+    err = exec_creds(j);
+    DELAYPOINT(exec_creds);
+    if (!err)
+        err = exec_load(j);
+    if (!err)
+        err = process_dethread();
+    if (!err) {
+        process_become_leader(current_task());
+        err = fd_table_unshare(); /* with the threads gone: record locks stay with the table */
+        if (err)
+            signal_kill_process(p);
+    }
+    if (!err) {
+        exec_switch(j);
+        exec_reset_task(j, f);
+    }
+    mutex_unlock(&p->cred_guard);
+    return err;
+}
+
 int process_exec(struct file *file, const char *path, struct exec_strings *argv,
                  struct exec_strings *envp, struct trap_frame *f)
 {
@@ -312,21 +343,7 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
     if (!err)
         err = exec_resolve(j);
     if (!err)
-        err = exec_creds(j);
-    if (!err)
-        err = exec_load(j);
-    if (!err)
-        err = process_dethread();
-    if (!err) {
-        process_become_leader(current_task());
-        err = fd_table_unshare(); /* with the threads gone: record locks stay with the table */
-        if (err)
-            signal_kill_process(current_process());
-    }
-    if (!err) {
-        exec_switch(j);
-        exec_reset_task(j, f);
-    }
+        err = exec_with_rights(j, f);
     fs_context_exec_end(current_task()->fs);
     if (j->aspace)
         aspace_put(j->aspace);

@@ -62,6 +62,7 @@ struct process *process_alloc(void)
     waitq_init(&p->signal_wait);
     waitq_init(&p->stop_wait);
     sigpending_init(&p->pending);
+    mutex_init(&p->cred_guard, RANK_LINUX, 3, "cred_guard");
     spinlock_init(&p->siglock, RANK_PROC, 2, "siglock");
     itimer_process_init(p);
     p->start_time = time_ns();
@@ -487,7 +488,8 @@ static void clone_link_process_locked(struct clone_job *j)
     spin_unlock(&j->pid->lock);
 }
 
-/* A sibling may have given all threads a longer chain since this one was copied. */
+/* A sibling may have given all threads a longer chain since this one was copied.
+ * REQUIRES(siglock of current's process) */
 static void clone_seccomp_locked(struct task *t)
 {
     struct task *me = current_task();
@@ -525,18 +527,19 @@ static int clone_publish(struct clone_job *j)
     DELAYPOINT(clone_publish);
     spin_lock_irqsave(&p->cgroup.lock, &flags); /* who moves the process sees the new thread */
     spin_lock(&proc_lock);
-    spin_lock(&p->siglock); /* a thread's end or stop, which is its siblings' too, cannot miss it */
+    /* The end or stop of a thread, which is its siblings' too, cannot miss it, nor a filter for all
+     * threads the child of one. */
+    spin_lock_pair(&p->siglock, &current_process()->siglock);
     err = clone_publish_check(j);
     DELAYPOINT(clone_link);
     if (!err) {
-        if (!j->process)
-            clone_seccomp_locked(j->task);
+        clone_seccomp_locked(j->task);
         list_add_tail(&p->tasks, &j->task->node);
         j->task->thread->watched = current_thread()->watched;
         p->nr_tasks++;
         p->nr_alive++;
     }
-    spin_unlock(&p->siglock);
+    spin_unlock_pair(&p->siglock, &current_process()->siglock);
     if (!err) {
         if (j->process)
             clone_link_process_locked(j);

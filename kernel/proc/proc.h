@@ -62,6 +62,8 @@ struct process {
     struct aspace *aspace;                           /* s  a user reference; NULL once exited */
     struct waitq child_wait;                         /*    parents in wait(2) sleep here */
 
+    /* An exec's rights, from where they are judged until it has them; a filter for all threads. */
+    struct mutex cred_guard;
     struct spinlock siglock;
     struct sigaction *actions; /* s  [sig - 1], own or shared */
     struct sighand *sighand;   /* s  shared with other processes; a reference; NULL: own */

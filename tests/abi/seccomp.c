@@ -181,3 +181,111 @@ TEST(filter_for_all_threads_names_the_one_in_the_way)
     EXPECT(syscall(SYS_getppid) > 0);
     EXPECT(write(ask[1], "g", 1) == 1 && pthread_join(t, &got) == 0 && (long)got == EUSERS);
 }
+
+/* ------------------------------------------------------------- filters and races */
+
+static volatile bool forks;
+
+static void *fork_one(void *arg)
+{
+    pid_t pid;
+
+    forks = true;
+    pid = fork();
+    if (pid == 0)
+        _exit(syscall(SYS_getppid) < 0 ? 1 : 2);
+    EXPECT(pid > 0);
+    return NULL;
+}
+
+/* A filter comes to all threads while one of them forks: a child that was not there yet has it. */
+static void filter_in_a_fork(void)
+{
+    pthread_t t;
+    siginfo_t info;
+    int status;
+    bool there;
+
+    forks = false;
+    EXPECT(pthread_create(&t, NULL, fork_one, NULL) == 0);
+    while (!forks)
+        ;
+    EXPECT(filter_getppid(SECCOMP_RET_ERRNO | EXDEV, SECCOMP_FILTER_FLAG_TSYNC) == 0);
+    there = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+    EXPECT(pthread_join(t, NULL) == 0 && wait(&status) > 0);
+    EXPECT(there || status == 1 << 8);
+}
+
+TEST(a_filter_for_all_threads_comes_with_their_children)
+{
+    delay_at("clone_publish", true);
+    for (int i = 0; i < 30; i++)
+        EXPECT(in_child(filter_in_a_fork) == 0);
+    delay_at("clone_publish", false);
+}
+
+#define SET_ID "/abi-set-id"
+
+/* What main() becomes where the program was started as a set-id one. */
+__attribute__((constructor)) static void started_as_set_id(void)
+{
+    if (getenv("SET_ID_PROBE"))
+        _exit(geteuid() == 0 && syscall(SYS_getppid) < 0 ? 1 : 0);
+}
+
+static void *exec_set_id(void *arg)
+{
+    static char *const argv[] = {SET_ID, NULL}, *const envp[] = {"SET_ID_PROBE=1", NULL};
+
+    forks = true;
+    execve(SET_ID, argv, envp);
+    _exit(2);
+}
+
+static long filter_late; /* ns */
+
+static long ns_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+/* The thread that filters has renounced privileges, the one that starts the program has not. */
+static void filter_in_an_exec(void)
+{
+    pthread_t t;
+    long start;
+
+    EXPECT(setresgid(1000, 1000, 1000) == 0 && setresuid(1000, 1000, 1000) == 0);
+    forks = false;
+    EXPECT(pthread_create(&t, NULL, exec_set_id, NULL) == 0);
+    while (!forks)
+        ;
+    for (start = ns_now(); ns_now() - start < filter_late;)
+        ;
+    filter_getppid(SECCOMP_RET_ERRNO | EXDEV, SECCOMP_FILTER_FLAG_TSYNC);
+    pause();
+}
+
+static void copy_self(const char *to)
+{
+    char block[65536];
+    int in = open("/proc/self/exe", O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    ssize_t n;
+
+    while ((n = read(in, block, sizeof(block))) > 0)
+        EXPECT(write(out, block, (size_t)n) == n);
+    EXPECT(n == 0 && fchmod(out, 04755) == 0 && close(out) == 0 && close(in) == 0);
+}
+
+TEST(a_set_id_program_meets_no_filter_of_a_sibling)
+{
+    copy_self(SET_ID);
+    delay_at("exec_creds", true);
+    for (filter_late = 0; filter_late < 1500000; filter_late += 50000)
+        EXPECT(in_child(filter_in_an_exec) == 0);
+    delay_at("exec_creds", false);
+    unlink(SET_ID);
+}
