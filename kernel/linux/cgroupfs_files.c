@@ -140,53 +140,46 @@ static ssize_t cg_subtree_store(struct pseudo_node *node, char *text, size_t n,
     return err ? err : (ssize_t)n;
 }
 
-struct cg_procs {
-    struct seq *out;
-    bool threads;
-};
-
-static int cg_procs_one(struct cgroup_member *m, void *arg)
+static bool cg_has(const struct cgroup *cg, const struct process *p)
 {
-    struct cg_procs *list = arg;
-    struct process *p = container_of(m, struct process, cgroup);
-    struct pid *pid = READ_ONCE(p->pid);
-    u32 nr = pid ? pid_nr(pid, current_pid_ns()) : 0;
-
-    if (pid && p->state == PROCESS_LIVE) /* without: it is still being made */
-        seq_printf(list->out, "%u\n", nr);
-    return 0;
+    return READ_ONCE(p->cgroup.group) == cg && READ_ONCE(p->state) == PROCESS_LIVE;
 }
 
-/* The group's lock is held while the text grows: slab never sleeps. */
+/* By the numbers of all there are: a group's own list could be shown under its lock alone, with
+ * interrupts off, as long as the group is large. A number that the reader's namespace does not have
+ * shows as 0. */
 static int cg_procs_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct cg_procs list = {.out = out};
+    struct pid *pid;
 
-    cgroup_for_each_member(cg_of(node), cg_procs_one, &list);
-    return 0;
-}
+    for (u32 nr = 1; (pid = pid_next(&pid_ns_init, nr)) != NULL; cond_yield()) {
+        struct process *p = process_of_pid(pid);
 
-/* The numbers of a process's tasks: the process's own lock is in force here. */
-static int cg_threads_one(struct cgroup_member *m, void *arg)
-{
-    struct cg_procs *list = arg;
-    struct process *p = container_of(m, struct process, cgroup);
-    struct task *t;
-    u64 flags;
-
-    spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (t, &p->tasks, node)
-        if (!t->exiting)
-            seq_printf(list->out, "%u\n", pid_nr(t->pid, current_pid_ns()));
-    spin_unlock_irqrestore(&p->siglock, flags);
+        nr = pid_nr(pid, &pid_ns_init) + 1;
+        if (p && cg_has(cg_of(node), p))
+            seq_printf(out, "%u\n", pid_nr(pid, current_pid_ns()));
+        if (p)
+            process_put(p);
+        pid_put(pid);
+    }
     return 0;
 }
 
 static int cg_threads_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct cg_procs list = {.out = out};
+    struct pid *pid;
 
-    cgroup_for_each_member(cg_of(node), cg_threads_one, &list);
+    for (u32 nr = 1; (pid = pid_next(&pid_ns_init, nr)) != NULL; cond_yield()) {
+        struct task *t;
+
+        nr = pid_nr(pid, &pid_ns_init) + 1;
+        t = task_find(&pid_ns_init, nr - 1);
+        if (t && cg_has(cg_of(node), t->process))
+            seq_printf(out, "%u\n", pid_nr(pid, current_pid_ns()));
+        if (t)
+            task_put(t);
+        pid_put(pid);
+    }
     return 0;
 }
 

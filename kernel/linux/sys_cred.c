@@ -278,7 +278,7 @@ s64 sys_getgroups(s32 n, u64 ugroups)
         return c->nr_groups;
     if ((u32)n < c->nr_groups)
         return -EINVAL;
-    for (u32 i = 0; i < c->nr_groups; i++) {
+    for (u32 i = 0; i < c->nr_groups; i++, cond_yield()) {
         u32 gid = user_ns_gid(c->user_ns, c->groups[i]);
         if (OUT(ugroups + i * sizeof(gid), gid))
             return -EFAULT;
@@ -293,6 +293,45 @@ static int group_compare(const void *a, const void *b, void *ctx)
     return x < y ? -1 : x > y;
 }
 
+/* Two sorted runs, [at, middle) and [middle, end), into one. */
+static void groups_merge(const kgid_t *from, kgid_t *to, u32 at, u32 middle, u32 end)
+{
+    for (u32 a = at, b = middle, i = at; i < end; i++)
+        to[i] = b == end || (a < middle && from[a] <= from[b]) ? from[a++] : from[b++];
+}
+
+/* 65536 of them are too many to be sorted at a stretch. spare: as large. */
+#define GROUPS_RUN 512U
+static void groups_sort(kgid_t *groups, kgid_t *spare, u32 n)
+{
+    for (u32 at = 0; at < n; at += GROUPS_RUN, cond_yield())
+        sort(groups + at, MIN(GROUPS_RUN, n - at), sizeof(*groups), group_compare, NULL);
+    for (u32 width = GROUPS_RUN; width < n; width *= 2) {
+        for (u32 at = 0; at < n; at += 2 * width, cond_yield())
+            groups_merge(groups, spare, at, MIN(at + width, n), MIN(at + 2 * width, n));
+        memcpy(groups, spare, n * sizeof(*groups));
+    }
+}
+
+/* The user's numbers as ids of the kernel, sorted. */
+static int groups_in(const struct user_ns *ns, kgid_t *groups, u32 n, u64 ugroups)
+{
+    kgid_t *spare = n > GROUPS_RUN ? kcalloc(n, sizeof(*groups)) : NULL;
+    int err = n > GROUPS_RUN && !spare ? -ENOMEM : 0;
+
+    if (!err)
+        err = copy_in(groups, (const void __user *)ugroups, n * sizeof(*groups));
+    for (u32 i = 0; !err && i < n; i++, cond_yield()) {
+        groups[i] = user_ns_map_gid(ns, groups[i]);
+        if (groups[i] == ID_INVALID)
+            err = -EINVAL;
+    }
+    if (!err)
+        groups_sort(groups, spare, n);
+    kfree(spare);
+    return err;
+}
+
 s64 sys_setgroups(s32 n, u64 ugroups)
 {
     const struct cred *old = current_cred();
@@ -305,19 +344,13 @@ s64 sys_setgroups(s32 n, u64 ugroups)
     kgid_t *groups = n ? kcalloc((u32)n, sizeof(*groups)) : NULL;
     int err = !c || (n && !groups) ? -ENOMEM : 0;
     if (!err && n)
-        err = copy_in(groups, (const void __user *)ugroups, (u32)n * sizeof(*groups));
-    for (u32 i = 0; !err && i < (u32)n; i++) {
-        groups[i] = user_ns_map_gid(old->user_ns, groups[i]);
-        if (groups[i] == ID_INVALID)
-            err = -EINVAL;
-    }
+        err = groups_in(old->user_ns, groups, (u32)n, ugroups);
     if (err) {
         kfree(groups);
         if (c)
             cred_put(c);
         return err;
     }
-    sort(groups, (u32)n, sizeof(*groups), group_compare, NULL);
     kfree(c->groups);
     c->groups = groups;
     c->nr_groups = (u32)n;

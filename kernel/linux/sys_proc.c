@@ -126,23 +126,56 @@ s64 sys_execve(u64 uname, u64 uargv, u64 uenvp)
     return err;
 }
 
+/* What the program, or a script's interpreter, is told: execveat(2). Freed by kfree. */
+static char *exec_shown_name(s32 dirfd, const char *name)
+{
+    size_t room = strlen(name) + sizeof("/dev/fd/-2147483648/");
+    char *shown = kmalloc(room);
+
+    if (!shown)
+        return NULL;
+    if (dirfd == AT_FDCWD || name[0] == '/')
+        strlcpy(shown, name, room);
+    else
+        snprintf(shown, room, name[0] ? "/dev/fd/%d/%s" : "/dev/fd/%d", dirfd, name);
+    return shown;
+}
+
+static int exec_open_at(s32 dirfd, u64 uname, u32 flags, struct file **out, char **shown)
+{
+    unsigned walk =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+    struct walk_at w;
+    struct path p;
+    int err = walk_at_begin(&w, dirfd, uname);
+
+    if (err)
+        return err;
+    *shown = exec_shown_name(dirfd, w.name);
+    err = *shown ? vfs_lookup(&w.walk.ctx, w.from, w.name, walk, &p) : -ENOMEM;
+    walk_at_end(&w);
+    if (!err) {
+        err = S_ISLNK(dentry_inode(p.dentry)->mode) ? -ELOOP : exec_open_path(&p, out);
+        path_put(&p);
+    }
+    if (err)
+        kfree(*shown);
+    return err;
+}
+
 s64 sys_execveat(s32 dirfd, u64 uname, u64 uargv, u64 uenvp, u32 flags)
 {
-    struct path p;
     struct file *f;
-    char shown[32];
+    char *shown;
+    int err;
 
     if (flags & ~(u64)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
-    int err = walk_at_lookup((s64)dirfd, uname, flags, &p);
+    err = exec_open_at(dirfd, uname, flags, &f, &shown);
     if (err)
         return err;
-    err = exec_open_path(&p, &f);
-    path_put(&p);
-    if (err)
-        return err;
-    snprintf(shown, sizeof(shown), "/dev/fd/%d", (int)dirfd);
     err = (int)exec_common(f, shown, uargv, uenvp);
+    kfree(shown);
     file_put(f);
     return err;
 }

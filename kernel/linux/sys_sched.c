@@ -325,6 +325,8 @@ static s64 sched_each(u64 which, u32 who, s64 (*fn)(struct task *t, s64 arg, s64
         set.pgrp = pgrp = who ? pid_find(ns, who) : process_pgrp(current_process());
     else
         set.uid = who ? user_ns_map_uid(current_cred()->user_ns, who) : current_cred()->uid;
+    if (which == PRIO_PGRP && !pgrp)
+        return -ESRCH; /* a process that ends has no group either */
     for (u32 nr = 1; (pid = pid_next(ns, nr)) != NULL; cond_yield()) {
         nr = pid_nr(pid, ns) + 1;
         struct task *t = task_find(ns, nr - 1);

@@ -37,7 +37,7 @@ static s64 syslog_read_all(u64 ubuf, size_t n)
     u64 end = log_end(), seq = 0, first = 0, total = 0, done = 0;
     s64 r = rec && line ? 0 : -ENOMEM;
 
-    while (!r && seq < end && log_read(&seq, rec))
+    for (; !r && seq < end && log_read(&seq, rec); cond_yield())
         total += syslog_line(rec, line, SYSLOG_LINE);
     for (; !r && first < end && total > n && log_read(&first, rec);)
         total -= MIN(total, syslog_line(rec, line, SYSLOG_LINE));
@@ -47,6 +47,7 @@ static s64 syslog_read_all(u64 ubuf, size_t n)
             break;
         r = copy_out((void __user *)(ubuf + done), line, len);
         done += len;
+        cond_yield();
     }
     kfree(rec);
     kfree(line);

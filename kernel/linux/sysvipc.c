@@ -16,7 +16,7 @@ static int sysvipc_shm_show(struct pseudo_node *node, struct seq *out, const str
                "       key      shmid perms                  size  cpid  lpid nattch   uid   gid"
                "  cuid  cgid      atime      dtime      ctime                   rss"
                "                  swap\n");
-    for (s32 i = 0; i <= last; i++) {
+    for (s32 i = 0; i <= last; i++, cond_yield()) {
         struct shmid_k s;
         u64 resident;
         s64 id = shm_stat(i, SYSV_STAT_ANY, &s, &resident);
@@ -39,7 +39,7 @@ static int sysvipc_sem_show(struct pseudo_node *node, struct seq *out, const str
 
     seq_printf(out, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime"
                     "      ctime\n");
-    for (s32 i = 0; i <= last; i++) {
+    for (s32 i = 0; i <= last; i++, cond_yield()) {
         struct semid_k s;
         s64 id = sem_stat(i, SYSV_STAT_ANY, &s);
         if (id >= 0)
@@ -58,7 +58,7 @@ static int sysvipc_msg_show(struct pseudo_node *node, struct seq *out, const str
 
     seq_printf(out, "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid"
                     "  cuid  cgid      stime      rtime      ctime\n");
-    for (s32 i = 0; i <= last; i++) {
+    for (s32 i = 0; i <= last; i++, cond_yield()) {
         struct msqid_k s;
         s64 id = msg_stat(i, SYSV_STAT_ANY, &s);
         if (id >= 0)

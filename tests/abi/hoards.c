@@ -5,7 +5,10 @@
  * ends in time. Run where time counts instructions (tools/test). LATE_MS says how late is too late;
  * Linux, whose scheduler looks every 4 ms and lets a program finish its turn, is given more.
  */
+#include <grp.h>
+#include <sys/msg.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/uio.h>
 
 #include "hoard.h"
@@ -352,4 +355,50 @@ TEST(long_calls_hear_a_kill)
     killed_at_once(copy_for_ever);
     killed_at_once(populate_by_advice_for_ever);
     killed_at_once(lock_for_ever);
+}
+
+static void many_groups(void)
+{
+    static gid_t groups[65536], back[65536];
+
+    for (unsigned i = 0; i < 65536; i++)
+        groups[i] = i * 40503U % 65536; /* each once, in no order */
+    for (int k = 0; k < 4; k++)
+        EXPECT(setgroups(65536, groups) == 0);
+    EXPECT(getgroups(65536, back) == 65536);
+    for (unsigned i = 0; i < 65536; i++)
+        EXPECT(back[i] == i);
+}
+TEST(many_groups_let_others_run)
+{
+    hoard(many_groups);
+}
+
+static void read_all(const char *path)
+{
+    static char block[65536];
+    int fd = open(path, O_RDONLY);
+
+    EXPECT(fd >= 0);
+    while (read(fd, block, sizeof(block)) > 0)
+        ;
+    close(fd);
+}
+
+static void many_of_sysv(void)
+{
+    int first = -1, id;
+
+    EXPECT(unshare(CLONE_NEWIPC) == 0);
+    for (int i = 0; i < 12000 && (id = semget(IPC_PRIVATE, 1, 0600)) >= 0; i++)
+        first = first < 0 ? id : first;
+    for (int i = 0; i < 12000 && (id = msgget(IPC_PRIVATE, 0600)) >= 0; i++)
+        ;
+    EXPECT(first >= 0);
+    read_all("/proc/sysvipc/sem");
+    read_all("/proc/sysvipc/msg");
+}
+TEST(lists_of_sysv_objects_let_others_run)
+{
+    hoard(many_of_sysv);
 }

@@ -329,3 +329,26 @@ TEST(pid_namespaces_let_others_run)
 {
     let_others_run(namespaces);
 }
+
+static void lists_of_a_group(void)
+{
+    static char block[1 << 20];
+    static const char *const files[] = {"/tmp/cgroup/crowd/cgroup.procs",
+                                        "/tmp/cgroup/crowd/cgroup.threads"};
+
+    EXPECT(pipe(gate) == 0);
+    crowd(CROWD, wait_at_gate, NULL);
+    for (int i = 0; i < 10; i++) {
+        int fd = open(files[i % 2], O_RDONLY), lines = 0;
+        ssize_t n;
+
+        while ((n = read(fd, block, sizeof(block))) > 0)
+            for (ssize_t at = 0; at < n; at++)
+                lines += block[at] == '\n';
+        EXPECT(lines >= CROWD && close(fd) == 0);
+    }
+}
+TEST(lists_of_a_large_group_let_others_run)
+{
+    let_others_run(lists_of_a_group);
+}

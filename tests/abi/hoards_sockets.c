@@ -259,3 +259,26 @@ TEST(full_pipes_let_others_run)
 {
     hoard(full_pipes);
 }
+
+/* Datagrams to oneself, many with one call: nothing there waits. */
+static void many_with_one_call(void)
+{
+    static char block[65000];
+    static struct mmsghdr m[1024];
+    struct iovec v = {block, sizeof(block)};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof(a);
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+    EXPECT(bind(s, (void *)&a, n) == 0 && getsockname(s, (void *)&a, &n) == 0);
+    EXPECT(connect(s, (void *)&a, n) == 0);
+    for (int i = 0; i < 1024; i++)
+        m[i].msg_hdr = (struct msghdr){.msg_iov = &v, .msg_iovlen = 1};
+    for (int i = 0; i < 5; i++)
+        EXPECT(sendmmsg(s, m, 1024, 0) == 1024);
+    EXPECT(recvmmsg(s, m, 1024, MSG_DONTWAIT, NULL) > 0);
+}
+TEST(many_messages_of_one_call_let_others_run)
+{
+    hoard(many_with_one_call);
+}

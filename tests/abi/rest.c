@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <linux/membarrier.h>
 #include <netinet/in.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
@@ -401,4 +402,65 @@ TEST(programs_for_the_kernel_are_judged)
     EXPECT_ERR(syscall(SYS_bpf, 999, &a, sizeof(a)), EINVAL);
     EXPECT(setresuid(1000, 1000, 1000) == 0);
     EXPECT_ERR(syscall(SYS_bpf, BPF_PROG_LOAD, &a, sizeof(a)), EPERM);
+}
+
+/* ------------------------------------------------------------- execveat */
+
+/* What main() becomes in a program that is asked for its name. */
+__attribute__((constructor)) static void asked_for_the_name(void)
+{
+    const char *want = getenv("EXECFN_PROBE");
+
+    if (want)
+        _exit(strcmp((const char *)getauxval(AT_EXECFN), want) != 0);
+}
+
+static void started_as(int dir, const char *name, int flags, const char *shown)
+{
+    static char *const argv[] = {"self", NULL};
+    char env[64], *const envp[] = {env, NULL};
+    int status;
+
+    snprintf(env, sizeof(env), "EXECFN_PROBE=%s", shown);
+    if (fork() == 0) {
+        syscall(SYS_execveat, dir, name, argv, envp, flags);
+        _exit(2);
+    }
+    EXPECT(wait(&status) > 0 && status == 0);
+}
+
+TEST(a_program_learns_its_name_from_execveat)
+{
+    int self = open("/proc/self/exe", O_PATH), dir = open("/proc/self", O_PATH | O_DIRECTORY);
+    char shown[32];
+
+    started_as(AT_FDCWD, "/proc/self/exe", 0, "/proc/self/exe");
+    started_as(dir, "/proc/self/exe", 0, "/proc/self/exe");
+    EXPECT(chdir("/proc/self") == 0);
+    started_as(AT_FDCWD, "exe", 0, "exe");
+    snprintf(shown, sizeof(shown), "/dev/fd/%d", self);
+    started_as(self, "", AT_EMPTY_PATH, shown);
+    dir = open("/proc", O_PATH | O_DIRECTORY);
+    snprintf(shown, sizeof(shown), "/dev/fd/%d/self/exe", dir);
+    started_as(dir, "self/exe", 0, shown);
+    EXPECT_ERR(syscall(SYS_execveat, AT_FDCWD, "exe", NULL, NULL, AT_SYMLINK_NOFOLLOW), ELOOP);
+}
+
+TEST(some_clocks_wake_no_sleeper)
+{
+    static const clockid_t none[] = {CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+                                     CLOCK_MONOTONIC_COARSE};
+    struct timespec t = {0, 1};
+
+    for (int i = 0; i < 3; i++)
+        EXPECT(clock_nanosleep(none[i], 0, &t, NULL) == EOPNOTSUPP &&
+               clock_nanosleep(none[i], TIMER_ABSTIME, &t, NULL) == EOPNOTSUPP);
+    EXPECT(clock_nanosleep(CLOCK_TAI, 0, &t, NULL) == 0);
+    EXPECT(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &t, NULL) == EINVAL);
+}
+
+TEST(no_group_has_no_priority)
+{
+    EXPECT_ERR(getpriority(PRIO_PGRP, 4000000), ESRCH);
+    EXPECT_ERR(setpriority(PRIO_PGRP, 4000000, 5), ESRCH);
 }
