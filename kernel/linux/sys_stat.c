@@ -3,6 +3,7 @@
  * What a name or a descriptor is: stat in its spellings, statfs, access.
  */
 #include "linux/sys.h"
+#include "linux/sys_cred.h"
 
 /* struct stat of x86-64. */
 struct stat_user {
@@ -191,38 +192,71 @@ s64 sys_fstatfs(s32 fd, u64 uptr)
     return err ? err : OUT(uptr, fs);
 }
 
-/* access(2) asks for the real ids. */
-static s64 dir_access(u64 dirfd, u64 name, u64 mode, u64 flags)
-{
-    const struct cred *me = current_cred();
-    struct path p;
+#define MS_NOEXEC 8
 
-    if (mode & ~7UL || flags & ~(u64)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+/* access(2) asks for the real ids, and for what they may do. NULL: what current has; ERR_PTR. */
+static struct cred *access_cred(const struct cred *me)
+{
+    bool root = me->uid == user_ns_map_uid(me->user_ns, 0);
+    u64 caps = me->securebits & SECBIT_NO_SETUID_FIXUP ? me->cap_effective
+               : root                                  ? me->cap_permitted
+                                                       : 0;
+    struct cred *c;
+
+    if (me->fsuid == me->uid && me->fsgid == me->gid && me->cap_effective == caps)
+        return NULL;
+    c = cred_copy(me);
+    if (!c)
+        return ERR_PTR(-ENOMEM);
+    c->euid = c->fsuid = me->uid;
+    c->egid = c->fsgid = me->gid;
+    c->cap_effective = caps;
+    return c;
+}
+
+static int access_judge(const struct path *p, const struct cred *cred, u32 mode)
+{
+    struct inode *i = dentry_inode(p->dentry);
+    struct statfs_k fs;
+    int err;
+
+    if (mode & 1 && S_ISREG(i->mode) && path_mount_flags(p) & MS_NOEXEC)
+        return -EACCES;
+    err = mode ? inode_permission(i, cred, (int)mode) : 0;
+    if (err || !(mode & 2) || !(S_ISREG(i->mode) || S_ISDIR(i->mode) || S_ISLNK(i->mode)))
+        return err; /* a device is not written to by its file system */
+    return vfs_statfs(p, &fs) == 0 && fs.flags & 1 ? -EROFS : 0;
+}
+
+/* The way there is walked as who is asked for: a set-id program learns nothing of where its user
+ * may not go. */
+static s64 dir_access(s32 dirfd, u64 name, u32 mode, u32 flags)
+{
+    unsigned walk =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) | (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+    struct cred *own;
+    struct walk_at w;
+    struct path p;
+    int err;
+
+    if (mode & ~7U || flags & ~(u32)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    int err = walk_at_lookup((s64)dirfd, name, flags & ~(u64)AT_EACCESS, &p);
-    if (err)
-        return err;
-    struct cred *own = NULL;
-    if (!(flags & AT_EACCESS) && (me->uid != me->euid || me->gid != me->egid)) {
-        own = cred_copy(me);
-        if (!own) {
+    own = flags & AT_EACCESS ? NULL : access_cred(current_cred());
+    if (IS_ERR(own))
+        return PTR_ERR(own);
+    err = walk_at_begin(&w, dirfd, name);
+    if (!err) {
+        if (own)
+            w.walk.ctx.cred = own;
+        err = vfs_lookup(&w.walk.ctx, w.from, w.name, walk, &p);
+        if (!err) {
+            err = access_judge(&p, w.walk.ctx.cred, mode);
             path_put(&p);
-            return -ENOMEM;
         }
-        own->euid = own->fsuid = me->uid;
-        own->egid = own->fsgid = me->gid;
-        own->cap_effective = me->uid ? 0 : me->cap_permitted;
-    }
-    if (mode)
-        err = inode_permission(dentry_inode(p.dentry), own ? own : me, (int)mode);
-    if (!err && mode & 2) {
-        struct statfs_k fs;
-        if (vfs_statfs(&p, &fs) == 0 && fs.flags & 1)
-            err = -EROFS;
+        walk_at_end(&w);
     }
     if (own)
         cred_put(own);
-    path_put(&p);
     return err;
 }
 

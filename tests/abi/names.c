@@ -4,7 +4,9 @@
  * stay, files that come back. As root, in a mount namespace of its own.
  */
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <grp.h>
 
@@ -347,4 +349,40 @@ TEST(a_place_tells_its_mount)
     EXPECT(fdinfo_number(fd, "mnt_id:\t") == mountinfo_id("/tmp/d"));
     EXPECT(fdinfo_number(fd, "ino:\t") == (long)sx.stx_ino);
     EXPECT(pipe(pipes) == 0 && fdinfo_number(pipes[0], "mnt_id:\t") > 0);
+}
+
+/* A set-id program asks where its user may go, with access(2). */
+TEST(access_goes_the_way_of_the_real_user)
+{
+    begin();
+    EXPECT(mkdir("closed", 0700) == 0);
+    make_file("closed/f", "x");
+    EXPECT(setresuid(1000, 0, 0) == 0);
+    EXPECT_ERR(access("closed/f", R_OK), EACCES);
+    EXPECT_ERR(access("closed/f", F_OK), EACCES);
+    EXPECT(syscall(SYS_faccessat2, AT_FDCWD, "closed/f", R_OK, AT_EACCESS) == 0);
+    EXPECT(setresuid(0, 0, 0) == 0 && prctl(PR_SET_KEEPCAPS, 1) == 0);
+    EXPECT(setresuid(1000, 1000, 1000) == 0);
+    struct {
+        uint32_t version;
+        int pid;
+    } h = {0x20080522, 0};
+    struct {
+        uint32_t effective, permitted, inheritable;
+    } d[2] = {{2, 2, 0}, {0, 0, 0}}; /* CAP_DAC_OVERRIDE */
+    EXPECT(syscall(SYS_capset, &h, d) == 0);
+    EXPECT(open("closed/f", O_RDONLY) >= 0);
+    EXPECT_ERR(access("closed/f", R_OK), EACCES);
+}
+
+TEST(access_knows_what_a_mount_forbids)
+{
+    begin();
+    make_file("f", "x");
+    EXPECT(chmod("f", 0755) == 0 && mknod("null", S_IFCHR | 0666, makedev(1, 3)) == 0);
+    EXPECT(access("f", X_OK | W_OK) == 0);
+    EXPECT(mount(NULL, TOP, NULL, MS_REMOUNT | MS_RDONLY | MS_NOEXEC, NULL) == 0);
+    EXPECT_ERR(access(TOP "/f", W_OK), EROFS);
+    EXPECT_ERR(access(TOP "/f", X_OK), EACCES);
+    EXPECT(access(TOP, X_OK) == 0 && access(TOP "/null", W_OK) == 0);
 }
