@@ -329,18 +329,27 @@ static bool epoll_release_few(struct epoll *ep)
     return n;
 }
 
+/* The same of those that watch epolls. */
+static bool epoll_release_nested(struct epoll *ep)
+{
+    bool more;
+
+    mutex_lock(&epoll_nest_lock);
+    mutex_lock(&ep->lock);
+    for (unsigned n = 0; n < EPOLL_FEW && !list_empty(&ep->nested); n++)
+        epoll_remove(ep, list_first(&ep->nested, struct epoll_item, nested_node));
+    more = !list_empty(&ep->nested);
+    mutex_unlock(&ep->lock);
+    mutex_unlock(&epoll_nest_lock);
+    return more;
+}
+
 static void epoll_release(struct file *f)
 {
     struct epoll *ep = f->priv;
 
-    if (!list_empty(&ep->nested)) {
-        mutex_lock(&epoll_nest_lock);
-        mutex_lock(&ep->lock);
-        while (!list_empty(&ep->nested))
-            epoll_remove(ep, list_first(&ep->nested, struct epoll_item, nested_node));
-        mutex_unlock(&ep->lock);
-        mutex_unlock(&epoll_nest_lock);
-    }
+    while (!list_empty(&ep->nested) && epoll_release_nested(ep))
+        cond_yield();
     while (epoll_release_few(ep))
         cond_yield();
     epoll_put(ep);

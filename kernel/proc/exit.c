@@ -71,6 +71,20 @@ static void exit_drop_namespaces(struct task *t)
         seccomp_put(seccomp);
 }
 
+/* Signals meant for the process go to a task that still takes them. There are mostly none, and many
+ * tasks. siglock held. */
+static void exit_pass_signals_locked(struct process *p)
+{
+    struct task *other;
+
+    if (!p->pending.set)
+        return;
+    list_for_each (other, &p->tasks, node) {
+        if (!other->exiting && p->pending.set & ~other->blocked)
+            thread_work_set(other->thread, WORK_SIGNAL);
+    }
+}
+
 /* The task is on its way out; true when it was the last one alive. */
 static bool exit_begin(struct task *t, int status)
 {
@@ -87,12 +101,7 @@ static bool exit_begin(struct task *t, int status)
     int stop = p->stop_signal;
     bool stopped = t->stop_pending && signal_stop_part_locked(p, t);
     sigpending_take_locked(&t->pending, ~0ULL, &dropped);
-    /* Signals meant for the process go to a task that still takes them. */
-    struct task *other;
-    list_for_each (other, &p->tasks, node) {
-        if (!other->exiting && p->pending.set & ~other->blocked)
-            thread_work_set(other->thread, WORK_SIGNAL);
-    }
+    exit_pass_signals_locked(p);
     thread_work_clear(t->thread, WORK_SIGNAL | WORK_KILL | WORK_NOTIFY);
     spin_unlock_irqrestore(&p->siglock, flags);
     sigqueue_free_list(p, &dropped);

@@ -560,8 +560,10 @@ static void inotify_release(struct file *f)
 
     while (group_drop_some(g))
         ;
-    list_for_each_safe (e, next, &g->events, node)
+    list_for_each_safe (e, next, &g->events, node) {
         event_free(e);
+        cond_yield();
+    }
     user_put(g->user);
     kfree(g);
 }
