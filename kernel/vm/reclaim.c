@@ -87,20 +87,22 @@ static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
     return true;
 }
 
-/* memory.low and memory.min: a group's pages stay while it, and each group above it below the one
- * that needs memory, has no more than that. */
+/* memory.low and memory.min: a group's pages stay while it has no more than it may keep, which is
+ * at most what each group above it, below the one that needs memory, may. */
 static bool reclaim_is_protected(const struct page *page, const struct account *needy, bool low)
 {
     const struct account *a = page->account;
+    s64 used, kept = S64_MAX;
 
     if (!a || a == needy || !a->parent)
         return false;
+    used = atomic_read(&a->used);
     for (; a->parent && a != needy; a = a->parent) {
-        s64 kept = low ? MAX(READ_ONCE(a->low), READ_ONCE(a->min)) : READ_ONCE(a->min);
-        if (atomic_read(&a->used) > kept)
-            return false;
+        s64 own = low ? MAX(READ_ONCE(a->low), READ_ONCE(a->min)) : READ_ONCE(a->min);
+
+        kept = MIN(kept, own);
     }
-    return true;
+    return used <= kept;
 }
 
 /* The oldest page that may go: off the list, its object locked. NULL: none among the next *scan.

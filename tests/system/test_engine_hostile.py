@@ -4,6 +4,7 @@
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -246,6 +247,181 @@ def test_many_variables_and_labels_take_no_time(engine):
     took = time.monotonic() - begun
     if took > 10:
         raise AssertionError(f"took {took:.1f} s")
+    clean(engine)
+
+
+# ---- containers
+
+
+def until(condition, what, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("never: " + what)
+        time.sleep(0.01)
+
+
+def test_top_of_many_long_processes_stalls_no_one(engine):
+    script = "i=0; while [ $i -lt 300 ]; do sleep 1000 $(printf '%060000d' 0) & i=$((i+1)); done; echo up; wait"
+    engine.run("run", "-d", "--name", "top", "busybox", "sh", "-c", script)
+    until(lambda: "up" in engine.run("logs", "top").stdout, "its processes")
+    before = rss(engine)
+    until(lambda: len(api(engine, "GET", "/containers/top/top")[1]["Processes"]) == 301, "all of them")
+    answer = api(engine, "GET", "/containers/top/top")[1]
+    expect(max(len(p[2]) for p in answer["Processes"]), 4096, "what is shown of an argument list")
+    if rss(engine) - before > 12000:
+        raise AssertionError(f"it cost {rss(engine) - before} KiB")
+    clean(engine)
+
+
+def test_restarted_container_is_not_killed_with_its_old_groups(engine):
+    """Groups below its own, which a worker removes while the container runs again."""
+    script = "mkdir -p /sys/fs/cgroup/a/b; echo up; exec sleep 1000"
+    engine.run("run", "-d", "--privileged", "--name", "again", "busybox", "sh", "-c", script)
+    until(lambda: engine.run("logs", "again").stdout == "up\n", "its groups")
+    bothy = os.path.join(engine.group, "bothy")
+    for n in range(2, 6):
+        old = [d for d in os.listdir(bothy) if os.path.isdir(os.path.join(bothy, d, "a"))]
+        expect(api(engine, "POST", "/containers/again/restart?t=0")[0], 204)
+        pid = api(engine, "GET", "/containers/again/json")[1]["State"]["Pid"]
+        until(lambda: engine.run("logs", "again").stdout == "up\n" * n, "it runs again")
+        until(lambda: not any(os.path.exists(os.path.join(bothy, d)) for d in old), "old groups go")
+        state = api(engine, "GET", "/containers/again/json")[1]["State"]
+        expect((state["Status"], state["Pid"]), ("running", pid), "state")
+    clean(engine)
+    until(lambda: engine.idle() == [], f"nothing is left: {engine.idle()}")
+
+
+# ---- logs
+
+
+def log_of(engine, c, query="", streams=("stdout", "stderr")):
+    c = Connection(engine.socket, timeout=60), f"/containers/{c}/logs?" + "".join(f"{s}=1&" for s in streams) + query
+    c[0].request("GET", c[1])
+    data, text = c[0].getresponse().read(), b""
+    while data:
+        size = int.from_bytes(data[4:8], "big")
+        text, data = text + data[8:8 + size], data[8 + size:]
+    return text.decode()
+
+
+def test_last_lines_of_a_log(engine):
+    script = "i=0; while [ $i -lt 5000 ]; do echo out $i; [ $((i%10)) = 7 ] && echo err $i >&2; i=$((i+1)); done"
+    for size in ("10m", "128k"):  # in one file, over a rotation
+        engine.run("run", "-d", "--name", "tail", "--log-opt", "max-size=" + size, "busybox", "sh", "-c", script)
+        expect(engine.run("wait", "tail").stdout, "0\n")
+        for streams in (("stdout",), ("stderr",), ("stdout", "stderr")):
+            every = log_of(engine, "tail", "", streams).splitlines(keepends=True)
+            for n in (0, 1, 2, 40, 1000, len(every) - 1, len(every), len(every) + 5):
+                expect(log_of(engine, "tail", f"tail={n}", streams), "".join(every[max(0, len(every) - n):] if n else []),
+                       f"{n} of {streams}, {size}")
+        clean(engine)
+    c = create(engine, Image="busybox")
+    expect(log_of(engine, c, "tail=3"), "")
+    expect(api(engine, "GET", f"/containers/{c}/logs?stdout=1&since=x")[0], 400)
+    clean(engine)
+
+
+def test_large_log_stalls_no_one(engine):
+    """While the engine stands still one client asks for what must be looked for, then another for a ping."""
+    engine.run("run", "-d", "--name", "big", "--log-opt", "max-size=300m", "busybox", "sh", "-c",
+               "yes | head -c 1600000; echo last; echo end >&2")
+    expect(engine.run("wait", "big", timeout=120).stdout, "0\n")
+    for query in ("stdout=1&since=4000000000", "stderr=1", "stderr=1&tail=1", "stdout=1&tail=700000&until=1"):
+        os.kill(engine.process.pid, signal.SIGSTOP)
+        first, second = Connection(engine.socket, timeout=60), Connection(engine.socket, timeout=60)
+        first.request("GET", "/containers/big/logs?" + query)
+        second.request("GET", "/_ping")
+        os.kill(engine.process.pid, signal.SIGCONT)
+        expect(second.getresponse().read(), b"OK", query)
+        first.sock.setblocking(False)
+        try:
+            early = first.sock.recv(1 << 20)
+        except BlockingIOError:
+            early = b""
+        if b"\r\n0\r\n" in early:
+            raise AssertionError(f"{query}: all of the log was read before the other client's turn")
+        first.close()
+    expect(log_of(engine, "big", "tail=1", ["stdout"]) + log_of(engine, "big", "tail=1", ["stderr"]), "last\nend\n")
+    clean(engine)
+
+
+def test_lines_of_output_are_written_together(engine):
+    def writes():
+        with open(f"/proc/{engine.process.pid}/io") as f:
+            return int(f.read().split("syscw: ")[1].split()[0])
+    c = create(engine, Image="busybox", Cmd=["sh", "-c", "yes '' | head -c 200000"])
+    before = writes()
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    api(engine, "POST", f"/containers/{c}/wait")
+    if writes() - before > 3000:
+        raise AssertionError(f"{writes() - before} writes for 200000 lines")
+    expect(log_of(engine, c, "tail=2"), "\n\n")
+    clean(engine)
+
+
+# ---- filters
+
+
+def ids(engine, path, filters):
+    return sorted(c["Id"] for c in api(engine, "GET", path + "filters=" + json.dumps(filters).replace(" ", ""))[1])
+
+
+def test_filters_of_containers(engine):
+    made = [create(engine, Image="busybox", Labels={"n": str(i)}) for i in range(4)]
+    for filters, want in (({"before": [made[1]]}, made[:1]), ({"since": {made[1]: True}}, made[2:]),
+                          ({"since": [made[0]], "before": [made[3][:12]]}, made[1:3]),
+                          ({"label!": ["n=2"]}, made[:2] + made[3:]), ({"label": ["n", "n=2"]}, made[2:3])):
+        expect(ids(engine, "/containers/json?all=1&", filters), sorted(want), str(filters))
+    for filters, code in (('{"before":["nosuch"]}', 404), ('{"nosuch":["x"]}', 400), ("{", 400), ('{"label":"n"}', 400),
+                          ('{"label":[1]}', 400), ("[]", 400)):
+        for verb in ("GET", "/containers/json?all=1&"), ("POST", "/containers/prune?"):
+            if code == 400 or verb[0] == "GET":
+                expect(api(engine, verb[0], verb[1] + "filters=" + filters)[0], code, filters)
+    expect(ids(engine, "/containers/json?all=1&", {}), sorted(made), "nothing has gone")
+    for filters, gone in (({"label": ["n=1"]}, made[1:2]), ({"until": ["1h"]}, []), ({"until": ["x"]}, None),
+                          ({"label!": ["n=0"], "until": [str(int(time.time()) + 100)]}, made[2:])):
+        status, answer = api(engine, "POST", "/containers/prune?filters=" + json.dumps(filters).replace(" ", ""))
+        expect((status, sorted(answer.get("ContainersDeleted", []))), (200, sorted(gone)) if gone is not None else (400, []))
+    expect(api(engine, "DELETE", f"/containers/{made[0]}?link=1")[0], 400)
+    expect(ids(engine, "/containers/json?all=1&", {}), made[:1], "what stays")
+    clean(engine)
+
+
+def test_filters_of_images(engine):
+    for n in (1, 2):
+        conf = json.loads(config([BASE], Labels={"n": str(n)}))
+        conf["created"] = f"202{n}-01-01T00:00:00Z"
+        loaded(engine, f"fil{n}:1", [BASE], json.dumps(conf).encode())
+    every = {"reference": ["fil*"]}
+    one, two = [api(engine, "GET", f"/images/fil{n}:1/json")[1]["Id"] for n in (1, 2)]
+    for filters, want in (({"label": ["n"]}, [one, two]), ({"label": ["n=2"]}, [two]), ({"before": ["fil2:1"]}, [one]),
+                          ({"since": ["fil1:1"]}, [two]), ({"until": ["1630000000"]}, [one])):
+        expect(ids(engine, "/images/json?", {**every, **filters}), sorted(want), str(filters))
+    for filters in ('{"nosuch":["x"]}', "{", '{"label":[1]}'):
+        expect(api(engine, "GET", "/images/json?filters=" + filters)[0], 400, filters)
+    # one image of two names goes by its id only when that is forced
+    expect(api(engine, "POST", "/images/fil1:1/tag?repo=fil3&tag=1")[0], 201)
+    expect(api(engine, "DELETE", "/images/" + one)[0], 409)
+    expect(api(engine, "GET", "/images/fil1:1/json")[0], 200)
+    expect(api(engine, "DELETE", "/images/" + one + "?force=1")[0], 200)
+
+
+def test_name_that_is_another_s_id(engine):
+    first = create(engine, Image="busybox")
+    expect(api(engine, "POST", "/containers/create?name=" + first, {"Image": "busybox", "Cmd": ["x"]})[0], 201)
+    expect(api(engine, "GET", f"/containers/{first}/json")[1]["Id"], first)
+    clean(engine)
+
+
+def test_limits_that_were_changed_are_shown(engine):
+    c = create(engine, Image="busybox", HostConfig={"Memory": 64 << 20, "CpuShares": 512})
+    change = {"Memory": 128 << 20, "MemoryReservation": 32 << 20, "CpusetCpus": "0", "CpuShares": 100}
+    expect(api(engine, "POST", f"/containers/{c}/update", change)[0], 200)
+    for bad in ({"MemoryReservation": 256 << 20}, {"CpusetCpus": "9999"}, {"CpusetMems": "x"}, {"CpusetCpus": "1" * 300}):
+        expect(api(engine, "POST", f"/containers/{c}/update", bad)[0], 400, str(bad))
+    host = api(engine, "GET", f"/containers/{c}/json")[1]["HostConfig"]
+    expect({k: host[k] for k in change}, change, "limits")
     clean(engine)
 
 

@@ -28,6 +28,13 @@ CASES = [
       "done 2>/dev/null; true' ", "run --rm busybox echo fine"], "fine\n0\n"),
     ("cpu_limit_is_set", ["run --rm --cpus 0.5 busybox cat /sys/fs/cgroup/cpu.max"],
      "50000 100000\n0\n"),
+    ("memory_reservation_is_set_below_the_sum_of_all",
+     ["run --rm --memory-reservation 32m -v /sys/fs/cgroup:/host busybox "
+      "sh -c 'cat /sys/fs/cgroup/memory.low /host/bothy/memory.low'",
+      "run --rm -v /sys/fs/cgroup:/host busybox cat /host/bothy/memory.low"], "33554432\n33554432\n0\n0\n"),
+    ("processors_are_set",
+     ["run --rm --cpuset-cpus 0 --cpuset-mems 0 busybox sh -c "
+      "'cat /sys/fs/cgroup/cpuset.cpus /sys/fs/cgroup/cpuset.mems; nproc'"], "0\n0\n1\n0\n"),
     ("pause_and_unpause",
      ["run -d --name frz busybox sleep 100", "pause frz", "inspect -f '{{.State.Status}}' frz",
       "unpause frz", "rm -f frz"], None),

@@ -50,7 +50,13 @@ def test_options_reach_the_container_or_are_refused_by_name(engine):
                                        "me.example.com", "77"], p.stderr)
     expect_in("ls: /dev/shm: No such file", p.stdout)
     expect(sh(engine, "cat /proc/self/cgroup", "--cgroupns", "host").stdout.strip().endswith("/"), False)
-    for options, words in ((["--cpuset-cpus", "0"], "--cpuset-cpus"), (["--blkio-weight", "300"], "--blkio-weight"),
+    for options, words in ((["--cpuset-cpus", "0-4096"], "Requested CPUs are not available - requested 0-4096"),
+                           (["--cpuset-cpus", "0,"], "Invalid value 0, for cpuset cpus"),
+                           (["--cpuset-cpus", "1-0"], "Invalid value 1-0 for cpuset cpus"),
+                           (["--cpuset-mems", "77"], "Requested memory nodes are not available"),
+                           (["--memory-reservation", "5m"], "Minimum memory reservation allowed is 6MB"),
+                           (["-m", "32m", "--memory-reservation", "64m"], "less than memory reservation"),
+                           (["--blkio-weight", "300"], "--blkio-weight"),
                            (["--cgroup-parent", "x"], "--cgroup-parent"), (["--health-cmd", "true"], "--health-cmd"),
                            (["--pid", "host"], 'PID mode "host"'), (["--ipc", "host"], 'IPC mode "host"'),
                            (["--uts", "host"], 'UTS mode "host"'), (["--volumes-from", "x"], "--volumes-from"),
@@ -75,7 +81,7 @@ def test_options_reach_the_container_or_are_refused_by_name(engine):
     expect_in("tmpfs ro", p.stdout)
     expect_in("\n1700\nF", p.stdout)
     expect_in("Read-only", p.stderr)
-    for field, value in (("Nosuch", 1), ("MemoryReservation", 1 << 24), ("KernelMemory", 1), ("CpuRealtimeRuntime", 5),
+    for field, value in (("Nosuch", 1), ("KernelMemory", 1), ("CpuRealtimeRuntime", 5),
                          ("BlkioDeviceReadBps", [{"Path": "/dev/sda", "Rate": 1}]), ("PortBindings", {"80/tcp": [{}]})):
         body = {"Image": "busybox", "HostConfig": {field: value}}
         status, answer = request(engine.socket, "POST", "/containers/create", body)

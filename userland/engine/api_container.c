@@ -320,6 +320,15 @@ static void remove_wait(struct container *c, struct answer *a)
     request_add(c, NULL, REQ_REMOVE)->answer = a;
 }
 
+void container_remove(struct container *c, struct answer *a)
+{
+    remove_wait(c, a);
+    if (container_running(c))
+        container_kill(c);
+    else
+        container_raise(c, CE_REMOVE);
+}
+
 API(api_container_remove)
 {
     struct container *c = api_container(call);
@@ -327,6 +336,10 @@ API(api_container_remove)
 
     if (!c)
         return;
+    if (http_query_bool(call->req, "link", false)) {
+        api_error(call->conn, 400, "links (rm --link) are not supported");
+        return;
+    }
     if (c->state == C_REMOVING) {
         api_error(call->conn, 409, "removal of container %s is already in progress", call->name);
         return;
@@ -339,12 +352,8 @@ API(api_container_remove)
         return;
     }
     a = answer_new(call->conn, 204, NULL);
-    remove_wait(c, a);
+    container_remove(c, a);
     answer_done(a, NULL);
-    if (container_running(c))
-        container_kill(c);
-    else
-        container_raise(c, CE_REMOVE);
 }
 
 API(api_container_rename)
@@ -366,26 +375,4 @@ API(api_container_rename)
     c->name = str_dup(*name == '/' ? name + 1 : name);
     event_container(c, "rename", NULL, NULL);
     api_no_content(call->conn);
-}
-
-API(api_container_prune)
-{
-    struct answer *a = answer_new(call->conn, 200, "application/json");
-    struct jw w = {.out = &a->body};
-    struct container *next;
-
-    jw_object(&w, NULL);
-    jw_array(&w, "ContainersDeleted");
-    for (struct container *c = container_first(); c; c = next) {
-        next = c->next;
-        if (c->state != C_STOPPED)
-            continue;
-        jw_str(&w, NULL, c->id);
-        remove_wait(c, a);
-        container_raise(c, CE_REMOVE);
-    }
-    jw_array_end(&w);
-    jw_int(&w, "SpaceReclaimed", 0);
-    jw_object_end(&w);
-    answer_done(a, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/filters.h"
 #include "lib/str.h"
 
 static struct image *api_image(struct call *call)
@@ -66,35 +67,79 @@ static void image_names(struct jw *w, const struct image *img, const struct json
     jw_array_end(w);
 }
 
-static bool image_wanted(const struct image *img, const struct json *filters)
+static bool filter_reference(const void *o, const char *v)
 {
-    const struct json *refs = json_get(filters, "reference");
-    const struct json *dangling = json_get(filters, "dangling");
+    const struct image *img = o;
 
-    if (dangling && dangling->child) {
-        const struct json *v = dangling->child;
-        const char *text = dangling->type == JSON_OBJECT ? v->key : v->str;
-        bool want = text && (!strcmp(text, "true") || !strcmp(text, "1"));
-
-        if (want != (img->ntags == 0))
-            return false;
-    }
     for (int i = 0; i < img->ntags; i++)
-        if (reference_wanted(filters, img->tags[i]))
+        if (reference_match(v, img->tags[i]))
             return true;
-    return !refs || !refs->child;
+    return false;
 }
+
+static bool filter_dangling(const void *o, const char *v)
+{
+    bool want = !strcmp(v, "true") || !strcmp(v, "1");
+
+    return want == (((const struct image *)o)->ntags == 0);
+}
+
+static bool filter_label(const void *o, const char *v)
+{
+    const struct image *img = o;
+    char *key = filter_label_key(v);
+    bool is =
+        filter_label_is(v, json_str(json_get(json_get(img->config, "config"), "Labels"), key));
+
+    free(key);
+    return is;
+}
+
+/* Created before or after another one. */
+static bool filter_before(const void *o, const char *v)
+{
+    const struct image *than = image_find(v);
+
+    return than && image_created(o) < image_created(than);
+}
+
+static bool filter_since(const void *o, const char *v)
+{
+    const struct image *than = image_find(v);
+
+    return than && image_created(o) > image_created(than);
+}
+
+static bool filter_until(const void *o, const char *v)
+{
+    long long at;
+
+    return filter_time(v, &at) && image_created(o) < at;
+}
+
+static const struct filter image_filters[] = {
+    {"reference", filter_reference, false}, {"dangling", filter_dangling, false},
+    {"label", filter_label, true},          {"before", filter_before, true},
+    {"since", filter_since, true},          {"until", filter_until, true},
+};
+
+#define IMAGE_FILTERS (sizeof(image_filters) / sizeof(image_filters[0]))
 
 API(api_image_list)
 {
-    const char *text = http_query(call->req, "filters");
-    struct json *filters = text ? json_parse(text, strlen(text), NULL) : NULL;
+    char *why;
+    struct json *filters = filters_read(call->req, image_filters, IMAGE_FILTERS, &why);
     struct buf b = {0};
     struct jw w = {.out = &b};
 
+    if (why) {
+        api_error(call->conn, 400, "%s", why);
+        free(why);
+        return;
+    }
     jw_array(&w, NULL);
     for (struct image *img = image_first(); img; img = img->next) {
-        if (!image_listed(img) || !image_wanted(img, filters))
+        if (!image_listed(img) || !filters_match(image_filters, IMAGE_FILTERS, filters, img))
             continue;
         jw_object(&w, NULL);
         jw_fmt(&w, "Id", "sha256:%s", img->id);
@@ -210,6 +255,14 @@ static struct container *image_user(const struct image *img, bool running_only)
     return NULL;
 }
 
+static bool image_has_tag(const struct image *img, const char *ref)
+{
+    for (int i = 0; i < img->ntags; i++)
+        if (!strcmp(img->tags[i], ref))
+            return true;
+    return false;
+}
+
 API(api_image_remove)
 {
     struct image *img = api_image(call);
@@ -217,13 +270,22 @@ API(api_image_remove)
     char *ref = image_ref_normalize(call->name);
     struct container *user;
     struct answer *a;
+    bool named;
 
     if (!img) {
         free(ref);
         return;
     }
     user = image_user(img, force);
-    if (ref && img->ntags > 1 && image_untag(img, ref)) {
+    named = ref && image_has_tag(img, ref);
+    if (!named && img->ntags > 1 && !force) {
+        api_error(
+            call->conn, 409,
+            "conflict: unable to delete %s (must be forced) - image is referenced in multiple "
+            "repositories",
+            call->name);
+    } else if (named && img->ntags > 1) {
+        image_untag(img, ref);
         a = answer_new(call->conn, 200, "application/json");
         buf_fmt(&a->body, "[{\"Untagged\":\"%s\"}]", ref);
         event_image(img->id, ref, "untag");

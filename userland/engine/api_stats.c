@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The API's look inside a running container: stats and top.
+// The API's look inside a running container: stats.
 #include "engine/engine.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,65 +132,4 @@ API(api_container_stats)
     http_stream(call->conn, 200, "application/json");
     /* the first answer compares two samples */
     ev_timer_set(&s->timer, one_shot ? 1 : s->stream ? 100 : 500);
-}
-
-/* ---- top: what /proc says of the processes in the container's control groups -------------------
- */
-
-static void top_row(struct jw *w, pid_t pid)
-{
-    struct buf stat = {0}, cmd = {0};
-    char path[64], *p;
-    int ppid = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    if (file_read(path, 4096, &stat) == 0 && (p = strrchr(stat.data, ')')) && p[1] && p[2])
-        ppid = atoi(p + 4);
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    if (file_read(path, 65536, &cmd) == 0)
-        for (size_t i = 0; i + 1 < cmd.len; i++)
-            if (!cmd.data[i])
-                cmd.data[i] = ' ';
-    jw_array(w, NULL);
-    jw_fmt(w, NULL, "%d", (int)pid);
-    jw_fmt(w, NULL, "%d", ppid);
-    jw_str(w, NULL, cmd.data);
-    jw_array_end(w);
-    buf_free(&stat);
-    buf_free(&cmd);
-}
-
-API(api_container_top)
-{
-    struct container *c = api_container(call);
-    struct buf b = {0};
-    struct jw w = {.out = &b};
-    struct dirent *e;
-    DIR *proc;
-
-    if (!c)
-        return;
-    if (!container_running(c)) {
-        api_error(call->conn, 409, "container %s is not running", c->id);
-        return;
-    }
-    jw_object(&w, NULL);
-    jw_array(&w, "Titles");
-    jw_str(&w, NULL, "PID");
-    jw_str(&w, NULL, "PPID");
-    jw_str(&w, NULL, "CMD");
-    jw_array_end(&w);
-    jw_array(&w, "Processes");
-    proc = opendir("/proc");
-    while (proc && (e = readdir(proc))) {
-        pid_t pid = atoi(e->d_name);
-
-        if (pid > 0 && cgroup_holds(c, pid))
-            top_row(&w, pid);
-    }
-    if (proc)
-        closedir(proc);
-    jw_array_end(&w);
-    jw_object_end(&w);
-    api_json(call->conn, 200, &b);
 }

@@ -10,40 +10,24 @@
 static char *update_refuse(const struct json *body)
 {
     static const char *const numbers[] = {"BlkioWeight", "CpuRealtimePeriod", "CpuRealtimeRuntime",
-                                          "KernelMemory", "MemoryReservation"};
-    static const char *const texts[] = {"CpusetCpus", "CpusetMems", "CgroupParent"};
+                                          "KernelMemory"};
     const char *restart = json_str(json_get(body, "RestartPolicy"), "Name");
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         if (json_int(body, numbers[i], 0))
             return str_fmt("%s cannot be changed", numbers[i]);
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        if (json_str(body, texts[i]) && *json_str(body, texts[i]))
-            return str_fmt("%s cannot be changed", texts[i]);
+    if (json_str(body, "CgroupParent") && *json_str(body, "CgroupParent"))
+        return str_dup("CgroupParent cannot be changed");
     if (restart && *restart && strcmp(restart, "no"))
         return str_fmt("restart policy \"%s\" is not supported", restart);
     return NULL;
-}
-
-static void update_take(const struct json *body, const char *key, int64_t *value)
-{
-    int64_t v = json_int(body, key, 0);
-
-    if (v)
-        *value = v;
 }
 
 static char *update_judge(const struct container *c, const struct json *body, struct limits *l)
 {
     char *why = update_refuse(body);
 
-    update_take(body, "Memory", &l->memory);
-    update_take(body, "MemorySwap", &l->memory_swap);
-    update_take(body, "NanoCpus", &l->nano_cpus);
-    update_take(body, "CpuShares", &l->cpu_shares);
-    update_take(body, "CpuQuota", &l->cpu_quota);
-    update_take(body, "CpuPeriod", &l->cpu_period);
-    update_take(body, "PidsLimit", &l->pids);
+    why = why ? why : limits_read(l, body);
     why = why ? why : limits_judge(l);
     if (!why && container_running(c) && c->runtime == RUNTIME_VM)
         why = str_dup("a running VM's limits cannot be changed");

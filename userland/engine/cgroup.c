@@ -24,14 +24,25 @@
 
 static bool cgroup_off; /* there is no cgroup2 at all */
 static bool cgroup_any_device;
-static bool cgroup_has[3];
-static const char *const cgroup_controllers[3] = {"memory", "cpu", "pids"};
+enum { CG_MEMORY, CG_CPU, CG_PIDS, CG_CPUSET, CG_CONTROLLERS };
 
-enum { CG_MEMORY, CG_CPU, CG_PIDS };
+static bool cgroup_has[CG_CONTROLLERS];
+static const char *const cgroup_controllers[CG_CONTROLLERS] = {"memory", "cpu", "pids", "cpuset"};
+
+/* A group that could not be removed at once keeps its name: the next start has another. */
+char *cgroup_name(const struct container *c)
+{
+    return c->group ? str_fmt("%s-%u", c->id, c->group) : str_dup(c->id);
+}
 
 static char *cgroup_path(const struct container *c, const char *file)
 {
-    return str_fmt("%s/bothy/%s%s%s", engine.cgroup_root, c->id, file ? "/" : "", file ? file : "");
+    char *name = cgroup_name(c);
+    char *path =
+        str_fmt("%s/bothy/%s%s%s", engine.cgroup_root, name, file ? "/" : "", file ? file : "");
+
+    free(name);
+    return path;
 }
 
 static int cgroup_write(const struct container *c, const char *file, const char *text)
@@ -68,7 +79,7 @@ static void cgroup_enable(const char *dir)
     char path[512], text[32];
 
     snprintf(path, sizeof(path), "%s/cgroup.subtree_control", dir);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < CG_CONTROLLERS; i++) {
         int err;
 
         if (!cgroup_has[i])
@@ -96,7 +107,7 @@ int cgroup_init(void)
         buf_free(&b);
         return 0;
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < CG_CONTROLLERS; i++) {
         cgroup_has[i] = cgroup_word(b.data, cgroup_controllers[i]);
         if (!cgroup_has[i])
             engine_log("%s has no %s controller: its limits are not enforced", engine.cgroup_root,
@@ -189,6 +200,56 @@ static char *cgroup_limit_cpu(const struct container *c)
     return cgroup_limit(c, CG_CPU, "cpu.max", text);
 }
 
+/* What a group may keep is bounded by what the one above it may: that is the sum of those below. */
+static int cgroup_reserve_all(void)
+{
+    char text[32], *path = str_fmt("%s/bothy/memory.low", engine.cgroup_root);
+    uint64_t total = 0; /* each is bounded by far less than what wraps */
+    int err;
+
+    for (const struct container *c = container_first(); c; c = c->next)
+        if (container_running(c))
+            total += (uint64_t)c->limits.reservation;
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)total);
+    err = cgroup_has[CG_MEMORY] ? file_put(path, text) : 0;
+    free(path);
+    return err;
+}
+
+static char *cgroup_reserve(const struct container *c)
+{
+    char text[32], *why;
+    int err;
+
+    snprintf(text, sizeof(text), "%lld", (long long)c->limits.reservation);
+    why = cgroup_limit(c, CG_MEMORY, "memory.low", text);
+    err = why ? 0 : cgroup_reserve_all();
+    return err ? str_fmt("cannot reserve memory: %s", strerror(-err)) : why;
+}
+
+/* A list, or all that there are. */
+static char *cgroup_limit_list(const struct container *c, const char *file, const char *list)
+{
+    char text[CPUSET_MAX + 1];
+
+    snprintf(text, sizeof(text), "%s\n", list);
+    return cgroup_limit(c, CG_CPUSET, file, text);
+}
+
+/* What a file of the root's says, or one for each that is there by another way. */
+void cgroup_available(bool mems, char *text, size_t size)
+{
+    char *path = str_fmt("%s/cpuset.%s.effective", engine.cgroup_root, mems ? "mems" : "cpus");
+    struct buf b = {0};
+
+    if (file_read(path, 4096, &b) == 0 && b.len > 1)
+        snprintf(text, size, "%.*s", (int)strcspn(b.data, "\n"), b.data);
+    else
+        snprintf(text, size, "0-%ld", mems ? 0 : sysconf(_SC_NPROCESSORS_CONF) - 1);
+    buf_free(&b);
+    free(path);
+}
+
 /* Every limit as it is to be; a group that is new has all at their defaults. */
 static char *cgroup_set(const struct container *c, bool fresh)
 {
@@ -199,6 +260,12 @@ static char *cgroup_set(const struct container *c, bool fresh)
     if (l->memory || !fresh)
         why = cgroup_limit_max(c, CG_MEMORY, "memory.max",
                                l->memory && vm ? l->memory + CGROUP_VMM_MEMORY : l->memory);
+    if (!why && (l->reservation || !fresh))
+        why = cgroup_reserve(c);
+    if (!why && (*l->cpus || !fresh))
+        why = cgroup_limit_list(c, "cpuset.cpus", l->cpus);
+    if (!why && (*l->mems || !fresh))
+        why = cgroup_limit_list(c, "cpuset.mems", l->mems);
     if (!why && (l->nano_cpus || l->cpu_quota > 0 || !fresh))
         why = cgroup_limit_cpu(c);
     if (!why && (l->cpu_shares || !fresh)) {
@@ -217,18 +284,17 @@ char *cgroup_apply(const struct container *c)
 
 int cgroup_create(struct container *c, char **why)
 {
-    const struct limits *l = &c->limits;
     char *path;
     int err;
 
     if (cgroup_off) {
-        if (!l->memory && !l->nano_cpus && !l->cpu_quota && !l->cpu_shares && l->pids <= 0)
+        if (!limits_any(&c->limits))
             return 0;
         *why = str_dup("limits need control groups, which this kernel does not have");
         return -ENODEV;
     }
     path = cgroup_path(c, NULL);
-    err = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+    err = mkdir(path, 0755) < 0 ? -errno : 0;
     if (err)
         *why = str_fmt("cannot create control group %s: %s", path, strerror(-err));
     else
@@ -251,29 +317,31 @@ int cgroup_open(const struct container *c)
     return fd < 0 ? -errno : fd;
 }
 
-/* The group of a process as a path below the container's own, "" for that itself, or NULL when it
- * is in none of the container's. The caller frees. */
-static char *cgroup_of(const struct container *c, pid_t pid)
+/* The group of a process as a path below the one of that name, "" for that itself, or NULL when it
+ * is elsewhere. Those who make groups below their own choose their names: the first part counts.
+ * The caller frees. */
+static char *cgroup_of(const char *name, pid_t pid)
 {
-    char path[64], *own = str_fmt("/bothy/%s", c->id), *at, *found = NULL;
+    static const char top[] = "/bothy/";
+    char path[64], *at, *found = NULL;
+    size_t n = strlen(name);
     struct buf b = {0};
 
     snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
     /* the engine's own root may lie below the mount's */
-    if (file_read(path, 65536, &b) == 0 && (at = strstr(b.data, "0::")) && (at = strstr(at, own))) {
-        at += strlen(own);
+    if (file_read(path, 65536, &b) == 0 && (at = strstr(b.data, "0::")) && (at = strstr(at, top))) {
+        at += sizeof(top) - 1;
         at[strcspn(at, "\n")] = '\0';
-        if (!*at || *at == '/')
-            found = str_dup(at);
+        if (!strncmp(at, name, n) && (!at[n] || at[n] == '/'))
+            found = str_dup(at + n);
     }
     buf_free(&b);
-    free(own);
     return found;
 }
 
-bool cgroup_holds(const struct container *c, pid_t pid)
+bool cgroup_holds(const char *name, pid_t pid)
 {
-    char *group = cgroup_of(c, pid);
+    char *group = cgroup_of(name, pid);
 
     free(group);
     return group != NULL;
@@ -283,14 +351,16 @@ bool cgroup_holds(const struct container *c, pid_t pid)
  * those, and an exec goes there too. */
 int cgroup_add(const struct container *c, pid_t pid)
 {
-    char text[16], *group, *file;
+    char text[16], *name, *group, *file;
     int err;
 
     if (cgroup_off)
         return 0;
     snprintf(text, sizeof(text), "%d", (int)pid);
     err = cgroup_write(c, "cgroup.procs", text);
-    group = err == -EBUSY && c->pid > 0 ? cgroup_of(c, c->pid) : NULL;
+    name = cgroup_name(c);
+    group = err == -EBUSY && c->pid > 0 ? cgroup_of(name, c->pid) : NULL;
+    free(name);
     if (group) {
         file = str_fmt("%s/cgroup.procs", *group ? group + 1 : ".");
         err = cgroup_write(c, file, text);
@@ -306,21 +376,24 @@ static void cgroup_groups_done(struct job *j, const char *error)
         engine_log("cannot remove a control group: %s", j->report.len ? j->report.data : error);
 }
 
-/* At once when it is empty, as it nearly always is; else by a worker. */
-static void cgroup_path_remove(const char *path)
+/* At once when it is empty, as it nearly always is; else by a worker: false. */
+static bool cgroup_path_remove(const char *path)
 {
     if (rmdir(path) == 0 || errno == ENOENT)
-        return;
+        return true;
     job_new(NULL, cgroup_groups_done, 0, "groups", path, NULL);
+    return false;
 }
 
-void cgroup_remove(const struct container *c)
+void cgroup_remove(struct container *c)
 {
     char *path = cgroup_path(c, NULL);
 
-    if (!cgroup_off)
-        cgroup_path_remove(path);
+    if (!cgroup_off && !cgroup_path_remove(path))
+        c->group++; /* the worker kills what is in there: nothing may be born in it any more */
     free(path);
+    if (!cgroup_off && c->limits.reservation && cgroup_reserve_all())
+        engine_log("cannot give back what %.12s has reserved", c->id);
 }
 
 void cgroup_close(void)
@@ -379,8 +452,7 @@ void cgroup_job_remove(unsigned n)
 {
     char *path = cgroup_job_path(n, NULL);
 
-    if (rmdir(path) < 0 && errno != ENOENT)
-        job_new(NULL, cgroup_groups_done, 0, "groups", path, NULL);
+    cgroup_path_remove(path);
     free(path);
 }
 

@@ -15,6 +15,7 @@
 #include "lib/str.h"
 
 static struct container *container_list; /* newest first */
+static uint64_t container_count;         /* that there have been */
 
 struct container *container_first(void)
 {
@@ -36,7 +37,10 @@ struct container *container_find(const char *name, bool *ambiguous)
         name++;
     n = strlen(name);
     for (struct container *c = container_list; c; c = c->next)
-        if (!strcmp(c->name, name) || !strcmp(c->id, name))
+        if (!strcmp(c->id, name)) /* first: a name may be another's id */
+            return c;
+    for (struct container *c = container_list; c; c = c->next)
+        if (!strcmp(c->name, name))
             return c;
     if (!n || n > ID_LEN || !str_is_hex(name, n))
         return NULL;
@@ -128,7 +132,6 @@ static bool name_ok(const char *name)
 
 char *container_name(const char *name, int *status)
 {
-    bool ambiguous;
     struct container *clash;
 
     if (*name == '/')
@@ -137,8 +140,9 @@ char *container_name(const char *name, int *status)
     if (!name_ok(name))
         return str_fmt("Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
                        name);
-    clash = container_find(name, &ambiguous);
-    if (!clash || strcmp(clash->name, name))
+    for (clash = container_list; clash && strcmp(clash->name, name); clash = clash->next)
+        ;
+    if (!clash)
         return NULL;
     *status = 409;
     return str_fmt("Conflict. The container name \"/%s\" is already in use by container \"%s\". "
@@ -307,6 +311,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
         return NULL;
     }
     c->name = name && *name ? str_dup(name + (*name == '/')) : container_auto_name();
+    c->number = ++container_count;
     c->next = container_list;
     container_list = c;
     event_container(c, "create", NULL, NULL);

@@ -304,8 +304,9 @@ static char *parse_security(struct container *c)
 
 static char *parse_limits(struct container *c)
 {
-    limits_read(&c->limits, c->host);
-    return limits_judge(&c->limits);
+    char *why = limits_read(&c->limits, c->host);
+
+    return why ? why : limits_judge(&c->limits);
 }
 
 static char *parse_runtime(struct container *c)

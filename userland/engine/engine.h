@@ -163,16 +163,26 @@ struct device_spec {
     unsigned access; /* DEVICE_* */
 };
 
+#define CPUSET_MAX 256
+
 struct limits {
     int64_t memory; /* bytes; 0 none, like the rest */
     int64_t memory_swap;
+    int64_t reservation; /* of memory */
     int64_t nano_cpus;
     int64_t cpu_shares;
     int64_t cpu_quota, cpu_period;
     int64_t pids;
+    char cpus[CPUSET_MAX], mems[CPUSET_MAX]; /* lists as "0-2,5"; "" all */
 };
 
-void limits_read(struct limits *l, const struct json *host);
+/* Those that are set, in a HostConfig or in a request to change them, in place of what *l says;
+ * NULL, or that one is too long. */
+char *limits_read(struct limits *l, const struct json *host);
+bool limits_any(const struct limits *l);
+/* As members of HostConfig, and whether a member of it is one of them. */
+void limits_write(struct jw *w, const struct limits *l);
+bool limits_name(const char *key);
 /* NULL, or what is wrong with them, in Docker's words. Rounds what Docker rounds. */
 char *limits_judge(struct limits *l);
 
@@ -233,6 +243,7 @@ struct container {
     struct container *next;
     int refs; /* the list, requests, execs, processes, jobs */
     char id[ID_LEN + 1];
+    uint64_t number; /* in the order of their birth */
     char *name;
     struct image *image;
     char *image_name;
@@ -242,6 +253,7 @@ struct container {
     struct limits limits;
     enum runtime runtime;
     struct room room;
+    unsigned group; /* its control group's number: one that is being removed is not used again */
     bool auto_remove;
     int stop_signal;
     int64_t stop_timeout; /* seconds; negative: never killed */
@@ -296,6 +308,8 @@ bool container_raise(struct container *c, enum container_event e);
 void container_start_failed(struct container *c, const char *error);
 void container_signal(struct container *c, int sig);
 void container_kill(struct container *c); /* all of it, whatever it is doing */
+/* Killed if it runs, then removed; `a` waits for that (api_container.c). */
+void container_remove(struct container *c, struct answer *a);
 /* The stop of a request begins: its signal now or when the program runs, then SIGKILL. */
 void container_stop_begin(struct container *c, struct request *r);
 
@@ -362,6 +376,8 @@ struct process {
     bool in_eof; /* close `in` when in_pending is written */
     struct attach *attaches;
     unsigned rows, cols;
+    struct ev_timer rest;      /* it has ended: what is left in its pipes is read, in parts */
+    size_t out_left, err_left; /* at most so much of it */
 };
 
 /* Starts the container's main process; the outcome comes through start_done(). Immediate refusals
@@ -421,13 +437,18 @@ int cgroup_create(struct container *c, char **why);
 int cgroup_open(const struct container *c); /* descriptor for CLONE_INTO_CGROUP, or -errno */
 /* Moves a process into the container's group, or into PID 1's below it where that takes none. */
 int cgroup_add(const struct container *c, pid_t pid);
-bool cgroup_holds(const struct container *c, pid_t pid); /* in the group or in one below */
-void cgroup_remove(const struct container *c);
+/* The name of the container's group, to be freed; and whether a process is in the group of that
+ * name or in one below it. */
+char *cgroup_name(const struct container *c);
+bool cgroup_holds(const char *name, pid_t pid);
+void cgroup_remove(struct container *c);
 bool cgroup_oom(const struct container *c);
 int cgroup_kill(const struct container *c);
 int cgroup_freeze(const struct container *c, bool frozen);
 int64_t cgroup_number(const struct container *c, const char *file, const char *key);
 char *cgroup_apply(const struct container *c);
+/* The processors (or memory nodes) that there are: a list as "0-3". */
+void cgroup_available(bool mems, char *text, size_t size);
 void cgroup_close(void);                  /* at the engine's end: nothing stays */
 void cgroup_sweep(void);                  /* all groups of containers and workers; may sleep */
 int cgroup_tree_remove(const char *path); /* kills, waits, removes; may sleep: for workers */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/filters.h"
 #include "lib/str.h"
 
 #define EVENTS_KEPT 256
@@ -32,14 +33,12 @@ static unsigned events_next, events_first; /* those kept: first <= n < next */
 static size_t events_bytes;
 static struct listener *events_listeners;
 
-typedef bool (*filter_fn)(const struct json *e, const char *value);
-
-static bool filter_type(const struct json *e, const char *v)
+static bool filter_type(const void *e, const char *v)
 {
     return !strcmp(json_str(e, "Type"), v);
 }
 
-static bool filter_event(const struct json *e, const char *v)
+static bool filter_event(const void *e, const char *v)
 {
     return !strcmp(json_str(e, "Action"), v);
 }
@@ -62,12 +61,12 @@ static bool filter_actor(const struct json *e, const char *type, const char *v)
     return (name && !strcmp(name, v)) || (*v && str_starts(id, v));
 }
 
-static bool filter_container(const struct json *e, const char *v)
+static bool filter_container(const void *e, const char *v)
 {
     return filter_actor(e, "container", v);
 }
 
-static bool filter_image(const struct json *e, const char *v)
+static bool filter_image(const void *e, const char *v)
 {
     const char *from = json_str(event_attributes(e), "image");
     size_t n = strlen(v);
@@ -76,37 +75,32 @@ static bool filter_image(const struct json *e, const char *v)
            (from && (!strcmp(from, v) || (str_starts(from, v) && from[n] == ':')));
 }
 
-static bool filter_label(const struct json *e, const char *v)
+static bool filter_label(const void *e, const char *v)
 {
-    size_t n = strcspn(v, "=");
-    char *key = str_dupn(v, n);
-    const char *have = json_str(event_attributes(e), key);
+    char *key = filter_label_key(v);
+    bool is = filter_label_is(v, json_str(event_attributes(e), key));
 
     free(key);
-    return have && (!v[n] || !strcmp(have, v + n + 1));
+    return is;
 }
 
-static bool filter_scope(const struct json *e, const char *v)
+static bool filter_scope(const void *e, const char *v)
 {
     return !strcmp(v, "local");
 }
 
-static bool filter_daemon(const struct json *e, const char *v)
+static bool filter_daemon(const void *e, const char *v)
 {
     return str_starts(engine.id, v);
 }
 
 /* An object of a kind that this engine has none of. */
-static bool filter_none(const struct json *e, const char *v)
+static bool filter_none(const void *e, const char *v)
 {
     return false;
 }
 
-static const struct {
-    const char *key;
-    filter_fn fn;
-    bool all; /* of its values must hold; else one */
-} event_filters[] = {
+static const struct filter event_filters[] = {
     {"type", filter_type, false},           {"event", filter_event, false},
     {"container", filter_container, false}, {"image", filter_image, false},
     {"label", filter_label, true},          {"scope", filter_scope, false},
@@ -118,67 +112,11 @@ static const struct {
 
 #define EVENT_FILTERS (sizeof(event_filters) / sizeof(event_filters[0]))
 
-/* One value of a filter: a list of strings, or an object whose keys they are. */
-static const char *filter_text(const struct json *list, const struct json *j)
-{
-    return list->type == JSON_OBJECT ? j->key : j->type == JSON_STRING ? j->str : NULL;
-}
-
-static bool filter_match(size_t which, const struct json *list, const struct json *e)
-{
-    bool all = event_filters[which].all, any = !list->child;
-
-    for (const struct json *j = list->child; j; j = j->next) {
-        bool one = event_filters[which].fn(e, filter_text(list, j));
-
-        if (all && !one)
-            return false;
-        any = any || one;
-    }
-    return any;
-}
-
-static bool filters_match(const struct json *filters, const struct json *e)
-{
-    for (size_t i = 0; i < EVENT_FILTERS; i++) {
-        const struct json *list = json_get(filters, event_filters[i].key);
-
-        if (list && !filter_match(i, list, e))
-            return false;
-    }
-    return true;
-}
-
-static bool filter_known(const char *key)
-{
-    for (size_t i = 0; i < EVENT_FILTERS; i++)
-        if (!strcmp(event_filters[i].key, key))
-            return true;
-    return false;
-}
-
-/* NULL, or what is wrong with the filters of a request. */
-static char *filters_judge(const struct json *filters)
-{
-    if (!filters || filters->type != JSON_OBJECT)
-        return str_dup("invalid filters: not an object");
-    for (const struct json *list = filters->child; list; list = list->next) {
-        if (!filter_known(list->key))
-            return str_fmt("invalid filter '%s'", list->key);
-        if (list->type != JSON_OBJECT && list->type != JSON_ARRAY)
-            return str_fmt("invalid filter '%s': not a list", list->key);
-        for (const struct json *j = list->child; j; j = j->next)
-            if (!filter_text(list, j))
-                return str_fmt("invalid filter '%s': not a list of strings", list->key);
-    }
-    return NULL;
-}
-
 /* Most events have no listener: they are taken apart when one with filters asks. */
 static bool filters_pass(const struct json *filters, const struct event *e)
 {
     struct json *j = filters ? json_parse(e->text, e->len, NULL) : NULL;
-    bool pass = !filters || (j && filters_match(filters, j));
+    bool pass = !filters || (j && filters_match(event_filters, EVENT_FILTERS, filters, j));
 
     json_free(j);
     return pass;
@@ -342,7 +280,7 @@ static bool query_time(const char *text, struct timespec *ts, bool *given)
 /* NULL, or what is wrong with the request. */
 static char *query_judge(const struct http_head *req, struct events_query *q)
 {
-    const char *text = http_query(req, "filters");
+    char *why;
 
     if (!query_time(http_query(req, "since"), &q->from, &q->since))
         return str_fmt("invalid time: %s", http_query(req, "since"));
@@ -350,10 +288,8 @@ static char *query_judge(const struct http_head *req, struct events_query *q)
         return str_fmt("invalid time: %s", http_query(req, "until"));
     if (q->since && q->until && !time_reached(&q->from, &q->to))
         return str_dup("`since` time cannot be after `until` time");
-    if (!text || !*text)
-        return NULL;
-    q->filters = json_parse(text, strlen(text), NULL);
-    return filters_judge(q->filters);
+    q->filters = filters_read(req, event_filters, EVENT_FILTERS, &why);
+    return why;
 }
 
 void events_serve(struct http_conn *conn)

@@ -30,7 +30,7 @@ static unsigned job_count;
 static const struct {
     const char *role;
     int at_once;
-} job_limits[] = {{"remove", 4}, {"groups", 4}, {"pack", 2}, {"store", 1}};
+} job_limits[] = {{"remove", 4}, {"groups", 4}, {"pack", 2}, {"store", 1}, {"top", 4}};
 
 static void job_start(struct job *j);
 

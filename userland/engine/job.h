@@ -51,3 +51,5 @@ int64_t job_memory_bound(void);         /* what a load or a pack may take now */
 
 /* worker.c: the engine's program in a role. */
 int worker_main(int argc, char **argv);
+int worker_say(const char *text); /* its report is an error; the exit status for that */
+int worker_top(char **argv);      /* api_top.c */

@@ -20,6 +20,7 @@
 #define PROCESS_READ 16384
 #define PROCESS_IN_MAX (256 * 1024)
 #define PROCESS_LEFT_MAX (1 << 20) /* the most that a pipe holds */
+#define PROCESS_SLICE (64 * 1024)
 
 static struct process *process_list;
 
@@ -77,6 +78,7 @@ void process_free(struct process *p)
         attach_remove(p->attaches);
         http_raw_end(conn);
     }
+    ev_timer_del(&p->rest);
     source_close(&p->sync);
     source_close(&p->in);
     source_close(&p->out);
@@ -282,21 +284,37 @@ void process_attach(struct process *p, struct http_conn *conn, bool in, bool out
                              : "application/vnd.docker.multiplexed-stream");
 }
 
-/* What the program left in its pipes; what others still write there is not waited for. */
-static void process_drain(struct process *p, struct ev_source *s)
+/* Some of what the program left in a pipe; what others still write there is not waited for. */
+static bool process_drain(struct process *p, struct ev_source *s, size_t *left)
 {
-    ssize_t n, total = 0;
+    ssize_t n = 0, total = 0;
 
-    while (s->fd >= 0 && total < PROCESS_LEFT_MAX && (n = process_pull(p, s)) > 0)
+    while (s->fd >= 0 && total < PROCESS_SLICE && *left && (n = process_pull(p, s)) > 0) {
         total += n;
+        *left -= (size_t)n < *left ? (size_t)n : *left;
+    }
+    return n > 0 && *left;
+}
+
+/* In parts: a line of output may cost a hundred times its bytes, and there are other clients. */
+static void process_rest(struct ev_timer *t)
+{
+    struct process *p = (struct process *)((char *)t - offsetof(struct process, rest));
+    bool more = process_drain(p, &p->out, &p->out_left);
+
+    more = process_drain(p, &p->err, &p->err_left) || more;
+    if (more)
+        ev_timer_set(t, 0);
+    else
+        process_exited(p);
 }
 
 void process_finish(struct process *p)
 {
     start_last_words(p);
-    process_drain(p, &p->out);
-    process_drain(p, &p->err);
-    process_exited(p);
+    p->rest.fn = process_rest;
+    p->out_left = p->err_left = PROCESS_LEFT_MAX;
+    process_rest(&p->rest);
 }
 
 void process_reap(pid_t pid, int status)

@@ -40,12 +40,18 @@ static void run_signal_event(struct container *c, int sig)
     event_container(c, "kill", "signal", number);
 }
 
+/* When it has been reaped, its number may be another's. */
+static void run_pid_signal(const struct container *c, int sig)
+{
+    if (c->pid > 0 && c->proc && !c->proc->reaped)
+        kill(c->pid, sig);
+}
+
 void container_signal(struct container *c, int sig)
 {
     run_signal_event(c, sig);
     run_thaw(c);
-    if (c->pid > 0)
-        kill(c->pid, sig);
+    run_pid_signal(c, sig);
 }
 
 void container_kill(struct container *c)
@@ -57,8 +63,8 @@ void container_kill(struct container *c)
         container_start_failed(c, "the container was killed before it ran");
         return;
     }
-    if (cgroup_kill(c) && c->pid > 0)
-        kill(c->pid, SIGKILL); /* the rest of its pid namespace goes with it */
+    if (cgroup_kill(c))
+        run_pid_signal(c, SIGKILL); /* the rest of its pid namespace goes with it */
 }
 
 static void stop_timeout(struct ev_timer *t)

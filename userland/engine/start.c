@@ -315,6 +315,8 @@ char *exec_start(struct exec *x)
 {
     char *why;
 
+    if (!x->c->proc || x->c->proc->reaped) /* its number may be another's */
+        return str_dup("the container has ended");
     why = start_process(x->proc, &x->spec, 0, x->c->pid);
     if (!why)
         x->pid = x->proc->pid;

@@ -39,7 +39,7 @@ static bool worker_line(char *out, size_t size)
     return false;
 }
 
-static int worker_say(const char *text)
+int worker_say(const char *text)
 {
     return write_all(1, text, strlen(text)) ? 2 : 1;
 }
@@ -162,7 +162,7 @@ static const struct {
     int (*fn)(char **argv);
 } worker_roles[] = {
     {"load", 1, worker_load},   {"pack", 3, worker_pack},     {"remove", 1, worker_remove},
-    {"store", 1, worker_store}, {"groups", 1, worker_groups},
+    {"store", 1, worker_store}, {"groups", 1, worker_groups}, {"top", 1, worker_top},
 };
 
 static void worker_confine(const char *engine_pid)

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+// The API's list of containers, its filters, and the removal of those that do not run.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "engine/filters.h"
+#include "lib/str.h"
+
+static void command_text(const struct container *c, struct buf *b)
+{
+    for (char **a = c->spec.argv; *a; a++)
+        buf_fmt(b, "%s%s", a == c->spec.argv ? "" : " ", *a);
+}
+
+static bool filter_id(const void *o, const char *v)
+{
+    return str_starts(((const struct container *)o)->id, v);
+}
+
+static bool filter_name(const void *o, const char *v)
+{
+    const struct container *c = o;
+    char *full = str_fmt("/%s", c->name);
+    bool anchored = *v == '^', hit;
+    size_t n;
+
+    v += anchored;
+    n = strlen(v);
+    if (n && v[n - 1] == '$')
+        hit = anchored && ((strlen(c->name) == n - 1 && !strncmp(c->name, v, n - 1)) ||
+                           (strlen(full) == n - 1 && !strncmp(full, v, n - 1)));
+    else
+        hit = anchored ? str_starts(c->name, v) || str_starts(full, v) : strstr(full, v) != NULL;
+    free(full);
+    return hit;
+}
+
+static bool filter_status(const void *o, const char *v)
+{
+    const struct container *c = o;
+
+    return !strcmp(container_state_name(c), v);
+}
+
+static bool filter_label(const void *o, const char *v)
+{
+    const struct container *c = o;
+    char *key = filter_label_key(v);
+    bool is = filter_label_is(v, container_label(c, key));
+
+    free(key);
+    return is;
+}
+
+static bool filter_ancestor(const void *o, const char *v)
+{
+    const struct container *c = o;
+
+    return image_find(v) == c->image;
+}
+
+static bool filter_exited(const void *o, const char *v)
+{
+    const struct container *c = o;
+    int64_t code;
+
+    return c->state == C_STOPPED && c->started.tv_sec && str_i64(v, &code) && code == c->exit_code;
+}
+
+static bool filter_no_label(const void *o, const char *v)
+{
+    return !filter_label(o, v);
+}
+
+/* Made before or after another one. */
+static bool filter_before(const void *o, const char *v)
+{
+    bool ambiguous;
+    const struct container *than = container_find(v, &ambiguous);
+
+    return than && ((const struct container *)o)->number < than->number;
+}
+
+static bool filter_since(const void *o, const char *v)
+{
+    bool ambiguous;
+    const struct container *than = container_find(v, &ambiguous);
+
+    return than && ((const struct container *)o)->number > than->number;
+}
+
+/* The name or the place of a mount. */
+static bool filter_volume(const void *o, const char *v)
+{
+    const struct container *c = o;
+
+    for (int i = 0; i < c->room.nmounts; i++)
+        if (!strcmp(c->room.mounts[i].target, v) ||
+            (c->room.mounts[i].volume && !strcmp(c->room.mounts[i].volume, v)))
+            return true;
+    return false;
+}
+
+static bool filter_until(const void *o, const char *v)
+{
+    long long at;
+
+    return filter_time(v, &at) && ((const struct container *)o)->created.tv_sec < at;
+}
+
+static const struct filter list_filters[] = {
+    {"id", filter_id, false},          {"name", filter_name, false},
+    {"status", filter_status, false},  {"label", filter_label, true},
+    {"label!", filter_no_label, true}, {"ancestor", filter_ancestor, false},
+    {"exited", filter_exited, false},  {"before", filter_before, true},
+    {"since", filter_since, true},     {"volume", filter_volume, false},
+};
+
+static const struct filter prune_filters[] = {
+    {"label", filter_label, true},
+    {"label!", filter_no_label, true},
+    {"until", filter_until, true},
+};
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Containers that a filter names must be there. */
+static char *filters_containers(const struct json *filters)
+{
+    static const char *const keys[] = {"before", "since"};
+
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        const struct json *list = json_get(filters, keys[i]);
+
+        for (const struct json *j = list ? list->child : NULL; j; j = j->next) {
+            const char *name = list->type == JSON_OBJECT ? j->key : j->str;
+            bool ambiguous;
+
+            if (!container_find(name, &ambiguous))
+                return str_fmt("No such container: %s", name);
+        }
+    }
+    return NULL;
+}
+
+static void list_entry(struct jw *w, const struct container *c)
+{
+    struct buf command = {0};
+    char status[96];
+
+    command_text(c, &command);
+    container_status_text(c, status, sizeof(status));
+    jw_object(w, NULL);
+    jw_str(w, "Id", c->id);
+    jw_array(w, "Names");
+    jw_fmt(w, NULL, "/%s", c->name);
+    jw_array_end(w);
+    jw_str(w, "Image", c->image_name);
+    jw_fmt(w, "ImageID", "sha256:%s", c->image->id);
+    jw_str(w, "Command", command.data);
+    jw_int(w, "Created", c->created.tv_sec);
+    jw_array(w, "Ports");
+    jw_array_end(w);
+    jw_object(w, "Labels");
+    container_labels(c, w, SIZE_MAX);
+    jw_object_end(w);
+    jw_str(w, "State", container_state_name(c));
+    jw_str(w, "Status", status);
+    jw_object(w, "HostConfig");
+    jw_str(w, "NetworkMode", "default");
+    jw_object_end(w);
+    jw_object(w, "NetworkSettings");
+    jw_object(w, "Networks");
+    jw_object_end(w);
+    jw_object_end(w);
+    jw_array(w, "Mounts");
+    jw_array_end(w);
+    jw_object_end(w);
+    buf_free(&command);
+}
+
+API(api_container_list)
+{
+    const char *limit = http_query(call->req, "limit");
+    char *why, *missing;
+    struct json *filters = filters_read(call->req, list_filters, COUNT(list_filters), &why);
+    bool all = http_query_bool(call->req, "all", false);
+    int64_t left = 0;
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+
+    missing = why ? NULL : filters_containers(filters);
+    if (why || missing) {
+        api_error(call->conn, why ? 400 : 404, "%s", why ? why : missing);
+        json_free(filters);
+        free(why);
+        free(missing);
+        return;
+    }
+    if (limit && (!str_i64(limit, &left) || left < 0))
+        left = 0;
+    all = all || left > 0 || json_get(filters, "status") || json_get(filters, "exited");
+    if (!left)
+        left = INT64_MAX;
+    jw_array(&w, NULL);
+    for (struct container *c = container_first(); c && left; c = c->next) {
+        if (!(all || container_running(c)) ||
+            !filters_match(list_filters, COUNT(list_filters), filters, c))
+            continue;
+        list_entry(&w, c);
+        left--;
+    }
+    jw_array_end(&w);
+    json_free(filters);
+    api_json(call->conn, 200, &b);
+}
+
+API(api_container_prune)
+{
+    char *why;
+    struct json *filters = filters_read(call->req, prune_filters, COUNT(prune_filters), &why);
+    struct container *next;
+    struct answer *a;
+    struct jw w = {0};
+
+    for (struct json *j = why ? NULL : json_list(filters, "until"); j && !why; j = j->next) {
+        const char *text = j->key ? j->key : j->str;
+        long long at;
+
+        if (!filter_time(text, &at))
+            why = str_fmt("invalid filter 'until': %s", text);
+    }
+    if (why) {
+        api_error(call->conn, 400, "%s", why);
+        json_free(filters);
+        free(why);
+        return;
+    }
+    a = answer_new(call->conn, 200, "application/json");
+    w.out = &a->body;
+    jw_object(&w, NULL);
+    jw_array(&w, "ContainersDeleted");
+    for (struct container *c = container_first(); c; c = next) {
+        next = c->next;
+        if (c->state != C_STOPPED ||
+            !filters_match(prune_filters, COUNT(prune_filters), filters, c))
+            continue;
+        jw_str(&w, NULL, c->id);
+        container_remove(c, a);
+    }
+    jw_array_end(&w);
+    jw_int(&w, "SpaceReclaimed", 0);
+    jw_object_end(&w);
+    json_free(filters);
+    answer_done(a, NULL);
+}

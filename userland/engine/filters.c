@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include "engine/filters.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "lib/str.h"
+
+/* One value: a list holds strings, an object has them for keys. */
+static const char *filter_text(const struct json *list, const struct json *j)
+{
+    return list->type == JSON_OBJECT ? j->key : j->type == JSON_STRING ? j->str : NULL;
+}
+
+static const struct filter *filter_find(const struct filter *known, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(known[i].key, key))
+            return &known[i];
+    return NULL;
+}
+
+static char *filters_judge(const struct json *filters, const struct filter *known, size_t n)
+{
+    if (!filters || filters->type != JSON_OBJECT)
+        return str_dup("invalid filters: not an object");
+    for (const struct json *list = filters->child; list; list = list->next) {
+        if (!filter_find(known, n, list->key))
+            return str_fmt("invalid filter '%s'", list->key);
+        if (list->type != JSON_OBJECT && list->type != JSON_ARRAY)
+            return str_fmt("invalid filter '%s': not a list", list->key);
+        for (const struct json *j = list->child; j; j = j->next)
+            if (!filter_text(list, j))
+                return str_fmt("invalid filter '%s': not a list of strings", list->key);
+    }
+    return NULL;
+}
+
+struct json *filters_read(const struct http_head *req, const struct filter *known, size_t n,
+                          char **why)
+{
+    const char *text = http_query(req, "filters");
+    struct json *filters;
+
+    *why = NULL;
+    if (!text || !*text)
+        return NULL;
+    filters = json_parse(text, strlen(text), NULL);
+    *why = filters_judge(filters, known, n);
+    if (!*why)
+        return filters;
+    json_free(filters);
+    return NULL;
+}
+
+static bool filter_match(const struct filter *f, const struct json *list, const void *object)
+{
+    bool any = !list->child;
+
+    for (const struct json *j = list->child; j; j = j->next) {
+        bool one = f->fn(object, filter_text(list, j));
+
+        if (f->all && !one)
+            return false;
+        any = any || one;
+    }
+    return any;
+}
+
+bool filters_match(const struct filter *known, size_t n, const struct json *filters,
+                   const void *object)
+{
+    for (const struct json *list = filters ? filters->child : NULL; list; list = list->next)
+        if (!filter_match(filter_find(known, n, list->key), list, object))
+            return false;
+    return true;
+}
+
+char *filter_label_key(const char *value)
+{
+    return str_dupn(value, strcspn(value, "="));
+}
+
+bool filter_label_is(const char *value, const char *have)
+{
+    const char *equals = strchr(value, '=');
+
+    return have && (!equals || !strcmp(have, equals + 1));
+}
+
+/* "1h30m10s" and the like, in seconds. */
+static bool span_parse(const char *text, long long *seconds)
+{
+    *seconds = 0;
+    if (!*text)
+        return false;
+    while (*text) {
+        char *end;
+        double v = isdigit((unsigned char)*text) ? strtod(text, &end) : -1;
+
+        if (v < 0 || v > 1e9)
+            return false;
+        if (end[0] == 'm' && end[1] == 's')
+            v /= 1000, end++;
+        else if (*end == 'h')
+            v *= 3600;
+        else if (*end == 'm')
+            v *= 60;
+        else if (*end != 's')
+            return false;
+        *seconds += (long long)v;
+        text = end + 1;
+    }
+    return true;
+}
+
+bool filter_time(const char *text, long long *seconds)
+{
+    struct timespec ts;
+
+    if (time_parse(text, &ts)) {
+        *seconds = ts.tv_sec;
+        return true;
+    }
+    if (!span_parse(text, seconds))
+        return false;
+    engine_now(&ts);
+    *seconds = ts.tv_sec - *seconds;
+    return true;
+}

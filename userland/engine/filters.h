@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The filters of a request: {"key":["value", ...]} or {"key":{"value":true, ...}}. One that is not
+// known is refused, and so is what is no filter at all: nothing is listed, or removed, in its
+// place.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct http_head;
+struct json;
+
+struct filter {
+    const char *key;
+    bool (*fn)(const void *object, const char *value);
+    bool all; /* of its values must hold; else one */
+};
+
+/* The request's, to be freed; NULL for none. *why: NULL, or what is wrong with them. */
+struct json *filters_read(const struct http_head *req, const struct filter *known, size_t n,
+                          char **why);
+bool filters_match(const struct filter *known, size_t n, const struct json *filters,
+                   const void *object);
+/* "key" or "key=value" of a label that an object has: `have` is its value of that key, or NULL. */
+char *filter_label_key(const char *value);
+bool filter_label_is(const char *value, const char *have);
+/* A moment: a time, or a span before now as "1h30m". */
+bool filter_time(const char *text, long long *seconds);
