@@ -22,8 +22,10 @@
 #define OOM_PATIENCE (2 * NSEC_PER_SEC)
 
 struct oom_choice {
+    struct cgroup *top; /* where memory ran out */
     u64 best;
     u64 dying;
+    struct cgroup *whole; /* a reference: the group that is to die with the victim, or NULL */
     bool killed;
 };
 
@@ -53,6 +55,17 @@ static void oom_kill(struct cgroup_member *m, struct oom_choice *choice)
     choice->killed = true;
 }
 
+/* memory.oom.group: the topmost group of those from `cg` up to `top` that dies as a whole. */
+static struct cgroup *oom_whole(struct cgroup *cg, const struct cgroup *top)
+{
+    struct cgroup *whole = NULL;
+
+    for (; cg; cg = cg == top ? NULL : cg->parent)
+        if (READ_ONCE(cg->oom_group))
+            whole = cg;
+    return whole;
+}
+
 /* All that may be killed and is not dying. */
 static int oom_kill_any(struct cgroup_member *m, void *arg)
 {
@@ -69,28 +82,31 @@ static int oom_kill_best(struct cgroup_member *m, void *arg)
 
     if (!score || score < choice->best - choice->best / 8)
         return 0;
-    oom_kill(m, choice);
+    choice->whole = oom_whole(m->group, choice->top);
+    if (choice->whole)
+        cgroup_get(choice->whole);
+    else
+        oom_kill(m, choice);
     return 1;
 }
 
-/* memory.oom.group: all of the group dies, not one process. */
 static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
 {
     oom_event(cg, CGROUP_EVENT_OOM);
     if (choice->best == 0)
         return;
-    if (READ_ONCE(cg->oom_group)) {
-        oom_event(cg, CGROUP_EVENT_OOM_GROUP_KILL);
-        cgroup_for_each_below(cg, oom_kill_any, choice);
-        return;
-    }
     cgroup_for_each_below(cg, oom_kill_best, choice);
+    if (!choice->whole)
+        return;
+    oom_event(choice->whole, CGROUP_EVENT_OOM_GROUP_KILL);
+    cgroup_for_each_below(choice->whole, oom_kill_any, choice);
+    cgroup_put(choice->whole);
 }
 
 /* True: something was or will be freed. */
 static bool oom_in(struct cgroup *cg)
 {
-    struct oom_choice choice = {0};
+    struct oom_choice choice = {.top = cg};
 
     cgroup_for_each_below(cg, oom_measure, &choice);
     if (choice.dying && time_ns() - READ_ONCE(cg->oom_since) < OOM_PATIENCE) {

@@ -6,6 +6,7 @@
 #include "abi.h"
 
 #include <sys/mount.h>
+#include <sys/prctl.h>
 
 #define TOP "/tmp/cgroup"
 #define BOX TOP "/abi-box"
@@ -317,5 +318,34 @@ TEST(memory_events_count_what_happens_below)
     EXPECT(figure(BOX "/memory.events.local", "oom_kill ") == 0);
     EXPECT(figure(BOX "/memory.events.local", "oom ") > 0);
     EXPECT(figure(BOX "/inner/memory.events", "oom ") == 0);
+    EXPECT(rmdir(BOX "/inner") == 0 && rmdir(BOX) == 0);
+}
+
+/* A process that fills the limit above, and one beside it: the group of both wants to die whole. */
+TEST(a_group_below_the_limit_dies_as_a_whole)
+{
+    int status = 0;
+    pid_t pid;
+
+    box();
+    EXPECT(put(BOX "/memory.max", "8M") == 0);
+    EXPECT(put(BOX "/cgroup.subtree_control", "+memory") == 0);
+    EXPECT(mkdir(BOX "/inner", 0755) == 0);
+    EXPECT(put(BOX "/inner/memory.oom.group", "1") == 0);
+    EXPECT(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    pid = fork();
+    if (pid == 0) {
+        enter(BOX "/inner");
+        if (fork() == 0)
+            touch_too_much();
+        for (;;)
+            pause();
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    EXPECT(waitpid(-1, &status, 0) > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    EXPECT(figure(BOX "/inner/memory.events", "oom_kill ") >= 2); /* Linux counts the first twice */
+    EXPECT(figure(BOX "/inner/memory.events.local", "oom_group_kill ") == 1);
+    EXPECT(figure(BOX "/memory.events", "oom_group_kill ") == 1);
+    EXPECT(figure(BOX "/memory.events.local", "oom_group_kill ") == 0);
     EXPECT(rmdir(BOX "/inner") == 0 && rmdir(BOX) == 0);
 }
