@@ -92,6 +92,7 @@ static bool flight_leads_there(struct flight *fl)
         if (flight_goes_on(fl))
             flight_look_into(fl, u);
         unix_put(u);
+        cond_yield();
     }
     return !flight_goes_on(fl);
 }

@@ -79,6 +79,7 @@ static int epoll_nest_down(struct nest *nest, struct epoll *ep, int depth)
     nest->looks += paths;
     if (nest->looks > EPOLL_LOOKS)
         return -EINVAL;
+    cond_yield();
     list_for_each (item, &ep->nested, nested_node) {
         below = epoll_nest_down(nest, item->file->priv, depth + 1);
         if (below < 0)
@@ -105,6 +106,7 @@ static bool epoll_nest_leaves_fit(struct nest *nest, struct epoll *ep)
             continue;
         steps = epoll_nest_steps(item->file, EPOLL_STEPS);
         nest->looks += 1 + steps;
+        cond_yield();
         fits = steps + nest->most <= EPOLL_STEPS && nest->looks <= EPOLL_LOOKS;
     }
     mutex_unlock(&ep->lock);

@@ -181,24 +181,40 @@ static bool fd_chunk_copy(struct fd_table *to, const struct fd_chunk *src, u32 n
     return true;
 }
 
-struct fd_table *fd_table_copy(struct fd_table *from, u32 below)
+/* Some chunks from *n on; false: it was the last of them, or (*ok) there is no memory. A run is one
+ * moment's state: a descriptor that another thread moves within it is copied in one place. */
+#define FD_COPY_RUN 64
+static bool fd_table_copy_run(struct fd_table *to, struct fd_table *from, u32 *n, u32 below,
+                              bool *ok)
 {
-    struct fd_table *t = fd_table_create();
-    bool shared = !fd_table_is_own(from), ok = true;
-    struct fd_chunk *c;
+    bool shared = !fd_table_is_own(from);
+    struct fd_chunk *c = NULL;
 
-    if (!t)
-        return NULL;
-    if (shared) /* one moment's state: a descriptor that another thread moves is copied in one place
-                 */
+    if (shared)
         spin_lock(&from->lock);
-    for (u32 n = 0; ok && n * FD_CHUNK < below && (c = fd_chunk_next(from, &n)); n++) {
-        ok = n * FD_CHUNK >= below || fd_chunk_copy(t, c, n, below);
-        if (!shared)
-            cond_yield();
+    for (u32 run = 0; *ok && run < FD_COPY_RUN; run++, ++*n) {
+        c = fd_chunk_next(from, n);
+        if (!c || *n * FD_CHUNK >= below) {
+            c = NULL;
+            break;
+        }
+        *ok = fd_chunk_copy(to, c, *n, below);
     }
     if (shared)
         spin_unlock(&from->lock);
+    return *ok && c;
+}
+
+struct fd_table *fd_table_copy(struct fd_table *from, u32 below)
+{
+    struct fd_table *t = fd_table_create();
+    bool ok = true;
+    u32 n = 0;
+
+    if (!t)
+        return NULL;
+    while (fd_table_copy_run(t, from, &n, below, &ok))
+        cond_yield();
     if (ok)
         return t;
     fd_table_leave(t);
@@ -517,7 +533,12 @@ int fd_table_next(struct fd_table *t, u32 from)
     int found = -1;
 
     spin_lock(&t->lock);
-    for (; found < 0 && (c = fd_chunk_next(t, &n)); n++) {
+    for (u32 looks = 0; found < 0 && (c = fd_chunk_next(t, &n)); n++) {
+        if (++looks % FD_COPY_RUN == 0) { /* chunks stay: many may be empty */
+            spin_unlock(&t->lock);
+            cond_yield();
+            spin_lock(&t->lock);
+        }
         if (n != from / FD_CHUNK)
             mask = U64_MAX;
         for (u64 bits = c->open & mask; bits && found < 0; bits &= bits - 1)

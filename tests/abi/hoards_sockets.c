@@ -282,3 +282,37 @@ TEST(many_messages_of_one_call_let_others_run)
 {
     hoard(many_with_one_call);
 }
+
+static void *wait_for_ever(void *arg)
+{
+    pause();
+    return NULL;
+}
+
+/* The table is shared with a thread, so that it is copied under its lock. */
+static void copy_of_many_descriptors(void)
+{
+    int e = eventfd(0, 0), fd;
+    pthread_t t;
+
+    many_descriptors(200000);
+    EXPECT(pthread_create(&t, NULL, wait_for_ever, NULL) == 0);
+    do
+        fd = dup(e);
+    while (fd >= 0 && fd < 199000);
+    EXPECT(fd == 199000);
+    for (int i = 0; i < 2; i++) {
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0)
+            _exit(fcntl(199000, F_GETFD) < 0);
+        EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    }
+    EXPECT(close_range(3, ~0U, 0) == 0);
+    EXPECT(close_range(3, ~0U, 0) == 0); /* where there is none */
+}
+TEST(a_copy_of_many_descriptors_lets_others_run)
+{
+    hoard(copy_of_many_descriptors);
+}
