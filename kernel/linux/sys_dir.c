@@ -25,10 +25,16 @@ static s64 dir_open(u64 dirfd, u64 uname, u32 flags, u32 mode, unsigned walk_fla
     u32 perm = flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
                    ? (mode & 07777) & ~current_task()->fs->umask
                    : 0;
-    err = vfs_open(&w.walk.ctx, w.from, w.name, flags & OPEN_FLAGS & ~(u32)O_CLOEXEC, perm,
-                   walk_flags, &f);
+    int fd = fd_alloc(0, flags & O_CLOEXEC); /* for want of a number nothing is made or emptied */
+    err = fd < 0 ? fd
+                 : vfs_open(&w.walk.ctx, w.from, w.name, flags & OPEN_FLAGS & ~(u32)O_CLOEXEC, perm,
+                            walk_flags, &f);
     walk_at_end(&w);
-    return err ? err : fd_publish(f, flags & O_CLOEXEC);
+    if (!err)
+        fd_install(fd, f);
+    else if (fd >= 0)
+        fd_cancel(fd);
+    return err ? err : fd;
 }
 
 s64 sys_open(u64 name, u32 flags, u32 mode)

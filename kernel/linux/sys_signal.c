@@ -198,25 +198,39 @@ static struct process **signal_group_members(struct pid *pgrp, unsigned *nr)
     return all;
 }
 
-/* To those of the group that current may signal. */
-static s64 signal_group_checked(struct pid *pgrp, int sig, const struct signal_message *m)
+/* To those of the group that current may signal; how many of them it ends. *result:
+ * 0 once there was one; -ENOMEM. */
+static s64 signal_group_once(struct pid *pgrp, int sig, const struct signal_message *m, s64 *result)
 {
-    unsigned n;
+    unsigned n, lived = 0;
     struct process **all = signal_group_members(pgrp, &n);
-    s64 result = -ESRCH;
 
     if (!all)
         return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
+        bool dies = READ_ONCE(all[i]->group_exit);
         int err = signal_process_checked(all[i], sig, m);
 
-        if (!err || result == -ESRCH)
-            result = err;
+        if (!err || *result == -ESRCH)
+            *result = err;
+        lived += !err && !dies && READ_ONCE(all[i]->group_exit);
         process_put(all[i]);
         cond_yield();
     }
     kfree(all);
-    return result;
+    return lived;
+}
+
+/* One that was not reached yet may have made a child meanwhile, which is to die with it: until
+ * there is none that lived. */
+static s64 signal_group_checked(struct pid *pgrp, int sig, const struct signal_message *m)
+{
+    s64 result = -ESRCH, lived;
+
+    do
+        lived = signal_group_once(pgrp, sig, m, &result);
+    while (lived > 0 && sig == SIGKILL);
+    return lived < 0 ? lived : result;
 }
 
 s64 sys_kill(s32 pid, s32 sig)

@@ -301,3 +301,24 @@ TEST(holder_of_a_lock_has_its_number_of_the_readers_namespace)
     waitpid(pid, NULL, 0);
     unlink(locked);
 }
+
+/* A file is neither made nor emptied for one who has no number left for it. */
+TEST(an_open_without_a_number_changes_nothing)
+{
+    struct rlimit r, few;
+    struct stat st;
+    int fd;
+
+    mkdir("/tmp", 01777);
+    unlink("/tmp/nofile.new");
+    fd = open("/tmp/nofile", O_CREAT | O_TRUNC | O_RDWR, 0600);
+    EXPECT(fd >= 0 && write(fd, "kept", 4) == 4 && getrlimit(RLIMIT_NOFILE, &r) == 0);
+    few = (struct rlimit){(rlim_t)fd + 1, r.rlim_max};
+    EXPECT(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    EXPECT_ERR(open("/tmp/nofile", O_RDWR | O_TRUNC), EMFILE);
+    EXPECT_ERR(open("/tmp/nofile.new", O_CREAT | O_RDWR, 0600), EMFILE);
+    EXPECT(fstat(fd, &st) == 0 && st.st_size == 4 && stat("/tmp/nofile.new", &st) < 0);
+    EXPECT(setrlimit(RLIMIT_NOFILE, &r) == 0);
+    EXPECT_ERR(open("/tmp/nofile.new", O_RDWR), ENOENT);
+    EXPECT(open("/tmp/nofile", O_RDONLY) == fd + 1);
+}

@@ -2,6 +2,7 @@
  *
  * Signals by number and by descriptor, who may be named, what they tell; waiting by descriptor.
  */
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
@@ -264,4 +265,42 @@ TEST(a_broadcast_that_is_not_permitted_is_no_error)
         _exit(0);
     }
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* Each makes another and ends: a number that is never the same twice. */
+static void run_away(void)
+{
+    for (;;) {
+        pid_t pid = fork();
+
+        if (pid > 0)
+            _exit(0);
+    }
+}
+
+static void kill_runaways(void)
+{
+    pid_t leader = fork();
+
+    if (leader == 0) {
+        EXPECT(setpgid(0, 0) == 0);
+        for (int i = 0; i < 8; i++)
+            if (fork() == 0)
+                run_away();
+        for (;;)
+            pause();
+    }
+    setpgid(leader, leader);
+    usleep(3000); /* some of them run */
+    EXPECT(kill(-leader, SIGKILL) == 0);
+    while (wait(NULL) > 0) /* for ever, if one is left */
+        ;
+    EXPECT(errno == ECHILD);
+}
+
+TEST(a_group_dies_whole)
+{
+    EXPECT(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    for (int i = 0; i < 20; i++)
+        kill_runaways();
 }
