@@ -192,7 +192,7 @@ static int status_show(struct pseudo_node *node, struct seq *out, const struct c
                st, task_state_name(st), pid_nr(p->pid, pn->ns), pid_nr(t->pid, pn->ns), fam.ppid);
     status_ids(out, c);
     seq_printf(out, "FDSize:\t64\nGroups:\t");
-    for (u32 i = 0; i < c->nr_groups; i++)
+    for (u32 i = 0; i < c->nr_groups; i++, cond_yield())
         seq_printf(out, "%u ", user_ns_gid(current_cred()->user_ns, c->groups[i]));
     seq_printf(out, "\nNStgid:");
     for (unsigned i = pn->ns->level; i <= p->pid->level; i++)
