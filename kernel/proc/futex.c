@@ -140,6 +140,51 @@ static int futex_wake_key(struct futex_bucket *b, const struct futex_key *key, i
     return woken;
 }
 
+/* Thousands are not woken in one hold of the lock, with interrupts off. Two waiters for nothing,
+ * with a key that no futex has, stand for where to go on and for whom to wake no more: who came
+ * later. */
+#define FUTEX_RUN 64
+static bool futex_wake_run(struct futex_waiter *at, const struct futex_waiter *last,
+                           const struct futex_key *key, int *n, u32 bitset)
+{
+    struct futex_waiter *w = list_entry(at->node.next, struct futex_waiter, node), *next;
+
+    list_del(&at->node);
+    for (unsigned run = 0; w != last && *n > 0 && run < FUTEX_RUN; run++, w = next) {
+        next = list_entry(w->node.next, struct futex_waiter, node);
+        if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset))
+            continue;
+        futex_wake_one(w);
+        --*n;
+    }
+    list_add_tail(&w->node, &at->node);
+    return w != last && *n > 0;
+}
+
+static int futex_wake_many(struct futex_bucket *b, const struct futex_key *key, int n, u32 bitset)
+{
+    struct futex_waiter at = {.bucket = b}, last = {.bucket = b};
+    int left = n;
+    bool more;
+    u64 flags;
+
+    spin_lock_irqsave(&b->lock, &flags);
+    list_add(&b->waiters, &at.node);
+    list_add_tail(&b->waiters, &last.node);
+    for (;;) {
+        more = futex_wake_run(&at, &last, key, &left, bitset);
+        if (!more)
+            break;
+        spin_unlock_irqrestore(&b->lock, flags);
+        cond_yield();
+        spin_lock_irqsave(&b->lock, &flags);
+    }
+    list_del(&at.node);
+    list_del(&last.node);
+    spin_unlock_irqrestore(&b->lock, flags);
+    return n - left;
+}
+
 s64 futex_wake(u64 addr, bool private, int n, u32 bitset)
 {
     struct futex_key key;
@@ -149,6 +194,8 @@ s64 futex_wake(u64 addr, bool private, int n, u32 bitset)
     if (err || !bitset)
         return err ? err : -EINVAL;
     struct futex_bucket *b = futex_bucket_of(&key);
+    if (unlikely(n > FUTEX_RUN))
+        return futex_wake_many(b, &key, n, bitset);
     spin_lock_irqsave(&b->lock, &flags);
     err = futex_wake_key(b, &key, n, bitset);
     spin_unlock_irqrestore(&b->lock, flags);

@@ -4,6 +4,7 @@
  * hoards.c. They are in a control group of their own, so that only what the kernel does for them at
  * a stretch can keep the neighbour waiting. Children share memory where they only have to be many.
  */
+#include <linux/futex.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -351,4 +352,30 @@ static void lists_of_a_group(void)
 TEST(lists_of_a_large_group_let_others_run)
 {
     let_others_run(lists_of_a_group);
+}
+
+static int word, waiting;
+
+static int wait_for_the_word(void *arg)
+{
+    __atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static void all_woken_at_once(void)
+{
+    long woken = 0;
+
+    crowd(2 * CROWD - 10, wait_for_the_word, NULL);
+    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < 2 * CROWD - 10)
+        sched_yield();
+    usleep(20000); /* the last sleep, too */
+    woken = syscall(SYS_futex, &word, FUTEX_WAKE, 1 << 30);
+    EXPECT(woken >= CROWD);
+}
+TEST(many_that_are_woken_at_once_let_others_run)
+{
+    let_others_run(all_woken_at_once);
 }
