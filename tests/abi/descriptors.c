@@ -322,3 +322,15 @@ TEST(an_open_without_a_number_changes_nothing)
     EXPECT_ERR(open("/tmp/nofile.new", O_RDWR), ENOENT);
     EXPECT(open("/tmp/nofile", O_RDONLY) == fd + 1);
 }
+
+TEST(a_time_of_access_is_its_owners_to_hide)
+{
+    int fd = open("/tmp/noatime", O_CREAT | O_RDWR, 0644), own;
+
+    EXPECT(fd >= 0 && fcntl(fd, F_SETFL, O_NOATIME) == 0 && fcntl(fd, F_SETFL, 0) == 0);
+    own = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    EXPECT(own >= 0 && fchown(own, 1000, 1000) == 0);
+    EXPECT(setresgid(1000, 1000, 1000) == 0 && setresuid(1000, 1000, 1000) == 0);
+    EXPECT_ERR(fcntl(fd, F_SETFL, O_NOATIME), EPERM);
+    EXPECT(fcntl(fd, F_SETFL, O_APPEND) == 0 && fcntl(own, F_SETFL, O_NOATIME) == 0);
+}
