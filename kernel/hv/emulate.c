@@ -404,6 +404,7 @@ static int emulate_rounds(struct vcpu *v)
 int vcpu_emulate(struct vcpu *v)
 {
     COUNT(hv_emulated);
+    v->stats.emulated++;
     emulate_begin(v);
     return emulate_rounds(v);
 }

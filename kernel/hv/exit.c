@@ -121,6 +121,7 @@ static int exit_cpuid(struct vcpu *v)
 
 static int exit_hlt(struct vcpu *v)
 {
+    v->stats.halts++;
     vcpu_skip(v);
     if (v->exception.pending) /* the trap of single stepping ends it at once */
         return 1;
@@ -186,6 +187,7 @@ static int exit_io(struct vcpu *v)
     u32 value = (u32)v->gpr[EMUL_RAX];
 
     COUNT(hv_exits_io);
+    v->stats.io++;
     if (v->exit.io.string)
         return vcpu_emulate(v);
     if (v->exit.io.in) {
@@ -261,6 +263,7 @@ static int exit_page_fault(struct vcpu *v)
     if (err > 0 && unlikely(v->exit.delivering))
         return exit_undeliverable(v);
     if (err > 0) {
+        v->stats.mmio++;
         v->exit.device = err == VM_NO_SLOT;
         v->hinted = v->exit.final && v->exit.access != FAULT_EXEC;
         return v->hinted && v->exit.device ? exit_device(v) : vcpu_emulate(v);

@@ -187,6 +187,8 @@ struct vm {
     struct msr_filter *filter; /* l to change; RCU  NULL: guests have all registers */
     u32 user_msrs;             /* a  KVM_MSR_EXIT_REASON_*: what user space handles */
     bool no_platform_info;     /* a  MSR_PLATFORM_INFO is not for guests */
+    u32 mmu_pages;             /* a  KVM_SET_NR_MMU_PAGES: kept, without effect */
+    u64 flushes;               /* p  for its statistics */
     void *arch;
 };
 
@@ -246,6 +248,9 @@ struct vcpu {
     u64 hidden_cr4, hidden_efer; /* r  bits whose features cpuid does not show; 0: none is set */
     bool signal_mask_set;
     u64 signal_mask;
+    struct {
+        u64 exits, io, mmio, halts, irqs, nmis, emulated;
+    } stats; /* r  stats.c reads them at any time */
 
     struct hv_exit_info exit; /* r */
     /* r  Events that the guest is to get: they stay here until it has been entered with them, and
@@ -333,6 +338,10 @@ void vcpu_sync_out(struct vcpu *vcpu, u64 valid);
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request(struct vcpu *vcpu, u32 bits);
 void vcpu_reset(struct vcpu *vcpu, bool init);
+
+/* ---- stats.c ---- */
+/* A descriptor of the statistics of a VM, or of a vCPU (may be NULL) and its file; -errno. */
+s64 hv_stats_fd(struct vm *vm, struct vcpu *vcpu, struct file *held);
 
 /* ---- memory.c ---- */
 int vm_memory_init(struct vm *vm);

@@ -164,6 +164,8 @@ static const struct {
     {KVM_CAP_X86_MSR_FILTER, 1},
     {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1},
     {KVM_CAP_DISABLE_QUIRKS2, HV_QUIRKS},
+    {KVM_CAP_BINARY_STATS_FD, 1},
+    {KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1},
 };
 
 static s64 kvm_check_extension(u64 cap)

@@ -62,6 +62,7 @@ static bool vm_peek_slot(struct vm *vm, gpa_t gpa, u64 *hva, u32 *flags)
  * for; the request makes each flush before it enters again. */
 static void vm_flush_locked(struct vm *vm)
 {
+    vm->flushes++;
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         struct vcpu *v = load_acquire(&vm->vcpus[i]);
 

@@ -118,9 +118,11 @@ static bool vcpu_inject_one(struct vcpu *v)
         v->event_set = VCPU_EXCEPTION;
     } else if (v->nmi_injected) {
         hv_ops->inject_nmi(v);
+        v->stats.nmis++;
         v->event_set = VCPU_NMI;
     } else if (v->irq_injected >= 0 && hv_ops->irq_allowed(v)) {
         hv_ops->inject_irq(v, (u8)v->irq_injected);
+        v->stats.irqs++;
         v->event_set = VCPU_IRQ;
     }
     return v->event_set != VCPU_NO_EVENT;
@@ -291,6 +293,7 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
         return 2;
     }
     COUNT(hv_entries);
+    v->stats.exits++;
     if (unlikely(v->exit_soon))
         apic_send_ipi(cpu_id(), VEC_RESCHED); /* taken when the event has been delivered */
     v->exit_soon = false;

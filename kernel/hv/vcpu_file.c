@@ -17,6 +17,8 @@ static s64 vcpu_file_ioctl(struct file *f, unsigned cmd, u64 arg)
 
     if (aspace_current() != v->vm->aspace)
         return -EIO;
+    if (cmd == KVM_GET_STATS_FD)
+        return hv_stats_fd(v->vm, v, f);
     if (mutex_lock_killable(&v->lock))
         return -EINTR;
     if (cmd == KVM_RUN)

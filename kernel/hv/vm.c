@@ -12,6 +12,7 @@
 #include "mm/slab.h"
 #include "sched/timer.h"
 
+#define VM_MMU_PAGES_MIN 64
 #define VM_SPLIT_PINS_MAX 4096 /* user space's I/O APICs together; we keep no note of them */
 
 void vm_get(struct vm *vm)
@@ -45,6 +46,7 @@ static int vm_create(struct vm **out)
     vm_eventfds_init(vm);
     vm->clock_offset = -(s64)time_ns();
     vm->tsc_offset = -rdtsc();
+    vm->mmu_pages = VM_MMU_PAGES_MIN;
     vm->aspace = aspace_current();
     refcount_get(&vm->aspace->ref);
     err = vm_memory_init(vm);
@@ -180,6 +182,16 @@ static int vm_ioctl_boot_vcpu(struct vm *vm, u64 id)
     return err;
 }
 
+/* How many shadow tables a VM may have: nested ones are charged and come back by themselves, so the
+ * number is kept, and that is all, as on Linux. */
+static s64 vm_set_mmu_pages(struct vm *vm, u64 pages)
+{
+    if ((u32)pages < VM_MMU_PAGES_MIN)
+        return -EINVAL;
+    WRITE_ONCE(vm->mmu_pages, (u32)pages);
+    return 0;
+}
+
 static s64 vm_file_ioctl(struct file *f, unsigned cmd, u64 arg)
 {
     struct vm *vm = f->priv;
@@ -216,6 +228,12 @@ s64 vm_ioctl(struct vm *vm, unsigned cmd, u64 arg)
         return vm_ioctl_boot_vcpu(vm, arg);
     case KVM_CHECK_EXTENSION:
         return hv_check_extension(arg);
+    case KVM_GET_STATS_FD:
+        return hv_stats_fd(vm, NULL, NULL);
+    case KVM_SET_NR_MMU_PAGES:
+        return vm_set_mmu_pages(vm, arg);
+    case KVM_GET_NR_MMU_PAGES:
+        return READ_ONCE(vm->mmu_pages);
     case KVM_GET_CLOCK:
         return vm_ioctl_get_clock(vm, arg);
     case KVM_SET_CLOCK:

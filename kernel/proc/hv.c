@@ -16,6 +16,11 @@ struct file *up_fd_file(int fd)
     return fd_file(fd);
 }
 
+u32 up_process_id(void)
+{
+    return pid_nr(current_process()->pid, current_pid_ns());
+}
+
 void up_signal_mask(u64 mask, u64 *old)
 {
     sigset_t former = current_task()->blocked;

@@ -7,6 +7,7 @@
 
 #include <cpuid.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #define MSR_FS_BASE 0xc0000100
 #define MSR_PLATFORM_INFO 0xce
@@ -234,4 +235,69 @@ TEST(interrupts_are_sent_by_hypercall)
     EXPECT_REPORT(&vm, 0, 0x40);
     EXPECT_REPORT(&vm, 0, 1);
     EXPECT_REPORT(&vm, 0, 0);
+}
+
+/* The number that a file of statistics gives under a name. */
+static uint64_t caps_stat(int fd, const char *wanted)
+{
+    struct kvm_stats_header h;
+    uint8_t desc[sizeof(struct kvm_stats_desc) + 256];
+    struct kvm_stats_desc *d = (struct kvm_stats_desc *)desc;
+    uint64_t value;
+    CHECK(pread(fd, &h, sizeof h, 0) == sizeof h);
+    CHECK(h.name_size <= 256);
+    size_t size = sizeof *d + h.name_size;
+    for (uint32_t i = 0; i < h.num_desc; i++) {
+        CHECK(pread(fd, desc, size, h.desc_offset + i * size) == (ssize_t)size);
+        if (strcmp(d->name, wanted) != 0)
+            continue;
+        CHECK(pread(fd, &value, sizeof value, h.data_offset + d->offset) == sizeof value);
+        return value;
+    }
+    test_fail(__FILE__, __LINE__, "no %s", wanted);
+}
+
+TEST(statistics_count_what_a_guest_does)
+{
+    struct tvm vm;
+    char id[64], want[64];
+    struct kvm_stats_header h;
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, hlt);
+    vcpu_real(&vm, 0);
+    int of_vm = ioctl(vm.fd, KVM_GET_STATS_FD, 0), of_vcpu = ioctl(vm.vcpu[0], KVM_GET_STATS_FD, 0);
+    CHECK(of_vm >= 0 && of_vcpu >= 0);
+    uint64_t exits = caps_stat(of_vcpu, "exits"), halts = caps_stat(of_vcpu, "halt_exits");
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
+    CHECK_EQ(caps_stat(of_vcpu, "halt_exits"), halts + 1);
+    CHECK(caps_stat(of_vcpu, "exits") > exits);
+    caps_stat(of_vm, "remote_tlb_flush");
+    CHECK(pread(of_vcpu, &h, sizeof h, 0) == sizeof h);
+    memset(id, 0, sizeof id);
+    CHECK(pread(of_vcpu, id, h.name_size, h.id_offset) == (ssize_t)h.name_size);
+    snprintf(want, sizeof want, "kvm-%d/vcpu-0", getpid());
+    CHECK(strcmp(id, want) == 0);
+    CHECK(write(of_vm, id, 1) < 0);
+    vm_close(&vm);
+    CHECK_EQ(caps_stat(of_vcpu, "halt_exits"), halts + 1); /* it outlives its vCPU's descriptor */
+}
+
+TEST(number_of_mmu_pages_is_kept)
+{
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    CHECK(vm_has(&vm, KVM_CAP_MMU_SHADOW_CACHE_CONTROL));
+    CHECK_ERR(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 63), EINVAL);
+    CHECK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 1000) == 0);
+    CHECK_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), 1000);
+}
+
+TEST(smm_is_there_or_refused)
+{
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    if (ioctl(vm.kvm, KVM_CHECK_EXTENSION, KVM_CAP_X86_SMM) > 0)
+        CHECK(ioctl(vm.vcpu[0], KVM_SMI, 0) == 0);
+    else
+        CHECK(ioctl(vm.vcpu[0], KVM_SMI, 0) < 0);
 }

@@ -571,6 +571,21 @@ struct kvm_run {
 #define KVM_PIO_PAGE_OFFSET 1
 #define KVM_COALESCED_MMIO_PAGE_OFFSET 2
 
+/* ---- what the file of KVM_GET_STATS_FD begins with, and one of its descriptors ---- */
+
+struct kvm_stats_header {
+    uint32_t flags, name_size, num_desc;
+    uint32_t id_offset, desc_offset, data_offset;
+};
+
+struct kvm_stats_desc {
+    uint32_t flags;
+    int16_t exponent;
+    uint16_t size;
+    uint32_t offset, bucket_size;
+    char name[];
+};
+
 /* ---- ioctls: /dev/kvm ---- */
 
 #define KVM_GET_API_VERSION KVM_IO(0x00)
@@ -587,6 +602,8 @@ struct kvm_run {
 
 #define KVM_CREATE_VCPU KVM_IO(0x41)
 #define KVM_GET_DIRTY_LOG KVM_IOW(0x42, struct kvm_dirty_log)
+#define KVM_SET_NR_MMU_PAGES KVM_IO(0x44)
+#define KVM_GET_NR_MMU_PAGES KVM_IO(0x45)
 #define KVM_SET_USER_MEMORY_REGION KVM_IOW(0x46, struct kvm_userspace_memory_region)
 #define KVM_SET_TSS_ADDR KVM_IO(0x47)
 #define KVM_X86_SET_MSR_FILTER KVM_IOW(0xc6, struct kvm_msr_filter)
@@ -650,12 +667,14 @@ struct kvm_run {
 #define KVM_SET_XCRS KVM_IOW(0xa7, struct kvm_xcrs)
 #define KVM_KVMCLOCK_CTRL KVM_IO(0xad)
 #define KVM_SMI KVM_IO(0xb7)
+#define KVM_GET_STATS_FD KVM_IO(0xce) /* of a VM too */
 #define KVM_GET_XSAVE2 KVM_IOR(0xcf, struct kvm_xsave)
 
 /* ---- capabilities ---- */
 
 #define KVM_CAP_IRQCHIP 0
 #define KVM_CAP_HLT 1
+#define KVM_CAP_MMU_SHADOW_CACHE_CONTROL 2
 #define KVM_CAP_USER_MEMORY 3
 #define KVM_CAP_SET_TSS_ADDR 4
 #define KVM_CAP_VAPIC 6
@@ -722,6 +741,7 @@ struct kvm_run {
 #define KVM_CAP_X86_MSR_FILTER 189
 #define KVM_CAP_ENFORCE_PV_FEATURE_CPUID 190
 #define KVM_CAP_XSAVE2 208
+#define KVM_CAP_BINARY_STATS_FD 203
 #define KVM_CAP_DISABLE_QUIRKS2 213
 #define KVM_CAP_VM_TSC_CONTROL 214
 #define KVM_CAP_X86_TRIPLE_FAULT_EVENT 218
