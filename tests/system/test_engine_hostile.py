@@ -53,6 +53,14 @@ def quick(engine, seconds, what):
         raise AssertionError(f"{what}: the engine did not answer for {took:.1f} s")
 
 
+def until(condition, what, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("never: " + what)
+        time.sleep(0.01)
+
+
 # ---- images
 
 
@@ -216,6 +224,41 @@ def test_client_that_reads_no_answers_costs_little(engine):
     s.close()
 
 
+def worker_of(engine, role):
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+        except OSError:
+            continue
+        if words[1:4] == [b"--worker", str(engine.process.pid).encode(), role.encode()]:
+            return int(pid)
+    return None
+
+
+def test_load_that_fails_before_its_body_is_whole_is_answered_once(engine):
+    """Its answer waits for the removal of a layer that it alone still holds."""
+    loaded(engine, "held:1", [BASE, tar([(f"f{i}", tarfile.REGTYPE, "x") for i in range(3000)])])
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(60)
+    s.connect(engine.socket)
+    s.sendall(b"POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + bytes(10000))
+    until(lambda: worker_of(engine, "load"), "a worker")
+    expect(api(engine, "DELETE", "/images/held:1")[0], 200)
+    os.kill(worker_of(engine, "load"), signal.SIGKILL)
+    until(lambda: worker_of(engine, "remove"), "the removal of the layer")
+    remover = worker_of(engine, "remove")
+    os.kill(remover, signal.SIGSTOP)
+    s.sendall(bytes(10000) + b"GET /_ping HTTP/1.1\r\nConnection: close\r\n\r\n")
+    quick(engine, 5, "the body has been read")
+    os.kill(remover, signal.SIGCONT)
+    data = b""
+    while piece := s.recv(65536):
+        data += piece
+    expect((data[:12], b"the archive could not be read" in data, b"HTTP/1.1 404" in data), (b"HTTP/1.1 200", True, False))
+    quick(engine, 5, "after it")
+
+
 def test_answer_to_a_half_closed_client_is_whole(engine):
     c = create(engine, Image="busybox", Labels={"k%d" % i: "v" * 1000 for i in range(2000)})
     s = socket.socket(socket.AF_UNIX)
@@ -251,14 +294,6 @@ def test_many_variables_and_labels_take_no_time(engine):
 
 
 # ---- containers
-
-
-def until(condition, what, seconds=15):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("never: " + what)
-        time.sleep(0.01)
 
 
 def test_top_of_many_long_processes_stalls_no_one(engine):

@@ -101,6 +101,8 @@ static char *limits_judge_cpuset(const char *list, bool mems)
     char there[CPUSET_MAX];
     unsigned long first, last;
 
+    if (!*list)
+        return NULL;
     cgroup_available(mems, there, sizeof(there));
     for (const char *at = list; *at;) {
         at = cpuset_range(at, &first, &last);

@@ -66,6 +66,8 @@ static bool conn_choked(const struct http_conn *c)
     return c->state == HTTP_READ_HEAD && c->out.len >= HTTP_BACKLOG;
 }
 
+static void conn_resume(struct ev_timer *t);
+
 static void conn_watch(struct http_conn *c)
 {
     bool reads = (c->state != HTTP_DRAIN || c->linger) && !c->eof && !c->hold_input &&
@@ -128,6 +130,10 @@ static void conn_next(struct http_conn *c)
     http_head_free(&c->req);
     buf_free(&c->body);
     c->state = last ? HTTP_DRAIN : HTTP_READ_HEAD;
+    if (!last && c->in.len && !c->advancing) { /* the next request has come already */
+        c->resume.fn = conn_resume;
+        ev_timer_set(&c->resume, 0);
+    }
     conn_flush(c);
 }
 
@@ -393,6 +399,7 @@ static void conn_advance(struct http_conn *c)
 {
     bool more = true;
 
+    c->advancing = true;
     while (more && !c->dead) {
         switch (c->state) {
         case HTTP_READ_HEAD:
@@ -409,6 +416,7 @@ static void conn_advance(struct http_conn *c)
             more = false;
         }
     }
+    c->advancing = false;
     if (!c->dead && c->state == HTTP_DRAIN && c->linger)
         conn_discard(c);
     if (!c->dead && c->eof)
