@@ -154,7 +154,7 @@ static void rwlock_wake(struct rwlock *l)
     smp_mb(); /* a writer counts itself, then looks at the state: one of us sees the other */
     if (atomic_read(&l->writers_waiting))
         waitq_wake_one(&l->writers);
-    else
+    else if (unlikely(!list_empty(&l->readers.waiters)))
         waitq_wake_all(&l->readers);
 }
 

@@ -7,6 +7,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "obj/pipe.h"
+#include "sched/clock_page.h"
 #include "sched/timer.h"
 #include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
@@ -40,7 +41,9 @@ struct timespec_k vfs_now(void)
 
 struct timespec_k vfs_time(u64 ns)
 {
-    ns += time_wall_offset();
+    u64 wall = READ_ONCE(clock_page->wall);
+
+    ns += likely(wall) ? wall : time_wall_offset();
     return (struct timespec_k){(s64)(ns / NSEC_PER_SEC), (s64)(ns % NSEC_PER_SEC)};
 }
 

@@ -89,13 +89,38 @@ static u64 iov_copy(struct iov_iter *it, void *kernel, u64 n, enum iov_op op)
     return done;
 }
 
+/* Whether n bytes lie in the first segment, as they mostly do, and no segment has to be stepped
+ * over behind them: some of it is left, or nothing at all. */
+static inline bool iov_is_simple(const struct iov_iter *it, u64 n)
+{
+    u64 room;
+
+    if (!it->segs || n - 1 >= it->count) /* n is 0, or there is a segment */
+        return false;
+    room = it->segs->len - it->seg_off;
+    return n < room || (n == room && n == it->count);
+}
+
+static inline u64 iov_stepped(struct iov_iter *it, u64 n)
+{
+    it->seg_off += n;
+    it->count -= n;
+    return n;
+}
+
 u64 iov_copy_to(struct iov_iter *it, const void *src, u64 n)
 {
+    if (likely(iov_is_simple(it, n)))
+        return iov_stepped(
+            it, n - user_copy_out((void __user *)(it->segs->base + it->seg_off), src, n));
     return iov_copy(it, (void *)src, n, IOV_TO);
 }
 
 u64 iov_copy_from(struct iov_iter *it, void *dst, u64 n)
 {
+    if (likely(iov_is_simple(it, n)))
+        return iov_stepped(
+            it, n - user_copy_in(dst, (const void __user *)(it->segs->base + it->seg_off), n));
     return iov_copy(it, dst, n, IOV_FROM);
 }
 

@@ -48,10 +48,12 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
         done += got;
         pos += got;
         left -= got;
-        if (got < n || vm_killed()) {
-            err = got < n ? -EFAULT : -EINTR;
+        if (got < n)
+            err = -EFAULT;
+        else if (left && vm_killed())
+            err = -EINTR;
+        if (err || !left)
             break;
-        }
         vm_pause();
     }
     return done ? (ssize_t)done : err;
@@ -131,7 +133,7 @@ ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos)
         done += (u64)got;
         pos += (u64)got;
         left -= (u64)got;
-        if ((u64)got < n || vm_killed())
+        if ((u64)got < n || !left || vm_killed())
             break;
         vm_pause();
     }
