@@ -325,18 +325,16 @@ static int open_or_create(const struct walk_ctx *ctx, const struct path *at, con
 
     *created = false;
     *dir = (struct path){0};
-    err = vfs_lookup(ctx, at, name, walk_flags | WALK_CREATE, found);
-    if (err == 0 && (o_flags & O_EXCL)) {
-        path_put(found);
-        return -EEXIST;
+    if (!(o_flags & O_EXCL)) { /* else it is most likely not there */
+        err = vfs_lookup(ctx, at, name, walk_flags | WALK_CREATE, found);
+        if (err != -ENOENT)
+            return err;
     }
-    if (err != -ENOENT)
-        return err;
     err = walk_to_last(ctx, at, name, walk_flags, &last);
     if (err)
         return err;
-    if (last.kind != LAST_NAME) {
-        err = -EISDIR;
+    if (last.kind != LAST_NAME || last.slash) {
+        err = last.kind != LAST_NAME && (o_flags & O_EXCL) ? -EEXIST : -EISDIR;
         goto out;
     }
     rwlock_write_lock(&dentry_inode(last.dir.dentry)->lock);
