@@ -265,7 +265,6 @@ static void exec_secure(struct task *t)
 static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
 {
     struct task *t = current_task();
-    void *area = t->thread->arch.xsave;
 
     posix_timers_drop(t->process);
     signal_exec_reset(t->process);
@@ -284,8 +283,7 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
     WRITE_ONCE(t->process->exec_id, t->process->exec_id + 1); /* what it chose for others is void */
     t->robust_list = t->clear_child_tid = 0;
     t->restart_call = false;
-    fpu_init_state(area);
-    fpu_restore(area);
+    fpu_reset();
     arch_set_fs_base(0);
     arch_set_gs_base(0);
     *f = (struct trap_frame){.orig_rax = ~0ULL,

@@ -82,14 +82,16 @@ static int sigframe_save_fpu(u64 at)
         .xstate_size = size,
     };
 
-    fpu_save(area);
-    if (copy_out((void __user *)at, area, size) ||
-        copy_out((void __user *)(at + FXSAVE_SW_OFFSET), &sw, sizeof(sw)))
+    int err = fpu_save_user((void __user *)at);
+    if (err == -ENXIO) {
+        fpu_save(area);
+        err = copy_out((void __user *)at, area, size);
+    }
+    if (err || copy_out((void __user *)(at + FXSAVE_SW_OFFSET), &sw, sizeof(sw)))
         return -EFAULT;
     if (fpu_xcr0() && copy_out((void __user *)(at + size), &magic2, sizeof(magic2)))
         return -EFAULT;
-    fpu_init_state(area);
-    fpu_restore(area);
+    fpu_reset();
     return 0;
 }
 
@@ -169,31 +171,55 @@ int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct
     return 0;
 }
 
-/* Loads the FPU state the handler's frame holds; 0 address: as after a reset. */
-static int sigframe_load_fpu(u64 at)
+/* Fills `area` from the frame; what it holds then can be restored. 0, -EFAULT, -EINVAL. */
+static int sigframe_read_fpu(u8 *area, u64 at)
 {
     u32 size = fpu_size();
     struct xstate_sw sw;
-    u8 *raw = kmalloc(size + 64);
+
+    if (copy_in(&sw, (void __user *)(at + FXSAVE_SW_OFFSET), sizeof(sw)))
+        return -EFAULT;
+    bool whole = sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == size;
+    if (!whole)
+        fpu_init_state(area);
+    if (copy_in(area, (void __user *)at, whole ? size : FXSAVE_SIZE))
+        return -EFAULT;
+    if (!whole && fpu_xcr0()) /* only the legacy part: x87 and SSE are in use */
+        *(u64 *)(area + FXSAVE_SIZE) = 3;
+    return fpu_validate(area);
+}
+
+/* The frame's page is not there: the thread may sleep, and its own area is written meanwhile. */
+static __noinline int sigframe_load_fpu_slow(u64 at)
+{
+    u8 *raw = kmalloc(fpu_size() + 64), *area = (u8 *)ALIGN_UP((u64)raw, 64UL);
 
     if (!raw)
         return -ENOMEM;
-    u8 *area = (u8 *)ALIGN_UP((u64)raw, 64UL);
-    int err = 0;
-    fpu_init_state(area);
-    if (at) {
-        err = copy_in(&sw, (void __user *)(at + FXSAVE_SW_OFFSET), sizeof(sw));
-        bool whole = !err && sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == size;
-        if (!err)
-            err = copy_in(area, (void __user *)at, whole ? size : FXSAVE_SIZE);
-        if (!err && !whole && fpu_xcr0()) /* only the legacy part: x87 and SSE are in use */
-            *(u64 *)(area + FXSAVE_SIZE) = 3;
-        if (!err)
-            err = fpu_validate(area);
-    }
+    int err = sigframe_read_fpu(area, at);
     if (!err)
         fpu_restore(area);
     kfree(raw);
+    return err;
+}
+
+/* Loads the FPU state the handler's frame holds; 0 address: as after a reset. While the thread runs
+ * its own area is of no meaning. */
+static int sigframe_load_fpu(u64 at)
+{
+    struct thread *me = current_thread();
+
+    if (!at) {
+        fpu_reset();
+        return 0;
+    }
+    me->nofault++;
+    int err = sigframe_read_fpu(me->arch.xsave, at);
+    me->nofault--;
+    if (err == -EFAULT)
+        return sigframe_load_fpu_slow(at);
+    if (!err)
+        fpu_restore(me->arch.xsave);
     return err;
 }
 

@@ -10,6 +10,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -25,11 +26,14 @@
 #define MXCSR_MASK_OFFSET 28
 #define MXCSR_MASK_DEFAULT 0xffbfU /* of a CPU that tells none */
 
+/* Of all components that we turn on: 2696 bytes with AVX-512. */
+static u8 fpu_initial[PAGE_SIZE] __aligned(64) __ro_after_init;
 static u32 fpu_area_size __ro_after_init = FXSAVE_SIZE;
 static u64 fpu_components __ro_after_init;
 static u32 fpu_mxcsr_mask __ro_after_init;
 
 /* switch.S */
+int uaccess_xsave(void *area, u64 components); /* uaccess.S */
 struct arch_thread *switch_stacks(struct arch_thread *prev, struct arch_thread *next);
 void switch_first_kernel(void);
 void switch_first_user(void);
@@ -61,15 +65,20 @@ void fpu_init_cpu(void)
     bool first = cpu_id() == 0;
 
     __asm__ volatile("fninit");
-    if (first)
+    if (first) {
         fpu_mxcsr_mask = fpu_read_mxcsr_mask();
+        fpu_init_state(fpu_initial); /* the rest is zero */
+    }
     if (!cpu_has(X86_XSAVE))
         return;
     if (first)
         fpu_components = cpuid_count(0xd, 0).eax & (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512);
     xsetbv(0, fpu_components);
-    if (first)
+    if (first) {
         fpu_area_size = cpuid_count(0xd, 0).ebx; /* for what XCR0 has on now */
+        if (fpu_area_size > sizeof(fpu_initial))
+            panic("FPU state of %u bytes", fpu_area_size);
+    }
 }
 
 void fpu_init_state(void *area)
@@ -99,6 +108,25 @@ void fpu_restore(const void *area)
         __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(lo), "d"(hi) : "memory");
     else
         __asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+}
+
+void fpu_reset(void)
+{
+    fpu_restore(fpu_initial);
+}
+
+int fpu_save_user(void __user *area)
+{
+    void __user *header = (u8 __user *)area + FXSAVE_SIZE;
+
+    if (!fpu_components)
+        return -ENXIO;
+    if (!user_range_ok((u64)area, fpu_area_size))
+        return -EFAULT;
+    /* XSAVE writes the header's first word alone, and XRSTOR wants zeros in the others. */
+    if (user_zero(header, XSAVE_HEADER) || uaccess_xsave((void *)area, fpu_components))
+        return -EFAULT;
+    return 0;
 }
 
 /* XRSTOR faults on reserved MXCSR bits, unknown components and a header that is not zero. */

@@ -33,7 +33,11 @@ u32 fpu_size(void);
 u64 fpu_xcr0(void); /* components in use; 0: FXSAVE only */
 void fpu_init_cpu(void);
 void fpu_init_state(void *area); /* as after FNINIT with MXCSR 0x1f80 */
+void fpu_reset(void);            /* the registers, likewise */
 void fpu_save(void *area);
+/* The same into user memory, `area` aligned to 64 and fpu_size() bytes of it below USER_TOP. 0,
+ * -EFAULT, or -ENXIO on a CPU without XSAVE. May fault pages in. */
+int fpu_save_user(void __user *area) __must_check;
 void fpu_restore(
     const void *area); /* area is valid: from fpu_save, fpu_init_state or fpu_validate */
 /* Makes an area that came from user memory safe to restore; -EINVAL: it cannot be. */

@@ -160,3 +160,16 @@ msr_write:
 msr_fault:
     movl $-1, %eax
     ret
+
+/* int uaccess_xsave(void *area, u64 components): 0 or -1 */
+.globl uaccess_xsave
+uaccess_xsave:
+    movl %esi, %eax
+    movq %rsi, %rdx
+    shrq $32, %rdx
+    AC_ON
+1:  xsave64 (%rdi)
+    AC_OFF
+    xorl %eax, %eax
+    ret
+    EX 1b, uaccess_word_fault
