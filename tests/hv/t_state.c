@@ -308,8 +308,7 @@ TEST(tsc_advances)
 }
 
 /* From ring 3 to ring 0 by a gate, in protected mode: TR as a VMM sets it is a busy TSS, and one
- * that is none may be refused but harms no host. Linux hands TR to the CPU as it is, which ends
- * QEMU's TCG. */
+ * that is none may be refused but harms no host. */
 static unsigned inner_ring(uint8_t type, uint8_t present)
 {
     static const uint64_t segments[] = {0x00cffb000000ffff, 0x00cff3000000ffff};
@@ -337,12 +336,37 @@ static unsigned inner_ring(uint8_t type, uint8_t present)
     return vcpu_run(&vm, 0) == KVM_EXIT_IO ? *(uint8_t *)io_data(&vm, 0) : 0;
 }
 
-TEST(inner_ring_is_entered_by_any_task_segment)
+/* Linux hands the guest's state to the CPU as it is, which is the end of QEMU's TCG or of itself.
+ */
+static void skip_on_linux(void)
 {
     struct utsname u;
     CHECK(uname(&u) == 0);
     if (!strstr(u.release, "bothy"))
-        test_skip("Linux ends QEMU's TCG here");
+        test_skip("Linux ends with this guest under QEMU's TCG");
+}
+
+TEST(long_mode_without_paging_is_a_plan)
+{
+    struct tvm vm;
+    struct kvm_sregs s;
+    skip_on_linux();
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, hlt);
+    vcpu_real(&vm, 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    s.efer = 0x100;
+    s.cr4 = 0;
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_SREGS, &s) == 0);
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    CHECK_EQ(s.efer, 0x100);
+    CHECK_EQ(get_msr(&vm, 0, 0xc0000080), 0x100);
+}
+
+TEST(inner_ring_is_entered_by_any_task_segment)
+{
+    skip_on_linux();
     CHECK_EQ(inner_ring(11, 1), 0x5a);
     CHECK_EQ(inner_ring(9, 1), 0x5a);
     inner_ring(0, 0);

@@ -192,7 +192,7 @@ static void svm_vcpu_reset(struct vcpu *v)
     b->ldtr = svm_real_seg(0, 0, 0x082);
     b->tr = svm_real_seg(0, 0, svm_tr_attrib(0x08b));
     b->gdtr.limit = b->idtr.limit = 0xffff;
-    b->efer = EFER_SVME;
+    svm_set_efer(v, 0);
     svm_of(v)->flush = true;
     svm_of(v)->nmi_masked = svm_of(v)->iret_seen = svm_of(v)->step = false;
     svm_set_cr(v, 0, CR0_ET | CR0_CD | CR0_NW);
@@ -341,7 +341,7 @@ static void svm_read_guest(struct vcpu *v, const struct vmcb *b)
     v->rflags = b->rflags;
     v->dr6 = b->dr6;
     v->dr7 = b->dr7;
-    v->efer = b->efer & ~EFER_SVME; /* LMA follows the guest's CR0.PG */
+    v->efer = (b->efer & ~EFER_SVME) | svm_of(v)->efer_hidden; /* LMA follows the guest's CR0.PG */
     v->exit.insn_len = 0;
     v->exit.reason = b->exit_code;
     v->exit.delivering = b->exit_int_info & EVENT_VALID;

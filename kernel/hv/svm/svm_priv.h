@@ -16,6 +16,7 @@ struct svm_vcpu {
     bool flush;          /* r  a fresh ASID at the next entry */
     u64 cr0_caching;     /* r  CD and NW as the guest has set them: without effect */
     u64 cr4_forced;      /* r  bits that are on, and that the guest has off */
+    u64 efer_hidden;     /* r  what the guest has set and the CPU must not see: see svm_set_efer */
     bool nmi_masked;     /* r  an NMI is being handled: until its IRET has been executed */
     bool iret_seen;      /* r  that IRET has exited, at iret_rip, and comes next */
     u64 iret_rip;        /* r */

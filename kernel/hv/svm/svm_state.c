@@ -167,10 +167,15 @@ void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
     svm_of(v)->flush = true;
 }
 
-/* The guest sees its own EFER; the CPU wants SVME in the VMCB's. */
+/* The guest sees its own EFER; the CPU wants SVME in the VMCB's. LME without paging has no effect
+ * yet, and TCG must not see it: with CR4.PAE off as well, its #VMEXIT leaves the host without
+ * paging (cpu_x86_update_cr0 in target/i386/helper.c; seen in 7.2). Turning paging on exits. */
 void svm_set_efer(struct vcpu *v, u64 efer)
 {
-    vmcb_of(v)->efer = efer | EFER_SVME;
+    u64 hidden = svm_is_tcg && !(efer & EFER_LMA) ? efer & EFER_LME : 0;
+
+    svm_of(v)->efer_hidden = hidden;
+    vmcb_of(v)->efer = (efer & ~hidden) | EFER_SVME;
 }
 
 static u64 *svm_msr_slot(struct vcpu *v, u32 msr)
