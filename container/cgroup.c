@@ -413,6 +413,16 @@ struct cgroup *cgroup_next_locked(struct cgroup *cg, struct cgroup *top)
     return next;
 }
 
+/* What is charged to the group itself: what a process has stays there when it moves on. */
+static s64 cgroup_own_locked(const struct cgroup *cg)
+{
+    s64 own = atomic_read(&cg->memory.used);
+
+    for (struct rb_node *n = rb_first(&cg->children); n; n = rb_next(n))
+        own -= atomic_read(&rb_entry(n, struct cgroup, by_id)->memory.used);
+    return own;
+}
+
 struct cgroup *cgroup_largest(void)
 {
     struct cgroup *best = NULL, *cg = &cgroup_root;
@@ -420,11 +430,11 @@ struct cgroup *cgroup_largest(void)
 
     mutex_lock(&cgroup_tree_lock);
     while ((cg = cgroup_next_locked(cg, &cgroup_root))) {
-        s64 used = atomic_read(&cg->memory.used);
+        s64 own = cgroup_own_locked(cg);
 
-        if (READ_ONCE(cg->nr_members) && used > most) {
+        if (READ_ONCE(cg->nr_populated) && own > most) {
             best = cg;
-            most = used;
+            most = own;
         }
     }
     if (best)

@@ -15,6 +15,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "sched/timer.h"
+#include "vm/aspace.h"
 #include "vm/object.h"
 #include "vm/up.h"
 
@@ -103,34 +104,51 @@ static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
     cgroup_put(choice->whole);
 }
 
-/* True: something was or will be freed. */
-static bool oom_in(struct cgroup *cg)
+/* Whether the last victim's memory is still to come back: waits for it a little. */
+static bool oom_waits(const struct cgroup *cg, const struct oom_choice *choice)
+{
+    /* a process that ends is no longer dying while its memory is being unmapped */
+    if ((!choice->dying && !aspace_gives_back()) ||
+        time_ns() - READ_ONCE(cg->oom_since) >= OOM_PATIENCE)
+        return false;
+    (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE);
+    return true;
+}
+
+/* True: something was or will be freed. A kill is noted for `all`, too. */
+static bool oom_in(struct cgroup *cg, struct cgroup *all)
 {
     struct oom_choice choice = {.top = cg};
 
     cgroup_for_each_below(cg, oom_measure, &choice);
-    if (choice.dying && time_ns() - READ_ONCE(cg->oom_since) < OOM_PATIENCE) {
-        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE);
+    if (oom_waits(cg, &choice))
         return true;
-    }
     oom_kill_in(cg, &choice);
     if (choice.killed) {
         WRITE_ONCE(cg->oom_since, time_ns());
+        WRITE_ONCE(all->oom_since, time_ns());
         log_warn("memory of control group %s is full: killed a process",
                  cg->name[0] ? cg->name : "/");
     }
     return choice.killed;
 }
 
-/* No RAM: the largest group's turn, else anybody's. */
+/* No RAM: the largest group's turn, else anybody's. The largest is another one as soon as the
+ * victim begins to give back, so all of the machine waits for it. */
 static bool oom_machine(void)
 {
-    struct cgroup *cg = cgroup_largest();
-    bool done = cg && oom_in(cg);
+    struct oom_choice any = {.top = &cgroup_root};
+    struct cgroup *cg;
+    bool done;
 
+    cgroup_for_each_below(&cgroup_root, oom_measure, &any);
+    if (oom_waits(&cgroup_root, &any))
+        return true;
+    cg = cgroup_largest();
+    done = cg && oom_in(cg, &cgroup_root);
     if (cg)
         cgroup_put(cg);
-    return done || oom_in(&cgroup_root);
+    return done || oom_in(&cgroup_root, &cgroup_root);
 }
 
 bool up_oom(struct account *account)
@@ -143,7 +161,7 @@ bool up_oom(struct account *account)
     if (!cg)
         return false; /* no group's: nobody is to blame for it */
     oom_event(cg, CGROUP_EVENT_MAX);
-    return oom_in(cg);
+    return oom_in(cg, cg);
 }
 
 int cgroup_set_memory_max(struct cgroup *cg, u64 pages)

@@ -67,11 +67,26 @@ static void aspace_empty(struct aspace *as)
     charge_stock_drop(as);
 }
 
+static atomic_t aspace_emptying; /* how many large ones are being unmapped */
+#define ASPACE_LARGE 1024        /* pages */
+
+bool aspace_gives_back(void)
+{
+    return atomic_read(&aspace_emptying) > 0;
+}
+
 void aspace_put(struct aspace *as)
 {
+    bool large;
+
     if (!refcount_put(&as->users))
         return;
+    large = as->rss_anon > ASPACE_LARGE;
+    if (large)
+        atomic_inc(&aspace_emptying);
     aspace_empty(as);
+    if (large)
+        atomic_dec(&aspace_emptying);
     if (as->account)
         up_account_put(as->account);
     aspace_put_ref(as);
