@@ -5,7 +5,7 @@
  */
 #include "hv/emul/emul_priv.h"
 
-#define EMUL_MAX_ROUNDS 1024
+#define EMUL_MAX_ROUNDS 256
 
 static u64 emul_index(const struct emul *e, u32 reg)
 {

@@ -172,7 +172,7 @@ static void svm_control_init(struct vcpu *v, struct vmcb *b)
     b->vintr = VINTR_MASKING;
     b->nested_control = NESTED_ENABLE;
     b->nested_cr3 = v->vm->npt.root.v;
-    b->pat = 0x0007040600070406UL;
+    b->pat = v->pat; /* INIT leaves it (SDM vol. 3, table 9-1) */
 }
 
 static struct vmcb_seg svm_real_seg(u16 selector, u64 base, u16 attrib)
