@@ -339,8 +339,8 @@ static void lists_of_a_group(void)
 
     EXPECT(pipe(gate) == 0);
     crowd(CROWD, wait_at_gate, NULL);
-    for (int i = 0; i < 10; i++) {
-        int fd = open(files[i % 2], O_RDONLY), lines = 0;
+    for (int i = 0; i < 2; i++) {
+        int fd = open(files[i], O_RDONLY), lines = 0;
         ssize_t n;
 
         while ((n = read(fd, block, sizeof(block))) > 0)
