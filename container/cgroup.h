@@ -50,7 +50,7 @@ struct cgroup {
     struct rb_root children, names;  /* t  by id, and by name */
     struct rb_node by_id, by_name;   /* t  in the parent's */
     u32 users[CG_COUNT];             /* t  children that have the controller switched on */
-    struct list_node members;        /* l */
+    struct list_node members;        /* l  and bookmarks of those who walk over it */
     u64 nr_members;                  /* l */
     u64 nr_populated;                /* t+l  members here, and children that are populated */
     struct account memory;           /*    charged by vm, in pages */
@@ -103,10 +103,11 @@ struct cgroup *cgroup_of(const struct cgroup_member *m); /* a reference */
 struct cgroup *cgroup_largest(void);
 bool cgroup_populated(struct cgroup *cg);
 u64 cgroup_count(void); /* the root included */
-/* Calls fn for each member, with the group's lock held; non-zero stops and is returned. */
+/* Calls fn for each member, held but with no lock, those included that join meanwhile; non-zero
+ * stops and is returned. One that has left meanwhile may be met still. May sleep, so may fn. */
 int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
                            void *arg);
-/* The same for cg and every group below it. May sleep; fn must not. */
+/* The same for cg and every group below it. The tree lock is held: fn must not ask for it. */
 int cgroup_for_each_below(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
                           void *arg);
 /* SIGKILL to every process in cg and below, also to those being forked. */

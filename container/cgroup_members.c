@@ -5,6 +5,7 @@
  * exit touch that one group, but for the first and last member of a group, which go up the tree.
  */
 #include "container/cgroup_priv.h"
+#include "container/up.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 
@@ -192,19 +193,40 @@ int cgroup_move(struct cgroup_member *m, struct cgroup *to)
     return err;
 }
 
+/* The member behind a bookmark, which goes to behind it; NULL: there are no more. A bookmark is on
+ * the list as members are, but of no group. REQUIRES(cg->lock) */
+static struct cgroup_member *cgroup_next_member_locked(struct cgroup *cg, struct cgroup_member *at)
+{
+    for (struct list_node *n = at->node.next; n != &cg->members; n = n->next) {
+        struct cgroup_member *m = list_entry(n, struct cgroup_member, node);
+
+        if (!m->group)
+            continue;
+        list_del(&at->node);
+        list_add(n, &at->node);
+        up_cgroup_hold(m);
+        return m;
+    }
+    return NULL;
+}
+
 int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
                            void *arg)
 {
-    struct cgroup_member *m;
+    struct cgroup_member at = {.group = NULL}, *m;
     int ret = 0;
     u64 flags;
 
     spin_lock_irqsave(&cg->lock, &flags);
-    list_for_each (m, &cg->members, node) {
+    list_add(&cg->members, &at.node);
+    while (!ret && (m = cgroup_next_member_locked(cg, &at))) {
+        spin_unlock_irqrestore(&cg->lock, flags);
         ret = fn(m, arg);
-        if (ret)
-            break;
+        up_cgroup_let_go(m);
+        cond_yield();
+        spin_lock_irqsave(&cg->lock, &flags);
     }
+    list_del(&at.node);
     spin_unlock_irqrestore(&cg->lock, flags);
     return ret;
 }

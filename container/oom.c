@@ -51,8 +51,11 @@ static int oom_measure(struct cgroup_member *m, void *arg)
 
 static void oom_kill(struct cgroup_member *m, struct oom_choice *choice)
 {
+    struct cgroup *cg = cgroup_of(m);
+
     up_oom_kill(m);
-    oom_event(m->group, CGROUP_EVENT_OOM_KILL);
+    oom_event(cg, CGROUP_EVENT_OOM_KILL);
+    cgroup_put(cg);
     choice->killed = true;
 }
 

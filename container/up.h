@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * What container asks of kernel/proc. Called with a group's lock held: no sleeping.
+ * What container asks of kernel/proc. Called for members that are held, with at most the tree lock.
  */
 #pragma once
 
 #include "lib/types.h"
 
 struct cgroup_member;
+
+/* The process stays while it is held, though it may end and leave its group. hold is called with
+ * the group's lock held, of one that is in the group. let_go may sleep. */
+void up_cgroup_hold(struct cgroup_member *m);
+void up_cgroup_let_go(struct cgroup_member *m);
 
 /* How many pages killing this process would free; 0: it must not, or need not, be killed. */
 u64 up_oom_score(struct cgroup_member *m);

@@ -140,46 +140,38 @@ static ssize_t cg_subtree_store(struct pseudo_node *node, char *text, size_t n,
     return err ? err : (ssize_t)n;
 }
 
-static bool cg_has(const struct cgroup *cg, const struct process *p)
+static int cg_procs_one(struct cgroup_member *m, void *out)
 {
-    return READ_ONCE(p->cgroup.group) == cg && READ_ONCE(p->state) == PROCESS_LIVE;
+    struct process *p = container_of(m, struct process, cgroup);
+    struct pid *pid = READ_ONCE(p->pid);
+    u32 nr = pid ? pid_nr(pid, current_pid_ns()) : 0;
+
+    if (pid && p->state == PROCESS_LIVE) /* without: it is still being made */
+        seq_printf(out, "%u\n", nr);
+    return 0;
 }
 
-/* By the numbers of all there are: a group's own list could be shown under its lock alone, with
- * interrupts off, as long as the group is large. A number that the reader's namespace does not have
- * shows as 0. */
 static int cg_procs_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct pid *pid;
-
-    for (u32 nr = 1; (pid = pid_next(&pid_ns_init, nr)) != NULL; cond_yield()) {
-        struct process *p = process_of_pid(pid);
-
-        nr = pid_nr(pid, &pid_ns_init) + 1;
-        if (p && cg_has(cg_of(node), p))
-            seq_printf(out, "%u\n", pid_nr(pid, current_pid_ns()));
-        if (p)
-            process_put(p);
-        pid_put(pid);
-    }
+    cgroup_for_each_member(cg_of(node), cg_procs_one, out);
     return 0;
+}
+
+static int cg_threads_one(struct task *t, void *out)
+{
+    if (!t->exiting)
+        seq_printf(out, "%u\n", pid_nr(t->pid, current_pid_ns()));
+    return 0;
+}
+
+static int cg_threads_of(struct cgroup_member *m, void *out)
+{
+    return process_for_each_task(container_of(m, struct process, cgroup), cg_threads_one, out);
 }
 
 static int cg_threads_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    struct pid *pid;
-
-    for (u32 nr = 1; (pid = pid_next(&pid_ns_init, nr)) != NULL; cond_yield()) {
-        struct task *t;
-
-        nr = pid_nr(pid, &pid_ns_init) + 1;
-        t = task_find(&pid_ns_init, nr - 1);
-        if (t && cg_has(cg_of(node), t->process))
-            seq_printf(out, "%u\n", pid_nr(pid, current_pid_ns()));
-        if (t)
-            task_put(t);
-        pid_put(pid);
-    }
+    cgroup_for_each_member(cg_of(node), cg_threads_of, out);
     return 0;
 }
 
@@ -228,23 +220,6 @@ static ssize_t cg_max_below_store(struct pseudo_node *node, char *text, size_t n
     return cg_max_store(text, n, &cg_of(node)->below_max);
 }
 
-static int cg_move_process(struct process *p, struct cgroup *to)
-{
-    struct task *t;
-    u64 flags;
-    int err = cgroup_move(&p->cgroup, to);
-
-    if (err)
-        return err;
-    spin_lock_irqsave(&p->cgroup.lock, &flags);
-    spin_lock(&proc_lock);
-    list_for_each (t, &p->tasks, node)
-        task_follow_cgroup_locked(t);
-    spin_unlock(&proc_lock);
-    spin_unlock_irqrestore(&p->cgroup.lock, flags);
-    return 0;
-}
-
 static ssize_t cg_procs_store(struct pseudo_node *node, char *text, size_t n,
                               const struct cred *cred)
 {
@@ -258,7 +233,7 @@ static ssize_t cg_procs_store(struct pseudo_node *node, char *text, size_t n,
                      nr ? (u32)nr : pid_nr(current_process()->pid, current_pid_ns()));
     if (!p)
         return -ESRCH;
-    err = cg_move_process(p, cg_of(node));
+    err = process_move_to_cgroup(p, cg_of(node));
     process_put(p);
     return err ? err : (ssize_t)n;
 }

@@ -67,48 +67,67 @@ void up_cgroup_kill(struct cgroup_member *m)
     signal_kill_process(domain_process(m));
 }
 
+void up_cgroup_hold(struct cgroup_member *m)
+{
+    process_get(domain_process(m));
+}
+
+void up_cgroup_let_go(struct cgroup_member *m)
+{
+    process_put(domain_process(m));
+}
+
+static int task_apply_cpus(struct task *t, void *arg)
+{
+    thread_apply_cpus(t->thread);
+    return 0;
+}
+
 void up_cgroup_cpus(struct cgroup_member *m)
 {
-    struct process *p = domain_process(m);
-    struct task *t;
-    u64 flags;
+    process_for_each_task(domain_process(m), task_apply_cpus, NULL);
+}
 
-    spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (t, &p->tasks, node)
-        thread_apply_cpus(t->thread);
-    spin_unlock_irqrestore(&p->siglock, flags);
+static int task_throttle(struct task *t, void *arg)
+{
+    thread_work_set(t->thread, WORK_THROTTLE);
+    return 0;
 }
 
 void up_cgroup_freeze(struct cgroup_member *m)
 {
-    struct process *p = domain_process(m);
-    struct task *t;
-    u64 flags;
+    process_for_each_task(domain_process(m), task_throttle, NULL);
+}
 
-    spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (t, &p->tasks, node)
-        thread_work_set(t->thread, WORK_THROTTLE);
-    spin_unlock_irqrestore(&p->siglock, flags);
+static int task_is_awake(struct task *t, void *arg)
+{
+    return !t->exiting && READ_ONCE(t->thread->state) != THREAD_SLEEPING;
 }
 
 bool up_cgroup_awake(struct cgroup_member *m)
 {
-    struct process *p = domain_process(m);
-    bool awake = false;
-    struct task *t;
-    u64 flags;
-
-    spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (t, &p->tasks, node)
-        awake = awake || (!t->exiting && READ_ONCE(t->thread->state) != THREAD_SLEEPING);
-    spin_unlock_irqrestore(&p->siglock, flags);
-    return awake;
+    return process_for_each_task(domain_process(m), task_is_awake, NULL);
 }
 
 void up_thread_frozen(struct thread *t)
 {
     if (t->task)
         cgroup_frozen_notify(&t->task->process->cgroup);
+}
+
+static int task_follow_one(struct task *t, void *arg)
+{
+    task_follow_cgroup_locked(t);
+    return 0;
+}
+
+int process_move_to_cgroup(struct process *p, struct cgroup *to)
+{
+    int err = cgroup_move(&p->cgroup, to);
+
+    if (!err)
+        process_for_each_task(p, task_follow_one, NULL);
+    return err;
 }
 
 void task_follow_cgroup_locked(struct task *t)

@@ -71,20 +71,6 @@ static void exit_drop_namespaces(struct task *t)
         seccomp_put(seccomp);
 }
 
-/* Signals meant for the process go to a task that still takes them. There are mostly none, and many
- * tasks. siglock held. */
-static void exit_pass_signals_locked(struct process *p)
-{
-    struct task *other;
-
-    if (!p->pending.set)
-        return;
-    list_for_each (other, &p->tasks, node) {
-        if (!other->exiting && p->pending.set & ~other->blocked)
-            thread_work_set(other->thread, WORK_SIGNAL);
-    }
-}
-
 /* The task is on its way out; true when it was the last one alive. */
 static bool exit_begin(struct task *t, int status)
 {
@@ -101,7 +87,7 @@ static bool exit_begin(struct task *t, int status)
     int stop = p->stop_signal;
     bool stopped = t->stop_pending && signal_stop_part_locked(p, t);
     sigpending_take_locked(&t->pending, ~0ULL, &dropped);
-    exit_pass_signals_locked(p);
+    signal_pass_on_locked(p, ~t->blocked);
     thread_work_clear(t->thread, WORK_SIGNAL | WORK_KILL | WORK_NOTIFY);
     spin_unlock_irqrestore(&p->siglock, flags);
     sigqueue_free_list(p, &dropped);
@@ -350,7 +336,7 @@ static bool exit_unlink(struct task *t)
     spin_lock_irqsave(&proc_lock, &flags);
     spin_lock(&p->siglock);
     process_times_absorb_locked(p, t);
-    list_del(&t->node);
+    process_unlink_task_locked(p, t);
     bool last = --p->nr_tasks == 0;
     own_pid = t->pid != p->pid;
     if (p->group_exec)

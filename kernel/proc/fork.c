@@ -50,6 +50,7 @@ struct process *process_alloc(void)
         return NULL;
     refcount_init(&p->ref, 1);
     list_init(&p->tasks);
+    list_init(&p->walks);
     list_init(&p->children);
     list_init(&p->sibling);
     p->actions = p->own_actions;
@@ -408,6 +409,20 @@ static void clone_undo_pid(struct clone_job *j)
     pid_put(j->task->pid);
 }
 
+/* The process is in its control group already, where its size is asked for. */
+static void clone_undo_aspace(struct process *p)
+{
+    struct aspace *as;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    as = p->aspace;
+    p->aspace = NULL;
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (as)
+        aspace_put(as);
+}
+
 static void clone_undo(struct clone_job *j)
 {
     struct task *t = j->task;
@@ -425,8 +440,8 @@ static void clone_undo(struct clone_job *j)
     }
     if (j->pid)
         clone_undo_pid(j);
-    if (j->process && j->process->aspace)
-        aspace_put(j->process->aspace);
+    if (j->process)
+        clone_undo_aspace(j->process);
     if (j->charged) {
         if (j->process)
             cgroup_exit(&j->process->cgroup);
@@ -445,15 +460,11 @@ static void clone_undo(struct clone_job *j)
     if (t->seccomp)
         seccomp_put(t->seccomp);
     task_free(t);
-    if (j->process) {
-        if (j->process->pid)
-            pid_put(j->process->pid);
-        if (j->process->sighand)
-            sighand_put(j->process->sighand);
-        process_free(j->process);
-    } else if (p) {
-        process_put(p);
+    if (j->process) { /* who walks over its control group may hold it */
+        sighand_leave(j->process);
+        process_put(j->process);
     }
+    process_put(p);
 }
 
 /* Who is told of the child's end, and how: another's child chooses no signal for its parent.
@@ -538,6 +549,8 @@ static int clone_publish(struct clone_job *j)
         j->task->thread->watched = current_thread()->watched;
         p->nr_tasks++;
         p->nr_alive++;
+        if (p->group_exit) /* it was killed with its control group before it was */
+            thread_work_set(j->task->thread, WORK_SIGNAL | WORK_KILL);
     }
     spin_unlock_pair(&p->siglock, &current_process()->siglock);
     if (!err) {

@@ -46,6 +46,7 @@ struct process {
     struct pid *pid;        /* I  the thread-group id; a reference */
     struct task *leader;    /* p  its tid is the process id; a reference until reaped */
     struct list_node tasks; /* p, s  live tasks by task->node */
+    struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
     u32 nr_tasks;           /* s */
     u32 nr_alive;           /* s  tasks that have not begun to exit */
     struct process *parent; /* p  who waits for it; NULL for PID 1 and its peers */
@@ -144,9 +145,16 @@ void process_times_get_locked(struct process *p, struct process_times *out); /* 
 
 /* REQUIRES(proc_lock): p leaves its parent, if it has one, for another or, NULL, for none. */
 void process_set_parent_locked(struct process *p, struct process *parent);
+/* Calls fn for each task, new ones included, under siglock and the lock of the process's cgroup
+ * member, both of which are let go now and then; non-zero ends it and is returned. May sleep. */
+int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg);
+/* REQUIRES(siglock): t leaves the process. */
+void process_unlink_task_locked(struct process *p, struct task *t);
+/* domain.c: p and its threads. Errors as cgroup_move. May sleep. */
+int process_move_to_cgroup(struct process *p, struct cgroup *to);
 /* domain.c: t runs in the scheduler's group of the control group that its process is in now; who
  * moves a process does so for each thread, who makes one for that.
- * REQUIRES(t->process->cgroup.lock, which comes before proc_lock) */
+ * REQUIRES(t->process->cgroup.lock, which comes before proc_lock and siglock) */
 void task_follow_cgroup_locked(struct task *t);
 
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */

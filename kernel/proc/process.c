@@ -38,7 +38,8 @@ void process_put(struct process *p)
 {
     if (!refcount_put(&p->ref))
         return;
-    pid_put(p->pid);
+    if (p->pid) /* else it has not come to be */
+        pid_put(p->pid);
     poll_queue_gone(&p->signal_wait); /* an epoll may outlive it, with a signalfd in it */
     rcu_call(&p->rcu, process_free_rcu);
 }
@@ -279,6 +280,64 @@ struct aspace *process_inspect_aspace_as(struct process *p, const struct cred *o
 struct aspace *process_inspect_aspace(struct process *p)
 {
     return process_inspect_aspace_as(p, NULL);
+}
+
+#define TASKS_AT_ONCE 64 /* bounds the time with interrupts off */
+
+struct task_walk {
+    struct list_node node;  /* siglock */
+    struct list_node *next; /* siglock: the place in tasks */
+};
+
+void process_unlink_task_locked(struct process *p, struct task *t)
+{
+    struct task_walk *w;
+
+    list_for_each (w, &p->walks, node) {
+        if (w->next == &t->node)
+            w->next = t->node.next;
+    }
+    list_del(&t->node);
+}
+
+/* Some tasks from w->next on. REQUIRES(siglock) */
+static int process_walk_some_locked(struct process *p, struct task_walk *w,
+                                    int (*fn)(struct task *t, void *arg), void *arg)
+{
+    int r = 0;
+
+    for (unsigned n = 0; !r && n < TASKS_AT_ONCE && w->next != &p->tasks; n++) {
+        struct task *t = list_entry(w->next, struct task, node);
+
+        w->next = t->node.next;
+        r = fn(t, arg);
+    }
+    return r;
+}
+
+int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg)
+{
+    struct task_walk w = {.next = NULL};
+    bool more;
+    u64 flags;
+    int r;
+
+    do {
+        spin_lock_irqsave(&p->cgroup.lock, &flags);
+        spin_lock(&p->siglock);
+        if (!w.next) {
+            w.next = p->tasks.next;
+            list_add(&p->walks, &w.node);
+        }
+        r = process_walk_some_locked(p, &w, fn, arg);
+        more = !r && w.next != &p->tasks;
+        if (!more)
+            list_del(&w.node);
+        spin_unlock(&p->siglock);
+        spin_unlock_irqrestore(&p->cgroup.lock, flags);
+        cond_yield();
+    } while (more);
+    return r;
 }
 
 static void process_times_add_thread(struct process_times *sum, const struct task *t)

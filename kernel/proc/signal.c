@@ -399,8 +399,7 @@ void signal_kill_process(struct process *p)
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
-    if (p->nr_tasks)
-        process_group_exit_locked(p, SIGKILL);
+    process_group_exit_locked(p, SIGKILL);
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 
@@ -593,13 +592,30 @@ int signal_wait(sigset_t set, struct siginfo *info, bool block, u64 deadline)
     return err == -ETIMEDOUT ? -EAGAIN : err;
 }
 
+void signal_pass_on_locked(struct process *p, sigset_t set)
+{
+    struct task *t;
+
+    set &= p->pending.set;
+    if (likely(!set))
+        return;
+    list_for_each (t, &p->tasks, node) {
+        if (!t->exiting && set & ~t->blocked)
+            thread_work_set(t->thread, WORK_SIGNAL);
+    }
+}
+
 void signal_set_mask(sigset_t mask)
 {
     struct task *t = current_task();
+    sigset_t old;
     u64 flags;
 
+    DELAYPOINT(signal_mask);
     spin_lock_irqsave(&t->process->siglock, &flags);
+    old = t->blocked;
     t->blocked = mask & ~SIG_UNMASKABLE;
+    signal_pass_on_locked(t->process, t->blocked & ~old);
     signal_recalc_locked(t);
     spin_unlock_irqrestore(&t->process->siglock, flags);
 }

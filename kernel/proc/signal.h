@@ -176,7 +176,7 @@ int signal_send_task(struct task *t, int sig, const struct siginfo *info);
 int signal_send_process(struct process *p, int sig, const struct siginfo *info);
 /* The same, to t or, NULL, to the process; sig is not 0. REQUIRES(p->siglock) */
 int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info);
-/* SIGKILL that even the init of a pid namespace obeys. */
+/* SIGKILL that even the init of a pid namespace obeys, and a process that is still being made. */
 void signal_kill_process(struct process *p);
 /* To each process of the group; -ESRCH when there is none. Context: takes proc_lock. */
 int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info);
@@ -190,6 +190,9 @@ int signal_permitted_to(struct task *t, int sig);
 
 /* True when current has a signal it should take now. */
 bool signal_pending(const struct task *t);
+/* Signals for the process, of set, which the current task was to take perhaps and will not: the
+ * others that may are told. REQUIRES(siglock) */
+void signal_pass_on_locked(struct process *p, sigset_t set);
 /* Recomputes WORK_SIGNAL of t. REQUIRES(siglock) */
 void signal_recalc_locked(struct task *t);
 /* Replaces current's mask (never blocking SIGKILL, SIGSTOP). */

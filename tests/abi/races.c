@@ -228,3 +228,53 @@ TEST(a_working_directory_is_looked_at_while_it_moves_to_a_new_namespace)
     }
     EXPECT(kill(looker, SIGKILL) == 0 && waitpid(looker, NULL, 0) == looker);
 }
+
+/* ------------------------------------------------------------- signals */
+
+static volatile pid_t taken_by;
+
+static void take(int sig)
+{
+    taken_by = gettid();
+}
+
+static void block(int how, int sig)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, sig);
+    EXPECT(pthread_sigmask(how, &set, NULL) == 0);
+}
+
+static volatile bool about_to_block;
+
+/* Sends the process a signal that the first thread is just blocking, and would take itself. */
+static void *send_while_it_blocks(void *arg)
+{
+    while (!about_to_block)
+        ;
+    EXPECT(kill(getpid(), SIGUSR1) == 0);
+    while (!taken_by)
+        ;
+    return NULL;
+}
+
+TEST(a_signal_that_its_taker_blocks_goes_to_another_thread)
+{
+    pthread_t t;
+
+    become_dweller();
+    signal(SIGUSR1, take);
+    for (int i = 0; i < ROUNDS; i++) {
+        taken_by = 0;
+        about_to_block = false;
+        EXPECT(pthread_create(&t, NULL, send_while_it_blocks, NULL) == 0);
+        dwell("signal_mask", true);
+        about_to_block = true;
+        block(SIG_BLOCK, SIGUSR1);
+        dwell("signal_mask", false);
+        EXPECT(pthread_join(t, NULL) == 0);
+        block(SIG_UNBLOCK, SIGUSR1);
+    }
+}
