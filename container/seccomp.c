@@ -14,6 +14,7 @@
 #include "lib/string.h"
 #include "mm/cache.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 #include "sync/spinlock.h"
 
 /* linux/bpf_common.h, linux/filter.h */
@@ -314,6 +315,7 @@ static void seccomp_fill_bitmap(struct seccomp *f)
     u32 verdict;
 
     for (u32 nr = 0; nr < SECCOMP_CALLS; nr++) {
+        cond_yield(); /* a program may be long */
         if (f->prev && !seccomp_allowed_fast(f->prev, nr))
             continue;
         data.nr = (s32)nr;

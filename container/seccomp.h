@@ -4,7 +4,8 @@
  * shared by reference on fork. For each chain an allow bitmap is computed once: the numbers that
  * every filter allows whatever the arguments and address; those calls never run BPF.
  *
- * Context: everything may be called anywhere but in interrupts; only seccomp_attach allocates.
+ * Context: everything may be called anywhere but in interrupts; only seccomp_attach allocates,
+ * and it may sleep.
  */
 #pragma once
 

@@ -76,3 +76,12 @@ static inline struct account *account_current(void)
 {
     return this_cpu_read(account_of_cpu);
 }
+/* For work that is not the running thread's: a pays until the former one is put back. Between the
+ * two there is no switch: with interrupts off, or where nothing yields. */
+static inline struct account *account_swap(struct account *a)
+{
+    struct account *former = account_current();
+
+    this_cpu_write(account_of_cpu, a);
+    return former;
+}

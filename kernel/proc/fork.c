@@ -112,8 +112,8 @@ static void process_inherit(struct process *p, struct process *from, u64 clone_f
     if (clone_flags & CLONE_CLEAR_SIGHAND)
         clone_clear_handlers(p);
     p->oom_score_adj = from->oom_score_adj;
+    p->oom_score_adj_min = from->oom_score_adj_min;
     p->dumpable = from->dumpable;
-    p->keep_caps = from->keep_caps;
     p->personality = from->personality;
     p->membarrier = from->membarrier;
     p->login_uid = from->login_uid;

@@ -13,6 +13,7 @@
 #include "proc/itimer.h"
 #include "lib/errno.h"
 #include "proc/proc_priv.h"
+#include "vm/aspace.h"
 
 u64 itimer_next(u64 now, u64 expires, u64 interval, u64 *missed)
 {
@@ -38,10 +39,16 @@ u64 itimer_left(u64 now, u64 expires, u64 interval, bool rests)
     return interval ? itimer_next(now, expires, interval, &missed) - now : 0;
 }
 
+struct account *itimer_bill_locked(struct process *p)
+{
+    return account_swap(p->aspace ? p->aspace->account : NULL);
+}
+
 static void itimer_fire(struct timer *timer)
 {
     struct process *p = container_of(timer, struct process, real_timer);
     struct itimer *it = &p->itimers[ITIMER_REAL];
+    struct account *former;
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
@@ -49,8 +56,10 @@ static void itimer_fire(struct timer *timer)
         p->real_timer_rests = p->timers_rest = true;
     else
         it->expires = 0;
+    former = itimer_bill_locked(p);
+    (void)signal_post_locked(p, NULL, SIGALRM, NULL);
+    (void)account_swap(former);
     spin_unlock_irqrestore(&p->siglock, flags);
-    signal_send_process(p, SIGALRM, NULL);
 }
 
 void itimer_resume_locked(struct process *p)

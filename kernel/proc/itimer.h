@@ -55,3 +55,6 @@ int posix_timer_delete(s32 id);
 void posix_timers_check_cpu(struct process *p);
 /* Some timer of CPU time is running. REQUIRES(p->siglock) */
 bool posix_timers_count_cpu_locked(const struct process *p);
+/* In a timer's interrupt: what is kept for p is charged to p's memory account from here on, not to
+ * the thread that was interrupted. Returns the former one, for account_swap. REQUIRES(siglock) */
+struct account *itimer_bill_locked(struct process *p);

@@ -92,12 +92,15 @@ static void posix_timer_fire(struct timer *timer)
 {
     struct posix_timer *t = container_of(timer, struct posix_timer, timer);
     struct process *p = t->process;
+    struct account *former;
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
+    former = itimer_bill_locked(p);
     /* Set anew while this callback was on its way: not yet due. */
     if (t->expires && time_ns() >= t->expires && !posix_timer_expire_locked(t))
         timer_start(&t->timer, time_ns() + QUEUE_RETRY);
+    (void)account_swap(former);
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 

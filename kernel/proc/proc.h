@@ -100,8 +100,8 @@ struct process {
     u32 membarrier;               /* a  what membarrier(2) has registered */
     bool dumpable;                /* a */
     struct user_ns *exec_ns;      /* s  where its program was started; a reference */
-    bool keep_caps;               /* a */
     s16 oom_score_adj;            /* a */
+    s16 oom_score_adj_min;        /* a  as low as it may be set without privilege */
     u32 personality;              /* a */
     u32 login_uid, login_session; /* a  of audit; ~0: unset */
     struct sigaction own_actions[NSIG];

@@ -388,11 +388,15 @@ static int oom_adj_show(struct pseudo_node *node, struct seq *out, const struct 
 
 int procfs_set_oom_adj(struct process *p, s64 value, const struct cred *opener)
 {
+    bool privileged = cred_capable(opener, &user_ns_init, CAP_SYS_RESOURCE);
+
     if (value < -1000 || value > 1000)
         return -EINVAL;
-    if (value < p->oom_score_adj && !cred_capable(opener, &user_ns_init, CAP_SYS_RESOURCE))
+    if (value < p->oom_score_adj_min && !privileged)
         return -EACCES;
     p->oom_score_adj = (s16)value;
+    if (privileged)
+        p->oom_score_adj_min = (s16)value;
     return 0;
 }
 

@@ -209,7 +209,10 @@ bool rq_should_preempt(struct rq *rq, struct thread *t)
     return a != b && rq_before(a->vruntime + SCHED_WAKE_GRAN, b->vruntime);
 }
 
-static struct thread *group_rq_find_movable(struct group_rq *g, unsigned cpu)
+#define MOVABLE_LOOKS 64 /* a hoard of pinned threads is not walked, lock held, for an idle CPU */
+
+/* *left: entities that may still be looked at. */
+static struct thread *group_rq_find_movable(struct group_rq *g, unsigned cpu, unsigned *left)
 {
     struct rb_node *n;
 
@@ -217,19 +220,24 @@ static struct thread *group_rq_find_movable(struct group_rq *g, unsigned cpu)
         struct sched_entity *se = rb_entry(n, struct sched_entity, node);
         struct thread *t;
 
+        if (!*left)
+            return NULL;
+        --*left;
         if (!se->own && (rq_thread(se)->allowed >> cpu & 1))
             return rq_thread(se);
-        t = se->own ? group_rq_find_movable(se->own, cpu) : NULL;
+        t = se->own ? group_rq_find_movable(se->own, cpu, left) : NULL;
         if (t)
             return t;
     }
     /* The group that runs may have others waiting inside. */
     if (g->curr && g->curr->own)
-        return group_rq_find_movable(g->curr->own, cpu);
+        return group_rq_find_movable(g->curr->own, cpu, left);
     return NULL;
 }
 
 struct thread *rq_find_movable(struct rq *rq, unsigned cpu)
 {
-    return group_rq_find_movable(rq->root, cpu);
+    unsigned left = MOVABLE_LOOKS;
+
+    return group_rq_find_movable(rq->root, cpu, &left);
 }

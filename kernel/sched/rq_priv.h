@@ -107,7 +107,7 @@ static inline u64 rq_slice(const struct rq *rq)
         return SCHED_LATENCY / 2;
     return MAX(SCHED_LATENCY / rq->nr, SCHED_SLICE_MIN);
 }
-/* Some waiting thread that may run on `cpu`, or NULL. */
+/* Some waiting thread that may run on `cpu`, or NULL: only the first are looked at. */
 struct thread *rq_find_movable(struct rq *rq, unsigned cpu);
 
 /* group.c */

@@ -183,12 +183,10 @@ static struct thread *thread_alloc(void)
 /* A kernel thread serves all: it is on nobody's bill. */
 static struct thread *thread_alloc_kernel(void)
 {
-    struct account *payer = account_current();
-    struct thread *t;
+    struct account *payer = account_swap(NULL);
+    struct thread *t = thread_alloc();
 
-    this_cpu_write(account_of_cpu, NULL);
-    t = thread_alloc();
-    this_cpu_write(account_of_cpu, payer);
+    (void)account_swap(payer);
     return t;
 }
 

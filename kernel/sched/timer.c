@@ -5,8 +5,9 @@
  * than a reprogramming at every change.
  *
  * Two trees: timers that wake a sleeping thread or serve the kernel, and those that programs make
- * in numbers (timer_init_bulk). Of the latter an interrupt runs a few and comes back a little later
- * for the rest, so that a hoard of them that expire together keeps no sleeper waiting.
+ * in numbers (timer_init_bulk). Of each an interrupt runs some and comes back a little later for
+ * the rest, of the latter fewer, so that a hoard of them that expire together keeps no sleeper
+ * waiting; nor does a hoard of sleepers keep the processor's interrupts off for long.
  *
  * A timer whose callback runs stays with that CPU, whoever starts it again: `cpu` always tells
  * where a callback may be running.
@@ -23,15 +24,18 @@
 #include "sched/clock_page.h"
 #include "sched/rq_priv.h"
 
-#define BULK_AT_ONCE 16
-#define BULK_PAUSE (100 * NSEC_PER_USEC)
+enum { TIMER_SINGLE, TIMER_BULK, TIMER_TREES };
+static const struct {
+    unsigned at_once;
+    u64 pause; /* ns */
+} timer_batch[TIMER_TREES] = {{64, 20 * NSEC_PER_USEC}, {16, 100 * NSEC_PER_USEC}};
 
 struct timer_cpu {
     struct spinlock lock;
-    struct rb_root tree[2]; /* by deadline; [1]: bulk */
-    struct timer *running;  /* its callback is being called */
-    u64 bulk_from;          /* own CPU only: when the next bulk timers may run */
-    u64 armed;              /* own CPU only: what the hardware is set to */
+    struct rb_root tree[TIMER_TREES]; /* by deadline */
+    struct timer *running;            /* its callback is being called */
+    u64 from[TIMER_TREES];            /* own CPU only: when the next of a tree may run */
+    u64 armed;                        /* own CPU only: what the hardware is set to */
 };
 static DEFINE_PER_CPU(struct timer_cpu, timer_cpus);
 
@@ -157,31 +161,34 @@ static struct timer *timer_first(const struct timer_cpu *tc, bool bulk)
     return n ? rb_entry(n, struct timer, node) : NULL;
 }
 
-/* The next that has expired: sleepers before the bulk, of which there are `bulk_left`. */
-static struct timer *timer_next_expired(const struct timer_cpu *tc, u64 now, unsigned bulk_left)
+/* The next that has expired: sleepers before the bulk, of each as many as are left. */
+static struct timer *timer_next_expired(const struct timer_cpu *tc, u64 now, const unsigned *left)
 {
-    struct timer *t = timer_first(tc, false);
+    for (unsigned i = 0; i < TIMER_TREES; i++) {
+        struct timer *t = left[i] ? timer_first(tc, i) : NULL;
 
-    if (t && t->deadline <= now)
-        return t;
-    t = bulk_left ? timer_first(tc, true) : NULL;
-    return t && t->deadline <= now ? t : NULL;
+        if (t && t->deadline <= now)
+            return t;
+    }
+    return NULL;
 }
 
 /* From the timer interrupt. */
 void timer_run(u64 now)
 {
     struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
-    unsigned bulk_left = now >= tc->bulk_from ? BULK_AT_ONCE : 0;
+    unsigned left[TIMER_TREES];
     struct timer *t;
 
+    for (unsigned i = 0; i < TIMER_TREES; i++)
+        left[i] = now >= tc->from[i] ? timer_batch[i].at_once : 0;
     tc->armed = U64_MAX;
     spin_lock(&tc->lock);
-    while ((t = timer_next_expired(tc, now, bulk_left)) != NULL) {
+    while ((t = timer_next_expired(tc, now, left)) != NULL) {
         timer_remove(tc, t);
         tc->running = t;
-        if (t->bulk && --bulk_left == 0)
-            tc->bulk_from = time_ns() + BULK_PAUSE;
+        if (--left[t->bulk] == 0)
+            tc->from[t->bulk] = time_ns() + timer_batch[t->bulk].pause;
         spin_unlock(&tc->lock);
         t->fire(t);
         spin_lock(&tc->lock);
@@ -196,10 +203,9 @@ void timer_reprogram(void)
     struct timer *t;
 
     spin_lock(&tc->lock);
-    if ((t = timer_first(tc, false)) != NULL)
-        timer_want(t->deadline);
-    if ((t = timer_first(tc, true)) != NULL)
-        timer_want(MAX(t->deadline, tc->bulk_from));
+    for (unsigned i = 0; i < TIMER_TREES; i++)
+        if ((t = timer_first(tc, i)) != NULL)
+            timer_want(MAX(t->deadline, tc->from[i]));
     spin_unlock(&tc->lock);
 }
 

@@ -284,6 +284,82 @@ TEST(threads_let_others_run)
     let_others_run(threads);
 }
 
+static int word;
+static struct timespec wake_up;
+
+static int thread_at_word(void *arg)
+{
+    syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static int sleeping_thread(void *arg)
+{
+    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &wake_up, NULL);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static void crowd_of_threads(int (*fn)(void *))
+{
+    stacks = mmap(NULL, (size_t)CROWD * STACK, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (int i = 0; i < CROWD; i++)
+        EXPECT(clone(fn, stacks + (size_t)(i + 1) * STACK,
+                     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, NULL) > 0);
+}
+
+/* Woken by one call. */
+static void waiters(void)
+{
+    int woken = 0;
+
+    crowd_of_threads(thread_at_word);
+    usleep(20000);
+    while (woken < CROWD) {
+        woken += (int)syscall(SYS_futex, &word, 1 /* FUTEX_WAKE */, 1 << 30, NULL, NULL, 0);
+        usleep(1000);
+    }
+}
+TEST(waiters_that_are_woken_at_once_let_others_run)
+{
+    let_others_run(waiters);
+}
+
+/* Woken by one instant. */
+static void sleepers(void)
+{
+    clock_gettime(CLOCK_MONOTONIC, &wake_up);
+    wake_up.tv_sec += 1;
+    crowd_of_threads(sleeping_thread);
+    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &wake_up, NULL);
+}
+TEST(sleepers_that_wake_together_let_others_run)
+{
+    let_others_run(sleepers);
+}
+
+/* Told one by one who is in the group, and moved. */
+static void listed(void)
+{
+    crowd_of_threads(sleeping_thread);
+    for (int i = 0; i < 3; i++) {
+        char text[1 << 16];
+        int fd = open("/tmp/cgroup/crowd/cgroup.threads", O_RDONLY);
+        EXPECT(fd >= 0 && read(fd, text, sizeof(text)) > 0 && close(fd) == 0);
+        put("/tmp/cgroup", "cgroup.procs", "0");
+        put("/tmp/cgroup/crowd", "cgroup.procs", "0");
+        put("/tmp/cgroup/crowd", "cgroup.freeze", "0");
+    }
+}
+TEST(threads_that_are_listed_and_moved_let_others_run)
+{
+    clock_gettime(CLOCK_MONOTONIC, &wake_up);
+    wake_up.tv_sec += 1000;
+    let_others_run(listed);
+}
+
 /* Each with a group of its own. */
 static void groups(void)
 {

@@ -240,6 +240,24 @@ TEST(root_of_a_user_namespace_enters_none_of_its_makers)
     wait_ok(pid);
 }
 
+static void user_alone(void)
+{
+    become_user(USER);
+    EXPECT(unshare(CLONE_NEWUSER) == 0);
+}
+
+/* What is in the memory of one who enters is not for the namespace's root, until it executes. */
+TEST(who_enters_anothers_user_namespace_is_not_dumpable)
+{
+    struct child ch = child_start(user_alone);
+    int fd = open_ns(ch.pid, "user");
+
+    EXPECT(fd >= 0 && prctl(PR_GET_DUMPABLE) == 1);
+    EXPECT(unshare(CLONE_FS) == 0 && setns(fd, CLONE_NEWUSER) == 0);
+    EXPECT(prctl(PR_GET_DUMPABLE) == 0);
+    child_end(&ch);
+}
+
 static void user_and_hostname(void)
 {
     become_user(USER);

@@ -243,6 +243,15 @@ TEST(oom_adj_is_the_old_scale)
     EXPECT(put("/proc/self/oom_adj", "16") == EINVAL);
 }
 
+TEST(oom_score_goes_back_to_what_privilege_has_set)
+{
+    EXPECT(put("/proc/self/oom_score_adj", "100") == 0);
+    EXPECT(setresuid(1000, 1000, 1000) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
+    EXPECT(put("/proc/self/oom_score_adj", "500") == 0);
+    EXPECT(put("/proc/self/oom_score_adj", "100") == 0);
+    EXPECT(put("/proc/self/oom_score_adj", "99") == EACCES);
+}
+
 TEST(files_that_programs_probe)
 {
     static const char *const files[] = {
