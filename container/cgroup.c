@@ -85,9 +85,17 @@ static void cgroup_free_rcu(struct rcu_head *head)
     kfree(cg);
 }
 
+/* Removed groups that are still in memory count in each group above, which lives as long. */
+static void cgroup_count_dying(struct cgroup *cg, s64 change)
+{
+    for (struct cgroup *up = cg->parent; up; up = up->parent)
+        (void)__atomic_fetch_add(&up->nr_dying, (u64)change, __ATOMIC_RELAXED);
+}
+
 /* After a grace period: account_uncharge walks on to the parent after its last subtraction. */
 static void cgroup_free(struct cgroup *cg)
 {
+    cgroup_count_dying(cg, -1);
     kfree(cg->name);
     rcu_call(&cg->rcu, cgroup_free_rcu);
 }
@@ -339,8 +347,10 @@ int cgroup_remove(struct cgroup *cg)
         return -EBUSY;
     mutex_lock(&cgroup_tree_lock);
     err = cgroup_mark_dead_locked(cg);
-    if (!err)
+    if (!err) {
         cgroup_unlink_locked(cg);
+        cgroup_count_dying(cg, 1);
+    }
     mutex_unlock(&cgroup_tree_lock);
     if (err)
         return err;

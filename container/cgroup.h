@@ -68,6 +68,7 @@ struct cgroup {
     bool mems;                       /* a  cpuset.mems was written: the one node */
     u64 cpus, cpus_effective;        /* t  cpuset: as written, 0 nothing; what counts */
     u64 nr_below;                    /* t  groups below it */
+    u64 nr_dying;                    /* a  removed ones below it that something still refers to */
     u64 depth_max, below_max;        /* t  cgroup.max.*; U64_MAX: max */
     u32 cpu_weight;                  /* t */
     u64 oom_since;                   /* a  ns: when its last victim was killed */

@@ -177,8 +177,10 @@ static int cg_threads_show(struct pseudo_node *node, struct seq *out, const stru
 
 static int cg_stat_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
-    seq_printf(out, "nr_descendants %lu\nnr_dying_descendants 0\n",
-               READ_ONCE(cg_of(node)->nr_below));
+    const struct cgroup *cg = cg_of(node);
+
+    seq_printf(out, "nr_descendants %lu\nnr_dying_descendants %lu\n", READ_ONCE(cg->nr_below),
+               READ_ONCE(cg->nr_dying));
     return 0;
 }
 

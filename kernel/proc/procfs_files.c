@@ -170,8 +170,8 @@ static void status_memory(struct seq *out, struct aspace *as)
                "VmLib:\t       0 kB\nVmPTE:\t%8lu kB\nVmSwap:\t       0 kB\n",
                as->total_pages * 4, as->total_pages * 4, as->locked_pages * 4,
                aspace_rss_peak(as) * 4, rss * 4, as->rss_anon * 4, as->rss_file * 4,
-               (as->data_end - as->data_start) / 1024, 132UL,
-               (as->code_end - as->code_start) / 1024, as->pt.tables * 4);
+               as->data_pages * 4, 132UL, (as->code_end - as->code_start) / 1024,
+               as->pt.tables * 4);
 }
 
 static int status_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
@@ -239,8 +239,7 @@ static int statm_show(struct pseudo_node *node, struct seq *out, const struct cr
         return 0;
     }
     seq_printf(out, "%lu %lu %lu %lu 0 %lu 0\n", as->total_pages, as->rss_anon + as->rss_file,
-               as->rss_file, (as->code_end - as->code_start) >> PAGE_SHIFT,
-               (as->data_end - as->data_start) >> PAGE_SHIFT);
+               as->rss_file, (as->code_end - as->code_start) >> PAGE_SHIFT, as->data_pages);
     aspace_put(as);
     return 0;
 }

@@ -33,7 +33,8 @@ u64 up_memory_limit(enum memory_limit which)
 {
     static const u8 limits[] = {[MEMORY_SPACE] = RLIMIT_AS,
                                 [MEMORY_STACK] = RLIMIT_STACK,
-                                [MEMORY_LOCKED] = RLIMIT_MEMLOCK};
+                                [MEMORY_LOCKED] = RLIMIT_MEMLOCK,
+                                [MEMORY_DATA] = RLIMIT_DATA};
     u64 limit;
 
     if (!current_thread()->task || (which == MEMORY_LOCKED && capable(CAP_IPC_LOCK)))

@@ -162,6 +162,16 @@ void aspace_write_unlock(struct aspace *as)
     }
 }
 
+/* n pages more, which may wrap: less. */
+static void area_count(struct aspace *as, const struct area *a, u64 n)
+{
+    as->total_pages += n;
+    if (a->flags & AREA_LOCKED)
+        as->locked_pages += n;
+    if (area_is_data(a->flags, a->prot))
+        as->data_pages += n;
+}
+
 void area_insert(struct aspace *as, struct area *a)
 {
     struct rb_node **link = &as->areas.node, *parent = NULL;
@@ -181,9 +191,7 @@ void area_insert(struct aspace *as, struct area *a)
     if (next)
         area_update_gap(as, next);
     as->nr_areas++;
-    as->total_pages += (a->end - a->start) >> PAGE_SHIFT;
-    if (a->flags & AREA_LOCKED)
-        as->locked_pages += (a->end - a->start) >> PAGE_SHIFT;
+    area_count(as, a, (a->end - a->start) >> PAGE_SHIFT);
 }
 
 /* Out of the tree alone. */
@@ -197,9 +205,7 @@ static void area_unlink(struct aspace *as, struct area *a)
     if (as->cache == a)
         as->cache = NULL;
     as->nr_areas--;
-    as->total_pages -= (a->end - a->start) >> PAGE_SHIFT;
-    if (a->flags & AREA_LOCKED)
-        as->locked_pages -= (a->end - a->start) >> PAGE_SHIFT;
+    area_count(as, a, -((a->end - a->start) >> PAGE_SHIFT));
 }
 
 void area_remove(struct aspace *as, struct area *a)
@@ -221,12 +227,19 @@ void area_resize(struct aspace *as, struct area *a, u64 start, u64 end)
     a->end = end;
     if (a->object)
         spin_unlock(&a->object->lock);
-    as->total_pages += (s64)(delta << PAGE_SHIFT) >> PAGE_SHIFT;
-    if (a->flags & AREA_LOCKED)
-        as->locked_pages += (s64)(delta << PAGE_SHIFT) >> PAGE_SHIFT;
+    area_count(as, a, (u64)((s64)(delta << PAGE_SHIFT) >> PAGE_SHIFT));
     area_update_gap(as, a);
     if (next)
         area_update_gap(as, next);
+}
+
+void area_set_prot(struct aspace *as, struct area *a, u8 prot)
+{
+    u64 n = (a->end - a->start) >> PAGE_SHIFT;
+
+    area_count(as, a, -n);
+    a->prot = prot;
+    area_count(as, a, n);
 }
 
 u64 area_covered(struct aspace *as, u64 start, u64 end)
@@ -241,11 +254,20 @@ u64 area_covered(struct aspace *as, u64 start, u64 end)
     return n;
 }
 
-int area_may_add(const struct aspace *as, u64 len, u32 flags)
+bool area_may_add_data(const struct aspace *as, u64 len)
+{
+    u64 data = up_memory_limit(MEMORY_DATA);
+
+    return data == U64_MAX || as->data_pages + (len >> PAGE_SHIFT) <= data >> PAGE_SHIFT;
+}
+
+int area_may_add(const struct aspace *as, u64 len, u32 flags, u8 prot)
 {
     u64 space = up_memory_limit(MEMORY_SPACE), locked;
 
     if (space != U64_MAX && as->total_pages + (len >> PAGE_SHIFT) > space >> PAGE_SHIFT)
+        return -ENOMEM;
+    if (area_is_data(flags, prot) && !area_may_add_data(as, len))
         return -ENOMEM;
     if (!(flags & AREA_LOCKED))
         return 0;

@@ -79,6 +79,7 @@ struct aspace {
     atomic_t stock;                   /* a  pages charged to account and not used yet */
     u64 nr_areas;                     /* lock */
     u64 total_pages, locked_pages;    /* lock */
+    u64 data_pages;                   /* lock  of total: as RLIMIT_DATA counts them */
     bool lock_future;                 /* a  new areas are AREA_LOCKED: mlockall(MCL_FUTURE) */
     u64 rss_anon, rss_file, rss_peak; /* pt_lock; pages; peak: see aspace_rss_peak */
     /* Set by exec, read by /proc: */

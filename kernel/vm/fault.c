@@ -464,7 +464,7 @@ static bool fault_may_grow(const struct aspace *as, const struct area *a, u64 st
     const struct area *prev = area_prev(a);
 
     return start >= USER_MIN && a->end - start <= up_memory_limit(MEMORY_STACK) &&
-           !area_may_add(as, a->start - start, a->flags) &&
+           !area_may_add(as, a->start - start, a->flags, a->prot) &&
            (!prev || start >= prev->end + STACK_GAP);
 }
 

@@ -165,7 +165,7 @@ static int map_locked(struct aspace *as, const struct map_request *req, u64 len,
         return err;
     if (req->fixed)
         given_up = area_covered(as, addr, addr + len);
-    err = area_may_add(as, len - given_up, req->flags);
+    err = area_may_add(as, len - given_up, req->flags, req->prot);
     if (!err && given_up)
         err = map_unmap_locked(as, addr, addr + len);
     if (err)
@@ -239,18 +239,20 @@ int aspace_map(struct aspace *as, const struct map_request *wanted, u64 *out)
 /* 0 when [start, end) is covered without a hole and may have prot. */
 static int map_check_protect(struct aspace *as, u64 start, u64 end, u8 prot)
 {
-    u64 at = start;
+    u64 at = start, data = 0;
 
     for (struct area *a = area_find(as, start); at < end; a = area_next(a)) {
         if (!a || a->start > at)
             return -ENOMEM;
         if (prot & ~a->max_prot)
             return -EACCES;
+        if (area_is_data(a->flags, prot) && !area_is_data(a->flags, a->prot))
+            data += MIN(a->end, end) - at;
         at = a->end;
         if (at < end)
             vm_pause();
     }
-    return 0;
+    return !data || area_may_add_data(as, data) ? 0 : -ENOMEM;
 }
 
 static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot)
@@ -265,7 +267,7 @@ static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot)
         return err;
     for (struct area *a = area_find(as, start); a && a->start < end; a = area_next(a)) {
         if (a->prot != prot) {
-            a->prot = prot;
+            area_set_prot(as, a, prot);
             protect_range(as, a->start, a->end, a);
         }
         a = area_merge(as, a);

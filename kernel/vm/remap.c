@@ -125,7 +125,7 @@ static int remap_may_add(const struct aspace *as, const struct area *a, u64 old_
 
     if (as->nr_areas >= AREAS_MAX - 3)
         return -ENOMEM;
-    return more ? area_may_add(as, more, a->flags) : 0;
+    return more ? area_may_add(as, more, a->flags, a->prot) : 0;
 }
 
 static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned flags,

@@ -24,7 +24,7 @@ void up_account_get(struct account *account);
 void up_account_put(struct account *account);
 /* kernel/proc: the calling process's soft limit, bytes; U64_MAX: none. With MEMORY_LOCKED what
  * CAP_IPC_LOCK allows too. */
-enum memory_limit { MEMORY_SPACE, MEMORY_STACK, MEMORY_LOCKED };
+enum memory_limit { MEMORY_SPACE, MEMORY_STACK, MEMORY_LOCKED, MEMORY_DATA };
 u64 up_memory_limit(enum memory_limit which);
 /* kernel/obj: gives [off, off + len) of the file back, as fallocate(2) with FALLOC_FL_PUNCH_HOLE
  * does. Context: may sleep. */

@@ -51,7 +51,14 @@ int area_split_range(struct aspace *as, u64 start, u64 end) __must_check;
 void area_resize(struct aspace *as, struct area *a, u64 start, u64 end);
 /* Whether the calling process's limits let len more bytes be mapped with flags: 0, -ENOMEM,
  * -EAGAIN (locked), -EPERM (may lock nothing). */
-int area_may_add(const struct aspace *as, u64 len, u32 flags) __must_check;
+int area_may_add(const struct aspace *as, u64 len, u32 flags, u8 prot) __must_check;
+/* What RLIMIT_DATA counts: private writable memory but stacks (setrlimit(2)). */
+static inline bool area_is_data(u32 flags, u8 prot)
+{
+    return (prot & PT_WRITE) && !(flags & (AREA_SHARED | AREA_GROWSDOWN));
+}
+void area_set_prot(struct aspace *as, struct area *a, u8 prot);
+bool area_may_add_data(const struct aspace *as, u64 len) __must_check;
 /* Bytes of [start, end) that areas cover. */
 u64 area_covered(struct aspace *as, u64 start, u64 end);
 /* Joins a with its neighbours where they are alike; returns the area that now covers it. */

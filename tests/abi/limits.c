@@ -279,3 +279,39 @@ TEST(orphaned_group_stays_as_it_is_when_a_member_exits)
     }
     EXPECT(waitpid(leader, &status, 0) == leader && status == 0);
 }
+
+static long vm_data_kb(void)
+{
+    char text[4096];
+    int fd = open("/proc/self/status", O_RDONLY);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+
+    EXPECT(n > 0 && close(fd) == 0);
+    text[n] = 0;
+    EXPECT(strstr(text, "VmData:"));
+    return atol(strstr(text, "VmData:") + 7);
+}
+
+/* All private memory that can be written, not the break alone (since Linux 4.7). */
+TEST(data_limit_counts_private_writable_memory)
+{
+    const size_t mb = 1 << 20;
+    long before = vm_data_kb();
+    struct rlimit r = {(rlim_t)before * 1024 + mb + mb / 2, RLIM_INFINITY};
+    char *p, *q;
+
+    EXPECT(setrlimit(RLIMIT_DATA, &r) == 0);
+    p = mmap(NULL, mb, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(p != MAP_FAILED && vm_data_kb() == before + 1024);
+    EXPECT(mmap(NULL, mb, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+               MAP_FAILED &&
+           errno == ENOMEM);
+    EXPECT(mmap(NULL, mb, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    q = mmap(NULL, mb, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(q != MAP_FAILED);
+    EXPECT_ERR(mprotect(q, mb, PROT_READ | PROT_WRITE), ENOMEM);
+    EXPECT(mremap(p, mb, 2 * mb, MREMAP_MAYMOVE) == MAP_FAILED && errno == ENOMEM);
+    EXPECT(mprotect(p, mb, PROT_READ) == 0 && vm_data_kb() == before);
+    EXPECT(mprotect(q, mb, PROT_READ | PROT_WRITE) == 0);
+    EXPECT(munmap(q, mb) == 0 && vm_data_kb() == before);
+}

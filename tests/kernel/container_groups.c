@@ -9,6 +9,7 @@
 
 SELFTEST(cgroup_stays_while_an_address_space_may_charge_it)
 {
+    u64 dying = READ_ONCE(cgroup_root.nr_dying);
     struct aspace *as;
     struct cgroup *cg;
 
@@ -20,8 +21,10 @@ SELFTEST(cgroup_stays_while_an_address_space_may_charge_it)
     aspace_put(as);
     /* without references, but not gone: three pages are charged to it, by a cached file, say */
     CHECK(refcount_read(&cg->ref) == 0 && atomic_read(&cg->memory.used) == 3);
+    CHECK(READ_ONCE(cgroup_root.nr_dying) == dying + 1); /* cgroup.stat tells */
     account_uncharge(&cg->memory, 3);
     CHECK(!cgroup_create(&cgroup_root, "charged-test", &cg)); /* which frees it */
+    CHECK(READ_ONCE(cgroup_root.nr_dying) == dying);
     CHECK(!cgroup_remove(cg));
     cgroup_put(cg);
 }
