@@ -10,6 +10,7 @@
  * starts again, whole.
  */
 #include "obj/pipe_priv.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/uaccess.h"
 #include "lib/errno.h"
 #include "lib/err.h"
@@ -21,6 +22,7 @@
 #include "obj/file.h"
 #include "obj/obj_priv.h"
 #include "obj/up.h"
+#include "sched/thread.h"
 
 #define PIPE_SLOTS 16U
 #define PIPE_SLOTS_MAX (PIPE_BYTES_MAX >> PAGE_SHIFT)
@@ -264,6 +266,9 @@ static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
         else if (from->count) {
             err = pipe_wait_room(p);
             slept = true;
+            cond_yield(); /* a reader on another processor may make room for ever */
+            if (!err && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+                err = -EINTR;
         }
     }
     if (room && slept)
