@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import BUSYBOX, ROOT, busybox_layer, docker_archive, tar
 
 WALLS = ("domain", "vm")
+CAPABILITY = bytes([1, 0, 0, 2, 0, 4] + [0] * 14)  # of version 2: CAP_NET_BIND_SERVICE, effective
 
 # name: options, command after the image, status, standard output (None: only the same), and a part
 # of standard error ("" for nothing there).
@@ -97,6 +98,11 @@ RUNS = {
         "/more/late 2128-06-11 08:53:20.000000000 +0000\n/more/dir 1970-01-01 00:01:17.000000000 +0000\n"
         "deep1402\ncharacter special file 1:3 644\n6\n5\n"
         ".\n..\n.dockerenv\nbin\ndev\netc\nmore\nproc\nroot\nsys\ntmp\n", ""),
+    "attributes_of_the_image_are_there_and_can_be_changed": (
+        "", "sh -c 'cd /more; ./attributes x xd; ./attributes -s x user.b 2; chown 1 x; ./attributes x'", 0,
+        f"x security.capability={CAPABILITY.hex()}\nx user.a=6f6e65\nxd user.dir=64\n"
+        f"x security.capability={CAPABILITY.hex()}\nx user.a=6f6e65\nx user.b=32\n"
+        "x user.a=6f6e65\nx user.b=32\n", ""),
     "command_line_of_the_machine": ("", "grep -c bothy.guest /proc/cmdline", 1, "0\n", ""),
     "cpu_limits_are_seen": ("--cpus 0.5 -c 512", "cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu.weight", 0,
                             "50000 100000\n20\n", ""),
@@ -188,8 +194,8 @@ def script():
     return "\n".join(lines) + "\n"
 
 
-def awkward_layer():
-    """What a simple archive has no room for."""
+def awkward_layer(attributes):
+    """What a simple archive has no room for, and the program `attributes`."""
     REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 
     def info(name, kind=REG, **fields):
@@ -203,13 +209,25 @@ def awkward_layer():
                 info("more/nano", pax_headers={"mtime": "12.345678901"}),
                 info("more/late", pax_headers={"mtime": "5000000000"}), ("more/long", SYM, "x/" * 700 + "y"),
                 ("more/" + "d/" * 200 + "end", REG, "deep"), info("more/dir", DIR, mtime=77, mode=0o755),
-                ("more/dir/a", REG, "1"), info("more/null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o644)])
+                ("more/dir/a", REG, "1"), info("more/null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o644),
+                ("more/attributes", REG, attributes),
+                info("more/x", mode=0o755, pax_headers={"SCHILY.xattr.user.a": "one",
+                                                        "SCHILY.xattr.security.capability": CAPABILITY.decode()}),
+                info("more/xd", DIR, mode=0o755, pax_headers={"SCHILY.xattr.user.dir": "d"})])
+
+
+def attributes_program(tmp):
+    path = os.path.join(tmp, "attributes")
+    source = os.path.join(ROOT, "tests/system/attributes.c")
+    subprocess.run(["cc", "-static", "-O1", "-Wall", "-Werror", "-o", path, source], check=True)
+    with open(path, "rb") as f:
+        return f.read()
 
 
 def boot(tmp):
     paths = {"image": os.path.join(tmp, "busybox.tar"), "script": os.path.join(tmp, "script")}
     with open(paths["image"], "wb") as f:
-        f.write(docker_archive("busybox:latest", [busybox_layer(), awkward_layer()]))
+        f.write(docker_archive("busybox:latest", [busybox_layer(), awkward_layer(attributes_program(tmp))]))
     with open(paths["script"], "w") as f:
         f.write(script())
     return subprocess.run(
