@@ -61,7 +61,7 @@ static int attr_owner(u64 uid, u64 gid, struct attr_change *ch)
 {
     const struct user_ns *ns = current_cred()->user_ns;
 
-    *ch = (struct attr_change){0};
+    *ch = (struct attr_change){.valid = ATTR_CHOWN};
     if ((u32)uid != ID_INVALID) {
         ch->valid |= ATTR_UID;
         ch->uid = user_ns_map_uid(ns, (u32)uid);

@@ -288,8 +288,7 @@ static s64 file_set_flags(struct file *f, u64 arg)
 {
     u32 flags = (f->flags & ~(u32)SETFL_MASK) | (arg & SETFL_MASK);
 
-    if (flags & ~f->flags & O_NOATIME && f->inode && current_cred()->fsuid != f->inode->uid &&
-        !capable(CAP_FOWNER)) /* as open(2) asks */
+    if (flags & ~f->flags & O_NOATIME && !file_is_owners(f)) /* as open(2) asks */
         return -EPERM;
     if (f->ops->set_flags) {
         int err = f->ops->set_flags(f, flags);

@@ -152,6 +152,15 @@ u64 file_size(struct file *f)
     return f->inode && S_ISREG(f->inode->mode) && !file_stat(f, &st) ? st.size : 0;
 }
 
+/* In a user namespace a capability reaches the inodes whose owner and group have numbers there. */
+bool inode_capable(const struct inode *i, const struct cred *cred, int cap)
+{
+    const struct user_ns *ns = cred->user_ns;
+
+    return cred_capable(cred, ns, cap) && user_ns_has_uid(ns, i->uid) &&
+           user_ns_has_gid(ns, i->gid);
+}
+
 /* mode(7): owner bits for the owner, else group bits for the group, else the others'. Capabilities
  * override: DAC_OVERRIDE all but execution of what nobody may execute; DAC_READ_SEARCH reading, and
  * searching directories. */
@@ -166,13 +175,13 @@ static int inode_permission_bits(const struct inode *i, const struct cred *cred,
     if ((mask & ~bits & 7) == 0)
         return 0;
     if (S_ISDIR(i->mode)) {
-        if (!(mask & 2) && cred_capable(cred, &user_ns_init, CAP_DAC_READ_SEARCH))
+        if (!(mask & 2) && inode_capable(i, cred, CAP_DAC_READ_SEARCH))
             return 0;
-        return cred_capable(cred, &user_ns_init, CAP_DAC_OVERRIDE) ? 0 : -EACCES;
+        return inode_capable(i, cred, CAP_DAC_OVERRIDE) ? 0 : -EACCES;
     }
-    if (mask == 4 && cred_capable(cred, &user_ns_init, CAP_DAC_READ_SEARCH))
+    if (mask == 4 && inode_capable(i, cred, CAP_DAC_READ_SEARCH))
         return 0;
-    if ((!(mask & 1) || (i->mode & 0111)) && cred_capable(cred, &user_ns_init, CAP_DAC_OVERRIDE))
+    if ((!(mask & 1) || (i->mode & 0111)) && inode_capable(i, cred, CAP_DAC_OVERRIDE))
         return 0;
     return -EACCES;
 }
@@ -189,16 +198,23 @@ int inode_permission(struct inode *inode, const struct cred *cred, int mask)
 
 /* ------------------------------------------------------------- changing attributes */
 
-static bool attr_is_owner(const struct inode *i, const struct cred *cred)
+/* The owner, or one with CAP_FOWNER where the owner has a number. */
+bool inode_owner_or_capable(const struct inode *i, const struct cred *cred)
 {
-    return cred->fsuid == i->uid || cred_capable(cred, &user_ns_init, CAP_FOWNER);
+    return cred->fsuid == i->uid || (cred_capable(cred, cred->user_ns, CAP_FOWNER) &&
+                                     user_ns_has_uid(cred->user_ns, i->uid));
+}
+
+bool file_is_owners(const struct file *f)
+{
+    return !f->inode || inode_owner_or_capable(f->inode, current_cred());
 }
 
 /* chown(2): the owner may give the file to a group of theirs; anything else takes CAP_CHOWN. */
 static int attr_check_chown(const struct inode *i, const struct cred *cred,
                             const struct attr_change *ch)
 {
-    if (cred_capable(cred, &user_ns_init, CAP_CHOWN))
+    if (inode_capable(i, cred, CAP_CHOWN))
         return 0;
     if ((ch->valid & ATTR_UID) && (cred->fsuid != i->uid || ch->uid != i->uid))
         return -EPERM;
@@ -212,7 +228,7 @@ static int attr_check_chown(const struct inode *i, const struct cred *cred,
  * to say. */
 static int attr_check_times(struct inode *i, const struct cred *cred, const struct attr_change *ch)
 {
-    if (attr_is_owner(i, cred))
+    if (inode_owner_or_capable(i, cred))
         return 0;
     if (ch->valid & ATTR_TIMES_GIVEN)
         return -EPERM;
@@ -233,7 +249,11 @@ static int attr_check(struct inode *i, const struct cred *cred, const struct att
         if (err)
             return err;
     }
-    if ((ch->valid & ATTR_MODE) && !attr_is_owner(i, cred))
+    /* Neither owner given: all that chown(2) may change are the set-id bits. */
+    if ((ch->valid & (ATTR_CHOWN | ATTR_UID | ATTR_GID)) == ATTR_CHOWN && !S_ISDIR(i->mode) &&
+        (i->mode & (S_ISUID | S_ISGID)) && !inode_owner_or_capable(i, cred))
+        return -EPERM;
+    if ((ch->valid & ATTR_MODE) && !inode_owner_or_capable(i, cred))
         return -EPERM;
     return 0;
 }
@@ -255,16 +275,16 @@ void inode_drop_privileges_locked(struct inode *i)
 }
 
 /* Others than the group's members and those with CAP_FSETID make nothing run with its rights. */
-static bool attr_may_set_gid(const struct cred *cred, kgid_t gid)
+static bool attr_may_set_gid(const struct inode *i, const struct cred *cred, kgid_t gid)
 {
-    return cred_in_group(cred, gid) || cred_capable(cred, &user_ns_init, CAP_FSETID);
+    return cred_in_group(cred, gid) || inode_capable(i, cred, CAP_FSETID);
 }
 
 u32 inode_new_mode(const struct inode *dir, u32 mode, const struct cred *cred)
 {
     if (S_ISDIR(mode) || (mode & (S_ISGID | 010)) != (S_ISGID | 010) || !(dir->mode & S_ISGID))
         return mode;
-    return attr_may_set_gid(cred, dir->gid) ? mode : mode & ~(u32)S_ISGID;
+    return attr_may_set_gid(dir, cred, dir->gid) ? mode : mode & ~(u32)S_ISGID;
 }
 
 /* A change of owner takes the set-id bits off what is no directory (a set-group-id bit that marks
@@ -273,7 +293,7 @@ static void attr_drop_set_ids(struct inode *i, const struct cred *cred)
 {
     u32 mode = i->mode & ~(u32)S_ISUID;
 
-    if ((mode & 010) || !attr_may_set_gid(cred, i->gid))
+    if ((mode & 010) || !attr_may_set_gid(i, cred, i->gid))
         mode &= ~(u32)S_ISGID;
     i->mode = mode;
     attr_drop_capabilities(i);
@@ -283,7 +303,7 @@ static void attr_drop_set_ids(struct inode *i, const struct cred *cred)
  * them. chmod by someone outside the group takes the set-group-id bit off. */
 static void attr_apply(struct inode *i, const struct cred *cred, const struct attr_change *ch)
 {
-    if ((ch->valid & (ATTR_UID | ATTR_GID)) && !S_ISDIR(i->mode))
+    if ((ch->valid & (ATTR_UID | ATTR_GID | ATTR_CHOWN)) && !S_ISDIR(i->mode))
         attr_drop_set_ids(i, cred);
     if (ch->valid & ATTR_UID)
         i->uid = ch->uid;
@@ -294,7 +314,7 @@ static void attr_apply(struct inode *i, const struct cred *cred, const struct at
     if (ch->valid & ATTR_MODE) {
         u32 mode = ch->mode & 07777;
 
-        if (!attr_may_set_gid(cred, i->gid))
+        if (!attr_may_set_gid(i, cred, i->gid))
             mode &= ~(u32)S_ISGID;
         i->mode = (i->mode & S_IFMT) | mode;
     }

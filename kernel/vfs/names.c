@@ -158,7 +158,7 @@ static bool names_may_link(struct inode *i, const struct cred *cred)
 {
     bool set_id = (i->mode & S_ISUID) || (i->mode & (S_ISGID | 010)) == (S_ISGID | 010);
 
-    if (cred->fsuid == i->uid || cred_capable(cred, &user_ns_init, CAP_FOWNER))
+    if (inode_owner_or_capable(i, cred))
         return true;
     return S_ISREG(i->mode) && !set_id && inode_permission(i, cred, 4 | 2) == 0;
 }

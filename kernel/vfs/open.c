@@ -62,8 +62,7 @@ static int open_check(const struct path *p, struct inode *inode, unsigned o_flag
         if (err)
             return err;
     }
-    if ((o_flags & O_NOATIME) && cred->fsuid != inode->uid &&
-        !cred_capable(cred, &user_ns_init, CAP_FOWNER))
+    if ((o_flags & O_NOATIME) && !inode_owner_or_capable(inode, cred))
         return -EPERM;
     return inode_permission(inode, cred, mask);
 }

@@ -409,9 +409,20 @@ static bool pseudo_list_fixed_locked(struct pseudo_node *dir, struct dir_context
     return true;
 }
 
+static u64 pseudo_parent_ino(struct pseudo_node *dir)
+{
+    u64 ino;
+
+    mutex_lock(&pseudo_lock);
+    ino = dir->parent ? dir->parent->ino : dir->ino;
+    mutex_unlock(&pseudo_lock);
+    return ino;
+}
+
 static int pseudo_readdir(struct file *f, struct dir_context *ctx)
 {
     struct pseudo_node *dir = pseudo_of_file(f);
+    bool room;
     int err;
 
     if (ctx->pos == 0) {
@@ -420,13 +431,13 @@ static int pseudo_readdir(struct file *f, struct dir_context *ctx)
         ctx->pos = 1;
     }
     if (ctx->pos == 1) {
-        if (!ctx->emit(ctx, "..", 2, dir->parent ? dir->parent->ino : dir->ino, 4))
+        if (!ctx->emit(ctx, "..", 2, pseudo_parent_ino(dir), 4))
             return 0;
         ctx->pos = 2;
     }
     if (ctx->pos < PSEUDO_LISTED) {
         mutex_lock(&pseudo_lock);
-        bool room = pseudo_list_fixed_locked(dir, ctx);
+        room = pseudo_list_fixed_locked(dir, ctx);
         mutex_unlock(&pseudo_lock);
         if (!room)
             return 0;

@@ -71,6 +71,7 @@ enum attr_valid {
     ATTR_ATIME = 16,
     ATTR_MTIME = 32,
     ATTR_TIMES_GIVEN = 64, /* atime or mtime is not the present: the owner's to say */
+    ATTR_CHOWN = 128,      /* chown(2): set-id bits go, though neither owner is given */
 };
 struct attr_change {
     u32 valid, mode;
@@ -260,6 +261,8 @@ ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos);
  * current has CAP_FSETID, and so do its file capabilities. */
 void inode_drop_privileges_locked(struct inode *i);
 int file_stat(struct file *f, struct kstat *out);
+/* Current owns f's inode, or may act as its owner. */
+bool file_is_owners(const struct file *f);
 /* Bytes in a regular file, wherever its file system keeps them (an overlay's inode has none of its
  * own); 0 for others. */
 u64 file_size(struct file *f);

@@ -83,6 +83,8 @@ int walk_may_delete(const struct walk_ctx *ctx, const struct path *dir, struct d
                     bool is_dir);
 /* The mode of something new in dir, which may be a set-group-id directory that gives its group. */
 u32 inode_new_mode(const struct inode *dir, u32 mode, const struct cred *cred);
+bool inode_capable(const struct inode *i, const struct cred *cred, int cap);
+bool inode_owner_or_capable(const struct inode *i, const struct cred *cred);
 /* Opens a found inode. */
 int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out);
 /* The lists of locks of an inode that goes (lock.c). */

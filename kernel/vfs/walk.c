@@ -455,7 +455,7 @@ int walk_may_delete(const struct walk_ctx *ctx, const struct path *dir, struct d
     if (err)
         return err;
     if ((parent->mode & S_ISVTX) && cred->fsuid != inode->uid && cred->fsuid != parent->uid &&
-        !cred_capable(cred, &user_ns_init, CAP_FOWNER))
+        !inode_capable(inode, cred, CAP_FOWNER))
         return -EPERM;
     if (is_dir && !S_ISDIR(inode->mode))
         return -ENOTDIR;

@@ -34,8 +34,7 @@ static int xattr_may_user(struct inode *i, const struct cred *cred, bool write)
 {
     if (!S_ISREG(i->mode) && !S_ISDIR(i->mode))
         return write ? -EPERM : -ENODATA;
-    if (write && S_ISDIR(i->mode) && (i->mode & S_ISVTX) && cred->fsuid != i->uid &&
-        !cred_capable(cred, &user_ns_init, CAP_FOWNER))
+    if (write && S_ISDIR(i->mode) && (i->mode & S_ISVTX) && !inode_owner_or_capable(i, cred))
         return -EPERM;
     return inode_permission(i, cred, write ? 2 : 4);
 }

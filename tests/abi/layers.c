@@ -245,3 +245,32 @@ TEST(a_directory_is_exchanged_by_who_may_write_it)
     make_file("b/file", "text");
     expect_success(as_nobody(exchange_others_directory));
 }
+
+/* Those who write at the same time do not count on the same room. */
+TEST(writers_together_stay_within_the_file_systems_size)
+{
+    static char block[512 << 10];
+    char name[2] = "a";
+    struct stat st;
+    long blocks = 0;
+    int status;
+
+    begin_with("size=1m");
+    memset(block, 'x', sizeof(block));
+    for (; name[0] < 'g'; name[0]++) {
+        if (fork() == 0) {
+            int fd = open(name, O_CREAT | O_WRONLY, 0600);
+
+            for (int i = 0; i < 20; i++) {
+                EXPECT(ftruncate(fd, 0) == 0);
+                EXPECT(pwrite(fd, block, sizeof(block), 0) > 0 || errno == ENOSPC);
+            }
+            _exit(0);
+        }
+    }
+    while (wait(&status) > 0)
+        EXPECT(status == 0);
+    for (name[0] = 'a'; name[0] < 'g'; name[0]++)
+        blocks += stat(name, &st) ? 0 : st.st_blocks;
+    EXPECT(blocks <= 2048);
+}
