@@ -162,8 +162,22 @@ static void misc_sync_all(void)
 #define REBOOT_RESTART 0x01234567U
 #define REBOOT_HALT 0xcdef0123U
 #define REBOOT_POWER_OFF 0x4321fedcU
+#define REBOOT_RESTART2 0xa1b2c3d4U
 #define REBOOT_CAD_ON 0x89abcdefU
 #define REBOOT_CAD_OFF 0U
+
+/* reboot(2) in a pid namespace: its init ends, as by a signal that tells its parent what was asked
+ * for. The caller, which the init waits for, ends here. */
+static s64 misc_reboot_ns(struct pid_ns *ns, u32 cmd)
+{
+    bool again = cmd == REBOOT_RESTART || cmd == REBOOT_RESTART2;
+
+    if (!again && cmd != REBOOT_HALT && cmd != REBOOT_POWER_OFF)
+        return -EINVAL;
+    if (ns->reaper) /* stays until all others have ended */
+        signal_end_process(ns->reaper, again ? SIGHUP : SIGINT);
+    task_exit(0);
+}
 
 s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
 {
@@ -174,22 +188,19 @@ s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
     if ((u32)magic1 != REBOOT_MAGIC1 ||
         (m2 != 672274793 && m2 != 85072278 && m2 != 369367448 && m2 != 537993216))
         return -EINVAL;
-    bool init_ns = current_pid_ns() == &pid_ns_init;
+    if (current_pid_ns() != &pid_ns_init)
+        return misc_reboot_ns(current_pid_ns(), (u32)cmd);
     switch ((u32)cmd) {
     case REBOOT_CAD_ON:
     case REBOOT_CAD_OFF:
         return 0; /* there is no such key here */
     case REBOOT_RESTART:
+    case REBOOT_RESTART2:
     case REBOOT_HALT:
     case REBOOT_POWER_OFF:
-        if (!init_ns) { /* a container's reboot is the end of its init */
-            struct process *init = current_pid_ns()->reaper;
-            if (init)
-                signal_kill_process(init);
-            return 0;
-        }
         misc_sync_all();
-        log_info("system: %s", (u32)cmd == REBOOT_RESTART ? "restart" : "power off");
+        log_info("system: %s",
+                 (u32)cmd == REBOOT_HALT || (u32)cmd == REBOOT_POWER_OFF ? "power off" : "restart");
         if ((u32)cmd == REBOOT_POWER_OFF)
             acpi_poweroff();
         machine_reboot(); /* also where the power does not go off */

@@ -394,13 +394,18 @@ int signal_send_process(struct process *p, int sig, const struct siginfo *info)
     return err;
 }
 
-void signal_kill_process(struct process *p)
+void signal_end_process(struct process *p, int status)
 {
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
-    process_group_exit_locked(p, SIGKILL);
+    process_group_exit_locked(p, status);
     spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+void signal_kill_process(struct process *p)
+{
+    signal_end_process(p, SIGKILL);
 }
 
 int signal_send_group_locked(struct pid *pgrp, int sig, const struct siginfo *info)

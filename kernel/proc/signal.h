@@ -178,6 +178,7 @@ int signal_send_process(struct process *p, int sig, const struct siginfo *info);
 int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info);
 /* SIGKILL that even the init of a pid namespace obeys, and a process that is still being made. */
 void signal_kill_process(struct process *p);
+void signal_end_process(struct process *p, int status); /* likewise, with that wait status */
 /* To each process of the group; -ESRCH when there is none. Context: takes proc_lock. */
 int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info);
 /* A fault of the current task: unblocks the signal and resets its action where it is blocked or

@@ -250,3 +250,44 @@ TEST(continue_undoes_each_stop_before_it)
     kill(pid, SIGKILL);
     EXPECT(status_of(pid) == SIGKILL);
 }
+
+/* A child that is PID 1 of a namespace and reboots it, itself or by another process. */
+static int reboot_status(int command, bool by_another)
+{
+    int status = -1;
+    pid_t pid;
+
+    if (unshare(CLONE_NEWPID) != 0)
+        return -1;
+    pid = fork();
+    if (pid == 0) {
+        if (by_another && fork() != 0)
+            for (;;)
+                pause();
+        syscall(SYS_reboot, 0xfee1dead, 672274793, command, NULL);
+        _exit(errno == EINVAL ? 77 : 78);
+    }
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+TEST(reboot_of_a_namespace_ends_its_init_as_by_a_signal)
+{
+    static const struct {
+        unsigned command;
+        bool by_another;
+        int status;
+    } cases[] = {{0x01234567, false, SIGHUP},  {0xa1b2c3d4, true, SIGHUP},
+                 {0xcdef0123, true, SIGINT},   {0x4321fedc, false, SIGINT},
+                 {0x89abcdef, false, 77 << 8}, {0, false, 77 << 8}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        pid_t pid = fork(); /* unshare of a pid namespace is done once */
+        int status;
+        if (pid == 0)
+            _exit(reboot_status((int)cases[i].command, cases[i].by_another) == cases[i].status ? 0
+                                                                                               : 1);
+        EXPECT(waitpid(pid, &status, 0) == pid);
+        EXPECT(status == 0);
+    }
+}
