@@ -44,7 +44,8 @@ help:
 	  'make fuzz-abi   random system calls in containers, debug build: SECONDS=N SEED=N CPUS=N RELEASE=1' \
 	  'make fuzz-kvm   random guests and ioctls of /dev/kvm, the same way' \
 	  'make abi-report each system call: implemented, in part or not, and its tests' \
-	  'make soak-differential  random operations, Linux against Bothy: SEEDS="FROM TO" OPS=N' \
+	  'make kvm-report what VMMs ask of /dev/kvm, and the answers of Linux and of this system' \
+  'make soak-differential  random operations, Linux against Bothy: SEEDS="FROM TO" OPS=N' \
 	  'make soak-engine  random clients at the engine, sanitized: SEED=N SECONDS=N' \
 	  'make check      format, layers, warnings under gcc and clang' \
 	  'make gdb        attach gdb to a machine started by tools/run --gdb' \
