@@ -48,7 +48,10 @@ static struct irq_vector *irq_new_locked(u32 gsi)
 
         if (v->used || load_acquire(&v->running)) /* or still being left: irq_release waits */
             continue;
-        *v = (struct irq_vector){.gsi = gsi, .used = true};
+        v->gsi = gsi; /* a stray interrupt may be counting in `running`; handlers are gone */
+        v->masked = false;
+        v->count = v->stray = 0;
+        v->used = true;
         return v;
     }
     return NULL;

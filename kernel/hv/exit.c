@@ -70,19 +70,24 @@ static __noinline u64 exit_wrap_rip(struct vcpu *v, u64 rip)
     return mode.mode == EMUL_LONG ? rip : (u32)rip;
 }
 
-/* The same instruction is met again and again: it is decoded once for its address. */
+/* The same instruction is met again and again: it is decoded once for its address. What a VMM sets
+ * ends that (vcpu_forget_skipped), what a guest writes over its own code does not. */
 static u8 exit_insn_len(struct vcpu *v)
 {
-    u32 at = (u32)v->rip % VCPU_SKIPPED;
-    u8 len = v->skipped[at].len;
+    struct vcpu_skipped *s = &v->skipped[(u32)v->rip % VCPU_SKIPPED];
+    u8 len = s->len;
 
-    if (likely(v->skipped[at].rip == v->rip && v->skipped[at].space == v->exit.space && len))
+    if (likely(s->rip == v->rip && s->space == v->exit.space && s->code == v->exit.code &&
+               s->bare == v->exit.insn_len && len))
         return len;
     len = vcpu_decode_len(v);
-    v->skipped[at].rip = v->rip;
-    v->skipped[at].space = v->exit.space;
-    v->skipped[at].len = len;
+    *s = (struct vcpu_skipped){v->rip, v->exit.space, v->exit.code, v->exit.insn_len, len};
     return len ? len : v->exit.insn_len;
+}
+
+void vcpu_forget_skipped(struct vcpu *v)
+{
+    memset(v->skipped, 0, sizeof(v->skipped));
 }
 
 void vcpu_skip(struct vcpu *v)

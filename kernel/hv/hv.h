@@ -69,6 +69,12 @@ enum hv_exit {
     HV_EXIT_UNKNOWN,
 };
 
+/* An instruction that was skipped. */
+struct vcpu_skipped {
+    u64 rip, space, code; /* as in struct hv_exit_info */
+    u8 bare, len;         /* without prefixes, with them; 0: none */
+};
+
 struct hv_exit_info {
     u64 reason;      /* the CPU's own number, for logs and KVM_EXIT_UNKNOWN */
     bool delivering; /* an event, or a software interrupt, was being delivered */
@@ -79,6 +85,7 @@ struct hv_exit_info {
     u8 insn_len;
     bool guessed; /* insn_len is that of the instruction without prefixes */
     u64 space;    /* CR3, where it is */
+    u64 code;     /* likewise: CS, base and attributes */
     u8 vector;
     u32 error;
     u64 debug; /* #DB: bits for DR6 */
@@ -272,10 +279,7 @@ struct vcpu {
     bool exit_soon; /* r  the next entry only delivers an event: more wait */
     bool shadowed;  /* r  get_shadow is not 0: the backend keeps it */
     s32 user_irq;   /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
-    struct {
-        u64 rip, space;
-        u8 len;
-    } skipped[VCPU_SKIPPED]; /* r  by rip; len 0: none */
+    struct vcpu_skipped skipped[VCPU_SKIPPED]; /* r  by rip */
     struct emul emul;
     struct hv_mode mode_now;  /* r  of the instruction that is being emulated */
     struct fetch_cache fetch; /* r  mmu.c */
@@ -383,6 +387,7 @@ int vcpu_complete_user(struct vcpu *vcpu);  /* user space has answered; as vcpu_
 int vcpu_ask_port(struct vcpu *vcpu, u16 port, u32 size, bool in, const void *data);
 int vcpu_ask_mmio(struct vcpu *vcpu, u64 gpa, u32 len, bool write, const void *data);
 /* Past the instruction that has ended the guest's stay. */
+void vcpu_forget_skipped(struct vcpu *v); /* code or registers are other ones */
 void vcpu_skip(struct vcpu *vcpu);
 /* The length of the instruction at rip; 0: it cannot be read. */
 u8 vcpu_decode_len(struct vcpu *vcpu);
@@ -492,6 +497,7 @@ s64 irqchip_vcpu_ioctl(struct vcpu *vcpu, unsigned cmd, u64 arg);
 /* The vector to inject now or -1; ack moves it into service. */
 int irqchip_pending(struct vcpu *vcpu);
 int irqchip_ack(struct vcpu *vcpu);
+void irqchip_nmi_taken(struct vcpu *vcpu);
 bool irqchip_wakes(struct vcpu *vcpu);
 bool vm_has_pic(const struct vm *vm); /* false: KVM_INTERRUPT is the PIC's way in */
 /* A user space's PIC could interrupt now, as far as the local APIC goes. */

@@ -260,12 +260,10 @@ static void irqchip_pit_timer_set(void *ctx, u64 deadline)
         timer_start(&chip->pit_timer, deadline);
 }
 
-static bool irqchip_pit_tick(void *ctx)
+static void irqchip_pit_tick(void *ctx)
 {
-    bool taken = irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, true) > 0;
-
+    irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, true);
     irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, false);
-    return taken;
 }
 
 static const struct pit_ops irqchip_pit_ops = {
@@ -406,6 +404,16 @@ static int irqchip_ack_pic(struct irqchip *chip, struct vcpu *v)
         return pic_pending(&chip->pic) ? pic_ack(&chip->pic) : -1;
     v->user_irq = -1;
     return vector;
+}
+
+void irqchip_nmi_taken(struct vcpu *v)
+{
+    struct irqchip *chip = v->vm->irqchip;
+    u64 flags;
+
+    spin_lock_irqsave(&chip->lock, &flags);
+    pit_resume(&chip->pit); /* its interrupt may be one */
+    spin_unlock_irqrestore(&chip->lock, flags);
 }
 
 /* -1: what was pending has been withdrawn. */

@@ -23,6 +23,7 @@
 #define GFN_MAX (1UL << (48 - PAGE_SHIFT)) /* what four levels of nested tables reach */
 #define SLOT_PAGES_MAX (1UL << 31)
 #define PART_PAGES (1UL << 15) /* of a slot, under one hold of pt_lock */
+#define SLOTS_IN_ALL_MAX 4096  /* of all VMs of an address space */
 #define SLOT_ALIASES_MAX 32    /* slots, of all VMs here, that have some of the same memory */
 #define DIRTY_PART 64          /* words of a log, likewise */
 
@@ -206,21 +207,27 @@ static u32 vm_count_aliases(const struct vm *vm, const struct memslot *new)
     return n;
 }
 
-/* What is taken from the VMM's memory is looked for in each slot that has it, under pt_lock. */
-static int slot_check_aliases(struct vm *vm, const struct memslot *old, const struct memslot *new)
+/* What is taken from the VMM's memory is looked for in all slots of its VMs, and taken from each
+ * that has it, under pt_lock. */
+static int slot_check_walks(struct vm *vm, const struct memslot *old, const struct memslot *new)
 {
     struct aspace *as = vm->aspace;
     struct translation *t;
-    u32 n = 0;
+    u32 aliases = 0, slots = MAX(vm->slots_end, (u32)(old - vm->slots) + 1);
 
     if (!new->pages || old->pages) /* it keeps its place in the VMM */
         return 0;
     spin_lock(&as->pt_lock);
-    list_for_each (t, &as->translations, node)
-        if (t->zap == vm_zap)
-            n += vm_count_aliases(container_of(t, struct vm, xlate), new);
+    list_for_each (t, &as->translations, node) {
+        struct vm *other = container_of(t, struct vm, xlate);
+
+        if (t->zap != vm_zap)
+            continue;
+        aliases += vm_count_aliases(other, new);
+        slots += other == vm ? 0 : other->slots_end;
+    }
     spin_unlock(&as->pt_lock);
-    return n < SLOT_ALIASES_MAX ? 0 : -ENOSPC;
+    return aliases < SLOT_ALIASES_MAX && slots <= SLOTS_IN_ALL_MAX ? 0 : -ENOSPC;
 }
 
 /* Takes all of a slot out of the tables, which write-protects it for a dirty log too, and leaves it
@@ -259,7 +266,7 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
     s = &vm->slots[r->slot];
     err = slot_check_change(s, &new);
     if (!err)
-        err = slot_check_aliases(vm, s, &new);
+        err = slot_check_walks(vm, s, &new);
     if (err)
         return err;
     if (new.pages && (new.flags &KVM_MEM_LOG_DIRTY_PAGES)) {

@@ -77,6 +77,7 @@ static int state_set_cr0(struct vcpu *v, u64 cr0)
         vcpu_set_efer(v, efer);
     if ((cr0 ^ old) & (CR0_PG | CR0_WP | CR0_CD))
         hv_ops->tlb_flush(v);
+    vcpu_forget_skipped(v);
     return 0;
 }
 

@@ -90,7 +90,7 @@ static ssize_t stats_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     const struct stats *s = f->priv;
     struct stats_page *page;
-    u64 end, n;
+    u64 end, n, got;
 
     page = kzalloc(sizeof(*page));
     if (!page)
@@ -98,11 +98,10 @@ static ssize_t stats_read(struct file *f, struct iov_iter *to, loff_t *pos)
     stats_fill(s, page);
     end = page->head.data_offset + page->head.num_desc * sizeof(u64);
     n = (u64)*pos < end ? MIN(to->count, end - (u64)*pos) : 0;
-    n = n && !iov_copy_to(to, (const u8 *)page + *pos, n) ? (u64)-EFAULT : n;
+    got = n ? iov_copy_to(to, (const u8 *)page + *pos, n) : 0;
     kfree(page);
-    if ((ssize_t)n > 0)
-        *pos += (loff_t)n;
-    return (ssize_t)n;
+    *pos += (loff_t)got;
+    return n && !got ? -EFAULT : (ssize_t)got;
 }
 
 /* Its position moves by reading only, as on Linux. */

@@ -101,6 +101,8 @@ static void vcpu_take_event(struct vcpu *v)
     if (READ_ONCE(v->nmi_pending) && hv_ops->nmi_allowed(v)) {
         v->nmi_pending = false;
         v->nmi_injected = true;
+        if (v->vm->irqchip)
+            irqchip_nmi_taken(v);
     } else if (v->irq_injected < 0 && vcpu_irq_pending(v) >= 0 && hv_ops->irq_allowed(v)) {
         v->irq_injected = v->vm->irqchip ? irqchip_ack(v) : v->user_irq;
         if (!v->vm->irqchip)
@@ -487,5 +489,6 @@ void vcpu_reset(struct vcpu *v, bool init)
         fpu_init_state(v->fpu);
     }
     v->efer = 0;
+    vcpu_forget_skipped(v);
     hv_ops->vcpu_reset(v);
 }

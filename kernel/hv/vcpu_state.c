@@ -40,6 +40,7 @@ static s64 state_get_regs(struct vcpu *v, u64 arg)
 
 static void state_write_regs(struct vcpu *v, const u64 regs[18])
 {
+    vcpu_forget_skipped(v);
     for (unsigned i = 0; i < 16; i++)
         v->gpr[state_gpr_order[i]] = regs[i];
     v->rip = regs[16];

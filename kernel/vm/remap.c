@@ -100,8 +100,9 @@ static int remap_move(struct aspace *as, u64 old, u64 old_len, u64 new_len, u64 
         ASSERT(!undone);
         return err;
     }
-    area_merge(as, b);
-    return keep ? 0 : map_unmap_locked(as, old, old + old_len);
+    err = keep ? 0 : map_unmap_locked(as, old, old + old_len);
+    area_merge(as, b); /* now: it may lie beside what has gone */
+    return err;
 }
 
 /* True when the area can grow to its new end where it is. */

@@ -26,7 +26,7 @@
 #define MXCSR_MASK_OFFSET 28
 #define MXCSR_MASK_DEFAULT 0xffbfU /* of a CPU that tells none */
 
-/* Of all components that we turn on: 2696 bytes with AVX-512. */
+/* Of all components that we turn on: 2688 bytes with AVX-512. */
 static u8 fpu_initial[PAGE_SIZE] __aligned(64) __ro_after_init;
 static u32 fpu_area_size __ro_after_init = FXSAVE_SIZE;
 static u64 fpu_components __ro_after_init;

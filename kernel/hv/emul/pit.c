@@ -316,17 +316,13 @@ void pit_resume(struct pit *pit)
 
 void pit_fire(struct pit *pit)
 {
-    bool taken;
-
     if (pit->deadline == PIT_NEVER || pit->lapsed || pit->ops->now(pit->ctx) < pit->deadline)
         return;
-    taken = pit->ops->tick(pit->ctx);
-    if (!pit->period)
-        pit_arm(pit, PIT_NEVER);
-    else if (taken)
-        pit_arm(pit, pit_next(pit));
-    else
+    pit->ops->tick(pit->ctx);
+    if (pit->period)
         pit->lapsed = true;
+    else
+        pit_arm(pit, PIT_NEVER);
 }
 
 void pit_init(struct pit *pit, const struct pit_ops *ops, void *ctx)

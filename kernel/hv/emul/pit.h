@@ -3,9 +3,9 @@
  * The 8254 timer of a PC: channel 0 interrupts, channel 2 behind port 0x61. See apic.h for the
  * rules of use. Ports 0x40 to 0x43 and 0x61. Counts are computed from the time of the last load.
  *
- * A channel 0 interrupt that the host was too late for is not made up for. After one that nobody
- * took (masked, or the one before still waits) the periods go on without a timer of the host's,
- * until pit_resume: a guest that does not run must not keep the host busy.
+ * A channel 0 interrupt that the host was too late for is not made up for. After each the periods
+ * go on without a timer of the host's, until pit_resume, which is called when an interrupt is
+ * taken: a guest that does not run must not keep the host busy.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ struct pit_ops {
     u64 (*now)(void *ctx); /* monotonic nanoseconds */
     /* Call pit_fire() at `deadline`; PIT_NEVER: no more. */
     void (*timer_set)(void *ctx, u64 deadline);
-    /* Channel 0 has counted down: pulse IRQ 0 (GSI 0). False: nobody has a new request by it. */
-    bool (*tick)(void *ctx);
+    /* Channel 0 has counted down: pulse IRQ 0 (GSI 0). */
+    void (*tick)(void *ctx);
 };
 
 struct pit {

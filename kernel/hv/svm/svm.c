@@ -238,6 +238,7 @@ static enum hv_exit svm_exit_exception(struct vcpu *v, const struct vmcb *b)
 static u8 svm_insn_len(struct vcpu *v, const struct vmcb *b, u8 bare)
 {
     v->exit.space = b->cr3;
+    v->exit.code = b->cs.base << 16 | b->cs.attrib;
     v->exit.guessed = !svm_nrip;
     return svm_nrip ? (u8)(b->next_rip - b->rip) : bare;
 }
