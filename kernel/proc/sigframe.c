@@ -189,7 +189,7 @@ static int sigframe_read_fpu(u8 *area, u64 at)
     return fpu_validate(area);
 }
 
-/* The frame's page is not there: the thread may sleep, and its own area is written meanwhile. */
+/* The frame's page is not there: the thread may sleep, and its own area is in use meanwhile. */
 static __noinline int sigframe_load_fpu_slow(u64 at)
 {
     u8 *raw = kmalloc(fpu_size() + 64), *area = (u8 *)ALIGN_UP((u64)raw, 64UL);
@@ -203,8 +203,9 @@ static __noinline int sigframe_load_fpu_slow(u64 at)
     return err;
 }
 
-/* Loads the FPU state the handler's frame holds; 0 address: as after a reset. While the thread runs
- * its own area is of no meaning. */
+/* Loads the FPU state the handler's frame holds; 0 address: as after a reset. The thread's own area
+ * serves for the copy. When that fails it is made good again: a switch saves into it, but of the
+ * header only the first word, and what XSAVEOPT takes for unchanged not at all. */
 static int sigframe_load_fpu(u64 at)
 {
     struct thread *me = current_thread();
@@ -216,11 +217,13 @@ static int sigframe_load_fpu(u64 at)
     me->nofault++;
     int err = sigframe_read_fpu(me->arch.xsave, at);
     me->nofault--;
-    if (err == -EFAULT)
-        return sigframe_load_fpu_slow(at);
-    if (!err)
+    if (likely(!err)) {
         fpu_restore(me->arch.xsave);
-    return err;
+        return 0;
+    }
+    fpu_init_state(me->arch.xsave);
+    fpu_reset(); /* the program's registers are lost: the frame's take their place, or it dies */
+    return err == -EFAULT ? sigframe_load_fpu_slow(at) : err;
 }
 
 static void sigcontext_load(struct trap_frame *f, const struct sigcontext *mc)

@@ -4,7 +4,9 @@
  */
 #include "abi.h"
 #include <linux/sched.h>
+#include <setjmp.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <ucontext.h>
 
 #define LOW_CODE 0x40000000UL
@@ -291,4 +293,33 @@ TEST(sigreturn_with_a_spoilt_frame_ends_the_program)
     EXPECT(!status || (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV));
     status = in_child(return_with_header, ~0UL);
     EXPECT(!status || (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV));
+}
+
+static sigjmp_buf spoilt_back;
+
+static void back_from_spoilt(int sig)
+{
+    siglongjmp(spoilt_back, 1);
+}
+
+/* A program that goes on after its frame was refused, and is switched out and in again. */
+static void outlive_spoilt(unsigned long word)
+{
+    struct timespec ms = {0, 1000000};
+
+    signal(SIGSEGV, back_from_spoilt);
+    for (int i = 0; i < 20; i++) {
+        if (!sigsetjmp(spoilt_back, 1))
+            return_with_header(word);
+        nanosleep(&ms, NULL);
+    }
+}
+
+TEST(a_refused_frame_leaves_nothing_behind)
+{
+    int status = in_child(outlive_spoilt, 1);
+
+    EXPECT(status == 0);
+    status = in_child(outlive_spoilt, 1UL << 62);
+    EXPECT(status == 0);
 }
