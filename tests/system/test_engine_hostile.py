@@ -137,6 +137,29 @@ def test_configurations_of_an_archive_are_bounded(engine):
         raise AssertionError(f"the engine has grown by {rss(engine) - before} KiB")
 
 
+def test_configurations_of_all_images_are_bounded(engine):
+    def conf(n):
+        c = json.loads(config([BASE]))
+        c["config"]["x"] = [0] * 200000 + [n]
+        return json.dumps(c, separators=(",", ":")).encode()
+    tags = [f"large{n}:1" for n in range(4)]
+    for n, tag in enumerate(tags):
+        loaded(engine, tag, [BASE], conf(n))
+    for conf_, tag in ((conf(9), "large9:1"), (None, "small:1")):
+        p = engine.load(docker_archive(tag, [BASE], conf=conf_))
+        expect((p.returncode, "configurations of its images are too large" in p.stderr), (1, True), p.stderr)
+    expect(api(engine, "POST", "/images/busybox/tag?repo=name&tag=1")[0], 201)
+    for tag in tags:
+        expect(api(engine, "DELETE", "/images/" + tag)[0], 200)
+    loaded(engine, "small:1", [BASE])
+
+
+def test_directory_where_a_link_is_made_stays(engine):
+    loaded(engine, "mtab:1", [BASE, tar([("etc/mtab", tarfile.DIRTYPE, None), ("etc/mtab/own", tarfile.REGTYPE, "own")])])
+    p = engine.run("run", "--rm", "mtab:1", "cat", "/etc/mtab/own")
+    expect((p.returncode, p.stdout), (0, "own"), p.stderr)
+
+
 # ---- the store
 
 
@@ -144,7 +167,9 @@ def restart(engine, bad=None):
     engine.process.kill()
     engine.process.wait()
     if bad is not None:
-        with open(os.path.join(engine.root, "images.json"), "w") as f:
+        path = os.path.join(engine.root, "images.json")
+        os.unlink(path)  # what is kept of it may be this very file
+        with open(path, "w") as f:
             f.write(bad)
     engine.start()
 
@@ -155,14 +180,44 @@ def test_store_that_cannot_be_read_costs_no_layer(engine):
         good = f.read()
     there = sorted(os.listdir(layers))
     for bad in (good[:len(good) // 2], '{"Images":1}', ""):
-        restart(engine, bad)
-        expect(api(engine, "GET", "/images/json")[1], [], "images")
-        expect(sorted(os.listdir(layers)), there, "layers")
-        with open(store + ".bad") as f:
-            expect(f.read(), bad, "what is kept")
-    os.unlink(store + ".bad")
+        for later in (bad, "later"):
+            restart(engine, later)
+            expect(api(engine, "GET", "/images/json")[1], [], "images")
+            expect(sorted(os.listdir(layers)), there, "layers")
+            with open(store + ".bad") as f:
+                expect(f.read(), bad, "what is kept")
+        os.unlink(store + ".bad")
     restart(engine, good)
     expect(engine.run("run", "--rm", "busybox", "echo", "fine").stdout, "fine\n")
+
+
+def test_image_that_was_left_out_keeps_its_layers(engine):
+    """Also when the list has been written without it, and when a load knows nothing of them."""
+    top = tar([("left-out", tarfile.REGTYPE, "whole")])
+    archive = docker_archive("leftout:1", [BASE, top])
+    expect(engine.load(archive).returncode, 0)
+    layers, store = os.path.join(engine.root, "layers"), os.path.join(engine.root, "images.json")
+    with open(store) as f:
+        good = f.read()
+    there = sorted(os.listdir(layers))
+    mine = next(os.path.join(layers, d) for d in there if os.path.exists(os.path.join(layers, d, "left-out")))
+    image = api(engine, "GET", "/images/leftout:1/json")[1]["Id"][7:]
+    os.unlink(os.path.join(engine.root, "images", image + ".json"))
+    restart(engine)
+    expect(api(engine, "GET", "/images/leftout:1/json")[0], 404)
+    expect(api(engine, "POST", "/images/busybox/tag?repo=rewritten&tag=1")[0], 201)
+    loaded(engine, "other:1", [BASE])
+    restart(engine)
+    expect(sorted(os.listdir(layers)), there, "layers")
+    with open(store + ".bad") as f:
+        expect(f.read(), good, "what is kept")
+    # what stands there may be torn: a load takes its own
+    os.unlink(os.path.join(mine, "left-out"))
+    expect(engine.load(archive).returncode, 0)
+    expect(engine.run("run", "--rm", "leftout:1", "cat", "/left-out").stdout, "whole")
+    os.unlink(store + ".bad")
+    restart(engine)
+    expect(engine.run("run", "--rm", "leftout:1", "cat", "/left-out").stdout, "whole")
 
 
 def test_store_is_never_written_in_part(engine):
@@ -284,7 +339,7 @@ def test_many_variables_and_labels_take_no_time(engine):
     shown = set(api(engine, "GET", f"/containers/{c}/json")[1]["Config"]["Env"])
     expect((len(shown), "NAME7=x" in shown, "NAME7=1" in shown, "NAME8=1" in shown),
            (2 * many, True, False, False), "variables")
-    filters = json.dumps({"label": ["l%d" % i for i in range(15000)]}, separators=(",", ":"))
+    filters = json.dumps({"label": ["l%d" % (many - 1 - i) for i in range(64)]}, separators=(",", ":"))
     status, found = api(engine, "GET", "/containers/json?all=1&filters=" + filters)
     expect((status, len(found)), (200, 1), "list")
     took = time.monotonic() - begun
@@ -330,14 +385,50 @@ def test_restarted_container_is_not_killed_with_its_old_groups(engine):
 # ---- logs
 
 
-def log_of(engine, c, query="", streams=("stdout", "stderr")):
+def log_bytes(engine, c, query="", streams=("stdout", "stderr")):
     c = Connection(engine.socket, timeout=60), f"/containers/{c}/logs?" + "".join(f"{s}=1&" for s in streams) + query
     c[0].request("GET", c[1])
     data, text = c[0].getresponse().read(), b""
     while data:
         size = int.from_bytes(data[4:8], "big")
         text, data = text + data[8:8 + size], data[8 + size:]
-    return text.decode()
+    return text
+
+
+def log_of(engine, c, query="", streams=("stdout", "stderr")):
+    return log_bytes(engine, c, query, streams).decode()
+
+
+def test_log_keeps_every_byte(engine):
+    every = bytes(range(256))
+    octal = "".join("\\%03o" % b for b in every)
+    long = "\u20ac" * 6667  # is split, and within a character
+    for script, want in ((f"printf '{octal}{octal}\\n'", every * 2 + b"\n"),
+                         ("printf '%06667d' 0 | sed 's/0/\u20ac/g'; echo", long.encode() + b"\n")):
+        c = create(engine, Image="busybox", Cmd=["sh", "-c", script])
+        expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+        api(engine, "POST", f"/containers/{c}/wait")
+        for query in ("", "tail=3"):
+            expect(log_bytes(engine, c, query), want, query)
+        expect(log_bytes(engine, c, "", ["stderr"]), b"")
+    clean(engine)
+
+
+def test_log_on_a_full_disk_keeps_whole_lines(engine):
+    lines = "".join(f"{n:0999d}\n" for n in range(40)).encode()
+    loaded(engine, "lines:1", [BASE, tar([("lines", tarfile.REGTYPE, lines)])])
+    disk = os.path.join(engine.tmp, "disk")
+    os.mkdir(disk)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "disk", disk], check=True)
+    try:
+        c = create(engine, Image="lines:1", Cmd=["cat", "/lines"])
+        os.symlink(os.path.join(disk, "log"), os.path.join(engine.root, "containers", c, "log"))
+        expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+        api(engine, "POST", f"/containers/{c}/wait")
+        expect(log_bytes(engine, c), lines[:15000])
+        clean(engine)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_last_lines_of_a_log(engine):
@@ -420,6 +511,22 @@ def test_filters_of_containers(engine):
         expect((status, sorted(answer.get("ContainersDeleted", []))), (200, sorted(gone)) if gone is not None else (400, []))
     expect(api(engine, "DELETE", f"/containers/{made[0]}?link=1")[0], 400)
     expect(ids(engine, "/containers/json?all=1&", {}), made[:1], "what stays")
+    clean(engine)
+
+
+def test_values_of_filters_are_bounded(engine):
+    c = create(engine, Image="busybox")
+    for path, key in (("/containers/json?all=1&", "before"), ("/containers/json?all=1&", "since"),
+                      ("/containers/json?all=1&", "ancestor"), ("/images/json?", "before"), ("/events?until=1&", "label")):
+        value = "busybox" if "images" in path or key == "ancestor" else c
+        for values, code in (([value] * 64, 200), ([value] * 65, 400)):
+            status, answer = api(engine, "GET", path + "filters=" + json.dumps({key: values}).replace(" ", ""))
+            expect((status, code == 400 and "more than 64 values" in answer["message"]), (code, code == 400), key)
+    many = {"id": [c] * 33, "name": {f"n{i}": True for i in range(32)}}  # of all together
+    expect(api(engine, "GET", "/containers/json?filters=" + json.dumps(many).replace(" ", ""))[0], 400)
+    expect(ids(engine, "/containers/json?all=1&", {"ancestor": ["nosuch", "busybox"]}), [c])
+    expect(ids(engine, "/containers/json?all=1&", {"ancestor": {"nosuch": True}}), [])
+    expect(ids(engine, "/images/json?", {"before": ["nosuch"]}), [])
     clean(engine)
 
 

@@ -62,6 +62,33 @@ TEST(json_that_is_written_can_be_read_by_all)
     }
 }
 
+TEST(json_for_a_reader_of_our_own_keeps_every_byte)
+{
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+    char high[128];
+
+    for (int i = 0; i < 128; i++)
+        high[i] = (char)(0x80 + i);
+    jw_bytes(&w, NULL, high, sizeof(high));
+    EXPECT(b.len == sizeof(high) + 2 && !memcmp(b.data + 1, high, sizeof(high)));
+    buf_clear(&b);
+    w.more = false;
+    jw_bytes(&w, NULL, "\0\"\\\n\x01\xe2", 6);
+    EXPECT(b.len == 21 && !memcmp(b.data, "\"\\u0000\\\"\\\\\\n\\u0001\xe2\"", 21));
+    buf_free(&b);
+}
+
+TEST(values_of_json_are_counted_with_all_below)
+{
+    static const char text[] = "{\"a\":[1,[2,{}],null],\"b\":\"x\"}";
+    struct json *j = json_parse(text, strlen(text), NULL);
+
+    EXPECT(json_values(j) == 8);
+    EXPECT(json_values(json_get(j, "a")) == 6);
+    json_free(j);
+}
+
 TEST(sizes_are_decimal)
 {
     static const char *const bad[] = {"0x10", "1e3", "1.5.2", "-1", "", "k", "nan", "inf", "1kk"};

@@ -95,19 +95,27 @@ static bool filter_label(const void *o, const char *v)
     return is;
 }
 
+/* When the image that is meant was created; empty when there is none. */
+static char *meant_time(const char *v)
+{
+    const struct image *img = image_find(v);
+
+    return img ? str_fmt("%lld", (long long)image_created(img)) : str_dup("");
+}
+
 /* Created before or after another one. */
 static bool filter_before(const void *o, const char *v)
 {
-    const struct image *than = image_find(v);
+    int64_t than;
 
-    return than && image_created(o) < image_created(than);
+    return str_i64(v, &than) && image_created(o) < than;
 }
 
 static bool filter_since(const void *o, const char *v)
 {
-    const struct image *than = image_find(v);
+    int64_t than;
 
-    return than && image_created(o) > image_created(than);
+    return str_i64(v, &than) && image_created(o) > than;
 }
 
 static bool filter_until(const void *o, const char *v)
@@ -137,6 +145,8 @@ API(api_image_list)
         free(why);
         return;
     }
+    filters_resolve(filters, "before", meant_time);
+    filters_resolve(filters, "since", meant_time);
     jw_array(&w, NULL);
     for (struct image *img = image_first(); img; img = img->next) {
         if (!image_listed(img) || !filters_match(image_filters, IMAGE_FILTERS, filters, img))

@@ -54,11 +54,17 @@ static bool filter_label(const void *o, const char *v)
     return is;
 }
 
+/* The id of the image that is meant; empty when there is none. */
+static char *meant_image(const char *v)
+{
+    const struct image *img = image_find(v);
+
+    return str_dup(img ? img->id : "");
+}
+
 static bool filter_ancestor(const void *o, const char *v)
 {
-    const struct container *c = o;
-
-    return image_find(v) == c->image;
+    return !strcmp(((const struct container *)o)->image->id, v);
 }
 
 static bool filter_exited(const void *o, const char *v)
@@ -74,21 +80,28 @@ static bool filter_no_label(const void *o, const char *v)
     return !filter_label(o, v);
 }
 
+/* The number of the container that is meant; NULL when there is none. */
+static char *meant_container(const char *v)
+{
+    bool ambiguous;
+    const struct container *c = container_find(v, &ambiguous);
+
+    return c ? str_fmt("%llu", (unsigned long long)c->number) : NULL;
+}
+
 /* Made before or after another one. */
 static bool filter_before(const void *o, const char *v)
 {
-    bool ambiguous;
-    const struct container *than = container_find(v, &ambiguous);
+    uint64_t than;
 
-    return than && ((const struct container *)o)->number < than->number;
+    return str_u64(v, &than) && ((const struct container *)o)->number < than;
 }
 
 static bool filter_since(const void *o, const char *v)
 {
-    bool ambiguous;
-    const struct container *than = container_find(v, &ambiguous);
+    uint64_t than;
 
-    return than && ((const struct container *)o)->number > than->number;
+    return str_u64(v, &than) && ((const struct container *)o)->number > than;
 }
 
 /* The name or the place of a mount. */
@@ -126,23 +139,13 @@ static const struct filter prune_filters[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Containers that a filter names must be there. */
-static char *filters_containers(const struct json *filters)
+/* Looks up what filters name. Containers must be there: NULL, or the name of one that is not. */
+static char *filters_names(struct json *filters)
 {
-    static const char *const keys[] = {"before", "since"};
+    char *missing = filters_resolve(filters, "before", meant_container);
 
-    for (size_t i = 0; i < COUNT(keys); i++) {
-        const struct json *list = json_get(filters, keys[i]);
-
-        for (const struct json *j = list ? list->child : NULL; j; j = j->next) {
-            const char *name = list->type == JSON_OBJECT ? j->key : j->str;
-            bool ambiguous;
-
-            if (!container_find(name, &ambiguous))
-                return str_fmt("No such container: %s", name);
-        }
-    }
-    return NULL;
+    missing = missing ? missing : filters_resolve(filters, "since", meant_container);
+    return missing ? missing : filters_resolve(filters, "ancestor", meant_image);
 }
 
 static void list_entry(struct jw *w, const struct container *c)
@@ -191,9 +194,10 @@ API(api_container_list)
     struct buf b = {0};
     struct jw w = {.out = &b};
 
-    missing = why ? NULL : filters_containers(filters);
+    missing = why ? NULL : filters_names(filters);
     if (why || missing) {
-        api_error(call->conn, why ? 400 : 404, "%s", why ? why : missing);
+        api_error(call->conn, why ? 400 : 404, "%s%s",
+                  why ? "" : "No such container: ", why ? why : missing);
         json_free(filters);
         free(why);
         free(missing);

@@ -204,14 +204,15 @@ static char *cgroup_limit_cpu(const struct container *c)
 static int cgroup_reserve_all(void)
 {
     char text[32], *path = str_fmt("%s/bothy/memory.low", engine.cgroup_root);
-    uint64_t total = 0; /* each is bounded by far less than what wraps */
+    int64_t total = 0;
+    bool all = false; /* the sum is more than any number */
     int err;
 
     for (const struct container *c = container_first(); c; c = c->next)
         if (container_running(c))
-            total += (uint64_t)c->limits.reservation;
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)total);
-    err = cgroup_has[CG_MEMORY] ? file_put(path, text) : 0;
+            all = __builtin_add_overflow(total, c->limits.reservation, &total) || all;
+    snprintf(text, sizeof(text), "%lld", (long long)total);
+    err = cgroup_has[CG_MEMORY] ? file_put(path, all ? "max" : text) : 0;
     free(path);
     return err;
 }

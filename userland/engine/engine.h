@@ -84,6 +84,7 @@ struct image {
     struct layer *layers[LAYERS_MAX]; /* bottom first */
     int nlayers;
     struct json *config; /* the whole image configuration */
+    uint64_t config_bytes, config_values;
     uint64_t size;
 };
 

@@ -8,6 +8,9 @@
 #include "engine/engine.h"
 #include "lib/str.h"
 
+/* Of one request: each is looked at for each object, while other clients wait. */
+#define FILTER_VALUES_MAX 64
+
 /* One value: a list holds strings, an object has them for keys. */
 static const char *filter_text(const struct json *list, const struct json *j)
 {
@@ -24,6 +27,8 @@ static const struct filter *filter_find(const struct filter *known, size_t n, co
 
 static char *filters_judge(const struct json *filters, const struct filter *known, size_t n)
 {
+    size_t values = 0;
+
     if (!filters || filters->type != JSON_OBJECT)
         return str_dup("invalid filters: not an object");
     for (const struct json *list = filters->child; list; list = list->next) {
@@ -31,9 +36,13 @@ static char *filters_judge(const struct json *filters, const struct filter *know
             return str_fmt("invalid filter '%s'", list->key);
         if (list->type != JSON_OBJECT && list->type != JSON_ARRAY)
             return str_fmt("invalid filter '%s': not a list", list->key);
-        for (const struct json *j = list->child; j; j = j->next)
+        for (const struct json *j = list->child; j; j = j->next) {
             if (!filter_text(list, j))
                 return str_fmt("invalid filter '%s': not a list of strings", list->key);
+            if (++values > FILTER_VALUES_MAX)
+                return str_fmt("invalid filter '%s': more than %d values in all", list->key,
+                               FILTER_VALUES_MAX);
+        }
     }
     return NULL;
 }
@@ -52,6 +61,23 @@ struct json *filters_read(const struct http_head *req, const struct filter *know
     if (!*why)
         return filters;
     json_free(filters);
+    return NULL;
+}
+
+char *filters_resolve(struct json *filters, const char *key, char *(*meaning)(const char *value))
+{
+    for (struct json *list = filters ? filters->child : NULL; list; list = list->next) {
+        if (strcmp(list->key, key))
+            continue;
+        for (struct json *j = list->child; j; j = j->next) {
+            char **text = list->type == JSON_OBJECT ? &j->key : &j->str, *is = meaning(*text);
+
+            if (!is)
+                return str_dup(*text);
+            free(*text);
+            *text = is;
+        }
+    }
     return NULL;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The filters of a request: {"key":["value", ...]} or {"key":{"value":true, ...}}. One that is not
 // known is refused, and so is what is no filter at all: nothing is listed, or removed, in its
-// place.
+// place, and so are more values than can be looked at for each object in one go.
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +19,9 @@ struct filter {
 /* The request's, to be freed; NULL for none. *why: NULL, or what is wrong with them. */
 struct json *filters_read(const struct http_head *req, const struct filter *known, size_t n,
                           char **why);
+/* Puts what each value of `key` stands for in its place, once for all objects. `meaning` returns
+ * that, to be freed, or NULL: then the value, to be freed, is returned. */
+char *filters_resolve(struct json *filters, const char *key, char *(*meaning)(const char *value));
 bool filters_match(const struct filter *known, size_t n, const struct json *filters,
                    const void *object);
 /* "key" or "key=value" of a label that an object has: `have` is its value of that key, or NULL. */

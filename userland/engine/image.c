@@ -19,9 +19,13 @@
 #include "lib/str.h"
 
 #define IMAGE_CONFIG_MAX (16u * 1024 * 1024)
+/* Of all images. A load begins below that and adds no more than load.c lets through. */
+#define CONFIGS_BYTES (48u * 1024 * 1024)
+#define CONFIGS_VALUES (3u * JSON_NODES_MAX)
 
 static struct image *image_list;
 static struct layer *layer_list;
+static uint64_t config_bytes, config_values; /* of all images' configurations */
 
 char *store_path(const char *dir, const char *name)
 {
@@ -145,6 +149,18 @@ void layer_put(struct layer *l, struct answer *a)
     free(l);
 }
 
+void layers_forget(void)
+{
+    for (struct layer **at = &layer_list, *l; (l = *at);) {
+        if (l->refs) {
+            at = &l->next;
+            continue;
+        }
+        *at = l->next;
+        free(l);
+    }
+}
+
 static bool image_ref_char(char c)
 {
     return islower((unsigned char)c) || isdigit((unsigned char)c) || strchr("._-/:", c);
@@ -178,6 +194,11 @@ char *image_ref_normalize(const char *ref)
         if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
             return NULL;
     return strlen(tag + 1) > 128 ? NULL : str_dup(ref);
+}
+
+bool image_configs_full(void)
+{
+    return config_bytes > CONFIGS_BYTES || config_values > CONFIGS_VALUES;
 }
 
 static struct image *image_by_tag(const char *ref)
@@ -248,6 +269,8 @@ static void image_free(struct image *img)
     for (int i = 0; i < img->nlayers; i++)
         layer_put(img->layers[i], img->removal);
     free(img->tags);
+    config_bytes -= img->config_bytes;
+    config_values -= img->config_values;
     json_free(img->config);
     free(img);
 }
@@ -380,6 +403,7 @@ struct image *image_adopt(const struct json *j, const char **why)
     const char *id = json_str(j, "Id");
     struct image *img, **tail;
     struct buf text = {0};
+    size_t bytes;
     char *path;
 
     *why = "bad record";
@@ -396,6 +420,7 @@ struct image *image_adopt(const struct json *j, const char **why)
     path = str_fmt("%s/images/%s.json", engine.root, id);
     if (file_read(path, IMAGE_CONFIG_MAX, &text) == 0)
         img->config = json_parse(text.data, text.len, why);
+    bytes = text.len;
     buf_free(&text);
     free(path);
     for (struct json *l = json_list(j, "Layers"); l && img->nlayers < LAYERS_MAX; l = l->next) {
@@ -418,6 +443,10 @@ struct image *image_adopt(const struct json *j, const char **why)
         image_free(img); /* puts the layers */
         return NULL;
     }
+    img->config_bytes = bytes;
+    img->config_values = json_values(img->config);
+    config_bytes += img->config_bytes;
+    config_values += img->config_values;
     for (tail = &image_list; *tail; tail = &(*tail)->next)
         ;
     *tail = img;
@@ -455,11 +484,28 @@ static char *publish_file(const char *dir, const char *from, const char *to, con
     char *old = str_fmt("%s/%s/%s", dir, from, name);
     char *new = str_fmt("%s/%s/%s", engine.root, to, name), *why = NULL;
 
-    if (rename(old, new) < 0 && errno != EEXIST && errno != ENOTEMPTY &&
+    if (rename(old, new) < 0 &&
         !(errno == ENOENT && access(new, F_OK) == 0)) /* two images of one archive share it */
         why = str_fmt("cannot store %s: %s", new, strerror(errno));
     free(old);
     free(new);
+    return why;
+}
+
+/* No image is made of it, so a directory of its name is what a dead engine left, maybe in part. */
+static char *publish_layer(const char *dir, const char *id)
+{
+    char *name = layer_dir(id), *made = str_fmt("%s/layers/%s", dir, name), *why;
+
+    if (access(made, F_OK) == 0 && layer_there(name)) {
+        char *orphan = store_path("layers/", name);
+
+        tree_discard(orphan, NULL, NULL);
+        free(orphan);
+    }
+    why = publish_file(dir, "layers", "layers", name);
+    free(made);
+    free(name);
     return why;
 }
 
@@ -498,12 +544,8 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
         struct image *img;
 
         for (struct json *l = json_list(j, "Layers"); l && !why; l = l->next) {
-            if (!layer_find(layer_entry(l))) {
-                char *name = layer_dir(layer_entry(l));
-
-                why = publish_file(dir, "layers", "layers", name);
-                free(name);
-            }
+            if (!layer_find(layer_entry(l)))
+                why = publish_layer(dir, layer_entry(l));
         }
         why = why ? why : publish_file(dir, "images", "images", file);
         free(file);

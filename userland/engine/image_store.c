@@ -6,8 +6,9 @@
 // once by the next. What could not be read again is never written: the store has room for so many
 // images, tags and layers and no more.
 //
-// A file that cannot be read is kept as images.json.bad, and no layer is removed while that is
-// there.
+// A file that cannot be read, or names an image that had to be left out, is kept as
+// images.json.bad, and what no listed image is made of stays on the disk while that is there. The
+// first such file is the one that is kept: it names the most.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -131,6 +132,8 @@ void image_store_save(struct answer *a)
 
 char *image_store_room(size_t images, size_t tags, size_t layers)
 {
+    if (images && image_configs_full())
+        return str_dup("the image store is full: the configurations of its images are too large");
     for (struct image *img = image_first(); img; img = img->next) {
         if (!image_listed(img))
             continue;
@@ -169,7 +172,7 @@ static int store_dirs(void)
 static bool layer_is_used(const char *dir)
 {
     for (struct layer *l = layer_first(); l; l = l->next)
-        if (!strcmp(l->dir, dir))
+        if (l->refs && !strcmp(l->dir, dir))
             return true;
     return false;
 }
@@ -206,25 +209,22 @@ static void orphans_of(const char *dir, bool (*used)(const char *name))
 /* What no image is made of: an engine died between a load and its entry in the store. */
 static void store_orphans(void)
 {
-    for (struct layer *l = layer_first(), *next; l; l = next) {
-        next = l->next;
-        layer_put(layer_get(l), NULL); /* goes if it has no other reference */
-    }
     orphans_of("layers", layer_is_used);
     orphans_of("images", image_is_used);
     orphans_of("packed", image_is_used);
 }
 
-/* The file that cannot be read goes out of the way: what it lists may still be saved by hand. */
-static void store_bad(const char *path, const char *bad, const char *why)
+/* What the file lists may still be saved by hand: the next one does not take its place. */
+static void store_keep(const char *path, const char *bad)
 {
-    engine_log("%s: %s; starting with no images", path, why);
-    if (rename(path, bad) < 0)
-        engine_log("cannot keep it as %s: %s", bad, strerror(errno));
+    if (link(path, bad) == 0)
+        engine_log("%s is kept as %s", path, bad);
+    else
+        engine_log("cannot keep %s as %s: %s", path, bad, strerror(errno));
 }
 
-/* Its list of images; NULL when it has none, or is bad. */
-static struct json *store_read(const char *path, const char *bad)
+/* Its list of images, or NULL; not *whole when there is a file that is bad. */
+static struct json *store_read(const char *path, bool *whole)
 {
     struct buf text = {0};
     const char *why = "it is no list of images";
@@ -237,8 +237,9 @@ static struct json *store_read(const char *path, const char *bad)
         json_free(j);
         j = NULL;
     }
-    if (!j && err != -ENOENT)
-        store_bad(path, bad, err ? strerror(-err) : why);
+    *whole = j || err == -ENOENT;
+    if (!*whole)
+        engine_log("%s: %s; starting with no images", path, err ? strerror(-err) : why);
     buf_free(&text);
     return j;
 }
@@ -268,14 +269,19 @@ int image_store_open(void)
     char *path = store_path("images.json", ""), *bad = store_path("images.json.bad", "");
     int err = dir_make(engine.root, 0711);
     struct json *j = NULL;
+    bool whole;
 
     err = err ? err : store_dirs();
     if (!err) {
-        j = store_read(path, bad);
-        if (store_adopt(j) && access(bad, F_OK) < 0)
+        j = store_read(path, &whole);
+        whole = store_adopt(j) && whole;
+        if (!whole)
+            store_keep(path, bad);
+        if (whole && access(bad, F_OK) < 0)
             store_orphans();
         else
             engine_log("nothing of the store is removed for want of a use");
+        layers_forget();
     }
     json_free(j);
     free(path);

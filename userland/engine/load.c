@@ -300,15 +300,6 @@ static void load_layers(const struct load_image *in, const struct json *ids)
     jw_array_end(&load.w);
 }
 
-static uint64_t json_values(const struct json *j)
-{
-    uint64_t n = 0;
-
-    for (; j; j = j->next)
-        n += 1 + json_values(j->child);
-    return n;
-}
-
 /* Few bytes of text are many of memory, and an archive may have a thousand configurations. */
 static void load_config_take(const struct member *m, const struct json *config)
 {

@@ -3,8 +3,10 @@
 //
 //   {"log":"text\n","stream":"stdout","time":"2024-01-02T03:04:05.000000006Z"}
 //
-// Lines longer than LOG_LINE are split. The current file is `log`; at half of the limit it becomes
-// `log.1` and a new one begins, so both together stay within the limit.
+// The text is the container's bytes, whatever they are, so a line need not be UTF-8; log_read.c
+// alone reads it. Lines longer than LOG_LINE are split, within a character if need be. The current
+// file is `log`; at half of the limit it becomes `log.1` and a new one begins, so both together
+// stay within the limit.
 #include "engine/log_priv.h"
 
 #include <errno.h>
@@ -81,12 +83,35 @@ static void log_rotate(struct container *c)
 /* Lines that are not in the file yet: of one container, within one call. */
 static struct buf log_batch;
 
+/* What was written of them. */
+static size_t log_batch_put(int fd, size_t len)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = write(fd, log_batch.data + done, len - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    return done;
+}
+
+/* On a full disk the lines that went there whole stay. */
 static void log_batch_write(struct container *c, size_t len)
 {
-    if (c->log.fd >= 0 && write_all(c->log.fd, log_batch.data, len) == 0)
-        c->log.size += len;
-    else if (c->log.fd >= 0 && ftruncate(c->log.fd, (off_t)c->log.size) < 0)
+    size_t done = c->log.fd < 0 ? 0 : log_batch_put(c->log.fd, len), whole = done;
+
+    while (whole && log_batch.data[whole - 1] != '\n')
+        whole--;
+    c->log.size += whole;
+    if (whole < done && ftruncate(c->log.fd, (off_t)c->log.size) < 0) {
         engine_log("the log of %.12s has a line that is cut", c->id);
+        c->log.size += done - whole;
+    }
     buf_drop(&log_batch, len);
 }
 
@@ -97,7 +122,7 @@ static void log_line(struct container *c, int stream, const char *text, size_t l
     size_t before = log_batch.len;
 
     jw_object(&w, NULL);
-    jw_strn(&w, "log", text, len);
+    jw_bytes(&w, "log", text, len);
     jw_str(&w, "stream", stream == 1 ? "stdout" : "stderr");
     jw_str(&w, "time", when);
     jw_object_end(&w);

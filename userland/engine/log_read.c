@@ -69,14 +69,15 @@ void log_followers_file(struct container *c)
 
 static void follower_run(struct log_follower *f);
 
-/* A follower that is run may end, no other. */
+/* A follower that is run may end, no other. One that has more to do already has its turn coming. */
 void log_wake(struct container *c)
 {
     struct log_follower *next;
 
     for (struct log_follower *f = c->followers; f; f = next) {
         next = f->next;
-        follower_run(f);
+        if (!f->again.at)
+            follower_run(f);
     }
 }
 
@@ -356,7 +357,8 @@ void log_end(struct container *c)
         struct log_follower *f = c->followers;
 
         follower_leave(f);
-        follower_run(f);
+        if (!f->again.at)
+            follower_run(f);
     }
 }
 

@@ -406,3 +406,12 @@ size_t json_count(const struct json *array)
         n++;
     return n;
 }
+
+size_t json_values(const struct json *j)
+{
+    size_t n = 1;
+
+    for (const struct json *c = j->child; c; c = c->next)
+        n += json_values(c);
+    return n;
+}

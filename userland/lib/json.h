@@ -44,6 +44,8 @@ int64_t json_int(const struct json *obj, const char *key, int64_t otherwise);
 bool json_bool(const struct json *obj, const char *key);
 struct json *json_list(const struct json *obj, const char *key); /* first child, or NULL */
 size_t json_count(const struct json *array);
+/* How many values it is, itself and all below; those that follow it do not count. */
+size_t json_values(const struct json *j);
 void json_write(struct buf *b, const struct json *j);
 
 /* The writer: containers nest by calls, commas and keys take care of themselves. `key` is NULL
@@ -59,6 +61,8 @@ void jw_array(struct jw *w, const char *key);
 void jw_array_end(struct jw *w);
 void jw_str(struct jw *w, const char *key, const char *value); /* NULL writes "" */
 void jw_strn(struct jw *w, const char *key, const char *value, size_t len);
+/* Any bytes, which are kept. Only for a reader of our own: it may be no JSON. */
+void jw_bytes(struct jw *w, const char *key, const char *value, size_t len);
 /* A whole array of strings; n of them, or up to a NULL. */
 void jw_strings(struct jw *w, const char *key, const char *const *list, size_t n);
 void jw_fmt(struct jw *w, const char *key, const char *fmt, ...)

@@ -12,11 +12,13 @@
 #define JW_WIDEST 6 /* \uNNNN */
 
 /* Bytes of a character that stands for itself; 0 for one that does not. */
-static size_t jw_plain(const char *s, size_t len)
+static size_t jw_plain(const char *s, size_t len, bool bytes)
 {
     unsigned char c = (unsigned char)*s;
 
-    return c >= 0x80 ? utf8_char(s, len) : c >= 0x20 && c != '"' && c != '\\';
+    if (c >= 0x80)
+        return bytes ? 1 : utf8_char(s, len);
+    return c >= 0x20 && c != '"' && c != '\\';
 }
 
 /* Writes a byte that cannot stand for itself: how many bytes that took. */
@@ -42,11 +44,12 @@ static size_t jw_escape(char *out, unsigned char c)
     return JW_WIDEST;
 }
 
-static void jw_quote(struct buf *b, const char *s, size_t len)
+/* `bytes`: what is no part of a character stands for itself too. */
+static void jw_quote(struct buf *b, const char *s, size_t len, bool bytes)
 {
     buf_char(b, '"');
     for (size_t i = 0, run, n; i < len; i += run) {
-        for (run = 0; i + run < len && (n = jw_plain(s + i + run, len - i - run)); run += n)
+        for (run = 0; i + run < len && (n = jw_plain(s + i + run, len - i - run, bytes)); run += n)
             ;
         buf_add(b, s + i, run);
         if (i + run == len)
@@ -65,7 +68,7 @@ static void jw_key(struct jw *w, const char *key)
     w->more = true;
     if (!key)
         return;
-    jw_quote(w->out, key, strlen(key));
+    jw_quote(w->out, key, strlen(key), false);
     buf_char(w->out, ':');
 }
 
@@ -98,7 +101,13 @@ void jw_array_end(struct jw *w)
 void jw_strn(struct jw *w, const char *key, const char *value, size_t len)
 {
     jw_key(w, key);
-    jw_quote(w->out, value, len);
+    jw_quote(w->out, value, len, false);
+}
+
+void jw_bytes(struct jw *w, const char *key, const char *value, size_t len)
+{
+    jw_key(w, key);
+    jw_quote(w->out, value, len, true);
 }
 
 void jw_str(struct jw *w, const char *key, const char *value)
@@ -179,7 +188,7 @@ void json_write(struct buf *b, const struct json *j)
             buf_fmt(b, "%.17g", j->real);
         return;
     case JSON_STRING:
-        jw_quote(b, j->str, strlen(j->str));
+        jw_quote(b, j->str, strlen(j->str), false);
         return;
     case JSON_ARRAY:
         buf_char(b, '[');

@@ -114,16 +114,21 @@ static bool is_own_name(const char *name)
     return false;
 }
 
-/* The devices of the host's folder `path` ("dev", "dev/net") in the container's of the same name.
- */
+/* The devices of the host's folder `path` ("dev", "dev/net") in the container's of the same name. A
+ * folder below /dev may go meanwhile, as a device may. */
 static void host_devices(struct child *ch, const char *path)
 {
     char *host = str_fmt("/%s", path);
     DIR *dir = opendir(host);
-    int to = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct dirent *e;
+    int to;
 
-    if (!dir || to < 0)
+    if (!dir && errno == ENOENT && strchr(path, '/')) {
+        free(host);
+        return;
+    }
+    to = dir ? openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (to < 0)
         child_fail(ch, "cannot look for devices in %s: %s", host, str_error(errno));
     while ((e = readdir(dir))) {
         if (is_own_name(e->d_name))
@@ -240,6 +245,7 @@ static void prepare_file(struct child *ch, const char *name)
     close(fd);
 }
 
+/* A directory in its place is the image's own, and stays. */
 static void prepare_mtab(struct child *ch)
 {
     static const char mounts[] = "/proc/mounts";
@@ -249,7 +255,7 @@ static void prepare_mtab(struct child *ch)
         !memcmp(now, mounts, sizeof(mounts) - 1))
         return;
     unlink("etc/mtab");
-    if (symlink(mounts, "etc/mtab") < 0)
+    if (symlink(mounts, "etc/mtab") < 0 && errno != EEXIST)
         child_fail(ch, "cannot make /etc/mtab: %s", str_error(errno));
 }
 
