@@ -293,15 +293,20 @@ static int group_compare(const void *a, const void *b, void *ctx)
     return x < y ? -1 : x > y;
 }
 
+/* 65536 of them are too many to be sorted at a stretch. */
+#define GROUPS_RUN 512U
+
 /* Two sorted runs, [at, middle) and [middle, end), into one. */
 static void groups_merge(const kgid_t *from, kgid_t *to, u32 at, u32 middle, u32 end)
 {
-    for (u32 a = at, b = middle, i = at; i < end; i++)
+    for (u32 a = at, b = middle, i = at; i < end; i++) {
         to[i] = b == end || (a < middle && from[a] <= from[b]) ? from[a++] : from[b++];
+        if (i % (2 * GROUPS_RUN) == 0)
+            cond_yield();
+    }
 }
 
-/* 65536 of them are too many to be sorted at a stretch. spare: as large. */
-#define GROUPS_RUN 512U
+/* spare: as large. */
 static void groups_sort(kgid_t *groups, kgid_t *spare, u32 n)
 {
     for (u32 at = 0; at < n; at += GROUPS_RUN, cond_yield())
