@@ -149,13 +149,21 @@ int vm_port_read(struct vcpu *v, u16 port, void *data, u32 len)
     return irqchip_port(v->vm, port, p, false);
 }
 
+/* What a VMM has named for an eventfd or for the ring. */
+static int vm_listed_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len)
+{
+    if (vm_has_ioeventfds(vm) && ioeventfd_write(vm, port, addr, data, len) == 0)
+        return 0;
+    return vm_has_zones(vm) ? coalesced_write(vm, port, addr, data, len) : -EOPNOTSUPP;
+}
+
 int vm_port_write(struct vcpu *v, u16 port, const void *data, u32 len)
 {
     u8 byte = *(const u8 *)data;
 
     if (v->vm->irqchip && len == 1 && irqchip_port(v->vm, port, &byte, true) == 0)
         return 0;
-    return vm_has_ioeventfds(v->vm) ? ioeventfd_write(v->vm, true, port, data, len) : -EOPNOTSUPP;
+    return vm_listed_write(v->vm, true, port, data, len);
 }
 
 /* Leaves for user space with one port access; the answer to an IN is in the page after kvm_run. */
@@ -221,7 +229,7 @@ int vm_mmio_write(struct vcpu *v, gpa_t gpa, const void *data, u32 len)
 {
     if (v->vm->irqchip && irqchip_mmio(v, gpa, (void *)data, len, true) == 0)
         return 0;
-    return vm_has_ioeventfds(v->vm) ? ioeventfd_write(v->vm, false, gpa.v, data, len) : -EOPNOTSUPP;
+    return vm_listed_write(v->vm, false, gpa.v, data, len);
 }
 
 int vcpu_ask_mmio(struct vcpu *v, u64 gpa, u32 len, bool write, const void *data)

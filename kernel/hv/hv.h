@@ -31,7 +31,8 @@
 
 #define VM_VCPUS_MAX 64
 #define VM_SLOTS_MAX 64
-#define VCPU_RUN_PAGES 3 /* struct kvm_run, port data, coalesced MMIO (unused) */
+#define VCPU_RUN_PAGES 3 /* struct kvm_run, port data, and the VM's ring of coalesced writes */
+#define VCPU_OWN_PAGES 2 /* the first of them, which are the vCPU's */
 #define VCPU_CPUID_MAX 128
 #define VCPU_SKIPPED 8  /* instructions whose length is remembered */
 #define HV_MSRS_MAX 256 /* of one KVM_GET_MSRS */
@@ -189,13 +190,15 @@ struct vm {
     s64 clock_offset;                   /* l  ns: kvmclock = time_ns() + offset */
     u64 tsc_offset; /* a  the guest's TSC starts near 0 at creation; what vCPUs agree on */
     u64 clock_tsc;  /* a  host TSC at the kvmclock's point of reference; 0: none yet */
-    struct spinlock eventfd_lock; /* of both lists */
-    struct list_node ioeventfds, irqfds;
-    struct msr_filter *filter; /* l to change; RCU  NULL: guests have all registers */
-    u32 user_msrs;             /* a  KVM_MSR_EXIT_REASON_*: what user space handles */
-    bool no_platform_info;     /* a  MSR_PLATFORM_INFO is not for guests */
-    u32 mmu_pages;             /* a  KVM_SET_NR_MMU_PAGES: kept, without effect */
-    u64 flushes;               /* p  for its statistics */
+    struct spinlock eventfd_lock; /* of the three lists, and of the ring's end */
+    struct list_node ioeventfds, irqfds, zones;
+    struct mem_object *ring_object; /* I  of one page: coalesced.c */
+    struct page *ring_page;         /* l  NULL before the first zone; then I */
+    struct msr_filter *filter;      /* l to change; RCU  NULL: guests have all registers */
+    u32 user_msrs;                  /* a  KVM_MSR_EXIT_REASON_*: what user space handles */
+    bool no_platform_info;          /* a  MSR_PLATFORM_INFO is not for guests */
+    u32 mmu_pages;                  /* a  KVM_SET_NR_MMU_PAGES: kept, without effect */
+    u64 flushes;                    /* p  for its statistics */
     void *arch;
 };
 
@@ -219,7 +222,7 @@ struct vcpu {
     u32 id;
     struct mutex lock;
     struct kvm_run *run; /* I  shared with user space: read a field once */
-    struct page *run_pages[VCPU_RUN_PAGES];
+    struct page *run_pages[VCPU_OWN_PAGES];
     struct mem_object *run_object;
     struct thread *thread; /* a  who is inside KVM_RUN */
     u8 mode;               /* a  enum vcpu_mode */
@@ -486,6 +489,17 @@ static inline bool vm_has_ioeventfds(const struct vm *vm)
 }
 /* A guest's write to a port or an address: 0: an eventfd has taken it; -EOPNOTSUPP. */
 int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len);
+
+/* ---- coalesced.c: KVM_REGISTER_COALESCED_MMIO and its opposite ---- */
+int vm_coalesced_init(struct vm *vm) __must_check; /* -ENOMEM */
+void vm_coalesced_destroy(struct vm *vm);
+s64 vm_coalesced_ioctl(struct vm *vm, unsigned cmd, u64 arg);
+static inline bool vm_has_zones(const struct vm *vm)
+{
+    return !list_empty(&vm->zones);
+}
+/* A guest's write to a port or an address: 0: it waits in the ring; -EOPNOTSUPP. */
+int coalesced_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len);
 
 /* ---- irqchip.c ---- */
 int irqchip_create(struct vm *vm, bool split);

@@ -34,11 +34,19 @@ static s64 vcpu_file_ioctl(struct file *f, unsigned cmd, u64 arg)
 static int vcpu_mmap(struct file *f, struct map_request *req)
 {
     struct vcpu *v = f->priv;
+    const u64 own = VCPU_OWN_PAGES * PAGE_SIZE;
 
     if (req->offset + req->len > VCPU_RUN_PAGES * PAGE_SIZE || req->offset + req->len < req->len)
         return -EINVAL;
-    mem_object_get(v->run_object);
     req->object = v->run_object;
+    if (req->offset >= own) {
+        req->object = v->vm->ring_object;
+        req->offset -= own;
+    } else if (req->offset + req->len > own) {
+        req->tail = v->vm->ring_object;
+        req->tail_at = own - req->offset;
+    }
+    mem_object_get(req->object);
     return 0;
 }
 
@@ -46,7 +54,7 @@ static void vcpu_free(struct vcpu *v)
 {
     if (v->arch)
         hv_ops->vcpu_destroy(v);
-    for (unsigned i = 0; i < VCPU_RUN_PAGES; i++)
+    for (unsigned i = 0; i < VCPU_OWN_PAGES; i++)
         if (v->run_pages[i])
             page_put(v->run_pages[i]);
     if (v->run_object)
@@ -84,10 +92,10 @@ static const struct file_ops vcpu_file_ops = {
 
 static int vcpu_alloc_run(struct vcpu *v)
 {
-    v->run_object = mem_object_create_shared(VCPU_RUN_PAGES * PAGE_SIZE);
+    v->run_object = mem_object_create_shared(VCPU_OWN_PAGES * PAGE_SIZE);
     if (!v->run_object)
         return -ENOMEM;
-    for (unsigned i = 0; i < VCPU_RUN_PAGES; i++) {
+    for (unsigned i = 0; i < VCPU_OWN_PAGES; i++) {
         int err = mem_object_page(v->run_object, i, true, &v->run_pages[i]);
 
         if (err)

@@ -29,6 +29,7 @@ void vm_put(struct vm *vm)
         irqchip_destroy(vm->irqchip);
     vm_memory_destroy(vm);
     vm_filter_destroy(vm);
+    vm_coalesced_destroy(vm);
     hv_ops->vm_destroy(vm);
     aspace_put_ref(vm->aspace);
     kfree(vm);
@@ -49,9 +50,12 @@ static int vm_create(struct vm **out)
     vm->mmu_pages = VM_MMU_PAGES_MIN;
     vm->aspace = aspace_current();
     refcount_get(&vm->aspace->ref);
-    err = vm_memory_init(vm);
+    err = vm_coalesced_init(vm);
     if (err)
         goto free;
+    err = vm_memory_init(vm);
+    if (err)
+        goto coalesced;
     err = hv_ops->vm_init(vm);
     if (err)
         goto memory;
@@ -59,6 +63,8 @@ static int vm_create(struct vm **out)
     return 0;
 memory:
     vm_memory_destroy(vm);
+coalesced:
+    vm_coalesced_destroy(vm);
 free:
     aspace_put_ref(vm->aspace);
     kfree(vm);
@@ -228,6 +234,9 @@ s64 vm_ioctl(struct vm *vm, unsigned cmd, u64 arg)
         return vm_ioctl_boot_vcpu(vm, arg);
     case KVM_CHECK_EXTENSION:
         return hv_check_extension(arg);
+    case KVM_REGISTER_COALESCED_MMIO:
+    case KVM_UNREGISTER_COALESCED_MMIO:
+        return vm_coalesced_ioctl(vm, cmd, arg);
     case KVM_GET_STATS_FD:
         return hv_stats_fd(vm, NULL, NULL);
     case KVM_SET_NR_MMU_PAGES:

@@ -112,6 +112,10 @@ struct map_request {
     struct mem_object *object; /* borrowed; a reference is taken */
     u64 offset;
     struct file *file; /* borrowed */
+    /* What is mapped from tail_at on, less than len, is another object from its start; NULL: none.
+     * Borrowed, as object is. */
+    struct mem_object *tail;
+    u64 tail_at;
 };
 /* Each: 0 or -ENOMEM, -EINVAL, -EEXIST, -EACCES, -EAGAIN as mmap(2) and its family say: they judge
  * the range, and the calling process's limits (up_memory_limit). May sleep. */

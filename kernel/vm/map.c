@@ -183,6 +183,26 @@ static int map_locked(struct aspace *as, const struct map_request *req, u64 len,
     return 0;
 }
 
+/* Puts the request's second object over the end of [addr, addr + len), which is mapped; what is
+ * there goes when that cannot be. */
+static int map_tail_locked(struct aspace *as, const struct map_request *req, u64 addr, u64 len)
+{
+    struct map_request tail = *req;
+    int err, undone;
+
+    tail.addr = addr + req->tail_at;
+    tail.fixed = true;
+    tail.fixed_noreplace = false; /* what it replaces is the request's own */
+    tail.object = req->tail;
+    tail.offset = 0;
+    err = map_locked(as, &tail, len - req->tail_at, &tail.addr);
+    if (err) {
+        undone = map_unmap_locked(as, addr, addr + len);
+        ASSERT(!undone); /* no area ends elsewhere, and so none is cut */
+    }
+    return err;
+}
+
 int aspace_populate(struct aspace *as, u64 start, u64 end, unsigned kind)
 {
     for (u64 va = start; va < end; va += PAGE_SIZE) {
@@ -230,6 +250,8 @@ int aspace_map(struct aspace *as, const struct map_request *wanted, u64 *out)
         req->flags |= AREA_LOCKED;
     rwlock_write_lock(&as->lock);
     err = map_locked(as, req, len, out);
+    if (!err && req->tail)
+        err = map_tail_locked(as, req, *out, len);
     aspace_write_unlock(as);
     if (!err && (req->populate || (req->flags & AREA_LOCKED)) && req->prot)
         map_populate(as, *out, len, req);

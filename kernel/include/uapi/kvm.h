@@ -571,6 +571,19 @@ struct kvm_run {
 #define KVM_PIO_PAGE_OFFSET 1
 #define KVM_COALESCED_MMIO_PAGE_OFFSET 2
 
+/* Guests' writes that wait for user space: the entries from first up to last, around the end. */
+struct kvm_coalesced_mmio {
+    uint64_t phys_addr;
+    uint32_t len;
+    uint32_t pio;
+    uint8_t data[8];
+};
+#define KVM_COALESCED_MMIO_MAX 170u /* as many as fit in a page */
+struct kvm_coalesced_mmio_ring {
+    uint32_t first, last;
+    struct kvm_coalesced_mmio coalesced_mmio[];
+};
+
 /* ---- what the file of KVM_GET_STATS_FD begins with, and one of its descriptors ---- */
 
 struct kvm_stats_header {
@@ -734,6 +747,7 @@ struct kvm_stats_desc {
 #define KVM_CAP_X86_DISABLE_EXITS 143
 #define KVM_CAP_GET_MSR_FEATURES 153
 #define KVM_CAP_NESTED_STATE 157
+#define KVM_CAP_COALESCED_PIO 162
 #define KVM_CAP_EXCEPTION_PAYLOAD 164
 #define KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 168
 #define KVM_CAP_MSR_PLATFORM_INFO 159

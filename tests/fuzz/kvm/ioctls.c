@@ -153,6 +153,7 @@ static void plausible(struct machine *m, const struct request *r, struct chance 
     struct kvm_msrs *msrs = (void *)a;
     struct kvm_irqfd *irqfd = (void *)a;
     struct kvm_ioeventfd *io = (void *)a;
+    struct kvm_coalesced_mmio_zone *zone = (void *)a;
 
     switch (r->request) {
     case KVM_SET_USER_MEMORY_REGION:
@@ -176,6 +177,12 @@ static void plausible(struct machine *m, const struct request *r, struct chance 
         *io = (struct kvm_ioeventfd){chance_below(c, 4), chance_of(c, 2) ? 0xe1 : place(c),
                                      1U << chance_below(c, 4), m->event,
                                      (uint32_t)chance_below(c, 16)};
+        break;
+    case KVM_REGISTER_COALESCED_MMIO:
+    case KVM_UNREGISTER_COALESCED_MMIO:
+        *zone = (struct kvm_coalesced_mmio_zone){.addr = chance_of(c, 2) ? 0xe1 : place(c),
+                                                 .size = (uint32_t)chance_below(c, 0x2000),
+                                                 .pio = (uint32_t)chance_below(c, 3)};
         break;
     case KVM_SET_GSI_ROUTING:
     case KVM_GET_DIRTY_LOG:
