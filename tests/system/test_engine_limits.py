@@ -32,6 +32,10 @@ CASES = [
      ["run --rm --memory-reservation 32m -v /sys/fs/cgroup:/host busybox "
       "sh -c 'cat /sys/fs/cgroup/memory.low /host/bothy/memory.low'",
       "run --rm -v /sys/fs/cgroup:/host busybox cat /host/bothy/memory.low"], "33554432\n33554432\n0\n0\n"),
+    ("reservations_that_no_number_holds_are_all_there_is",
+     [f"run -d --name r{i} --memory-reservation {1 << 60} busybox sleep 1000" for i in range(16)] +
+     ["run --rm -v /sys/fs/cgroup:/host busybox cat /host/bothy/memory.low",
+      "rm -f " + " ".join(f"r{i}" for i in range(16))], None),
     ("processors_are_set",
      ["run --rm --cpuset-cpus 0 --cpuset-mems 0 busybox sh -c "
       "'cat /sys/fs/cgroup/cpuset.cpus /sys/fs/cgroup/cpuset.mems; nproc'"], "0\n0\n1\n0\n"),
@@ -78,6 +82,9 @@ def judge(name, want, got):
     if name == "pause_and_unpause":
         lines = got.split("\n")
         return None if lines[1:] == ["frz", "paused", "frz", "frz", "0", ""] else repr(got)
+    if name == "reservations_that_no_number_holds_are_all_there_is":
+        lines = got.split("\n")  # first the ids
+        return None if lines[16:] == ["max"] + [f"r{i}" for i in range(16)] + ["0", ""] else repr(got)
     if name == "vm_that_ends_before_its_program_runs_is_told":
         ok = got.endswith("the virtual machine ended before its program ran\n125\n")
         return None if ok and got.count("\n") == 2 else repr(got)
