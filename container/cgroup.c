@@ -453,27 +453,55 @@ struct cgroup *cgroup_largest(void)
     return best;
 }
 
+/* The group after `at` in the subtree of top, parents first: a reference, or NULL after the last.
+ * Takes the reference to `at`. */
+static struct cgroup *cgroup_step(struct cgroup *at, struct cgroup *top)
+{
+    struct cgroup *next = cgroup_next_child(at, 0);
+
+    for (struct cgroup *up = at; !next && up != top; up = up->parent)
+        next = cgroup_next_child(up->parent, up->id);
+    cgroup_put(at);
+    return next;
+}
+
+/* The walk over members yields, and whoever walks may have little CPU time: the tree lock, which
+ * all containers share, is only taken from group to group. */
 int cgroup_for_each_below(struct cgroup *top, int (*fn)(struct cgroup_member *m, void *arg),
                           void *arg)
 {
+    struct cgroup *at = top;
     int ret = 0;
 
-    mutex_lock(&cgroup_tree_lock);
-    for (struct cgroup *at = top; at && !ret; at = cgroup_next_locked(at, top))
+    cgroup_get(top);
+    while (at && !ret) {
         ret = cgroup_for_each_member(at, fn, arg);
-    mutex_unlock(&cgroup_tree_lock);
+        if (!ret)
+            at = cgroup_step(at, top);
+    }
+    if (at)
+        cgroup_put(at);
     return ret;
 }
 
 static int cgroup_kill_member(struct cgroup_member *m, void *arg)
 {
-    up_cgroup_kill(m);
+    bool *lived = arg;
+
+    *lived |= up_cgroup_kill(m);
     return 0;
 }
 
+/* One that was not reached yet may have made a child meanwhile, in a group already passed: until
+ * there is none that lived. */
 void cgroup_kill(struct cgroup *cg)
 {
-    cgroup_for_each_below(cg, cgroup_kill_member, NULL);
+    bool lived;
+
+    do {
+        lived = false;
+        cgroup_for_each_below(cg, cgroup_kill_member, &lived);
+    } while (lived);
 }
 
 int cgroup_set_weight(struct cgroup *cg, u64 weight)
@@ -505,13 +533,12 @@ void cgroup_memory_uses(struct cgroup *cg, s64 uses[ACCOUNT_USES])
 {
     for (unsigned i = 0; i < ACCOUNT_USES; i++)
         uses[i] = 0;
-    mutex_lock(&cgroup_tree_lock);
-    for (struct cgroup *at = cg; at; at = cgroup_next_locked(at, cg)) {
+    cgroup_get(cg);
+    for (struct cgroup *at = cg; at; at = cgroup_step(at, cg)) {
         for (unsigned i = 0; i < ACCOUNT_USES; i++)
             uses[i] += atomic_read(&at->memory.uses[i]);
         cond_yield();
     }
-    mutex_unlock(&cgroup_tree_lock);
 }
 
 static int cgroup_tell_cpus(struct cgroup_member *m, void *arg)
@@ -528,8 +555,6 @@ static void cgroup_apply_cpus_locked(struct cgroup *top)
 
         at->cpus_effective = at->cpus & upper ? at->cpus & upper : upper;
         sched_group_set_cpus(at->sched, at->cpus_effective);
-        (void)cgroup_for_each_member(at, cgroup_tell_cpus, NULL);
-        cond_yield();
     }
 }
 
@@ -547,6 +572,8 @@ int cgroup_set_cpus(struct cgroup *cg, u64 mask)
         cgroup_apply_cpus_locked(cg);
     }
     mutex_unlock(&cgroup_tree_lock);
+    if (!err) /* each looks at what its group has by then */
+        cgroup_for_each_below(cg, cgroup_tell_cpus, NULL);
     return err;
 }
 

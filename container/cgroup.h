@@ -108,7 +108,8 @@ u64 cgroup_count(void); /* the root included */
  * stops and is returned. One that has left meanwhile may be met still. May sleep, so may fn. */
 int cgroup_for_each_member(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
                            void *arg);
-/* The same for cg and every group below it. The tree lock is held: fn must not ask for it. */
+/* The same for cg and every group below it; no lock is held over fn. Groups made meanwhile are
+ * visited if their parent's children are still to come or being walked. */
 int cgroup_for_each_below(struct cgroup *cg, int (*fn)(struct cgroup_member *m, void *arg),
                           void *arg);
 /* SIGKILL to every process in cg and below, also to those being forked. */

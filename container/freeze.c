@@ -23,8 +23,6 @@ static void freeze_group_locked(struct cgroup *cg)
     if (was == now)
         return;
     sched_group_set_frozen(cg->sched, now);
-    if (now)
-        cgroup_for_each_member(cg, freeze_member, NULL);
     waitq_wake_all(&cg->events_wait);
 }
 
@@ -41,6 +39,8 @@ int cgroup_freeze(struct cgroup *cg, bool freeze)
             freeze_group_locked(at);
     }
     mutex_unlock(&cgroup_tree_lock);
+    if (!err && freeze)
+        cgroup_for_each_below(cg, freeze_member, NULL);
     return err;
 }
 

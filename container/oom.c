@@ -28,6 +28,7 @@ struct oom_choice {
     u64 dying;
     struct cgroup *whole; /* a reference: the group that is to die with the victim, or NULL */
     bool killed;
+    bool again; /* something was killed in this walk */
 };
 
 /* Counts for the group and all above it, and wakes what polls their files. */
@@ -73,9 +74,29 @@ static struct cgroup *oom_whole(struct cgroup *cg, const struct cgroup *top)
 /* All that may be killed and is not dying. */
 static int oom_kill_any(struct cgroup_member *m, void *arg)
 {
-    if (up_oom_score(m))
-        oom_kill(m, arg);
+    struct oom_choice *choice = arg;
+
+    if (up_oom_score(m)) {
+        oom_kill(m, choice);
+        choice->again = true;
+    }
     return 0;
+}
+
+/* Until there is none that lived: see cgroup_kill. */
+static void oom_kill_whole(struct oom_choice *choice)
+{
+    do {
+        choice->again = false;
+        cgroup_for_each_below(choice->whole, oom_kill_any, choice);
+    } while (choice->again);
+}
+
+static bool oom_is_below(const struct cgroup *cg, const struct cgroup *top)
+{
+    while (cg && cg != top)
+        cg = cg->parent;
+    return cg;
 }
 
 /* Scores move while we look: the first that is still near the best will do. */
@@ -83,15 +104,20 @@ static int oom_kill_best(struct cgroup_member *m, void *arg)
 {
     struct oom_choice *choice = arg;
     u64 score = up_oom_score(m);
+    struct cgroup *cg;
+    bool below;
 
     if (!score || score < choice->best - choice->best / 8)
         return 0;
-    choice->whole = oom_whole(m->group, choice->top);
+    cg = cgroup_of(m);
+    below = oom_is_below(cg, choice->top); /* else it was moved meanwhile, or has exited */
+    choice->whole = below ? oom_whole(cg, choice->top) : NULL;
     if (choice->whole)
         cgroup_get(choice->whole);
-    else
+    else if (below)
         oom_kill(m, choice);
-    return 1;
+    cgroup_put(cg);
+    return below;
 }
 
 static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
@@ -103,7 +129,7 @@ static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
     if (!choice->whole)
         return;
     oom_event(choice->whole, CGROUP_EVENT_OOM_GROUP_KILL);
-    cgroup_for_each_below(choice->whole, oom_kill_any, choice);
+    oom_kill_whole(choice);
     cgroup_put(choice->whole);
 }
 

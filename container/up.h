@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What container asks of kernel/proc. Called for members that are held, with at most the tree lock.
+ * What container asks of kernel/proc. Called for members that are held, with no lock.
  */
 #pragma once
 
@@ -19,7 +19,7 @@ u64 up_oom_score(struct cgroup_member *m);
 bool up_oom_dying(struct cgroup_member *m);
 /* SIGKILL; the victim may use the memory reserve to die. */
 void up_oom_kill(struct cgroup_member *m);
-void up_cgroup_kill(struct cgroup_member *m);
+bool up_cgroup_kill(struct cgroup_member *m); /* true: it ends by this one */
 /* The CPUs of its group have changed. */
 void up_cgroup_cpus(struct cgroup_member *m);
 /* Its group is frozen: its threads are to notice. */

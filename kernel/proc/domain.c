@@ -62,9 +62,13 @@ void up_oom_kill(struct cgroup_member *m)
     signal_kill_process(domain_process(m));
 }
 
-void up_cgroup_kill(struct cgroup_member *m)
+bool up_cgroup_kill(struct cgroup_member *m)
 {
-    signal_kill_process(domain_process(m));
+    struct process *p = domain_process(m);
+    bool ends = READ_ONCE(p->group_exit);
+
+    signal_kill_process(p);
+    return !ends && READ_ONCE(p->group_exit);
 }
 
 void up_cgroup_hold(struct cgroup_member *m)

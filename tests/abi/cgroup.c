@@ -349,3 +349,67 @@ TEST(a_group_below_the_limit_dies_as_a_whole)
     EXPECT(figure(BOX "/memory.events.local", "oom_group_kill ") == 0);
     EXPECT(rmdir(BOX "/inner") == 0 && rmdir(BOX) == 0);
 }
+
+static int *go, gate[2];
+
+static int waits_at_gate(void *arg)
+{
+    char c;
+
+    syscall(SYS_close, gate[1]);
+    syscall(SYS_read, gate[0], &c, 1);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+/* Enters the group, has many children there, waits for *go, and then makes children in `into`. */
+static void breed(const char *group, int many, int into)
+{
+    struct {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+            set_tid_size, cgroup;
+    } args = {.flags = 1ULL << 33 /* CLONE_INTO_CGROUP */,
+              .exit_signal = SIGCHLD,
+              .cgroup = (unsigned)into};
+    static char stacks[400][8192];
+
+    enter(group);
+    for (int i = 0; i < many; i++)
+        EXPECT(clone(waits_at_gate, stacks[i + 1], CLONE_VM | SIGCHLD, NULL) > 0);
+    __atomic_add_fetch(&go[1], 1, __ATOMIC_SEQ_CST);
+    while (many || !__atomic_load_n(&go[0], __ATOMIC_SEQ_CST))
+        many ? pause() : sched_yield();
+    for (;;)
+        if (syscall(SYS_clone3, &args, sizeof(args)) == 0)
+            for (;;)
+                pause();
+}
+
+/* Those behind make children in a group that the walk has passed. */
+TEST(cgroup_kill_reaches_children_in_groups_that_it_has_passed)
+{
+    static const char *const groups[] = {BOX "/first", BOX "/many", BOX "/last"};
+    int into, i;
+
+    box();
+    EXPECT(pipe(gate) == 0);
+    go = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    for (i = 0; i < 3; i++)
+        EXPECT(mkdir(groups[i], 0755) == 0);
+    into = open(groups[0], O_RDONLY | O_DIRECTORY);
+    for (i = 1; i < 3; i++)
+        if (fork() == 0)
+            breed(groups[i], i == 1 ? 399 : 0, into);
+    while (__atomic_load_n(&go[1], __ATOMIC_SEQ_CST) < 2)
+        usleep(1000);
+    __atomic_store_n(&go[0], 1, __ATOMIC_SEQ_CST);
+    EXPECT(put(BOX "/cgroup.kill", "1") == 0);
+    EXPECT(wait(NULL) > 0 && wait(NULL) > 0);
+    for (i = 0; figure(BOX "/cgroup.events", "populated") && i < 2000; i++)
+        usleep(1000);
+    EXPECT(figure(BOX "/cgroup.events", "populated") == 0);
+    close(into);
+    for (i = 0; i < 3; i++)
+        EXPECT(rmdir(groups[i]) == 0);
+    box_gone();
+}
