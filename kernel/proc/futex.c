@@ -124,82 +124,106 @@ static void futex_wake_one(struct futex_waiter *w)
     store_release(&w->woken, true); /* the last touch: w lies on the sleeper's stack */
 }
 
-/* At least one, as Linux, where n is not positive. */
-static int futex_wake_key(struct futex_bucket *b, const struct futex_key *key, int n, u32 bitset)
-{
-    struct futex_waiter *w, *tmp;
-    int woken = 0;
+/* What FUTEX_WAKE and FUTEX_REQUEUE do to the waiters of a word: a number is woken, then a number
+ * is moved to the other word. The counts are of those still to come. */
+struct futex_walk {
+    struct futex_bucket *b, *b2;
+    struct futex_key key, key2;
+    u32 bitset;
+    int wake, move;
+};
 
-    list_for_each_safe (w, tmp, &b->waiters, node) {
-        if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset))
-            continue;
-        futex_wake_one(w);
-        if (++woken >= n)
-            break;
-    }
-    return woken;
+static void futex_walk_lock(struct futex_walk *k, u64 *flags)
+{
+    *flags = irq_save();
+    spin_lock_pair(&k->b->lock, &k->b2->lock);
 }
 
-/* Thousands are not woken in one hold of the lock, with interrupts off. Two waiters for nothing,
- * with a key that no futex has, stand for where to go on and for whom to wake no more: who came
- * later. */
+static void futex_walk_unlock(struct futex_walk *k, u64 flags)
+{
+    spin_unlock_pair(&k->b->lock, &k->b2->lock);
+    irq_restore(flags);
+}
+
+/* REQUIRES(both buckets' locks) */
+static void futex_walk_one(struct futex_walk *k, struct futex_waiter *w)
+{
+    if (!futex_key_equal(&w->key, &k->key) || !(w->bitset & k->bitset))
+        return;
+    if (k->wake) {
+        k->wake--;
+        futex_wake_one(w);
+        return;
+    }
+    k->move--;
+    w->key = k->key2;
+    if (k->b == k->b2)
+        return;
+    list_del(&w->node);
+    list_add_tail(&k->b2->waiters, &w->node);
+    WRITE_ONCE(w->bucket, k->b2);
+}
+
+/* Looks at some from n on; where it stopped, or NULL: all is done. */
 #define FUTEX_RUN 64
-static bool futex_wake_run(struct futex_waiter *at, const struct futex_waiter *last,
-                           const struct futex_key *key, int *n, u32 bitset)
+static struct list_node *futex_walk_run(struct futex_walk *k, struct list_node *n,
+                                        const struct list_node *end)
 {
-    struct futex_waiter *w = list_entry(at->node.next, struct futex_waiter, node), *next;
+    struct list_node *next;
 
-    list_del(&at->node);
-    for (unsigned run = 0; w != last && *n > 0 && run < FUTEX_RUN; run++, w = next) {
-        next = list_entry(w->node.next, struct futex_waiter, node);
-        if (!futex_key_equal(&w->key, key) || !(w->bitset & bitset))
-            continue;
-        futex_wake_one(w);
-        --*n;
+    for (unsigned looks = 0; n != end && (k->wake || k->move); looks++, n = next) {
+        if (looks == FUTEX_RUN)
+            return n;
+        next = n->next;
+        futex_walk_one(k, list_entry(n, struct futex_waiter, node));
     }
-    list_add_tail(&w->node, &at->node);
-    return w != last && *n > 0;
+    return NULL;
 }
 
-static int futex_wake_many(struct futex_bucket *b, const struct futex_key *key, int n, u32 bitset)
+/* The rest, from n on: a hold of the locks, with interrupts off, is for one run. Two waiters for
+ * nothing, with a key that no futex has, stand for where to go on and for where to stop, as others
+ * come meanwhile. Called and returns with the locks held. */
+static __noinline void futex_walk_rest(struct futex_walk *k, struct list_node *n, u64 *flags)
 {
-    struct futex_waiter at = {.bucket = b}, last = {.bucket = b};
-    int left = n;
-    bool more;
-    u64 flags;
+    struct futex_waiter at = {.bucket = k->b}, last = {.bucket = k->b};
 
-    spin_lock_irqsave(&b->lock, &flags);
-    list_add(&b->waiters, &at.node);
-    list_add_tail(&b->waiters, &last.node);
-    for (;;) {
-        more = futex_wake_run(&at, &last, key, &left, bitset);
-        if (!more)
-            break;
-        spin_unlock_irqrestore(&b->lock, flags);
+    list_add_tail(&k->b->waiters, &last.node);
+    while (n) {
+        list_add_tail(n, &at.node);
+        futex_walk_unlock(k, *flags);
         cond_yield();
-        spin_lock_irqsave(&b->lock, &flags);
+        futex_walk_lock(k, flags);
+        n = at.node.next;
+        list_del(&at.node);
+        n = futex_walk_run(k, n, &last.node);
     }
-    list_del(&at.node);
     list_del(&last.node);
-    spin_unlock_irqrestore(&b->lock, flags);
-    return n - left;
 }
 
+/* Called with the locks held, which it drops. */
+static void futex_walk_all(struct futex_walk *k, u64 flags)
+{
+    struct list_node *n = futex_walk_run(k, k->b->waiters.next, &k->b->waiters);
+
+    if (unlikely(n))
+        futex_walk_rest(k, n, &flags);
+    futex_walk_unlock(k, flags);
+}
+
+/* At least one, as Linux, where n is not positive. */
 s64 futex_wake(u64 addr, bool private, int n, u32 bitset)
 {
-    struct futex_key key;
+    int wake = MAX(n, 1), err;
+    struct futex_walk k = {.bitset = bitset, .wake = wake};
     u64 flags;
-    int err = futex_key(addr, private, &key);
 
+    err = futex_key(addr, private, &k.key);
     if (err || !bitset)
         return err ? err : -EINVAL;
-    struct futex_bucket *b = futex_bucket_of(&key);
-    if (unlikely(n > FUTEX_RUN))
-        return futex_wake_many(b, &key, n, bitset);
-    spin_lock_irqsave(&b->lock, &flags);
-    err = futex_wake_key(b, &key, n, bitset);
-    spin_unlock_irqrestore(&b->lock, flags);
-    return err;
+    k.b = k.b2 = futex_bucket_of(&k.key);
+    futex_walk_lock(&k, &flags);
+    futex_walk_all(&k, flags);
+    return wake - k.wake;
 }
 
 /* Takes w off whatever bucket it is on; true when it still was: nobody woke it. */
@@ -271,57 +295,45 @@ s64 futex_wait(u64 addr, bool private, u32 expected, u32 bitset, u64 deadline)
     return 0;
 }
 
-s64 futex_requeue(u64 addr, bool private, int wake, int move, u64 addr2, const u32 *expected)
+/* Locked, with the word seen as expected, if that is asked. -EAGAIN, -EFAULT: not locked. */
+static int futex_requeue_lock(struct futex_walk *k, u64 addr, const u32 *expected, u64 *flags)
 {
-    struct futex_key key, key2;
-    struct futex_waiter *w, *tmp;
-    int woken = 0, moved = 0;
-    u64 flags;
     u32 now;
-    int err = futex_key(addr, private, &key);
+    int err;
 
-    if (!err)
-        err = futex_key(addr2, private, &key2);
-    if (err || wake < 0 || move < 0)
-        return err ? err : -EINVAL;
-    struct futex_bucket *b = futex_bucket_of(&key), *b2 = futex_bucket_of(&key2);
     for (;;) {
-        flags = irq_save();
-        spin_lock_pair(&b->lock, &b2->lock);
-        err = expected ? futex_peek(addr, &now) : 0;
+        futex_walk_lock(k, flags);
+        if (!expected)
+            return 0;
+        err = futex_peek(addr, &now);
+        if (!err && now == *expected)
+            return 0;
+        futex_walk_unlock(k, *flags);
         if (!err)
-            break;
-        spin_unlock_pair(&b->lock, &b2->lock);
-        irq_restore(flags);
-        if ((err = futex_fault_in(addr)))
+            return -EAGAIN;
+        err = futex_fault_in(addr);
+        if (err)
             return err;
     }
-    if (expected && now != *expected) {
-        spin_unlock_pair(&b->lock, &b2->lock);
-        irq_restore(flags);
-        return -EAGAIN;
-    }
-    list_for_each_safe (w, tmp, &b->waiters, node) {
-        if (!futex_key_equal(&w->key, &key))
-            continue;
-        if (woken < wake) {
-            futex_wake_one(w);
-            woken++;
-        } else if (moved < move) {
-            w->key = key2;
-            if (b != b2) {
-                list_del(&w->node);
-                list_add_tail(&b2->waiters, &w->node);
-                WRITE_ONCE(w->bucket, b2);
-            }
-            moved++;
-        } else {
-            break;
-        }
-    }
-    spin_unlock_pair(&b->lock, &b2->lock);
-    irq_restore(flags);
-    return woken + (expected ? moved : 0);
+}
+
+s64 futex_requeue(u64 addr, bool private, int wake, int move, u64 addr2, const u32 *expected)
+{
+    struct futex_walk k = {.bitset = ~0U, .wake = wake, .move = move};
+    int err = futex_key(addr, private, &k.key);
+    u64 flags;
+
+    if (!err)
+        err = futex_key(addr2, private, &k.key2);
+    if (err || wake < 0 || move < 0)
+        return err ? err : -EINVAL;
+    k.b = futex_bucket_of(&k.key);
+    k.b2 = futex_bucket_of(&k.key2);
+    err = futex_requeue_lock(&k, addr, expected, &flags);
+    if (err)
+        return err;
+    futex_walk_all(&k, flags);
+    return (wake - k.wake) + (expected ? move - k.move : 0);
 }
 
 /* The word's change that FUTEX_WAKE_OP encodes: op cmp oparg cmparg in 4+4+12+12 bits. */

@@ -455,3 +455,84 @@ TEST(many_that_are_woken_at_once_let_others_run)
 {
     let_others_run(all_woken_at_once);
 }
+
+static int wait_with_one_bit(void *arg)
+{
+    __atomic_add_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, 0, NULL, NULL, 1);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static void all_requeued(void)
+{
+    static int second;
+    long n;
+
+    crowd(2 * CROWD - 10, wait_with_one_bit, NULL);
+    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) < 2 * CROWD - 10)
+        sched_yield();
+    usleep(20000); /* the last sleep, too */
+    EXPECT(syscall(SYS_futex, &word, FUTEX_WAKE_BITSET, 1, NULL, NULL, 2) == 0);
+    n = syscall(SYS_futex, &word, FUTEX_CMP_REQUEUE, 0, 1L << 30, &second, 0);
+    EXPECT(n >= CROWD);
+    EXPECT(syscall(SYS_futex, &second, FUTEX_CMP_REQUEUE, 1L << 30, 1L << 30, &word, 0) == n);
+    EXPECT(syscall(SYS_futex, &word, FUTEX_WAKE, 1) == 0);
+}
+TEST(many_that_are_requeued_at_once_let_others_run)
+{
+    let_others_run(all_requeued);
+}
+
+/* A program with little CPU time that asks for long walks over its group's members. */
+static void walk_for_ever(int ready)
+{
+    join_group();
+    EXPECT(pipe(gate) == 0);
+    crowd(CROWD, wait_at_gate, NULL);
+    put("/tmp/cgroup/crowd", "cpu.weight", "1");
+    write(ready, "", 1);
+    for (;;)
+        put("/tmp/cgroup/crowd", "cpuset.cpus", "0");
+}
+
+TEST(a_poor_groups_long_walks_keep_no_other_from_making_groups)
+{
+    double late = 1e3 * (getenv("LATE_MS") ? atof(getenv("LATE_MS")) : 100), worst = 0;
+    pid_t poor, busy;
+    int ready[2];
+    char c;
+
+    on_one_processor();
+    mkdir("/tmp", 0777);
+    mkdir("/tmp/cgroup", 0755);
+    mount("none", "/tmp/cgroup", "cgroup2", 0, NULL);
+    put("/tmp/cgroup", "cgroup.subtree_control", "+cpu +cpuset");
+    EXPECT(mkdir("/tmp/cgroup/crowd", 0755) == 0 || errno == EEXIST);
+    EXPECT(pipe(ready) == 0);
+    poor = fork();
+    if (poor == 0)
+        walk_for_ever(ready[1]);
+    EXPECT(read(ready[0], &c, 1) == 1);
+    busy = fork();
+    if (busy == 0)
+        for (;;)
+            ;
+    for (int i = 0; i < 50; i++) {
+        double t = now_us();
+
+        EXPECT(mkdir("/tmp/cgroup/other", 0755) == 0 && rmdir("/tmp/cgroup/other") == 0);
+        t = now_us() - t;
+        worst = t > worst ? t : worst;
+        usleep(1000);
+    }
+    kill(busy, SIGKILL);
+    put("/tmp/cgroup/crowd", "cgroup.kill", "1");
+    EXPECT(waitpid(busy, NULL, 0) == busy && waitpid(poor, NULL, 0) == poor);
+    for (int i = 0; rmdir("/tmp/cgroup/crowd") && i < 1000; i++)
+        usleep(2000);
+    umount2("/tmp/cgroup", MNT_DETACH);
+    if (worst > late || getenv("VERBOSE"))
+        printf("# a group took up to %.1f ms\n", worst / 1e3);
+    EXPECT(worst <= late);
+}
