@@ -175,7 +175,7 @@ static struct process **signal_group_members(struct pid *pgrp, unsigned *nr)
     unsigned room = 64, n;
     u64 flags;
 
-    for (;; room = n) {
+    for (;; room = n + n / 4) { /* it may go on growing */
         all = kcalloc(room, sizeof(struct process *));
         if (!all)
             return NULL;
@@ -221,6 +221,13 @@ static s64 signal_group_once(struct pid *pgrp, int sig, const struct signal_mess
     return lived;
 }
 
+/* Ended by another than this very call. */
+static bool signal_group_given_up(struct pid *pgrp)
+{
+    return process_pgrp(current_process()) != pgrp &&
+           thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
+}
+
 /* One that was not reached yet may have made a child meanwhile, which is to die with it: until
  * there is none that lived. */
 static s64 signal_group_checked(struct pid *pgrp, int sig, const struct signal_message *m)
@@ -229,7 +236,7 @@ static s64 signal_group_checked(struct pid *pgrp, int sig, const struct signal_m
 
     do
         lived = signal_group_once(pgrp, sig, m, &result);
-    while (lived > 0 && sig == SIGKILL);
+    while (lived > 0 && sig == SIGKILL && !signal_group_given_up(pgrp));
     return lived < 0 ? lived : result;
 }
 

@@ -77,9 +77,9 @@ void nsset_init_boot(void);
 void nsset_enter_time(struct nsset *ns);
 void nsset_get(struct nsset *ns);
 void nsset_put(struct nsset *ns);
-/* A set with new namespaces where flags has CLONE_NEW*, the others shared. fs, which nobody else
- * uses, is moved to the copied mount namespace. Privilege is checked. ERR_PTR on error. May sleep.
- */
+/* A set with new namespaces where flags has CLONE_NEW*, the others shared. With CLONE_NEWNS fs is
+ * no other task's: its paths are moved to the copied mount namespace; else it is left alone.
+ * Privilege is checked. ERR_PTR on error. May sleep. */
 struct fs_context;
 struct nsset *nsset_copy(struct nsset *from, u64 flags, const struct cred *cred,
                          struct fs_context *fs) __must_check;

@@ -602,11 +602,15 @@ void signal_pass_on_locked(struct process *p, sigset_t set)
     struct task *t;
 
     set &= p->pending.set;
-    if (likely(!set))
+    if (likely(!set) || p->group_exit)
         return;
     list_for_each (t, &p->tasks, node) {
-        if (!t->exiting && set & ~t->blocked)
-            thread_work_set(t->thread, WORK_SIGNAL);
+        if (t->exiting || !(set & ~t->blocked))
+            continue;
+        thread_work_set(t->thread, WORK_SIGNAL);
+        set &= t->blocked;
+        if (!set)
+            break;
     }
 }
 
