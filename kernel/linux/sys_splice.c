@@ -130,7 +130,7 @@ static s64 splice_files(struct file *in, u64 uin, struct file *out, u64 uout, u6
         return -EBADF;
     if (from_pipe && to_pipe)
         return splice_pipes(in, out, n, flags, false);
-    if (!from_pipe && !to_pipe)
+    if ((!from_pipe && !to_pipe) || pos_in < 0 || pos_out < 0)
         return -EINVAL;
     r = from_pipe ? splice_to_file(in, out, uout ? &pos_out : NULL, n, flags)
                   : splice_from_file(in, uin ? &pos_in : NULL, out, n, flags);

@@ -285,7 +285,8 @@ static u32 pipe_poll(struct file *f, struct poll_table *pt)
         poll_wait(pt, &p->readers_wait);
         if (!pipe_empty(p))
             mask |= POLLIN | POLLRDNORM;
-        if (!READ_ONCE(p->writers) && READ_ONCE(p->writer_opens) != f->version)
+        if (!READ_ONCE(p->writers) && READ_ONCE(p->writer_opens) != f->version &&
+            !READ_ONCE(p->viewed)) /* its bytes may come back */
             mask |= POLLHUP;
     }
     if (file_writable(f)) {

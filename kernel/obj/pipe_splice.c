@@ -60,7 +60,7 @@ int pipe_view_begin(struct file *f, u64 max, bool nonblock, struct pipe_view *v)
 void pipe_view_end(struct pipe_view *v, u64 taken)
 {
     struct pipe *p = v->pipe;
-    bool was_full;
+    bool was_full, eof;
 
     if (!v->n)
         return;
@@ -78,8 +78,9 @@ void pipe_view_end(struct pipe_view *v, u64 taken)
     }
     p->viewed = false;
     was_full &= !pipe_full(p);
+    eof = !p->writers; /* it did not show while the view was out */
     mutex_unlock(&p->lock);
-    obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
+    obj_wake(&p->readers_wait, POLLIN | POLLRDNORM | (eof ? POLLHUP : 0), eof ? ~0U : 1);
     if (was_full)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, ~0U);
 }

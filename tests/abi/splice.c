@@ -104,10 +104,12 @@ TEST(what_does_not_fit_stays_in_its_pipe)
     struct rlimit limit = {PAGE, PAGE};
     static char block[3 * PAGE];
     int p[2], left, fd = make_file("", 0);
+    loff_t before = -1;
 
     EXPECT(pipe(p) == 0 && write(p[1], block, sizeof(block)) == sizeof(block));
-    signal(SIGXFSZ, SIG_IGN);
     EXPECT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    EXPECT_ERR(splice(p[0], NULL, fd, &before, sizeof(block), 0), EINVAL); /* and no SIGXFSZ */
+    signal(SIGXFSZ, SIG_IGN);
     EXPECT(splice(p[0], NULL, fd, NULL, sizeof(block), 0) == PAGE);
     EXPECT(ioctl(p[0], FIONREAD, &left) == 0 && left == 2 * PAGE);
     EXPECT_ERR(splice(p[0], NULL, fd, NULL, sizeof(block), 0), EFBIG);
