@@ -82,11 +82,11 @@ static s64 splice_from_file(struct file *in, s64 *pos, struct file *out, u64 n, 
     return r;
 }
 
-/* One part of a view into another pipe; bytes or -errno. */
-static s64 splice_part(const struct pipe_part *part, struct file *out, bool nonblock)
+/* One part of a view into another pipe, if it has room now; bytes or -errno. */
+static s64 splice_part(const struct pipe_part *part, struct file *out)
 {
     struct pipe_room room;
-    int err = pipe_room_begin(out, part->len, nonblock, &room);
+    int err = pipe_room_begin(out, part->len, true, &room);
 
     if (err)
         return err;
@@ -95,26 +95,43 @@ static s64 splice_part(const struct pipe_part *part, struct file *out, bool nonb
     return part->len;
 }
 
-/* keep: as tee(2) has it. It waits for bytes, and for room for the first of them. */
-static s64 splice_pipes(struct file *in, struct file *out, u64 n, u32 flags, bool keep)
+/* Waits for bytes only. -EAGAIN: no room for them; with nonblock, or no bytes. */
+static s64 splice_pipes_now(struct file *in, struct file *out, u64 n, bool nonblock, bool keep)
 {
-    bool nonblock = splice_nonblock(in, flags) || splice_nonblock(out, flags);
     struct pipe_view v;
     s64 r, done = 0;
 
-    if (in->priv == out->priv)
-        return -EINVAL;
     r = pipe_view_begin(in, n, nonblock, &v);
     if (r)
         return r;
     for (unsigned i = 0; i < v.n; i++) {
-        r = splice_part(&v.part[i], out, nonblock || done);
+        r = splice_part(&v.part[i], out);
         if (r < 0)
             break;
         done += r;
     }
     pipe_view_end(&v, keep ? 0 : (u64)done);
     return done ? done : r;
+}
+
+/* keep: as tee(2) has it. It waits for bytes, and for room for the first of them; while it waits
+ * for room others may read the bytes. */
+static s64 splice_pipes(struct file *in, struct file *out, u64 n, u32 flags, bool keep)
+{
+    bool nonblock = splice_nonblock(in, flags) || splice_nonblock(out, flags);
+    s64 r;
+
+    if (in->priv == out->priv)
+        return -EINVAL;
+    for (;;) {
+        r = splice_pipes_now(in, out, n, nonblock, keep);
+        if (nonblock || r != -EAGAIN)
+            return r;
+        r = pipe_room_wait(out);
+        if (r)
+            return r;
+        cond_yield();
+    }
 }
 
 static s64 splice_files(struct file *in, u64 uin, struct file *out, u64 uout, u64 n, u32 flags)

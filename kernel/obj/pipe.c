@@ -406,8 +406,8 @@ static int pipe_open_count(struct pipe *p, struct file *f, bool named)
         WRITE_ONCE(p->writers, p->writers + 1);
         WRITE_ONCE(p->writer_opens, p->writer_opens + 1);
     }
-    /* A reader without a writer is told of a hang-up once one has come and gone. */
-    if (reads && !writes && !p->writers && (f->flags & O_NONBLOCK))
+    /* A FIFO's reader without a writer is told of a hang-up once one has come and gone. */
+    if (named && reads && !writes && !p->writers && (f->flags & O_NONBLOCK))
         f->version = p->writer_opens;
     return 0;
 }

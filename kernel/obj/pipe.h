@@ -52,5 +52,7 @@ struct pipe_room {
     unsigned n;
     struct page *page[PIPE_PARTS];
 };
+/* Until there is room at the writing end, or no reader; none is set aside. 0, -ERESTARTSYS. */
+int pipe_room_wait(struct file *f) __must_check;
 int pipe_room_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_room *r) __must_check;
 void pipe_room_end(struct pipe_room *r, u64 bytes);

@@ -131,9 +131,21 @@ void pipe_room_end(struct pipe_room *r, u64 bytes)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, ~0U);
 }
 
+int pipe_room_wait(struct file *f)
+{
+    struct pipe *p = f->priv;
+    int err = pipe_wait_room(p);
+
+    /* The wake was for one writer, and the caller may not come to use it. */
+    if (!err && !pipe_full(p))
+        obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
+    return err;
+}
+
 int pipe_room_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_room *r)
 {
     u32 want = (u32)MIN(DIV_ROUND_UP(MIN(bytes, PIPE_PARTS * PAGE_SIZE), PAGE_SIZE), PIPE_PARTS);
+    bool slept = false;
     int n, err;
 
     *r = (struct pipe_room){.pipe = f->priv};
@@ -141,11 +153,14 @@ int pipe_room_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_room *
         err = nonblock ? -EAGAIN : pipe_wait_room(r->pipe);
         if (err)
             return err;
+        slept = true;
     }
     if (n < 0) {
         up_sigpipe();
         return n;
     }
+    if (slept && !pipe_full(r->pipe)) /* the wake was for other writers, too */
+        obj_wake(&r->pipe->writers_wait, POLLOUT | POLLWRNORM, 1);
     r->n = (unsigned)n;
     for (unsigned i = 0; i < r->n; i++) {
         r->page[i] = page_alloc(0, PA_CHARGE);

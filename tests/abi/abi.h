@@ -60,6 +60,31 @@ static inline void delay_at(const char *point, bool on)
     close(fd);
 }
 
+/* Returns when the thread, which tells its number there, sleeps, or has ended. */
+static inline void until_asleep(volatile pid_t *tid)
+{
+    char path[64], line[512], *state;
+    ssize_t n;
+    int fd;
+
+    while (!*tid)
+        sched_yield();
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", *tid);
+    for (;;) {
+        fd = open(path, O_RDONLY);
+        n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n <= 0)
+            return;
+        line[n] = 0;
+        state = strrchr(line, ')');
+        if (state && (state[2] == 'S' || state[2] == 'D'))
+            return;
+        sched_yield();
+    }
+}
+
 extern const struct test __start_tests[], __stop_tests[];
 
 int main(int argc, char **argv)

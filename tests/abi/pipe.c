@@ -197,6 +197,19 @@ TEST(a_fifo_hangs_up_when_its_writer_has_gone)
     EXPECT(unlink("/tmp/hangup") == 0);
 }
 
+/* Of a pipe without a name all writers have come before. */
+TEST(a_pipe_opened_again_hangs_up_without_writers)
+{
+    struct pollfd again = {.events = POLLIN};
+    char path[32];
+    int p[2];
+
+    EXPECT(pipe(p) == 0 && close(p[1]) == 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", p[0]);
+    again.fd = open(path, O_RDONLY | O_NONBLOCK);
+    EXPECT(again.fd >= 0 && poll(&again, 1, 0) == 1 && again.revents == POLLHUP);
+}
+
 static int broken_pipes;
 
 static void count_broken(int sig)

@@ -217,3 +217,128 @@ TEST(splice_refuses_what_it_cannot_do)
     EXPECT_ERR(vmsplice(b[1], &v, 1, 16), EINVAL);
     EXPECT(holds(a[0], "abc"));
 }
+
+/* ------------------------------------------------------------- who waits beside a splice */
+
+enum call_of { CALL_READ, CALL_WRITE, CALL_VMSPLICE, CALL_SPLICE, CALL_CLOSE };
+struct call {
+    enum call_of what;
+    int fd, to;
+    ssize_t result;
+    volatile pid_t tid;
+    pthread_t thread;
+};
+
+/* One byte, or what splice moves of up to 100. */
+static void *call_run(void *arg)
+{
+    struct call *c = arg;
+    char byte = 'x';
+    struct iovec v = {&byte, 1};
+
+    c->tid = gettid();
+    switch (c->what) {
+    case CALL_READ:
+        c->result = read(c->fd, &byte, 1);
+        break;
+    case CALL_WRITE:
+        c->result = write(c->fd, &byte, 1);
+        break;
+    case CALL_VMSPLICE:
+        c->result = vmsplice(c->fd, &v, 1, 0);
+        break;
+    case CALL_SPLICE:
+        c->result = splice(c->fd, NULL, c->to, NULL, 100, 0);
+        break;
+    case CALL_CLOSE:
+        c->result = close(c->fd);
+        break;
+    }
+    return NULL;
+}
+
+/* Returns when it waits, or is through. */
+static void call_begin(struct call *c, enum call_of what, int fd, int to)
+{
+    *c = (struct call){.what = what, .fd = fd, .to = to};
+    EXPECT(pthread_create(&c->thread, NULL, call_run, c) == 0);
+    until_asleep(&c->tid);
+}
+
+static ssize_t call_end(struct call *c)
+{
+    EXPECT(pthread_join(c->thread, NULL) == 0);
+    return c->result;
+}
+
+static char pages[16 * PAGE];
+
+TEST(all_writers_go_on_when_there_is_room_for_all)
+{
+    struct call first, second, third;
+    int p[2];
+
+    EXPECT(pipe(p) == 0 && write(p[1], pages, sizeof(pages)) == sizeof(pages));
+    call_begin(&first, CALL_VMSPLICE, p[1], -1);
+    call_begin(&second, CALL_WRITE, p[1], -1);
+    call_begin(&third, CALL_VMSPLICE, p[1], -1);
+    EXPECT(read(p[0], pages, sizeof(pages)) == sizeof(pages));
+    EXPECT(call_end(&first) == 1 && call_end(&second) == 1 && call_end(&third) == 1);
+    EXPECT(read(p[0], pages, sizeof(pages)) > 0);
+}
+
+/* Linux may find room in a full socket. */
+TEST(the_end_is_told_to_all_readers_beside_a_splice)
+{
+    struct call move, one, other, end;
+    int p[2], s[2];
+
+    make_pipe(p, "abc");
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+    while (send(s[0], pages, sizeof(pages), MSG_DONTWAIT) > 0)
+        ;
+    while (send(s[0], pages, 1, MSG_DONTWAIT) > 0)
+        ;
+    call_begin(&move, CALL_SPLICE, p[0], s[0]);
+    call_begin(&one, CALL_READ, p[0], -1);
+    call_begin(&other, CALL_READ, p[0], -1);
+    call_begin(&end, CALL_CLOSE, p[1], -1);
+    while (recv(s[1], pages, sizeof(pages), MSG_DONTWAIT) > 0)
+        ;
+    EXPECT(call_end(&move) == 3 && call_end(&end) == 0);
+    EXPECT(call_end(&one) == 0 && call_end(&other) == 0);
+}
+
+/* And the room that the splice waited for, and does not use, is another writer's. */
+TEST(bytes_that_wait_for_room_can_be_read)
+{
+    struct call move, writer;
+    char buf[8] = "";
+    int a[2], b[2];
+
+    make_pipe(a, "abc");
+    EXPECT(pipe(b) == 0 && write(b[1], pages, sizeof(pages)) == sizeof(pages));
+    call_begin(&move, CALL_SPLICE, a[0], b[1]);
+    call_begin(&writer, CALL_WRITE, b[1], -1);
+    EXPECT(read(a[0], buf, sizeof(buf)) == 3 && strcmp(buf, "abc") == 0);
+    EXPECT(read(b[0], pages, sizeof(pages)) == sizeof(pages));
+    EXPECT(call_end(&writer) == 1 && read(b[0], buf, 1) == 1 && buf[0] == 'x');
+    EXPECT(write(a[1], "more", 4) == 4 && call_end(&move) == 4);
+    EXPECT(holds(b[0], "more"));
+}
+
+TEST(two_pipes_are_spliced_into_each_other)
+{
+    struct call there, back;
+    int a[2], b[2];
+
+    EXPECT(pipe(a) == 0 && pipe(b) == 0);
+    EXPECT(write(a[1], pages, sizeof(pages)) == sizeof(pages));
+    EXPECT(write(b[1], pages, sizeof(pages)) == sizeof(pages));
+    call_begin(&there, CALL_SPLICE, a[0], b[1]);
+    call_begin(&back, CALL_SPLICE, b[0], a[1]);
+    EXPECT(read(a[0], pages, PAGE) == PAGE);
+    EXPECT(call_end(&back) == 100);
+    EXPECT(read(b[0], pages, PAGE) == PAGE);
+    EXPECT(call_end(&there) == 100);
+}

@@ -257,24 +257,6 @@ TEST(a_name_has_the_sockets_mode_less_the_umask)
 
 static volatile pid_t waiter;
 
-static void until_asleep(volatile pid_t *tid)
-{
-    char path[64], line[512], *state = NULL;
-
-    while (!*tid)
-        sched_yield();
-    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", *tid);
-    do {
-        int fd = open(path, O_RDONLY);
-        ssize_t n = read(fd, line, sizeof(line) - 1);
-
-        EXPECT(n > 0 && close(fd) == 0);
-        line[n] = 0;
-        state = strrchr(line, ')');
-        sched_yield();
-    } while (!state || state[2] != 'S');
-}
-
 static void *connect_later(void *arg)
 {
     int s = socket(AF_UNIX, SOCK_STREAM, 0);
