@@ -24,17 +24,33 @@ static bool tmpfs_next_page(struct mem_object *obj, u64 *index)
     return found;
 }
 
-/* Tells the super how many pages the file has by now; those that came through mappings since the
- * last time are counted late. */
-static void tmpfs_count_pages(struct inode *i)
+static bool tmpfs_page_there(struct mem_object *obj, u64 index)
+{
+    bool there;
+
+    rcu_read_lock();
+    there = xa_load(&obj->pages, index) != NULL;
+    rcu_read_unlock();
+    return there;
+}
+
+/* Tells the super how many pages the file has by now, `taken` of them set aside before: in one
+ * step, or they would be counted twice for a moment. */
+static void tmpfs_settle(struct inode *i, u64 taken)
 {
     struct tmpfs_inode *t = i->priv;
-    u64 now = i->object->nr_pages;
+    u64 now = READ_ONCE(i->object->nr_pages);
+    s64 more = (s64)(now - t->pages - taken);
 
-    if (now == t->pages)
-        return;
-    atomic_add(&tmpfs_of(i)->pages, (s64)(now - t->pages));
+    if (more)
+        atomic_add(&tmpfs_of(i)->pages, more);
     t->pages = now;
+}
+
+/* Those that came through mappings since the last time are counted late. */
+static void tmpfs_count_pages(struct inode *i)
+{
+    tmpfs_settle(i, 0);
 }
 
 #define FILE_SIZE_MAX ((u64)S64_MAX & PAGE_MASK)
@@ -57,6 +73,8 @@ static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
 {
     u64 first = pos >> PAGE_SHIFT, last = (pos + n - 1) >> PAGE_SHIFT, there = 0, k = first;
 
+    if (first == last) /* most are small: no way to the next page is looked for */
+        return tmpfs_page_there(obj, first) ? 0 : 1;
     while (tmpfs_next_page(obj, &k) && k <= last) {
         there++;
         k++;
@@ -65,16 +83,9 @@ static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
     return last - first + 1 - there;
 }
 
-static bool tmpfs_take_pages(struct tmpfs_super *ts, u64 n)
-{
-    if ((u64)atomic_add(&ts->pages, (s64)n) <= READ_ONCE(ts->max_pages))
-        return true;
-    atomic_sub(&ts->pages, (s64)n);
-    return false;
-}
-
-/* Sets *taken pages of the file system's size aside for [pos, pos + n), so that others who write at
- * the same time do not count on them; tmpfs_settle puts in their place what was used. */
+/* Sets aside the *taken pages of the file system's size that [pos, pos + n) is to get, so that
+ * others who write at the same time do not count on them, and no more than these, so that none is
+ * refused what there is; tmpfs_settle puts in their place what was used. */
 static bool tmpfs_room(struct inode *i, u64 pos, u64 n, u64 *taken)
 {
     struct tmpfs_super *ts = tmpfs_of(i);
@@ -83,21 +94,11 @@ static bool tmpfs_room(struct inode *i, u64 pos, u64 n, u64 *taken)
     if (READ_ONCE(ts->max_pages) == U64_MAX || n == 0)
         return true;
     tmpfs_count_pages(i);
-    *taken = (n >> PAGE_SHIFT) + 2;
-    if (tmpfs_take_pages(ts, *taken))
-        return true;
     *taken = tmpfs_missing(i->object, pos, n);
-    if (tmpfs_take_pages(ts, *taken))
+    if (*taken == 0 || tmpfs_take(&ts->pages, *taken, READ_ONCE(ts->max_pages)))
         return true;
     *taken = 0;
     return false;
-}
-
-static void tmpfs_settle(struct inode *i, u64 taken)
-{
-    tmpfs_count_pages(i);
-    if (taken)
-        atomic_sub(&tmpfs_of(i)->pages, (s64)taken);
 }
 
 static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t *pos)
@@ -120,6 +121,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     if (from->count)
         inode_drop_privileges_locked(i);
     current_thread()->nofault++;
+    DELAYPOINT(tmpfs_room);
     n = mem_object_write(i->object, from, (u64)*pos);
     current_thread()->nofault--;
     tmpfs_settle(i, taken);

@@ -65,10 +65,8 @@ struct inode *tmpfs_inode(struct tmpfs_super *ts, u32 mode, const struct inode *
 {
     struct inode *i;
 
-    if ((u64)atomic_inc(&ts->inodes) > ts->max_inodes) {
-        atomic_dec(&ts->inodes);
+    if (!tmpfs_take(&ts->inodes, 1, READ_ONCE(ts->max_inodes)))
         return NULL;
-    }
     i = inode_create(&ts->super, mode, &tmpfs_other_iops, &tmpfs_other_fops);
     if (!i) {
         atomic_dec(&ts->inodes);

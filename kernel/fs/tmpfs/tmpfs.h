@@ -72,6 +72,19 @@ static inline struct tmpfs_super *tmpfs_of(const struct inode *i)
     return container_of(i->super, struct tmpfs_super, super);
 }
 
+/* n more, if that stays within max. It is never beyond, not for a moment, in which others would be
+ * refused what there is. */
+static inline bool tmpfs_take(atomic64_t *used, u64 n, u64 max)
+{
+    s64 now = atomic_read(used);
+
+    do {
+        if ((u64)now > max || n > max - (u64)now)
+            return false;
+    } while (!atomic_cas(used, &now, now + (s64)n));
+    return true;
+}
+
 /* inode.c: mode with its type; dir (or NULL) for set-group-id, cred (or NULL: root) for the owner.
  * NULL: no memory, or too many. */
 struct inode *tmpfs_inode(struct tmpfs_super *ts, u32 mode, const struct inode *dir,
