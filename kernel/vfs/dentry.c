@@ -303,22 +303,44 @@ static bool dentry_matches(const struct dentry *d, const struct dentry *parent, 
            memcmp(d->name, name, len) == 0;
 }
 
+#define LOOKS_SPOILED 4 /* by renames: then they wait */
+
+static struct dentry *dentry_find(const struct dentry *parent, const char *name, size_t len,
+                                  u32 hash)
+{
+    struct dentry *d;
+
+    rcu_read_lock();
+    for (d = rcu_dereference(dentry_bucket(hash)->first); d; d = rcu_dereference(d->hash_next))
+        if (dentry_matches(d, parent, name, len, hash) && dentry_get_live(d))
+            break;
+    rcu_read_unlock();
+    return d;
+}
+
+/* A rename beside us may hide any name for a moment: a miss counts that none has spoiled. */
 struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len)
 {
     u32 hash = dentry_hash(parent, name, len), seq;
     struct dentry *d;
 
     COUNT(dentry_lookups);
-    do {
+    for (unsigned spoiled = 0;; spoiled++) {
         seq = seqcount_read_begin(&dentry_rename_seq);
-        rcu_read_lock();
-        for (d = rcu_dereference(dentry_bucket(hash)->first); d; d = rcu_dereference(d->hash_next))
-            if (dentry_matches(d, parent, name, len, hash) && dentry_get_live(d))
-                break;
-        rcu_read_unlock();
+        d = dentry_find(parent, name, len, hash);
         if (d)
             return d;
-    } while (seqcount_read_retry(&dentry_rename_seq, seq));
+        if (!seqcount_read_retry(&dentry_rename_seq, seq))
+            break;
+        if (spoiled < LOOKS_SPOILED)
+            continue;
+        spin_lock(&dentry_rename_lock);
+        d = dentry_find(parent, name, len, hash);
+        spin_unlock(&dentry_rename_lock);
+        if (d)
+            return d;
+        break;
+    }
     COUNT(dentry_misses);
     return NULL;
 }
@@ -469,8 +491,6 @@ static bool dentry_climbs_to(const struct dentry *d, const struct dentry *ancest
     }
 }
 
-#define LOOKS_SPOILED 4 /* by renames: then they wait */
-
 void dentry_look_begin(struct dentry_look *look)
 {
     if (look->spoiled < LOOKS_SPOILED)
@@ -504,6 +524,47 @@ bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d)
         below = dentry_climbs_to(d, ancestor);
     } while (dentry_look_again(&look));
     return below;
+}
+
+#define CLIMB_STEPS 1024 /* up a tree as deep as users make it, without a pause */
+
+/* So far up from d, or less far: to the top, or to `ancestor`. A reference. NULL: what is there is
+ * on its way out, since d's place has changed. */
+static struct dentry *dentry_climb(struct dentry *d, const struct dentry *ancestor)
+{
+    struct dentry *up = d, *parent;
+    bool live;
+
+    rcu_read_lock();
+    for (unsigned i = 0; i < CLIMB_STEPS && up != ancestor; i++) {
+        parent = rcu_dereference(up->parent);
+        if (parent == up)
+            break;
+        up = parent;
+    }
+    spin_lock(&up->lock);
+    live = up->ref > 0 && !(up->flags & DENTRY_DEAD);
+    up->ref += live;
+    spin_unlock(&up->lock);
+    rcu_read_unlock();
+    return live ? up : NULL;
+}
+
+bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d)
+{
+    struct dentry *at = d, *up;
+
+    dentry_get(at);
+    while (at != ancestor && at != READ_ONCE(at->parent)) {
+        up = dentry_climb(at, ancestor);
+        if (up) {
+            dentry_put(at);
+            at = up;
+        }
+        cond_yield();
+    }
+    dentry_put(at);
+    return at == ancestor;
 }
 
 const char *dentry_name(const struct dentry *d, size_t *len)

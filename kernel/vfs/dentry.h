@@ -63,6 +63,8 @@ void dentry_exchange(struct dentry *a, struct dentry *b);
 /* Whether d is ancestor or lies below it, now: renames beside us may change that unless the rename
  * mutex is held. */
 bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
+/* The same under the rename mutex, for a tree of any depth. Context: may sleep. */
+bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);
 /* Names and parents as they are together at one moment: what is found in

@@ -302,8 +302,8 @@ static void rename_lock(struct rename *r)
         return;
     }
     mutex_lock(&rename_mutex);
-    if (dentry_is_ancestor(r->to.dir.dentry, r->from.dir.dentry) ||
-        (!dentry_is_ancestor(r->from.dir.dentry, r->to.dir.dentry) && b < a)) {
+    if (dentry_is_ancestor_locked(r->to.dir.dentry, r->from.dir.dentry) ||
+        (!dentry_is_ancestor_locked(r->from.dir.dentry, r->to.dir.dentry) && b < a)) {
         struct inode *t = a;
 
         a = b;
@@ -351,9 +351,11 @@ static int rename_check_names(const struct rename *r)
         return -ENOTDIR;
     if (!S_ISDIR(old->mode) && (r->from.slash || (!exchange && r->to.slash)))
         return -ENOTDIR;
-    if (dentry_is_ancestor(r->old, r->to.dir.dentry))
+    if (r->from.dir.dentry == r->to.dir.dentry)
+        return 0; /* neither name is above its own directory */
+    if (dentry_is_ancestor_locked(r->old, r->to.dir.dentry))
         return -EINVAL;
-    if (dentry_is_ancestor(r->new, r->from.dir.dentry))
+    if (dentry_is_ancestor_locked(r->new, r->from.dir.dentry))
         return exchange ? -EINVAL : -ENOTEMPTY;
     return 0;
 }

@@ -386,3 +386,23 @@ TEST(access_knows_what_a_mount_forbids)
     EXPECT_ERR(access(TOP "/f", X_OK), EACCES);
     EXPECT(access(TOP, X_OK) == 0 && access(TOP "/null", W_OK) == 0);
 }
+
+#define DEPTH 2500
+TEST(a_deep_directory_does_not_move_below_itself)
+{
+    int top, deep;
+
+    begin();
+    top = open(".", O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < DEPTH; i++)
+        EXPECT(mkdir("d", 0755) == 0 && chdir("d") == 0);
+    deep = open(".", O_RDONLY | O_DIRECTORY);
+    EXPECT(mkdir("leaf", 0755) == 0 && fchdir(top) == 0);
+    EXPECT_ERR(renameat(top, "d", deep, "below"), EINVAL);
+    EXPECT_ERR(renameat(top, "d", deep, "leaf"), EINVAL);
+    EXPECT_ERR(renameat(deep, "leaf", top, "d"), ENOTEMPTY);
+    EXPECT_ERR(syscall(SYS_renameat2, deep, "leaf", top, "d", 2), EINVAL);
+    EXPECT(mkdir("other", 0755) == 0 && renameat(top, "other", deep, "other") == 0);
+    EXPECT(renameat(deep, "leaf", top, "leaf") == 0 && rmdir("leaf") == 0);
+    EXPECT(unlinkat(deep, "other", AT_REMOVEDIR) == 0);
+}

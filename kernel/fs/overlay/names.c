@@ -353,7 +353,7 @@ static void names_lock_two(struct dentry *a, struct dentry *b)
         rwlock_write_lock(&first->lock);
         return;
     }
-    if (dentry_is_ancestor(b, a) || (!dentry_is_ancestor(a, b) && second < first)) {
+    if (dentry_is_ancestor_locked(b, a) || (!dentry_is_ancestor_locked(a, b) && second < first)) {
         struct inode *t = first;
 
         first = second;
