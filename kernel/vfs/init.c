@@ -10,6 +10,7 @@ static void vfs_init(void)
     dentry_init();
     inode_init();
     names_init();
+    mount_calls_init();
     pseudo_init();
     mount_init();
     anon_init();

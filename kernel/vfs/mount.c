@@ -219,7 +219,7 @@ int mount_may_write(const struct mount *m)
 
 int mount_write_begin(struct mount *m)
 {
-    atomic_inc(&m->writers); /* full barriers: pairs with mount_make_readonly */
+    atomic_inc(&m->writers); /* full barriers: pairs with mount_forbid_writing */
     atomic_inc(&m->super->writers);
     if (!mount_may_write(m) && !(READ_ONCE(m->super->flags) & MS_RDONLY))
         return 0;

@@ -193,18 +193,58 @@ static int mount_move(const struct walk_ctx *ctx, const char *source, const stru
     return err;
 }
 
-/* *flags become `now`: read-only only while no file is open for writing there. Who opens one counts
- * itself, then looks at the flags. */
-static int mount_change_flags(u32 *flags, u32 now, const atomic_t *writers)
+/* One remount at a time: it reads flags, and puts them back where it fails. */
+static struct mutex remount_mutex;
+
+void mount_calls_init(void)
+{
+    mutex_init(&remount_mutex, RANK_VFS, 34, "remount");
+}
+
+/* Flags become read-only if `now` says so: only while no file is open for writing there. Who opens
+ * one counts itself, then looks at the flags. */
+static int mount_forbid_writing(u32 *flags, u32 now, const atomic_t *writers)
 {
     u32 was = READ_ONCE(*flags);
 
-    WRITE_ONCE(*flags, now);
+    if (!(now & MS_RDONLY) || (was & MS_RDONLY))
+        return 0;
+    WRITE_ONCE(*flags, was | MS_RDONLY);
     smp_mb(); /* pairs with mount_write_begin */
-    if (!(now & MS_RDONLY) || (was & MS_RDONLY) || atomic_read(writers) == 0)
+    if (atomic_read(writers) == 0)
         return 0;
     WRITE_ONCE(*flags, was);
     return -EBUSY;
+}
+
+static int mount_set_options(struct super *s, u32 flags, const char *options)
+{
+    u32 was = READ_ONCE(s->flags), now = (was & ~(u32)MS_RDONLY) | (flags & MS_RDONLY);
+    int err = mount_forbid_writing(&s->flags, now, &s->writers);
+
+    if (err)
+        return err;
+    DELAYPOINT(mount_remount);
+    err = s->ops->remount ? s->ops->remount(s, flags, options ? options : "")
+                          : fs_no_options(options);
+    WRITE_ONCE(s->flags, err ? was : now);
+    return err;
+}
+
+/* What may be refused comes first: writing is forbidden, then the file system takes its options;
+ * what allows more than before is last, and cannot fail. */
+static int mount_remount_locked(struct mount *m, u32 flags, const char *options)
+{
+    u32 was = READ_ONCE(m->flags);
+    u32 now = (was & ~(u32)(MS_PER_MOUNT & ~MS_RELATIME)) | (flags & MS_PER_MOUNT);
+    int err = mount_forbid_writing(&m->flags, now, &m->writers);
+
+    if (err)
+        return err;
+    if (!(flags & MS_BIND))
+        err = mount_set_options(m->super, flags, options);
+    WRITE_ONCE(m->flags, err ? was : now);
+    return err;
 }
 
 static int mount_remount(const struct walk_ctx *ctx, const struct path *target, u32 flags,
@@ -215,21 +255,9 @@ static int mount_remount(const struct walk_ctx *ctx, const struct path *target, 
 
     if (target->dentry != m->root || READ_ONCE(m->ns) != ctx->ns)
         return -EINVAL;
-    if (!(flags & MS_BIND)) {
-        err = m->super->ops->remount
-                  ? m->super->ops->remount(m->super, flags, options ? options : "")
-                  : fs_no_options(options);
-
-        if (!err)
-            err = mount_change_flags(&m->super->flags,
-                                     (m->super->flags & ~(u32)MS_RDONLY) | (flags & MS_RDONLY),
-                                     &m->super->writers);
-        if (err)
-            return err;
-    }
-    err = mount_change_flags(
-        &m->flags, (m->flags & ~(u32)(MS_PER_MOUNT & ~MS_RELATIME)) | (flags & MS_PER_MOUNT),
-        &m->writers);
+    mutex_lock(&remount_mutex);
+    err = mount_remount_locked(m, flags, options);
+    mutex_unlock(&remount_mutex);
     if (!err)
         mount_ns_changed(ctx->ns);
     return err;

@@ -10,6 +10,7 @@
 void dentry_init(void);
 void inode_init(void);
 void names_init(void);
+void mount_calls_init(void);
 void pseudo_init(void);
 void mount_init(void);
 void anon_init(void);
@@ -54,7 +55,7 @@ void mount_drop_on(struct dentry *point);
 bool mount_shows(const struct mount *m, const struct dentry *d);
 void mount_get(struct mount *m);
 void mount_put(struct mount *m);
-/* -EROFS when the mount or its super is read-only. */
+/* -EROFS when the mount is read-only; its super is asked apart. */
 int mount_may_write(const struct mount *m);
 /* A file is open for writing through m: it does not become read-only meanwhile. 0 or -EROFS. */
 int mount_write_begin(struct mount *m) __must_check;

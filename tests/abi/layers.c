@@ -208,6 +208,27 @@ TEST(a_remount_changes_what_it_says_or_fails)
     make_file("p/file", "text");
 }
 
+TEST(a_remount_that_fails_changes_nothing)
+{
+    struct statfs fs;
+    int fd;
+
+    begin_with("size=1m");
+    fd = open("file", O_CREAT | O_RDWR, 0600);
+    EXPECT(fd >= 0);
+    EXPECT_ERR(remount(MS_RDONLY, "size=512k"), EBUSY);
+    EXPECT(statfs(".", &fs) == 0 && fs.f_blocks == 256);
+    EXPECT(close(fd) == 0);
+    EXPECT_ERR(remount(MS_RDONLY | MS_NOEXEC, "no-such-word"), EINVAL);
+    EXPECT(statfs(".", &fs) == 0 && !(fs.f_flags & (MS_RDONLY | MS_NOEXEC)));
+    fd = open("file", O_RDWR);
+    EXPECT(fd >= 0 && close(fd) == 0);
+    EXPECT(remount(MS_RDONLY, "size=512k") == 0);
+    EXPECT(statfs(".", &fs) == 0 && fs.f_blocks == 128 && (fs.f_flags & MS_RDONLY));
+    EXPECT_ERR(remount(0, "no-such-word"), EINVAL);
+    EXPECT_ERR(open("file", O_RDWR), EROFS);
+}
+
 static bool line_of(const char *file, const char *mount_point, char *line)
 {
     FILE *f = fopen(file, "r");
@@ -273,4 +294,28 @@ TEST(writers_together_stay_within_the_file_systems_size)
     for (name[0] = 'a'; name[0] < 'g'; name[0]++)
         blocks += stat(name, &st) ? 0 : st.st_blocks;
     EXPECT(blocks <= 2048);
+}
+
+/* What is written over what is there takes no room from others, not for a moment. */
+TEST(a_write_is_refused_only_where_there_is_no_room)
+{
+    static char block[400 << 10];
+    pid_t other;
+    int fd;
+
+    begin_with("size=1m");
+    fd = open("old", O_CREAT | O_WRONLY, 0600);
+    EXPECT(write(fd, block, sizeof(block)) == sizeof(block));
+    delay_at("tmpfs_room", true);
+    other = fork();
+    if (other == 0)
+        for (alarm(20);;)
+            EXPECT(pwrite(fd, block, sizeof(block), 0) == sizeof(block));
+    fd = open("new", O_CREAT | O_WRONLY, 0600);
+    for (int i = 0; i < 50; i++) {
+        EXPECT(pwrite(fd, block, sizeof(block), 0) == sizeof(block));
+        EXPECT(ftruncate(fd, 0) == 0);
+    }
+    delay_at("tmpfs_room", false);
+    EXPECT(kill(other, SIGKILL) == 0 && waitpid(other, NULL, 0) == other);
 }
