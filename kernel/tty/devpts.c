@@ -246,10 +246,8 @@ void devpts_remove(struct pts_instance *i, struct pty *pty)
 int devpts_add(struct pts_instance *i, struct pty *pty)
 {
     const struct cred *me = current_cred();
-    struct pts_options o = i->o;
-    struct attr_change owner = {.valid = ATTR_UID | ATTR_GID,
-                                .uid = o.uid == ID_INVALID ? me->fsuid : o.uid,
-                                .gid = o.gid == ID_INVALID ? me->fsgid : o.gid};
+    struct attr_change owner = {.valid = ATTR_UID | ATTR_GID};
+    struct pts_options o;
     struct walk_ctx ctx;
     struct path node;
     char name[12];
@@ -257,6 +255,11 @@ int devpts_add(struct pts_instance *i, struct pty *pty)
 
     if (err)
         return err;
+    spin_lock(&i->lock); /* a remount may change them */
+    o = i->o;
+    spin_unlock(&i->lock);
+    owner.uid = o.uid == ID_INVALID ? me->fsuid : o.uid;
+    owner.gid = o.gid == ID_INVALID ? me->fsgid : o.gid;
     pty->slave.rdev = dev_make(PTS_MAJOR, pty->index);
     devpts_walk(pty, &ctx);
     snprintf(name, sizeof(name), "%u", pty->index);

@@ -20,6 +20,7 @@
 #define DT_DIR 4
 #define LIST_MAX (1U << 22)  /* entries: an attacker's directory must not eat the kernel */
 #define LIST_PART 512        /* entries read under one hold of a layer's directory */
+#define LIST_PART_LONG 64    /* the same, once the table's chains grow */
 #define TABLE_MAX (1U << 16) /* buckets: what one piece of memory holds; chains grow then */
 #define CHUNK_FIRST 2048U
 #define CHUNK_MORE 65536U
@@ -180,8 +181,8 @@ static bool list_emit(struct dir_context *ctx, const char *name, size_t len, u64
     if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
         return true;
     fill->more = true;
-    if (fill->part++ == LIST_PART) /* the rest in the next part */
-        return false;
+    if (fill->part++ >= (l->table_size == TABLE_MAX ? LIST_PART_LONG : LIST_PART))
+        return false; /* the rest in the next part */
     if (list_has(l, name, len))
         return true;
     e = l->count < LIST_MAX && len <= NAME_MAX ? list_alloc(l, len) : NULL;
