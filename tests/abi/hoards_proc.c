@@ -498,7 +498,7 @@ static void walk_for_ever(int ready)
 
 TEST(a_poor_groups_long_walks_keep_no_other_from_making_groups)
 {
-    double late = 1e3 * (getenv("LATE_MS") ? atof(getenv("LATE_MS")) : 100), worst = 0;
+    double late = 1e3 * (getenv("LATE_MS") ? atof(getenv("LATE_MS")) : 5), worst = 0;
     pid_t poor, busy;
     int ready[2];
     char c;
