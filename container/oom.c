@@ -134,10 +134,10 @@ static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
 }
 
 /* Whether the last victim's memory is still to come back: waits for it a little. */
-static bool oom_waits(const struct cgroup *cg, const struct oom_choice *choice)
+static bool oom_waits(struct cgroup *cg, const struct oom_choice *choice)
 {
     /* a process that ends is no longer dying while its memory is being unmapped */
-    if ((!choice->dying && !aspace_gives_back()) ||
+    if ((!choice->dying && !aspace_gives_back(&cg->memory)) ||
         time_ns() - READ_ONCE(cg->oom_since) >= OOM_PATIENCE)
         return false;
     (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE);

@@ -36,6 +36,7 @@ void account_init(struct account *a, struct account *parent, void *owner)
     atomic_set(&a->peak, 0);
     atomic_set(&a->stock, 0);
     atomic_set(&a->state, ACCOUNT_OPEN);
+    atomic_set(&a->emptying, 0);
     list_init(&a->cache);
     list_init(&a->cachers);
 }

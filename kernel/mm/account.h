@@ -32,6 +32,7 @@ struct account {
     atomic64_t uses[ACCOUNT_USES]; /* a  pages charged here itself, not below */
     atomic64_t stock;              /* a  bytes charged, and not in use by an object */
     atomic_t state;                /* a  enum account_state */
+    atomic_t emptying;             /* a  vm: large address spaces, here and below, being unmapped */
     void *owner;                   /* I  for container: the control group */
     struct list_node cache;   /*    vfs: what is cached on this account's bill, and nobody uses */
     struct list_node cachers; /*  vfs: the accounts that have a cache */

@@ -43,7 +43,8 @@ struct aspace *aspace_create(struct account *account)
     return as;
 }
 
-static void aspace_empty(struct aspace *as)
+/* Returns the program's file, which the caller puts. */
+static struct file *aspace_empty(struct aspace *as)
 {
     struct rb_node *n;
     struct file *exe;
@@ -62,31 +63,39 @@ static void aspace_empty(struct aspace *as)
     exe = as->exe;
     as->exe = NULL;
     aspace_write_unlock(as);
-    if (exe)
-        up_file_put(exe);
     charge_stock_drop(as);
+    return exe;
 }
 
-static atomic_t aspace_emptying; /* how many large ones are being unmapped */
-#define ASPACE_LARGE 1024        /* pages */
+#define ASPACE_LARGE 1024 /* pages */
 
-bool aspace_gives_back(void)
+/* Counted in each account above, so that a full one waits only for what comes back to it. */
+static void aspace_count_emptying(struct account *a, int change)
 {
-    return atomic_read(&aspace_emptying) > 0;
+    for (; a; a = a->parent)
+        atomic_add(&a->emptying, change);
+}
+
+bool aspace_gives_back(struct account *a)
+{
+    return atomic_read(&a->emptying) > 0;
 }
 
 void aspace_put(struct aspace *as)
 {
+    struct file *exe;
     bool large;
 
     if (!refcount_put(&as->users))
         return;
     large = as->rss_anon > ASPACE_LARGE;
     if (large)
-        atomic_inc(&aspace_emptying);
-    aspace_empty(as);
+        aspace_count_emptying(as->account, 1);
+    exe = aspace_empty(as);
     if (large)
-        atomic_dec(&aspace_emptying);
+        aspace_count_emptying(as->account, -1);
+    if (exe)
+        up_file_put(exe);
     if (as->account)
         up_account_put(as->account);
     aspace_put_ref(as);

@@ -95,8 +95,8 @@ struct aspace *aspace_create(struct account *account) __must_check;
 int aspace_clone(struct aspace *from, struct account *account, struct aspace **out) __must_check;
 void aspace_put(struct aspace *as);     /* of users: the last one unmaps everything */
 void aspace_put_ref(struct aspace *as); /* of ref */
-/* Whether much memory of processes that have ended is on its way back. */
-bool aspace_gives_back(void);
+/* Whether much memory of processes that have ended, charged to a or below, is on its way back. */
+bool aspace_gives_back(struct account *a);
 
 /* The one check of a range that a program names: *end is where it ends, on a page boundary.
  * -EINVAL: addr lies within a page, or the sum wraps; -ENOMEM: it leaves the user half. */
