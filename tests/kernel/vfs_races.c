@@ -248,9 +248,12 @@ SELFTEST(a_fifos_reader_meets_a_writer_that_has_gone_again)
     }
     WRITE_ONCE(o.stop, 1);
     file_put(fifo_writer(&o.ctx)); /* lets the last one through */
-    for (struct file *f; load_acquire(&o.running);)
+    for (struct file *f; load_acquire(&o.running);) {
         if (!vfs_open(&o.ctx, NULL, "/race/fifo", O_WRONLY | O_NONBLOCK, 0, 0, &f))
             file_put(f);
+        else
+            cond_yield(); /* the onlooker may want this CPU */
+    }
     fail_point_arm("pipe_open", 0);
     races_end(&o.ctx);
     o = (struct onlooker){0};
