@@ -17,6 +17,8 @@
 #define RECLAIM_PAGES 32
 #define RECLAIM_NAMES 256
 #define RECLAIM_ROUNDS 16
+#define RAM_SPARE 1024UL /* pages: with more there is RAM */
+#define CPU_SPARE 64UL   /* as many may be in a processor's own cache (mm/page.c) */
 
 COUNTER(charge_relieves);
 
@@ -111,11 +113,23 @@ static bool charge_reclaim(struct account *account)
     return true;
 }
 
+/* Whether the machine has a page again: somebody has given back some since there was none. What
+ * other CPUs keep for themselves does not count. */
+static bool charge_has_ram(void)
+{
+    struct mem_info mem;
+
+    mem_info_get(&mem);
+    return mem.free > RAM_SPARE + CPU_SPARE * cpu_count();
+}
+
 int charge_relieve(struct account *failed)
 {
     COUNT(charge_relieves);
     if (charge_reclaim(failed))
         return 0;
+    if (!failed && charge_has_ram())
+        return 0; /* nobody has to die for it */
     if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
         return -EINTR;
     return up_oom(failed) ? 0 : -ENOMEM;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The harness: each TEST runs in a child of its own, under an alarm, and is one line of output.
+ * The harness: each TEST runs in a child of its own, under an alarm, and is one line of output. One
+ * that has taken the alarm for itself, and hangs, is killed a little later.
  */
 #pragma once
 
@@ -87,8 +88,17 @@ static inline void until_asleep(volatile pid_t *tid)
 
 extern const struct test __start_tests[], __stop_tests[];
 
+static volatile pid_t test_pid;
+
+static void test_late(int sig)
+{
+    if (test_pid > 0)
+        kill(test_pid, SIGKILL);
+}
+
 int main(int argc, char **argv)
 {
+    struct sigaction late = {.sa_handler = test_late};
     unsigned seconds = 20;
     int failed = 0;
 
@@ -101,14 +111,18 @@ int main(int argc, char **argv)
         int status = -1;
         if (argc > 1 && strcmp(argv[1], t->name) != 0)
             continue;
-        pid_t pid = fork();
-        if (pid == 0) {
+        test_pid = fork();
+        if (test_pid == 0) {
             alarm(seconds);
             t->run();
             _exit(0);
         }
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        sigaction(SIGALRM, &late, NULL);
+        alarm(seconds + 2);
+        while (waitpid(test_pid, &status, 0) < 0 && errno == EINTR)
             ;
+        signal(SIGALRM, SIG_DFL);
+        alarm(0);
         if (status == 0)
             printf("ok %s\n", t->name);
         else
