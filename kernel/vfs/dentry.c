@@ -258,29 +258,41 @@ struct dentry *dentry_kill(struct dentry *d)
     return parent;
 }
 
-/* The end of one may be that of its parent, which was removed, and so on up: a tree as deep as
- * users make it. */
-void dentry_put(struct dentry *d)
+/* The last reference has gone; locked. The end of one may be that of its parent, which was removed,
+ * and so on up: a tree as deep as users make it. */
+static __noinline void dentry_last_put(struct dentry *d)
 {
-    for (unsigned ended = 0; d; ended++) {
-        if (ended % 64 == 63)
-            cond_yield();
-        spin_lock(&d->lock);
-        ASSERT(d->ref > 0);
-        if (--d->ref > 0) {
-            spin_unlock(&d->lock);
-            return;
-        }
+    for (unsigned ended = 0;; ended++) {
         if ((d->flags & DENTRY_HASHED) && !(d->flags & DENTRY_NOCACHE)) {
             if (!(d->flags & DENTRY_LRU)) {
                 d->flags |= DENTRY_LRU;
                 dentry_lru_add(d);
             }
-            spin_unlock(&d->lock);
-            return;
+            break;
         }
         d = dentry_kill(d);
+        if (!d)
+            return;
+        if (ended % 64 == 63)
+            cond_yield();
+        spin_lock(&d->lock);
+        ASSERT(d->ref > 0);
+        if (--d->ref > 0)
+            break;
     }
+    spin_unlock(&d->lock);
+}
+
+void dentry_put(struct dentry *d)
+{
+    if (!d)
+        return;
+    spin_lock(&d->lock);
+    ASSERT(d->ref > 0);
+    if (--d->ref > 0)
+        spin_unlock(&d->lock);
+    else
+        dentry_last_put(d);
 }
 
 /* A cached name gains its first reference, unless it is on its way out. */
@@ -305,8 +317,8 @@ static bool dentry_matches(const struct dentry *d, const struct dentry *parent, 
 
 #define LOOKS_SPOILED 4 /* by renames: then they wait */
 
-static struct dentry *dentry_find(const struct dentry *parent, const char *name, size_t len,
-                                  u32 hash)
+static inline struct dentry *dentry_find(const struct dentry *parent, const char *name, size_t len,
+                                         u32 hash)
 {
     struct dentry *d;
 
@@ -319,30 +331,35 @@ static struct dentry *dentry_find(const struct dentry *parent, const char *name,
 }
 
 /* A rename beside us may hide any name for a moment: a miss counts that none has spoiled. */
-struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len)
+static __noinline struct dentry *dentry_missed(const struct dentry *parent, const char *name,
+                                               size_t len, u32 hash, u32 seq)
 {
-    u32 hash = dentry_hash(parent, name, len), seq;
-    struct dentry *d;
+    struct dentry *d = NULL;
 
-    COUNT(dentry_lookups);
-    for (unsigned spoiled = 0;; spoiled++) {
+    for (unsigned spoiled = 0; seqcount_read_retry(&dentry_rename_seq, seq); spoiled++) {
+        if (spoiled == LOOKS_SPOILED) {
+            spin_lock(&dentry_rename_lock);
+            d = dentry_find(parent, name, len, hash);
+            spin_unlock(&dentry_rename_lock);
+            break;
+        }
         seq = seqcount_read_begin(&dentry_rename_seq);
         d = dentry_find(parent, name, len, hash);
         if (d)
             return d;
-        if (!seqcount_read_retry(&dentry_rename_seq, seq))
-            break;
-        if (spoiled < LOOKS_SPOILED)
-            continue;
-        spin_lock(&dentry_rename_lock);
-        d = dentry_find(parent, name, len, hash);
-        spin_unlock(&dentry_rename_lock);
-        if (d)
-            return d;
-        break;
     }
-    COUNT(dentry_misses);
-    return NULL;
+    if (!d)
+        COUNT(dentry_misses);
+    return d;
+}
+
+struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len)
+{
+    u32 hash = dentry_hash(parent, name, len), seq = seqcount_read_begin(&dentry_rename_seq);
+    struct dentry *d = dentry_find(parent, name, len, hash);
+
+    COUNT(dentry_lookups);
+    return likely(d) ? d : dentry_missed(parent, name, len, hash, seq);
 }
 
 /* Two that miss at once both ask the file system (the directory is locked for reading): the first

@@ -116,6 +116,9 @@ bool call_prepare(const struct call *call, struct chance *c, long args[6])
         if (call->nr == SYS_tgkill || call->nr == SYS_rt_tgsigqueueinfo)
             args[1] = own_pid(c);
         return true;
+    case SYS_prlimit64: /* those of PID 1 are the run's */
+        args[0] = own_pid(c);
+        return true;
     case SYS_alarm:
         return false;
     case SYS_rt_sigaction:

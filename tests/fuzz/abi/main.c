@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -86,6 +87,7 @@ static void process(uint64_t number)
     unsigned n = 0;
 
     setpgid(0, 0);
+    prctl(PR_SET_DUMPABLE, 1);
     snprintf(folder, sizeof(folder), "/tmp/fuzz%d", (int)(number % 8));
     mkdir(folder, 0777);
     if (chdir(folder) == 0) {
@@ -163,6 +165,7 @@ int main(int argc, char **argv)
     only = argc > 4 ? argv[4] : NULL;
     made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     setvbuf(stdout, NULL, _IONBF, 0);
+    prctl(PR_SET_DUMPABLE, 0); /* the children write into each other's memory, not into ours */
     while (now() < end) {
         for (unsigned i = 0; i < PROCESSES; i++) {
             lost += look_after(i, false);
