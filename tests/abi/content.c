@@ -9,20 +9,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "abi.h"
-
-#define TOP "/tmp/content"
-
-/* A tmpfs of the test's own is the working directory. */
-static void begin_with(const char *options)
-{
-    umask(0);
-    EXPECT(unshare(CLONE_NEWNS) == 0);
-    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    mkdir("/tmp", 01777);
-    mkdir(TOP, 0755);
-    EXPECT(mount("content", TOP, "tmpfs", 0, options) == 0 && chdir(TOP) == 0);
-}
+#include "place.h"
 
 static void begin(void)
 {

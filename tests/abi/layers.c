@@ -9,20 +9,7 @@
 #include <sys/statfs.h>
 #include <grp.h>
 
-#include "abi.h"
-
-#define TOP "/tmp/layers"
-
-/* A tmpfs of the test's own is the working directory. */
-static void begin_with(const char *options)
-{
-    umask(0);
-    EXPECT(unshare(CLONE_NEWNS) == 0);
-    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    mkdir("/tmp", 01777);
-    mkdir(TOP, 0755);
-    EXPECT(mount("layers", TOP, "tmpfs", 0, options) == 0 && chdir(TOP) == 0);
-}
+#include "place.h"
 
 static void begin(void)
 {
@@ -34,38 +21,6 @@ static void make_file(const char *name, const char *text)
     int fd = open(name, O_CREAT | O_EXCL | O_WRONLY, 0644);
 
     EXPECT(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0);
-}
-
-/* Layers l, u, w, shown at m. */
-static int overlay(const char *where)
-{
-    return mount("layers", where, "overlay", 0, "lowerdir=l,upperdir=u,workdir=w");
-}
-
-static void make_layers(void)
-{
-    EXPECT(mkdir("l", 0777) == 0 && mkdir("u", 0777) == 0 && mkdir("w", 0777) == 0 &&
-           mkdir("m", 0777) == 0);
-}
-
-static pid_t as_nobody(void (*act)(void))
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        alarm(10);
-        EXPECT(setgroups(0, NULL) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
-        act();
-        _exit(0);
-    }
-    return pid;
-}
-
-static void expect_success(pid_t pid)
-{
-    int status;
-
-    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 /* A new file of 64 MiB with one page of data in its middle. */
@@ -264,7 +219,7 @@ TEST(a_directory_is_exchanged_by_who_may_write_it)
     EXPECT(mkdir("a", 0777) == 0 && mkdir("b", 0777) == 0 && mkdir("b/roots", 0755) == 0);
     EXPECT(mkdir("a/mine", 0755) == 0 && chown("a/mine", 1000, 1000) == 0);
     make_file("b/file", "text");
-    expect_success(as_nobody(exchange_others_directory));
+    expect_success(as_user(exchange_others_directory));
 }
 
 /* Those who write at the same time do not count on the same room. */

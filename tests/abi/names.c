@@ -10,20 +10,7 @@
 #include <sys/xattr.h>
 #include <grp.h>
 
-#include "abi.h"
-
-#define TOP "/tmp/names"
-
-/* A tmpfs of the test's own is the working directory. */
-static void begin_with(const char *options)
-{
-    umask(0);
-    EXPECT(unshare(CLONE_NEWNS) == 0);
-    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    mkdir("/tmp", 01777);
-    mkdir(TOP, 0755);
-    EXPECT(mount("names", TOP, "tmpfs", 0, options) == 0 && chdir(TOP) == 0);
-}
+#include "place.h"
 
 static void begin(void)
 {
@@ -46,38 +33,6 @@ static bool reads(const char *name, const char *text)
         return false;
     EXPECT(read(fd, buf, sizeof(buf) - 1) >= 0 && close(fd) == 0);
     return strcmp(buf, text) == 0;
-}
-
-/* Layers l, u, w, shown at m. */
-static int overlay(const char *where)
-{
-    return mount("layers", where, "overlay", 0, "lowerdir=l,upperdir=u,workdir=w");
-}
-
-static void make_layers(void)
-{
-    EXPECT(mkdir("l", 0777) == 0 && mkdir("u", 0777) == 0 && mkdir("w", 0777) == 0 &&
-           mkdir("m", 0777) == 0);
-}
-
-static pid_t as_nobody(void (*act)(void))
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        alarm(10);
-        EXPECT(setgroups(0, NULL) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
-        act();
-        _exit(0);
-    }
-    return pid;
-}
-
-static void expect_success(pid_t pid)
-{
-    int status;
-
-    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 /* ------------------------------------------------------------- mounts */
@@ -189,7 +144,7 @@ static void make_in_set_gid_directory(void)
 {
     EXPECT(mkdir("g", 0777) == 0 && chown("g", 0, 4321) == 0 && chmod("g", 02777) == 0);
     EXPECT(chdir("g") == 0);
-    expect_success(as_nobody(make_set_gid));
+    expect_success(as_user(make_set_gid));
     EXPECT(open("roots", O_CREAT | O_EXCL | O_RDWR, 02777) >= 0 && mode_of("roots") == 02777);
 }
 

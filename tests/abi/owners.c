@@ -5,9 +5,7 @@
 #include <grp.h>
 #include <sys/mount.h>
 
-#include "abi.h"
-
-#define TOP "/tmp/owners"
+#include "place.h"
 
 static void make_file(const char *name, uid_t owner, mode_t mode)
 {
@@ -18,12 +16,7 @@ static void make_file(const char *name, uid_t owner, mode_t mode)
 
 static void begin(void)
 {
-    umask(0);
-    EXPECT(unshare(CLONE_NEWNS) == 0);
-    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    mkdir("/tmp", 01777);
-    mkdir(TOP, 0755);
-    EXPECT(mount("owners", TOP, "tmpfs", 0, "mode=777") == 0 && chdir(TOP) == 0);
+    begin_with("mode=777");
     make_file("mine", 1000, 0600);
     make_file("mapped", 2000, 0600);
     make_file("others", 3000, 0600);

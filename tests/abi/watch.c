@@ -6,19 +6,13 @@
 #include <sys/inotify.h>
 #include <sys/mount.h>
 
-#include "abi.h"
-
-#define TOP "/tmp/watch"
+#include "place.h"
 
 static int in;
 
 static void begin(void)
 {
-    EXPECT(unshare(CLONE_NEWNS) == 0);
-    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    mkdir("/tmp", 01777);
-    mkdir(TOP, 0755);
-    EXPECT(mount("watch", TOP, "tmpfs", 0, NULL) == 0 && chdir(TOP) == 0);
+    begin_with(NULL);
     in = inotify_init1(IN_NONBLOCK);
     EXPECT(in >= 0 && mkdir("d", 0755) == 0);
     EXPECT(inotify_add_watch(in, "d", IN_ALL_EVENTS) == 1);
