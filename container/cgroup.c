@@ -465,7 +465,7 @@ static struct cgroup *cgroup_step(struct cgroup *at, struct cgroup *top)
     return next;
 }
 
-/* The walk over members yields, and whoever walks may have little CPU time: the tree lock, which
+/* The walk over members yields, and the walker may have little CPU time: the tree lock, which
  * all containers share, is only taken from group to group. */
 int cgroup_for_each_below(struct cgroup *top, int (*fn)(struct cgroup_member *m, void *arg),
                           void *arg)

@@ -162,7 +162,7 @@ static bool oom_in(struct cgroup *cg, struct cgroup *all)
     return choice.killed;
 }
 
-/* No RAM: the largest group's turn, else anybody's. The largest is another one as soon as the
+/* No RAM: the largest group's turn, else any process's. The largest is another one as soon as the
  * victim begins to give back, so all of the machine waits for it. */
 static bool oom_machine(void)
 {

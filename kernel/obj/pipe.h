@@ -32,8 +32,8 @@ int pipe_open(struct pipe *p, struct file *f, bool named) __must_check;
 /* --- for splice(2), tee(2), vmsplice(2): f is a pipe. Context: may sleep --- */
 bool pipe_is(const struct file *f);
 #define PIPE_PARTS 16UL
-/* Up to max bytes from the reading end, which nobody else takes until the view ends; then the first
- * `taken` of them are gone. No parts: the end of the file. 0, -EAGAIN, -ERESTARTSYS. */
+/* Up to max bytes from the reading end, which no other reader takes until the view ends; then the
+ * first `taken` of them are gone. No parts: the end of the file. 0, -EAGAIN, -ERESTARTSYS. */
 struct pipe_view {
     struct pipe *pipe;
     unsigned n;

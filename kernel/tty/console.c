@@ -97,7 +97,7 @@ static void console_input(struct work *w)
             spin_lock_irqsave(&console_tty.lock, &flags);
             used = ldisc_input_locked(&console_tty, chunk + done, n - done);
             spin_unlock_irqrestore(&console_tty.lock, flags);
-            if (!used) /* nobody reads: what comes now is lost */
+            if (!used) /* no program reads: what comes now is lost */
                 break;
         }
         cond_yield();

@@ -201,7 +201,7 @@ static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
 FS_TYPE(devpts)
 = {.name = "devpts", .mount = devpts_mount, .user_ns_ok = true};
 
-/* As the kernel, in no one's namespace: what a user has mounted on a node does not keep it. */
+/* With the kernel's context, not a user's: what a user has mounted on a node does not keep it. */
 static void devpts_walk(const struct pty *p, struct walk_ctx *ctx)
 {
     *ctx =

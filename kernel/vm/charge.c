@@ -113,7 +113,7 @@ static bool charge_reclaim(struct account *account)
     return true;
 }
 
-/* Whether the machine has a page again: somebody has given back some since there was none. What
+/* Whether the machine has a page again: pages have come back since there was none. What
  * other CPUs keep for themselves does not count. */
 static bool charge_has_ram(void)
 {
@@ -129,7 +129,7 @@ int charge_relieve(struct account *failed)
     if (charge_reclaim(failed))
         return 0;
     if (!failed && charge_has_ram())
-        return 0; /* nobody has to die for it */
+        return 0; /* no process has to die for it */
     if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
         return -EINTR;
     return up_oom(failed) ? 0 : -ENOMEM;

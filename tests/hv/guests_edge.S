@@ -35,7 +35,7 @@ guest prefixed 64
     hlt
 end prefixed
 
-/* 32 bits: user code returns from a task that nobody has called. */
+/* 32 bits: user code returns from a task that no other has called. */
 .macro gate32 vector handler
     movw $AT(\handler), IDT + \vector * 8
     movw $0x08, IDT + \vector * 8 + 2

@@ -71,7 +71,7 @@ struct child {
     const struct room *room;
     bool is_exec;
     bool first; /* the container has never run */
-    bool alone; /* nobody else can change names in the root: no volume is there yet */
+    bool alone; /* no other process can change names in the root: no volume is there yet */
     int sync;
     int in, out, err;  /* -1 with a tty */
     char terminal[32]; /* the slave's path, with a tty */

@@ -137,7 +137,7 @@ void lapic_timer_resume(struct lapic *l, u32 count)
         lapic_timer_run(l, count);
 }
 
-/* Periods that nobody waited for, or the host slept through, are lost, the phase is not. */
+/* Periods that no vCPU waited for, or the host slept through, are lost, the phase is not. */
 void lapic_timer_goes_on(struct lapic *l)
 {
     u64 now;
