@@ -81,27 +81,21 @@ static int coalesced_add(struct vm *vm, const struct kvm_coalesced_mmio_zone *ar
     return 0;
 }
 
-static struct coalesced_zone *coalesced_take(struct vm *vm,
-                                             const struct kvm_coalesced_mmio_zone *arg)
-{
-    struct coalesced_zone *z, *found = NULL;
-
-    spin_lock(&vm->eventfd_lock);
-    list_for_each (z, &vm->zones, node)
-        if (coalesced_covers(z, arg->pio, arg->addr, arg->size))
-            found = z;
-    if (found)
-        list_del(&found->node);
-    spin_unlock(&vm->eventfd_lock);
-    return found;
-}
-
 /* vm->lock held. Every zone that has all of it goes; that there is none is no error on Linux. */
 static int coalesced_remove(struct vm *vm, const struct kvm_coalesced_mmio_zone *arg)
 {
-    struct coalesced_zone *z;
+    struct coalesced_zone *z, *next;
+    LIST_HEAD(gone);
 
-    while ((z = coalesced_take(vm, arg)))
+    spin_lock(&vm->eventfd_lock);
+    list_for_each_safe (z, next, &vm->zones, node) {
+        if (coalesced_covers(z, arg->pio, arg->addr, arg->size)) {
+            list_del(&z->node);
+            list_add_tail(&gone, &z->node);
+        }
+    }
+    spin_unlock(&vm->eventfd_lock);
+    list_for_each_safe (z, next, &gone, node)
         kfree(z);
     return 0;
 }

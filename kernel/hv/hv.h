@@ -390,8 +390,8 @@ int vcpu_complete_user(struct vcpu *vcpu);  /* user space has answered; as vcpu_
 int vcpu_ask_port(struct vcpu *vcpu, u16 port, u32 size, bool in, const void *data);
 int vcpu_ask_mmio(struct vcpu *vcpu, u64 gpa, u32 len, bool write, const void *data);
 /* Past the instruction that has ended the guest's stay. */
-void vcpu_forget_skipped(struct vcpu *v); /* code or registers are other ones */
 void vcpu_skip(struct vcpu *vcpu);
+void vcpu_forget_skipped(struct vcpu *vcpu); /* code or registers are other ones now */
 /* The length of the instruction at rip; 0: it cannot be read. */
 u8 vcpu_decode_len(struct vcpu *vcpu);
 void vcpu_queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);

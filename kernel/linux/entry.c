@@ -172,7 +172,6 @@ void up_syscall(struct trap_frame *f)
 {
     struct task *t = current_task();
     u64 nr = (u32)f->orig_rax;
-
     u8 work = READ_ONCE(t->entry_work);
 
     /* A container's filter lets nearly all calls through unseen. */

@@ -179,7 +179,8 @@ static int map_locked(struct aspace *as, const struct map_request *req, u64 len,
     a->aspace = as;
     area_attach(a);
     area_insert(as, a);
-    area_merge(as, a);
+    if (!req->tail) /* else one area for each object, which can be taken back without a cut */
+        area_merge(as, a);
     return 0;
 }
 
@@ -198,7 +199,7 @@ static int map_tail_locked(struct aspace *as, const struct map_request *req, u64
     err = map_locked(as, &tail, len - req->tail_at, &tail.addr);
     if (err) {
         undone = map_unmap_locked(as, addr, addr + len);
-        ASSERT(!undone); /* no area ends elsewhere, and so none is cut */
+        ASSERT(!undone); /* it is one area, or its head: none is cut */
     }
     return err;
 }

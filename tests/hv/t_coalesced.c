@@ -209,3 +209,47 @@ TEST(run_area_maps_in_parts)
     CHECK(munmap(both, 2 * PAGE) == 0);
     CHECK(munmap(ring, PAGE) == 0);
 }
+
+/* Single pages from `base` on, no two of one kind, until there may be no more areas: how many. */
+static unsigned fill_areas(char *base, unsigned max)
+{
+    unsigned n = 0;
+
+    while (n < max &&
+           mmap(base + (size_t)n * PAGE, PAGE, n & 1 ? PROT_READ : PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+        n++;
+    return n;
+}
+
+/* The part that comes may be joined to the one before, and then its end has no room. */
+TEST(run_area_maps_in_parts_beside_many_areas)
+{
+    const unsigned max = 70000;
+    struct kvm_run *run;
+    struct tvm vm;
+    unsigned n;
+    char *at, *base;
+
+    vm_make(&vm, VM_PLAIN);
+    at = mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    base = mmap(NULL, (size_t)max * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED && base != MAP_FAILED);
+    CHECK(munmap(at, 3 * PAGE) == 0 && munmap(base, (size_t)max * PAGE) == 0);
+    run = mmap(at, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, vm.vcpu[0], 0);
+    CHECK(run == (void *)at);
+    n = fill_areas(base, max);
+    CHECK(n > 1000 && n < max);
+    for (int i = 0; i < 6; i++) { /* with room for none, one, two ... */
+        char *rest = mmap(at + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_FIXED_NOREPLACE, vm.vcpu[0], PAGE);
+        CHECK(rest == at + PAGE || errno == ENOMEM);
+        if (rest != MAP_FAILED)
+            CHECK(munmap(rest, 2 * PAGE) == 0);
+        run->immediate_exit = (uint8_t)i;
+        CHECK_EQ(vm.run[0]->immediate_exit, i);
+        n--;
+        CHECK(munmap(base + (size_t)n * PAGE, PAGE) == 0);
+    }
+    vm_close(&vm);
+}

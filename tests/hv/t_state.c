@@ -5,7 +5,6 @@
 #include "hvtest.h"
 
 #include <sys/ioctl.h>
-#include <sys/utsname.h>
 
 GUEST(cpuid);
 GUEST(msr);
@@ -308,7 +307,7 @@ TEST(tsc_advances)
 }
 
 /* From ring 3 to ring 0 by a gate, in protected mode: TR as a VMM sets it is a busy TSS, and one
- * that is none may be refused but harms no host. */
+ * that is none harms no host. */
 static unsigned inner_ring(uint8_t type, uint8_t present)
 {
     static const uint64_t segments[] = {0x00cffb000000ffff, 0x00cff3000000ffff};
@@ -340,9 +339,7 @@ static unsigned inner_ring(uint8_t type, uint8_t present)
  */
 static void skip_on_linux(void)
 {
-    struct utsname u;
-    CHECK(uname(&u) == 0);
-    if (!strstr(u.release, "bothy"))
+    if (!on_bothy())
         test_skip("Linux ends with this guest under QEMU's TCG");
 }
 

@@ -70,7 +70,8 @@ static void *run_vcpu(void *arg)
 static void spoil(struct machine *m, struct chance *c)
 {
     unsigned v = (unsigned)chance_below(c, m->vcpus);
-    uint8_t *page = m->mem + chance_below(c, 2 * GUEST_SIZE / 4096) * 4096;
+    uint64_t at = chance_below(c, 2 * GUEST_SIZE / 4096), left = 2 * GUEST_SIZE / 4096 - at;
+    uint8_t *page = m->mem + at * 4096;
     static const int advices[] = {4 /* DONTNEED */, 8 /* FREE */, 9 /* REMOVE */};
 
     switch (chance_below(c, 8)) {
@@ -78,7 +79,8 @@ static void spoil(struct machine *m, struct chance *c)
         ((uint32_t *)m->run[v])[chance_below(c, chance_of(c, 4) ? 1024 : 64)] = value_int(c);
         break;
     case 1:
-        madvise(page, 4096 * (1 + chance_below(c, 8)), advices[chance_below(c, 3)]);
+        madvise(page, 4096 * (1 + chance_below(c, left < 8 ? left : 8)),
+                advices[chance_below(c, 3)]);
         break;
     case 2:
         mprotect(page, 4096, PROT_READ);
