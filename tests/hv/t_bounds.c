@@ -186,3 +186,28 @@ TEST(vms_of_one_process_are_bounded)
     fds[0] = ioctl(vm.kvm, KVM_CREATE_VM, 0);
     CHECK(fds[0] >= 0);
 }
+
+/* A slot counts with those below it. */
+TEST(slots_of_one_process_are_bounded)
+{
+    struct tvm vm;
+    int n, fds[100];
+    vm_make(&vm, VM_PLAIN);
+    for (n = 0; n < 100; n++) {
+        struct kvm_userspace_memory_region r = {
+            .slot = 63,
+            .memory_size = 4096,
+            .userspace_addr = (uintptr_t)vm.mem + n * 4096,
+        };
+        fds[n] = ioctl(vm.kvm, KVM_CREATE_VM, 0);
+        CHECK(fds[n] >= 0);
+        if (ioctl(fds[n], KVM_SET_USER_MEMORY_REGION, &r) < 0)
+            break;
+    }
+    if (!on_bothy()) {
+        CHECK_EQ(n, 100);
+        return;
+    }
+    CHECK_EQ(errno, ENOSPC);
+    CHECK(n >= 60 && n < 100);
+}
