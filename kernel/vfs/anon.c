@@ -145,26 +145,34 @@ static struct inode *anon_settle(struct inode **slot, struct inode *fresh)
     return none;
 }
 
-/* The file keeps a reference of its own: its object may go before it does. */
+/* The inode of a pipe, for one more file, with a reference; NULL: no memory. */
+static struct inode *anon_inode_shared(struct file *f)
+{
+    struct inode *i = anon_inode_of(f);
+
+    if (!i) {
+        i = anon_inode_make(f);
+        if (!i)
+            return NULL;
+        i = anon_settle(f->ops->inode_slot(f), i);
+    }
+    i->pipe = f->priv;
+    inode_get(i);
+    return i;
+}
+
+/* The file keeps a reference of its own: its object may go before it does. It is settled with one
+ * that is new, not with what another thread has put there since we looked: that has just the one.
+ */
 struct inode *file_inode(struct file *f)
 {
     struct inode *i = file_inode_made(f);
 
     if (i)
         return i;
-    i = anon_inode_of(f);
-    if (!i) {
-        i = anon_inode_make(f);
-        if (i && f->ops->inode_slot)
-            i = anon_settle(f->ops->inode_slot(f), i);
-    }
-    if (!i)
-        return NULL;
-    if (f->ops->inode_slot) {
-        i->pipe = f->priv;
-        inode_get(i);
-    }
-    return anon_settle(&f->anon_inode, i);
+    DELAYPOINT(anon_inode);
+    i = f->ops->inode_slot ? anon_inode_shared(f) : anon_inode_make(f);
+    return i ? anon_settle(&f->anon_inode, i) : NULL;
 }
 
 /* obj's pipe goes, and with it what its inode knows of it. */

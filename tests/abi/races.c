@@ -5,8 +5,10 @@
  */
 #include "abi.h"
 
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 
 #define ROUNDS 12
 
@@ -277,4 +279,66 @@ TEST(a_signal_that_its_taker_blocks_goes_to_another_thread)
         EXPECT(pthread_join(t, NULL) == 0);
         block(SIG_UNBLOCK, SIGUSR1);
     }
+}
+
+/* ------------------------------------------------------------- descriptors */
+
+static volatile int locked_fd, about_to_lock, has_locked;
+
+/* Locks it while the other thread, which came first, dwells on its way. */
+static void *lock_second(void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        while (about_to_lock == i)
+            ;
+        usleep(1000);
+        EXPECT(flock(locked_fd, LOCK_SH) == 0);
+        has_locked = i + 1;
+    }
+    return NULL;
+}
+
+/* Each file has one inode, made when it is first asked for; a copy of the descriptor finds the
+ * lock. */
+static void two_threads_lock(int (*nameless)(void))
+{
+    pthread_t t;
+
+    about_to_lock = has_locked = 0;
+    EXPECT(pthread_create(&t, NULL, lock_second, NULL) == 0);
+    become_dweller();
+    for (int i = 0; i < ROUNDS; i++) {
+        struct stat st;
+        locked_fd = nameless();
+        EXPECT(locked_fd >= 0);
+        dwell("anon_inode", true);
+        about_to_lock = i + 1;
+        EXPECT(flock(locked_fd, LOCK_SH) == 0);
+        dwell("anon_inode", false);
+        while (has_locked == i)
+            ;
+        EXPECT(flock(locked_fd, LOCK_EX) == 0 && fchmod(locked_fd, 0640) == 0);
+        EXPECT(fstat(locked_fd, &st) == 0 && (st.st_mode & 0777) == 0640);
+        EXPECT(close(locked_fd) == 0);
+    }
+    EXPECT(pthread_join(t, NULL) == 0);
+}
+
+static int new_socket(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static int new_pipe(void)
+{
+    int fds[2];
+
+    EXPECT(pipe(fds) == 0 && close(fds[1]) == 0);
+    return fds[0];
+}
+
+TEST(two_threads_lock_a_nameless_file_at_once)
+{
+    two_threads_lock(new_socket);
+    two_threads_lock(new_pipe);
 }
