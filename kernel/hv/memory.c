@@ -486,7 +486,7 @@ static int guest_copy(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
                          : (user_copy_in(p, (const void __user *)hva, chunk) ? -1 : (ssize_t)chunk);
         else
             done = write ? aspace_write(vm->aspace, hva, p, chunk, false)
-                         : aspace_read(vm->aspace, hva, p, chunk);
+                         : aspace_read(vm->aspace, hva, p, chunk, false);
         if (done != (ssize_t)chunk)
             return -EFAULT;
         gpa.v += chunk;

@@ -153,7 +153,7 @@ static bool elf_entry_ok(const struct elf_image *img)
 int elf_parse(const void *head, size_t head_size, u64 file_size, struct elf_image *image)
 {
     struct elf_header h;
-    struct elf_image img = {.max_align = 1, .exec_stack = true};
+    struct elf_image img = {.max_align = 1};
     u64 end;
 
     if (head_size < sizeof(h) || file_size < head_size)

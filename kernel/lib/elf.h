@@ -38,7 +38,7 @@ struct elf_image {
     u16 phdr_count;
     bool dynamic;    /* ET_DYN: may be placed anywhere */
     bool wx;         /* some segment is both writable and executable */
-    bool exec_stack; /* PT_GNU_STACK asks for an executable stack, or is missing */
+    bool exec_stack; /* PT_GNU_STACK asks for an executable stack */
     u64 interp_off;  /* of the interpreter's path, interp_len 0 if there is none */
     u64 interp_len;  /* without the terminator; the caller checks the terminator in the file */
     u64 low, high;   /* extent of all segments: [low, high) */

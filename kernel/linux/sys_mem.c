@@ -22,7 +22,9 @@
     0xfc07f973UL /* the flags from before MAP_SHARED_VALIDATE, some without effect \
                   */
 #define PROT_KNOWN 7UL
-#define PROT_GROWS 0x3000000UL
+#define PROT_GROWSDOWN 0x1000000UL
+#define PROT_GROWSUP 0x2000000UL /* no area does */
+#define PROT_GROWS (PROT_GROWSDOWN | PROT_GROWSUP)
 
 static u8 mem_prot(u64 prot)
 {
@@ -121,8 +123,14 @@ s64 sys_munmap(u64 addr, u64 len)
 
 s64 sys_mprotect(u64 addr, u64 len, u64 prot)
 {
-    if (prot & ~(PROT_KNOWN | 8 | PROT_GROWS))
+    bool stack = prot & PROT_GROWSDOWN;
+
+    if (prot & ~(PROT_KNOWN | 8 | PROT_GROWS) || (stack && prot & PROT_GROWSUP))
         return -EINVAL;
+    if (prot & PROT_GROWSUP && len)
+        return -EINVAL;
+    if (stack)
+        return aspace_protect_stack(aspace_current(), addr, len, mem_prot(prot));
     return aspace_protect(aspace_current(), addr, len, mem_prot(prot));
 }
 
@@ -246,7 +254,7 @@ static s64 mem_transfer(struct aspace *as, struct iov_in *local, struct iov_in *
                 n = iov_copy_from(&it, page, n);
                 r = n ? aspace_write(as, seg.base, page, n, false) : -EFAULT;
             } else {
-                r = aspace_read(as, seg.base, page, n);
+                r = aspace_read(as, seg.base, page, n, false);
                 if (r > 0 && iov_copy_to(&it, page, (u64)r) != (u64)r)
                     r = -EFAULT;
             }

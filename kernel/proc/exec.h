@@ -36,6 +36,7 @@ struct exec_job {
     bool closed;     /* undumpable: so, or a file that its caller may run but not read */
     struct aspace *aspace;
     u64 entry, sp, stack_top;
+    bool exec_stack; /* the program asks for a stack that may be executed */
     /* of the program, for auxv */
     u64 phdr, phent_count, prog_entry, interp_base;
 };

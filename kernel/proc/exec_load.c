@@ -227,6 +227,7 @@ static int exec_load_program(struct exec_job *j)
     u64 phdr = exec_phdr_address(&img);
     j->phdr = phdr ? bias + phdr : 0;
     j->phent_count = img.phdr_count;
+    j->exec_stack = img.exec_stack;
     j->prog_entry = j->entry = bias + img.entry;
     return img.interp_len ? exec_load_interp(j, &img) : 0;
 }
@@ -247,8 +248,10 @@ static int exec_map_stack(struct exec_job *j)
     u64 need = PAGE_ALIGN(j->argv->len + j->envp->len + words * sizeof(u64) + PATH_MAX);
     u64 size = MIN(need + STACK_FIRST, rlimit_current(RLIMIT_STACK) & PAGE_MASK);
 
-    return exec_map_anonymous(j->aspace, j->stack_top - MAX(size, need), j->stack_top,
-                              PT_READ | PT_WRITE, AREA_GROWSDOWN | AREA_NORESERVE);
+    unsigned prot = PT_READ | PT_WRITE | (j->exec_stack ? PT_EXEC : 0);
+
+    return exec_map_anonymous(j->aspace, j->stack_top - MAX(size, need), j->stack_top, prot,
+                              AREA_GROWSDOWN | AREA_NORESERVE);
 }
 
 static int exec_push(struct exec_job *j, u64 *sp, const void *data, size_t n)

@@ -253,7 +253,7 @@ static int memory_show(struct aspace *as, u64 at, u64 end, bool text, struct seq
         return -ENOMEM;
     end = MIN(end, at + (1UL << 20));
     while (at < end) {
-        ssize_t n = aspace_read(as, at, page, MIN(end - at, PAGE_SIZE));
+        ssize_t n = aspace_read(as, at, page, MIN(end - at, PAGE_SIZE), true);
         char *nul = text && n > 0 ? memchr(page, '\0', (size_t)n) : NULL;
 
         if (n <= 0)
@@ -278,7 +278,7 @@ static int cmdline_show(struct pseudo_node *node, struct seq *out, const struct 
     if (!as)
         return 0;
     if (as->env_start == as->arg_end && as->arg_start < as->arg_end &&
-        aspace_read(as, as->arg_end - 1, &last, 1) == 1 && last)
+        aspace_read(as, as->arg_end - 1, &last, 1, true) == 1 && last)
         err = memory_show(as, as->arg_start, as->arg_start + PAGE_SIZE, true, out);
     else
         err = memory_show(as, as->arg_start, as->arg_end, false, out);

@@ -37,7 +37,7 @@ static ssize_t mem_move(struct aspace *as, char *page, struct iov_iter *it, u64 
         r = n ? aspace_write(as, at, page, n, true) : -EFAULT;
         return r == -EFAULT && n ? -EIO : r;
     }
-    r = aspace_read(as, at, page, n);
+    r = aspace_read(as, at, page, n, true);
     if (r < 0)
         return -EIO;
     n = iov_copy_to(it, page, (u64)r);

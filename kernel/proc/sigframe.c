@@ -197,8 +197,10 @@ static __noinline int sigframe_load_fpu_slow(u64 at)
     if (!raw)
         return -ENOMEM;
     int err = sigframe_read_fpu(area, at);
-    if (!err)
-        fpu_restore(area);
+    if (!err) { /* by its own area: XSAVEOPT trusts what lies where XRSTOR read last */
+        memcpy(current_thread()->arch.xsave, area, fpu_size());
+        fpu_restore(current_thread()->arch.xsave);
+    }
     kfree(raw);
     return err;
 }

@@ -77,6 +77,13 @@ int aspace_resolve(struct aspace *as, u64 addr, unsigned kind, struct fault_resu
     return 0;
 }
 
+/* What has no counted page: the zero page and frames of memory, which are the kernel's own and
+ * stay, may be read. A device's registers are not for debuggers: a look may have side effects. */
+static bool access_may_read(const struct fault_result *r, unsigned kind)
+{
+    return !(kind & FAULT_WRITE) && !(r->prot & PT_UNCACHED) && hpa_is_ram(r->pa);
+}
+
 static ssize_t access_copy(struct aspace *as, u64 addr, void *buf, size_t n, unsigned kind)
 {
     size_t done = 0;
@@ -88,8 +95,8 @@ static ssize_t access_copy(struct aspace *as, u64 addr, void *buf, size_t n, uns
 
         if (aspace_resolve(as, addr, kind, &r))
             break;
-        if (!r.page && r.pa.v != page_hpa(zero_page).v)
-            break; /* a device's frame: side effects are not for debuggers */
+        if (!r.page && !access_may_read(&r, kind))
+            break;
         at = (char *)hpa_virt(r.pa) + (r.level ? addr & (HUGE_SIZE - 1) : off);
         if (kind & FAULT_WRITE)
             memcpy(at, (char *)buf + done, m);
@@ -103,9 +110,9 @@ static ssize_t access_copy(struct aspace *as, u64 addr, void *buf, size_t n, uns
     return done ? (ssize_t)done : n ? -EFAULT : 0;
 }
 
-ssize_t aspace_read(struct aspace *as, u64 addr, void *dst, size_t n)
+ssize_t aspace_read(struct aspace *as, u64 addr, void *dst, size_t n, bool force)
 {
-    return access_copy(as, addr, dst, n, FAULT_READ | FAULT_FORCE);
+    return access_copy(as, addr, dst, n, FAULT_READ | (force ? FAULT_FORCE : 0));
 }
 
 ssize_t aspace_write(struct aspace *as, u64 addr, const void *src, size_t n, bool force)

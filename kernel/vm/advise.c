@@ -405,6 +405,8 @@ int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
         if (!a || a->start > addr) { /* what lies behind is written back nevertheless */
             holes = -ENOMEM;
             stop = a ? MIN(end, a->start) : end;
+        } else if ((flags & MS_INVALIDATE) && (a->flags & AREA_LOCKED)) {
+            err = -EBUSY;
         } else {
             stop = MIN(end, a->end);
             if ((flags & MS_SYNC) && a->object && (a->flags & AREA_SHARED)) {

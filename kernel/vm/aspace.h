@@ -122,6 +122,8 @@ struct map_request {
 int aspace_map(struct aspace *as, const struct map_request *req, u64 *out) __must_check;
 int aspace_unmap(struct aspace *as, u64 addr, u64 len) __must_check;
 int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot) __must_check;
+/* The same from the start of the stack on in which addr lies; -EINVAL: it is no stack. */
+int aspace_protect_stack(struct aspace *as, u64 addr, u64 len, u8 prot) __must_check;
 int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned mremap_flags,
                  u64 new_addr, u64 *out) __must_check;
 int aspace_advise(struct aspace *as, u64 addr, u64 len, int advice) __must_check;
@@ -166,8 +168,9 @@ int aspace_resolve(struct aspace *as, u64 addr, unsigned kind,
 int aspace_attach(struct aspace *as, struct translation *t) __must_check;
 void aspace_detach(struct aspace *as, struct translation *t);
 
-/* Another process's memory (ptrace, process_vm_readv, /proc/<pid>/mem): bytes done or -EFAULT. */
-ssize_t aspace_read(struct aspace *as, u64 addr, void *dst, size_t n);
+/* Another process's memory (process_vm_readv, /proc/<pid>/mem): bytes done or -EFAULT. force: as
+ * FAULT_FORCE. */
+ssize_t aspace_read(struct aspace *as, u64 addr, void *dst, size_t n, bool force);
 ssize_t aspace_write(struct aspace *as, u64 addr, const void *src, size_t n, bool force);
 /* Calls fn for each area in address order from `from` on, under the lock, until it returns
  * non-zero. */

@@ -325,7 +325,7 @@ static int fault_device(struct fault *f, u64 *slot)
     if (!(f->area->flags & AREA_SHARED))
         prot = pte_prot_unwritten(prot);
     fault_install(f, slot, 0, pt_native.leaf(pa, prot | PT_USER | caching, 0) | PTE_SPECIAL, 0, 0);
-    return fault_writes(f) && !(prot & PT_WRITE) ? -EFAULT : 0;
+    return fault_writes(f) && !(prot & PT_WRITE) ? FAULT_AGAIN : 0;
 }
 
 static int fault_file(struct fault *f, u64 *slot)
@@ -352,24 +352,28 @@ static int fault_write_shared(struct fault *f, u64 *slot, u64 entry, struct page
     return err;
 }
 
+/* head: a reference to the page that is copied; NULL: it is the zero page, or a device's frame. */
 static int fault_copy(struct fault *f, u64 *slot, u64 entry, struct page *head)
 {
-    bool zero = entry & PTE_SPECIAL, file = !zero && !page_is_anon(head);
-    struct page *page = charge_anon_alloc(f->as, zero ? PA_ZERO : 0, &f->failed);
+    bool zero = !head && pte_page(entry) == zero_page, file = head && !page_is_anon(head);
+    struct page *page;
     int err;
 
+    if (!head && !zero && !pte_frame_is_ram(entry))
+        return -EFAULT;
+    page = charge_anon_alloc(f->as, zero ? PA_ZERO : 0, &f->failed);
     if (!page) {
-        if (!zero)
+        if (head)
             page_put(head);
         return FAULT_RELIEVE;
     }
     COUNT(faults_cow);
     if (!zero)
-        memcpy(page_virt(page), page_virt(pte_page(entry)), PAGE_SIZE);
+        memcpy(page_virt(page), hpa_virt(HPA(entry & PTE_PA)), PAGE_SIZE);
     if (f->area->object)
         __atomic_fetch_or(&f->area->flags, AREA_COWED, __ATOMIC_RELAXED);
     err = fault_install_anon(f, slot, entry, page, file ? -1 : 0);
-    if (!zero) {
+    if (head) {
         if (!err) { /* the table's hold on the old page */
             atomic_dec(&head->share);
             page_put(head);

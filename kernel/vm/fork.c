@@ -86,10 +86,11 @@ int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a)
     int err = 0;
 
     for (u64 va = a->start; !err && va < a->end; va = stop) {
-        spin_lock(&from->pt_lock);
+        /* A truncation finds the child's area already, and takes pages of it away beside us. */
+        spin_lock_pair(&from->pt_lock, &to->pt_lock);
         stop = pte_stretch(&from->pt, va, a->end);
         err = fork_copy_stretch_locked(to, from, va, stop);
-        spin_unlock(&from->pt_lock);
+        spin_unlock_pair(&from->pt_lock, &to->pt_lock);
         if (stop < a->end)
             vm_pause();
     }

@@ -299,10 +299,23 @@ static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot)
     return 0;
 }
 
-int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot)
+/* Where the stack begins of which [*start, end) is a part, or which lies in it. */
+static int map_find_stack(struct aspace *as, u64 *start, u64 end)
+{
+    const struct area *a = area_find(as, *start);
+
+    if (!a || a->start >= end)
+        return -ENOMEM;
+    if (!(a->flags & AREA_GROWSDOWN))
+        return -EINVAL;
+    *start = a->start;
+    return 0;
+}
+
+static int map_protect(struct aspace *as, u64 addr, u64 len, u8 prot, bool stack)
 {
     u64 end;
-    int err;
+    int err = 0;
 
     if (addr & (PAGE_SIZE - 1))
         return -EINVAL;
@@ -311,9 +324,22 @@ int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot)
     if (aspace_range(addr, len, &end))
         return -ENOMEM;
     rwlock_write_lock(&as->lock);
-    err = map_protect_locked(as, addr, end, prot);
+    if (stack)
+        err = map_find_stack(as, &addr, end);
+    if (!err)
+        err = map_protect_locked(as, addr, end, prot);
     aspace_write_unlock(as);
     return err;
+}
+
+int aspace_protect(struct aspace *as, u64 addr, u64 len, u8 prot)
+{
+    return map_protect(as, addr, len, prot, false);
+}
+
+int aspace_protect_stack(struct aspace *as, u64 addr, u64 len, u8 prot)
+{
+    return map_protect(as, addr, len, prot, true);
 }
 
 int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out)

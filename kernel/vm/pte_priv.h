@@ -67,6 +67,12 @@ static inline u64 pte_make(const struct page *page, unsigned prot)
 {
     return page_hpa(page).v | pte_rights(prot) | PTE_A;
 }
+/* The frame of a leaf with PTE_SPECIAL is memory, not a device's registers: it may be copied. It is
+ * the kernel's own and is never freed. */
+static inline bool pte_frame_is_ram(u64 entry)
+{
+    return !(entry & PTE_PCD) && hpa_is_ram(HPA(entry & PTE_PA));
+}
 static inline bool page_is_anon(const struct page *head)
 {
     return !head->object;

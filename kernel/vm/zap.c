@@ -252,7 +252,8 @@ static void zap_split_block(struct page *head)
         page->object = NULL;
         page->account = account;
         atomic_set(&page->share, 1);
-        atomic_set(&page->ref, 1);
+        if (i) /* the head's stays: a stale look-up under RCU may hold it for a moment */
+            atomic_set(&page->ref, 1);
     }
 }
 

@@ -3,8 +3,12 @@
  * The mmap family, page faults and fork's memory, as programs see them.
  */
 #include "abi.h"
-#include <sys/resource.h>
+#include <elf.h>
 #include <setjmp.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/uio.h>
 
 #define PAGE 4096UL
 #define RW (PROT_READ | PROT_WRITE)
@@ -355,4 +359,146 @@ TEST(memfd_seals)
     EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL) == 0);
     EXPECT_ERR(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), EPERM);
     EXPECT(fcntl(fd, F_GET_SEALS) == (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+}
+
+/* ------------------------------------------------------------- stacks that may be executed */
+
+#define STACK_PROGRAM "/tmp/stack-program"
+#define RWX (RW | PROT_EXEC)
+
+/* Puts a function that returns 42 on the stack, `below` pages further down at least, and calls it.
+ * The signal that this brings, 0: none. */
+static __attribute__((noinline)) int run_on_stack(unsigned below)
+{
+    static const char code[] = {(char)0xb8, 42, 0, 0, 0, (char)0xc3}; /* mov $42, %eax; ret */
+    volatile char room[4 * PAGE];
+    int sig;
+
+    room[0] = 0;
+    if (below > 4)
+        return run_on_stack(below - 4);
+    memcpy((void *)room, code, sizeof(code));
+    sig = sigsetjmp(fault_jump, 1);
+    if (!sig)
+        EXPECT(((int (*)(void))(uintptr_t)room)() == 42);
+    return sig;
+}
+
+/* A copy of this program whose header asks for an executable stack, or has no such header. */
+static void make_stack_program(Elf64_Word type, Elf64_Word flags)
+{
+    int in = open("/proc/self/exe", O_RDONLY);
+    int out = open(STACK_PROGRAM, O_CREAT | O_TRUNC | O_RDWR, 0755);
+    struct stat st;
+    Elf64_Ehdr eh;
+    Elf64_Phdr ph;
+    off_t at;
+
+    EXPECT(in >= 0 && out >= 0 && fstat(in, &st) == 0);
+    while (lseek(out, 0, SEEK_END) < st.st_size)
+        EXPECT(sendfile(out, in, NULL, (size_t)st.st_size) > 0);
+    EXPECT(pread(out, &eh, sizeof(eh), 0) == sizeof(eh));
+    for (at = (off_t)eh.e_phoff;; at += (off_t)sizeof(ph)) {
+        EXPECT(pread(out, &ph, sizeof(ph), at) == sizeof(ph));
+        if (ph.p_type == PT_GNU_STACK)
+            break;
+    }
+    ph.p_type = type;
+    ph.p_flags = flags;
+    EXPECT(pwrite(out, &ph, sizeof(ph), at) == sizeof(ph));
+    close(in);
+    close(out);
+}
+
+static int run_stack_program(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        setenv("STACK_RUNS", "1", 1);
+        execl(STACK_PROGRAM, "memory", NULL);
+        _exit(1);
+    }
+    return status_of(pid);
+}
+
+/* What STACK_PROGRAM does. */
+static void __attribute__((constructor)) try_stack_if_asked(void)
+{
+    if (!getenv("STACK_RUNS"))
+        return;
+    catch_faults();
+    _exit(run_on_stack(0) ? 3 : 2);
+}
+
+TEST(a_program_gets_an_executable_stack_when_its_header_asks_for_one)
+{
+    catch_faults();
+    EXPECT(run_on_stack(0) == SIGSEGV);
+    make_stack_program(PT_GNU_STACK, PF_R | PF_W | PF_X);
+    EXPECT(run_stack_program() == 2 << 8);
+    make_stack_program(PT_GNU_STACK, PF_R | PF_W);
+    EXPECT(run_stack_program() == 3 << 8);
+    make_stack_program(PT_NULL, 0);
+    EXPECT(run_stack_program() == 3 << 8);
+    unlink(STACK_PROGRAM);
+}
+
+/* dlopen(3) of a library that needs it asks so, with one page of the stack in hand. */
+TEST(mprotect_with_growsdown_goes_from_the_start_of_the_stack)
+{
+    char here, *page = (char *)((uintptr_t)&here & ~(PAGE - 1)), *p = map(3, ANON, -1);
+
+    catch_faults();
+    EXPECT_ERR(mprotect(page, PAGE, RWX | PROT_GROWSUP | PROT_GROWSDOWN), EINVAL);
+    EXPECT_ERR(mprotect(page, PAGE, RWX | PROT_GROWSUP), EINVAL);
+    EXPECT_ERR(mprotect(page + 1, PAGE, RWX | PROT_GROWSDOWN), EINVAL);
+    EXPECT_ERR(mprotect(p + PAGE, PAGE, RWX | PROT_GROWSDOWN), EINVAL);
+    EXPECT(munmap(p + PAGE, PAGE) == 0);
+    EXPECT_ERR(mprotect(p + PAGE, PAGE, RWX | PROT_GROWSDOWN), ENOMEM);
+    EXPECT(mprotect(page, 0, RWX | PROT_GROWSDOWN) == 0 && run_on_stack(8) == SIGSEGV);
+    EXPECT(mprotect(page, PAGE, RWX | PROT_GROWSDOWN) == 0);
+    EXPECT(run_on_stack(8) == 0 && run_on_stack(200) == 0);
+}
+
+/* ------------------------------------------------------------- memory seen from outside */
+
+/* By /proc/PID/mem and process_vm_readv(2), as debuggers and crash reporters do. A write makes a
+ * copy that differs in what was written alone. */
+TEST(the_vdso_can_be_read_and_written_by_debuggers)
+{
+    static char before[PAGE], after[PAGE];
+    char *vdso = (char *)getauxval(AT_SYSINFO_EHDR);
+    int mem = open("/proc/self/mem", O_RDWR);
+    struct iovec to = {after, PAGE}, from = {vdso, PAGE};
+
+    EXPECT(mem >= 0 && vdso);
+    EXPECT(pread(mem, before, PAGE, (off_t)(uintptr_t)vdso) == (ssize_t)PAGE);
+    EXPECT(memcmp(before, ELFMAG, SELFMAG) == 0 && memcmp(before, vdso, PAGE) == 0);
+    EXPECT(process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)PAGE);
+    EXPECT(memcmp(before, after, PAGE) == 0);
+    before[EI_PAD] = 7;
+    EXPECT(pwrite(mem, "\007", 1, (off_t)(uintptr_t)vdso + EI_PAD) == 1);
+    EXPECT(memcmp(before, vdso, PAGE) == 0);
+}
+
+TEST(process_vm_readv_reads_nothing_that_its_owner_may_not)
+{
+    char *p = map(2, ANON, -1), buf[2 * PAGE];
+    struct iovec to = {buf, sizeof(buf)}, from = {p, sizeof(buf)};
+
+    p[0] = p[PAGE] = 1;
+    EXPECT(mprotect(p + PAGE, PAGE, PROT_NONE) == 0);
+    EXPECT(process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)PAGE);
+    from = (struct iovec){p + PAGE, PAGE};
+    EXPECT_ERR(process_vm_readv(getpid(), &to, 1, &from, 1, 0), EFAULT);
+}
+
+TEST(msync_does_not_invalidate_what_is_locked)
+{
+    char *p = map(2, ANON, -1);
+
+    EXPECT(mlock(p + PAGE, PAGE) == 0);
+    EXPECT_ERR(msync(p, 2 * PAGE, MS_INVALIDATE), EBUSY);
+    EXPECT(msync(p, PAGE, MS_INVALIDATE) == 0 && msync(p, 2 * PAGE, MS_SYNC) == 0);
 }
