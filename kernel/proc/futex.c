@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Futexes. A private futex is (address space, address); a shared one is the memory object and
- * offset behind the address. Waiters hang in a hash table; a bucket's lock orders a waiter's look
- * at the word with the waker's look at the queue.
+ * Futexes. A private futex is (address space, address); a shared one is the memory object's id and
+ * the offset behind the address. Waiters hang in a hash table; a bucket's lock orders a waiter's
+ * look at the word with the waker's look at the queue.
  *
  * Lock order: two buckets by address. The word is read with the bucket locked, so without faulting:
  * when it is not there the lock is dropped, the page faulted in, and all begins again.
@@ -23,7 +23,7 @@
 #define ROBUST_LIMIT 2048
 
 struct futex_key {
-    void *space; /* address space, or memory object */
+    u64 space; /* address of the address space, or id of the memory object, which is small */
     u64 offset;
 };
 
@@ -62,7 +62,7 @@ static int futex_area(struct area *a, void *arg)
     struct futex_area_find *f = arg;
 
     if (a->start <= f->addr && f->addr < a->end && a->flags & AREA_SHARED && a->object) {
-        f->key->space = a->object;
+        f->key->space = mem_object_id(a->object);
         f->key->offset = f->addr - a->start + a->offset;
     }
     return 1;
@@ -75,8 +75,9 @@ static int futex_fault_in(u64 addr)
     return user_load32(&v, (const u32 __user *)addr);
 }
 
-/* Shared keys borrow the object: it lives as long as the mapping, which a waiter's own process has.
- * -EFAULT where a shared one is not mapped; a private one need not be. */
+/* An object may go while threads wait on it, since their process can unmap it: its id has no other.
+ * The address space stays as long as the thread that waits. -EFAULT where a shared one is not
+ * mapped; a private one need not be. */
 static int futex_key(u64 addr, bool private, struct futex_key *key)
 {
     struct aspace *as = aspace_current();
@@ -85,7 +86,7 @@ static int futex_key(u64 addr, bool private, struct futex_key *key)
         return -EINVAL;
     if (!user_range_ok(addr, 4))
         return -EFAULT;
-    *key = (struct futex_key){as, addr};
+    *key = (struct futex_key){(u64)as, addr};
     if (!private) {
         struct futex_area_find f = {addr, key};
         if (futex_fault_in(addr))
@@ -97,7 +98,7 @@ static int futex_key(u64 addr, bool private, struct futex_key *key)
 
 static struct futex_bucket *futex_bucket_of(const struct futex_key *k)
 {
-    return &buckets[hash_u64((u64)k->space ^ hash_u64(k->offset)) % FUTEX_BUCKETS];
+    return &buckets[hash_u64(k->space ^ hash_u64(k->offset)) % FUTEX_BUCKETS];
 }
 
 static bool futex_key_equal(const struct futex_key *a, const struct futex_key *b)

@@ -99,6 +99,20 @@ void mem_object_init(struct mem_object *obj, const struct mem_object_ops *ops, v
     list_init(&obj->areas);
 }
 
+u64 mem_object_id(struct mem_object *obj)
+{
+    static u64 last; /* a */
+    u64 none = 0, id = READ_ONCE(obj->id);
+
+    if (likely(id))
+        return id;
+    id = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&obj->id, &none, id, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED)
+               ? id
+               : none; /* another CPU was faster */
+}
+
 /* On one CPU the number may be below zero. */
 static DEFINE_PER_CPU(u64, object_memory_pages); /* of objects that live in memory alone */
 

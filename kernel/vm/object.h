@@ -45,6 +45,7 @@ struct mem_object {
     u64 nr_areas;                     /* l */
     u64 nr_pages;                     /* l */
     u64 size;                         /* a  bytes; faults at or past the page end get SIGBUS */
+    u64 id;                           /* a  0: not asked for yet */
     void *owner;                      /* I  the inode */
     u64 nr_writable;                  /* l  shared areas that are writable, or may become so */
     bool no_writers;                  /* l  new shared mappings may not become writable */
@@ -56,6 +57,8 @@ static inline void mem_object_get(struct mem_object *obj)
     refcount_get(&obj->ref);
 }
 void mem_object_put(struct mem_object *obj);
+/* What names the object for ever: unlike its address no other object ever gets it. Not 0. */
+u64 mem_object_id(struct mem_object *obj);
 
 /* The up-to-date page at index with a reference, reading it in if need be. With create false a hole
  * in an object without read_page gives *out NULL and 0. -ENOMEM, -EIO, -EINTR. Context: may sleep.

@@ -76,3 +76,49 @@ TEST(a_shared_word_must_be_mapped)
     EXPECT_ERR(futex((void *)-4096UL, FUTEX_WAKE_PRIVATE, 1, 0, NULL, 0), EFAULT);
     EXPECT_ERR(futex(words, FUTEX_WAKE_BITSET, 1, 0, NULL, 0), EINVAL);
 }
+
+#define GONE 32
+
+struct waiter {
+    void *word;
+    volatile pid_t tid;
+};
+
+static void *wait_on_shared(void *arg)
+{
+    struct waiter *w = arg;
+
+    w->tid = (pid_t)syscall(SYS_gettid);
+    futex(w->word, FUTEX_WAIT, 0, 0, NULL, 0);
+    return NULL;
+}
+
+static void *map_shared(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    EXPECT(p != MAP_FAILED);
+    return p;
+}
+
+/* Threads sleep on words of shared memory that is unmapped then, and its last user gone. A thread
+ * that waits on new memory, perhaps in the same place of the kernel's, is not to miss a wake-up for
+ * it.
+ */
+TEST(waiters_on_memory_that_is_gone_take_no_wakeup_of_other_memory)
+{
+    static struct waiter waiters[GONE];
+    pthread_t t;
+
+    for (int i = 0; i < GONE; i++) {
+        waiters[i].word = map_shared();
+        EXPECT(pthread_create(&t, NULL, wait_on_shared, &waiters[i]) == 0);
+    }
+    for (int i = 0; i < GONE; i++)
+        until_asleep(&waiters[i].tid);
+    EXPECT(futex(waiters[0].word, FUTEX_WAKE, 8, 0, NULL, 0) == 1);
+    for (int i = 0; i < GONE; i++)
+        EXPECT(munmap(waiters[i].word, 4096) == 0);
+    for (int i = 0; i < 2 * GONE; i++)
+        EXPECT(futex(map_shared(), FUTEX_WAKE, 8, 0, NULL, 0) == 0);
+}
