@@ -299,7 +299,7 @@ API(api_image_remove)
         a = answer_new(call->conn, 200, "application/json");
         buf_fmt(&a->body, "[{\"Untagged\":\"%s\"}]", ref);
         event_image(img->id, ref, "untag");
-        image_store_save(a);
+        image_store_save(a, NULL);
         answer_done(a, NULL);
     } else if (user) {
         api_error(
@@ -310,7 +310,6 @@ API(api_image_remove)
     } else {
         a = answer_new(call->conn, 200, "application/json");
         image_remove(img, a);
-        image_store_save(a);
         answer_done(a, NULL);
     }
     free(ref);
@@ -336,7 +335,7 @@ API(api_image_tag)
         a = answer_new(call->conn, 201, NULL);
         image_tag(img, ref);
         event_image(img->id, ref, "tag");
-        image_store_save(a);
+        image_store_save(a, NULL);
         answer_done(a, NULL);
     } else {
         api_error(call->conn, 400, "invalid reference format: %s", full);

@@ -8,10 +8,17 @@
 #include "engine/filters.h"
 #include "lib/str.h"
 
+/* Of one container in the list: an image may have megabytes of either, and each of its containers
+ * would have them once more. inspect shows all. */
+#define LIST_COMMAND_MAX 4096
+#define LIST_LABELS_MAX 65536
+
 static void command_text(const struct container *c, struct buf *b)
 {
-    for (char **a = c->spec.argv; *a; a++)
-        buf_fmt(b, "%s%s", a == c->spec.argv ? "" : " ", *a);
+    for (char **a = c->spec.argv; *a && b->len < LIST_COMMAND_MAX; a++)
+        buf_fmt(b, "%s%.*s", a == c->spec.argv ? "" : " ", LIST_COMMAND_MAX, *a);
+    if (b->len > LIST_COMMAND_MAX)
+        b->len = LIST_COMMAND_MAX;
 }
 
 static bool filter_id(const void *o, const char *v)
@@ -162,12 +169,12 @@ static void list_entry(struct jw *w, const struct container *c)
     jw_array_end(w);
     jw_str(w, "Image", c->image_name);
     jw_fmt(w, "ImageID", "sha256:%s", c->image->id);
-    jw_str(w, "Command", command.data);
+    jw_strn(w, "Command", command.data, command.len);
     jw_int(w, "Created", c->created.tv_sec);
     jw_array(w, "Ports");
     jw_array_end(w);
     jw_object(w, "Labels");
-    container_labels(c, w, SIZE_MAX);
+    container_labels(c, w, LIST_LABELS_MAX);
     jw_object_end(w);
     jw_str(w, "State", container_state_name(c));
     jw_str(w, "Status", status);

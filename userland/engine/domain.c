@@ -98,11 +98,14 @@ static void domain_root(struct domain *d)
     free(merged);
 }
 
-/* The engine's own value is not for its children. */
-static void domain_oom_score(struct domain *d)
+/* The engine's own values are not for its children. */
+static void domain_limits(struct domain *d)
 {
+    int err = engine_files_limit();
     char score[16];
 
+    if (err)
+        child_fail(&d->child, "cannot limit descriptors: %s", str_error(-err));
     if (d->c->room.oom_score_adj == engine.oom_score_adj)
         return;
     snprintf(score, sizeof(score), "%d", d->c->room.oom_score_adj);
@@ -122,7 +125,7 @@ void domain_child(struct domain *d)
     d->child.first = !d->c->started.tv_sec;
     child_begin(&d->child, d->ns, CHILD_NS);
     domain_wait_go(d);
-    domain_oom_score(d);
+    domain_limits(d);
     if (d->child.is_exec) {
         domain_enter(d);
         child_run(&d->child);

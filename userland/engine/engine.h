@@ -24,6 +24,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -49,10 +50,13 @@ struct engine {
     const char *cgroup_root; /* where cgroup2 is mounted */
     char id[37];
     struct timespec started;
-    int oom_score_adj; /* its own: when memory runs out, containers go first */
+    int oom_score_adj;   /* its own: when memory runs out, containers go first */
+    struct rlimit files; /* what its children get; it has as many as it may itself */
 };
 extern struct engine engine;
 
+/* A child gives back what is the engine's alone of them. 0 or -errno. */
+int engine_files_limit(void);
 /* The current ISO time of now; used for every object's timestamps. */
 void engine_now(struct timespec *ts);
 void engine_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -117,7 +121,8 @@ char *image_publish(const char *dir, const struct json *result, struct buf *out)
 char *image_ref_normalize(const char *ref);
 void image_tag(struct image *img, const char *ref); /* normalized */
 bool image_untag(struct image *img, const char *ref);
-/* With the layers that are only its. Writes what went to the answer, which waits for it. */
+/* With the layers that are only its, when the store on the disk does not list it any more. Writes
+ * what goes to the answer, which waits for it. */
 void image_remove(struct image *img, struct answer *a);
 
 /* ---- answers that wait for work (answer.c) --------------------------------------------------- */
@@ -139,8 +144,9 @@ void answer_hold(struct answer *a);
 /* One thing less to wait for; `error` is a sentence, or NULL. The last one gives the answer. */
 void answer_done(struct answer *a, const char *error);
 
-/* The image store as it is now goes to the disk; `a`, which may be NULL, waits for it. */
-void image_store_save(struct answer *a);
+/* The image store as it is now goes to the disk; `a` waits for it. A reference to `img`, which may
+ * be NULL, is dropped when that is done. */
+void image_store_save(struct answer *a, struct image *img);
 /* NULL, or that the store has no room for so many more; to be freed. */
 char *image_store_room(size_t images, size_t tags, size_t layers);
 /* Moves a tree out of the way at once and has a worker remove it. `done`, which may be NULL, is

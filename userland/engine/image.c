@@ -294,6 +294,7 @@ static void image_raise(struct image *img, enum image_event e)
     img->state = (enum image_state)next;
     if (img->state != I_GONE)
         return;
+    image_unlink("images", img->id, ".json");
     image_unlink("packed", img->id, ".cpio"); /* it may have been made after the removal */
     image_free(img);
 }
@@ -359,13 +360,15 @@ void image_remove(struct image *img, struct answer *a)
     image_remove_told(img, &w);
     jw_array_end(&w);
     event_image(img->id, img->id, "delete");
-    image_unlink("images", img->id, ".json");
-    image_unlink("packed", img->id, ".cpio");
     image_get(img);
-    img->removal = a;
     image_raise(img, IE_REMOVE);
-    if (img->refs > 1)
-        img->removal = NULL; /* it goes later, with its last container */
+    image_store_save(a, img);
+}
+
+void image_drop(struct image *img, struct answer *a)
+{
+    if (img->refs == 1 && !image_listed(img))
+        img->removal = a; /* else it goes later, with its last container */
     image_put(img);
 }
 

@@ -2,9 +2,10 @@
 // images.json: the truth about which images are listed, their tags and layers.
 //
 // A worker replaces it by rename, after all that it refers to is on the disk, so that a crash
-// leaves the old or the new. There is one such worker at a time; what changes meanwhile is written
-// once by the next. What could not be read again is never written: the store has room for so many
-// images, tags and layers and no more.
+// leaves the old or the new; what is removed goes after that, so that the old one is whole as well.
+// There is one such worker at a time; what changes meanwhile is written once by the next. What
+// could not be read again is never written: the store has room for so many images, tags and layers
+// and no more.
 //
 // A file that cannot be read, or names an image that had to be left out, is kept as
 // images.json.bad, and what no listed image is made of stays on the disk while that is there. The
@@ -30,9 +31,12 @@
 
 bool store_opening;
 
-/* Answers that wait for a text to be written. */
+/* Answers that wait for a text to be written, and images that it does not list any more. */
 struct waiters {
-    struct answer **list;
+    struct waiter {
+        struct answer *answer;
+        struct image *image;
+    } * list;
     size_t n;
 };
 
@@ -110,21 +114,23 @@ static void store_saved(struct job *j, const char *error)
     store_job = NULL;
     if (store_again)
         store_start();
-    for (size_t i = 0; i < told.n; i++)
-        answer_done(told.list[i], why);
+    for (size_t i = 0; i < told.n; i++) {
+        /* also on a full disk, where there would be no room for a list without it otherwise */
+        if (told.list[i].image)
+            image_drop(told.list[i].image, told.list[i].answer);
+        answer_done(told.list[i].answer, why);
+    }
     free(told.list);
     free(why);
 }
 
-void image_store_save(struct answer *a)
+void image_store_save(struct answer *a, struct image *img)
 {
     struct waiters *w = &store_next;
 
-    if (a) {
-        answer_hold(a);
-        w->list = mem_resize(w->list, (w->n + 1) * sizeof(struct answer *));
-        w->list[w->n++] = a;
-    }
+    answer_hold(a);
+    w->list = mem_resize(w->list, (w->n + 1) * sizeof(*w->list));
+    w->list[w->n++] = (struct waiter){a, img};
     store_again = true;
     if (!store_job)
         store_start();

@@ -27,10 +27,11 @@ static struct job *job_list; /* the oldest first */
 static unsigned job_count;
 
 /* How many workers of a role there may be: clients wait for the others, or do not wait at all. */
-static const struct {
+static struct job_limit {
     const char *role;
-    int at_once;
-} job_limits[] = {{"remove", 4}, {"groups", 4}, {"pack", 2}, {"store", 1}, {"top", 4}};
+    int at_once, running;
+} job_limits[] = {
+    {"remove", 4, 0}, {"groups", 4, 0}, {"pack", 2, 0}, {"store", 1, 0}, {"top", 4, 0}};
 
 static void job_start(struct job *j);
 
@@ -46,23 +47,15 @@ static void job_move(struct job *j, enum job_event e)
 
 static bool job_may_start(const struct job *j)
 {
-    int running = 0, limit = 1 << 20;
-
-    for (size_t i = 0; i < sizeof(job_limits) / sizeof(job_limits[0]); i++)
-        if (!strcmp(job_limits[i].role, j->argv[JOB_ROLE]))
-            limit = job_limits[i].at_once;
-    for (const struct job *o = job_list; o; o = o->next)
-        if ((o->state == J_RUNNING || o->state == J_ENDING) &&
-            !strcmp(o->argv[JOB_ROLE], j->argv[JOB_ROLE]))
-            running++;
-    return running < limit;
+    return !j->limit || j->limit->running < j->limit->at_once;
 }
 
-static void job_start_next(void)
+/* The oldest of those that wait for one of a role to end. */
+static void job_start_next(const struct job_limit *limit)
 {
-    for (struct job *j = job_list, *next; j; j = next) {
+    for (struct job *j = job_list, *next; j && limit && limit->running < limit->at_once; j = next) {
         next = j->next;
-        if (j->state == J_QUEUED && j->pid == 0 && job_may_start(j))
+        if (j->state == J_QUEUED && j->limit == limit)
             job_start(j);
     }
 }
@@ -179,7 +172,8 @@ _Noreturn static void job_child(struct job *j, int in, int out)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || syscall(SYS_close_range, 3, ~0u, 0) < 0)
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || syscall(SYS_close_range, 3, ~0u, 0) < 0 ||
+        engine_files_limit())
         _exit(126);
     execve("/proc/self/exe", j->argv, env);
     _exit(126);
@@ -243,6 +237,8 @@ static void job_start(struct job *j)
         return;
     }
     job_move(j, JE_RUN);
+    if (j->limit)
+        j->limit->running++;
     fd_nonblock(j->out.fd);
     ev_set(&j->out, EPOLLIN);
     ev_set(&j->in, EPOLLOUT);
@@ -270,6 +266,9 @@ struct job *job_new(void *owner, void (*done)(struct job *, const char *), int64
     for (; arg && n < JOB_ROLE + JOB_ARGS; arg = va_arg(ap, const char *))
         j->argv[n++] = str_dup(arg);
     va_end(ap);
+    for (size_t i = 0; i < sizeof(job_limits) / sizeof(job_limits[0]); i++)
+        if (!strcmp(job_limits[i].role, role))
+            j->limit = &job_limits[i];
     for (tail = &job_list; *tail; tail = &(*tail)->next)
         ;
     *tail = j;
@@ -318,24 +317,28 @@ static const char *job_verdict(int status)
 bool job_reaped(pid_t pid, int status)
 {
     struct job *j = job_list;
+    struct job_limit *limit;
 
     while (j && j->pid != pid)
         j = j->next;
     if (!j)
         return false;
+    limit = j->limit;
     job_kill(j); /* what it may have started itself */
     while (job_report(j))
         ;
     if (j->grouped)
         cgroup_job_remove(j->number);
     job_move(j, JE_REAPED);
+    if (limit)
+        limit->running--;
     j->pid = -1;
     if (j->done)
         j->done(j, job_verdict(status));
     else if (j->freed)
         j->freed(j->owner);
     job_free(j);
-    job_start_next();
+    job_start_next(limit);
     return true;
 }
 

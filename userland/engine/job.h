@@ -15,9 +15,12 @@
 #define JOB_INPUT_MAX (256 * 1024)
 #define JOB_REPORT_MAX (4u * 1024 * 1024)
 
+struct job_limit;
+
 struct job {
     struct job *next;
     enum job_state state;
+    struct job_limit *limit; /* how many of its role there may be, or NULL */
     unsigned number;
     pid_t pid;
     int64_t memory;           /* bound in bytes; 0 none */

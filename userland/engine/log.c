@@ -66,18 +66,24 @@ void log_close(struct container *c)
     }
 }
 
+/* The new file comes first: without a descriptor for it the one that there is goes on. */
 static void log_rotate(struct container *c)
 {
     char *path = container_path(c, "log"), *old = container_path(c, "log.1");
+    char *fresh = container_path(c, "log.new");
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
 
-    if (rename(path, old) == 0) {
+    if (fd >= 0 && rename(path, old) == 0 && rename(fresh, path) == 0) {
         close(c->log.fd);
-        c->log.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
+        c->log.fd = fd;
         c->log.size = 0;
         log_followers_file(c);
+    } else if (fd >= 0) {
+        close(fd);
     }
     free(path);
     free(old);
+    free(fresh);
 }
 
 /* Lines that are not in the file yet: of one container, within one call. */

@@ -197,6 +197,27 @@ static void engine_close(void)
     cgroup_close();
 }
 
+/* Each container and each client takes some: the usual thousand would be few, and who cannot come
+ * in can remove nothing either. */
+static void engine_files(void)
+{
+    struct rlimit all;
+
+    if (getrlimit(RLIMIT_NOFILE, &engine.files) < 0) {
+        engine_log("getrlimit: %s", strerror(errno));
+        return;
+    }
+    all = (struct rlimit){engine.files.rlim_max, engine.files.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &all) < 0)
+        engine_log("cannot have %llu descriptors: %s", (unsigned long long)all.rlim_max,
+                   strerror(errno));
+}
+
+int engine_files_limit(void)
+{
+    return engine.files.rlim_max && setrlimit(RLIMIT_NOFILE, &engine.files) < 0 ? -errno : 0;
+}
+
 static int engine_option(int argc, char **argv, int *ready)
 {
     for (int i = 1; i < argc; i += 2) {
@@ -241,6 +262,7 @@ int main(int argc, char **argv)
     engine_now(&engine.started);
     if (!file_put("/proc/self/oom_score_adj", OOM_SCORE_ADJ))
         engine.oom_score_adj = atoi(OOM_SCORE_ADJ);
+    engine_files();
     if (engine_open(ready))
         return 1;
     while (!engine_stop) {

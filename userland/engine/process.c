@@ -255,6 +255,14 @@ static void attach_drain(struct http_conn *conn)
     process_rewatch(a->p);
 }
 
+static bool process_has_input(const struct process *p)
+{
+    for (const struct attach *a = p->attaches; a; a = a->next)
+        if (a->in)
+            return true;
+    return false;
+}
+
 static void attach_close(struct http_conn *conn)
 {
     struct attach *a = conn->owner;
@@ -262,7 +270,10 @@ static void attach_close(struct http_conn *conn)
     bool in = a->in;
 
     attach_remove(a);
-    if (in && !p->tty && (p->x || p->c->spec.stdin_once)) {
+    if (in && !p->pid && !process_has_input(p)) { /* not started: the next client's is another */
+        p->in_eof = false;
+        buf_free(&p->in_pending);
+    } else if (in && !p->tty && (p->x || p->c->spec.stdin_once)) {
         p->in_eof = true;
         process_input_flush(p);
     }

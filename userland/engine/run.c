@@ -149,6 +149,7 @@ static void run_failed(struct container *c, enum container_state was)
     run_process_drop(c);
     cgroup_remove(c);
     log_end(c);
+    log_close(c);
     requests_failed(c, start_exit_code(c->error) == 128 ? 500 : 400);
 }
 
@@ -175,6 +176,7 @@ static void run_exited(struct container *c, enum container_state was)
     ev_timer_del(&c->stop_timer);
     log_flush(c);
     log_end(c);
+    log_close(c);
     run_process_drop(c);
     cgroup_remove(c);
     if (c->oom_killed)
@@ -207,8 +209,6 @@ static void run_remove(struct container *c, enum container_state was)
     char *path = container_path(c, "");
 
     run_process_drop(c); /* attached to before any start */
-    log_end(c);
-    log_close(c);
     tree_discard(path, run_files_gone, container_get(c));
     free(path);
 }

@@ -25,6 +25,7 @@
 #define CLONE_NEWCGROUP 0x02000000
 #endif
 #define CLONE_INTO_CGROUP_FLAG 0x200000000ull
+#define NS_TRIES 1000 /* a millisecond each */
 
 /* struct clone_args of Linux's uapi sched.h, version 2 (88 bytes). */
 struct clone3_args {
@@ -214,10 +215,17 @@ static int start_ns_enter(struct start *s, pid_t target)
     return err ? err : own;
 }
 
+/* With no way back all that the engine starts would be that container's, and end with it: the
+ * engine ends instead. */
 static void start_ns_leave(struct start *s, int own)
 {
-    if (own >= 0 && setns(own, CLONE_NEWPID) < 0)
-        engine_log("cannot leave a container's pid namespace: %s", strerror(errno));
+    for (int tries = 0; own >= 0 && setns(own, CLONE_NEWPID) < 0; tries++) {
+        if (errno != ENOMEM || tries == NS_TRIES) {
+            engine_log("cannot leave a container's pid namespace: %s", strerror(errno));
+            _exit(124);
+        }
+        usleep(1000);
+    }
     fd_drop(&own);
     for (int i = 0; i < CHILD_NS; i++)
         fd_drop(&s->domain.ns[i]);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -115,11 +116,31 @@ static void volume_restrict(struct child *ch, const struct mount_spec *m, const 
     close(fd);
 }
 
+/* Held while one with a name is filled: other containers that start meanwhile want all of it. The
+ * file lies beside the volume, where none of them can hold it. -1 for one that only we have. */
+static int volume_lock(struct child *ch, const struct mount_spec *m)
+{
+    const char *name = m->volume ? strrchr(m->source, '/') + 1 : NULL;
+    char *path;
+    int fd;
+
+    if (!name)
+        return -1;
+    path = str_fmt("%.*s.%s", (int)(name - m->source), m->source, name);
+    fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        child_fail(ch, "cannot lock the volume %s: %s", m->volume, str_error(errno));
+    free(path);
+    return fd;
+}
+
 /* A new volume begins as what the image has at its place. */
 static void volume_fill(struct child *ch, const struct mount_spec *m, int target)
 {
-    int err = tree_fill(target, m->source);
+    int lock = volume_lock(ch, m), err = tree_fill(target, m->source);
 
+    if (lock >= 0)
+        close(lock);
     if (err)
         child_fail(ch, "cannot fill the volume at %s: %s", m->target, str_error(-err));
 }

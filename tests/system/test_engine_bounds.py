@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What containers cost the engine while they are there, and what it does when something ends in
+the midst of its work."""
+import os
+import resource
+import socket
+import sys
+import tarfile
+import threading
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import busybox_layer, config, docker_archive, expect, expect_in, main, tar
+from http_unix import Connection
+from test_engine_hostile import api, clean, create, loaded, restart, until, worker_of
+
+BASE = busybox_layer()
+
+
+def descriptors(engine):
+    return len(os.listdir(f"/proc/{engine.process.pid}/fd"))
+
+
+def finished(engine, **body):
+    """A container that has run to its end."""
+    c = create(engine, **body)
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    expect(api(engine, "POST", f"/containers/{c}/wait")[0], 200)
+    return c
+
+
+# ---- descriptors
+
+
+def test_stopped_containers_hold_no_descriptors(engine):
+    api(engine, "GET", "/_ping")
+    before = descriptors(engine)
+    for command in (["echo", "kept"], ["/nothing"]):
+        for _ in range(4):
+            c = create(engine, Image="busybox", Cmd=command)
+            api(engine, "POST", f"/containers/{c}/start")
+            api(engine, "POST", f"/containers/{c}/wait")
+    until(lambda: descriptors(engine) <= before, "as many descriptors as before")
+    c = finished(engine, Image="busybox", Cmd=["echo", "first"])
+    api(engine, "POST", f"/containers/{c}/start")
+    api(engine, "POST", f"/containers/{c}/wait")
+    expect(engine.run("logs", c).stdout, "first\nfirst\n", "the log of two runs")
+    clean(engine)
+
+
+def test_engine_has_the_descriptors_that_there_are_and_containers_the_usual(engine):
+    mine = resource.getrlimit(resource.RLIMIT_NOFILE)
+    usual = (512, mine[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    restart(engine)
+    resource.setrlimit(resource.RLIMIT_NOFILE, mine)
+    soft, hard = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE)
+    expect(soft, hard, "the engine's limit")
+    p = engine.run("run", "--rm", "busybox", "sh", "-c", "ulimit -Sn; ulimit -Hn")
+    expect(p.stdout.split(), [str(n) for n in usual], "a container's limits")
+    p = engine.run("run", "--rm", "--ulimit", "nofile=99:100", "busybox", "sh", "-c", "ulimit -Sn; ulimit -Hn")
+    expect(p.stdout.split(), ["99", "100"], "a container's own limits")
+
+
+def test_log_goes_on_where_there_was_no_descriptor_for_a_new_file(engine):
+    c = create(engine, Image="busybox", Cmd=["sh", "-c", "read x; seq -w 1 400; read x; seq -w 401 800"],
+               OpenStdin=True, HostConfig={"LogConfig": {"Type": "json-file", "Config": {"max-size": "20k"}}})
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(engine.socket)
+    s.sendall(f"POST /containers/{c}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nUpgrade: tcp\r\n\r\n".encode())
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    limits = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    s.sendall(b"\n")
+    got = b""
+    while b"400\n" not in got:
+        got += s.recv(65536)
+    resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, limits)
+    s.sendall(b"\n")
+    expect(api(engine, "POST", f"/containers/{c}/wait")[1], {"StatusCode": 0})
+    lines = engine.run("logs", c).stdout.split()
+    expect(lines, [f"{n:03}" for n in range(801 - len(lines), 801)], "the log's end")
+    expect(len(lines) > 50, True, "many lines are kept")
+    clean(engine)
+
+
+# ---- lists
+
+
+def test_list_of_containers_is_short_whatever_their_image_says(engine):
+    loaded(engine, "long:1", [BASE], config([BASE], Labels={"a": "kept", "b": "x" * 6_000_000},
+                                            Cmd=["true", "y" * 100_000]))
+    for _ in range(8):
+        status, answer = api(engine, "POST", "/containers/create", {"Image": "long:1", "Labels": {"mine": "1"}})
+        expect(status, 201, f"create: {answer}")
+    c = Connection(engine.socket)
+    c.request("GET", "/containers/json?all=1")
+    text = c.getresponse().read()
+    c.close()
+    expect(len(text) < 100_000, True, f"the list has {len(text)} bytes")
+    for entry in api(engine, "GET", "/containers/json?all=1")[1]:
+        expect(entry["Labels"], {"a": "kept", "mine": "1"}, "labels")
+        expect(entry["Command"][:8], "true yyy")
+    shown = api(engine, "GET", "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22b%22%5D%7D")[1]
+    expect(len(shown), 8, "containers with the label that is not shown")
+    one = api(engine, "GET", f"/containers/{shown[0]['Id']}/json")[1]
+    expect((len(one["Config"]["Labels"]["b"]), len(one["Args"][0])), (6_000_000, 100_000), "what inspect shows")
+    clean(engine)
+
+
+# ---- requests
+
+
+def test_fields_of_fields_have_their_types_too(engine):
+    mount = {"Type": "tmpfs", "Target": "/t"}
+    for host, name in (({"Mounts": [{**mount, "ReadOnly": "true"}]}, "ReadOnly must be a boolean"),
+                       ({"Mounts": ["text"]}, "Mounts must be an array of objects"),
+                       ({"Mounts": [{**mount, "TmpfsOptions": {"SizeBytes": "5"}}]}, "SizeBytes must be a whole"),
+                       ({"Mounts": [{"Type": "volume", "Target": "/t", "VolumeOptions": {"NoCopy": 1}}]}, "NoCopy"),
+                       ({"Ulimits": [{"Name": "nofile", "Soft": "10", "Hard": 10}]}, "Soft must be a whole"),
+                       ({"Devices": [{"PathOnHost": 1}]}, "PathOnHost must be a string"),
+                       ({"RestartPolicy": {"Name": 1}}, "Name must be a string"),
+                       ({"LogConfig": {"Config": {"max-size": 5}}}, "Config must be an object of strings")):
+        status, answer = api(engine, "POST", "/containers/create",
+                             {"Image": "busybox", "Cmd": ["true"], "HostConfig": host})
+        expect(status, 400, f"status of {host}")
+        expect_in(name, answer["message"])
+    create(engine, Image="busybox", HostConfig={"Mounts": None, "Ulimits": [], "LogConfig": {"Config": None},
+                                                "RestartPolicy": {"Name": "", "MaximumRetryCount": 0}})
+    clean(engine)
+
+
+def test_input_of_a_client_that_left_before_the_start_is_not_the_next_one_s(engine):
+    c = create(engine, Image="busybox", Cmd=["cat"], OpenStdin=True, StdinOnce=True)
+
+    def attached(text):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        s.connect(engine.socket)
+        s.sendall(f"POST /containers/{c}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nUpgrade: tcp\r\n\r\n"
+                  .encode())
+        expect(s.recv(12), b"HTTP/1.1 101", "the answer")
+        s.sendall(text)
+        return s
+
+    before = descriptors(engine)
+    attached(b"lost").close()
+    until(lambda: descriptors(engine) == before, "the engine knows that it left")
+    s = attached(b"mine")
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    s.shutdown(socket.SHUT_WR)
+    expect(api(engine, "POST", f"/containers/{c}/wait")[1], {"StatusCode": 0})
+    expect(engine.run("logs", c).stdout, "mine", "what the program read")
+    s.close()
+    clean(engine)
+
+
+# ---- volumes
+
+
+def test_volume_that_is_being_filled_is_whole_for_all(engine):
+    files = [(f"data/{i}", tarfile.REGTYPE, "x" * 5000) for i in range(1500)]
+    loaded(engine, "filled:1", [BASE, tar([("data", tarfile.DIRTYPE, None)] + files)])
+    for turn in range(3):
+        cs = [create(engine, Image="filled:1", Cmd=["sh", "-c", "ls /data | wc -l"],
+                     HostConfig={"Binds": [f"shared{turn}:/data"]}) for _ in range(4)]
+        got = {}
+
+        def start(c):
+            got[c] = api(engine, "POST", f"/containers/{c}/start")
+
+        threads = [threading.Thread(target=start, args=(c,)) for c in cs]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for c in cs:
+            expect(got[c], (204, ""), "start")
+            api(engine, "POST", f"/containers/{c}/wait")
+            expect(engine.run("logs", c).stdout, "1500\n", "files in the volume")
+    clean(engine)
+
+
+# ---- the store
+
+
+def test_removal_that_is_cut_leaves_a_whole_store(engine):
+    """The engine dies while the list without the image is being written: the image is whole still."""
+    loaded(engine, "cut:1", [BASE, tar([("cut", tarfile.REGTYPE, "whole")])])
+    fresh = os.path.join(engine.root, "images.json.new")
+    os.mkfifo(fresh)  # its writer waits for a reader
+    c = Connection(engine.socket)
+    c.request("DELETE", "/images/cut:1")
+    until(lambda: worker_of(engine, "store"), "the list is being written")
+    expect(api(engine, "GET", "/images/cut:1/json")[0], 404)
+    engine.process.kill()
+    engine.process.wait()
+    c.close()
+    os.unlink(fresh)
+    engine.start()
+    expect(os.path.exists(os.path.join(engine.root, "images.json.bad")), False, "a store that is bad")
+    expect(engine.run("run", "--rm", "cut:1", "cat", "/cut").stdout, "whole")
+    layers = len(os.listdir(os.path.join(engine.root, "layers")))
+    expect(engine.run("rmi", "cut:1").returncode, 0)
+    expect(len(os.listdir(os.path.join(engine.root, "layers"))), layers - 1, "layers after the removal")
+    restart(engine)
+    expect(api(engine, "GET", "/images/cut:1/json")[0], 404)
+
+
+def test_removal_on_a_full_disk_gives_its_room_back(engine):
+    """Also when there is no room for the list without it."""
+    loaded(engine, "room:1", [BASE, tar([("room", tarfile.REGTYPE, "x")])])
+    layers = len(os.listdir(os.path.join(engine.root, "layers")))
+    fresh = os.path.join(engine.root, "images.json.new")
+    os.mkdir(fresh)
+    expect(api(engine, "DELETE", "/images/room:1")[0], 500)
+    expect(len(os.listdir(os.path.join(engine.root, "layers"))), layers - 1, "layers")
+    os.rmdir(fresh)
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
