@@ -174,7 +174,8 @@ void vcpu_set_efer(struct vcpu *v, u64 efer)
     hv_ops->set_efer(v, efer);
 }
 
-/* APM vol. 2, 3.1.7: LME cannot change while paging is on; LMA is the CPU's. */
+/* APM vol. 2, 3.1.7: LME cannot change while paging is on. LMA is the CPU's, for a VMM too: it says
+ * that paging is on, and the backends rely on that. */
 static int msr_set_efer(struct vcpu *v, u64 efer, bool host)
 {
     u64 changed = efer ^ v->efer;
@@ -183,8 +184,7 @@ static int msr_set_efer(struct vcpu *v, u64 efer, bool host)
         return -EINVAL;
     if (!host && (changed & EFER_LME) && (hv_ops->get_cr(v, 0) & CR0_PG))
         return -EINVAL;
-    if (!host)
-        efer = (efer & ~EFER_LMA) | (v->efer & EFER_LMA);
+    efer = (efer & ~EFER_LMA) | (v->efer & EFER_LMA);
     vcpu_set_efer(v, efer);
     if (changed & EFER_NXE)
         hv_ops->tlb_flush(v);

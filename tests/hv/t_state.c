@@ -361,6 +361,21 @@ TEST(long_mode_without_paging_is_a_plan)
     CHECK_EQ(get_msr(&vm, 0, 0xc0000080), 0x100);
 }
 
+/* LMA says that paging is on in long mode: it is the processor's, whatever a VMM writes. */
+TEST(long_mode_is_active_with_paging_only)
+{
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, hlt);
+    vcpu_real(&vm, 0);
+    CHECK_EQ(set_msr(&vm, 0, 0xc0000080, 0x400), 1);
+    CHECK_EQ(get_msr(&vm, 0, 0xc0000080), 0);
+    CHECK_EQ(set_msr(&vm, 0, 0xc0000080, 0x500), 1);
+    CHECK_EQ(get_msr(&vm, 0, 0xc0000080), 0x100);
+    skip_on_linux();
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
+}
+
 TEST(inner_ring_is_entered_by_any_task_segment)
 {
     skip_on_linux();
