@@ -38,6 +38,14 @@ static struct memslot *vm_slot_of(struct vm *vm, u64 gfn)
     return NULL;
 }
 
+/* pt_lock held; the slot has a log. */
+static void slot_mark_dirty(const struct memslot *s, gpa_t gpa)
+{
+    u64 page = (gpa.v >> PAGE_SHIFT) - s->gfn;
+
+    s->dirty[page / 64] |= 1UL << (page % 64);
+}
+
 /* Where a page lies in the VMM, without pt_lock: what is read there is the VMM's memory, and a slot
  * that has just gone had it a moment ago. False: no slot. */
 static bool vm_peek_slot(struct vm *vm, gpa_t gpa, u64 *hva, u32 *flags)
@@ -392,8 +400,7 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
         return !large && vm_drop_leaf_over(vm, gpa.v) ? -EAGAIN : -ENOMEM;
     WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, large));
     if (s->dirty && (access & FAULT_WRITE))
-        s->dirty[((gpa.v >> PAGE_SHIFT) - s->gfn) / 64] |=
-            1UL << (((gpa.v >> PAGE_SHIFT) - s->gfn) % 64);
+        slot_mark_dirty(s, gpa);
     return 0;
 }
 
@@ -442,32 +449,37 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
 
 /* ------------------------------------------------------------- copies */
 
-static bool vm_hva(struct vm *vm, gpa_t gpa, bool write, u64 *hva, u64 *left)
+/* After a write through the VMM's mapping, never before it: a log that is read in between, and with
+ * it the page, would not have it again. */
+static void vm_note_write(struct vm *vm, gpa_t gpa)
 {
     struct memslot *s;
-    bool ok;
+    u64 hva;
+    u32 flags;
 
+    smp_mb(); /* pairs with pt_lock, where a VMM turns the log on before it reads the page */
+    if (likely(!vm_peek_slot(vm, gpa, &hva, &flags) || !(flags & KVM_MEM_LOG_DIRTY_PAGES)))
+        return;
     spin_lock(&vm->aspace->pt_lock);
     s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
-    ok = s && !(write && (s->flags & KVM_MEM_READONLY));
-    if (ok) {
-        u64 off = gpa.v - (s->gfn << PAGE_SHIFT);
-
-        *hva = s->hva + off;
-        *left = (s->pages << PAGE_SHIFT) - off;
-        if (write && s->dirty)
-            s->dirty[(off >> PAGE_SHIFT) / 64] |= 1UL << ((off >> PAGE_SHIFT) % 64);
-    }
+    if (s && s->dirty)
+        slot_mark_dirty(s, gpa);
     spin_unlock(&vm->aspace->pt_lock);
-    return ok;
+}
+
+/* Where a page of guest memory lies, to be read or written. */
+static bool vm_hva(struct vm *vm, gpa_t gpa, bool write, u64 *hva)
+{
+    u32 flags;
+
+    return vm_peek_slot(vm, gpa, hva, &flags) && !(write && (flags & KVM_MEM_READONLY));
 }
 
 bool vm_has_memory(struct vm *vm, gpa_t gpa, bool write)
 {
     u64 hva;
-    u32 flags;
 
-    return vm_peek_slot(vm, gpa, &hva, &flags) && !(write && (flags & KVM_MEM_READONLY));
+    return vm_hva(vm, gpa, write, &hva);
 }
 
 /* A page at a time, since a dirty log counts pages. */
@@ -476,17 +488,21 @@ static int guest_copy(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
     u8 *p = buf;
 
     while (n) {
-        u64 hva, left, chunk = MIN(n, PAGE_SIZE - (gpa.v & (PAGE_SIZE - 1)));
+        u64 hva, chunk = MIN(n, PAGE_SIZE - (gpa.v & (PAGE_SIZE - 1)));
         ssize_t done;
 
-        if (!vm_hva(vm, gpa, write, &hva, &left))
+        if (!vm_hva(vm, gpa, write, &hva))
             return -EFAULT;
+        if (write)
+            DELAYPOINT(guest_write);
         if (aspace_current() == vm->aspace)
             done = write ? (user_copy_out((void __user *)hva, p, chunk) ? -1 : (ssize_t)chunk)
                          : (user_copy_in(p, (const void __user *)hva, chunk) ? -1 : (ssize_t)chunk);
         else
             done = write ? aspace_write(vm->aspace, hva, p, chunk, false)
                          : aspace_read(vm->aspace, hva, p, chunk, false);
+        if (write)
+            vm_note_write(vm, gpa);
         if (done != (ssize_t)chunk)
             return -EFAULT;
         gpa.v += chunk;
@@ -539,10 +555,11 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *src, u64 n)
 
 int guest_cas(struct vm *vm, gpa_t gpa, void *old, u64 new, u32 len)
 {
-    u64 hva, left;
+    u64 hva;
 
     if (len > PAGE_SIZE - (gpa.v & (PAGE_SIZE - 1)) || aspace_current() != vm->aspace ||
-        !vm_hva(vm, gpa, true, &hva, &left))
+        !vm_hva(vm, gpa, true, &hva) || user_cas((void __user *)hva, old, new, len))
         return -EFAULT;
-    return user_cas((void __user *)hva, old, new, len);
+    vm_note_write(vm, gpa);
+    return 0;
 }

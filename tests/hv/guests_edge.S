@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The guests of t_host.c, t_events.c, t_edge.c and t_bounds.c.
+ * The guests of t_host.c, t_events.c, t_edge.c, t_bounds.c and t_mem.c.
  */
 #include "guests.inc"
 
@@ -293,5 +293,19 @@ guest pv_ipi 64
 9:  .word 0xfff
     .quad IDT
 end pv_ipi
+
+/* Writes bytes that change into page 8 by the instruction emulator: through the PIC's mask register,
+ * which the kernel has. Between two rounds it reports. */
+guest emulated_write 16
+    mov $0x8000, %di
+    mov $0x21, %dx
+    xor %al, %al
+1:  inc %al
+    out %al, %dx
+    insb
+    dec %di
+    out %al, $REPORT
+    jmp 1b
+end emulated_write
 
     .section .note.GNU-stack, "", @progbits

@@ -4,13 +4,19 @@
  */
 #include "hvtest.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 GUEST(mmio);
 GUEST(mmio_forms);
 GUEST(dirty);
+GUEST(emulated_write);
 GUEST(peek);
 GUEST(poke);
 
@@ -214,4 +220,69 @@ TEST(dirty_log_names_the_pages_written)
     CHECK_EQ(dirty_bits(&vm) & 0xf, 0);
     EXPECT_REPORT(&vm, 0, 2);
     CHECK_EQ(dirty_bits(&vm) & 0xf, 2);
+}
+
+#define MIGRATION_ROUNDS 8
+#define MIGRATION_PAGE 8u
+
+/* Bothy's debug build can dwell before it writes into the memory of a guest. */
+static void dwell_before_writes(bool on)
+{
+    int fd = open("/proc/bothy/console", O_RDWR);
+    if (fd < 0)
+        return;
+    dprintf(fd, "delay %d", on ? 5000 : 500);
+    dprintf(fd, "fail guest_write every %d%s", on, on ? " of dweller" : "");
+    close(fd);
+}
+
+struct migration {
+    struct tvm vm;
+    atomic_int round, done; /* that the guest is to do, and has done */
+    uint8_t copy;           /* of the page's first byte, as of when the log last named the page */
+};
+
+static void *migration_guest(void *arg)
+{
+    struct migration *m = arg;
+    prctl(PR_SET_NAME, "dweller");
+    for (int round = 1; round <= MIGRATION_ROUNDS; round++) {
+        while (atomic_load(&m->round) < round)
+            sched_yield();
+        EXPECT_REPORT(&m->vm, 0, (uint32_t)round);
+        atomic_store(&m->done, round);
+    }
+    return NULL;
+}
+
+/* As who moves a machine does it: what the log names is copied. */
+static void migration_pass(struct migration *m)
+{
+    uint64_t bitmap[MEM_SIZE / 4096 / 64] = {0};
+    struct kvm_dirty_log log = {.slot = 0, .dirty_bitmap = bitmap};
+    CHECK(ioctl(m->vm.fd, KVM_GET_DIRTY_LOG, &log) == 0);
+    if (bitmap[0] >> MIGRATION_PAGE & 1)
+        m->copy = *(volatile uint8_t *)(m->vm.mem + MIGRATION_PAGE * 4096);
+}
+
+TEST(dirty_log_loses_no_write_of_an_emulated_instruction)
+{
+    static struct migration m;
+    pthread_t guest;
+    vm_make(&m.vm, VM_IRQCHIP);
+    LOAD(&m.vm, emulated_write);
+    vcpu_real(&m.vm, 0);
+    vm_region(&m.vm, 0, KVM_MEM_LOG_DIRTY_PAGES, 0, m.vm.size, m.vm.mem);
+    dwell_before_writes(true);
+    CHECK(pthread_create(&guest, NULL, migration_guest, &m) == 0);
+    for (int round = 1; round <= MIGRATION_ROUNDS; round++) {
+        atomic_store(&m.round, round);
+        while (atomic_load(&m.done) < round)
+            migration_pass(&m);
+        migration_pass(&m);
+        CHECK_EQ(m.vm.mem[MIGRATION_PAGE * 4096], round);
+        CHECK_EQ(m.copy, round);
+    }
+    dwell_before_writes(false);
+    pthread_join(guest, NULL);
 }
