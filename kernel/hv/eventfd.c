@@ -139,15 +139,43 @@ void irqfd_ended_locked(struct irqchip *chip, u32 gsi)
     work_queue(workq_system, &r->work);
 }
 
-static void resampler_run(struct work *w)
+/* One eventfd of those that hang on it, and moves it to the end of the list; with a reference. */
+static struct file *resampler_next(struct irq_resampler *r)
 {
-    struct irq_resampler *r = container_of(w, struct irq_resampler, work);
+    struct file *f = NULL;
     struct irqfd *i;
 
     spin_lock(&r->vm->eventfd_lock);
-    list_for_each (i, &r->irqfds, resample)
-        eventfd_signal(i->ended, 1);
+    i = list_first(&r->irqfds, struct irqfd, resample);
+    if (i) {
+        list_del(&i->resample);
+        list_add_tail(&r->irqfds, &i->resample);
+        f = i->ended;
+        file_get(f);
+    }
     spin_unlock(&r->vm->eventfd_lock);
+    return f;
+}
+
+/* Each eventfd by itself, without the lock: each may have many watchers. As many turns as there are
+ * irqfds at the start reach all of them, whatever comes, goes, or turns the list meanwhile. */
+static void resampler_run(struct work *w)
+{
+    struct irq_resampler *r = container_of(w, struct irq_resampler, work);
+    unsigned turns;
+
+    spin_lock(&r->vm->eventfd_lock);
+    turns = eventfd_list_len(&r->irqfds);
+    spin_unlock(&r->vm->eventfd_lock);
+    while (turns--) {
+        struct file *f = resampler_next(r);
+
+        if (!f)
+            return;
+        eventfd_signal(f, 1);
+        file_put(f);
+        cond_yield();
+    }
 }
 
 /* vm->lock held, as for all changes. */

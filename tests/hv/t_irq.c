@@ -5,6 +5,7 @@
  */
 #include "hvtest.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -249,6 +250,36 @@ TEST(irqfd_raises_its_gsi)
     EXPECT_REPORT(&vm, 0, 1);
     f.flags = KVM_IRQFD_FLAG_DEASSIGN;
     CHECK(ioctl(vm.fd, KVM_IRQFD, &f) == 0);
+}
+
+TEST(end_of_a_level_reaches_all_that_share_it)
+{
+    struct tvm vm;
+    struct kvm_irqfd f[3];
+    uint64_t one = 1, count;
+    vm_make(&vm, VM_IRQCHIP);
+    if (!vm_has(&vm, KVM_CAP_IRQFD_RESAMPLE))
+        test_skip("no KVM_CAP_IRQFD_RESAMPLE");
+    vcpu_cpuid(&vm, 0);
+    LOAD(&vm, ioapic);
+    vcpu_long(&vm, 0);
+    for (int i = 0; i < 3; i++) {
+        f[i] = (struct kvm_irqfd){.fd = eventfd(0, 0),
+                                  .gsi = 7,
+                                  .flags = KVM_IRQFD_FLAG_RESAMPLE,
+                                  .resamplefd = eventfd(0, EFD_NONBLOCK)};
+        CHECK(ioctl(vm.fd, KVM_IRQFD, &f[i]) == 0);
+    }
+    EXPECT_REPORT(&vm, 0, 1);
+    CHECK_EQ(write(f[1].fd, &one, 8), 8);
+    EXPECT_REPORT(&vm, 0, 0x40);
+    EXPECT_REPORT(&vm, 0, 2); /* the line fell with the end */
+    for (int i = 0; i < 3; i++) {
+        struct pollfd p = {.fd = f[i].resamplefd, .events = POLLIN};
+        CHECK_EQ(poll(&p, 1, 5000), 1);
+        CHECK_EQ(read(f[i].resamplefd, &count, 8), 8);
+        CHECK_EQ(count, 1);
+    }
 }
 
 TEST(ioeventfd_takes_the_write)
