@@ -210,6 +210,8 @@ static bool vcpu_has_event(struct vcpu *v)
         return false;
     if (v->mp_state == KVM_MP_STATE_RUNNABLE || READ_ONCE(v->nmi_pending))
         return true;
+    if (v->exception.pending || (READ_ONCE(v->requests) & VCPU_REQ_SHUTDOWN))
+        return true; /* a machine check that its VMM has reported */
     return v->vm->irqchip && irqchip_wakes(v);
 }
 

@@ -92,3 +92,21 @@ TEST(mce_uncorrected_error_is_an_exception)
     CHECK(ioctl(vm.vcpu[0], KVM_X86_SET_MCE, &e) == 0); /* while the first is in progress */
     CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_SHUTDOWN);
 }
+
+TEST(mce_wakes_a_halted_vcpu)
+{
+    struct tvm vm;
+    struct kvm_x86_mce e = {
+        .status = MC_VALID | MC_UC | 0x22, .addr = 0x2000, .mcg_status = MCG_MCIP, .bank = 1};
+    struct kvm_mp_state halted = {.mp_state = KVM_MP_STATE_HALTED};
+    mce_setup(&vm, VM_IRQCHIP);
+    LOAD(&vm, machine_check);
+    vcpu_long(&vm, 0);
+    EXPECT_REPORT(&vm, 0, 1);
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_MP_STATE, &halted) == 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_X86_SET_MCE, &e) == 0);
+    EXPECT_REPORT(&vm, 0, 18);
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_MP_STATE, &halted) == 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_X86_SET_MCE, &e) == 0);
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_SHUTDOWN);
+}
