@@ -344,6 +344,7 @@ static void emulate_fault(struct vcpu *v)
  * user programs can do: they only harm themselves. */
 static int emulate_unhandled(struct vcpu *v)
 {
+    u64 base = v->emul.mode == EMUL_LONG ? 0 : v->emul.seg[EMUL_CS].base;
     u8 bytes[15] = {0};
     gpa_t gpa;
     struct emul_fault fault;
@@ -353,7 +354,7 @@ static int emulate_unhandled(struct vcpu *v)
         vcpu_queue_exception(v, VEC_UD, false, 0);
         return 1;
     }
-    if (!vcpu_translate(v, v->emul.seg[EMUL_CS].base + v->rip, PF_FETCH, &gpa, &fault) &&
+    if (!vcpu_translate(v, base + v->rip, PF_FETCH, &gpa, &fault) &&
         (gpa.v & (PAGE_SIZE - 1)) <= PAGE_SIZE - sizeof(bytes))
         (void)guest_read(v->vm, gpa, bytes, sizeof(bytes)); /* zeros will do */
     log_limited(LOG_WARN, "hv: vCPU %u: cannot emulate at rip %lx: %02x %02x %02x %02x %02x %02x",

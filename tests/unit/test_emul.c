@@ -378,6 +378,26 @@ TEST(emul_control_registers_and_flags)
     EXPECT(emul_run(&e) == EMUL_DONE && e.halted && e.rip == 0x1001);
 }
 
+/* POPF from a stack of ones or of zeros; which of IF and IOPL it has changed. */
+static u64 popf_changes(u8 cpl, u64 iopl, bool ones)
+{
+    struct emul e = world_cpu(EMUL_LONG, "\x9d", 1);
+    u64 before = 2 | (ones ? 0 : EMUL_IF) | iopl << 12;
+
+    e.cpl = cpl;
+    e.rflags = before;
+    memset(w.ram + e.gpr[EMUL_RSP], ones ? 0xff : 0, 8);
+    return emul_run(&e) == EMUL_DONE ? (e.rflags ^ before) & (EMUL_IF | 0x3000) : ~0ull;
+}
+
+TEST(emul_popf_changes_if_and_iopl_by_privilege)
+{
+    EXPECT(popf_changes(0, 0, true) == (EMUL_IF | 0x3000));
+    EXPECT(popf_changes(0, 3, false) == (EMUL_IF | 0x3000));
+    EXPECT(popf_changes(3, 3, false) == EMUL_IF);
+    EXPECT(popf_changes(3, 0, true) == 0);
+}
+
 TEST(emul_refuses_what_it_does_not_know)
 {
     struct emul e = CPU(EMUL_LONG, "\x0f\xa2"); /* cpuid is the exit handler's */

@@ -6,7 +6,7 @@
 #define EMUL_CR0_MSW 0xfull
 #define EMUL_CR4_UMIP 0x800ull
 /* What POPF may change at all: SDM 2B, POPF. */
-#define EMUL_POPF_BITS 0x244dd5ull
+#define EMUL_POPF_BITS 0x247fd5ull
 
 static int emul_gp(struct emul *e)
 {
