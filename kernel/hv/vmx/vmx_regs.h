@@ -176,6 +176,8 @@ enum vmx_reason {
     VMX_INVVPID = 53,
     VMX_WBINVD = 54,
     VMX_XSETBV = 55,
+    VMX_SEAMCALL = 76, /* on CPUs with TDX, at any privilege */
+    VMX_TDCALL = 77,
 };
 #define VMX_REASON_FAILED (1U << 31)
 

@@ -99,6 +99,8 @@ static const u8 vmx_exits[] = {
     [VMX_INVVPID] = HV_EXIT_UD,
     [VMX_WBINVD] = HV_EXIT_WBINVD,
     [VMX_XSETBV] = HV_EXIT_XSETBV,
+    [VMX_SEAMCALL] = HV_EXIT_UD,
+    [VMX_TDCALL] = HV_EXIT_UD,
 };
 
 static enum hv_exit vmx_exit_reason(struct vcpu *v, u32 reason)
@@ -110,9 +112,6 @@ static enum hv_exit vmx_exit_reason(struct vcpu *v, u32 reason)
         return vmx_exit_io(v);
     case VMX_EPT_VIOLATION:
         return vmx_exit_fault(v);
-    case VMX_MACHINE_CHECK:
-        __asm__ volatile("int $18" ::: "memory");
-        return HV_EXIT_INTERRUPT;
     default:
         /* HV_EXIT_INTERRUPT is 0: what the table does not have. */
         if (reason == VMX_INTERRUPT || reason == VMX_PREEMPTION_TIMER)
@@ -278,6 +277,10 @@ enum hv_exit vmx_run(struct vcpu *v)
     reason = (u32)vmcs_read(VMCS_EXIT_REASON);
     v->exit.reason = reason;
     vmx_read_guest(v);
+    if (reason == (VMX_REASON_FAILED | VMX_MACHINE_CHECK)) { /* the host's, during the entry */
+        __asm__ volatile("int $18" ::: "memory");
+        return HV_EXIT_FAIL;
+    }
     if (reason & VMX_REASON_FAILED)
         return HV_EXIT_FAIL;
     return vmx_exit_reason(v, reason & 0xffff);
