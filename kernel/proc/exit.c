@@ -427,7 +427,8 @@ int process_dethread(void)
     return err;
 }
 
-/* The old leader is dead and stays only as p->leader: its number becomes ours. */
+/* The old leader is dead and stays only as p->leader: its number becomes ours, and so does what was
+ * charged for it. */
 void process_become_leader(struct task *t)
 {
     struct process *p = t->process;
@@ -450,6 +451,7 @@ void process_become_leader(struct task *t)
     task_get(t);
     p->leader = t;
     spin_unlock_irqrestore(&proc_lock, flags);
+    cgroup_uncharge_thread(&p->cgroup);
     pid_free_numbers(own);
     pid_put(own);
     task_put(old);

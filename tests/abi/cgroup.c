@@ -413,3 +413,55 @@ TEST(cgroup_kill_reaches_children_in_groups_that_it_has_passed)
         EXPECT(rmdir(groups[i]) == 0);
     box_gone();
 }
+
+static const char *const counted[] = {"cgroup", "await", NULL};
+
+/* Called by the program that a thread has become: says so, and waits to be killed. */
+TEST(await)
+{
+    if (!getenv("AWAIT"))
+        return;
+    write(atoi(getenv("AWAIT")), "x", 1);
+    pause();
+}
+
+static void *become_a_program(void *arg)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "AWAIT=%d", *(int *)arg);
+    execve("/proc/self/exe", (char **)counted, (char *[]){text, NULL});
+    return NULL;
+}
+
+/* The leader is ended by it, and the thread takes its place. */
+static void threads_become_a_program(int ready)
+{
+    pthread_t t;
+
+    enter(BOX);
+    EXPECT(pthread_create(&t, NULL, become_a_program, &ready) == 0);
+    for (;;)
+        pause();
+}
+
+TEST(a_thread_that_becomes_a_program_counts_once)
+{
+    int ready[2];
+    pid_t pid;
+    char c;
+
+    box();
+    EXPECT(pipe(ready) == 0);
+    pid = fork();
+    if (pid == 0)
+        threads_become_a_program(ready[1]);
+    EXPECT(read(ready[0], &c, 1) == 1);
+    EXPECT(atoi(contents(BOX "/pids.current")) == 2); /* the harness and its test */
+    EXPECT(put(BOX "/cgroup.kill", "1") == 0);
+    EXPECT(waitpid(pid, NULL, 0) == pid);
+    while (rmdir(BOX) < 0) {
+        EXPECT(errno == EBUSY); /* the test that the program runs is not ours to wait for */
+        sched_yield();
+    }
+}
