@@ -402,3 +402,29 @@ TEST(lists_of_sysv_objects_let_others_run)
 {
     hoard(many_of_sysv);
 }
+
+#define MESSAGES 500000
+
+/* Looked through for one that is not there. */
+static void many_messages(void)
+{
+    struct msqid_ds q;
+    struct {
+        long type;
+    } m = {5};
+    int id;
+
+    EXPECT(unshare(CLONE_NEWIPC) == 0);
+    id = msgget(IPC_PRIVATE, 0600);
+    EXPECT(id >= 0 && msgctl(id, IPC_STAT, &q) == 0);
+    q.msg_qbytes = 1 << 24;
+    EXPECT(msgctl(id, IPC_SET, &q) == 0);
+    for (int i = 0; i < MESSAGES; i++)
+        EXPECT(msgsnd(id, &m, 0, IPC_NOWAIT) == 0);
+    for (int i = 0; i < 10; i++)
+        EXPECT_ERR(msgrcv(id, &m, 0, -4, IPC_NOWAIT), ENOMSG);
+}
+TEST(a_long_message_queue_lets_others_run)
+{
+    hoard(many_messages);
+}

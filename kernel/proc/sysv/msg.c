@@ -147,6 +147,7 @@ static struct msg *msg_pick(const struct msg_queue *q, s64 wanted, u32 flags)
     struct msg *m, *best = NULL;
 
     list_for_each (m, &q->messages, node) {
+        cond_yield();
         if (!msg_matches(m->type, wanted, flags) || (best && m->type >= best->type))
             continue;
         best = m;
@@ -160,9 +161,11 @@ static struct msg *msg_nth(const struct msg_queue *q, s64 n)
 {
     struct msg *m;
 
-    list_for_each (m, &q->messages, node)
+    list_for_each (m, &q->messages, node) {
+        cond_yield();
         if (n-- == 0)
             return m;
+    }
     return NULL;
 }
 
@@ -245,6 +248,7 @@ static void msg_wake_senders(struct msg_queue *q)
     u64 bytes = q->bytes, count = q->count;
 
     list_for_each_safe (s, next, &q->senders, node) {
+        cond_yield();
         if (bytes + s->size > q->bytes_max || count >= q->bytes_max)
             return;
         bytes += s->size;

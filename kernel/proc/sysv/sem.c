@@ -367,6 +367,7 @@ static u32 sem_waiting(const struct list_node *list, u32 i, bool zero)
 
     list_for_each (w, list, node) {
         const struct sem_op *op = &w->ops[w->blocked_by];
+        cond_yield();
         n += op->index == i && !op->change == zero;
     }
     return n;
