@@ -153,7 +153,7 @@ void itimer_check_cpu(void)
         signal_send_process(p, SIGPROF, NULL);
     if (limit)
         signal_send_process(p, limit, NULL);
-    posix_timers_check_cpu(p);
+    posix_timers_check_cpu(p, &t);
 }
 
 static void itimer_left_locked(const struct process *p, unsigned which, u64 now, struct itimer *out)

@@ -13,6 +13,7 @@
 
 #define POSIX_TIMERS_MAX 1024
 #define QUEUE_RETRY 10000000ULL
+#define EXPIRE_AT_ONCE 16 /* each may walk over the threads, for one that takes its signal */
 
 /* I immutable · s siglock */
 struct posix_timer {
@@ -41,15 +42,22 @@ static u64 posix_timer_cpu(const struct posix_timer *t, const struct process_tim
     return user + (t->spec.clock == POSIX_CLOCK_CPU ? system : 0);
 }
 
-/* The timer's clock now. REQUIRES(siglock) */
-static u64 posix_timer_now_locked(const struct posix_timer *t)
-{
+/* What the process has had, asked for once for all the timers that one hold of siglock looks at: it
+ * is a walk over all threads. */
+struct cpu_seen {
+    bool asked;
     struct process_times all;
+};
 
+/* The timer's clock now. REQUIRES(siglock) */
+static u64 posix_timer_now_locked(const struct posix_timer *t, struct cpu_seen *seen)
+{
     if (!posix_timer_is_cpu(t))
         return time_ns();
-    process_times_get_locked(t->process, &all);
-    return posix_timer_cpu(t, &all);
+    if (!seen->asked && !t->spec.counts)
+        process_times_get_locked(t->process, &seen->all);
+    seen->asked |= !t->spec.counts;
+    return posix_timer_cpu(t, &seen->all);
 }
 
 /* REQUIRES(siglock) */
@@ -120,30 +128,43 @@ bool posix_timers_count_cpu_locked(const struct process *p)
     return false;
 }
 
-void posix_timers_check_cpu(struct process *p)
+/* Some of those that are due; false: these were the last, or there is no room for their signals,
+ * which the next tick tries again. */
+static bool posix_timers_expire_some(struct process *p, const struct process_times *all)
 {
-    struct process_times all;
     struct posix_timer *t;
+    unsigned n = 0;
     u64 flags;
 
-    if (list_empty(&p->posix_timers))
-        return;
     spin_lock_irqsave(&p->siglock, &flags);
-    process_times_get_locked(p, &all);
     list_for_each (t, &p->posix_timers, node) {
-        if (posix_timer_runs_cpu(t) && posix_timer_cpu(t, &all) >= t->expires)
-            (void)posix_timer_expire_locked(t); /* no room: the next tick tries again */
+        if (!posix_timer_runs_cpu(t) || posix_timer_cpu(t, all) < t->expires)
+            continue;
+        n += posix_timer_expire_locked(t);
+        if (n == EXPIRE_AT_ONCE)
+            break;
     }
     spin_unlock_irqrestore(&p->siglock, flags);
+    return n == EXPIRE_AT_ONCE;
 }
 
-static void posix_timer_resume_locked(struct posix_timer *t)
+void posix_timers_check_cpu(struct process *p, const struct process_times *all)
+{
+    if (list_empty(&p->posix_timers))
+        return;
+    while (posix_timers_expire_some(p, all))
+        cond_yield();
+}
+
+static void posix_timer_resume_locked(struct posix_timer *t, struct cpu_seen *seen)
 {
     u64 missed;
 
-    t->expires = itimer_next(posix_timer_now_locked(t), t->expires, t->interval, &missed);
+    t->expires = itimer_next(posix_timer_now_locked(t, seen), t->expires, t->interval, &missed);
     t->overrun = (u32)MIN(missed, (u64)INT32_MAX);
-    posix_timer_arm_locked(t);
+    t->rests = false;
+    if (!posix_timer_is_cpu(t))
+        timer_start(&t->timer, t->expires);
 }
 
 /* Real-time signals are queued one for each timer; of the others one stands for all. */
@@ -156,8 +177,9 @@ static bool posix_timer_waits_for(const struct posix_timer *t, u64 set, const st
 
 void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info)
 {
+    struct cpu_seen seen = {.asked = false};
+    bool rest = false, cpu = false;
     struct posix_timer *t;
-    bool rest = false;
 
     if (likely(!p->timers_rest))
         return;
@@ -166,13 +188,16 @@ void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *inf
     rest = p->real_timer_rests;
     list_for_each (t, &p->posix_timers, node) {
         if (posix_timer_waits_for(t, set, info)) {
-            posix_timer_resume_locked(t);
+            posix_timer_resume_locked(t, &seen);
+            cpu |= posix_timer_is_cpu(t);
             if (info && info->code == SI_TIMER && info->timer.id == t->id)
                 info->timer.overrun = (s32)t->overrun;
         }
         rest |= t->rests;
     }
     p->timers_rest = rest;
+    if (cpu)
+        itimer_watch_cpu_locked(p);
 }
 
 static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id)
@@ -229,7 +254,8 @@ int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
 static void posix_timer_left_locked(const struct posix_timer *t, struct itimer *out)
 {
     bool rests = t->rests || t->spec.notify == SIGEV_NONE;
-    u64 now = t->expires ? posix_timer_now_locked(t) : 0;
+    struct cpu_seen seen = {.asked = false};
+    u64 now = t->expires ? posix_timer_now_locked(t, &seen) : 0;
 
     *out = (struct itimer){itimer_left(now, t->expires, t->interval, rests), t->interval};
 }
@@ -238,13 +264,14 @@ static void posix_timer_left_locked(const struct posix_timer *t, struct itimer *
 static u64 posix_timer_deadline_locked(const struct posix_timer *t, bool absolute, u64 value)
 {
     s64 shift = t->spec.clock == POSIX_CLOCK_WALL ? (s64)time_wall_offset() : t->spec.shift;
+    struct cpu_seen seen = {.asked = false};
     u64 at;
 
     if (absolute) {
         s64 left = (s64)MIN(value, (u64)INT64_MAX) - shift;
         return left > 0 ? (u64)left : 1;
     }
-    return add_overflows(posix_timer_now_locked(t), value, &at) ? U64_MAX - 1 : at;
+    return add_overflows(posix_timer_now_locked(t, &seen), value, &at) ? U64_MAX - 1 : at;
 }
 
 /* Only current's own process changes its timers, and each under siglock; posix_timer_free waits for

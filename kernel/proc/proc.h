@@ -209,6 +209,7 @@ struct wait_result {
     int status;   /* wait status */
     int code;     /* CLD_* */
     struct process_times times;
+    struct process *live; /* wait.c's own */
 };
 #define WNOHANG 1
 #define WUNTRACED 2

@@ -23,12 +23,15 @@ static kuid_t process_uid(struct process *p)
     return uid;
 }
 
+/* One that lives tells its leader's times, as on Linux: its threads may be many.
+ * REQUIRES(proc_lock) */
 static void reap_fill_info(struct process *p, struct process *to, int code, int status,
                            struct siginfo *info)
 {
-    struct process_times times;
+    struct process_times times = p->times;
 
-    process_times_get(p, &times);
+    if (p->state == PROCESS_LIVE)
+        sched_thread_times(p->leader->thread, &times.utime, &times.stime);
     *info = (struct siginfo){.signo = SIGCHLD, .code = code};
     info->chld.pid = pid_nr(p->pid, process_pid_ns(to));
     info->chld.uid = process_uid(p);
@@ -187,7 +190,16 @@ static void wait_fill(struct process *c, struct wait_result *out)
 {
     out->pid = pid_nr(c->pid, current_pid_ns());
     out->uid = user_ns_uid(current_cred()->user_ns, process_uid(c));
-    process_times_get(c, &out->times);
+    out->times = c->times;
+}
+
+/* A walk over its threads, which may be many: not under proc_lock. */
+static void wait_times_of_live(struct wait_result *out)
+{
+    if (!out->live)
+        return;
+    process_times_get(out->live, &out->times);
+    process_put(out->live);
 }
 
 /* The reaped child's figures, and those of its own children, become the parent's. */
@@ -235,6 +247,8 @@ static bool wait_take_event(struct process *c, unsigned options, struct wait_res
         out->status = 0xffff;
     }
     wait_fill(c, out);
+    process_get(c);
+    out->live = c;
     return true;
 }
 
@@ -332,8 +346,10 @@ int process_wait(const struct wait_request *req, struct wait_result *out)
     struct process *me = current_process();
     struct wait_thread w = {.queue = NULL};
     LIST_HEAD(dead);
-    int found = wait_scan(req, out, &dead), err = 0;
+    int found, err = 0;
 
+    out->live = NULL;
+    found = wait_scan(req, out, &dead);
     while (found == 0 && !err && !(req->options & WNOHANG)) {
         wait_begin(&w, &me->child_wait, SLEEP_INTERRUPTIBLE);
         found = wait_scan(req, out, &dead);
@@ -344,5 +360,6 @@ int process_wait(const struct wait_request *req, struct wait_result *out)
             found = wait_scan(req, out, &dead);
     }
     reap_list(&dead); /* may sleep: not inside the loop's half-sleep */
+    wait_times_of_live(out);
     return found == 0 && err ? -ERESTARTSYS : found;
 }

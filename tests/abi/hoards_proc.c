@@ -284,6 +284,45 @@ TEST(threads_let_others_run)
     let_others_run(threads);
 }
 
+static volatile sig_atomic_t taken;
+
+static void take(int sig)
+{
+    taken++;
+}
+
+/* Each taking sets all the timers going again, by the time that all the threads have had. */
+static void timers_of_threads(void)
+{
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec ms = {{0, 1000000}, {0, 1000000}};
+    struct sigaction act = {.sa_handler = take};
+    sigset_t usr1;
+    int id;
+
+    stacks = mmap(NULL, 1000UL * STACK, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    EXPECT(pipe(gate) == 0 && sigaction(SIGUSR1, &act, NULL) == 0);
+    sigemptyset(&usr1);
+    sigaddset(&usr1, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &usr1, NULL); /* in them */
+    for (int i = 0; i < 1000; i++)
+        EXPECT(clone(thread_at_gate, stacks + (size_t)(i + 1) * STACK,
+                     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, NULL) > 0);
+    for (int i = 0; i < 1000; i++) {
+        EXPECT(syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, &ev, &id) == 0);
+        EXPECT(syscall(SYS_timer_settime, id, 0, &ms, NULL) == 0);
+    }
+    sigprocmask(SIG_UNBLOCK, &usr1, NULL);
+    while (taken < 3)
+        ;
+    syscall(SYS_exit_group, 0);
+}
+TEST(timers_of_a_crowds_time_let_others_run)
+{
+    let_others_run(timers_of_threads);
+}
+
 static int word;
 static struct timespec wake_up;
 
