@@ -62,7 +62,8 @@ static bool elf_in_file(const struct elf_phdr *ph, u64 file_size)
 
 static int elf_add_load(struct elf_image *img, const struct elf_phdr *ph, u64 file_size)
 {
-    u64 end, align = ph->align ? ph->align : 1;
+    bool aligned = ph->align && !(ph->align & (ph->align - 1)); /* else it asks for nothing */
+    u64 end, align = aligned ? ph->align : 1;
 
     if (!ph->memsz)
         return ph->filesz ? -EINVAL : 0;
@@ -70,7 +71,7 @@ static int elf_add_load(struct elf_image *img, const struct elf_phdr *ph, u64 fi
         return -EINVAL;
     if (add_overflows(ph->vaddr, ph->memsz, &end))
         return -EINVAL;
-    if ((align & (align - 1)) || (ph->vaddr - ph->offset) & (align - 1))
+    if ((ph->vaddr - ph->offset) & (MIN(align, PAGE_SIZE) - 1)) /* more is not needed to map it */
         return -EINVAL;
     if (img->count == ELF_MAX_SEGMENTS || (img->count && ph->vaddr < img->high))
         return -EINVAL;
@@ -150,25 +151,46 @@ static bool elf_entry_ok(const struct elf_image *img)
     return false;
 }
 
-int elf_parse(const void *head, size_t head_size, u64 file_size, struct elf_image *image)
+/* The file header, and where the table of program headers ends in the file. */
+static int elf_read_header(const void *head, size_t head_size, u64 file_size, struct elf_header *h,
+                           u64 *end)
+{
+    int err;
+
+    if (head_size < sizeof(*h) || file_size < head_size)
+        return -ENOEXEC;
+    memcpy(h, head, sizeof(*h));
+    err = elf_check_header(h);
+    if (err)
+        return err;
+    if (add_overflows(h->phoff, (u64)h->phnum * sizeof(struct elf_phdr), end) || *end > file_size)
+        return -EINVAL;
+    return 0;
+}
+
+int elf_find_table(const void *head, size_t head_size, u64 file_size, u64 *off, size_t *size)
 {
     struct elf_header h;
-    struct elf_image img = {.max_align = 1};
     u64 end;
-
-    if (head_size < sizeof(h) || file_size < head_size)
-        return -ENOEXEC;
-    memcpy(&h, head, sizeof(h));
-    int err = elf_check_header(&h);
+    int err = elf_read_header(head, head_size, file_size, &h, &end);
 
     if (err)
         return err;
-    u64 table = (u64)h.phnum * sizeof(struct elf_phdr);
+    *off = h.phoff;
+    *size = (size_t)(end - h.phoff);
+    return 0;
+}
 
-    if (add_overflows(h.phoff, table, &end) || end > file_size)
-        return -EINVAL;
-    if (end > head_size)
-        return -E2BIG;
+int elf_parse_table(const void *head, size_t head_size, const void *table, u64 file_size,
+                    struct elf_image *image)
+{
+    struct elf_image img = {.max_align = 1};
+    struct elf_header h;
+    u64 end;
+    int err = elf_read_header(head, head_size, file_size, &h, &end);
+
+    if (err)
+        return err;
     img.entry = h.entry;
     img.dynamic = h.type == ELF_ET_DYN;
     img.phdr_off = h.phoff;
@@ -176,7 +198,7 @@ int elf_parse(const void *head, size_t head_size, u64 file_size, struct elf_imag
     for (unsigned i = 0; i < h.phnum; i++) {
         struct elf_phdr ph;
 
-        memcpy(&ph, (const u8 *)head + h.phoff + i * sizeof(ph), sizeof(ph));
+        memcpy(&ph, (const u8 *)table + i * sizeof(ph), sizeof(ph));
         err = elf_add_phdr(&img, &ph, file_size);
         if (err)
             return err;
@@ -184,9 +206,22 @@ int elf_parse(const void *head, size_t head_size, u64 file_size, struct elf_imag
     if (!img.count || !elf_entry_ok(&img))
         return -EINVAL;
     /* PT_PHDR would be the claim of the file; this is where the bytes really land. */
-    img.phdr_vaddr = elf_off_to_vaddr(&img, h.phoff, table);
+    img.phdr_vaddr = elf_off_to_vaddr(&img, h.phoff, end - h.phoff);
     *image = img;
     return 0;
+}
+
+int elf_parse(const void *head, size_t head_size, u64 file_size, struct elf_image *image)
+{
+    size_t size;
+    u64 off;
+    int err = elf_find_table(head, head_size, file_size, &off, &size);
+
+    if (err)
+        return err;
+    if (off + size > head_size)
+        return -E2BIG;
+    return elf_parse_table(head, head_size, (const u8 *)head + off, file_size, image);
 }
 
 int elf_find_pvh_entry(const void *notes, size_t size, u64 *entry)

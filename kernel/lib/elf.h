@@ -49,12 +49,18 @@ struct elf_image {
 };
 
 /*
- * `head` holds the file's first `head_size` bytes (its program headers must be among them: one page
- * suffices for any sane file), `file_size` is the size of all of it.
+ * `head` holds the file's first `head_size` bytes, with its program headers among them mostly;
+ * `file_size` is the size of all of it.
  * Returns 0; -ENOEXEC if this is no x86-64 ELF executable; -EINVAL if it is one with bad headers;
  * -E2BIG if the program headers end beyond `head_size`. *image is untouched on failure.
  */
 int elf_parse(const void *head, size_t head_size, u64 file_size, struct elf_image *image);
+/* Where the program headers lie, inside the file: ELF_TABLE_MAX bytes at most. Errors as above. */
+#define ELF_TABLE_MAX (ELF_MAX_PHDRS * 56)
+int elf_find_table(const void *head, size_t head_size, u64 file_size, u64 *off, size_t *size);
+/* The same as elf_parse, with what was read from there. */
+int elf_parse_table(const void *head, size_t head_size, const void *table, u64 file_size,
+                    struct elf_image *image);
 
 /*
  * Finds the PVH entry point (XEN_ELFNOTE_PHYS32_ENTRY) in the contents of the note segment.

@@ -166,6 +166,30 @@ static u64 exec_file_size(struct file *f)
     return vfs_stat(&p, &st) ? 0 : st.size;
 }
 
+/* The headers of f, whose first n bytes are in head; the table of program headers may lie behind
+ * them, where tools that add to a finished program put it. */
+static int exec_parse(struct file *f, const char *head, size_t n, struct elf_image *img)
+{
+    u64 size = exec_file_size(f), at;
+    int err = elf_parse(head, n, size, img);
+    size_t len;
+    char *table;
+
+    if (err != -E2BIG)
+        return err;
+    err = elf_find_table(head, n, size, &at, &len);
+    if (err)
+        return err;
+    table = kmalloc(len);
+    if (!table)
+        return -ENOMEM;
+    err = file_read_kernel(f, table, len, (loff_t)at) == (ssize_t)len
+              ? elf_parse_table(head, n, table, size, img)
+              : -ENOEXEC;
+    kfree(table);
+    return err;
+}
+
 static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
 {
     struct elf_image img;
@@ -183,7 +207,7 @@ static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
         return err;
     char *head = page_alloc_virt(0, PA_ZERO);
     n = head ? file_read_kernel(f, head, PAGE_SIZE, 0) : -ENOMEM;
-    err = n < 0 ? (int)n : elf_parse(head, (size_t)n, exec_file_size(f), &img);
+    err = n < 0 ? (int)n : exec_parse(f, head, (size_t)n, &img);
     if (!err && !img.dynamic)
         err = -ENOEXEC;
     if (!err) {
@@ -211,10 +235,10 @@ static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
 static int exec_load_program(struct exec_job *j)
 {
     struct elf_image img;
-    int err = elf_parse(j->head, j->head_len, exec_file_size(j->file), &img);
+    int err = exec_parse(j->file, j->head, j->head_len, &img);
 
     if (err)
-        return -ENOEXEC;
+        return err == -ENOMEM ? err : -ENOEXEC;
     u64 bias = 0;
     if (img.dynamic) {
         bias = ALIGN_DOWN(PIE_BASE + RANDOM_PAGES(26), MAX(img.max_align, PAGE_SIZE)) -

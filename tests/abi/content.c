@@ -3,7 +3,9 @@
  * What files hold: copying between them, holes and room, flags of single reads and writes, programs
  * that run while somebody writes them.
  */
+#include <elf.h>
 #include <linux/openat2.h>
+#include <sys/auxv.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -275,6 +277,43 @@ static void __attribute__((constructor)) stop_if_asked(void)
 {
     if (getenv("STOP_AT_ONCE"))
         raise(SIGSTOP);
+}
+
+/* As tools leave it that add to a finished program: the table of program headers lies far from the
+ * file's start; and an alignment that is no power of two, which Linux ignores. */
+TEST(a_program_may_have_its_headers_anywhere_in_its_file)
+{
+    static const char room[64 * sizeof(Elf64_Phdr)] __attribute__((aligned(8))) = {1};
+    uint64_t at = (uint64_t)(uintptr_t)room, off = 0;
+    Elf64_Phdr ph[64];
+    Elf64_Ehdr eh;
+    int status, fd;
+    pid_t pid;
+
+    copy_self("/tmp/moved");
+    fd = open("/tmp/moved", O_RDWR);
+    EXPECT(pread(fd, &eh, sizeof(eh), 0) == sizeof(eh) && eh.e_phnum <= 64);
+    EXPECT(pread(fd, ph, sizeof(ph), (off_t)eh.e_phoff) == sizeof(ph));
+    at -= getauxval(AT_ENTRY) - eh.e_entry;
+    for (int i = 0; i < eh.e_phnum; i++) {
+        if (ph[i].p_type != PT_LOAD)
+            continue;
+        if (at >= ph[i].p_vaddr && at - ph[i].p_vaddr < ph[i].p_filesz)
+            off = at - ph[i].p_vaddr + ph[i].p_offset;
+        ph[i].p_align = 0x3000;
+    }
+    EXPECT(off > 4096);
+    EXPECT(pwrite(fd, ph, sizeof(ph), (off_t)off) == sizeof(ph));
+    eh.e_phoff = off;
+    EXPECT(pwrite(fd, &eh, sizeof(eh), 0) == sizeof(eh));
+    close(fd);
+    pid = fork();
+    if (pid == 0) {
+        execl("/tmp/moved", "content", "none", NULL);
+        _exit(1);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    unlink("/tmp/moved");
 }
 
 /* This program again, stopped as soon as it runs. */

@@ -50,6 +50,9 @@ TEST(elf_parses_a_sound_image)
     EXPECT(img.phdr_vaddr == 0x400040 && img.phdr_count == 4 && img.max_align == 0x1000);
     EXPECT(img.segments[1].file_size == 8 && img.segments[1].mem_size == 0x100);
     EXPECT(elf_parse(&e, 100, sizeof(e), &img) == -E2BIG);
+    e.p[0].p_align = 0x1800;                             /* no alignment at all */
+    e.p[1].p_vaddr += 0x1000, e.p[1].p_align = 0x200000; /* not that of the file's bytes */
+    EXPECT(!images_parse(&e, &img) && img.segments[0].align == 1 && img.max_align == 0x200000);
 }
 
 #define REFUSES(change, errno_)                      \
@@ -58,6 +61,26 @@ TEST(elf_parses_a_sound_image)
         change;                                      \
         EXPECT(images_parse(&e, &img) == -(errno_)); \
     } while (0)
+
+TEST(elf_takes_program_headers_from_anywhere_in_the_file)
+{
+    struct images_elf e;
+    struct elf_image img;
+    Elf64_Phdr table[4];
+    size_t size;
+    u64 off;
+
+    images_make(&e);
+    memcpy(table, e.p, sizeof(table));
+    memset(e.p, 0, sizeof(table));
+    e.h.e_phoff = 0x2000;
+    EXPECT(elf_parse(&e, sizeof(e), 0x2000 + sizeof(table), &img) == -E2BIG);
+    EXPECT(elf_parse(&e, sizeof(e), 0x1fff + sizeof(table), &img) == -EINVAL);
+    EXPECT(!elf_find_table(&e, sizeof(e), 0x2000 + sizeof(table), &off, &size));
+    EXPECT(off == 0x2000 && size == sizeof(table) && size <= ELF_TABLE_MAX);
+    EXPECT(!elf_parse_table(&e, sizeof(e), table, 0x2000 + sizeof(table), &img));
+    EXPECT(img.count == 2 && img.phdr_off == 0x2000 && !img.phdr_vaddr);
+}
 
 TEST(elf_refuses_hostile_headers)
 {
@@ -78,7 +101,6 @@ TEST(elf_refuses_hostile_headers)
     REFUSES(e.p[0].p_offset = ~0ull - 0xfff, EINVAL);
     REFUSES(e.p[0].p_memsz = 0x10, EINVAL);
     REFUSES(e.p[0].p_memsz = ~0ull, EINVAL);
-    REFUSES(e.p[0].p_align = 0x1800, EINVAL);
     REFUSES(e.p[1].p_vaddr = 0x400010, EINVAL);
     REFUSES(e.p[1].p_memsz = 1ull << 47, EINVAL);
     REFUSES(e.p[1].p_vaddr = 0x402011, EINVAL);
