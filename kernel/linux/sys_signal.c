@@ -224,8 +224,11 @@ static s64 signal_group_once(struct pid *pgrp, int sig, const struct signal_mess
 /* Ended by another than this very call. */
 static bool signal_group_given_up(struct pid *pgrp)
 {
-    return process_pgrp(current_process()) != pgrp &&
-           thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
+    struct pid *mine = process_pgrp(current_process());
+    bool among = mine == pgrp;
+
+    pid_put(mine);
+    return !among && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
 }
 
 /* One that was not reached yet may have made a child meanwhile, which is to die with it: until

@@ -465,3 +465,40 @@ TEST(a_thread_that_becomes_a_program_counts_once)
         sched_yield();
     }
 }
+
+static void kill_a_group(void)
+{
+    pid_t pid;
+
+    EXPECT(setpgid(0, 0) == 0);
+    pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    EXPECT(setpgid(pid, pid) == 0 && kill(-pid, SIGKILL) == 0);
+    EXPECT(waitpid(pid, NULL, 0) == pid);
+    _exit(0);
+}
+
+static void have_a_group_killed(void)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        kill_a_group();
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* A group is in memory as long as something that was made in it. */
+TEST(who_has_killed_a_process_group_leaves_nothing)
+{
+    long before;
+
+    box();
+    before = figure(TOP "/cgroup.stat", "nr_dying_descendants ");
+    in_box(have_a_group_killed);
+    EXPECT(rmdir(BOX) == 0);
+    while (figure(TOP "/cgroup.stat", "nr_dying_descendants ") > before)
+        usleep(1000);
+}
