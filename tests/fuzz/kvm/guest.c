@@ -280,6 +280,26 @@ static void mode(struct machine *m, struct kvm_sregs *s, struct chance *c)
     s->efer = which == 3 ? 0x500 : 0;
 }
 
+/* Control registers of which each bit is known, together whatever comes. */
+static void disturb(struct machine *m, unsigned v, struct kvm_sregs *s, struct chance *c)
+{
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry efer;
+    } msr = {.head.nmsrs = 1, .efer = {.index = MSR_EFER, .data = bits_of(c, EFER_BITS)}};
+
+    if (chance_of(c, 2))
+        ioctl(m->vcpu[v], KVM_SET_MSRS, &msr);
+    s->cr0 ^= bits_of(c, 0xe005003full) & bits_of(c, UINT64_MAX);
+    s->cr4 ^= bits_of(c, 0x3707ffull) & bits_of(c, UINT64_MAX);
+    s->efer ^= bits_of(c, EFER_BITS) & bits_of(c, UINT64_MAX);
+    s->cs.l ^= chance_of(c, 8);
+    s->ss.dpl = (uint8_t)chance_below(c, 4);
+    ioctl(m->vcpu[v], KVM_SET_SREGS, s);
+    if (chance_of(c, 2))
+        ioctl(m->vcpu[v], KVM_SET_MSRS, &msr);
+}
+
 /* The CPUID that the kernel offers, mostly. */
 static void identify(struct machine *m, unsigned v)
 {
@@ -311,6 +331,8 @@ void guest_start(struct machine *m, unsigned v, struct chance *c)
         return;
     mode(m, &s, c);
     ioctl(m->vcpu[v], KVM_SET_SREGS, &s);
+    if (chance_of(c, 3))
+        disturb(m, v, &s, c);
     ioctl(m->vcpu[v], KVM_SET_REGS, &r);
     ioctl(m->vcpu[v], KVM_SET_MP_STATE, &run);
 }

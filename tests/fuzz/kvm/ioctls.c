@@ -166,8 +166,11 @@ static void plausible(struct machine *m, const struct request *r, struct chance 
     case KVM_GET_MSRS:
     case KVM_SET_MSRS:
         msrs->nmsrs = (uint32_t)chance_below(c, 24);
-        for (uint32_t i = 0; i < msrs->nmsrs; i++)
-            msrs->entries[i] = (struct kvm_msr_entry){.index = msr_any(c), .data = value_word(c)};
+        for (uint32_t i = 0; i < msrs->nmsrs; i++) {
+            uint32_t msr = msr_any(c);
+            msrs->entries[i] = (struct kvm_msr_entry){
+                .index = msr, .data = msr == MSR_EFER ? bits_of(c, EFER_BITS) : value_word(c)};
+        }
         break;
     case KVM_IRQFD:
         *irqfd = (struct kvm_irqfd){(uint32_t)m->event, (uint32_t)chance_below(c, 30),

@@ -34,4 +34,13 @@ void guest_start(struct machine *m, unsigned v, struct chance *c);
 
 /* ioctls.c: one random ioctl; a number of a model-specific register. */
 uint32_t msr_any(struct chance *c);
+
+#define MSR_EFER 0xc0000080u
+#define EFER_BITS 0x4d01ull /* those that a kernel may let through */
+
+/* Some of these bits. */
+static inline uint64_t bits_of(struct chance *c, uint64_t mask)
+{
+    return mask & chance_below(c, UINT64_MAX);
+}
 void ioctl_any(struct machine *m, struct chance *c);
