@@ -170,31 +170,43 @@ struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool
     return d;
 }
 
-/* Stands at a symbolic link: pushes its text, and goes to where it starts from. `rest` is where the
- * current path goes on. */
-static int walk_push_text(struct walk *w, struct inode *link, struct path *dir)
+/* The text of a link, NUL-terminated and not empty, for walk_pop to free; ERR_PTR. */
+static char *walk_read_link(struct inode *link)
 {
     char *text = kmalloc(PATH_MAX);
-    bool crosses;
     ssize_t n;
 
     if (!text)
-        return -ENOMEM;
+        return ERR_PTR(-ENOMEM);
     n = link->ops->readlink(link, text, PATH_MAX - 1);
     if (n <= 0) {
         kfree(text);
-        return n < 0 ? (int)n : -ENOENT;
+        return ERR_PTR(n < 0 ? (int)n : -ENOENT);
     }
     text[n] = '\0';
+    return text;
+}
+
+/* Stands at a symbolic link: pushes its text, and goes to where it starts from. Consumes dir's
+ * references. */
+static int walk_push_text(struct walk *w, struct inode *link, struct path dir)
+{
+    char *text = walk_read_link(link);
+    bool crosses;
+
+    if (IS_ERR(text)) {
+        path_put(&dir);
+        return PTR_ERR(text);
+    }
     w->stack[w->depth].text = text;
     w->stack[w->depth].next = text;
     w->depth++;
     if (text[0] != '/') {
-        walk_step_to(w, *dir);
+        walk_step_to(w, dir);
         return 0;
     }
-    crosses = (w->flags & WALK_NO_XDEV) && dir->mount != w->ctx->root.mount;
-    path_put(dir);
+    crosses = (w->flags & WALK_NO_XDEV) && dir.mount != w->ctx->root.mount;
+    path_put(&dir);
     if (crosses || (w->flags & WALK_BENEATH))
         return -EXDEV;
     path_get(&w->ctx->root);
@@ -228,7 +240,7 @@ static int walk_follow(struct walk *w, struct path dir)
     else if (link->ops->follow)
         err = link->ops->follow(link, w->ctx->cred, &target);
     else
-        return walk_push_text(w, link, &dir);
+        return walk_push_text(w, link, dir);
     if (!err && (w->flags & WALK_NO_XDEV) && target.mount != dir.mount) {
         path_put(&target);
         err = -EXDEV;

@@ -57,6 +57,30 @@ TEST(no_way_leads_up_from_what_was_moved_out_of_a_mount)
            strcmp(name, TOP "/b") == 0);
 }
 
+/* Follows links of /proc that are not shown to a stranger. */
+static void follow_what_is_closed(const char *name)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        EXPECT(setgroups(0, NULL) == 0 && setgid(1000) == 0 && setuid(1000) == 0);
+        for (int i = 0; i < 10; i++)
+            EXPECT_ERR(open(name, O_RDONLY), EACCES);
+        _exit(0);
+    }
+    EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+TEST(a_link_that_cannot_be_read_keeps_no_mount_busy)
+{
+    begin();
+    EXPECT(mkdir("proc", 0755) == 0 && mount("proc", "proc", "proc", 0, NULL) == 0);
+    follow_what_is_closed("proc/1/ns/uts");
+    follow_what_is_closed("proc/1/exe");
+    EXPECT(umount("proc") == 0);
+}
+
 /* Another namespace, with mounts on dir, sub and file, as a child keeps it. */
 static pid_t mount_elsewhere(const char *const *names, int *stop)
 {
