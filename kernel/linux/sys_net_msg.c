@@ -14,6 +14,10 @@
 #define SCM_TIMESTAMP 29
 #define SCM_TIMESTAMPNS 35
 #define SO_RXQ_OVFL 40
+#define IPPROTO_IP 0
+#define IPPROTO_UDP 17
+#define IP_TOS 1
+#define IP_TTL 2
 #define IP_PKTINFO 8
 #define CONTROL_MAX 8192
 #define CMSG_ALIGN(n) ALIGN_UP((u64)(n), 8)
@@ -33,23 +37,21 @@ struct ucred_user {
     s32 pid;
     u32 uid, gid;
 };
+struct pktinfo_user { /* struct in_pktinfo; addresses as they lie on the wire */
+    s32 interface;
+    u32 local, destination;
+};
 
-static s64 net_send(u64 fd, struct socket_message *m, unsigned flags)
+static s64 net_send(struct file *f, struct socket_message *m, unsigned flags)
 {
-    struct fd_hold h = fd_hold((int)fd);
     struct walk_hold walk;
     s64 n;
 
-    if (!h.file)
-        return -EBADF;
-    if (net_addr_walks(&m->addr, m->addr_len)) {
-        walk_begin(&walk);
-        n = socket_send(h.file, m, flags, &walk.ctx);
-        walk_end(&walk);
-    } else {
-        n = socket_send(h.file, m, flags, NULL);
-    }
-    fd_release(h);
+    if (!net_addr_walks(&m->addr, m->addr_len))
+        return socket_send(f, m, flags, NULL);
+    walk_begin(&walk);
+    n = socket_send(f, m, flags, &walk.ctx);
+    walk_end(&walk);
     return n;
 }
 
@@ -58,6 +60,8 @@ s64 sys_sendto(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u32 addrlen)
     struct iovec_k seg;
     struct iov_iter it;
     struct socket_message m;
+    struct fd_hold h;
+    s64 n;
 
     len = MIN(len, 0x7ffff000UL);
     if (!user_range_ok(buf, len))
@@ -72,7 +76,10 @@ s64 sys_sendto(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u32 addrlen)
             return err;
         m.addr_len = (u32)addrlen;
     }
-    return net_send(fd, &m, (unsigned)flags);
+    h = fd_hold(fd);
+    n = h.file ? net_send(h.file, &m, flags) : -EBADF;
+    fd_release(h);
+    return n;
 }
 
 s64 sys_recvfrom(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u64 ulen)
@@ -99,7 +106,8 @@ s64 sys_recvfrom(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u64 ulen)
     return err ? err : n;
 }
 
-/* Descriptors of the current process as files, counted, behind those of earlier messages. */
+/* Descriptors of the current process as files, counted, behind those of earlier messages: of any
+ * kind, O_PATH too. */
 static int net_rights_in(struct socket_message *m, const s32 *fds, u64 n)
 {
     struct file **files;
@@ -111,7 +119,7 @@ static int net_rights_in(struct socket_message *m, const s32 *fds, u64 n)
         return -ENOMEM;
     m->files = files;
     for (u64 i = 0; i < n; i++) {
-        struct file *f = fd_file(fds[i]);
+        struct file *f = fd_table_file(current_task()->files, (u32)fds[i]);
 
         if (!f)
             return -EBADF;
@@ -150,12 +158,13 @@ static int net_cred_in(struct socket_message *m, const struct ucred_user *u)
     return 0;
 }
 
-static int net_cmsg_in(struct socket_message *m, const struct cmsg_user *c, const u8 *data, u64 n)
+static int net_unix_cmsg_in(struct socket_message *m, const struct cmsg_user *c, const u8 *data,
+                            u64 n)
 {
     struct ucred_user cred;
 
     if (c->level != SOL_SOCKET)
-        return -EINVAL;
+        return 0;
     if (c->type == SCM_RIGHTS)
         return net_rights_in(m, (const s32 *)(const void *)data, n / sizeof(s32));
     if (c->type != SCM_CREDENTIALS || n < sizeof(cred))
@@ -164,7 +173,62 @@ static int net_cmsg_in(struct socket_message *m, const struct cmsg_user *c, cons
     return net_cred_in(m, &cred);
 }
 
-static int net_control_in(struct socket_message *m, u64 ucontrol, u64 len)
+/* ip(7), udp(7): where a datagram comes from. What its header says beside that no receiver sees: it
+ * is judged. */
+static int net_ip_cmsg_in(struct socket_message *m, s32 type, const u8 *data, u64 n)
+{
+    struct pktinfo_user info;
+    s32 value = 0;
+
+    switch (type) {
+    case IP_PKTINFO:
+        if (n != sizeof(info))
+            return -EINVAL;
+        memcpy(&info, data, sizeof(info));
+        m->source = __builtin_bswap32(info.local);
+        m->source_interface = info.interface;
+        return 0;
+    case IP_TTL:
+    case IP_TOS:
+        if (n != sizeof(value) && !(type == IP_TOS && n == 1))
+            return -EINVAL;
+        memcpy(&value, data, n);
+        return value >= (type == IP_TTL) && value <= 255 ? 0 : -EINVAL;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* Of IPv4: streams look at SOL_SOCKET alone; what is for unix sockets passes there. */
+static int net_inet_cmsg_in(struct socket_message *m, const struct cmsg_user *c, const u8 *data,
+                            u64 n, bool stream)
+{
+    if (c->level == SOL_SOCKET)
+        return c->type == SCM_RIGHTS || c->type == SCM_CREDENTIALS ? 0 : -EINVAL;
+    if (stream)
+        return 0;
+    if (c->level == IPPROTO_UDP)
+        return -EINVAL; /* no segments are made of a datagram */
+    return c->level == IPPROTO_IP ? net_ip_cmsg_in(m, c->type, data, n) : 0;
+}
+
+static int net_cmsg_in(const struct file *f, struct socket_message *m, const struct cmsg_user *c)
+{
+    const u8 *data = (const u8 *)(c + 1);
+    u64 n = c->len - sizeof(*c);
+    bool stream;
+
+    switch (socket_family(f, &stream)) {
+    case AF_UNIX:
+        return net_unix_cmsg_in(m, c, data, n);
+    case AF_INET:
+        return net_inet_cmsg_in(m, c, data, n, stream);
+    default:
+        return -ENOTSOCK;
+    }
+}
+
+static int net_control_in(const struct file *f, struct socket_message *m, u64 ucontrol, u64 len)
 {
     u8 *buf;
     int err = 0;
@@ -184,14 +248,14 @@ static int net_control_in(struct socket_message *m, u64 ucontrol, u64 len)
         if (c->len < sizeof(*c) || c->len > len - at)
             err = -EINVAL;
         else
-            err = net_cmsg_in(m, c, (u8 *)(c + 1), c->len - sizeof(*c));
+            err = net_cmsg_in(f, m, c);
         at += CMSG_ALIGN(c->len);
     }
     kfree(buf);
     return err;
 }
 
-static s64 net_sendmsg(u64 fd, u64 umsg, u64 flags)
+static s64 net_sendmsg_file(struct file *f, u64 umsg, u32 flags)
 {
     struct socket_message m;
     struct msghdr_user h;
@@ -212,15 +276,26 @@ static s64 net_sendmsg(u64 fd, u64 umsg, u64 flags)
         m.addr_len = MIN(h.namelen, 128U);
     }
     if (!n && h.control && h.controllen)
-        n = net_control_in(&m, h.control, h.controllen);
+        n = net_control_in(f, &m, h.control, h.controllen);
     if (!n) {
         u32 nr = m.nr_files; /* net may have zeroed it: the references are ours */
 
-        n = net_send(fd, &m, (unsigned)flags);
+        n = net_send(f, &m, flags);
         m.nr_files = nr;
     }
     socket_message_drop(&m);
     iov_in_end(&v);
+    return n;
+}
+
+static s64 net_sendmsg(s32 fd, u64 umsg, u32 flags)
+{
+    struct fd_hold h = fd_hold(fd);
+    s64 n = -EBADF;
+
+    if (h.file)
+        n = file_is_socket(h.file) ? net_sendmsg_file(h.file, umsg, flags) : -ENOTSOCK;
+    fd_release(h);
     return n;
 }
 
@@ -296,12 +371,9 @@ static int net_time_out(struct control_out *out, const struct socket_message *m)
 static int net_destination_out(struct control_out *out, const struct socket_message *m)
 {
     u32 to = __builtin_bswap32(m->destination);
-    struct {
-        s32 interface;
-        u32 local, destination;
-    } info = {1, to, to};
+    struct pktinfo_user info = {1, to, to};
 
-    return net_cmsg_out(out, 0, IP_PKTINFO, &info, sizeof(info));
+    return net_cmsg_out(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 }
 
 static int net_control_out(struct control_out *out, struct socket_message *m, bool cloexec)
@@ -377,7 +449,7 @@ s64 sys_recvmsg(s32 fd, u64 umsg, u32 flags)
 
 #define MMSG_SIZE (sizeof(struct msghdr_user) + 8) /* msg_hdr, msg_len, padding */
 
-static s64 net_many(u64 fd, u64 uvec, u64 n, u64 flags, bool send)
+static s64 net_many(s32 fd, u64 uvec, u64 n, u32 flags, bool send)
 {
     s64 done = 0, got = 0;
     u32 len;

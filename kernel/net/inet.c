@@ -230,8 +230,6 @@ static ssize_t inet_send(struct socket *s, struct socket_message *m, unsigned fl
 {
     ssize_t got;
 
-    if (m->nr_files)
-        return -EINVAL;
     if (s->type != SOCK_STREAM)
         return inet_udp_send(inet_of(unix_of(s)), m, flags);
     if ((flags & MSG_FASTOPEN) && m->addr_len) {

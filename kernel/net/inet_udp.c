@@ -16,6 +16,7 @@
 /* What MSG_MORE and UDP_CORK gather. */
 struct inet_pending {
     struct inet_addr to;
+    u32 source; /* as of the first part */
     u32 len;
     u8 data[];
 };
@@ -57,15 +58,37 @@ static void inet_udp_unheard(struct inet_sock *s)
     socket_wake(&s->u.sock, POLLERR);
 }
 
+/* What the receiver is told: the socket's name, or with another address than that. A reference;
+ * NULL: no memory. */
+static struct unix_addr *inet_udp_name(struct inet_sock *s, const struct inet_addr *from)
+{
+    struct unix_addr *name = s->u.addr;
+
+    if (inet_ip((const struct inet_addr *)(const void *)&name->sun) == inet_ip(from)) {
+        refcount_get(&name->ref);
+        return name;
+    }
+    name = kzalloc(sizeof(*name));
+    if (!name)
+        return NULL;
+    refcount_init(&name->ref, 1);
+    name->len = sizeof(*from);
+    memcpy(&name->sun, from, sizeof(*from));
+    return name;
+}
+
 /* One whole datagram. */
 static int inet_udp_deliver(struct inet_sock *s, struct socket_message *m,
                             const struct inet_addr *to)
 {
-    struct inet_addr from = *(struct inet_addr *)(void *)&s->u.addr->sun;
+    struct inet_addr own = *(struct inet_addr *)(void *)&s->u.addr->sun, from;
     struct unix_sock *u;
     struct unix_msg *msg;
     int err;
 
+    if (m->source)
+        inet_addr_set(&own, m->source, inet_port(&own));
+    from = own;
     if (inet_ip(&from) == INET_ANY)
         inet_addr_set(&from, INET_LOOPBACK, inet_port(&from));
     u = inet_name_find(s->u.sock.ns, SOCK_DGRAM, to, &from);
@@ -74,9 +97,12 @@ static int inet_udp_deliver(struct inet_sock *s, struct socket_message *m,
         return 0;
     }
     msg = unix_msg_create(&s->u, u, m, m->data->count, &err);
+    if (msg && !(msg->from = inet_udp_name(s, &own))) {
+        unix_msg_free(msg);
+        msg = NULL;
+        err = -ENOMEM;
+    }
     if (msg) {
-        refcount_get(&s->u.addr->ref);
-        msg->from = s->u.addr;
         msg->to_ip = inet_ip(to);
         if (unix_queue(&s->u, u, msg)) { /* no room, or gone: lost */
             __atomic_fetch_add(&u->lost, 1, __ATOMIC_RELAXED);
@@ -117,14 +143,15 @@ int inet_udp_flush(struct inet_sock *s)
     memset(&m, 0, sizeof(m));
     iov_init_kernel(&it, p->data, p->len);
     m.data = &it;
+    m.source = p->source;
     err = inet_udp_deliver(s, &m, &p->to);
     kfree(p);
     return err;
 }
 
 /* Behind what is there already, which keeps its address. -EMSGSIZE: then all of it is dropped. */
-static int inet_pending_add(struct inet_sock *s, const struct inet_addr *to, const void *data,
-                            u32 n)
+static int inet_pending_add(struct inet_sock *s, const struct inet_addr *to, u32 source,
+                            const void *data, u32 n)
 {
     struct inet_pending *p, *more;
     int err = 0;
@@ -139,6 +166,7 @@ static int inet_pending_add(struct inet_sock *s, const struct inet_addr *to, con
     if (more) {
         if (!p) {
             more->to = *to;
+            more->source = source;
             more->len = 0;
         }
         memcpy(more->data + more->len, data, n);
@@ -163,11 +191,20 @@ static ssize_t inet_udp_gather(struct inet_sock *s, struct socket_message *m,
     if (!err && iov_copy_from(m->data, data, n) != n)
         err = -EFAULT;
     if (!err)
-        err = inet_pending_add(s, to, data, (u32)n);
+        err = inet_pending_add(s, to, m->source, data, (u32)n);
     kfree(data);
     if (!err && !more)
         err = inet_udp_flush(s);
     return err ? err : (ssize_t)n;
+}
+
+/* Where a message is to come from: there is one interface, with the loopback's addresses. Others
+ * are a group's or everybody's, or not here. */
+static int inet_udp_source(const struct socket_message *m)
+{
+    if (m->source && !inet_is_loopback(m->source))
+        return m->source >> 28 == 14 || m->source == ~0U ? -EINVAL : -ENETUNREACH;
+    return m->source_interface && m->source_interface != 1 ? -ENODEV : 0;
 }
 
 /* Where a message goes: as it says, or to the peer. */
@@ -204,6 +241,8 @@ ssize_t inet_udp_send(struct inet_sock *s, struct socket_message *m, unsigned fl
     if (READ_ONCE(s->pending)) /* its address stands */
         return inet_udp_gather(s, m, &(struct inet_addr){0}, more);
     err = inet_udp_target(s, m, &to);
+    if (!err)
+        err = inet_udp_source(m);
     if (!err)
         err = inet_autobind(s, INET_ANY);
     if (!err)

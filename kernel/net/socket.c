@@ -60,6 +60,16 @@ bool file_is_socket(const struct file *f)
     return f->ops == &socket_file_ops;
 }
 
+int socket_family(const struct file *f, bool *stream)
+{
+    const struct socket *s = f->priv;
+
+    if (!file_is_socket(f))
+        return -ENOTSOCK;
+    *stream = s->type == SOCK_STREAM;
+    return s->family;
+}
+
 static struct socket *socket_of(struct file *f)
 {
     return file_is_socket(f) ? f->priv : NULL;

@@ -69,6 +69,9 @@ struct socket_message {
     const struct cred *cred;
     u32 uid, gid; /* as sent, kernel ids */
     bool has_cred;
+    /* send, IPv4 datagrams: the address and interface they are to come from; 0: any */
+    u32 source;
+    s32 source_interface;
     /* receive: what options of the socket ask for */
     u64 time;                       /* ns of the wall clock; 0: not asked for */
     bool time_ns;                   /* as a timespec, not a timeval */
@@ -83,6 +86,8 @@ struct file *socket_create(struct net_ns *ns, int family, int type, int protocol
 int socket_pair(struct net_ns *ns, int family, int type, int protocol,
                 struct file *out[2]) __must_check;
 bool file_is_socket(const struct file *f);
+/* AF_*, or -ENOTSOCK. */
+int socket_family(const struct file *f, bool *stream);
 
 /* f must be a socket (else -ENOTSOCK). len: bytes of addr the user gave. May sleep. */
 int socket_bind(struct file *f, const struct sock_addr *addr, u32 len, const struct walk_ctx *ctx);
