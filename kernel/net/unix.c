@@ -265,6 +265,9 @@ static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
 static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
                                const struct sock_addr *addr, bool nonblock)
 {
+    /* Sockets of IPv4 carry no others, and need not wait for those who send them. */
+    int (*offer)(struct unix_sock *, struct unix_sock *) =
+        l->sock.family == AF_UNIX ? unix_flight_offer : unix_offer;
     struct unix_sock *conn;
     u64 deadline = socket_deadline(u->sock.send_timeout, u->sock.send_timeout ? time_ns() : 0);
     int err;
@@ -280,7 +283,7 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
         unix_put(conn);
         return err;
     }
-    while ((err = unix_flight_offer(l, conn)) == -EAGAIN && !nonblock) {
+    while ((err = offer(l, conn)) == -EAGAIN && !nonblock) {
         err = wait_event_exclusive(&l->room, unix_accepts(l), deadline);
         if (err)
             break;
