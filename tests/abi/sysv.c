@@ -527,6 +527,9 @@ TEST(limits_are_the_namespaces)
     EXPECT_ERR(shmget(IPC_PRIVATE, 1, 0600), ENOSPC);
     own_ipc();
     EXPECT(file_has("/proc/sys/kernel/shmmni", "4096\n"));
+    fd = open("/proc/sys/kernel/shmmax", O_WRONLY);
+    EXPECT(fd >= 0 && write(fd, "18446744073709551615", 20) == 20);
+    EXPECT_ERR(shmget(IPC_PRIVATE, SIZE_MAX, 0600), ENOSPC);
 }
 
 TEST(detaching_a_removed_segment_in_pieces)
@@ -540,6 +543,32 @@ TEST(detaching_a_removed_segment_in_pieces)
         EXPECT_ERR(shmdt(p), EINVAL);
         EXPECT(mincore(p + 8192, 4096, (unsigned char *)&id) == -1 && errno == ENOMEM);
     }
+}
+
+TEST(a_long_message_keeps_no_short_one_waiting)
+{
+    static struct {
+        long type;
+        char text[8192];
+    } m = {1, ""};
+    static const size_t sizes[] = {8192, 50};
+    pid_t sender[2];
+
+    own_ipc();
+    int id = msgget(IPC_PRIVATE, 0600);
+    EXPECT(msgsnd(id, &m, 8192, 0) == 0 && msgsnd(id, &m, 8092, 0) == 0);
+    m.type = 9;
+    EXPECT(msgsnd(id, &m, 100, 0) == 0);
+    for (int i = 0; i < 2; i++) {
+        m.type = 2 + i;
+        sender[i] = fork();
+        if (sender[i] == 0)
+            _exit(msgsnd(id, &m, sizes[i], 0) != 0);
+        await_sleep(sender[i]);
+    }
+    EXPECT(msgrcv(id, &m, 100, 9, 0) == 100); /* room for the second alone */
+    EXPECT(msgrcv(id, &m, 50, 3, 0) == 50 && wait_for(sender[1]) == 0);
+    EXPECT(msgctl(id, IPC_RMID, NULL) == 0 && wait_for(sender[0]) != 0);
 }
 
 /* A sender that is granted room, and finds a receiver instead, passes the room on. */

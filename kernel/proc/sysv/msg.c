@@ -241,7 +241,8 @@ static s64 msg_wait_room(struct msg_queue *q, size_t size)
     return err ? -ERESTARTNOHAND : 0;
 }
 
-/* There is more room: senders go on in their order, as far as it lasts. */
+/* There is more room: senders go on in their order, as far as it lasts. One whose message is too
+ * long for it does not keep shorter ones waiting. */
 static void msg_wake_senders(struct msg_queue *q)
 {
     struct msg_sender *s, *next;
@@ -250,7 +251,7 @@ static void msg_wake_senders(struct msg_queue *q)
     list_for_each_safe (s, next, &q->senders, node) {
         cond_yield();
         if (bytes + s->size > q->bytes_max || count >= q->bytes_max)
-            return;
+            continue;
         bytes += s->size;
         count++;
         msg_wake_sender(s, 0);

@@ -104,6 +104,8 @@ static struct sysv_object *shm_create(struct ipc_ns *ns, u64 size, u32 flags)
 
     if (!size || size > READ_ONCE(ns->shm_max))
         return ERR_PTR(-EINVAL);
+    if (PAGE_ALIGN(size) < size) /* the limit may be as high */
+        return ERR_PTR(-ENOSPC);
     if (shm_pages(size) > READ_ONCE(ns->shm_all) - MIN(ns->shm_pages, READ_ONCE(ns->shm_all)))
         return ERR_PTR(-ENOSPC);
     if (flags & SHM_HUGETLB)
