@@ -352,7 +352,8 @@ s64 sys_select(s32 n, u64 r, u64 w, u64 e, u64 utv)
             return -EFAULT;
         if (tv[0] < 0 || tv[1] < 0)
             return -EINVAL;
-        ns = MIN((u64)tv[0], 1ULL << 33) * NSEC_PER_SEC + (u64)tv[1] * 1000;
+        tv[0] = MIN(tv[0], 1L << 33) + MIN(tv[1] / 1000000, 1L << 33); /* any number of them */
+        ns = MIN((u64)tv[0], 1ULL << 33) * NSEC_PER_SEC + (u64)(tv[1] % 1000000) * 1000;
     }
     struct poll_time t = poll_time_ns(utv, ns);
     s64 result = select_run(n, usets, t);

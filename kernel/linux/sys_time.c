@@ -117,6 +117,8 @@ s64 sys_clock_getres(s32 clock, u64 uts)
     return err || !uts ? err : timespec_out(uts, 1);
 }
 
+#define CLOCK_SEC_MAX 8277292036L /* a time that is set: thirty years short of what ns can tell */
+
 static int clock_may_set(void)
 {
     return capable(CAP_SYS_TIME) ? 0 : -EPERM;
@@ -153,16 +155,16 @@ s64 sys_gettimeofday(u64 utv, u64 utz)
 s64 sys_settimeofday(u64 utv, u64 utz)
 {
     s64 tv[2];
-    int err = clock_may_set();
+    int err;
 
-    if (err || !utv)
-        return err;
-    if (IN(tv, utv))
+    if (utv && IN(tv, utv))
         return -EFAULT;
-    if (tv[0] < 0 || tv[1] < 0 || tv[1] >= 1000000)
+    if (utv && (tv[0] < 0 || tv[0] >= CLOCK_SEC_MAX || tv[1] < 0 || tv[1] >= 1000000))
         return -EINVAL;
-    clock_set_wall((u64)tv[0] * NSEC_PER_SEC + (u64)tv[1] * USEC);
-    return 0;
+    err = clock_may_set();
+    if (!err && utv)
+        clock_set_wall((u64)tv[0] * NSEC_PER_SEC + (u64)tv[1] * USEC);
+    return err;
 }
 
 s64 sys_time(u64 uptr)

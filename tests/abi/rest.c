@@ -217,19 +217,35 @@ TEST(the_machine_in_figures)
 
 /* ---- clocks ---- */
 
+static void on_alarm(int sig)
+{
+}
+
+TEST(microseconds_of_a_wait_are_any_number)
+{
+    struct timeval forever = {0, 1L << 61}; /* in nanoseconds no word holds them */
+    struct itimerval soon = {.it_value = {0, 20000}};
+
+    signal(SIGALRM, on_alarm);
+    EXPECT(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+    EXPECT_ERR(syscall(SYS_select, 0, NULL, NULL, NULL, &forever), EINTR);
+}
+
 TEST(clocks_are_set_by_the_privileged)
 {
     struct timespec t, res;
-    struct timeval tv;
+    struct timeval tv, far = {1L << 62, 0};
 
     EXPECT(clock_getres(CLOCK_REALTIME, &res) == 0 && res.tv_sec == 0 && res.tv_nsec > 0);
     EXPECT_ERR(clock_getres(99, &res), EINVAL);
     EXPECT(clock_gettime(CLOCK_REALTIME, &t) == 0 && clock_settime(CLOCK_REALTIME, &t) == 0);
     EXPECT_ERR(clock_settime(CLOCK_MONOTONIC, &t), EINVAL);
     EXPECT(gettimeofday(&tv, NULL) == 0 && syscall(SYS_settimeofday, &tv, NULL) == 0);
+    EXPECT_ERR(syscall(SYS_settimeofday, &far, NULL), EINVAL);
     EXPECT(setresuid(1000, 1000, 1000) == 0);
     EXPECT_ERR(clock_settime(CLOCK_REALTIME, &t), EPERM);
     EXPECT_ERR(syscall(SYS_settimeofday, &tv, NULL), EPERM);
+    EXPECT_ERR(syscall(SYS_settimeofday, &far, NULL), EINVAL);
 }
 
 TEST(a_timer_tells_what_is_left)
