@@ -493,6 +493,7 @@ static ssize_t inotify_copy(struct inotify_group *g, struct iov_iter *to)
         if (!ok)
             return -EFAULT;
         done += (ssize_t)n;
+        cond_yield();
     }
     return done ? done : err;
 }
