@@ -4,6 +4,7 @@
  * code. The fast path is an index, a bound and a test of one byte (seccomp or tracing of this
  * task).
  */
+#include "arch/x86/switch.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/up.h"
 #include "container/seccomp.h"
@@ -229,6 +230,20 @@ static const struct {
     [VEC_AC] = {SIGBUS, BUS_ADRALN}, [VEC_XM] = {SIGFPE, FPE_FLTINV},
 };
 
+/* The code of a floating-point exception: of several, the one that Linux names first. */
+static u8 exception_float_code(u32 raised)
+{
+    if (raised & FPU_INVALID)
+        return FPE_FLTINV;
+    if (raised & FPU_DIVIDE)
+        return FPE_FLTDIV;
+    if (raised & FPU_OVERFLOW)
+        return FPE_FLTOVF;
+    if (raised & (FPU_DENORMAL | FPU_UNDERFLOW))
+        return FPE_FLTUND;
+    return raised & FPU_INEXACT ? FPE_FLTRES : FPE_FLTINV;
+}
+
 void up_user_exception(struct trap_frame *f, unsigned vector)
 {
     struct siginfo info = {.signo = SIGSEGV, .code = SI_KERNEL};
@@ -237,6 +252,8 @@ void up_user_exception(struct trap_frame *f, unsigned vector)
         info.signo = exception_signal[vector].sig;
         info.code = exception_signal[vector].code;
     }
+    if (vector == VEC_MF || vector == VEC_XM)
+        info.code = exception_float_code(fpu_exceptions(vector == VEC_XM));
     if (info.code != SI_KERNEL)
         info.fault.addr = f->rip;
     signal_force(info.signo, &info);

@@ -115,6 +115,21 @@ void fpu_reset(void)
     fpu_restore(fpu_initial);
 }
 
+/* SDM 1, 8.1.3, 8.1.5 and 10.2.3: status bits, less those whose mask bit is set. */
+u32 fpu_exceptions(bool simd)
+{
+    u16 control, status;
+    u32 mxcsr;
+
+    if (simd) {
+        __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+        return mxcsr & ~(mxcsr >> 7) & 0x3f;
+    }
+    __asm__ volatile("fnstcw %0" : "=m"(control));
+    __asm__ volatile("fnstsw %0" : "=m"(status));
+    return status & ~control & 0x3fU;
+}
+
 int fpu_save_user(void __user *area)
 {
     void __user *header = (u8 __user *)area + FXSAVE_SIZE;

@@ -34,6 +34,17 @@ u64 fpu_xcr0(void); /* components in use; 0: FXSAVE only */
 void fpu_init_cpu(void);
 void fpu_init_state(void *area); /* as after FNINIT with MXCSR 0x1f80 */
 void fpu_reset(void);            /* the registers, likewise */
+/* What #MF (simd: #XM) was raised for, as both status words have it: bits 0 to 5. The registers are
+ * those of the thread that raised it. */
+enum fpu_exception {
+    FPU_INVALID = 1,
+    FPU_DENORMAL = 2,
+    FPU_DIVIDE = 4,
+    FPU_OVERFLOW = 8,
+    FPU_UNDERFLOW = 16,
+    FPU_INEXACT = 32,
+};
+u32 fpu_exceptions(bool simd);
 void fpu_save(void *area);
 /* The same into user memory, `area` aligned to 64 and fpu_size() bytes of it below USER_TOP. 0,
  * -EFAULT, or -ENXIO on a CPU without XSAVE. May fault pages in. */
