@@ -5,6 +5,7 @@
 #include "tty/pty.h"
 #include "arch/x86/uaccess.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/fdtable.h"
@@ -107,9 +108,16 @@ int pty_open_slave(struct pty *p, struct file *f, bool noctty)
     spin_unlock_irqrestore(&p->slave.lock, flags);
     if (!err)
         err = tty_open(&p->slave, f, noctty);
-    if (!err)
-        p->slave_seen = true;
-    return err;
+    if (err)
+        return err;
+    DELAYPOINT(pty_open_slave);
+    spin_lock_irqsave(&p->slave.lock, &flags);
+    p->slave_seen = true;
+    bool late = p->master_closed;
+    spin_unlock_irqrestore(&p->slave.lock, flags);
+    if (late) /* its hang-up may have been before this open */
+        tty_hangup(&p->slave);
+    return 0;
 }
 
 /* Something to read, or the end. */

@@ -191,6 +191,7 @@ struct dentry *dentry_create_root(struct inode *root)
         return NULL;
     list_init(&root->super->cached);
     list_init(&root->super->watches);
+    mutex_init(&root->super->renames, RANK_VFS, 32, "renames");
     d->super = root->super;
     d->inode = root;
     return d;
@@ -495,17 +496,21 @@ void dentry_exchange(struct dentry *a, struct dentry *b)
     dentry_rename(a, b, true);
 }
 
-static bool dentry_climbs_to(const struct dentry *d, const struct dentry *ancestor)
+enum climbed { CLIMBED_TO_TOP, CLIMBED_TO_ANCESTOR, CLIMBED_FAR };
+
+static enum climbed dentry_climb_to(const struct dentry *d, const struct dentry *ancestor,
+                                    u64 steps)
 {
-    for (;;) {
+    for (; steps; steps--) {
         const struct dentry *parent = rcu_dereference(d->parent);
 
         if (d == ancestor)
-            return true;
+            return CLIMBED_TO_ANCESTOR;
         if (parent == d)
-            return false;
+            return CLIMBED_TO_TOP;
         d = parent;
     }
+    return CLIMBED_FAR;
 }
 
 void dentry_look_begin(struct dentry_look *look)
@@ -531,16 +536,21 @@ bool dentry_look_again(struct dentry_look *look)
     return true;
 }
 
-bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d)
+static enum climbed dentry_look_up(const struct dentry *d, const struct dentry *ancestor, u64 steps)
 {
     struct dentry_look look = {0};
-    bool below;
+    enum climbed to;
 
     do {
         dentry_look_begin(&look);
-        below = dentry_climbs_to(d, ancestor);
+        to = dentry_climb_to(d, ancestor, steps);
     } while (dentry_look_again(&look));
-    return below;
+    return to;
+}
+
+bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d)
+{
+    return dentry_look_up(d, ancestor, U64_MAX) == CLIMBED_TO_ANCESTOR;
 }
 
 #define CLIMB_STEPS 1024 /* up a tree as deep as users make it, without a pause */
@@ -582,6 +592,19 @@ bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d)
     }
     dentry_put(at);
     return at == ancestor;
+}
+
+bool dentry_lies_below(struct dentry *d, struct dentry *ancestor)
+{
+    enum climbed to = dentry_look_up(d, ancestor, CLIMB_STEPS);
+    bool below;
+
+    if (likely(to != CLIMBED_FAR))
+        return to == CLIMBED_TO_ANCESTOR;
+    mutex_lock(&d->super->renames);
+    below = dentry_is_ancestor_locked(ancestor, d);
+    mutex_unlock(&d->super->renames);
+    return below;
 }
 
 const char *dentry_name(const struct dentry *d, size_t *len)

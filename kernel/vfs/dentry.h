@@ -60,11 +60,13 @@ void dentry_delete(struct dentry *d);
 /* rename: d takes target's place and name; target (may be negative) is unhashed. */
 void dentry_move(struct dentry *d, struct dentry *target);
 void dentry_exchange(struct dentry *a, struct dentry *b);
-/* Whether d is ancestor or lies below it, now: renames beside us may change that unless the rename
- * mutex is held. */
+/* Whether d is ancestor or lies below it, now: renames beside us may change that unless the super's
+ * rename mutex is held. One look, however deep the tree: not for users to ask for at will. */
 bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
-/* The same under the rename mutex, for a tree of any depth. Context: may sleep. */
+/* The same under the super's rename mutex, for a tree of any depth. Context: may sleep. */
 bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d);
+/* The same without it; takes it where the tree is deep. Context: may sleep. */
+bool dentry_lies_below(struct dentry *d, struct dentry *ancestor);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);
 /* Names and parents as they are together at one moment: what is found in

@@ -9,7 +9,6 @@ static void vfs_init(void)
 {
     dentry_init();
     inode_init();
-    names_init();
     mount_calls_init();
     pseudo_init();
     mount_init();

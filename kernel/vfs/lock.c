@@ -311,6 +311,20 @@ static void record_apply_locked(struct inode_locks *l, struct file_lock *want, b
     lock_changed_locked(l);
 }
 
+/* Whether the unlock leaves two locks of one. */
+static bool record_splits_locked(struct inode_locks *l, const struct file_lock *want)
+{
+    struct file_lock *fl;
+    u32 steps = 0;
+
+    list_for_each (fl, &l->records, node) {
+        if (fl->owner == want->owner && fl->start < want->start && fl->end > want->end)
+            return true;
+        lock_walk_pause(&steps);
+    }
+    return false;
+}
+
 static bool record_wait_less(const struct rb_node *a, const struct rb_node *b)
 {
     return rb_entry(a, struct record_wait, node)->owner <
@@ -367,7 +381,7 @@ static int record_try(struct inode_locks *l, struct file_lock *want, bool unlock
     if (other) {
         *blocker = other->owner;
         *seen = l->changes;
-    } else if (!unlock && l->nr_records >= LOCKS_MAX) {
+    } else if (l->nr_records >= LOCKS_MAX && (!unlock || record_splits_locked(l, want))) {
         full = true;
     } else {
         record_apply_locked(l, want, unlock, spare);

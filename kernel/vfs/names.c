@@ -277,15 +277,6 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 
 /* ------------------------------------------------------------- rename */
 
-/* One rename at a time where two directories are involved, so that "is an ancestor of" holds still.
- */
-static struct mutex rename_mutex;
-
-void names_init(void)
-{
-    mutex_init(&rename_mutex, RANK_VFS, 32, "rename");
-}
-
 struct rename {
     struct walk_last from, to;
     struct dentry *old, *new;
@@ -301,7 +292,7 @@ static void rename_lock(struct rename *r)
         rwlock_write_lock(&a->lock);
         return;
     }
-    mutex_lock(&rename_mutex);
+    mutex_lock(&a->super->renames); /* both are of one mount */
     if (dentry_is_ancestor_locked(r->to.dir.dentry, r->from.dir.dentry) ||
         (!dentry_is_ancestor_locked(r->from.dir.dentry, r->to.dir.dentry) && b < a)) {
         struct inode *t = a;
@@ -321,7 +312,7 @@ static void rename_unlock(struct rename *r)
     if (a == b)
         return;
     rwlock_write_unlock(&b->lock);
-    mutex_unlock(&rename_mutex);
+    mutex_unlock(&a->super->renames);
 }
 
 static int rename_check_target(struct rename *r, const struct walk_ctx *ctx)

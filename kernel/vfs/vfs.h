@@ -16,6 +16,7 @@
 #include "lib/types.h"
 #include "obj/cred.h"
 #include "obj/file.h"
+#include "sched/mutex.h"
 #include "sync/rcu.h"
 #include "vm/object.h"
 
@@ -183,6 +184,9 @@ struct super {
     struct dentry *root;      /* a reference */
     struct list_node cached;  /* unused dentries; the LRU lock; made with the root */
     struct list_node watches; /* the inotify lock; made with the root */
+    /* One rename at a time between two directories, so that "is an ancestor of" holds still; made
+     * with the root. */
+    struct mutex renames;
     atomic_t pins; /* a  takers of dentries off those lists, who put them yet: super_pin */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */

@@ -9,7 +9,6 @@
 
 void dentry_init(void);
 void inode_init(void);
-void names_init(void);
 void mount_calls_init(void);
 void pseudo_init(void);
 void mount_init(void);
@@ -51,8 +50,8 @@ bool mount_parent(struct mount *m, struct path *out);
 bool mount_stands_on(const struct mount_ns *ns, const struct dentry *point);
 /* A name goes: with it the mounts that other namespaces have on it. May sleep. */
 void mount_drop_on(struct dentry *point);
-/* Whether d, of its file system, lies in the part that m shows. */
-bool mount_shows(const struct mount *m, const struct dentry *d);
+/* Whether d, of its file system, lies in the part that m shows. Context: may sleep. */
+bool mount_shows(const struct mount *m, struct dentry *d);
 void mount_get(struct mount *m);
 void mount_put(struct mount *m);
 /* -EROFS when the mount is read-only; its super is asked apart. */

@@ -72,9 +72,9 @@ static int walk_cross_mounts(struct walk *w)
 
 /* Of a file system that is mounted in part, a directory may be moved out of that part while someone
  * stands in it: the way up would end at the file system's root, outside of what was mounted. */
-bool mount_shows(const struct mount *m, const struct dentry *d)
+bool mount_shows(const struct mount *m, struct dentry *d)
 {
-    return m->root == m->super->root || dentry_is_ancestor(m->root, d);
+    return m->root == m->super->root || dentry_lies_below(d, m->root);
 }
 
 /* Up from where it stands the walk comes to its root; false also for a thread that is killed: a

@@ -6,6 +6,9 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/slab.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
 #include "tests/kernel/vfs_test.h"
 
 static bool overlay_test_begin(struct walk_ctx *ctx)
@@ -158,6 +161,98 @@ OVERLAY_TEST(overlay_hard_links_and_attributes_last)
     CHECK(vfs_test_write(ctx, "/ovl/m/d/g2", "both") == 0);
     CHECK(vfs_test_reads(ctx, "/ovl/m/g", "both"));
     CHECK(vfs_test_stat(ctx, "/ovl/b/g", &st) == 0 && st.uid == 0);
+}
+
+#define LONG_CHUNK 65536UL
+#define LONG_CHUNKS 128 /* in a file */
+#define LONG_FILES 4
+
+/* Moves a file of a lower layer to another directory, which copies it up first. */
+struct overlay_mover {
+    struct walk_ctx ctx;
+    const char *from, *to;
+    u32 running; /* a */
+};
+
+static void overlay_mover_run(void *arg)
+{
+    struct overlay_mover *m = arg;
+
+    CHECK(vfs_rename(&m->ctx, NULL, m->from, NULL, m->to, 0) == 0);
+    store_release(&m->running, 0);
+}
+
+static void overlay_write_long(struct walk_ctx *ctx, const char *name)
+{
+    char *chunk = kmalloc(LONG_CHUNK);
+    struct file *f;
+
+    CHECK(chunk);
+    CHECK(vfs_open(ctx, NULL, name, O_WRONLY | O_CREAT, 0644, 0, &f) == 0);
+    memset(chunk, 'x', LONG_CHUNK);
+    for (loff_t at = 0; at < (loff_t)(LONG_CHUNKS * LONG_CHUNK); at += (loff_t)LONG_CHUNK)
+        CHECK(file_write_kernel(f, chunk, LONG_CHUNK, at) == (ssize_t)LONG_CHUNK);
+    file_put(f);
+    kfree(chunk);
+}
+
+static s64 overlay_room(struct walk_ctx *ctx)
+{
+    struct statfs_k st = {0};
+    struct path p;
+
+    if (!vfs_lookup(ctx, NULL, "/ovl", 0, &p)) {
+        (void)vfs_statfs(&p, &st);
+        path_put(&p);
+    }
+    return st.bfree;
+}
+
+/* Whether a move between directories of another file system ends while a copy-up goes on. The other
+ * thread may, by luck, be through before we look. */
+static void overlay_pass_by(struct walk_ctx *ctx, const char *from, const char *to, bool *passed)
+{
+    static struct overlay_mover m;
+    s64 room = overlay_room(ctx);
+    struct thread *t;
+
+    m = (struct overlay_mover){.ctx = *ctx, .from = from, .to = to, .running = 1};
+    t = thread_create("mover", overlay_mover_run, &m);
+    CHECK(t);
+    thread_start(t);
+    thread_put(t);
+    while (load_acquire(&m.running) && overlay_room(ctx) > room - 16)
+        cond_yield();
+    CHECK(vfs_rename(ctx, NULL, "/ovl2/a/f", NULL, "/ovl2/b/f", 0) == 0);
+    *passed = load_acquire(&m.running);
+    while (load_acquire(&m.running))
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC / 10, SLEEP_UNINTERRUPTIBLE);
+    CHECK(vfs_rename(ctx, NULL, "/ovl2/b/f", NULL, "/ovl2/a/f", 0) == 0);
+}
+
+SELFTEST(overlay_a_long_copy_up_stops_no_renames_elsewhere)
+{
+    static const char *const names[LONG_FILES][3] = {{"/ovl/a/1", "/ovl/m/1", "/ovl/m/d/1"},
+                                                     {"/ovl/a/2", "/ovl/m/2", "/ovl/m/d/2"},
+                                                     {"/ovl/a/3", "/ovl/m/3", "/ovl/m/d/3"},
+                                                     {"/ovl/a/4", "/ovl/m/4", "/ovl/m/d/4"}};
+    struct walk_ctx ctx;
+    bool passed = false;
+
+    CHECK(overlay_test_begin(&ctx));
+    CHECK(vfs_mkdir(&ctx, NULL, "/ovl2", 0755) == 0);
+    CHECK(vfs_test_mount(&ctx, "/ovl2", "tmpfs", "") == 0);
+    CHECK(vfs_mkdir(&ctx, NULL, "/ovl2/a", 0755) == 0);
+    CHECK(vfs_mkdir(&ctx, NULL, "/ovl2/b", 0755) == 0);
+    CHECK(vfs_test_write(&ctx, "/ovl2/a/f", "f") == 0);
+    for (unsigned i = 0; i < LONG_FILES && !passed; i++) {
+        overlay_write_long(&ctx, names[i][0]);
+        overlay_pass_by(&ctx, names[i][1], names[i][2], &passed);
+    }
+    CHECK(passed);
+    CHECK(vfs_test_umount(&ctx, "/ovl2") == 0);
+    (void)vfs_rmdir(&ctx, NULL, "/ovl2");
+    overlay_test_end(&ctx);
 }
 
 SELFTEST(overlay_without_upper_is_read_only)

@@ -256,3 +256,54 @@ SELFTEST(vfs_tmpfs_keeps_its_size)
     kfree(page);
     mounts_test_end(&ctx);
 }
+
+#define DEEP 2500
+
+/* From the mount on /mnt-test/m down to the bottom of the tree; a reference. */
+static void mounts_bottom(struct walk_ctx *ctx, struct path *at)
+{
+    struct path next;
+
+    CHECK(vfs_lookup(ctx, NULL, "/mnt-test/m", 0, at) == 0);
+    while (!vfs_lookup(ctx, at, "d", 0, &next)) {
+        path_put(at);
+        *at = next;
+    }
+}
+
+static void mounts_make_deep(struct walk_ctx *ctx)
+{
+    struct path at, next;
+
+    CHECK(vfs_mkdir(ctx, NULL, "/mnt-test/part", 0755) == 0);
+    CHECK(vfs_mkdir(ctx, NULL, "/mnt-test/m", 0755) == 0);
+    CHECK(vfs_lookup(ctx, NULL, "/mnt-test/part", 0, &at) == 0);
+    for (unsigned i = 0; i < DEEP; i++) {
+        CHECK(vfs_mkdir(ctx, &at, "d", 0755) == 0);
+        CHECK(vfs_lookup(ctx, &at, "d", 0, &next) == 0);
+        path_put(&at);
+        at = next;
+    }
+    path_put(&at);
+}
+
+/* Deeper than what is climbed in one look. */
+SELFTEST(vfs_dotdot_of_a_deep_tree_knows_what_part_is_mounted)
+{
+    struct path target, bottom, up;
+    struct walk_ctx ctx;
+
+    CHECK(mounts_test_begin(&ctx));
+    mounts_make_deep(&ctx);
+    CHECK(vfs_lookup(&ctx, NULL, "/mnt-test/m", 0, &target) == 0);
+    CHECK(vfs_mount(&ctx, "/mnt-test/part", &target, NULL, 4096 /* MS_BIND */, NULL) == 0);
+    path_put(&target);
+    mounts_bottom(&ctx, &bottom);
+    CHECK(vfs_lookup(&ctx, &bottom, "..", 0, &up) == 0);
+    CHECK(up.mount == bottom.mount);
+    path_put(&up);
+    CHECK(vfs_rename(&ctx, NULL, "/mnt-test/part/d", NULL, "/mnt-test/out", 0) == 0);
+    CHECK(vfs_lookup(&ctx, &bottom, "..", 0, &up) == -ENOENT);
+    path_put(&bottom);
+    mounts_test_end(&ctx);
+}

@@ -345,6 +345,8 @@ struct names_move {
     bool hide_below_old; /* exchange: the same for the other one */
 };
 
+/* The overlay's own rename mutex is held, for the time of a copy-up perhaps; that of the upper file
+ * system, which other overlays share, for this part only. */
 static void names_lock_two(struct dentry *a, struct dentry *b)
 {
     struct inode *first = dentry_inode(a), *second = dentry_inode(b);
@@ -353,6 +355,7 @@ static void names_lock_two(struct dentry *a, struct dentry *b)
         rwlock_write_lock(&first->lock);
         return;
     }
+    mutex_lock(&a->super->renames);
     if (dentry_is_ancestor_locked(b, a) || (!dentry_is_ancestor_locked(a, b) && second < first)) {
         struct inode *t = first;
 
@@ -366,8 +369,10 @@ static void names_lock_two(struct dentry *a, struct dentry *b)
 static void names_unlock_two(struct dentry *a, struct dentry *b)
 {
     rwlock_write_unlock(&dentry_inode(a)->lock);
-    if (a != b)
-        rwlock_write_unlock(&dentry_inode(b)->lock);
+    if (a == b)
+        return;
+    rwlock_write_unlock(&dentry_inode(b)->lock);
+    mutex_unlock(&a->super->renames);
 }
 
 /* A directory that lower layers have a part in cannot move: its parts would not follow. The caller

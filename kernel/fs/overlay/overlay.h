@@ -14,8 +14,8 @@
  * The content of layers is the overlay's alone while it is mounted; changes behind its back are
  * seen or not, but harm nothing.
  *
- * Lock order: an overlay inode's lock, its node->lock, then locks of real inodes (two: ancestor
- * first, else by address).
+ * Lock order: the overlay's rename mutex, an overlay inode's lock, its node->lock, the upper file
+ * system's rename mutex, then locks of real inodes (two: ancestor first, else by address).
  */
 #pragma once
 

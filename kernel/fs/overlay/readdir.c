@@ -263,10 +263,12 @@ static struct list_entry *list_at(struct overlay_list *l)
     return l->at ? (struct list_entry *)(l->at->data + l->at_offset) : NULL;
 }
 
+/* Callers pass by as many entries as users please. */
 static void list_next(struct overlay_list *l)
 {
     l->at_offset += list_entry_size(list_at(l)->len);
-    l->at_index++;
+    if (++l->at_index % 1024 == 0)
+        cond_yield();
 }
 
 static void list_seek(struct overlay_list *l, u64 index)
