@@ -3,6 +3,7 @@
  * Ranges that wrap, end beyond the user half or begin in the kernel's, and limits on what is
  * mapped: refused with the errno of the manual pages, whoever asks.
  */
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <setjmp.h>
 
@@ -366,4 +367,40 @@ TEST(low_addresses_when_asked_for)
     }
     EXPECT(mmap(NULL, 3UL << 30, PROT_NONE, ANON | MAP_32BIT, -1, 0) == MAP_FAILED);
     EXPECT(errno == ENOMEM);
+}
+
+/* The kernel reads a program's strings by words: none of them may be a byte too far, nor carry what
+ * lies behind the end. Names of 1 to 40 bytes, at every place of a word, up to the end of memory.
+ */
+TEST(strings_end_where_memory_does)
+{
+    char *end = mmap(NULL, 2 * PAGE, RW, ANON, -1, 0), name[64], set[16], got[16], *p;
+
+    EXPECT(munmap(end += PAGE, PAGE) == 0 && mkdir("strings", 0700) == 0);
+    EXPECT(chdir("strings") == 0);
+    for (int len = 1; len <= 40; len++) {
+        for (int i = 0; i < len; i++)
+            name[i] = (char)(i % 3 == 1 ? 0x80 + i : 'a' + i % 26);
+        name[len] = 0;
+        EXPECT(symlink(name, name) == 0);
+        for (int gap = 0; gap <= 9; gap++) {
+            p = end - gap - len - 1;
+            memset(p, 'x', (size_t)(end - p));
+            memcpy(p, name, (size_t)len + 1);
+            EXPECT(readlink(p, name, sizeof(name)) == len);
+            EXPECT(access(p, F_OK) < 0 && errno == ELOOP);
+        }
+        memcpy(end - len, name, (size_t)len); /* no end at all */
+        EXPECT(access(end - len, F_OK) < 0 && errno == EFAULT);
+        EXPECT(unlink(name) == 0);
+    }
+    for (int at = 0; at < 16; at++) {
+        p = end - PAGE + at;
+        memset(p, 'y', PAGE - (size_t)at);
+        EXPECT(access(p, F_OK) < 0 && errno == (PAGE - at < 4096 ? EFAULT : ENAMETOOLONG));
+        memset(set, 'z', sizeof(set));
+        strcpy(memcpy(p, set, sizeof(set)), "short");
+        EXPECT(prctl(PR_SET_NAME, p) == 0 && prctl(PR_GET_NAME, got) == 0);
+        EXPECT(!memcmp(got, "short\0\0\0\0\0\0\0\0\0\0", sizeof(got)));
+    }
 }

@@ -67,11 +67,39 @@ uaccess_clear:
     EX 2b, 4b
     EX 6b, 4b
 
-/* s64 uaccess_string(char *dst, const char *src, u64 max): length without NUL; -1 fault; -2 too long */
+/* s64 uaccess_string(char *dst, const char *src, u64 max): length without NUL; -1 fault; -2 too long
+ *
+ * By words, none of which crosses into another page: one where the string begins, then aligned
+ * ones. By bytes the last few before max, and a string that begins at the very end of a page.
+ * What lies behind the NUL in its word is not copied. */
 .globl uaccess_string
 uaccess_string:
     AC_ON
     xorl %ecx, %ecx
+    movl %esi, %eax
+    andl $0xfff, %eax
+    cmpl $0xff8, %eax
+    ja 1f
+    cmpq $8, %rdx
+    jb 1f
+    movabsq $0x0101010101010101, %r8
+    movabsq $0x8080808080808080, %r9
+    andl $7, %eax
+    negl %eax
+    addl $8, %eax /* where the aligned words begin */
+5:  movq (%rsi,%rcx), %r10
+    movq %r10, %r11
+    subq %r8, %r11
+    notq %r10
+    andq %r10, %r11
+    notq %r10
+    andq %r9, %r11 /* 0x80 in the first byte that is zero; nothing in those before it */
+    jnz 6f
+    movq %r10, (%rdi,%rcx)
+    movq %rax, %rcx
+    addq $8, %rax
+    cmpq %rdx, %rax
+    jbe 5b
 1:  cmpq %rdx, %rcx
     je 3f
 2:  movb (%rsi,%rcx), %al
@@ -82,6 +110,16 @@ uaccess_string:
     AC_OFF
     leaq -1(%rcx), %rax
     ret
+6:  AC_OFF
+    bsfq %r11, %rax
+    shrq $3, %rax
+    addq %rcx, %rax
+    leaq -1(%r11), %r8 /* ones below that bit, whatever stands above it */
+    notq %r11
+    andq %r11, %r8
+    andq %r8, %r10
+    movq %r10, (%rdi,%rcx)
+    ret
 3:  AC_OFF
     movq $-2, %rax
     ret
@@ -89,6 +127,7 @@ uaccess_string:
     movq $-1, %rax
     ret
     EX 2b, 4b
+    EX 5b, 4b
 
 /* int uaccess_load{32,64}(out, src), uaccess_store{32,64}(dst, v): 0 or -1 */
 .macro WORD_OPS bits, reg_a, reg_b
