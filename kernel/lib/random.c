@@ -2,9 +2,11 @@
 /*
  * The generator of random.h.
  *
- * The state is one 256-bit key. A request runs one block under the lock: its first half becomes
- * the next key; its second half is the answer, or for more than 32 bytes the key of a private
- * stream produced without the lock. Mixing XORs 32 bytes into the key and runs a block of it.
+ * The state is one 256-bit key. A step runs one block under the lock: its first half becomes the
+ * next key, its second half is the answer. Small requests share the answer of one step, each byte
+ * of which is given out once and wiped; one of more than 32 bytes takes a whole answer as the key
+ * of a private stream produced without the lock. Mixing XORs 32 bytes into the key, runs a block
+ * of it, and wipes what is left of the last answer.
  */
 #include "lib/random.h"
 #include "lib/atomic.h"
@@ -12,7 +14,7 @@
 #include "lib/string.h"
 #include "lib/up.h"
 
-#define RANDOM_RESEED_EVERY 256 /* requests between two looks at the CPU's generator */
+#define RANDOM_RESEED_EVERY 256 /* steps between two looks at the CPU's generator */
 #define RANDOM_READY_BITS 128
 #define RANDOM_KEY_SIZE 32
 
@@ -20,10 +22,12 @@
 enum random_use { RANDOM_USE_NEXT, RANDOM_USE_MIX, RANDOM_USE_STREAM };
 
 static struct {
-    u32 key[8];    /* l */
-    u32 requests;  /* l */
-    u32 bits;      /* l credited so far, saturated */
-    atomic_t lock; /* interrupts off while held */
+    u32 key[8];               /* l */
+    u8 rest[RANDOM_KEY_SIZE]; /* l of the last answer: its last `left` bytes, before them zeros */
+    u32 left;                 /* l */
+    u32 steps;                /* l */
+    u32 bits;                 /* l credited so far, saturated */
+    atomic_t lock;            /* interrupts off while held */
 } random_state;
 
 static u64 random_lock(void)
@@ -70,8 +74,10 @@ void random_chacha20_block(const u32 key[8], u32 counter, const u32 nonce[3], u8
     memcpy(in + 13, nonce, 12);
     memcpy(x, in, sizeof(x));
     for (int i = 0; i < 10; i++) {
+#pragma GCC unroll 4
         for (int c = 0; c < 4; c++)
             random_quarter(&x[c], &x[4 + c], &x[8 + c], &x[12 + c]);
+#pragma GCC unroll 4
         for (int c = 0; c < 4; c++)
             random_quarter(&x[c], &x[4 + (c + 1) % 4], &x[8 + (c + 2) % 4], &x[12 + (c + 3) % 4]);
     }
@@ -106,6 +112,8 @@ static void random_mix_locked(const void *data, size_t size)
         size -= n;
     }
     memzero(block, sizeof(block));
+    memzero(random_state.rest, sizeof(random_state.rest));
+    random_state.left = 0;
 }
 
 static void random_credit_locked(unsigned bits)
@@ -155,19 +163,42 @@ bool random_ready(void)
     return ready;
 }
 
-/* Steps the key and leaves 32 fresh bytes in `out`. */
-static void random_next(u8 out[RANDOM_KEY_SIZE])
+/* Steps the key: 32 fresh bytes, which nothing else is given. */
+static void random_step_locked(u8 out[RANDOM_KEY_SIZE])
 {
     u8 block[64];
-    u64 flags = random_lock();
 
-    if (random_state.requests++ % RANDOM_RESEED_EVERY == 0)
+    if (random_state.steps++ % RANDOM_RESEED_EVERY == 0)
         random_reseed_locked();
     random_block(random_state.key, 0, RANDOM_USE_NEXT, block);
     memcpy(random_state.key, block, RANDOM_KEY_SIZE);
-    random_unlock(flags);
     memcpy(out, block + RANDOM_KEY_SIZE, RANDOM_KEY_SIZE);
     memzero(block, sizeof(block));
+}
+
+static void random_next(u8 out[RANDOM_KEY_SIZE])
+{
+    u64 flags = random_lock();
+
+    random_step_locked(out);
+    random_unlock(flags);
+}
+
+/* At most 32 bytes, from what is left of the last answer or a new one. */
+static void random_few(u8 *out, u32 size)
+{
+    u64 flags = random_lock();
+    u8 *from;
+
+    if (random_state.left < size) {
+        random_step_locked(random_state.rest);
+        random_state.left = RANDOM_KEY_SIZE;
+    }
+    from = random_state.rest + RANDOM_KEY_SIZE - random_state.left;
+    memcpy(out, from, size);
+    memzero(from, size);
+    random_state.left -= size;
+    random_unlock(flags);
 }
 
 void random_bytes(void *out, size_t size)
@@ -176,12 +207,11 @@ void random_bytes(void *out, size_t size)
     u8 block[64];
     u8 *p = out;
 
-    random_next((u8 *)key);
     if (size <= RANDOM_KEY_SIZE) {
-        memcpy(p, key, size);
-        memzero(key, sizeof(key));
+        random_few(p, (u32)size);
         return;
     }
+    random_next((u8 *)key);
     for (u64 i = 0; size; i++) {
         size_t n = MIN(size, sizeof(block));
 
