@@ -8,12 +8,19 @@
 
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "mm/mm_priv.h"
 #include "mm/page.h"
 
 #define ROOT_LEVEL 3
 #define KERNEL_HALF 256 /* first root entry of kernel addresses */
 #define USER_HALF (1UL << 47)
+
+/* page->private of a table: between which entries it has ever had tables below it, so that its end
+ * need not look at all. The kernel's own have no end, and may have no struct page. */
+#define TABLE_SPAN(first, end) ((u64)(end) << 16 | (first))
+#define TABLE_FIRST(span) ((unsigned)((span)&0xffff))
+#define TABLE_END(span) ((unsigned)((span) >> 16))
 
 struct pgtable pgtable_kernel = {.format = &pt_native};
 
@@ -38,6 +45,7 @@ static u64 *pgtable_page(const struct pgtable *pt)
     if (!page)
         return NULL;
     page->index = 0;
+    page->private = TABLE_SPAN(512, 0);
     mm_stat_add(MM_STAT_PAGE_TABLES, 1);
     return page_virt(page);
 }
@@ -78,8 +86,7 @@ int pgtable_init_user(struct pgtable *pt)
     pt->user = true;
     root = hpa_virt(pt->root);
     /* Fixed since boot: mm_init makes every kernel root entry that will ever be used. */
-    for (unsigned i = KERNEL_HALF; i < 512; i++)
-        root[i] = kernel[i];
+    memcpy(root + KERNEL_HALF, kernel + KERNEL_HALF, (512 - KERNEL_HALF) * sizeof(*root));
     return 0;
 }
 
@@ -96,18 +103,15 @@ void pgtable_reap(struct pgtable *pt)
     }
 }
 
-static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level, unsigned entries)
+static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level)
 {
-    for (unsigned i = 0; level && i < entries; i++) {
+    const struct page *page = virt_page(table);
+
+    for (unsigned i = TABLE_FIRST(page->private); i < TABLE_END(page->private); i++) {
         u64 e = table[i];
 
-        if (!e) { /* most are, and in every format 0 is an absent entry: by fours */
-            if (i % 4 == 0 && !(table[i + 1] | table[i + 2] | table[i + 3]))
-                i += 3;
-            continue;
-        }
         if (pt->format->present(e) && !pt->format->is_leaf(e, level))
-            pgtable_free_level(pt, pgtable_down(pt, e, level), level - 1, 512);
+            pgtable_free_level(pt, pgtable_down(pt, e, level), level - 1);
     }
     pgtable_page_free(table);
     pt->tables--;
@@ -116,7 +120,7 @@ static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level, u
 void pgtable_destroy(struct pgtable *pt)
 {
     pgtable_reap(pt);
-    pgtable_free_level(pt, hpa_virt(pt->root), ROOT_LEVEL, pt->user ? KERNEL_HALF : 512);
+    pgtable_free_level(pt, hpa_virt(pt->root), ROOT_LEVEL);
     pt->root = HPA(0);
 }
 
@@ -140,6 +144,15 @@ u64 *pgtable_lookup(struct pgtable *pt, u64 va, unsigned *level)
     }
 }
 
+static void pgtable_note_table(const struct pgtable *pt, const u64 *table, unsigned i)
+{
+    struct page *page = pt == &pgtable_kernel ? NULL : virt_page(table);
+
+    if (page)
+        page->private =
+            TABLE_SPAN(MIN(TABLE_FIRST(page->private), i), MAX(TABLE_END(page->private), i + 1));
+}
+
 u64 *pgtable_entry(struct pgtable *pt, u64 va, unsigned level)
 {
     u64 *table = hpa_virt(pt->root);
@@ -154,6 +167,7 @@ u64 *pgtable_entry(struct pgtable *pt, u64 va, unsigned level)
             if (!next)
                 return NULL;
             pt->tables++;
+            pgtable_note_table(pt, table, pgtable_index(va, l));
             store_release(e, pt->format->table(HPA((u64)next - DIRECT_MAP)));
         } else if (l < ROOT_LEVEL && pt->format->is_leaf(*e, l)) {
             return NULL;
