@@ -114,10 +114,11 @@ static char *api_path(const struct http_head *req)
 /* Does `path` match? Cuts {name} out of it. */
 static bool route_match(const struct route *r, const char *method, char *path, char **name)
 {
-    size_t n = strlen(path), p = strlen(r->prefix), s = r->suffix ? strlen(r->suffix) : 0;
+    size_t n, p, s;
 
     if (strcmp(r->method, method) || !str_starts(path, r->prefix))
         return false;
+    n = strlen(path), p = strlen(r->prefix), s = r->suffix ? strlen(r->suffix) : 0;
     if (!r->suffix)
         return n == p;
     if (n <= p + s || strcmp(path + n - s, r->suffix))

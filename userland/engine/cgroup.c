@@ -135,12 +135,12 @@ static struct device_rule device_rule_of(const struct stat *st, unsigned access)
                                 major(st->st_rdev), minor(st->st_rdev), access};
 }
 
-/* The devices of a container: Docker's list and what was asked for; a VMM's are /dev/kvm too. NULL,
- * or why not. */
-static char *cgroup_devices(const struct container *c)
+/* The devices of a container, whose group is open as fd: Docker's list and what was asked for; a
+ * VMM's are /dev/kvm too. NULL, or why not. */
+static char *cgroup_devices(const struct container *c, int fd)
 {
     struct device_rule *more = mem_alloc(((size_t)c->ndevices + 1) * sizeof(*more));
-    int fd = cgroup_open(c), n = 0, err = fd < 0 ? fd : 0;
+    int n = 0, err;
     struct stat st;
 
     for (int i = 0; i < c->ndevices; i++)
@@ -148,10 +148,7 @@ static char *cgroup_devices(const struct container *c)
             more[n++] = device_rule_of(&st, c->devices[i].access);
     if (c->runtime == RUNTIME_VM && stat("/dev/kvm", &st) == 0)
         more[n++] = device_rule_of(&st, DEVICE_MKNOD | DEVICE_READ | DEVICE_WRITE);
-    if (!err)
-        err = devices_confine(fd, more, n);
-    if (fd >= 0)
-        close(fd);
+    err = devices_confine(fd, more, n);
     free(more);
     return err ? str_fmt("cannot confine devices: %s", strerror(-err)) : NULL;
 }
@@ -283,30 +280,33 @@ char *cgroup_apply(const struct container *c)
     return cgroup_off ? NULL : cgroup_set(c, false);
 }
 
-int cgroup_create(struct container *c, char **why)
+char *cgroup_create(struct container *c, int *group)
 {
-    char *path;
-    int err;
+    char *path, *why;
 
-    if (cgroup_off) {
-        if (!limits_any(&c->limits))
-            return 0;
-        *why = str_dup("limits need control groups, which this kernel does not have");
-        return -ENODEV;
-    }
+    *group = -1;
+    if (cgroup_off)
+        return limits_any(&c->limits)
+                   ? str_dup("limits need control groups, which this kernel does not have")
+                   : NULL;
     path = cgroup_path(c, NULL);
-    err = mkdir(path, 0755) < 0 ? -errno : 0;
-    if (err)
-        *why = str_fmt("cannot create control group %s: %s", path, strerror(-err));
-    else
-        *why = cgroup_set(c, true);
-    if (!*why && !c->spec.privileged && !cgroup_any_device)
-        *why = cgroup_devices(c);
+    if (mkdir(path, 0755) < 0) {
+        why = str_fmt("cannot create control group %s: %s", path, strerror(errno));
+        free(path);
+        return why;
+    }
+    *group = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    why = *group < 0 ? str_fmt("cannot open %s: %s", path, strerror(errno)) : cgroup_set(c, true);
     free(path);
-    if (!*why)
-        return 0;
+    if (!why && !c->spec.privileged && !cgroup_any_device)
+        why = cgroup_devices(c, *group);
+    if (!why)
+        return NULL;
+    if (*group >= 0)
+        close(*group);
+    *group = -1;
     cgroup_remove(c);
-    return err ? err : -EINVAL;
+    return why;
 }
 
 int cgroup_open(const struct container *c)

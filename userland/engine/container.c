@@ -227,19 +227,6 @@ void container_labels(const struct container *c, struct jw *w, size_t max)
     labels_write(w, json_get(json_get(c->image->config, "config"), "Labels"), own, max, &left);
 }
 
-static struct json *json_copy(const struct json *j)
-{
-    struct buf b = {0};
-    struct json *copy;
-
-    if (!j || j->type != JSON_OBJECT)
-        return json_parse("{}", 2, NULL);
-    json_write(&b, j);
-    copy = json_parse(b.data, b.len, NULL);
-    buf_free(&b);
-    return copy;
-}
-
 static char *container_files(struct container *c)
 {
     char *path = container_path(c, "");
@@ -273,6 +260,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
 {
     const char *image_name = json_str(body, "Image");
     struct image *image = image_name ? image_find(image_name) : NULL;
+    const struct json *host = json_get(body, "HostConfig");
     struct container *c;
 
     *why = name && *name ? container_name(name, status) : NULL;
@@ -292,7 +280,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
     random_hex(c->id, ID_LEN);
     c->image = image_get(image);
     c->image_name = str_dup(image_name);
-    c->host = json_copy(json_get(body, "HostConfig"));
+    c->host = host && host->type == JSON_OBJECT ? json_copy(host) : json_new(JSON_OBJECT);
     engine_now(&c->created);
     if (!spec_from_request(c, body, status, why)) {
         container_put(c);

@@ -65,17 +65,13 @@ static struct json *config_args(const struct json *from, const char *key)
     return j && j->type == JSON_ARRAY && j->child ? j : NULL;
 }
 
-static void write_args(struct jw *w, const char *key, const struct json *args)
-{
-    jw_json(w, key, args);
-}
-
 /* The request's variables, then those of the image that it has not named. A name without a value
  * takes the image's away. */
-static void write_env(struct jw *w, const struct json *image, const struct json *req)
+static struct json *merge_env(const struct json *image, const struct json *req)
 {
     struct json *mine = json_list(req, "Env"), *theirs = json_list(image, "Env");
     size_t all = json_count(json_get(req, "Env")) + json_count(json_get(image, "Env")), n = 0, own;
+    struct json *merged = json_new(JSON_ARRAY), **tail = &merged->child;
     const char **list = mem_alloc(all * sizeof(char *));
     bool path = false;
     size_t *first;
@@ -88,18 +84,19 @@ static void write_env(struct jw *w, const struct json *image, const struct json 
         if (theirs->type == JSON_STRING)
             list[n++] = theirs->str;
     first = env_firsts(list, n);
-    jw_array(w, "Env");
     for (size_t i = 0; i < n; i++) {
         if (i < own ? !strchr(list[i], '=') : first[i] < own)
             continue;
         path = path || env_same(list[i], "PATH=");
-        jw_str(w, NULL, list[i]);
+        json_append(&tail, NULL, json_new_str(list[i]));
     }
     if (!path)
-        jw_str(w, NULL, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    jw_array_end(w);
+        json_append(
+            &tail, NULL,
+            json_new_str("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
     free(first);
     free(list);
+    return merged;
 }
 
 static const char *pick(const struct json *req, const struct json *image, const char *key)
@@ -109,24 +106,30 @@ static const char *pick(const struct json *req, const struct json *image, const 
     return v && *v ? v : json_str(image, key);
 }
 
-/* The request's own; the image's are kept once, with the image: container_labels(). */
-static void write_labels(struct jw *w, const struct json *req)
+/* What is the request's alone, copied where it is there. */
+static void merge_own(struct json ***tail, const struct json *req, const char *key)
 {
-    jw_object(w, "Labels");
-    for (struct json *j = json_list(req, "Labels"); j; j = j->next)
-        jw_json(w, j->key, j);
-    jw_object_end(w);
+    if (json_get(req, key))
+        json_append(tail, key, json_copy(json_get(req, key)));
+}
+
+/* The request's own; the image's are kept once, with the image: container_labels(). */
+static struct json *merge_labels(const struct json *req)
+{
+    const struct json *own = json_get(req, "Labels");
+
+    return own && own->type == JSON_OBJECT ? json_copy(own) : json_new(JSON_OBJECT);
 }
 
 /* Config as inspect shows it: request over image. */
 static struct json *config_merge(struct container *c, const struct json *req)
 {
+    static const char *const flags[] = {"AttachStdin", "AttachStdout", "AttachStderr",
+                                        "Tty",         "OpenStdin",    "StdinOnce"};
     const struct json *image = json_get(c->image->config, "config");
     struct json *entry = json_get(req, "Entrypoint"), *cmd = config_args(req, "Cmd");
     bool own = entry && entry->type == JSON_ARRAY && entry->child;
-    struct buf b = {0};
-    struct jw w = {.out = &b};
-    struct json *merged;
+    struct json *merged = json_new(JSON_OBJECT), **tail = &merged->child;
 
     if (own && entry->child->type == JSON_STRING && !*entry->child->str && !entry->child->next)
         entry = NULL; /* [""] takes the image's entry point away */
@@ -134,33 +137,23 @@ static struct json *config_merge(struct container *c, const struct json *req)
         entry = config_args(image, "Entrypoint");
     if (!cmd && !own)
         cmd = config_args(image, "Cmd");
-    jw_object(&w, NULL);
-    jw_str(&w, "Hostname", c->room.hostname);
-    jw_str(&w, "Domainname", json_str(req, "Domainname"));
-    jw_str(&w, "User", pick(req, image, "User"));
-    jw_bool(&w, "AttachStdin", json_bool(req, "AttachStdin"));
-    jw_bool(&w, "AttachStdout", json_bool(req, "AttachStdout"));
-    jw_bool(&w, "AttachStderr", json_bool(req, "AttachStderr"));
-    if (json_get(req, "ExposedPorts"))
-        jw_json(&w, "ExposedPorts", json_get(req, "ExposedPorts"));
-    jw_bool(&w, "Tty", json_bool(req, "Tty"));
-    jw_bool(&w, "OpenStdin", json_bool(req, "OpenStdin"));
-    jw_bool(&w, "StdinOnce", json_bool(req, "StdinOnce"));
-    write_env(&w, image, req);
-    write_args(&w, "Cmd", cmd);
-    jw_str(&w, "Image", c->image_name);
-    jw_json(&w, "Volumes", json_get(req, "Volumes"));
-    jw_str(&w, "WorkingDir", pick(req, image, "WorkingDir"));
-    write_args(&w, "Entrypoint", entry);
-    jw_null(&w, "OnBuild");
-    write_labels(&w, req);
+    json_append(&tail, "Hostname", json_new_str(c->room.hostname));
+    json_append(&tail, "Domainname", json_new_str(json_str(req, "Domainname")));
+    json_append(&tail, "User", json_new_str(pick(req, image, "User")));
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+        json_append(&tail, flags[i], json_new_bool(json_bool(req, flags[i])));
+    merge_own(&tail, req, "ExposedPorts");
+    json_append(&tail, "Env", merge_env(image, req));
+    json_append(&tail, "Cmd", json_copy(cmd));
+    json_append(&tail, "Image", json_new_str(c->image_name));
+    json_append(&tail, "Volumes", json_copy(json_get(req, "Volumes")));
+    json_append(&tail, "WorkingDir", json_new_str(pick(req, image, "WorkingDir")));
+    json_append(&tail, "Entrypoint", json_copy(entry));
+    json_append(&tail, "OnBuild", json_new(JSON_NULL));
+    json_append(&tail, "Labels", merge_labels(req));
     if (pick(req, image, "StopSignal"))
-        jw_str(&w, "StopSignal", pick(req, image, "StopSignal"));
-    if (json_get(req, "StopTimeout"))
-        jw_json(&w, "StopTimeout", json_get(req, "StopTimeout"));
-    jw_object_end(&w);
-    merged = json_parse(b.data, b.len, NULL);
-    buf_free(&b);
+        json_append(&tail, "StopSignal", json_new_str(pick(req, image, "StopSignal")));
+    merge_own(&tail, req, "StopTimeout");
     return merged;
 }
 

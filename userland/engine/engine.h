@@ -440,8 +440,10 @@ int cgroup_weight(int64_t shares);
 /* What cpu.max is to be: quota, or "max", and period. */
 void cgroup_cpu_text(const struct container *c, char *text, size_t size);
 int cgroup_init(void);
-int cgroup_create(struct container *c, char **why);
-int cgroup_open(const struct container *c); /* descriptor for CLONE_INTO_CGROUP, or -errno */
+/* NULL with the group's descriptor, the caller's, for CLONE_INTO_CGROUP (-1 where there are no
+ * groups); or why not, to be freed. */
+char *cgroup_create(struct container *c, int *group);
+int cgroup_open(const struct container *c); /* the same of a group that is there, or -errno */
 /* Moves a process into the container's group, or into PID 1's below it where that takes none. */
 int cgroup_add(const struct container *c, pid_t pid);
 /* The name of the container's group, to be freed; and whether a process is in the group of that

@@ -89,15 +89,12 @@ pid_t clone_into(int group, uint64_t flags, bool *placed)
 }
 
 /* The child waits for a word where it is not in its control group yet. */
-static pid_t start_clone(struct start *s, uint64_t flags, bool *placed)
+static pid_t start_clone(struct start *s, int group, uint64_t flags, bool *placed)
 {
-    int group = cgroup_open(s->p->c);
     pid_t pid = clone_into(group, flags, placed);
 
     if (!*placed)
         s->domain.wait_go = true;
-    if (pid != 0 && group >= 0)
-        close(group);
     return pid;
 }
 
@@ -231,7 +228,9 @@ static void start_ns_leave(struct start *s, int own)
         fd_drop(&s->domain.ns[i]);
 }
 
-static char *start_process(struct process *p, struct spec *spec, uint64_t flags, pid_t target)
+/* `group` is the control group's descriptor, or negative: it stays the caller's. */
+static char *start_process(struct process *p, struct spec *spec, int group, uint64_t flags,
+                           pid_t target)
 {
     struct start s = {.p = p, .sync = {-1, -1}, .in = {-1, -1}, .out = {-1, -1}, .err = {-1, -1}};
     bool want_in = p->x ? p->x->attach_in : spec->open_stdin, placed;
@@ -262,7 +261,7 @@ static char *start_process(struct process *p, struct spec *spec, uint64_t flags,
         }
     }
     seccomp_prepare(p->c->runtime == RUNTIME_VM ? 0 : spec->caps);
-    pid = start_clone(&s, flags, &placed);
+    pid = start_clone(&s, group, flags, &placed);
     if (pid == 0)
         domain_child(&s.domain);
     err = errno;
@@ -303,17 +302,20 @@ static uint64_t start_flags(const struct container *c)
 char *container_clone(struct container *c)
 {
     char *why, *dir = container_path(c, "");
-    int err = etc_files_write(dir, &c->room);
+    int group, err = etc_files_write(dir, &c->room);
 
     free(dir);
     if (err)
         return str_fmt("cannot write the container's files: %s", strerror(-err));
-    if (cgroup_create(c, &why))
+    why = cgroup_create(c, &group);
+    if (why)
         return why;
     log_open(c);
     if (!c->proc)
         c->proc = process_new(c, NULL);
-    why = start_process(c->proc, &c->spec, start_flags(c), 0);
+    why = start_process(c->proc, &c->spec, group, start_flags(c), 0);
+    if (group >= 0)
+        close(group);
     if (!why)
         c->pid = c->proc->pid;
     return why;
@@ -322,10 +324,14 @@ char *container_clone(struct container *c)
 char *exec_start(struct exec *x)
 {
     char *why;
+    int group;
 
     if (!x->c->proc || x->c->proc->reaped) /* its number may be another's */
         return str_dup("the container has ended");
-    why = start_process(x->proc, &x->spec, 0, x->c->pid);
+    group = cgroup_open(x->c);
+    why = start_process(x->proc, &x->spec, group, 0, x->c->pid);
+    if (group >= 0)
+        close(group);
     if (!why)
         x->pid = x->proc->pid;
     return why;

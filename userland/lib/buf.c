@@ -133,8 +133,10 @@ static void buf_signed(struct buf *b, long long n)
 static bool buf_vfmt_plain(struct buf *b, const char *fmt, va_list *ap)
 {
     for (;;) {
-        size_t run = strcspn(fmt, "%");
+        size_t run = 0;
 
+        while (fmt[run] && fmt[run] != '%')
+            run++;
         buf_add(b, fmt, run);
         fmt += run;
         if (!*fmt)

@@ -61,6 +61,7 @@ void child_prepare(void)
     for (int sig = 1; sig < NSIG; sig++)
         syscall(SYS_rt_sigaction, sig, dfl, NULL, sizeof(dfl[0]));
     signal(SIGPIPE, SIG_IGN);
+    mounts_prepare();
 }
 
 static void child_signals(void)

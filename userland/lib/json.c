@@ -28,7 +28,8 @@ static struct json *json_fail(struct json_in *in, const char *why)
 
 static void json_space(struct json_in *in)
 {
-    while (in->at < in->end && strchr(" \t\r\n", *in->at) && *in->at)
+    while (in->at < in->end &&
+           (*in->at == ' ' || *in->at == '\t' || *in->at == '\r' || *in->at == '\n'))
         in->at++;
 }
 
@@ -40,12 +41,50 @@ static bool json_skip(struct json_in *in, char c)
     return true;
 }
 
-static struct json *json_new(enum json_type type)
+struct json *json_new(enum json_type type)
 {
     struct json *j = mem_alloc(sizeof(*j));
 
     j->type = type;
     return j;
+}
+
+struct json *json_new_str(const char *text)
+{
+    struct json *j = json_new(JSON_STRING);
+
+    j->str = str_dup(text ? text : "");
+    return j;
+}
+
+struct json *json_new_bool(bool value)
+{
+    struct json *j = json_new(JSON_BOOL);
+
+    j->num = value;
+    return j;
+}
+
+void json_append(struct json ***tail, const char *key, struct json *value)
+{
+    value->key = str_dup(key);
+    **tail = value;
+    *tail = &value->next;
+}
+
+struct json *json_copy(const struct json *j)
+{
+    struct json *copy = json_new(j ? j->type : JSON_NULL), **tail = &copy->child;
+
+    if (!j)
+        return copy;
+    copy->whole = j->whole;
+    copy->num = j->num;
+    copy->real = j->real;
+    copy->str = str_dup(j->str);
+    for (const struct json *c = j->child; c; c = c->next)
+        json_append(&tail, c->key, json_copy(c));
+    return copy;
 }
 
 static bool json_hex4(struct json_in *in, unsigned *out)
@@ -149,8 +188,17 @@ static void json_plain(struct json_in *in, struct buf *b)
 /* The opening quote is behind us. Returns the text, or NULL. */
 static char *json_text(struct json_in *in)
 {
+    const char *end = in->at;
     struct buf b = {0};
 
+    while (end < in->end && json_is_plain(*end))
+        end++;
+    if (end < in->end && *end == '"') { /* most strings */
+        char *text = str_dupn(in->at, (size_t)(end - in->at));
+
+        in->at = end + 1;
+        return text;
+    }
     while (in->at < in->end) {
         json_plain(in, &b);
         if (json_skip(in, '"'))
@@ -360,7 +408,7 @@ struct json *json_get(const struct json *obj, const char *key)
     if (j && obj->index)
         return json_index_find(obj->index, key);
     for (int n = 0; j; j = j->next) {
-        if (!strcmp(j->key, key))
+        if (*j->key == *key && !strcmp(j->key, key))
             return j;
         if (++n < JSON_INDEX_MIN)
             continue;

@@ -36,6 +36,20 @@ struct json {
 struct json *json_parse(const char *text, size_t len, const char **why);
 void json_free(struct json *j);
 
+/* A character that stands for itself in a string, whatever stands beside it. */
+static inline bool json_is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Trees made by hand. A string that is NULL is "", a copy of NULL is null; json_append takes the
+ * value over, a tail begins as the address of its parent's `child`. */
+struct json *json_new(enum json_type type);
+struct json *json_new_str(const char *text);
+struct json *json_new_bool(bool value);
+struct json *json_copy(const struct json *j);
+void json_append(struct json ***tail, const char *key, struct json *value);
+
 /* The first member of that name. A large object is sorted at the first look: the tree must not be
  * changed any more. */
 struct json *json_get(const struct json *obj, const char *key);

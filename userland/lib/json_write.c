@@ -49,8 +49,11 @@ static void jw_quote(struct buf *b, const char *s, size_t len, bool bytes)
 {
     buf_char(b, '"');
     for (size_t i = 0, run, n; i < len; i += run) {
-        for (run = 0; i + run < len && (n = jw_plain(s + i + run, len - i - run, bytes)); run += n)
-            ;
+        for (run = 0; i + run < len; run += n) {
+            n = json_is_plain(s[i + run]) ? 1 : jw_plain(s + i + run, len - i - run, bytes);
+            if (!n)
+                break;
+        }
         buf_add(b, s + i, run);
         if (i + run == len)
             break;

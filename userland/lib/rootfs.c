@@ -148,6 +148,17 @@ static void host_devices(struct child *ch, const char *path)
     free(host);
 }
 
+static bool mounts_no_mqueue; /* a kernel without POSIX queues: nothing to show */
+
+void mounts_prepare(void)
+{
+    struct buf types = {0};
+
+    mounts_no_mqueue =
+        !file_read("/proc/filesystems", 65536, &types) && !strstr(types.data, "\tmqueue\n");
+    buf_free(&types);
+}
+
 /* Docker's list, in a tmpfs of the container's own; a privileged one has the host's devices too. */
 static void mount_dev(struct child *ch)
 {
@@ -182,9 +193,9 @@ static void mount_dev(struct child *ch)
     snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->room->shm_size);
     if (!ch->room->no_shm)
         child_mount(ch, "shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
-    if (mkdir("dev/mqueue", 0755) == 0 &&
+    if (!mounts_no_mqueue && mkdir("dev/mqueue", 0755) == 0 &&
         mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        rmdir("dev/mqueue"); /* a kernel without POSIX queues: nothing to show */
+        rmdir("dev/mqueue");
 }
 
 void mount_device(struct child *ch, const char *host, const char *target)
@@ -230,19 +241,17 @@ static void prepare_dir(struct child *ch, const char *name)
 /* A file to mount on: a link in its place goes. */
 static void prepare_file(struct child *ch, const char *name)
 {
-    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    int fd = open(name, flags, 0755);
+    int err = mknod(name, S_IFREG | 0755, 0);
     struct stat st;
 
-    if (fd < 0 && errno == EEXIST && lstat(name, &st) == 0) {
+    if (err < 0 && errno == EEXIST && lstat(name, &st) == 0) {
         if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
             return; /* a directory is the container's own trouble: the mount says so */
         unlink(name);
-        fd = open(name, flags, 0755);
+        err = mknod(name, S_IFREG | 0755, 0);
     }
-    if (fd < 0)
+    if (err < 0)
         child_fail(ch, "cannot make /%s: %s", name, str_error(errno));
-    close(fd);
 }
 
 /* A directory in its place is the image's own, and stays. */
@@ -322,8 +331,6 @@ static void mask_file(struct child *ch, const char *name)
         child_fail(ch, "cannot mask %s: /dev/null is not the null device", name);
 }
 
-/* Names below the directory that is current: most kernels lack most of them, and a look there is
- * short. */
 static void mask_name(struct child *ch, const char *name)
 {
     struct stat st;
@@ -363,6 +370,27 @@ static void mask_names(struct child *ch, const char *dir, void (*fn)(struct chil
         fn(ch, *name);
 }
 
+/* Those of the names that are there: most kernels lack most of them, and one list is shorter than a
+ * look at each. */
+static void mask_listed(struct child *ch, const char *path, const char *const *names)
+{
+    DIR *dir = opendir(path);
+    struct dirent *e;
+
+    if (!dir || chdir(path) < 0)
+        child_fail(ch, "cannot look into %s: %s", path, str_error(errno));
+    errno = 0;
+    while ((e = readdir(dir))) {
+        for (const char *const *name = names; *name; name++)
+            if (**name == *e->d_name && !strcmp(*name, e->d_name))
+                mask_name(ch, *name);
+        errno = 0;
+    }
+    if (errno)
+        child_fail(ch, "cannot list %s: %s", path, str_error(errno));
+    closedir(dir);
+}
+
 /* Docker's lists, unless the request has brought its own. */
 static void mounts_mask(struct child *ch)
 {
@@ -375,7 +403,7 @@ static void mounts_mask(struct child *ch)
 
     if (!r->masked) {
         mask_names(ch, "/sys", mask_name, sys);
-        mask_names(ch, "/proc", mask_name, proc);
+        mask_listed(ch, "/proc", proc);
     }
     for (struct json *j = r->masked ? r->masked->child : NULL; j; j = j->next)
         mask_name(ch, j->str);

@@ -19,6 +19,7 @@ void mount_inside(struct child *ch, const char *source, const char *target, bool
 void mount_readonly(struct child *ch, const char *target); /* what mount_inside() put there */
 /* A device node of the host, made at container path `target` below the current directory. */
 void mount_device(struct child *ch, const char *host, const char *target);
+void mounts_prepare(void); /* once, by the starter: asks what the kernel has */
 /* /proc, /dev, /sys, then the room's own mounts and the files of `etc` (hostname, hosts,
  * resolv.conf), below the current directory, which is to become the root. What a container has in
  * the way of /dev and /sys gives way; in a first start, what an image has in the way of any of

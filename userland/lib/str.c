@@ -13,7 +13,10 @@
 
 bool str_starts(const char *s, const char *prefix)
 {
-    return strncmp(s, prefix, strlen(prefix)) == 0;
+    while (*prefix)
+        if (*s++ != *prefix++)
+            return false;
+    return true;
 }
 
 bool str_ends(const char *s, const char *suffix)
