@@ -215,7 +215,7 @@ int verb_load(int argc, char **argv)
     if (!err)
         client_chunk(&c, "", 0);
     status = client_wait_head(&c);
-    if (status < 0 || client_read_all(&c, &answer, 1 << 20) < 0) {
+    if (status < 0 || client_read_all(&c, &answer, 16 << 20) < 0) {
         fprintf(stderr, "error during connect: %s\n", strerror(status < 0 ? -status : EIO));
         return 1;
     }

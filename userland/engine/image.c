@@ -16,6 +16,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lib/map.h"
 #include "lib/str.h"
 
 #define IMAGE_CONFIG_MAX (16u * 1024 * 1024)
@@ -23,8 +24,10 @@
 #define CONFIGS_BYTES (48u * 1024 * 1024)
 #define CONFIGS_VALUES (3u * JSON_NODES_MAX)
 
-static struct image *image_list;
+static struct image *image_list, **image_tail = &image_list;
 static struct layer *layer_list;
+/* A single archive may have tens of thousands of layers or tags. */
+static struct map images_by_id, images_by_tag, layers_by_id, layers_by_dir;
 static uint64_t config_bytes, config_values; /* of all images' configurations */
 
 char *store_path(const char *dir, const char *name)
@@ -44,10 +47,21 @@ struct layer *layer_first(void)
 
 struct layer *layer_find(const char *id)
 {
-    for (struct layer *l = layer_list; l; l = l->next)
-        if (!strcmp(l->id, id))
-            return l;
-    return NULL;
+    return map_find(&layers_by_id, id);
+}
+
+bool layer_is_used(const char *dir)
+{
+    const struct layer *l = map_find(&layers_by_dir, dir);
+
+    return l && l->refs;
+}
+
+static void layer_forget(struct layer *l)
+{
+    map_remove(&layers_by_id, l->id);
+    map_remove(&layers_by_dir, l->dir);
+    free(l);
 }
 
 /* 128 bits of the digest, six to a character. */
@@ -86,6 +100,8 @@ static struct layer *layer_add(const char *id, const char *diff_id, uint64_t siz
     l->size = size;
     l->next = layer_list;
     layer_list = l;
+    map_put(&layers_by_id, l->id, l);
+    map_put(&layers_by_dir, l->dir, l);
     return l;
 }
 
@@ -146,7 +162,7 @@ void layer_put(struct layer *l, struct answer *a)
         answer_hold(a);
     tree_discard(path, layer_gone, a);
     free(path);
-    free(l);
+    layer_forget(l);
 }
 
 void layers_forget(void)
@@ -157,7 +173,7 @@ void layers_forget(void)
             continue;
         }
         *at = l->next;
-        free(l);
+        layer_forget(l);
     }
 }
 
@@ -203,11 +219,7 @@ bool image_configs_full(void)
 
 static struct image *image_by_tag(const char *ref)
 {
-    for (struct image *img = image_list; img; img = img->next)
-        for (int i = 0; i < img->ntags; i++)
-            if (!strcmp(img->tags[i], ref))
-                return img;
-    return NULL;
+    return map_find(&images_by_tag, ref);
 }
 
 static struct image *image_by_id(const char *id)
@@ -256,16 +268,26 @@ struct image *image_get(struct image *img)
     return img;
 }
 
+static void image_untag_all(struct image *img)
+{
+    for (int i = 0; i < img->ntags; i++) {
+        map_remove(&images_by_tag, img->tags[i]);
+        free(img->tags[i]);
+    }
+    img->ntags = 0;
+}
+
 static void image_free(struct image *img)
 {
     for (struct image **at = &image_list; *at; at = &(*at)->next) {
         if (*at != img)
             continue;
         *at = img->next;
+        image_tail = img->next ? image_tail : at;
+        map_remove(&images_by_id, img->id);
         break;
     }
-    for (int i = 0; i < img->ntags; i++)
-        free(img->tags[i]);
+    image_untag_all(img);
     for (int i = 0; i < img->nlayers; i++)
         layer_put(img->layers[i], img->removal);
     free(img->tags);
@@ -314,7 +336,8 @@ void image_tag(struct image *img, const char *ref)
     if (old)
         image_untag(old, ref);
     img->tags = mem_resize(img->tags, sizeof(char *) * (size_t)(img->ntags + 1));
-    img->tags[img->ntags++] = str_dup(ref);
+    img->tags[img->ntags] = str_dup(ref);
+    map_put(&images_by_tag, img->tags[img->ntags++], img);
 }
 
 bool image_untag(struct image *img, const char *ref)
@@ -322,6 +345,7 @@ bool image_untag(struct image *img, const char *ref)
     for (int i = 0; i < img->ntags; i++) {
         if (strcmp(img->tags[i], ref))
             continue;
+        map_remove(&images_by_tag, ref);
         free(img->tags[i]);
         memmove(img->tags + i, img->tags + i + 1, sizeof(char *) * (size_t)(img->ntags - i - 1));
         img->ntags--;
@@ -350,13 +374,13 @@ void image_remove(struct image *img, struct answer *a)
     struct jw w = {.out = &a->body};
 
     jw_array(&w, NULL);
-    while (img->ntags) {
+    for (int i = 0; i < img->ntags; i++) {
         jw_object(&w, NULL);
-        jw_str(&w, "Untagged", img->tags[0]);
+        jw_str(&w, "Untagged", img->tags[i]);
         jw_object_end(&w);
-        event_image(img->id, img->tags[0], "untag");
-        image_untag(img, img->tags[0]);
+        event_image(img->id, img->tags[i], "untag");
     }
+    image_untag_all(img);
     image_remove_told(img, &w);
     jw_array_end(&w);
     event_image(img->id, img->id, "delete");
@@ -373,12 +397,9 @@ void image_drop(struct image *img, struct answer *a)
 }
 
 /* Listed, or kept by a container after its removal. */
-static struct image *image_known(const char *id)
+struct image *image_known(const char *id)
 {
-    for (struct image *img = image_list; img; img = img->next)
-        if (!strcmp(img->id, id))
-            return img;
-    return NULL;
+    return map_find(&images_by_id, id);
 }
 
 static bool layer_there(const char *dir)
@@ -404,7 +425,7 @@ static const char *layer_entry(const struct json *l)
 struct image *image_adopt(const struct json *j, const char **why)
 {
     const char *id = json_str(j, "Id");
-    struct image *img, **tail;
+    struct image *img;
     struct buf text = {0};
     size_t bytes;
     char *path;
@@ -450,9 +471,9 @@ struct image *image_adopt(const struct json *j, const char **why)
     img->config_values = json_values(img->config);
     config_bytes += img->config_bytes;
     config_values += img->config_values;
-    for (tail = &image_list; *tail; tail = &(*tail)->next)
-        ;
-    *tail = img;
+    *image_tail = img;
+    image_tail = &img->next;
+    map_put(&images_by_id, img->id, img);
     return img;
 }
 

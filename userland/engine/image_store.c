@@ -175,21 +175,14 @@ static int store_dirs(void)
     return err;
 }
 
-static bool layer_is_used(const char *dir)
-{
-    for (struct layer *l = layer_first(); l; l = l->next)
-        if (l->refs && !strcmp(l->dir, dir))
-            return true;
-    return false;
-}
-
 /* ID.json or ID.cpio of an image that is listed. */
 static bool image_is_used(const char *file)
 {
-    for (struct image *img = image_first(); img; img = img->next)
-        if (str_starts(file, img->id))
-            return true;
-    return false;
+    char *id = str_dupn(file, strcspn(file, "."));
+    bool used = image_known(id);
+
+    free(id);
+    return used;
 }
 
 static void orphans_of(const char *dir, bool (*used)(const char *name))
