@@ -44,14 +44,11 @@ struct account *itimer_bill_locked(struct process *p)
     return account_swap(p->aspace ? p->aspace->account : NULL);
 }
 
-static void itimer_fire(struct timer *timer)
+static void itimer_expire_locked(struct process *p)
 {
-    struct process *p = container_of(timer, struct process, real_timer);
     struct itimer *it = &p->itimers[ITIMER_REAL];
     struct account *former;
-    u64 flags;
 
-    spin_lock_irqsave(&p->siglock, &flags);
     if (it->interval)
         p->real_timer_rests = p->timers_rest = true;
     else
@@ -59,6 +56,18 @@ static void itimer_fire(struct timer *timer)
     former = itimer_bill_locked(p);
     (void)signal_post_locked(p, NULL, SIGALRM, NULL);
     (void)account_swap(former);
+}
+
+static void itimer_fire(struct timer *timer)
+{
+    struct process *p = container_of(timer, struct process, real_timer);
+    const struct itimer *it = &p->itimers[ITIMER_REAL];
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    /* Set anew, or off, while this callback was on its way: not due. */
+    if (it->expires && time_ns() >= it->expires)
+        itimer_expire_locked(p);
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 
@@ -197,31 +206,35 @@ static void itimer_set_cpu(unsigned which, const struct itimer *new_timer, struc
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 
-int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *old)
+/* All in one hold: two threads that set it leave one's figures and the same one's timer. */
+static void itimer_set_real(const struct itimer *new_timer, struct itimer *old)
 {
     struct process *p = current_process();
-    u64 flags;
+    struct itimer *it = &p->itimers[ITIMER_REAL];
+    u64 flags, now;
 
+    spin_lock_irqsave(&p->siglock, &flags);
+    now = time_ns();
+    itimer_left_locked(p, ITIMER_REAL, now, old);
+    *it = (struct itimer){0};
+    p->real_timer_rests = false;
+    timer_cancel_nowait(&p->real_timer);
+    if (new_timer->expires) {
+        *it = *new_timer;
+        if (add_overflows(now, new_timer->expires, &it->expires))
+            it->expires = U64_MAX - 1;
+        timer_start(&p->real_timer, it->expires);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+}
+
+int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *old)
+{
     if (which > ITIMER_PROF)
         return -EINVAL;
-    if (which != ITIMER_REAL) {
+    if (which == ITIMER_REAL)
+        itimer_set_real(new_timer, old);
+    else
         itimer_set_cpu(which, new_timer, old);
-        return 0;
-    }
-    spin_lock_irqsave(&p->siglock, &flags);
-    itimer_left_locked(p, which, time_ns(), old);
-    p->itimers[ITIMER_REAL].expires = p->itimers[ITIMER_REAL].interval = 0;
-    p->real_timer_rests = false;
-    spin_unlock_irqrestore(&p->siglock, flags);
-    timer_cancel(&p->real_timer);
-    if (!new_timer->expires)
-        return 0;
-    u64 expires;
-    if (add_overflows(time_ns(), new_timer->expires, &expires))
-        expires = U64_MAX - 1;
-    spin_lock_irqsave(&p->siglock, &flags);
-    p->itimers[ITIMER_REAL] = (struct itimer){expires, new_timer->interval};
-    spin_unlock_irqrestore(&p->siglock, flags);
-    timer_start(&p->real_timer, expires);
     return 0;
 }
