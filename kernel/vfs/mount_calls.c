@@ -57,6 +57,15 @@ static int mount_check_place_locked(const struct mount *m, const struct path *pl
     return place->mount->ns == ctx->ns ? 0 : -EINVAL;
 }
 
+/* A mount stands on a name that may have gone meanwhile. Who takes a name away marks it, then looks
+ * for mounts: one of the two sees the other. */
+static void mount_placed(struct dentry *point)
+{
+    smp_mb(); /* pairs with names_mounted */
+    if (unlikely(READ_ONCE(point->flags) & DENTRY_UNLINKED))
+        mount_drop_on(point);
+}
+
 static u64 mount_count_locked(struct mount *top)
 {
     u64 n = 0;
@@ -84,6 +93,7 @@ static int mount_graft_at(struct mount *m, const struct path *target, const stru
         return err;
     }
     mount_put(m); /* the tree has its own */
+    mount_placed(target->dentry);
     mount_ns_changed(ctx->ns);
     return 0;
 }
@@ -175,6 +185,7 @@ static int mount_move_to(struct mount *m, const struct path *target, const struc
         return err;
     path_put(&place);
     mount_put(m); /* attach took another */
+    mount_placed(target->dentry);
     mount_ns_changed(ctx->ns);
     return 0;
 }
@@ -390,6 +401,7 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
     mount_put(old); /* its former place's (or the namespace's) reference */
     mount_put(new); /* the former place's */
     up_move_roots(&ctx->root, new_root);
+    mount_placed(put_old->dentry);
     mount_ns_changed(ctx->ns);
     return 0;
 }

@@ -215,6 +215,13 @@ static int names_rmdir(struct inode *dir, struct dentry *d)
     return err;
 }
 
+/* Asked of a name that is marked as gone. */
+static bool names_mounted(const struct dentry *d)
+{
+    smp_mb(); /* pairs with mount_placed */
+    return unlikely(READ_ONCE(d->mounts));
+}
+
 static int names_remove(const struct walk_ctx *ctx, const struct path *at, const char *name,
                         bool is_dir)
 {
@@ -253,7 +260,7 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
         dentry_delete(d);
     if (!err && READ_ONCE(inotify_watches))
         names_tell_unlinked(&last.dir, d);
-    if (!err && unlikely(READ_ONCE(d->mounts)))
+    if (!err && names_mounted(d))
         gone = d;
     if (gone)
         dentry_get(gone);
@@ -418,7 +425,7 @@ static int rename_perform(struct rename *r)
         dentry_move(r->old, r->new);
     if (READ_ONCE(inotify_watches))
         rename_tell(r);
-    if (!(r->flags & RENAME_EXCHANGE) && unlikely(READ_ONCE(r->new->mounts))) {
+    if (!(r->flags & RENAME_EXCHANGE) && names_mounted(r->new)) {
         dentry_get(r->new);
         r->gone = r->new;
     }
