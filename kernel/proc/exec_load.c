@@ -278,10 +278,21 @@ static int exec_map_stack(struct exec_job *j)
                               AREA_GROWSDOWN | AREA_NORESERVE);
 }
 
+#define PUSH_PART (64UL << 10) /* of the strings, of which there may be megabytes */
+
 static int exec_push(struct exec_job *j, u64 *sp, const void *data, size_t n)
 {
+    const char *from = data;
+
     *sp -= n;
-    return aspace_write(j->aspace, *sp, data, n, true) == (ssize_t)n ? 0 : -E2BIG;
+    for (size_t at = 0; at < n; at += PUSH_PART) {
+        size_t part = MIN(n - at, PUSH_PART);
+
+        if (aspace_write(j->aspace, *sp + at, from + at, part, true) != (ssize_t)part)
+            return -E2BIG;
+        cond_yield();
+    }
+    return 0;
 }
 
 struct auxv_builder {
@@ -333,9 +344,11 @@ static unsigned exec_pointers(u64 *out, const struct exec_strings *s, u64 at)
 
     for (u32 i = 0; i < s->count; i++) {
         size_t n = strlen(p) + 1;
+
         out[i] = at;
         at += n;
         p += n;
+        cond_yield(); /* all of them together may be megabytes */
     }
     out[s->count] = 0;
     return s->count + 1;

@@ -575,3 +575,21 @@ TEST(a_poor_groups_long_walks_keep_no_other_from_making_groups)
         printf("# a group took up to %.1f ms\n", worst / 1e3);
     EXPECT(worst <= late);
 }
+
+/* Strings near the bound of what an exec takes; the new program finds no test of that name. */
+static void exec_with_long_strings(void)
+{
+    static char text[120000];
+    char *env[17] = {NULL}, *argv[] = {"exec", "none", NULL};
+
+    memset(text, 'x', sizeof(text) - 1);
+    for (int i = 0; i < 16; i++)
+        env[i] = text;
+    execve("/proc/self/exe", argv, env);
+    EXPECT(!"the program could not be run");
+}
+
+TEST(long_arguments_let_others_run)
+{
+    hoard(exec_with_long_strings);
+}
