@@ -518,7 +518,7 @@ static int fault_wait(struct fault *f, int what, struct page **pin)
         *pin = NULL;
         err = mem_object_page(f->object, f->index, true, pin);
         mem_object_put(f->object);
-        return err;
+        return err == -ENOSPC ? -EIO : err;
     case FAULT_RELIEVE:
         return charge_relieve(f->failed);
     case FAULT_GROW:

@@ -135,6 +135,34 @@ void object_count_page(const struct mem_object *obj, const struct page *page, s6
     account_use(page->account, memory ? ACCOUNT_SHARED : ACCOUNT_FILE, change);
 }
 
+void object_uncount_locked(struct mem_object *obj, u64 pages)
+{
+    obj->nr_pages -= pages;
+    if (obj->bound)
+        atomic_sub(&obj->bound->now, (s64)pages);
+}
+
+void mem_object_unbind(struct mem_object *obj)
+{
+    spin_lock(&obj->lock);
+    if (obj->bound)
+        atomic_sub(&obj->bound->now, (s64)obj->nr_pages);
+    obj->bound = NULL;
+    spin_unlock(&obj->lock);
+}
+
+/* One more, if that stays within the bound. */
+static bool object_bound_take(struct mem_bound *b)
+{
+    s64 now = atomic_read(&b->now);
+
+    do {
+        if ((u64)now >= READ_ONCE(b->max))
+            return false;
+    } while (!atomic_cas(&b->now, &now, now + 1));
+    return true;
+}
+
 static void object_drop_page(void *entry, void *ctx)
 {
     struct page *page = entry;
@@ -154,7 +182,7 @@ void mem_object_put(struct mem_object *obj)
     /* The lock keeps reclaim out, which comes by way of the LRU. */
     spin_lock(&obj->lock);
     xa_destroy(&obj->pages, object_drop_page, obj);
-    obj->nr_pages = 0;
+    object_uncount_locked(obj, obj->nr_pages);
     spin_unlock(&obj->lock);
     if (obj->ops->destroy)
         obj->ops->destroy(obj);
@@ -209,6 +237,22 @@ struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags)
     return page;
 }
 
+/* Others see the page once it is in the map: the bound comes first, and a page that is there
+ * already takes nothing of it, or others would be refused what there is. */
+static int object_map_insert_locked(struct mem_object *obj, struct page *page, struct xa_pool *pool)
+{
+    int err;
+
+    if (obj->bound && xa_load(&obj->pages, page->index))
+        return -EEXIST;
+    if (obj->bound && !object_bound_take(obj->bound))
+        return -ENOSPC;
+    err = xa_insert(&obj->pages, page->index, page, pool);
+    if (err && obj->bound)
+        atomic_dec(&obj->bound->now);
+    return err;
+}
+
 int object_page_insert(struct mem_object *obj, struct page *page)
 {
     struct xa_pool pool = {0};
@@ -217,7 +261,7 @@ int object_page_insert(struct mem_object *obj, struct page *page)
 
     for (;;) {
         spin_lock(&obj->lock);
-        err = xa_insert(&obj->pages, page->index, page, &pool);
+        err = object_map_insert_locked(obj, page, &pool);
         if (!err) {
             page_get(page);
             obj->nr_pages++;

@@ -35,6 +35,12 @@ struct mem_object_ops {
         struct mem_object *obj); /* the last reference is gone; pages are freed already */
 };
 
+/* How many pages some objects may have together, and have by now; never more, not for a moment. */
+struct mem_bound {
+    u64 max;        /* a  U64_MAX: any number */
+    atomic64_t now; /* a */
+};
+
 /* I immutable · l lock · a atomic */
 struct mem_object {
     const struct mem_object_ops *ops; /* I */
@@ -44,6 +50,7 @@ struct mem_object {
     struct list_node areas;           /* l  areas that map it, by area->object_node */
     u64 nr_areas;                     /* l */
     u64 nr_pages;                     /* l */
+    struct mem_bound *bound;          /* l  of its pages; NULL: none, or not any more */
     u64 size;                         /* a  bytes; faults at or past the page end get SIGBUS */
     u64 id;                           /* a  0: not asked for yet */
     void *owner;                      /* I  the inode */
@@ -57,12 +64,15 @@ static inline void mem_object_get(struct mem_object *obj)
     refcount_get(&obj->ref);
 }
 void mem_object_put(struct mem_object *obj);
+/* Its pages no longer count in its bound, which may go; pages that come later are bounded by
+ * nothing but their payer's account. */
+void mem_object_unbind(struct mem_object *obj);
 /* What names the object for ever: unlike its address no other object ever gets it. Not 0. */
 u64 mem_object_id(struct mem_object *obj);
 
 /* The up-to-date page at index with a reference, reading it in if need be. With create false a hole
- * in an object without read_page gives *out NULL and 0. -ENOMEM, -EIO, -EINTR. Context: may sleep.
- */
+ * in an object without read_page gives *out NULL and 0. -ENOMEM, -ENOSPC (its bound), -EIO, -EINTR.
+ * Context: may sleep. */
 int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page **out) __must_check;
 /* The cached page or NULL; never sleeps. */
 struct page *mem_object_peek(struct mem_object *obj, u64 index);

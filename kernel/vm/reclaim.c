@@ -80,7 +80,7 @@ static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
     if (!atomic_cas(&page->ref, &one, 0))
         return false;
     xa_erase(&obj->pages, page->index);
-    obj->nr_pages--;
+    object_uncount_locked(obj, 1);
     object_count_page(obj, page, -1);
     atomic_set(&page->ref, 1);
     page_put(page);

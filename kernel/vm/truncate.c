@@ -109,7 +109,7 @@ static void truncate_wait_io(struct mem_object *obj, struct page *page) REQUIRES
 static void truncate_take_page_locked(struct mem_object *obj, struct page *page)
 {
     xa_erase(&obj->pages, page->index);
-    obj->nr_pages--;
+    object_uncount_locked(obj, 1);
     object_lru_del(page);
     object_count_page(obj, page, -1);
     page_flag_clear(page, PG_DIRTY);

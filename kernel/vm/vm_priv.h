@@ -145,6 +145,7 @@ bool object_unmap_page_locked(struct mem_object *obj, struct page *page) __must_
 /* A page at index, private to the caller until inserted. */
 struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
 /* 0, -EEXIST or -ENOMEM; the cache takes the page's first reference, the caller gets another. */
+void object_uncount_locked(struct mem_object *obj, u64 pages); /* that have left the map */
 int object_page_insert(struct mem_object *obj, struct page *page) __must_check;
 
 extern struct page *zero_page;

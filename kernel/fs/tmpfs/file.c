@@ -24,35 +24,6 @@ static bool tmpfs_next_page(struct mem_object *obj, u64 *index)
     return found;
 }
 
-static bool tmpfs_page_there(struct mem_object *obj, u64 index)
-{
-    bool there;
-
-    rcu_read_lock();
-    there = xa_load(&obj->pages, index) != NULL;
-    rcu_read_unlock();
-    return there;
-}
-
-/* Tells the super how many pages the file has by now, `taken` of them set aside before: in one
- * step, or they would be counted twice for a moment. */
-static void tmpfs_settle(struct inode *i, u64 taken)
-{
-    struct tmpfs_inode *t = i->priv;
-    u64 now = READ_ONCE(i->object->nr_pages);
-    s64 more = (s64)(now - t->pages - taken);
-
-    if (more)
-        atomic_add(&tmpfs_of(i)->pages, more);
-    t->pages = now;
-}
-
-/* Those that came through mappings since the last time are counted late. */
-static void tmpfs_count_pages(struct inode *i)
-{
-    tmpfs_settle(i, 0);
-}
-
 #define FILE_SIZE_MAX ((u64)S64_MAX & PAGE_MASK)
 #define FAULT_IN_BYTES 65536
 enum { FALLOC_KEEP_SIZE = 1, FALLOC_PUNCH_HOLE = 2 };
@@ -73,8 +44,6 @@ static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
 {
     u64 first = pos >> PAGE_SHIFT, last = (pos + n - 1) >> PAGE_SHIFT, there = 0, k = first;
 
-    if (first == last) /* most are small: no way to the next page is looked for */
-        return tmpfs_page_there(obj, first) ? 0 : 1;
     while (tmpfs_next_page(obj, &k) && k <= last) {
         there++;
         k++;
@@ -83,30 +52,11 @@ static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
     return last - first + 1 - there;
 }
 
-/* Sets aside the *taken pages of the file system's size that [pos, pos + n) is to get, so that
- * others who write at the same time do not count on them, and no more than these, so that none is
- * refused what there is; tmpfs_settle puts in their place what was used. */
-static bool tmpfs_room(struct inode *i, u64 pos, u64 n, u64 *taken)
-{
-    struct tmpfs_super *ts = tmpfs_of(i);
-
-    *taken = 0;
-    if (READ_ONCE(ts->max_pages) == U64_MAX || n == 0)
-        return true;
-    tmpfs_count_pages(i);
-    *taken = tmpfs_missing(i->object, pos, n);
-    if (*taken == 0 || tmpfs_take(&ts->pages, *taken, READ_ONCE(ts->max_pages)))
-        return true;
-    *taken = 0;
-    return false;
-}
-
 static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct inode *i = f->inode;
     struct tmpfs_inode *t = i->priv;
     ssize_t n;
-    u64 taken;
 
     if (f->flags & O_APPEND || from->append)
         *pos = (loff_t)i->object->size;
@@ -116,15 +66,11 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
         return -EFBIG;
     if ((t->seals & F_SEAL_GROW) && (u64)*pos + from->count > i->object->size)
         return -EPERM;
-    if (!tmpfs_room(i, (u64)*pos, from->count, &taken))
-        return -ENOSPC;
     if (from->count)
         inode_drop_privileges_locked(i);
     current_thread()->nofault++;
-    DELAYPOINT(tmpfs_room);
     n = mem_object_write(i->object, from, (u64)*pos);
     current_thread()->nofault--;
-    tmpfs_settle(i, taken);
     if (n <= 0)
         return n;
     *pos += n;
@@ -259,7 +205,6 @@ static int tmpfs_setattr(struct inode *i, const struct attr_change *ch)
         return 0;
     mem_object_truncate(i->object, DIV_ROUND_UP(ch->size, PAGE_SIZE), U64_MAX);
     tmpfs_zero_partial(i->object, ch->size, ALIGN_UP(ch->size, PAGE_SIZE));
-    tmpfs_count_pages(i);
     return 0;
 }
 
@@ -278,7 +223,6 @@ static int tmpfs_punch(struct inode *i, u64 off, u64 end)
     tmpfs_zero_partial(i->object, off, first);
     tmpfs_zero_partial(i->object, last, end);
     mem_object_truncate(i->object, first >> PAGE_SHIFT, last >> PAGE_SHIFT);
-    tmpfs_count_pages(i);
     i->mtime = i->ctime = vfs_now();
     return 0;
 }
@@ -290,9 +234,10 @@ static int tmpfs_reserve(struct inode *i, u64 off, u64 end)
 {
     u64 missing = tmpfs_missing(i->object, off, end - off);
     u64 past = DIV_ROUND_UP(i->object->size, PAGE_SIZE);
+    const struct mem_bound *bound = &tmpfs_of(i)->pages;
+    u64 max = READ_ONCE(bound->max), now = (u64)atomic_read(&bound->now);
     struct page *page;
-    u64 taken;
-    int err = tmpfs_room(i, off, end - off, &taken) ? mem_object_room(missing) : -ENOSPC;
+    int err = now > max || missing > max - now ? -ENOSPC : mem_object_room(missing);
 
     for (u64 k = off >> PAGE_SHIFT; !err && k < DIV_ROUND_UP(end, PAGE_SIZE); k++) {
         err = mem_object_page(i->object, k, true, &page);
@@ -304,7 +249,6 @@ static int tmpfs_reserve(struct inode *i, u64 off, u64 end)
         if (err)
             mem_object_truncate(i->object, MAX(past, off >> PAGE_SHIFT), k + 1);
     }
-    tmpfs_settle(i, taken);
     return err;
 }
 

@@ -28,8 +28,10 @@ static struct mem_object *tmpfs_object(struct inode *i)
 {
     struct mem_object *obj = kmalloc(sizeof(*obj));
 
-    if (obj)
-        mem_object_init(obj, &tmpfs_object_ops, i);
+    if (!obj)
+        return NULL;
+    mem_object_init(obj, &tmpfs_object_ops, i);
+    obj->bound = &tmpfs_of(i)->pages;
     return obj;
 }
 
@@ -93,8 +95,7 @@ void tmpfs_evict(struct inode *i)
 
     if (i->object) {
         mem_object_truncate(i->object, 0, U64_MAX);
-        if (t)
-            atomic_sub(&tmpfs_of(i)->pages, (s64)t->pages);
+        mem_object_unbind(i->object);
     }
     atomic_dec(&tmpfs_of(i)->inodes);
     if (!t)

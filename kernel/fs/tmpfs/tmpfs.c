@@ -17,10 +17,10 @@ static int tmpfs_statfs(struct super *s, struct statfs_k *out)
 {
     struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
     struct mem_info mem;
-    u64 total, used = (u64)atomic_read(&ts->pages);
+    u64 total, used = (u64)atomic_read(&ts->pages.now);
 
     mem_info_get(&mem);
-    total = ts->max_pages == U64_MAX ? mem.total : ts->max_pages;
+    total = ts->pages.max == U64_MAX ? mem.total : ts->pages.max;
     *out = (struct statfs_k){
         .type = TMPFS_MAGIC,
         .bsize = PAGE_SIZE,
@@ -50,8 +50,8 @@ static int tmpfs_show_options(struct super *s, char *buf, size_t n)
     struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
     size_t at = 0;
 
-    if (ts->max_pages != U64_MAX)
-        at += scnprintf(buf + at, n - at, ",size=%luk", ts->max_pages * (PAGE_SIZE / 1024));
+    if (ts->pages.max != U64_MAX)
+        at += scnprintf(buf + at, n - at, ",size=%luk", ts->pages.max * (PAGE_SIZE / 1024));
     if (ts->max_inodes != U64_MAX)
         at += scnprintf(buf + at, n - at, ",nr_inodes=%lu", ts->max_inodes);
     if (ts->root_mode != 01777)
@@ -124,10 +124,10 @@ static int tmpfs_parse_option(struct tmpfs_super *ts, const char *opt, size_t le
 #define OPTION_IS(name) (key == sizeof(name) - 1 && memcmp(opt, name, key) == 0)
     if (OPTION_IS("size")) {
         err = tmpfs_parse_size(value, n, &v);
-        ts->max_pages = v ? v / PAGE_SIZE + (v % PAGE_SIZE != 0) : U64_MAX;
+        ts->pages.max = v ? v / PAGE_SIZE + (v % PAGE_SIZE != 0) : U64_MAX;
     } else if (OPTION_IS("nr_blocks")) {
         err = tmpfs_parse_size(value, n, &v);
-        ts->max_pages = v ? v : U64_MAX;
+        ts->pages.max = v ? v : U64_MAX;
     } else if (OPTION_IS("nr_inodes")) {
         err = tmpfs_parse_size(value, n, &v);
         ts->max_inodes = v ? v : U64_MAX;
@@ -167,15 +167,15 @@ static int tmpfs_parse(struct tmpfs_super *ts, const char *options)
 static int tmpfs_remount(struct super *s, unsigned flags, const char *options)
 {
     struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
-    struct tmpfs_super fresh = {.max_pages = ts->max_pages, .max_inodes = ts->max_inodes};
+    struct tmpfs_super fresh = {.pages.max = ts->pages.max, .max_inodes = ts->max_inodes};
     int err = tmpfs_parse(&fresh, options);
 
-    if (!err && ((u64)atomic_read(&ts->pages) > fresh.max_pages ||
+    if (!err && ((u64)atomic_read(&ts->pages.now) > fresh.pages.max ||
                  (u64)atomic_read(&ts->inodes) > fresh.max_inodes))
         err = -EINVAL;
     if (err)
         return err;
-    WRITE_ONCE(ts->max_pages, fresh.max_pages);
+    WRITE_ONCE(ts->pages.max, fresh.pages.max);
     WRITE_ONCE(ts->max_inodes, fresh.max_inodes);
     return 0;
 }
@@ -204,7 +204,7 @@ int tmpfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const ch
     ts->super.user_ns = &user_ns_init;
     ts->super.dev = super_dev_alloc();
     refcount_init(&ts->super.ref, 1);
-    ts->max_pages = ts->max_inodes = U64_MAX;
+    ts->pages.max = ts->max_inodes = U64_MAX;
     ts->root_mode = 01777;
     err = tmpfs_parse(ts, options);
     root = err ? NULL : tmpfs_inode(ts, S_IFDIR | ts->root_mode, NULL, NULL);

@@ -8,13 +8,14 @@
 #include "lib/rbtree.h"
 #include "sched/mutex.h"
 #include "vfs/dentry.h"
+#include "vm/object.h"
 
 /* Per file system. Limits of U64_MAX: none. */
 struct tmpfs_super {
     struct super super;
-    u64 max_pages, max_inodes;
+    struct mem_bound pages; /* of its files, however they come */
+    u64 max_inodes;
     atomic64_t inodes;
-    atomic64_t pages;
     u32 root_mode;
     kuid_t uid;
     kgid_t gid;
@@ -52,7 +53,6 @@ struct tmpfs_inode {
     };
     u32 seals;     /* k  memfd */
     bool nameless; /* a  made by O_TMPFILE: may get its first name */
-    u64 pages;     /* k  of these many the super knows */
 };
 
 /* Also mounts devfs: a tmpfs with nodes in it. */
