@@ -94,7 +94,7 @@ static void domain_root(struct domain *d)
     mounts_standard(&d->child, ".."); /* the container's own directory */
     for (int i = 0; i < c->ndevices; i++)
         mount_device(&d->child, c->devices[i].host, c->devices[i].target);
-    root_enter(&d->child, merged);
+    root_enter(&d->child, ".");
     free(merged);
 }
 

@@ -20,6 +20,7 @@ struct mount_spec {
     char *mode;          /* the words as they were asked for, or NULL */
     char *volume;        /* its name, when it is one */
     unsigned long flags; /* MS_*; of a bind MS_RDONLY alone */
+    bool file;           /* the source is known to be one */
     bool make;           /* the source is made when it is missing */
     bool flat;           /* without the mounts below the source */
     bool fill;           /* a volume: what the image has there is copied into an empty one */

@@ -260,8 +260,9 @@ static void prepare_mtab(struct child *ch)
     static const char mounts[] = "/proc/mounts";
     char now[sizeof(mounts)];
 
-    if (readlink("etc/mtab", now, sizeof(now)) == sizeof(mounts) - 1 &&
-        !memcmp(now, mounts, sizeof(mounts) - 1))
+    if (symlink(mounts, "etc/mtab") == 0 ||
+        (readlink("etc/mtab", now, sizeof(now)) == sizeof(mounts) - 1 &&
+         !memcmp(now, mounts, sizeof(mounts) - 1)))
         return;
     unlink("etc/mtab");
     if (symlink(mounts, "etc/mtab") < 0 && errno != EEXIST)
@@ -296,8 +297,8 @@ void mounts_standard(struct child *ch, const char *etc)
     mount_inside(ch, "proc", "/proc", true, "proc", flags, NULL);
     mount_dev(ch);
     mount_inside(ch, "sysfs", "/sys", true, "sysfs", sys, NULL);
-    if (access("sys/fs/cgroup", F_OK) == 0)
-        child_mount(ch, "cgroup", "sys/fs/cgroup", "cgroup2", sys, NULL);
+    if (mount("cgroup", "sys/fs/cgroup", "cgroup2", sys, NULL) < 0 && errno != ENOENT)
+        child_fail(ch, "cannot mount /sys/fs/cgroup: %s", str_error(errno));
     volumes_mount(ch, etc);
 }
 

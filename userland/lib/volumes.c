@@ -147,11 +147,11 @@ static void volume_fill(struct child *ch, const struct mount_spec *m, int target
 
 static void volume_mount(struct child *ch, const struct mount_spec *m)
 {
-    struct stat source = {.st_mode = S_IFDIR};
+    struct stat source = {.st_mode = m->file ? S_IFREG : S_IFDIR};
     char *path;
     int fd;
 
-    if (m->source && stat(m->source, &source) < 0)
+    if (m->source && !m->file && stat(m->source, &source) < 0)
         child_fail(ch, "bind source path does not exist: %s", m->source);
     fd = target_hold(ch, m, S_ISDIR(source.st_mode), &path);
     if (m->fill)
@@ -189,8 +189,8 @@ void volumes_mount(struct child *ch, const char *etc)
         char *target = str_fmt("/etc/%s", names[i]);
 
         if (!room_mounts_at(r, target))
-            own[n++] =
-                (struct mount_spec){.source = str_fmt("%s/%s", etc, names[i]), .target = target};
+            own[n++] = (struct mount_spec){
+                .source = str_fmt("%s/%s", etc, names[i]), .target = target, .file = true};
     }
     for (int i = 0; i < r->nmounts; i++)
         own[n++] = r->mounts[i];
