@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Crowds of processes, threads, signals and timers cost their neighbour no time either: see
- * hoards.c. They are in a control group of their own, so that only what the kernel does for them at
- * a stretch can keep the neighbour waiting. Children share memory where they only have to be many.
+ * hoards.c and hoard_group.h. Children share memory where they only have to be many.
  */
 #include <linux/futex.h>
 #include <sys/ioctl.h>
@@ -11,47 +10,13 @@
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 
-#include "hoard.h"
+#include "hoard_group.h"
 
 #define CROWD 2500
 #define STACK 8192
 
 static char *stacks;
 static int gate[2];
-
-static void put(const char *dir, const char *file, const char *text)
-{
-    char path[128];
-    int fd;
-
-    snprintf(path, sizeof(path), "%s/%s", dir, file);
-    fd = open(path, O_WRONLY);
-    EXPECT(fd >= 0 && write(fd, text, strlen(text)) > 0);
-    close(fd);
-}
-
-/* Joins, and runs until the scheduler owes the group nothing for its late start. */
-static void join_group(void)
-{
-    put("/tmp/cgroup/crowd", "cgroup.procs", "0");
-    for (double begin = now_us(); now_us() - begin < 30000;)
-        ;
-}
-
-static void let_others_run(void (*run)(void))
-{
-    mkdir("/tmp", 0777);
-    mkdir("/tmp/cgroup", 0755);
-    mount("none", "/tmp/cgroup", "cgroup2", 0, NULL);
-    put("/tmp/cgroup", "cgroup.subtree_control", "+cpu");
-    EXPECT(mkdir("/tmp/cgroup/crowd", 0755) == 0 || errno == EEXIST);
-    hoard_after(join_group, run);
-    put("/tmp/cgroup/crowd", "cgroup.kill", "1");
-    for (int i = 0; rmdir("/tmp/cgroup/crowd") && i < 1000; i++)
-        usleep(2000);
-    EXPECT(access("/tmp/cgroup/crowd", F_OK) < 0);
-    umount2("/tmp/cgroup", MNT_DETACH);
-}
 
 static int wait_at_gate(void *arg)
 {

@@ -430,10 +430,14 @@ void msg_drop(struct ipc_ns *ns, struct sysv_object *o)
     mutex_lock(&o->lock);
     sysv_unlink(ns, o);
     o->removed = true;
-    while (!list_empty(&q->receivers))
+    while (!list_empty(&q->receivers)) {
         msg_wake_receiver(list_first(&q->receivers, struct msg_receiver, node), -EIDRM, NULL);
-    while (!list_empty(&q->senders))
+        cond_yield();
+    }
+    while (!list_empty(&q->senders)) {
         msg_wake_sender(list_first(&q->senders, struct msg_sender, node), -EIDRM);
+        cond_yield();
+    }
     mutex_unlock(&o->lock);
     sysv_put(o); /* the table's */
 }

@@ -36,9 +36,11 @@ void sem_destroy(struct sysv_object *o)
 {
     struct sem_set *set = sem_of(o);
 
-    for (u32 i = 0; i < set->count; i++)
+    for (u32 i = 0; i < set->count; i++) {
         if (set->sems[i].pid)
             pid_put(set->sems[i].pid);
+        cond_yield();
+    }
     kfree(set);
 }
 
@@ -148,17 +150,36 @@ static void sem_wake_one(struct sem_set *set, u32 i)
         ;
 }
 
-/* Some values have changed: those of ops, or with NULL any. */
-static void sem_wake_all(struct sem_set *set, const struct sem_op *ops, u32 n)
+/* Any semaphore may have changed: those that wait for one alone. */
+static void sem_wake_each(struct sem_set *set)
 {
-    for (u32 i = 0; i < (ops ? n : set->count); i++)
-        if (!ops || ops[i].change)
-            sem_wake_one(set, ops ? ops[i].index : i);
-    while (!list_empty(&set->waiters) && sem_wake_list(set, &set->waiters)) {
-        for (u32 i = 0; i < set->count; i++)
-            sem_wake_one(set, i);
+    for (u32 i = 0; i < set->count; i++) {
+        sem_wake_one(set, i);
         cond_yield();
     }
+}
+
+/* Those that wait for several. */
+static void sem_wake_several(struct sem_set *set)
+{
+    while (!list_empty(&set->waiters) && sem_wake_list(set, &set->waiters))
+        sem_wake_each(set);
+}
+
+/* The values of ops have changed. */
+static void sem_wake_for(struct sem_set *set, const struct sem_op *ops, u32 n)
+{
+    for (u32 i = 0; i < n; i++)
+        if (ops[i].change)
+            sem_wake_one(set, ops[i].index);
+    sem_wake_several(set);
+}
+
+/* Any may have. */
+static void sem_wake_all(struct sem_set *set)
+{
+    sem_wake_each(set);
+    sem_wake_several(set);
 }
 
 static bool sem_flagged(const struct sem_op *ops, u32 n, s16 flag)
@@ -196,7 +217,7 @@ static s64 sem_operate_locked(struct sem_set *set, struct sem_waiter *w, u64 dea
     if (r == 1)
         return sem_wait(set, w, deadline);
     if (!r && sem_changes(w->ops, w->n))
-        sem_wake_all(set, w->ops, w->n);
+        sem_wake_for(set, w->ops, w->n);
     return r;
 }
 
@@ -232,9 +253,10 @@ void sem_apply_undo(struct sem_set *set, struct sem_undo *u)
             continue;
         s->value = MIN(MAX(s->value + u->adjust[i], 0), SEM_VALUE_MAX);
         sem_note_pid(s, pid);
+        cond_yield();
     }
     set->otime = sysv_seconds();
-    sem_wake_all(set, NULL, 0);
+    sem_wake_all(set);
 }
 
 /* ------------------------------------------------------------- making and removing */
@@ -287,8 +309,10 @@ s64 sem_get(s32 key, s32 count, u32 flags)
 
 static void sem_fail_waiters(struct list_node *list)
 {
-    while (!list_empty(list))
+    while (!list_empty(list)) {
         sem_wake(list_first(list, struct sem_waiter, node), -EIDRM);
+        cond_yield();
+    }
 }
 
 /* REQUIRES(table lock) */
@@ -302,8 +326,10 @@ void sem_drop(struct ipc_ns *ns, struct sysv_object *o)
     ns->sem_total -= set->count;
     sem_undo_orphan(set);
     sem_fail_waiters(&set->waiters);
-    for (u32 i = 0; i < set->count; i++)
+    for (u32 i = 0; i < set->count; i++) {
         sem_fail_waiters(&set->sems[i].waiters);
+        cond_yield();
+    }
     mutex_unlock(&o->lock);
     sysv_put(o); /* the table's */
 }
@@ -401,13 +427,8 @@ s64 sem_ask(s32 id, s32 index, enum sem_ask what)
     return r;
 }
 
-/* A value is set: what processes would undo of it is forgotten. */
 static void sem_put_value(struct sem_set *set, u32 i, s32 value)
 {
-    struct sem_undo *u;
-
-    list_for_each (u, &set->undos, set_node)
-        u->adjust[i] = 0;
     set->sems[i].value = value;
     sem_note_pid(&set->sems[i], current_process()->pid);
 }
@@ -425,9 +446,11 @@ s64 sem_set_value(s32 id, s32 index, s32 value)
     if (index < 0 || (u32)index >= sem_of(o)->count) {
         err = -EINVAL;
     } else {
+        sem_undo_forget(sem_of(o), (u32)index, 1);
         sem_put_value(sem_of(o), (u32)index, value);
         o->ctime = sysv_seconds();
-        sem_wake_all(sem_of(o), NULL, 0);
+        sem_wake_one(sem_of(o), (u32)index);
+        sem_wake_several(sem_of(o));
     }
     mutex_unlock(&o->lock);
     sysv_put(o);
@@ -475,13 +498,15 @@ s64 sem_set_all(s32 id, const u16 *values, u32 n)
         return PTR_ERR(o);
     if (sem_of(o)->count != n)
         err = -EINVAL;
+    else
+        sem_undo_forget(sem_of(o), 0, n);
     for (u32 i = 0; !err && i < n; i++) {
         sem_put_value(sem_of(o), i, values[i]);
         cond_yield();
     }
     if (!err) {
         o->ctime = sysv_seconds();
-        sem_wake_all(sem_of(o), NULL, 0);
+        sem_wake_all(sem_of(o));
     }
     mutex_unlock(&o->lock);
     sysv_put(o);

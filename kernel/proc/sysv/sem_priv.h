@@ -36,6 +36,9 @@ struct sem_undo {
 struct sem_undo *sem_undo_of(struct sem_set *set) __must_check;
 /* The set goes. REQUIRES(set->base.lock) */
 void sem_undo_orphan(struct sem_set *set);
+/* The values of n semaphores from first are set: what would be undone of them is forgotten.
+ * REQUIRES(set->base.lock) */
+void sem_undo_forget(struct sem_set *set, u32 first, u32 n);
 /* REQUIRES(set->base.lock) */
 void sem_apply_undo(struct sem_set *set, struct sem_undo *u);
 void sem_set_put(struct sem_set *set);

@@ -7,9 +7,11 @@
  * undos dead and forgets them; the list drops dead ones when it is next searched, or at the end.
  */
 #include "lib/errno.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/proc.h"
 #include "proc/sysv/sem_priv.h"
+#include "sched/thread.h"
 
 #define UNDO_ORDER 13
 
@@ -36,6 +38,7 @@ static struct sem_undo *sem_undo_find(struct sem_undo_list *l, const struct sem_
             sem_undo_free(u);
         else if (u->set == set)
             found = u;
+        cond_yield();
     }
     return found;
 }
@@ -100,6 +103,17 @@ void sem_undo_orphan(struct sem_set *set)
     list_for_each_safe (u, next, &set->undos, set_node) {
         list_del(&u->set_node);
         __atomic_store_n(&u->dead, true, __ATOMIC_RELEASE);
+        cond_yield();
+    }
+}
+
+void sem_undo_forget(struct sem_set *set, u32 first, u32 n)
+{
+    struct sem_undo *u;
+
+    list_for_each (u, &set->undos, set_node) {
+        memset(&u->adjust[first], 0, n * sizeof(u->adjust[0]));
+        cond_yield();
     }
 }
 
