@@ -394,6 +394,7 @@ TEST(strings_end_where_memory_does)
         EXPECT(access(end - len, F_OK) < 0 && errno == EFAULT);
         EXPECT(unlink(name) == 0);
     }
+    EXPECT(chdir("..") == 0 && rmdir("strings") == 0);
     for (int at = 0; at < 16; at++) {
         p = end - PAGE + at;
         memset(p, 'y', PAGE - (size_t)at);
