@@ -35,7 +35,8 @@ struct mem_object_ops {
         struct mem_object *obj); /* the last reference is gone; pages are freed already */
 };
 
-/* How many pages some objects may have together, and have by now; never more, not for a moment. */
+/* How many pages some objects may have together, and have by now: more only where max was lowered
+ * meanwhile. */
 struct mem_bound {
     u64 max;        /* a  U64_MAX: any number */
     atomic64_t now; /* a */
@@ -97,7 +98,8 @@ int mem_object_room(u64 pages) __must_check;
 
 /* An unnamed shared object: MAP_SHARED|MAP_ANONYMOUS, SysV, memfd. */
 struct mem_object *mem_object_create_shared(u64 size) __must_check;
-/* MMIO or reserved frames [pa, pa+size), mapped with prot's caching bits. */
+/* MMIO or reserved frames [pa, pa+size), mapped with prot's caching bits: registers, or memory that
+ * is never given back, since readers of it hold no reference. */
 struct mem_object *mem_object_create_device(hpa_t pa, u64 size, unsigned prot) __must_check;
 
 void page_lock(struct page *page);
