@@ -47,6 +47,26 @@ static struct emul_seg emulate_segment(struct vcpu *v, unsigned nr)
     };
 }
 
+static void emulate_put_seg(struct vcpu *v, unsigned nr, const struct emul_seg *e)
+{
+    struct kvm_segment s = {
+        .base = e->base,
+        .limit = e->limit,
+        .selector = e->selector,
+        .type = e->attr & 15,
+        .s = e->attr >> 4 & 1,
+        .dpl = e->attr >> 5 & 3,
+        .present = e->attr >> 7 & 1,
+        .avl = e->attr >> 8 & 1,
+        .l = e->attr >> 9 & 1,
+        .db = e->attr >> 10 & 1,
+        .g = e->attr >> 11 & 1,
+        .unusable = !(e->attr >> 7 & 1),
+    };
+
+    hv_ops->set_segment(v, nr, &s);
+}
+
 /* ------------------------------------------------------------- memory and devices */
 
 /* The CPU has walked the guest's tables for the access that ended the guest, and found it allowed;
@@ -141,9 +161,35 @@ static int emulate_read_system(struct emul *e, u64 linear, void *buf, u32 len)
     return err ? err : guest_read(v->vm, gpa, buf, len);
 }
 
+static int emulate_cmpxchg_system(struct emul *e, u64 linear, u8 old, u8 new)
+{
+    struct vcpu *v = emulate_vcpu(e);
+    u8 found = old;
+    gpa_t gpa;
+    int err = vcpu_translate(v, linear, PF_WRITE, &gpa, &e->fault);
+
+    if (!err)
+        err = guest_cas(v->vm, gpa, &found, new, sizeof(new));
+    return err ? err : found == old ? 0 : -EAGAIN;
+}
+
 static void emulate_task(struct emul *e, struct emul_seg *tr)
 {
     *tr = emulate_segment(emulate_vcpu(e), HV_SEG_TR);
+}
+
+static void emulate_load_task(struct emul *e, const struct emul_seg *tr)
+{
+    emulate_put_seg(emulate_vcpu(e), HV_SEG_TR, tr);
+}
+
+static void emulate_gdt(struct emul *e, u64 *base, u16 *limit)
+{
+    struct kvm_dtable gdt;
+
+    hv_ops->get_table(emulate_vcpu(e), false, &gdt);
+    *base = gdt.base;
+    *limit = gdt.limit;
 }
 
 static int emulate_in(struct emul *e, u16 port, u32 size, void *buf)
@@ -213,6 +259,9 @@ static const struct emul_ops emulate_ops = {
     .cmpxchg = emulate_cmpxchg,
     .read_system = emulate_read_system,
     .task = emulate_task,
+    .gdt = emulate_gdt,
+    .cmpxchg_system = emulate_cmpxchg_system,
+    .load_task = emulate_load_task,
     .in = emulate_in,
     .out = emulate_out,
     .read_cr = emulate_read_cr,
@@ -221,27 +270,6 @@ static const struct emul_ops emulate_ops = {
 };
 
 /* ------------------------------------------------------------- registers in and out */
-
-static void emulate_put_seg(struct vcpu *v, unsigned nr)
-{
-    const struct emul_seg *e = &v->emul.seg[nr];
-    struct kvm_segment s = {
-        .base = e->base,
-        .limit = e->limit,
-        .selector = e->selector,
-        .type = e->attr & 15,
-        .s = e->attr >> 4 & 1,
-        .dpl = e->attr >> 5 & 3,
-        .present = e->attr >> 7 & 1,
-        .avl = e->attr >> 8 & 1,
-        .l = e->attr >> 9 & 1,
-        .db = e->attr >> 10 & 1,
-        .g = e->attr >> 11 & 1,
-        .unusable = !(e->attr >> 7 & 1),
-    };
-
-    hv_ops->set_segment(v, nr, &s);
-}
 
 u8 hv_mode_of(const struct vcpu *v, u64 cr0, bool cs_l, bool cs_db)
 {
@@ -291,7 +319,7 @@ static void emulate_finish(struct vcpu *v)
     v->rflags = e->rflags;
     for (unsigned i = 0; e->seg_dirty >> i; i++)
         if (e->seg_dirty >> i & 1)
-            emulate_put_seg(v, i);
+            emulate_put_seg(v, i, &e->seg[i]);
     hv_ops->set_shadow(v, e->irq_shadow ? KVM_X86_SHADOW_INT_STI : 0);
     vcpu_debug_step(v, before);
     v->hinted = false;

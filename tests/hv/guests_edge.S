@@ -141,6 +141,43 @@ guest user_x87 64
     .quad IDT
 end user_x87
 
+/* Loads the task register with the ecx selectors at esi: 1, or vector and error code of each. Then
+ * tells the register, and, after an exception of user code (vcpu_user), where its frame lies. */
+guest task_register 64
+    gate 6, 3f
+    gate 11, 4f
+    gate 13, 5f
+    lidt AT(9f)
+    cld
+1:  lodsw
+    ltr %ax
+    report 1
+2:  loop 1b
+    xor %eax, %eax
+    str %ax
+    out %eax, $REPORT
+    push $0x23
+    push $0x6000
+    push $2
+    push $0x2b
+    push $AT(6f)
+    iretq
+6:  ud2
+3:  mov %esp, %eax
+    out %eax, $REPORT
+    hlt
+4:  pop %rax
+    or $0xb0000, %eax
+    jmp 7f
+5:  pop %rax
+    or $0xd0000, %eax
+7:  out %eax, $REPORT
+    movq $AT(2b), (%rsp)
+    iretq
+9:  .word 0xfff
+    .quad IDT
+end task_register
+
 /* Sets the bits of CR4 that are in rsi. */
 guest cr4_bits 64
     gate 13, 1f

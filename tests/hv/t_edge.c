@@ -12,6 +12,8 @@
 #define CR4_SMEP (1u << 20)
 #define EFER_NXE (1u << 11)
 #define TSS_AT 0x900
+#define OTHER_TSS 0xa00
+#define SELECTORS 0xb00
 #define MSR_PV_EOI 0x4b564d04 /* these two are the in-kernel APIC's */
 #define MSR_ASYNC_PF_INT 0x4b564d06
 
@@ -20,6 +22,7 @@ GUEST(cr4_bits);
 GUEST(efer_bits);
 GUEST(prefixed);
 GUEST(user_task);
+GUEST(task_register);
 GUEST(cr4_mce);
 GUEST(bit_scans);
 GUEST(outs_counted);
@@ -402,4 +405,58 @@ TEST(user_code_cannot_end_its_guest_by_a_task)
     CHECK(ioctl(vm.vcpu[0], KVM_SET_SREGS, &s) == 0);
     vector = vcpu_report(&vm, 0);
     CHECK(vector == 10 || vector == 13);
+}
+
+/* Loads these selectors into the task register, last 0x30, whose segment then says where the stack
+ * for an exception of user code is. */
+static void edge_load_tasks(const uint16_t *selectors, const uint32_t *reports, unsigned n)
+{
+    /* From 0x30: at OTHER_TSS; absent; data; and half a descriptor. */
+    static const uint64_t segments[] = {0x89000a000067,   0, 0x09000a000067, 0,
+                                        0xcf93000000ffff, 0, 0x89000a000067};
+    const uint64_t stack = 0x7000;
+    struct kvm_sregs s;
+    struct kvm_regs r;
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, task_register);
+    vcpu_user(&vm);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    uint8_t *gdt = vm.mem + s.gdt.base;
+    memcpy(gdt + 0x30, segments, sizeof segments);
+    memcpy(vm.mem + OTHER_TSS + 4, &stack, sizeof stack);
+    memcpy(vm.mem + SELECTORS, selectors, n * sizeof *selectors);
+    s.gdt.limit = 0x30 + sizeof segments - 1;
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_SREGS, &s) == 0);
+    vcpu_regs(&vm, 0, &r);
+    r.rsi = SELECTORS;
+    r.rcx = n;
+    vcpu_set_regs(&vm, 0, &r);
+    for (unsigned i = 0; i < n; i++)
+        EXPECT_REPORT(&vm, 0, reports[i]);
+    EXPECT_REPORT(&vm, 0, 0x30);
+    EXPECT_REPORT(&vm, 0, stack - 40);
+    CHECK_EQ(gdt[0x35], 0x8b);
+    CHECK_EQ(gdt[0x45], 0x09);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS, &s) == 0);
+    CHECK_EQ(s.tr.selector, 0x30);
+    CHECK_EQ(s.tr.base, OTHER_TSS);
+    CHECK_EQ(s.tr.limit, 0x67);
+    CHECK_EQ(s.tr.type, 11);
+}
+
+TEST(task_register_takes_only_a_free_task)
+{
+    static const uint16_t selectors[] = {0x34, 0x60, 0x68, 0x50, 0x43, 0x30, 0x30};
+    static const uint32_t reports[] = {0xd0034, 0xd0060, 0xd0068, 0xd0050, 0xb0040, 1, 0xd0030};
+    edge_load_tasks(selectors, reports, 7);
+}
+
+TEST(null_selector_for_the_task_register_faults)
+{
+    static const uint16_t selectors[] = {0, 3, 0x30, 0};
+    static const uint32_t reports[] = {0xd0000, 0xd0000, 1, 0xd0000};
+    if (!on_bothy())
+        test_skip("below Linux's KVM this emulator takes it, and dies of it");
+    edge_load_tasks(selectors, reports, 4);
 }

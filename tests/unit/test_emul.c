@@ -15,6 +15,8 @@ static struct {
     u64 last_addr, last_value, mmio_value, cr[32];
     u32 ports[8];
     bool pending;
+    u16 gdt_limit;
+    struct emul_seg tr;
 } w;
 
 static int world_read(struct emul *e, u64 at, void *buf, u32 len)
@@ -104,6 +106,23 @@ static void world_task(struct emul *e, struct emul_seg *tr)
     *tr = (struct emul_seg){.attr = 0x8b, .limit = w.tss_limit, .base = 0x6000};
 }
 
+/* The GDT is at 0x5000. */
+static void world_gdt(struct emul *e, u64 *base, u16 *limit)
+{
+    *base = 0x5000;
+    *limit = w.gdt_limit;
+}
+
+static int world_cmpxchg_system(struct emul *e, u64 at, u8 old, u8 new)
+{
+    return world_cmpxchg(e, at, &old, &new, 1);
+}
+
+static void world_load_task(struct emul *e, const struct emul_seg *tr)
+{
+    w.tr = *tr;
+}
+
 static const struct emul_ops world_ops = {
     .fetch = world_read,
     .read = world_read,
@@ -111,6 +130,9 @@ static const struct emul_ops world_ops = {
     .cmpxchg = world_cmpxchg,
     .task = world_task,
     .read_system = world_read,
+    .gdt = world_gdt,
+    .cmpxchg_system = world_cmpxchg_system,
+    .load_task = world_load_task,
     .in = world_in,
     .out = world_out,
     .read_cr = world_read_cr,
@@ -376,6 +398,69 @@ TEST(emul_control_registers_and_flags)
     EXPECT(emul_run(&e) == EMUL_FAULT && e.fault.vector == EMUL_GP);
     e = CPU(EMUL_LONG, "\xf4");
     EXPECT(emul_run(&e) == EMUL_DONE && e.halted && e.rip == 0x1001);
+}
+
+/* LTR AX with this descriptor at 0x28, in a table of 0x38 bytes: the fault's vector << 16 and its
+ * error code, or 0; ~0 where a fault has changed something. */
+static u32 ltr_fault(enum emul_mode mode, u8 cpl, u16 selector, u64 low, u64 high)
+{
+    struct emul e = world_cpu(mode, "\x0f\x00\xd8", 3);
+    int r;
+
+    e.cpl = cpl;
+    e.gpr[EMUL_RAX] = 0xabc0000 | selector;
+    w.gdt_limit = 0x37;
+    memcpy(w.ram + 0x5028, &low, 8);
+    memcpy(w.ram + 0x5030, &high, 8);
+    r = emul_run(&e);
+    if (r == EMUL_DONE && e.rip == 0x1003)
+        return 0;
+    if (r != EMUL_FAULT || e.rip != 0x1000 || w.tr.selector || memcmp(w.ram + 0x5028, &low, 8))
+        return ~0u;
+    return (u32)e.fault.vector << 16 | (e.fault.has_error ? e.fault.error : 0xffff);
+}
+
+TEST(emul_ltr_loads_a_free_task_and_makes_it_busy)
+{
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x2b, 0x12008934567800ff, 0xffff8000) == 0);
+    EXPECT(w.tr.selector == 0x2b && w.tr.base == 0xffff800012345678 && w.tr.limit == 0xff);
+    EXPECT(w.tr.attr == 0x8b && w.ram[0x502d] == 0x8b);
+    /* Half as long, pages, not for 64 bits. */
+    EXPECT(ltr_fault(EMUL_PROT32, 0, 0x30, 0, 0x12818934567800ff) == 0);
+    EXPECT(w.tr.base == 0x12345678 && w.tr.limit == 0x100fffff && w.tr.attr == 0x88b);
+    EXPECT(ltr_fault(EMUL_PROT16, 0, 0x28, 0x81000000002b, 0) == 0 && w.tr.attr == 0x83);
+
+    struct emul e = CPU(EMUL_LONG, "\x0f\x00\x1b"); /* ltr [rbx], over the end of a page */
+    static const u64 low = 0x890000000067;
+
+    e.gpr[EMUL_RBX] = 0x2fff;
+    w.ram[0x2fff] = 0xf8;
+    w.ram[0x3000] = 0x0f;
+    memcpy(w.ram + 0x5ff8, &low, 8);
+    w.gdt_limit = 0x1007;
+    EXPECT(emul_run(&e) == EMUL_DONE && w.tr.selector == 0xff8 && w.ram[0x5ffd] == 0x8b);
+}
+
+TEST(emul_ltr_refuses_what_is_no_free_task)
+{
+    static const u64 good = 0x890000000067;
+    const u32 gp = EMUL_GP << 16, np = EMUL_NP << 16;
+
+    for (u16 null = 0; null < 4; null++)
+        EXPECT(ltr_fault(EMUL_LONG, 0, null, good, 0) == gp);
+    EXPECT(ltr_fault(EMUL_LONG, 3, 0x28, good, 0) == gp);
+    EXPECT(ltr_fault(EMUL_REAL, 0, 0x28, good, 0) == (EMUL_UD << 16 | 0xffff));
+    EXPECT(ltr_fault(EMUL_VM86, 3, 0x28, good, 0) == (EMUL_UD << 16 | 0xffff));
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x2f, good, 0) == (gp | 0x2c)); /* the LDT's */
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x33, good, 0) == (gp | 0x30)); /* half of it is in the table */
+    EXPECT(ltr_fault(EMUL_PROT32, 0, 0x38, good, 0) == (gp | 0x38));
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x28, 0x8b0000000067, 0) == (gp | 0x28)); /* busy */
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x28, 0x990000000067, 0) == (gp | 0x28)); /* code */
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x28, 0x810000000067, 0) == (gp | 0x28)); /* of 16 bits */
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x28, good, 0x8000) == (gp | 0x28));      /* not canonical */
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x28, good, 1ull << 40) == (gp | 0x28));
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x28, 0x090000000067, 0) == (np | 0x28));
+    EXPECT(ltr_fault(EMUL_LONG, 0, 0x28, 0x0b0000000067, 0) == (gp | 0x28));
 }
 
 /* POPF from a stack of ones or of zeros; which of IF and IOPL it has changed. */

@@ -104,6 +104,7 @@ bool emul_one_operand(const struct emul *e)
     case EMUL_OP_GROUP45:
         return (e->insn.reg & 7) < 2;
     case EMUL_OP_PUSH ... EMUL_OP_POPF:
+    case EMUL_OP_GROUP6: /* descriptors */
     case EMUL_OP_CALL:
     case EMUL_OP_RET:
     case EMUL_OP_MOVS ... EMUL_OP_OUTS:

@@ -89,6 +89,11 @@ struct emul_ops {
      * for a port has none. */
     void (*task)(struct emul *e, struct emul_seg *tr);
     int (*read_system)(struct emul *e, u64 linear, void *buf, u32 len);
+    /* For LTR, besides read_system: where the GDT is, a descriptor's byte stored by the CPU itself
+     * (as cmpxchg), and the new task register. NULL: LTR is not executed. */
+    void (*gdt)(struct emul *e, u64 *base, u16 *limit);
+    int (*cmpxchg_system)(struct emul *e, u64 linear, u8 old, u8 new);
+    void (*load_task)(struct emul *e, const struct emul_seg *tr);
     /* Control (0..15) and debug (16..31) registers. */
     int (*read_cr)(struct emul *e, u32 nr, u64 *value);
     int (*write_cr)(struct emul *e, u32 nr, u64 value);

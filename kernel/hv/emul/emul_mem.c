@@ -8,10 +8,7 @@
 #define EMUL_ATTR_CODE 0x8
 #define EMUL_ATTR_EXPAND_DOWN 0x4
 #define EMUL_ATTR_WRITABLE 0x2 /* data; for code: readable */
-#define EMUL_ATTR_PRESENT 0x80
 #define EMUL_ATTR_BIG 0x400
-#define EMUL_ATTR_TYPE 0x1f     /* with S */
-#define EMUL_TYPE_TSS_BUSY 0x0b /* the 16-bit one has no bitmap */
 #define EMUL_TSS_BITMAP 0x66u
 
 int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error)
@@ -245,15 +242,14 @@ int emul_mem_update(struct emul *e, u32 seg, u64 ea, u32 size, u64 old, u64 valu
 /* --- ports
  * ------------------------------------------------------------------------------------------ */
 
-/* A word that may lie across two pages. */
-static int emul_read_system16(struct emul *e, u64 linear, u16 *value)
+int emul_read_system(struct emul *e, u64 linear, void *buf, u32 len)
 {
-    u8 *bytes = (u8 *)value;
-    u32 first = emul_first_part(linear, sizeof(*value));
+    u8 *bytes = buf;
+    u32 first = emul_first_part(linear, len);
     int err = e->ops->read_system(e, linear, bytes, first);
 
-    if (!err && first < sizeof(*value))
-        err = e->ops->read_system(e, linear + first, bytes + first, sizeof(*value) - first);
+    if (!err && first < len)
+        err = e->ops->read_system(e, linear + first, bytes + first, len - first);
     return err;
 }
 
@@ -268,15 +264,16 @@ static int emul_port_bitmap(struct emul *e, u16 port, u32 size)
     if (!e->ops->task || !e->ops->read_system)
         return emul_raise(e, EMUL_GP, true, 0);
     e->ops->task(e, &tr);
-    if (!(tr.attr & EMUL_ATTR_PRESENT) || (tr.attr & EMUL_ATTR_TYPE) != EMUL_TYPE_TSS_BUSY ||
+    if (!(tr.attr & EMUL_ATTR_PRESENT) || /* a 16-bit one has no bitmap */
+        (tr.attr & EMUL_ATTR_TYPE) != (EMUL_TYPE_TSS | EMUL_TYPE_BUSY) ||
         tr.limit < EMUL_TSS_BITMAP + 1)
         return emul_raise(e, EMUL_GP, true, 0);
-    err = emul_read_system16(e, tr.base + EMUL_TSS_BITMAP, &offset);
+    err = emul_read_system(e, tr.base + EMUL_TSS_BITMAP, &offset, sizeof(offset));
     if (err)
         return err;
     if ((u32)offset + port / 8 + 1 > tr.limit)
         return emul_raise(e, EMUL_GP, true, 0);
-    err = emul_read_system16(e, tr.base + offset + port / 8, &bits);
+    err = emul_read_system(e, tr.base + offset + port / 8, &bits, sizeof(bits));
     if (err)
         return err;
     return bits >> (port & 7) & ((1u << size) - 1) ? emul_raise(e, EMUL_GP, true, 0) : 0;

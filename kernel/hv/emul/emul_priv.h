@@ -69,6 +69,7 @@ enum emul_op {
     EMUL_OP_CR,
     EMUL_OP_DR,
     EMUL_OP_CLTS,
+    EMUL_OP_GROUP6,
     EMUL_OP_GROUP7,
     EMUL_OP_POPCNT,
     EMUL_OP_GROUP9,
@@ -132,7 +133,14 @@ extern const struct emul_entry emul_entry_0f38, emul_entry_0f3a;
 #define EMUL_ARITH (EMUL_CF | EMUL_PF | EMUL_AF | EMUL_ZF | EMUL_SF | EMUL_OF)
 
 /* Fault vectors. */
-enum { EMUL_DE = 0, EMUL_UD = 6, EMUL_SS_FAULT = 12, EMUL_GP = 13 };
+enum { EMUL_DE = 0, EMUL_UD = 6, EMUL_NP = 11, EMUL_SS_FAULT = 12, EMUL_GP = 13 };
+
+/* Attributes of segments. */
+#define EMUL_ATTR_PRESENT 0x80
+#define EMUL_ATTR_TYPE 0x1f  /* with S */
+#define EMUL_TYPE_TSS16 0x01 /* not busy */
+#define EMUL_TYPE_TSS 0x09
+#define EMUL_TYPE_BUSY 0x02 /* of either */
 
 /* --- arithmetic (emul_alu.c): `size` in bytes, operands and results masked to it ------------- */
 
@@ -182,6 +190,8 @@ int emul_mem_update(struct emul *e, u32 seg, u64 ea, u32 size, u64 old, u64 valu
 int emul_port_check(struct emul *e, u16 port, u32 size);
 int emul_port_in(struct emul *e, u16 port, u32 size, u64 *value);
 int emul_port_out(struct emul *e, u16 port, u32 size, u64 value);
+/* The CPU's own read of its tables, up to a page long. */
+int emul_read_system(struct emul *e, u64 linear, void *buf, u32 len);
 /* The instruction's own operands. */
 u32 emul_operand_size(const struct emul *e);
 int emul_get(struct emul *e, enum emul_kind kind, u32 size, u64 *value);
@@ -200,8 +210,9 @@ typedef int (*emul_handler)(struct emul *e);
 int emul_string(struct emul *e); /* emul_string.c: movs to outs, with rep */
 int emul_in(struct emul *e);
 int emul_out(struct emul *e);
-int emul_system(struct emul *e); /* emul_system.c: cr, dr, clts, group 7, flags, hlt, segments */
-int emul_bits(struct emul *e);   /* emul_bits.c: scans, double shifts and small ones */
+int emul_system(
+    struct emul *e); /* emul_system.c: cr, dr, clts, groups 6 and 7, flags, hlt, segments */
+int emul_bits(struct emul *e); /* emul_bits.c: scans, double shifts and small ones */
 int emul_execute(struct emul *e);
 /* A round of a rep is complete: it will not be undone. */
 void emul_checkpoint(struct emul *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Flags, HLT, segment registers, control and debug registers, group 7. */
+/* Flags, HLT, segment registers, control and debug registers, groups 6 and 7. */
 #include "hv/emul/emul_priv.h"
 
 #define EMUL_CR0_TS 8ull
@@ -7,6 +7,8 @@
 #define EMUL_CR4_UMIP 0x800ull
 /* What POPF may change at all: SDM 2B, POPF. */
 #define EMUL_POPF_BITS 0x247fd5ull
+#define EMUL_SELECTOR_TI 4
+#define EMUL_ATTR_GRANULAR 0x800
 
 static int emul_gp(struct emul *e)
 {
@@ -209,6 +211,80 @@ static int emul_lmsw(struct emul *e)
     return emul_write_cr(e, 0, (cr0 & ~(EMUL_CR0_MSW & ~1ull)) | (v & EMUL_CR0_MSW));
 }
 
+/* A descriptor of a system segment: d[1] is its second half in 64-bit code (SDM vol. 3, 8.2.3). */
+static struct emul_seg emul_system_seg(u16 selector, const u64 d[2])
+{
+    struct emul_seg seg = {
+        .selector = selector,
+        .attr = (u16)((d[0] >> 40 & 0xff) | (d[0] >> 44 & 0xf00)),
+        .limit = (u32)((d[0] & 0xffff) | (d[0] >> 32 & 0xf0000)),
+        .base = (d[0] >> 16 & 0xffffff) | (d[0] >> 32 & 0xff000000) | d[1] << 32,
+    };
+
+    if (seg.attr & EMUL_ATTR_GRANULAR)
+        seg.limit = seg.limit << 12 | 0xfff;
+    return seg;
+}
+
+/* The task state segment of a selector: present and not busy. `type_at` is where its type lies. */
+static int emul_find_task(struct emul *e, u16 selector, struct emul_seg *tr, u64 *type_at)
+{
+    u32 error = selector & ~3u, size = e->mode == EMUL_LONG ? 16 : 8;
+    u64 base = 0, at, d[2] = {0};
+    u16 limit = 0;
+    int err;
+
+    if (!error)
+        return emul_gp(e);
+    e->ops->gdt(e, &base, &limit);
+    if ((selector & EMUL_SELECTOR_TI) || (selector & ~7u) + size - 1 > limit)
+        return emul_raise(e, EMUL_GP, true, error);
+    at = base + (selector & ~7u);
+    if (e->mode != EMUL_LONG)
+        at = (u32)at;
+    err = emul_read_system(e, at, d, size);
+    if (err)
+        return err;
+    *tr = emul_system_seg(selector, d);
+    *type_at = at + 5;
+    if ((tr->attr & EMUL_ATTR_TYPE) != EMUL_TYPE_TSS &&
+        (e->mode == EMUL_LONG || (tr->attr & EMUL_ATTR_TYPE) != EMUL_TYPE_TSS16))
+        return emul_raise(e, EMUL_GP, true, error);
+    if ((d[1] >> 40 & EMUL_ATTR_TYPE) || emul_sign_extend(tr->base, 6) != tr->base)
+        return emul_raise(e, EMUL_GP, true, error);
+    return tr->attr & EMUL_ATTR_PRESENT ? 0 : emul_raise(e, EMUL_NP, true, error);
+}
+
+static int emul_ltr(struct emul *e)
+{
+    struct emul_seg tr;
+    u64 selector, type_at = 0;
+    int err;
+
+    if (!e->ops->read_system || !e->ops->gdt || !e->ops->cmpxchg_system || !e->ops->load_task)
+        return EMUL_UNHANDLED;
+    if (e->cpl)
+        return emul_gp(e);
+    err = emul_get(e, EMUL_K_RM, 2, &selector);
+    if (!err)
+        err = emul_find_task(e, (u16)selector, &tr, &type_at);
+    if (!err)
+        err = e->ops->cmpxchg_system(e, type_at, (u8)tr.attr, (u8)(tr.attr | EMUL_TYPE_BUSY));
+    if (err)
+        return err;
+    tr.attr |= EMUL_TYPE_BUSY;
+    e->ops->load_task(e, &tr);
+    return EMUL_DONE;
+}
+
+/* sldt, str, lldt, ltr, verr, verw: none is known outside of protected mode. */
+static int emul_group6(struct emul *e)
+{
+    if (e->mode <= EMUL_VM86)
+        return emul_raise(e, EMUL_UD, false, 0);
+    return (e->insn.reg & 7) == 3 ? emul_ltr(e) : EMUL_UNHANDLED;
+}
+
 static int emul_group7(struct emul *e)
 {
     u64 cr0, cr4 = 0;
@@ -258,6 +334,8 @@ int emul_system(struct emul *e)
         return emul_mov_to_sreg(e);
     case EMUL_OP_CLTS:
         return emul_clts(e);
+    case EMUL_OP_GROUP6:
+        return emul_group6(e);
     case EMUL_OP_GROUP7:
         return emul_group7(e);
     default:

@@ -155,7 +155,7 @@ const struct emul_entry emul_table_one[256] = {
 };
 
 const struct emul_entry emul_table_0f[256] = {
-    [0x00] = LEN(M),
+    [0x00] = OP(GROUP6, RM, NONE, M),
     [0x01] = OP(GROUP7, RM, NONE, M),
     [0x02] = LEN(M),
     [0x03] = LEN(M),

@@ -164,6 +164,8 @@ static void svm_control_init(struct vcpu *v, struct vmcb *b)
     b->intercept_exceptions = 1U << VEC_DB | 1U << VEC_AC | 1U << VEC_MC;
     b->intercept3 = I3_INTR | I3_NMI | I3_SMI | I3_INIT | I3_CR0_SEL | I3_RDPMC | I3_CPUID |
                     I3_INVD | I3_HLT | I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
+    if (svm_is_tcg)
+        b->intercept3 |= I3_TR_WRITE; /* see svm_tr_attrib */
     b->intercept4 = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE | I4_STGI | I4_CLGI | I4_SKINIT |
                     I4_WBINVD | I4_MONITOR | I4_MWAIT | I4_XSETBV | I4_RDPRU;
     b->iopm_base = virt_hpa(svm_iopm).v;
@@ -296,6 +298,8 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
         return HV_EXIT_PAUSE;
     case SVM_TASK_SWITCH:
         return HV_EXIT_TASK;
+    case SVM_TR_WRITE:
+        return HV_EXIT_EMULATE;
     case SVM_RDPMC:
     case SVM_INVLPGA:
     case SVM_VMRUN:

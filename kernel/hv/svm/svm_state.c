@@ -59,7 +59,8 @@ void svm_get_segment(struct vcpu *v, unsigned seg, struct kvm_segment *out)
 /* The attributes of a task state segment as the CPU wants them. Hardware looks at none of them
  * outside a task switch, which exits. QEMU's TCG ends itself (get_ss_esp_from_tss in
  * target/i386/tcg/seg_helper.c; seen in 7.2) when a guest enters an inner ring with a segment that
- * is absent, busy or not a TSS: there it is always present and available. */
+ * is absent, busy or not a TSS: there it is always present and available. LTR exits and is
+ * emulated, because TCG's own loads an absent segment where the selector is null. */
 u16 svm_tr_attrib(u16 attrib)
 {
     if (!svm_is_tcg)

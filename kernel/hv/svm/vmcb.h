@@ -85,6 +85,7 @@ static_assert(sizeof(struct vmcb) == 4096, "vmcb");
 #define I3_INIT (1U << 3)
 #define I3_VINTR (1U << 4)
 #define I3_CR0_SEL (1U << 5)
+#define I3_TR_WRITE (1U << 13)
 #define I3_RDPMC (1U << 15)
 #define I3_CPUID (1U << 18)
 #define I3_IRET (1U << 20)
@@ -141,6 +142,7 @@ enum svm_exit_code {
     SVM_INIT = 0x63,
     SVM_VINTR = 0x64,
     SVM_CR0_SEL = 0x65,
+    SVM_TR_WRITE = 0x6d,
     SVM_RDPMC = 0x6f,
     SVM_CPUID = 0x72,
     SVM_IRET = 0x74,
