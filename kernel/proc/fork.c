@@ -545,7 +545,7 @@ static int clone_publish(struct clone_job *j)
     DELAYPOINT(clone_link);
     if (!err) {
         clone_seccomp_locked(j->task);
-        list_add_tail(&p->tasks, &j->task->node);
+        process_link_task_locked(p, j->task);
         j->task->thread->watched = current_thread()->watched;
         p->nr_tasks++;
         p->nr_alive++;

@@ -47,6 +47,7 @@ struct process {
     struct task *leader;    /* p  its tid is the process id; a reference until reaped */
     struct list_node tasks; /* p, s  live tasks by task->node */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
+    u64 tasks_made;         /* s  task->nr of the latest */
     u32 nr_tasks;           /* s */
     u32 nr_alive;           /* s  tasks that have not begun to exit */
     struct process *parent; /* p  who waits for it; NULL for PID 1 and its peers */
@@ -139,7 +140,8 @@ struct aspace *process_inspect_aspace(struct process *p);
  * process, or of the one that has the descriptor now, more than its opener was. NULL: not so. */
 bool process_may_inspect_as(struct process *p, const struct cred *opener);
 struct aspace *process_inspect_aspace_as(struct process *p, const struct cred *opener);
-/* CPU time and faults so far, of live and gone tasks. */
+/* CPU time and faults so far, of live and gone tasks. May yield: a process may have many threads.
+ */
 void process_times_get(struct process *p, struct process_times *out);
 void process_times_get_locked(struct process *p, struct process_times *out); /* REQUIRES(siglock) */
 
@@ -148,7 +150,8 @@ void process_set_parent_locked(struct process *p, struct process *parent);
 /* Calls fn for each task, new ones included, under siglock and the lock of the process's cgroup
  * member, both of which are let go now and then; non-zero ends it and is returned. May sleep. */
 int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg);
-/* REQUIRES(siglock): t leaves the process. */
+/* REQUIRES(siglock): t joins, leaves the process. */
+void process_link_task_locked(struct process *p, struct task *t);
 void process_unlink_task_locked(struct process *p, struct task *t);
 /* domain.c: p and its threads. Errors as cgroup_move. May sleep. */
 int process_move_to_cgroup(struct process *p, struct cgroup *to);

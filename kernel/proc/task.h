@@ -38,6 +38,7 @@ struct task {
     struct process *process;   /* I  a reference */
     struct pid *pid;           /* p  the thread id; a reference */
     struct list_node node;     /* p, s  process->tasks */
+    u64 nr;                    /* s  its place there: grows along the list */
     struct list_node pid_node; /* pid->lock */
     const struct cred *cred;   /* o writes under s; others read under s */
     struct fd_table *files;    /* o writes under s; NULL once exited */

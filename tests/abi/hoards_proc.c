@@ -558,3 +558,34 @@ TEST(long_arguments_let_others_run)
 {
     hoard(exec_with_long_strings);
 }
+
+#define THREADS 25000 /* or as many as there may be */
+
+static void join_with_threads(void)
+{
+    char *at = mmap(NULL, (size_t)THREADS * 4096, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    join_group();
+    for (int i = 0; i < THREADS; i++)
+        if (clone(thread_at_word, at + (size_t)(i + 1) * 4096,
+                  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD, NULL) < 0)
+            break;
+    usleep(100000);
+}
+
+/* The threads end before the process does. */
+static void ask_for_times(void)
+{
+    struct rusage u;
+
+    for (int i = 0; i < 10; i++)
+        EXPECT(getrusage(RUSAGE_SELF, &u) == 0);
+    while (syscall(SYS_futex, &word, FUTEX_WAKE, 200, NULL, NULL, 0) > 0)
+        usleep(1000);
+}
+
+TEST(times_of_many_threads_let_others_run)
+{
+    let_others_run_after(join_with_threads, ask_for_times);
+}

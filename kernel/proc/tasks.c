@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tasks of a process: joining and leaving, and walks over them, which may be many: a walk lets
+ * go of siglock and yields between. Who leaves corrects the walks that are under way.
+ */
+#include "proc/proc.h"
+#include "proc/proc_priv.h"
+#include "sched/thread.h"
+#include "vm/aspace.h"
+
+static void process_times_add_thread(struct process_times *sum, const struct task *t)
+{
+    u64 user, system;
+
+    sched_thread_times(t->thread, &user, &system);
+    sum->utime += user;
+    sum->stime += system;
+    sum->nvcsw += t->thread->nvcsw;
+    sum->nivcsw += t->thread->nivcsw;
+    sum->min_faults += t->thread->min_faults;
+    sum->maj_faults += t->thread->maj_faults;
+    sum->bytes_read += t->thread->bytes_read;
+    sum->bytes_written += t->thread->bytes_written;
+    sum->reads += t->thread->reads;
+    sum->writes += t->thread->writes;
+}
+
+#define TASKS_AT_ONCE 64 /* bounds the time with interrupts off */
+
+struct task_walk {
+    struct list_node node;  /* siglock */
+    struct list_node *next; /* siglock: the place in tasks */
+    u64 seen;               /* siglock: task->nr of the last that it came to */
+    /* siglock  Of a walk that adds up, else NULL: who ends before it comes there is added too. */
+    struct process_times *times;
+};
+
+void process_link_task_locked(struct process *p, struct task *t)
+{
+    t->nr = ++p->tasks_made;
+    list_add_tail(&p->tasks, &t->node);
+}
+
+void process_unlink_task_locked(struct process *p, struct task *t)
+{
+    struct task_walk *w;
+
+    list_for_each (w, &p->walks, node) {
+        if (w->times && t->nr > w->seen)
+            process_times_add_thread(w->times, t);
+        if (w->next == &t->node)
+            w->next = t->node.next;
+    }
+    list_del(&t->node);
+}
+
+/* Some tasks from w->next on. REQUIRES(siglock) */
+static int process_walk_some_locked(struct process *p, struct task_walk *w,
+                                    int (*fn)(struct task *t, void *arg), void *arg)
+{
+    int r = 0;
+
+    for (unsigned n = 0; !r && n < TASKS_AT_ONCE && w->next != &p->tasks; n++) {
+        struct task *t = list_entry(w->next, struct task, node);
+
+        w->next = t->node.next;
+        w->seen = t->nr;
+        r = fn(t, arg);
+    }
+    return r;
+}
+
+int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg)
+{
+    struct task_walk w = {.next = NULL};
+    bool more;
+    u64 flags;
+    int r;
+
+    do {
+        spin_lock_irqsave(&p->cgroup.lock, &flags);
+        spin_lock(&p->siglock);
+        if (!w.next) {
+            w.next = p->tasks.next;
+            list_add(&p->walks, &w.node);
+        }
+        r = process_walk_some_locked(p, &w, fn, arg);
+        more = !r && w.next != &p->tasks;
+        if (!more)
+            list_del(&w.node);
+        spin_unlock(&p->siglock);
+        spin_unlock_irqrestore(&p->cgroup.lock, flags);
+        cond_yield();
+    } while (more);
+    return r;
+}
+
+void process_times_absorb_locked(struct process *p, struct task *t)
+{
+    process_times_add_thread(&p->times, t);
+}
+
+void process_times_get_locked(struct process *p, struct process_times *out)
+{
+    struct task *t;
+
+    *out = p->times;
+    list_for_each (t, &p->tasks, node)
+        process_times_add_thread(out, t);
+    if (p->aspace)
+        out->max_rss = MAX(out->max_rss, aspace_rss_peak(p->aspace));
+}
+
+static int process_times_visit(struct task *t, void *sum)
+{
+    process_times_add_thread(sum, t);
+    return 0;
+}
+
+/* Each thread counts once: who has ended is in p->times at the start, who ends before the walk
+ * comes there adds itself. */
+void process_times_get(struct process *p, struct process_times *out)
+{
+    struct task_walk w = {.next = NULL, .times = out};
+    bool more;
+    u64 flags;
+
+    do {
+        spin_lock_irqsave(&p->siglock, &flags);
+        if (!w.next) {
+            *out = p->times;
+            w.next = p->tasks.next;
+            list_add(&p->walks, &w.node);
+        }
+        process_walk_some_locked(p, &w, process_times_visit, out);
+        more = w.next != &p->tasks;
+        if (!more) {
+            list_del(&w.node);
+            if (p->aspace)
+                out->max_rss = MAX(out->max_rss, aspace_rss_peak(p->aspace));
+        }
+        spin_unlock_irqrestore(&p->siglock, flags);
+        cond_yield();
+    } while (more);
+}
