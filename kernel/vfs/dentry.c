@@ -470,9 +470,12 @@ static void dentry_swap_places(struct dentry *a, struct dentry *b)
 static void dentry_rename(struct dentry *d, struct dentry *target, bool exchange)
 {
     u32 was_hashed = READ_ONCE(d->flags) & DENTRY_HASHED;
+    bool moves = d->parent != target->parent; /* both parents are locked */
 
     spin_lock(&dentry_rename_lock);
     seqcount_write_begin(&dentry_rename_seq);
+    if (moves)
+        seqcount_write_begin(&d->super->moved);
     dentry_unhash(d);
     dentry_unhash(target);
     dentry_swap_places(d, target);
@@ -482,6 +485,8 @@ static void dentry_rename(struct dentry *d, struct dentry *target, bool exchange
         dentry_insert(target);
     else
         dentry_flag_unlinked(target);
+    if (moves)
+        seqcount_write_end(&d->super->moved);
     seqcount_write_end(&dentry_rename_seq);
     spin_unlock(&dentry_rename_lock);
 }
@@ -594,6 +599,7 @@ bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d)
     return at == ancestor;
 }
 
+/* The mutex is others' too, so it is taken only where their renames have spoiled some looks. */
 bool dentry_lies_below(struct dentry *d, struct dentry *ancestor)
 {
     enum climbed to = dentry_look_up(d, ancestor, CLIMB_STEPS);
@@ -601,6 +607,13 @@ bool dentry_lies_below(struct dentry *d, struct dentry *ancestor)
 
     if (likely(to != CLIMBED_FAR))
         return to == CLIMBED_TO_ANCESTOR;
+    for (unsigned n = 0; n < LOOKS_SPOILED; n++) {
+        u32 seq = seqcount_read_begin(&d->super->moved);
+
+        below = dentry_is_ancestor_locked(ancestor, d);
+        if (!seqcount_read_retry(&d->super->moved, seq))
+            return below;
+    }
     mutex_lock(&d->super->renames);
     below = dentry_is_ancestor_locked(ancestor, d);
     mutex_unlock(&d->super->renames);

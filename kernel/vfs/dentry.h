@@ -63,9 +63,10 @@ void dentry_exchange(struct dentry *a, struct dentry *b);
 /* Whether d is ancestor or lies below it, now: renames beside us may change that unless the super's
  * rename mutex is held. One look, however deep the tree: not for users to ask for at will. */
 bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
-/* The same under the super's rename mutex, for a tree of any depth. Context: may sleep. */
+/* The same for a tree of any depth, under the super's rename mutex or between two looks at its
+ * `moved`. Context: may sleep. */
 bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d);
-/* The same without it; takes it where the tree is deep. Context: may sleep. */
+/* The same without it; takes it where the tree is deep and renames go on. Context: may sleep. */
 bool dentry_lies_below(struct dentry *d, struct dentry *ancestor);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);

@@ -18,6 +18,7 @@
 #include "obj/file.h"
 #include "sched/mutex.h"
 #include "sync/rcu.h"
+#include "sync/seqlock.h"
 #include "vm/object.h"
 
 #define NAME_MAX 255
@@ -187,7 +188,8 @@ struct super {
     /* One rename at a time between two directories, so that "is an ancestor of" holds still; made
      * with the root. */
     struct mutex renames;
-    atomic_t pins; /* a  takers of dentries off those lists, who put them yet: super_pin */
+    struct seqcount moved; /* written under the rename lock, where a dentry gets another parent */
+    atomic_t pins;         /* a  takers of dentries off those lists, who put them yet: super_pin */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
     void *priv;

@@ -144,8 +144,10 @@ bool object_unmap_page_locked(struct mem_object *obj, struct page *page) __must_
     REQUIRES(obj->lock);
 /* A page at index, private to the caller until inserted. */
 struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
-/* 0, -EEXIST or -ENOMEM; the cache takes the page's first reference, the caller gets another. */
-void object_uncount_locked(struct mem_object *obj, u64 pages); /* that have left the map */
+/* So many have left the map. */
+void object_uncount_locked(struct mem_object *obj, u64 pages) REQUIRES(obj->lock);
+/* 0, -EEXIST, -ENOSPC (the bound) or -ENOMEM; the cache takes the page's first reference, the
+ * caller gets another. */
 int object_page_insert(struct mem_object *obj, struct page *page) __must_check;
 
 extern struct page *zero_page;

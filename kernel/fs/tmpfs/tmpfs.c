@@ -17,10 +17,10 @@ static int tmpfs_statfs(struct super *s, struct statfs_k *out)
 {
     struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
     struct mem_info mem;
-    u64 total, used = (u64)atomic_read(&ts->pages.now);
+    u64 total, used = (u64)atomic_read(&ts->pages.now), max = READ_ONCE(ts->pages.max);
 
     mem_info_get(&mem);
-    total = ts->pages.max == U64_MAX ? mem.total : ts->pages.max;
+    total = max == U64_MAX ? mem.total : max;
     *out = (struct statfs_k){
         .type = TMPFS_MAGIC,
         .bsize = PAGE_SIZE,
@@ -48,10 +48,11 @@ static void tmpfs_unmount(struct super *s)
 static int tmpfs_show_options(struct super *s, char *buf, size_t n)
 {
     struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
+    u64 max = READ_ONCE(ts->pages.max);
     size_t at = 0;
 
-    if (ts->pages.max != U64_MAX)
-        at += scnprintf(buf + at, n - at, ",size=%luk", ts->pages.max * (PAGE_SIZE / 1024));
+    if (max != U64_MAX)
+        at += scnprintf(buf + at, n - at, ",size=%luk", max * (PAGE_SIZE / 1024));
     if (ts->max_inodes != U64_MAX)
         at += scnprintf(buf + at, n - at, ",nr_inodes=%lu", ts->max_inodes);
     if (ts->root_mode != 01777)
@@ -167,7 +168,8 @@ static int tmpfs_parse(struct tmpfs_super *ts, const char *options)
 static int tmpfs_remount(struct super *s, unsigned flags, const char *options)
 {
     struct tmpfs_super *ts = container_of(s, struct tmpfs_super, super);
-    struct tmpfs_super fresh = {.pages.max = ts->pages.max, .max_inodes = ts->max_inodes};
+    struct tmpfs_super fresh = {.pages.max = READ_ONCE(ts->pages.max),
+                                .max_inodes = ts->max_inodes};
     int err = tmpfs_parse(&fresh, options);
 
     if (!err && ((u64)atomic_read(&ts->pages.now) > fresh.pages.max ||
