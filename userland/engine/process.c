@@ -263,6 +263,12 @@ static bool process_has_input(const struct process *p)
     return false;
 }
 
+/* Attached to before any start. A start may be under way long before there is a pid. */
+static bool process_waits(const struct process *p)
+{
+    return !p->x && p->c->state == C_STOPPED;
+}
+
 static void attach_close(struct http_conn *conn)
 {
     struct attach *a = conn->owner;
@@ -270,7 +276,7 @@ static void attach_close(struct http_conn *conn)
     bool in = a->in;
 
     attach_remove(a);
-    if (in && !p->pid && !process_has_input(p)) { /* not started: the next client's is another */
+    if (in && process_waits(p) && !process_has_input(p)) { /* the next client's is another */
         p->in_eof = false;
         buf_free(&p->in_pending);
     } else if (in && !p->tty && (p->x || p->c->spec.stdin_once)) {
