@@ -380,11 +380,12 @@ static enum hv_exit svm_run(struct vcpu *v)
     struct vmcb *b = s->vmcb;
 
     svm_write_guest(v, b);
+    b->vintr |= VINTR_MASKING;
     svm_enter(v, s->vmcb_pa, this_cpu_read(svm_host_vmcb_pa));
     if ((u32)b->exit_code == SVM_INVALID) { /* nothing has happened, no flush either */
-        /* But TCG has written the interrupt control of this CPU's last entry back, or 0 (do_vmexit
-         * in target/i386/tcg/sysemu/svm_helper.c; seen in 7.2). Unmasked, the guest's IF would keep
-         * the host's interrupts from the CPU. A window is asked for again. */
+        /* But TCG may have written the interrupt control of this CPU's last entry back, or 0: one
+         * was seen in 7.2, and a guest that kept its CPU, since without masking its IF is the
+         * host's too. A window is asked for again. */
         b->vintr = VINTR_MASKING;
         b->intercept3 &= ~I3_VINTR;
         tlb_tags_restart(this_cpu_ptr(svm_asids));
