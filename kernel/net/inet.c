@@ -143,6 +143,7 @@ static const struct unix_family inet_names = {
     .unname = inet_unname,
     .free = inet_free,
     .server_end = inet_server_end,
+    .resets = true,
 };
 
 static int inet_listen(struct socket *s, int backlog)
@@ -225,9 +226,35 @@ static int inet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *le
     return 0;
 }
 
+/* What the peer refused to take. After a reset of this end its error is told, once. Otherwise the
+ * bytes come after the peer's close: they count as sent, and a reset of both ends is the answer. */
+static ssize_t inet_refused(struct unix_sock *u, u64 bytes)
+{
+    struct unix_sock *peer = NULL;
+    int err;
+
+    if (READ_ONCE(u->shut) & UNIX_SHUT_WR) {
+        err = socket_take_error(&u->sock);
+        return err ? err : -EPIPE;
+    }
+    spin_lock(&u->lock);
+    if (u->peer) {
+        peer = u->peer;
+        unix_get(peer);
+    }
+    spin_unlock(&u->lock);
+    unix_reset(u, EPIPE);
+    if (peer) {
+        unix_reset(peer, ECONNRESET);
+        unix_put(peer);
+    }
+    return (ssize_t)bytes;
+}
+
 static ssize_t inet_send(struct socket *s, struct socket_message *m, unsigned flags,
                          const struct walk_ctx *ctx)
 {
+    u64 bytes = m->data->count;
     ssize_t got;
 
     if (s->type != SOCK_STREAM)
@@ -240,7 +267,9 @@ static ssize_t inet_send(struct socket *s, struct socket_message *m, unsigned fl
     }
     m->addr_len = 0; /* as Linux: a connected stream ignores it */
     got = unix_send(s, m, flags, ctx);
-    return got == -ENOTCONN ? -EPIPE : got;
+    if (got == -ENOTCONN)
+        return -EPIPE;
+    return unlikely(got == -EPIPE) ? inet_refused(unix_of(s), bytes) : got;
 }
 
 static ssize_t inet_recv(struct socket *s, struct socket_message *m, unsigned flags)
@@ -290,24 +319,6 @@ static u32 inet_poll(struct socket *s, struct poll_table *pt)
     return mask;
 }
 
-/* SO_LINGER with no time: the peer is told that the connection was reset. */
-static void inet_release(struct socket *s)
-{
-    struct unix_sock *u = unix_of(s), *peer = NULL;
-
-    spin_lock(&u->lock);
-    if (s->type == SOCK_STREAM && s->linger.on && !s->linger.seconds && u->peer) {
-        peer = u->peer;
-        unix_get(peer);
-    }
-    spin_unlock(&u->lock);
-    if (peer) {
-        WRITE_ONCE(peer->sock.error, ECONNRESET);
-        unix_put(peer);
-    }
-    unix_release(s);
-}
-
 static const struct socket_ops inet_ops = {
     .bind = inet_bind,
     .listen = inet_listen,
@@ -322,7 +333,7 @@ static const struct socket_ops inet_ops = {
     .get_option = inet_get_option,
     .ioctl = unix_ioctl,
     .resized = unix_resized,
-    .release = inet_release,
+    .release = unix_release,
 };
 
 struct socket *inet_create(struct net_ns *ns, int type, int protocol)

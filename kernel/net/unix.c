@@ -403,6 +403,12 @@ static void unix_set_shut(struct unix_sock *u, u32 bits)
     waitq_wake_all(&u->room);
 }
 
+void unix_reset(struct unix_sock *u, int err)
+{
+    WRITE_ONCE(u->sock.error, err);
+    unix_set_shut(u, UNIX_SHUT_RD | UNIX_SHUT_WR);
+}
+
 int unix_shutdown(struct socket *s, int how)
 {
     struct unix_sock *u = unix_of(s), *peer = NULL;
@@ -417,7 +423,7 @@ int unix_shutdown(struct socket *s, int how)
         return -ENOTCONN;
     unix_set_shut(u, bits);
     if (peer && s->type != SOCK_DGRAM)
-        unix_set_shut(peer, (bits & UNIX_SHUT_RD ? UNIX_SHUT_WR : 0) |
+        unix_set_shut(peer, (bits & UNIX_SHUT_RD && !unix_resets(u) ? UNIX_SHUT_WR : 0) |
                                 (bits & UNIX_SHUT_WR ? UNIX_SHUT_RD : 0));
     if (peer)
         unix_put(peer);
@@ -437,8 +443,7 @@ u32 unix_poll(struct socket *s, struct poll_table *pt)
     shut = u->shut;
     peer = u->peer;
     if (s->type != SOCK_DGRAM) /* a datagram's room is found out by sending */
-        room = peer && (READ_ONCE(peer->queued) < peer->sock.rcvbuf ||
-                        (READ_ONCE(peer->shut) & UNIX_SHUT_RD));
+        room = peer && (READ_ONCE(peer->queued) < peer->sock.rcvbuf || unix_refuses(peer));
     if (!list_empty(&u->queue) || (shut & UNIX_SHUT_RD))
         mask |= POLLIN | POLLRDNORM;
     spin_unlock(&u->lock);
@@ -515,13 +520,17 @@ static int unix_get_option(struct socket *s, int level, int name, void *val, u32
     return 0;
 }
 
-/* The other end of a connection is gone: reads end, writes fail. */
-static void unix_tell_peer(struct unix_sock *u, struct unix_sock *peer, bool unread)
+/* The other end of a connection is gone: reads end, and writes fail, now or after the first one.
+ * SO_LINGER with no time is a reset. Whose reads had ended before is told EPIPE by a reset. */
+static void unix_tell_peer(struct unix_sock *u, struct unix_sock *peer, bool unread, bool ended)
 {
+    bool resets = unix_resets(u);
+
     if (u->sock.type != SOCK_DGRAM) {
-        if (unread)
-            peer->sock.error = ECONNRESET;
-        unix_set_shut(peer, UNIX_SHUT_RD | UNIX_SHUT_WR);
+        if (unread || (resets && u->sock.linger.on && !u->sock.linger.seconds))
+            unix_reset(peer, resets && ended ? EPIPE : ECONNRESET);
+        else
+            unix_set_shut(peer, resets ? UNIX_SHUT_RD : UNIX_SHUT_RD | UNIX_SHUT_WR);
     }
     unix_put(peer);
 }
@@ -531,11 +540,12 @@ void unix_release(struct socket *s)
     struct unix_sock *u = unix_of(s), *peer, *conn;
     struct unix_msg *msg, *next;
     struct list_node lost;
-    bool unread;
+    bool unread, ended;
 
     list_init(&lost);
     u->family->unname(u);
     spin_lock(&u->lock);
+    ended = u->shut & UNIX_SHUT_WR;
     u->dead = true;
     WRITE_ONCE(u->shut, UNIX_SHUT_RD | UNIX_SHUT_WR);
     WRITE_ONCE(s->listening, false);
@@ -547,7 +557,7 @@ void unix_release(struct socket *s)
     socket_wake(s, 0);
     waitq_wake_all(&u->room);
     if (peer)
-        unix_tell_peer(u, peer, unread);
+        unix_tell_peer(u, peer, unread, ended);
     while ((conn = unix_take_accept(u))) {
         unix_release(&conn->sock);
         cond_yield();

@@ -110,7 +110,7 @@ static int unix_may_queue_locked(const struct unix_sock *from, const struct unix
         return -EPERM;
     if (to->dead)
         return dgram ? -ECONNREFUSED : -EPIPE;
-    if (to->shut & UNIX_SHUT_RD)
+    if (unix_refuses(to))
         return -EPIPE;
     return to->queued >= to->sock.rcvbuf ? -EAGAIN : 0;
 }
@@ -138,8 +138,7 @@ int unix_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *ms
 
 static bool unix_room(const struct unix_sock *to)
 {
-    return READ_ONCE(to->queued) < to->sock.rcvbuf || READ_ONCE(to->dead) ||
-           (READ_ONCE(to->shut) & UNIX_SHUT_RD);
+    return READ_ONCE(to->queued) < to->sock.rcvbuf || READ_ONCE(to->dead) || unix_refuses(to);
 }
 
 /* Many may wait to send to one datagram socket: each is woken alone, and wakes the next. A stream
@@ -358,8 +357,11 @@ static struct unix_msg *unix_first(struct unix_sock *u, struct unix_read *r, uns
         spin_lock(&u->lock);
         msg = list_first(&u->queue, struct unix_msg, node);
         spin_unlock(&u->lock);
-        if (msg || (*err = socket_take_error(&u->sock)))
+        if (msg)
             return msg;
+        /* A reset after the peer's close (-EPIPE) is for writers: reads are at their end. */
+        if (READ_ONCE(u->sock.error) != EPIPE && (*err = socket_take_error(&u->sock)))
+            return NULL;
         end = READ_ONCE(u->shut) & UNIX_SHUT_RD;
         if (end && !((flags & MSG_DONTWAIT) && u->sock.type == SOCK_DGRAM))
             return NULL;

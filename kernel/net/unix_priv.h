@@ -29,6 +29,9 @@ struct unix_family {
     void (*free)(struct unix_sock *u); /* the last reference is gone */
     /* conn is the server's end of a connection to l, which was found as addr. */
     void (*server_end)(struct unix_sock *conn, struct unix_sock *l, const struct sock_addr *addr);
+    /* A stream's close ends one direction alone; bytes sent after it are taken, lost, and answered
+     * by a reset (TCP). Otherwise the other end may write no more from then on. */
+    bool resets;
 };
 
 #define UNIX_PATH_MAX 108
@@ -96,6 +99,17 @@ static inline void unix_get(struct unix_sock *u)
 {
     refcount_get(&u->ref);
 }
+static inline bool unix_resets(const struct unix_sock *u)
+{
+    return u->family->resets && u->sock.type == SOCK_STREAM;
+}
+/* It refuses what is sent to it. An end of TCP that only reads no more still takes bytes. */
+static inline bool unix_refuses(const struct unix_sock *u)
+{
+    u32 bits = unix_resets(u) ? UNIX_SHUT_RD | UNIX_SHUT_WR : UNIX_SHUT_RD;
+
+    return (READ_ONCE(u->shut) & bits) == bits;
+}
 void unix_put(struct unix_sock *u);
 
 /* unix_flight.c: the message carries sockets; it is queued, or the connection offered, as
@@ -124,6 +138,8 @@ int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
                  const struct walk_ctx *ctx, bool nonblock);
 int unix_accept(struct socket *s, bool nonblock, struct socket **out);
 int unix_shutdown(struct socket *s, int how);
+/* Both directions are at their end, and err is told. */
+void unix_reset(struct unix_sock *u, int err);
 u32 unix_unread_locked(const struct unix_sock *u); /* bytes in the queue */
 u32 unix_poll(struct socket *s, struct poll_table *pt);
 s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg);
