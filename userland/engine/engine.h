@@ -66,7 +66,7 @@ void engine_bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* ---- images (image.c) ---------------------------------------------------------------------- */
 
 struct layer {
-    struct layer *next, **link; /* what leads to it */
+    struct layer *next;
     /* The digest of its tar; when it holds content of the layers below it (hard links to their
      * files), that of the whole chain: it is another layer on top of others. */
     char id[ID_LEN + 1];
@@ -76,23 +76,15 @@ struct layer {
     int refs; /* images and loads */
 };
 
-/* A name of an image: one image has it at a time. */
-struct image_tag {
-    struct image *img;
-    int at; /* in its list */
-    char ref[];
-};
-
 struct image {
     struct image *next;
     char id[ID_LEN + 1];
     int refs; /* containers and jobs */
     enum image_state state;
-    struct job *packing;     /* makes its archive for guests, or NULL */
-    struct answer *removal;  /* waits until its layers are gone, or NULL */
-    struct image_tag **tags; /* in any order, but after image_tags_sort() */
+    struct job *packing;    /* makes its archive for guests, or NULL */
+    struct answer *removal; /* waits until its layers are gone, or NULL */
+    char **tags;
     int ntags;
-    bool tags_sorted;
     struct layer *layers[LAYERS_MAX]; /* bottom first */
     int nlayers;
     struct json *config; /* the whole image configuration */
@@ -127,10 +119,8 @@ void layer_put(struct layer *l, struct answer *a);
 char *image_publish(const char *dir, const struct json *result, struct buf *out);
 /* "repo[:tag]" -> the short form that is stored, or NULL when it is no reference. */
 char *image_ref_normalize(const char *ref);
-void image_tag(struct image *img, const char *ref);   /* normalized */
-void image_untag(struct image *img, const char *ref); /* that it has */
-bool image_has_tag(const struct image *img, const char *ref);
-void image_tags_sort(struct image *img); /* by name, as clients see them */
+void image_tag(struct image *img, const char *ref); /* normalized */
+bool image_untag(struct image *img, const char *ref);
 /* With the layers that are only its, when the store on the disk does not list it any more. Writes
  * what goes to the answer, which waits for it. */
 void image_remove(struct image *img, struct answer *a);
