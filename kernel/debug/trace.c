@@ -158,7 +158,8 @@ static int cmd_fail(int argc, char **argv, emit_fn emit)
 
     if ((argc == 4 || only) && strcmp(argv[2], "every") == 0 &&
         parse_u64(argv[3], 10, &every) == 0) {
-        strlcpy(fail_only, only ? argv[5] : "", sizeof(fail_only));
+        if (every) /* what is armed beside it keeps its threads */
+            strlcpy(fail_only, only ? argv[5] : "", sizeof(fail_only));
         if (fail_point_arm(argv[1], (u32)every))
             return 0;
         emit("fail: no point %s\n", argv[1]);
