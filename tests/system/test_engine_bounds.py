@@ -215,6 +215,15 @@ def test_volume_that_is_being_filled_is_whole_for_all(engine):
     clean(engine)
 
 
+def test_volume_may_have_the_longest_name(engine):
+    loaded(engine, "longest:1", [BASE, tar([("data", tarfile.DIRTYPE, None), ("data/f", tarfile.REGTYPE, "whole")])])
+    c = create(engine, Image="longest:1", Cmd=["cat", "/data/f"], HostConfig={"Binds": ["v" * 255 + ":/data"]})
+    expect(api(engine, "POST", f"/containers/{c}/start"), (204, ""), "start")
+    api(engine, "POST", f"/containers/{c}/wait")
+    expect(engine.run("logs", c).stdout, "whole", "what the volume has of the image")
+    clean(engine)
+
+
 # ---- the store
 
 

@@ -19,6 +19,7 @@
 //   images.json                       which images there are, their tags and layers; written by a
 //                                     worker, synced, and only then is the client answered
 //   containers/<id>/                  upper, work, merged, hostname, hosts, resolv.conf, log*
+//   volumes/<name>/                   volumes with a name, and .lock<n>, held while one is filled
 //   tmp/                              half-done loads and trees being removed; emptied at start
 #pragma once
 

@@ -23,6 +23,7 @@
 #include "lib/str.h"
 #include "lib/tree_copy.h"
 
+#define VOLUME_LOCKS 16
 #define PROC_MAGIC 0x9fa0
 
 int mount_target_depth(const char *target)
@@ -116,17 +117,19 @@ static void volume_restrict(struct child *ch, const struct mount_spec *m, const 
     close(fd);
 }
 
-/* Held while one with a name is filled: other containers that start meanwhile want all of it. The
- * file lies beside the volume, where none of them can hold it. -1 for one that only we have. */
+/* Held while a volume is filled: other containers that start meanwhile want all of it. The files
+ * lie beside the volumes, where no container can hold them: a few for all names, which may be as
+ * long as a file's. Two volumes that share one wait for each other. */
 static int volume_lock(struct child *ch, const struct mount_spec *m)
 {
-    const char *name = m->volume ? strrchr(m->source, '/') + 1 : NULL;
+    const char *name = strrchr(m->source, '/') + 1;
+    unsigned hash = 0;
     char *path;
     int fd;
 
-    if (!name)
-        return -1;
-    path = str_fmt("%.*s.%s", (int)(name - m->source), m->source, name);
+    for (const char *c = name; *c; c++)
+        hash = hash * 31 + (unsigned char)*c;
+    path = str_fmt("%.*s.lock%u", (int)(name - m->source), m->source, hash % VOLUME_LOCKS);
     fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || flock(fd, LOCK_EX) < 0)
         child_fail(ch, "cannot lock the volume %s: %s", m->volume, str_error(errno));
@@ -139,8 +142,7 @@ static void volume_fill(struct child *ch, const struct mount_spec *m, int target
 {
     int lock = volume_lock(ch, m), err = tree_fill(target, m->source);
 
-    if (lock >= 0)
-        close(lock);
+    close(lock);
     if (err)
         child_fail(ch, "cannot fill the volume at %s: %s", m->target, str_error(-err));
 }
