@@ -100,7 +100,7 @@ int main(int argc, char **argv)
 {
     struct sigaction late = {.sa_handler = test_late};
     unsigned seconds = 20;
-    int failed = 0;
+    int failed = 0, found = 0;
 
     if (argc > 2 && strcmp(argv[1], "-t") == 0) { /* how long a test may take */
         seconds = (unsigned)atoi(argv[2]);
@@ -111,6 +111,7 @@ int main(int argc, char **argv)
         int status = -1;
         if (argc > 1 && strcmp(argv[1], t->name) != 0)
             continue;
+        found = 1;
         test_pid = fork();
         if (test_pid == 0) {
             alarm(seconds);
@@ -129,5 +130,7 @@ int main(int argc, char **argv)
             printf("FAIL %s: status 0x%x\n", t->name, status);
         failed |= status;
     }
-    return failed != 0;
+    if (!found)
+        printf("FAIL %s: there is no such test\n", argc > 1 ? argv[1] : "-");
+    return failed != 0 || !found;
 }
