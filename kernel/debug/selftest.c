@@ -22,6 +22,7 @@ void selftest_fail(const char *file, int line, const char *what)
 static bool selftest_one(const struct selftest *t, emit_fn emit)
 {
     selftest_why[0] = '\0';
+    log_info("selftest: %s", t->name); /* loglevel=2 shows which one does not end */
     t->run();
     if (selftest_why[0])
         emit("FAIL %s %s\n", t->name, selftest_why);

@@ -171,8 +171,9 @@ static bool net_goes_on_with_more_room(int type)
     t = thread_create("sender", net_sender_run, &sender);
     NEED(t);
     thread_start(t);
-    while (READ_ONCE(t->state) != THREAD_SLEEPING)
+    while (READ_ONCE(t->state) != THREAD_SLEEPING && !READ_ONCE(sender.done))
         cond_yield();
+    NEED(!READ_ONCE(sender.done)); /* it waits */
     NEED(!socket_set_option(s[1], SOL_SOCKET, SO_RCVBUF, &much, sizeof(much)));
     deadline = time_ns() + 2 * NSEC_PER_SEC;
     while (!READ_ONCE(sender.done) && time_ns() < deadline)

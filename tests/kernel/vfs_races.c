@@ -247,7 +247,7 @@ SELFTEST(a_fifos_reader_meets_a_writer_that_has_gone_again)
         met = onlooker_looks(&o, looks);
     }
     WRITE_ONCE(o.stop, 1);
-    file_put(fifo_writer(&o.ctx)); /* lets the last one through */
+    /* Lets it out of its last open; it may have seen the stop before, and opens no more. */
     for (struct file *f; load_acquire(&o.running);) {
         if (!vfs_open(&o.ctx, NULL, "/race/fifo", O_WRONLY | O_NONBLOCK, 0, 0, &f))
             file_put(f);
