@@ -49,7 +49,8 @@ struct walk_at {
     struct fd_hold dir;
     struct path at; /* the directory's; references only where it is a file without a name */
     const struct path *from; /* for vfs calls */
-    char *name;
+    char *name;              /* brief, or what name_in() has made */
+    char brief[128];
 };
 int walk_at_begin(struct walk_at *w, s64 dirfd, u64 uname) __must_check;
 /* For openat2: in a scope (WALK_SCOPED) absolute names start at dirfd, too. */

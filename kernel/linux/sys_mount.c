@@ -8,22 +8,43 @@
 #define MS_MGC_MSK 0xffff0000UL
 #define OPTIONS_MAX 4096
 
-/* An optional string of at most a page; *out NULL when uptr is. */
-static int mount_string_in(u64 uptr, char **out)
+/* An optional string of at most a page. Most are short, and lie on the caller's stack. */
+struct mount_string {
+    char *text; /* NULL: none; brief; or allocated */
+    char brief[128];
+};
+
+/* On error nothing is allocated. */
+static int mount_string_in(u64 uptr, struct mount_string *s)
 {
-    *out = NULL;
+    const char __user *from = (const char __user *)uptr;
+    ssize_t n;
+
+    s->text = NULL;
     if (!uptr)
         return 0;
-    char *s = kmalloc(OPTIONS_MAX);
-    if (!s)
-        return -ENOMEM;
-    ssize_t n = copy_string_in(s, (const char __user *)uptr, OPTIONS_MAX);
-    if (n < 0) {
-        kfree(s);
-        return n == -ENAMETOOLONG ? -EINVAL : (int)n;
+    n = copy_string_in(s->brief, from, sizeof(s->brief));
+    if (n >= 0) {
+        s->text = s->brief;
+        return 0;
     }
-    *out = s;
-    return 0;
+    if (n != -ENAMETOOLONG)
+        return (int)n;
+    s->text = kmalloc(OPTIONS_MAX);
+    if (!s->text)
+        return -ENOMEM;
+    n = copy_string_in(s->text, from, OPTIONS_MAX);
+    if (n >= 0)
+        return 0;
+    kfree(s->text);
+    s->text = NULL;
+    return n == -ENAMETOOLONG ? -EINVAL : (int)n;
+}
+
+static void mount_string_free(struct mount_string *s)
+{
+    if (s->text != s->brief)
+        kfree(s->text);
 }
 
 static int mount_may(void)
@@ -33,12 +54,13 @@ static int mount_may(void)
 
 s64 sys_mount(u64 usource, u64 utarget, u64 utype, u64 flags, u64 udata)
 {
-    char *source = NULL, *type = NULL, *data = NULL;
+    struct mount_string source, type, data;
     struct path target;
     struct walk_hold w;
 
     if ((flags & MS_MGC_MSK) == MS_MGC_VAL)
         flags &= ~MS_MGC_MSK;
+    source.text = type.text = data.text = NULL;
     int err = mount_may();
     if (!err)
         err = mount_string_in(usource, &source);
@@ -50,13 +72,13 @@ s64 sys_mount(u64 usource, u64 utarget, u64 utype, u64 flags, u64 udata)
         err = walk_at_lookup(AT_FDCWD, utarget, 0, &target);
     if (!err) {
         walk_begin(&w);
-        err = vfs_mount(&w.ctx, source, &target, type, flags, data);
+        err = vfs_mount(&w.ctx, source.text, &target, type.text, flags, data.text);
         walk_end(&w);
         path_put(&target);
     }
-    kfree(source);
-    kfree(type);
-    kfree(data);
+    mount_string_free(&source);
+    mount_string_free(&type);
+    mount_string_free(&data);
     return err;
 }
 

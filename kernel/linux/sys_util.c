@@ -48,6 +48,22 @@ void name_free(char *name)
     slab_free(name_cache, name);
 }
 
+/* Most names are short, and lie on the caller's stack. */
+static char *walk_at_name(struct walk_at *w, u64 uname)
+{
+    ssize_t n = copy_string_in(w->brief, (const char __user *)uname, sizeof(w->brief));
+
+    if (likely(n >= 0))
+        return w->brief;
+    return n == -ENAMETOOLONG ? name_in(uname) : ERR_PTR(n);
+}
+
+static void walk_at_name_free(struct walk_at *w)
+{
+    if (unlikely(w->name != w->brief))
+        name_free(w->name);
+}
+
 /* From the descriptor. */
 static int walk_at_dir(struct walk_at *w, s64 dirfd)
 {
@@ -72,14 +88,14 @@ int walk_at_begin_flags(struct walk_at *w, s64 dirfd, u64 uname, unsigned walk_f
 
     w->dir = (struct fd_hold){NULL, false};
     w->from = NULL;
-    w->name = name_in(uname);
+    w->name = walk_at_name(w, uname);
     if (IS_ERR(w->name))
         return PTR_ERR(w->name);
     if ((s32)dirfd != AT_FDCWD && (w->name[0] != '/' || walk_flags & WALK_SCOPED))
         err = walk_at_dir(w, dirfd);
     if (err) {
         fd_release(w->dir);
-        name_free(w->name);
+        walk_at_name_free(w);
         return err;
     }
     walk_begin(&w->walk);
@@ -97,7 +113,7 @@ void walk_at_end(struct walk_at *w)
     if (w->from && !w->dir.file->dentry)
         path_put(w->from);
     fd_release(w->dir);
-    name_free(w->name);
+    walk_at_name_free(w);
 }
 
 int walk_at_lookup(s64 dirfd, u64 uname, u64 at_flags, struct path *out)

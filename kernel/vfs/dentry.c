@@ -67,6 +67,26 @@ static inline u64 dentry_hash_mix(u64 h, u64 word)
     return (u64)product ^ (u64)(product >> 64);
 }
 
+/* The last bytes of a name, less than 8, and how many they are. */
+static inline u64 dentry_hash_tail(const char *name, size_t len)
+{
+    u64 word = len;
+    u32 four;
+    u16 two;
+
+    if (len & 4) {
+        __builtin_memcpy(&four, name, 4);
+        word = word << 32 | four;
+        name += 4;
+    }
+    if (len & 2) {
+        __builtin_memcpy(&two, name, 2);
+        word = word << 16 | two;
+        name += 2;
+    }
+    return len & 1 ? word << 8 | (u8)*name : word;
+}
+
 static u32 dentry_hash(const struct dentry *parent, const char *name, size_t len)
 {
     u64 h = dentry_hash_mix(dentry_hash_key, (u64)parent), word;
@@ -75,9 +95,7 @@ static u32 dentry_hash(const struct dentry *parent, const char *name, size_t len
         __builtin_memcpy(&word, name, 8);
         h = dentry_hash_mix(h, word);
     }
-    for (word = len; len; len--)
-        word = word << 8 | (u8)*name++;
-    h = dentry_hash_mix(h, word);
+    h = dentry_hash_mix(h, dentry_hash_tail(name, len));
     return (u32)(h >> 32 ^ h);
 }
 

@@ -257,7 +257,6 @@ static int walk_component(struct walk *w, const char *name, size_t len, bool las
     struct inode *dir_inode = dentry_inode(w->at.dentry), *inode;
     struct path dir;
     struct dentry *d;
-    int err;
 
     if (len == 1 && name[0] == '.')
         return 0;
@@ -276,18 +275,18 @@ static int walk_component(struct walk *w, const char *name, size_t len, bool las
         return -ENOENT;
     }
     dir = w->at;
-    mount_get(dir.mount);
-    w->at = (struct path){dir.mount, d};
+    w->at.dentry = d;
     if (last && slash) /* a directory is wanted, behind however many links */
         w->flags |= WALK_DIRECTORY | WALK_FOLLOW;
-    if (!S_ISLNK(inode->mode) || (last && !(w->flags & WALK_FOLLOW)))
-        err = walk_cross_mounts(w);
-    else if (last && !walk_may_follow(w->ctx->cred, dir_inode, inode))
-        err = -EACCES;
-    else
+    if (!S_ISLNK(inode->mode) || (last && !(w->flags & WALK_FOLLOW))) {
+        dentry_put(dir.dentry); /* the mount's reference goes along */
+        return walk_cross_mounts(w);
+    }
+    mount_get(dir.mount);
+    if (!last || walk_may_follow(w->ctx->cred, dir_inode, inode))
         return walk_follow(w, dir);
     path_put(&dir);
-    return err;
+    return -EACCES;
 }
 
 static int walk_may_search(const struct walk *w)

@@ -69,6 +69,30 @@ TEST(memcmp_orders_by_first_difference)
     }
 }
 
+TEST(the_end_of_a_string_is_found_wherever_it_lies)
+{
+    char buf[64];
+
+    for (size_t start = 0; start < 16; start++) {
+        for (size_t len = 0; len < 32; len++) {
+            char *s = buf + start;
+
+            memset(buf, 0, sizeof(buf)); /* zeros before it, which are none of its */
+            memset(s, 'x', len);
+            EXPECT(strlen(s) == len && strchr(s, 0) == s + len && !strchr(s, 'y'));
+            for (size_t max = 0; max < 40; max++)
+                EXPECT(strnlen(s, max) == (len < max ? len : max));
+            for (size_t i = 0; i < len; i++) {
+                s[i] = (char)0xff;
+                EXPECT(strchr(s, 0xff) == s + i && strchr(s, -1) == s + i && strlen(s) == len);
+                s[i] = 1;
+                EXPECT(strchr(s, 1) == s + i && strlen(s) == len);
+                s[i] = 'x';
+            }
+        }
+    }
+}
+
 TEST(strings_compare_search_and_copy)
 {
     char buf[8];

@@ -28,6 +28,13 @@ static char *overlay_piece(char **rest, char stop, bool unescape)
 
     if (!start)
         return NULL;
+    if (!strchr(start, '\\')) {
+        to = stop ? strchr(start, stop) : NULL;
+        *rest = to ? to + 1 : NULL;
+        if (to)
+            *to = '\0';
+        return start;
+    }
     for (from = to = start; *from && *from != stop; from++) {
         if (*from == '\\' && from[1]) {
             if (!unescape)
