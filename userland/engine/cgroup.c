@@ -22,7 +22,8 @@
 
 #define CGROUP_VMM_MEMORY (16ll << 20) /* what a VM may take beyond its RAM */
 
-static bool cgroup_off; /* there is no cgroup2 at all */
+static bool cgroup_off;     /* there is no cgroup2 at all */
+static int cgroup_top = -1; /* <root>/bothy */
 static bool cgroup_any_device;
 enum { CG_MEMORY, CG_CPU, CG_PIDS, CG_CPUSET, CG_CONTROLLERS };
 
@@ -126,7 +127,9 @@ int cgroup_init(void)
         cgroup_sweep();
     if (!err)
         cgroup_enable(path);
-    return err;
+    if (!err)
+        cgroup_top = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return !err && cgroup_top < 0 ? -errno : err;
 }
 
 static struct device_rule device_rule_of(const struct stat *st, unsigned access)
@@ -282,22 +285,22 @@ char *cgroup_apply(const struct container *c)
 
 char *cgroup_create(struct container *c, int *group)
 {
-    char *path, *why;
+    char *name, *why = NULL;
 
     *group = -1;
     if (cgroup_off)
         return limits_any(&c->limits)
                    ? str_dup("limits need control groups, which this kernel does not have")
                    : NULL;
-    path = cgroup_path(c, NULL);
-    if (mkdir(path, 0755) < 0) {
-        why = str_fmt("cannot create control group %s: %s", path, strerror(errno));
-        free(path);
+    name = cgroup_name(c);
+    if (mkdirat(cgroup_top, name, 0755) < 0) {
+        why = str_fmt("cannot create control group %s: %s", name, str_error(errno));
+        free(name);
         return why;
     }
-    *group = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    why = *group < 0 ? str_fmt("cannot open %s: %s", path, strerror(errno)) : cgroup_set(c, true);
-    free(path);
+    *group = openat(cgroup_top, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    why = *group < 0 ? str_fmt("cannot open %s: %s", name, str_error(errno)) : cgroup_set(c, true);
+    free(name);
     if (!why && !c->spec.privileged && !cgroup_any_device)
         why = cgroup_devices(c, *group);
     if (!why)

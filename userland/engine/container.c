@@ -227,19 +227,40 @@ void container_labels(const struct container *c, struct jw *w, size_t max)
     labels_write(w, json_get(json_get(c->image->config, "config"), "Labels"), own, max, &left);
 }
 
+int container_dir(const struct container *c)
+{
+    char *path = container_path(c, "");
+    int fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    free(path);
+    return fd < 0 ? -errno : fd;
+}
+
+/* The upper layer, from which the overlay takes the root's own attributes. */
+static int container_upper(struct container *c, int dir)
+{
+    int fd = -1, err;
+
+    if (mkdirat(dir, "upper", 0755) < 0 ||
+        (fd = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return -errno;
+    err = image_root_apply(c->image, fd);
+    close(fd);
+    return err;
+}
+
 static char *container_files(struct container *c)
 {
     char *path = container_path(c, "");
-    int fd = -1, err = 0;
+    int err = mkdir(path, 0755) < 0 ? -errno : 0, fd = err ? err : container_dir(c);
 
-    if (mkdir(path, 0755) < 0 || (fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
-        mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0700) < 0 ||
-        mkdirat(fd, "merged", 0700) < 0)
-        err = errno;
+    free(path);
+    err = fd < 0 ? fd : container_upper(c, fd);
+    if (!err && (mkdirat(fd, "work", 0700) < 0 || mkdirat(fd, "merged", 0700) < 0))
+        err = -errno;
     if (fd >= 0)
         close(fd);
-    free(path);
-    return err ? str_fmt("cannot create the container's directory: %s", strerror(err)) : NULL;
+    return err ? str_fmt("cannot create the container's directory: %s", str_error(-err)) : NULL;
 }
 
 /* Performed when the request has been judged: sources of mounts that are to be made. */

@@ -41,24 +41,12 @@ static void domain_enter(struct domain *d)
     }
 }
 
-/* The root's own attributes, which the overlay takes from its upper layer. What the container has
- * made of them in an earlier start stays. */
-static void domain_root_attributes(struct domain *d)
-{
-    char *upper = container_path(d->c, "upper");
-    int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int err = fd < 0 ? -errno : image_root_apply(d->c->image, fd);
-
-    if (err)
-        child_fail(&d->child, "cannot prepare %s: %s", upper, str_error(-err));
-    close(fd);
-    free(upper);
-}
-
+/* Mounts it in the container's own directory, and goes there. */
 static void domain_overlay(struct domain *d)
 {
     const struct container *c = d->c;
-    char *dir = str_fmt("%s/layers", engine.root), *merged = container_path(c, "merged");
+    char *dir = str_fmt("%s/layers", engine.root), *own = str_fmt("../containers/%s", c->id);
+    char *merged = str_fmt("%s/merged", own);
     struct buf data = {0};
 
     /* relative names keep a hundred layers within one page of options */
@@ -69,13 +57,16 @@ static void domain_overlay(struct domain *d)
         if (!image_layer_again(c->image, i))
             buf_fmt(&data, "%s%s", i == c->image->nlayers - 1 ? "" : ":", c->image->layers[i]->dir);
     if (!c->image->nlayers)
-        buf_fmt(&data, "../containers/%s/merged", c->id);
-    buf_fmt(&data, ",upperdir=../containers/%s/upper,workdir=../containers/%s/work", c->id, c->id);
+        buf_str(&data, merged);
+    buf_fmt(&data, ",upperdir=%s/upper,workdir=%s/work", own, own);
     if (mount("overlay", merged, "overlay", 0, data.data) < 0)
         child_fail(&d->child, "cannot mount the overlay of %d layers: %s", c->image->nlayers,
                    str_error(errno));
+    if (chdir(merged) < 0)
+        child_fail(&d->child, "cannot enter %s: %s", merged, str_error(errno));
     buf_free(&data);
     free(dir);
+    free(own);
     free(merged);
 }
 
@@ -83,19 +74,13 @@ static void domain_overlay(struct domain *d)
 static void domain_root(struct domain *d)
 {
     struct container *c = d->c;
-    char *merged = container_path(c, "merged");
 
     child_mount(&d->child, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    if (d->child.first)
-        domain_root_attributes(d);
     domain_overlay(d);
-    if (chdir(merged) < 0)
-        child_fail(&d->child, "cannot enter %s: %s", merged, str_error(errno));
     mounts_standard(&d->child, ".."); /* the container's own directory */
     for (int i = 0; i < c->ndevices; i++)
         mount_device(&d->child, c->devices[i].host, c->devices[i].target);
     root_enter(&d->child, ".");
-    free(merged);
 }
 
 /* The engine's own values are not for its children. */

@@ -91,6 +91,13 @@ struct image {
     struct json *config; /* the whole image configuration */
     uint64_t config_bytes, config_values;
     uint64_t size;
+    struct {
+        bool known, timed;
+        uid_t uid;
+        gid_t gid;
+        mode_t mode;
+        struct timespec time;
+    } root; /* its attributes: looked for in the layers once */
 };
 
 /* On the directory of a layer whose tar says what the root is to be. */
@@ -99,7 +106,7 @@ struct image {
 int image_store_open(void);
 /* Gives the directory `dir` the root's owner, mode and time, as the image's topmost layer that
  * knows them has it. 0 or -errno. */
-int image_root_apply(const struct image *img, int dir);
+int image_root_apply(struct image *img, int dir);
 struct image *image_first(void);
 /* By reference, id or unique id prefix, with or without "sha256:"; NULL when there is none. */
 struct image *image_find(const char *name);
@@ -302,6 +309,7 @@ char *container_name(const char *name, int *status);
 const char *container_label(const struct container *c, const char *key);
 void container_labels(const struct container *c, struct jw *w, size_t max);
 char *container_path(const struct container *c, const char *file);
+int container_dir(const struct container *c); /* a descriptor of its directory, or -errno */
 const char *container_state_name(const struct container *c);
 void container_status_text(const struct container *c, char *out, size_t size);
 bool container_running(const struct container *c);
@@ -470,7 +478,7 @@ void cgroup_job_remove(unsigned n);
 
 /* ---- logs (log.c) -------------------------------------------------------------------------- */
 
-void log_open(struct container *c);
+void log_open(struct container *c, int dir); /* the container's directory */
 void log_close(struct container *c);
 void log_write(struct container *c, int stream, const char *data, size_t len);
 void log_flush(struct container *c);

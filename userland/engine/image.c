@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "lib/map.h"
@@ -109,28 +108,6 @@ void layer_note(const char *id)
 {
     if (str_is_hex(id, ID_LEN))
         layer_add(id, id, 0);
-}
-
-int image_root_apply(const struct image *img, int dir)
-{
-    struct stat st = {.st_mode = S_IFDIR | 0755};
-    struct timespec times[2];
-    bool found = false;
-    char mark;
-
-    for (int i = img->nlayers; i-- > 0 && !found;) {
-        char *path = store_path("layers/", img->layers[i]->dir);
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        found = fd >= 0 && fgetxattr(fd, LAYER_ROOT_MARK, &mark, 1) == 1 && fstat(fd, &st) == 0;
-        if (fd >= 0)
-            close(fd);
-        free(path);
-    }
-    if (fchown(dir, st.st_uid, st.st_gid) < 0 || fchmod(dir, st.st_mode & 07777) < 0)
-        return -errno;
-    times[0] = times[1] = st.st_mtim;
-    return found && futimens(dir, times) < 0 ? -errno : 0;
 }
 
 struct layer *layer_get(struct layer *l)

@@ -35,22 +35,20 @@ static struct buf *log_partial(struct container *c, int stream)
     return &c->log.partial->text[stream - 1];
 }
 
-void log_open(struct container *c)
+void log_open(struct container *c, int dir)
 {
     const struct json *cfg = json_get(c->host, "LogConfig");
     const char *max = json_str(json_get(cfg, "Config"), "max-size");
     const char *type = json_str(cfg, "Type");
-    char *path = container_path(c, "log");
     off_t end;
 
     if (c->log.fd < 0 && !(type && !strcmp(type, "none"))) {
         if (!max || !str_size(max, &c->log.max) || c->log.max > LOG_MAX_LIMIT)
             c->log.max = LOG_MAX_DEFAULT;
-        c->log.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        c->log.fd = openat(dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         end = c->log.fd < 0 ? 0 : lseek(c->log.fd, 0, SEEK_END);
         c->log.size = end > 0 ? (uint64_t)end : 0;
     }
-    free(path);
 }
 
 void log_close(struct container *c)

@@ -267,7 +267,7 @@ static int pack_extra(struct pack *p)
 }
 
 /* The image's root, its tree, what goes beside it, and the end. */
-static int pack_image_tree(struct pack *p, const struct image *img, int scratch)
+static int pack_image_tree(struct pack *p, struct image *img, int scratch)
 {
     struct stat root = {0};
     int err = image_root_apply(img, scratch);
@@ -318,7 +318,7 @@ static int pack_mount(const struct image *img, const char *layers, const char *e
     return err;
 }
 
-_Noreturn static void pack_child(const struct image *img, const char *agent, const char *layers,
+_Noreturn static void pack_child(struct image *img, const char *agent, const char *layers,
                                  const char *empty, const char *out)
 {
     static struct pack p;
@@ -337,7 +337,7 @@ _Noreturn static void pack_child(const struct image *img, const char *agent, con
     _exit(err == -ENAMETOOLONG ? 14 : err == -EFBIG ? 15 : err ? 13 : 0);
 }
 
-char *pack_image(const struct image *img, const char *agent, const char *out)
+char *pack_image(struct image *img, const char *agent, const char *out)
 {
     static const char *const steps[] = {"cannot mount its layers",
                                         "cannot write the archive",

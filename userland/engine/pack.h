@@ -6,4 +6,4 @@ struct image;
 
 /* Writes `agent` (a newc cpio archive) and behind it the image's tree below "rootfs/" to `out`,
  * which appears complete or not at all. NULL or a sentence. */
-char *pack_image(const struct image *img, const char *agent, const char *out);
+char *pack_image(struct image *img, const char *agent, const char *out);

@@ -301,16 +301,16 @@ static uint64_t start_flags(const struct container *c)
 
 char *container_clone(struct container *c)
 {
-    char *why, *dir = container_path(c, "");
-    int group, err = etc_files_write(dir, &c->room);
+    int group, dir = container_dir(c), err = dir < 0 ? dir : etc_files_write(dir, &c->room);
+    char *why = err ? str_fmt("cannot write the container's files: %s", str_error(-err))
+                    : cgroup_create(c, &group);
 
-    free(dir);
-    if (err)
-        return str_fmt("cannot write the container's files: %s", strerror(-err));
-    why = cgroup_create(c, &group);
+    if (!why)
+        log_open(c, dir);
+    if (dir >= 0)
+        close(dir);
     if (why)
         return why;
-    log_open(c);
     if (!c->proc)
         c->proc = process_new(c, NULL);
     why = start_process(c->proc, &c->spec, group, start_flags(c), 0);

@@ -124,7 +124,7 @@ void agent_config(void)
     struct buf text = {0};
     const char *why = "";
     struct json *j;
-    int err = file_read(AGENT_CONFIG, AGENT_CONFIG_MAX, &text);
+    int err = file_read(AGENT_CONFIG, AGENT_CONFIG_MAX, &text), etc;
 
     if (err)
         agent_fail("cannot read %s: %s", AGENT_CONFIG, strerror(-err));
@@ -139,7 +139,10 @@ void agent_config(void)
     agent.cpu = agent_string(j, "cpuMax");
     if (!agent.spec.argv[0])
         agent_fail("bad %s: no args", AGENT_CONFIG);
-    err = etc_files_write(AGENT_ETC, &agent.room);
+    etc = open(AGENT_ETC, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    err = etc < 0 ? -errno : etc_files_write(etc, &agent.room);
+    if (etc >= 0)
+        close(etc);
     if (err)
         agent_fail("cannot write the files of /etc: %s", strerror(-err));
     buf_free(&text);

@@ -5,7 +5,7 @@
 //    the container's, and a link to /proc/self/fd/N would lead out of it (CVE-2024-21626).
 // 2. What needs privileges: terminal, last mounts, streams, user, working directory, limits; the
 //    limits last of these, since they bind this process as well.
-// 3. no_new_privs, the filter while CAP_SYS_ADMIN is there, bounding set, identity, capabilities.
+// 3. no_new_privs, bounding set, the filter while CAP_SYS_ADMIN is there, identity, capabilities.
 // 4. The program is looked for as the user that is to run it.
 #include "lib/child.h"
 
@@ -145,7 +145,7 @@ static bool fd_is_null(int fd)
 void child_stdio(struct child *ch)
 {
     if (ch->in < 0) {
-        ch->in = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
+        ch->in = openat(AT_FDCWD, "/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
         if (ch->in < 0)
             child_fail(ch, "cannot open /dev/null: %s", str_error(errno));
         /* we opened it with more rights than the program has, which is to get it */
@@ -230,7 +230,7 @@ void child_sysctls(struct child *ch)
 /* The working directory, made where its name leads when the container starts. */
 static int child_cwd_open(struct child *ch, const char *cwd)
 {
-    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+    int root = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
 
     if (root < 0)
         return -errno;
@@ -255,39 +255,48 @@ static void child_cwd(struct child *ch)
                    cwd);
 }
 
-/* The bounding set, then the identity, then what it keeps: Docker's way, in which a user other
- * than root has no effective capabilities. */
-static void child_identity(struct child *ch, const struct user_ids *u, uint64_t caps)
-{
+struct child_caps {
     struct {
         uint32_t version;
         int pid;
-    } head = {CAP_VERSION_3, 0};
-    uint64_t mine;
+    } head;
     struct {
         uint32_t effective, permitted, inheritable;
     } data[2];
-    gid_t groups[USER_GROUPS_MAX];
+};
 
-    /* what the engine itself does not have it cannot give */
-    if (syscall(SYS_capget, &head, data) < 0)
+/* What nothing that it execs may have. What the engine itself does not have it cannot give: the
+ * rest of `caps`. */
+static uint64_t child_bounding(struct child *ch, uint64_t caps)
+{
+    struct child_caps c = {.head = {CAP_VERSION_3, 0}};
+
+    if (syscall(SYS_capget, &c.head, c.data) < 0)
         child_fail(ch, "cannot read capabilities: %s", str_error(errno));
-    caps &= data[0].permitted | (uint64_t)data[1].permitted << 32;
+    caps &= c.data[0].permitted | (uint64_t)c.data[1].permitted << 32;
     for (int i = 0; i < CAP_COUNT; i++)
         if (!(caps >> i & 1) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0 && errno != EINVAL)
             child_fail(ch, "cannot drop capability %d: %s", i, str_error(errno));
+    return caps;
+}
+
+/* The identity, then what it keeps: Docker's way, in which a user other than root has no effective
+ * capabilities. */
+static void child_identity(struct child *ch, const struct user_ids *u, uint64_t caps)
+{
+    struct child_caps c = {.head = {CAP_VERSION_3, 0}};
+    uint64_t mine = u->uid == 0 ? caps : 0;
+    gid_t groups[USER_GROUPS_MAX];
+
     for (int i = 0; i < u->ngroups; i++)
         groups[i] = u->groups[i];
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups((size_t)u->ngroups, groups) < 0 ||
         syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0 ||
         syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
         child_fail(ch, "cannot become user %u: %s", u->uid, str_error(errno));
-    mine = u->uid == 0 ? caps : 0;
-    for (int i = 0; i < 2; i++) {
-        data[i].effective = data[i].permitted = (uint32_t)(mine >> (32 * i));
-        data[i].inheritable = 0;
-    }
-    if (syscall(SYS_capset, &head, data) < 0)
+    for (int i = 0; i < 2; i++)
+        c.data[i].effective = c.data[i].permitted = (uint32_t)(mine >> (32 * i));
+    if (syscall(SYS_capset, &c.head, c.data) < 0)
         child_fail(ch, "cannot set capabilities: %s", str_error(errno));
     prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
 }
@@ -328,12 +337,15 @@ static void child_filter(struct child *ch, uint64_t caps)
 
 static void child_privileges(struct child *ch, const struct user_ids *u)
 {
+    uint64_t caps;
+
     if (ch->spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         child_fail(ch, "cannot set no_new_privs: %s", str_error(errno));
+    caps = child_bounding(ch, ch->spec->caps); /* dozens of calls, which no filter has to look at */
     /* while CAP_SYS_ADMIN is there: no_new_privs is not Docker's default */
     if (!ch->spec->privileged && !ch->spec->seccomp_off)
         child_filter(ch, ch->spec->caps);
-    child_identity(ch, u, ch->spec->caps);
+    child_identity(ch, u, caps);
 }
 
 void child_limit(struct child *ch, uint64_t caps, uint64_t filter)
@@ -342,6 +354,7 @@ void child_limit(struct child *ch, uint64_t caps, uint64_t filter)
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         child_fail(ch, "cannot set no_new_privs: %s", str_error(errno));
+    caps = child_bounding(ch, caps);
     child_filter(ch, filter);
     child_identity(ch, &root, caps);
 }

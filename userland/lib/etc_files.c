@@ -56,22 +56,20 @@ static void etc_resolv(struct buf *b, const struct room *r)
     etc_list(b, "options", r->dns_options);
 }
 
-int etc_files_write(const char *dir, const struct room *room)
+int etc_files_write(int dir, const struct room *room)
 {
     static const struct {
         const char *name;
         void (*text)(struct buf *b, const struct room *r);
     } files[] = {{"hostname", etc_hostname}, {"hosts", etc_hosts}, {"resolv.conf", etc_resolv}};
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = fd < 0 ? -errno : 0;
+    int err = 0;
 
     for (int i = 0; i < 3 && !err; i++) {
         struct buf b = {0};
 
         files[i].text(&b, room);
-        err = etc_file_write(fd, files[i].name, &b);
+        err = etc_file_write(dir, files[i].name, &b);
         buf_free(&b);
     }
-    if (fd >= 0)
-        close(fd);
     return err;
 }

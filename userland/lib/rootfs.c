@@ -169,8 +169,7 @@ static void mount_dev(struct child *ch)
                  {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0}};
     char data[64];
 
-    mount_inside(ch, "tmpfs", "/dev", true, "tmpfs", MS_NOSUID | MS_STRICTATIME,
-                 "mode=755,size=65536k");
+    child_mount(ch, "tmpfs", "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k");
     umask(0);
     for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
         device_node(ch, nodes[i].name, 0666, makedev(nodes[i].major, nodes[i].minor));
@@ -275,7 +274,6 @@ static void prepare_new(struct child *ch)
     static const char *const files[] = {"etc/hostname", "etc/hosts", "etc/resolv.conf",
                                         ".dockerenv"};
 
-    prepare_dir(ch, "proc");
     prepare_dir(ch, "etc");
     for (int i = 0; i < 4; i++)
         prepare_file(ch, files[i]);
@@ -289,14 +287,15 @@ void mounts_standard(struct child *ch, const char *etc)
 
     /* These are walked through while "/" is still the host's: a link, which the container may have
      * left in an earlier start, would lead out. */
+    prepare_dir(ch, "proc");
     prepare_dir(ch, "dev");
     prepare_dir(ch, "sys");
     if (ch->first)
         prepare_new(ch);
     ch->alone = true;
-    mount_inside(ch, "proc", "/proc", true, "proc", flags, NULL);
+    child_mount(ch, "proc", "proc", "proc", flags, NULL);
     mount_dev(ch);
-    mount_inside(ch, "sysfs", "/sys", true, "sysfs", sys, NULL);
+    child_mount(ch, "sysfs", "sys", "sysfs", sys, NULL);
     if (mount("cgroup", "sys/fs/cgroup", "cgroup2", sys, NULL) < 0 && errno != ENOENT)
         child_fail(ch, "cannot mount /sys/fs/cgroup: %s", str_error(errno));
     volumes_mount(ch, etc);
@@ -346,6 +345,15 @@ static void mask_name(struct child *ch, const char *name)
     }
 }
 
+int mount_restrict(const char *path, unsigned at)
+{
+    struct {
+        uint64_t set, clear, propagation, userns;
+    } attr = {.set = 1}; /* MOUNT_ATTR_RDONLY */
+
+    return (int)syscall(SYS_mount_setattr, AT_FDCWD, path, at, &attr, sizeof(attr));
+}
+
 static void readonly_name(struct child *ch, const char *name)
 {
     struct statfs fs;
@@ -356,60 +364,61 @@ static void readonly_name(struct child *ch, const char *name)
             child_fail(ch, "cannot make %s read-only: %s", name, str_error(errno));
         return;
     }
+    if (mount_restrict(name, 0) == 0)
+        return;
     flags = statfs(name, &fs) < 0 ? 0 : (unsigned long)fs.f_flags;
     child_mount(ch, NULL, name, NULL,
                 MS_REMOUNT | MS_BIND | MS_RDONLY | (flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC)),
                 NULL);
 }
 
-static void mask_names(struct child *ch, const char *dir, void (*fn)(struct child *, const char *),
-                       const char *const *name)
+/* Docker's list for /proc, each part of which a request may replace. */
+static void mask_listed(struct child *ch, const char *name)
 {
-    if (chdir(dir) < 0)
-        child_fail(ch, "cannot enter %s: %s", dir, str_error(errno));
-    for (; *name; name++)
-        fn(ch, *name);
+    static const char *const masked[] = {"acpi",  "asound",     "bothy",         "interrupts",
+                                         "kcore", "keys",       "latency_stats", "sched_debug",
+                                         "scsi",  "timer_list", "timer_stats",   NULL};
+    static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
+
+    for (const char *const *at = masked; !ch->room->masked && *at; at++)
+        if (**at == *name && !strcmp(*at, name))
+            mask_name(ch, *at);
+    for (const char *const *at = readonly; !ch->room->readonly_paths && *at; at++)
+        if (**at == *name && !strcmp(*at, name))
+            readonly_name(ch, *at);
 }
 
-/* Those of the names that are there: most kernels lack most of them, and one list is shorter than a
- * look at each. */
-static void mask_listed(struct child *ch, const char *path, const char *const *names)
+/* Most kernels lack most of those names, and one list is shorter than a look at each. The call is
+ * bare, since the C library's would have pages allocated. */
+static void mask_proc(struct child *ch)
 {
-    DIR *dir = opendir(path);
-    struct dirent *e;
+    _Alignas(struct dirent) char list[4096];
+    int fd = openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long n;
 
-    if (!dir || chdir(path) < 0)
-        child_fail(ch, "cannot look into %s: %s", path, str_error(errno));
-    errno = 0;
-    while ((e = readdir(dir))) {
-        for (const char *const *name = names; *name; name++)
-            if (**name == *e->d_name && !strcmp(*name, e->d_name))
-                mask_name(ch, *name);
-        errno = 0;
-    }
-    if (errno)
-        child_fail(ch, "cannot list %s: %s", path, str_error(errno));
-    closedir(dir);
+    if (fd < 0 || fchdir(fd) < 0)
+        child_fail(ch, "cannot look into /proc: %s", str_error(errno));
+    while ((n = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
+        for (long at = 0; at < n; at += ((struct dirent *)(list + at))->d_reclen)
+            mask_listed(ch, ((struct dirent *)(list + at))->d_name);
+    if (n < 0)
+        child_fail(ch, "cannot list /proc: %s", str_error(errno));
+    close(fd);
 }
 
 /* Docker's lists, unless the request has brought its own. */
 static void mounts_mask(struct child *ch)
 {
-    static const char *const proc[] = {"acpi",  "asound",     "bothy",         "interrupts",
-                                       "kcore", "keys",       "latency_stats", "sched_debug",
-                                       "scsi",  "timer_list", "timer_stats",   NULL};
-    static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
-    static const char *const sys[] = {"firmware", "devices/virtual/powercap", NULL};
     const struct room *r = ch->room;
 
     if (!r->masked) {
-        mask_names(ch, "/sys", mask_name, sys);
-        mask_listed(ch, "/proc", proc);
+        mask_name(ch, "/sys/firmware");
+        mask_name(ch, "/sys/devices/virtual/powercap");
     }
+    if (!r->masked || !r->readonly_paths)
+        mask_proc(ch);
     for (struct json *j = r->masked ? r->masked->child : NULL; j; j = j->next)
         mask_name(ch, j->str);
-    if (!r->readonly_paths)
-        mask_names(ch, "/proc", readonly_name, readonly);
     for (struct json *j = r->readonly_paths ? r->readonly_paths->child : NULL; j; j = j->next)
         readonly_name(ch, j->str);
     if (chdir("/") < 0)

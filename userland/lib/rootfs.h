@@ -16,6 +16,9 @@ int mount_target(struct child *ch, const char *target, bool dir, char **path);
 /* Mounts at container path `target` below the current directory; makes what is missing. */
 void mount_inside(struct child *ch, const char *source, const char *target, bool dir,
                   const char *type, unsigned long flags, const char *data);
+/* Makes the mount at `path` read-only and leaves its other flags; at: AT_RECURSIVE, all below it
+ * too. -1 with errno where the kernel has no such call. */
+int mount_restrict(const char *path, unsigned at);
 void mount_readonly(struct child *ch, const char *target); /* what mount_inside() put there */
 /* A device node of the host, made at container path `target` below the current directory. */
 void mount_device(struct child *ch, const char *host, const char *target);
@@ -28,5 +31,6 @@ void mounts_standard(struct child *ch, const char *etc);
 void root_enter(struct child *ch, const char *dir); /* pivots; the old root is gone */
 void mounts_finish(struct child *ch); /* masks, read-only paths and root, after the pivot */
 
-/* Writes hostname, hosts and resolv.conf as a container sees them into `dir`. 0 or -errno. */
-int etc_files_write(const char *dir, const struct room *room);
+/* Writes hostname, hosts and resolv.conf as a container sees them into the directory `dir`. 0
+ * or -errno. */
+int etc_files_write(int dir, const struct room *room);

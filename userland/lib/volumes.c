@@ -83,12 +83,7 @@ static int target_hold(struct child *ch, const struct mount_spec *m, bool dir, c
 /* Read-only with all below it, where the kernel can; else itself alone. */
 static void volume_readonly(struct child *ch, const char *path, unsigned long flags)
 {
-    struct {
-        uint64_t set, clear, propagation, userns;
-    } attr = {.set = 1};  /* MOUNT_ATTR_RDONLY */
-    unsigned at = 0x8000; /* AT_RECURSIVE */
-
-    if (syscall(SYS_mount_setattr, AT_FDCWD, path, at, &attr, sizeof(attr)) < 0)
+    if (mount_restrict(path, 0x8000 /* AT_RECURSIVE */) < 0)
         child_mount(ch, NULL, path, NULL, MS_REMOUNT | MS_BIND | flags, NULL);
 }
 
@@ -179,14 +174,33 @@ static bool room_mounts_at(const struct room *r, const char *target)
     return false;
 }
 
+/* In a first start, before any other process can change names: prepare_new() has seen to it that
+ * no link is on the way. */
+static void etc_mount(struct child *ch, const char *etc)
+{
+    static const char *const targets[] = {"etc/hostname", "etc/hosts", "etc/resolv.conf"};
+
+    for (int i = 0; i < 3; i++) {
+        char *source = str_fmt("%s%s", etc, targets[i] + 3);
+
+        child_mount(ch, source, targets[i], NULL, MS_BIND, NULL);
+        free(source);
+    }
+}
+
 void volumes_mount(struct child *ch, const char *etc)
 {
     static const char *const names[] = {"hostname", "hosts", "resolv.conf"};
     const struct room *r = ch->room;
-    struct mount_spec *own = mem_alloc(sizeof(*own) * (3 + (size_t)r->nmounts));
+    struct mount_spec *own;
     int n = 0, deepest = 0;
 
+    if (ch->alone && ch->first && !r->nmounts) {
+        etc_mount(ch, etc);
+        return;
+    }
     ch->alone = ch->alone && !r->nmounts;
+    own = mem_alloc(sizeof(*own) * (3 + (size_t)r->nmounts));
     for (int i = 0; i < 3; i++) {
         char *target = str_fmt("/etc/%s", names[i]);
 
