@@ -435,7 +435,7 @@ static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
         err = copy_out((void __user *)h.name, &m.addr, MIN(h.namelen, m.addr_len));
     h.namelen = m.addr_len;
     h.controllen = out.at;
-    h.flags = m.flags | out.flags;
+    h.flags = m.flags | out.flags | (u32)(flags & MSG_CMSG_CLOEXEC); /* as Linux: told back */
     if (!err)
         err = OUT(umsg, h);
     socket_message_drop(&m);

@@ -227,7 +227,8 @@ static int inet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *le
 }
 
 /* What the peer refused to take. After a reset of this end its error is told, once. Otherwise the
- * bytes come after the peer's close: they count as sent, and a reset of both ends is the answer. */
+ * bytes come after the peer's close: as many as the send buffer holds count as sent, and a reset of
+ * both ends is the answer. */
 static ssize_t inet_refused(struct unix_sock *u, u64 bytes)
 {
     struct unix_sock *peer = NULL;
@@ -248,7 +249,7 @@ static ssize_t inet_refused(struct unix_sock *u, u64 bytes)
         unix_reset(peer, ECONNRESET);
         unix_put(peer);
     }
-    return (ssize_t)bytes;
+    return (ssize_t)MIN(bytes, (u64)u->sock.sndbuf);
 }
 
 static ssize_t inet_send(struct socket *s, struct socket_message *m, unsigned flags,

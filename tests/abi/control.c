@@ -192,6 +192,21 @@ TEST(names_travel_as_descriptors)
     EXPECT(faccessat(got, "status", F_OK, 0) == 0);
 }
 
+TEST(a_wish_for_close_on_exec_is_told_back)
+{
+    char byte;
+    struct iovec v = {&byte, 1};
+    struct msghdr h = {.msg_iov = &v, .msg_iovlen = 1, .msg_flags = MSG_OOB};
+    struct mmsghdr many = {h, 0};
+    int s[2];
+
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && write(s[0], "abc", 3) == 3);
+    EXPECT(recvmsg(s[1], &h, MSG_CMSG_CLOEXEC) == 1 && h.msg_flags == MSG_CMSG_CLOEXEC);
+    EXPECT(recvmsg(s[1], &h, 0) == 1 && h.msg_flags == 0);
+    EXPECT(recvmmsg(s[1], &many, 1, MSG_CMSG_CLOEXEC, NULL) == 1 &&
+           many.msg_hdr.msg_flags == MSG_CMSG_CLOEXEC);
+}
+
 TEST(control_messages_are_for_sockets)
 {
     int fds[2];

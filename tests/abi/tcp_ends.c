@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "abi.h"
 
@@ -112,6 +113,24 @@ TEST(sender_to_an_end_that_reads_no_more_waits_for_room)
         n++;
     EXPECT_ERR(send(s[1], block, sizeof(block), MSG_DONTWAIT), EAGAIN);
     EXPECT(!(events(s[1]) & POLLOUT));
+}
+
+TEST(large_write_to_a_closed_peer_is_not_all_sent)
+{
+    enum { parts = 64, part = 1 << 20 };
+    struct iovec v[parts];
+    char *block = calloc(1, part);
+    ssize_t sent;
+    int s[2];
+
+    EXPECT(block != NULL);
+    for (int i = 0; i < parts; i++)
+        v[i] = (struct iovec){block, part};
+    pair_of(s);
+    EXPECT(close(s[0]) == 0);
+    sent = writev(s[1], v, parts);
+    EXPECT(sent > 0 && sent < (ssize_t)parts * part);
+    EXPECT_ERR(writev(s[1], v, parts), EPIPE);
 }
 
 TEST(bytes_for_an_end_shut_down_both_ways_reset_both_ends)
