@@ -541,7 +541,7 @@ TEST(a_poor_groups_long_walks_keep_no_other_from_making_groups)
     EXPECT(worst <= late);
 }
 
-/* Strings near the bound of what an exec takes; the new program finds no test of that name. */
+/* Strings near the bound of what an exec takes. */
 static void exec_with_long_strings(void)
 {
     static char text[120000];

@@ -218,7 +218,7 @@ TEST(exec_script_passes_arguments)
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     EXPECT(n > 0);
     self[n] = 0;
-    dprintf(fd, "#!%s no_such_test\n", self);
+    dprintf(fd, "#!%s none\n", self);
     close(fd);
     EXPECT(pipe(p) == 0);
     pid_t pid = fork();
@@ -513,7 +513,7 @@ TEST(thread_name)
 
 static void *exec_thread(void *arg)
 {
-    char *argv[] = {arg, "no_such_test", NULL};
+    char *argv[] = {arg, "none", NULL};
 
     execv(arg, argv);
     _exit(98);
