@@ -35,7 +35,7 @@ static inline void poll_wait(struct poll_table *pt, struct waitq *q)
  * stay for a grace period after this. */
 static inline void poll_queue_gone(struct waitq *q)
 {
-    waitq_wake(q, POLLFREE, ~0U);
+    waitq_dismiss(q, POLLFREE);
 }
 
 struct file;

@@ -2,7 +2,8 @@
  *
  * Wait queues. A waiter is a callback: for a sleeping thread it wakes the thread, for poll it marks
  * an entry ready. Callbacks run under the queue's lock with interrupts off: they set bits and wake,
- * no more.
+ * no more. A crowd is woken some at a time: those that a wake-up does not reach at once are called
+ * by a worker soon after, so that no waker keeps its processor for as long as there are waiters.
  */
 #pragma once
 
@@ -19,6 +20,7 @@
 struct waitq {
     struct spinlock lock; /* RANK_SCHED */
     struct list_node waiters;
+    struct waitq_rest *rest; /* lock  what is left to do of a wake-up, or NULL */
 };
 
 struct waiter {
@@ -34,8 +36,12 @@ void waitq_init(struct waitq *q);
 void waitq_init_order(struct waitq *q, unsigned order);
 void waitq_add(struct waitq *q, struct waiter *w);
 void waitq_remove(struct waitq *q, struct waiter *w);
-/* Wakes all non-exclusive waiters and up to n exclusive ones. irq-safe. */
+/* Wakes all non-exclusive waiters and up to n exclusive ones: of a crowd the first few, and the
+ * rest a little later. irq-safe. */
 void waitq_wake(struct waitq *q, u32 events, unsigned n);
+/* For callbacks that take themselves off: returns when none is left, and lets interrupts in
+ * between. */
+void waitq_dismiss(struct waitq *q, u32 events);
 #define waitq_wake_all(q) waitq_wake(q, 0, ~0U)
 #define waitq_wake_one(q) waitq_wake(q, 0, 1)
 

@@ -2,12 +2,37 @@
  *
  * Wait queues: a list of callbacks. Exclusive waiters stand behind the others, so that a wake-up of
  * one stops at the first that it satisfied.
+ *
+ * A wake-up calls AT_ONCE of them at most; a mark in the list, itself a waiter for nothing, tells a
+ * worker where to go on. One that comes meanwhile calls the first ones again, and the worker goes
+ * round once more. A mark never stays alone: the last waiter to leave a queue takes it off, as the
+ * queue may be freed then, and the worker, which does not yet know, finds that by rest_lock.
+ *
+ * Lock order: q->lock, rest_lock; the worker only tries the former under the latter.
  */
 #include "sched/wait.h"
 
 #include "arch/x86/regs.h"
 #include "lib/errno.h"
+#include "lib/log.h"
+#include "mm/account.h"
+#include "mm/slab.h"
 #include "sched/rq_priv.h"
+#include "sched/work.h"
+
+#define AT_ONCE 64 /* bounds the time with interrupts off */
+
+struct waitq_rest {
+    struct waiter mark; /* q->lock: in the list but while the worker holds the lock */
+    struct waitq *q;    /* rest_lock; NULL: the queue is no more */
+    u32 events;         /* q->lock */
+    unsigned n;         /* q->lock  exclusive ones to wake */
+    bool again;         /* q->lock  there was another wake-up: these are its figures */
+    u32 again_events;   /* q->lock */
+    unsigned again_n;   /* q->lock */
+    struct work work;
+};
+static struct spinlock rest_lock = SPINLOCK_INIT(RANK_NONE, 0, "rest of a wait queue");
 
 void waitq_init(struct waitq *q)
 {
@@ -18,6 +43,7 @@ void waitq_init_order(struct waitq *q, unsigned order)
 {
     spinlock_init(&q->lock, RANK_SCHED, order, "wait queue");
     list_init(&q->waiters);
+    q->rest = NULL;
 }
 
 void waitq_add(struct waitq *q, struct waiter *w)
@@ -33,18 +59,153 @@ void waitq_add(struct waitq *q, struct waiter *w)
     smp_mb(); /* queued before the caller looks: pairs with waitq_wake and its callers' looks */
 }
 
+/* Is the mark all that there is? Then there is nothing left to do. REQUIRES(q->lock) */
+static __noinline void waitq_rest_leave(struct waitq *q)
+{
+    struct list_node *mark = &q->rest->mark.node;
+
+    if (q->waiters.next != mark || q->waiters.prev != mark)
+        return;
+    list_del(mark);
+    spin_lock(&rest_lock);
+    q->rest->q = NULL;
+    spin_unlock(&rest_lock);
+    q->rest = NULL; /* the worker frees it */
+}
+
 void waitq_remove(struct waitq *q, struct waiter *w)
 {
     u64 flags;
 
     spin_lock_irqsave(&q->lock, &flags);
     list_del(&w->node);
+    if (unlikely(q->rest))
+        waitq_rest_leave(q);
     spin_unlock_irqrestore(&q->lock, flags);
+}
+
+/* Calls those from `at` on. Where it stopped; NULL: at the end, or as *n exclusive ones are awake.
+ * REQUIRES(q->lock) */
+static struct list_node *waitq_run(struct waitq *q, struct list_node *at, u32 events, unsigned *n)
+{
+    struct list_node *next;
+
+    for (unsigned calls = 0; at != &q->waiters; at = next, calls++) {
+        struct waiter *w = list_entry(at, struct waiter, node);
+
+        if (unlikely(calls == AT_ONCE))
+            return at;
+        next = at->next;
+        if (w->wake(w, events) && w->exclusive && --*n == 0)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* The queue, locked with interrupts off, or NULL: it is no more. */
+static struct waitq *waitq_rest_lock(struct waitq_rest *r, u64 *flags)
+{
+    struct waitq *q;
+
+    for (;;) {
+        spin_lock_irqsave(&rest_lock, flags);
+        q = r->q;
+        if (!q || spin_trylock(&q->lock)) {
+            spin_unlock(&rest_lock);
+            break;
+        }
+        spin_unlock_irqrestore(&rest_lock, *flags);
+        cpu_relax();
+    }
+    if (!q)
+        irq_restore(*flags);
+    return q;
+}
+
+/* Where the next round begins, if one was asked for. REQUIRES(q->lock) */
+static struct list_node *waitq_rest_again(struct waitq *q, struct waitq_rest *r)
+{
+    if (!r->again || list_empty(&q->waiters))
+        return NULL;
+    r->events = r->again_events;
+    r->n = r->again_n;
+    r->again = false;
+    return q->waiters.next;
+}
+
+/* Some more, then the worker's other jobs. */
+static void waitq_rest_run(struct work *work)
+{
+    struct waitq_rest *r = container_of(work, struct waitq_rest, work);
+    struct list_node *at;
+    struct waitq *q;
+    u64 flags;
+
+    DELAYPOINT(waitq_rest);
+    q = waitq_rest_lock(r, &flags);
+    if (q) {
+        at = r->mark.node.next;
+        list_del(&r->mark.node);
+        at = waitq_run(q, at, r->events, &r->n);
+        if (!at)
+            at = waitq_rest_again(q, r);
+        if (at)
+            list_add_tail(at, &r->mark.node);
+        else
+            q->rest = NULL;
+        spin_unlock_irqrestore(&q->lock, flags);
+        if (at) {
+            (void)work_queue(workq_system, &r->work);
+            return;
+        }
+    }
+    kfree(r);
+}
+
+static bool waitq_mark_wake(struct waiter *w, u32 events)
+{
+    return false;
+}
+
+/* A wake-up stopped at `at`. One that cannot be put off for want of memory is done in this hold.
+ * REQUIRES(q->lock) */
+static __noinline void waitq_rest_begin(struct waitq *q, struct list_node *at, u32 events,
+                                        unsigned n)
+{
+    struct account *former = account_swap(NULL);
+    struct waitq_rest *r = kzalloc(sizeof(*r));
+
+    (void)account_swap(former);
+    if (!r) {
+        while (at)
+            at = waitq_run(q, at, events, &n);
+        return;
+    }
+    r->mark.wake = waitq_mark_wake;
+    r->q = q;
+    r->events = events;
+    r->n = n;
+    work_init(&r->work, waitq_rest_run);
+    list_add_tail(at, &r->mark.node); /* before it */
+    q->rest = r;
+    (void)work_queue(workq_system, &r->work);
+}
+
+/* The worker is at it. No events are any. REQUIRES(q->lock) */
+static __noinline void waitq_rest_add(struct waitq_rest *r, u32 events, unsigned n)
+{
+    bool any = !events || (r->again && !r->again_events);
+
+    if (!r->again)
+        r->again_events = r->again_n = 0;
+    r->again_events = any ? 0 : r->again_events | events;
+    r->again_n = n > ~0U - r->again_n ? ~0U : r->again_n + n;
+    r->again = true;
 }
 
 void waitq_wake(struct waitq *q, u32 events, unsigned n)
 {
-    struct waiter *w, *next;
+    struct list_node *at;
     u64 flags;
 
     /* The caller changed its condition before; the waiter queues itself, then tests it. */
@@ -52,10 +213,28 @@ void waitq_wake(struct waitq *q, u32 events, unsigned n)
     if (list_empty(&q->waiters))
         return;
     spin_lock_irqsave(&q->lock, &flags);
-    list_for_each_safe (w, next, &q->waiters, node)
-        if (w->wake(w, events) && w->exclusive && --n == 0)
-            break;
+    at = waitq_run(q, q->waiters.next, events, &n);
+    if (unlikely(at) && q->rest)
+        waitq_rest_add(q->rest, events, n);
+    else if (unlikely(at))
+        waitq_rest_begin(q, at, events, n);
     spin_unlock_irqrestore(&q->lock, flags);
+}
+
+void waitq_dismiss(struct waitq *q, u32 events)
+{
+    struct list_node *at;
+    u64 flags;
+
+    do {
+        unsigned n = ~0U;
+
+        spin_lock_irqsave(&q->lock, &flags);
+        at = waitq_run(q, q->waiters.next, events, &n);
+        if (unlikely(q->rest))
+            waitq_rest_leave(q);
+        spin_unlock_irqrestore(&q->lock, flags);
+    } while (at);
 }
 
 static bool wait_thread_wake(struct waiter *w, u32 events)
