@@ -83,5 +83,3 @@ void slab_shrink_empty(void);
 /* kmalloc.c, vmap.c: once pages can be had. */
 void slab_init(void);
 void vmap_init(void);
-/* vmap.c: gives back what waits for a TLB flush. Context: may sleep, interrupts on. */
-void vmap_purge(void);

@@ -37,9 +37,13 @@ size_t ksize(const void *p);
 char *kstrdup(const char *s) __must_check;
 void *kmemdup(const void *p, size_t n) __must_check;
 
-/* Virtually contiguous memory with guard pages: thread stacks, big tables. Context: may sleep. */
+/* Virtually contiguous memory with guard pages: thread stacks, big tables. What was freed is memory
+ * again after a flush of all TLBs, once enough has gathered. irq-safe. */
 void *vmap_alloc(size_t size) __must_check;
 void vmap_free(void *p);
+/* Flushes and gives back some of that; true: much is left. Context: a thread, interrupts on, no
+ * lock held. */
+bool vmap_purge_some(void);
 /* Device registers: uncached. */
 void *mmio_map(hpa_t pa, size_t size) __must_check;
 void mmio_unmap(void *va, size_t size);

@@ -11,6 +11,9 @@ struct account;
 void up_run_on_each_cpu(void (*fn)(void));
 /* kernel/sched: gives back what this CPU keeps mapped for quick reuse. Interrupts off. */
 void up_shrink_cpu(void);
+/* kernel/sched: many freed areas wait for a flush: a thread is to call vmap_purge_some until it
+ * says that few are left. irq-safe. */
+void up_vmap_gathered(void);
 /* kernel/sched: memory is short, or its account past its limit: the thread that runs, if it is a
  * program's, sees to it before it returns to user mode. irq-safe. */
 void up_memory_short(void);

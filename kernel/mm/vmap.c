@@ -5,7 +5,8 @@
  * is one, so every area lies between two.
  *
  * A freed area is unmapped at once but its pages, page tables and addresses are given out again
- * only after all CPUs have flushed: it waits on the purge list until enough has gathered.
+ * only after all CPUs have flushed: it waits on the purge list until enough has gathered. Then a
+ * thread of the layer above purges, some areas at a time: they may be those of thousands of stacks.
  *
  * Lock order: vmap_lock, then section_lock, cache locks, buddy_lock. Interrupts are off under it.
  */
@@ -23,7 +24,10 @@
 #define PURGE_PAGES 1024
 
 struct vmap_area {
-    struct rb_node node;    /* in vmap_free_tree or vmap_busy_tree, by start */
+    union {
+        struct rb_node node;    /* in vmap_free_tree or vmap_busy_tree, by start */
+        struct list_node pages; /* in vmap_purge_list: its pages, through page->node */
+    };
     struct list_node purge; /* in vmap_purge_list */
     u64 start, size;        /* bytes, guard page included */
     u64 gap;                /* free areas: the largest size in this subtree */
@@ -34,9 +38,9 @@ static struct spinlock vmap_lock = SPINLOCK_INIT(RANK_MM, 12, "vmap");
 static void vmap_augment(struct rb_node *node);
 static struct rb_root vmap_free_tree = {.augment = vmap_augment};
 static struct rb_root vmap_busy_tree;
-static LIST_HEAD(vmap_purge_list);  /* areas */
-static LIST_HEAD(vmap_purge_pages); /* their pages, through page->node */
-static u64 vmap_purge_count;        /* pages of address space that wait */
+static LIST_HEAD(vmap_purge_list); /* areas */
+static u64 vmap_purge_count;       /* pages of address space that wait there */
+static u64 vmap_purging;           /* pages that have been taken off it and are not free yet */
 static struct slab_cache *vmap_cache __ro_after_init;
 
 static inline struct vmap_area *vmap_of(struct rb_node *node)
@@ -136,35 +140,70 @@ static void vmap_flush_cpu(void)
         write_cr3(read_cr3());
 }
 
-void vmap_purge(void)
+/* Moves areas of PURGE_PAGES in all to `areas`; how many pages those have. REQUIRES(vmap_lock) */
+static u64 vmap_purge_take_locked(struct list_node *areas)
 {
-    LIST_HEAD(areas);
-    LIST_HEAD(pages);
-    struct pgtable dead = {.format = &pt_native};
-    struct vmap_area *a, *next_a;
-    struct page *page, *next_page;
+    struct vmap_area *a;
+    u64 pages = 0;
+
+    while (pages < PURGE_PAGES && (a = list_first(&vmap_purge_list, struct vmap_area, purge))) {
+        list_del(&a->purge);
+        list_add_tail(areas, &a->purge);
+        pages += a->size >> PAGE_SHIFT;
+    }
+    vmap_purge_count -= pages;
+    vmap_purging += pages;
+    return pages;
+}
+
+static void vmap_purge_area(struct vmap_area *a)
+{
+    struct page *page;
     u64 flags;
 
-    spin_lock_irqsave(&vmap_lock, &flags);
-    list_splice_tail(&areas, &vmap_purge_list);
-    list_splice_tail(&pages, &vmap_purge_pages);
-    dead.retired = pgtable_kernel.retired;
-    pgtable_kernel.retired = NULL;
-    vmap_purge_count = 0;
-    spin_unlock_irqrestore(&vmap_lock, flags);
-    if (list_empty(&areas))
-        return;
-
-    up_run_on_each_cpu(vmap_flush_cpu);
-    pgtable_reap(&dead);
-    list_for_each_safe (page, next_page, &pages, node) {
+    while ((page = list_first(&a->pages, struct page, node))) {
         list_del(&page->node);
         page_put(page);
     }
     spin_lock_irqsave(&vmap_lock, &flags);
-    list_for_each_safe (a, next_a, &areas, purge)
-        vmap_give(a);
+    vmap_purging -= a->size >> PAGE_SHIFT;
+    vmap_give(a);
     spin_unlock_irqrestore(&vmap_lock, flags);
+}
+
+bool vmap_purge_some(void)
+{
+    LIST_HEAD(areas);
+    struct pgtable dead = {.format = &pt_native};
+    struct vmap_area *a;
+    u64 flags, pages;
+    bool more;
+
+    spin_lock_irqsave(&vmap_lock, &flags);
+    pages = vmap_purge_take_locked(&areas);
+    more = vmap_purge_count >= PURGE_PAGES;
+    dead.retired = pgtable_kernel.retired;
+    pgtable_kernel.retired = NULL;
+    spin_unlock_irqrestore(&vmap_lock, flags);
+    if (!pages)
+        return false;
+
+    up_run_on_each_cpu(vmap_flush_cpu);
+    pgtable_reap(&dead);
+    while ((a = list_first(&areas, struct vmap_area, purge))) {
+        list_del(&a->purge);
+        vmap_purge_area(a);
+    }
+    return more;
+}
+
+/* All, and what others are at just now. */
+static void vmap_purge(void)
+{
+    while (READ_ONCE(vmap_purge_count))
+        (void)vmap_purge_some();
+    while (READ_ONCE(vmap_purging))
+        cpu_relax();
 }
 
 static struct vmap_area *vmap_reserve(u64 size)
@@ -187,15 +226,16 @@ static struct vmap_area *vmap_reserve(u64 size)
 
 static void vmap_unmap_leaf(void *arg, u64 va, u64 entry, unsigned level)
 {
-    struct page *page = page_of(pt_native.address(entry, level));
+    struct list_node *pages = arg;
 
-    if (arg)
-        list_add(&vmap_purge_pages, &page->node);
+    if (pages)
+        list_add(pages, &page_of(pt_native.address(entry, level))->node);
 }
 
 /* Unmaps an area and queues it for the flush. memory: its pages are ours to free. */
 static void vmap_retire(u64 start, bool memory)
 {
+    struct vmap_area *a;
     struct rb_node *n;
     u64 flags, waiting;
 
@@ -205,13 +245,14 @@ static void vmap_retire(u64 start, bool memory)
     if (!n)
         panic("vmap_free: %lx is no area", start);
     rb_erase(&vmap_busy_tree, n);
-    pgtable_unmap(&pgtable_kernel, start, vmap_of(n)->size, vmap_unmap_leaf,
-                  memory ? &vmap_purge_list : NULL);
-    list_add_tail(&vmap_purge_list, &vmap_of(n)->purge);
-    waiting = vmap_purge_count += vmap_of(n)->size >> PAGE_SHIFT;
+    a = vmap_of(n);
+    list_init(&a->pages);
+    pgtable_unmap(&pgtable_kernel, start, a->size, vmap_unmap_leaf, memory ? &a->pages : NULL);
+    list_add_tail(&vmap_purge_list, &a->purge);
+    waiting = vmap_purge_count += a->size >> PAGE_SHIFT;
     spin_unlock_irqrestore(&vmap_lock, flags);
-    if (waiting >= PURGE_PAGES && irq_enabled())
-        vmap_purge();
+    if (waiting >= PURGE_PAGES)
+        up_vmap_gathered();
 }
 
 static bool vmap_install(u64 va, hpa_t pa, u64 n, unsigned prot)

@@ -19,6 +19,7 @@
 #include "mm/slab.h"
 #include "mm/up.h"
 #include "sched/rq_priv.h"
+#include "sched/work.h"
 
 #define STACK_SIZE (4 * PAGE_SIZE)
 #define STACKS_KEPT 4
@@ -63,6 +64,29 @@ static void thread_stack_free(void *stack)
         vmap_free(stack);
     }
 }
+
+/* Some, then the worker's other jobs. */
+static void thread_purge_run(struct work *w)
+{
+    if (vmap_purge_some())
+        (void)work_queue(workq_system, w);
+}
+
+static struct work thread_purge_work;
+static u8 thread_purge_ready; /* a */
+
+void up_vmap_gathered(void)
+{
+    if (load_acquire(&thread_purge_ready)) /* before that, later ones see to it */
+        (void)work_queue(workq_system, &thread_purge_work);
+}
+
+static void thread_purge_init(void)
+{
+    work_init(&thread_purge_work, thread_purge_run);
+    store_release(&thread_purge_ready, 1);
+}
+INIT_HOOK(thread_purge_init, INIT_LATE);
 
 void up_shrink_cpu(void)
 {
