@@ -397,7 +397,7 @@ __noreturn void process_exit(int status)
 /* Every other task is told to exit by group_exec; each wakes us as it leaves. */
 int process_dethread(void)
 {
-    struct task *me = current_task(), *t;
+    struct task *me = current_task();
     struct process *p = me->process;
     struct wait_thread w = {.queue = NULL};
     int err = 0;
@@ -409,10 +409,7 @@ int process_dethread(void)
         return -EINTR;
     }
     p->group_exec = me;
-    list_for_each (t, &p->tasks, node) {
-        if (t != me && !t->exiting)
-            thread_work_set(t->thread, WORK_SIGNAL | WORK_KILL);
-    }
+    process_tell_tasks_locked(p);
     spin_unlock_irqrestore(&p->siglock, flags);
 
     while (!err && READ_ONCE(p->nr_tasks) > 1) {

@@ -515,6 +515,15 @@ static void clone_seccomp_locked(struct task *t)
     seccomp_put(old);
 }
 
+/* Is the caller to stop or to end, though it may not have been told yet? */
+static bool clone_maker_ends(const struct task *me)
+{
+    const struct process *p = me->process;
+
+    return signal_pending(me) || me->stop_pending || p->group_exit ||
+           (p->group_exec && p->group_exec != me);
+}
+
 /* May it be made visible? -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent
  * group); -ENOMEM: its pid namespace has no init, or will not have it for long. */
 static int clone_publish_check(const struct clone_job *j)
@@ -523,7 +532,7 @@ static int clone_publish_check(const struct clone_job *j)
 
     if (ns->dying || (j->process && !ns->reaper && !j->process->ns_init))
         return -ENOMEM;
-    if (signal_pending(current_task()) || current_process()->group_exit)
+    if (clone_maker_ends(current_task()))
         return -ERESTARTNOINTR;
     return 0;
 }

@@ -47,6 +47,7 @@ struct process {
     struct task *leader;    /* p  its tid is the process id; a reference until reaped */
     struct list_node tasks; /* p, s  live tasks by task->node */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
+    struct task_tell *tell; /* s  the walk that tells them what goes for all, or NULL */
     u64 tasks_made;         /* s  task->nr of the latest */
     u32 nr_tasks;           /* s */
     u32 nr_alive;           /* s  tasks that have not begun to exit */
@@ -150,6 +151,9 @@ void process_set_parent_locked(struct process *p, struct process *parent);
 /* Calls fn for each task, new ones included, under siglock and the lock of the process's cgroup
  * member, both of which are let go now and then; non-zero ends it and is returned. May sleep. */
 int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg);
+/* REQUIRES(siglock): wakes the tasks for what goes for all of them: an end, an exec or a stop, each
+ * noted before. Of a crowd the first few at once, the rest a little later. irq-safe. */
+void process_tell_tasks_locked(struct process *p);
 /* REQUIRES(siglock): t joins, leaves the process. */
 void process_link_task_locked(struct process *p, struct task *t);
 void process_unlink_task_locked(struct process *p, struct task *t);

@@ -204,21 +204,15 @@ bool signal_pending(const struct task *t)
 
 void process_group_exit_locked(struct process *p, int status)
 {
-    struct task *t;
-
-    if (!p->group_exit) {
-        p->group_exit = true;
-        p->exit_status = status;
-    }
+    if (p->group_exit)
+        return; /* all have been told, or are being */
+    p->group_exit = true;
+    p->exit_status = status;
     p->stop_signal = 0;
     p->stop_count = 0;
     p->events = 0; /* from here on it has nothing to say but its end */
     p->notify = 0;
-    list_for_each (t, &p->tasks, node) {
-        t->stop_pending = false;
-        if (!t->exiting)
-            thread_work_set(t->thread, WORK_SIGNAL | WORK_KILL);
-    }
+    process_tell_tasks_locked(p);
 }
 
 /* A continue signal cancels stops, a stop signal cancels continues; SIGCONT wakes whatever happens

@@ -47,8 +47,8 @@ static void signal_stop_begin_locked(struct process *p, int sig)
             continue;
         t->stop_pending = true;
         p->stop_count++;
-        thread_work_set(t->thread, WORK_SIGNAL);
     }
+    process_tell_tasks_locked(p);
 }
 
 /* The parent hears of what SIGCONT did: of the continuation, or else of a stop that it overtook,

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * The tasks of a process: joining and leaving, and walks over them, which may be many: a walk lets
- * go of siglock and yields between. Who leaves corrects the walks that are under way.
+ * go of siglock and yields between. Who leaves corrects the walks that are under way. One that
+ * begins where nothing may yield, as siglock is held or this is an interrupt, is a worker's.
  */
+#include "lib/log.h"
+#include "mm/account.h"
+#include "mm/slab.h"
 #include "proc/proc.h"
 #include "proc/proc_priv.h"
 #include "sched/thread.h"
+#include "sched/work.h"
 #include "vm/aspace.h"
 
 static void process_times_add_thread(struct process_times *sum, const struct task *t)
@@ -93,6 +98,91 @@ int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg
         cond_yield();
     } while (more);
     return r;
+}
+
+/* s siglock · I immutable */
+struct task_tell {
+    struct task_walk walk;   /* s */
+    struct process *process; /* I  a reference */
+    struct work work;
+    bool again; /* s  there is news for those that have been passed */
+};
+
+/* What it is to hear now, if anything. REQUIRES(siglock) */
+static int task_tell_one(struct task *t, void *arg)
+{
+    struct process *p = t->process;
+
+    if (t->exiting)
+        return 0;
+    if (p->group_exit || (p->group_exec && p->group_exec != t))
+        thread_work_set(t->thread, WORK_SIGNAL | WORK_KILL);
+    else if (t->stop_pending)
+        thread_work_set(t->thread, WORK_SIGNAL);
+    return 0;
+}
+
+/* Some more, then the worker's other jobs. */
+static void task_tell_run(struct work *work)
+{
+    struct task_tell *tell = container_of(work, struct task_tell, work);
+    struct process *p = tell->process;
+    bool more;
+    u64 flags;
+
+    DELAYPOINT(task_tell);
+    spin_lock_irqsave(&p->siglock, &flags);
+    process_walk_some_locked(p, &tell->walk, task_tell_one, NULL);
+    if (tell->walk.next == &p->tasks && tell->again) {
+        tell->again = false;
+        tell->walk.next = p->tasks.next;
+    }
+    more = tell->walk.next != &p->tasks;
+    if (!more) {
+        list_del(&tell->walk.node);
+        p->tell = NULL;
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    if (more) {
+        (void)work_queue(workq_system, &tell->work);
+        return;
+    }
+    kfree(tell);
+    process_put(p);
+}
+
+/* The rest of w is a worker's; false: no memory for that. REQUIRES(siglock) */
+static bool task_tell_later(struct process *p, const struct task_walk *w)
+{
+    struct account *former = account_swap(NULL);
+    struct task_tell *tell = kzalloc(sizeof(*tell));
+
+    (void)account_swap(former);
+    if (!tell)
+        return false;
+    process_get(p);
+    tell->process = p;
+    tell->walk.next = w->next;
+    tell->walk.seen = w->seen;
+    list_add(&p->walks, &tell->walk.node);
+    work_init(&tell->work, task_tell_run);
+    p->tell = tell;
+    (void)work_queue(workq_system, &tell->work);
+    return true;
+}
+
+void process_tell_tasks_locked(struct process *p)
+{
+    struct task_walk w = {.next = p->tasks.next};
+
+    process_walk_some_locked(p, &w, task_tell_one, NULL);
+    if (likely(w.next == &p->tasks))
+        return;
+    if (p->tell)
+        p->tell->again = true;
+    else if (!task_tell_later(p, &w))
+        while (w.next != &p->tasks)
+            process_walk_some_locked(p, &w, task_tell_one, NULL);
 }
 
 void process_times_absorb_locked(struct process *p, struct task *t)
