@@ -2,7 +2,9 @@
  *
  * page_alloc and page_put. Single pages go through a stack per CPU, filled and drained in batches,
  * so that the common path takes no lock; larger blocks go to the buddy lists at once. The stack is
- * last in, first out: the page that comes next is the one whose lines are warm.
+ * last in, first out: the page that comes next is the one whose lines are warm. Beside it lie a few
+ * pages that are known to be zero, as the tables of a process that has ended are, for the next
+ * tables.
  *
  * Debug builds fill a freed page with a pattern and look at it when the page is given out again.
  */
@@ -18,14 +20,16 @@
 
 #define CACHE_PAGES 64
 #define CACHE_BATCH 16
+#define CACHE_ZEROED 16
 #define GROW_BELOW                                                                \
     512 /* free pages, twice the reserve: another section before the last ones go \
          */
 #define POISON_PAGE 0x5a5a5a5a5a5a5a5aUL
 
 struct page_cache {
-    u32 n;
+    u32 n, zeroed;
     struct page *pages[CACHE_PAGES];
+    struct page *zero_pages[CACHE_ZEROED];
 };
 static DEFINE_PER_CPU(struct page_cache, page_caches);
 DEFINE_PER_CPU(struct mm_stats, mm_stats);
@@ -68,6 +72,16 @@ static inline void page_poison_check(struct page *page, unsigned order)
 {
 }
 #endif
+
+/* For assertions. */
+static __maybe_unused bool page_is_zero(const struct page *page)
+{
+    const u64 *p = page_virt(page), *end = p + PAGE_SIZE / 8;
+
+    while (p < end && !*p)
+        p++;
+    return p == end;
+}
 
 bool pages_short(void)
 {
@@ -186,6 +200,37 @@ struct page *page_alloc(unsigned order, unsigned flags)
     return page;
 }
 
+/* A page of this CPU's that is zero already, or NULL. */
+static struct page *page_alloc_zeroed(void)
+{
+    u64 irq = irq_save();
+    struct page_cache *cache = this_cpu_ptr(page_caches);
+    struct page *page = cache->zeroed ? cache->zero_pages[--cache->zeroed] : NULL;
+
+    irq_restore(irq);
+    if (!page)
+        return NULL;
+    page_setup(page, 0);
+    DEBUG_ASSERT(page_is_zero(page));
+    return page;
+}
+
+struct page *page_alloc_table(unsigned flags)
+{
+    struct account *account = flags & PA_CHARGE ? account_current() : NULL;
+    struct page *page = page_alloc_zeroed();
+
+    if (!page)
+        return page_alloc(0, flags | PA_ZERO);
+    if (FAILPOINT(page_alloc) || account_charge_kernel(account, 1)) {
+        page_free_zeroed(page);
+        return NULL;
+    }
+    page->account = account;
+    page->flags |= account ? PG_KERNEL : 0;
+    return page;
+}
+
 static void page_free_block(struct page *page)
 {
     unsigned order = page->order;
@@ -195,6 +240,18 @@ static void page_free_block(struct page *page)
     buddy_give(page, order);
 }
 
+static inline void page_uncharge(struct page *page)
+{
+    u64 n = page->flags & PG_COMPOUND ? 1UL << page->order : 1;
+
+    if (!page->account)
+        return;
+    if (page->flags & PG_KERNEL)
+        account_use(page->account, ACCOUNT_KERNEL, -(s64)n);
+    account_uncharge(page->account, n);
+    page->account = NULL;
+}
+
 static void page_free(struct page *page)
 {
     struct page_cache *cache;
@@ -202,13 +259,7 @@ static void page_free(struct page *page)
 
     DEBUG_ASSERT(atomic_read(&page->share) == 0);
     DEBUG_ASSERT(!(page->flags & (PG_BUDDY | PG_TAIL | PG_LRU | PG_LOCKED)));
-    if (page->account) {
-        u64 n = page->flags & PG_COMPOUND ? 1UL << page->order : 1;
-        if (page->flags & PG_KERNEL)
-            account_use(page->account, ACCOUNT_KERNEL, -(s64)n);
-        account_uncharge(page->account, n);
-        page->account = NULL;
-    }
+    page_uncharge(page);
     if (unlikely(page->flags & PG_COMPOUND)) {
         page_free_block(page);
         return;
@@ -233,11 +284,39 @@ void page_put(struct page *page)
         ASSERT(left > 0);
 }
 
+void page_free_zeroed(struct page *page)
+{
+    struct page_cache *cache;
+    bool kept;
+    u64 irq;
+
+    DEBUG_ASSERT(atomic_read(&page->ref) == 1 && !(page->flags & PG_COMPOUND));
+    DEBUG_ASSERT(page_is_zero(page));
+    irq = irq_save();
+    cache = this_cpu_ptr(page_caches);
+    kept = cache->zeroed < CACHE_ZEROED;
+    if (kept) {
+        page_uncharge(page);
+        page->flags = 0;
+        atomic_set(&page->ref, 0);
+        cache->zero_pages[cache->zeroed++] = page;
+    }
+    irq_restore(irq);
+    if (!kept)
+        page_put(page);
+}
+
 void page_cache_drain_cpu(void)
 {
     u64 irq = irq_save();
     struct page_cache *cache = this_cpu_ptr(page_caches);
 
+    while (cache->zeroed) {
+        struct page *page = cache->zero_pages[--cache->zeroed];
+
+        page_poison(page, 0);
+        buddy_give_batch(&page, 1);
+    }
     if (cache->n)
         page_cache_drain(cache, 0);
     irq_restore(irq);
@@ -265,7 +344,8 @@ void mem_info_get(struct mem_info *out)
     unsigned cpu;
 
     cpu_for_each (cpu) {
-        cached += READ_ONCE(per_cpu_ptr(page_caches, cpu)->n);
+        cached += READ_ONCE(per_cpu_ptr(page_caches, cpu)->n) +
+                  READ_ONCE(per_cpu_ptr(page_caches, cpu)->zeroed);
         for (unsigned i = 0; i < MM_STATS; i++)
             stat[i] += READ_ONCE(per_cpu_ptr(mm_stats, cpu)->n[i]);
     }

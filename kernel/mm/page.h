@@ -62,12 +62,16 @@ enum page_alloc_flags {
 /* Returns a block of 2^order pages with ref 1, or NULL. Charges nothing but with
  * PA_CHARGE; see account.h. */
 struct page *page_alloc(unsigned order, unsigned flags) __must_check;
+/* The same of one page with PA_ZERO, and of those that page_free_zeroed() has kept first. */
+struct page *page_alloc_table(unsigned flags) __must_check;
 static inline void page_get(struct page *page)
 {
     atomic_inc(&page->ref);
 }
 /* Drops a reference; the last one uncharges page->account and frees the block. Takes head pages. */
 void page_put(struct page *page);
+/* Drops the last reference to a single page that holds nothing but zeros. */
+void page_free_zeroed(struct page *page);
 
 static inline struct page *page_of(hpa_t pa)
 {

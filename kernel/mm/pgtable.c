@@ -42,7 +42,7 @@ static u64 *pgtable_page(const struct pgtable *pt)
         return hpa_virt(pa);
     }
     /* The kernel's own tables are what more memory is reached through. */
-    page = page_alloc(0, PA_ZERO | (pt == &pgtable_kernel ? PA_EMERGENCY : PA_CHARGE));
+    page = page_alloc_table(pt == &pgtable_kernel ? PA_EMERGENCY : PA_CHARGE);
     if (!page)
         return NULL;
     page->index = 0;
@@ -55,6 +55,13 @@ static void pgtable_page_free(u64 *table)
 {
     mm_stat_add(MM_STAT_PAGE_TABLES, -1);
     page_put(page_of(HPA((u64)table - DIRECT_MAP)));
+}
+
+/* The same for one that is empty. */
+static void pgtable_page_free_zeroed(u64 *table)
+{
+    mm_stat_add(MM_STAT_PAGE_TABLES, -1);
+    page_free_zeroed(page_of(HPA((u64)table - DIRECT_MAP)));
 }
 
 static u64 *pgtable_down(const struct pgtable *pt, u64 entry, unsigned level)
@@ -99,11 +106,12 @@ void pgtable_reap(struct pgtable *pt)
     while (page) {
         struct page *next = page->owner;
 
-        pgtable_page_free(page_virt(page));
+        pgtable_page_free_zeroed(page_virt(page));
         page = next;
     }
 }
 
+/* A process's leaves are gone by now, since they hold references. */
 static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level)
 {
     const struct page *page = virt_page(table);
@@ -111,10 +119,15 @@ static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level)
     for (unsigned i = TABLE_FIRST(page->private); i < TABLE_END(page->private); i++) {
         u64 e = table[i];
 
-        if (pt->format->present(e) && !pt->format->is_leaf(e, level))
-            pgtable_free_level(pt, pgtable_down(pt, e, level), level - 1);
+        if (!pt->format->present(e) || pt->format->is_leaf(e, level))
+            continue;
+        table[i] = 0;
+        pgtable_free_level(pt, pgtable_down(pt, e, level), level - 1);
     }
-    pgtable_page_free(table);
+    if (pt->user && level < ROOT_LEVEL)
+        pgtable_page_free_zeroed(table);
+    else
+        pgtable_page_free(table);
     pt->tables--;
 }
 

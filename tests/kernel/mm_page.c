@@ -266,3 +266,20 @@ SELFTEST(pgtable_unmap_frees_empty_tables)
     pgtable_destroy(&pt);
     CHECK(mm_free_now() == before);
 }
+
+SELFTEST(a_page_freed_as_zero_is_the_next_table_and_counts_as_free)
+{
+    struct page *page = page_alloc(0, PA_ZERO), *next;
+    struct mem_info before, after;
+
+    CHECK(page);
+    mem_info_get(&before);
+    page_free_zeroed(page);
+    mem_info_get(&after);
+    CHECK(after.free == before.free + 1);
+    next = page_alloc_table(0);
+    CHECK(next);
+    for (u64 i = 0; i < PAGE_SIZE / 8; i++)
+        CHECK(((u64 *)page_virt(next))[i] == 0);
+    page_put(next);
+}
