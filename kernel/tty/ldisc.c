@@ -90,8 +90,10 @@ static void ldisc_echo_raw(struct tty *t, const char *s, size_t n)
 {
     if (t->ops->room)
         n = MIN(n, t->ops->room(t));
-    if (n)
-        t->ops->write(t, s, n);
+    if (!n)
+        return;
+    t->ops->write(t, s, n);
+    t->echoed = true;
 }
 
 static void ldisc_echo_byte(struct tty *t, char c)
@@ -146,6 +148,14 @@ void ldisc_flush_input_locked(struct tty *t)
     if (t->ops->flushed)
         t->ops->flushed(t, true, false);
     waitq_wake(&t->write_wait, POLLOUT, ~0U);
+}
+
+/* Who waits for room, or for the end of the output, has it. */
+void ldisc_flush_output_locked(struct tty *t)
+{
+    if (t->ops->flushed)
+        t->ops->flushed(t, false, true);
+    waitq_wake(&t->write_wait, POLLOUT | POLLWRNORM, ~0U);
 }
 
 static bool ldisc_continues(const struct tty *t, u8 c)
@@ -258,8 +268,7 @@ static bool ldisc_signal(struct tty *t, u8 c)
         return false;
     if (!ldisc_lflag(t, NOFLSH)) {
         ldisc_flush_input_locked(t);
-        if (t->ops->flushed)
-            t->ops->flushed(t, false, true);
+        ldisc_flush_output_locked(t);
     }
     ldisc_set_flow_locked(t, false);
     if (ldisc_lflag(t, ECHO))
@@ -315,7 +324,8 @@ static void ldisc_store(struct tty *t, u8 c, bool literal)
     ldisc_push(t, eof ? 0 : c, end, eof);
 }
 
-/* True when it was a command: a signal to a group, or what goes over the whole line. */
+/* True when it was a command: a signal to a group, what goes over the whole line, or what wakes
+ * those who wait for the flow. */
 static bool ldisc_byte(struct tty *t, u8 c)
 {
     if (ldisc_iflag(t, ISTRIP))
@@ -328,7 +338,7 @@ static bool ldisc_byte(struct tty *t, u8 c)
     if (ldisc_iflag(t, IXON)) {
         if (ldisc_is(t, c, VSTART) || ldisc_is(t, c, VSTOP)) {
             ldisc_set_flow_locked(t, ldisc_is(t, c, VSTOP) && !ldisc_is(t, c, VSTART));
-            return false;
+            return true;
         }
         if (t->stopped && ldisc_iflag(t, IXANY))
             ldisc_set_flow_locked(t, false);
@@ -357,9 +367,14 @@ size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n)
 
     if (!ldisc_lflag(t, ICANON))
         n = MIN(n, ldisc_room_locked(t));
+    t->typing = true;
+    t->echoed = false;
     while (done < n)
         if (ldisc_byte(t, buf[done++]))
             break;
+    t->typing = false;
+    if (t->echoed && t->ops->echoed)
+        t->ops->echoed(t);
     if (done && ldisc_readable_locked(t))
         waitq_wake(&t->read_wait, POLLIN | POLLRDNORM, ~0U);
     return done;

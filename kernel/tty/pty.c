@@ -43,7 +43,8 @@ static void pty_wake_master(struct pty *p)
     waitq_wake(&p->master_wait, POLLIN | POLLRDNORM, ~0U);
 }
 
-/* The slave's output. REQUIRES(lock) */
+/* The slave's output, or an echo, which may come in thousands of pieces: then who reads is woken
+ * once, by pty_echoed. REQUIRES(lock) */
 static void pty_slave_write(struct tty *t, const char *buf, size_t n)
 {
     struct pty *p = pty_of(t);
@@ -52,7 +53,13 @@ static void pty_slave_write(struct tty *t, const char *buf, size_t n)
         return;
     for (size_t i = 0; i < n; i++)
         p->out[p->head++ % PTY_OUTPUT_SIZE] = buf[i];
-    pty_wake_master(p);
+    if (!t->typing)
+        pty_wake_master(p);
+}
+
+static void pty_echoed(struct tty *t)
+{
+    pty_wake_master(pty_of(t));
 }
 
 static void pty_event(struct pty *p, u8 status)
@@ -95,6 +102,7 @@ static const struct tty_ops pty_slave_ops = {
     .room = pty_room,
     .flushed = pty_flushed,
     .flow = pty_flow,
+    .echoed = pty_echoed,
     .closed = pty_slave_closed,
     .destroy = pty_destroy,
 };
@@ -170,31 +178,42 @@ static ssize_t pty_master_take(struct pty *p, struct iov_iter *to)
     return total;
 }
 
+/* 0: another reader or a flush was faster. */
+static ssize_t pty_master_read_now(struct pty *p, struct iov_iter *to)
+{
+    int status = pty_take_status(p);
+    u8 head = 0;
+
+    if (status > 0) {
+        head = (u8)status;
+        return iov_copy_to(to, &head, 1) == 1 ? 1 : -EFAULT;
+    }
+    if (READ_ONCE(p->head) == READ_ONCE(p->tail))
+        return p->slave_seen && !READ_ONCE(p->slave.opens) ? -EIO : 0;
+    if (status == 0 && iov_copy_to(to, &head, 1) != 1)
+        return -EFAULT;
+    ssize_t n = pty_master_take(p, to);
+    return n < 0 ? n : n + (status == 0);
+}
+
 static ssize_t pty_master_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     struct pty *p = f->priv;
-    u8 head = 0;
+    ssize_t n = 0;
 
-    if (!to->count)
-        return 0;
-    while (!pty_master_ready(p)) {
+    while (to->count && !n) {
+        if (pty_master_ready(p)) {
+            DELAYPOINT(pty_master_read);
+            n = pty_master_read_now(p, to);
+            continue;
+        }
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
         int err = wait_event_interruptible(&p->master_wait, pty_master_ready(p));
         if (err)
             return err;
     }
-    int status = pty_take_status(p);
-    if (status > 0) {
-        head = (u8)status;
-        return iov_copy_to(to, &head, 1) == 1 ? 1 : -EFAULT;
-    }
-    if (READ_ONCE(p->head) == p->tail)
-        return p->slave_seen && !p->slave.opens ? -EIO : 0;
-    if (status == 0 && iov_copy_to(to, &head, 1) != 1)
-        return -EFAULT;
-    ssize_t n = pty_master_take(p, to);
-    return n < 0 ? n : n + (status == 0);
+    return n;
 }
 
 static bool pty_slave_takes(struct pty *p)

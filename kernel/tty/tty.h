@@ -97,6 +97,8 @@ struct tty_ops {
     size_t (*queued)(struct tty *t); /* REQUIRES(lock): bytes not sent yet; NULL: none, ever */
     void (*flushed)(struct tty *t, bool input, bool output); /* REQUIRES(lock); may be NULL */
     void (*flow)(struct tty *t, bool stopped);               /* REQUIRES(lock); may be NULL */
+    /* REQUIRES(lock): what was typed has been echoed, with one or many writes; may be NULL. */
+    void (*echoed)(struct tty *t);
     s64 (*ioctl)(struct tty *t, struct file *f, unsigned cmd, u64 arg); /* -ENOTTY: not mine */
     void (*closed)(struct tty *t);  /* the last open file is gone; may be NULL */
     void (*destroy)(struct tty *t); /* the last reference; NULL: static */
@@ -116,6 +118,7 @@ struct tty {
     u32 generation;             /* l  raised by hang-up: older files are dead */
     bool stopped;               /* l  XOFF */
     bool lnext;                 /* l  the next byte is literal */
+    bool typing, echoed;        /* l  input is being processed; some of it was echoed */
     bool exclusive;             /* l */
     bool is_pty;                /* I */
     u32 column;                 /* l */
@@ -153,6 +156,7 @@ size_t ldisc_take_locked(struct tty *t, u8 *buf, size_t n, bool *end);
 size_t ldisc_output_locked(struct tty *t, const char *src, size_t n, char *dst, size_t cap,
                            size_t *used);
 void ldisc_flush_input_locked(struct tty *t);
+void ldisc_flush_output_locked(struct tty *t);
 void ldisc_set_flow_locked(struct tty *t, bool stopped);
 void ldisc_set_termios_locked(struct tty *t, const struct termios *new_termios);
 

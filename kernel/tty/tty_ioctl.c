@@ -173,8 +173,18 @@ static s64 tty_flush(struct tty *t, u64 arg)
     spin_lock_irqsave(&t->lock, &flags);
     if (arg != TCOFLUSH)
         ldisc_flush_input_locked(t);
-    if (arg != TCIFLUSH && t->ops->flushed)
-        t->ops->flushed(t, false, true);
+    if (arg != TCIFLUSH)
+        ldisc_flush_output_locked(t);
+    spin_unlock_irqrestore(&t->lock, flags);
+    return 0;
+}
+
+static s64 tty_set_exclusive(struct tty *t, bool on)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&t->lock, &flags);
+    t->exclusive = on;
     spin_unlock_irqrestore(&t->lock, flags);
     return 0;
 }
@@ -284,8 +294,7 @@ s64 tty_ioctl(struct file *f, unsigned cmd, u64 arg)
         return tty_flush(t, arg);
     case TIOCEXCL:
     case TIOCNXCL:
-        t->exclusive = cmd == TIOCEXCL;
-        return 0;
+        return tty_set_exclusive(t, cmd == TIOCEXCL);
     case TIOCOUTQ:
         return tty_output_count(t, arg);
     case TIOCGETD:

@@ -174,6 +174,8 @@ static s64 tty_set_pgrp(struct tty *t, u64 arg)
     spin_lock(&proc_lock);
     member = list_first(&pgrp->tasks[PID_PGID], struct process, pgid_node);
     err = !member ? -ESRCH : member->session != p->session ? -EPERM : 0;
+    if (p->tty != t || t->session != p->session) /* another thread gave it up meanwhile */
+        err = -ENOTTY;
     spin_unlock(&proc_lock);
     if (!err)
         tty_set_owner_locked(t, t->session, pgrp);

@@ -187,6 +187,20 @@ TEST(all_of_a_write_is_typed_behind_its_signals)
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+static void wait_until_asleep(pid_t pid)
+{
+    for (int again = 1; again;) {
+        char name[64], state = 0;
+        FILE *f;
+
+        snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+        f = fopen(name, "r");
+        EXPECT(f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && fclose(f) == 0);
+        again = state != 'S';
+        sched_yield();
+    }
+}
+
 TEST(a_writer_that_does_not_wait_waits_for_no_other)
 {
     static char out[1 << 16];
@@ -199,16 +213,7 @@ TEST(a_writer_that_does_not_wait_waits_for_no_other)
         write(slave, out, sizeof(out));
         _exit(0);
     }
-    for (int again = 1; again;) {
-        char name[64], state = 0;
-        FILE *f;
-
-        snprintf(name, sizeof(name), "/proc/%d/stat", pid);
-        f = fopen(name, "r");
-        EXPECT(f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && fclose(f) == 0);
-        again = state != 'S';
-        sched_yield();
-    }
+    wait_until_asleep(pid);
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", slave);
     int second = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK);
@@ -238,4 +243,28 @@ TEST(a_long_write_to_a_terminal_ends_at_the_kill)
     EXPECT(read(ready[0], &c, 1) == 1);
     nanosleep(&a_while, NULL);
     EXPECT(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+}
+
+/* A writer waits for room; what it has written so far is thrown away, and it goes on. */
+TEST(flushing_the_output_lets_its_writer_go_on)
+{
+    static char out[1 << 17], got[4096];
+    int master, slave = open_both(&master), status;
+    struct termios raw;
+    pid_t pid;
+
+    EXPECT(tcgetattr(slave, &raw) == 0);
+    cfmakeraw(&raw);
+    EXPECT(tcsetattr(slave, TCSANOW, &raw) == 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(write(slave, out, sizeof(out)) != sizeof(out));
+    wait_until_asleep(pid);
+    EXPECT(tcflush(slave, TCOFLUSH) == 0);
+    alarm(10);
+    EXPECT(fcntl(master, F_SETFL, O_NONBLOCK) == 0);
+    while (waitpid(pid, &status, WNOHANG) == 0)
+        if (read(master, got, sizeof(got)) < 0)
+            sched_yield();
+    EXPECT(status == 0);
 }
