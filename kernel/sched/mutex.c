@@ -2,12 +2,15 @@
  *
  * Sleeping locks. A mutex's owner word carries a bit that says someone waits; the fast paths are
  * one compare-and-swap each. A released lock is free for whoever comes first: the woken waiter may
- * find it taken and wait again.
+ * find it taken and wait again. Or it gets no processor for long, being of low priority among many,
+ * and the wake-up meant for one is lost with it meanwhile: so the others that wait for a mutex look
+ * again at times, without being woken.
  */
 #include "sched/mutex.h"
 
 #include "lib/errno.h"
 #include "lib/log.h"
+#include "sched/timer.h"
 #include "sched/rq_priv.h"
 
 #define MUTEX_WAITERS 1UL
@@ -47,9 +50,21 @@ static bool mutex_take_or_mark(struct mutex *m)
     }
 }
 
+#define MUTEX_LOOK_FIRST (5 * NSEC_PER_MSEC)
+#define MUTEX_LOOK_MOST NSEC_PER_SEC
+
+/* When one that waits since `start` looks again: seldom, if it takes long. */
+static u64 mutex_look_again(u64 start)
+{
+    u64 now = time_ns();
+
+    return now + MIN(MAX(now - start, MUTEX_LOOK_FIRST), MUTEX_LOOK_MOST);
+}
+
 static __noinline int mutex_lock_slow(struct mutex *m, enum sleep_kind kind)
 {
     struct wait_thread w = {.queue = NULL};
+    u64 start = time_ns();
     int err = 0;
 
     DEBUG_ASSERT(((u64)m->owner & ~MUTEX_WAITERS) != (u64)current_thread());
@@ -61,7 +76,9 @@ static __noinline int mutex_lock_slow(struct mutex *m, enum sleep_kind kind)
         }
         if (err)
             break;
-        err = wait_commit(&w, 0);
+        err = wait_commit(&w, mutex_look_again(start));
+        if (err == -ETIMEDOUT)
+            err = 0;
     }
     wait_end(&w);
     /* A wake-up meant for one may have come to us as we gave up. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * rcu_synchronize, which sleeps and so cannot live in sync: a callback goes to the end of every
- * CPU's queue, and the last of them to run ends the wait.
+ * CPU's queue, and the last of them to run ends the wait. Each call has its callbacks on its own
+ * stack and holds no lock while it sleeps: a thread that seldom gets a processor (SCHED_IDLE among
+ * many others) would keep everyone else from a grace period.
  */
 #include "lib/log.h"
 #include "mm/up.h"
@@ -9,36 +11,43 @@
 #include "sched/rq_priv.h"
 #include "sync/rcu.h"
 
-static struct mutex rcu_wait_lock; /* one at a time: zero is an unlocked mutex, but for its queue */
-static struct rcu_head rcu_wait_heads[MAX_CPUS]; /* rcu_wait_lock */
-static atomic_t rcu_wait_left;
-static struct completion rcu_wait_done;
+struct rcu_wait {
+    struct rcu_head heads[MAX_CPUS]; /* each its CPU's */
+    atomic_t left;
+    struct completion done;
+};
 
+/* The call that the CPUs are asked for. Interrupts stay on: its holder may wait for us. */
+static struct spinlock rcu_wait_lock = SPINLOCK_INIT(RANK_NONE, 0, "rcu_synchronize");
+static struct rcu_wait *rcu_wait_asked; /* rcu_wait_lock */
+
+/* On the CPU that queued it. */
 static void rcu_wait_called(struct rcu_head *head)
 {
-    if (atomic_dec(&rcu_wait_left) == 0)
-        completion_signal(&rcu_wait_done);
+    struct rcu_wait *w = container_of(head - cpu_id(), struct rcu_wait, heads[0]);
+
+    if (atomic_dec(&w->left) == 0)
+        completion_signal(&w->done);
 }
 
 static void rcu_wait_queue(void)
 {
-    atomic_inc(&rcu_wait_left);
-    rcu_call(&rcu_wait_heads[cpu_id()], rcu_wait_called);
+    struct rcu_wait *w = rcu_wait_asked;
+
+    atomic_inc(&w->left);
+    rcu_call(&w->heads[cpu_id()], rcu_wait_called);
 }
 
 void rcu_synchronize(void)
 {
-    mutex_lock(&rcu_wait_lock);
-    completion_init(&rcu_wait_done);
-    atomic_set(&rcu_wait_left, 1); /* ours, until all have been queued */
-    up_run_on_each_cpu(rcu_wait_queue);
-    if (atomic_dec(&rcu_wait_left))
-        completion_wait(&rcu_wait_done);
-    mutex_unlock(&rcu_wait_lock);
-}
+    struct rcu_wait w;
 
-static void rcu_wait_init(void)
-{
-    mutex_init(&rcu_wait_lock, RANK_SCHED, 0, "rcu_synchronize");
+    completion_init(&w.done);
+    atomic_set(&w.left, 1); /* ours, until all have been queued */
+    spin_lock(&rcu_wait_lock);
+    rcu_wait_asked = &w;
+    up_run_on_each_cpu(rcu_wait_queue);
+    spin_unlock(&rcu_wait_lock);
+    if (atomic_dec(&w.left))
+        completion_wait(&w.done);
 }
-INIT_HOOK(rcu_wait_init, INIT_SCHED);

@@ -96,6 +96,42 @@ SELFTEST(mutex_keeps_all_cpus_apart)
     mutex_unlock(&sched_mutex);
 }
 
+static bool sched_take_the_wake(struct waiter *w, u32 events)
+{
+    return true;
+}
+
+static void sched_lock_once(struct sched_job *job)
+{
+    mutex_lock(&sched_mutex);
+    mutex_unlock(&sched_mutex);
+    WRITE_ONCE(job->count, 1);
+}
+
+/* Before it in the queue stands one that is woken and does not come to run. */
+SELFTEST(mutex_waiter_does_not_hang_on_the_one_before_it)
+{
+    struct waiter stuck = {.wake = sched_take_the_wake, .exclusive = true};
+    u64 until;
+    bool got;
+
+    mutex_init(&sched_mutex, RANK_SCHED, 0, "selftest");
+    CHECK(sched_jobs_make(1, sched_lock_once));
+    mutex_lock(&sched_mutex);
+    waitq_add(&sched_mutex.waiters, &stuck);
+    sched_jobs_start(1);
+    while (READ_ONCE(sched_jobs[0].thread->state) != THREAD_SLEEPING)
+        sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    mutex_unlock(&sched_mutex);
+    until = time_ns() + 2 * NSEC_PER_SEC;
+    while (!(got = READ_ONCE(sched_jobs[0].count)) && time_ns() < until)
+        sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    waitq_remove(&sched_mutex.waiters, &stuck);
+    waitq_wake_all(&sched_mutex.waiters);
+    sched_jobs_wait(1);
+    CHECK(got);
+}
+
 static struct rwlock sched_rwlock;
 static atomic_t sched_readers;
 static u64 sched_bad;
