@@ -7,7 +7,9 @@
  * Two trees: timers that wake a sleeping thread or serve the kernel, and those that programs make
  * in numbers (timer_init_bulk). Of each an interrupt runs some and comes back a little later for
  * the rest, of the latter fewer, so that a hoard of them that expire together keeps no sleeper
- * waiting; nor does a hoard of sleepers keep the processor's interrupts off for long.
+ * waiting; nor does a hoard of sleepers keep the processor's interrupts off for long. One of the
+ * bulk may wake thousands: after TIMER_LONG no other follows, and what took long is followed by a
+ * pause as long, so that they have half of the processor at most.
  *
  * A timer whose callback runs stays with that CPU, whoever starts it again: `cpu` always tells
  * where a callback may be running.
@@ -29,6 +31,9 @@ static const struct {
     unsigned at_once;
     u64 pause; /* ns */
 } timer_batch[TIMER_TREES] = {{64, 20 * NSEC_PER_USEC}, {16, 100 * NSEC_PER_USEC}};
+
+#define TIMER_LONG (100 * NSEC_PER_USEC)
+#define TIMER_PAUSE_MAX (5 * NSEC_PER_MSEC)
 
 struct timer_cpu {
     struct spinlock lock;
@@ -173,6 +178,17 @@ static struct timer *timer_next_expired(const struct timer_cpu *tc, u64 now, con
     return NULL;
 }
 
+/* Bulk timers have been run since `start`. */
+static void timer_pause_bulk(struct timer_cpu *tc, u64 start, unsigned *left)
+{
+    u64 now = time_ns(), spent = now - start;
+
+    if (--*left && spent < TIMER_LONG)
+        return;
+    *left = 0;
+    tc->from[TIMER_BULK] = now + MAX(timer_batch[TIMER_BULK].pause, MIN(spent, TIMER_PAUSE_MAX));
+}
+
 /* From the timer interrupt. */
 void timer_run(u64 now)
 {
@@ -185,12 +201,16 @@ void timer_run(u64 now)
     tc->armed = U64_MAX;
     spin_lock(&tc->lock);
     while ((t = timer_next_expired(tc, now, left)) != NULL) {
+        bool bulk = t->bulk;
+
         timer_remove(tc, t);
         tc->running = t;
-        if (--left[t->bulk] == 0)
-            tc->from[t->bulk] = time_ns() + timer_batch[t->bulk].pause;
+        if (!bulk && --left[TIMER_SINGLE] == 0)
+            tc->from[TIMER_SINGLE] = time_ns() + timer_batch[TIMER_SINGLE].pause;
         spin_unlock(&tc->lock);
         t->fire(t);
+        if (bulk)
+            timer_pause_bulk(tc, now, &left[TIMER_BULK]);
         spin_lock(&tc->lock);
         WRITE_ONCE(tc->running, NULL);
     }

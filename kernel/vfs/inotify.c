@@ -72,6 +72,13 @@ static struct rb_root inotify_users; /* inotify_lock: by uid */
 
 #define STRETCH 64 /* watches looked at with the lock held */
 
+/* What one that is told of an event counts of it: all, where the event is waited for, perhaps by
+ * thousands. */
+static unsigned watch_cost(const struct inotify_watch *w)
+{
+    return list_empty(&w->group->wait.waiters) ? 1 : STRETCH;
+}
+
 static struct inotify_watch *watch_at(struct rb_node *n)
 {
     return n ? rb_entry(n, struct inotify_watch, by_inode) : NULL;
@@ -233,12 +240,14 @@ static struct inotify_watch *watches_tell_locked(struct inotify_watch *w,
 {
     struct inotify_watch *next;
 
-    for (unsigned i = 0; w && i < STRETCH; w = next, i++) {
+    for (unsigned i = 0, cost; w && i < STRETCH; w = next, i += cost) {
         next = watch_next_locked(w);
+        cost = 1;
         if (!(w->mask & head->mask & IN_ALL_EVENTS))
             continue;
         if (unlinked && (w->mask & IN_EXCL_UNLINK))
             continue;
+        cost = watch_cost(w);
         group_queue(w->group, event_alloc(w->wd, head->mask, head->cookie, name, len));
         if (w->mask & IN_ONESHOT)
             watch_end_locked(w, 0, dead);
@@ -320,8 +329,10 @@ static bool watches_end_some(struct inode *inode, u32 mask)
     unsigned i = 0;
 
     spin_lock(&inotify_lock);
-    while ((w = watch_first_locked(inode)) && i++ < STRETCH)
+    while ((w = watch_first_locked(inode)) && i < STRETCH) {
+        i += watch_cost(w);
         watch_end_locked(w, w->mask & mask, &dead);
+    }
     spin_unlock(&inotify_lock);
     watches_put(&dead);
     cond_yield();
@@ -390,8 +401,10 @@ void inotify_super_gone(struct super *s)
         LIST_HEAD(dead);
 
         spin_lock(&inotify_lock);
-        while ((w = list_first(&s->watches, struct inotify_watch, by_super)) && i++ < STRETCH)
+        while ((w = list_first(&s->watches, struct inotify_watch, by_super)) && i < STRETCH) {
+            i += watch_cost(w);
             watch_end_locked(w, IN_UNMOUNT, &dead);
+        }
         spin_unlock(&inotify_lock);
         watches_put(&dead);
         cond_yield();
