@@ -156,6 +156,7 @@ int unix_offer(struct unix_sock *l, struct unix_sock *conn)
     } else {
         list_add_tail(&l->accepts, &conn->accept_node);
         l->nr_accepts++;
+        store_release(&conn->unoffered, false); /* the last: pairs with unix_flight_queue */
     }
     spin_unlock(&l->lock);
     if (!err)
@@ -171,6 +172,7 @@ static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *
 
     if (!conn)
         return NULL;
+    conn->unoffered = true;
     unix_setup(conn, l->sock.ns, l->sock.family, l->sock.type, l->sock.ops, l->family);
     conn->sock.passcred = l->sock.passcred;
     conn->sock.passsec = l->sock.passsec;
@@ -200,6 +202,22 @@ static void unix_who_put(struct unix_who who)
         cred_put(who.cred);
 }
 
+/* Whom those who connect to l will see. Under its lock: one whose listen fails may connect itself.
+ */
+static struct unix_who unix_who_get(struct unix_sock *l)
+{
+    struct unix_who who;
+
+    spin_lock(&l->lock);
+    who = (struct unix_who){l->peer_pid, l->peer_cred};
+    if (who.pid)
+        pid_get(who.pid);
+    if (who.cred)
+        cred_get(who.cred);
+    spin_unlock(&l->lock);
+    return who;
+}
+
 /* Sets who u's peer is and returns who it was: a listener that failed knew itself already. */
 static struct unix_who unix_set_who_locked(struct unix_sock *u, struct unix_who who)
 {
@@ -213,12 +231,9 @@ static struct unix_who unix_set_who_locked(struct unix_sock *u, struct unix_who 
 /* u becomes connected with conn, unless another thread was faster. */
 static int unix_client_end(struct unix_sock *u, struct unix_sock *conn, struct unix_sock *l)
 {
-    struct unix_who who = {l->peer_pid, l->peer_cred};
+    struct unix_who who = unix_who_get(l);
     int err = 0;
 
-    if (who.pid)
-        pid_get(who.pid);
-    cred_get(who.cred);
     spin_lock(&u->lock);
     if (u->peer || u->sock.listening) {
         err = u->peer ? -EISCONN : -EINVAL;
@@ -265,9 +280,6 @@ static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
 static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
                                const struct sock_addr *addr, bool nonblock)
 {
-    /* Sockets of IPv4 carry no others, and need not wait for those who send them. */
-    int (*offer)(struct unix_sock *, struct unix_sock *) =
-        l->sock.family == AF_UNIX ? unix_flight_offer : unix_offer;
     struct unix_sock *conn;
     u64 deadline = socket_deadline(u->sock.send_timeout, u->sock.send_timeout ? time_ns() : 0);
     int err;
@@ -283,7 +295,7 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
         unix_put(conn);
         return err;
     }
-    while ((err = offer(l, conn)) == -EAGAIN && !nonblock) {
+    while ((err = unix_offer(l, conn)) == -EAGAIN && !nonblock) {
         err = wait_event_exclusive(&l->room, unix_accepts(l), deadline);
         if (err)
             break;

@@ -2,8 +2,12 @@
  *
  * Sockets on the way in sockets. A descriptor in a queue keeps its socket; one that kept itself so,
  * through whatever others, would be there for ever when nobody has it any more. So what would close
- * such a ring is refused, with -ETOOMANYREFS (unix(7)): messages that carry sockets are queued, and
- * connections offered, one at a time, each after a look at what can be reached from it.
+ * such a ring is refused, with -ETOOMANYREFS (unix(7)): messages that carry sockets are queued one
+ * at a time, each after a look at what can be reached from it. A connection that is offered closes
+ * no ring: until then its queue takes no message that carries sockets (`unoffered`).
+ *
+ * All tenants share the lock, so it is a spinlock: its holder is never without a processor, and
+ * what it looks at is bounded.
  *
  * Lock order: unix_flight_lock, then u->lock of one socket after the other.
  */
@@ -11,8 +15,9 @@
 #include "net/unix_priv.h"
 
 /* Sockets and files looked at for one message: where there are more it is refused as well, for all
- * others who send sockets wait meanwhile. */
-#define FLIGHT_LOOKS 16384
+ * others who send sockets wait meanwhile. A listener has as many connections waiting for it as
+ * UNIX_BACKLOG_MAX. */
+#define FLIGHT_LOOKS (2 * UNIX_BACKLOG_MAX)
 
 struct flight {
     struct unix_sock *todo; /* references, by flight_next */
@@ -21,14 +26,8 @@ struct flight {
     bool found;
 };
 
-static struct mutex unix_flight_lock;
+static struct spinlock unix_flight_lock = SPINLOCK_INIT(RANK_NET, 12, "unix flight");
 static u64 flight_round; /* unix_flight_lock */
-
-static void unix_flight_init(void)
-{
-    mutex_init(&unix_flight_lock, RANK_NET, 12, "unix flight");
-}
-INIT_HOOK(unix_flight_init, INIT_CORE);
 
 static struct unix_sock *flight_socket(const struct file *f)
 {
@@ -92,7 +91,6 @@ static bool flight_leads_there(struct flight *fl)
         if (flight_goes_on(fl))
             flight_look_into(fl, u);
         unix_put(u);
-        cond_yield();
     }
     return !flight_goes_on(fl);
 }
@@ -105,28 +103,19 @@ bool unix_flight_needed(const struct unix_msg *msg)
     return false;
 }
 
+/* A connection is in its listener's queue before `unoffered` is cleared, which is looked at first:
+ * pairs with unix_offer. */
 int unix_flight_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg)
 {
     struct flight fl = {.to = to};
-    int err;
+    int err = -ENOTCONN;
 
-    mutex_lock(&unix_flight_lock);
-    flight_round++;
-    flight_add_files(&fl, msg);
-    err = flight_leads_there(&fl) ? -ETOOMANYREFS : unix_queue(from, to, msg);
-    mutex_unlock(&unix_flight_lock);
-    return err;
-}
-
-int unix_flight_offer(struct unix_sock *l, struct unix_sock *conn)
-{
-    struct flight fl = {.to = l};
-    int err;
-
-    mutex_lock(&unix_flight_lock);
-    flight_round++;
-    flight_look_into(&fl, conn);
-    err = flight_leads_there(&fl) ? -ECONNREFUSED : unix_offer(l, conn);
-    mutex_unlock(&unix_flight_lock);
+    spin_lock(&unix_flight_lock);
+    if (!load_acquire(&to->unoffered)) {
+        flight_round++;
+        flight_add_files(&fl, msg);
+        err = flight_leads_there(&fl) ? -ETOOMANYREFS : unix_queue(from, to, msg);
+    }
+    spin_unlock(&unix_flight_lock);
     return err;
 }

@@ -76,6 +76,7 @@ struct unix_sock {
     u32 shut;                  /* l */
     u32 lost;                  /* a  IPv4: datagrams that found no room */
     bool dead;                 /* l  released */
+    bool unoffered;            /* a  server's end of a connection that is in no queue yet */
     struct unix_sock *peer;    /* l  a reference */
     struct unix_addr *addr;    /* l  once set it stays */
     struct list_node accepts;  /* l  listener: connections, by accept_node */
@@ -112,11 +113,11 @@ static inline bool unix_refuses(const struct unix_sock *u)
 }
 void unix_put(struct unix_sock *u);
 
-/* unix_flight.c: the message carries sockets; it is queued, or the connection offered, as
- * unix_queue and unix_offer do, unless a socket would come to lie in itself. */
+/* unix_flight.c: the message carries sockets; it is queued as unix_queue does, unless a socket
+ * would come to lie in itself (-ETOOMANYREFS) or `to` is a connection not offered yet (-ENOTCONN).
+ */
 bool unix_flight_needed(const struct unix_msg *msg);
 int unix_flight_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg);
-int unix_flight_offer(struct unix_sock *l, struct unix_sock *conn);
 
 /* unix_name.c */
 void unix_addr_put(struct unix_addr *addr);
