@@ -288,6 +288,8 @@ static bool bpf_run(const struct seccomp *f, const u32 *data, u32 data_known, u3
             *verdict = in->code == OP_RET_K ? in->k : st.a;
             return in->code == OP_RET_K || (st.known & KNOWN_A);
         case BPF_ALU:
+            if (op == ALU_DIV && in->code & BPF_X && !(st.known & KNOWN_X))
+                return false; /* it may end here */
             bpf_set(&st, KNOWN_A, &st.a, bpf_alu(op, st.a, b, &div_by_zero), known);
             if (div_by_zero) { /* a division by zero ends the program with 0: kill */
                 *verdict = SECCOMP_RET_KILL_THREAD;

@@ -72,15 +72,16 @@ static bool ns16550_burst_locked(struct ns16550 *uart)
     return empty;
 }
 
-/* Sends what the chip takes now; the interrupt is on while something is left. */
-static void ns16550_pump_locked(struct ns16550 *uart)
+/* Sends what the chip takes now; the interrupt is on while something is left, and until it has
+ * come: it tells that all is sent. */
+static void ns16550_pump_locked(struct ns16550 *uart, bool interrupted)
 {
     bool more;
 
     while (!uart->held && ring_used(&uart->ring) && ns16550_burst_locked(uart))
         ;
     more = !uart->held && ring_used(&uart->ring);
-    if (more != uart->sending) {
+    if (more != uart->sending && (more || interrupted)) {
         uart->sending = more;
         outb(uart->io + IER, IER_RECEIVE | (more ? IER_EMPTY : 0));
     }
@@ -93,7 +94,7 @@ static size_t ns16550_write(struct serial_port *port, const char *buf, size_t n)
 
     spin_lock_irqsave(&uart->lock, &flags);
     n = ring_write(&uart->ring, buf, (u32)MIN(n, (size_t)RING_SIZE));
-    ns16550_pump_locked(uart);
+    ns16550_pump_locked(uart, false);
     spin_unlock_irqrestore(&uart->lock, flags);
     return n;
 }
@@ -115,7 +116,7 @@ static void ns16550_discard(struct serial_port *port)
 
     spin_lock_irqsave(&uart->lock, &flags);
     ring_skip(&uart->ring, RING_SIZE);
-    ns16550_pump_locked(uart);
+    ns16550_pump_locked(uart, false);
     spin_unlock_irqrestore(&uart->lock, flags);
 }
 
@@ -126,7 +127,7 @@ static void ns16550_hold(struct serial_port *port, bool stop)
 
     spin_lock_irqsave(&uart->lock, &flags);
     uart->held = stop;
-    ns16550_pump_locked(uart);
+    ns16550_pump_locked(uart, false);
     spin_unlock_irqrestore(&uart->lock, flags);
 }
 
@@ -147,7 +148,7 @@ static void ns16550_send(struct ns16550 *uart)
 
     spin_lock(&uart->lock);
     was_sending = uart->sending;
-    ns16550_pump_locked(uart);
+    ns16550_pump_locked(uart, true);
     spin_unlock(&uart->lock);
     if (was_sending && ring_used(&uart->ring) <= RING_SIZE / 2)
         uart->port.sent(&uart->port);

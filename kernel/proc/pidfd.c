@@ -128,6 +128,9 @@ static ssize_t signalfd_read(struct file *f, struct iov_iter *to, loff_t *pos)
         if (iov_copy_to(to, &out, sizeof(out)) != sizeof(out))
             return done ? done : -EFAULT;
         done += (ssize_t)sizeof(out);
+        cond_yield(); /* while others send, this one never waits */
+        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            break;
     }
     return done;
 }

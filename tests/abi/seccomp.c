@@ -123,6 +123,32 @@ static void strict_and_curious(void)
     syscall(SYS_exit, 5);
 }
 
+/* Whether it divides by zero hangs on an argument. */
+static void divide_by_an_argument(void)
+{
+    struct sock_filter insns[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, 1),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0),
+        BPF_STMT(BPF_LD | BPF_IMM, 100),
+        BPF_STMT(BPF_ALU | BPF_DIV | BPF_X, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog prog = {8, insns};
+
+    EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    EXPECT(seccomp(SECCOMP_SET_MODE_FILTER, 0, &prog) == 0);
+    EXPECT(syscall(SYS_getppid, 1) > 0);
+    syscall(SYS_getppid, -1); /* ends the program with 0: kill */
+}
+
+TEST(a_filter_that_divides_by_zero_kills)
+{
+    EXPECT(in_child(divide_by_an_argument) == SIGSYS);
+}
+
 TEST(strict_mode_leaves_four_calls)
 {
     EXPECT(in_child(strict_and_quiet) == 5 << 8);
