@@ -163,8 +163,7 @@ static void exit_hangup_orphans_locked(struct process *member, const struct proc
         stopped |= p != except && p->stop_signal && !p->stop_count;
     if (!stopped)
         return;
-    signal_send_group_locked(pgrp, SIGHUP, NULL);
-    signal_send_group_locked(pgrp, SIGCONT, NULL);
+    (void)signal_send_group_locked(pgrp, SIGHUP, SIGCONT);
 }
 
 /* c gets another parent, or none. Zombies that nobody waits for then are gathered on `dead`; true

@@ -32,8 +32,10 @@ int process_dethread(void);
 /* signal_deliver.c, REQUIRES(siglock): the task is through with the stop under way; true when it
  * was the last, so that the process is stopped now and the parent is to be told. */
 bool signal_stop_part_locked(struct process *p, struct task *t);
-/* signal.c: as signal_send_group. REQUIRES(proc_lock) */
-int signal_send_group_locked(struct pid *pgrp, int sig, const struct siginfo *info);
+/* signal_group.c: as signal_send_group. REQUIRES(proc_lock) */
+bool signal_send_group_locked(struct pid *pgrp, int sig, int then);
+/* signal_group.c: p is about to leave its group. REQUIRES(proc_lock) */
+void signal_group_leave_locked(struct process *p);
 /* exit.c: the user memory is about to go: robust futexes, clear_child_tid, the vfork parent. */
 void task_release_aspace(struct task *t);
 /* A thread takes the dead leader's identity (exec). */

@@ -299,6 +299,7 @@ void process_link_group_locked(struct process *p, struct pid *pgrp)
     struct pid *old = p->pgrp;
 
     if (old) {
+        signal_group_leave_locked(p);
         spin_lock(&old->lock);
         list_del(&p->pgid_node);
         spin_unlock(&old->lock);

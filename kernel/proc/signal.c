@@ -402,29 +402,6 @@ void signal_kill_process(struct process *p)
     signal_end_process(p, SIGKILL);
 }
 
-int signal_send_group_locked(struct pid *pgrp, int sig, const struct siginfo *info)
-{
-    struct process *p;
-    int err = -ESRCH;
-
-    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
-        int one = signal_send_process(p, sig, info);
-        if (err)
-            err = one;
-    }
-    return err;
-}
-
-int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info)
-{
-    u64 flags;
-
-    spin_lock_irqsave(&proc_lock, &flags);
-    int err = signal_send_group_locked(pgrp, sig, info);
-    spin_unlock_irqrestore(&proc_lock, flags);
-    return err;
-}
-
 void signal_force(int sig, const struct siginfo *info)
 {
     struct task *t = current_task();

@@ -183,8 +183,9 @@ int signal_post_locked(struct process *p, struct task *t, int sig, const struct 
 /* SIGKILL that even the init of a pid namespace obeys, and a process that is still being made. */
 void signal_kill_process(struct process *p);
 void signal_end_process(struct process *p, int status); /* likewise, with that wait status */
-/* To each process of the group; -ESRCH when there is none. Context: takes proc_lock. */
-int signal_send_group(struct pid *pgrp, int sig, const struct siginfo *info);
+/* From the kernel to each process of the group, and then another one unless it is 0. False: the
+ * group is large, and will have it a little later. Context: takes proc_lock. */
+bool signal_send_group(struct pid *pgrp, int sig, int then);
 /* A fault of the current task: unblocks the signal and resets its action where it is blocked or
  * ignored, so that it cannot be missed. */
 void signal_force(int sig, const struct siginfo *info);

@@ -396,8 +396,7 @@ void tty_hangup(struct tty *t)
         pid_put(session);
     }
     if (pgrp) {
-        signal_send_group(pgrp, SIGHUP, NULL);
-        signal_send_group(pgrp, SIGCONT, NULL);
+        (void)signal_send_group(pgrp, SIGHUP, SIGCONT);
         pid_put(pgrp);
     }
     tty_release_session(t);

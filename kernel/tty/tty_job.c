@@ -19,7 +19,7 @@
 void tty_signal_pgrp_locked(struct tty *t, int sig)
 {
     if (t->pgrp)
-        signal_send_group(t->pgrp, sig, NULL);
+        (void)signal_send_group(t->pgrp, sig, 0);
 }
 
 static bool tty_signal_unwanted(struct process *p, int sig)
@@ -46,7 +46,8 @@ int tty_check_change(struct tty *t, int sig)
     if (process_group_orphaned(p))
         return -EIO;
     struct pid *pgrp = process_pgrp(p);
-    signal_send_group(pgrp, sig, NULL);
+    if (!signal_send_group(pgrp, sig, 0))
+        signal_send_process(p, sig, NULL); /* at once: it asks again until it has it */
     pid_put(pgrp);
     return -ERESTARTSYS;
 }
@@ -138,9 +139,7 @@ static void tty_disassociate(struct tty *t, bool on_exit)
     }
     spin_unlock_irqrestore(&t->lock, flags);
     if (pgrp) {
-        signal_send_group(pgrp, SIGHUP, NULL);
-        if (!on_exit)
-            signal_send_group(pgrp, SIGCONT, NULL);
+        (void)signal_send_group(pgrp, SIGHUP, on_exit ? 0 : SIGCONT);
         pid_put(pgrp);
     }
     tty_release_session(t);

@@ -5,7 +5,8 @@
  */
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
+#include <sys/ioctl.h>
+#include <sys/time.h>
 
 #include "hoard_group.h"
 
@@ -196,4 +197,117 @@ static void end_of_the_child(void)
 TEST(the_end_of_a_child_that_a_crowd_waits_for_lets_others_run)
 {
     let_others_run_after(parents, end_of_the_child);
+}
+
+/* ------------------------------------------------------------- processes of one group */
+
+#define PROCESSES 12000
+
+static pid_t group; /* 0: their maker's */
+
+static int process_at_pipe(void *arg)
+{
+    char c;
+
+    if (group)
+        syscall(SYS_setpgid, 0, group);
+    syscall(SYS_read, gate[0], &c, 1);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+/* A crowd without memory and descriptors of its own. */
+static void processes(void)
+{
+    char *at = mmap(NULL, (size_t)PROCESSES * STACK, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int n = 0;
+
+    while (n < PROCESSES && clone(process_at_pipe, at + (size_t)(n + 1) * STACK,
+                                  CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, NULL) > 0)
+        n++;
+    EXPECT(n > 1000);
+    usleep(100000);
+}
+
+static int terminal(int *slave)
+{
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY), zero = 0;
+    char path[32];
+    unsigned nr;
+
+    EXPECT(master >= 0 && ioctl(master, TIOCSPTLCK, &zero) == 0);
+    EXPECT(ioctl(master, TIOCGPTN, &nr) == 0);
+    snprintf(path, sizeof(path), "/dev/pts/%u", nr);
+    *slave = open(path, O_RDWR);
+    EXPECT(*slave >= 0);
+    return master;
+}
+
+static int master;
+
+static void group_at_a_terminal(void)
+{
+    int slave;
+
+    join_group();
+    EXPECT(setsid() > 0 && pipe(gate) == 0);
+    master = terminal(&slave);
+    processes();
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+}
+
+static void all_are_gone(void)
+{
+    while (wait(NULL) > 0)
+        ;
+    EXPECT(errno == ECHILD);
+}
+
+static void interrupt(void)
+{
+    EXPECT(write(master, "\003\003", 2) == 2);
+    all_are_gone();
+}
+TEST(the_interrupt_of_a_huge_group_lets_others_run)
+{
+    let_others_run_after(group_at_a_terminal, interrupt);
+}
+
+static void hang_up(void)
+{
+    close(master);
+    all_are_gone();
+}
+TEST(the_hangup_of_a_huge_group_lets_others_run)
+{
+    let_others_run_after(group_at_a_terminal, hang_up);
+}
+
+static void stopped_group(void)
+{
+    join_group();
+    EXPECT(setsid() > 0 && pipe(gate) == 0);
+    group = fork();
+    if (group == 0) {
+        for (int fd = 3; fd < 64; fd++)
+            if (fd != gate[0])
+                close(fd);
+        process_at_pipe(NULL);
+    }
+    setpgid(group, group);
+    processes();
+    EXPECT(kill(group, SIGSTOP) == 0);
+    usleep(20000);
+}
+
+/* The group's last tie to its session. */
+static void leave_it(void)
+{
+    _exit(0);
+}
+TEST(the_end_of_a_huge_groups_last_tie_lets_others_run)
+{
+    let_others_run_after(stopped_group, leave_it);
 }

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The kernel's signals to process groups: those of terminals, and the hang-up of orphaned groups.
+ * They come with locks held and interrupts off, so to a large group a worker sends, to some at a
+ * time: from its oldest member on, as new ones join at the other end. Who leaves the group corrects
+ * the walks that are under way.
+ *
+ * Lock order: proc_lock, siglock.
+ */
+#include "lib/log.h"
+#include "mm/account.h"
+#include "mm/slab.h"
+#include "proc/proc_priv.h"
+#include "proc/signal.h"
+#include "sched/work.h"
+
+#define AT_ONCE 16 /* each may be the end of a process, which wakes some threads */
+
+/* p proc_lock · I immutable */
+struct group_signal {
+    struct list_node node;  /* p  in group_signals */
+    struct list_node *next; /* p  the place in the group's list */
+    struct pid *pgrp;       /* I  a reference */
+    int sig, then;          /* I */
+    bool again;             /* p  it was sent once more meanwhile */
+    struct work work;
+};
+static LIST_HEAD(group_signals); /* p */
+
+void signal_group_leave_locked(struct process *p)
+{
+    struct group_signal *g;
+
+    list_for_each (g, &group_signals, node) {
+        if (g->next == &p->pgid_node)
+            g->next = p->pgid_node.prev;
+    }
+}
+
+static void group_signal_one(struct process *p, int sig, int then)
+{
+    (void)signal_send_process(p, sig, NULL);
+    if (then)
+        (void)signal_send_process(p, then, NULL);
+}
+
+/* Some more, then the worker's other jobs. */
+static void group_signal_run(struct work *work)
+{
+    struct group_signal *g = container_of(work, struct group_signal, work);
+    struct list_node *members = &g->pgrp->tasks[PID_PGID];
+    bool more;
+    u64 flags;
+
+    DELAYPOINT(group_signal);
+    spin_lock_irqsave(&proc_lock, &flags);
+    for (unsigned n = 0; n < AT_ONCE && g->next != members; n++) {
+        struct process *p = list_entry(g->next, struct process, pgid_node);
+
+        g->next = g->next->prev;
+        group_signal_one(p, g->sig, g->then);
+    }
+    if (g->next == members && g->again) {
+        g->again = false;
+        g->next = members->prev;
+    }
+    more = g->next != members;
+    if (!more)
+        list_del(&g->node);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (more) {
+        (void)work_queue(workq_system, &g->work);
+        return;
+    }
+    pid_put(g->pgrp);
+    kfree(g);
+}
+
+static struct group_signal *group_signal_find_locked(const struct pid *pgrp, int sig, int then)
+{
+    struct group_signal *g;
+
+    list_for_each (g, &group_signals, node) {
+        if (g->pgrp == pgrp && g->sig == sig && g->then == then)
+            return g;
+    }
+    return NULL;
+}
+
+/* A worker is to send it; false: no memory for that. REQUIRES(proc_lock) */
+static bool group_signal_later(struct pid *pgrp, int sig, int then)
+{
+    struct group_signal *g = group_signal_find_locked(pgrp, sig, then);
+    struct account *former;
+
+    if (g) {
+        g->again = true;
+        return true;
+    }
+    former = account_swap(NULL);
+    g = kzalloc(sizeof(*g));
+    (void)account_swap(former);
+    if (!g)
+        return false;
+    pid_get(pgrp);
+    g->pgrp = pgrp;
+    g->sig = sig;
+    g->then = then;
+    g->next = pgrp->tasks[PID_PGID].prev;
+    list_add_tail(&group_signals, &g->node);
+    work_init(&g->work, group_signal_run);
+    (void)work_queue(workq_system, &g->work);
+    return true;
+}
+
+static bool group_is_large(const struct pid *pgrp)
+{
+    const struct list_node *members = &pgrp->tasks[PID_PGID], *at = members->next;
+
+    for (unsigned n = 0; n < AT_ONCE && at != members; n++)
+        at = at->next;
+    return at != members;
+}
+
+bool signal_send_group_locked(struct pid *pgrp, int sig, int then)
+{
+    struct process *p;
+
+    if (unlikely(group_is_large(pgrp)) && group_signal_later(pgrp, sig, then))
+        return false;
+    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
+        group_signal_one(p, sig, then);
+    return true;
+}
+
+bool signal_send_group(struct pid *pgrp, int sig, int then)
+{
+    bool sent;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    sent = signal_send_group_locked(pgrp, sig, then);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return sent;
+}
