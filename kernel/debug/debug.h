@@ -45,7 +45,10 @@ bool debug_panicking(void);
 /* --- symbols and backtraces --- */
 /* Name of the function that holds address, NULL: unknown; *offset within it. */
 const char *symbol_find(u64 address, u64 *offset);
-/* Walks frame pointers from rbp on (0: from here); rip: printed first unless 0. */
+#define FRAME_SPAN 65536 /* no frame is larger, no stack longer */
+#define FRAME_NONE 1UL
+/* Walks frame pointers from rbp on (0: from here; FRAME_NONE: none); rip: printed first unless 0.
+ */
 void backtrace_print(emit_fn emit, u64 rip, u64 rbp);
 
 /* --- the console --- */

@@ -107,6 +107,14 @@ static void panic_log_line(const char *fmt, ...)
     log_err("%s", text);
 }
 
+/* A program's or a guest's rbp is no frame of ours, wherever it points. */
+static u64 panic_frame_of(const struct trap_frame *frame)
+{
+    bool ours = !trap_from_user(frame) && frame->rbp - frame->rsp < FRAME_SPAN;
+
+    return ours ? frame->rbp : FRAME_NONE;
+}
+
 /* In a panic the other CPUs stop on the spot. An NMI that nobody sent is somebody's button: each
  * CPU says where it is and goes on. */
 bool up_nmi(struct trap_frame *frame)
@@ -114,7 +122,7 @@ bool up_nmi(struct trap_frame *frame)
     while (debug_panicking())
         halt();
     log_err("NMI: CPU %u, thread %p, rflags %lx", cpu_id(), (void *)current, frame->rflags);
-    backtrace_print(panic_log_line, frame->rip, frame->rbp);
+    backtrace_print(panic_log_line, frame->rip, panic_frame_of(frame));
     return true;
 }
 

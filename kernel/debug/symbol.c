@@ -14,7 +14,6 @@ extern const u32 symtab_names[] __weak;
 extern const char symtab_strings[] __weak;
 extern char __text_start[], __text_end[];
 
-#define FRAME_SPAN 65536 /* no frame is larger, no stack longer */
 #define FRAMES_MAX 48
 #define KERNEL_HALF 0xffff800000000000UL
 

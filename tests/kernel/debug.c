@@ -6,7 +6,9 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"
+#include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
+#include "arch/x86/up.h"
 #include "debug/debug.h"
 #include "lib/format.h"
 #include "lib/log.h"
@@ -109,6 +111,31 @@ SELFTEST(time_does_not_go_back)
     delay_us(200);
     CHECK(time_ns() - start >= 200000);
     CHECK(tsc_to_ns(tsc_of_ns(5000000000ULL) - tsc_of_ns(0)) - 4999999000ULL < 2000);
+}
+
+/* Early or in the past, the interrupt of a far deadline would come at once, again and again. */
+SELFTEST(timer_interrupts_are_asked_for_when_the_clock_gets_there)
+{
+    static const u64 spans[] = {1, 1000000007, 86400UL * 365 * 1000000000, S64_MAX, U64_MAX - 1};
+    u64 now = time_ns(), wraps = U64_MAX / tsc_hz + 1, base, mul;
+
+    tsc_clock_params(&base, &mul);
+    for (unsigned i = 0; i < ARRAY_SIZE(spans); i++) {
+        u64 ns = spans[i] > U64_MAX - now ? spans[i] : now + spans[i], tsc = tsc_of_ns(ns);
+
+        CHECK(tsc == U64_MAX || tsc_to_ns(tsc - base) >= ns);
+        CHECK(tsc == U64_MAX || tsc_to_ns(tsc - base - 1) < ns);
+    }
+    /* So many seconds times the frequency are next to nothing. */
+    CHECK(wraps > U64_MAX / 1000000000 || tsc_of_ns(wraps * 1000000000) > rdtsc() + tsc_hz);
+}
+
+SELFTEST(nmi_follows_no_frame_that_is_not_the_kernels)
+{
+    struct trap_frame user = {.cs = USER_CS, .rip = 0x1000, .rbp = (u64)-16, .rsp = (u64)-24};
+    struct trap_frame guest = {.cs = KERNEL_CS, .rip = 0x1000, .rbp = (u64)-16, .rsp = (u64)&user};
+
+    CHECK(up_nmi(&user) && up_nmi(&guest));
 }
 
 SELFTEST(user_copy_refuses_kernel_addresses)

@@ -151,9 +151,17 @@ u64 time_ns(void)
     return tsc_to_ns(rdtsc() - tsc_base);
 }
 
+/* By the clock's own factor, which is rounded down: by the frequency the timer would come before
+ * the clock says ns, by more the longer the machine runs. And never does a far time wrap into the
+ * past: in both cases the interrupt would come at once, again and again. */
 u64 tsc_of_ns(u64 ns)
 {
-    return tsc_base + ns / NS * tsc_hz + ns % NS * tsc_hz / NS; /* below 18 GHz nothing overflows */
+    u64 high = ns >> 32, low = ns << 32, cycles, rest, tsc;
+
+    if (high >= tsc_mul)
+        return U64_MAX;
+    __asm__("divq %4" : "=a"(cycles), "=d"(rest) : "0"(low), "1"(high), "r"(tsc_mul) : "cc");
+    return add_overflows(cycles, tsc_base + (rest != 0), &tsc) ? U64_MAX : tsc;
 }
 
 void tsc_clock_params(u64 *base, u64 *mul)

@@ -11,7 +11,7 @@ extern u64 tsc_hz;
 void tsc_init(void); /* after acpi_init */
 /* ns since boot; equal on all CPUs, never goes back. irq-safe. */
 u64 time_ns(void);
-/* The counter's value at `ns`. */
+/* The counter's first value at which time_ns() says `ns`; U64_MAX: it is too far away. */
 u64 tsc_of_ns(u64 ns);
 u64 tsc_to_ns(u64 cycles);
 void delay_us(u64 us); /* spins */
