@@ -287,18 +287,20 @@ void page_put(struct page *page)
 void page_free_zeroed(struct page *page)
 {
     struct page_cache *cache;
+    s32 last = 1;
     bool kept;
     u64 irq;
 
-    DEBUG_ASSERT(atomic_read(&page->ref) == 1 && !(page->flags & PG_COMPOUND));
+    DEBUG_ASSERT(!(page->flags & PG_COMPOUND));
     DEBUG_ASSERT(page_is_zero(page));
     irq = irq_save();
     cache = this_cpu_ptr(page_caches);
-    kept = cache->zeroed < CACHE_ZEROED;
+    /* A stale look-up under RCU (mem_object_peek) may have a reference for a moment: then the page
+     * goes with that. */
+    kept = cache->zeroed < CACHE_ZEROED && atomic_cas(&page->ref, &last, 0);
     if (kept) {
         page_uncharge(page);
         page->flags = 0;
-        atomic_set(&page->ref, 0);
         cache->zero_pages[cache->zeroed++] = page;
     }
     irq_restore(irq);

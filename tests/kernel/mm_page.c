@@ -107,6 +107,26 @@ SELFTEST(page_put_keeps_what_is_still_held)
 }
 
 /* Takes all there is, in a list through the pages themselves, and gives it back. */
+/* As mem_object_peek does it, with what was a cached page when it looked. */
+SELFTEST(page_that_a_stale_look_holds_goes_with_that)
+{
+    void *block = kmalloc(PAGE_SIZE);
+    struct page *table = page_alloc(0, PA_ZERO), *again;
+
+    CHECK(block && table);
+    page_get(virt_page(block));
+    kfree(block);
+    CHECK(atomic_read(&virt_page(block)->ref) == 1);
+    page_put(virt_page(block));
+    page_get(table);
+    page_free_zeroed(table);
+    CHECK(atomic_read(&table->ref) == 1);
+    again = page_alloc_table(0);
+    CHECK(again && again != table);
+    page_put(again);
+    page_put(table);
+}
+
 SELFTEST(page_exhaustion_is_null_and_leaves_a_reserve)
 {
     u64 before = mm_free_now(), taken = 0;
