@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc/bothy/console: the kernel's console as a file, root's only. A write runs one line; reads
- * give its answer. When the command failed, the read behind the last byte is EIO instead of 0. Each
- * open file has an answer of its own; commands run one at a time.
+ * /proc/bothy/console: the kernel's console as a file, for root with CAP_SYS_ADMIN. A write runs
+ * one line; reads give its answer. When the command failed, the read behind the last byte is EIO
+ * instead of 0. Each open file has an answer of its own; commands run one at a time.
  *
  * Lock order: console_lock (RANK_LINUX) is outside everything that a command takes.
  */
@@ -142,7 +142,16 @@ static const struct file_ops console_fops = {
     .write = console_write,
     .release = console_release,
 };
-static const struct pseudo_ops console_ops = {.fops = &console_fops};
+/* Whoever runs a command here may stop the machine: a container's root may not, whatever of /proc
+ * it is shown. */
+static int console_permission(struct pseudo_node *node, const struct cred *cred, int mask)
+{
+    return cred_capable(cred, &user_ns_init, CAP_SYS_ADMIN) ? pseudo_may(node, cred, mask)
+                                                            : -EACCES;
+}
+
+static const struct pseudo_ops console_ops = {.fops = &console_fops,
+                                              .permission = console_permission};
 PSEUDO_FILE(bothy_console) = {"proc", "bothy/console", 0600, &console_ops, NULL};
 
 static void console_file_init(void)
