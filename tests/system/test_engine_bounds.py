@@ -91,34 +91,80 @@ def test_log_goes_on_where_there_was_no_descriptor_for_a_new_file(engine):
 
 def busy(engine):
     """Seconds that the engine itself has computed."""
-    with open(f"/proc/{engine.process.pid}/stat") as f:
-        return int(f.read().rsplit(")")[1].split()[11]) / os.sysconf("SC_CLK_TCK")
+    with open(f"/proc/{engine.process.pid}/schedstat") as f:
+        return int(f.read().split()[0]) / 1e9
 
 
-def costs(engine, data, most, what):
-    """A load of it, then a start with it in the store: each in little time."""
+def load_cost(engine, data):
     before = busy(engine)
     p = engine.load(data)
     expect((p.returncode, p.stderr), (0, ""), "load")
-    used = busy(engine) - before
-    expect(used < most, True, f"a load of {what}: {used} s of the engine")
+    return busy(engine) - before
+
+
+def start_cost(engine):
     restart(engine)
-    used = busy(engine)
-    expect(used < most, True, f"a start with {what}: {used} s of the engine")
+    api(engine, "GET", "/_ping")
+    return busy(engine)
+
+
+def in_proportion(few, many, times, what):
+    """What so many times as much costs, on any machine: no square of it. What an allocator that
+    looks for mistakes makes of it says nothing."""
+    expect(SANITIZED or many < few * times ** 1.5, True,
+           f"{what}: {few:.4f} s, and {many:.4f} s of the engine for {times} times as much")
+
+
+def costs(engine, archive, n, what):
+    """Loads of n and of 7 n, then starts with n and with 8 n in the store."""
+    few, few_start = load_cost(engine, archive(n)), start_cost(engine)
+    many, many_start = load_cost(engine, archive(7 * n)), start_cost(engine)
+    in_proportion(few, many, 7, f"loads of {what}")
+    in_proportion(few_start, many_start, 8, f"starts with {what}")
+
+
+def bare(engine):
+    """Of the images only busybox is left: the store has room for so many names, and no more."""
+    for image in api(engine, "GET", "/images/json")[1]:
+        if "busybox:latest" not in image["RepoTags"]:
+            expect(api(engine, "DELETE", f"/images/{image['Id']}?force=1")[0], 200, "a removal")
+
+
+def named(label, names):
+    """An image with these names."""
+    conf = config([BASE], Labels={label: ""})
+    manifest = [{"Config": "c", "Layers": ["l"], "RepoTags": names[i:i + 64]} for i in range(0, len(names), 64)]
+    return tar([("manifest.json", tarfile.REGTYPE, json.dumps(manifest)), ("c", tarfile.REGTYPE, conf),
+                ("l", tarfile.REGTYPE, BASE)])
+
+
+def names(n):
+    return [f"many{n}-{i}:1" for i in range(n)]
 
 
 def test_many_names_of_an_image_stall_no_one(engine):
-    conf, names = config([BASE], Labels={"many": ""}), [f"many{i}:1" for i in range(20000)]
-    manifest = [{"Config": "c", "Layers": ["l"], "RepoTags": names[i:i + 64]} for i in range(0, len(names), 64)]
-    costs(engine, tar([("manifest.json", tarfile.REGTYPE, json.dumps(manifest)), ("c", tarfile.REGTYPE, conf),
-                       ("l", tarfile.REGTYPE, BASE)]), 1.5 if SANITIZED else 0.7, "20000 names")
+    bare(engine)
+    costs(engine, lambda n: named("many", names(n)), 2000, "names")
     begun = busy(engine)
-    expect(api(engine, "DELETE", "/images/many0:1?force=1")[0], 200)
+    expect(api(engine, "DELETE", "/images/many2000-0:1?force=1")[0], 200)
     expect(busy(engine) - begun < 0.7, True, "the removal of a name")
-    image = api(engine, "GET", "/images/many19999:1/json")[1]
-    expect(len(image["RepoTags"]), 19999, "names that are left")
+    image = api(engine, "GET", "/images/many14000-13999:1/json")[1]
+    left = sorted(set(names(2000) + names(14000)) - {"many2000-0:1"})
+    expect(image["RepoTags"] == left, True, "the names that are left, in their order")
     expect(api(engine, "DELETE", f"/images/{image['Id']}?force=1")[0], 200)
-    expect(api(engine, "GET", "/images/many19999:1/json")[0], 404)
+    expect(api(engine, "GET", "/images/many14000-13999:1/json")[0], 404)
+
+
+def test_many_names_that_move_to_another_image_stall_no_one(engine):
+    cost = []
+    for n in (1500, 12000):
+        bare(engine)
+        load_cost(engine, named("old", names(n)))
+        cost.append(load_cost(engine, named("new", names(n)[::-1])))
+        image = api(engine, "GET", f"/images/many{n}-0:1/json")[1]
+        expect((image["Config"]["Labels"], len(image["RepoTags"])), ({"new": ""}, n), "the new image")
+    bare(engine)
+    in_proportion(*cost, 8, "names that move")
 
 
 def test_list_of_containers_is_short_whatever_their_image_says(engine):
@@ -263,15 +309,17 @@ def test_removal_on_a_full_disk_gives_its_room_back(engine):
 
 def test_many_layers_stall_no_one(engine):
     """The last one: their removal would take long."""
-    layers = [tar([("f", tarfile.REGTYPE, str(i))])[:2560] for i in range(6000)]
-    files, manifest = [(f"l{i}", tarfile.REGTYPE, data) for i, data in enumerate(layers)], []
-    for at in range(0, len(layers), 120):
-        conf = json.dumps({"rootfs": {"diff_ids": ["sha256:" + sha(data) for data in layers[at:at + 120]]}})
-        files.append((f"c{at}", tarfile.REGTYPE, conf))
-        manifest.append({"Config": f"c{at}", "RepoTags": [f"flat{at}:1"],
-                         "Layers": [f"l{i}" for i in range(at, at + 120)]})
-    costs(engine, tar(files + [("manifest.json", tarfile.REGTYPE, json.dumps(manifest))]),
-          1.5 if SANITIZED else 0.7, "6000 layers")
+    def archive(n):
+        layers = [tar([("f", tarfile.REGTYPE, f"{n} {i}")])[:2560] for i in range(n)]
+        files, manifest = [(f"l{i}", tarfile.REGTYPE, data) for i, data in enumerate(layers)], []
+        for at in range(0, n, 100):
+            conf = json.dumps({"rootfs": {"diff_ids": ["sha256:" + sha(data) for data in layers[at:at + 100]]}})
+            files.append((f"c{at}", tarfile.REGTYPE, conf))
+            manifest.append({"Config": f"c{at}", "RepoTags": [f"flat{n}-{at}:1"],
+                             "Layers": [f"l{i}" for i in range(at, at + 100)]})
+        return tar(files + [("manifest.json", tarfile.REGTYPE, json.dumps(manifest))])
+
+    costs(engine, archive, 600, "layers")
 
 
 if __name__ == "__main__":

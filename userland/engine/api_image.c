@@ -56,12 +56,13 @@ static bool reference_wanted(const struct json *filters, const char *ref)
     return false;
 }
 
-static void image_names(struct jw *w, const struct image *img, const struct json *filters)
+static void image_names(struct jw *w, struct image *img, const struct json *filters)
 {
+    image_tags_sort(img);
     jw_array(w, "RepoTags");
     for (int i = 0; i < img->ntags; i++)
-        if (reference_wanted(filters, img->tags[i]))
-            jw_str(w, NULL, img->tags[i]);
+        if (reference_wanted(filters, img->tags[i]->ref))
+            jw_str(w, NULL, img->tags[i]->ref);
     jw_array_end(w);
     jw_array(w, "RepoDigests");
     jw_array_end(w);
@@ -72,7 +73,7 @@ static bool filter_reference(const void *o, const char *v)
     const struct image *img = o;
 
     for (int i = 0; i < img->ntags; i++)
-        if (reference_match(v, img->tags[i]))
+        if (reference_match(v, img->tags[i]->ref))
             return true;
     return false;
 }
@@ -226,7 +227,7 @@ static void history_entry(struct jw *w, const struct image *img, const struct js
     jw_str(w, "CreatedBy", json_str(h, "created_by"));
     jw_array(w, "Tags");
     for (int i = 0; top && i < img->ntags; i++)
-        jw_str(w, NULL, img->tags[i]);
+        jw_str(w, NULL, img->tags[i]->ref);
     jw_array_end(w);
     jw_int(w, "Size", (int64_t)size);
     jw_str(w, "Comment", json_str(h, "comment"));
@@ -263,14 +264,6 @@ static struct container *image_user(const struct image *img, bool running_only)
         if (c->image == img && (!running_only || container_running(c)))
             return c;
     return NULL;
-}
-
-static bool image_has_tag(const struct image *img, const char *ref)
-{
-    for (int i = 0; i < img->ntags; i++)
-        if (!strcmp(img->tags[i], ref))
-            return true;
-    return false;
 }
 
 API(api_image_remove)

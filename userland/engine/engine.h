@@ -77,15 +77,23 @@ struct layer {
     int refs; /* images and loads */
 };
 
+/* A name of an image: one image has it at a time. */
+struct image_tag {
+    struct image *img;
+    int at; /* in its list */
+    char ref[];
+};
+
 struct image {
     struct image *next;
     char id[ID_LEN + 1];
     int refs; /* containers and jobs */
     enum image_state state;
-    struct job *packing;    /* makes its archive for guests, or NULL */
-    struct answer *removal; /* waits until its layers are gone, or NULL */
-    char **tags;
+    struct job *packing;     /* makes its archive for guests, or NULL */
+    struct answer *removal;  /* waits until its layers are gone, or NULL */
+    struct image_tag **tags; /* in any order, but after image_tags_sort() */
     int ntags;
+    bool tags_sorted;
     struct layer *layers[LAYERS_MAX]; /* bottom first */
     int nlayers;
     struct json *config; /* the whole image configuration */
@@ -127,8 +135,10 @@ void layer_put(struct layer *l, struct answer *a);
 char *image_publish(const char *dir, const struct json *result, struct buf *out);
 /* "repo[:tag]" -> the short form that is stored, or NULL when it is no reference. */
 char *image_ref_normalize(const char *ref);
-void image_tag(struct image *img, const char *ref); /* normalized */
-bool image_untag(struct image *img, const char *ref);
+void image_tag(struct image *img, const char *ref);   /* normalized */
+void image_untag(struct image *img, const char *ref); /* that it has */
+bool image_has_tag(const struct image *img, const char *ref);
+void image_tags_sort(struct image *img); /* by name, as clients see them */
 /* With the layers that are only its, when the store on the disk does not list it any more. Writes
  * what goes to the answer, which waits for it. */
 void image_remove(struct image *img, struct answer *a);

@@ -26,7 +26,7 @@
 static struct image *image_list, **image_tail = &image_list;
 static struct layer *layer_list;
 /* A single archive may have tens of thousands of layers or tags. */
-static struct map images_by_id, images_by_tag, layers_by_id, layers_by_dir;
+static struct map images_by_id, tags_by_ref, layers_by_id, layers_by_dir;
 static uint64_t config_bytes, config_values; /* of all images' configurations */
 
 char *store_path(const char *dir, const char *name)
@@ -196,7 +196,14 @@ bool image_configs_full(void)
 
 static struct image *image_by_tag(const char *ref)
 {
-    return map_find(&images_by_tag, ref);
+    const struct image_tag *t = map_find(&tags_by_ref, ref);
+
+    return t ? t->img : NULL;
+}
+
+bool image_has_tag(const struct image *img, const char *ref)
+{
+    return image_by_tag(ref) == img;
 }
 
 static struct image *image_by_id(const char *id)
@@ -248,7 +255,7 @@ struct image *image_get(struct image *img)
 static void image_untag_all(struct image *img)
 {
     for (int i = 0; i < img->ntags; i++) {
-        map_remove(&images_by_tag, img->tags[i]);
+        map_remove(&tags_by_ref, img->tags[i]->ref);
         free(img->tags[i]);
     }
     img->ntags = 0;
@@ -307,28 +314,46 @@ void image_put(struct image *img)
 void image_tag(struct image *img, const char *ref)
 {
     struct image *old = image_by_tag(ref);
+    size_t size = strlen(ref) + 1;
+    struct image_tag *t;
 
     if (old == img)
         return;
     if (old)
         image_untag(old, ref);
-    img->tags = mem_resize(img->tags, sizeof(char *) * (size_t)(img->ntags + 1));
-    img->tags[img->ntags] = str_dup(ref);
-    map_put(&images_by_tag, img->tags[img->ntags++], img);
+    t = mem_alloc(sizeof(*t) + size);
+    *t = (struct image_tag){.img = img, .at = img->ntags};
+    memcpy(t->ref, ref, size);
+    img->tags = mem_resize(img->tags, sizeof(t) * (size_t)(img->ntags + 1));
+    img->tags[img->ntags++] = t;
+    img->tags_sorted = false;
+    map_put(&tags_by_ref, t->ref, t);
 }
 
-bool image_untag(struct image *img, const char *ref)
+void image_untag(struct image *img, const char *ref)
 {
-    for (int i = 0; i < img->ntags; i++) {
-        if (strcmp(img->tags[i], ref))
-            continue;
-        map_remove(&images_by_tag, ref);
-        free(img->tags[i]);
-        memmove(img->tags + i, img->tags + i + 1, sizeof(char *) * (size_t)(img->ntags - i - 1));
-        img->ntags--;
-        return true;
-    }
-    return false;
+    struct image_tag *t = map_find(&tags_by_ref, ref), *last = img->tags[--img->ntags];
+
+    last->at = t->at;
+    img->tags[t->at] = last;
+    img->tags_sorted = false;
+    map_remove(&tags_by_ref, ref);
+    free(t);
+}
+
+static int tag_compare(const void *a, const void *b)
+{
+    return strcmp((*(struct image_tag *const *)a)->ref, (*(struct image_tag *const *)b)->ref);
+}
+
+void image_tags_sort(struct image *img)
+{
+    if (img->tags_sorted)
+        return;
+    qsort(img->tags, (size_t)img->ntags, sizeof(struct image_tag *), tag_compare);
+    for (int i = 0; i < img->ntags; i++)
+        img->tags[i]->at = i;
+    img->tags_sorted = true;
 }
 
 /* What is deleted with an image, as Docker tells it: itself, and layers that are only its. */
@@ -351,11 +376,12 @@ void image_remove(struct image *img, struct answer *a)
     struct jw w = {.out = &a->body};
 
     jw_array(&w, NULL);
+    image_tags_sort(img);
     for (int i = 0; i < img->ntags; i++) {
         jw_object(&w, NULL);
-        jw_str(&w, "Untagged", img->tags[i]);
+        jw_str(&w, "Untagged", img->tags[i]->ref);
         jw_object_end(&w);
-        event_image(img->id, img->tags[i], "untag");
+        event_image(img->id, img->tags[i]->ref, "untag");
     }
     image_untag_all(img);
     image_remove_told(img, &w);

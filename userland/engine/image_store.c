@@ -69,7 +69,7 @@ static void store_write(struct buf *b)
         jw_str(&w, "Id", img->id);
         jw_array(&w, "Tags");
         for (int i = 0; i < img->ntags; i++)
-            jw_str(&w, NULL, img->tags[i]);
+            jw_str(&w, NULL, img->tags[i]->ref);
         jw_array_end(&w);
         jw_array(&w, "Layers");
         for (int i = 0; i < img->nlayers; i++)
