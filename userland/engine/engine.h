@@ -67,7 +67,7 @@ void engine_bug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* ---- images (image.c) ---------------------------------------------------------------------- */
 
 struct layer {
-    struct layer *next;
+    struct layer *next, **link; /* what leads to it */
     /* The digest of its tar; when it holds content of the layers below it (hard links to their
      * files), that of the whole chain: it is another layer on top of others. */
     char id[ID_LEN + 1];

@@ -58,6 +58,9 @@ bool layer_is_used(const char *dir)
 
 static void layer_forget(struct layer *l)
 {
+    *l->link = l->next;
+    if (l->next)
+        l->next->link = l->link;
     map_remove(&layers_by_id, l->id);
     map_remove(&layers_by_dir, l->dir);
     free(l);
@@ -98,6 +101,9 @@ static struct layer *layer_add(const char *id, const char *diff_id, uint64_t siz
     free(dir);
     l->size = size;
     l->next = layer_list;
+    l->link = &layer_list;
+    if (l->next)
+        l->next->link = &l->next;
     layer_list = l;
     map_put(&layers_by_id, l->id, l);
     map_put(&layers_by_dir, l->dir, l);
@@ -128,12 +134,6 @@ void layer_put(struct layer *l, struct answer *a)
 
     if (--l->refs || store_opening)
         return;
-    for (struct layer **at = &layer_list; *at; at = &(*at)->next) {
-        if (*at != l)
-            continue;
-        *at = l->next;
-        break;
-    }
     path = store_path("layers/", l->dir);
     if (a)
         answer_hold(a);
@@ -144,13 +144,10 @@ void layer_put(struct layer *l, struct answer *a)
 
 void layers_forget(void)
 {
-    for (struct layer **at = &layer_list, *l; (l = *at);) {
-        if (l->refs) {
-            at = &l->next;
-            continue;
-        }
-        *at = l->next;
-        layer_forget(l);
+    for (struct layer *l = layer_list, *next; l; l = next) {
+        next = l->next;
+        if (!l->refs)
+            layer_forget(l);
     }
 }
 
