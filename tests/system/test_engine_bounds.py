@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import socket
+import subprocess
 import sys
 import tarfile
 import threading
@@ -83,6 +84,20 @@ def test_log_goes_on_where_there_was_no_descriptor_for_a_new_file(engine):
     lines = engine.run("logs", c).stdout.split()
     expect(lines, [f"{n:03}" for n in range(801 - len(lines), 801)], "the log's end")
     expect(len(lines) > 50, True, "many lines are kept")
+    clean(engine)
+
+
+def test_log_goes_on_where_a_new_file_cannot_take_its_place(engine):
+    c = create(engine, Image="busybox", Cmd=["seq", "-w", "1", "400"],
+               HostConfig={"LogConfig": {"Type": "json-file", "Config": {"max-size": "20k"}}})
+    fresh = os.path.join(engine.root, "containers", c, "log.new")
+    open(fresh, "w").close()
+    subprocess.run(["mount", "--bind", fresh, fresh], check=True)  # what is mounted on is not renamed
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    expect(api(engine, "POST", f"/containers/{c}/wait")[1], {"StatusCode": 0})
+    subprocess.run(["umount", fresh], check=True)
+    expect(os.path.exists(os.path.join(os.path.dirname(fresh), "log")), True, "the log is there")
+    expect(engine.run("logs", c).stdout.split(), [f"{n:03}" for n in range(1, 401)], "the log")
     clean(engine)
 
 

@@ -64,20 +64,33 @@ void log_close(struct container *c)
     }
 }
 
-/* The new file comes first: without a descriptor for it the one that there is goes on. */
+/* All three names, or the log stays what it is: only what was rotated away before is lost. */
+static bool log_rename(const char *fresh, const char *path, const char *old)
+{
+    if (rename(path, old) < 0)
+        return false;
+    if (rename(fresh, path) == 0)
+        return true;
+    if (rename(old, path) < 0)
+        engine_log("%s is left as %s: %s", path, old, strerror(errno));
+    return false;
+}
+
+/* The new file comes first: without one the log that there is goes on. */
 static void log_rotate(struct container *c)
 {
     char *path = container_path(c, "log"), *old = container_path(c, "log.1");
     char *fresh = container_path(c, "log.new");
     int fd = open(fresh, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC, 0600);
 
-    if (fd >= 0 && rename(path, old) == 0 && rename(fresh, path) == 0) {
+    if (fd >= 0 && log_rename(fresh, path, old)) {
         close(c->log.fd);
         c->log.fd = fd;
         c->log.size = 0;
         log_followers_file(c);
     } else if (fd >= 0) {
         close(fd);
+        unlink(fresh);
     }
     free(path);
     free(old);
