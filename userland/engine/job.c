@@ -23,7 +23,7 @@
 #define JOB_ROLE 3 /* where it stands in argv */
 #define JOB_MEMORY_MIN (64ll << 20)
 
-static struct job *job_list; /* the oldest first */
+static struct job *job_list, **job_tail = &job_list; /* the oldest first */
 static unsigned job_count;
 
 /* How many workers of a role there may be: clients wait for the others, or do not wait at all. */
@@ -75,6 +75,7 @@ static void job_free(struct job *j)
         if (*at != j)
             continue;
         *at = j->next;
+        job_tail = j->next ? job_tail : at;
         break;
     }
     source_drop(&j->in);
@@ -247,7 +248,7 @@ static void job_start(struct job *j)
 struct job *job_new(void *owner, void (*done)(struct job *, const char *), int64_t memory,
                     const char *role, ...)
 {
-    struct job *j = mem_alloc(sizeof(*j)), **tail;
+    struct job *j = mem_alloc(sizeof(*j));
     const char *arg = role;
     int n = 0;
     va_list ap;
@@ -269,9 +270,8 @@ struct job *job_new(void *owner, void (*done)(struct job *, const char *), int64
     for (size_t i = 0; i < sizeof(job_limits) / sizeof(job_limits[0]); i++)
         if (!strcmp(job_limits[i].role, role))
             j->limit = &job_limits[i];
-    for (tail = &job_list; *tail; tail = &(*tail)->next)
-        ;
-    *tail = j;
+    *job_tail = j; /* thousands may wait: of a prune, or an image's layers */
+    job_tail = &j->next;
     if (job_may_start(j))
         job_start(j);
     return j;
@@ -324,6 +324,7 @@ bool job_reaped(pid_t pid, int status)
     if (!j)
         return false;
     limit = j->limit;
+    j->pid = -1; /* it may be another's by now */
     job_kill(j); /* what it may have started itself */
     while (job_report(j))
         ;
@@ -332,7 +333,6 @@ bool job_reaped(pid_t pid, int status)
     job_move(j, JE_REAPED);
     if (limit)
         limit->running--;
-    j->pid = -1;
     if (j->done)
         j->done(j, job_verdict(status));
     else if (j->freed)
