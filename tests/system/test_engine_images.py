@@ -175,6 +175,13 @@ def test_refuse_bad_tag(engine):
     refused(engine, docker_archive("Bad Tag!", [GOOD]), "bad tag")
 
 
+def test_refuse_an_id_for_a_name(engine):
+    other = engine.run("images", "-q", "--no-trunc").stdout.split()[0][7:]
+    refused(engine, docker_archive(other, [GOOD]), "bad tag")
+    refused(engine, docker_archive(other + ":1", [GOOD]), "bad tag")
+    expect_in("invalid reference format", engine.run("tag", other, other).stderr)
+
+
 def test_store_survives_a_restart(engine):
     engine.load(docker_archive("keep:1", [GOOD]))
     before = engine.run("images").stdout

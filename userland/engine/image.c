@@ -156,6 +156,12 @@ static bool image_ref_char(char c)
     return islower((unsigned char)c) || isdigit((unsigned char)c) || strchr("._-/:", c);
 }
 
+/* 64 hex digits are an image's id: as another's name they would hide that image. */
+static bool image_ref_is_id(const char *ref)
+{
+    return strspn(ref, "0123456789abcdef") == ID_LEN && (!ref[ID_LEN] || ref[ID_LEN] == ':');
+}
+
 char *image_ref_normalize(const char *ref)
 {
     static const char *const defaults[] = {"docker.io/library/", "index.docker.io/library/",
@@ -168,7 +174,7 @@ char *image_ref_normalize(const char *ref)
             break;
         }
     }
-    if (!isalnum((unsigned char)*ref) || strlen(ref) > 384)
+    if (!isalnum((unsigned char)*ref) || strlen(ref) > 384 || image_ref_is_id(ref))
         return NULL;
     tag = strrchr(ref, ':');
     if (tag && strchr(tag, '/'))
