@@ -193,7 +193,7 @@ static void exec_failed(struct process *p, const char *error)
                          "process: %s\r\n",
                          error);
     size_t n = strlen(text);
-    uint8_t head[8] = {1, 0, 0, 0, 0, 0, (uint8_t)(n >> 8), (uint8_t)n};
+    uint8_t head[8] = {1, 0, 0, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
 
     x->exit_code = strstr(error, "permission denied")                            ? 126
                    : strstr(error, "not found") || strstr(error, "no such file") ? 127

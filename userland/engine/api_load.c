@@ -90,7 +90,7 @@ static void load_done(struct job *j, const char *error)
 
     a->error_in_stream = true;
     why = load_publish(l, error, &a->body);
-    if (!why)
+    if (!why || a->body.len) /* some images may be there all the same */
         image_store_save(a, NULL);
     load_end(l, a);
     answer_done(a, why);

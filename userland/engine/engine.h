@@ -297,7 +297,6 @@ struct container {
     struct exec *execs;
     struct request *requests; /* in order of arrival */
     struct ev_timer stop_timer;
-    bool killed;  /* SIGKILL has been sent to all of it */
     bool packing; /* the start waits for the image's archive */
     struct log log;
     struct log_follower *followers;

@@ -57,7 +57,6 @@ void container_signal(struct container *c, int sig)
 void container_kill(struct container *c)
 {
     run_signal_event(c, SIGKILL);
-    c->killed = true;
     if (c->state == C_PREPARING) { /* there is nothing to kill but the preparation */
         runtime_vm_cancel(c);
         container_start_failed(c, "the container was killed before it ran");
@@ -98,7 +97,6 @@ static void run_start(struct container *c, enum container_state was)
 {
     if (was != C_STOPPED)
         return; /* the client waits with the others, or it runs already */
-    c->killed = false;
     c->oom_killed = false;
     free(c->error);
     c->error = NULL;
