@@ -43,6 +43,34 @@ TEST(one_event_for_many_watches_lets_others_run)
     hoard(one_event_for_many);
 }
 
+/* Many files that share a queue, each watched by many. */
+static void one_event_for_many_opens(void)
+{
+    static int file[2000];
+    struct epoll_event ev = {.events = EPOLLIN};
+    int n = 0;
+
+    many_descriptors(20000);
+    EXPECT(mkdir("/tmp", 0777) == 0 || errno == EEXIST);
+    EXPECT(mkfifo("/tmp/fifo", 0600) == 0);
+    for (int i = 0; i < 2000; i++)
+        EXPECT((file[i] = open("/tmp/fifo", O_RDWR)) >= 0);
+    EXPECT(unlink("/tmp/fifo") == 0);
+    for (int k = 0; k < 40; k++) {
+        int ep = epoll_create1(0);
+
+        for (int i = 0; i < 2000; i++)
+            n += epoll_ctl(ep, EPOLL_CTL_ADD, file[i], &ev) == 0;
+    }
+    EXPECT(n > 1000);
+    for (int i = 0; i < 20; i++)
+        EXPECT(write(file[0], "", 1) == 1);
+}
+TEST(one_event_for_many_files_of_a_queue_lets_others_run)
+{
+    hoard(one_event_for_many_opens);
+}
+
 static void *poll_all(void *arg)
 {
     static struct pollfd p[15000];

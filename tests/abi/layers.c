@@ -296,20 +296,27 @@ TEST(mappings_stay_within_the_file_systems_size)
 TEST(a_write_is_refused_only_where_there_is_no_room)
 {
     static char block[400 << 10];
+    int fd, begun[2], status;
     pid_t other;
-    int fd;
+    char c;
 
     begin_with("size=1m");
     fd = open("old", O_CREAT | O_WRONLY, 0600);
-    EXPECT(write(fd, block, sizeof(block)) == sizeof(block));
+    EXPECT(write(fd, block, sizeof(block)) == sizeof(block) && pipe(begun) == 0);
     other = fork();
-    if (other == 0)
-        for (alarm(20);;)
+    if (other == 0) {
+        for (alarm(20);; write(begun[1], "", 1))
             EXPECT(pwrite(fd, block, sizeof(block), 0) == sizeof(block));
+    }
     fd = open("new", O_CREAT | O_WRONLY, 0600);
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 50; i++) { /* each beside at least a part of the other's */
+        EXPECT(read(begun[0], &c, 1) == 1);
         EXPECT(pwrite(fd, block, sizeof(block), 0) == sizeof(block));
         EXPECT(ftruncate(fd, 0) == 0);
     }
-    EXPECT(kill(other, SIGKILL) == 0 && waitpid(other, NULL, 0) == other);
+    EXPECT(kill(other, SIGKILL) == 0 && waitpid(other, &status, 0) == other);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL); /* it was refused nothing */
+    EXPECT(pwrite(fd, block, sizeof(block), 0) == sizeof(block));
+    EXPECT(pwrite(fd, block, sizeof(block), sizeof(block)) == (256 - 2 * 100) * 4096);
+    EXPECT_ERR(pwrite(fd, "x", 1, 2 * sizeof(block)), ENOSPC);
 }
