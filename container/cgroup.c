@@ -49,7 +49,7 @@ static void cgroup_init(struct cgroup *cg, struct cgroup *parent)
     cg->cpu_weight = CPU_WEIGHT_DEFAULT;
     cg->cpus_effective = parent ? parent->cpus_effective : U64_MAX;
     cg->depth_max = cg->below_max = U64_MAX;
-    waitq_init(&cg->events_wait);
+    pseudo_changes_init(&cg->changes);
 }
 
 static void cgroup_init_root(void)
@@ -354,7 +354,7 @@ int cgroup_remove(struct cgroup *cg)
     mutex_unlock(&cgroup_tree_lock);
     if (err)
         return err;
-    waitq_wake_all(&cg->events_wait);
+    pseudo_changed(&cg->changes);
     cgroup_put(cg); /* the tree's */
     return 0;
 }

@@ -15,6 +15,7 @@
 #include "sched/thread.h"
 #include "sync/rcu.h"
 #include "sync/refcount.h"
+#include "vfs/pseudo.h"
 
 /* Embedded in kernel/proc's struct process. */
 struct cgroup_member {
@@ -72,7 +73,7 @@ struct cgroup {
     u64 depth_max, below_max;        /* t  cgroup.max.*; U64_MAX: max */
     u32 cpu_weight;                  /* t */
     u64 oom_since;                   /* a  ns: when its last victim was killed */
-    struct waitq events_wait;        /* poll of *.events */
+    struct pseudo_changes changes;   /* of the files *.events */
     struct cgroup *emptied;          /* the next to free, once nothing is charged to it any more */
     struct rcu_head rcu;
 };

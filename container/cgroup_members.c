@@ -22,7 +22,7 @@ static void cgroup_populate(struct cgroup *cg, s64 change)
         spin_unlock_irqrestore(&cg->lock, flags);
         if (before != 0 && before + (u64)change != 0)
             return;
-        waitq_wake_all(&cg->events_wait);
+        pseudo_changed(&cg->changes);
     }
 }
 
@@ -90,7 +90,7 @@ static int cgroup_charge_pids(struct cgroup *cg, u64 n)
         struct cgroup *full = failed->owner;
 
         __atomic_fetch_add(&full->events_pids_max, 1, __ATOMIC_RELAXED);
-        waitq_wake_all(&full->events_wait);
+        pseudo_changed(&full->changes);
     }
     return -EAGAIN;
 }

@@ -23,7 +23,7 @@ static void freeze_group_locked(struct cgroup *cg)
     if (was == now)
         return;
     sched_group_set_frozen(cg->sched, now);
-    waitq_wake_all(&cg->events_wait);
+    pseudo_changed(&cg->changes);
 }
 
 int cgroup_freeze(struct cgroup *cg, bool freeze)
@@ -59,6 +59,6 @@ void cgroup_frozen_notify(struct cgroup_member *m)
     struct cgroup *cg = cgroup_of(m);
 
     for (struct cgroup *at = cg; at; at = at->parent)
-        waitq_wake_all(&at->events_wait);
+        pseudo_changed(&at->changes);
     cgroup_put(cg);
 }

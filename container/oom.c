@@ -37,7 +37,7 @@ static void oom_event(struct cgroup *cg, enum cgroup_event event)
     __atomic_fetch_add(&cg->events_local[event], 1, __ATOMIC_RELAXED);
     for (; cg; cg = cg->parent) {
         __atomic_fetch_add(&cg->events[event], 1, __ATOMIC_RELAXED);
-        waitq_wake_all(&cg->events_wait);
+        pseudo_changed(&cg->changes);
     }
 }
 

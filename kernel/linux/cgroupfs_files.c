@@ -248,10 +248,9 @@ static int cg_events_show(struct pseudo_node *node, struct seq *out, const struc
     return 0;
 }
 
-static u32 cg_events_poll(struct pseudo_node *node, struct file *f, struct poll_table *pt)
+static struct pseudo_changes *cg_changes(struct pseudo_node *node)
 {
-    poll_wait(pt, &cg_of(node)->events_wait);
-    return POLLIN | POLLRDNORM | POLLERR | POLLPRI;
+    return &cg_of(node)->changes;
 }
 
 static int cg_freeze_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
@@ -415,7 +414,7 @@ const struct cgroup_file cgroup_files[] = {
     CG_RO("cgroup.stat", 0, false, cg_stat_show),
     CG_RW("cgroup.max.depth", 0, false, cg_max_depth_show, cg_max_depth_store),
     CG_RW("cgroup.max.descendants", 0, false, cg_max_below_show, cg_max_below_store),
-    CG_RO("cgroup.events", 0, true, cg_events_show, .poll = cg_events_poll),
+    CG_RO("cgroup.events", 0, true, cg_events_show, .changes = cg_changes),
     CG_RO("cgroup.type", 0, true, cg_type_show),
     CG_RW("cgroup.freeze", 0, true, cg_freeze_show, cg_freeze_store),
     CG_WO("cgroup.kill", 0, true, cg_kill_store),
@@ -425,9 +424,9 @@ const struct cgroup_file cgroup_files[] = {
     CG_RW("memory.low", CG_MEMORY, true, cgroupfs_memory_low_show, cgroupfs_memory_low_store),
     CG_RW("memory.high", CG_MEMORY, true, cgroupfs_memory_high_show, cgroupfs_memory_high_store),
     CG_RW("memory.max", CG_MEMORY, true, cgroupfs_memory_max_show, cgroupfs_memory_max_store),
-    CG_RO("memory.events", CG_MEMORY, true, cgroupfs_memory_events_show, .poll = cg_events_poll),
+    CG_RO("memory.events", CG_MEMORY, true, cgroupfs_memory_events_show, .changes = cg_changes),
     CG_RO("memory.events.local", CG_MEMORY, true, cgroupfs_memory_events_local_show,
-          .poll = cg_events_poll),
+          .changes = cg_changes),
     CG_RO("memory.stat", CG_MEMORY, false, cgroupfs_memory_stat_show),
     CG_RW("memory.oom.group", CG_MEMORY, true, cgroupfs_memory_oom_group_show,
           cgroupfs_memory_oom_group_store),
@@ -443,6 +442,6 @@ const struct cgroup_file cgroup_files[] = {
     CG_RO("cpuset.mems.effective", CG_CPUSET, false, cgroupfs_mems_effective_show),
     CG_RO("pids.current", CG_PIDS, true, pids_current_show),
     CG_RW("pids.max", CG_PIDS, true, pids_max_show, pids_max_store),
-    CG_RO("pids.events", CG_PIDS, true, pids_events_show, .poll = cg_events_poll),
+    CG_RO("pids.events", CG_PIDS, true, pids_events_show, .changes = cg_changes),
 };
 const unsigned cgroup_file_count = ARRAY_SIZE(cgroup_files);

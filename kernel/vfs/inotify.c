@@ -685,6 +685,8 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
     if ((mask & IN_ONLYDIR) && !S_ISDIR(inode->mode))
         return -ENOTDIR;
     err = inode_permission(inode, cred, 4);
+    if (!err && inode->ops->watched)
+        err = inode->ops->watched(inode);
     if (err)
         return err;
     w = kzalloc(sizeof(*w));

@@ -22,6 +22,14 @@ void seq_write(struct seq *s, const void *data, size_t n);
 
 #define PSEUDO_ALL_SHOWN U64_MAX
 
+/* That a text has changed: how often, and those who wait for it. */
+struct pseudo_changes {
+    u64 count; /* a  from 1 on */
+    struct waitq wait;
+};
+void pseudo_changes_init(struct pseudo_changes *c);
+void pseudo_changed(struct pseudo_changes *c); /* irq-safe */
+
 struct pseudo_node;
 struct pseudo_ops {
     int (*show)(struct pseudo_node *node, struct seq *out, const struct cred *cred);
@@ -40,6 +48,9 @@ struct pseudo_ops {
     int (*mkdir)(struct pseudo_node *dir, const char *name, u32 mode); /* cgroup */
     int (*rmdir)(struct pseudo_node *dir, struct pseudo_node *child);
     u32 (*poll)(struct pseudo_node *node, struct file *f, struct poll_table *pt);
+    /* Instead of poll, of a file that is looked up anew each time: polls tell POLLERR and POLLPRI
+     * from a change until the next read, and inotify tells IN_MODIFY. Lives as long as the node. */
+    struct pseudo_changes *(*changes)(struct pseudo_node *node);
     int (*permission)(struct pseudo_node *node, const struct cred *cred, int mask);
     void (*owner)(struct pseudo_node *node, kuid_t *uid, kgid_t *gid);
     void (*destroy)(struct pseudo_node *node); /* the last reference: drop priv */
@@ -56,6 +67,7 @@ struct pseudo_node {
     struct list_node children, sibling; /* tree lock */
     struct pseudo_node *base; /* I  its fixed children are seen here too (never freed); or NULL */
     bool revalidate;          /* looked up anew each time: it may vanish (/proc/<pid>) */
+    struct pseudo_teller *teller; /* a  set once; pseudo_fs.c */
 };
 
 /* PSEUDO_FILE(ostype) = {"proc", "sys/kernel/ostype", 0444, &ops}: directories on the way are made.

@@ -178,6 +178,7 @@ static const struct inode_ops pseudo_inode_ops = {
     .readlink = pseudo_readlink,
     .permission = pseudo_permission,
     .setattr = pseudo_setattr,
+    .watched = pseudo_watch,
 };
 /* The walk asks for follow before readlink, so magic links have their own table. */
 static const struct inode_ops pseudo_magic_ops = {
@@ -196,7 +197,7 @@ struct pseudo_open {
     u64 next;            /* lock  where the next part begins, as show_part counts */
     bool shown;          /* lock */
     struct mount_ns *ns; /* a  set once: whose changes are polled; a reference */
-    u64 seen;            /* a  how many of them were told */
+    u64 seen;            /* a  how many of them, or of the text's changes, were told */
 };
 
 static struct pseudo_open *pseudo_opened(struct file *f)
@@ -223,6 +224,8 @@ static int pseudo_show_next_locked(struct file *f, struct pseudo_open *o)
     struct pseudo_node *node = pseudo_of_file(f);
     int err;
 
+    if (!o->next && node->ops->changes)
+        WRITE_ONCE(o->seen, __atomic_load_n(&node->ops->changes(node)->count, __ATOMIC_SEQ_CST));
     o->base += o->text.len;
     o->text.len = 0;
     o->text.failed = false;
@@ -337,10 +340,25 @@ static loff_t pseudo_seek(struct file *f, loff_t off, int whence)
     return to;
 }
 
+static u32 pseudo_poll_changes(struct file *f, struct poll_table *pt, struct pseudo_changes *c)
+{
+    const u32 always = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+    struct pseudo_open *o = pseudo_opened(f);
+
+    if (!o)
+        return POLLERR;
+    poll_wait(pt, &c->wait);
+    return __atomic_load_n(&c->count, __ATOMIC_SEQ_CST) == READ_ONCE(o->seen)
+               ? always
+               : always | POLLERR | POLLPRI;
+}
+
 static u32 pseudo_poll(struct file *f, struct poll_table *pt)
 {
     struct pseudo_node *node = pseudo_of_file(f);
 
+    if (node->ops->changes)
+        return pseudo_poll_changes(f, pt, node->ops->changes(node));
     return node->ops->poll ? node->ops->poll(node, f, pt)
                            : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 }
@@ -461,6 +479,7 @@ static const struct file_ops pseudo_dir_ops = {
 
 static void pseudo_evict(struct inode *i)
 {
+    pseudo_unwatch(i);
     pseudo_put(i->priv);
 }
 

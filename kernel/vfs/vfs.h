@@ -135,6 +135,7 @@ struct inode_ops {
     int (*removexattr)(struct inode *inode, const char *name);
     ssize_t (*listxattr)(struct inode *inode, char *buf, size_t n);
     bool (*revalidate)(struct inode *dir, struct dentry *d); /* NULL: a cached name stays true */
+    int (*watched)(struct inode *inode); /* by inotify, from now on, maybe again. -ENOMEM */
 };
 
 /* I immutable · k lock · a atomic */

@@ -4,6 +4,7 @@
  * killed, moved out and let go on.
  */
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 
 #include "abi.h"
@@ -291,4 +292,68 @@ TEST(a_sleeper_counts_as_frozen_and_does_not_go_on_when_it_is_woken)
     await_more(1);
     end(pid);
     group_gone("fz-h");
+}
+
+static pid_t member_of(const char *group)
+{
+    char number[16];
+    pid_t pid = fork();
+
+    if (pid == 0)
+        for (;;)
+            pause();
+    snprintf(number, sizeof(number), "%d", pid);
+    EXPECT(put(group, "cgroup.procs", number) == 0);
+    return pid;
+}
+
+/* POLLPRI stands from a change until the next look: else a watcher would never sleep. */
+TEST(a_change_of_a_groups_events_is_polled_until_it_is_read)
+{
+    char path[256], text[256];
+    struct pollfd p = {.events = POLLPRI};
+    pid_t pid;
+
+    group_make("told");
+    path_of(path, sizeof(path), "told", "cgroup.events");
+    p.fd = open(path, O_RDONLY);
+    EXPECT(poll(&p, 1, 0) == 1 && p.revents == (POLLPRI | POLLERR));
+    EXPECT(read(p.fd, text, sizeof(text)) > 0 && poll(&p, 1, 0) == 0);
+    pid = member_of("told");
+    EXPECT(poll(&p, 1, 10000) == 1 && p.revents == (POLLPRI | POLLERR) && poll(&p, 1, 0) == 1);
+    EXPECT(pread(p.fd, text, sizeof(text), 0) > 0 && poll(&p, 1, 0) == 0);
+    p.events = POLLIN;
+    EXPECT(poll(&p, 1, 0) == 1 && p.revents == POLLIN);
+    end(pid);
+    group_gone("told");
+}
+
+/* Waits for IN_MODIFY of the one watch. */
+static void await_modify(int in)
+{
+    struct inotify_event e;
+    struct pollfd p = {in, POLLIN, 0};
+
+    EXPECT(poll(&p, 1, 10000) == 1);
+    EXPECT(read(in, &e, sizeof(e)) == sizeof(e) && e.wd == 1 && e.mask == IN_MODIFY && !e.len);
+}
+
+TEST(a_change_of_a_groups_events_is_told_by_inotify)
+{
+    int in = inotify_init1(IN_NONBLOCK);
+    char path[256], text[256];
+    pid_t pid;
+
+    group_make("told");
+    path_of(path, sizeof(path), "told", "cgroup.events");
+    EXPECT(inotify_add_watch(in, path, IN_MODIFY) == 1);
+    pid = member_of("told");
+    await_modify(in);
+    get("told", "cgroup.events", text, sizeof(text));
+    EXPECT(strstr(text, "populated 1\n"));
+    EXPECT(inotify_add_watch(in, path, IN_MODIFY | IN_MASK_ADD) == 1); /* it is the same file */
+    end(pid);
+    await_modify(in);
+    EXPECT(inotify_rm_watch(in, 1) == 0);
+    group_gone("told");
 }
