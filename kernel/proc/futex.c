@@ -419,20 +419,29 @@ s64 futex_wake_op(u64 addr, bool private, int n, u64 addr2, int n2, u32 code)
     return woken;
 }
 
-/* A lock of a dead task: marks it and wakes one waiter (Documentation of robust futexes). */
-static bool futex_owner_died(u64 addr, u32 tid)
+static void futex_wake_at_exit(u64 addr)
+{
+    (void)futex_wake(addr, false, 1, ~0U);
+    (void)futex_wake(addr, true, 1, ~0U);
+}
+
+/* A lock of a dead task: marks it and wakes one waiter (Documentation of robust futexes). pending:
+ * it was about to take or free it; if it had freed it, it may have woken none yet. */
+static bool futex_owner_died(u64 addr, u32 tid, bool pending)
 {
     u32 v;
 
     if (!IS_ALIGNED(addr, 4) || user_load32(&v, (const u32 __user *)addr))
         return false;
+    if (pending && !v)
+        futex_wake_at_exit(addr);
     while ((v & FUTEX_TID_MASK) == tid) {
         u32 seen = v, next = (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
         if (user_cas32((u32 __user *)addr, &seen, next))
             return false;
         if (seen == v) {
             if (v & FUTEX_WAITERS)
-                futex_wake(addr, false, 1, ~0U), futex_wake(addr, true, 1, ~0U);
+                futex_wake_at_exit(addr);
             return true;
         }
         v = seen;
@@ -453,14 +462,14 @@ static void futex_robust_exit(u64 head, u32 tid)
     while ((entry & ~1UL) != head && limit--) {
         u64 at = entry & ~1UL;
         int err = user_load64(&next, (const u64 __user *)at);
-        if (at != (pending & ~1UL) && !futex_owner_died(at + (u64)offset, tid))
+        if (at != (pending & ~1UL) && !futex_owner_died(at + (u64)offset, tid, false))
             return;
         if (err)
             return;
         entry = next;
     }
     if (pending & ~1UL)
-        futex_owner_died((pending & ~1UL) + (u64)offset, tid);
+        futex_owner_died((pending & ~1UL) + (u64)offset, tid, true);
 }
 
 void futex_task_exit(struct task *t)
@@ -474,10 +483,8 @@ void futex_task_exit(struct task *t)
         futex_robust_exit(t->robust_list, tid);
     t->robust_list = 0;
     if (t->clear_child_tid && refcount_read(&as->users) > 1) {
-        if (user_store32((u32 __user *)t->clear_child_tid, 0) == 0) {
-            futex_wake(t->clear_child_tid, false, 1, ~0U);
-            futex_wake(t->clear_child_tid, true, 1, ~0U);
-        }
+        if (user_store32((u32 __user *)t->clear_child_tid, 0) == 0)
+            futex_wake_at_exit(t->clear_child_tid);
     }
     t->clear_child_tid = 0;
 }

@@ -122,3 +122,24 @@ TEST(waiters_on_memory_that_is_gone_take_no_wakeup_of_other_memory)
     for (int i = 0; i < 2 * GONE; i++)
         EXPECT(futex(map_shared(), FUTEX_WAKE, 8, 0, NULL, 0) == 0);
 }
+
+/* It has freed its lock and ends before it wakes anyone. */
+static void *end_while_unlocking(void *word)
+{
+    struct robust_list_head head = {.list = {&head.list}, .list_op_pending = word};
+
+    EXPECT(syscall(SYS_set_robust_list, &head, sizeof(head)) == 0);
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+
+TEST(a_lock_that_was_just_freed_has_an_heir)
+{
+    struct waiter w = {.word = map_shared()};
+    pthread_t waiting, ending;
+
+    EXPECT(pthread_create(&waiting, NULL, wait_on_shared, &w) == 0);
+    until_asleep(&w.tid);
+    EXPECT(pthread_create(&ending, NULL, end_while_unlocking, w.word) == 0);
+    EXPECT(pthread_join(waiting, NULL) == 0);
+}
