@@ -271,7 +271,7 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
     fd_close_on_exec();
     task_set_cred(j->cred);
     j->cred = NULL;
-    exec_name_thread(j->path);
+    exec_name_thread(j->called);
     t->process->did_exec = true;
     t->process->membarrier = 0;
     t->process->dumpable = !j->closed;
@@ -332,7 +332,7 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
 
     if (!j)
         return -ENOMEM;
-    *j = (struct exec_job){.file = file, .path = path, .argv = argv, .envp = envp};
+    *j = (struct exec_job){.file = file, .called = path, .path = path, .argv = argv, .envp = envp};
     j->shared = fs_context_exec_begin(current_task()->fs);
     j->head = page_alloc_virt(0, PA_ZERO);
     err = j->head ? 0 : -ENOMEM;

@@ -21,9 +21,10 @@ int exec_strings_copy_in(struct exec_strings *s, u64 user_vector) __must_check;
 void exec_strings_free(struct exec_strings *s);
 
 struct exec_job {
-    struct file *file; /* the program */
-    bool file_owned;   /* a script led us to it: ours to put */
-    const char *path;  /* the name it was called by: AT_EXECFN */
+    struct file *file;  /* the program */
+    bool file_owned;    /* a script led us to it: ours to put */
+    const char *called; /* the name it was called by, a script's too: comm, AT_EXECFN */
+    const char *path;   /* the name of what file is: an interpreter's after a script */
     char path_buf[256];
     struct exec_strings *argv, *envp; /* borrowed; argv is rewritten by scripts */
     char *head;                       /* the first page of file */

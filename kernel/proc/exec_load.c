@@ -364,7 +364,7 @@ static int exec_build_stack(struct exec_job *j)
     if (err)
         return err;
     sp = j->stack_top - 8;
-    if ((err = exec_push(j, &sp, j->path, strlen(j->path) + 1)))
+    if ((err = exec_push(j, &sp, j->called, strlen(j->called) + 1)))
         return err;
     execfn = sp;
     if ((err = exec_push(j, &sp, j->envp->buf, j->envp->len)))

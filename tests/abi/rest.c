@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -425,19 +426,25 @@ TEST(programs_for_the_kernel_are_judged)
 /* What main() becomes in a program that is asked for its name. */
 __attribute__((constructor)) static void asked_for_the_name(void)
 {
-    const char *want = getenv("EXECFN_PROBE");
+    const char *want = getenv("EXECFN_PROBE"), *comm = getenv("COMM_PROBE");
+    char name[16] = "";
 
-    if (want)
-        _exit(strcmp((const char *)getauxval(AT_EXECFN), want) != 0);
+    if (!want)
+        return;
+    prctl(PR_GET_NAME, name);
+    _exit(strcmp((const char *)getauxval(AT_EXECFN), want) != 0 ||
+          (comm && strcmp(name, comm) != 0));
 }
 
 static void started_as(int dir, const char *name, int flags, const char *shown)
 {
     static char *const argv[] = {"self", NULL};
-    char env[64], *const envp[] = {env, NULL};
+    char env[64], comm[64], *const envp[] = {env, dir == AT_FDCWD ? comm : NULL, NULL};
+    const char *base = strrchr(shown, '/');
     int status;
 
     snprintf(env, sizeof(env), "EXECFN_PROBE=%s", shown);
+    snprintf(comm, sizeof(comm), "COMM_PROBE=%s", base ? base + 1 : shown);
     if (fork() == 0) {
         syscall(SYS_execveat, dir, name, argv, envp, flags);
         _exit(2);
@@ -479,4 +486,23 @@ TEST(no_group_has_no_priority)
 {
     EXPECT_ERR(getpriority(PRIO_PGRP, 4000000), ESRCH);
     EXPECT_ERR(setpriority(PRIO_PGRP, 4000000, 5), ESRCH);
+}
+
+static void write_script(const char *path, const char *interpreter)
+{
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0700);
+
+    EXPECT(fd >= 0 && dprintf(fd, "#!%s\n", interpreter) > 0 && close(fd) == 0);
+}
+
+/* And so do ps(1) and pgrep(1). */
+TEST(a_script_is_known_by_its_own_name)
+{
+    mkdir("/tmp", 0777);
+    write_script("/tmp/abi-script", "/proc/self/exe");
+    write_script("/tmp/abi-outer", "/tmp/abi-script");
+    started_as(AT_FDCWD, "/tmp/abi-script", 0, "/tmp/abi-script");
+    started_as(AT_FDCWD, "/tmp/abi-outer", 0, "/tmp/abi-outer");
+    unlink("/tmp/abi-script");
+    unlink("/tmp/abi-outer");
 }
