@@ -377,6 +377,23 @@ static u64 recent_drop(void)
 }
 CACHE_KIND("25") = {"filters", recent_drop};
 
+static u32 seccomp_depth(const struct seccomp *s)
+{
+    return s ? s->depth : 0;
+}
+
+/* Two skips of the same length are followed by one of twice as much: so each depth is reached in a
+ * few steps ("An applicative random-access stack", Myers 1983). */
+static void seccomp_set_skip(struct seccomp *f)
+{
+    const struct seccomp *prev = f->prev, *far = prev ? prev->skip : NULL;
+
+    f->depth = seccomp_depth(prev) + 1;
+    f->skip = prev;
+    if (far && seccomp_depth(prev) - far->depth == far->depth - seccomp_depth(far->skip))
+        f->skip = far->skip;
+}
+
 int seccomp_attach(struct seccomp *prev, const struct bpf_insn *insns, u32 len, bool log,
                    struct seccomp **out)
 {
@@ -401,6 +418,7 @@ int seccomp_attach(struct seccomp *prev, const struct bpf_insn *insns, u32 len, 
     f->log = log;
     f->len = len;
     memcpy(f->insns, insns, len * sizeof(*insns));
+    seccomp_set_skip(f);
     seccomp_fill_bitmap(f);
     if (!prev)
         recent_replace(f);
@@ -423,8 +441,8 @@ u32 seccomp_run(const struct seccomp *chain, const struct seccomp_data *data)
 
 bool seccomp_is_ancestor(const struct seccomp *old, const struct seccomp *chain)
 {
-    while (chain && chain != old)
-        chain = chain->prev;
+    while (seccomp_depth(chain) > seccomp_depth(old))
+        chain = seccomp_depth(chain->skip) >= seccomp_depth(old) ? chain->skip : chain->prev;
     return chain == old;
 }
 

@@ -46,6 +46,8 @@ struct seccomp {
     refcount_t ref;
     struct seccomp *prev; /* the filter installed before: a reference */
     u64 allow[SECCOMP_CALLS / 64];
+    const struct seccomp *skip; /* one further down, or NULL: for big steps */
+    u32 depth;                  /* how many filters there are with it */
     u32 chain_len;
     bool log;
     u32 len;
