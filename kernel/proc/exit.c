@@ -443,9 +443,11 @@ void process_become_leader(struct task *t)
     list_add_tail(&p->pid->tasks[PID_TID], &t->pid_node);
     spin_unlock(&p->pid->lock);
     pid_get(p->pid);
-    t->pid = p->pid;
     task_get(t);
+    spin_lock(&p->siglock); /* some look at the leader with this lock alone */
+    t->pid = p->pid;
     p->leader = t;
+    spin_unlock(&p->siglock);
     spin_unlock_irqrestore(&proc_lock, flags);
     cgroup_uncharge_thread(&p->cgroup);
     pid_free_numbers(own);

@@ -44,7 +44,7 @@ struct process {
     struct rcu_head rcu;    /*    its queues outlive the last reference by a grace period */
     u8 state;               /* p  enum process_state */
     struct pid *pid;        /* I  the thread-group id; a reference */
-    struct task *leader;    /* p  its tid is the process id; a reference until reaped */
+    struct task *leader;    /* p, s  its tid is the process id; a reference until reaped */
     struct list_node tasks; /* p, s  live tasks by task->node */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
     struct task_tell *tell; /* s  the walk that tells them what goes for all, or NULL */
@@ -124,6 +124,8 @@ struct pid *process_pgrp(struct process *p);
 struct process *process_of_pid(struct pid *pid);
 /* A live task of p with a reference, the leader if it lives; NULL when all exited. */
 struct task *process_task(struct process *p);
+/* Its leader, alive or what a zombie has left of it: a reference; NULL when p has been reaped. */
+struct task *process_leader(struct process *p);
 /* p's address space with a user reference, or NULL. aspace_put gives it back. */
 struct aspace *process_aspace(struct process *p);
 /* The pid namespace its own pid was allocated in. */

@@ -126,6 +126,23 @@ struct task *process_task(struct process *p)
     return t;
 }
 
+/* The reaping lets go of the leader without a lock, once the state says so. */
+struct task *process_leader(struct process *p)
+{
+    struct task *t = NULL;
+    u64 flags;
+
+    DELAYPOINT(process_leader);
+    spin_lock_irqsave(&proc_lock, &flags);
+    if (p->state != PROCESS_REAPED) {
+        t = p->leader;
+        DELAYPOINT(process_leader_get);
+        task_get(t);
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    return t;
+}
+
 struct aspace *process_aspace(struct process *p)
 {
     struct aspace *as;

@@ -15,16 +15,10 @@
 static struct task *procfs_leader(struct pid_ns *ns, u32 nr)
 {
     struct process *p = process_find_leader(ns, nr);
-    struct task *t = NULL;
-    u64 flags;
 
     if (!p)
         return NULL;
-    spin_lock_irqsave(&proc_lock, &flags);
-    t = p->leader;
-    if (t)
-        task_get(t);
-    spin_unlock_irqrestore(&proc_lock, flags);
+    struct task *t = process_leader(p);
     process_put(p);
     return t;
 }

@@ -427,17 +427,8 @@ void signal_force(int sig, const struct siginfo *info)
 static struct task *signal_target(struct process *p)
 {
     struct task *t = process_task(p);
-    u64 flags;
 
-    if (t)
-        return t;
-    spin_lock_irqsave(&proc_lock, &flags);
-    if (p->state != PROCESS_REAPED) {
-        t = p->leader;
-        task_get(t);
-    }
-    spin_unlock_irqrestore(&proc_lock, flags);
-    return t;
+    return t ? t : process_leader(p);
 }
 
 int signal_permitted_to(struct task *t, int sig)

@@ -4,6 +4,7 @@
  * proc_lock; the parent's child_wait is woken by whatever changes one.
  */
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "proc/proc_priv.h"
 #include "proc/reap.h"
 
@@ -128,6 +129,7 @@ void reap_list(struct list_node *dead)
         sighand_leave(p);
         waitq_wake_all(&p->pid->exit_wait);
         cgroup_exit(&p->cgroup);
+        DELAYPOINT(reap_leader);
         struct task *leader = p->leader;
         p->leader = NULL;
         task_put(leader);

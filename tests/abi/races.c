@@ -141,6 +141,56 @@ TEST(a_namespace_ends_whichever_thread_of_it_leaves_last)
     in_rounds("exit_number", end_a_namespace_of_threads);
 }
 
+/* ------------------------------------------------------------- the end of a process */
+
+static volatile pid_t ending;
+
+static void *look_it_up(void *arg)
+{
+    char path[64];
+
+    become_dweller();
+    for (int i = 0; i < ROUNDS; i++) {
+        while (!ending)
+            sched_yield();
+        snprintf(path, sizeof(path), "/proc/%d/stat", ending);
+        EXPECT(access(path, R_OK) == 0 || errno == ENOENT);
+        ending = 0;
+    }
+    return NULL;
+}
+
+static void dwell_in_all(const char *const *points, bool on)
+{
+    for (; *points; points++)
+        dwell(*points, on);
+}
+
+TEST(a_process_is_looked_up_while_it_is_reaped)
+{
+    static const char *const points[] = {"process_leader", "process_leader_get", "reap_leader",
+                                         NULL};
+    pthread_t looker;
+    siginfo_t info;
+
+    become_dweller();
+    EXPECT(pthread_create(&looker, NULL, look_it_up, NULL) == 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        EXPECT(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
+        dwell_in_all(points, true);
+        ending = pid;
+        usleep(10000); /* half of what the other dwells */
+        EXPECT(waitpid(pid, NULL, 0) == pid);
+        while (ending)
+            sched_yield();
+        dwell_in_all(points, false);
+    }
+    EXPECT(pthread_join(looker, NULL) == 0);
+}
+
 /* ------------------------------------------------------------- control groups */
 
 #define GROUPS "/tmp/races-cgroup"
