@@ -116,6 +116,7 @@ s64 sys_sigaltstack(u64 unew, u64 uold)
 struct signal_message {
     int code;
     const struct siginfo *info;
+    u64 shared; /* signal_shared_number's where it is for several processes; 0: for one */
 };
 
 /* The sender's number as the receiver's namespace has it; 0: none there. */
@@ -140,7 +141,8 @@ static int signal_process_checked(struct process *p, int sig, const struct signa
     if (err)
         return err;
     struct siginfo info = signal_message_for(m, p);
-    return signal_send_process(p, sig, &info);
+    return m->shared ? signal_send_shared(p, sig, &info, m->shared)
+                     : signal_send_process(p, sig, &info);
 }
 
 /* kill(-1): every process but PID 1 and oneself. That one may not signal some is no error. */
@@ -168,84 +170,77 @@ static s64 signal_broadcast(int sig, const struct signal_message *m)
     return result;
 }
 
-/* Those in the group now, each with a reference. NULL: no memory. */
-static struct process **signal_group_members(struct pid *pgrp, unsigned *nr)
+#define GROUP_AT_ONCE 64 /* bounds the time with interrupts off */
+
+/* A walk over a group, the oldest first, so that who is forked meanwhile comes last. */
+struct group_walk {
+    struct pid *pgrp;
+    struct process *at; /* where it has come to: a reference, or NULL at the start */
+    u64 nr;             /* its place in the group then */
+};
+
+/* REQUIRES(proc_lock), as it is in a group */
+static int signal_member_locked(struct process *p, int sig, const struct signal_message *m)
 {
-    struct process *p, **all;
-    unsigned room = 64, n;
+    int err = sig < 0 || sig > NSIG    ? -EINVAL
+              : p == current_process() ? 0
+                                       : signal_permitted_to(p->leader, sig);
+
+    if (err || !sig)
+        return err;
+    struct siginfo info = signal_message_for(m, p);
+    return signal_send_shared(p, sig, &info, m->shared);
+}
+
+/* Some members; false: the last of them was the newest. Where `at` has left its place the walk
+ * begins again: those that had the signal, and what they have forked since, know its number. */
+static bool signal_group_some(struct group_walk *w, int sig, const struct signal_message *m,
+                              s64 *result)
+{
+    struct list_node *all = &w->pgrp->tasks[PID_PGID], *n;
+    struct process *former = w->at, *p = NULL;
     u64 flags;
 
-    for (;; room = n + n / 4) { /* it may go on growing */
-        all = kcalloc(room, sizeof(struct process *));
-        if (!all)
-            return NULL;
-        n = 0;
-        spin_lock_irqsave(&proc_lock, &flags);
-        list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
-            if (n++ < room) {
-                process_get(p);
-                all[n - 1] = p;
-            }
-        }
-        spin_unlock_irqrestore(&proc_lock, flags);
-        if (n <= room)
-            break;
-        for (unsigned i = 0; i < room; i++)
-            process_put(all[i]);
-        kfree(all);
-    }
-    *nr = n;
-    return all;
-}
-
-/* To those of the group that current may signal; how many of them it ends. *result:
- * 0 once there was one; -ENOMEM. */
-static s64 signal_group_once(struct pid *pgrp, int sig, const struct signal_message *m, s64 *result)
-{
-    unsigned n, lived = 0;
-    struct process **all = signal_group_members(pgrp, &n);
-
-    if (!all)
-        return -ENOMEM;
-    for (unsigned i = 0; i < n; i++) {
-        bool dies = READ_ONCE(all[i]->group_exit);
-        int err = signal_process_checked(all[i], sig, m);
-
+    spin_lock_irqsave(&proc_lock, &flags);
+    if (former && former->pgrp == w->pgrp && former->group_nr == w->nr)
+        n = former->pgid_node.prev;
+    else
+        n = all->prev;
+    for (unsigned i = 0; n != all && i < GROUP_AT_ONCE; i++, n = n->prev) {
+        p = list_entry(n, struct process, pgid_node);
+        if (READ_ONCE(p->shared_signal) == m->shared)
+            continue;
+        int err = signal_member_locked(p, sig, m);
         if (!err || *result == -ESRCH)
             *result = err;
-        lived += !err && !dies && READ_ONCE(all[i]->group_exit);
-        process_put(all[i]);
-        cond_yield();
     }
-    kfree(all);
-    return lived;
+    w->at = n == all ? NULL : p;
+    if (w->at) {
+        process_get(p);
+        w->nr = p->group_nr;
+    }
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (former)
+        process_put(former);
+    return w->at;
 }
 
-/* Ended by another than this very call. */
-static bool signal_group_given_up(struct pid *pgrp)
-{
-    struct pid *mine = process_pgrp(current_process());
-    bool among = mine == pgrp;
-
-    pid_put(mine);
-    return !among && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
-}
-
-/* One that was not reached yet may have made a child meanwhile, which is to die with it: until
- * there is none that lived. */
+/* To those of the group that current may signal. No member forks ahead of it: a look at one and the
+ * sending are one hold of proc_lock, where a child comes to be visible. */
 static s64 signal_group_checked(struct pid *pgrp, int sig, const struct signal_message *m)
 {
-    s64 result = -ESRCH, lived;
+    struct group_walk w = {.pgrp = pgrp};
+    s64 result = -ESRCH;
 
-    do
-        lived = signal_group_once(pgrp, sig, m, &result);
-    while (lived > 0 && sig == SIGKILL && !signal_group_given_up(pgrp));
-    return lived < 0 ? lived : result;
+    while (signal_group_some(&w, sig, m, &result))
+        cond_yield();
+    return result;
 }
 
 s64 sys_kill(s32 pid, s32 sig)
 {
-    const struct signal_message m = {.code = SI_USER};
+    const struct signal_message m = {.code = SI_USER,
+                                     .shared = pid <= 0 ? signal_shared_number() : 0};
 
     if (pid > 0 && pid == sys_getpid())
         return signal_process_checked(current_process(), sig, &m);

@@ -131,8 +131,22 @@ struct clone_job {
     struct file *pidfd_file;
     int pidfd;
     bool charged;
+    u64 shared_signal;         /* the parent's when it began */
     struct completion started; /* CLONE_VFORK: exec or exit of the child */
 };
+
+/* Signals that are there already come before the child: -ERESTARTNOINTR. */
+static int clone_begin(struct clone_job *j)
+{
+    struct process *me = current_process();
+    u64 flags;
+
+    spin_lock_irqsave(&me->siglock, &flags);
+    j->shared_signal = me->shared_signal;
+    bool pending = signal_pending(current_task());
+    spin_unlock_irqrestore(&me->siglock, flags);
+    return pending ? -ERESTARTNOINTR : 0;
+}
 
 static int clone_check_flags(const struct clone_args_k *a)
 {
@@ -515,24 +529,34 @@ static void clone_seccomp_locked(struct task *t)
     seccomp_put(old);
 }
 
-/* Is the caller to stop or to end, though it may not have been told yet? */
+/* Is the caller to end, though it may not have been told yet? */
 static bool clone_maker_ends(const struct task *me)
 {
     const struct process *p = me->process;
 
-    return signal_pending(me) || me->stop_pending || p->group_exit ||
-           (p->group_exec && p->group_exec != me);
+    return p->group_exit || (p->group_exec && p->group_exec != me);
 }
 
-/* May it be made visible? -ERESTARTNOINTR: a signal is to be taken first (a fork sees a consistent
- * group); -ENOMEM: its pid namespace has no init, or will not have it for long. */
+/* Are there signals to be taken first: for a thread any, for a process what was sent to its parent
+ * and others, among whom it would have been. What the parent alone was sent waits: a timer's could
+ * come again and again before the fork is through. */
+static bool clone_is_late(const struct clone_job *j, const struct task *me)
+{
+    if (j->process)
+        return me->process->shared_signal != j->shared_signal;
+    return signal_pending(me) || me->stop_pending;
+}
+
+/* May it be made visible? -ERESTARTNOINTR: it begins again after the caller's signals; -ENOMEM: its
+ * pid namespace has no init, or will not have it for long. */
 static int clone_publish_check(const struct clone_job *j)
 {
+    const struct task *me = current_task();
     const struct pid_ns *ns = clone_pid_ns(j);
 
     if (ns->dying || (j->process && !ns->reaper && !j->process->ns_init))
         return -ENOMEM;
-    if (clone_maker_ends(current_task()))
+    if (clone_maker_ends(me) || clone_is_late(j, me))
         return -ERESTARTNOINTR;
     return 0;
 }
@@ -554,6 +578,7 @@ static int clone_publish(struct clone_job *j)
     DELAYPOINT(clone_link);
     if (!err) {
         clone_seccomp_locked(j->task);
+        p->shared_signal = current_process()->shared_signal;
         process_link_task_locked(p, j->task);
         j->task->thread->watched = current_thread()->watched;
         p->nr_tasks++;
@@ -624,7 +649,7 @@ s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f)
     struct clone_job job = {.args = args};
     int err = clone_check_flags(args);
 
-    if (err || (err = clone_over_nproc()))
+    if (err || (err = clone_over_nproc()) || (err = clone_begin(&job)))
         return err;
     if (args->flags & CLONE_INTO_CGROUP) {
         job.into = up_cgroup_of_fd(args->cgroup_fd);

@@ -60,6 +60,7 @@ struct process {
     u64 child_nr;                                    /* p  that order */
     struct list_node tgid_node, pgid_node, sid_node; /* pid->lock */
     struct pid *pgrp, *session;                      /* p  references */
+    u64 group_nr;                                    /* p  its place in pgrp: grows with time */
     struct tty *tty;                                 /* p  controlling terminal; a reference */
     bool session_leader;                             /* p */
     struct aspace *aspace;                           /* s  a user reference; NULL once exited */
@@ -71,6 +72,7 @@ struct process {
     struct sigaction *actions; /* s  [sig - 1], own or shared */
     struct sighand *sighand;   /* s  shared with other processes; a reference; NULL: own */
     struct sigpending pending; /* s */
+    u64 shared_signal;         /* s  the last that it, or its maker, and others were sent */
     struct waitq signal_wait;  /*    signalfd and sigtimedwait */
     struct waitq stop_wait;    /*    stopped tasks */
     bool group_exit;           /* s  every task is to exit */

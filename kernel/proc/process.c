@@ -313,6 +313,7 @@ struct aspace *process_inspect_aspace(struct process *p)
 
 void process_link_group_locked(struct process *p, struct pid *pgrp)
 {
+    static u64 last; /* proc_lock */
     struct pid *old = p->pgrp;
 
     if (old) {
@@ -326,6 +327,7 @@ void process_link_group_locked(struct process *p, struct pid *pgrp)
         spin_lock(&pgrp->lock);
         list_add(&pgrp->tasks[PID_PGID], &p->pgid_node); /* signals go to the newest first */
         spin_unlock(&pgrp->lock);
+        p->group_nr = ++last;
     }
     p->pgrp = pgrp;
     if (old) {

@@ -388,6 +388,26 @@ int signal_send_process(struct process *p, int sig, const struct siginfo *info)
     return err;
 }
 
+u64 signal_shared_number(void)
+{
+    static u64 last; /* a */
+
+    return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
+int signal_send_shared(struct process *p, int sig, const struct siginfo *info, u64 nr)
+{
+    u64 flags;
+
+    if (!sig)
+        return 0;
+    spin_lock_irqsave(&p->siglock, &flags);
+    p->shared_signal = nr;
+    int err = signal_post_locked(p, NULL, sig, info);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return err;
+}
+
 void signal_end_process(struct process *p, int status)
 {
     u64 flags;

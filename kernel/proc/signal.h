@@ -178,6 +178,10 @@ struct waitq;
  * signal. The info is copied; NULL stands for SI_KERNEL. Permission is the caller's. irq-safe. */
 int signal_send_task(struct task *t, int sig, const struct siginfo *info);
 int signal_send_process(struct process *p, int sig, const struct siginfo *info);
+/* As one of several processes, for which the signal has a number of its own: a fork that is under
+ * way begins again, as the child would have been among them. */
+int signal_send_shared(struct process *p, int sig, const struct siginfo *info, u64 nr);
+u64 signal_shared_number(void);
 /* The same, to t or, NULL, to the process; sig is not 0. REQUIRES(p->siglock) */
 int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info);
 /* SIGKILL that even the init of a pid namespace obeys, and a process that is still being made. */

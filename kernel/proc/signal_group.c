@@ -22,6 +22,7 @@ struct group_signal {
     struct list_node *next; /* p  the place in the group's list */
     struct pid *pgrp;       /* I  a reference */
     int sig, then;          /* I */
+    u64 nr;                 /* p  signal_shared_number's */
     bool again;             /* p  it was sent once more meanwhile */
     struct work work;
 };
@@ -37,11 +38,14 @@ void signal_group_leave_locked(struct process *p)
     }
 }
 
-static void group_signal_one(struct process *p, int sig, int then)
+/* Unless it is the child of one that had it already. */
+static void group_signal_one(struct process *p, int sig, int then, u64 nr)
 {
-    (void)signal_send_process(p, sig, NULL);
+    if (READ_ONCE(p->shared_signal) == nr)
+        return;
+    (void)signal_send_shared(p, sig, NULL, nr);
     if (then)
-        (void)signal_send_process(p, then, NULL);
+        (void)signal_send_shared(p, then, NULL, nr);
 }
 
 /* Some more, then the worker's other jobs. */
@@ -58,10 +62,11 @@ static void group_signal_run(struct work *work)
         struct process *p = list_entry(g->next, struct process, pgid_node);
 
         g->next = g->next->prev;
-        group_signal_one(p, g->sig, g->then);
+        group_signal_one(p, g->sig, g->then, g->nr);
     }
     if (g->next == members && g->again) {
         g->again = false;
+        g->nr = signal_shared_number();
         g->next = members->prev;
     }
     more = g->next != members;
@@ -106,6 +111,7 @@ static bool group_signal_later(struct pid *pgrp, int sig, int then)
     g->pgrp = pgrp;
     g->sig = sig;
     g->then = then;
+    g->nr = signal_shared_number();
     g->next = pgrp->tasks[PID_PGID].prev;
     list_add_tail(&group_signals, &g->node);
     work_init(&g->work, group_signal_run);
@@ -125,11 +131,13 @@ static bool group_is_large(const struct pid *pgrp)
 bool signal_send_group_locked(struct pid *pgrp, int sig, int then)
 {
     struct process *p;
+    u64 nr;
 
     if (unlikely(group_is_large(pgrp)) && group_signal_later(pgrp, sig, then))
         return false;
+    nr = signal_shared_number();
     list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
-        group_signal_one(p, sig, then);
+        group_signal_one(p, sig, then, nr);
     return true;
 }
 

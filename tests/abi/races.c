@@ -331,6 +331,36 @@ TEST(a_signal_that_its_taker_blocks_goes_to_another_thread)
     }
 }
 
+/* A chain of processes, each of which ends once it has made the next. */
+static pid_t start_chain(void)
+{
+    pid_t first = fork();
+
+    if (first == 0) {
+        setpgid(0, 0);
+        while (fork() == 0)
+            ;
+        _exit(0);
+    }
+    setpgid(first, first);
+    return first;
+}
+
+TEST(a_group_does_not_fork_ahead_of_its_signal)
+{
+    EXPECT(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && signal(SIGCHLD, SIG_IGN) != SIG_ERR);
+    for (int i = 0; i < 20 * ROUNDS; i++) {
+        pid_t group = start_chain();
+        EXPECT(group > 0);
+        usleep(i % 16 * 50);
+        EXPECT(kill(-group, i % 2 ? SIGTERM : SIGKILL) == 0);
+        for (int tries = 0; kill(-group, 0) == 0; tries++) {
+            EXPECT(tries < 1000); /* who outruns it does so for ever */
+            usleep(1000);
+        }
+    }
+}
+
 /* ------------------------------------------------------------- descriptors */
 
 static volatile int locked_fd, about_to_lock, has_locked;
