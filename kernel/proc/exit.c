@@ -120,30 +120,40 @@ static void exit_aspace(struct task *t, bool last)
 }
 
 /* Who adopts p's children: a subreaper above it in the same namespace, else the namespace's init.
- */
+ * What lies further up than any program's ancestors do is not looked at: proc_lock is held. */
+#define SUBREAPER_GENERATIONS 1024
 static struct process *exit_reaper_locked(struct process *p)
 {
     struct pid_ns *ns = process_pid_ns(p);
-    struct process *init = ns->reaper;
+    struct process *init = ns->reaper, *a = p->parent;
 
-    for (struct process *a = p->parent; a && a != init && process_pid_ns(a) == ns; a = a->parent)
+    for (unsigned n = 0; n < SUBREAPER_GENERATIONS; n++, a = a->parent) {
+        if (!a || a == init || process_pid_ns(a) != ns)
+            break;
         if (a->subreaper && a->nr_alive)
             return a;
+    }
     return init == p ? NULL : init;
 }
 
-/* PR_SET_PDEATHSIG: sent as by the parent itself, which must be one that may. */
+/* PR_SET_PDEATHSIG: sent as by the parent itself, which must be one that may. Once for all threads
+ * that ask for the same: each sending may look at all of them. */
 static void exit_death_signal_locked(struct process *child)
 {
     struct siginfo info = {.code = SI_USER};
+    sigset_t wanted = 0;
     struct task *t;
 
     info.rt.pid = pid_nr(current_process()->pid, process_pid_ns(child));
     info.rt.uid = current_cred()->uid;
     list_for_each (t, &child->tasks, node) {
-        if (t->pdeath_signal && !signal_permitted_to(t, t->pdeath_signal))
-            signal_send_process(child, t->pdeath_signal, &info);
+        int sig = READ_ONCE(t->pdeath_signal);
+
+        if (sig && !(wanted & SIGMASK(sig)) && !signal_permitted_to(t, sig))
+            wanted |= SIGMASK(sig);
     }
+    for (; wanted; wanted &= wanted - 1)
+        signal_send_process(child, __builtin_ctzll(wanted) + 1, &info);
 }
 
 /* A group that has just lost its last tie to its session is continued and hung up if some of it is
@@ -194,7 +204,7 @@ static void exit_reparent_zombies(struct process *p)
         LIST_HEAD(dead);
 
         spin_lock_irqsave(&proc_lock, &flags);
-        struct process *reaper = exit_reaper_locked(p);
+        struct process *reaper = rb_first(&p->zombies) ? exit_reaper_locked(p) : NULL;
         for (int i = 0; i < EXIT_AT_ONCE && (n = rb_first(&p->zombies)); i++)
             (void)exit_reparent_one_locked(rb_entry(n, struct process, zombie_node), reaper, &dead);
         more = rb_first(&p->zombies);

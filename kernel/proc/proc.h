@@ -64,6 +64,7 @@ struct process {
     struct tty *tty;                                 /* p  controlling terminal; a reference */
     bool session_leader;                             /* p */
     struct aspace *aspace;                           /* s  a user reference; NULL once exited */
+    u64 child_news;                                  /* p, a  counts what wait(2) may tell of */
     struct waitq child_wait;                         /*    parents in wait(2) sleep here */
 
     /* An exec's rights, from where they are judged until it has them; a filter for all threads. */

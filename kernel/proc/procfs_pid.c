@@ -271,48 +271,54 @@ static struct pseudo_node *task_lookup(struct pseudo_node *dir, const char *name
 
 #define TASK_LIST_BATCH 64
 
-/* The smallest numbers above `last`, ascending: how many. */
-static unsigned task_list_batch(const struct pid_node *pn, u32 last, u32 *numbers)
+/* The smallest numbers above `last`, ascending. */
+struct task_list {
+    const struct pid_ns *ns;
+    u32 last, numbers[TASK_LIST_BATCH];
+    unsigned n;
+};
+
+static int task_list_one(struct task *t, void *arg)
 {
-    struct process *p = pn->task->process;
-    struct task *t;
-    unsigned n = 0;
-    u64 flags;
+    struct task_list *l = arg;
+    u32 nr = pid_nr(t->pid, l->ns);
+    unsigned at = l->n;
 
-    spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (t, &p->tasks, node) {
-        u32 nr = pid_nr(t->pid, pn->ns);
-        unsigned at = n;
+    if (nr <= l->last || (at == TASK_LIST_BATCH && nr > l->numbers[at - 1]))
+        return 0;
+    for (; at > 0 && l->numbers[at - 1] > nr; at--)
+        if (at < TASK_LIST_BATCH)
+            l->numbers[at] = l->numbers[at - 1];
+    l->numbers[at] = nr;
+    l->n += l->n < TASK_LIST_BATCH;
+    return 0;
+}
 
-        if (nr <= last || (n == TASK_LIST_BATCH && nr > numbers[n - 1]))
-            continue;
-        for (; at > 0 && numbers[at - 1] > nr; at--)
-            if (at < TASK_LIST_BATCH)
-                numbers[at] = numbers[at - 1];
-        numbers[at] = nr;
-        n += n < TASK_LIST_BATCH;
-    }
-    spin_unlock_irqrestore(&p->siglock, flags);
-    return n;
+/* How many there are. */
+static unsigned task_list_batch(const struct pid_node *pn, struct task_list *l)
+{
+    l->n = 0;
+    process_for_each_task(pn->task->process, task_list_one, l);
+    return l->n;
 }
 
 static int task_list(struct pseudo_node *dir, struct dir_context *ctx)
 {
     struct pid_node *pn = dir->priv;
-    u32 last = ctx->pos > PROCFS_DIR_BASE ? (u32)(ctx->pos - PROCFS_DIR_BASE) - 1 : 0;
-    u32 numbers[TASK_LIST_BATCH];
-    unsigned n;
+    struct task_list l = {.ns = pn->ns};
 
-    while ((n = task_list_batch(pn, last, numbers))) {
-        for (unsigned i = 0; i < n; i++) {
+    if (ctx->pos > PROCFS_DIR_BASE)
+        l.last = (u32)(ctx->pos - PROCFS_DIR_BASE) - 1;
+    while (task_list_batch(pn, &l)) {
+        for (unsigned i = 0; i < l.n; i++) {
             char name[16];
-            size_t len = (size_t)snprintf(name, sizeof(name), "%u", numbers[i]);
+            size_t len = (size_t)snprintf(name, sizeof(name), "%u", l.numbers[i]);
 
-            last = numbers[i];
-            ctx->pos = PROCFS_DIR_BASE + last;
-            if (!ctx->emit(ctx, name, len, PROCFS_DIR_BASE + last, 4))
+            l.last = l.numbers[i];
+            ctx->pos = PROCFS_DIR_BASE + l.last;
+            if (!ctx->emit(ctx, name, len, PROCFS_DIR_BASE + l.last, 4))
                 return 0;
-            ctx->pos = PROCFS_DIR_BASE + last + 1;
+            ctx->pos = PROCFS_DIR_BASE + l.last + 1;
         }
     }
     return 0;

@@ -213,6 +213,7 @@ void signal_deliver(struct trap_frame *f)
             break;
         if (what == DELIVER_HANDLER)
             signal_run_handler(t, f, &info, &act);
+        cond_yield(); /* as many may be queued as handlers fit on the stack */
     }
     signal_restart_no_handler(f);
     signal_restore_mask();

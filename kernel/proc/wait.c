@@ -10,6 +10,7 @@
 
 #define NSEC_PER_TICK 10000000ULL
 #define REAP_AT_ONCE 64 /* bounds the time with interrupts off */
+#define WAIT_AT_ONCE 64 /* likewise */
 
 /* Who it is, or was: exec and setuid replace the leader's credentials under siglock. */
 static kuid_t process_uid(struct process *p)
@@ -51,6 +52,13 @@ static int wait_code_of_status(int status, int *value)
     return status & 0x80 ? CLD_DUMPED : CLD_KILLED;
 }
 
+/* A child has something to tell. REQUIRES(proc_lock) */
+static void wait_tell_locked(struct process *parent)
+{
+    WRITE_ONCE(parent->child_news, parent->child_news + 1); /* before the wake-up: process_wait */
+    waitq_wake_all(&parent->child_wait);
+}
+
 /* The init of a namespace that ends reaps whatever its children's signals are. */
 static bool reap_is_ending_init(const struct process *parent)
 {
@@ -86,7 +94,7 @@ bool reap_notify_exit_locked(struct process *p)
     if (!quiet)
         signal_send_process(parent, sig, &info);
     waitq_wake_all(&p->pid->exit_wait);
-    waitq_wake_all(&parent->child_wait);
+    wait_tell_locked(parent);
     return ignored || reap_is_ending_init(parent);
 }
 
@@ -172,7 +180,7 @@ void process_notify_parent(struct process *p, int code, int status)
             reap_fill_info(p, parent, code, status, &info);
             signal_send_process(parent, SIGCHLD, &info);
         }
-        waitq_wake_all(&parent->child_wait);
+        wait_tell_locked(parent);
     }
     spin_unlock_irqrestore(&proc_lock, flags);
 }
@@ -290,39 +298,61 @@ static int wait_scan_one(const struct wait_request *req, struct wait_result *out
     return wait_look(c, req, out, dead);
 }
 
-/* All children, in their order: stops and continuations are not gathered anywhere. */
+/* In a walk over the children, which may be many: lets others at proc_lock, whose flags these are,
+ * and at the processor. False: c is no child any more, the walk begins again. */
+static bool wait_pause_locked(struct process *c, u64 *flags)
+{
+    process_get(c);
+    spin_unlock_irqrestore(&proc_lock, *flags);
+    cond_yield();
+    spin_lock_irqsave(&proc_lock, flags);
+    if (c->parent == current_process()) {
+        process_put(c); /* not the last: the tree has one */
+        return true;
+    }
+    spin_unlock_irqrestore(&proc_lock, *flags);
+    process_put(c);
+    spin_lock_irqsave(&proc_lock, flags);
+    return false;
+}
+
+/* All children, in their order: stops and continuations are not gathered anywhere. any: that there
+ * is one to wait for is all that is still to be known. */
 static int wait_scan_all(const struct wait_request *req, struct wait_result *out,
-                         struct list_node *dead)
+                         struct list_node *dead, bool any, u64 *flags)
 {
     struct process *c;
+    unsigned looks = 0;
     int result = -ECHILD;
 
+again:
     list_for_each (c, &current_process()->children, sibling) {
+        if (++looks % WAIT_AT_ONCE == 0 && !wait_pause_locked(c, flags))
+            goto again;
         if (!wait_may_tell(req, c))
             continue;
         result = wait_look(c, req, out, dead);
-        if (result)
+        if (result || any)
             break;
     }
     return result;
 }
 
 static int wait_scan_zombies(const struct wait_request *req, struct wait_result *out,
-                             struct list_node *dead)
+                             struct list_node *dead, u64 *flags)
 {
-    struct process *me = current_process(), *c;
+    struct process *c;
     struct rb_node *n;
+    unsigned looks = 0;
 
-    rb_for_each (n, &me->zombies) {
+    rb_for_each (n, &current_process()->zombies) {
         c = rb_entry(n, struct process, zombie_node);
         if (wait_matches(req, c))
             return wait_look(c, req, out, dead);
+        if (++looks == WAIT_AT_ONCE)
+            return wait_scan_all(req, out, dead, false, flags);
     }
-    list_for_each (c, &me->children, sibling) { /* most often the first */
-        if (wait_matches(req, c))
-            return 0;
-    }
-    return -ECHILD;
+    return wait_scan_all(req, out, dead, true, flags); /* most often the first */
 }
 
 /* One look at the children: 1 found, 0 nothing yet, -ECHILD. */
@@ -336,9 +366,9 @@ static int wait_scan(const struct wait_request *req, struct wait_result *out,
     if (req->which == WAIT_PID)
         result = wait_scan_one(req, out, dead);
     else if (req->options & (WUNTRACED | WCONTINUED) || !(req->options & WEXITED))
-        result = wait_scan_all(req, out, dead);
+        result = wait_scan_all(req, out, dead, false, &flags);
     else
-        result = wait_scan_zombies(req, out, dead);
+        result = wait_scan_zombies(req, out, dead, &flags);
     spin_unlock_irqrestore(&proc_lock, flags);
     return result;
 }
@@ -349,19 +379,20 @@ int process_wait(const struct wait_request *req, struct wait_result *out)
     struct wait_thread w = {.queue = NULL};
     LIST_HEAD(dead);
     int found, err = 0;
+    u64 seen;
 
     out->live = NULL;
-    found = wait_scan(req, out, &dead);
-    while (found == 0 && !err && !(req->options & WNOHANG)) {
-        wait_begin(&w, &me->child_wait, SLEEP_INTERRUPTIBLE);
+    for (;;) {
+        seen = READ_ONCE(me->child_news); /* before the look, which may yield: no part of a sleep */
         found = wait_scan(req, out, &dead);
-        if (!found)
+        if (found || err || req->options & WNOHANG)
+            break;
+        wait_begin(&w, &me->child_wait, SLEEP_INTERRUPTIBLE);
+        if (READ_ONCE(me->child_news) == seen)
             err = wait_commit(&w, 0);
         wait_end(&w);
-        if (!found)
-            found = wait_scan(req, out, &dead);
     }
-    reap_list(&dead); /* may sleep: not inside the loop's half-sleep */
+    reap_list(&dead);
     wait_times_of_live(out);
     return found == 0 && err ? -ERESTARTSYS : found;
 }
