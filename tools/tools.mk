@@ -9,7 +9,13 @@ $(BOOT_KERNEL): $(KERNEL)
 	@mkdir -p $(@D)
 	$(call QUIET,STRIP,$@) objcopy --strip-all --remove-section '.rela*' $< $@
 
-$(OUT)/initramfs.cpio: $(BOOT_KERNEL) $(USER_PROGS) tools/initramfs tools/newc.py
+# What runs from memory carries no symbols: gdb has them in $(OUT)/user.
+BOOT_PROGS := $(USER_PROGS:$(OUT)/user/%=$(OUT)/boot/user/%)
+$(BOOT_PROGS): $(OUT)/boot/user/%: $(OUT)/user/%
+	@mkdir -p $(@D)
+	$(call QUIET,STRIP,$@) objcopy --strip-all $< $@
+
+$(OUT)/initramfs.cpio: $(BOOT_KERNEL) $(BOOT_PROGS) tools/initramfs tools/newc.py
 	$(call QUIET,CPIO,$@) tools/initramfs $(OUT) $(BOOT_KERNEL)
 
 $(ISO): $(OUT)/initramfs.cpio tools/mkiso

@@ -30,7 +30,10 @@ void child_mount(struct child *ch, const char *source, const char *target, const
                  unsigned long flags, const char *data)
 {
     if (mount(source, target, type, flags, data) < 0)
-        child_fail(ch, "error mounting \"%s\" to rootfs at \"%s\": %s", type ? type : source,
+        child_fail(ch, "error mounting \"%s\" to rootfs at \"%s\": %s",
+                   type     ? type
+                   : source ? source
+                            : "",
                    target, str_error(errno));
 }
 
