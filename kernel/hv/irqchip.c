@@ -304,7 +304,7 @@ int irqchip_create(struct vm *vm, bool split)
     chip->bus = (struct apic_bus){.cpus = chip->lapics};
     pic_init(&chip->pic, irqchip_pic_output, irqchip_pic_ack, chip);
     ioapic_init(&chip->ioapic, &chip->bus, irqchip_ioapic_ack, chip);
-    timer_init(&chip->pit_timer, irqchip_pit_timer);
+    timer_init_guest(&chip->pit_timer, irqchip_pit_timer);
     /* Without KVM_CREATE_PIT2 its ports are user space's; it is ready all the same. */
     pit_init(&chip->pit, &irqchip_pit_ops, chip);
     store_release(&vm->irqchip, chip);
@@ -338,7 +338,7 @@ int irqchip_add_vcpu(struct vcpu *v)
     iv->chip = chip;
     iv->vcpu = v;
     iv->ended = -1;
-    timer_init(&iv->timer, irqchip_lapic_timer);
+    timer_init_guest(&iv->timer, irqchip_lapic_timer);
     lapic_init(&iv->lapic, v->id, v->id == v->vm->boot_vcpu, &chip->bus, &irqchip_lapic_ops, iv);
     spin_lock_irqsave(&chip->lock, &flags);
     chip->vcpus[v->id] = iv;

@@ -4,12 +4,13 @@
  * earlier when someone wants so, and never later: an interrupt that finds nothing to do costs less
  * than a reprogramming at every change.
  *
- * Two trees: timers that wake a sleeping thread or serve the kernel, and those that programs make
- * in numbers (timer_init_bulk). Of each an interrupt runs some and comes back a little later for
- * the rest, of the latter fewer, so that a hoard of them that expire together keeps no sleeper
- * waiting; nor does a hoard of sleepers keep the processor's interrupts off for long. One of the
- * bulk may wake thousands: after TIMER_LONG no other follows, and what took long is followed by a
- * pause as long, so that they have half of the processor at most.
+ * Three trees: timers that wake a sleeping thread or serve the kernel; those of virtual machines,
+ * each of which may reach many vCPUs (timer_init_guest); and those that programs make in numbers
+ * (timer_init_bulk). Of each an interrupt runs some and comes back a little later for the rest, of
+ * the latter two fewer, so that a hoard of them that expire together keeps no sleeper waiting; nor
+ * does a hoard of sleepers keep the processor's interrupts off for long. One of the bulk may wake
+ * thousands: after TIMER_LONG no other follows, and what took long is followed by a pause as long,
+ * so that they have half of the processor at most.
  *
  * A timer whose callback runs stays with that CPU, whoever starts it again: `cpu` always tells
  * where a callback may be running.
@@ -26,11 +27,16 @@
 #include "sched/clock_page.h"
 #include "sched/rq_priv.h"
 
-enum { TIMER_SINGLE, TIMER_BULK, TIMER_TREES };
+/* In the order in which they run. */
+enum { TIMER_SINGLE, TIMER_GUEST, TIMER_BULK, TIMER_TREES };
 static const struct {
     unsigned at_once;
     u64 pause; /* ns */
-} timer_batch[TIMER_TREES] = {{64, 20 * NSEC_PER_USEC}, {16, 100 * NSEC_PER_USEC}};
+} timer_batch[TIMER_TREES] = {
+    [TIMER_SINGLE] = {64, 20 * NSEC_PER_USEC},
+    [TIMER_GUEST] = {16, 20 * NSEC_PER_USEC},
+    [TIMER_BULK] = {16, 100 * NSEC_PER_USEC},
+};
 
 #define TIMER_LONG (100 * NSEC_PER_USEC)
 #define TIMER_PAUSE_MAX (5 * NSEC_PER_MSEC)
@@ -57,9 +63,14 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t))
     *t = (struct timer){.fire = fire};
 }
 
+void timer_init_guest(struct timer *t, void (*fire)(struct timer *t))
+{
+    *t = (struct timer){.fire = fire, .tree = TIMER_GUEST};
+}
+
 void timer_init_bulk(struct timer *t, void (*fire)(struct timer *t))
 {
-    *t = (struct timer){.fire = fire, .bulk = true};
+    *t = (struct timer){.fire = fire, .tree = TIMER_BULK};
 }
 
 /* Interrupts off. */
@@ -75,14 +86,14 @@ void timer_want(u64 deadline)
 
 static void timer_insert(struct timer_cpu *tc, struct timer *t)
 {
-    struct rb_node **link = &tc->tree[t->bulk].node, *parent = NULL;
+    struct rb_node **link = &tc->tree[t->tree].node, *parent = NULL;
 
     while (*link) {
         parent = *link;
         link = t->deadline < rb_entry(parent, struct timer, node)->deadline ? &parent->left
                                                                             : &parent->right;
     }
-    rb_link(&tc->tree[t->bulk], &t->node, parent, link);
+    rb_link(&tc->tree[t->tree], &t->node, parent, link);
 }
 
 /* The tree that t is or was last in, locked. Interrupts off. */
@@ -103,7 +114,7 @@ static bool timer_remove(struct timer_cpu *tc, struct timer *t)
 {
     if (!t->armed)
         return false;
-    rb_erase(&tc->tree[t->bulk], &t->node);
+    rb_erase(&tc->tree[t->tree], &t->node);
     t->armed = false;
     return true;
 }
@@ -159,14 +170,14 @@ bool timer_cancel(struct timer *t)
     return was;
 }
 
-static struct timer *timer_first(const struct timer_cpu *tc, bool bulk)
+static struct timer *timer_first(const struct timer_cpu *tc, unsigned tree)
 {
-    struct rb_node *n = rb_first(&tc->tree[bulk]);
+    struct rb_node *n = rb_first(&tc->tree[tree]);
 
     return n ? rb_entry(n, struct timer, node) : NULL;
 }
 
-/* The next that has expired: sleepers before the bulk, of each as many as are left. */
+/* The next that has expired, tree by tree, of each as many as are left. */
 static struct timer *timer_next_expired(const struct timer_cpu *tc, u64 now, const unsigned *left)
 {
     for (unsigned i = 0; i < TIMER_TREES; i++) {
@@ -178,15 +189,15 @@ static struct timer *timer_next_expired(const struct timer_cpu *tc, u64 now, con
     return NULL;
 }
 
-/* Bulk timers have been run since `start`. */
-static void timer_pause_bulk(struct timer_cpu *tc, u64 start, unsigned *left)
+/* Timers that may take long have been run since `start`. */
+static void timer_pause(struct timer_cpu *tc, unsigned tree, u64 start, unsigned *left)
 {
     u64 now = time_ns(), spent = now - start;
 
     if (--*left && spent < TIMER_LONG)
         return;
     *left = 0;
-    tc->from[TIMER_BULK] = now + MAX(timer_batch[TIMER_BULK].pause, MIN(spent, TIMER_PAUSE_MAX));
+    tc->from[tree] = now + MAX(timer_batch[tree].pause, MIN(spent, TIMER_PAUSE_MAX));
 }
 
 /* From the timer interrupt. */
@@ -201,16 +212,16 @@ void timer_run(u64 now)
     tc->armed = U64_MAX;
     spin_lock(&tc->lock);
     while ((t = timer_next_expired(tc, now, left)) != NULL) {
-        bool bulk = t->bulk;
+        unsigned tree = t->tree;
 
         timer_remove(tc, t);
         tc->running = t;
-        if (!bulk && --left[TIMER_SINGLE] == 0)
+        if (tree == TIMER_SINGLE && --left[TIMER_SINGLE] == 0)
             tc->from[TIMER_SINGLE] = time_ns() + timer_batch[TIMER_SINGLE].pause;
         spin_unlock(&tc->lock);
         t->fire(t);
-        if (bulk)
-            timer_pause_bulk(tc, now, &left[TIMER_BULK]);
+        if (tree != TIMER_SINGLE)
+            timer_pause(tc, tree, now, &left[tree]);
         spin_lock(&tc->lock);
         WRITE_ONCE(tc->running, NULL);
     }

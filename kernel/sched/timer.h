@@ -24,9 +24,11 @@ struct timer {
     void (*fire)(struct timer *t);
     u16 cpu;
     bool armed;
-    bool bulk; /* immutable */
+    u8 tree; /* immutable */
 };
 void timer_init(struct timer *t, void (*fire)(struct timer *t));
+/* For a virtual machine's: expires after those, fewer at a time. */
+void timer_init_guest(struct timer *t, void (*fire)(struct timer *t));
 /* For what a program can make in numbers: expires after all others that are due, a few at a time.
  */
 void timer_init_bulk(struct timer *t, void (*fire)(struct timer *t));

@@ -282,13 +282,13 @@ static void sched_sleeper_fire(struct timer *t)
 }
 
 /* They expire first, and all of them in the end, but a few at a time. */
-SELFTEST(bulk_timers_do_not_hold_up_others)
+static void sched_check_hoard(void (*init)(struct timer *t, void (*fire)(struct timer *t)))
 {
     u64 irq = irq_save(), now = time_ns();
 
     sched_bulk_fired = sched_bulk_before = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(sched_bulk); i++) {
-        timer_init_bulk(&sched_bulk[i], sched_bulk_fire);
+        init(&sched_bulk[i], sched_bulk_fire);
         timer_start(&sched_bulk[i], now + NSEC_PER_MSEC);
     }
     timer_init(&sched_timers[0], sched_sleeper_fire);
@@ -299,6 +299,16 @@ SELFTEST(bulk_timers_do_not_hold_up_others)
     sleep_until(now + 50 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
     CHECK(sched_bulk_before == 0);
     CHECK(sched_bulk_fired == ARRAY_SIZE(sched_bulk));
+}
+
+SELFTEST(bulk_timers_do_not_hold_up_others)
+{
+    sched_check_hoard(timer_init_bulk);
+}
+
+SELFTEST(guests_timers_do_not_hold_up_others)
+{
+    sched_check_hoard(timer_init_guest);
 }
 
 SELFTEST(wait_deadline_is_kept)
