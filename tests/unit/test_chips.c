@@ -246,6 +246,30 @@ TEST(lapic_timer_counts_down_and_repeats)
     EXPECT(m.timer[0] == LAPIC_NEVER);
 }
 
+/* Where a VMM moves a guest, what is left of a count is less than a tick, or is due already. */
+TEST(lapic_timer_saved_at_its_end_goes_on)
+{
+    struct kvm_lapic_state state;
+    struct lapic *l = &m.lapic[0];
+
+    chips_build();
+    chips_reg(0, LAPIC_TIMER_DIVIDE, 3); /* by 16 */
+    chips_reg(0, LAPIC_LVT_TIMER, 0x20041);
+    chips_reg(0, LAPIC_TIMER_INIT, 10000);
+    m.now += 160000 - 5;
+    lapic_get_state(l, &state);
+    lapic_reset(l, false);
+    EXPECT(!lapic_set_state(l, &state) && m.timer[0] == m.now + 16);
+
+    chips_build();
+    chips_reg(0, LAPIC_LVT_TIMER, 0x42);
+    chips_reg(0, LAPIC_TIMER_INIT, 1000);
+    m.now = m.timer[0] + 1;
+    lapic_get_state(l, &state); /* the host's timer is late */
+    lapic_reset(l, false);
+    EXPECT(!lapic_set_state(l, &state) && lapic_pending(l) == 0x42 && m.timer[0] == LAPIC_NEVER);
+}
+
 /* A vCPU that does not run, or has the timer masked, costs its host one interrupt, not thousands.
  */
 TEST(lapic_period_waits_for_its_interrupt_to_be_taken)

@@ -508,6 +508,8 @@ void lapic_init(struct lapic *l, u32 id, bool bsp, struct apic_bus *bus,
 
 void lapic_get_state(struct lapic *l, struct kvm_lapic_state *state)
 {
+    u32 left = lapic_timer_left(l);
+
     memset(state, 0, sizeof(*state));
     for (u32 reg = 0; reg < LAPIC_REGS; reg++) {
         u32 value = lapic_readable(reg) ? lapic_read(l, reg) : l->regs[reg];
@@ -515,6 +517,8 @@ void lapic_get_state(struct lapic *l, struct kvm_lapic_state *state)
         /* Without KVM_CAP_X2APIC_API the name is always in the top byte. */
         if (reg == LAPIC_ID)
             value = l->id << 24;
+        if (reg == LAPIC_TIMER_COUNT)
+            value = left;
         memcpy(state->regs + reg * 16, &value, 4);
     }
 }

@@ -129,6 +129,15 @@ void lapic_timer_write_tsc(struct lapic *l, u64 tsc)
     lapic_timer_arm(l, tsc ? l->ops->tsc_to_ns(l->ctx, tsc) : LAPIC_NEVER);
 }
 
+u32 lapic_timer_left(struct lapic *l)
+{
+    lapic_timer_fire(l);
+    if (l->deadline == LAPIC_NEVER ||
+        lapic_timer_mode(l->regs[LAPIC_LVT_TIMER]) == LAPIC_TIMER_DEADLINE)
+        return 0;
+    return MAX(lapic_timer_count(l), 1u);
+}
+
 void lapic_timer_resume(struct lapic *l, u32 count)
 {
     if (lapic_timer_mode(l->regs[LAPIC_LVT_TIMER]) == LAPIC_TIMER_DEADLINE)
