@@ -454,8 +454,10 @@ static void svm_inject_nmi(struct vcpu *v)
     svm_set_nmi_masked(v, true);
 }
 
+/* The CPU pushes what it is told to, but in real mode there are no error codes. */
 static void svm_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
+    has_error &= (vmcb_of(v)->cr0 & CR0_PE) != 0;
     svm_inject(v, EVENT_VALID | EVENT_TYPE(EVENT_EXCEPTION) | vector |
                       (has_error ? EVENT_ERROR | (u64)error << 32 : 0));
 }
