@@ -224,10 +224,9 @@ struct vcpu {
     struct kvm_run *run; /* I  shared with user space: read a field once */
     struct page *run_pages[VCPU_OWN_PAGES];
     struct mem_object *run_object;
-    struct thread *thread; /* a  who is inside KVM_RUN */
-    u8 mode;               /* a  enum vcpu_mode */
-    u32 cpu;               /* a  where it is loaded, ~0: nowhere */
-    u32 requests;          /* a  VCPU_REQ_* */
+    u8 mode;      /* a  enum vcpu_mode */
+    u32 cpu;      /* a  where it is loaded, ~0: nowhere */
+    u32 requests; /* a  VCPU_REQ_* */
     struct waitq halt_wait;
     u32 mp_state;                    /* q with an irqchip */
     u8 sipi_vector;                  /* q */

@@ -170,17 +170,12 @@ static const struct {
     {KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1},
 };
 
-static s64 kvm_check_extension(u64 cap)
+s64 hv_check_extension(u64 cap)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(kvm_caps); i++)
         if (kvm_caps[i].cap == cap)
             return kvm_caps[i].value;
     return 0;
-}
-
-s64 hv_check_extension(u64 cap)
-{
-    return kvm_check_extension(cap);
 }
 
 static s64 kvm_supported_cpuid(u64 arg)
@@ -267,7 +262,7 @@ static s64 kvm_dev_ioctl(struct file *f, unsigned cmd, u64 arg)
     case KVM_CREATE_VM:
         return kvm_create_vm(arg);
     case KVM_CHECK_EXTENSION:
-        return kvm_check_extension(arg);
+        return hv_check_extension(arg);
     case KVM_GET_VCPU_MMAP_SIZE:
         return arg ? -EINVAL : (s64)(VCPU_RUN_PAGES * PAGE_SIZE);
     case KVM_X86_GET_MCE_CAP_SUPPORTED:

@@ -459,9 +459,7 @@ s64 vcpu_run_ioctl(struct vcpu *v)
 
     if (v->signal_mask_set)
         up_signal_mask(v->signal_mask, &old);
-    WRITE_ONCE(v->thread, current_thread());
     err = vcpu_run_locked(v);
-    WRITE_ONCE(v->thread, NULL);
     if (v->signal_mask_set)
         up_signal_mask(old, &old);
     return err;

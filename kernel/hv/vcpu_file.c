@@ -130,8 +130,6 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
         return err;
     }
     vcpu_reset(v, false);
-    v->mp_state =
-        vm->irqchip && id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
     *out = v;
     return 0;
 }
@@ -149,6 +147,8 @@ static int vcpu_add(struct vm *vm, struct vcpu *v)
     err = vm->irqchip ? irqchip_add_vcpu(v) : 0;
     if (err)
         return err;
+    v->mp_state =
+        vm->irqchip && v->id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
     store_release(&vm->vcpus[vm->nr_vcpus], v);
     store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
     vcpu_request(v, VCPU_REQ_FILTER); /* one may have been set since it was made */

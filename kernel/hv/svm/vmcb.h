@@ -112,14 +112,11 @@ static_assert(sizeof(struct vmcb) == 4096, "vmcb");
 #define I4_RDPRU (1U << 14) /* where there is none the bit means nothing */
 
 #define TLB_FLUSH_ALL 1
-#define TLB_FLUSH_ASID 3
 
-#define VINTR_TPR_MASK 0xfUL
 #define VINTR_IRQ (1UL << 8)
 #define VINTR_PRIO(p) ((u64)(p) << 16)
 #define VINTR_IGN_TPR (1UL << 20)
 #define VINTR_MASKING (1UL << 24)
-#define VINTR_VECTOR(v) ((u64)(v) << 32)
 
 #define NESTED_ENABLE 1UL
 #define SHADOW_ON 1UL

@@ -57,7 +57,6 @@ static inline void vmcs_write(u32 field, u64 v)
 /* Makes v's VMCS the CPU's; returns the interrupt flag for vmx_end. Nests inside a run. */
 u64 vmx_begin(struct vcpu *v);
 void vmx_end(struct vcpu *v, u64 flags);
-void vmx_state_reset(struct vcpu *v);
 
 /* vmx_run.c: entry and exits. */
 struct vmx_table {
