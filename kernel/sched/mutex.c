@@ -134,6 +134,7 @@ void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *na
 {
     atomic_set(&l->state, 0);
     atomic_set(&l->writers_waiting, 0);
+    atomic_set(&l->passed, 0);
     waitq_init(&l->readers);
     waitq_init(&l->writers);
 }
@@ -148,10 +149,28 @@ bool rwlock_read_trylock(struct rwlock *l)
     return false;
 }
 
+#define WRITERS_PASS 4 /* writers, by readers that wait: then it is the readers' turn */
+
+/* For one that waits. The turn ends with the first that takes it, and is kept free for none: who
+ * got no processor holds nobody up. */
+static bool rwlock_read_try_in_turn(struct rwlock *l)
+{
+    s32 seen = atomic_read(&l->state);
+
+    while (seen >= 0 &&
+           (!atomic_read(&l->writers_waiting) || atomic_read(&l->passed) >= WRITERS_PASS)) {
+        if (!atomic_cas(&l->state, &seen, seen + 1))
+            continue;
+        atomic_set(&l->passed, 0);
+        return true;
+    }
+    return false;
+}
+
 void rwlock_read_lock(struct rwlock *l)
 {
     if (unlikely(!rwlock_read_trylock(l)))
-        wait_event(&l->readers, rwlock_read_trylock(l));
+        wait_event(&l->readers, rwlock_read_try_in_turn(l));
 }
 
 void rwlock_read_unlock(struct rwlock *l)
@@ -165,14 +184,18 @@ void rwlock_read_unlock(struct rwlock *l)
 }
 
 /* The lock is free, or a writer has given up. A reader that finds a writer waiting sleeps until
- * that one, or the last of those behind it, comes here. */
+ * that one, or the last of those behind it, comes here, or too many have passed by. */
 static void rwlock_wake(struct rwlock *l)
 {
+    s32 waiting;
+
     smp_mb(); /* a writer counts itself, then looks at the state: one of us sees the other */
-    if (atomic_read(&l->writers_waiting))
-        waitq_wake_one(&l->writers);
-    else if (unlikely(!list_empty(&l->readers.waiters)))
+    waiting = atomic_read(&l->writers_waiting);
+    if (unlikely(!list_empty(&l->readers.waiters)) &&
+        (!waiting || atomic_inc(&l->passed) >= WRITERS_PASS))
         waitq_wake_all(&l->readers);
+    if (waiting)
+        waitq_wake_one(&l->writers);
 }
 
 static inline bool rwlock_write_try(struct rwlock *l)

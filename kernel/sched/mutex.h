@@ -20,11 +20,13 @@ void mutex_unlock(struct mutex *m);
 /* The current thread holds it: for assertions. */
 bool mutex_held(const struct mutex *m);
 
-/* Writers are preferred: a waiting writer holds new readers off. Who lets go wakes one writer, or
- * all readers: never those that cannot go on. */
+/* Writers are preferred: a waiting writer holds new readers off, until some writers have passed by
+ * those that wait. Who lets go wakes one writer, or all readers, or when that is so both: never
+ * those that cannot go on. */
 struct rwlock {
     atomic_t state;           /* a  readers, or -1 when written */
     atomic_t writers_waiting; /* a */
+    atomic_t passed;          /* a  writers, since a reader that waited had its turn */
     struct waitq readers, writers;
 };
 void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *name);
