@@ -350,6 +350,7 @@ s64 sys_getcwd(u64 ubuf, u64 n)
     if (!buf)
         return -ENOMEM;
     fs_context_paths(current_task()->fs, &root, &cwd);
+    bool gone = path_is_unlinked(&cwd);
     /* getcwd(2): a directory outside the root is told apart by what stands before its name. */
     static const char outside[] = "(unreachable)";
     bool reached;
@@ -357,7 +358,9 @@ s64 sys_getcwd(u64 ubuf, u64 n)
     char *at = path_name_reached(&cwd, &root, buf + before, PATH_MAX - before, &reached);
     path_put(&root);
     path_put(&cwd);
-    if (IS_ERR(at)) {
+    if (gone) {
+        r = -ENOENT;
+    } else if (IS_ERR(at)) {
         r = PTR_ERR(at);
     } else {
         if (!reached)

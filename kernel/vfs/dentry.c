@@ -571,11 +571,6 @@ static enum climbed dentry_look_up(const struct dentry *d, const struct dentry *
     return to;
 }
 
-bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d)
-{
-    return dentry_look_up(d, ancestor, U64_MAX) == CLIMBED_TO_ANCESTOR;
-}
-
 #define CLIMB_STEPS 1024 /* up a tree as deep as users make it, without a pause */
 
 /* So far up from d, or less far: to the top, or to `ancestor`. A reference. NULL: what is there is

@@ -60,13 +60,11 @@ void dentry_delete(struct dentry *d);
 /* rename: d takes target's place and name; target (may be negative) is unhashed. */
 void dentry_move(struct dentry *d, struct dentry *target);
 void dentry_exchange(struct dentry *a, struct dentry *b);
-/* Whether d is ancestor or lies below it, now: renames beside us may change that unless the super's
- * rename mutex is held. One look, however deep the tree: not for users to ask for at will. */
-bool dentry_is_ancestor(const struct dentry *ancestor, const struct dentry *d);
-/* The same for a tree of any depth, under the super's rename mutex or between two looks at its
- * `moved`. Context: may sleep. */
+/* Whether d is ancestor or lies below it, however deep the tree: under the super's rename mutex, or
+ * between two looks at its `moved`. Context: may sleep. */
 bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d);
-/* The same without it; takes it where the tree is deep and renames go on. Context: may sleep. */
+/* The same without it; takes it where the tree is deep and renames go on: renames beside us may
+ * change what it says. Context: may sleep. */
 bool dentry_lies_below(struct dentry *d, struct dentry *ancestor);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);

@@ -135,6 +135,13 @@ int vfs_stat(const struct path *p, struct kstat *out)
     return err;
 }
 
+bool path_has_no_links(const struct path *p)
+{
+    struct kstat st;
+
+    return READ_ONCE(dentry_inode(p->dentry)->nlink) == 0 || (!vfs_stat(p, &st) && st.nlink == 0);
+}
+
 int file_stat(struct file *f, struct kstat *out)
 {
     if (f->dentry) {

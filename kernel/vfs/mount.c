@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 #include "vfs/inotify.h"
 
 struct mount_ns *mount_ns_init;
@@ -107,6 +108,7 @@ void mount_drop_on(struct dentry *point)
     struct path place;
     struct mount *m;
 
+    smp_mb(); /* pairs with mount_placed */
     while (unlikely(READ_ONCE(point->mounts))) {
         struct mount_ns *ns = NULL;
 
@@ -130,6 +132,13 @@ void mount_drop_on(struct dentry *point)
         }
         cond_yield();
     }
+}
+
+void mount_placed(struct dentry *point)
+{
+    smp_mb(); /* pairs with mount_drop_on and names_mounted */
+    if (unlikely(READ_ONCE(point->flags) & DENTRY_UNLINKED))
+        mount_drop_on(point);
 }
 
 void mount_get(struct mount *m)
@@ -338,10 +347,12 @@ void mount_dissolve(struct mount *top)
             break;
         mount_detach_locked(m, &place);
         spin_unlock(&mount_lock);
+        DELAYPOINT(mount_dissolve);
         mount_put(m);
         if (last.mount)
             path_put(&last);
         m = place.mount;
+        cond_yield();
         spin_lock(&mount_lock);
     }
     spin_unlock(&mount_lock);
@@ -380,75 +391,103 @@ static struct mount *mount_clone(struct mount *m, struct dentry *root)
     return copy;
 }
 
-/* Copies the tree under top (or, not deep, top alone) with `root` as its root. The list of pairs
- * serves the caller to translate paths; both are freed by mount_copies_free. */
+/* Of a bind of a part, only mounts inside that part are copied, with what is on them. */
+static bool mount_is_copied(const struct mount_copy *list, u64 i, struct dentry *root)
+{
+    if (i == 0 || root == list[0].old->root)
+        return true;
+    return list[i].up ? list[list[i].up].new != NULL : dentry_lies_below(list[i].point, root);
+}
+
+/* The mounts of the tree under top as they are at one moment, at most `room` of them. */
+static u64 mount_copies_gather(struct mount *top, bool deep, struct mount_copy *list, u64 room)
+{
+    struct mount *m;
+    u64 n = 0;
+
+    spin_lock(&mount_lock);
+    for (m = top; m && n < room; m = deep ? mount_next_locked(m, top) : NULL) {
+        mount_get(m);
+        m->nr = n;
+        list[n] = (struct mount_copy){.old = m};
+        if (m != top) {
+            list[n].up = m->parent->nr;
+            list[n].point = m->point;
+            dentry_get(m->point);
+        }
+        n++;
+    }
+    spin_unlock(&mount_lock);
+    return n;
+}
+
 int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mount_copy **out,
                     u64 *count)
 {
     struct mount_copy *list;
-    u64 n = 0, room;
-    struct mount *m, *next;
+    u64 n = 0;
 
     spin_lock(&mount_lock);
-    for (m = top; m; m = deep ? mount_next_locked(m, top) : NULL)
+    for (struct mount *m = top; m; m = deep ? mount_next_locked(m, top) : NULL)
         n++;
     spin_unlock(&mount_lock);
-    room = n + 16; /* it may grow meanwhile: what is mounted later is not seen */
-    list = kcalloc(room, sizeof(*list));
+    n += 16; /* it may grow meanwhile: what is mounted later is not seen */
+    list = kcalloc(n, sizeof(*list));
     if (!list)
         return -ENOMEM;
-    n = 0;
-    spin_lock(&mount_lock);
-    for (m = top; m && n < room; m = next) {
-        /* Of a bind of a part, only mounts inside that part are copied, with what is on them. */
-        if (m != top && m->parent == top && !dentry_is_ancestor(root, m->point)) {
-            next = mount_after_locked(m, top);
-            continue;
-        }
-        next = deep ? mount_next_locked(m, top) : NULL;
-        mount_get(m);
-        list[n++].old = m;
-    }
-    spin_unlock(&mount_lock);
     *out = list;
-    *count = n;
+    *count = n = mount_copies_gather(top, deep, list, n);
     for (u64 i = 0; i < n; i++) {
+        if (!mount_is_copied(list, i, root))
+            continue;
         list[i].new = mount_clone(list[i].old, i == 0 ? root : list[i].old->root);
         if (!list[i].new)
             return -ENOMEM;
+        cond_yield();
     }
     return 0;
 }
 
-/* Hangs the copies together as the originals are now: one that has left the tree since stays loose,
- * with what is on it. An original knows its copy meanwhile. */
+#define HANG_AT_ONCE 64
+
+/* Nobody sees the copies yet: others may have the lock in between. */
 void mount_copies_link(struct mount_copy *list, u64 n)
 {
     spin_lock(&mount_lock);
-    for (u64 i = 0; i < n; i++)
-        list[i].old->copy = list[i].new;
     for (u64 i = 1; i < n; i++) {
-        struct mount *parent = list[i].old->parent ? list[i].old->parent->copy : NULL;
-
-        if (parent)
-            mount_attach_locked(list[i].new, parent, list[i].old->point);
+        list[i].placed = list[i].new;
+        if (list[i].placed)
+            mount_attach_locked(list[i].new, list[list[i].up].new, list[i].point);
+        if (i % HANG_AT_ONCE == 0) {
+            spin_unlock(&mount_lock);
+            cond_yield();
+            spin_lock(&mount_lock);
+        }
     }
-    for (u64 i = 0; i < n; i++)
-        list[i].old->copy = NULL;
     spin_unlock(&mount_lock);
+    DELAYPOINT(mount_copied);
 }
 
-/* Drops the list's references; the first copy's goes to the caller unless `all`. */
+/* What its name's end has taken away since is dissolved by the one that found it there. */
+static void mount_copy_release(const struct mount_copy *c)
+{
+    if (c->placed) {
+        mount_placed(c->point);
+        mount_put(c->new);
+    } else {
+        mount_dissolve(c->new);
+    }
+}
+
 void mount_copies_free(struct mount_copy *list, u64 n, bool all)
 {
-    for (u64 i = 0; i < n; i++) {
+    DELAYPOINT(mount_copies_free);
+    for (u64 i = n; i-- > 0;) { /* a name goes before the mount that it is in */
+        if (list[i].new && (i > 0 || all))
+            mount_copy_release(&list[i]);
+        dentry_put(list[i].point);
         mount_put(list[i].old);
-        if (!list[i].new || (i == 0 && !all))
-            continue;
-        if (list[i].new->parent)
-            mount_put(list[i].new);
-        else
-            mount_dissolve(list[i].new);
+        cond_yield();
     }
     kfree(list);
 }

@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 #include "vfs/mount_priv.h"
 #include "vfs/up.h"
 
@@ -37,6 +38,7 @@ static struct path mount_topmost(const struct path *place)
         path_put(&top);
         dentry_get(over->root);
         top = (struct path){over, over->root};
+        cond_yield();
     }
     return top;
 }
@@ -55,15 +57,6 @@ static int mount_check_place_locked(const struct mount *m, const struct path *pl
     if (place->dentry->flags & DENTRY_UNLINKED)
         return -ENOENT;
     return place->mount->ns == ctx->ns ? 0 : -EINVAL;
-}
-
-/* A mount stands on a name that may have gone meanwhile. Who takes a name away marks it, then looks
- * for mounts: one of the two sees the other. */
-static void mount_placed(struct dentry *point)
-{
-    smp_mb(); /* pairs with names_mounted */
-    if (unlikely(READ_ONCE(point->flags) & DENTRY_UNLINKED))
-        mount_drop_on(point);
 }
 
 static u64 mount_count_locked(struct mount *top)
@@ -133,7 +126,6 @@ static int mount_bind(const struct walk_ctx *ctx, const char *source, const stru
 {
     struct mount_copy *list = NULL;
     struct path from;
-    struct mount *m;
     u64 n = 0;
     int err;
 
@@ -152,9 +144,9 @@ static int mount_bind(const struct walk_ctx *ctx, const char *source, const stru
         return err;
     }
     mount_copies_link(list, n);
-    m = list[0].new;
+    err = mount_graft(list[0].new, target, ctx);
     mount_copies_free(list, n, false);
-    return mount_graft(m, target, ctx);
+    return err;
 }
 
 static bool mount_is_below_locked(const struct mount *m, const struct mount *top)
@@ -396,8 +388,10 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
     mount_attach_locked(old, put_old->mount, put_old->dentry);
     spin_unlock(&mount_lock);
     path_put(&place);
-    if (old_attached)
+    if (old_attached) {
+        mount_placed(old_place.dentry);
         path_put(&old_place);
+    }
     mount_put(old); /* its former place's (or the namespace's) reference */
     mount_put(new); /* the former place's */
     up_move_roots(&ctx->root, new_root);

@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 #include "vfs/mount_priv.h"
 
 struct mount_ns *mount_ns_alloc(struct user_ns *user_ns)
@@ -126,6 +127,7 @@ void mount_ns_root(struct mount_ns *ns, struct path *out)
     while ((over = mount_lookup(m, m->root))) {
         mount_put(m);
         m = over;
+        cond_yield();
     }
     dentry_get(m->root);
     *out = (struct path){m, m->root};

@@ -26,9 +26,12 @@ struct mount_ns {
     struct waitq changed; /* poll of /proc/mounts */
 };
 
-/* A mount waiting to be cloned: gathered under the lock, cloned outside. */
+/* A mount waiting to be cloned: gathered under the lock, cloned outside. The first is the top. */
 struct mount_copy {
-    struct mount *old, *new;
+    struct mount *old, *new; /* new NULL: not copied */
+    u64 up;                  /* which one of the list the old one stood on */
+    struct dentry *point;    /* where; a reference */
+    bool placed;             /* new hangs on its parent's copy, which has a reference of its own */
 };
 
 /* A loose mount with one reference; consumes one of super, on failure too. NULL: no memory. */
@@ -47,12 +50,13 @@ void mount_dissolve(struct mount *top);
 
 /* Copies the tree under top (or, not deep, top alone) with `root` as its root. The list of pairs
  * serves the caller to translate paths; both are freed by mount_copies_free, also after an error.
- */
+ * Context: may sleep. */
 int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mount_copy **out,
                     u64 *count);
-/* Hangs the copies together as the originals are now. */
+/* Hangs the copies together as the originals were when they were gathered. */
 void mount_copies_link(struct mount_copy *list, u64 n);
-/* Drops the list's references; the first copy's goes to the caller unless `all`. */
+/* Drops the list's references; the first copy's goes to the caller unless `all`. The copies are in
+ * their namespace by now, or never will be: names that went meanwhile take theirs along. */
 void mount_copies_free(struct mount_copy *list, u64 n, bool all);
 
 struct mount_ns *mount_ns_alloc(struct user_ns *user_ns);

@@ -191,18 +191,14 @@ int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct pa
 static void names_tell_unlinked(const struct path *dir, struct dentry *d)
 {
     struct path p = {dir->mount, d};
-    struct kstat st;
 
-    if (vfs_stat(&p, &st))
-        return;
-    if (!S_ISDIR(st.mode))
+    if (!S_ISDIR(dentry_inode(d)->mode))
         inotify_tell_inode(dentry_inode(d), IN_ATTRIB);
-    if (st.nlink == 0)
+    if (path_has_no_links(&p))
         inotify_tell_unlinked(d);
 }
 
-/* Locked, so that nobody makes a name in it between "it is empty" and its end. */
-static int names_rmdir(struct inode *dir, struct dentry *d)
+int inode_rmdir_locked(struct inode *dir, struct dentry *d)
 {
     struct inode *victim = dentry_inode(d);
     int err;
@@ -255,7 +251,9 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
     else
         err = walk_may_delete(ctx, &last.dir, d, is_dir);
     if (!err)
-        err = is_dir ? names_rmdir(dir, d) : dir->ops->unlink ? dir->ops->unlink(dir, d) : -EPERM;
+        err = is_dir             ? inode_rmdir_locked(dir, d)
+              : dir->ops->unlink ? dir->ops->unlink(dir, d)
+                                 : -EPERM;
     if (!err)
         dentry_delete(d);
     if (!err && READ_ONCE(inotify_watches))
@@ -284,10 +282,11 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 
 /* ------------------------------------------------------------- rename */
 
+/* The names are put when nothing is locked any more: with what is replaced its contents go. */
 struct rename {
     struct walk_last from, to;
-    struct dentry *old, *new;
-    struct dentry *gone; /* replaced: other namespaces may have mounts on it; a reference */
+    struct dentry *old, *new; /* references, or NULL */
+    bool gone;                /* new was replaced, and other namespaces may have mounts on it */
     unsigned flags;
 };
 
@@ -425,31 +424,24 @@ static int rename_perform(struct rename *r)
         dentry_move(r->old, r->new);
     if (READ_ONCE(inotify_watches))
         rename_tell(r);
-    if (!(r->flags & RENAME_EXCHANGE) && names_mounted(r->new)) {
-        dentry_get(r->new);
-        r->gone = r->new;
-    }
+    r->gone = !(r->flags & RENAME_EXCHANGE) && names_mounted(r->new);
     return 0;
 }
 
 static int rename_locked(struct rename *r, const struct walk_ctx *ctx)
 {
+    struct dentry *d = walk_child(r->from.dir.dentry, r->from.name, r->from.len, true);
     int err;
 
-    r->old = walk_child(r->from.dir.dentry, r->from.name, r->from.len, true);
-    if (IS_ERR(r->old))
-        return PTR_ERR(r->old);
-    r->new = walk_child(r->to.dir.dentry, r->to.name, r->to.len, true);
-    if (IS_ERR(r->new)) {
-        dentry_put(r->old);
-        return PTR_ERR(r->new);
-    }
+    if (IS_ERR(d))
+        return PTR_ERR(d);
+    r->old = d;
+    d = walk_child(r->to.dir.dentry, r->to.name, r->to.len, true);
+    if (IS_ERR(d))
+        return PTR_ERR(d);
+    r->new = d;
     err = rename_check(r, ctx);
-    if (!err)
-        err = rename_perform(r);
-    dentry_put(r->new);
-    dentry_put(r->old);
-    return err;
+    return err ? err : rename_perform(r);
 }
 
 int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
@@ -477,10 +469,10 @@ int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char
         err = rename_locked(&r, ctx);
         rename_unlock(&r);
     }
-    if (r.gone) {
-        mount_drop_on(r.gone);
-        dentry_put(r.gone);
-    }
+    if (r.gone)
+        mount_drop_on(r.new);
+    dentry_put(r.new);
+    dentry_put(r.old);
     walk_last_put(&r.to);
 put_from:
     walk_last_put(&r.from);

@@ -88,6 +88,11 @@ char *path_name(const struct path *p, const struct path *root, char *buf, size_t
     return path_name_reached(p, root, buf, n, &reached);
 }
 
+bool path_is_unlinked(const struct path *p)
+{
+    return READ_ONCE(p->dentry->flags) & DENTRY_UNLINKED;
+}
+
 u32 path_mount_flags(const struct path *p)
 {
     const struct super *s = p->dentry->super;

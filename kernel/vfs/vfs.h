@@ -285,6 +285,8 @@ int file_truncate(struct file *f, u64 size);
 char *path_name(const struct path *p, const struct path *root, char *buf, size_t n);
 char *path_name_reached(const struct path *p, const struct path *root, char *buf, size_t n,
                         bool *reached);
+/* The name is gone. */
+bool path_is_unlinked(const struct path *p);
 /* MS_* of mount(2) that hold there, of the mount and of its file system. */
 u32 path_mount_flags(const struct path *p);
 /* May set-id bits and capabilities of the file count for a program started in mount namespace ns

@@ -9,6 +9,9 @@
 
 void dentry_init(void);
 void inode_init(void);
+/* What p names, which is there, has lost its last name: here, or where a stacking file system keeps
+ * it. */
+bool path_has_no_links(const struct path *p);
 void mount_calls_init(void);
 void pseudo_init(void);
 void mount_init(void);
@@ -32,7 +35,7 @@ struct mount {
     struct list_node children; /* t */
     struct list_node sibling;  /* t */
     struct rb_node place;      /* t  while it has a parent */
-    struct mount *copy;        /* t  while a tree is being copied */
+    u64 nr;                    /* t  while a tree is being gathered: in the list */
     atomic_t writers;          /* a  files open for writing through it */
 };
 
@@ -48,8 +51,11 @@ struct mount *mount_lookup(struct mount *m, struct dentry *d);
 bool mount_parent(struct mount *m, struct path *out);
 /* Whether a mount of ns stands on that name. */
 bool mount_stands_on(const struct mount_ns *ns, const struct dentry *point);
-/* A name goes: with it the mounts that other namespaces have on it. May sleep. */
+/* A name, marked as gone, goes: with it the mounts on it, in whatever namespace. May sleep. */
 void mount_drop_on(struct dentry *point);
+/* A mount of a namespace stands on a name that may have gone meanwhile. Who takes a name away marks
+ * it, then looks for mounts: one of the two sees the other. May sleep. */
+void mount_placed(struct dentry *point);
 /* Whether d, of its file system, lies in the part that m shows. Context: may sleep. */
 bool mount_shows(const struct mount *m, struct dentry *d);
 void mount_get(struct mount *m);
@@ -81,6 +87,9 @@ bool walk_may_follow(const struct cred *cred, const struct inode *dir, const str
 int walk_may_create(const struct path *dir, const struct cred *cred);
 int walk_may_delete(const struct walk_ctx *ctx, const struct path *dir, struct dentry *victim,
                     bool is_dir);
+/* dir is locked: its file system removes the directory d, which is locked for it, so that no name
+ * is made in it between "it is empty" and its end. */
+int inode_rmdir_locked(struct inode *dir, struct dentry *d);
 /* The mode of something new in dir, which may be a set-group-id directory that gives its group. */
 u32 inode_new_mode(const struct inode *dir, u32 mode, const struct cred *cred);
 bool inode_capable(const struct inode *i, const struct cred *cred, int cap);

@@ -66,6 +66,7 @@ static int walk_cross_mounts(struct walk *w)
         }
         dentry_get(m->root);
         walk_step_to(w, (struct path){m, m->root});
+        cond_yield();
     }
     return 0;
 }
@@ -155,6 +156,7 @@ struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool
 
     if (d && inode->ops->revalidate && !inode->ops->revalidate(inode, d)) {
         dentry_delete(d);
+        mount_drop_on(d);
         dentry_put(d);
         d = NULL;
     }
@@ -194,6 +196,7 @@ static int walk_push_text(struct walk *w, struct inode *link, struct path dir)
     char *text = walk_read_link(link);
     bool crosses;
 
+    cond_yield();
     if (IS_ERR(text)) {
         path_put(&dir);
         return PTR_ERR(text);

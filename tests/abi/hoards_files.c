@@ -111,3 +111,92 @@ TEST(telling_many_watchers_lets_others_run)
 {
     hoard(tell_many);
 }
+
+#define DEEP 5000
+#define BESIDE 300
+
+/* Ends at the bottom of a chain of directories, each called d. */
+static void go_deep(int steps)
+{
+    while (steps--)
+        EXPECT(mkdir("d", 0755) == 0 && chdir("d") == 0);
+}
+
+static const char *short_name(int i)
+{
+    static char name[8];
+
+    snprintf(name, sizeof(name), "%d", i);
+    return name;
+}
+
+/* A part without mounts of a file system that has many, all of them deep in another part. */
+static void bind_beside_deep_mounts(void)
+{
+    begin();
+    EXPECT(chdir(TOP) == 0 && mkdir("part", 0755) == 0 && mkdir("to", 0755) == 0);
+    go_deep(DEEP);
+    for (int i = 0; i < BESIDE; i++)
+        EXPECT(mkdir(short_name(i), 0755) == 0 &&
+               mount(short_name(i), short_name(i), NULL, MS_BIND, NULL) == 0);
+    EXPECT(mount(TOP "/part", TOP "/to", NULL, MS_BIND | MS_REC, NULL) == 0);
+}
+TEST(binding_a_part_beside_many_deep_mounts_lets_others_run)
+{
+    hoard(bind_beside_deep_mounts);
+}
+
+#define MOUNTS 20000
+
+static void copy_many_mounts(void)
+{
+    begin();
+    EXPECT(chdir(TOP) == 0);
+    for (int i = 0; i < MOUNTS; i++)
+        EXPECT(mkdir(short_name(i), 0755) == 0 &&
+               mount("0", short_name(i), NULL, MS_BIND, NULL) == 0);
+    EXPECT(unshare(CLONE_NEWNS) == 0);
+}
+TEST(copying_many_mounts_lets_others_run)
+{
+    hoard(copy_many_mounts);
+}
+
+#define LAYERS 50
+
+static void mount_deep_layers(void)
+{
+    char options[1000] = "upperdir=u,workdir=w,lowerdir=0";
+
+    begin();
+    EXPECT(chdir(TOP) == 0);
+    go_deep(DEEP);
+    make_layers();
+    for (int i = 0; i < LAYERS; i++) {
+        EXPECT(mkdir(short_name(i), 0755) == 0);
+        if (i)
+            strcat(strcat(options, ":"), short_name(i));
+    }
+    EXPECT(mount("layers", "m", "overlay", 0, options) == 0);
+}
+TEST(mounting_layers_that_lie_deep_lets_others_run)
+{
+    hoard(mount_deep_layers);
+}
+
+static void copy_up_deep(void)
+{
+    begin();
+    EXPECT(chdir(TOP) == 0);
+    make_layers();
+    EXPECT(chdir("l") == 0);
+    go_deep(1000);
+    EXPECT(chdir(TOP) == 0 && overlay("m") == 0 && chdir("m") == 0);
+    while (chdir("d") == 0)
+        ;
+    EXPECT(errno == ENOENT && chmod(".", 0700) == 0);
+}
+TEST(copying_up_a_deep_tree_lets_others_run)
+{
+    hoard(copy_up_deep);
+}

@@ -3,6 +3,7 @@
  * Names, mounts and layers where a mistake would open a door: ways out of a mount, rights that
  * stay, files that come back. As root, in a mount namespace of its own.
  */
+#include <dirent.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/statfs.h>
@@ -55,6 +56,57 @@ TEST(no_way_leads_up_from_what_was_moved_out_of_a_mount)
     EXPECT(rename(TOP "/a/d", TOP "/a/sub/d") == 0);
     EXPECT(chdir("..") == 0 && syscall(SYS_getcwd, name, sizeof(name)) > 0 &&
            strcmp(name, TOP "/b") == 0);
+}
+
+#define LISTED 3000
+
+static void make_nodes(const char *format)
+{
+    char name[16];
+
+    for (int i = 0; i < LISTED; i++) {
+        snprintf(name, sizeof(name), format, i);
+        EXPECT(mknod(name, S_IFREG | 0644, 0) == 0);
+    }
+}
+
+/* One who renames each file that is read, and makes another, is not shown those. */
+TEST(reading_a_directory_ends_though_names_come_meanwhile)
+{
+    char name[280];
+    struct dirent *e;
+    int n = 0;
+    DIR *dir;
+
+    begin();
+    make_nodes("f%d");
+    dir = opendir(".");
+    EXPECT(dir);
+    while ((e = readdir(dir)) && n <= LISTED) {
+        if (e->d_name[0] == '.')
+            continue;
+        n++;
+        snprintf(name, sizeof(name), "renamed-%s", e->d_name);
+        EXPECT(rename(e->d_name, name) == 0);
+        snprintf(name, sizeof(name), "made-%d", n);
+        EXPECT(mknod(name, S_IFREG | 0644, 0) == 0);
+    }
+    EXPECT(n == LISTED);
+    rewinddir(dir);
+    for (n = 0; readdir(dir);)
+        n++;
+    EXPECT(n == 2 * LISTED + 2 && closedir(dir) == 0);
+}
+
+TEST(a_removed_directory_has_no_path)
+{
+    char name[200];
+
+    begin();
+    EXPECT(mkdir("d", 0755) == 0 && chdir("d") == 0 && rmdir(TOP "/d") == 0);
+    EXPECT_ERR(syscall(SYS_getcwd, name, sizeof(name)), ENOENT);
+    EXPECT(chdir("..") == 0 && syscall(SYS_getcwd, name, sizeof(name)) > 0 &&
+           strcmp(name, TOP) == 0);
 }
 
 /* Follows links of /proc that are not shown to a stranger. */

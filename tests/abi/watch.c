@@ -94,6 +94,23 @@ TEST(a_replaced_file_goes_at_its_last_close)
     EXPECT(close(fd) == 0 && told("2:400 2:8000"));
 }
 
+/* Of layers, too, where the file itself stays below. */
+TEST(a_lower_file_that_goes_is_gone_for_those_who_watch_it)
+{
+    begin();
+    make_layers();
+    close(make("l/f"));
+    close(make("l/g"));
+    close(make("u/new"));
+    EXPECT(overlay("m") == 0 && inotify_rm_watch(in, 1) == 0 && told("1:8000"));
+    int fd = open("m/f", O_RDONLY);
+    EXPECT(fd >= 0 && inotify_add_watch(in, "m/f", IN_ATTRIB | IN_DELETE_SELF) == 2);
+    EXPECT(unlink("m/f") == 0 && told("2:4"));
+    EXPECT(close(fd) == 0 && told("2:400 2:8000"));
+    EXPECT(inotify_add_watch(in, "m/g", IN_ATTRIB | IN_DELETE_SELF) == 3);
+    EXPECT(rename("m/new", "m/g") == 0 && told("3:4 3:400 3:8000"));
+}
+
 TEST(a_watch_of_an_unlinked_file_ends_with_it)
 {
     char path[40];

@@ -255,6 +255,18 @@ SELFTEST(overlay_a_long_copy_up_stops_no_renames_elsewhere)
     overlay_test_end(&ctx);
 }
 
+/* What was taken out of the upper layer directly holds nothing: neither would ever go. */
+OVERLAY_TEST(overlay_makes_nothing_in_what_was_removed_behind_its_back)
+{
+    CHECK(vfs_mkdir(ctx, NULL, "/ovl/m/new", 0755) == 0);
+    CHECK(vfs_rmdir(ctx, NULL, "/ovl/up/new") == 0);
+    CHECK(vfs_test_write(ctx, "/ovl/m/new/x", "x") == -ENOENT);
+    CHECK(vfs_mkdir(ctx, NULL, "/ovl/m/new/x", 0755) == -ENOENT);
+    CHECK(vfs_test_write(ctx, "/ovl/m/f", "f") == 0);
+    CHECK(vfs_rename(ctx, NULL, "/ovl/m/f", NULL, "/ovl/m/new/f", 0) == -ENOENT);
+    CHECK(vfs_test_reads(ctx, "/ovl/m/f", "f"));
+}
+
 SELFTEST(overlay_without_upper_is_read_only)
 {
     struct walk_ctx ctx;

@@ -339,3 +339,14 @@ VFS_TEST(vfs_mounts_are_private_and_say_so)
     path_put(&p);
     CHECK(vfs_test_umount(ctx, "/vfs-test") == 0);
 }
+
+/* tmpfs asserts that its rename mutex is not held where contents end. */
+VFS_TEST(vfs_what_a_move_replaces_ends_when_nothing_is_locked)
+{
+    CHECK(vfs_mkdir(ctx, NULL, "/vfs-test/a", 0755) == 0);
+    CHECK(vfs_mkdir(ctx, NULL, "/vfs-test/b", 0755) == 0);
+    CHECK(vfs_test_write(ctx, "/vfs-test/a/f", "new") == 0);
+    CHECK(vfs_test_write(ctx, "/vfs-test/b/f", "old") == 0);
+    CHECK(vfs_rename(ctx, NULL, "/vfs-test/a/f", NULL, "/vfs-test/b/f", 0) == 0);
+    CHECK(vfs_test_reads(ctx, "/vfs-test/b/f", "new"));
+}

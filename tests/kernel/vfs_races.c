@@ -12,6 +12,7 @@
 #include "sched/timer.h"
 #include "tests/kernel/vfs_test.h"
 #include "vfs/inotify.h"
+#include "vfs/vfs_priv.h"
 
 #define ROUNDS 40
 
@@ -348,4 +349,69 @@ SELFTEST(vfs_a_file_system_waits_for_the_last_of_its_watches)
     (void)vfs_rmdir(&ctx, NULL, "/race");
     o = (struct onlooker){0};
     CHECK(!err);
+}
+
+static u32 name_may_go, name_gone; /* a */
+
+static void take_name_away(struct onlooker *o)
+{
+    if (!load_acquire(&name_may_go) || vfs_rmdir(&o->ctx, NULL, "/race/x"))
+        return;
+    WRITE_ONCE(name_may_go, 0);
+    store_release(&name_gone, 1);
+}
+
+/* A tree of mounts on /race/x, and of what it is copied from nothing stays when the name goes. */
+static bool copy_mounts_of_a_name_that_goes(struct walk_ctx *first, struct walk_ctx *ctx)
+{
+    static const char *const names[] = {"/race/x", "/race/x/y", "/race/x/y/z"};
+    struct mount_ns *copy;
+    struct path point;
+    bool gone;
+
+    if (vfs_mkdir(first, NULL, names[0], 0755) || vfs_lookup(first, NULL, names[0], 0, &point))
+        return false;
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        (void)vfs_mkdir(ctx, NULL, names[i], 0755); /* the first is there */
+        if (vfs_test_mount(ctx, names[i], "tmpfs", ""))
+            return false;
+    }
+    WRITE_ONCE(name_gone, 0);
+    store_release(&name_may_go, 1);
+    copy = mount_ns_copy(ctx->ns, &user_ns_init, NULL, NULL);
+    while (!load_acquire(&name_gone))
+        sched_yield_current(); /* the onlooker may want this CPU */
+    gone = copy && READ_ONCE(point.dentry->mounts) == 0;
+    path_put(&point);
+    if (copy)
+        mount_ns_put(copy);
+    return gone;
+}
+
+SELFTEST(vfs_a_name_that_goes_takes_copies_of_its_mounts_along)
+{
+    static const char *const points[] = {"mount_copied", "mount_copies_free", "mount_dissolve"};
+    static struct onlooker o;
+    struct walk_ctx ctx;
+    bool gone = true;
+
+    CHECK(races_begin(&o.ctx));
+    ctx = o.ctx;
+    ctx.ns = mount_ns_copy(mount_ns_init, &user_ns_init, NULL, NULL);
+    CHECK(ctx.ns);
+    mount_ns_root(ctx.ns, &ctx.root);
+    ctx.cwd = ctx.root;
+    for (unsigned i = 0; i < ARRAY_SIZE(points); i++)
+        fail_point_arm(points[i], 1);
+    CHECK(onlooker_start(&o, take_name_away));
+    for (unsigned i = 0; i < ROUNDS && gone; i++)
+        gone = copy_mounts_of_a_name_that_goes(&o.ctx, &ctx);
+    onlooker_stop(&o);
+    for (unsigned i = 0; i < ARRAY_SIZE(points); i++)
+        fail_point_arm(points[i], 0);
+    path_put(&ctx.root);
+    mount_ns_put(ctx.ns);
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    CHECK(gone);
 }

@@ -261,7 +261,7 @@ static void copyup_undo(struct dentry *upper_dir, struct dentry *made)
     int err;
 
     rwlock_write_lock(&dir->lock);
-    err = S_ISDIR(dentry_inode(made)->mode) ? dir->ops->rmdir(dir, made)
+    err = S_ISDIR(dentry_inode(made)->mode) ? inode_rmdir_locked(dir, made)
                                             : dir->ops->unlink(dir, made);
     if (!err)
         dentry_delete(made);
@@ -330,7 +330,7 @@ static int copyup_one(struct dentry *d)
 static struct dentry *copyup_first(struct dentry *d)
 {
     dentry_get(d);
-    for (;;) {
+    for (unsigned steps = 1;; steps++) {
         struct dentry *parent = dentry_get_parent(d);
 
         if (parent == d || overlay_upper(dentry_inode(parent))) {
@@ -339,26 +339,30 @@ static struct dentry *copyup_first(struct dentry *d)
         }
         dentry_put(d);
         d = parent;
+        if (steps % 64 == 0)
+            cond_yield();
     }
 }
 
+/* The way up is gone again for each directory on it, and layers may be deep: it lets others run,
+ * and ends when the thread is killed. */
 int overlay_copy_up(struct dentry *d)
 {
     struct inode *i = dentry_inode(d);
+    int err = 0;
 
     if (overlay_upper(i))
         return 0;
     if (!overlay_of(i)->has_upper)
         return -EROFS;
-    while (!overlay_upper(i)) {
+    while (!err && !overlay_upper(i)) {
         struct dentry *top = copyup_first(d);
-        int err = copyup_one(top);
 
+        err = thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE) ? -EINTR : copyup_one(top);
         dentry_put(top);
-        if (err)
-            return err;
+        cond_yield();
     }
-    return 0;
+    return err;
 }
 
 /* What is not copied up has one name, and whoever changes the inode came by it. */

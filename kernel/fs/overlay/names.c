@@ -16,11 +16,14 @@
 
 static int names_remove_locked(struct inode *dir, struct dentry *d)
 {
-    int err = S_ISDIR(dentry_inode(d)->mode) ? dir->ops->rmdir(dir, d) : dir->ops->unlink(dir, d);
+    int err =
+        S_ISDIR(dentry_inode(d)->mode) ? inode_rmdir_locked(dir, d) : dir->ops->unlink(dir, d);
 
-    if (!err)
-        dentry_delete(d);
-    return err;
+    if (err)
+        return err;
+    dentry_delete(d);
+    mount_drop_on(d);
+    return 0;
 }
 
 /* What covers the lower layers' name is replaced in this order: the new thing is made under the
@@ -202,10 +205,11 @@ static int overlay_symlink(struct inode *dir, struct dentry *d, const char *targ
                       &(struct names_new){.mode = S_IFLNK | 0777, .target = target, .cred = cred});
 }
 
-/* The new name finds the same overlay inode, through the tree. */
+/* The new name finds the same overlay inode, through the tree. A lower file that has lost its name
+ * would be copied up without one, which the upper layer takes for one that waits for its first. */
 static int overlay_link(struct inode *dir, struct dentry *d, struct inode *target)
 {
-    int err = overlay_copy_up_inode(target);
+    int err = READ_ONCE(overlay_node(target)->unlinked) ? -ENOENT : overlay_copy_up_inode(target);
 
     if (err)
         return err;
@@ -253,6 +257,14 @@ static void names_mark_unlinked(struct inode *i, bool unlinked)
     mutex_lock(&node->lock);
     node->unlinked = unlinked;
     mutex_unlock(&node->lock);
+}
+
+/* The name is gone. The inode tells so of what has no links that are counted: a directory, and a
+ * lower file, which keeps its own in its layer. */
+static void names_count_unlinked(struct inode *i)
+{
+    if (S_ISDIR(i->mode) || overlay_node(i)->unlinked)
+        WRITE_ONCE(i->nlink, 0);
 }
 
 /* Removes what the upper layer has of the name, if anything (a directory with the whiteouts in it),
@@ -315,8 +327,7 @@ static int names_remove(struct inode *dir, struct dentry *d)
         names_mark_unlinked(victim, false);
         return err;
     }
-    if (S_ISDIR(victim->mode))
-        victim->nlink = 0;
+    names_count_unlinked(victim);
     return 0;
 }
 
@@ -343,6 +354,8 @@ struct names_move {
     bool cover_old;      /* a lower layer shows the old name: whiteout */
     bool hide_below;     /* a directory goes to where a lower layer has something: opaque */
     bool hide_below_old; /* exchange: the same for the other one */
+    /* In the upper layer, once they are found: references, put when nothing there is locked. */
+    struct dentry *real_old, *real_new;
 };
 
 /* The overlay's own rename mutex is held, for the time of a copy-up perhaps; that of the upper file
@@ -414,15 +427,35 @@ static int names_move_prepare(struct names_move *m)
     return 0;
 }
 
+/* In the upper layer; another directory that is replaced is locked, as vfs does it. */
+static int names_rename_real(struct names_move *m, struct dentry *from, struct dentry *to,
+                             struct dentry *old, struct dentry *new)
+{
+    struct inode *from_dir = dentry_inode(from), *victim = m->exchange ? NULL : dentry_inode(new);
+    int err;
+
+    if (victim && !S_ISDIR(victim->mode))
+        victim = NULL;
+    err = victim ? overlay_clear_whiteouts(new) : 0;
+    if (err)
+        return err;
+    if (victim)
+        rwlock_write_lock(&victim->lock);
+    err = from_dir->ops->rename(from_dir, old, dentry_inode(to), new,
+                                m->exchange ? RENAME_EXCHANGE : 0);
+    if (victim)
+        rwlock_write_unlock(&victim->lock);
+    return err;
+}
+
 /* Both upper directories are locked. */
 static int names_move_real(struct names_move *m, struct dentry *from, struct dentry *to,
                            struct dentry *old, struct dentry *new)
 {
-    struct inode *from_dir = dentry_inode(from), *victim = dentry_inode(new);
     struct dentry *whiteout = NULL;
     int err = 0;
 
-    if (!dentry_inode(old) || (m->exchange && !victim))
+    if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
         return -ENOENT; /* taken away behind our back */
     if (m->hide_below) {
         err = names_set_opaque(old);
@@ -439,14 +472,10 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
         if (IS_ERR(whiteout))
             return PTR_ERR(whiteout);
     }
-    if (!m->exchange && victim && S_ISDIR(victim->mode))
-        err = overlay_clear_whiteouts(new);
-    if (!err)
-        err = from_dir->ops->rename(from_dir, old, dentry_inode(to), new,
-                                    m->exchange ? RENAME_EXCHANGE : 0);
+    err = names_rename_real(m, from, to, old, new);
     if (err) {
         if (whiteout)
-            names_undo_hidden(from_dir, whiteout);
+            names_undo_hidden(dentry_inode(from), whiteout);
         return err;
     }
     if (m->exchange)
@@ -460,20 +489,19 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
 
 static int names_move_locked(struct names_move *m, struct dentry *from, struct dentry *to)
 {
-    struct dentry *old = walk_child(from, m->old_name, m->old_len, true), *new;
-    int err;
+    m->real_old = walk_child(from, m->old_name, m->old_len, true);
+    if (IS_ERR(m->real_old))
+        return PTR_ERR(m->real_old);
+    m->real_new = walk_child(to, m->new_name, m->new_len, true);
+    if (IS_ERR(m->real_new))
+        return PTR_ERR(m->real_new);
+    return names_move_real(m, from, to, m->real_old, m->real_new);
+}
 
-    if (IS_ERR(old))
-        return PTR_ERR(old);
-    new = walk_child(to, m->new_name, m->new_len, true);
-    if (IS_ERR(new)) {
-        dentry_put(old);
-        return PTR_ERR(new);
-    }
-    err = names_move_real(m, from, to, old, new);
-    dentry_put(new);
-    dentry_put(old);
-    return err;
+static void names_put_found(struct dentry *d)
+{
+    if (!IS_ERR(d))
+        dentry_put(d);
 }
 
 static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
@@ -502,11 +530,15 @@ static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inod
     names_lock_two(from, to);
     err = names_move_locked(&m, from, to);
     names_unlock_two(from, to);
+    if (!err && !m.exchange)
+        mount_drop_on(m.real_new);
+    names_put_found(m.real_new);
+    names_put_found(m.real_old);
     if (victim && !m.exchange) {
         if (err)
             names_mark_unlinked(victim, false);
-        else if (S_ISDIR(victim->mode))
-            victim->nlink = 0;
+        else
+            names_count_unlinked(victim);
     }
     return err;
 }

@@ -391,8 +391,10 @@ int overlay_clear_whiteouts(struct dentry *upper_dir)
         }
         if (overlay_is_whiteout(d)) {
             err = dir->ops->unlink(dir, d);
-            if (!err)
+            if (!err) {
                 dentry_delete(d);
+                mount_drop_on(d);
+            }
         }
         dentry_put(d);
     }

@@ -113,7 +113,7 @@ static int overlay_open_layer(const struct walk_ctx *ctx, const char *name, stru
 
 static bool overlay_related(const struct path *a, const struct path *b)
 {
-    return dentry_is_ancestor(a->dentry, b->dentry) || dentry_is_ancestor(b->dentry, a->dentry);
+    return dentry_lies_below(b->dentry, a->dentry) || dentry_lies_below(a->dentry, b->dentry);
 }
 
 static int overlay_open_lowers(struct overlay *o, const struct walk_ctx *ctx, char *text)

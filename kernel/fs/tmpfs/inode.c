@@ -94,6 +94,7 @@ void tmpfs_evict(struct inode *i)
     struct tmpfs_inode *t = i->priv;
 
     if (i->object) {
+        DEBUG_ASSERT(!mutex_held(&i->super->renames)); /* others wait for it */
         mem_object_truncate(i->object, 0, U64_MAX);
         mem_object_unbind(i->object);
     }
@@ -150,12 +151,22 @@ static void tmpfs_publish(struct inode *dir, struct dentry *d, struct inode *i)
     dentry_instantiate(d, i);
 }
 
+/* Nothing is made in a directory that was removed: an overlay may stand on one. What it held would
+ * hold it in turn, and both would stay for ever. */
+static bool tmpfs_is_gone(const struct inode *dir)
+{
+    return dir->nlink == 0;
+}
+
 /* target: a symbolic link's, the inode's from now on. */
 static int tmpfs_make(struct inode *dir, struct dentry *d, u32 mode, u64 rdev,
                       const struct cred *cred, char *target)
 {
-    struct inode *i = tmpfs_inode(tmpfs_of(dir), mode, dir, cred);
+    struct inode *i;
 
+    if (tmpfs_is_gone(dir))
+        return -ENOENT;
+    i = tmpfs_inode(tmpfs_of(dir), mode, dir, cred);
     if (!i)
         return -ENOSPC;
     i->rdev = rdev;
@@ -218,7 +229,7 @@ static int tmpfs_count_link(struct inode *target)
 
 static int tmpfs_link(struct inode *dir, struct dentry *d, struct inode *target)
 {
-    int err = tmpfs_count_link(target);
+    int err = tmpfs_is_gone(dir) ? -ENOENT : tmpfs_count_link(target);
 
     if (err)
         return err;
@@ -291,6 +302,8 @@ static int tmpfs_rename(struct inode *old_dir, struct dentry *old, struct inode 
 
     if (flags & 4)
         return -EINVAL; /* overlay makes its whiteouts by mknod */
+    if (tmpfs_is_gone(new_dir) || tmpfs_is_gone(old_dir))
+        return -ENOENT;
     if (flags & 2)
         return tmpfs_exchange(old_dir, old, new_dir, new);
     if (victim) {
@@ -348,13 +361,22 @@ static struct dentry *tmpfs_entry_from(struct tmpfs_inode *t, u64 from)
     return best;
 }
 
+/* f->priv: the last cookie that a reading shows. What gets a later one, being made or renamed
+ * meanwhile, is not of it: else one who renames all that is read would never come to the end. */
+static int tmpfs_dir_open(struct inode *i, struct file *f)
+{
+    f->priv = (void *)READ_ONCE(((struct tmpfs_inode *)i->priv)->last_cookie);
+    return 0;
+}
+
 /* Positions: 0 and 1 the dots, then cookie + 1. vfs holds the directory's lock. */
 static int tmpfs_readdir(struct file *f, struct dir_context *ctx)
 {
     struct tmpfs_inode *t = f->inode->priv;
     struct dentry *d;
 
-    if (ctx->pos == 0) {
+    if (ctx->pos == 0) { /* or rewound */
+        (void)tmpfs_dir_open(f->inode, f);
         if (!ctx->emit(ctx, ".", 1, f->inode->ino, 4))
             return 0;
         ctx->pos = 1;
@@ -364,7 +386,7 @@ static int tmpfs_readdir(struct file *f, struct dir_context *ctx)
             return 0;
         ctx->pos = 2;
     }
-    for (d = tmpfs_entry_from(t, (u64)ctx->pos - 1); d;) {
+    for (d = tmpfs_entry_from(t, (u64)ctx->pos - 1); d && d->cookie <= (u64)f->priv;) {
         struct inode *i = dentry_inode(d);
         struct rb_node *next = rb_next(&d->by_cookie);
 
@@ -421,6 +443,7 @@ static const struct inode_ops tmpfs_dir_iops = {
     .rmdir = tmpfs_rmdir,
     .rename = tmpfs_rename,
     .tmpfile = tmpfs_tmpfile,
+    .open = tmpfs_dir_open,
     .getattr = tmpfs_dir_getattr,
     TMPFS_XATTR_OPS,
 };
@@ -441,8 +464,8 @@ void tmpfs_empty(struct inode *top)
         struct dentry *d = rb_entry(n, struct dentry, by_cookie);
         struct inode *i = dentry_inode(d);
 
+        cond_yield();
         if (S_ISDIR(i->mode) && !tmpfs_dir_empty(i)) {
-            top = i;
             t = i->priv;
             continue;
         }
@@ -454,6 +477,5 @@ void tmpfs_empty(struct inode *top)
             t = dentry_inode(up)->priv;
         }
         dentry_put(d);
-        cond_yield();
     }
 }
