@@ -13,11 +13,12 @@
 #include "vfs/vfs_priv.h"
 #include "vm/up.h"
 
-#define CACHERS_LOOK 64 /* accounts looked at for one below another */
+#define CACHERS_LOOK 64 /* accounts looked at for one below another, without a pause */
 
 static struct spinlock dentry_lru_lock = SPINLOCK_INIT(RANK_VFS, 1, "dentry lru");
 /* The LRU lock: accounts with unused names; the one in front is next to lose some. */
 static LIST_HEAD(dentry_cachers);
+static u32 dentry_nr_cachers; /* the LRU lock; a to read */
 
 static struct account *dentry_account(const struct dentry *d)
 {
@@ -31,8 +32,10 @@ void dentry_lru_add(struct dentry *d)
     struct account *account = dentry_account(d);
 
     spin_lock(&dentry_lru_lock);
-    if (list_empty(&account->cache))
+    if (list_empty(&account->cache)) {
         list_add_tail(&dentry_cachers, &account->cachers);
+        WRITE_ONCE(dentry_nr_cachers, dentry_nr_cachers + 1);
+    }
     list_add_tail(&account->cache, &d->lru);
     list_add_tail(&d->super->cached, &d->by_super);
     spin_unlock(&dentry_lru_lock);
@@ -46,8 +49,10 @@ static void dentry_lru_remove_locked(struct dentry *d)
         return;
     list_del(&d->lru);
     list_del(&d->by_super);
-    if (list_empty(&account->cache))
+    if (list_empty(&account->cache)) {
         list_del(&account->cachers);
+        WRITE_ONCE(dentry_nr_cachers, dentry_nr_cachers - 1);
+    }
 }
 
 void dentry_lru_remove(struct dentry *d)
@@ -65,7 +70,8 @@ static bool dentry_account_below(const struct account *a, const struct account *
 }
 
 /* LRU lock held: the account that is to lose a name so that `top` (NULL: the machine) has more
- * room. The accounts take turns; of those below top only the first few are looked at. */
+ * room. The accounts take turns for the machine. One below top stays in front: it may have more.
+ * NULL: none of the first few is below top. */
 static struct account *dentry_cacher_locked(struct account *top)
 {
     if (top && !list_empty(&top->cache))
@@ -73,11 +79,11 @@ static struct account *dentry_cacher_locked(struct account *top)
     for (unsigned i = 0; i < CACHERS_LOOK; i++) {
         struct account *a = list_first(&dentry_cachers, struct account, cachers);
 
-        if (!a)
-            return NULL;
+        if (!a || (top && dentry_account_below(a, top)))
+            return a;
         list_del(&a->cachers);
         list_add_tail(&dentry_cachers, &a->cachers);
-        if (!top || dentry_account_below(a, top))
+        if (!top)
             return a;
     }
     return NULL;
@@ -121,12 +127,21 @@ static bool dentry_evict_one(struct super *super, struct account *top, u64 *done
     return true;
 }
 
+/* For `top` all accounts are looked at, some at a time, before there is none to be had. */
 static u64 dentry_shrink(struct super *super, struct account *top, u64 n)
 {
     u64 done = 0;
+    u32 looked = 0;
 
-    while (done < n && dentry_evict_one(super, top, &done))
+    while (done < n && looked <= READ_ONCE(dentry_nr_cachers)) {
+        if (dentry_evict_one(super, top, &done))
+            looked = 0;
+        else if (top)
+            looked += CACHERS_LOOK;
+        else
+            break;
         cond_yield();
+    }
     return done;
 }
 

@@ -8,6 +8,9 @@
  * Files and watches are counted for each user. A walk over many watches goes on in stretches:
  * between them the lock is dropped, and others run.
  *
+ * Events are charged to the account that made the inotify file, though others make them: what it
+ * does not read is its own. Where there is no memory for one, that is told (IN_Q_OVERFLOW).
+ *
  * Lock order: inotify_lock, group->lock, its wait queue. Events are allocated under them
  * (allocation never sleeps); dentries are put outside.
  */
@@ -20,6 +23,7 @@
 #include "lib/list.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "mm/slab.h"
 #include "vfs/vfs_priv.h"
 
@@ -45,7 +49,10 @@ struct inotify_user {
 
 /* l lock · I immutable */
 struct inotify_group {
-    struct inotify_user *user; /* I */
+    struct inotify_user *user;      /* I */
+    struct account *payer;          /* I  what the group itself is charged to: it stays as long */
+    struct inotify_event *overflow; /* I  the one event for all that are lost */
+    bool lost;                      /* l  it is among the events */
     struct spinlock lock;
     struct list_node events; /* l */
     u32 nr_events, bytes;    /* l */
@@ -144,14 +151,19 @@ static void event_free(struct inotify_event *e)
     kfree(e);
 }
 
-static struct inotify_event *event_alloc(s32 wd, u32 mask, u32 cookie, const char *name, size_t len)
+/* NULL: no memory. */
+static struct inotify_event *event_alloc(const struct inotify_group *g, s32 wd, u32 mask,
+                                         u32 cookie, const char *name, size_t len)
 {
-    u32 padded;
+    struct account *former;
     struct inotify_event *e;
+    u32 padded;
 
     len = strnlen(name ? name : "", len); /* a rename beside us may have made it shorter */
     padded = len ? ALIGN_UP((u32)len + 1, (u32)sizeof(struct inotify_event_k)) : 0;
-    e = kzalloc(sizeof(*e) + padded);
+    former = account_swap(g->payer);
+    e = FAILPOINT(inotify_event) ? NULL : kzalloc(sizeof(*e) + padded);
+    (void)account_swap(former);
     if (!e)
         return NULL;
     e->head = (struct inotify_event_k){wd, mask, cookie, padded};
@@ -166,27 +178,34 @@ static bool event_equal(const struct inotify_event *a, const struct inotify_even
            memcmp(a->name, b->name, a->head.len) == 0;
 }
 
-/* One like the last is left out; when there are too many, one overflow event stands for the rest.
- */
+/* What is to be queued for e: nothing for one like the last; when there are too many, or there was
+ * no memory for e, the overflow event, unless it waits to be read already. */
+static struct inotify_event *group_choose_locked(struct inotify_group *g, struct inotify_event *e)
+{
+    struct inotify_event *last = list_last(&g->events, struct inotify_event, node);
+    bool lost = !e || g->nr_events >= INOTIFY_EVENTS_MAX;
+
+    if (!lost && !(last && event_equal(last, e)))
+        return e;
+    event_free(e);
+    e = lost && !g->lost ? g->overflow : NULL;
+    g->lost |= lost;
+    return e;
+}
+
+/* e NULL: it is lost. */
 static void group_queue(struct inotify_group *g, struct inotify_event *e)
 {
-    struct inotify_event *last;
-
     spin_lock(&g->lock);
-    last = list_last(&g->events, struct inotify_event, node);
-    if (e && g->nr_events == INOTIFY_EVENTS_MAX) {
-        event_free(e);
-        e = event_alloc(-1, IN_Q_OVERFLOW, 0, NULL, 0);
+    e = group_choose_locked(g, e);
+    if (e) {
+        list_add_tail(&g->events, &e->node);
+        g->nr_events++;
+        g->bytes += (u32)sizeof(e->head) + e->head.len;
     }
-    if (!e || g->nr_events > INOTIFY_EVENTS_MAX || (last && event_equal(last, e))) {
-        spin_unlock(&g->lock);
-        kfree(e);
-        return;
-    }
-    list_add_tail(&g->events, &e->node);
-    g->nr_events++;
-    g->bytes += (u32)sizeof(e->head) + e->head.len;
     spin_unlock(&g->lock);
+    if (!e)
+        return;
     waitq_wake(&g->wait, POLLIN | POLLRDNORM, ~0U);
 }
 
@@ -209,8 +228,8 @@ static void watch_unlink_locked(struct inotify_watch *w)
 static void watch_end_locked(struct inotify_watch *w, u32 mask, struct list_node *dead)
 {
     if (mask)
-        group_queue(w->group, event_alloc(w->wd, mask, 0, NULL, 0));
-    group_queue(w->group, event_alloc(w->wd, IN_IGNORED, 0, NULL, 0));
+        group_queue(w->group, event_alloc(w->group, w->wd, mask, 0, NULL, 0));
+    group_queue(w->group, event_alloc(w->group, w->wd, IN_IGNORED, 0, NULL, 0));
     watch_unlink_locked(w);
     list_add_tail(dead, &w->by_super);
 }
@@ -248,7 +267,7 @@ static struct inotify_watch *watches_tell_locked(struct inotify_watch *w,
         if (unlinked && (w->mask & IN_EXCL_UNLINK))
             continue;
         cost = watch_cost(w);
-        group_queue(w->group, event_alloc(w->wd, head->mask, head->cookie, name, len));
+        group_queue(w->group, event_alloc(w->group, w->wd, head->mask, head->cookie, name, len));
         if (w->mask & IN_ONESHOT)
             watch_end_locked(w, 0, dead);
     }
@@ -484,6 +503,7 @@ static struct inotify_event *group_take(struct inotify_group *g, u64 n, int *err
     }
     if (e) {
         list_del(&e->node);
+        g->lost &= e != g->overflow;
         g->nr_events--;
         g->bytes -= (u32)sizeof(e->head) + e->head.len;
     }
@@ -502,7 +522,8 @@ static ssize_t inotify_copy(struct inotify_group *g, struct iov_iter *to)
         bool ok = iov_copy_to(to, &e->head, sizeof(e->head)) == sizeof(e->head) &&
                   iov_copy_to(to, e->name, e->head.len) == e->head.len;
 
-        event_free(e);
+        if (e != g->overflow)
+            event_free(e);
         if (!ok)
             return -EFAULT;
         done += (ssize_t)n;
@@ -567,6 +588,13 @@ static bool group_drop_some(struct inotify_group *g)
     return n;
 }
 
+static void group_free(struct inotify_group *g)
+{
+    event_free(g->overflow);
+    user_put(g->user);
+    kfree(g);
+}
+
 static void inotify_release(struct file *f)
 {
     struct inotify_group *g = f->priv;
@@ -575,11 +603,11 @@ static void inotify_release(struct file *f)
     while (group_drop_some(g))
         ;
     list_for_each_safe (e, next, &g->events, node) {
-        event_free(e);
+        if (e != g->overflow)
+            event_free(e);
         cond_yield();
     }
-    user_put(g->user);
-    kfree(g);
+    group_free(g);
 }
 
 /* proc(5): a line for each watch, as far as they fit. */
@@ -610,10 +638,31 @@ static const struct file_ops inotify_fops = {
     .release = inotify_release,
 };
 
+/* For a user who has one instance more; NULL: no memory. */
+static struct inotify_group *group_create(struct inotify_user *u)
+{
+    struct inotify_group *g = kzalloc(sizeof(*g));
+
+    if (!g)
+        return NULL;
+    g->payer = slab_account(g);
+    g->overflow = event_alloc(g, -1, IN_Q_OVERFLOW, 0, NULL, 0);
+    if (!g->overflow) {
+        kfree(g);
+        return NULL;
+    }
+    g->user = u;
+    spinlock_init(&g->lock, RANK_VFS, 5, "inotify events");
+    list_init(&g->events);
+    g->watches = RB_ROOT;
+    waitq_init(&g->wait);
+    return g;
+}
+
 struct file *inotify_create(unsigned flags)
 {
     struct inotify_user *u = user_take(current_cred()->uid);
-    struct inotify_group *g = IS_ERR(u) ? NULL : kzalloc(sizeof(*g));
+    struct inotify_group *g = IS_ERR(u) ? NULL : group_create(u);
     struct file *f;
 
     if (IS_ERR(u))
@@ -622,16 +671,10 @@ struct file *inotify_create(unsigned flags)
         user_put(u);
         return ERR_PTR(-ENOMEM);
     }
-    g->user = u;
-    spinlock_init(&g->lock, RANK_VFS, 5, "inotify events");
-    list_init(&g->events);
-    g->watches = RB_ROOT;
-    waitq_init(&g->wait);
     f = file_create(&inotify_fops, O_RDONLY | (flags & O_NONBLOCK), g);
     if (f)
         return f;
-    user_put(u);
-    kfree(g);
+    group_free(g);
     return ERR_PTR(-ENFILE);
 }
 
@@ -676,7 +719,6 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
 {
     struct inode *inode = dentry_inode(p->dentry);
     struct inotify_watch *w;
-    struct kstat st;
     bool used;
     int err;
 
@@ -695,10 +737,11 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
     dentry_get(p->dentry);
     *w = (struct inotify_watch){.group = f->priv, .d = p->dentry, .inode = inode, .mask = mask};
     err = group_set(f->priv, w, mask, &used);
+    smp_mb(); /* who takes the last name away counts, then looks for watches */
     if (!used) {
         dentry_put(w->d);
         kfree(w);
-    } else if (!vfs_stat(p, &st) && st.nlink == 0) { /* by a descriptor, or it went just now */
+    } else if (path_has_no_links(p)) { /* by a descriptor, or it went just now */
         inotify_tell_unlinked(p->dentry);
     }
     return err;

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -310,6 +311,22 @@ static int hog_absent(void)
     return ENDED;
 }
 
+/* Others are told, who do not listen: what waits for them is theirs. */
+static int hog_told(void)
+{
+    char name[64];
+
+    for (int i = 0; i < 2000; i++) {
+        int fd;
+
+        snprintf(name, sizeof(name), DIR "/%d", i);
+        fd = open(name, O_CREAT | O_WRONLY, 0600);
+        if (fd < 0 || close(fd) || unlink(name))
+            return REFUSED;
+    }
+    return ENDED;
+}
+
 /* The program starts anew as a hog. */
 static const struct hog {
     const char *name;
@@ -320,7 +337,7 @@ static const struct hog {
     {"eventfds", hog_eventfds},   {"threads", hog_threads}, {"areas", hog_areas},
     {"fork", hog_fork},           {"absent", hog_absent},   {"populate", hog_populate},
     {"names", hog_names},         {"flight", hog_flight},   {"watches", hog_watches},
-    {"datagrams", hog_datagrams},
+    {"datagrams", hog_datagrams}, {"told", hog_told},
 };
 
 __attribute__((constructor)) static void hog_begin(void)
@@ -369,6 +386,22 @@ static void hog_prepare(void)
     EXPECT(mount("none", DIR, "tmpfs", 0, NULL) == 0);
 }
 
+/* In the keeper's own group: files that are told of all in the hog's directory, or closes them. */
+#define LISTENERS 60
+static int listeners[LISTENERS];
+
+static void hog_listen(bool on)
+{
+    for (int i = 0; i < LISTENERS; i++) {
+        if (!on) {
+            close(listeners[i]);
+            continue;
+        }
+        listeners[i] = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        EXPECT(inotify_add_watch(listeners[i], DIR, IN_ALL_EVENTS) == 1);
+    }
+}
+
 /* All that the hog left is gone, and the group with it. */
 static void hog_end(const char *group)
 {
@@ -390,7 +423,7 @@ static bool is_bothy(void)
 }
 
 /* Runs a hog; a harmless one ends as it likes and nobody is killed. */
-static void hog_test(const char *name, bool harmless)
+static void hog_test_heard(const char *name, bool harmless, bool heard)
 {
     long peak, killed, before, kept = is_bothy() ? 4096 : 32768; /* Linux keeps slabs */
     char group[64], path[128];
@@ -403,8 +436,12 @@ static void hog_test(const char *name, bool harmless)
     EXPECT(mkdir(group, 0755) == 0);
     snprintf(path, sizeof(path), "%s/memory.max", group);
     put(path, "16m");
+    if (heard)
+        hog_listen(true);
     pid = hog_start(name, group);
     EXPECT(waitpid(pid, &status, 0) == pid);
+    if (heard)
+        hog_listen(false);
     snprintf(path, sizeof(path), "%s/memory.events", group);
     killed = number(path, "oom_kill ");
     snprintf(path, sizeof(path), "%s/memory.peak", group);
@@ -422,6 +459,11 @@ static void hog_test(const char *name, bool harmless)
         EXPECT(i < 100);
         usleep(20000);
     }
+}
+
+static void hog_test(const char *name, bool harmless)
+{
+    hog_test_heard(name, harmless, false);
 }
 
 TEST(memory_stays_in_its_group)
@@ -513,4 +555,66 @@ TEST(processes_stay_in_their_group)
 TEST(absent_names_are_forgotten)
 {
     hog_test("absent", true);
+}
+TEST(what_others_are_told_of_is_not_the_groups)
+{
+    hog_test_heard("told", true, true);
+}
+
+#define CROWD 100 /* groups that have looked for a name that is not there */
+
+static void crowd_look(const char *group)
+{
+    char path[128], me[16];
+    struct stat st;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+        snprintf(me, sizeof(me), "%d", (int)getpid());
+        put(path, me);
+        snprintf(path, sizeof(path), DIR "/%s", group + strlen(cgroup_top));
+        _exit(stat(path, &st) == 0);
+    }
+    EXPECT(waitpid(pid, NULL, 0) == pid);
+}
+
+static void crowd_make(bool on)
+{
+    char group[64];
+
+    for (int i = 0; i < CROWD; i++) {
+        snprintf(group, sizeof(group), "%s/crowd-%d", cgroup_top, i);
+        if (on) {
+            EXPECT(mkdir(group, 0755) == 0);
+            crowd_look(group);
+        } else {
+            EXPECT(rmdir(group) == 0);
+        }
+    }
+}
+
+/* However many other groups have names that could be forgotten. */
+TEST(absent_names_of_groups_below_are_forgotten)
+{
+    char group[64], inner[96], path[128];
+    int status;
+    pid_t pid;
+
+    hog_prepare();
+    crowd_make(true);
+    snprintf(group, sizeof(group), "%s/hog-outer", cgroup_top);
+    snprintf(inner, sizeof(inner), "%s/in", group);
+    EXPECT(mkdir(group, 0755) == 0);
+    snprintf(path, sizeof(path), "%s/memory.max", group);
+    put(path, "16m");
+    snprintf(path, sizeof(path), "%s/cgroup.subtree_control", group);
+    put(path, "+memory");
+    EXPECT(mkdir(inner, 0755) == 0);
+    pid = hog_start("absent", inner);
+    EXPECT(waitpid(pid, &status, 0) == pid);
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == ENDED);
+    EXPECT(rmdir(inner) == 0);
+    hog_end(group);
+    crowd_make(false);
 }
