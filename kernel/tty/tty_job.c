@@ -69,26 +69,57 @@ static void tty_set_owner_locked(struct tty *t, struct pid *session, struct pid 
         pid_put(old_pgrp);
 }
 
+#define SESSION_AT_ONCE 64 /* bounds the time with interrupts off */
+
+/* Some of a session's processes, those after `at` (its reference is taken; NULL: from the first
+ * on), give the terminal up; *owed counts its references. The last one looked at, with a reference;
+ * NULL after the newest. Where `at` has left the session it begins again. */
+static struct process *tty_leave_some(struct tty *t, struct pid *session, struct process *at,
+                                      unsigned *owed)
+{
+    struct list_node *all = &session->tasks[PID_SID], *n;
+    struct process *p = NULL;
+    u64 flags;
+
+    spin_lock_irqsave(&proc_lock, &flags);
+    n = at && at->session == session ? at->sid_node.next : all->next;
+    for (unsigned i = 0; n != all && i < SESSION_AT_ONCE; i++, n = n->next) {
+        p = list_entry(n, struct process, sid_node);
+        if (p->tty == t) {
+            p->tty = NULL;
+            ++*owed;
+        }
+    }
+    p = n == all ? NULL : p;
+    if (p)
+        process_get(p);
+    spin_unlock_irqrestore(&proc_lock, flags);
+    if (at)
+        process_put(at);
+    return p;
+}
+
+/* The leader, which comes first, has lost it before another session may have it. */
 void tty_release_session(struct tty *t)
 {
-    struct process *p;
+    struct process *at = NULL;
     unsigned owed = 0;
     u64 flags;
 
     spin_lock_irqsave(&t->lock, &flags);
     struct pid *session = t->session;
     if (session) {
-        spin_lock(&proc_lock);
-        list_for_each (p, &session->tasks[PID_SID], sid_node) {
-            if (p->tty == t) {
-                p->tty = NULL;
-                owed++;
-            }
-        }
-        spin_unlock(&proc_lock);
+        pid_get(session);
+        at = tty_leave_some(t, session, NULL, &owed);
     }
     tty_set_owner_locked(t, NULL, NULL);
     spin_unlock_irqrestore(&t->lock, flags);
+    while (at) {
+        cond_yield();
+        at = tty_leave_some(t, session, at, &owed);
+    }
+    if (session)
+        pid_put(session);
     while (owed--)
         tty_put(t);
 }
