@@ -111,20 +111,24 @@ void pgtable_reap(struct pgtable *pt)
     }
 }
 
-/* A process's leaves are gone by now, since they hold references. */
+/* A process's leaves are gone by now, since they hold references: its tables are empty when the
+ * ones below have gone. */
 static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level)
 {
     const struct page *page = virt_page(table);
+    bool empty = pt->user && level < ROOT_LEVEL;
 
     for (unsigned i = TABLE_FIRST(page->private); i < TABLE_END(page->private); i++) {
         u64 e = table[i];
 
-        if (!pt->format->present(e) || pt->format->is_leaf(e, level))
+        if (!pt->format->present(e) || pt->format->is_leaf(e, level)) {
+            empty &= !e;
             continue;
+        }
         table[i] = 0;
         pgtable_free_level(pt, pgtable_down(pt, e, level), level - 1);
     }
-    if (pt->user && level < ROOT_LEVEL)
+    if (empty)
         pgtable_page_free_zeroed(table);
     else
         pgtable_page_free(table);
