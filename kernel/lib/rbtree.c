@@ -130,10 +130,17 @@ static void rb_insert_fixup(struct rb_root *root, struct rb_node *node)
 void rb_link(struct rb_root *root, struct rb_node *node, struct rb_node *parent,
              struct rb_node **link)
 {
-    node->parent_color = (uintptr_t)parent;
     node->left = node->right = NULL;
     *link = node;
-    if (!root->first || (parent == root->first && link == &parent->left))
+    if (!parent) { /* alone: run queues mostly hold one thread */
+        node->parent_color = RB_BLACK;
+        root->first = node;
+        if (root->augment)
+            root->augment(node);
+        return;
+    }
+    node->parent_color = (uintptr_t)parent;
+    if (parent == root->first && link == &parent->left)
         root->first = node;
     rb_augment_up(root, node);
     rb_insert_fixup(root, node);
@@ -221,6 +228,10 @@ void rb_erase(struct rb_root *root, struct rb_node *node)
     struct rb_node *child, *parent;
     bool lost_black;
 
+    if (root->node == node && !node->left && !node->right) {
+        root->node = root->first = NULL;
+        return;
+    }
     if (root->first == node)
         root->first = rb_next(node);
     if (node->left && node->right) {

@@ -86,7 +86,8 @@ void waitq_remove(struct waitq *q, struct waiter *w)
 
 /* Calls those from `at` on. Where it stopped; NULL: at the end, or as *n exclusive ones are awake.
  * REQUIRES(q->lock) */
-static struct list_node *waitq_run(struct waitq *q, struct list_node *at, u32 events, unsigned *n)
+static __always_inline struct list_node *waitq_run_inline(struct waitq *q, struct list_node *at,
+                                                          u32 events, unsigned *n)
 {
     struct list_node *next;
 
@@ -100,6 +101,13 @@ static struct list_node *waitq_run(struct waitq *q, struct list_node *at, u32 ev
             return NULL;
     }
     return NULL;
+}
+
+/* The same, out of the common path. */
+static __noinline struct list_node *waitq_run(struct waitq *q, struct list_node *at, u32 events,
+                                              unsigned *n)
+{
+    return waitq_run_inline(q, at, events, n);
 }
 
 /* The queue, locked with interrupts off, or NULL: it is no more. */
@@ -213,7 +221,7 @@ void waitq_wake(struct waitq *q, u32 events, unsigned n)
     if (list_empty(&q->waiters))
         return;
     spin_lock_irqsave(&q->lock, &flags);
-    at = waitq_run(q, q->waiters.next, events, &n);
+    at = waitq_run_inline(q, q->waiters.next, events, &n);
     if (unlikely(at) && q->rest)
         waitq_rest_add(q->rest, events, n);
     else if (unlikely(at))
