@@ -38,6 +38,24 @@ TEST(json_that_is_read_holds_characters_alone)
     }
 }
 
+TEST(plain_characters_of_json_are_counted_as_one_by_one)
+{
+    char text[40];
+
+    for (int c = 0; c < 256; c++)
+        for (size_t len = 0; len <= sizeof(text); len += 3)
+            for (size_t at = 0; at <= len; at++) {
+                size_t want = 0;
+
+                memset(text, at % 2 ? '~' : ' ', sizeof(text));
+                if (at < len)
+                    text[at] = (char)c;
+                while (want < len && json_is_plain(text[want]))
+                    want++;
+                EXPECT(json_plain_len(text, len) == want);
+            }
+}
+
 TEST(json_that_is_written_can_be_read_by_all)
 {
     for (size_t i = 0; i < UTF8_CASES; i++) {

@@ -95,7 +95,8 @@ void container_status_text(const struct container *c, char *out, size_t size)
     }
 }
 
-static char *container_auto_name(void)
+/* `hex`: eight random digits for the first try. */
+static char *container_auto_name(const char *hex)
 {
     static const char *const left[] = {"amber", "brave",  "calm",  "deft", "eager", "fond",
                                        "glad",  "humble", "jolly", "keen", "lucid", "merry",
@@ -104,14 +105,12 @@ static char *container_auto_name(void)
                                         "gorse", "heron",  "ibex",  "juniper", "larch",  "marten",
                                         "otter", "pika",   "rowan", "wren"};
     struct container *clash;
-    char hex[9], *name;
+    char again[9], *name;
     bool ambiguous;
 
-    for (;;) {
-        unsigned n;
+    for (;; random_hex(again, 8), hex = again) {
+        unsigned n = (unsigned)strtoul(hex, NULL, 16);
 
-        random_hex(hex, 8);
-        n = (unsigned)strtoul(hex, NULL, 16);
         name = str_fmt("%s_%s%u", left[n & 15], right[n >> 4 & 15], n >> 8 & 0xff);
         clash = container_find(name, &ambiguous);
         if (!clash)
@@ -282,6 +281,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
     const char *image_name = json_str(body, "Image");
     struct image *image = image_name ? image_find(image_name) : NULL;
     const struct json *host = json_get(body, "HostConfig");
+    char random[ID_LEN + 9]; /* of the id and of a name, in one call */
     struct container *c;
 
     *why = name && *name ? container_name(name, status) : NULL;
@@ -298,7 +298,8 @@ struct container *container_create(const char *name, struct json *body, int *sta
     c->refs = 1;
     c->state = C_STOPPED;
     c->log.fd = -1;
-    random_hex(c->id, ID_LEN);
+    random_hex(random, ID_LEN + 8);
+    memcpy(c->id, random, ID_LEN);
     c->image = image_get(image);
     c->image_name = str_dup(image_name);
     c->host = host && host->type == JSON_OBJECT ? json_copy(host) : json_new(JSON_OBJECT);
@@ -319,7 +320,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
         container_put(c);
         return NULL;
     }
-    c->name = name && *name ? str_dup(name + (*name == '/')) : container_auto_name();
+    c->name = name && *name ? str_dup(name + (*name == '/')) : container_auto_name(random + ID_LEN);
     c->number = ++container_count;
     c->next = container_list;
     container_list = c;

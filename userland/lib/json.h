@@ -42,6 +42,9 @@ static inline bool json_is_plain(char c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* How many such characters s begins with, of len. */
+size_t json_plain_len(const char *s, size_t len);
+
 /* Trees made by hand. A string that is NULL is "", a copy of NULL is null; json_append takes the
  * value over, a tail begins as the address of its parent's `child`. */
 struct json *json_new(enum json_type type);

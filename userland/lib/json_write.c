@@ -47,14 +47,14 @@ static size_t jw_escape(char *out, unsigned char c)
 /* `bytes`: what is no part of a character stands for itself too. */
 static void jw_quote(struct buf *b, const char *s, size_t len, bool bytes)
 {
-    size_t plain = 0;
+    size_t plain;
     char *out;
 
     buf_reserve(b, len + 1);
     out = b->data + b->len;
     *out++ = '"';
-    for (; plain < len && json_is_plain(s[plain]); plain++)
-        out[plain] = s[plain];
+    plain = json_plain_len(s, len);
+    memcpy(out, s, plain);
     b->len += 1 + plain;
     for (size_t i = plain, run, n; i < len; i += run) { /* few strings come here */
         for (run = 0; i + run < len && (n = jw_plain(s + i + run, len - i - run, bytes)); run += n)

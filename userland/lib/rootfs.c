@@ -168,36 +168,42 @@ static void mount_dev(struct child *ch)
     static const struct {
         const char *name;
         unsigned major, minor;
-    } nodes[] = {{"dev/null", 1, 3},   {"dev/zero", 1, 5},    {"dev/full", 1, 7},
-                 {"dev/random", 1, 8}, {"dev/urandom", 1, 9}, {"dev/tty", 5, 0}};
+    } nodes[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+                 {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
     char data[64];
 
     child_mount(ch, "tmpfs", "dev", "tmpfs", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k");
+    if (chdir("dev") < 0) /* nothing but ours is in this /dev: no link can lead elsewhere */
+        child_fail(ch, "cannot enter /dev: %s", str_error(errno));
     umask(0);
     for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
         device_node(ch, nodes[i].name, 0666, makedev(nodes[i].major, nodes[i].minor));
-    if (ch->spec->privileged)
-        host_devices(ch, "dev");
     umask(0022);
-    device_link(ch, "pts/ptmx", "dev/ptmx");
-    device_link(ch, "/proc/self/fd", "dev/fd");
-    device_link(ch, "/proc/self/fd/0", "dev/stdin");
-    device_link(ch, "/proc/self/fd/1", "dev/stdout");
-    device_link(ch, "/proc/self/fd/2", "dev/stderr");
-    device_link(ch, "/proc/kcore", "dev/core");
-    /* nothing but ours is in this /dev: no link can lead elsewhere */
-    if (mkdir("dev/pts", 0755) < 0 || (!ch->room->no_shm && mkdir("dev/shm", 0755) < 0))
+    device_link(ch, "pts/ptmx", "ptmx");
+    device_link(ch, "/proc/self/fd", "fd");
+    device_link(ch, "/proc/self/fd/0", "stdin");
+    device_link(ch, "/proc/self/fd/1", "stdout");
+    device_link(ch, "/proc/self/fd/2", "stderr");
+    device_link(ch, "/proc/kcore", "core");
+    if (mkdir("pts", 0755) < 0 || (!ch->room->no_shm && mkdir("shm", 0755) < 0))
         child_fail(ch, "cannot make /dev/pts: %s", str_error(errno));
-    if (mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+    if (mount("devpts", "pts", "devpts", MS_NOSUID | MS_NOEXEC,
               "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0 &&
         errno != ENODEV) /* a kernel without pseudo terminals: a program that wants one is told */
         child_fail(ch, "cannot mount /dev/pts: %s", str_error(errno));
     snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->room->shm_size);
     if (!ch->room->no_shm)
-        child_mount(ch, "shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
-    if (!mounts_no_mqueue && mkdir("dev/mqueue", 0755) == 0 &&
-        mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        rmdir("dev/mqueue");
+        child_mount(ch, "shm", "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
+    if (!mounts_no_mqueue && mkdir("mqueue", 0755) == 0 &&
+        mount("mqueue", "mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+        rmdir("mqueue");
+    if (chdir("..") < 0)
+        child_fail(ch, "cannot leave /dev: %s", str_error(errno));
+    if (!ch->spec->privileged)
+        return;
+    umask(0);
+    host_devices(ch, "dev");
+    umask(0022);
 }
 
 void mount_device(struct child *ch, const char *host, const char *target)
