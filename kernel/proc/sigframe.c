@@ -95,31 +95,17 @@ static int sigframe_save_fpu(u64 at)
     return 0;
 }
 
-static void sigcontext_fill(struct sigcontext *mc, const struct trap_frame *f, u64 fpstate)
+/* The rest of *mc is zero. */
+static inline void sigcontext_fill(struct sigcontext *mc, const struct trap_frame *f, u64 fpstate)
 {
-    *mc = (struct sigcontext){
-        .r8 = f->r8,
-        .r9 = f->r9,
-        .r10 = f->r10,
-        .r11 = f->r11,
-        .r12 = f->r12,
-        .r13 = f->r13,
-        .r14 = f->r14,
-        .r15 = f->r15,
-        .rdi = f->rdi,
-        .rsi = f->rsi,
-        .rbp = f->rbp,
-        .rbx = f->rbx,
-        .rdx = f->rdx,
-        .rax = f->rax,
-        .rcx = f->rcx,
-        .rsp = f->rsp,
-        .rip = f->rip,
-        .cs = (u16)f->cs,
-        .ss = (u16)f->ss,
-        .rflags = f->rflags,
-        .fpstate = fpstate,
-    };
+    mc->r8 = f->r8, mc->r9 = f->r9, mc->r10 = f->r10, mc->r11 = f->r11;
+    mc->r12 = f->r12, mc->r13 = f->r13, mc->r14 = f->r14, mc->r15 = f->r15;
+    mc->rdi = f->rdi, mc->rsi = f->rsi, mc->rbp = f->rbp, mc->rbx = f->rbx;
+    mc->rdx = f->rdx, mc->rax = f->rax, mc->rcx = f->rcx;
+    mc->rsp = f->rsp, mc->rip = f->rip, mc->rflags = f->rflags;
+    mc->cs = (u16)f->cs;
+    mc->ss = (u16)f->ss;
+    mc->fpstate = fpstate;
 }
 
 /* Where the frame starts: on the alternate stack when asked for and not there yet. */
@@ -153,7 +139,7 @@ int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct
     fr.uc.mask = old_mask;
     sigcontext_fill(&fr.uc.mc, f, fp);
     fr.uc.mc.oldmask = old_mask;
-    memcpy(fr.info, &shown, sizeof(shown));
+    __builtin_memcpy(fr.info, &shown, sizeof(shown)); /* in place: it is short */
     if (copy_out((void __user *)sp, &fr, sizeof(fr)) || sigframe_save_fpu(fp))
         return -EFAULT;
 

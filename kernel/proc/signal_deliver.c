@@ -211,8 +211,13 @@ void signal_deliver(struct trap_frame *f)
         enum deliver what = signal_deliver_one(t->process, t, &info, &act);
         if (what == DELIVER_NONE)
             break;
-        if (what == DELIVER_HANDLER)
+        if (what == DELIVER_HANDLER) {
             signal_run_handler(t, f, &info, &act);
+            /* Whether there is more for the new mask has been found out with it. */
+            if (likely(!(READ_ONCE(t->thread->work) & WORK_SIGNAL) &&
+                       !READ_ONCE(t->process->notify)))
+                break;
+        }
         cond_yield(); /* as many may be queued as handlers fit on the stack */
     }
     signal_restart_no_handler(f);

@@ -147,7 +147,7 @@ int fpu_save_user(void __user *area)
 /* XRSTOR faults on reserved MXCSR bits, unknown components and a header that is not zero. */
 int fpu_validate(void *area)
 {
-    u64 *header = (u64 *)((u8 *)area + FXSAVE_SIZE);
+    u64 *header = (u64 *)((u8 *)area + FXSAVE_SIZE), rest = 0;
     u32 *mxcsr = (u32 *)((u8 *)area + 24);
 
     if (*mxcsr & ~fpu_mxcsr_mask)
@@ -156,10 +156,10 @@ int fpu_validate(void *area)
         return 0;
     if (header[0] & ~fpu_components)
         return -EINVAL;
+#pragma GCC unroll 8
     for (unsigned i = 1; i < XSAVE_HEADER / 8; i++)
-        if (header[i])
-            return -EINVAL;
-    return 0;
+        rest |= header[i];
+    return rest ? -EINVAL : 0;
 }
 
 struct arch_thread *arch_switch(struct arch_thread *prev, struct arch_thread *next, u64 stack_top)
