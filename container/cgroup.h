@@ -22,6 +22,7 @@ struct cgroup_member {
     struct spinlock lock;  /* outside the group's: while it is held the group stays the same */
     struct cgroup *group;  /* lock; RCU to read; a reference until the exit */
     u64 threads;           /* lock  charged to the group's pids */
+    bool departed;         /* lock  in the list no more: it has ended */
     struct list_node node; /* the group's lock */
 };
 
@@ -93,6 +94,9 @@ void cgroup_put(struct cgroup *cg);
 int cgroup_fork(struct cgroup_member *parent, struct cgroup_member *child, struct cgroup *into);
 int cgroup_charge_thread(struct cgroup_member *m) __must_check; /* a further thread: -EAGAIN */
 void cgroup_uncharge_thread(struct cgroup_member *m);
+/* The process has ended and waits to be reaped: it counts in its group's pids alone, which may be
+ * removed. */
+void cgroup_depart(struct cgroup_member *m);
 /* The process is gone; its last threads are uncharged. It is in the root then, and counts nowhere.
  */
 void cgroup_exit(struct cgroup_member *m);

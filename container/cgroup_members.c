@@ -113,6 +113,7 @@ again:
     spin_lock_irqsave(&child->lock, &flags);
     err = cgroup_join(cg, child);
     child->threads = 1;
+    child->departed = false;
     spin_unlock_irqrestore(&child->lock, flags);
     if (err)
         goto uncharge;
@@ -152,13 +153,23 @@ void cgroup_uncharge_thread(struct cgroup_member *m)
     spin_unlock_irqrestore(&m->lock, flags);
 }
 
+void cgroup_depart(struct cgroup_member *m)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&m->lock, &flags);
+    (void)cgroup_leave(m); /* which keeps the reference */
+    m->departed = true;
+    spin_unlock_irqrestore(&m->lock, flags);
+}
+
 void cgroup_exit(struct cgroup_member *m)
 {
     struct cgroup *cg;
     u64 flags;
 
     spin_lock_irqsave(&m->lock, &flags);
-    cg = cgroup_leave(m);
+    cg = m->departed ? m->group : cgroup_leave(m);
     account_uncharge(&cg->pids, m->threads);
     m->threads = 0;
     WRITE_ONCE(m->group, &cgroup_root);
@@ -178,7 +189,7 @@ int cgroup_move(struct cgroup_member *m, struct cgroup *to)
         err = to->dead ? -ENODEV : -ESRCH;
     } else if (m->group != to && cgroup_is_inner(to)) {
         err = -EBUSY;
-    } else if (m->group != to) {
+    } else if (m->group != to && !m->departed) {
         cgroup_get(to);
         account_charge_forced(&to->pids, m->threads); /* pids.max stops forks, not moves */
         from = cgroup_leave(m);

@@ -298,6 +298,7 @@ static void exit_process(struct process *p)
     u64 flags;
 
     exit_reparent_zombies(p);
+    cgroup_depart(&p->cgroup);
     spin_lock_irqsave(&proc_lock, &flags);
     while (!exit_reparent_some_locked(p, &dead)) {
         spin_unlock_irqrestore(&proc_lock, flags);

@@ -414,6 +414,26 @@ TEST(cgroup_kill_reaches_children_in_groups_that_it_has_passed)
     box_gone();
 }
 
+/* Its zombies keep no group, and do not move. */
+TEST(a_group_of_zombies_is_empty)
+{
+    char number[16];
+    siginfo_t si;
+    pid_t pid;
+
+    box();
+    pid = fork();
+    if (pid == 0) {
+        enter(BOX);
+        _exit(0);
+    }
+    EXPECT(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT) == 0);
+    EXPECT(figure(BOX "/cgroup.events", "populated") == 0);
+    snprintf(number, sizeof(number), "%d", pid);
+    EXPECT(put(TOP "/cgroup.procs", number) == 0 && rmdir(BOX) == 0);
+    EXPECT(waitpid(pid, NULL, 0) == pid);
+}
+
 static const char *const counted[] = {"cgroup", "await", NULL};
 
 /* Called by the program that a thread has become: says so, and waits to be killed. */
