@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 
 #include "hoard_group.h"
@@ -239,7 +240,7 @@ static int terminal(int *slave)
     EXPECT(master >= 0 && ioctl(master, TIOCSPTLCK, &zero) == 0);
     EXPECT(ioctl(master, TIOCGPTN, &nr) == 0);
     snprintf(path, sizeof(path), "/dev/pts/%u", nr);
-    *slave = open(path, O_RDWR);
+    *slave = open(path, O_RDWR | O_NOCTTY);
     EXPECT(*slave >= 0);
     return master;
 }
@@ -253,9 +254,9 @@ static void group_at_a_terminal(void)
     join_group();
     EXPECT(setsid() > 0 && pipe(gate) == 0);
     master = terminal(&slave);
+    EXPECT(ioctl(slave, TIOCSCTTY, 0) == 0);
     processes();
     signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
 }
 
 static void all_are_gone(void)
@@ -275,6 +276,30 @@ TEST(the_interrupt_of_a_huge_group_lets_others_run)
     let_others_run_after(group_at_a_terminal, interrupt);
 }
 
+/* The terminal's session is another's. */
+static void session_of_a_child(void)
+{
+    int ready[2], side;
+    char c;
+
+    join_group();
+    EXPECT(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    EXPECT(pipe(gate) == 0 && pipe(ready) == 0);
+    master = terminal(&side);
+    if (fork() == 0) {
+        EXPECT(setsid() > 0 && ioctl(side, TIOCSCTTY, 0) == 0);
+        for (int fd = 3; fd < 64; fd++)
+            if (fd != gate[0] && fd != ready[1] && fd != side)
+                close(fd);
+        processes();
+        write(ready[1], "", 1);
+        for (;;)
+            pause();
+    }
+    close(side);
+    EXPECT(read(ready[0], &c, 1) == 1);
+}
+
 static void hang_up(void)
 {
     close(master);
@@ -282,7 +307,7 @@ static void hang_up(void)
 }
 TEST(the_hangup_of_a_huge_group_lets_others_run)
 {
-    let_others_run_after(group_at_a_terminal, hang_up);
+    let_others_run_after(session_of_a_child, hang_up);
 }
 
 static void stopped_group(void)
