@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * seccomp(2): filters come in by copy, and container/seccomp.c checks them. A thread's chain only
- * ever grows: it is replaced under siglock by one that was built upon it, by the thread itself or
- * by a sibling that synchronises all (TSYNC), which is kept apart from an exec by
- * process->cred_guard.
+ * ever grows: it is replaced by one that was built upon it, by the thread itself or by a sibling
+ * that synchronises all (TSYNC), under process->cred_guard, which keeps them and an exec apart, and
+ * siglock, under which it is read.
  */
 #include "container/seccomp.h"
 #include "linux/sys.h"
@@ -30,28 +30,45 @@ int seccomp_mode(const struct task *t)
 s64 seccomp_install_strict(void)
 {
     struct task *t = current_task();
+    struct process *p = t->process;
     s64 err = 0;
     u64 irq;
 
-    spin_lock_irqsave(&t->process->siglock, &irq);
+    if (mutex_lock_killable(&p->cred_guard))
+        return -EINTR;
+    spin_lock_irqsave(&p->siglock, &irq);
     if (t->seccomp)
         err = -EINVAL;
     else
         t->entry_work |= ENTRY_STRICT;
-    spin_unlock_irqrestore(&t->process->siglock, irq);
+    spin_unlock_irqrestore(&p->siglock, irq);
+    mutex_unlock(&p->cred_guard);
     return err;
 }
 
-/* The thread whose filters are not ours to build upon: NULL: all can follow. REQUIRES(siglock) */
-static struct task *seccomp_straggler_locked(struct task *me)
-{
-    struct task *t;
+/* One walk over the threads, which may be many, for all that follow a new chain. */
+struct seccomp_sync {
+    struct task *me;
+    struct seccomp *chain;         /* the new one */
+    const struct seccomp *checked; /* the latest that me's was found to be built upon */
+    u32 bad;                       /* number of a thread in the way */
+};
 
-    list_for_each (t, &me->process->tasks, node)
-        if (t != me && !t->exiting &&
-            (t->entry_work & ENTRY_STRICT || !seccomp_is_ancestor(t->seccomp, me->seccomp)))
-            return t;
-    return NULL;
+/* Non-zero: its filters are not me's to build upon. REQUIRES(siglock) */
+static int seccomp_check_one(struct task *t, void *arg)
+{
+    struct seccomp_sync *s = arg;
+
+    if (t == s->me || t->exiting)
+        return 0;
+    if (!(t->entry_work & ENTRY_STRICT) && (!t->seccomp || t->seccomp == s->checked))
+        return 0;
+    if (t->entry_work & ENTRY_STRICT || !seccomp_is_ancestor(t->seccomp, s->me->seccomp)) {
+        s->bad = pid_nr(t->pid, current_pid_ns());
+        return 1;
+    }
+    s->checked = t->seccomp;
+    return 0;
 }
 
 /* What the new chain was built upon keeps the old one in memory: a thread may be in it just now.
@@ -66,70 +83,57 @@ static void seccomp_give_locked(struct task *t, struct seccomp *chain)
     seccomp_put(old);
 }
 
-/* Publishes chain, built upon base, in current or (TSYNC) in all its threads. 0; -EAGAIN: base is
- * not current's any more; TSYNC: the number of a thread in the way, or -ESRCH. */
-static s64 seccomp_publish(struct seccomp *chain, struct seccomp *base, u64 flags)
+static int seccomp_give_one(struct task *t, void *arg)
 {
-    struct task *me = current_task(), *t, *bad;
-    s64 r = 0;
-    u64 irq;
+    const struct seccomp_sync *s = arg;
 
-    spin_lock_irqsave(&me->process->siglock, &irq);
-    bad = flags & FILTER_TSYNC ? seccomp_straggler_locked(me) : NULL;
-    if (me->seccomp != base)
-        r = -EAGAIN;
-    else if (bad)
-        r = flags & FILTER_TSYNC_ESRCH ? -ESRCH : (s64)pid_nr(bad->pid, current_pid_ns());
-    if (!r && flags & FILTER_TSYNC) {
-        list_for_each (t, &me->process->tasks, node) {
-            if (t == me || t->exiting)
-                continue;
-            seccomp_give_locked(t, chain);
-            t->no_new_privs |= me->no_new_privs;
-        }
-    }
-    if (!r)
-        seccomp_give_locked(me, chain);
-    spin_unlock_irqrestore(&me->process->siglock, irq);
-    return r;
+    if (t == s->me || t->exiting || t->seccomp == s->chain)
+        return 0;
+    seccomp_give_locked(t, s->chain);
+    t->no_new_privs |= s->me->no_new_privs;
+    return 0;
 }
 
-/* A chain of its own reference on what current has now, in *base. */
-static int seccomp_build(const struct bpf_insn *insns, u32 len, u64 flags, struct seccomp **base,
-                         struct seccomp **chain)
+/* chain, built upon what current has, is current's and, with TSYNC, that of all its threads, those
+ * included that are made meanwhile. TSYNC: the number of a thread in the way, or -ESRCH.
+ * REQUIRES(cred_guard) */
+static s64 seccomp_publish(struct seccomp *chain, u64 flags)
 {
     struct task *me = current_task();
+    struct process *p = me->process;
+    struct seccomp_sync s = {.me = me, .chain = chain};
     u64 irq;
-    int err;
 
-    spin_lock_irqsave(&me->process->siglock, &irq);
-    *base = me->seccomp;
-    if (*base)
-        seccomp_get(*base);
-    spin_unlock_irqrestore(&me->process->siglock, irq);
-    err = seccomp_attach(*base, insns, len, flags & FILTER_LOG, chain);
-    if (err)
-        seccomp_put(*base);
-    return err;
+    if (flags & FILTER_TSYNC) {
+        if (process_for_each_task(p, seccomp_check_one, &s))
+            return flags & FILTER_TSYNC_ESRCH ? -ESRCH : (s64)s.bad;
+        (void)process_for_each_task(p, seccomp_give_one, &s);
+    }
+    spin_lock_irqsave(&p->siglock, &irq);
+    seccomp_give_locked(me, chain);
+    spin_unlock_irqrestore(&p->siglock, irq);
+    return 0;
 }
 
 static s64 seccomp_add(const struct bpf_insn *insns, u32 len, u64 flags)
 {
-    struct mutex *guard = flags & FILTER_TSYNC ? &current_process()->cred_guard : NULL;
-    struct seccomp *base, *chain;
+    struct task *me = current_task();
+    struct mutex *guard = &me->process->cred_guard;
+    struct seccomp *chain;
     s64 r;
 
-    if (guard && mutex_lock_killable(guard)) /* by a sibling's exec, which ends this thread */
+    if (mutex_lock_killable(guard)) /* by a sibling's exec, which ends this thread */
         return -EINTR;
-    do {
-        r = seccomp_build(insns, len, flags, &base, &chain);
-        if (r)
-            break;
-        r = seccomp_publish(chain, base, flags);
+    if (me->seccomp)
+        seccomp_get(me->seccomp); /* the chain's */
+    r = seccomp_attach(me->seccomp, insns, len, flags & FILTER_LOG, &chain);
+    if (r) {
+        seccomp_put(me->seccomp);
+    } else {
+        r = seccomp_publish(chain, flags);
         seccomp_put(chain); /* the threads have their own */
-    } while (r == -EAGAIN);
-    if (guard)
-        mutex_unlock(guard);
+    }
+    mutex_unlock(guard);
     return r;
 }
 

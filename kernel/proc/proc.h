@@ -47,6 +47,8 @@ struct process {
     struct task *leader;    /* p, s  its tid is the process id; a reference until reaped */
     struct list_node tasks; /* p, s  live tasks by task->node */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
+    sigset_t task_signals;  /* s  all that some task's own queue may hold */
+    bool task_stops;        /* s  some task may have a mark of a stop */
     struct task_tell *tell; /* s  the walk that tells them what goes for all, or NULL */
     u64 tasks_made;         /* s  task->nr of the latest */
     u32 nr_tasks;           /* s */

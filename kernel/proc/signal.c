@@ -229,8 +229,10 @@ static void signal_prepare_locked(struct process *p, int sig)
     if (!cancel)
         return;
     sigpending_cancel_locked(p, &p->pending, cancel);
-    list_for_each (t, &p->tasks, node)
-        sigpending_cancel_locked(p, &t->pending, cancel);
+    if (p->task_signals & cancel)
+        list_for_each (t, &p->tasks, node)
+            sigpending_cancel_locked(p, &t->pending, cancel);
+    p->task_signals &= ~cancel;
     itimer_signals_taken_locked(p, cancel, NULL);
     if (sig != SIGCONT)
         return;
@@ -240,6 +242,9 @@ static void signal_prepare_locked(struct process *p, int sig)
         p->stop_signal = 0;
         p->stop_count = 0;
     }
+    if (!p->task_stops)
+        return;
+    p->task_stops = false;
     list_for_each (t, &p->tasks, node) {
         t->stop_pending = false;
         t->stop_taken = false;
@@ -324,6 +329,8 @@ static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
         atomic_inc(&p->sigqueue_count);
     }
     q->set |= SIGMASK(sig);
+    if (q != &p->pending)
+        p->task_signals |= SIGMASK(sig);
     return 0;
 }
 
@@ -646,8 +653,10 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
         sigaction_set_locked(p, sig, new_action);
         if (signal_ignored(p, sig)) {
             sigpending_take_locked(&p->pending, SIGMASK(sig), &dropped);
-            list_for_each (t, &p->tasks, node)
-                sigpending_take_locked(&t->pending, SIGMASK(sig), &dropped);
+            if (p->task_signals & SIGMASK(sig))
+                list_for_each (t, &p->tasks, node)
+                    sigpending_take_locked(&t->pending, SIGMASK(sig), &dropped);
+            p->task_signals &= ~SIGMASK(sig);
         }
         itimer_signals_taken_locked(p, SIGMASK(sig), NULL);
     }

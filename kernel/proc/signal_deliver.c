@@ -26,7 +26,7 @@ static void signal_stop_here(struct process *p, struct task *t, u64 flags)
     int sig = p->stop_signal;
     bool last = signal_stop_part_locked(p, t);
 
-    t->stopped = true;
+    t->stopped = p->task_stops = true;
     signal_recalc_locked(t);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (last)
@@ -42,6 +42,7 @@ static void signal_stop_begin_locked(struct process *p, int sig)
 
     p->stop_signal = sig;
     p->stop_count = 0;
+    p->task_stops = true;
     list_for_each (t, &p->tasks, node) {
         if (t->exiting || t->stopped)
             continue;
@@ -111,6 +112,7 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
         return DELIVER_NONE;
     }
     t->stop_taken = SIGMASK(sig) & SIG_STOP_MASK;
+    p->task_stops |= t->stop_taken;
     sigaction_get_locked(p, sig, act);
     if (act->handler != SIG_DFL && act->handler != SIG_IGN) {
         spin_unlock_irqrestore(&p->siglock, flags);

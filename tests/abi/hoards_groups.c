@@ -1,79 +1,148 @@
 /* SPDX-License-Identifier: MIT
  *
- * Crowds that a control group keeps waiting cost those outside of it no time: see hoards.c.
+ * Crowds of processes in one group that something happens to at once: what is done for each of them
+ * is done some at a time. See hoard.h and hoard_group.h.
  */
-#include <linux/futex.h>
-#include <sys/mount.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
 
 #include "hoard_group.h"
 
-#define CROWD 10000
-#define STACK 8192
+#define STACK 4096
 
-static int word;
+static int gate[2];
 
-static int wait_then_spin(void *arg)
+#define PROCESSES 12000
+
+static pid_t group; /* 0: their maker's */
+
+static int process_at_pipe(void *arg)
 {
-    while (!__atomic_load_n(&word, __ATOMIC_SEQ_CST))
-        syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL);
-    while (__atomic_load_n(&word, __ATOMIC_SEQ_CST))
-        ;
+    char c;
+
+    if (group)
+        syscall(SYS_setpgid, 0, group);
+    syscall(SYS_read, gate[0], &c, 1);
+    syscall(SYS_exit, 0);
     return 0;
 }
 
-/* More threads than a period's quota is for; they never end by themselves. */
-static void crowd_without_quota(int ready)
+/* A crowd without memory and descriptors of its own. */
+static void processes(void)
 {
-    const unsigned long flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
-    char *at = mmap(NULL, (CROWD + 1UL) * STACK, PROT_READ | PROT_WRITE,
+    char *at = mmap(NULL, (size_t)PROCESSES * STACK, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     int n = 0;
 
-    put("/tmp/cgroup/crowd", "cgroup.procs", "0");
-    while (n < CROWD && clone(wait_then_spin, at += STACK, flags, NULL) > 0)
+    while (n < PROCESSES && clone(process_at_pipe, at + (size_t)(n + 1) * STACK,
+                                  CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, NULL) > 0)
         n++;
-    EXPECT(n > 1000); /* Linux has no more in a small machine */
-    put("/tmp/cgroup/crowd", "cpu.max", "20000 100000");
-    write(ready, "", 1); /* now: the next turn is a long way off */
-    __atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &word, FUTEX_WAKE, 1 << 30);
-    for (;;)
-        pause();
+    EXPECT(n > 1000);
+    usleep(100000);
 }
 
-/* Each period its quota comes for all of them. */
-TEST(a_crowd_that_waits_for_quota_lets_others_run)
+static int terminal(int *slave)
 {
-    double late = 1e3 * (getenv("LATE_MS") ? atof(getenv("LATE_MS")) : 5), worst = 0, end;
-    struct timespec ms = {0, 1000000};
-    int ready[2];
-    pid_t pid;
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY), zero = 0;
+    char path[32];
+    unsigned nr;
+
+    EXPECT(master >= 0 && ioctl(master, TIOCSPTLCK, &zero) == 0);
+    EXPECT(ioctl(master, TIOCGPTN, &nr) == 0);
+    snprintf(path, sizeof(path), "/dev/pts/%u", nr);
+    *slave = open(path, O_RDWR | O_NOCTTY);
+    EXPECT(*slave >= 0);
+    return master;
+}
+
+static int master;
+
+static void group_at_a_terminal(void)
+{
+    int slave;
+
+    join_group();
+    EXPECT(setsid() > 0 && pipe(gate) == 0);
+    master = terminal(&slave);
+    EXPECT(ioctl(slave, TIOCSCTTY, 0) == 0);
+    processes();
+    signal(SIGINT, SIG_IGN);
+}
+
+static void all_are_gone(void)
+{
+    while (wait(NULL) > 0)
+        ;
+    EXPECT(errno == ECHILD);
+}
+
+static void interrupt(void)
+{
+    EXPECT(write(master, "\003\003", 2) == 2);
+    all_are_gone();
+}
+TEST(the_interrupt_of_a_huge_group_lets_others_run)
+{
+    let_others_run_after(group_at_a_terminal, interrupt);
+}
+
+/* The terminal's session is another's. */
+static void session_of_a_child(void)
+{
+    int ready[2], side;
     char c;
 
-    on_one_processor();
-    mkdir("/tmp", 0777);
-    mkdir("/tmp/cgroup", 0755);
-    mount("none", "/tmp/cgroup", "cgroup2", 0, NULL);
-    put("/tmp/cgroup", "cgroup.subtree_control", "+cpu");
-    EXPECT(mkdir("/tmp/cgroup/crowd", 0755) == 0 || errno == EEXIST);
-    EXPECT(pipe(ready) == 0);
-    pid = fork();
-    if (pid == 0)
-        crowd_without_quota(ready[1]);
-    close(ready[1]);
-    EXPECT(read(ready[0], &c, 1) == 1);
-    usleep(500000);
-    for (end = now_us() + 1e6; now_us() < end;) {
-        double t = now_us();
-
-        nanosleep(&ms, NULL);
-        t = now_us() - t;
-        worst = t > worst ? t : worst;
+    join_group();
+    EXPECT(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    EXPECT(pipe(gate) == 0 && pipe(ready) == 0);
+    master = terminal(&side);
+    if (fork() == 0) {
+        EXPECT(setsid() > 0 && ioctl(side, TIOCSCTTY, 0) == 0);
+        for (int fd = 3; fd < 64; fd++)
+            if (fd != gate[0] && fd != ready[1] && fd != side)
+                close(fd);
+        processes();
+        write(ready[1], "", 1);
+        for (;;)
+            pause();
     }
-    if (worst > late || getenv("VERBOSE"))
-        printf("# 1 ms of sleep took up to %.1f ms\n", worst / 1e3);
-    EXPECT(worst <= late);
-    put("/tmp/cgroup/crowd", "cgroup.kill", "1");
-    EXPECT(waitpid(pid, NULL, 0) == pid);
-    umount2("/tmp/cgroup", MNT_DETACH);
+    close(side);
+    EXPECT(read(ready[0], &c, 1) == 1);
+}
+
+static void hang_up(void)
+{
+    close(master);
+    all_are_gone();
+}
+TEST(the_hangup_of_a_huge_group_lets_others_run)
+{
+    let_others_run_after(session_of_a_child, hang_up);
+}
+
+static void stopped_group(void)
+{
+    join_group();
+    EXPECT(setsid() > 0 && pipe(gate) == 0);
+    group = fork();
+    if (group == 0) {
+        for (int fd = 3; fd < 64; fd++)
+            if (fd != gate[0])
+                close(fd);
+        process_at_pipe(NULL);
+    }
+    setpgid(group, group);
+    processes();
+    EXPECT(kill(group, SIGSTOP) == 0);
+    usleep(20000);
+}
+
+/* The group's last tie to its session. */
+static void leave_it(void)
+{
+    _exit(0);
+}
+TEST(the_end_of_a_huge_groups_last_tie_lets_others_run)
+{
+    let_others_run_after(stopped_group, leave_it);
 }
