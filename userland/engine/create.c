@@ -110,7 +110,7 @@ static const char *pick(const struct json *req, const struct json *image, const 
 static void merge_own(struct json ***tail, const struct json *req, const char *key)
 {
     if (json_get(req, key))
-        json_append(tail, key, json_copy(json_get(req, key)));
+        json_append_constant(tail, key, json_copy(json_get(req, key)));
 }
 
 /* The request's own; the image's are kept once, with the image: container_labels(). */
@@ -137,22 +137,22 @@ static struct json *config_merge(struct container *c, const struct json *req)
         entry = config_args(image, "Entrypoint");
     if (!cmd && !own)
         cmd = config_args(image, "Cmd");
-    json_append(&tail, "Hostname", json_new_str(c->room.hostname));
-    json_append(&tail, "Domainname", json_new_str(json_str(req, "Domainname")));
-    json_append(&tail, "User", json_new_str(pick(req, image, "User")));
+    json_append_constant(&tail, "Hostname", json_new_str(c->room.hostname));
+    json_append_constant(&tail, "Domainname", json_new_str(json_str(req, "Domainname")));
+    json_append_constant(&tail, "User", json_new_str(pick(req, image, "User")));
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-        json_append(&tail, flags[i], json_new_bool(json_bool(req, flags[i])));
+        json_append_constant(&tail, flags[i], json_new_bool(json_bool(req, flags[i])));
     merge_own(&tail, req, "ExposedPorts");
-    json_append(&tail, "Env", merge_env(image, req));
-    json_append(&tail, "Cmd", json_copy(cmd));
-    json_append(&tail, "Image", json_new_str(c->image_name));
-    json_append(&tail, "Volumes", json_copy(json_get(req, "Volumes")));
-    json_append(&tail, "WorkingDir", json_new_str(pick(req, image, "WorkingDir")));
-    json_append(&tail, "Entrypoint", json_copy(entry));
-    json_append(&tail, "OnBuild", json_new(JSON_NULL));
-    json_append(&tail, "Labels", merge_labels(req));
+    json_append_constant(&tail, "Env", merge_env(image, req));
+    json_append_constant(&tail, "Cmd", json_copy(cmd));
+    json_append_constant(&tail, "Image", json_new_str(c->image_name));
+    json_append_constant(&tail, "Volumes", json_copy(json_get(req, "Volumes")));
+    json_append_constant(&tail, "WorkingDir", json_new_str(pick(req, image, "WorkingDir")));
+    json_append_constant(&tail, "Entrypoint", json_copy(entry));
+    json_append_constant(&tail, "OnBuild", json_new(JSON_NULL));
+    json_append_constant(&tail, "Labels", merge_labels(req));
     if (pick(req, image, "StopSignal"))
-        json_append(&tail, "StopSignal", json_new_str(pick(req, image, "StopSignal")));
+        json_append_constant(&tail, "StopSignal", json_new_str(pick(req, image, "StopSignal")));
     merge_own(&tail, req, "StopTimeout");
     return merged;
 }

@@ -243,8 +243,14 @@ static void child_cwd(struct child *ch)
 {
     const char *cwd = *ch->spec->cwd ? ch->spec->cwd : "/";
     char at[PATH_MAX];
-    int fd = child_cwd_open(ch, cwd);
+    int fd;
 
+    if (!strcmp(cwd, "/")) { /* our own root, whatever its names are */
+        if (chdir("/") < 0)
+            child_fail(ch, "cannot enter the root: %s", str_error(errno));
+        return;
+    }
+    fd = child_cwd_open(ch, cwd);
     if (fd < 0 || fchdir(fd) < 0)
         child_fail(ch, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
                    str_error(fd < 0 ? -fd : errno));

@@ -69,12 +69,20 @@ struct json *json_new(enum json_type type)
     return j;
 }
 
+/* A string in one block with its node. */
+static struct json *json_new_strn(const char *text, size_t len)
+{
+    struct json *j = mem_resize(NULL, sizeof(*j) + len + 1);
+
+    *j = (struct json){.type = JSON_STRING, .str = (char *)(j + 1), .str_inside = true};
+    memcpy(j->str, text, len);
+    j->str[len] = 0;
+    return j;
+}
+
 struct json *json_new_str(const char *text)
 {
-    struct json *j = json_new(JSON_STRING);
-
-    j->str = str_dup(text ? text : "");
-    return j;
+    return json_new_strn(text ? text : "", text ? strlen(text) : 0);
 }
 
 struct json *json_new_bool(bool value)
@@ -92,16 +100,27 @@ void json_append(struct json ***tail, const char *key, struct json *value)
     *tail = &value->next;
 }
 
+void json_append_constant(struct json ***tail, const char *key, struct json *value)
+{
+    value->key = (char *)key;
+    value->key_constant = true;
+    **tail = value;
+    *tail = &value->next;
+}
+
 struct json *json_copy(const struct json *j)
 {
-    struct json *copy = json_new(j ? j->type : JSON_NULL), **tail = &copy->child;
+    struct json *copy, **tail;
 
+    if (j && j->type == JSON_STRING)
+        return json_new_str(j->str);
+    copy = json_new(j ? j->type : JSON_NULL);
     if (!j)
         return copy;
+    tail = &copy->child;
     copy->whole = j->whole;
     copy->num = j->num;
     copy->real = j->real;
-    copy->str = str_dup(j->str);
     for (const struct json *c = j->child; c; c = c->next)
         json_append(&tail, c->key, json_copy(c));
     return copy;
@@ -324,6 +343,7 @@ static struct json *json_value(struct json_in *in, int depth)
 {
     struct json *j;
     char *text;
+    size_t n;
 
     if (depth > JSON_DEPTH_MAX)
         return json_fail(in, "nested too deeply");
@@ -336,6 +356,12 @@ static struct json *json_value(struct json_in *in, int depth)
         return json_members(in, JSON_ARRAY, ']', depth);
     if (!json_skip(in, '"'))
         return json_word(in);
+    n = json_plain_len(in->at, (size_t)(in->end - in->at));
+    if (in->at + n < in->end && in->at[n] == '"') { /* most strings */
+        j = json_new_strn(in->at, n);
+        in->at += n + 1;
+        return j;
+    }
     text = json_text(in);
     if (!text)
         return NULL;
@@ -368,8 +394,10 @@ void json_free(struct json *j)
 
         json_free(j->child);
         free(j->index);
-        free(j->key);
-        free(j->str);
+        if (!j->key_constant)
+            free(j->key);
+        if (!j->str_inside)
+            free(j->str);
         free(j);
         j = next;
     }

@@ -23,6 +23,8 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 struct json {
     enum json_type type;
     bool whole;               /* a number that fits `num` exactly */
+    bool str_inside;          /* `str` lies in the node's own block; private */
+    bool key_constant;        /* `key` is none of the tree's; private */
     int64_t num;              /* of a number (rounded toward zero), or of a boolean */
     double real;              /* of a number */
     char *str;                /* of a string */
@@ -52,6 +54,8 @@ struct json *json_new_str(const char *text);
 struct json *json_new_bool(bool value);
 struct json *json_copy(const struct json *j);
 void json_append(struct json ***tail, const char *key, struct json *value);
+/* The same for a key that outlives the tree, and is not copied. */
+void json_append_constant(struct json ***tail, const char *key, struct json *value);
 
 /* The first member of that name. A large object is sorted at the first look: the tree must not be
  * changed any more. */
