@@ -180,6 +180,7 @@ void up_syscall(struct trap_frame *f)
         f->rax = (u64)syscall_run(f, nr);
     else
         syscall_slow(f, t, nr);
+    DEBUG_ASSERT(!current_thread()->locks);
     if (unlikely((u64)f->rax - (u64)-ERESTART_RESTARTBLOCK <=
                  (u64)(ERESTART_RESTARTBLOCK - ERESTARTSYS)) &&
         nr != NR_RT_SIGRETURN)

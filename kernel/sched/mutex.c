@@ -27,11 +27,29 @@ static inline bool mutex_swap(struct mutex *m, u64 *old, u64 new)
                                        __ATOMIC_RELAXED);
 }
 
+/* The current thread holds, or waits for, so many: rq_put_off. */
+static inline void locks_more(void)
+{
+    struct thread *me = current_thread();
+
+    WRITE_ONCE(me->locks, me->locks + 1);
+}
+
+static inline void locks_fewer(void)
+{
+    struct thread *me = current_thread();
+
+    WRITE_ONCE(me->locks, me->locks - 1);
+}
+
 bool mutex_trylock(struct mutex *m)
 {
     u64 old = 0;
 
-    return mutex_swap(m, &old, (u64)current_thread());
+    if (!mutex_swap(m, &old, (u64)current_thread()))
+        return false;
+    locks_more();
+    return true;
 }
 
 /* True: taken. False: the owner has been told that someone waits. */
@@ -91,6 +109,7 @@ void mutex_lock(struct mutex *m)
 {
     u64 old = 0;
 
+    locks_more();
     if (unlikely(!mutex_swap(m, &old, (u64)current_thread())))
         (void)mutex_lock_slow(m, SLEEP_UNINTERRUPTIBLE);
 }
@@ -98,10 +117,15 @@ void mutex_lock(struct mutex *m)
 static int mutex_lock_as(struct mutex *m, enum sleep_kind kind)
 {
     u64 old = 0;
+    int err;
 
+    locks_more();
     if (likely(mutex_swap(m, &old, (u64)current_thread())))
         return 0;
-    return mutex_lock_slow(m, kind);
+    err = mutex_lock_slow(m, kind);
+    if (err)
+        locks_fewer();
+    return err;
 }
 
 int mutex_lock_killable(struct mutex *m)
@@ -118,6 +142,7 @@ void mutex_unlock(struct mutex *m)
 {
     u64 old = (u64)current_thread();
 
+    locks_fewer();
     if (likely(mutex_swap(m, &old, 0)))
         return;
     DEBUG_ASSERT((old & ~MUTEX_WAITERS) == (u64)current_thread());
@@ -143,9 +168,12 @@ bool rwlock_read_trylock(struct rwlock *l)
 {
     s32 seen = atomic_read(&l->state);
 
-    while (seen >= 0 && !atomic_read(&l->writers_waiting))
-        if (atomic_cas(&l->state, &seen, seen + 1))
+    while (seen >= 0 && !atomic_read(&l->writers_waiting)) {
+        if (atomic_cas(&l->state, &seen, seen + 1)) {
+            locks_more();
             return true;
+        }
+    }
     return false;
 }
 
@@ -169,14 +197,17 @@ static bool rwlock_read_try_in_turn(struct rwlock *l)
 
 void rwlock_read_lock(struct rwlock *l)
 {
-    if (unlikely(!rwlock_read_trylock(l)))
-        wait_event(&l->readers, rwlock_read_try_in_turn(l));
+    if (likely(rwlock_read_trylock(l)))
+        return;
+    locks_more(); /* also while it waits */
+    wait_event(&l->readers, rwlock_read_try_in_turn(l));
 }
 
 void rwlock_read_unlock(struct rwlock *l)
 {
     s32 left = atomic_dec(&l->state);
 
+    locks_fewer();
     DEBUG_ASSERT(left >= 0);
     /* A writer counts itself, then looks at the state: one of us sees the other. */
     if (left == 0 && unlikely(atomic_read(&l->writers_waiting)))
@@ -223,25 +254,30 @@ static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
     }
     wait_end(&w);
     atomic_dec(&l->writers_waiting);
-    if (err)
-        rwlock_wake(l); /* readers held off, or a wake-up that came to us and was meant for one */
+    if (!err)
+        return 0;
+    locks_fewer();
+    rwlock_wake(l); /* readers held off, or a wake-up that came to us and was meant for one */
     return err;
 }
 
 void rwlock_write_lock(struct rwlock *l)
 {
+    locks_more();
     if (unlikely(!rwlock_write_try(l)))
         (void)rwlock_write_slow(l, SLEEP_UNINTERRUPTIBLE);
 }
 
 int rwlock_write_lock_killable(struct rwlock *l)
 {
+    locks_more();
     return likely(rwlock_write_try(l)) ? 0 : rwlock_write_slow(l, SLEEP_KILLABLE);
 }
 
 void rwlock_write_unlock(struct rwlock *l)
 {
     DEBUG_ASSERT(atomic_read(&l->state) == -1);
+    locks_fewer();
     atomic_store_release(&l->state, 0);
     rwlock_wake(l);
 }

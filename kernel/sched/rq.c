@@ -63,6 +63,10 @@ void rq_account(struct rq *rq, u64 now)
         return;
     t->exec_start = now;
     t->sum_exec += (u64)delta;
+    if (unlikely(t->owed) && !READ_ONCE(t->locks)) {
+        se->vruntime += t->owed;
+        t->owed = 0;
+    }
     if (t->user_mode) {
         t->utime += (u64)delta;
         rq->user_ns += (u64)delta;
@@ -103,11 +107,25 @@ static inline void rq_place(struct group_rq *g, struct sched_entity *se, bool fr
         se->vruntime = floor;
 }
 
+/* For a sleeping lock that t has, or is to have, others may wait, of whatever weight: it comes next
+ * in its group, and is behind by what it has run only once it has none. A group is not favoured:
+ * that would be at the cost of other groups. */
+static inline void rq_put_off(struct group_rq *g, struct thread *t)
+{
+    struct sched_entity *se = &t->se;
+
+    if (likely(!READ_ONCE(t->locks)) || !rq_before(g->min_vruntime, se->vruntime))
+        return;
+    t->owed += se->vruntime - g->min_vruntime;
+    se->vruntime = g->min_vruntime;
+}
+
 void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
 {
     struct sched_entity *se = &t->se;
 
     rq->nr++;
+    rq_put_off(se->parent, t);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         rq_place(g, se, fresh);
         rq_insert(g, se);
@@ -144,6 +162,8 @@ void rq_put_curr(struct rq *rq, bool sleeps)
         return;
     if (sleeps)
         rq->nr--;
+    else
+        rq_put_off(se->parent, rq->curr);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         g->curr = NULL;
         if (sleeps) {

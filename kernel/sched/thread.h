@@ -66,11 +66,13 @@ struct thread {
     u8 closing;                  /* o  obj: it is destroying a file */
     u8 watched;                  /* a  each tick sets WORK_NOTIFY: somebody counts its CPU time */
     u16 cpu;                     /* r  last or current CPU */
+    u32 locks;                   /* o  sleeping locks that it holds or waits for; read by rq.c */
     refcount_t ref;              /* a */
     void *stack;                 /* I  lowest address */
     struct sched_entity se;      /* r */
     u64 sum_exec;                /* r  ns run in all */
     u64 exec_start;              /* r  ns of the last accounting point */
+    u64 owed;                    /* r  of vruntime, put off while it has locks */
     s8 nice;                     /* r */
     u8 policy;                   /* r  SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE */
     bool reset_on_fork;          /* a  new threads do not inherit a nice below 0 */

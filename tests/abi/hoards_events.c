@@ -230,6 +230,40 @@ TEST(a_grace_period_does_not_wait_for_one_that_seldom_runs)
     EXPECT(beside_one_that_seldom_runs(spin_then_barrier, barrier_call) < bound_us());
 }
 
+static int nested[3]; /* a large one, one to watch it, and a small one */
+
+static void watch_once(int outer, int inner)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+
+    EXPECT(epoll_ctl(outer, EPOLL_CTL_ADD, inner, &ev) == 0);
+    EXPECT(epoll_ctl(outer, EPOLL_CTL_DEL, inner, NULL) == 0);
+}
+
+static void watch_large(void)
+{
+    watch_once(nested[1], nested[0]);
+}
+
+static void watch_small(void)
+{
+    int outer = epoll_create1(0);
+
+    watch_once(outer, nested[2]);
+    close(outer);
+}
+
+TEST(an_epoll_of_an_epoll_does_not_wait_for_one_that_seldom_runs)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+
+    for (int i = 0; i < 3; i++)
+        nested[i] = epoll_create1(0);
+    for (int i = 0; i < 500; i++)
+        EXPECT(epoll_ctl(nested[0], EPOLL_CTL_ADD, epoll_create1(0), &ev) == 0);
+    EXPECT(beside_one_that_seldom_runs(watch_large, watch_small) < bound_us());
+}
+
 static int sockets[2], heavy[2];
 
 static ssize_t send_sockets(int to, int fd, int n)
