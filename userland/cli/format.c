@@ -203,6 +203,8 @@ static void format_range(struct format *f, char *text, bool run, int depth)
     }
     f->dot = before;
     free(item);
+    free(names[0]);
+    free(names[1]);
     if (end == END_ELSE)
         end = format_block(f, run && !n, depth + 1);
     if (end != END_END)
@@ -218,6 +220,7 @@ static void format_simple(struct format *f, char *text)
         char *name = str_dupn(text, strcspn(text, " :="));
 
         format_set(f, name, format_pipeline(f, assign + 1));
+        free(name);
         return;
     }
     format_value(f->out, format_pipeline(f, text), false);

@@ -70,7 +70,7 @@ bool format_truth(const struct json *j)
     return false;
 }
 
-void format_set(struct format *f, char *name, const struct json *value)
+void format_set(struct format *f, const char *name, const struct json *value)
 {
     if (!name)
         return;
@@ -78,12 +78,11 @@ void format_set(struct format *f, char *name, const struct json *value)
         if (strcmp(f->variable[i].name, name))
             continue;
         f->variable[i].value = value;
-        free(name);
         return;
     }
     if (f->nvariables == FORMAT_VARIABLES)
         format_bad("%s", "too many variables");
-    f->variable[f->nvariables].name = name;
+    f->variable[f->nvariables].name = str_dup(name);
     f->variable[f->nvariables++].value = value;
 }
 

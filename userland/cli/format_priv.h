@@ -25,7 +25,7 @@ const struct json **format_sorted(const struct json *j, size_t *n);
 
 const struct json *format_pipeline(struct format *f, const char *text);
 bool format_truth(const struct json *j);
-void format_set(struct format *f, char *name,
-                const struct json *value); /* takes name; NULL: none */
+void format_set(struct format *f, const char *name,
+                const struct json *value); /* NULL: no variable */
 const struct json *format_string(const char *text);
 const struct json *format_number(int64_t n);
