@@ -159,7 +159,8 @@ void process_set_parent_locked(struct process *p, struct process *parent);
  * member, both of which are let go now and then; non-zero ends it and is returned. May sleep. */
 int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg);
 /* REQUIRES(siglock): wakes the tasks for what goes for all of them: an end, an exec or a stop, each
- * noted before. Of a crowd the first few at once, the rest a little later. irq-safe. */
+ * noted before. Of a crowd the first few and the caller at once, the rest a little later.
+ * irq-safe. */
 void process_tell_tasks_locked(struct process *p);
 /* REQUIRES(siglock): t joins, leaves the process. */
 void process_link_task_locked(struct process *p, struct task *t);

@@ -174,10 +174,13 @@ static bool task_tell_later(struct process *p, const struct task_walk *w)
 void process_tell_tasks_locked(struct process *p)
 {
     struct task_walk w = {.next = p->tasks.next};
+    struct task *me = current_task();
 
     process_walk_some_locked(p, &w, task_tell_one, NULL);
     if (likely(w.next == &p->tasks))
         return;
+    if (me && me->process == p) /* a system call of its own does not return before it knows */
+        (void)task_tell_one(me, NULL);
     if (p->tell)
         p->tell->again = true;
     else if (!task_tell_later(p, &w))

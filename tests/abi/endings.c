@@ -5,6 +5,9 @@
  * A process inside vfork(2) is neither running nor stopped, and looks at signals only once its
  * child is gone: so the child can send several that its parent finds together.
  */
+#include <semaphore.h>
+#include <sys/resource.h>
+
 #include "abi.h"
 
 static void nothing(int sig)
@@ -289,5 +292,60 @@ TEST(reboot_of_a_namespace_ends_its_init_as_by_a_signal)
                                                                                                : 1);
         EXPECT(waitpid(pid, &status, 0) == pid);
         EXPECT(status == 0);
+    }
+}
+
+#define CROWD 1000 /* so many threads are not told of their end at once */
+
+static sem_t there;
+static volatile int *went_on;
+
+static void *wait_in_a_crowd(void *arg)
+{
+    sem_post(&there);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* The youngest of the crowd, which no one is to run ahead of. */
+static void *end_the_crowd(void *arg)
+{
+    setpriority(PRIO_PROCESS, (id_t)gettid(), -20);
+    for (int i = 0; i < CROWD; i++)
+        sem_wait(&there);
+    kill(getpid(), *(int *)arg);
+    *went_on = 1;
+    return NULL;
+}
+
+static void be_a_crowd_that_ends_by(int sig)
+{
+    pthread_attr_t attr;
+    pthread_t t;
+
+    sem_init(&there, 0, 0);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN);
+    for (int i = 0; i < CROWD; i++)
+        EXPECT(pthread_create(&t, &attr, wait_in_a_crowd, NULL) == 0);
+    EXPECT(pthread_create(&t, &attr, end_the_crowd, &sig) == 0);
+    for (;;)
+        pause();
+}
+
+TEST(a_thread_that_ends_its_process_goes_no_further_in_any_crowd)
+{
+    static const int signals[] = {SIGKILL, SIGTERM};
+
+    went_on = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT(went_on != MAP_FAILED);
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+            be_a_crowd_that_ends_by(signals[i]);
+        EXPECT(status_of(pid) == signals[i]);
+        EXPECT(!*went_on);
     }
 }

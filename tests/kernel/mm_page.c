@@ -106,7 +106,6 @@ SELFTEST(page_put_keeps_what_is_still_held)
     page_put(p);
 }
 
-/* Takes all there is, in a list through the pages themselves, and gives it back. */
 /* As mem_object_peek does it, with what was a cached page when it looked. */
 SELFTEST(page_that_a_stale_look_holds_goes_with_that)
 {
@@ -127,6 +126,7 @@ SELFTEST(page_that_a_stale_look_holds_goes_with_that)
     page_put(table);
 }
 
+/* Takes all there is, in a list through the pages themselves, and gives it back. */
 SELFTEST(page_exhaustion_is_null_and_leaves_a_reserve)
 {
     u64 before = mm_free_now(), taken = 0;
