@@ -351,7 +351,7 @@ static int tag_compare(const void *a, const void *b)
 
 void image_tags_sort(struct image *img)
 {
-    if (img->tags_sorted)
+    if (img->tags_sorted || !img->ntags)
         return;
     qsort(img->tags, (size_t)img->ntags, sizeof(struct image_tag *), tag_compare);
     for (int i = 0; i < img->ntags; i++)
