@@ -437,3 +437,20 @@ TEST(a_deep_directory_does_not_move_below_itself)
     EXPECT(renameat(deep, "leaf", top, "leaf") == 0 && rmdir("leaf") == 0);
     EXPECT(unlinkat(deep, "other", AT_REMOVEDIR) == 0);
 }
+
+/* An overlay's upper layer is changed behind its back, so that a name leads to another place there
+ * than the overlay knows. */
+TEST(no_directory_of_a_layer_comes_to_lie_in_itself)
+{
+    begin();
+    make_layers();
+    EXPECT(overlay("m") == 0);
+    EXPECT(mkdir("m/a", 0755) == 0 && mkdir("m/b", 0755) == 0 && mkdir("m/a/d", 0755) == 0);
+    EXPECT_ERR(access("m/n", F_OK), ENOENT);
+    EXPECT(rename("u/b", "u/a/b") == 0);
+    EXPECT_ERR(rename("m/a", "m/b/x"), ESTALE);
+    EXPECT(rename("u/a/b", "u/b") == 0 && rename("u/a", "u/n") == 0);
+    EXPECT_ERR(rename("m/a/d", "m/n"), ESTALE);
+    EXPECT(rename("u/n", "u/a") == 0 && rename("m/a", "m/b/x") == 0);
+    EXPECT(access("u/b/x/d", F_OK) == 0);
+}

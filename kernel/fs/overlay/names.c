@@ -448,6 +448,15 @@ static int names_rename_real(struct names_move *m, struct dentry *from, struct d
     return err;
 }
 
+/* Moved in the upper layer behind our back: a directory would come to lie in itself, or be replaced
+ * though it is above the old name, and locked. Of two directories both are locked, and renames. */
+static bool names_lead_back(struct dentry *from, struct dentry *to, struct dentry *old,
+                            struct dentry *new)
+{
+    return from != to &&
+           (dentry_is_ancestor_locked(old, to) || dentry_is_ancestor_locked(new, from));
+}
+
 /* Both upper directories are locked. */
 static int names_move_real(struct names_move *m, struct dentry *from, struct dentry *to,
                            struct dentry *old, struct dentry *new)
@@ -457,6 +466,8 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
 
     if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
         return -ENOENT; /* taken away behind our back */
+    if (names_lead_back(from, to, old, new))
+        return -ESTALE;
     if (m->hide_below) {
         err = names_set_opaque(old);
         if (err)
