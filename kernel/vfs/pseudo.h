@@ -67,7 +67,7 @@ struct pseudo_node {
     struct list_node children, sibling; /* tree lock */
     struct pseudo_node *base; /* I  its fixed children are seen here too (never freed); or NULL */
     bool revalidate;          /* looked up anew each time: it may vanish (/proc/<pid>) */
-    struct pseudo_teller *teller; /* a  set once; pseudo_fs.c */
+    struct pseudo_teller *teller; /* a  pseudo_changes.c; or NULL */
 };
 
 /* PSEUDO_FILE(ostype) = {"proc", "sys/kernel/ostype", 0444, &ops}: directories on the way are made.

@@ -92,8 +92,10 @@ static bool pseudo_revalidate(struct inode *dir, struct dentry *d)
     if (!node->revalidate)
         return node->parent != NULL || node->ops->lookup || !S_ISDIR(node->mode);
     now = pseudo_find(dir->priv, d->name, d->len);
-    if (!now || IS_ERR(now))
+    if (!now)
         return false;
+    if (IS_ERR(now))
+        return true; /* no memory for a look: nothing says that it has gone */
     same = now->priv == node->priv && now->ops == node->ops;
     pseudo_put(now);
     return same;

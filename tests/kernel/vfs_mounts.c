@@ -8,6 +8,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "tests/kernel/vfs_test.h"
+#include "vfs/mount_priv.h"
 #include "vfs/pseudo.h"
 #include "vfs/vfs_priv.h"
 
@@ -306,4 +307,57 @@ SELFTEST(vfs_dotdot_of_a_deep_tree_knows_what_part_is_mounted)
     CHECK(vfs_lookup(&ctx, &bottom, "..", 0, &up) == -ENOENT);
     path_put(&bottom);
     mounts_test_end(&ctx);
+}
+
+static bool computed_fails;
+static const struct pseudo_ops computed_ops;
+
+static struct pseudo_node *computed_lookup(struct pseudo_node *dir, const char *name, size_t len)
+{
+    struct pseudo_node *node;
+
+    if (computed_fails)
+        return ERR_PTR(-ENOMEM);
+    node = pseudo_create(NULL, "d", 0755, &computed_ops, NULL);
+    if (node)
+        node->revalidate = true;
+    return node;
+}
+
+static const struct pseudo_ops computed_ops = {.lookup = computed_lookup};
+
+/* A loose mount whose names are all computed. */
+static struct mount *computed_mount(void)
+{
+    static const struct fs_type type = {.name = "computed"};
+    struct pseudo_node *root = pseudo_create(NULL, "", 0755, &computed_ops, NULL);
+    struct super *s;
+    int err;
+
+    if (!root)
+        return NULL;
+    err = pseudo_super(&type, root, NULL, &s);
+    pseudo_put(root);
+    return err ? NULL : mount_alloc(s, s->root, NULL, 0);
+}
+
+/* Files open below it, and mounts on it, would be cut off for ever. */
+SELFTEST(vfs_a_name_does_not_go_for_want_of_memory_to_look_for_it)
+{
+    struct mount *m = computed_mount();
+    struct path d, again;
+    struct walk_ctx ctx;
+    int err;
+
+    CHECK(m);
+    vfs_test_ctx(&ctx);
+    ctx.root = ctx.cwd = (struct path){m, m->root};
+    CHECK(vfs_lookup(&ctx, NULL, "/d", 0, &d) == 0);
+    computed_fails = true;
+    err = vfs_lookup(&ctx, NULL, "/d", 0, &again);
+    computed_fails = false;
+    CHECK(err == 0 && again.dentry == d.dentry && !path_is_unlinked(&d));
+    path_put(&again);
+    path_put(&d);
+    mount_put(m);
 }
