@@ -10,6 +10,18 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
+/* What a guest runs is its thread's own time: put off, all of it would be owed at the first exit to
+ * the program. */
+static s64 vcpu_file_run(struct vcpu *v)
+{
+    s64 ret;
+
+    mutex_keep_begin();
+    ret = vcpu_run_ioctl(v);
+    mutex_keep_end();
+    return ret;
+}
+
 static s64 vcpu_file_ioctl(struct file *f, unsigned cmd, u64 arg)
 {
     struct vcpu *v = f->priv;
@@ -22,7 +34,7 @@ static s64 vcpu_file_ioctl(struct file *f, unsigned cmd, u64 arg)
     if (mutex_lock_killable(&v->lock))
         return -EINTR;
     if (cmd == KVM_RUN)
-        ret = arg ? -EINVAL : vcpu_run_ioctl(v);
+        ret = arg ? -EINVAL : vcpu_file_run(v);
     else
         ret = vcpu_ioctl_state(v, cmd, arg);
     if (ret == -ENOTTY && v->vm->irqchip)

@@ -150,6 +150,16 @@ void mutex_unlock(struct mutex *m)
     waitq_wake_one(&m->waiters);
 }
 
+void mutex_keep_begin(void)
+{
+    locks_fewer();
+}
+
+void mutex_keep_end(void)
+{
+    locks_more();
+}
+
 bool mutex_held(const struct mutex *m)
 {
     return ((u64)READ_ONCE(m->owner) & ~MUTEX_WAITERS) == (u64)current_thread();

@@ -17,6 +17,10 @@ int mutex_lock_killable(struct mutex *m) __must_check;      /* 0 or -EINTR */
 int mutex_lock_interruptible(struct mutex *m) __must_check; /* the same, by any signal */
 bool mutex_trylock(struct mutex *m);
 void mutex_unlock(struct mutex *m);
+/* Between them a lock that the current thread holds does not bring it on before others: a program
+ * may keep it for as long as it likes, as a vCPU's in a guest. */
+void mutex_keep_begin(void);
+void mutex_keep_end(void);
 /* The current thread holds it: for assertions. */
 bool mutex_held(const struct mutex *m);
 

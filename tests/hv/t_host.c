@@ -7,14 +7,18 @@
 #include "hvtest.h"
 
 #include <cpuid.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MSR_TSC_AUX 0xc0000103
 #define TABLE_END 0x10000u
 
 GUEST(hlt);
+GUEST(spin);
 
 /* Selectors of user mode that lie in the descriptor table, and are descriptors. */
 static unsigned host_selectors(void)
@@ -97,4 +101,55 @@ TEST(xcr0_of_a_guest_is_its_own)
     CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_HLT);
     __asm__ volatile("xgetbv" : "=a"(again), "=d"(high) : "c"(0));
     CHECK_EQ(again, low);
+}
+
+static double host_cpu_ms(clockid_t clock)
+{
+    struct timespec t;
+    CHECK(clock_gettime(clock, &t) == 0);
+    return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+static void on_signal(int sig)
+{
+}
+
+static void *run_other(void *arg)
+{
+    struct tvm *vm = arg;
+    for (;;)
+        ioctl(vm->vcpu[1], KVM_RUN, 0);
+    return NULL;
+}
+
+/* When both have had half a second. */
+static void *kick_main(void *arg)
+{
+    usleep(1000000);
+    pthread_kill(*(pthread_t *)arg, SIGUSR1);
+    return NULL;
+}
+
+/* Two vCPUs of one processor, of which one comes to need its program after a while. */
+TEST(thread_of_a_vcpu_has_its_share_outside_the_guest)
+{
+    pthread_t me = pthread_self(), other, kicker;
+    clockid_t clock;
+    struct tvm vm;
+    signal(SIGUSR1, on_signal);
+    host_stay();
+    vm_make(&vm, VM_PLAIN);
+    vm_add_vcpu(&vm, 1);
+    LOAD(&vm, spin);
+    vcpu_real(&vm, 0);
+    vcpu_real(&vm, 1);
+    CHECK(pthread_create(&other, NULL, run_other, &vm) == 0);
+    CHECK(pthread_getcpuclockid(other, &clock) == 0);
+    CHECK(pthread_create(&kicker, NULL, kick_main, &me) == 0);
+    CHECK_ERR(ioctl(vm.vcpu[0], KVM_RUN, 0), EINTR);
+    double own = host_cpu_ms(CLOCK_THREAD_CPUTIME_ID), others = host_cpu_ms(clock);
+    while (host_cpu_ms(CLOCK_THREAD_CPUTIME_ID) - own < 20)
+        ;
+    CHECK(host_cpu_ms(clock) - others < 200);
+    pthread_join(kicker, NULL);
 }
