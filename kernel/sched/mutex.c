@@ -27,19 +27,22 @@ static inline bool mutex_swap(struct mutex *m, u64 *old, u64 new)
                                        __ATOMIC_RELAXED);
 }
 
-/* The current thread holds, or waits for, so many: rq_put_off. */
-static inline void locks_more(void)
+/* The current thread holds, or waits for, so many: rq_put_off. One instruction each, so that no
+ * look comes in between. Returns that thread. */
+static inline struct thread *locks_more(void)
 {
     struct thread *me = current_thread();
 
-    WRITE_ONCE(me->locks, me->locks + 1);
+    me->locks++;
+    return me;
 }
 
-static inline void locks_fewer(void)
+static inline struct thread *locks_fewer(void)
 {
     struct thread *me = current_thread();
 
-    WRITE_ONCE(me->locks, me->locks - 1);
+    me->locks--;
+    return me;
 }
 
 bool mutex_trylock(struct mutex *m)
@@ -48,7 +51,7 @@ bool mutex_trylock(struct mutex *m)
 
     if (!mutex_swap(m, &old, (u64)current_thread()))
         return false;
-    locks_more();
+    (void)locks_more();
     return true;
 }
 
@@ -109,8 +112,7 @@ void mutex_lock(struct mutex *m)
 {
     u64 old = 0;
 
-    locks_more();
-    if (unlikely(!mutex_swap(m, &old, (u64)current_thread())))
+    if (unlikely(!mutex_swap(m, &old, (u64)locks_more())))
         (void)mutex_lock_slow(m, SLEEP_UNINTERRUPTIBLE);
 }
 
@@ -119,12 +121,11 @@ static int mutex_lock_as(struct mutex *m, enum sleep_kind kind)
     u64 old = 0;
     int err;
 
-    locks_more();
-    if (likely(mutex_swap(m, &old, (u64)current_thread())))
+    if (likely(mutex_swap(m, &old, (u64)locks_more())))
         return 0;
     err = mutex_lock_slow(m, kind);
     if (err)
-        locks_fewer();
+        (void)locks_fewer();
     return err;
 }
 
@@ -140,9 +141,8 @@ int mutex_lock_interruptible(struct mutex *m)
 
 void mutex_unlock(struct mutex *m)
 {
-    u64 old = (u64)current_thread();
+    u64 old = (u64)locks_fewer();
 
-    locks_fewer();
     if (likely(mutex_swap(m, &old, 0)))
         return;
     DEBUG_ASSERT((old & ~MUTEX_WAITERS) == (u64)current_thread());
@@ -174,17 +174,22 @@ void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *na
     waitq_init(&l->writers);
 }
 
-bool rwlock_read_trylock(struct rwlock *l)
+static inline bool rwlock_read_try(struct rwlock *l)
 {
     s32 seen = atomic_read(&l->state);
 
     while (seen >= 0 && !atomic_read(&l->writers_waiting)) {
         if (atomic_cas(&l->state, &seen, seen + 1)) {
-            locks_more();
+            (void)locks_more();
             return true;
         }
     }
     return false;
+}
+
+bool rwlock_read_trylock(struct rwlock *l)
+{
+    return rwlock_read_try(l);
 }
 
 #define WRITERS_PASS 4 /* writers, by readers that wait: then it is the readers' turn */
@@ -205,19 +210,23 @@ static bool rwlock_read_try_in_turn(struct rwlock *l)
     return false;
 }
 
+static __noinline void rwlock_read_slow(struct rwlock *l)
+{
+    (void)locks_more(); /* also while it waits */
+    wait_event(&l->readers, rwlock_read_try_in_turn(l));
+}
+
 void rwlock_read_lock(struct rwlock *l)
 {
-    if (likely(rwlock_read_trylock(l)))
-        return;
-    locks_more(); /* also while it waits */
-    wait_event(&l->readers, rwlock_read_try_in_turn(l));
+    if (unlikely(!rwlock_read_try(l)))
+        rwlock_read_slow(l);
 }
 
 void rwlock_read_unlock(struct rwlock *l)
 {
     s32 left = atomic_dec(&l->state);
 
-    locks_fewer();
+    (void)locks_fewer();
     DEBUG_ASSERT(left >= 0);
     /* A writer counts itself, then looks at the state: one of us sees the other. */
     if (left == 0 && unlikely(atomic_read(&l->writers_waiting)))
@@ -266,28 +275,28 @@ static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
     atomic_dec(&l->writers_waiting);
     if (!err)
         return 0;
-    locks_fewer();
+    (void)locks_fewer();
     rwlock_wake(l); /* readers held off, or a wake-up that came to us and was meant for one */
     return err;
 }
 
 void rwlock_write_lock(struct rwlock *l)
 {
-    locks_more();
+    (void)locks_more();
     if (unlikely(!rwlock_write_try(l)))
         (void)rwlock_write_slow(l, SLEEP_UNINTERRUPTIBLE);
 }
 
 int rwlock_write_lock_killable(struct rwlock *l)
 {
-    locks_more();
+    (void)locks_more();
     return likely(rwlock_write_try(l)) ? 0 : rwlock_write_slow(l, SLEEP_KILLABLE);
 }
 
 void rwlock_write_unlock(struct rwlock *l)
 {
     DEBUG_ASSERT(atomic_read(&l->state) == -1);
-    locks_fewer();
+    (void)locks_fewer();
     atomic_store_release(&l->state, 0);
     rwlock_wake(l);
 }
