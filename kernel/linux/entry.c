@@ -210,7 +210,7 @@ void up_return_to_user(struct trap_frame *f)
             t->first_run = NULL;
             if (first)
                 first(f);
-            if (READ_ONCE(me->watched))
+            if (thread_is_watched(me))
                 itimer_check_cpu();
         }
         if (work & (WORK_SIGNAL | WORK_KILL))

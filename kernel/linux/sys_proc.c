@@ -248,7 +248,7 @@ s64 sys_times(u64 uptr)
     struct process_times t;
     s64 out[4];
 
-    process_times_get(p, &t);
+    process_times_cpu(p, &t);
     out[0] = (s64)(t.utime / 10000000);
     out[1] = (s64)(t.stime / 10000000);
     out[2] = (s64)(p->child_times.utime / 10000000);

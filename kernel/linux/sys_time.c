@@ -58,7 +58,7 @@ static int clock_read_cpu(s32 clock, u64 *out)
     if (clock & CPU_CLOCK_THREAD)
         sched_thread_times(t->thread, &times.utime, &times.stime);
     else
-        process_times_get(t->process, &times);
+        process_times_cpu(t->process, &times);
     task_put(t);
     *out = times.utime + (CPU_CLOCK_KIND(clock) == CPU_CLOCK_USER ? 0 : times.stime);
     return 0;
@@ -89,7 +89,7 @@ static int clock_read(s32 clock, u64 *out)
         *out = time_ns() + (u64)tns->boottime;
         return 0;
     case CLOCK_PROCESS_CPUTIME:
-        process_times_get(current_process(), &t);
+        process_times_cpu(current_process(), &t);
         *out = t.utime + t.stime;
         return 0;
     case CLOCK_THREAD_CPUTIME:

@@ -345,7 +345,6 @@ static bool exit_unlink(struct task *t)
 
     spin_lock_irqsave(&proc_lock, &flags);
     spin_lock(&p->siglock);
-    process_times_absorb_locked(p, t);
     process_unlink_task_locked(p, t);
     bool last = --p->nr_tasks == 0;
     own_pid = t->pid != p->pid;

@@ -109,6 +109,10 @@ static void process_inherit(struct process *p, struct process *from, u64 clone_f
     p->exec_ns = from->exec_ns; /* in place of the first one's, which is counted for ever */
     user_ns_get(p->exec_ns);
     spin_unlock_irqrestore(&from->siglock, flags);
+    if (rlimit_is_set(&p->rlimits[RLIMIT_CPU])) {
+        p->clock_state = CLOCK_KEPT; /* it has no tasks yet */
+        p->clock.watched = 1;
+    }
     if (clone_flags & CLONE_CLEAR_SIGHAND)
         clone_clear_handlers(p);
     p->oom_score_adj = from->oom_score_adj;
@@ -580,7 +584,6 @@ static int clone_publish(struct clone_job *j)
         clone_seccomp_locked(j->task);
         p->shared_signal = current_process()->shared_signal;
         process_link_task_locked(p, j->task);
-        j->task->thread->watched = current_thread()->watched;
         p->nr_tasks++;
         p->nr_alive++;
         if (p->group_exit) /* it was killed with its control group before it was */

@@ -12,6 +12,7 @@
  */
 #include "proc/itimer.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "proc/proc_priv.h"
 #include "vm/aspace.h"
 
@@ -101,10 +102,8 @@ void itimer_process_exit(struct process *p)
  * process looks at it on its way to user mode after each tick of the scheduler. */
 void itimer_watch_cpu_locked(struct process *p)
 {
-    struct task *t;
-
-    list_for_each (t, &p->tasks, node)
-        WRITE_ONCE(t->thread->watched, 1);
+    DEBUG_ASSERT(p->clock_state == CLOCK_KEPT);
+    WRITE_ONCE(p->clock.watched, 1);
 }
 
 /* What the timer counts, now. */
@@ -114,7 +113,7 @@ static u64 itimer_clock(unsigned which)
 
     if (which == ITIMER_REAL)
         return time_ns();
-    process_times_get(current_process(), &t);
+    process_times_cpu(current_process(), &t);
     return which == ITIMER_VIRTUAL ? t.utime : t.utime + t.stime;
 }
 
@@ -143,18 +142,17 @@ void itimer_check_cpu(void)
 {
     struct process *p = current_process();
     struct itimer *it = p->itimers;
-    const struct rlimit *cpu = &p->rlimits[RLIMIT_CPU];
     struct process_times t;
     u64 flags;
 
-    process_times_get(p, &t);
+    process_times_cpu(p, &t);
     spin_lock_irqsave(&p->siglock, &flags);
     bool virtual = itimer_cpu_expired_locked(&it[ITIMER_VIRTUAL], t.utime);
     bool prof = itimer_cpu_expired_locked(&it[ITIMER_PROF], t.utime + t.stime);
     int limit = itimer_cpu_limit_locked(&p->rlimits[RLIMIT_CPU], t.utime + t.stime);
-    if (!it[ITIMER_VIRTUAL].expires && !it[ITIMER_PROF].expires && cpu->cur == RLIM_INFINITY &&
-        cpu->max == RLIM_INFINITY && !posix_timers_count_cpu_locked(p))
-        WRITE_ONCE(current_thread()->watched, 0);
+    if (!it[ITIMER_VIRTUAL].expires && !it[ITIMER_PROF].expires &&
+        !rlimit_is_set(&p->rlimits[RLIMIT_CPU]) && !posix_timers_count_cpu_locked(p))
+        WRITE_ONCE(p->clock.watched, 0);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (virtual)
         signal_send_process(p, SIGVTALRM, NULL);
@@ -194,8 +192,11 @@ int itimer_get(unsigned which, struct itimer *out)
 static void itimer_set_cpu(unsigned which, const struct itimer *new_timer, struct itimer *old)
 {
     struct process *p = current_process();
-    u64 flags, now = itimer_clock(which);
+    u64 flags, now;
 
+    if (new_timer->expires)
+        process_clock_keep(p);
+    now = itimer_clock(which);
     spin_lock_irqsave(&p->siglock, &flags);
     itimer_left_locked(p, which, now, old);
     p->itimers[which] = *new_timer;

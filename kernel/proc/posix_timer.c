@@ -43,7 +43,7 @@ static u64 posix_timer_cpu(const struct posix_timer *t, const struct process_tim
 }
 
 /* What the process has had, asked for once for all the timers that one hold of siglock looks at: it
- * is a walk over all threads. */
+ * is a look at each CPU. */
 struct cpu_seen {
     bool asked;
     struct process_times all;
@@ -55,7 +55,7 @@ static u64 posix_timer_now_locked(const struct posix_timer *t, struct cpu_seen *
     if (!posix_timer_is_cpu(t))
         return time_ns();
     if (!seen->asked && !t->spec.counts)
-        process_times_get_locked(t->process, &seen->all);
+        cpu_clock_read(&t->process->clock, &seen->all.utime, &seen->all.stime);
     seen->asked |= !t->spec.counts;
     return posix_timer_cpu(t, &seen->all);
 }
@@ -231,6 +231,8 @@ int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
 
     if (!t)
         return -EAGAIN;
+    if (spec->clock >= POSIX_CLOCK_CPU)
+        process_clock_keep(p);
     timer_init_bulk(&t->timer, posix_timer_fire);
     t->process = p;
     t->spec = *spec;

@@ -26,6 +26,9 @@ enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_REAPED };
 /* What wait(2) still has to be told besides exit. */
 enum process_event { PEVENT_STOPPED = 1, PEVENT_CONTINUED = 2 };
 
+/* Once BEGUN, who joins or leaves the process is in its clock; KEPT: all are. */
+enum process_clock { CLOCK_NONE, CLOCK_BEGUN, CLOCK_KEPT };
+
 struct process_times {
     u64 utime, stime; /* ns */
     u64 min_faults, maj_faults, nvcsw, nivcsw;
@@ -100,6 +103,8 @@ struct process {
 
     struct cgroup_member cgroup;             /* container's */
     struct process_times times, child_times; /* s  of tasks that are gone; of reaped children */
+    struct cpu_clock clock;                  /*    of all tasks, once clock_state says so */
+    u8 clock_state;                          /* s, a  enum process_clock */
     u64 start_time;                          /* I */
     bool subreaper;                          /* p  adopts orphans among its descendants */
     bool ns_init;                 /* I  the init of its pid namespace: default actions spare it */
@@ -151,7 +156,10 @@ struct aspace *process_inspect_aspace_as(struct process *p, const struct cred *o
 /* CPU time and faults so far, of live and gone tasks. May yield: a process may have many threads.
  */
 void process_times_get(struct process *p, struct process_times *out);
-void process_times_get_locked(struct process *p, struct process_times *out); /* REQUIRES(siglock) */
+/* utime and stime alone, the same: at once if p's clock is kept, else by that walk. */
+void process_times_cpu(struct process *p, struct process_times *out);
+/* p's clock is kept from here on: a walk the first time. May sleep. */
+void process_clock_keep(struct process *p);
 
 /* REQUIRES(proc_lock): p leaves its parent, if it has one, for another or, NULL, for none. */
 void process_set_parent_locked(struct process *p, struct process *parent);
@@ -164,7 +172,7 @@ int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg
 void process_tell_tasks_locked(struct process *p);
 /* REQUIRES(siglock): t joins, leaves the process. */
 void process_link_task_locked(struct process *p, struct task *t);
-void process_unlink_task_locked(struct process *p, struct task *t);
+void process_unlink_task_locked(struct process *p, struct task *t); /* its times become p's */
 /* domain.c: p and its threads. Errors as cgroup_move. May sleep. */
 int process_move_to_cgroup(struct process *p, struct cgroup *to);
 /* domain.c: t runs in the scheduler's group of the control group that its process is in now; who

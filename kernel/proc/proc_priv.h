@@ -11,8 +11,8 @@ struct task *task_alloc(void) __must_check;
 struct process *process_alloc(void) __must_check;
 void task_free(struct task *t);
 void process_free(struct process *p);
-/* REQUIRES(siglock): adds a dying task's figures to its process. */
-void process_times_absorb_locked(struct process *p, struct task *t);
+/* tasks.c */
+void process_times_add(struct process_times *sum, const struct process_times *part);
 /* REQUIRES(proc_lock): p is a zombie from here on; p has no parent from here on (ppid stays). */
 void process_set_zombie_locked(struct process *p);
 void process_leave_parent_locked(struct process *p);

@@ -54,16 +54,19 @@ int rlimit_change(struct process *p, unsigned which, const struct rlimit *new_li
         return -EINVAL;
     if (new_limit && which == RLIMIT_NOFILE && new_limit->max > FD_TABLE_MAX)
         return -EPERM;
+    bool counts = new_limit && which == RLIMIT_CPU && rlimit_is_set(new_limit);
     bool privileged = new_limit && capable(CAP_SYS_RESOURCE);
     u64 flags;
 
+    if (counts)
+        process_clock_keep(p);
     spin_lock_irqsave(&p->siglock, &flags);
     struct rlimit was = p->rlimits[which];
     if (new_limit && new_limit->max > was.max && !privileged)
         err = -EPERM;
     else if (new_limit)
         p->rlimits[which] = *new_limit;
-    if (!err && new_limit && which == RLIMIT_CPU)
+    if (!err && counts)
         itimer_watch_cpu_locked(p);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (!err && old)

@@ -30,6 +30,10 @@ struct rlimit {
 };
 
 struct process;
+static inline bool rlimit_is_set(const struct rlimit *r)
+{
+    return r->cur != RLIM_INFINITY || r->max != RLIM_INFINITY;
+}
 void rlimit_init_defaults(struct rlimit *r);
 /* The soft limit of current's process. */
 u64 rlimit_current(unsigned which);

@@ -13,21 +13,34 @@
 #include "sched/work.h"
 #include "vm/aspace.h"
 
-static void process_times_add_thread(struct process_times *sum, const struct task *t)
+void process_times_add(struct process_times *sum, const struct process_times *part)
 {
-    u64 user, system;
+    sum->utime += part->utime;
+    sum->stime += part->stime;
+    sum->min_faults += part->min_faults;
+    sum->maj_faults += part->maj_faults;
+    sum->nvcsw += part->nvcsw;
+    sum->nivcsw += part->nivcsw;
+    sum->bytes_read += part->bytes_read;
+    sum->bytes_written += part->bytes_written;
+    sum->reads += part->reads;
+    sum->writes += part->writes;
+    sum->max_rss = MAX(sum->max_rss, part->max_rss);
+}
 
-    sched_thread_times(t->thread, &user, &system);
-    sum->utime += user;
-    sum->stime += system;
-    sum->nvcsw += t->thread->nvcsw;
-    sum->nivcsw += t->thread->nivcsw;
-    sum->min_faults += t->thread->min_faults;
-    sum->maj_faults += t->thread->maj_faults;
-    sum->bytes_read += t->thread->bytes_read;
-    sum->bytes_written += t->thread->bytes_written;
-    sum->reads += t->thread->reads;
-    sum->writes += t->thread->writes;
+/* All but utime and stime. */
+static struct process_times process_times_of_thread(const struct thread *t)
+{
+    return (struct process_times){
+        .nvcsw = t->nvcsw,
+        .nivcsw = t->nivcsw,
+        .min_faults = t->min_faults,
+        .maj_faults = t->maj_faults,
+        .bytes_read = t->bytes_read,
+        .bytes_written = t->bytes_written,
+        .reads = t->reads,
+        .writes = t->writes,
+    };
 }
 
 #define TASKS_AT_ONCE 64 /* bounds the time with interrupts off */
@@ -43,16 +56,23 @@ struct task_walk {
 void process_link_task_locked(struct process *p, struct task *t)
 {
     t->nr = ++p->tasks_made;
+    if (p->clock_state)
+        cpu_clock_join(&p->clock, t->thread);
     list_add_tail(&p->tasks, &t->node);
 }
 
 void process_unlink_task_locked(struct process *p, struct task *t)
 {
+    struct process_times last = process_times_of_thread(t->thread);
     struct task_walk *w;
 
+    if (p->clock_state)
+        cpu_clock_join(&p->clock, t->thread); /* who keeps the clock has not come to it yet */
+    cpu_clock_leave(t->thread, &last.utime, &last.stime);
+    process_times_add(&p->times, &last);
     list_for_each (w, &p->walks, node) {
         if (w->times && t->nr > w->seen)
-            process_times_add_thread(w->times, t);
+            process_times_add(w->times, &last);
         if (w->next == &t->node)
             w->next = t->node.next;
     }
@@ -188,25 +208,12 @@ void process_tell_tasks_locked(struct process *p)
             process_walk_some_locked(p, &w, task_tell_one, NULL);
 }
 
-void process_times_absorb_locked(struct process *p, struct task *t)
-{
-    process_times_add_thread(&p->times, t);
-}
-
-void process_times_get_locked(struct process *p, struct process_times *out)
-{
-    struct task *t;
-
-    *out = p->times;
-    list_for_each (t, &p->tasks, node)
-        process_times_add_thread(out, t);
-    if (p->aspace)
-        out->max_rss = MAX(out->max_rss, aspace_rss_peak(p->aspace));
-}
-
 static int process_times_visit(struct task *t, void *sum)
 {
-    process_times_add_thread(sum, t);
+    struct process_times part = process_times_of_thread(t->thread);
+
+    sched_thread_times(t->thread, &part.utime, &part.stime);
+    process_times_add(sum, &part);
     return 0;
 }
 
@@ -235,4 +242,36 @@ void process_times_get(struct process *p, struct process_times *out)
         spin_unlock_irqrestore(&p->siglock, flags);
         cond_yield();
     } while (more);
+}
+
+static int process_clock_visit(struct task *t, void *clock)
+{
+    cpu_clock_join(clock, t->thread);
+    return 0;
+}
+
+/* Two may do it at once: a thread joins but once, and each walk ends when all have joined. */
+void process_clock_keep(struct process *p)
+{
+    u64 flags;
+
+    if (load_acquire(&p->clock_state) == CLOCK_KEPT)
+        return;
+    spin_lock_irqsave(&p->siglock, &flags);
+    if (!p->clock_state) {
+        p->clock.user = p->times.utime;
+        p->clock.system = p->times.stime;
+        p->clock_state = CLOCK_BEGUN;
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    (void)process_for_each_task(p, process_clock_visit, &p->clock);
+    store_release(&p->clock_state, CLOCK_KEPT);
+}
+
+void process_times_cpu(struct process *p, struct process_times *out)
+{
+    if (load_acquire(&p->clock_state) == CLOCK_KEPT)
+        cpu_clock_read(&p->clock, &out->utime, &out->stime);
+    else
+        process_times_get(p, out);
 }

@@ -216,19 +216,11 @@ static void wait_times_of_live(struct wait_result *out)
 static void wait_absorb_times(struct process *me, struct process *c, const struct process_times *t)
 {
     const struct process_times *part[] = {t, &c->child_times};
-    struct process_times *sum = &me->child_times;
     u64 flags;
 
     spin_lock_irqsave(&me->siglock, &flags);
-    for (int i = 0; i < 2; i++) {
-        sum->utime += part[i]->utime;
-        sum->stime += part[i]->stime;
-        sum->min_faults += part[i]->min_faults;
-        sum->maj_faults += part[i]->maj_faults;
-        sum->nvcsw += part[i]->nvcsw;
-        sum->nivcsw += part[i]->nivcsw;
-        sum->max_rss = MAX(sum->max_rss, part[i]->max_rss);
-    }
+    for (int i = 0; i < 2; i++)
+        process_times_add(&me->child_times, part[i]);
     spin_unlock_irqrestore(&me->siglock, flags);
 }
 

@@ -376,7 +376,7 @@ void sched_tick(u64 now)
     spin_lock(&rq->lock);
     if (t != rq->idle) {
         rq_account(rq, now);
-        if (unlikely(READ_ONCE(t->watched)))
+        if (thread_is_watched(t))
             sched_work_or(t, WORK_NOTIFY);
         if (rq->nr > 1 && now - rq->slice_start >= rq_slice(rq))
             sched_work_or(t, WORK_RESCHED);

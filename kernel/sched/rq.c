@@ -74,6 +74,8 @@ void rq_account(struct rq *rq, u64 now)
     } else {
         t->stime += (u64)delta;
     }
+    if (unlikely(t->clock))
+        cpu_clock_add(t->clock, user, (u64)delta - user);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         se->vruntime += rq_weigh((u64)delta, se->weight);
         group_rq_update_min(g, se);

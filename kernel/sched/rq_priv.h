@@ -89,6 +89,11 @@ struct rq *rq_lock_thread(struct thread *t);
 /* rq.c: all with rq->lock held. */
 void rq_init(struct rq *rq, unsigned cpu);
 void group_rq_init(struct group_rq *g, struct sched_group *group, struct group_rq *parent);
+static inline void cpu_clock_add(struct cpu_clock *c, u64 user, u64 system)
+{
+    __atomic_fetch_add(&c->user, user, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&c->system, system, __ATOMIC_RELAXED);
+}
 /* Time up to now is curr's. */
 void rq_account(struct rq *rq, u64 now);
 void rq_enqueue(struct rq *rq, struct thread *t, bool fresh);

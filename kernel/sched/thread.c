@@ -307,34 +307,69 @@ void thread_put(struct thread *t)
     thread_free(t);
 }
 
-void sched_enter_user(void)
+/* t's queue, locked, with what t has run up to now. */
+static struct rq *rq_lock_accounted(struct thread *t)
 {
-    WRITE_ONCE(current_thread()->user_mode, 1);
+    struct rq *rq = rq_lock_thread(t);
+
+    if (rq->curr == t)
+        rq_account(rq, time_ns());
+    return rq;
 }
 
-void sched_exit_user(void)
-{
-    WRITE_ONCE(current_thread()->user_mode, 0);
-}
-
-/* The sum is exact; how it divides is known by samples only, and what has been told once is not
- * taken back. */
 void sched_thread_times(struct thread *t, u64 *user, u64 *system)
 {
     u64 flags = irq_save();
-    struct rq *rq = rq_lock_thread(t);
-    u64 now = time_ns(), rest = 0, all;
+    struct rq *rq = rq_lock_accounted(t);
 
-    if (rq->curr == t && now > t->exec_start)
-        rest = now - t->exec_start;
-    all = t->sum_exec + rest;
-    t->utime_told = MAX(t->utime_told, t->utime + (t->user_mode ? rest : 0));
-    t->utime_told = MIN(t->utime_told, all - t->stime_told);
-    t->stime_told = all - t->utime_told;
-    *user = t->utime_told;
-    *system = t->stime_told;
+    *user = t->utime;
+    *system = t->stime;
     spin_unlock(&rq->lock);
     irq_restore(flags);
+}
+
+void cpu_clock_join(struct cpu_clock *c, struct thread *t)
+{
+    u64 flags = irq_save();
+    struct rq *rq = rq_lock_accounted(t);
+
+    if (t->clock != c) {
+        cpu_clock_add(c, t->utime, t->stime);
+        t->clock = c;
+    }
+    spin_unlock(&rq->lock);
+    irq_restore(flags);
+}
+
+void cpu_clock_leave(struct thread *t, u64 *user, u64 *system)
+{
+    u64 flags = irq_save();
+    struct rq *rq = rq_lock_accounted(t);
+
+    t->clock = NULL;
+    *user = t->utime;
+    *system = t->stime;
+    spin_unlock(&rq->lock);
+    irq_restore(flags);
+}
+
+void cpu_clock_read(struct cpu_clock *c, u64 *user, u64 *system)
+{
+    unsigned cpu;
+    u64 flags;
+
+    cpu_for_each (cpu) {
+        struct rq *rq = rq_of(cpu);
+
+        if (READ_ONCE(rq->curr) == rq->idle)
+            continue;
+        spin_lock_irqsave(&rq->lock, &flags);
+        if (rq->curr->clock == c)
+            rq_account(rq, time_ns());
+        spin_unlock_irqrestore(&rq->lock, flags);
+    }
+    *user = __atomic_load_n(&c->user, __ATOMIC_RELAXED);
+    *system = __atomic_load_n(&c->system, __ATOMIC_RELAXED);
 }
 
 u64 sched_nr_threads(void)

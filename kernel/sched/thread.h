@@ -55,6 +55,13 @@ struct sched_entity {
     struct group_rq *own;    /* a group's own tree; NULL: a thread */
 };
 
+/* What threads together have run since they joined, kept where each is accounted. The one who keeps
+ * it lets all leave before it goes. */
+struct cpu_clock {
+    u64 user, system; /* a  ns; behind by what runs now, which cpu_clock_read adds */
+    u8 watched;       /* a  each tick of one that has joined sets WORK_NOTIFY */
+};
+
 /* r run queue lock · a atomic · o owning thread only · I immutable after create */
 struct thread {
     struct arch_thread arch;     /* o  saved registers, FPU area; first for the switch code */
@@ -64,7 +71,6 @@ struct thread {
     u8 nofault;                  /* o  user copies fail instead of faulting */
     u8 moves;                    /* r  leaves this CPU: its affinity changed */
     u8 closing;                  /* o  obj: it is destroying a file */
-    u8 watched;                  /* a  each tick sets WORK_NOTIFY: somebody counts its CPU time */
     u16 cpu;                     /* r  last or current CPU */
     u32 locks;                   /* o  sleeping locks that it holds or waits for; read by rq.c */
     refcount_t ref;              /* a */
@@ -85,10 +91,10 @@ struct thread {
     struct task *task;           /* I  kernel/proc's part; NULL for a kernel thread */
     struct file *closing_next;   /* o  obj: those to destroy after it */
     char name[16];               /* o  comm */
-    u64 utime, stime; /* r  ns in user mode (guest included) and in the kernel, as sampled */
-    u64 utime_told, stime_told; /* r  what sched_thread_times has said last */
-    u8 user_mode;               /* a  the last sample: time until the next one is user time */
-    u64 nvcsw, nivcsw;          /* r */
+    u64 utime, stime;        /* r  ns in user mode (guest included) and in the kernel, as sampled */
+    u8 user_mode;            /* r  the last sample: time until the next one is user time */
+    struct cpu_clock *clock; /* r  where its time is added as well, or NULL; changed by joining */
+    u64 nvcsw, nivcsw;       /* r */
     u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
     u64 min_faults, maj_faults; /* o  page faults of user code; maj: that waited for a device */
     struct list_node all;       /* list of all threads, for the console */
@@ -127,9 +133,6 @@ bool thread_wake(struct thread *t);
 /* Called with the work word's WORK_RESCHED or WORK_THROTTLE set on the way to user or guest mode.
  */
 void sched_user_work(void);
-/* Guest mode begins/ends: time accounting. User mode is sampled by the timer tick of busy CPUs. */
-void sched_enter_user(void);
-void sched_exit_user(void);
 
 /* Policy, called by container/ and the system-call layer. 0 or -errno. */
 struct sched_group *sched_group_create(struct sched_group *parent) __must_check;
@@ -175,8 +178,23 @@ int thread_make_user(struct thread *t) __must_check;
  * up_ap_main. */
 void sched_init_cpu(unsigned cpu);
 __noreturn void sched_idle(void);
-/* ns in user mode and in the kernel up to now; neither ever goes back. irq-safe. */
+/* ns in user mode and in the kernel up to now; neither ever goes back. The sum is exact; how it
+ * divides is known by samples only, which the timer tick of busy CPUs takes. irq-safe. */
 void sched_thread_times(struct thread *t, u64 *user, u64 *system);
+/* The clock that t is in, if any, is watched. */
+static inline bool thread_is_watched(const struct thread *t)
+{
+    const struct cpu_clock *c = READ_ONCE(t->clock);
+
+    return unlikely(c) && READ_ONCE(c->watched);
+}
+/* What t has run goes into c at once, then what it runs. Nothing, if it is in c. irq-safe. */
+void cpu_clock_join(struct cpu_clock *c, struct thread *t);
+/* t leaves its clock, if any, which keeps what it has had: no more than *user and *system. */
+void cpu_clock_leave(struct thread *t, u64 *user, u64 *system);
+/* ns up to now, of all that have ever joined; neither goes back. It looks at each CPU, but not at
+ * each thread. irq-safe. */
+void cpu_clock_read(struct cpu_clock *c, u64 *user, u64 *system);
 
 /* Highest address of t's kernel stack; the user frame lies right below it. */
 void *thread_stack_top(const struct thread *t);

@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 
 #include "hoard_group.h"
 
@@ -241,4 +243,65 @@ static void threads_that_block_all(void)
 TEST(signals_that_none_of_a_crowd_takes_let_others_run)
 {
     let_others_run_after(threads_that_block_all, signals_that_none_takes);
+}
+
+/* ------------------------------------------------------------- the CPU time of a crowd */
+
+static volatile sig_atomic_t taken;
+
+static void take(int sig)
+{
+    taken++;
+}
+
+/* Who leave the signals to the first of them. */
+static void threads_with_a_handler(void)
+{
+    struct sigaction act = {.sa_handler = take};
+    sigset_t set;
+
+    EXPECT(sigaction(SIGUSR1, &act, NULL) == 0 && sigaction(SIGPROF, &act, NULL) == 0);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGPROF);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    threads_that(at_word);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void timers_of_all_time(void)
+{
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec ms = {{0, 1000000}, {0, 1000000}}, now;
+    struct itimerval prof = {{0, 1000}, {0, 1000}};
+    int id;
+
+    EXPECT(syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, &ev, &id) == 0);
+    for (int i = 0; i < 5; i++) {
+        EXPECT(syscall(SYS_timer_settime, id, 0, &ms, NULL) == 0);
+        EXPECT(syscall(SYS_timer_gettime, id, &now) == 0);
+    }
+    EXPECT(setitimer(ITIMER_PROF, &prof, NULL) == 0);
+    while (taken < 5)
+        ;
+}
+TEST(timers_of_a_crowds_time_let_others_run)
+{
+    let_others_run_after(threads_with_a_handler, timers_of_all_time);
+}
+
+/* Each tick, and each change of the limit, asks for the time of all. */
+static void limit_of_all_time(void)
+{
+    struct rlimit cpu = {1000, 1001};
+    clock_t begin = clock();
+
+    for (int i = 0; i < 20; i++)
+        EXPECT(setrlimit(RLIMIT_CPU, &cpu) == 0);
+    while (clock() - begin < CLOCKS_PER_SEC / 10)
+        ;
+}
+TEST(a_limit_of_a_crowds_time_lets_others_run)
+{
+    let_others_run_after(threads_at_a_word, limit_of_all_time);
 }

@@ -2,6 +2,8 @@
  *
  * POSIX timers: what may be asked for, and clocks of CPU time.
  */
+#include <sched.h>
+#include <semaphore.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -195,4 +197,154 @@ TEST(cpu_times_never_go_back)
         for (volatile int i = 0; i < 20000; i++)
             ;
     } while (cpu_us(CLOCK_MONOTONIC) - begin < 500000);
+}
+
+/* ------------------------------------------------------------- the sum of the threads' time */
+
+static void on_one_processor(void)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(0, &set);
+    EXPECT(sched_setaffinity(0, sizeof(set), &set) == 0);
+}
+
+static long long ns_of(clockid_t clock)
+{
+    struct timespec t;
+
+    EXPECT(clock_gettime(clock, &t) == 0);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static void burn(void)
+{
+    for (long long begin = ns_of(CLOCK_THREAD_CPUTIME_ID);
+         ns_of(CLOCK_THREAD_CPUTIME_ID) - begin < 3000000;)
+        ;
+}
+
+/* What getrusage(2) tells, in whole microseconds twice, lies between two looks at the clock: on one
+ * processor, where no other thread runs meanwhile. */
+static void expect_the_clock_has_what_all_had(void)
+{
+    long long before = ns_of(CLOCK_PROCESS_CPUTIME_ID), us;
+    struct rusage r;
+
+    EXPECT(getrusage(RUSAGE_SELF, &r) == 0);
+    us = (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000LL + r.ru_utime.tv_usec +
+         r.ru_stime.tv_usec;
+    EXPECT((us + 2) * 1000 >= before && us * 1000 <= ns_of(CLOCK_PROCESS_CPUTIME_ID));
+}
+
+static sem_t go, done;
+
+/* Twice, the second time when it is told to. */
+static void *burn_again(void *arg)
+{
+    burn();
+    sem_post(&done);
+    sem_wait(&go);
+    burn();
+    return NULL;
+}
+
+static void *burn_once(void *arg)
+{
+    burn();
+    return NULL;
+}
+
+static void threads_come_run_and_go(void (*count)(void))
+{
+    pthread_t t[3];
+
+    on_one_processor();
+    sem_init(&go, 0, 0);
+    sem_init(&done, 0, 0);
+    pthread_create(&t[0], NULL, burn_once, NULL);
+    pthread_create(&t[1], NULL, burn_again, NULL);
+    pthread_join(t[0], NULL);
+    sem_wait(&done);
+    count();
+    expect_the_clock_has_what_all_had();
+    EXPECT(ns_of(CLOCK_PROCESS_CPUTIME_ID) >= 6000000);
+    pthread_create(&t[2], NULL, burn_once, NULL);
+    sem_post(&go);
+    burn();
+    expect_the_clock_has_what_all_had();
+    pthread_join(t[1], NULL);
+    pthread_join(t[2], NULL);
+    expect_the_clock_has_what_all_had();
+    EXPECT(ns_of(CLOCK_PROCESS_CPUTIME_ID) >= 15000000);
+}
+
+static void count_by_a_timer(void)
+{
+    const struct itimerspec late = {{0, 0}, {1000, 0}};
+    struct itimerspec left;
+    long long before = ns_of(CLOCK_PROCESS_CPUTIME_ID);
+    int id;
+
+    EXPECT(create(CLOCK_PROCESS_CPUTIME_ID, NULL, &id) == 0 && settime(id, 1, &late) == 0);
+    EXPECT(syscall(SYS_timer_gettime, id, &left) == 0);
+    EXPECT(left.it_value.tv_sec * 1000000000LL + left.it_value.tv_nsec <= 1000000000000 - before);
+}
+TEST(a_timer_of_the_processs_time_counts_threads_that_come_and_go)
+{
+    threads_come_run_and_go(count_by_a_timer);
+}
+
+static void count_nothing(void)
+{
+}
+TEST(a_child_that_inherits_a_limit_of_cpu_time_counts_its_own)
+{
+    struct rlimit cpu = {1000, 1000};
+    int status;
+
+    burn();
+    EXPECT(setrlimit(RLIMIT_CPU, &cpu) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        EXPECT(ns_of(CLOCK_PROCESS_CPUTIME_ID) < 3000000);
+        threads_come_run_and_go(count_nothing);
+        _exit(0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    expect_the_clock_has_what_all_had();
+}
+
+static void *end_when_told(void *arg)
+{
+    sem_wait(&go);
+    return NULL;
+}
+
+/* More than are looked at at once, on all processors. */
+TEST(a_timer_set_while_threads_end_counts_each_once)
+{
+    pthread_t t[100];
+    pid_t pid;
+    int status;
+
+    for (int i = 0; i < 5; i++) {
+        pid = fork();
+        if (pid == 0) {
+            sem_init(&go, 0, 0);
+            sem_init(&done, 0, 0);
+            for (int n = 0; n < 100; n++)
+                EXPECT(pthread_create(&t[n], NULL, end_when_told, NULL) == 0);
+            for (int n = 0; n < 100; n++)
+                sem_post(&go);
+            count_by_a_timer();
+            for (int n = 0; n < 100; n++)
+                pthread_join(t[n], NULL);
+            on_one_processor();
+            expect_the_clock_has_what_all_had();
+            _exit(0);
+        }
+        EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    }
 }
