@@ -169,6 +169,7 @@ void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *na
 {
     atomic_set(&l->state, 0);
     atomic_set(&l->writers_waiting, 0);
+    atomic_set(&l->readers_waiting, 0);
     atomic_set(&l->passed, 0);
     waitq_init(&l->readers);
     waitq_init(&l->writers);
@@ -192,16 +193,20 @@ bool rwlock_read_trylock(struct rwlock *l)
     return rwlock_read_try(l);
 }
 
-#define WRITERS_PASS 4 /* writers, by readers that wait: then it is the readers' turn */
+/* It is the turn of the readers that wait. The lock is kept free for them: one that is woken comes
+ * later than a writer that runs already, however often. The turn ends with the first that takes it.
+ */
+static inline bool rwlock_readers_turn(struct rwlock *l)
+{
+    return unlikely(atomic_read(&l->passed) >= RWLOCK_PASS) && atomic_read(&l->readers_waiting);
+}
 
-/* For one that waits. The turn ends with the first that takes it, and is kept free for none: who
- * got no processor holds nobody up. */
+/* For one that waits. */
 static bool rwlock_read_try_in_turn(struct rwlock *l)
 {
     s32 seen = atomic_read(&l->state);
 
-    while (seen >= 0 &&
-           (!atomic_read(&l->writers_waiting) || atomic_read(&l->passed) >= WRITERS_PASS)) {
+    while (seen >= 0 && (!atomic_read(&l->writers_waiting) || rwlock_readers_turn(l))) {
         if (!atomic_cas(&l->state, &seen, seen + 1))
             continue;
         atomic_set(&l->passed, 0);
@@ -213,7 +218,9 @@ static bool rwlock_read_try_in_turn(struct rwlock *l)
 static __noinline void rwlock_read_slow(struct rwlock *l)
 {
     (void)locks_more(); /* also while it waits */
+    atomic_inc(&l->readers_waiting);
     wait_event(&l->readers, rwlock_read_try_in_turn(l));
+    atomic_dec(&l->readers_waiting); /* a writer that finds it still there is woken as we let go */
 }
 
 void rwlock_read_lock(struct rwlock *l)
@@ -241,8 +248,8 @@ static void rwlock_wake(struct rwlock *l)
 
     smp_mb(); /* a writer counts itself, then looks at the state: one of us sees the other */
     waiting = atomic_read(&l->writers_waiting);
-    if (unlikely(!list_empty(&l->readers.waiters)) &&
-        (!waiting || atomic_inc(&l->passed) >= WRITERS_PASS))
+    if (unlikely(atomic_read(&l->readers_waiting)) &&
+        (atomic_inc(&l->passed) >= RWLOCK_PASS || !waiting))
         waitq_wake_all(&l->readers);
     if (waiting)
         waitq_wake_one(&l->writers);
@@ -252,7 +259,7 @@ static inline bool rwlock_write_try(struct rwlock *l)
 {
     s32 seen = 0;
 
-    return atomic_cas(&l->state, &seen, -1);
+    return !rwlock_readers_turn(l) && atomic_cas(&l->state, &seen, -1);
 }
 
 static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)

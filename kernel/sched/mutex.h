@@ -24,12 +24,14 @@ void mutex_keep_end(void);
 /* The current thread holds it: for assertions. */
 bool mutex_held(const struct mutex *m);
 
-/* Writers are preferred: a waiting writer holds new readers off, until some writers have passed by
- * those that wait. Who lets go wakes one writer, or all readers, or when that is so both: never
- * those that cannot go on. */
+/* Writers are preferred: a waiting writer holds new readers off, until RWLOCK_PASS writers have
+ * passed by those that wait. Then no writer takes the lock before one of these has had it. Who lets
+ * go wakes one writer, or all readers, or when that is so both: never those that cannot go on. */
+#define RWLOCK_PASS 4
 struct rwlock {
     atomic_t state;           /* a  readers, or -1 when written */
     atomic_t writers_waiting; /* a */
+    atomic_t readers_waiting; /* a */
     atomic_t passed;          /* a  writers, since a reader that waited had its turn */
     struct waitq readers, writers;
 };
