@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mmap, munmap, mprotect and brk. Each decides under as->lock held for writing, cuts areas at the
- * edges of the range first (the only step that can fail), then acts.
+ * mmap, munmap, mprotect and brk. Each decides under as->lock held for writing, cuts leaves and
+ * areas at the edges of the range first (the only step that can fail), then acts.
  */
 #include "lib/log.h"
 #include "sched/thread.h"
@@ -51,14 +51,15 @@ static void map_clear(struct aspace *as, u64 start, u64 end)
     zap_tables(as, floor, ceiling);
 }
 
-/* Makes the edges cuttable: areas and 2 MiB leaves. */
+/* Cuts leaves and areas at the edges. Leaves first, whichever step fails then: a leaf that reached
+ * beyond its area could not be taken away with it. */
 int map_cut(struct aspace *as, u64 start, u64 end)
 {
-    int err = area_split_range(as, start, end);
+    int err = zap_split_at(as, start);
 
     if (!err)
-        err = zap_split_at(as, start);
-    return err ? err : zap_split_at(as, end);
+        err = zap_split_at(as, end);
+    return err ? err : area_split_range(as, start, end);
 }
 
 int map_unmap_locked(struct aspace *as, u64 start, u64 end)

@@ -307,6 +307,33 @@ SELFTEST(vm_a_part_of_a_large_leaf_goes_without_a_cut_before)
     leave(as);
 }
 
+/* When there is no table to split a leaf into, no area may come to end within it: the whole could
+ * not be taken away then. */
+SELFTEST(vm_an_unmap_that_fails_leaves_no_area_within_a_large_leaf)
+{
+    struct aspace *as = enter();
+    u64 base = 0x40000000UL, len = 64UL << 20;
+    static struct account payer;
+    int part, areas, whole;
+
+    CHECK(as && !map_anon(as, base, len, RW) && poke(base + 8, 5));
+    CHECK(as->rss_anon == 512 && as->nr_areas == 1);
+    account_init(&payer, &account_root_memory, NULL);
+    payer.limit = 0;
+    atomic_set(&payer.stock, PAGE_SIZE); /* enough for areas, but not for a table */
+    as->account = &payer;
+    aspace_activate(as);
+    part = aspace_unmap(as, base + PAGE_SIZE, PAGE_SIZE);
+    areas = (int)as->nr_areas;
+    whole = aspace_unmap(as, base, len);
+    as->account = &account;
+    aspace_activate(as);
+    thread_work_clear(current_thread(), WORK_MEMORY);
+    CHECK(part == -ENOMEM && areas == 1 && !whole && !as->rss_anon);
+    CHECK(!atomic_read(&payer.used));
+    leave(as);
+}
+
 SELFTEST(vm_truncation_reaches_every_mapping)
 {
     struct aspace *as = enter();
