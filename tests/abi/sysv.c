@@ -292,6 +292,33 @@ TEST(one_waiter_may_free_another)
     EXPECT(sem_value(id, 0) == 0 && sem_value(id, 1) == 0 && sem_value(id, 2) == 1);
 }
 
+#define CHAIN 200
+#define OPERATIONS 500 /* of one call at most */
+
+/* Each of a chain of waiters frees the one who came before it, so that they go on from the end, and
+ * the whole list has to be looked at for each. */
+TEST(a_long_chain_of_waiters_goes_on_to_its_end)
+{
+    own_ipc();
+    int id = sem_make(CHAIN + 2);
+    for (int i = 0; i < CHAIN; i++) {
+        if (fork() == 0) {
+            struct sembuf ops[OPERATIONS];
+            for (int k = 0; k < OPERATIONS - 2; k++)
+                ops[k] = (struct sembuf){CHAIN + 1, 0, 0};
+            ops[OPERATIONS - 2] = (struct sembuf){i + 1, -1, i % 2 ? SEM_UNDO : 0};
+            ops[OPERATIONS - 1] = (struct sembuf){i, 1, 0};
+            _exit(semop(id, ops, OPERATIONS) != 0);
+        }
+        while (semctl(id, i + 1, GETNCNT) != 1)
+            sched_yield();
+    }
+    EXPECT(sem_do(id, CHAIN, 1, 0) == 0);
+    for (int i = 0, status; i < CHAIN; i++)
+        EXPECT(wait(&status) > 0 && status == 0);
+    EXPECT(sem_value(id, 0) == 1 && sem_value(id, 1) == 0 && sem_value(id, 2) == 1);
+}
+
 TEST(removal_signals_and_time_end_a_wait)
 {
     own_ipc();

@@ -2,7 +2,8 @@
  *
  * Semaphore sets. A semop is done whole or not at all; what must wait queues, first come first
  * served: with one operation on its semaphore, with several on the set. A change wakes only those
- * that it lets go on, whose operations the waker does for them.
+ * that it lets go on, whose operations the waker does for them. A chain of waiters can keep it very
+ * long: who is killed meanwhile, or ends anyway, lets the waiters try again themselves.
  *
  * Rules: all below a set's lock, including the waiters, which lie on their threads' stacks: a
  * waiter takes the lock again before it leaves, and by then is off its list.
@@ -15,6 +16,9 @@
 #include "proc/sysv/sem_priv.h"
 #include "sched/thread.h"
 
+#define SEM_END_WORK (1L << 18) /* operations that an ending process tries for waiters */
+#define SEM_RUN 256             /* operations at a time */
+
 struct sem_waiter {
     struct list_node node;
     struct waitq queue;
@@ -24,6 +28,7 @@ struct sem_waiter {
     struct pid *pid;       /* borrowed from the thread that waits */
     u32 blocked_by;        /* the operation that could not be done */
     bool done;
+    bool again; /* it is to try itself */
     int result;
 };
 
@@ -63,6 +68,13 @@ static void sem_note_pid(struct sem *s, struct pid *pid)
         pid_put(old);
 }
 
+/* A namespace's root may have allowed very many operations. */
+static inline void sem_pause(u32 i)
+{
+    if (i % SEM_RUN == SEM_RUN - 1)
+        cond_yield();
+}
+
 /* Takes back the first n operations. */
 static void sem_revert(struct sem_set *set, const struct sem_op *ops, u32 n, struct sem_undo *undo)
 {
@@ -70,6 +82,7 @@ static void sem_revert(struct sem_set *set, const struct sem_op *ops, u32 n, str
         set->sems[ops[n].index].value -= ops[n].change;
         if (ops[n].flags & SEM_UNDO)
             undo->adjust[ops[n].index] += ops[n].change;
+        sem_pause(n);
     }
 }
 
@@ -98,14 +111,18 @@ static int sem_try(struct sem_set *set, struct sem_waiter *w)
 {
     for (u32 i = 0; i < w->n; i++) {
         int r = sem_step(set, &w->ops[i], w->undo);
-        if (!r)
+        if (!r) {
+            sem_pause(i);
             continue;
+        }
         sem_revert(set, w->ops, i, w->undo);
         w->blocked_by = i;
         return r == 1 && w->ops[i].flags & IPC_NOWAIT ? -EAGAIN : r;
     }
-    for (u32 i = 0; i < w->n; i++)
+    for (u32 i = 0; i < w->n; i++) {
         sem_note_pid(&set->sems[w->ops[i].index], w->pid);
+        sem_pause(i);
+    }
     set->otime = sysv_seconds();
     return 0;
 }
@@ -126,6 +143,19 @@ static void sem_wake(struct sem_waiter *w, int result)
     waitq_wake_all(&w->queue);
 }
 
+static bool sem_is_killed(void)
+{
+    return READ_ONCE(current_thread()->work) & WORK_KILL;
+}
+
+/* Whether what is left to try is up to the waiters. */
+static bool sem_is_done(struct sem_set *set)
+{
+    if (sem_is_killed())
+        set->work = -1;
+    return set->work < 0;
+}
+
 /* Lets waiters of one list go on; true when one of them changed a value. */
 static bool sem_wake_list(struct sem_set *set, struct list_node *list)
 {
@@ -133,7 +163,12 @@ static bool sem_wake_list(struct sem_set *set, struct list_node *list)
     bool changed = false;
 
     list_for_each_safe (w, next, list, node) {
-        int r = sem_try(set, w);
+        int r;
+
+        if (sem_is_done(set))
+            break;
+        set->work -= w->n;
+        r = sem_try(set, w);
         cond_yield();
         if (r == 1)
             continue;
@@ -153,31 +188,54 @@ static void sem_wake_one(struct sem_set *set, u32 i)
 /* Any semaphore may have changed: those that wait for one alone. */
 static void sem_wake_each(struct sem_set *set)
 {
-    for (u32 i = 0; i < set->count; i++) {
+    set->work -= set->count;
+    for (u32 i = 0; i < set->count && !sem_is_done(set); i++) {
         sem_wake_one(set, i);
         cond_yield();
     }
 }
 
-/* Those that wait for several. */
+static void sem_rouse_list(struct list_node *list)
+{
+    struct sem_waiter *w;
+
+    list_for_each (w, list, node) {
+        w->again = true;
+        waitq_wake_all(&w->queue);
+        cond_yield();
+    }
+}
+
+/* Those that wait for several; and all try again, when the work ended early. */
 static void sem_wake_several(struct sem_set *set)
 {
     while (!list_empty(&set->waiters) && sem_wake_list(set, &set->waiters))
         sem_wake_each(set);
+    if (likely(!sem_is_done(set)))
+        return;
+    sem_rouse_list(&set->waiters);
+    for (u32 i = 0; i < set->count; i++) {
+        sem_rouse_list(&set->sems[i].waiters);
+        cond_yield();
+    }
 }
 
 /* The values of ops have changed. */
 static void sem_wake_for(struct sem_set *set, const struct sem_op *ops, u32 n)
 {
-    for (u32 i = 0; i < n; i++)
+    set->work = S64_MAX;
+    for (u32 i = 0; i < n; i++) {
         if (ops[i].change)
             sem_wake_one(set, ops[i].index);
+        sem_pause(i);
+    }
     sem_wake_several(set);
 }
 
 /* Any may have. */
-static void sem_wake_all(struct sem_set *set)
+static void sem_wake_all(struct sem_set *set, s64 work)
 {
+    set->work = work;
     sem_wake_each(set);
     sem_wake_several(set);
 }
@@ -193,26 +251,38 @@ static bool sem_flagged(const struct sem_op *ops, u32 n, s16 flag)
 /* REQUIRES(set->base.lock), which is let go while it sleeps. */
 static s64 sem_wait(struct sem_set *set, struct sem_waiter *w, u64 deadline)
 {
-    int err;
+    int err, r = 1;
 
     waitq_init(&w->queue);
     list_add_tail(w->n == 1 ? &set->sems[w->ops[0].index].waiters : &set->waiters, &w->node);
-    mutex_unlock(&set->base.lock);
-    err = wait_event_deadline(&w->queue, READ_ONCE(w->done), SLEEP_INTERRUPTIBLE, deadline);
-    mutex_lock(&set->base.lock);
-    if (w->done)
-        return w->result;
+    do {
+        w->again = false;
+        mutex_unlock(&set->base.lock);
+        err = wait_event_deadline(&w->queue, READ_ONCE(w->done) || READ_ONCE(w->again),
+                                  SLEEP_INTERRUPTIBLE, deadline);
+        mutex_lock(&set->base.lock);
+        if (w->done)
+            return w->result;
+        if (!err && !sem_is_killed())
+            r = sem_try(set, w);
+    } while (!err && r == 1 && !sem_is_killed());
     list_del(&w->node);
-    return err == -ETIMEDOUT ? -EAGAIN : -EINTR;
+    if (r == 1)
+        return err == -ETIMEDOUT ? -EAGAIN : -EINTR;
+    if (!r && sem_changes(w->ops, w->n))
+        sem_wake_for(set, w->ops, w->n);
+    return r;
 }
 
 static s64 sem_operate_locked(struct sem_set *set, struct sem_waiter *w, u64 deadline)
 {
     s64 r;
 
-    for (u32 i = 0; i < w->n; i++)
+    for (u32 i = 0; i < w->n; i++) {
         if (w->ops[i].index >= set->count)
             return -EFBIG;
+        sem_pause(i);
+    }
     r = sem_try(set, w);
     if (r == 1)
         return sem_wait(set, w, deadline);
@@ -256,7 +326,7 @@ void sem_apply_undo(struct sem_set *set, struct sem_undo *u)
         cond_yield();
     }
     set->otime = sysv_seconds();
-    sem_wake_all(set);
+    sem_wake_all(set, SEM_END_WORK);
 }
 
 /* ------------------------------------------------------------- making and removing */
@@ -449,6 +519,7 @@ s64 sem_set_value(s32 id, s32 index, s32 value)
         sem_undo_forget(sem_of(o), (u32)index, 1);
         sem_put_value(sem_of(o), (u32)index, value);
         o->ctime = sysv_seconds();
+        sem_of(o)->work = S64_MAX;
         sem_wake_one(sem_of(o), (u32)index);
         sem_wake_several(sem_of(o));
     }
@@ -506,7 +577,7 @@ s64 sem_set_all(s32 id, const u16 *values, u32 n)
     }
     if (!err) {
         o->ctime = sysv_seconds();
-        sem_wake_all(sem_of(o));
+        sem_wake_all(sem_of(o), S64_MAX);
     }
     mutex_unlock(&o->lock);
     sysv_put(o);

@@ -17,6 +17,7 @@ struct sem_set {
     struct sysv_object base;
     s64 otime;                /* l */
     u32 count;                /* I */
+    s64 work;                 /* l  operations yet to try for waiters; below 0: none */
     struct list_node waiters; /* l  with several operations */
     struct list_node undos;   /* l */
     struct sem sems[];
