@@ -69,7 +69,7 @@ static int elf_add_load(struct elf_image *img, const struct elf_phdr *ph, u64 fi
         return ph->filesz ? -EINVAL : 0;
     if (ph->filesz > ph->memsz || !elf_in_file(ph, file_size))
         return -EINVAL;
-    if (add_overflows(ph->vaddr, ph->memsz, &end))
+    if (add_overflows(ph->vaddr, ph->memsz, &end) || end > PAGE_MASK) /* in whole pages too */
         return -EINVAL;
     if ((ph->vaddr - ph->offset) & (MIN(align, PAGE_SIZE) - 1)) /* more is not needed to map it */
         return -EINVAL;

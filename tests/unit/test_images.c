@@ -104,6 +104,8 @@ TEST(elf_refuses_hostile_headers)
     REFUSES(e.p[1].p_vaddr = 0x400010, EINVAL);
     REFUSES(e.p[1].p_memsz = 1ull << 47, EINVAL);
     REFUSES(e.p[1].p_vaddr = 0x402011, EINVAL);
+    REFUSES((e.p[0].p_vaddr = -0x2000ull, e.p[1].p_vaddr = -0xff0ull, e.h.e_entry = -0x1000ull),
+            EINVAL); /* the end of its last page is no address */
     REFUSES(e.p[2].p_filesz = 1 << 20, EINVAL);
     REFUSES(e.p[2].p_offset = 1 << 20, EINVAL);
     images_make(&e);
