@@ -138,26 +138,31 @@ static bool oom_waits(struct cgroup *cg, const struct oom_choice *choice)
 {
     /* a process that ends is no longer dying while its memory is being unmapped */
     if ((!choice->dying && !aspace_gives_back(&cg->memory)) ||
-        time_ns() - READ_ONCE(cg->oom_since) >= OOM_PATIENCE)
+        (s64)(time_ns() - READ_ONCE(cg->oom_since)) >= (s64)OOM_PATIENCE) /* it may be set now */
         return false;
     (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE);
     return true;
 }
 
-/* True: something was or will be freed. A kill is noted for `all`, too. */
+/* True: something was or will be freed. A kill is noted for `all`, too: before it, as others may
+ * see the victim die at once, and then look since when. */
 static bool oom_in(struct cgroup *cg, struct cgroup *all)
 {
+    u64 since = READ_ONCE(cg->oom_since), all_since = READ_ONCE(all->oom_since);
     struct oom_choice choice = {.top = cg};
 
     cgroup_for_each_below(cg, oom_measure, &choice);
     if (oom_waits(cg, &choice))
         return true;
+    WRITE_ONCE(cg->oom_since, time_ns());
+    WRITE_ONCE(all->oom_since, time_ns());
     oom_kill_in(cg, &choice);
     if (choice.killed) {
-        WRITE_ONCE(cg->oom_since, time_ns());
-        WRITE_ONCE(all->oom_since, time_ns());
         log_warn("memory of control group %s is full: killed a process",
                  cg->name[0] ? cg->name : "/");
+    } else {
+        WRITE_ONCE(cg->oom_since, since);
+        WRITE_ONCE(all->oom_since, all_since);
     }
     return choice.killed;
 }
