@@ -106,8 +106,11 @@ static bool fault_install(struct fault *f, u64 *slot, u64 old, u64 entry, int an
     }
     if (old) {
         zap_translations_locked(as, f->addr, f->addr + PAGE_SIZE, false);
-        WRITE_ONCE(*slot, entry);
+        /* Nothing in between: where the page changes, one thread would write the new one while
+         * another still reads the old. */
+        WRITE_ONCE(*slot, 0);
         tlb_flush(as, f->addr, f->addr + PAGE_SIZE);
+        WRITE_ONCE(*slot, entry);
     } else {
         WRITE_ONCE(*slot, entry);
     }
