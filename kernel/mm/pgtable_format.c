@@ -13,6 +13,7 @@
 #define E_TYPE_WB (6ULL << 3)
 #define E_TYPE_WC (1ULL << 3)
 #define E_TYPE_UC (0ULL << 3)
+#define E_IGNORE_PAT (1ULL << 6)
 #define E_LARGE (1ULL << 7)
 #define E_ACCESSED (1ULL << 8)
 #define E_DIRTY (1ULL << 9)
@@ -103,7 +104,7 @@ static u64 ept_leaf(hpa_t pa, unsigned prot, unsigned level)
     else if (prot & PT_WRITECOMBINE)
         e |= E_TYPE_WC;
     else
-        e |= E_TYPE_WB;
+        e |= E_TYPE_WB | E_IGNORE_PAT; /* RAM is cached, whatever the guest says of it */
     if (level)
         e |= E_LARGE;
     return e;

@@ -303,3 +303,13 @@ SELFTEST(a_page_freed_as_zero_is_the_next_table_and_counts_as_free)
         CHECK(((u64 *)page_virt(next))[i] == 0);
     page_put(next);
 }
+
+/* Uncached, each of a guest's LOCKs would hold the whole machine's bus. */
+SELFTEST(a_guests_ram_is_cached_whatever_its_pat_says)
+{
+    u64 ram = pt_ept.leaf(HPA(PAGE_SIZE), PT_READ | PT_WRITE, 0);
+    u64 device = pt_ept.leaf(HPA(PAGE_SIZE), PT_READ | PT_WRITE | PT_UNCACHED, 0);
+
+    CHECK((ram >> 3 & 7) == 6 && (ram >> 6 & 1)); /* SDM 3C 28.2.6 */
+    CHECK((device >> 3 & 7) == 0);
+}
