@@ -25,6 +25,8 @@
     0xfec00000UL /* I/O APICs, HPET, local APIC: arch reads them in the direct map \
                   */
 #define APIC_END 0xff000000UL
+/* What lies beyond would have its struct pages behind VMEMMAP's only root entry. */
+#define PHYS_END ((1UL << 39) / sizeof(struct page) * PAGE_SIZE)
 #define RESERVED_SMALL \
     (16UL << 20) /* a reserved range up to this size may hold firmware's tables */
 
@@ -102,11 +104,11 @@ static void mm_read_map(void)
 {
     for (unsigned i = 0; i < boot_info.nr_mem; i++) {
         const struct boot_mem *m = &boot_info.mem[i];
-        u64 start = MAX(m->start, LOW_MEMORY_END);
+        u64 start = MAX(m->start, LOW_MEMORY_END), end = MIN(m->end, PHYS_END);
 
         if (m->type != BOOT_MEM_RAM)
             continue;
-        mm_range_add(mm_ram, &mm_ram_count, DIV_ROUND_UP(start, PAGE_SIZE), m->end >> PAGE_SHIFT);
+        mm_range_add(mm_ram, &mm_ram_count, DIV_ROUND_UP(start, PAGE_SIZE), end >> PAGE_SHIFT);
     }
     memcpy(mm_free, mm_ram, sizeof(mm_ram));
     mm_free_count = mm_ram_count;
@@ -178,10 +180,14 @@ static void mm_map_ram(u64 start, u64 end)
     }
 }
 
+/* Not what is defective (5): a CPU reads ahead of itself what is mapped, which is a machine check.
+ */
 static bool mm_maps(const struct boot_mem *m)
 {
-    return m->type != BOOT_MEM_RESERVED ||
-           (m->end - m->start <= RESERVED_SMALL && (m->end <= APIC_START || m->start >= APIC_END));
+    if (m->type == BOOT_MEM_RESERVED)
+        return m->end - m->start <= RESERVED_SMALL &&
+               (m->end <= APIC_START || m->start >= APIC_END);
+    return m->type == BOOT_MEM_RAM || m->type == BOOT_MEM_ACPI || m->type == BOOT_MEM_NVS;
 }
 
 static void mm_map_direct(void)
@@ -192,7 +198,8 @@ static void mm_map_direct(void)
     mm_map(DIRECT_MAP + APIC_START, APIC_START, APIC_END - APIC_START, PT_WRITE | PT_UNCACHED);
     for (unsigned i = 0; i < boot_info.nr_mem; i++) {
         const struct boot_mem *m = &boot_info.mem[i];
-        u64 start = MAX(ALIGN_DOWN(m->start, PAGE_SIZE), at), end = PAGE_ALIGN(m->end);
+        u64 start = MAX(ALIGN_DOWN(m->start, PAGE_SIZE), at);
+        u64 end = MIN(PAGE_ALIGN(m->end), PHYS_END);
 
         if (!mm_maps(m) || start >= end)
             continue;
