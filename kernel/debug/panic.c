@@ -43,10 +43,13 @@ static __noreturn void panic_end(void)
  * report goes straight to the end. */
 static void panic_enter(void)
 {
+    unsigned cpu;
+
     irq_disable();
     if (__atomic_exchange_n(&panic_started, 1, __ATOMIC_SEQ_CST) == 0) {
-        if (cpu_count() > 1)
-            apic_send_nmi_others();
+        cpu_for_each (cpu)
+            if (cpu != cpu_id())
+                apic_send_nmi(cpu);
         return;
     }
     if (READ_ONCE(panic_nested) == cpu_id() + 1) {

@@ -6,6 +6,7 @@
  */
 #include "debug/debug_priv.h"
 
+#include "arch/x86/bootinfo.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"
@@ -149,6 +150,22 @@ bool fail_point_arm(const char *name, u32 every)
     }
     return false;
 }
+
+/* `fail=NAME` on the kernel's command line: armed before there is a console. */
+static void fail_boot(void)
+{
+    char name[32];
+    size_t len;
+    const char *value = boot_option("fail", &len);
+
+    if (!value || len >= sizeof(name))
+        return;
+    memcpy(name, value, len);
+    name[len] = '\0';
+    if (!fail_point_arm(name, 1))
+        log_warn("fail: no point %s", name);
+}
+INIT_HOOK(fail_boot, INIT_LATE);
 
 static int cmd_fail(int argc, char **argv, emit_fn emit)
 {

@@ -325,6 +325,8 @@ s64 hv_check_extension(u64 cap);
 /* Before the first VM is: makes hv_cpu_area of every CPU and fills hv_cpus. 0, -ENOMEM, or -EBUSY:
  * no CPU runs guests, and there will be no VMs. May sleep. */
 int hv_cpus_enable(void);
+/* For init: no further CPU will come up. The first VM waits for that. */
+void hv_processors_up(void);
 extern u64 hv_cpus;         /* those that run guests, a bit each */
 extern void *hv_cpu_area[]; /* by CPU; zeroed, of hv_ops->cpu_pages, for good */
 

@@ -30,7 +30,9 @@ const struct pt_format *hv_pt_format;
 void *hv_cpu_area[MAX_CPUS];
 static struct mutex hv_cpus_lock;
 static bool hv_cpus_tried; /* hv_cpus_lock */
-static u32 hv_cpus_out;    /* a  how many cannot run guests */
+static bool hv_cpus_up;    /* a  no further CPU comes */
+static struct waitq hv_cpus_wait;
+static u32 hv_cpus_out; /* a  how many cannot run guests */
 u64 hv_cpus;
 
 static int hv_cpu_areas_make(void)
@@ -58,10 +60,20 @@ static void hv_cpu_enable(void)
     __atomic_fetch_or(&hv_cpus, 1UL << cpu_id(), __ATOMIC_RELAXED);
 }
 
+void hv_processors_up(void)
+{
+    WRITE_ONCE(hv_cpus_up, true);
+    waitq_wake_all(&hv_cpus_wait);
+}
+
+/* CPUs come up while programs run already. One that came later would not be enabled, and under VT-x
+ * a vCPU's thread that gets there would not find VMPTRLD. */
 int hv_cpus_enable(void)
 {
-    int err;
+    int err = wait_event_killable(&hv_cpus_wait, READ_ONCE(hv_cpus_up));
 
+    if (err)
+        return err;
     mutex_lock(&hv_cpus_lock);
     err = hv_cpu_areas_make();
     if (!err && !hv_cpus_tried) {
@@ -97,6 +109,7 @@ static bool hv_try(const struct hv_ops *ops, enum cpu_feature feature,
 static void hv_init(void)
 {
     mutex_init(&hv_cpus_lock, RANK_HV, 0, "hv cpus");
+    waitq_init(&hv_cpus_wait);
     if (hv_try(&hv_vmx_ops, X86_VMX, &pt_ept) || hv_try(&hv_svm_ops, X86_SVM, &pt_native))
         log_info("hv: %s", hv_ops->name);
     else

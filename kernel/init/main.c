@@ -6,6 +6,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/cpufeature.h"
+#include "arch/x86/mce.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/switch.h"
 #include "arch/x86/time.h"
@@ -39,6 +40,10 @@ static void init_arch(void)
     cpu_features_enable();
     uaccess_patch();
     trap_init_cpu();
+    if (!cpu_has(X86_NX))
+        panic("the CPU has no execute protection, or the firmware has disabled it");
+    cpu_guard_branches();
+    mce_init_cpu();
     trap_set_stack((u64)boot_stack_top);
     fpu_init_cpu();
     apic_init_early();

@@ -15,6 +15,7 @@
 #include "arch/x86/up.h"
 #include "debug/debug.h"
 #include "fs/initramfs/initramfs.h"
+#include "hv/hv.h"
 #include "init/init.h"
 #include "lib/errno.h"
 #include "lib/format.h"
@@ -25,9 +26,11 @@
 #include "mm/slab.h"
 #include "proc/proc.h"
 #include "sched/thread.h"
+#include "sched/timer.h"
 #include "vfs/vfs.h"
 
 #define AP_STACK_SIZE 16384
+#define LATE (400 * NSEC_PER_MSEC)
 #define LINE_MAX 256
 
 /* A copy of an option's value; false: not given or too long. */
@@ -144,27 +147,41 @@ static int init_start_cpu(unsigned index)
     return err;
 }
 
-static void init_processors(void *arg)
+static void init_others(void)
 {
-    size_t len;
     unsigned count = MIN(acpi_cpu_count(), (unsigned)MAX_CPUS);
 
-    if (boot_option("nosmp", &len))
-        return;
     for (unsigned i = 1; i < count; i++) {
-        int err = init_start_cpu(i);
+        int err;
 
+        if (FAILPOINT(smp_start)) /* late: programs run by then */
+            (void)sleep_until(time_ns() + LATE, SLEEP_UNINTERRUPTIBLE);
+        err = init_start_cpu(i);
         if (err)
             log_err("CPU with APIC id %u does not start: error %d", acpi_cpu_apic_id(i), -err);
+        cond_yield(); /* others wait for this CPU, and for grace periods */
     }
     if (count > 1)
         log_info("%u CPUs run, %lu us after entry", cpu_count(), time_ns() / 1000);
 }
 
+static void init_processors(void *arg)
+{
+    size_t len;
+
+    if (!boot_option("nosmp", &len))
+        init_others();
+    hv_processors_up();
+}
+
 /* On the new processor, on the stack given above. */
-void up_ap_main(unsigned cpu)
+void up_ap_init(unsigned cpu)
 {
     sched_init_cpu(cpu);
+}
+
+void up_ap_main(void)
+{
     sched_idle();
 }
 

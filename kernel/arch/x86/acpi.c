@@ -57,6 +57,8 @@ struct acpi_madt {
     u32 lapic_address, flags;
 } __packed;
 
+#define MADT_APIC_ID_MAX 0xfeU /* of an entry with 8 bits for it, whatever the APIC's mode */
+
 static const struct acpi_rsdp *acpi_rsdp;
 static u32 acpi_apic_ids[MAX_CPUS];
 static unsigned acpi_cpus;
@@ -140,11 +142,16 @@ const void *acpi_table(const char *signature)
     return NULL;
 }
 
-static void madt_add_cpu(u32 id, u32 flags)
+/* Firmware lists some processors twice, as a local APIC and as an x2APIC: a second INIT would stop
+ * one that runs. An id beyond id_max is nobody's, or that of all. */
+static void madt_add_cpu(u32 id, u32 id_max, u32 flags)
 {
     /* Bit 0: enabled; bit 1: can be brought online later: not ours. */
-    if (!(flags & 1) || acpi_cpus == MAX_CPUS || id == acpi_apic_ids[0])
+    if (!(flags & 1) || acpi_cpus == MAX_CPUS || id > id_max)
         return;
+    for (unsigned i = 0; i < acpi_cpus; i++)
+        if (acpi_apic_ids[i] == id)
+            return;
     acpi_apic_ids[acpi_cpus++] = id;
 }
 
@@ -156,7 +163,7 @@ static void madt_entry(const u8 *e)
     case 0: /* local APIC */
         if (e[1] >= 8) {
             memcpy(&word, e + 4, 4);
-            madt_add_cpu(e[3], word);
+            madt_add_cpu(e[3], MADT_APIC_ID_MAX, word);
         }
         break;
     case 1: /* I/O APIC: id, address, first GSI */
@@ -181,7 +188,7 @@ static void madt_entry(const u8 *e)
 
             memcpy(&id, e + 4, 4);
             memcpy(&word, e + 8, 4);
-            madt_add_cpu(id, word);
+            madt_add_cpu(id, apic_id_max(), word);
         }
         break;
     }

@@ -40,7 +40,6 @@ enum {
 #define ICR_INIT (5U << 8)
 #define ICR_STARTUP (6U << 8)
 #define ICR_ASSERT (1U << 14)
-#define ICR_OTHERS (3U << 18)
 #define ICR_BUSY (1U << 12)
 #define TIMER_MEASURE_US 500
 
@@ -75,6 +74,11 @@ u32 apic_id(void)
     return apic_x2 ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
+u32 apic_id_max(void)
+{
+    return apic_x2 ? U32_MAX - 1 : 0xfe;
+}
+
 void apic_eoi(void)
 {
     apic_write(APIC_EOI, 0);
@@ -106,14 +110,10 @@ void apic_send_ipi(unsigned cpu, unsigned vector)
     apic_icr(apic_cpu_ids[cpu], vector | ICR_ASSERT);
 }
 
-void apic_send_ipi_others(unsigned vector)
+/* Never to all at once: a CPU that was not started would run what firmware has left there. */
+void apic_send_nmi(unsigned cpu)
 {
-    apic_icr(0, vector | ICR_ASSERT | ICR_OTHERS);
-}
-
-void apic_send_nmi_others(void)
-{
-    apic_icr(0, ICR_NMI | ICR_ASSERT | ICR_OTHERS);
+    apic_icr(apic_cpu_ids[cpu], ICR_NMI | ICR_ASSERT);
 }
 
 void apic_send_init(u32 id)
@@ -128,15 +128,36 @@ void apic_send_startup(u32 id, u8 page)
 
 /* ------------------------------------------------------------- the timer */
 
+/* One look at both counters: of a few, the one that took least. A hypervisor that takes the CPU
+ * away in between would make all timers late for good. */
+static u64 timer_look(u32 *count)
+{
+    u64 least = U64_MAX, when = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        u64 before = rdtsc();
+        u32 now = apic_read(APIC_TIMER_NOW);
+        u64 after = rdtsc();
+
+        if (after - before < least) {
+            least = after - before;
+            when = before + least / 2;
+            *count = now;
+        }
+    }
+    return when;
+}
+
 static void timer_measure(void)
 {
-    u64 start, cycles;
+    u32 first = 0, last = 0;
+    u64 start, end;
 
     apic_write(APIC_TIMER_INIT, ~0U);
-    start = rdtsc();
+    start = timer_look(&first);
     delay_us(TIMER_MEASURE_US);
-    cycles = rdtsc() - start;
-    timer_hz = (u64)(~0U - apic_read(APIC_TIMER_NOW)) * tsc_hz / cycles;
+    end = timer_look(&last);
+    timer_hz = (u64)(first - last) * tsc_hz / (end - start);
     apic_write(APIC_TIMER_INIT, 0);
 }
 
@@ -151,7 +172,8 @@ static void timer_init_cpu(void)
     }
     apic_write(APIC_LVT_TIMER, VEC_TIMER | (timer_deadline ? LVT_TSC_DEADLINE : 0));
     if (timer_deadline)
-        smp_mb(); /* the mode before the first deadline: SDM vol. 3, 10.5.4.1 */
+        /* the mode before the first deadline, which LOCK does not do: SDM vol. 3, 10.5.4.1 */
+        __asm__ volatile("mfence" ::: "memory");
 }
 
 void timer_program(u64 deadline)
@@ -209,10 +231,10 @@ void apic_init_cpu(void)
     wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE | (apic_x2 ? APIC_BASE_X2APIC : 0));
     apic_cpu_ids[cpu_id()] = apic_id();
     apic_write(APIC_TPR, 0);
+    apic_write(APIC_SVR, 0x100 | VEC_SPURIOUS); /* first: off, it keeps its LVT masked */
     apic_write(APIC_LVT_LINT0, LVT_MASKED);
     apic_write(APIC_LVT_LINT1, LVT_NMI);
     apic_write(APIC_LVT_ERROR, LVT_MASKED);
-    apic_write(APIC_SVR, 0x100 | VEC_SPURIOUS);
     timer_init_cpu();
 }
 

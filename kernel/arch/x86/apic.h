@@ -12,10 +12,10 @@ void apic_init_boot(void);  /* after them; masks the PICs */
 void ioapic_add(u32 address, u32 first_gsi); /* for acpi.c */
 void apic_init_cpu(void);                    /* each CPU */
 u32 apic_id(void);
+u32 apic_id_max(void); /* the largest that can be named: those beyond mean all, or none */
 void apic_eoi(void);
 void apic_send_ipi(unsigned cpu, unsigned vector);
-void apic_send_ipi_others(unsigned vector);
-void apic_send_nmi_others(void);
+void apic_send_nmi(unsigned cpu);
 void apic_send_init(u32 id);
 void apic_send_startup(u32 id, u8 page);
 

@@ -7,6 +7,7 @@
 #include "lib/string.h"
 
 #define DR7_NONE 0x400UL
+#define ARCH_CAP_IBRS_ALL (1UL << 1)
 
 u32 cpu_features[CPU_FEATURE_WORDS];
 
@@ -42,6 +43,8 @@ void cpu_features_read(void)
     }
     if (max_ext >= 0x80000007)
         cpu_features[7] = cpuid_count(0x80000007, 0).edx;
+    if (max_ext >= 0x80000021)
+        cpu_features[9] = cpuid_count(0x80000021, 0).eax;
 }
 
 /* From scratch: what the firmware had on (FSGSBASE, TSD, FFXSR, breakpoints) is not ours. */
@@ -62,4 +65,22 @@ void cpu_features_enable(void)
     cr4 |= cpu_has(X86_UMIP) ? CR4_UMIP : 0;
     cr4 |= cpu_has(X86_XSAVE) ? CR4_OSXSAVE : 0;
     write_cr4(cr4);
+}
+
+u64 cpu_capabilities(void)
+{
+    u64 value = 0;
+
+    if (!cpu_has(X86_ARCH_CAPABILITIES) || rdmsr_safe(MSR_ARCH_CAPABILITIES, &value))
+        return 0;
+    return value;
+}
+
+/* A hypervisor may offer the bit and refuse the register. */
+void cpu_guard_branches(void)
+{
+    if (cpu_has(X86_AUTO_IBRS))
+        (void)wrmsr_safe(MSR_EFER, rdmsr(MSR_EFER) | EFER_AIBRSE);
+    else if (cpu_has(X86_IBRS) && (cpu_capabilities() & ARCH_CAP_IBRS_ALL))
+        (void)wrmsr_safe(MSR_IA32_SPEC_CTRL, SPEC_CTRL_IBRS);
 }

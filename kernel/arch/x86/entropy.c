@@ -23,6 +23,17 @@ u64 up_cycles(void)
     return rdtsc();
 }
 
+/* Zen 2 with early firmware says all ones each time, and that it is good; a generator that has
+ * failed may say anything again and again. */
+static bool entropy_is_new(u64 value)
+{
+    static u64 last; /* a  the caller's lock, mostly */
+    bool is_new = value && value != U64_MAX && value != READ_ONCE(last);
+
+    WRITE_ONCE(last, value);
+    return is_new;
+}
+
 bool up_entropy(u64 *out)
 {
     u64 value;
@@ -32,6 +43,7 @@ bool up_entropy(u64 *out)
         __asm__ volatile("rdseed %0" : "=r"(value), "=@ccc"(ok) : : "cc");
     for (u32 i = 0; !ok && cpu_has(X86_RDRAND) && i < ENTROPY_TRIES; i++)
         __asm__ volatile("rdrand %0" : "=r"(value), "=@ccc"(ok) : : "cc");
+    ok = ok && entropy_is_new(value);
     if (ok)
         *out = value;
     return ok;

@@ -9,6 +9,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/cpufeature.h"
+#include "arch/x86/mce.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/pte.h"
@@ -59,13 +60,17 @@ void smp_entry(u64 cpu, u64 delta)
     wrmsr(MSR_GS_BASE, delta);
     cpu_features_enable();
     trap_init_cpu();
+    cpu_guard_branches();
+    mce_init_cpu();
+    tsc_init_cpu();
     fpu_init_cpu();
     apic_init_cpu();
     if (!smp_decide(SMP_UP))
         for (;;) /* too late; an INIT is on its way */
             halt();
+    up_ap_init((unsigned)cpu); /* from the next line on others put threads on its queue */
     store_release(&percpu_online, (unsigned)cpu + 1);
-    up_ap_main((unsigned)cpu);
+    up_ap_main();
 }
 
 static void smp_prepare_percpu(unsigned cpu, void *percpu)

@@ -8,6 +8,8 @@
 #include "arch/x86/acpi.h"
 #include "arch/x86/bootinfo.h"
 #include "arch/x86/cpufeature.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
 #include "lib/atomic.h"
 #include "lib/log.h"
@@ -19,6 +21,7 @@
 
 u64 tsc_hz;
 static u64 tsc_base, tsc_mul;
+static u64 tsc_adjust; /* the boot CPU's */
 
 /* Hypervisor leaf 0x40000010 (VMware's convention; QEMU and KVM guests have it): kHz in eax. */
 static u64 tsc_hz_from_hypervisor(void)
@@ -139,6 +142,22 @@ void tsc_init(void)
         tsc_hz = NS; /* nothing to measure against: time runs, at some speed */
     tsc_mul = (NS << 32) / tsc_hz;
     tsc_base = boot_info.entry_tsc;
+    if (cpu_has(X86_TSC_ADJUST))
+        (void)rdmsr_safe(MSR_IA32_TSC_ADJUST, &tsc_adjust);
+}
+
+/* The counters start together, and some firmware then writes one of them: the register tells by how
+ * much (SDM vol. 3, 17.17.3). */
+void tsc_init_cpu(void)
+{
+    u64 adjust;
+
+    if (!cpu_has(X86_TSC_ADJUST) || rdmsr_safe(MSR_IA32_TSC_ADJUST, &adjust) ||
+        adjust == tsc_adjust)
+        return;
+    log_warn("CPU %u: its TSC was moved by %ld, the boot CPU's by %ld: put right", cpu_id(),
+             (s64)adjust, (s64)tsc_adjust);
+    (void)wrmsr_safe(MSR_IA32_TSC_ADJUST, tsc_adjust);
 }
 
 u64 tsc_to_ns(u64 cycles)

@@ -8,7 +8,8 @@
 #include "lib/types.h"
 
 extern u64 tsc_hz;
-void tsc_init(void); /* after acpi_init */
+void tsc_init(void);     /* after acpi_init */
+void tsc_init_cpu(void); /* each further CPU: its counter shows what the boot CPU's does */
 /* ns since boot; equal on all CPUs, never goes back. irq-safe. */
 u64 time_ns(void);
 /* The counter's first value at which time_ns() says `ns`; U64_MAX: it is too far away. */

@@ -31,5 +31,7 @@ void up_tlb_flush(void);
 void up_cpu_call(void);
 /* kernel/hv or debug: true when the NMI was expected. */
 bool up_nmi(struct trap_frame *frame);
-/* kernel/init: an application processor is up, on its own stack with its own GS; never returns. */
-__noreturn void up_ap_main(unsigned cpu);
+/* kernel/init: an application processor is up, on its own stack with its own GS: what others look
+ * at once it counts as online, and then what it runs; that never returns. */
+void up_ap_init(unsigned cpu);
+__noreturn void up_ap_main(void);

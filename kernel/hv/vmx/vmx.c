@@ -32,14 +32,16 @@
 #define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 #define EPT_WANTED \
     (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
+#define CPUID_7_EBX_RTM (1U << 11)
 #define CPUID_7_EDX_MD_CLEAR (1U << 10)
 #define CPUID_7_EDX_FLUSH_L1D (1U << 28)
-#define CPUID_7_EDX_ARCH_CAP (1U << 29)
-#define MSR_ARCH_CAPABILITIES 0x10a
 #define ARCH_CAP_RDCL_NO (1UL << 0)
 #define ARCH_CAP_SKIP_L1DFL (1UL << 3)
 #define ARCH_CAP_MDS_NO (1UL << 5)
 #define ARCH_CAP_PSCHANGE_MC_NO (1UL << 6)
+#define ARCH_CAP_TAA_NO (1UL << 8)
+#define ARCH_CAP_RFDS_NO (1UL << 27)
+#define ARCH_CAP_RFDS_CLEAR (1UL << 28)
 #define VPID_COUNT 0x10000
 #define VPID_WANTED (VPID_CAP_INVVPID | VPID_CAP_ALL)
 /* A guest that has interrupts off must still be ended by the host's. Bochs only does that once the
@@ -99,16 +101,27 @@ static void vmx_bitmap_allow(u32 msr)
     vmx_msr_bitmap[at + 0x800] &= (u8) ~(1U << msr % 8);
 }
 
+/* Does VERW clear what this CPU leaves in its buffers? The later weaknesses, by an aborted
+ * transaction (TAA) and in register files (RFDS), are those of CPUs that do not have the first. */
+static bool vmx_leaves_buffers(struct cpuid_regs has, u64 not )
+{
+    bool aborts = (has.ebx & CPUID_7_EBX_RTM) && !(not &ARCH_CAP_TAA_NO);
+
+    if ((has.edx & CPUID_7_EDX_MD_CLEAR) && (!(not &ARCH_CAP_MDS_NO) || aborts))
+        return true;
+    return (not &ARCH_CAP_RFDS_CLEAR) && !(not &ARCH_CAP_RFDS_NO);
+}
+
 /* The CPU says what it is not vulnerable to, and what it has for the rest. */
 static void vmx_probe_weaknesses(void)
 {
-    u32 has = cpuid_count(7, 0).edx;
-    u64 not = has & CPUID_7_EDX_ARCH_CAP ? rdmsr(MSR_ARCH_CAPABILITIES) : 0;
+    struct cpuid_regs has = cpuid_count(7, 0);
+    u64 not = cpu_capabilities();
 
     hv_small_code = !(not &ARCH_CAP_PSCHANGE_MC_NO);
     vmx_flush_l1d =
-        (has & CPUID_7_EDX_FLUSH_L1D) && !(not &(ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL));
-    vmx_flush_buffers = (has & CPUID_7_EDX_MD_CLEAR) && !(not &ARCH_CAP_MDS_NO);
+        (has.edx & CPUID_7_EDX_FLUSH_L1D) && !(not &(ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL));
+    vmx_flush_buffers = vmx_leaves_buffers(has, not );
 }
 
 static const char *vmx_probe(void)

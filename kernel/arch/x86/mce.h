@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Each CPU, once exceptions can be taken: errors of the hardware are reported from here on. */
+void mce_init_cpu(void);
