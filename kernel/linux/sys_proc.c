@@ -227,12 +227,11 @@ s64 sys_getrusage(s32 who, u64 uptr)
         break;
     case 1: { /* RUSAGE_THREAD */
         struct thread *me = current_thread();
-        process_times_get(p, &t); /* the most memory is the process's */
         t = (struct process_times){.nvcsw = me->nvcsw,
                                    .nivcsw = me->nivcsw,
                                    .min_faults = me->min_faults,
                                    .maj_faults = me->maj_faults,
-                                   .max_rss = t.max_rss};
+                                   .max_rss = process_max_rss(p)};
         sched_thread_times(me, &t.utime, &t.stime);
         break;
     }

@@ -156,6 +156,8 @@ struct aspace *process_inspect_aspace_as(struct process *p, const struct cred *o
 /* CPU time and faults so far, of live and gone tasks. May yield: a process may have many threads.
  */
 void process_times_get(struct process *p, struct process_times *out);
+/* The most memory that it has had, in pages. irq-safe. */
+u64 process_max_rss(struct process *p);
 /* utime and stime alone, the same: at once if p's clock is kept, else by that walk. */
 void process_times_cpu(struct process *p, struct process_times *out);
 /* p's clock is kept from here on: a walk the first time. May sleep. */

@@ -217,6 +217,21 @@ static int process_times_visit(struct task *t, void *sum)
     return 0;
 }
 
+static u64 process_max_rss_locked(const struct process *p)
+{
+    return p->aspace ? MAX(p->times.max_rss, aspace_rss_peak(p->aspace)) : p->times.max_rss;
+}
+
+u64 process_max_rss(struct process *p)
+{
+    u64 flags, pages;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    pages = process_max_rss_locked(p);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return pages;
+}
+
 /* Each thread counts once: who has ended is in p->times at the start, who ends before the walk
  * comes there adds itself. */
 void process_times_get(struct process *p, struct process_times *out)
@@ -236,8 +251,7 @@ void process_times_get(struct process *p, struct process_times *out)
         more = w.next != &p->tasks;
         if (!more) {
             list_del(&w.node);
-            if (p->aspace)
-                out->max_rss = MAX(out->max_rss, aspace_rss_peak(p->aspace));
+            out->max_rss = process_max_rss_locked(p);
         }
         spin_unlock_irqrestore(&p->siglock, flags);
         cond_yield();

@@ -219,7 +219,11 @@ TEST(socket_names_do_not_walk_each_other)
 
 static void *thread_wait(void *arg)
 {
+    struct rusage own;
+
     pthread_barrier_wait(arg);
+    for (int i = 0; i < 4; i++)
+        EXPECT(getrusage(RUSAGE_THREAD, &own) == 0);
     pthread_barrier_wait(arg);
     return NULL;
 }
