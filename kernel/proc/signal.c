@@ -13,6 +13,7 @@
 #include "mm/slab.h"
 #include "proc/itimer.h"
 #include "proc/proc_priv.h"
+#include "vm/aspace.h"
 
 /* Handlers that processes share. The lock, inside their siglocks, keeps an action whole; a single
  * word is read without it. */
@@ -302,6 +303,20 @@ static void signal_complete_locked(struct process *p, struct task *t, int sig)
         thread_work_set(t->thread, WORK_SIGNAL);
 }
 
+/* Where no program is charged, the receiver is: by a task on its way out, whose memory is gone, it
+ * may be sent as many as it may have. REQUIRES(siglock), which keeps p's address space */
+static struct sigqueue *sigqueue_alloc_locked(struct process *p)
+{
+    struct account *former = account_current(), *own = p->aspace ? p->aspace->account : NULL;
+    struct sigqueue *e;
+
+    if (!former && own && own->parent) /* the root's has no limit to enforce */
+        (void)account_swap(own);
+    e = kmalloc(sizeof(*e));
+    (void)account_swap(former);
+    return e;
+}
+
 /* One entry of a signal that is not queued is allowed beyond the limit when the kernel or kill(2)
  * tells by it what has happened. -EAGAIN: a real-time signal with a message does not fit. */
 static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
@@ -317,7 +332,7 @@ static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
         info = &from_kernel;
     if ((u64)atomic_read(&p->sigqueue_count) < p->rlimits[RLIMIT_SIGPENDING].cur ||
         (sig < SIGRTMIN && info->code >= 0))
-        e = kmalloc(sizeof(*e));
+        e = sigqueue_alloc_locked(p);
     if (!e && must_queue)
         return -EAGAIN;
     if (e) {

@@ -7,6 +7,8 @@
 
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
 
 #define TOP "/tmp/cgroup"
 #define BOX TOP "/abi-box"
@@ -243,6 +245,55 @@ TEST(memory_is_told_by_its_use)
 {
     box();
     in_box(memory_uses);
+    EXPECT(rmdir(BOX) == 0);
+}
+
+static int end_at_once(void *arg)
+{
+    return 0;
+}
+
+static bool is_bothy(void)
+{
+    struct utsname u;
+
+    return uname(&u) == 0 && strstr(u.release, "bothy");
+}
+
+/* n children that send a real-time signal as they end, which stays queued; then a grace period,
+ * since when what they were is gone. */
+static long memory_after_endings(int n, int sig)
+{
+    static char stack[16384] __attribute__((aligned(16)));
+
+    while (n--) {
+        pid_t pid = clone(end_at_once, stack + sizeof(stack), CLONE_VM | sig, NULL);
+
+        EXPECT(pid > 0 && waitpid(pid, NULL, __WALL) == pid);
+    }
+    EXPECT(syscall(SYS_membarrier, 1 /* MEMBARRIER_CMD_GLOBAL */, 0, 0) == 0);
+    return figure(BOX "/memory.current", "");
+}
+
+/* Linux charges none of them, and counts those of all processes of a user. */
+static void hear_of_endings(void)
+{
+    enum { ENDINGS = 1500, SIGNAL = 40 };
+    struct rlimit room = {2 * ENDINGS, 2 * ENDINGS};
+    long before;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGNAL);
+    EXPECT(sigprocmask(SIG_BLOCK, &set, NULL) == 0 && setrlimit(RLIMIT_SIGPENDING, &room) == 0);
+    before = memory_after_endings(100, SIGNAL);
+    EXPECT(memory_after_endings(ENDINGS, SIGNAL) - before >= ENDINGS * 48 || !is_bothy());
+}
+
+TEST(what_children_that_end_send_is_charged)
+{
+    box();
+    in_box(hear_of_endings);
     EXPECT(rmdir(BOX) == 0);
 }
 
