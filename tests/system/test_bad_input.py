@@ -106,6 +106,19 @@ def batch():
         bothy run -d --name bomb --pids-limit 40 --memory 64m busybox sh -c 'f() { f | f & }; while :; do f; done' \
             >/dev/null
         sleep 1; bothy run --rm busybox echo fine; bothy rm -f bomb""")
+    b.case("engines_program", """
+        bothy run -d --name thief busybox sh -c 'while :; do for p in /proc/[0-9]*; do
+            case "$(readlink $p/exe)" in */engine)
+                chmod 0 $p/exe; chown 1 $p/exe; echo x >$p/exe; echo tried; exit;; esac; done; done' >/dev/null
+        bothy exec -d thief /proc/self/exe --after 1000
+        bothy wait thief; bothy logs thief; bothy rm thief; stat -c '%a %u' /bin/engine
+        bothy load -i /boot/files/a-noise""")
+    b.case("on_the_way_in", """
+        bothy run -d --name spy --cap-add SYS_PTRACE busybox sh -c 'echo begun; while :; do for p in /proc/[0-9]*; do
+            read c <$p/comm; [ "$c" = engine ] || continue; x=; read x <$p/environ; [ "$x" ] && echo seen; done; done' \
+            >/dev/null
+        for i in 1 2 3 4 5 6 7 8 9 10; do bothy exec spy true; done
+        bothy logs spy 2>/dev/null | sort -u; bothy rm -f spy""")
     b.case("end", "bothy inspect -f '{{.State.Running}}' by; bothy rm -f by; bothy ps -aq; "
                   "ls /sys/fs/cgroup/bothy | grep -v '\\.'; bothy run --rm busybox echo sane")
     return b
@@ -169,6 +182,19 @@ def test_memory_limit_kills_the_container_alone():
 
 def test_fork_bomb_under_a_limit_harms_nobody():
     expect(BATCH.result("fork_bomb"), (0, "fine\nbomb\n"))
+
+
+def test_a_container_leaves_the_engines_program_as_it_is():
+    """Though one of its processes is started from it: by a link, say, that its image calls a shell."""
+    text = BATCH.result("engines_program")[1]
+    expect(text.count("Read-only file system"), 3, f"refusals in {text!r}")
+    expect(text.splitlines()[-3:-1], ["thief", "755 0"])
+    expect_in("not a tar archive", text)
+
+
+def test_who_may_trace_in_a_container_sees_nothing_of_the_engine():
+    """A process that comes in has the engine's memory and rights until it becomes its program."""
+    expect(BATCH.result("on_the_way_in"), (0, "begun\nspy\n"))
 
 
 def test_the_neighbour_ran_on_and_nothing_is_left():

@@ -36,6 +36,16 @@ void mount_proc(void)
     umask(022);
 }
 
+/* A program is reached through /proc/<pid>/exe by whom may look at its process, with the rights of
+ * the mount that it was started from. A container's process may be started as the engine's own file
+ * (`exec c /proc/self/exe`), and its root owns that as the host's does: it finds it read-only. */
+static void mount_programs(void)
+{
+    if (mount("/bin", "/bin", NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, "/bin", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
+        init_log("cannot make /bin read-only: %s", strerror(errno));
+}
+
 void mount_host(void)
 {
     static const struct mount_row rows[] = {
@@ -62,6 +72,7 @@ void mount_host(void)
     for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
         if (symlink(links[i].to, links[i].name) < 0 && errno != EEXIST)
             init_log("link %s: %s", links[i].name, strerror(errno));
+    mount_programs();
 }
 
 /* What the agent itself needs; the application gets its own. */
