@@ -239,10 +239,19 @@ static struct user_ns *process_exec_ns(struct process *p)
     return ns;
 }
 
+/* One that a runtime has sent into current's pid namespace, and that has not become a program there
+ * yet: it has its maker's memory and rights, which are not for those inside, whatever they may do
+ * to each other. Such a maker makes it undumpable. */
+static bool process_is_arriving(const struct process *p)
+{
+    return !READ_ONCE(p->dumpable) && !READ_ONCE(p->did_exec) && !READ_ONCE(p->ppid) &&
+           process_pid_ns(p) == current_pid_ns() && current_pid_ns() != &pid_ns_init;
+}
+
 /* ptrace(2), "access mode checking", of one with the credentials me. */
 static bool process_inspectable(struct process *p, const struct cred *me)
 {
-    struct task *t = process_task(p);
+    struct task *t = process_is_arriving(p) ? NULL : process_task(p);
 
     if (!t)
         return false;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -261,10 +262,13 @@ static char *start_process(struct process *p, struct spec *spec, int group, uint
         }
     }
     seccomp_prepare(p->c->runtime == RUNTIME_VM ? 0 : spec->caps);
+    /* an exec's child stands among the container's processes from its birth */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     pid = start_clone(&s, group, flags, &placed);
     if (pid == 0)
         domain_child(&s.domain);
     err = errno;
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     start_ns_leave(&s, own_pid_ns);
     if (pid < 0) {
         start_close(&s);
