@@ -40,10 +40,12 @@ struct inotify_event {
     char name[]; /* padded with NULs to head.len */
 };
 
-/* How many a user has: inotify_lock. */
+/* How many a user has in a control group: the roots of two containers are one user, but what the
+ * one has does not count for the other. inotify_lock. */
 struct inotify_user {
-    struct rb_node node; /* by uid */
+    struct rb_node node; /* by uid and payer */
     kuid_t uid;
+    struct account *payer; /* what this is charged to: it stays as long; NULL: none */
     u32 instances, watches;
 };
 
@@ -432,22 +434,30 @@ void inotify_super_gone(struct super *s)
 
 /* ------------------------------------------------------------- users */
 
-static struct inotify_user *user_find_locked(kuid_t uid)
+static int user_compare(const struct inotify_user *a, const struct inotify_user *b)
+{
+    if (a->uid != b->uid)
+        return a->uid < b->uid ? -1 : 1;
+    return a->payer < b->payer ? -1 : a->payer > b->payer;
+}
+
+static struct inotify_user *user_find_locked(const struct inotify_user *like)
 {
     for (struct rb_node *n = inotify_users.node; n;) {
         struct inotify_user *u = rb_entry(n, struct inotify_user, node);
+        int diff = user_compare(like, u);
 
-        if (u->uid == uid)
+        if (diff == 0)
             return u;
-        n = uid < u->uid ? n->left : n->right;
+        n = diff < 0 ? n->left : n->right;
     }
     return NULL;
 }
 
 static bool user_less(const struct rb_node *a, const struct rb_node *b)
 {
-    return rb_entry(a, struct inotify_user, node)->uid <
-           rb_entry(b, struct inotify_user, node)->uid;
+    return user_compare(rb_entry(a, struct inotify_user, node),
+                        rb_entry(b, struct inotify_user, node)) < 0;
 }
 
 /* One instance more for the user. ERR_PTR(-EMFILE), ERR_PTR(-ENOMEM). */
@@ -458,8 +468,9 @@ static struct inotify_user *user_take(kuid_t uid)
     if (!fresh)
         return ERR_PTR(-ENOMEM);
     fresh->uid = uid;
+    fresh->payer = slab_account(fresh);
     spin_lock(&inotify_lock);
-    u = user_find_locked(uid);
+    u = user_find_locked(fresh);
     if (!u) {
         rb_insert(&inotify_users, &fresh->node, user_less);
         u = fresh;

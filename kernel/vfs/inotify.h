@@ -31,8 +31,8 @@
 #define IN_ISDIR 0x40000000
 #define IN_ONESHOT 0x80000000
 
-#define INOTIFY_INSTANCES_MAX 128 /* of one user */
-#define INOTIFY_WATCHES_MAX 65536 /* of one user */
+#define INOTIFY_INSTANCES_MAX 128 /* of one user in one control group */
+#define INOTIFY_WATCHES_MAX 65536 /* likewise */
 #define INOTIFY_EVENTS_MAX 16384  /* unread */
 
 /* flags: O_NONBLOCK. ERR_PTR(-ENOMEM); -EMFILE: the user has INOTIFY_INSTANCES_MAX of them. */

@@ -5,6 +5,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/account.h"
 #include "tests/kernel/vfs_test.h"
 #include "vfs/inotify.h"
 
@@ -80,4 +81,34 @@ SELFTEST(vfs_inotify_tells_what_happens_in_a_directory)
     (void)vfs_rmdir(&ctx, NULL, "/in-test");
     file_put(f);
     CHECK(inotify_watches == 0);
+}
+
+/* As many as there may be, charged to the account. */
+static unsigned inotify_take(struct account *a, struct file **files, unsigned n)
+{
+    struct account *former = account_swap(a);
+    unsigned got = 0;
+
+    while (got < n && !IS_ERR(files[got] = inotify_create(0)))
+        got++;
+    (void)account_swap(former);
+    return got;
+}
+
+SELFTEST(vfs_inotify_files_of_one_group_are_not_counted_in_another)
+{
+    static struct account groups[2]; /* they keep a stock */
+    static struct file *files[2][INOTIFY_INSTANCES_MAX + 1];
+
+    for (unsigned i = 0; i < 2; i++) {
+        account_init(&groups[i], NULL, NULL);
+        CHECK(inotify_take(&groups[i], files[i], INOTIFY_INSTANCES_MAX + 1) ==
+              INOTIFY_INSTANCES_MAX);
+    }
+    for (unsigned i = 0; i < 2 * (INOTIFY_INSTANCES_MAX + 1); i++) {
+        struct file *f = files[i / (INOTIFY_INSTANCES_MAX + 1)][i % (INOTIFY_INSTANCES_MAX + 1)];
+
+        if (f && !IS_ERR(f))
+            file_put(f);
+    }
 }
