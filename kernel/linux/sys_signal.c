@@ -374,7 +374,9 @@ s64 sys_pidfd_send_signal(s32 fd, s32 sig, u64 uinfo, u32 flags)
     pid_put(pid);
     if (!p)
         return -ESRCH;
-    s64 r = signal_pidfd_checked(p, sig, uinfo);
+    /* A descriptor that came from outside: what has no number here is not the caller's to signal.
+     */
+    s64 r = pid_nr(p->pid, current_pid_ns()) ? signal_pidfd_checked(p, sig, uinfo) : -EINVAL;
     process_put(p);
     return r;
 }

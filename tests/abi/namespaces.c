@@ -527,3 +527,19 @@ TEST(sender_of_a_signal_is_told_in_the_receivers_numbers)
     EXPECT(syscall(SYS_rt_sigqueueinfo, pid, SIGUSR1, &q) == 0);
     wait_ok(pid);
 }
+
+/* What a descriptor from outside names has no number here. */
+TEST(a_pidfd_from_outside_the_pid_namespace_signals_nothing)
+{
+    int fd = pidfd_open(getpid());
+    pid_t pid;
+
+    EXPECT(fd >= 0 && syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0);
+    EXPECT(unshare(CLONE_NEWPID) == 0);
+    pid = fork();
+    if (pid == 0) {
+        EXPECT_ERR(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), EINVAL);
+        _exit(0);
+    }
+    wait_ok(pid);
+}
