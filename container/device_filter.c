@@ -318,6 +318,7 @@ static struct device_filters *filters_copy(const struct device_filters *from,
 
     if (!set)
         return NULL;
+    set->only = false;
     set->count = 0;
     for (u32 i = 0; i < count; i++) {
         if (from->filters[i] == out)
@@ -342,7 +343,9 @@ int cgroup_attach_device_filter(struct cgroup *cg, struct device_filter *f, bool
     int err = 0;
 
     mutex_lock(&filters_lock);
-    if (!only && filters_has(cg->devices, f))
+    if (cg->devices && cg->devices->only != only)
+        err = -EPERM;
+    else if (!only && filters_has(cg->devices, f))
         err = -EEXIST;
     else if (!only && cg->devices && cg->devices->count >= CGROUP_FILTERS_MAX)
         err = -E2BIG;
@@ -351,6 +354,7 @@ int cgroup_attach_device_filter(struct cgroup *cg, struct device_filter *f, bool
         err = -ENOMEM;
     if (!err) {
         device_filter_get(f);
+        set->only = only;
         set->filters[set->count++] = f;
         filters_publish_locked(cg, set);
     }
@@ -364,9 +368,11 @@ int cgroup_detach_device_filter(struct cgroup *cg, struct device_filter *f)
     int err = 0;
 
     mutex_lock(&filters_lock);
-    if (!f && cg->devices && cg->devices->count == 1)
+    if (!f && cg->devices && cg->devices->only)
         f = cg->devices->filters[0];
-    if (!f || !filters_has(cg->devices, f)) {
+    if (!f && cg->devices) {
+        err = -EINVAL;
+    } else if (!f || !filters_has(cg->devices, f)) {
         err = -ENOENT;
     } else if (cg->devices->count == 1) {
         filters_publish_locked(cg, NULL);

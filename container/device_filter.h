@@ -36,14 +36,16 @@ bool device_filter_allows(const struct device_filter *f, const struct device_acc
 /* What a group has attached; immutable, replaced whole. */
 struct device_filters {
     struct rcu_head rcu;
+    bool only; /* how they were attached: one alone, which another may replace */
     u32 count;
     struct device_filter *filters[]; /* references */
 };
 
-/* Adds f (a reference of its own). only: in place of what is attached. -EEXIST: it is there
- * already, -E2BIG: too many, -ENOMEM. May sleep. */
+/* Adds f (a reference of its own). only: in place of the one attached so. -EPERM: what is attached
+ * is of the other kind, -EEXIST: it is there already, -E2BIG: too many, -ENOMEM. May sleep. */
 int cgroup_attach_device_filter(struct cgroup *cg, struct device_filter *f, bool only) __must_check;
-/* Takes f away, or with NULL the only one there is. -ENOENT. May sleep. */
+/* Takes f away, or with NULL one attached as the only one. -EINVAL: there may be several, and none
+ * is named; -ENOENT. May sleep. */
 int cgroup_detach_device_filter(struct cgroup *cg, struct device_filter *f) __must_check;
 /* How many are attached. */
 u32 cgroup_count_device_filters(struct cgroup *cg);

@@ -88,7 +88,10 @@ SELFTEST(container_device_filters_of_all_ancestors_must_agree)
     CHECK(!cgroup_attach_device_filter(below, b, false));
     CHECK(cgroup_device_allowed(below, &read) && !cgroup_device_allowed(below, &write));
     CHECK(cgroup_device_allowed(top, &write));
-    CHECK(!cgroup_detach_device_filter(top, NULL) && cgroup_device_allowed(below, &other));
+    CHECK(cgroup_attach_device_filter(top, b, true) == -EPERM);
+    CHECK(cgroup_detach_device_filter(top, NULL) == -EINVAL);
+    CHECK(!cgroup_detach_device_filter(top, a) && cgroup_device_allowed(below, &other));
+    CHECK(cgroup_detach_device_filter(top, NULL) == -ENOENT);
     CHECK(cgroup_detach_device_filter(top, a) == -ENOENT);
     device_filter_put(a);
     device_filter_put(b);
