@@ -109,17 +109,19 @@ static inline void rq_place(struct group_rq *g, struct sched_entity *se, bool fr
         se->vruntime = floor;
 }
 
-/* For a sleeping lock that t has, or is to have, others may wait, of whatever weight: it comes next
- * in its group, and is behind by what it has run only once it has none. A group is not favoured:
- * that would be at the cost of other groups. */
-static inline void rq_put_off(struct group_rq *g, struct thread *t)
+/* For a sleeping lock that t has, or is to have, others may wait, of more weight: it comes next in
+ * its group when it wakes, soon when it has run (`behind`), and pays only once it has none. If it
+ * came next each time, the others' turn would never come while two have locks. One of full weight
+ * has its turn anyway. A group is not favoured: that would be at the cost of other groups. */
+static inline void rq_put_off(struct group_rq *g, struct thread *t, u64 behind)
 {
     struct sched_entity *se = &t->se;
+    u64 to = g->min_vruntime + behind;
 
-    if (likely(!READ_ONCE(t->locks)) || !rq_before(g->min_vruntime, se->vruntime))
+    if (likely(!READ_ONCE(t->locks)) || se->weight >= WEIGHT_NICE_0 || !rq_before(to, se->vruntime))
         return;
-    t->owed += se->vruntime - g->min_vruntime;
-    se->vruntime = g->min_vruntime;
+    t->owed += se->vruntime - to;
+    se->vruntime = to;
 }
 
 void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
@@ -127,7 +129,7 @@ void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
     struct sched_entity *se = &t->se;
 
     rq->nr++;
-    rq_put_off(se->parent, t);
+    rq_put_off(se->parent, t, 0);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         rq_place(g, se, fresh);
         rq_insert(g, se);
@@ -165,7 +167,7 @@ void rq_put_curr(struct rq *rq, bool sleeps)
     if (sleeps)
         rq->nr--;
     else
-        rq_put_off(se->parent, rq->curr);
+        rq_put_off(se->parent, rq->curr, SCHED_LATENCY / 2);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         g->curr = NULL;
         if (sleeps) {

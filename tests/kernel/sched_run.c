@@ -457,6 +457,43 @@ SELFTEST_TIMED(fair_share_is_by_group_then_by_thread)
     CHECK(stat.usage_ns >= sched_result[3]);
 }
 
+#define SCHED_SHARE (20 * NSEC_PER_MSEC)
+
+/* Two never are without a lock, each its own. */
+static void sched_burn_with_locks(struct sched_job *job)
+{
+    static struct mutex own[2];
+
+    if (job->arg < 2) {
+        mutex_init(&own[job->arg], RANK_SCHED, 0, "selftest");
+        mutex_lock(&own[job->arg]);
+    }
+    while (!READ_ONCE(sched_stop) && (job->arg < 2 || current_thread()->sum_exec < SCHED_SHARE))
+        cond_yield();
+    WRITE_ONCE(job->count, current_thread()->sum_exec);
+    if (job->arg < 2)
+        mutex_unlock(&own[job->arg]);
+}
+
+SELFTEST(locks_that_others_have_cost_no_thread_its_share)
+{
+    struct sched_group *g = sched_group_create(&sched_group_root);
+    u64 until = time_ns() + 5 * NSEC_PER_SEC;
+
+    CHECK(g && sched_jobs_make(3, sched_burn_with_locks));
+    for (unsigned i = 0; i < 3; i++) {
+        thread_set_group(sched_jobs[i].thread, g);
+        CHECK(thread_set_affinity(sched_jobs[i].thread, 1) == 0);
+    }
+    sched_jobs_start(3);
+    while (!READ_ONCE(sched_jobs[2].count) && time_ns() < until)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    WRITE_ONCE(sched_stop, 1);
+    sched_jobs_wait(3);
+    sched_group_destroy(g);
+    CHECK(sched_jobs[2].count >= SCHED_SHARE);
+}
+
 /* A kernel thread does not return to user mode, so it asks for what would be done there. */
 static void sched_burn_throttled(struct sched_job *job)
 {
