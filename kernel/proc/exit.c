@@ -387,7 +387,9 @@ __noreturn void task_exit(int status)
     exit_drop_namespaces(t);
     if (exit_unlink(t)) /* not always the one that was `last`: a slower one may end later */
         exit_process(p);
+    WRITE_ONCE(current_thread()->task, NULL); /* interrupts go on looking at what it says */
     task_put(t);
+    DELAYPOINT(task_exit);
     thread_exit();
 }
 

@@ -88,7 +88,7 @@ struct thread {
     struct aspace *aspace;       /* o  NULL: kernel thread, runs on any tables */
     struct account *account;     /* o  pays for kernel memory; NULL: nobody */
     struct account *stack_payer; /* I  charged for the stack */
-    struct task *task;           /* I  kernel/proc's part; NULL for a kernel thread */
+    struct task *task;           /* o  kernel/proc's part; NULL: kernel thread, or at its end */
     struct file *closing_next;   /* o  obj: those to destroy after it */
     char name[16];               /* o  comm */
     u64 utime, stime;        /* r  ns in user mode (guest included) and in the kernel, as sampled */

@@ -191,6 +191,55 @@ TEST(a_process_is_looked_up_while_it_is_reaped)
     EXPECT(pthread_join(looker, NULL) == 0);
 }
 
+/* ------------------------------------------------------------- the end of a thread */
+
+static void *no_thread(void *arg)
+{
+    return NULL;
+}
+
+static void just_come(int sig)
+{
+}
+
+/* The first process of a namespace: a timer's signal is judged by who it comes from, even where the
+ * timer interrupts a thread that has just ended. */
+static void end_threads_under_a_timer(void)
+{
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec often = {{0, 2000000}, {0, 2000000}};
+    pthread_t thread;
+    timer_t timer;
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    EXPECT(sched_setaffinity(0, sizeof(one), &one) == 0);
+    EXPECT(signal(SIGUSR1, just_come) != SIG_ERR);
+    EXPECT(timer_create(CLOCK_MONOTONIC, &ev, &timer) == 0);
+    EXPECT(timer_settime(timer, 0, &often, NULL) == 0);
+    for (int i = 0; i < ROUNDS; i++)
+        EXPECT(pthread_create(&thread, NULL, no_thread, NULL) == 0 &&
+               pthread_join(thread, NULL) == 0);
+    _exit(0);
+}
+
+TEST(a_timer_of_the_first_process_comes_while_a_thread_ends)
+{
+    pid_t init;
+    int status;
+
+    EXPECT(unshare(CLONE_NEWPID) == 0);
+    become_dweller();
+    dwell("task_exit", true);
+    init = fork();
+    if (init == 0)
+        end_threads_under_a_timer();
+    EXPECT(waitpid(init, &status, 0) == init);
+    dwell("task_exit", false);
+    EXPECT(status == 0);
+}
+
 /* ------------------------------------------------------------- control groups */
 
 #define GROUPS "/tmp/races-cgroup"
@@ -216,11 +265,6 @@ static void groups_mount(void)
 
 static volatile bool made_enough;
 static volatile unsigned made;
-
-static void *no_thread(void *arg)
-{
-    return NULL;
-}
 
 static void *thread_maker(void *arg)
 {
