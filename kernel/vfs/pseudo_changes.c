@@ -69,6 +69,7 @@ int pseudo_watch(struct inode *i)
     t->inode = i;
     work_init(&t->work, teller_run);
     t->waiter.wake = teller_wake;
+    WRITE_ONCE(i->super->told, true);
     if (__atomic_compare_exchange_n(&node->teller, &none, t, false, __ATOMIC_SEQ_CST,
                                     __ATOMIC_SEQ_CST))
         waitq_add(t->queue, &t->waiter);

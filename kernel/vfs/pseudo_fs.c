@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sync/rcu.h"
 #include "vfs/dentry.h"
 #include "vfs/pseudo_priv.h"
 
@@ -496,6 +497,14 @@ static int pseudo_statfs(struct super *s, struct statfs_k *out)
     return 0;
 }
 
+/* No watches are left, so nothing more is told; what is being told just now, under a spinlock, has
+ * the super pinned from here on. */
+static void pseudo_super_unmount(struct super *s)
+{
+    if (READ_ONCE(s->told))
+        rcu_synchronize();
+}
+
 static void pseudo_super_destroy(struct super *s)
 {
     kfree(s);
@@ -504,6 +513,7 @@ static void pseudo_super_destroy(struct super *s)
 static const struct super_ops pseudo_super_ops = {
     .evict = pseudo_evict,
     .statfs = pseudo_statfs,
+    .unmount = pseudo_super_unmount,
     .destroy = pseudo_super_destroy,
 };
 

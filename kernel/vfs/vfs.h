@@ -191,6 +191,7 @@ struct super {
     struct mutex renames;
     struct seqcount moved; /* written under the rename lock, where a dentry gets another parent */
     atomic_t pins;         /* a  takers of dentries off those lists, who put them yet: super_pin */
+    bool told;             /* pseudo files have watchers that are told of changes, or had */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
     void *priv;
