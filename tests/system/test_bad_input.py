@@ -115,9 +115,10 @@ def batch():
         bothy load -i /boot/files/a-noise""")
     b.case("on_the_way_in", """
         bothy run -d --name spy --cap-add SYS_PTRACE busybox sh -c 'echo begun; while :; do for p in /proc/[0-9]*; do
-            read c <$p/comm; [ "$c" = engine ] || continue; x=; read x <$p/environ; [ "$x" ] && echo seen; done; done' \
+            read c <$p/comm; [ "$c" = engine ] || continue; x=; read x <$p/environ
+            case "$x" in *MARK=1*|"") ;; *) echo seen;; esac; done; done' \
             >/dev/null
-        for i in 1 2 3 4 5 6 7 8 9 10; do bothy exec spy true; done
+        for i in 1 2 3 4 5 6 7 8 9 10; do bothy exec -e MARK=1 spy true; done
         bothy logs spy 2>/dev/null | sort -u; bothy rm -f spy""")
     b.case("end", "bothy inspect -f '{{.State.Running}}' by; bothy rm -f by; bothy ps -aq; "
                   "ls /sys/fs/cgroup/bothy | grep -v '\\.'; bothy run --rm busybox echo sane")
