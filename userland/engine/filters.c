@@ -70,12 +70,12 @@ char *filters_resolve(struct json *filters, const char *key, char *(*meaning)(co
         if (strcmp(list->key, key))
             continue;
         for (struct json *j = list->child; j; j = j->next) {
-            char **text = list->type == JSON_OBJECT ? &j->key : &j->str, *is = meaning(*text);
+            const char *text = filter_text(list, j);
+            char *is = meaning(text);
 
             if (!is)
-                return str_dup(*text);
-            free(*text);
-            *text = is;
+                return str_dup(text);
+            (list->type == JSON_OBJECT ? json_set_key : json_set_str)(j, is);
         }
     }
     return NULL;

@@ -85,6 +85,22 @@ struct json *json_new_str(const char *text)
     return json_new_strn(text ? text : "", text ? strlen(text) : 0);
 }
 
+void json_set_str(struct json *j, char *text)
+{
+    if (!j->str_inside)
+        free(j->str);
+    j->str = text;
+    j->str_inside = false;
+}
+
+void json_set_key(struct json *j, char *text)
+{
+    if (!j->key_constant)
+        free(j->key);
+    j->key = text;
+    j->key_constant = false;
+}
+
 struct json *json_new_bool(bool value)
 {
     struct json *j = json_new(JSON_BOOL);

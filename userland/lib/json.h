@@ -52,6 +52,9 @@ size_t json_plain_len(const char *s, size_t len);
 struct json *json_new(enum json_type type);
 struct json *json_new_str(const char *text);
 struct json *json_new_bool(bool value);
+/* A string's text, or what the member is called, becomes `text`, which the tree owns then. */
+void json_set_str(struct json *j, char *text);
+void json_set_key(struct json *j, char *text);
 struct json *json_copy(const struct json *j);
 void json_append(struct json ***tail, const char *key, struct json *value);
 /* The same for a key that outlives the tree, and is not copied. */
