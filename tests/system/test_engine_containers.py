@@ -350,7 +350,7 @@ def test_exec_where_process_one_has_made_groups(engine):
     enabled, group = p.stdout.splitlines()
     expect(group, "0::/one" if enabled else "0::/")
     engine.run("rm", "-f", "eg")
-    clean(engine)
+    until(lambda: not engine.idle(), "a worker removes its groups")
 
 
 def test_confinement(engine):
