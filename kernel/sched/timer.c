@@ -33,7 +33,7 @@ static const struct {
     unsigned at_once;
     u64 pause; /* ns */
 } timer_batch[TIMER_TREES] = {
-    [TIMER_SINGLE] = {64, 20 * NSEC_PER_USEC},
+    [TIMER_SINGLE] = {64, 10 * NSEC_PER_USEC},
     [TIMER_GUEST] = {16, 20 * NSEC_PER_USEC},
     [TIMER_BULK] = {16, 100 * NSEC_PER_USEC},
 };
