@@ -8,7 +8,8 @@ files=$1
 mkdir -p /tmp/b /tmp/w /bin
 cp "$files/busybox" /tmp/b/busybox
 /tmp/b/busybox --install -s /tmp/b
-[ -e /bin/sh ] || ln -s /tmp/b/busybox /bin/sh
+# Bothy's own programs are read-only; nothing here needs them.
+[ -e /bin/sh ] || { /tmp/b/mount -t tmpfs bin /bin && ln -s /tmp/b/busybox /bin/sh; }
 cp "$files/onpty" /tmp/b/
 export PATH=/tmp/b HOME=/tmp/w TERM=vt100 LC_ALL=C TZ=UTC
 unset ENV HISTFILE
