@@ -146,22 +146,6 @@ TEST(binding_a_part_beside_many_deep_mounts_lets_others_run)
     hoard(bind_beside_deep_mounts);
 }
 
-#define MOUNTS 20000
-
-static void copy_many_mounts(void)
-{
-    begin();
-    EXPECT(chdir(TOP) == 0);
-    for (int i = 0; i < MOUNTS; i++)
-        EXPECT(mkdir(short_name(i), 0755) == 0 &&
-               mount("0", short_name(i), NULL, MS_BIND, NULL) == 0);
-    EXPECT(unshare(CLONE_NEWNS) == 0);
-}
-TEST(copying_many_mounts_lets_others_run)
-{
-    hoard(copy_many_mounts);
-}
-
 #define LAYERS 50
 
 static void mount_deep_layers(void)

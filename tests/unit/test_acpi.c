@@ -30,7 +30,7 @@ static void acpi_test_read(u32 max)
     static const u8 entries[] = {
         0, 8,  0, 7,    1,    0,    0,    0, /* the boot processor */
         0, 8,  1, 2,    1,    0,    0,    0, /* one more */
-        0, 8,  2, 0xff, 1,    0,    0,    0, /* nobody's number */
+        0, 8,  2, 0xff, 1,    0,    0,    0, /* no processor's number */
         0, 8,  3, 3,    0,    0,    0,    0, /* not enabled */
         9, 16, 0, 0,    2,    0,    0,    0,
         1, 0,  0, 0,    1,    0,    0,    0, /* the second, once more */
