@@ -142,7 +142,7 @@ static const struct file_ops console_fops = {
     .write = console_write,
     .release = console_release,
 };
-/* Whoever runs a command here may stop the machine: a container's root may not, whatever of /proc
+/* A command here may stop the machine: a container's root may not, whatever of /proc
  * it is shown. */
 static int console_permission(struct pseudo_node *node, const struct cred *cred, int mask)
 {

@@ -450,7 +450,7 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
 
 #define HANG_AT_ONCE 64
 
-/* Nobody sees the copies yet: others may have the lock in between. */
+/* No namespace shows the copies yet: the lock may be let go in between. */
 void mount_copies_link(struct mount_copy *list, u64 n)
 {
     spin_lock(&mount_lock);

@@ -143,7 +143,7 @@ const void *acpi_table(const char *signature)
 }
 
 /* Firmware lists some processors twice, as a local APIC and as an x2APIC: a second INIT would stop
- * one that runs. An id beyond id_max is nobody's, or that of all. */
+ * one that runs. An id beyond id_max is no processor's, or that of all. */
 static void madt_add_cpu(u32 id, u32 id_max, u32 flags)
 {
     /* Bit 0: enabled; bit 1: can be brought online later: not ours. */
