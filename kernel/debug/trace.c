@@ -99,9 +99,10 @@ CONSOLE_CMD(trace)
 static u64 fail_delay = 500000; /* a  ns that a delay point takes */
 
 static u64 fail_seen;      /* a  hits of armed fail points, of all together */
+static bool fail_once;     /* a  one hit of them all fails, and no more */
 static char fail_only[16]; /* threads of this name alone; "": all */
 
-/* True for each every-th time. */
+/* True for each every-th time, or for that one. */
 bool fail_point_hit(const char *name, u32 every)
 {
     u64 n;
@@ -109,7 +110,7 @@ bool fail_point_hit(const char *name, u32 every)
     if (fail_only[0] && strcmp(fail_only, up_thread_name()) != 0)
         return false;
     n = __atomic_add_fetch(&fail_seen, 1, __ATOMIC_RELAXED);
-    if (n % every != 0)
+    if (READ_ONCE(fail_once) ? n != every : n % every != 0)
         return false;
     log_debug("fail point %s", name);
     return true;
@@ -167,25 +168,38 @@ static void fail_boot(void)
 }
 INIT_HOOK(fail_boot, INIT_LATE);
 
+/* What is armed beside it keeps its threads. */
+static void fail_set_how(bool once, const char *only)
+{
+    strlcpy(fail_only, only, sizeof(fail_only));
+    WRITE_ONCE(fail_once, once);
+    if (once)
+        WRITE_ONCE(fail_seen, 0);
+}
+
 static int cmd_fail(int argc, char **argv, emit_fn emit)
 {
     const struct fail_point *fp;
-    bool only = argc == 6 && strcmp(argv[4], "of") == 0;
-    u64 every = 0;
+    bool only = argc == 6 && strcmp(argv[4], "of") == 0, arms = argc == 4 || only;
+    bool once = arms && strcmp(argv[2], "once") == 0;
+    u64 n = 0;
 
-    if ((argc == 4 || only) && strcmp(argv[2], "every") == 0 &&
-        parse_u64(argv[3], 10, &every) == 0) {
-        if (every) /* what is armed beside it keeps its threads */
-            strlcpy(fail_only, only ? argv[5] : "", sizeof(fail_only));
-        if (fail_point_arm(argv[1], (u32)every))
+    if (arms && (once || strcmp(argv[2], "every") == 0) && parse_u64(argv[3], 10, &n) == 0) {
+        if (n)
+            fail_set_how(once, only ? argv[5] : "");
+        if (fail_point_arm(argv[1], (u32)n))
             return 0;
         emit("fail: no point %s\n", argv[1]);
         return 1;
+    }
+    if (argc == 2 && strcmp(argv[1], "hits") == 0) {
+        emit("%lu\n", READ_ONCE(fail_seen));
+        return 0;
     }
     TABLE_FOR_EACH(fp, failpoints)
     emit("%-24s every %u\n", fp->name, *fp->every);
     return 0;
 }
 CONSOLE_CMD(fail)
-= {"fail", "[NAME every N [of THREAD]]: fail points of the debug build; 0 disarms", cmd_fail,
-   false};
+= {"fail", "[hits | NAME every|once N [of THREAD]]: fail points of the debug build; 0 disarms",
+   cmd_fail, false};

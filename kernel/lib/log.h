@@ -81,7 +81,7 @@ void trace_record(const struct trace_point *tp, u64 a, u64 b, u64 c);
     } while (0)
 
 /* A fail point: `if (FAILPOINT(page_alloc)) return NULL;`. Armed from the console
- * (`fail NAME every N [of THREAD]`); always false otherwise. */
+ * (`fail NAME every N [of THREAD]`, or `once N`: the N-th from then on); always false otherwise. */
 struct fail_point {
     const char *name;
     u32 *every; /* 0: off */
