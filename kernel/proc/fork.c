@@ -412,17 +412,24 @@ static int clone_build(struct clone_job *j, const struct trap_frame *f)
     return 0;
 }
 
-/* The first process of a pid namespace does not come to be: there will be no other. */
-static void clone_undo_pid(struct clone_job *j)
+/* The first process of a pid namespace does not come to be: there will be no other, unless the call
+ * is restarted, which makes it again. */
+static void clone_undo_pid(struct clone_job *j, bool restarts)
 {
+    bool first = j->process && j->process->ns_init;
     struct pid_ns *ns = clone_pid_ns(j);
 
-    if (j->process && j->process->ns_init) {
+    if (first && !restarts) {
         spin_lock(&ns->lock);
         ns->dying = true;
         spin_unlock(&ns->lock);
     }
     pid_free_numbers(j->pid);
+    if (first && restarts) {
+        spin_lock(&ns->lock);
+        ns->last = 0;
+        spin_unlock(&ns->lock);
+    }
     pid_put(j->pid);
     pid_put(j->task->pid);
 }
@@ -441,7 +448,7 @@ static void clone_undo_aspace(struct process *p)
         aspace_put(as);
 }
 
-static void clone_undo(struct clone_job *j)
+static void clone_undo(struct clone_job *j, int err)
 {
     struct task *t = j->task;
     struct process *p = t->process;
@@ -457,7 +464,7 @@ static void clone_undo(struct clone_job *j)
         thread_put(t->thread);
     }
     if (j->pid)
-        clone_undo_pid(j);
+        clone_undo_pid(j, err == -ERESTARTNOINTR);
     if (j->process)
         clone_undo_aspace(j->process);
     if (j->charged) {
@@ -676,7 +683,7 @@ s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f)
     if (!err)
         err = clone_publish(&job);
     if (err)
-        clone_undo(&job);
+        clone_undo(&job, err);
 out:
     if (job.into)
         cgroup_put(job.into);

@@ -106,6 +106,43 @@ TEST(a_namespace_takes_along_who_is_just_being_forked)
     in_rounds("clone_link", fork_into_a_dying_namespace);
 }
 
+static void nothing(int sig)
+{
+}
+
+/* The first process of a namespace, while signals come for all of its maker's group. */
+static void fork_first_among_signals(void)
+{
+    int fds[2], status = -1;
+    pid_t sender, init;
+    char c;
+
+    EXPECT(setpgid(0, 0) == 0 && signal(SIGUSR1, nothing) != SIG_ERR && pipe(fds) == 0);
+    sender = fork();
+    if (sender == 0) {
+        EXPECT(read(fds[0], &c, 1) == 1);
+        for (int i = 0; i < 4; i++) {
+            usleep(5000);
+            EXPECT(kill(0, SIGUSR1) == 0);
+        }
+        _exit(0);
+    }
+    EXPECT(sender > 0 && unshare(CLONE_NEWPID) == 0);
+    become_dweller();
+    EXPECT(write(fds[1], "", 1) == 1);
+    init = fork();
+    if (init == 0)
+        _exit(getpid() != 1);
+    EXPECT(init > 0 && waitpid(init, &status, 0) == init && status == 0);
+    EXPECT(waitpid(sender, &status, 0) == sender && status == 0);
+    _exit(0);
+}
+
+TEST(the_first_fork_into_a_namespace_gets_through_signals)
+{
+    in_rounds("clone_publish", fork_first_among_signals);
+}
+
 static void *sleeper(void *arg)
 {
     sleep_for_ever();
