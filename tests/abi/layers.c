@@ -49,6 +49,24 @@ TEST(holes_stay_holes_when_a_file_is_copied)
     EXPECT(lseek(fd, 0, SEEK_END) == 64 << 20);
 }
 
+TEST(a_copy_for_which_there_is_no_room_says_so)
+{
+    static char block[100 << 10];
+    struct stat st;
+    int fd;
+
+    begin();
+    EXPECT(mkdir("l", 0777) == 0 && mkdir("m", 0777) == 0 && mkdir("small", 0777) == 0);
+    EXPECT(mount("small", "small", "tmpfs", 0, "size=40k") == 0);
+    EXPECT(mkdir("small/u", 0777) == 0 && mkdir("small/w", 0777) == 0);
+    fd = open("l/large", O_CREAT | O_WRONLY, 0600);
+    EXPECT(write(fd, block, sizeof(block)) == sizeof(block) && close(fd) == 0);
+    EXPECT(mount("layers", "m", "overlay", 0, "lowerdir=l,upperdir=small/u,workdir=small/w") == 0);
+    EXPECT_ERR(open("m/large", O_WRONLY), ENOSPC);
+    EXPECT(stat("m/large", &st) == 0 && st.st_size == sizeof(block));
+    EXPECT_ERR(access("small/u/large", F_OK), ENOENT);
+}
+
 /* A merged directory lists each name once, however many there are. */
 TEST(a_long_merged_directory_lists_each_name_once)
 {

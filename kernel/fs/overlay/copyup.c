@@ -51,9 +51,9 @@ static int copyup_bytes(struct file *from, struct file *to, u64 size)
             break;
         }
         done = file_write_kernel(to, buf, (size_t)n, (loff_t)at);
-        if (done != n)
-            err = done < 0 ? (int)done : -EIO;
-        at += (u64)n;
+        if (done <= 0)
+            err = done ? (int)done : -EIO;
+        at += (u64)MAX(done, 0L); /* the next try tells why it was cut short */
         cond_yield();
         if (!err && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
             err = -EINTR;
