@@ -165,51 +165,64 @@ static struct inode *overlay_inode_fail(struct dentry *upper, const struct overl
     return NULL;
 }
 
-struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
-                            const struct overlay_lower *lower, u32 n, int *err)
+struct inode *overlay_inode_alloc(struct overlay *o, u32 n)
 {
-    struct inode *real = dentry_inode(upper ? upper : lower[0].d), *i;
-    struct overlay_node *node;
+    struct overlay_node *node = kzalloc(sizeof(*node) + n * sizeof(node->lower[0]));
+    struct inode *i =
+        node ? inode_create(&o->super, 0, &overlay_other_iops, &overlay_no_fops) : NULL;
 
-    if (upper && !S_ISDIR(real->mode)) {
-        i = overlay_find_upper(o, real);
-        if (i) {
-            dentry_put(upper);
-            return i;
-        }
-    }
-    node = kzalloc(sizeof(*node) + n * sizeof(node->lower[0]));
-    i = node ? inode_create(&o->super, real->mode, overlay_iops(real->mode),
-                            overlay_fops(real->mode))
-             : NULL;
     if (!i) {
         kfree(node);
-        return overlay_inode_fail(upper, lower, n, err);
+        return NULL;
     }
     mutex_init(&node->lock, RANK_VFS, 12, "overlay node");
     rb_clear(&node->by_real);
     node->inode = i;
+    i->priv = node;
+    return i;
+}
+
+struct inode *overlay_inode_settle(struct inode *i, struct dentry *upper,
+                                   const struct overlay_lower *lower, u32 n)
+{
+    const struct inode *real = dentry_inode(upper ? upper : lower[0].d);
+    struct overlay_node *node = overlay_node(i);
+    struct inode *other;
+
     node->upper = upper;
     node->nr_lower = n;
     if (n > 0)
         memcpy(node->lower, lower, n * sizeof(node->lower[0]));
-    i->priv = node;
+    i->ops = overlay_iops(real->mode);
+    i->fops = overlay_fops(real->mode);
+    i->mode = real->mode;
     i->rdev = real->rdev;
     i->uid = real->uid;
     i->gid = real->gid;
-    if (o->one_dev)
+    if (overlay_of(i)->one_dev)
         i->ino = real->ino;
-    if (upper && !S_ISDIR(i->mode)) {
-        struct inode *other;
+    if (!upper || S_ISDIR(i->mode))
+        return i;
+    DELAYPOINT(overlay_inode);
+    other = overlay_hash_or_find(i);
+    if (!other)
+        return i;
+    inode_put(i);
+    return other;
+}
 
-        DELAYPOINT(overlay_inode);
-        other = overlay_hash_or_find(i);
-        if (other) {
-            inode_put(i);
-            return other;
-        }
+struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
+                            const struct overlay_lower *lower, u32 n, int *err)
+{
+    const struct inode *real = upper ? dentry_inode(upper) : NULL;
+    struct inode *i = real && !S_ISDIR(real->mode) ? overlay_find_upper(o, real) : NULL;
+
+    if (i) {
+        dentry_put(upper);
+        return i;
     }
-    return i;
+    i = overlay_inode_alloc(o, n);
+    return i ? overlay_inode_settle(i, upper, lower, n) : overlay_inode_fail(upper, lower, n, err);
 }
 
 /* ------------------------------------------------------------- attributes */

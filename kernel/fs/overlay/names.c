@@ -168,15 +168,17 @@ static int names_make(struct inode *dir, struct dentry *d, const struct names_ne
     struct inode *i;
     int err = overlay_copy_up_inode(dir);
 
-    if (!err)
-        err = names_make_real(overlay_upper(dir), d, n, &real);
     if (err)
         return err;
-    i = overlay_inode(overlay_of(dir), real, NULL, 0, &err);
+    i = overlay_inode_alloc(overlay_of(dir), 0); /* first: a name that was made stays */
     if (!i)
-        return err;
-    dentry_instantiate(d, i);
-    return 0;
+        return -ENOMEM;
+    err = names_make_real(overlay_upper(dir), d, n, &real);
+    if (err)
+        inode_put(i);
+    else
+        dentry_instantiate(d, overlay_inode_settle(i, real, NULL, 0));
+    return err;
 }
 
 static int overlay_create(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)

@@ -77,6 +77,12 @@ static inline struct dentry *overlay_upper(const struct inode *i)
 /* The inode that stands for `upper` (consumed, may be NULL) over `lower` (n of them, consumed). */
 struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
                             const struct overlay_lower *lower, u32 n, int *err);
+/* The same in two steps, for what must not fail once there is an upper: an inode that stands for
+ * nothing yet, with room for n lowers (NULL: no memory), then what overlay_inode returns; i is
+ * consumed. */
+struct inode *overlay_inode_alloc(struct overlay *o, u32 n) __must_check;
+struct inode *overlay_inode_settle(struct inode *i, struct dentry *upper,
+                                   const struct overlay_lower *lower, u32 n);
 /* What the inode's content is now: borrowed references. */
 struct path overlay_real(const struct inode *i);
 struct inode *overlay_real_inode(const struct inode *i);
