@@ -304,57 +304,65 @@ s64 sys_sendmsg(s32 fd, u64 umsg, u32 flags)
     return net_sendmsg(fd, umsg, flags);
 }
 
-/* Appends one control message at *at; what does not fit sets MSG_CTRUNC. */
+/* Control messages are appended at `at`; what does not fit sets MSG_CTRUNC. */
 struct control_out {
     u64 base, room, at;
     u32 flags;
 };
 
-static int net_cmsg_out(struct control_out *out, s32 level, s32 type, const void *data, u64 n)
+/* The head of one whose n bytes are there, and fit. */
+static int net_cmsg_head_out(struct control_out *out, s32 level, s32 type, u64 n)
 {
     struct cmsg_user c = {sizeof(c) + n, level, type};
-    u64 to = out->base + out->at;
 
-    if (out->room - out->at < c.len) {
-        out->flags |= MSG_CTRUNC;
-        return 0;
-    }
-    if (OUT(to, c) || copy_out((void __user *)(to + sizeof(c)), data, n))
+    if (OUT(out->base + out->at, c))
         return -EFAULT;
     out->at += MIN(CMSG_ALIGN(c.len), out->room - out->at);
     return 0;
 }
 
+static int net_cmsg_out(struct control_out *out, s32 level, s32 type, const void *data, u64 n)
+{
+    u64 to = out->base + out->at + sizeof(struct cmsg_user);
+
+    if (out->room - out->at < sizeof(struct cmsg_user) + n) {
+        out->flags |= MSG_CTRUNC;
+        return 0;
+    }
+    if (copy_out((void __user *)to, data, n))
+        return -EFAULT;
+    return net_cmsg_head_out(out, level, type, n);
+}
+
+/* A descriptor for f, once its number is told. 0: f is the table's now. */
+static int net_right_out(struct file *f, u64 to, bool cloexec)
+{
+    s32 fd = fd_alloc(0, cloexec);
+
+    if (fd < 0)
+        return fd;
+    if (OUT(to, fd)) {
+        fd_cancel(fd);
+        return -EFAULT;
+    }
+    fd_install(fd, f);
+    return 0;
+}
+
+/* The message is taken by now, so nothing here fails it: what cannot be had is cut off. */
 static int net_rights_out(struct control_out *out, struct socket_message *m, bool cloexec)
 {
-    u64 left = out->room - out->at;
+    u64 left = out->room - out->at, to = out->base + out->at + sizeof(struct cmsg_user);
     u32 fit = left < sizeof(struct cmsg_user)
                   ? 0
                   : (u32)MIN((left - sizeof(struct cmsg_user)) / sizeof(s32), (u64)m->nr_files);
-    s32 *fds;
     u32 n = 0;
-    int err;
 
-    if (fit < m->nr_files)
+    while (n < fit && !net_right_out(m->files[n], to + n * sizeof(s32), cloexec))
+        m->files[n++] = NULL;
+    if (n < m->nr_files)
         out->flags |= MSG_CTRUNC;
-    if (!fit)
-        return 0;
-    fds = kcalloc(fit, sizeof(*fds));
-    if (!fds)
-        return -ENOMEM;
-    for (; n < fit; n++) {
-        s32 fd = fd_publish(m->files[n], cloexec); /* takes the file in every case */
-
-        m->files[n] = NULL;
-        if (fd < 0) {
-            out->flags |= MSG_CTRUNC;
-            break;
-        }
-        fds[n] = fd;
-    }
-    err = n ? net_cmsg_out(out, SOL_SOCKET, SCM_RIGHTS, fds, n * sizeof(*fds)) : 0;
-    kfree(fds);
-    return err;
+    return n ? net_cmsg_head_out(out, SOL_SOCKET, SCM_RIGHTS, n * sizeof(s32)) : 0;
 }
 
 /* The time a message was sent: struct timeval or timespec. */

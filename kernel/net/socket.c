@@ -18,6 +18,7 @@
 #define IPPROTO_KINDS 263
 
 static const struct file_ops socket_file_ops;
+static const struct file_ops socket_none_ops = {.name = "socket"};
 
 void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,
                  int type)
@@ -75,18 +76,31 @@ static struct socket *socket_of(struct file *f)
     return file_is_socket(f) ? f->priv : NULL;
 }
 
+/* A file without its socket yet. */
+static struct file *socket_file_alloc(unsigned type_flags)
+{
+    return file_create(&socket_none_ops, O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0),
+                       NULL);
+}
+
+static void socket_file_settle(struct file *f, struct socket *s)
+{
+    f->ops = &socket_file_ops;
+    f->priv = s;
+    f->anon_ino = s->ino;
+    file_born(f);
+}
+
 /* A file around s; on failure s is released. */
 static struct file *socket_file(struct socket *s, unsigned type_flags)
 {
-    struct file *f =
-        file_create(&socket_file_ops, O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0), s);
+    struct file *f = socket_file_alloc(type_flags);
 
     if (!f) {
         s->ops->release(s);
         return ERR_PTR(-ENFILE);
     }
-    f->anon_ino = s->ino;
-    file_born(f);
+    socket_file_settle(f, s);
     return f;
 }
 
@@ -192,6 +206,7 @@ int socket_connect(struct file *f, const struct sock_addr *addr, u32 len,
 struct file *socket_accept(struct file *f, unsigned type_flags, struct sock_addr *peer, u32 *len)
 {
     struct socket *s = socket_of(f), *conn;
+    struct file *made;
     int err;
 
     if (!s)
@@ -200,12 +215,18 @@ struct file *socket_accept(struct file *f, unsigned type_flags, struct sock_addr
         return ERR_PTR(-EINVAL);
     if (!s->ops->accept)
         return ERR_PTR(-EOPNOTSUPP);
+    made = socket_file_alloc(type_flags); /* first: a connection that was taken is not lost */
+    if (!made)
+        return ERR_PTR(-ENFILE);
     err = s->ops->accept(s, f->flags & O_NONBLOCK, &conn);
-    if (err)
+    if (err) {
+        file_put(made);
         return ERR_PTR(err);
+    }
     if (peer && conn->ops->name(conn, true, peer, len))
         *len = 0;
-    return socket_file(conn, type_flags);
+    socket_file_settle(made, conn);
+    return made;
 }
 
 int socket_name(struct file *f, bool peer, struct sock_addr *out, u32 *len)
