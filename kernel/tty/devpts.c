@@ -194,9 +194,10 @@ static int devpts_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
     i->super->ops = &i->ops;
     err = devpts_make_ptmx(i);
     if (err)
-        log_err("devpts: no ptmx node: error %d", -err);
-    *out = i->super;
-    return 0;
+        super_put(i->super);
+    else
+        *out = i->super;
+    return err;
 }
 FS_TYPE(devpts)
 = {.name = "devpts", .mount = devpts_mount, .user_ns_ok = true};

@@ -170,7 +170,7 @@ static void super_drop_names(struct super *s)
     } while (!list_empty(&s->cached));
 }
 
-static void super_put(struct super *s)
+void super_put(struct super *s)
 {
     if (!refcount_put(&s->ref))
         return;

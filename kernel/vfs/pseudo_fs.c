@@ -105,7 +105,7 @@ static bool pseudo_revalidate(struct inode *dir, struct dentry *d)
 static int pseudo_mkdir(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
 {
     struct pseudo_node *parent = dir->priv, *node;
-    struct inode *i;
+    struct inode *i = NULL;
     int err;
 
     if (!parent->ops->mkdir)
@@ -114,12 +114,10 @@ static int pseudo_mkdir(struct inode *dir, struct dentry *d, u32 mode, const str
     if (err)
         return err;
     node = pseudo_find(parent, d->name, d->len);
-    if (!node || IS_ERR(node))
-        return -ENOENT;
-    i = pseudo_inode(dir->super, node);
-    if (!i)
-        return -ENOMEM;
-    dentry_instantiate(d, i);
+    if (node && !IS_ERR(node))
+        i = pseudo_inode(dir->super, node);
+    if (i) /* else it is looked up anew: made it is */
+        dentry_instantiate(d, i);
     return 0;
 }
 

@@ -209,6 +209,7 @@ struct fs_type {
 };
 #define FS_TYPE(id) TABLE_ENTRY(struct fs_type, fs_types, #id)
 const struct fs_type *fs_type_find(const char *name); /* NULL: no such type */
+void super_put(struct super *s);                      /* the last reference ends it; may sleep */
 /* For types that know no options: 0, or -EINVAL when there is one. */
 int fs_no_options(const char *options);
 
