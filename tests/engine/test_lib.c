@@ -131,6 +131,33 @@ TEST(buf_keeps_its_bytes_while_it_is_fed_and_emptied)
     free(all);
 }
 
+/* A request of so many parameters: what http_head_parse() says, and how many it kept. */
+static int http_parameters(int n, int *kept)
+{
+    struct http_head h = {0};
+    struct buf in = {0};
+    int len;
+
+    buf_str(&in, "GET /x?");
+    for (int i = 0; i < n; i++)
+        buf_fmt(&in, "&&p%d=%d", i, i);
+    buf_str(&in, " HTTP/1.1\r\n\r\n");
+    len = http_head_parse(&h, &in, false);
+    *kept = h.nquery;
+    len = len == (int)in.len ? 0 : len;
+    http_head_free(&h);
+    buf_free(&in);
+    return len;
+}
+
+TEST(http_parameters_are_all_kept_or_the_request_is_refused)
+{
+    int kept;
+
+    EXPECT(http_parameters(HTTP_QUERY_MAX, &kept) == 0 && kept == HTTP_QUERY_MAX);
+    EXPECT(http_parameters(HTTP_QUERY_MAX + 1, &kept) == -EFBIG);
+}
+
 TEST(http_trailers_are_bounded)
 {
     struct http_body body = {.kind = HTTP_BODY_CHUNKED};

@@ -40,14 +40,17 @@ static int http_request_line(struct http_head *h, char *line)
     query = strchr(target, '?');
     if (query)
         *query++ = 0;
-    for (; query && h->nquery < HTTP_QUERY_MAX; query = next) {
-        struct http_pair *q = &h->query[h->nquery];
+    for (; query; query = next) {
+        struct http_pair *q;
 
         next = strchr(query, '&');
         if (next)
             *next++ = 0;
         if (!*query)
             continue;
+        if (h->nquery == HTTP_QUERY_MAX)
+            return -EFBIG; /* one that is not kept might change what is asked for */
+        q = &h->query[h->nquery];
         q->name = query;
         q->value = strchr(query, '=');
         if (q->value)
