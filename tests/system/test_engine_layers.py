@@ -16,6 +16,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import (Engine, Skip, busybox_layer, config, docker_archive, expect, expect_in,
                             main, sha, tar)
+from http_unix import Connection
 
 REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 BASE = busybox_layer()
@@ -213,6 +214,35 @@ def test_layers_and_archives_in_every_compression(engine):
             p = engine.load(data)
             expect((p.returncode, p.stdout), (0, "Loaded image: c:1\n"), f"{name}: {p.stderr}")
             engine.run("rmi", "c:1")
+
+
+def load_in_pieces(engine, data, sizes):
+    """A load whose body comes in chunks of these sizes, each in a packet of its own; then the rest."""
+    c = Connection(engine.socket)
+    c.putrequest("POST", "/images/load")
+    c.putheader("Transfer-Encoding", "chunked")
+    c.endheaders()
+    for size in sizes + [len(data)]:
+        piece, data = data[:size], data[size:]
+        if piece:
+            for part in (b"%x\r\n" % len(piece), piece, b"\r\n"):
+                c.send(part)
+    c.send(b"0\r\n\r\n")
+    answer = c.getresponse().read().decode()
+    c.close()
+    return answer
+
+
+def test_an_archive_may_come_in_any_pieces(engine):
+    """Cut within the first member's head, its trailer, the second one's head; and byte by byte."""
+    layer = tar([("etc", DIR, None), ("etc/motd", REG, os.urandom(20000), 0o644)])
+    plain = docker_archive("pieces:1", [layer])
+    first, second = gzip.compress(plain[:1000]), gzip.compress(plain[1000:])
+    cuts = [1, 2, 3, 9, 10, 11] + [len(first) + n for n in (-9, -8, -7, -4, -1, 0, 1, 2, 3, 10, 18)]
+    for sizes in [[n] for n in cuts[::3 if os.environ.get("BRIEF") else 1]] + [[1] * (len(first) + 20)]:
+        expect((load_in_pieces(engine, first + second, sizes), sizes[:1]),
+               ('{"stream":"Loaded image: pieces:1\\n"}\r\n', sizes[:1]))
+        engine.run("rmi", "pieces:1")
 
 
 def test_refuse_damaged_compression(engine):

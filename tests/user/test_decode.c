@@ -3,10 +3,15 @@
 // anywhere is an error or the same text, never a fault.
 #include "harness.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "lib/checksum.h"
 #include "lib/decode.h"
 #include "samples.h"
 
@@ -162,6 +167,99 @@ TEST(decoders_survive_noise)
             data[i] = (uint8_t)unit_rand(&seed);
         memcpy(data, s->data, keep);
         EXPECT(decode_all(s->kind, data, sizeof(data), 1 + round % 700, out, sizeof(out)) != -1000);
+    }
+}
+
+/* A pipe that gives its first part, then nothing, then the rest. */
+struct piped {
+    struct source src;
+    int in, out;
+    const uint8_t *rest;
+    size_t left;
+};
+
+static ssize_t piped_read(struct source *s, void *data, size_t len)
+{
+    struct piped *p = (struct piped *)s;
+    ssize_t n = read(p->in, data, len);
+
+    if (n >= 0 || errno != EAGAIN)
+        return n;
+    if (write(p->out, p->rest, p->left) != (ssize_t)p->left)
+        return -EIO;
+    close(p->out);
+    p->out = -1;
+    return read(p->in, data, len);
+}
+
+/* Whether the sample, cut in two at `cut`, is decoded whole. */
+static bool piped_decodes(const struct sample *s, size_t cut)
+{
+    struct piped p = {{.read = piped_read}, -1, -1, s->data + cut, s->len - cut};
+    static uint8_t out[TEXT + 100];
+    struct source *decoder;
+    int fd[2];
+    ssize_t n;
+    bool end;
+
+    if (pipe2(fd, O_NONBLOCK) < 0 || write(fd[1], s->data, cut) != (ssize_t)cut)
+        return false;
+    p.in = fd[0];
+    p.out = fd[1];
+    decoder = decode_new(s->kind, &p.src);
+    n = source_full(decoder, out, sizeof(out));
+    end = p.out < 0 && read(p.in, out + TEXT, 1) == 0;
+    source_free(decoder);
+    close(p.in);
+    return n == TEXT && end && !memcmp(out, sample_text(), TEXT);
+}
+
+TEST(decoders_do_not_mind_where_a_pipe_s_bytes_are_cut)
+{
+    for (size_t i = 0; i < SAMPLES; i++) {
+        /* all cuts where members meet; elsewhere as many as the time allows */
+        size_t step = samples[i].kind == DECODE_GZIP || unit_times() > 1 ? 1 : 3;
+
+        for (size_t cut = 0; cut < samples[i].len; cut += step) {
+            bool whole = piped_decodes(&samples[i], cut);
+
+            if (!whole)
+                printf("%s: cut at %zu\n", samples[i].name, cut);
+            EXPECT(whole);
+        }
+    }
+}
+
+/* The window's end, the buffer's end and a member's end fall together in all ways. */
+TEST(gzip_members_may_end_at_any_byte_of_the_input_buffer)
+{
+    enum { BUFFER = 16384, NEAR = 40 };
+    static uint8_t data[2 * BUFFER + 1024], out[3 * BUFFER], want[3 * BUFFER];
+    static const uint8_t head[10] = {0x1f, 0x8b, 8};
+    uint32_t table[256], crc;
+
+    crc32_table(table);
+    for (size_t i = 0; i < sizeof(want); i++)
+        want[i] = (uint8_t)(i * i >> 3);
+    for (size_t end = BUFFER - NEAR; end < BUFFER + NEAR; end++) {
+        size_t len = end - 10 - 5 - 8, at = 0, made = 0;
+
+        for (int member = 0; member < 2; member++) { /* one stored block each */
+            uint8_t block[5] = {1, (uint8_t)len, (uint8_t)(len >> 8), (uint8_t)~len,
+                                (uint8_t)(~len >> 8)};
+            uint32_t tail[2] = {0, (uint32_t)len};
+
+            crc = ~crc32_add(table, ~0u, want + made, len);
+            tail[0] = crc;
+            memcpy(data + at, head, 10);
+            memcpy(data + at + 10, block, 5);
+            memcpy(data + at + 15, want + made, len);
+            memcpy(data + at + 15 + len, tail, 8);
+            at += 23 + len;
+            made += len;
+        }
+        EXPECT(decode_all(DECODE_GZIP, data, at, 1 << 20, out, sizeof(out)) == (ssize_t)made);
+        EXPECT(!memcmp(out, want, made));
     }
 }
 

@@ -104,8 +104,11 @@ static void job_input_flush(struct job *j)
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN)
+        if (n < 0 && (errno == EAGAIN || errno == ENOMEM || errno == ENOBUFS)) {
+            if (errno != EAGAIN)
+                usleep(1000); /* the kernel is short of memory for a moment: see ev_watch() */
             break;
+        }
         if (n < 0) { /* the worker reads no more: its report says why */
             source_drop(&j->in);
             buf_free(&j->input);

@@ -89,7 +89,7 @@ static void load_expand(void)
     int fd;
 
     source_file_init(&file, load.fd, 0, load.size);
-    decoder = load_decoder(0, load.size, &file.src);
+    decoder = load_decoder(0, load.size, &file.src, "image archive");
     if (!decoder)
         return;
     fd = open("/plain", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -146,6 +146,19 @@ static void load_index_entry(struct tar *tar)
         m->link = load_link_target(e);
 }
 
+/* What is no tar at all is shown by its first bytes. */
+_Noreturn static void load_index_fail(const struct tar *tar)
+{
+    uint8_t head[8];
+    char hex[2 * sizeof(head) + 1];
+
+    if (tar->at != 512 || read_at(load.fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+        load_fail("image archive: %s (at byte %llu)", tar->why, (unsigned long long)tar->at);
+    hex_encode(hex, head, sizeof(head));
+    load_fail("image archive: %s (at byte %llu; it begins with %s)", tar->why,
+              (unsigned long long)tar->at, hex);
+}
+
 static void load_index(void)
 {
     struct source_file file;
@@ -163,7 +176,7 @@ static void load_index(void)
         tar.left = tar.pad = 0;
     }
     if (n < 0)
-        load_fail("image archive: %s (at byte %llu)", tar.why, (unsigned long long)tar.at);
+        load_index_fail(&tar);
     tar_free(&tar);
 }
 
@@ -219,7 +232,7 @@ struct json *load_json(const struct member *m, const char *digest, char *out_dig
     if (load.json > LOAD_JSON_ALL)
         load_fail("%s: more than %u MB of JSON in all", m->name, LOAD_JSON_ALL >> 20);
     buf_reserve(&b, m->size);
-    if (pread(load.fd, b.data, m->size, (off_t)m->offset) != (ssize_t)m->size)
+    if (read_at(load.fd, b.data, m->size, m->offset) != (ssize_t)m->size)
         load_fail("%s: read error", m->name);
     b.len = m->size;
     b.data[b.len] = 0;
@@ -242,21 +255,24 @@ struct json *load_json(const struct member *m, const char *digest, char *out_dig
 /* A member's content as a file of its own. */
 static void load_copy(const struct member *m, const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err = fd < 0 ? -errno : 0;
     char data[16384];
     uint64_t at = 0;
 
     load_take(m->size + 1024, m->name);
-    while (fd >= 0 && at < m->size) {
+    while (!err && at < m->size) {
         size_t want = m->size - at < sizeof(data) ? m->size - at : sizeof(data);
-        ssize_t n = pread(load.fd, data, want, (off_t)(m->offset + at));
+        ssize_t n = read_at(load.fd, data, want, m->offset + at);
 
-        if (n <= 0 || write_all(fd, data, (size_t)n))
+        if (n != (ssize_t)want)
+            load_fail("%s: read error", m->name);
+        err = write_all(fd, data, want);
+        if (err)
             break;
-        at += (uint64_t)n;
+        at += want;
     }
-    if (fd < 0 || at < m->size)
-        load_fail("cannot store %s: %s", path, strerror(errno));
+    if (err)
+        load_fail("cannot store %s: %s", path, strerror(-err));
     close(fd);
 }
 

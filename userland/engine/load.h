@@ -56,8 +56,9 @@ void load_oci(const struct member *index);
 
 /* Opens the store's layers, for the names in them, before the worker loses sight of them. */
 void load_store_open(const char *dir);
-/* A decoder for the bytes [offset, offset + size) of the archive over `from`, or NULL. */
-struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from);
+/* A decoder for the bytes [offset, offset + size) of the archive over `from`, or NULL when they are
+ * plain. `what` names them in an error. */
+struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from, const char *what);
 /* A layer of an image: what is asked for, and what came of it. */
 struct load_layer {
     const struct member *m;

@@ -62,12 +62,15 @@ static void source_drain(struct source *s, const char *name)
         load_fail("layer %s: %s", name, s->why ? s->why : "read error");
 }
 
-struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from)
+struct source *load_decoder(uint64_t offset, uint64_t size, struct source *from, const char *what)
 {
     uint8_t head[DECODE_HEAD];
-    ssize_t n = pread(load_fd(), head, size < sizeof(head) ? size : sizeof(head), (off_t)offset);
+    size_t want = size < sizeof(head) ? size : sizeof(head);
+    ssize_t n = read_at(load_fd(), head, want, offset);
 
-    return n > 0 ? decode_new(decode_detect(head, (size_t)n), from) : NULL;
+    if (n != (ssize_t)want) /* not to be taken for a plain one */
+        load_fail("%s: read error: %s", what, n < 0 ? strerror((int)-n) : "it has become shorter");
+    return decode_new(decode_detect(head, want), from);
 }
 
 /* Its directory, wherever it is. */
@@ -99,7 +102,7 @@ static void load_layer_unpack(struct load_layer *l)
 
     source_file_init(&file, load_fd(), m->offset, m->size);
     source_sum_init(&blob, &file.src);
-    decoder = load_decoder(m->offset, m->size, &blob.src);
+    decoder = load_decoder(m->offset, m->size, &blob.src, m->name);
     source_sum_init(&content, decoder ? decoder : &blob.src);
     l->id = unpack_layer(&content.src, path, m->name) ? l->chain : l->diff_id;
     source_drain(&content.src, m->name);

@@ -217,7 +217,7 @@ static size_t tail_step(struct log_follower *f)
     ssize_t n = 0;
 
     if (f->tail_at)
-        n = pread(f->files[f->tail_file], text, (size_t)(f->tail_at - base), (off_t)base);
+        n = read_at(f->files[f->tail_file], text, (size_t)(f->tail_at - base), base);
     if (!f->tail_at && f->tail_file > 0 && tail_enter(f, f->tail_file - 1))
         return 1;
     if (n <= (ssize_t)(from - base)) {

@@ -293,8 +293,8 @@ static int pack_agent(struct pack *p, const char *agent)
 
     if (fd < 0)
         return -errno;
-    while (!err && (n = read(fd, data, sizeof(data))) > 0)
-        err = pack_bytes(p, data, (size_t)n);
+    while (!err && (n = read(fd, data, sizeof(data))) != 0)
+        err = n < 0 ? -errno : pack_bytes(p, data, (size_t)n);
     close(fd);
     return err ? err : pack_bytes(p, zero, -p->at & 511);
 }

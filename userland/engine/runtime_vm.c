@@ -246,6 +246,7 @@ static void vm_pack(struct image *img)
         job_feed(img->packing, img->layers[i]->dir, strlen(img->layers[i]->dir));
         job_feed(img->packing, "\n", 1);
     }
+    job_feed(img->packing, "\n", 1);
     job_feed_end(img->packing);
 }
 

@@ -187,12 +187,12 @@ static void unpack_copy(int dir, const char *name, int from)
     uint64_t at = 0;
     ssize_t n, len;
 
-    while ((n = pread(from, data, sizeof(data), (off_t)at)) > 0) {
+    while ((n = read_at(from, data, sizeof(data), at)) > 0) {
         unpack_write(fd, data, (size_t)n, at);
         at += (uint64_t)n;
     }
     if (n < 0)
-        unpack_fail(strerror(errno));
+        unpack_fail(strerror((int)-n));
     len = flistxattr(from, names, sizeof(names));
     for (const char *x = names; len > 0 && x < names + len; x += strlen(x) + 1) {
         n = fgetxattr(from, x, data, sizeof(data));

@@ -22,23 +22,6 @@
 
 #define WORKER_DATA_MAX (512ul << 20) /* its own memory; files are the control group's to bound */
 
-/* One line of the input, without its newline: false at the end. */
-static bool worker_line(char *out, size_t size)
-{
-    size_t n = 0;
-    char c;
-
-    while (read(0, &c, 1) == 1) {
-        if (c == '\n') {
-            out[n] = 0;
-            return true;
-        }
-        if (n + 1 < size)
-            out[n++] = c;
-    }
-    return false;
-}
-
 int worker_say(const char *text)
 {
     return write_all(1, text, strlen(text)) ? 2 : 1;
@@ -67,16 +50,31 @@ static int worker_spool(const char *dir, int *out)
     return err;
 }
 
+/* Each line of the input up to an empty one: 0 or -errno. An end before that is none: what is left
+ * of a list would be taken for what follows it, and the part that came for the whole. */
+static int worker_list(int (*fn)(const char *line, void *arg), void *arg)
+{
+    char line[256];
+    int n, err = 0;
+
+    while ((n = fd_line(0, line, sizeof(line))) > 0 && *line && !err)
+        err = fn(line, arg);
+    return err ? err : n > 0 ? 0 : n ? n : -EPROTO;
+}
+
+static int worker_load_line(const char *line, void *arg)
+{
+    layer_note(line);
+    return str_is_hex(line, ID_LEN) ? 0 : -EPROTO;
+}
+
 /* load DIR: the input is the layers that are there already, one digest a line, an empty line, the
  * archive. */
 static int worker_load(char **argv)
 {
-    char line[256];
-    int fd, err;
+    int fd, err = worker_list(worker_load_line, NULL);
 
-    while (worker_line(line, sizeof(line)) && *line)
-        layer_note(line);
-    err = worker_spool(argv[0], &fd);
+    err = err ? err : worker_spool(argv[0], &fd);
     if (err) {
         char *text = str_fmt("{\"error\":\"cannot store the archive: %s\"}", strerror(-err));
 
@@ -85,19 +83,30 @@ static int worker_load(char **argv)
     load_worker(fd, argv[0], 1);
 }
 
-/* pack ROOT AGENT OUT: the input is the layers' directories, bottom first, one a line. */
+static int worker_pack_line(const char *line, void *arg)
+{
+    struct image *img = arg;
+    struct layer *l;
+
+    if (img->nlayers == LAYERS_MAX || strlen(line) != LAYER_DIR_LEN)
+        return -EPROTO;
+    l = mem_alloc(sizeof(*l));
+    memcpy(l->dir, line, LAYER_DIR_LEN + 1);
+    img->layers[img->nlayers++] = l;
+    return 0;
+}
+
+/* pack ROOT AGENT OUT: the input is the layers' directories, bottom first, one a line, and an empty
+ * line. */
 static int worker_pack(char **argv)
 {
     struct image img = {0};
-    char line[256], *why;
+    int err = worker_list(worker_pack_line, &img);
+    char *why;
 
+    if (err)
+        return worker_say(strerror(-err));
     engine.root = argv[0];
-    while (img.nlayers < LAYERS_MAX && worker_line(line, sizeof(line)) && *line) {
-        struct layer *l = mem_alloc(sizeof(*l));
-
-        snprintf(l->dir, sizeof(l->dir), "%.*s", LAYER_DIR_LEN, line);
-        img.layers[img.nlayers++] = l;
-    }
     why = pack_image(&img, argv[1], argv[2]);
     return why ? worker_say(why) : 0;
 }
@@ -136,7 +145,7 @@ static int worker_store(char **argv)
     uint64_t len;
     int fd, err;
 
-    if (!worker_line(line, sizeof(line)) || !str_u64(line, &len) || len > STORE_TEXT_MAX)
+    if (fd_line(0, line, sizeof(line)) <= 0 || !str_u64(line, &len) || len > STORE_TEXT_MAX)
         return worker_say("too long, or without a length");
     err = worker_text(&text, (size_t)len);
     if (slash)

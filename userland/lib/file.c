@@ -78,6 +78,46 @@ int write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
+ssize_t read_at(int fd, void *data, size_t len, uint64_t offset)
+{
+    size_t got = 0;
+
+    while (got < len) {
+        ssize_t n = pread(fd, (char *)data + got, len - got, (off_t)(offset + got));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    return (ssize_t)got;
+}
+
+int fd_line(int fd, char *out, size_t size)
+{
+    size_t n = 0;
+    ssize_t got;
+    char c;
+
+    while ((got = read(fd, &c, 1)) != 0) {
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (c == '\n') {
+            out[n] = 0;
+            return 1;
+        }
+        if (n + 1 == size)
+            return -E2BIG;
+        out[n++] = c;
+    }
+    return n ? -EPROTO : 0;
+}
+
 int file_write(const char *path, const void *data, size_t len, int mode)
 {
     int fd = openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), err;

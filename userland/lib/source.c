@@ -4,7 +4,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "lib/str.h"
 
 ssize_t source_full(struct source *s, void *data, size_t len)
 {
@@ -31,10 +32,10 @@ static ssize_t source_file_read(struct source *src, void *data, size_t len)
         len = s->end - s->at;
     if (len == 0)
         return 0;
-    n = pread(s->fd, data, len, (off_t)s->at);
+    n = read_at(s->fd, data, len, s->at);
     if (n < 0) {
         src->why = "read error";
-        return -errno;
+        return n;
     }
     if (n == 0) {
         src->why = "file is truncated";

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "lib/buf.h"
@@ -49,6 +50,11 @@ int file_write(const char *path, const void *data, size_t len, int mode); /* cre
 int file_replace(const char *path, const void *data, size_t len, int mode);
 int file_put(const char *path, const char *text); /* one write, no create */
 int write_all(int fd, const void *data, size_t len);
+/* Bytes from `offset` on: all that are asked for, or what there is up to the end; -errno. */
+ssize_t read_at(int fd, void *data, size_t len, uint64_t offset);
+/* The next line of a stream, without its newline; what follows it stays to be read. 1, 0 at the
+ * end, -errno; -EPROTO when the end comes within a line, -E2BIG when it does not fit. */
+int fd_line(int fd, char *out, size_t size);
 int dir_make(const char *path, int mode); /* with parents; existing is fine */
 /* A whole tree, of any depth; never follows a link. What cannot be removed stays, and gives its
  * -errno when the rest is gone. */
