@@ -95,6 +95,32 @@ def test_options_reach_the_container_or_are_refused_by_name(engine):
     clean(engine)
 
 
+def test_commands_are_merged_as_docker_does(engine):
+    layer = tar([])
+    for image, fields in (("both:1", {"Entrypoint": ["ie"], "Cmd": ["ic"]}), ("text:1", {"Entrypoint": "ie", "Cmd": "ic"}),
+                          ("none:1", {"Entrypoint": [""], "Cmd": ["ic"], "StopSignal": ""})):
+        conf = config([layer], **fields)
+        expect(engine.load(docker_archive(image, [layer], conf)).returncode, 0)
+    for image, body, entry, cmd in (
+            ("both:1", {}, ["ie"], ["ic"]), ("text:1", {}, ["ie"], ["ic"]), ("none:1", {}, None, ["ic"]),
+            ("both:1", {"Cmd": "a b"}, ["ie"], ["a b"]), ("both:1", {"Cmd": ["a", "b"]}, ["ie"], ["a", "b"]),
+            ("both:1", {"Cmd": [], "Entrypoint": None}, ["ie"], ["ic"]), ("both:1", {"Entrypoint": "e"}, ["e"], None),
+            ("both:1", {"Entrypoint": ["e", "f"], "Cmd": "c"}, ["e", "f"], ["c"]),
+            ("both:1", {"Entrypoint": []}, [], ["ic"]), ("both:1", {"Entrypoint": [], "Cmd": ["c"]}, [], ["c"]),
+            ("both:1", {"Entrypoint": [""], "Cmd": ["c"]}, None, ["c"]), ("both:1", {"Entrypoint": "", "Cmd": ["c"]}, None, ["c"])):
+        status, answer = request(engine.socket, "POST", "/containers/create", {"Image": image, **body})
+        expect((status, body), (201, body), str(answer))
+        shown = request(engine.socket, "GET", f"/containers/{answer['Id']}/json")[1]
+        expect((shown["Config"]["Entrypoint"], shown["Config"]["Cmd"], body), (entry, cmd, body))
+        expect([shown["Path"]] + shown["Args"], (entry or []) + (cmd or []), str(body))
+        engine.run("rm", answer["Id"])
+    for body in ({"Entrypoint": [""]}, {"Entrypoint": ""}): # the image's command goes with its entry point
+        expect(request(engine.socket, "POST", "/containers/create", {"Image": "both:1", **body})[0], 400)
+    for image in ("both:1", "text:1", "none:1"):
+        engine.run("rmi", image)
+    clean(engine)
+
+
 def test_what_an_image_says_can_be_read_by_every_client(engine):
     layer = tar([])
     conf = config([layer], Labels={"MARK": "MARK"}, Cmd=["MARK"])

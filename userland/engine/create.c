@@ -57,12 +57,48 @@ static void *grow(void *array, int n, size_t size)
     return grown;
 }
 
-/* One of Cmd/Entrypoint: an array, or a string as old clients send. NULL when unset. */
+/* One of Cmd/Entrypoint: an array, or a string, which is an array of itself. NULL when it is not
+ * there; an empty array is. */
 static struct json *config_args(const struct json *from, const char *key)
 {
-    struct json *j = json_get(from, key);
+    const struct json *j = json_get(from, key);
+    struct json *list, **tail;
 
-    return j && j->type == JSON_ARRAY && j->child ? j : NULL;
+    if (!j || (j->type != JSON_ARRAY && j->type != JSON_STRING))
+        return NULL;
+    if (j->type == JSON_ARRAY)
+        return json_copy(j);
+    list = json_new(JSON_ARRAY);
+    tail = &list->child;
+    json_append(&tail, NULL, json_new_str(j->str));
+    return list;
+}
+
+/* The image's, when the request has none of its own. */
+static void config_args_inherit(struct json **args, const struct json *image, const char *key)
+{
+    json_free(*args);
+    *args = config_args(image, key);
+}
+
+/* Entry point and command, as Docker merges them: an own entry point takes the image's command
+ * away; an empty one takes the image's entry point away, and so does [""] with its command. */
+static void config_command(const struct json *image, const struct json *req, struct json **entry,
+                           struct json **cmd)
+{
+    bool own;
+
+    *entry = config_args(req, "Entrypoint");
+    *cmd = config_args(req, "Cmd");
+    own = *entry && (*entry)->child;
+    if (!own && !json_count(*cmd))
+        config_args_inherit(cmd, image, "Cmd");
+    if (!*entry)
+        config_args_inherit(entry, image, "Entrypoint");
+    if (json_count(*entry) != 1 || (*entry)->child->type != JSON_STRING || *(*entry)->child->str)
+        return;
+    json_free(*entry);
+    *entry = NULL;
 }
 
 /* The request's variables, then those of the image that it has not named. A name without a value
@@ -127,16 +163,10 @@ static struct json *config_merge(struct container *c, const struct json *req)
     static const char *const flags[] = {"AttachStdin", "AttachStdout", "AttachStderr",
                                         "Tty",         "OpenStdin",    "StdinOnce"};
     const struct json *image = json_get(c->image->config, "config");
-    struct json *entry = json_get(req, "Entrypoint"), *cmd = config_args(req, "Cmd");
-    bool own = entry && entry->type == JSON_ARRAY && entry->child;
-    struct json *merged = json_new(JSON_OBJECT), **tail = &merged->child;
+    const char *stop = pick(req, image, "StopSignal");
+    struct json *merged = json_new(JSON_OBJECT), **tail = &merged->child, *entry, *cmd;
 
-    if (own && entry->child->type == JSON_STRING && !*entry->child->str && !entry->child->next)
-        entry = NULL; /* [""] takes the image's entry point away */
-    else if (!own)
-        entry = config_args(image, "Entrypoint");
-    if (!cmd && !own)
-        cmd = config_args(image, "Cmd");
+    config_command(image, req, &entry, &cmd);
     json_append_constant(&tail, "Hostname", json_new_str(c->room.hostname));
     json_append_constant(&tail, "Domainname", json_new_str(json_str(req, "Domainname")));
     json_append_constant(&tail, "User", json_new_str(pick(req, image, "User")));
@@ -144,15 +174,15 @@ static struct json *config_merge(struct container *c, const struct json *req)
         json_append_constant(&tail, flags[i], json_new_bool(json_bool(req, flags[i])));
     merge_own(&tail, req, "ExposedPorts");
     json_append_constant(&tail, "Env", merge_env(image, req));
-    json_append_constant(&tail, "Cmd", json_copy(cmd));
+    json_append_constant(&tail, "Cmd", cmd ? cmd : json_new(JSON_NULL));
     json_append_constant(&tail, "Image", json_new_str(c->image_name));
     json_append_constant(&tail, "Volumes", json_copy(json_get(req, "Volumes")));
     json_append_constant(&tail, "WorkingDir", json_new_str(pick(req, image, "WorkingDir")));
-    json_append_constant(&tail, "Entrypoint", json_copy(entry));
+    json_append_constant(&tail, "Entrypoint", entry ? entry : json_new(JSON_NULL));
     json_append_constant(&tail, "OnBuild", json_new(JSON_NULL));
     json_append_constant(&tail, "Labels", merge_labels(req));
-    if (pick(req, image, "StopSignal"))
-        json_append_constant(&tail, "StopSignal", json_new_str(pick(req, image, "StopSignal")));
+    if (stop && *stop)
+        json_append_constant(&tail, "StopSignal", json_new_str(stop));
     merge_own(&tail, req, "StopTimeout");
     return merged;
 }
