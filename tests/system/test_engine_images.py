@@ -191,6 +191,16 @@ def test_store_survives_a_restart(engine):
     expect(engine.run("rmi", "keep:1").returncode, 0)
 
 
+def test_names_that_docker_takes_for_one(engine):
+    expect(engine.load(docker_archive("index.docker.io/library/t:1", [GOOD])).stdout, "Loaded image: t:1\n")
+    for name in ("t:1", "library/t:1", "docker.io/t:1", "docker.io/library/t:1", "index.docker.io/t:1"):
+        expect((name, engine.run("inspect", "-f", "{{.RepoTags}}", name).stdout), (name, "[t:1]\n"))
+    expect(engine.run("inspect", "library/x/t:1").returncode, 1)
+    expect(engine.run("tag", "t:1", "library/u").returncode, 0)
+    expect(engine.run("rmi", "u").stdout, "Untagged: u:latest\n")
+    expect(engine.run("rmi", "library/t:1").returncode, 0)
+
+
 def test_tag_and_untag(engine):
     engine.load(docker_archive("t:1", [GOOD]))
     expect(engine.run("tag", "t:1", "docker.io/library/other:2").returncode, 0)

@@ -2,6 +2,7 @@
 // The API's image half, but for load (api_load.c).
 #include "engine/engine.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,18 +28,16 @@ static int64_t image_created(const struct image *img)
     return text && time_parse(text, &ts) ? ts.tv_sec : 0;
 }
 
-/* "repo", "repo:tag", either with shell patterns of one '*'. */
+/* A shell pattern of the whole name, or of what stands before its tag; no '*' crosses a slash. */
 static bool reference_match(const char *pattern, const char *ref)
 {
-    const char *star = strchr(pattern, '*'), *tag = strrchr(ref, ':');
-    size_t n = strlen(pattern);
+    const char *tag = strrchr(ref, ':');
+    char name[IMAGE_REF_MAX + 1];
 
-    if (star) {
-        size_t before = (size_t)(star - pattern);
-
-        return !strncmp(pattern, ref, before) && str_ends(ref, star + 1);
-    }
-    return !strcmp(pattern, ref) || (tag && n == (size_t)(tag - ref) && !strncmp(pattern, ref, n));
+    if (!fnmatch(pattern, ref, FNM_PATHNAME))
+        return true;
+    snprintf(name, sizeof(name), "%.*s", tag ? (int)(tag - ref) : 0, ref);
+    return !fnmatch(pattern, name, FNM_PATHNAME);
 }
 
 static bool reference_wanted(const struct json *filters, const char *ref)
@@ -134,6 +133,22 @@ static const struct filter image_filters[] = {
 
 #define IMAGE_FILTERS (sizeof(image_filters) / sizeof(image_filters[0]))
 
+/* They may be anything: what is no string would make the whole list unreadable to typed clients. */
+static void image_labels(struct jw *w, const struct image *img)
+{
+    const struct json *labels = json_get(json_get(img->config, "config"), "Labels");
+
+    if (!labels || labels->type != JSON_OBJECT) {
+        jw_null(w, "Labels");
+        return;
+    }
+    jw_object(w, "Labels");
+    for (const struct json *j = labels->child; j; j = j->next)
+        if (j->type == JSON_STRING)
+            jw_str(w, j->key, j->str);
+    jw_object_end(w);
+}
+
 API(api_image_list)
 {
     char *why;
@@ -160,7 +175,7 @@ API(api_image_list)
         jw_int(&w, "Size", (int64_t)img->size);
         jw_int(&w, "SharedSize", -1);
         jw_int(&w, "VirtualSize", (int64_t)img->size);
-        jw_json(&w, "Labels", json_get(json_get(img->config, "config"), "Labels"));
+        image_labels(&w, img);
         jw_int(&w, "Containers", -1);
         jw_object_end(&w);
     }

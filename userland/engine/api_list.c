@@ -30,16 +30,8 @@ static bool filter_name(const void *o, const char *v)
 {
     const struct container *c = o;
     char *full = str_fmt("/%s", c->name);
-    bool anchored = *v == '^', hit;
-    size_t n;
+    bool hit = filter_pattern(v, full) || filter_pattern(v, c->name);
 
-    v += anchored;
-    n = strlen(v);
-    if (n && v[n - 1] == '$')
-        hit = anchored && ((strlen(c->name) == n - 1 && !strncmp(c->name, v, n - 1)) ||
-                           (strlen(full) == n - 1 && !strncmp(full, v, n - 1)));
-    else
-        hit = anchored ? str_starts(c->name, v) || str_starts(full, v) : strstr(full, v) != NULL;
     free(full);
     return hit;
 }

@@ -14,6 +14,8 @@
 
 #include "lib/str.h"
 
+#define AUTO_NAME_TRIES 8
+
 static struct container *container_list; /* newest first */
 static uint64_t container_count;         /* that there have been */
 
@@ -108,10 +110,12 @@ static char *container_auto_name(const char *hex)
     char again[9], *name;
     bool ambiguous;
 
-    for (;; random_hex(again, 8), hex = again) {
-        unsigned n = (unsigned)strtoul(hex, NULL, 16);
+    for (int tries = 0;; tries++, random_hex(again, 8), hex = again) {
+        unsigned n = (unsigned)strtoul(hex, NULL, 16), number = n >> 8;
 
-        name = str_fmt("%s_%s%u", left[n & 15], right[n >> 4 & 15], n >> 8 & 0xff);
+        if (tries < AUTO_NAME_TRIES) /* short ones, while there are some */
+            number &= 0xff;
+        name = str_fmt("%s_%s%u", left[n & 15], right[n >> 4 & 15], number);
         clash = container_find(name, &ambiguous);
         if (!clash)
             return name;

@@ -2,6 +2,7 @@
 #include "engine/filters.h"
 
 #include <ctype.h>
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 
 /* Of one request: each is looked at for each object, while other clients wait. */
 #define FILTER_VALUES_MAX 64
+#define FILTER_PATTERN_MAX 255
+#define FILTER_PATTERN_GROUPS 8
 
 /* One value: a list holds strings, an object has them for keys. */
 static const char *filter_text(const struct json *list, const struct json *j)
@@ -114,6 +117,58 @@ bool filter_label_is(const char *value, const char *have)
     const char *equals = strchr(value, '=');
 
     return have && (!equals || !strcmp(have, equals + 1));
+}
+
+/* The last patterns that were asked for: each is asked for every object. */
+struct pattern {
+    char *text;
+    bool good;
+    regex_t re;
+};
+
+/* Counted repetitions may take any amount of memory, and with some C libraries nested groups. */
+static bool pattern_fair(const char *text)
+{
+    int groups = 0;
+
+    for (const char *p = text; *p; p++)
+        groups += *p == '(';
+    return groups <= FILTER_PATTERN_GROUPS && strlen(text) <= FILTER_PATTERN_MAX &&
+           !strchr(text, '{');
+}
+
+static void pattern_set(struct pattern *p, const char *text)
+{
+    if (p->good)
+        regfree(&p->re);
+    free(p->text);
+    p->text = str_dup(text);
+    p->good = !regcomp(&p->re, text, REG_EXTENDED | REG_NOSUB);
+}
+
+static const struct pattern *pattern_find(const char *text)
+{
+    static struct pattern kept[FILTER_VALUES_MAX];
+    static unsigned next;
+
+    for (int i = 0; i < FILTER_VALUES_MAX; i++)
+        if (kept[i].text && !strcmp(kept[i].text, text))
+            return &kept[i];
+    next = (next + 1) % FILTER_VALUES_MAX;
+    pattern_set(&kept[next], text);
+    return &kept[next];
+}
+
+bool filter_pattern(const char *pattern, const char *text)
+{
+    const struct pattern *p;
+
+    if (!*pattern || !strcmp(pattern, text))
+        return true;
+    if (!pattern_fair(pattern))
+        return false;
+    p = pattern_find(pattern);
+    return p->good && regexec(&p->re, text, 0, NULL, 0) == 0;
 }
 
 /* "1h30m10s" and the like, in seconds. */

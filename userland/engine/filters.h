@@ -27,5 +27,8 @@ bool filters_match(const struct filter *known, size_t n, const struct json *filt
 /* "key" or "key=value" of a label that an object has: `have` is its value of that key, or NULL. */
 char *filter_label_key(const char *value);
 bool filter_label_is(const char *value, const char *have);
+/* Whether `text` is, or holds, what the extended regular expression says; one that is none says
+ * only itself. */
+bool filter_pattern(const char *pattern, const char *text);
 /* A moment: a time, or a span before now as "1h30m". */
 bool filter_time(const char *text, long long *seconds);

@@ -162,19 +162,24 @@ static bool image_ref_is_id(const char *ref)
     return strspn(ref, "0123456789abcdef") == ID_LEN && (!ref[ID_LEN] || ref[ID_LEN] == ':');
 }
 
+/* Without what Docker leaves out of a name: its own registry, and of that the library. */
+static const char *image_ref_short(const char *ref)
+{
+    static const char library[] = "library/";
+    size_t n = str_starts(ref, "docker.io/") ? 10 : str_starts(ref, "index.docker.io/") ? 16 : 0;
+
+    ref += n;
+    if (str_starts(ref, library) && !strchr(ref + sizeof(library) - 1, '/'))
+        ref += sizeof(library) - 1;
+    return ref;
+}
+
 char *image_ref_normalize(const char *ref)
 {
-    static const char *const defaults[] = {"docker.io/library/", "index.docker.io/library/",
-                                           "docker.io/"};
     const char *tag, *p;
 
-    for (size_t i = 0; i < 3; i++) {
-        if (str_starts(ref, defaults[i])) {
-            ref += strlen(defaults[i]);
-            break;
-        }
-    }
-    if (!isalnum((unsigned char)*ref) || strlen(ref) > 384 || image_ref_is_id(ref))
+    ref = image_ref_short(ref);
+    if (!isalnum((unsigned char)*ref) || strlen(ref) > IMAGE_REF_MAX || image_ref_is_id(ref))
         return NULL;
     tag = strrchr(ref, ':');
     if (tag && strchr(tag, '/'))
@@ -495,10 +500,12 @@ void image_adopt_tags(struct image *img, const struct json *j, struct buf *out)
         buf_str(out, "\r\n");
     }
     for (; t; t = t->next) {
-        if (t->type != JSON_STRING)
-            continue;
-        image_tag(img, t->str);
-        if (!out)
+        char *ref = t->type == JSON_STRING ? image_ref_normalize(t->str) : NULL;
+
+        if (ref) /* which an earlier engine may have kept in another form */
+            image_tag(img, ref);
+        free(ref);
+        if (!ref || !out)
             continue;
         w.more = false;
         jw_object(&w, NULL);
