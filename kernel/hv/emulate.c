@@ -422,7 +422,7 @@ static int emulate_rounds(struct vcpu *v)
 {
     int go = emulate_result(v, emul_run(&v->emul));
 
-    for (unsigned i = 0; go == 2 && i < REPEAT_MAX && !READ_ONCE(current_thread()->work); i++) {
+    for (unsigned i = 0; go == 2 && i < REPEAT_MAX && !thread_guest_work(current_thread()); i++) {
         emulate_begin(v);
         go = emulate_result(v, emul_run(&v->emul));
     }

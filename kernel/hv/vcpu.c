@@ -291,7 +291,7 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
         return vcpu_move();
     }
     __atomic_exchange_n(&v->mode, VCPU_IN_GUEST, __ATOMIC_SEQ_CST);
-    if (READ_ONCE(current_thread()->work) || READ_ONCE(v->requests)) {
+    if (thread_guest_work(current_thread()) || READ_ONCE(v->requests)) {
         store_release(&v->mode, VCPU_OUTSIDE);
         irq_enable();
         return 2;
@@ -366,7 +366,7 @@ static __noinline int vcpu_serve_work(void)
 /* What has to be looked at before each entry. 1: enter; 2: look again; 0: to user space; -EINTR. */
 static int vcpu_prepare(struct vcpu *v)
 {
-    if (unlikely(READ_ONCE(current_thread()->work)) && vcpu_serve_work())
+    if (unlikely(thread_guest_work(current_thread())) && vcpu_serve_work())
         return -EINTR;
     if (unlikely(READ_ONCE(v->init_pending) || READ_ONCE(v->sipi_pending)))
         vcpu_take_signals(v);

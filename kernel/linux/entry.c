@@ -12,6 +12,7 @@
 #include "linux/sys.h"
 #include "proc/itimer.h"
 #include "proc/proc.h"
+#include "proc/rseq.h"
 #include "syscall_table.h"
 
 typedef s64 (*syscall_fn)(u64, u64, u64, u64, u64, u64);
@@ -213,6 +214,8 @@ void up_return_to_user(struct trap_frame *f)
             if (thread_is_watched(me))
                 itimer_check_cpu();
         }
+        if (work & WORK_RSEQ)
+            rseq_resume(f);
         if (work & (WORK_SIGNAL | WORK_KILL))
             signal_deliver(f);
         irq_disable();

@@ -21,6 +21,8 @@ enum prctl_op {
     PR_SET_SECCOMP = 22,
     PR_CAPBSET_READ = 23,
     PR_CAPBSET_DROP = 24,
+    PR_GET_TSC = 25,
+    PR_SET_TSC = 26,
     PR_GET_SECUREBITS = 27,
     PR_SET_SECUREBITS = 28,
     PR_SET_TIMERSLACK = 29,
@@ -32,6 +34,7 @@ enum prctl_op {
     PR_GET_TID_ADDRESS = 40,
     PR_CAP_AMBIENT = 47,
 };
+enum { PR_TSC_ENABLE = 1, PR_TSC_SIGSEGV };
 enum { SECCOMP_MODE_STRICT = 1, SECCOMP_MODE_FILTER };
 enum { AMBIENT_IS_SET = 1, AMBIENT_RAISE, AMBIENT_LOWER, AMBIENT_CLEAR_ALL };
 
@@ -172,6 +175,14 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
         if (a == SECCOMP_MODE_STRICT)
             return seccomp_install_strict();
         return a == SECCOMP_MODE_FILTER ? seccomp_install(b, 0) : -EINVAL;
+    case PR_GET_TSC:
+        value = t->thread->arch.tsc_faults ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
+        return OUT(a, value);
+    case PR_SET_TSC:
+        if ((u32)a != PR_TSC_ENABLE && (u32)a != PR_TSC_SIGSEGV)
+            return -EINVAL;
+        arch_set_tsc_faults((u32)a == PR_TSC_SIGSEGV);
+        return 0;
     case PR_SET_TIMERSLACK:
         t->timer_slack = a ? a : t->default_slack;
         return 0;

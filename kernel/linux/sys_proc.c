@@ -6,6 +6,7 @@
 #include "linux/sys.h"
 #include "proc/exec.h"
 #include "proc/pidfd.h"
+#include "proc/rseq.h"
 
 #define CSIGNAL 0xffUL
 
@@ -438,6 +439,15 @@ s64 sys_set_robust_list(u64 head, u64 len)
         return -EINVAL;
     current_task()->robust_list = head;
     return 0;
+}
+
+enum { RSEQ_FLAG_UNREGISTER = 1 };
+
+s64 sys_rseq(u64 area, u32 length, s32 flags, u32 signature)
+{
+    if (flags == RSEQ_FLAG_UNREGISTER)
+        return rseq_unregister(area, length, signature);
+    return flags ? -EINVAL : rseq_register(area, length, signature);
 }
 
 s64 sys_get_robust_list(s32 pid, u64 uhead, u64 ulen)

@@ -423,8 +423,11 @@ enum membarrier_cmd {
     MEMBARRIER_REGISTER_PRIVATE = 16,
     MEMBARRIER_SYNC_CORE = 32,
     MEMBARRIER_REGISTER_SYNC_CORE = 64,
+    MEMBARRIER_RSEQ = 128,
+    MEMBARRIER_REGISTER_RSEQ = 256,
 };
-#define MEMBARRIER_KNOWN 127
+#define MEMBARRIER_KNOWN 511
+#define MEMBARRIER_FLAG_CPU 1U /* of MEMBARRIER_RSEQ: one CPU is enough */
 
 /* By interrupt: a barrier, and on the way back an IRET, which serialises the instructions too. */
 static s64 membarrier_private(u32 registration)
@@ -433,13 +436,15 @@ static s64 membarrier_private(u32 registration)
 
     if (!(READ_ONCE(p->membarrier) & registration))
         return -EPERM;
+    if (registration == MEMBARRIER_REGISTER_RSEQ)
+        sched_preempt(aspace_cpus(p->aspace)); /* seen on the way back from the barrier's interrupt */
     aspace_barrier(p->aspace);
     return 0;
 }
 
 s64 sys_membarrier(s32 cmd, u32 flags, s32 cpu)
 {
-    if (flags)
+    if (flags & (cmd == MEMBARRIER_RSEQ ? ~MEMBARRIER_FLAG_CPU : ~0U))
         return -EINVAL;
     switch (cmd) {
     case MEMBARRIER_QUERY:
@@ -447,6 +452,7 @@ s64 sys_membarrier(s32 cmd, u32 flags, s32 cpu)
     case MEMBARRIER_REGISTER_GLOBAL:
     case MEMBARRIER_REGISTER_PRIVATE:
     case MEMBARRIER_REGISTER_SYNC_CORE:
+    case MEMBARRIER_REGISTER_RSEQ:
         __atomic_fetch_or(&current_process()->membarrier, (u32)cmd, __ATOMIC_RELAXED);
         return 0;
     case MEMBARRIER_GLOBAL:
@@ -457,6 +463,8 @@ s64 sys_membarrier(s32 cmd, u32 flags, s32 cpu)
         return membarrier_private(MEMBARRIER_REGISTER_PRIVATE);
     case MEMBARRIER_SYNC_CORE:
         return membarrier_private(MEMBARRIER_REGISTER_SYNC_CORE);
+    case MEMBARRIER_RSEQ: /* all CPUs, also where one was named */
+        return membarrier_private(MEMBARRIER_REGISTER_RSEQ);
     default:
         return -EINVAL;
     }

@@ -14,6 +14,7 @@
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/proc_priv.h"
+#include "proc/rseq.h"
 #include "vm/aspace.h"
 
 #define EXEC_STRING_MAX (128 * 1024)
@@ -282,6 +283,7 @@ static void exec_reset_task(struct exec_job *j, struct trap_frame *f)
     t->process->exit_signal = SIGCHLD;
     WRITE_ONCE(t->process->exec_id, t->process->exec_id + 1); /* what it chose for others is void */
     t->robust_list = t->clear_child_tid = 0;
+    rseq_set(t, 0, 0);
     t->restart_call = false;
     fpu_reset();
     arch_set_fs_base(0);

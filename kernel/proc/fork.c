@@ -16,6 +16,7 @@
 #include "proc/nsset.h"
 #include "proc/pidfd.h"
 #include "proc/proc_priv.h"
+#include "proc/rseq.h"
 #include "proc/up.h"
 #include "proc/vdso.h"
 #include "vm/aspace.h"
@@ -313,10 +314,13 @@ static int clone_thread(struct clone_job *j, const struct trap_frame *f)
     fpu_save(th->arch.xsave);
     th->arch.fs_base = a->flags & CLONE_SETTLS ? a->tls : arch_get_fs_base();
     th->arch.gs_base = arch_get_gs_base();
+    th->arch.tsc_faults = me->arch.tsc_faults;
     th->task = j->task;
     aspace_give(th, j->task->process->aspace);
     refcount_get(&th->aspace->users);
     j->task->thread = th;
+    if (!(a->flags & CLONE_VM))
+        rseq_set(j->task, current_task()->rseq, current_task()->rseq_signature);
     return 0;
 }
 

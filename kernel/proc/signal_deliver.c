@@ -6,6 +6,7 @@
 #include "arch/x86/trap.h"
 #include "lib/errno.h"
 #include "proc/proc_priv.h"
+#include "proc/rseq.h"
 #include "proc/sigframe.h"
 
 #define NR_RESTART_SYSCALL 219
@@ -193,7 +194,7 @@ static void signal_run_handler(struct task *t, struct trap_frame *f, const struc
     sigset_t mask = t->blocked | act->mask;
 
     signal_restart_for_handler(f, act->flags);
-    if (sigframe_push(f, info, act, old)) {
+    if (rseq_interrupt(f) || sigframe_push(f, info, act, old)) {
         signal_force_frame_fault(info->signo);
         return;
     }

@@ -60,6 +60,8 @@ struct task {
     u64 clear_child_tid;           /* o  user address */
     u64 set_child_tid;             /* o  user address, written at the first run */
     u64 robust_list;               /* o  user address */
+    u64 rseq;                      /* o  user address of what rseq(2) registered, or 0 */
+    u32 rseq_signature;            /* o  what stands before each of its abort handlers */
     struct completion *vfork_done; /* s  on the parent's stack; signalled at exec and exit */
     int exit_code;                 /* o  wait status */
     bool exiting;                  /* s */

@@ -289,6 +289,8 @@ void schedule(void)
     rq_account(rq, now);
     if (prev->work & WORK_RESCHED)
         thread_work_clear(prev, WORK_RESCHED);
+    if (unlikely(prev->switch_work))
+        sched_work_or(prev, prev->switch_work);
     sleeps = prev->state >= THREAD_SLEEPING;
     if (sleeps) {
         prev->nvcsw++;
@@ -333,6 +335,21 @@ void sched_yield_current(void)
     spin_unlock(&rq->lock);
     irq_restore(flags);
     schedule();
+}
+
+void sched_preempt(u64 cpus)
+{
+    unsigned cpu;
+
+    cpu_for_each (cpu) {
+        u64 flags;
+
+        if (!(cpus >> cpu & 1))
+            continue;
+        spin_lock_irqsave(&rq_of(cpu)->lock, &flags);
+        sched_resched(rq_of(cpu));
+        spin_unlock_irqrestore(&rq_of(cpu)->lock, flags);
+    }
 }
 
 void cond_yield(void)

@@ -33,6 +33,7 @@ enum work_bits {
     WORK_THROTTLE = 1 << 3, /* the group has no quota left, or is frozen */
     WORK_NOTIFY = 1 << 4,   /* vCPU request, stop, trace: the owner defines it */
     WORK_MEMORY = 1 << 5,   /* memory is short, or its account past its limit: memory_relieve */
+    WORK_RSEQ = 1 << 6,     /* switched away since user mode ran: rseq_resume. A guest need not wait */
 };
 
 enum thread_state { THREAD_RUNNABLE, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };
@@ -66,6 +67,7 @@ struct cpu_clock {
 struct thread {
     struct arch_thread arch;     /* o  saved registers, FPU area; first for the switch code */
     u32 work;                    /* a  enum work_bits, through thread_work_set/clear */
+    u32 switch_work;             /* o  bits that each switch away sets in work */
     u8 state;                    /* r  enum thread_state */
     u8 sleep_kind;               /* o */
     u8 nofault;                  /* o  user copies fail instead of faulting */
@@ -115,6 +117,8 @@ void thread_put(struct thread *t);
 /* Gives the CPU away; returns when scheduled again. Context: no spinlock held, interrupts on. */
 void schedule(void);
 void sched_yield_current(void);
+/* The threads that run on these CPUs pass schedule() before they are in user mode again. */
+void sched_preempt(u64 cpus);
 /* Yields if someone should run; quiescent for RCU. For long loops. */
 void cond_yield(void);
 
@@ -124,6 +128,11 @@ void thread_work_set(struct thread *t, u32 bits);
 static inline void thread_work_clear(struct thread *t, u32 bits)
 {
     __atomic_fetch_and(&t->work, ~bits, __ATOMIC_SEQ_CST);
+}
+/* What is to be seen to before the thread's guest goes on. */
+static inline u32 thread_guest_work(const struct thread *t)
+{
+    return READ_ONCE(t->work) & ~(u32)WORK_RSEQ;
 }
 /* True when a sleep of that kind must not start or go on. */
 bool thread_sleep_interrupted(const struct thread *t, enum sleep_kind kind);

@@ -203,6 +203,8 @@ void aspace_give(struct thread *t, struct aspace *as);
 /* Every CPU that runs in the address space has passed a full barrier, and an IRET, before it goes
  * on in user mode. Interrupts on. */
 void aspace_barrier(struct aspace *as);
+/* The CPUs that run in it, or did a moment ago. A full barrier before the look. */
+u64 aspace_cpus(struct aspace *as);
 /* Loads the table for the current thread (exec). */
 void aspace_activate(struct aspace *as);
 

@@ -106,6 +106,12 @@ void aspace_barrier(struct aspace *as)
     tlb_flush(as, 0, 0);
 }
 
+u64 aspace_cpus(struct aspace *as)
+{
+    smp_mb();
+    return __atomic_load_n(&as->cpus, __ATOMIC_RELAXED);
+}
+
 void tlb_drop(struct aspace *as)
 {
     u64 self = 1UL << cpu_id(), cpus, flags = irq_save();

@@ -39,6 +39,12 @@ __attribute__((constructor)) static void maybe_program(int argc, char **argv)
         EXPECT(prctl(PR_GET_KEEPCAPS) == 0);
         _exit(0);
     }
+    if (argc == 2 && strcmp(argv[1], "tsc") == 0) {
+        int how = 0;
+
+        EXPECT(prctl(PR_GET_TSC, &how) == 0 && how == PR_TSC_SIGSEGV);
+        _exit(0);
+    }
 }
 
 static void exec_self(const char *word)
@@ -178,4 +184,63 @@ TEST(limits_of_another_are_for_who_has_its_ids)
     wait_ok(other);
     kill(same, SIGKILL);
     waitpid(same, NULL, 0);
+}
+
+static void read_tsc(void)
+{
+    __asm__ volatile("rdtsc" ::: "eax", "edx");
+}
+
+static int faulted;
+static void on_fault(int sig)
+{
+    int how = 0;
+
+    EXPECT(prctl(PR_GET_TSC, &how) == 0 && how == PR_TSC_SIGSEGV);
+    faulted++;
+    EXPECT(prctl(PR_SET_TSC, PR_TSC_ENABLE) == 0);
+}
+
+static void *read_tsc_often(void *arg)
+{
+    for (int i = 0; i < 200; i++) {
+        read_tsc();
+        sched_yield();
+    }
+    return NULL;
+}
+
+TEST(a_thread_may_be_kept_from_the_time_stamp_counter)
+{
+    pthread_t other;
+    int how = 0, status = 0;
+    pid_t pid;
+
+    EXPECT_ERR(prctl(PR_SET_TSC, 0), EINVAL);
+    EXPECT_ERR(prctl(PR_SET_TSC, 3), EINVAL);
+    EXPECT_ERR(prctl(PR_GET_TSC, NULL), EFAULT);
+    EXPECT(prctl(PR_GET_TSC, &how) == 0 && how == PR_TSC_ENABLE);
+    signal(SIGSEGV, on_fault);
+    EXPECT(pthread_create(&other, NULL, read_tsc_often, NULL) == 0);
+    for (int i = 1; i <= 50; i++) { /* this thread only, over switches to another that may */
+        EXPECT(prctl(PR_SET_TSC, PR_TSC_SIGSEGV) == 0);
+        sched_yield();
+        read_tsc();
+        EXPECT(faulted == i);
+    }
+    EXPECT(pthread_join(other, NULL) == 0 && faulted == 50);
+    EXPECT(prctl(PR_SET_TSC, PR_TSC_SIGSEGV) == 0);
+    signal(SIGSEGV, SIG_DFL);
+    pid = fork();
+    if (pid == 0) {
+        read_tsc();
+        _exit(0);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    pid = fork();
+    if (pid == 0) {
+        execl("/proc/self/exe", "prctl", "tsc", NULL);
+        _exit(9);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }

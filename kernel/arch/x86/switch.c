@@ -162,11 +162,20 @@ int fpu_validate(void *area)
     return rest ? -EINVAL : 0;
 }
 
+static __noinline void arch_write_tsd(bool faults)
+{
+    u64 cr4 = read_cr4() & ~CR4_TSD;
+
+    write_cr4(cr4 | (faults ? CR4_TSD : 0));
+}
+
 struct arch_thread *arch_switch(struct arch_thread *prev, struct arch_thread *next, u64 stack_top)
 {
     if (prev->xsave)
         fpu_save(prev->xsave);
     trap_set_stack(stack_top);
+    if (unlikely(prev->tsc_faults != next->tsc_faults))
+        arch_write_tsd(next->tsc_faults);
     if (next->xsave) {
         fpu_restore(next->xsave);
         if (rdmsr(MSR_FS_BASE) != next->fs_base)
@@ -218,6 +227,16 @@ void arch_set_fs_base(u64 base)
     ASSERT(arch_user_base_ok(base));
     arch_current()->fs_base = base;
     wrmsr(MSR_FS_BASE, base);
+}
+
+/* No switch comes between the two. */
+void arch_set_tsc_faults(bool faults)
+{
+    u64 flags = irq_save();
+
+    arch_current()->tsc_faults = faults;
+    arch_write_tsd(faults);
+    irq_restore(flags);
 }
 
 void arch_set_gs_base(u64 base)

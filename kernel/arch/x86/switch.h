@@ -12,6 +12,7 @@ struct arch_thread {
     u64 rsp;              /* saved kernel stack pointer; offset 0, see switch.S */
     u64 fs_base, gs_base; /* of user mode */
     void *xsave;          /* fpu_size() bytes, 64-aligned; NULL: a kernel thread */
+    bool tsc_faults;      /* RDTSC and RDTSCP are not for user mode: CR4.TSD */
 };
 
 /* Saves prev, loads next; returns in next's context, on next's stack, with prev (as next sees it:
@@ -60,6 +61,7 @@ static inline bool arch_user_base_ok(u64 base)
     return base < USER_TOP;
 }
 void arch_set_fs_base(u64 base);
+void arch_set_tsc_faults(bool faults);
 void arch_set_gs_base(u64 base);
 u64 arch_get_fs_base(void);
 u64 arch_get_gs_base(void);

@@ -137,7 +137,6 @@ static void vmx_write_host_cpu(const struct vmx_cpu *c)
     vmcs_write(VMCS_HOST_IDTR_BASE, c->idt.base);
     vmcs_write(VMCS_HOST_TR_BASE, vmx_tss_base(c->gdt.base));
     vmcs_write(VMCS_HOST_CR0, read_cr0());
-    vmcs_write(VMCS_HOST_CR4, read_cr4());
     vmcs_write(VMCS_HOST_GS_BASE, rdmsr(MSR_GS_BASE));
     vmcs_write(VMCS_HOST_PAT, rdmsr(MSR_IA32_PAT));
     vmcs_write(VMCS_HOST_EFER, rdmsr(MSR_EFER));
@@ -152,6 +151,7 @@ static void vmx_write_host(struct vmx_vcpu *x)
         vmx_write_host_cpu(this_cpu_ptr(vmx_cpus));
     x->host_cpu = cpu_id();
     vmcs_write(VMCS_HOST_CR3, read_cr3());
+    vmcs_write(VMCS_HOST_CR4, read_cr4()); /* CR4.TSD is the thread's */
     vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
 }
 
