@@ -78,6 +78,11 @@ s64 file_set_owner(struct file *f, s32 nr);
 s64 file_get_owner(struct file *f);
 s64 file_set_owner_ex(struct file *f, u64 uptr);
 s64 file_get_owner_ex(struct file *f, u64 uptr);
+s64 file_set_lease(struct file *f, s32 fd, s32 type);
+/* sys_signal.c: send() sends the group's members a signal with signal_send_shared, or answers why
+ * not; it has proc_lock, and `shared` is signal_shared_number's. 0: one has it; else -errno. */
+typedef int signal_member_fn(struct process *p, u64 shared, const void *arg);
+s64 signal_group_members(struct pid *pgrp, u64 shared, signal_member_fn *send, const void *arg);
 
 /* struct timespec of the user to ns: -EFAULT, -EINVAL. */
 int timespec_in(u64 uptr, u64 *ns) __must_check;

@@ -18,7 +18,6 @@ enum fcntl_cmd {
     F_GETFL = 3,
     F_SETFL = 4,
     F_GETLK = 5,
-    F_UNLCK = 2, /* of struct flock_k */
     F_SETLK = 6,
     F_SETLKW = 7,
     F_SETOWN = 8,
@@ -30,6 +29,7 @@ enum fcntl_cmd {
     F_OFD_GETLK = 36,
     F_OFD_SETLK = 37,
     F_OFD_SETLKW = 38,
+    F_SETLEASE = 1024,
     F_GETLEASE = 1025,
     F_DUPFD_CLOEXEC = 1030,
     F_SETPIPE_SZ = 1031,
@@ -38,7 +38,6 @@ enum fcntl_cmd {
     F_GET_SEALS = 1034,
 };
 #define FD_CLOEXEC 1
-#define F_UNLCK 2
 enum { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_APPEND = 16 };
 #define SEEK_LAST 4 /* SEEK_HOLE */
 #define SETFL_MASK (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
@@ -383,8 +382,10 @@ static s64 file_control(struct file *f, u64 fd, u64 cmd, u64 arg)
         return file_set_owner_ex(f, arg);
     case F_GETOWN_EX:
         return file_get_owner_ex(f, arg);
+    case F_SETLEASE:
+        return file_set_lease(f, (s32)fd, (s32)arg);
     case F_GETLEASE:
-        return F_UNLCK; /* there are none to take */
+        return file_lease_get(f);
     case F_SETSIG:
         if (arg > NSIG)
             return -EINVAL;

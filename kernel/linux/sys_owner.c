@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who a descriptor's signals are for: F_SETOWN and its like. The owner is kept as what it is, not
- * as a number: each caller is told the number of its own pid namespace.
+ * Who a descriptor's signals are for, F_SETOWN and its like, and the signals. The owner is kept as
+ * what it is, not as a number: each caller is told the number of its own pid namespace.
  */
 #include "linux/sys.h"
+#include "vfs/up.h"
 
 /* struct f_owner_ex */
 struct owner_user {
@@ -20,6 +21,8 @@ static int file_own(struct file *f, u32 type, s32 nr)
     old = f->owner;
     f->owner = fresh;
     f->owner_type = type;
+    f->owner_uid = current_cred()->uid;
+    f->owner_euid = current_cred()->euid;
     spin_unlock(&f->watch_lock);
     if (old)
         pid_put(old);
@@ -67,4 +70,94 @@ s64 file_get_owner_ex(struct file *f, u64 uptr)
     struct owner_user u = file_owner(f);
 
     return OUT(uptr, u);
+}
+
+/* Who takes a lease hears of its end, unless an owner was named. */
+s64 file_set_lease(struct file *f, s32 fd, s32 type)
+{
+    int err = file_lease_set(f, fd, type);
+
+    if (!err && type != F_UNLCK && !file_owner(f).pid)
+        err = file_own(f, FILE_OWNER_PROCESS, sys_getpid());
+    return err;
+}
+
+/* What one signal is about. */
+struct owner_signal {
+    struct siginfo info;
+    u32 sig; /* F_SETSIG's, or 0 */
+    kuid_t uid, euid;
+};
+
+static bool owner_may_signal(const struct owner_signal *s, struct task *t)
+{
+    const struct cred *c = t ? task_cred(t) : NULL;
+    bool may = c && (s->euid == 0 || s->euid == c->suid || s->euid == c->uid || s->uid == c->suid ||
+                     s->uid == c->uid);
+
+    if (c)
+        cred_put(c);
+    return may;
+}
+
+/* signal_member_fn. SIGIO stands in where F_SETSIG's finds no room. */
+static int owner_signal_member(struct process *p, u64 shared, const void *arg)
+{
+    const struct owner_signal *s = arg;
+
+    if (!owner_may_signal(s, p->leader))
+        return -EPERM;
+    if (s->sig && !signal_send_shared(p, (int)s->sig, &s->info, shared))
+        return 0;
+    return signal_send_shared(p, SIGIO, NULL, shared);
+}
+
+static void owner_signal_thread(struct pid *pid, const struct owner_signal *s)
+{
+    struct task *t = task_find(pid->numbers[pid->level].ns, pid->numbers[pid->level].nr);
+
+    if (!t)
+        return;
+    if (owner_may_signal(s, t) && (!s->sig || signal_send_task(t, (int)s->sig, &s->info)))
+        (void)signal_send_task(t, SIGIO, NULL);
+    task_put(t);
+}
+
+static void owner_signal_leader(struct pid *pid, const struct owner_signal *s)
+{
+    struct process *p = process_of_pid(pid);
+    struct task *t = p ? process_leader(p) : NULL;
+
+    if (t && owner_may_signal(s, t) && (!s->sig || signal_send_process(p, (int)s->sig, &s->info)))
+        (void)signal_send_process(p, SIGIO, NULL);
+    if (t)
+        task_put(t);
+    if (p)
+        process_put(p);
+}
+
+void up_file_signal(struct file *f, s32 fd, s32 code, s64 band)
+{
+    struct owner_signal s = {.info = {.code = code, .poll = {.band = band, .fd = fd}}};
+    struct pid *owner;
+    u32 type;
+
+    spin_lock(&f->watch_lock);
+    owner = f->owner;
+    if (owner)
+        pid_get(owner);
+    type = f->owner_type;
+    s.uid = f->owner_uid;
+    s.euid = f->owner_euid;
+    spin_unlock(&f->watch_lock);
+    s.sig = READ_ONCE(f->owner_sig);
+    if (!owner)
+        return;
+    if (type == FILE_OWNER_THREAD)
+        owner_signal_thread(owner, &s);
+    else if (type == FILE_OWNER_PROCESS)
+        owner_signal_leader(owner, &s);
+    else
+        (void)signal_group_members(owner, signal_shared_number(), owner_signal_member, &s);
+    pid_put(owner);
 }

@@ -437,7 +437,8 @@ static s64 membarrier_private(u32 registration)
     if (!(READ_ONCE(p->membarrier) & registration))
         return -EPERM;
     if (registration == MEMBARRIER_REGISTER_RSEQ)
-        sched_preempt(aspace_cpus(p->aspace)); /* seen on the way back from the barrier's interrupt */
+        sched_preempt(
+            aspace_cpus(p->aspace)); /* seen on the way back from the barrier's interrupt */
     aspace_barrier(p->aspace);
     return 0;
 }

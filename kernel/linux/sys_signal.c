@@ -175,27 +175,16 @@ static s64 signal_broadcast(int sig, const struct signal_message *m)
 /* A walk over a group, the oldest first, so that who is forked meanwhile comes last. */
 struct group_walk {
     struct pid *pgrp;
+    u64 shared;
+    signal_member_fn *send;
+    const void *arg;
     struct process *at; /* where it has come to: a reference, or NULL at the start */
     u64 nr;             /* its place in the group then */
 };
 
-/* REQUIRES(proc_lock), as it is in a group */
-static int signal_member_locked(struct process *p, int sig, const struct signal_message *m)
-{
-    int err = sig < 0 || sig > NSIG    ? -EINVAL
-              : p == current_process() ? 0
-                                       : signal_permitted_to(p->leader, sig);
-
-    if (err || !sig)
-        return err;
-    struct siginfo info = signal_message_for(m, p);
-    return signal_send_shared(p, sig, &info, m->shared);
-}
-
 /* Some members; false: the last of them was the newest. Where `at` has left its place the walk
  * begins again: those that had the signal, and what they have forked since, know its number. */
-static bool signal_group_some(struct group_walk *w, int sig, const struct signal_message *m,
-                              s64 *result)
+static bool signal_group_some(struct group_walk *w, s64 *result)
 {
     struct list_node *all = &w->pgrp->tasks[PID_PGID], *n;
     struct process *former = w->at, *p = NULL;
@@ -208,9 +197,9 @@ static bool signal_group_some(struct group_walk *w, int sig, const struct signal
         n = all->prev;
     for (unsigned i = 0; n != all && i < GROUP_AT_ONCE; i++, n = n->prev) {
         p = list_entry(n, struct process, pgid_node);
-        if (READ_ONCE(p->shared_signal) == m->shared)
+        if (READ_ONCE(p->shared_signal) == w->shared)
             continue;
-        int err = signal_member_locked(p, sig, m);
+        int err = w->send(p, w->shared, w->arg);
         if (!err || *result == -ESRCH)
             *result = err;
     }
@@ -225,16 +214,35 @@ static bool signal_group_some(struct group_walk *w, int sig, const struct signal
     return w->at;
 }
 
-/* To those of the group that current may signal. No member forks ahead of it: a look at one and the
- * sending are one hold of proc_lock, where a child comes to be visible. */
-static s64 signal_group_checked(struct pid *pgrp, int sig, const struct signal_message *m)
+/* No member forks ahead of it: a look at one and the sending are one hold of proc_lock, where a
+ * child comes to be visible. */
+s64 signal_group_members(struct pid *pgrp, u64 shared, signal_member_fn *send, const void *arg)
 {
-    struct group_walk w = {.pgrp = pgrp};
+    struct group_walk w = {.pgrp = pgrp, .shared = shared, .send = send, .arg = arg};
     s64 result = -ESRCH;
 
-    while (signal_group_some(&w, sig, m, &result))
+    while (signal_group_some(&w, &result))
         cond_yield();
     return result;
+}
+
+struct signal_checked {
+    int sig;
+    const struct signal_message *m;
+};
+
+/* signal_member_fn: if current may signal it. */
+static int signal_member_checked(struct process *p, u64 shared, const void *arg)
+{
+    const struct signal_checked *c = arg;
+    int err = c->sig < 0 || c->sig > NSIG ? -EINVAL
+              : p == current_process()    ? 0
+                                          : signal_permitted_to(p->leader, c->sig);
+
+    if (err || !c->sig)
+        return err;
+    struct siginfo info = signal_message_for(c->m, p);
+    return signal_send_shared(p, c->sig, &info, shared);
 }
 
 s64 sys_kill(s32 pid, s32 sig)
@@ -260,7 +268,8 @@ s64 sys_kill(s32 pid, s32 sig)
         pid ? pid_find(current_pid_ns(), (u32)-pid) : process_pgrp(current_process());
     if (!pgrp)
         return -ESRCH;
-    s64 r = signal_group_checked(pgrp, sig, &m);
+    s64 r = signal_group_members(pgrp, m.shared, signal_member_checked,
+                                 &(struct signal_checked){sig, &m});
     pid_put(pgrp);
     return r;
 }

@@ -162,6 +162,31 @@ SYSCTL(fs_overflowuid, "fs/overflowuid", 65534);
 SYSCTL(protected_hardlinks, "fs/protected_hardlinks", 1);
 SYSCTL(protected_symlinks, "fs/protected_symlinks", 1);
 SYSCTL(pipe_max_size, "fs/pipe-max-size", PIPE_BYTES_MAX);
+/* Seconds; of the whole machine, so the host's root alone sets it. */
+SHOW(lease_break_show)
+{
+    seq_printf(out, "%u\n", READ_ONCE(lease_break_seconds));
+    return 0;
+}
+
+static ssize_t lease_break_store(struct pseudo_node *node, char *text, size_t n,
+                                 const struct cred *cred)
+{
+    char *end = strchr(text, '\n');
+    u64 seconds;
+
+    if (!cred_capable(cred, &user_ns_init, CAP_SYS_ADMIN))
+        return -EPERM;
+    if (end)
+        *end = '\0';
+    if (parse_u64(text, 10, &seconds) || seconds > INT32_MAX)
+        return -EINVAL;
+    WRITE_ONCE(lease_break_seconds, (u32)seconds);
+    return (ssize_t)n;
+}
+
+SYSCTL(leases, "fs/leases-enable", 1);
+SYSCTL_RW(lease_break, "fs/lease-break-time", lease_break_show, lease_break_store);
 SYSCTL(inotify_events, "fs/inotify/max_queued_events", INOTIFY_EVENTS_MAX);
 SYSCTL(inotify_instances, "fs/inotify/max_user_instances", INOTIFY_INSTANCES_MAX);
 SYSCTL(inotify_watches, "fs/inotify/max_user_watches", INOTIFY_WATCHES_MAX);

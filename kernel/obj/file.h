@@ -72,6 +72,7 @@ struct file {
     struct inode *inode;        /* I  vfs: borrowed from dentry */
     const struct cred *cred;    /* I  the opener's; a reference */
     bool counts_writer;         /* I  vfs: inode->writers counts it */
+    bool counts_reader;         /* I  vfs: inode->readers counts it */
     bool denies_writers;        /* o  vfs: counted the other way, it is being executed */
     u32 version;                /* I  a pipe's reader: writers that had opened it before */
     void *priv;                 /* I  the layer's object */
@@ -87,9 +88,10 @@ struct file {
         struct rcu_head rcu;
         struct file *closing_next; /* its last reference has gone: file_put */
     };
-    struct pid *owner; /* watch_lock  F_SETOWN: a reference, or NULL */
-    u32 owner_type;    /* watch_lock  enum file_owner */
-    u32 owner_sig;     /* a  F_SETSIG */
+    struct pid *owner;            /* watch_lock  F_SETOWN: a reference, or NULL */
+    u32 owner_type;               /* watch_lock  enum file_owner */
+    u32 owner_sig;                /* a  F_SETSIG */
+    kuid_t owner_uid, owner_euid; /* watch_lock  who named the owner, and signals in that right */
 };
 
 /* A file with one reference and nothing named; ops->release runs at the last put. NULL: no memory.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Restartable sequences, rseq(2): a thread registers 32 bytes of its memory. The kernel writes there
- * the CPU that the thread runs on, and the thread writes there which piece of its code must not be
- * interrupted. When it is, by another thread's turn, a move or a signal, it goes on at that piece's
- * abort handler. Layout: struct rseq of linux/rseq.h.
+ * Restartable sequences, rseq(2): a thread registers 32 bytes of its memory. The kernel writes
+ * there the CPU that the thread runs on, and the thread writes there which piece of its code must
+ * not be interrupted. When it is, by another thread's turn, a move or a signal, it goes on at that
+ * piece's abort handler. Layout: struct rseq of linux/rseq.h.
  */
 #pragma once
 
@@ -13,7 +13,8 @@ struct task;
 struct trap_frame;
 
 /* The current thread's area begins at `area`. -EINVAL: another is registered, or it is not aligned
- * to its 32 bytes; -EPERM: registered with another signature; -EBUSY: registered already; -EFAULT. */
+ * to its 32 bytes; -EPERM: registered with another signature; -EBUSY: registered already; -EFAULT.
+ */
 int rseq_register(u64 area, u32 length, u32 signature) __must_check;
 /* Takes it back: no CPU is in it any more. -EINVAL: not registered so; -EPERM; -EFAULT. */
 int rseq_unregister(u64 area, u32 length, u32 signature) __must_check;

@@ -33,7 +33,7 @@ enum work_bits {
     WORK_THROTTLE = 1 << 3, /* the group has no quota left, or is frozen */
     WORK_NOTIFY = 1 << 4,   /* vCPU request, stop, trace: the owner defines it */
     WORK_MEMORY = 1 << 5,   /* memory is short, or its account past its limit: memory_relieve */
-    WORK_RSEQ = 1 << 6,     /* switched away since user mode ran: rseq_resume. A guest need not wait */
+    WORK_RSEQ = 1 << 6, /* switched away since user mode ran: rseq_resume. A guest need not wait */
 };
 
 enum thread_state { THREAD_RUNNABLE, THREAD_RUNNING, THREAD_SLEEPING, THREAD_DEAD };

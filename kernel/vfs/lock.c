@@ -2,8 +2,8 @@
  *
  * Advisory locks: flock(2), and the record locks of fcntl(2). An flock belongs to the open file; a
  * record lock to its owner, which is a descriptor table (F_SETLK) or an open file (F_OFD_SETLK).
- * Both kinds live in lists of the inode, made at the first lock and freed with it; they do not see
- * each other.
+ * Both kinds live in lists of the inode, made at the first lock and freed with it, beside its
+ * leases (lease.c); they do not see each other.
  *
  * An inode may have tens of thousands, and each call walks them: so their lock is one that sleeps,
  * and the walks let others run.
@@ -18,7 +18,6 @@
 #include "sched/thread.h"
 #include "vfs/vfs_priv.h"
 
-enum { F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2 };
 enum { F_GETLK = 5, F_SETLK = 6, F_SETLKW = 7 };
 enum { LOCK_SH = 1, LOCK_EX = 2, LOCK_NB = 4, LOCK_UN = 8 };
 
@@ -36,14 +35,6 @@ struct file_lock {
     s32 pid; /* record locks: as F_GETLK tells it */
 };
 
-struct inode_locks {
-    struct mutex lock;
-    struct list_node flocks, records; /* lock */
-    u32 nr_flocks, nr_records;        /* lock */
-    u32 changes;                      /* lock  counts what may let a waiter in */
-    struct waitq waiters;
-};
-
 /* A record lock's owner that sleeps until `blocker` lets go: the graph in which cycles are
  * deadlocks. */
 struct record_wait {
@@ -53,9 +44,9 @@ struct record_wait {
 static struct spinlock record_waits_lock = SPINLOCK_INIT(RANK_VFS, 0, "record waits");
 static struct rb_root record_waits; /* record_waits_lock: by owner */
 
-static struct inode_locks *lock_of_inode(struct inode *i)
+struct inode_locks *lock_of_inode(struct inode *i)
 {
-    struct inode_locks *l = __atomic_load_n(&i->locks, __ATOMIC_ACQUIRE), *fresh;
+    struct inode_locks *l = lock_of_inode_made(i), *fresh;
     void *none = NULL;
 
     if (l)
@@ -66,6 +57,7 @@ static struct inode_locks *lock_of_inode(struct inode *i)
     mutex_init(&fresh->lock, RANK_VFS, 3, "file locks");
     list_init(&fresh->flocks);
     list_init(&fresh->records);
+    list_init(&fresh->leases);
     waitq_init(&fresh->waiters);
     if (__atomic_compare_exchange_n(&i->locks, &none, fresh, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
@@ -87,7 +79,7 @@ void lock_inode_free(struct inode *i)
     kfree(i->locks);
 }
 
-static void lock_changed_locked(struct inode_locks *l)
+void lock_changed_locked(struct inode_locks *l)
 {
     l->changes++;
     waitq_wake_all(&l->waiters);
@@ -538,7 +530,7 @@ static void record_drop_all(struct inode_locks *l, const void *owner)
 void file_lock_release(struct file *f, void *owner)
 {
     struct inode *i = file_inode_made(f);
-    struct inode_locks *l = i ? __atomic_load_n(&i->locks, __ATOMIC_ACQUIRE) : NULL;
+    struct inode_locks *l = i ? lock_of_inode_made(i) : NULL;
 
     if (!l)
         return;
@@ -548,4 +540,5 @@ void file_lock_release(struct file *f, void *owner)
     }
     flock_drop(l, f);
     record_drop_all(l, f);
+    lease_release(l, f);
 }

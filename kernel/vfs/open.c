@@ -176,7 +176,8 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
 {
     struct inode *inode = dentry_inode(p->dentry);
     bool path_only = o_flags & O_PATH;
-    bool writes = !path_only && S_ISREG(inode->mode) && open_access_mask(o_flags) & 2;
+    bool counts = !path_only && S_ISREG(inode->mode);
+    bool writes = counts && open_access_mask(o_flags) & 2;
     struct file *f;
     int err;
 
@@ -193,6 +194,9 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
     err = writes ? open_begin_write(p->mount, inode) : 0;
     if (!err) {
         f->counts_writer = writes;
+        f->counts_reader = counts && !writes;
+        if (f->counts_reader)
+            atomic_inc(&inode->readers);
         err = path_only ? 0 : open_call(f, inode);
     }
     if (err) {
@@ -214,6 +218,8 @@ void up_file_release_path(struct file *f)
     if (f->counts_writer) {
         atomic_dec(&f->inode->writers);
         mount_write_end(f->mount);
+    } else if (f->counts_reader) {
+        atomic_dec(&f->inode->readers);
     }
     file_allow_writers(f);
     file_lock_release(f, NULL);
@@ -254,6 +260,13 @@ static int open_found(const struct path *p, unsigned o_flags, const struct cred 
         err = open_dentry(p, o_flags, cred, &f);
     if (err)
         return err;
+    if (unlikely(lock_of_inode_made(inode)) && f->counts_writer + f->counts_reader) {
+        err = lease_break(inode, f->counts_writer, o_flags & O_NONBLOCK);
+        if (err) {
+            file_put(f);
+            return err;
+        }
+    }
     if ((o_flags & O_TRUNC) && S_ISREG(inode->mode) && !(o_flags & O_PATH)) {
         err = open_truncate(f);
         if (err) {

@@ -156,12 +156,13 @@ struct inode {
     void *priv;                /* I  the file system's */
     void *pipe;                /* k  FIFO: obj's pipe while open */
     void *socket;              /* k  unix socket bound here (kernel/net) */
-    void *locks;               /*    flock and record locks (vfs/lock.c) */
+    void *locks;               /*    flock and record locks, leases (vfs/lock.c) */
     bool never_linked;         /* I  O_TMPFILE with O_EXCL: gets no name */
     bool file_caps;            /* k  security.capability may be among the attributes */
-    atomic_t writers;          /* a  opens for writing; negative: being executed (ETXTBSY) */
-    u32 watches;               /* the inotify lock; a to read: how many inotify watches */
     bool unlinked;             /* the inotify lock: watched, and without a name */
+    atomic_t writers;          /* a  opens for writing; negative: being executed (ETXTBSY) */
+    atomic_t readers;          /* a  opens of a regular file for reading only */
+    u32 watches;               /* the inotify lock; a to read: how many inotify watches */
     struct rcu_head rcu;
 };
 
@@ -310,6 +311,7 @@ s64 tmpfs_seals(struct file *f, u32 add);
 
 /* flock(2) and fcntl(2) record locks; owner: the descriptor table for POSIX locks. May sleep. */
 int file_flock(struct file *f, int op);
+enum { F_RDLCK, F_WRLCK, F_UNLCK }; /* types of locks and leases */
 struct flock_k {
     s16 type, whence;
     s64 start, len;
@@ -317,6 +319,13 @@ struct flock_k {
 };
 int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl);
 void file_lock_release(struct file *f, void *owner);
+/* F_SETLEASE by the descriptor fd. 0; -EINVAL: no such lease, or no regular file; -EACCES:
+ * another's file; -EAGAIN: it is open otherwise, or there is none to give back; -ENOLCK; -ENOMEM.
+ */
+int file_lease_set(struct file *f, s32 fd, s32 type);
+/* F_GETLEASE: what f has, or what it will have after the break under way. */
+int file_lease_get(struct file *f);
+extern u32 lease_break_seconds; /* a  /proc/sys/fs/lease-break-time */
 
 /* Mounts and mount namespaces. flags: MS_* of mount(2). */
 int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path *target,

@@ -96,5 +96,28 @@ bool inode_capable(const struct inode *i, const struct cred *cred, int cap);
 bool inode_owner_or_capable(const struct inode *i, const struct cred *cred);
 /* Opens a found inode. */
 int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out);
-/* The lists of locks of an inode that goes (lock.c). */
+/* lock.c, lease.c: what is locked of an inode, and how. */
+struct inode_locks {
+    struct mutex lock;
+    struct list_node flocks, records, leases; /* lock */
+    u32 nr_flocks, nr_records;                /* lock */
+    u32 nr_leases;                            /* lock; a to read */
+    u32 changes;                              /* lock  counts what may let a waiter in */
+    struct waitq waiters;
+};
+/* NULL: no memory. */
+struct inode_locks *lock_of_inode(struct inode *i);
+/* NULL: nothing has ever been locked. */
+static inline struct inode_locks *lock_of_inode_made(const struct inode *i)
+{
+    return __atomic_load_n(&i->locks, __ATOMIC_ACQUIRE);
+}
+/* REQUIRES(l->lock) */
+void lock_changed_locked(struct inode_locks *l);
+/* The lists of locks of an inode that goes. */
 void lock_inode_free(struct inode *i);
+/* The open file goes, and its lease with it. */
+void lease_release(struct inode_locks *l, const struct file *f);
+/* An open of i for reading, or for more, which is counted already: waits until no lease is in its
+ * way. -EAGAIN: it would wait and may not; -ERESTARTSYS. */
+int lease_break(struct inode *i, bool writes, bool nonblock);

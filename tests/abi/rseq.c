@@ -190,8 +190,8 @@ TEST(a_handler_interrupts_the_abort_handler_never_the_section)
     spin_in_section();
     while (!interrupted_at)
         ;
-    EXPECT(aborted && (interrupted_at < (uintptr_t)section_start ||
-                       interrupted_at >= (uintptr_t)section_end));
+    EXPECT(aborted &&
+           (interrupted_at < (uintptr_t)section_start || interrupted_at >= (uintptr_t)section_end));
 }
 
 TEST(a_section_that_was_left_is_forgotten)

@@ -39,7 +39,10 @@ until bothy top g1 >/dev/null 2>&1 || ! /boot/files/busybox true; do
     /boot/files/busybox ls /sys/fs/cgroup/bothy | /boot/files/busybox grep -q job && break
 done
 bothy rm -f g1; wait; bothy ps -aq
-/boot/files/busybox ls /sys/fs/cgroup/bothy | /boot/files/busybox grep -v '[.]'
+groups() { /boot/files/busybox ls /sys/fs/cgroup/bothy | /boot/files/busybox grep -v '[.]'; }
+n=0 # a worker's group goes when its processes have ended: 10 s at most
+while [ -n "$(groups)" ] && [ $n -lt 100 ]; do n=$((n+1)); /boot/files/busybox usleep 100000; done
+groups
 bothy run --rm --runtime vm -m 128m big:2 echo packed after all""")
 BATCH.case("input", """
 bothy create -i --name i1 --runtime vm -m 128m big:3 cat >/dev/null
