@@ -110,24 +110,22 @@ static __noinline struct list_node *waitq_run(struct waitq *q, struct list_node 
     return waitq_run_inline(q, at, events, n);
 }
 
-/* The queue, locked with interrupts off, or NULL: it is no more. */
-static struct waitq *waitq_rest_lock(struct waitq_rest *r, u64 *flags)
+/* 0 with *out, the queue, locked with interrupts off; *out NULL: it is no more. -EBUSY: wakers hold
+ * the lock, and may pass it on among themselves for as long as they like. */
+static int waitq_rest_lock(struct waitq_rest *r, struct waitq **out, u64 *flags)
 {
     struct waitq *q;
+    bool locked = false;
 
-    for (;;) {
-        spin_lock_irqsave(&rest_lock, flags);
-        q = r->q;
-        if (!q || spin_trylock(&q->lock)) {
-            spin_unlock(&rest_lock);
-            break;
-        }
-        spin_unlock_irqrestore(&rest_lock, *flags);
-        cpu_relax();
-    }
-    if (!q)
+    spin_lock_irqsave(&rest_lock, flags);
+    q = r->q;
+    if (q && !FAILPOINT(waitq_rest_lock))
+        locked = spin_trylock(&q->lock);
+    spin_unlock(&rest_lock);
+    if (!locked)
         irq_restore(*flags);
-    return q;
+    *out = q;
+    return q && !locked ? -EBUSY : 0;
 }
 
 /* Where the next round begins, if one was asked for. REQUIRES(q->lock) */
@@ -150,7 +148,10 @@ static void waitq_rest_run(struct work *work)
     u64 flags;
 
     DELAYPOINT(waitq_rest);
-    q = waitq_rest_lock(r, &flags);
+    if (waitq_rest_lock(r, &q, &flags)) {
+        (void)work_queue(workq_system, &r->work);
+        return;
+    }
     if (q) {
         at = r->mark.node.next;
         list_del(&r->mark.node);

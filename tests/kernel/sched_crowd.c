@@ -9,6 +9,7 @@
 #include "sched/thread.h"
 #include "sched/timer.h"
 #include "sched/wait.h"
+#include "sched/work.h"
 
 #define CROWD 1000
 
@@ -78,6 +79,38 @@ SELFTEST(a_crowd_is_woken_some_at_once_and_all_in_the_end)
     irq_restore(irq);
     CHECK(once > 0 && once < CROWD / 2);
     CHECK(crowd_is_called(c, CROWD));
+    crowd_free(c, 0);
+}
+
+static u8 crowd_worker_came; /* a */
+
+static void crowd_other_job(struct work *w)
+{
+    __atomic_store_n(&crowd_worker_came, 1, __ATOMIC_RELEASE);
+}
+
+/* Wakers may hold the queue's lock, one after the other, for as long as they like. */
+SELFTEST(a_crowd_whose_queue_is_never_free_keeps_no_worker_from_its_other_jobs)
+{
+    static struct work other;
+    struct crowd *c = crowd_make(false);
+    u64 irq, end;
+
+    CHECK(c);
+    work_init(&other, crowd_other_job);
+    __atomic_store_n(&crowd_worker_came, 0, __ATOMIC_RELEASE);
+    fail_point_arm("waitq_rest_lock", 1);
+    irq = irq_save(); /* both jobs are this processor's worker's */
+    waitq_wake_all(&c->q);
+    (void)work_queue(workq_system, &other);
+    irq_restore(irq);
+    end = time_ns() + 10 * NSEC_PER_SEC;
+    while (!__atomic_load_n(&crowd_worker_came, __ATOMIC_ACQUIRE) && time_ns() < end)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    fail_point_arm("waitq_rest_lock", 0);
+    CHECK(__atomic_load_n(&crowd_worker_came, __ATOMIC_ACQUIRE));
+    CHECK(crowd_is_called(c, CROWD));
+    work_flush(workq_system, &other);
     crowd_free(c, 0);
 }
 
