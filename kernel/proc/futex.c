@@ -68,10 +68,15 @@ static int futex_area(struct area *a, void *arg)
     return 1;
 }
 
+/* Another thread may take the page away each time that it has been brought in: who tries again lets
+ * others run, and hears of a kill. -EFAULT, -EINTR. */
 static int futex_fault_in(u64 addr)
 {
     u32 v;
 
+    cond_yield();
+    if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+        return -EINTR;
     return user_load32(&v, (const u32 __user *)addr);
 }
 
@@ -89,8 +94,9 @@ static int futex_key(u64 addr, bool private, struct futex_key *key)
     *key = (struct futex_key){(u64)as, addr};
     if (!private) {
         struct futex_area_find f = {addr, key};
-        if (futex_fault_in(addr))
-            return -EFAULT;
+        int err = futex_fault_in(addr);
+        if (err)
+            return err;
         aspace_for_each(as, addr, futex_area, &f);
     }
     return 0;
@@ -111,6 +117,8 @@ static int futex_peek(u64 addr, u32 *out)
 {
     struct thread *me = current_thread();
 
+    if (FAILPOINT(futex_peek))
+        return -EFAULT;
     me->nofault++;
     int err = user_load32(out, (const u32 __user *)addr);
     me->nofault--;

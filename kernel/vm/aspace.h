@@ -211,3 +211,6 @@ void aspace_activate(struct aspace *as);
 /* WORK_MEMORY, on the way to user or guest mode: brings the current thread's account back below its
  * limit, and empties caches where RAM is short. Context: may sleep, no lock held. */
 void memory_relieve(void);
+/* Kernel memory was refused on the way there: the group that is full pays, or, where there is no
+ * RAM, whom the OOM killer chooses. 0: try again; -ENOMEM; -EINTR (killed). Context: likewise. */
+int memory_relieve_kernel(void) __must_check;

@@ -173,3 +173,10 @@ void memory_relieve(void)
         if (!charge_reclaim(NULL))
             return;
 }
+
+int memory_relieve_kernel(void)
+{
+    struct account *full = account_refuses(account_current());
+
+    return full || pages_short() ? charge_relieve(full) : 0;
+}

@@ -542,13 +542,10 @@ int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
     COUNT(faults);
     do {
         rwlock_read_lock(&as->lock);
-        err = fault_try(&f);
+        err = FAILPOINT(aspace_fault) ? FAULT_AGAIN : fault_try(&f);
         rwlock_read_unlock(&as->lock);
-        if (unlikely(err > 0)) {
-            err = fault_wait(&f, err, &pin);
-            if (!err)
-                err = FAULT_AGAIN;
-        }
+        if (unlikely(err > 0))
+            err = fault_wait(&f, err, &pin) ?: vm_try_again() ?: FAULT_AGAIN;
     } while (unlikely(err > 0));
     if (unlikely(pin))
         page_put(pin);

@@ -161,6 +161,13 @@ static inline bool vm_killed(void)
 {
     return thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
 }
+/* Before what has been in vain is tried again: other threads may see to it that it is in vain each
+ * time. 0 or -EINTR (killed). Context: as vm_pause. */
+static inline int vm_try_again(void)
+{
+    vm_pause();
+    return vm_killed() ? -EINTR : 0;
+}
 
 static inline u64 align_down_huge(u64 va)
 {

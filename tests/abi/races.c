@@ -5,10 +5,12 @@
  */
 #include "abi.h"
 
+#include <linux/futex.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #define ROUNDS 12
 
@@ -502,4 +504,67 @@ TEST(two_threads_lock_a_nameless_file_at_once)
 {
     two_threads_lock(new_socket);
     two_threads_lock(new_pipe);
+}
+
+/* ------------------------------------------------------------- memory that is taken away */
+
+static volatile char *taken_page;
+
+/* For as long as it is told to, Bothy's debug build does as if another thread had taken the page
+ * away each time that it has been brought in. */
+static void use_for_ever(void (*use)(void))
+{
+    become_dweller();
+    for (;;) {
+        EXPECT(madvise((void *)taken_page, 4096, MADV_DONTNEED) == 0);
+        use();
+    }
+}
+
+/* Whoever waits for the page keeps no other thread from the processor, and can be killed. */
+static void use_beside(const char *point, void (*use)(void))
+{
+    cpu_set_t one;
+    pid_t pid;
+    int status;
+
+    CPU_ZERO(&one);
+    CPU_SET(0, &one);
+    EXPECT(sched_setaffinity(0, sizeof(one), &one) == 0);
+    taken_page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(taken_page != MAP_FAILED);
+    pid = fork();
+    if (pid == 0)
+        use_for_ever(use);
+    dwell(point, true);
+    for (int i = 0; i < ROUNDS; i++)
+        usleep(1000);
+    EXPECT(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+    dwell(point, false);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void touch(void)
+{
+    *taken_page = 1;
+}
+
+static void read_as_a_debugger(void)
+{
+    char c;
+    struct iovec here = {&c, 1}, there = {(void *)taken_page, 1};
+
+    EXPECT(process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1 && c == 0);
+}
+
+static void wait_for_its_change(void)
+{
+    EXPECT(syscall(SYS_futex, taken_page, FUTEX_WAIT_PRIVATE, 1, NULL) < 0 && errno == EAGAIN);
+}
+
+TEST(memory_that_is_taken_away_each_time_keeps_no_processor)
+{
+    use_beside("aspace_fault", touch);
+    use_beside("aspace_resolve", read_as_a_debugger);
+    use_beside("futex_peek", wait_for_its_change);
 }
