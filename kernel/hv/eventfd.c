@@ -467,6 +467,7 @@ void vm_eventfds_destroy(struct vm *vm)
 
         list_del(&i->node);
         irqfd_free(i);
+        cond_yield();
     }
     while (!list_empty(&vm->ioeventfds)) {
         struct ioeventfd *io = container_of(vm->ioeventfds.next, struct ioeventfd, node);

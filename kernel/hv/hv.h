@@ -356,8 +356,8 @@ int vm_memory_init(struct vm *vm);
 void vm_memory_destroy(struct vm *vm);
 int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r);
 int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log);
-/* A nested fault: 0 resolved; VM_NO_SLOT, VM_READ_ONLY: a device's; -EAGAIN: its slot is being
- * changed; -errno. May sleep. */
+/* A nested fault: 0 resolved; VM_NO_SLOT, VM_READ_ONLY: a device's; -EAGAIN: its slot or the memory
+ * behind it was being changed, and the guest may fault again; -errno. May sleep. */
 enum { VM_NO_SLOT = 1, VM_READ_ONLY };
 int vm_fault(struct vm *vm, gpa_t gpa, unsigned access);
 /* Copies through the VMM's mapping: 0 or -EFAULT where there is no (writable) slot. May sleep. */

@@ -26,6 +26,7 @@
 #define SLOTS_IN_ALL_MAX 4096  /* of all VMs of an address space */
 #define SLOT_ALIASES_MAX 32    /* slots, of all VMs here, that have some of the same memory */
 #define DIRTY_PART 64          /* words of a log, likewise */
+#define TABLES_AT_ONCE 512     /* that pgtable_destroy frees in one go */
 
 COUNTER(hv_nested_faults);
 COUNTER(hv_exec_splits);
@@ -140,6 +141,26 @@ static void vm_zap(struct translation *t, u64 start, u64 end)
         vm_flush_and_reap_locked(vm);
 }
 
+/* Takes all of a slot out of the tables, which write-protects it for a dirty log too, and leaves it
+ * busy. vm->lock held, or the VM is at its end. */
+static void vm_empty_slot(struct vm *vm, struct memslot *s)
+{
+    u64 gfn = s->gfn, left = s->pages;
+
+    while (left) {
+        u64 n = MIN(left, PART_PAGES - (gfn & (PART_PAGES - 1)));
+
+        spin_lock(&vm->aspace->pt_lock);
+        s->busy = true;
+        if (vm_unmap_gfns_locked(vm, gfn, n))
+            vm_flush_and_reap_locked(vm);
+        spin_unlock(&vm->aspace->pt_lock);
+        gfn += n;
+        left -= n;
+        cond_yield();
+    }
+}
+
 int vm_memory_init(struct vm *vm)
 {
     int err = pgtable_init(&vm->npt, hv_pt_format);
@@ -157,8 +178,11 @@ int vm_memory_init(struct vm *vm)
 void vm_memory_destroy(struct vm *vm)
 {
     aspace_detach(vm->aspace, &vm->xlate);
-    for (unsigned i = 0; i < vm->slots_end; i++)
+    for (unsigned i = 0; i < vm->slots_end; i++) {
+        if (vm->npt.tables > TABLES_AT_ONCE)
+            vm_empty_slot(vm, &vm->slots[i]);
         kfree(vm->slots[i].dirty);
+    }
     pgtable_destroy(&vm->npt);
 }
 
@@ -236,26 +260,6 @@ static int slot_check_walks(struct vm *vm, const struct memslot *old, const stru
     }
     spin_unlock(&as->pt_lock);
     return aliases < SLOT_ALIASES_MAX && slots <= SLOTS_IN_ALL_MAX ? 0 : -ENOSPC;
-}
-
-/* Takes all of a slot out of the tables, which write-protects it for a dirty log too, and leaves it
- * busy. vm->lock held. */
-static void vm_empty_slot(struct vm *vm, struct memslot *s)
-{
-    u64 gfn = s->gfn, left = s->pages;
-
-    while (left) {
-        u64 n = MIN(left, PART_PAGES - (gfn & (PART_PAGES - 1)));
-
-        spin_lock(&vm->aspace->pt_lock);
-        s->busy = true;
-        if (vm_unmap_gfns_locked(vm, gfn, n))
-            vm_flush_and_reap_locked(vm);
-        spin_unlock(&vm->aspace->pt_lock);
-        gfn += n;
-        left -= n;
-        cond_yield();
-    }
 }
 
 int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
@@ -395,7 +399,9 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
         prot &= ~(unsigned)PT_EXEC;
     if (!large && r->level == 1)
         pa += hva & (HUGE_SIZE - 1) & PAGE_MASK;
-    e = pgtable_entry(&vm->npt, gpa.v & ~((large ? HUGE_SIZE : PAGE_SIZE) - 1), large);
+    e = FAILPOINT(nested_table)
+            ? NULL
+            : pgtable_entry(&vm->npt, gpa.v & ~((large ? HUGE_SIZE : PAGE_SIZE) - 1), large);
     if (!e)
         return !large && vm_drop_leaf_over(vm, gpa.v) ? -EAGAIN : -ENOMEM;
     WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, large));
@@ -404,8 +410,44 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
     return 0;
 }
 
+/* The slot that has gpa, as it is now. 0, VM_NO_SLOT, VM_READ_ONLY, -EAGAIN. */
+static int vm_fault_slot(struct vm *vm, gpa_t gpa, unsigned access, struct memslot *out)
+{
+    const struct memslot *s;
+
+    spin_lock(&vm->aspace->pt_lock);
+    s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
+    if (s)
+        *out = *s;
+    spin_unlock(&vm->aspace->pt_lock);
+    if (!s)
+        return VM_NO_SLOT;
+    if (out->busy)
+        return -EAGAIN;
+    return (access & FAULT_WRITE) && (out->flags & KVM_MEM_READONLY) ? VM_READ_ONLY : 0;
+}
+
+/* What r is may not be so any more, nor the slot be where it was: -EAGAIN. */
+static int vm_fault_install(struct vm *vm, const struct memslot *was, gpa_t gpa,
+                            const struct fault_result *r, unsigned access)
+{
+    const struct memslot *s;
+    int err = -EAGAIN;
+
+    spin_lock(&vm->aspace->pt_lock);
+    s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
+    if (s && !s->busy && s->hva == was->hva && s->gfn == was->gfn && s->flags == was->flags &&
+        vm->aspace->seq == r->seq)
+        err = vm_install_locked(vm, s, gpa, r, access);
+    spin_unlock(&vm->aspace->pt_lock);
+    return err;
+}
+
+/* Tried once: other threads may change the address space in between, each time, for as long as they
+ * like, and it is the guest that faults again, after what its thread has to do. */
 int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
 {
+    struct memslot slot;
     struct fault_result r;
     u64 hva;
     u32 flags;
@@ -414,37 +456,19 @@ int vm_fault(struct vm *vm, gpa_t gpa, unsigned access)
     COUNT(hv_nested_faults);
     if (!vm_peek_slot(vm, gpa, &hva, &flags))
         return VM_NO_SLOT;
-    for (;;) {
-        struct memslot *s, copy = {0};
-
-        spin_lock(&vm->aspace->pt_lock);
-        s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
-        if (s)
-            copy = *s;
-        spin_unlock(&vm->aspace->pt_lock);
-        if (s && copy.busy)
-            return -EAGAIN;
-        if (!s)
-            return VM_NO_SLOT;
-        if ((access & FAULT_WRITE) && (copy.flags & KVM_MEM_READONLY))
-            return VM_READ_ONLY;
-        err = aspace_resolve(vm->aspace, copy.hva + (gpa.v - (copy.gfn << PAGE_SHIFT)),
-                             access & FAULT_WRITE ? FAULT_WRITE : FAULT_READ, &r);
-        if (err)
-            return err;
-        spin_lock(&vm->aspace->pt_lock);
-        s = vm_slot_of(vm, gpa.v >> PAGE_SHIFT);
-        if (s && !s->busy && s->hva == copy.hva && s->gfn == copy.gfn && s->flags == copy.flags &&
-            vm->aspace->seq == r.seq)
-            err = vm_install_locked(vm, s, gpa, &r, access);
-        else
-            err = -EAGAIN;
-        spin_unlock(&vm->aspace->pt_lock);
-        if (r.page)
-            page_put(page_head(r.page));
-        if (err != -EAGAIN)
-            return err;
-    }
+    err = vm_fault_slot(vm, gpa, access, &slot);
+    if (err)
+        return err;
+    err = aspace_resolve(vm->aspace, slot.hva + (gpa.v - (slot.gfn << PAGE_SHIFT)),
+                         access & FAULT_WRITE ? FAULT_WRITE : FAULT_READ, &r);
+    if (err)
+        return err;
+    err = vm_fault_install(vm, &slot, gpa, &r, access);
+    if (r.page)
+        page_put(page_head(r.page));
+    if (err == -ENOMEM) /* for a table */
+        return memory_relieve_kernel() ?: -EAGAIN;
+    return err;
 }
 
 /* ------------------------------------------------------------- copies */

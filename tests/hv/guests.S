@@ -225,6 +225,17 @@ guest peek 64
     jmp 1b
 end peek
 
+/* A byte in each of 64 pieces of 2 MiB, from 1 GiB on. */
+guest far_apart 64
+    mov $0x40000000, %ebx
+    mov $64, %ecx
+1:  incb (%rbx)
+    add $0x200000, %rbx
+    dec %ecx
+    jnz 1b
+    report 1
+end far_apart
+
 guest poke 64
     mov $0x100000, %ebx
     mov (%rbx), %al

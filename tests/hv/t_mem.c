@@ -17,6 +17,7 @@ GUEST(mmio);
 GUEST(mmio_forms);
 GUEST(dirty);
 GUEST(emulated_write);
+GUEST(far_apart);
 GUEST(peek);
 GUEST(poke);
 
@@ -195,6 +196,35 @@ TEST(unmapped_host_memory_fails_the_run)
     errno = 0;
     int r = ioctl(vm.vcpu[0], KVM_RUN, 0); /* EFAULT; never a wrong value, never a hang */
     CHECK(r < 0 && errno == EFAULT);
+}
+
+#define FAR_SIZE (128u << 20)
+
+/* Bothy's debug build can do as if there were no memory for a nested table. */
+static void refuse_tables(bool on)
+{
+    int fd = open("/proc/bothy/console", O_RDWR);
+    if (fd < 0)
+        return;
+    dprintf(fd, "fail nested_table every %d of kvmtest", on ? 2 : 0);
+    close(fd);
+}
+
+TEST(shortage_of_memory_for_tables_passes_by_unseen)
+{
+    struct tvm vm;
+    uint8_t *far = mmap(NULL, FAR_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(far != MAP_FAILED && madvise(far, FAR_SIZE, MADV_NOHUGEPAGE) == 0);
+    vm_make(&vm, VM_PLAIN);
+    vm_region(&vm, 1, 0, 1u << 30, FAR_SIZE, far);
+    LOAD(&vm, far_apart);
+    vcpu_long(&vm, 0);
+    refuse_tables(true);
+    EXPECT_REPORT(&vm, 0, 1);
+    refuse_tables(false);
+    for (size_t at = 0; at < FAR_SIZE; at += 2u << 20)
+        CHECK_EQ(far[at], 1);
 }
 
 static uint64_t dirty_bits(struct tvm *vm)
