@@ -274,22 +274,35 @@ void fd_table_leave(struct fd_table *t)
     fd_table_put(t);
 }
 
-int fd_table_unshare(void)
+int fd_table_copy_shared(struct fd_table **own)
+{
+    struct fd_table *t = current_task()->files;
+    bool shared = !fd_table_is_own(t);
+
+    *own = shared ? fd_table_copy(t, ~0U) : NULL;
+    return shared && !*own ? -ENOMEM : 0;
+}
+
+void fd_table_change(struct fd_table *own)
 {
     struct task *me = current_task();
-    struct fd_table *own, *old = me->files;
+    struct fd_table *old = me->files;
     u64 flags;
 
-    if (fd_table_is_own(old))
-        return 0;
-    own = fd_table_copy(old, ~0U);
-    if (!own)
-        return -ENOMEM;
     spin_lock_irqsave(&me->process->siglock, &flags);
     me->files = own;
     spin_unlock_irqrestore(&me->process->siglock, flags);
     fd_table_leave(old);
-    return 0;
+}
+
+int fd_table_unshare(void)
+{
+    struct fd_table *own;
+    int err = fd_table_copy_shared(&own);
+
+    if (own)
+        fd_table_change(own);
+    return err;
 }
 
 /* The lowest free number from `from` on, whether its chunk exists or not. REQUIRES(t->lock) */

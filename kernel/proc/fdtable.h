@@ -49,7 +49,10 @@ static inline bool fd_table_is_own(const struct fd_table *t)
 {
     return __atomic_load_n(&t->users.v, __ATOMIC_ACQUIRE) == 1;
 }
-/* Current gets a table of its own if it shares one. 0, -ENOMEM. */
+/* A copy of current's table if it shares that with others, else *own is NULL. 0, -ENOMEM. */
+int fd_table_copy_shared(struct fd_table **own) __must_check;
+void fd_table_change(struct fd_table *own); /* becomes current's; consumed */
+/* Both: current gets a table of its own if it shares one. 0, -ENOMEM. */
 int fd_table_unshare(void);
 /* References of those who inspect: the memory stays. */
 void fd_table_get(struct fd_table *t);

@@ -80,24 +80,27 @@ void fs_context_leave(struct fs_context *fs)
         fs_context_put(fs);
 }
 
-int fs_context_unshare(void)
+int fs_context_copy_shared(struct fs_context **own)
+{
+    struct fs_context *fs = current_task()->fs;
+    bool shared = !fs_context_is_own(fs);
+
+    *own = shared ? fs_context_copy(fs) : NULL;
+    return shared && !*own ? -ENOMEM : 0;
+}
+
+void fs_context_change(struct fs_context *own)
 {
     struct task *me = current_task();
-    struct fs_context *own, *old = me->fs;
+    struct fs_context *old = me->fs;
     u64 flags;
 
-    if (fs_context_is_own(old))
-        return 0;
-    own = fs_context_copy(old);
-    if (!own)
-        return -ENOMEM;
     spin_lock_irqsave(&me->process->siglock, &flags);
     me->fs = own;
     bool last = fs_context_leave_locked(old);
     spin_unlock_irqrestore(&me->process->siglock, flags);
     if (last)
         fs_context_put(old);
-    return 0;
 }
 
 /* Tasks of the process that share current's context are counted while none of them can leave it,

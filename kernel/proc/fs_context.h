@@ -33,8 +33,9 @@ static inline bool fs_context_is_own(const struct fs_context *fs)
 {
     return __atomic_load_n(&fs->users.v, __ATOMIC_ACQUIRE) == 1;
 }
-/* Current gets one of its own if it shares one. 0, -ENOMEM. */
-int fs_context_unshare(void);
+/* A copy of current's if it shares that with others, else *own is NULL. 0, -ENOMEM. */
+int fs_context_copy_shared(struct fs_context **own) __must_check;
+void fs_context_change(struct fs_context *own); /* becomes current's; consumed */
 /* Around current's exec: is the context shared with another process? */
 bool fs_context_exec_begin(struct fs_context *fs);
 void fs_context_exec_end(struct fs_context *fs);

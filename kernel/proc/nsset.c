@@ -294,50 +294,89 @@ static u64 ns_unshare_implied(u64 flags)
     return flags & (CLONE_NEWNS | CLONE_NEWUSER) ? flags | CLONE_FS : flags;
 }
 
-/* Credentials and namespaces take effect together, once nothing can fail any more. */
-int ns_unshare(u64 flags)
+/* May a process of several tasks, or one that shares more, do this? */
+static bool ns_unshare_ok(const struct process *p, u64 flags)
 {
     const u64 known = CLONE_NS_FLAGS | CLONE_FS | CLONE_FILES | CLONE_THREAD | CLONE_SIGHAND |
                       CLONE_VM | CLONE_SYSVSEM;
-    struct task *t = current_task();
-    struct cred *c = NULL;
-    struct nsset *ns = NULL;
-    int err = 0;
 
     if (flags & ~known)
-        return -EINVAL;
-    if (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER) &&
-        t->process->nr_tasks > 1)
-        return -EINVAL;
-    if (flags & (CLONE_SIGHAND | CLONE_VM) && sighand_is_shared(t->process))
-        return -EINVAL;
-    if (flags & CLONE_VM && t->process->aspace != NULL &&
-        refcount_read(&t->process->aspace->users) > 2) /* the process's and its task's */
-        return -EINVAL;
-    flags = ns_unshare_implied(flags);
+        return false;
+    if (flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER) && p->nr_tasks > 1)
+        return false;
+    if (flags & (CLONE_SIGHAND | CLONE_VM) && sighand_is_shared(p))
+        return false;
+    return !(flags & CLONE_VM) || !p->aspace ||
+           refcount_read(&p->aspace->users) <= 2; /* the process's and its task's */
+}
+
+/* What unshare(2) makes; NULL: nothing new. */
+struct unshared {
+    struct cred *cred;
+    struct fd_table *files;
+    struct fs_context *fs;
+    struct nsset *ns;
+};
+
+static int ns_unshare_build(struct unshared *u, u64 flags)
+{
+    struct task *t = current_task();
+    int err = 0;
+
     if (flags & CLONE_NEWUSER) {
-        c = ns_new_user();
+        struct cred *c = ns_new_user();
         if (IS_ERR(c))
             return (int)PTR_ERR(c);
+        u->cred = c;
     }
     if (flags & CLONE_FILES)
-        err = fd_table_unshare();
+        err = fd_table_copy_shared(&u->files);
     if (!err && flags & CLONE_FS)
-        err = fs_context_unshare();
+        err = fs_context_copy_shared(&u->fs);
     if (!err && flags & CLONE_NS_FLAGS & ~CLONE_NEWUSER) {
-        ns = nsset_copy(t->ns, flags, c ? c : t->cred, t->fs);
-        err = IS_ERR(ns) ? (int)PTR_ERR(ns) : 0;
+        struct nsset *ns =
+            nsset_copy(t->ns, flags, u->cred ? u->cred : t->cred, u->fs ? u->fs : t->fs);
+        if (IS_ERR(ns))
+            return (int)PTR_ERR(ns);
+        u->ns = ns;
     }
+    return err;
+}
+
+static void ns_unshare_undo(struct unshared *u)
+{
+    if (u->files)
+        fd_table_leave(u->files);
+    if (u->fs)
+        fs_context_leave(u->fs);
+    if (u->cred)
+        cred_put(u->cred);
+}
+
+/* All takes effect together, once nothing can fail any more. */
+int ns_unshare(u64 flags)
+{
+    struct task *t = current_task();
+    struct unshared u = {0};
+    int err;
+
+    if (!ns_unshare_ok(t->process, flags))
+        return -EINVAL;
+    flags = ns_unshare_implied(flags);
+    err = ns_unshare_build(&u, flags);
     if (err) {
-        if (c)
-            cred_put(c);
+        ns_unshare_undo(&u);
         return err;
     }
     if (flags & (CLONE_SYSVSEM | CLONE_NEWIPC))
         sem_undo_exit(t);
-    if (c)
-        task_set_cred(c);
-    if (ns)
-        nsset_install(ns);
+    if (u.files)
+        fd_table_change(u.files);
+    if (u.fs)
+        fs_context_change(u.fs);
+    if (u.cred)
+        task_set_cred(u.cred);
+    if (u.ns)
+        nsset_install(u.ns);
     return 0;
 }

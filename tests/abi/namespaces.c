@@ -298,6 +298,25 @@ TEST(unshare_that_fails_changes_nothing)
     EXPECT(setgroups(0, NULL) == 0);
 }
 
+/* What the task shares with others it shares afterwards. */
+TEST(unshare_that_is_refused_leaves_shared_what_was)
+{
+    char where[64] = "";
+    int fd = dup(0);
+
+    EXPECT(fd >= 0 && chdir("/") == 0);
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FS | CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
+        become_user(USER);
+        EXPECT_ERR(unshare(CLONE_FILES | CLONE_NEWNS), EPERM);
+        EXPECT(chdir("/tmp") == 0 && close(fd) == 0);
+        _exit(0);
+    }
+    wait_ok(pid);
+    EXPECT(getcwd(where, sizeof(where)) && strcmp(where, "/tmp") == 0);
+    EXPECT_ERR(fcntl(fd, F_GETFD), EBADF);
+}
+
 /* ------------------------------------------------------------- ids */
 
 static void user_ns_of_own(void)
