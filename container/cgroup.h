@@ -74,6 +74,7 @@ struct cgroup {
     u64 depth_max, below_max;        /* t  cgroup.max.*; U64_MAX: max */
     u32 cpu_weight;                  /* t */
     u64 oom_since;                   /* a  ns: when its last victim was killed */
+    u64 oom_claimed;                 /* a  ns: since when one is being chosen; 0: none is */
     struct pseudo_changes changes;   /* of the files *.events */
     struct cgroup *emptied;          /* the next to free, once nothing is charged to it any more */
     struct rcu_head rcu;

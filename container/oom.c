@@ -5,8 +5,8 @@
  * the one that suffers; when RAM itself is out, the group that holds most of it, and only when no
  * group has anything to kill, any process.
  *
- * One at a time: while a victim is dying, others wait for what it gives back, unless that takes
- * long (it may be stuck).
+ * One at a time: while one is being chosen, or is dying, others wait for what it gives back, unless
+ * that takes long (it may be stuck).
  *
  * Context: may sleep; no lock held.
  */
@@ -144,32 +144,63 @@ static bool oom_waits(struct cgroup *cg, const struct oom_choice *choice)
     return true;
 }
 
-/* True: something was or will be freed. A kill is noted for `all`, too: before it, as others may
- * see the victim die at once, and then look since when. */
-static bool oom_in(struct cgroup *cg, struct cgroup *all)
+/* One looks for a victim of cg's at a time, from the look at the scores to the kill. Who finds
+ * another at it waits a little, and then tries to have its memory again. One that gets no processor
+ * for as long as OOM_PATIENCE keeps the others out no longer. 0: it is another's turn. */
+static u64 oom_claim(struct cgroup *cg)
 {
-    u64 since = READ_ONCE(cg->oom_since), all_since = READ_ONCE(all->oom_since);
+    u64 claimed = READ_ONCE(cg->oom_claimed), now = time_ns();
+
+    if ((!claimed || (s64)(now - claimed) >= (s64)OOM_PATIENCE) &&
+        __atomic_compare_exchange_n(&cg->oom_claimed, &claimed, now, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED))
+        return now;
+    (void)sleep_until(now + NSEC_PER_MSEC, SLEEP_KILLABLE);
+    return 0;
+}
+
+static void oom_unclaim(struct cgroup *cg, u64 claim)
+{
+    (void)__atomic_compare_exchange_n(&cg->oom_claimed, &claim, 0, false, __ATOMIC_RELEASE,
+                                      __ATOMIC_RELAXED);
+}
+
+/* True: something was or will be freed. A kill is noted for `all`, too: before it, as others may
+ * see the victim die at once, and then look since when. REQUIRES cg to be claimed. */
+static bool oom_in_claimed(struct cgroup *cg, struct cgroup *all)
+{
     struct oom_choice choice = {.top = cg};
 
     cgroup_for_each_below(cg, oom_measure, &choice);
+    DELAYPOINT(oom_measured);
     if (oom_waits(cg, &choice))
         return true;
-    WRITE_ONCE(cg->oom_since, time_ns());
-    WRITE_ONCE(all->oom_since, time_ns());
+    if (choice.best) {
+        WRITE_ONCE(cg->oom_since, time_ns());
+        WRITE_ONCE(all->oom_since, time_ns());
+    }
     oom_kill_in(cg, &choice);
-    if (choice.killed) {
+    if (choice.killed)
         log_warn("memory of control group %s is full: killed a process",
                  cg->name[0] ? cg->name : "/");
-    } else {
-        WRITE_ONCE(cg->oom_since, since);
-        WRITE_ONCE(all->oom_since, all_since);
+    return choice.best; /* not killed: it has ended by itself, or left the group */
+}
+
+static bool oom_in(struct cgroup *cg, struct cgroup *all)
+{
+    u64 claim = oom_claim(cg);
+    bool done = true;
+
+    if (claim) {
+        done = oom_in_claimed(cg, all);
+        oom_unclaim(cg, claim);
     }
-    return choice.killed;
+    return done;
 }
 
 /* No RAM: the largest group's turn, else any process's. The largest is another one as soon as the
  * victim begins to give back, so all of the machine waits for it. */
-static bool oom_machine(void)
+static bool oom_machine_claimed(void)
 {
     struct oom_choice any = {.top = &cgroup_root};
     struct cgroup *cg;
@@ -182,7 +213,19 @@ static bool oom_machine(void)
     done = cg && oom_in(cg, &cgroup_root);
     if (cg)
         cgroup_put(cg);
-    return done || oom_in(&cgroup_root, &cgroup_root);
+    return done || oom_in_claimed(&cgroup_root, &cgroup_root);
+}
+
+static bool oom_machine(void)
+{
+    u64 claim = oom_claim(&cgroup_root);
+    bool done = true;
+
+    if (claim) {
+        done = oom_machine_claimed();
+        oom_unclaim(&cgroup_root, claim);
+    }
+    return done;
 }
 
 bool up_oom(struct account *account)

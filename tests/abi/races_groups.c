@@ -29,6 +29,89 @@ static void groups_mount(void)
     rmdir(GROUP);
 }
 
+#define MIB (1 << 20)
+
+static long memory_event(const char *name)
+{
+    char text[512] = "";
+    int fd = open(GROUP "/memory.events", O_RDONLY);
+    const char *at;
+
+    EXPECT(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 && close(fd) == 0);
+    at = strstr(text, name);
+    EXPECT(at && (at == text || at[-1] == '\n'));
+    return atol(at + strlen(name));
+}
+
+static char *small_pages(size_t bytes)
+{
+    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    EXPECT(at != MAP_FAILED);
+    madvise(at, bytes, MADV_NOHUGEPAGE); /* a Linux may have no others */
+    return at;
+}
+
+/* Has most of the memory, and wants more as soon as the other one has met the limit. */
+static pid_t start_large(int ready)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        char *at = small_pages(20 * MIB);
+        memset(at, 1, 10 * MIB);
+        EXPECT(write(ready, "", 1) == 1);
+        while (!memory_event("max "))
+            sched_yield();
+        usleep(5000); /* a part of what the other dwells */
+        memset(at + 10 * MIB, 1, 10 * MIB);
+        _exit(1); /* not reached */
+    }
+    return pid;
+}
+
+static pid_t start_small(int ready)
+{
+    pid_t pid = fork();
+    char c;
+
+    if (pid == 0) {
+        char *at = small_pages(8 * MIB);
+        become_dweller();
+        EXPECT(read(ready, &c, 1) == 1);
+        memset(at, 1, 8 * MIB);
+        _exit(0);
+    }
+    return pid;
+}
+
+static void fill_a_group_at_once(void)
+{
+    int ready[2], status;
+    pid_t large, small;
+
+    EXPECT(mkdir(GROUP, 0755) == 0 && put(GROUP "/memory.max", "16M") && pipe(ready) == 0);
+    EXPECT(put(GROUP "/cgroup.procs", "0"));
+    large = start_large(ready[1]);
+    small = start_small(ready[0]);
+    EXPECT(put(GROUPS "/cgroup.procs", "0"));
+    EXPECT(waitpid(large, &status, 0) == large);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    EXPECT(waitpid(small, &status, 0) == small && status == 0);
+    EXPECT(memory_event("oom_kill ") == 1);
+    EXPECT(close(ready[0]) == 0 && close(ready[1]) == 0 && rmdir(GROUP) == 0);
+}
+
+TEST(of_two_that_fill_a_group_at_once_one_dies)
+{
+    groups_mount();
+    EXPECT(put(GROUPS "/cgroup.subtree_control", "+memory"));
+    dwell("oom_measured", true);
+    for (int i = 0; i < 4; i++)
+        fill_a_group_at_once();
+    dwell("oom_measured", false);
+}
+
 static void *no_thread(void *arg)
 {
     return NULL;
