@@ -221,6 +221,7 @@ s64 signal_group_members(struct pid *pgrp, u64 shared, signal_member_fn *send, c
     struct group_walk w = {.pgrp = pgrp, .shared = shared, .send = send, .arg = arg};
     s64 result = -ESRCH;
 
+    signal_group_settle(pgrp, shared);
     while (signal_group_some(&w, &result))
         cond_yield();
     return result;

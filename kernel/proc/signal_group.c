@@ -3,7 +3,8 @@
  * The kernel's signals to process groups: those of terminals, and the hang-up of orphaned groups.
  * They come with locks held and interrupts off, so to a large group a worker sends, to some at a
  * time: from its oldest member on, as new ones join at the other end. Who leaves the group corrects
- * the walks that are under way.
+ * the walks that are under way. What a program sends to the group afterwards does not overtake it:
+ * members that were continued first and stopped then would stay so.
  *
  * Lock order: proc_lock, siglock.
  */
@@ -23,7 +24,7 @@ struct group_signal {
     struct pid *pgrp;       /* I  a reference */
     int sig, then;          /* I */
     u64 nr;                 /* p  signal_shared_number's */
-    bool again;             /* p  it was sent once more meanwhile */
+    u64 again;              /* p  it was sent once more meanwhile: that one's number, or 0 */
     struct work work;
 };
 static LIST_HEAD(group_signals); /* p */
@@ -48,16 +49,11 @@ static void group_signal_one(struct process *p, int sig, int then, u64 nr)
         (void)signal_send_shared(p, then, NULL, nr);
 }
 
-/* Some more, then the worker's other jobs. */
-static void group_signal_run(struct work *work)
+/* To some more members; false: that was all. REQUIRES(proc_lock) */
+static bool group_signal_some_locked(struct group_signal *g)
 {
-    struct group_signal *g = container_of(work, struct group_signal, work);
     struct list_node *members = &g->pgrp->tasks[PID_PGID];
-    bool more;
-    u64 flags;
 
-    DELAYPOINT(group_signal);
-    spin_lock_irqsave(&proc_lock, &flags);
     for (unsigned n = 0; n < AT_ONCE && g->next != members; n++) {
         struct process *p = list_entry(g->next, struct process, pgid_node);
 
@@ -65,11 +61,23 @@ static void group_signal_run(struct work *work)
         group_signal_one(p, g->sig, g->then, g->nr);
     }
     if (g->next == members && g->again) {
-        g->again = false;
-        g->nr = signal_shared_number();
+        g->nr = g->again;
+        g->again = 0;
         g->next = members->prev;
     }
-    more = g->next != members;
+    return g->next != members;
+}
+
+/* Some more, then the worker's other jobs. */
+static void group_signal_run(struct work *work)
+{
+    struct group_signal *g = container_of(work, struct group_signal, work);
+    bool more;
+    u64 flags;
+
+    DELAYPOINT(group_signal);
+    spin_lock_irqsave(&proc_lock, &flags);
+    more = group_signal_some_locked(g);
     if (!more)
         list_del(&g->node);
     spin_unlock_irqrestore(&proc_lock, flags);
@@ -79,6 +87,35 @@ static void group_signal_run(struct work *work)
     }
     pid_put(g->pgrp);
     kfree(g);
+}
+
+/* One sent before `nr` that has not reached all members. */
+static struct group_signal *group_signal_unfinished_locked(const struct pid *pgrp, u64 nr)
+{
+    struct group_signal *g;
+
+    list_for_each (g, &group_signals, node) {
+        if (g->pgrp == pgrp && g->nr < nr && g->next != &pgrp->tasks[PID_PGID])
+            return g;
+    }
+    return NULL;
+}
+
+void signal_group_settle(struct pid *pgrp, u64 nr)
+{
+    struct group_signal *g;
+    u64 flags;
+
+    if (likely(list_empty(&group_signals)))
+        return;
+    do {
+        spin_lock_irqsave(&proc_lock, &flags);
+        g = group_signal_unfinished_locked(pgrp, nr);
+        if (g)
+            (void)group_signal_some_locked(g);
+        spin_unlock_irqrestore(&proc_lock, flags);
+        cond_yield();
+    } while (g);
 }
 
 static struct group_signal *group_signal_find_locked(const struct pid *pgrp, int sig, int then)
@@ -99,7 +136,8 @@ static bool group_signal_later(struct pid *pgrp, int sig, int then)
     struct account *former;
 
     if (g) {
-        g->again = true;
+        if (!g->again)
+            g->again = signal_shared_number();
         return true;
     }
     former = account_swap(NULL);

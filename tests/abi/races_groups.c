@@ -4,6 +4,7 @@
  */
 #include "dwell.h"
 
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 
 /* ------------------------------------------------------------- control groups */
@@ -209,4 +210,78 @@ TEST(a_group_does_not_fork_ahead_of_its_signal)
             usleep(1000);
         }
     }
+}
+
+#define JOB 40 /* processes: too many for a terminal's signal to reach all at once */
+
+static int answers[2];
+
+static void answer(int sig)
+{
+    write(answers[1], "", 1);
+}
+
+static int controlling_terminal(int *slave)
+{
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY), unlock = 0, index = -1;
+    char name[32];
+
+    EXPECT(setsid() > 0 && master >= 0 && ioctl(master, TIOCSPTLCK, &unlock) == 0);
+    EXPECT(ioctl(master, TIOCGPTN, &index) == 0);
+    snprintf(name, sizeof(name), "/dev/pts/%d", index);
+    *slave = open(name, O_RDWR);
+    EXPECT(*slave >= 0);
+    return master;
+}
+
+static pid_t start_job(void)
+{
+    pid_t first = 0;
+
+    signal(SIGINT, answer);
+    for (int i = 0; i < JOB; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            sleep_for_ever();
+        EXPECT(pid > 0 && setpgid(pid, first) == 0);
+        first = first ? first : pid;
+    }
+    return first;
+}
+
+/* What continues it comes after what has stopped it, for each of its processes: each hears the
+ * interrupt. */
+static void continue_a_job_as_it_stops(void)
+{
+    int slave, master = controlling_terminal(&slave), status;
+    pid_t job;
+    char c;
+
+    EXPECT(pipe(answers) == 0);
+    job = start_job();
+    EXPECT(tcsetpgrp(slave, job) == 0);
+    EXPECT(write(master, "\032", 1) == 1);
+    EXPECT(waitpid(job, &status, WUNTRACED) == job && WIFSTOPPED(status));
+    EXPECT(kill(-job, SIGCONT) == 0);
+    EXPECT(write(master, "\003", 1) == 1);
+    for (int i = 0; i < JOB; i++)
+        EXPECT(read(answers[0], &c, 1) == 1);
+    EXPECT(kill(-job, SIGKILL) == 0);
+    _exit(0);
+}
+
+TEST(a_large_job_that_is_just_stopping_is_continued_as_a_whole)
+{
+    pid_t pid;
+    int status;
+
+    dwell_of("group_signal", true, "");
+    pid = fork();
+    if (pid == 0) {
+        alarm(5);
+        continue_a_job_as_it_stops();
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid);
+    dwell_of("group_signal", false, "");
+    EXPECT(status == 0);
 }
