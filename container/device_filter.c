@@ -368,8 +368,8 @@ int cgroup_detach_device_filter(struct cgroup *cg, struct device_filter *f)
     int err = 0;
 
     mutex_lock(&filters_lock);
-    if (!f && cg->devices && cg->devices->only)
-        f = cg->devices->filters[0];
+    if (cg->devices && cg->devices->only)
+        f = cg->devices->filters[0]; /* whichever is named, as on Linux */
     if (!f && cg->devices) {
         err = -EINVAL;
     } else if (!f || !filters_has(cg->devices, f)) {

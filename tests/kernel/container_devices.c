@@ -93,6 +93,10 @@ SELFTEST(container_device_filters_of_all_ancestors_must_agree)
     CHECK(!cgroup_detach_device_filter(top, a) && cgroup_device_allowed(below, &other));
     CHECK(cgroup_detach_device_filter(top, NULL) == -ENOENT);
     CHECK(cgroup_detach_device_filter(top, a) == -ENOENT);
+    CHECK(!cgroup_attach_device_filter(top, a, true));
+    CHECK(!cgroup_attach_device_filter(top, b, true)); /* in its place */
+    CHECK(!cgroup_detach_device_filter(top, a));       /* whichever is named */
+    CHECK(cgroup_detach_device_filter(top, NULL) == -ENOENT);
     device_filter_put(a);
     device_filter_put(b);
     CHECK(!cgroup_remove(below) && !cgroup_remove(top));
