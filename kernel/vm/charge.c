@@ -18,7 +18,7 @@
 #define RECLAIM_NAMES 256
 #define RECLAIM_ROUNDS 16
 #define RAM_SPARE 1024UL /* pages: with more there is RAM */
-#define CPU_SPARE 64UL   /* as many may be in a processor's own cache (mm/page.c) */
+#define CPU_SPARE 80UL   /* as many may be in a processor's own cache (mm/page.c) */
 
 COUNTER(charge_relieves);
 
