@@ -3,7 +3,9 @@
  * A guest's debug registers (SDM vol. 3, 17.2; APM vol. 2, 13.1). Every access to one exits, so
  * they are state of the vCPU like any other. The CPU has DR0 to DR3 only while DR7 arms one of
  * them, and has zeros again after each stay in the guest: the host uses none, and whoever comes
- * next finds none. DR7, and DR6 under AMD-V, are switched by the CPU itself.
+ * next finds none. DR7 is switched by the CPU itself; DR6 says after a #DB what it was for, since
+ * it begins each stay with nothing set. A debugger of the VMM (debugger.c) may have the CPU's
+ * registers instead of the guest, whose own are kept.
  *
  * #DB and #AC are intercepted and injected again: delivering one may raise the next (a watched
  * stack, a misaligned one), for ever and with no boundary at which an interrupt of the host's could
@@ -26,6 +28,16 @@ void vcpu_debug_reset(struct vcpu *v)
         v->dr[i] = 0;
     v->dr6 = DR6_FIXED;
     v->dr7 = DR7_FIXED;
+    vcpu_debug_update(v);
+}
+
+void vcpu_debug_update(struct vcpu *v)
+{
+    u32 control = v->debugger.control;
+
+    v->cpu_dr7 = control & KVM_GUESTDBG_USE_HW_BP ? v->debugger.dr7 : v->dr7;
+    v->debug_entry = (u8)((v->cpu_dr7 & DR7_ARMED ? DEBUG_BREAKPOINTS : 0) |
+                          (control & KVM_GUESTDBG_SINGLESTEP ? DEBUG_STEP : 0));
 }
 
 /* ------------------------------------------------------------- around the guest */
@@ -38,16 +50,26 @@ static void debug_write_breakpoints(const u64 dr[4])
     write_dr3(dr[3]);
 }
 
+/* An entry that delivers an event does not step: it would push the flag. It is the step itself. */
 void vcpu_debug_in(struct vcpu *v)
 {
-    debug_write_breakpoints(v->dr);
-    v->breakpoints_in = true;
+    bool theirs = v->debugger.control & KVM_GUESTDBG_USE_HW_BP;
+
+    if (v->debug_entry & DEBUG_BREAKPOINTS)
+        debug_write_breakpoints(theirs ? v->debugger.dr : v->dr);
+    v->stepping = (v->debug_entry & DEBUG_STEP) && !v->event_set;
+    v->step_tf = v->rflags & RFLAGS_TF;
+    if (v->stepping)
+        v->rflags |= RFLAGS_TF;
 }
 
 void vcpu_debug_out(struct vcpu *v)
 {
-    debug_write_breakpoints((const u64[4]){0});
-    v->breakpoints_in = false;
+    if (v->debug_entry & DEBUG_BREAKPOINTS)
+        debug_write_breakpoints((const u64[4]){0});
+    if (v->stepping && !v->step_tf)
+        v->rflags &= ~(u64)RFLAGS_TF;
+    v->stepping = false;
 }
 
 /* ------------------------------------------------------------- exceptions */
@@ -60,6 +82,7 @@ static void debug_set_status(struct vcpu *v, u64 bits)
         v->dr6 &= ~DR6_HITS;
     v->dr6 |= bits & DR6_KNOWN;
     v->dr7 &= ~DR7_GD;
+    vcpu_debug_update(v);
 }
 
 void vcpu_debug_exception(struct vcpu *v, u64 bits)
@@ -67,6 +90,15 @@ void vcpu_debug_exception(struct vcpu *v, u64 bits)
     debug_set_status(v, bits);
     hv_ops->set_shadow(v, 0); /* it ends with the delivery */
     vcpu_queue_exception(v, VEC_DB, false, 0);
+}
+
+/* What is the debugger's step is not the guest's. */
+void vcpu_debug_stepped(struct vcpu *v)
+{
+    if (v->debug_entry & DEBUG_STEP)
+        vcpu_request(v, VCPU_REQ_DEBUG);
+    else
+        vcpu_debug_exception(v, DR6_BS);
 }
 
 /* ------------------------------------------------------------- MOV to and from */
@@ -117,4 +149,5 @@ void vcpu_set_debug(struct vcpu *v, u64 dr6, u64 dr7)
 {
     v->dr6 = (dr6 & DR6_KNOWN) | DR6_FIXED;
     v->dr7 = (dr7 & DR7_KNOWN) | DR7_FIXED;
+    vcpu_debug_update(v);
 }

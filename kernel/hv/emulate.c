@@ -405,7 +405,8 @@ static int emulate_result(struct vcpu *v, int result)
         return v->emul.halted ? emulate_halted(v) : emulate_leave(v, 1);
     case EMUL_REPEAT:
         emulate_finish(v);
-        return emulate_leave(v, v->exception.pending ? 1 : 2);
+        return emulate_leave(
+            v, v->exception.pending || (READ_ONCE(v->requests) & VCPU_REQ_DEBUG) ? 1 : 2);
     case EMUL_FAULT:
         emulate_fault(v);
         return emulate_leave(v, 1);

@@ -56,6 +56,7 @@ void vcpu_queue_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
         error = 0;
     }
     v->exception.pending = true;
+    v->exception.soft = 0;
     v->exception.vector = vector;
     v->exception.has_error = has_error;
     v->exception.error = error;
@@ -417,8 +418,26 @@ static int exit_unknown(struct vcpu *v)
     return 0;
 }
 
+/* INT3, INT n or INTO, at rip still, where the CPU cannot tell the first from the others. */
+static int exit_soft(struct vcpu *v)
+{
+    u8 len = vcpu_decode_len(v);
+    const struct emul_insn *i = &v->emul.insn;
+
+    if (!len)
+        return exit_ud(v);
+    if (i->opcode == 0xcc && vcpu_debugger_takes(v, VEC_BP))
+        return vcpu_debugger_exit(v, VEC_BP, 0);
+    vcpu_queue_exception(v, VEC_BP, false, 0);
+    v->exception.vector = i->opcode == 0xcd ? (u8)i->imm : i->opcode == 0xce ? VEC_OF : VEC_BP;
+    v->exception.soft = len;
+    return 1;
+}
+
 static int exit_exception(struct vcpu *v)
 {
+    if (unlikely(v->debugger.control) && vcpu_debugger_takes(v, v->exit.vector))
+        return vcpu_debugger_exit(v, v->exit.vector, v->exit.debug);
     switch (v->exit.vector) {
     case VEC_UD:
         return exit_ud(v);
@@ -453,6 +472,7 @@ static int (*const exit_handlers[])(struct vcpu *) = {
     [HV_EXIT_UD] = exit_ud,
     [HV_EXIT_PAUSE] = exit_pause,
     [HV_EXIT_TASK] = exit_task,
+    [HV_EXIT_SOFT] = exit_soft,
     [HV_EXIT_FAIL] = exit_fail,
     [HV_EXIT_UNKNOWN] = exit_unknown,
 };

@@ -66,6 +66,7 @@ enum hv_exit {
     HV_EXIT_UD,     /* an instruction the guest does not have: #UD */
     HV_EXIT_PAUSE,
     HV_EXIT_TASK, /* a switch of tasks by hardware */
+    HV_EXIT_SOFT, /* a software interrupt, about to be executed: only under TCG */
     HV_EXIT_FAIL, /* the CPU refused the guest state */
     HV_EXIT_UNKNOWN,
 };
@@ -149,6 +150,7 @@ struct hv_ops {
     int (*get_msr)(struct vcpu *vcpu, u32 msr, u64 *out);
     int (*set_msr)(struct vcpu *vcpu, u32 msr, u64 v);
     void (*intercept_msrs)(struct vcpu *vcpu, bool all); /* all, or as usual */
+    void (*intercept_exceptions)(struct vcpu *vcpu);     /* those of vcpu_exceptions() */
     u8 (*cpl)(struct vcpu *vcpu);
     void (*get_mode)(struct vcpu *vcpu, struct hv_mode *out);
     void (*set_tsc_offset)(struct vcpu *vcpu, u64 offset);
@@ -233,9 +235,15 @@ struct vcpu {
     bool nmi_pending;                /* q */
     bool init_pending, sipi_pending; /* q */
 
-    u64 efer, apic_base, cr8;         /* r */
-    u64 dr[4], dr6, dr7;              /* r  debug.c */
-    bool breakpoints_in;              /* r  dr is in the CPU */
+    u64 efer, apic_base, cr8; /* r */
+    u64 dr[4], dr6, dr7;      /* r  debug.c */
+    struct {
+        u32 control; /* KVM_GUESTDBG_*; 0: none */
+        u64 dr[4], dr7;
+    } debugger;                       /* r  its VMM's: debugger.c */
+    u64 cpu_dr7;                      /* r  for the CPU: the guest's or the debugger's */
+    u8 debug_entry;                   /* r  DEBUG_*: what an entry has to do for them */
+    bool stepping, step_tf;           /* r  TF is the debugger's; and the guest's own was set */
     u64 xcr0;                         /* r */
     u64 platform_info, misc_features; /* r  MSRs: CPUID can fault; does */
     bool pv_enforced;                 /* r  paravirtual features only where CPUID shows them */
@@ -268,6 +276,7 @@ struct vcpu {
     struct {
         bool pending, has_error;
         u8 vector;
+        u8 soft; /* length of the INT that is to be executed; 0: an exception */
         u32 error;
     } exception;
     bool nmi_injected;
@@ -318,6 +327,7 @@ enum vcpu_request {
     VCPU_REQ_EOI = 1 << 3, /* a level has ended: see irqchip_take_eoi */
     VCPU_REQ_SHUTDOWN = 1 << 4,
     VCPU_REQ_FILTER = 1 << 5, /* vm->filter has come or gone */
+    VCPU_REQ_DEBUG = 1 << 6,  /* the debugger's step is done */
 };
 
 /* ---- kvm_dev.c ---- */
@@ -427,22 +437,38 @@ int vcpu_mmio_loaded(struct vcpu *vcpu, const void *data);
 #define DR7_ARMED 0xffUL /* L0 G0 .. L3 G3 */
 #define DR6_BS (1UL << 14)
 void vcpu_debug_reset(struct vcpu *vcpu);
-/* The CPU's DR0 to DR3 before (where DR7 arms one) and after a stay in the guest; interrupts off.
- */
+enum { DEBUG_BREAKPOINTS = 1, DEBUG_STEP = 2 };
+/* The CPU's DR0 to DR3 before and after a stay in the guest where cpu_dr7 arms one, and TF where a
+ * debugger steps: where debug_entry is not 0. Interrupts off. */
 void vcpu_debug_in(struct vcpu *vcpu);
 void vcpu_debug_out(struct vcpu *vcpu);
 /* Queues #DB; bits are those that DR6 gains. */
 void vcpu_debug_exception(struct vcpu *vcpu, u64 bits);
 /* After an instruction that the CPU did not execute: the trap, if TF was set before it. */
+void vcpu_debug_stepped(struct vcpu *vcpu);
 static inline void vcpu_debug_step(struct vcpu *vcpu, u64 rflags)
 {
-    if (unlikely(rflags & RFLAGS_TF))
-        vcpu_debug_exception(vcpu, DR6_BS);
+    if (unlikely((rflags & RFLAGS_TF) | (vcpu->debug_entry & DEBUG_STEP)))
+        vcpu_debug_stepped(vcpu);
 }
 /* A guest's MOV: 0, or EMUL_FAULT with *fault. */
 int vcpu_read_dr(struct vcpu *vcpu, unsigned nr, u64 *out, struct emul_fault *fault);
 int vcpu_write_dr(struct vcpu *vcpu, unsigned nr, u64 value, struct emul_fault *fault);
 void vcpu_set_debug(struct vcpu *vcpu, u64 dr6, u64 dr7);
+void vcpu_debug_update(struct vcpu *vcpu); /* dr7 or the debugger has changed */
+
+/* ---- debugger.c: KVM_SET_GUEST_DEBUG ---- */
+#define HV_GUESTDBG_KNOWN                                                       \
+    (KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |   \
+     KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP | \
+     KVM_GUESTDBG_BLOCKIRQ)
+s64 vcpu_set_guest_debug(struct vcpu *vcpu, u64 arg);
+/* A bitmap: what is always intercepted, and what the debugger asks for. */
+u32 vcpu_exceptions(const struct vcpu *vcpu);
+/* An exception that has ended the guest's stay is the debugger's. */
+bool vcpu_debugger_takes(const struct vcpu *vcpu, u8 vector);
+/* Fills vcpu->run; bits are those of DR6. 0, as vcpu_handle_exit. */
+int vcpu_debugger_exit(struct vcpu *vcpu, u8 vector, u64 bits);
 
 /* ---- cpuid.c, msr.c, clock.c, state.c ---- */
 int hv_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 max, u32 *count);

@@ -140,6 +140,8 @@ static void vcpu_event_entered(struct vcpu *v)
     else if (v->event_set == VCPU_IRQ)
         v->irq_injected = -1;
     v->event_set = VCPU_NO_EVENT;
+    if (unlikely(v->debug_entry & DEBUG_STEP) && !v->exit.delivering)
+        vcpu_debug_stepped(v);
 }
 
 /* No event, and none of an entry that did not happen. A negative vector is none. */
@@ -151,19 +153,24 @@ static bool vcpu_is_quiet(struct vcpu *v)
 }
 
 /* What cannot come with this entry comes as soon as the guest can take it: after the delivery of
- * another event, that is before the handler's first instruction. */
+ * another event, that is before the handler's first instruction. A debugger may hold off all that
+ * has not been taken yet; one that steps stops there too. */
 static __noinline void vcpu_inject_waiting(struct vcpu *v)
 {
-    bool busy;
+    bool busy, blocked = v->debugger.control & KVM_GUESTDBG_BLOCKIRQ;
 
     if (unlikely(v->event_set)) /* for an entry that did not happen */
         hv_ops->inject_none(v);
     v->event_set = VCPU_NO_EVENT;
-    if (!v->exception.pending && !v->nmi_injected)
+    if (!v->exception.pending && !v->nmi_injected && !blocked)
         vcpu_take_event(v);
     busy = vcpu_inject_one(v);
+    if (unlikely(v->debug_entry & DEBUG_STEP))
+        v->exit_soon = busy;
     if (unlikely(v->nmi_injected) && v->event_set == VCPU_EXCEPTION)
         v->exit_soon = true;
+    if (unlikely(blocked))
+        return;
     if (unlikely(READ_ONCE(v->nmi_pending)) && busy)
         v->exit_soon = true;
     else if (unlikely(READ_ONCE(v->nmi_pending)))
@@ -263,7 +270,7 @@ static void vcpu_swap_in(struct vcpu *v)
         xsetbv(0, v->xcr0);
     if (unlikely(v->tsc_aux) && cpu_has(X86_RDTSCP))
         wrmsr(MSR_TSC_AUX, v->tsc_aux);
-    if (unlikely(v->dr7 & DR7_ARMED))
+    if (unlikely(v->debug_entry))
         vcpu_debug_in(v);
 }
 
@@ -271,7 +278,7 @@ static void vcpu_swap_out(struct vcpu *v)
 {
     u64 host = fpu_xcr0();
 
-    if (unlikely(v->breakpoints_in))
+    if (unlikely(v->debug_entry))
         vcpu_debug_out(v);
     if (unlikely(v->tsc_aux) && cpu_has(X86_RDTSCP))
         wrmsr(MSR_TSC_AUX, 0);
@@ -328,6 +335,11 @@ static bool vcpu_window_open(struct vcpu *v)
     return vcpu_hears_user(v) && hv_ops->irq_allowed(v) && v->user_irq < 0 && !vcpu_event_ready(v);
 }
 
+static bool vcpu_step_done(struct vcpu *v)
+{
+    return vcpu_take_request(v, VCPU_REQ_DEBUG) && vcpu_debugger_exit(v, VEC_DB, DR6_BS) == 0;
+}
+
 /* True: a request leads to user space, v->run is filled. */
 static bool vcpu_serve_requests(struct vcpu *v)
 {
@@ -345,6 +357,8 @@ static bool vcpu_serve_requests(struct vcpu *v)
         v->run->exit_reason = KVM_EXIT_SHUTDOWN;
         return true;
     }
+    if (vcpu_step_done(v))
+        return true;
     vector = vcpu_take_request(v, VCPU_REQ_EOI) ? irqchip_take_eoi(v) : -1;
     if (vector < 0)
         return false;
@@ -371,8 +385,11 @@ static int vcpu_prepare(struct vcpu *v)
     if (unlikely(READ_ONCE(v->init_pending) || READ_ONCE(v->sipi_pending)))
         vcpu_take_signals(v);
     if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
-        int err = vcpu_block(v);
+        int err;
 
+        if (vcpu_step_done(v)) /* over a HLT */
+            return 0;
+        err = vcpu_block(v);
         return err ? err : 2;
     }
     if (unlikely(READ_ONCE(v->requests)) && vcpu_serve_requests(v))

@@ -239,7 +239,7 @@ static s64 state_set_mp_state(struct vcpu *v, u64 arg)
 static void state_read_events(struct vcpu *v, struct kvm_vcpu_events *out)
 {
     struct kvm_vcpu_events e = {
-        .exception = {.injected = v->exception.pending,
+        .exception = {.injected = v->exception.pending && !v->exception.soft,
                       .nr = v->exception.vector,
                       .has_error_code = v->exception.has_error,
                       .error_code = v->exception.error},
@@ -285,6 +285,7 @@ static int state_write_events(struct vcpu *v, const struct kvm_vcpu_events *e)
     if (!state_events_valid(e))
         return -EINVAL;
     v->exception.pending = e->exception.injected;
+    v->exception.soft = 0;
     v->exception.vector = e->exception.nr;
     v->exception.has_error = e->exception.has_error_code;
     v->exception.error = e->exception.error_code;
@@ -440,15 +441,25 @@ static const struct {
     unsigned cmd;
     s64 (*run)(struct vcpu *v, u64 arg);
 } state_ioctls[] = {
-    {KVM_GET_REGS, state_get_regs},           {KVM_SET_REGS, state_set_regs},
-    {KVM_GET_SREGS, state_get_sregs},         {KVM_SET_SREGS, state_set_sregs},
-    {KVM_GET_DEBUGREGS, state_get_debugregs}, {KVM_SET_DEBUGREGS, state_set_debugregs},
-    {KVM_GET_CPUID2, state_get_cpuid},        {KVM_SET_CPUID2, state_set_cpuid},
-    {KVM_GET_MP_STATE, state_get_mp_state},   {KVM_SET_MP_STATE, state_set_mp_state},
-    {KVM_GET_VCPU_EVENTS, state_get_events},  {KVM_SET_VCPU_EVENTS, state_set_events},
-    {KVM_INTERRUPT, state_interrupt},         {KVM_NMI, state_nmi},
-    {KVM_SET_SIGNAL_MASK, state_signal_mask}, {KVM_TRANSLATE, state_translate},
-    {KVM_ENABLE_CAP, state_enable_cap},       {KVM_SET_TSC_KHZ, state_set_tsc_khz},
+    {KVM_GET_REGS, state_get_regs},
+    {KVM_SET_REGS, state_set_regs},
+    {KVM_GET_SREGS, state_get_sregs},
+    {KVM_SET_SREGS, state_set_sregs},
+    {KVM_GET_DEBUGREGS, state_get_debugregs},
+    {KVM_SET_DEBUGREGS, state_set_debugregs},
+    {KVM_GET_CPUID2, state_get_cpuid},
+    {KVM_SET_CPUID2, state_set_cpuid},
+    {KVM_GET_MP_STATE, state_get_mp_state},
+    {KVM_SET_MP_STATE, state_set_mp_state},
+    {KVM_GET_VCPU_EVENTS, state_get_events},
+    {KVM_SET_VCPU_EVENTS, state_set_events},
+    {KVM_INTERRUPT, state_interrupt},
+    {KVM_NMI, state_nmi},
+    {KVM_SET_SIGNAL_MASK, state_signal_mask},
+    {KVM_TRANSLATE, state_translate},
+    {KVM_ENABLE_CAP, state_enable_cap},
+    {KVM_SET_TSC_KHZ, state_set_tsc_khz},
+    {KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug},
 };
 
 s64 vcpu_ioctl_state(struct vcpu *v, unsigned cmd, u64 arg)

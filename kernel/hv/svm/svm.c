@@ -33,7 +33,6 @@
 #define IOPM_ORDER 2 /* 12 KiB and a bit: 4 pages */
 #define MSRPM_ORDER 1
 #define CPUID_NRIP 8U /* 8000000A edx */
-#define DR6_STEP (1UL << 14)
 
 static DEFINE_PER_CPU(u64, svm_host_vmcb_pa);
 static u8 *svm_iopm, *svm_msrpm; /* all of both intercepted, but for the MSRs in svm_direct */
@@ -156,18 +155,29 @@ static void svm_vcpu_destroy(struct vcpu *v)
     kfree(v->arch);
 }
 
+/* QEMU's TCG takes INT3 for a software interrupt. */
+static void svm_intercept_exceptions(struct vcpu *v)
+{
+    struct vmcb *b = vmcb_of(v);
+
+    b->intercept_exceptions = vcpu_exceptions(v);
+    b->intercept3 &= ~I3_SOFT_INT;
+    if (svm_is_tcg && (b->intercept_exceptions & 1U << VEC_BP))
+        b->intercept3 |= I3_SOFT_INT;
+}
+
 static void svm_control_init(struct vcpu *v, struct vmcb *b)
 {
     b->intercept_cr_read = 1 << 8;
     b->intercept_cr_write = 1 << 8 | 1 << 4;
     b->intercept_dr_read = b->intercept_dr_write = 0xffff;
-    b->intercept_exceptions = 1U << VEC_DB | 1U << VEC_AC | 1U << VEC_MC;
     b->intercept3 = I3_INTR | I3_NMI | I3_SMI | I3_INIT | I3_CR0_SEL | I3_RDPMC | I3_CPUID |
                     I3_INVD | I3_HLT | I3_INVLPGA | I3_IOIO | I3_MSR | I3_TASK_SWITCH | I3_SHUTDOWN;
     if (svm_is_tcg)
         b->intercept3 |= I3_TR_WRITE; /* see svm_tr_attrib */
     b->intercept4 = I4_VMRUN | I4_VMMCALL | I4_VMLOAD | I4_VMSAVE | I4_STGI | I4_CLGI | I4_SKINIT |
                     I4_WBINVD | I4_MONITOR | I4_MWAIT | I4_XSETBV | I4_RDPRU;
+    svm_intercept_exceptions(v);
     b->iopm_base = virt_hpa(svm_iopm).v;
     b->msrpm_base = virt_hpa(v->vm->filter ? svm_msrpm_all : svm_msrpm).v;
     b->tsc_offset = v->tsc_offset;
@@ -197,6 +207,7 @@ static void svm_vcpu_reset(struct vcpu *v)
     svm_set_efer(v, 0);
     svm_of(v)->flush = true;
     svm_of(v)->nmi_masked = svm_of(v)->iret_seen = svm_of(v)->step = false;
+    svm_of(v)->soft_len = 0;
     svm_set_cr(v, 0, CR0_ET | CR0_CD | CR0_NW);
     svm_set_cr(v, 4, 0);
     v->shadowed = false;
@@ -223,13 +234,12 @@ static enum hv_exit svm_exit_fault(struct vcpu *v, const struct vmcb *b)
     return HV_EXIT_PAGE_FAULT;
 }
 
-/* Machine checks are the host's: delivered here, before anything else can happen. Of a #DB the
- * bits are in DR6 already. */
+/* Machine checks are the host's: delivered here, before anything else can happen. */
 static enum hv_exit svm_exit_exception(struct vcpu *v, const struct vmcb *b)
 {
     v->exit.vector = (u8)(b->exit_code - SVM_EXCEPTION);
     v->exit.error = (u32)b->exit_info1;
-    v->exit.debug = 0;
+    v->exit.debug = b->dr6 & ~DR6_FIXED; /* of a #DB */
     if (v->exit.vector != VEC_MC)
         return HV_EXIT_EXCEPTION;
     __asm__ volatile("int $18" ::: "memory");
@@ -268,6 +278,8 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
         svm_of(v)->iret_rip = v->rip;
         b->intercept3 &= ~I3_IRET;
         return HV_EXIT_INTERRUPT;
+    case SVM_SOFT_INT:
+        return HV_EXIT_SOFT;
     case SVM_CPUID:
         v->exit.insn_len = svm_insn_len(v, b, 2);
         return HV_EXIT_CPUID;
@@ -319,6 +331,22 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
 
 /* ------------------------------------------------------------- running */
 
+/* Our trap flag; and what a software interrupt or exception pushes, which is the address of the
+ * next instruction. */
+static __noinline void svm_write_guest_rare(struct vcpu *v, struct vmcb *b)
+{
+    struct svm_vcpu *s = svm_of(v);
+
+    if (s->step) {
+        s->step_tf = v->rflags & RFLAGS_TF;
+        b->rflags |= RFLAGS_TF;
+    }
+    if (s->soft_len && svm_nrip)
+        b->next_rip = v->rip + s->soft_len;
+    else if (s->soft_len)
+        b->rip = v->rip + s->soft_len;
+}
+
 static void svm_write_guest(struct vcpu *v, struct vmcb *b)
 {
     struct svm_vcpu *s = svm_of(v);
@@ -327,9 +355,11 @@ static void svm_write_guest(struct vcpu *v, struct vmcb *b)
     b->rax = v->gpr[EMUL_RAX];
     b->rsp = v->gpr[EMUL_RSP];
     b->rip = v->rip;
-    b->rflags = v->rflags | (s->step ? RFLAGS_TF : 0);
-    b->dr6 = v->dr6;
-    b->dr7 = v->dr7;
+    b->rflags = v->rflags;
+    if (unlikely(s->step | s->soft_len))
+        svm_write_guest_rare(v, b);
+    b->dr6 = DR6_FIXED;
+    b->dr7 = v->cpu_dr7;
     b->tlb_control = 0;
     if (s->flush || !tlb_tag_valid(pool, cpu_id(), &s->asid)) {
         b->tlb_control = tlb_tag_take(pool, cpu_id(), &s->asid, s->flush) ? TLB_FLUSH_ALL : 0;
@@ -344,8 +374,6 @@ static void svm_read_guest(struct vcpu *v, const struct vmcb *b)
     v->gpr[EMUL_RSP] = b->rsp;
     v->rip = b->rip;
     v->rflags = b->rflags;
-    v->dr6 = b->dr6;
-    v->dr7 = b->dr7;
     v->efer = (b->efer & ~EFER_SVME) | svm_of(v)->efer_hidden; /* LMA follows the guest's CR0.PG */
     v->exit.insn_len = 0;
     v->exit.reason = b->exit_code;
@@ -368,10 +396,17 @@ static bool svm_stepped(struct vcpu *v)
         return false; /* the guest steps too, and the exception is its own */
     if (!iret)        /* which has loaded its own */
         v->rflags &= ~(u64)RFLAGS_TF;
-    if (v->exit.reason != SVM_EXCEPTION + VEC_DB || !(v->dr6 & DR6_STEP))
-        return false;
-    v->dr6 &= ~DR6_STEP;
-    return true;
+    return v->exit.reason == SVM_EXCEPTION + VEC_DB && (s->vmcb->dr6 & DR6_BS);
+}
+
+/* A software interrupt has not got through: its instruction is executed again. */
+static void svm_soft_done(struct vcpu *v)
+{
+    struct svm_vcpu *s = svm_of(v);
+
+    if (v->exit.delivering && !svm_nrip)
+        v->rip -= s->soft_len;
+    s->soft_len = 0;
 }
 
 static enum hv_exit svm_run(struct vcpu *v)
@@ -390,12 +425,15 @@ static enum hv_exit svm_run(struct vcpu *v)
         b->intercept3 &= ~I3_VINTR;
         tlb_tags_restart(this_cpu_ptr(svm_asids));
         s->flush = true;
+        s->soft_len = 0;
         v->exit.delivering = false;
         v->exit.reason = SVM_INVALID;
         return HV_EXIT_FAIL;
     }
     b->event_inj = 0;
     svm_read_guest(v, b);
+    if (unlikely(s->soft_len))
+        svm_soft_done(v);
     if (unlikely(s->step || s->iret_seen) && svm_stepped(v))
         return HV_EXIT_INTERRUPT;
     return svm_exit_reason(v, b);
@@ -439,6 +477,7 @@ static void svm_inject(struct vcpu *v, u64 event)
 
     s->vmcb->event_inj = event;
     s->step = false;
+    s->soft_len = 0;
     if (s->iret_seen)
         svm_set_nmi_masked(v, true);
 }
@@ -457,14 +496,21 @@ static void svm_inject_nmi(struct vcpu *v)
 /* The CPU pushes what it is told to, but in real mode there are no error codes. */
 static void svm_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
+    u64 type = v->exception.soft ? EVENT_SOFT : EVENT_EXCEPTION;
+
     has_error &= (vmcb_of(v)->cr0 & CR0_PE) != 0;
-    svm_inject(v, EVENT_VALID | EVENT_TYPE(EVENT_EXCEPTION) | vector |
+    svm_inject(v, EVENT_VALID | EVENT_TYPE(type) | vector |
                       (has_error ? EVENT_ERROR | (u64)error << 32 : 0));
+    if (v->exception.soft)
+        svm_of(v)->soft_len = v->exception.soft;
+    else if (vector == VEC_BP || vector == VEC_OF)
+        svm_of(v)->soft_len = 1;
 }
 
 static void svm_inject_none(struct vcpu *v)
 {
     vmcb_of(v)->event_inj = 0;
+    svm_of(v)->soft_len = 0;
 }
 
 static bool svm_irq_allowed(struct vcpu *v)
@@ -501,7 +547,6 @@ static void svm_nmi_window(struct vcpu *v, bool on)
     if (!on || (s->nmi_masked && !s->iret_seen))
         return;
     s->step = true;
-    s->step_tf = v->rflags & RFLAGS_TF;
 }
 
 static u8 svm_get_shadow(struct vcpu *v)
@@ -575,6 +620,7 @@ const struct hv_ops hv_svm_ops = {
     .get_msr = svm_get_msr,
     .set_msr = svm_set_msr,
     .intercept_msrs = svm_intercept_msrs,
+    .intercept_exceptions = svm_intercept_exceptions,
     .cpl = svm_cpl,
     .get_mode = svm_get_mode,
     .set_tsc_offset = svm_set_tsc_offset,

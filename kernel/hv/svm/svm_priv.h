@@ -20,7 +20,8 @@ struct svm_vcpu {
     bool nmi_masked;     /* r  an NMI is being handled: until its IRET has been executed */
     bool iret_seen;      /* r  that IRET has exited, at iret_rip, and comes next */
     u64 iret_rip;        /* r */
-    bool step, step_tf;  /* r  one instruction, for the NMI after it; TF was the guest's own */
+    bool step, step_tf;  /* r  one instruction, for the NMI after it; TF was set without that */
+    u8 soft_len;         /* r  of the instruction whose INT3, INTO or INT the entry delivers; 0 */
 };
 
 static inline struct svm_vcpu *svm_of(struct vcpu *v)

@@ -89,6 +89,7 @@ static_assert(sizeof(struct vmcb) == 4096, "vmcb");
 #define I3_RDPMC (1U << 15)
 #define I3_CPUID (1U << 18)
 #define I3_IRET (1U << 20)
+#define I3_SOFT_INT (1U << 21)
 #define I3_INVD (1U << 22)
 #define I3_PAUSE (1U << 23)
 #define I3_HLT (1U << 24)
@@ -143,6 +144,7 @@ enum svm_exit_code {
     SVM_RDPMC = 0x6f,
     SVM_CPUID = 0x72,
     SVM_IRET = 0x74,
+    SVM_SOFT_INT = 0x75,
     SVM_INVD = 0x76,
     SVM_PAUSE = 0x77,
     SVM_HLT = 0x78,

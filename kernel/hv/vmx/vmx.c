@@ -274,7 +274,7 @@ static void vmx_init_controls(struct vcpu *v)
     x->entry_controls = vmx_entry_ctl;
     if (vmx_pin & PIN_PREEMPTION_TIMER)
         vmcs_write(VMCS_PREEMPTION_TIMER, tsc_hz / STAY_PER_SECOND >> (rdmsr(MSR_VMX_MISC) & 31));
-    vmcs_write(VMCS_EXCEPTION_BITMAP, 1U << VEC_DB | 1U << VEC_AC | 1U << VEC_MC);
+    vmcs_write(VMCS_EXCEPTION_BITMAP, vcpu_exceptions(v));
     vmcs_write(VMCS_PF_MASK, 0);
     vmcs_write(VMCS_PF_MATCH, 0);
     vmcs_write(VMCS_CR3_TARGETS, 0);
@@ -357,7 +357,8 @@ static void vmx_inject_nmi(struct vcpu *v)
     vmx_of(v)->shadow &= ~SHADOW_NMI; /* with virtual NMIs the entry sets it (26.3.1.5, 26.7.1) */
 }
 
-/* Real mode has no error codes (26.2.1.3). */
+/* Real mode has no error codes (26.2.1.3). #BP and #OF are those of INT3 and INTO, and push the
+ * address of the next instruction. */
 static void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
     struct vmx_vcpu *x = vmx_of(v);
@@ -366,6 +367,8 @@ static void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 
     if (has_error && (x->cr0 & CR0_PE))
         x->event |= EVENT_HAS_ERROR;
     x->event_error = error;
+    if (vector == VEC_BP || vector == VEC_OF)
+        x->event = EVENT_VALID | EVENT_TYPE(VMX_EVENT_SOFT_EXCEPTION) | vector;
 }
 
 static void vmx_inject_none(struct vcpu *v)
@@ -459,6 +462,14 @@ static void vmx_intercept_msrs(struct vcpu *v, bool all)
     vmx_end(v, flags);
 }
 
+static void vmx_intercept_exceptions(struct vcpu *v)
+{
+    u64 flags = vmx_begin(v);
+
+    vmcs_write(VMCS_EXCEPTION_BITMAP, vcpu_exceptions(v));
+    vmx_end(v, flags);
+}
+
 const struct hv_ops hv_vmx_ops = {
     .name = "VT-x",
     .cpu_pages = 1,
@@ -495,6 +506,7 @@ const struct hv_ops hv_vmx_ops = {
     .get_msr = vmx_get_msr,
     .set_msr = vmx_set_msr,
     .intercept_msrs = vmx_intercept_msrs,
+    .intercept_exceptions = vmx_intercept_exceptions,
     .cpl = vmx_cpl,
     .get_mode = vmx_get_mode,
     .set_tsc_offset = vmx_set_tsc_offset,

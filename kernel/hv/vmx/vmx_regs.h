@@ -139,6 +139,7 @@ enum vmx_event {
     VMX_EVENT_NMI = 2,
     VMX_EVENT_EXCEPTION = 3,
     VMX_EVENT_ICEBP = 5,
+    VMX_EVENT_SOFT_EXCEPTION = 6, /* INT3, INTO */
 };
 
 #define SHADOW_STI (1U << 0)

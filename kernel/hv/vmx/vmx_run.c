@@ -155,21 +155,33 @@ static void vmx_write_host(struct vmx_vcpu *x)
     vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
 }
 
+/* With TF and in a shadow an entry would have to say that a step is pending (26.3.1.5): for a
+ * debugger's TF the shadow ends instead. */
 static void vmx_write_guest(struct vcpu *v)
 {
     struct vmx_vcpu *x = vmx_of(v);
 
+    if (unlikely(v->stepping))
+        x->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
     vmcs_write(VMCS_GUEST_RIP, v->rip);
     vmcs_write(VMCS_GUEST_RSP, v->gpr[EMUL_RSP]);
     vmcs_write(VMCS_GUEST_RFLAGS, v->rflags);
     vmcs_write(VMCS_GUEST_SHADOW, x->shadow);
-    vmcs_write(VMCS_GUEST_DR7, v->dr7);
+    vmcs_write(VMCS_GUEST_DR7, v->cpu_dr7);
     vmcs_write(VMCS_ENTRY_EVENT, x->event);
     vmcs_write(VMCS_ENTRY_ERROR, x->event_error);
+    if (unlikely(EVENT_TYPE_OF(x->event) == VMX_EVENT_SOFT_EXCEPTION))
+        vmcs_write(VMCS_ENTRY_INSN_LEN, 1);
     if (x->cpu_controls != x->cpu_written)
         vmcs_write(VMCS_CPU_CONTROLS, x->cpu_controls);
     x->cpu_written = x->cpu_controls;
     x->event = 0;
+}
+
+/* A step that an exit has interrupted begins again; Bochs would have it done. */
+static void vmx_forget_step(void)
+{
+    vmcs_write(VMCS_GUEST_PENDING_DB, vmcs_read(VMCS_GUEST_PENDING_DB) & ~DR6_BS);
 }
 
 static void vmx_read_guest(struct vcpu *v)
@@ -180,6 +192,8 @@ static void vmx_read_guest(struct vcpu *v)
     v->gpr[EMUL_RSP] = vmcs_read(VMCS_GUEST_RSP);
     v->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     x->shadow = (u32)vmcs_read(VMCS_GUEST_SHADOW);
+    if (unlikely(v->stepping))
+        vmx_forget_step();
     v->shadowed = x->shadow & (SHADOW_STI | SHADOW_MOV_SS);
     x->cpl = vmcs_read(VMCS_GUEST_SS_RIGHTS) >> 5 & 3;
     x->idt_event = (u32)vmcs_read(VMCS_IDT_EVENT);
