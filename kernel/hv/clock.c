@@ -17,6 +17,7 @@
 #include "sched/timer.h"
 
 #define PVCLOCK_TSC_STABLE 1
+#define PVCLOCK_GUEST_STOPPED 2
 #define CLOCK_ENABLED 1UL
 
 struct pvclock_page {
@@ -106,20 +107,44 @@ static void clock_publish(struct vcpu *v, gpa_t gpa, struct pvclock_page *page)
         guest_write(v->vm, gpa, &v->clock_version, sizeof(v->clock_version));
 }
 
+/* The VMM's word that the guest did not run, once; it is the guest that takes it back. */
+static u8 clock_stopped_flag(struct vcpu *v, gpa_t gpa)
+{
+    u8 old = 0;
+
+    if (guest_read(v->vm, GPA(gpa.v + offsetof(struct pvclock_page, flags)), &old, sizeof(old)))
+        old = 0;
+    if (v->clock_stopped)
+        old |= PVCLOCK_GUEST_STOPPED;
+    v->clock_stopped = false;
+    return old & PVCLOCK_GUEST_STOPPED;
+}
+
+s64 vcpu_clock_stopped(struct vcpu *v, u64 arg)
+{
+    if (!(v->clock_msr & CLOCK_ENABLED))
+        return -EINVAL;
+    v->clock_stopped = true;
+    vcpu_request(v, VCPU_REQ_CLOCK);
+    return 0;
+}
+
 void vcpu_clock_update(struct vcpu *v)
 {
     struct vm *vm = v->vm;
     struct pvclock_page page = {.flags = PVCLOCK_TSC_STABLE};
+    gpa_t gpa = GPA(v->clock_msr & ~CLOCK_ENABLED);
     u64 tsc, base, mul;
 
     if (!(v->clock_msr & CLOCK_ENABLED))
         return;
+    page.flags |= clock_stopped_flag(v, gpa);
     tsc = clock_reference(vm);
     tsc_clock_params(&base, &mul);
     page.tsc = tsc + v->tsc_offset;
     page.ns = tsc_to_ns(tsc - base) + (u64)READ_ONCE(vm->clock_offset);
     clock_scale(&page.mul, &page.shift);
-    clock_publish(v, GPA(v->clock_msr & ~CLOCK_ENABLED), &page);
+    clock_publish(v, gpa, &page);
 }
 
 /* The wall-clock time at which the paravirtual clock read 0. */

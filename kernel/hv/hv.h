@@ -144,6 +144,9 @@ struct hv_ops {
     void (*set_table)(struct vcpu *vcpu, bool idt, const struct kvm_dtable *in);
     u64 (*get_cr)(struct vcpu *vcpu, unsigned nr);         /* 0, 2, 3, 4 as the guest sees them */
     void (*set_cr)(struct vcpu *vcpu, unsigned nr, u64 v); /* checked by the caller */
+    /* The four top entries of PAE paging, where they are not just what memory has. */
+    void (*get_pdptes)(struct vcpu *vcpu, u64 out[4]);
+    void (*set_pdptes)(struct vcpu *vcpu, const u64 in[4]);
     void (*set_efer)(struct vcpu *vcpu, u64 efer);
     /* MSRs that the CPU's block or the CPU itself holds: 0, -ENOENT: not one of ours, -EINVAL: #GP.
      */
@@ -258,6 +261,7 @@ struct vcpu {
     } mce;                          /* r  mce.c */
     u64 clock_msr, wall_msr;        /* r  kvmclock */
     u32 clock_version;              /* r */
+    bool clock_stopped;             /* r  the next page says so: KVM_KVMCLOCK_CTRL */
     void *fpu, *host_fpu;           /* r  the guest's XSAVE area; room for the thread's own */
     struct kvm_cpuid_entry2 *cpuid; /* r */
     u32 nr_cpuid;
@@ -348,6 +352,7 @@ struct file *vm_create_file(struct vm **out);
 int vcpu_create(struct vm *vm, u32 id, int *fd);
 s64 vcpu_ioctl_state(struct vcpu *vcpu, unsigned cmd, u64 arg); /* -ENOTTY: not one of its */
 s64 vcpu_ioctl_fpu(struct vcpu *vcpu, unsigned cmd, u64 arg);   /* likewise */
+u32 hv_xsave_size(void); /* of what KVM_GET_XSAVE2 and KVM_SET_XSAVE hand over */
 s64 vcpu_run_ioctl(struct vcpu *vcpu);
 /* KVM_CAP_SYNC_REGS: from and to v->run, those of a mask. 0 or -EINVAL. */
 int vcpu_sync_in(struct vcpu *vcpu, u64 dirty);
@@ -490,8 +495,11 @@ int hv_get_feature_msr(u32 msr, u64 *out);
 int vcpu_set_cr(struct vcpu *vcpu, unsigned nr, u64 v); /* 0 or -EINVAL: #GP */
 void vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *out);
 int vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *in);
+void vcpu_get_sregs2(struct vcpu *vcpu, struct kvm_sregs2 *out);
+int vcpu_set_sregs2(struct vcpu *vcpu, const struct kvm_sregs2 *in);
 u64 vcpu_tsc(struct vcpu *vcpu);
-void vcpu_clock_update(struct vcpu *vcpu); /* may sleep */
+void vcpu_clock_update(struct vcpu *vcpu);          /* may sleep */
+s64 vcpu_clock_stopped(struct vcpu *vcpu, u64 arg); /* KVM_KVMCLOCK_CTRL; -EINVAL: it has none */
 void vcpu_clock_write_wall(struct vcpu *vcpu);
 /* The guest's counter reads v from now on; host: as KVM_SET_MSRS, which keeps vCPUs in step. */
 void vcpu_set_tsc(struct vcpu *vcpu, u64 v, bool host);

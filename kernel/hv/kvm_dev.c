@@ -164,6 +164,7 @@ static const struct {
     {KVM_CAP_XCRS, 1},
     {KVM_CAP_GET_TSC_KHZ, 1},
     {KVM_CAP_TSC_DEADLINE_TIMER, 1},
+    {KVM_CAP_KVMCLOCK_CTRL, 1},
     {KVM_CAP_SIGNAL_MSI, 1},
     {KVM_CAP_READONLY_MEM, 1},
     {KVM_CAP_ENABLE_CAP_VM, 1},
@@ -181,6 +182,7 @@ static const struct {
     {KVM_CAP_X86_MSR_FILTER, 1},
     {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1},
     {KVM_CAP_SET_GUEST_DEBUG2, HV_GUESTDBG_KNOWN},
+    {KVM_CAP_SREGS2, 1},
     {KVM_CAP_DISABLE_QUIRKS2, HV_QUIRKS},
     {KVM_CAP_BINARY_STATS_FD, 1},
     {KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1},
@@ -188,6 +190,8 @@ static const struct {
 
 s64 hv_check_extension(u64 cap)
 {
+    if (cap == KVM_CAP_XSAVE2)
+        return hv_xsave_size();
     for (unsigned i = 0; i < ARRAY_SIZE(kvm_caps); i++)
         if (kvm_caps[i].cap == cap)
             return kvm_caps[i].value;

@@ -186,7 +186,8 @@ static s32 state_bitmap_vector(const struct kvm_sregs *s)
     return -1;
 }
 
-int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
+/* All but the interrupt. */
+static int state_set_sregs_common(struct vcpu *v, const struct kvm_sregs *in)
 {
     if (!state_sregs_valid(v, in))
         return -EINVAL;
@@ -206,8 +207,54 @@ int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
     v->run->cr8 = in->cr8;
     if (v->vm->irqchip)
         irqchip_set_cr8(v, in->cr8);
-    if (!vm_has_pic(v->vm))
-        v->user_irq = state_bitmap_vector(in);
     hv_ops->tlb_flush(v);
     return 0;
+}
+
+int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
+{
+    int err = state_set_sregs_common(v, in);
+
+    if (!err && !vm_has_pic(v->vm))
+        v->user_irq = state_bitmap_vector(in);
+    return err;
+}
+
+/* ------------------------------------------------------------- KVM_GET_SREGS2, KVM_SET_SREGS2 */
+
+#define SREGS_COMMON offsetof(struct kvm_sregs, interrupt_bitmap)
+static_assert(SREGS_COMMON == offsetof(struct kvm_sregs2, flags), "one layout up to there");
+
+static bool state_pae_paging(u64 cr0, u64 cr4, u64 efer)
+{
+    return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
+}
+
+void vcpu_get_sregs2(struct vcpu *v, struct kvm_sregs2 *out)
+{
+    struct kvm_sregs common;
+
+    vcpu_get_sregs(v, &common);
+    memset(out, 0, sizeof(*out));
+    memcpy(out, &common, SREGS_COMMON);
+    if (!state_pae_paging(out->cr0, out->cr4, out->efer))
+        return;
+    hv_ops->get_pdptes(v, out->pdptrs);
+    out->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+}
+
+int vcpu_set_sregs2(struct vcpu *v, const struct kvm_sregs2 *in)
+{
+    bool entries = in->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    struct kvm_sregs common = {0};
+    int err;
+
+    if ((in->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID) ||
+        (entries && !state_pae_paging(in->cr0, in->cr4, in->efer)))
+        return -EINVAL;
+    memcpy(&common, in, SREGS_COMMON);
+    err = state_set_sregs_common(v, &common);
+    if (!err && entries)
+        hv_ops->set_pdptes(v, in->pdptrs);
+    return err;
 }

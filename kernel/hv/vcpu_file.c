@@ -132,8 +132,7 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
     v->tsc_offset = vm->tsc_offset;
     mutex_init(&v->lock, RANK_HV, 16, "vcpu");
     waitq_init(&v->halt_wait);
-    /* The largest area any state ioctl hands over is 4 KiB. */
-    v->fpu = kzalloc(MAX(fpu_size(), 4096U));
+    v->fpu = kzalloc(hv_xsave_size());
     err = v->fpu ? vcpu_alloc_run(v) : -ENOMEM;
     if (!err)
         err = hv_ops->vcpu_init(v);

@@ -89,33 +89,36 @@ static s64 fpu_set_legacy(struct vcpu *v, u64 arg)
     return err;
 }
 
+u32 hv_xsave_size(void)
+{
+    return MAX(fpu_size(), (u32)sizeof(struct kvm_xsave));
+}
+
+static s64 fpu_get_xsave2(struct vcpu *v, u64 arg)
+{
+    fpu_settle(v);
+    return copy_out((void __user *)arg, v->fpu, hv_xsave_size());
+}
+
+/* The struct has room for no more than itself. */
 static s64 fpu_get_xsave(struct vcpu *v, u64 arg)
 {
-    struct kvm_xsave *x = kzalloc(sizeof(*x));
-    int err;
-
-    if (!x)
-        return -ENOMEM;
-    fpu_settle(v);
-    memcpy(x->region, v->fpu, MIN((size_t)fpu_size(), sizeof(*x)));
-    err = copy_out((void __user *)arg, x, sizeof(*x));
-    kfree(x);
-    return err;
+    return hv_xsave_size() > sizeof(struct kvm_xsave) ? -EINVAL : fpu_get_xsave2(v, arg);
 }
 
 static s64 fpu_set_xsave(struct vcpu *v, u64 arg)
 {
-    struct kvm_xsave *x = kzalloc(MAX(sizeof(*x), (size_t)fpu_size()));
+    u8 *area = kzalloc(hv_xsave_size());
     int err;
 
-    if (!x)
+    if (!area)
         return -ENOMEM;
-    err = copy_in(x->region, (const void __user *)arg, sizeof(*x));
+    err = copy_in(area, (const void __user *)arg, hv_xsave_size());
     if (!err)
-        err = fpu_validate(x->region);
+        err = fpu_validate(area);
     if (!err)
-        memcpy(v->fpu, x->region, fpu_size());
-    kfree(x);
+        memcpy(v->fpu, area, fpu_size());
+    kfree(area);
     return err;
 }
 
@@ -175,8 +178,9 @@ static const struct {
     unsigned cmd;
     s64 (*run)(struct vcpu *v, u64 arg);
 } fpu_ioctls[] = {
-    {KVM_GET_FPU, fpu_get_legacy},  {KVM_SET_FPU, fpu_set_legacy}, {KVM_GET_XSAVE, fpu_get_xsave},
-    {KVM_SET_XSAVE, fpu_set_xsave}, {KVM_GET_XCRS, fpu_get_xcrs},  {KVM_SET_XCRS, fpu_set_xcrs},
+    {KVM_GET_FPU, fpu_get_legacy},    {KVM_SET_FPU, fpu_set_legacy}, {KVM_GET_XSAVE, fpu_get_xsave},
+    {KVM_SET_XSAVE, fpu_set_xsave},   {KVM_GET_XCRS, fpu_get_xcrs},  {KVM_SET_XCRS, fpu_set_xcrs},
+    {KVM_GET_XSAVE2, fpu_get_xsave2},
 };
 
 s64 vcpu_ioctl_fpu(struct vcpu *v, unsigned cmd, u64 arg)

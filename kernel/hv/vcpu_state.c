@@ -75,6 +75,23 @@ static s64 state_set_sregs(struct vcpu *v, u64 arg)
     return vcpu_set_sregs(v, &s);
 }
 
+static s64 state_get_sregs2(struct vcpu *v, u64 arg)
+{
+    struct kvm_sregs2 s;
+
+    vcpu_get_sregs2(v, &s);
+    return copy_out((void __user *)arg, &s, sizeof(s));
+}
+
+static s64 state_set_sregs2(struct vcpu *v, u64 arg)
+{
+    struct kvm_sregs2 s;
+
+    if (copy_in(&s, (const void __user *)arg, sizeof(s)))
+        return -EFAULT;
+    return vcpu_set_sregs2(v, &s);
+}
+
 /* ------------------------------------------------------------- debug registers */
 
 static s64 state_get_debugregs(struct vcpu *v, u64 arg)
@@ -460,6 +477,9 @@ static const struct {
     {KVM_ENABLE_CAP, state_enable_cap},
     {KVM_SET_TSC_KHZ, state_set_tsc_khz},
     {KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug},
+    {KVM_GET_SREGS2, state_get_sregs2},
+    {KVM_SET_SREGS2, state_set_sregs2},
+    {KVM_KVMCLOCK_CTRL, vcpu_clock_stopped},
 };
 
 s64 vcpu_ioctl_state(struct vcpu *v, unsigned cmd, u64 arg)

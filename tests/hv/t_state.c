@@ -63,6 +63,35 @@ TEST(sregs_that_cannot_be_are_refused)
     CHECK_ERR(ioctl(vm.vcpu[0], KVM_SET_SREGS, &s), EINVAL);
 }
 
+/* With the four top entries of PAE paging, and no interrupt. */
+TEST(sregs_come_back_with_their_page_directories)
+{
+    static const uint64_t entries[4] = {0x20001, 0x21001, 0, 0x23001};
+    struct tvm vm;
+    struct kvm_sregs2 in, out;
+    vm_make(&vm, VM_PLAIN);
+    CHECK(vm_has(&vm, KVM_CAP_SREGS2));
+    vcpu_prot(&vm, 0);
+    memcpy(vm.mem + TABLES, entries, sizeof entries);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS2, &in) == 0);
+    CHECK_EQ(in.flags, 0);
+    CHECK_EQ(in.cr0, 0x11);
+    in.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    CHECK_ERR(ioctl(vm.vcpu[0], KVM_SET_SREGS2, &in), EINVAL);
+    in.flags = 2;
+    CHECK_ERR(ioctl(vm.vcpu[0], KVM_SET_SREGS2, &in), EINVAL);
+    in.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+    in.cr0 |= 0x80000000;
+    in.cr3 = TABLES;
+    in.cr4 |= 0x20;
+    memcpy(in.pdptrs, entries, sizeof entries);
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_SREGS2, &in) == 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_SREGS2, &out) == 0);
+    CHECK_EQ(out.cr3, TABLES);
+    CHECK_EQ(out.flags, KVM_SREGS2_FLAGS_PDPTRS_VALID);
+    CHECK(memcmp(out.pdptrs, entries, sizeof entries) == 0);
+}
+
 TEST(reset_state_is_the_processors)
 {
     struct tvm vm;
@@ -117,6 +146,26 @@ TEST(xsave_state_comes_back)
     CHECK(ioctl(vm.vcpu[0], KVM_SET_XSAVE, &in) == 0);
     CHECK(ioctl(vm.vcpu[0], KVM_GET_XSAVE, &out) == 0);
     CHECK(memcmp(&in.region[40], &out.region[40], 256) == 0);
+}
+
+TEST(xsave_state_of_any_size_comes_back)
+{
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    vcpu_cpuid(&vm, 0);
+    int size = ioctl(vm.fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+    CHECK(size >= (int)sizeof(struct kvm_xsave));
+    CHECK_EQ(ioctl(vm.kvm, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2), size);
+    uint8_t *in = calloc(1, size + 1), *out = calloc(1, size + 1);
+    CHECK(in && out);
+    in[size] = out[size] = 0x5a;
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_XSAVE2, in) == 0);
+    memset(in + 160 + 16 * 2, 0x3c, 16); /* XMM2 */
+    in[512] |= 2;                        /* its bit in XSTATE_BV */
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_XSAVE, in) == 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_XSAVE2, out) == 0);
+    CHECK(memcmp(in + 160, out + 160, 256) == 0);
+    CHECK_EQ(out[size], 0x5a); /* no more than was told */
 }
 
 TEST(xcrs_come_back)
@@ -413,4 +462,29 @@ TEST(paravirtual_clock_is_filled_in)
     CHECK(version && !(version & 1));
     CHECK(mul != 0);
     CHECK(tsc != 0);
+}
+
+/* The VMM's word that time has passed without the guest: a flag, which is the guest's to clear. */
+TEST(guest_learns_that_it_was_stopped)
+{
+    struct tvm vm;
+    uint8_t *flags;
+    vm_make(&vm, VM_IRQCHIP);
+    CHECK(vm_has(&vm, KVM_CAP_KVMCLOCK_CTRL));
+    CHECK_ERR(ioctl(vm.vcpu[0], KVM_KVMCLOCK_CTRL, 0), EINVAL);
+    vcpu_cpuid(&vm, 0);
+    LOAD(&vm, kvmclock);
+    vcpu_long(&vm, 0);
+    EXPECT_REPORT(&vm, 0, 1);
+    flags = vm.mem + 0x701d;
+    CHECK_EQ(*flags & 2, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        vcpu_long(&vm, 0);
+        CHECK(ioctl(vm.vcpu[0], KVM_KVMCLOCK_CTRL, 0) == 0);
+        EXPECT_REPORT(&vm, 0, 1);
+        CHECK_EQ(*flags & 2, 2);
+        vcpu_long(&vm, 0); /* it writes the register again */
+        EXPECT_REPORT(&vm, 0, 1);
+        *flags &= (uint8_t)~2;
+    }
 }

@@ -49,6 +49,8 @@ u16 svm_tr_attrib(u16 attrib);
 u64 svm_get_cr(struct vcpu *v, unsigned nr);
 void svm_get_mode(struct vcpu *v, struct hv_mode *out);
 void svm_set_cr(struct vcpu *v, unsigned nr, u64 value);
+void svm_get_pdptes(struct vcpu *v, u64 out[4]);
+void svm_set_pdptes(struct vcpu *v, const u64 in[4]);
 void svm_set_efer(struct vcpu *v, u64 efer);
 int svm_get_msr(struct vcpu *v, u32 msr, u64 *out);
 int svm_set_msr(struct vcpu *v, u32 msr, u64 value);

@@ -7,6 +7,7 @@
 #include "arch/x86/regs.h"
 #include "hv/svm/svm_priv.h"
 #include "lib/errno.h"
+#include "lib/string.h"
 
 static struct vmcb_seg *svm_seg(struct vcpu *v, unsigned seg)
 {
@@ -166,6 +167,17 @@ void svm_set_cr(struct vcpu *v, unsigned nr, u64 value)
     else
         svm_set_cr4(v, value);
     svm_of(v)->flush = true;
+}
+
+/* The CPU reads them anew where memory has them. */
+void svm_get_pdptes(struct vcpu *v, u64 out[4])
+{
+    if (guest_read(v->vm, GPA(vmcb_of(v)->cr3 & 0xffffffe0), out, 4 * sizeof(out[0])))
+        memset(out, 0, 4 * sizeof(out[0]));
+}
+
+void svm_set_pdptes(struct vcpu *v, const u64 in[4])
+{
 }
 
 /* The guest sees its own EFER; the CPU wants SVME in the VMCB's. LME without paging has no effect

@@ -85,6 +85,8 @@ void vmx_set_table(struct vcpu *v, bool idt, const struct kvm_dtable *in);
 u64 vmx_get_cr(struct vcpu *v, unsigned nr);
 void vmx_get_mode(struct vcpu *v, struct hv_mode *out);
 void vmx_set_cr(struct vcpu *v, unsigned nr, u64 value);
+void vmx_get_pdptes(struct vcpu *v, u64 out[4]);
+void vmx_set_pdptes(struct vcpu *v, const u64 in[4]);
 void vmx_set_efer(struct vcpu *v, u64 efer);
 int vmx_get_msr(struct vcpu *v, u32 msr, u64 *out);
 int vmx_set_msr(struct vcpu *v, u32 msr, u64 value);

@@ -141,20 +141,35 @@ void vmx_get_mode(struct vcpu *v, struct hv_mode *out)
     vmx_end(v, flags);
 }
 
+void vmx_get_pdptes(struct vcpu *v, u64 out[4])
+{
+    u64 flags = vmx_begin(v);
+
+    for (unsigned i = 0; i < 4; i++)
+        out[i] = vmcs_read(VMCS_GUEST_PDPTE0 + 2 * i);
+    vmx_end(v, flags);
+}
+
+void vmx_set_pdptes(struct vcpu *v, const u64 in[4])
+{
+    u64 flags = vmx_begin(v);
+
+    for (unsigned i = 0; i < 4; i++)
+        vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, in[i]);
+    vmx_end(v, flags);
+}
+
 /* With PAE paging entry takes the four top entries from the VMCS (26.3.2.4), not from memory. */
 static void vmx_load_pdptes(struct vcpu *v)
 {
     struct vmx_vcpu *x = vmx_of(v);
-    u64 pdpte[4] = {0}, flags;
+    u64 pdpte[4] = {0};
 
     if (!(x->cr0 & CR0_PG) || !(x->cr4 & CR4_PAE) || (v->efer & EFER_LMA))
         return;
     if (guest_read(v->vm, GPA(vmx_get_cr(v, 3) & 0xffffffe0), pdpte, sizeof(pdpte)))
         memset(pdpte, 0, sizeof(pdpte));
-    flags = vmx_begin(v);
-    for (unsigned i = 0; i < 4; i++)
-        vmcs_write(VMCS_GUEST_PDPTE0 + 2 * i, pdpte[i]);
-    vmx_end(v, flags);
+    vmx_set_pdptes(v, pdpte);
 }
 
 /* The guest's caching bits have no effect, and the CPU wants NE and VMXE (23.8). Machine checks are

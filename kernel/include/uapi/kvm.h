@@ -242,6 +242,18 @@ struct kvm_sregs {
     uint64_t interrupt_bitmap[4];
 };
 
+#define KVM_SREGS2_FLAGS_PDPTRS_VALID 1
+struct kvm_sregs2 {
+    struct kvm_segment cs, ds, es, fs, gs, ss;
+    struct kvm_segment tr, ldt;
+    struct kvm_dtable gdt, idt;
+    uint64_t cr0, cr2, cr3, cr4, cr8;
+    uint64_t efer;
+    uint64_t apic_base;
+    uint64_t flags;
+    uint64_t pdptrs[4];
+};
+
 struct kvm_fpu {
     uint8_t fpr[8][16];
     uint16_t fcw;
@@ -683,6 +695,8 @@ struct kvm_stats_desc {
 #define KVM_SET_XCRS KVM_IOW(0xa7, struct kvm_xcrs)
 #define KVM_KVMCLOCK_CTRL KVM_IO(0xad)
 #define KVM_SMI KVM_IO(0xb7)
+#define KVM_GET_SREGS2 KVM_IOR(0xcc, struct kvm_sregs2)
+#define KVM_SET_SREGS2 KVM_IOW(0xcd, struct kvm_sregs2)
 #define KVM_GET_STATS_FD KVM_IO(0xce) /* of a VM too */
 #define KVM_GET_XSAVE2 KVM_IOR(0xcf, struct kvm_xsave)
 
@@ -758,6 +772,7 @@ struct kvm_stats_desc {
 #define KVM_CAP_X86_MSR_FILTER 189
 #define KVM_CAP_ENFORCE_PV_FEATURE_CPUID 190
 #define KVM_CAP_SET_GUEST_DEBUG2 195
+#define KVM_CAP_SREGS2 200
 #define KVM_CAP_XSAVE2 208
 #define KVM_CAP_BINARY_STATS_FD 203
 #define KVM_CAP_DISABLE_QUIRKS2 213
