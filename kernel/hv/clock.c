@@ -129,7 +129,7 @@ s64 vcpu_clock_stopped(struct vcpu *v, u64 arg)
     return 0;
 }
 
-void vcpu_clock_update(struct vcpu *v)
+static void clock_update_pv(struct vcpu *v)
 {
     struct vm *vm = v->vm;
     struct pvclock_page page = {.flags = PVCLOCK_TSC_STABLE};
@@ -145,6 +145,12 @@ void vcpu_clock_update(struct vcpu *v)
     page.ns = tsc_to_ns(tsc - base) + (u64)READ_ONCE(vm->clock_offset);
     clock_scale(&page.mul, &page.shift);
     clock_publish(v, gpa, &page);
+}
+
+void vcpu_clock_update(struct vcpu *v)
+{
+    clock_update_pv(v);
+    vcpu_hyperv_clock_update(v);
 }
 
 /* The wall-clock time at which the paravirtual clock read 0. */

@@ -64,6 +64,10 @@
 
 #define EFER_FFXSR (1UL << 14)
 
+#define CPUID_KVM_EBX 0x4b4d564bU /* "KVMKVMKVM" */
+#define CPUID_KVM_ECX 0x564b4d56U
+#define CPUID_KVM_EDX 0x4dU
+
 #define CPUID_BASIC_MAX 0x1fU
 #define CPUID_EXT_MAX 0x80000008U
 
@@ -221,11 +225,11 @@ static void cpuid_add_extended(struct cpuid_out *out)
 
 static void cpuid_add_kvm(struct cpuid_out *out)
 {
-    struct cpuid_regs r = {.eax = KVM_CPUID_FEATURES};
+    struct cpuid_regs r = {.eax = KVM_CPUID_FEATURES,
+                           .ebx = CPUID_KVM_EBX,
+                           .ecx = CPUID_KVM_ECX,
+                           .edx = CPUID_KVM_EDX};
 
-    memcpy(&r.ebx, "KVMK", 4);
-    memcpy(&r.ecx, "VMKV", 4);
-    memcpy(&r.edx, "M\0\0", 4);
     cpuid_add(out, KVM_CPUID_SIGNATURE, 0, false, r);
     r = (struct cpuid_regs){.eax = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_NOP_IO_DELAY) |
                                    BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_PV_SEND_IPI) |
@@ -320,10 +324,24 @@ bool vcpu_pv_allowed(const struct vcpu *v, unsigned feature)
     return !v->pv_enforced || !(v->hidden_pv >> feature & 1);
 }
 
+/* KVM's leaves are at 0x40000000, or behind those of another interface. */
+static const struct kvm_cpuid_entry2 *cpuid_find_kvm(const struct vcpu *v)
+{
+    for (u32 base = KVM_CPUID_SIGNATURE; base < KVM_CPUID_SIGNATURE + 0x10000; base += 0x100) {
+        const struct kvm_cpuid_entry2 *e = cpuid_find(v, base, 0);
+
+        if (e && e->ebx == CPUID_KVM_EBX && e->ecx == CPUID_KVM_ECX && e->edx == CPUID_KVM_EDX)
+            return cpuid_find(v, base | (KVM_CPUID_FEATURES & 0xff), 0);
+    }
+    return NULL;
+}
+
 void vcpu_cpuid_changed(struct vcpu *v)
 {
-    const struct kvm_cpuid_entry2 *pv = cpuid_find(v, KVM_CPUID_FEATURES, 0);
+    const struct kvm_cpuid_entry2 *pv = cpuid_find_kvm(v);
+    const struct kvm_cpuid_entry2 *hyperv = cpuid_find(v, HYPERV_CPUID_INTERFACE, 0);
 
+    v->hyperv = hyperv && hyperv->eax == HYPERV_SIGNATURE;
     v->hidden_pv = pv ? ~(u64)pv->eax : U64_MAX;
     v->hidden_cr4 = v->hidden_efer = 0;
     for (unsigned i = 0; v->nr_cpuid && i < ARRAY_SIZE(cpuid_guards); i++) {

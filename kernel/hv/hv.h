@@ -17,6 +17,7 @@
 
 #include "arch/x86/regs.h"
 #include "hv/emul/emul.h"
+#include "hv/hyperv.h"
 #include "lib/atomic.h"
 #include "lib/list.h"
 #include "lib/types.h"
@@ -107,6 +108,7 @@ struct hv_mode {
 
 struct hv_ops {
     const char *name;   /* "AMD-V", "VT-x" */
+    u8 hypercall[3];    /* the instruction of one */
     unsigned cpu_pages; /* each CPU's own, before it can run a guest: hv_cpu_area */
     bool all_cpus; /* state is read and written on any CPU: each has to be able to run guests */
     /* NULL when usable, else why not. */
@@ -204,6 +206,7 @@ struct vm {
     bool no_platform_info;          /* a  MSR_PLATFORM_INFO is not for guests */
     u32 mmu_pages;                  /* a  KVM_SET_NR_MMU_PAGES: kept, without effect */
     u64 flushes;                    /* p  for its statistics */
+    struct hyperv_vm hyperv;
     void *arch;
 };
 
@@ -260,6 +263,9 @@ struct vcpu {
         u64 *banks;
     } mce;                          /* r  mce.c */
     u64 clock_msr, wall_msr;        /* r  kvmclock */
+    bool hyperv;                    /* r  its CPUID says so */
+    u32 vp_index;                   /* r to change; a  Hyper-V's number of it */
+    u64 assist_page;                /* r  the register */
     u32 clock_version;              /* r */
     bool clock_stopped;             /* r  the next page says so: KVM_KVMCLOCK_CTRL */
     void *fpu, *host_fpu;           /* r  the guest's XSAVE area; room for the thread's own */
@@ -332,6 +338,8 @@ enum vcpu_request {
     VCPU_REQ_SHUTDOWN = 1 << 4,
     VCPU_REQ_FILTER = 1 << 5, /* vm->filter has come or gone */
     VCPU_REQ_DEBUG = 1 << 6,  /* the debugger's step is done */
+    VCPU_REQ_RESET = 1 << 7,  /* the guest asks by Hyper-V's registers */
+    VCPU_REQ_CRASH = 1 << 8,  /* and tells that it has crashed */
 };
 
 /* ---- kvm_dev.c ---- */
@@ -371,6 +379,9 @@ int vm_memory_init(struct vm *vm);
 void vm_memory_destroy(struct vm *vm);
 int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r);
 int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log);
+#define VM_EVERY_VCPU U64_MAX /* of indices, a bit each */
+/* No vCPU of these indices has an old translation after it. */
+void vm_flush_indices(struct vm *vm, u64 indices);
 /* A nested fault: 0 resolved; VM_NO_SLOT, VM_READ_ONLY: a device's; -EAGAIN: its slot or the memory
  * behind it was being changed, and the guest may fault again; -errno. May sleep. */
 enum { VM_NO_SLOT = 1, VM_READ_ONLY };
@@ -559,6 +570,10 @@ int irqchip_msr(struct vcpu *vcpu, u32 msr, u64 *v, bool write); /* -ENOENT: not
 u64 irqchip_cr8(struct vcpu *vcpu);
 void irqchip_set_cr8(struct vcpu *vcpu, u64 v);
 int irqchip_set_line(struct vm *vm, u32 gsi, bool high);
+/* LAPIC_EOI, LAPIC_ICR (of 64 bits) or LAPIC_TPR in either mode; -EINVAL. */
+int irqchip_hyperv(struct vcpu *vcpu, u32 reg, u64 *value, bool write);
+/* A fixed interrupt to the vCPUs of these indices (a bit each; all ones: all). */
+void irqchip_send_indices(struct vm *vm, u8 vector, u64 indices);
 /* KVM_HC_SEND_IPI: bitmap low and high, the APIC id of its first bit, the ICR's low half. How many
  * vCPUs got it, or -errno. */
 s64 irqchip_pv_ipi(struct vm *vm, const u64 args[4], bool wide);

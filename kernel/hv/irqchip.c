@@ -15,15 +15,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
-#define PV_IPI_REFUSED (3UL << 18 | 1UL << 11) /* of the ICR: shorthand, logical */
-#define KVM_EINVAL 22
-
 COUNTER(hv_irqs_acked);
-
-static struct irq_vcpu *irqchip_vcpu(struct vcpu *v)
-{
-    return v->vm->irqchip->vcpus[v->id];
-}
 
 /* ------------------------------------------------------------- a local APIC's call-backs */
 
@@ -184,41 +176,6 @@ int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high)
 int irqchip_set_line(struct vm *vm, u32 gsi, bool high)
 {
     return irqchip_drive(vm, IRQ_SOURCE_USER, gsi, high);
-}
-
-/* One message to each bit of one word. */
-static s64 irqchip_pv_word(struct irqchip *chip, u64 bits, u64 first, const struct apic_msg *what)
-{
-    s64 count = 0;
-
-    for (u64 id = first; bits; id++, bits >>= 1) {
-        struct apic_msg msg = *what;
-
-        if (!(bits & 1) || id >= VM_VCPUS_MAX || !chip->vcpus[id])
-            continue;
-        msg.dest = (u32)id;
-        count += apic_send(&chip->bus, &msg, NULL) >= 0;
-    }
-    return count;
-}
-
-s64 irqchip_pv_ipi(struct vm *vm, const u64 args[4], bool wide)
-{
-    struct irqchip *chip = vm->irqchip;
-    u64 icr = args[3], span = wide ? 64 : 32, flags;
-    struct apic_msg msg = {.vector = (u8)icr, .mode = icr >> 8 & 7};
-    s64 count;
-
-    /* Fixed and NMI only, physical, to a bitmap (no shorthand), as Linux has it. */
-    if ((icr & PV_IPI_REFUSED) || (msg.mode != APIC_FIXED && msg.mode != APIC_NMI))
-        return -KVM_EINVAL;
-    if (args[2] > U32_MAX)
-        return -KVM_EINVAL;
-    spin_lock_irqsave(&chip->lock, &flags);
-    count = irqchip_pv_word(chip, args[0], args[2], &msg) +
-            irqchip_pv_word(chip, args[1], args[2] + span, &msg);
-    spin_unlock_irqrestore(&chip->lock, flags);
-    return count;
 }
 
 static void irqchip_ended(struct irqchip *chip, enum irq_route_kind kind, u32 pin)

@@ -72,6 +72,11 @@ struct irqchip {
     struct list_node resamplers[IRQ_RESAMPLE_BUCKETS]; /* q  by GSI; eventfd.c */
 };
 
+static inline struct irq_vcpu *irqchip_vcpu(struct vcpu *v)
+{
+    return v->vm->irqchip->vcpus[v->id];
+}
+
 /* irqchip.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 nobody.
  */
 int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi, bool high);

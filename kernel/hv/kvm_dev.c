@@ -183,6 +183,15 @@ static const struct {
     {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1},
     {KVM_CAP_SET_GUEST_DEBUG2, HV_GUESTDBG_KNOWN},
     {KVM_CAP_SREGS2, 1},
+    {KVM_CAP_HYPERV, 1},
+    {KVM_CAP_HYPERV_VAPIC, 1},
+    {KVM_CAP_HYPERV_SPIN, 1},
+    {KVM_CAP_HYPERV_TIME, 1},
+    {KVM_CAP_HYPERV_VP_INDEX, 1},
+    {KVM_CAP_HYPERV_TLBFLUSH, 1},
+    {KVM_CAP_HYPERV_SEND_IPI, 1},
+    {KVM_CAP_HYPERV_CPUID, 1},
+    {KVM_CAP_SYS_HYPERV_CPUID, 1},
     {KVM_CAP_DISABLE_QUIRKS2, HV_QUIRKS},
     {KVM_CAP_BINARY_STATS_FD, 1},
     {KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1},
@@ -289,6 +298,8 @@ static s64 kvm_dev_ioctl(struct file *f, unsigned cmd, u64 arg)
         return hv_mce_supported(arg);
     case KVM_GET_SUPPORTED_CPUID:
         return kvm_supported_cpuid(arg);
+    case KVM_GET_SUPPORTED_HV_CPUID:
+        return hv_hyperv_cpuid(arg);
     case KVM_GET_MSR_INDEX_LIST:
         return kvm_msr_list(arg, hv_msr_list, hv_msr_count);
     case KVM_GET_MSR_FEATURE_INDEX_LIST:

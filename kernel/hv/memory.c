@@ -70,23 +70,32 @@ static bool vm_peek_slot(struct vm *vm, gpa_t gpa, u64 *hva, u32 *flags)
 
 /* pt_lock held. After it no vCPU holds a stale entry: those in the guest are kicked out and waited
  * for; the request makes each flush before it enters again. */
-static void vm_flush_locked(struct vm *vm)
+static void vm_flush_locked(struct vm *vm, u64 indices)
 {
     vm->flushes++;
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         struct vcpu *v = load_acquire(&vm->vcpus[i]);
 
-        if (v)
+        if (v && (indices >> READ_ONCE(v->vp_index) & 1))
             vcpu_request(v, VCPU_REQ_TLB);
     }
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         struct vcpu *v = load_acquire(&vm->vcpus[i]);
 
+        if (v && !(indices >> READ_ONCE(v->vp_index) & 1))
+            continue;
         /* Pairs with the store of mode and the load of requests in vcpu_enter. */
         while (v && __atomic_load_n(&v->mode, __ATOMIC_SEQ_CST) == VCPU_IN_GUEST &&
                (__atomic_load_n(&v->requests, __ATOMIC_SEQ_CST) & VCPU_REQ_TLB))
             cpu_relax();
     }
+}
+
+void vm_flush_indices(struct vm *vm, u64 indices)
+{
+    spin_lock(&vm->aspace->pt_lock);
+    vm_flush_locked(vm, indices);
+    spin_unlock(&vm->aspace->pt_lock);
 }
 
 /* A large leaf of which only a part goes is dropped as a whole: the rest faults again. */
@@ -119,7 +128,7 @@ static bool vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages)
 
 static void vm_flush_and_reap_locked(struct vm *vm)
 {
-    vm_flush_locked(vm);
+    vm_flush_locked(vm, VM_EVERY_VCPU);
     pgtable_reap(&vm->npt);
 }
 
@@ -363,7 +372,7 @@ static bool vm_drop_leaf_over(struct vm *vm, u64 gpa)
     if (!e || !level)
         return false;
     WRITE_ONCE(*e, 0);
-    vm_flush_locked(vm);
+    vm_flush_locked(vm, VM_EVERY_VCPU);
     return true;
 }
 

@@ -65,6 +65,21 @@ const u32 hv_msr_list[] = {
     MSR_KVM_SYSTEM_TIME,
     MSR_KVM_WALL_CLOCK_NEW,
     MSR_KVM_SYSTEM_TIME_NEW,
+    HV_MSR_GUEST_OS_ID,
+    HV_MSR_HYPERCALL,
+    HV_MSR_TIME_REF_COUNT,
+    HV_MSR_REFERENCE_TSC,
+    HV_MSR_TSC_FREQUENCY,
+    HV_MSR_APIC_FREQUENCY,
+    HV_MSR_CRASH_P0,
+    HV_MSR_CRASH_P0 + 1,
+    HV_MSR_CRASH_P0 + 2,
+    HV_MSR_CRASH_P0 + 3,
+    HV_MSR_CRASH_P4,
+    HV_MSR_CRASH_CTL,
+    HV_MSR_RESET,
+    HV_MSR_VP_INDEX,
+    HV_MSR_ASSIST_PAGE,
 };
 const u32 hv_msr_count = ARRAY_SIZE(hv_msr_list);
 
@@ -424,6 +439,8 @@ int vcpu_get_msr(struct vcpu *v, u32 msr, u64 *out, bool host)
     int err = host || msr_for_guest(v, msr) ? msr_get_soft(v, msr, out) : -EINVAL;
 
     if (err == -ENOENT)
+        err = vcpu_get_hyperv_msr(v, msr, out, host);
+    if (err == -ENOENT)
         err = vcpu_get_mce_msr(v, msr, out, host);
     if (err == -ENOENT)
         err = msr_get_apic(v, msr, out);
@@ -439,6 +456,8 @@ int vcpu_set_msr(struct vcpu *v, u32 msr, u64 value, bool host)
     u64 ignored;
     int err = host || msr_for_guest(v, msr) ? msr_set_soft(v, msr, value, host) : -EINVAL;
 
+    if (err == -ENOENT)
+        err = vcpu_set_hyperv_msr(v, msr, value, host);
     if (err == -ENOENT)
         err = vcpu_set_mce_msr(v, msr, value, host);
     if (err == -ENOENT)

@@ -340,6 +340,23 @@ static bool vcpu_step_done(struct vcpu *v)
     return vcpu_take_request(v, VCPU_REQ_DEBUG) && vcpu_debugger_exit(v, VEC_DB, DR6_BS) == 0;
 }
 
+/* What a guest asks of its VMM by Hyper-V's registers. */
+static bool vcpu_system_event(struct vcpu *v)
+{
+    u32 type;
+
+    if (vcpu_take_request(v, VCPU_REQ_CRASH))
+        type = KVM_SYSTEM_EVENT_CRASH;
+    else if (vcpu_take_request(v, VCPU_REQ_RESET))
+        type = KVM_SYSTEM_EVENT_RESET;
+    else
+        return false;
+    v->run->exit_reason = KVM_EXIT_SYSTEM_EVENT;
+    v->run->system_event.type = type;
+    v->run->system_event.ndata = 0;
+    return true;
+}
+
 /* True: a request leads to user space, v->run is filled. */
 static bool vcpu_serve_requests(struct vcpu *v)
 {
@@ -357,7 +374,7 @@ static bool vcpu_serve_requests(struct vcpu *v)
         v->run->exit_reason = KVM_EXIT_SHUTDOWN;
         return true;
     }
-    if (vcpu_step_done(v))
+    if (vcpu_system_event(v) || vcpu_step_done(v))
         return true;
     vector = vcpu_take_request(v, VCPU_REQ_EOI) ? irqchip_take_eoi(v) : -1;
     if (vector < 0)

@@ -160,6 +160,7 @@ static int vcpu_add(struct vm *vm, struct vcpu *v)
         return err;
     v->mp_state =
         vm->irqchip && v->id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
+    v->vp_index = vm->nr_vcpus;
     store_release(&vm->vcpus[vm->nr_vcpus], v);
     store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);
     vcpu_request(v, VCPU_REQ_FILTER); /* one may have been set since it was made */

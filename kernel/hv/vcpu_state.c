@@ -488,6 +488,8 @@ s64 vcpu_ioctl_state(struct vcpu *v, unsigned cmd, u64 arg)
         return state_msrs(v, arg, cmd == KVM_SET_MSRS);
     if (cmd == KVM_X86_SETUP_MCE || cmd == KVM_X86_SET_MCE)
         return vcpu_mce_ioctl(v, cmd, arg);
+    if (cmd == KVM_GET_SUPPORTED_HV_CPUID)
+        return hv_hyperv_cpuid(arg);
     if (cmd == KVM_GET_TSC_KHZ)
         return (s64)(tsc_hz / 1000);
     for (unsigned i = 0; i < ARRAY_SIZE(state_ioctls); i++)

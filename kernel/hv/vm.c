@@ -44,6 +44,7 @@ static int vm_create(struct vm **out)
         return err ? err : -ENOMEM;
     refcount_init(&vm->ref, 1);
     mutex_init(&vm->lock, RANK_HV, 8, "vm");
+    mutex_init(&vm->hyperv.lock, RANK_HV, 24, "hyperv");
     vm_eventfds_init(vm);
     vm->clock_offset = -(s64)time_ns();
     vm->tsc_offset = -rdtsc();

@@ -485,6 +485,7 @@ TEST(guest_learns_that_it_was_stopped)
         CHECK_EQ(*flags & 2, 2);
         vcpu_long(&vm, 0); /* it writes the register again */
         EXPECT_REPORT(&vm, 0, 1);
+        CHECK_EQ(*flags & 2, 2);
         *flags &= (uint8_t)~2;
     }
 }

@@ -587,6 +587,7 @@ static void svm_intercept_msrs(struct vcpu *v, bool all)
 
 const struct hv_ops hv_svm_ops = {
     .name = "AMD-V",
+    .hypercall = {0x0f, 0x01, 0xd9}, /* VMMCALL */
     .cpu_pages = 2,
     .probe = svm_probe,
     .enable_cpu = svm_enable_cpu,

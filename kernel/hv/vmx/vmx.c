@@ -472,6 +472,7 @@ static void vmx_intercept_exceptions(struct vcpu *v)
 
 const struct hv_ops hv_vmx_ops = {
     .name = "VT-x",
+    .hypercall = {0x0f, 0x01, 0xc1}, /* VMCALL */
     .cpu_pages = 1,
     .all_cpus = true, /* VMREAD and its like */
     .probe = vmx_probe,

@@ -300,8 +300,22 @@ static void disturb(struct machine *m, unsigned v, struct kvm_sregs *s, struct c
         ioctl(m->vcpu[v], KVM_SET_MSRS, &msr);
 }
 
+/* Hyper-V's interface: its signature, and an identity, with which hypercalls are its. */
+static void identify_hyperv(struct machine *m, unsigned v, struct kvm_cpuid2 *id)
+{
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry e;
+    } os_id = {.head.nmsrs = 1, .e = {.index = 0x40000000, .data = 1}};
+
+    for (unsigned i = 0; i < id->nent; i++)
+        if (id->entries[i].function == 0x40000001)
+            id->entries[i].eax = 0x31237648; /* "Hv#1" */
+    ioctl(m->vcpu[v], KVM_SET_MSRS, &os_id);
+}
+
 /* The CPUID that the kernel offers, mostly. */
-static void identify(struct machine *m, unsigned v)
+static void identify(struct machine *m, unsigned v, struct chance *c)
 {
     static _Thread_local struct {
         struct kvm_cpuid2 head;
@@ -309,8 +323,11 @@ static void identify(struct machine *m, unsigned v)
     } id;
 
     id.head.nent = 100;
-    if (ioctl(m->kvm, KVM_GET_SUPPORTED_CPUID, &id) == 0)
-        ioctl(m->vcpu[v], KVM_SET_CPUID2, &id);
+    if (ioctl(m->kvm, KVM_GET_SUPPORTED_CPUID, &id) != 0)
+        return;
+    if (chance_of(c, 2))
+        identify_hyperv(m, v, &id.head);
+    ioctl(m->vcpu[v], KVM_SET_CPUID2, &id);
 }
 
 void guest_start(struct machine *m, unsigned v, struct chance *c)
@@ -326,7 +343,7 @@ void guest_start(struct machine *m, unsigned v, struct chance *c)
         if (i != 6 && chance_of(c, 2)) /* not rsp */
             gpr[i] = chance_of(c, 3) ? value_word(c) : chance_below(c, GUEST_SIZE);
     if (chance_of(c, 2))
-        identify(m, v);
+        identify(m, v, c);
     if (ioctl(m->vcpu[v], KVM_GET_SREGS, &s) != 0)
         return;
     mode(m, &s, c);

@@ -45,6 +45,7 @@ static const struct request requests[] = {
     VALUE(OF_KVM, KVM_CHECK_EXTENSION),
     VALUE(OF_KVM, KVM_GET_VCPU_MMAP_SIZE),
     {KVM_GET_SUPPORTED_CPUID, 0, OF_KVM, BY_ADDRESS, 3000},
+    {KVM_GET_SUPPORTED_HV_CPUID, 0, OF_KVM, BY_ADDRESS, 1000},
     {KVM_GET_EMULATED_CPUID, 0, OF_KVM, BY_ADDRESS, 3000},
     {KVM_GET_MSR_INDEX_LIST, 0, OF_KVM, BY_ADDRESS, 1000},
     {KVM_GET_MSR_FEATURE_INDEX_LIST, 0, OF_KVM, BY_ADDRESS, 1000},
@@ -90,6 +91,7 @@ static const struct request requests[] = {
     STATE(KVM_GET_SREGS2, KVM_SET_SREGS2),
     STATE(KVM_GET_FPU, KVM_SET_FPU),
     STATE(KVM_GET_XSAVE, KVM_SET_XSAVE),
+    STATE(KVM_GET_XSAVE2, KVM_SET_XSAVE),
     STATE(KVM_GET_XCRS, KVM_SET_XCRS),
     STATE(KVM_GET_LAPIC, KVM_SET_LAPIC),
     STATE(KVM_GET_LAPIC, KVM_SET_LAPIC),
@@ -129,7 +131,9 @@ uint32_t msr_any(struct chance *c)
         0xc0000082, 0xc0000083, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103,
         0xc0010015, 0xc001001f, 0xc0010114, 0xc0010117, 0xc001011f, 0x11,       0x12,
         0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, 0x4b564d05, 0x4b564d06,
-        0x40000000, 0x40000001, 0x400000b0, 0x12345};
+        0x40000000, 0x40000001, 0x40000002, 0x40000003, 0x40000020, 0x40000021, 0x40000022,
+        0x40000070, 0x40000071, 0x40000072, 0x40000073, 0x40000100, 0x40000105, 0x400000b0,
+        0x12345};
 
     return chance_of(c, 20) ? value_int(c) : msrs[chance_below(c, sizeof(msrs) / sizeof(*msrs))];
 }
@@ -192,6 +196,9 @@ static void plausible(struct machine *m, const struct request *r, struct chance 
     case KVM_SET_CPUID2:
     case KVM_GET_SUPPORTED_CPUID:
         a[0] = (uint32_t)chance_below(c, 20);
+        break;
+    case KVM_SET_GUEST_DEBUG:
+        a[0] = (uint32_t)chance_below(c, 4) | (uint32_t)chance_below(c, 32) << 16;
         break;
     case KVM_SET_SIGNAL_MASK:
         a[0] = 8;
