@@ -94,9 +94,9 @@ static int futex_key(u64 addr, bool private, struct futex_key *key)
     *key = (struct futex_key){(u64)as, addr};
     if (!private) {
         struct futex_area_find f = {addr, key};
-        int err = futex_fault_in(addr);
-        if (err)
-            return err;
+        u32 v;
+        if (user_load32(&v, (const u32 __user *)addr)) /* once: who is killed still wakes others */
+            return -EFAULT;
         aspace_for_each(as, addr, futex_area, &f);
     }
     return 0;
