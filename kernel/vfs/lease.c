@@ -217,6 +217,8 @@ int lease_break(struct inode *i, bool writes, bool nonblock)
     u32 seen;
     int err;
 
+    if (!READ_ONCE(l->nr_leases)) /* see the head of the file */
+        return 0;
     for (;;) {
         mutex_lock(&l->lock);
         until = lease_break_locked(l, writes);
