@@ -10,10 +10,14 @@
 #include "lib/rootfs.h"
 #include "lib/str.h"
 
+/* Made anew at each start: the last one's processes may have had it open, and have given the
+ * descriptor to another container's, with a lease on it, for which an open would wait. */
 static int etc_file_write(int dir, const char *name, const struct buf *text)
 {
-    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), err;
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, fd = openat(dir, name, flags, 0644), err;
 
+    if (fd < 0 && errno == EEXIST && unlinkat(dir, name, 0) == 0)
+        fd = openat(dir, name, flags, 0644);
     if (fd < 0)
         return -errno;
     err = write_all(fd, text->data, text->len);
