@@ -13,6 +13,7 @@ import tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import (Skip, config, docker_archive, expect, expect_in, main, oci_layout, sha, tar)
+from http_unix import request
 
 REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 GOOD = tar([("etc", DIR, None), ("etc/motd", REG, "hello\n", 0o644)])
@@ -198,7 +199,21 @@ def test_names_that_docker_takes_for_one(engine):
     expect(engine.run("inspect", "library/x/t:1").returncode, 1)
     expect(engine.run("tag", "t:1", "library/u").returncode, 0)
     expect(engine.run("rmi", "u").stdout, "Untagged: u:latest\n")
+    for name, code in (("localhost:5000/t:1", 0), ("t:1:2", 1), ("a:5000/b:6000/t", 1), ("a:b/t", 1), ("a/b:5000/t", 1), ("a:/t", 1)):
+        expect((name, engine.run("tag", "t:1", name).returncode), (name, code))
+    expect(engine.run("rmi", "localhost:5000/t:1").stdout, "Untagged: localhost:5000/t:1\n")
     expect(engine.run("rmi", "library/t:1").returncode, 0)
+
+
+def test_history_is_whole(engine):
+    conf = json.loads(config([GOOD]))
+    conf["history"] = [{"created_by": f"step {n}", "empty_layer": n != 7} for n in range(300)]
+    expect(engine.load(docker_archive("h:1", [GOOD], conf=json.dumps(conf).encode())).returncode, 0)
+    status, rows = request(engine.socket, "GET", "/images/h:1/history")
+    expect((status, [r["CreatedBy"] for r in rows]), (200, [f"step {n}" for n in range(299, -1, -1)]))
+    expect([(r["CreatedBy"], r["Size"]) for r in rows if r["Size"]], [("step 7", len(GOOD))])
+    expect([r["Id"] != "<missing>" for r in rows], [True] + [False] * 299)
+    engine.run("rmi", "h:1")
 
 
 def test_tag_and_untag(engine):

@@ -252,24 +252,27 @@ static void history_entry(struct jw *w, const struct image *img, const struct js
 API(api_image_history)
 {
     struct image *img = api_image(call);
-    struct json *list[256], *h;
+    struct json **list, *h;
     struct buf b = {0};
     struct jw w = {.out = &b};
-    int n = 0, layer;
+    size_t n = 0;
+    int layer;
 
     if (!img)
         return;
-    for (h = json_list(img->config, "history"); h && n < 256; h = h->next)
+    list = mem_alloc(json_count(json_get(img->config, "history")) * sizeof(*list));
+    for (h = json_list(img->config, "history"); h; h = h->next)
         list[n++] = h;
     layer = img->nlayers;
     jw_array(&w, NULL);
-    for (int i = n; i-- > 0;) {
+    for (size_t i = n; i-- > 0;) {
         bool empty = json_bool(list[i], "empty_layer");
 
         history_entry(&w, img, list[i], i == n - 1,
                       empty || layer == 0 ? 0 : img->layers[--layer]->size);
     }
     jw_array_end(&w);
+    free(list);
     api_json(call->conn, 200, &b);
 }
 

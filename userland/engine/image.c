@@ -156,6 +156,14 @@ static bool image_ref_char(char c)
     return islower((unsigned char)c) || isdigit((unsigned char)c) || strchr("._-/:", c);
 }
 
+/* Of a registry: it stands in the first part, and digits alone follow it there. */
+static bool image_ref_port(const char *ref, const char *colon)
+{
+    size_t digits = strspn(colon + 1, "0123456789");
+
+    return digits && colon[1 + digits] == '/' && !memchr(ref, '/', (size_t)(colon - ref));
+}
+
 /* 64 hex digits are an image's id: as another's name they would hide that image. */
 static bool image_ref_is_id(const char *ref)
 {
@@ -185,7 +193,8 @@ char *image_ref_normalize(const char *ref)
     if (tag && strchr(tag, '/'))
         tag = NULL; /* a registry's port */
     for (p = ref; *p && p != tag; p++)
-        if (!image_ref_char(*p) || (p[0] == '/' && (p[1] == '/' || !p[1])))
+        if (!image_ref_char(*p) || (p[0] == '/' && (p[1] == '/' || !p[1])) ||
+            (p[0] == ':' && !image_ref_port(ref, p)))
             return NULL;
     if (!tag)
         return str_fmt("%s:latest", ref);
