@@ -263,8 +263,10 @@ static s64 mem_transfer(struct aspace *as, struct iov_in *local, struct iov_in *
             done += r;
             seg.base += (u64)r;
             seg.len -= (u64)r;
+            if ((u64)r < n) /* what was taken and not written is not to go elsewhere */
+                break;
         }
-        if (r <= 0 && seg.len)
+        if (seg.len)
             break;
     }
     page_free_virt(page, 0);

@@ -354,15 +354,17 @@ static struct unix_msg *unix_first(struct unix_sock *u, struct unix_read *r, uns
         /* Packets tell an error at once, a stream after its bytes. */
         if (u->sock.type != SOCK_STREAM && (*err = socket_take_error(&u->sock)))
             return NULL;
+        /* All at one moment: what was sent before the end, or an error, is in the queue by then. A
+         * reset after the peer's close (-EPIPE) is for writers: reads are at their end. */
         spin_lock(&u->lock);
         msg = list_first(&u->queue, struct unix_msg, node);
+        end = u->shut & UNIX_SHUT_RD;
+        if (!msg && READ_ONCE(u->sock.error) != EPIPE)
+            *err = socket_take_error(&u->sock);
         spin_unlock(&u->lock);
-        if (msg)
+        DELAYPOINT(unix_first);
+        if (msg || *err)
             return msg;
-        /* A reset after the peer's close (-EPIPE) is for writers: reads are at their end. */
-        if (READ_ONCE(u->sock.error) != EPIPE && (*err = socket_take_error(&u->sock)))
-            return NULL;
-        end = READ_ONCE(u->shut) & UNIX_SHUT_RD;
         if (end && !((flags & MSG_DONTWAIT) && u->sock.type == SOCK_DGRAM))
             return NULL;
         *err = flags & MSG_DONTWAIT ? -EAGAIN : unix_wait_message(u, r);

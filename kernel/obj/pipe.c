@@ -283,11 +283,12 @@ static u32 pipe_poll(struct file *f, struct poll_table *pt)
 
     if (file_readable(f)) {
         poll_wait(pt, &p->readers_wait);
-        if (!pipe_empty(p))
-            mask |= POLLIN | POLLRDNORM;
         if (!READ_ONCE(p->writers) && READ_ONCE(p->writer_opens) != f->version &&
             !READ_ONCE(p->viewed)) /* its bytes may come back */
             mask |= POLLHUP;
+        DELAYPOINT(pipe_poll);
+        if (!pipe_empty(p)) /* after that: what the last writer has left is told with its end */
+            mask |= POLLIN | POLLRDNORM;
     }
     if (file_writable(f)) {
         poll_wait(pt, &p->writers_wait);

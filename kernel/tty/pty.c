@@ -275,12 +275,12 @@ static u32 pty_master_poll(struct file *f, struct poll_table *pt)
 
     poll_wait(pt, &p->master_wait);
     poll_wait(pt, &p->slave.write_wait);
-    if (READ_ONCE(p->head) != READ_ONCE(p->tail))
+    if (p->slave_seen && !READ_ONCE(p->slave.opens))
+        ready |= POLLHUP;
+    if (READ_ONCE(p->head) != READ_ONCE(p->tail)) /* after that, as in pipe_poll */
         ready |= POLLIN | POLLRDNORM;
     if (p->packet && p->status)
         ready |= POLLIN | POLLPRI | POLLRDNORM;
-    if (p->slave_seen && !READ_ONCE(p->slave.opens))
-        ready |= POLLHUP;
     if (pty_slave_takes(p))
         ready |= POLLOUT | POLLWRNORM;
     return ready;

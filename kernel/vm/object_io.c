@@ -59,11 +59,13 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
     return done ? (ssize_t)done : err;
 }
 
-/* A new page with n bytes of `from` at off, the rest zero, published. Bytes or -errno. */
+/* A new page with n bytes of `from` at off, the rest zero, published. Bytes or -errno, and then
+ * `from` is as it was: a file system may go on behind what is done. */
 static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from, u64 index,
                                    u64 off, u64 n)
 {
     struct page *page = object_page_new(obj, index, 0), *there;
+    struct iov_iter before = *from;
     char *p;
     u64 got;
     int err;
@@ -91,6 +93,8 @@ static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from
         page->object = NULL;
     }
     page_put(page);
+    if (unlikely(err))
+        *from = before;
     return err ? err : (ssize_t)got;
 }
 
