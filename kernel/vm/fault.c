@@ -564,7 +564,8 @@ bool up_page_fault(struct trap_frame *frame, u64 addr, u64 error)
             !(frame->rflags & RFLAGS_IF) ||
             ((read_cr4() & CR4_SMAP) && !(frame->rflags & RFLAGS_AC)))
             return false;
-        return !aspace_fault(t->aspace, addr, kind);
+        err = FAILPOINT(copy_fault) ? 0 : aspace_fault(t->aspace, addr, kind);
+        return !err && !vm_try_again(); /* the copy may come back: the page is taken away again */
     }
     kind |= FAULT_USER;
     t->min_faults++;

@@ -406,6 +406,11 @@ static void touch(void)
     *taken_page = 1;
 }
 
+static void be_told(void)
+{
+    EXPECT(syscall(SYS_getcpu, taken_page, NULL, NULL) == 0);
+}
+
 static void read_as_a_debugger(void)
 {
     char c;
@@ -422,6 +427,7 @@ static void wait_for_its_change(void)
 TEST(memory_that_is_taken_away_each_time_keeps_no_processor)
 {
     use_beside("aspace_fault", touch);
+    use_beside("copy_fault", be_told);
     use_beside("aspace_resolve", read_as_a_debugger);
     use_beside("futex_peek", wait_for_its_change);
 }
