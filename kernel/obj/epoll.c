@@ -149,22 +149,27 @@ static void epoll_unhook(struct epoll_hook *hook)
     rcu_read_unlock();
 }
 
-/* Both locks held; an epoll's also under epoll_nest_lock. */
+/* ep->lock held. */
 static void epoll_remove(struct epoll *ep, struct epoll_item *item)
 {
     struct file *f = item->file;
+    bool nests = epoll_is(f);
 
     for (unsigned i = 0; i < item->queues; i++)
         epoll_unhook(&item->waits[i]);
-    if (epoll_is(f))
-        list_del(&item->nested_node);
     epoll_unready(item);
     rb_erase(&ep->items, &item->node);
+    if (nests) {
+        mutex_lock(&epoll_nest_lock);
+        list_del(&item->nested_node);
+    }
     /* The last: when it is in no list the file may go. */
     spin_lock(&f->watch_lock);
     list_del(&item->watch_node);
     f->nr_watchers--;
     spin_unlock(&f->watch_lock);
+    if (nests)
+        mutex_unlock(&epoll_nest_lock);
     slab_free(epoll_item_cache, item);
 }
 
@@ -201,12 +206,14 @@ static struct epoll_item *epoll_item_create(struct epoll *ep, int fd, struct fil
     return item;
 }
 
-static int epoll_add(struct epoll *ep, int fd, struct file *target, const struct epoll_event_k *ev)
+/* Of an epoll under epoll_nest_lock. */
+static int epoll_link(struct epoll *ep, int fd, struct file *target, const struct epoll_event_k *ev,
+                      struct epoll_item **out)
 {
-    struct epoll_table pt = {.table.queue = epoll_queue};
     struct epoll_item *item;
-    u32 now;
 
+    if (epoll_find(ep, target, fd))
+        return -EEXIST;
     item = epoll_item_create(ep, fd, target, ev);
     if (!item)
         return -ENOMEM;
@@ -217,13 +224,42 @@ static int epoll_add(struct epoll *ep, int fd, struct file *target, const struct
     epoll_insert(ep, item);
     if (epoll_is(target))
         list_add_tail(&ep->nested, &item->nested_node);
-    pt.item = item;
-    now = file_poll(target, &pt.table) & item->events;
-    if (item->overflow) {
-        epoll_remove(ep, item);
+    *out = item;
+    return 0;
+}
+
+/* Where epolls are watched, both files are looked at with their neighbours. */
+static int epoll_link_checked(struct epoll *ep, int fd, struct file *target,
+                              const struct epoll_event_k *ev, struct epoll_item **out,
+                              struct epoll **busy)
+{
+    int err;
+
+    if (!epoll_is(target) && !ep->was_watched)
+        return epoll_link(ep, fd, target, ev, out);
+    mutex_lock(&epoll_nest_lock);
+    err = epoll_nest_check(ep, target, busy);
+    if (!err)
+        err = epoll_link(ep, fd, target, ev, out);
+    mutex_unlock(&epoll_nest_lock);
+    return err;
+}
+
+static int epoll_add(struct epoll *ep, int fd, struct file *target, const struct epoll_event_k *ev,
+                     struct epoll **busy)
+{
+    struct epoll_table pt = {.table.queue = epoll_queue};
+    u32 now;
+    int err = epoll_link_checked(ep, fd, target, ev, &pt.item, busy);
+
+    if (err)
+        return err;
+    now = file_poll(target, &pt.table) & pt.item->events;
+    if (pt.item->overflow) {
+        epoll_remove(ep, pt.item);
         return -ENOSPC;
     }
-    if (now && epoll_make_ready(item))
+    if (now && epoll_make_ready(pt.item))
         obj_wake(&ep->wait, POLLIN | POLLRDNORM, 1);
     return 0;
 }
@@ -240,24 +276,23 @@ static int epoll_modify(struct epoll *ep, struct epoll_item *item, const struct 
     return 0;
 }
 
+/* *busy: a reference to another epoll, which is to be waited for. */
 static int epoll_ctl_locked(struct epoll *ep, int op, int fd, struct file *target,
-                            const struct epoll_event_k *ev)
+                            const struct epoll_event_k *ev, struct epoll **busy)
 {
-    struct epoll_item *item = epoll_find(ep, target, fd);
+    struct epoll_item *item;
 
-    switch (op) {
-    case EPOLL_CTL_ADD:
-        return item ? -EEXIST : epoll_add(ep, fd, target, ev);
-    case EPOLL_CTL_MOD:
-        return item ? epoll_modify(ep, item, ev) : -ENOENT;
-    case EPOLL_CTL_DEL:
-        if (!item)
-            return -ENOENT;
-        epoll_remove(ep, item);
-        return 0;
-    default:
+    if (op == EPOLL_CTL_ADD)
+        return epoll_add(ep, fd, target, ev, busy);
+    if (op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL)
         return -EINVAL;
-    }
+    item = epoll_find(ep, target, fd);
+    if (!item)
+        return -ENOENT;
+    if (op == EPOLL_CTL_MOD)
+        return epoll_modify(ep, item, ev);
+    epoll_remove(ep, item);
+    return 0;
 }
 
 /* What the arguments alone tell, in Linux's order. */
@@ -279,39 +314,39 @@ static int epoll_ctl_check(const struct file *f, int op, const struct file *targ
     return 0;
 }
 
-/* nests: both files are looked at with their neighbours. -EAGAIN: that turned out to be needed. */
-static int epoll_ctl_try(struct epoll *ep, int op, int fd, struct file *target,
-                         const struct epoll_event_k *ev, bool nests)
+/* Until ep is, or was just now, not locked; consumes the reference. 0 or -EINTR. */
+static int epoll_wait_unlocked(struct epoll *ep)
 {
-    int err = 0;
+    int err = mutex_lock_killable(&ep->lock);
 
-    if (nests) {
-        mutex_lock(&epoll_nest_lock);
-        err = op == EPOLL_CTL_ADD ? epoll_nest_check(ep, target) : 0;
-    }
-    if (!err) {
-        mutex_lock(&ep->lock);
-        err = op == EPOLL_CTL_ADD && ep->was_watched && !nests
-                  ? -EAGAIN
-                  : epoll_ctl_locked(ep, op, fd, target, ev);
+    if (!err)
         mutex_unlock(&ep->lock);
-    }
-    if (nests)
-        mutex_unlock(&epoll_nest_lock);
+    epoll_put(ep);
     return err;
 }
 
 int epoll_ctl(struct file *f, int op, int fd, struct file *target, const struct epoll_event_k *ev)
 {
+    struct epoll *ep = f->priv, *busy;
     int err = epoll_ctl_check(f, op, target, ev);
 
     if (err)
         return err;
-    err = epoll_ctl_try(f->priv, op, fd, target, ev, epoll_is(target));
-    return err == -EAGAIN ? epoll_ctl_try(f->priv, op, fd, target, ev, true) : err;
+    for (;;) {
+        busy = NULL;
+        mutex_lock(&ep->lock);
+        err = epoll_ctl_locked(ep, op, fd, target, ev, &busy);
+        mutex_unlock(&ep->lock);
+        if (likely(!busy))
+            return err;
+        err = epoll_wait_unlocked(busy);
+        if (err)
+            return err;
+        cond_yield();
+    }
 }
 
-/* Ends up to EPOLL_FEW items that watch no epoll. False: that was all. */
+/* Ends up to EPOLL_FEW items. False: that was all. */
 static bool epoll_release_few(struct epoll *ep)
 {
     struct rb_node *n, *next;
@@ -329,27 +364,10 @@ static bool epoll_release_few(struct epoll *ep)
     return n;
 }
 
-/* The same of those that watch epolls. */
-static bool epoll_release_nested(struct epoll *ep)
-{
-    bool more;
-
-    mutex_lock(&epoll_nest_lock);
-    mutex_lock(&ep->lock);
-    for (unsigned n = 0; n < EPOLL_FEW && !list_empty(&ep->nested); n++)
-        epoll_remove(ep, list_first(&ep->nested, struct epoll_item, nested_node));
-    more = !list_empty(&ep->nested);
-    mutex_unlock(&ep->lock);
-    mutex_unlock(&epoll_nest_lock);
-    return more;
-}
-
 static void epoll_release(struct file *f)
 {
     struct epoll *ep = f->priv;
 
-    while (!list_empty(&ep->nested) && epoll_release_nested(ep))
-        cond_yield();
     while (epoll_release_few(ep))
         cond_yield();
     epoll_put(ep);
@@ -378,8 +396,6 @@ void epoll_file_gone(struct file *f)
     struct epoll *ep;
 
     while ((ep = epoll_first_watcher(f))) {
-        if (epoll_is(f))
-            mutex_lock(&epoll_nest_lock);
         mutex_lock(&ep->lock);
         spin_lock(&f->watch_lock);
         item = list_first(&f->watchers, struct epoll_item, watch_node);
@@ -389,8 +405,6 @@ void epoll_file_gone(struct file *f)
         if (item)
             epoll_remove(ep, item);
         mutex_unlock(&ep->lock);
-        if (epoll_is(f))
-            mutex_unlock(&epoll_nest_lock);
         epoll_put(ep);
         cond_yield();
     }

@@ -5,8 +5,9 @@
  * it to the outermost epolls; the number of steps is bounded by EPOLL_STEPS for every file, or
  * where each epoll has few paths above it, by those times EPOLL_WATCHERS.
  *
- * All of it under epoll_nest_lock, which all take that make or end an item that watches an epoll;
- * what a look costs is bounded, too.
+ * All of it under epoll_nest_lock, which all programs share that make or end an item that watches
+ * an epoll. So what a look costs is bounded, and it neither yields nor sleeps: an epoll's lock is
+ * had at once, or the caller lets go of all, waits for that one and begins again.
  */
 #include "lib/errno.h"
 #include "lib/log.h"
@@ -16,7 +17,7 @@
 #define EPOLL_PATHS_FEW 8 /* above one epoll: no further question */
 #define EPOLL_PATHS 128   /* above one epoll */
 #define EPOLL_STEPS 16384 /* callbacks of one event of one file */
-#define EPOLL_LOOKS 65536 /* steps of one check */
+#define EPOLL_LOOKS 8192  /* steps of one check: some hundred microseconds */
 
 struct mutex epoll_nest_lock;
 static u64 epoll_nest_round; /* epoll_nest_lock */
@@ -60,7 +61,17 @@ struct nest {
     unsigned above;            /* paths above it */
     unsigned most;             /* paths above one epoll, were the new one there */
     unsigned looks;
+    struct epoll *busy; /* a reference: its lock was taken */
 };
+
+static int nest_lock(struct nest *nest, struct epoll *ep)
+{
+    if (mutex_trylock(&ep->lock))
+        return 0;
+    refcount_get(&ep->ref);
+    nest->busy = ep;
+    return -EBUSY;
+}
 
 /* Epolls below ep in the longest chain; -ELOOP, -EINVAL: too many to look at. The answer for each
  * epoll is kept for the round. Paths are overestimated: as if all went through the new one. */
@@ -79,7 +90,6 @@ static int epoll_nest_down(struct nest *nest, struct epoll *ep, int depth)
     nest->looks += paths;
     if (nest->looks > EPOLL_LOOKS)
         return -EINVAL;
-    cond_yield();
     list_for_each (item, &ep->nested, nested_node) {
         below = epoll_nest_down(nest, item->file->priv, depth + 1);
         if (below < 0)
@@ -91,55 +101,73 @@ static int epoll_nest_down(struct nest *nest, struct epoll *ep, int depth)
     return longest;
 }
 
-/* Would each file below ep still be within EPOLL_STEPS? */
-static bool epoll_nest_leaves_fit(struct nest *nest, struct epoll *ep)
+/* Would each file below ep still be within EPOLL_STEPS? 0 or -EINVAL. */
+static int epoll_nest_leaves_fit(struct nest *nest, struct epoll *ep)
 {
     struct epoll_item *item;
-    bool fits = ++nest->looks <= EPOLL_LOOKS;
+    unsigned steps;
+    int err = nest_lock(nest, ep);
 
-    mutex_lock(&ep->lock);
-    for (struct rb_node *n = rb_first(&ep->items); n && fits; n = rb_next(n)) {
-        unsigned steps;
-
+    if (err)
+        return err;
+    nest->looks++;
+    for (struct rb_node *n = rb_first(&ep->items); n && !err; n = rb_next(n)) {
         item = rb_entry(n, struct epoll_item, node);
         if (epoll_is(item->file))
             continue;
-        steps = epoll_nest_steps(item->file, EPOLL_STEPS);
+        steps = epoll_nest_steps(item->file, EPOLL_LOOKS - MIN(nest->looks, EPOLL_LOOKS));
         nest->looks += 1 + steps;
-        cond_yield();
-        fits = steps + nest->most <= EPOLL_STEPS && nest->looks <= EPOLL_LOOKS;
+        if (steps + nest->most > EPOLL_STEPS || nest->looks > EPOLL_LOOKS)
+            err = -EINVAL;
     }
     mutex_unlock(&ep->lock);
     list_for_each (item, &ep->nested, nested_node)
-        if (!fits || !(fits = epoll_nest_leaves_fit(nest, item->file->priv)))
+        if (err || (err = epoll_nest_leaves_fit(nest, item->file->priv)))
             break;
-    return fits;
+    return err;
 }
 
 /* From here on files that ep comes to watch are judged under our lock. */
-static void epoll_nest_mark(struct epoll *ep)
+static int epoll_nest_mark(struct nest *nest, struct epoll *ep)
 {
-    mutex_lock(&ep->lock);
+    int err = nest_lock(nest, ep);
+
+    if (err)
+        return err;
     ep->was_watched = true;
     mutex_unlock(&ep->lock);
+    return 0;
 }
 
-int epoll_nest_check(struct epoll *ep, struct file *target)
+static int epoll_nest_look(struct nest *nest, struct epoll *ep, struct epoll *target)
 {
-    int chain = 0, below;
-    struct nest nest = {.avoid = ep};
+    int chain = 0, below, err;
 
-    nest.above = epoll_nest_up(ep->file, EPOLL_PATHS, 0, &chain);
-    if (!epoll_is(target))
-        return nest.above + 1 + epoll_nest_steps(target, EPOLL_STEPS) <= EPOLL_STEPS ? 0 : -EINVAL;
-    epoll_nest_mark(target->priv);
+    nest->above = epoll_nest_up(ep->file, EPOLL_PATHS, 0, &chain);
+    err = epoll_nest_mark(nest, target);
+    if (err)
+        return err;
     epoll_nest_round++;
-    below = epoll_nest_down(&nest, target->priv, 1);
+    below = epoll_nest_down(nest, target, 1);
     if (below < 0)
         return below;
     if (chain + 1 + 1 + below > EPOLL_DEPTH)
         return -ELOOP;
-    if (nest.most <= EPOLL_PATHS_FEW)
+    if (nest->most <= EPOLL_PATHS_FEW)
         return 0;
-    return nest.most <= EPOLL_PATHS && epoll_nest_leaves_fit(&nest, target->priv) ? 0 : -EINVAL;
+    return nest->most <= EPOLL_PATHS ? epoll_nest_leaves_fit(nest, target) : -EINVAL;
+}
+
+int epoll_nest_check(struct epoll *ep, struct file *target, struct epoll **busy)
+{
+    struct nest nest = {.avoid = ep};
+    int ignored = 0, err;
+
+    if (epoll_is(target)) {
+        err = epoll_nest_look(&nest, ep, target->priv);
+        *busy = nest.busy;
+        return err;
+    }
+    nest.above = epoll_nest_up(ep->file, EPOLL_PATHS, 0, &ignored);
+    return nest.above + 1 + epoll_nest_steps(target, EPOLL_STEPS) <= EPOLL_STEPS ? 0 : -EINVAL;
 }

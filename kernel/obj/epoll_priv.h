@@ -11,10 +11,10 @@
  * at most EPOLL_WATCHERS items, and what follows from epolls that are watched themselves is bounded
  * by epoll_nest.c.
  *
- * Locks, outermost first: epoll_nest_lock (items that watch epolls; only they need it), ep->lock
- * (items; held over file_poll), file->watch_lock, then the waitq of a file, ep->ready_lock,
- * ep->wait. The last two are taken in wake-up callbacks, under other queues' locks: the rank
- * checker leaves them out.
+ * Locks, outermost first: ep->lock (items; held over file_poll, so that of an epoll before those it
+ * watches), epoll_nest_lock (items that watch epolls; only they need it; under it ep->lock is only
+ * tried), file->watch_lock, then the waitq of a file, ep->ready_lock, ep->wait. The last two are
+ * taken in wake-up callbacks, under other queues' locks: the rank checker leaves them out.
  */
 #pragma once
 
@@ -79,6 +79,7 @@ static inline bool epoll_is(const struct file *f)
 bool epoll_make_ready(struct epoll_item *item);
 /* epoll_wait.c */
 u32 epoll_poll(struct file *f, struct poll_table *pt);
-/* epoll_nest.c: may ep watch target, an epoll, or a file while others watch ep? Under
- * epoll_nest_lock. 0, -ELOOP (a circle, or too deep), -EINVAL (too many paths). */
-int epoll_nest_check(struct epoll *ep, struct file *target);
+/* epoll_nest.c: may ep, which is locked, watch target, an epoll, or a file while others watch ep?
+ * Under epoll_nest_lock. 0, -ELOOP (a circle, or too deep), -EINVAL (too many paths). *busy: not
+ * known, as that epoll is locked; a reference. */
+int epoll_nest_check(struct epoll *ep, struct file *target, struct epoll **busy);
