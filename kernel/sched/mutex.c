@@ -294,6 +294,15 @@ void rwlock_write_lock(struct rwlock *l)
         (void)rwlock_write_slow(l, SLEEP_UNINTERRUPTIBLE);
 }
 
+bool rwlock_write_trylock(struct rwlock *l)
+{
+    (void)locks_more();
+    if (rwlock_write_try(l))
+        return true;
+    (void)locks_fewer();
+    return false;
+}
+
 int rwlock_write_lock_killable(struct rwlock *l)
 {
     (void)locks_more();

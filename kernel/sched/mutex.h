@@ -40,6 +40,7 @@ void rwlock_read_lock(struct rwlock *l);
 bool rwlock_read_trylock(struct rwlock *l);
 void rwlock_read_unlock(struct rwlock *l);
 void rwlock_write_lock(struct rwlock *l);
+bool rwlock_write_trylock(struct rwlock *l);
 int rwlock_write_lock_killable(struct rwlock *l) __must_check;
 void rwlock_write_unlock(struct rwlock *l);
 

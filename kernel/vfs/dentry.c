@@ -6,6 +6,7 @@
  */
 #include "vfs/dentry_priv.h"
 
+#include "arch/x86/percpu.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/random.h"
@@ -571,19 +572,20 @@ static enum climbed dentry_look_up(const struct dentry *d, const struct dentry *
     return to;
 }
 
-#define CLIMB_STEPS 1024 /* up a tree as deep as users make it, without a pause */
+#define CLIMB_STEPS 1024  /* up a tree as deep as users make it, without a pause */
+#define CLIMB_LOCKED 8192 /* the same while others wait: some hundred microseconds */
 
-/* So far up from d, or less far: to the top, or to `ancestor`. A reference. NULL: what is there is
- * on its way out, since d's place has changed. */
+/* So far up from d, or less far: to the top, or to a child of `ancestor`. A reference. NULL: what
+ * is there is on its way out, since d's place has changed. */
 static struct dentry *dentry_climb(struct dentry *d, const struct dentry *ancestor)
 {
     struct dentry *up = d, *parent;
     bool live;
 
     rcu_read_lock();
-    for (unsigned i = 0; i < CLIMB_STEPS && up != ancestor; i++) {
+    for (unsigned i = 0; i < CLIMB_STEPS; i++) {
         parent = rcu_dereference(up->parent);
-        if (parent == up)
+        if (parent == up || parent == ancestor)
             break;
         up = parent;
     }
@@ -595,12 +597,20 @@ static struct dentry *dentry_climb(struct dentry *d, const struct dentry *ancest
     return live ? up : NULL;
 }
 
-bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d)
+/* Whether the way from d up ends here: at a child of `ancestor`, or at the top. */
+static bool dentry_is_climbed(const struct dentry *at, const struct dentry *ancestor)
+{
+    const struct dentry *parent = READ_ONCE(at->parent);
+
+    return parent == ancestor || parent == at;
+}
+
+struct dentry *dentry_child_above(const struct dentry *ancestor, struct dentry *d)
 {
     struct dentry *at = d, *up;
 
     dentry_get(at);
-    while (at != ancestor && at != READ_ONCE(at->parent)) {
+    while (!dentry_is_climbed(at, ancestor)) {
         up = dentry_climb(at, ancestor);
         if (up) {
             dentry_put(at);
@@ -608,29 +618,47 @@ bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d)
         }
         cond_yield();
     }
+    up = at != ancestor && READ_ONCE(at->parent) == ancestor ? at : NULL;
     dentry_put(at);
-    return at == ancestor;
+    return up;
 }
 
-/* The mutex is others' too, so it is taken only where their renames have spoiled some looks. */
+bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d,
+                               struct dentry **child)
+{
+    for (unsigned i = 0; i < CLIMB_LOCKED; i++, d = d->parent) {
+        if (!dentry_is_climbed(d, ancestor))
+            continue;
+        *child = d != ancestor && d->parent == ancestor ? d : NULL;
+        return true;
+    }
+    return false;
+}
+
+/* The mutex is others' too, so it is taken only where their renames have spoiled some looks, and
+ * for a part of the way that needs no pause. Where the tree is deeper than that, looks go on. */
 bool dentry_lies_below(struct dentry *d, struct dentry *ancestor)
 {
     enum climbed to = dentry_look_up(d, ancestor, CLIMB_STEPS);
-    bool below;
+    struct dentry *child;
+    unsigned spoiled = 0;
+    bool told = false;
+    u32 seq;
 
     if (likely(to != CLIMBED_FAR))
         return to == CLIMBED_TO_ANCESTOR;
-    for (unsigned n = 0; n < LOOKS_SPOILED; n++) {
-        u32 seq = seqcount_read_begin(&d->super->moved);
-
-        below = dentry_is_ancestor_locked(ancestor, d);
+    do {
+        seq = seqcount_read_begin(&d->super->moved);
+        child = dentry_child_above(ancestor, d);
         if (!seqcount_read_retry(&d->super->moved, seq))
-            return below;
-    }
-    mutex_lock(&d->super->renames);
-    below = dentry_is_ancestor_locked(ancestor, d);
-    mutex_unlock(&d->super->renames);
-    return below;
+            return child;
+        if (++spoiled < LOOKS_SPOILED)
+            continue;
+        mutex_lock(&d->super->renames);
+        told = dentry_child_above_locked(ancestor, d, &child);
+        mutex_unlock(&d->super->renames);
+    } while (!told && !thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE));
+    return told && child;
 }
 
 const char *dentry_name(const struct dentry *d, size_t *len)

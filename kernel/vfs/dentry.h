@@ -60,12 +60,32 @@ void dentry_delete(struct dentry *d);
 /* rename: d takes target's place and name; target (may be negative) is unhashed. */
 void dentry_move(struct dentry *d, struct dentry *target);
 void dentry_exchange(struct dentry *a, struct dentry *b);
-/* Whether d is ancestor or lies below it, however deep the tree: under the super's rename mutex, or
- * between two looks at its `moved`. Context: may sleep. */
-bool dentry_is_ancestor_locked(struct dentry *ancestor, struct dentry *d);
-/* The same without it; takes it where the tree is deep and renames go on: renames beside us may
- * change what it says. Context: may sleep. */
+/* The child of `ancestor` that d is, or lies below, however deep the tree; NULL: there is none.
+ * Borrowed from d, and true only if no rename came in between: between two looks at the super's
+ * `moved`. Context: may sleep, no rename mutex held. */
+struct dentry *dentry_child_above(const struct dentry *ancestor, struct dentry *d);
+/* The same under the super's rename mutex; false: so far up that others would wait too long. */
+bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d,
+                               struct dentry **child) __must_check;
+/* Whether d is ancestor or lies below it: renames beside us may change what it says. False, too,
+ * for a thread that is killed meanwhile. Context: may sleep, no rename mutex held. */
 bool dentry_lies_below(struct dentry *d, struct dentry *ancestor);
+/* Two different directories of one super, locked for writing, and no other move there meanwhile. */
+struct dir_pair {
+    struct dentry *a, *b;
+    struct dentry *under_a, *under_b; /* the child of the one that the other is, or lies below */
+    bool moves;                       /* the rename mutex is held, too: no sleep, no yield */
+};
+/* 0, or -EINTR: the thread is to die. May sleep. */
+int dir_pair_lock(struct dir_pair *p) __must_check;
+/* What was to be moved is: others may move things, the directories stay locked. */
+void dir_pair_end_moves(struct dir_pair *p);
+void dir_pair_unlock(struct dir_pair *p);
+/* The directory that a move replaces is locked, too: it is above neither. False: it is in use, and
+ * the mutex is held. Then the caller unlocks all, waits and begins again. */
+bool dir_pair_lock_replaced(struct dir_pair *p, struct inode *dir) __must_check;
+/* Until a directory is, or was just now, not locked. May sleep. */
+void dir_wait_unlocked(struct inode *dir);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);
 /* Names and parents as they are together at one moment: what is found in

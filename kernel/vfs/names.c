@@ -3,10 +3,12 @@
  * The calls that make and remove names: each walks to the directory, locks it, checks, and has the
  * file system do it.
  */
+#include "arch/x86/percpu.h"
 #include "dev/chrdev.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "sched/thread.h"
 #include "uapi/bpf.h"
 #include "vfs/inotify.h"
 #include "vfs/up.h"
@@ -285,40 +287,31 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 /* The names are put when nothing is locked any more: with what is replaced its contents go. */
 struct rename {
     struct walk_last from, to;
+    struct dir_pair dirs;     /* both NULL: it is one */
     struct dentry *old, *new; /* references, or NULL */
+    struct inode *busy;       /* of new, and in use: begin again when it is not */
     bool gone;                /* new was replaced, and other namespaces may have mounts on it */
     unsigned flags;
 };
 
-static void rename_lock(struct rename *r)
+static int rename_lock(struct rename *r)
 {
-    struct inode *a = dentry_inode(r->from.dir.dentry), *b = dentry_inode(r->to.dir.dentry);
+    struct dentry *from = r->from.dir.dentry, *to = r->to.dir.dentry;
 
-    if (a == b) {
-        rwlock_write_lock(&a->lock);
-        return;
+    if (dentry_inode(from) != dentry_inode(to)) { /* of one mount */
+        r->dirs = (struct dir_pair){.a = from, .b = to};
+        return dir_pair_lock(&r->dirs);
     }
-    mutex_lock(&a->super->renames); /* both are of one mount */
-    if (dentry_is_ancestor_locked(r->to.dir.dentry, r->from.dir.dentry) ||
-        (!dentry_is_ancestor_locked(r->from.dir.dentry, r->to.dir.dentry) && b < a)) {
-        struct inode *t = a;
-
-        a = b;
-        b = t;
-    }
-    rwlock_write_lock(&a->lock);
-    rwlock_write_lock(&b->lock);
+    rwlock_write_lock(&dentry_inode(from)->lock);
+    return 0;
 }
 
 static void rename_unlock(struct rename *r)
 {
-    struct inode *a = dentry_inode(r->from.dir.dentry), *b = dentry_inode(r->to.dir.dentry);
-
-    rwlock_write_unlock(&a->lock);
-    if (a == b)
-        return;
-    rwlock_write_unlock(&b->lock);
-    mutex_unlock(&a->super->renames);
+    if (r->dirs.a)
+        dir_pair_unlock(&r->dirs);
+    else
+        rwlock_write_unlock(&dentry_inode(r->from.dir.dentry)->lock);
 }
 
 static int rename_check_target(struct rename *r, const struct walk_ctx *ctx)
@@ -348,11 +341,10 @@ static int rename_check_names(const struct rename *r)
         return -ENOTDIR;
     if (!S_ISDIR(old->mode) && (r->from.slash || (!exchange && r->to.slash)))
         return -ENOTDIR;
-    if (r->from.dir.dentry == r->to.dir.dentry)
-        return 0; /* neither name is above its own directory */
-    if (dentry_is_ancestor_locked(r->old, r->to.dir.dentry))
+    /* neither name is, or is above, the other one's directory */
+    if (r->old == r->dirs.under_a)
         return -EINVAL;
-    if (dentry_is_ancestor_locked(r->new, r->from.dir.dentry))
+    if (r->new == r->dirs.under_b)
         return exchange ? -EINVAL : -ENOTEMPTY;
     return 0;
 }
@@ -411,8 +403,10 @@ static int rename_perform(struct rename *r)
     victim = r->flags & RENAME_EXCHANGE ? NULL : dentry_inode(r->new);
     if (victim && !S_ISDIR(victim->mode))
         victim = NULL;
-    if (victim)
-        rwlock_write_lock(&victim->lock);
+    if (victim && !dir_pair_lock_replaced(&r->dirs, victim)) {
+        r->busy = victim;
+        return -EBUSY;
+    }
     err = from->ops->rename(from, r->old, to, r->new, r->flags);
     if (victim)
         rwlock_write_unlock(&victim->lock);
@@ -422,6 +416,7 @@ static int rename_perform(struct rename *r)
         dentry_exchange(r->old, r->new);
     else
         dentry_move(r->old, r->new);
+    dir_pair_end_moves(&r->dirs); /* watchers may be many */
     if (READ_ONCE(inotify_watches))
         rename_tell(r);
     r->gone = !(r->flags & RENAME_EXCHANGE) && names_mounted(r->new);
@@ -444,10 +439,32 @@ static int rename_locked(struct rename *r, const struct walk_ctx *ctx)
     return err ? err : rename_perform(r);
 }
 
+/* One try. *again: what it would replace was in use, and is not any more. */
+static int rename_try(struct rename *r, const struct walk_ctx *ctx, bool *again)
+{
+    int err = rename_lock(r);
+
+    *again = false;
+    if (err)
+        return err;
+    err = rename_locked(r, ctx);
+    rename_unlock(r);
+    if (likely(!r->busy))
+        return err;
+    dir_wait_unlocked(r->busy);
+    r->busy = NULL;
+    dentry_put(r->new);
+    dentry_put(r->old);
+    r->new = r->old = NULL;
+    *again = !thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
+    return -EINTR;
+}
+
 int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
                const struct path *new_at, const char *new_name, unsigned flags)
 {
     struct rename r = {.flags = flags};
+    bool again = true;
     int err;
 
     if ((flags & ~7U) || ((flags & RENAME_EXCHANGE) && (flags & ~(unsigned)RENAME_EXCHANGE)))
@@ -464,11 +481,9 @@ int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char
         err = -EBUSY;
     else if (r.to.kind != LAST_NAME)
         err = flags & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
-    if (!err) {
-        rename_lock(&r);
-        err = rename_locked(&r, ctx);
-        rename_unlock(&r);
-    }
+    if (!err)
+        while (again)
+            err = rename_try(&r, ctx, &again);
     if (r.gone)
         mount_drop_on(r.new);
     dentry_put(r.new);

@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <termios.h>
 
-#include "hoard.h"
+#include "hoard_beside.h"
 
 #define INNER 2000
 #define OUTER 4
@@ -170,50 +170,6 @@ TEST(watches_that_wake_many_let_others_run)
 
 /* ------------------------------------------------------------- who seldom runs */
 
-#define HOGS 4
-
-static double bound_us(void)
-{
-    return 20e3 * (getenv("LATE_MS") ? atof(getenv("LATE_MS")) : 5);
-}
-
-static void spin_us(double us)
-{
-    for (double end = now_us() + us; now_us() < end;)
-        ;
-}
-
-/* `seldom` runs again and again at the lowest priority, beside others that always run, while we
- * make a call on the same processor: the longest that took. */
-static double beside_one_that_seldom_runs(void (*seldom)(void), void (*call)(void))
-{
-    const struct sched_param none = {0};
-    double worst = 0, t;
-    pid_t pid[HOGS + 1];
-
-    on_one_processor();
-    for (int i = 0; i <= HOGS; i++) {
-        pid[i] = fork();
-        if (pid[i])
-            continue;
-        EXPECT(i || sched_setscheduler(0, SCHED_IDLE, &none) == 0);
-        for (;;)
-            i ? spin_us(1000) : seldom();
-    }
-    for (int i = 0; i < 60; i++) {
-        usleep(5000);
-        t = now_us();
-        call();
-        t = now_us() - t;
-        worst = t > worst ? t : worst;
-    }
-    for (int i = HOGS; i >= 0; i--)
-        EXPECT(kill(pid[i], SIGKILL) == 0 && waitpid(pid[i], NULL, 0) == pid[i]);
-    if (worst > bound_us() || getenv("VERBOSE"))
-        printf("# the call took up to %.1f ms\n", worst / 1e3);
-    return worst;
-}
-
 static void barrier_call(void)
 {
     EXPECT(syscall(SYS_membarrier, 1, 0, 0) == 0); /* MEMBARRIER_CMD_GLOBAL */
@@ -311,7 +267,7 @@ TEST(a_connect_does_not_wait_for_one_that_sends_sockets)
 {
     int l = socket(AF_UNIX, SOCK_STREAM, 0), light[2];
 
-    EXPECT(bind(l, (void *)&listener, LISTENER_LEN) == 0 && listen(l, 128) == 0);
+    EXPECT(bind(l, (void *)&listener, LISTENER_LEN) == 0 && listen(l, 1000) == 0);
     EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets) == 0);
     EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, heavy) == 0);
     EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, light) == 0);

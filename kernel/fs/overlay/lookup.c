@@ -75,12 +75,13 @@ static int overlay_find(struct inode *dir, struct overlay_find *fd)
 {
     struct overlay_node *node = overlay_node(dir);
     struct dentry *upper = overlay_upper(dir);
+    u32 n = overlay_nr_shown(node);
     int ret = 0;
 
     if (upper)
-        ret = overlay_find_in(fd, upper, 0, node->nr_lower == 0);
-    for (u32 i = 0; i < node->nr_lower && ret == 0; i++)
-        ret = overlay_find_in(fd, node->lower[i].d, node->lower[i].layer, i + 1 == node->nr_lower);
+        ret = overlay_find_in(fd, upper, 0, n == 0);
+    for (u32 i = 0; i < n && ret == 0; i++)
+        ret = overlay_find_in(fd, node->lower[i].d, node->lower[i].layer, i + 1 == n);
     if (ret < 0)
         overlay_find_drop(fd);
     return MIN(ret, 0);
@@ -117,7 +118,7 @@ int overlay_lower_has(struct inode *dir, const char *name, size_t len)
 {
     struct overlay_node *node = overlay_node(dir);
 
-    for (u32 i = 0; i < node->nr_lower; i++) {
+    for (u32 i = 0; i < overlay_nr_shown(node); i++) {
         struct dentry *d = walk_child(node->lower[i].d, name, len, false);
         bool found, hidden;
 

@@ -5,9 +5,11 @@
  * steps in the upper layer is seen whole.
  */
 #include "fs/overlay/overlay.h"
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "sched/thread.h"
 
 #define RENAME_EXCHANGE 2
 #define RENAME_WHITEOUT 4
@@ -269,8 +271,27 @@ static void names_count_unlinked(struct inode *i)
         WRITE_ONCE(i->nlink, 0);
 }
 
-/* Removes what the upper layer has of the name, if anything (a directory with the whiteouts in it),
- * and covers what the lower ones have. */
+/* A directory that shows nothing is to go: first goes what hides the names below it, while none of
+ * the locks is held for which others wait. It is opaque instead from here on, also where it stays
+ * after all. It is locked. */
+static int names_strip(struct inode *victim)
+{
+    struct overlay_node *node = overlay_node(victim);
+    struct dentry *upper = overlay_upper(victim);
+    int err = 0;
+
+    if (!upper)
+        return 0;
+    if (overlay_nr_shown(node))
+        err = names_set_opaque(upper);
+    if (err)
+        return err;
+    node->opaque = true;
+    return overlay_clear_whiteouts(upper);
+}
+
+/* Removes what the upper layer has of the name, if anything, and covers what the lower ones have.
+ */
 static int names_remove_real_locked(struct dentry *upper, const char *name, size_t len, bool cover)
 {
     struct inode *dir = dentry_inode(upper);
@@ -285,11 +306,9 @@ static int names_remove_real_locked(struct dentry *upper, const char *name, size
         dentry_put(d);
         return PTR_ERR(whiteout);
     }
-    if (dentry_inode(d) && S_ISDIR(dentry_inode(d)->mode))
-        err = overlay_clear_whiteouts(d);
-    if (!err && dentry_inode(d))
+    if (dentry_inode(d))
         err = names_remove_locked(dir, d);
-    else if (!err)
+    else
         dentry_unhash(d); /* the cache knew it as absent */
     dentry_put(d);
     if (err && whiteout)
@@ -342,6 +361,8 @@ static int overlay_rmdir(struct inode *dir, struct dentry *d)
 {
     int err = overlay_check_empty(dentry_inode(d));
 
+    if (!err)
+        err = names_strip(dentry_inode(d));
     return err ? err : names_remove(dir, d);
 }
 
@@ -353,48 +374,34 @@ struct names_move {
     const char *old_name, *new_name;
     size_t old_len, new_len;
     bool exchange;
-    bool cover_old;      /* a lower layer shows the old name: whiteout */
-    bool hide_below;     /* a directory goes to where a lower layer has something: opaque */
-    bool hide_below_old; /* exchange: the same for the other one */
+    bool cover_old; /* a lower layer shows the old name: whiteout */
     /* In the upper layer, once they are found: references, put when nothing there is locked. */
     struct dentry *real_old, *real_new;
+    struct dir_pair dirs; /* the directories there; both NULL: it is one */
+    struct inode *busy;   /* of real_new, and in use: begin again when it is not */
 };
-
-/* The overlay's own rename mutex is held, for the time of a copy-up perhaps; that of the upper file
- * system, which other overlays share, for this part only. */
-static void names_lock_two(struct dentry *a, struct dentry *b)
-{
-    struct inode *first = dentry_inode(a), *second = dentry_inode(b);
-
-    if (first == second) {
-        rwlock_write_lock(&first->lock);
-        return;
-    }
-    mutex_lock(&a->super->renames);
-    if (dentry_is_ancestor_locked(b, a) || (!dentry_is_ancestor_locked(a, b) && second < first)) {
-        struct inode *t = first;
-
-        first = second;
-        second = t;
-    }
-    rwlock_write_lock(&first->lock);
-    rwlock_write_lock(&second->lock);
-}
-
-static void names_unlock_two(struct dentry *a, struct dentry *b)
-{
-    rwlock_write_unlock(&dentry_inode(a)->lock);
-    if (a == b)
-        return;
-    rwlock_write_unlock(&dentry_inode(b)->lock);
-    mutex_unlock(&a->super->renames);
-}
 
 /* A directory that lower layers have a part in cannot move: its parts would not follow. The caller
  * (mv) copies instead. */
 static bool names_is_fixed(const struct inode *i)
 {
     return S_ISDIR(i->mode) && overlay_node(i)->nr_lower > 0;
+}
+
+/* A directory that goes to where a lower layer has something is opaque: it has no part in lower
+ * layers, so that changes nothing where it is. What is replaced makes room. */
+static int names_move_hide(struct names_move *m, bool has_old, bool has_new)
+{
+    struct inode *moved = dentry_inode(m->old), *victim = dentry_inode(m->new);
+    int err = 0;
+
+    if (has_new && S_ISDIR(moved->mode))
+        err = names_set_opaque(overlay_upper(moved));
+    if (err || !victim || !S_ISDIR(victim->mode))
+        return err;
+    if (!m->exchange)
+        return names_strip(victim);
+    return has_old ? names_set_opaque(overlay_upper(victim)) : 0;
 }
 
 /* Everything that can be found out and prepared before the upper directories are locked. */
@@ -424,9 +431,7 @@ static int names_move_prepare(struct names_move *m)
     if (has_old < 0 || has_new < 0)
         return MIN(has_old, has_new);
     m->cover_old = has_old && !m->exchange;
-    m->hide_below = has_new && S_ISDIR(moved->mode);
-    m->hide_below_old = has_old && m->exchange && S_ISDIR(victim->mode);
-    return 0;
+    return names_move_hide(m, has_old, has_new);
 }
 
 /* In the upper layer; another directory that is replaced is locked, as vfs does it. */
@@ -438,11 +443,10 @@ static int names_rename_real(struct names_move *m, struct dentry *from, struct d
 
     if (victim && !S_ISDIR(victim->mode))
         victim = NULL;
-    err = victim ? overlay_clear_whiteouts(new) : 0;
-    if (err)
-        return err;
-    if (victim)
-        rwlock_write_lock(&victim->lock);
+    if (victim && !dir_pair_lock_replaced(&m->dirs, victim)) {
+        m->busy = victim;
+        return -EBUSY;
+    }
     err = from_dir->ops->rename(from_dir, old, dentry_inode(to), new,
                                 m->exchange ? RENAME_EXCHANGE : 0);
     if (victim)
@@ -452,11 +456,9 @@ static int names_rename_real(struct names_move *m, struct dentry *from, struct d
 
 /* Moved in the upper layer behind our back: a directory would come to lie in itself, or be replaced
  * though it is above the old name, and locked. Of two directories both are locked, and renames. */
-static bool names_lead_back(struct dentry *from, struct dentry *to, struct dentry *old,
-                            struct dentry *new)
+static bool names_lead_back(const struct names_move *m, struct dentry *old, struct dentry *new)
 {
-    return from != to &&
-           (dentry_is_ancestor_locked(old, to) || dentry_is_ancestor_locked(new, from));
+    return old == m->dirs.under_a || new == m->dirs.under_b;
 }
 
 /* Both upper directories are locked. */
@@ -468,18 +470,8 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
 
     if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
         return -ENOENT; /* taken away behind our back */
-    if (names_lead_back(from, to, old, new))
+    if (names_lead_back(m, old, new))
         return -ESTALE;
-    if (m->hide_below) {
-        err = names_set_opaque(old);
-        if (err)
-            return err;
-    }
-    if (m->hide_below_old) {
-        err = names_set_opaque(new);
-        if (err)
-            return err;
-    }
     if (m->cover_old) {
         whiteout = names_whiteout_hidden(from, m->old_name, m->old_len);
         if (IS_ERR(whiteout))
@@ -511,10 +503,43 @@ static int names_move_locked(struct names_move *m, struct dentry *from, struct d
     return names_move_real(m, from, to, m->real_old, m->real_new);
 }
 
-static void names_put_found(struct dentry *d)
+static void names_put_found(struct names_move *m)
 {
-    if (!IS_ERR(d))
-        dentry_put(d);
+    if (!IS_ERR(m->real_new))
+        dentry_put(m->real_new);
+    if (!IS_ERR(m->real_old))
+        dentry_put(m->real_old);
+    m->real_new = m->real_old = NULL;
+}
+
+/* The overlay's own rename mutex is held, for the time of a copy-up perhaps; that of the upper file
+ * system, which other overlays share, for this part only. *again: as the name says. */
+static int names_move_try(struct names_move *m, bool *again)
+{
+    struct dentry *from = overlay_upper(m->old_dir), *to = overlay_upper(m->new_dir);
+    struct inode *one = dentry_inode(from) == dentry_inode(to) ? dentry_inode(from) : NULL;
+    int err = 0;
+
+    *again = false;
+    m->dirs = one ? (struct dir_pair){.moves = false} : (struct dir_pair){.a = from, .b = to};
+    if (one)
+        rwlock_write_lock(&one->lock);
+    else
+        err = dir_pair_lock(&m->dirs);
+    if (err)
+        return err;
+    err = names_move_locked(m, from, to);
+    if (one)
+        rwlock_write_unlock(&one->lock);
+    else
+        dir_pair_unlock(&m->dirs);
+    if (likely(!m->busy))
+        return err;
+    dir_wait_unlocked(m->busy);
+    m->busy = NULL;
+    names_put_found(m);
+    *again = !thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
+    return -EINTR;
 }
 
 static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
@@ -526,7 +551,7 @@ static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inod
                            .new = new,
                            .exchange = flags &RENAME_EXCHANGE};
     struct inode *victim = dentry_inode(new);
-    struct dentry *from, *to;
+    bool again = true;
     int err;
 
     if (flags & RENAME_WHITEOUT)
@@ -536,17 +561,13 @@ static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inod
     err = names_move_prepare(&m);
     if (err)
         return err;
-    from = overlay_upper(old_dir);
-    to = overlay_upper(new_dir);
     if (victim && !m.exchange)
         names_mark_unlinked(victim, !overlay_upper(victim));
-    names_lock_two(from, to);
-    err = names_move_locked(&m, from, to);
-    names_unlock_two(from, to);
+    while (again)
+        err = names_move_try(&m, &again);
     if (!err && !m.exchange)
         mount_drop_on(m.real_new);
-    names_put_found(m.real_new);
-    names_put_found(m.real_old);
+    names_put_found(&m);
     if (victim && !m.exchange) {
         if (err)
             names_mark_unlinked(victim, false);

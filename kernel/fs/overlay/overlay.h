@@ -14,8 +14,8 @@
  * The content of layers is the overlay's alone while it is mounted; changes behind its back are
  * seen or not, but harm nothing.
  *
- * Lock order: the overlay's rename mutex, an overlay inode's lock, its node->lock, the upper file
- * system's rename mutex, then locks of real inodes (two: ancestor first, else by address).
+ * Lock order: the overlay's rename mutex, an overlay inode's lock, its node->lock, locks of real
+ * inodes, the upper file system's rename mutex, under which those are only tried.
  */
 #pragma once
 
@@ -54,6 +54,7 @@ struct overlay_node {
     struct dentry *upper;   /* a  set once, under lock; a reference */
     bool unlinked;          /* k  no name left to copy up to */
     struct rb_node by_real; /* o->uppers_lock; clear: not in the tree */
+    bool opaque;            /* the inode's lock  what is below shows no more, though it did */
     u32 nr_lower; /* I  directories: the merged ones, topmost first; others: at most one */
     struct overlay_lower lower[];
 };
@@ -71,6 +72,12 @@ static inline struct overlay_node *overlay_node(const struct inode *i)
 static inline struct dentry *overlay_upper(const struct inode *i)
 {
     return __atomic_load_n(&overlay_node(i)->upper, __ATOMIC_ACQUIRE);
+}
+
+/* How many of a directory's lower ones show. */
+static inline u32 overlay_nr_shown(const struct overlay_node *node)
+{
+    return node->opaque ? 0 : node->nr_lower;
 }
 
 /* --- inode.c --- */
@@ -122,7 +129,8 @@ void overlay_list_init(void);
 int overlay_dir_open(struct inode *i, struct file *f);
 /* 0, or -ENOTEMPTY when the merged directory shows anything. */
 int overlay_check_empty(struct inode *dir);
-/* Removes the whiteouts from an upper directory that shows nothing. */
+/* Removes the whiteouts from an upper directory that shows nothing. Takes its lock for one at a
+ * time: others wait for the locks of upper directories, and there may be many. */
 int overlay_clear_whiteouts(struct dentry *upper_dir);
 
 /* --- file.c --- */

@@ -227,13 +227,14 @@ static int list_fill(struct overlay_list *l, const struct inode *dir)
     struct overlay *o = overlay_of(dir);
     struct overlay_node *node = overlay_node(dir);
     struct dentry *upper = overlay_upper(dir);
-    bool dedup = (upper != NULL) + node->nr_lower > 1;
+    u32 n = overlay_nr_shown(node);
+    bool dedup = (upper != NULL) + n > 1;
     int err = 0;
 
     list_clear(l);
     if (upper)
         err = list_fill_layer(l, &(struct path){o->layer[0].mount, upper}, dedup);
-    for (u32 i = 0; i < node->nr_lower && !err; i++) {
+    for (u32 i = 0; i < n && !err; i++) {
         struct path p = {o->layer[node->lower[i].layer].mount, node->lower[i].d};
 
         err = list_fill_layer(l, &p, dedup);
@@ -373,32 +374,42 @@ int overlay_check_empty(struct inode *dir)
     return err;
 }
 
+static int list_clear_whiteout(struct dentry *upper_dir, const struct list_entry *e)
+{
+    struct inode *dir = dentry_inode(upper_dir);
+    struct dentry *d;
+    bool gone = false;
+    int err = 0;
+
+    rwlock_write_lock(&dir->lock);
+    d = walk_child(upper_dir, e->name, e->len, true);
+    if (IS_ERR(d)) {
+        rwlock_write_unlock(&dir->lock);
+        return PTR_ERR(d);
+    }
+    if (overlay_is_whiteout(d)) {
+        err = dir->ops->unlink(dir, d);
+        gone = !err;
+    }
+    if (gone)
+        dentry_delete(d);
+    rwlock_write_unlock(&dir->lock);
+    if (gone)
+        mount_drop_on(d);
+    dentry_put(d);
+    return err;
+}
+
 int overlay_clear_whiteouts(struct dentry *upper_dir)
 {
     struct overlay_list l = {0};
-    struct inode *dir = dentry_inode(upper_dir);
     struct list_entry *e;
     int err = list_fill_layer(&l, &(struct path){NULL, upper_dir}, false);
 
-    rwlock_write_lock(&dir->lock);
     for (l.at = l.first; !err && (e = list_at(&l)); list_next(&l)) {
-        struct dentry *d = walk_child(upper_dir, e->name, e->len, true);
-
+        err = list_clear_whiteout(upper_dir, e);
         cond_yield();
-        if (IS_ERR(d)) {
-            err = PTR_ERR(d);
-            break;
-        }
-        if (overlay_is_whiteout(d)) {
-            err = dir->ops->unlink(dir, d);
-            if (!err) {
-                dentry_delete(d);
-                mount_drop_on(d);
-            }
-        }
-        dentry_put(d);
     }
-    rwlock_write_unlock(&dir->lock);
     list_clear(&l);
     return err;
 }
