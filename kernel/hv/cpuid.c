@@ -336,12 +336,24 @@ static const struct kvm_cpuid_entry2 *cpuid_find_kvm(const struct vcpu *v)
     return NULL;
 }
 
+static void cpuid_find_hyperv(struct vcpu *v)
+{
+    const struct kvm_cpuid_entry2 *interface = cpuid_find(v, HYPERV_CPUID_INTERFACE, 0);
+    const struct kvm_cpuid_entry2 *registers = cpuid_find(v, HYPERV_CPUID_REGISTERS, 0);
+    const struct kvm_cpuid_entry2 *hints = cpuid_find(v, HYPERV_CPUID_HINTS, 0);
+
+    v->hyperv.on = interface && interface->eax == HYPERV_SIGNATURE;
+    v->hyperv.registers = registers ? registers->eax : 0;
+    v->hyperv.more_registers = registers ? registers->edx : 0;
+    v->hyperv.hints = hints ? hints->eax : 0;
+    v->hyperv.spins = hints ? hints->ebx : 0;
+}
+
 void vcpu_cpuid_changed(struct vcpu *v)
 {
     const struct kvm_cpuid_entry2 *pv = cpuid_find_kvm(v);
-    const struct kvm_cpuid_entry2 *hyperv = cpuid_find(v, HYPERV_CPUID_INTERFACE, 0);
 
-    v->hyperv = hyperv && hyperv->eax == HYPERV_SIGNATURE;
+    cpuid_find_hyperv(v);
     v->hidden_pv = pv ? ~(u64)pv->eax : U64_MAX;
     v->hidden_cr4 = v->hidden_efer = 0;
     for (unsigned i = 0; v->nr_cpuid && i < ARRAY_SIZE(cpuid_guards); i++) {

@@ -341,7 +341,7 @@ static int exit_hypercall(struct vcpu *v)
     u64 args[ARRAY_SIZE(regs)], mask;
 
     hv_ops->get_mode(v, &v->mode_now);
-    if (unlikely(v->hyperv) && READ_ONCE(v->vm->hyperv.os_id))
+    if (unlikely(v->hyperv.on) && READ_ONCE(v->vm->hyperv.os_id))
         return vcpu_hyperv_call(v);
     mask = v->mode_now.mode == EMUL_LONG ? U64_MAX : U32_MAX;
     for (unsigned i = 0; i < ARRAY_SIZE(regs); i++)

@@ -263,7 +263,7 @@ struct vcpu {
         u64 *banks;
     } mce;                          /* r  mce.c */
     u64 clock_msr, wall_msr;        /* r  kvmclock */
-    bool hyperv;                    /* r  its CPUID says so */
+    struct hyperv_cpuid hyperv;     /* r */
     u32 vp_index;                   /* r to change; a  Hyper-V's number of it */
     u64 assist_page;                /* r  the register */
     u32 clock_version;              /* r */

@@ -20,21 +20,6 @@
 
 /* ------------------------------------------------------------- CPUID */
 
-#define FEATURE_TIME_REF_COUNT (1U << 1) /* leaf 3 eax: registers */
-#define FEATURE_APIC (1U << 4)
-#define FEATURE_HYPERCALL (1U << 5)
-#define FEATURE_VP_INDEX (1U << 6)
-#define FEATURE_RESET (1U << 7)
-#define FEATURE_REFERENCE_TSC (1U << 9)
-#define FEATURE_FREQUENCIES (1U << 11)
-#define FEATURE_D_FREQUENCIES (1U << 8) /* leaf 3 edx */
-#define FEATURE_D_CRASH (1U << 10)
-#define HINT_TLB_FLUSH (1U << 2) /* leaf 4 eax: what a guest had better use */
-#define HINT_APIC (1U << 3)
-#define HINT_RELAXED (1U << 5)
-#define HINT_NO_AUTO_EOI (1U << 9)
-#define HINT_IPI (1U << 10)
-#define HINT_MANY_PROCESSORS (1U << 11)
 #define SPIN_RETRIES 0xfffU
 
 /* The signature is that of KVM: a VMM gives its guest another. */
@@ -46,13 +31,14 @@ static const struct kvm_cpuid_entry2 hyperv_leaves[] = {
      .edx = 0x7648204d},
     {.function = HYPERV_CPUID_INTERFACE, .eax = HYPERV_SIGNATURE},
     {.function = 0x40000002, .eax = 0x3839, .ebx = 0xa0000}, /* the version's number: 10.0 */
-    {.function = 0x40000003,
-     .eax = FEATURE_TIME_REF_COUNT | FEATURE_APIC | FEATURE_HYPERCALL | FEATURE_VP_INDEX |
-            FEATURE_RESET | FEATURE_REFERENCE_TSC | FEATURE_FREQUENCIES,
-     .edx = FEATURE_D_FREQUENCIES | FEATURE_D_CRASH},
-    {.function = 0x40000004,
-     .eax = HINT_TLB_FLUSH | HINT_APIC | HINT_RELAXED | HINT_NO_AUTO_EOI | HINT_IPI |
-            HINT_MANY_PROCESSORS,
+    {.function = HYPERV_CPUID_REGISTERS,
+     .eax = HYPERV_HAS_TIME_REF_COUNT | HYPERV_HAS_APIC | HYPERV_HAS_HYPERCALL |
+            HYPERV_HAS_VP_INDEX | HYPERV_HAS_RESET | HYPERV_HAS_REFERENCE_TSC |
+            HYPERV_HAS_FREQUENCIES,
+     .edx = HYPERV_HAS_FREQUENCIES_TOO | HYPERV_HAS_CRASH},
+    {.function = HYPERV_CPUID_HINTS,
+     .eax = HYPERV_HINT_TLB_FLUSH | HYPERV_HINT_APIC | HYPERV_HINT_RELAXED |
+            HYPERV_HINT_NO_AUTO_EOI | HYPERV_HINT_IPI | HYPERV_HINT_MANY_PROCESSORS,
      .ebx = SPIN_RETRIES},
     {.function = 0x40000005, .eax = VM_VCPUS_MAX, .ebx = 64},
 };
@@ -235,13 +221,44 @@ static bool hyperv_in_range(u32 msr)
     return msr - HV_MSR_GUEST_OS_ID < 0x1000;
 }
 
+static bool hyperv_shown(const struct hyperv_cpuid *c, u32 msr)
+{
+    switch (msr) {
+    case HV_MSR_GUEST_OS_ID:
+    case HV_MSR_HYPERCALL:
+        return c->registers & HYPERV_HAS_HYPERCALL;
+    case HV_MSR_VP_INDEX:
+        return c->registers & HYPERV_HAS_VP_INDEX;
+    case HV_MSR_RESET:
+        return c->registers & HYPERV_HAS_RESET;
+    case HV_MSR_TIME_REF_COUNT:
+        return c->registers & HYPERV_HAS_TIME_REF_COUNT;
+    case HV_MSR_REFERENCE_TSC:
+        return c->registers & HYPERV_HAS_REFERENCE_TSC;
+    case HV_MSR_TSC_FREQUENCY:
+    case HV_MSR_APIC_FREQUENCY:
+        return c->registers & HYPERV_HAS_FREQUENCIES;
+    case HV_MSR_EOI ... HV_MSR_ASSIST_PAGE:
+        return c->registers & HYPERV_HAS_APIC;
+    case HV_MSR_CRASH_P0 ... HV_MSR_CRASH_CTL:
+        return c->more_registers & HYPERV_HAS_CRASH;
+    default:
+        return false;
+    }
+}
+
+static bool hyperv_for_guest(const struct vcpu *v, u32 msr)
+{
+    return v->hyperv.on && (!v->hyperv.enforced || hyperv_shown(&v->hyperv, msr));
+}
+
 int vcpu_get_hyperv_msr(struct vcpu *v, u32 msr, u64 *out, bool host)
 {
     int err = -ENOENT;
 
     if (!hyperv_in_range(msr))
         return -ENOENT;
-    if (!host && !v->hyperv)
+    if (!host && !hyperv_for_guest(v, msr))
         return -EINVAL;
     err = hyperv_get_own(v, msr, out);
     if (err != -ENOENT)
@@ -258,7 +275,7 @@ int vcpu_set_hyperv_msr(struct vcpu *v, u32 msr, u64 value, bool host)
 
     if (!hyperv_in_range(msr))
         return -ENOENT;
-    if (!host && !v->hyperv)
+    if (!host && !hyperv_for_guest(v, msr))
         return -EINVAL;
     err = hyperv_set_own(v, msr, value, host);
     if (err != -ENOENT)

@@ -30,9 +30,38 @@ struct vcpu;
 #define HV_MSR_CRASH_P4 0x40000104u
 #define HV_MSR_CRASH_CTL 0x40000105u
 
+/* Leaf 3 eax: registers. */
+#define HYPERV_HAS_TIME_REF_COUNT (1U << 1)
+#define HYPERV_HAS_APIC (1U << 4)
+#define HYPERV_HAS_HYPERCALL (1U << 5)
+#define HYPERV_HAS_VP_INDEX (1U << 6)
+#define HYPERV_HAS_RESET (1U << 7)
+#define HYPERV_HAS_REFERENCE_TSC (1U << 9)
+#define HYPERV_HAS_FREQUENCIES (1U << 11)
+/* Leaf 3 edx. */
+#define HYPERV_HAS_FREQUENCIES_TOO (1U << 8)
+#define HYPERV_HAS_CRASH (1U << 10)
+/* Leaf 4 eax: what a guest had better use. */
+#define HYPERV_HINT_TLB_FLUSH (1U << 2)
+#define HYPERV_HINT_APIC (1U << 3)
+#define HYPERV_HINT_RELAXED (1U << 5)
+#define HYPERV_HINT_NO_AUTO_EOI (1U << 9)
+#define HYPERV_HINT_IPI (1U << 10)
+#define HYPERV_HINT_MANY_PROCESSORS (1U << 11)
+
 #define HYPERV_CPUID_INTERFACE 0x40000001u
+#define HYPERV_CPUID_REGISTERS 0x40000003u
+#define HYPERV_CPUID_HINTS 0x40000004u
 #define HYPERV_SIGNATURE 0x31237648u /* "Hv#1" */
 #define HYPERV_CRASH_DATA 5
+
+/* A guest's CPUID of it. r: the vCPU's thread */
+struct hyperv_cpuid {
+    bool on;                       /* r  it has the signature */
+    bool enforced;                 /* r  what the rest does not show is not there */
+    u32 registers, more_registers; /* r  leaf 3, eax and edx */
+    u32 hints, spins;              /* r  leaf 4, eax and ebx */
+};
 
 /* What the vCPUs of a VM share. h lock to change · a atomic */
 struct hyperv_vm {

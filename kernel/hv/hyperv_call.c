@@ -26,7 +26,12 @@ enum hyperv_code {
     CALL_FLUSH_LIST_EX = 0x14,
     CALL_SEND_IPI_EX = 0x15,
 };
-enum hyperv_status { STATUS_OK = 0, STATUS_INVALID_CODE = 2, STATUS_INVALID_INPUT = 3 };
+enum hyperv_status {
+    STATUS_OK = 0,
+    STATUS_INVALID_CODE = 2,
+    STATUS_INVALID_INPUT = 3,
+    STATUS_DENIED = 6,
+};
 
 #define FLUSH_ALL_PROCESSORS 1UL
 #define SET_SPARSE 0UL
@@ -147,6 +152,27 @@ static bool hyperv_shape_valid(u64 control, bool list, bool set)
                 : !reps && (set || !CALL_BANKS(control));
 }
 
+/* Where the guest is held to its CPUID. */
+static bool hyperv_call_shown(const struct hyperv_cpuid *c, u16 code)
+{
+    switch (code) {
+    case CALL_LONG_SPIN:
+        return c->spins && c->spins != U32_MAX;
+    case CALL_FLUSH_SPACE_EX:
+    case CALL_FLUSH_LIST_EX:
+        return (c->hints & HYPERV_HINT_MANY_PROCESSORS) && (c->hints & HYPERV_HINT_TLB_FLUSH);
+    case CALL_FLUSH_SPACE:
+    case CALL_FLUSH_LIST:
+        return c->hints & HYPERV_HINT_TLB_FLUSH;
+    case CALL_SEND_IPI_EX:
+        return (c->hints & HYPERV_HINT_MANY_PROCESSORS) && (c->hints & HYPERV_HINT_IPI);
+    case CALL_SEND_IPI:
+        return c->hints & HYPERV_HINT_IPI;
+    default:
+        return true;
+    }
+}
+
 static u64 hyperv_call_run(struct vcpu *v, const struct hyperv_call *c)
 {
     static const struct {
@@ -162,6 +188,8 @@ static u64 hyperv_call_run(struct vcpu *v, const struct hyperv_call *c)
         {CALL_SEND_IPI_EX, false, true, hyperv_send_ipi_ex},
     };
 
+    if (v->hyperv.enforced && !hyperv_call_shown(&v->hyperv, CALL_CODE(c->control)))
+        return STATUS_DENIED;
     if (CALL_CODE(c->control) == CALL_LONG_SPIN) {
         if (!hyperv_shape_valid(c->control, false, false))
             return STATUS_INVALID_INPUT;

@@ -404,10 +404,18 @@ static s64 state_enable_cap(struct vcpu *v, u64 arg)
 
     if (copy_in(&cap, (const void __user *)arg, sizeof(cap)))
         return -EFAULT;
-    if (cap.flags || cap.cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+    if (cap.flags)
         return -EINVAL;
-    v->pv_enforced = cap.args[0];
-    return 0;
+    switch (cap.cap) {
+    case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
+        v->pv_enforced = cap.args[0];
+        return 0;
+    case KVM_CAP_HYPERV_ENFORCE_CPUID:
+        v->hyperv.enforced = cap.args[0];
+        return 0;
+    default:
+        return -EINVAL;
+    }
 }
 
 static s64 state_signal_mask(struct vcpu *v, u64 arg)

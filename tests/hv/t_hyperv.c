@@ -145,6 +145,34 @@ TEST(hyperv_registers_need_its_signature)
     CHECK_EQ(get_msr(&vm, 0, MSR_GUEST_OS_ID), 5);
 }
 
+/* Only where a VMM asks for that. */
+TEST(hyperv_guest_is_held_to_its_cpuid)
+{
+    struct kvm_enable_cap enforce = {.cap = KVM_CAP_HYPERV_ENFORCE_CPUID, .args = {1}};
+    struct tvm vm;
+    hyperv_make(&vm);
+    for (unsigned i = 0; i < hyperv_all.head.nent; i++) {
+        if (hyperv_all.e[i].function == 0x40000003)
+            hyperv_all.e[i].eax &= ~0x80u; /* no reset */
+        if (hyperv_all.e[i].function == 0x40000004)
+            hyperv_all.e[i].eax &= ~0x400u; /* no interrupts by hypercall */
+    }
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_CPUID2, &hyperv_all) == 0);
+    CHECK(vm_has(&vm, KVM_CAP_HYPERV_ENFORCE_CPUID));
+    CHECK_EQ(hyperv_write(&vm, MSR_RESET, 0), 1);
+    hyperv_enable_calls(&vm);
+    CHECK_EQ(hyperv_call(&vm, 0xb | 1 << 16, 0x40, 2), 0);
+    CHECK(ioctl(vm.vcpu[0], KVM_ENABLE_CAP, &enforce) == 0);
+    CHECK_EQ(hyperv_write(&vm, MSR_RESET, 0), 13);
+    CHECK_EQ(set_msr(&vm, 0, MSR_RESET, 0), 1);
+    CHECK_EQ(hyperv_read(&vm, MSR_HYPERCALL), CALL_PAGE | 1);
+    CHECK_EQ(hyperv_call(&vm, 0xb | 1 << 16, 0x40, 2), 6);
+    CHECK_EQ(hyperv_call(&vm, 8, 0, 0), 0);
+    enforce.args[0] = 0;
+    CHECK(ioctl(vm.vcpu[0], KVM_ENABLE_CAP, &enforce) == 0);
+    CHECK_EQ(hyperv_write(&vm, MSR_RESET, 0), 1);
+}
+
 TEST(hyperv_page_makes_hypercalls)
 {
     struct tvm vm;
