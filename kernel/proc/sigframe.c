@@ -7,7 +7,6 @@
 #include "arch/x86/uaccess.h"
 #include "lib/errno.h"
 #include "lib/string.h"
-#include "mm/slab.h"
 #include "proc/proc.h"
 
 #define FP_XSTATE_MAGIC1 0x46505853U
@@ -74,10 +73,10 @@ int signal_copy_info(void __user *to, const struct siginfo *info)
 static int sigframe_save_fpu(u64 at)
 {
     void *area = current_thread()->arch.xsave;
-    u32 size = fpu_size(), magic2 = FP_XSTATE_MAGIC2;
+    u32 size = fpu_size();
     struct xstate_sw sw = {
         .magic1 = fpu_xcr0() ? FP_XSTATE_MAGIC1 : 0,
-        .extended_size = size + sizeof(magic2),
+        .extended_size = size + sizeof(u32),
         .xfeatures = fpu_xcr0(),
         .xstate_size = size,
     };
@@ -89,7 +88,7 @@ static int sigframe_save_fpu(u64 at)
     }
     if (err || copy_out((void __user *)(at + FXSAVE_SW_OFFSET), &sw, sizeof(sw)))
         return -EFAULT;
-    if (fpu_xcr0() && copy_out((void __user *)(at + size), &magic2, sizeof(magic2)))
+    if (fpu_xcr0() && user_store32((u32 __user *)(at + size), FP_XSTATE_MAGIC2))
         return -EFAULT;
     fpu_reset();
     return 0;
@@ -157,61 +156,20 @@ int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct
     return 0;
 }
 
-/* Fills `area` from the frame; what it holds then can be restored. 0, -EFAULT, -EINVAL. */
-static int sigframe_read_fpu(u8 *area, u64 at)
-{
-    u32 size = fpu_size();
-    struct xstate_sw sw;
-
-    if (copy_in(&sw, (void __user *)(at + FXSAVE_SW_OFFSET), sizeof(sw)))
-        return -EFAULT;
-    bool whole = sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == size;
-    if (!whole)
-        fpu_init_state(area);
-    if (copy_in(area, (void __user *)at, whole ? size : FXSAVE_SIZE))
-        return -EFAULT;
-    if (!whole && fpu_xcr0()) /* only the legacy part: x87 and SSE are in use */
-        *(u64 *)(area + FXSAVE_SIZE) = 3;
-    return fpu_validate(area);
-}
-
-/* The frame's page is not there: the thread may sleep, and its own area is in use meanwhile. */
-static __noinline int sigframe_load_fpu_slow(u64 at)
-{
-    u8 *raw = kmalloc(fpu_size() + 64), *area = (u8 *)ALIGN_UP((u64)raw, 64UL);
-
-    if (!raw)
-        return -ENOMEM;
-    int err = sigframe_read_fpu(area, at);
-    if (!err) { /* by its own area: XSAVEOPT trusts what lies where XRSTOR read last */
-        memcpy(current_thread()->arch.xsave, area, fpu_size());
-        fpu_restore(current_thread()->arch.xsave);
-    }
-    kfree(raw);
-    return err;
-}
-
-/* Loads the FPU state the handler's frame holds; 0 address: as after a reset. The thread's own area
- * serves for the copy. When that fails it is made good again: a switch saves into it, but of the
- * header only the first word, and what XSAVEOPT takes for unchanged not at all. */
+/* Loads the FPU state that the handler's frame holds; 0 address: as after a reset. */
 static int sigframe_load_fpu(u64 at)
 {
-    struct thread *me = current_thread();
+    struct xstate_sw sw;
+    bool whole;
 
     if (!at) {
         fpu_reset();
         return 0;
     }
-    me->nofault++;
-    int err = sigframe_read_fpu(me->arch.xsave, at);
-    me->nofault--;
-    if (likely(!err)) {
-        fpu_restore(me->arch.xsave);
-        return 0;
-    }
-    fpu_init_state(me->arch.xsave);
-    fpu_reset(); /* the program's registers are lost: the frame's take their place, or it dies */
-    return err == -EFAULT ? sigframe_load_fpu_slow(at) : err;
+    if (copy_in(&sw, (void __user *)(at + FXSAVE_SW_OFFSET), offsetof(struct xstate_sw, pad)))
+        return -EFAULT;
+    whole = sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size == fpu_size();
+    return fpu_restore_user((const void __user *)at, whole);
 }
 
 static void sigcontext_load(struct trap_frame *f, const struct sigcontext *mc)

@@ -324,6 +324,97 @@ TEST(a_refused_frame_leaves_nothing_behind)
     EXPECT(status == 0);
 }
 
+/* ------------------------------------------------------------- where a frame's state comes from */
+
+#define FX_SIZE 512
+#define FX_SW 464   /* of the kernel's words in it: a magic, the sizes */
+#define FX_XMM0 160 /* of an FXSAVE area */
+#define STATE_MAX 4096
+
+static char *state_at;   /* where the handler puts the state, and has the frame point to */
+static int state_file;   /* written to instead, so that no page is mapped yet; -1: none */
+static bool state_magic; /* keep the mark that says that there is more than the legacy part */
+
+static void state_move(int sig, siginfo_t *info, void *context)
+{
+    mcontext_t *mc = &((ucontext_t *)context)->uc_mcontext;
+    static char copy[STATE_MAX];
+    uint32_t magic, size, xmm0 = 0x12345678;
+
+    memcpy(&magic, (char *)mc->fpregs + FX_SW, 4);
+    memcpy(&size, (char *)mc->fpregs + FX_SW + 4, 4);
+    memcpy(copy, mc->fpregs, magic ? size : FX_SIZE);
+    memcpy(copy + FX_XMM0, &xmm0, 4);
+    if (!state_magic)
+        memset(copy + FX_SW, 0, 4);
+    if (state_file >= 0)
+        EXPECT(pwrite(state_file, copy, sizeof(copy), 4096 - FX_SIZE) == sizeof(copy));
+    else
+        memcpy(state_at, copy, sizeof(copy));
+    mc->fpregs = (void *)state_at;
+}
+
+/* What xmm0 holds after a handler has moved its frame's state. */
+static uint32_t state_after(char *at, int file, bool magic)
+{
+    struct sigaction sa = {.sa_sigaction = state_move, .sa_flags = SA_SIGINFO};
+    long pid = getpid(), nr = SYS_kill, ret;
+    uint32_t xmm0 = 0;
+
+    state_at = at;
+    state_file = file;
+    state_magic = magic;
+    sigaction(SIGUSR1, &sa, NULL);
+    __asm__ volatile("movd %[in], %%xmm0\n"
+                     "syscall\n"
+                     "movd %%xmm0, %[out]"
+                     : [out] "=r"(xmm0), "=a"(ret)
+                     : [in] "r"(xmm0), "a"(nr), "D"(pid), "S"((long)SIGUSR1)
+                     : "rcx", "r11", "xmm0", "memory");
+    return xmm0;
+}
+
+TEST(a_frames_state_is_taken_from_where_the_frame_says)
+{
+    static char here[STATE_MAX] __attribute__((aligned(64)));
+
+    EXPECT(state_after(here, -1, true) == 0x12345678);
+    EXPECT(state_after(here, -1, false) == 0x12345678); /* the legacy part alone */
+}
+
+/* The state lies across the end of a page, and neither is mapped when it is loaded. */
+TEST(a_frames_state_is_faulted_in)
+{
+    int file = memfd_create("state", 0);
+    char *p;
+
+    EXPECT(ftruncate(file, 3 * 4096) == 0);
+    p = mmap(NULL, 3 * 4096, PROT_READ, MAP_SHARED, file, 0);
+    EXPECT(p != MAP_FAILED);
+    EXPECT(state_after(p + 4096 - FX_SIZE, file, true) == 0x12345678);
+    munmap(p, 3 * 4096);
+    close(file);
+}
+
+static void state_in(unsigned long at)
+{
+    (void)state_after((char *)at, memfd_create("state", 0), true);
+}
+
+TEST(a_state_that_is_not_aligned_or_not_readable_ends_the_program)
+{
+    static char here[STATE_MAX] __attribute__((aligned(64)));
+    char *p = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const unsigned long places[] = {(unsigned long)here + 8, (unsigned long)p, 64, -4096UL,
+                                    0x7ffffffff000UL - 64};
+
+    for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        int status = in_child(state_in, places[i]);
+
+        EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    }
+}
+
 /* ------------------------------------------------------------- what a SIGFPE tells */
 
 static sigjmp_buf float_jump;

@@ -33,7 +33,10 @@ static u64 fpu_components __ro_after_init;
 static u32 fpu_mxcsr_mask __ro_after_init;
 
 /* switch.S */
-int uaccess_xsave(void *area, u64 components); /* uaccess.S */
+/* uaccess.S */
+int uaccess_xsave(void *area, u64 components);
+int uaccess_xrstor(const void *area, u64 components);
+int uaccess_fxrstor(const void *area);
 struct arch_thread *switch_stacks(struct arch_thread *prev, struct arch_thread *next);
 void switch_first_kernel(void);
 void switch_first_user(void);
@@ -142,6 +145,33 @@ int fpu_save_user(void __user *area)
     if (user_zero(header, XSAVE_HEADER) || uaccess_xsave((void *)area, fpu_components))
         return -EFAULT;
     return 0;
+}
+
+/* The legacy part alone: the other components are as after a reset. */
+static int fpu_load_user_legacy(const void *area)
+{
+    fpu_reset();
+    return uaccess_fxrstor(area);
+}
+
+/* The program may write to the area meanwhile: what has been loaded is what is judged. Processors
+ * refuse it with #GP; emulators let reserved bits of MXCSR through. */
+int fpu_restore_user(const void __user *area, bool whole)
+{
+    u32 mxcsr;
+    int err;
+
+    if (!user_range_ok((u64)area, fpu_area_size))
+        return -EFAULT;
+    if (whole && fpu_components)
+        err = uaccess_xrstor((const void *)area, fpu_components);
+    else
+        err = fpu_load_user_legacy((const void *)area);
+    __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+    if (likely(!err && !(mxcsr & ~fpu_mxcsr_mask)))
+        return 0;
+    fpu_reset();
+    return -EFAULT;
 }
 
 /* XRSTOR faults on reserved MXCSR bits, unknown components and a header that is not zero. */

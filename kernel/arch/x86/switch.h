@@ -50,6 +50,10 @@ void fpu_save(void *area);
 /* The same into user memory, `area` aligned to 64 and fpu_size() bytes of it below USER_TOP. 0,
  * -EFAULT, or -ENXIO on a CPU without XSAVE. May fault pages in. */
 int fpu_save_user(void __user *area) __must_check;
+/* Loads the registers from such an area, or (not `whole`) from the FXSAVE area that it begins with,
+ * of whatever a program put there. -EFAULT: it is not readable, not aligned, or nothing that the
+ * processor takes; the registers are then as after a reset. May fault pages in. */
+int fpu_restore_user(const void __user *area, bool whole) __must_check;
 void fpu_restore(
     const void *area); /* area is valid: from fpu_save, fpu_init_state or fpu_validate */
 /* Makes an area that came from user memory safe to restore; -EINVAL: it cannot be. */

@@ -212,3 +212,24 @@ uaccess_xsave:
     xorl %eax, %eax
     ret
     EX 1b, uaccess_word_fault
+
+/* int uaccess_xrstor(const void *area, u64 components), uaccess_fxrstor(const void *area): 0, or -1:
+ * the page is not there, or the processor refuses what it holds */
+.globl uaccess_xrstor, uaccess_fxrstor
+uaccess_xrstor:
+    movl %esi, %eax
+    movq %rsi, %rdx
+    shrq $32, %rdx
+    AC_ON
+1:  xrstor64 (%rdi)
+    AC_OFF
+    xorl %eax, %eax
+    ret
+    EX 1b, uaccess_word_fault
+uaccess_fxrstor:
+    AC_ON
+2:  fxrstor64 (%rdi)
+    AC_OFF
+    xorl %eax, %eax
+    ret
+    EX 2b, uaccess_word_fault
