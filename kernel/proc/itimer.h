@@ -17,9 +17,14 @@ int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *ol
  * what has come due, called by a task that watches on its way to user mode. */
 void itimer_watch_cpu_locked(struct process *p);
 void itimer_check_cpu(void);
+void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info);
 /* Signals of the set have been taken, or are ignored no more: timers that wait for it go on. info:
  * of the one signal that was taken, or NULL; a timer's gets its overrun. REQUIRES(p->siglock) */
-void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info);
+static inline void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info)
+{
+    if (unlikely(p->timers_rest))
+        itimer_end_rests_locked(p, set, info);
+}
 
 /* The first expiration after now of a timer that expired at `expires`; *missed: those between. */
 #define ITIMER_MIN_INTERVAL 100000ULL /* ns: bounds a process's interrupts */

@@ -175,14 +175,12 @@ static bool posix_timer_waits_for(const struct posix_timer *t, u64 set, const st
     return !info || info->code != SI_TIMER || info->signo < SIGRTMIN || info->timer.id == t->id;
 }
 
-void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info)
+void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info)
 {
     struct cpu_seen seen = {.asked = false};
     bool rest = false, cpu = false;
     struct posix_timer *t;
 
-    if (likely(!p->timers_rest))
-        return;
     if (p->real_timer_rests && (set & SIGMASK(SIGALRM)))
         itimer_resume_locked(p);
     rest = p->real_timer_rests;

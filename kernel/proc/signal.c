@@ -100,14 +100,6 @@ static void sigaction_set_locked(struct process *p, int sig, const struct sigact
         spin_unlock(&p->sighand->lock);
 }
 
-/* Those of one number hang off the first of them, so that a queue is never longer than there are
- * signals, however many a program has queued. */
-struct sigqueue {
-    struct list_node node; /* in the queue, or in `more` of the first */
-    struct list_node more; /* of the first: those that came later */
-    struct siginfo info;
-};
-
 void sigpending_init(struct sigpending *q)
 {
     q->set = 0;
@@ -129,7 +121,10 @@ static struct sigqueue *sigqueue_find(const struct sigpending *q, int sig)
 static void sigqueue_free(struct process *p, struct sigqueue *e)
 {
     list_del(&e->node);
-    kfree(e);
+    if (e == &p->own_entry)
+        store_release(&p->own_entry_taken, false); /* pairs with sigqueue_alloc_locked */
+    else
+        kfree(e);
     atomic_dec(&p->sigqueue_count);
 }
 
@@ -303,13 +298,18 @@ static void signal_complete_locked(struct process *p, struct task *t, int sig)
         thread_work_set(t->thread, WORK_SIGNAL);
 }
 
-/* Where no program is charged, the receiver is: by a task on its way out, whose memory is gone, it
- * may be sent as many as it may have. REQUIRES(siglock), which keeps p's address space */
+/* The process's own entry, since most signals come one at a time. Of others, where no program is
+ * charged, the receiver is: by a task on its way out, whose memory is gone, it may be sent as many
+ * as it may have. REQUIRES(siglock), which keeps p's address space */
 static struct sigqueue *sigqueue_alloc_locked(struct process *p)
 {
     struct account *former = account_current(), *own = p->aspace ? p->aspace->account : NULL;
     struct sigqueue *e;
 
+    if (!load_acquire(&p->own_entry_taken)) { /* pairs with sigqueue_free, which needs no lock */
+        WRITE_ONCE(p->own_entry_taken, true);
+        return &p->own_entry;
+    }
     if (!former && own && own->parent) /* the root's has no limit to enforce */
         (void)account_swap(own);
     e = kmalloc(sizeof(*e));

@@ -152,6 +152,14 @@ struct sigaction {
     sigset_t mask;
 };
 
+/* A queued signal. Those of one number hang off the first of them, so that a queue is never longer
+ * than there are signals, however many a program has queued. */
+struct sigqueue {
+    struct list_node node; /* in the queue, or in `more` of the first */
+    struct list_node more; /* of the first: those that came later */
+    struct siginfo info;
+};
+
 struct sigpending {
     sigset_t set;
     struct list_node queue; /* struct sigqueue */
