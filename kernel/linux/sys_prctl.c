@@ -55,17 +55,47 @@ static s64 prctl_name(u64 uptr, bool set)
     return 0;
 }
 
-/* A copy of the credentials changed in one place. */
-static s64 prctl_change_caps(u64 drop_bounding, u64 ambient_set, u64 ambient_clear, u32 *securebits)
-{
-    struct cred *c = cred_copy(current_cred());
+/* What one call changes of the credentials. */
+struct prctl_caps {
+    u64 drop_bounding, ambient_set, ambient_clear;
+    u32 *securebits; /* NULL: as they are */
+};
 
+static void prctl_caps_apply(struct cred *c, const struct prctl_caps *change)
+{
+    c->cap_bounding &= ~change->drop_bounding;
+    c->cap_ambient = (c->cap_ambient | change->ambient_set) & ~change->ambient_clear;
+    if (change->securebits)
+        c->securebits = *change->securebits;
+}
+
+/* What is the caller's alone, as it is after the first of many such calls, is changed in place:
+ * others look at it only once they have counted it, under siglock. False: it is not. */
+static bool prctl_caps_in_place(const struct prctl_caps *change)
+{
+    struct process *p = current_process();
+    struct cred *c = (struct cred *)current_cred();
+    u64 flags;
+    bool alone;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    alone = refcount_read(&c->ref) == 1;
+    if (alone)
+        prctl_caps_apply(c, change);
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return alone;
+}
+
+static s64 prctl_change_caps(const struct prctl_caps *change)
+{
+    struct cred *c;
+
+    if (prctl_caps_in_place(change))
+        return 0;
+    c = cred_copy(current_cred());
     if (!c)
         return -ENOMEM;
-    c->cap_bounding &= ~drop_bounding;
-    c->cap_ambient = (c->cap_ambient | ambient_set) & ~ambient_clear;
-    if (securebits)
-        c->securebits = *securebits;
+    prctl_caps_apply(c, change);
     task_set_cred(c);
     return 0;
 }
@@ -75,7 +105,7 @@ static s64 prctl_ambient(u64 op, u64 cap)
     const struct cred *c = current_cred();
 
     if (op == AMBIENT_CLEAR_ALL)
-        return cap ? -EINVAL : prctl_change_caps(0, 0, U64_MAX, NULL);
+        return cap ? -EINVAL : prctl_change_caps(&(struct prctl_caps){.ambient_clear = U64_MAX});
     if (cap > CAP_LAST)
         return -EINVAL;
     u64 bit = 1ULL << cap;
@@ -86,9 +116,9 @@ static s64 prctl_ambient(u64 op, u64 cap)
         if (!(c->cap_permitted & c->cap_inheritable & bit) ||
             c->securebits & SECBIT_NO_AMBIENT_RAISE)
             return -EPERM;
-        return prctl_change_caps(0, bit, 0, NULL);
+        return prctl_change_caps(&(struct prctl_caps){.ambient_set = bit});
     case AMBIENT_LOWER:
-        return prctl_change_caps(0, 0, bit, NULL);
+        return prctl_change_caps(&(struct prctl_caps){.ambient_clear = bit});
     default:
         return -EINVAL;
     }
@@ -116,7 +146,8 @@ static s64 prctl_caps(u32 op, u64 a, u64 b, u64 c, u64 d)
     case PR_CAPBSET_DROP:
         if (!setpcap)
             return -EPERM;
-        return a > CAP_LAST ? -EINVAL : prctl_change_caps(1ULL << a, 0, 0, NULL);
+        return a > CAP_LAST ? -EINVAL
+                            : prctl_change_caps(&(struct prctl_caps){.drop_bounding = 1ULL << a});
     case PR_GET_KEEPCAPS:
         return !!(bits & SECBIT_KEEP_CAPS);
     case PR_SET_KEEPCAPS:
@@ -125,7 +156,7 @@ static s64 prctl_caps(u32 op, u64 a, u64 b, u64 c, u64 d)
         if (bits & SECBIT_KEEP_CAPS_LOCKED)
             return -EPERM;
         bits = a ? bits | SECBIT_KEEP_CAPS : bits & ~(u32)SECBIT_KEEP_CAPS;
-        return prctl_change_caps(0, 0, 0, &bits);
+        return prctl_change_caps(&(struct prctl_caps){.securebits = &bits});
     case PR_GET_SECUREBITS:
         return bits;
     case PR_SET_SECUREBITS:
@@ -133,7 +164,7 @@ static s64 prctl_caps(u32 op, u64 a, u64 b, u64 c, u64 d)
             a & ~(u64)SECBITS_KNOWN)
             return -EPERM;
         bits = (u32)a;
-        return prctl_change_caps(0, 0, 0, &bits);
+        return prctl_change_caps(&(struct prctl_caps){.securebits = &bits});
     case PR_CAP_AMBIENT:
         return c || d ? -EINVAL : prctl_ambient(a, b);
     default:

@@ -11,10 +11,6 @@
 #include "mm/up.h"
 
 #define STOCK_BATCH 8 /* pages that a stock is filled with, and comes back to */
-#define STOCK_MAX 16
-
-/* Open, then closed (no new charges), then gone: told once, by whoever sees nothing charged. */
-enum account_state { ACCOUNT_OPEN, ACCOUNT_CLOSED, ACCOUNT_GONE };
 
 struct account account_root_memory = {
     .limit = S64_MAX,
@@ -116,12 +112,11 @@ void account_uncharge_kernel(struct account *a, u64 pages)
     account_uncharge(a, pages);
 }
 
-int account_charge_bytes(struct account *a, u64 n)
+/* n bytes more than there were have been taken out. */
+int account_stock_fill(struct account *a, u64 n)
 {
     u64 pages = STOCK_BATCH;
 
-    if (!a || likely(atomic_sub(&a->stock, (s64)n) >= 0))
-        return 0;
     if (account_charge_within(a, pages, false, NULL)) {
         pages = PAGE_ALIGN(n) >> PAGE_SHIFT;
         if (account_charge_kernel(a, pages)) {
@@ -169,9 +164,9 @@ void account_uncharge(struct account *a, u64 n)
 }
 
 /* Gives whole pages of the stock back: of a closed account all. */
-static void account_trim(struct account *a, s64 stock)
+void account_stock_trim(struct account *a, s64 stock)
 {
-    while (atomic_read(&a->state) == ACCOUNT_OPEN ? stock > STOCK_MAX << PAGE_SHIFT
+    while (atomic_read(&a->state) == ACCOUNT_OPEN ? stock > ACCOUNT_STOCK_MAX
                                                   : stock >= (s64)PAGE_SIZE) {
         s64 keep = atomic_read(&a->state) == ACCOUNT_OPEN ? STOCK_BATCH << PAGE_SHIFT : 0;
         u64 pages = (u64)(stock - keep) >> PAGE_SHIFT;
@@ -181,11 +176,6 @@ static void account_trim(struct account *a, s64 stock)
         account_uncharge_kernel(a, pages);
         return;
     }
-}
-
-void account_uncharge_bytes(struct account *a, u64 n)
-{
-    account_trim(a, atomic_add(&a->stock, (s64)n));
 }
 
 struct account *account_over_high(struct account *a)
@@ -221,6 +211,6 @@ bool account_close(struct account *a)
     s32 closed = ACCOUNT_CLOSED;
 
     __atomic_store_n(&a->state.v, ACCOUNT_CLOSED, __ATOMIC_SEQ_CST);
-    account_trim(a, atomic_add(&a->stock, 0));
+    account_stock_trim(a, atomic_add(&a->stock, 0));
     return atomic_add(&a->used, 0) == 0 && atomic_cas(&a->state, &closed, ACCOUNT_GONE);
 }

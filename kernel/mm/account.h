@@ -39,6 +39,9 @@ struct account {
 };
 
 #define ACCOUNT_SLACK 256 /* pages; never more than an eighth of the limit */
+#define ACCOUNT_STOCK_MAX (16L << PAGE_SHIFT)
+/* Open, then closed (no new charges), then gone: told once, when nothing is charged any more. */
+enum account_state { ACCOUNT_OPEN, ACCOUNT_CLOSED, ACCOUNT_GONE };
 
 void account_init(struct account *a, struct account *parent, void *owner);
 /* 0, or -ENOMEM with *failed (may be NULL) set to the account that refused; all or nothing. */
@@ -57,8 +60,22 @@ extern struct account account_root_memory;
 /* Kernel memory. a may be NULL: nobody is charged. 0 or -ENOMEM. */
 int account_charge_kernel(struct account *a, u64 pages) __must_check;
 void account_uncharge_kernel(struct account *a, u64 pages);
-int account_charge_bytes(struct account *a, u64 n) __must_check;
-void account_uncharge_bytes(struct account *a, u64 n);
+/* Out of a stock of whole pages. a may be NULL when charging. 0 or -ENOMEM. */
+int account_stock_fill(struct account *a, u64 n) __must_check;
+void account_stock_trim(struct account *a, s64 stock);
+static inline __must_check int account_charge_bytes(struct account *a, u64 n)
+{
+    if (!a || likely(atomic_sub(&a->stock, (s64)n) >= 0))
+        return 0;
+    return account_stock_fill(a, n);
+}
+static inline void account_uncharge_bytes(struct account *a, u64 n)
+{
+    s64 stock = atomic_add(&a->stock, (s64)n);
+
+    if (unlikely(stock > ACCOUNT_STOCK_MAX || atomic_read(&a->state) != ACCOUNT_OPEN))
+        account_stock_trim(a, stock);
+}
 /* The first account from a upwards that is past its high mark; NULL: none. */
 struct account *account_over_high(struct account *a);
 /* The first account from a upwards that is past its limit; NULL: none. */

@@ -141,11 +141,6 @@ void mount_placed(struct dentry *point)
         mount_drop_on(point);
 }
 
-void mount_get(struct mount *m)
-{
-    refcount_get(&m->ref);
-}
-
 static struct waitq super_unpinned;
 
 void super_pin(struct super *s)
@@ -184,10 +179,9 @@ void super_put(struct super *s)
         s->ops->destroy(s);
 }
 
-void mount_put(struct mount *m)
+/* Nothing refers to it any more. */
+void mount_destroy(struct mount *m)
 {
-    if (!refcount_put(&m->ref))
-        return;
     ASSERT(!m->parent);
     dentry_put(m->root);
     super_put(m->super);
@@ -431,7 +425,8 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
     for (struct mount *m = top; m; m = deep ? mount_next_locked(m, top) : NULL)
         n++;
     spin_unlock(&mount_lock);
-    n += 16; /* it may grow meanwhile: what is mounted later is not seen */
+    if (deep)
+        n += 16; /* it may grow meanwhile: what is mounted later is not seen */
     list = kcalloc(n, sizeof(*list));
     if (!list)
         return -ENOMEM;

@@ -58,8 +58,16 @@ void mount_drop_on(struct dentry *point);
 void mount_placed(struct dentry *point);
 /* Whether d, of its file system, lies in the part that m shows. Context: may sleep. */
 bool mount_shows(const struct mount *m, struct dentry *d);
-void mount_get(struct mount *m);
-void mount_put(struct mount *m);
+void mount_destroy(struct mount *m);
+static inline void mount_get(struct mount *m)
+{
+    refcount_get(&m->ref);
+}
+static inline void mount_put(struct mount *m)
+{
+    if (unlikely(refcount_put(&m->ref)))
+        mount_destroy(m);
+}
 /* -EROFS when the mount is read-only; its super is asked apart. */
 int mount_may_write(const struct mount *m);
 /* A file is open for writing through m: it does not become read-only meanwhile. 0 or -EROFS. */

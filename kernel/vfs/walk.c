@@ -310,6 +310,25 @@ static const char *walk_skip_slashes(const char *p)
     return p;
 }
 
+/* Where a component ends: at a slash or the NUL. By words, none of which crosses into another page;
+ * of each byte that is looked for, the first has its high bit set in `hit`, and none before it. */
+static const char *walk_name_end(const char *p)
+{
+    const u64 ones = 0x0101010101010101, high = ones << 7;
+    u64 word, slash, hit;
+
+    for (; (u64)p % PAGE_SIZE <= PAGE_SIZE - sizeof(word); p += sizeof(word)) {
+        __builtin_memcpy(&word, p, sizeof(word));
+        slash = word ^ ones * '/';
+        hit = (((word - ones) & ~word) | ((slash - ones) & ~slash)) & high;
+        if (hit)
+            return p + __builtin_ctzll(hit) / 8;
+    }
+    while (*p && *p != '/')
+        p++;
+    return p;
+}
+
 static bool walk_stack_empty(struct walk *w)
 {
     for (unsigned i = 0; i < w->depth; i++)
@@ -328,7 +347,7 @@ static int walk_run(struct walk *w, bool stop_at_last, struct walk_last *out)
 {
     while (w->depth > 0) {
         unsigned level = w->depth - 1;
-        const char *name = walk_skip_slashes(w->stack[level].next), *end = name, *next;
+        const char *name = walk_skip_slashes(w->stack[level].next), *end, *next;
         bool last, slash;
         int err;
 
@@ -336,8 +355,7 @@ static int walk_run(struct walk *w, bool stop_at_last, struct walk_last *out)
             walk_pop(w);
             continue;
         }
-        while (*end && *end != '/')
-            end++;
+        end = walk_name_end(name);
         next = walk_skip_slashes(end);
         slash = *end == '/';
         w->stack[level].next = next;
