@@ -89,13 +89,17 @@ pid_t clone_into(int group, uint64_t flags, bool *placed)
     return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
-/* The child waits for a word where it is not in its control group yet. */
+/* The child waits for a word where it is not in its control group yet. Elsewhere it goes first: on
+ * one processor the starter's bookkeeping would be in its way, and the pages that both have are
+ * copied for whichever of them writes before the other has let go of them. */
 static pid_t start_clone(struct start *s, int group, uint64_t flags, bool *placed)
 {
     pid_t pid = clone_into(group, flags, placed);
 
     if (!*placed)
         s->domain.wait_go = true;
+    else if (pid > 0)
+        sched_yield();
     return pid;
 }
 

@@ -382,17 +382,27 @@ static void readonly_name(struct child *ch, const char *name)
 }
 
 /* Docker's list for /proc, each part of which a request may replace. */
+static const char *const masked_proc[] = {"acpi",  "asound",     "bothy",         "interrupts",
+                                          "kcore", "keys",       "latency_stats", "sched_debug",
+                                          "scsi",  "timer_list", "timer_stats",   NULL};
+static const char *const readonly_proc[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
+
+/* A bit for each letter that some name of the list begins with. */
+static unsigned list_initials(const char *const *list)
+{
+    unsigned initials = 0;
+
+    for (; *list; list++)
+        initials |= 1u << (**list & 31);
+    return initials;
+}
+
 static void mask_listed(struct child *ch, const char *name)
 {
-    static const char *const masked[] = {"acpi",  "asound",     "bothy",         "interrupts",
-                                         "kcore", "keys",       "latency_stats", "sched_debug",
-                                         "scsi",  "timer_list", "timer_stats",   NULL};
-    static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
-
-    for (const char *const *at = masked; !ch->room->masked && *at; at++)
+    for (const char *const *at = masked_proc; !ch->room->masked && *at; at++)
         if (**at == *name && !strcmp(*at, name))
             mask_name(ch, *at);
-    for (const char *const *at = readonly; !ch->room->readonly_paths && *at; at++)
+    for (const char *const *at = readonly_proc; !ch->room->readonly_paths && *at; at++)
         if (**at == *name && !strcmp(*at, name))
             readonly_name(ch, *at);
 }
@@ -401,6 +411,7 @@ static void mask_listed(struct child *ch, const char *name)
  * bare, since the C library's would have pages allocated. */
 static void mask_proc(struct child *ch)
 {
+    unsigned initials = list_initials(masked_proc) | list_initials(readonly_proc);
     _Alignas(struct dirent) char list[4096];
     int fd = openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     long n;
@@ -408,8 +419,12 @@ static void mask_proc(struct child *ch)
     if (fd < 0 || fchdir(fd) < 0)
         child_fail(ch, "cannot look into /proc: %s", str_error(errno));
     while ((n = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
-        for (long at = 0; at < n; at += ((struct dirent *)(list + at))->d_reclen)
-            mask_listed(ch, ((struct dirent *)(list + at))->d_name);
+        for (long at = 0; at < n; at += ((struct dirent *)(list + at))->d_reclen) {
+            const char *name = ((struct dirent *)(list + at))->d_name;
+
+            if (initials >> (*name & 31) & 1)
+                mask_listed(ch, name);
+        }
     if (n < 0)
         child_fail(ch, "cannot list /proc: %s", str_error(errno));
     close(fd);
