@@ -165,6 +165,13 @@ static void oom_unclaim(struct cgroup *cg, u64 claim)
                                       __ATOMIC_RELAXED);
 }
 
+/* Memory has come back while we looked, the last victim's or other. Not for the machine's. */
+static bool oom_has_room(const struct cgroup *cg, const struct cgroup *all)
+{
+    return cg == all && cg != &cgroup_root &&
+           atomic_read(&cg->memory.used) < READ_ONCE(cg->memory.limit);
+}
+
 /* True: something was or will be freed. A kill is noted for `all`, too: before it, as others may
  * see the victim die at once, and then look since when. REQUIRES cg to be claimed. */
 static bool oom_in_claimed(struct cgroup *cg, struct cgroup *all)
@@ -173,7 +180,7 @@ static bool oom_in_claimed(struct cgroup *cg, struct cgroup *all)
 
     cgroup_for_each_below(cg, oom_measure, &choice);
     DELAYPOINT(oom_measured);
-    if (oom_waits(cg, &choice))
+    if (oom_waits(cg, &choice) || oom_has_room(cg, all))
         return true;
     if (choice.best) {
         WRITE_ONCE(cg->oom_since, time_ns());
