@@ -4,6 +4,7 @@
  * stay, files that come back. As root, in a mount namespace of its own.
  */
 #include <dirent.h>
+#include <ftw.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/statfs.h>
@@ -463,4 +464,69 @@ TEST(no_directory_of_a_layer_comes_to_lie_in_itself)
     EXPECT_ERR(rename("m/a/d", "m/n"), ESTALE);
     EXPECT(rename("u/n", "u/a") == 0 && rename("m/a", "m/b/x") == 0);
     EXPECT(access("u/b/x/d", F_OK) == 0);
+}
+
+#define MOVERS 4
+#define MOVES 500
+
+static const char *const moved[] = {"a", "b", "a/c", "b/c", "a/c/d", "b/c/d", "a/d", "b/d"};
+
+static unsigned next_of(unsigned *seed, unsigned n)
+{
+    *seed = *seed * 1103515245 + 12345;
+    return (*seed >> 16) % n;
+}
+
+static void *move_at_random(void *arg)
+{
+    unsigned seed = (unsigned)(uintptr_t)arg;
+
+    for (int i = 0; i < MOVES; i++) {
+        const char *from = moved[next_of(&seed, 8)], *to = moved[next_of(&seed, 8)];
+
+        switch (next_of(&seed, 4)) {
+        case 0:
+            mkdir(from, 0755);
+            break;
+        case 1:
+            rmdir(from);
+            break;
+        default:
+            syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, next_of(&seed, 3) ? 0 : 2);
+        }
+    }
+    return NULL;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    return rmdir(path);
+}
+
+static void movers_end(void)
+{
+    pthread_t t[MOVERS];
+    nlink_t before;
+    struct stat st;
+
+    EXPECT(stat(".", &st) == 0);
+    before = st.st_nlink;
+    for (uintptr_t i = 0; i < MOVERS; i++)
+        EXPECT(pthread_create(&t[i], NULL, move_at_random, (void *)(i + 1)) == 0);
+    for (int i = 0; i < MOVERS; i++)
+        EXPECT(pthread_join(t[i], NULL) == 0);
+    /* all that was made can be reached, and goes */
+    EXPECT(nftw("a", remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT);
+    EXPECT(nftw("b", remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT);
+    EXPECT(stat(".", &st) == 0 && st.st_nlink == before);
+}
+
+/* Whichever directories they lock, in whatever order. */
+TEST(moves_up_and_down_and_across_at_once_come_to_an_end)
+{
+    begin();
+    movers_end();
+    make_layers();
+    EXPECT(overlay("m") == 0 && chdir("m") == 0);
+    movers_end();
 }
