@@ -376,6 +376,18 @@ static bool vm_drop_leaf_over(struct vm *vm, u64 gpa)
     return true;
 }
 
+/* A small one takes the place of a large one in one go: were the guest to fault again in between,
+ * the reads of its page walk could bring the large one back before each fetch. NULL: no memory. */
+static u64 *vm_make_entry(struct vm *vm, u64 gpa, bool large)
+{
+    u64 at = gpa & ~((large ? HUGE_SIZE : PAGE_SIZE) - 1), *e;
+
+    if (FAILPOINT(nested_table))
+        return NULL;
+    e = pgtable_entry(&vm->npt, at, large);
+    return e || large || !vm_drop_leaf_over(vm, gpa) ? e : pgtable_entry(&vm->npt, at, false);
+}
+
 /* 2 MiB where the slot, both addresses, the log, and what is there already, allow it. */
 static bool vm_leaf_is_large(struct vm *vm, const struct memslot *s, gpa_t gpa,
                              const struct fault_result *r, unsigned access)
@@ -408,11 +420,9 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
         prot &= ~(unsigned)PT_EXEC;
     if (!large && r->level == 1)
         pa += hva & (HUGE_SIZE - 1) & PAGE_MASK;
-    e = FAILPOINT(nested_table)
-            ? NULL
-            : pgtable_entry(&vm->npt, gpa.v & ~((large ? HUGE_SIZE : PAGE_SIZE) - 1), large);
+    e = vm_make_entry(vm, gpa.v, large);
     if (!e)
-        return !large && vm_drop_leaf_over(vm, gpa.v) ? -EAGAIN : -ENOMEM;
+        return -ENOMEM;
     WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, large));
     if (s->dirty && (access & FAULT_WRITE))
         slot_mark_dirty(s, gpa);
