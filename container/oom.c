@@ -21,6 +21,13 @@
 
 #define OOM_RECLAIM_BATCH 64
 #define OOM_PATIENCE (2 * NSEC_PER_SEC)
+#define OOM_CHOICE (50 * NSEC_PER_MSEC) /* one takes milliseconds, where it gets a processor */
+
+enum oom_answer {
+    OOM_NOTHING, /* there is none to kill */
+    OOM_FREED,   /* something was or will be freed */
+    OOM_WAIT,    /* it is another's turn, or the last victim is dying */
+};
 
 struct oom_choice {
     struct cgroup *top; /* where memory ran out */
@@ -133,29 +140,25 @@ static void oom_kill_in(struct cgroup *cg, struct oom_choice *choice)
     cgroup_put(choice->whole);
 }
 
-/* Whether the last victim's memory is still to come back: waits for it a little. */
-static bool oom_waits(struct cgroup *cg, const struct oom_choice *choice)
+/* Whether the last victim's memory is still to come back. */
+static bool oom_is_dying(struct cgroup *cg, const struct oom_choice *choice)
 {
     /* a process that ends is no longer dying while its memory is being unmapped */
-    if ((!choice->dying && !aspace_gives_back(&cg->memory)) ||
-        (s64)(time_ns() - READ_ONCE(cg->oom_since)) >= (s64)OOM_PATIENCE) /* it may be set now */
-        return false;
-    (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE);
-    return true;
+    return (choice->dying || aspace_gives_back(&cg->memory)) &&
+           (s64)(time_ns() - READ_ONCE(cg->oom_since)) < (s64)OOM_PATIENCE; /* it may be set now */
 }
 
-/* One looks for a victim of cg's at a time, from the look at the scores to the kill. Who finds
- * another at it waits a little, and then tries to have its memory again. One that gets no processor
- * for as long as OOM_PATIENCE keeps the others out no longer. 0: it is another's turn. */
+/* One looks for a victim of cg's at a time, from the look at the scores to the kill, and does not
+ * sleep. One that gets no processor for as long as OOM_CHOICE keeps the others out no longer; then
+ * oom_note_kill lets one of them kill. 0: it is another's turn. */
 static u64 oom_claim(struct cgroup *cg)
 {
     u64 claimed = READ_ONCE(cg->oom_claimed), now = time_ns();
 
-    if ((!claimed || (s64)(now - claimed) >= (s64)OOM_PATIENCE) &&
+    if ((!claimed || (s64)(now - claimed) >= (s64)OOM_CHOICE) &&
         __atomic_compare_exchange_n(&cg->oom_claimed, &claimed, now, false, __ATOMIC_ACQUIRE,
                                     __ATOMIC_RELAXED))
         return now;
-    (void)sleep_until(now + NSEC_PER_MSEC, SLEEP_KILLABLE);
     return 0;
 }
 
@@ -172,67 +175,73 @@ static bool oom_has_room(const struct cgroup *cg, const struct cgroup *all)
            atomic_read(&cg->memory.used) < READ_ONCE(cg->memory.limit);
 }
 
-/* True: something was or will be freed. A kill is noted for `all`, too: before it, as others may
- * see the victim die at once, and then look since when. REQUIRES cg to be claimed. */
-static bool oom_in_claimed(struct cgroup *cg, struct cgroup *all)
+/* A kill in cg is noted for `all`, too: before it, as others may see the victim die at once, and
+ * then look since when. False: another has killed for `all` since our look began. */
+static bool oom_note_kill(struct cgroup *cg, struct cgroup *all, u64 since)
+{
+    u64 now = time_ns();
+
+    if (!__atomic_compare_exchange_n(&all->oom_since, &since, now, false, __ATOMIC_RELAXED,
+                                     __ATOMIC_RELAXED))
+        return false;
+    WRITE_ONCE(cg->oom_since, now);
+    return true;
+}
+
+/* `since`: all's oom_since when the look began. REQUIRES `all` to be claimed: cg, or a group below
+ * it, where one who looks for cg alone may kill one more. */
+static enum oom_answer oom_in_claimed(struct cgroup *cg, struct cgroup *all, u64 since)
 {
     struct oom_choice choice = {.top = cg};
 
     cgroup_for_each_below(cg, oom_measure, &choice);
     DELAYPOINT(oom_measured);
-    if (oom_waits(cg, &choice) || oom_has_room(cg, all))
-        return true;
-    if (choice.best) {
-        WRITE_ONCE(cg->oom_since, time_ns());
-        WRITE_ONCE(all->oom_since, time_ns());
-    }
+    if (oom_is_dying(cg, &choice))
+        return OOM_WAIT;
+    if (oom_has_room(cg, all))
+        return OOM_FREED;
+    if (choice.best && !oom_note_kill(cg, all, since))
+        return OOM_WAIT;
     oom_kill_in(cg, &choice);
     if (choice.killed)
         log_warn("memory of control group %s is full: killed a process",
                  cg->name[0] ? cg->name : "/");
-    return choice.best; /* not killed: it has ended by itself, or left the group */
-}
-
-static bool oom_in(struct cgroup *cg, struct cgroup *all)
-{
-    u64 claim = oom_claim(cg);
-    bool done = true;
-
-    if (claim) {
-        done = oom_in_claimed(cg, all);
-        oom_unclaim(cg, claim);
-    }
-    return done;
+    /* not killed: it has ended by itself, or left the group */
+    return choice.best ? OOM_FREED : OOM_NOTHING;
 }
 
 /* No RAM: the largest group's turn, else any process's. The largest is another one as soon as the
  * victim begins to give back, so all of the machine waits for it. */
-static bool oom_machine_claimed(void)
+static enum oom_answer oom_machine_claimed(u64 since)
 {
     struct oom_choice any = {.top = &cgroup_root};
+    enum oom_answer answer = OOM_NOTHING;
     struct cgroup *cg;
-    bool done;
 
     cgroup_for_each_below(&cgroup_root, oom_measure, &any);
-    if (oom_waits(&cgroup_root, &any))
-        return true;
+    if (oom_is_dying(&cgroup_root, &any))
+        return OOM_WAIT;
     cg = cgroup_largest();
-    done = cg && oom_in(cg, &cgroup_root);
-    if (cg)
+    if (cg) {
+        answer = oom_in_claimed(cg, &cgroup_root, since);
         cgroup_put(cg);
-    return done || oom_in_claimed(&cgroup_root, &cgroup_root);
+    }
+    return answer ?: oom_in_claimed(&cgroup_root, &cgroup_root, since);
 }
 
-static bool oom_machine(void)
+/* True: the caller may try again. Sleeps with no claim: one who has no turn would wait as well. */
+static bool oom_in(struct cgroup *cg)
 {
-    u64 claim = oom_claim(&cgroup_root);
-    bool done = true;
+    u64 claim = oom_claim(cg), since = READ_ONCE(cg->oom_since);
+    enum oom_answer answer = OOM_WAIT;
 
     if (claim) {
-        done = oom_machine_claimed();
-        oom_unclaim(&cgroup_root, claim);
+        answer = cg == &cgroup_root ? oom_machine_claimed(since) : oom_in_claimed(cg, cg, since);
+        oom_unclaim(cg, claim);
     }
-    return done;
+    if (answer == OOM_WAIT)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_KILLABLE);
+    return answer;
 }
 
 bool up_oom(struct account *account)
@@ -240,12 +249,12 @@ bool up_oom(struct account *account)
     struct cgroup *cg;
 
     if (!account)
-        return oom_machine();
+        return oom_in(&cgroup_root);
     cg = account->owner;
     if (!cg)
         return false; /* no group's: nobody is to blame for it */
     oom_event(cg, CGROUP_EVENT_MAX);
-    return oom_in(cg, cg);
+    return oom_in(cg);
 }
 
 int cgroup_set_memory_max(struct cgroup *cg, u64 pages)

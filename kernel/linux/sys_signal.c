@@ -152,6 +152,7 @@ static s64 signal_broadcast(int sig, const struct signal_message *m)
     struct pid *pid;
     s64 result = -ESRCH;
 
+    signal_group_settle(NULL, m->shared);
     for (u32 nr = 2; (pid = pid_next(ns, nr)) != NULL; cond_yield()) {
         nr = pid_nr(pid, ns) + 1;
         struct process *p = process_of_pid(pid);

@@ -92,7 +92,7 @@ struct process {
     u64 exec_id;               /* a  counts its programs */
     u64 parent_exec_id;        /* p  which of the parent's chose exit_signal */
     atomic_t sigqueue_count;   /* a  queued entries: RLIMIT_SIGPENDING */
-    struct sigqueue own_entry; /* s  for a signal that comes alone */
+    struct sigqueue own_entry; /* s; its taker's until own_entry_taken is false: one signal's */
     bool own_entry_taken;      /* a  set under siglock */
 
     struct rlimit rlimits[RLIM_NLIMITS]; /* s */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Building and undoing handler frames: see sigframe.h. The user's floating-point registers are live
- * while the kernel runs (it uses none), so saving is one XSAVE into the thread's own area.
+ * while the kernel runs (it uses none), so saving is one XSAVE into the frame.
  */
 #include "proc/sigframe.h"
 #include "arch/x86/uaccess.h"

@@ -198,7 +198,8 @@ void signal_end_process(struct process *p, int status); /* likewise, with that w
 /* From the kernel to each process of the group, and then another one unless it is 0. False: the
  * group is large, and will have it a little later. Context: takes proc_lock. */
 bool signal_send_group(struct pid *pgrp, int sig, int then);
-/* All members have had what was sent so before the signal number nr. May sleep. */
+/* All members have had what was sent so before the signal number nr. pgrp NULL: those of all
+ * groups. May sleep. */
 void signal_group_settle(struct pid *pgrp, u64 nr);
 /* A fault of the current task: unblocks the signal and resets its action where it is blocked or
  * ignored, so that it cannot be missed. */

@@ -3,8 +3,8 @@
  * The kernel's signals to process groups: those of terminals, and the hang-up of orphaned groups.
  * They come with locks held and interrupts off, so to a large group a worker sends, to some at a
  * time: from its oldest member on, as new ones join at the other end. Who leaves the group corrects
- * the walks that are under way. What a program sends to the group afterwards does not overtake it:
- * members that were continued first and stopped then would stay so.
+ * the walks that are under way. What is sent to the group afterwards, or to all processes, does not
+ * overtake it: members that were continued first and stopped then would stay so.
  *
  * Lock order: proc_lock, siglock.
  */
@@ -89,13 +89,15 @@ static void group_signal_run(struct work *work)
     kfree(g);
 }
 
-/* One sent before `nr` that has not reached all members. */
+/* One sent before `nr` that has not reached all members. pgrp NULL: to any group. */
 static struct group_signal *group_signal_unfinished_locked(const struct pid *pgrp, u64 nr)
 {
     struct group_signal *g;
 
     list_for_each (g, &group_signals, node) {
-        if (g->pgrp == pgrp && g->nr < nr && g->next != &pgrp->tasks[PID_PGID])
+        u64 due = g->next != &g->pgrp->tasks[PID_PGID] ? g->nr : g->again;
+
+        if ((!pgrp || g->pgrp == pgrp) && due && due < nr)
             return g;
     }
     return NULL;
@@ -168,12 +170,15 @@ static bool group_is_large(const struct pid *pgrp)
 
 bool signal_send_group_locked(struct pid *pgrp, int sig, int then)
 {
+    struct group_signal *g;
     struct process *p;
     u64 nr;
 
     if (unlikely(group_is_large(pgrp)) && group_signal_later(pgrp, sig, then))
         return false;
     nr = signal_shared_number();
+    while ((g = group_signal_unfinished_locked(pgrp, nr)) != NULL) /* from when it was large */
+        (void)group_signal_some_locked(g);
     list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
         group_signal_one(p, sig, then, nr);
     return true;

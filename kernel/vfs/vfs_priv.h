@@ -58,6 +58,7 @@ void mount_drop_on(struct dentry *point);
 void mount_placed(struct dentry *point);
 /* Whether d, of its file system, lies in the part that m shows. Context: may sleep. */
 bool mount_shows(const struct mount *m, struct dentry *d);
+/* Of one that nothing refers to any more. May sleep. */
 void mount_destroy(struct mount *m);
 static inline void mount_get(struct mount *m)
 {

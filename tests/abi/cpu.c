@@ -330,6 +330,7 @@ TEST(a_refused_frame_leaves_nothing_behind)
 #define FX_SW 464   /* of the kernel's words in it: a magic, the sizes */
 #define FX_XMM0 160 /* of an FXSAVE area */
 #define STATE_MAX 4096
+#define STATE_SPLIT (4096 - 256) /* the kernel's words, and the end, lie on the second page */
 
 static char *state_at;   /* where the handler puts the state, and has the frame point to */
 static int state_file;   /* written to instead, so that no page is mapped yet; -1: none */
@@ -348,7 +349,7 @@ static void state_move(int sig, siginfo_t *info, void *context)
     if (!state_magic)
         memset(copy + FX_SW, 0, 4);
     if (state_file >= 0)
-        EXPECT(pwrite(state_file, copy, sizeof(copy), 4096 - FX_SIZE) == sizeof(copy));
+        EXPECT(pwrite(state_file, copy, sizeof(copy), STATE_SPLIT) == sizeof(copy));
     else
         memcpy(state_at, copy, sizeof(copy));
     mc->fpregs = (void *)state_at;
@@ -382,18 +383,41 @@ TEST(a_frames_state_is_taken_from_where_the_frame_says)
     EXPECT(state_after(here, -1, false) == 0x12345678); /* the legacy part alone */
 }
 
+/* The file's first page is an area of its own: a look at the rest does not bring it in. */
+static char *state_map(int file, int first_prot)
+{
+    char *p = mmap(NULL, 3 * 4096, PROT_READ, MAP_SHARED, file, 0);
+
+    EXPECT(p != MAP_FAILED && ftruncate(file, 3 * 4096) == 0);
+    EXPECT(mmap(p, 4096, first_prot, MAP_SHARED | MAP_FIXED, file, 0) == p);
+    return p;
+}
+
 /* The state lies across the end of a page, and neither is mapped when it is loaded. */
 TEST(a_frames_state_is_faulted_in)
 {
     int file = memfd_create("state", 0);
-    char *p;
+    char *p = state_map(file, PROT_READ | PROT_WRITE);
 
-    EXPECT(ftruncate(file, 3 * 4096) == 0);
-    p = mmap(NULL, 3 * 4096, PROT_READ, MAP_SHARED, file, 0);
-    EXPECT(p != MAP_FAILED);
-    EXPECT(state_after(p + 4096 - FX_SIZE, file, true) == 0x12345678);
+    EXPECT(state_after(p + STATE_SPLIT, file, true) == 0x12345678);
     munmap(p, 3 * 4096);
     close(file);
+}
+
+static void state_unreadable(unsigned long with_magic)
+{
+    int file = memfd_create("state", 0);
+
+    (void)state_after(state_map(file, PROT_NONE) + STATE_SPLIT, file, with_magic);
+}
+
+TEST(a_state_whose_registers_alone_are_not_readable_ends_the_program)
+{
+    for (unsigned long with_magic = 0; with_magic < 2; with_magic++) {
+        int status = in_child(state_unreadable, with_magic);
+
+        EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    }
 }
 
 static void state_in(unsigned long at)
@@ -401,12 +425,23 @@ static void state_in(unsigned long at)
     (void)state_after((char *)at, memfd_create("state", 0), true);
 }
 
-TEST(a_state_that_is_not_aligned_or_not_readable_ends_the_program)
+static void state_here(unsigned long at)
 {
-    static char here[STATE_MAX] __attribute__((aligned(64)));
+    (void)state_after((char *)at, -1, true);
+}
+
+TEST(a_state_that_is_not_aligned_ends_the_program)
+{
+    static char here[STATE_MAX + 64] __attribute__((aligned(64)));
+    int status = in_child(state_here, (unsigned long)here + 8);
+
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+TEST(a_state_that_is_not_readable_ends_the_program)
+{
     char *p = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const unsigned long places[] = {(unsigned long)here + 8, (unsigned long)p, 64, -4096UL,
-                                    0x7ffffffff000UL - 64};
+    const unsigned long places[] = {(unsigned long)p, 64, -4096UL, 0x7ffffffff000UL - 64};
 
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         int status = in_child(state_in, places[i]);

@@ -113,6 +113,49 @@ TEST(of_two_that_fill_a_group_at_once_one_dies)
     dwell("oom_measured", false);
 }
 
+/* One that looks for a victim, and gets no processor to do so. */
+static void dwell_long(bool on)
+{
+    int fd = open("/proc/bothy/console", O_RDWR);
+
+    if (fd < 0)
+        return;
+    dprintf(fd, "delay %d", on ? 1500000 : 500);
+    dprintf(fd, "fail oom_measured every %d%s", on, on ? " of dweller" : "");
+    close(fd);
+}
+
+static void wait_with_a_group_full(void)
+{
+    struct timespec then, now;
+    int ready[2], status;
+    pid_t large, small;
+
+    EXPECT(mkdir(GROUP, 0755) == 0 && put(GROUP "/memory.max", "16M") && pipe(ready) == 0);
+    EXPECT(put(GROUP "/cgroup.procs", "0"));
+    large = start_large(ready[1]);
+    small = start_small(ready[0]);
+    EXPECT(put(GROUPS "/cgroup.procs", "0"));
+    while (!memory_event("max "))
+        usleep(1000);
+    clock_gettime(CLOCK_MONOTONIC, &then);
+    EXPECT(waitpid(large, &status, 0) == large && WIFSIGNALED(status));
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    EXPECT((now.tv_sec - then.tv_sec) * 1000 + (now.tv_nsec - then.tv_nsec) / 1000000 < 1000);
+    EXPECT(waitpid(small, &status, 0) == small && status == 0);
+    EXPECT(memory_event("oom_kill ") == 1);
+    EXPECT(close(ready[0]) == 0 && close(ready[1]) == 0 && rmdir(GROUP) == 0);
+}
+
+TEST(a_full_group_does_not_wait_long_for_one_that_chooses_the_victim)
+{
+    groups_mount();
+    EXPECT(put(GROUPS "/cgroup.subtree_control", "+memory"));
+    dwell_long(true);
+    wait_with_a_group_full();
+    dwell_long(false);
+}
+
 static void *no_thread(void *arg)
 {
     return NULL;
@@ -249,9 +292,19 @@ static pid_t start_job(void)
     return first;
 }
 
+/* The echo shows that the signal is on its way. */
+static void press_stop(int master)
+{
+    char echo;
+
+    EXPECT(write(master, "\032", 1) == 1);
+    for (int i = 0; i < 2; i++)
+        EXPECT(read(master, &echo, 1) == 1 && echo == "^Z"[i]);
+}
+
 /* What continues it comes after what has stopped it, for each of its processes: each hears the
  * interrupt. */
-static void continue_a_job_as_it_stops(void)
+static void continue_a_job_as_it_stops(int times)
 {
     int slave, master = controlling_terminal(&slave), status;
     pid_t job;
@@ -260,9 +313,13 @@ static void continue_a_job_as_it_stops(void)
     EXPECT(pipe(answers) == 0);
     job = start_job();
     EXPECT(tcsetpgrp(slave, job) == 0);
-    EXPECT(write(master, "\032", 1) == 1);
+    press_stop(master);
     EXPECT(waitpid(job, &status, WUNTRACED) == job && WIFSTOPPED(status));
     EXPECT(kill(-job, SIGCONT) == 0);
+    for (int i = 1; i < times; i++) {
+        press_stop(master);
+        EXPECT(kill(-job, SIGCONT) == 0);
+    }
     EXPECT(write(master, "\003", 1) == 1);
     for (int i = 0; i < JOB; i++)
         EXPECT(read(answers[0], &c, 1) == 1);
@@ -270,7 +327,7 @@ static void continue_a_job_as_it_stops(void)
     _exit(0);
 }
 
-TEST(a_large_job_that_is_just_stopping_is_continued_as_a_whole)
+static void continue_a_large_job(int times)
 {
     pid_t pid;
     int status;
@@ -279,9 +336,20 @@ TEST(a_large_job_that_is_just_stopping_is_continued_as_a_whole)
     pid = fork();
     if (pid == 0) {
         alarm(5);
-        continue_a_job_as_it_stops();
+        continue_a_job_as_it_stops(times);
     }
     EXPECT(waitpid(pid, &status, 0) == pid);
     dwell_of("group_signal", false, "");
     EXPECT(status == 0);
+}
+
+TEST(a_large_job_that_is_just_stopping_is_continued_as_a_whole)
+{
+    continue_a_large_job(1);
+}
+
+TEST(a_large_job_that_is_stopped_again_at_once_is_continued_as_a_whole)
+{
+    continue_a_large_job(2);
+    continue_a_large_job(3);
 }

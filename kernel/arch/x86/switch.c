@@ -32,11 +32,11 @@ static u32 fpu_area_size __ro_after_init = FXSAVE_SIZE;
 static u64 fpu_components __ro_after_init;
 static u32 fpu_mxcsr_mask __ro_after_init;
 
-/* switch.S */
 /* uaccess.S */
 int uaccess_xsave(void *area, u64 components);
 int uaccess_xrstor(const void *area, u64 components);
 int uaccess_fxrstor(const void *area);
+/* switch.S */
 struct arch_thread *switch_stacks(struct arch_thread *prev, struct arch_thread *next);
 void switch_first_kernel(void);
 void switch_first_user(void);
@@ -161,7 +161,7 @@ int fpu_restore_user(const void __user *area, bool whole)
     u32 mxcsr;
     int err;
 
-    if (!user_range_ok((u64)area, fpu_area_size))
+    if (!user_range_ok((u64)area, fpu_area_size)) /* Linux asks this of a legacy part, too */
         return -EFAULT;
     if (whole && fpu_components)
         err = uaccess_xrstor((const void *)area, fpu_components);
