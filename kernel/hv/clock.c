@@ -40,12 +40,18 @@ u64 vcpu_tsc(struct vcpu *v)
 /* ------------------------------------------------------------- the counter */
 
 /* VMMs write each vCPU's TSC in turn: a value within a second of what the others read means the
- * same. */
+ * same, and so does 0, which is what a new one begins with. */
 static bool clock_tsc_agrees(const struct vm *vm, u64 value)
 {
     s64 apart = (s64)(value - (rdtsc() + READ_ONCE(vm->tsc_offset)));
 
-    return (apart < 0 ? -(u64)apart : (u64)apart) < tsc_hz;
+    return !value || (apart < 0 ? -(u64)apart : (u64)apart) < tsc_hz;
+}
+
+void vcpu_set_tsc_offset(struct vcpu *v, u64 offset)
+{
+    hv_ops->set_tsc_offset(v, offset);
+    WRITE_ONCE(v->tsc_offset, offset);
 }
 
 void vcpu_set_tsc(struct vcpu *v, u64 value, bool host)
@@ -58,8 +64,7 @@ void vcpu_set_tsc(struct vcpu *v, u64 value, bool host)
         WRITE_ONCE(v->vm->tsc_offset, offset);
     if (!host) /* SDM vol. 3, 17.17.3: a write to the counter shows in IA32_TSC_ADJUST */
         v->tsc_adjust += offset - v->tsc_offset;
-    hv_ops->set_tsc_offset(v, offset);
-    v->tsc_offset = offset;
+    vcpu_set_tsc_offset(v, offset);
     vcpu_request(v, VCPU_REQ_CLOCK);
 }
 

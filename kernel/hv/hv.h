@@ -122,8 +122,9 @@ struct hv_ops {
     void (*vcpu_destroy)(struct vcpu *vcpu);
     void (*vcpu_reset)(struct vcpu *vcpu);  /* as after RESET */
     enum hv_exit (*run)(struct vcpu *vcpu); /* fills vcpu->exit; interrupts off */
-    /* Queues again what the exit interrupted in its delivery: exit.delivering. */
-    void (*requeue)(struct vcpu *vcpu);
+    /* Queues again what the exit interrupted in its delivery: exit.delivering. ours: the
+     * exception that the entry came with, which was no instruction of the guest's; -1: none. */
+    void (*requeue)(struct vcpu *vcpu, int ours);
 
     /* The one event of the next entry; a later call replaces an earlier one. */
     void (*inject_none)(struct vcpu *vcpu);
@@ -158,7 +159,7 @@ struct hv_ops {
     void (*intercept_exceptions)(struct vcpu *vcpu);     /* those of vcpu_exceptions() */
     u8 (*cpl)(struct vcpu *vcpu);
     void (*get_mode)(struct vcpu *vcpu, struct hv_mode *out);
-    void (*set_tsc_offset)(struct vcpu *vcpu, u64 offset);
+    void (*set_tsc_offset)(struct vcpu *vcpu, u64 offset); /* vcpu->tsc_offset is the caller's */
 };
 /* In the order of emul_seg_nr, then these. */
 enum hv_segment { HV_SEG_TR = EMUL_SEGS, HV_SEG_LDT, HV_SEGMENTS };
@@ -255,7 +256,7 @@ struct vcpu {
     bool pv_enforced;                 /* r  paravirtual features only where CPUID shows them */
     u64 hidden_pv;                    /* r  those of leaf 0x40000001 that it does not */
     u64 pat, tsc_aux, misc_enable, mtrr_def; /* r */
-    u64 tsc_offset;                          /* r */
+    u64 tsc_offset;                          /* r to change; a */
     u64 tsc_adjust;                          /* r  IA32_TSC_ADJUST */
     u64 mtrr_var[16], mtrr_fixed[11];        /* r  kept, without effect: all memory is write-back */
     struct {
@@ -368,6 +369,8 @@ void vcpu_sync_out(struct vcpu *vcpu, u64 valid);
 /* Makes a running vCPU leave the guest, or a halted one look. irq-safe. */
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request(struct vcpu *vcpu, u32 bits);
+/* Leaves a halted one asleep: it is served when it runs again. */
+void vcpu_request_running(struct vcpu *vcpu, u32 bits);
 void vcpu_reset(struct vcpu *vcpu, bool init);
 
 /* ---- stats.c ---- */
@@ -512,6 +515,8 @@ u64 vcpu_tsc(struct vcpu *vcpu);
 void vcpu_clock_update(struct vcpu *vcpu);          /* may sleep */
 s64 vcpu_clock_stopped(struct vcpu *vcpu, u64 arg); /* KVM_KVMCLOCK_CTRL; -EINVAL: it has none */
 void vcpu_clock_write_wall(struct vcpu *vcpu);
+/* The guest's counter differs so much from the host's. */
+void vcpu_set_tsc_offset(struct vcpu *vcpu, u64 offset);
 /* The guest's counter reads v from now on; host: as KVM_SET_MSRS, which keeps vCPUs in step. */
 void vcpu_set_tsc(struct vcpu *vcpu, u64 v, bool host);
 /* Takes a valid EFER to the backend; LMA is the caller's to compute. */

@@ -73,6 +73,8 @@ struct hyperv_vm {
     u64 tsc_page;                 /* h+a  the register: address, and bit 0 */
     bool tsc_valid;               /* h  the page tells the time, with these */
     u64 tsc_scale, tsc_offset;    /* h */
+    u64 tsc_base;                 /* h  and vm->tsc_offset as it was for them */
+    u32 tsc_sequence;             /* h  the last number that a page has had */
 };
 
 /* ---- hyperv.c ---- */

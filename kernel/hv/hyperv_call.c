@@ -43,9 +43,9 @@ struct hyperv_call {
     u64 control, in, out;
 };
 
-/* A set of processors, in memory. */
+/* A set of processors, in memory: the bits of each bank that it has follow. */
 struct hyperv_set {
-    u64 format, banks, first; /* first: the first bank's bits, where `banks` has it */
+    u64 format, banks;
 };
 
 static u64 hyperv_count(u64 bits)
@@ -57,15 +57,17 @@ static u64 hyperv_count(u64 bits)
     return n;
 }
 
-/* n: the banks that the caller says are there. False: it contradicts itself. */
-static bool hyperv_set_decode(const struct hyperv_set *set, u64 n, u64 *processors)
+/* n: the banks that the caller says are there, from `banks` on. False: it contradicts itself, or
+ * that is not memory. */
+static bool hyperv_set_read(struct vm *vm, const struct hyperv_set *set, u64 n, gpa_t banks,
+                            u64 *processors)
 {
-    if (set->format == SET_ALL) {
-        *processors = VM_EVERY_VCPU;
+    *processors = set->format == SET_ALL ? VM_EVERY_VCPU : 0;
+    if (set->format == SET_ALL)
         return true;
-    }
-    *processors = set->banks & 1 ? set->first : 0;
-    return set->format == SET_SPARSE && n == hyperv_count(set->banks);
+    if (set->format != SET_SPARSE || n != hyperv_count(set->banks))
+        return false;
+    return !(set->banks & 1) || !guest_read(vm, banks, processors, sizeof(*processors));
 }
 
 /* ------------------------------------------------------------- interrupts */
@@ -99,7 +101,8 @@ static u64 hyperv_send_ipi_ex(struct vcpu *v, const struct hyperv_call *c)
     u64 processors;
 
     if ((c->control & CALL_FAST) || guest_read(v->vm, GPA(c->in), &in, sizeof(in)) ||
-        !hyperv_set_decode(&in.set, CALL_BANKS(c->control), &processors))
+        !hyperv_set_read(v->vm, &in.set, CALL_BANKS(c->control), GPA(c->in + sizeof(in)),
+                         &processors))
         return STATUS_INVALID_INPUT;
     return hyperv_send(v, (u32)in.vector, processors);
 }
@@ -136,7 +139,8 @@ static u64 hyperv_flush_ex(struct vcpu *v, const struct hyperv_call *c)
     u64 processors;
 
     if ((c->control & CALL_FAST) || guest_read(v->vm, GPA(c->in), &in, sizeof(in)) ||
-        !hyperv_set_decode(&in.set, CALL_BANKS(c->control), &processors))
+        !hyperv_set_read(v->vm, &in.set, CALL_BANKS(c->control), GPA(c->in + sizeof(in)),
+                         &processors))
         return STATUS_INVALID_INPUT;
     return hyperv_flush_done(v, c, processors);
 }

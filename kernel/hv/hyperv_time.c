@@ -33,11 +33,11 @@ u64 hyperv_time_locked(struct vcpu *v)
     const struct hyperv_vm *h = &v->vm->hyperv;
 
     if (h->tsc_valid)
-        return hyperv_scaled(rdtsc() + READ_ONCE(v->vm->tsc_offset), h->tsc_scale) + h->tsc_offset;
+        return hyperv_scaled(rdtsc() + h->tsc_base, h->tsc_scale) + h->tsc_offset;
     return (time_ns() + (u64)READ_ONCE(v->vm->clock_offset)) / NS_PER_UNIT;
 }
 
-static bool hyperv_counters_agree(struct vm *vm)
+static bool hyperv_counters_agree(struct vm *vm, u64 tsc_offset)
 {
     bool agree = true;
 
@@ -45,28 +45,31 @@ static bool hyperv_counters_agree(struct vm *vm)
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         const struct vcpu *v = load_acquire(&vm->vcpus[i]);
 
-        if (v && READ_ONCE(v->tsc_offset) != READ_ONCE(vm->tsc_offset))
+        if (v && READ_ONCE(v->tsc_offset) != tsc_offset)
             agree = false;
     }
     spin_unlock(&vm->aspace->pt_lock);
     return agree;
 }
 
-/* The paravirtual clock's line in this form. False: it has none. */
-static bool hyperv_line(struct vm *vm, u64 *scale, u64 *offset)
+/* The paravirtual clock's line in this form, for a counter that is the host's and tsc_offset.
+ * False: it has none. */
+static bool hyperv_line(struct vm *vm, u64 tsc_offset, u64 *scale, u64 *offset)
 {
     u64 base, mul, tsc = rdtsc(), now; /* ns = ticks * mul >> 32 */
 
     tsc_clock_params(&base, &mul);
-    if (mul / NS_PER_UNIT >> 32 || !hyperv_counters_agree(vm))
+    if (mul / NS_PER_UNIT >> 32 || !hyperv_counters_agree(vm, tsc_offset))
         return false;
     *scale = (mul / NS_PER_UNIT << 32) + (mul % NS_PER_UNIT << 32) / NS_PER_UNIT;
     now = (tsc_to_ns(tsc - base) + (u64)READ_ONCE(vm->clock_offset)) / NS_PER_UNIT;
-    *offset = now - hyperv_scaled(tsc + READ_ONCE(vm->tsc_offset), *scale);
+    *offset = now - hyperv_scaled(tsc + tsc_offset, *scale);
     return true;
 }
 
-/* A page that is not memory is the guest's loss. */
+/* A page that is not memory is the guest's loss. A number does not come again: a guest that has
+ * read before and after would not see that there was another between. What a page has says more
+ * only where it comes with its VM from elsewhere. */
 static bool hyperv_write_page(struct vm *vm, gpa_t gpa, struct hyperv_tsc_page *page, bool usable)
 {
     u32 before, none = 0;
@@ -74,7 +77,9 @@ static bool hyperv_write_page(struct vm *vm, gpa_t gpa, struct hyperv_tsc_page *
     if (guest_read(vm, gpa, &before, sizeof(before)) || guest_write(vm, gpa, &none, sizeof(none)) ||
         !usable)
         return false;
+    before = MAX(before, vm->hyperv.tsc_sequence);
     page->sequence = before >= U32_MAX - 1 ? 1 : before + 1;
+    vm->hyperv.tsc_sequence = page->sequence;
     if (guest_write(vm, GPA(gpa.v + sizeof(none)), (u8 *)page + sizeof(none),
                     sizeof(*page) - sizeof(none)))
         return false;
@@ -90,7 +95,8 @@ void hyperv_time_publish_locked(struct vcpu *v)
     h->tsc_valid = false;
     if (!(h->tsc_page & PAGE_ENABLED))
         return;
-    usable = hyperv_line(v->vm, &page.scale, &page.offset);
+    h->tsc_base = READ_ONCE(v->vm->tsc_offset);
+    usable = hyperv_line(v->vm, h->tsc_base, &page.scale, &page.offset);
     h->tsc_scale = page.scale;
     h->tsc_offset = page.offset;
     h->tsc_valid = hyperv_write_page(v->vm, GPA(h->tsc_page & PAGE_MASK), &page, usable);

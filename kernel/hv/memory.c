@@ -77,7 +77,7 @@ static void vm_flush_locked(struct vm *vm, u64 indices)
         struct vcpu *v = load_acquire(&vm->vcpus[i]);
 
         if (v && (indices >> READ_ONCE(v->vp_index) & 1))
-            vcpu_request(v, VCPU_REQ_TLB);
+            vcpu_request_running(v, VCPU_REQ_TLB);
     }
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         struct vcpu *v = load_acquire(&vm->vcpus[i]);

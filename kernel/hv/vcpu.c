@@ -32,16 +32,26 @@ TRACE_POINT(hv_exit, "exit %lu rip %lx reason %lx");
 
 /* ------------------------------------------------------------- requests and kicks */
 
-void vcpu_kick(struct vcpu *v)
+static void vcpu_kick_running(struct vcpu *v)
 {
-    u32 cpu;
+    u32 cpu = READ_ONCE(v->cpu);
 
-    waitq_wake_all(&v->halt_wait);
-    cpu = READ_ONCE(v->cpu);
     /* Pairs with the exchange of mode in vcpu_enter. */
     if (__atomic_load_n(&v->mode, __ATOMIC_SEQ_CST) == VCPU_IN_GUEST && cpu != CPU_NONE &&
         cpu != cpu_id())
         apic_send_ipi(cpu, VEC_RESCHED);
+}
+
+void vcpu_kick(struct vcpu *v)
+{
+    waitq_wake_all(&v->halt_wait);
+    vcpu_kick_running(v);
+}
+
+void vcpu_request_running(struct vcpu *v, u32 bits)
+{
+    __atomic_fetch_or(&v->requests, bits, __ATOMIC_SEQ_CST);
+    vcpu_kick_running(v);
 }
 
 void vcpu_request(struct vcpu *v, u32 bits)
@@ -315,10 +325,15 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     rcu_quiescent(); /* the guest is no reader */
     irq_enable();    /* takes the interrupt that brought us out */
     if (likely(*exit != HV_EXIT_FAIL)) {
-        if (unlikely(v->event_set))
+        int ours = -1;
+
+        if (unlikely(v->event_set)) {
+            if (v->event_set == VCPU_EXCEPTION && !v->exception.soft)
+                ours = v->exception.vector;
             vcpu_event_entered(v);
+        }
         if (unlikely(v->exit.delivering))
-            hv_ops->requeue(v);
+            hv_ops->requeue(v, ours);
     }
     TRACE(hv_exit, *exit, v->rip, v->exit.reason);
     return 1;
@@ -333,6 +348,14 @@ static bool vcpu_hears_user(struct vcpu *v)
 static bool vcpu_window_open(struct vcpu *v)
 {
     return vcpu_hears_user(v) && hv_ops->irq_allowed(v) && v->user_irq < 0 && !vcpu_event_ready(v);
+}
+
+/* Not where an interrupt of its user space's is held off: it would keep the window shut, and the
+ * CPU open it before each instruction. */
+static void vcpu_ask_window(struct vcpu *v)
+{
+    if (!(v->debugger.control & KVM_GUESTDBG_BLOCKIRQ) || v->user_irq < 0)
+        hv_ops->irq_window(v, true);
 }
 
 static bool vcpu_step_done(struct vcpu *v)
@@ -404,7 +427,7 @@ static int vcpu_prepare(struct vcpu *v)
     if (v->mp_state != KVM_MP_STATE_RUNNABLE) {
         int err;
 
-        if (vcpu_step_done(v)) /* over a HLT */
+        if (vcpu_system_event(v) || vcpu_step_done(v)) /* a step over a HLT */
             return 0;
         err = vcpu_block(v);
         return err ? err : 2;
@@ -417,7 +440,7 @@ static int vcpu_prepare(struct vcpu *v)
             return 0;
         }
         vcpu_inject_events(v);
-        hv_ops->irq_window(v, true);
+        vcpu_ask_window(v);
         return 1;
     }
     vcpu_inject_events(v);

@@ -129,7 +129,7 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
     v->cpu = CPU_NONE;
     v->fetch.page = U64_MAX;
     v->hidden_pv = U64_MAX;
-    v->tsc_offset = vm->tsc_offset;
+    v->tsc_offset = READ_ONCE(vm->tsc_offset);
     mutex_init(&v->lock, RANK_HV, 16, "vcpu");
     waitq_init(&v->halt_wait);
     v->fpu = kzalloc(hv_xsave_size());
@@ -160,6 +160,7 @@ static int vcpu_add(struct vm *vm, struct vcpu *v)
         return err;
     v->mp_state =
         vm->irqchip && v->id != vm->boot_vcpu ? KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
+    vcpu_set_tsc_offset(v, READ_ONCE(vm->tsc_offset)); /* which may have changed meanwhile */
     v->vp_index = vm->nr_vcpus;
     store_release(&vm->vcpus[vm->nr_vcpus], v);
     store_release(&vm->nr_vcpus, vm->nr_vcpus + 1);

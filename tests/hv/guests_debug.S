@@ -69,15 +69,19 @@ guest nmi_later 64
     .quad IDT
 end nmi_later
 
+/* Without a word until it is given an event. */
 guest injected 64
     gate 1, 1f
     gate 3, 3f
+    gate 0x40, 4f
     lidt AT(9f)
     report 0
 2:  jmp 2b
 1:  report 1
     iretq
 3:  report 3
+    iretq
+4:  report 4
     iretq
 9:  .word 0xfff
     .quad IDT

@@ -14,6 +14,7 @@
 #define DR7_G0 0x2
 #define DR7_G1_WRITE_4 0xd00008 /* G1, four bytes, on a write */
 #define RFLAGS_TF 0x100
+#define RFLAGS_IF 0x200
 #define VECTOR_DB 1
 #define VECTOR_BP 3
 
@@ -171,6 +172,50 @@ TEST(debugger_holds_interrupts_off)
     debugger_expect(&vm, VECTOR_DB, pc + 2);
     debugger_set(&vm, 0);
     EXPECT_REPORT(&vm, 0, 2);
+    EXPECT_REPORT(&vm, 0, 3);
+}
+
+/* Linux holds off what an APIC of its own has, and only that. */
+TEST(debugger_steps_while_a_window_is_asked_for)
+{
+    struct kvm_interrupt irq = {.irq = 0x40};
+    struct kvm_regs r;
+    struct tvm vm;
+    vm_make(&vm, VM_PLAIN);
+    LOAD(&vm, injected);
+    vcpu_long(&vm, 0);
+    EXPECT_REPORT(&vm, 0, 0);
+    vcpu_regs(&vm, 0, &r);
+    r.rflags |= RFLAGS_IF;
+    vcpu_set_regs(&vm, 0, &r);
+    debugger_set(&vm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ);
+    CHECK(ioctl(vm.vcpu[0], KVM_INTERRUPT, &irq) == 0);
+    vm.run[0]->request_interrupt_window = 1;
+    for (unsigned i = 0; on_bothy() && i < 3; i++)
+        CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_DEBUG);
+    debugger_set(&vm, 0);
+    EXPECT_REPORT(&vm, 0, 4);
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_IRQ_WINDOW_OPEN);
+}
+
+/* On a stack that the guest has not used yet, so that the delivery faults. */
+TEST(injected_breakpoint_survives_a_fault_of_its_delivery)
+{
+    static uint8_t stack[4096] __attribute__((aligned(4096)));
+    struct kvm_guest_debug d = {.control = KVM_GUESTDBG_INJECT_BP};
+    struct kvm_regs r;
+    struct tvm vm;
+    if (!on_bothy())
+        test_skip("Linux's AMD-V loses it");
+    vm_make(&vm, VM_PLAIN);
+    vm_region(&vm, 1, 0, 0x800000, sizeof stack, stack);
+    LOAD(&vm, injected);
+    vcpu_long(&vm, 0);
+    EXPECT_REPORT(&vm, 0, 0);
+    vcpu_regs(&vm, 0, &r);
+    r.rsp = 0x801000;
+    vcpu_set_regs(&vm, 0, &r);
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_GUEST_DEBUG, &d) == 0);
     EXPECT_REPORT(&vm, 0, 3);
 }
 

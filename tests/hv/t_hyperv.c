@@ -24,6 +24,7 @@
 #define TIME_PAGE 0x9000u
 #define NO_MEMORY 0xc0000000u
 #define SPARSE 0u
+#define EVERY 1u
 
 GUEST(rdmsr_of);
 GUEST(hyperv_write);
@@ -226,6 +227,26 @@ TEST(hyperv_calls_reach_other_processors)
     CHECK_EQ(hyperv_call(&vm, 2, NO_MEMORY, 0), 3);
 }
 
+/* Of a set that names no banks, what would follow need not be memory. */
+TEST(hyperv_sets_end_where_they_say)
+{
+    struct tvm vm;
+    hyperv_make(&vm);
+    hyperv_enable_calls(&vm);
+    uint64_t *end = (uint64_t *)(vm.mem + MEM_SIZE);
+    memcpy(end - 4, (uint64_t[]){0, 0, EVERY, 0}, 32);
+    CHECK_EQ(hyperv_call(&vm, 0x13, MEM_SIZE - 32, 0), 0);
+    memcpy(end - 3, (uint64_t[]){0x40, SPARSE, 0}, 24);
+    CHECK_EQ(hyperv_call(&vm, 0x15, MEM_SIZE - 24, 0), 0);
+    EXPECT_REPORT(&vm, 0, 0x99);
+    end[-2] = EVERY;
+    CHECK_EQ(hyperv_call(&vm, 0x15, MEM_SIZE - 24, 0), 0);
+    EXPECT_REPORT(&vm, 0, 0x40);
+    EXPECT_REPORT(&vm, 0, 0x99);
+    memcpy(end - 3, (uint64_t[]){0x40, SPARSE, 1}, 24); /* one that is not there */
+    CHECK_EQ(hyperv_call(&vm, 0x15 | 1 << 17, MEM_SIZE - 24, 0), 3);
+}
+
 /* Sequence 0 leaves it to the register, where the host's own clock is no better. */
 TEST(hyperv_time_is_told_by_register_and_page)
 {
@@ -258,6 +279,42 @@ TEST(hyperv_time_is_told_by_register_and_page)
     CHECK(hyperv_read(&vm, MSR_TSC_FREQUENCY) / 1000 ==
           (unsigned)ioctl(vm.vcpu[0], KVM_GET_TSC_KHZ, 0));
     CHECK_EQ(hyperv_write(&vm, MSR_TSC_FREQUENCY, 1), 13);
+}
+
+/* A new processor's counter is set to 0, and that means the others' time, with a page or without.
+ */
+TEST(hyperv_time_survives_a_new_processor)
+{
+    const uint64_t later = 1ull << 50, minute = 600000000;
+    struct tvm vm;
+    hyperv_make(&vm);
+    CHECK_EQ(set_msr(&vm, 0, MSR_TSC, later), 1);
+    CHECK_EQ(hyperv_write(&vm, MSR_REFERENCE_TSC, TIME_PAGE | 1), 1);
+    uint64_t before = hyperv_read(&vm, MSR_TIME_REF_COUNT);
+    vm_add_vcpu(&vm, 1);
+    CHECK_EQ(set_msr(&vm, 1, MSR_TSC, 0), 1);
+    uint64_t first = get_msr(&vm, 0, MSR_TSC), second = get_msr(&vm, 1, MSR_TSC);
+    CHECK(first >= later && second >= first);
+    CHECK(get_msr(&vm, 0, MSR_TSC) >= second);
+    uint64_t after = hyperv_read(&vm, MSR_TIME_REF_COUNT);
+    CHECK(after >= before && after - before < minute);
+    CHECK_EQ(set_msr(&vm, 1, MSR_TSC, 2 * later), 1); /* one that does read another */
+    uint64_t now = hyperv_read(&vm, MSR_TIME_REF_COUNT);
+    CHECK(now >= after && now - after < minute);
+}
+
+/* A guest that reads one before and after takes what is between for one page's. */
+TEST(hyperv_time_pages_number_does_not_come_again)
+{
+    struct tvm vm;
+    uint32_t first, second;
+    hyperv_make(&vm);
+    CHECK_EQ(hyperv_write(&vm, MSR_REFERENCE_TSC, TIME_PAGE | 1), 1);
+    memcpy(&first, vm.mem + TIME_PAGE, sizeof first);
+    memset(vm.mem + TIME_PAGE, 0, sizeof first);
+    CHECK_EQ(hyperv_write(&vm, MSR_REFERENCE_TSC, TIME_PAGE | 1), 1);
+    memcpy(&second, vm.mem + TIME_PAGE, sizeof second);
+    CHECK(on_bothy() ? second > first : second >= first);
 }
 
 TEST(hyperv_registers_are_the_apics)
@@ -308,6 +365,19 @@ static void hyperv_expect_event(struct tvm *vm, uint32_t msr, uint64_t value, ui
     CHECK_EQ(vcpu_run(vm, 0), KVM_EXIT_SYSTEM_EVENT);
     CHECK_EQ(vm->run[0]->system_event.type, type);
     EXPECT_REPORT(vm, 0, 1); /* and nothing has happened to it */
+}
+
+TEST(hyperv_reset_is_told_of_while_the_guest_waits)
+{
+    struct kvm_mp_state halted = {.mp_state = KVM_MP_STATE_HALTED};
+    struct tvm vm;
+    if (!on_bothy())
+        test_skip("Linux does not look while the guest waits");
+    hyperv_make(&vm);
+    CHECK_EQ(set_msr(&vm, 0, MSR_RESET, 1), 1);
+    CHECK(ioctl(vm.vcpu[0], KVM_SET_MP_STATE, &halted) == 0);
+    CHECK_EQ(vcpu_run(&vm, 0), KVM_EXIT_SYSTEM_EVENT);
+    CHECK_EQ(vm.run[0]->system_event.type, KVM_SYSTEM_EVENT_RESET);
 }
 
 TEST(hyperv_guest_asks_for_a_reset_and_tells_of_its_crash)

@@ -439,9 +439,9 @@ static enum hv_exit svm_run(struct vcpu *v)
     return svm_exit_reason(v, b);
 }
 
-/* What was being delivered when the exit came is delivered again; software interrupts and INT3 are
- * instructions, which simply run again. */
-static void svm_requeue(struct vcpu *v)
+/* What was being delivered when the exit came is delivered again; the guest's software interrupts
+ * and INT3 are instructions, which simply run again. */
+static void svm_requeue(struct vcpu *v, int ours)
 {
     u64 info = vmcb_of(v)->exit_int_info;
     u8 vector = (u8)info;
@@ -450,7 +450,8 @@ static void svm_requeue(struct vcpu *v)
         v->irq_injected = vector;
     else if (EVENT_TYPE_OF(info) == EVENT_NMI)
         v->nmi_injected = true;
-    else if (EVENT_TYPE_OF(info) == EVENT_EXCEPTION && vector != VEC_BP && vector != VEC_OF)
+    else if (EVENT_TYPE_OF(info) == EVENT_EXCEPTION &&
+             (vector == ours || (vector != VEC_BP && vector != VEC_OF)))
         vcpu_queue_exception(v, vector, info & EVENT_ERROR, (u32)(info >> 32));
 }
 
@@ -576,7 +577,6 @@ static u8 svm_cpl(struct vcpu *v)
 
 static void svm_set_tsc_offset(struct vcpu *v, u64 offset)
 {
-    v->tsc_offset = offset;
     vmcb_of(v)->tsc_offset = offset;
 }
 

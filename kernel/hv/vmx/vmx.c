@@ -449,7 +449,6 @@ static void vmx_set_tsc_offset(struct vcpu *v, u64 offset)
 {
     u64 flags = vmx_begin(v);
 
-    v->tsc_offset = offset;
     vmcs_write(VMCS_TSC_OFFSET, offset);
     vmx_end(v, flags);
 }

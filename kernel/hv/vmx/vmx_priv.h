@@ -75,7 +75,7 @@ extern bool vmx_has_vpid; /* and INVVPID of all at once */
  * RFDS). */
 extern bool vmx_flush_l1d, vmx_flush_buffers;
 enum hv_exit vmx_run(struct vcpu *v);
-void vmx_requeue(struct vcpu *v);
+void vmx_requeue(struct vcpu *v, int ours);
 
 /* vmx_state.c: the ops that read and write guest state. */
 void vmx_get_segment(struct vcpu *v, unsigned seg, struct kvm_segment *out);

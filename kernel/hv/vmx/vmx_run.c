@@ -155,14 +155,24 @@ static void vmx_write_host(struct vmx_vcpu *x)
     vmcs_write(VMCS_HOST_FS_BASE, rdmsr(MSR_FS_BASE));
 }
 
-/* With TF and in a shadow an entry would have to say that a step is pending (26.3.1.5): for a
- * debugger's TF the shadow ends instead. */
+/* In a shadow a step has to be pending with TF, and none without (26.3.1.5). One that is not, since
+ * TF is a debugger's now, or was when the shadow began, ends the shadow instead. */
+static void vmx_match_step(struct vcpu *v)
+{
+    u64 pending = vmcs_read(VMCS_GUEST_PENDING_DB);
+
+    if (v->stepping || ((v->rflags & RFLAGS_TF) && !(pending & DR6_BS)))
+        vmx_of(v)->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
+    else if (!(v->rflags & RFLAGS_TF) && (pending & DR6_BS))
+        vmcs_write(VMCS_GUEST_PENDING_DB, pending & ~DR6_BS);
+}
+
 static void vmx_write_guest(struct vcpu *v)
 {
     struct vmx_vcpu *x = vmx_of(v);
 
-    if (unlikely(v->stepping))
-        x->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
+    if (unlikely(x->shadow & (SHADOW_STI | SHADOW_MOV_SS)))
+        vmx_match_step(v);
     vmcs_write(VMCS_GUEST_RIP, v->rip);
     vmcs_write(VMCS_GUEST_RSP, v->gpr[EMUL_RSP]);
     vmcs_write(VMCS_GUEST_RFLAGS, v->rflags);
@@ -300,8 +310,8 @@ enum hv_exit vmx_run(struct vcpu *v)
     return vmx_exit_reason(v, reason & 0xffff);
 }
 
-/* Software interrupts and INT3 are instructions, which simply run again. */
-void vmx_requeue(struct vcpu *v)
+/* The guest's software interrupts and INT3 are instructions, which simply run again. */
+void vmx_requeue(struct vcpu *v, int ours)
 {
     struct vmx_vcpu *x = vmx_of(v);
     u32 type = EVENT_TYPE_OF(x->idt_event);
@@ -311,7 +321,8 @@ void vmx_requeue(struct vcpu *v)
     } else if (type == VMX_EVENT_NMI) {
         v->nmi_injected = true;
         x->shadow &= ~SHADOW_NMI;
-    } else if (type == VMX_EVENT_EXCEPTION) {
+    } else if (type == VMX_EVENT_EXCEPTION ||
+               (type == VMX_EVENT_SOFT_EXCEPTION && (u8)x->idt_event == ours)) {
         vcpu_queue_exception(v, (u8)x->idt_event, x->idt_event & EVENT_HAS_ERROR, x->idt_error);
     }
 }
