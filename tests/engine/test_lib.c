@@ -180,7 +180,7 @@ TEST(http_parameters_are_all_kept_or_the_request_is_refused)
     int kept;
 
     EXPECT(http_parameters(HTTP_QUERY_MAX, &kept) == 0 && kept == HTTP_QUERY_MAX);
-    EXPECT(http_parameters(HTTP_QUERY_MAX + 1, &kept) == -EFBIG);
+    EXPECT(http_parameters(HTTP_QUERY_MAX + 1, &kept) == -E2BIG);
 }
 
 TEST(http_trailers_are_bounded)

@@ -54,6 +54,11 @@ def frames(s):
     return out
 
 
+def test_too_many_parameters_are_told(engine):
+    status, answer = request(engine.socket, "GET", "/_ping?" + "a&" * 257)
+    expect((status, answer["message"]), (400, "request has too many query parameters"))
+
+
 def test_any_version_prefix_or_none(engine):
     for prefix in ("", "/v1.12", "/v1.22", "/v1.41", "/v1.47", "/v1.51", "/v2.0"):
         expect(call(engine, "GET", prefix + "/version")[0], 200, prefix)

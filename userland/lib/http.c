@@ -49,7 +49,7 @@ static int http_request_line(struct http_head *h, char *line)
         if (!*query)
             continue;
         if (h->nquery == HTTP_QUERY_MAX)
-            return -EFBIG; /* one that is not kept might change what is asked for */
+            return -E2BIG; /* one that is not kept might change what is asked for */
         q = &h->query[h->nquery];
         q->name = query;
         q->value = strchr(query, '=');

@@ -50,7 +50,8 @@ struct http_head {
 };
 
 /* Looks for a whole head at the start of `in`: its length, 0 when more is needed, -EINVAL when it
- * is no HTTP, -EFBIG when over HTTP_HEAD_MAX or of more than HTTP_QUERY_MAX parameters. */
+ * is no HTTP, -EFBIG when over HTTP_HEAD_MAX, -E2BIG when of more than HTTP_QUERY_MAX
+ * parameters. */
 int http_head_parse(struct http_head *h, const struct buf *in, bool response);
 void http_head_free(struct http_head *h);
 const char *http_header(const struct http_head *h, const char *name);

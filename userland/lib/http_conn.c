@@ -302,7 +302,10 @@ static bool conn_read_head(struct http_conn *c)
     if (n == 0)
         return false;
     if (n < 0) {
-        conn_bad(c, 400, n == -EFBIG ? "request head is too large" : "not an HTTP/1.1 request");
+        conn_bad(c, 400,
+                 n == -EFBIG   ? "request head is too large"
+                 : n == -E2BIG ? "request has too many query parameters"
+                               : "not an HTTP/1.1 request");
         return false;
     }
     buf_drop(&c->in, (size_t)n);
