@@ -183,6 +183,26 @@ def test_refuse_an_id_for_a_name(engine):
     expect_in("invalid reference format", engine.run("tag", other, other).stderr)
 
 
+def test_names_have_the_form_of_docker(engine):
+    engine.load(docker_archive("form:1", [GOOD]))
+    long = "n/" + "x" * 253
+    good = ("a.b_c__d---e/f:1", "host.name:5000/a/b", long, long + ":" + "t" * 128, "docker.io/library/form:2", "a:_T.-")
+    for name in good:
+        expect((name[:40], engine.run("tag", "form:1", name).returncode), (name[:40], 0))
+    for name in ("n" + long, "a:" + "t" * 129, "a..b", "a___b", "a._b", "a-", "a/-b", "a/", "a//b", "a/_b", "a./b", "h:/a", "h:5x/a",
+                 "a:1:2", "A/b", "docker.io/docker.io/x", "index.docker.io/docker.io/library/x", "a:.b", "a/b:5000/c"):
+        p = engine.run("tag", "form:1", name)
+        expect((name[:40], p.returncode, "invalid reference format" in p.stderr), (name[:40], 1, True))
+    before = engine.run("inspect", "-f", "{{.RepoTags}}", "form:1").stdout
+    expect(len(before.split()), len(good) + 1, before)
+    engine.stop()
+    engine.start()
+    expect(engine.run("inspect", "-f", "{{.RepoTags}}", "form:1").stdout, before, "after a restart")
+    expect(engine.run("rmi", "-f", before.strip("[]\n").split()[0]).returncode, 0)
+    image = request(engine.socket, "GET", "/images/form:1/json")[1]["Id"]
+    expect(request(engine.socket, "DELETE", f"/images/{image}?force=1")[0], 200)
+
+
 def test_store_survives_a_restart(engine):
     engine.load(docker_archive("keep:1", [GOOD]))
     before = engine.run("images").stdout

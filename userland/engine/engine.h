@@ -43,7 +43,9 @@
 /* Short, so that all layers of an image fit in a page of mount options. */
 #define LAYER_DIR_LEN 22
 #define LAYERS_MAX 125
-#define IMAGE_REF_MAX 384                  /* bytes of a name as it is given */
+#define IMAGE_NAME_MAX 255 /* bytes of a name without its tag */
+#define IMAGE_TAG_MAX 128
+#define IMAGE_REF_MAX (IMAGE_NAME_MAX + 1 + IMAGE_TAG_MAX)
 #define STORE_TEXT_MAX (16u * 1024 * 1024) /* of images.json */
 
 struct engine {

@@ -457,6 +457,9 @@ void image_adopt_tags(struct image *img, const struct json *j, struct buf *out)
 
         if (ref) /* which an earlier engine may have kept in another form */
             image_tag(img, ref);
+        else
+            engine_log("a name of image %.12s is left out: %.400s", img->id,
+                       t->type == JSON_STRING ? t->str : "no string");
         free(ref);
         if (!ref || !out)
             continue;

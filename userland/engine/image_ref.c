@@ -6,17 +6,67 @@
 #include "engine/engine.h"
 #include "lib/str.h"
 
-static bool image_ref_char(char c)
+static bool image_ref_alnum(char c)
 {
-    return islower((unsigned char)c) || isdigit((unsigned char)c) || strchr("._-/:", c);
+    return islower((unsigned char)c) || isdigit((unsigned char)c);
 }
 
-/* Of a registry: it stands in the first part, and digits alone follow it there. */
-static bool image_ref_port(const char *ref, const char *colon)
+/* Words of small letters and digits, between them ".", "_", "__" or any number of "-". */
+static bool image_ref_component(const char *p, size_t n)
 {
-    size_t digits = strspn(colon + 1, "0123456789");
+    const char *end = p + n;
 
-    return digits && colon[1 + digits] == '/' && !memchr(ref, '/', (size_t)(colon - ref));
+    for (;;) {
+        const char *word = p, *mark;
+
+        while (p < end && image_ref_alnum(*p))
+            p++;
+        if (p == word)
+            return false;
+        if (p == end)
+            return true;
+        mark = p;
+        while (p < end && *p == *mark)
+            p++;
+        if (!strchr("._-", *mark) || (*mark == '.' && p - mark > 1) ||
+            (*mark == '_' && p - mark > 2))
+            return false;
+    }
+}
+
+/* Of a registry, whose port its first component may end in. */
+static bool image_ref_port(const char *colon, const char *end)
+{
+    return colon + 1 < end && strspn(colon + 1, "0123456789") == (size_t)(end - colon - 1);
+}
+
+/* Components between slashes. */
+static bool image_ref_name(const char *ref, size_t n)
+{
+    const char *end = ref + n;
+
+    for (const char *p = ref, *next;; p = next + 1) {
+        const char *colon;
+
+        next = memchr(p, '/', (size_t)(end - p));
+        colon = p == ref && next ? memchr(p, ':', (size_t)(next - p)) : NULL;
+        if (colon && !image_ref_port(colon, next))
+            return false;
+        if (!image_ref_component(p, (size_t)((colon ? colon : next ? next : end) - p)))
+            return false;
+        if (!next)
+            return true;
+    }
+}
+
+static bool image_ref_tag(const char *tag)
+{
+    if (!isalnum((unsigned char)*tag) && *tag != '_')
+        return false;
+    for (const char *p = tag; *p; p++)
+        if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
+            return false;
+    return strlen(tag) <= IMAGE_TAG_MAX;
 }
 
 /* 64 hex digits are an image's id: as another's name they would hide that image. */
@@ -37,26 +87,17 @@ static const char *image_ref_short(const char *ref)
     return ref;
 }
 
-char *image_ref_normalize(const char *ref)
+char *image_ref_normalize(const char *given)
 {
-    const char *tag, *p;
+    const char *ref = image_ref_short(given), *tag = strrchr(ref, ':');
+    size_t n;
 
-    ref = image_ref_short(ref);
-    if (!isalnum((unsigned char)*ref) || strlen(ref) > IMAGE_REF_MAX || image_ref_is_id(ref))
-        return NULL;
-    tag = strrchr(ref, ':');
     if (tag && strchr(tag, '/'))
         tag = NULL; /* a registry's port */
-    for (p = ref; *p && p != tag; p++)
-        if (!image_ref_char(*p) || (p[0] == '/' && (p[1] == '/' || !p[1])) ||
-            (p[0] == ':' && !image_ref_port(ref, p)))
-            return NULL;
-    if (!tag)
-        return str_fmt("%s:latest", ref);
-    if (!isalnum((unsigned char)tag[1]) && tag[1] != '_')
+    n = tag ? (size_t)(tag - ref) : strlen(ref);
+    /* what has something to leave out once more would be another name the next time */
+    if (n > IMAGE_NAME_MAX || image_ref_is_id(ref) || image_ref_short(ref) != ref ||
+        !image_ref_name(ref, n) || (tag && !image_ref_tag(tag + 1)))
         return NULL;
-    for (p = tag + 1; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
-            return NULL;
-    return strlen(tag + 1) > 128 ? NULL : str_dup(ref);
+    return tag ? str_dup(ref) : str_fmt("%s:latest", ref);
 }
