@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What the filters of lists, events and prunes say, beside what Docker's say."""
+import io
 import json
 import os
 import sys
+import tarfile
 import time
+import urllib.parse
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import busybox_layer, config, expect, main
-from test_engine_hostile import api, clean, create, loaded
+from test_engine_hostile import api, clean, create, loaded, quick, rss
 
 BASE = busybox_layer()
 
@@ -51,7 +54,9 @@ def test_values_of_filters_are_bounded(engine):
     expect(api(engine, "GET", "/containers/json?filters=" + json.dumps(many).replace(" ", ""))[0], 400)
     expect(ids(engine, "/containers/json?all=1&", {"ancestor": ["nosuch", "busybox"]}), [c])
     expect(ids(engine, "/containers/json?all=1&", {"ancestor": {"nosuch": True}}), [])
-    expect(ids(engine, "/images/json?", {"before": ["nosuch"]}), [])
+    for key in ("before", "since"):
+        status, answer = api(engine, "GET", '/images/json?filters={"%s":["nosuch"]}' % key)
+        expect((status, answer["message"]), (404, "No such image: nosuch"), key)
     clean(engine)
 
 
@@ -63,11 +68,66 @@ def test_names_in_filters_are_regular_expressions(engine):
         made[name] = answer["Id"]
     for pattern, want in (("web", ["web_1", "web_2", "web-10"]), ("^web_[0-9]%2B$", ["web_1", "web_2"]), ("^/db$", ["db"]),
                           ("^db$", ["db"]), ("1$", ["web_1"]), ("web.*0|db", ["web-10", "db"]), ("", list(made)),
-                          ("web_[12]", ["web_1", "web_2"]), ("*", []), ("[", []), ("(", []), ("w{1,9999}", []),
-                          ("(" * 8 + "w" + ")%2B" * 8, list(made)[:3]),
-                          ("(" * 80 + "w" + ")%2B" * 80, []), ("w" * 5000, [])):
+                          ("web_[12]", ["web_1", "web_2"]), ("*", []), ("[", []), ("(", []), (")", []), ("a%5C%5C1", []),
+                          ("(" * 8 + "w" + ")%2B" * 8, list(made)[:3]), ("w*?e%2B?b", list(made)[:3]), ("web**", []),
+                          ("w*%2B", []), ("w*??", []), ("a%2B" + "%2B" * 40, []), ("_%5C%5Cd$", ["web_1", "web_2"]),
+                          ("web[%5C%5Cd%5C%5C-]1", ["web-10"]), ("web%5C%5C-", ["web-10"])):
         expect(ids(engine, "/containers/json?all=1&", {"name": [pattern]}), sorted(made[n] for n in want), pattern[:40])
     clean(engine)
+
+
+def by_name(engine, pattern, key="name", path="/containers/json?all=1&"):
+    return api(engine, "GET", path + "filters=" + urllib.parse.quote(json.dumps({key: [pattern]})))
+
+
+def test_patterns_that_cannot_be_had_are_refused(engine):
+    for pattern in ("w{1,9999}", "w{", "(?i)web", "(?:a)", "^*a", "\\pL", "\\Qa", "[[=a=]]", "[\\]]", "w" * 5000,
+                    "(" * 9 + "w" + ")" * 9, "(" + "a|" * 84 + "a)" + "*" * 80, "w+" * 33):
+        status, answer = by_name(engine, pattern)
+        expect((pattern[:40], status), (pattern[:40], 400))
+        expect(answer["message"].startswith("not supported in a name filter: "), True, answer["message"])
+    expect(by_name(engine, "*" * 385, "reference", "/images/json?")[0], 400)
+
+
+def test_long_names_match_their_filters(engine):
+    name = "n" + "1" * 254
+    status, made = api(engine, "POST", "/containers/create?name=" + name, {"Image": "busybox", "Cmd": ["x"]})
+    expect(status, 201)
+    for pattern in (name, "^/" + name + "$", "1" * 200):
+        expect([c["Id"] for c in by_name(engine, pattern)[1]], [made["Id"]], pattern[:9])
+    clean(engine)
+
+
+def test_repeated_repetitions_cost_nothing(engine):
+    """Once each took seconds, and tens of megabytes that stayed."""
+    before, begun = rss(engine), time.monotonic()
+    for n in range(16):
+        expect(by_name(engine, "(" + "a|" * 9 + "b)" + "*" * (20 + n))[1], [])
+        expect(by_name(engine, "a" + "+" * (40 + n // 4))[1], [])
+        expect(by_name(engine, "((((((((" + "a|" * 11 + "b)*)*)*)*)*)*)*)*" + "c" * (n % 8))[0], 200)
+    took = time.monotonic() - begun
+    if took > 5 or rss(engine) - before > 50000:
+        raise AssertionError(f"{took:.1f} s, and the engine has grown by {rss(engine) - before} KiB")
+
+
+def test_filters_that_take_too_long_are_refused(engine):
+    names = [f"{'a-' * 100}{n}:1" for n in range(8000)]
+    manifest = [{"Config": "c", "Layers": ["l"], "RepoTags": names[i:i + 64]} for i in range(0, len(names), 64)]
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as t:
+        for name, data in (("l", BASE), ("c", config([BASE], Labels={"too": "long"})), ("manifest.json", json.dumps(manifest).encode())):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            t.addfile(info, io.BytesIO(data))
+    p = engine.load(out.getvalue())
+    expect(p.returncode, 0, p.stderr)
+    filters = {"reference": [f"*a*-*a*-*a*-*b{n}" for n in range(64)]}
+    status, answer = api(engine, "GET", "/images/json?filters=" + urllib.parse.quote(json.dumps(filters)))
+    expect((status, answer), (400, {"message": "the filters take too long"}))
+    quick(engine, 1, "after filters that took too long")
+    listed = by_name(engine, "too=long", "label", "/images/json?")[1]
+    expect((len(listed), len(listed[0]["RepoTags"])), (1, 8000), "the next list")
+    expect(api(engine, "DELETE", f"/images/{listed[0]['Id']}?force=1")[0], 200)
 
 
 def test_references_in_filters_are_shell_patterns(engine):

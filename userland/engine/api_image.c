@@ -34,10 +34,19 @@ static bool reference_match(const char *pattern, const char *ref)
     const char *tag = strrchr(ref, ':');
     char name[IMAGE_REF_MAX + 1];
 
+    if (filters_late()) /* asked for each name of an image, which may have any number */
+        return false;
     if (!fnmatch(pattern, ref, FNM_PATHNAME))
         return true;
     snprintf(name, sizeof(name), "%.*s", tag ? (int)(tag - ref) : 0, ref);
     return !fnmatch(pattern, name, FNM_PATHNAME);
+}
+
+static char *reference_judge(const char *pattern)
+{
+    return strlen(pattern) <= IMAGE_REF_MAX
+               ? NULL
+               : str_fmt("invalid filter 'reference': longer than %d bytes", IMAGE_REF_MAX);
 }
 
 static bool reference_wanted(const struct json *filters, const char *ref)
@@ -95,12 +104,12 @@ static bool filter_label(const void *o, const char *v)
     return is;
 }
 
-/* When the image that is meant was created; empty when there is none. */
+/* When the image that is meant was created; NULL when there is none. */
 static char *meant_time(const char *v)
 {
     const struct image *img = image_find(v);
 
-    return img ? str_fmt("%lld", (long long)image_created(img)) : str_dup("");
+    return img ? str_fmt("%lld", (long long)image_created(img)) : NULL;
 }
 
 /* Created before or after another one. */
@@ -149,39 +158,63 @@ static void image_labels(struct jw *w, const struct image *img)
     jw_object_end(w);
 }
 
-API(api_image_list)
+static void image_entry(struct jw *w, struct image *img, const struct json *filters)
 {
-    char *why;
-    struct json *filters = filters_read(call->req, image_filters, IMAGE_FILTERS, &why);
+    jw_object(w, NULL);
+    jw_fmt(w, "Id", "sha256:%s", img->id);
+    jw_str(w, "ParentId", "");
+    image_names(w, img, filters);
+    jw_int(w, "Created", image_created(img));
+    jw_int(w, "Size", (int64_t)img->size);
+    jw_int(w, "SharedSize", -1);
+    jw_int(w, "VirtualSize", (int64_t)img->size);
+    image_labels(w, img);
+    jw_int(w, "Containers", -1);
+    jw_object_end(w);
+}
+
+/* Those that the filters let through, or an error. */
+static void image_list_answer(struct call *call, const struct json *filters)
+{
     struct buf b = {0};
     struct jw w = {.out = &b};
+    const char *failed;
+    int status;
 
-    if (why) {
-        api_error(call->conn, 400, "%s", why);
-        free(why);
+    filters_begin();
+    jw_array(&w, NULL);
+    for (struct image *img = image_first(); img && !filters_late(); img = img->next)
+        if (image_listed(img) && filters_match(image_filters, IMAGE_FILTERS, filters, img))
+            image_entry(&w, img, filters);
+    jw_array_end(&w);
+    failed = filters_end(&status);
+    if (!failed) {
+        api_json(call->conn, 200, &b);
         return;
     }
-    filters_resolve(filters, "before", meant_time);
-    filters_resolve(filters, "since", meant_time);
-    jw_array(&w, NULL);
-    for (struct image *img = image_first(); img; img = img->next) {
-        if (!image_listed(img) || !filters_match(image_filters, IMAGE_FILTERS, filters, img))
-            continue;
-        jw_object(&w, NULL);
-        jw_fmt(&w, "Id", "sha256:%s", img->id);
-        jw_str(&w, "ParentId", "");
-        image_names(&w, img, filters);
-        jw_int(&w, "Created", image_created(img));
-        jw_int(&w, "Size", (int64_t)img->size);
-        jw_int(&w, "SharedSize", -1);
-        jw_int(&w, "VirtualSize", (int64_t)img->size);
-        image_labels(&w, img);
-        jw_int(&w, "Containers", -1);
-        jw_object_end(&w);
-    }
-    jw_array_end(&w);
+    buf_free(&b);
+    api_error(call->conn, status, "%s", failed);
+}
+
+API(api_image_list)
+{
+    char *why, *missing = NULL;
+    struct json *filters = filters_read(call->req, image_filters, IMAGE_FILTERS, &why);
+
+    why = why ? why : filters_check(filters, "reference", reference_judge);
+    if (!why)
+        missing = filters_resolve(filters, "before", meant_time);
+    if (!why && !missing)
+        missing = filters_resolve(filters, "since", meant_time);
+    if (why)
+        api_error(call->conn, 400, "%s", why);
+    else if (missing)
+        api_error(call->conn, 404, "No such image: %s", missing);
+    else
+        image_list_answer(call, filters);
     json_free(filters);
-    api_json(call->conn, 200, &b);
+    free(missing);
+    free(why);
 }
 
 API(api_image_inspect)
@@ -225,6 +258,10 @@ API(api_image_inspect)
     api_json(call->conn, 200, &b);
 }
 
+/* The newest ones: an image's author may have written a step for every few bytes of its
+ * configuration. */
+#define HISTORY_MAX 4096
+
 static void history_entry(struct jw *w, const struct image *img, const struct json *h, bool top,
                           uint64_t size)
 {
@@ -265,7 +302,7 @@ API(api_image_history)
         list[n++] = h;
     layer = img->nlayers;
     jw_array(&w, NULL);
-    for (size_t i = n; i-- > 0;) {
+    for (size_t i = n; i-- > 0 && n - i <= HISTORY_MAX;) {
         bool empty = json_bool(list[i], "empty_layer");
 
         history_entry(&w, img, list[i], i == n - 1,

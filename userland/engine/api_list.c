@@ -189,10 +189,13 @@ API(api_container_list)
     char *why, *missing;
     struct json *filters = filters_read(call->req, list_filters, COUNT(list_filters), &why);
     bool all = http_query_bool(call->req, "all", false);
+    const char *failed;
+    int status;
     int64_t left = 0;
     struct buf b = {0};
     struct jw w = {.out = &b};
 
+    why = why ? why : filters_check(filters, "name", filter_pattern_judge);
     missing = why ? NULL : filters_names(filters);
     if (why || missing) {
         api_error(call->conn, why ? 400 : 404, "%s%s",
@@ -207,6 +210,7 @@ API(api_container_list)
     all = all || left > 0 || json_get(filters, "status") || json_get(filters, "exited");
     if (!left)
         left = INT64_MAX;
+    filters_begin();
     jw_array(&w, NULL);
     for (struct container *c = container_first(); c && left; c = c->next) {
         if (!(all || container_running(c)) ||
@@ -217,7 +221,13 @@ API(api_container_list)
     }
     jw_array_end(&w);
     json_free(filters);
-    api_json(call->conn, 200, &b);
+    failed = filters_end(&status);
+    if (!failed) {
+        api_json(call->conn, 200, &b);
+        return;
+    }
+    buf_free(&b);
+    api_error(call->conn, status, "%s", failed);
 }
 
 API(api_container_prune)

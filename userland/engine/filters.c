@@ -2,17 +2,14 @@
 #include "engine/filters.h"
 
 #include <ctype.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine.h"
 #include "lib/str.h"
 
-/* Of one request: each is looked at for each object, while other clients wait. */
-#define FILTER_VALUES_MAX 64
-#define FILTER_PATTERN_MAX 255
-#define FILTER_PATTERN_GROUPS 8
+/* Of the processor, for the filters of one list: other clients wait meanwhile. */
+#define FILTERS_NS 200000000
 
 /* One value: a list holds strings, an object has them for keys. */
 static const char *filter_text(const struct json *list, const struct json *j)
@@ -84,12 +81,66 @@ char *filters_resolve(struct json *filters, const char *key, char *(*meaning)(co
     return NULL;
 }
 
+char *filters_check(const struct json *filters, const char *key, char *(*judge)(const char *value))
+{
+    const struct json *list = json_get(filters, key);
+    char *why = NULL;
+
+    for (const struct json *j = list ? list->child : NULL; j && !why; j = j->next)
+        why = judge(filter_text(list, j));
+    return why;
+}
+
+/* The list that is being made. Its time is the engine's own: what others take does not count. */
+static struct {
+    bool on, late, no_memory;
+    uint64_t end;
+} filters_work;
+
+static uint64_t filters_now(void)
+{
+    struct timespec ts = {0};
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+void filters_begin(void)
+{
+    filters_work.on = true;
+    filters_work.late = filters_work.no_memory = false;
+    filters_work.end = filters_now() + FILTERS_NS;
+}
+
+bool filters_late(void)
+{
+    if (filters_work.on && !filters_work.late)
+        filters_work.late = filters_now() > filters_work.end;
+    return filters_work.late;
+}
+
+void filters_no_memory(void)
+{
+    filters_work.no_memory = true;
+}
+
+const char *filters_end(int *status)
+{
+    bool late = filters_work.late;
+
+    filters_work.on = filters_work.late = false;
+    *status = late ? 400 : 500;
+    return late                     ? "the filters take too long"
+           : filters_work.no_memory ? "no memory for the filters"
+                                    : NULL;
+}
+
 static bool filter_match(const struct filter *f, const struct json *list, const void *object)
 {
     bool any = !list->child;
 
     for (const struct json *j = list->child; j; j = j->next) {
-        bool one = f->fn(object, filter_text(list, j));
+        bool one = !filters_late() && f->fn(object, filter_text(list, j));
 
         if (f->all && !one)
             return false;
@@ -117,58 +168,6 @@ bool filter_label_is(const char *value, const char *have)
     const char *equals = strchr(value, '=');
 
     return have && (!equals || !strcmp(have, equals + 1));
-}
-
-/* The last patterns that were asked for: each is asked for every object. */
-struct pattern {
-    char *text;
-    bool good;
-    regex_t re;
-};
-
-/* Counted repetitions may take any amount of memory, and with some C libraries nested groups. */
-static bool pattern_fair(const char *text)
-{
-    int groups = 0;
-
-    for (const char *p = text; *p; p++)
-        groups += *p == '(';
-    return groups <= FILTER_PATTERN_GROUPS && strlen(text) <= FILTER_PATTERN_MAX &&
-           !strchr(text, '{');
-}
-
-static void pattern_set(struct pattern *p, const char *text)
-{
-    if (p->good)
-        regfree(&p->re);
-    free(p->text);
-    p->text = str_dup(text);
-    p->good = !regcomp(&p->re, text, REG_EXTENDED | REG_NOSUB);
-}
-
-static const struct pattern *pattern_find(const char *text)
-{
-    static struct pattern kept[FILTER_VALUES_MAX];
-    static unsigned next;
-
-    for (int i = 0; i < FILTER_VALUES_MAX; i++)
-        if (kept[i].text && !strcmp(kept[i].text, text))
-            return &kept[i];
-    next = (next + 1) % FILTER_VALUES_MAX;
-    pattern_set(&kept[next], text);
-    return &kept[next];
-}
-
-bool filter_pattern(const char *pattern, const char *text)
-{
-    const struct pattern *p;
-
-    if (!*pattern || !strcmp(pattern, text))
-        return true;
-    if (!pattern_fair(pattern))
-        return false;
-    p = pattern_find(pattern);
-    return p->good && regexec(&p->re, text, 0, NULL, 0) == 0;
 }
 
 /* "1h30m10s" and the like, in seconds. */

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Of one request: each is looked at for each object. */
+#define FILTER_VALUES_MAX 64
+
 struct http_head;
 struct json;
 
@@ -22,13 +25,24 @@ struct json *filters_read(const struct http_head *req, const struct filter *know
 /* Puts what each value of `key` stands for in its place, once for all objects. `meaning` returns
  * that, to be freed, or NULL: then the value, to be freed, is returned. */
 char *filters_resolve(struct json *filters, const char *key, char *(*meaning)(const char *value));
+/* What `judge` has against a value of `key`, to be freed, or NULL. */
+char *filters_check(const struct json *filters, const char *key, char *(*judge)(const char *value));
+/* Around the making of a list: between them nothing matches any more once its filters have taken
+ * too long, which filters_end() tells: NULL, or what goes to the client in the list's place, with
+ * *status. */
+void filters_begin(void);
+bool filters_late(void);
+void filters_no_memory(void);
+const char *filters_end(int *status);
 bool filters_match(const struct filter *known, size_t n, const struct json *filters,
                    const void *object);
 /* "key" or "key=value" of a label that an object has: `have` is its value of that key, or NULL. */
 char *filter_label_key(const char *value);
 bool filter_label_is(const char *value, const char *have);
-/* Whether `text` is, or holds, what the extended regular expression says; one that is none says
- * only itself. */
+/* Whether `text` is, or holds, what the regular expression says; one that is none, which Go's
+ * regexp refuses as well, says only itself. What Go knows and this does not is judged before:
+ * NULL, or a sentence to be freed. */
 bool filter_pattern(const char *pattern, const char *text);
+char *filter_pattern_judge(const char *pattern);
 /* A moment: a time, or a span before now as "1h30m". */
 bool filter_time(const char *text, long long *seconds);
