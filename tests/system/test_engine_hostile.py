@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What an image's author, a client or a container may ask of the engine without harm to others."""
+import fcntl
 import io
 import json
 import os
@@ -160,6 +161,43 @@ def test_directory_where_a_link_is_made_stays(engine):
     loaded(engine, "mtab:1", [BASE, tar([("etc/mtab", tarfile.DIRTYPE, None), ("etc/mtab/own", tarfile.REGTYPE, "own")])])
     p = engine.run("run", "--rm", "mtab:1", "cat", "/etc/mtab/own")
     expect((p.returncode, p.stdout), (0, "own"), p.stderr)
+
+
+def test_a_history_is_bounded(engine):
+    conf = json.loads(config([BASE]))
+    conf["history"] = [{"created_by": f"step {n}", "empty_layer": n < 4999} for n in range(5000)]
+    loaded(engine, "history:1", [BASE], json.dumps(conf).encode())
+    steps = api(engine, "GET", "/images/history:1/history")[1]
+    expect((len(steps), steps[0]["CreatedBy"], steps[-1]["CreatedBy"]), (4096, "step 4999", "step 904"))
+
+
+# ---- control groups
+
+
+def test_lease_on_a_control_group_stops_no_other(engine):
+    """A container that sees its group may take one; the engine's open would wait until it is given back."""
+    c = create(engine, Image="busybox", Cmd=["sleep", "100"])
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    pid = api(engine, "GET", f"/containers/{c}/json")[1]["State"]["Pid"]
+    with open(f"/proc/{pid}/cgroup") as f:
+        group = next(line for line in f if line.startswith("0::"))[3:].strip()
+    group = os.path.join(engine.group, "bothy", os.path.basename(group))
+    taken, old = [], signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        for name in ("cgroup.kill", "cgroup.freeze", "cgroup.procs", "cgroup.events"):
+            taken.append(os.open(os.path.join(group, name), os.O_RDONLY))
+            fcntl.fcntl(taken[-1], fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        begun = time.monotonic()
+        expect(api(engine, "POST", f"/containers/{c}/pause")[0], 500)
+        quick(engine, 1, "pause")
+        expect(api(engine, "POST", f"/containers/{c}/kill")[0], 204)
+        until(lambda: not api(engine, "GET", f"/containers/{c}/json")[1]["State"]["Running"], "the container ends")
+        expect(time.monotonic() - begun < 20, True, "quick enough")
+    finally:
+        for fd in taken:
+            os.close(fd)
+        signal.signal(signal.SIGIO, old)
+    clean(engine)
 
 
 # ---- the store

@@ -76,11 +76,17 @@ static int cgroup_prune(const char *dir)
     return err;
 }
 
+/* Waits for a lease that one of its processes has on the file, as the kernel bounds that: workers
+ * come here, and the engine before it serves and after. */
 static void cgroup_path_kill(const char *dir)
 {
     char *path = str_fmt("%s/cgroup.kill", dir);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-    file_put(path, "1");
+    if (fd >= 0) {
+        write_all(fd, "1", 1);
+        close(fd);
+    }
     free(path);
 }
 

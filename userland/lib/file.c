@@ -120,7 +120,8 @@ int fd_line(int fd, char *out, size_t size)
 
 int file_write(const char *path, const void *data, size_t len, int mode)
 {
-    int fd = openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), err;
+    int fd = openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, mode);
+    int err;
 
     if (fd < 0)
         return -errno;
@@ -166,7 +167,7 @@ int file_replace(const char *path, const void *data, size_t len, int mode)
 
 int file_put(const char *path, const char *text)
 {
-    int fd = openat(AT_FDCWD, path, O_WRONLY | O_CLOEXEC), err = 0;
+    int fd = openat(AT_FDCWD, path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), err = 0;
     size_t len = strlen(text);
     ssize_t n;
 

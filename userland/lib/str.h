@@ -48,7 +48,8 @@ int file_read(const char *path, size_t max, struct buf *out);
 int file_write(const char *path, const void *data, size_t len, int mode); /* creates or replaces */
 /* The old content or the new one, at any moment and after a crash. May wait for the disk. */
 int file_replace(const char *path, const void *data, size_t len, int mode);
-int file_put(const char *path, const char *text); /* one write, no create */
+/* One write, no create. Waits for no lease that a container has on it (F_SETLEASE): -EAGAIN. */
+int file_put(const char *path, const char *text);
 int write_all(int fd, const void *data, size_t len);
 /* Bytes from `offset` on: all that are asked for, or what there is up to the end; -errno. */
 ssize_t read_at(int fd, void *data, size_t len, uint64_t offset);
