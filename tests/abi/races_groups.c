@@ -113,49 +113,6 @@ TEST(of_two_that_fill_a_group_at_once_one_dies)
     dwell("oom_measured", false);
 }
 
-/* One that looks for a victim, and gets no processor to do so. */
-static void dwell_long(bool on)
-{
-    int fd = open("/proc/bothy/console", O_RDWR);
-
-    if (fd < 0)
-        return;
-    dprintf(fd, "delay %d", on ? 1500000 : 500);
-    dprintf(fd, "fail oom_measured every %d%s", on, on ? " of dweller" : "");
-    close(fd);
-}
-
-static void wait_with_a_group_full(void)
-{
-    struct timespec then, now;
-    int ready[2], status;
-    pid_t large, small;
-
-    EXPECT(mkdir(GROUP, 0755) == 0 && put(GROUP "/memory.max", "16M") && pipe(ready) == 0);
-    EXPECT(put(GROUP "/cgroup.procs", "0"));
-    large = start_large(ready[1]);
-    small = start_small(ready[0]);
-    EXPECT(put(GROUPS "/cgroup.procs", "0"));
-    while (!memory_event("max "))
-        usleep(1000);
-    clock_gettime(CLOCK_MONOTONIC, &then);
-    EXPECT(waitpid(large, &status, 0) == large && WIFSIGNALED(status));
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    EXPECT((now.tv_sec - then.tv_sec) * 1000 + (now.tv_nsec - then.tv_nsec) / 1000000 < 1000);
-    EXPECT(waitpid(small, &status, 0) == small && status == 0);
-    EXPECT(memory_event("oom_kill ") == 1);
-    EXPECT(close(ready[0]) == 0 && close(ready[1]) == 0 && rmdir(GROUP) == 0);
-}
-
-TEST(a_full_group_does_not_wait_long_for_one_that_chooses_the_victim)
-{
-    groups_mount();
-    EXPECT(put(GROUPS "/cgroup.subtree_control", "+memory"));
-    dwell_long(true);
-    wait_with_a_group_full();
-    dwell_long(false);
-}
-
 static void *no_thread(void *arg)
 {
     return NULL;
