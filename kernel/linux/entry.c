@@ -214,10 +214,10 @@ void up_return_to_user(struct trap_frame *f)
             if (thread_is_watched(me))
                 itimer_check_cpu();
         }
-        if (work & WORK_RSEQ)
-            rseq_resume(f);
         if (work & (WORK_SIGNAL | WORK_KILL))
             signal_deliver(f);
+        if (work & WORK_RSEQ) /* after a call's restart, which looks at the place of the call */
+            rseq_resume(f);
         irq_disable();
     }
 }

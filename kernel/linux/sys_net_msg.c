@@ -304,34 +304,32 @@ s64 sys_sendmsg(s32 fd, u64 umsg, u32 flags)
     return net_sendmsg(fd, umsg, flags);
 }
 
-/* Control messages are appended at `at`; what does not fit sets MSG_CTRUNC. */
+/* Control messages are appended at `at`. The message is taken by then, so nothing of this fails it:
+ * what does not fit, cannot be had or cannot be written is cut off, and MSG_CTRUNC set. */
 struct control_out {
     u64 base, room, at;
     u32 flags;
 };
 
 /* The head of one whose n bytes are there, and fit. */
-static int net_cmsg_head_out(struct control_out *out, s32 level, s32 type, u64 n)
+static void net_cmsg_head_out(struct control_out *out, s32 level, s32 type, u64 n)
 {
     struct cmsg_user c = {sizeof(c) + n, level, type};
 
     if (OUT(out->base + out->at, c))
-        return -EFAULT;
-    out->at += MIN(CMSG_ALIGN(c.len), out->room - out->at);
-    return 0;
+        out->flags |= MSG_CTRUNC;
+    else
+        out->at += MIN(CMSG_ALIGN(c.len), out->room - out->at);
 }
 
-static int net_cmsg_out(struct control_out *out, s32 level, s32 type, const void *data, u64 n)
+static void net_cmsg_out(struct control_out *out, s32 level, s32 type, const void *data, u64 n)
 {
     u64 to = out->base + out->at + sizeof(struct cmsg_user);
 
-    if (out->room - out->at < sizeof(struct cmsg_user) + n) {
+    if (out->room - out->at < sizeof(struct cmsg_user) + n || copy_out((void __user *)to, data, n))
         out->flags |= MSG_CTRUNC;
-        return 0;
-    }
-    if (copy_out((void __user *)to, data, n))
-        return -EFAULT;
-    return net_cmsg_head_out(out, level, type, n);
+    else
+        net_cmsg_head_out(out, level, type, n);
 }
 
 /* A descriptor for f, once its number is told. 0: f is the table's now. */
@@ -349,8 +347,7 @@ static int net_right_out(struct file *f, u64 to, bool cloexec)
     return 0;
 }
 
-/* The message is taken by now, so nothing here fails it: what cannot be had is cut off. */
-static int net_rights_out(struct control_out *out, struct socket_message *m, bool cloexec)
+static void net_rights_out(struct control_out *out, struct socket_message *m, bool cloexec)
 {
     u64 left = out->room - out->at, to = out->base + out->at + sizeof(struct cmsg_user);
     u32 fit = left < sizeof(struct cmsg_user)
@@ -362,51 +359,49 @@ static int net_rights_out(struct control_out *out, struct socket_message *m, boo
         m->files[n++] = NULL;
     if (n < m->nr_files)
         out->flags |= MSG_CTRUNC;
-    return n ? net_cmsg_head_out(out, SOL_SOCKET, SCM_RIGHTS, n * sizeof(s32)) : 0;
+    if (n)
+        net_cmsg_head_out(out, SOL_SOCKET, SCM_RIGHTS, n * sizeof(s32));
 }
 
 /* The time a message was sent: struct timeval or timespec. */
-static int net_time_out(struct control_out *out, const struct socket_message *m)
+static void net_time_out(struct control_out *out, const struct socket_message *m)
 {
     s64 t[2] = {(s64)(m->time / NSEC_PER_SEC),
                 (s64)(m->time % NSEC_PER_SEC / (m->time_ns ? 1 : NSEC_PER_USEC))};
 
-    return net_cmsg_out(out, SOL_SOCKET, m->time_ns ? SCM_TIMESTAMPNS : SCM_TIMESTAMP, t,
-                        sizeof(t));
+    net_cmsg_out(out, SOL_SOCKET, m->time_ns ? SCM_TIMESTAMPNS : SCM_TIMESTAMP, t, sizeof(t));
 }
 
 /* Where a datagram was sent to; there is one interface. */
-static int net_destination_out(struct control_out *out, const struct socket_message *m)
+static void net_destination_out(struct control_out *out, const struct socket_message *m)
 {
     u32 to = __builtin_bswap32(m->destination);
     struct pktinfo_user info = {1, to, to};
 
-    return net_cmsg_out(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+    net_cmsg_out(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 }
 
-static int net_control_out(struct control_out *out, struct socket_message *m, bool cloexec)
+static void net_control_out(struct control_out *out, struct socket_message *m, bool cloexec)
 {
     struct user_ns *ns = current_cred()->user_ns;
-    int err = 0;
 
     if (m->time)
-        err = net_time_out(out, m);
-    if (!err && m->has_lost)
-        err = net_cmsg_out(out, SOL_SOCKET, SO_RXQ_OVFL, &m->lost, sizeof(m->lost));
-    if (!err && m->has_destination)
-        err = net_destination_out(out, m);
-    if (!err && m->has_cred) {
+        net_time_out(out, m);
+    if (m->has_lost)
+        net_cmsg_out(out, SOL_SOCKET, SO_RXQ_OVFL, &m->lost, sizeof(m->lost));
+    if (m->has_destination)
+        net_destination_out(out, m);
+    if (m->has_cred) {
         struct ucred_user u = {
             .pid = (s32)pid_nr(m->pid, up_current_pid_ns()),
             .uid = user_ns_uid(ns, m->uid),
             .gid = user_ns_gid(ns, m->gid),
         };
 
-        err = net_cmsg_out(out, SOL_SOCKET, SCM_CREDENTIALS, &u, sizeof(u));
+        net_cmsg_out(out, SOL_SOCKET, SCM_CREDENTIALS, &u, sizeof(u));
     }
-    if (!err && m->nr_files)
-        err = net_rights_out(out, m, cloexec);
-    return err;
+    if (m->nr_files)
+        net_rights_out(out, m, cloexec);
 }
 
 static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
@@ -438,8 +433,8 @@ static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
     }
     out.base = h.control;
     out.room = h.control ? MIN(h.controllen, (u64)CONTROL_MAX) : 0;
-    err = net_control_out(&out, &m, flags & MSG_CMSG_CLOEXEC);
-    if (!err && h.name)
+    net_control_out(&out, &m, flags & MSG_CMSG_CLOEXEC);
+    if (h.name)
         err = copy_out((void __user *)h.name, &m.addr, MIN(h.namelen, m.addr_len));
     h.namelen = m.addr_len;
     h.controllen = out.at;

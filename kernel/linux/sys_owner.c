@@ -29,6 +29,29 @@ static int file_own(struct file *f, u32 type, s32 nr)
     return 0;
 }
 
+/* If the owner is `from`, which is compared only, or nothing: it is `to` now. */
+static bool file_own_change(struct file *f, const struct pid *from, u32 type, struct pid *to)
+{
+    struct pid *old = NULL;
+    bool changed;
+
+    spin_lock(&f->watch_lock);
+    changed = f->owner == from;
+    if (changed) {
+        if (to)
+            pid_get(to);
+        old = f->owner;
+        f->owner = to;
+        f->owner_type = type;
+        f->owner_uid = current_cred()->uid;
+        f->owner_euid = current_cred()->euid;
+    }
+    spin_unlock(&f->watch_lock);
+    if (old)
+        pid_put(old);
+    return changed;
+}
+
 static struct owner_user file_owner(struct file *f)
 {
     struct owner_user u;
@@ -72,13 +95,16 @@ s64 file_get_owner_ex(struct file *f, u64 uptr)
     return OUT(uptr, u);
 }
 
-/* Who takes a lease hears of its end, unless an owner was named. */
+/* Who takes a lease hears of its end, unless an owner was named; from the first moment on, so the
+ * owner comes first, and goes again where there is no lease. */
 s64 file_set_lease(struct file *f, s32 fd, s32 type)
 {
+    struct pid *me = current_process()->pid;
+    bool named = type != F_UNLCK && file_own_change(f, NULL, FILE_OWNER_PROCESS, me);
     int err = file_lease_set(f, fd, type);
 
-    if (!err && type != F_UNLCK && !file_owner(f).pid)
-        err = file_own(f, FILE_OWNER_PROCESS, sys_getpid());
+    if (err && named)
+        (void)file_own_change(f, me, FILE_OWNER_PROCESS, NULL);
     return err;
 }
 
@@ -114,7 +140,7 @@ static int owner_signal_member(struct process *p, u64 shared, const void *arg)
 
 static void owner_signal_thread(struct pid *pid, const struct owner_signal *s)
 {
-    struct task *t = task_find(pid->numbers[pid->level].ns, pid->numbers[pid->level].nr);
+    struct task *t = task_of_pid(pid);
 
     if (!t)
         return;

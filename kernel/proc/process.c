@@ -93,20 +93,26 @@ struct pid *process_pgrp(struct process *p)
     return pgrp;
 }
 
-struct task *task_find(struct pid_ns *ns, u32 nr)
+struct task *task_of_pid(struct pid *pid)
 {
-    struct pid *pid = pid_find(ns, nr);
     struct task *t;
     u64 flags;
 
-    if (!pid)
-        return NULL;
     spin_lock_irqsave(&pid->lock, &flags);
     t = list_first(&pid->tasks[PID_TID], struct task, pid_node);
     if (t)
         task_get(t);
     spin_unlock_irqrestore(&pid->lock, flags);
-    pid_put(pid);
+    return t;
+}
+
+struct task *task_find(struct pid_ns *ns, u32 nr)
+{
+    struct pid *pid = pid_find(ns, nr);
+    struct task *t = pid ? task_of_pid(pid) : NULL;
+
+    if (pid)
+        pid_put(pid);
     return t;
 }
 

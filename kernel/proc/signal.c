@@ -452,6 +452,10 @@ void signal_force(int sig, const struct siginfo *info)
 
     ASSERT(sig >= 1 && sig <= 64);
     spin_lock_irqsave(&p->siglock, &flags);
+    if (p->group_exit || (p->group_exec && p->group_exec != t)) {
+        spin_unlock_irqrestore(&p->siglock, flags);
+        return; /* it ends anyway, and its copies may fail for that alone */
+    }
     struct sigaction *act = &p->actions[sig - 1];
     bool blocked = t->blocked & SIGMASK(sig);
     if (blocked || act->handler == SIG_IGN || act->handler == SIG_DFL) {

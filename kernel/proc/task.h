@@ -92,6 +92,7 @@ static inline void task_get(struct task *t)
 void task_put(struct task *t);
 /* The thread nr of ns with a reference, or NULL. */
 struct task *task_find(struct pid_ns *ns, u32 nr);
+struct task *task_of_pid(struct pid *pid); /* the same of a number that is held */
 /* References to what another task holds, or NULL when it has exited. */
 const struct cred *task_cred(struct task *t);
 struct fd_table *task_files(struct task *t);

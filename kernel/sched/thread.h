@@ -98,6 +98,7 @@ struct thread {
     struct cpu_clock *clock; /* r  where its time is added as well, or NULL; changed by joining */
     u64 nvcsw, nivcsw;       /* r */
     u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
+    u64 copy_fault;                               /* o  where a copy of the kernel's faulted last */
     u64 min_faults, maj_faults; /* o  page faults of user code; maj: that waited for a device */
     struct list_node all;       /* list of all threads, for the console */
 };

@@ -8,7 +8,7 @@
  * An opener counts itself (inode->writers, readers) and then looks at the leases; who takes a lease
  * lists it and then looks at the counts: one of the two sees the other.
  *
- * Lock order: inode_locks.lock, then what signals take (proc_lock).
+ * No holder is told under inode_locks.lock: a signal to a group takes its time.
  */
 #include "lib/errno.h"
 #include "mm/slab.h"
@@ -30,7 +30,8 @@ struct lease {
     s32 fd;            /* by which it was taken, for the signal */
     u8 type;           /* F_RDLCK or F_WRLCK */
     u8 target;         /* what a break makes of it; the type: none is under way */
-    u64 deadline;      /* ns of time_ns(): the end of the break */
+    bool untold;       /* of the break under way */
+    u64 deadline;      /* ns of time_ns(): the end of the break; U64_MAX: none */
 };
 
 static struct lease *lease_find_locked(struct inode_locks *l, const struct file *f)
@@ -59,7 +60,19 @@ static void lease_change_locked(struct inode_locks *l, struct lease *lease, u8 t
         return;
     }
     lease->type = lease->target = type;
+    lease->untold = false;
     lock_changed_locked(l);
+}
+
+/* Whose time is over has what the break left. */
+static void lease_expire_locked(struct inode_locks *l, u64 now)
+{
+    struct lease *lease, *next;
+
+    list_for_each_safe (lease, next, &l->leases, node) {
+        if (lease->target != lease->type && now >= lease->deadline)
+            lease_change_locked(l, lease, lease->target);
+    }
 }
 
 /* An open is counted, the lease's own among them, that it does not go with. */
@@ -89,11 +102,13 @@ static bool lease_goes_with_others_locked(struct inode_locks *l, const struct fi
 /* `fresh` is listed, or the lease there is changed. 0, -EAGAIN, -ENOLCK. */
 static int lease_take_locked(struct inode_locks *l, struct file *f, u8 type, struct lease **fresh)
 {
-    struct lease *lease = lease_find_locked(l, f);
+    struct lease *lease;
     u8 former = F_UNLCK;
 
+    lease_expire_locked(l, time_ns());
     if (!lease_goes_with_others_locked(l, f, type))
         return -EAGAIN;
+    lease = lease_find_locked(l, f);
     if (lease) {
         former = lease->type;
     } else if (l->nr_leases >= LEASES_MAX) {
@@ -163,6 +178,7 @@ int file_lease_get(struct file *f)
     if (!l)
         return F_UNLCK;
     mutex_lock(&l->lock);
+    lease_expire_locked(l, time_ns());
     lease = lease_find_locked(l, f);
     if (lease)
         type = lease->target;
@@ -177,60 +193,92 @@ void lease_release(struct inode_locks *l, const struct file *f)
 }
 
 /* A break begins, or asks for more than the one under way. */
-static void lease_tell_locked(struct lease *lease, bool writes, u64 now)
+static void lease_lower_locked(struct lease *lease, bool writes, u64 now)
 {
+    u64 seconds = READ_ONCE(lease_break_seconds);
     u8 target = writes ? F_UNLCK : F_RDLCK;
 
     if (lease->target != lease->type && (lease->target == F_UNLCK || lease->target == target))
         return;
     lease->target = target;
-    lease->deadline = now + (u64)READ_ONCE(lease_break_seconds) * NSEC_PER_SEC;
-    up_file_signal(lease->file, lease->fd, POLL_MSG, POLLIN | POLLRDNORM | POLLMSG);
+    lease->deadline = seconds ? now + seconds * NSEC_PER_SEC : U64_MAX;
+    lease->untold = true;
 }
 
-/* Until when the open is to wait at most; 0: nothing is in its way. */
-static u64 lease_break_locked(struct inode_locks *l, bool writes)
+/* Until when the open is to wait at most; 0: nothing is in its way. *untold: some holder does not
+ * know yet. */
+static u64 lease_break_locked(struct inode_locks *l, bool writes, bool *untold)
 {
-    struct lease *lease, *next;
     u64 now = time_ns(), until = 0;
+    struct lease *lease;
 
-    list_for_each_safe (lease, next, &l->leases, node) {
+    lease_expire_locked(l, now);
+    list_for_each (lease, &l->leases, node) {
         if (!writes && lease->type != F_WRLCK)
             continue;
-        if (lease->target != lease->type && now >= lease->deadline) {
-            u8 left = lease->target;
-
-            lease_change_locked(l, lease, left);
-            if (left == F_UNLCK || !writes)
-                continue;
-        }
-        lease_tell_locked(lease, writes, now);
+        lease_lower_locked(lease, writes, now);
+        *untold |= lease->untold;
         until = until ? MIN(until, lease->deadline) : lease->deadline;
     }
     return until;
 }
 
+/* One holder that is to be told: its file with a reference, and *fd; NULL: all have been. */
+static struct file *lease_next_untold(struct inode_locks *l, s32 *fd)
+{
+    struct file *f = NULL;
+    struct lease *lease;
+
+    mutex_lock(&l->lock);
+    list_for_each (lease, &l->leases, node) {
+        if (!lease->untold)
+            continue;
+        lease->untold = false;
+        *fd = lease->fd;
+        if (file_get_unless_zero(lease->file)) { /* else it is about to let go */
+            f = lease->file;
+            break;
+        }
+    }
+    mutex_unlock(&l->lock);
+    return f;
+}
+
+static void lease_tell(struct inode_locks *l)
+{
+    struct file *f;
+    s32 fd;
+
+    while ((f = lease_next_untold(l, &fd)) != NULL) {
+        up_file_signal(f, fd, POLL_MSG, POLLIN | POLLRDNORM | POLLMSG);
+        file_put(f);
+    }
+}
+
 int lease_break(struct inode *i, bool writes, bool nonblock)
 {
     struct inode_locks *l = lock_of_inode_made(i);
-    u64 until;
-    u32 seen;
-    int err;
+    int err = 0;
 
     if (!READ_ONCE(l->nr_leases)) /* see the head of the file */
         return 0;
-    for (;;) {
+    while (!err || err == -ETIMEDOUT) {
+        bool untold = false;
+        u64 until;
+        u32 seen;
+
         mutex_lock(&l->lock);
-        until = lease_break_locked(l, writes);
+        until = lease_break_locked(l, writes, &untold);
         seen = l->changes;
         mutex_unlock(&l->lock);
         if (!until)
             return 0;
+        if (untold)
+            lease_tell(l);
         if (nonblock)
             return -EAGAIN;
         err = wait_event_deadline(&l->waiters, READ_ONCE(l->changes) != seen, SLEEP_INTERRUPTIBLE,
-                                  until);
-        if (err && err != -ETIMEDOUT)
-            return err;
+                                  until == U64_MAX ? 0 : until);
     }
+    return err;
 }

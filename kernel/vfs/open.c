@@ -245,6 +245,22 @@ static int open_truncate(struct file *f)
     return err;
 }
 
+/* As open_dentry, once no lease is in the way. */
+static int open_unleased(const struct path *p, unsigned o_flags, const struct cred *cred,
+                         struct file **out)
+{
+    struct inode *inode = dentry_inode(p->dentry);
+    int err = open_dentry(p, o_flags, cred, out);
+
+    if (!err && unlikely(lock_of_inode_made(inode)) &&
+        ((*out)->counts_writer || (*out)->counts_reader)) {
+        err = lease_break(inode, (*out)->counts_writer, o_flags & O_NONBLOCK);
+        if (err)
+            file_put(*out);
+    }
+    return err;
+}
+
 static int open_found(const struct path *p, unsigned o_flags, const struct cred *cred,
                       struct file **out)
 {
@@ -257,16 +273,9 @@ static int open_found(const struct path *p, unsigned o_flags, const struct cred 
     else
         err = open_check(p, inode, o_flags, cred);
     if (!err)
-        err = open_dentry(p, o_flags, cred, &f);
+        err = open_unleased(p, o_flags, cred, &f);
     if (err)
         return err;
-    if (unlikely(lock_of_inode_made(inode)) && f->counts_writer + f->counts_reader) {
-        err = lease_break(inode, f->counts_writer, o_flags & O_NONBLOCK);
-        if (err) {
-            file_put(f);
-            return err;
-        }
-    }
     if ((o_flags & O_TRUNC) && S_ISREG(inode->mode) && !(o_flags & O_PATH)) {
         err = open_truncate(f);
         if (err) {
@@ -322,7 +331,7 @@ static int open_create_locked(const struct walk_last *last, u32 mode, unsigned o
 static int open_created(const struct path *p, unsigned o_flags, const struct cred *cred,
                         struct file **out)
 {
-    return open_dentry(p, o_flags & ~(unsigned)O_TRUNC, cred, out);
+    return open_unleased(p, o_flags & ~(unsigned)O_TRUNC, cred, out);
 }
 
 /* A name that exists is opened as if O_CREAT had not been given; a link is followed by walking

@@ -552,6 +552,18 @@ int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
     return err;
 }
 
+/* The page may be taken away again before the copy reads it, each time: then others run, and a kill
+ * ends it. A first fault is no such case: who is killed still wakes those that wait for its locks.
+ */
+static bool fault_copy_goes_on(struct thread *t, u64 addr)
+{
+    bool again = t->copy_fault == addr;
+
+    t->copy_fault = addr;
+    vm_pause();
+    return !again || !vm_killed();
+}
+
 bool up_page_fault(struct trap_frame *frame, u64 addr, u64 error)
 {
     struct thread *t = current_thread();
@@ -565,7 +577,7 @@ bool up_page_fault(struct trap_frame *frame, u64 addr, u64 error)
             ((read_cr4() & CR4_SMAP) && !(frame->rflags & RFLAGS_AC)))
             return false;
         err = FAILPOINT(copy_fault) ? 0 : aspace_fault(t->aspace, addr, kind);
-        return !err && !vm_try_again(); /* the copy may come back: the page is taken away again */
+        return !err && fault_copy_goes_on(t, addr);
     }
     kind |= FAULT_USER;
     t->min_faults++;

@@ -258,3 +258,12 @@ TEST(a_holder_that_does_not_answer_loses_it_in_time)
     EXPECT_ERR(lease(fd, F_UNLCK), EAGAIN);
     EXPECT(pwrite(time, former, strlen(former), 0) > 0);
 }
+
+TEST(a_lease_that_was_not_taken_names_no_owner)
+{
+    int fd = make_file(O_RDONLY), other = open(FILE_NAME, O_WRONLY);
+
+    EXPECT_ERR(lease(fd, F_RDLCK), EAGAIN);
+    EXPECT(fcntl(fd, F_GETOWN) == 0);
+    EXPECT(close(other) == 0 && lease(fd, F_RDLCK) == 0 && fcntl(fd, F_GETOWN) == getpid());
+}

@@ -285,3 +285,32 @@ TEST(a_barrier_aborts_the_sections_of_ones_threads)
     EXPECT(pthread_join(thread, NULL) == 0 && aborted);
     EXPECT(entered == rounds);
 }
+
+static volatile pid_t sleeper;
+static void *sleep_for_ever(void *arg)
+{
+    sleeper = (pid_t)syscall(SYS_gettid);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* Its area's page is to be copied at its next write, which comes when the exec ends it. */
+TEST(an_exec_of_a_program_with_threads_ends_them_without_a_word)
+{
+    pthread_t thread;
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        EXPECT(pthread_create(&thread, NULL, sleep_for_ever, NULL) == 0);
+        until_asleep(&sleeper);
+        pid = fork();
+        if (pid == 0)
+            _exit(0);
+        EXPECT(waitpid(pid, NULL, 0) == pid);
+        execl("/proc/self/exe", "rseq", "fresh", NULL);
+        _exit(9);
+    }
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
