@@ -317,6 +317,24 @@ void rwlock_write_unlock(struct rwlock *l)
     rwlock_wake(l);
 }
 
+void rwlock_write_claim(struct rwlock *l)
+{
+    (void)locks_more(); /* others wait for it */
+    atomic_inc(&l->writers_waiting);
+}
+
+/* Readers that came meanwhile sleep. Where the lock is written, who lets go wakes them: it looks at
+ * the counts after its store, and we at the state after ours. */
+void rwlock_write_unclaim(struct rwlock *l)
+{
+    s32 left = atomic_dec(&l->writers_waiting);
+
+    (void)locks_fewer();
+    DEBUG_ASSERT(left >= 0);
+    if (left == 0 && atomic_read(&l->state) >= 0)
+        rwlock_wake(l);
+}
+
 void completion_init(struct completion *c)
 {
     waitq_init(&c->queue);

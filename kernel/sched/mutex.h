@@ -43,6 +43,11 @@ void rwlock_write_lock(struct rwlock *l);
 bool rwlock_write_trylock(struct rwlock *l);
 int rwlock_write_lock_killable(struct rwlock *l) __must_check;
 void rwlock_write_unlock(struct rwlock *l);
+/* A writer that does not wait here, as it waits for another lock, announces that it will try: like
+ * one that waits it holds new readers off, and their turn comes as behind such. The caller's other
+ * lock must be had without a reader of this one. Ends after a try that took the lock, or not. */
+void rwlock_write_claim(struct rwlock *l);
+void rwlock_write_unclaim(struct rwlock *l);
 
 struct completion {
     struct waitq queue;

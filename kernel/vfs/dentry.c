@@ -211,6 +211,7 @@ struct dentry *dentry_create_root(struct inode *root)
     list_init(&root->super->cached);
     list_init(&root->super->watches);
     mutex_init(&root->super->renames, RANK_VFS, 32, "renames");
+    mutex_init(&root->super->movers, RANK_VFS, 8, "movers");
     d->super = root->super;
     d->inode = root;
     return d;
@@ -572,8 +573,7 @@ static enum climbed dentry_look_up(const struct dentry *d, const struct dentry *
     return to;
 }
 
-#define CLIMB_STEPS 1024  /* up a tree as deep as users make it, without a pause */
-#define CLIMB_LOCKED 8192 /* the same while others wait: some hundred microseconds */
+#define CLIMB_STEPS 1024 /* up a tree as deep as users make it, without a pause */
 
 /* So far up from d, or less far: to the top, or to a child of `ancestor`. A reference. NULL: what
  * is there is on its way out, since d's place has changed. */
@@ -623,10 +623,10 @@ struct dentry *dentry_child_above(const struct dentry *ancestor, struct dentry *
     return up;
 }
 
-bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d,
+bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d, unsigned spoiled,
                                struct dentry **child)
 {
-    for (unsigned i = 0; i < CLIMB_LOCKED; i++, d = d->parent) {
+    for (unsigned i = 0; i < CLIMB_LOCKED || spoiled >= CLIMBS_SPOILED; i++, d = d->parent) {
         if (!dentry_is_climbed(d, ancestor))
             continue;
         *child = d != ancestor && d->parent == ancestor ? d : NULL;
@@ -636,7 +636,8 @@ bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d,
 }
 
 /* The mutex is others' too, so it is taken only where their renames have spoiled some looks, and
- * for a part of the way that needs no pause. Where the tree is deeper than that, looks go on. */
+ * for a part of the way that needs no pause. Where the tree is deeper than that, looks go on for a
+ * while. */
 bool dentry_lies_below(struct dentry *d, struct dentry *ancestor)
 {
     enum climbed to = dentry_look_up(d, ancestor, CLIMB_STEPS);
@@ -655,7 +656,7 @@ bool dentry_lies_below(struct dentry *d, struct dentry *ancestor)
         if (++spoiled < LOOKS_SPOILED)
             continue;
         mutex_lock(&d->super->renames);
-        told = dentry_child_above_locked(ancestor, d, &child);
+        told = dentry_child_above_locked(ancestor, d, spoiled, &child);
         mutex_unlock(&d->super->renames);
     } while (!told && !thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE));
     return told && child;

@@ -64,8 +64,11 @@ void dentry_exchange(struct dentry *a, struct dentry *b);
  * Borrowed from d, and true only if no rename came in between: between two looks at the super's
  * `moved`. Context: may sleep, no rename mutex held. */
 struct dentry *dentry_child_above(const struct dentry *ancestor, struct dentry *d);
-/* The same under the super's rename mutex; false: so far up that others would wait too long. */
-bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d,
+/* The same under the super's rename mutex; false: so far up that others would wait too long.
+ * Renames have spoiled so many looks already: after some it goes all the way. */
+#define CLIMB_LOCKED 8192 /* some hundred microseconds */
+#define CLIMBS_SPOILED 16
+bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d, unsigned spoiled,
                                struct dentry **child) __must_check;
 /* Whether d is ancestor or lies below it: renames beside us may change what it says. False, too,
  * for a thread that is killed meanwhile. Context: may sleep, no rename mutex held. */
@@ -74,7 +77,7 @@ bool dentry_lies_below(struct dentry *d, struct dentry *ancestor);
 struct dir_pair {
     struct dentry *a, *b;
     struct dentry *under_a, *under_b; /* the child of the one that the other is, or lies below */
-    bool moves;                       /* the rename mutex is held, too: no sleep, no yield */
+    bool moves;                       /* the super's mutexes are held, too: no sleep, no yield */
 };
 /* 0, or -EINTR: the thread is to die. May sleep. */
 int dir_pair_lock(struct dir_pair *p) __must_check;
@@ -84,8 +87,11 @@ void dir_pair_unlock(struct dir_pair *p);
 /* The directory that a move replaces is locked, too: it is above neither. False: it is in use, and
  * the mutex is held. Then the caller unlocks all, waits and begins again. */
 bool dir_pair_lock_replaced(struct dir_pair *p, struct inode *dir) __must_check;
-/* Until a directory is, or was just now, not locked. May sleep. */
-void dir_wait_unlocked(struct inode *dir);
+/* That one's next try: waits until it is not locked, and holds new readers off until
+ * dir_unclaim, after that try. *claimed: NULL, then dir with a reference; dir_unclaim takes either.
+ * 0, or -EINTR as above. May sleep, nothing is locked. */
+int dir_claim(struct inode **claimed, struct inode *dir) __must_check;
+void dir_unclaim(struct inode **claimed);
 /* All unused ones of a super that is going away. */
 void dentry_shrink_super(struct super *s);
 /* Names and parents as they are together at one moment: what is found in

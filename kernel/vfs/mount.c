@@ -5,6 +5,7 @@
  */
 #include "vfs/mount_priv.h"
 
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -433,8 +434,11 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
     *out = list;
     *count = n = mount_copies_gather(top, deep, list, n);
     for (u64 i = 0; i < n; i++) {
-        if (!mount_is_copied(list, i, root))
+        if (!mount_is_copied(list, i, root)) {
+            if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+                return -EINTR; /* it was not looked at */
             continue;
+        }
         list[i].new = mount_clone(list[i].old, i == 0 ? root : list[i].old->root);
         if (!list[i].new)
             return -ENOMEM;

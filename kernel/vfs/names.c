@@ -290,6 +290,7 @@ struct rename {
     struct dir_pair dirs;     /* both NULL: it is one */
     struct dentry *old, *new; /* references, or NULL */
     struct inode *busy;       /* of new, and in use: begin again when it is not */
+    struct inode *claimed;    /* it was: dir_claim */
     bool gone;                /* new was replaced, and other namespaces may have mounts on it */
     unsigned flags;
 };
@@ -445,19 +446,20 @@ static int rename_try(struct rename *r, const struct walk_ctx *ctx, bool *again)
     int err = rename_lock(r);
 
     *again = false;
-    if (err)
-        return err;
-    err = rename_locked(r, ctx);
-    rename_unlock(r);
+    if (!err) {
+        err = rename_locked(r, ctx);
+        rename_unlock(r);
+    }
+    dir_unclaim(&r->claimed);
     if (likely(!r->busy))
         return err;
-    dir_wait_unlocked(r->busy);
+    err = dir_claim(&r->claimed, r->busy);
     r->busy = NULL;
     dentry_put(r->new);
     dentry_put(r->old);
     r->new = r->old = NULL;
-    *again = !thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
-    return -EINTR;
+    *again = !err;
+    return err;
 }
 
 int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
@@ -484,6 +486,7 @@ int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char
     if (!err)
         while (again)
             err = rename_try(&r, ctx, &again);
+    dir_unclaim(&r.claimed);
     if (r.gone)
         mount_drop_on(r.new);
     dentry_put(r.new);

@@ -190,6 +190,9 @@ struct super {
     /* One rename at a time between two directories, so that "is an ancestor of" holds still; made
      * with the root. */
     struct mutex renames;
+    /* Where one takes long, as it copies: taken first, with nothing locked. */
+    bool moves_long;       /* I */
+    struct mutex movers;   /*   */
     struct seqcount moved; /* written under the rename lock, where a dentry gets another parent */
     atomic_t pins;         /* a  takers of dentries off those lists, who put them yet: super_pin */
     bool told;             /* pseudo files have watchers that are told of changes, or had */

@@ -278,10 +278,10 @@ static int names_strip(struct inode *victim)
 {
     struct overlay_node *node = overlay_node(victim);
     struct dentry *upper = overlay_upper(victim);
-    int err = 0;
+    int err = upper ? overlay_is_bare(upper) : 1;
 
-    if (!upper)
-        return 0;
+    if (err)
+        return MIN(err, 0);
     if (overlay_nr_shown(node))
         err = names_set_opaque(upper);
     if (err)
@@ -377,8 +377,9 @@ struct names_move {
     bool cover_old; /* a lower layer shows the old name: whiteout */
     /* In the upper layer, once they are found: references, put when nothing there is locked. */
     struct dentry *real_old, *real_new;
-    struct dir_pair dirs; /* the directories there; both NULL: it is one */
-    struct inode *busy;   /* of real_new, and in use: begin again when it is not */
+    struct dir_pair dirs;  /* the directories there; both NULL: it is one */
+    struct inode *busy;    /* of real_new, and in use: begin again when it is not */
+    struct inode *claimed; /* it was: dir_claim */
 };
 
 /* A directory that lower layers have a part in cannot move: its parts would not follow. The caller
@@ -526,20 +527,21 @@ static int names_move_try(struct names_move *m, bool *again)
         rwlock_write_lock(&one->lock);
     else
         err = dir_pair_lock(&m->dirs);
-    if (err)
-        return err;
-    err = names_move_locked(m, from, to);
-    if (one)
-        rwlock_write_unlock(&one->lock);
-    else
-        dir_pair_unlock(&m->dirs);
+    if (!err) {
+        err = names_move_locked(m, from, to);
+        if (one)
+            rwlock_write_unlock(&one->lock);
+        else
+            dir_pair_unlock(&m->dirs);
+    }
+    dir_unclaim(&m->claimed);
     if (likely(!m->busy))
         return err;
-    dir_wait_unlocked(m->busy);
+    err = dir_claim(&m->claimed, m->busy);
     m->busy = NULL;
     names_put_found(m);
-    *again = !thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE);
-    return -EINTR;
+    *again = !err;
+    return err;
 }
 
 static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
@@ -565,6 +567,7 @@ static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inod
         names_mark_unlinked(victim, !overlay_upper(victim));
     while (again)
         err = names_move_try(&m, &again);
+    dir_unclaim(&m.claimed);
     if (!err && !m.exchange)
         mount_drop_on(m.real_new);
     names_put_found(&m);

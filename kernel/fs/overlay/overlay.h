@@ -14,8 +14,9 @@
  * The content of layers is the overlay's alone while it is mounted; changes behind its back are
  * seen or not, but harm nothing.
  *
- * Lock order: the overlay's rename mutex, an overlay inode's lock, its node->lock, locks of real
- * inodes, the upper file system's rename mutex, under which those are only tried.
+ * Lock order: the overlay's movers, locks of its inodes, its renames, node->lock, locks of real
+ * inodes, the upper file system's renames. Under either renames the locks of inodes of the same
+ * file system are only tried.
  */
 #pragma once
 
@@ -129,6 +130,8 @@ void overlay_list_init(void);
 int overlay_dir_open(struct inode *i, struct file *f);
 /* 0, or -ENOTEMPTY when the merged directory shows anything. */
 int overlay_check_empty(struct inode *dir);
+/* An upper directory has no names, whiteouts neither: 1, 0 or -errno. */
+int overlay_is_bare(struct dentry *upper_dir);
 /* Removes the whiteouts from an upper directory that shows nothing. Takes its lock for one at a
  * time: others wait for the locks of upper directories, and there may be many. */
 int overlay_clear_whiteouts(struct dentry *upper_dir);

@@ -374,6 +374,32 @@ int overlay_check_empty(struct inode *dir)
     return err;
 }
 
+struct bare_look {
+    struct dir_context ctx;
+    bool bare;
+};
+
+static bool bare_emit(struct dir_context *ctx, const char *name, size_t len, u64 ino, unsigned type)
+{
+    struct bare_look *look = container_of(ctx, struct bare_look, ctx);
+
+    look->bare = name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'));
+    return look->bare;
+}
+
+int overlay_is_bare(struct dentry *upper_dir)
+{
+    struct bare_look look = {.ctx.emit = bare_emit, .bare = true};
+    struct file *f;
+    int err = open_dentry(&(struct path){NULL, upper_dir}, O_RDONLY | O_DIRECTORY, &cred_init, &f);
+
+    if (err)
+        return err;
+    err = file_readdir(f, &look.ctx);
+    file_put(f);
+    return err ? err : look.bare;
+}
+
 static int list_clear_whiteout(struct dentry *upper_dir, const struct list_entry *e)
 {
     struct inode *dir = dentry_inode(upper_dir);

@@ -6,11 +6,13 @@
  * (O_TMPFILE), which the upper file system must know.
  */
 #include "fs/overlay/overlay.h"
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 
 #define MS_RDONLY 1
 #define OVERLAY_MAGIC 0x794c7630
@@ -147,7 +149,8 @@ static int overlay_check_upper(const struct overlay *o)
     for (u32 i = 1; i <= o->nr_lower; i++)
         if (overlay_related(up, &o->layer[i]) || overlay_related(&o->work, &o->layer[i]))
             return -ELOOP;
-    return 0;
+    /* of one that is killed they may be related all the same */
+    return thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE) ? -EINTR : 0;
 }
 
 static int overlay_open_layers(struct overlay *o, const struct walk_ctx *ctx,
@@ -306,6 +309,7 @@ static int overlay_mount(const struct fs_type *type, const struct walk_ctx *ctx,
     o->uppers = RB_ROOT;
     o->super.type = type;
     o->super.ops = &overlay_super_ops;
+    o->super.moves_long = true;
     o->super.flags = flags & MS_RDONLY;
     o->super.dev = super_dev_alloc();
     o->super.user_ns = &user_ns_init;
