@@ -314,13 +314,16 @@ static int epoll_ctl_check(const struct file *f, int op, const struct file *targ
     return 0;
 }
 
-/* Until ep is, or was just now, not locked; consumes the reference. 0 or -EINTR. */
+/* Until ep is, or was just now, not locked; consumes the reference. 0 or -EINTR. It is, or is about
+ * to be, watched: now that it is locked it is marked, so that this is waited for once. */
 static int epoll_wait_unlocked(struct epoll *ep)
 {
     int err = mutex_lock_killable(&ep->lock);
 
-    if (!err)
+    if (!err) {
+        WRITE_ONCE(ep->was_watched, true);
         mutex_unlock(&ep->lock);
+    }
     epoll_put(ep);
     return err;
 }

@@ -101,23 +101,42 @@ static int epoll_nest_down(struct nest *nest, struct epoll *ep, int depth)
     return longest;
 }
 
+/* Callbacks that an event of f causes; an epoll that watches it has so many paths above it. A file
+ * that no other one watches costs one look. */
+static unsigned epoll_nest_leaf(struct nest *nest, struct file *f, unsigned above)
+{
+    int longest = 0;
+    unsigned steps;
+
+    nest->looks++;
+    spin_lock(&f->watch_lock);
+    if (f->nr_watchers == 1) {
+        steps = 1 + above;
+    } else {
+        steps = epoll_nest_up(f, EPOLL_LOOKS - MIN(nest->looks, EPOLL_LOOKS), 0, &longest);
+        nest->looks += steps;
+    }
+    spin_unlock(&f->watch_lock);
+    return steps;
+}
+
 /* Would each file below ep still be within EPOLL_STEPS? 0 or -EINVAL. */
 static int epoll_nest_leaves_fit(struct nest *nest, struct epoll *ep)
 {
     struct epoll_item *item;
-    unsigned steps;
-    int err = nest_lock(nest, ep);
+    unsigned above;
+    int err = nest_lock(nest, ep), ignored = 0;
 
     if (err)
         return err;
-    nest->looks++;
+    above = epoll_nest_up(ep->file, EPOLL_PATHS, 0, &ignored);
+    nest->looks += 1 + above;
     for (struct rb_node *n = rb_first(&ep->items); n && !err; n = rb_next(n)) {
         item = rb_entry(n, struct epoll_item, node);
         if (epoll_is(item->file))
             continue;
-        steps = epoll_nest_steps(item->file, EPOLL_LOOKS - MIN(nest->looks, EPOLL_LOOKS));
-        nest->looks += 1 + steps;
-        if (steps + nest->most > EPOLL_STEPS || nest->looks > EPOLL_LOOKS)
+        if (epoll_nest_leaf(nest, item->file, above) + nest->most > EPOLL_STEPS ||
+            nest->looks > EPOLL_LOOKS)
             err = -EINVAL;
     }
     mutex_unlock(&ep->lock);
@@ -130,11 +149,14 @@ static int epoll_nest_leaves_fit(struct nest *nest, struct epoll *ep)
 /* From here on files that ep comes to watch are judged under our lock. */
 static int epoll_nest_mark(struct nest *nest, struct epoll *ep)
 {
-    int err = nest_lock(nest, ep);
+    int err;
 
+    if (READ_ONCE(ep->was_watched))
+        return 0;
+    err = nest_lock(nest, ep);
     if (err)
         return err;
-    ep->was_watched = true;
+    WRITE_ONCE(ep->was_watched, true);
     mutex_unlock(&ep->lock);
     return 0;
 }

@@ -36,11 +36,11 @@
 #define EPOLL_WATCHERS 2048 /* most items of one file */
 
 struct epoll {
-    refcount_t ref;          /* a */
-    struct mutex lock;       /* */
-    struct file *file;       /* I  borrowed: the epoll's own, valid while it has items */
-    struct rb_root items;    /* lock  by (file, fd) */
-    bool was_watched;        /* lock  by another epoll, once; set before that looks at items */
+    refcount_t ref;       /* a */
+    struct mutex lock;    /* */
+    struct file *file;    /* I  borrowed: the epoll's own, valid while it has items */
+    struct rb_root items; /* lock  by (file, fd) */
+    bool was_watched;     /* lock  by another epoll, once; set before that looks at items; stays */
     struct list_node nested; /* epoll_nest_lock  items that watch epolls */
     u64 nest_mark;           /* epoll_nest_lock  the round that nest_below is of */
     int nest_below;          /* epoll_nest_lock */
