@@ -218,6 +218,17 @@ TEST(paths_through_epolls_are_bounded)
 /* ------------------------------------------------------------- many */
 
 #define MANY 6000
+TEST(an_epoll_of_many_files_is_watched_by_many)
+{
+    int inner = epoll_create1(0);
+
+    many_descriptors(2100);
+    for (int i = 0; i < 2000; i++)
+        EXPECT(watch(inner, eventfd(0, 0), EPOLLIN) == 0);
+    for (int i = 0; i < 20; i++)
+        EXPECT(watch(epoll_create1(0), inner, EPOLLIN) == 0);
+}
+
 TEST(epoll_wait_tells_more_than_4096_events)
 {
     struct epoll_event *ev;

@@ -63,7 +63,7 @@ TEST(no_directory_of_a_layer_comes_to_lie_in_itself)
 }
 
 #define MOVERS 4
-#define MOVES 500
+#define MOVES 250
 #define NOREPLACE 1
 #define EXCHANGE 2
 
