@@ -19,8 +19,8 @@ void process_leave_parent_locked(struct process *p);
 /* REQUIRES(proc_lock): NULL leaves. */
 void process_link_group_locked(struct process *p, struct pid *pgrp);
 void process_link_session_locked(struct process *p, struct pid *session);
-/* signal.c: handlers that processes share (CLONE_SIGHAND without CLONE_THREAD). from's become p's,
- * which is new, too: 0 or -ENOMEM. */
+/* signal_action.c: handlers that processes share (CLONE_SIGHAND without CLONE_THREAD). from's
+ * become p's, which is new, too: 0 or -ENOMEM. */
 int sighand_share(struct process *from, struct process *p) __must_check;
 void sighand_put(struct sighand *h);
 void sighand_leave(struct process *p); /* which has ended */
@@ -46,3 +46,16 @@ void futex_task_exit(struct task *t);
 void itimer_process_init(struct process *p);
 void itimer_process_exit(struct process *p);
 void posix_timers_drop(struct process *p);
+
+/* REQUIRES(p->siglock) */
+static inline bool signal_default_ignored(int sig)
+{
+    return SIGMASK(sig) & SIG_IGNORED_BY_DEFAULT;
+}
+
+static inline bool signal_ignored(const struct process *p, int sig)
+{
+    u64 h = p->actions[sig - 1].handler;
+
+    return h == SIG_IGN || (h == SIG_DFL && signal_default_ignored(sig));
+}

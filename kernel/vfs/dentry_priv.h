@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shared between the dentry cache and the lists of its unused names.
+ * Shared between the dentry cache, the lists of its unused names and the climbs.
  */
 #pragma once
 
+#include "sync/seqlock.h"
 #include "vfs/dentry.h"
 
 /* d->lock held, ref 0: takes it out of everything. Returns the parent, whose reference is the
@@ -12,3 +13,7 @@ struct dentry *dentry_kill(struct dentry *d);
 /* d->lock held: on to, and off, the lists of unused names. */
 void dentry_lru_add(struct dentry *d);
 void dentry_lru_remove(struct dentry *d);
+/* Renames, one at a time, and what those see that look without the lock. */
+extern struct spinlock dentry_rename_lock;
+extern struct seqcount dentry_rename_seq;
+#define LOOKS_SPOILED 4 /* by renames: then they wait */
