@@ -75,6 +75,7 @@ struct cgroup {
     u32 cpu_weight;                  /* t */
     u64 oom_since;                   /* a  ns: when its last victim was killed */
     u64 oom_claimed;                 /* a  ns: since when one is being chosen; 0: none is */
+    atomic_t oom_killing;            /* a  kills noted here whose victims are not marked yet */
     struct pseudo_changes changes;   /* of the files *.events */
     struct cgroup *emptied;          /* the next to free, once nothing is charged to it any more */
     struct rcu_head rcu;

@@ -150,7 +150,8 @@ static bool oom_is_dying(struct cgroup *cg, const struct oom_choice *choice)
 
 /* One looks for a victim of cg's at a time, from the look at the scores to the kill, and does not
  * sleep. One that gets no processor for as long as OOM_CHOICE keeps the others out no longer; then
- * oom_note_kill lets one of them kill. 0: it is another's turn. */
+ * oom_note_kill lets one of them kill, and oom_is_killing keeps others from a look before the
+ * victim is seen to die. 0: it is another's turn. */
 static u64 oom_claim(struct cgroup *cg)
 {
     u64 claimed = READ_ONCE(cg->oom_claimed), now = time_ns();
@@ -188,11 +189,20 @@ static bool oom_note_kill(struct cgroup *cg, struct cgroup *all, u64 since)
     return true;
 }
 
+/* A kill that is noted is yet to come. To be asked after oom_since has been read, before the look.
+ */
+static bool oom_is_killing(struct cgroup *cg)
+{
+    return atomic_read(&cg->oom_killing) &&
+           (s64)(time_ns() - READ_ONCE(cg->oom_since)) < (s64)OOM_PATIENCE;
+}
+
 /* `since`: all's oom_since when the look began. REQUIRES `all` to be claimed: cg, or a group below
  * it, where one who looks for cg alone may kill one more. */
 static enum oom_answer oom_in_claimed(struct cgroup *cg, struct cgroup *all, u64 since)
 {
     struct oom_choice choice = {.top = cg};
+    bool ours;
 
     cgroup_for_each_below(cg, oom_measure, &choice);
     DELAYPOINT(oom_measured);
@@ -200,9 +210,15 @@ static enum oom_answer oom_in_claimed(struct cgroup *cg, struct cgroup *all, u64
         return OOM_WAIT;
     if (oom_has_room(cg, all))
         return OOM_FREED;
-    if (choice.best && !oom_note_kill(cg, all, since))
+    atomic_inc(&all->oom_killing);
+    atomic_inc(&cg->oom_killing);
+    ours = !choice.best || oom_note_kill(cg, all, since);
+    if (ours)
+        oom_kill_in(cg, &choice);
+    atomic_dec(&cg->oom_killing);
+    atomic_dec(&all->oom_killing);
+    if (!ours)
         return OOM_WAIT;
-    oom_kill_in(cg, &choice);
     if (choice.killed)
         log_warn("memory of control group %s is full: killed a process",
                  cg->name[0] ? cg->name : "/");
@@ -236,7 +252,9 @@ static bool oom_in(struct cgroup *cg)
     enum oom_answer answer = OOM_WAIT;
 
     if (claim) {
-        answer = cg == &cgroup_root ? oom_machine_claimed(since) : oom_in_claimed(cg, cg, since);
+        if (!oom_is_killing(cg))
+            answer =
+                cg == &cgroup_root ? oom_machine_claimed(since) : oom_in_claimed(cg, cg, since);
         oom_unclaim(cg, claim);
     }
     if (answer == OOM_WAIT)
