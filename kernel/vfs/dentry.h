@@ -65,8 +65,9 @@ void dentry_exchange(struct dentry *a, struct dentry *b);
  * `moved`. Context: may sleep, no rename mutex held. */
 struct dentry *dentry_child_above(const struct dentry *ancestor, struct dentry *d);
 /* The same under the super's rename mutex; false: so far up that others would wait too long.
- * Renames have spoiled so many looks already: after some it goes all the way. */
-#define CLIMB_LOCKED 8192 /* some hundred microseconds */
+ * Renames have spoiled so many looks already: after some it goes farther. */
+#define CLIMB_LOCKED 8192                    /* some hundred microseconds */
+#define CLIMB_LOCKED_MOST (8 * CLIMB_LOCKED) /* some milliseconds */
 #define CLIMBS_SPOILED 16
 bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d, unsigned spoiled,
                                struct dentry **child) __must_check;

@@ -115,7 +115,9 @@ struct dentry *dentry_child_above(const struct dentry *ancestor, struct dentry *
 bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d, unsigned spoiled,
                                struct dentry **child)
 {
-    for (unsigned i = 0; i < CLIMB_LOCKED || spoiled >= CLIMBS_SPOILED; i++, d = d->parent) {
+    unsigned most = spoiled < CLIMBS_SPOILED ? CLIMB_LOCKED : CLIMB_LOCKED_MOST;
+
+    for (unsigned i = 0; i < most; i++, d = d->parent) {
         if (!dentry_is_climbed(d, ancestor))
             continue;
         *child = d != ancestor && d->parent == ancestor ? d : NULL;

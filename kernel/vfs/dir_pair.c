@@ -11,7 +11,7 @@
  *   go is claimed first: readers that come and go could keep it taken for ever.
  * - how the directories lie to each other is looked up under the mutex where that is short; in a
  *   deep tree before, and counts if nothing has been moved meanwhile. Where others' moves keep
- *   spoiling that, all is looked up under the mutex in the end.
+ *   spoiling that, more is looked up under the mutex in the end.
  *
  * Where moves take long (an overlay copies files up), a mutex of their own comes before all that:
  * with a directory locked none waits for them.
@@ -117,8 +117,10 @@ static int dir_pair_lock_all(struct dir_pair *p)
             break;
         }
         cond_yield();
-        if (o.deep)
-            dir_pair_look(p, &o);
+        if (!o.deep)
+            continue;
+        dir_pair_unclaim(&o); /* no reader waits for a climb */
+        dir_pair_look(p, &o);
     }
     dir_pair_unclaim(&o);
     return err;

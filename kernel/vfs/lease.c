@@ -15,6 +15,7 @@
 #include "obj/cred.h"
 #include "obj/poll.h"
 #include "sched/timer.h"
+#include "vfs/pseudo_priv.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
 
@@ -141,6 +142,7 @@ static int lease_drop(struct inode_locks *l, const struct file *f)
     return lease ? 0 : -EAGAIN;
 }
 
+/* Files that the kernel makes up have none: they are the system's, whatever owner they show. */
 int file_lease_set(struct file *f, s32 fd, s32 type)
 {
     struct inode *i = f->inode;
@@ -148,7 +150,7 @@ int file_lease_set(struct file *f, s32 fd, s32 type)
     struct lease *fresh;
     int err;
 
-    if (type < F_RDLCK || type > F_UNLCK || !i || !S_ISREG(i->mode))
+    if (type < F_RDLCK || type > F_UNLCK || !i || !S_ISREG(i->mode) || pseudo_is(i))
         return -EINVAL;
     if (current_cred()->fsuid != i->uid && !capable(CAP_LEASE))
         return -EACCES;

@@ -29,12 +29,14 @@ struct pseudo_node *pseudo_of_file(const struct file *f)
     return f->inode->priv;
 }
 
+bool pseudo_is(const struct inode *i)
+{
+    return i->ops == &pseudo_inode_ops || i->ops == &pseudo_magic_ops;
+}
+
 bool pseudo_file_is(const struct file *f, const struct pseudo_ops *ops)
 {
-    const struct inode *i = f->inode;
-
-    return i && (i->ops == &pseudo_inode_ops || i->ops == &pseudo_magic_ops) &&
-           pseudo_of_inode(i)->ops == ops;
+    return f->inode && pseudo_is(f->inode) && pseudo_of_inode(f->inode)->ops == ops;
 }
 
 /* Consumes the node's reference. */

@@ -322,7 +322,7 @@ struct flock_k {
 };
 int file_lock(struct file *f, void *owner, int cmd, struct flock_k *fl);
 void file_lock_release(struct file *f, void *owner);
-/* F_SETLEASE by the descriptor fd. 0; -EINVAL: no such lease, or no regular file; -EACCES:
+/* F_SETLEASE by the descriptor fd. 0; -EINVAL: no such lease, or no file that holds data; -EACCES:
  * another's file; -EAGAIN: it is open otherwise, or there is none to give back; -ENOLCK; -ENOMEM.
  */
 int file_lease_set(struct file *f, s32 fd, s32 type);

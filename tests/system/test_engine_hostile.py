@@ -182,13 +182,16 @@ def test_lease_on_a_control_group_stops_no_other(engine):
     with open(f"/proc/{pid}/cgroup") as f:
         group = next(line for line in f if line.startswith("0::"))[3:].strip()
     group = os.path.join(engine.group, "bothy", os.path.basename(group))
-    taken, old = [], signal.signal(signal.SIGIO, signal.SIG_IGN)
+    taken, leased, old = [], True, signal.signal(signal.SIGIO, signal.SIG_IGN)
     try:
         for name in ("cgroup.kill", "cgroup.freeze", "cgroup.procs", "cgroup.events"):
             taken.append(os.open(os.path.join(group, name), os.O_RDONLY))
-            fcntl.fcntl(taken[-1], fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            try:
+                fcntl.fcntl(taken[-1], fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            except OSError:  # Bothy has none on such files
+                leased = False
         begun = time.monotonic()
-        expect(api(engine, "POST", f"/containers/{c}/pause")[0], 500)
+        expect(api(engine, "POST", f"/containers/{c}/pause")[0], 500 if leased else 204)
         quick(engine, 1, "pause")
         expect(api(engine, "POST", f"/containers/{c}/kill")[0], 204)
         until(lambda: not api(engine, "GET", f"/containers/{c}/json")[1]["State"]["Running"], "the container ends")

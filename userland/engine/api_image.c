@@ -52,16 +52,18 @@ static char *reference_judge(const char *pattern)
 static bool reference_wanted(const struct json *filters, const char *ref)
 {
     const struct json *refs = json_get(filters, "reference");
+    bool wanted = !refs || !refs->child;
 
-    if (!refs || !refs->child)
+    if (wanted)
         return true;
-    for (const struct json *r = refs->child; r; r = r->next) {
+    filters_enter();
+    for (const struct json *r = refs->child; r && !wanted; r = r->next) {
         const char *text = refs->type == JSON_OBJECT ? r->key : r->str;
 
-        if (text && reference_match(text, ref))
-            return true;
+        wanted = text && reference_match(text, ref);
     }
-    return false;
+    filters_leave();
+    return wanted;
 }
 
 static void image_names(struct jw *w, struct image *img, const struct json *filters)

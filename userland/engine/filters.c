@@ -91,10 +91,12 @@ char *filters_check(const struct json *filters, const char *key, char *(*judge)(
     return why;
 }
 
-/* The list that is being made. Its time is the engine's own: what others take does not count. */
+/* The list that is being made. Its time is the engine's own, for matching: what others take does
+ * not count, nor what the list's writing takes. */
 static struct {
     bool on, late, no_memory;
-    uint64_t end;
+    unsigned matching; /* filters_enter()s */
+    uint64_t since, left;
 } filters_work;
 
 static uint64_t filters_now(void)
@@ -109,13 +111,30 @@ void filters_begin(void)
 {
     filters_work.on = true;
     filters_work.late = filters_work.no_memory = false;
-    filters_work.end = filters_now() + FILTERS_NS;
+    filters_work.matching = 0;
+    filters_work.left = FILTERS_NS;
+}
+
+void filters_enter(void)
+{
+    if (filters_work.matching++ == 0)
+        filters_work.since = filters_now();
+}
+
+void filters_leave(void)
+{
+    uint64_t used;
+
+    if (--filters_work.matching > 0)
+        return;
+    used = filters_now() - filters_work.since;
+    filters_work.left -= used < filters_work.left ? used : filters_work.left;
 }
 
 bool filters_late(void)
 {
-    if (filters_work.on && !filters_work.late)
-        filters_work.late = filters_now() > filters_work.end;
+    if (filters_work.on && filters_work.matching && !filters_work.late)
+        filters_work.late = filters_now() - filters_work.since > filters_work.left;
     return filters_work.late;
 }
 
@@ -152,10 +171,15 @@ static bool filter_match(const struct filter *f, const struct json *list, const 
 bool filters_match(const struct filter *known, size_t n, const struct json *filters,
                    const void *object)
 {
-    for (const struct json *list = filters ? filters->child : NULL; list; list = list->next)
-        if (!filter_match(filter_find(known, n, list->key), list, object))
-            return false;
-    return true;
+    bool match = true;
+
+    if (!filters || !filters->child)
+        return true;
+    filters_enter();
+    for (const struct json *list = filters->child; list && match; list = list->next)
+        match = filter_match(filter_find(known, n, list->key), list, object);
+    filters_leave();
+    return match;
 }
 
 char *filter_label_key(const char *value)

@@ -28,9 +28,11 @@ char *filters_resolve(struct json *filters, const char *key, char *(*meaning)(co
 /* What `judge` has against a value of `key`, to be freed, or NULL. */
 char *filters_check(const struct json *filters, const char *key, char *(*judge)(const char *value));
 /* Around the making of a list: between them nothing matches any more once its filters have taken
- * too long, which filters_end() tells: NULL, or what goes to the client in the list's place, with
- * *status. */
+ * too long, by the time between filters_enter() and filters_leave() (filters_match() has its own),
+ * which filters_end() tells: NULL, or what goes to the client in the list's place, with *status. */
 void filters_begin(void);
+void filters_enter(void);
+void filters_leave(void);
 bool filters_late(void);
 void filters_no_memory(void);
 const char *filters_end(int *status);
