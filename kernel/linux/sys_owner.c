@@ -11,6 +11,19 @@ struct owner_user {
     s32 type, pid;
 };
 
+/* `fresh`, whose reference becomes the file's, is named by current. Returns the former owner's.
+ * REQUIRES(f->watch_lock) */
+static struct pid *file_own_locked(struct file *f, u32 type, struct pid *fresh)
+{
+    struct pid *old = f->owner;
+
+    f->owner = fresh;
+    f->owner_type = type;
+    f->owner_uid = current_cred()->uid;
+    f->owner_euid = current_cred()->euid;
+    return old;
+}
+
 static int file_own(struct file *f, u32 type, s32 nr)
 {
     struct pid *fresh = nr ? pid_find(current_pid_ns(), (u32)nr) : NULL, *old;
@@ -18,11 +31,7 @@ static int file_own(struct file *f, u32 type, s32 nr)
     if (nr && !fresh)
         return -ESRCH;
     spin_lock(&f->watch_lock);
-    old = f->owner;
-    f->owner = fresh;
-    f->owner_type = type;
-    f->owner_uid = current_cred()->uid;
-    f->owner_euid = current_cred()->euid;
+    old = file_own_locked(f, type, fresh);
     spin_unlock(&f->watch_lock);
     if (old)
         pid_put(old);
@@ -40,11 +49,7 @@ static bool file_own_change(struct file *f, const struct pid *from, u32 type, st
     if (changed) {
         if (to)
             pid_get(to);
-        old = f->owner;
-        f->owner = to;
-        f->owner_type = type;
-        f->owner_uid = current_cred()->uid;
-        f->owner_euid = current_cred()->euid;
+        old = file_own_locked(f, type, to);
     }
     spin_unlock(&f->watch_lock);
     if (old)

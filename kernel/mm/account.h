@@ -57,13 +57,13 @@ static inline void account_use(struct account *a, enum account_use use, s64 n)
 }
 extern struct account account_root_memory;
 
-/* Kernel memory. a may be NULL: nobody is charged. 0 or -ENOMEM. */
+/* Kernel memory. a may be NULL: no account pays. 0 or -ENOMEM. */
 int account_charge_kernel(struct account *a, u64 pages) __must_check;
 void account_uncharge_kernel(struct account *a, u64 pages);
 /* The stock is n bytes short: adds whole pages to it; -ENOMEM: puts the n bytes back. */
 int account_stock_fill(struct account *a, u64 n) __must_check;
 void account_stock_trim(struct account *a, s64 stock);
-/* n bytes out of a stock of whole pages. a may be NULL: nobody is charged. 0 or -ENOMEM. */
+/* n bytes out of a stock of whole pages. a may be NULL: no account pays. 0 or -ENOMEM. */
 static inline __must_check int account_charge_bytes(struct account *a, u64 n)
 {
     if (!a || likely(atomic_sub(&a->stock, (s64)n) >= 0))

@@ -378,7 +378,7 @@ static void use_for_ever(void (*use)(void))
     }
 }
 
-/* Whoever waits for the page keeps no other thread from the processor, and can be killed. */
+/* A thread that waits for the page keeps no other thread from the processor, and can be killed. */
 static void use_beside(const char *point, void (*use)(void))
 {
     cpu_set_t one;
