@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Userland: every folder of userland/ but lib/ is one static program, $(OUT)/user/NAME; lib/ is
-# linked into each. They are plain Linux programs: the same files run on Linux and on Bothy.
+# Userland: every folder of userland/ but lib/ and runtime/ is one static program, $(OUT)/user/NAME;
+# what it uses of those two is linked into it. They are plain Linux programs: the same files run on Linux and on Bothy.
 #
 # musl is named file by file: the wrappers have been seen to link another libc in silence.
 
@@ -22,10 +22,10 @@ endif
 musl_link = ld $(USER_LDFLAGS) -o $(1) $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $(2) \
             --start-group $(MUSL_LIB)/libc.a $(LIBGCC) --end-group $(MUSL_LIB)/crtn.o
 
-USER_NAMES := $(filter-out lib,$(patsubst userland/%/,%,$(wildcard userland/*/)))
+USER_NAMES := $(filter-out lib runtime,$(patsubst userland/%/,%,$(wildcard userland/*/)))
 USER_PROGS := $(addprefix $(OUT)/user/,$(USER_NAMES))
 user_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/,$(sort $(shell find userland/$(1) -name '*.[cS]'))))
-USER_LIB_OBJ := $(call user_obj,lib)
+USER_LIB_OBJ := $(call user_obj,lib) $(call user_obj,runtime)
 
 $(OUT)/uobj/%.c.o: %.c
 	@mkdir -p $(@D)

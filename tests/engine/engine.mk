@@ -7,7 +7,7 @@ ASAN_CFLAGS := -std=gnu17 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(
                -fsanitize=address,undefined -fno-sanitize-recover=all -DDEBUG=1
 ASAN_CPPFLAGS := -Iuserland -Ikernel/include -I. -D_GNU_SOURCE
 asan_obj = $(addsuffix .o,$(addprefix build/asan/obj/,$(sort $(shell find $(1) -name '*.c'))))
-ASAN_LIB := $(call asan_obj,userland/lib)
+ASAN_LIB := $(call asan_obj,userland/lib userland/runtime)
 
 build/asan/obj/%.c.o: %.c
 	@mkdir -p $(@D)
@@ -33,4 +33,4 @@ engine-asan: build/asan/user/engine build/asan/user/cli build/asan/unit
 soak-engine: engine-asan
 	tests/engine/soak --seed $(or $(SEED),0) --seconds $(or $(SECONDS),3600)
 
--include $(patsubst %.o,%.d,$(call asan_obj,userland/lib userland/engine userland/cli tests/engine))
+-include $(patsubst %.o,%.d,$(call asan_obj,userland/lib userland/runtime userland/engine userland/cli tests/engine))

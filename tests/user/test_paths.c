@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "lib/inroot.h"
-#include "lib/mount_words.h"
+#include "runtime/mount_words.h"
 #include "lib/str.h"
 #include "lib/tar.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/child.h"
+#include "runtime/child.h"
 
 int run_error(const struct buf *answer)
 {

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "engine/job.h"
-#include "lib/devices.h"
+#include "runtime/devices.h"
 #include "lib/str.h"
 #include "uapi/bpf.h"
 

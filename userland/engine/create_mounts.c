@@ -11,7 +11,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "lib/mount_words.h"
+#include "runtime/mount_words.h"
 #include "lib/str.h"
 #include "lib/tar.h"
 

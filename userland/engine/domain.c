@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The child's half of a start, where it is the engine's: namespaces, and the container's root.
-// What is the same in a VM's guest stands in lib/child.c.
+// What is the same in a VM's guest stands in runtime/child.c.
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 
 #ifndef CLONE_NEWCGROUP

@@ -31,7 +31,7 @@
 
 #include "engine/life.h"
 #include "lib/buf.h"
-#include "lib/child.h"
+#include "runtime/child.h"
 #include "lib/ev.h"
 #include "lib/http.h"
 #include "lib/json.h"

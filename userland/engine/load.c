@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/caps.h"
-#include "lib/child.h"
+#include "runtime/caps.h"
+#include "runtime/child.h"
 #include "lib/decode.h"
 #include "lib/sha256.h"
 #include "lib/str.h"

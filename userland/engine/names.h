@@ -2,6 +2,6 @@
 // Names that clients use for numbers.
 #pragma once
 
-#include "lib/caps.h"
+#include "runtime/caps.h"
 
 int rlimit_parse(const char *name); /* RLIMIT_*, or -1 */

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "engine/job.h"
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 
 #define RUNTIME_VM_VMM "/bin/vmm"

@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 
 #ifndef CLONE_NEWCGROUP

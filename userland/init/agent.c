@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The guest agent: PID 1 of a --runtime vm guest. It runs one application from /rootfs as
-// /boot/files/config.json says, confined as a container is (lib/child.c), and tells the VMM how it
-// went.
+// /boot/files/config.json says, confined as a container is (runtime/child.c), and tells the VMM how
+// it went.
 //
 //   /dev/vport0p1  control, lines: we say "ready US", "started", "error TEXT", "oom" (it was killed
 //                  for want of memory), "exit N"; the VMM says "signal N", "winsize ROWS COLS"

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 #include "init/init.h"
-#include "lib/child.h"
+#include "runtime/child.h"
 
 struct agent {
     int control;

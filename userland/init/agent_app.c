@@ -16,9 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/devices.h"
+#include "runtime/devices.h"
 #include "lib/json.h"
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 
 #ifndef CLONE_NEWCGROUP

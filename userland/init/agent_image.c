@@ -13,7 +13,7 @@
 
 #include "init/agent.h"
 #include "lib/pack_extra.h"
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 
 #define IMAGE_EXTRA_MAX (256u << 20)

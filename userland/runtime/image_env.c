@@ -3,7 +3,7 @@
 //
 // The files are the image's, so untrusted: lines are split by hand, sizes bounded, and a file that
 // cannot be read is an empty one.
-#include "lib/image_env.h"
+#include "runtime/image_env.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 // The program is a binary search over runs of numbers with the same fate: some eight steps for a
 // call, and for a kernel that asks it about every number once to make an allow bitmap. It depends
 // on nothing but the number for all calls but the three that it judges by their arguments.
-#include "lib/child.h"
+#include "runtime/child.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -17,8 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/bpf.h"
-#include "lib/caps.h"
+#include "runtime/bpf.h"
+#include "runtime/caps.h"
 
 #define SECCOMP_LAST 451 /* cachestat: the newest call this policy has an opinion on */
 #define CAP_NEVER 64

@@ -2,7 +2,7 @@
 // A container's own mounts: volumes, tmpfs, and its files of /etc. All end the child on failure.
 #pragma once
 
-#include "lib/child.h"
+#include "runtime/child.h"
 
 /* Mounts all of the room's, and hostname, hosts and resolv.conf of the directory `etc`, below the
  * current directory: the shallow ones first, so that none hides another. */

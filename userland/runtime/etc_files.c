@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/child.h"
+#include "runtime/child.h"
 #include "lib/json.h"
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 
 /* Made anew at each start: the last one's processes may have had it open, and have given the

@@ -5,7 +5,7 @@
 // mounts_finish() takes away what only the set-up needed (writable /proc/sys, a writable root).
 // Targets are resolved inside the root (inroot.h) and mounted on by descriptor: an image must not
 // steer a mount elsewhere. The container's own mounts are volumes.c's.
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,11 +20,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "lib/child.h"
+#include "runtime/child.h"
 #include "lib/inroot.h"
 #include "lib/json.h"
 #include "lib/str.h"
-#include "lib/volumes.h"
+#include "runtime/volumes.h"
 
 void child_mount(struct child *ch, const char *source, const char *target, const char *type,
                  unsigned long flags, const char *data)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "lib/devices.h"
+#include "runtime/devices.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 // From the first volume on, others may change names below us while we look: a target is resolved
 // inside the root, held by a descriptor and mounted on through it (CVE-2021-30465), and what has
 // been mounted there is recognised before it is changed.
-#include "lib/volumes.h"
+#include "runtime/volumes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "lib/inroot.h"
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 #include "lib/tree_copy.h"
 

@@ -7,7 +7,7 @@
 //    limits last of these, since they bind this process as well.
 // 3. no_new_privs, bounding set, the filter while CAP_SYS_ADMIN is there, identity, capabilities.
 // 4. The program is looked for as the user that is to run it.
-#include "lib/child.h"
+#include "runtime/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,11 +28,11 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "lib/caps.h"
-#include "lib/image_env.h"
+#include "runtime/caps.h"
+#include "runtime/image_env.h"
 #include "lib/inroot.h"
 #include "lib/json.h"
-#include "lib/rootfs.h"
+#include "runtime/rootfs.h"
 #include "lib/str.h"
 
 #define CAP_VERSION_3 0x20080522

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Mount words; see mount_words.h.
-#include "lib/mount_words.h"
+#include "runtime/mount_words.h"
 
 #include <stdlib.h>
 #include <string.h>
