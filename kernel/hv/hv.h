@@ -17,7 +17,7 @@
 
 #include "arch/x86/regs.h"
 #include "hv/emul/emul.h"
-#include "hv/hyperv.h"
+#include "hv/regs/hyperv.h"
 #include "lib/atomic.h"
 #include "lib/list.h"
 #include "lib/types.h"

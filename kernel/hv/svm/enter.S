@@ -9,7 +9,7 @@
  * void svm_enter(struct vcpu *vcpu, u64 guest_vmcb_pa, u64 host_vmcb_pa); rax and
  * rsp travel in the VMCB.
  */
-#include "hv/gprs.inc"
+#include "hv/vcpu/gprs.inc"
 
 .text
 .globl svm_enter

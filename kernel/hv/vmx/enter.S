@@ -6,7 +6,7 @@
  * int vmx_enter(struct vcpu *vcpu): 0 after an exit, 1 when VMLAUNCH was refused. rsp travels in
  * the VMCS.
  */
-#include "hv/gprs.inc"
+#include "hv/vcpu/gprs.inc"
 
 .text
 .globl vmx_enter

@@ -6,7 +6,7 @@
  * A chip that has something for a vCPU requests VCPU_REQ_EVENT of it; the vCPU then asks
  * irqchip_pending and, when it can inject, irqchip_ack, whose answer is what counts.
  */
-#include "hv/irqchip_priv.h"
+#include "hv/irq/irqchip_priv.h"
 
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"

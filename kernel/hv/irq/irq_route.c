@@ -4,7 +4,7 @@
  * GSI lie together, so that delivery is two loads and a short loop. Of several GSIs that lead to
  * one pin, the last in the VMM's list is told of the end of its level, as on Linux.
  */
-#include "hv/irqchip_priv.h"
+#include "hv/irq/irqchip_priv.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/slab.h"

@@ -3,7 +3,7 @@
  * The local APICs by ways that hardware does not have: interrupts to many by one hypercall (KVM's
  * and Hyper-V's), and Hyper-V's registers, which spare the guest the APIC's page.
  */
-#include "hv/irqchip_priv.h"
+#include "hv/irq/irqchip_priv.h"
 #include "lib/errno.h"
 
 #define PV_IPI_REFUSED (3UL << 18 | 1UL << 11) /* of the ICR: shorthand, logical */

@@ -15,7 +15,7 @@
  * table of resamplers belongs to chip->lock.
  */
 #include "arch/x86/uaccess.h"
-#include "hv/irqchip_priv.h"
+#include "hv/irq/irqchip_priv.h"
 #include "hv/up.h"
 #include "lib/errno.h"
 #include "lib/string.h"

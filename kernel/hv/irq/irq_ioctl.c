@@ -5,7 +5,7 @@
  * is not split.
  */
 #include "arch/x86/uaccess.h"
-#include "hv/irqchip_priv.h"
+#include "hv/irq/irqchip_priv.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/slab.h"

@@ -9,7 +9,7 @@
 #include "arch/x86/time.h"
 #include "arch/x86/uaccess.h"
 #include "dev/chrdev.h"
-#include "hv/irqchip_priv.h"
+#include "hv/irq/irqchip_priv.h"
 #include "hv/up.h"
 #include "lib/err.h"
 #include "lib/log.h"
