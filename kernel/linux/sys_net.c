@@ -5,7 +5,7 @@
  */
 #include "linux/sys.h"
 #include "linux/sys_net.h"
-#include "net/net.h"
+#include "net/core/ns.h"
 #include "net/socket.h"
 #include "proc/task.h"
 

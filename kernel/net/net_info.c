@@ -4,7 +4,7 @@
  * columns that netstat, ifconfig and lsof take apart. There is one interface, which counts nothing.
  */
 #include "lib/string.h"
-#include "net/inet_priv.h"
+#include "net/ip/inet_priv.h"
 #include "obj/cred.h"
 #include "vfs/pseudo.h"
 

@@ -4,7 +4,7 @@
  */
 #include "lib/log.h"
 #include "lib/string.h"
-#include "net/socket_priv.h"
+#include "net/core/sock.h"
 #include "obj/cred.h"
 #include "sched/timer.h"
 

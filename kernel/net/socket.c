@@ -7,7 +7,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/socket_priv.h"
+#include "net/core/sock.h"
 #include "obj/cred.h"
 #include "obj/pid.h"
 #include "obj/up.h"

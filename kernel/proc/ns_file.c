@@ -9,7 +9,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/net.h"
+#include "net/core/ns.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/nsset_priv.h"

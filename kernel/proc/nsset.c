@@ -7,7 +7,7 @@
 #include "container/cgroup.h"
 #include "lib/err.h"
 #include "mm/slab.h"
-#include "net/net.h"
+#include "net/core/ns.h"
 #include "proc/fdtable.h"
 #include "proc/fs_context.h"
 #include "proc/proc_priv.h"

@@ -5,7 +5,7 @@
  */
 #include "lib/err.h"
 #include "lib/string.h"
-#include "net/net.h"
+#include "net/core/ns.h"
 #include "proc/nsset.h"
 #include "proc/procfs.h"
 

@@ -5,7 +5,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "net/net.h"
+#include "net/core/ns.h"
 #include "net/socket.h"
 #include "obj/file.h"
 #include "obj/cred.h"

@@ -8,7 +8,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/inet_priv.h"
+#include "net/ip/inet_priv.h"
 #include "vm/iov.h"
 
 #define UDP_MAX 65507U

@@ -12,7 +12,7 @@
  * Lock order: unix_flight_lock, then u->lock of one socket after the other.
  */
 #include "lib/log.h"
-#include "net/unix_priv.h"
+#include "net/unix/unix_priv.h"
 
 /* Sockets and files looked at for one message: where there are more it is refused as well, for all
  * others who send sockets wait meanwhile. A listener has as many connections waiting for it as

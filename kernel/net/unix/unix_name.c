@@ -6,7 +6,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/unix_priv.h"
+#include "net/unix/unix_priv.h"
 
 #define SUN_HEAD 2 /* bytes before the path */
 

@@ -12,7 +12,7 @@
 #pragma once
 
 #include "lib/rbtree.h"
-#include "net/unix_priv.h"
+#include "net/unix/unix_priv.h"
 
 #define IPPROTO_IP 0
 #define IPPROTO_TCP 6

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "lib/errno.h"
-#include "net/net.h"
+#include "net/core/ns.h"
 #include "net/socket.h"
 #include "obj/cred.h"
 #include "obj/file.h"

@@ -4,7 +4,7 @@
  */
 #include "lib/log.h"
 #include "mm/slab.h"
-#include "net/net.h"
+#include "net/core/ns.h"
 #include "obj/cred.h"
 
 struct net_ns net_ns_init;

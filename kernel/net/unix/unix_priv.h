@@ -13,7 +13,7 @@
 #pragma once
 
 #include "lib/list.h"
-#include "net/socket_priv.h"
+#include "net/core/sock.h"
 #include "vfs/vfs.h"
 
 struct cred;

@@ -8,7 +8,7 @@
 #include "lib/log.h"
 #include "lib/random.h"
 #include "mm/slab.h"
-#include "net/inet_priv.h"
+#include "net/ip/inet_priv.h"
 #include "sched/thread.h"
 
 #define INET_PORTS (INET_PORT_LAST - INET_PORT_FIRST + 1)

@@ -5,7 +5,7 @@
 #include "arch/x86/uaccess.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "net/socket_priv.h"
+#include "net/core/sock.h"
 #include "obj/cred.h"
 
 enum {
