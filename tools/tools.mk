@@ -60,8 +60,8 @@ check: check-abi check-format check-layers check-gcc check-clang
 check-format:
 	@tools/check-format
 
-check-layers: $(KERNEL_OBJ)
-	@tools/check-layers $(OUT)/obj
+check-layers: $(KERNEL_OBJ) $(USER_PROGS)
+	@tools/check-layers $(OUT)/obj $(OUT)/uobj
 
 # The kernel's gcc pass is the build of its objects.
 check-gcc: $(KERNEL_OBJ)

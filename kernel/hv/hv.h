@@ -164,7 +164,6 @@ struct hv_ops {
 /* In the order of emul_seg_nr, then these. */
 enum hv_segment { HV_SEG_TR = EMUL_SEGS, HV_SEG_LDT, HV_SEGMENTS };
 
-extern const struct hv_ops hv_svm_ops, hv_vmx_ops;
 extern const struct hv_ops *hv_ops; /* NULL: this machine has none; hv_why says why */
 extern const char *hv_why;
 /* Guests may execute out of small nested entries only: on this CPU a large one that is made smaller

@@ -25,6 +25,7 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/up.h"
 #include "hv/svm/svm_priv.h"
+#include "hv/up.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"

@@ -15,6 +15,7 @@
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
+#include "hv/up.h"
 #include "hv/vmx/vmx_priv.h"
 #include "lib/errno.h"
 #include "lib/log.h"
