@@ -68,7 +68,7 @@ static void virtio_mmio_put64(struct virtio_mmio *v, unsigned reg, u64 value)
     virtio_mmio_put(v, reg + 4, (u32)(value >> 32));
 }
 
-static int virtio_mmio_queue_set(struct virtio_device *dev, struct virtq *q)
+static int virtio_mmio_queue_set(struct virtio_device *dev, struct vring *q)
 {
     struct virtio_mmio *v = virtio_mmio_of(dev);
     u32 max;

@@ -58,7 +58,7 @@ struct vport {
     bool made;            /* d  its queues and locks exist */
     bool open;            /* d */
     enum vport_host host; /* d */
-    struct virtq in, out; /* d */
+    struct vring in, out; /* d */
     struct vport_buffer rx[BUFFERS], tx[BUFFERS];
     struct vport_buffer *current; /* r  partly read */
     bool filled;                  /* r  rx buffers were allocated */
@@ -70,7 +70,7 @@ static struct vconsole {
     struct spinlock lock;
     struct virtio_device *dev;
     unsigned nr_ports;
-    struct virtq in, out;
+    struct vring in, out;
     char *control; /* a page of buffers, both ways */
     struct vport ports[PORTS_MAX];
 } vconsole;
@@ -87,7 +87,7 @@ static void vport_send_locked(u32 port, u16 event, u16 value)
 {
     struct vport_event *e;
     u32 unused;
-    void *done = virtq_take(&vconsole.out, &unused);
+    void *done = vring_take(&vconsole.out, &unused);
     static unsigned used;
 
     if (!done) {
@@ -97,7 +97,7 @@ static void vport_send_locked(u32 port, u16 event, u16 value)
     }
     e = done;
     *e = (struct vport_event){port, event, value};
-    if (virtq_add(&vconsole.out, e, sizeof(*e), false, e) == 0)
+    if (vring_add(&vconsole.out, e, sizeof(*e), false, e) == 0)
         vconsole.dev->ops->notify(vconsole.dev, QUEUE_CONTROL_OUT);
 }
 
@@ -124,14 +124,14 @@ static void vport_control_in_locked(void)
     char *buf;
     bool any = false;
 
-    while ((buf = virtq_take(&vconsole.in, &len))) {
+    while ((buf = vring_take(&vconsole.in, &len))) {
         struct vport_event e;
 
         if (len >= sizeof(e)) {
             e = *(struct vport_event *)buf;
             vport_event_locked(&e);
         }
-        any = virtq_add(&vconsole.in, buf, CONTROL_SIZE, true, buf) == 0;
+        any = vring_add(&vconsole.in, buf, CONTROL_SIZE, true, buf) == 0;
     }
     if (any)
         vconsole.dev->ops->notify(vconsole.dev, QUEUE_CONTROL_IN);
@@ -163,7 +163,7 @@ static struct vport_buffer *vport_received(struct vport *port, bool *end)
     if (buf)
         return buf;
     spin_lock_irqsave(&vconsole.lock, &flags);
-    buf = virtq_take(&port->in, &len);
+    buf = vring_take(&port->in, &len);
     if (buf) {
         buf->len = len;
         buf->done = 0;
@@ -190,7 +190,7 @@ static void vport_offer(struct vport *port, struct vport_buffer *buf)
     u64 flags;
 
     spin_lock_irqsave(&vconsole.lock, &flags);
-    if (virtq_add(&port->in, buf->data, PAGE_SIZE, true, buf) == 0)
+    if (vring_add(&port->in, buf->data, PAGE_SIZE, true, buf) == 0)
         vconsole.dev->ops->notify(vconsole.dev, port->in.index);
     spin_unlock_irqrestore(&vconsole.lock, flags);
 }
@@ -247,7 +247,7 @@ static struct vport_buffer *vport_free_buffer(struct vport *port)
     u32 unused;
 
     spin_lock_irqsave(&vconsole.lock, &flags);
-    while ((buf = virtq_take(&port->out, &unused)))
+    while ((buf = vring_take(&port->out, &unused)))
         buf->busy = false;
     spin_unlock_irqrestore(&vconsole.lock, flags);
     for (unsigned i = 0; i < BUFFERS && !found; i++)
@@ -286,7 +286,7 @@ static ssize_t vport_send(struct vport *port, struct vport_buffer *buf, struct i
     if (n == 0)
         return -EFAULT;
     spin_lock_irqsave(&vconsole.lock, &flags);
-    err = virtq_add(&port->out, buf->data, (u32)n, false, buf);
+    err = vring_add(&port->out, buf->data, (u32)n, false, buf);
     if (!err) {
         buf->busy = true;
         vconsole.dev->ops->notify(vconsole.dev, port->out.index);
@@ -422,10 +422,10 @@ VPORT(4);
 static int vport_make(struct vport *port, u32 id)
 {
     unsigned queue = id ? 2 * id + 2 : 0;
-    int err = virtq_create(vconsole.dev, &port->in, queue, 8);
+    int err = vring_create(vconsole.dev, &port->in, queue, 8);
 
     if (!err)
-        err = virtq_create(vconsole.dev, &port->out, queue + 1, 8);
+        err = vring_create(vconsole.dev, &port->out, queue + 1, 8);
     if (err)
         return err;
     port->id = id;
@@ -450,9 +450,9 @@ static int vconsole_start(struct virtio_device *dev)
     vconsole.control = page_alloc_virt(0, PA_ZERO);
     if (!vconsole.control)
         return -ENOMEM;
-    err = virtq_create(dev, &vconsole.in, QUEUE_CONTROL_IN, CONTROL_BUFFERS);
+    err = vring_create(dev, &vconsole.in, QUEUE_CONTROL_IN, CONTROL_BUFFERS);
     if (!err)
-        err = virtq_create(dev, &vconsole.out, QUEUE_CONTROL_OUT, CONTROL_BUFFERS);
+        err = vring_create(dev, &vconsole.out, QUEUE_CONTROL_OUT, CONTROL_BUFFERS);
     for (u32 i = 0; i < vconsole.nr_ports && !err; i++)
         err = vport_make(&vconsole.ports[i], i);
     if (err)
@@ -461,7 +461,7 @@ static int vconsole_start(struct virtio_device *dev)
     dev->ops->ready(dev);
     spin_lock_irqsave(&vconsole.lock, &flags);
     for (unsigned i = 0; i < CONTROL_BUFFERS && !err; i++)
-        err = virtq_add(&vconsole.in, vport_control_buffer(i), CONTROL_SIZE, true,
+        err = vring_add(&vconsole.in, vport_control_buffer(i), CONTROL_SIZE, true,
                         vport_control_buffer(i));
     dev->ops->notify(dev, QUEUE_CONTROL_IN);
     vport_send_locked(0, EV_DEVICE_READY, 1);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The list of virtio devices, and the driver's side of a split virtqueue (virtio 1.1, 2.6).
+ * The list of virtio devices, and the driver's side of a split vringueue (virtio 1.1, 2.6).
  *
  * One page holds a ring: 16-byte descriptors at 0, the available ring behind them, the used ring at
- * USED_AT. With VIRTQ_MAX requests that is 1024 + 134 and 518 bytes.
+ * USED_AT. With VRING_MAX requests that is 1024 + 134 and 518 bytes.
  */
 #include "dev/virtio.h"
 
@@ -17,14 +17,14 @@
 #define DESC_WRITE 2
 #define DEVICES_MAX 8
 
-struct virtq_desc {
+struct vring_desc {
     u64 addr;
     u32 len;
     u16 flags;
     u16 next;
 };
 
-struct virtq_used {
+struct vring_used {
     u32 id, len;
 };
 
@@ -47,18 +47,18 @@ struct virtio_device *virtio_find(u32 id, unsigned nth)
     return NULL;
 }
 
-int virtq_create(struct virtio_device *dev, struct virtq *q, unsigned index, unsigned num)
+int vring_create(struct virtio_device *dev, struct vring *q, unsigned index, unsigned num)
 {
     char *ring;
     int err;
 
-    ASSERT(num > 0 && num <= VIRTQ_MAX && (num & (num - 1)) == 0);
+    ASSERT(num > 0 && num <= VRING_MAX && (num & (num - 1)) == 0);
     ring = page_alloc_virt(0, PA_ZERO);
     if (!ring)
         return -ENOMEM;
-    *q = (struct virtq){.index = index, .num = num, .nr_free = (u16)num};
-    q->desc = (struct virtq_desc *)ring;
-    q->avail = (volatile u16 *)(ring + num * sizeof(struct virtq_desc));
+    *q = (struct vring){.index = index, .num = num, .nr_free = (u16)num};
+    q->desc = (struct vring_desc *)ring;
+    q->avail = (volatile u16 *)(ring + num * sizeof(struct vring_desc));
     q->used = (volatile u16 *)(ring + USED_AT);
     for (unsigned i = 0; i < num; i++)
         q->next[i] = (u16)(i + 1);
@@ -68,10 +68,10 @@ int virtq_create(struct virtio_device *dev, struct virtq *q, unsigned index, uns
     return err;
 }
 
-int virtq_add(struct virtq *q, void *buf, u32 len, bool device_writes, void *token)
+int vring_add(struct vring *q, void *buf, u32 len, bool device_writes, void *token)
 {
     u16 at = q->free_head;
-    struct virtq_desc *desc = &q->desc[at];
+    struct vring_desc *desc = &q->desc[at];
 
     if (q->broken)
         return -EIO;
@@ -92,9 +92,9 @@ int virtq_add(struct virtq *q, void *buf, u32 len, bool device_writes, void *tok
     return 0;
 }
 
-void *virtq_take(struct virtq *q, u32 *written)
+void *vring_take(struct vring *q, u32 *written)
 {
-    const volatile struct virtq_used *ring = (const volatile struct virtq_used *)(q->used + 2);
+    const volatile struct vring_used *ring = (const volatile struct vring_used *)(q->used + 2);
     u16 index = __atomic_load_n((u16 *)&q->used[1], __ATOMIC_ACQUIRE);
     u32 id;
     void *token;

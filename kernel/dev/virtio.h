@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Virtio devices (virtio 1.1) as a driver sees them: a device that some transport found, and split
- * virtqueues whose requests are single buffers. The host behind a device is not trusted: lengths
+ * vringueues whose requests are single buffers. The host behind a device is not trusted: lengths
  * and indices it returns are checked, and a device that breaks the rules is not asked again.
  */
 #pragma once
@@ -14,9 +14,9 @@
 #define VIRTIO_F_VERSION_1 (1ULL << 32)
 
 /* One queue. Not locked: the driver's own lock guards it. */
-struct virtq {
+struct vring {
     unsigned index, num;
-    struct virtq_desc *desc; /* the ring's page holds descriptors, available and used rings */
+    struct vring_desc *desc; /* the ring's page holds descriptors, available and used rings */
     volatile u16 *avail;
     volatile u16 *used;
     u16 free_head, nr_free, next_avail, last_used;
@@ -25,7 +25,7 @@ struct virtq {
     void *tokens[64];
     bool broken;
 };
-#define VIRTQ_MAX 64
+#define VRING_MAX 64
 
 struct virtio_device;
 struct virtio_ops {
@@ -33,7 +33,7 @@ struct virtio_ops {
     /* Negotiates; false: the device refuses them. */
     bool (*accept)(struct virtio_device *dev, u64 features);
     /* Tells the device of the queue; 0, -ENOENT (it has no such queue), -EINVAL. */
-    int (*queue_set)(struct virtio_device *dev, struct virtq *q);
+    int (*queue_set)(struct virtio_device *dev, struct vring *q);
     void (*notify)(struct virtio_device *dev, unsigned queue);
     void (*ready)(struct virtio_device *dev);
     void (*reset)(struct virtio_device *dev);
@@ -54,9 +54,9 @@ int virtio_register(struct virtio_device *dev);
 struct virtio_device *virtio_find(u32 id, unsigned nth);
 
 /* Makes the ring, of at most num requests, and gives it to the device. -ENOMEM, or queue_set's. */
-int virtq_create(struct virtio_device *dev, struct virtq *q, unsigned index,
+int vring_create(struct virtio_device *dev, struct vring *q, unsigned index,
                  unsigned num) __must_check;
 /* Adds one buffer (physically contiguous). -ENOSPC: the queue is full; -EIO: broken. */
-int virtq_add(struct virtq *q, void *buf, u32 len, bool device_writes, void *token) __must_check;
+int vring_add(struct vring *q, void *buf, u32 len, bool device_writes, void *token) __must_check;
 /* A request that the device finished: its token, and how much it wrote; NULL: none. */
-void *virtq_take(struct virtq *q, u32 *written);
+void *vring_take(struct vring *q, u32 *written);
