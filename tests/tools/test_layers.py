@@ -184,6 +184,10 @@ def test_a_number_goes_down_with_its_circle():
             "kernel/proc: its largest circle is 3 files now: lower its number", compiled=True)
 
 
+def test_objects_of_test_programs_are_passed_over():
+    accepted({"userland/lib/a.c": "void f(void) {}\n", "tests/hv/b.c": "void f(void); void g(void) { f(); }\n"}, compiled=True)
+
+
 def test_circles_are_listed_largest_first():
     with Tree({**ring("kernel/tty", 3), "kernel/tty/g.c": "void h(void); void g(void) { h(); }\n",
                "kernel/tty/h.c": "void g(void); void h(void) { g(); }\n",

@@ -41,7 +41,7 @@ class Tree:
         compilers, made = [], set()
         for path in self.files:
             if path.endswith(".c"):
-                place = "uobj" if path.startswith("userland/") else "obj"
+                place = "uobj" if path.startswith(("userland/", "tests/hv/")) else "obj"
                 out = self.path(f"{place}/{path}.o")
                 os.makedirs(os.path.dirname(out), exist_ok=True)
                 compilers.append(subprocess.Popen(["gcc", "-w", "-fno-builtin", "-c", self.path(path), "-o", out]))
