@@ -185,7 +185,9 @@ def test_a_number_goes_down_with_its_circle():
 
 
 def test_objects_of_test_programs_are_passed_over():
-    accepted({"userland/lib/a.c": "void f(void) {}\n", "tests/hv/b.c": "void f(void); void g(void) { f(); }\n"}, compiled=True)
+    accepted({"userland/lib/a.c": "void f(void) {}\n", "tests/hv/b.c": "void f(void); void g(void) { f(); }\n",
+              "kernel/mm/a.c": "void high(void); void a(void) { high(); }\n", "kernel/vm/b.c": "void high(void) {}\n",
+              "kernel/mm/up.h": "void high(void);\n"}, compiled=True)
 
 
 def test_circles_are_listed_largest_first():
