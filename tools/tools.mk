@@ -35,38 +35,73 @@ gdb:
 	@gdb -q -ex 'target remote :1234' $(KERNEL)
 
 
-# --- make check: format, layers, warnings under both compilers --------------------------------
+# --- make check: what a machine can tell of the sources ----------------------------------------
 
-# One syntax pass per folder and compiler: a compiler takes many files at once.
+# A pass of a compiler over one file leaves a stamp, so that only what changed is looked at again.
 KERNEL_C := $(filter %.c,$(KERNEL_SRC))
 USER_C := $(sort $(shell find userland -name '*.c'))
+KERNEL_H := $(sort $(shell find boot kernel drivers container tests/kernel -name '*.h'))
+USER_H := $(sort $(shell find userland -name '*.h'))
+CHECKED := $(OUT)/check
+CHECK_RULES := Makefile kernel/kernel.mk userland/userland.mk tools/tools.mk
+CLANG_STAMPS := $(addprefix $(CHECKED)/clang/,$(addsuffix .ok,$(KERNEL_C) $(USER_C)))
+HEADER_STAMPS := $(foreach c,gcc clang,$(addprefix $(CHECKED)/alone-$(c)/,$(addsuffix .ok,$(KERNEL_H) $(USER_H))))
 
-# $(call syntax,COMPILER,CPPFLAGS,CFLAGS,SOURCES)
-syntax = printf '%s\n' $(4) | xargs -r -n 25 -P 2 \
-         $(1) $(subst $(shell $(CC) -print-file-name=include),$(shell $(1) -print-file-name=include),$(2)) \
-         $(3) -fsyntax-only
+# $(call for_compiler,COMPILER,CPPFLAGS): with that one's own headers.
+for_compiler = $(1) $(subst $(CC_INCLUDE),$(shell $(1) -print-file-name=include),$(2))
+# $(call check_pass,COMPILER AND FLAGS,FILE): no code is made.
+check_pass = mkdir -p $(@D) && $(1) -fsyntax-only -MMD -MP -MF $@.d -MT $@ $(2) && touch $@
 
-.PHONY: abi-report check-abi
+ifneq ($(findstring check,$(MAKECMDGOALS)),)
+CC_INCLUDE := $(shell $(CC) -print-file-name=include)
+CLANG_KERNEL := $(call for_compiler,clang,$(KERNEL_CPPFLAGS)) $(KERNEL_CFLAGS)
+CLANG_USER := $(call for_compiler,clang,$(USER_CPPFLAGS)) $(USER_CFLAGS)
+GCC_KERNEL := $(call for_compiler,gcc,$(KERNEL_CPPFLAGS)) $(KERNEL_CFLAGS)
+GCC_USER := $(call for_compiler,gcc,$(USER_CPPFLAGS)) $(USER_CFLAGS)
+-include $(CLANG_STAMPS:=.d) $(HEADER_STAMPS:=.d)
+endif
+
+$(CHECKED)/clang/userland/%.ok: userland/% $(CHECK_RULES)
+	@$(call check_pass,$(CLANG_USER),$<)
+$(CHECKED)/clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
+	@$(call check_pass,$(CLANG_KERNEL),$<)
+
+# A header includes what it needs.
+$(CHECKED)/alone-gcc/userland/%.ok: userland/% $(CHECK_RULES)
+	@$(call check_pass,$(GCC_USER) -include $<,-x c /dev/null)
+$(CHECKED)/alone-gcc/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
+	@$(call check_pass,$(GCC_KERNEL) -include $<,-x c /dev/null)
+$(CHECKED)/alone-clang/userland/%.ok: userland/% $(CHECK_RULES)
+	@$(call check_pass,$(CLANG_USER) -include $<,-x c /dev/null)
+$(CHECKED)/alone-clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
+	@$(call check_pass,$(CLANG_KERNEL) -include $<,-x c /dev/null)
+
+.PHONY: abi-report check check-all check-abi check-format check-layers check-gcc check-clang check-headers check-static
 abi-report:
 	@tools/abi-report
+
+check:
+	@$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) check-all
+	@echo 'check: all clean'
+
+check-all: check-abi check-format check-layers check-gcc check-clang check-headers check-static
 
 check-abi:
 	@tools/abi-report --check
 
-.PHONY: check check-layers check-format check-gcc check-clang
-check: check-abi check-format check-layers check-gcc check-clang
-	@echo 'check: all clean'
-
 check-format:
-	@tools/check-format
+	@tools/check-format --since $(CHECKED)/format
 
 check-layers: $(KERNEL_OBJ) $(USER_PROGS)
 	@tools/check-layers $(OUT)/obj $(OUT)/uobj
 
-# The kernel's gcc pass is the build of its objects.
-check-gcc: $(KERNEL_OBJ)
-	@$(call syntax,gcc,$(USER_CPPFLAGS),$(USER_CFLAGS),$(USER_C))
+# gcc's pass over the sources is the build.
+check-gcc: $(KERNEL_OBJ) $(USER_PROGS)
 
-check-clang: $(KERNEL_GEN)
-	@$(call syntax,clang,$(KERNEL_CPPFLAGS),$(KERNEL_CFLAGS),$(KERNEL_C))
-	@$(call syntax,clang,$(USER_CPPFLAGS),$(USER_CFLAGS),$(USER_C))
+check-clang: $(CLANG_STAMPS)
+
+check-headers: $(HEADER_STAMPS)
+
+# The programs of the image, and what tests are built.
+check-static: $(USER_PROGS)
+	@tools/check-static $(OUT)/user $(wildcard $(OUT)/tests build/tests)

@@ -10,7 +10,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [os.path.join(ROOT, "tests/system"), os.path.join(ROOT, "tools")]
-from suite import expect, main  # noqa: F401  (for those that import this)
+from suite import expect, expect_in, main  # noqa: F401  (for those that import this)
 
 
 class Tree:
