@@ -7,10 +7,6 @@
 #include "lib/types.h"
 
 struct file;
-struct hv_ops;
-
-/* svm/ and vmx/: the two ways to run a guest. */
-extern const struct hv_ops hv_svm_ops, hv_vmx_ops;
 
 /* A close-on-exec descriptor of the current process for f, whose reference it takes; -EMFILE drops
  * it. */

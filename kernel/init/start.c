@@ -15,7 +15,7 @@
 #include "arch/x86/up.h"
 #include "debug/debug.h"
 #include "fs/initramfs/initramfs.h"
-#include "hv/hv.h"
+#include "hv/vcpu/cpus.h"
 #include "init/init.h"
 #include "lib/errno.h"
 #include "lib/format.h"

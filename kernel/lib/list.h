@@ -63,6 +63,16 @@ static inline void list_del(struct list_node *n)
     list_init(n);
 }
 
+/* Walks the list: for short ones. */
+static inline unsigned list_len(const struct list_node *head)
+{
+    unsigned n = 0;
+
+    for (const struct list_node *p = head->next; p != head; p = p->next)
+        n++;
+    return n;
+}
+
 /* Moves all of `from` to the back of `to`. */
 static inline void list_splice_tail(struct list_node *to, struct list_node *from)
 {

@@ -82,10 +82,10 @@ def test_folders_of_net_have_ranks():
 
 
 def test_folders_of_hv_have_ranks():
-    refused({"kernel/hv/emul/a.c": '#include "hv/hv.h"\n', "kernel/hv/hv.h": ""}, "kernel/hv/hv.h")
-    refused({"kernel/hv/run/a.c": '#include "hv/svm/b.h"\n', "kernel/hv/svm/b.h": ""}, "kernel/hv/svm/b.h")
+    refused({"kernel/hv/emul/a.c": '#include "hv/vcpu/b.h"\n', "kernel/hv/vcpu/b.h": ""}, "kernel/hv/vcpu/b.h")
+    refused({"kernel/hv/svm/a.c": '#include "hv/run/b.h"\n', "kernel/hv/run/b.h": ""}, "kernel/hv/run/b.h")
     refused({"kernel/hv/vmx/a.c": '#include "hv/svm/b.h"\n', "kernel/hv/svm/b.h": ""}, "kernel/hv/svm/b.h")
-    accepted({"kernel/hv/svm/a.c": '#include "hv/hv.h"\n', "kernel/hv/hv.h": '#include "hv/emul/b.h"\n',
+    accepted({"kernel/hv/svm/a.c": '#include "hv/vcpu/c.h"\n', "kernel/hv/vcpu/c.h": '#include "hv/emul/b.h"\n',
               "kernel/hv/emul/b.h": ""})
 
 

@@ -6,12 +6,13 @@
  *
  * Such a file holds the VM, or the vCPU's own file, until it is closed.
  */
-#include "hv/hv.h"
+#include "hv/file/file.h"
 #include "hv/up.h"
 #include "lib/err.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "obj/file.h"
 
 #define STATS_NAME 48
 #define STATS_MAX 8

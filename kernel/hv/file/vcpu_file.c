@@ -3,12 +3,15 @@
  * A vCPU as a file: its ioctls, its run area, its life. It holds a reference of its VM, and is
  * found by others through vm->vcpus until its descriptor is closed.
  */
-#include "arch/x86/switch.h"
-#include "hv/hv.h"
+#include "hv/file/file.h"
+#include "hv/irq/irqchip.h"
+#include "hv/regs/regs.h"
+#include "hv/run/run.h"
 #include "hv/up.h"
 #include "lib/err.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "obj/file.h"
 
 /* What a guest runs is its thread's own time: put off, all of it would be owed at the first exit to
  * the program. */

@@ -5,7 +5,7 @@
  */
 #include "arch/x86/switch.h"
 #include "arch/x86/uaccess.h"
-#include "hv/hv.h"
+#include "hv/file/file.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/slab.h"

@@ -180,9 +180,6 @@ s64 irqchip_ioctl(struct vm *vm, unsigned cmd, u64 arg)
     struct irqchip *whole = chip && !chip->split ? chip : NULL;
 
     switch (cmd) {
-    case KVM_IRQFD:
-    case KVM_IOEVENTFD:
-        return vm_eventfd_ioctl(vm, cmd, arg);
     case KVM_IRQ_LINE:
     case KVM_IRQ_LINE_STATUS:
         return chip ? irqchip_ioctl_line(vm, arg, cmd == KVM_IRQ_LINE_STATUS) : -ENXIO;

@@ -113,87 +113,16 @@ static void irqchip_lapic_timer(struct timer *t)
     spin_unlock_irqrestore(&iv->chip->lock, flags);
 }
 
-/* ------------------------------------------------------------- lines and messages */
-
-int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data)
-{
-    struct apic_msg msg;
-    int err = apic_msg_from_msi(address, data, false, &msg);
-
-    return err ? err : apic_send(&chip->bus, &msg, NULL);
-}
-
-static bool irqchip_merge(u8 *sources, enum irq_source source, bool high)
-{
-    *sources = (u8)(high ? *sources | 1U << source : *sources & ~(1U << source));
-    return *sources != 0;
-}
-
-static int irqchip_set_route(struct irqchip *chip, const struct irq_route *r,
-                             enum irq_source source, bool high)
-{
-    switch ((enum irq_route_kind)r->kind) {
-    case IRQ_ROUTE_PIC:
-        high = irqchip_merge(&chip->pic_sources[r->pin], source, high);
-        return pic_set_line(&chip->pic, r->pin, high);
-    case IRQ_ROUTE_IOAPIC:
-        high = irqchip_merge(&chip->ioapic_sources[r->pin], source, high);
-        return ioapic_set_line(&chip->ioapic, r->pin, high);
-    case IRQ_ROUTE_MSI:
-        return high ? irqchip_send_msi_locked(chip, r->address, r->data) : -1;
-    }
-    return -1;
-}
-
-int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi, bool high)
-{
-    const struct irq_table *t = chip->table;
-    int sum = -1;
-
-    if (gsi >= t->gsis)
-        return -1;
-    for (u32 i = t->first[gsi]; i < t->first[gsi + 1]; i++) {
-        int n = irqchip_set_route(chip, &t->routes[i], source, high);
-
-        if (n >= 0)
-            sum = sum < 0 ? n : sum + n;
-    }
-    return sum;
-}
-
-int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high)
-{
-    struct irqchip *chip = vm->irqchip;
-    u64 flags;
-    int n;
-
-    spin_lock_irqsave(&chip->lock, &flags);
-    n = irqchip_set_pin_locked(chip, source, gsi, high);
-    spin_unlock_irqrestore(&chip->lock, flags);
-    return n;
-}
-
-int irqchip_set_line(struct vm *vm, u32 gsi, bool high)
-{
-    return irqchip_drive(vm, IRQ_SOURCE_USER, gsi, high);
-}
-
-static void irqchip_ended(struct irqchip *chip, enum irq_route_kind kind, u32 pin)
-{
-    s16 gsi = chip->table->pin_gsi[kind][pin];
-
-    if (gsi >= 0)
-        irqfd_ended_locked(chip, (u32)gsi);
-}
+/* ------------------------------------------------------------- the chips' call-backs */
 
 static void irqchip_ioapic_ack(void *ctx, u32 pin)
 {
-    irqchip_ended(ctx, IRQ_ROUTE_IOAPIC, pin);
+    irq_pin_ended_locked(ctx, IRQ_ROUTE_IOAPIC, pin);
 }
 
 static void irqchip_pic_ack(void *ctx, u32 irq)
 {
-    irqchip_ended(ctx, IRQ_ROUTE_PIC, irq);
+    irq_pin_ended_locked(ctx, IRQ_ROUTE_PIC, irq);
 }
 
 static void irqchip_pic_output(void *ctx, bool high)
@@ -256,8 +185,8 @@ int irqchip_create(struct vm *vm, bool split)
     spinlock_init(&chip->lock, RANK_SCHED, IRQ_LOCK_ORDER, "irqchip");
     chip->vm = vm;
     chip->split = split;
-    for (u32 i = 0; i < IRQ_RESAMPLE_BUCKETS; i++)
-        list_init(&chip->resamplers[i]);
+    for (u32 i = 0; i < IRQ_WATCH_BUCKETS; i++)
+        list_init(&chip->watches[i]);
     chip->bus = (struct apic_bus){.cpus = chip->lapics};
     pic_init(&chip->pic, irqchip_pic_output, irqchip_pic_ack, chip);
     ioapic_init(&chip->ioapic, &chip->bus, irqchip_ioapic_ack, chip);

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
 #include "hv/emul/ioapic.h"
 #include "hv/emul/lapic.h"
 #include "hv/emul/pic.h"
@@ -18,9 +18,8 @@
 #include "sync/spinlock.h"
 
 #define IRQ_LOCK_ORDER 100
-#define IRQ_ROUTES_MAX 4096 /* and GSIs */
 #define PIC_PINS 16
-#define IRQ_RESAMPLE_BUCKETS 256
+#define IRQ_WATCH_BUCKETS 256
 
 /* Who drives a pin; a pin is high while one of them holds it high. */
 enum irq_source { IRQ_SOURCE_USER, IRQ_SOURCE_PIT, IRQ_SOURCE_IRQFD, IRQ_SOURCE_RESAMPLE };
@@ -42,6 +41,14 @@ struct irq_table {
     u32 nr;
     u32 *first; /* by GSI: where its routes start; behind routes */
     struct irq_route routes[];
+};
+
+/* Is told of the end of a GSI's level, with chip->lock held and interrupts off; the line has
+ * fallen. Guests can cause it at every instruction: constant time. */
+struct irq_watch {
+    struct list_node node; /* q */
+    u32 gsi;               /* I */
+    void (*ended)(struct irq_watch *w);
 };
 
 /* q chip->lock · I immutable */
@@ -68,8 +75,8 @@ struct irqchip {
     struct irq_table *table;              /* q */
     struct pit pit;                       /* q */
     struct timer pit_timer;
-    bool has_pit, speaker, dead;                       /* q */
-    struct list_node resamplers[IRQ_RESAMPLE_BUCKETS]; /* q  by GSI; eventfd.c */
+    bool has_pit, speaker, dead;                 /* q */
+    struct list_node watches[IRQ_WATCH_BUCKETS]; /* q  by GSI */
 };
 
 static inline struct irq_vcpu *irqchip_vcpu(struct vcpu *v)
@@ -77,10 +84,16 @@ static inline struct irq_vcpu *irqchip_vcpu(struct vcpu *v)
     return v->vm->irqchip->vcpus[v->id];
 }
 
-/* irqchip.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 nobody.
- */
+/* lines.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 none. */
 int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi, bool high);
 int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data);
+void irq_pin_ended_locked(struct irqchip *chip, enum irq_route_kind kind, u32 pin);
+/* One a GSI at most; the caller looks first. */
+struct irq_watch *irq_watch_find_locked(struct irqchip *chip, u32 gsi);
+void irq_watch_add_locked(struct irqchip *chip, struct irq_watch *w);
+void irq_watch_remove_locked(struct irqchip *chip, struct irq_watch *w); /* its level falls */
+/* An edge (source IRQFD), or a level held until its end (RESAMPLE). irq-safe. */
+int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high);
 
 /* irq_route.c */
 struct irq_table *irq_table_default(void);
@@ -89,10 +102,3 @@ int irq_table_build(const struct kvm_irq_routing_entry *entries, u32 nr, struct 
 struct irq_table *irq_table_empty(void);
 bool irq_table_has_pins(const struct irq_table *table);
 void irq_table_free(struct irq_table *table);
-
-/* eventfd.c; chip->lock held. The guest has ended a level of this GSI. Constant time: guests can
- * cause it at every instruction. */
-void irqfd_ended_locked(struct irqchip *chip, u32 gsi);
-
-/* The irqfd side: an edge (source IRQFD), or a level held until its end (RESAMPLE). irq-safe. */
-int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high);

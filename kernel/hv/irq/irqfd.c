@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Doorbells without a trip to the VMM: an irqfd turns a signalled eventfd into an interrupt, an
- * ioeventfd turns a guest's write into a signal of an eventfd.
+ * KVM_IRQFD: a signalled eventfd is an interrupt, without a trip to the VMM.
  *
  * An irqfd's waiter is called under the eventfd's queue lock, which lies below the irqchip's, so it
  * only queues a job; the job drives the line. Each entry holds a reference of its eventfd until it
@@ -24,8 +23,6 @@
 #include "obj/poll.h"
 #include "sched/work.h"
 
-#define EVENTFDS_MAX 1024 /* of each kind, per VM */
-
 struct irqfd {
     struct list_node node;     /* eventfd_lock */
     struct list_node resample; /* eventfd_lock */
@@ -39,39 +36,20 @@ struct irqfd {
 };
 
 struct irq_resampler {
-    struct list_node node; /* chip->lock */
+    struct irq_watch watch; /* chip->lock */
     struct vm *vm;
     struct list_node irqfds; /* eventfd_lock */
-    u32 gsi;
     struct work work;
 };
 
-struct ioeventfd {
-    struct list_node node; /* eventfd_lock */
-    struct file *file;
-    u64 addr, data;
-    u32 len; /* 0: any */
-    bool port, match;
-};
-
-void vm_eventfds_init(struct vm *vm)
+void vm_irqfds_init(struct vm *vm)
 {
     spinlock_init(&vm->eventfd_lock, RANK_HV, 1, "eventfds");
-    list_init(&vm->ioeventfds);
     list_init(&vm->irqfds);
 }
 
-static unsigned eventfd_list_len(const struct list_node *head)
-{
-    unsigned n = 0;
-
-    for (const struct list_node *p = head->next; p != head; p = p->next)
-        n++;
-    return n;
-}
-
 /* A descriptor's eventfd, with a reference. */
-static int eventfd_of_fd(int fd, struct file **out)
+int hv_eventfd_of(int fd, struct file **out)
 {
     struct file *f = up_fd_file(fd);
 
@@ -113,30 +91,10 @@ static bool irqfd_wake(struct waiter *w, u32 events)
 
 /* ------------------------------------------------------------- the end of a level */
 
-static struct list_node *resampler_bucket(struct irqchip *chip, u32 gsi)
+/* chip->lock held: signalling as many eventfds as a VMM likes is a job's. */
+static void resampler_ended(struct irq_watch *w)
 {
-    return &chip->resamplers[gsi % IRQ_RESAMPLE_BUCKETS];
-}
-
-/* chip->lock held. */
-static struct irq_resampler *resampler_find(struct irqchip *chip, u32 gsi)
-{
-    struct irq_resampler *r;
-
-    list_for_each (r, resampler_bucket(chip, gsi), node)
-        if (r->gsi == gsi)
-            return r;
-    return NULL;
-}
-
-void irqfd_ended_locked(struct irqchip *chip, u32 gsi)
-{
-    struct irq_resampler *r = resampler_find(chip, gsi);
-
-    if (!r)
-        return;
-    irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, gsi, false);
-    work_queue(workq_system, &r->work);
+    work_queue(workq_system, &container_of(w, struct irq_resampler, watch)->work);
 }
 
 /* One eventfd of those that hang on it, and moves it to the end of the list; with a reference. */
@@ -165,7 +123,7 @@ static void resampler_run(struct work *w)
     unsigned turns;
 
     spin_lock(&r->vm->eventfd_lock);
-    turns = eventfd_list_len(&r->irqfds);
+    turns = list_len(&r->irqfds);
     spin_unlock(&r->vm->eventfd_lock);
     while (turns--) {
         struct file *f = resampler_next(r);
@@ -181,23 +139,26 @@ static void resampler_run(struct work *w)
 /* vm->lock held, as for all changes. */
 static struct irq_resampler *resampler_get(struct vm *vm, u32 gsi)
 {
-    struct irq_resampler *r = kzalloc(sizeof(*r)), *other;
+    struct irq_resampler *r = kzalloc(sizeof(*r));
+    struct irq_watch *other;
     u64 flags;
 
     if (!r)
         return NULL;
     r->vm = vm;
-    r->gsi = gsi;
+    r->watch.gsi = gsi;
+    r->watch.ended = resampler_ended;
     list_init(&r->irqfds);
     work_init(&r->work, resampler_run);
     spin_lock_irqsave(&vm->irqchip->lock, &flags);
-    other = resampler_find(vm->irqchip, gsi);
+    other = irq_watch_find_locked(vm->irqchip, gsi);
     if (!other)
-        list_add_tail(resampler_bucket(vm->irqchip, gsi), &r->node);
+        irq_watch_add_locked(vm->irqchip, &r->watch);
     spin_unlock_irqrestore(&vm->irqchip->lock, flags);
-    if (other)
-        kfree(r);
-    return other ? other : r;
+    if (!other)
+        return r;
+    kfree(r);
+    return container_of(other, struct irq_resampler, watch);
 }
 
 static void resampler_add(struct irq_resampler *r, struct irqfd *i)
@@ -223,8 +184,7 @@ static void resampler_remove(struct irqfd *i)
     if (!last)
         return;
     spin_lock_irqsave(&chip->lock, &flags);
-    list_del(&r->node);
-    irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, r->gsi, false);
+    irq_watch_remove_locked(chip, &r->watch);
     spin_unlock_irqrestore(&chip->lock, flags);
     work_flush(workq_system, &r->work);
     kfree(r);
@@ -255,7 +215,7 @@ static int irqfd_publish(struct irqfd *i)
     list_for_each (other, &vm->irqfds, node)
         if (other->file == i->file)
             err = -EBUSY;
-    if (!err && eventfd_list_len(&vm->irqfds) >= EVENTFDS_MAX)
+    if (!err && list_len(&vm->irqfds) >= VM_EVENTFDS_MAX)
         err = -ENOSPC;
     if (!err)
         list_add_tail(&vm->irqfds, &i->node);
@@ -273,11 +233,11 @@ static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *arg)
         return -ENOMEM;
     *i = (struct irqfd){.vm = vm, .gsi = arg->gsi, .waiter.wake = irqfd_wake};
     work_init(&i->work, irqfd_run);
-    err = eventfd_of_fd((int)arg->fd, &i->file);
+    err = hv_eventfd_of((int)arg->fd, &i->file);
     if (err)
         goto free;
     if (arg->flags & KVM_IRQFD_FLAG_RESAMPLE) {
-        err = eventfd_of_fd((int)arg->resamplefd, &i->ended);
+        err = hv_eventfd_of((int)arg->resamplefd, &i->ended);
         if (err)
             goto put;
     }
@@ -321,7 +281,7 @@ static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *arg)
 {
     struct irqfd *i;
     struct file *f;
-    int err = eventfd_of_fd((int)arg->fd, &f);
+    int err = hv_eventfd_of((int)arg->fd, &f);
 
     if (err)
         return err;
@@ -332,7 +292,7 @@ static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *arg)
     return 0;
 }
 
-static int irqfd_ioctl(struct vm *vm, u64 arg)
+int vm_irqfd_ioctl(struct vm *vm, u64 arg)
 {
     struct kvm_irqfd r;
     int err;
@@ -349,118 +309,7 @@ static int irqfd_ioctl(struct vm *vm, u64 arg)
     return err;
 }
 
-/* ------------------------------------------------------------- ioeventfd */
-
-static bool ioeventfd_collides(const struct ioeventfd *a, const struct ioeventfd *b)
-{
-    return a->port == b->port && a->addr == b->addr && (!a->len || !b->len || a->len == b->len) &&
-           (!a->match || !b->match || a->data == b->data);
-}
-
-static bool ioeventfd_equal(const struct ioeventfd *a, const struct ioeventfd *b)
-{
-    return a->file == b->file && a->port == b->port && a->addr == b->addr && a->len == b->len &&
-           a->match == b->match && (!a->match || a->data == b->data);
-}
-
-static int ioeventfd_add(struct vm *vm, const struct ioeventfd *wanted)
-{
-    struct ioeventfd *io = kmemdup(wanted, sizeof(*wanted)), *other;
-    int err = 0;
-
-    if (!io)
-        return -ENOMEM;
-    spin_lock(&vm->eventfd_lock);
-    list_for_each (other, &vm->ioeventfds, node)
-        if (ioeventfd_collides(other, io))
-            err = -EEXIST;
-    if (!err && eventfd_list_len(&vm->ioeventfds) >= EVENTFDS_MAX)
-        err = -ENOSPC;
-    if (!err) {
-        file_get(io->file);
-        list_add_tail(&vm->ioeventfds, &io->node);
-    }
-    spin_unlock(&vm->eventfd_lock);
-    if (err)
-        kfree(io);
-    return err;
-}
-
-static int ioeventfd_remove(struct vm *vm, const struct ioeventfd *wanted)
-{
-    struct ioeventfd *io, *found = NULL;
-
-    spin_lock(&vm->eventfd_lock);
-    list_for_each (io, &vm->ioeventfds, node)
-        if (ioeventfd_equal(io, wanted))
-            found = io;
-    if (found)
-        list_del(&found->node);
-    spin_unlock(&vm->eventfd_lock);
-    if (!found)
-        return -ENOENT;
-    file_put(found->file);
-    kfree(found);
-    return 0;
-}
-
-static int ioeventfd_ioctl(struct vm *vm, u64 arg)
-{
-    struct kvm_ioeventfd r;
-    struct ioeventfd wanted;
-    int err;
-
-    if (copy_in(&r, (const void __user *)arg, sizeof(r)))
-        return -EFAULT;
-    if (r.flags & ~7U || r.len > 8 || (r.len & (r.len - 1)) || r.addr + r.len < r.addr)
-        return -EINVAL;
-    if (!r.len && (r.flags & KVM_IOEVENTFD_FLAG_DATAMATCH))
-        return -EINVAL;
-    wanted = (struct ioeventfd){.addr = r.addr,
-                                .len = r.len,
-                                .data = r.datamatch,
-                                .port = r.flags & KVM_IOEVENTFD_FLAG_PIO,
-                                .match = r.flags & KVM_IOEVENTFD_FLAG_DATAMATCH};
-    err = eventfd_of_fd(r.fd, &wanted.file);
-    if (err)
-        return err;
-    err = r.flags & KVM_IOEVENTFD_FLAG_DEASSIGN ? ioeventfd_remove(vm, &wanted)
-                                                : ioeventfd_add(vm, &wanted);
-    file_put(wanted.file);
-    return err;
-}
-
-int ioeventfd_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len)
-{
-    struct ioeventfd *io;
-    u64 value = 0;
-    int err = -EOPNOTSUPP;
-
-    if (len > sizeof(value))
-        return -EOPNOTSUPP;
-    memcpy(&value, data, len);
-    spin_lock(&vm->eventfd_lock);
-    list_for_each (io, &vm->ioeventfds, node) {
-        if (io->port != port || io->addr != addr || (io->len && io->len != len))
-            continue;
-        if (io->match && io->data != value)
-            continue;
-        eventfd_signal(io->file, 1); /* a counter that is full has been signalled */
-        err = 0;
-        break;
-    }
-    spin_unlock(&vm->eventfd_lock);
-    return err;
-}
-
-/* ------------------------------------------------------------- both */
-
-s64 vm_eventfd_ioctl(struct vm *vm, unsigned cmd, u64 arg)
-{
-    return cmd == KVM_IRQFD ? irqfd_ioctl(vm, arg) : ioeventfd_ioctl(vm, arg);
-}
-
-void vm_eventfds_destroy(struct vm *vm)
+void vm_irqfds_destroy(struct vm *vm)
 {
     while (!list_empty(&vm->irqfds)) {
         struct irqfd *i = container_of(vm->irqfds.next, struct irqfd, node);
@@ -468,12 +317,5 @@ void vm_eventfds_destroy(struct vm *vm)
         list_del(&i->node);
         irqfd_free(i);
         cond_yield();
-    }
-    while (!list_empty(&vm->ioeventfds)) {
-        struct ioeventfd *io = container_of(vm->ioeventfds.next, struct ioeventfd, node);
-
-        list_del(&io->node);
-        file_put(io->file);
-        kfree(io);
     }
 }

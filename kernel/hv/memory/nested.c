@@ -11,7 +11,7 @@
  * Tables are charged to the domain of the vCPU that made them, and freed when they become empty,
  * after the flush: a CPU may still walk them.
  */
-#include "hv/hv.h"
+#include "hv/memory/memory.h"
 
 #include "arch/x86/uaccess.h"
 
@@ -172,7 +172,7 @@ static void vm_empty_slot(struct vm *vm, struct memslot *s)
 
 int vm_memory_init(struct vm *vm)
 {
-    int err = pgtable_init(&vm->npt, hv_pt_format);
+    int err = pgtable_init(&vm->npt, hv_ops->tables);
 
     if (err)
         return err;
@@ -423,7 +423,7 @@ static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
     e = vm_make_entry(vm, gpa.v, large);
     if (!e)
         return -ENOMEM;
-    WRITE_ONCE(*e, hv_pt_format->leaf(HPA(pa), prot, large));
+    WRITE_ONCE(*e, hv_ops->tables->leaf(HPA(pa), prot, large));
     if (s->dirty && (access & FAULT_WRITE))
         slot_mark_dirty(s, gpa);
     return 0;

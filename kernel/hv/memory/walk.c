@@ -9,7 +9,7 @@
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
-#include "hv/hv.h"
+#include "hv/memory/memory.h"
 #include "lib/errno.h"
 
 #define PDPTE_RESERVED (PTE_NX | 0x1e6UL) /* PAE paging, SDM 4.4.1: the top level has no rights */

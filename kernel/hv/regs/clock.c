@@ -12,7 +12,8 @@
  */
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"
-#include "hv/hv.h"
+#include "hv/memory/memory.h"
+#include "hv/regs/regs.h"
 #include "lib/string.h"
 #include "sched/timer.h"
 
@@ -31,11 +32,6 @@ struct pvclock_page {
 struct pvclock_wall {
     u32 version, sec, nsec;
 };
-
-u64 vcpu_tsc(struct vcpu *v)
-{
-    return rdtsc() + v->tsc_offset;
-}
 
 /* ------------------------------------------------------------- the counter */
 

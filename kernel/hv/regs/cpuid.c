@@ -11,8 +11,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/switch.h"
-#include "hv/hv.h"
-#include "lib/errno.h"
+#include "hv/regs/regs.h"
 #include "lib/string.h"
 
 #define BIT(n) (1U << (n))

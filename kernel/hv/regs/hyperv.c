@@ -10,7 +10,9 @@
 #include "arch/x86/time.h"
 #include "arch/x86/uaccess.h"
 #include "hv/emul/lapic.h"
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
+#include "hv/memory/memory.h"
+#include "hv/regs/regs.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 

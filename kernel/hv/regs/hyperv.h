@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Hyper-V's interface for guests, as KVM offers it: registers (hyperv.c), time (hyperv_time.c),
- * hypercalls (hyperv_call.c). A guest has it when its CPUID says so (vcpu->hyperv).
+ * hypercalls (run/hyperv_call.c). A guest has it when its CPUID says so (vcpu->hyperv).
  *
  * Lock order: vcpu->lock, hyperv.lock, the address space's locks.
  */
 #pragma once
 
 #include "lib/types.h"
-#include "sched/mutex.h"
 
-struct vm;
 struct vcpu;
 
 /* Registers. */
@@ -53,29 +51,6 @@ struct vcpu;
 #define HYPERV_CPUID_REGISTERS 0x40000003u
 #define HYPERV_CPUID_HINTS 0x40000004u
 #define HYPERV_SIGNATURE 0x31237648u /* "Hv#1" */
-#define HYPERV_CRASH_DATA 5
-
-/* A guest's CPUID of it. r: the vCPU's thread */
-struct hyperv_cpuid {
-    bool on;                       /* r  it has the signature */
-    bool enforced;                 /* r  what the rest does not show is not there */
-    u32 registers, more_registers; /* r  leaf 3, eax and edx */
-    u32 hints, spins;              /* r  leaf 4, eax and ebx */
-};
-
-/* What the vCPUs of a VM share. h lock to change · a atomic */
-struct hyperv_vm {
-    struct mutex lock;
-    u64 os_id;                    /* h+a  0: hypercalls are not Hyper-V's */
-    u64 hypercall;                /* h */
-    u64 crash[HYPERV_CRASH_DATA]; /* h  what the guest says of its end */
-    u64 crash_ctl;                /* h */
-    u64 tsc_page;                 /* h+a  the register: address, and bit 0 */
-    bool tsc_valid;               /* h  the page tells the time, with these */
-    u64 tsc_scale, tsc_offset;    /* h */
-    u64 tsc_base;                 /* h  and vm->tsc_offset as it was for them */
-    u32 tsc_sequence;             /* h  the last number that a page has had */
-};
 
 /* ---- hyperv.c ---- */
 s64 hv_hyperv_cpuid(u64 arg); /* KVM_GET_SUPPORTED_HV_CPUID */
@@ -89,6 +64,3 @@ u64 hyperv_time_locked(struct vcpu *vcpu); /* in 100 ns */
 void hyperv_time_publish_locked(struct vcpu *vcpu);
 /* As above, where the guest has one; takes the lock. */
 void vcpu_hyperv_clock_update(struct vcpu *vcpu);
-
-/* ---- hyperv_call.c ---- */
-int vcpu_hyperv_call(struct vcpu *vcpu); /* as vcpu_handle_exit */

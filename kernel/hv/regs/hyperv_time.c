@@ -11,8 +11,8 @@
  */
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"
-#include "hv/hv.h"
-#include "lib/errno.h"
+#include "hv/memory/memory.h"
+#include "hv/regs/regs.h"
 #include "lib/string.h"
 
 #define PAGE_ENABLED 1UL

@@ -7,7 +7,7 @@
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
-#include "hv/hv.h"
+#include "hv/regs/regs.h"
 #include "lib/errno.h"
 #include "mm/slab.h"
 

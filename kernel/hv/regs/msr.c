@@ -9,7 +9,8 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/regs.h"
 #include "hv/emul/lapic.h"
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
+#include "hv/regs/regs.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -30,8 +31,6 @@
 #define EFER_FFXSR (1UL << 14)
 #define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR)
 #define UCODE_REV (1UL << 32)
-#define PLATFORM_CPUID_FAULT (1UL << 31)
-#define MISC_CPUID_FAULT 1UL
 
 COUNTER(hv_unknown_msrs);
 

@@ -8,7 +8,8 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/switch.h"
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
+#include "hv/regs/regs.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 
@@ -26,7 +27,7 @@
 
 /* The bits that the host has, which are those that hv_supported_cpuid offers, less what this
  * guest's CPUID hides. */
-static u64 state_cr4_known(const struct vcpu *v)
+static u64 sregs_cr4_known(const struct vcpu *v)
 {
     u64 known = CR4_BASE;
 
@@ -39,13 +40,13 @@ static u64 state_cr4_known(const struct vcpu *v)
     return known & ~v->hidden_cr4;
 }
 
-static bool state_cr0_valid(u64 cr0)
+static bool sregs_cr0_valid(u64 cr0)
 {
     return !(cr0 & ~CR0_KNOWN) && !((cr0 & CR0_NW) && !(cr0 & CR0_CD)) &&
            !((cr0 & CR0_PG) && !(cr0 & CR0_PE));
 }
 
-static bool state_cr3_valid(u64 cr3)
+static bool sregs_cr3_valid(u64 cr3)
 {
     return !(cr3 >> 52);
 }
@@ -53,12 +54,12 @@ static bool state_cr3_valid(u64 cr3)
 /* ------------------------------------------------------------- control registers, one at a time */
 
 /* Paging on with LME set enters long mode, paging off leaves it. */
-static int state_set_cr0(struct vcpu *v, u64 cr0)
+static int sregs_set_cr0(struct vcpu *v, u64 cr0)
 {
     u64 old = hv_ops->get_cr(v, 0), cr4 = hv_ops->get_cr(v, 4), efer = v->efer;
     struct kvm_segment cs;
 
-    if (!state_cr0_valid(cr0 & CR0_KNOWN) || cr0 >> 32)
+    if (!sregs_cr0_valid(cr0 & CR0_KNOWN) || cr0 >> 32)
         return -EINVAL;
     cr0 = (cr0 & CR0_KNOWN) | CR0_ET;
     if ((cr0 & CR0_PG) && !(old & CR0_PG) && (efer & EFER_LME)) {
@@ -81,25 +82,25 @@ static int state_set_cr0(struct vcpu *v, u64 cr0)
     return 0;
 }
 
-static int state_set_cr3(struct vcpu *v, u64 cr3)
+static int sregs_set_cr3(struct vcpu *v, u64 cr3)
 {
     u64 cr4 = hv_ops->get_cr(v, 4);
 
     if (cr4 & CR4_PCIDE)
         cr3 &= ~CR3_NO_FLUSH;
-    if (v->efer & EFER_LMA ? !state_cr3_valid(cr3) : cr3 >> 32 != 0)
+    if (v->efer & EFER_LMA ? !sregs_cr3_valid(cr3) : cr3 >> 32 != 0)
         return -EINVAL;
     hv_ops->set_cr(v, 3, cr3);
     hv_ops->tlb_flush(v);
     return 0;
 }
 
-static int state_set_cr4(struct vcpu *v, u64 cr4)
+static int sregs_set_cr4(struct vcpu *v, u64 cr4)
 {
     u64 old = hv_ops->get_cr(v, 4);
     bool lma = v->efer & EFER_LMA;
 
-    if (cr4 & ~state_cr4_known(v))
+    if (cr4 & ~sregs_cr4_known(v))
         return -EINVAL;
     if (lma && !(cr4 & CR4_PAE))
         return -EINVAL;
@@ -115,14 +116,14 @@ int vcpu_set_cr(struct vcpu *v, unsigned nr, u64 value)
 {
     switch (nr) {
     case 0:
-        return state_set_cr0(v, value);
+        return sregs_set_cr0(v, value);
     case 2:
         hv_ops->set_cr(v, 2, value);
         return 0;
     case 3:
-        return state_set_cr3(v, value);
+        return sregs_set_cr3(v, value);
     case 4:
-        return state_set_cr4(v, value);
+        return sregs_set_cr4(v, value);
     case 8:
         if (value & ~15UL)
             return -EINVAL;
@@ -138,7 +139,7 @@ int vcpu_set_cr(struct vcpu *v, unsigned nr, u64 value)
 /* ------------------------------------------------------------- KVM_GET_SREGS, KVM_SET_SREGS */
 
 /* Where each segment lies in struct kvm_sregs. */
-static const u32 state_segments[HV_SEGMENTS] = {
+static const u32 sregs_segments[HV_SEGMENTS] = {
     [EMUL_ES] = offsetof(struct kvm_sregs, es),   [EMUL_CS] = offsetof(struct kvm_sregs, cs),
     [EMUL_SS] = offsetof(struct kvm_sregs, ss),   [EMUL_DS] = offsetof(struct kvm_sregs, ds),
     [EMUL_FS] = offsetof(struct kvm_sregs, fs),   [EMUL_GS] = offsetof(struct kvm_sregs, gs),
@@ -149,7 +150,7 @@ void vcpu_get_sregs(struct vcpu *v, struct kvm_sregs *out)
 {
     memset(out, 0, sizeof(*out));
     for (unsigned i = 0; i < HV_SEGMENTS; i++)
-        hv_ops->get_segment(v, i, (struct kvm_segment *)((u8 *)out + state_segments[i]));
+        hv_ops->get_segment(v, i, (struct kvm_segment *)((u8 *)out + sregs_segments[i]));
     hv_ops->get_table(v, false, &out->gdt);
     hv_ops->get_table(v, true, &out->idt);
     out->cr0 = hv_ops->get_cr(v, 0);
@@ -165,20 +166,20 @@ void vcpu_get_sregs(struct vcpu *v, struct kvm_sregs *out)
         out->interrupt_bitmap[v->user_irq / 64] |= 1UL << (v->user_irq % 64);
 }
 
-static bool state_sregs_valid(const struct vcpu *v, const struct kvm_sregs *s)
+static bool sregs_valid(const struct vcpu *v, const struct kvm_sregs *s)
 {
     const u64 efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | 1UL << 14;
 
-    if ((s->efer & ~efer) || (s->cr4 & ~state_cr4_known(v)) || !state_cr0_valid(s->cr0) ||
+    if ((s->efer & ~efer) || (s->cr4 & ~sregs_cr4_known(v)) || !sregs_cr0_valid(s->cr0) ||
         s->cr8 > 15)
         return false;
     if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG))
-        return (s->cr4 & CR4_PAE) && (s->efer & EFER_LMA) && state_cr3_valid(s->cr3);
+        return (s->cr4 & CR4_PAE) && (s->efer & EFER_LMA) && sregs_cr3_valid(s->cr3);
     /* Not in long mode: no 64-bit code. */
     return !(s->efer & EFER_LMA) && !s->cs.l;
 }
 
-static s32 state_bitmap_vector(const struct kvm_sregs *s)
+static s32 sregs_bitmap_vector(const struct kvm_sregs *s)
 {
     for (unsigned i = 0; i < 256; i++)
         if (s->interrupt_bitmap[i / 64] >> (i % 64) & 1)
@@ -187,15 +188,15 @@ static s32 state_bitmap_vector(const struct kvm_sregs *s)
 }
 
 /* All but the interrupt. */
-static int state_set_sregs_common(struct vcpu *v, const struct kvm_sregs *in)
+static int sregs_set_common(struct vcpu *v, const struct kvm_sregs *in)
 {
-    if (!state_sregs_valid(v, in))
+    if (!sregs_valid(v, in))
         return -EINVAL;
     /* The one step that may be refused comes first. */
     if (in->apic_base != v->apic_base && vcpu_set_msr(v, MSR_IA32_APIC_BASE, in->apic_base, true))
         return -EINVAL;
     for (unsigned i = 0; i < HV_SEGMENTS; i++)
-        hv_ops->set_segment(v, i, (const struct kvm_segment *)((const u8 *)in + state_segments[i]));
+        hv_ops->set_segment(v, i, (const struct kvm_segment *)((const u8 *)in + sregs_segments[i]));
     hv_ops->set_table(v, false, &in->gdt);
     hv_ops->set_table(v, true, &in->idt);
     vcpu_set_efer(v, in->efer);
@@ -213,10 +214,10 @@ static int state_set_sregs_common(struct vcpu *v, const struct kvm_sregs *in)
 
 int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
 {
-    int err = state_set_sregs_common(v, in);
+    int err = sregs_set_common(v, in);
 
     if (!err && !vm_has_pic(v->vm))
-        v->user_irq = state_bitmap_vector(in);
+        v->user_irq = sregs_bitmap_vector(in);
     return err;
 }
 
@@ -225,7 +226,7 @@ int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
 #define SREGS_COMMON offsetof(struct kvm_sregs, interrupt_bitmap)
 static_assert(SREGS_COMMON == offsetof(struct kvm_sregs2, flags), "one layout up to there");
 
-static bool state_pae_paging(u64 cr0, u64 cr4, u64 efer)
+static bool sregs_pae_paging(u64 cr0, u64 cr4, u64 efer)
 {
     return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
 }
@@ -237,7 +238,7 @@ void vcpu_get_sregs2(struct vcpu *v, struct kvm_sregs2 *out)
     vcpu_get_sregs(v, &common);
     memset(out, 0, sizeof(*out));
     memcpy(out, &common, SREGS_COMMON);
-    if (!state_pae_paging(out->cr0, out->cr4, out->efer))
+    if (!sregs_pae_paging(out->cr0, out->cr4, out->efer))
         return;
     hv_ops->get_pdptes(v, out->pdptrs);
     out->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
@@ -250,10 +251,10 @@ int vcpu_set_sregs2(struct vcpu *v, const struct kvm_sregs2 *in)
     int err;
 
     if ((in->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID) ||
-        (entries && !state_pae_paging(in->cr0, in->cr4, in->efer)))
+        (entries && !sregs_pae_paging(in->cr0, in->cr4, in->efer)))
         return -EINVAL;
     memcpy(&common, in, SREGS_COMMON);
-    err = state_set_sregs_common(v, &common);
+    err = sregs_set_common(v, &common);
     if (!err && entries)
         hv_ops->set_pdptes(v, in->pdptrs);
     return err;

@@ -9,7 +9,7 @@
  * Lock order: vm->lock (changes), then eventfd_lock (zones and the ring's end).
  */
 #include "arch/x86/uaccess.h"
-#include "hv/hv.h"
+#include "hv/run/run.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/page.h"

@@ -9,12 +9,14 @@
  * what it has had in the emulator's log. Between the rounds of a rep nothing is under way, and the
  * registers are the VMM's to read and to change.
  */
-#include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/pte.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
+#include "hv/memory/memory.h"
+#include "hv/regs/regs.h"
+#include "hv/run/run.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -270,17 +272,6 @@ static const struct emul_ops emulate_ops = {
 };
 
 /* ------------------------------------------------------------- registers in and out */
-
-u8 hv_mode_of(const struct vcpu *v, u64 cr0, bool cs_l, bool cs_db)
-{
-    if (!(cr0 & CR0_PE))
-        return EMUL_REAL;
-    if (v->rflags & RFLAGS_VM)
-        return EMUL_VM86;
-    if ((v->efer & EFER_LMA) && cs_l)
-        return EMUL_LONG;
-    return cs_db ? EMUL_PROT32 : EMUL_PROT16;
-}
 
 static void emulate_begin(struct vcpu *v)
 {

@@ -7,12 +7,14 @@
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
+#include "hv/memory/memory.h"
+#include "hv/regs/regs.h"
+#include "hv/run/run.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
-#define MISC_CPUID_FAULT 1UL
 #define HYPERCALL_EPERM (-1UL) /* KVM_EPERM, KVM_ENOSYS */
 #define HYPERCALL_ENOSYS (-1000UL)
 
@@ -20,89 +22,6 @@ COUNTER(hv_exits_cpuid);
 COUNTER(hv_exits_io);
 COUNTER(hv_exits_msr);
 COUNTER(hv_exits_fault);
-
-enum exception_class { EXCEPTION_BENIGN, EXCEPTION_CONTRIBUTORY, EXCEPTION_PAGE_FAULT };
-
-static enum exception_class exception_class(u8 vector)
-{
-    if (vector == VEC_PF)
-        return EXCEPTION_PAGE_FAULT;
-    return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP) ? EXCEPTION_CONTRIBUTORY
-                                                                      : EXCEPTION_BENIGN;
-}
-
-/* SDM vol. 3, table 6-5: does the second, raised by the delivery of the first, make a double fault?
- */
-static bool exception_doubles(u8 first, u8 second)
-{
-    enum exception_class a = exception_class(first), b = exception_class(second);
-
-    return (a == EXCEPTION_CONTRIBUTORY && b == EXCEPTION_CONTRIBUTORY) ||
-           (a == EXCEPTION_PAGE_FAULT && b != EXCEPTION_BENIGN);
-}
-
-/* One that is pending already has not been delivered, and the new one is what its delivery led to.
- * A benign first one is left out: its instruction will raise it again. */
-void vcpu_queue_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
-{
-    if (v->exception.pending && v->exception.vector == VEC_DF &&
-        exception_class(vector) != EXCEPTION_BENIGN) {
-        vcpu_request(v, VCPU_REQ_SHUTDOWN);
-        return;
-    }
-    if (v->exception.pending && exception_doubles(v->exception.vector, vector)) {
-        vector = VEC_DF;
-        has_error = true;
-        error = 0;
-    }
-    v->exception.pending = true;
-    v->exception.soft = 0;
-    v->exception.vector = vector;
-    v->exception.has_error = has_error;
-    v->exception.error = error;
-}
-
-/* Code of 16 and 32 bits ends where its 4 GiB do: a CPU refuses a longer rip there. */
-static __noinline u64 exit_wrap_rip(struct vcpu *v, u64 rip)
-{
-    struct hv_mode mode;
-
-    hv_ops->get_mode(v, &mode);
-    return mode.mode == EMUL_LONG ? rip : (u32)rip;
-}
-
-/* The same instruction is met again and again: it is decoded once for its address. What a VMM sets
- * ends that (vcpu_forget_skipped), what a guest writes over its own code does not. */
-static u8 exit_insn_len(struct vcpu *v)
-{
-    struct vcpu_skipped *s = &v->skipped[(u32)v->rip % VCPU_SKIPPED];
-    u8 len = s->len;
-
-    if (likely(s->rip == v->rip && s->space == v->exit.space && s->code == v->exit.code &&
-               s->bare == v->exit.insn_len && len))
-        return len;
-    len = vcpu_decode_len(v);
-    *s = (struct vcpu_skipped){v->rip, v->exit.space, v->exit.code, v->exit.insn_len, len};
-    return len ? len : v->exit.insn_len;
-}
-
-void vcpu_forget_skipped(struct vcpu *v)
-{
-    memset(v->skipped, 0, sizeof(v->skipped));
-}
-
-void vcpu_skip(struct vcpu *v)
-{
-    u64 rflags = v->rflags, next = v->rip + (v->exit.guessed ? exit_insn_len(v) : v->exit.insn_len);
-
-    if (unlikely((next ^ v->rip) >> 31))
-        next = exit_wrap_rip(v, next);
-    v->rip = next;
-    v->rflags = rflags & ~(u64)RFLAGS_RF;
-    if (unlikely(v->shadowed))
-        hv_ops->set_shadow(v, 0);
-    vcpu_debug_step(v, rflags);
-}
 
 static int exit_gp(struct vcpu *v)
 {
@@ -141,48 +60,6 @@ static int exit_hlt(struct vcpu *v)
 
 /* ------------------------------------------------------------- ports */
 
-int vm_port_read(struct vcpu *v, u16 port, void *data, u32 len)
-{
-    u8 *p = data;
-
-    if (!v->vm->irqchip || len != 1)
-        return -EOPNOTSUPP;
-    return irqchip_port(v->vm, port, p, false);
-}
-
-/* What a VMM has named for an eventfd or for the ring. */
-static int vm_listed_write(struct vm *vm, bool port, u64 addr, const void *data, u32 len)
-{
-    if (vm_has_ioeventfds(vm) && ioeventfd_write(vm, port, addr, data, len) == 0)
-        return 0;
-    return vm_has_zones(vm) ? coalesced_write(vm, port, addr, data, len) : -EOPNOTSUPP;
-}
-
-int vm_port_write(struct vcpu *v, u16 port, const void *data, u32 len)
-{
-    u8 byte = *(const u8 *)data;
-
-    if (v->vm->irqchip && len == 1 && irqchip_port(v->vm, port, &byte, true) == 0)
-        return 0;
-    return vm_listed_write(v->vm, true, port, data, len);
-}
-
-/* Leaves for user space with one port access; the answer to an IN is in the page after kvm_run. */
-int vcpu_ask_port(struct vcpu *v, u16 port, u32 size, bool in, const void *data)
-{
-    v->run->exit_reason = KVM_EXIT_IO;
-    v->run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
-    v->run->io.size = (u8)size;
-    v->run->io.port = port;
-    v->run->io.count = 1;
-    v->run->io.data_offset = PAGE_SIZE;
-    if (!in)
-        memcpy(page_virt(v->run_pages[1]), data, size);
-    v->asked.port = true;
-    v->asked.len = size;
-    return 0;
-}
-
 /* IN leaves the bytes of rax above its size alone, but for 32 bits, which clear the upper half. */
 static void exit_io_result(struct vcpu *v, const void *data, u32 size)
 {
@@ -220,34 +97,6 @@ static int exit_io(struct vcpu *v)
 }
 
 /* ------------------------------------------------------------- memory */
-
-int vm_mmio_read(struct vcpu *v, gpa_t gpa, void *data, u32 len)
-{
-    return v->vm->irqchip ? irqchip_mmio(v, gpa, data, len, false) : -EOPNOTSUPP;
-}
-
-int vm_mmio_write(struct vcpu *v, gpa_t gpa, const void *data, u32 len)
-{
-    if (v->vm->irqchip && irqchip_mmio(v, gpa, (void *)data, len, true) == 0)
-        return 0;
-    return vm_listed_write(v->vm, false, gpa.v, data, len);
-}
-
-int vcpu_ask_mmio(struct vcpu *v, u64 gpa, u32 len, bool write, const void *data)
-{
-    u64 value = 0;
-
-    v->run->exit_reason = KVM_EXIT_MMIO;
-    v->run->mmio.phys_addr = gpa;
-    v->run->mmio.len = len;
-    v->run->mmio.is_write = write;
-    if (write)
-        memcpy(&value, data, len);
-    memcpy(v->run->mmio.data, &value, sizeof(value));
-    v->asked.port = false;
-    v->asked.len = len;
-    return 0;
-}
 
 /* The delivery of an event needs memory that is not there: no instruction is to be emulated. */
 static int exit_undeliverable(struct vcpu *v)

@@ -6,9 +6,11 @@
  *
  * Processors go by their index, below VM_VCPUS_MAX: of a sparse set the first bank is all there is.
  */
-#include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
+#include "hv/memory/memory.h"
+#include "hv/regs/hyperv.h"
+#include "hv/run/run.h"
 #include "lib/string.h"
 
 #define CALL_CODE(control) ((u16)(control))

@@ -6,9 +6,9 @@
  * it.
  */
 #include "arch/x86/pte.h"
-#include "arch/x86/regs.h"
 #include "hv/emul/emul_priv.h"
-#include "hv/hv.h"
+#include "hv/memory/memory.h"
+#include "hv/run/run.h"
 #include "lib/string.h"
 
 /* Width of the memory operand; 0: not one of these moves. *load: from memory. */

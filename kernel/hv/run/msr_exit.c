@@ -7,13 +7,14 @@
  * A filter is immutable and found by RCU. While a VM has one the guest has no register for itself,
  * since the CPU's own permission maps are shared by all VMs (VCPU_REQ_FILTER).
  */
-#include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
-#include "hv/hv.h"
+#include "hv/regs/regs.h"
+#include "hv/run/run.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sync/rcu.h"
 
 #define X2APIC_FIRST 0x800U
 #define X2APIC_LAST 0x8ffU

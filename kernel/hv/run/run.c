@@ -14,57 +14,20 @@
 #include "arch/x86/switch.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
-#include "hv/hv.h"
+#include "hv/irq/irqchip.h"
+#include "hv/regs/regs.h"
+#include "hv/run/run.h"
 #include "hv/up.h"
 #include "lib/err.h"
-#include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "mm/slab.h"
 #include "sync/rcu.h"
 
-#define PLATFORM_CPUID_FAULT (1UL << 31)
 #define SYNC_ALL (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 
 COUNTER(hv_entries);
 COUNTER(hv_user_exits);
 TRACE_POINT(hv_exit, "exit %lu rip %lx reason %lx");
-
-/* ------------------------------------------------------------- requests and kicks */
-
-static void vcpu_kick_running(struct vcpu *v)
-{
-    u32 cpu = READ_ONCE(v->cpu);
-
-    /* Pairs with the exchange of mode in vcpu_enter. */
-    if (__atomic_load_n(&v->mode, __ATOMIC_SEQ_CST) == VCPU_IN_GUEST && cpu != CPU_NONE &&
-        cpu != cpu_id())
-        apic_send_ipi(cpu, VEC_RESCHED);
-}
-
-void vcpu_kick(struct vcpu *v)
-{
-    waitq_wake_all(&v->halt_wait);
-    vcpu_kick_running(v);
-}
-
-void vcpu_request_running(struct vcpu *v, u32 bits)
-{
-    __atomic_fetch_or(&v->requests, bits, __ATOMIC_SEQ_CST);
-    vcpu_kick_running(v);
-}
-
-void vcpu_request(struct vcpu *v, u32 bits)
-{
-    __atomic_fetch_or(&v->requests, bits, __ATOMIC_SEQ_CST);
-    vcpu_kick(v);
-}
-
-static bool vcpu_take_request(struct vcpu *v, u32 bit)
-{
-    return (READ_ONCE(v->requests) & bit) &&
-           (__atomic_fetch_and(&v->requests, ~bit, __ATOMIC_SEQ_CST) & bit);
-}
 
 /* ------------------------------------------------------------- the guest's FPU */
 
@@ -92,12 +55,6 @@ static void vcpu_fpu_out(struct vcpu *v)
 }
 
 /* ------------------------------------------------------------- events */
-
-void vcpu_drop_events(struct vcpu *v)
-{
-    v->exception.pending = v->nmi_injected = false;
-    v->irq_injected = -1;
-}
 
 static int vcpu_irq_pending(struct vcpu *v)
 {
@@ -520,32 +477,4 @@ s64 vcpu_run_ioctl(struct vcpu *v)
     if (v->signal_mask_set)
         up_signal_mask(old, &old);
     return err;
-}
-
-/* ------------------------------------------------------------- reset */
-
-void vcpu_reset(struct vcpu *v, bool init)
-{
-    memset(v->gpr, 0, sizeof(v->gpr));
-    v->gpr[EMUL_RDX] = 0x600; /* family 6, as after RESET */
-    v->rip = 0xfff0;
-    v->rflags = RFLAGS_FIXED;
-    vcpu_debug_reset(v);
-    vcpu_drop_events(v);
-    v->nmi_pending = false;
-    v->waiting = VCPU_IDLE;
-    v->posted = v->hinted = false;
-    v->user_irq = -1;
-    if (!init) {
-        v->xcr0 = 1;
-        v->pat = 0x0007040600070406UL;
-        v->misc_enable = 1;
-        v->platform_info = PLATFORM_CPUID_FAULT;
-        v->misc_features = 0;
-        v->apic_base = 0xfee00800UL | (v->id == v->vm->boot_vcpu ? 0x100 : 0);
-        fpu_init_state(v->fpu);
-    }
-    v->efer = 0;
-    vcpu_forget_skipped(v);
-    hv_ops->vcpu_reset(v);
 }

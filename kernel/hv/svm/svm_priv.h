@@ -5,8 +5,9 @@
  */
 #pragma once
 
+#include "arch/x86/percpu.h"
 #include "hv/emul/tlb_tag.h"
-#include "hv/hv.h"
+#include "hv/vcpu/vcpu.h"
 #include "hv/svm/vmcb.h"
 
 struct svm_vcpu {
@@ -35,6 +36,14 @@ static inline struct vmcb *vmcb_of(struct vcpu *v)
 }
 
 extern bool svm_is_tcg; /* the CPU is QEMU's TCG, with defects of its own */
+
+extern bool svm_nrip; /* the CPU tells where the next instruction is */
+DECLARE_PER_CPU(u64, svm_host_vmcb_pa);
+DECLARE_PER_CPU(struct tlb_tags, svm_asids);
+
+/* svm_run.c */
+enum hv_exit svm_run(struct vcpu *v);
+void svm_requeue(struct vcpu *v, int ours);
 
 /* A segment's attributes in the VMCB: type in bits 3:0, S in 4, DPL in 6:5, P in 7. */
 #define SEG_TSS_BUSY 0x02

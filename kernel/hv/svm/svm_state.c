@@ -5,6 +5,7 @@
  */
 #include "arch/x86/msr.h"
 #include "arch/x86/regs.h"
+#include "hv/memory/memory.h"
 #include "hv/svm/svm_priv.h"
 #include "lib/errno.h"
 #include "lib/string.h"

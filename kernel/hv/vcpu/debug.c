@@ -13,8 +13,7 @@
  */
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
-#include "hv/hv.h"
-#include "lib/errno.h"
+#include "hv/vcpu/vcpu.h"
 
 #define DR6_HITS 0xfUL /* B0 to B3 */
 #define DR6_BD (1UL << 13)

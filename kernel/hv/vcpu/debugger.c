@@ -9,10 +9,9 @@
  * is a step too. What the CPU pushes by itself, in PUSHF and for its own exceptions, has the flag.
  * Delivery of an event is a step of its own: it ends at the handler's first instruction.
  */
-#include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
-#include "hv/hv.h"
+#include "hv/vcpu/vcpu.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 

@@ -15,7 +15,6 @@
 #include "arch/x86/regs.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
-#include "hv/up.h"
 #include "hv/vmx/vmx_priv.h"
 #include "lib/errno.h"
 #include "lib/log.h"
@@ -470,8 +469,10 @@ static void vmx_intercept_exceptions(struct vcpu *v)
     vmx_end(v, flags);
 }
 
-const struct hv_ops hv_vmx_ops = {
+HV_BACKEND("vmx") = {
     .name = "VT-x",
+    .feature = X86_VMX,
+    .tables = &pt_ept,
     .hypercall = {0x0f, 0x01, 0xc1}, /* VMCALL */
     .cpu_pages = 1,
     .all_cpus = true, /* VMREAD and its like */

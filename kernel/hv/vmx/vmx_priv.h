@@ -9,7 +9,7 @@
 
 #include "arch/x86/percpu.h"
 #include "hv/emul/tlb_tag.h"
-#include "hv/hv.h"
+#include "hv/vcpu/vcpu.h"
 #include "hv/vmx/vmx_regs.h"
 
 enum { VMX_STAR, VMX_LSTAR, VMX_CSTAR, VMX_SFMASK, VMX_SYSCALL_MSRS };

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * KVM_CHECK_EXTENSION: what is offered, and how much of it.
+ */
+#include "hv/file/file.h"
+#include "hv/irq/irqchip.h"
+#include "hv/regs/regs.h"
+
+/* Capabilities of KVM_CHECK_EXTENSION; what is not listed is 0. */
+static const struct {
+    u32 cap;
+    s32 value;
+} kvm_caps[] = {
+    {KVM_CAP_IRQCHIP, 1},
+    {KVM_CAP_HLT, 1},
+    {KVM_CAP_USER_MEMORY, 1},
+    {KVM_CAP_SET_TSS_ADDR, 1},
+    {KVM_CAP_EXT_CPUID, 1},
+    {KVM_CAP_CLOCKSOURCE, 1},
+    {KVM_CAP_NR_VCPUS, VM_VCPUS_MAX},
+    {KVM_CAP_MAX_VCPUS, VM_VCPUS_MAX},
+    {KVM_CAP_MAX_VCPU_ID, VM_VCPUS_MAX},
+    {KVM_CAP_NR_MEMSLOTS, VM_SLOTS_MAX},
+    {KVM_CAP_PIT, 1},
+    {KVM_CAP_NOP_IO_DELAY, 1},
+    {KVM_CAP_MP_STATE, 1},
+    {KVM_CAP_COALESCED_MMIO, KVM_COALESCED_MMIO_PAGE_OFFSET},
+    {KVM_CAP_COALESCED_PIO, 1},
+    {KVM_CAP_SYNC_MMU, 1},
+    {KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1},
+    {KVM_CAP_USER_NMI, 1},
+    {KVM_CAP_SET_GUEST_DEBUG, 1},
+    {KVM_CAP_REINJECT_CONTROL, 1},
+    {KVM_CAP_IRQ_ROUTING, IRQ_ROUTES_MAX},
+    {KVM_CAP_IRQ_INJECT_STATUS, 1},
+    {KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1},
+    {KVM_CAP_MCE, HV_MCE_BANKS_MAX},
+    {KVM_CAP_IRQFD, 1},
+    {KVM_CAP_PIT2, 1},
+    {KVM_CAP_SET_BOOT_CPU_ID, 1},
+    {KVM_CAP_PIT_STATE2, 1},
+    {KVM_CAP_IOEVENTFD, 1},
+    {KVM_CAP_SET_IDENTITY_MAP_ADDR, 1},
+    {KVM_CAP_ADJUST_CLOCK, 2 /* KVM_CLOCK_TSC_STABLE */},
+    {KVM_CAP_INTERNAL_ERROR_DATA, 1},
+    {KVM_CAP_VCPU_EVENTS, 1},
+    {KVM_CAP_INTR_SHADOW, 1},
+    {KVM_CAP_DEBUGREGS, 1},
+    {KVM_CAP_X86_ROBUST_SINGLESTEP, 1},
+    {KVM_CAP_XSAVE, 1},
+    {KVM_CAP_XCRS, 1},
+    {KVM_CAP_GET_TSC_KHZ, 1},
+    {KVM_CAP_TSC_DEADLINE_TIMER, 1},
+    {KVM_CAP_KVMCLOCK_CTRL, 1},
+    {KVM_CAP_SIGNAL_MSI, 1},
+    {KVM_CAP_READONLY_MEM, 1},
+    {KVM_CAP_ENABLE_CAP_VM, 1},
+    {KVM_CAP_SPLIT_IRQCHIP, 1},
+    {KVM_CAP_IRQFD_RESAMPLE, 1},
+    {KVM_CAP_IOEVENTFD_NO_LENGTH, 1},
+    {KVM_CAP_CHECK_EXTENSION_VM, 1},
+    {KVM_CAP_IOEVENTFD_ANY_LENGTH, 1},
+    {KVM_CAP_IMMEDIATE_EXIT, 1},
+    {KVM_CAP_ENABLE_CAP, 1},
+    {KVM_CAP_SYNC_REGS, KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS},
+    {KVM_CAP_GET_MSR_FEATURES, 1},
+    {KVM_CAP_MSR_PLATFORM_INFO, 1},
+    {KVM_CAP_X86_USER_SPACE_MSR, 1},
+    {KVM_CAP_X86_MSR_FILTER, 1},
+    {KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1},
+    {KVM_CAP_SET_GUEST_DEBUG2, HV_GUESTDBG_KNOWN},
+    {KVM_CAP_SREGS2, 1},
+    {KVM_CAP_HYPERV, 1},
+    {KVM_CAP_HYPERV_VAPIC, 1},
+    {KVM_CAP_HYPERV_SPIN, 1},
+    {KVM_CAP_HYPERV_TIME, 1},
+    {KVM_CAP_HYPERV_VP_INDEX, 1},
+    {KVM_CAP_HYPERV_TLBFLUSH, 1},
+    {KVM_CAP_HYPERV_SEND_IPI, 1},
+    {KVM_CAP_HYPERV_CPUID, 1},
+    {KVM_CAP_SYS_HYPERV_CPUID, 1},
+    {KVM_CAP_HYPERV_ENFORCE_CPUID, 1},
+    {KVM_CAP_DISABLE_QUIRKS2, HV_QUIRKS},
+    {KVM_CAP_BINARY_STATS_FD, 1},
+    {KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1},
+};
+
+s64 hv_check_extension(u64 cap)
+{
+    if (cap == KVM_CAP_XSAVE2)
+        return hv_xsave_size();
+    for (unsigned i = 0; i < ARRAY_SIZE(kvm_caps); i++)
+        if (kvm_caps[i].cap == cap)
+            return kvm_caps[i].value;
+    return 0;
+}
