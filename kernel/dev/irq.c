@@ -1,101 +1,211 @@
 /* SPDX-License-Identifier: MIT
  *
- * Vectors are handed out once and kept with their line: a second handler for the same line shares
- * it. All go to CPU 0 for now.
+ * Requests, releases and dispatch of device interrupts.
  *
- * irq_lock guards who has what. The dispatcher takes no lock: it counts itself into `running`,
- * reads the slots, and irq_release waits for it. So handlers are free in what they lock.
+ * Lock order: irq_mutex (sleeping), then irq_lock; dispatch takes neither (irq_priv.h).
  */
 #include "dev/irq.h"
 
+#include "arch/x86/acpi.h"
 #include "arch/x86/apic.h"
-#include "arch/x86/percpu.h"
-#include "arch/x86/trap.h"
 #include "arch/x86/up.h"
+#include "dev/irq_priv.h"
 #include "lib/atomic.h"
 #include "lib/errno.h"
 #include "lib/log.h"
-#include "sync/spinlock.h"
+#include "lib/string.h"
+#include "mm/slab.h"
 
-#define IRQ_VECTORS (VEC_IRQ_LAST - VEC_IRQ_FIRST + 1)
-#define IRQ_SHARE_MAX 4
-#define IRQ_NO_LINE (~0U)
-#define MSI_ADDRESS 0xfee00000UL /* SDM vol. 3, 10.11.1; destination in bits 19:12 */
+struct mutex irq_mutex;
+struct spinlock irq_lock = SPINLOCK_INIT(RANK_DEV, 4, "irq");
+static struct rb_root irq_tree; /* l  by number */
 
-/* l irq_lock · a atomic · d the dispatching CPU, roughly */
-struct irq_vector {
-    struct irq_handler *handlers[IRQ_SHARE_MAX]; /* l to write, a to read */
-    u32 running;                                 /* a  dispatchers inside */
-    u32 gsi;                                     /* l  IRQ_NO_LINE: a message */
-    bool used, masked;                           /* l */
-    u64 count, stray;                            /* d */
-};
-static struct irq_vector irq_vectors[IRQ_VECTORS];
-static struct spinlock irq_lock = SPINLOCK_INIT(RANK_DEV, 0, "irq");
-
-static struct irq_vector *irq_find_line_locked(u32 gsi)
+static void irq_init(void)
 {
-    for (unsigned i = 0; i < IRQ_VECTORS; i++)
-        if (irq_vectors[i].used && irq_vectors[i].gsi == gsi)
-            return &irq_vectors[i];
-    return NULL;
+    mutex_init(&irq_mutex, RANK_DEV, 10, "irq requests");
+}
+INIT_HOOK(irq_init, INIT_CORE);
+
+static struct irq *irq_of(struct rb_node *n)
+{
+    return rb_entry(n, struct irq, node);
 }
 
-static struct irq_vector *irq_new_locked(u32 gsi)
+static bool irq_less(const struct rb_node *a, const struct rb_node *b)
 {
-    for (unsigned i = 0; i < IRQ_VECTORS; i++) {
-        struct irq_vector *v = &irq_vectors[i];
+    return rb_entry(a, struct irq, node)->number < rb_entry(b, struct irq, node)->number;
+}
 
-        if (v->used || load_acquire(&v->running)) /* or still being left: irq_release waits */
-            continue;
-        v->gsi = gsi; /* a stray interrupt may be counting in `running`; handlers are gone */
-        v->masked = false;
-        v->count = v->stray = 0;
-        v->used = true;
-        return v;
+/* The first whose number is at least that. */
+static struct irq *irq_from_locked(u32 number)
+{
+    struct irq *best = NULL;
+
+    for (struct rb_node *n = irq_tree.node; n;) {
+        if (irq_of(n)->number < number) {
+            n = n->right;
+        } else {
+            best = irq_of(n);
+            n = n->left;
+        }
     }
-    return NULL;
+    return best;
 }
 
-static unsigned irq_number(const struct irq_vector *v)
+struct irq *irq_find_locked(u32 number)
 {
-    return VEC_IRQ_FIRST + (unsigned)(v - irq_vectors);
+    struct irq *irq = irq_from_locked(number);
+
+    return irq && irq->number == number ? irq : NULL;
 }
 
-static int irq_add_locked(struct irq_vector *v, struct irq_handler *handler)
+/* The lowest free number of a message: above all lines. */
+static u32 irq_message_number_locked(void)
 {
-    for (unsigned i = 0; i < IRQ_SHARE_MAX; i++) {
-        if (v->handlers[i])
+    u32 number = MAX(ioapic_gsi_end(), 24U);
+
+    for (struct irq *irq = irq_from_locked(number); irq && irq->number == number; number++) {
+        struct rb_node *next = rb_next(&irq->node);
+
+        irq = next ? irq_of(next) : NULL;
+    }
+    return number;
+}
+
+/* ------------------------------------------------------------- requests */
+
+static unsigned irq_cpus_possible(void)
+{
+    return MIN(acpi_cpu_count(), (unsigned)MAX_CPUS);
+}
+
+static struct irq *irq_alloc(u32 gsi, bool level)
+{
+    struct irq *irq = kzalloc(sizeof(*irq) + irq_cpus_possible() * sizeof(u64));
+
+    if (!irq)
+        return NULL;
+    irq->gsi = gsi;
+    irq->level = level;
+    irq->affinity = U64_MAX;
+    return irq;
+}
+
+/* Into the tree, a vector, and where the source sends to; a line stays masked. */
+static int irq_insert(struct irq *irq, unsigned cpu, bool active_low)
+{
+    u64 flags;
+    int err;
+
+    spin_lock_irqsave(&irq_lock, &flags);
+    irq->number = irq->gsi != IRQ_NO_LINE ? irq->gsi : irq_message_number_locked();
+    err = irq_place_locked(irq, cpu);
+    if (!err && irq->gsi != IRQ_NO_LINE) {
+        err = ioapic_route(irq->gsi, irq->vector, cpu, irq->level, active_low);
+        if (err)
+            irq_unplace_locked(irq);
+    }
+    if (!err)
+        rb_insert(&irq_tree, &irq->node, irq_less);
+    spin_unlock_irqrestore(&irq_lock, flags);
+    return err;
+}
+
+static void irq_remove(struct irq *irq)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&irq_lock, &flags);
+    irq_unplace_locked(irq);
+    rb_erase(&irq_tree, &irq->node);
+    spin_unlock_irqrestore(&irq_lock, flags);
+    irq_wait_dispatch(irq->cpu, irq->vector);
+}
+
+static int irq_add_handler(struct irq *irq, struct irq_handler *handler)
+{
+    int err = -ENOSPC;
+    u64 flags;
+
+    handler->irq = irq->number;
+    handler->vector = irq->vector;
+    handler->woken = false;
+    spin_lock_irqsave(&irq_lock, &flags);
+    for (unsigned i = 0; i < IRQ_SHARE_MAX && err; i++) {
+        if (irq->handlers[i])
             continue;
-        handler->vector = irq_number(v);
-        store_release(&v->handlers[i], handler);
+        store_release(&irq->handlers[i], handler);
+        err = 0;
+    }
+    spin_unlock_irqrestore(&irq_lock, flags);
+    return err;
+}
+
+static void irq_open_line(struct irq *irq)
+{
+    u64 flags;
+
+    spin_lock_irqsave(&irq_lock, &flags);
+    WRITE_ONCE(irq->masked, false);
+    ioapic_mask(irq->gsi, false);
+    spin_unlock_irqrestore(&irq_lock, flags);
+}
+
+/* irq_mutex held. The line's interrupt, made if need be (*made). */
+static int irq_line_get(u32 gsi, bool level, bool active_low, struct irq **out, bool *made)
+{
+    u64 flags;
+    int err;
+
+    spin_lock_irqsave(&irq_lock, &flags);
+    *out = irq_find_locked(gsi);
+    spin_unlock_irqrestore(&irq_lock, flags);
+    *made = !*out;
+    if (*out)
         return 0;
-    }
-    return -ENOSPC;
+    *out = irq_alloc(gsi, level);
+    if (!*out)
+        return -ENOMEM;
+    err = irq_insert(*out, 0, active_low);
+    if (err)
+        kfree(*out);
+    return err;
+}
+
+/* irq_mutex held. A thread if it is wanted, then the handler itself. */
+static int irq_attach(struct irq *irq, struct irq_handler *handler)
+{
+    int err = handler->thread_fn && !irq->thread ? irq_thread_make(irq, handler->name) : 0;
+
+    return err ? err : irq_add_handler(irq, handler);
+}
+
+static void irq_discard(struct irq *irq)
+{
+    irq_remove(irq);
+    if (irq->thread)
+        irq_thread_end(irq);
+    kfree(irq);
 }
 
 int irq_request_gsi(u32 gsi, bool level, bool active_low, struct irq_handler *handler)
 {
-    struct irq_vector *v;
-    int err = 0;
-    u64 flags;
+    struct irq *irq;
+    bool made;
+    int err;
 
-    spin_lock_irqsave(&irq_lock, &flags);
-    v = irq_find_line_locked(gsi);
-    if (!v) {
-        v = irq_new_locked(gsi);
-        if (!v)
-            err = -ENOSPC;
-        else if ((err = ioapic_route(gsi, irq_number(v), 0, level, active_low)) != 0)
-            v->used = false;
-    }
-    if (!err)
-        err = irq_add_locked(v, handler);
+    if (!handler->fn || gsi >= ioapic_gsi_end())
+        return -EINVAL;
+    mutex_lock(&irq_mutex);
+    err = irq_line_get(gsi, level, active_low, &irq, &made);
     if (!err) {
-        v->masked = false;
-        ioapic_mask(gsi, false);
+        err = irq_attach(irq, handler);
+        if (!err)
+            irq_open_line(irq);
+        else if (made)
+            irq_discard(irq);
     }
-    spin_unlock_irqrestore(&irq_lock, flags);
+    mutex_unlock(&irq_mutex);
     return err;
 }
 
@@ -108,105 +218,207 @@ int irq_request_isa(unsigned isa, struct irq_handler *handler)
     return irq_request_gsi(gsi, level, active_low, handler);
 }
 
-int irq_request_msi(struct irq_handler *handler, u64 *address, u32 *data)
+int irq_request_message(struct irq_handler *handler, unsigned cpu,
+                        const struct irq_message_ops *ops, void *arg)
 {
-    struct irq_vector *v;
+    struct irq *irq = irq_alloc(IRQ_NO_LINE, false);
     int err;
-    u64 flags;
 
-    spin_lock_irqsave(&irq_lock, &flags);
-    v = irq_new_locked(IRQ_NO_LINE);
-    err = v ? irq_add_locked(v, handler) : -ENOSPC;
-    spin_unlock_irqrestore(&irq_lock, flags);
-    if (err)
-        return err;
-    *address = MSI_ADDRESS | (u64)apic_id() << 12;
-    *data = handler->vector;
-    return 0;
+    if (!irq)
+        return -ENOMEM;
+    irq->ops = ops;
+    irq->arg = arg;
+    irq->affinity = cpu < MAX_CPUS ? 1UL << cpu : U64_MAX;
+    mutex_lock(&irq_mutex);
+    cpu = irq_choose_cpu(irq->affinity, cpu);
+    err = irq_insert(irq, cpu == MAX_CPUS ? 0 : cpu, false);
+    if (!err) {
+        err = irq_attach(irq, handler);
+        if (err)
+            irq_discard(irq);
+    } else {
+        kfree(irq);
+    }
+    mutex_unlock(&irq_mutex);
+    return err;
 }
 
-void irq_release(struct irq_handler *handler)
+/* irq_mutex held. True: it was the last one. */
+static bool irq_remove_handler(struct irq *irq, const struct irq_handler *handler)
 {
-    struct irq_vector *v = &irq_vectors[handler->vector - VEC_IRQ_FIRST];
     bool empty = true;
     u64 flags;
 
     spin_lock_irqsave(&irq_lock, &flags);
     for (unsigned i = 0; i < IRQ_SHARE_MAX; i++) {
-        if (v->handlers[i] == handler)
-            WRITE_ONCE(v->handlers[i], NULL);
-        empty = empty && !v->handlers[i];
+        if (irq->handlers[i] == handler)
+            __atomic_store_n(&irq->handlers[i], NULL, __ATOMIC_SEQ_CST);
+        empty = empty && !irq->handlers[i];
     }
-    if (empty && v->gsi != IRQ_NO_LINE)
-        ioapic_mask(v->gsi, true);
-    v->used = !empty;
     spin_unlock_irqrestore(&irq_lock, flags);
-    smp_mb(); /* pairs with the add to `running` */
-    while (load_acquire(&v->running))
-        cpu_relax();
+    irq_wait_dispatch(irq->cpu, irq->vector);
+    return empty;
 }
 
-/* A line that nobody owns up to for long would stop the machine: it is masked. */
+void irq_release(struct irq_handler *handler)
+{
+    struct irq *irq;
+    u64 flags;
+
+    mutex_lock(&irq_mutex);
+    spin_lock_irqsave(&irq_lock, &flags);
+    irq = irq_find_locked(handler->irq);
+    spin_unlock_irqrestore(&irq_lock, flags);
+    ASSERT(irq);
+    if (irq_remove_handler(irq, handler))
+        irq_discard(irq);
+    else if (handler->thread_fn)
+        irq_thread_forget(irq, handler);
+    mutex_unlock(&irq_mutex);
+}
+
+/* Each interrupt's wish is looked at again: some CPU in it may be up by now. */
+void irq_processors_up(void)
+{
+    struct irq *irq;
+    u32 number = 0;
+    u64 flags, wish;
+
+    for (;; number++) {
+        spin_lock_irqsave(&irq_lock, &flags);
+        irq = irq_from_locked(number);
+        if (irq) {
+            number = irq->number;
+            wish = irq->affinity;
+        }
+        spin_unlock_irqrestore(&irq_lock, flags);
+        if (!irq)
+            return;
+        if (wish != U64_MAX && irq_set_affinity(number, wish) != 0)
+            log_debug("irq %u stays where it is", number);
+    }
+}
+
+/* ------------------------------------------------------------- dispatch */
+
+/* A line that no handler knows for long would stop the machine: it is masked. */
 #define STRAY_MAX 10000
 
-static void irq_stray(struct irq_vector *v, unsigned vector)
+static void irq_stray(struct irq *irq)
 {
-    if (++v->stray < STRAY_MAX || v->masked || v->gsi == IRQ_NO_LINE)
+    if (++irq->stray < STRAY_MAX || irq->masked || irq->gsi == IRQ_NO_LINE)
         return;
-    v->masked = true;
-    ioapic_mask(v->gsi, true);
-    log_err("irq: vector %u, line %u: nobody handles it; masked", vector, v->gsi);
+    irq->masked = true;
+    ioapic_mask(irq->gsi, true);
+    log_err("irq: line %u: no handler knows its interrupts; masked", irq->gsi);
 }
+
+static void irq_dispatch(struct irq *irq)
+{
+    bool handled = false;
+
+    irq->counts[cpu_id()]++;
+    for (unsigned i = 0; i < IRQ_SHARE_MAX; i++) {
+        struct irq_handler *h = load_acquire(&irq->handlers[i]);
+
+        if (!h || (h->fn && !h->fn(h->arg)))
+            continue;
+        handled = true;
+        if (h->thread_fn)
+            irq_thread_wake(irq, h);
+    }
+    if (likely(handled))
+        irq->stray = 0;
+    else
+        irq_stray(irq);
+}
+
+static u64 irq_lost; /* a  to vectors that no interrupt has (any more) */
 
 void up_irq(unsigned vector)
 {
-    struct irq_vector *v;
-    bool handled = false;
+    struct irq_slot *slot;
+    struct irq *irq;
 
     if (vector < VEC_IRQ_FIRST || vector > VEC_IRQ_LAST)
         return;
-    v = &irq_vectors[vector - VEC_IRQ_FIRST];
-    __atomic_fetch_add(&v->running, 1, __ATOMIC_SEQ_CST);
-    v->count++;
-    for (unsigned i = 0; i < IRQ_SHARE_MAX; i++) {
-        struct irq_handler *h = load_acquire(&v->handlers[i]);
-
-        if (h)
-            handled |= h->fn(h->arg);
-    }
-    if (handled)
-        v->stray = 0;
+    slot = &this_cpu_ptr(irq_cpus)->slot[vector - VEC_IRQ_FIRST];
+    __atomic_store_n(&slot->running, 1, __ATOMIC_SEQ_CST); /* pairs with irq_wait_dispatch */
+    irq = load_acquire(&slot->irq);
+    if (irq)
+        irq_dispatch(irq);
     else
-        irq_stray(v, vector);
-    __atomic_fetch_sub(&v->running, 1, __ATOMIC_SEQ_CST);
+        __atomic_fetch_add(&irq_lost, 1, __ATOMIC_RELAXED);
+    store_release(&slot->running, 0);
+}
+
+/* ------------------------------------------------------------- views */
+
+bool irq_info_next(u32 number, struct irq_info *out)
+{
+    const struct irq *irq;
+    unsigned n = 0;
+    u64 flags;
+
+    memset(out, 0, sizeof(*out));
+    spin_lock_irqsave(&irq_lock, &flags);
+    irq = irq_from_locked(number);
+    if (irq) {
+        out->irq = irq->number;
+        out->gsi = irq->gsi;
+        out->level = irq->level;
+        out->vector = irq->vector;
+        out->cpu = irq->cpu;
+        out->affinity = irq->affinity;
+        for (unsigned cpu = 0; cpu < irq_cpus_possible(); cpu++)
+            out->total += READ_ONCE(irq->counts[cpu]);
+        for (unsigned i = 0; i < IRQ_SHARE_MAX; i++)
+            if (irq->handlers[i])
+                strlcpy(out->names[n++], irq->handlers[i]->name, sizeof(out->names[0]));
+    }
+    spin_unlock_irqrestore(&irq_lock, flags);
+    return irq != NULL;
+}
+
+u64 irq_count(u32 number, unsigned cpu)
+{
+    const struct irq *irq;
+    u64 flags, n = 0;
+
+    spin_lock_irqsave(&irq_lock, &flags);
+    irq = irq_find_locked(number);
+    if (irq && cpu < irq_cpus_possible())
+        n = READ_ONCE(irq->counts[cpu]);
+    spin_unlock_irqrestore(&irq_lock, flags);
+    return n;
 }
 
 u64 irq_count_all(void)
 {
+    struct irq_info info;
     u64 n = 0;
 
-    for (unsigned i = 0; i < IRQ_VECTORS; i++)
-        n += READ_ONCE(irq_vectors[i].count);
+    for (u32 number = 0; irq_info_next(number, &info); number = info.irq + 1)
+        n += info.total;
     return n;
 }
 
 static int cmd_irq(int argc, char **argv, void (*emit)(const char *fmt, ...))
 {
-    for (unsigned i = 0; i < IRQ_VECTORS; i++) {
-        struct irq_vector *v = &irq_vectors[i];
+    struct irq_info info;
 
-        if (!v->used)
-            continue;
-        emit("%3u line %3d %10lu", irq_number(v), (int)v->gsi, v->count);
-        for (unsigned j = 0; j < IRQ_SHARE_MAX; j++) {
-            struct irq_handler *h = load_acquire(&v->handlers[j]);
-
-            if (h)
-                emit(" %s", h->name);
-        }
+    for (u32 number = 0; irq_info_next(number, &info); number = info.irq + 1) {
+        emit("%3u %s vector %02x cpu %u %10lu", info.irq,
+             info.gsi == IRQ_NO_LINE ? "message   "
+             : info.level            ? "line level"
+                                     : "line edge ",
+             info.vector, info.cpu, info.total);
+        for (unsigned i = 0; i < IRQ_SHARE_MAX && info.names[i][0]; i++)
+            emit(" %s", info.names[i]);
         emit("\n");
     }
+    emit("lost %lu\n", READ_ONCE(irq_lost));
     return 0;
 }
 CONSOLE_CMD(irq)
-= {"irq", "device interrupts", cmd_irq, true};
+= {"irq", "device interrupts", cmd_irq, false};

@@ -14,6 +14,7 @@
 #include "arch/x86/time.h"
 #include "arch/x86/up.h"
 #include "debug/debug.h"
+#include "dev/irq.h"
 #include "fs/initramfs/initramfs.h"
 #include "hv/vcpu/cpus.h"
 #include "init/init.h"
@@ -171,6 +172,7 @@ static void init_processors(void *arg)
 
     if (!boot_option("nosmp", &len))
         init_others();
+    irq_processors_up();
     hv_processors_up();
 }
 

@@ -40,16 +40,9 @@ static inline void buddy_unlink(struct page *page, unsigned order)
         buddy_orders &= ~(1U << order);
 }
 
-static struct page *buddy_take_locked(unsigned order)
+/* Takes the first 2^order pages of a free block of order `at`. */
+static struct page *buddy_split_locked(struct page *page, unsigned at, unsigned order)
 {
-    u32 fit = buddy_orders >> order << order;
-    unsigned at;
-    struct page *page;
-
-    if (unlikely(!fit))
-        return NULL;
-    at = (unsigned)__builtin_ctz(fit);
-    page = list_entry(buddy_lists[at].next, struct page, node);
     buddy_unlink(page, at);
     while (at > order) {
         at--;
@@ -57,6 +50,35 @@ static struct page *buddy_take_locked(unsigned order)
     }
     buddy_free -= 1UL << order;
     return page;
+}
+
+static struct page *buddy_take_locked(unsigned order)
+{
+    u32 fit = buddy_orders >> order << order;
+    unsigned at;
+
+    if (unlikely(!fit))
+        return NULL;
+    at = (unsigned)__builtin_ctz(fit);
+    return buddy_split_locked(list_entry(buddy_lists[at].next, struct page, node), at, order);
+}
+
+#define BELOW_LOOKS 64 /* blocks of a list, lock held */
+
+static struct page *buddy_take_below_locked(unsigned order, u64 end)
+{
+    for (unsigned at = order; at <= MAX_ORDER; at++) {
+        unsigned looks = 0;
+        struct page *page;
+
+        list_for_each (page, &buddy_lists[at], node) {
+            if ((page_hpa(page).v >> PAGE_SHIFT) + (1UL << order) <= end)
+                return buddy_split_locked(page, at, order);
+            if (++looks == BELOW_LOOKS)
+                break;
+        }
+    }
+    return NULL;
 }
 
 static void buddy_give_locked(struct page *page, unsigned order)
@@ -84,6 +106,18 @@ struct page *buddy_take(unsigned order, bool emergency)
     spin_lock_irqsave(&buddy_lock, &flags);
     if (emergency || buddy_free >= buddy_reserve + (1UL << order))
         page = buddy_take_locked(order);
+    spin_unlock_irqrestore(&buddy_lock, flags);
+    return page;
+}
+
+struct page *buddy_take_below(unsigned order, u64 end)
+{
+    struct page *page = NULL;
+    u64 flags;
+
+    spin_lock_irqsave(&buddy_lock, &flags);
+    if (buddy_free >= buddy_reserve + (1UL << order))
+        page = buddy_take_below_locked(order, end);
     spin_unlock_irqrestore(&buddy_lock, flags);
     return page;
 }

@@ -50,6 +50,8 @@ u64 section_pages_left(void);
 /* buddy.c */
 void buddy_init(void);
 struct page *buddy_take(unsigned order, bool emergency);
+/* The same below page number `end`: of the first few blocks of each list. */
+struct page *buddy_take_below(unsigned order, u64 end);
 /* n order-0 pages at most into out; the count. */
 unsigned buddy_take_batch(struct page **out, unsigned n, bool emergency);
 void buddy_give(struct page *page, unsigned order);

@@ -141,22 +141,35 @@ static void page_setup_tails(struct page *page, unsigned order)
     page->order = (u8)order;
 }
 
-static struct page *page_alloc_block(unsigned order, unsigned flags)
+static struct page *page_setup_block(struct page *page, unsigned order, unsigned flags)
 {
-    struct page *page;
-
-    if (order > MAX_ORDER)
-        return NULL;
-    page = page_alloc_slow(order, flags);
-    if (!page)
-        return NULL;
     page_setup_tails(page, order);
-    page_setup(page, PG_COMPOUND);
+    page_setup(page, order ? PG_COMPOUND : 0);
     page_poison_check(page, order);
     if (flags & PA_ZERO)
         for (unsigned i = 0; i < 1U << order; i++)
             page_clear(page_virt(page + i));
     return page;
+}
+
+static struct page *page_alloc_block(unsigned order, unsigned flags)
+{
+    struct page *page = order <= MAX_ORDER ? page_alloc_slow(order, flags) : NULL;
+
+    return page ? page_setup_block(page, order, flags) : NULL;
+}
+
+struct page *page_alloc_below(unsigned order, u64 last, unsigned flags)
+{
+    u64 end = last == ~0ULL ? last >> PAGE_SHIFT : (last + 1) >> PAGE_SHIFT;
+    struct page *page;
+
+    if (order > MAX_ORDER || FAILPOINT(page_alloc_below))
+        return NULL;
+    while (!(page = buddy_take_below(order, end)))
+        if (buddy_free_pages() >= GROW_BELOW || !section_grow())
+            return NULL;
+    return page_setup_block(page, order, flags);
 }
 
 static struct page *page_alloc_free(unsigned order, unsigned flags)

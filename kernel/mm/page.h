@@ -32,6 +32,7 @@ enum page_flags {
     PG_REFERENCED = 1 << 9,
     PG_RESERVED = 1 << 10, /* never allocated: firmware, kernel image */
     PG_KERNEL = 1 << 11,   /* charged as the kernel's own */
+    PG_BOUNCE = 1 << 12,   /* a device's copy of other memory: kernel/dev/dma.c */
 };
 
 /* 64 bytes. Fields of a page's user: o its object's lock, b the buddy lock, a atomic. */
@@ -62,7 +63,11 @@ enum page_alloc_flags {
 /* Returns a block of 2^order pages with ref 1, or NULL. Charges nothing but with
  * PA_CHARGE; see account.h. */
 struct page *page_alloc(unsigned order, unsigned flags) __must_check;
-/* The same of one page with PA_ZERO, and of those that page_free_zeroed() has kept first. */
+/* The same of memory whose last byte is at most `last`, for devices that reach no further: as far
+ * as a look at some of the free blocks finds one. The kernel's own. */
+struct page *page_alloc_below(unsigned order, u64 last, unsigned flags) __must_check;
+/* The same as page_alloc of one page with PA_ZERO, and of those that page_free_zeroed() has kept
+ * first. */
 struct page *page_alloc_table(unsigned flags) __must_check;
 static inline void page_get(struct page *page)
 {

@@ -44,6 +44,7 @@ void vmap_free(void *p);
 /* Flushes and gives back some of that; true: much is left. Context: a thread, interrupts on, no
  * lock held. */
 bool vmap_purge_some(void);
-/* Device registers: uncached. */
+/* Device registers: uncached, or stores to them combined. */
 void *mmio_map(hpa_t pa, size_t size) __must_check;
+void *mmio_map_combining(hpa_t pa, size_t size) __must_check;
 void mmio_unmap(void *va, size_t size);

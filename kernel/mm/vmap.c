@@ -295,7 +295,7 @@ void vmap_free(void *p)
         vmap_retire((u64)p, true);
 }
 
-void *mmio_map(hpa_t pa, size_t size)
+static void *mmio_map_as(hpa_t pa, size_t size, unsigned cache)
 {
     u64 offset = pa.v & ~PAGE_MASK, bytes;
     struct vmap_area *a;
@@ -308,11 +308,21 @@ void *mmio_map(hpa_t pa, size_t size)
     a = vmap_reserve(bytes + PAGE_SIZE);
     if (!a)
         return NULL;
-    if (!vmap_install(a->start, HPA(pa.v - offset), bytes, PT_READ | PT_WRITE | PT_UNCACHED)) {
+    if (!vmap_install(a->start, HPA(pa.v - offset), bytes, PT_READ | PT_WRITE | cache)) {
         vmap_retire(a->start, false);
         return NULL;
     }
     return (void *)(a->start + offset);
+}
+
+void *mmio_map(hpa_t pa, size_t size)
+{
+    return mmio_map_as(pa, size, PT_UNCACHED);
+}
+
+void *mmio_map_combining(hpa_t pa, size_t size)
+{
+    return mmio_map_as(pa, size, PT_WRITECOMBINE);
 }
 
 void mmio_unmap(void *va, size_t size)

@@ -399,6 +399,8 @@ void sched_tick(u64 now)
             sched_work_or(t, WORK_RESCHED);
         else if (rq->nr > 1)
             timer_want(rq->slice_start + rq_slice(rq));
+        if (unlikely(rq->urgent_nr) && rq_urgent_wants(rq, now))
+            sched_work_or(t, WORK_RESCHED);
         sched_arm_slice(rq, now);
     }
     spin_unlock(&rq->lock);

@@ -141,3 +141,10 @@ int thread_set_policy(struct thread *t, int policy)
     irq_restore(flags);
     return 0;
 }
+
+void thread_set_urgent(struct thread *t, unsigned cpu)
+{
+    list_init(&t->urgent_node);
+    t->urgent = URGENT_READY;
+    t->affinity = t->allowed = 1UL << cpu;
+}

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The fair trees of one CPU. Each group has a tree of entities, threads or child groups, ordered by
- * virtual run time: ns run, divided by weight. Who runs, and each group on its way up, is `curr` of
- * its tree and not in it, so that its time may grow without moving it.
+ * The threads of one CPU that want to run: fair trees, and urgent threads in front of them. Each
+ * group has a tree of entities, threads or child groups, ordered by virtual run time: ns run,
+ * divided by weight. Who runs, and each group on its way up, is `curr` of its tree and not in it,
+ * so that its time may grow without moving it.
  *
  * All of it under rq->lock.
  */
+#include "arch/x86/time.h"
 #include "lib/log.h"
 #include "sched/rq_priv.h"
 
@@ -25,6 +27,11 @@ void rq_init(struct rq *rq, unsigned cpu)
     rq->cpu = (u16)cpu;
     rq->nr = 0;
     rq->root = sched_group_root.cpu[cpu];
+    rq->urgent_nr = 0;
+    list_init(&rq->urgent);
+    list_init(&rq->urgent_fair);
+    rq->urgent_left = URGENT_BUDGET;
+    rq->urgent_refill = 0;
 }
 
 static inline bool rq_before(u64 a, u64 b)
@@ -74,6 +81,8 @@ void rq_account(struct rq *rq, u64 now)
     } else {
         t->stime += (u64)delta;
     }
+    if (unlikely(t->urgent == URGENT_QUEUED))
+        rq->urgent_left -= delta;
     if (unlikely(t->clock))
         cpu_clock_add(t->clock, user, (u64)delta - user);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
@@ -124,11 +133,10 @@ static inline void rq_put_off(struct group_rq *g, struct thread *t, u64 behind)
     se->vruntime = to;
 }
 
-void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
+static void rq_enqueue_fair(struct thread *t, bool fresh)
 {
     struct sched_entity *se = &t->se;
 
-    rq->nr++;
     rq_put_off(se->parent, t, 0);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         rq_place(g, se, fresh);
@@ -141,11 +149,10 @@ void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
     }
 }
 
-void rq_dequeue(struct rq *rq, struct thread *t)
+static void rq_dequeue_fair(struct thread *t)
 {
     struct sched_entity *se = &t->se;
 
-    rq->nr--;
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         if (se == g->curr)
             g->curr = NULL;
@@ -158,6 +165,121 @@ void rq_dequeue(struct rq *rq, struct thread *t)
     }
 }
 
+/* ------------------------------------------------------------- urgent threads
+ *
+ * They wait in a list in front of the trees and run in turn. What they run from there is taken from
+ * a budget; once that is used up they go into the trees like all others, until the next period
+ * brings those that still want to run to the front again. Their virtual run time grows meanwhile,
+ * so among the fair ones they have no more than a fair thread would have had in all.
+ *
+ * The budget is looked at where a thread leaves the CPU: an urgent one that is over is told by the
+ * slice timer, as any other. It may overdraw by a slice; that is taken from the next period. */
+
+static void rq_urgent_refill(struct rq *rq, u64 now)
+{
+    if (now < rq->urgent_refill)
+        return;
+    rq->urgent_refill = now + URGENT_PERIOD;
+    rq->urgent_left = (s64)URGENT_BUDGET + MIN(rq->urgent_left, 0);
+}
+
+/* t joins those in front, or (false) is marked as one among the fair ones. */
+static bool rq_urgent_join(struct rq *rq, struct thread *t)
+{
+    bool front = rq->urgent_left > 0;
+
+    rq->urgent_nr++;
+    t->urgent = front ? URGENT_QUEUED : URGENT_FAIR;
+    list_add_tail(front ? &rq->urgent : &rq->urgent_fair, &t->urgent_node);
+    if (front)
+        t->se.queued = true;
+    return front;
+}
+
+/* True: it waited in front. */
+static bool rq_urgent_part(struct rq *rq, struct thread *t)
+{
+    bool front = t->urgent == URGENT_QUEUED;
+
+    rq->urgent_nr--;
+    list_del(&t->urgent_node);
+    t->urgent = URGENT_READY;
+    if (front)
+        t->se.queued = false;
+    return front;
+}
+
+static bool rq_urgent_enqueue(struct rq *rq, struct thread *t)
+{
+    rq_urgent_refill(rq, time_ns());
+    return rq_urgent_join(rq, t);
+}
+
+static bool rq_urgent_put_curr(struct rq *rq, struct thread *t, bool sleeps)
+{
+    if (t->urgent == URGENT_FAIR) { /* its entity is in the trees, or leaves them */
+        if (sleeps)
+            (void)rq_urgent_part(rq, t);
+        return false;
+    }
+    t->urgent = URGENT_READY;
+    t->se.queued = false;
+    if (!sleeps && !rq_urgent_enqueue(rq, t))
+        rq_enqueue_fair(t, false);
+    return true;
+}
+
+/* A new period: those that wait among the fair ones come to the front. */
+static void rq_urgent_promote(struct rq *rq)
+{
+    struct thread *t;
+
+    while (rq->urgent_left > 0 &&
+           (t = list_first(&rq->urgent_fair, struct thread, urgent_node)) != NULL) {
+        (void)rq_urgent_part(rq, t);
+        rq_dequeue_fair(t);
+        (void)rq_urgent_join(rq, t);
+    }
+}
+
+static struct thread *rq_urgent_pick(struct rq *rq)
+{
+    struct thread *t;
+
+    rq_urgent_refill(rq, time_ns());
+    rq_urgent_promote(rq);
+    t = list_first(&rq->urgent, struct thread, urgent_node);
+    if (!t)
+        return NULL;
+    rq->urgent_nr--;
+    list_del(&t->urgent_node); /* it stays URGENT_QUEUED: it runs from the front */
+    return t;
+}
+
+bool rq_urgent_wants(const struct rq *rq, u64 now)
+{
+    return rq->curr->urgent != URGENT_QUEUED &&
+           (!list_empty(&rq->urgent) || now >= rq->urgent_refill);
+}
+
+/* ------------------------------------------------------------- both classes */
+
+void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
+{
+    rq->nr++;
+    if (unlikely(t->urgent) && rq_urgent_enqueue(rq, t))
+        return;
+    rq_enqueue_fair(t, fresh);
+}
+
+void rq_dequeue(struct rq *rq, struct thread *t)
+{
+    rq->nr--;
+    if (unlikely(t->urgent) && rq_urgent_part(rq, t))
+        return;
+    rq_dequeue_fair(t);
+}
+
 void rq_put_curr(struct rq *rq, bool sleeps)
 {
     struct sched_entity *se = &rq->curr->se;
@@ -166,7 +288,9 @@ void rq_put_curr(struct rq *rq, bool sleeps)
         return;
     if (sleeps)
         rq->nr--;
-    else
+    if (unlikely(rq->curr->urgent) && rq_urgent_put_curr(rq, rq->curr, sleeps))
+        return;
+    if (!sleeps)
         rq_put_off(se->parent, rq->curr, SCHED_LATENCY / 2);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         g->curr = NULL;
@@ -186,6 +310,12 @@ struct thread *rq_pick(struct rq *rq)
 
     if (!rq->nr)
         return rq->idle;
+    if (unlikely(rq->urgent_nr)) {
+        struct thread *t = rq_urgent_pick(rq);
+
+        if (t)
+            return t;
+    }
     for (;;) {
         struct sched_entity *se = rq_first(g);
 
@@ -215,6 +345,8 @@ bool rq_should_preempt(struct rq *rq, struct thread *t)
 
     if (rq->curr == rq->idle)
         return true;
+    if (unlikely(t->urgent == URGENT_QUEUED || rq->curr->urgent == URGENT_QUEUED))
+        return rq->curr->urgent != URGENT_QUEUED;
     if (unlikely(t->policy | rq->curr->policy)) {
         if (rq->curr->policy == SCHED_IDLE && t->policy != SCHED_IDLE && a->parent == b->parent)
             return true;

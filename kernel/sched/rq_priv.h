@@ -68,6 +68,12 @@ struct rq {
     u64 slice_start; /* when curr was put on the CPU */
     struct group_rq *root;
     u64 user_ns;
+    /* Urgent threads. */
+    u32 urgent_nr;                /* on the two lists */
+    struct list_node urgent;      /* wait in front; who runs is not in it */
+    struct list_node urgent_fair; /* wait, or run, among the fair ones */
+    s64 urgent_left;              /* ns of budget */
+    u64 urgent_refill;            /* when it is whole again */
 };
 DECLARE_PER_CPU(struct rq, sched_rq);
 
@@ -106,6 +112,8 @@ struct thread *rq_pick(struct rq *rq);
 /* t, counted nowhere, runs already: makes it curr of its path. */
 void rq_adopt_curr(struct rq *rq, struct thread *t);
 bool rq_should_preempt(struct rq *rq, struct thread *t);
+/* An urgent one waits that should run instead of rq->curr. */
+bool rq_urgent_wants(const struct rq *rq, u64 now);
 static inline u64 rq_slice(const struct rq *rq)
 {
     if (likely(rq->nr <= 2))

@@ -45,6 +45,18 @@ enum sleep_kind {
     SLEEP_INTERRUPTIBLE,   /* also by WORK_SIGNAL or WORK_KILL */
 };
 
+/* The urgent class: threads of interrupts and devices' queues. They run before all fair threads of
+ * their CPU, in turn, for URGENT_BUDGET of each URGENT_PERIOD together; when that is used up they
+ * are among the fair ones until the next period. */
+#define URGENT_PERIOD (10 * 1000000ULL) /* ns */
+#define URGENT_BUDGET (5 * 1000000ULL)
+enum urgent_state {
+    URGENT_NOT,    /* a fair thread */
+    URGENT_READY,  /* of the class: when it becomes runnable it goes to the front */
+    URGENT_QUEUED, /* waits in front, or runs from there */
+    URGENT_FAIR,   /* its budget is used up: waits, or runs, among the fair ones */
+};
+
 /* What a tree of the run queue holds: a thread, or a group's part on one CPU. All under the run
  * queue lock of its CPU. */
 struct sched_entity {
@@ -73,6 +85,7 @@ struct thread {
     u8 nofault;                  /* o  user copies fail instead of faulting */
     u8 moves;                    /* r  leaves this CPU: its affinity changed */
     u8 closing;                  /* o  obj: it is destroying a file */
+    u8 urgent;                   /* r  enum urgent_state */
     u16 cpu;                     /* r  last or current CPU */
     u32 locks;                   /* o  sleeping locks that it holds or waits for; read by rq.c */
     refcount_t ref;              /* a */
@@ -99,8 +112,9 @@ struct thread {
     u64 nvcsw, nivcsw;       /* r */
     u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
     u64 copy_fault;                               /* o  where a copy of the kernel's faulted last */
-    u64 min_faults, maj_faults; /* o  page faults of user code; maj: that waited for a device */
-    struct list_node all;       /* list of all threads, for the console */
+    u64 min_faults, maj_faults;   /* o  page faults of user code; maj: that waited for a device */
+    struct list_node all;         /* list of all threads, for the console */
+    struct list_node urgent_node; /* r  of rq->urgent or rq->urgent_fair */
 };
 
 /* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn
@@ -167,6 +181,9 @@ void sched_group_set_frozen(struct sched_group *g, bool frozen);
 bool sched_group_frozen(const struct sched_group *g);
 void thread_apply_cpus(struct thread *t); /* never sleeps; current leaves at its next yield */
 void thread_set_nice(struct thread *t, int nice);
+/* Makes a kernel thread that has not been started one of the urgent class, on that CPU. What it
+ * does between two yields (cond_yield, a sleep) is short: nothing else runs there meanwhile. */
+void thread_set_urgent(struct thread *t, unsigned cpu);
 extern struct sched_group sched_group_root;
 /* ns that CPU has spent idle, and in all since it started. */
 void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle);

@@ -303,3 +303,36 @@ void ioapic_mask(u32 gsi, bool masked)
     reg = 0x10 + (gsi - io->first) * 2;
     ioapic_write(io, reg, (ioapic_read(io, reg) & ~LVT_MASKED) | (masked ? LVT_MASKED : 0));
 }
+
+void ioapic_aim(u32 gsi, unsigned cpu)
+{
+    const struct ioapic *io = ioapic_of(gsi);
+
+    if (io)
+        ioapic_write(io, 0x11 + (gsi - io->first) * 2, apic_cpu_ids[cpu] << 24);
+}
+
+u32 ioapic_gsi_end(void)
+{
+    u32 end = 0;
+
+    for (unsigned i = 0; i < nr_ioapics; i++)
+        end = MAX(end, ioapics[i].first + ioapics[i].pins);
+    return end;
+}
+
+/* ------------------------------------------------------------- messages (SDM vol. 3, 10.11) */
+
+#define MSI_ADDRESS 0xfee00000UL /* destination in bits 19:12; physical, fixed, edge */
+#define MSI_ID_MAX 0xfe
+
+bool apic_can_aim(unsigned cpu)
+{
+    return apic_cpu_ids[cpu] <= MSI_ID_MAX;
+}
+
+void apic_message(unsigned cpu, unsigned vector, u64 *address, u32 *data)
+{
+    *address = MSI_ADDRESS | (u64)apic_cpu_ids[cpu] << 12;
+    *data = vector;
+}

@@ -26,5 +26,13 @@ void timer_program(u64 deadline);
 /* Routes a global interrupt to a vector of a CPU. -EINVAL: no such pin. */
 int ioapic_route(u32 gsi, unsigned vector, unsigned cpu, bool level, bool active_low);
 void ioapic_mask(u32 gsi, bool masked);
+/* Another CPU for a routed pin: one write. */
+void ioapic_aim(u32 gsi, unsigned cpu);
+/* The first number above all pins. */
+u32 ioapic_gsi_end(void);
+/* That CPU can be named by a pin or a message: its APIC id has 8 bits. */
+bool apic_can_aim(unsigned cpu);
+/* What a device writes, and where, to interrupt that CPU at that vector. */
+void apic_message(unsigned cpu, unsigned vector, u64 *address, u32 *data);
 /* ISA interrupt -> global interrupt with its trigger, by the MADT's overrides. */
 void acpi_isa_irq(unsigned isa, u32 *gsi, bool *level, bool *active_low);

@@ -251,6 +251,11 @@ static void trap_interrupt(unsigned vector, const struct trap_frame *frame)
 {
     if (vector == VEC_SPURIOUS)
         return;
+    if (vector <= VEC_IRQ_LAST) {
+        up_irq(vector);
+        apic_eoi(); /* afterwards: a line that its handler has quieted does not come again */
+        return;
+    }
     apic_eoi();
     switch (vector) {
     case VEC_TIMER:
@@ -265,8 +270,6 @@ static void trap_interrupt(unsigned vector, const struct trap_frame *frame)
     case VEC_CALL:
         up_cpu_call();
         break;
-    default:
-        up_irq(vector);
     }
 }
 
