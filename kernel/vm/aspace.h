@@ -62,6 +62,8 @@ struct translation {
     void (*write_protect)(struct translation *t, u64 start, u64 end);
 };
 
+#define RANK_ORDER_TRANSLATION 25 /* of a translation's own lock, in RANK_VM: below pt_lock */
+
 struct aspace {
     struct rwlock lock;      /* RANK_VM: areas */
     struct spinlock pt_lock; /* pt, seq, translations */
@@ -153,8 +155,8 @@ int aspace_fault(struct aspace *as, u64 addr, unsigned kind) __must_check;
 
 /* For EPT/NPT and O_DIRECT-like users: faults addr in and returns its page (a reference to the
  * head; NULL for the zero page or a device frame), frame, granted PT_* prot and leaf level (0 or 1;
- * 1: *pa is the 2 MiB frame). Install it with aspace->pt_lock held only if aspace->seq still equals
- * *seq. */
+ * 1: *pa is the 2 MiB frame). Install it only if aspace->seq still equals *seq, with pt_lock held
+ * or a lock that the translation's zap takes: seq changes before it is called. */
 struct fault_result {
     struct page *page;
     hpa_t pa;

@@ -225,6 +225,13 @@ guest peek 64
     jmp 1b
 end peek
 
+/* The word at rbx, which the test sets between two reports. */
+guest peek_at 64
+1:  mov (%rbx), %eax
+    out %eax, $REPORT
+    jmp 1b
+end peek_at
+
 /* A byte in each of 64 pieces of 2 MiB, from 1 GiB on. */
 guest far_apart 64
     mov $0x40000000, %ebx

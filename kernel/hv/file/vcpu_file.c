@@ -88,11 +88,11 @@ static void vcpu_release(struct file *f)
     mutex_lock(&vm->lock);
     if (vm->irqchip)
         irqchip_remove_vcpu(v);
-    spin_lock(&vm->aspace->pt_lock); /* vm_flush_locked walks the list */
+    spin_lock(&vm->nested_lock); /* vm_flush_locked walks the list */
     for (u32 i = 0; i < vm->nr_vcpus; i++)
         if (vm->vcpus[i] == v)
             WRITE_ONCE(vm->vcpus[i], NULL);
-    spin_unlock(&vm->aspace->pt_lock);
+    spin_unlock(&vm->nested_lock);
     mutex_unlock(&vm->lock);
     vcpu_free(v);
     vm_put(vm);

@@ -6,7 +6,25 @@
  */
 #pragma once
 
+#include "hv/emul/slot_table.h"
 #include "hv/vcpu/vcpu.h"
+#include "sync/rcu.h"
+
+/* The slots of a VM; immutable, found by RCU. */
+struct slot_set {
+    struct rcu_head rcu;
+    u32 generation; /* another one for each set that a VM has had */
+    struct slot_table table;
+};
+static inline u32 vm_slots_generation(const struct vm *vm)
+{
+    u32 generation;
+
+    rcu_read_lock();
+    generation = rcu_dereference(vm->slots)->generation;
+    rcu_read_unlock();
+    return generation;
+}
 
 int vm_memory_init(struct vm *vm);
 void vm_memory_destroy(struct vm *vm);

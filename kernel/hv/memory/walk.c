@@ -232,7 +232,7 @@ static bool fetch_known(struct vcpu *v, u64 linear, u32 access)
     const struct fetch_cache *c = &v->fetch;
 
     if (c->page != (linear & PAGE_MASK) || c->access != access || c->efer != v->efer ||
-        c->seq != READ_ONCE(v->vm->slot_seq.v) || c->cr3 != v->mode_now.cr3 ||
+        c->generation != vm_slots_generation(v->vm) || c->cr3 != v->mode_now.cr3 ||
         c->cr0 != v->mode_now.cr0 || c->cr4 != v->mode_now.cr4)
         return false;
     for (unsigned level = c->first; level < MMU_LEVELS; level++) {
@@ -245,12 +245,12 @@ static bool fetch_known(struct vcpu *v, u64 linear, u32 access)
     return true;
 }
 
-static void fetch_remember(struct vcpu *v, const struct mmu_walk *w, u32 seq, gpa_t gpa)
+static void fetch_remember(struct vcpu *v, const struct mmu_walk *w, u32 generation, gpa_t gpa)
 {
     struct fetch_cache *c = &v->fetch;
 
     c->page = U64_MAX;
-    if (!w->lma || (seq & 1) || !guest_hva(v->vm, GPA(gpa.v & PAGE_MASK), &c->hva))
+    if (!w->lma || !guest_hva(v->vm, GPA(gpa.v & PAGE_MASK), &c->hva))
         return;
     for (unsigned level = w->level; level < MMU_LEVELS; level++) {
         c->entry[level] = w->seen[level] | PTE_A; /* mmu_mark has seen to that */
@@ -258,7 +258,7 @@ static void fetch_remember(struct vcpu *v, const struct mmu_walk *w, u32 seq, gp
             return;
     }
     c->first = w->level;
-    c->seq = seq;
+    c->generation = generation;
     c->access = w->access;
     c->efer = v->efer;
     c->cr0 = v->mode_now.cr0;
@@ -269,7 +269,7 @@ static void fetch_remember(struct vcpu *v, const struct mmu_walk *w, u32 seq, gp
 
 static int fetch_walk(struct vcpu *v, u64 linear, u32 access, gpa_t *gpa, struct emul_fault *fault)
 {
-    u32 seq = READ_ONCE(v->vm->slot_seq.v);
+    u32 generation = vm_slots_generation(v->vm);
     struct mmu_walk w;
     int err;
 
@@ -280,7 +280,7 @@ static int fetch_walk(struct vcpu *v, u64 linear, u32 access, gpa_t *gpa, struct
     if (err)
         return err;
     *gpa = GPA(mmu_address(&w));
-    fetch_remember(v, &w, seq, *gpa);
+    fetch_remember(v, &w, generation, *gpa);
     return 0;
 }
 

@@ -41,14 +41,14 @@ static bool hyperv_counters_agree(struct vm *vm, u64 tsc_offset)
 {
     bool agree = true;
 
-    spin_lock(&vm->aspace->pt_lock); /* which a vCPU's end takes before it goes */
+    spin_lock(&vm->nested_lock); /* which a vCPU's end takes before it goes */
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         const struct vcpu *v = load_acquire(&vm->vcpus[i]);
 
         if (v && READ_ONCE(v->tsc_offset) != tsc_offset)
             agree = false;
     }
-    spin_unlock(&vm->aspace->pt_lock);
+    spin_unlock(&vm->nested_lock);
     return agree;
 }
 

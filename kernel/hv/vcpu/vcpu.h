@@ -44,7 +44,7 @@ enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
  * same and every table entry on the way is what it was. */
 struct fetch_cache {
     u64 page, cr0, cr3, cr4, efer; /* page: linear; ~0: none */
-    u32 access, seq, first;        /* seq: vm->slot_seq; first: the lowest level of the walk */
+    u32 access, generation, first; /* of the slots; the lowest level of the walk */
     u64 entry_hva[4], entry[4];    /* where each entry lies in the VMM, and what it was */
     u64 hva;                       /* of the page */
 };

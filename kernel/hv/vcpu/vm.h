@@ -3,8 +3,8 @@
  * A virtual machine: what its vCPUs and its descriptors share.
  *
  * Lock order: vm->lock (mutex: slots, irqchip creation, vCPU creation), vcpu->lock (mutex: held all
- * through KVM_RUN and every vCPU ioctl), hyperv.lock, aspace->lock and ->pt_lock, eventfd_lock, the
- * irqchip's (spinlock: all interrupt controllers of a VM).
+ * through KVM_RUN and every vCPU ioctl), hyperv.lock, aspace->lock and ->pt_lock, nested_lock,
+ * eventfd_lock, the irqchip's (spinlock: all interrupt controllers of a VM).
  */
 #pragma once
 
@@ -13,17 +13,18 @@
 #include "mm/pgtable.h"
 #include "sched/mutex.h"
 #include "sync/refcount.h"
-#include "sync/seqlock.h"
+#include "sync/spinlock.h"
 #include "vm/aspace.h"
 
 #define VM_VCPUS_MAX 64
-#define VM_SLOTS_MAX 64
+#define VM_SLOTS_MAX 509
 #define HYPERV_CRASH_DATA 5
 
 struct irqchip;
 struct mem_object;
 struct msr_filter;
 struct page;
+struct slot_set;
 struct vcpu;
 
 /* What the vCPUs of a VM share. h lock to change · a atomic */
@@ -40,30 +41,20 @@ struct hyperv_vm {
     u32 tsc_sequence;             /* h  the last number that a page has had */
 };
 
-/* l vm->lock to change; read under pt_lock or vm->slot_seq too */
-struct memslot {
-    u64 gfn, pages; /* pages 0: free */
-    u64 hva;
-    u32 flags;  /* KVM_MEM_* */
-    u64 *dirty; /* bitmap of `pages` bits while LOG_DIRTY_PAGES is on; a */
-    bool busy;  /* being emptied: nothing is installed */
-};
-
-/* l lock · p aspace->pt_lock · a atomic · I immutable */
+/* l lock · n nested_lock · p aspace->pt_lock · a atomic · I immutable */
 struct vm {
     refcount_t ref; /* a */
     struct mutex lock;
-    struct aspace *aspace;              /* I  a reference of ref kind: the VMM's */
-    struct translation xlate;           /* p  its place in the aspace */
-    struct pgtable npt;                 /* p */
-    struct memslot slots[VM_SLOTS_MAX]; /* l+p */
-    u32 slots_end;                      /* l+p  none is in use from here on */
-    struct seqcount slot_seq;           /* p  of both: for reading them without pt_lock */
-    struct vcpu *vcpus[VM_VCPUS_MAX];   /* l, published last */
-    u32 nr_vcpus;                       /* l */
-    struct irqchip *irqchip;            /* l, published last; NULL: user space has them */
-    u64 boot_vcpu;                      /* l */
-    s64 clock_offset;                   /* l  ns: kvmclock = time_ns() + offset */
+    struct aspace *aspace;            /* I  a reference of ref kind: the VMM's */
+    struct translation xlate;         /* p  its place in the aspace */
+    struct spinlock nested_lock;      /* below pt_lock */
+    struct pgtable npt;               /* n */
+    struct slot_set *slots;           /* l+n to change; RCU */
+    struct vcpu *vcpus[VM_VCPUS_MAX]; /* l+n to take out; l, published last */
+    u32 nr_vcpus;                     /* l */
+    struct irqchip *irqchip;          /* l, published last; NULL: user space has them */
+    u64 boot_vcpu;                    /* l */
+    s64 clock_offset;                 /* l  ns: kvmclock = time_ns() + offset */
     u64 tsc_offset; /* a  the guest's TSC starts near 0 at creation; what vCPUs agree on */
     u64 clock_tsc;  /* a  host TSC at the kvmclock's point of reference; 0: none yet */
     struct spinlock eventfd_lock; /* of the three lists, and of the ring's end */
@@ -74,7 +65,7 @@ struct vm {
     u32 user_msrs;                  /* a  KVM_MSR_EXIT_REASON_*: what user space handles */
     bool no_platform_info;          /* a  MSR_PLATFORM_INFO is not for guests */
     u32 mmu_pages;                  /* a  KVM_SET_NR_MMU_PAGES: kept, without effect */
-    u64 flushes;                    /* p  for its statistics */
+    u64 flushes;                    /* n  for its statistics */
     struct hyperv_vm hyperv;
     void *arch;
 };
