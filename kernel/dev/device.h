@@ -78,19 +78,18 @@ struct resource {
 /* ---- buses ---- */
 
 /* An attribute: a file of a device's directory in /sys. Either show (text into buf, at most size
- * bytes; how many) or read (binary: n bytes at offset into buf; how many, 0 at the end). store and
- * write take n bytes (store: NUL-terminated, offset 0). Each -errno. Context: may sleep; the device
- * may be gone already, but not freed. */
+ * bytes; how many) or read (binary: n bytes from offset; how many, 0 at the end). store and write
+ * take n bytes (store's text is NUL-terminated); how many they took. `privileged`: who opened the
+ * file may administer the machine. Each -errno. Context: may sleep; the device may be gone already.
+ */
 struct device_attr {
     const char *name;
     u32 mode; /* permission bits */
-    u64 size; /* of a binary one, for stat; 0: by attr_size, else unknown */
     ssize_t (*show)(struct device *dev, char *buf, size_t size);
-    ssize_t (*store)(struct device *dev, const char *buf, size_t n);
-    ssize_t (*read)(struct device *dev, void *buf, size_t n, u64 offset);
-    ssize_t (*write)(struct device *dev, const void *buf, size_t n, u64 offset);
-    bool (*has)(struct device *dev); /* NULL: every device of the bus */
-    u64 (*size_of)(struct device *dev);
+    ssize_t (*store)(struct device *dev, const char *buf, size_t n, bool privileged);
+    ssize_t (*read)(struct device *dev, void *buf, size_t n, u64 offset, bool privileged);
+    ssize_t (*write)(struct device *dev, const void *buf, size_t n, u64 offset, bool privileged);
+    u64 (*size)(struct device *dev); /* of a binary one, for stat */
 };
 
 /* All constant. Registered by BUS(id) in a linker table. */
@@ -106,13 +105,16 @@ struct bus {
     unsigned nr_attrs;
     /* Text like "pci:v00008086d..." for modalias; how long, or -errno. May be NULL. */
     ssize_t (*modalias)(const struct device *dev, char *buf, size_t size);
+    /* The number of the index-th message interrupt in use, and "msi" or "msix"; -ENOENT: no more.
+     * May be NULL. Context: may sleep. */
+    int (*irq_at)(struct device *dev, unsigned index, const char **kind);
+    const char *dir; /* devices without a parent are below it in /sys/devices; NULL: at its top */
 };
 struct bus_entry {
     const struct bus *bus;
 };
 /* BUS(pci) = {&pci_bus}; */
 #define BUS(id) TABLE_ENTRY(struct bus_entry, buses, #id)
-#define BUS_ATTRS(a) .attrs = (a), .nr_attrs = ARRAY_SIZE(a)
 
 /* ---- drivers ---- */
 

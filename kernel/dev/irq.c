@@ -91,7 +91,7 @@ static struct irq *irq_alloc(u32 gsi, bool level)
     return irq;
 }
 
-/* Into the tree, a vector, and where the source sends to; a line stays masked. */
+/* Into the tree, with a vector; nothing comes yet. */
 static int irq_insert(struct irq *irq, unsigned cpu, bool active_low)
 {
     u64 flags;
@@ -141,13 +141,17 @@ static int irq_add_handler(struct irq *irq, struct irq_handler *handler)
     return err;
 }
 
-static void irq_open_line(struct irq *irq)
+/* Its handler is there: interrupts come from here on. */
+static void irq_open(struct irq *irq)
 {
     u64 flags;
 
     spin_lock_irqsave(&irq_lock, &flags);
     WRITE_ONCE(irq->masked, false);
-    ioapic_mask(irq->gsi, false);
+    if (irq->gsi != IRQ_NO_LINE)
+        ioapic_mask(irq->gsi, false);
+    else
+        irq_aim_locked(irq);
     spin_unlock_irqrestore(&irq_lock, flags);
 }
 
@@ -201,7 +205,7 @@ int irq_request_gsi(u32 gsi, bool level, bool active_low, struct irq_handler *ha
     if (!err) {
         err = irq_attach(irq, handler);
         if (!err)
-            irq_open_line(irq);
+            irq_open(irq);
         else if (made)
             irq_discard(irq);
     }
@@ -236,6 +240,8 @@ int irq_request_message(struct irq_handler *handler, unsigned cpu,
         err = irq_attach(irq, handler);
         if (err)
             irq_discard(irq);
+        else
+            irq_open(irq);
     } else {
         kfree(irq);
     }

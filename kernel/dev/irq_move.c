@@ -57,7 +57,7 @@ static unsigned irq_vector_choose(const struct irq *irq, unsigned cpu)
 }
 
 /* Tells the source of its CPU and vector. */
-static void irq_aim_locked(struct irq *irq)
+void irq_aim_locked(struct irq *irq)
 {
     u64 address;
     u32 data;
@@ -83,8 +83,6 @@ int irq_place_locked(struct irq *irq, unsigned cpu)
     irq->cpu = cpu;
     irq->vector = vector;
     store_release(&irq_slot(cpu, vector)->irq, irq);
-    if (irq->gsi == IRQ_NO_LINE)
-        irq_aim_locked(irq);
     return 0;
 }
 

@@ -57,8 +57,10 @@ extern struct mutex irq_mutex;   /* requests, releases, moves: one at a time */
 extern struct spinlock irq_lock; /* the tree, the slots, the hardware's routing */
 
 /* irq_move.c; irq_lock held. */
-/* Gives irq, in no slot, a vector of `cpu` and its source that address. -ENOSPC. */
+/* Gives irq, in no slot, a vector of `cpu`. -ENOSPC. */
 int irq_place_locked(struct irq *irq, unsigned cpu);
+/* Tells the source of a placed one; a message comes from then on. */
+void irq_aim_locked(struct irq *irq);
 /* Takes it out of its slot, its source silenced. */
 void irq_unplace_locked(struct irq *irq);
 /* A CPU in mask that is up and can be named, `now` preferred; MAX_CPUS: none. */

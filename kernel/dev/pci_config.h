@@ -103,7 +103,8 @@ struct pci_found {
 #define PCI_DEPTH_MAX 8
 
 struct pci_scan {
-    u64 seen[4]; /* buses, one bit each */
+    u64 seen[4];  /* buses that were scanned, one bit each */
+    u64 taken[4]; /* numbers that some bridge has */
     unsigned functions;
     /* Each function, bridges before what is behind them. A token >= 0 for what is found behind it,
      * or -errno, which ends the scan. */
@@ -113,7 +114,8 @@ struct pci_scan {
 #define PCI_FUNCTIONS_MAX 4096 /* a scan ends there: a topology that repeats itself */
 
 /* Scans from bus `first` on. A bridge without a bus number that makes sense gets the next free one
- * of the range of the bus it is on. 0, or found's -errno. */
+ * of the range of the bus it is on. *scan is zero but for found and arg. 0, found's -errno, or
+ * -E2BIG. */
 int pci_config_scan(const struct pci_config *c, struct pci_scan *scan, unsigned first);
 
 /* ---- places ---- */

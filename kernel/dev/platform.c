@@ -33,6 +33,7 @@ static ssize_t platform_modalias(const struct device *dev, char *buf, size_t siz
 
 const struct bus platform_bus = {
     .name = "platform",
+    .dir = "platform",
     .match = platform_match,
     .modalias = platform_modalias,
 };
