@@ -15,7 +15,6 @@ int net_addr_in(struct sock_addr *a, u64 uaddr, u64 len)
 {
     if (len > sizeof(*a))
         return -EINVAL;
-    memset(a, 0, sizeof(*a));
     return len ? copy_in(a, (const void __user *)uaddr, len) : 0;
 }
 

@@ -9,16 +9,6 @@
 #include "obj/pid.h"
 #include "proc/task.h"
 
-#define SCM_RIGHTS 1
-#define SCM_CREDENTIALS 2
-#define SCM_TIMESTAMP 29
-#define SCM_TIMESTAMPNS 35
-#define SO_RXQ_OVFL 40
-#define IPPROTO_IP 0
-#define IPPROTO_UDP 17
-#define IP_TOS 1
-#define IP_TTL 2
-#define IP_PKTINFO 8
 #define CONTROL_MAX 8192
 #define CMSG_ALIGN(n) ALIGN_UP((u64)(n), 8)
 #define MMSG_MAX 1024
@@ -36,10 +26,6 @@ struct cmsg_user {
 struct ucred_user {
     s32 pid;
     u32 uid, gid;
-};
-struct pktinfo_user { /* struct in_pktinfo; addresses as they lie on the wire */
-    s32 interface;
-    u32 local, destination;
 };
 
 static s64 net_send(struct file *f, struct socket_message *m, unsigned flags)
@@ -66,9 +52,8 @@ s64 sys_sendto(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u32 addrlen)
     len = MIN(len, 0x7ffff000UL);
     if (!user_range_ok(buf, len))
         return -EFAULT;
-    memset(&m, 0, sizeof(m));
     iov_init_user(&it, &seg, (const void __user *)buf, len);
-    m.data = &it;
+    socket_message_init(&m, &it);
     if (uaddr) {
         int err = (s32)addrlen < 0 ? -EINVAL : net_addr_in(&m.addr, uaddr, (u32)addrlen);
 
@@ -94,9 +79,8 @@ s64 sys_recvfrom(s32 fd, u64 buf, u64 len, u32 flags, u64 uaddr, u64 ulen)
     if (!h.file)
         return -EBADF;
     len = MIN(len, 0x7ffff000UL);
-    memset(&m, 0, sizeof(m));
     iov_init_user(&it, &seg, (const void __user *)buf, len);
-    m.data = &it;
+    socket_message_init(&m, &it);
     n = user_range_ok(buf, len) ? socket_recv(h.file, &m, (unsigned)flags) : -EFAULT;
     fd_release(h);
     socket_message_drop(&m);
@@ -173,62 +157,19 @@ static int net_unix_cmsg_in(struct socket_message *m, const struct cmsg_user *c,
     return net_cred_in(m, &cred);
 }
 
-/* ip(7), udp(7): where a datagram comes from. What its header says beside that no receiver sees: it
- * is judged. */
-static int net_ip_cmsg_in(struct socket_message *m, s32 type, const u8 *data, u64 n)
-{
-    struct pktinfo_user info;
-    s32 value = 0;
-
-    switch (type) {
-    case IP_PKTINFO:
-        if (n != sizeof(info))
-            return -EINVAL;
-        memcpy(&info, data, sizeof(info));
-        m->source = __builtin_bswap32(info.local);
-        m->source_interface = info.interface;
-        return 0;
-    case IP_TTL:
-    case IP_TOS:
-        if (n != sizeof(value) && !(type == IP_TOS && n == 1))
-            return -EINVAL;
-        memcpy(&value, data, n);
-        return value >= (type == IP_TTL) && value <= 255 ? 0 : -EINVAL;
-    default:
-        return -EINVAL;
-    }
-}
-
-/* Of IPv4: streams look at SOL_SOCKET alone; what is for unix sockets passes there. */
-static int net_inet_cmsg_in(struct socket_message *m, const struct cmsg_user *c, const u8 *data,
-                            u64 n, bool stream)
-{
-    if (c->level == SOL_SOCKET)
-        return c->type == SCM_RIGHTS || c->type == SCM_CREDENTIALS ? 0 : -EINVAL;
-    if (stream)
-        return 0;
-    if (c->level == IPPROTO_UDP)
-        return -EINVAL; /* no segments are made of a datagram */
-    return c->level == IPPROTO_IP ? net_ip_cmsg_in(m, c->type, data, n) : 0;
-}
-
-static int net_cmsg_in(const struct file *f, struct socket_message *m, const struct cmsg_user *c)
+static int net_cmsg_in(struct file *f, struct socket_message *m, const struct cmsg_user *c)
 {
     const u8 *data = (const u8 *)(c + 1);
     u64 n = c->len - sizeof(*c);
     bool stream;
+    int family = socket_family(f, &stream);
 
-    switch (socket_family(f, &stream)) {
-    case AF_UNIX:
+    if (family == AF_UNIX)
         return net_unix_cmsg_in(m, c, data, n);
-    case AF_INET:
-        return net_inet_cmsg_in(m, c, data, n, stream);
-    default:
-        return -ENOTSOCK;
-    }
+    return family < 0 ? family : socket_control(f, m, c->level, c->type, data, n);
 }
 
-static int net_control_in(const struct file *f, struct socket_message *m, u64 ucontrol, u64 len)
+static int net_control_in(struct file *f, struct socket_message *m, u64 ucontrol, u64 len)
 {
     u8 *buf;
     int err = 0;
@@ -265,12 +206,11 @@ static s64 net_sendmsg_file(struct file *f, u64 umsg, u32 flags)
 
     if (IN(h, umsg))
         return -EFAULT;
-    memset(&m, 0, sizeof(m));
     n = iov_in_begin(&v, h.iov, h.iovlen);
     if (n)
         return n == -EINVAL && h.iovlen > IOV_MAX ? -EMSGSIZE : n;
     iov_init_segs(&it, v.segs, v.nr, v.total);
-    m.data = &it;
+    socket_message_init(&m, &it);
     if (h.name && h.namelen) {
         n = (s32)h.namelen < 0 ? -EINVAL : net_addr_in(&m.addr, h.name, MIN(h.namelen, 128U));
         m.addr_len = MIN(h.namelen, 128U);
@@ -294,7 +234,7 @@ static s64 net_sendmsg(s32 fd, u64 umsg, u32 flags)
     s64 n = -EBADF;
 
     if (h.file)
-        n = file_is_socket(h.file) ? net_sendmsg_file(h.file, umsg, flags) : -ENOTSOCK;
+        n = socket_of_file(h.file) ? net_sendmsg_file(h.file, umsg, flags) : -ENOTSOCK;
     fd_release(h);
     return n;
 }
@@ -363,34 +303,15 @@ static void net_rights_out(struct control_out *out, struct socket_message *m, bo
         net_cmsg_head_out(out, SOL_SOCKET, SCM_RIGHTS, n * sizeof(s32));
 }
 
-/* The time a message was sent: struct timeval or timespec. */
-static void net_time_out(struct control_out *out, const struct socket_message *m)
-{
-    s64 t[2] = {(s64)(m->time / NSEC_PER_SEC),
-                (s64)(m->time % NSEC_PER_SEC / (m->time_ns ? 1 : NSEC_PER_USEC))};
-
-    net_cmsg_out(out, SOL_SOCKET, m->time_ns ? SCM_TIMESTAMPNS : SCM_TIMESTAMP, t, sizeof(t));
-}
-
-/* Where a datagram was sent to; there is one interface. */
-static void net_destination_out(struct control_out *out, const struct socket_message *m)
-{
-    u32 to = __builtin_bswap32(m->destination);
-    struct pktinfo_user info = {1, to, to};
-
-    net_cmsg_out(out, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
-}
-
 static void net_control_out(struct control_out *out, struct socket_message *m, bool cloexec)
 {
     struct user_ns *ns = current_cred()->user_ns;
 
-    if (m->time)
-        net_time_out(out, m);
-    if (m->has_lost)
-        net_cmsg_out(out, SOL_SOCKET, SO_RXQ_OVFL, &m->lost, sizeof(m->lost));
-    if (m->has_destination)
-        net_destination_out(out, m);
+    for (u32 i = 0; i < m->notes->nr; i++) {
+        const struct socket_note *note = &m->notes->note[i];
+
+        net_cmsg_out(out, note->level, note->type, note->data, note->len);
+    }
     if (m->has_cred) {
         struct ucred_user u = {
             .pid = (s32)pid_nr(m->pid, up_current_pid_ns()),
@@ -407,6 +328,7 @@ static void net_control_out(struct control_out *out, struct socket_message *m, b
 static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
 {
     struct control_out out = {0};
+    struct socket_notes notes;
     struct socket_message m;
     struct msghdr_user h;
     struct fd_hold hold;
@@ -417,12 +339,13 @@ static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
 
     if (IN(h, umsg))
         return -EFAULT;
-    memset(&m, 0, sizeof(m));
     err = iov_in_begin(&v, h.iov, h.iovlen);
     if (err)
         return err == -EINVAL && h.iovlen > IOV_MAX ? -EMSGSIZE : err;
     iov_init_segs(&it, v.segs, v.nr, v.total);
-    m.data = &it;
+    socket_message_init(&m, &it);
+    m.notes = &notes;
+    notes.nr = 0;
     hold = fd_hold((int)fd);
     n = hold.file ? socket_recv(hold.file, &m, (unsigned)flags) : -EBADF;
     fd_release(hold);

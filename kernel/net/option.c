@@ -4,7 +4,8 @@
  */
 #include "lib/log.h"
 #include "lib/string.h"
-#include "net/core/sock.h"
+#include "net/core/queue.h"
+#include "net/socket.h"
 #include "obj/cred.h"
 #include "sched/timer.h"
 
@@ -125,8 +126,8 @@ static int option_set_buffer(struct socket *s, int name, int v)
     WRITE_ONCE(*(send ? &s->sndbuf : &s->rcvbuf), option_buffer(v, send, force));
     if (send)
         socket_wake(s, POLLOUT | POLLWRNORM);
-    else if (s->ops->resized)
-        s->ops->resized(s);
+    else
+        sock_resized(s);
     return 0;
 }
 
@@ -212,9 +213,9 @@ static int option_set(struct socket *s, int name, const void *val, u32 n)
 
 int socket_set_option(struct file *f, int level, int name, const void *val, u32 n)
 {
-    struct socket *s = f->priv;
+    struct socket *s = socket_of_file(f);
 
-    if (!file_is_socket(f))
+    if (!s)
         return -ENOTSOCK;
     if (level == SOL_SOCKET)
         return option_set(s, name, val, n);
@@ -281,13 +282,6 @@ static int option_get_int(struct socket *s, int name, int *v)
     }
 }
 
-static int option_put(void *val, u32 *n, const void *from, u32 size)
-{
-    *n = MIN(*n, size);
-    memcpy(val, from, *n);
-    return 0;
-}
-
 static int option_get(struct socket *s, int name, void *val, u32 *n)
 {
     int v, err;
@@ -298,25 +292,25 @@ static int option_get(struct socket *s, int name, void *val, u32 *n)
         struct option_timeval tv = {(s64)(ns / NSEC_PER_SEC),
                                     (s64)(ns % NSEC_PER_SEC / NSEC_PER_USEC)};
 
-        return option_put(val, n, &tv, sizeof(tv));
+        return socket_option_put(val, n, &tv, sizeof(tv));
     }
     if (name == SO_LINGER)
-        return option_put(val, n, &s->linger, sizeof(s->linger));
+        return socket_option_put(val, n, &s->linger, sizeof(s->linger));
     if (name == SO_COOKIE || name == SO_NETNS_COOKIE) {
         u64 cookie = name == SO_COOKIE ? s->ino : s->ns->inum;
 
-        return *n < sizeof(cookie) ? -EINVAL : option_put(val, n, &cookie, sizeof(cookie));
+        return *n < sizeof(cookie) ? -EINVAL : socket_option_put(val, n, &cookie, sizeof(cookie));
     }
     err = option_get_int(s, name, &v);
-    return err ? err : option_put(val, n, &v, sizeof(v));
+    return err ? err : socket_option_put(val, n, &v, sizeof(v));
 }
 
 int socket_get_option(struct file *f, int level, int name, void *val, u32 *n)
 {
-    struct socket *s = f->priv;
+    struct socket *s = socket_of_file(f);
     int err = -ENOPROTOOPT;
 
-    if (!file_is_socket(f))
+    if (!s)
         return -ENOTSOCK;
     if (level == SOL_SOCKET)
         err = option_get(s, name, val, n);

@@ -14,81 +14,18 @@
 #include "sched/timer.h"
 #include "vfs/vfs.h"
 
-#define SOCK_KINDS 11 /* no type and no protocol of Linux is as large */
-#define IPPROTO_KINDS 263
+#define SOCK_KINDS 11 /* no type of Linux is as large */
 
-static const struct file_ops socket_file_ops;
-static const struct file_ops socket_none_ops = {.name = "socket"};
-
-void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,
-                 int type)
-{
-    s->ops = ops;
-    s->ns = ns;
-    net_ns_get(ns);
-    s->family = (u16)family;
-    s->type = (u8)type;
-    s->sndbuf = s->rcvbuf = SOCK_BUF_DEFAULT;
-    s->ino = inum_alloc();
-    s->uid = current_cred()->fsuid;
-    waitq_init(&s->wait);
-    spin_lock(&ns->unix_lock);
-    list_add_tail(&ns->sockets, &s->node);
-    ns->nr_sockets++;
-    if (family == AF_INET)
-        ns->nr_inet[type != SOCK_STREAM]++;
-    spin_unlock(&ns->unix_lock);
-}
-
-void socket_fini(struct socket *s)
-{
-    spin_lock(&s->ns->unix_lock);
-    list_del(&s->node);
-    s->ns->nr_sockets--;
-    if (s->family == AF_INET)
-        s->ns->nr_inet[s->type != SOCK_STREAM]--;
-    spin_unlock(&s->ns->unix_lock);
-    net_ns_put(s->ns);
-}
-
-int socket_take_error(struct socket *s)
-{
-    return s->error ? -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED) : 0;
-}
-
-bool file_is_socket(const struct file *f)
-{
-    return f->ops == &socket_file_ops;
-}
+TABLE_DECLARE(struct socket_family, socket_families);
 
 int socket_family(const struct file *f, bool *stream)
 {
-    const struct socket *s = f->priv;
+    const struct socket *s = socket_of_file(f);
 
-    if (!file_is_socket(f))
+    if (!s)
         return -ENOTSOCK;
     *stream = s->type == SOCK_STREAM;
     return s->family;
-}
-
-static struct socket *socket_of(struct file *f)
-{
-    return file_is_socket(f) ? f->priv : NULL;
-}
-
-/* A file without its socket yet. */
-static struct file *socket_file_alloc(unsigned type_flags)
-{
-    return file_create(&socket_none_ops, O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0),
-                       NULL);
-}
-
-static void socket_file_settle(struct file *f, struct socket *s)
-{
-    f->ops = &socket_file_ops;
-    f->priv = s;
-    f->anon_ino = s->ino;
-    file_born(f);
 }
 
 /* A file around s; on failure s is released. */
@@ -104,52 +41,53 @@ static struct file *socket_file(struct socket *s, unsigned type_flags)
     return f;
 }
 
-static struct socket *socket_make(struct net_ns *ns, int family, int type, int protocol)
+static const struct socket_family *socket_family_find(int family)
+{
+    const struct socket_family *f;
+
+    TABLE_FOR_EACH(f, socket_families)
+    if (f->family == family)
+        return f;
+    return NULL;
+}
+
+static struct socket *socket_make(struct net_ns *ns, const struct socket_family *f, int type,
+                                  int protocol)
 {
     int kind = type & SOCK_TYPE_MASK;
 
     if (type & ~(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC))
         return ERR_PTR(-EINVAL);
-    if ((family == AF_UNIX || family == AF_INET) && kind >= SOCK_KINDS)
-        return ERR_PTR(-EINVAL);
-    switch (family) {
-    case AF_UNIX:
-        if (protocol && protocol != AF_UNIX)
-            return ERR_PTR(-EPROTONOSUPPORT);
-        return unix_create(ns, kind);
-    case AF_INET:
-        if (protocol < 0 || protocol >= IPPROTO_KINDS)
-            return ERR_PTR(-EINVAL);
-        return inet_create(ns, kind, protocol);
-    default:
+    if (!f)
         return ERR_PTR(-EAFNOSUPPORT);
-    }
+    return kind >= SOCK_KINDS ? ERR_PTR(-EINVAL) : f->create(ns, kind, protocol);
 }
 
 struct file *socket_create(struct net_ns *ns, int family, int type, int protocol)
 {
-    struct socket *s = socket_make(ns, family, type, protocol);
+    struct socket *s = socket_make(ns, socket_family_find(family), type, protocol);
 
     return IS_ERR(s) ? (void *)s : socket_file(s, (unsigned)type);
 }
 
 int socket_pair(struct net_ns *ns, int family, int type, int protocol, struct file *out[2])
 {
+    const struct socket_family *f = socket_family_find(family);
     struct socket *a, *b;
     struct file *fa, *fb;
     int err;
 
-    if (family != AF_UNIX)
+    if (f && !f->pair)
         return -EOPNOTSUPP;
-    a = socket_make(ns, family, type, protocol);
+    a = socket_make(ns, f, type, protocol);
     if (IS_ERR(a))
         return PTR_ERR(a);
-    b = socket_make(ns, family, type, protocol);
+    b = socket_make(ns, f, type, protocol);
     if (IS_ERR(b)) {
         a->ops->release(a);
         return PTR_ERR(b);
     }
-    err = unix_pair(a, b);
+    err = f->pair(a, b);
     if (err) {
         a->ops->release(a);
         b->ops->release(b);
@@ -172,7 +110,7 @@ int socket_pair(struct net_ns *ns, int family, int type, int protocol, struct fi
 
 int socket_bind(struct file *f, const struct sock_addr *addr, u32 len, const struct walk_ctx *ctx)
 {
-    struct socket *s = socket_of(f);
+    struct socket *s = socket_of_file(f);
     struct kstat st = {0};
     int err;
 
@@ -186,7 +124,7 @@ int socket_bind(struct file *f, const struct sock_addr *addr, u32 len, const str
 
 int socket_listen(struct file *f, int backlog)
 {
-    struct socket *s = socket_of(f);
+    struct socket *s = socket_of_file(f);
 
     return !s ? -ENOTSOCK : s->ops->listen ? s->ops->listen(s, backlog) : -EOPNOTSUPP;
 }
@@ -194,7 +132,7 @@ int socket_listen(struct file *f, int backlog)
 int socket_connect(struct file *f, const struct sock_addr *addr, u32 len,
                    const struct walk_ctx *ctx)
 {
-    struct socket *s = socket_of(f);
+    struct socket *s = socket_of_file(f);
 
     if (!s)
         return -ENOTSOCK;
@@ -205,7 +143,7 @@ int socket_connect(struct file *f, const struct sock_addr *addr, u32 len,
 
 struct file *socket_accept(struct file *f, unsigned type_flags, struct sock_addr *peer, u32 *len)
 {
-    struct socket *s = socket_of(f), *conn;
+    struct socket *s = socket_of_file(f), *conn;
     struct file *made;
     int err;
 
@@ -231,58 +169,24 @@ struct file *socket_accept(struct file *f, unsigned type_flags, struct sock_addr
 
 int socket_name(struct file *f, bool peer, struct sock_addr *out, u32 *len)
 {
-    struct socket *s = socket_of(f);
+    struct socket *s = socket_of_file(f);
 
     return !s ? -ENOTSOCK : s->ops->name ? s->ops->name(s, peer, out, len) : -EOPNOTSUPP;
 }
 
-ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
-                    const struct walk_ctx *ctx)
+int socket_control(struct file *f, struct socket_message *m, s32 level, s32 type, const void *data,
+                   u64 n)
 {
-    struct socket *s = socket_of(f);
-    ssize_t n;
+    struct socket *s = socket_of_file(f);
 
     if (!s)
         return -ENOTSOCK;
-    if (flags & MSG_OOB)
-        return -EOPNOTSUPP;
-    if (f->flags & O_NONBLOCK)
-        flags |= MSG_DONTWAIT;
-    n = s->ops->send(s, m, flags, ctx);
-    if (n == -EPIPE && s->type == SOCK_STREAM && !(flags & MSG_NOSIGNAL))
-        up_sigpipe();
-    return n;
-}
-
-ssize_t socket_recv(struct file *f, struct socket_message *m, unsigned flags)
-{
-    struct socket *s = socket_of(f);
-
-    if (!s)
-        return -ENOTSOCK;
-    if (flags & (MSG_OOB | MSG_ERRQUEUE))
-        return flags & MSG_OOB ? -EINVAL : -EAGAIN;
-    if (f->flags & O_NONBLOCK)
-        flags |= MSG_DONTWAIT;
-    return s->ops->recv(s, m, flags);
-}
-
-void socket_message_drop(struct socket_message *m)
-{
-    for (u32 i = 0; i < m->nr_files; i++)
-        if (m->files[i])
-            file_put(m->files[i]);
-    kfree(m->files);
-    m->files = NULL;
-    m->nr_files = 0;
-    if (m->pid)
-        pid_put(m->pid);
-    m->pid = NULL;
+    return s->ops->control ? s->ops->control(s, m, level, type, data, n) : -EINVAL;
 }
 
 int socket_shutdown(struct file *f, int how)
 {
-    struct socket *s = socket_of(f);
+    struct socket *s = socket_of_file(f);
 
     if (!s)
         return -ENOTSOCK;
@@ -290,60 +194,3 @@ int socket_shutdown(struct file *f, int how)
         return -EINVAL;
     return s->ops->shutdown ? s->ops->shutdown(s, how) : -EOPNOTSUPP;
 }
-
-static ssize_t socket_file_read(struct file *f, struct iov_iter *to, loff_t *pos)
-{
-    struct socket_message m = {.data = to};
-    ssize_t n;
-
-    if (!to->count)
-        return 0;
-    n = socket_recv(f, &m, 0);
-    if (m.nr_files || m.pid)
-        socket_message_drop(&m);
-    return n;
-}
-
-static ssize_t socket_file_write(struct file *f, struct iov_iter *from, loff_t *pos)
-{
-    struct socket_message m = {.data = from};
-
-    return socket_send(f, &m, 0, NULL);
-}
-
-static u32 socket_file_poll(struct file *f, struct poll_table *pt)
-{
-    struct socket *s = f->priv;
-
-    return s->ops->poll(s, pt);
-}
-
-static s64 socket_file_ioctl(struct file *f, unsigned cmd, u64 arg)
-{
-    struct socket *s = f->priv;
-
-    return s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
-}
-
-static void socket_file_release(struct file *f)
-{
-    struct socket *s = f->priv;
-
-    s->ops->release(s);
-}
-
-static int socket_file_flags(struct file *f, unsigned flags)
-{
-    return 0; /* O_NONBLOCK is read at each call */
-}
-
-static const struct file_ops socket_file_ops = {
-    .name = "socket",
-    .anon_mode = 0140777,
-    .read = socket_file_read,
-    .write = socket_file_write,
-    .poll = socket_file_poll,
-    .ioctl = socket_file_ioctl,
-    .release = socket_file_release,
-    .set_flags = socket_file_flags,
-};

@@ -34,7 +34,7 @@ struct nsset nsset_init = {.ref = {1},
 void nsset_init_boot(void)
 {
     nsset_init.mount = mount_ns_init;
-    nsset_init.net = &net_ns_init;
+    nsset_init.net = net_ns_init;
 }
 
 void nsset_get(struct nsset *ns)

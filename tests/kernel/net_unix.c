@@ -37,7 +37,7 @@ SELFTEST(net_unix_stream_pair_carries_bytes_and_files)
     struct socket_message m;
     char buf[32];
 
-    CHECK(!socket_pair(&net_ns_init, AF_UNIX, SOCK_STREAM, 0, s));
+    CHECK(!socket_pair(net_ns_init, AF_UNIX, SOCK_STREAM, 0, s));
     CHECK(!pipe_create(0, &r, &w));
     CHECK(receives(s[1], buf, 32, &m) == -EAGAIN);
     CHECK(sends(s[0], "one", NULL, 0) == 3 && sends(s[0], "two", NULL, 0) == 3);
@@ -61,9 +61,9 @@ SELFTEST(net_unix_stream_pair_carries_bytes_and_files)
 SELFTEST(net_unix_abstract_name_is_of_its_namespace)
 {
     struct sock_addr a = {.family = AF_UNIX, .data = "\0name"}, peer;
-    struct net_ns *other = net_ns_create(net_ns_init.user_ns);
-    struct file *l = socket_create(&net_ns_init, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    struct file *c = socket_create(&net_ns_init, AF_UNIX, SOCK_STREAM, 0), *s, *o;
+    struct net_ns *other = net_ns_create(net_ns_init->user_ns);
+    struct file *l = socket_create(net_ns_init, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct file *c = socket_create(net_ns_init, AF_UNIX, SOCK_STREAM, 0), *s, *o;
     struct socket_message m;
     char buf[8];
     u32 len;
@@ -91,8 +91,8 @@ SELFTEST(net_unix_abstract_name_is_of_its_namespace)
 SELFTEST(net_unix_datagrams_keep_their_bounds_and_sender)
 {
     struct sock_addr a = {.family = AF_UNIX, .data = "\0dg"};
-    struct file *r = socket_create(&net_ns_init, AF_UNIX, SOCK_DGRAM, 0);
-    struct file *s = socket_create(&net_ns_init, AF_UNIX, SOCK_DGRAM, 0);
+    struct file *r = socket_create(net_ns_init, AF_UNIX, SOCK_DGRAM, 0);
+    struct file *s = socket_create(net_ns_init, AF_UNIX, SOCK_DGRAM, 0);
     struct sock_addr none = {.family = AF_UNIX};
     struct socket_message m;
     char buf[8];
@@ -118,7 +118,7 @@ SELFTEST(net_inet_listener_that_failed_connects_and_leaves_nothing)
     u32 len;
 
     for (int i = 0; i < 2; i++) {
-        l[i] = socket_create(&net_ns_init, AF_INET, SOCK_STREAM, 0);
+        l[i] = socket_create(net_ns_init, AF_INET, SOCK_STREAM, 0);
         CHECK(!IS_ERR(l[i]));
         CHECK(!socket_set_option(l[i], SOL_SOCKET, 2 /* SO_REUSEADDR */, &on, sizeof(on)));
         CHECK(!socket_bind(l[i], &a, 16, NULL) && !socket_name(l[i], false, &a, &len));
@@ -163,7 +163,7 @@ static bool net_goes_on_with_more_room(int type)
     struct iov_iter it;
     struct socket_message m = {.data = &it};
 
-    NEED(!socket_pair(&net_ns_init, AF_UNIX, type, 0, s));
+    NEED(!socket_pair(net_ns_init, AF_UNIX, type, 0, s));
     NEED(!socket_set_option(s[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)));
     iov_init_kernel(&it, block, sizeof(block));
     NEED(socket_send(s[0], &m, 0, NULL) == sizeof(block));

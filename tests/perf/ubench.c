@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -285,6 +286,93 @@ static void do_unix(unsigned n)
     reap(pid);
 }
 
+/* Both ends of a connection over the loopback, or of two datagram sockets that are connected with
+ * each other. */
+static void loopback_pair(int type, int sv[2])
+{
+    struct sockaddr_in a[2] = {{.sin_family = AF_INET}, {.sin_family = AF_INET}};
+    socklen_t len = sizeof(a[0]);
+    int fd[2];
+
+    for (int i = 0; i < 2; i++) {
+        a[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        fd[i] = socket(AF_INET, type, 0);
+        need(fd[i] >= 0 && bind(fd[i], (void *)&a[i], len) == 0, "bind");
+        need(getsockname(fd[i], (void *)&a[i], &len) == 0, "getsockname");
+    }
+    need(type == SOCK_DGRAM || listen(fd[0], 1) == 0, "listen");
+    need(connect(fd[1], (void *)&a[0], len) == 0, "connect");
+    sv[1] = fd[1];
+    if (type == SOCK_DGRAM) {
+        need(connect(fd[0], (void *)&a[1], len) == 0, "connect back");
+        sv[0] = fd[0];
+        return;
+    }
+    sv[0] = accept(fd[0], NULL, NULL);
+    need(sv[0] >= 0, "accept");
+    close(fd[0]);
+}
+
+static void loopback_round_trips(unsigned n, int type)
+{
+    int sv[2];
+    loopback_pair(type, sv);
+    pid_t pid = echo_start(sv[1], sv[1], false, sv[0], -1);
+    close(sv[1]);
+    ping(n, sv[0], sv[0]);
+    need(type == SOCK_STREAM || send(sv[0], "", 0, 0) == 0, "end"); /* an empty one, for the echo */
+    close(sv[0]);
+    reap(pid);
+}
+
+static void do_tcp(unsigned n)
+{
+    loopback_round_trips(n, SOCK_STREAM);
+}
+
+static void do_udp(unsigned n)
+{
+    loopback_round_trips(n, SOCK_DGRAM);
+}
+
+static void do_tcp_connect(unsigned n)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int l = socket(AF_INET, SOCK_STREAM, 0);
+
+    need(bind(l, (void *)&a, len) == 0 && listen(l, 8) == 0, "listen");
+    need(getsockname(l, (void *)&a, &len) == 0, "getsockname");
+    for (; n; n--) {
+        int c = socket(AF_INET, SOCK_STREAM, 0), s;
+        need(connect(c, (void *)&a, len) == 0, "connect");
+        s = accept(l, NULL, NULL);
+        need(s >= 0, "accept");
+        close(c);
+        close(s);
+    }
+    close(l);
+}
+
+static void do_tcp_64k(unsigned n)
+{
+    int sv[2];
+    loopback_pair(SOCK_STREAM, sv);
+    pid_t pid = fork();
+    need(pid >= 0, "fork");
+    if (pid == 0) {
+        close(sv[1]);
+        while (read(sv[0], bench_buffer, CHUNK) > 0)
+            ;
+        _exit(0);
+    }
+    close(sv[0]);
+    for (; n; n--)
+        need(write(sv[1], bench_buffer, CHUNK) == CHUNK, "write");
+    close(sv[1]);
+    reap(pid);
+}
+
 static void do_pipe_64k(unsigned n)
 {
     int p[2];
@@ -335,6 +423,10 @@ static const struct {
     {"unix_trip", 2000, do_unix},
     {"epoll_trip", 2000, do_epoll},
     {"pipe_64k", 100, do_pipe_64k},
+    {"tcp_trip", 2000, do_tcp},
+    {"udp_trip", 2000, do_udp},
+    {"tcp_connect", 1000, do_tcp_connect},
+    {"tcp_64k", 100, do_tcp_64k},
 };
 
 static void bench(const char *name, unsigned count, void (*work)(unsigned))

@@ -1,42 +1,64 @@
 /* SPDX-License-Identifier: MIT
  *
- * Net namespaces: made empty, with a loopback of their own.
+ * Net namespaces: made with all parts, and taken apart.
  */
+#include "net/core/ns.h"
 #include "lib/log.h"
 #include "mm/slab.h"
-#include "net/core/ns.h"
 #include "obj/cred.h"
 
-struct net_ns net_ns_init;
+#define PART_ALIGN 16
 
-static void net_ns_setup(struct net_ns *ns, struct user_ns *user_ns)
+TABLE_DECLARE(struct net_part, net_parts);
+
+struct net_ns *net_ns_init;
+static u32 net_ns_size = ALIGN_UP((u32)sizeof(struct net_ns), PART_ALIGN);
+
+static void net_ns_undo(struct net_ns *ns, const struct net_part *end)
 {
+    for (const struct net_part *p = end; p-- > __table_net_parts;)
+        if (p->teardown)
+            p->teardown(ns, net_part(ns, *p->offset));
+    user_ns_put(ns->user_ns);
+    kfree(ns);
+}
+
+struct net_ns *net_ns_create(struct user_ns *user_ns)
+{
+    struct net_ns *ns = kzalloc(net_ns_size);
+    const struct net_part *p;
+
+    if (!ns)
+        return NULL;
     refcount_init(&ns->ref, 1);
+    user_ns_get(user_ns);
     ns->user_ns = user_ns;
-    spinlock_init(&ns->unix_lock, RANK_NET, 10, "net_ns unix names");
-    ns->unix_names = RB_ROOT;
-    list_init(&ns->sockets);
+    ns->inum = inum_alloc();
+    TABLE_FOR_EACH(p, net_parts)
+    {
+        if (p->setup && p->setup(ns, net_part(ns, *p->offset))) {
+            net_ns_undo(ns, p);
+            return NULL;
+        }
+    }
+    return ns;
 }
 
 static void net_ns_boot(void)
 {
-    net_ns_setup(&net_ns_init, &user_ns_init);
-    net_ns_init.inum = 0xEFFFFFFB;
-    net_ns_init.loopback_up = true;
+    const struct net_part *p;
+
+    TABLE_FOR_EACH(p, net_parts)
+    {
+        *p->offset = net_ns_size;
+        net_ns_size += ALIGN_UP(p->size, PART_ALIGN);
+    }
+    net_ns_init = net_ns_create(&user_ns_init);
+    if (!net_ns_init)
+        panic("no memory for the first net namespace");
+    net_ns_init->inum = 0xEFFFFFFB;
 }
 INIT_HOOK(net_ns_boot, INIT_CORE);
-
-struct net_ns *net_ns_create(struct user_ns *user_ns)
-{
-    struct net_ns *ns = kzalloc(sizeof(*ns));
-
-    if (!ns)
-        return NULL;
-    user_ns_get(user_ns);
-    net_ns_setup(ns, user_ns);
-    ns->inum = inum_alloc();
-    return ns;
-}
 
 void net_ns_get(struct net_ns *ns)
 {
@@ -45,10 +67,6 @@ void net_ns_get(struct net_ns *ns)
 
 void net_ns_put(struct net_ns *ns)
 {
-    if (!refcount_put(&ns->ref))
-        return;
-    user_ns_put(ns->user_ns);
-    kfree(ns->inet[0].ports);
-    kfree(ns->inet[1].ports);
-    kfree(ns);
+    if (refcount_put(&ns->ref))
+        net_ns_undo(ns, __table_net_parts_end);
 }

@@ -1,47 +1,56 @@
 /* SPDX-License-Identifier: MIT
  *
- * Net namespaces. What a namespace scopes: abstract unix names, and later interfaces, routes,
- * ports.
+ * Net namespaces. A namespace is one block of memory: its head, and behind it a part for each
+ * subsystem that keeps something per namespace (names of unix sockets, ports of TCP, addresses).
+ * A subsystem declares its part with NET_PART and finds it at an offset that boot computes, so a
+ * look-up is an addition. A part has locks of its own.
+ *
+ * Lifetime: counted. A socket, a process's set of namespaces and a device hold a reference. The
+ * last one calls the parts' teardown in the reverse order of their setup.
  */
 #pragma once
 
 #include "lib/list.h"
-#include "lib/rbtree.h"
 #include "lib/types.h"
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
 
+struct net_ns;
+struct seq;
 struct user_ns;
 
-struct inet_ports;
-/* Names of IPv4 sockets of one kind; net/inet_name.c. */
-struct inet_names {
-    struct rb_root groups;
-    struct inet_ports *ports; /* NULL: there was no name yet */
-};
-
+/* I immutable after create */
 struct net_ns {
     refcount_t ref;
-    u64 inum;                   /* I */
-    struct user_ns *user_ns;    /* I  a reference */
-    struct spinlock unix_lock;  /* names and ports */
-    struct rb_root unix_names;  /* unix_lock  abstract names */
-    struct inet_names inet[2];  /* unix_lock  of streams, of datagram sockets */
-    bool loopback_up;           /* a  a new namespace's lo is down */
-    struct list_node sockets;   /* unix_lock  all, in the order they were made */
-    u64 nr_sockets, nr_inet[2]; /* unix_lock */
+    u64 inum;                /* I */
+    struct user_ns *user_ns; /* I  a reference */
 };
-extern struct net_ns net_ns_init;
+extern struct net_ns *net_ns_init; /* the host's; its lo is up */
 
-struct net_ns *net_ns_create(struct user_ns *user_ns) __must_check; /* NULL: no memory */
-/* A file of /proc/<pid>/net: shows what the namespace has. Registered here, served by kernel/proc.
- */
-struct seq;
+struct net_part {
+    u32 size;
+    u32 *offset; /* boot: where the part lies behind a struct net_ns */
+    /* part is zeroed. setup: 0 or -errno, then nothing of it stays; may be NULL as teardown may.
+     * Context: may sleep. */
+    int (*setup)(struct net_ns *ns, void *part);
+    void (*teardown)(struct net_ns *ns, void *part);
+};
+/* NET_PART(order, id) = {...}: parts are set up in the order of the strings. */
+#define NET_PART(order, id) TABLE_ENTRY(struct net_part, net_parts, order #id)
+static inline void *net_part(struct net_ns *ns, u32 offset)
+{
+    return (char *)ns + offset;
+}
+
+/* user_ns: borrowed. NULL: no memory. Its lo is down. Context: may sleep. */
+struct net_ns *net_ns_create(struct user_ns *user_ns) __must_check;
+void net_ns_get(struct net_ns *ns);
+void net_ns_put(struct net_ns *ns); /* may sleep */
+
+/* A file of /proc/<pid>/net: shows what the namespace has. Registered by the subsystem that knows,
+ * served by kernel/proc. */
 struct net_file {
     const char *name;
     int (*show)(struct net_ns *ns, struct seq *out);
 };
 #define NET_FILE(id) TABLE_ENTRY(struct net_file, net_files, #id)
-
-void net_ns_get(struct net_ns *ns);
-void net_ns_put(struct net_ns *ns);

@@ -1,21 +1,121 @@
 /* SPDX-License-Identifier: MIT
  *
- * What all families share: the head of every socket, and its operations.
+ * What all families share: the head of every socket, its operations, one message of a call, and the
+ * tables in which families and protocols register themselves.
+ *
+ * Lifetime: a socket is counted. Its file holds one reference, which release drops; a peer, a
+ * listener's queue, a look-up hold others. The last one calls ops->destroy.
+ *
+ * Locks: s->reading (one reader at a time; it may sleep under it, but faults nothing in), then
+ * s->lock (leaf: queue and state; never two sockets' at once).
  */
 #pragma once
 
 #include "lib/errno.h"
+#include "net/core/addr.h"
 #include "net/core/ns.h"
-#include "net/socket.h"
 #include "obj/cred.h"
 #include "obj/file.h"
 #include "obj/poll.h"
+#include "sched/mutex.h"
 #include "sched/wait.h"
+
+struct cred;
+struct iov_iter;
+struct pid;
+struct sock_msg;
+struct walk_ctx;
+
+#define AF_UNSPEC 0
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
+#define SOCK_SEQPACKET 5
+#define SOCK_TYPE_MASK 0xf
+#define SOCK_NONBLOCK 04000
+#define SOCK_CLOEXEC 02000000
+
+#define MSG_OOB 0x1
+#define MSG_PEEK 0x2
+#define MSG_DONTROUTE 0x4
+#define MSG_CTRUNC 0x8
+#define MSG_TRUNC 0x20
+#define MSG_DONTWAIT 0x40
+#define MSG_WAITALL 0x100
+#define MSG_ERRQUEUE 0x2000
+#define MSG_NOSIGNAL 0x4000
+#define MSG_MORE 0x8000
+#define MSG_FASTOPEN 0x20000000
+#define MSG_CMSG_CLOEXEC 0x40000000
+
+#define SHUT_RD 0
+#define SHUT_WR 1
+#define SHUT_RDWR 2
+
+#define SOL_SOCKET 1
+#define SOCK_ADDR_MAX 128
+#define SCM_MAX_FD 253
+#define SCM_RIGHTS 1
+#define SCM_CREDENTIALS 2
 
 #define SOCK_BUF_DEFAULT 212992U /* as Linux's net.core.rmem_default */
 #define SOCK_BUF_MAX (64U << 20) /* by privilege */
 
-enum socket_timestamp { SOCKET_TIME_NONE, SOCKET_TIME_US, SOCKET_TIME_NS };
+struct sock_addr { /* sockaddr_storage */
+    u16 family;
+    u8 data[SOCK_ADDR_MAX - 2];
+};
+
+/* Control messages that a receiver asked for by options, as recvmsg(2) tells them. */
+#define SOCKET_NOTES 8
+struct socket_notes {
+    u32 nr;
+    struct socket_note {
+        s32 level, type;
+        u32 len;
+        u64 data[4]; /* len bytes of it */
+    } note[SOCKET_NOTES];
+};
+
+/* One message. Sending: files and creds are borrowed. Receiving: references come to the caller,
+ * also on a later error of its own; call socket_message_drop for what it does not use. */
+struct socket_message {
+    struct iov_iter *data;
+    u32 addr_len;
+    u32 flags; /* receive, out: MSG_TRUNC, MSG_CTRUNC */
+    u32 nr_files;
+    struct file **files; /* send: nr_files of them. receive: an array of kmalloc, or NULL */
+    /* receive: the sender, when the socket asks for SCM_CREDENTIALS; send: given explicitly, or
+     * NULL */
+    struct pid *pid;
+    u32 uid, gid; /* as sent, kernel ids */
+    bool has_cred;
+    /* send, IP datagrams: the address and interface they are to come from; ::, 0: any */
+    struct ip_addr source;
+    s32 source_interface;
+    struct socket_notes *notes; /* receive: filled; NULL: not wanted */
+    struct sock_addr addr; /* the last: send: the destination if addr_len; receive: the sender */
+};
+/* Nothing but data; addr is left as it is, since addr_len says that there is none. */
+static inline void socket_message_init(struct socket_message *m, struct iov_iter *data)
+{
+    m->data = data;
+    m->addr_len = m->flags = m->nr_files = 0;
+    m->files = NULL;
+    m->pid = NULL;
+    m->uid = m->gid = 0;
+    m->has_cred = false;
+    m->source = (struct ip_addr){0};
+    m->source_interface = 0;
+    m->notes = NULL;
+}
+void socket_message_drop(struct socket_message *m);
+/* Adds a note of n <= 32 bytes, if they are wanted. */
+void socket_note(struct socket_message *m, s32 level, s32 type, const void *data, u32 n);
 
 struct socket;
 struct socket_ops {
@@ -32,51 +132,109 @@ struct socket_ops {
     ssize_t (*send)(struct socket *s, struct socket_message *m, unsigned flags,
                     const struct walk_ctx *ctx);
     ssize_t (*recv)(struct socket *s, struct socket_message *m, unsigned flags);
+    /* One control message of a send, into m; unix sockets' are decoded by the caller. */
+    int (*control)(struct socket *s, struct socket_message *m, s32 level, s32 type,
+                   const void *data, u64 n);
     int (*shutdown)(struct socket *s, int how);
     u32 (*poll)(struct socket *s, struct poll_table *pt);
     /* -ENOPROTOOPT: not this family's either. */
     int (*set_option)(struct socket *s, int level, int name, const void *val, u32 n);
     int (*get_option)(struct socket *s, int level, int name, void *val, u32 *n);
     s64 (*ioctl)(struct socket *s, unsigned cmd, u64 arg);
-    void (*resized)(struct socket *s); /* rcvbuf has changed: who waits for room may go on */
-    void (*release)(struct socket *s); /* frees it */
+    void (*release)(struct socket *s); /* the file is gone: takes its reference */
+    void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
+
+    /* What core/queue.h asks. u32 refuses: SOCK_SHUT_* that together mean: takes nothing more. */
+    u32 refuses;
+    /* The message with the next n bytes of m from s to `to`; NULL with *err. */
+    struct sock_msg *(*msg_make)(struct socket *s, struct socket *to, struct socket_message *m,
+                                 u64 n, int *err);
+    /* 0, -EAGAIN (no room), or why it is refused. The message goes to the queue on 0 alone. */
+    int (*msg_queue)(struct socket *s, struct socket *to, struct sock_msg *msg);
+    /* A reader takes or (MSG_PEEK) sees msg: moves what else it carries to m. *last: no further
+     * message in this call. NULL: nothing. Under s->reading. 0 or -ENOMEM. */
+    int (*msg_give)(struct socket *s, struct sock_msg *msg, struct socket_message *m,
+                    unsigned flags, bool *last);
+    /* May msg be told together with what m has already? NULL: yes. */
+    bool (*msg_joins)(struct socket *s, const struct sock_msg *msg, const struct socket_message *m);
+    void (*msg_free)(struct sock_msg *msg); /* what it refers to; NULL: nothing */
 };
 
-/* I immutable · a atomic */
+/* Sockets of one protocol in one namespace, in the order they were made. */
+struct socket_list {
+    struct spinlock lock;
+    struct list_node sockets; /* lock */
+    u64 nr, nr6;              /* lock  all; those of AF_INET6 among them */
+};
+void socket_list_init(struct socket_list *list);
+
+enum socket_timestamp { SOCKET_TIME_NONE, SOCKET_TIME_US, SOCKET_TIME_NS };
+enum { SOCK_SHUT_RD = 1, SOCK_SHUT_WR = 2, SOCK_SHUT_BOTH = 3 };
+
+/* I immutable · a atomic · l lock · r reading · n list->lock */
 struct socket {
     const struct socket_ops *ops;                                         /* I */
     struct net_ns *ns;                                                    /* I  a reference */
+    refcount_t ref;                                                       /* a */
     u16 family;                                                           /* I */
     u8 type, protocol;                                                    /* I */
     bool passcred, passsec, reuse_addr, reuse_port, keepalive, broadcast; /* a */
     bool dont_route, oob_inline, no_check, count_lost, debug;             /* a */
+    bool listening;                                                       /* a  SO_ACCEPTCONN */
+    bool dead;                                                            /* l  released */
     u8 timestamp;                  /* a  enum socket_timestamp */
     s32 priority, mark, low_water; /* a */
     struct {
         s32 on, seconds;
     } linger;                       /* a */
-    bool listening;                 /* a  SO_ACCEPTCONN */
     u32 sndbuf, rcvbuf;             /* a */
     u64 send_timeout, recv_timeout; /* a  ns; 0: none */
     int error;                      /* a  positive errno for SO_ERROR */
-    u64 ino;                        /* I */
     kuid_t uid;                     /* I  its maker */
-    struct list_node node;          /*    ns->sockets */
-    struct waitq wait;              /*    whatever may have changed */
+    struct spinlock lock;
+    struct mutex reading;
+    struct list_node queue;       /* l  messages to read */
+    u32 queued;                   /* l  what they cost: bytes, and SOCK_MSG_COST each */
+    u32 unread;                   /* l  bytes in them */
+    u32 shut;                     /* l  SOCK_SHUT_* */
+    u32 lost;                     /* a  datagrams that found no room */
+    struct socket *peer;          /* l  the other end on this host, or NULL; a reference */
+    struct waitq wait;            /*    whatever may have changed */
+    struct waitq room;            /*    who waits to send a datagram here, or to connect */
+    struct list_node accept_node; /*    the listener's lock: in its queue */
+    struct socket_list *list;     /* I */
+    struct list_node node;        /* n */
+    u64 ino;                      /* I */
 };
 
-void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns, int family,
-                 int type);
-void socket_fini(struct socket *s); /* references */
+/* s is zeroed, but for protocol. From here on it is in list, so this comes last; one reference. */
+void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns,
+                 struct socket_list *list, int family, int type);
+static inline void socket_get(struct socket *s)
+{
+    refcount_get(&s->ref);
+}
+void socket_put(struct socket *s);
+/* A reference to s's peer, or NULL. */
+static inline struct socket *socket_peer(struct socket *s)
+{
+    struct socket *peer;
+
+    spin_lock(&s->lock);
+    peer = s->peer;
+    if (peer)
+        socket_get(peer);
+    spin_unlock(&s->lock);
+    return peer;
+}
+/* For destroy: takes s out of the list, and drops its references. */
+void socket_fini(struct socket *s);
+
 /* Wakes those who wait for events on s: of those who wait to read, one for bytes that came, all for
  * what concerns all. */
 static inline void socket_wake(struct socket *s, u32 events)
 {
     waitq_wake(&s->wait, events, events == (POLLIN | POLLRDNORM) ? 1 : ~0U);
-}
-static inline bool socket_no_wait(const struct socket *s, unsigned flags)
-{
-    return flags & MSG_DONTWAIT;
 }
 static inline u64 socket_deadline(u64 timeout, u64 now)
 {
@@ -84,10 +242,45 @@ static inline u64 socket_deadline(u64 timeout, u64 now)
 }
 /* Takes the pending error: -errno or 0. */
 int socket_take_error(struct socket *s);
+/* Cuts *n to size and copies: how getsockopt answers. 0. */
+int socket_option_put(void *val, u32 *n, const void *from, u32 size);
 
-/* Families. ERR_PTR on error. */
-struct socket *unix_create(struct net_ns *ns, int type);
-int unix_pair(struct socket *a, struct socket *b);
-struct socket *inet_create(struct net_ns *ns, int type, int protocol);
-/* inet_ioctl.c: the interfaces of the namespace, by any socket. -ENOTTY: not that. */
-s64 net_dev_ioctl(struct socket *s, unsigned cmd, u64 arg);
+/* core/file.c: NULL: it is no socket's. */
+struct socket *socket_of_file(const struct file *f);
+/* A file without its socket yet, which then becomes s's; NULL: no memory. type_flags:
+ * SOCK_NONBLOCK. */
+struct file *socket_file_alloc(unsigned type_flags);
+void socket_file_settle(struct file *f, struct socket *s);
+/* f must be a socket (else -ENOTSOCK). Bytes or -errno; flags MSG_*. -EPIPE of a stream raises
+ * SIGPIPE unless MSG_NOSIGNAL. ctx finds path names, or NULL. */
+ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
+                    const struct walk_ctx *ctx);
+ssize_t socket_recv(struct file *f, struct socket_message *m, unsigned flags);
+
+/* A family: SOCKET_FAMILY(id) = {...}. */
+struct socket_family {
+    u16 family;
+    /* type without flags; protocol as given. A socket without a file, or ERR_PTR. */
+    struct socket *(*create)(struct net_ns *ns, int type, int protocol);
+    int (*pair)(struct socket *a, struct socket *b); /* socketpair(2); NULL: -EOPNOTSUPP */
+};
+#define SOCKET_FAMILY(id) TABLE_ENTRY(struct socket_family, socket_families, #id)
+
+/* A protocol over IP, both families': SOCKET_PROTO(id) = {...}. */
+struct socket_proto {
+    u8 type, protocol; /* the first of its type is what protocol 0 means */
+    struct socket *(*create)(struct net_ns *ns, int family);
+};
+#define SOCKET_PROTO(id) TABLE_ENTRY(struct socket_proto, socket_protos, #id)
+
+/* Commands of interfaces (netdevice(7)), by any socket: SOCKET_IOCTL(id) = fn. -ENOTTY: not
+ * mine. */
+struct socket_ioctl {
+    s64 (*fn)(struct socket *s, unsigned cmd, u64 arg);
+};
+#define SOCKET_IOCTL(id) TABLE_ENTRY(struct socket_ioctl, socket_ioctls, #id)
+
+/* Calls show for each socket of the list, with its lock held for a few at a time. */
+struct seq;
+void socket_list_show(struct socket_list *list, struct seq *out,
+                      void (*show)(struct seq *out, struct socket *s, unsigned line));

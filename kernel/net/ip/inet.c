@@ -1,357 +1,274 @@
 /* SPDX-License-Identifier: MIT
  *
- * IPv4 on the loopback of a net namespace: streams and datagrams between its own sockets. There is
- * no other interface yet, so an address that is not the loopback's is unreachable. The bytes go the
- * way of unix sockets; inet_priv.h says where the rest is.
+ * Sockets of both internet families: addresses as programs pass and see them, names, control
+ * messages. What TCP and UDP do with them is theirs.
  */
+#include "net/ip/inet.h"
 #include "lib/err.h"
 #include "lib/log.h"
-#include "lib/string.h"
 #include "mm/slab.h"
-#include "net/ip/inet_priv.h"
-#include "obj/cred.h"
-#include "vm/iov.h"
+#include "net/ip/addr.h"
+#include "net/ip/port.h"
 
-static const struct socket_ops inet_ops;
-static struct slab_cache *inet_cache;
+#define SIN6_MIN 24 /* sockaddr_in6 without the scope: RFC 2133's, which Linux takes, too */
 
-static void inet_init(void)
-{
-    inet_cache = slab_cache_create("inet_sock", sizeof(struct inet_sock), 0);
-}
-INIT_HOOK(inet_init, INIT_CORE);
+TABLE_DECLARE(struct socket_proto, socket_protos);
 
-void inet_addr_set(struct inet_addr *a, u32 ip, u16 port)
-{
-    *a = (struct inet_addr){
-        .family = AF_INET,
-        .port = {(u8)(port >> 8), (u8)port},
-        .addr = {(u8)(ip >> 24), (u8)(ip >> 16), (u8)(ip >> 8), (u8)ip},
-    };
-}
-
-int inet_addr_in(const struct sock_addr *sa, u32 len, struct inet_addr *out)
-{
-    if (len < sizeof(*out))
-        return -EINVAL;
-    memcpy(out, sa, sizeof(*out));
-    memset(out->zero, 0, sizeof(out->zero));
-    return out->family == AF_INET ? 0 : -EAFNOSUPPORT;
-}
-
-static int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len,
-                     const struct walk_ctx *ctx, u32 mode)
-{
-    struct inet_sock *is = inet_of(unix_of(s));
-    struct inet_addr a;
-    int err = inet_addr_in(sa, len, &a);
-
-    /* bind(2): AF_UNSPEC with the wildcard was always taken. */
-    if (err == -EAFNOSUPPORT && a.family == AF_UNSPEC && inet_ip(&a) == INET_ANY)
-        err = 0;
-    if (err)
-        return err;
-    if (inet_ip(&a) && !inet_is_loopback(inet_ip(&a)))
-        return -EADDRNOTAVAIL;
-    if (inet_port(&a) && inet_port(&a) < 1024 &&
-        !cred_capable(current_cred(), s->ns->user_ns, CAP_NET_BIND_SERVICE))
-        return -EACCES;
-    if (s->type == SOCK_STREAM && READ_ONCE(is->u.peer))
-        return -EINVAL;
-    return inet_name_bind(is, inet_ip(&a), inet_port(&a));
-}
-
-int inet_autobind(struct inet_sock *s, u32 ip)
-{
-    int err;
-
-    if (READ_ONCE(s->u.addr))
-        return 0;
-    err = inet_name_bind(s, ip, 0);
-    if (err == -EINVAL) /* another thread named it */
-        return 0;
-    return err == -EADDRINUSE && s->u.sock.type != SOCK_STREAM ? -EAGAIN : err;
-}
-
-static int inet_lookup(struct unix_sock *from, const struct sock_addr *sa, u32 len,
-                       const struct walk_ctx *ctx, struct unix_sock **out)
-{
-    const struct inet_addr *me = (const struct inet_addr *)(const void *)&from->addr->sun;
-    struct inet_addr a;
-    int err = inet_addr_in(sa, len, &a);
-
-    if (err)
-        return err;
-    if ((inet_ip(&a) && !inet_is_loopback(inet_ip(&a))) || !READ_ONCE(from->sock.ns->loopback_up))
-        return -ENETUNREACH;
-    if (!inet_ip(&a))
-        inet_addr_set(&a, INET_LOOPBACK, inet_port(&a));
-    *out = inet_name_find(from->sock.ns, SOCK_STREAM, &a, me);
-    return *out ? 0 : -ECONNREFUSED;
-}
-
-static struct unix_sock *inet_alloc(void)
-{
-    return slab_zalloc(inet_cache);
-}
-
-static void inet_unname(struct unix_sock *u)
-{
-    inet_name_end(inet_of(u));
-    inet_udp_drop(inet_of(u));
-}
-
-static void inet_free(struct unix_sock *u)
-{
-    kfree(inet_of(u)->opt);
-    slab_free(inet_cache, u);
-}
-
-/* An accepted socket has its listener's options, and the address that was asked for. */
-static void inet_server_end(struct unix_sock *conn, struct unix_sock *l,
-                            const struct sock_addr *addr)
-{
-    const struct inet_addr *a = (const struct inet_addr *)(const void *)addr;
-    struct unix_addr *name = inet_ip(a) ? kzalloc(sizeof(*name)) : NULL;
-    struct socket *s = &conn->sock;
-
-    s->protocol = l->sock.protocol;
-    s->sndbuf = l->sock.sndbuf;
-    s->rcvbuf = l->sock.rcvbuf;
-    s->send_timeout = l->sock.send_timeout;
-    s->recv_timeout = l->sock.recv_timeout;
-    s->reuse_addr = l->sock.reuse_addr;
-    s->reuse_port = l->sock.reuse_port;
-    s->keepalive = l->sock.keepalive;
-    s->linger = l->sock.linger;
-    s->priority = l->sock.priority;
-    s->mark = l->sock.mark;
-    s->low_water = l->sock.low_water;
-    s->timestamp = l->sock.timestamp;
-    inet_option_inherit(inet_of(conn), inet_of(l));
-    if (!name) /* the listener's, which is shown as the loopback */
-        return;
-    refcount_init(&name->ref, 1);
-    name->len = sizeof(*a);
-    inet_addr_set((struct inet_addr *)(void *)&name->sun, inet_ip(a), inet_port(a));
-    conn->addr = name;
-}
-
-static const struct unix_family inet_names = {
-    .lookup = inet_lookup,
-    .alloc = inet_alloc,
-    .unname = inet_unname,
-    .free = inet_free,
-    .server_end = inet_server_end,
-    .resets = true,
+struct inet_addr4 { /* sockaddr_in, over sock_addr */
+    u16 family;
+    u8 port[2], addr[4];
+    u64 zero;
 };
+static_assert(sizeof(struct inet_addr4) == 16, "sockaddr_in");
 
-static int inet_listen(struct socket *s, int backlog)
+struct inet_addr6 { /* sockaddr_in6 */
+    u16 family;
+    u8 port[2];
+    u32 flow;
+    struct ip_addr addr;
+    u32 scope;
+} __packed;
+static_assert(sizeof(struct inet_addr6) == 28, "sockaddr_in6");
+
+static u16 inet_port_in(const u8 port[2])
 {
-    struct inet_sock *is = inet_of(unix_of(s));
-    int err;
-
-    if (s->type != SOCK_STREAM)
-        return -EOPNOTSUPP;
-    err = inet_autobind(is, INET_ANY);
-    if (!err)
-        err = unix_listen(s, backlog);
-    if (err)
-        return err;
-    err = inet_name_listen(is);
-    if (err)
-        WRITE_ONCE(s->listening, false);
-    return err;
+    return (u16)(port[0] << 8 | port[1]);
 }
 
-/* Disconnects a stream: nothing but a listener or a closed end can be. */
-static int inet_connect(struct socket *s, const struct sock_addr *sa, u32 len,
-                        const struct walk_ctx *ctx, bool nonblock)
+int inet_addr_in4(const struct sock_addr *sa, u32 len, struct ip_end *out)
 {
-    struct inet_sock *is = inet_of(unix_of(s));
-    struct inet_addr a;
-    int err;
+    struct inet_addr4 a;
 
-    if (s->type != SOCK_STREAM)
-        return inet_udp_connect(is, sa, len);
-    err = inet_addr_in(sa, len, &a);
-    if (!err && READ_ONCE(is->u.peer))
-        err = -EISCONN;
-    if (!err)
-        err = inet_autobind(is, INET_LOOPBACK);
-    if (!err)
-        err = unix_connect(s, sa, len, ctx, nonblock);
-    else if (err == -EADDRINUSE)
-        err = -EADDRNOTAVAIL;
-    if (!nonblock || (err && err != -ECONNREFUSED))
-        return err;
-    /* tcp(7): who does not wait hears the answer by poll and SO_ERROR, were it there already. */
-    if (err)
-        WRITE_ONCE(s->error, -err);
-    waitq_wake(&s->wait, POLLIN | POLLOUT | POLLERR, ~0U);
-    return -EINPROGRESS;
+    if (len < sizeof(a))
+        return -EINVAL;
+    memcpy(&a, sa, sizeof(a));
+    *out = (struct ip_end){.port = inet_port_in(a.port), .addr.w = {0, 0, IP_MAPPED_WORD}};
+    memcpy(&out->addr.w[3], a.addr, 4);
+    return a.family == AF_INET ? 0 : -EAFNOSUPPORT;
 }
 
-/* An address as others see it: no wildcard where a connection says which. */
-static void inet_show(struct sock_addr *sa, bool connected)
+int inet_addr_in(const struct inet_sock *s, const struct sock_addr *sa, u32 len, struct ip_end *out)
 {
-    struct inet_addr *a = (struct inet_addr *)(void *)sa;
+    struct inet_addr6 a = {0};
 
-    if (connected && inet_ip(a) == INET_ANY)
-        inet_addr_set(a, INET_LOOPBACK, inet_port(a));
+    if (s->sock.family == AF_INET)
+        return inet_addr_in4(sa, len, out);
+    if (len < SIN6_MIN)
+        return -EINVAL;
+    memcpy(&a, sa, MIN(len, (u32)sizeof(a)));
+    *out = (struct ip_end){.port = inet_port_in(a.port), .addr = a.addr};
+    if (ip_needs_scope(&out->addr))
+        out->scope = len >= sizeof(a) && a.scope ? a.scope : s->bound_device;
+    return a.family == AF_INET6 ? 0 : -EAFNOSUPPORT;
 }
 
-static int inet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len)
+static void inet_addr_out4(const struct ip_end *end, struct sock_addr *sa)
 {
-    struct inet_sock *is = inet_of(unix_of(s));
-    bool dgram = s->type != SOCK_STREAM;
-    struct inet_addr a = {.family = AF_INET};
-    int err = 0;
+    struct inet_addr4 *a = (struct inet_addr4 *)(void *)sa;
 
-    if (dgram && peer) {
-        if (!READ_ONCE(is->peer.peer_port))
-            return -ENOTCONN;
-        inet_addr_set(&a, is->peer.peer_addr, is->peer.peer_port);
-        *len = 0;
-    } else {
-        err = unix_name(s, peer, out, len);
-    }
-    if (err)
-        return err;
-    if (*len < sizeof(a)) {
-        memcpy(out, &a, sizeof(a));
-        *len = sizeof(a);
-    }
-    inet_show(out, peer || (dgram ? READ_ONCE(is->peer.peer_port) : READ_ONCE(is->u.peer) != NULL));
+    a->family = AF_INET;
+    a->port[0] = (u8)(end->port >> 8);
+    a->port[1] = (u8)end->port;
+    memcpy(a->addr, &end->addr.w[3], 4);
+    a->zero = 0;
+}
+
+static void inet_addr_out6(const struct ip_end *end, struct sock_addr *sa)
+{
+    struct inet_addr6 a = {.family = AF_INET6,
+                           .port = {(u8)(end->port >> 8), (u8)end->port},
+                           .addr = end->addr,
+                           .scope = end->scope};
+
+    memcpy(sa, &a, sizeof(a));
+}
+
+void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,
+                   u32 *len)
+{
+    bool four = s->sock.family == AF_INET;
+
+    if (four)
+        inet_addr_out4(end, sa);
+    else
+        inet_addr_out6(end, sa);
+    *len = four ? sizeof(struct inet_addr4) : sizeof(struct inet_addr6);
+}
+
+struct ip_addr inet_any(const struct inet_sock *s)
+{
+    return s->sock.family == AF_INET ? ip_from_v4(0) : (struct ip_addr){0};
+}
+
+void inet_ends(struct inet_sock *s, struct ip_end *local, struct ip_end *peer)
+{
+    spin_lock(&s->sock.lock);
+    *local = s->local;
+    *peer = s->peer;
+    spin_unlock(&s->sock.lock);
+}
+
+struct ip_end inet_local(struct inet_sock *s)
+{
+    struct ip_end local, peer;
+
+    inet_ends(s, &local, &peer);
+    return local;
+}
+
+struct ip_end inet_peer(struct inet_sock *s)
+{
+    struct ip_end local, peer;
+
+    inet_ends(s, &local, &peer);
+    return peer;
+}
+
+/* May s have this address for its own? */
+static int inet_bind_check(struct inet_sock *s, const struct ip_end *end)
+{
+    const struct ip_addr *a = &end->addr;
+
+    if (s->sock.family == AF_INET6 && ip_is_v4(a) && s->v6only)
+        return -EINVAL;
+    if (ip_is_any(a))
+        return 0;
+    if (ip_is_multicast(a) && !ip_is_v4(a))
+        return s->sock.type == SOCK_STREAM ? -EINVAL : -EADDRNOTAVAIL;
+    if (ip_needs_scope(a) && !end->scope)
+        return -EINVAL;
+    if (!ip_local_device(s->sock.ns, a))
+        return -EADDRNOTAVAIL;
     return 0;
 }
 
-/* What the peer refused to take. After a reset of this end its error is told, once. Otherwise the
- * bytes come after the peer's close: as many as the send buffer holds count as sent, and a reset of
- * both ends is the answer. */
-static ssize_t inet_refused(struct unix_sock *u, u64 bytes)
+int inet_bind(struct socket *sock, const struct sock_addr *sa, u32 len, const struct walk_ctx *ctx,
+              u32 mode)
 {
-    struct unix_sock *peer = NULL;
+    struct inet_sock *s = inet_of(sock);
+    struct ip_end end;
+    int err = inet_addr_in(s, sa, len, &end);
+
+    /* bind(2): AF_UNSPEC with the wildcard was always taken. */
+    if (err == -EAFNOSUPPORT && sock->family == AF_INET && sa->family == AF_UNSPEC &&
+        ip_is_any(&end.addr))
+        err = 0;
+    if (!err)
+        err = inet_bind_check(s, &end);
+    if (err)
+        return err;
+    if (end.port && end.port < 1024 &&
+        !cred_capable(current_cred(), sock->ns->user_ns, CAP_NET_BIND_SERVICE))
+        return -EACCES;
+    if (sock->type == SOCK_STREAM && READ_ONCE(sock->peer))
+        return -EINVAL;
+    if (end.scope)
+        WRITE_ONCE(s->bound_device, end.scope);
+    return port_bind(s, &end);
+}
+
+int inet_autobind(struct inet_sock *s, const struct ip_addr *addr)
+{
+    struct ip_end end = {.addr = *addr};
     int err;
 
-    if (READ_ONCE(u->shut) & UNIX_SHUT_WR) {
-        err = socket_take_error(&u->sock);
-        return err ? err : -EPIPE;
-    }
-    spin_lock(&u->lock);
-    if (u->peer) {
-        peer = u->peer;
-        unix_get(peer);
-    }
-    spin_unlock(&u->lock);
-    unix_reset(u, EPIPE);
-    if (peer) {
-        unix_reset(peer, ECONNRESET);
-        unix_put(peer);
-    }
-    return (ssize_t)MIN(bytes, (u64)u->sock.sndbuf);
+    if (READ_ONCE(s->local.port))
+        return 0;
+    err = port_bind(s, &end);
+    if (err == -EINVAL) /* another thread named it */
+        return 0;
+    return err == -EADDRINUSE && s->sock.type != SOCK_STREAM ? -EAGAIN : err;
 }
 
-static ssize_t inet_send(struct socket *s, struct socket_message *m, unsigned flags,
-                         const struct walk_ctx *ctx)
+/* What packets to `to` come from: the address that is bound, if it is of to's family. */
+static int inet_source(const struct ip_end *bound, const struct ip_addr *to, struct ip_addr *source)
 {
-    u64 bytes = m->data->count;
-    ssize_t got;
+    bool v4 = ip_is_v4(to), bound4 = ip_is_v4(&bound->addr);
 
-    if (s->type != SOCK_STREAM)
-        return inet_udp_send(inet_of(unix_of(s)), m, flags);
-    if ((flags & MSG_FASTOPEN) && m->addr_len) {
-        int err = inet_connect(s, &m->addr, m->addr_len, ctx, flags & MSG_DONTWAIT);
-
-        if (err && err != -EINPROGRESS)
-            return err;
+    if (bound->port && bound4 && !v4)
+        return -EAFNOSUPPORT;
+    if (bound->port && !ip_is_any(&bound->addr)) {
+        *source = bound->addr;
+        return bound4 == v4 ? 0 : -ENETUNREACH;
     }
-    m->addr_len = 0; /* as Linux: a connected stream ignores it */
-    got = unix_send(s, m, flags, ctx);
-    if (got == -ENOTCONN)
-        return -EPIPE;
-    return unlikely(got == -EPIPE) ? inet_refused(unix_of(s), bytes) : got;
+    if (!ip_is_loopback(to))
+        *source = *to;
+    else
+        *source = v4 ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
+    return 0;
 }
 
-static ssize_t inet_recv(struct socket *s, struct socket_message *m, unsigned flags)
+int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               struct inet_way *way)
 {
-    ssize_t n;
+    bool bound4 = s->sock.family == AF_INET || (local->port && ip_is_v4(&local->addr));
 
-    if (s->type == SOCK_STREAM && !s->listening && !READ_ONCE(unix_of(s)->peer) &&
-        !READ_ONCE(unix_of(s)->shut))
+    if (ip_is_any(&to->addr))
+        to->addr = ip_is_v4(&to->addr) || bound4 ? ip_from_v4(IP_LOOPBACK4) : ip_loopback6();
+    if (s->v6only && ip_is_v4(&to->addr))
+        return -ENETUNREACH;
+    if (ip_needs_scope(&to->addr) && !to->scope)
+        return -EINVAL;
+    way->device = ip_local_device(s->sock.ns, &to->addr);
+    return way->device ? inet_source(local, &to->addr, &way->source) : -ENETUNREACH;
+}
+
+int inet_name(struct socket *sock, bool peer, struct sock_addr *out, u32 *len)
+{
+    struct inet_sock *s = inet_of(sock);
+    struct ip_end end = peer ? inet_peer(s) : inet_local(s);
+
+    if (peer && (!end.port || (sock->type == SOCK_STREAM && !READ_ONCE(sock->peer))))
         return -ENOTCONN;
-    n = unix_recv(s, m, flags);
-    if (n >= 0 && m->addr_len)
-        inet_show(&m->addr, true);
-    m->has_destination = n >= 0 && s->type != SOCK_STREAM &&
-                         inet_option_on(inet_of(unix_of(s)), IPPROTO_IP, 8 /* IP_PKTINFO */);
-    return n;
+    if (!peer && !end.port)
+        end.addr = inet_any(s);
+    inet_addr_out(s, &end, out, len);
+    return 0;
 }
 
-static int inet_shutdown(struct socket *s, int how)
+void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_ns *ns,
+                struct socket_list *list, int family)
 {
-    /* udp(7): only a connected one; it is done all the same, which Linux does, too. */
-    if (s->type != SOCK_STREAM && !READ_ONCE(inet_of(unix_of(s))->peer.peer_port))
-        return -ENOTCONN;
-    return unix_shutdown(s, how);
+    s->proto = proto;
+    s->sock.protocol = proto->protocol;
+    s->v6only = family == AF_INET6 && ip_v6only_first(ns);
+    socket_init(&s->sock, proto->ops, ns, list, family, proto->type);
 }
 
-/* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
-static bool inet_below_low_water(struct socket *s)
+void inet_fini(struct inet_sock *s)
 {
-    struct unix_sock *u = unix_of(s);
-    bool below;
-
-    spin_lock(&u->lock);
-    below = !(u->shut & UNIX_SHUT_RD) && unix_unread_locked(u) < (u32)s->low_water;
-    spin_unlock(&u->lock);
-    return below;
+    socket_fini(&s->sock);
+    kfree(s->opt);
 }
 
-static u32 inet_poll(struct socket *s, struct poll_table *pt)
+/* As Linux: of the protocols of a type the first, or the one that is asked for. */
+static struct socket *inet_create(struct net_ns *ns, int family, int type, int protocol)
 {
-    u32 mask = unix_poll(s, pt);
+    const struct socket_proto *p;
+    bool known = false;
 
-    if (mask & POLLIN && s->low_water > 1 && s->type == SOCK_STREAM && !s->listening &&
-        inet_below_low_water(s))
-        mask &= ~(u32)(POLLIN | POLLRDNORM);
-    if (s->type == SOCK_STREAM && mask & POLLERR)
-        mask |= POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLHUP;
-    return mask;
+    if (protocol < 0 || protocol >= IPPROTO_KINDS)
+        return ERR_PTR(-EINVAL);
+    TABLE_FOR_EACH(p, socket_protos)
+    {
+        if (p->type != type)
+            continue;
+        if (!protocol || protocol == p->protocol)
+            return p->create(ns, family);
+        known = true;
+    }
+    return ERR_PTR(known || type == SOCK_RAW ? -EPROTONOSUPPORT : -ESOCKTNOSUPPORT);
 }
 
-static const struct socket_ops inet_ops = {
-    .bind = inet_bind,
-    .listen = inet_listen,
-    .connect = inet_connect,
-    .accept = unix_accept,
-    .name = inet_name,
-    .send = inet_send,
-    .recv = inet_recv,
-    .shutdown = inet_shutdown,
-    .poll = inet_poll,
-    .set_option = inet_set_option,
-    .get_option = inet_get_option,
-    .ioctl = unix_ioctl,
-    .resized = unix_resized,
-    .release = unix_release,
-};
-
-struct socket *inet_create(struct net_ns *ns, int type, int protocol)
+static struct socket *inet_create4(struct net_ns *ns, int type, int protocol)
 {
-    int want = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
-    struct unix_sock *u;
-
-    if (type == SOCK_RAW)
-        return ERR_PTR(-EPROTONOSUPPORT);
-    if (type != SOCK_STREAM && type != SOCK_DGRAM)
-        return ERR_PTR(-ESOCKTNOSUPPORT);
-    if (protocol && protocol != want)
-        return ERR_PTR(-EPROTONOSUPPORT);
-    u = inet_alloc();
-    if (!u)
-        return ERR_PTR(-ENOMEM);
-    u->sock.protocol = (u8)want;
-    unix_setup(u, ns, AF_INET, type, &inet_ops, &inet_names);
-    return &u->sock;
+    return inet_create(ns, AF_INET, type, protocol);
 }
+
+static struct socket *inet_create6(struct net_ns *ns, int type, int protocol)
+{
+    return inet_create(ns, AF_INET6, type, protocol);
+}
+
+SOCKET_FAMILY(inet4) = {.family = AF_INET, .create = inet_create4};
+SOCKET_FAMILY(inet6) = {.family = AF_INET6, .create = inet_create6};

@@ -14,12 +14,13 @@
 #include "sched/timer.h"
 
 #define SO_PEERCRED 17
-#define SO_PEERGROUPS 59
 #define FIONREAD 0x541B
 #define SIOCOUTQ 0x5411
 
 static const struct socket_ops unix_ops;
+static void unix_release(struct socket *s);
 static struct slab_cache *unix_cache;
+u32 unix_ns_offset;
 
 static void unix_init(void)
 {
@@ -27,64 +28,56 @@ static void unix_init(void)
 }
 INIT_HOOK(unix_init, INIT_CORE);
 
-static struct unix_sock *unix_alloc(void)
+static int unix_ns_setup(struct net_ns *ns, void *part)
 {
-    return slab_zalloc(unix_cache);
+    struct unix_ns *un = part;
+
+    socket_list_init(&un->list);
+    spinlock_init(&un->lock, RANK_NET, 10, "unix names");
+    un->names = RB_ROOT;
+    return 0;
 }
+NET_PART("50", unix_sockets) = {sizeof(struct unix_ns), &unix_ns_offset, unix_ns_setup, NULL};
 
-static void unix_free(struct unix_sock *u)
+/* type: one that there is. NULL: no memory. */
+static struct unix_sock *unix_alloc(struct net_ns *ns, int type)
 {
-    slab_free(unix_cache, u);
-}
+    struct unix_ns *un = net_part(ns, unix_ns_offset);
+    struct unix_sock *u = slab_zalloc(unix_cache);
 
-static const struct unix_family unix_names = {
-    .lookup = unix_lookup,
-    .alloc = unix_alloc,
-    .unname = unix_unname,
-    .free = unix_free,
-};
-
-void unix_setup(struct unix_sock *u, struct net_ns *ns, int family, int type,
-                const struct socket_ops *ops, const struct unix_family *names)
-{
-    u->family = names;
-    refcount_init(&u->ref, 1);
-    spinlock_init(&u->lock, RANK_NET, 5, "unix_sock");
-    mutex_init(&u->reading, RANK_LINUX, 2, "unix_sock->reading");
-    list_init(&u->queue);
+    if (!u)
+        return NULL;
     list_init(&u->carriers);
-    waitq_init(&u->room);
-    list_init(&u->accepts);
-    list_init(&u->accept_node);
-    socket_init(&u->sock, ops, ns, family, type); /* the last: it comes into the list of all */
+    accept_queue_init(&u->accept);
+    socket_init(&u->sock, &unix_ops, ns, &un->list, AF_UNIX, type);
+    return u;
 }
 
-struct socket *unix_create(struct net_ns *ns, int type)
+static struct socket *unix_create(struct net_ns *ns, int type, int protocol)
 {
     struct unix_sock *u;
 
+    if (protocol != 0 && protocol != AF_UNIX) /* PF_UNIX is taken for a protocol, too */
+        return ERR_PTR(-EPROTONOSUPPORT);
     if (type == SOCK_RAW)
         type = SOCK_DGRAM; /* as Linux, for old programs */
     if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
         return ERR_PTR(-ESOCKTNOSUPPORT);
-    u = unix_alloc();
-    if (!u)
-        return ERR_PTR(-ENOMEM);
-    unix_setup(u, ns, AF_UNIX, type, &unix_ops, &unix_names);
-    return &u->sock;
+    u = unix_alloc(ns, type);
+    return u ? &u->sock : ERR_PTR(-ENOMEM);
 }
 
-void unix_put(struct unix_sock *u)
+static void unix_destroy(struct socket *s)
 {
-    if (!refcount_put(&u->ref))
-        return;
-    socket_fini(&u->sock); /* out of the namespace's list: nobody looks at it any more */
+    struct unix_sock *u = unix_of(s);
+
+    socket_fini(s); /* out of the namespace's list: no reader of it finds u any more */
     if (u->peer_pid)
         pid_put(u->peer_pid);
     if (u->peer_cred)
         cred_put(u->peer_cred);
     unix_addr_put(u->addr);
-    u->family->free(u);
+    slab_free(unix_cache, u);
 }
 
 /* Remembers the current process as u's peer, once. */
@@ -99,26 +92,18 @@ static void unix_peer_is_current(struct unix_sock *u)
     cred_get(u->peer_cred);
 }
 
-int unix_pair(struct socket *sa, struct socket *sb)
+static int unix_pair(struct socket *a, struct socket *b)
 {
-    struct unix_sock *a = unix_of(sa), *b = unix_of(sb);
-
-    unix_get(a);
-    unix_get(b);
+    socket_get(a);
+    socket_get(b);
     a->peer = b;
     b->peer = a;
-    unix_peer_is_current(a);
-    unix_peer_is_current(b);
+    unix_peer_is_current(unix_of(a));
+    unix_peer_is_current(unix_of(b));
     return 0;
 }
 
-static bool unix_accepts(const struct unix_sock *l)
-{
-    return READ_ONCE(l->nr_accepts) < READ_ONCE(l->backlog) || READ_ONCE(l->dead) ||
-           (READ_ONCE(l->shut) & UNIX_SHUT_RD);
-}
-
-int unix_listen(struct socket *s, int backlog)
+static int unix_listen(struct socket *s, int backlog)
 {
     struct unix_sock *u = unix_of(s);
     int err = 0;
@@ -127,64 +112,34 @@ int unix_listen(struct socket *s, int backlog)
         return -EOPNOTSUPP;
     if (!u->addr)
         return -EINVAL;
-    spin_lock(&u->lock);
-    if (u->peer || u->dead) {
+    spin_lock(&s->lock);
+    if (s->peer || s->dead) {
         err = -EINVAL;
     } else {
         unix_peer_is_current(u); /* what those who connect will see, from the first on */
-        /* As Linux: one more than asked for fits. */
-        u->backlog =
-            backlog < 0 || backlog > UNIX_BACKLOG_MAX ? UNIX_BACKLOG_MAX : (u32)backlog + 1;
-        WRITE_ONCE(s->listening, true);
+        accept_listen_locked(s, &u->accept, backlog);
     }
-    spin_unlock(&u->lock);
-    if (!err && unix_accepts(u)) /* more may wait than before */
-        waitq_wake_one(&u->room);
+    spin_unlock(&s->lock);
+    if (!err && accept_has_room(s, &u->accept)) /* more may wait than before */
+        waitq_wake_one(&s->room);
     return err;
 }
 
-/* Puts conn in the listener's queue: the queue takes conn's first reference. */
-int unix_offer(struct unix_sock *l, struct unix_sock *conn)
+/* The server's end of a new connection from u to listener l. */
+static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *l)
 {
-    int err = 0;
-
-    spin_lock(&l->lock);
-    if (l->dead || !l->sock.listening || (l->shut & UNIX_SHUT_RD)) {
-        err = -ECONNREFUSED;
-    } else if (l->nr_accepts >= l->backlog) {
-        err = -EAGAIN;
-    } else {
-        list_add_tail(&l->accepts, &conn->accept_node);
-        l->nr_accepts++;
-        store_release(&conn->unoffered, false); /* the last: pairs with unix_flight_queue */
-    }
-    spin_unlock(&l->lock);
-    if (!err)
-        socket_wake(&l->sock, POLLIN | POLLRDNORM);
-    return err;
-}
-
-/* The server's end of a new connection from u to listener l, which was found as addr. */
-static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *l,
-                                         const struct sock_addr *addr)
-{
-    struct unix_sock *conn = l->family->alloc();
+    struct unix_sock *conn = unix_alloc(l->sock.ns, l->sock.type);
 
     if (!conn)
         return NULL;
-    conn->unoffered = true;
-    unix_setup(conn, l->sock.ns, l->sock.family, l->sock.type, l->sock.ops, l->family);
     conn->sock.passcred = l->sock.passcred;
     conn->sock.passsec = l->sock.passsec;
-    if (l->family->server_end)
-        l->family->server_end(conn, l, addr);
-    if (!conn->addr) {
-        refcount_get(&l->addr->ref);
-        conn->addr = l->addr;
-    }
+    refcount_get(&l->addr->ref);
+    conn->addr = l->addr;
+    conn->unoffered = true;
     unix_peer_is_current(conn);
     unix_get(u);
-    conn->peer = u;
+    conn->sock.peer = &u->sock;
     return conn;
 }
 
@@ -208,13 +163,13 @@ static struct unix_who unix_who_get(struct unix_sock *l)
 {
     struct unix_who who;
 
-    spin_lock(&l->lock);
+    spin_lock(&l->sock.lock);
     who = (struct unix_who){l->peer_pid, l->peer_cred};
     if (who.pid)
         pid_get(who.pid);
     if (who.cred)
         cred_get(who.cred);
-    spin_unlock(&l->lock);
+    spin_unlock(&l->sock.lock);
     return who;
 }
 
@@ -234,15 +189,15 @@ static int unix_client_end(struct unix_sock *u, struct unix_sock *conn, struct u
     struct unix_who who = unix_who_get(l);
     int err = 0;
 
-    spin_lock(&u->lock);
-    if (u->peer || u->sock.listening) {
-        err = u->peer ? -EISCONN : -EINVAL;
+    spin_lock(&u->sock.lock);
+    if (u->sock.peer || u->sock.listening) {
+        err = u->sock.peer ? -EISCONN : -EINVAL;
     } else {
         unix_get(conn);
-        u->peer = conn;
+        u->sock.peer = &conn->sock;
         who = unix_set_who_locked(u, who);
     }
-    spin_unlock(&u->lock);
+    spin_unlock(&u->sock.lock);
     unix_who_put(who);
     return err;
 }
@@ -250,9 +205,9 @@ static int unix_client_end(struct unix_sock *u, struct unix_sock *conn, struct u
 /* Under its lock: the list of all sockets may show conn just now. */
 static void unix_lose_client(struct unix_sock *conn, struct unix_sock *u)
 {
-    spin_lock(&conn->lock);
-    conn->peer = NULL;
-    spin_unlock(&conn->lock);
+    spin_lock(&conn->sock.lock);
+    conn->sock.peer = NULL;
+    spin_unlock(&conn->sock.lock);
     unix_put(u);
 }
 
@@ -262,13 +217,13 @@ static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
     struct unix_who who = {NULL, NULL};
     bool was_peer;
 
-    spin_lock(&u->lock);
-    was_peer = u->peer == conn;
+    spin_lock(&u->sock.lock);
+    was_peer = u->sock.peer == &conn->sock;
     if (was_peer) {
-        u->peer = NULL;
+        u->sock.peer = NULL;
         who = unix_set_who_locked(u, who);
     }
-    spin_unlock(&u->lock);
+    spin_unlock(&u->sock.lock);
     if (was_peer)
         unix_put(conn);
     unix_who_put(who);
@@ -277,8 +232,7 @@ static void unix_undo(struct unix_sock *u, struct unix_sock *conn)
     socket_wake(&u->sock, 0);  /* and one that waits to send more: conn is dead */
 }
 
-static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
-                               const struct sock_addr *addr, bool nonblock)
+static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool nonblock)
 {
     struct unix_sock *conn;
     u64 deadline = socket_deadline(u->sock.send_timeout, u->sock.send_timeout ? time_ns() : 0);
@@ -286,7 +240,7 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
 
     if (!READ_ONCE(l->sock.listening))
         return -ECONNREFUSED;
-    conn = unix_server_end(u, l, addr);
+    conn = unix_server_end(u, l);
     if (!conn)
         return -ENOMEM;
     err = unix_client_end(u, conn, l);
@@ -295,213 +249,137 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l,
         unix_put(conn);
         return err;
     }
-    while ((err = unix_offer(l, conn)) == -EAGAIN && !nonblock) {
-        err = wait_event_exclusive(&l->room, unix_accepts(l), deadline);
-        if (err)
-            break;
-    }
-    if (unix_accepts(l)) /* each that waits is woken by the one before */
-        waitq_wake_one(&l->room);
+    unix_get(conn); /* once offered it may be accepted and closed */
+    err = accept_offer(&l->sock, &l->accept, &conn->sock, nonblock, deadline);
     if (err)
         unix_undo(u, conn);
-    return err == -ETIMEDOUT ? -EAGAIN : err;
+    else
+        store_release(&conn->unoffered,
+                      false); /* it is in the queue: pairs with unix_flight_queue */
+    unix_put(conn);
+    return err;
 }
 
 /* A datagram socket's peer is where it sends by default, and the only one it hears. `to` NULL:
  * none. What the former one sent is lost. -EPERM: `to` hears another. */
 static int unix_connect_dgram(struct unix_sock *u, struct unix_sock *to)
 {
-    struct unix_sock *old = NULL;
+    struct socket *old = NULL;
     struct list_node lost;
     bool heard = true;
 
     list_init(&lost);
     if (to) {
-        spin_lock(&to->lock);
-        heard = !to->peer || to->peer == u;
-        spin_unlock(&to->lock);
+        spin_lock(&to->sock.lock);
+        heard = !to->sock.peer || to->sock.peer == &u->sock;
+        spin_unlock(&to->sock.lock);
         if (!heard)
             return -EPERM;
         unix_get(to);
     }
-    mutex_lock(&u->reading);
-    spin_lock(&u->lock);
-    old = u->peer;
-    u->peer = to;
-    if (old && old != to)
+    mutex_lock(&u->sock.reading);
+    spin_lock(&u->sock.lock);
+    old = u->sock.peer;
+    u->sock.peer = to ? &to->sock : NULL;
+    if (old && old != u->sock.peer)
         unix_take_all_locked(u, &lost);
-    spin_unlock(&u->lock);
-    mutex_unlock(&u->reading);
+    spin_unlock(&u->sock.lock);
+    mutex_unlock(&u->sock.reading);
     if (!list_empty(&lost))
-        unix_lost(u, old, &lost);
+        unix_lost(u, unix_of(old), &lost);
     if (old)
-        unix_put(old);
+        socket_put(old);
     return 0;
 }
 
-int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
-                 const struct walk_ctx *ctx, bool nonblock)
+static int unix_connect(struct socket *s, const struct sock_addr *addr, u32 len,
+                        const struct walk_ctx *ctx, bool nonblock)
 {
     struct unix_sock *u = unix_of(s), *to;
     int err;
 
-    if (s->type == SOCK_DGRAM && len >= sizeof(addr->family) && addr->family == AF_UNSPEC) {
+    if (s->type == SOCK_DGRAM && len >= sizeof(addr->family) && addr->family == AF_UNSPEC)
         return unix_connect_dgram(u, NULL);
-    }
-    if (s->type != SOCK_DGRAM && READ_ONCE(u->peer))
+    if (s->type != SOCK_DGRAM && READ_ONCE(s->peer))
         return -EISCONN;
-    err = u->family->lookup(u, addr, len, ctx, &to);
+    err = unix_lookup(u, addr, len, ctx, &to);
     if (err)
         return err;
-    if (s->type == SOCK_DGRAM)
-        err = unix_connect_dgram(u, to);
-    else
-        err = unix_connect_stream(u, to, addr, nonblock);
+    err = s->type == SOCK_DGRAM ? unix_connect_dgram(u, to) : unix_connect_stream(u, to, nonblock);
     unix_put(to);
     return err;
 }
 
-static struct unix_sock *unix_take_accept(struct unix_sock *l)
+static int unix_accept(struct socket *s, bool nonblock, struct socket **out)
 {
-    struct unix_sock *conn;
-
-    spin_lock(&l->lock);
-    conn = list_first(&l->accepts, struct unix_sock, accept_node);
-    if (conn) {
-        list_del(&conn->accept_node);
-        l->nr_accepts--;
-    }
-    spin_unlock(&l->lock);
-    return conn;
-}
-
-int unix_accept(struct socket *s, bool nonblock, struct socket **out)
-{
-    struct unix_sock *l = unix_of(s), *conn;
-    u64 deadline = socket_deadline(s->recv_timeout, s->recv_timeout ? time_ns() : 0);
-    bool slept = false;
-    int err;
-
     if (s->type == SOCK_DGRAM)
         return -EOPNOTSUPP;
     if (!READ_ONCE(s->listening))
         return -EINVAL;
-    while (!(conn = unix_take_accept(l))) {
-        if (READ_ONCE(l->shut) & UNIX_SHUT_RD)
-            return -EINVAL;
-        if (nonblock)
-            return -EAGAIN;
-        err = wait_event_exclusive(
-            &s->wait, READ_ONCE(l->nr_accepts) || (READ_ONCE(l->shut) & UNIX_SHUT_RD), deadline);
-        if (err && READ_ONCE(l->nr_accepts)) /* for another */
-            socket_wake(s, POLLIN | POLLRDNORM);
-        if (err)
-            return err == -ETIMEDOUT ? -EAGAIN : err;
-        slept = true;
-    }
-    if (slept && READ_ONCE(l->nr_accepts))
-        socket_wake(s, POLLIN | POLLRDNORM);
-    waitq_wake_one(&l->room);
-    *out = &conn->sock;
-    return 0;
+    return accept_wait(s, &unix_of(s)->accept, nonblock, out);
 }
 
-static void unix_set_shut(struct unix_sock *u, u32 bits)
+static int unix_shutdown(struct socket *s, int how)
 {
-    spin_lock(&u->lock);
-    WRITE_ONCE(u->shut, u->shut | bits);
-    spin_unlock(&u->lock);
-    socket_wake(&u->sock, 0);
-    waitq_wake_all(&u->room);
-}
-
-void unix_reset(struct unix_sock *u, int err)
-{
-    WRITE_ONCE(u->sock.error, err);
-    unix_set_shut(u, UNIX_SHUT_RD | UNIX_SHUT_WR);
-}
-
-int unix_shutdown(struct socket *s, int how)
-{
-    struct unix_sock *u = unix_of(s), *peer = NULL;
+    struct socket *peer = socket_peer(s);
     u32 bits = (u32)how + 1; /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
 
-    spin_lock(&u->lock);
-    peer = u->peer;
-    if (peer)
-        unix_get(peer);
-    spin_unlock(&u->lock);
     if (!peer && s->type != SOCK_DGRAM && !s->listening)
         return -ENOTCONN;
-    unix_set_shut(u, bits);
+    sock_set_shut(s, bits);
     if (peer && s->type != SOCK_DGRAM)
-        unix_set_shut(peer, (bits & UNIX_SHUT_RD && !unix_resets(u) ? UNIX_SHUT_WR : 0) |
-                                (bits & UNIX_SHUT_WR ? UNIX_SHUT_RD : 0));
+        sock_set_shut(peer, (bits & SOCK_SHUT_RD ? SOCK_SHUT_WR : 0) |
+                                (bits & SOCK_SHUT_WR ? SOCK_SHUT_RD : 0));
     if (peer)
-        unix_put(peer);
+        socket_put(peer);
     return 0;
 }
 
-u32 unix_poll(struct socket *s, struct poll_table *pt)
+static u32 unix_poll(struct socket *s, struct poll_table *pt)
 {
-    struct unix_sock *u = unix_of(s), *peer;
     u32 shut, mask = 0;
+    struct socket *peer;
     bool room = true;
 
     poll_wait(pt, &s->wait);
     if (READ_ONCE(s->listening))
-        return READ_ONCE(u->nr_accepts) ? POLLIN | POLLRDNORM : 0;
-    spin_lock(&u->lock);
-    shut = u->shut;
-    peer = u->peer;
+        return READ_ONCE(unix_of(s)->accept.nr) ? POLLIN | POLLRDNORM : 0;
+    spin_lock(&s->lock);
+    shut = s->shut;
+    peer = s->peer;
     if (s->type != SOCK_DGRAM) /* a datagram's room is found out by sending */
-        room = peer && (READ_ONCE(peer->queued) < peer->sock.rcvbuf || unix_refuses(peer));
-    if (!list_empty(&u->queue) || (shut & UNIX_SHUT_RD))
+        room = peer && sock_has_room(peer);
+    if (!list_empty(&s->queue) || (shut & SOCK_SHUT_RD))
         mask |= POLLIN | POLLRDNORM;
-    spin_unlock(&u->lock);
+    spin_unlock(&s->lock);
     if (s->error)
         mask |= POLLERR;
     if (s->type != SOCK_DGRAM && !peer && !shut)
         return mask | POLLOUT | POLLWRNORM | POLLHUP;
-    if (shut & UNIX_SHUT_RD)
+    if (shut & SOCK_SHUT_RD)
         mask |= POLLRDHUP;
-    if ((shut & (UNIX_SHUT_RD | UNIX_SHUT_WR)) == (UNIX_SHUT_RD | UNIX_SHUT_WR))
+    if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
         mask |= POLLHUP;
-    if (room || (shut & UNIX_SHUT_WR))
+    if (room || (shut & SOCK_SHUT_WR))
         mask |= POLLOUT | POLLWRNORM;
     return mask;
 }
 
-u32 unix_unread_locked(const struct unix_sock *u)
+static s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
 {
-    const struct unix_msg *msg;
-    u32 n = 0;
-
-    list_for_each (msg, &u->queue, node)
-        n += msg->len - msg->off;
-    return n;
-}
-
-s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
-{
-    struct unix_sock *u = unix_of(s);
-    struct unix_msg *msg;
+    struct socket *peer;
     u32 n = 0;
 
     if (cmd != FIONREAD && cmd != SIOCOUTQ)
-        return net_dev_ioctl(s, cmd, arg);
+        return -ENOTTY;
     if (s->listening)
         return -EINVAL;
-    spin_lock(&u->lock);
-    if (cmd == SIOCOUTQ) {
-        n = u->peer ? READ_ONCE(u->peer->queued) : 0;
-    } else if (s->type == SOCK_DGRAM) {
-        msg = list_first(&u->queue, struct unix_msg, node);
-        n = msg ? msg->len : 0;
-    } else {
-        n = unix_unread_locked(u);
+    if (cmd == FIONREAD) {
+        n = sock_unread(s);
+    } else if ((peer = socket_peer(s))) {
+        n = READ_ONCE(peer->queued);
+        socket_put(peer);
     }
-    spin_unlock(&u->lock);
     return copy_out((void __user *)arg, &n, sizeof(n));
 }
 
@@ -519,66 +397,54 @@ static int unix_get_option(struct socket *s, int level, int name, void *val, u32
         return -EOPNOTSUPP;
     if (name != SO_PEERCRED)
         return -ENOPROTOOPT;
-    spin_lock(&u->lock); /* a connection that fails takes them away again */
+    spin_lock(&u->sock.lock); /* a connection that fails takes them away again */
     c = u->peer_cred;
     if (c && !s->listening) {
         cred.pid = u->peer_pid ? (s32)pid_nr(u->peer_pid, up_current_pid_ns()) : 0;
         cred.uid = user_ns_uid(ns, c->euid);
         cred.gid = user_ns_gid(ns, c->egid);
     }
-    spin_unlock(&u->lock);
-    *n = MIN(*n, (u32)sizeof(cred));
-    memcpy(val, &cred, *n);
-    return 0;
+    spin_unlock(&u->sock.lock);
+    return socket_option_put(val, n, &cred, sizeof(cred));
 }
 
-/* The other end of a connection is gone: reads end, and writes fail, now or after the first one.
- * SO_LINGER with no time is a reset. Whose reads had ended before is told EPIPE by a reset. */
-static void unix_tell_peer(struct unix_sock *u, struct unix_sock *peer, bool unread, bool ended)
+/* The other end of a connection is gone: reads end, and writes fail. */
+static void unix_tell_peer(struct unix_sock *u, struct socket *peer, bool unread)
 {
-    bool resets = unix_resets(u);
-
-    if (u->sock.type != SOCK_DGRAM) {
-        if (unread || (resets && u->sock.linger.on && !u->sock.linger.seconds))
-            unix_reset(peer, resets && ended ? EPIPE : ECONNRESET);
-        else
-            unix_set_shut(peer, resets ? UNIX_SHUT_RD : UNIX_SHUT_RD | UNIX_SHUT_WR);
-    }
-    unix_put(peer);
+    if (u->sock.type != SOCK_DGRAM && unread)
+        sock_reset(peer, ECONNRESET);
+    else if (u->sock.type != SOCK_DGRAM)
+        sock_set_shut(peer, SOCK_SHUT_BOTH);
+    socket_put(peer);
 }
 
-void unix_release(struct socket *s)
+static void unix_release(struct socket *s)
 {
-    struct unix_sock *u = unix_of(s), *peer, *conn;
-    struct unix_msg *msg, *next;
+    struct unix_sock *u = unix_of(s);
+    struct socket *peer, *conn;
     struct list_node lost;
-    bool unread, ended;
+    bool unread;
 
     list_init(&lost);
-    u->family->unname(u);
-    spin_lock(&u->lock);
-    ended = u->shut & UNIX_SHUT_WR;
-    u->dead = true;
-    WRITE_ONCE(u->shut, UNIX_SHUT_RD | UNIX_SHUT_WR);
+    unix_unname(u);
+    spin_lock(&s->lock);
+    WRITE_ONCE(s->dead, true);
+    WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
     WRITE_ONCE(s->listening, false);
-    peer = u->peer;
-    u->peer = NULL;
-    unread = unix_unread_locked(u) > 0; /* bytes: an empty packet is not missed */
+    peer = s->peer;
+    s->peer = NULL;
+    unread = sock_unread_locked(s) > 0; /* bytes: an empty packet is not missed */
     unix_take_all_locked(u, &lost);     /* dead: nothing is queued any more, nor looked for */
-    spin_unlock(&u->lock);
+    spin_unlock(&s->lock);
     socket_wake(s, 0);
-    waitq_wake_all(&u->room);
+    waitq_wake_all(&s->room);
     if (peer)
-        unix_tell_peer(u, peer, unread, ended);
-    while ((conn = unix_take_accept(u))) {
-        unix_release(&conn->sock);
+        unix_tell_peer(u, peer, unread);
+    while ((conn = accept_take(s, &u->accept))) {
+        unix_release(conn);
         cond_yield();
     }
-    list_for_each_safe (msg, next, &lost, node) {
-        list_del(&msg->node);
-        unix_msg_free(msg);
-        cond_yield();
-    }
+    sock_queue_free(s, &lost);
     unix_put(u);
 }
 
@@ -594,6 +460,14 @@ static const struct socket_ops unix_ops = {
     .poll = unix_poll,
     .get_option = unix_get_option,
     .ioctl = unix_ioctl,
-    .resized = unix_resized,
     .release = unix_release,
+    .destroy = unix_destroy,
+    .refuses = SOCK_SHUT_RD,
+    .msg_make = unix_msg_make,
+    .msg_queue = unix_msg_queue,
+    .msg_give = unix_msg_give,
+    .msg_joins = unix_msg_joins,
+    .msg_free = unix_msg_free,
 };
+
+SOCKET_FAMILY(unix_sockets) = {.family = AF_UNIX, .create = unix_create, .pair = unix_pair};

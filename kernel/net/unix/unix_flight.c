@@ -9,15 +9,15 @@
  * All tenants share the lock, so it is a spinlock: its holder is never without a processor, and
  * what it looks at is bounded.
  *
- * Lock order: unix_flight_lock, then u->lock of one socket after the other.
+ * Lock order: unix_flight_lock, then u->sock.lock of one socket after the other.
  */
 #include "lib/log.h"
 #include "net/unix/unix_priv.h"
 
 /* Sockets and files looked at for one message: where there are more it is refused as well, for all
  * others who send sockets wait meanwhile. A listener has as many connections waiting for it as
- * UNIX_BACKLOG_MAX. */
-#define FLIGHT_LOOKS (2 * UNIX_BACKLOG_MAX)
+ * ACCEPT_BACKLOG_MAX. */
+#define FLIGHT_LOOKS (2 * ACCEPT_BACKLOG_MAX)
 
 struct flight {
     struct unix_sock *todo; /* references, by flight_next */
@@ -31,7 +31,7 @@ static u64 flight_round; /* unix_flight_lock */
 
 static struct unix_sock *flight_socket(const struct file *f)
 {
-    struct socket *s = file_is_socket(f) ? f->priv : NULL;
+    struct socket *s = socket_of_file(f);
 
     return s && s->family == AF_UNIX ? unix_of(s) : NULL;
 }
@@ -64,20 +64,20 @@ static bool flight_goes_on(const struct flight *fl)
 static void flight_look_into(struct flight *fl, struct unix_sock *u)
 {
     struct unix_msg *msg;
-    struct unix_sock *conn;
+    struct socket *conn;
 
-    spin_lock(&u->lock);
+    spin_lock(&u->sock.lock);
     list_for_each (msg, &u->carriers, carrier) {
         if (!flight_goes_on(fl))
             break;
         flight_add_files(fl, msg);
     }
-    list_for_each (conn, &u->accepts, accept_node) {
+    list_for_each (conn, &u->accept.conns, accept_node) {
         if (!flight_goes_on(fl))
             break;
-        flight_add(fl, conn);
+        flight_add(fl, unix_of(conn));
     }
-    spin_unlock(&u->lock);
+    spin_unlock(&u->sock.lock);
 }
 
 /* True: fl->to is among what it starts with, or in their queues, or it would be too long to tell.
@@ -104,7 +104,8 @@ bool unix_flight_needed(const struct unix_msg *msg)
 }
 
 /* A connection is in its listener's queue before `unoffered` is cleared, which is looked at first:
- * pairs with unix_offer. */
+ * pairs with
+ * unix_connect_stream. */
 int unix_flight_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg)
 {
     struct flight fl = {.to = to};

@@ -42,9 +42,9 @@ static int unix_addr_compare(const struct unix_addr *a, const struct unix_addr *
     return memcmp(&a->sun, &b->sun, a->len);
 }
 
-static struct unix_sock *unix_find_locked(struct net_ns *ns, const struct unix_addr *a)
+static struct unix_sock *unix_find_locked(const struct unix_ns *ns, const struct unix_addr *a)
 {
-    for (struct rb_node *n = ns->unix_names.node; n;) {
+    for (struct rb_node *n = ns->names.node; n;) {
         struct unix_sock *u = rb_entry(n, struct unix_sock, by_name);
         int diff = unix_addr_compare(a, u->addr);
 
@@ -66,27 +66,27 @@ static int unix_set_addr(struct unix_sock *u, struct unix_addr *a)
 {
     int err = 0;
 
-    spin_lock(&u->lock);
+    spin_lock(&u->sock.lock);
     if (u->addr)
         err = -EINVAL;
     else
         u->addr = a;
-    spin_unlock(&u->lock);
+    spin_unlock(&u->sock.lock);
     return err;
 }
 
 static int unix_bind_abstract(struct unix_sock *u, struct unix_addr *a)
 {
-    struct net_ns *ns = u->sock.ns;
+    struct unix_ns *ns = unix_ns_of(&u->sock);
     int err;
 
-    spin_lock(&ns->unix_lock);
+    spin_lock(&ns->lock);
     err = unix_find_locked(ns, a) ? -EADDRINUSE : unix_set_addr(u, a);
     if (!err) {
         u->named = true;
-        rb_insert(&ns->unix_names, &u->by_name, unix_name_less);
+        rb_insert(&ns->names, &u->by_name, unix_name_less);
     }
-    spin_unlock(&ns->unix_lock);
+    spin_unlock(&ns->lock);
     return err;
 }
 
@@ -158,6 +158,8 @@ int unix_bind(struct socket *s, const struct sock_addr *sun, u32 len, const stru
 
 void unix_unname(struct unix_sock *u)
 {
+    struct unix_ns *ns = unix_ns_of(&u->sock);
+
     if (u->inode) {
         rwlock_write_lock(&u->inode->lock);
         if (u->inode->socket == u)
@@ -166,10 +168,10 @@ void unix_unname(struct unix_sock *u)
         path_put(&u->path);
         u->inode = NULL;
     } else if (u->named) {
-        spin_lock(&u->sock.ns->unix_lock);
-        rb_erase(&u->sock.ns->unix_names, &u->by_name);
+        spin_lock(&ns->lock);
+        rb_erase(&ns->names, &u->by_name);
         u->named = false;
-        spin_unlock(&u->sock.ns->unix_lock);
+        spin_unlock(&ns->lock);
     }
 }
 
@@ -206,7 +208,7 @@ static int unix_lookup_path(const struct unix_addr *a, const struct walk_ctx *ct
 int unix_lookup(struct unix_sock *from, const struct sock_addr *sun, u32 len,
                 const struct walk_ctx *ctx, struct unix_sock **out)
 {
-    struct net_ns *ns = from->sock.ns;
+    struct unix_ns *ns = unix_ns_of(&from->sock);
     struct unix_sock *u = NULL;
     struct unix_addr *a;
     int err = unix_addr_make(sun, len, &a);
@@ -218,11 +220,11 @@ int unix_lookup(struct unix_sock *from, const struct sock_addr *sun, u32 len,
     } else if (a->sun.data[0]) {
         err = unix_lookup_path(a, ctx, &u);
     } else {
-        spin_lock(&ns->unix_lock);
+        spin_lock(&ns->lock);
         u = unix_find_locked(ns, a);
         if (u)
             unix_get(u);
-        spin_unlock(&ns->unix_lock);
+        spin_unlock(&ns->lock);
         err = u ? 0 : -ECONNREFUSED;
     }
     unix_addr_put(a);
@@ -237,19 +239,12 @@ int unix_lookup(struct unix_sock *from, const struct sock_addr *sun, u32 len,
 
 int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len)
 {
-    struct unix_sock *u = unix_of(s);
-    struct unix_addr *a;
+    struct socket *of = peer ? socket_peer(s) : s;
+    const struct unix_addr *a;
 
-    if (peer) {
-        spin_lock(&u->lock);
-        u = u->peer;
-        if (u)
-            unix_get(u);
-        spin_unlock(&unix_of(s)->lock);
-        if (!u)
-            return -ENOTCONN;
-    }
-    a = READ_ONCE(u->addr); /* once set it stays as long as the socket */
+    if (!of)
+        return -ENOTCONN;
+    a = READ_ONCE(unix_of(of)->addr); /* once set it stays as long as the socket */
     if (a) {
         memcpy(out, &a->sun, a->len);
         *len = a->len;
@@ -258,6 +253,6 @@ int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len)
         *len = SUN_HEAD;
     }
     if (peer)
-        unix_put(u);
+        socket_put(of);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "net/core/sock.h"
+#include "net/ip/ip_priv.h"
 #include "obj/cred.h"
 
 enum {
@@ -45,10 +46,10 @@ struct ifreq_user {
 };
 
 /* Interfaces that have an address: the room they need, or as many as fit. */
-static s64 inet_ioctl_conf(const struct net_ns *ns, u64 arg)
+static s64 inet_ioctl_conf(struct net_ns *ns, u64 arg)
 {
     struct ifreq_user r = {.name = "lo"};
-    bool up = READ_ONCE(ns->loopback_up);
+    bool up = READ_ONCE(ip_ns_of(ns)->lo_up);
     struct {
         s32 len, pad;
         u64 buf;
@@ -69,11 +70,11 @@ static s64 inet_ioctl_conf(const struct net_ns *ns, u64 arg)
 }
 
 /* What concerns addresses: not for unix sockets. */
-static int inet_ioctl_addr(const struct net_ns *ns, unsigned cmd, struct ifreq_user *r)
+static int inet_ioctl_addr(struct net_ns *ns, unsigned cmd, struct ifreq_user *r)
 {
     bool one = cmd == SIOCGIFADDR || cmd == SIOCGIFDSTADDR;
 
-    if (!READ_ONCE(ns->loopback_up))
+    if (!READ_ONCE(ip_ns_of(ns)->lo_up))
         return -EADDRNOTAVAIL; /* it comes and goes with the interface */
     memset(r->bytes, 0, sizeof(r->bytes));
     r->in.family = AF_INET;
@@ -82,11 +83,11 @@ static int inet_ioctl_addr(const struct net_ns *ns, unsigned cmd, struct ifreq_u
     return 0;
 }
 
-static int inet_ioctl_get(const struct net_ns *ns, unsigned cmd, struct ifreq_user *r)
+static int inet_ioctl_get(struct net_ns *ns, unsigned cmd, struct ifreq_user *r)
 {
     switch (cmd) {
     case SIOCGIFFLAGS:
-        r->flags = IFF_LOOPBACK | (ns->loopback_up ? IFF_UP | IFF_RUNNING : 0);
+        r->flags = IFF_LOOPBACK | (ip_ns_of(ns)->lo_up ? IFF_UP | IFF_RUNNING : 0);
         return 0;
     case SIOCGIFMETRIC:
         r->number = 0;
@@ -126,11 +127,11 @@ static s64 inet_ioctl_set(struct net_ns *ns, unsigned cmd, const struct ifreq_us
         return -EPERM;
     if (cmd == SIOCSIFADDR) /* the loopback's address is given */
         return r->in.addr[0] == 127 ? 0 : -EINVAL;
-    WRITE_ONCE(ns->loopback_up, r->flags & IFF_UP);
+    WRITE_ONCE(ip_ns_of(ns)->lo_up, r->flags & IFF_UP);
     return 0;
 }
 
-s64 net_dev_ioctl(struct socket *s, unsigned cmd, u64 arg)
+static s64 net_dev_ioctl(struct socket *s, unsigned cmd, u64 arg)
 {
     struct ifreq_user r;
     int err;
@@ -155,3 +156,5 @@ s64 net_dev_ioctl(struct socket *s, unsigned cmd, u64 arg)
         inet_ioctl_is_addr(cmd) ? inet_ioctl_addr(s->ns, cmd, &r) : inet_ioctl_get(s->ns, cmd, &r);
     return err ? err : copy_out((void __user *)arg, &r, sizeof(r));
 }
+
+SOCKET_IOCTL(devices) = {net_dev_ioctl};

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A listener's queue of connections.
+ */
+#include "net/core/accept.h"
+#include "sched/timer.h"
+
+void accept_queue_init(struct accept_queue *q)
+{
+    list_init(&q->conns);
+}
+
+void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog)
+{
+    q->max = backlog < 0 || backlog > ACCEPT_BACKLOG_MAX ? ACCEPT_BACKLOG_MAX : (u32)backlog + 1;
+    WRITE_ONCE(l->listening, true);
+}
+
+bool accept_has_room(const struct socket *l, const struct accept_queue *q)
+{
+    return READ_ONCE(q->nr) < READ_ONCE(q->max) || READ_ONCE(l->dead) ||
+           (READ_ONCE(l->shut) & SOCK_SHUT_RD);
+}
+
+static int accept_try(struct socket *l, struct accept_queue *q, struct socket *conn)
+{
+    int err = 0;
+
+    spin_lock(&l->lock);
+    if (l->dead || !l->listening || (l->shut & SOCK_SHUT_RD)) {
+        err = -ECONNREFUSED;
+    } else if (q->nr >= q->max) {
+        err = -EAGAIN;
+    } else {
+        list_add_tail(&q->conns, &conn->accept_node);
+        q->nr++;
+    }
+    spin_unlock(&l->lock);
+    if (!err)
+        socket_wake(l, POLLIN | POLLRDNORM);
+    return err;
+}
+
+int accept_offer(struct socket *l, struct accept_queue *q, struct socket *conn, bool nonblock,
+                 u64 deadline)
+{
+    int err;
+
+    while ((err = accept_try(l, q, conn)) == -EAGAIN && !nonblock) {
+        err = wait_event_exclusive(&l->room, accept_has_room(l, q), deadline);
+        if (err)
+            break;
+    }
+    if (accept_has_room(l, q)) /* each that waits is woken by the one before */
+        waitq_wake_one(&l->room);
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
+struct socket *accept_take(struct socket *l, struct accept_queue *q)
+{
+    struct socket *conn;
+
+    spin_lock(&l->lock);
+    conn = list_first(&q->conns, struct socket, accept_node);
+    if (conn) {
+        list_del(&conn->accept_node);
+        q->nr--;
+    }
+    spin_unlock(&l->lock);
+    return conn;
+}
+
+int accept_wait(struct socket *l, struct accept_queue *q, bool nonblock, struct socket **out)
+{
+    u64 deadline = socket_deadline(l->recv_timeout, l->recv_timeout ? time_ns() : 0);
+    bool slept = false;
+    int err;
+
+    while (!(*out = accept_take(l, q))) {
+        if (READ_ONCE(l->shut) & SOCK_SHUT_RD)
+            return -EINVAL;
+        if (nonblock)
+            return -EAGAIN;
+        err = wait_event_exclusive(
+            &l->wait, READ_ONCE(q->nr) || (READ_ONCE(l->shut) & SOCK_SHUT_RD), deadline);
+        if (err && READ_ONCE(q->nr)) /* for another */
+            socket_wake(l, POLLIN | POLLRDNORM);
+        if (err)
+            return err == -ETIMEDOUT ? -EAGAIN : err;
+        slept = true;
+    }
+    if (slept && READ_ONCE(q->nr))
+        socket_wake(l, POLLIN | POLLRDNORM);
+    waitq_wake_one(&l->room);
+    return 0;
+}

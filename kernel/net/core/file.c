@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A socket as a file: reads and writes are messages without an address.
+ */
+#include "net/core/sock.h"
+#include "obj/up.h"
+
+TABLE_DECLARE(struct socket_ioctl, socket_ioctls);
+
+static const struct file_ops socket_file_ops;
+static const struct file_ops socket_none_ops = {.name = "socket"};
+
+struct socket *socket_of_file(const struct file *f)
+{
+    return f->ops == &socket_file_ops ? f->priv : NULL;
+}
+
+struct file *socket_file_alloc(unsigned type_flags)
+{
+    return file_create(&socket_none_ops, O_RDWR | (type_flags & SOCK_NONBLOCK ? O_NONBLOCK : 0),
+                       NULL);
+}
+
+void socket_file_settle(struct file *f, struct socket *s)
+{
+    f->ops = &socket_file_ops;
+    f->priv = s;
+    f->anon_ino = s->ino;
+    file_born(f);
+}
+
+static ssize_t socket_do_send(struct file *f, struct socket *s, struct socket_message *m,
+                              unsigned flags, const struct walk_ctx *ctx)
+{
+    ssize_t n;
+
+    if (flags & MSG_OOB)
+        return -EOPNOTSUPP;
+    if (f->flags & O_NONBLOCK)
+        flags |= MSG_DONTWAIT;
+    n = s->ops->send(s, m, flags, ctx);
+    if (unlikely(n == -EPIPE) && s->type == SOCK_STREAM && !(flags & MSG_NOSIGNAL))
+        up_sigpipe();
+    return n;
+}
+
+ssize_t socket_send(struct file *f, struct socket_message *m, unsigned flags,
+                    const struct walk_ctx *ctx)
+{
+    struct socket *s = socket_of_file(f);
+
+    return s ? socket_do_send(f, s, m, flags, ctx) : -ENOTSOCK;
+}
+
+static ssize_t socket_do_recv(struct file *f, struct socket *s, struct socket_message *m,
+                              unsigned flags)
+{
+    if (flags & (MSG_OOB | MSG_ERRQUEUE))
+        return flags & MSG_OOB ? -EINVAL : -EAGAIN;
+    if (f->flags & O_NONBLOCK)
+        flags |= MSG_DONTWAIT;
+    return s->ops->recv(s, m, flags);
+}
+
+ssize_t socket_recv(struct file *f, struct socket_message *m, unsigned flags)
+{
+    struct socket *s = socket_of_file(f);
+
+    return s ? socket_do_recv(f, s, m, flags) : -ENOTSOCK;
+}
+
+static ssize_t socket_file_read(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    struct socket_message m;
+    ssize_t n;
+
+    if (!to->count)
+        return 0;
+    socket_message_init(&m, to);
+    n = socket_do_recv(f, f->priv, &m, 0);
+    if (m.nr_files || m.pid)
+        socket_message_drop(&m);
+    return n;
+}
+
+static ssize_t socket_file_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+    struct socket_message m;
+
+    socket_message_init(&m, from);
+    return socket_do_send(f, f->priv, &m, 0, NULL);
+}
+
+static u32 socket_file_poll(struct file *f, struct poll_table *pt)
+{
+    struct socket *s = f->priv;
+
+    return s->ops->poll(s, pt);
+}
+
+static s64 socket_file_ioctl(struct file *f, unsigned cmd, u64 arg)
+{
+    struct socket *s = f->priv;
+    const struct socket_ioctl *p;
+    s64 n = s->ops->ioctl ? s->ops->ioctl(s, cmd, arg) : -ENOTTY;
+
+    TABLE_FOR_EACH(p, socket_ioctls)
+    {
+        if (n != -ENOTTY)
+            break;
+        n = p->fn(s, cmd, arg);
+    }
+    return n;
+}
+
+static void socket_file_release(struct file *f)
+{
+    struct socket *s = f->priv;
+
+    s->ops->release(s);
+}
+
+static int socket_file_flags(struct file *f, unsigned flags)
+{
+    return 0; /* O_NONBLOCK is read at each call */
+}
+
+static const struct file_ops socket_file_ops = {
+    .name = "socket",
+    .anon_mode = 0140777,
+    .read = socket_file_read,
+    .write = socket_file_write,
+    .poll = socket_file_poll,
+    .ioctl = socket_file_ioctl,
+    .release = socket_file_release,
+    .set_flags = socket_file_flags,
+};

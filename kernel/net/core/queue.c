@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The receiving queue: sending into it, receiving from it. core/queue.h has the rules.
+ */
+#include "net/core/queue.h"
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
+#include "vm/iov.h"
+
+#define SO_TIMESTAMP 29
+#define SO_TIMESTAMPNS 35
+#define SO_RXQ_OVFL 40
+#define SOCK_CHUNK 16384U /* most bytes of a stream in one message */
+
+struct sock_msg *sock_msg_create(u32 head, struct iov_iter *from, u64 n, bool stamp, int *err)
+{
+    struct sock_msg *msg = kmalloc(head + n);
+
+    *err = -ENOMEM;
+    if (!msg)
+        return NULL;
+    msg->len = (u32)n;
+    msg->off = 0;
+    msg->head = head;
+    msg->time = 0;
+    if (iov_copy_from(from, sock_msg_data(msg), n) != n) {
+        *err = -EFAULT;
+        kfree(msg);
+        return NULL;
+    }
+    if (unlikely(stamp))
+        msg->time = time_ns() + time_wall_offset();
+    *err = 0;
+    return msg;
+}
+
+void sock_msg_free(struct socket *s, struct sock_msg *msg)
+{
+    if (s->ops->msg_free)
+        s->ops->msg_free(msg);
+    kfree(msg);
+}
+
+/* Many may wait to send to one datagram socket: each is woken alone, and wakes the next. A stream
+ * has one peer, whose reader wakes the peer's own queue. */
+static int sock_wait_room(struct socket *s, struct socket *to, u64 deadline)
+{
+    int err;
+
+    if (s->type != SOCK_DGRAM)
+        return wait_event_deadline(&s->wait, sock_has_room(to), SLEEP_INTERRUPTIBLE, deadline);
+    err = wait_event_exclusive(&to->room, sock_has_room(to), deadline);
+    if (err && sock_has_room(to))
+        waitq_wake_one(&to->room);
+    return err;
+}
+
+/* There was no room: waits for it. */
+static int sock_queue_slow(struct socket *s, struct socket *to, struct sock_msg *msg)
+{
+    u64 deadline = socket_deadline(s->send_timeout, s->send_timeout ? time_ns() : 0);
+    int err;
+
+    do {
+        err = sock_wait_room(s, to, deadline);
+    } while (!err && (err = s->ops->msg_queue(s, to, msg)) == -EAGAIN);
+    if (s->type == SOCK_DGRAM && sock_has_room(to))
+        waitq_wake_one(&to->room);
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
+int sock_queue_wait(struct socket *s, struct socket *to, struct sock_msg *msg, unsigned flags)
+{
+    int err = s->ops->msg_queue(s, to, msg);
+
+    if (unlikely(err == -EAGAIN) && !(flags & MSG_DONTWAIT))
+        err = sock_queue_slow(s, to, msg);
+    if (err)
+        sock_msg_free(s, msg);
+    return err;
+}
+
+ssize_t sock_send_stream(struct socket *s, struct socket *to, struct socket_message *m,
+                         unsigned flags)
+{
+    u64 left = m->data->count, done = 0;
+    int err = 0;
+
+    if (READ_ONCE(s->shut) & SOCK_SHUT_WR)
+        return -EPIPE;
+    while (left) {
+        u64 n = MIN(left, SOCK_CHUNK);
+        struct sock_msg *msg;
+
+        if (!sock_has_room(to) && (flags & MSG_DONTWAIT)) {
+            err = -EAGAIN; /* before the bytes leave the iterator */
+            break;
+        }
+        msg = s->ops->msg_make(s, to, m, n, &err);
+        if (!msg)
+            break;
+        err = sock_queue_wait(s, to, msg, flags);
+        if (err)
+            break;
+        m->nr_files = 0; /* they go with the first bytes */
+        done += n;
+        left -= n;
+        cond_yield(); /* while the other end reads, this one never waits */
+        if (left && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            break;
+    }
+    return done ? (ssize_t)done : err;
+}
+
+void sock_queue_take_all_locked(struct socket *s, struct list_node *out)
+{
+    list_splice_tail(out, &s->queue);
+    s->queued = s->unread = 0;
+}
+
+void sock_queue_free(struct socket *s, struct list_node *messages)
+{
+    struct sock_msg *msg, *next;
+
+    list_for_each_safe (msg, next, messages, node) {
+        list_del(&msg->node);
+        sock_msg_free(s, msg);
+        cond_yield();
+    }
+}
+
+static bool sock_readable(const struct socket *s)
+{
+    return !list_empty(&s->queue) || (READ_ONCE(s->shut) & SOCK_SHUT_RD) || s->error;
+}
+
+/* One call to receive. */
+struct sock_read {
+    struct socket_message *m;
+    unsigned flags;
+    u64 deadline;
+    u64 done;    /* bytes of a stream taken */
+    u64 missing; /* bytes of the caller's memory that are not there: the call goes on from there */
+    bool slept;
+};
+
+/* Without s->reading: until there may be something. */
+static int sock_wait_message(struct socket *s, struct sock_read *r)
+{
+    int err;
+
+    mutex_unlock(&s->reading);
+    err = wait_event_exclusive(&s->wait, sock_readable(s), r->deadline);
+    if (err && sock_readable(s))
+        sock_queue_wake(s);
+    r->slept = true;
+    mutex_lock(&s->reading);
+    return err == -ETIMEDOUT ? -EAGAIN : err;
+}
+
+/* The first message, which stays queued; s->reading held. NULL with *err: 0 at the end. */
+static struct sock_msg *sock_first(struct socket *s, struct sock_read *r, unsigned flags, int *err)
+{
+    struct sock_msg *msg;
+    bool end;
+
+    *err = 0;
+    for (;;) {
+        /* Packets tell an error at once, a stream after its bytes. */
+        if (s->type != SOCK_STREAM && (*err = socket_take_error(s)))
+            return NULL;
+        /* All at one moment: what was sent before the end, or an error, is in the queue by then. A
+         * reset after the peer's close (-EPIPE) is for writers: reads are at their end. */
+        spin_lock(&s->lock);
+        msg = list_first(&s->queue, struct sock_msg, node);
+        end = s->shut & SOCK_SHUT_RD;
+        if (!msg && READ_ONCE(s->error) != EPIPE)
+            *err = socket_take_error(s);
+        spin_unlock(&s->lock);
+        DELAYPOINT(sock_first);
+        if (msg || *err)
+            return msg;
+        if (end && !((flags & MSG_DONTWAIT) && s->type == SOCK_DGRAM))
+            return NULL;
+        *err = flags & MSG_DONTWAIT ? -EAGAIN : sock_wait_message(s, r);
+        if (*err)
+            return NULL;
+    }
+}
+
+/* n bytes of the first message are done with; the last ones take it away. */
+static void sock_consume(struct socket *s, struct sock_msg *msg, u32 n)
+{
+    struct socket *peer = NULL;
+    bool gone = msg->off + n == msg->len;
+    bool was_full;
+
+    spin_lock(&s->lock);
+    was_full = s->queued >= s->rcvbuf;
+    msg->off += n;
+    s->queued -= n + (gone ? SOCK_MSG_COST : 0);
+    s->unread -= n;
+    if (gone)
+        list_del(&msg->node);
+    if (was_full && s->queued < s->rcvbuf && s->peer) {
+        peer = s->peer;
+        socket_get(peer);
+    }
+    spin_unlock(&s->lock);
+    if (was_full && s->type == SOCK_DGRAM)
+        waitq_wake_one(&s->room);
+    if (peer) {
+        socket_wake(peer, POLLOUT | POLLWRNORM);
+        socket_put(peer);
+    }
+    if (gone)
+        sock_msg_free(s, msg);
+}
+
+/* The message after msg, for a peek that goes on. */
+static struct sock_msg *sock_after(struct socket *s, struct sock_msg *msg)
+{
+    struct sock_msg *next = NULL;
+
+    spin_lock(&s->lock);
+    if (msg->node.next != &s->queue)
+        next = list_entry(msg->node.next, struct sock_msg, node);
+    spin_unlock(&s->lock);
+    return next;
+}
+
+/* What follows the last byte taken, or for a peek the last message seen. */
+static struct sock_msg *sock_next(struct socket *s, struct sock_read *r, struct sock_msg *seen,
+                                  int *err)
+{
+    u64 enough = MIN((u64)s->low_water, r->done + r->m->data->count);
+    bool patient = !r->done || (r->flags & MSG_WAITALL) || r->done < enough;
+
+    if (seen && (r->flags & MSG_PEEK))
+        return sock_after(s, seen);
+    if (!patient && !READ_ONCE(s->queued))
+        return NULL; /* an error waits for the next call */
+    return sock_first(s, r, patient ? r->flags : r->flags | MSG_DONTWAIT, err);
+}
+
+static int sock_give(struct socket *s, struct sock_msg *msg, struct sock_read *r, bool *last)
+{
+    return s->ops->msg_give ? s->ops->msg_give(s, msg, r->m, r->flags, last) : 0;
+}
+
+static int sock_recv_stream(struct socket *s, struct sock_read *r)
+{
+    struct socket_message *m = r->m;
+    struct sock_msg *msg = NULL;
+    bool last = false;
+    int err = 0;
+
+    while (m->data->count && !last && !err) {
+        u64 n;
+
+        msg = sock_next(s, r, msg, &err);
+        if (!msg || (r->done && s->ops->msg_joins && !s->ops->msg_joins(s, msg, m)))
+            break;
+        n = MIN(m->data->count, (u64)(msg->len - msg->off));
+        if (!iov_put_whole(m->data, sock_msg_data(msg) + msg->off, n)) {
+            r->missing = n;
+            break;
+        }
+        err = sock_give(s, msg, r, &last);
+        r->done += n;
+        if (!(r->flags & MSG_PEEK))
+            sock_consume(s, msg, (u32)n);
+        cond_yield(); /* while the other end sends, this one never waits */
+        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            break;
+    }
+    return err;
+}
+
+/* What SO_TIMESTAMP and SO_RXQ_OVFL ask for. */
+static void sock_give_notes(const struct socket *s, const struct sock_msg *msg,
+                            struct socket_message *m)
+{
+    bool ns = s->timestamp == SOCKET_TIME_NS;
+    u64 time;
+    s64 t[2];
+
+    if (s->timestamp) {
+        time = msg->time ? msg->time : time_ns() + time_wall_offset();
+        t[0] = (s64)(time / NSEC_PER_SEC);
+        t[1] = (s64)(time % NSEC_PER_SEC / (ns ? 1 : NSEC_PER_USEC));
+        socket_note(m, SOL_SOCKET, ns ? SO_TIMESTAMPNS : SO_TIMESTAMP, t, sizeof(t));
+    }
+    if (s->count_lost && msg->lost)
+        socket_note(m, SOL_SOCKET, SO_RXQ_OVFL, &msg->lost, sizeof(msg->lost));
+}
+
+static int sock_recv_packet(struct socket *s, struct sock_read *r)
+{
+    struct socket_message *m = r->m;
+    struct sock_msg *msg;
+    bool last;
+    int err;
+    u64 n;
+
+    msg = sock_first(s, r, r->flags, &err);
+    if (!msg)
+        return err;
+    n = MIN(m->data->count, (u64)msg->len);
+    if (n && !iov_put_whole(m->data, sock_msg_data(msg), n)) {
+        r->missing = n;
+        return 0;
+    }
+    if (n < msg->len)
+        m->flags |= MSG_TRUNC;
+    sock_give_notes(s, msg, m);
+    err = sock_give(s, msg, r, &last);
+    r->done = r->flags & MSG_TRUNC ? msg->len : n;
+    if (!(r->flags & MSG_PEEK))
+        sock_consume(s, msg, msg->len);
+    return err;
+}
+
+/* Between two tries. A peek begins anew: what it saw may have gone meanwhile. */
+static int sock_recv_fault(struct sock_read *r, const struct iov_iter *start)
+{
+    int err = iov_fault_in(r->m->data, r->missing, true);
+
+    r->missing = 0;
+    if (err || !(r->flags & MSG_PEEK))
+        return err;
+    *r->m->data = *start;
+    r->done = 0;
+    socket_message_drop(r->m);
+    r->m->has_cred = false;
+    if (r->m->notes)
+        r->m->notes->nr = 0;
+    return 0;
+}
+
+ssize_t sock_recv(struct socket *s, struct socket_message *m, unsigned flags)
+{
+    struct iov_iter start = *m->data;
+    struct sock_read r = {.m = m, .flags = flags};
+    int err;
+
+    r.deadline = socket_deadline(s->recv_timeout, s->recv_timeout ? time_ns() : 0);
+    do {
+        mutex_lock(&s->reading);
+        err = s->type == SOCK_STREAM ? sock_recv_stream(s, &r) : sock_recv_packet(s, &r);
+        mutex_unlock(&s->reading);
+    } while (unlikely(r.missing) && !(err = sock_recv_fault(&r, &start)));
+    if (r.slept && sock_readable(s)) /* the wake was for other readers, too */
+        sock_queue_wake(s);
+    if (s->type == SOCK_STREAM)
+        return r.done ? (ssize_t)r.done : err;
+    return err ? err : (ssize_t)r.done;
+}
+
+u32 sock_unread_locked(const struct socket *s)
+{
+    const struct sock_msg *msg = list_first(&s->queue, struct sock_msg, node);
+
+    return s->type != SOCK_DGRAM ? s->unread : msg ? msg->len : 0;
+}
+
+u32 sock_unread(struct socket *s)
+{
+    u32 n;
+
+    spin_lock(&s->lock);
+    n = sock_unread_locked(s);
+    spin_unlock(&s->lock);
+    return n;
+}
+
+void sock_resized(struct socket *s)
+{
+    struct socket *peer = socket_peer(s);
+
+    waitq_wake_one(&s->room); /* each that waits is woken by the one before */
+    if (!peer)
+        return;
+    socket_wake(peer, POLLOUT | POLLWRNORM);
+    socket_put(peer);
+}
+
+void sock_set_shut(struct socket *s, u32 bits)
+{
+    spin_lock(&s->lock);
+    WRITE_ONCE(s->shut, s->shut | bits);
+    spin_unlock(&s->lock);
+    socket_wake(s, 0);
+    waitq_wake_all(&s->room);
+}
+
+void sock_reset(struct socket *s, int err)
+{
+    WRITE_ONCE(s->error, err);
+    sock_set_shut(s, SOCK_SHUT_BOTH);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The receiving queue of a socket: messages that a sender of this host built in private and queued
+ * at the receiver, whose rcvbuf bounds it, overhead included. Streams take bytes across messages,
+ * all others one message at a time. What a message carries beside its bytes, when it may be queued,
+ * and what the end of a connection means is the family's: socket_ops.msg_*.
+ *
+ * A reader takes bytes from the first message while only it can (s->reading). Others wait for that
+ * lock, so copies under it fault nothing in: missing memory is touched between two holds of it.
+ * Those who wait to send to a datagram socket wait in its `room`, and are woken one by one.
+ *
+ * Context: all may sleep, but for *_locked, which are under s->lock.
+ */
+#pragma once
+
+#include "net/core/sock.h"
+
+#define SOCK_MSG_COST 128U /* of a message, beside its bytes */
+
+/* A family embeds it first; `head` says where the bytes begin. */
+struct sock_msg {
+    struct list_node node; /* the receiver's lock */
+    u32 len, off;          /* off: bytes of a stream read already (reader) */
+    u32 lost;              /* datagrams that found no room before it */
+    u32 head;
+    u64 time; /* when it was sent, ns of the wall clock; 0: not asked for */
+};
+static inline u8 *sock_msg_data(struct sock_msg *msg)
+{
+    return (u8 *)msg + msg->head;
+}
+
+/* head bytes, of which struct sock_msg is filled in, and n bytes from `from`. NULL: *err is -ENOMEM
+ * or -EFAULT. stamp: with the time. */
+struct sock_msg *sock_msg_create(u32 head, struct iov_iter *from, u64 n, bool stamp,
+                                 int *err) __must_check;
+void sock_msg_free(struct socket *s, struct sock_msg *msg);
+
+static inline bool sock_refuses(const struct socket *s)
+{
+    return (READ_ONCE(s->shut) & s->ops->refuses) == s->ops->refuses;
+}
+/* A sender to s need not wait: there is room, or it will hear an error. */
+static inline bool sock_has_room(const struct socket *s)
+{
+    return READ_ONCE(s->queued) < READ_ONCE(s->rcvbuf) || READ_ONCE(s->dead) || sock_refuses(s);
+}
+/* Puts msg at the end of to's queue. True: call sock_queue_wake once the lock is dropped. */
+static inline bool sock_queue_add_locked(struct socket *to, struct sock_msg *msg)
+{
+    bool was_empty = list_empty(&to->queue);
+
+    list_add_tail(&to->queue, &msg->node);
+    to->queued += msg->len + SOCK_MSG_COST;
+    to->unread += msg->len;
+    msg->lost = to->lost;
+    return was_empty || !list_empty(&to->wait.waiters);
+}
+static inline void sock_queue_wake(struct socket *to)
+{
+    socket_wake(to, POLLIN | POLLRDNORM);
+}
+/* Queues msg at `to`, waiting for room as flags and send_timeout say. Takes msg, on errors too.
+ * 0, -EAGAIN, -ERESTARTSYS, or what ops->msg_queue says. */
+int sock_queue_wait(struct socket *s, struct socket *to, struct sock_msg *msg, unsigned flags);
+/* Bytes or -errno, as write(2) of a stream. */
+ssize_t sock_send_stream(struct socket *s, struct socket *to, struct socket_message *m,
+                         unsigned flags);
+/* Moves all messages into out, a list. Under s->reading as well, unless s is dead. */
+void sock_queue_take_all_locked(struct socket *s, struct list_node *out);
+void sock_queue_free(struct socket *s, struct list_node *messages);
+
+/* recv(2) of a connected stream, or of one message. */
+ssize_t sock_recv(struct socket *s, struct socket_message *m, unsigned flags);
+/* Bytes to read of a stream, of the next message of others. */
+u32 sock_unread_locked(const struct socket *s);
+u32 sock_unread(struct socket *s);
+
+/* rcvbuf has changed: who waits for room may go on. */
+void sock_resized(struct socket *s);
+/* Sets SOCK_SHUT_* bits and wakes all. */
+void sock_set_shut(struct socket *s, u32 bits);
+/* Both directions are at their end, and err is told. */
+void sock_reset(struct socket *s, int err);

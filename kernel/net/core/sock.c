@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Making, counting and listing sockets.
+ */
+#include "net/core/sock.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "obj/pid.h"
+#include "vfs/pseudo.h"
+
+#define LIST_FEW 32 /* sockets shown under one hold of the list's lock */
+
+void socket_list_init(struct socket_list *list)
+{
+    spinlock_init(&list->lock, RANK_NET, 10, "socket list");
+    list_init(&list->sockets);
+}
+
+static void socket_list_count(struct socket *s, u64 n)
+{
+    s->list->nr += n;
+    if (s->family == AF_INET6)
+        s->list->nr6 += n;
+}
+
+void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *ns,
+                 struct socket_list *list, int family, int type)
+{
+    s->ops = ops;
+    s->ns = ns;
+    net_ns_get(ns);
+    refcount_init(&s->ref, 1);
+    s->family = (u16)family;
+    s->type = (u8)type;
+    s->sndbuf = s->rcvbuf = SOCK_BUF_DEFAULT;
+    s->ino = inum_alloc();
+    s->uid = current_cred()->fsuid;
+    spinlock_init(&s->lock, RANK_NET, 5, "socket");
+    mutex_init(&s->reading, RANK_LINUX, 2, "socket->reading");
+    list_init(&s->queue);
+    list_init(&s->accept_node);
+    waitq_init(&s->wait);
+    waitq_init(&s->room);
+    s->list = list;
+    spin_lock(&list->lock);
+    list_add_tail(&list->sockets, &s->node);
+    socket_list_count(s, 1);
+    spin_unlock(&list->lock);
+}
+
+void socket_fini(struct socket *s)
+{
+    spin_lock(&s->list->lock);
+    list_del(&s->node);
+    socket_list_count(s, -1UL);
+    spin_unlock(&s->list->lock);
+    net_ns_put(s->ns);
+}
+
+void socket_put(struct socket *s)
+{
+    if (refcount_put(&s->ref))
+        s->ops->destroy(s);
+}
+
+int socket_take_error(struct socket *s)
+{
+    return s->error ? -__atomic_exchange_n(&s->error, 0, __ATOMIC_RELAXED) : 0;
+}
+
+int socket_option_put(void *val, u32 *n, const void *from, u32 size)
+{
+    *n = MIN(*n, size);
+    memcpy(val, from, *n);
+    return 0;
+}
+
+void socket_message_drop(struct socket_message *m)
+{
+    for (u32 i = 0; i < m->nr_files; i++)
+        if (m->files[i])
+            file_put(m->files[i]);
+    kfree(m->files);
+    m->files = NULL;
+    m->nr_files = 0;
+    if (m->pid)
+        pid_put(m->pid);
+    m->pid = NULL;
+}
+
+void socket_note(struct socket_message *m, s32 level, s32 type, const void *data, u32 n)
+{
+    struct socket_note *note;
+
+    if (!m->notes || m->notes->nr == SOCKET_NOTES)
+        return;
+    note = &m->notes->note[m->notes->nr++];
+    ASSERT(n <= sizeof(note->data));
+    note->level = level;
+    note->type = type;
+    note->len = n;
+    memcpy(note->data, data, n);
+}
+
+/* A socket that is held stays in the list. */
+void socket_list_show(struct socket_list *list, struct seq *out,
+                      void (*show)(struct seq *out, struct socket *s, unsigned line))
+{
+    struct socket *at = NULL, *last;
+    struct list_node *n;
+    unsigned line = 0, few;
+
+    do {
+        spin_lock(&list->lock);
+        last = at;
+        n = at ? at->node.next : list->sockets.next;
+        for (few = 0, at = NULL; n != &list->sockets && !at; n = n->next) {
+            struct socket *s = list_entry(n, struct socket, node);
+
+            show(out, s, line++);
+            if (++few >= LIST_FEW && refcount_get_unless_zero(&s->ref))
+                at = s;
+        }
+        spin_unlock(&list->lock);
+        if (last)
+            socket_put(last);
+        cond_yield();
+    } while (at);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sockets of the internet protocols, both families in one: what TCP and UDP share over core's
+ * sockets. Addresses are 128 bits inside (core/addr.h); only what a program passes or sees has a
+ * family. AF_INET sockets have mapped addresses alone; AF_INET6 sockets both kinds unless
+ * IPV6_V6ONLY.
+ *
+ * Locks: a port table's lock, then s->lock of one socket.
+ */
+#pragma once
+
+#include "net/core/sock.h"
+
+#define IPPROTO_IP 0
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define IPPROTO_IPV6 41
+#define IPPROTO_KINDS 263 /* no protocol of Linux is as large */
+
+/* One end: an address, the interface that a link-local one belongs to (0: none), a port (0: no
+ * name). */
+struct ip_end {
+    struct ip_addr addr;
+    u32 scope;
+    u16 port;
+};
+
+struct inet_sock;
+struct port_group;
+struct port_table;
+struct seq;
+
+/* What the table of ports knows of a socket; all under its lock. */
+struct port_name {
+    struct port_group *bound;   /* counted in; NULL: no name */
+    struct port_group *all[2];  /* counted in: all of the port that take IPv4, IPv6; or NULL */
+    struct port_group *found;   /* member of: found by what arrives */
+    u32 index;                  /* there */
+    bool reuse, share, listens; /* as it was counted */
+};
+
+enum inet_option_kind {
+    INET_FLAG,   /* yes or no */
+    INET_RANGE,  /* -EINVAL outside */
+    INET_HOPS,   /* a range, or -1: the first value */
+    INET_CUT,    /* the low bits that fit the range */
+    INET_CLASS,  /* a range; -1 is 0 */
+    INET_CLOSED, /* INET_RANGE, -EINVAL once connected */
+    INET_OWN,    /* proto->judge says */
+};
+
+/* An option that is a number. Its place in the table is its place among a socket's values. */
+struct inet_option {
+    u8 level, name, kind;
+    s32 min, max, first;
+};
+
+/* What TCP and UDP say of themselves. */
+struct inet_proto {
+    const struct socket_ops *ops;
+    u8 type, protocol;
+    const struct inet_option *options; /* behind those of IP */
+    u32 nr_options;
+    /* INET_OWN: what *v means, or -EINVAL. */
+    int (*judge)(const struct inet_option *o, s32 *v);
+    /* An option has its new value: 0 or -errno; or NULL. */
+    int (*changed)(struct inet_sock *s, const struct inet_option *o, s32 v);
+    /* Options that are no such numbers; -ENOPROTOOPT: not mine. Both or neither. */
+    int (*set)(struct inet_sock *s, int name, const void *val, u32 n);
+    int (*get)(struct inet_sock *s, int name, void *val, u32 *n);
+    struct port_table *(*ports)(struct net_ns *ns);
+};
+
+/* I immutable · l sock.lock · p the port table's lock · a atomic */
+struct inet_sock {
+    struct socket sock;             /* first */
+    const struct inet_proto *proto; /* I */
+    struct ip_end local;            /* l  as a program is told; port 0: none */
+    struct ip_end peer;             /* l  port 0: not connected */
+    struct port_name name;          /* p */
+    s32 *opt;         /* l  option values; NULL: all as at first; once there it stays */
+    u32 bound_device; /* a  by a link-local address: its interface */
+    bool v6only;      /* a  stays once there is a name */
+    bool auto_port;   /* a  the port was chosen for it */
+};
+
+static inline struct inet_sock *inet_of(struct socket *s)
+{
+    return (struct inet_sock *)s;
+}
+
+/* inet.c. s is zeroed: the rest of socket_create. */
+void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_ns *ns,
+                struct socket_list *list, int family);
+void inet_fini(struct inet_sock *s);
+/* An address from a program, as s's family has them. -EINVAL, -EAFNOSUPPORT. */
+int inet_addr_in(const struct inet_sock *s, const struct sock_addr *sa, u32 len,
+                 struct ip_end *out);
+/* An address of AF_INET, whatever the socket is. */
+int inet_addr_in4(const struct sock_addr *sa, u32 len, struct ip_end *out);
+/* The same for a program, in s's family. */
+void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,
+                   u32 *len);
+int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len, const struct walk_ctx *ctx,
+              u32 mode);
+/* Gives s a name at the address, if it has none. -EADDRINUSE: no port is left. */
+int inet_autobind(struct inet_sock *s, const struct ip_addr *addr);
+struct ip_addr inet_any(const struct inet_sock *s);
+/* How packets go: from which address, through which device. */
+struct inet_way {
+    struct ip_addr source;
+    u32 device;
+};
+/* The way from s, whose own end is `local`, to `to`, where a wildcard becomes the loopback.
+ * -ENETUNREACH, -EINVAL (link-local without an interface), -EAFNOSUPPORT. */
+int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               struct inet_way *way);
+/* Both ends at one moment. */
+void inet_ends(struct inet_sock *s, struct ip_end *local, struct ip_end *peer);
+struct ip_end inet_local(struct inet_sock *s);
+struct ip_end inet_peer(struct inet_sock *s);
+int inet_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
+int inet_control(struct socket *s, struct socket_message *m, s32 level, s32 type, const void *data,
+                 u64 n);
+/* Notes of IP for a receiver of a datagram to `to` that came through the device. */
+void inet_notes(struct inet_sock *s, struct socket_message *m, const struct ip_addr *to,
+                u32 device);
+
+/* option.c */
+int inet_set_option(struct socket *s, int level, int name, const void *val, u32 n);
+int inet_get_option(struct socket *s, int level, int name, void *val, u32 *n);
+int inet_option_inherit(struct inet_sock *s, const struct inet_sock *from);
+bool inet_option_on(const struct inet_sock *s, int level, int name);
+
+/* proc.c: lines of /proc/net/{tcp,udp}{,6}, as Linux has them: padded where the family is IPv4 */
+struct inet_line {
+    unsigned line, state;
+    u32 tx_queue, rx_queue;
+};
+void inet_show(struct seq *out, struct inet_sock *s, const struct inet_line *l);
+void inet_show_head(struct seq *out, int family, bool stream);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Numbers of the options and control messages of IP: linux/in.h, linux/in6.h.
+ */
+#pragma once
+
+enum {
+    IP_TOS = 1,
+    IP_TTL = 2,
+    IP_PKTINFO = 8,
+    IP_MTU_DISCOVER = 10,
+    IP_RECVERR = 11,
+    IP_FREEBIND = 15,
+    IP_MINTTL = 21,
+    IP_BIND_ADDRESS_NO_PORT = 24,
+    IP_MULTICAST_TTL = 33,
+    IP_MULTICAST_LOOP = 34,
+    IP_MULTICAST_ALL = 49,
+};
+enum {
+    IPV6_UNICAST_HOPS = 16,
+    IPV6_MULTICAST_HOPS = 18,
+    IPV6_MULTICAST_LOOP = 19,
+    IPV6_MTU_DISCOVER = 23,
+    IPV6_MTU = 24,
+    IPV6_RECVERR = 25,
+    IPV6_V6ONLY = 26,
+    IPV6_MULTICAST_ALL = 29,
+    IPV6_FLOWINFO_SEND = 33,
+    IPV6_RECVPKTINFO = 49,
+    IPV6_PKTINFO = 50,
+    IPV6_RECVHOPLIMIT = 51,
+    IPV6_HOPLIMIT = 52,
+    IPV6_RECVPATHMTU = 60,
+    IPV6_DONTFRAG = 62,
+    IPV6_RECVTCLASS = 66,
+    IPV6_TCLASS = 67,
+    IPV6_AUTOFLOWLABEL = 70,
+    IPV6_MINHOPCOUNT = 73,
+    IPV6_FREEBIND = 78,
+};

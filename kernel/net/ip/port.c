@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ports at addresses. port.h has the rules.
+ */
+#include "net/ip/port.h"
+#include "lib/hash.h"
+#include "lib/log.h"
+#include "lib/random.h"
+#include "mm/slab.h"
+#include "sched/thread.h"
+
+#define PORTS (PORT_LAST - PORT_FIRST + 1)
+#define PORT_TRIES 64 /* ports under one hold of the lock */
+
+enum port_kind {
+    PORT_AT,   /* at the address, which may be a wildcard of one family */
+    PORT_DUAL, /* at the wildcard of both families */
+    PORT_ALL4, /* all of the port that take IPv4; counts only */
+    PORT_ALL6,
+};
+
+struct port_key {
+    struct ip_addr addr, peer_addr;
+    u32 scope;
+    u16 port, peer_port;
+    u8 kind;
+};
+
+struct port_group {
+    struct rb_node node;
+    struct port_key key;
+    u32 nr, nr_listening;         /* counted here */
+    u32 nr_no_reuse, nr_no_share; /* of them, without SO_REUSEADDR, SO_REUSEPORT */
+    kuid_t uid;                   /* of the first */
+    bool uids_differ;
+    struct inet_sock **members;
+    u32 nr_members, room;
+};
+
+/* Ports of the ephemeral range that some socket has, at whatever address. */
+struct port_bits {
+    u64 used[DIV_ROUND_UP(PORTS, 64)];
+    u32 nr, next;
+};
+
+static const struct ip_addr port_any6, port_any4 = {.w = {0, 0, IP_MAPPED_WORD, 0}};
+
+void port_table_init(struct port_table *t)
+{
+    spinlock_init(&t->lock, RANK_NET, 10, "ports");
+    t->groups = RB_ROOT;
+}
+
+void port_table_fini(struct port_table *t)
+{
+    kfree(t->bits);
+}
+
+static struct port_table *port_table_of(const struct inet_sock *s)
+{
+    return s->proto->ports(s->sock.ns);
+}
+
+static struct port_key port_key_of(const struct inet_sock *s, const struct ip_end *end)
+{
+    bool dual = s->sock.family == AF_INET6 && !s->v6only && ip_equal(&end->addr, &port_any6);
+
+    return (struct port_key){.addr = end->addr,
+                             .scope = end->scope,
+                             .port = end->port,
+                             .kind = dual ? PORT_DUAL : PORT_AT};
+}
+
+/* Does a name take what is sent to addresses of IPv6, or else IPv4? */
+static bool port_takes(const struct port_key *key, bool v6)
+{
+    return key->kind == PORT_DUAL || ip_is_v4(&key->addr) != v6;
+}
+
+static int port_compare_addr(const struct ip_addr *a, const struct ip_addr *b)
+{
+    if (a->q[1] != b->q[1])
+        return a->q[1] < b->q[1] ? -1 : 1;
+    return a->q[0] < b->q[0] ? -1 : a->q[0] > b->q[0];
+}
+
+static int port_compare(const struct port_key *a, const struct port_key *b)
+{
+    int cmp;
+
+    if (a->port != b->port)
+        return a->port < b->port ? -1 : 1;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    cmp = port_compare_addr(&a->addr, &b->addr);
+    if (cmp)
+        return cmp;
+    if (a->peer_port != b->peer_port)
+        return a->peer_port < b->peer_port ? -1 : 1;
+    if (a->scope != b->scope)
+        return a->scope < b->scope ? -1 : 1;
+    return port_compare_addr(&a->peer_addr, &b->peer_addr);
+}
+
+/* The group of a key, or NULL; with *parent and *link, where it would belong. */
+static struct port_group *port_group_place(struct port_table *t, const struct port_key *key,
+                                           struct rb_node **parent, struct rb_node ***link)
+{
+    *parent = NULL;
+    *link = &t->groups.node;
+    while (**link) {
+        struct port_group *g = rb_entry(**link, struct port_group, node);
+        int cmp = port_compare(key, &g->key);
+
+        if (!cmp)
+            return g;
+        *parent = **link;
+        *link = cmp < 0 ? &g->node.left : &g->node.right;
+    }
+    return NULL;
+}
+
+static struct port_group *port_group_find(struct port_table *t, const struct port_key *key)
+{
+    struct rb_node *parent, **link;
+
+    return port_group_place(t, key, &parent, &link);
+}
+
+/* The group of all of a kind at the port, or of those at the address. */
+static struct port_group *port_group_all(struct port_table *t, u8 kind, u16 port)
+{
+    struct port_key key = {.kind = kind, .port = port};
+
+    return port_group_find(t, &key);
+}
+
+static struct port_group *port_group_at(struct port_table *t, const struct ip_addr *addr, u32 scope,
+                                        u16 port)
+{
+    struct port_key key = {.addr = *addr, .scope = scope, .port = port};
+
+    return port_group_find(t, &key);
+}
+
+/* The same as port_group_find, made if there is none; NULL: no memory. */
+static struct port_group *port_group_get(struct port_table *t, const struct port_key *key)
+{
+    struct rb_node *parent, **link;
+    struct port_group *g = port_group_place(t, key, &parent, &link);
+
+    if (g)
+        return g;
+    g = kzalloc(sizeof(*g));
+    if (!g)
+        return NULL;
+    g->key = *key;
+    rb_link(&t->groups, &g->node, parent, link);
+    return g;
+}
+
+static void port_group_put(struct port_table *t, struct port_group *g)
+{
+    if (!g || g->nr || g->nr_members)
+        return;
+    rb_erase(&t->groups, &g->node);
+    kfree(g->members);
+    kfree(g);
+}
+
+static int port_member_add(struct port_group *g, struct inet_sock *s)
+{
+    if (g->nr_members == g->room) {
+        u32 room = MAX(2 * g->room, 1U);
+        struct inet_sock **members = krealloc(g->members, room * sizeof(struct inet_sock *));
+
+        if (!members)
+            return -ENOMEM;
+        g->members = members;
+        g->room = room;
+    }
+    s->name.found = g;
+    s->name.index = g->nr_members;
+    g->members[g->nr_members++] = s;
+    return 0;
+}
+
+/* The last member takes the place of the one that leaves, whose own index may count elsewhere by
+ * now. */
+static void port_member_drop(struct port_table *t, struct port_group *g, u32 index)
+{
+    u32 last = --g->nr_members;
+
+    if (index != last) {
+        g->members[index] = g->members[last];
+        g->members[index]->name.index = index;
+    }
+    port_group_put(t, g);
+}
+
+static void port_member_remove(struct port_table *t, struct inet_sock *s)
+{
+    struct port_group *g = s->name.found;
+
+    if (!g)
+        return;
+    ASSERT(g->members[s->name.index] == s);
+    s->name.found = NULL;
+    port_member_drop(t, g, s->name.index);
+}
+
+static void port_count(struct port_group *g, const struct inet_sock *s, int n)
+{
+    if (!g)
+        return;
+    if (!g->nr)
+        g->uid = s->sock.uid;
+    g->uids_differ = g->nr && (g->uids_differ || g->uid != s->sock.uid);
+    g->nr += (u32)n;
+    g->nr_no_reuse += s->name.reuse ? 0 : (u32)n;
+    g->nr_no_share += s->name.share ? 0 : (u32)n;
+    g->nr_listening += s->name.listens ? (u32)n : 0;
+}
+
+/* In all groups of its name. */
+static void port_count_name(struct inet_sock *s, int n)
+{
+    port_count(s->name.bound, s, n);
+    port_count(s->name.all[0], s, n);
+    port_count(s->name.all[1], s, n);
+}
+
+/* May s not have its name for those counted in g? */
+static bool port_conflicts(const struct port_group *g, const struct inet_sock *s)
+{
+    if (!g || !g->nr)
+        return false;
+    if (s->name.share && !g->nr_no_share && !g->uids_differ && g->uid == s->sock.uid)
+        return false;
+    return !s->name.reuse || g->nr_no_reuse || g->nr_listening;
+}
+
+/* As Linux: a wildcard meets all of its families, an address its like and the wildcards above. */
+static bool port_taken(struct port_table *t, const struct inet_sock *s, const struct port_key *key)
+{
+    bool any = key->kind == PORT_DUAL || ip_is_any(&key->addr), v4 = ip_is_v4(&key->addr);
+
+    if (any)
+        return (port_takes(key, false) &&
+                port_conflicts(port_group_all(t, PORT_ALL4, key->port), s)) ||
+               (port_takes(key, true) &&
+                port_conflicts(port_group_all(t, PORT_ALL6, key->port), s));
+    return port_conflicts(port_group_find(t, key), s) ||
+           port_conflicts(port_group_at(t, v4 ? &port_any4 : &port_any6, 0, key->port), s) ||
+           port_conflicts(port_group_all(t, PORT_DUAL, key->port), s);
+}
+
+static void port_mark(struct port_table *t, u16 port, bool used)
+{
+    u32 i = port - PORT_FIRST;
+    u64 bit = 1ULL << i % 64;
+
+    if (port < PORT_FIRST || port > PORT_LAST || !(t->bits->used[i / 64] & bit) == !used)
+        return;
+    t->bits->used[i / 64] ^= bit;
+    t->bits->nr += used ? 1U : -1U;
+}
+
+/* The table of used ports, made with the first name. */
+static int port_bits_make(struct port_table *t)
+{
+    if (t->bits)
+        return 0;
+    t->bits = kzalloc(sizeof(*t->bits));
+    if (!t->bits)
+        return -ENOMEM;
+    t->bits->next = (u32)(random_u64() % PORTS);
+    return 0;
+}
+
+/* A port that no socket has, or 0. */
+static u16 port_free(struct port_bits *p)
+{
+    if (p->nr == PORTS)
+        return 0;
+    for (u32 tries = 0; tries < PORTS; tries++) {
+        u32 i = p->next;
+
+        p->next = (i + 1) % PORTS;
+        if (i % 64 == 0 && p->used[i / 64] == U64_MAX) {
+            tries += 63;
+            p->next = (i + 64) % PORTS;
+            continue;
+        }
+        if (!(p->used[i / 64] & 1ULL << i % 64))
+            return (u16)(PORT_FIRST + i);
+    }
+    return 0;
+}
+
+static void port_drop_groups(struct port_table *t, struct inet_sock *s)
+{
+    port_group_put(t, s->name.bound);
+    port_group_put(t, s->name.all[0]);
+    port_group_put(t, s->name.all[1]);
+    s->name.bound = s->name.all[0] = s->name.all[1] = NULL;
+}
+
+static int port_hold(struct port_table *t, struct inet_sock *s, const struct port_key *key)
+{
+    struct port_name *n = &s->name;
+    bool ok;
+
+    n->bound = port_group_get(t, key);
+    ok = n->bound;
+    for (unsigned v6 = 0; ok && v6 < 2; v6++) {
+        struct port_key all = {.kind = v6 ? PORT_ALL6 : PORT_ALL4, .port = key->port};
+
+        n->all[v6] = port_takes(key, v6) ? port_group_get(t, &all) : NULL;
+        ok = n->all[v6] || !port_takes(key, v6);
+    }
+    if (!ok || (s->sock.type != SOCK_STREAM && port_member_add(n->bound, s))) {
+        port_drop_groups(t, s);
+        return -ENOMEM;
+    }
+    port_count_name(s, 1);
+    port_mark(t, key->port, true);
+    return 0;
+}
+
+/* One try with some ports; -EAGAIN: all of them are taken. *at: where to go on, of PORTS. */
+static int port_try(struct port_table *t, struct inet_sock *s, struct port_key *key, u32 *at)
+{
+    u32 end = MIN(*at + PORT_TRIES, PORTS);
+
+    if (port_bits_make(t))
+        return -ENOMEM;
+    if (key->port)
+        return port_taken(t, s, key) ? -EADDRINUSE : 0;
+    key->port = port_free(t->bits);
+    if (key->port)
+        return 0;
+    if (ip_is_any(&key->addr))
+        return -EADDRINUSE;
+    /* Each port is taken at some address: perhaps not at this one. */
+    for (; *at < end; (*at)++) {
+        key->port = (u16)(PORT_FIRST + *at);
+        if (!port_taken(t, s, key))
+            return 0;
+    }
+    key->port = 0;
+    return end == PORTS ? -EADDRINUSE : -EAGAIN;
+}
+
+static void port_set_ends(struct inet_sock *s, const struct ip_end *local,
+                          const struct ip_end *peer)
+{
+    spin_lock(&s->sock.lock);
+    s->local = *local;
+    s->peer = *peer;
+    spin_unlock(&s->sock.lock);
+}
+
+int port_bind(struct inet_sock *s, const struct ip_end *end)
+{
+    struct port_table *t = port_table_of(s);
+    struct ip_end none = {0}, local = *end;
+    u32 at = 0;
+    int err;
+
+    do {
+        struct port_key key;
+
+        spin_lock(&t->lock);
+        err = s->name.bound ? -EINVAL : 0;
+        key = port_key_of(s, end);
+        if (!err) { /* it stays as it is counted */
+            s->name.reuse = s->sock.reuse_addr;
+            s->name.share = s->sock.reuse_port;
+            err = port_try(t, s, &key, &at);
+        }
+        if (!err)
+            err = port_hold(t, s, &key);
+        if (!err) {
+            local.port = key.port;
+            s->auto_port = !end->port;
+            port_set_ends(s, &local, &none);
+        }
+        spin_unlock(&t->lock);
+        cond_yield();
+    } while (err == -EAGAIN);
+    return err;
+}
+
+int port_listen(struct inet_sock *s)
+{
+    struct port_table *t = port_table_of(s);
+    int err = 0;
+
+    spin_lock(&t->lock);
+    if (!s->name.bound) {
+        err = -EINVAL;
+    } else if (!s->name.found) {
+        port_count_name(s, -1);
+        if (port_taken(t, s, &s->name.bound->key))
+            err = -EADDRINUSE;
+        if (!err)
+            err = port_member_add(s->name.bound, s);
+        s->name.listens = !err;
+        port_count_name(s, 1);
+    }
+    spin_unlock(&t->lock);
+    return err;
+}
+
+int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct ip_end *peer)
+{
+    struct port_table *t = port_table_of(s);
+    struct port_group *old, *g;
+    struct port_key key;
+    struct ip_end me;
+    int err = 0;
+
+    spin_lock(&t->lock);
+    if (!s->name.bound) { /* another thread took it away */
+        spin_unlock(&t->lock);
+        return -EINVAL;
+    }
+    t->connected = true;
+    old = s->name.found;
+    key = s->name.bound->key;
+    if (peer->port) {
+        key.kind = PORT_AT;
+        key.peer_addr = peer->addr;
+        key.peer_port = peer->port;
+        key.addr = *local;
+    }
+    me = (struct ip_end){.addr = key.addr, .scope = key.scope, .port = key.port};
+    g = port_group_get(t, &key);
+    if (!g)
+        err = -ENOMEM;
+    if (!err && g != old) {
+        u32 index = s->name.index;
+
+        err = port_member_add(g, s);
+        if (!err)
+            port_member_drop(t, old, index);
+    }
+    if (err)
+        port_group_put(t, g);
+    else
+        port_set_ends(s, &me, peer);
+    spin_unlock(&t->lock);
+    return err;
+}
+
+void port_end(struct inet_sock *s)
+{
+    struct port_table *t = port_table_of(s);
+    struct ip_end none = {0};
+
+    spin_lock(&t->lock);
+    port_member_remove(t, s);
+    if (s->name.bound) {
+        struct port_group *all = s->name.all[0] ? s->name.all[0] : s->name.all[1];
+        u16 port = all->key.port;
+
+        port_count_name(s, -1);
+        port_drop_groups(t, s);
+        if (!port_group_all(t, PORT_ALL4, port) && !port_group_all(t, PORT_ALL6, port))
+            port_mark(t, port, false);
+        port_set_ends(s, &none, &none);
+    }
+    spin_unlock(&t->lock);
+}
+
+/* Of those that share a name each hears some of the senders, always the same. */
+static struct inet_sock *port_choose(const struct port_group *g, const struct ip_end *from)
+{
+    u64 hash;
+
+    if (!g || g->nr_members < 2)
+        return g && g->nr_members ? g->members[0] : NULL;
+    hash = hash_u64(from->addr.q[0] ^ from->addr.q[1] ^ (u64)from->port << 16 ^ g->key.port);
+    return g->members[(u32)(hash >> 32) % g->nr_members];
+}
+
+struct inet_sock *port_find(struct port_table *t, const struct ip_end *to,
+                            const struct ip_end *from)
+{
+    bool v4 = ip_is_v4(&to->addr);
+    struct port_key key = {.addr = to->addr,
+                           .peer_addr = from->addr,
+                           .scope = to->scope,
+                           .port = to->port,
+                           .peer_port = from->port};
+    struct inet_sock *s;
+
+    spin_lock(&t->lock);
+    s = t->connected ? port_choose(port_group_find(t, &key), from) : NULL;
+    if (!s)
+        s = port_choose(port_group_at(t, &to->addr, to->scope, to->port), from);
+    if (!s)
+        s = port_choose(port_group_at(t, v4 ? &port_any4 : &port_any6, 0, to->port), from);
+    if (!s)
+        s = port_choose(port_group_all(t, PORT_DUAL, to->port), from);
+    if (s)
+        socket_get(&s->sock);
+    spin_unlock(&t->lock);
+    return s;
+}

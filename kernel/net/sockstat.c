@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * /proc/<pid>/net/sockstat and sockstat6 (proc(5)): how many sockets there are.
+ */
+#include "net/tcp/tcp.h"
+#include "net/udp/udp.h"
+#include "net/unix/unix_priv.h"
+#include "vfs/pseudo.h"
+
+static void sockstat_count(struct socket_list *list, u64 *nr, u64 *nr6)
+{
+    spin_lock(&list->lock);
+    *nr = list->nr;
+    *nr6 = list->nr6;
+    spin_unlock(&list->lock);
+}
+
+static int sockstat_show(struct net_ns *ns, struct seq *out)
+{
+    u64 tcp, tcp6, udp, udp6, local, none;
+
+    sockstat_count(&tcp_ns_of(ns)->list, &tcp, &tcp6);
+    sockstat_count(&udp_ns_of(ns)->list, &udp, &udp6);
+    sockstat_count(&((struct unix_ns *)net_part(ns, unix_ns_offset))->list, &local, &none);
+    seq_printf(out, "sockets: used %lu\nTCP: inuse %lu orphan 0 tw 0 alloc %lu mem 0\n",
+               tcp + udp + local, tcp - tcp6, tcp);
+    seq_printf(out, "UDP: inuse %lu mem 0\n", udp - udp6);
+    return 0;
+}
+
+static int sockstat_show6(struct net_ns *ns, struct seq *out)
+{
+    u64 tcp, tcp6, udp, udp6;
+
+    sockstat_count(&tcp_ns_of(ns)->list, &tcp, &tcp6);
+    sockstat_count(&udp_ns_of(ns)->list, &udp, &udp6);
+    seq_printf(out, "TCP6: inuse %lu\nUDP6: inuse %lu\n", tcp6, udp6);
+    return 0;
+}
+
+NET_FILE(sockstat) = {"sockstat", sockstat_show};
+NET_FILE(sockstat6) = {"sockstat6", sockstat_show6};

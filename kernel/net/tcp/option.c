@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Options of TCP. Nothing is delayed, split, resent or lost between two sockets of one host, so
+ * what times or shapes segments is kept by itself.
+ */
+#include "mm/slab.h"
+#include "net/tcp/tcp.h"
+
+enum {
+    TCP_NODELAY = 1,
+    TCP_MAXSEG = 2,
+    TCP_CORK = 3,
+    TCP_KEEPIDLE = 4,
+    TCP_KEEPINTVL = 5,
+    TCP_KEEPCNT = 6,
+    TCP_SYNCNT = 7,
+    TCP_LINGER2 = 8,
+    TCP_DEFER_ACCEPT = 9,
+    TCP_WINDOW_CLAMP = 10,
+    TCP_INFO = 11,
+    TCP_QUICKACK = 12,
+    TCP_CONGESTION = 13,
+    TCP_THIN_LINEAR_TIMEOUTS = 16,
+    TCP_THIN_DUPACK = 17,
+    TCP_USER_TIMEOUT = 18,
+    TCP_FASTOPEN = 23,
+    TCP_NOTSENT_LOWAT = 25,
+    TCP_FASTOPEN_CONNECT = 30,
+};
+#define TCP_MSS4 65483 /* of lo: 65535 less two headers with a time stamp */
+#define TCP_MSS6 65464
+
+const struct inet_option tcp_options[] = {
+    {IPPROTO_TCP, TCP_NODELAY, INET_FLAG, 0, 1, 0},
+    {IPPROTO_TCP, TCP_CORK, INET_FLAG, 0, 1, 0},
+    {IPPROTO_TCP, TCP_KEEPIDLE, INET_RANGE, 1, 32767, 7200},
+    {IPPROTO_TCP, TCP_KEEPINTVL, INET_RANGE, 1, 32767, 75},
+    {IPPROTO_TCP, TCP_KEEPCNT, INET_RANGE, 1, 127, 9},
+    {IPPROTO_TCP, TCP_SYNCNT, INET_RANGE, 1, 127, 6},
+    {IPPROTO_TCP, TCP_LINGER2, INET_OWN, -1, 120, 60},
+    {IPPROTO_TCP, TCP_DEFER_ACCEPT, INET_OWN, 0, 0, 0},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP, INET_RANGE, 0, 0x7fffffff, 0},
+    {IPPROTO_TCP, TCP_QUICKACK, INET_FLAG, 0, 1, 1},
+    {IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, INET_RANGE, 0, 1, 0},
+    {IPPROTO_TCP, TCP_THIN_DUPACK, INET_RANGE, 0, 1, 0},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, INET_RANGE, 0, 0x7fffffff, 0},
+    {IPPROTO_TCP, TCP_FASTOPEN, INET_CLOSED, 0, 0x7fffffff, 0},
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, INET_RANGE, -0x7fffffff - 1, 0x7fffffff, 0},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, INET_CLOSED, 0, 1, 0},
+};
+static_assert(ARRAY_SIZE(tcp_options) == TCP_OPTIONS, "tcp.h");
+
+/* Told as the time of so many retransmissions: RFC 6298's time-outs are one second, then twice as
+ * long each, at most two minutes. */
+static s32 tcp_accept_seconds(s32 asked)
+{
+    s32 total = 1, next = 1;
+
+    if (asked <= 0)
+        return 0;
+    for (unsigned n = 1; total < asked && n < 255; n++) {
+        next = MIN(2 * next, 120);
+        total += next;
+    }
+    return total;
+}
+
+int tcp_option_judge(const struct inet_option *o, s32 *v)
+{
+    if (o->name == TCP_DEFER_ACCEPT)
+        *v = tcp_accept_seconds(*v);
+    else /* TCP_LINGER2: at most two minutes, 0: one */
+        *v = *v < 0 ? -1 : *v > o->max ? o->max : *v ? *v : o->first;
+    return 0;
+}
+
+/* A name: cut to 15 bytes, as Linux. */
+static int tcp_set_congestion(const void *val, u32 n)
+{
+    char name[16] = "";
+
+    if (n < 1)
+        return -EINVAL;
+    memcpy(name, val, MIN(n, (u32)sizeof(name) - 1));
+    return strcmp(name, "cubic") && strcmp(name, "reno") ? -ENOENT : 0;
+}
+
+int tcp_option_set(struct inet_sock *s, int name, const void *val, u32 n)
+{
+    s32 v;
+
+    if (name == TCP_CONGESTION)
+        return tcp_set_congestion(val, n);
+    if (name != TCP_MAXSEG)
+        return -ENOPROTOOPT;
+    if (n < sizeof(v))
+        return -EINVAL;
+    memcpy(&v, val, sizeof(v));
+    return v && (v < 88 || v > 32767) ? -EINVAL : 0;
+}
+
+/* linux/tcp.h, as far as it says something without packets. */
+struct tcp_info_user {
+    u8 state, ca_state, retransmits, probes, backoff, options, wscale, flags;
+    u32 rto, ato, snd_mss, rcv_mss;
+    u32 unacked, sacked, lost, retrans, fackets;
+    u32 last_data_sent, last_ack_sent, last_data_recv, last_ack_recv;
+    u32 pmtu, rcv_ssthresh, rtt, rttvar, snd_ssthresh, snd_cwnd, advmss, reordering;
+    u32 rcv_rtt, rcv_space, total_retrans;
+    u64 pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+    u32 segs_out, segs_in, notsent_bytes, min_rtt, data_segs_in, data_segs_out;
+    u64 delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
+    u32 delivered, delivered_ce;
+    u64 bytes_sent, bytes_retrans;
+    u32 dsack_dups, reord_seen, rcv_ooopack, snd_wnd;
+};
+static_assert(sizeof(struct tcp_info_user) == 232, "struct tcp_info");
+
+static s32 tcp_mss(const struct inet_sock *s)
+{
+    if (tcp_state(tcp_of(s)) != TCP_ESTABLISHED)
+        return 536;
+    return ip_is_v4(&s->local.addr) ? TCP_MSS4 : TCP_MSS6;
+}
+
+static void tcp_info_fill(struct inet_sock *s, struct tcp_info_user *info)
+{
+    const struct accept_queue *accept = &tcp_of(s)->accept;
+
+    memset(info, 0, sizeof(*info));
+    info->state = tcp_state(tcp_of(s));
+    if (info->state == TCP_LISTEN) { /* who waits to be accepted, and how many may */
+        info->unacked = READ_ONCE(accept->nr);
+        info->sacked = accept->max ? READ_ONCE(accept->max) - 1 : 0;
+    }
+    info->options = info->state == TCP_CLOSE ? 0 : 7; /* time stamps, SACK, window scale */
+    info->wscale = info->state == TCP_CLOSE ? 0 : 0x77;
+    info->rto = info->state == TCP_CLOSE ? 1000000 : 200000;
+    info->ato = 40000;
+    info->snd_mss = info->advmss = (u32)tcp_mss(s);
+    info->rcv_mss = 536;
+    info->pmtu = 65535;
+    info->snd_ssthresh = 0x7fffffff;
+    info->snd_cwnd = 10;
+    info->reordering = 3;
+    info->pacing_rate = info->max_pacing_rate = U64_MAX;
+    info->rcv_ssthresh = info->rcv_space = info->snd_wnd = s->sock.rcvbuf / 2;
+}
+
+int tcp_option_get(struct inet_sock *s, int name, void *val, u32 *n)
+{
+    static const char congestion[16] = "cubic";
+    struct tcp_info_user info;
+    s32 mss;
+
+    switch (name) {
+    case TCP_INFO:
+        tcp_info_fill(s, &info);
+        return socket_option_put(val, n, &info, sizeof(info));
+    case TCP_CONGESTION:
+        return socket_option_put(val, n, congestion, sizeof(congestion));
+    case TCP_MAXSEG:
+        mss = tcp_mss(s);
+        return socket_option_put(val, n, &mss, sizeof(mss));
+    default:
+        return -ENOPROTOOPT;
+    }
+}

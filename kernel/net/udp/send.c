@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sending datagrams: where to, where from, at once or in parts (MSG_MORE, UDP_CORK).
+ */
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "net/ip/option.h"
+#include "net/udp/udp.h"
+#include "vm/iov.h"
+
+#define UDP_MAX4 65507U
+#define UDP_MAX6 65527U
+
+/* What MSG_MORE and UDP_CORK gather: its addresses are the first part's. */
+struct udp_pending {
+    struct ip_end to;
+    struct inet_way way;
+    u32 len;
+    u8 data[];
+};
+
+int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, struct ip_end *out)
+{
+    if (u->inet.sock.family == AF_INET6 && len >= sizeof(sa->family) && sa->family == AF_INET)
+        return inet_addr_in4(sa, len, out);
+    return inet_addr_in(&u->inet, sa, len, out);
+}
+
+/* Nothing hears there: a sender that is connected is told with its next call. */
+static void udp_unheard(struct udp_sock *u, const struct ip_addr *to)
+{
+    struct inet_sock *s = &u->inet;
+    bool told = ip_is_v4(to) ? inet_option_on(s, IPPROTO_IP, IP_RECVERR)
+                             : inet_option_on(s, IPPROTO_IPV6, IPV6_RECVERR);
+
+    if (!READ_ONCE(s->peer.port) && !told)
+        return;
+    WRITE_ONCE(s->sock.error, ECONNREFUSED);
+    socket_wake(&s->sock, POLLERR);
+}
+
+static void udp_queue(struct socket *to, struct udp_msg *um)
+{
+    bool wake = false, fits;
+
+    spin_lock(&to->lock);
+    fits = !to->dead && !sock_refuses(to) && to->queued < to->rcvbuf;
+    if (fits)
+        wake = sock_queue_add_locked(to, &um->msg);
+    else
+        __atomic_fetch_add(&to->lost, 1, __ATOMIC_RELAXED);
+    spin_unlock(&to->lock);
+    if (wake)
+        sock_queue_wake(to);
+    if (!fits)
+        sock_msg_free(to, &um->msg);
+}
+
+/* One whole datagram, from u's port. */
+static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct ip_end *to,
+                       const struct inet_way *way)
+{
+    struct net_ns *ns = u->inet.sock.ns;
+    struct ip_end from = {.addr = way->source, .port = READ_ONCE(u->inet.local.port)};
+    struct inet_sock *r = port_find(&udp_ns_of(ns)->ports, to, &from);
+    struct udp_msg *um;
+    int err = 0;
+
+    if (!r) {
+        udp_unheard(u, &to->addr);
+        return 0;
+    }
+    um = (struct udp_msg *)sock_msg_create(offsetof(struct udp_msg, data), data, data->count,
+                                           r->sock.timestamp, &err);
+    if (um) {
+        um->from = from;
+        um->to = to->addr;
+        um->device = way->device;
+        udp_queue(&r->sock, um);
+    }
+    socket_put(&r->sock);
+    return err;
+}
+
+static struct udp_pending *udp_take_pending(struct udp_sock *u)
+{
+    struct udp_pending *p;
+
+    spin_lock(&u->inet.sock.lock);
+    p = u->pending;
+    u->pending = NULL;
+    spin_unlock(&u->inet.sock.lock);
+    return p;
+}
+
+void udp_drop_pending(struct udp_sock *u)
+{
+    kfree(udp_take_pending(u));
+}
+
+int udp_flush(struct udp_sock *u)
+{
+    struct udp_pending *p = udp_take_pending(u);
+    struct iov_iter it;
+    int err;
+
+    if (!p)
+        return 0;
+    iov_init_kernel(&it, p->data, p->len);
+    err = udp_deliver(u, &it, &p->to, &p->way);
+    kfree(p);
+    return err;
+}
+
+/* Behind what is there already, which keeps its addresses. -EMSGSIZE: then all of it is dropped. */
+static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const struct inet_way *way,
+                           const void *data, u32 n)
+{
+    struct udp_pending *p, *more;
+    int err = 0;
+
+    spin_lock(&u->inet.sock.lock);
+    p = u->pending;
+    more = NULL;
+    if (p && n > UDP_MAX4 - p->len)
+        err = -EMSGSIZE;
+    else
+        more = krealloc(p, sizeof(*p) + (p ? p->len : 0) + n);
+    if (more) {
+        if (!p) {
+            more->to = *to;
+            more->way = *way;
+            more->len = 0;
+        }
+        memcpy(more->data + more->len, data, n);
+        more->len += n;
+        u->pending = more;
+    } else if (!err) {
+        err = -ENOMEM;
+    }
+    spin_unlock(&u->inet.sock.lock);
+    if (err == -EMSGSIZE)
+        udp_drop_pending(u);
+    return err;
+}
+
+static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, const struct ip_end *to,
+                          const struct inet_way *way, bool more)
+{
+    u64 n = m->data->count;
+    void *data = kmalloc(MAX(n, (u64)1));
+    int err = data ? 0 : -ENOMEM;
+
+    if (!err && iov_copy_from(m->data, data, n) != n)
+        err = -EFAULT;
+    if (!err)
+        err = udp_pending_add(u, to, way, data, (u32)n);
+    kfree(data);
+    if (!err && !more)
+        err = udp_flush(u);
+    return err ? err : (ssize_t)n;
+}
+
+/* Where a message is to come from, by its control messages: an address and an interface that are
+ * this namespace's. */
+static int udp_source(struct udp_sock *u, const struct socket_message *m, const struct ip_end *to,
+                      struct ip_addr *source)
+{
+    struct net_ns *ns = u->inet.sock.ns;
+    const struct ip_addr *a = &m->source;
+
+    if (m->source_interface && !ip_device_exists(ns, (u32)m->source_interface))
+        return -ENODEV;
+    if (ip_is_any(a))
+        return 0;
+    if (ip_is_v4(a) != ip_is_v4(&to->addr))
+        return -EINVAL;
+    if (!ip_local_device(ns, a))
+        return !ip_is_v4(a) || ip_is_multicast(a) || ip_v4(a) == ~0U ? -EINVAL : -ENETUNREACH;
+    *source = *a;
+    return 0;
+}
+
+/* An address of a message. */
+static int udp_target(const struct udp_sock *u, const struct socket_message *m, struct ip_end *to)
+{
+    bool four = u->inet.sock.family == AF_INET;
+    int err = udp_addr_in(u, &m->addr, m->addr_len, to);
+
+    if (err == -EAFNOSUPPORT)
+        err = !four ? -EINVAL : m->addr.family == AF_UNSPEC ? 0 : err;
+    if (err)
+        return err;
+    if (!to->port)
+        return -EINVAL;
+    return ip_is_v4(&to->addr) && ip_v4(&to->addr) == ~0U && !u->inet.sock.broadcast ? -EACCES : 0;
+}
+
+/* An AF_INET6 socket ignores an address of AF_UNSPEC. */
+static bool udp_has_target(const struct udp_sock *u, const struct socket_message *m)
+{
+    return m->addr_len && !(u->inet.sock.family == AF_INET6 && m->addr_len >= sizeof(u16) &&
+                            m->addr.family == AF_UNSPEC);
+}
+
+/* Where a message goes, as it says or to the peer, and how; u has a port then. */
+static int udp_route(struct udp_sock *u, const struct socket_message *m, struct ip_end *to,
+                     struct inet_way *way)
+{
+    struct ip_end local;
+    struct ip_addr any;
+    int err = 0;
+
+    inet_ends(&u->inet, &local, to);
+    if (udp_has_target(u, m))
+        err = udp_target(u, m, to);
+    else if (!to->port)
+        err = -EDESTADDRREQ;
+    if (!err)
+        err = inet_reach(&u->inet, &local, to, way);
+    if (!err && unlikely(m->source_interface || !ip_is_any(&m->source)))
+        err = udp_source(u, m, to, &way->source);
+    if (err || likely(local.port))
+        return err;
+    any = inet_any(&u->inet);
+    return inet_autobind(&u->inet, &any);
+}
+
+ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
+                 const struct walk_ctx *ctx)
+{
+    struct udp_sock *u = udp_of(s);
+    bool more = (flags & MSG_MORE) || inet_option_on(&u->inet, IPPROTO_UDP, UDP_CORK);
+    u64 n = m->data->count;
+    struct inet_way way = {0};
+    struct ip_end to = {0};
+    int err;
+
+    if (n > UDP_MAX6 || (s->family == AF_INET && n > UDP_MAX4))
+        return -EMSGSIZE;
+    if (unlikely(READ_ONCE(u->pending))) /* its addresses stand */
+        return udp_gather(u, m, &to, &way, more);
+    err = udp_route(u, m, &to, &way);
+    if (!err && ip_is_v4(&to.addr) && n > UDP_MAX4)
+        err = -EMSGSIZE;
+    if (!err)
+        err = socket_take_error(s);
+    if (!err && (READ_ONCE(s->shut) & SOCK_SHUT_WR))
+        err = -EPIPE;
+    if (err)
+        return err;
+    if (more)
+        return udp_gather(u, m, &to, &way, true);
+    err = udp_deliver(u, m->data, &to, &way);
+    return err ? err : (ssize_t)n;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * UDP sockets: making, connecting, receiving, closing. udp.h has the rules.
+ */
+#include "net/udp/udp.h"
+#include "arch/x86/uaccess.h"
+#include "lib/err.h"
+#include "lib/log.h"
+#include "mm/slab.h"
+#include "net/ip/option.h"
+#include "vm/iov.h"
+
+#define FIONREAD 0x541B
+#define SIOCOUTQ 0x5411
+
+static const struct inet_proto udp_proto;
+static struct slab_cache *udp_cache;
+static u32 udp_ns_offset;
+
+static void udp_init(void)
+{
+    udp_cache = slab_cache_create("udp_sock", sizeof(struct udp_sock), 0);
+}
+INIT_HOOK(udp_init, INIT_CORE);
+
+static int udp_ns_setup(struct net_ns *ns, void *part)
+{
+    struct udp_ns *un = part;
+
+    socket_list_init(&un->list);
+    port_table_init(&un->ports);
+    return 0;
+}
+
+static void udp_ns_teardown(struct net_ns *ns, void *part)
+{
+    struct udp_ns *un = part;
+
+    port_table_fini(&un->ports);
+}
+NET_PART("40", udp) = {sizeof(struct udp_ns), &udp_ns_offset, udp_ns_setup, udp_ns_teardown};
+
+struct udp_ns *udp_ns_of(struct net_ns *ns)
+{
+    return net_part(ns, udp_ns_offset);
+}
+
+static struct port_table *udp_ports(struct net_ns *ns)
+{
+    return &udp_ns_of(ns)->ports;
+}
+
+static struct socket *udp_create(struct net_ns *ns, int family)
+{
+    struct udp_sock *u = slab_zalloc(udp_cache);
+
+    if (!u)
+        return ERR_PTR(-ENOMEM);
+    inet_setup(&u->inet, &udp_proto, ns, &udp_ns_of(ns)->list, family);
+    return &u->inet.sock;
+}
+
+static void udp_destroy(struct socket *s)
+{
+    inet_fini(inet_of(s));
+    slab_free(udp_cache, udp_of(s));
+}
+
+/* A port that was chosen for the connection goes with it. */
+static int udp_disconnect(struct udp_sock *u)
+{
+    struct ip_end none = {0};
+
+    if (!READ_ONCE(u->inet.local.port))
+        return 0;
+    if (u->inet.auto_port) {
+        port_end(&u->inet);
+        return 0;
+    }
+    return port_connect(&u->inet, &none.addr, &none);
+}
+
+static int udp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
+                       const struct walk_ctx *ctx, bool nonblock)
+{
+    struct udp_sock *u = udp_of(s);
+    struct ip_addr any = inet_any(&u->inet);
+    struct ip_end to, local;
+    struct inet_way way;
+    int err;
+
+    if (len >= sizeof(sa->family) && sa->family == AF_UNSPEC)
+        return udp_disconnect(u);
+    err = udp_addr_in(u, sa, len, &to);
+    if (!err && sa->family == AF_INET && s->family == AF_INET6 && u->inet.v6only)
+        err = -EAFNOSUPPORT;
+    if (!err && to.port && ip_is_v4(&to.addr) && ip_v4(&to.addr) == ~0U && !s->broadcast)
+        err = -EACCES;
+    local = inet_local(&u->inet);
+    if (!err)
+        err = inet_reach(&u->inet, &local, &to, &way);
+    if (!err)
+        err = inet_autobind(&u->inet, &any);
+    return err ? err : port_connect(&u->inet, &way.source, &to);
+}
+
+static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_message *m,
+                        unsigned flags, bool *last)
+{
+    const struct udp_msg *um = (const struct udp_msg *)msg;
+
+    inet_addr_out(inet_of(s), &um->from, &m->addr, &m->addr_len);
+    inet_notes(inet_of(s), m, &um->to, um->device);
+    return 0;
+}
+
+static ssize_t udp_recv(struct socket *s, struct socket_message *m, unsigned flags)
+{
+    m->addr_len = 0;
+    return sock_recv(s, m, flags);
+}
+
+static int udp_shutdown(struct socket *s, int how)
+{
+    /* udp(7): only a connected one; it is done all the same, which Linux does, too. */
+    if (!READ_ONCE(inet_of(s)->peer.port))
+        return -ENOTCONN;
+    sock_set_shut(s, (u32)how + 1); /* SHUT_RD, SHUT_WR, SHUT_RDWR are our bits less one */
+    return 0;
+}
+
+static u32 udp_poll(struct socket *s, struct poll_table *pt)
+{
+    u32 shut, mask = POLLOUT | POLLWRNORM; /* a receiver's room is found out by sending */
+
+    poll_wait(pt, &s->wait);
+    spin_lock(&s->lock);
+    shut = s->shut;
+    if (!list_empty(&s->queue) || (shut & SOCK_SHUT_RD))
+        mask |= POLLIN | POLLRDNORM;
+    spin_unlock(&s->lock);
+    if (s->error)
+        mask |= POLLERR;
+    if (shut & SOCK_SHUT_RD)
+        mask |= POLLRDHUP;
+    if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
+        mask |= POLLHUP;
+    return mask;
+}
+
+static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)
+{
+    u32 n = 0;
+
+    if (cmd != FIONREAD && cmd != SIOCOUTQ)
+        return -ENOTTY;
+    if (cmd == FIONREAD)
+        n = sock_unread(s);
+    return copy_out((void __user *)arg, &n, sizeof(n));
+}
+
+static void udp_release(struct socket *s)
+{
+    struct list_node lost;
+
+    list_init(&lost);
+    port_end(inet_of(s));
+    udp_drop_pending(udp_of(s));
+    spin_lock(&s->lock);
+    WRITE_ONCE(s->dead, true);
+    WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
+    sock_queue_take_all_locked(s, &lost); /* dead: nothing is queued any more */
+    spin_unlock(&s->lock);
+    socket_wake(s, 0);
+    sock_queue_free(s, &lost);
+    socket_put(s);
+}
+
+static const struct inet_option udp_options[] = {
+    {IPPROTO_UDP, UDP_CORK, INET_FLAG, 0, 1, 0},
+};
+
+static int udp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v)
+{
+    return o->name == UDP_CORK && !v ? udp_flush(udp_of(&s->sock)) : 0;
+}
+
+static const struct socket_ops udp_ops = {
+    .bind = inet_bind,
+    .connect = udp_connect,
+    .name = inet_name,
+    .send = udp_send,
+    .recv = udp_recv,
+    .control = inet_control,
+    .shutdown = udp_shutdown,
+    .poll = udp_poll,
+    .set_option = inet_set_option,
+    .get_option = inet_get_option,
+    .ioctl = udp_ioctl,
+    .release = udp_release,
+    .destroy = udp_destroy,
+    .refuses = SOCK_SHUT_RD,
+    .msg_give = udp_msg_give,
+};
+
+static const struct inet_proto udp_proto = {
+    .ops = &udp_ops,
+    .type = SOCK_DGRAM,
+    .protocol = IPPROTO_UDP,
+    .options = udp_options,
+    .nr_options = ARRAY_SIZE(udp_options),
+    .changed = udp_option_changed,
+    .ports = udp_ports,
+};
+
+SOCKET_PROTO(udp) = {SOCK_DGRAM, IPPROTO_UDP, udp_create};

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * UDP, inside. A datagram to a socket of this namespace goes into its queue (core/queue.h); where
+ * there is no room it is lost, where there is no receiver the next call of a connected sender says
+ * so (udp(7)). A socket is connected with an address, not with a socket, so that may come later, or
+ * go and come again.
+ */
+#pragma once
+
+#include "net/core/queue.h"
+#include "net/ip/addr.h"
+#include "net/ip/inet.h"
+#include "net/ip/port.h"
+
+struct udp_msg {
+    struct sock_msg msg; /* first */
+    struct ip_end from;
+    struct ip_addr to;
+    u32 device; /* that it came through */
+    u8 data[];
+};
+
+struct udp_pending;
+struct udp_sock {
+    struct inet_sock inet;       /* first */
+    struct udp_pending *pending; /* sock.lock: a datagram that is not complete (MSG_MORE) */
+};
+
+/* A namespace's part. */
+struct udp_ns {
+    struct socket_list list;
+    struct port_table ports;
+};
+struct udp_ns *udp_ns_of(struct net_ns *ns);
+
+static inline struct udp_sock *udp_of(struct socket *s)
+{
+    return (struct udp_sock *)s;
+}
+
+/* send.c */
+ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
+                 const struct walk_ctx *ctx);
+/* An address from a program: AF_INET6 sockets take AF_INET's as well. */
+int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, struct ip_end *out);
+/* Sends what has been gathered. 0 or -errno. */
+int udp_flush(struct udp_sock *u);
+void udp_drop_pending(struct udp_sock *u);
+
+#define UDP_CORK 1
