@@ -197,22 +197,21 @@ const struct resource *device_resource(const struct device *dev, u32 flags, unsi
     return NULL;
 }
 
-void bus_for_each(void (*fn)(const struct bus *bus, void *arg), void *arg)
+const struct bus *bus_at(unsigned index)
 {
-    const struct bus_entry *e;
+    const struct bus_entry *e = __table_buses + index;
 
-    TABLE_FOR_EACH(e, buses)
-    fn(e->bus, arg);
+    return e < __table_buses_end ? e->bus : NULL;
 }
 
-void driver_for_each(const struct bus *bus, void (*fn)(const struct driver *drv, void *arg),
-                     void *arg)
+const struct driver *driver_at(const struct bus *bus, unsigned index)
 {
     const struct driver *drv;
 
     TABLE_FOR_EACH(drv, drivers)
-    if (drv->bus == bus)
-        fn(drv, arg);
+    if (drv->bus == bus && index-- == 0)
+        return drv;
+    return NULL;
 }
 
 /* ------------------------------------------------------------- the gate */

@@ -89,7 +89,6 @@ struct device_attr {
     ssize_t (*store)(struct device *dev, const char *buf, size_t n, bool privileged);
     ssize_t (*read)(struct device *dev, void *buf, size_t n, u64 offset, bool privileged);
     ssize_t (*write)(struct device *dev, const void *buf, size_t n, u64 offset, bool privileged);
-    u64 (*size)(struct device *dev); /* of a binary one, for stat */
 };
 
 /* All constant. Registered by BUS(id) in a linker table. */
@@ -219,10 +218,9 @@ bool device_is_bound(struct device *dev);
 int device_unbind(struct device *dev) __must_check;
 int device_bind(struct device *dev);
 
-/* For each entry of the table. */
-void bus_for_each(void (*fn)(const struct bus *bus, void *arg), void *arg);
-void driver_for_each(const struct bus *bus, void (*fn)(const struct driver *drv, void *arg),
-                     void *arg);
+/* The index-th of the table (of the bus); NULL: no more. */
+const struct bus *bus_at(unsigned index);
+const struct driver *driver_at(const struct bus *bus, unsigned index);
 
 /* False: the device is going; the caller returns -ENODEV. Else device_leave follows. Inside, the
  * driver is there and stays. irq-safe; a caller that sleeps inside holds remove up, so sleeps that

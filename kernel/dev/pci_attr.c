@@ -154,11 +154,6 @@ static ssize_t pci_store_enable(struct device *dev, const char *buf, size_t n, b
 
 #define CONFIG_PUBLIC 64 /* what others may see: reading further may do something */
 
-static u64 pci_config_attr_size(struct device *dev)
-{
-    return pci_config_size(pci_device_of(dev));
-}
-
 /* The widest access that is aligned and within n bytes. */
 static unsigned pci_config_width(u64 offset, size_t n)
 {
@@ -225,11 +220,7 @@ const struct device_attr pci_attrs[PCI_NR_ATTRS] = {
     {.name = "driver_override", .mode = 0444, .show = pci_show_override},
     {.name = "power_state", .mode = 0444, .show = pci_show_power},
     {.name = "uevent", .mode = 0444, .show = pci_show_uevent},
-    {.name = "config",
-     .mode = 0644,
-     .read = pci_config_attr_read,
-     .write = pci_config_attr_write,
-     .size = pci_config_attr_size},
+    {.name = "config", .mode = 0644, .read = pci_config_attr_read, .write = pci_config_attr_write},
 };
 
 /* ------------------------------------------------------------- the console */

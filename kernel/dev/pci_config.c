@@ -237,6 +237,8 @@ struct scan_bus {
     int bridge;
     unsigned depth;
     bool single;      /* the far end of a link: device 0 alone */
+    unsigned highest; /* number that is taken on it or behind it */
+    u64 taken[4];     /* numbers of its bridges, with what they pass on */
     u64 postponed[4]; /* bridges without a number, by device and function */
 };
 
@@ -251,23 +253,17 @@ static bool bridge_is_link(const struct pci_config *c, bdf_t bdf)
     return kind == 4 || kind == 6; /* root port, downstream port of a switch */
 }
 
-static void take_buses(struct pci_scan *scan, unsigned first, unsigned last)
+static void take_buses(struct scan_bus *at, unsigned first, unsigned last)
 {
     for (unsigned bus = first; bus <= last; bus++)
-        (void)mark_once(scan->taken, bus);
-}
-
-static unsigned highest_taken(const struct pci_scan *scan, unsigned first, unsigned last)
-{
-    while (last > first && !is_marked(scan->taken, last))
-        last--;
-    return last;
+        (void)mark_once(at->taken, bus);
+    at->highest = MAX(at->highest, last);
 }
 
 /* Firmware's numbers, if they make sense: behind the bridge's own bus, within what that one's
  * bridge passes on, and no other bridge's. */
-static bool bridge_numbered(const struct pci_config *c, const struct pci_scan *scan,
-                            const struct scan_bus *at, bdf_t bdf, unsigned *first, unsigned *last)
+static bool bridge_numbered(const struct pci_config *c, const struct scan_bus *at, bdf_t bdf,
+                            unsigned *first, unsigned *last)
 {
     *first = config8(c, bdf, PCI_SECONDARY_BUS);
     *last = config8(c, bdf, PCI_SUBORDINATE_BUS);
@@ -276,7 +272,7 @@ static bool bridge_numbered(const struct pci_config *c, const struct pci_scan *s
     if (*first <= at->bus || *last < *first || *last > at->last)
         return false;
     for (unsigned bus = *first; bus <= *last; bus++)
-        if (is_marked(scan->taken, bus))
+        if (is_marked(at->taken, bus))
             return false;
     return true;
 }
@@ -291,8 +287,9 @@ static bool bridge_write_numbers(const struct pci_config *c, bdf_t bdf, unsigned
     return (config32(c, bdf, PCI_PRIMARY_BUS) & 0xffffffU) == want;
 }
 
+/* *highest: the largest number taken behind it. */
 static int scan_behind(const struct pci_config *c, struct pci_scan *scan, const struct scan_bus *at,
-                       bdf_t bdf, int token, unsigned first, unsigned last)
+                       bdf_t bdf, int token, unsigned first, unsigned last, unsigned *highest)
 {
     struct scan_bus below = {
         .bus = first,
@@ -300,17 +297,20 @@ static int scan_behind(const struct pci_config *c, struct pci_scan *scan, const 
         .bridge = token,
         .depth = at->depth + 1,
         .single = bridge_is_link(c, bdf),
+        .highest = first,
     };
+    int err = scan_bus(c, scan, &below);
 
-    return scan_bus(c, scan, &below);
+    *highest = below.highest;
+    return err;
 }
 
 /* A bridge that firmware left alone: the next free number, and all above it until it is known how
  * many are needed. */
-static int scan_postponed(const struct pci_config *c, struct pci_scan *scan,
-                          const struct scan_bus *at, struct pci_found *f)
+static int scan_postponed(const struct pci_config *c, struct pci_scan *scan, struct scan_bus *at,
+                          struct pci_found *f)
 {
-    unsigned first = highest_taken(scan, at->bus, at->last) + 1;
+    unsigned first = at->highest + 1, last;
     bool open = first <= at->last && at->depth < PCI_DEPTH_MAX &&
                 bridge_write_numbers(c, f->bdf, at->bus, first, at->last);
     int token, err;
@@ -319,10 +319,10 @@ static int scan_postponed(const struct pci_config *c, struct pci_scan *scan,
     token = scan->found(scan->arg, f);
     if (token < 0 || !open)
         return MIN(token, 0);
-    take_buses(scan, first, first);
-    err = scan_behind(c, scan, at, f->bdf, token, first, at->last);
+    err = scan_behind(c, scan, at, f->bdf, token, first, at->last, &last);
+    take_buses(at, first, last);
     /* a bridge that does not keep it passes on more than it needs: no harm */
-    (void)bridge_write_numbers(c, f->bdf, at->bus, first, highest_taken(scan, first, at->last));
+    (void)bridge_write_numbers(c, f->bdf, at->bus, first, last);
     return err;
 }
 
@@ -355,7 +355,7 @@ static int scan_function(const struct pci_config *c, struct pci_scan *scan, stru
         return -E2BIG;
     found_read(c, at, bdf, &f);
     bridge = f.header == PCI_HEADER_BRIDGE && at->depth < PCI_DEPTH_MAX;
-    if (bridge && !bridge_numbered(c, scan, at, bdf, &first, &last)) {
+    if (bridge && !bridge_numbered(c, at, bdf, &first, &last)) {
         (void)mark_once(at->postponed, bdf.v & 0xff);
         return 0;
     }
@@ -363,8 +363,8 @@ static int scan_function(const struct pci_config *c, struct pci_scan *scan, stru
     token = scan->found(scan->arg, &f);
     if (token < 0 || !bridge)
         return MIN(token, 0);
-    take_buses(scan, first, last);
-    return scan_behind(c, scan, at, bdf, token, first, last);
+    take_buses(at, first, last);
+    return scan_behind(c, scan, at, bdf, token, first, last, &first);
 }
 
 static bool function_answers(const struct pci_config *c, bdf_t bdf)
@@ -416,9 +416,8 @@ static int scan_bus(const struct pci_config *c, struct pci_scan *scan, struct sc
 
 int pci_config_scan(const struct pci_config *c, struct pci_scan *scan, unsigned first)
 {
-    struct scan_bus root = {.bus = first, .last = c->bus_last, .bridge = -1};
+    struct scan_bus root = {.bus = first, .last = c->bus_last, .bridge = -1, .highest = first};
 
-    take_buses(scan, first, first);
     return scan_bus(c, scan, &root);
 }
 

@@ -103,8 +103,7 @@ struct pci_found {
 #define PCI_DEPTH_MAX 8
 
 struct pci_scan {
-    u64 seen[4];  /* buses that were scanned, one bit each */
-    u64 taken[4]; /* numbers that some bridge has */
+    u64 seen[4]; /* buses that were scanned, one bit each */
     unsigned functions;
     /* Each function, bridges before what is behind them. A token >= 0 for what is found behind it,
      * or -errno, which ends the scan. */

@@ -251,7 +251,8 @@ int pci_irq_at(struct device *dev, unsigned index, const char **kind)
     struct pci_device *p = pci_device_of(dev);
     int found = -ENOENT;
 
-    mutex_lock(&dev->lock);
+    if (!mutex_trylock(&dev->lock)) /* its probe or remove runs, for as long as it may take */
+        return -ENOENT;
     for (unsigned i = 0; p->irqs && p->irqs->kind != PCI_IRQ_PIN && i < p->irqs->nr; i++) {
         if (!p->irqs->vectors[i].handler || index-- != 0)
             continue;

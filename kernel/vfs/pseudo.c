@@ -181,6 +181,26 @@ struct pseudo_node *pseudo_root(const char *tree)
                                         : NULL;
 }
 
+/* A directory that was made on the way to another entry becomes f's own. */
+static struct pseudo_node *pseudo_adopt(struct pseudo_node *dir, const char *name,
+                                        const struct pseudo_file *f)
+{
+    struct pseudo_node *node;
+
+    mutex_lock(&pseudo_lock);
+    node = pseudo_find_locked(dir, name, strlen(name));
+    if (node && node->ops == &pseudo_no_ops && S_ISDIR(node->mode) && S_ISDIR(f->mode) && f->ops) {
+        node->ops = f->ops;
+        node->priv = f->priv;
+        node->mode = f->mode;
+        pseudo_get(node);
+    } else {
+        node = NULL;
+    }
+    mutex_unlock(&pseudo_lock);
+    return node;
+}
+
 /* Adds a table entry, making directories on the way. Boot only: no memory is a panic. */
 static void pseudo_add_file(const struct pseudo_file *f)
 {
@@ -201,7 +221,9 @@ static void pseudo_add_file(const struct pseudo_file *f)
         }
         dir = next;
     }
-    next = dir ? pseudo_create(dir, p, f->mode, f->ops, f->priv) : NULL;
+    next = dir ? pseudo_adopt(dir, p, f) : NULL;
+    if (!next && dir)
+        next = pseudo_create(dir, p, f->mode, f->ops, f->priv);
     if (!next)
         panic("pseudo file %s: twice, or no memory", f->path);
     pseudo_put(next);

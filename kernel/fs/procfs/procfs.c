@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The proc and sysfs types: mounts of the pseudo-file trees. What is in them is registered by the
+ * The proc type: mounts of its pseudo-file tree. What is in it is registered by the
  * layers that own it. A proc mount shows the pid namespace of whoever mounted it.
  */
 #include "lib/errno.h"
@@ -42,18 +42,8 @@ static int procfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, 
     return err;
 }
 
-static int sysfs_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
-                       unsigned flags, const char *options, struct super **out)
-{
-    int err = fs_no_options(options);
-
-    return err ? err : pseudo_super(type, pseudo_root("sysfs"), NULL, out);
-}
-
 FS_TYPE(proc)
 = {.name = "proc", .mount = procfs_mount, .user_ns_ok = true};
-FS_TYPE(sysfs)
-= {.name = "sysfs", .mount = sysfs_mount, .user_ns_ok = true};
 
 static int filesystems_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
