@@ -2,6 +2,7 @@
 # The one Makefile. A folder adds a source file and nothing else: sources are found by name.
 #
 #   DEBUG=1   UBSan, lock-rank checks, allocator poisoning; builds under build/debug
+#   WATCH=1   the release build that measures how long the kernel runs without a yield; build/watch
 #   CC=clang  the other supported compiler
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -14,6 +15,8 @@ endif
 HOSTCC := gcc
 ifeq ($(DEBUG),1)
 OUT := build/debug
+else ifeq ($(WATCH),1)
+OUT := build/watch
 else
 OUT := build
 endif
@@ -50,4 +53,5 @@ help:
 	  'make check      format, layers, warnings under gcc and clang, headers alone, programs without a loader' \
 	  'make gdb        attach gdb to a machine started by tools/run --gdb' \
 	  'make DEBUG=1    the same for the debug build (build/debug): all, run, gdb' \
+	  'make WATCH=1    the build that watches how long the kernel runs without a yield (build/watch)' \
 	  'make CC=clang   with the other compiler, after make clean'

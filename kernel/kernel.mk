@@ -20,6 +20,9 @@ ifeq ($(DEBUG),1)
 KERNEL_CPPFLAGS += -DDEBUG=1
 KERNEL_CFLAGS += -fsanitize=undefined
 endif
+ifeq ($(WATCH),1)
+KERNEL_CPPFLAGS += -DWATCH=1
+endif
 # The system-call table is generated: kernel/linux/syscalls.tbl -> $(OUT)/gen/.
 KERNEL_CPPFLAGS += -I$(OUT)/gen
 KERNEL_GEN += $(OUT)/gen/syscall_table.h

@@ -22,6 +22,7 @@
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "lib/watch.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/slab.h"
@@ -126,6 +127,7 @@ static void init_first(void *arg)
     (void)init_option("init", path, sizeof(path));
     log_info("%s starts %lu us after entry", path, time_ns() / 1000);
     init_quiet();
+    watch_start();
     err = process_start_init(path, argv, envp);
     if (err)
         panic("cannot start %s: error %d", path, -err);

@@ -176,6 +176,7 @@ void up_syscall(struct trap_frame *f)
     u64 nr = (u32)f->orig_rax;
     u8 work = READ_ONCE(t->entry_work);
 
+    watch_begin();
     /* A container's filter lets nearly all calls through unseen. */
     if (likely(!work || (work == ENTRY_SECCOMP && seccomp_allowed_fast(t->seccomp, nr))))
         f->rax = (u64)syscall_run(f, nr);
@@ -186,6 +187,8 @@ void up_syscall(struct trap_frame *f)
                  (u64)(ERESTART_RESTARTBLOCK - ERESTARTSYS)) &&
         nr != NR_RT_SIGRETURN)
         syscall_restart(t);
+    if (!READ_ONCE(current_thread()->work))
+        watch_end();
 }
 
 struct trap_frame *syscall_frame(void)
@@ -199,6 +202,7 @@ void up_return_to_user(struct trap_frame *f)
     struct task *t = me->task;
     u32 work;
 
+    watch_irqs_off();
     while ((work = READ_ONCE(me->work)) != 0) {
         irq_enable();
         if (work & (WORK_RESCHED | WORK_THROTTLE))
@@ -220,6 +224,8 @@ void up_return_to_user(struct trap_frame *f)
             rseq_resume(f);
         irq_disable();
     }
+    watch_irqs_on();
+    watch_end();
 }
 
 /* Exceptions of user code, by vector (SDM 3A 6.15). */

@@ -141,14 +141,19 @@ static void page_setup_tails(struct page *page, unsigned order)
     page->order = (u8)order;
 }
 
+void page_clear_part(struct page *head, unsigned first, unsigned n)
+{
+    for (unsigned i = first; i < first + n; i++)
+        page_clear(page_virt(head + i));
+}
+
 static struct page *page_setup_block(struct page *page, unsigned order, unsigned flags)
 {
     page_setup_tails(page, order);
     page_setup(page, order ? PG_COMPOUND : 0);
     page_poison_check(page, order);
     if (flags & PA_ZERO)
-        for (unsigned i = 0; i < 1U << order; i++)
-            page_clear(page_virt(page + i));
+        page_clear_part(page, 0, 1U << order);
     return page;
 }
 

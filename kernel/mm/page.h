@@ -69,6 +69,8 @@ struct page *page_alloc_below(unsigned order, u64 last, unsigned flags) __must_c
 /* The same as page_alloc of one page with PA_ZERO, and of those that page_free_zeroed() has kept
  * first. */
 struct page *page_alloc_table(unsigned flags) __must_check;
+/* Clears n pages of a block from its first-th on: blocks that take long are cleared by parts. */
+void page_clear_part(struct page *head, unsigned first, unsigned n);
 static inline void page_get(struct page *page)
 {
     atomic_inc(&page->ref);

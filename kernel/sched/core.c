@@ -209,6 +209,7 @@ void sched_finish_switch(struct arch_thread *prev_arch)
     bool moves = prev->moves;
 
     spin_unlock(&rq_this()->lock);
+    watch_begin();
     if (unlikely(state == THREAD_DEAD)) {
         thread_put(prev);
     } else if (unlikely(moves)) {
@@ -312,11 +313,13 @@ void schedule(void)
         rq->slice_start = now;
         sched_arm_slice(rq, now);
         spin_unlock(&rq->lock);
+        watch_yield();
     } else {
         if (!sleeps)
             prev->nivcsw++;
         rq->curr = next;
         sched_arm_slice(rq, now);
+        watch_end();
         sched_switch(rq, prev, next, now);
     }
     irq_restore(flags);
@@ -358,6 +361,7 @@ void cond_yield(void)
 
     if (likely(!(READ_ONCE(t->work) & WORK_RESCHED))) {
         rcu_quiescent();
+        watch_yield();
         return;
     }
     /* Between wait_begin and wait_commit: not asleep yet, and the loop around them tests again. */
@@ -467,9 +471,11 @@ void sched_idle(void)
         }
         rcu_idle_enter();
         /* It ran callbacks, which wake; or our own report ended a grace period. */
+        watch_end();
         if (!sched_idle_called(rq) && !rcu_pending())
             irq_enable_halt();
         irq_disable();
+        watch_begin();
         rcu_idle_exit();
         irq_enable();
     }

@@ -149,6 +149,8 @@ static int fault_anon(struct fault *f, u64 *slot)
     return fault_install_anon(f, slot, 0, page, 0);
 }
 
+#define HUGE_CLEAR_STEP 128 /* pages that are cleared without a pause */
+
 /* 0: a folio is in place; FAULT_AGAIN: look once more; -1: use small pages. */
 static int fault_huge_new(struct fault *f)
 {
@@ -162,9 +164,13 @@ static int fault_huge_new(struct fault *f)
         (!(a->flags & AREA_HUGE) && a->end - a->start < HUGE_AREA_MIN) || base < a->start ||
         base + HUGE_SIZE > a->end)
         return -1;
-    page = charge_page_alloc(as->account, HUGE_ORDER, PA_ZERO, &failed);
+    page = charge_page_alloc(as->account, HUGE_ORDER, 0, &failed);
     if (!page)
         return -1;
+    for (unsigned i = 0; i < PTRS; i += HUGE_CLEAR_STEP) {
+        page_clear_part(page, i, HUGE_CLEAR_STEP);
+        vm_pause();
+    }
     COUNT(faults_huge);
     spin_lock(&as->pt_lock);
     slot = pgtable_entry(&as->pt, base, 1);

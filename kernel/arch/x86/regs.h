@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/types.h"
+#include "lib/watch.h"
 
 #define CR0_PE (1UL << 0)
 #define CR0_MP (1UL << 1)
@@ -187,24 +188,28 @@ static inline u64 read_rflags(void)
     __asm__ volatile("pushfq; pop %0" : "=rm"(v)::"memory");
     return v;
 }
-static inline void irq_disable(void)
-{
-    __asm__ volatile("cli" ::: "memory");
-}
-static inline void irq_enable(void)
-{
-    __asm__ volatile("sti" ::: "memory");
-}
 static inline bool irq_enabled(void)
 {
     return read_rflags() & RFLAGS_IF;
+}
+static inline void irq_disable(void)
+{
+    __asm__ volatile("cli" ::: "memory");
+    watch_irqs_off();
+}
+static inline void irq_enable(void)
+{
+    watch_irqs_on();
+    __asm__ volatile("sti" ::: "memory");
 }
 /* Interrupts off; the former flags go to irq_restore. */
 static inline u64 irq_save(void)
 {
     u64 flags = read_rflags();
 
-    irq_disable();
+    __asm__ volatile("cli" ::: "memory");
+    if (flags & RFLAGS_IF)
+        watch_irqs_off();
     return flags;
 }
 static inline void irq_restore(u64 flags)
@@ -215,6 +220,7 @@ static inline void irq_restore(u64 flags)
 /* Sleeps until an interrupt; an interrupt between the two instructions is not lost (STI shadow). */
 static inline void irq_enable_halt(void)
 {
+    watch_irqs_on();
     __asm__ volatile("sti; hlt" ::: "memory");
 }
 static inline void halt(void)

@@ -273,9 +273,36 @@ static void trap_interrupt(unsigned vector, const struct trap_frame *frame)
     }
 }
 
+/* For the watch: a gate has taken interrupts off. What interrupts anything anywhere is not watched.
+ */
+static inline void trap_watch_in(unsigned vector, const struct trap_frame *frame)
+{
+    if (vector == VEC_NMI || vector == VEC_DF || vector == VEC_MC)
+        return;
+    if (trap_from_user(frame))
+        watch_begin();
+    if ((frame->rflags & RFLAGS_IF) && vector >= VEC_IRQ_FIRST)
+        watch_handler();
+    else if (frame->rflags & RFLAGS_IF)
+        watch_irqs_off();
+}
+
+static inline void trap_watch_out(unsigned vector, const struct trap_frame *frame)
+{
+    if (vector == VEC_NMI || vector == VEC_DF || vector == VEC_MC)
+        return;
+    if ((frame->rflags & RFLAGS_IF) && vector >= VEC_IRQ_FIRST)
+        watch_handled();
+    else if ((frame->rflags & RFLAGS_IF) && !irq_enabled())
+        watch_irqs_on();
+    if (trap_from_user(frame))
+        watch_end();
+}
+
 /* From entry.S. */
 void trap_dispatch(unsigned vector, struct trap_frame *frame)
 {
+    trap_watch_in(vector, frame);
     DEBUG_ASSERT(!(read_cr4() & CR4_SMAP) || !(read_rflags() & RFLAGS_AC)); /* SMAP holds */
     if (vector == VEC_PF)
         trap_page_fault(frame);
@@ -287,4 +314,5 @@ void trap_dispatch(unsigned vector, struct trap_frame *frame)
         trap_interrupt(vector, frame);
         this_cpu_write(percpu_in_interrupt, false);
     }
+    trap_watch_out(vector, frame);
 }

@@ -276,7 +276,11 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
         apic_send_ipi(cpu_id(), VEC_RESCHED); /* taken when the event has been delivered */
     v->exit_soon = false;
     vcpu_swap_in(v);
+    watch_irqs_on();
+    watch_end();
     *exit = hv_ops->run(v);
+    watch_begin();
+    watch_irqs_off();
     vcpu_swap_out(v);
     store_release(&v->mode, VCPU_OUTSIDE);
     rcu_quiescent(); /* the guest is no reader */
