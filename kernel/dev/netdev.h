@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Network devices: what a driver (hardware, or a software device such as a bridge's port) fills,
+ * and what it calls. kernel/net/core sees to names, namespaces and protocols.
+ *
+ * Life. The driver embeds a struct netdev, calls netdev_init, fills in what is marked I, and
+ * registers it: from then on it has a name and an index in the first namespace and its operations
+ * are called. It is opened when its interface is brought up. netdev_unregister stops it, takes it
+ * off its namespace and returns when no operation is running and none will be called: remove calls
+ * it before it resets the hardware. The struct is counted; `destroy` frees it with the last
+ * reference, which may be later.
+ *
+ * Receiving. A queue has an interrupt thread on its CPU (dev/irq.h: urgent for a bounded time, then
+ * fair); that is the queue's net worker. The hard handler quiets the queue; the thread takes frames
+ * off the ring and gives each to netdev_receive, NETDEV_BUDGET at most before others have their
+ * turn (virtio_again, or by returning with its interrupt thread woken), and lets the queue
+ * interrupt again when it is empty. netdev_receive demultiplexes and runs the protocols in that
+ * thread; it never sleeps, nor takes longer than one frame is worth. The driver holds no lock that
+ * transmit takes, for an answer may go out before it returns.
+ *
+ * Sending. netdev_transmit takes a packet whose link header is there, chooses the queue of this
+ * CPU, and calls the driver's transmit under that queue's lock, in the sender's own context. A
+ * queue without room keeps up to NETDEV_BACKLOG packets; more are dropped and counted, and the
+ * sender is told (-ENOBUFS). When the driver's ring has room again it calls netdev_wake.
+ *
+ * Buffers. A receive ring is filled with pages that become fragments of packets; a frame that fits
+ * in PACKET_LINEAR bytes is copied there and its page used again. Transmission maps fragments where
+ * they are.
+ *
+ * Locks: config (mutex, RANK_DRIVER 20) over open, stop and set_*; a queue's lock (spinlock,
+ * RANK_NET 4) over transmit: below it come a driver's own spinlocks of RANK_DEV.
+ */
+#pragma once
+
+#include "dev/packet.h"
+#include "sched/mutex.h"
+#include "sync/refcount.h"
+
+struct device;
+struct net_ns;
+struct netdev_queue;
+
+#define NETDEV_NAME 16
+#define NETDEV_ADDR 6 /* bytes of a link address; loopback and tunnels have none */
+#define NETDEV_BUDGET 64
+#define NETDEV_BACKLOG 1000
+#define NETDEV_QUEUES 16
+#define NETDEV_MULTICAST 64 /* group addresses that a device is told singly; more: all */
+
+/* What the device does by itself to packets that are given to it. */
+enum netdev_features {
+    NETDEV_CSUM = 1 << 0, /* transmits PACKET_CSUM_PARTIAL */
+    NETDEV_TSO4 = 1 << 1, /* transmits PACKET_GSO_TCP4, and so on */
+    NETDEV_TSO6 = 1 << 2,
+    NETDEV_USO = 1 << 3,
+    NETDEV_FRAGS = 1 << 4, /* transmits fragments; else all must be linear */
+    NETDEV_LRO = 1 << 5,   /* may receive packets with gso set */
+};
+enum netdev_flags {
+    NETDEV_UP = 1 << 0,       /* opened */
+    NETDEV_CARRIER = 1 << 1,  /* the link is there */
+    NETDEV_LOOPBACK = 1 << 2, /* I */
+    NETDEV_PROMISC = 1 << 3,
+    NETDEV_ALLMULTI = 1 << 4,
+    NETDEV_GONE = 1 << 5, /* unregistered */
+};
+
+struct netdev_stats {
+    u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast;
+    u64 tx_packets, tx_bytes, tx_dropped, tx_errors;
+};
+
+struct netdev_ops {
+    /* Begins and ends to send and receive. open: 0 or -errno, then nothing runs. stop waits until
+     * the queues' threads are out. Context: may sleep; config held. NULL: nothing to do. */
+    int (*open)(struct netdev *dev);
+    void (*stop)(struct netdev *dev);
+    /* Puts p on the queue's ring; more: another one follows at once, so that the device need not be
+     * told yet. 0: p is the driver's. -EBUSY: no room: p stays the caller's, and the driver will
+     * call netdev_wake. Other -errno: p stays the caller's, who drops it. Context: q->lock held,
+     * never sleeps. */
+    int (*transmit)(struct netdev_queue *q, struct packet *p, bool more);
+    /* Each may be NULL: -EOPNOTSUPP. 0 or -errno; may sleep; config held. The value is checked for
+     * what every device requires (a unicast address; min_mtu..max_mtu). */
+    int (*set_address)(struct netdev *dev, const u8 *addr);
+    int (*set_mtu)(struct netdev *dev, u32 mtu);
+    /* flags (PROMISC, ALLMULTI) or the groups have changed. */
+    void (*set_filter)(struct netdev *dev);
+    /* Adds what the hardware counts by itself. May be NULL. */
+    void (*stats)(struct netdev *dev, struct netdev_stats *out);
+    /* The last reference is gone: frees the struct around dev. */
+    void (*destroy)(struct netdev *dev);
+};
+
+/* I immutable once registered · l lock · w the queue's thread only */
+struct netdev_queue {
+    struct netdev *dev; /* I */
+    u16 index;          /* I */
+    void *driver;       /* the driver's */
+    struct spinlock lock;
+    struct list_node backlog;                           /* l  packets that wait for room */
+    u32 nr_backlog;                                     /* l */
+    bool stopped;                                       /* l  the ring had no room */
+    u64 tx_packets, tx_bytes, tx_dropped, tx_errors;    /* l */
+    u64 rx_packets, rx_bytes, rx_dropped, rx_multicast; /* w */
+};
+
+/* I immutable once registered · c config to write, atomic to read · n net/core's namespace lock */
+struct netdev {
+    const struct netdev_ops *ops;             /* I */
+    struct device *parent;                    /* I  the device that it is; or NULL */
+    void *driver;                             /* the driver's */
+    u16 type;                                 /* I  ARPHRD_*: 1 ethernet, 772 loopback */
+    u16 header;                               /* I  bytes of the link header */
+    u32 features;                             /* I  enum netdev_features */
+    u32 min_mtu, max_mtu;                     /* I */
+    u32 mtu;                                  /* c */
+    u32 flags;                                /* a  enum netdev_flags */
+    u8 addr[NETDEV_ADDR];                     /* c */
+    u16 nr_queues;                            /* I  1..NETDEV_QUEUES */
+    struct netdev_queue *queues;              /* I  the driver's array; netdev_init fills it in */
+    u8 groups[NETDEV_MULTICAST][NETDEV_ADDR]; /* c */
+    u32 nr_groups;                            /* c */
+    struct mutex config;
+    refcount_t ref;         /* a */
+    char name[NETDEV_NAME]; /* n */
+    u32 index;              /* n */
+    struct net_ns *ns;      /* n  NULL: not registered */
+    struct list_node node;  /* n  of its namespace */
+};
+
+/* Clears dev, but not the array; one reference of the caller's. */
+void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev_queue *queues,
+                 unsigned nr_queues);
+/* name: with "%d" for the first free number. 0, -EEXIST, -ENFILE (too many), -ENOMEM. Context: may
+ * sleep. */
+int netdev_register(struct netdev *dev, const char *name) __must_check;
+void netdev_unregister(struct netdev *dev);
+static inline void netdev_get(struct netdev *dev)
+{
+    refcount_get(&dev->ref);
+}
+void netdev_put(struct netdev *dev);
+
+/* A frame has come: p begins with its link header. Takes p. Context: the queue's thread. */
+void netdev_receive(struct netdev_queue *q, struct packet *p);
+/* A frame was lost: no memory for it, or the device gave nonsense. The queue's thread. */
+static inline void netdev_rx_dropped(struct netdev_queue *q)
+{
+    q->rx_dropped++;
+}
+/* The ring has room again. Context: a thread, without the driver's locks. */
+void netdev_wake(struct netdev_queue *q);
+/* The link came or went. Context: may sleep. */
+void netdev_set_carrier(struct netdev *dev, bool on);
+
+/* ---- for kernel/net ---- */
+
+/* Takes p, with its link header. 0; -ENETDOWN, -ENOBUFS (no room: dropped), -EMSGSIZE or -EINVAL
+ * (the device cannot send such). Context: any thread; never sleeps. */
+int netdev_transmit(struct netdev *dev, struct packet *p);
+/* Under config: up or down. 0 or open's -errno. May sleep. */
+int netdev_up(struct netdev *dev) __must_check;
+void netdev_down(struct netdev *dev);
+int netdev_set_address(struct netdev *dev, const u8 *addr) __must_check;
+int netdev_set_mtu(struct netdev *dev, u32 mtu) __must_check;
+void netdev_stats(struct netdev *dev, struct netdev_stats *out);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A packet: a header of linear bytes with room before it, and fragments of pages behind. A NIC's
+ * pages become a receiver's, a page cache's pages a NIC's: payload is never copied on its way, only
+ * headers are.
+ *
+ * Ownership. A packet has one owner; a function that "takes" it frees it or hands it on, on errors
+ * too, and the caller does not look at it again. It lies in at most one list, by `node`. Its linear
+ * bytes are its own and may be written by the owner. Each fragment is a reference to its page; the
+ * bytes may be shared (a file's page cache, a clone's, a transmission that waits for its
+ * acknowledgment), so nothing writes them after the packet was made.
+ *
+ * Who pays. The struct is charged like any object to the thread that makes it, a page to whom it
+ * was allocated for; interrupt threads have no account. Once the receiver is known, packet_charge
+ * moves the bill for all that the packet keeps alive (`cost`) to its account, or fails, and the
+ * packet is dropped: memory is charged before it lies in a queue that a program fills.
+ *
+ * Device. `dev` is whence it came, or through which it goes; borrowed: good while a call of the
+ * device's receive or transmit lasts. Who keeps a packet longer drops it when the device goes
+ * (net/core/device.h tells), or takes a reference.
+ *
+ * Checksums and segments are virtio-net's words (virtio 1.2, 5.1.6): a packet with
+ * PACKET_CSUM_PARTIAL has the sum of the pseudo header in its checksum field, and csum_start and
+ * csum_offset say which bytes are still to be summed; gso says into what its payload is still to be
+ * cut. A device that cannot do either gets it done by netdev_transmit (sums) or its caller
+ * (segments).
+ *
+ * Context: irq-safe, never sleeps, but packet_alloc, which fails. Offsets and lengths are bytes.
+ */
+#pragma once
+
+#include "lib/errno.h"
+#include "lib/list.h"
+#include "lib/types.h"
+#include "mm/account.h"
+#include "mm/page.h"
+
+struct netdev;
+
+#define PACKET_HEAD 256    /* linear bytes, and the room before them */
+#define PACKET_HEADROOM 96 /* of a new packet: all headers of links and tunnels */
+#define PACKET_LINEAR (PACKET_HEAD - PACKET_HEADROOM)
+#define PACKET_FRAGS 18 /* 64 KiB in pages, not aligned, and one more */
+#define PACKET_LEN_MAX 65550U
+
+struct packet_frag {
+    struct page *page; /* a reference; may be the head of a block */
+    u32 offset, len;
+};
+
+enum packet_flags {
+    PACKET_CSUM_PARTIAL = 1 << 0, /* csum_start and csum_offset are to be done */
+    PACKET_CSUM_VALID = 1 << 1,   /* received: the device has checked the transport's */
+};
+enum packet_gso {
+    PACKET_GSO_NONE = 0,
+    PACKET_GSO_TCP4 = 1,
+    PACKET_GSO_UDP = 3,
+    PACKET_GSO_TCP6 = 4,
+    PACKET_GSO_UDP_L4 = 5,
+    PACKET_GSO_ECN = 0x80
+};
+/* Whom a received frame was sent to, by its link address. */
+enum packet_kind { PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHER };
+
+struct packet {
+    struct list_node node; /* the queue it lies in */
+    struct netdev *dev;
+    struct account *account; /* charged for `charged` bytes; NULL: nobody */
+    u32 charged;
+    u32 len;    /* of all */
+    u16 start;  /* of the first byte, in head */
+    u16 linear; /* bytes in head */
+    u8 nr_frags;
+    u8 kind;                      /* enum packet_kind */
+    u8 flags;                     /* enum packet_flags */
+    u8 gso;                       /* enum packet_gso */
+    u16 gso_size;                 /* payload bytes of each segment */
+    u16 gso_header;               /* bytes of all headers, a hint */
+    u16 csum_start, csum_offset;  /* from the first byte; from csum_start */
+    u16 protocol;                 /* ethertype of what the first byte begins */
+    u16 vlan;                     /* tag that hardware took off, or is to put on; 0: none */
+    u16 link, network, transport; /* where those headers begin, in head; set as they are parsed */
+    u16 queue;                    /* received: the device's queue */
+    u32 hash;                     /* of the flow; 0: not known */
+    u32 mark, priority;
+    u64 time; /* ns of time_ns() when it came; 0: not known */
+    struct packet_frag frags[PACKET_FRAGS];
+    u8 head[PACKET_HEAD];
+};
+
+/* An empty packet; NULL: no memory. */
+struct packet *packet_alloc(void) __must_check;
+/* Takes p; NULL does nothing. */
+void packet_free(struct packet *p);
+
+static inline u8 *packet_data(struct packet *p)
+{
+    return p->head + p->start;
+}
+/* n more bytes before the first; NULL: no room. */
+static inline u8 *packet_push(struct packet *p, u32 n)
+{
+    if (n > p->start)
+        return NULL;
+    p->start = (u16)(p->start - n);
+    p->linear = (u16)(p->linear + n);
+    p->len += n;
+    return packet_data(p);
+}
+/* The first n bytes are done with; they must be linear. */
+static inline void packet_pull(struct packet *p, u32 n)
+{
+    p->start = (u16)(p->start + n);
+    p->linear = (u16)(p->linear - n);
+    p->len -= n;
+}
+/* n bytes at the end of a packet without fragments; NULL: no room. */
+u8 *packet_append(struct packet *p, u32 n);
+/* len bytes of a page at the end; takes the reference on 0. -EMSGSIZE: too many, or too long. */
+int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __must_check;
+/* Makes the first n bytes linear: a pointer to them; NULL: it has not so many, or they do not fit
+ * in head. */
+u8 *packet_need(struct packet *p, u32 n) __must_check;
+/* Cuts all but the first len bytes. */
+void packet_trim(struct packet *p, u32 len);
+/* Copies n bytes from offset; the caller has checked that they are there. */
+void packet_read(const struct packet *p, u32 offset, void *out, u32 n);
+/* The internet checksum (RFC 1071) of n bytes from offset, added to `sum` and not folded. */
+u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum);
+/* Does what PACKET_CSUM_PARTIAL asks for. False: its words lie outside the linear bytes. */
+bool packet_finish_sum(struct packet *p) __must_check;
+
+/* What it keeps alive. */
+static inline u32 packet_cost(const struct packet *p)
+{
+    return (u32)sizeof(*p) + p->nr_frags * (u32)PAGE_SIZE;
+}
+/* a pays from here on until p is freed, in the place of who did. 0 or -ENOMEM: nothing changed. */
+static inline __must_check int packet_charge(struct packet *p, struct account *a)
+{
+    u32 cost = packet_cost(p);
+
+    if (account_charge_bytes(a, cost))
+        return -ENOMEM;
+    if (p->account)
+        account_uncharge_bytes(p->account, p->charged);
+    p->account = a;
+    p->charged = cost;
+    return 0;
+}
