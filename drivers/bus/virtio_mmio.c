@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Virtio over memory-mapped registers (virtio 1.1, 4.2, version 2). Devices are named on the
- * command line, as Linux has it: virtio_mmio.device=SIZE@ADDRESS:GSI, repeated for more.
+ * Virtio over memory-mapped registers (virtio 1.2, 4.2, version 2). Devices are named on the
+ * command line, as Linux has it: virtio_mmio.device=SIZE@ADDRESS:GSI, repeated for more. Each
+ * becomes a platform device, whose driver registers the virtio device behind it. One interrupt, a
+ * line, serves all queues and the configuration.
+ *
+ * Probed early, as the console of a guest is wanted by its first program.
  */
 #include "arch/x86/bootinfo.h"
+#include "dev/io.h"
 #include "dev/virtio.h"
 #include "lib/errno.h"
-#include "lib/list.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/page.h"
@@ -16,153 +20,249 @@
 #define REGS_SIZE 0x200
 
 struct virtio_mmio {
-    struct virtio_device dev;
-    struct irq_handler irq;
-    volatile u8 *regs;
+    struct virtio_device vdev;
+    struct io_region regs;
     u32 gsi;
 };
 
-static u32 virtio_mmio_get(const struct virtio_mmio *v, unsigned reg)
+static struct virtio_mmio *virtio_mmio_of(struct virtio_device *vdev)
 {
-    return *(const volatile u32 *)(v->regs + reg);
+    return container_of(vdev, struct virtio_mmio, vdev);
 }
 
-static void virtio_mmio_put(struct virtio_mmio *v, unsigned reg, u32 value)
+static u32 virtio_mmio_get(struct virtio_device *vdev, unsigned reg)
 {
-    *(volatile u32 *)(v->regs + reg) = value;
+    return io_read32(&virtio_mmio_of(vdev)->regs, reg);
 }
 
-static struct virtio_mmio *virtio_mmio_of(struct virtio_device *dev)
+static void virtio_mmio_put(struct virtio_device *vdev, unsigned reg, u32 value)
 {
-    return container_of(dev, struct virtio_mmio, dev);
+    io_write32(&virtio_mmio_of(vdev)->regs, reg, value);
 }
 
-static u64 virtio_mmio_features(struct virtio_device *dev)
+static void virtio_mmio_put64(struct virtio_device *vdev, unsigned reg, u64 value)
 {
-    struct virtio_mmio *v = virtio_mmio_of(dev);
+    virtio_mmio_put(vdev, reg, (u32)value);
+    virtio_mmio_put(vdev, reg + 4, (u32)(value >> 32));
+}
+
+/* ---- the transport's operations ---- */
+
+static u8 virtio_mmio_status(struct virtio_device *vdev)
+{
+    return (u8)virtio_mmio_get(vdev, REG_STATUS);
+}
+
+static void virtio_mmio_set_status(struct virtio_device *vdev, u8 status)
+{
+    virtio_mmio_put(vdev, REG_STATUS, status);
+}
+
+static u64 virtio_mmio_features(struct virtio_device *vdev)
+{
     u64 low;
 
-    virtio_mmio_put(v, REG_FEATURES_SEL, 0);
-    low = virtio_mmio_get(v, REG_FEATURES);
-    virtio_mmio_put(v, REG_FEATURES_SEL, 1);
-    return low | (u64)virtio_mmio_get(v, REG_FEATURES) << 32;
+    virtio_mmio_put(vdev, REG_FEATURES_SEL, 0);
+    low = virtio_mmio_get(vdev, REG_FEATURES);
+    virtio_mmio_put(vdev, REG_FEATURES_SEL, 1);
+    return low | (u64)virtio_mmio_get(vdev, REG_FEATURES) << 32;
 }
 
-static bool virtio_mmio_accept(struct virtio_device *dev, u64 features)
+static void virtio_mmio_set_features(struct virtio_device *vdev, u64 features)
 {
-    struct virtio_mmio *v = virtio_mmio_of(dev);
-    u32 status = STATUS_ACKNOWLEDGE | STATUS_DRIVER;
-
-    virtio_mmio_put(v, REG_STATUS, status);
-    virtio_mmio_put(v, REG_DRIVER_SEL, 0);
-    virtio_mmio_put(v, REG_DRIVER, (u32)features);
-    virtio_mmio_put(v, REG_DRIVER_SEL, 1);
-    virtio_mmio_put(v, REG_DRIVER, (u32)(features >> 32));
-    virtio_mmio_put(v, REG_STATUS, status | STATUS_FEATURES_OK);
-    return virtio_mmio_get(v, REG_STATUS) & STATUS_FEATURES_OK;
+    virtio_mmio_put(vdev, REG_DRIVER_SEL, 0);
+    virtio_mmio_put(vdev, REG_DRIVER, (u32)features);
+    virtio_mmio_put(vdev, REG_DRIVER_SEL, 1);
+    virtio_mmio_put(vdev, REG_DRIVER, (u32)(features >> 32));
 }
 
-static void virtio_mmio_put64(struct virtio_mmio *v, unsigned reg, u64 value)
+static u32 virtio_mmio_config_read(struct virtio_device *vdev, u32 offset, u32 n)
 {
-    virtio_mmio_put(v, reg, (u32)value);
-    virtio_mmio_put(v, reg + 4, (u32)(value >> 32));
+    const struct io_region *regs = &virtio_mmio_of(vdev)->regs;
+
+    if (n == 4)
+        return io_read32(regs, REG_CONFIG + offset);
+    return n == 2 ? io_read16(regs, REG_CONFIG + offset) : io_read8(regs, REG_CONFIG + offset);
 }
 
-static int virtio_mmio_queue_set(struct virtio_device *dev, struct vring *q)
+static void virtio_mmio_config_write(struct virtio_device *vdev, u32 offset, u32 n, u32 value)
 {
-    struct virtio_mmio *v = virtio_mmio_of(dev);
-    u32 max;
+    const struct io_region *regs = &virtio_mmio_of(vdev)->regs;
 
-    virtio_mmio_put(v, REG_QUEUE_SEL, q->index);
-    max = virtio_mmio_get(v, REG_QUEUE_MAX);
-    if (max == 0)
-        return -ENOENT;
-    if (max < q->num)
-        return -EINVAL;
-    virtio_mmio_put(v, REG_QUEUE_NUM, q->num);
-    virtio_mmio_put64(v, REG_DESC, virt_hpa((const void *)q->desc).v);
-    virtio_mmio_put64(v, REG_AVAIL, virt_hpa((const void *)q->avail).v);
-    virtio_mmio_put64(v, REG_USED, virt_hpa((const void *)q->used).v);
-    virtio_mmio_put(v, REG_QUEUE_READY, 1);
+    if (n == 4)
+        io_write32(regs, REG_CONFIG + offset, value);
+    else if (n == 2)
+        io_write16(regs, REG_CONFIG + offset, (u16)value);
+    else
+        io_write8(regs, REG_CONFIG + offset, (u8)value);
+}
+
+static u32 virtio_mmio_generation(struct virtio_device *vdev)
+{
+    return virtio_mmio_get(vdev, REG_GENERATION);
+}
+
+static u32 virtio_mmio_queue_max(struct virtio_device *vdev, u32 index)
+{
+    virtio_mmio_put(vdev, REG_QUEUE_SEL, index);
+    return virtio_mmio_get(vdev, REG_QUEUE_MAX);
+}
+
+static int virtio_mmio_queue_enable(struct virtio_queue *vq, dma_addr_t desc, dma_addr_t avail,
+                                    dma_addr_t used)
+{
+    struct virtio_device *vdev = vq->dev;
+
+    virtio_mmio_put(vdev, REG_QUEUE_SEL, vq->index);
+    if (virtio_mmio_get(vdev, REG_QUEUE_READY))
+        return -EBUSY;
+    virtio_mmio_put(vdev, REG_QUEUE_NUM, vq->ring.num);
+    virtio_mmio_put64(vdev, REG_DESC, desc.v);
+    virtio_mmio_put64(vdev, REG_AVAIL, avail.v);
+    virtio_mmio_put64(vdev, REG_USED, used.v);
+    virtio_mmio_put(vdev, REG_QUEUE_READY, 1);
     return 0;
 }
 
-static void virtio_mmio_notify(struct virtio_device *dev, unsigned queue)
+static void virtio_mmio_notify(struct virtio_queue *vq)
 {
-    virtio_mmio_put(virtio_mmio_of(dev), REG_NOTIFY, queue);
+    virtio_mmio_put(vq->dev, REG_NOTIFY, vq->index);
 }
 
-static void virtio_mmio_ready(struct virtio_device *dev)
+static int virtio_mmio_irq_setup(struct virtio_device *vdev, unsigned wanted)
 {
-    struct virtio_mmio *v = virtio_mmio_of(dev);
-
-    virtio_mmio_put(v, REG_STATUS, virtio_mmio_get(v, REG_STATUS) | STATUS_DRIVER_OK);
+    vdev->line = true;
+    return 1;
 }
 
-static void virtio_mmio_reset(struct virtio_device *dev)
+static int virtio_mmio_irq_request(struct virtio_device *vdev, unsigned index,
+                                   struct irq_handler *handler, unsigned cpu)
 {
-    virtio_mmio_put(virtio_mmio_of(dev), REG_STATUS, 0);
+    return irq_request_gsi(virtio_mmio_of(vdev)->gsi, false, false, handler);
 }
 
-static u32 virtio_mmio_config32(struct virtio_device *dev, unsigned offset)
+static int virtio_mmio_config_irq(struct virtio_device *vdev, unsigned index)
 {
-    return virtio_mmio_get(virtio_mmio_of(dev), REG_CONFIG + offset);
+    return 0;
 }
 
-static const struct virtio_ops virtio_mmio_ops = {
+static void virtio_mmio_irq_release(struct virtio_device *vdev, unsigned index,
+                                    struct irq_handler *handler)
+{
+    irq_release(handler);
+}
+
+static void virtio_mmio_irq_teardown(struct virtio_device *vdev)
+{
+}
+
+static u32 virtio_mmio_interrupt(struct virtio_device *vdev)
+{
+    u32 why = virtio_mmio_get(vdev, REG_INT_STATUS);
+
+    if (why)
+        virtio_mmio_put(vdev, REG_INT_ACK, why);
+    return why;
+}
+
+static const struct virtio_transport_ops virtio_mmio_ops = {
+    .status = virtio_mmio_status,
+    .set_status = virtio_mmio_set_status,
     .features = virtio_mmio_features,
-    .accept = virtio_mmio_accept,
-    .queue_set = virtio_mmio_queue_set,
+    .set_features = virtio_mmio_set_features,
+    .config_read = virtio_mmio_config_read,
+    .config_write = virtio_mmio_config_write,
+    .config_generation = virtio_mmio_generation,
+    .queue_max = virtio_mmio_queue_max,
+    .queue_enable = virtio_mmio_queue_enable,
     .notify = virtio_mmio_notify,
-    .ready = virtio_mmio_ready,
-    .reset = virtio_mmio_reset,
-    .config32 = virtio_mmio_config32,
+    .irq_setup = virtio_mmio_irq_setup,
+    .irq_request = virtio_mmio_irq_request,
+    .config_irq = virtio_mmio_config_irq,
+    .irq_release = virtio_mmio_irq_release,
+    .irq_teardown = virtio_mmio_irq_teardown,
+    .interrupt = virtio_mmio_interrupt,
 };
 
-static bool virtio_mmio_irq(void *arg)
-{
-    struct virtio_mmio *v = arg;
-    u32 why = virtio_mmio_get(v, REG_INT_STATUS);
+/* ---- the platform driver ---- */
 
-    if (!why)
-        return false;
-    virtio_mmio_put(v, REG_INT_ACK, why);
-    if (v->dev.interrupt)
-        v->dev.interrupt(&v->dev);
-    return true;
+static void virtio_mmio_release(struct device *dev)
+{
+    struct virtio_mmio *v = virtio_mmio_of(virtio_device_of(dev));
+
+    io_unmap(&v->regs);
+    kfree(v);
 }
 
-static void virtio_mmio_add(u64 addr, u32 gsi)
+/* 0, or -ENODEV: no device of version 2 is there. */
+static int virtio_mmio_identify(struct virtio_mmio *v)
 {
-    struct virtio_mmio *v = kzalloc(sizeof(*v));
-    int err = -ENOMEM;
+    if (io_read32(&v->regs, REG_MAGIC) != VIRTIO_MMIO_MAGIC)
+        return -ENODEV;
+    v->vdev.id = io_read32(&v->regs, REG_DEVICE);
+    v->vdev.vendor = io_read32(&v->regs, REG_VENDOR);
+    if (!v->vdev.id) /* a place without a device (4.2.2.2) */
+        return -ENODEV;
+    if (io_read32(&v->regs, REG_VERSION) == 2)
+        return 0;
+    log_warn("virtio: the device at %lx speaks the legacy protocol only", v->regs.phys);
+    return -ENODEV;
+}
 
+static int virtio_mmio_probe(struct device *dev, const struct device_id *id)
+{
+    const struct resource *mem = device_resource(dev, RES_MEM, 0);
+    const struct resource *irq = device_resource(dev, RES_IRQ | RES_GSI, 0);
+    struct virtio_mmio *v;
+    int err;
+
+    if (!mem || !irq || mem->size < REGS_SIZE)
+        return -EINVAL;
+    v = kzalloc(sizeof(*v));
     if (!v)
-        goto fail;
-    v->regs = mmio_map(HPA(addr), REGS_SIZE);
-    if (!v->regs)
-        goto fail_free;
-    err = -ENODEV;
-    if (virtio_mmio_get(v, REG_MAGIC) != VIRTIO_MMIO_MAGIC ||
-        virtio_mmio_get(v, REG_VERSION) != 2 || virtio_mmio_get(v, REG_DEVICE) == 0)
-        goto fail_unmap;
-    v->dev.ops = &virtio_mmio_ops;
-    v->dev.id = virtio_mmio_get(v, REG_DEVICE);
-    v->irq = (struct irq_handler){.fn = virtio_mmio_irq, .arg = v, .name = "virtio"};
-    virtio_mmio_reset(&v->dev);
-    err = irq_request_gsi(gsi, false, false, &v->irq);
-    if (err)
-        goto fail_unmap;
-    err = virtio_register(&v->dev);
+        return -ENOMEM;
+    virtio_device_init(&v->vdev, &virtio_mmio_ops, dev, virtio_mmio_release);
+    v->vdev.config_size = (u32)mem->size - REG_CONFIG;
+    v->gsi = (u32)irq->start;
+    err = io_map(mem->start, mem->size, IO_UNCACHED, &v->regs);
     if (!err)
-        return;
-    irq_release(&v->irq);
-fail_unmap:
-    mmio_unmap((void *)v->regs, REGS_SIZE);
-fail_free:
-    kfree(v);
-fail:
-    log_warn("virtio: device at %lx, line %u: error %d", addr, gsi, err);
+        err = virtio_mmio_identify(v);
+    if (!err)
+        err = virtio_device_register(&v->vdev);
+    if (err)
+        device_put(&v->vdev.dev);
+    return err;
+}
+
+static void virtio_mmio_remove(struct device *dev)
+{
+    device_unregister_children(dev);
+}
+
+static const struct device_id virtio_mmio_ids[] = {PLATFORM_NAME("virtio-mmio")};
+DRIVER(virtio_mmio)
+= {.name = "virtio_mmio",
+   .bus = &platform_bus,
+   .flags = DRIVER_EARLY,
+   DRIVER_IDS(virtio_mmio_ids),
+   .probe = virtio_mmio_probe,
+   .remove = virtio_mmio_remove};
+
+/* ---- the command line ---- */
+
+static void virtio_mmio_add(u64 addr, u64 gsi)
+{
+    static int number;
+    struct resource res[] = {
+        {.start = addr, .size = REGS_SIZE, .flags = RES_MEM},
+        {.start = gsi, .size = 1, .flags = RES_IRQ | RES_GSI},
+    };
+    int err = -EINVAL;
+
+    if (addr % REGS_SIZE == 0 && !hpa_is_ram(HPA(addr)))
+        err = platform_add("virtio-mmio", number++, res, ARRAY_SIZE(res));
+    if (err)
+        log_warn("virtio: no device at %lx, line %lu: error %d", addr, gsi, err);
 }
 
 /* Digits of one number, in base 16 after "0x"; what follows it, or NULL. */
@@ -199,8 +299,7 @@ static void virtio_mmio_scan(void)
         s = virtio_mmio_number(s + 1, &gsi);
         if (!s)
             return;
-        if (addr % PAGE_SIZE == 0 && gsi < 24 && !hpa_is_ram(HPA(addr)))
-            virtio_mmio_add(addr, (u32)gsi);
+        virtio_mmio_add(addr, gsi);
     }
 }
-INIT_HOOK(virtio_mmio_scan, INIT_DEV);
+INIT_HOOK(virtio_mmio_scan, INIT_DRIVER);

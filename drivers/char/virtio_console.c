@@ -1,487 +1,418 @@
 /* SPDX-License-Identifier: MIT
  *
- * The virtio console's ports (virtio 1.1, 5.3, with MULTIPORT): /dev/vport0pN is a stream of bytes
- * to and from the VMM. A reader sees end of file once the host has closed the port and all data is
- * read.
+ * The virtio console (virtio 1.2, 5.3): any number of them, each with up to VPORTS_MAX ports that
+ * the host adds and removes by control messages (F_MULTIPORT); without that feature a console is
+ * its port 0. Queues 0 and 1 are port 0's, 2 and 3 control, then a pair for each further port; all
+ * exist from the start, since queues cannot be added to a device that runs.
  *
- * A port's buffers come at its first open and stay. Reading and writing take the port's mutex of
- * that direction, so that user memory is copied without the device's lock; that spinlock guards the
- * queues and states, and is taken by the interrupt. Lock order: mutex, then spinlock, then wait
- * queues.
+ * Configuration space: columns 0 and rows 2 (16 bits each), most ports 4 (32 bits).
+ *
+ * Probed early where it is found early: a guest's first program talks to its host through it.
  */
-#include "dev/chrdev.h"
-#include "dev/virtio.h"
+#include "drivers/char/vport.h"
 #include "lib/errno.h"
+#include "lib/format.h"
 #include "lib/log.h"
-#include "mm/page.h"
+#include "lib/string.h"
 #include "mm/slab.h"
-#include "obj/file.h"
-#include "sched/mutex.h"
-#include "sync/spinlock.h"
+#include "obj/poll.h"
 
 #define F_MULTIPORT (1ULL << 1)
-#define PORTS_MAX 8
-#define MAJOR_VPORT 246
+#define CONFIG_MAX_PORTS 4
+#define CONTROL_BUFFERS 16 /* each way */
+#define QUEUE_SIZE 8
 
 enum { QUEUE_CONTROL_IN = 2, QUEUE_CONTROL_OUT = 3 };
-enum {
-    EV_DEVICE_READY,
-    EV_PORT_ADD,
-    EV_PORT_REMOVE,
-    EV_PORT_READY,
-    EV_CONSOLE_PORT,
-    EV_RESIZE,
-    EV_PORT_OPEN
-};
 
-#define BUFFERS 4 /* each way, of a page */
-#define CONTROL_BUFFERS 16
-#define CONTROL_SIZE 64
-
-struct vport_event {
+/* A message, and for EV_PORT_NAME the name behind it. */
+struct vport_control {
     u32 port;
     u16 event, value;
+    char name[VPORT_NAME_MAX];
+    char pad[56];
 };
+#define MESSAGE_SIZE 8
 
-struct vport_buffer {
-    char *data;
-    u32 len, done; /* received: written by the host, read by us */
-    bool busy;     /* sent: the device has it */
-};
+static struct mutex vconsole_list_lock;
+static LIST_HEAD(vconsoles); /* vconsole_list_lock */
 
-enum vport_host { HOST_UNKNOWN, HOST_OPEN, HOST_CLOSED };
-
-/* d device's lock · r read_lock · w write_lock */
-struct vport {
-    u32 id;
-    bool added;           /* d */
-    bool made;            /* d  its queues and locks exist */
-    bool open;            /* d */
-    enum vport_host host; /* d */
-    struct vring in, out; /* d */
-    struct vport_buffer rx[BUFFERS], tx[BUFFERS];
-    struct vport_buffer *current; /* r  partly read */
-    bool filled;                  /* r  rx buffers were allocated */
-    struct mutex read_lock, write_lock;
-    struct waitq waitq;
-};
-
-static struct vconsole {
-    struct spinlock lock;
-    struct virtio_device *dev;
-    unsigned nr_ports;
-    struct vring in, out;
-    char *control; /* a page of buffers, both ways */
-    struct vport ports[PORTS_MAX];
-} vconsole;
-
-/* ---- control messages; device's lock held ---- */
-
-static char *vport_control_buffer(unsigned i)
+static void vconsole_init(void)
 {
-    return vconsole.control + (size_t)i * CONTROL_SIZE;
+    mutex_init(&vconsole_list_lock, RANK_DRIVER, 2, "virtio consoles");
+}
+INIT_HOOK(vconsole_init, INIT_CORE);
+
+/* ---- the list ---- */
+
+static void vconsole_free(struct vconsole *c)
+{
+    for (unsigned i = 0; i < VPORTS_MAX; i++)
+        if (c->ports[i])
+            vport_free(c->ports[i]);
+    kfree(c->queues);
+    kfree(c);
 }
 
-/* A host that does not take them gets no more. */
-static void vport_send_locked(u32 port, u16 event, u16 value)
+void vconsole_put(struct vconsole *c)
 {
-    struct vport_event *e;
-    u32 unused;
-    void *done = vring_take(&vconsole.out, &unused);
-    static unsigned used;
-
-    if (!done) {
-        if (used == CONTROL_BUFFERS)
-            return;
-        done = vport_control_buffer(CONTROL_BUFFERS + used++);
-    }
-    e = done;
-    *e = (struct vport_event){port, event, value};
-    if (vring_add(&vconsole.out, e, sizeof(*e), false, e) == 0)
-        vconsole.dev->ops->notify(vconsole.dev, QUEUE_CONTROL_OUT);
+    if (refcount_put(&c->ref))
+        vconsole_free(c);
 }
 
-static void vport_event_locked(const struct vport_event *e)
+struct vport *vport_find(u32 minor)
 {
-    struct vport *port;
+    struct vconsole *c;
+    struct vport *found = NULL;
 
-    if (e->port >= vconsole.nr_ports)
-        return;
-    port = &vconsole.ports[e->port];
-    if (e->event == EV_PORT_ADD && port->made && !port->added) {
-        port->added = true;
-        vport_send_locked(e->port, EV_PORT_READY, 1);
-    }
-    if (e->event == EV_PORT_OPEN)
-        port->host = e->value ? HOST_OPEN : HOST_CLOSED;
-    if (e->event == EV_PORT_REMOVE)
-        port->host = HOST_CLOSED;
-}
-
-static void vport_control_in_locked(void)
-{
-    u32 len;
-    char *buf;
-    bool any = false;
-
-    while ((buf = vring_take(&vconsole.in, &len))) {
-        struct vport_event e;
-
-        if (len >= sizeof(e)) {
-            e = *(struct vport_event *)buf;
-            vport_event_locked(&e);
+    mutex_lock(&vconsole_list_lock);
+    list_for_each (c, &vconsoles, node)
+        if (c->index == minor / VPORTS_MAX) {
+            found = READ_ONCE(c->ports[minor % VPORTS_MAX]);
+            if (found)
+                refcount_get(&c->ref);
+            break;
         }
-        any = vring_add(&vconsole.in, buf, CONTROL_SIZE, true, buf) == 0;
-    }
-    if (any)
-        vconsole.dev->ops->notify(vconsole.dev, QUEUE_CONTROL_IN);
-}
-
-static void vport_interrupt(struct virtio_device *dev)
-{
-    u64 flags;
-
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    vport_control_in_locked();
-    spin_unlock_irqrestore(&vconsole.lock, flags);
-    for (unsigned i = 0; i < vconsole.nr_ports; i++)
-        if (vconsole.ports[i].made)
-            waitq_wake(&vconsole.ports[i].waitq, POLLIN | POLLOUT, ~0U);
-}
-
-/* ---- reading ---- */
-
-/* The buffer to read from: the one begun, else the next received; NULL: none. Sets *end at the end.
- */
-static struct vport_buffer *vport_received(struct vport *port, bool *end)
-{
-    struct vport_buffer *buf = port->current;
-    u64 flags;
-    u32 len;
-
-    *end = false;
-    if (buf)
-        return buf;
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    buf = vring_take(&port->in, &len);
-    if (buf) {
-        buf->len = len;
-        buf->done = 0;
-    } else {
-        *end = port->host == HOST_CLOSED || port->in.broken;
-    }
-    spin_unlock_irqrestore(&vconsole.lock, flags);
-    return port->current = buf;
-}
-
-static bool vport_readable(struct vport *port)
-{
-    u16 used;
-
-    if (READ_ONCE(port->current) || READ_ONCE(port->host) == HOST_CLOSED || port->in.broken)
-        return true;
-    used = __atomic_load_n((u16 *)&port->in.used[1], __ATOMIC_ACQUIRE);
-    return used != READ_ONCE(port->in.last_used);
-}
-
-/* Gives a buffer to the device to fill. */
-static void vport_offer(struct vport *port, struct vport_buffer *buf)
-{
-    u64 flags;
-
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    if (vring_add(&port->in, buf->data, PAGE_SIZE, true, buf) == 0)
-        vconsole.dev->ops->notify(vconsole.dev, port->in.index);
-    spin_unlock_irqrestore(&vconsole.lock, flags);
-}
-
-static ssize_t vport_copy_out(struct vport *port, struct vport_buffer *buf, struct iov_iter *to)
-{
-    u64 want = MIN((u64)(buf->len - buf->done), to->count);
-    u64 n = iov_copy_to(to, buf->data + buf->done, want);
-
-    buf->done += (u32)n;
-    if (buf->done == buf->len) {
-        port->current = NULL;
-        vport_offer(port, buf);
-    }
-    return n == 0 && want > 0 ? -EFAULT : (ssize_t)n;
-}
-
-static ssize_t vport_read(struct file *f, struct iov_iter *to, loff_t *pos)
-{
-    struct vport *port = f->priv;
-
-    if (to->count == 0)
-        return 0;
-    for (;;) {
-        struct vport_buffer *buf;
-        ssize_t n = 0;
-        bool end;
-        int err;
-
-        mutex_lock(&port->read_lock);
-        buf = vport_received(port, &end);
-        if (buf)
-            n = vport_copy_out(port, buf, to);
-        mutex_unlock(&port->read_lock);
-        if (n || end)
-            return n;
-        if (buf)
-            continue; /* an empty one */
-        if (READ_ONCE(f->flags) & O_NONBLOCK)
-            return -EAGAIN;
-        err = wait_event_interruptible(&port->waitq, vport_readable(port));
-        if (err)
-            return err;
-    }
-}
-
-/* ---- writing ---- */
-
-/* A free buffer, or NULL. write_lock held. */
-static struct vport_buffer *vport_free_buffer(struct vport *port)
-{
-    struct vport_buffer *buf, *found = NULL;
-    u64 flags;
-    u32 unused;
-
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    while ((buf = vring_take(&port->out, &unused)))
-        buf->busy = false;
-    spin_unlock_irqrestore(&vconsole.lock, flags);
-    for (unsigned i = 0; i < BUFFERS && !found; i++)
-        if (!port->tx[i].busy)
-            found = &port->tx[i];
+    mutex_unlock(&vconsole_list_lock);
     return found;
 }
 
-static bool vport_writable(struct vport *port)
+/* The lowest number that no console has. */
+static int vconsole_list(struct vconsole *c)
 {
-    u16 used;
+    struct vconsole *other;
+    u32 used = 0;
 
-    if (port->out.broken)
-        return true;
-    used = __atomic_load_n((u16 *)&port->out.used[1], __ATOMIC_ACQUIRE);
-    if (used != READ_ONCE(port->out.last_used))
-        return true;
-    for (unsigned i = 0; i < BUFFERS; i++)
-        if (!READ_ONCE(port->tx[i].busy))
-            return true;
-    return false;
+    mutex_lock(&vconsole_list_lock);
+    list_for_each (other, &vconsoles, node)
+        used |= 1U << other->index;
+    c->index = (u32)__builtin_ctz(~used);
+    if (c->index < VCONSOLES_MAX)
+        list_add_tail(&vconsoles, &c->node);
+    mutex_unlock(&vconsole_list_lock);
+    return c->index < VCONSOLES_MAX ? 0 : -ENOSPC;
 }
 
-static ssize_t vport_send(struct vport *port, struct vport_buffer *buf, struct iov_iter *from)
+static void vconsole_unlist(struct vconsole *c)
 {
-    u64 flags, want, n;
-    int err;
+    mutex_lock(&vconsole_list_lock);
+    list_del(&c->node);
+    mutex_unlock(&vconsole_list_lock);
+}
 
-    if (!buf->data) {
-        buf->data = page_alloc_virt(0, 0);
-        if (!buf->data)
-            return -ENOMEM;
+/* ---- control messages ---- */
+
+/* Buffers for receiving are the first CONTROL_BUFFERS, those for sending follow. */
+static struct virtq_piece vport_control_piece(const struct vconsole *c,
+                                              const struct vport_control *m, u32 n)
+{
+    u64 off = (u64)((const char *)m - (const char *)c->control);
+
+    return (struct virtq_piece){c->control_addr.v + off, n};
+}
+
+void vport_send_locked(struct vconsole *c, u32 port, u16 event, u16 value)
+{
+    struct vport_control *m;
+    struct virtq_piece piece;
+    u32 unused;
+
+    if (!c->multiport || c->gone)
+        return;
+    m = virtq_take(&c->control_out->ring, &unused);
+    if (!m) {
+        if (c->control_used == CONTROL_BUFFERS)
+            return;
+        m = &c->control[CONTROL_BUFFERS + c->control_used++];
     }
-    want = MIN(from->count, PAGE_SIZE);
-    n = iov_copy_from(from, buf->data, want);
-    if (n == 0)
-        return -EFAULT;
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    err = vring_add(&port->out, buf->data, (u32)n, false, buf);
-    if (!err) {
-        buf->busy = true;
-        vconsole.dev->ops->notify(vconsole.dev, port->out.index);
-    }
-    spin_unlock_irqrestore(&vconsole.lock, flags);
-    return err ? err : (ssize_t)n;
+    m->port = port;
+    m->event = event;
+    m->value = value;
+    piece = vport_control_piece(c, m, MESSAGE_SIZE);
+    if (virtq_add(&c->control_out->ring, &piece, 1, 0, m) == 0)
+        virtio_kick(c->control_out);
 }
 
-static ssize_t vport_write(struct file *f, struct iov_iter *from, loff_t *pos)
+static struct vport *vport_make(struct vconsole *c, u32 id)
 {
-    struct vport *port = f->priv;
-    ssize_t total = 0;
-
-    while (from->count) {
-        struct vport_buffer *buf;
-        ssize_t n = 0;
-        int err;
-
-        mutex_lock(&port->write_lock);
-        buf = vport_free_buffer(port);
-        if (buf)
-            n = vport_send(port, buf, from);
-        mutex_unlock(&port->write_lock);
-        if (n < 0)
-            return total ? total : n;
-        total += n;
-        if (buf)
-            continue;
-        if (port->out.broken)
-            return total ? total : -EIO;
-        if (READ_ONCE(f->flags) & O_NONBLOCK)
-            return total ? total : -EAGAIN;
-        err = wait_event_interruptible(&port->waitq, vport_writable(port));
-        if (err)
-            return total ? total : err;
-    }
-    return total;
-}
-
-static u32 vport_poll(struct file *f, struct poll_table *pt)
-{
-    struct vport *port = f->priv;
-    u32 bits = 0;
-
-    poll_wait(pt, &port->waitq);
-    if (vport_readable(port))
-        bits |= POLLIN | POLLRDNORM;
-    if (vport_writable(port))
-        bits |= POLLOUT | POLLWRNORM;
-    if (READ_ONCE(port->host) == HOST_CLOSED)
-        bits |= POLLHUP;
-    return bits;
-}
-
-/* ---- open and close ---- */
-
-static void vport_release(struct file *f)
-{
-    struct vport *port = f->priv;
-    u64 flags;
+    struct vport *port = kzalloc(sizeof(*port));
+    u32 queue = id ? 2 * id + 2 : 0;
 
     if (!port)
-        return;
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    port->open = false;
-    vport_send_locked(port->id, EV_PORT_OPEN, 0);
-    spin_unlock_irqrestore(&vconsole.lock, flags);
-}
-
-static const struct file_ops vport_fops = {
-    .name = "vport",
-    .read = vport_read,
-    .write = vport_write,
-    .poll = vport_poll,
-    .release = vport_release,
-};
-
-/* The buffers for reception, once. */
-static int vport_fill(struct vport *port)
-{
-    int err = 0;
-
-    mutex_lock(&port->read_lock);
-    for (unsigned i = 0; i < BUFFERS && !port->filled && !err; i++) {
-        if (!port->rx[i].data)
-            port->rx[i].data = page_alloc_virt(0, 0);
-        if (!port->rx[i].data)
-            err = -ENOMEM;
-    }
-    if (!err && !port->filled) {
-        port->filled = true;
-        for (unsigned i = 0; i < BUFFERS; i++)
-            vport_offer(port, &port->rx[i]);
-    }
-    mutex_unlock(&port->read_lock);
-    return err;
-}
-
-static int vport_open(struct file *f, u32 minor)
-{
-    struct vport *port = minor < vconsole.nr_ports ? &vconsole.ports[minor] : NULL;
-    u64 flags;
-    int err;
-
-    f->priv = NULL; /* release of a failed open must not close the port */
-    if (!port || !port->made)
-        return -ENXIO;
-    err = vport_fill(port);
-    if (err)
-        return err;
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    err = port->open ? -EBUSY : 0;
-    if (!err) {
-        port->open = true;
-        vport_send_locked(port->id, EV_PORT_OPEN, 1);
-    }
-    spin_unlock_irqrestore(&vconsole.lock, flags);
-    if (!err)
-        f->priv = port;
-    return err;
-}
-
-#define VPORT(n) \
-    CHRDEV(vport##n) = {"vport0p" #n, MAJOR_VPORT, n, 0600, &vport_fops, vport_open, 0, false}
-VPORT(0);
-VPORT(1);
-VPORT(2);
-VPORT(3);
-VPORT(4);
-
-/* ---- the device ---- */
-
-static int vport_make(struct vport *port, u32 id)
-{
-    unsigned queue = id ? 2 * id + 2 : 0;
-    int err = vring_create(vconsole.dev, &port->in, queue, 8);
-
-    if (!err)
-        err = vring_create(vconsole.dev, &port->out, queue + 1, 8);
-    if (err)
-        return err;
+        return NULL;
+    port->console = c;
     port->id = id;
+    port->in = c->queues[queue];
+    port->out = c->queues[queue + 1];
     mutex_init(&port->read_lock, RANK_DRIVER, 1, "vport read");
     mutex_init(&port->write_lock, RANK_DRIVER, 1, "vport write");
     waitq_init(&port->waitq);
-    port->made = true;
-    return 0;
+    return port;
 }
 
-static int vconsole_start(struct virtio_device *dev)
+static struct dev_node *vport_name(const struct vport *port)
 {
-    u64 want = VIRTIO_F_VERSION_1 | F_MULTIPORT, flags;
-    u32 most;
-    int err;
+    struct dev_node n = {.mode = NODE_CHAR | 0600,
+                         .major = MAJOR_VPORT,
+                         .minor = port->console->index * VPORTS_MAX + port->id};
+    struct dev_node *name;
 
-    if ((dev->ops->features(dev) & want) != want || !dev->ops->accept(dev, want))
-        return -ENODEV;
-    most = dev->ops->config32(dev, 4);
-    vconsole.nr_ports = MIN(most, PORTS_MAX);
-    vconsole.dev = dev;
-    vconsole.control = page_alloc_virt(0, PA_ZERO);
-    if (!vconsole.control)
-        return -ENOMEM;
-    err = vring_create(dev, &vconsole.in, QUEUE_CONTROL_IN, CONTROL_BUFFERS);
-    if (!err)
-        err = vring_create(dev, &vconsole.out, QUEUE_CONTROL_OUT, CONTROL_BUFFERS);
-    for (u32 i = 0; i < vconsole.nr_ports && !err; i++)
-        err = vport_make(&vconsole.ports[i], i);
-    if (err)
-        return err;
-    dev->interrupt = vport_interrupt;
-    dev->ops->ready(dev);
-    spin_lock_irqsave(&vconsole.lock, &flags);
-    for (unsigned i = 0; i < CONTROL_BUFFERS && !err; i++)
-        err = vring_add(&vconsole.in, vport_control_buffer(i), CONTROL_SIZE, true,
-                        vport_control_buffer(i));
-    dev->ops->notify(dev, QUEUE_CONTROL_IN);
-    vport_send_locked(0, EV_DEVICE_READY, 1);
-    spin_unlock_irqrestore(&vconsole.lock, flags);
+    scnprintf(n.name, sizeof(n.name), "vport%up%u", port->console->index, port->id);
+    name = dev_node_add(&n);
+    if (!name)
+        log_warn("%s: no memory for its name in /dev", n.name);
+    return name;
+}
+
+static void vport_appear(struct vconsole *c, u32 id)
+{
+    struct vport *port = c->ports[id];
+    bool fresh;
+
+    if (!port)
+        port = vport_make(c, id);
+    spin_lock(&c->lock);
+    if (port)
+        c->ports[id] = port;
+    fresh = port && !port->added && !c->gone;
+    if (fresh) {
+        port->added = true;
+        port->host = HOST_UNKNOWN;
+    }
+    if (!port || fresh)
+        vport_send_locked(c, id, EV_PORT_READY, port != NULL);
+    spin_unlock(&c->lock);
+    if (fresh)
+        port->node = vport_name(port);
+}
+
+static void vport_disappear(struct vport *port)
+{
+    struct vconsole *c = port->console;
+    bool was;
+
+    spin_lock(&c->lock);
+    was = port->added;
+    port->added = false;
+    spin_unlock(&c->lock);
+    if (was)
+        dev_node_remove(port->node);
+    waitq_wake_all(&port->waitq);
+}
+
+static void vport_host_opened(struct vport *port, bool open)
+{
+    spin_lock(&port->console->lock);
+    port->host = open ? HOST_OPEN : HOST_CLOSED;
+    spin_unlock(&port->console->lock);
+    waitq_wake_all(&port->waitq);
+}
+
+/* One message, copied; without locks. */
+static void vport_event(struct vconsole *c, const struct vport_control *m, u32 len)
+{
+    struct vport *port;
+
+    if (len < MESSAGE_SIZE || m->port >= c->nr_ports)
+        return;
+    if (m->event == EV_PORT_ADD) {
+        vport_appear(c, m->port);
+        return;
+    }
+    port = c->ports[m->port];
+    if (!port)
+        return;
+    if (m->event == EV_PORT_REMOVE)
+        vport_disappear(port);
+    if (m->event == EV_PORT_OPEN)
+        vport_host_opened(port, m->value);
+    if (m->event == EV_PORT_NAME) {
+        spin_lock(&c->lock);
+        memcpy(port->name, m->name, MIN(len - MESSAGE_SIZE, VPORT_NAME_MAX - 1U));
+        spin_unlock(&c->lock);
+    }
+}
+
+static void vport_offer_control_locked(struct vconsole *c, struct vport_control *m)
+{
+    struct virtq_piece piece = vport_control_piece(c, m, offsetof(struct vport_control, pad));
+
+    if (virtq_add(&c->control_in->ring, &piece, 0, 1, m))
+        log_warn("virtio console: a control buffer is lost");
+}
+
+/* The control queue's work. As many messages as there are buffers, then others have their turn. */
+static void vport_control_work(struct virtio_queue *vq)
+{
+    struct vconsole *c = vq->driver;
+
+    for (unsigned n = 0; n < CONTROL_BUFFERS; n++) {
+        struct vport_control copy = {0}, *m;
+        u32 len = 0;
+
+        spin_lock(&c->lock);
+        m = c->gone ? NULL : virtq_take(&vq->ring, &len);
+        if (m) {
+            copy = *m;
+            vport_offer_control_locked(c, m);
+            virtio_kick(vq);
+        } else if (!c->gone && !virtq_arm(&vq->ring, 1)) {
+            m = &copy;
+            len = 0; /* one has come meanwhile */
+        }
+        spin_unlock(&c->lock);
+        if (!m) {
+            if (vq->ring.broken)
+                virtio_break(c->vdev, vq->ring.why);
+            return;
+        }
+        vport_event(c, &copy, len);
+    }
+    virtio_again(vq);
+}
+
+/* ---- data queues ---- */
+
+static void vport_data_work(struct virtio_queue *vq)
+{
+    struct vconsole *c = vq->driver;
+    u32 id = vq->index < 2 ? 0 : vq->index / 2 - 1;
+    struct vport *port = READ_ONCE(c->ports[id]);
+
+    if (port)
+        waitq_wake(&port->waitq, POLLIN | POLLOUT, ~0U);
+}
+
+/* ---- the device ---- */
+
+static int vconsole_queues(struct vconsole *c)
+{
+    unsigned n = c->multiport ? 2 * c->nr_ports + 2 : 2;
+    struct virtio_queue_config *configs = kcalloc(n, sizeof(*configs));
+    int err = -ENOMEM;
+
+    c->queues = kcalloc(n, sizeof(struct virtio_queue *));
+    if (c->queues && configs) {
+        for (unsigned i = 0; i < n; i++) {
+            bool control = i / 2 == 1;
+
+            configs[i] = (struct virtio_queue_config){
+                .name = "virtio console",
+                .index = i,
+                .size = control ? CONTROL_BUFFERS : QUEUE_SIZE,
+                .work =
+                    control ? (i == QUEUE_CONTROL_IN ? vport_control_work : NULL) : vport_data_work,
+                .driver = c,
+            };
+        }
+        err = virtio_queues_create(c->vdev, configs, n, c->queues);
+    }
+    kfree(configs);
     return err;
 }
 
-static void vconsole_probe(void)
+static int vconsole_control(struct vconsole *c)
 {
-    struct virtio_device *dev = virtio_find(VIRTIO_CONSOLE, 0);
+    if (!c->multiport)
+        return 0;
+    c->control_in = c->queues[QUEUE_CONTROL_IN];
+    c->control_out = c->queues[QUEUE_CONTROL_OUT];
+    c->control = dma_alloc_coherent(virtio_dma(c->vdev), 2 * CONTROL_BUFFERS * sizeof(*c->control),
+                                    &c->control_addr);
+    if (!c->control)
+        return -ENOMEM;
+    for (unsigned i = 0; i < c->control_in->ring.num && i < CONTROL_BUFFERS; i++)
+        vport_offer_control_locked(c, &c->control[i]);
+    return 0;
+}
+
+/* Says that we are there: the host tells what ports there are. */
+static void vconsole_begin(struct vconsole *c)
+{
+    if (!c->multiport) {
+        vport_appear(c, 0);
+        return;
+    }
+    spin_lock(&c->lock);
+    virtio_kick(c->control_in);
+    vport_send_locked(c, 0, EV_DEVICE_READY, 1);
+    spin_unlock(&c->lock);
+}
+
+/* The device was reset: wakes all, and takes back what it had. Once. */
+static void vconsole_give_up(struct vconsole *c)
+{
+    spin_lock(&c->lock);
+    if (!c->gone) {
+        c->gone = true;
+        for (unsigned i = 0; i < VPORTS_MAX; i++)
+            if (c->ports[i])
+                vport_give_up(c->ports[i]);
+    }
+    spin_unlock(&c->lock);
+    for (unsigned i = 0; i < VPORTS_MAX; i++)
+        if (c->ports[i])
+            vport_disappear(c->ports[i]);
+}
+
+static void vconsole_broken(struct virtio_device *vdev)
+{
+    vconsole_give_up(vdev->dev.driver_data);
+}
+
+static const struct virtio_events vconsole_events = {.broken = vconsole_broken};
+
+static void vconsole_remove(struct device *dev)
+{
+    struct vconsole *c = dev->driver_data;
+
+    virtio_stop(c->vdev);
+    vconsole_unlist(c);
+    vconsole_give_up(c);
+    if (c->control && !c->vdev->stuck)
+        dma_free_coherent(virtio_dma(c->vdev), c->control,
+                          2 * CONTROL_BUFFERS * sizeof(*c->control), c->control_addr);
+    virtio_queues_destroy(c->vdev);
+    vconsole_put(c);
+}
+
+static int vconsole_probe(struct device *dev, const struct device_id *id)
+{
+    struct virtio_device *vdev = virtio_device_of(dev);
+    struct vconsole *c = kzalloc(sizeof(*c));
     int err;
 
-    spinlock_init(&vconsole.lock, RANK_DEV, 2, "vconsole");
-    if (!dev)
-        return;
-    err = vconsole_start(dev);
+    if (!c)
+        return -ENOMEM;
+    spinlock_init(&c->lock, RANK_DEV, 2, "virtio console");
+    refcount_init(&c->ref, 1);
+    c->vdev = vdev;
+    err = virtio_negotiate(vdev, &vconsole_events, F_MULTIPORT, 0);
+    if (!err)
+        err = vconsole_list(c);
     if (err) {
-        dev->ops->reset(dev);
-        vconsole.nr_ports = 0;
-        log_warn("virtio console: error %d", err);
+        kfree(c);
+        return err;
     }
+    c->multiport = virtio_has(vdev, F_MULTIPORT);
+    c->nr_ports = c->multiport ? MIN(virtio_config32(vdev, CONFIG_MAX_PORTS), VPORTS_MAX) : 1;
+    dev->driver_data = c;
+    err = c->nr_ports ? vconsole_queues(c) : -EINVAL;
+    if (!err)
+        err = vconsole_control(c);
+    if (err) {
+        vconsole_remove(dev);
+        return err;
+    }
+    virtio_start(vdev);
+    vconsole_begin(c);
+    return 0;
 }
-INIT_HOOK(vconsole_probe, INIT_DRIVER);
+
+static const struct device_id vconsole_ids[] = {VIRTIO_ID(VIRTIO_CONSOLE)};
+DRIVER(virtio_console)
+= {.name = "virtio_console",
+   .bus = &virtio_bus,
+   .flags = DRIVER_EARLY,
+   DRIVER_IDS(vconsole_ids),
+   .probe = vconsole_probe,
+   .remove = vconsole_remove};

@@ -35,3 +35,4 @@ enum {
 #define STATUS_DRIVER_OK 4u
 #define STATUS_FEATURES_OK 8u
 #define STATUS_NEEDS_RESET 0x40u
+#define STATUS_FAILED 0x80u
