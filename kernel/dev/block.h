@@ -45,6 +45,7 @@
 struct account;
 struct block_device;
 struct block_request;
+struct dev_node;
 struct page;
 
 #define SECTOR_SHIFT 9
@@ -78,6 +79,7 @@ struct block_request {
                                                 system's. It outlives the request: pages of the
                                                 request are charged to it, or its thread waits */
     void (*done)(struct block_request *r); /* I */
+    void *owner;                           /* I  the submitter's own */
     s32 error;                             /*    at `done`: 0 or -errno */
 
     struct block_device *dev; /* d  as submitted: a partition, or the whole */
@@ -96,7 +98,7 @@ struct block_limits {
     u32 physical_size;         /* what it writes without reading; at least logical_size */
     u32 io_min, io_opt;        /* hints, 0: none */
     u32 max_sectors;           /* of a read or write command */
-    u32 max_pieces;            /* of memory, in one command; at least 2 */
+    u32 max_pieces;            /* of memory, in one command; at least 1 */
     u32 max_piece;             /* length of one; a multiple of logical_size */
     u64 boundary;              /* a piece does not cross multiples of it; 0: any. A power of two */
     u32 max_discard, max_zero; /* sectors of one command; 0: it cannot */
@@ -126,8 +128,9 @@ struct block_device {
     u32 held_parts;             /* c  of a whole device: partitions that are held */
     u32 openers;                /* c */
     struct list_node node;      /*    block_list_lock  all devices */
+    u64 order;                  /* I  in the list */
+    struct dev_node *name_node; /* I  its name in /dev; or NULL */
     struct block_disk *disk;    /* I  dev's part of the whole: queues and flushes */
-    struct block_cache *cache;  /*    block_file.c  what special files go through */
 };
 
 /* By number: a reference, or NULL. */
@@ -146,11 +149,17 @@ int block_claim(struct block_device *dev, void *holder) __must_check;
 void block_release(struct block_device *dev, void *holder);
 
 void block_submit(struct block_device *dev, struct block_request *r);
-/* Submits and waits: r->error. r->done is set by it. Context: sleeps, for no signal. */
+/* Submits and waits: r->error. It sets r->done and r->owner. Context: sleeps, for no signal. */
 int block_submit_wait(struct block_device *dev, struct block_request *r) __must_check;
 /* Makes zeros of the sectors: by BLOCK_ZERO, or by writing them. 0 or an error of a request,
  * -ENOMEM, -EINTR (a kill). Context: sleeps. */
 int block_zero(struct block_device *dev, u64 sector, u64 sectors) __must_check;
+
+/* Opens the block special file of that number as f, for f's access mode: 0; -ENXIO: no such device;
+ * -EBUSY: `exclusive`, and another claims it; -ENOMEM. f->ops and f->priv are set. Context: may
+ * sleep. */
+struct file;
+int block_open_file(struct file *f, u32 major, u32 minor, bool exclusive) __must_check;
 
 /* Holds requests back so that they are merged: on a submitter's stack, between start and finish.
  * Those of one device are sorted by sector. What is plugged is not waited for before the finish. */

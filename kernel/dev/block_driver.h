@@ -94,12 +94,15 @@ struct block_disk; /* whole device and its queues; block_priv.h */
 /* -ENOMEM, -ENOSPC (no name left). Context: may sleep. */
 int block_disk_create(const struct block_disk_config *config, struct block_disk **out) __must_check;
 void *block_disk_driver(const struct block_disk *disk);
+/* The device's own name, of which at most 31 bytes are kept; what is not printable becomes '_'.
+ * Context: any. "" at first. */
+void block_disk_set_serial(struct block_disk *disk, const char *serial, size_t len);
+const char *block_disk_serial(const struct block_disk *disk);
 struct block_device *block_disk_device(struct block_disk *disk);
 struct block_queue *block_disk_queue(struct block_disk *disk, u32 index);
 /* Which CPU's requests come to the queue first, for its interrupt's affinity. */
 unsigned block_queue_cpu(const struct block_queue *q);
-/* 0; on -ENOMEM the driver calls block_disk_remove. Context: may sleep. */
-int block_disk_add(struct block_disk *disk) __must_check;
+void block_disk_add(struct block_disk *disk);
 void block_disk_stop(struct block_disk *disk);
 void block_disk_remove(struct block_disk *disk);
 /* The device says that it has another size now. */

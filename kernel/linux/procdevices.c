@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc files about devices (proc(5)): the character devices that are served, and the tables of
- * what this kernel has none of, block devices, swap areas and modules, which tools expect to find
- * empty.
+ * /proc files about devices (proc(5)): which majors are served, and the tables of what this kernel
+ * has none of, swap areas and modules, which tools expect to find empty.
  */
+#include "dev/block.h"
 #include "dev/chrdev.h"
+#include "lib/string.h"
 #include "vfs/pseudo.h"
 
 /* Linux Documentation/admin-guide/devices.txt. */
@@ -13,6 +14,14 @@ static const struct {
     const char *name;
 } devices_known[] = {{1, "mem"}, {4, "ttyS"}, {5, "/dev/tty"}, {10, "misc"}, {136, "pts"}};
 
+/* Each kind of disk once: by its first one. */
+static bool devices_block(struct block_device *dev, void *arg)
+{
+    if (dev->minor == 0)
+        seq_printf(arg, "%3u %.*sblk\n", dev->major, (int)strlen(dev->name) - 1, dev->name);
+    return true;
+}
+
 static int devices_show(struct pseudo_node *node, struct seq *out, const struct cred *cred)
 {
     seq_printf(out, "Character devices:\n");
@@ -20,6 +29,7 @@ static int devices_show(struct pseudo_node *node, struct seq *out, const struct 
         if (chrdev_major_served(devices_known[i].major))
             seq_printf(out, "%3u %s\n", devices_known[i].major, devices_known[i].name);
     seq_printf(out, "\nBlock devices:\n");
+    block_for_each(devices_block, out);
     return 0;
 }
 
@@ -34,9 +44,6 @@ static const struct pseudo_ops devices_ops = {.show = devices_show};
 static const struct pseudo_ops empty_ops = {.show = empty_show};
 
 PSEUDO_FILE(devices) = {"proc", "devices", 0444, &devices_ops, NULL};
-PSEUDO_FILE(diskstats) = {"proc", "diskstats", 0444, &empty_ops, (void *)""};
 PSEUDO_FILE(modules) = {"proc", "modules", 0444, &empty_ops, (void *)""};
-PSEUDO_FILE(partitions) = {"proc", "partitions", 0444, &empty_ops,
-                           (void *)"major minor  #blocks  name\n\n"};
 PSEUDO_FILE(swaps) = {"proc", "swaps", 0444, &empty_ops,
                       (void *)"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"};

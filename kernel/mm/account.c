@@ -130,6 +130,14 @@ int account_stock_fill(struct account *a, u64 n)
     return 0;
 }
 
+void account_io(struct account *a, bool write, u64 n)
+{
+    for (; a; a = a->parent) {
+        atomic_add(&a->io[write].bytes, (s64)n);
+        atomic_inc(&a->io[write].requests);
+    }
+}
+
 void account_charge_forced(struct account *a, u64 n)
 {
     s64 used;

@@ -22,6 +22,11 @@
 /* What pages are used for, where that is told apart; the rest is anonymous. */
 enum account_use { ACCOUNT_FILE, ACCOUNT_SHARED, ACCOUNT_KERNEL, ACCOUNT_USES };
 
+/* What went to and from block devices. */
+struct account_io {
+    atomic64_t bytes, requests;
+};
+
 struct account {
     struct account *parent; /* I  NULL at the root */
     atomic64_t used;        /* a  unit: pages for memory, tasks for pids */
@@ -31,6 +36,7 @@ struct account {
     s64 low, min;           /* a  pages below these are reclaimed last, or not at all */
     atomic64_t uses[ACCOUNT_USES]; /* a  pages charged here itself, not below */
     atomic64_t stock;              /* a  bytes charged, and not in use by an object */
+    struct account_io io[2];       /* a  reads and writes of block devices, here and below */
     atomic_t state;                /* a  enum account_state */
     atomic_t emptying;             /* a  vm: large address spaces, here and below, being unmapped */
     void *owner;                   /* I  for container: the control group */
@@ -55,6 +61,8 @@ static inline void account_use(struct account *a, enum account_use use, s64 n)
     if (a)
         atomic_add(&a->uses[use], n);
 }
+/* A request of a block device is done: n bytes. a may be NULL. */
+void account_io(struct account *a, bool write, u64 n);
 extern struct account account_root_memory;
 
 /* Kernel memory. a may be NULL: no account pays. 0 or -ENOMEM. */

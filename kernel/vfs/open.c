@@ -2,6 +2,7 @@
  *
  * open(2): finding or creating the name, checking rights, making the struct file.
  */
+#include "dev/block.h"
 #include "dev/chrdev.h"
 #include "lib/err.h"
 #include "lib/log.h"
@@ -150,14 +151,15 @@ static void open_fifo_close(struct inode *inode)
 }
 
 /* Also FIFOs, which obj owns. */
-static int open_special(struct file *f, struct inode *inode)
+static int open_special(struct file *f, struct inode *inode, unsigned o_flags)
 {
     const struct chrdev *dev;
 
     if (S_ISFIFO(inode->mode))
         return open_fifo(f, inode);
     if (S_ISBLK(inode->mode))
-        return -ENXIO;
+        return block_open_file(f, dev_major(inode->rdev), dev_minor(inode->rdev),
+                               (o_flags & (O_EXCL | O_CREAT)) == O_EXCL);
     dev = chrdev_find(dev_major(inode->rdev), dev_minor(inode->rdev));
     if (!dev)
         return -ENXIO;
@@ -165,10 +167,10 @@ static int open_special(struct file *f, struct inode *inode)
     return dev->open ? dev->open(f, dev_minor(inode->rdev)) : 0;
 }
 
-static int open_call(struct file *f, struct inode *inode)
+static int open_call(struct file *f, struct inode *inode, unsigned o_flags)
 {
     if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode) || S_ISFIFO(inode->mode))
-        return open_special(f, inode);
+        return open_special(f, inode, o_flags);
     return inode->ops->open ? inode->ops->open(inode, f) : 0;
 }
 
@@ -197,7 +199,7 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
         f->counts_reader = counts && !writes;
         if (f->counts_reader)
             atomic_inc(&inode->readers);
-        err = path_only ? 0 : open_call(f, inode);
+        err = path_only ? 0 : open_call(f, inode, o_flags);
     }
     if (err) {
         f->ops = &path_only_ops; /* never opened: nothing to release but what vfs took */

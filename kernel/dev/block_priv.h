@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of block devices share: block.c (devices, names, claims), block_queue.c (requests
+ * to commands and back), block_flush.c (durability), block_submit.c (users' calls), block_file.c
+ * (special files).
+ *
+ * Lock order: block_claim_lock (sleeping); block_list_lock; a disk's flush_lock; a queue's lock,
+ * under which the driver is called. The last three are spinlocks that no interrupt takes.
+ */
+#pragma once
+
+#include "dev/block_driver.h"
+#include "sched/mutex.h"
+#include "sched/timer.h"
+#include "sched/work.h"
+
+#define BLOCK_PARTITIONS 15 /* minors of a disk behind its own */
+#define BLOCK_DEPTH_MAX 1024
+
+/* Lock orders within RANK_DEV. */
+#define BLOCK_LIST_ORDER 12
+#define BLOCK_FLUSH_ORDER 11
+#define BLOCK_QUEUE_ORDER 10
+
+/* Where a request is: before its data, in it, behind it. */
+enum block_phase { BLOCK_PHASE_PRE, BLOCK_PHASE_DATA, BLOCK_PHASE_POST };
+
+/* Flushes of a disk: one is under way for `served`; what came since waits for the next one.
+ * f flush_lock */
+struct block_flusher {
+    struct spinlock lock;
+    struct block_request request;                 /* f  the one that goes to the device */
+    bool busy;                                    /* f */
+    struct block_request *served, **served_end;   /* f */
+    struct block_request *waiting, **waiting_end; /* f */
+};
+
+/* I immutable after create · a atomic · c block_claim_lock */
+struct block_disk {
+    struct block_device dev;            /* the whole */
+    const char *stem;                   /* I */
+    const struct block_ops *ops;        /* I */
+    struct device *parent;              /* I  until the removal */
+    void *driver;                       /* I */
+    u32 nr_queues, depth, command_size; /* I */
+    u64 time_out;                       /* I  ns */
+    struct block_queue *queues;         /* I */
+    bool read_only;                     /* I  the device itself */
+    char serial[32];                    /* a  bytes change once */
+    struct rwlock edge_lock;            /*    block_direct.c */
+    bool stopped;                       /* a  no command starts any more */
+    atomic_t requests;                  /* a  submitted, `done` not returned yet */
+    struct waitq idle;                  /*    requests is 0 */
+    struct block_flusher flusher;
+    struct timer late_timer;
+    struct work late_work;
+    bool late_armed;                              /* a */
+    struct block_device *parts[BLOCK_PARTITIONS]; /* c  by number less 1 */
+};
+
+/* block.c */
+extern struct mutex block_claim_lock;
+
+/* block_queue.c */
+void block_queue_init(struct block_queue *q, struct block_disk *disk, u32 index);
+int block_queue_alloc(struct block_queue *q) __must_check;
+void block_queue_free(struct block_queue *q);
+/* A chain of requests, ended by NULL, whose `at` and cursors are set: to the queue of this CPU. */
+void block_queue_add(struct block_disk *disk, struct block_request *first);
+/* Fails what waits. */
+void block_queue_stop(struct block_queue *q);
+void block_late_fire(struct timer *t);
+void block_late_run(struct work *w);
+
+/* block_flush.c */
+void block_flush_init(struct block_disk *disk);
+/* A checked request begins: true: its data is next, the caller puts it in a queue. */
+bool block_flush_first(struct block_disk *disk, struct block_request *r) __must_check;
+/* Its commands are through, r->error tells how: a flush follows, or `done`. */
+void block_request_over(struct block_disk *disk, struct block_request *r);
