@@ -13,6 +13,10 @@
 
 #define EFD_SEMAPHORE 1
 #define EVENTFD_MAX (U64_MAX - 1)
+/* Of RANK_SCHED. What waits for an eventfd may do more than set bits: a VM's interrupt controllers
+ * (order 100) and the counter are below its queue. */
+#define EVENTFD_ORDER_QUEUE 110
+#define EVENTFD_ORDER_COUNT 90
 
 struct eventfd {
     struct spinlock lock; /* RANK_SCHED: taken in interrupts */
@@ -23,8 +27,8 @@ struct eventfd {
 
 static const struct file_ops eventfd_ops;
 
-/* The count, or one of it; 0: nothing there. */
-static u64 eventfd_take(struct eventfd *e)
+/* The count, or one of it; 0: nothing there. Writers are to be told. */
+static u64 eventfd_take_untold(struct eventfd *e)
 {
     u64 flags, n;
 
@@ -32,6 +36,13 @@ static u64 eventfd_take(struct eventfd *e)
     n = e->semaphore ? e->count != 0 : e->count;
     WRITE_ONCE(e->count, e->count - n);
     spin_unlock_irqrestore(&e->lock, flags);
+    return n;
+}
+
+static u64 eventfd_take(struct eventfd *e)
+{
+    u64 n = eventfd_take_untold(e);
+
     if (n)
         obj_wake(&e->wait, POLLOUT | POLLWRNORM, ~0U);
     return n;
@@ -146,10 +157,10 @@ struct file *eventfd_create(u64 count, unsigned flags)
     e = kzalloc(sizeof(*e));
     if (!e)
         return ERR_PTR(-ENOMEM);
-    spinlock_init(&e->lock, RANK_SCHED, 90, "eventfd");
+    spinlock_init(&e->lock, RANK_SCHED, EVENTFD_ORDER_COUNT, "eventfd");
     e->count = count;
     e->semaphore = flags & EFD_SEMAPHORE;
-    waitq_init(&e->wait);
+    waitq_init_order(&e->wait, EVENTFD_ORDER_QUEUE);
     f = file_create(&eventfd_ops, O_RDWR | (flags & O_NONBLOCK), e);
     if (!f) {
         kfree(e);
@@ -170,6 +181,17 @@ int eventfd_consume(struct file *f, u64 *out)
     if (f->ops != &eventfd_ops)
         return -EINVAL;
     *out = eventfd_take(f->priv);
+    return *out ? 0 : -EAGAIN;
+}
+
+int eventfd_consume_alone(struct file *f, u64 *out)
+{
+    struct eventfd *e = f->priv;
+    const struct list_node *waiters = &e->wait.waiters;
+
+    if (waiters->next->next != waiters)
+        return -EBUSY;
+    *out = eventfd_take_untold(e);
     return *out ? 0 : -EAGAIN;
 }
 

@@ -2,12 +2,13 @@
  *
  * kvmbench [COUNT]: what leaving a guest costs, as "name ns cycles" lines: an exit that KVM
  * serves itself (cpuid, rdmsr), one that goes to user space and back (out, mmio), and a first
- * touch of guest memory. The same program on Linux and on Bothy.
+ * touch of guest memory, and an interrupt by irqfd. The same program on Linux and on Bothy.
  */
 #include "hvtest.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -18,6 +19,7 @@ GUEST(bench_out);
 GUEST(bench_mmio);
 GUEST(bench_msr);
 GUEST(bench_touch);
+GUEST(wait_irq);
 
 #define TOUCH_AT 0x40000000ull
 #define TOUCH_PAGES 4096u
@@ -83,6 +85,40 @@ static void bench_touch(void)
     munmap(mem, size);
 }
 
+/* A signalled eventfd is an MSI; the guest, in HLT, takes it and says so by a port. */
+static void bench_irqfd(unsigned count)
+{
+    struct {
+        struct kvm_irq_routing head;
+        struct kvm_irq_routing_entry e;
+    } routes = {.head.nr = 1,
+                .e = {.gsi = 24,
+                      .type = KVM_IRQ_ROUTING_MSI,
+                      .u.msi = {.address_lo = 0xfee00000, .data = 0x40}}};
+    struct kvm_irqfd f = {.fd = eventfd(0, 0), .gsi = 24};
+    struct tvm vm;
+    uint64_t one = 1, t0, c0, ns, cycles;
+    vm_make(&vm, VM_IRQCHIP);
+    vcpu_cpuid(&vm, 0);
+    LOAD(&vm, wait_irq);
+    vcpu_long(&vm, 0);
+    CHECK(ioctl(vm.fd, KVM_SET_GSI_ROUTING, &routes) == 0);
+    CHECK(ioctl(vm.fd, KVM_IRQFD, &f) == 0);
+    EXPECT_REPORT(&vm, 0, 0);
+    t0 = now_ns();
+    c0 = __builtin_ia32_rdtsc();
+    for (unsigned i = 1; i <= count; i++) {
+        CHECK_EQ(write((int)f.fd, &one, sizeof one), sizeof one);
+        CHECK_EQ(vcpu_report(&vm, 0), i & 0xff);
+    }
+    cycles = __builtin_ia32_rdtsc() - c0;
+    ns = now_ns() - t0;
+    printf("%-12s %8.1f ns %10.1f cycles\n", "irqfd_to_user", (double)ns / count,
+           (double)cycles / count);
+    vm_close(&vm);
+    close((int)f.fd);
+}
+
 int main(int argc, char **argv)
 {
     unsigned count = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
@@ -99,5 +135,6 @@ int main(int argc, char **argv)
     bench("out_to_user", guest_bench_out, guest_bench_out_end, count);
     bench("mmio_to_user", guest_bench_mmio, guest_bench_mmio_end, count);
     bench_touch();
+    bench_irqfd(count / 10 + 1);
     return 0;
 }

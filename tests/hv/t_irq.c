@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -250,6 +251,52 @@ TEST(irqfd_raises_its_gsi)
     EXPECT_REPORT(&vm, 0, 1);
     f.flags = KVM_IRQFD_FLAG_DEASSIGN;
     CHECK(ioctl(vm.fd, KVM_IRQFD, &f) == 0);
+}
+
+/* And a guest that is to have it soon has it at once: no other thread comes in between. */
+TEST(irqfd_has_raised_its_message_when_the_write_returns)
+{
+    struct tvm vm;
+    struct kvm_lapic_state lapic;
+    uint64_t one = 1;
+    uint32_t irr;
+    vm_make(&vm, VM_IRQCHIP);
+    vcpu_cpuid(&vm, 0);
+    LOAD(&vm, wait_irq);
+    vcpu_long(&vm, 0);
+    route_msi(&vm, 24);
+    struct kvm_irqfd f = {.fd = eventfd(0, EFD_NONBLOCK), .gsi = 24};
+    CHECK(ioctl(vm.fd, KVM_IRQFD, &f) == 0);
+    EXPECT_REPORT(&vm, 0, 0);
+    CHECK_EQ(write((int)f.fd, &one, 8), 8);
+    CHECK(ioctl(vm.vcpu[0], KVM_GET_LAPIC, &lapic) == 0);
+    memcpy(&irr, lapic.regs + 0x220, sizeof irr);
+    CHECK_EQ(irr & 1, 1);
+    CHECK(read((int)f.fd, &one, 8) < 0 && errno == EAGAIN);
+    EXPECT_REPORT(&vm, 0, 1);
+}
+
+/* One that sleeps until it can write goes on, too. */
+TEST(irqfd_takes_turns_with_others_who_wait_for_the_eventfd)
+{
+    struct tvm vm;
+    uint64_t most = UINT64_MAX - 1;
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+    int watcher = epoll_create1(0);
+    vm_make(&vm, VM_IRQCHIP);
+    vcpu_cpuid(&vm, 0);
+    LOAD(&vm, wait_irq);
+    vcpu_long(&vm, 0);
+    route_msi(&vm, 24);
+    struct kvm_irqfd f = {.fd = eventfd(0, 0), .gsi = 24};
+    CHECK(epoll_ctl(watcher, EPOLL_CTL_ADD, (int)f.fd, &ev) == 0);
+    CHECK(ioctl(vm.fd, KVM_IRQFD, &f) == 0);
+    EXPECT_REPORT(&vm, 0, 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        CHECK_EQ(write((int)f.fd, &most, 8), 8); /* the next has to wait for this one to be taken */
+        EXPECT_REPORT(&vm, 0, i);
+    }
+    CHECK_EQ(epoll_wait(watcher, &ev, 1, 5000), 1);
 }
 
 TEST(end_of_a_level_reaches_all_that_share_it)

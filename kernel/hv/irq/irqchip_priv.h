@@ -92,9 +92,6 @@ void irq_pin_ended_locked(struct irqchip *chip, enum irq_route_kind kind, u32 pi
 struct irq_watch *irq_watch_find_locked(struct irqchip *chip, u32 gsi);
 void irq_watch_add_locked(struct irqchip *chip, struct irq_watch *w);
 void irq_watch_remove_locked(struct irqchip *chip, struct irq_watch *w); /* its level falls */
-/* An edge (source IRQFD), or a level held until its end (RESAMPLE). irq-safe. */
-int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high);
-
 /* irq_route.c */
 struct irq_table *irq_table_default(void);
 /* Takes a copy in kernel memory, checks it. *out is the caller's. */

@@ -2,9 +2,10 @@
  *
  * KVM_IRQFD: a signalled eventfd is an interrupt, without a trip to the VMM.
  *
- * An irqfd's waiter is called under the eventfd's queue lock, which lies below the irqchip's, so it
- * only queues a job; the job drives the line. Each entry holds a reference of its eventfd until it
- * is taken off or the VM ends.
+ * An irqfd's waiter is called under the eventfd's queue lock, which lies above the irqchip's: it
+ * takes the count and drives the line, there and then. Where others wait for the same eventfd, and
+ * may have to be told that it can be written to again, a job does so. Each entry holds a reference
+ * of its eventfd until it is taken off or the VM ends.
  *
  * Irqfds that want to know the end of their level hang on the resampler of their GSI. When a guest
  * ends it, under chip->lock and with interrupts off, the line falls and a job is queued: signalling
@@ -65,26 +66,43 @@ int hv_eventfd_of(int fd, struct file **out)
 
 /* ------------------------------------------------------------- irqfd */
 
+/* An edge, or a level until its end. irq-safe. */
+static void irqfd_drive(struct irqfd *i)
+{
+    struct irqchip *chip = i->vm->irqchip;
+    u64 flags;
+
+    spin_lock_irqsave(&chip->lock, &flags);
+    if (i->ended) {
+        irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, i->gsi, true);
+    } else {
+        irqchip_set_pin_locked(chip, IRQ_SOURCE_IRQFD, i->gsi, true);
+        irqchip_set_pin_locked(chip, IRQ_SOURCE_IRQFD, i->gsi, false);
+    }
+    spin_unlock_irqrestore(&chip->lock, flags);
+}
+
 static void irqfd_run(struct work *w)
 {
     struct irqfd *i = container_of(w, struct irqfd, work);
     u64 n;
 
-    if (eventfd_consume(i->file, &n))
-        return;
-    if (i->ended) {
-        irqchip_drive(i->vm, IRQ_SOURCE_RESAMPLE, i->gsi, true);
-        return;
-    }
-    irqchip_drive(i->vm, IRQ_SOURCE_IRQFD, i->gsi, true);
-    irqchip_drive(i->vm, IRQ_SOURCE_IRQFD, i->gsi, false);
+    if (eventfd_consume(i->file, &n) == 0)
+        irqfd_drive(i);
 }
 
 static bool irqfd_wake(struct waiter *w, u32 events)
 {
     struct irqfd *i = container_of(w, struct irqfd, waiter);
+    u64 n;
+    int err;
 
-    if (!events || (events & POLLIN))
+    if (events && !(events & POLLIN))
+        return false;
+    err = eventfd_consume_alone(i->file, &n);
+    if (!err)
+        irqfd_drive(i);
+    else if (err == -EBUSY)
         work_queue(workq_system, &i->work);
     return false;
 }

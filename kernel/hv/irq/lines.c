@@ -51,21 +51,16 @@ int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi
     return sum;
 }
 
-int irqchip_drive(struct vm *vm, enum irq_source source, u32 gsi, bool high)
+int irqchip_set_line(struct vm *vm, u32 gsi, bool high)
 {
     struct irqchip *chip = vm->irqchip;
     u64 flags;
     int n;
 
     spin_lock_irqsave(&chip->lock, &flags);
-    n = irqchip_set_pin_locked(chip, source, gsi, high);
+    n = irqchip_set_pin_locked(chip, IRQ_SOURCE_USER, gsi, high);
     spin_unlock_irqrestore(&chip->lock, flags);
     return n;
-}
-
-int irqchip_set_line(struct vm *vm, u32 gsi, bool high)
-{
-    return irqchip_drive(vm, IRQ_SOURCE_USER, gsi, high);
 }
 
 /* ------------------------------------------------------------- the end of a level */
