@@ -53,6 +53,8 @@ CGROUP_SHOW(cgroupfs_memory_swap_current_show);
 CGROUP_SHOW(cgroupfs_memory_swap_max_show);
 CGROUP_STORE(cgroupfs_memory_swap_max_store);
 /* cgroupfs_cpuset.c */
+/* "0-2,5": a bit each. Empty: 0. -EINVAL: no list, or a processor that is not there. */
+int cpuset_parse(const char *s, u64 *mask);
 CGROUP_SHOW(cgroupfs_cpus_show);
 CGROUP_STORE(cgroupfs_cpus_store);
 CGROUP_SHOW(cgroupfs_cpus_effective_show);

@@ -12,8 +12,7 @@ static const char *cpuset_number(const char *s, u64 *out)
     return parse_u64_prefix(s, 10, out, &s) || *out >= cpu_count() ? NULL : s;
 }
 
-/* "0-2,5": a bit each. Empty: 0. -EINVAL: no list, or a processor that is not there. */
-static int cpuset_parse(const char *s, u64 *mask)
+int cpuset_parse(const char *s, u64 *mask)
 {
     u64 first, last;
 
