@@ -14,11 +14,12 @@
  */
 #include "arch/x86/regs.h"
 #include "debug/debug.h"
+#include "dev/device.h"
 #include "dev/irq.h"
 #include "dev/serial.h"
 #include "lib/atomic.h"
 #include "lib/errno.h"
-#include "lib/list.h"
+#include "lib/format.h"
 #include "lib/log.h"
 #include "lib/ring.h"
 #include "mm/slab.h"
@@ -35,6 +36,7 @@ enum { DATA = 0, IER = 1, IIR = 2, FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, 
 #define RING_SIZE 4096
 #define IRQ_ROUNDS 256
 #define COM1 0x3f8
+#define SERIAL_MINOR 64
 
 struct ns16550 {
     struct serial_port port;
@@ -45,6 +47,7 @@ struct ns16550 {
     bool sending;         /* IER_EMPTY is on */
     u16 io;               /* I */
     u8 isa;               /* I */
+    char name[8];         /* I */
 };
 
 static struct ns16550 *ns16550_of(struct serial_port *port)
@@ -215,29 +218,50 @@ static void ns16550_setup(u16 io)
     outb(io + MCR, 0x0b); /* DTR, RTS, OUT2: the interrupt line */
 }
 
-static struct ns16550 ns16550_ports[] = {
-    {.port = {.name = "ttyS0", .minor = 64}, .io = COM1, .isa = 4},
-    {.port = {.name = "ttyS1", .minor = 65}, .io = 0x2f8, .isa = 3},
-    {.port = {.name = "ttyS2", .minor = 66}, .io = 0x3e8, .isa = 4},
-    {.port = {.name = "ttyS3", .minor = 67}, .io = 0x2e8, .isa = 3},
-};
-
-static void ns16550_probe(void)
+static void ns16550_fill(struct ns16550 *uart, const struct device *dev)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(ns16550_ports); i++) {
-        struct ns16550 *uart = &ns16550_ports[i];
+    int id = platform_id(dev);
 
-        if (!ns16550_present(uart->io))
-            continue;
-        ns16550_setup(uart->io);
-        spinlock_init(&uart->lock, RANK_DEV, 1, "ns16550");
-        uart->port.write = ns16550_write;
-        uart->port.room = ns16550_room;
-        uart->port.queued = ns16550_queued;
-        uart->port.discard = ns16550_discard;
-        uart->port.hold = ns16550_hold;
-        uart->port.start = ns16550_start;
-        serial_register(&uart->port);
-    }
+    uart->io = (u16)device_resource(dev, RES_IO, 0)->start;
+    uart->isa = (u8)device_resource(dev, RES_IRQ, 0)->start;
+    spinlock_init(&uart->lock, RANK_DEV, 1, "ns16550");
+    snprintf(uart->name, sizeof(uart->name), "ttyS%d", id);
+    uart->port = (struct serial_port){
+        .name = uart->name,
+        .minor = SERIAL_MINOR + (u32)id,
+        .write = ns16550_write,
+        .room = ns16550_room,
+        .queued = ns16550_queued,
+        .discard = ns16550_discard,
+        .hold = ns16550_hold,
+        .start = ns16550_start,
+    };
 }
-INIT_HOOK(ns16550_probe, INIT_DRIVER);
+
+static int ns16550_probe(struct device *dev, const struct device_id *id)
+{
+    const struct resource *io = device_resource(dev, RES_IO, 0);
+    struct ns16550 *uart;
+
+    if (!io || !device_resource(dev, RES_IRQ, 0) || !ns16550_present((u16)io->start))
+        return -ENODEV;
+    uart = kzalloc(sizeof(*uart));
+    if (!uart)
+        return -ENOMEM;
+    ns16550_fill(uart, dev);
+    ns16550_setup(uart->io);
+    dev->driver_data = uart;
+    serial_register(&uart->port);
+    return 0;
+}
+
+/* No remove: the console stays. */
+static const struct device_id ns16550_ids[] = {PLATFORM_NAME("serial8250")};
+DRIVER(ns16550)
+= {
+    .name = "serial8250",
+    .bus = &platform_bus,
+    DRIVER_IDS(ns16550_ids),
+    .flags = DRIVER_EARLY,
+    .probe = ns16550_probe,
+};

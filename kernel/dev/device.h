@@ -135,7 +135,8 @@ struct driver {
      * Never waits for another device (device_wait): that one's probe may wait for this thread. */
     int (*probe)(struct device *dev, const struct device_id *id);
     /* The device's children are unregistered and its gate is shut by then. Context: may sleep;
-     * dev->lock held. Cannot fail. */
+     * dev->lock held. Cannot fail. NULL: the driver cannot leave: device_unbind is refused, and its
+     * device is never unregistered. */
     void (*remove)(struct device *dev);
 };
 #define DRIVER(id) TABLE_ENTRY(struct driver, drivers, #id)
@@ -213,8 +214,8 @@ struct device *device_next(u64 serial);
 const struct driver *device_driver(struct device *dev);
 bool device_is_bound(struct device *dev);
 
-/* Takes the driver off dev / asks the drivers again, at once, in this thread: 0 or -ENODEV, or the
- * probe's error. Context: may sleep. */
+/* Takes the driver off dev (-EBUSY: it cannot leave) / asks the drivers again, at once, in this
+ * thread: 0 or -ENODEV, or the probe's error. Context: may sleep. */
 int device_unbind(struct device *dev) __must_check;
 int device_bind(struct device *dev);
 
@@ -249,3 +250,5 @@ extern const struct bus platform_bus;
  * 0 or -errno of device_register, -ENOMEM. */
 int platform_add(const char *name, int id, const struct resource *resources,
                  unsigned nr_resources) __must_check;
+/* The id that it was added with. */
+int platform_id(const struct device *dev);

@@ -13,6 +13,7 @@
 struct platform_device {
     struct device dev;
     char kind[PLATFORM_NAME_MAX]; /* what drivers match */
+    int id;
     struct resource resources[];
 };
 
@@ -53,6 +54,7 @@ int platform_add(const char *name, int id, const struct resource *resources, uns
         return -ENOMEM;
     device_init(&p->dev, &platform_bus, NULL, platform_release);
     strlcpy(p->kind, name, sizeof(p->kind));
+    p->id = id;
     if (id < 0)
         strlcpy(p->dev.name, name, sizeof(p->dev.name));
     else
@@ -65,4 +67,9 @@ int platform_add(const char *name, int id, const struct resource *resources, uns
     if (err)
         device_put(&p->dev);
     return err;
+}
+
+int platform_id(const struct device *dev)
+{
+    return platform_of(dev)->id;
 }

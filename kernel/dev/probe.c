@@ -123,6 +123,7 @@ void probe_remove_driver(struct device *dev)
 {
     if (!dev->driver)
         return;
+    ASSERT(dev->driver->remove);
     device_unregister_children(dev);
     device_gate_shut(dev);
     dev->driver->remove(dev);
@@ -139,8 +140,9 @@ int device_unbind(struct device *dev)
     int err;
 
     mutex_lock(&dev->lock);
-    err = dev->driver ? 0 : -ENODEV;
-    probe_remove_driver(dev);
+    err = !dev->driver ? -ENODEV : !dev->driver->remove ? -EBUSY : 0;
+    if (!err)
+        probe_remove_driver(dev);
     mutex_unlock(&dev->lock);
     return err;
 }
