@@ -43,7 +43,7 @@ static void last_words_are_read(int type)
     int s[2];
 
     become_dweller();
-    dwell("unix_first", true);
+    dwell("sock_first", true);
     for (int i = 0; i < ROUNDS; i++) {
         *begun = false;
         EXPECT(socketpair(AF_UNIX, type, 0, s) == 0);
@@ -54,7 +54,7 @@ static void last_words_are_read(int type)
         expect_success(pid);
         close(s[0]);
     }
-    dwell("unix_first", false);
+    dwell("sock_first", false);
 }
 
 TEST(a_socket_is_not_at_its_end_before_its_last_bytes_are_read)
