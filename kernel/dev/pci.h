@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * PCI: the bus, its devices, and what their drivers ask of it. Functions are found through the MCFG
- * table's memory-mapped configuration space (ECAM), else through ports 0xcf8 and 0xcfc; a machine
- * that has neither has no PCI. They are found in a thread, so PID 1 does not wait for them.
+ * PCI: the bus, its devices, and what their drivers ask of it. Functions are reached through ports
+ * 0xcf8 and 0xcfc, and beyond their first 256 bytes, or where there are no ports, through the MCFG
+ * table's memory-mapped configuration space (ECAM); a machine that has neither has no PCI. They are
+ * found in a thread, so PID 1 does not wait for them.
  *
  * A driver's probe: pci_enable, pci_map_bar, dma_set_mask, pci_irq_setup, pci_irq_request for each
  * interrupt, pci_set_master last. Its remove the other way round: quiet the device,

@@ -99,8 +99,11 @@ static volatile u8 *pci_ecam_at(void *arg, bdf_t bdf, unsigned reg)
 
 static u32 pci_ecam_read(void *arg, bdf_t bdf, unsigned reg, unsigned width)
 {
-    const volatile u8 *at = pci_ecam_at(arg, bdf, reg);
+    const volatile u8 *at;
 
+    if (((struct pci_host *)arg)->ports && reg < PCI_CONFIG_SIZE)
+        return pci_port_read(arg, bdf, reg, width);
+    at = pci_ecam_at(arg, bdf, reg);
     if (!at)
         return ~0U;
     return width == 1 ? *at : width == 2 ? *(const volatile u16 *)at : *(const volatile u32 *)at;
@@ -108,8 +111,13 @@ static u32 pci_ecam_read(void *arg, bdf_t bdf, unsigned reg, unsigned width)
 
 static void pci_ecam_write(void *arg, bdf_t bdf, unsigned reg, unsigned width, u32 value)
 {
-    volatile u8 *at = pci_ecam_at(arg, bdf, reg);
+    volatile u8 *at;
 
+    if (((struct pci_host *)arg)->ports && reg < PCI_CONFIG_SIZE) {
+        pci_port_write(arg, bdf, reg, width, value);
+        return;
+    }
+    at = pci_ecam_at(arg, bdf, reg);
     if (!at)
         return;
     if (width == 1)
@@ -231,7 +239,10 @@ static int pci_host_probe(struct device *dev, const struct device_id *id)
     if (err)
         log_warn("pci: the scan ended early: error %d", -err);
     pci_places_assign(host);
-    log_info("pci: %u functions, by %s", host->nr_found, host->ecam ? "ECAM" : "ports");
+    log_info("pci: %u functions, by %s", host->nr_found,
+             !host->ecam    ? "ports"
+             : !host->ports ? "ECAM"
+                            : "ports and ECAM");
     pci_register_all(host);
     host->nr_found = 0;
     return 0;
@@ -266,7 +277,7 @@ static void pci_host_release(struct device *dev)
     kfree(container_of(dev, struct pci_host, dev));
 }
 
-static void pci_host_add(u16 segment, u8 first, u8 last, u64 ecam)
+static void pci_host_add(u16 segment, u8 first, u8 last, u64 ecam, bool ports)
 {
     struct pci_host *host = kzalloc(sizeof(*host));
 
@@ -278,6 +289,7 @@ static void pci_host_add(u16 segment, u8 first, u8 last, u64 ecam)
     snprintf(host->dev.name, sizeof(host->dev.name), "pci%04x:%02x", segment, first);
     host->segment = segment;
     host->ecam = ecam;
+    host->ports = ports;
     host->config = (struct pci_config){
         .ops = ecam ? &pci_ecam_ops : &pci_port_ops,
         .arg = host,
@@ -298,7 +310,7 @@ static bool pci_mcfg_usable(const struct mcfg_entry *e)
            end <= 1UL << 52 && !hpa_is_ram(HPA(e->base)) && !hpa_is_ram(HPA(end - 1));
 }
 
-static unsigned pci_add_mcfg(void)
+static unsigned pci_add_mcfg(bool ports)
 {
     const u8 *table = acpi_table("MCFG");
     struct mcfg_entry e;
@@ -312,7 +324,7 @@ static unsigned pci_add_mcfg(void)
         memcpy(&e, table + at, sizeof(e));
         if (!pci_mcfg_usable(&e))
             continue;
-        pci_host_add(e.segment, e.first, e.last, e.base);
+        pci_host_add(e.segment, e.first, e.last, e.base, ports && e.segment == 0);
         n++;
     }
     return n;
@@ -334,7 +346,9 @@ static bool pci_ports_there(void)
 
 static void pci_start(void)
 {
-    if (!pci_add_mcfg() && pci_ports_there())
-        pci_host_add(0, 0, 0xff, 0);
+    bool ports = pci_ports_there();
+
+    if (!pci_add_mcfg(ports) && ports)
+        pci_host_add(0, 0, 0xff, 0, true);
 }
 INIT_HOOK(pci_start, INIT_DRIVER);

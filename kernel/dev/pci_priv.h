@@ -9,13 +9,14 @@
 #include "dev/pci.h"
 #include "sync/spinlock.h"
 
-/* One root: a segment's buses, reached by ECAM or, the only one, by ports.
+/* One root: a segment's buses, reached by ECAM or ports, or both.
  * I immutable · p pci_port_lock · a atomic · s the scan's thread */
 struct pci_host {
     struct device dev;         /* "pci0000:00", the root of its devices */
     struct pci_config config;  /* I */
     u16 segment;               /* I */
-    u64 ecam;                  /* I  physical address of bus 0; 0: ports */
+    u64 ecam;                  /* I  physical address of bus 0; 0: there is none */
+    bool ports;                /* I  reach its first 256 bytes */
     volatile u8 *buses[256];   /* a  mapped registers of a bus, when first used */
     struct pci_device **found; /* s  in the order of the scan */
     unsigned nr_found;         /* s */
