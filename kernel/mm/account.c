@@ -27,6 +27,10 @@ void account_init(struct account *a, struct account *parent, void *owner)
     a->low = a->min = 0;
     for (unsigned i = 0; i < ACCOUNT_USES; i++)
         atomic_set(&a->uses[i], 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(a->io); i++) {
+        atomic_set(&a->io[i].bytes, 0);
+        atomic_set(&a->io[i].requests, 0);
+    }
     a->owner = owner;
     atomic_set(&a->used, 0);
     atomic_set(&a->peak, 0);
