@@ -48,7 +48,7 @@ def test_medium_in_a_bios_machine_within_15_seconds():
 
 
 def test_medium_as_a_disk():
-    demonstration("--disk")
+    demonstration("--hd")
 
 
 def test_medium_in_a_uefi_machine():
@@ -56,7 +56,7 @@ def test_medium_in_a_uefi_machine():
 
 
 def test_medium_as_a_disk_in_a_uefi_machine():
-    demonstration("--uefi", "--disk")
+    demonstration("--uefi", "--hd")
 
 
 def test_kernel_and_initrd_without_a_loader():
