@@ -315,6 +315,8 @@ static int vblk_disk(struct vblk *v)
 {
     struct virtio_device *vdev = v->vdev;
     struct block_disk_config config = {.stem = "vd",
+                                       .family = "virtblk",
+                                       .rank = vdev->rank,
                                        .major = MAJOR_VIRTBLK,
                                        .ops = &vblk_ops,
                                        .sectors = virtio_config64(vdev, CONFIG_CAPACITY),

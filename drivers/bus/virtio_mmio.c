@@ -197,14 +197,18 @@ static void virtio_mmio_release(struct device *dev)
 /* 0, or -ENODEV: no device of version 2 is there. */
 static int virtio_mmio_identify(struct virtio_mmio *v)
 {
+    static u32 ranks[64]; /* at boot alone, one after the other */
+
     if (io_read32(&v->regs, REG_MAGIC) != VIRTIO_MMIO_MAGIC)
         return -ENODEV;
     v->vdev.id = io_read32(&v->regs, REG_DEVICE);
     v->vdev.vendor = io_read32(&v->regs, REG_VENDOR);
     if (!v->vdev.id) /* a place without a device (4.2.2.2) */
         return -ENODEV;
-    if (io_read32(&v->regs, REG_VERSION) == 2)
+    if (io_read32(&v->regs, REG_VERSION) == 2) {
+        v->vdev.rank = v->vdev.id < ARRAY_SIZE(ranks) ? ranks[v->vdev.id]++ : 0;
         return 0;
+    }
     log_warn("virtio: the device at %lx speaks the legacy protocol only", v->regs.phys);
     return -ENODEV;
 }

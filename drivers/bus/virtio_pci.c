@@ -305,6 +305,30 @@ static u32 virtio_pci_id(const struct pci_device *pci)
     return pci->sub_device;
 }
 
+static bool virtio_pci_is(const struct pci_device *pci)
+{
+    return pci->vendor == VIRTIO_VENDOR && pci->device >= VIRTIO_DEVICE_FIRST &&
+           pci->device <= VIRTIO_DEVICE_LAST;
+}
+
+/* How many of its kind were found before it: the scan registers them in order. */
+static u32 virtio_pci_rank(const struct pci_device *pci)
+{
+    struct device *d;
+    u64 serial = 0;
+    u32 rank = 0;
+
+    while ((d = device_next(serial))) {
+        serial = d->serial;
+        rank += d->bus == &pci_bus && serial < pci->dev.serial && virtio_pci_is(pci_device_of(d)) &&
+                virtio_pci_id(pci_device_of(d)) == virtio_pci_id(pci);
+        device_put(d);
+        if (serial >= pci->dev.serial)
+            break;
+    }
+    return rank;
+}
+
 static int virtio_pci_start(struct virtio_pci *v)
 {
     int err = pci_enable(v->pci);
@@ -317,6 +341,7 @@ static int virtio_pci_start(struct virtio_pci *v)
         return err;
     v->vdev.id = virtio_pci_id(v->pci);
     v->vdev.vendor = v->pci->sub_vendor;
+    v->vdev.rank = virtio_pci_rank(v->pci);
     pci_set_master(v->pci, true);
     return virtio_device_register(&v->vdev);
 }
@@ -327,7 +352,7 @@ static int virtio_pci_probe(struct device *dev, const struct device_id *id)
     struct virtio_pci *v;
     int err;
 
-    if (pci->device < VIRTIO_DEVICE_FIRST || pci->device > VIRTIO_DEVICE_LAST)
+    if (!virtio_pci_is(pci))
         return -ENODEV;
     v = kzalloc(sizeof(*v));
     if (!v)

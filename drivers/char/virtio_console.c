@@ -76,16 +76,16 @@ struct vport *vport_find(u32 minor)
     return found;
 }
 
-/* The lowest number that no console has. */
+/* Its place's number, or the lowest that no console has. */
 static int vconsole_list(struct vconsole *c)
 {
     struct vconsole *other;
-    u32 used = 0;
+    u32 used = 0, rank = MIN(c->vdev->rank, VCONSOLES_MAX - 1U);
 
     mutex_lock(&vconsole_list_lock);
     list_for_each (other, &vconsoles, node)
         used |= 1U << other->index;
-    c->index = (u32)__builtin_ctz(~used);
+    c->index = used >> rank & 1 ? (u32)__builtin_ctz(~used) : rank;
     if (c->index < VCONSOLES_MAX)
         list_add_tail(&vconsoles, &c->node);
     mutex_unlock(&vconsole_list_lock);

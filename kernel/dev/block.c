@@ -6,6 +6,7 @@
 #include "dev/block.h"
 
 #include "dev/block_priv.h"
+#include "dev/device.h"
 #include "dev/node.h"
 #include "lib/errno.h"
 #include "lib/format.h"
@@ -45,14 +46,16 @@ static struct block_stem *block_stem_locked(const char *stem)
     return NULL;
 }
 
-/* The lowest number that is free; -ENOSPC. */
-static int block_number_take(const char *stem)
+/* The wanted number, or the lowest that is free; -ENOSPC. */
+static int block_number_take(const char *stem, u32 wanted)
 {
     struct block_stem *s;
     int found = -ENOSPC;
 
     spin_lock(&block_list_lock);
     s = block_stem_locked(stem);
+    if (s && wanted < DISKS_MAX && !(s->used[wanted / 64] >> (wanted % 64) & 1))
+        found = (int)wanted;
     for (int i = 0; s && i < DISKS_MAX && found < 0; i++)
         if (!(s->used[i / 64] >> (i % 64) & 1))
             found = i;
@@ -161,6 +164,23 @@ void block_for_each(bool (*fn)(struct block_device *dev, void *arg), void *arg)
         }
 }
 
+struct device *block_parent(struct block_device *dev)
+{
+    struct device *parent;
+
+    spin_lock(&block_list_lock);
+    parent = dev->disk->parent;
+    if (parent)
+        device_get(parent);
+    spin_unlock(&block_list_lock);
+    return parent;
+}
+
+const char *block_family(const struct block_device *dev)
+{
+    return dev->disk->family;
+}
+
 void block_figures(struct block_device *dev, struct block_figures *out)
 {
     struct block_disk *disk = dev->disk;
@@ -244,6 +264,7 @@ static void block_disk_init(struct block_disk *disk, const struct block_disk_con
     struct block_device *dev = &disk->dev;
 
     disk->stem = config->stem;
+    disk->family = config->family;
     disk->ops = config->ops;
     disk->parent = config->parent;
     disk->driver = config->driver;
@@ -278,7 +299,7 @@ int block_disk_create(const struct block_disk_config *config, struct block_disk 
     ASSERT(block_limits_sound(&config->limits));
     if (!disk)
         return -ENOMEM;
-    number = block_number_take(config->stem);
+    number = block_number_take(config->stem, config->rank);
     if (number < 0) {
         kfree(disk);
         return number;
@@ -403,7 +424,9 @@ void block_disk_remove(struct block_disk *disk)
         block_partition_drop_locked(disk, i);
     mutex_unlock(&block_claim_lock);
     block_unpublish(&disk->dev);
+    spin_lock(&block_list_lock);
     disk->parent = NULL;
+    spin_unlock(&block_list_lock);
     block_put(&disk->dev);
 }
 

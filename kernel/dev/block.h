@@ -46,6 +46,7 @@ struct account;
 struct block_device;
 struct block_request;
 struct dev_node;
+struct device;
 struct page;
 
 #define SECTOR_SHIFT 9
@@ -141,6 +142,10 @@ void block_put(struct block_device *dev);
 /* All, in the order of their coming, each while it is referenced; false from fn ends it. May
  * sleep. */
 void block_for_each(bool (*fn)(struct block_device *dev, void *arg), void *arg);
+/* The device of which the disk is the function: a reference, or NULL when it is gone. */
+struct device *block_parent(struct block_device *dev);
+/* As /proc/devices names its major. */
+const char *block_family(const struct block_device *dev);
 void block_figures(struct block_device *dev, struct block_figures *out);
 
 /* For one user alone (a mounted file system, O_EXCL): 0; -EBUSY: another has it, or the whole that

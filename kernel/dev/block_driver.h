@@ -76,8 +76,10 @@ struct block_queue {
 };
 
 struct block_disk_config {
-    const char *stem; /* of the name: "vd", to which a letter comes */
-    u32 major;        /* whole devices have each 16th minor */
+    const char *stem;   /* of the name: "vd", to which a letter comes */
+    u32 rank;           /* which of its kind it is, by place: its letter, if that is free */
+    const char *family; /* as /proc/devices names the major: "virtblk" */
+    u32 major;          /* whole devices have each 16th minor */
     const struct block_ops *ops;
     struct block_limits limits;
     u64 sectors;

@@ -38,9 +38,10 @@ struct block_flusher {
 /* I immutable after create · a atomic · c block_claim_lock */
 struct block_disk {
     struct block_device dev;            /* the whole */
+    const char *family;                 /* I */
     const char *stem;                   /* I */
     const struct block_ops *ops;        /* I */
-    struct device *parent;              /* I  until the removal */
+    struct device *parent;              /* block_list_lock  NULL after the removal */
     void *driver;                       /* I */
     u32 nr_queues, depth, command_size; /* I */
     u64 time_out;                       /* I  ns */

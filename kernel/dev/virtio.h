@@ -138,13 +138,14 @@ struct virtio_device {
     const struct virtio_transport_ops *ops; /* I */
     u32 id, vendor;                         /* I */
     u32 config_size;                        /* I  bytes */
-    u64 offered, features;                  /* p  by the device; agreed upon */
-    const struct virtio_events *events;     /* p */
-    struct virtio_queue **queues;           /* p */
-    unsigned nr_queues;                     /* p */
-    struct virtio_irq *irqs;                /* p  nr_irqs of them */
-    unsigned nr_irqs;                       /* p */
-    bool line;                              /* I  ops->interrupt tells why */
+    u32 rank; /* I  among those of its id, by their place: probes run in any order, names do not */
+    u64 offered, features;              /* p  by the device; agreed upon */
+    const struct virtio_events *events; /* p */
+    struct virtio_queue **queues;       /* p */
+    unsigned nr_queues;                 /* p */
+    struct virtio_irq *irqs;            /* p  nr_irqs of them */
+    unsigned nr_irqs;                   /* p */
+    bool line;                          /* p  ops->interrupt tells why: by irq_setup */
     struct mutex event_lock;
     struct work event_work;
     u32 pending;     /* a  VIRTIO_EVENT_* */
@@ -161,7 +162,7 @@ extern const struct bus virtio_bus;
 
 /* ---- for transports ---- */
 
-/* Initialises what the bus has in it; the transport then sets id, vendor, config_size, line. parent
+/* Initialises what the bus has in it; the transport then sets id, vendor, config_size, rank. parent
  * does the DMA. */
 void virtio_device_init(struct virtio_device *dev, const struct virtio_transport_ops *ops,
                         struct device *parent, void (*release)(struct device *dev));

@@ -5,7 +5,6 @@
  */
 #include "dev/block.h"
 #include "dev/chrdev.h"
-#include "lib/string.h"
 #include "vfs/pseudo.h"
 
 /* Linux Documentation/admin-guide/devices.txt. */
@@ -18,7 +17,7 @@ static const struct {
 static bool devices_block(struct block_device *dev, void *arg)
 {
     if (dev->minor == 0)
-        seq_printf(arg, "%3u %.*sblk\n", dev->major, (int)strlen(dev->name) - 1, dev->name);
+        seq_printf(arg, "%3u %s\n", dev->major, block_family(dev));
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "mm/account.h"
 #include "mm/page.h"
 #include "mm/slab.h"
+#include "obj/file.h"
 #include "sched/mutex.h"
 #include "sched/timer.h"
 
@@ -145,6 +146,7 @@ static struct ram *ram_make(const struct block_limits *limits, u64 time_out)
                                               .write_cache = true};
     struct ram *ram = kzalloc(sizeof(*ram));
     struct block_disk_config config = {.stem = "ram",
+                                       .family = "ramdisk",
                                        .major = 1000,
                                        .ops = &ram_ops,
                                        .limits = limits ? *limits : plain,
@@ -582,6 +584,35 @@ DISK_TEST(block_partition_is_a_device_over_the_whole, NULL, 0)
     block_release(ram->dev, ram);
     block_put(part);
     EXPECT(block_partition_remove(ram->disk, 1) == 0);
+    return wrong;
+}
+
+DISK_TEST(block_special_file_knows_its_end_and_its_blocks, NULL, 0)
+{
+    static const struct file_ops none = {.name = "none"};
+    struct file *f = file_create(&none, O_RDWR | O_DIRECT, NULL), *other;
+    const char *wrong = NULL;
+    char byte = 0;
+
+    EXPECT(f && block_open_file(f, ram->dev->major, ram->dev->minor, true) == 0);
+    other = file_create(&none, O_RDONLY, NULL);
+    if (!other || block_open_file(other, ram->dev->major, ram->dev->minor, true) != -EBUSY)
+        wrong = "a device that is claimed is not claimed twice";
+    if (file_write_kernel(f, &byte, 1, 0) != -EINVAL ||
+        file_read_kernel(f, &byte, 1, 512) != -EINVAL)
+        wrong = "O_DIRECT is for whole blocks";
+    if (file_read_kernel(f, &byte, 1, RAM_SECTORS * SECTOR_SIZE) != 0)
+        wrong = "behind its end nothing is read";
+    if (file_write_kernel(f, &byte, 1, RAM_SECTORS * SECTOR_SIZE) != -ENOSPC)
+        wrong = "behind its end nothing is written";
+    if (f->ops->seek(f, 0, 2) != (loff_t)(RAM_SECTORS * SECTOR_SIZE) ||
+        f->ops->seek(f, 1, 1) != -EINVAL)
+        wrong = "its end is the last position";
+    if (ram->n)
+        wrong = "none of this asks the device";
+    file_put(f);
+    if (other)
+        file_put(other);
     return wrong;
 }
 

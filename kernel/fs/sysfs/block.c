@@ -11,12 +11,21 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "sched/timer.h"
+#include "fs/sysfs/view.h"
 #include "vfs/pseudo.h"
 
 #define DT_DIR 4
 #define DT_REG 8
+#define DT_LNK 10
 
-enum sysblock_kind { SYSBLOCK_TOP, SYSBLOCK_CLASS, SYSBLOCK_DEVICE, SYSBLOCK_QUEUE, SYSBLOCK_FILE };
+enum sysblock_kind {
+    SYSBLOCK_TOP,
+    SYSBLOCK_CLASS,
+    SYSBLOCK_DEVICE,
+    SYSBLOCK_QUEUE,
+    SYSBLOCK_FILE,
+    SYSBLOCK_LINK, /* "device" */
+};
 
 struct sysblock_attr {
     const char *name;
@@ -161,10 +170,29 @@ static void sysblock_destroy(struct pseudo_node *node)
     kfree(n);
 }
 
+/* "../../devices/...": from /sys/block/NAME. */
+static ssize_t sysblock_readlink(struct pseudo_node *node, char *buf, size_t n)
+{
+    static const char up[] = "../../";
+    const struct sysblock_node *at = node->priv;
+    struct device *parent = block_parent(at->dev);
+    int len;
+
+    if (!parent)
+        return -ENOENT;
+    strlcpy(buf, up, n);
+    len = n > sizeof(up) ? view_path(parent, buf + sizeof(up) - 1, n - (sizeof(up) - 1))
+                         : -ENAMETOOLONG;
+    device_put(parent);
+    return len < 0 ? len : len + (int)sizeof(up) - 1;
+}
+
 static struct pseudo_node *sysblock_lookup(struct pseudo_node *node, const char *name, size_t len);
 static int sysblock_list(struct pseudo_node *node, struct dir_context *ctx);
 
 static const struct pseudo_ops sysblock_file_ops = {.show = sysblock_show,
+                                                    .destroy = sysblock_destroy};
+static const struct pseudo_ops sysblock_link_ops = {.readlink = sysblock_readlink,
                                                     .destroy = sysblock_destroy};
 static const struct pseudo_ops sysblock_dir_ops = {
     .lookup = sysblock_lookup, .list = sysblock_list, .destroy = sysblock_destroy};
@@ -178,8 +206,11 @@ static struct pseudo_node *sysblock_make(const char *name, enum sysblock_kind ki
 
     if (n) {
         *n = (struct sysblock_node){kind, dev, attr};
-        node = attr ? pseudo_create(NULL, name, S_IFREG | 0444, &sysblock_file_ops, n)
-                    : pseudo_create(NULL, name, S_IFDIR | 0755, &sysblock_dir_ops, n);
+        if (kind == SYSBLOCK_LINK)
+            node = pseudo_create(NULL, name, S_IFLNK | 0777, &sysblock_link_ops, n);
+        else
+            node = attr ? pseudo_create(NULL, name, S_IFREG | 0444, &sysblock_file_ops, n)
+                        : pseudo_create(NULL, name, S_IFDIR | 0755, &sysblock_dir_ops, n);
     }
     if (!node) {
         kfree(n);
@@ -189,6 +220,13 @@ static struct pseudo_node *sysblock_make(const char *name, enum sysblock_kind ki
     node->revalidate = true; /* the device may go */
     return node;
 }
+
+/* What else a whole disk's directory has. */
+static const struct {
+    const char *name;
+    enum sysblock_kind kind;
+    unsigned type;
+} sysblock_below[] = {{"queue", SYSBLOCK_QUEUE, DT_DIR}, {"device", SYSBLOCK_LINK, DT_LNK}};
 
 struct sysblock_search {
     const char *name; /* or NULL: the nth */
@@ -250,50 +288,58 @@ static struct pseudo_node *sysblock_lookup(struct pseudo_node *node, const char 
         }
     if (n->kind == SYSBLOCK_QUEUE)
         return NULL;
-    if (n->kind == SYSBLOCK_DEVICE && n->dev->whole == n->dev && str_is("queue", name, len)) {
-        block_get(n->dev);
-        return sysblock_make("queue", SYSBLOCK_QUEUE, n->dev, NULL);
-    }
+    if (n->kind == SYSBLOCK_DEVICE && n->dev->whole == n->dev)
+        for (u32 i = 0; i < ARRAY_SIZE(sysblock_below); i++)
+            if (str_is(sysblock_below[i].name, name, len)) {
+                block_get(n->dev);
+                return sysblock_make(sysblock_below[i].name, sysblock_below[i].kind, n->dev, NULL);
+            }
     s.whole = n->dev;
     s.parts = n->kind == SYSBLOCK_CLASS;
     dev = sysblock_find(s);
     return dev ? sysblock_make(dev->name, SYSBLOCK_DEVICE, dev, NULL) : NULL;
 }
 
+/* The i-th entry, attributes first, then what is below, then devices. Its name in buf, its type;
+ * 0: there is none. */
+static unsigned sysblock_entry(const struct sysblock_node *n, u64 i, char *buf, size_t size)
+{
+    bool whole = n->kind == SYSBLOCK_DEVICE && n->dev->whole == n->dev;
+    const struct sysblock_attr *attr;
+    struct block_device *dev;
+    u64 fixed = 0;
+
+    for (; (attr = sysblock_attr(n, fixed)); fixed++)
+        if (fixed == i) {
+            strlcpy(buf, attr->name, size);
+            return DT_REG;
+        }
+    i -= fixed;
+    if (whole && i < ARRAY_SIZE(sysblock_below)) {
+        strlcpy(buf, sysblock_below[i].name, size);
+        return sysblock_below[i].type;
+    }
+    if (n->kind == SYSBLOCK_QUEUE)
+        return 0;
+    i -= whole ? ARRAY_SIZE(sysblock_below) : 0;
+    dev = sysblock_find(
+        (struct sysblock_search){.nth = i, .whole = n->dev, .parts = n->kind == SYSBLOCK_CLASS});
+    if (!dev)
+        return 0;
+    strlcpy(buf, dev->name, size);
+    block_put(dev);
+    return DT_DIR;
+}
+
 static int sysblock_list(struct pseudo_node *node, struct dir_context *ctx)
 {
-    const struct sysblock_node *n = node->priv;
-    bool whole = n->kind == SYSBLOCK_DEVICE && n->dev->whole == n->dev;
+    char name[32];
+    unsigned type;
 
-    for (;; ctx->pos++) {
-        u64 i = (u64)ctx->pos, fixed = 0;
-        const struct sysblock_attr *attr = sysblock_attr(n, i);
-        struct block_device *dev;
-        bool more;
-
-        while (sysblock_attr(n, fixed))
-            fixed++;
-        if (attr) {
-            if (!ctx->emit(ctx, attr->name, strlen(attr->name), i + 1, DT_REG))
-                return 0;
-            continue;
-        }
-        if (whole && i == fixed) {
-            if (!ctx->emit(ctx, "queue", 5, i + 1, DT_DIR))
-                return 0;
-            continue;
-        }
-        if (n->kind == SYSBLOCK_QUEUE)
+    for (; (type = sysblock_entry(node->priv, (u64)ctx->pos, name, sizeof(name))); ctx->pos++)
+        if (!ctx->emit(ctx, name, strlen(name), (u64)ctx->pos + 1, type))
             return 0;
-        dev = sysblock_find((struct sysblock_search){
-            .nth = i - fixed - whole, .whole = n->dev, .parts = n->kind == SYSBLOCK_CLASS});
-        if (!dev)
-            return 0;
-        more = ctx->emit(ctx, dev->name, strlen(dev->name), i + 1, DT_DIR);
-        block_put(dev);
-        if (!more)
-            return 0;
-    }
+    return 0;
 }
 
 static struct sysblock_node sysblock_top = {SYSBLOCK_TOP, NULL, NULL};
