@@ -56,7 +56,7 @@ multiboot2_header_end:
 
 .section .boot.text, "ax"
 .code32
-.globl entry_multiboot2, entry_pvh
+.globl entry_multiboot2
 entry_pvh:
     cld
     cli
@@ -177,7 +177,7 @@ boot_entry_tsc:
 
 .section .bss.page, "aw", @nobits
 .balign 4096
-.globl boot_pml4, boot_pdpt, boot_pd
+.globl boot_pml4, boot_pdpt
 boot_pml4:
     .skip 4096
 boot_pdpt:
@@ -188,7 +188,7 @@ boot_pd_image:
     .skip 4096
 boot_pd:
     .skip 4 * 4096
-.globl boot_stack, boot_stack_top
+.globl boot_stack_top
 boot_stack:
     .skip 16384
 boot_stack_top:

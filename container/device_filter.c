@@ -194,7 +194,7 @@ int device_filter_create(const struct ebpf_insn *insns, u32 len, struct device_f
     return 0;
 }
 
-void device_filter_get(struct device_filter *f)
+static void device_filter_get(struct device_filter *f)
 {
     refcount_get(&f->ref);
 }
@@ -255,7 +255,7 @@ static bool run_test(unsigned op, u64 a, u64 b)
     }
 }
 
-bool device_filter_allows(const struct device_filter *f, const struct device_access *ctx)
+static bool device_filter_allows(const struct device_filter *f, const struct device_access *ctx)
 {
     u64 r[REGS] = {0};
 

@@ -28,9 +28,7 @@ struct device_filter {
 /* Checks and copies a program: one reference. -EINVAL: not one of the kind above, -ENOMEM. */
 int device_filter_create(const struct ebpf_insn *insns, u32 len,
                          struct device_filter **out) __must_check;
-void device_filter_get(struct device_filter *f);
 void device_filter_put(struct device_filter *f);
-bool device_filter_allows(const struct device_filter *f, const struct device_access *a);
 
 #define CGROUP_FILTERS_MAX 64
 /* What a group has attached; immutable, replaced whole. */

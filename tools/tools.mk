@@ -76,7 +76,8 @@ $(CHECKED)/alone-clang/userland/%.ok: userland/% $(CHECK_RULES)
 $(CHECKED)/alone-clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
 	@$(call check_pass,$(CLANG_KERNEL) -include $<,-x c /dev/null)
 
-.PHONY: abi-report check check-all check-abi check-format check-layers check-gcc check-clang check-headers check-static
+.PHONY: abi-report check check-all check-abi check-format check-layers check-gcc check-clang check-headers check-static \
+        check-exports
 abi-report:
 	@tools/abi-report
 
@@ -84,7 +85,7 @@ check:
 	@$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) check-all
 	@echo 'check: all clean'
 
-check-all: check-abi check-format check-layers check-gcc check-clang check-headers check-static
+check-all: check-abi check-format check-layers check-exports check-gcc check-clang check-headers check-static
 
 check-abi:
 	@tools/abi-report --check
@@ -94,6 +95,9 @@ check-format:
 
 check-layers: $(KERNEL_OBJ) $(USER_PROGS)
 	@tools/check-layers $(OUT)/obj $(OUT)/uobj
+
+check-exports: $(KERNEL_OBJ) $(USER_PROGS)
+	@tools/check-exports $(OUT)/obj $(OUT)/uobj
 
 # gcc's pass over the sources is the build.
 check-gcc: $(KERNEL_OBJ) $(USER_PROGS)

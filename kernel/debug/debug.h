@@ -36,8 +36,6 @@ bool log_read(u64 *seq, struct log_record *out);
 u64 log_end(void);
 /* Records up to that level go to the console as they come. */
 void log_set_console_level(enum log_level level);
-/* Also hands console lines to fn (a framebuffer); before PID 1, or NULL. */
-void log_set_console_sink(void (*fn)(const char *text, size_t n));
 
 /* True once a panic has begun: the other CPUs are to stop, locks are not to be trusted. */
 bool debug_panicking(void);
@@ -55,5 +53,3 @@ void backtrace_print(emit_fn emit, u64 rip, u64 rbp);
 /* Runs one line: a command of table console_cmds. Its status, 127: unknown. line is cut up.
  * Context: a thread (commands may sleep), or the panic shell. */
 int console_run(char *line, emit_fn emit);
-/* Runs the self-tests whose name starts with prefix; prints each and the totals; the failures. */
-unsigned selftest_run(const char *prefix, bool timed, emit_fn emit);

@@ -32,7 +32,6 @@ static u64 log_next;    /* a  number of the next record */
 static u64 log_shown;   /* the printer's: next record for the console */
 static u8 log_printing; /* a  someone is the printer */
 static u8 log_console_level = LOG_INFO;
-static void (*log_sink)(const char *text, size_t n);
 
 static u64 log_time(void)
 {
@@ -109,8 +108,6 @@ bool log_read(u64 *seq, struct log_record *out)
 static void log_put(const char *text, size_t n)
 {
     debug_port_write(text, n);
-    if (log_sink)
-        log_sink(text, n);
 }
 
 static void log_show(const struct log_record *rec)
@@ -172,11 +169,6 @@ bool log_allowed(u64 *state)
 void log_set_console_level(enum log_level level)
 {
     WRITE_ONCE(log_console_level, level);
-}
-
-void log_set_console_sink(void (*fn)(const char *text, size_t n))
-{
-    WRITE_ONCE(log_sink, fn);
 }
 
 void log_emit_raw(const char *fmt, ...)

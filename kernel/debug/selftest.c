@@ -31,7 +31,8 @@ static bool selftest_one(const struct selftest *t, emit_fn emit)
     return !selftest_why[0];
 }
 
-unsigned selftest_run(const char *prefix, bool timed, emit_fn emit)
+/* Runs the self-tests whose name starts with prefix; prints each and the totals; the failures. */
+static unsigned selftest_run(const char *prefix, bool timed, emit_fn emit)
 {
     const struct selftest *t;
     unsigned passed = 0, failed = 0;

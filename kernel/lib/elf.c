@@ -16,7 +16,6 @@ enum {
     ELF_PT_INTERP = 3,
     ELF_PT_NOTE = 4,
     ELF_PT_GNU_STACK = 0x6474e551,
-    ELF_NOTE_PHYS32_ENTRY = 18,
 };
 
 struct elf_header {
@@ -31,10 +30,6 @@ struct elf_header {
 struct elf_phdr {
     u32 type, flags;
     u64 offset, vaddr, paddr, filesz, memsz, align;
-};
-
-struct elf_note {
-    u32 namesz, descsz, type;
 };
 
 static_assert(sizeof(struct elf_header) == 64, "ELF64 header");
@@ -222,35 +217,4 @@ int elf_parse(const void *head, size_t head_size, u64 file_size, struct elf_imag
     if (off + size > head_size)
         return -E2BIG;
     return elf_parse_table(head, head_size, (const u8 *)head + off, file_size, image);
-}
-
-int elf_find_pvh_entry(const void *notes, size_t size, u64 *entry)
-{
-    const u8 *p = notes;
-
-    while (size >= sizeof(struct elf_note)) {
-        struct elf_note note;
-
-        memcpy(&note, p, sizeof(note));
-        u64 name = ALIGN_UP((u64)note.namesz, 4), desc = ALIGN_UP((u64)note.descsz, 4);
-        u64 room = size - sizeof(note);
-
-        if (name > room || note.descsz > room - name)
-            return -ENOENT;
-        const u8 *data = p + sizeof(note) + name;
-
-        if (note.type == ELF_NOTE_PHYS32_ENTRY && note.namesz == 4 &&
-            !memcmp(p + sizeof(note), "Xen", 4) && note.descsz >= 4) {
-            u64 v = 0;
-
-            memcpy(&v, data, MIN(note.descsz, 8u));
-            *entry = v;
-            return 0;
-        }
-        u64 step = sizeof(note) + name + MIN(desc, room - name);
-
-        p += step;
-        size -= step;
-    }
-    return -ENOENT;
 }

@@ -61,9 +61,3 @@ int elf_find_table(const void *head, size_t head_size, u64 file_size, u64 *off, 
 /* The same as elf_parse, with what was read from there. */
 int elf_parse_table(const void *head, size_t head_size, const void *table, u64 file_size,
                     struct elf_image *image);
-
-/*
- * Finds the PVH entry point (XEN_ELFNOTE_PHYS32_ENTRY) in the contents of the note segment.
- * Returns 0 or -ENOENT.
- */
-int elf_find_pvh_entry(const void *notes, size_t size, u64 *entry);

@@ -251,14 +251,6 @@ void rb_erase(struct rb_root *root, struct rb_node *node)
         rb_erase_fixup(root, child, parent);
 }
 
-void rb_replace(struct rb_root *root, struct rb_node *old, struct rb_node *new)
-{
-    rb_take_place(root, old, new);
-    if (root->first == old)
-        root->first = new;
-    rb_augment_up(root, new);
-}
-
 struct rb_node *rb_last(const struct rb_root *root)
 {
     struct rb_node *node = root->node;

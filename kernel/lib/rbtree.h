@@ -75,9 +75,6 @@ void rb_insert(struct rb_root *root, struct rb_node *node, rb_less_fn less);
 /* `node` must be in the tree; afterwards its memory is the caller's again, its fields undefined. */
 void rb_erase(struct rb_root *root, struct rb_node *node);
 
-/* Puts `new` where `old` is; they must order alike. */
-void rb_replace(struct rb_root *root, struct rb_node *old, struct rb_node *new);
-
 /* Recomputes the augmented values from `node` up to the root. */
 void rb_augment_up(struct rb_root *root, struct rb_node *node);
 

@@ -34,8 +34,10 @@
 extern char __kernel_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[];
 extern char __ro_after_init_end[], __kernel_end[];
 
-struct mm_range mm_ram[RANGES_MAX], mm_free[RANGES_MAX];
-unsigned mm_ram_count, mm_free_count;
+static struct mm_range mm_ram[RANGES_MAX];
+static unsigned mm_ram_count;
+struct mm_range mm_free[RANGES_MAX];
+unsigned mm_free_count;
 bool mm_page_alloc_ready;
 unsigned mm_leaf_level_max = 1;
 

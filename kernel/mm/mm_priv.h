@@ -66,8 +66,8 @@ void buddy_add_total(u64 pages);
 struct mm_range {
     u64 start, end;
 };
-extern struct mm_range mm_ram[], mm_free[];
-extern unsigned mm_ram_count, mm_free_count;
+extern struct mm_range mm_free[];
+extern unsigned mm_free_count;
 /* Adds page numbers [start, end) to mm_free. False: there are too many ranges. section_lock. */
 bool mm_free_insert(u64 start, u64 end);
 /* page.c: gives this CPU's cached pages back to the buddy lists. irq-safe. */

@@ -26,7 +26,8 @@ static void epoll_put(struct epoll *ep)
         kfree(ep);
 }
 
-bool epoll_make_ready(struct epoll_item *item)
+/* Puts the item on the ready list; true when it was not there. */
+static bool epoll_make_ready(struct epoll_item *item)
 {
     struct epoll *ep = item->ep;
     bool fresh;

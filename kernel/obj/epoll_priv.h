@@ -75,8 +75,6 @@ static inline bool epoll_is(const struct file *f)
     return f->ops == &epoll_ops;
 }
 
-/* Puts the item on the ready list; true when it was not there. */
-bool epoll_make_ready(struct epoll_item *item);
 /* epoll_wait.c */
 u32 epoll_poll(struct file *f, struct poll_table *pt);
 /* epoll_nest.c: may ep, which is locked, watch target, an epoll, or a file while others watch ep?

@@ -50,7 +50,7 @@ struct pipe *pipe_alloc(void)
     return p;
 }
 
-void pipe_get(struct pipe *p)
+static void pipe_get(struct pipe *p)
 {
     refcount_get(&p->ref);
 }

@@ -20,7 +20,6 @@ int pipe_set_size(struct file *f, u64 size, bool privileged);
 
 /* A FIFO's pipe, kept by its inode while anyone has it open; reference 1. NULL: no memory. */
 struct pipe *pipe_alloc(void) __must_check;
-void pipe_get(struct pipe *p);
 bool pipe_get_unless_gone(struct pipe *p) __must_check;
 void pipe_put(struct pipe *p);
 bool pipe_unshared(struct pipe *p); /* the caller's is the only reference */

@@ -322,7 +322,7 @@ static u32 fd_find_free(struct fd_table *t, u32 from)
     return ALIGN_DOWN(from, (u32)FD_CHUNK) + (u32)__builtin_ctzll(bits);
 }
 
-int fd_alloc_in(struct fd_table *t, u32 from, u64 limit, bool cloexec)
+static int fd_alloc_in(struct fd_table *t, u32 from, u64 limit, bool cloexec)
 {
     struct fd_chunk *c = NULL;
     u32 fd = FD_TABLE_MAX;

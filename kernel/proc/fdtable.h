@@ -75,7 +75,6 @@ struct file *fd_file(int fd);
 
 /* The lowest free number >= from below limit, taken but empty: -EMFILE, -ENOMEM. */
 int fd_alloc(u32 from, bool cloexec);
-int fd_alloc_in(struct fd_table *t, u32 from, u64 limit, bool cloexec);
 void fd_cancel(int fd);                  /* gives a number from fd_alloc back */
 void fd_install(int fd, struct file *f); /* takes f */
 /* fd_alloc and fd_install in one; takes f in every case. */

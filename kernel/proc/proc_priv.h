@@ -22,7 +22,6 @@ void process_link_session_locked(struct process *p, struct pid *session);
 /* signal_action.c: handlers that processes share (CLONE_SIGHAND without CLONE_THREAD). from's
  * become p's, which is new, too: 0 or -ENOMEM. */
 int sighand_share(struct process *from, struct process *p) __must_check;
-void sighand_put(struct sighand *h);
 void sighand_leave(struct process *p); /* which has ended */
 bool sighand_is_shared(const struct process *p);
 /* The action to take for sig, which SA_RESETHAND resets. REQUIRES(siglock) */

@@ -461,16 +461,6 @@ int signal_dequeue_locked(struct task *t, sigset_t set, struct siginfo *info)
     return sig;
 }
 
-int signal_dequeue(struct task *t, sigset_t set, struct siginfo *info)
-{
-    u64 flags;
-
-    spin_lock_irqsave(&t->process->siglock, &flags);
-    int sig = signal_dequeue_locked(t, set, info);
-    spin_unlock_irqrestore(&t->process->siglock, flags);
-    return sig;
-}
-
 static int signal_wait_poll(struct task *t, sigset_t set, sigset_t waiting, struct siginfo *info)
 {
     u64 flags;

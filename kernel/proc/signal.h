@@ -224,9 +224,8 @@ void signal_temp_mask(sigset_t mask);
 void signal_restore_mask(void);
 int signal_action(int sig, const struct sigaction *new_action, struct sigaction *old);
 int signal_altstack(const struct sigstack *new_stack, struct sigstack *old, u64 sp);
-/* Takes the next signal of set off the queues; 0 none, else its number and *info. */
-int signal_dequeue(struct task *t, sigset_t set, struct siginfo *info);
-/* REQUIRES(siglock) */
+/* Takes the next signal of set off the queues; 0 none, else its number and *info.
+ * REQUIRES(siglock) */
 int signal_dequeue_locked(struct task *t, sigset_t set, struct siginfo *info);
 /* sigtimedwait: the number, -EAGAIN on time-out, -EINTR. deadline 0: none; block false: only look.
  */

@@ -46,7 +46,7 @@ int sighand_share(struct process *from, struct process *p)
     return 0;
 }
 
-void sighand_put(struct sighand *h)
+static void sighand_put(struct sighand *h)
 {
     if (refcount_put(&h->ref))
         kfree(h);

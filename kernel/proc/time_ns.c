@@ -25,7 +25,8 @@ static bool time_ns_shift_ok(s64 shift)
     return now >= 0 && now / (s64)NSEC_PER_SEC <= SECONDS_MAX;
 }
 
-int time_ns_shift(struct time_ns *ns, s64 monotonic, s64 boottime)
+/* -EACCES: a process is in it; -ERANGE: a clock would be below 0 or beyond what is told. */
+static int time_ns_shift(struct time_ns *ns, s64 monotonic, s64 boottime)
 {
     int err = 0;
 

@@ -22,8 +22,6 @@ struct time_ns {
 
 /* From now on the shifts stand. */
 void time_ns_enter(struct time_ns *ns);
-/* -EACCES: a process is in it; -ERANGE: a clock would be below 0 or beyond what is told. */
-int time_ns_shift(struct time_ns *ns, s64 monotonic, s64 boottime) __must_check;
 /* "monotonic SECONDS NANOSECONDS\nboottime ..." changed by text, as /proc/<pid>/timens_offsets has
  * it; -EINVAL as well. */
 int time_ns_write(struct time_ns *ns, const char *text) __must_check;

@@ -389,7 +389,7 @@ void up_memory_short(void)
 }
 
 /* From the timer interrupt. */
-void sched_tick(u64 now)
+static void sched_tick(u64 now)
 {
     struct rq *rq = rq_this();
     struct thread *t = rq->curr;

@@ -188,11 +188,6 @@ static inline bool rwlock_read_try(struct rwlock *l)
     return false;
 }
 
-bool rwlock_read_trylock(struct rwlock *l)
-{
-    return rwlock_read_try(l);
-}
-
 /* It is the turn of the readers that wait. The lock is kept free for them: one that is woken comes
  * later than a writer that runs already, however often. The turn ends with the first that takes it.
  */

@@ -37,7 +37,6 @@ struct rwlock {
 };
 void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *name);
 void rwlock_read_lock(struct rwlock *l);
-bool rwlock_read_trylock(struct rwlock *l);
 void rwlock_read_unlock(struct rwlock *l);
 void rwlock_write_lock(struct rwlock *l);
 bool rwlock_write_trylock(struct rwlock *l);

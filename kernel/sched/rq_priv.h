@@ -2,7 +2,7 @@
  *
  * The run queue of one CPU and the groups' parts in it. Shared by the files of sched only.
  *
- * Lock order (RANK_SCHED): wait queues (WAITQ_ORDER and below), rq->lock, timers, group->pool_lock.
+ * Lock order (RANK_SCHED): wait queues (WAITQ_ORDER), rq->lock, timers, group->pool_lock.
  * Two run queue locks are never held at once.
  */
 #pragma once
@@ -140,7 +140,6 @@ void group_throttle(struct thread *t);
 u32 policy_weight(const struct thread *t);
 
 /* core.c */
-void sched_tick(u64 now);
 u64 sched_tick_next(void);
 /* What a thread runs first after its first switch. */
 void sched_finish_switch(struct arch_thread *prev);

@@ -266,16 +266,6 @@ struct thread *thread_create_user(const char *name, const struct trap_frame *fra
     return t;
 }
 
-int thread_make_user(struct thread *t)
-{
-    void *area = thread_fpu_alloc();
-
-    if (!area)
-        return -ENOMEM;
-    t->arch.xsave = area;
-    return 0;
-}
-
 void thread_start(struct thread *t)
 {
     DEBUG_ASSERT(t->state == THREAD_SLEEPING);

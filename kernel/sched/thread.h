@@ -196,9 +196,6 @@ u64 sched_switches(void); /* since the start */
 enum { SCHED_NORMAL = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
 int thread_set_policy(struct thread *t, int policy);
 u64 sched_nr_threads(void);
-/* Gives a kernel thread the FPU state it needs to enter user mode (the first process). 0 or
- * -ENOMEM. */
-int thread_make_user(struct thread *t) __must_check;
 
 /* Boot CPU: INIT_SCHED makes the boot context CPU 0's idle thread, so that `current` stands and
  * threads can be made and started; they run when init calls sched_idle. Other CPUs: from

@@ -147,6 +147,8 @@ struct pseudo_node *pseudo_create(struct pseudo_node *parent, const char *name, 
     return node;
 }
 
+static void pseudo_remove(struct pseudo_node *node);
+
 void pseudo_clear(struct pseudo_node *node)
 {
     struct pseudo_node *child;
@@ -164,7 +166,8 @@ void pseudo_clear(struct pseudo_node *node)
     }
 }
 
-void pseudo_remove(struct pseudo_node *node)
+/* With all below it. */
+static void pseudo_remove(struct pseudo_node *node)
 {
     pseudo_clear(node);
     mutex_lock(&pseudo_lock);

@@ -85,8 +85,7 @@ struct pseudo_file {
  * taken. parent NULL: a loose node, for computed directories and new roots. */
 struct pseudo_node *pseudo_create(struct pseudo_node *parent, const char *name, u32 mode,
                                   const struct pseudo_ops *ops, void *priv) __must_check;
-void pseudo_remove(struct pseudo_node *node); /* with all below it */
-void pseudo_clear(struct pseudo_node *node);  /* all below it */
+void pseudo_clear(struct pseudo_node *node); /* all below it */
 void pseudo_get(struct pseudo_node *node);
 /* What mode and owner allow: 0 or -EACCES. */
 int pseudo_may(struct pseudo_node *node, const struct cred *cred, int mask);
@@ -96,7 +95,6 @@ struct pseudo_node *pseudo_root(const char *tree);
 /* For fs types over such a tree (proc, sysfs, cgroup2): a super whose root is `root`. */
 int pseudo_super(const struct fs_type *type, struct pseudo_node *root, void *priv,
                  struct super **out) __must_check;
-struct pseudo_node *pseudo_of_inode(const struct inode *i);
 struct pseudo_node *pseudo_of_file(const struct file *f);
 /* Any file: is it one over a node with these ops? */
 bool pseudo_file_is(const struct file *f, const struct pseudo_ops *ops);

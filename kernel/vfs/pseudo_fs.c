@@ -19,7 +19,7 @@ static const struct file_ops pseudo_file_ops, pseudo_dir_ops;
 
 /* ------------------------------------------------------------- inodes */
 
-struct pseudo_node *pseudo_of_inode(const struct inode *i)
+static struct pseudo_node *pseudo_of_inode(const struct inode *i)
 {
     return i->priv;
 }

@@ -56,8 +56,6 @@ void mount_drop_on(struct dentry *point);
 /* A mount of a namespace stands on a name that may have gone meanwhile. Who takes a name away marks
  * it, then looks for mounts: one of the two sees the other. May sleep. */
 void mount_placed(struct dentry *point);
-/* Whether d, of its file system, lies in the part that m shows. Context: may sleep. */
-bool mount_shows(const struct mount *m, struct dentry *d);
 /* Of one that nothing refers to any more. May sleep. */
 void mount_destroy(struct mount *m);
 static inline void mount_get(struct mount *m)

@@ -71,9 +71,10 @@ static int walk_cross_mounts(struct walk *w)
     return 0;
 }
 
-/* Of a file system that is mounted in part, a directory may be moved out of that part while someone
- * stands in it: the way up would end at the file system's root, outside of what was mounted. */
-bool mount_shows(const struct mount *m, struct dentry *d)
+/* Whether d, of its file system, lies in the part that m shows: a directory may be moved out of
+ * that part while someone stands in it: the way up would end at the file system's root, outside of
+ * what was mounted. */
+static bool mount_shows(const struct mount *m, struct dentry *d)
 {
     return m->root == m->super->root || dentry_lies_below(d, m->root);
 }

@@ -279,7 +279,8 @@ int area_may_add(const struct aspace *as, u64 len, u32 flags, u8 prot)
                : 0;
 }
 
-int area_split(struct aspace *as, struct area *a, u64 addr, struct area **upper)
+/* Cuts at addr, strictly inside a; the new area is the upper part. */
+static int area_split(struct aspace *as, struct area *a, u64 addr, struct area **upper)
 {
     struct area *b = as->nr_areas < AREAS_MAX ? area_alloc() : NULL;
 

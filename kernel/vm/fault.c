@@ -43,7 +43,7 @@ struct fault {
     u64 index;
 };
 
-struct page *zero_page;
+static struct page *zero_page;
 COUNTER(faults);
 COUNTER(faults_huge);
 COUNTER(faults_cow);

@@ -80,7 +80,7 @@ static int fork_copy_stretch_locked(struct aspace *to, struct aspace *from, u64 
     return err;
 }
 
-int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a)
+static int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a)
 {
     u64 stop;
     int err = 0;

@@ -44,8 +44,6 @@ struct area *area_prev(const struct area *a);
 void area_insert(struct aspace *as, struct area *a);
 /* Out of the tree and its object's list; freed by aspace_write_unlock. */
 void area_remove(struct aspace *as, struct area *a);
-/* Cuts at addr, strictly inside a; the new area is the upper part. */
-int area_split(struct aspace *as, struct area *a, u64 addr, struct area **upper) __must_check;
 /* Cuts so that no area crosses start or end. */
 int area_split_range(struct aspace *as, u64 start, u64 end) __must_check;
 void area_resize(struct aspace *as, struct area *a, u64 start, u64 end);
@@ -120,9 +118,6 @@ void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a);
 /* Write-protects every mapping of the page; true when one was writable. */
 bool protect_object_page_locked(struct mem_object *obj, u64 index) REQUIRES(obj->lock);
 
-/* fork.c */
-int fork_copy_range(struct aspace *to, struct aspace *from, struct area *a);
-
 /* object.c */
 /* A page comes into the object, or leaves it with change -1. REQUIRES(obj->lock) */
 void object_count_page(const struct mem_object *obj, const struct page *page, s64 change);
@@ -149,8 +144,6 @@ void object_uncount_locked(struct mem_object *obj, u64 pages) REQUIRES(obj->lock
 /* 0, -EEXIST, -ENOSPC (the bound) or -ENOMEM; the cache takes the page's first reference, the
  * caller gets another. */
 int object_page_insert(struct mem_object *obj, struct page *page) __must_check;
-
-extern struct page *zero_page;
 
 /* Between two stretches of work that a program sizes. Context: no spinlock. */
 static inline void vm_pause(void)

@@ -153,21 +153,6 @@ TEST(elf_keeps_its_promises_on_damaged_headers)
     EXPECT(good > 100);
 }
 
-TEST(elf_finds_the_pvh_note)
-{
-    struct {
-        u32 n, d, t;
-        char name[4];
-        u32 desc;
-    } notes[2] = {{4, 4, 1, "GNU", 9}, {4, 4, 18, "Xen", 0x100020}};
-    u64 entry = 0;
-
-    EXPECT(!elf_find_pvh_entry(notes, sizeof(notes), &entry) && entry == 0x100020);
-    EXPECT(elf_find_pvh_entry(notes, sizeof(notes) - 1, &entry) == -ENOENT);
-    notes[0].n = ~0u;
-    EXPECT(elf_find_pvh_entry(notes, sizeof(notes), &entry) == -ENOENT);
-}
-
 static size_t images_cpio_add(char *at, const char *name, unsigned mode, const char *data)
 {
     size_t n = (size_t)sprintf(at, "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x",

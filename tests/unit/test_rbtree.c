@@ -86,22 +86,3 @@ TEST(rbtree_keeps_its_invariants_under_random_churn)
         EXPECT(item_count_in_order(&root) == count);
     }
 }
-
-TEST(rbtree_replace_keeps_order_and_augmentation)
-{
-    struct item a[5] = {0}, other = {0};
-    struct rb_root root = RB_ROOT_AUGMENTED(item_augment);
-
-    for (u64 i = 0; i < 5; i++) {
-        a[i].key = i;
-        a[i].weight = 10 + i;
-        rb_insert(&root, &a[i].node, item_less);
-    }
-    other.key = 0;
-    other.weight = 99;
-    rb_replace(&root, &a[0].node, &other.node);
-    EXPECT(rb_first(&root) == &other.node && item_max(root.node) == 99);
-    EXPECT(item_check(root.node, NULL) >= 0 && item_count_in_order(&root) == 5);
-    rb_clear(&a[0].node);
-    EXPECT(rb_is_clear(&a[0].node) && !rb_is_clear(&other.node));
-}

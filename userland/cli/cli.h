@@ -38,8 +38,6 @@ _Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 
 /* ---- talking to the engine (main.c) -----------------------------------------------------------
  */
 
-extern const char *cli_socket;
-
 /* Connects, or says why not and exits with 125 / 1. */
 void cli_connect(struct client *c);
 /* One whole call on a fresh connection: status; the answer in `out`, which may be NULL. */

@@ -40,7 +40,7 @@ static int key_order(const void *a, const void *b)
     return strcmp((*(const struct json *const *)a)->key, (*(const struct json *const *)b)->key);
 }
 
-const struct json **format_sorted(const struct json *j, size_t *n)
+static const struct json **format_sorted(const struct json *j, size_t *n)
 {
     const struct json **list = mem_alloc((json_count(j) + 1) * sizeof(*list));
 

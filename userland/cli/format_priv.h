@@ -21,7 +21,6 @@ struct format {
 
 _Noreturn void format_bad(const char *fmt, const char *what); /* one %s */
 _Noreturn void format_missing(const char *at, const char *key);
-const struct json **format_sorted(const struct json *j, size_t *n);
 
 const struct json *format_pipeline(struct format *f, const char *text);
 bool format_truth(const struct json *j);

@@ -14,7 +14,7 @@
 
 #define CLI_ANSWER_MAX (64u * 1024 * 1024)
 
-const char *cli_socket = "/run/docker.sock";
+static const char *cli_socket = "/run/docker.sock";
 
 void cli_connect(struct client *c)
 {

@@ -139,7 +139,8 @@ static int command_words(char **words, int count, int in, bool foreground)
     return command_program(words, in, foreground);
 }
 
-int command_run(const char *line, int in, bool foreground)
+/* Runs one console command: its status. */
+static int command_run(const char *line, int in, bool foreground)
 {
     static char *words[COMMAND_WORDS_MAX + 2];
     const char *why;

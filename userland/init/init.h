@@ -8,9 +8,6 @@
 /* ---- main.c -----------------------------------------------------------------------------------
  */
 
-/* The value of KEY=VALUE on the kernel's command line, or NULL. */
-const char *boot_option(const char *key);
-bool boot_flag(const char *key, bool otherwise);
 void init_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void init_power(int how); /* RB_POWER_OFF or RB_AUTOBOOT, after a sync */
 
@@ -35,8 +32,6 @@ void demonstration(void);
 /* ---- command.c --------------------------------------------------------------------------------
  */
 
-/* Runs one console command: its status. */
-int command_run(const char *line, int in, bool foreground);
 void commands_file(void); /* /boot/commands, framed */
 void frame_begin(int n);  /* what is printed from here on is one command's output */
 void frame_end(int n, int status);

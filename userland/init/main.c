@@ -58,7 +58,8 @@ static void boot_line_read(void)
             boot_line.data[i] = 0;
 }
 
-const char *boot_option(const char *key)
+/* The value of KEY=VALUE on the kernel's command line, or NULL. */
+static const char *boot_option(const char *key)
 {
     size_t n = strlen(key);
 
@@ -68,7 +69,7 @@ const char *boot_option(const char *key)
     return NULL;
 }
 
-bool boot_flag(const char *key, bool otherwise)
+static bool boot_flag(const char *key, bool otherwise)
 {
     const char *v = boot_option(key);
 

@@ -20,7 +20,8 @@ int bits_open(struct bits *b, const uint8_t *data, size_t len)
     return 0;
 }
 
-uint32_t bits_peek(const struct bits *b, unsigned n)
+/* n <= 32 */
+static uint32_t bits_peek(const struct bits *b, unsigned n)
 {
     int64_t from = b->pos - n;
     unsigned missing = 0;

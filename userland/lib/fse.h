@@ -19,7 +19,6 @@ struct bits {
 };
 
 int bits_open(struct bits *b, const uint8_t *data, size_t len);
-uint32_t bits_peek(const struct bits *b, unsigned n); /* n <= 32 */
 uint32_t bits_take(struct bits *b, unsigned n);
 
 struct fse_cell {

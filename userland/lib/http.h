@@ -110,7 +110,6 @@ struct http_conn {
 };
 
 struct http_conn *http_conn_new(int fd, const struct http_ops *ops); /* takes fd */
-void http_conn_close(struct http_conn *c);
 
 void http_reply(struct http_conn *c, int status, const char *type, const void *data, size_t len);
 void http_reply_head(struct http_conn *c, const char *extra); /* a bodiless 200 to HEAD */
@@ -119,7 +118,6 @@ void http_stream_data(struct http_conn *c, const void *data, size_t len);
 void http_stream_end(struct http_conn *c);
 /* Both directions become raw bytes: 101 when the client asked for an upgrade, else 200. */
 void http_hijack(struct http_conn *c, const char *type);
-void http_raw(struct http_conn *c, const void *data, size_t len);
 /* Both pieces in one go; either may be empty. */
 void http_raw_frame(struct http_conn *c, const void *head, size_t head_len, const void *data,
                     size_t len);

@@ -48,7 +48,7 @@ void http_turn(void)
     }
 }
 
-void http_conn_close(struct http_conn *c)
+static void http_conn_close(struct http_conn *c)
 {
     if (c->dead)
         return;
@@ -257,11 +257,6 @@ void http_raw_frame(struct http_conn *c, const void *head, size_t head_len, cons
     conn_send(c, head, head_len);
     conn_send(c, data, len);
     conn_flush(c);
-}
-
-void http_raw(struct http_conn *c, const void *data, size_t len)
-{
-    http_raw_frame(c, "", 0, data, len);
 }
 
 void http_raw_end(struct http_conn *c)

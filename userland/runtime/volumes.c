@@ -26,7 +26,8 @@
 #define VOLUME_LOCKS 16
 #define PROC_MAGIC 0x9fa0
 
-int mount_target_depth(const char *target)
+/* Whether two targets name one place, and which comes first: by depth. */
+static int mount_target_depth(const char *target)
 {
     int depth = 0;
 

@@ -7,5 +7,3 @@
 /* Mounts all of the room's, and hostname, hosts and resolv.conf of the directory `etc`, below the
  * current directory: the shallow ones first, so that none hides another. */
 void volumes_mount(struct child *ch, const char *etc);
-/* Whether two targets name one place, and which comes first: by depth. */
-int mount_target_depth(const char *target);

@@ -12,7 +12,8 @@
 
 #define PAGE 4096ull
 
-void load_open(struct load_file *f, const char *path)
+/* Opens a regular file; fatal() when it is not one. */
+static void load_open(struct load_file *f, const char *path)
 {
     struct stat st;
     f->path = path;
@@ -26,7 +27,7 @@ void load_open(struct load_file *f, const char *path)
     f->size = st.st_size;
 }
 
-void load_close(struct load_file *f)
+static void load_close(struct load_file *f)
 {
     close(f->fd);
     f->fd = -1;
@@ -83,13 +84,13 @@ void load_modules(struct vm *vm, struct vm_options *opt, uint64_t bottom, uint64
         top = load_module(vm, &opt->modules[i], bottom, top);
 }
 
-void load_cmdline(struct vm *vm, const struct vm_options *opt)
+static void load_cmdline(struct vm *vm, const struct vm_options *opt)
 {
     if (!mem_write(vm, BOOT_CMDLINE, opt->cmdline, strlen(opt->cmdline) + 1))
         fatal(EXIT_USAGE, "too little memory for the command line");
 }
 
-void load_gdt(struct vm *vm)
+static void load_gdt(struct vm *vm)
 {
     /* Selectors 0x10 code (64-bit; a 32-bit start loads its own) and 0x18 data. */
     static const uint64_t gdt[4] = {0, 0, 0x00af9b000000ffffull, 0x00cf93000000ffffull};

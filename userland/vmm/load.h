@@ -38,10 +38,6 @@ struct load_range {
 };
 #define LOAD_RANGES 4
 
-/* Opens a regular file; fatal() when it is not one. */
-void load_open(struct load_file *f, const char *path);
-void load_close(struct load_file *f);
-
 /* Reads exactly [offset, offset + len) of the file; fatal() when the file ends before. */
 void load_read(const struct load_file *f, uint64_t offset, void *to, uint64_t len);
 
@@ -52,8 +48,6 @@ void load_into(struct vm *vm, const struct load_file *f, uint64_t offset, uint64
 /* Loads every module below `top` and above `bottom`, from the top down, each on a page. */
 void load_modules(struct vm *vm, struct vm_options *opt, uint64_t bottom, uint64_t top);
 
-void load_cmdline(struct vm *vm, const struct vm_options *opt);
-void load_gdt(struct vm *vm);
 unsigned load_memmap(const struct vm *vm, struct load_range map[LOAD_RANGES]);
 
 /* The formats. Each gets the first page of the file (zero-filled if shorter). */

@@ -184,13 +184,6 @@ trap_paranoid:
     wrmsr
     jmp trap_exit_kernel
 
-/* void arch_enter_user(struct trap_frame *): the frame becomes the stack. */
-.globl arch_enter_user
-arch_enter_user:
-    cli
-    movq %rdi, %rsp
-    jmp trap_return
-
 /* IRET to user mode can fault on a bad frame; the frames are built from checked values only. */
 
 .macro STUB vector, has_error, target

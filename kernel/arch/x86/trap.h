@@ -59,7 +59,5 @@ enum trap_vector {
 void trap_init_cpu(void);
 /* Top of the stack for the next entry from user mode; with every thread switch. */
 void trap_set_stack(u64 stack_top);
-/* Leaves for user mode with all registers of *frame. */
-__noreturn void arch_enter_user(struct trap_frame *frame);
 /* What lies right behind thread_create_user: the new thread's first return. */
 void trap_return(void);

@@ -129,28 +129,30 @@ uaccess_string:
     EX 2b, 4b
     EX 5b, 4b
 
-/* int uaccess_load{32,64}(out, src), uaccess_store{32,64}(dst, v): 0 or -1 */
-.macro WORD_OPS bits, reg_a, reg_b
+/* int uaccess_load{32,64}(out, src): 0 or -1 */
+.macro LOAD_WORD bits, reg
 .globl uaccess_load\bits
 uaccess_load\bits:
     AC_ON
-1:  mov (%rsi), \reg_a
+1:  mov (%rsi), \reg
     AC_OFF
-    mov \reg_a, (%rdi)
+    mov \reg, (%rdi)
     xorl %eax, %eax
     ret
     EX 1b, uaccess_word_fault
-.globl uaccess_store\bits
-uaccess_store\bits:
+.endm
+LOAD_WORD 32, %eax
+LOAD_WORD 64, %rax
+
+/* int uaccess_store32(dst, v): 0 or -1 */
+.globl uaccess_store32
+uaccess_store32:
     AC_ON
-2:  mov \reg_b, (%rdi)
+1:  movl %esi, (%rdi)
     AC_OFF
     xorl %eax, %eax
     ret
-    EX 2b, uaccess_word_fault
-.endm
-WORD_OPS 32, %eax, %esi
-WORD_OPS 64, %rax, %rsi
+    EX 1b, uaccess_word_fault
 
 uaccess_word_fault:
     AC_OFF

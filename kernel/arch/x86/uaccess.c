@@ -19,7 +19,6 @@ s64 uaccess_string(char *dst, const char *src, u64 max);
 int uaccess_load32(u32 *out, const u32 *src);
 int uaccess_load64(u64 *out, const u64 *src);
 int uaccess_store32(u32 *dst, u32 v);
-int uaccess_store64(u64 *dst, u64 v);
 int uaccess_cas8(void *dst, void *old, u8 new);
 int uaccess_cas16(void *dst, void *old, u16 new);
 int uaccess_cas32(void *dst, void *old, u32 new);
@@ -107,11 +106,6 @@ int user_load64(u64 *out, const u64 __user *src)
 int user_store32(u32 __user *dst, u32 v)
 {
     return user_range_ok((u64)dst, 4) && !uaccess_store32((u32 *)(u64)dst, v) ? 0 : -EFAULT;
-}
-
-int user_store64(u64 __user *dst, u64 v)
-{
-    return user_range_ok((u64)dst, 8) && !uaccess_store64((u64 *)(u64)dst, v) ? 0 : -EFAULT;
 }
 
 int user_cas32(u32 __user *dst, u32 *old, u32 new)

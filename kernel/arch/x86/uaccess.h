@@ -45,7 +45,6 @@ ssize_t copy_string_in(char *dst, const char __user *src, size_t max) __must_che
 int user_load32(u32 *out, const u32 __user *src) __must_check;
 int user_store32(u32 __user *dst, u32 v) __must_check;
 int user_load64(u64 *out, const u64 __user *src) __must_check;
-int user_store64(u64 __user *dst, u64 v) __must_check;
 /* Compare and exchange; *old is updated to what was found. 0 also when it was not equal. */
 int user_cas32(u32 __user *dst, u32 *old, u32 new) __must_check;
 /* The same of 1, 2, 4 or 8 bytes at any alignment; *old is of that size. */

@@ -10,7 +10,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
-static const struct inode_ops overlay_other_iops;
+static const struct inode_ops overlay_file_iops, overlay_link_iops, overlay_other_iops;
 static const struct file_ops overlay_no_fops = {.name = "overlay"};
 
 static void overlay_init(void)
@@ -348,6 +348,6 @@ ssize_t overlay_listxattr(struct inode *i, char *buf, size_t n)
     return (ssize_t)kept;
 }
 
-const struct inode_ops overlay_file_iops = {OVERLAY_ATTR_OPS, .open = overlay_open};
-const struct inode_ops overlay_link_iops = {OVERLAY_ATTR_OPS, .readlink = overlay_readlink};
+static const struct inode_ops overlay_file_iops = {OVERLAY_ATTR_OPS, .open = overlay_open};
+static const struct inode_ops overlay_link_iops = {OVERLAY_ATTR_OPS, .readlink = overlay_readlink};
 static const struct inode_ops overlay_other_iops = {OVERLAY_ATTR_OPS};

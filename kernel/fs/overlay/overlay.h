@@ -108,7 +108,6 @@ ssize_t overlay_listxattr(struct inode *i, char *buf, size_t n);
     .getattr = overlay_getattr, .setattr = overlay_setattr, .getxattr = overlay_getxattr, \
     .setxattr = overlay_setxattr, .removexattr = overlay_removexattr,                     \
     .listxattr = overlay_listxattr
-extern const struct inode_ops overlay_file_iops, overlay_link_iops;
 
 /* --- lookup.c --- */
 bool overlay_is_whiteout(const struct dentry *d);
