@@ -77,7 +77,7 @@ $(CHECKED)/alone-clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
 	@$(call check_pass,$(CLANG_KERNEL) -include $<,-x c /dev/null)
 
 .PHONY: abi-report check check-all check-abi check-format check-layers check-gcc check-clang check-headers check-static \
-        check-exports
+        check-exports check-uapi check-sizes
 abi-report:
 	@tools/abi-report
 
@@ -85,7 +85,8 @@ check:
 	@$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) check-all
 	@echo 'check: all clean'
 
-check-all: check-abi check-format check-layers check-exports check-gcc check-clang check-headers check-static
+check-all: check-abi check-format check-layers check-exports check-gcc check-clang check-headers check-static check-uapi \
+           check-sizes
 
 check-abi:
 	@tools/abi-report --check
@@ -98,6 +99,12 @@ check-layers: $(KERNEL_OBJ) $(USER_PROGS)
 
 check-exports: $(KERNEL_OBJ) $(USER_PROGS)
 	@tools/check-exports $(OUT)/obj $(OUT)/uobj
+
+check-uapi: $(KERNEL_GEN)
+	@tools/check-uapi '$(KERNEL_CPPFLAGS) $(KERNEL_CFLAGS)' '$(USER_CPPFLAGS) $(USER_CFLAGS)'
+
+check-sizes:
+	@tools/check-sizes --summary
 
 # gcc's pass over the sources is the build.
 check-gcc: $(KERNEL_OBJ) $(USER_PROGS)

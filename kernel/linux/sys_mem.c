@@ -202,10 +202,10 @@ s64 sys_munlock(u64 addr, u64 len)
     return aspace_lock_range(aspace_current(), addr, len, false);
 }
 
+enum { MCL_CURRENT = 1, MCL_FUTURE = 2 };
+
 s64 sys_mlockall(u32 flags)
 {
-    enum { MCL_CURRENT = 1, MCL_FUTURE = 2 };
-
     if (!flags || flags & ~(u64)(MCL_CURRENT | MCL_FUTURE)) /* nor MCL_ONFAULT */
         return -EINVAL;
     return aspace_lock_all(aspace_current(), flags & MCL_CURRENT, flags & MCL_FUTURE);

@@ -65,7 +65,7 @@ TEST(exclusive_watches_take_few_flags)
 
 struct sleeper {
     pthread_t thread;
-    int ep, got, timeout;
+    int ep, got;
     pid_t tid; /* of the sleeper, once it is there */
 };
 
@@ -75,17 +75,17 @@ static void *sleeper_run(void *arg)
     struct epoll_event ev;
 
     __atomic_store_n(&s->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
-    s->got = epoll_wait(s->ep, &ev, 1, s->timeout);
+    s->got = epoll_wait(s->ep, &ev, 1, -1);
     return NULL;
 }
 
 /* Returns when the thread sleeps in epoll_wait. */
-static void sleeper_start(struct sleeper *s, int ep, int timeout)
+static void sleeper_start(struct sleeper *s, int ep)
 {
     char path[64], text[256], *state;
     int fd;
 
-    *s = (struct sleeper){.ep = ep, .timeout = timeout};
+    *s = (struct sleeper){.ep = ep};
     EXPECT(pthread_create(&s->thread, NULL, sleeper_run, s) == 0);
     while (!__atomic_load_n(&s->tid, __ATOMIC_ACQUIRE))
         sched_yield();
@@ -109,7 +109,7 @@ TEST(an_exclusive_event_goes_to_an_epoll_with_a_waiter)
         ep[i] = epoll_create1(0);
         EXPECT(watch(ep[i], e, EPOLLIN | EPOLLEXCLUSIVE) == 0);
     }
-    sleeper_start(&s, ep[2], 5000);
+    sleeper_start(&s, ep[2]);
     EXPECT(eventfd_write(e, 1) == 0);
     pthread_join(s.thread, NULL);
     EXPECT(s.got == 1);
@@ -126,7 +126,7 @@ TEST(an_exclusive_event_is_not_used_up_by_another_kind)
     for (int i = 0; i < 2; i++) {
         ep[i] = epoll_create1(0);
         EXPECT(watch(ep[i], s[0], EPOLLIN | EPOLLEXCLUSIVE) == 0);
-        sleeper_start(&t[i], ep[i], 5000);
+        sleeper_start(&t[i], ep[i]);
     }
     EXPECT(write(s[1], "x", 1) == 1); /* one of them */
     for (int left = 2; left == 2;) {
@@ -149,7 +149,7 @@ TEST(a_level_triggered_event_wakes_one_waiter_after_the_other)
 
     EXPECT(watch(ep, e, EPOLLIN) == 0);
     for (int i = 0; i < 4; i++)
-        sleeper_start(&s[i], ep, 5000);
+        sleeper_start(&s[i], ep);
     EXPECT(eventfd_write(e, 1) == 0);
     for (int i = 0; i < 4; i++) {
         pthread_join(s[i].thread, NULL);
@@ -323,7 +323,7 @@ TEST(poll_takes_many_and_the_same_many_times)
     EXPECT(poll(p, 5000, 0) == 0);
     pid = fork();
     if (pid == 0)
-        _exit(poll(p, 5000, 5000) == 4285 && p[4999].revents == POLLIN && !p[0].revents ? 0 : 1);
+        _exit(poll(p, 5000, -1) == 4285 && p[4999].revents == POLLIN && !p[0].revents ? 0 : 1);
     EXPECT(eventfd_write(e, 1) == 0);
     int status;
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);

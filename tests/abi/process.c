@@ -292,7 +292,7 @@ TEST(clone3_with_pidfd)
     if (pid == 0)
         _exit(3);
     struct pollfd pf = {pidfd, POLLIN, 0};
-    EXPECT(poll(&pf, 1, 10000) == 1 && pf.revents & POLLIN);
+    EXPECT(poll(&pf, 1, -1) == 1 && pf.revents & POLLIN);
     siginfo_t si = {0};
     EXPECT(waitid(P_PIDFD, (id_t)pidfd, &si, WEXITED) == 0 && si.si_status == 3);
 }

@@ -302,7 +302,7 @@ static void continue_a_large_job(int times)
     dwell_of("group_signal", true, "");
     pid = fork();
     if (pid == 0) {
-        alarm(5);
+        alarm(60);
         continue_a_job_as_it_stops(times);
     }
     EXPECT(waitpid(pid, &status, 0) == pid);

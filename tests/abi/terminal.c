@@ -261,7 +261,7 @@ TEST(flushing_the_output_lets_its_writer_go_on)
         _exit(write(slave, out, sizeof(out)) != sizeof(out));
     wait_until_asleep(pid);
     EXPECT(tcflush(slave, TCOFLUSH) == 0);
-    alarm(10);
+    alarm(60);
     EXPECT(fcntl(master, F_SETFL, O_NONBLOCK) == 0);
     while (waitpid(pid, &status, WNOHANG) == 0)
         if (read(master, got, sizeof(got)) < 0)

@@ -78,7 +78,7 @@ TEST(an_absolute_timer_follows_the_clock)
     EXPECT(timerfd_gettime(fd, &left) == 0 && left.it_value.tv_sec > 1400);
     set_wall(2000);
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    EXPECT(poll(&p, 1, 5000) == 1 && read(fd, &n, 8) == 8 && n == 1);
+    EXPECT(poll(&p, 1, -1) == 1 && read(fd, &n, 8) == 8 && n == 1);
     set_wall(-1500);
 }
 

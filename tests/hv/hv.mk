@@ -32,8 +32,7 @@ $(OUT)/tests/kvmasks: $(call hv_obj,kvmasks.c $(HV_COMMON))
 
 .PHONY: test-hv-linux
 # The same tests on Linux's KVM: what they promise is what Linux does.
-test-hv-linux: $(HV_TEST_PROGS) $(OUT)/user/vmm
-	@tests/hv/check-kvm-header
+test-hv-linux: $(HV_TEST_PROGS) $(OUT)/user/vmm check-uapi
 	@tools/linux-peer --kvm --timeout 300 --file $(OUT)/tests/kvmtest -c /files/kvmtest
 	@tests/hv/test-vmm
 
