@@ -118,8 +118,7 @@ static const struct acpi_header *table_at(u64 pa)
     return checksum_ok(h, h->length) ? h : NULL;
 }
 
-/* The table with that signature, whole and with a good checksum; NULL: none. */
-static const void *acpi_table(const char *signature)
+const void *acpi_table(const char *signature)
 {
     bool wide = acpi_rsdp && acpi_rsdp->revision >= 2 && acpi_rsdp->xsdt;
     const struct acpi_header *root;

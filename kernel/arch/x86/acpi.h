@@ -8,6 +8,8 @@
 #include "lib/types.h"
 
 void acpi_init(void);
+/* The table with that signature, whole and with a good checksum; NULL: none. */
+const void *acpi_table(const char *signature);
 unsigned acpi_cpu_count(void); /* usable processors, the boot one first */
 u32 acpi_cpu_apic_id(unsigned index);
 /* I/O port of the 3.58 MHz power-management timer; 0: none. */

@@ -13,7 +13,8 @@
 
 /* ------------------------------------------------------------- paths */
 
-unsigned view_depth(const struct device *dev)
+/* How many directories dev's is below /sys. */
+static unsigned view_depth(const struct device *dev)
 {
     unsigned n = 1; /* devices */
 
