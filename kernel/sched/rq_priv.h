@@ -2,7 +2,7 @@
  *
  * The run queue of one CPU and the groups' parts in it. Shared by the files of sched only.
  *
- * Lock order (RANK_SCHED): wait queues (WAITQ_ORDER), rq->lock, timers, group->pool_lock.
+ * Lock order (RANK_SCHED): wait queues (WAITQ_ORDER and below), rq->lock, timers, group->pool_lock.
  * Two run queue locks are never held at once.
  */
 #pragma once

@@ -12,9 +12,10 @@
 #include "sched/thread.h"
 #include "sync/spinlock.h"
 
-/* Order of the queue's lock within RANK_SCHED. One that is woken from another's
- * callback (epoll's) has no rank. */
+/* Order of the queue's lock within RANK_SCHED. A queue that is woken from another's callback
+ * (epoll's) takes a lower one, down to WAITQ_ORDER_MIN. */
 #define WAITQ_ORDER 15
+#define WAITQ_ORDER_MIN 8
 
 struct waitq {
     struct spinlock lock; /* RANK_SCHED */
@@ -32,6 +33,7 @@ struct waiter {
 };
 
 void waitq_init(struct waitq *q);
+void waitq_init_order(struct waitq *q, unsigned order);
 void waitq_add(struct waitq *q, struct waiter *w);
 void waitq_remove(struct waitq *q, struct waiter *w);
 /* Wakes all non-exclusive waiters and up to n exclusive ones: of a crowd the first few, and the

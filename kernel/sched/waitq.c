@@ -36,7 +36,12 @@ static struct spinlock rest_lock = SPINLOCK_INIT(RANK_NONE, 0, "rest of a wait q
 
 void waitq_init(struct waitq *q)
 {
-    spinlock_init(&q->lock, RANK_SCHED, WAITQ_ORDER, "wait queue");
+    waitq_init_order(q, WAITQ_ORDER);
+}
+
+void waitq_init_order(struct waitq *q, unsigned order)
+{
+    spinlock_init(&q->lock, RANK_SCHED, order, "wait queue");
     list_init(&q->waiters);
     q->rest = NULL;
 }
