@@ -282,7 +282,8 @@ static int fault_file_map(struct fault *f, u64 *slot)
         spin_unlock(&obj->lock);
         return fault_read_in(f, obj, index);
     }
-    page->flags &PG_REFERENCED ? 0 : page_flag_set(page, PG_REFERENCED);
+    if (!(page->flags & PG_REFERENCED))
+        page_flag_set(page, PG_REFERENCED);
     spin_lock(&f->as->pt_lock);
     f->as->rss_file += fault_around(f, slot, fault_file_prot(f->area));
     spin_unlock(&f->as->pt_lock);

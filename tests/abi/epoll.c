@@ -302,8 +302,8 @@ TEST(files_and_epolls_end_at_the_same_time)
             EXPECT(waitpid(pid, NULL, 0) == pid);
             continue;
         }
-        i % 2 ? close(e) : close(ep);
-        i % 2 ? close(ep) : close(e);
+        close(i % 2 ? e : ep);
+        close(i % 2 ? ep : e);
     }
     stop = 1;
     pthread_join(t, NULL);

@@ -79,12 +79,12 @@ def test_a_static_program_passes():
 
 
 def checked_format(tree, *words):
-    p = subprocess.run([tree.path("tools/check-format"), *words], text=True, capture_output=True)
+    p = subprocess.run([tree.path("tools/check-format"), *words], text=True, capture_output=True, cwd=tree.path("."))
     return p.returncode
 
 
 def test_what_the_formatter_would_change_is_refused_until_it_is_mended():
-    files = {path: open(os.path.join(ROOT, path), encoding="utf-8").read() for path in (".clang-format", "tools/check-format")}
+    files = {path: open(os.path.join(ROOT, path), encoding="utf-8").read() for path in (".clang-format", "tools/check-format", "tools/ranks.py")}
     folders = {f"{d}/x.h": "" for d in ("boot", "kernel", "drivers", "container", "userland", "tests")}
     with Tree({**files, **folders, "kernel/a.c": "int  x;\n"}) as tree:
         os.chmod(tree.path("tools/check-format"), 0o755)
@@ -95,6 +95,24 @@ def test_what_the_formatter_would_change_is_refused_until_it_is_mended():
         expect(checked_format(tree, *since), 0, "status")
         tree.write("kernel/b.c", "int  y;\n")
         expect(checked_format(tree, *since) != 0, True, "refused")
+
+
+def test_what_the_formatter_maims_is_refused():
+    files = {path: open(os.path.join(ROOT, path), encoding="utf-8").read()
+             for path in (".clang-format", "tools/check-format", "tools/ranks.py")}
+    body = "void f(int a, int b)\n{{\n    %s\n}}\n".replace("{{", "{").replace("}}", "}")
+    wrong = (body % "a &B;", body % "a ? g() : h();", body % "a->b[2] ? g(\"x\") : h();",
+             "/* " + "-" * 97 + "\n */\n", body % "return !(a &B);")
+    right = (body % "return &a[b] ? a & b : 1;", body % "a = b ? 1 : 2;", body % "g(a ? b : 1, &b);", body % "a = b && &b;",
+             "/* " + "-" * 94 + " */\n", body % 'g("a &b ? c : d;");')
+    folders = {f"{d}/x.h": "" for d in ("boot", "kernel", "drivers", "container", "userland", "tests")}
+    with Tree({**files, **folders}) as tree:
+        os.chmod(tree.path("tools/check-format"), 0o755)
+        for texts, ok in ((wrong, False), (right, True)):
+            for text in texts:
+                tree.write("kernel/a.c", text)
+                said = tree.run("tools/check-format")[1]
+                expect((text, "kernel/a.c:" in said), (text, not ok))
 
 
 if __name__ == "__main__":

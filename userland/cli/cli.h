@@ -35,8 +35,7 @@ int opt_parse(const char *verb, const struct opt *opts, size_t n, int argc, char
 void opt_operands(const char *verb, int have, int min, int max);
 _Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- talking to the engine (main.c) -----------------------------------------------------------
- */
+/* ---- talking to the engine (main.c) ---------------------------------------------------------- */
 
 /* Connects, or says why not and exits with 125 / 1. */
 void cli_connect(struct client *c);
@@ -50,8 +49,7 @@ struct json *cli_json(const struct buf *answer); /* exits when it is not JSON */
 char *cli_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *cli_encode(const char *s); /* URL-encoded */
 
-/* ---- streams (stream.c) ------------------------------------------------------------------------
- */
+/* ---- streams (stream.c) ---------------------------------------------------------------------- */
 
 struct stream {
     struct client *c; /* after the engine has switched protocols */
@@ -68,8 +66,7 @@ void stream_resize(const struct stream *s);
 /* Copies a framed or raw answer body to standard output and error. */
 void stream_copy(struct client *c, bool tty);
 
-/* ---- tables (table.c) ---------------------------------------------------------------------------
- */
+/* ---- tables (table.c) ------------------------------------------------------------------------ */
 
 #define TABLE_COLUMNS 16
 

@@ -86,8 +86,7 @@ void format_set(struct format *f, const char *name, const struct json *value)
     f->variable[f->nvariables++].value = value;
 }
 
-/* ---- functions ---------------------------------------------------------------------------------
- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 static const char *text_of(const struct json *j)
 {
@@ -278,8 +277,7 @@ static const struct function {
                  {"or", fn_or, 1},        {"print", fn_print, 0}, {"println", fn_println, 0},
                  {"printf", fn_printf, 1}};
 
-/* ---- operands ----------------------------------------------------------------------------------
- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 static void eval_blank(struct eval *e)
 {

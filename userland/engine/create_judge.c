@@ -178,8 +178,7 @@ char *judge_request(const struct container *c, const struct json *req)
     return why;
 }
 
-/* ---- names and addresses -----------------------------------------------------------------------
- */
+/* ---- names and addresses --------------------------------------------------------------------- */
 
 /* An array of strings that are one word each; NULL in *out when there is none. */
 static char *judge_list(const struct container *c, const char *key, const struct json **out)

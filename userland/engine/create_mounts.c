@@ -155,8 +155,7 @@ char *parse_bind(struct container *c, const struct json *j)
     return why;
 }
 
-/* ---- --tmpfs ----------------------------------------------------------------------------------
- */
+/* ---- --tmpfs --------------------------------------------------------------------------------- */
 
 static char *tmpfs_words(struct mount_spec *m, const char *text)
 {
@@ -184,8 +183,7 @@ char *parse_tmpfs(struct container *c, const struct json *j)
     return mount_add(c, m, why);
 }
 
-/* ---- --mount ----------------------------------------------------------------------------------
- */
+/* ---- --mount --------------------------------------------------------------------------------- */
 
 /* A field that this kind of mount has no use for, or that is not to be had. */
 static char *mount_refuse(const struct json *j, const char *type)
@@ -296,8 +294,7 @@ char *parse_mount(struct container *c, const struct json *j)
     return mount_add(c, m, why);
 }
 
-/* ---- volumes without a name --------------------------------------------------------------------
- */
+/* ---- volumes without a name ------------------------------------------------------------------ */
 
 static char *volumes_of(struct container *c, const struct json *volumes)
 {

@@ -326,8 +326,7 @@ const char *container_state_name(const struct container *c);
 void container_status_text(const struct container *c, char *out, size_t size);
 bool container_running(const struct container *c);
 
-/* ---- what happens to a container (run.c) ------------------------------------------------------
- */
+/* ---- what happens to a container (run.c) ----------------------------------------------------- */
 
 /* The one way to change a container's state: false when the event is refused in this state. Does
  * what the change means: starts, tells the clients that wait, removes. The container may be gone
@@ -369,8 +368,7 @@ uint64_t caps_default(void);
 char *caps_apply(uint64_t *caps, const struct json *host);
 int signal_parse(const char *text); /* "KILL", "SIGKILL", "9"; -1 when unknown */
 
-/* ---- the types of a request's fields (judge.c) ------------------------------------------------
- */
+/* ---- the types of a request's fields (judge.c) ----------------------------------------------- */
 
 /* NULL, or which field of the body has the wrong type; to be freed. */
 char *judge_create(const struct json *body);

@@ -63,8 +63,7 @@ static char *limits_judge_cpu(struct limits *l)
     return NULL;
 }
 
-/* ---- lists of processors and memory nodes -----------------------------------------------------
- */
+/* ---- lists of processors and memory nodes ---------------------------------------------------- */
 
 /* "3" or "3-5", and what follows its comma: NULL when it is none. */
 static const char *cpuset_range(const char *s, unsigned long *first, unsigned long *last)
@@ -128,8 +127,7 @@ char *limits_judge(struct limits *l)
     return why;
 }
 
-/* ---- as clients name them ----------------------------------------------------------------------
- */
+/* ---- as clients name them -------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

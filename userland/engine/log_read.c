@@ -168,8 +168,7 @@ static bool log_parse(const char *line, size_t len, struct log_entry *e)
     return time_parse(e->when, &e->ts);
 }
 
-/* ---- the last lines ---------------------------------------------------------------------------
- */
+/* ---- the last lines -------------------------------------------------------------------------- */
 
 /* A line that ends behind text[end] is of a stream that is wanted. */
 static bool tail_wanted(const struct log_follower *f, const char *text, size_t end)
@@ -237,8 +236,7 @@ static size_t tail_step(struct log_follower *f)
     return TAIL_BLOCK;
 }
 
-/* ---- what is read -----------------------------------------------------------------------------
- */
+/* ---- what is read ---------------------------------------------------------------------------- */
 
 /* One line of the file, for the client if it asked for such. */
 static void follower_line(struct log_follower *f, const char *line, size_t len)

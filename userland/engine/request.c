@@ -65,8 +65,7 @@ bool request_pending(const struct container *c, enum request_kind kind)
     return false;
 }
 
-/* ---- answers; each ends the request -----------------------------------------------------------
- */
+/* ---- answers; each ends the request ---------------------------------------------------------- */
 
 static void request_ok(struct request *r)
 {
@@ -97,8 +96,7 @@ static void request_not_running(struct request *r)
     request_free(r);
 }
 
-/* ---- what has happened -------------------------------------------------------------------------
- */
+/* ---- what has happened ----------------------------------------------------------------------- */
 
 void requests_started(struct container *c)
 {

@@ -23,8 +23,7 @@ static int status_code(int status)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* ---- signals ----------------------------------------------------------------------------------
- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static void run_thaw(struct container *c)
 {
@@ -90,8 +89,7 @@ void container_stop_begin(struct container *c, struct request *r)
     ev_timer_set(&c->stop_timer, in);
 }
 
-/* ---- what each event means ---------------------------------------------------------------------
- */
+/* ---- what each event means ------------------------------------------------------------------- */
 
 static void run_start(struct container *c, enum container_state was)
 {
@@ -238,8 +236,7 @@ bool container_raise(struct container *c, enum container_event e)
     return true;
 }
 
-/* ---- upcalls ----------------------------------------------------------------------------------
- */
+/* ---- upcalls --------------------------------------------------------------------------------- */
 
 void start_done(struct process *p, const char *error)
 {

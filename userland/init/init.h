@@ -5,14 +5,12 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* ---- main.c -----------------------------------------------------------------------------------
- */
+/* ---- main.c ---------------------------------------------------------------------------------- */
 
 void init_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void init_power(int how); /* RB_POWER_OFF or RB_AUTOBOOT, after a sync */
 
-/* ---- spawn.c ----------------------------------------------------------------------------------
- */
+/* ---- spawn.c --------------------------------------------------------------------------------- */
 
 /* Starts a program in a process group of its own. -errno when it cannot be started. */
 pid_t spawn(char *const argv[], int in, bool foreground);
@@ -22,23 +20,20 @@ void spawn_reap(void);
 void spawn_on_exit(void (*fn)(pid_t pid, int status)); /* told of every reaped process */
 int status_code(int wait_status);
 
-/* ---- engine.c ---------------------------------------------------------------------------------
- */
+/* ---- engine.c -------------------------------------------------------------------------------- */
 
 void engine_run(void); /* starts the engine and returns when it listens */
 void images_load(bool framed);
 void demonstration(void);
 
-/* ---- command.c --------------------------------------------------------------------------------
- */
+/* ---- command.c ------------------------------------------------------------------------------- */
 
 void commands_file(void); /* /boot/commands, framed */
 void frame_begin(int n);  /* what is printed from here on is one command's output */
 void frame_end(int n, int status);
 void console_loop(void); /* returns at the end of input */
 
-/* ---- mount.c, agent.c -------------------------------------------------------------------------
- */
+/* ---- mount.c, agent.c ------------------------------------------------------------------------ */
 
 void mount_proc(void); /* the rest rests on it: the command line is read there */
 void mount_host(void);

@@ -551,7 +551,7 @@ static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inod
                            .new_dir = new_dir,
                            .old = old,
                            .new = new,
-                           .exchange = flags &RENAME_EXCHANGE};
+                           .exchange = (flags & RENAME_EXCHANGE) != 0};
     struct inode *victim = dentry_inode(new);
     bool again = true;
     int err;

@@ -19,8 +19,7 @@ int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error)
     return EMUL_FAULT;
 }
 
-/* --- registers -----------------------------------------------------------------------------------
- */
+/* --- registers -------------------------------------------------------------------------------- */
 
 /* Without REX, byte registers 4 to 7 are AH, CH, DH, BH. */
 static bool emul_is_high(u8 rex, u32 reg, u32 size)
@@ -59,8 +58,7 @@ void emul_reg_write(struct emul *e, u32 reg, u32 size, u64 value)
     emul_gpr_write(e->gpr, e->insn.rex, reg, size, value);
 }
 
-/* --- addresses -----------------------------------------------------------------------------------
- */
+/* --- addresses -------------------------------------------------------------------------------- */
 
 u64 emul_ea(const struct emul_insn *i, const u64 gpr[16], u64 rip)
 {
@@ -155,8 +153,7 @@ void emul_supply(struct emul *e, const void *data, u32 len)
         e->log[e->log_count++] = value;
 }
 
-/* --- memory: an access that crosses a page is made in two ----------------------------------------
- */
+/* --- memory: an access that crosses a page is made in two ------------------------------------- */
 
 static u32 emul_first_part(u64 linear, u32 size)
 {

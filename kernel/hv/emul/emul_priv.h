@@ -170,8 +170,7 @@ bool emul_alu_div(u64 low, u64 high, u64 by, bool is_signed, u32 size, u64 *quot
 /* The sixteen conditions of Jcc, SETcc, CMOVcc. */
 bool emul_condition(u32 code, u64 rflags);
 
-/* --- operands and memory (emul_mem.c): 0 or what emul_run returns ------------------------------
- */
+/* --- operands and memory (emul_mem.c): 0 or what emul_run returns ----------------------------- */
 
 int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error);
 /* Of an instruction with this REX prefix; reg 4 to 7 without one are AH, CH, DH, BH as bytes. */
@@ -203,8 +202,7 @@ int emul_peek(struct emul *e, u32 size, u64 *value);
 void emul_stack_move(struct emul *e, s64 by);
 void emul_stack_set(struct emul *e, u64 rsp);
 
-/* --- families ------------------------------------------------------------------------------------
- */
+/* --- families --------------------------------------------------------------------------------- */
 
 typedef int (*emul_handler)(struct emul *e);
 int emul_string(struct emul *e); /* emul_string.c: movs to outs, with rep */

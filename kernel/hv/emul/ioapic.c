@@ -97,20 +97,20 @@ void ioapic_eoi(struct ioapic *io, u8 vector)
 static void ioapic_write_redir(struct ioapic *io, u32 index, u32 value)
 {
     u32 pin = index / 2;
-    u64 old = io->redir[pin], new;
+    u64 old = io->redir[pin], entry;
 
     if (index & 1)
-        new = (old & 0xffffffff) | (u64)value << 32;
+        entry = (old & 0xffffffff) | (u64)value << 32;
     else
-        new = (old & ~0xffffffffull) | value;
-    new = (new & ~IOAPIC_RO_BITS &IOAPIC_REDIR_BITS) | (old & IOAPIC_RO_BITS);
+        entry = (old & ~0xffffffffull) | value;
+    entry = (entry & ~IOAPIC_RO_BITS & IOAPIC_REDIR_BITS) | (old & IOAPIC_RO_BITS);
     /* Edge mode has no remote IRR: switching to it and back is how guests clear a stuck one. */
-    if (!(new &IOAPIC_LEVEL))
-        new &= ~IOAPIC_REMOTE_IRR;
-    io->redir[pin] = new;
-    if (!(new &IOAPIC_LEVEL) && (old & IOAPIC_LEVEL))
+    if (!(entry & IOAPIC_LEVEL))
+        entry &= ~IOAPIC_REMOTE_IRR;
+    io->redir[pin] = entry;
+    if (!(entry & IOAPIC_LEVEL) && (old & IOAPIC_LEVEL))
         io->irr &= ~(1u << pin);
-    if ((new &IOAPIC_LEVEL) && (io->lines >> pin & 1))
+    if ((entry & IOAPIC_LEVEL) && (io->lines >> pin & 1))
         io->irr |= 1u << pin;
     ioapic_service(io, pin);
 }

@@ -41,8 +41,7 @@ static int lapic_highest(const struct lapic *l, enum lapic_reg reg)
     return -1;
 }
 
-/* --- priorities --------------------------------------------------------------------------------
- */
+/* --- priorities ------------------------------------------------------------------------------- */
 
 bool lapic_enabled(const struct lapic *l)
 {
@@ -114,8 +113,7 @@ u8 lapic_cr8(const struct lapic *l)
     return (u8)l->regs[LAPIC_TPR] >> 4;
 }
 
-/* --- reception -----------------------------------------------------------------------------------
- */
+/* --- reception -------------------------------------------------------------------------------- */
 
 static void lapic_error(struct lapic *l, u32 bit)
 {

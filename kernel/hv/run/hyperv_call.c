@@ -109,8 +109,7 @@ static u64 hyperv_send_ipi_ex(struct vcpu *v, const struct hyperv_call *c)
     return hyperv_send(v, (u32)in.vector, processors);
 }
 
-/* ------------------------------------------------------------- flushes: of all addresses, always
- */
+/* ------------------------------------------------------------ flushes: of all addresses, always */
 
 static u64 hyperv_flush_done(struct vcpu *v, const struct hyperv_call *c, u64 processors)
 {

@@ -103,25 +103,25 @@ static void vmx_bitmap_allow(u32 msr)
 
 /* Does VERW clear what this CPU leaves in its buffers? The later weaknesses, by an aborted
  * transaction (TAA) and in register files (RFDS), are those of CPUs that do not have the first. */
-static bool vmx_leaves_buffers(struct cpuid_regs has, u64 not )
+static bool vmx_leaves_buffers(struct cpuid_regs has, u64 caps)
 {
-    bool aborts = (has.ebx & CPUID_7_EBX_RTM) && !(not &ARCH_CAP_TAA_NO);
+    bool aborts = (has.ebx & CPUID_7_EBX_RTM) && !(caps & ARCH_CAP_TAA_NO);
 
-    if ((has.edx & CPUID_7_EDX_MD_CLEAR) && (!(not &ARCH_CAP_MDS_NO) || aborts))
+    if ((has.edx & CPUID_7_EDX_MD_CLEAR) && (!(caps & ARCH_CAP_MDS_NO) || aborts))
         return true;
-    return (not &ARCH_CAP_RFDS_CLEAR) && !(not &ARCH_CAP_RFDS_NO);
+    return (caps & ARCH_CAP_RFDS_CLEAR) && !(caps & ARCH_CAP_RFDS_NO);
 }
 
 /* The CPU says what it is not vulnerable to, and what it has for the rest. */
 static void vmx_probe_weaknesses(void)
 {
     struct cpuid_regs has = cpuid_count(7, 0);
-    u64 not = cpu_capabilities();
+    u64 caps = cpu_capabilities();
 
-    hv_small_code = !(not &ARCH_CAP_PSCHANGE_MC_NO);
+    hv_small_code = !(caps & ARCH_CAP_PSCHANGE_MC_NO);
     vmx_flush_l1d =
-        (has.edx & CPUID_7_EDX_FLUSH_L1D) && !(not &(ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL));
-    vmx_flush_buffers = vmx_leaves_buffers(has, not );
+        (has.edx & CPUID_7_EDX_FLUSH_L1D) && !(caps & (ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL));
+    vmx_flush_buffers = vmx_leaves_buffers(has, caps);
 }
 
 static const char *vmx_probe(void)
