@@ -132,8 +132,8 @@ struct netdev {
 /* Clears dev, but not the array; one reference of the caller's. */
 void netdev_init(struct netdev *dev, const struct netdev_ops *ops, struct netdev_queue *queues,
                  unsigned nr_queues);
-/* name: with "%d" for the first free number. 0, -EEXIST, -ENFILE (too many), -ENOMEM. Context: may
- * sleep. */
+/* name: with "%d" for the first free number. The caller keeps its reference. 0, -EEXIST, -ENFILE
+ * (too many), -ENOMEM. Context: may sleep. */
 int netdev_register(struct netdev *dev, const char *name) __must_check;
 void netdev_unregister(struct netdev *dev);
 static inline void netdev_get(struct netdev *dev)

@@ -5,8 +5,17 @@
 #pragma once
 
 struct dev_node;
+struct netdev;
+struct packet;
 
 /* kernel/fs/devfs: the name is to be shown, or no longer. Before the first mount there is nothing
  * to do. up_dev_node_added: 0 or -ENOMEM. Context: one thread, no lock held; may sleep. */
 int up_dev_node_added(const struct dev_node *n) __must_check;
 void up_dev_node_removed(const struct dev_node *n);
+
+/* kernel/net/core. The device gets its name and index, and belongs to the first namespace: 0, or as
+ * netdev_register. Its protocols forget it. Context: may sleep. */
+int up_netdev_add(struct netdev *dev, const char *name) __must_check;
+void up_netdev_remove(struct netdev *dev);
+/* A frame of p->dev. Takes p. Context: a thread; never sleeps. */
+void up_netdev_receive(struct packet *p);

@@ -7,6 +7,8 @@
 #include "net/core/addr.h"
 #include "net/core/ns.h"
 
+struct netdev;
+
 #define IP_LOOPBACK4 0x7f000001U
 
 static inline struct ip_addr ip_loopback6(void)
@@ -34,6 +36,19 @@ static inline bool ip_needs_scope(const struct ip_addr *a)
 /* The interface that has the address, 0: none of this namespace. 127/8 and ::1 are lo's while that
  * is up. */
 u32 ip_local_device(struct net_ns *ns, const struct ip_addr *a);
-bool ip_device_exists(struct net_ns *ns, u32 index);
 /* net.ipv6.bindv6only: IPV6_V6ONLY of a new socket. */
 bool ip_v6only_first(struct net_ns *ns);
+
+/* The device's IPv4 address, as ioctls have it: one. prefix in bits, 0..32. */
+int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix) __must_check; /* 0 takes it away; -ENOMEM */
+bool ip_addr_get(struct netdev *dev, u32 *v4, u8 *prefix);
+/* The address that dev asks or answers `for` from; false: it has none. */
+bool ip_addr_of_device(struct netdev *dev, struct ip_addr *out, const struct ip_addr *to);
+
+/* The way of a packet that leaves the namespace. */
+struct ip_way {
+    struct netdev *dev; /* a reference */
+    struct ip_addr next, source;
+};
+/* By the longest prefix of a device that is up, else the gateway. -ENETUNREACH. */
+int ip_way_find(struct net_ns *ns, const struct ip_addr *to, struct ip_way *out) __must_check;

@@ -1,39 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * /proc/<pid>/net (proc(5)): interfaces, routes and addresses of a namespace as text, in the
- * columns that netstat, ifconfig and lsof take apart; and a line of a socket for TCP's and UDP's
- * files. There is one interface, which counts nothing.
+ * A line of a socket in /proc/<pid>/net/{tcp,udp}{,6} (proc(5)).
  */
-#include "net/ip/addr.h"
 #include "net/ip/inet.h"
-#include "net/ip/ip_priv.h"
 #include "obj/cred.h"
 #include "vfs/pseudo.h"
-
-static int net_dev_show(struct net_ns *ns, struct seq *out)
-{
-    seq_printf(out, "Inter-|   Receive                                                |  Transmit\n"
-                    " face |bytes    packets errs drop fifo frame compressed multicast|"
-                    "bytes    packets errs drop fifo colls carrier compressed\n");
-    seq_printf(out, "%6s: %7d %7d %4d %4d %4d %5d %10d %9d %8d %7d %4d %4d %4d %5d %7d %10d\n",
-               "lo", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    return 0;
-}
-
-static int net_route_show(struct net_ns *ns, struct seq *out)
-{
-    seq_printf(out, "%-127s\n",
-               "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\t"
-               "MTU\tWindow\tIRTT");
-    return 0;
-}
-
-static int net_arp_show(struct net_ns *ns, struct seq *out)
-{
-    seq_printf(out, "IP address       HW type     Flags       HW address            Mask     "
-                    "Device\n");
-    return 0;
-}
 
 /* An address as it is read as numbers from memory, a word at a time. */
 static void inet_show_end(struct seq *out, int family, const struct ip_end *end)
@@ -86,16 +57,3 @@ void inet_show_head(struct seq *out, int family, bool stream)
                stream ? "" : " ref pointer drops");
     inet_show_pad(out, start, family, stream);
 }
-
-/* The address of lo, a host's: scope 16, permanent. */
-static int net_if_inet6_show(struct net_ns *ns, struct seq *out)
-{
-    if (READ_ONCE(ip_ns_of(ns)->lo_up))
-        seq_printf(out, "00000000000000000000000000000001 01 80 10 80       lo\n");
-    return 0;
-}
-
-NET_FILE(arp) = {"arp", net_arp_show};
-NET_FILE(dev) = {"dev", net_dev_show};
-NET_FILE(if_inet6) = {"if_inet6", net_if_inet6_show};
-NET_FILE(route) = {"route", net_route_show};

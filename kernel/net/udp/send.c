@@ -4,6 +4,7 @@
  */
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/device.h"
 #include "net/ip/option.h"
 #include "net/udp/udp.h"
 #include "vm/iov.h"
@@ -169,7 +170,7 @@ static int udp_source(struct udp_sock *u, const struct socket_message *m, const 
     struct net_ns *ns = u->inet.sock.ns;
     const struct ip_addr *a = &m->source;
 
-    if (m->source_interface && !ip_device_exists(ns, (u32)m->source_interface))
+    if (m->source_interface && !net_device_exists(ns, (u32)m->source_interface))
         return -ENODEV;
     if (ip_is_any(a))
         return 0;

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The devices of a namespace, and whom their frames go to.
+ */
+#include "net/core/device.h"
+#include "dev/up.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define NAMES_MOST 4096 /* numbers tried for a name with %d */
+
+TABLE_DECLARE(struct net_device_hook, net_device_hooks);
+TABLE_DECLARE(struct net_link, net_links);
+TABLE_DECLARE(struct net_protocol, net_protocols);
+
+COUNTER(net_rx_unknown);
+
+struct net_devices {
+    struct mutex config;
+    struct spinlock lock;
+    struct list_node devs; /* lock  each with a reference */
+    u32 last_index;        /* lock */
+};
+static u32 devices_offset;
+
+static struct net_devices *devices_of(struct net_ns *ns)
+{
+    return net_part(ns, devices_offset);
+}
+
+static int devices_setup(struct net_ns *ns, void *part)
+{
+    struct net_devices *d = part;
+
+    mutex_init(&d->config, RANK_DRIVER, 21, "net devices' config");
+    spinlock_init(&d->lock, RANK_NET, 9, "net devices");
+    list_init(&d->devs);
+    return 0;
+}
+
+static void devices_remove(struct netdev *dev);
+
+static void devices_teardown(struct net_ns *ns, void *part)
+{
+    struct net_devices *d = part;
+    struct netdev *dev;
+
+    while ((dev = list_first(&d->devs, struct netdev, node)))
+        devices_remove(dev);
+}
+NET_PART("10", devices) = {sizeof(struct net_devices), &devices_offset, devices_setup,
+                           devices_teardown};
+
+static struct netdev *devices_named(struct net_devices *d, const char *name)
+{
+    struct netdev *dev;
+
+    list_for_each (dev, &d->devs, node)
+        if (!strncmp(dev->name, name, NETDEV_NAME))
+            return dev;
+    return NULL;
+}
+
+struct netdev *net_device_next(struct net_ns *ns, u32 after)
+{
+    struct net_devices *d = devices_of(ns);
+    struct netdev *dev, *found = NULL;
+
+    spin_lock(&d->lock);
+    list_for_each (dev, &d->devs, node) {
+        if (dev->index <= after)
+            continue;
+        netdev_get(dev);
+        found = dev;
+        break;
+    }
+    spin_unlock(&d->lock);
+    return found;
+}
+
+struct netdev *net_device_by_index(struct net_ns *ns, u32 index)
+{
+    struct netdev *dev = index ? net_device_next(ns, index - 1) : NULL;
+
+    if (!dev || dev->index == index)
+        return dev;
+    netdev_put(dev);
+    return NULL;
+}
+
+bool net_device_exists(struct net_ns *ns, u32 index)
+{
+    struct netdev *dev = net_device_by_index(ns, index);
+
+    if (dev)
+        netdev_put(dev);
+    return dev;
+}
+
+struct netdev *net_device_by_name(struct net_ns *ns, const char *name)
+{
+    struct net_devices *d = devices_of(ns);
+    struct netdev *dev;
+
+    spin_lock(&d->lock);
+    dev = devices_named(d, name);
+    if (dev)
+        netdev_get(dev);
+    spin_unlock(&d->lock);
+    return dev;
+}
+
+/* A name of that form that no device has. */
+static int devices_choose(struct net_devices *d, const char *form, char name[NETDEV_NAME])
+{
+    for (unsigned i = 0; i < NAMES_MOST; i++) {
+        snprintf(name, NETDEV_NAME, form, i);
+        if (!devices_named(d, name))
+            return 0;
+        if (!strchr(form, '%'))
+            return -EEXIST;
+    }
+    return -ENFILE;
+}
+
+int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
+{
+    struct net_devices *d = devices_of(ns);
+    char chosen[NETDEV_NAME];
+    int err;
+
+    spin_lock(&d->lock);
+    err = devices_choose(d, name, chosen);
+    if (!err) {
+        memcpy(dev->name, chosen, NETDEV_NAME);
+        dev->index = ++d->last_index;
+        dev->ns = ns;
+        netdev_get(dev);
+        list_add_tail(&d->devs, &dev->node);
+    }
+    spin_unlock(&d->lock);
+    return err;
+}
+
+int up_netdev_add(struct netdev *dev, const char *name)
+{
+    return net_device_add(net_ns_init, dev, name);
+}
+
+static void devices_tell(struct netdev *dev, enum net_device_event event)
+{
+    const struct net_device_hook *h;
+
+    TABLE_FOR_EACH(h, net_device_hooks)
+    h->event(dev, event);
+}
+
+int net_device_up(struct netdev *dev)
+{
+    struct net_devices *d = devices_of(dev->ns);
+    int err;
+
+    mutex_lock(&d->config);
+    err = netdev_up(dev);
+    if (!err)
+        devices_tell(dev, NET_DEVICE_UP);
+    mutex_unlock(&d->config);
+    return err;
+}
+
+void net_device_down(struct netdev *dev)
+{
+    struct net_devices *d = devices_of(dev->ns);
+
+    mutex_lock(&d->config);
+    devices_tell(dev, NET_DEVICE_DOWN);
+    netdev_down(dev);
+    mutex_unlock(&d->config);
+}
+
+static void devices_remove(struct netdev *dev)
+{
+    struct net_devices *d = devices_of(dev->ns);
+
+    net_device_down(dev);
+    mutex_lock(&d->config);
+    devices_tell(dev, NET_DEVICE_GONE);
+    spin_lock(&d->lock);
+    list_del(&dev->node);
+    spin_unlock(&d->lock);
+    mutex_unlock(&d->config);
+    netdev_put(dev);
+}
+
+void up_netdev_remove(struct netdev *dev)
+{
+    devices_remove(dev);
+}
+
+const struct net_link *net_link_of(const struct netdev *dev)
+{
+    const struct net_link *l;
+
+    TABLE_FOR_EACH(l, net_links)
+    if (l->type == dev->type)
+        return l;
+    return NULL;
+}
+
+void up_netdev_receive(struct packet *p)
+{
+    const struct net_link *l = net_link_of(p->dev);
+
+    if (l && (READ_ONCE(p->dev->flags) & NETDEV_UP))
+        l->receive(p);
+    else
+        packet_free(p);
+}
+
+void net_protocol_receive(struct packet *p)
+{
+    const struct net_protocol *proto;
+
+    TABLE_FOR_EACH(proto, net_protocols)
+    {
+        if (proto->type != p->protocol)
+            continue;
+        proto->receive(p);
+        return;
+    }
+    COUNT(net_rx_unknown);
+    packet_free(p);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The devices of a namespace (dev/netdev.h has what a device is): names and indices, bringing up
+ * and down, and who is told of it; which link layer and which protocol a frame goes to. All three
+ * kinds of receivers register themselves.
+ *
+ * Devices of one namespace are listed in the order of their indices, which are not used again.
+ * Locks: a namespace's config (mutex, RANK_DRIVER 21) over up, down and removal, so that hooks hear
+ * them in order; its device lock (spinlock, RANK_NET 9) over list and names. dev->ns stays while
+ * the device is referenced.
+ */
+#pragma once
+
+#include "dev/netdev.h"
+#include "net/core/ns.h"
+
+/* References, or NULL. */
+struct netdev *net_device_by_index(struct net_ns *ns, u32 index) __must_check;
+struct netdev *net_device_by_name(struct net_ns *ns, const char *name) __must_check;
+/* The first with an index above `after`. */
+struct netdev *net_device_next(struct net_ns *ns, u32 after) __must_check;
+bool net_device_exists(struct net_ns *ns, u32 index);
+
+/* A device of ns, which ns's teardown takes away again. 0, -EEXIST, -ENFILE. */
+int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __must_check;
+/* Up: the device is opened, then hooks are told; down: the other way round. Context: may sleep. */
+int net_device_up(struct netdev *dev) __must_check;
+void net_device_down(struct netdev *dev);
+
+enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE };
+/* Who keeps something for a device: told after it is up, before it goes down, and when it goes
+ * away, down by then: nothing may refer to it after that. Context: may sleep; config is held. */
+struct net_device_hook {
+    void (*event)(struct netdev *dev, enum net_device_event event);
+};
+#define NET_DEVICE_HOOK(id) TABLE_ENTRY(struct net_device_hook, net_device_hooks, #id)
+
+/* A link layer, by the type of its devices. */
+struct net_link {
+    u16 type; /* ARPHRD_* */
+    /* A frame, which begins with the link's header. Takes p. */
+    void (*receive)(struct packet *p);
+    /* Puts the header before p: for `to`, a link address. -ENOBUFS: no room. */
+    int (*header)(struct packet *p, struct netdev *dev, u16 protocol, const u8 *to);
+};
+#define NET_LINK(id) TABLE_ENTRY(struct net_link, net_links, #id)
+const struct net_link *net_link_of(const struct netdev *dev);
+
+/* A protocol over links, by its ethertype. Takes p, which begins behind the link's header. */
+struct net_protocol {
+    u16 type;
+    void (*receive)(struct packet *p);
+};
+#define NET_PROTOCOL(id) TABLE_ENTRY(struct net_protocol, net_protocols, #id)
+/* For link layers: p->protocol says to which. Frees p when there is none. */
+void net_protocol_receive(struct packet *p);

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Headers of IPv4 and ICMP.
+ */
+#include "net/ip/ipv4.h"
+#include "lib/checksum.h"
+#include "lib/errno.h"
+#include "lib/string.h"
+
+static u16 ipv4_u16(const u8 *p)
+{
+    return (u16)(p[0] << 8 | p[1]);
+}
+
+static u32 ipv4_u32(const u8 *p)
+{
+    return (u32)ipv4_u16(p) << 16 | ipv4_u16(p + 2);
+}
+
+static void ipv4_put_u16(u8 *p, u32 v)
+{
+    p[0] = (u8)(v >> 8);
+    p[1] = (u8)v;
+}
+
+static void ipv4_put_u32(u8 *p, u32 v)
+{
+    ipv4_put_u16(p, v >> 16);
+    ipv4_put_u16(p + 2, v & 0xffff);
+}
+
+int ipv4_parse(const u8 *p, u32 n, u32 len, struct ipv4 *out)
+{
+    u16 flags;
+
+    if (n < IPV4_HEADER || p[0] >> 4 != 4)
+        return -EINVAL;
+    out->header = (u8)((p[0] & 15) * 4);
+    out->total = ipv4_u16(p + 2);
+    if (out->header < IPV4_HEADER || out->header > n || out->total < out->header ||
+        out->total > len)
+        return -EINVAL;
+    if (checksum_of(p, out->header))
+        return -EINVAL;
+    flags = ipv4_u16(p + 6);
+    out->tos = p[1];
+    out->id = ipv4_u16(p + 4);
+    out->more = flags & 0x2000;
+    out->whole_only = flags & 0x4000;
+    out->fragment = (u16)((flags & 0x1fff) * 8);
+    out->ttl = p[8];
+    out->protocol = p[9];
+    out->from = ipv4_u32(p + 12);
+    out->to = ipv4_u32(p + 16);
+    return 0;
+}
+
+void ipv4_build(u8 out[IPV4_HEADER], const struct ipv4 *h)
+{
+    u16 sum;
+
+    out[0] = 0x45;
+    out[1] = h->tos;
+    ipv4_put_u16(out + 2, h->total);
+    ipv4_put_u16(out + 4, h->id);
+    ipv4_put_u16(out + 6,
+                 (h->more ? 0x2000U : 0) | (h->whole_only ? 0x4000U : 0) | h->fragment / 8);
+    out[8] = h->ttl;
+    out[9] = h->protocol;
+    ipv4_put_u16(out + 10, 0);
+    ipv4_put_u32(out + 12, h->from);
+    ipv4_put_u32(out + 16, h->to);
+    sum = checksum_of(out, IPV4_HEADER);
+    memcpy(out + 10, &sum, sizeof(sum));
+}
+
+/* 0/8, 127/8, multicast, reserved and broadcast are no host's. */
+bool ipv4_source_ok(u32 from)
+{
+    return from >> 24 != 0 && from >> 24 != 127 && from >> 28 < 14;
+}
+
+/* RFC 1624, equation 3: HC' = ~(~HC + ~m + m'); of the word with type and code. */
+void icmp_echo_answer(u8 *p)
+{
+    u16 sum, before, after;
+
+    memcpy(&before, p, sizeof(before));
+    memcpy(&sum, p + 2, sizeof(sum));
+    p[0] = ICMP_ECHO_REPLY;
+    memcpy(&after, p, sizeof(after));
+    sum = (u16)~checksum_fold((u64)(u16)~sum + (u16)~before + after);
+    memcpy(p + 2, &sum, sizeof(sum));
+}

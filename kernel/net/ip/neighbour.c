@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The states of a neighbour: RFC 4861 7.3, with the constants of its section 10.
+ */
+#include "net/ip/neighbour.h"
+#include "lib/string.h"
+
+#define SECOND 1000000000ULL
+#define REACHABLE_TIME (30 * SECOND)
+#define DELAY_TIME (5 * SECOND)
+#define RETRANS_TIME SECOND
+#define ASK_ALL_MAX 3 /* questions by broadcast */
+#define ASK_ONE_MAX 3
+#define LOCK_TIME SECOND /* an address that was learned stays so long */
+#define FAILED_TIME SECOND
+
+static void neighbour_enter(struct neighbour *n, enum neighbour_state state, u64 deadline)
+{
+    n->state = (u8)state;
+    n->deadline = deadline;
+}
+
+static u32 neighbour_ask(struct neighbour *n, enum neighbour_state state, u64 now)
+{
+    n->asked = 1;
+    neighbour_enter(n, state, now + RETRANS_TIME);
+    return state == NEIGHBOUR_PROBE ? NEIGHBOUR_ASK_ONE : NEIGHBOUR_ASK_ALL;
+}
+
+u32 neighbour_use(struct neighbour *n, u64 now)
+{
+    switch (n->state) {
+    case NEIGHBOUR_NONE:
+        return neighbour_ask(n, NEIGHBOUR_INCOMPLETE, now);
+    case NEIGHBOUR_FAILED: /* not more often than once in a while */
+        return now < n->deadline ? NEIGHBOUR_DROP : neighbour_ask(n, NEIGHBOUR_INCOMPLETE, now);
+    case NEIGHBOUR_INCOMPLETE:
+        return 0;
+    case NEIGHBOUR_STALE:
+        neighbour_enter(n, NEIGHBOUR_DELAY, now + DELAY_TIME);
+        return NEIGHBOUR_SEND;
+    default:
+        return NEIGHBOUR_SEND;
+    }
+}
+
+u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word word, u64 now)
+{
+    bool known = neighbour_known(n), same = known && !memcmp(n->link, link, NEIGHBOUR_LINK);
+
+    if (known && !same && now - n->updated < LOCK_TIME)
+        return 0;
+    if (!same) {
+        memcpy(n->link, link, NEIGHBOUR_LINK);
+        n->updated = now;
+    }
+    if (word == NEIGHBOUR_ANSWERS)
+        neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
+    else if (!same)
+        neighbour_enter(n, NEIGHBOUR_STALE, 0);
+    return known ? 0 : NEIGHBOUR_SEND;
+}
+
+u32 neighbour_time(struct neighbour *n, u64 now)
+{
+    u32 most = n->state == NEIGHBOUR_PROBE ? ASK_ONE_MAX : ASK_ALL_MAX;
+
+    if (!n->deadline || now < n->deadline)
+        return 0;
+    switch (n->state) {
+    case NEIGHBOUR_REACHABLE:
+        neighbour_enter(n, NEIGHBOUR_STALE, 0);
+        return 0;
+    case NEIGHBOUR_DELAY:
+        return neighbour_ask(n, NEIGHBOUR_PROBE, now);
+    case NEIGHBOUR_INCOMPLETE:
+    case NEIGHBOUR_PROBE:
+        if (n->asked < most) {
+            n->asked++;
+            n->deadline = now + RETRANS_TIME;
+            return n->state == NEIGHBOUR_PROBE ? NEIGHBOUR_ASK_ONE : NEIGHBOUR_ASK_ALL;
+        }
+        neighbour_enter(n, NEIGHBOUR_FAILED, now + FAILED_TIME);
+        return NEIGHBOUR_DROP;
+    default: /* FAILED: it may be asked for again */
+        n->deadline = 0;
+        return 0;
+    }
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The neighbours of a namespace: a bounded table around the states of neighbour.h. Packets that
+ * wait for a link address are bounded, too, and each is charged to its maker already.
+ *
+ * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it.
+ */
+#pragma once
+
+#include "dev/netdev.h"
+#include "lib/rbtree.h"
+#include "net/core/addr.h"
+#include "net/ip/neighbour.h"
+#include "sched/timer.h"
+#include "sched/work.h"
+
+#define NEIGHBOURS_MOST 512  /* the longest unused one makes room */
+#define NEIGHBOUR_PENDING 16 /* packets that wait for one; then the oldest is dropped */
+
+struct neighbour_table {
+    struct spinlock lock;
+    struct rb_root entries; /* lock */
+    struct list_node used;  /* lock  the last used at the end */
+    u32 nr;                 /* lock */
+    struct timer timer;
+    struct work work;
+    bool closed; /* lock  no timer is started any more */
+};
+void neighbour_table_init(struct neighbour_table *t);
+void neighbour_table_fini(struct neighbour_table *t); /* may sleep */
+
+/* Sends p, which begins with its network header, to a neighbour of dev. Takes p. 0; -EHOSTUNREACH;
+ * netdev_transmit's. Never sleeps. */
+int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *to,
+                     struct packet *p);
+/* The neighbour said what its link address is; learn: it is remembered if it was not known. */
+void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *from,
+                     const u8 *link, enum neighbour_word word, bool learn);
+/* All of dev are forgotten. */
+void neighbour_forget(struct neighbour_table *t, const struct netdev *dev);
+
+struct neighbour_view {
+    struct ip_addr addr;
+    u32 device;
+    struct neighbour n;
+};
+/* The first one behind *at (zeroed: the first), into *at; false: no more. */
+bool neighbour_next(struct neighbour_table *t, struct neighbour_view *at);

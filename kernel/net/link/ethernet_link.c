@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Ethernet as a link of net/core: the shell around its pure core.
+ */
+#include "lib/log.h"
+#include "lib/string.h"
+#include "net/core/device.h"
+#include "net/link/ethernet.h"
+
+#define ARPHRD_ETHER 1
+#define VLAN_TAG 4
+
+COUNTER(net_rx_bad_frame);
+COUNTER(net_rx_other);
+
+static u8 ethernet_kind(const struct netdev *dev, const u8 *to)
+{
+    static const u8 all[ETHERNET_ADDR] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+    if (!memcmp(to, dev->addr, ETHERNET_ADDR))
+        return PACKET_HOST;
+    if (!ethernet_is_multicast(to))
+        return PACKET_OTHER;
+    return memcmp(to, all, ETHERNET_ADDR) ? PACKET_MULTICAST : PACKET_BROADCAST;
+}
+
+static void ethernet_receive(struct packet *p)
+{
+    u32 n = MIN(p->len, (u32)ETHERNET_HEADER + VLAN_TAG);
+    const u8 *frame = packet_need(p, n);
+    struct ethernet e;
+
+    if (!frame || ethernet_parse(frame, n, &e)) {
+        COUNT(net_rx_bad_frame);
+        packet_free(p);
+        return;
+    }
+    p->kind = ethernet_kind(p->dev, e.to);
+    if (p->kind == PACKET_OTHER || e.vlan) { /* nothing here forwards, or has tags */
+        COUNT(net_rx_other);
+        packet_free(p);
+        return;
+    }
+    p->link = p->start;
+    p->protocol = e.type;
+    packet_pull(p, e.header);
+    net_protocol_receive(p);
+}
+
+static int ethernet_header(struct packet *p, struct netdev *dev, u16 protocol, const u8 *to)
+{
+    u8 *at = packet_push(p, ETHERNET_HEADER);
+
+    if (!at)
+        return -ENOBUFS;
+    ethernet_build(at, to, dev->addr, protocol);
+    return 0;
+}
+
+NET_LINK(ethernet) = {ARPHRD_ETHER, ethernet_receive, ethernet_header};
