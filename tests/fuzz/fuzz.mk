@@ -17,7 +17,7 @@ UNIT_TIMES ?= 50
 fuzz: build/fuzz/fuzz_vmm build/unit/unit build/unit/user
 	@build/fuzz/fuzz_vmm $(FUZZ_ROUNDS) $(FUZZ_SEED)
 	@UNIT_TIMES=$(UNIT_TIMES) build/unit/user survive
-	@for t in damage cpio_never seccomp hostile_device; do UNIT_TIMES=$(UNIT_TIMES) build/unit/unit $$t || exit 1; done
+	@for t in damage cpio_never seccomp hostile_device any_order; do UNIT_TIMES=$(UNIT_TIMES) build/unit/unit $$t || exit 1; done
 
 # System calls: what they are, and the letters of their arguments, come from the kernel's own table.
 FUZZ_ABI_SRC := $(wildcard tests/fuzz/abi/*.c)

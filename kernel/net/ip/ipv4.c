@@ -80,7 +80,8 @@ bool ipv4_source_ok(u32 from)
     return from >> 24 != 0 && from >> 24 != 127 && from >> 28 < 14;
 }
 
-/* RFC 1624, equation 3: HC' = ~(~HC + ~m + m'); of the word with type and code. */
+/* RFC 1624, equation 3: HC' = ~(~HC + ~m + m'); of the word with type and code. All ones stand for
+ * zero: that is right also where nothing else of the message is set. */
 void icmp_echo_answer(u8 *p)
 {
     u16 sum, before, after;
@@ -90,5 +91,6 @@ void icmp_echo_answer(u8 *p)
     p[0] = ICMP_ECHO_REPLY;
     memcpy(&after, p, sizeof(after));
     sum = (u16)~checksum_fold((u64)(u16)~sum + (u16)~before + after);
+    sum = sum ? sum : 0xffff;
     memcpy(p + 2, &sum, sizeof(sum));
 }
