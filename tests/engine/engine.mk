@@ -18,19 +18,21 @@ build/asan/user/%: $(ASAN_LIB)
 	$(call QUIET,ALD,$@) $(HOSTCC) $(ASAN_CFLAGS) -o $@ $^
 
 build/asan/user/engine: $(call asan_obj,userland/engine)
+build/asan/user/keeper: $(call asan_obj,userland/keeper)
 build/asan/user/cli: $(call asan_obj,userland/cli)
 
 # The pure cores of the engine and its library.
+ENGINE_PURE := $(addprefix build/asan/obj/userland/engine/,life.c.o restart.c.o)
 ENGINE_UNIT := $(call asan_obj,tests/engine) build/asan/obj/tests/unit/runner.c.o
 $(ENGINE_UNIT): ASAN_CPPFLAGS += -Itests/unit
-build/asan/unit: $(ENGINE_UNIT) $(ASAN_LIB) build/asan/obj/userland/engine/life.c.o
+build/asan/unit: $(ENGINE_UNIT) $(ASAN_LIB) $(ENGINE_PURE)
 	$(call QUIET,ALD,$@) $(HOSTCC) $(ASAN_CFLAGS) -o $@ $^
 
 .PHONY: engine-asan soak-engine
-engine-asan: build/asan/user/engine build/asan/user/cli build/asan/unit
+engine-asan: build/asan/user/engine build/asan/user/keeper build/asan/user/cli build/asan/unit
 
 # Random clients against the engine, for as long as wanted: SEED=N SECONDS=N
 soak-engine: engine-asan
 	tests/engine/soak --seed $(or $(SEED),0) --seconds $(or $(SECONDS),3600)
 
--include $(patsubst %.o,%.d,$(call asan_obj,userland/lib userland/runtime userland/engine userland/cli tests/engine))
+-include $(patsubst %.o,%.d,$(call asan_obj,userland/lib userland/runtime userland/engine userland/keeper userland/cli tests/engine))

@@ -55,7 +55,7 @@ TEST(life_a_container_has_one_process_at_a_time)
 
             if (next == LIFE_NO)
                 continue;
-            processes += e == CE_PREPARED;
+            processes += e == CE_PREPARED || e == CE_FOUND;
             processes -= e == CE_EXITED || (e == CE_FAILED && s == C_STARTING);
             removals += e == CE_REMOVE;
             s = (enum container_state)next;

@@ -139,6 +139,17 @@ class Engine:
         if ready != b"R":
             raise RuntimeError("the engine does not come up")
 
+    def kill(self):
+        """As by the kernel, for want of memory: in the midst of whatever it does."""
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def again(self):
+        """The next engine."""
+        self.kill()
+        self.start()
+
     def stop(self):
         self.process.terminate()
         code = self.process.wait(20)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tarfile
@@ -280,11 +281,18 @@ def test_list_of_layers_that_is_cut_is_no_archive(engine):
 def test_store_is_never_written_in_part(engine):
     """The worker is given half of it, as by an engine that dies."""
     path = engine.path("half.json", b"old")
-    for text, code in ((b"100\n{", 1), (b"", 1), (b"{}", 1), (b"99999999999\n{", 1), (b"2\n{}", 0)):
-        p = worker_run(engine, text, "store", path)
-        expect(p.returncode, code, f"status for {text}")
+    name = path.encode()
+    whole = struct.pack("<III", len(name), 2, 0) + name + b"{}"
+    cases = [(whole[:n], 0, b"", b"old") for n in (0, 1, 11, 12, 20, len(whole) - 1)]
+    cases += [(struct.pack("<III", len(name), 1 << 31, 0) + name, 2, b"", b"old"),
+              (struct.pack("<III", 0, 2, 0) + b"{}", 2, b"", b"old"), (b"x" * 100, 2, b"", b"old"),
+              (whole, 0, bytes(4), b"{}"), (whole + whole[:-1], 0, bytes(4), b"{}")]
+    for text, code, said, left in cases:
+        p = subprocess.run([engine.process.args[0], "--worker", str(os.getpid()), "store"], input=text,
+                           stdout=subprocess.PIPE)
+        expect((p.returncode, p.stdout), (code, said), f"status for {text}")
         with open(path, "rb") as f:
-            expect(f.read(), b"{}" if code == 0 else b"old", "the file")
+            expect(f.read(), left, "the file")
 
 
 def test_store_takes_no_more_than_it_can_read(engine):

@@ -98,7 +98,7 @@ def on_linux(tmp):
         f.write(docker_archive("busybox:latest", [busybox_layer()]))
     with open(sh, "w") as f:
         f.write(script(cases))
-    files = [image, sh, os.path.join(USER, "engine"), os.path.join(USER, "hello"),
+    files = [image, sh, os.path.join(USER, "engine"), os.path.join(USER, "keeper"), os.path.join(USER, "hello"),
              os.path.join(USER, "cli") + ":bothy"]
     command = [os.path.join(ROOT, "tools/linux-peer"), "--kvm", "--memory", "1024", "--module",
                "fs/overlayfs/overlay.ko", "--timeout", "150", "-c", "sh /files/script.sh"]

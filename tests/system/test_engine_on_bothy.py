@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bothy import RUN, commands, put
 from python_image import PYTHON, image
 
-PROGRAMS = ["test_engine_containers", "test_engine_api", "test_engine_docker"]
+PROGRAMS = ["test_engine_containers", "test_engine_api", "test_engine_docker", "test_engine_killed", "test_engine_restart"]
 IMAGES = ["test_engine_images", "test_engine_layers", "test_engine_options"]
 
 

@@ -59,7 +59,7 @@ def test_options_reach_the_container_or_are_refused_by_name(engine):
                            (["--blkio-weight", "300"], "--blkio-weight"),
                            (["--cgroup-parent", "x"], "--cgroup-parent"), (["--health-cmd", "true"], "--health-cmd"),
                            (["--pid", "host"], 'PID mode "host"'), (["--ipc", "host"], 'IPC mode "host"'),
-                           (["--uts", "host"], 'UTS mode "host"'), (["--volumes-from", "x"], "--volumes-from"),
+                           (["--uts", "host"], 'UTS mode "host"'), (["--volumes-from", "x"], "No such container: x"),
                            (["--link", "a:b"], "--link"), (["--gpus", "all"], "--gpus"), (["--init"], "--init"),
                            (["--add-host", "x"], "add-host"), (["--add-host", "x:y"], "invalid IP address"),
                            (["--dns", "x"], "nameserver"), (["--oom-score-adj", "1001"], "oom score"),

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The API's actions on containers: create, start, stop, kill, wait, attach, remove and the like.
-#include "engine/engine.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/engine.h"
+#include "engine/process.h"
 #include "lib/str.h"
 
 static void api_no_content(struct http_conn *conn)
@@ -34,11 +34,46 @@ static bool platform_ok(const char *text)
     return false;
 }
 
+/* A container that is made, and the client that hears of it when that is written down. */
+struct making {
+    struct container *c; /* a reference */
+    struct answer *answer;
+};
+
+static void create_saved(void *arg, const char *why)
+{
+    struct making *m = arg;
+
+    if (why)
+        container_raise(m->c, CE_REMOVE);
+    answer_done(m->answer, why);
+    container_put(m->c);
+    free(m);
+}
+
+static void change_saved(void *answer, const char *why)
+{
+    answer_done(answer, why);
+}
+
+void container_save_answer(struct container *c, struct answer *a)
+{
+    container_save(c, change_saved, a);
+}
+
+static void create_answer(struct container *c, struct http_conn *conn)
+{
+    struct making *m = mem_alloc(sizeof(*m));
+
+    *m = (struct making){container_get(c), answer_new(conn, 201, "application/json")};
+    buf_fmt(&m->answer->body, "{\"Id\":\"%s\",\"Warnings\":[]}\n", c->id);
+    container_save(c, create_saved, m);
+}
+
 API(api_container_create)
 {
     const char *platform = http_query(call->req, "platform");
     struct container *c;
-    struct buf b = {0};
     char *why;
     int status;
 
@@ -61,8 +96,7 @@ API(api_container_create)
         free(why);
         return;
     }
-    buf_fmt(&b, "{\"Id\":\"%s\",\"Warnings\":[]}\n", c->id);
-    api_json(call->conn, 201, &b);
+    create_answer(c, call->conn);
 }
 
 /* ---- start, stop ----------------------------------------------------------------------------- */
@@ -80,10 +114,11 @@ API(api_container_start)
                   c->id);
         return;
     }
-    if (c->state == C_RUNNING) {
+    if (c->state == C_RUNNING || c->state == C_RESTARTING) {
         api_not_modified(call->conn);
         return;
     }
+    container_start_asked(c);
     request_add(c, call->conn, REQ_START);
     container_raise(c, CE_START);
 }
@@ -163,7 +198,11 @@ API(api_container_kill)
                   call->name, c->id);
         return;
     }
-    if (sig == SIGKILL) { /* answered when it is really gone */
+    container_stop_asked(c, sig);
+    if (c->state == C_RESTARTING) {
+        request_add(c, call->conn, REQ_STOP);
+        container_raise(c, CE_STOP);
+    } else if (sig == SIGKILL) { /* answered when it is really gone */
         request_add(c, call->conn, REQ_STOP);
         container_kill(c);
     } else if (c->state == C_RUNNING || c->state == C_PAUSED) {
@@ -183,9 +222,10 @@ static void api_freeze(struct call *call, enum container_event e)
         return;
     if (container_next(c->state, e) == LIFE_NO) {
         api_error(call->conn, 409, "Container %s is %s", c->id,
-                  e == CE_UNPAUSE        ? "not paused"
-                  : c->state == C_PAUSED ? "already paused"
-                                         : "not running");
+                  e == CE_UNPAUSE            ? "not paused"
+                  : c->state == C_PAUSED     ? "already paused"
+                  : c->state == C_RESTARTING ? "restarting, wait until the container is running"
+                                             : "not running");
         return;
     }
     err = cgroup_freeze(c, e == CE_PAUSE);
@@ -259,6 +299,11 @@ API(api_container_attach)
     if (c->state == C_PAUSED) {
         api_error(call->conn, 409, "container %s is paused, unpause the container before attach",
                   c->name);
+        return;
+    }
+    if (c->state == C_RESTARTING) {
+        api_error(call->conn, 409,
+                  "container %s is restarting, wait until the container is running", c->name);
         return;
     }
     if (c->state == C_REMOVING) {
@@ -350,6 +395,7 @@ API(api_container_remove)
                   c->name, container_state_name(c));
         return;
     }
+    c->remove_volumes = http_query_bool(call->req, "v", false);
     a = answer_new(call->conn, 204, NULL);
     container_remove(c, a);
     answer_done(a, NULL);
@@ -373,5 +419,5 @@ API(api_container_rename)
     free(c->name);
     c->name = str_dup(*name == '/' ? name + 1 : name);
     event_container(c, "rename", NULL, NULL);
-    api_no_content(call->conn);
+    container_save_answer(c, answer_new(call->conn, 204, NULL));
 }

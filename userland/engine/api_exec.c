@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The API's execs: further processes inside a running container.
-#include "engine/engine.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/engine.h"
+#include "engine/process.h"
 #include "lib/str.h"
 
-#define EXECS_KEPT 64  /* per container; the oldest finished one gives way */
-#define EXECS_MAX 1024 /* then one that was never started does */
+#define EXECS_KEPT 64       /* per container; the oldest finished one gives way */
+#define EXEC_NOTE_ARGS 2048 /* bytes of its arguments that a later engine can show */
+#define EXECS_MAX 1024      /* then one that was never started does */
 
 static struct exec *exec_find(struct call *call)
 {
@@ -50,6 +51,7 @@ void exec_put(struct exec *x)
 {
     if (--x->refs)
         return;
+    keeper_forget(x->id, x->run);
     spec_free(&x->spec);
     container_put(x->c);
     free(x);
@@ -95,7 +97,9 @@ static bool exec_judge(struct call *call, const struct container *c)
     if (c->state != C_RUNNING)
         api_error(call->conn, 409,
                   c->state == C_PAUSED ? "Container %s is paused, unpause the container before exec"
-                                       : "container %s is not running",
+                  : c->state == C_RESTARTING
+                      ? "Container %s is restarting, wait until the container is running"
+                      : "container %s is not running",
                   c->id);
     else if (c->runtime == RUNTIME_VM)
         api_error(call->conn, 501, "exec is not supported with --runtime vm");
@@ -122,13 +126,83 @@ static const char *exec_text(const struct json *body, const char *key, const cha
     return text && *text ? text : otherwise;
 }
 
-static struct exec *exec_new(struct container *c, const struct json *body)
+static struct exec *exec_add(struct container *c)
 {
     struct exec *x = mem_alloc(sizeof(*x));
 
     x->refs = 1;
-    random_hex(x->id, ID_LEN);
     x->c = container_get(c);
+    x->next = c->execs;
+    c->execs = x;
+    return x;
+}
+
+/* ---- a later engine ---------------------------------------------------------------------------
+ */
+
+/* As many arguments as there is room for. */
+char *exec_note(const struct exec *x)
+{
+    struct buf b = {0};
+    struct jw w = {.out = &b};
+    size_t n = 0, left = EXEC_NOTE_ARGS;
+
+    while (x->spec.argv[n] && strlen(x->spec.argv[n]) < left)
+        left -= strlen(x->spec.argv[n++]) + 1;
+    jw_object(&w, NULL);
+    jw_strings(&w, "Cmd", (const char *const *)x->spec.argv, n);
+    jw_bool(&w, "Privileged", x->spec.privileged);
+    jw_bool(&w, "In", x->attach_in);
+    jw_bool(&w, "Out", x->attach_out);
+    jw_bool(&w, "Err", x->attach_err);
+    jw_object_end(&w);
+    if (b.len > KEEP_NOTE_MAX) /* escapes: it is shown without its arguments */
+        buf_clear(&b);
+    return buf_take(&b);
+}
+
+static struct exec *exec_restore(struct container *c, const struct keep_message *m)
+{
+    const char *why;
+    struct json *note = json_parse(m->note, m->head.note, &why);
+    struct exec *x = exec_add(c);
+
+    memcpy(x->id, m->head.id, ID_LEN);
+    x->started = true;
+    x->run = m->head.run;
+    x->spec.argv = strv_from_json(json_get(note, "Cmd"));
+    x->spec.tty = m->head.flags & KEEP_TTY;
+    x->spec.privileged = json_bool(note, "Privileged");
+    x->attach_in = json_bool(note, "In");
+    x->attach_out = json_bool(note, "Out");
+    x->attach_err = json_bool(note, "Err");
+    json_free(note);
+    return x;
+}
+
+/* Its clients have gone with the last engine: what it still writes is nobody's, and read, so that
+ * it goes on. */
+struct process *exec_found(const struct keep_message *m)
+{
+    char id[ID_LEN + 1] = {0};
+    struct container *c;
+    bool ambiguous;
+    struct exec *x;
+
+    memcpy(id, m->head.owner, ID_LEN);
+    c = container_find(id, &ambiguous);
+    if (!c || strcmp(c->id, id))
+        return NULL;
+    x = exec_restore(c, m);
+    x->proc = process_new(c, x);
+    return x->proc;
+}
+
+static struct exec *exec_new(struct container *c, const struct json *body)
+{
+    struct exec *x = exec_add(c);
+
+    random_hex(x->id, ID_LEN);
     x->attach_in = json_bool(body, "AttachStdin");
     x->attach_out = json_bool(body, "AttachStdout");
     x->attach_err = json_bool(body, "AttachStderr");
@@ -141,8 +215,6 @@ static struct exec *exec_new(struct container *c, const struct json *body)
     x->spec.caps = x->spec.privileged ? ~0ull >> 23 : c->spec.caps;
     x->spec.no_new_privs = c->spec.no_new_privs;
     x->spec.seccomp_off = c->spec.seccomp_off;
-    x->next = c->execs;
-    c->execs = x;
     return x;
 }
 
@@ -199,6 +271,7 @@ static void exec_failed(struct process *p, const char *error)
                    : strstr(error, "not found") || strstr(error, "no such file") ? 127
                                                                                  : 128;
     x->proc = NULL;
+    x->run = p->run;
     if (p->attaches)
         http_raw_frame(p->attaches->conn, head, p->tty ? 0 : sizeof(head), text, n);
     free(text);
@@ -301,7 +374,7 @@ API(api_exec_inspect)
     jw_bool(&w, "tty", x->spec.tty);
     jw_str(&w, "entrypoint", x->spec.argv[0]);
     jw_array(&w, "arguments");
-    for (char **a = x->spec.argv + 1; *a; a++)
+    for (char **a = x->spec.argv + !!x->spec.argv[0]; *a; a++)
         jw_str(&w, NULL, *a);
     jw_array_end(&w);
     jw_bool(&w, "privileged", x->spec.privileged);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The API's view of one container: inspect.
-#include "engine/engine.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/engine.h"
+#include "engine/network.h"
 #include "lib/str.h"
 
 static void write_time(struct jw *w, const char *key, const struct timespec *ts)
@@ -21,9 +21,9 @@ static void inspect_state(struct jw *w, const struct container *c)
 {
     jw_object(w, "State");
     jw_str(w, "Status", container_state_name(c));
-    jw_bool(w, "Running", c->state == C_RUNNING || c->state == C_PAUSED);
+    jw_bool(w, "Running", c->state == C_RUNNING || c->state == C_PAUSED || container_restarting(c));
     jw_bool(w, "Paused", c->state == C_PAUSED);
-    jw_bool(w, "Restarting", false);
+    jw_bool(w, "Restarting", container_restarting(c));
     jw_bool(w, "OOMKilled", c->oom_killed);
     jw_bool(w, "Dead", false);
     jw_int(w, "Pid", c->pid);
@@ -58,8 +58,8 @@ static void inspect_host(struct jw *w, const struct container *c)
     jw_object_end(w);
     jw_object_end(w);
     jw_object(w, "RestartPolicy");
-    jw_str(w, "Name", "no");
-    jw_int(w, "MaximumRetryCount", 0);
+    jw_str(w, "Name", restart_name(c->restart.kind));
+    jw_int(w, "MaximumRetryCount", c->restart.max);
     jw_object_end(w);
     limits_write(w, &c->limits);
     jw_int(w, "ShmSize", c->room.shm_size);
@@ -89,14 +89,13 @@ static void inspect_mounts(struct jw *w, const struct container *c)
     jw_array_end(w);
 }
 
-static void inspect_network(struct jw *w)
+static void inspect_network(struct jw *w, const struct container *c)
 {
     jw_object(w, "NetworkSettings");
     jw_str(w, "IPAddress", "");
     jw_object(w, "Ports");
     jw_object_end(w);
-    jw_object(w, "Networks");
-    jw_object_end(w);
+    network_write_endpoint(w, c);
     jw_object_end(w);
 }
 
@@ -140,7 +139,7 @@ API(api_container_inspect)
     jw_str(&w, "HostnamePath", file);
     jw_str(&w, "LogPath", log);
     jw_fmt(&w, "Name", "/%s", c->name);
-    jw_int(&w, "RestartCount", c->restarts);
+    jw_int(&w, "RestartCount", c->restart.count);
     jw_str(&w, "Driver", "overlay");
     jw_str(&w, "Platform", "linux");
     jw_str(&w, "MountLabel", "");
@@ -153,7 +152,7 @@ API(api_container_inspect)
     inspect_host(&w, c);
     inspect_mounts(&w, c);
     inspect_config(&w, c);
-    inspect_network(&w);
+    inspect_network(&w, c);
     jw_object_end(&w);
     free(log);
     free(file);

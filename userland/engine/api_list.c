@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/filters.h"
+#include "engine/network.h"
 #include "lib/str.h"
 
 /* Of one container in the list: an image may have megabytes of either, and each of its containers
@@ -171,11 +172,10 @@ static void list_entry(struct jw *w, const struct container *c)
     jw_str(w, "State", container_state_name(c));
     jw_str(w, "Status", status);
     jw_object(w, "HostConfig");
-    jw_str(w, "NetworkMode", "default");
+    jw_str(w, "NetworkMode", network_of(c)->name);
     jw_object_end(w);
     jw_object(w, "NetworkSettings");
-    jw_object(w, "Networks");
-    jw_object_end(w);
+    network_write_endpoint(w, c);
     jw_object_end(w);
     jw_array(w, "Mounts");
     jw_array_end(w);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The API's system half: ping, version, info, events, disk use, and the fixed networks.
-#include "engine/engine.h"
-
+// The API's system half: ping, version, info, events, disk use.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +7,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "engine/engine.h"
+#include "engine/network.h"
+#include "engine/usage.h"
+#include "engine/volume.h"
 #include "lib/str.h"
 
 API(api_ping)
@@ -63,7 +65,7 @@ static void info_counts(struct jw *w)
     int running = 0, paused = 0, stopped = 0, images = 0;
 
     for (struct container *c = container_first(); c; c = c->next) {
-        running += c->state == C_RUNNING || c->state == C_STARTING;
+        running += c->state == C_RUNNING || c->state == C_STARTING || c->state == C_RESTARTING;
         paused += c->state == C_PAUSED;
         stopped += c->state == C_STOPPED;
     }
@@ -111,6 +113,8 @@ static void info_fixed(struct jw *w)
     jw_object_end(w);
     jw_object(w, "Plugins");
     jw_array(w, "Network");
+    for (const struct network *n = network_first(); n; n = n->next)
+        jw_str(w, NULL, n->driver);
     jw_array_end(w);
     jw_array(w, "Volume");
     jw_str(w, NULL, "local");
@@ -153,7 +157,7 @@ API(api_info)
     jw_str(&w, "NoProxy", "");
     jw_bool(&w, "Debug", false);
     jw_bool(&w, "ExperimentalBuild", false);
-    jw_bool(&w, "LiveRestoreEnabled", false);
+    jw_bool(&w, "LiveRestoreEnabled", true);
     jw_array(&w, "Labels");
     jw_array_end(&w);
     jw_array(&w, "Warnings");
@@ -170,104 +174,81 @@ API(api_events)
     events_serve(call->conn);
 }
 
-API(api_system_df)
+static void df_images(struct jw *w)
 {
-    struct buf b = {0};
-    struct jw w = {.out = &b};
+    jw_array(w, "Images");
+    for (struct image *img = image_first(); img; img = img->next) {
+        if (!image_listed(img))
+            continue;
+        jw_object(w, NULL);
+        jw_fmt(w, "Id", "sha256:%s", img->id);
+        jw_int(w, "Size", (int64_t)img->size);
+        jw_int(w, "SharedSize", 0);
+        jw_int(w, "Containers", img->refs);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+}
+
+static int64_t df_layers(void)
+{
     int64_t total = 0;
 
-    jw_object(&w, NULL);
-    jw_array(&w, "Images");
-    for (struct image *img = image_first(); img; img = img->next) {
-        jw_object(&w, NULL);
-        jw_fmt(&w, "Id", "sha256:%s", img->id);
-        jw_int(&w, "Size", (int64_t)img->size);
-        jw_int(&w, "SharedSize", 0);
-        jw_int(&w, "Containers", img->refs);
-        jw_object_end(&w);
-        total += (int64_t)img->size;
+    for (const struct layer *l = layer_first(); l; l = l->next)
+        total += (int64_t)l->size;
+    return total;
+}
+
+static void df_containers(struct jw *w, const struct usage *u)
+{
+    jw_array(w, "Containers");
+    for (const struct container *c = container_first(); c; c = c->next) {
+        int64_t size = usage_of(u, "container", c->id);
+
+        jw_object(w, NULL);
+        jw_str(w, "Id", c->id);
+        jw_array(w, "Names");
+        jw_fmt(w, NULL, "/%s", c->name);
+        jw_array_end(w);
+        jw_str(w, "Image", c->image_name);
+        jw_fmt(w, "ImageID", "sha256:%s", c->image->id);
+        jw_int(w, "Created", c->created.tv_sec);
+        jw_str(w, "State", container_state_name(c));
+        jw_int(w, "SizeRw", size > 0 ? size : 0);
+        jw_int(w, "SizeRootFs", (size > 0 ? size : 0) + (int64_t)c->image->size);
+        jw_object_end(w);
     }
-    jw_array_end(&w);
-    jw_int(&w, "LayersSize", total);
-    jw_array(&w, "Containers");
-    jw_array_end(&w);
+    jw_array_end(w);
+}
+
+static void df_sized(void *arg, const struct usage *u)
+{
+    struct answer *a = arg;
+    struct jw w = {.out = &a->body};
+
+    jw_object(&w, NULL);
+    jw_int(&w, "LayersSize", df_layers());
+    df_images(&w);
+    df_containers(&w, u);
     jw_array(&w, "Volumes");
+    for (const struct volume *v = volume_first(); v; v = v->next) {
+        int64_t size = usage_of(u, "volume", v->name);
+
+        volume_write(&w, v, size > 0 ? size : 0);
+    }
     jw_array_end(&w);
     jw_array(&w, "BuildCache");
     jw_array_end(&w);
     jw_object_end(&w);
-    api_json(call->conn, 200, &b);
+    answer_done(a, NULL);
+}
+
+API(api_system_df)
+{
+    usage_ask(df_sized, answer_new(call->conn, 200, "application/json"));
 }
 
 API(api_empty_list)
 {
     http_reply(call->conn, 200, "application/json", "[]\n", 3);
-}
-
-static const struct {
-    const char *name, *driver, *id;
-} networks[] = {
-    {"bridge", "bridge", "b0"},
-    {"host", "host", "b1"},
-    {"none", "null", "b2"},
-};
-
-static void network_json(struct jw *w, int i)
-{
-    char id[ID_LEN + 1];
-
-    snprintf(id, sizeof(id), "%s%062d", networks[i].id, i);
-    jw_object(w, NULL);
-    jw_str(w, "Name", networks[i].name);
-    jw_str(w, "Id", id);
-    jw_str(w, "Created", "1970-01-01T00:00:00Z");
-    jw_str(w, "Scope", "local");
-    jw_str(w, "Driver", networks[i].driver);
-    jw_object(w, "IPAM");
-    jw_str(w, "Driver", "default");
-    jw_array(w, "Config");
-    jw_array_end(w);
-    jw_object_end(w);
-    jw_bool(w, "Internal", i != 1); /* no container network leads out yet */
-    jw_object(w, "Containers");
-    jw_object_end(w);
-    jw_object(w, "Options");
-    jw_object_end(w);
-    jw_object(w, "Labels");
-    jw_object_end(w);
-    jw_object_end(w);
-}
-
-API(api_networks)
-{
-    struct buf b = {0};
-    struct jw w = {.out = &b};
-
-    jw_array(&w, NULL);
-    for (int i = 0; i < 3; i++)
-        network_json(&w, i);
-    jw_array_end(&w);
-    api_json(call->conn, 200, &b);
-}
-
-API(api_network)
-{
-    struct buf b = {0};
-    struct jw w = {.out = &b};
-
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(networks[i].name, call->name))
-            continue;
-        network_json(&w, i);
-        api_json(call->conn, 200, &b);
-        return;
-    }
-    api_error(call->conn, 404, "network %s not found", call->name);
-}
-
-API(api_volumes)
-{
-    static const char none[] = "{\"Volumes\":[],\"Warnings\":null}\n";
-
-    http_reply(call->conn, 200, "application/json", none, sizeof(none) - 1);
 }

@@ -11,15 +11,11 @@ static char *update_refuse(const struct json *body)
 {
     static const char *const numbers[] = {"BlkioWeight", "CpuRealtimePeriod", "CpuRealtimeRuntime",
                                           "KernelMemory"};
-    const char *restart = json_str(json_get(body, "RestartPolicy"), "Name");
-
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         if (json_int(body, numbers[i], 0))
             return str_fmt("%s cannot be changed", numbers[i]);
     if (json_str(body, "CgroupParent") && *json_str(body, "CgroupParent"))
         return str_dup("CgroupParent cannot be changed");
-    if (restart && *restart && strcmp(restart, "no"))
-        return str_fmt("restart policy \"%s\" is not supported", restart);
     return NULL;
 }
 
@@ -34,10 +30,19 @@ static char *update_judge(const struct container *c, const struct json *body, st
     return why;
 }
 
+static bool container_has_group(const struct container *c)
+{
+    return container_running(c) && c->state != C_PREPARING && c->state != C_RESTARTING;
+}
+
 API(api_container_update)
 {
     struct container *c = api_container(call);
+    const struct json *policy = json_get(call->body, "RestartPolicy");
+    bool policed = json_str(policy, "Name") && *json_str(policy, "Name");
+    struct restart restart = {0};
     struct limits wanted, old;
+    struct answer *a;
     char *why;
 
     if (!c)
@@ -45,13 +50,20 @@ API(api_container_update)
     wanted = old = c->limits;
     why = judge_update(call->body);
     why = why ? why : update_judge(c, call->body, &wanted);
+    why = why ? why : restart_read(&restart, policed ? policy : NULL, false);
     if (why) {
         api_error(call->conn, 400, "%s", why);
         free(why);
         return;
     }
+    if (policed && restart.kind != RESTART_NO && c->auto_remove) {
+        api_error(call->conn, 409,
+                  "Restart policy cannot be updated because AutoRemove is enabled for the "
+                  "container");
+        return;
+    }
     c->limits = wanted;
-    why = container_running(c) && c->state != C_PREPARING ? cgroup_apply(c) : NULL;
+    why = container_has_group(c) ? cgroup_apply(c) : NULL;
     if (why) {
         c->limits = old;
         free(cgroup_apply(c)); /* what of it was taken is given back */
@@ -59,6 +71,12 @@ API(api_container_update)
         free(why);
         return;
     }
+    if (policed) {
+        c->restart.kind = restart.kind;
+        c->restart.max = restart.max;
+    }
     event_container(c, "update", NULL, NULL);
-    http_reply(call->conn, 200, "application/json", "{\"Warnings\":[]}\n", 16);
+    a = answer_new(call->conn, 200, "application/json");
+    buf_str(&a->body, "{\"Warnings\":[]}\n");
+    container_save_answer(c, a);
 }

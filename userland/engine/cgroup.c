@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Control groups: one directory <root>/bothy/<id> per container, job-N for a worker; cgroup v2
+// Control groups: one directory <root>/bothy/<id> per container, job-PID-N for a worker; cgroup v2
 // files only. A container with privileges may have made groups below its own: they go with it.
 //
 // A controller that the root does not have (a development machine may bind it elsewhere) is left
@@ -123,8 +123,6 @@ int cgroup_init(void)
     cgroup_enable(engine.cgroup_root);
     snprintf(path, sizeof(path), "%s/bothy", engine.cgroup_root);
     err = dir_make(path, 0755);
-    if (!err)
-        cgroup_sweep();
     if (!err)
         cgroup_enable(path);
     if (!err)
@@ -403,14 +401,40 @@ void cgroup_remove(struct container *c)
 void cgroup_close(void)
 {
     if (!cgroup_off)
-        cgroup_sweep();
+        cgroup_sweep(NULL);
+}
+
+/* A container's that a keeper has, or of a worker of ours: everything else is a dead engine's. */
+static bool cgroup_is_kept(const char *group)
+{
+    char own[32];
+
+    snprintf(own, sizeof(own), "job-%d-", (int)getpid());
+    if (str_starts(group, own))
+        return true;
+    for (struct container *c = container_first(); c; c = c->next) {
+        char *name = container_running(c) ? cgroup_name(c) : NULL;
+        bool same = name && !strcmp(name, group);
+
+        free(name);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+void cgroup_open_all(void)
+{
+    if (!cgroup_off)
+        cgroup_sweep(cgroup_is_kept);
 }
 
 /* ---- a worker's group ----------------------------------------------------------------------- */
 
 static char *cgroup_job_path(unsigned n, const char *file)
 {
-    return str_fmt("%s/bothy/job-%u%s%s", engine.cgroup_root, n, file ? "/" : "", file ? file : "");
+    return str_fmt("%s/bothy/job-%d-%u%s%s", engine.cgroup_root, (int)getpid(), n, file ? "/" : "",
+                   file ? file : "");
 }
 
 int cgroup_job_create(unsigned n, int64_t memory)
@@ -491,6 +515,11 @@ bool cgroup_oom(const struct container *c)
 int cgroup_kill(const struct container *c)
 {
     return cgroup_write(c, "cgroup.kill", "1");
+}
+
+bool cgroup_frozen(const struct container *c)
+{
+    return cgroup_number(c, "cgroup.freeze", NULL) == 1;
 }
 
 int cgroup_freeze(const struct container *c, bool frozen)

@@ -106,8 +106,7 @@ int cgroup_tree_remove(const char *dir)
     return err;
 }
 
-/* What an engine that died has left below us: it ends here. */
-void cgroup_sweep(void)
+void cgroup_sweep(bool (*keep)(const char *name))
 {
     char *dir = str_fmt("%s/bothy", engine.cgroup_root);
     DIR *d = opendir(dir);
@@ -117,7 +116,7 @@ void cgroup_sweep(void)
         char *path;
         int err;
 
-        if (e->d_type != DT_DIR || *e->d_name == '.')
+        if (e->d_type != DT_DIR || *e->d_name == '.' || (keep && keep(e->d_name)))
             continue;
         path = str_fmt("%s/%s", dir, e->d_name);
         err = cgroup_tree_remove(path);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/volume.h"
 #include "lib/str.h"
 
 #define AUTO_NAME_TRIES 8
@@ -63,6 +64,11 @@ bool container_running(const struct container *c)
     return container_has_process(c->state);
 }
 
+bool container_restarting(const struct container *c)
+{
+    return c->restart.again && c->state != C_STOPPED && c->state < C_REMOVING;
+}
+
 const char *container_state_name(const struct container *c)
 {
     switch (c->state) {
@@ -74,6 +80,8 @@ const char *container_state_name(const struct container *c)
     case C_GONE:
         return "removing";
     default: /* a container that is being started is what it was */
+        if (container_restarting(c))
+            return "restarting";
         return c->started.tv_sec ? "exited" : "created";
     }
 }
@@ -87,6 +95,9 @@ void container_status_text(const struct container *c, char *out, size_t size)
     if (c->state == C_RUNNING || c->state == C_PAUSED) {
         time_span(span, sizeof(span), now.tv_sec - c->started.tv_sec);
         snprintf(out, size, "Up %s%s", span, c->state == C_PAUSED ? " (Paused)" : "");
+    } else if (container_restarting(c)) {
+        time_span(span, sizeof(span), now.tv_sec - c->finished.tv_sec);
+        snprintf(out, size, "Restarting (%d) %s ago", c->exit_code, span);
     } else if (c->state >= C_REMOVING) {
         snprintf(out, size, "Removal In Progress");
     } else if (c->started.tv_sec) {
@@ -153,9 +164,19 @@ char *container_name(const char *name, int *status)
                    name, clash->id);
 }
 
+static void room_lists_free(struct room *r)
+{
+    char **lists[] = {r->sysctls,     r->extra_hosts, r->dns,           r->dns_search,
+                      r->dns_options, r->masked,      r->readonly_paths};
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        strv_free(lists[i]);
+}
+
 static void container_free(struct container *c)
 {
     log_close(c);
+    volumes_leave(c);
     for (int i = 0; i < c->room.nmounts; i++) {
         mount_spec_drop(&c->room.mounts[i]);
     }
@@ -166,6 +187,7 @@ static void container_free(struct container *c)
     free(c->room.mounts);
     free(c->devices);
     free(c->room.rlimits);
+    room_lists_free(&c->room);
     spec_free(&c->spec);
     json_free(c->config);
     json_free(c->host);
@@ -266,18 +288,49 @@ static char *container_files(struct container *c)
     return err ? str_fmt("cannot create the container's directory: %s", str_error(-err)) : NULL;
 }
 
-/* Performed when the request has been judged: sources of mounts that are to be made. */
+/* Performed when the request has been judged: volumes that are not there yet, and sources of mounts
+ * that are to be made. */
 static char *container_sources(struct container *c)
 {
+    char *why = volumes_make(c);
+
+    if (why)
+        return why;
     for (int i = 0; i < c->room.nmounts; i++) {
         struct mount_spec *m = &c->room.mounts[i];
-        int err = m->make ? dir_make(m->source, 0755) : 0;
+        int err = m->make && !m->volume ? dir_make(m->source, 0755) : 0;
 
         if (err)
             return str_fmt("error while creating mount source path '%s': %s", m->source,
                            str_error(-err));
     }
     return NULL;
+}
+
+struct container *container_new(const char *id, struct image *image, const char *image_name)
+{
+    struct container *c = mem_alloc(sizeof(*c));
+
+    c->refs = 1;
+    c->state = C_STOPPED;
+    c->log.fd = -1;
+    memcpy(c->id, id, ID_LEN);
+    c->image = image_get(image);
+    c->image_name = str_dup(image_name);
+    container_file_init(c);
+    return c;
+}
+
+void container_list_sorted(struct container *c)
+{
+    struct container **at = &container_list;
+
+    while (*at && (*at)->number > c->number)
+        at = &(*at)->next;
+    c->next = *at;
+    *at = c;
+    if (container_count < c->number)
+        container_count = c->number;
 }
 
 struct container *container_create(const char *name, struct json *body, int *status, char **why)
@@ -298,15 +351,9 @@ struct container *container_create(const char *name, struct json *body, int *sta
                                          : str_dup("no image specified");
         return NULL;
     }
-    c = mem_alloc(sizeof(*c));
-    c->refs = 1;
-    c->state = C_STOPPED;
-    c->log.fd = -1;
     random_hex(random, ID_LEN + 8);
-    memcpy(c->id, random, ID_LEN);
-    c->image = image_get(image);
-    c->image_name = str_dup(image_name);
-    c->host = host && host->type == JSON_OBJECT ? json_copy(host) : json_new(JSON_OBJECT);
+    c = container_new(random, image, image_name);
+    c->host = host_from_request(host);
     engine_now(&c->created);
     if (!spec_from_request(c, body, status, why)) {
         container_put(c);
@@ -316,6 +363,8 @@ struct container *container_create(const char *name, struct json *body, int *sta
     *why = container_files(c);
     if (!*why)
         *why = container_sources(c); /* a volume without a name is among the files */
+    if (!*why)
+        volumes_use(c);
     if (*why) {
         char *path = container_path(c, "");
 
@@ -326,8 +375,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
     }
     c->name = name && *name ? str_dup(name + (*name == '/')) : container_auto_name(random + ID_LEN);
     c->number = ++container_count;
-    c->next = container_list;
-    container_list = c;
+    container_list_sorted(c);
     event_container(c, "create", NULL, NULL);
     return c;
 }

@@ -13,33 +13,6 @@
 #include "engine/names.h"
 #include "lib/str.h"
 
-char **strv_from_json(const struct json *array)
-{
-    size_t n = json_count(array), i = 0;
-    char **v = mem_alloc((n + 1) * sizeof(char *));
-
-    for (struct json *j = n ? array->child : NULL; j; j = j->next)
-        if (j->type == JSON_STRING)
-            v[i++] = str_dup(j->str);
-    return v;
-}
-
-void strv_free(char **v)
-{
-    for (size_t i = 0; v && v[i]; i++)
-        free(v[i]);
-    free(v);
-}
-
-static size_t strv_count(char **v)
-{
-    size_t n = 0;
-
-    while (v && v[n])
-        n++;
-    return n;
-}
-
 void spec_free(struct spec *s)
 {
     strv_free(s->argv);
@@ -335,15 +308,13 @@ static char *parse_limits(struct container *c)
 static char *parse_runtime(struct container *c)
 {
     const char *name = json_str(c->host, "Runtime");
-    char *why;
 
     if (!name || !*name || !strcmp(name, "domain") || !strcmp(name, "runc"))
         return NULL;
     if (strcmp(name, "vm"))
         return str_fmt("unknown or invalid runtime name: %s", name);
     c->runtime = RUNTIME_VM;
-    why = runtime_vm_refuse(c->host);
-    return why ? why : runtime_vm_check();
+    return NULL;
 }
 
 /* Which names have a value of the container's own, the child knows; here what it cannot see. */
@@ -351,14 +322,34 @@ static char *parse_sysctls(struct container *c)
 {
     const char *net = json_str(c->host, "NetworkMode");
 
-    for (struct json *j = json_list(c->host, "Sysctls"); j; j = j->next) {
+    struct json *list = json_list(c->host, "Sysctls");
+    size_t n = 0;
+
+    if (!list)
+        return NULL;
+    c->room.sysctls = mem_alloc((json_count(json_get(c->host, "Sysctls")) + 1) * sizeof(char *));
+    for (struct json *j = list; j; j = j->next) {
         if (!j->key || j->type != JSON_STRING)
             return str_dup("Sysctls must be an object of strings");
         if (net && !strcmp(net, "host") && str_starts(j->key, "net."))
             return str_fmt("sysctl \"%s\" not allowed in host network namespace", j->key);
+        c->room.sysctls[n++] = str_fmt("%s=%s", j->key, j->str);
     }
-    c->room.sysctls = json_get(c->host, "Sysctls");
     return NULL;
+}
+
+/* What is only looked at when a container is made: where its mounts come from, and whether this
+ * machine can have it. */
+static char *parse_new(struct container *c)
+{
+    char *why = c->runtime == RUNTIME_VM ? runtime_vm_refuse(c->host) : NULL;
+
+    why = why || c->runtime != RUNTIME_VM ? why : runtime_vm_check();
+    why = why ? why : each_item(c, "Binds", parse_bind);
+    why = why ? why : each_item(c, "Mounts", parse_mount);
+    why = why ? why : each_item(c, "Tmpfs", parse_tmpfs);
+    why = why ? why : parse_volumes_from(c);
+    return why ? why : parse_volumes(c);
 }
 
 static char *parse_host(struct container *c)
@@ -366,12 +357,10 @@ static char *parse_host(struct container *c)
     const char *ipc = json_str(c->host, "IpcMode"), *cgroup = json_str(c->host, "CgroupnsMode");
     char *why = parse_runtime(c);
 
+    c->auto_remove = json_bool(c->host, "AutoRemove");
+    why = why ? why : restart_read(&c->restart, json_get(c->host, "RestartPolicy"), c->auto_remove);
     why = why ? why : parse_limits(c);
     why = why ? why : parse_security(c);
-    why = why ? why : each_item(c, "Binds", parse_bind);
-    why = why ? why : each_item(c, "Mounts", parse_mount);
-    why = why ? why : each_item(c, "Tmpfs", parse_tmpfs);
-    why = why ? why : parse_volumes(c);
     why = why ? why : each_item(c, "Devices", parse_device);
     why = why ? why : each_item(c, "Ulimits", parse_ulimit);
     why = why ? why : parse_sysctls(c);
@@ -381,7 +370,6 @@ static char *parse_host(struct container *c)
     c->room.no_shm = ipc && !strcmp(ipc, "none");
     c->room.host_cgroup = cgroup && !strcmp(cgroup, "host");
     c->room.readonly_root = json_bool(c->host, "ReadonlyRootfs");
-    c->auto_remove = json_bool(c->host, "AutoRemove");
     c->room.shm_size = json_int(c->host, "ShmSize", 0);
     if (c->room.shm_size <= 0)
         c->room.shm_size = 64 << 20;
@@ -391,34 +379,62 @@ static char *parse_host(struct container *c)
     return c->spec.privileged ? NULL : caps_apply(&c->spec.caps, c->host);
 }
 
+/* All that follows from c->config and c->host. */
+static char *spec_from_config(struct container *c)
+{
+    const char *sig = json_str(c->config, "StopSignal");
+    char *why = spec_process(c);
+
+    why = why ? why : parse_host(c);
+    c->stop_signal = sig ? signal_parse(sig) : 15;
+    if (!why && c->stop_signal < 0)
+        why = str_fmt("invalid signal: %s", sig);
+    c->stop_timeout = json_int(c->config, "StopTimeout", 10);
+    return why;
+}
+
+static char *spec_names(struct container *c, const struct json *config)
+{
+    const char *hostname = json_str(config, "Hostname"), *domain = json_str(config, "Domainname");
+
+    if (domain && *domain)
+        c->room.domainname = str_dup(domain);
+    c->room.hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
+    return strlen(c->room.hostname) > 63 ? str_fmt("invalid hostname format: %s", c->room.hostname)
+                                         : NULL;
+}
+
+/* What a client sends for a thing that its user has not asked for is not kept; but for the two
+ * lists that mean more when they are empty. */
+struct json *host_from_request(const struct json *host)
+{
+    struct json *kept = json_new(JSON_OBJECT), **tail = &kept->child;
+
+    for (struct json *j = host && host->type == JSON_OBJECT ? host->child : NULL; j; j = j->next)
+        if (!json_is_empty(j) || (j->type == JSON_ARRAY && (!strcmp(j->key, "MaskedPaths") ||
+                                                            !strcmp(j->key, "ReadonlyPaths"))))
+            json_append(&tail, j->key, json_copy(j));
+    return kept;
+}
+
 bool spec_from_request(struct container *c, const struct json *req, int *status, char **why)
 {
-    const char *hostname = json_str(req, "Hostname"), *sig;
-
     *status = 400;
-    if (json_str(req, "Domainname") && *json_str(req, "Domainname"))
-        c->room.domainname = str_dup(json_str(req, "Domainname"));
-    c->room.hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
-    if (strlen(c->room.hostname) > 63) {
-        *why = str_fmt("invalid hostname format: %s", c->room.hostname);
-        return false;
-    }
-    *why = judge_request(c, req);
+    *why = spec_names(c, req);
+    *why = *why ? *why : judge_request(c, req);
     if (*why)
         return false;
     c->config = config_merge(c, req);
-    *why = spec_process(c);
-    if (*why)
-        return false;
-    *why = parse_host(c);
-    if (*why)
-        return false;
-    sig = json_str(c->config, "StopSignal");
-    c->stop_signal = sig ? signal_parse(sig) : 15;
-    if (c->stop_signal < 0) {
-        *why = str_fmt("invalid signal: %s", sig);
-        return false;
-    }
-    c->stop_timeout = json_int(c->config, "StopTimeout", 10);
-    return true;
+    *why = spec_from_config(c);
+    *why = *why ? *why : parse_new(c);
+    if (!*why && json_values(c->config) + json_values(c->host) > CREATE_VALUES_MAX)
+        *why = str_dup("the container's configuration is too large");
+    return !*why;
+}
+
+char *spec_from_stored(struct container *c)
+{
+    char *why = spec_names(c, c->config);
+
+    return why ? why : spec_from_config(c);
 }

@@ -32,7 +32,7 @@ static const struct judge_field {
     {"CgroupnsMode", WORDS, "cgroup namespace mode", LIST("private", "host")},
     {"Isolation", WORDS, "isolation", LIST("default")},
     {"VolumeDriver", WORDS, "volume driver", LIST("local")},
-    {"VolumesFrom", REFUSED, "--volumes-from", NULL},
+    {"VolumesFrom", DONE, NULL, NULL},
     {"Links", REFUSED, "--link", NULL},
     {"DeviceRequests", REFUSED, "--gpus", NULL},
     {"DeviceCgroupRules", REFUSED, "--device-cgroup-rule", NULL},
@@ -101,24 +101,6 @@ static const struct judge_field {
 #undef LIST
 };
 
-/* What a client sends for a thing that its user has not asked for. */
-static bool json_is_empty(const struct json *j)
-{
-    switch (j->type) {
-    case JSON_NULL:
-        return true;
-    case JSON_BOOL:
-    case JSON_NUMBER:
-        return !j->num && !j->real;
-    case JSON_STRING:
-        return !*j->str;
-    case JSON_ARRAY:
-    case JSON_OBJECT:
-        return !j->child;
-    }
-    return false;
-}
-
 static char *judge_words(const struct judge_field *f, const struct json *j)
 {
     if (j->type != JSON_STRING)
@@ -160,8 +142,6 @@ char *judge_request(const struct container *c, const struct json *req)
 {
     static const char *const config[] = {"MacAddress", "CpuShares",  "Cpuset",     "CpuSet",
                                          "Memory",     "MemorySwap", "VolumesFrom"};
-    const struct json *policy = json_get(c->host, "RestartPolicy");
-    const char *restart = json_str(policy, "Name");
     char *why = judge_health(req);
 
     for (size_t i = 0; i < sizeof(config) / sizeof(config[0]) && !why; i++) {
@@ -173,15 +153,13 @@ char *judge_request(const struct container *c, const struct json *req)
     for (struct json *j = c->host->child; j && !why; j = j->next)
         if (!json_is_empty(j))
             why = judge_field(j);
-    if (!why && restart && *restart && strcmp(restart, "no"))
-        why = str_fmt("restart policy \"%s\" is not supported", restart);
     return why;
 }
 
 /* ---- names and addresses --------------------------------------------------------------------- */
 
 /* An array of strings that are one word each; NULL in *out when there is none. */
-static char *judge_list(const struct container *c, const char *key, const struct json **out)
+static char *judge_list(const struct container *c, const char *key, char ***out)
 {
     struct json *list = json_get(c->host, key);
 
@@ -199,7 +177,7 @@ static char *judge_list(const struct container *c, const char *key, const struct
             if (isspace((unsigned char)*p) || iscntrl((unsigned char)*p))
                 return str_fmt("HostConfig.%s: bad entry \"%s\"", key, j->str);
     }
-    *out = list;
+    *out = strv_from_json(list);
     return NULL;
 }
 
@@ -210,13 +188,13 @@ static bool is_address(const char *text)
     return inet_pton(AF_INET, text, &a) == 1 || inet_pton(AF_INET6, text, &a) == 1;
 }
 
-static char *judge_hosts(const struct json *hosts)
+static char *judge_hosts(char **host)
 {
-    for (struct json *j = hosts ? hosts->child : NULL; j; j = j->next) {
-        const char *colon = strchr(j->str, ':');
+    for (; host && *host; host++) {
+        const char *colon = strchr(*host, ':');
 
-        if (!colon || colon == j->str)
-            return str_fmt("bad format for add-host: \"%s\"", j->str);
+        if (!colon || colon == *host)
+            return str_fmt("bad format for add-host: \"%s\"", *host);
         if (!strcmp(colon + 1, "host-gateway"))
             return str_dup("--add-host NAME:host-gateway is not supported");
         if (!is_address(colon + 1))
@@ -225,19 +203,19 @@ static char *judge_hosts(const struct json *hosts)
     return NULL;
 }
 
-static char *judge_dns(const struct json *dns)
+static char *judge_dns(char **server)
 {
-    for (struct json *j = dns ? dns->child : NULL; j; j = j->next)
-        if (!is_address(j->str))
-            return str_fmt("bad nameserver address: %s", j->str);
+    for (; server && *server; server++)
+        if (!is_address(*server))
+            return str_fmt("bad nameserver address: %s", *server);
     return NULL;
 }
 
-static char *judge_paths(const struct json *paths, const char *key)
+static char *judge_paths(char **path, const char *key)
 {
-    for (struct json *j = paths ? paths->child : NULL; j; j = j->next)
-        if (*j->str != '/')
-            return str_fmt("HostConfig.%s: not an absolute path: %s", key, j->str);
+    for (; path && *path; path++)
+        if (**path != '/')
+            return str_fmt("HostConfig.%s: not an absolute path: %s", key, *path);
     return NULL;
 }
 
@@ -281,7 +259,6 @@ static char *judge_numbers(const struct container *c)
 char *parse_names(struct container *c)
 {
     struct room *r = &c->room;
-    const struct json *groups;
     char *why = judge_numbers(c);
 
     why = why ? why : judge_log(c);
@@ -295,8 +272,6 @@ char *parse_names(struct container *c)
     why = why ? why : judge_paths(r->masked, "MaskedPaths");
     why = why ? why : judge_list(c, "ReadonlyPaths", &r->readonly_paths);
     why = why ? why : judge_paths(r->readonly_paths, "ReadonlyPaths");
-    why = why ? why : judge_list(c, "GroupAdd", &groups);
-    if (!why)
-        c->spec.groups = strv_from_json(groups);
+    why = why ? why : judge_list(c, "GroupAdd", &c->spec.groups);
     return why;
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "runtime/mount_words.h"
+#include "engine/volume.h"
 #include "lib/str.h"
 #include "lib/tar.h"
 
@@ -48,8 +49,7 @@ void mount_spec_drop(struct mount_spec *m)
     free(m->volume);
 }
 
-/* m goes to the container, unless why tells what was wrong with it, or something is now: why. */
-static char *mount_add(struct container *c, struct mount_spec m, char *why)
+char *mount_add(struct container *c, struct mount_spec m, char *why)
 {
     struct room *r = &c->room;
 
@@ -68,36 +68,31 @@ static char *mount_add(struct container *c, struct mount_spec m, char *why)
 
 /* ---- sources --------------------------------------------------------------------------------- */
 
+static void volume_source(struct mount_spec *m, char *name)
+{
+    m->volume = name;
+    m->source = volume_path(name);
+    m->fill = m->make = true;
+}
+
 /* A named volume becomes m's source. */
 static char *volume_named(struct mount_spec *m, const char *name)
 {
-    for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p) && (p == name || !strchr("_.-", *p)))
-            return str_fmt(
-                "create %s: \"%s\" includes invalid characters for a local volume name, "
-                "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass "
-                "a host directory, use absolute path",
-                name, name);
-    if (strlen(name) < 2 || strlen(name) > 255)
-        return str_fmt(
-            "create %s: volume name is too %s, names should be at least two alphanumeric "
-            "characters",
-            name, strlen(name) < 2 ? "short" : "long");
-    m->volume = str_dup(name);
-    m->source = str_fmt("%s/volumes/%s", engine.root, name);
-    m->fill = m->make = true;
-    return NULL;
+    char *why = volume_refuse_name(name);
+
+    if (!why)
+        volume_source(m, str_dup(name));
+    return why;
 }
 
-/* A volume without a name lives and goes with its container. */
-static void volume_anonymous(struct container *c, struct mount_spec *m)
+/* One that is made for this container. */
+static void volume_anonymous(struct mount_spec *m)
 {
-    char *volumes = container_path(c, "volumes");
+    char name[ID_LEN + 1];
 
-    m->volume = str_fmt("%.12s-%d", c->id, c->room.nmounts);
-    m->source = str_fmt("%s/%d", volumes, c->room.nmounts);
-    m->fill = m->make = true;
-    free(volumes);
+    random_hex(name, ID_LEN);
+    volume_source(m, str_dup(name));
+    m->anonymous = true;
 }
 
 /* ---- -v -------------------------------------------------------------------------------------- */
@@ -142,7 +137,7 @@ char *parse_bind(struct container *c, const struct json *j)
     else
         m.target = mount_target(part[n > 1], &why);
     if (!why && n == 1) {
-        volume_anonymous(c, &m);
+        volume_anonymous(&m);
     } else if (!why && *part[0] == '/') {
         m.source = str_dup(part[0]);
         m.make = true;
@@ -201,6 +196,8 @@ static char *mount_refuse(const struct json *j, const char *type)
     if (propagation && *propagation && strcmp(propagation, "rprivate") &&
         strcmp(propagation, "private"))
         return str_fmt("mount propagation \"%s\" is not supported", propagation);
+    if (json_list(v, "Labels"))
+        return str_dup("labels of a volume in a mount are not supported: create it first");
     if (json_list(json_get(v, "DriverConfig"), "Options") ||
         (json_str(json_get(v, "DriverConfig"), "Name") &&
          strcmp(json_str(json_get(v, "DriverConfig"), "Name"), "local") &&
@@ -288,10 +285,63 @@ char *parse_mount(struct container *c, const struct json *j)
         else if (*source)
             why = volume_named(&m, source);
         else
-            volume_anonymous(c, &m);
+            volume_anonymous(&m);
         m.fill = m.fill && !json_bool(json_get(j, "VolumeOptions"), "NoCopy");
     }
     return mount_add(c, m, why);
+}
+
+/* ---- those of another container --------------------------------------------------------------- */
+
+static struct mount_spec mount_copy(const struct mount_spec *from)
+{
+    struct mount_spec m = *from;
+
+    m.source = from->source ? str_dup(from->source) : NULL;
+    m.target = str_dup(from->target);
+    m.options = from->options ? str_dup(from->options) : NULL;
+    m.mode = from->mode ? str_dup(from->mode) : NULL;
+    m.volume = from->volume ? str_dup(from->volume) : NULL;
+    m.anonymous = false; /* the other container's */
+    return m;
+}
+
+/* NAME[:ro|:rw|...]: what it mounts of volumes and of the host; a target of our own wins. */
+static char *volumes_from(struct container *c, const char *text)
+{
+    char *name = str_dupn(text, strcspn(text, ":"));
+    const char *mode = text[strlen(name)] ? text + strlen(name) + 1 : NULL;
+    struct mount_words w = {0};
+    char *bad = mode ? mount_words_parse(mode, WORDS_BIND, &w) : NULL, *why = NULL;
+    bool ambiguous;
+    struct container *from = container_find(name, &ambiguous);
+
+    if (bad || (mode && !*mode) || w.no_copy)
+        why = str_fmt("invalid mode: %s", mode);
+    else if (!from)
+        why = str_fmt("No such container: %s", name);
+    for (int i = 0; !why && i < from->room.nmounts; i++) {
+        struct mount_spec m;
+
+        if (!from->room.mounts[i].source || mount_find(c, from->room.mounts[i].target))
+            continue;
+        m = mount_copy(&from->room.mounts[i]);
+        m.flags |= w.flags;
+        why = mount_add(c, m, NULL);
+    }
+    free(bad);
+    free(name);
+    return why;
+}
+
+char *parse_volumes_from(struct container *c)
+{
+    char *why = NULL;
+
+    for (struct json *j = json_list(c->host, "VolumesFrom"); j && !why; j = j->next)
+        why = j->type == JSON_STRING && *j->str ? volumes_from(c, j->str)
+                                                : str_dup("invalid volumes-from specification");
+    return why;
 }
 
 /* ---- volumes without a name ------------------------------------------------------------------ */
@@ -310,7 +360,7 @@ static char *volumes_of(struct container *c, const struct json *volumes)
             free(m.target);
             continue;
         }
-        volume_anonymous(c, &m);
+        volume_anonymous(&m);
         why = mount_add(c, m, NULL);
     }
     return why;

@@ -5,6 +5,8 @@
 
 #include "engine/engine.h"
 
+/* What is written of a container is to be read again (container_store.c), its mounts too. */
+#define CREATE_VALUES_MAX (JSON_NODES_MAX - 16 * LIST_MAX)
 #define LIST_MAX 4096 /* arguments, variables, mounts ... of one container */
 
 /* Each gives NULL, or why the request is refused, to be freed. */
@@ -14,7 +16,10 @@
 char *parse_bind(struct container *c, const struct json *j);
 char *parse_mount(struct container *c, const struct json *j);
 char *parse_tmpfs(struct container *c, const struct json *j);
+char *parse_volumes_from(struct container *c);
 char *parse_volumes(struct container *c); /* last: those that nothing above is mounted at */
+/* m goes to the container, unless `why` tells what was wrong with it, or something is now: why. */
+char *mount_add(struct container *c, struct mount_spec m, char *why);
 
 /* ---- create_judge.c ---- */
 

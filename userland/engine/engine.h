@@ -4,8 +4,8 @@
 // image      a configuration and its layers, named by digest; lives while the store lists it, or a
 //            container or a job refers to it
 // container  what was asked for (spec), its one main process and its execs
-// process    a child of the engine: the main process of a container, or an exec. It owns the
-//            pipes or the pty to it, and the clients attached to them
+// process    the main process of a container, or an exec (process.h). It owns the pipes or the pty
+//            to it, and the clients attached to them; the keeper is its parent
 // request    a client that waits for something to happen to a container
 // job        long work in a worker process (job.h)
 //
@@ -18,9 +18,12 @@
 //   images/<id>.json                  image configurations, as they came
 //   images.json                       which images there are, their tags and layers; written by a
 //                                     worker, synced, and only then is the client answered
-//   containers/<id>/                  upper, work, merged, hostname, hosts, resolv.conf, log*
+//   containers/<id>/                  upper, work, merged, hostname, hosts, resolv.conf, log*,
+//                                     and container.json: the object. Without it there is none
 //   volumes/<name>/                   volumes with a name, and .lock<n>, held while one is filled
 //   tmp/                              half-done loads and trees being removed; emptied at start
+//   spool, spool.mark                 output between a pipe and its log (spool.h)
+//   lock, keeper                      one engine at a time; the keeper's socket
 #pragma once
 
 #include <stdbool.h>
@@ -31,7 +34,9 @@
 
 #include "engine/life.h"
 #include "lib/buf.h"
-#include "runtime/child.h"
+#include "engine/restart.h"
+#include "engine/store.h"
+#include "runtime/order.h"
 #include "lib/ev.h"
 #include "lib/http.h"
 #include "lib/json.h"
@@ -52,6 +57,10 @@ struct engine {
     const char *root;
     const char *socket;
     const char *cgroup_root; /* where cgroup2 is mounted */
+    const char *keeper;      /* its program, or NULL: beside ours */
+    int lock;                /* of the root: one engine at a time, with its store worker */
+    bool opening;            /* it reads what the last one has left: nothing of it is an event */
+    bool stopping;           /* containers that end stay ended */
     char id[37];
     struct timespec started;
     int oom_score_adj;   /* its own: when memory runs out, containers go first */
@@ -90,7 +99,8 @@ struct image_tag {
 struct image {
     struct image *next;
     char id[ID_LEN + 1];
-    int refs; /* containers and jobs */
+    int refs;    /* containers and jobs */
+    int leaving; /* of them: a removal that is not written down yet */
     enum image_state state;
     struct job *packing;     /* makes its archive for guests, or NULL */
     struct answer *removal;  /* waits until its layers are gone, or NULL */
@@ -115,12 +125,14 @@ struct image {
 #define LAYER_ROOT_MARK "trusted.bothy.root"
 
 int image_store_open(void);
+void image_store_opened(void); /* the containers have taken what they need of it */
 /* Gives the directory `dir` the root's owner, mode and time, as the image's topmost layer that
  * knows them has it. 0 or -errno. */
 int image_root_apply(struct image *img, int dir);
 struct image *image_first(void);
 /* By reference, id or unique id prefix, with or without "sha256:"; NULL when there is none. */
 struct image *image_find(const char *name);
+struct image *image_of_id(const char *id);  /* also one that was removed, if containers have it */
 struct image *image_get(struct image *img); /* a reference for a container or a job */
 void image_put(struct image *img);
 bool image_listed(const struct image *img);
@@ -185,12 +197,6 @@ _Noreturn void load_worker(int fd, const char *dir, int out_fd);
 struct process;
 struct container;
 
-struct device_spec {
-    char *host;
-    char *target;
-    unsigned access; /* DEVICE_* */
-};
-
 #define CPUSET_MAX 256
 
 struct limits {
@@ -210,6 +216,7 @@ char *limits_read(struct limits *l, const struct json *host);
 bool limits_any(const struct limits *l);
 /* As members of HostConfig, and whether a member of it is one of them. */
 void limits_write(struct jw *w, const struct limits *l);
+void limits_write_set(struct jw *w, const struct limits *l); /* without those that are not set */
 bool limits_name(const char *key);
 /* NULL, or what is wrong with them, in Docker's words. Rounds what Docker rounds. */
 char *limits_judge(struct limits *l);
@@ -247,7 +254,7 @@ struct log_follower;
 
 struct log {
     int fd; /* the current file, or -1 */
-    uint64_t size;
+    uint64_t size, inode;
     uint64_t max;
     struct log_partial *partial;
 };
@@ -265,6 +272,7 @@ struct exec {
     bool running;
     int exit_code;
     pid_t pid;
+    uint64_t run; /* when it has ended: the keeper's name for it */
 };
 
 struct container {
@@ -283,6 +291,10 @@ struct container {
     struct room room;
     unsigned group; /* its control group's number: one that is being removed is not used again */
     bool auto_remove;
+    bool uses_volumes;   /* it has their references */
+    bool remove_volumes; /* rm -v: those that were made for it go with it */
+    bool ran, waits;     /* the last engine's file says that it ran, or was about to run again */
+    uint64_t ended_run;  /* of one that goes when it ends: the keeper's name for it */
     int stop_signal;
     int64_t stop_timeout; /* seconds; negative: never killed */
     struct device_spec *devices;
@@ -294,7 +306,9 @@ struct container {
     pid_t pid;
     char *error;
     struct timespec created, started, finished;
-    int restarts;
+    struct restart restart; /* its policy, and how often that has come to pass */
+    int64_t vm_memory;      /* of its guest, bytes */
+    struct store_file file; /* container.json */
 
     struct process *proc;
     struct exec *execs;
@@ -310,6 +324,8 @@ struct container *container_first(void);
 struct container *container_find(const char *name, bool *ambiguous);
 /* Builds a container from a create request; on failure NULL, with *status and *why (freed by the
  * caller) for the client. */
+struct container *container_new(const char *id, struct image *image, const char *image_name);
+void container_list_sorted(struct container *c); /* by c->number */
 struct container *container_create(const char *name, struct json *body, int *status, char **why);
 struct container *container_get(struct container *c);
 void container_put(struct container *c);
@@ -320,8 +336,17 @@ char *container_name(const char *name, int *status);
 /* Its labels, its image's among them: one; or all as members of an object, until `max` bytes. */
 const char *container_label(const struct container *c, const char *key);
 void container_labels(const struct container *c, struct jw *w, size_t max);
+/* Its object goes to the disk (container_store.c); `done`, which may be NULL, hears of it. */
+void container_save(struct container *c, store_fn done, void *arg);
+void container_save_answer(struct container *c, struct answer *a); /* given when that is done */
+void containers_open(void);   /* those that are there are read, before the keeper is asked */
+void containers_end(void);    /* all are killed; the loop hears of it */
+void containers_opened(void); /* ... and after that: what has ended meanwhile, or is to run */
+void container_file_init(struct container *c);
 char *container_path(const struct container *c, const char *file);
 int container_dir(const struct container *c); /* a descriptor of its directory, or -errno */
+/* Its restart policy is about to have it run again, or just does so. */
+bool container_restarting(const struct container *c);
 const char *container_state_name(const struct container *c);
 void container_status_text(const struct container *c, char *out, size_t size);
 bool container_running(const struct container *c);
@@ -332,6 +357,10 @@ bool container_running(const struct container *c);
  * what the change means: starts, tells the clients that wait, removes. The container may be gone
  * afterwards, unless the caller holds a reference. */
 bool container_raise(struct container *c, enum container_event e);
+/* A client has it started: what its restart policy has counted is over. */
+void container_start_asked(struct container *c);
+/* A client wants it stopped: by `sig`, 0 for all that there are. What its policy may not do. */
+void container_stop_asked(struct container *c, int sig);
 void container_start_failed(struct container *c, const char *error);
 void container_signal(struct container *c, int sig);
 void container_kill(struct container *c); /* all of it, whatever it is doing */
@@ -348,9 +377,11 @@ void request_init(struct request *r, struct container *c, struct http_conn *conn
                   enum request_kind kind);
 void request_free(struct request *r); /* no answer, or it has been given */
 bool request_pending(const struct container *c, enum request_kind kind);
-void requests_started(struct container *c);
+void requests_started(struct container *c);            /* the program runs */
+void requests_start_done(struct container *c);         /* ... and that is written down */
 void requests_failed(struct container *c, int status); /* with c->error */
 void requests_exited(struct container *c);
+void requests_stopped(struct container *c); /* what its requests want next */
 void requests_removed(struct container *c);
 
 /* ---- creating from a request (create.c) ---------------------------------------------------- */
@@ -359,10 +390,10 @@ void requests_removed(struct container *c);
 bool env_same(const char *a, const char *b);
 /* For each of n variables, which is the first of the same name: an array, to be freed. */
 size_t *env_firsts(const char *const *list, size_t n);
+struct json *host_from_request(const struct json *host); /* HostConfig, as it is kept */
+char *spec_from_stored(struct container *c); /* c->config and c->host are there; NULL or why not */
 bool spec_from_request(struct container *c, const struct json *req, int *status, char **why);
 void spec_free(struct spec *s);
-char **strv_from_json(const struct json *array);
-void strv_free(char **v);
 uint64_t caps_default(void);
 /* CapAdd / CapDrop; NULL or a sentence. */
 char *caps_apply(uint64_t *caps, const struct json *host);
@@ -375,82 +406,20 @@ char *judge_create(const struct json *body);
 char *judge_update(const struct json *body);
 char *judge_exec(const struct json *body);
 
-/* ---- start, processes (start.c, process.c) ------------------------------------------------- */
+/* ---- execs (api_exec.c) ---------------------------------------------------------------------- */
 
-struct attach {
-    struct attach *next;
-    struct process *p; /* which ends its attaches when it ends */
-    struct http_conn *conn;
-    bool in, out, err;
-};
-
-struct process {
-    struct process *next;
-    struct container *c; /* a reference */
-    struct exec *x;      /* a reference; NULL for the main process */
-    pid_t pid;
-    bool started; /* the program runs */
-    bool reaped;
-    int status; /* as wait4 gave it */
-    bool tty;
-    bool vm_oom;           /* the VM's guest ran out of memory and killed some of it */
-    struct ev_source sync; /* start-up conversation; fd -1 when it is over */
-    struct buf error;
-    struct ev_source out, err; /* with a tty, out is the master and err unused; fd -1 closed */
-    struct ev_source in;       /* our writing end; with a tty a dup of the master */
-    struct buf in_pending;
-    bool in_eof; /* close `in` when in_pending is written */
-    struct attach *attaches;
-    unsigned rows, cols;
-    struct ev_timer rest;      /* it has ended: what is left in its pipes is read, in parts */
-    size_t out_left, err_left; /* at most so much of it */
-};
-
-/* Starts the container's main process; the outcome comes through start_done(). Immediate refusals
- * give a sentence, to be freed. */
-char *container_clone(struct container *c);
-char *exec_start(struct exec *x);
-/* clone3 into the control group behind `group`, or, with -1 or where the kernel cannot, beside it:
- * then *placed is false. 0 in the child. */
-pid_t clone_into(int group, uint64_t flags, bool *placed);
-void start_done(struct process *p, const char *error); /* upcall: run.c */
-void exec_started(struct process *p, const char *error);
-void process_reap(pid_t pid, int status);
-void process_finish(struct process *p); /* it has run and has been reaped */
-void processes_close(void);             /* at the engine's end: kills and reaps all */
-void process_exited(struct process *p); /* upcall: run.c */
 struct exec *exec_get(struct exec *x);
 void exec_put(struct exec *x);
-struct process *process_new(struct container *c, struct exec *x);
-void process_free(struct process *p);
-void process_watch(struct process *p);  /* its descriptors have been set */
-void process_resume(struct process *p); /* reads it as fast as its clients allow */
-void process_resize(struct process *p, unsigned rows, unsigned cols);
-void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err);
-void start_last_words(struct process *p); /* of a VMM that has been reaped */
-void start_reaped(struct process *p);     /* a process that has not started yet has been reaped */
+char *exec_note(const struct exec *x); /* what a later engine is to know of it; to be freed */
 
-/* ---- in the child (domain.c) ---------------------------------------------------------------- */
-
-#define CHILD_NS 5
-extern const char *const child_ns_names[CHILD_NS];
-
-struct domain {
-    struct child child;
-    struct container *c;
-    int ns[CHILD_NS]; /* of an exec: the container's namespaces, in the order of child_ns_names */
-    bool wait_go, new_net;
-};
-
-_Noreturn void domain_child(struct domain *d);
 /* The VM runtime (runtime_vm.c). */
 char *runtime_vm_check(void);                     /* NULL, or why there is none */
 char *runtime_vm_refuse(const struct json *host); /* options a VM cannot honour */
-_Noreturn void runtime_vm_child(struct domain *d);
 /* Packs the image once, by a job: true when the start must wait for a CE_PREPARED or a failure. */
 bool runtime_vm_prepare(struct container *c);
 void runtime_vm_cancel(struct container *c);  /* it waits no more */
 char *runtime_vm_config(struct container *c); /* writes what the guest is to run; or a sentence */
+void runtime_vm_order(struct container *c, struct order *o); /* its strings are the caller's */
 
 /* ---- control groups (cgroup.c) ------------------------------------------------------------- */
 
@@ -472,13 +441,18 @@ bool cgroup_holds(const char *name, pid_t pid);
 void cgroup_remove(struct container *c);
 bool cgroup_oom(const struct container *c);
 int cgroup_kill(const struct container *c);
+bool cgroup_frozen(const struct container *c);
 int cgroup_freeze(const struct container *c, bool frozen);
 int64_t cgroup_number(const struct container *c, const char *file, const char *key);
 char *cgroup_apply(const struct container *c);
 /* The processors (or memory nodes) that there are: a list as "0-3". */
 void cgroup_available(bool mems, char *text, size_t size);
-void cgroup_close(void);                  /* at the engine's end: nothing stays */
-void cgroup_sweep(void);                  /* all groups of containers and workers; may sleep */
+void cgroup_open_all(
+    void); /* what an engine that died has left, but for what its keeper keeps, ends */
+void cgroup_close(void); /* at the engine's end: nothing stays */
+/* All groups of containers and workers but those whose name `keep`, if there is one, knows; may
+ * sleep. */
+void cgroup_sweep(bool (*keep)(const char *name));
 int cgroup_tree_remove(const char *path); /* kills, waits, removes; may sleep: for workers */
 /* A worker's. create: a descriptor, or -1 without a group. */
 int cgroup_job_create(unsigned n, int64_t memory);
@@ -491,6 +465,10 @@ void cgroup_job_remove(unsigned n);
 void log_open(struct container *c, int dir); /* the container's directory */
 void log_close(struct container *c);
 void log_write(struct container *c, int stream, const char *data, size_t len);
+/* Reads some of a pipe of the container's, and logs it, whatever happens to the engine meanwhile:
+ * how many bytes, 0 at the end, -errno. */
+ssize_t log_pull(struct container *c, int stream, int fd, char *data, size_t size);
+void log_recover(void); /* what the last engine was logging when it died */
 void log_flush(struct container *c);
 /* Answers a logs request; with `follow`, until the container ends. */
 void log_serve(struct container *c, struct http_conn *conn);
@@ -500,6 +478,8 @@ void log_end(
 /* ---- events (events.c) --------------------------------------------------------------------- */
 
 void event_container(struct container *c, const char *action, const char *key, const char *value);
+void event_plain(const char *type, const char *id, const char *action, const char *key,
+                 const char *value);
 void event_image(const char *id, const char *name, const char *action);
 void events_serve(struct http_conn *conn);
 
@@ -529,9 +509,18 @@ API(api_info);
 API(api_events);
 API(api_system_df);
 API(api_empty_list);
-API(api_networks);
-API(api_network);
-API(api_volumes);
+API(api_network_list);
+API(api_network_create);
+API(api_network_prune);
+API(api_network_connect);
+API(api_network_disconnect);
+API(api_network_inspect);
+API(api_network_remove);
+API(api_volume_list);
+API(api_volume_create);
+API(api_volume_inspect);
+API(api_volume_remove);
+API(api_volume_prune);
 API(api_image_list);
 API(api_image_inspect);
 API(api_image_history);

@@ -66,6 +66,11 @@ static bool filter_container(const void *e, const char *v)
     return filter_actor(e, "container", v);
 }
 
+static bool filter_volume(const void *e, const char *v)
+{
+    return filter_actor(e, "volume", v);
+}
+
 static bool filter_image(const void *e, const char *v)
 {
     const char *from = json_str(event_attributes(e), "image");
@@ -105,7 +110,7 @@ static const struct filter event_filters[] = {
     {"container", filter_container, false}, {"image", filter_image, false},
     {"label", filter_label, true},          {"scope", filter_scope, false},
     {"daemon", filter_daemon, false},       {"network", filter_none, false},
-    {"volume", filter_none, false},         {"plugin", filter_none, false},
+    {"volume", filter_volume, false},       {"plugin", filter_none, false},
     {"service", filter_none, false},        {"node", filter_none, false},
     {"secret", filter_none, false},         {"config", filter_none, false},
 };
@@ -164,11 +169,37 @@ static void event_times(struct jw *w, const struct timespec *now)
     jw_int(w, "timeNano", now->tv_sec * 1000000000 + now->tv_nsec);
 }
 
+/* A volume's or a network's. */
+void event_plain(const char *type, const char *id, const char *action, const char *key,
+                 const char *value)
+{
+    struct jw w = {.out = event_line()};
+    struct timespec now;
+
+    if (engine.opening)
+        return;
+    engine_now(&now);
+    jw_object(&w, NULL);
+    jw_str(&w, "Type", type);
+    jw_str(&w, "Action", action);
+    jw_object(&w, "Actor");
+    jw_str(&w, "ID", id);
+    jw_object(&w, "Attributes");
+    jw_str(&w, key, value);
+    jw_object_end(&w);
+    jw_object_end(&w);
+    event_times(&w, &now);
+    jw_object_end(&w);
+    event_emit(w.out, &now);
+}
+
 void event_container(struct container *c, const char *action, const char *key, const char *value)
 {
     struct jw w = {.out = event_line()};
     struct timespec now;
 
+    if (engine.opening)
+        return;
     engine_now(&now);
     jw_object(&w, NULL);
     jw_str(&w, "status", action);

@@ -349,19 +349,26 @@ void image_remove(struct image *img, struct answer *a)
     jw_array_end(&w);
     event_image(img->id, img->id, "delete");
     image_get(img);
+    img->leaving = 1;
     image_raise(img, IE_REMOVE);
     image_store_save(a, img);
 }
 
+void image_unlist(struct image *img)
+{
+    image_raise(img, IE_REMOVE);
+}
+
 void image_drop(struct image *img, struct answer *a)
 {
+    img->leaving = 0;
     if (img->refs == 1 && !image_listed(img))
         img->removal = a; /* else it goes later, with its last container */
     image_put(img);
 }
 
 /* Listed, or kept by a container after its removal. */
-struct image *image_known(const char *id)
+struct image *image_of_id(const char *id)
 {
     return map_find(&images_by_id, id);
 }
@@ -397,7 +404,7 @@ struct image *image_adopt(const struct json *j, const char **why)
     *why = "bad record";
     if (!is_digest(id))
         return NULL;
-    img = image_known(id);
+    img = image_of_id(id);
     if (img) {
         image_raise(img, IE_LIST);
         return img;

@@ -10,8 +10,8 @@ extern bool store_opening; /* what is not used may be used by the next entry */
 char *store_path(const char *dir, const char *name); /* below the engine's root; to be freed */
 /* No image may be added: the configurations of those that there are take too much memory. */
 bool image_configs_full(void);
-bool layer_is_used(const char *dir);       /* an image is made of the layer in that directory */
-struct image *image_known(const char *id); /* listed, or kept by a container; or NULL */
+bool layer_is_used(const char *dir);  /* an image is made of the layer in that directory */
+void image_unlist(struct image *img); /* it has been removed, and containers may keep it */
 /* A reference goes, of an image that was removed: `a` waits for what goes with it. */
 void image_drop(struct image *img, struct answer *a);
 /* Layers of images that were left out: a load brings them anew. Their directories stay. */

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "engine/image_priv.h"
-#include "engine/job.h"
+#include "engine/store.h"
 #include "lib/str.h"
 
 /* More than an entry takes in images.json, in bytes and in JSON's values. */
@@ -40,11 +40,17 @@ struct waiters {
     size_t n;
 };
 
-static struct job *store_job;
-static bool store_again; /* there is something that the running job does not write */
+static bool store_writing;
+static bool store_again; /* there is something that the write under way does not hold */
 static struct waiters store_now, store_next;
 
 /* ---- writing --------------------------------------------------------------------------------- */
+
+/* A removed one stays while containers are made of it. */
+static bool image_kept(const struct image *img)
+{
+    return image_listed(img) || img->refs > img->leaving;
+}
 
 static void store_layer(struct jw *w, const struct layer *l)
 {
@@ -63,10 +69,12 @@ static void store_write(struct buf *b)
     jw_object(&w, NULL);
     jw_array(&w, "Images");
     for (struct image *img = image_first(); img; img = img->next) {
-        if (!image_listed(img))
+        if (!image_kept(img))
             continue;
         jw_object(&w, NULL);
         jw_str(&w, "Id", img->id);
+        if (!image_listed(img))
+            jw_bool(&w, "Removed", true);
         jw_array(&w, "Tags");
         for (int i = 0; i < img->ntags; i++)
             jw_str(&w, NULL, img->tags[i]->ref);
@@ -81,37 +89,28 @@ static void store_write(struct buf *b)
     jw_object_end(&w);
 }
 
-static void store_saved(struct job *j, const char *error);
+static void store_saved(void *arg, const char *why);
 
 static void store_start(void)
 {
-    char *path = store_path("images.json", ""), head[32];
+    char *path = store_path("images.json", "");
     struct buf b = {0};
 
     store_now = store_next;
     store_next = (struct waiters){0};
     store_again = false;
+    store_writing = true;
     store_write(&b);
-    store_job = job_new(NULL, store_saved, 0, "store", path, NULL);
-    snprintf(head, sizeof(head), "%zu\n", b.len);
-    job_feed(store_job, head, strlen(head));
-    job_feed(store_job, b.data, b.len);
-    job_feed_end(store_job);
-    buf_free(&b);
+    store_put(path, &b, true, store_saved, NULL);
     free(path);
 }
 
-static void store_saved(struct job *j, const char *error)
+static void store_saved(void *arg, const char *why)
 {
     struct waiters told = store_now;
-    char *why =
-        error ? str_fmt("cannot write images.json: %s", j->report.len ? j->report.data : error)
-              : NULL;
 
-    if (why)
-        engine_log("%s", why);
     store_now = (struct waiters){0};
-    store_job = NULL;
+    store_writing = false;
     if (store_again)
         store_start();
     for (size_t i = 0; i < told.n; i++) {
@@ -121,7 +120,6 @@ static void store_saved(struct job *j, const char *error)
         answer_done(told.list[i].answer, why);
     }
     free(told.list);
-    free(why);
 }
 
 void image_store_save(struct answer *a, struct image *img)
@@ -132,7 +130,7 @@ void image_store_save(struct answer *a, struct image *img)
     w->list = mem_resize(w->list, (w->n + 1) * sizeof(*w->list));
     w->list[w->n++] = (struct waiter){a, img};
     store_again = true;
-    if (!store_job)
+    if (!store_writing)
         store_start();
 }
 
@@ -141,7 +139,7 @@ char *image_store_room(size_t images, size_t tags, size_t layers)
     if (images && image_configs_full())
         return str_dup("the image store is full: the configurations of its images are too large");
     for (struct image *img = image_first(); img; img = img->next) {
-        if (!image_listed(img))
+        if (!image_kept(img))
             continue;
         images++;
         tags += (size_t)img->ntags;
@@ -158,17 +156,29 @@ char *image_store_room(size_t images, size_t tags, size_t layers)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* What a dead engine was about to make or to remove, of any size, goes while this one serves. */
+static void store_tmp_away(const char *path)
+{
+    char hex[17], *away;
+
+    random_hex(hex, 16);
+    away = str_fmt("%s-%s", path, hex);
+    if (rename(path, away) < 0 && errno != ENOENT)
+        engine_log("%s: %s", path, strerror(errno));
+    free(away);
+}
+
 static int store_dirs(void)
 {
-    static const char *const dirs[] = {"layers", "images", "containers", "tmp", "packed"};
+    static const char *const dirs[] = {"layers", "images", "containers",
+                                       "tmp",    "packed", "volumes"};
     int err = 0;
 
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !err; i++) {
         char *path = store_path(dirs[i], "");
 
-        /* containers end with the engine; what they leave is of no use to the next one */
-        if (i == 2 || i == 3)
-            tree_remove(AT_FDCWD, path);
+        if (!strcmp(dirs[i], "tmp"))
+            store_tmp_away(path);
         err = dir_make(path, 0711);
         free(path);
     }
@@ -179,7 +189,7 @@ static int store_dirs(void)
 static bool image_is_used(const char *file)
 {
     char *id = str_dupn(file, strcspn(file, "."));
-    bool used = image_known(id);
+    bool used = image_of_id(id);
 
     free(id);
     return used;
@@ -252,15 +262,41 @@ static bool store_adopt(const struct json *j)
     store_opening = true;
     for (struct json *e = json_list(j, "Images"); e; e = e->next) {
         struct image *img = image_adopt(e, &why);
+        bool removed = json_bool(e, "Removed"); /* it may have gone whole since that was written */
 
-        if (img)
+        if (img && removed)
+            image_unlist(img);
+        else if (img)
             image_adopt_tags(img, e, NULL);
-        else
+        else if (!removed)
             engine_log("an image of the store is left out: %s", why);
-        whole = whole && img;
+        whole = whole && (img || removed);
     }
     store_opening = false;
     return whole;
+}
+
+/* Those that were removed and that no container has any more. */
+static void store_drop_unused(void)
+{
+    for (struct image *img = image_first(), *next; img; img = next) {
+        next = img->next;
+        if (!image_listed(img) && !img->refs)
+            image_put(image_get(img));
+    }
+}
+
+/* A directory of the root's that is no part of it: tmp-*, of engines that died one after another.
+ */
+static bool store_is_part(const char *name)
+{
+    return strncmp(name, "tmp-", 4);
+}
+
+void image_store_opened(void)
+{
+    store_drop_unused();
+    orphans_of("", store_is_part);
 }
 
 int image_store_open(void)

@@ -18,6 +18,7 @@
 
 #include "engine/engine.h"
 #include "lib/str.h"
+#include "runtime/clone.h"
 
 #define JOB_ARGS 8
 #define JOB_ROLE 3 /* where it stands in argv */
@@ -30,8 +31,9 @@ static unsigned job_count;
 static struct job_limit {
     const char *role;
     int at_once, running;
-} job_limits[] = {
-    {"remove", 4, 0}, {"groups", 4, 0}, {"pack", 2, 0}, {"store", 1, 0}, {"top", 4, 0}};
+    bool stays; /* as long as the engine: without a group, and with its lock */
+} job_limits[] = {{"remove", 4, 0, false}, {"groups", 4, 0, false}, {"pack", 2, 0, false},
+                  {"store", 1, 0, true},   {"top", 4, 0, false},    {"usage", 1, 0, false}};
 
 static void job_start(struct job *j);
 
@@ -43,6 +45,11 @@ static void job_move(struct job *j, enum job_event e)
         engine_bug("job %u: event %d in state %d", j->number, e, j->state);
     else
         j->state = (enum job_state)next;
+}
+
+static bool job_stays(const struct job *j)
+{
+    return j->limit && j->limit->stays;
 }
 
 static bool job_may_start(const struct job *j)
@@ -133,8 +140,14 @@ void job_feed(struct job *j, const void *data, size_t len)
 {
     if (j->state == J_QUEUED || (j->state == J_RUNNING && j->in.fd >= 0))
         buf_add(&j->input, data, len);
-    if (j->in.fd >= 0 && !(j->in.events & EPOLLOUT))
+    if (j->in.fd >= 0 && !job_stays(j) && !(j->in.events & EPOLLOUT))
         ev_set(&j->in, EPOLLOUT);
+}
+
+void job_feed_now(struct job *j)
+{
+    if (j->in.fd >= 0)
+        job_input_flush(j);
 }
 
 void job_feed_end(struct job *j)
@@ -163,7 +176,10 @@ static bool job_report(struct job *j)
 
 static void job_out_event(struct ev_source *s, uint32_t events)
 {
-    job_report((struct job *)((char *)s - offsetof(struct job, out)));
+    struct job *j = (struct job *)((char *)s - offsetof(struct job, out));
+
+    if (job_report(j) && j->heard)
+        j->heard(j);
 }
 
 /* ---- starting ----------------------------------------------------------------------------- */
@@ -176,8 +192,8 @@ _Noreturn static void job_child(struct job *j, int in, int out)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || syscall(SYS_close_range, 3, ~0u, 0) < 0 ||
-        engine_files_limit())
+    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || (job_stays(j) && dup2(engine.lock, 3) < 0) ||
+        syscall(SYS_close_range, 3 + job_stays(j), ~0u, 0) < 0 || engine_files_limit())
         _exit(126);
     execve("/proc/self/exe", j->argv, env);
     _exit(126);
@@ -185,7 +201,7 @@ _Noreturn static void job_child(struct job *j, int in, int out)
 
 static int job_spawn(struct job *j, int in, int out)
 {
-    int group = cgroup_job_create(j->number, j->memory);
+    int group = job_stays(j) ? -1 : cgroup_job_create(j->number, j->memory);
     bool placed;
 
     j->grouped = group >= 0;
@@ -331,6 +347,8 @@ bool job_reaped(pid_t pid, int status)
     job_kill(j); /* what it may have started itself */
     while (job_report(j))
         ;
+    if (j->heard)
+        j->heard(j);
     if (j->grouped)
         cgroup_job_remove(j->number);
     job_move(j, JE_REAPED);

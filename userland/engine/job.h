@@ -36,6 +36,7 @@ struct job {
      * freed afterwards. Not called for a cancelled job. */
     void (*done)(struct job *j, const char *error);
     void (*drained)(struct job *j); /* its input has become short again; or NULL */
+    void (*heard)(struct job *j);   /* more has come of its report, which it may take; or NULL */
     void (*freed)(void *owner);     /* after a cancelled job's worker has been reaped; or NULL */
 };
 
@@ -44,6 +45,7 @@ struct job {
 struct job *job_new(void *owner, void (*done)(struct job *, const char *), int64_t memory,
                     const char *role, ...) __attribute__((sentinel));
 void job_feed(struct job *j, const void *data, size_t len);
+void job_feed_now(struct job *j); /* what there is goes at once, as far as it can */
 void job_feed_end(struct job *j);
 bool job_full(const struct job *j); /* wait for `drained` before feeding more */
 /* The owner does not want it any more. `freed` is called when no worker touches anything. */

@@ -20,8 +20,9 @@ enum container_state {
     C_STARTING,    /* the child is there, its program does not run yet */
     C_RUNNING,
     C_PAUSED,
-    C_REMOVING, /* a job deletes its files */
-    C_GONE,     /* in no list; memory that references keep */
+    C_RESTARTING, /* it has ended, and is started again in a moment */
+    C_REMOVING,   /* a job deletes its files */
+    C_GONE,       /* in no list; memory that references keep */
     C_STATES
 };
 
@@ -31,6 +32,9 @@ enum container_event {
     CE_STARTED,  /* the program runs */
     CE_FAILED,   /* the start has failed and left no process */
     CE_EXITED,   /* the main process has been reaped */
+    CE_RESTART,  /* its restart policy wants it to run again */
+    CE_STOP,     /* a client does not */
+    CE_FOUND,    /* a new engine has found its process */
     CE_PAUSE,
     CE_UNPAUSE,
     CE_REMOVE,  /* a client wants it gone */
@@ -58,6 +62,21 @@ enum image_event {
 };
 
 int image_next(enum image_state s, enum image_event e);
+
+/* ---- volume ---- */
+
+enum volume_state {
+    V_LISTED = 1,
+    V_GONE, /* off the list: a job removes its files */
+    V_STATES
+};
+
+enum volume_event {
+    VE_REMOVE, /* by a client, or with its container; the owner has seen that it is not in use */
+    VE_EVENTS
+};
+
+int volume_next(enum volume_state s, enum volume_event e);
 
 /* ---- job ---- */
 
@@ -88,6 +107,6 @@ struct life_table {
     int nstates, nevents;
 };
 
-#define LIFE_TABLES 3
+#define LIFE_TABLES 4
 extern const struct life_table life_tables[LIFE_TABLES];
 void life_print(FILE *out); /* `engine --life` */

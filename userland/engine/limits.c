@@ -184,6 +184,22 @@ bool limits_name(const char *key)
     return !strcmp(limit_lists[0].name, key) || !strcmp(limit_lists[1].name, key);
 }
 
+void limits_write_set(struct jw *w, const struct limits *l)
+{
+    for (size_t i = 0; i < LIMIT_NUMBERS; i++) {
+        int64_t value = *(const int64_t *)((const char *)l + limit_numbers[i].at);
+
+        if (value)
+            jw_int(w, limit_numbers[i].name, value);
+    }
+    for (size_t i = 0; i < LIMIT_LISTS; i++) {
+        const char *list = (const char *)l + limit_lists[i].at;
+
+        if (*list)
+            jw_str(w, limit_lists[i].name, list);
+    }
+}
+
 void limits_write(struct jw *w, const struct limits *l)
 {
     for (size_t i = 0; i < LIMIT_NUMBERS; i++)

@@ -7,6 +7,10 @@
 // alone reads it. Lines longer than LOG_LINE are split, within a character if need be. The current
 // file is `log`; at half of the limit it becomes `log.1` and a new one begins, so both together
 // stay within the limit.
+//
+// What is to be logged comes out of the spool (spool.h), whose mark follows each write: an engine
+// that is killed leaves a log that the next one takes back to the mark. The end of a stream that
+// has no newline yet lies in `partial1` or `partial2`.
 #include "engine/log_priv.h"
 
 #include <errno.h>
@@ -14,8 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/spool.h"
 #include "lib/str.h"
 
 #define LOG_LINE 16384
@@ -26,13 +32,110 @@
 /* Text after the last newline, per stream; of a container, lazily. */
 struct log_partial {
     struct buf text[2];
+    size_t kept[2]; /* bytes of it in the file */
+    int fd[2];
 };
+
+/* The piece that is being logged: what of it is in the file, and what comes before the rest. */
+static struct {
+    struct container *c;
+    struct spool_mark mark;
+    uint64_t ended; /* bytes up to the end of the last line that was made, written or not */
+} piece;
+
+static struct log_partial *log_partials(struct container *c)
+{
+    if (!c->log.partial) {
+        c->log.partial = mem_alloc(sizeof(struct log_partial));
+        c->log.partial->fd[0] = c->log.partial->fd[1] = -1;
+    }
+    return c->log.partial;
+}
 
 static struct buf *log_partial(struct container *c, int stream)
 {
-    if (!c->log.partial)
-        c->log.partial = mem_alloc(sizeof(struct log_partial));
-    return &c->log.partial->text[stream - 1];
+    return &log_partials(c)->text[stream - 1];
+}
+
+static char *partial_path(const struct container *c, int stream)
+{
+    return container_path(c, stream == 1 ? "partial1" : "partial2");
+}
+
+/* What the last engine left of a line: the first `max` bytes. */
+static void partial_load(struct container *c, int stream, uint64_t max)
+{
+    char *path = partial_path(c, stream);
+    struct buf text = {0};
+
+    if (file_read(path, LOG_LINE, &text) == 0 && text.len) {
+        struct log_partial *p = log_partials(c);
+
+        text.len = text.len < max ? text.len : (size_t)max;
+        buf_clear(&p->text[stream - 1]);
+        buf_add(&p->text[stream - 1], text.data, text.len);
+        p->kept[stream - 1] = text.len;
+    }
+    buf_free(&text);
+    free(path);
+}
+
+/* The file becomes what the memory is: `same` bytes of it are so already. */
+static void partial_keep(struct container *c, int stream, size_t same)
+{
+    struct log_partial *p = c->log.partial;
+    int i = stream - 1;
+    struct buf *text;
+
+    if (!p || (!p->text[i].len && !p->kept[i]))
+        return;
+    text = &p->text[i];
+    if (p->fd[i] < 0) {
+        char *path = partial_path(c, stream);
+
+        p->fd[i] = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        free(path);
+    }
+    if (p->fd[i] < 0)
+        return;
+    if (text->len < p->kept[i] && ftruncate(p->fd[i], (off_t)text->len) < 0)
+        engine_log("a line of %.12s may be logged twice: %s", c->id, strerror(errno));
+    if (text->len > same && pwrite(p->fd[i], text->data + same, text->len - same, (off_t)same) < 0)
+        engine_log("a line of %.12s may be lost: %s", c->id, strerror(errno));
+    p->kept[i] = text->len;
+}
+
+/* ---- the file ---------------------------------------------------------------------------------
+ */
+
+/* So much of the piece is in the file now. */
+static void piece_mark(struct container *c)
+{
+    if (piece.c != c)
+        return;
+    piece.mark.log = c->log.size;
+    piece.mark.inode = c->log.inode;
+    spool_set(&piece.mark);
+}
+
+static void log_inode(struct container *c)
+{
+    struct stat st;
+
+    c->log.inode = fstat(c->log.fd, &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+/* Of one that was rotated half. */
+static void log_rename_rest(struct container *c)
+{
+    char *path = container_path(c, "log"), *fresh = container_path(c, "log.new");
+
+    if (access(path, F_OK) < 0)
+        rename(fresh, path);
+    else
+        unlink(fresh);
+    free(path);
+    free(fresh);
 }
 
 void log_open(struct container *c, int dir)
@@ -45,9 +148,15 @@ void log_open(struct container *c, int dir)
     if (c->log.fd < 0 && !(type && !strcmp(type, "none"))) {
         if (!max || !str_size(max, &c->log.max) || c->log.max > LOG_MAX_LIMIT)
             c->log.max = LOG_MAX_DEFAULT;
+        if (engine.opening)
+            log_rename_rest(c);
         c->log.fd = openat(dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         end = c->log.fd < 0 ? 0 : lseek(c->log.fd, 0, SEEK_END);
         c->log.size = end > 0 ? (uint64_t)end : 0;
+        if (c->log.fd >= 0)
+            log_inode(c);
+        for (int stream = 1; stream <= 2 && engine.opening; stream++)
+            partial_load(c, stream, UINT64_MAX);
     }
 }
 
@@ -56,12 +165,13 @@ void log_close(struct container *c)
     if (c->log.fd >= 0)
         close(c->log.fd);
     c->log.fd = -1;
-    if (c->log.partial) {
-        buf_free(&c->log.partial->text[0]);
-        buf_free(&c->log.partial->text[1]);
-        free(c->log.partial);
-        c->log.partial = NULL;
+    for (int i = 0; i < 2 && c->log.partial; i++) {
+        buf_free(&c->log.partial->text[i]);
+        if (c->log.partial->fd[i] >= 0)
+            close(c->log.partial->fd[i]);
     }
+    free(c->log.partial);
+    c->log.partial = NULL;
 }
 
 /* All three names, or the log stays what it is: only what was rotated away before is lost. */
@@ -87,6 +197,8 @@ static void log_rotate(struct container *c)
         close(c->log.fd);
         c->log.fd = fd;
         c->log.size = 0;
+        log_inode(c);
+        piece_mark(c);
         log_followers_file(c);
     } else if (fd >= 0) {
         close(fd);
@@ -130,6 +242,16 @@ static void log_batch_write(struct container *c, size_t len)
         c->log.size += done - whole;
     }
     buf_drop(&log_batch, len);
+    piece_mark(c);
+}
+
+/* Behind the line that was made last nothing of a partial one is left. */
+static void piece_line(struct container *c, int stream)
+{
+    if (piece.c != c)
+        return;
+    piece.mark.done = piece.ended;
+    piece.mark.partial = 0;
 }
 
 static void log_line(struct container *c, int stream, const char *text, size_t len,
@@ -149,6 +271,7 @@ static void log_line(struct container *c, int stream, const char *text, size_t l
             log_batch_write(c, before);
         log_rotate(c);
     }
+    piece_line(c, stream);
     if (log_batch.len >= LOG_BATCH)
         log_batch_write(c, log_batch.len);
 }
@@ -173,10 +296,13 @@ void log_write(struct container *c, int stream, const char *data, size_t len)
     struct buf *p;
     char when[48];
 
+    size_t before;
+
     if (c->log.fd < 0)
         return;
     log_now(when);
     p = log_partial(c, stream);
+    before = p->len;
     while (len) {
         const char *nl = memchr(data, '\n', len);
         size_t n = nl ? (size_t)(nl - data) + 1 : len;
@@ -186,12 +312,93 @@ void log_write(struct container *c, int stream, const char *data, size_t len)
         buf_add(p, data, n);
         data += n;
         len -= n;
+        piece.ended += n;
         if (p->len == LOG_LINE || p->data[p->len - 1] == '\n') {
             log_line(c, stream, p->data, p->len, when);
             buf_clear(p);
+            before = 0;
         }
     }
     log_batch_end(c);
+    partial_keep(c, stream, before);
+}
+
+/* ---- pieces -----------------------------------------------------------------------------------
+ */
+
+static void piece_begin(struct container *c, int stream)
+{
+    const struct log_partial *p = c->log.partial;
+
+    piece.c = c;
+    piece.ended = 0;
+    piece.mark = (struct spool_mark){.stream = (uint32_t)stream,
+                                     .from = spool_end(),
+                                     .partial = p ? p->text[stream - 1].len : 0};
+    memcpy(piece.mark.id, c->id, ID_LEN);
+    piece_mark(c);
+}
+
+static void piece_end(void)
+{
+    piece.c = NULL;
+    spool_over();
+}
+
+ssize_t log_pull(struct container *c, int stream, int fd, char *data, size_t size)
+{
+    ssize_t n;
+
+    if (c->log.fd < 0) {
+        n = read(fd, data, size);
+        return n < 0 ? -errno : n;
+    }
+    piece_begin(c, stream);
+    n = spool_read(fd, data, size);
+    if (n > 0)
+        log_write(c, stream, data, (size_t)n);
+    piece_end();
+    return n;
+}
+
+/* The log goes back to what the mark says of it. A file that is another one was begun after that,
+ * and has nothing yet that counts. */
+static void log_take_back(struct container *c, const struct spool_mark *m)
+{
+    uint64_t size = m->inode == c->log.inode ? m->log : 0;
+
+    if (size < c->log.size && ftruncate(c->log.fd, (off_t)size) == 0)
+        c->log.size = size;
+    partial_load(c, (int)m->stream, m->partial);
+    if (!m->partial)
+        buf_clear(log_partial(c, (int)m->stream));
+}
+
+void log_recover(void)
+{
+    char *data, id[ID_LEN + 1] = {0};
+    size_t len;
+    const struct spool_mark *m = spool_left(&data, &len);
+    struct container *c = NULL;
+    bool ambiguous, open;
+    int dir;
+
+    if (m) {
+        memcpy(id, m->id, ID_LEN);
+        c = container_find(id, &ambiguous);
+    }
+    dir = c && !strcmp(c->id, id) ? container_dir(c) : -1;
+    if (dir >= 0) {
+        open = c->log.fd >= 0;
+        log_open(c, dir);
+        close(dir);
+        log_take_back(c, m);
+        log_write(c, (int)m->stream, data, len);
+        if (!open)
+            log_close(c);
+    }
+    spool_over();
+    free(data);
 }
 
 void log_flush(struct container *c)
@@ -202,9 +409,13 @@ void log_flush(struct container *c)
     for (int i = 1; i <= 2 && c->log.partial; i++) {
         struct buf *p = log_partial(c, i);
 
-        if (p->len && c->log.fd >= 0)
+        if (p->len && c->log.fd >= 0) {
+            piece_begin(c, i);
             log_line(c, i, p->data, p->len, when);
+            log_batch_end(c);
+        }
         buf_free(p);
+        partial_keep(c, i, 0);
+        piece_end();
     }
-    log_batch_end(c);
 }

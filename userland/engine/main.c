@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The engine's process: options, the listening socket, signals, the loop.
 //
-//   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--ready-fd N] [--after S]
-//   engine --worker ...   a worker of one that runs: worker.c
-//   engine --life         prints the transition tables
+//   engine [--socket PATH] [--root DIR] [--cgroup DIR] [--keeper PROGRAM] [--ready-fd N] [--after
+//   S] engine --worker ...   a worker of one that runs: worker.c engine --life         prints the
+//   transition tables
 //
 // --after: seconds to wait first, for init, which starts one again that does not live long.
 // --ready-fd gets one byte when the socket listens, then is closed: init waits for that.
-#include "engine/engine.h"
-
+//
+// SIGTERM and SIGINT end it with all containers; SIGHUP ends it alone: another engine goes on with
+// them, as it does after a SIGKILL.
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -24,20 +26,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/engine.h"
 #include "engine/job.h"
+#include "engine/network.h"
+#include "engine/process.h"
+#include "engine/spool.h"
+#include "engine/volume.h"
 #include "lib/str.h"
+#include "runtime/child.h"
 
 struct engine engine = {
     .root = "/var/lib/bothy",
     .socket = "/run/docker.sock",
     .cgroup_root = "/sys/fs/cgroup",
+    .lock = -1,
 };
 
 #define OOM_SCORE_ADJ "-500"
 
 #define ACCEPT_AGAIN_MS 100
+#define LOCK_TRIES 1000 /* ten milliseconds each */
+#define END_MS 10000    /* how long containers and the store may take to end */
 
-static bool engine_stop, engine_full;
+static bool engine_stop, engine_leave, engine_full;
 static struct ev_source engine_listener, engine_signals;
 static void engine_accept_again(struct ev_timer *t);
 static struct ev_timer engine_listen_again = {.fn = engine_accept_again};
@@ -104,8 +115,8 @@ static void engine_reap(void)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (!job_reaped(pid, status))
-            process_reap(pid, status);
+        if (!job_reaped(pid, status) && !keeper_reaped(pid))
+            engine_log("an unknown child %d has ended", (int)pid);
 }
 
 static void engine_signal(struct ev_source *s, uint32_t events)
@@ -116,6 +127,8 @@ static void engine_signal(struct ev_source *s, uint32_t events)
     while (read(s->fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
         if (si.ssi_signo == SIGCHLD)
             child = true;
+        else if (si.ssi_signo == SIGHUP)
+            engine_leave = true;
         else
             engine_stop = true;
     }
@@ -150,15 +163,44 @@ static int engine_fail(const char *what, int err)
     return 1;
 }
 
-static int engine_open(int ready)
+/* One engine at a time, and with it the store worker, which may still be writing when its engine
+ * has died: it has the lock as well. */
+static int engine_lock(void)
 {
+    char *path = str_fmt("%s/lock", engine.root);
+
+    engine.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    free(path);
+    if (engine.lock < 0)
+        return -errno;
+    for (int tries = 0; flock(engine.lock, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
+            return -errno;
+        usleep(10000);
+    }
+    return 0;
+}
+
+static int engine_root(void)
+{
+    int err = dir_make(engine.root, 0711);
+    char *whole = err ? NULL : realpath(engine.root, NULL);
+
+    if (err || !whole)
+        return err ? err : -errno;
+    engine.root = whole; /* the keeper's working directory is another */
+    return engine_lock();
+}
+
+static int engine_events(void)
+{
+    static const int signals[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
     sigset_t set;
     int err;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    for (int i = 0; i < 4; i++)
+        sigaddset(&set, signals[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     child_prepare();
     err = ev_init();
@@ -169,12 +211,48 @@ static int engine_open(int ready)
     if (engine_signals.fd < 0)
         return engine_fail("signalfd", -errno);
     ev_set(&engine_signals, EPOLLIN);
-    err = cgroup_init(); /* first: what an earlier engine has left running uses its files */
-    if (err)
-        return engine_fail(engine.cgroup_root, err);
+    return 0;
+}
+
+/* What the last engine has left: objects, then the processes of those, then what is neither. */
+static int engine_find(void)
+{
+    int err;
+
+    engine.opening = true;
+    store_open();
     err = image_store_open();
     if (err)
         return engine_fail(engine.root, err);
+    networks_open();
+    volumes_open();
+    containers_open();
+    err = spool_open();
+    if (err)
+        return engine_fail("the spool", err);
+    log_recover();
+    err = keeper_find();
+    if (err)
+        return engine_fail("the keeper", err);
+    cgroup_open_all();
+    image_store_opened();
+    engine.opening = false;
+    return 0;
+}
+
+static int engine_open(int ready)
+{
+    int err = engine_root();
+
+    if (err)
+        return engine_fail(engine.root, err);
+    if (engine_events())
+        return 1;
+    err = cgroup_init();
+    if (err)
+        return engine_fail(engine.cgroup_root, err);
+    if (engine_find())
+        return 1;
     api_init();
     engine_listener = (struct ev_source){.fd = engine_listen(engine.socket), .fn = engine_accept};
     if (engine_listener.fd < 0)
@@ -185,14 +263,51 @@ static int engine_open(int ready)
             engine_log("nobody waits for readiness");
         close(ready);
     }
+    if (keeper_begin())
+        engine_log("there is no keeper: no container can be started");
+    store_begin();
+    containers_opened();
     return 0;
 }
 
-/* At the end every container is killed: their processes are our children. */
+static void engine_turn(void)
+{
+    ev_run_once();
+    http_turn();
+}
+
+static void engine_wake(struct ev_timer *t)
+{
+}
+
+/* Until `over`, or until that takes too long. */
+static void engine_until(bool (*over)(void))
+{
+    uint64_t end = time_now_ms() + END_MS;
+    struct ev_timer wake = {.fn = engine_wake};
+
+    while (!over() && time_now_ms() < end) {
+        ev_timer_set(&wake, 100);
+        engine_turn();
+    }
+    ev_timer_del(&wake);
+}
+
+static bool engine_nothing_runs(void)
+{
+    return !processes_run();
+}
+
+/* Every container is killed, and how it ended is written down. */
 static void engine_close(void)
 {
+    engine.stopping = true;
     unlink(engine.socket);
-    processes_close();
+    ev_del(&engine_listener);
+    containers_end();
+    engine_until(engine_nothing_runs);
+    engine_until(store_idle);
+    keeper_end();
     jobs_close();
     cgroup_close();
 }
@@ -230,6 +345,8 @@ static int engine_option(int argc, char **argv, int *ready)
             engine.root = value;
         } else if (value && !strcmp(argv[i], "--cgroup")) {
             engine.cgroup_root = value;
+        } else if (value && !strcmp(argv[i], "--keeper")) {
+            engine.keeper = value;
         } else if (value && !strcmp(argv[i], "--ready-fd") && str_u64(value, &fd) && fd < 1024) {
             *ready = (int)fd;
             fcntl(*ready, F_SETFD, FD_CLOEXEC);
@@ -265,10 +382,11 @@ int main(int argc, char **argv)
     engine_files();
     if (engine_open(ready))
         return 1;
-    while (!engine_stop) {
-        ev_run_once();
-        http_turn();
-    }
-    engine_close();
+    while (!engine_stop && !engine_leave)
+        engine_turn();
+    if (engine_stop)
+        engine_close();
+    else
+        engine_until(store_idle);
     return 0;
 }

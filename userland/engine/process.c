@@ -4,7 +4,6 @@
 // Output is read only while every attached client keeps up (HTTP_BACKLOG), so a slow client slows
 // the program and costs no memory. When the child has been reaped, what it left in its pipes is
 // read to the end at once; descendants that keep a pipe open do not delay the exit.
-#include "engine/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/engine.h"
+#include "engine/process.h"
 #include "lib/str.h"
 
 #define PROCESS_READ 16384
@@ -35,13 +35,17 @@ struct process *process_new(struct container *c, struct exec *x)
     p->c = container_get(c);
     p->x = x ? exec_get(x) : NULL;
     p->tty = x ? x->spec.tty : c->spec.tty;
-    p->sync.fd = -1;
     p->out = (struct ev_source){.fd = -1, .fn = process_out_event};
     p->err = (struct ev_source){.fd = -1, .fn = process_err_event};
     p->in = (struct ev_source){.fd = -1, .fn = process_in_event};
     p->next = process_list;
     process_list = p;
     return p;
+}
+
+const char *process_id(const struct process *p)
+{
+    return p->x ? p->x->id : p->c->id;
 }
 
 static void source_close(struct ev_source *s)
@@ -79,7 +83,7 @@ void process_free(struct process *p)
         http_raw_end(conn);
     }
     ev_timer_del(&p->rest);
-    source_close(&p->sync);
+    keeper_drop(p);
     source_close(&p->in);
     source_close(&p->out);
     source_close(&p->err);
@@ -112,11 +116,9 @@ static void process_rewatch(struct process *p)
         ev_set(&p->in, p->in_pending.len ? EPOLLOUT : 0);
 }
 
-/* One chunk of output, stream 1 or 2, to everyone who wants it. */
+/* One chunk of output, stream 1 or 2, to the clients that want it. */
 static void process_output(struct process *p, int stream, const char *data, size_t len)
 {
-    if (!p->x)
-        log_write(p->c, stream, data, len);
     for (struct attach *a = p->attaches; a; a = a->next) {
         uint8_t head[8] = {
             (uint8_t)stream,     0,           0, 0, (uint8_t)(len >> 24), (uint8_t)(len >> 16),
@@ -132,13 +134,17 @@ static void process_output(struct process *p, int stream, const char *data, size
 static ssize_t process_pull(struct process *p, struct ev_source *s)
 {
     char data[PROCESS_READ];
-    ssize_t n = read(s->fd, data, sizeof(data));
+    int stream = s == &p->out ? 1 : 2;
+    ssize_t n =
+        p->x ? read(s->fd, data, sizeof(data)) : log_pull(p->c, stream, s->fd, data, sizeof(data));
 
     if (n > 0) {
-        process_output(p, s == &p->out ? 1 : 2, data, (size_t)n);
+        process_output(p, stream, data, (size_t)n);
         return n;
     }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (p->x && n < 0)
+        n = -errno;
+    if (n == -EAGAIN || n == -EINTR)
         return -EAGAIN;
     source_close(s); /* EOF, or EIO from a pty whose last slave is closed */
     return 0;
@@ -180,14 +186,17 @@ static void process_input_flush(struct process *p)
         if (n < 0 && errno == EAGAIN)
             break;
         if (n < 0) {
+            keeper_close_in(p);
             source_close(&p->in); /* the program reads no more */
             buf_free(&p->in_pending);
             break;
         }
         buf_drop(&p->in_pending, (size_t)n);
     }
-    if (!p->in_pending.len && p->in_eof)
+    if (!p->in_pending.len && p->in_eof && p->in.fd >= 0) {
+        keeper_close_in(p);
         source_close(&p->in);
+    }
     process_rewatch(p);
     process_input_flow(p);
 }
@@ -263,6 +272,11 @@ static bool process_has_input(const struct process *p)
     return false;
 }
 
+bool process_claims_input(const struct process *p)
+{
+    return !p->x && !p->tty && p->c->spec.stdin_once && process_has_input(p);
+}
+
 /* Attached to before any start. A start may be under way long before there is a pid. */
 static bool process_waits(const struct process *p)
 {
@@ -286,6 +300,14 @@ static void attach_close(struct http_conn *conn)
     process_rewatch(p);
 }
 
+/* A program whose input ends with its first client's is not to wait for one that a dead engine had:
+ * from now on there is no writing end but ours. */
+static void process_claim_input(struct process *p)
+{
+    if (process_claims_input(p) && p->pid)
+        keeper_close_in(p);
+}
+
 void process_attach(struct process *p, struct http_conn *conn, bool in, bool out, bool err)
 {
     struct attach *a = mem_alloc(sizeof(*a));
@@ -293,6 +315,8 @@ void process_attach(struct process *p, struct http_conn *conn, bool in, bool out
     *a = (struct attach){
         .next = p->attaches, .p = p, .conn = conn, .in = in, .out = out, .err = err};
     p->attaches = a;
+    if (in)
+        process_claim_input(p);
     conn->owner = a;
     conn->on_raw = attach_raw;
     conn->on_drain = attach_drain;
@@ -328,36 +352,45 @@ static void process_rest(struct ev_timer *t)
 
 void process_finish(struct process *p)
 {
-    start_last_words(p);
     p->rest.fn = process_rest;
     p->out_left = p->err_left = PROCESS_LEFT_MAX;
     process_rest(&p->rest);
 }
 
-void process_reap(pid_t pid, int status)
+bool processes_run(void)
 {
-    struct process *p;
-
-    for (p = process_list; p && (p->pid != pid || p->reaped); p = p->next)
-        ;
-    if (!p)
-        return;
-    p->reaped = true;
-    p->status = status;
-    if (p->started)
-        process_finish(p);
-    else
-        start_reaped(p); /* which finishes it if the program has run */
+    for (const struct process *p = process_list; p; p = p->next)
+        if (p->run && !p->reaped)
+            return true;
+    return false;
 }
 
-void processes_close(void)
+/* One that the keeper kept: no one will say how it ended. */
+static void process_lost(struct process *p)
 {
-    for (struct process *p = process_list; p; p = p->next) {
-        if (p->pid <= 0 || p->reaped)
+    struct keep_head h = {.status = 255 << 8};
+    struct timespec now;
+
+    engine_now(&now);
+    h.died = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (!p->x)
+        cgroup_kill(p->c);
+    if (!p->started && !p->error.len)
+        buf_str(&p->error, "the keeper has ended");
+    p->silent = true;
+    start_exited(p, &h);
+}
+
+void processes_lost(void)
+{
+    struct process *p = process_list;
+
+    while (p) {
+        if (!p->run || p->reaped) {
+            p = p->next;
             continue;
-        if (cgroup_kill(p->c))
-            kill(p->pid, SIGKILL);
-        waitpid(p->pid, NULL, 0);
-        p->reaped = true;
+        }
+        process_lost(p); /* which may free it and others */
+        p = process_list;
     }
 }

@@ -104,9 +104,7 @@ void requests_started(struct container *c)
 
     for (struct request *r = c->requests; r; r = next) {
         next = r->next;
-        if (r->kind == REQ_START) {
-            request_ok(r);
-        } else if (r->kind == REQ_SIGNAL) {
+        if (r->kind == REQ_SIGNAL) {
             container_signal(c, r->signal);
             request_ok(r);
         } else if (r->signal) {
@@ -115,8 +113,19 @@ void requests_started(struct container *c)
     }
 }
 
+void requests_start_done(struct container *c)
+{
+    struct request *next;
+
+    for (struct request *r = c->requests; r; r = next) {
+        next = r->next;
+        if (r->kind == REQ_START)
+            request_ok(r);
+    }
+}
+
 /* The container is stopped. What its requests want next: its removal before its restart. */
-static void requests_stopped(struct container *c)
+void requests_stopped(struct container *c)
 {
     bool remove = c->auto_remove, restart = false;
     struct request *next;
@@ -135,6 +144,7 @@ static void requests_stopped(struct container *c)
             r->signal = 0;
             restart = true;
             remove = false;
+            restart_reset(&c->restart);
             break;
         case REQ_WAIT_NOT_RUNNING:
             request_status(r);

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "engine/engine.h"
+#include "engine/process.h"
+#include "engine/volume.h"
 #include "lib/str.h"
 
 #define STOP_SECONDS_MAX (1ll << 31) /* longer is for ever */
@@ -42,8 +45,27 @@ static void run_signal_event(struct container *c, int sig)
 /* When it has been reaped, its number may be another's. */
 static void run_pid_signal(const struct container *c, int sig)
 {
-    if (c->pid > 0 && c->proc && !c->proc->reaped)
-        kill(c->pid, sig);
+    if (c->proc && c->proc->run && !c->proc->reaped)
+        keeper_kill(c->proc, sig);
+}
+
+/* The keeper knows before anything is killed: an engine that dies now leaves no doubt why the
+ * container ended. */
+void container_stop_asked(struct container *c, int sig)
+{
+    const char *own = json_str(c->config, "StopSignal");
+
+    c->restart.stopped = true;
+    if (!own || !sig || sig == SIGKILL || sig == c->stop_signal)
+        c->restart.cancelled = true;
+    if (c->proc && c->proc->run && !c->proc->reaped)
+        keeper_mark(c->proc, KEEP_MARK_STOPPED | (c->restart.cancelled ? KEEP_MARK_LAST : 0));
+}
+
+void container_start_asked(struct container *c)
+{
+    if (c->state == C_STOPPED)
+        restart_reset(&c->restart);
 }
 
 void container_signal(struct container *c, int sig)
@@ -56,13 +78,17 @@ void container_signal(struct container *c, int sig)
 void container_kill(struct container *c)
 {
     run_signal_event(c, SIGKILL);
+    if (c->state == C_RESTARTING) {
+        container_raise(c, CE_STOP);
+        return;
+    }
     if (c->state == C_PREPARING) { /* there is nothing to kill but the preparation */
         runtime_vm_cancel(c);
         container_start_failed(c, "the container was killed before it ran");
         return;
     }
-    if (cgroup_kill(c))
-        run_pid_signal(c, SIGKILL); /* the rest of its pid namespace goes with it */
+    if (cgroup_kill(c) || c->state == C_STARTING) /* when it may not be born yet */
+        run_pid_signal(c, SIGKILL);               /* the rest of its pid namespace goes with it */
 }
 
 static void stop_timeout(struct ev_timer *t)
@@ -77,6 +103,9 @@ void container_stop_begin(struct container *c, struct request *r)
     uint64_t now = time_now_ms(), in = (uint64_t)r->seconds * 1000;
     int sig = r->signal;
 
+    container_stop_asked(c, 0);
+    if (c->state == C_RESTARTING)
+        container_raise(c, CE_STOP);
     if (c->state != C_RUNNING && c->state != C_PAUSED)
         return; /* when the program runs: requests_started() */
     r->signal = 0;
@@ -93,8 +122,9 @@ void container_stop_begin(struct container *c, struct request *r)
 
 static void run_start(struct container *c, enum container_state was)
 {
-    if (was != C_STOPPED)
+    if (was != C_STOPPED && was != C_RESTARTING)
         return; /* the client waits with the others, or it runs already */
+    ev_timer_del(&c->restart.timer);
     c->oom_killed = false;
     free(c->error);
     c->error = NULL;
@@ -114,10 +144,21 @@ static void run_prepared(struct container *c, enum container_state was)
     free(why);
 }
 
+static void run_started_saved(void *arg, const char *why)
+{
+    struct container *c = arg;
+
+    requests_start_done(c);
+    container_put(c);
+}
+
+/* The time is the keeper's, which the next engine is told as well. */
 static void run_started(struct container *c, enum container_state was)
 {
     c->exit_code = 0;
-    engine_now(&c->started);
+    c->restart.again = false;
+    c->started = c->proc->born;
+    container_save(c, run_started_saved, container_get(c));
     event_container(c, "start", NULL, NULL);
     requests_started(c);
 }
@@ -141,11 +182,13 @@ static void run_process_drop(struct container *c)
 
 static void run_failed(struct container *c, enum container_state was)
 {
+    c->restart.again = false;
     ev_timer_del(&c->stop_timer);
     run_process_drop(c);
     cgroup_remove(c);
     log_end(c);
     log_close(c);
+    container_save(c, NULL, NULL);
     requests_failed(c, start_exit_code(c->error) == 128 ? 500 : 400);
 }
 
@@ -161,18 +204,50 @@ void container_start_failed(struct container *c, const char *error)
     container_raise(c, CE_FAILED);
 }
 
+/* The keeper may forget how it ended when that is written down, and not before. */
+struct ended {
+    char id[ID_LEN + 1];
+    uint64_t run;
+};
+
+static void run_ended_saved(void *arg, const char *why)
+{
+    struct ended *e = arg;
+
+    keeper_forget(e->id, e->run);
+    free(e);
+}
+
+static void run_ended(struct container *c)
+{
+    struct ended *e;
+
+    if (c->auto_remove) { /* ... or when there is nothing left to write down: run_remove() */
+        c->ended_run = c->proc->run;
+        return;
+    }
+    e = mem_alloc(sizeof(*e));
+    memcpy(e->id, c->id, ID_LEN);
+    e->run = c->proc->run;
+    container_save(c, run_ended_saved, e);
+}
+
 static void run_exited(struct container *c, enum container_state was)
 {
     struct process *p = c->proc;
+    int64_t ran;
     char code[16];
 
     c->oom_killed = p->vm_oom || cgroup_oom(c);
     c->exit_code = status_code(p->status);
-    engine_now(&c->finished);
+    c->finished = p->died;
+    ran = (c->finished.tv_sec - c->started.tv_sec) * 1000 +
+          (c->finished.tv_nsec - c->started.tv_nsec) / 1000000;
     ev_timer_del(&c->stop_timer);
     log_flush(c);
     log_end(c);
     log_close(c);
+    run_ended(c);
     run_process_drop(c);
     cgroup_remove(c);
     if (c->oom_killed)
@@ -180,6 +255,35 @@ static void run_exited(struct container *c, enum container_state was)
     snprintf(code, sizeof(code), "%d", c->exit_code);
     event_container(c, "die", "exitCode", code);
     requests_exited(c);
+    if (c->state == C_STOPPED && !engine.stopping && !c->auto_remove &&
+        restart_again(&c->restart, c->exit_code, ran > 0 ? (uint64_t)ran : 0))
+        container_raise(c, CE_RESTART);
+}
+
+static void run_restart_now(struct ev_timer *t)
+{
+    container_raise((struct container *)((char *)t - offsetof(struct container, restart.timer)),
+                    CE_START);
+}
+
+static void run_restart(struct container *c, enum container_state was)
+{
+    c->restart.again = true;
+    c->restart.timer.fn = run_restart_now;
+    ev_timer_set(&c->restart.timer, c->restart.delay_ms);
+    container_save(c, NULL, NULL);
+}
+
+static void run_stopped(struct container *c, enum container_state was)
+{
+    c->restart.again = false;
+    ev_timer_del(&c->restart.timer);
+    container_save(c, NULL, NULL);
+    requests_stopped(c);
+}
+
+static void run_found(struct container *c, enum container_state was)
+{
 }
 
 static void run_paused(struct container *c, enum container_state was)
@@ -206,12 +310,16 @@ static void run_remove(struct container *c, enum container_state was)
 
     run_process_drop(c); /* attached to before any start */
     tree_discard(path, run_files_gone, container_get(c));
+    keeper_forget(c->id, c->ended_run);
     free(path);
 }
 
 static void run_removed(struct container *c, enum container_state was)
 {
     event_container(c, "destroy", NULL, NULL);
+    volumes_leave(c);
+    if (c->auto_remove || c->remove_volumes)
+        volumes_remove_anonymous(c);
     container_unlist(c);
     requests_removed(c);
 }
@@ -220,6 +328,7 @@ static const act_fn run_acts[CE_EVENTS] = {
     [CE_START] = run_start,      [CE_PREPARED] = run_prepared, [CE_STARTED] = run_started,
     [CE_FAILED] = run_failed,    [CE_EXITED] = run_exited,     [CE_PAUSE] = run_paused,
     [CE_UNPAUSE] = run_unpaused, [CE_REMOVE] = run_remove,     [CE_REMOVED] = run_removed,
+    [CE_RESTART] = run_restart,  [CE_STOP] = run_stopped,      [CE_FOUND] = run_found,
 };
 
 bool container_raise(struct container *c, enum container_event e)
@@ -254,6 +363,7 @@ static void exec_exited(struct process *p)
     char code[16];
 
     x->running = false;
+    x->run = p->run;
     x->exit_code = status_code(p->status);
     x->proc = NULL;
     x->pid = 0;
@@ -270,4 +380,81 @@ void process_exited(struct process *p)
         exec_exited(p);
     else if (!container_raise(p->c, CE_EXITED))
         engine_bug("container %s exited in state %d", p->c->id, p->c->state);
+}
+
+/* ---- a new engine -----------------------------------------------------------------------------
+ */
+
+/* The main process of a container that the last engine started: all that is known of it follows. */
+struct process *container_found(const struct keep_message *m)
+{
+    char id[ID_LEN + 1] = {0};
+    bool ambiguous;
+    struct container *c;
+    int dir;
+
+    memcpy(id, m->head.id, ID_LEN);
+    c = container_find(id, &ambiguous);
+    if (!c || strcmp(c->id, id) || c->proc || !container_raise(c, CE_FOUND))
+        return NULL;
+    c->group = (unsigned)strtoul(m->note, NULL, 10);
+    c->restart.stopped = m->head.value & KEEP_MARK_STOPPED;
+    c->restart.cancelled = m->head.value & KEEP_MARK_LAST;
+    c->proc = process_new(c, NULL);
+    c->ran = false;
+    dir = container_dir(c);
+    if (dir >= 0) {
+        log_open(c, dir);
+        close(dir);
+    }
+    return c->proc;
+}
+
+/* It ran when the last engine died, and no keeper knows of it: the machine has been started anew,
+ * or the keeper has died too. */
+static void container_vanished(struct container *c)
+{
+    c->ran = false;
+    c->exit_code = 255;
+    engine_now(&c->finished);
+    container_save(c, NULL, NULL);
+    if (!c->auto_remove && restart_again(&c->restart, c->exit_code, RESTART_STEADY_MS))
+        container_raise(c, CE_RESTART);
+}
+
+static void container_opened(struct container *c)
+{
+    if (c->state == C_RUNNING && cgroup_frozen(c))
+        container_raise(c, CE_PAUSE);
+    if (c->state != C_STOPPED)
+        return;
+    if (c->waits)
+        container_raise(c, CE_RESTART);
+    else if (c->ran)
+        container_vanished(c);
+    else if (c->started.tv_sec && restart_at_begin(&c->restart))
+        container_raise(c, CE_START);
+    if (c->state == C_STOPPED && c->auto_remove && c->finished.tv_sec)
+        container_raise(c, CE_REMOVE);
+}
+
+void containers_end(void)
+{
+    for (struct container *c = container_first(); c; c = c->next) {
+        ev_timer_del(&c->restart.timer);
+        if (c->proc && c->proc->run && !c->proc->reaped && cgroup_kill(c))
+            run_pid_signal(c, SIGKILL);
+    }
+}
+
+void containers_opened(void)
+{
+    struct container *next;
+
+    for (struct container *c = container_first(); c; c = next) {
+        next = c->next;
+        container_get(c);
+        container_opened(c);
+        container_put(c);
+    }
 }

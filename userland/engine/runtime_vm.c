@@ -3,11 +3,7 @@
 //
 // The image's merged tree is packed once per image into a cpio archive, behind the guest agent's
 // own (RUNTIME_VM_AGENT); both together are the guest's initramfs. What to run travels as a boot
-// module, config.json, which only the agent reads. The VMM gets a root of its own with nothing in
-// it but its program, /dev/kvm, /dev/null and these files, read-only.
-//
-//   /bin/vmm container --kernel /boot/bothy.elf --initrd /boot/initrd.cpio --memory N --cpus N
-//                      --module /boot/config.json:config.json --report FD
+// module, config.json, which only the agent reads. runtime/vm_domain.c makes the VMM's process.
 //
 // The start-up conversation (start.c) goes on in the VMM: the start is over when the guest's agent
 // says that the application runs, or why it does not.
@@ -21,16 +17,11 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
-#include <sys/sysmacros.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/job.h"
-#include "runtime/rootfs.h"
 #include "lib/str.h"
 
-#define RUNTIME_VM_VMM "/bin/vmm"
-#define RUNTIME_VM_KERNEL "/boot/bothy.elf"
 #define RUNTIME_VM_AGENT "/boot/agent.cpio"
 /* Unless half of the machine's is less; what a guest does not use costs nothing. */
 #define RUNTIME_VM_MEMORY (512ll << 20)
@@ -73,7 +64,7 @@ char *runtime_vm_refuse(const struct json *host)
 
     if (net && !strcmp(net, "host"))
         return str_dup("--runtime vm cannot be combined with --network host");
-    if (vm_shares(host))
+    if (vm_shares(host) || json_list(host, "VolumesFrom"))
         return str_dup("--runtime vm does not support volumes of the host (-v, --mount) yet: copy "
                        "the files into an image, or use --tmpfs");
     if (json_str(host, "CgroupnsMode") && !strcmp(json_str(host, "CgroupnsMode"), "host"))
@@ -92,6 +83,13 @@ char *runtime_vm_refuse(const struct json *host)
 static void vm_strings(struct jw *w, const char *key, char **v)
 {
     jw_strings(w, key, (const char *const *)v, SIZE_MAX);
+}
+
+/* One that may not be there: then the usual one counts. */
+static void vm_list(struct jw *w, const char *key, char **v)
+{
+    if (v)
+        vm_strings(w, key, v);
 }
 
 static void vm_config_spec(struct jw *w, const struct spec *s)
@@ -138,13 +136,13 @@ static void vm_config_room(struct jw *w, const struct room *r)
     jw_array_end(w);
     jw_bool(w, "noShm", r->no_shm);
     jw_int(w, "oomScoreAdj", r->oom_score_adj);
-    jw_json(w, "sysctls", r->sysctls);
-    jw_json(w, "hosts", r->extra_hosts);
-    jw_json(w, "dns", r->dns);
-    jw_json(w, "dnsSearch", r->dns_search);
-    jw_json(w, "dnsOptions", r->dns_options);
-    jw_json(w, "masked", r->masked);
-    jw_json(w, "readonlyPaths", r->readonly_paths);
+    vm_list(w, "sysctls", r->sysctls);
+    vm_list(w, "hosts", r->extra_hosts);
+    vm_list(w, "dns", r->dns);
+    vm_list(w, "dnsSearch", r->dns_search);
+    vm_list(w, "dnsOptions", r->dns_options);
+    vm_list(w, "masked", r->masked);
+    vm_list(w, "readonlyPaths", r->readonly_paths);
 }
 
 /* What the guest agent (init/agent.c) reads. */
@@ -275,12 +273,42 @@ void runtime_vm_cancel(struct container *c)
     job_cancel(j, vm_pack_freed);
 }
 
+/* The guest's memory: as asked for, or what a container could expect to have. It must hold the
+ * image twice, as it comes and unpacked. NULL, or why it cannot be had. */
+static char *vm_memory(struct container *c)
+{
+    int64_t memory = c->limits.memory, need, half;
+    char *packed = vm_packed(c->image), *why = NULL;
+    struct sysinfo machine;
+    struct stat st;
+
+    if (stat(packed, &st) < 0 || sysinfo(&machine) < 0)
+        why = str_fmt("cannot look at %s: %s", packed, str_error(errno));
+    free(packed);
+    if (why)
+        return why;
+    need = 2 * (int64_t)st.st_size + RUNTIME_VM_MEMORY_MIN - (8ll << 20);
+    half = (int64_t)machine.totalram * machine.mem_unit / 2;
+    if (!memory) {
+        memory = half < RUNTIME_VM_MEMORY ? half : RUNTIME_VM_MEMORY;
+        memory = memory > need ? memory : need;
+    }
+    if (memory < need || need > 2 * half)
+        return str_fmt("--runtime vm holds the whole image in the machine's memory: this one takes "
+                       "--memory %lldm or more",
+                       (long long)((need >> 20) + 1));
+    c->vm_memory = memory;
+    return NULL;
+}
+
 char *runtime_vm_config(struct container *c)
 {
+    char *path, *why = vm_memory(c);
     struct buf config = {0};
-    char *path;
     int err;
 
+    if (why)
+        return why;
     vm_config(c, &config);
     path = container_path(c, "config.json");
     err = file_write(path, config.data, config.len, 0600);
@@ -289,90 +317,13 @@ char *runtime_vm_config(struct container *c)
     return err ? str_fmt("cannot write the VM's configuration: %s", str_error(-err)) : NULL;
 }
 
-static void vm_file(struct child *ch, const char *source, const char *target)
+void runtime_vm_order(struct container *c, struct order *o)
 {
-    struct stat st;
+    const struct limits *l = &c->limits;
 
-    if (stat(source, &st) < 0)
-        child_fail(ch, "--runtime vm needs %s: %s", source, str_error(errno));
-    mount_inside(ch, source, target, false, NULL, MS_BIND, NULL);
-    mount_readonly(ch, target);
-}
-
-/* A root that holds what the VMM needs and no more. */
-static void vm_root(struct child *ch, const struct container *c)
-{
-    char *merged = container_path(c, "merged"), *config = container_path(c, "config.json");
-    char *initrd = str_fmt("%s/packed/%s.cpio", engine.root, c->image->id);
-
-    child_mount(ch, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    child_mount(ch, "tmpfs", merged, "tmpfs", MS_NOSUID, "mode=755,size=1m");
-    if (chdir(merged) < 0)
-        child_fail(ch, "cannot enter %s: %s", merged, str_error(errno));
-    vm_file(ch, RUNTIME_VM_VMM, "/bin/vmm");
-    vm_file(ch, RUNTIME_VM_KERNEL, "/boot/bothy.elf");
-    vm_file(ch, initrd, "/boot/initrd.cpio");
-    vm_file(ch, config, "/boot/config.json");
-    vm_file(ch, "/dev/kvm", "/dev/kvm");
-    vm_file(ch, "/dev/null", "/dev/null");
-    if (ch->spec->tty) {
-        mount_inside(ch, "devpts", "/dev/pts", true, "devpts", MS_NOSUID | MS_NOEXEC,
-                     "newinstance,ptmxmode=0666,mode=0620,gid=5");
-        if (symlink("pts/ptmx", "dev/ptmx") < 0)
-            child_fail(ch, "cannot make /dev/ptmx: %s", str_error(errno));
-    }
-    root_enter(ch, merged);
-    child_mount(ch, NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
-}
-
-/* The guest's memory: as asked for, or what a container could expect to have. It must hold the
- * image twice, as it comes and unpacked. */
-static int64_t vm_memory(struct child *ch, const struct container *c)
-{
-    int64_t memory = c->limits.memory, need, half;
-    char *packed = vm_packed(c->image);
-    struct sysinfo machine;
-    struct stat st;
-
-    if (stat(packed, &st) < 0 || sysinfo(&machine) < 0)
-        child_fail(ch, "cannot look at %s: %s", packed, str_error(errno));
-    need = 2 * (int64_t)st.st_size + RUNTIME_VM_MEMORY_MIN - (8ll << 20);
-    half = (int64_t)machine.totalram * machine.mem_unit / 2;
-    if (!memory) {
-        memory = half < RUNTIME_VM_MEMORY ? half : RUNTIME_VM_MEMORY;
-        memory = memory > need ? memory : need;
-    }
-    if (memory < need || need > 2 * half)
-        child_fail(ch,
-                   "--runtime vm holds the whole image in the machine's memory: this one takes "
-                   "--memory %lldm or more",
-                   (long long)((need >> 20) + 1));
-    free(packed);
-    return memory;
-}
-
-void runtime_vm_child(struct domain *d)
-{
-    const struct limits *l = &d->c->limits;
-    int64_t memory = vm_memory(&d->child, d->c);
-    int64_t cpus = l->nano_cpus ? (l->nano_cpus + 999999999) / 1000000000 : 1;
-    struct child *ch = &d->child;
-    char *argv[] = {"/bin/vmm", "container",
-                    "--kernel", "/boot/bothy.elf",
-                    "--initrd", "/boot/initrd.cpio",
-                    "--memory", str_fmt("%lldM", (long long)(memory >> 20)),
-                    "--cpus",   str_fmt("%lld", (long long)cpus),
-                    "--module", "/boot/config.json:config.json",
-                    "--report", str_fmt("%d", ch->sync),
-                    NULL};
-    char *env[] = {NULL};
-
-    vm_root(ch, d->c);
-    if (ch->spec->tty)
-        child_terminal(ch);
-    child_stdio(ch);
-    fcntl(ch->sync, F_SETFD, 0);
-    child_limit(ch, 0, 0);
-    execve(argv[0], argv, env);
-    child_fail(ch, "cannot run %s: %s", RUNTIME_VM_VMM, str_error(errno));
+    o->own = container_path(c, "");
+    o->initrd = vm_packed(c->image);
+    o->config = container_path(c, "config.json");
+    o->memory = (uint64_t)c->vm_memory >> 20;
+    o->cpus = l->nano_cpus ? (uint64_t)(l->nano_cpus + 999999999) / 1000000000 : 1;
 }

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Starting a process: from a spec to a clone whose program runs.
+// Starting a process: from a spec to an order for the keeper, and what the keeper tells of it.
 //
-// One socket pair carries the start-up conversation. The engine writes one byte when the child may
-// go on (only where the clone could not place it in its control group); the child sends the pty's
-// master, if there is one, and on failure one sentence. The descriptor closes on exec: an end
-// without a sentence means that the program runs.
-#include "engine/engine.h"
-
+// The child is the keeper's: it sends the pty's master, if there is one, and on failure one
+// sentence; its conversation ends on exec. An end without a sentence means that the program runs.
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -14,94 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "runtime/rootfs.h"
+#include "engine/engine.h"
+#include "engine/process.h"
 #include "lib/str.h"
+#include "runtime/order.h"
+#include "runtime/rootfs.h"
 
-#ifndef CLONE_NEWCGROUP
-#define CLONE_NEWCGROUP 0x02000000
-#endif
-#define CLONE_INTO_CGROUP_FLAG 0x200000000ull
-#define NS_TRIES 1000 /* a millisecond each */
-
-/* struct clone_args of Linux's uapi sched.h, version 2 (88 bytes). */
-struct clone3_args {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-    uint64_t set_tid, set_tid_size, cgroup;
-};
-
-struct start {
-    struct process *p;
-    struct domain domain;
-    int sync[2], in[2], out[2], err[2];
-};
-
-static void fd_drop(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-static void start_close(struct start *s)
-{
-    for (int i = 0; i < 2; i++) {
-        fd_drop(&s->sync[i]);
-        fd_drop(&s->in[i]);
-        fd_drop(&s->out[i]);
-        fd_drop(&s->err[i]);
-    }
-}
-
-static int start_pipes(struct start *s, bool want_in)
-{
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s->sync) < 0)
-        return -errno;
-    if (s->domain.child.spec->tty)
-        return 0;
-    if (pipe2(s->out, O_CLOEXEC) < 0 || pipe2(s->err, O_CLOEXEC) < 0)
-        return -errno;
-    if (want_in && pipe2(s->in, O_CLOEXEC) < 0)
-        return -errno;
-    s->domain.child.in = s->in[0];
-    s->domain.child.out = s->out[1];
-    s->domain.child.err = s->err[1];
-    return 0;
-}
-
-pid_t clone_into(int group, uint64_t flags, bool *placed)
-{
-    *placed = group >= 0;
-    if (group >= 0) {
-        struct clone3_args args = {.flags = flags | CLONE_INTO_CGROUP_FLAG,
-                                   .exit_signal = SIGCHLD,
-                                   .cgroup = (uint64_t)group};
-        pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-
-        if (pid >= 0)
-            return pid;
-    }
-    *placed = false;
-    return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
-}
-
-/* The child waits for a word where it is not in its control group yet. Elsewhere it goes first: on
- * one processor the starter's bookkeeping would be in its way, and the pages that both have are
- * copied for whichever of them writes before the other has let go of them. */
-static pid_t start_clone(struct start *s, int group, uint64_t flags, bool *placed)
-{
-    pid_t pid = clone_into(group, flags, placed);
-
-    if (!*placed)
-        s->domain.wait_go = true;
-    else if (pid > 0)
-        sched_yield();
-    return pid;
-}
+#define ERROR_MAX 65536
 
 /* The conversation is over: hands the outcome up. A child that could not start is waited for
  * first, so that its control group is empty when the failure is told. May free p. */
@@ -126,12 +43,6 @@ static void start_finish(struct process *p)
     free(error);
 }
 
-void start_reaped(struct process *p)
-{
-    if (p->sync.fd < 0)
-        start_finish(p);
-}
-
 /* What a VMM says once the clone has become one: 1, the application runs; 2, the guest killed some
  * of it for want of memory. False for anything else. */
 static bool start_vm_marks(struct process *p, const char *text, long n)
@@ -146,157 +57,136 @@ static bool start_vm_marks(struct process *p, const char *text, long n)
     return true;
 }
 
-void start_last_words(struct process *p)
+/* A process has ended its conversation without a word, or with one. */
+void start_silent(struct process *p)
 {
-    char text[64];
-    ssize_t n = p->sync.fd < 0 ? 0 : recv(p->sync.fd, text, sizeof(text), MSG_DONTWAIT);
-
-    if (n > 0)
-        start_vm_marks(p, text, n);
-}
-
-/* A message from the child: text, or the pty's master as a passed descriptor. */
-static void start_event(struct ev_source *src, uint32_t events)
-{
-    struct process *p = (struct process *)((char *)src - offsetof(struct process, sync));
-    char text[2048];
-    int master;
-    long n = child_listen(src->fd, text, sizeof(text), &master);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (master >= 0 && (!p->tty || p->out.fd >= 0)) {
-        close(master); /* not asked for: a VMM may have come into its guest's hands */
-        return;
-    }
-    if (master >= 0) {
-        p->out.fd = master;
-        p->in.fd = fcntl(master, F_DUPFD_CLOEXEC, 3);
-        process_watch(p);
-        return; /* the byte that carried it says nothing */
-    }
-    if (n > 0 && p->c->runtime == RUNTIME_VM && start_vm_marks(p, text, n))
-        return;
-    if (n > 0 && p->error.len < 65536) {
-        buf_add(&p->error, text, (size_t)n);
-        return;
-    }
-    ev_del(&p->sync);
-    close(p->sync.fd);
-    p->sync.fd = -1;
+    p->silent = true;
     if (p->c->runtime == RUNTIME_VM && !p->started && !p->error.len)
         buf_str(&p->error, "the virtual machine ended before its program ran");
     if (!p->started)
         start_finish(p);
 }
 
-static int start_ns_open(pid_t target, const char *name)
+static void start_text(struct process *p, const char *text, size_t n)
 {
-    char path[64];
-
-    snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)target, name);
-    return openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (!n || (p->c->runtime == RUNTIME_VM && start_vm_marks(p, text, (long)n)))
+        return;
+    if (p->error.len < ERROR_MAX)
+        buf_add(&p->error, text, n);
 }
 
-/* An exec's child is born in the container's pid namespace: we enter it for the moment of the
- * clone. Opens the others for the child. The way back, or -errno. */
-static int start_ns_enter(struct start *s, pid_t target)
+void start_said(struct process *p, struct keep_message *m)
 {
-    int own = openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    int theirs = start_ns_open(target, "pid"), err = own < 0 || theirs < 0 ? -errno : 0;
+    int master = keep_take_fd(m, KEEP_HAS_OUT);
 
-    for (int i = 0; i < CHILD_NS && !err; i++) {
-        s->domain.ns[i] = start_ns_open(target, child_ns_names[i]);
-        err = s->domain.ns[i] < 0 ? -errno : 0;
+    if (master >= 0 && p->out.fd < 0) {
+        p->out.fd = master;
+        p->in.fd = fcntl(master, F_DUPFD_CLOEXEC, 3);
+        process_watch(p);
+    } else if (master >= 0) {
+        close(master);
     }
-    if (!err && setns(theirs, CLONE_NEWPID) < 0)
-        err = -errno;
-    fd_drop(&theirs);
-    if (err)
-        fd_drop(&own);
-    return err ? err : own;
+    start_text(p, m->text, m->head.text);
 }
 
-/* With no way back all that the engine starts would be that container's, and end with it: the
- * engine ends instead. */
-static void start_ns_leave(struct start *s, int own)
+/* It stands beside its control group, and waits. */
+static void start_place(struct process *p)
 {
-    for (int tries = 0; own >= 0 && setns(own, CLONE_NEWPID) < 0; tries++) {
-        if (errno != ENOMEM || tries == NS_TRIES) {
-            engine_log("cannot leave a container's pid namespace: %s", strerror(errno));
-            _exit(124);
-        }
-        usleep(1000);
+    int err = cgroup_add(p->c, p->pid);
+
+    if (!err) {
+        keeper_go(p);
+        return;
     }
-    fd_drop(&own);
-    for (int i = 0; i < CHILD_NS; i++)
-        fd_drop(&s->domain.ns[i]);
+    buf_fmt(&p->error, "cannot enter the control group: %s", str_error(-err));
+    keeper_kill(p, SIGKILL);
 }
 
-/* `group` is the control group's descriptor, or negative: it stays the caller's. */
-static char *start_process(struct process *p, struct spec *spec, int group, uint64_t flags,
-                           pid_t target)
+void start_cloned(struct process *p, struct keep_message *m)
 {
-    struct start s = {.p = p, .sync = {-1, -1}, .in = {-1, -1}, .out = {-1, -1}, .err = {-1, -1}};
-    bool want_in = p->x ? p->x->attach_in : spec->open_stdin, placed;
-    int err, own_pid_ns = -1;
-    pid_t pid;
+    int *fds[] = {&p->out.fd, &p->err.fd, &p->in.fd};
+    static const uint32_t which[] = {KEEP_HAS_OUT, KEEP_HAS_ERR, KEEP_HAS_IN};
 
-    s.domain = (struct domain){.child = {.spec = spec,
-                                         .room = &p->c->room,
-                                         .is_exec = p->x != NULL,
-                                         .in = -1,
-                                         .out = -1,
-                                         .err = -1},
-                               .c = p->c,
-                               .new_net = flags & CLONE_NEWNET,
-                               .ns = {-1, -1, -1, -1, -1}};
-    err = start_pipes(&s, want_in);
-    if (err) {
-        start_close(&s);
-        return str_fmt("cannot make pipes: %s", strerror(-err));
-    }
-    s.domain.child.sync = s.sync[1];
-    if (p->x) {
-        own_pid_ns = start_ns_enter(&s, target);
-        if (own_pid_ns < 0) {
-            start_ns_leave(&s, -1);
-            start_close(&s);
-            return str_fmt("cannot open the container's namespaces: %s", strerror(-own_pid_ns));
-        }
-    }
-    seccomp_prepare(p->c->runtime == RUNTIME_VM ? 0 : spec->caps);
-    /* an exec's child stands among the container's processes from its birth */
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    pid = start_clone(&s, group, flags, &placed);
-    if (pid == 0)
-        domain_child(&s.domain);
-    err = errno;
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    start_ns_leave(&s, own_pid_ns);
-    if (pid < 0) {
-        start_close(&s);
-        return str_fmt("cannot clone: %s", strerror(err));
-    }
-    p->pid = pid;
-    if (!placed) {
-        err = cgroup_add(p->c, pid);
-        if (err) {
-            buf_fmt(&p->error, "cannot enter the control group: %s", str_error(-err));
-            kill(pid, SIGKILL);
-        } else {
-            send(s.sync[0], "G", 1, MSG_NOSIGNAL); /* it may be dead: its end is seen below */
-        }
-    }
-    p->sync = (struct ev_source){.fd = s.sync[0], .fn = start_event};
-    p->in.fd = s.in[1];
-    p->out.fd = s.out[0];
-    p->err.fd = s.err[0];
-    s.sync[0] = s.in[1] = s.out[0] = s.err[0] = -1;
-    start_close(&s);
-    ev_set(&p->sync, EPOLLIN);
+    p->pid = m->head.pid;
+    p->born = (struct timespec){m->head.born / 1000000000, m->head.born % 1000000000};
+    if (p->x)
+        p->x->pid = p->pid;
+    else
+        p->c->pid = p->pid;
+    p->in_ours = m->head.flags & KEEP_IN_ONCE;
+    for (int i = 0; i < 3; i++)
+        *fds[i] = keep_take_fd(m, which[i]);
+    if (p->tty && p->out.fd >= 0)
+        p->in.fd = fcntl(p->out.fd, F_DUPFD_CLOEXEC, 3);
     process_watch(p);
-    return NULL;
+    if (m->head.flags & KEEP_UNPLACED)
+        start_place(p);
+}
+
+void start_failed(struct process *p, const char *why)
+{
+    p->reaped = p->silent = true;
+    buf_str(&p->error, why);
+    start_finish(p);
+}
+
+void start_exited(struct process *p, const struct keep_head *h)
+{
+    if (p->reaped)
+        return;
+    p->reaped = true;
+    p->status = h->status;
+    p->died = (struct timespec){h->died / 1000000000, h->died % 1000000000};
+    if (p->started)
+        process_finish(p);
+    else if (p->silent)
+        start_finish(p); /* which finishes it if the program has run */
+}
+
+/* ---- orders -----------------------------------------------------------------------------------
+ */
+
+/* Directories of layers, the topmost first. */
+static char **start_lowers(const struct image *img)
+{
+    char **v = mem_alloc(((size_t)img->nlayers + 1) * sizeof(char *));
+    size_t n = 0;
+
+    for (int i = img->nlayers; i-- > 0;)
+        if (!image_layer_again(img, i))
+            v[n++] = (char *)img->layers[i]->dir;
+    return v;
+}
+
+static uint64_t start_files(void)
+{
+    return (uint64_t)(uint32_t)engine.files.rlim_cur |
+           (engine.files.rlim_max < UINT32_MAX ? engine.files.rlim_max : UINT32_MAX) << 32;
+}
+
+/* The process is asked for: `o` has what is the main process's alone. */
+static char *start_process(struct process *p, struct order *o, struct keep_head *how,
+                           const char *note, int group)
+{
+    struct buf text = {0}, note_text = {0};
+    struct jw w = {.out = &note_text};
+    const struct spec *s = &o->spec;
+    int err;
+
+    o->room = p->c->room;
+    o->files = start_files();
+    how->caps = p->c->runtime == RUNTIME_VM ? 0 : s->caps;
+    if (p->c->runtime == RUNTIME_VM || (!s->privileged && !s->seccomp_off))
+        how->flags |= KEEP_FILTER;
+    if (s->tty)
+        how->flags |= KEEP_TTY;
+    memcpy(how->owner, p->c->id, KEEP_ID);
+    order_write(&text, o);
+    buf_str(&note_text, note);
+    err = keeper_start(p, how, &w, &text, group);
+    buf_free(&text);
+    buf_free(&note_text);
+    return err ? str_fmt("cannot ask the keeper for a process: %s", str_error(-err)) : NULL;
 }
 
 static uint64_t start_flags(const struct container *c)
@@ -305,6 +195,36 @@ static uint64_t start_flags(const struct container *c)
     uint64_t flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
 
     return net && !strcmp(net, "host") ? flags : flags | CLONE_NEWNET;
+}
+
+static char *start_main(struct container *c, int group)
+{
+    struct keep_head how = {.clone = start_flags(c),
+                            .flags = (c->spec.open_stdin ? KEEP_WANT_IN : 0) |
+                                     (process_claims_input(c->proc) ? KEEP_IN_ONCE : 0)};
+    struct order o = {.spec = c->spec,
+                      .first = !c->started.tv_sec,
+                      .new_net = how.clone & CLONE_NEWNET,
+                      .devices = c->devices,
+                      .ndevices = c->ndevices,
+                      .vm = c->runtime == RUNTIME_VM};
+    char note[32], *why;
+
+    if (o.vm) {
+        runtime_vm_order(c, &o);
+    } else {
+        o.layers = str_fmt("%s/layers", engine.root);
+        o.lowers = start_lowers(c->image);
+        o.own = str_fmt("../containers/%s", c->id);
+    }
+    snprintf(note, sizeof(note), "%u", c->group);
+    why = start_process(c->proc, &o, &how, note, group);
+    free(o.layers);
+    free(o.lowers);
+    free(o.own);
+    free(o.initrd);
+    free(o.config);
+    return why;
 }
 
 char *container_clone(struct container *c)
@@ -321,26 +241,27 @@ char *container_clone(struct container *c)
         return why;
     if (!c->proc)
         c->proc = process_new(c, NULL);
-    why = start_process(c->proc, &c->spec, group, start_flags(c), 0);
+    why = start_main(c, group);
     if (group >= 0)
         close(group);
-    if (!why)
-        c->pid = c->proc->pid;
     return why;
 }
 
+/* An exec's input is its client's: it ends with the engine, as the client does. */
 char *exec_start(struct exec *x)
 {
-    char *why;
+    struct keep_head how = {.flags = KEEP_EXEC | KEEP_IN_ONCE | (x->attach_in ? KEEP_WANT_IN : 0)};
+    struct order o = {.spec = x->spec, .is_exec = true};
+    char *why, *note;
     int group;
 
     if (!x->c->proc || x->c->proc->reaped) /* its number may be another's */
         return str_dup("the container has ended");
     group = cgroup_open(x->c);
-    why = start_process(x->proc, &x->spec, group, 0, x->c->pid);
+    note = exec_note(x);
+    why = start_process(x->proc, &o, &how, note, group);
+    free(note);
     if (group >= 0)
         close(group);
-    if (!why)
-        x->pid = x->proc->pid;
     return why;
 }

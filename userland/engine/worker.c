@@ -17,9 +17,12 @@
 #include "engine/engine.h"
 #include "engine/job.h"
 #include "engine/pack.h"
+#include "engine/store.h"
+#include "engine/usage.h"
 #include "lib/budget.h"
 #include "lib/str.h"
 
+#define STORE_READ 16384u
 #define WORKER_DATA_MAX (512ul << 20) /* its own memory; files are the control group's to bound */
 
 int worker_say(const char *text)
@@ -119,42 +122,69 @@ static int worker_remove(char **argv)
     return err ? worker_say(strerror(-err)) : 0;
 }
 
-/* Exactly `len` bytes of the input: 0 or -errno. */
-static int worker_text(struct buf *text, size_t len)
+/* The file system that `path` is to lie in: 0 or -errno. */
+static int store_sync(const char *path)
 {
-    while (text->len < len) {
+    const char *slash = strrchr(path, '/');
+    char *dir = str_dupn(path, slash ? (size_t)(slash - path) : 0);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+    err = fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    free(dir);
+    return err;
+}
+
+/* The first text of the input becomes the content of its file, when it has come whole: 1, 0 when it
+ * has not, or -EPROTO. With `all`, after all that it may refer to is on the disk. */
+static int store_one(struct buf *in)
+{
+    struct store_head head;
+    uint32_t err = 0;
+    char *path;
+
+    if (in->len < sizeof(head))
+        return 0;
+    memcpy(&head, in->data, sizeof(head));
+    if (!head.path || head.path > 4096 || head.text > STORE_TEXT_MAX)
+        return -EPROTO;
+    if (in->len < sizeof(head) + head.path + head.text)
+        return 0;
+    path = str_dupn(in->data + sizeof(head), head.path);
+    err = head.all ? (uint32_t)-store_sync(path) : 0;
+    if (!err)
+        err = (uint32_t)-file_replace(path, in->data + sizeof(head) + head.path, head.text, 0600);
+    free(path);
+    buf_drop(in, sizeof(head) + head.path + head.text);
+    return write_all(1, &err, sizeof(err)) ? -EPIPE : 1;
+}
+
+/* store: texts for files (store.h), one after the other. What an engine that dies has left of one
+ * is not the whole. The descriptor 3, which only its end closes, is the lock of the engine's root.
+ */
+static int worker_store(char **argv)
+{
+    struct buf in = {0};
+    int done;
+
+    for (;;) {
         ssize_t n;
 
-        buf_reserve(text, len - text->len);
-        n = read(0, text->data + text->len, len - text->len);
+        buf_reserve(&in, STORE_READ);
+        n = read(0, in.data + in.len, STORE_READ);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return n ? -errno : -EPIPE;
-        text->len += (size_t)n;
+            return n ? 1 : 0;
+        in.len += (size_t)n;
+        while ((done = store_one(&in)) > 0)
+            ;
+        if (done < 0)
+            return 2;
+        if (!in.len && in.cap > 4 * STORE_READ)
+            buf_free(&in);
     }
-    return 0;
-}
-
-/* store PATH: the input becomes its content, after all that it may refer to is on the disk. A line
- * with its length comes first: what an engine that dies has left of it is not the whole. */
-static int worker_store(char **argv)
-{
-    struct buf text = {0};
-    char *dir = str_dup(argv[0]), *slash = strrchr(dir, '/'), line[32];
-    uint64_t len;
-    int fd, err;
-
-    if (fd_line(0, line, sizeof(line)) <= 0 || !str_u64(line, &len) || len > STORE_TEXT_MAX)
-        return worker_say("too long, or without a length");
-    err = worker_text(&text, (size_t)len);
-    if (slash)
-        *slash = 0;
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (!err && (fd < 0 || syncfs(fd) < 0))
-        err = -errno;
-    err = err ? err : file_replace(argv[0], text.data, text.len, 0644);
-    return err ? worker_say(strerror(-err)) : 0;
 }
 
 /* groups PATH: a control group with all below it, when its processes are gone. */
@@ -170,8 +200,9 @@ static const struct {
     int args;
     int (*fn)(char **argv);
 } worker_roles[] = {
-    {"load", 1, worker_load},   {"pack", 3, worker_pack},     {"remove", 1, worker_remove},
-    {"store", 1, worker_store}, {"groups", 1, worker_groups}, {"top", 1, worker_top},
+    {"load", 1, worker_load},   {"pack", 3, worker_pack},   {"remove", 1, worker_remove},
+    {"store", 0, worker_store}, {"usage", 1, worker_usage}, {"groups", 1, worker_groups},
+    {"top", 1, worker_top},
 };
 
 static void worker_confine(const char *engine_pid)
@@ -179,7 +210,6 @@ static void worker_confine(const char *engine_pid)
     const struct rlimit data = {WORKER_DATA_MAX, WORKER_DATA_MAX}, core = {0, 0};
 
     (void)data;
-
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (getppid() != atoi(engine_pid)) /* it has died already */
         _exit(1);

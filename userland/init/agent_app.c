@@ -31,17 +31,6 @@
 #define AGENT_ETC "/etc"
 #define AGENT_VOLUMES "/volumes"
 
-static char **agent_strings(const struct json *array)
-{
-    char **v = mem_alloc((json_count(array) + 1) * sizeof(char *));
-    size_t n = 0;
-
-    for (struct json *j = array ? array->child : NULL; j; j = j->next)
-        if (j->type == JSON_STRING)
-            v[n++] = str_dup(j->str);
-    return v;
-}
-
 static char *agent_string(const struct json *j, const char *key)
 {
     return str_dup(json_str(j, key));
@@ -49,11 +38,11 @@ static char *agent_string(const struct json *j, const char *key)
 
 static void config_spec(const struct json *j)
 {
-    agent.spec = (struct spec){.argv = agent_strings(json_get(j, "args")),
-                               .env = agent_strings(json_get(j, "env")),
+    agent.spec = (struct spec){.argv = strv_from_json(json_get(j, "args")),
+                               .env = strv_from_json(json_get(j, "env")),
                                .cwd = agent_string(j, "cwd"),
                                .user = agent_string(j, "user"),
-                               .groups = agent_strings(json_get(j, "groups")),
+                               .groups = strv_from_json(json_get(j, "groups")),
                                .tty = json_bool(j, "tty"),
                                .open_stdin = json_bool(j, "stdin"),
                                .privileged = json_bool(j, "privileged"),
@@ -77,12 +66,12 @@ static struct mount_spec config_mount(const struct json *j, int number)
     return m;
 }
 
-/* An array, or NULL. */
-static const struct json *config_list(const struct json *j, const char *key)
+/* A list, or NULL when there is no array. */
+static char **config_list(const struct json *j, const char *key)
 {
     const struct json *list = json_get(j, key);
 
-    return list && list->type == JSON_ARRAY ? list : NULL;
+    return list && list->type == JSON_ARRAY ? strv_from_json(list) : NULL;
 }
 
 static void config_lists(const struct json *j)
@@ -109,7 +98,7 @@ static void config_room(const struct json *j)
                                .shm_size = json_int(j, "shm", 0),
                                .no_shm = json_bool(j, "noShm"),
                                .oom_score_adj = (int)json_int(j, "oomScoreAdj", 0),
-                               .sysctls = json_get(j, "sysctls"),
+                               .sysctls = config_list(j, "sysctls"),
                                .extra_hosts = config_list(j, "hosts"),
                                .dns = config_list(j, "dns"),
                                .dns_search = config_list(j, "dnsSearch"),

@@ -230,3 +230,19 @@ char *buf_take(struct buf *b)
     *b = (struct buf){0};
     return s;
 }
+
+size_t strv_count(char *const *v)
+{
+    size_t n = 0;
+
+    while (v && v[n])
+        n++;
+    return n;
+}
+
+void strv_free(char **v)
+{
+    for (size_t i = 0; v && v[i]; i++)
+        free(v[i]);
+    free(v);
+}

@@ -25,6 +25,10 @@ char *str_dup(const char *s);
 char *str_dupn(const char *s, size_t n);
 char *str_fmt(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Lists of strings that end with a NULL; a NULL is an empty one. */
+size_t strv_count(char *const *v);
+void strv_free(char **v);
+
 void buf_free(struct buf *b);
 void buf_clear(struct buf *b);
 void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes and the NUL */

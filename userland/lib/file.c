@@ -145,24 +145,35 @@ static int dir_sync(const char *path)
     return err;
 }
 
-int file_replace(const char *path, const void *data, size_t len, int mode)
+/* `sync`: also after a crash. */
+static int file_put_in_place(const char *path, const void *data, size_t len, int mode, bool sync)
 {
     char *fresh = str_fmt("%s.new", path);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode), err;
 
     err = fd < 0 ? -errno : write_all(fd, data, len);
-    if (!err && fsync(fd) < 0)
+    if (!err && sync && fsync(fd) < 0)
         err = -errno;
     if (fd >= 0 && close(fd) < 0 && !err)
         err = -errno;
     if (!err && rename(fresh, path) < 0)
         err = -errno;
-    if (!err)
+    if (!err && sync)
         err = dir_sync(path);
     if (err && fd >= 0)
         unlink(fresh);
     free(fresh);
     return err;
+}
+
+int file_replace(const char *path, const void *data, size_t len, int mode)
+{
+    return file_put_in_place(path, data, len, mode, true);
+}
+
+int file_renew(const char *path, const void *data, size_t len, int mode)
+{
+    return file_put_in_place(path, data, len, mode, false);
 }
 
 int file_put(const char *path, const char *text)

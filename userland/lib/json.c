@@ -508,6 +508,23 @@ struct json *json_list(const struct json *obj, const char *key)
     return j && (j->type == JSON_ARRAY || j->type == JSON_OBJECT) ? j->child : NULL;
 }
 
+bool json_is_empty(const struct json *j)
+{
+    switch (j->type) {
+    case JSON_NULL:
+        return true;
+    case JSON_BOOL:
+    case JSON_NUMBER:
+        return !j->num && !j->real;
+    case JSON_STRING:
+        return !*j->str;
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        return !j->child;
+    }
+    return false;
+}
+
 size_t json_count(const struct json *array)
 {
     size_t n = 0;
@@ -524,4 +541,15 @@ size_t json_values(const struct json *j)
     for (const struct json *c = j->child; c; c = c->next)
         n += json_values(c);
     return n;
+}
+
+char **strv_from_json(const struct json *array)
+{
+    size_t n = json_count(array), i = 0;
+    char **v = mem_alloc((n + 1) * sizeof(char *));
+
+    for (struct json *j = n ? array->child : NULL; j; j = j->next)
+        if (j->type == JSON_STRING)
+            v[i++] = str_dup(j->str);
+    return v;
 }

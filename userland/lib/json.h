@@ -67,7 +67,11 @@ const char *json_str(const struct json *obj, const char *key); /* NULL when abse
 int64_t json_int(const struct json *obj, const char *key, int64_t otherwise);
 bool json_bool(const struct json *obj, const char *key);
 struct json *json_list(const struct json *obj, const char *key); /* first child, or NULL */
+/* null, false, 0, "", [] or {}: what says no more than that it is not there. */
+bool json_is_empty(const struct json *j);
 size_t json_count(const struct json *array);
+/* Its strings as a list that ends with a NULL, the caller's; an empty one when it is no array. */
+char **strv_from_json(const struct json *array);
 /* How many values it is, itself and all below; those that follow it do not count. */
 size_t json_values(const struct json *j);
 void json_write(struct buf *b, const struct json *j);

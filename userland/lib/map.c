@@ -91,3 +91,14 @@ void map_remove(struct map *m, const char *name)
     m->count--;
     free(e);
 }
+
+void map_free(struct map *m)
+{
+    for (size_t i = 0; i < m->places; i++)
+        for (struct map_entry *e = m->place[i], *next; e; e = next) {
+            next = e->next;
+            free(e);
+        }
+    free(m->place);
+    *m = (struct map){0};
+}

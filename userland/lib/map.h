@@ -14,3 +14,4 @@ void *map_find(const struct map *m, const char *name); /* NULL when there is non
 /* In place of what the name stood for. The name is borrowed: it lives as long as it is in here. */
 void map_put(struct map *m, const char *name, void *object);
 void map_remove(struct map *m, const char *name); /* if it is there */
+void map_free(struct map *m);                     /* not the objects */

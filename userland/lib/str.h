@@ -48,6 +48,8 @@ int file_read(const char *path, size_t max, struct buf *out);
 int file_write(const char *path, const void *data, size_t len, int mode); /* creates or replaces */
 /* The old content or the new one, at any moment and after a crash. May wait for the disk. */
 int file_replace(const char *path, const void *data, size_t len, int mode);
+/* The same, without waiting: after a crash of the machine it may be neither. */
+int file_renew(const char *path, const void *data, size_t len, int mode);
 /* One write, no create. Waits for no lease that a container has on it (F_SETLEASE): -EAGAIN. */
 int file_put(const char *path, const char *text);
 int write_all(int fd, const void *data, size_t len);

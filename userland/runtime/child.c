@@ -31,7 +31,6 @@
 #include "runtime/caps.h"
 #include "runtime/image_env.h"
 #include "lib/inroot.h"
-#include "lib/json.h"
 #include "runtime/rootfs.h"
 #include "lib/str.h"
 
@@ -204,23 +203,31 @@ void child_loopback(struct child *ch)
     close(fd);
 }
 
+/* A namespace of the container's has a value of its own. */
+static bool sysctl_is_own(const char *name)
+{
+    static const char *const own[] = {"net.", "kernel.msg", "kernel.sem", "kernel.shm",
+                                      "fs.mqueue."};
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (str_starts(name, own[i]))
+            return true;
+    return false;
+}
+
 void child_sysctls(struct child *ch)
 {
-    const struct json *sysctls = ch->room->sysctls;
-
-    for (struct json *j = sysctls ? sysctls->child : NULL; j; j = j->next) {
-        char *path = str_fmt("/proc/sys/%s", j->key);
-        int err;
+    for (char **at = ch->room->sysctls; at && *at; at++) {
+        int name = (int)strcspn(*at, "="), err;
+        const char *value = *at + name + ((*at)[name] == '=');
+        char *path = str_fmt("/proc/sys/%.*s", name, *at);
 
         for (char *p = path + 10; *p; p++)
             if (*p == '.')
                 *p = '/';
-        if (j->type != JSON_STRING ||
-            (!str_starts(j->key, "net.") && !str_starts(j->key, "kernel.msg") &&
-             !str_starts(j->key, "kernel.sem") && !str_starts(j->key, "kernel.shm") &&
-             !str_starts(j->key, "fs.mqueue.")))
-            child_fail(ch, "sysctl \"%s\" is not in a separate kernel namespace", j->key);
-        err = file_put(path, j->str);
+        if (!sysctl_is_own(*at))
+            child_fail(ch, "sysctl \"%.*s\" is not in a separate kernel namespace", name, *at);
+        err = file_put(path, value);
         if (err)
             child_fail(ch, "open %s: %s", path, str_error(-err));
         free(path);

@@ -11,8 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct json;
-
 struct mount_spec {
     char *source;        /* host path; NULL for a tmpfs */
     char *target;        /* absolute and clean */
@@ -22,6 +20,7 @@ struct mount_spec {
     unsigned long flags; /* MS_*; of a bind MS_RDONLY alone */
     bool file;           /* the source is known to be one */
     bool make;           /* the source is made when it is missing */
+    bool anonymous;      /* the volume was made for this container */
     bool flat;           /* without the mounts below the source */
     bool fill;           /* a volume: what the image has there is copied into an empty one */
 };
@@ -61,10 +60,10 @@ struct room {
     int nmounts;
     struct rlimit_spec *rlimits;
     int nrlimits;
-    const struct json *sysctls; /* or NULL, like the rest */
-    /* arrays of strings that have been judged */
-    const struct json *extra_hosts, *dns, *dns_search, *dns_options;
-    const struct json *masked, *readonly_paths; /* NULL: the usual ones */
+    /* lists that end with a NULL, judged; or NULL when there is none */
+    char **sysctls; /* NAME=VALUE */
+    char **extra_hosts, **dns, **dns_search, **dns_options;
+    char **masked, **readonly_paths; /* NULL: the usual ones */
 };
 
 struct child {

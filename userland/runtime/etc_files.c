@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "runtime/child.h"
-#include "lib/json.h"
 #include "runtime/rootfs.h"
 #include "lib/str.h"
 
@@ -34,28 +33,28 @@ static void etc_hostname(struct buf *b, const struct room *r)
 static void etc_hosts(struct buf *b, const struct room *r)
 {
     buf_str(b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-    for (struct json *j = r->extra_hosts ? r->extra_hosts->child : NULL; j; j = j->next)
-        buf_fmt(b, "%s\t%.*s\n", strchr(j->str, ':') + 1, (int)strcspn(j->str, ":"), j->str);
+    for (char **host = r->extra_hosts; host && *host; host++)
+        buf_fmt(b, "%s\t%.*s\n", strchr(*host, ':') + 1, (int)strcspn(*host, ":"), *host);
     if (r->domainname)
         buf_fmt(b, "127.0.1.1\t%s.%s %s\n", r->hostname, r->domainname, r->hostname);
     else
         buf_fmt(b, "127.0.1.1\t%s\n", r->hostname);
 }
 
-static void etc_list(struct buf *b, const char *key, const struct json *list)
+static void etc_list(struct buf *b, const char *key, char **list)
 {
-    if (!list || !list->child)
+    if (!list || !*list)
         return;
     buf_str(b, key);
-    for (struct json *j = list->child; j; j = j->next)
-        buf_fmt(b, " %s", j->str);
+    for (; *list; list++)
+        buf_fmt(b, " %s", *list);
     buf_char(b, '\n');
 }
 
 static void etc_resolv(struct buf *b, const struct room *r)
 {
-    for (struct json *j = r->dns ? r->dns->child : NULL; j; j = j->next)
-        buf_fmt(b, "nameserver %s\n", j->str);
+    for (char **server = r->dns; server && *server; server++)
+        buf_fmt(b, "nameserver %s\n", *server);
     etc_list(b, "search", r->dns_search);
     etc_list(b, "options", r->dns_options);
 }

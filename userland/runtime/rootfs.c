@@ -22,7 +22,6 @@
 
 #include "runtime/child.h"
 #include "lib/inroot.h"
-#include "lib/json.h"
 #include "lib/str.h"
 #include "runtime/volumes.h"
 
@@ -441,10 +440,10 @@ static void mounts_mask(struct child *ch)
     }
     if (!r->masked || !r->readonly_paths)
         mask_proc(ch);
-    for (struct json *j = r->masked ? r->masked->child : NULL; j; j = j->next)
-        mask_name(ch, j->str);
-    for (struct json *j = r->readonly_paths ? r->readonly_paths->child : NULL; j; j = j->next)
-        readonly_name(ch, j->str);
+    for (char **name = r->masked; name && *name; name++)
+        mask_name(ch, *name);
+    for (char **name = r->readonly_paths; name && *name; name++)
+        readonly_name(ch, *name);
     if (chdir("/") < 0)
         child_fail(ch, "cannot enter the root: %s", str_error(errno));
 }

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// The spool; see spool.h.
+#include "engine/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+#include "lib/str.h"
+
+#define SPOOL_MAX (64u * 1024) /* then it begins anew, when nothing is under way */
+#define SPOOL_PIECE_MAX (1u << 20)
+
+/* Two marks, of which `now` counts: a new one is written beside it first. The engine may be killed
+ * between any two instructions, but none of it is seen in another order. */
+struct spool_map {
+    struct spool_mark mark[2];
+    _Atomic uint32_t now;
+};
+
+static struct spool_map *spool_map;
+static int spool_fd = -1;
+static uint64_t spool_size;
+
+static int spool_file(const char *name)
+{
+    char *path = str_fmt("%s/%s", engine.root, name);
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    free(path);
+    return fd < 0 ? -errno : fd;
+}
+
+int spool_open(void)
+{
+    int fd = spool_file("spool.mark");
+    struct stat st;
+
+    if (fd < 0)
+        return fd;
+    if (ftruncate(fd, sizeof(*spool_map)) < 0)
+        return -errno;
+    spool_map = mmap(NULL, sizeof(*spool_map), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (spool_map == MAP_FAILED)
+        return -errno;
+    spool_fd = spool_file("spool");
+    if (spool_fd < 0)
+        return spool_fd;
+    if (fstat(spool_fd, &st) < 0)
+        return -errno;
+    spool_size = (uint64_t)st.st_size;
+    return 0;
+}
+
+static struct spool_mark *spool_now(void)
+{
+    return &spool_map->mark[atomic_load(&spool_map->now) & 1];
+}
+
+const struct spool_mark *spool_left(char **data, size_t *len)
+{
+    const struct spool_mark *m = spool_now();
+    ssize_t n;
+
+    *data = NULL;
+    *len = 0;
+    if (!m->busy || m->from > spool_size || m->done > spool_size - m->from ||
+        spool_size - m->from > SPOOL_PIECE_MAX || (m->stream != 1 && m->stream != 2))
+        return NULL;
+    *len = spool_size - m->from - m->done;
+    *data = mem_alloc(*len + 1);
+    n = read_at(spool_fd, *data, *len, m->from + m->done);
+    *len = n > 0 ? (size_t)n : 0;
+    return m;
+}
+
+void spool_set(const struct spool_mark *m)
+{
+    uint32_t next = (atomic_load(&spool_map->now) & 1) ^ 1;
+
+    spool_map->mark[next] = *m;
+    spool_map->mark[next].busy = true;
+    atomic_store(&spool_map->now, next);
+}
+
+void spool_over(void)
+{
+    spool_now()->busy = false;
+    if (spool_size < SPOOL_MAX)
+        return;
+    if (ftruncate(spool_fd, 0) == 0)
+        spool_size = 0;
+}
+
+uint64_t spool_end(void)
+{
+    return spool_size;
+}
+
+/* Where it cannot be moved. */
+static ssize_t spool_copy(int fd, void *data, size_t size)
+{
+    ssize_t n = read(fd, data, size);
+
+    if (n > 0 && pwrite(spool_fd, data, (size_t)n, (off_t)spool_size) == n)
+        spool_size += (uint64_t)n;
+    return n < 0 ? -errno : n;
+}
+
+ssize_t spool_read(int fd, void *data, size_t size)
+{
+    off_t to = (off_t)spool_size;
+    ssize_t n = splice(fd, NULL, spool_fd, &to, size, SPLICE_F_NONBLOCK);
+
+    if (n < 0 && errno != EINVAL)
+        return -errno;
+    if (n < 0)
+        return spool_copy(fd, data, size);
+    spool_size += (uint64_t)n;
+    return n ? read_at(spool_fd, data, (size_t)n, spool_size - (uint64_t)n) : 0;
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// The store worker and what waits for it; see store.h.
+//
+// The worker is a job that stays (worker.c): a head, a path and a text go in, an error number comes
+// out for each, in their order. One that dies fails what it had not
+// answered; the next write starts another. Where the root is memory there is no disk to wait for,
+// and a short text is written at once, unless longer ones are under way before it.
+#include "engine/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#include "engine/engine.h"
+#include "engine/job.h"
+#include "lib/str.h"
+
+#define STORE_MEMORY 0x01021994l /* TMPFS_MAGIC */
+#define STORE_SHORT 65536
+
+struct put {
+    struct put *next;
+    char *path;
+    store_fn done;
+    void *arg;
+};
+
+static struct job *store_job;
+static bool store_in_memory;
+static struct put *puts_first, **puts_last = &puts_first; /* not answered yet */
+
+/* What was to be written has gone meanwhile with all that lay beside it: its owner knows. */
+static bool put_vanished(const char *error)
+{
+    return !strcmp(error, strerror(ENOENT));
+}
+
+static void put_done(const char *error)
+{
+    struct put *p = puts_first;
+    char *why = error ? str_fmt("cannot write %s: %s", p->path, error) : NULL;
+
+    puts_first = p->next;
+    puts_last = puts_first ? puts_last : &puts_first;
+    if (why && !put_vanished(error))
+        engine_log("%s", why);
+    if (p->done)
+        p->done(p->arg, why);
+    free(why);
+    free(p->path);
+    free(p);
+}
+
+static void store_heard(struct job *j)
+{
+    uint32_t err;
+
+    while (j->report.len >= sizeof(err) && puts_first) {
+        memcpy(&err, j->report.data, sizeof(err));
+        buf_drop(&j->report, sizeof(err));
+        put_done(err ? strerror((int)err) : NULL);
+    }
+}
+
+/* What is put meanwhile is another worker's. */
+static void store_gone(struct job *j, const char *error)
+{
+    size_t mine = 0;
+
+    engine_log("the store's worker has ended: %s", error ? error : "it was not asked to");
+    for (const struct put *p = puts_first; p; p = p->next)
+        mine++;
+    store_job = NULL;
+    while (mine--)
+        put_done("the store's worker has ended");
+}
+
+void store_open(void)
+{
+    struct statfs fs;
+
+    store_in_memory = statfs(engine.root, &fs) == 0 && fs.f_type == STORE_MEMORY;
+}
+
+static void store_worker(void)
+{
+    if (store_job)
+        return;
+    store_job = job_new(NULL, store_gone, 0, "store", NULL);
+    store_job->heard = store_heard;
+}
+
+void store_begin(void)
+{
+    if (!store_in_memory)
+        store_worker();
+}
+
+/* Nothing is waited for: not even by fsync, which would have nothing to do. */
+static void store_now(const char *path, struct buf *text, store_fn done, void *arg)
+{
+    int err = file_renew(path, text->data, text->len, 0600);
+    char *why = err ? str_fmt("cannot write %s: %s", path, strerror(-err)) : NULL;
+
+    if (why && err != -ENOENT)
+        engine_log("%s", why);
+    buf_free(text);
+    if (done)
+        done(arg, why);
+    free(why);
+}
+
+void store_put(const char *path, struct buf *text, bool all, store_fn done, void *arg)
+{
+    struct put *p = mem_alloc(sizeof(*p));
+    struct store_head head = {(uint32_t)strlen(path), (uint32_t)text->len, all};
+
+    if (store_in_memory && !puts_first && text->len <= STORE_SHORT) {
+        store_now(path, text, done, arg);
+        return;
+    }
+    store_worker();
+    *p = (struct put){NULL, str_dup(path), done, arg};
+    *puts_last = p;
+    puts_last = &p->next;
+    job_feed(store_job, &head, sizeof(head));
+    job_feed(store_job, path, head.path);
+    job_feed(store_job, text->data, text->len);
+    job_feed_now(store_job);
+    buf_free(text);
+}
+
+bool store_idle(void)
+{
+    return !puts_first;
+}
+
+/* ---- one object's file ------------------------------------------------------------------------
+ */
+
+struct store_wait {
+    struct store_wait *next;
+    store_fn done;
+    void *arg;
+};
+
+static void object_saved(void *arg, const char *why);
+
+static void object_write(struct store_file *f)
+{
+    struct buf text = {0};
+    char *path;
+
+    f->now = f->next;
+    f->next = NULL;
+    f->next_tail = &f->next;
+    f->writing = true;
+    f->text(f, &text, &path);
+    store_put(path, &text, false, object_saved, f);
+    free(path);
+}
+
+static void object_saved(void *arg, const char *why)
+{
+    struct store_file *f = arg;
+    struct store_wait *told = f->now, *next;
+
+    f->now = NULL;
+    if (f->next)
+        object_write(f);
+    else
+        f->writing = false;
+    for (; told; told = next) {
+        next = told->next;
+        if (told->done)
+            told->done(told->arg, why);
+        free(told);
+    }
+    if (!f->writing)
+        f->idle(f);
+}
+
+bool store_save(struct store_file *f, store_fn done, void *arg)
+{
+    struct store_wait *w = mem_alloc(sizeof(*w));
+    bool first = !f->writing;
+
+    *w = (struct store_wait){NULL, done, arg};
+    if (!f->next)
+        f->next_tail = &f->next;
+    *f->next_tail = w;
+    f->next_tail = &w->next;
+    if (first)
+        object_write(f);
+    return first;
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+// Starting a process: from the engine's message to a clone that reads its order.
+//
+// The order is not looked into here. Between us and the child there is one socket pair: the child
+// gets one byte when it may go on (only where the clone could not place it in its control group),
+// sends the pty's master, if there is one, and on failure one sentence. Its end closes on exec.
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "keeper/keeper.h"
+#include "lib/str.h"
+#include "runtime/clone.h"
+#include "runtime/domain.h"
+
+#define NS_TRIES 1000 /* a millisecond each */
+
+static int start_own_ns = -1; /* our pid namespace: the way back from a container's */
+
+int start_prepare(void)
+{
+    child_prepare();
+    /* an exec's child stands among the container's processes from its birth, as a copy of us */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return -errno;
+    start_own_ns = openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    return start_own_ns < 0 ? -errno : 0;
+}
+
+static void fd_drop(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static bool pipe_make(int *ours, int *theirs, bool we_read)
+{
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return false;
+    *ours = fds[!we_read];
+    *theirs = fds[we_read];
+    return true;
+}
+
+static bool start_streams(struct kept *k, struct child *ch, bool want_in)
+{
+    int sync[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) < 0)
+        return false;
+    k->sync = sync[0];
+    ch->sync = sync[1];
+    if (k->head.flags & KEEP_TTY)
+        return true;
+    return pipe_make(&k->out, &ch->out, true) && pipe_make(&k->err, &ch->err, true) &&
+           (!want_in || pipe_make(&k->in, &ch->in, false));
+}
+
+static int start_ns_open(pid_t target, const char *name)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)target, name);
+    return openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+}
+
+/* An exec's child is born in the container's pid namespace: we enter it for the moment of the
+ * clone. Opens the others for the child. NULL or a sentence. */
+static const char *start_ns_enter(struct domain *d, const char *owner)
+{
+    static const char no[] = "cannot open the container's namespaces";
+    const struct kept *k = kept_find(owner);
+    int theirs;
+
+    if (!k || k->head.flags & (KEEP_DEAD | KEEP_EXEC)) /* its number may be another's */
+        return "the container has ended";
+    for (int i = 0; i < DOMAIN_NS; i++) {
+        d->ns[i] = start_ns_open(k->head.pid, domain_ns_names[i]);
+        if (d->ns[i] < 0)
+            return no;
+    }
+    theirs = start_ns_open(k->head.pid, "pid");
+    if (theirs < 0 || setns(theirs, CLONE_NEWPID) < 0) {
+        fd_drop(&theirs);
+        return no;
+    }
+    close(theirs);
+    return NULL;
+}
+
+/* With no way back all that we start would be that container's, and end with it: we end instead,
+ * and the engine starts another. */
+static void start_ns_leave(void)
+{
+    for (int tries = 0; setns(start_own_ns, CLONE_NEWPID) < 0; tries++) {
+        if (errno != ENOMEM || tries == NS_TRIES) {
+            fprintf(stderr, "keeper: cannot leave a container's pid namespace: %s\n",
+                    strerror(errno));
+            _exit(124);
+        }
+        usleep(1000);
+    }
+}
+
+/* Elsewhere than beside its group the child goes first: on one processor our bookkeeping would be
+ * in its way, and the pages that both have are copied for whichever of them writes before the
+ * other has let go of them. */
+static const char *start_clone(struct kept *k, struct domain *d, int group)
+{
+    const struct keep_head *h = &k->head;
+    const char *why = h->flags & KEEP_EXEC ? start_ns_enter(d, h->owner) : NULL;
+    static char text[80];
+    bool placed;
+    int err;
+
+    if (why)
+        return why;
+    k->head.pid = clone_into(group, h->clone, &placed);
+    if (k->head.pid == 0) {
+        d->wait_go = !placed;
+        domain_child(d);
+    }
+    err = errno;
+    if (h->flags & KEEP_EXEC)
+        start_ns_leave();
+    if (k->head.pid < 0) {
+        snprintf(text, sizeof(text), "cannot clone: %s", strerror(err));
+        return text;
+    }
+    if (placed)
+        sched_yield();
+    else
+        k->head.flags |= KEEP_UNPLACED;
+    return NULL;
+}
+
+static void start_close(struct domain *d)
+{
+    fd_drop(&d->child.sync);
+    fd_drop(&d->child.in);
+    fd_drop(&d->child.out);
+    fd_drop(&d->child.err);
+    fd_drop(&d->file);
+    for (int i = 0; i < DOMAIN_NS; i++)
+        fd_drop(&d->ns[i]);
+}
+
+static const char *start_one(struct kept *k, struct keep_message *m)
+{
+    struct domain d = {.child = {.sync = -1, .in = -1, .out = -1, .err = -1},
+                       .ns = {-1, -1, -1, -1, -1},
+                       .text = m->text,
+                       .len = m->head.text};
+    int group = keep_take_fd(m, KEEP_GROUP);
+    const char *why = NULL;
+    struct timespec now;
+
+    d.file = keep_take_fd(m, KEEP_ORDER);
+    clock_gettime(CLOCK_REALTIME, &now);
+    k->head.born = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (!start_streams(k, &d.child, m->head.flags & KEEP_WANT_IN))
+        why = "cannot make pipes";
+    if (!why && m->head.flags & KEEP_FILTER)
+        seccomp_prepare(m->head.caps);
+    if (!why)
+        why = start_clone(k, &d, group);
+    start_close(&d);
+    fd_drop(&group);
+    return why;
+}
+
+/* Why it has not been started is what it has said. */
+static void start_failed(struct kept *k, const char *why)
+{
+    k->said = strdup(why);
+    k->said_len = k->said ? (uint32_t)strlen(why) : 0;
+    k->tell = TELL_FAILED;
+}
+
+struct kept *start(struct keep_message *m)
+{
+    struct kept *old = kept_find(m->head.id), *k = kept_new(m);
+    const char *why = old && !(old->head.flags & KEEP_DEAD) ? "it runs already" : NULL;
+
+    if (!k)
+        return NULL;
+    why = why ? why : start_one(k, m);
+    if (!why && watch(k->sync, k, EPOLLIN)) {
+        kill(k->head.pid, SIGKILL); /* reaped as a stranger */
+        why = "out of memory";
+    }
+    if (why) {
+        start_failed(k, why);
+        return k;
+    }
+    if (old)
+        talk_forget(old);
+    kept_add(k);
+    k->tell = TELL_CLONED;
+    return k;
+}
