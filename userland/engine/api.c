@@ -6,8 +6,6 @@
 #include "engine/engine.h"
 
 #include <ctype.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,41 +68,6 @@ static const struct route routes[] = {
     {"POST", "/exec/", "/resize", api_exec_resize},
     {"GET", "/exec/", "/json", api_exec_inspect},
 };
-
-void api_error(struct http_conn *c, int status, const char *fmt, ...)
-{
-    struct buf b = {0};
-    struct jw w = {.out = &b};
-    char text[2048];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    jw_object(&w, NULL);
-    jw_str(&w, "message", text);
-    jw_object_end(&w);
-    buf_char(&b, '\n');
-    api_json(c, status, &b);
-}
-
-void api_json(struct http_conn *c, int status, struct buf *b)
-{
-    http_reply(c, status, "application/json", b->data ? b->data : "", b->len);
-    buf_free(b);
-}
-
-struct container *api_container(struct call *call)
-{
-    bool ambiguous;
-    struct container *c = container_find(call->name, &ambiguous);
-
-    if (ambiguous)
-        api_error(call->conn, 400, "multiple IDs found with provided prefix: %s", call->name);
-    else if (!c)
-        api_error(call->conn, 404, "No such container: %s", call->name);
-    return c;
-}
 
 /* The path after "/v1.N". */
 static char *api_path(const struct http_head *req)

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,13 +34,6 @@
 #include "lib/str.h"
 #include "runtime/child.h"
 
-struct engine engine = {
-    .root = "/var/lib/bothy",
-    .socket = "/run/docker.sock",
-    .cgroup_root = "/sys/fs/cgroup",
-    .lock = -1,
-};
-
 #define OOM_SCORE_ADJ "-500"
 
 #define ACCEPT_AGAIN_MS 100
@@ -52,39 +44,6 @@ static bool engine_stop, engine_leave, engine_full;
 static struct ev_source engine_listener, engine_signals;
 static void engine_accept_again(struct ev_timer *t);
 static struct ev_timer engine_listen_again = {.fn = engine_accept_again};
-
-void engine_now(struct timespec *ts)
-{
-    clock_gettime(CLOCK_REALTIME, ts);
-}
-
-void engine_log(const char *fmt, ...)
-{
-    va_list ap;
-    char line[1024];
-    int n;
-
-    va_start(ap, fmt);
-    n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
-    va_end(ap);
-    if (n >= (int)sizeof(line) - 1)
-        n = sizeof(line) - 2;
-    fprintf(stderr, "engine: %.*s\n", n, line);
-}
-
-void engine_bug(const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    fputs("engine: bug: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
-    va_end(ap);
-#ifdef DEBUG
-    abort();
-#endif
-}
 
 static void engine_accept(struct ev_source *s, uint32_t events)
 {
@@ -326,11 +285,6 @@ static void engine_files(void)
     if (setrlimit(RLIMIT_NOFILE, &all) < 0)
         engine_log("cannot have %llu descriptors: %s", (unsigned long long)all.rlim_max,
                    strerror(errno));
-}
-
-int engine_files_limit(void)
-{
-    return engine.files.rlim_max && setrlimit(RLIMIT_NOFILE, &engine.files) < 0 ? -errno : 0;
 }
 
 static int engine_option(int argc, char **argv, int *ready)

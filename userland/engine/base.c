@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// What all of the engine's files share: what the program was told, its clock and its log.
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "engine/engine.h"
+
+struct engine engine = {
+    .root = "/var/lib/bothy",
+    .socket = "/run/docker.sock",
+    .cgroup_root = "/sys/fs/cgroup",
+    .lock = -1,
+};
+
+void engine_now(struct timespec *ts)
+{
+    clock_gettime(CLOCK_REALTIME, ts);
+}
+
+void engine_log(const char *fmt, ...)
+{
+    va_list ap;
+    char line[1024];
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+    va_end(ap);
+    if (n >= (int)sizeof(line) - 1)
+        n = sizeof(line) - 2;
+    fprintf(stderr, "engine: %.*s\n", n, line);
+}
+
+void engine_bug(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    fputs("engine: bug: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+#ifdef DEBUG
+    abort();
+#endif
+}
+
+int engine_files_limit(void)
+{
+    return engine.files.rlim_max && setrlimit(RLIMIT_NOFILE, &engine.files) < 0 ? -errno : 0;
+}
