@@ -137,8 +137,7 @@ static struct exec *exec_add(struct container *c)
     return x;
 }
 
-/* ---- a later engine ---------------------------------------------------------------------------
- */
+/* ---- a later engine -------------------------------------------------------------------------- */
 
 /* As many arguments as there is room for. */
 char *exec_note(const struct exec *x)

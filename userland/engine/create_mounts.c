@@ -291,7 +291,7 @@ char *parse_mount(struct container *c, const struct json *j)
     return mount_add(c, m, why);
 }
 
-/* ---- those of another container --------------------------------------------------------------- */
+/* ---- those of another container -------------------------------------------------------------- */
 
 static struct mount_spec mount_copy(const struct mount_spec *from)
 {

@@ -375,8 +375,7 @@ struct request *request_add(struct container *c, struct http_conn *conn, enum re
 /* `r` is the first member of a larger structure, zeroed, which the request's end frees. */
 void request_init(struct request *r, struct container *c, struct http_conn *conn,
                   enum request_kind kind);
-void request_free(struct request *r); /* no answer, or it has been given */
-bool request_pending(const struct container *c, enum request_kind kind);
+void request_free(struct request *r);                  /* no answer, or it has been given */
 void requests_started(struct container *c);            /* the program runs */
 void requests_start_done(struct container *c);         /* ... and that is written down */
 void requests_failed(struct container *c, int status); /* with c->error */

@@ -30,8 +30,7 @@ static pid_t keeper_pid; /* when it is our child */
 static struct map keeper_map;
 static struct keep_message keeper_message;
 
-/* ---- its socket -------------------------------------------------------------------------------
- */
+/* ---- its socket ------------------------------------------------------------------------------ */
 
 /* By way of the root's descriptor: a socket's name is short, a root's need not be. */
 static int keeper_address(struct sockaddr_un *addr, int *dir)
@@ -89,8 +88,7 @@ static void keeper_use(int fd)
     ev_set(&keeper, EPOLLIN);
 }
 
-/* ---- starting one ------------------------------------------------------------------------------
- */
+/* ---- starting one ---------------------------------------------------------------------------- */
 
 /* Beside our own program, unless another was named. */
 static char *keeper_program(void)
@@ -160,8 +158,7 @@ int keeper_begin(void)
     return keeper.fd >= 0 ? 0 : keeper_spawn();
 }
 
-/* ---- what it tells ----------------------------------------------------------------------------
- */
+/* ---- what it tells --------------------------------------------------------------------------- */
 
 static struct process *keeper_process(const struct keep_head *h)
 {
@@ -271,8 +268,7 @@ bool keeper_reaped(pid_t pid)
     return pid == keeper_pid; /* the end of the conversation says the rest */
 }
 
-/* ---- finding ----------------------------------------------------------------------------------
- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 static void keeper_list_one(struct keep_message *m)
 {
@@ -336,8 +332,7 @@ int keeper_find(void)
     return 0;
 }
 
-/* ---- what it is told ---------------------------------------------------------------------------
- */
+/* ---- what it is told ------------------------------------------------------------------------- */
 
 static void keeper_say(const struct process *p, uint16_t type, int value)
 {
@@ -444,8 +439,7 @@ void keeper_drop(struct process *p)
         map_remove(&keeper_map, process_id(p));
 }
 
-/* ---- the end ----------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 void keeper_end(void)
 {

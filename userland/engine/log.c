@@ -105,8 +105,7 @@ static void partial_keep(struct container *c, int stream, size_t same)
     p->kept[i] = text->len;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* So much of the piece is in the file now. */
 static void piece_mark(struct container *c)
@@ -323,8 +322,7 @@ void log_write(struct container *c, int stream, const char *data, size_t len)
     partial_keep(c, stream, before);
 }
 
-/* ---- pieces -----------------------------------------------------------------------------------
- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 static void piece_begin(struct container *c, int stream)
 {

@@ -75,8 +75,7 @@ void network_write_endpoint(struct jw *w, const struct container *c)
     jw_object_end(w);
 }
 
-/* ---- its file ---------------------------------------------------------------------------------
- */
+/* ---- its file -------------------------------------------------------------------------------- */
 
 static char *network_path(const struct network *n)
 {

@@ -57,7 +57,7 @@ void request_free(struct request *r)
     free(r);
 }
 
-bool request_pending(const struct container *c, enum request_kind kind)
+static bool request_pending(const struct container *c, enum request_kind kind)
 {
     for (const struct request *r = c->requests; r; r = r->next)
         if (r->kind == kind)

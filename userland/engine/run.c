@@ -382,8 +382,7 @@ void process_exited(struct process *p)
         engine_bug("container %s exited in state %d", p->c->id, p->c->state);
 }
 
-/* ---- a new engine -----------------------------------------------------------------------------
- */
+/* ---- a new engine ---------------------------------------------------------------------------- */
 
 /* The main process of a container that the last engine started: all that is known of it follows. */
 struct process *container_found(const struct keep_message *m)

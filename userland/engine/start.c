@@ -143,8 +143,7 @@ void start_exited(struct process *p, const struct keep_head *h)
         start_finish(p); /* which finishes it if the program has run */
 }
 
-/* ---- orders -----------------------------------------------------------------------------------
- */
+/* ---- orders ---------------------------------------------------------------------------------- */
 
 /* Directories of layers, the topmost first. */
 static char **start_lowers(const struct image *img)

@@ -137,8 +137,7 @@ bool store_idle(void)
     return !puts_first;
 }
 
-/* ---- one object's file ------------------------------------------------------------------------
- */
+/* ---- one object's file ----------------------------------------------------------------------- */
 
 struct store_wait {
     struct store_wait *next;

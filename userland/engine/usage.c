@@ -63,8 +63,7 @@ void usage_ask(void (*done)(void *arg, const struct usage *u), void *arg)
     job_new(asked, usage_done, 0, "usage", engine.root, NULL);
 }
 
-/* ---- the worker -------------------------------------------------------------------------------
- */
+/* ---- the worker ------------------------------------------------------------------------------ */
 
 #define USAGE_DIRS_MAX (64u << 20) /* bytes of names of directories that wait */
 

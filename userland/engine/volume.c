@@ -71,8 +71,7 @@ static void volume_raise(struct volume *v, enum volume_event e)
         v->state = (enum volume_state)next;
 }
 
-/* ---- its file ---------------------------------------------------------------------------------
- */
+/* ---- its file -------------------------------------------------------------------------------- */
 
 static struct volume *volume_of(struct store_file *f)
 {
@@ -115,8 +114,7 @@ void volume_save(struct volume *v, store_fn done, void *arg)
     store_save(&v->file, done, arg);
 }
 
-/* ---- birth and end ----------------------------------------------------------------------------
- */
+/* ---- birth and end --------------------------------------------------------------------------- */
 
 static struct volume *volume_new(const char *name, const struct json *labels)
 {
@@ -204,8 +202,7 @@ void volume_write(struct jw *w, const struct volume *v, int64_t size)
     free(path);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool labels_sound(const struct json *labels)
 {
@@ -270,8 +267,7 @@ void volumes_open(void)
     free(path);
 }
 
-/* ---- of a container's mounts ------------------------------------------------------------------
- */
+/* ---- of a container's mounts ----------------------------------------------------------------- */
 
 static struct json *anonymous_labels(void)
 {

@@ -47,8 +47,7 @@ static int64_t time_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* ---- a child's conversation -------------------------------------------------------------------
- */
+/* ---- a child's conversation ------------------------------------------------------------------ */
 
 static void sync_end(struct kept *k)
 {
@@ -99,8 +98,7 @@ static bool sync_read(struct kept *k)
     return true;
 }
 
-/* ---- children that have ended ------------------------------------------------------------------
- */
+/* ---- children that have ended ---------------------------------------------------------------- */
 
 static void reaped(struct kept *k, int status)
 {
@@ -133,8 +131,7 @@ static void reap(int fd)
     }
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------
- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void deliver(const struct epoll_event *e, int listener, int signals)
 {

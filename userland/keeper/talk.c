@@ -249,8 +249,7 @@ static void talk_flush(void)
         watch_change(conn, (void *)WATCH_ENGINE, err ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-/* ---- what the engine says ---------------------------------------------------------------------
- */
+/* ---- what the engine says -------------------------------------------------------------------- */
 
 static void list_one(struct kept *k)
 {
