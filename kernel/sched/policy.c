@@ -146,5 +146,6 @@ void thread_set_urgent(struct thread *t, unsigned cpu)
 {
     list_init(&t->urgent_node);
     t->urgent = URGENT_READY;
+    t->policy = SCHED_URGENT;
     t->affinity = t->allowed = 1UL << cpu;
 }

@@ -81,8 +81,6 @@ void rq_account(struct rq *rq, u64 now)
     } else {
         t->stime += (u64)delta;
     }
-    if (unlikely(t->urgent == URGENT_QUEUED))
-        rq->urgent_left -= delta;
     if (unlikely(t->clock))
         cpu_clock_add(t->clock, user, (u64)delta - user);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
@@ -133,7 +131,7 @@ static inline void rq_put_off(struct group_rq *g, struct thread *t, u64 behind)
     se->vruntime = to;
 }
 
-static void rq_enqueue_fair(struct thread *t, bool fresh)
+static __always_inline void rq_enqueue_fair(struct thread *t, bool fresh)
 {
     struct sched_entity *se = &t->se;
 
@@ -149,7 +147,7 @@ static void rq_enqueue_fair(struct thread *t, bool fresh)
     }
 }
 
-static void rq_dequeue_fair(struct thread *t)
+static __always_inline void rq_dequeue_fair(struct thread *t)
 {
     struct sched_entity *se = &t->se;
 
@@ -165,12 +163,48 @@ static void rq_dequeue_fair(struct thread *t)
     }
 }
 
+static __always_inline void rq_put_fair(struct thread *t, bool sleeps)
+{
+    struct sched_entity *se = &t->se;
+
+    if (!sleeps)
+        rq_put_off(se->parent, t, SCHED_LATENCY / 2);
+    for (struct group_rq *g = se->parent; g; g = se->parent) {
+        g->curr = NULL;
+        if (sleeps) {
+            se->queued = false;
+            sleeps = --g->nr == 0; /* the group goes too when it was the last */
+        } else {
+            rq_insert(g, se);
+        }
+        se = &g->se;
+    }
+}
+
+static __always_inline struct thread *rq_pick_fair(struct rq *rq)
+{
+    struct group_rq *g = rq->root;
+
+    for (;;) {
+        struct sched_entity *se = rq_first(g);
+
+        rb_erase(&g->tree, &se->node);
+        g->curr = se;
+        if (!se->own)
+            return rq_thread(se);
+        g = se->own;
+    }
+}
+
 /* ------------------------------------------------------------- urgent threads
  *
  * They wait in a list in front of the trees and run in turn. What they run from there is taken from
  * a budget; once that is used up they go into the trees like all others, until the next period
  * brings those that still want to run to the front again. Their virtual run time grows meanwhile,
  * so among the fair ones they have no more than a fair thread would have had in all.
+ *
+ * The paths of fair threads, which are the common ones, know of this by one test and a jump: all
+ * that urgent threads do is in functions that are not inlined, and calls the fair ones' again.
  *
  * The budget is looked at where a thread leaves the CPU: an urgent one that is over is told by the
  * slice timer, as any other. It may overdraw by a slice; that is taken from the next period. */
@@ -209,24 +243,33 @@ static bool rq_urgent_part(struct rq *rq, struct thread *t)
     return front;
 }
 
-static bool rq_urgent_enqueue(struct rq *rq, struct thread *t)
+static __noinline void rq_urgent_enqueue(struct rq *rq, struct thread *t)
 {
     rq_urgent_refill(rq, time_ns());
-    return rq_urgent_join(rq, t);
+    if (!rq_urgent_join(rq, t))
+        rq_enqueue_fair(t, false);
 }
 
-static bool rq_urgent_put_curr(struct rq *rq, struct thread *t, bool sleeps)
+static __noinline void rq_urgent_dequeue(struct rq *rq, struct thread *t)
 {
-    if (t->urgent == URGENT_FAIR) { /* its entity is in the trees, or leaves them */
+    if (!rq_urgent_part(rq, t))
+        rq_dequeue_fair(t);
+}
+
+static __noinline void rq_urgent_put_curr(struct rq *rq, struct thread *t, bool sleeps)
+{
+    if (t->urgent == URGENT_FAIR) { /* its entity goes back into the trees, or leaves them */
         if (sleeps)
             (void)rq_urgent_part(rq, t);
-        return false;
+        rq_put_fair(t, sleeps);
+        return;
     }
+    /* What it ran alone on its CPU is in no slice: it kept no other thread waiting. */
+    rq->urgent_left -= (s64)(time_ns() - rq->slice_start);
     t->urgent = URGENT_READY;
     t->se.queued = false;
-    if (!sleeps && !rq_urgent_enqueue(rq, t))
-        rq_enqueue_fair(t, false);
-    return true;
+    if (!sleeps)
+        rq_urgent_enqueue(rq, t);
 }
 
 /* A new period: those that wait among the fair ones come to the front. */
@@ -242,7 +285,7 @@ static void rq_urgent_promote(struct rq *rq)
     }
 }
 
-static struct thread *rq_urgent_pick(struct rq *rq)
+static __noinline struct thread *rq_urgent_pick(struct rq *rq)
 {
     struct thread *t;
 
@@ -250,7 +293,7 @@ static struct thread *rq_urgent_pick(struct rq *rq)
     rq_urgent_promote(rq);
     t = list_first(&rq->urgent, struct thread, urgent_node);
     if (!t)
-        return NULL;
+        return rq_pick_fair(rq);
     rq->urgent_nr--;
     list_del(&t->urgent_node); /* it stays URGENT_QUEUED: it runs from the front */
     return t;
@@ -267,64 +310,42 @@ bool rq_urgent_wants(const struct rq *rq, u64 now)
 void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
 {
     rq->nr++;
-    if (unlikely(t->urgent) && rq_urgent_enqueue(rq, t))
-        return;
-    rq_enqueue_fair(t, fresh);
+    if (unlikely(t->urgent))
+        rq_urgent_enqueue(rq, t);
+    else
+        rq_enqueue_fair(t, fresh);
 }
 
 void rq_dequeue(struct rq *rq, struct thread *t)
 {
     rq->nr--;
-    if (unlikely(t->urgent) && rq_urgent_part(rq, t))
-        return;
-    rq_dequeue_fair(t);
+    if (unlikely(t->urgent))
+        rq_urgent_dequeue(rq, t);
+    else
+        rq_dequeue_fair(t);
 }
 
 void rq_put_curr(struct rq *rq, bool sleeps)
 {
-    struct sched_entity *se = &rq->curr->se;
+    struct thread *t = rq->curr;
 
-    if (rq->curr == rq->idle)
+    if (t == rq->idle)
         return;
     if (sleeps)
         rq->nr--;
-    if (unlikely(rq->curr->urgent) && rq_urgent_put_curr(rq, rq->curr, sleeps))
-        return;
-    if (!sleeps)
-        rq_put_off(se->parent, rq->curr, SCHED_LATENCY / 2);
-    for (struct group_rq *g = se->parent; g; g = se->parent) {
-        g->curr = NULL;
-        if (sleeps) {
-            se->queued = false;
-            sleeps = --g->nr == 0; /* the group goes too when it was the last */
-        } else {
-            rq_insert(g, se);
-        }
-        se = &g->se;
-    }
+    if (unlikely(t->urgent))
+        rq_urgent_put_curr(rq, t, sleeps);
+    else
+        rq_put_fair(t, sleeps);
 }
 
 struct thread *rq_pick(struct rq *rq)
 {
-    struct group_rq *g = rq->root;
-
     if (!rq->nr)
         return rq->idle;
-    if (unlikely(rq->urgent_nr)) {
-        struct thread *t = rq_urgent_pick(rq);
-
-        if (t)
-            return t;
-    }
-    for (;;) {
-        struct sched_entity *se = rq_first(g);
-
-        rb_erase(&g->tree, &se->node);
-        g->curr = se;
-        if (!se->own)
-            return rq_thread(se);
-        g = se->own;
-    }
+    if (unlikely(rq->urgent_nr))
+        return rq_urgent_pick(rq);
+    return rq_pick_fair(rq);
 }
 
 void rq_adopt_curr(struct rq *rq, struct thread *t)
@@ -345,12 +366,12 @@ bool rq_should_preempt(struct rq *rq, struct thread *t)
 
     if (rq->curr == rq->idle)
         return true;
-    if (unlikely(t->urgent == URGENT_QUEUED || rq->curr->urgent == URGENT_QUEUED))
-        return rq->curr->urgent != URGENT_QUEUED;
     if (unlikely(t->policy | rq->curr->policy)) {
+        if (t->urgent == URGENT_QUEUED || rq->curr->urgent == URGENT_QUEUED)
+            return rq->curr->urgent != URGENT_QUEUED;
         if (rq->curr->policy == SCHED_IDLE && t->policy != SCHED_IDLE && a->parent == b->parent)
             return true;
-        if (t->policy != SCHED_NORMAL)
+        if (t->policy == SCHED_BATCH || t->policy == SCHED_IDLE)
             return false;
     }
     /* Compare where their groups have one parent. */

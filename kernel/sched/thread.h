@@ -192,8 +192,8 @@ u64 sched_nr_running(void);
 u64 sched_switches(void); /* since the start */
 
 /* IDLE has a weight below all that nice gives, and is preempted by all others; BATCH preempts no
- * thread when it wakes. -EINVAL. */
-enum { SCHED_NORMAL = 0, SCHED_BATCH = 3, SCHED_IDLE = 5 };
+ * thread when it wakes. -EINVAL. URGENT is that of kernel threads by thread_set_urgent. */
+enum { SCHED_NORMAL = 0, SCHED_BATCH = 3, SCHED_IDLE = 5, SCHED_URGENT = 128 };
 int thread_set_policy(struct thread *t, int policy);
 u64 sched_nr_threads(void);
 
