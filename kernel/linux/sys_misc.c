@@ -146,18 +146,6 @@ s64 sys_getrandom(u64 ubuf, u64 n, u32 flags)
     return done || !n ? (s64)done : -EFAULT;
 }
 
-static int misc_sync_mount(const struct mount_info *mi, void *arg)
-{
-    if (mi->super->ops && mi->super->ops->sync)
-        (void)mi->super->ops->sync(mi->super);
-    return 0;
-}
-
-static void misc_sync_all(void)
-{
-    mount_ns_for_each(mount_ns_init, misc_sync_mount, NULL);
-}
-
 #define REBOOT_MAGIC1 0xfee1deadU
 #define REBOOT_RESTART 0x01234567U
 #define REBOOT_HALT 0xcdef0123U
@@ -198,7 +186,7 @@ s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
     case REBOOT_RESTART2:
     case REBOOT_HALT:
     case REBOOT_POWER_OFF:
-        misc_sync_all();
+        vfs_sync_all();
         log_info("system: %s",
                  (u32)cmd == REBOOT_HALT || (u32)cmd == REBOOT_POWER_OFF ? "power off" : "restart");
         if ((u32)cmd == REBOOT_POWER_OFF)
@@ -212,7 +200,7 @@ s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
 
 s64 sys_sync(void)
 {
-    misc_sync_all();
+    vfs_sync_all();
     return 0;
 }
 
@@ -222,8 +210,7 @@ s64 sys_syncfs(s32 fd)
 
     if (!h.file)
         return -EBADF;
-    struct super *s = h.file->inode ? h.file->inode->super : NULL;
-    int err = s && s->ops && s->ops->sync ? s->ops->sync(s) : 0;
+    int err = file_sync_super(h.file);
     fd_release(h);
     return err;
 }

@@ -103,7 +103,6 @@ s64 sys_readahead(s32 fd, s64 off, u64 count)
     return r;
 }
 
-/* As the whole file's data, which it may be: when it starts is all that the flags tell apart. */
 s64 sys_sync_file_range(s32 fd, s64 off, s64 len, u32 flags)
 {
     struct fd_hold h;
@@ -118,6 +117,8 @@ s64 sys_sync_file_range(s32 fd, s64 off, s64 len, u32 flags)
     s64 r = 0;
     if (!file_has_pages(h.file) && !(h.file->inode && S_ISDIR(h.file->inode->mode)))
         r = -ESPIPE;
+    else if (flags && h.file->ops->sync_range)
+        r = h.file->ops->sync_range(h.file, (u64)off, len ? end : U64_MAX, flags);
     else if (flags && h.file->ops->fsync)
         r = h.file->ops->fsync(h.file, true);
     fd_release(h);

@@ -12,11 +12,15 @@
 
 #define STOCK_BATCH 8 /* pages that a stock is filled with, and comes back to */
 
+#define ROOT_CACHE(kind)                                                 \
+    {                                                                    \
+        .items = LIST_INIT(account_root_memory.cached[kind].items),      \
+        .accounts = LIST_INIT(account_root_memory.cached[kind].accounts) \
+    }
 struct account account_root_memory = {
     .limit = S64_MAX,
     .high = S64_MAX,
-    .cache = LIST_INIT(account_root_memory.cache),
-    .cachers = LIST_INIT(account_root_memory.cachers),
+    .cached = {ROOT_CACHE(ACCOUNT_NAMES), ROOT_CACHE(ACCOUNT_INODES), ROOT_CACHE(ACCOUNT_PAGES)},
 };
 DEFINE_PER_CPU(struct account *, account_of_cpu);
 
@@ -37,8 +41,13 @@ void account_init(struct account *a, struct account *parent, void *owner)
     atomic_set(&a->stock, 0);
     atomic_set(&a->state, ACCOUNT_OPEN);
     atomic_set(&a->emptying, 0);
-    list_init(&a->cache);
-    list_init(&a->cachers);
+    atomic_set(&a->dirty, 0);
+    atomic_set(&a->writing, 0);
+    for (unsigned i = 0; i < ACCOUNT_CACHED; i++) {
+        list_init(&a->cached[i].items);
+        list_init(&a->cached[i].accounts);
+        a->cached[i].count = 0;
+    }
 }
 
 /* Of a charge that was granted at every level. A statistic: a lost race loses one sample. */

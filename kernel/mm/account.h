@@ -27,6 +27,15 @@ struct account_io {
     atomic64_t bytes, requests;
 };
 
+/* What is kept because it may be wanted again, each kind under a lock of its own:
+ * mm/account_cache.h. */
+enum account_cached { ACCOUNT_NAMES, ACCOUNT_INODES, ACCOUNT_PAGES, ACCOUNT_CACHED };
+struct account_cache {
+    struct list_node items;    /* in the order in which they may go */
+    struct list_node accounts; /* while count > 0 */
+    u64 count;
+};
+
 struct account {
     struct account *parent; /* I  NULL at the root */
     atomic64_t used;        /* a  unit: pages for memory, tasks for pids */
@@ -40,8 +49,10 @@ struct account {
     atomic_t state;                /* a  enum account_state */
     atomic_t emptying;             /* a  vm: large address spaces, here and below, being unmapped */
     void *owner;                   /* I  for container: the control group */
-    struct list_node cache;   /*    vfs: what is cached on this account's bill, and nobody uses */
-    struct list_node cachers; /*  vfs: the accounts that have a cache */
+    struct account_cache cached[ACCOUNT_CACHED];
+    /* Pages charged here or below that differ from their store, and that are being written to it:
+     * vm counts them. */
+    atomic64_t dirty, writing; /* a */
 };
 
 #define ACCOUNT_SLACK 256 /* pages; never more than an eighth of the limit */

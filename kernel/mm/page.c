@@ -99,7 +99,7 @@ static inline void page_setup(struct page *page, u32 flags)
 
 static __noinline struct page *page_alloc_slow(unsigned order, unsigned flags)
 {
-    bool emergency = flags & PA_EMERGENCY;
+    bool emergency = flags & PA_EMERGENCY || up_takes_reserves();
     struct page *page;
 
     if (pages_short())

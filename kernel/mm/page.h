@@ -33,6 +33,7 @@ enum page_flags {
     PG_RESERVED = 1 << 10, /* never allocated: firmware, kernel image */
     PG_KERNEL = 1 << 11,   /* charged as the kernel's own */
     PG_BOUNCE = 1 << 12,   /* a device's copy of other memory: kernel/dev/dma.c */
+    PG_AHEAD = 1 << 13,    /* page cache: read-ahead goes on from here */
 };
 
 /* 64 bytes. Fields of a page's user: o its object's lock, b the buddy lock, a atomic. */

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "lib/types.h"
+
 struct account;
 
 /* kernel/sched: runs fn on every CPU, in its interrupt handler, and returns when all have. Context:
@@ -17,5 +19,8 @@ void up_vmap_gathered(void);
 /* kernel/sched: memory is short, or its account past its limit: the thread that runs, if it is a
  * program's, sees to it before it returns to user mode. irq-safe. */
 void up_memory_short(void);
+/* kernel/sched: the thread that runs may take the last pages: what it does brings others back.
+ * irq-safe. */
+bool up_takes_reserves(void);
 /* container: nothing is charged to a closed account any more. irq-safe, any lock may be held. */
 void up_account_empty(struct account *a);

@@ -114,6 +114,11 @@ int up_file_punch(struct file *f, u64 off, u64 len)
     return f->ops->fallocate ? f->ops->fallocate(f, KEEP_SIZE | PUNCH_HOLE, off, len) : -EOPNOTSUPP;
 }
 
+int up_file_sync(struct file *f)
+{
+    return f->ops->fsync ? f->ops->fsync(f, true) : 0;
+}
+
 void up_file_get(struct file *f)
 {
     file_get(f);

@@ -13,6 +13,7 @@
 #include "sync/rcu.h"
 #include "sync/refcount.h"
 #include "vm/iov.h"
+#include "vm/object.h"
 
 struct file;
 struct path;
@@ -23,6 +24,12 @@ struct cred;
 struct map_request;
 struct kstat;
 struct pid;
+
+enum { /* sync_file_range(2) */
+       SYNC_FILE_RANGE_WAIT_BEFORE = 1,
+       SYNC_FILE_RANGE_WRITE = 2,
+       SYNC_FILE_RANGE_WAIT_AFTER = 4,
+};
 
 /* As F_SETOWN_EX numbers them. */
 enum file_owner { FILE_OWNER_THREAD, FILE_OWNER_PROCESS, FILE_OWNER_GROUP };
@@ -49,7 +56,11 @@ struct file_ops {
     /* Fills req->object (a reference), offset, max_prot; sees prot and AREA_SHARED. */
     int (*mmap)(struct file *f, struct map_request *req);
     int (*readdir)(struct file *f, struct dir_context *ctx);
+    /* What the file holds is on its store; an error that this descriptor has not heard of yet.
+     * NULL: -EINVAL. Context: may sleep. */
     int (*fsync)(struct file *f, bool data_only);
+    /* sync_file_range(2) of bytes [from, to); flags: SYNC_FILE_RANGE_*. NULL: as fsync. */
+    int (*sync_range)(struct file *f, u64 from, u64 to, unsigned flags);
     int (*truncate)(struct file *f, u64 size);
     int (*fallocate)(struct file *f, int mode, u64 off, u64 len);
     int (*lock_flush)(struct file *f, void *owner); /* each close(2) */
@@ -75,6 +86,9 @@ struct file {
     bool counts_reader;         /* I  vfs: inode->readers counts it */
     bool denies_writers;        /* o  vfs: counted the other way, it is being executed */
     u32 version;                /* I  a pipe's reader: writers that had opened it before */
+    u32 data_error;             /* watch_lock  errors of write-back that it has heard of */
+    u32 super_error;            /* watch_lock  the same of all of the file system */
+    struct read_ahead ahead;    /* a  of a file with a store */
     void *priv;                 /* I  the layer's object */
     struct list_node watchers;  /*    watch_lock  epoll items; obj/epoll.c */
     u32 nr_watchers;            /*    watch_lock */

@@ -88,6 +88,24 @@ static void thread_purge_init(void)
 }
 INIT_HOOK(thread_purge_init, INIT_LATE);
 
+void reserves_begin(void)
+{
+    current_thread()->takes_reserves++;
+}
+
+void reserves_end(void)
+{
+    DEBUG_ASSERT(current_thread()->takes_reserves);
+    current_thread()->takes_reserves--;
+}
+
+bool up_takes_reserves(void)
+{
+    struct thread *t = current_thread();
+
+    return t && t->takes_reserves;
+}
+
 void up_shrink_cpu(void)
 {
     u64 flags = irq_save();

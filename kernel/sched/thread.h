@@ -83,6 +83,7 @@ struct thread {
     u8 state;                    /* r  enum thread_state */
     u8 sleep_kind;               /* o */
     u8 nofault;                  /* o  user copies fail instead of faulting */
+    u8 takes_reserves;           /* o  depth of reserves_begin */
     u8 moves;                    /* r  leaves this CPU: its affinity changed */
     u8 closing;                  /* o  obj: it is destroying a file */
     u8 urgent;                   /* r  enum urgent_state */
@@ -219,6 +220,12 @@ void cpu_clock_leave(struct thread *t, u64 *user, u64 *system);
 /* ns up to now, of all that have ever joined; neither goes back. It looks at each CPU, but not at
  * each thread. irq-safe. */
 void cpu_clock_read(struct cpu_clock *c, u64 *user, u64 *system);
+
+/* Between the two the thread helps memory to come back, as by writing dirty pages, or holds what
+ * that needs, as a transaction: it takes pages from the last reserve, and where there are none gets
+ * -ENOMEM instead of waiting for others. They nest. */
+void reserves_begin(void);
+void reserves_end(void);
 
 /* Highest address of t's kernel stack; the user frame lies right below it. */
 void *thread_stack_top(const struct thread *t);

@@ -56,3 +56,19 @@ static inline bool refcount_put(refcount_t *r)
         __atomic_store_n(&r->v, REFCOUNT_SATURATED, __ATOMIC_RELAXED);
     return old == 1;
 }
+
+/* For caches, which have a reference of their own: how many are left. */
+static inline s32 refcount_put_left(refcount_t *r)
+{
+    if (unlikely(refcount_read(r) >= REFCOUNT_SATURATED))
+        return REFCOUNT_SATURATED;
+    return __atomic_sub_fetch(&r->v, 1, __ATOMIC_ACQ_REL);
+}
+
+/* The same cache gives its own up, if it is the last: look-ups get none from here on. */
+static inline bool refcount_end(refcount_t *r)
+{
+    s32 one = 1;
+
+    return __atomic_compare_exchange_n(&r->v, &one, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}

@@ -5,20 +5,18 @@
  * anybody else's.
  */
 #include "lib/log.h"
-#include "mm/account.h"
+#include "mm/account_cache.h"
 #include "mm/cache.h"
 #include "mm/slab.h"
 #include "sched/thread.h"
+#include "vfs/cached_inode.h"
 #include "vfs/dentry_priv.h"
 #include "vfs/vfs_priv.h"
 #include "vm/up.h"
 
-#define CACHERS_LOOK 64 /* accounts looked at for one below another, without a pause */
-
 static struct spinlock dentry_lru_lock = SPINLOCK_INIT(RANK_VFS, 1, "dentry lru");
-/* The LRU lock: accounts with unused names; the one in front is next to lose some. */
-static LIST_HEAD(dentry_cachers);
-static u32 dentry_nr_cachers; /* the LRU lock; a to read */
+static struct account_caches dentry_unused =
+    ACCOUNT_CACHES_INIT(dentry_unused, ACCOUNT_NAMES); /* the LRU lock */
 
 static struct account *dentry_account(const struct dentry *d)
 {
@@ -32,27 +30,17 @@ void dentry_lru_add(struct dentry *d)
     struct account *account = dentry_account(d);
 
     spin_lock(&dentry_lru_lock);
-    if (list_empty(&account->cache)) {
-        list_add_tail(&dentry_cachers, &account->cachers);
-        WRITE_ONCE(dentry_nr_cachers, dentry_nr_cachers + 1);
-    }
-    list_add_tail(&account->cache, &d->lru);
+    account_cache_add(&dentry_unused, account, &d->lru);
     list_add_tail(&d->super->cached, &d->by_super);
     spin_unlock(&dentry_lru_lock);
 }
 
 static void dentry_lru_remove_locked(struct dentry *d)
 {
-    struct account *account = dentry_account(d);
-
     if (list_empty(&d->lru))
         return;
-    list_del(&d->lru);
+    account_cache_del(&dentry_unused, dentry_account(d), &d->lru);
     list_del(&d->by_super);
-    if (list_empty(&account->cache)) {
-        list_del(&account->cachers);
-        WRITE_ONCE(dentry_nr_cachers, dentry_nr_cachers - 1);
-    }
 }
 
 void dentry_lru_remove(struct dentry *d)
@@ -62,41 +50,14 @@ void dentry_lru_remove(struct dentry *d)
     spin_unlock(&dentry_lru_lock);
 }
 
-static bool dentry_account_below(const struct account *a, const struct account *top)
-{
-    while (a && a != top)
-        a = a->parent;
-    return a;
-}
-
-/* LRU lock held: the account that is to lose a name so that `top` (NULL: the machine) has more
- * room. The accounts take turns for the machine. One below top stays in front: it may have more.
- * NULL: none of the first few is below top. */
-static struct account *dentry_cacher_locked(struct account *top)
-{
-    if (top && !list_empty(&top->cache))
-        return top;
-    for (unsigned i = 0; i < CACHERS_LOOK; i++) {
-        struct account *a = list_first(&dentry_cachers, struct account, cachers);
-
-        if (!a || (top && dentry_account_below(a, top)))
-            return a;
-        list_del(&a->cachers);
-        list_add_tail(&dentry_cachers, &a->cachers);
-        if (!top)
-            return a;
-    }
-    return NULL;
-}
-
 static struct dentry *dentry_oldest_locked(struct super *super, struct account *top)
 {
     struct account *a;
 
     if (super)
         return list_first(&super->cached, struct dentry, by_super);
-    a = dentry_cacher_locked(top);
-    return a ? list_first(&a->cache, struct dentry, lru) : NULL;
+    a = account_cache_pick(&dentry_unused, top);
+    return a ? list_first(&a->cached[ACCOUNT_NAMES].items, struct dentry, lru) : NULL;
 }
 
 /* Ends the oldest unused name, or takes it off the lists when it is in use again; false: there is
@@ -133,11 +94,11 @@ static u64 dentry_shrink(struct super *super, struct account *top, u64 n)
     u64 done = 0;
     u32 looked = 0;
 
-    while (done < n && looked <= READ_ONCE(dentry_nr_cachers)) {
+    while (done < n && looked <= READ_ONCE(dentry_unused.nr_accounts)) {
         if (dentry_evict_one(super, top, &done))
             looked = 0;
         else if (top)
-            looked += CACHERS_LOOK;
+            looked += ACCOUNT_CACHES_LOOK;
         else
             break;
         cond_yield();
@@ -147,7 +108,9 @@ static u64 dentry_shrink(struct super *super, struct account *top, u64 n)
 
 u64 up_reclaim_names(struct account *account, u64 n)
 {
-    return dentry_shrink(NULL, account, n);
+    u64 done = dentry_shrink(NULL, account, n);
+
+    return done < n ? done + inode_reclaim(account, n - done) : done;
 }
 
 static u64 dentry_drop_cached(void)

@@ -9,6 +9,8 @@ static void vfs_init(void)
 {
     dentry_init();
     inode_init();
+    inode_cache_init();
+    super_init();
     mount_calls_init();
     pseudo_init();
     mount_init();

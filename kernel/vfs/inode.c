@@ -9,6 +9,7 @@
 #include "obj/pipe.h"
 #include "sched/clock_page.h"
 #include "sched/timer.h"
+#include "vfs/flusher.h"
 #include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
 
@@ -48,6 +49,17 @@ struct timespec_k vfs_time(u64 ns)
     return (struct timespec_k){(s64)(ns / NSEC_PER_SEC), (s64)(ns % NSEC_PER_SEC)};
 }
 
+void inode_setup(struct inode *i, struct super *s, u64 ino, u32 mode)
+{
+    i->super = s;
+    i->ino = ino;
+    i->mode = mode;
+    i->nlink = 1;
+    i->atime = i->mtime = i->ctime = i->btime = vfs_now();
+    refcount_init(&i->ref, 1);
+    rwlock_init(&i->lock, RANK_VFS, 16, "inode");
+}
+
 struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,
                            const struct file_ops *fops)
 {
@@ -57,13 +69,7 @@ struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *op
         return NULL;
     i->ops = ops;
     i->fops = fops;
-    i->super = s;
-    i->mode = mode;
-    i->nlink = 1;
-    i->ino = __atomic_add_fetch(&inode_last_ino, 1, __ATOMIC_RELAXED);
-    i->atime = i->mtime = i->ctime = i->btime = vfs_now();
-    refcount_init(&i->ref, 1);
-    rwlock_init(&i->lock, RANK_VFS, 16, "inode");
+    inode_setup(i, s, __atomic_add_fetch(&inode_last_ino, 1, __ATOMIC_RELAXED), mode);
     return i;
 }
 
@@ -79,6 +85,10 @@ static void inode_free_rcu(struct rcu_head *head)
 
 void inode_put(struct inode *i)
 {
+    if (i->cached) {
+        cached_inode_put(i);
+        return;
+    }
     if (!refcount_put(&i->ref))
         return;
     if (i->super && i->super->ops && i->super->ops->evict)
@@ -331,6 +341,7 @@ static void attr_apply(struct inode *i, const struct cred *cred, const struct at
     if (ch->valid & ATTR_MTIME)
         i->mtime = ch->mtime;
     i->ctime = vfs_now();
+    inode_set_dirty(i, INODE_DIRTY_TIMES);
 }
 
 /* Whoever calls for ATTR_SIZE has checked that the file may be written. */
@@ -374,6 +385,7 @@ int file_truncate(struct file *f, u64 size)
     if (!err) {
         i->mtime = i->ctime = ch.mtime;
         inode_drop_privileges_locked(i);
+        inode_set_dirty(i, INODE_DIRTY_TIMES);
     }
     rwlock_write_unlock(&i->lock);
     if (!err)

@@ -19,7 +19,6 @@ struct spinlock mount_lock = SPINLOCK_INIT(RANK_VFS, 6, "mount");
 static struct rb_root mount_places; /* mount lock: by point and parent, the newest first */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
-TABLE_DECLARE(struct fs_type, fs_types);
 
 /* Where a place stands to that of m in the index. */
 static int mount_place_compare(const struct mount *parent, const struct dentry *point,
@@ -140,44 +139,6 @@ void mount_placed(struct dentry *point)
     smp_mb(); /* pairs with mount_drop_on and names_mounted */
     if (unlikely(READ_ONCE(point->flags) & DENTRY_UNLINKED))
         mount_drop_on(point);
-}
-
-static struct waitq super_unpinned;
-
-void super_pin(struct super *s)
-{
-    atomic_inc(&s->pins);
-}
-
-/* The last access to s, unless the caller has it by other means. */
-void super_unpin(struct super *s)
-{
-    DELAYPOINT(super_unpin);
-    if (atomic_dec(&s->pins) == 0)
-        waitq_wake_all(&super_unpinned);
-}
-
-/* What was put under a pin may have come back to the list of unused names. */
-static void super_drop_names(struct super *s)
-{
-    do {
-        dentry_shrink_super(s);
-        wait_event(&super_unpinned, atomic_read(&s->pins) == 0);
-    } while (!list_empty(&s->cached));
-}
-
-void super_put(struct super *s)
-{
-    if (!refcount_put(&s->ref))
-        return;
-    inotify_super_gone(s);
-    if (s->ops->unmount)
-        s->ops->unmount(s);
-    dentry_put(s->root);
-    super_drop_names(s);
-    rcu_synchronize(); /* callbacks may still look at the super */
-    if (s->ops->destroy)
-        s->ops->destroy(s);
 }
 
 /* Nothing refers to it any more. */
@@ -356,23 +317,6 @@ void mount_dissolve(struct mount *top)
     mount_put(top);
 }
 
-const struct fs_type *fs_type_find(const char *name)
-{
-    const struct fs_type *t;
-
-    TABLE_FOR_EACH(t, fs_types)
-    if (strcmp(t->name, name) == 0)
-        return t;
-    return NULL;
-}
-
-int fs_no_options(const char *options)
-{
-    while (options && *options == ',')
-        options++;
-    return options && *options ? -EINVAL : 0;
-}
-
 /* ------------------------------------------------------------- copies */
 
 static struct mount *mount_clone(struct mount *m, struct dentry *root)
@@ -500,7 +444,6 @@ void mount_init(void)
     struct super *super;
 
     mount_cache = slab_cache_create("mount", sizeof(struct mount), 64);
-    waitq_init(&super_unpinned);
     t = fs_type_find("tmpfs");
     if (!t || t->mount(t, NULL, "rootfs", 0, "mode=755", &super))
         panic("no root file system");

@@ -228,8 +228,12 @@ static int mount_set_options(struct super *s, u32 flags, const char *options)
     if (err)
         return err;
     DELAYPOINT(mount_remount);
-    err = s->ops->remount ? s->ops->remount(s, flags, options ? options : "")
-                          : fs_no_options(options);
+    /* What was written while it could be is on the store before it is said to be read-only. */
+    if (flags & MS_RDONLY)
+        err = super_sync(s);
+    if (!err)
+        err = s->ops->remount ? s->ops->remount(s, flags, options ? options : "")
+                              : fs_no_options(options);
     WRITE_ONCE(s->flags, err ? was : now);
     return err;
 }

@@ -11,6 +11,7 @@
 #include "obj/pipe.h"
 #include "obj/up.h"
 #include "uapi/bpf.h"
+#include "vfs/cached_inode.h"
 #include "vfs/inotify.h"
 #include "vfs/up.h"
 #include "vfs/vfs_priv.h"
@@ -171,6 +172,8 @@ static int open_call(struct file *f, struct inode *inode, unsigned o_flags)
 {
     if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode) || S_ISFIFO(inode->mode))
         return open_special(f, inode, o_flags);
+    if (inode->cached)
+        cached_file_open(f);
     return inode->ops->open ? inode->ops->open(inode, f) : 0;
 }
 

@@ -3,9 +3,10 @@
  * Names: inodes, dentries, mounts and path walk. vfs calls take credentials, root, working
  * directory and mount namespace explicitly (struct walk_ctx): vfs knows no process.
  *
- * A walk runs under RCU where every step is in the dentry cache and permitted; it falls back to
- * references where a file system must be asked. Dentries that nobody uses stay on an LRU and go
- * under memory pressure.
+ * A walk holds references to where it stands (its mount and dentry) and looks each name up in the
+ * dentry cache, whose table is read under RCU; a name that is not there is asked of the file system
+ * under the directory's lock. Dentries that nobody uses stay on their account's list and go when
+ * memory is wanted.
  *
  * Lock order: mount table lock, inode->lock of parent (ancestor first, then by address),
  * inode->lock of child, dentry lock. None is held over a user copy.
@@ -157,6 +158,7 @@ struct inode {
     void *pipe;                /* k  FIFO: obj's pipe while open */
     void *socket;              /* k  unix socket bound here (kernel/net) */
     void *locks;               /*    flock and record locks, leases (vfs/lock.c) */
+    bool cached;               /* I  a cached_inode: vfs/cached_inode.h */
     bool never_linked;         /* I  O_TMPFILE with O_EXCL: gets no name */
     bool file_caps;            /* k  security.capability may be among the attributes */
     bool unlinked;             /* the inotify lock: watched, and without a name */
@@ -166,10 +168,28 @@ struct inode {
     struct rcu_head rcu;
 };
 
+struct cached_inode;
+enum write_why;
 struct super_ops {
-    void (*evict)(struct inode *inode); /* the last reference is gone */
+    /* The inode goes; its pages are gone. Without a name (nlink 0) it goes from the store, too. May
+     * sleep, begin a transaction, wait for the store. */
+    void (*evict)(struct inode *inode);
     int (*statfs)(struct super *s, struct statfs_k *out);
+    /* What was written is safe on the store when it returns: a commit, a flush of the device. Dirty
+     * inodes and pages have been written before (super_sync). 0 or -errno. NULL: nothing to do. */
     int (*sync)(struct super *s);
+    /* Of supers with cached inodes. Memory for one, zeroed but for what is the file system's;
+     * NULL: none. */
+    struct cached_inode *(*alloc_inode)(struct super *s);
+    /* Gives that memory back, a grace period after the last use; the super may be gone. Never
+     * sleeps. */
+    void (*free_inode)(struct inode *inode);
+    /* Fills it (ops, fops, mode, owner, times, object, priv) from the store by its number: 0;
+     * -ESTALE: there is none of that number; -EIO, -ENOMEM. May sleep. */
+    int (*read_inode)(struct inode *inode);
+    /* Brings the inode, without its pages, to the store, or into a transaction: 0 or -errno. May
+     * sleep; takes from the reserves. NULL: nothing to bring. */
+    int (*write_inode)(struct inode *inode, enum write_why why);
     void (*unmount)(struct super *s); /* no mount left: drop what pins names; NULL allowed */
     void (*destroy)(struct super *s);
     int (*show_options)(struct super *s, char *buf, size_t n); /* for /proc/mounts: ",size=64k" */
@@ -198,6 +218,10 @@ struct super {
     bool told;             /* pseudo files have watchers that are told of changes, or had */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
+    struct flusher *flusher;       /* I  writes it back; NULL: it is in memory, or read-only */
+    struct spinlock inodes_lock;   /*    cached_inode.h */
+    struct xarray inodes;          /* c  by number, RCU to read; of supers with cached inodes */
+    struct block_device *dev_held; /* I  what it lies on, claimed (super_open_device); or NULL */
     void *priv;
 };
 
@@ -213,7 +237,15 @@ struct fs_type {
 };
 #define FS_TYPE(id) TABLE_ENTRY(struct fs_type, fs_types, #id)
 const struct fs_type *fs_type_find(const char *name); /* NULL: no such type */
-void super_put(struct super *s);                      /* the last reference ends it; may sleep */
+/* The last reference ends it: what is dirty is written, inodes go, then `destroy`. May sleep. */
+void super_put(struct super *s);
+/* What was dirty at the call is on the store when it returns. 0 or -errno; what went wrong with
+ * pages is told to those who have files open (file_sync_super). May sleep. */
+int super_sync(struct super *s);
+/* syncfs(2): the same, and errors that f's descriptor has not heard of yet. */
+int file_sync_super(struct file *f);
+/* sync(2): all there are. */
+void vfs_sync_all(void);
 /* For types that know no options: 0, or -EINVAL when there is one. */
 int fs_no_options(const char *options);
 
@@ -361,7 +393,7 @@ int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi
 struct waitq *mount_ns_waitq(struct mount_ns *ns); /* woken by each change */
 u64 mount_ns_changes(const struct mount_ns *ns);
 
-/* For file systems. */
+/* For file systems. Those with a store have cached inodes instead: vfs/cached_inode.h. */
 struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,
                            const struct file_ops *fops) __must_check; /* ref 1; times now */
 /* A device number (st_dev) for a file system without a device: major 0, never given out again. */

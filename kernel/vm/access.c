@@ -87,6 +87,25 @@ static bool access_may_read(const struct fault_result *r, unsigned kind)
     return !(kind & FAULT_WRITE) && !(r->prot & PT_UNCACHED) && hpa_is_ram(r->pa);
 }
 
+/* What was written by a debugger's hand: write-back may have been there since the right was looked
+ * at. */
+static void access_dirty(struct aspace *as, u64 addr, const struct page *written)
+{
+    struct page *page = NULL;
+    struct area *a;
+
+    rwlock_read_lock(&as->lock);
+    a = area_find(as, addr);
+    if (a && addr >= a->start && a->object && (a->flags & AREA_SHARED) &&
+        mem_object_tracked(a->object))
+        page = mem_object_peek(a->object, (addr - a->start + a->offset) >> PAGE_SHIFT);
+    if (page && page == written)
+        mem_object_dirty(a->object, page);
+    rwlock_read_unlock(&as->lock);
+    if (page)
+        page_put(page);
+}
+
 static ssize_t access_copy(struct aspace *as, u64 addr, void *buf, size_t n, unsigned kind)
 {
     size_t done = 0;
@@ -105,6 +124,8 @@ static ssize_t access_copy(struct aspace *as, u64 addr, void *buf, size_t n, uns
             memcpy(at, (char *)buf + done, m);
         else
             memcpy((char *)buf + done, at, m);
+        if (r.page && kind & FAULT_WRITE)
+            access_dirty(as, addr, r.page);
         if (r.page)
             page_put(r.page);
         done += m;

@@ -385,6 +385,28 @@ int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock)
     return err || !lock ? err : lock_populate_areas(as, start, end);
 }
 
+/* One area of a range: where it ends in *stop. *file: whose contents are to be brought to its
+ * store, a reference, or NULL. */
+static int sync_look(struct aspace *as, u64 addr, u64 end, int flags, u64 *stop, struct file **file)
+{
+    struct area *a = area_find(as, addr);
+
+    *file = NULL;
+    *stop = a ? MIN(end, MAX(a->start, addr)) : end;
+    if (!a || a->start > addr)
+        return -ENOMEM;
+    *stop = MIN(end, a->end);
+    if ((flags & MS_INVALIDATE) && (a->flags & AREA_LOCKED))
+        return -EBUSY;
+    if ((flags & MS_SYNC) && a->file && a->object && (a->flags & AREA_SHARED)) {
+        *file = a->file;
+        up_file_get(a->file);
+    }
+    return 0;
+}
+
+/* MS_ASYNC has nothing to do: what is dirty is written soon anyhow. What lies behind a hole is
+ * written nevertheless. */
 int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
 {
     int err = 0, holes = 0;
@@ -396,29 +418,19 @@ int aspace_sync(struct aspace *as, u64 addr, u64 len, int flags)
     if (aspace_range(addr, len, &end))
         return -ENOMEM;
     while (addr < end && !err) {
-        struct mem_object *obj = NULL;
-        struct area *a;
-        u64 from = 0, stop = end;
+        struct file *file;
+        u64 stop;
 
         rwlock_read_lock(&as->lock);
-        a = area_find(as, addr);
-        if (!a || a->start > addr) { /* what lies behind is written back nevertheless */
-            holes = -ENOMEM;
-            stop = a ? MIN(end, a->start) : end;
-        } else if ((flags & MS_INVALIDATE) && (a->flags & AREA_LOCKED)) {
-            err = -EBUSY;
-        } else {
-            stop = MIN(end, a->end);
-            if ((flags & MS_SYNC) && a->object && (a->flags & AREA_SHARED)) {
-                obj = a->object;
-                mem_object_get(obj);
-                from = (addr - a->start + a->offset) >> PAGE_SHIFT;
-            }
-        }
+        err = sync_look(as, addr, end, flags, &stop, &file);
         rwlock_read_unlock(&as->lock);
-        if (obj) {
-            err = mem_object_sync(obj, from, from + ((stop - addr) >> PAGE_SHIFT));
-            mem_object_put(obj);
+        if (err == -ENOMEM) {
+            holes = err;
+            err = 0;
+        }
+        if (file) {
+            err = up_file_sync(file);
+            up_file_put(file);
         }
         addr = stop;
         vm_pause();

@@ -42,6 +42,14 @@ struct page *charge_page_alloc(struct account *account, unsigned order, unsigned
     return page;
 }
 
+/* Whoever first touches a page pays for it: the object may outlive whoever made it. */
+struct account *object_account(void)
+{
+    struct aspace *as = aspace_current();
+
+    return as && as->account ? as->account : &account_root_memory;
+}
+
 /* A small process must not be charged for a large one's stock: an eighth of what it has. */
 static unsigned charge_batch(const struct aspace *as)
 {
@@ -126,7 +134,10 @@ static bool charge_has_ram(void)
 int charge_relieve(struct account *failed)
 {
     COUNT(charge_relieves);
-    if (charge_reclaim(failed))
+    /* Who writes back, or is inside a transaction, takes what is clean and waits for nothing. */
+    if (unlikely(current_thread()->takes_reserves))
+        return reclaim_pages(failed, RECLAIM_PAGES) ? 0 : -ENOMEM;
+    if (charge_reclaim(failed) || writeback_relieve(failed))
         return 0;
     if (!failed && charge_has_ram())
         return 0; /* no process has to die for it */

@@ -22,7 +22,7 @@
 #include "vm/vm_priv.h"
 
 /* What an attempt answers beside 0 and -errno. */
-enum { FAULT_AGAIN = 1, FAULT_READ_IN, FAULT_RELIEVE, FAULT_GROW };
+enum { FAULT_AGAIN = 1, FAULT_READ_IN, FAULT_RELIEVE, FAULT_GROW, FAULT_MAKE_WRITABLE };
 
 #define AROUND_PAGES 16UL /* neighbours mapped along with a cached page */
 #define TABLE_ATTEMPTS 8
@@ -39,8 +39,10 @@ struct fault {
     struct area *area;
     struct account *failed;    /* FAULT_RELIEVE */
     unsigned tables_failed;    /* attempts that ended for want of a page table */
-    struct mem_object *object; /* FAULT_READ_IN: a reference */
+    struct mem_object *object; /* FAULT_READ_IN, FAULT_MAKE_WRITABLE: a reference */
     u64 index;
+    struct page *page;    /* FAULT_MAKE_WRITABLE: a reference */
+    struct page *granted; /* its object lets it become dirty: locked, a reference; or NULL */
 };
 
 static struct page *zero_page;
@@ -233,7 +235,7 @@ static int fault_read_in(struct fault *f, struct mem_object *obj, u64 index)
 /* A shared mapping may be writable at once where nobody tracks what is dirty. */
 static bool fault_untracked(const struct area *a)
 {
-    return !a->object->ops->write_page && !a->object->ops->make_writable;
+    return !mem_object_tracked(a->object);
 }
 
 static unsigned fault_file_prot(const struct area *a)
@@ -349,17 +351,24 @@ static int fault_file(struct fault *f, u64 *slot)
     return fault_file_map(f, slot);
 }
 
-/* A write to a shared page that is mapped read-only so that we hear of it. */
+/* A write to a shared page that is mapped read-only so that we hear of it. The object is asked
+ * without as->lock, the page stays locked till the right is given: write-back, which takes pages
+ * and rights away under that lock, does not come in between. Takes the reference to page. */
 static int fault_write_shared(struct fault *f, u64 *slot, u64 entry, struct page *page)
 {
     struct mem_object *obj = f->area->object;
-    int err = obj->ops->make_writable ? obj->ops->make_writable(obj, page) : 0;
 
-    /* Writable first, dirty after: writeback clears the mark, then takes the right away. */
-    if (!err && fault_install(f, slot, entry, entry | PTE_W | PTE_D, 0, 0))
+    if (page != f->granted) {
+        mem_object_get(obj);
+        f->object = obj;
+        f->page = page;
+        return FAULT_MAKE_WRITABLE;
+    }
+    /* Writable first, dirty after: see mem_object_dirty. */
+    if (fault_install(f, slot, entry, entry | PTE_W | PTE_D, 0, 0))
         mem_object_dirty(obj, page);
     page_put(page);
-    return err;
+    return 0;
 }
 
 /* head: a reference to the page that is copied; NULL: it is the zero page, or a device's frame. */
@@ -516,19 +525,66 @@ static int fault_grow(struct fault *f)
     return err;
 }
 
-/* Does what an attempt has asked for. 0: try again. */
-static int fault_wait(struct fault *f, int what, struct page **pin)
+/* The right to write that an attempt was lent goes with it. */
+static void fault_release(struct fault *f)
+{
+    if (!f->granted)
+        return;
+    page_unlock(f->granted);
+    page_put(f->granted);
+    f->granted = NULL;
+}
+
+/* Brings the page and its neighbours from the store, or makes it. */
+static int fault_bring(struct fault *f, struct page **pin)
+{
+    u64 first = ALIGN_DOWN(f->index, AROUND_PAGES);
+
+    current_thread()->maj_faults += f->object->ops->read_run != NULL;
+    if (f->object->ops->read_run)
+        return object_page_read(f->object, f->index, first, first + AROUND_PAGES, U64_MAX, pin);
+    return mem_object_page(f->object, f->index, true, pin);
+}
+
+static int fault_read_page(struct fault *f, struct page **pin)
 {
     int err;
 
+    if (*pin)
+        page_put(*pin);
+    *pin = NULL;
+    err = fault_bring(f, pin);
+    mem_object_put(f->object);
+    return err == -ENOSPC ? -EIO : err;
+}
+
+/* The page is locked from here to the end of the next attempt. */
+static int fault_ask_writable(struct fault *f)
+{
+    struct mem_object *obj = f->object;
+    int err = mem_object_throttle(obj) ?: page_lock_killable(f->page);
+
+    if (!err) {
+        f->granted = f->page;
+        if (object_holds(obj, f->page) && obj->ops->make_writable)
+            err = obj->ops->make_writable(obj, f->page);
+        if (err)
+            fault_release(f);
+    } else {
+        page_put(f->page);
+    }
+    mem_object_put(obj);
+    return err == -ENOSPC ? -EIO : err;
+}
+
+/* Does what an attempt has asked for. 0: try again. */
+static int fault_wait(struct fault *f, int what, struct page **pin)
+{
     switch (what) {
     case FAULT_READ_IN:
-        if (*pin)
-            page_put(*pin);
-        *pin = NULL;
-        err = mem_object_page(f->object, f->index, true, pin);
-        mem_object_put(f->object);
-        return err == -ENOSPC ? -EIO : err;
+        return fault_read_page(f, pin);
+    case FAULT_MAKE_WRITABLE:
+        return fault_ask_writable(f);
     case FAULT_RELIEVE:
         return charge_relieve(f->failed);
     case FAULT_GROW:
@@ -551,6 +607,8 @@ int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
         rwlock_read_lock(&as->lock);
         err = FAILPOINT(aspace_fault) ? FAULT_AGAIN : fault_try(&f);
         rwlock_read_unlock(&as->lock);
+        if (unlikely(f.granted))
+            fault_release(&f);
         if (unlikely(err > 0))
             err = fault_wait(&f, err, &pin) ?: vm_try_again() ?: FAULT_AGAIN;
     } while (unlikely(err > 0));

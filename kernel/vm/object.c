@@ -19,8 +19,6 @@
 #include "sync/rcu.h"
 #include "vm/vm_priv.h"
 
-#define MARK_DIRTY 0
-#define MARK_TOWRITE 1
 #define PAGE_QUEUES 64
 #define DROP_AT_ONCE 512 /* pages that the last reference drops without a pause */
 
@@ -42,7 +40,7 @@ static struct waitq *page_queue(const struct page *page)
     return &page_queues[((u64)page / sizeof(*page)) % PAGE_QUEUES];
 }
 
-static bool page_trylock(struct page *page)
+bool page_trylock(struct page *page)
 {
     return !(page_flag_set(page, PG_LOCKED) & PG_LOCKED);
 }
@@ -57,14 +55,29 @@ int page_lock_killable(struct page *page)
     return wait_event_killable(page_queue(page), page_trylock(page)) ? -EINTR : 0;
 }
 
-void page_unlock(struct page *page)
+void page_wait(struct page *page, u32 flags)
+{
+    wait_event(page_queue(page), !page_flag_test(page, flags));
+}
+
+int page_wait_killable(struct page *page, u32 flags)
+{
+    return wait_event_killable(page_queue(page), !page_flag_test(page, flags)) ? -EINTR : 0;
+}
+
+void page_flag_release(struct page *page, u32 flag)
 {
     struct waitq *q = page_queue(page);
 
     /* A full barrier: pairs with the waiter, which queues itself and then tests the flag. */
-    page_flag_clear(page, PG_LOCKED);
+    page_flag_clear(page, flag);
     if (!list_empty(&q->waiters))
         waitq_wake_all(q);
+}
+
+void page_unlock(struct page *page)
+{
+    page_flag_release(page, PG_LOCKED);
 }
 
 /* Nodes of the map: freed after a grace period, as readers may be inside. */
@@ -85,7 +98,7 @@ void *object_node_alloc(size_t size, void *ctx)
     return slab_alloc(object_node_cache);
 }
 
-static void object_pool_drop(struct xa_node *node)
+void object_node_drop(struct xa_node *node)
 {
     slab_free(object_node_cache, node);
 }
@@ -128,7 +141,7 @@ u64 mem_object_memory_pages(void)
 
 void object_count_page(const struct mem_object *obj, const struct page *page, s64 change)
 {
-    bool memory = !obj->ops->read_page;
+    bool memory = !obj->ops->read_run;
 
     if (memory)
         *this_cpu_ptr(object_memory_pages) += (u64)change;
@@ -177,7 +190,8 @@ void mem_object_put(struct mem_object *obj)
     if (!refcount_put(&obj->ref))
         return;
     ASSERT(list_empty(&obj->areas));
-    if (obj->nr_pages > DROP_AT_ONCE)
+    /* Inputs and outputs under way are waited for there. */
+    if (obj->nr_pages > DROP_AT_ONCE || (obj->nr_pages && obj->ops->read_run))
         mem_object_truncate(obj, 0, U64_MAX);
     /* The lock keeps reclaim out, which comes by way of the LRU. */
     spin_lock(&obj->lock);
@@ -216,12 +230,31 @@ struct page *mem_object_peek(struct mem_object *obj, u64 index)
     return page;
 }
 
-/* Whoever first touches a page pays for it: the object may outlive whoever made it. */
-static struct account *object_account(void)
+bool object_has_page(const struct mem_object *obj, u64 index)
 {
-    struct aspace *as = aspace_current();
+    bool has;
 
-    return as && as->account ? as->account : &account_root_memory;
+    rcu_read_lock();
+    has = xa_load(&obj->pages, index) != NULL;
+    rcu_read_unlock();
+    return has;
+}
+
+bool object_holds(struct mem_object *obj, const struct page *page)
+{
+    bool holds;
+
+    spin_lock(&obj->lock);
+    holds = xa_load(&obj->pages, page->index) == page;
+    spin_unlock(&obj->lock);
+    return holds;
+}
+
+static struct page *object_page_own(struct mem_object *obj, u64 index, struct page *page)
+{
+    page->object = obj;
+    page->index = index;
+    return page;
 }
 
 struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags)
@@ -232,9 +265,15 @@ struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags)
     while (!(page = charge_page_alloc(object_account(), 0, flags, &failed)))
         if (charge_relieve(failed))
             return NULL;
-    page->object = obj;
-    page->index = index;
-    return page;
+    return object_page_own(obj, index, page);
+}
+
+struct page *object_page_try(struct mem_object *obj, u64 index)
+{
+    struct account *failed;
+    struct page *page = pages_short() ? NULL : charge_page_alloc(object_account(), 0, 0, &failed);
+
+    return page ? object_page_own(obj, index, page) : NULL;
 }
 
 /* Others see the page once it is in the map: the bound comes first, and a page that is there
@@ -243,6 +282,8 @@ static int object_map_insert_locked(struct mem_object *obj, struct page *page, s
 {
     int err;
 
+    if (unlikely(obj->shut))
+        return -EIO;
     if (obj->bound && xa_load(&obj->pages, page->index))
         return -EEXIST;
     if (obj->bound && !object_bound_take(obj->bound))
@@ -266,7 +307,7 @@ int object_page_insert(struct mem_object *obj, struct page *page)
             page_get(page);
             obj->nr_pages++;
             object_count_page(obj, page, 1);
-            if (obj->ops->read_page)
+            if (obj->ops->read_run)
                 object_lru_add(page);
         }
         spin_unlock(&obj->lock);
@@ -277,28 +318,26 @@ int object_page_insert(struct mem_object *obj, struct page *page)
         if (xa_pool_fill(&pool, nodes, object_node_alloc, NULL))
             break;
     }
-    xa_pool_drain(&pool, object_pool_drop);
+    xa_pool_drain(&pool, object_node_drop);
     return err;
 }
 
-/* Fills a page that is in the cache and not up to date. Takes over the caller's reference on error.
- */
-static int object_page_read(struct mem_object *obj, struct page *page)
+/* Of an object without a store: what is not there is zero. */
+static int object_page_zero(struct mem_object *obj, u64 index, struct page **out)
 {
-    int err = page_lock_killable(page);
+    struct page *page = object_page_new(obj, index, PA_ZERO);
+    int err;
 
+    if (!page)
+        return thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE) ? -EINTR : -ENOMEM;
+    page->flags |= PG_UPTODATE;
+    err = object_page_insert(obj, page);
     if (err) {
+        page->object = NULL;
         page_put(page);
-        return err;
+    } else {
+        *out = page;
     }
-    if (!page_flag_test(page, PG_UPTODATE)) {
-        err = obj->ops->read_page ? obj->ops->read_page(obj, page) : -EIO;
-        if (!err)
-            page_flag_set(page, PG_UPTODATE);
-    }
-    page_unlock(page);
-    if (err)
-        page_put(page);
     return err;
 }
 
@@ -307,36 +346,35 @@ int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page 
     struct page *page;
     int err;
 
-    for (;;) {
-        page = mem_object_peek(obj, index);
-        if (page)
-            break;
-        if (!create && !obj->ops->read_page) {
-            *out = NULL;
-            return 0;
-        }
-        page = object_page_new(obj, index, obj->ops->read_page ? 0 : PA_ZERO);
-        if (!page)
-            return thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE) ? -EINTR : -ENOMEM;
-        if (!obj->ops->read_page)
-            page->flags |= PG_UPTODATE;
-        err = object_page_insert(obj, page);
-        if (!err)
-            break;
-        page->object = NULL;
-        page_put(page);
-        if (err != -EEXIST)
-            return err;
-    }
-    if (!page_flag_test(page, PG_UPTODATE)) {
-        err = object_page_read(obj, page);
+    if (obj->ops->read_run) {
+        err = object_page_read(obj, index, index, index + 1, U64_MAX, &page);
         if (err)
             return err;
+    } else {
+        while (!(page = mem_object_peek(obj, index))) {
+            if (!create) {
+                *out = NULL;
+                return 0;
+            }
+            err = object_page_zero(obj, index, &page);
+            if (!err)
+                break;
+            if (err != -EEXIST)
+                return err;
+        }
     }
     if (!(page->flags & PG_REFERENCED))
         page_flag_set(page, PG_REFERENCED);
     *out = page;
     return 0;
+}
+
+void mem_object_shut(struct mem_object *obj)
+{
+    spin_lock(&obj->lock);
+    obj->shut = true;
+    spin_unlock(&obj->lock);
+    mem_object_truncate(obj, 0, U64_MAX);
 }
 
 int mem_object_forbid_writers(struct mem_object *obj)
@@ -350,78 +388,4 @@ int mem_object_forbid_writers(struct mem_object *obj)
         obj->no_writers = true;
     spin_unlock(&obj->lock);
     return err;
-}
-
-void mem_object_dirty(struct mem_object *obj, struct page *page)
-{
-    if (!obj->ops->write_page)
-        return;
-    /* What was written, or made writable, before the mark is looked at: pairs with
-     * object_write_one, which clears the mark (a full barrier) and then takes the right and the
-     * contents. */
-    smp_mb();
-    if (page_flag_test(page, PG_DIRTY))
-        return;
-    spin_lock(&obj->lock);
-    if (xa_load(&obj->pages, page->index) == page && !(page_flag_set(page, PG_DIRTY) & PG_DIRTY)) {
-        xa_set_mark(&obj->pages, page->index, MARK_DIRTY);
-        object_lru_del(page);
-    }
-    spin_unlock(&obj->lock);
-}
-
-/* Writes one page, which is locked. A failure leaves it dirty. */
-static int object_write_one(struct mem_object *obj, struct page *page)
-{
-    int err;
-
-    spin_lock(&obj->lock);
-    if (!(page_flag_clear(page, PG_DIRTY) & PG_DIRTY)) {
-        spin_unlock(&obj->lock);
-        return 0;
-    }
-    xa_clear_mark(&obj->pages, page->index, MARK_DIRTY);
-    protect_object_page_locked(obj, page->index);
-    spin_unlock(&obj->lock);
-    page_flag_set(page, PG_WRITEBACK);
-    err = obj->ops->write_page(obj, page);
-    page_flag_clear(page, PG_WRITEBACK);
-    if (err) {
-        mem_object_dirty(obj, page);
-        return err;
-    }
-    spin_lock(&obj->lock);
-    if (!page_flag_test(page, PG_DIRTY) && obj->ops->read_page &&
-        xa_load(&obj->pages, page->index) == page)
-        object_lru_add(page);
-    spin_unlock(&obj->lock);
-    return 0;
-}
-
-int mem_object_sync(struct mem_object *obj, u64 from, u64 to)
-{
-    u64 index = from;
-    int first = 0;
-
-    if (!obj->ops->write_page)
-        return 0;
-    for (;;) {
-        struct page *page;
-        int err;
-
-        spin_lock(&obj->lock);
-        page = xa_next_marked(&obj->pages, &index, MARK_DIRTY);
-        if (page && index < to)
-            page_get(page);
-        spin_unlock(&obj->lock);
-        if (!page || index >= to)
-            return first;
-        page_lock(page);
-        err = object_write_one(obj, page);
-        page_unlock(page);
-        page_put(page);
-        first = first ? first : err;
-        index++;
-        cond_yield();
-    }
 }

@@ -18,7 +18,36 @@ static inline bool object_io_ready(const struct page *page)
     return page && page_flag_test(page, PG_UPTODATE);
 }
 
-ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
+/* The page is read, used, and no place where something else is to be done. */
+static inline bool object_io_plain(const struct page *page)
+{
+    return page && (READ_ONCE(page->flags) & (PG_UPTODATE | PG_REFERENCED | PG_AHEAD)) ==
+                       (PG_UPTODATE | PG_REFERENCED);
+}
+
+/* What the reader finds at index instead of a plain page: *page, a reference or NULL, is replaced;
+ * NULL afterwards: a hole. [index, end) is what the call wants. */
+static __noinline int object_io_fetch(struct mem_object *obj, u64 index, u64 end,
+                                      struct read_ahead *ahead, struct page **page)
+{
+    int err = 0;
+
+    if (!object_io_ready(*page)) {
+        if (*page)
+            page_put(*page);
+        err = object_read_page(obj, index, end, ahead, page);
+    }
+    if (err || !*page)
+        return err;
+    if (page_flag_test(*page, PG_AHEAD))
+        object_ahead_reached(obj, *page, ahead);
+    if (!page_flag_test(*page, PG_REFERENCED))
+        page_flag_set(*page, PG_REFERENCED);
+    return 0;
+}
+
+ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
+                        struct read_ahead *ahead)
 {
     u64 size = READ_ONCE(obj->size), left, done = 0;
     int err = 0;
@@ -30,14 +59,11 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
         u64 off = pos & (PAGE_SIZE - 1), n = MIN(left, PAGE_SIZE - off), got;
         struct page *page = mem_object_peek(obj, pos >> PAGE_SHIFT);
 
-        if (!object_io_ready(page)) {
-            if (page)
-                page_put(page);
-            err = mem_object_page(obj, pos >> PAGE_SHIFT, false, &page);
+        if (unlikely(!object_io_plain(page))) {
+            err = object_io_fetch(obj, pos >> PAGE_SHIFT, DIV_ROUND_UP(pos + left, PAGE_SIZE),
+                                  ahead, &page);
             if (err)
                 break;
-        } else if (!(page->flags & PG_REFERENCED)) {
-            page_flag_set(page, PG_REFERENCED);
         }
         if (page) {
             got = iov_copy_to(to, (char *)page_virt(page) + off, n);
@@ -56,6 +82,8 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos)
             break;
         vm_pause();
     }
+    if (ahead && done)
+        WRITE_ONCE(ahead->next, (pos - 1) >> PAGE_SHIFT);
     return done ? (ssize_t)done : err;
 }
 
@@ -103,7 +131,7 @@ static ssize_t object_io_write_page(struct mem_object *obj, struct iov_iter *fro
 {
     struct page *page = mem_object_peek(obj, index);
     bool blank =
-        !obj->ops->read_page || n == PAGE_SIZE || index << PAGE_SHIFT >= READ_ONCE(obj->size);
+        !obj->ops->read_run || n == PAGE_SIZE || index << PAGE_SHIFT >= READ_ONCE(obj->size);
     ssize_t got;
     int err;
 
@@ -158,5 +186,22 @@ int mem_object_room(u64 pages)
             return -ENOMEM;
         vm_pause();
     }
+    return 0;
+}
+
+int mem_object_grow(struct mem_object *obj, u64 size)
+{
+    u64 end = obj->size;
+    struct page *page;
+    int err;
+
+    if (size <= end || end % PAGE_SIZE == 0 || !obj->ops->read_run)
+        return 0;
+    err = mem_object_page(obj, end >> PAGE_SHIFT, true, &page);
+    if (err)
+        return err;
+    memset((char *)page_virt(page) + end % PAGE_SIZE, 0, PAGE_SIZE - end % PAGE_SIZE);
+    mem_object_dirty(obj, page);
+    page_put(page);
     return 0;
 }

@@ -78,41 +78,59 @@ void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a)
     }
 }
 
-static bool protect_page(struct aspace *as, u64 va, const struct page *page)
+/* Takes the right to write off one entry. pt_lock held. */
+static bool protect_slot_of(struct aspace *as, u64 va, const struct page *page)
 {
-    u64 *slot, entry;
-    bool was = false;
+    u64 *slot = pte_lookup1(&as->pt, va), entry;
 
-    spin_lock(&as->pt_lock);
-    slot = pte_lookup1(&as->pt, va);
-    if (slot && (*slot & PTE_P) && !pte_huge(*slot)) {
-        slot = &pte_table(*slot)[pte_slot(va, 0)];
-        entry = *slot;
-        if ((entry & PTE_W) && !(entry & PTE_SPECIAL) && pte_page(entry) == page) {
-            zap_translations_locked(as, va, va + PAGE_SIZE, true);
-            __atomic_fetch_and(slot, ~PTE_W, __ATOMIC_RELAXED);
-            tlb_flush(as, va, va + PAGE_SIZE);
-            was = true;
-        }
-    }
-    spin_unlock(&as->pt_lock);
-    return was;
+    if (!slot || !(*slot & PTE_P) || pte_huge(*slot))
+        return false;
+    slot = &pte_table(*slot)[pte_slot(va, 0)];
+    entry = *slot;
+    if (!(entry & PTE_W) || entry & PTE_SPECIAL || pte_page(entry) != page)
+        return false;
+    __atomic_fetch_and(slot, ~(PTE_W | PTE_D), __ATOMIC_RELAXED);
+    return true;
 }
 
-bool protect_object_page_locked(struct mem_object *obj, u64 index)
+static void protect_run_in(struct area *a, const struct page_run *run)
 {
-    struct page *page = xa_load(&obj->pages, index);
+    struct aspace *as = a->aspace;
+    u64 first = a->offset >> PAGE_SHIFT, end = first + ((a->end - a->start) >> PAGE_SHIFT);
+    u64 from = MAX(first, run->index), to = MIN(end, run->index + run->n);
+    u64 start = a->start + ((from - first) << PAGE_SHIFT);
     bool was = false;
+
+    if (from >= to)
+        return;
+    spin_lock(&as->pt_lock);
+    zap_translations_locked(as, start, start + ((to - from) << PAGE_SHIFT), true);
+    for (u64 i = from; i < to; i++) {
+        struct page *page = run->pages[i - run->index];
+
+        if (atomic_read(&page->share))
+            was |= protect_slot_of(as, start + ((i - from) << PAGE_SHIFT), page);
+    }
+    if (was)
+        tlb_flush(as, start, start + ((to - from) << PAGE_SHIFT));
+    spin_unlock(&as->pt_lock);
+}
+
+static bool protect_run_is_mapped(const struct page_run *run)
+{
+    for (unsigned i = 0; i < run->n; i++)
+        if (atomic_read(&run->pages[i]->share))
+            return true;
+    return false;
+}
+
+void protect_object_run_locked(struct mem_object *obj, const struct page_run *run)
+{
     struct area *a;
 
-    if (!page || !atomic_read(&page->share))
-        return false;
-    object_for_each_area (a, obj) {
-        u64 first = a->offset >> PAGE_SHIFT;
-
-        if ((a->flags & AREA_SHARED) && index >= first &&
-            index < first + ((a->end - a->start) >> PAGE_SHIFT))
-            was |= protect_page(a->aspace, a->start + ((index - first) << PAGE_SHIFT), page);
-    }
-    return was;
+    if (!protect_run_is_mapped(run))
+        return;
+    object_for_each_area (a, obj)
+        if (a->flags & AREA_SHARED)
+            protect_run_in(a, run);
 }

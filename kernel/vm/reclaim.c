@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * The list of clean cached pages that can be read again, oldest first, with a second chance for
- * those used since they were last looked at. Pages of objects without read_page (tmpfs) and dirty
- * pages are not on it.
+ * Clean cached pages that can be read again, on a list of the account that pays for them, oldest
+ * first, with a second chance for those used since they were last looked at. Pages of objects
+ * without a store (tmpfs), dirty pages and those being written are on none.
+ *
+ * An account at its limit takes from its own list, then from those below it. For the machine the
+ * accounts take turns, and none loses pages while it has less than the average and another has
+ * more: who reads much pays with its own.
  *
  * Rules: a page is on the list only while it is in its object's cache, and leaves both under the
  * object's lock; so holding lru_lock keeps the object of a listed page alive. The lock order is
  * object, then LRU: reclaim, which comes the other way, only tries the object's lock.
  */
 #include "lib/log.h"
+#include "mm/account_cache.h"
 #include "mm/cache.h"
 #include "vm/vm_priv.h"
 
 static struct spinlock lru_lock = SPINLOCK_INIT(RANK_VM, RANK_ORDER_LRU, "lru");
-static LIST_HEAD(lru_pages); /* lru_lock; front: youngest */
-static u64 lru_count;        /* lru_lock */
+static struct account_caches lru_pages =
+    ACCOUNT_CACHES_INIT(lru_pages, ACCOUNT_PAGES); /* lru_lock */
 COUNTER(reclaimed);
 
 void object_lru_add(struct page *page)
 {
     spin_lock(&lru_lock);
-    if (!(page_flag_set(page, PG_LRU) & PG_LRU)) {
-        list_add(&lru_pages, &page->node);
-        lru_count++;
-    }
+    if (!(page_flag_set(page, PG_LRU) & PG_LRU))
+        account_cache_add(&lru_pages, page->account, &page->node);
     spin_unlock(&lru_lock);
 }
 
@@ -32,19 +35,9 @@ void object_lru_del(struct page *page)
     if (!page_flag_test(page, PG_LRU))
         return;
     spin_lock(&lru_lock);
-    if (page_flag_clear(page, PG_LRU) & PG_LRU) {
-        list_del(&page->node);
-        lru_count--;
-    }
+    if (page_flag_clear(page, PG_LRU) & PG_LRU)
+        account_cache_del(&lru_pages, page->account, &page->node);
     spin_unlock(&lru_lock);
-}
-
-static bool reclaim_belongs(const struct page *page, const struct account *account)
-{
-    for (const struct account *a = page->account; a; a = a->parent)
-        if (a == account)
-            return true;
-    return !account;
 }
 
 /* Object locked: mlock(2) keeps it in memory. One with very many mappings is not worth the search.
@@ -89,12 +82,11 @@ static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
 
 /* memory.low and memory.min: a group's pages stay while it has no more than it may keep, which is
  * at most what each group above it, below the one that needs memory, may. */
-static bool reclaim_is_protected(const struct page *page, const struct account *needy, bool low)
+static bool reclaim_is_protected(const struct account *a, const struct account *needy, bool low)
 {
-    const struct account *a = page->account;
     s64 used, kept = S64_MAX;
 
-    if (!a || a == needy || !a->parent)
+    if (a == needy || !a->parent)
         return false;
     used = atomic_read(&a->used);
     for (; a->parent && a != needy; a = a->parent) {
@@ -105,46 +97,66 @@ static bool reclaim_is_protected(const struct page *page, const struct account *
     return used <= kept;
 }
 
-/* The oldest page that may go: off the list, its object locked. NULL: none among the next *scan.
- * low: not of groups below their memory.low either. */
-static struct page *reclaim_pick(struct account *account, bool low, u64 *scan)
+static void reclaim_to_back(struct account *a, struct page *page)
+{
+    list_del(&page->node);
+    list_add_tail(&a->cached[ACCOUNT_PAGES].items, &page->node);
+}
+
+/* The oldest page of a that may go: off the list, its object locked. NULL: none among the next
+ * *scan. */
+static struct page *reclaim_pick_from(struct account *a, u64 *scan)
 {
     struct page *page;
 
-    while (*scan && (page = list_last(&lru_pages, struct page, node))) {
-        (*scan)--;
-        if (!reclaim_belongs(page, account) || reclaim_is_protected(page, account, low) ||
-            page_flag_test(page, PG_REFERENCED) || !spin_trylock(&page->object->lock)) {
+    while (*scan && (page = list_first(&a->cached[ACCOUNT_PAGES].items, struct page, node))) {
+        --*scan;
+        if (page_flag_test(page, PG_REFERENCED) || !spin_trylock(&page->object->lock)) {
             page_flag_clear(page, PG_REFERENCED);
-            list_del(&page->node);
-            list_add(&lru_pages, &page->node);
+            reclaim_to_back(a, page);
             continue;
         }
         page_flag_clear(page, PG_LRU);
-        list_del(&page->node);
-        lru_count--;
+        account_cache_del(&lru_pages, a, &page->node);
         return page;
     }
     return NULL;
+}
+
+#define SCAN_AT_ONCE 128 /* pages of one account that are looked at before another's turn */
+
+/* The same of the account whose turn it is. Each look at an account counts in *scan, too. low: not
+ * of groups below their memory.low either. */
+static struct page *reclaim_pick(struct account *needy, bool low, u64 *scan)
+{
+    struct page *page = NULL;
+    struct account *a;
+    u64 part, left;
+
+    spin_lock(&lru_lock);
+    a = account_cache_pick(&lru_pages, needy);
+    part = left = a && !reclaim_is_protected(a, needy, low) ? MIN(*scan, SCAN_AT_ONCE) : 0;
+    if (part)
+        page = reclaim_pick_from(a, &left);
+    *scan -= MIN(*scan, part - left + 1);
+    spin_unlock(&lru_lock);
+    return page;
 }
 
 static u64 reclaim_round(struct account *account, u64 n, bool low)
 {
     u64 done = 0, scan = account ? 8 * n + 1024 : 4 * n + 4096;
 
-    while (done < n) {
+    while (done < n && scan && READ_ONCE(lru_pages.count)) {
+        struct page *page = reclaim_pick(account, low, &scan);
         struct mem_object *obj;
-        struct page *page;
 
-        spin_lock(&lru_lock);
-        page = reclaim_pick(account, low, &scan);
-        spin_unlock(&lru_lock);
         if (!page)
-            break;
+            continue;
         obj = page->object;
         if (reclaim_page_locked(obj, page))
             done++;
-        else
+        else if (!page_flag_test(page, PG_DIRTY | PG_WRITEBACK))
             object_lru_add(page);
         spin_unlock(&obj->lock);
     }
@@ -166,7 +178,7 @@ u64 reclaim_pages(struct account *account, u64 n)
 
 u64 reclaim_cached_pages(void)
 {
-    return READ_ONCE(lru_count);
+    return READ_ONCE(lru_pages.count);
 }
 
 static u64 reclaim_drop(void)

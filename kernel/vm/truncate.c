@@ -12,6 +12,7 @@
  * it once more when it has made one.
  */
 #include "lib/log.h"
+#include "lib/string.h"
 #include "vm/object.h"
 #include "vm/vm_priv.h"
 
@@ -100,19 +101,18 @@ static void truncate_wait_io(struct mem_object *obj, struct page *page) REQUIRES
 {
     page_get(page);
     spin_unlock(&obj->lock);
-    page_lock(page);
-    page_unlock(page);
+    page_wait(page, PG_LOCKED | PG_WRITEBACK);
     page_put(page);
     spin_lock(&obj->lock);
 }
 
 static void truncate_take_page_locked(struct mem_object *obj, struct page *page)
 {
+    object_clean_locked(obj, page);
     xa_erase(&obj->pages, page->index);
     object_uncount_locked(obj, 1);
     object_lru_del(page);
     object_count_page(obj, page, -1);
-    page_flag_clear(page, PG_DIRTY);
 }
 
 /* Out of the cache: the next pages at or after *index. False: there are none below to. */
@@ -164,4 +164,23 @@ void mem_object_truncate(struct mem_object *obj, u64 from, u64 to)
             page_put(b.pages[i]);
         vm_pause();
     }
+}
+
+/* Zeroes what lies from `at` on in its page, if that page is there. */
+static void truncate_zero_rest(struct mem_object *obj, u64 at)
+{
+    struct page *page = at % PAGE_SIZE ? mem_object_peek(obj, at >> PAGE_SHIFT) : NULL;
+
+    if (!page)
+        return;
+    if (page_flag_test(page, PG_UPTODATE)) /* else page_read_end clears it */
+        memset((char *)page_virt(page) + at % PAGE_SIZE, 0, PAGE_SIZE - at % PAGE_SIZE);
+    page_put(page);
+}
+
+void mem_object_shrink(struct mem_object *obj, u64 size)
+{
+    WRITE_ONCE(obj->size, size);
+    mem_object_truncate(obj, DIV_ROUND_UP(size, PAGE_SIZE), U64_MAX);
+    truncate_zero_rest(obj, size);
 }

@@ -16,6 +16,12 @@ u64 up_reclaim_names(struct account *account, u64 n);
  * and kill the one that suffers (container/). True when something was or will be freed: try again.
  * Context: may sleep. */
 bool up_oom(struct account *account);
+/* kernel/vfs: memory is wanted for an account (NULL: the machine): some file systems with dirty
+ * pages begin to write. False: none has any. Context: may sleep, and does not wait for them. */
+bool up_write_back(struct account *account);
+/* kernel/obj: what a program has written to the file, by mappings too, is brought to its store, as
+ * fdatasync(2) does. Context: may sleep. */
+int up_file_sync(struct file *file);
 /* container: the account is above its high mark and nothing more could be reclaimed. */
 void up_memory_high(struct account *account);
 /* container: holds what an account belongs to, so that it can be charged. Only while somebody else

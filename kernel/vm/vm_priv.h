@@ -19,6 +19,8 @@
  * there when RAM is short. Never sleeps. */
 struct page *charge_page_alloc(struct account *account, unsigned order, unsigned flags,
                                struct account **failed) __must_check;
+/* Who pays for a page of an object that the current thread makes; not NULL. */
+struct account *object_account(void);
 /* The same for one page of as, out of its stock. */
 struct page *charge_anon_alloc(struct aspace *as, unsigned flags,
                                struct account **failed) __must_check;
@@ -115,16 +117,15 @@ int map_cut(struct aspace *as, u64 start, u64 end) __must_check;
 /* protect.c */
 /* A 2 MiB leaf must lie in the range wholly, and is split already where a has no rights. */
 void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a);
-/* Write-protects every mapping of the page; true when one was writable. */
-bool protect_object_page_locked(struct mem_object *obj, u64 index) REQUIRES(obj->lock);
+/* Takes the right to write to the run's pages off every mapping. Interrupts on. */
+void protect_object_run_locked(struct mem_object *obj, const struct page_run *run)
+    REQUIRES(obj->lock);
 
 /* object.c */
 /* A page comes into the object, or leaves it with change -1. REQUIRES(obj->lock) */
 void object_count_page(const struct mem_object *obj, const struct page *page, s64 change);
 void object_lru_add(struct page *page);
 void object_lru_del(struct page *page);
-void object_node_free(struct xa_node *node);
-void *object_node_alloc(size_t size, void *ctx);
 
 /* truncate.c: the list of areas. A walk that lets others run leaves a cursor there, which is an
  * area without an aspace; object->lock is held from one step to the next otherwise. */
@@ -137,8 +138,38 @@ struct area *object_next_area(struct mem_object *obj, struct list_node *at);
 /* Removes the mappings of a cached page; false: it has too many, or not all were found. */
 bool object_unmap_page_locked(struct mem_object *obj, struct page *page) __must_check
     REQUIRES(obj->lock);
-/* A page at index, private to the caller until inserted. */
+/* A page at index, private to the caller until inserted. NULL: no memory, or the thread is to die.
+ * Context: may sleep. */
 struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
+/* The same if it is to be had at once; never sleeps. */
+struct page *object_page_try(struct mem_object *obj, u64 index);
+bool object_has_page(const struct mem_object *obj, u64 index);
+/* The page is in its cache, and not a former one's. */
+bool object_holds(struct mem_object *obj, const struct page *page);
+int page_wait_killable(struct page *page, u32 flags) __must_check;
+/* Clears PG_LOCKED or PG_WRITEBACK and wakes who waits for it. */
+void page_flag_release(struct page *page, u32 flag);
+
+/* object_read.c, of objects with a store */
+
+/* The page at index, up to date, with a reference; what is missing of [first, end) around it is
+ * read along, and the reader of page `mark` (U64_MAX: none) goes on from there. Errors as
+ * mem_object_page. */
+int object_page_read(struct mem_object *obj, u64 index, u64 first, u64 end, u64 mark,
+                     struct page **out) __must_check;
+/* A reader is at index, and is to have what lies before `end` as well. A hole: NULL. */
+int object_read_page(struct mem_object *obj, u64 index, u64 end, struct read_ahead *ahead,
+                     struct page **out) __must_check;
+/* A reader has come to a page with PG_AHEAD. */
+void object_ahead_reached(struct mem_object *obj, struct page *page, struct read_ahead *ahead);
+/* A cached page with a reference is brought up to date: 0, -EIO, -EINTR, -EAGAIN (it has left the
+ * cache). */
+int object_page_uptodate(struct mem_object *obj, struct page *page) __must_check;
+
+/* dirty.c: pages that differ from their store, by who pays for them. */
+void dirty_count(struct page *page, s64 dirty, s64 writing);
+/* Not dirty any more, as it goes. */
+void object_clean_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock);
 /* So many have left the map. */
 void object_uncount_locked(struct mem_object *obj, u64 pages) REQUIRES(obj->lock);
 /* 0, -EEXIST, -ENOSPC (the bound) or -ENOMEM; the cache takes the page's first reference, the

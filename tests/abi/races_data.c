@@ -118,7 +118,7 @@ TEST(a_write_that_finds_room_later_leaves_nothing_out)
     fd = open("f", O_CREAT | O_RDWR, 0600);
     EXPECT(hog >= 0 && fd >= 0);
     become_dweller();
-    dwell("tmpfs_write", true);
+    dwell("file_write_part", true);
     for (int i = 0; i < ROUNDS; i++) {
         EXPECT(ftruncate(fd, 0) == 0 && fallocate(hog, 0, 0, 12 * PAGE) == 0);
         pid_t pid = start_giver(hog, fd);
@@ -127,5 +127,5 @@ TEST(a_write_that_finds_room_later_leaves_nothing_out)
         EXPECT(memcmp(got, words, (size_t)n) == 0);
         expect_success(pid);
     }
-    dwell("tmpfs_write", false);
+    dwell("file_write_part", false);
 }

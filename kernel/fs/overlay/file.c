@@ -157,6 +157,17 @@ static int overlay_fsync(struct file *f, bool data_only)
     return real->ops->fsync ? real->ops->fsync(real, data_only) : -EINVAL;
 }
 
+static int overlay_sync_range(struct file *f, u64 from, u64 to, unsigned flags)
+{
+    struct file *real = overlay_file_real(f);
+
+    if (IS_ERR(real))
+        return PTR_ERR(real);
+    if (real->ops->sync_range)
+        return real->ops->sync_range(real, from, to, flags);
+    return real->ops->fsync ? real->ops->fsync(real, true) : 0;
+}
+
 static int overlay_fallocate(struct file *f, int mode, u64 off, u64 len)
 {
     struct file *real = overlay_file_real(f);
@@ -198,6 +209,7 @@ const struct file_ops overlay_file_fops = {
     .seek = overlay_seek,
     .mmap = overlay_mmap,
     .fsync = overlay_fsync,
+    .sync_range = overlay_sync_range,
     .fallocate = overlay_fallocate,
     .ioctl = overlay_ioctl,
     .set_flags = overlay_set_flags,

@@ -206,7 +206,7 @@ static int overlay_sync(struct super *s)
     struct overlay *o = container_of(s, struct overlay, super);
     struct super *upper = o->has_upper ? o->layer[0].dentry->super : NULL;
 
-    return upper && upper->ops->sync ? upper->ops->sync(upper) : 0;
+    return upper ? super_sync(upper) : 0;
 }
 
 static int overlay_show_options(struct super *s, char *buf, size_t n)

@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "mm/page.h"
 #include "sched/thread.h"
+#include "vfs/cached_inode.h"
 #include "vfs/inotify.h"
 #include "vm/aspace.h"
 
@@ -25,12 +26,11 @@ static bool tmpfs_next_page(struct mem_object *obj, u64 *index)
 }
 
 #define FILE_SIZE_MAX ((u64)S64_MAX & PAGE_MASK)
-#define FAULT_IN_BYTES 65536
 enum { FALLOC_KEEP_SIZE = 1, FALLOC_PUNCH_HOLE = 2 };
 
 static ssize_t tmpfs_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
-    ssize_t n = mem_object_read(f->inode->object, to, (u64)*pos);
+    ssize_t n = mem_object_read(f->inode->object, to, (u64)*pos, NULL);
 
     if (n > 0) {
         *pos += n;
@@ -68,9 +68,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
         return -EPERM;
     if (from->count)
         inode_drop_privileges_locked(i);
-    current_thread()->nofault++;
     n = mem_object_write(i->object, from, (u64)*pos);
-    current_thread()->nofault--;
     if (n <= 0)
         return n;
     *pos += n;
@@ -80,45 +78,11 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
     return n;
 }
 
-/* No page of the user's is faulted in under the lock: where one is missing the lock is dropped, and
- * the write goes on behind what is done. */
-static ssize_t tmpfs_write_all(struct file *f, struct iov_iter *from, loff_t *pos)
-{
-    ssize_t done = 0, n;
-
-    for (;;) {
-        rwlock_write_lock(&f->inode->lock);
-        n = tmpfs_write_locked(f, from, pos);
-        rwlock_write_unlock(&f->inode->lock);
-        DELAYPOINT(tmpfs_write);
-        if (n > 0)
-            done += n;
-        if (!from->count || (n < 0 && n != -EFAULT))
-            break;
-        n = iov_fault_in(from, FAULT_IN_BYTES, false);
-        if (n)
-            n = iov_fault_in(from, 1, false); /* there may be some of it */
-        if (n)
-            break;
-    }
-    return done ? done : n;
-}
-
-/* What is appended in one call lies together, though its memory comes page by page. */
 static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct tmpfs_inode *t = f->inode->priv;
-    bool append = f->flags & O_APPEND || from->append;
-    ssize_t n;
 
-    if (append && mutex_lock_killable(&t->append))
-        return -EINTR;
-    n = tmpfs_write_all(f, from, pos);
-    if (append)
-        mutex_unlock(&t->append);
-    if (n > 0)
-        notify_file(f, IN_MODIFY);
-    return n;
+    return file_write_parts(f, from, pos, &t->append, tmpfs_write_locked);
 }
 
 /* The first data (or hole) at or behind off, which lies in the file; the end is a hole. */
@@ -200,11 +164,10 @@ static int tmpfs_setattr(struct inode *i, const struct attr_change *ch)
     if ((ch->size < size && (t->seals & F_SEAL_SHRINK)) ||
         (ch->size > size && (t->seals & F_SEAL_GROW)))
         return -EPERM;
-    WRITE_ONCE(i->object->size, ch->size);
-    if (ch->size >= size)
-        return 0;
-    mem_object_truncate(i->object, DIV_ROUND_UP(ch->size, PAGE_SIZE), U64_MAX);
-    tmpfs_zero_partial(i->object, ch->size, ALIGN_UP(ch->size, PAGE_SIZE));
+    if (ch->size < size)
+        mem_object_shrink(i->object, ch->size);
+    else
+        WRITE_ONCE(i->object->size, ch->size);
     return 0;
 }
 

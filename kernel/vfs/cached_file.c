@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Files over a page cache: see cached_inode.h. Reading takes no lock of the inode. Writing is done
+ * in parts, each under the inode's lock with page faults off.
+ */
+#include "arch/x86/percpu.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "vfs/flusher.h"
+#include "vfs/inotify.h"
+#include "vfs/vfs_priv.h"
+#include "vm/aspace.h"
+
+#define FAULT_IN_BYTES 65536
+
+ssize_t cached_file_read(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    ssize_t n = mem_object_read(f->inode->object, to, (u64)*pos, &f->ahead);
+
+    if (n > 0) {
+        *pos += n;
+        notify_file(f, IN_ACCESS);
+    }
+    return n;
+}
+
+int cached_file_mmap(struct file *f, struct map_request *req)
+{
+    mem_object_get(f->inode->object);
+    req->object = f->inode->object;
+    return 0;
+}
+
+void cached_file_open(struct file *f)
+{
+    const struct inode *i = f->inode;
+
+    if (i->object)
+        f->data_error = errseq_sample(&i->object->error);
+    if (i->super->flusher)
+        f->super_error = errseq_sample(&i->super->flusher->error);
+}
+
+/* Two callers with one descriptor hear of an error once. */
+static int cached_file_error(struct file *f)
+{
+    int err;
+
+    spin_lock(&f->watch_lock);
+    err = errseq_check(&f->inode->object->error, &f->data_error);
+    spin_unlock(&f->watch_lock);
+    return err;
+}
+
+/* An error of the inode's own writing is told here, and by the sequence to others. */
+int cached_file_fsync(struct file *f, bool data_only)
+{
+    struct inode *i = f->inode;
+    struct super *s = i->super;
+    int err = inode_sync(i, data_only), told = i->object ? cached_file_error(f) : 0;
+
+    if (!err && s->flusher && s->ops->sync)
+        err = s->ops->sync(s);
+    return told ? told : err;
+}
+
+int cached_file_sync_range(struct file *f, u64 from, u64 to, unsigned flags)
+{
+    struct mem_object *obj = f->inode->object;
+    struct write_control wc = {.why = WRITE_SYNC};
+
+    if (!obj)
+        return 0;
+    wc.from = from >> PAGE_SHIFT;
+    wc.to = to > U64_MAX - PAGE_SIZE ? U64_MAX : DIV_ROUND_UP(to, PAGE_SIZE);
+    if (flags & SYNC_FILE_RANGE_WAIT_BEFORE)
+        mem_object_wait(obj, wc.from, wc.to);
+    if (flags & SYNC_FILE_RANGE_WRITE)
+        mem_object_write_back(obj, &wc);
+    if (flags & SYNC_FILE_RANGE_WAIT_AFTER)
+        mem_object_wait(obj, wc.from, wc.to);
+    return flags & (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER) ? cached_file_error(f)
+                                                                              : 0;
+}
+
+/* lseek(2): what is not known to be a hole is data. */
+static loff_t cached_file_seek_data(loff_t off, loff_t size, bool hole)
+{
+    if (off < 0 || off >= size)
+        return -ENXIO;
+    return hole ? size : off;
+}
+
+loff_t cached_file_seek(struct file *f, loff_t off, int whence)
+{
+    loff_t size = (loff_t)READ_ONCE(f->inode->object->size), to = off;
+
+    if ((whence == 1 && add_overflows(f->pos, off, &to)) ||
+        (whence == 2 && add_overflows(size, off, &to)))
+        return -EOVERFLOW;
+    if (whence == 3 || whence == 4)
+        to = cached_file_seek_data(off, size, whence == 4);
+    else if (whence < 0 || whence > 4)
+        return -EINVAL;
+    if (to < 0)
+        return to == -ENXIO ? to : -EINVAL;
+    f->pos = to;
+    return to;
+}
+
+/* A stretch of `from`, no longer than is good under one lock. */
+static ssize_t write_part(struct file *f, struct iov_iter *from, loff_t *pos, u64 most,
+                          ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos))
+{
+    u64 rest = from->count > most ? from->count - most : 0;
+    struct thread *me = current_thread();
+    ssize_t n;
+
+    from->count -= rest;
+    rwlock_write_lock(&f->inode->lock);
+    me->nofault++;
+    n = part(f, from, pos);
+    me->nofault--;
+    rwlock_write_unlock(&f->inode->lock);
+    from->count += rest;
+    DELAYPOINT(file_write_part);
+    return n;
+}
+
+static ssize_t write_parts(struct file *f, struct iov_iter *from, loff_t *pos,
+                           ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos))
+{
+    struct mem_object *obj = f->inode->object;
+    u64 most = mem_object_tracked(obj) ? WRITE_PART : U64_MAX;
+    ssize_t done = 0, n;
+
+    for (;;) {
+        n = mem_object_throttle(obj);
+        if (n)
+            break;
+        n = write_part(f, from, pos, most, part);
+        if (n > 0)
+            done += n;
+        if (!from->count || (n < 0 && n != -EFAULT))
+            break;
+        n = iov_fault_in(from, FAULT_IN_BYTES, false);
+        if (n)
+            n = iov_fault_in(from, 1, false); /* there may be some of it */
+        if (n)
+            break;
+    }
+    return done ? done : n;
+}
+
+ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos, struct mutex *append,
+                         ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos))
+{
+    bool appends = append && (f->flags & O_APPEND || from->append);
+    ssize_t n;
+
+    if (appends && mutex_lock_killable(append))
+        return -EINTR;
+    n = write_parts(f, from, pos, part);
+    if (appends)
+        mutex_unlock(append);
+    if (n > 0)
+        notify_file(f, IN_MODIFY);
+    return n;
+}

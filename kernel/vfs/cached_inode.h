@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inodes of file systems that have a store: the cache of them, and their way back to the store. A
+ * file system in memory does not need this: its inodes are made by inode_create and live as long as
+ * their names do.
+ *
+ * The cache is keyed by super and inode number. It holds one reference to each inode in it, so an
+ * inode that has no other is merely kept: it hangs on a list of the account that pays for it, and
+ * goes, with its pages, when memory is wanted. One that is dirty has a reference of its super's
+ * flusher: it is written first, then kept. One without a name (nlink 0) goes with the last other
+ * reference, dirty or not.
+ *
+ * An inode is filled by the one that finds it absent; others who ask meanwhile wait. If that fails
+ * it leaves the cache, and each of those tries for itself. One that goes is out of reach, but in
+ * the cache until it has gone: who asks for its number waits, so that no second one is filled from
+ * a store that the first has not been written to.
+ *
+ * The flusher. Each super that writes has a list of dirty inodes, in the order in which they became
+ * so, and a thread, made when there is first something to do, that writes them: those that have
+ * been dirty for FLUSH_AGE, and all when much is dirty or memory is short (mem_object_throttle,
+ * writeback_relieve). It takes memory from the reserves, and waits for none. A sync writes what was
+ * dirty when it was asked for; what gets dirty meanwhile comes later on the list.
+ *
+ * Lock order: inode->lock → flusher->turn (one at a time takes inodes off the lists) → page locks,
+ * transactions → object->lock → super->inodes_lock, LRU lock, flusher->lock (leaves).
+ */
+#pragma once
+
+#include "vfs/vfs.h"
+
+/* What of an inode differs from the store, beside pages. */
+enum inode_dirty {
+    INODE_DIRTY_TIMES = 1, /* what fdatasync(2) may leave */
+    INODE_DIRTY_DATA = 2,  /* what is needed to find the data: size, blocks */
+};
+
+/* The first member of a file system's own inode. c super->inodes_lock · u the LRU lock · f the
+ * flusher's lock */
+struct cached_inode {
+    struct inode inode;
+    struct list_node unused; /* u  empty: on none; with it a reference to none */
+    struct list_node dirty;  /* f  on one of the flusher's lists, which then has a reference */
+    u64 since;               /* f  time_ns() at which it became dirty */
+    u8 state;                /* c  enum cached_state */
+    u8 what;                 /* f  enum inode_dirty */
+    bool busy;               /* f  the flusher is at it: it stays on its list */
+    bool writing;            /* f  write_inode runs */
+    u8 on;                   /* f  which list `dirty` is on */
+    void (*free)(struct inode *i); /* I  super_ops' free_inode */
+};
+enum cached_state { CACHED_FILLING, CACHED_READY, CACHED_LEAVING };
+
+static inline struct cached_inode *cached_inode_of(struct inode *i)
+{
+    return container_of(i, struct cached_inode, inode);
+}
+
+/* For the mount of such a file system, before its first inode: its ops have alloc_inode, free_inode
+ * and read_inode. writes: also write_inode; there is a flusher. 0 or -ENOMEM. */
+int super_cache_begin(struct super *s, bool writes) __must_check;
+/* The mount failed: what begin made goes, and the inodes. No dentry has one. */
+void super_cache_end(struct super *s);
+/* The inode, with a reference; filled by read_inode if it was not there. -ENOMEM, -EINTR (a kill),
+ * or what that says. Context: may sleep; no transaction, and no lock that evict takes. */
+int inode_find(struct super *s, u64 ino, struct inode **out) __must_check;
+/* A new one, as yet on no store, whose number the file system has just chosen: in the cache, with a
+ * reference, times now, nlink 1. The file system fills it and calls inode_publish; till then others
+ * who ask for it wait. -ENOMEM; -EEXIST: an inode of that number is there. */
+int inode_find_new(struct super *s, u64 ino, u32 mode, struct inode **out) __must_check;
+void inode_publish(struct inode *i);
+/* Instead of that: there will be no such inode. */
+void inode_discard(struct inode *i);
+/* For read_inode and after inode_find_new: the page cache of a regular file, which lies in the file
+ * system's inode. Its ops have inode_object_destroy. */
+void inode_set_object(struct inode *i, struct mem_object *obj);
+void inode_object_destroy(struct mem_object *obj);
+/* The inode has changed, not (only) its pages. No effect on inodes without a store. Never sleeps.
+ */
+void inode_set_dirty(struct inode *i, unsigned what);
+/* For mem_object_ops of such objects, whose owner is the inode. */
+void inode_object_dirtied(struct mem_object *obj);
+void inode_object_write_wanted(struct mem_object *obj);
+/* Pages and inode as they are now come to the store; data_only: of the inode what finds the data.
+ * 0 or write_inode's error; errors of pages are told by object->error. Context: may sleep. */
+int inode_sync(struct inode *i, bool data_only) __must_check;
+/* Up to n kept inodes that account (NULL: any) pays for go; how many. Context: may sleep, no lock
+ * held. */
+u64 inode_reclaim(struct account *account, u64 n);
+
+/* Files over such inodes: members of file_ops, and what they are made of. */
+ssize_t cached_file_read(struct file *f, struct iov_iter *to, loff_t *pos);
+int cached_file_mmap(struct file *f, struct map_request *req);
+int cached_file_fsync(struct file *f, bool data_only);
+int cached_file_sync_range(struct file *f, u64 from, u64 to, unsigned flags);
+loff_t cached_file_seek(struct file *f, loff_t off, int whence);
+/* open: from here on f hears of errors of write-back. */
+void cached_file_open(struct file *f);
+
+/* The model for every write under a lock of a file system: `part` runs with the inode locked for
+ * writing and page faults off, and writes what it can; bytes, 0 or -errno, -EFAULT when it met a
+ * page that is not there. Then the lock is dropped, the page faulted in, and it goes on behind what
+ * is done. Before each part, with nothing locked, the writer is held up if too much is dirty. What
+ * is appended in one call lies together: `append` (NULL: none) is held over all of it, the only
+ * lock that is. Bytes or -errno. */
+#define WRITE_PART (256UL << 10) /* bytes of a part, where there is a store */
+ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos, struct mutex *append,
+                         ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos));
