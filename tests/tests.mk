@@ -4,7 +4,8 @@
 # --- unit: kernel/lib and kernel/hv/emul on the host, under ASan and UBSan ---------------------
 
 UNIT_TEST_SRC := $(sort $(wildcard tests/unit/*.c))
-UNIT_SRC := $(UNIT_TEST_SRC) $(sort $(wildcard kernel/lib/*.c kernel/hv/emul/*.c)) kernel/dev/virtq.c kernel/dev/pci_config.c \
+UNIT_SRC := $(UNIT_TEST_SRC) $(sort $(wildcard kernel/lib/*.c kernel/hv/emul/*.c kernel/fs/iso9660/iso*.c)) \
+            kernel/dev/virtq.c kernel/dev/pci_config.c \
             kernel/net/link/ethernet.c kernel/net/link/arp.c kernel/net/ip/ipv4.c kernel/net/ip/neighbour.c
 UNIT_OBJ := $(addsuffix .o,$(addprefix build/unit/,$(UNIT_SRC)))
 UNIT_CPPFLAGS := -Ikernel -Ikernel/include -I. -Itests/unit -include kernel/lib/compiler.h \
@@ -22,8 +23,12 @@ build/unit/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(call QUIET,HCC,$<) $(HOSTCC) $(UNIT_CPPFLAGS) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
 
-build/unit/unit: $(UNIT_OBJ)
+build/unit/unit: $(UNIT_OBJ) | build/unit/iso/plain.iso
 	$(call QUIET,HLD,$@) $(HOSTCC) $(UNIT_CFLAGS) -o $@ $(UNIT_OBJ)
+
+# Images for the core of iso9660.
+build/unit/iso/plain.iso: tests/unit/make-iso
+	$(call QUIET,GEN,build/unit/iso) tests/unit/make-iso build/unit/iso
 
 .PHONY: test-unit
 test-unit: build/unit/unit

@@ -49,7 +49,7 @@ static bool lockdep_allows(const struct spinlock *lock, const struct spinlock *h
            (held == first && lock > held && lockdep_key(lock) == lockdep_key(held));
 }
 
-void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip)
+static void lockdep_take(struct spinlock *lock, const struct spinlock *first, bool tried, u64 rip)
 {
     u64 flags = irq_save();
     struct lockdep_cpu *cpu = this_cpu_ptr(lockdep_held);
@@ -58,7 +58,7 @@ void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 ri
     lock->in_handlers |= this_cpu_read(percpu_in_interrupt);
     if (lock->rank && lock->open && lock->in_handlers && !lockdep_off)
         lockdep_report(lock, lock, rip);
-    for (unsigned i = 0; i < cpu->n && lock->rank && !lockdep_off; i++)
+    for (unsigned i = 0; i < cpu->n && lock->rank && !lockdep_off && !tried; i++)
         if (!lockdep_allows(lock, cpu->held[i], first))
             lockdep_report(lock, cpu->held[i], rip);
     ASSERT(cpu->n < HELD_MAX);
@@ -66,6 +66,16 @@ void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 ri
     lock->cpu = (s16)cpu_id();
     lock->holder_rip = rip;
     irq_restore(flags);
+}
+
+void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip)
+{
+    lockdep_take(lock, first, false, rip);
+}
+
+void lockdep_acquire_tried(struct spinlock *lock, u64 rip)
+{
+    lockdep_take(lock, NULL, true, rip);
 }
 
 void lockdep_release(struct spinlock *lock)

@@ -57,6 +57,8 @@ struct spinlock {
     }
 /* first: of a pair of one rank, the lock taken before; else NULL. */
 void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip);
+/* One that was not waited for: any order will do. */
+void lockdep_acquire_tried(struct spinlock *lock, u64 rip);
 void lockdep_release(struct spinlock *lock);
 /* For sleeping locks, which live in sched: the rank is held by the thread. */
 #else
@@ -65,6 +67,9 @@ void lockdep_release(struct spinlock *lock);
         .both = 0                           \
     }
 static inline void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 rip)
+{
+}
+static inline void lockdep_acquire_tried(struct spinlock *lock, u64 rip)
 {
 }
 static inline void lockdep_release(struct spinlock *lock)
@@ -113,7 +118,7 @@ static inline bool spin_trylock(struct spinlock *lock)
     if (!__atomic_compare_exchange_n(&lock->both, &seen, seen + (1U << 16), false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return false;
-    lockdep_acquire(lock, NULL, (u64)__builtin_return_address(0));
+    lockdep_acquire_tried(lock, (u64)__builtin_return_address(0));
     return true;
 }
 

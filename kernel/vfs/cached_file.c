@@ -152,6 +152,16 @@ static ssize_t write_parts(struct file *f, struct iov_iter *from, loff_t *pos,
     return done ? done : n;
 }
 
+/* open(2), O_SYNC and O_DSYNC: what was written is on the store before the call returns. */
+static ssize_t write_synced(struct file *f, ssize_t n)
+{
+    int err = 0;
+
+    if (f->flags & O_DSYNC && mem_object_tracked(f->inode->object))
+        err = f->ops->fsync(f, (f->flags & O_SYNC) != O_SYNC);
+    return err ? err : n;
+}
+
 ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos, struct mutex *append,
                          ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos))
 {
@@ -165,5 +175,5 @@ ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos, str
         mutex_unlock(append);
     if (n > 0)
         notify_file(f, IN_MODIFY);
-    return n;
+    return n > 0 ? write_synced(f, n) : n;
 }

@@ -11,6 +11,7 @@ static void vfs_init(void)
     inode_init();
     inode_cache_init();
     super_init();
+    super_device_init();
     mount_calls_init();
     pseudo_init();
     mount_init();

@@ -218,10 +218,11 @@ struct super {
     bool told;             /* pseudo files have watchers that are told of changes, or had */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
-    struct flusher *flusher;       /* I  writes it back; NULL: it is in memory, or read-only */
-    struct spinlock inodes_lock;   /*    cached_inode.h */
-    struct xarray inodes;          /* c  by number, RCU to read; of supers with cached inodes */
-    struct block_device *dev_held; /* I  what it lies on, claimed (super_open_device); or NULL */
+    struct flusher *flusher;     /* I  writes it back; NULL: it is in memory, or read-only */
+    struct spinlock inodes_lock; /*    cached_inode.h */
+    struct xarray inodes;        /* c  by number, RCU to read; of supers with cached inodes */
+    struct block_device *device; /* I  what it lies on, claimed (block_pages.h); or NULL */
+    struct list_node on_device;  /*    super_device.c's lock */
     void *priv;
 };
 

@@ -15,6 +15,7 @@ void inode_cache_init(void);
 /* Inodes that nothing names any more go; all of them are gone when it returns. */
 void inode_cache_drop(struct super *s);
 void super_init(void);
+void super_device_init(void);
 /* What p names, which is there, has lost its last name: here, or where a stacking file system keeps
  * it. */
 bool path_has_no_links(const struct path *p);

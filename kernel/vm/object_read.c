@@ -105,6 +105,14 @@ void mem_object_read_ahead(struct mem_object *obj, u64 first, u64 n)
         read_stretch(obj, first, first + MIN(n, pages - first), U64_MAX);
 }
 
+/* For the end of an input that this thread has asked for: 0, -EIO, -EINTR. */
+static int read_wait(struct page *page)
+{
+    int err = page_wait_killable(page, PG_LOCKED);
+
+    return err ? err : page_flag_test(page, PG_UPTODATE) ? 0 : -EIO;
+}
+
 /* Not up to date: waits for the input under way, or reads it alone. 0, -EIO, -EINTR; -EAGAIN: it
  * has left the cache. */
 static int read_again(struct mem_object *obj, struct page *page)
@@ -125,10 +133,7 @@ static int read_again(struct mem_object *obj, struct page *page)
         return -EIO;
     }
     run_send(obj, &run);
-    err = page_wait_killable(page, PG_LOCKED);
-    if (!err && !page_flag_test(page, PG_UPTODATE))
-        err = -EIO;
-    return err;
+    return read_wait(page);
 }
 
 int object_page_uptodate(struct mem_object *obj, struct page *page)
@@ -173,14 +178,16 @@ int object_page_read(struct mem_object *obj, u64 index, u64 first, u64 end, u64 
     end = MIN(end, object_pages(obj));
     for (;;) {
         page = mem_object_peek(obj, index);
-        err = page ? 0 : read_around(obj, index, first, end, mark, &page);
-        if (err == -EEXIST)
-            continue;
-        if (err == -ENOMEM && vm_killed())
-            err = -EINTR;
-        if (err)
-            return err;
-        err = object_page_uptodate(obj, page);
+        if (page) {
+            err = object_page_uptodate(obj, page);
+        } else {
+            err = read_around(obj, index, first, end, mark, &page);
+            if (err == -EEXIST)
+                continue;
+            if (err)
+                return err == -ENOMEM && vm_killed() ? -EINTR : err;
+            err = read_wait(page);
+        }
         if (!err)
             break;
         page_put(page);
