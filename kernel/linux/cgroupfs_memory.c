@@ -123,6 +123,8 @@ CGROUP_SHOW(cgroupfs_memory_stat_show)
         {"file", uses[ACCOUNT_FILE] + uses[ACCOUNT_SHARED]},
         {"kernel", uses[ACCOUNT_KERNEL]},
         {"shmem", uses[ACCOUNT_SHARED]},
+        {"file_dirty", MAX(atomic_read(&cg->memory.dirty), 0L)},
+        {"file_writeback", MAX(atomic_read(&cg->memory.writing), 0L)},
         {"inactive_anon", 0},
         {"active_anon", anon + uses[ACCOUNT_SHARED]},
         {"inactive_file", uses[ACCOUNT_FILE]},

@@ -48,6 +48,8 @@ static void meminfo_mapped(u64 *anon, u64 *file)
 SHOW(meminfo_show)
 {
     u64 kb = PAGE_SIZE / 1024, clean = reclaim_cached_pages(), memory = mem_object_memory_pages();
+    u64 dirty = (u64)MAX(atomic_read(&account_root_memory.dirty), 0L);
+    u64 writing = (u64)MAX(atomic_read(&account_root_memory.writing), 0L);
     struct mem_info m;
     u64 anon, mapped;
 
@@ -63,7 +65,7 @@ SHOW(meminfo_show)
         {"MemFree", m.free},
         {"MemAvailable", m.free + clean},
         {"Buffers", 0},
-        {"Cached", clean + memory},
+        {"Cached", clean + memory + dirty + writing},
         {"SwapCached", 0},
         {"Active", anon + memory},
         {"Inactive", clean},
@@ -75,8 +77,8 @@ SHOW(meminfo_show)
         {"Mlocked", 0},
         {"SwapTotal", 0},
         {"SwapFree", 0},
-        {"Dirty", 0},
-        {"Writeback", 0},
+        {"Dirty", dirty},
+        {"Writeback", writing},
         {"AnonPages", anon},
         {"Mapped", mapped},
         {"Shmem", memory},

@@ -80,18 +80,30 @@ s64 sys_fallocate(s32 fd, s32 mode, s64 off, s64 len)
     return r;
 }
 
+static void file_advise(struct file *f, u64 off, u64 len, u32 advice)
+{
+    u64 end;
+
+    if (!f->ops->advise)
+        return;
+    if (!len || add_overflows(off, len, &end))
+        end = U64_MAX;
+    f->ops->advise(f, off, end, advice);
+}
+
 s64 sys_fadvise64(s32 fd, s64 off, u64 len, s32 advice)
 {
     struct fd_hold h = fd_hold((int)fd);
 
     if (!h.file)
         return -EBADF;
-    s64 r = file_is_fifo(h.file) ? -ESPIPE : (u32)advice > 5 ? -EINVAL : 0; /* may be ignored */
+    s64 r = file_is_fifo(h.file) ? -ESPIPE : (u32)advice > 5 || (s64)len < 0 ? -EINVAL : 0;
+    if (!r)
+        file_advise(h.file, (u64)off, len, (u32)advice);
     fd_release(h);
     return r;
 }
 
-/* What a file holds is in memory already. */
 s64 sys_readahead(s32 fd, s64 off, u64 count)
 {
     struct fd_hold h = fd_hold((int)fd);
@@ -99,6 +111,8 @@ s64 sys_readahead(s32 fd, s64 off, u64 count)
     if (!h.file)
         return -EBADF;
     s64 r = !file_readable(h.file) ? -EBADF : file_has_pages(h.file) ? 0 : -EINVAL;
+    if (!r && count)
+        file_advise(h.file, (u64)off, count, FADVISE_WILLNEED);
     fd_release(h);
     return r;
 }

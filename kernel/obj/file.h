@@ -31,6 +31,15 @@ enum { /* sync_file_range(2) */
        SYNC_FILE_RANGE_WAIT_AFTER = 4,
 };
 
+enum { /* posix_fadvise(2) */
+       FADVISE_NORMAL,
+       FADVISE_RANDOM,
+       FADVISE_SEQUENTIAL,
+       FADVISE_WILLNEED,
+       FADVISE_DONTNEED,
+       FADVISE_NOREUSE,
+};
+
 /* As F_SETOWN_EX numbers them. */
 enum file_owner { FILE_OWNER_THREAD, FILE_OWNER_PROCESS, FILE_OWNER_GROUP };
 
@@ -61,6 +70,8 @@ struct file_ops {
     int (*fsync)(struct file *f, bool data_only);
     /* sync_file_range(2) of bytes [from, to); flags: SYNC_FILE_RANGE_*. NULL: as fsync. */
     int (*sync_range)(struct file *f, u64 from, u64 to, unsigned flags);
+    /* posix_fadvise(2) about bytes [from, to); advice: FADVISE_*. NULL: it changes nothing. */
+    void (*advise)(struct file *f, u64 from, u64 to, unsigned advice);
     int (*truncate)(struct file *f, u64 size);
     int (*fallocate)(struct file *f, int mode, u64 off, u64 len);
     int (*lock_flush)(struct file *f, void *owner); /* each close(2) */

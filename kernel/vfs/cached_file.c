@@ -83,6 +83,32 @@ int cached_file_sync_range(struct file *f, u64 from, u64 to, unsigned flags)
                                                                               : 0;
 }
 
+void cached_file_advise(struct file *f, u64 from, u64 to, unsigned advice)
+{
+    struct mem_object *obj = f->inode->object;
+    u64 first = from >> PAGE_SHIFT,
+        end = to > U64_MAX - PAGE_SIZE ? U64_MAX : DIV_ROUND_UP(to, PAGE_SIZE);
+
+    switch (advice) {
+    case FADVISE_NORMAL:
+    case FADVISE_SEQUENTIAL:
+        WRITE_ONCE(f->ahead.window, 0);
+        break;
+    case FADVISE_RANDOM:
+        WRITE_ONCE(f->ahead.window, READ_AHEAD_NONE);
+        break;
+    case FADVISE_WILLNEED:
+        mem_object_read_ahead(obj, first, end - first);
+        break;
+    case FADVISE_DONTNEED: /* whole pages; the last one of the file is whole */
+        first = DIV_ROUND_UP(from, PAGE_SIZE);
+        (void)mem_object_drop_clean(obj, first, to >= obj->size ? end : to >> PAGE_SHIFT);
+        break;
+    default:
+        break;
+    }
+}
+
 /* lseek(2): what is not known to be a hole is data. */
 static loff_t cached_file_seek_data(loff_t off, loff_t size, bool hole)
 {

@@ -92,6 +92,7 @@ ssize_t cached_file_read(struct file *f, struct iov_iter *to, loff_t *pos);
 int cached_file_mmap(struct file *f, struct map_request *req);
 int cached_file_fsync(struct file *f, bool data_only);
 int cached_file_sync_range(struct file *f, u64 from, u64 to, unsigned flags);
+void cached_file_advise(struct file *f, u64 from, u64 to, unsigned advice);
 loff_t cached_file_seek(struct file *f, loff_t off, int whence);
 /* open: from here on f hears of errors of write-back. */
 void cached_file_open(struct file *f);

@@ -286,7 +286,6 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
                const struct path *new_at, const char *new_name, unsigned flags);
 int vfs_stat(const struct path *p, struct kstat *out);
-/* read(2) of every directory: -EISDIR. */
 /* While f lives (it is executed) nobody opens its inode for writing: 0, or -ETXTBSY when it is open
  * for writing. The file is not shared yet. */
 int file_deny_writers(struct file *f) __must_check;
@@ -302,6 +301,7 @@ static inline struct inode *file_inode_made(struct file *f)
 int file_get_path(struct file *f, struct path *out) __must_check;
 /* What /proc shows of a file without a name: "pipe:[N]"; its length. */
 size_t file_anon_text(struct file *f, char *text, size_t n);
+/* read(2) of every directory: -EISDIR. */
 ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos);
 /* The contents of i, locked for writing, change by current's doing: its set-id bits go, unless
  * current has CAP_FSETID, and so do its file capabilities. */

@@ -4,11 +4,12 @@
  * aspace has one native table and any number of further translations (EPT, NPT) of the same
  * addresses: whatever is taken from the native table is zapped in all of them by the same call.
  *
- * A fault looks the area up under the lock for reading, pins object and sequence, asks the object
- * without the lock (it may sleep in a file system), then takes pt_lock, checks that the sequence
- * still stands, and installs.
+ * A fault is tried under the lock for reading, without sleeping. What must be waited for (a page to
+ * come from a store, an object to let a page become dirty, memory, a stack to grow) is done without
+ * the lock, and the fault is tried anew from the start: nothing is kept meanwhile but a reference
+ * to the page, or its lock.
  *
- * Lock order: lock, (object lock), pt_lock, translation's own lock.
+ * Lock order: (page lock), lock, (object lock), pt_lock, translation's own lock.
  */
 #pragma once
 

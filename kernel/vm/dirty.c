@@ -69,7 +69,7 @@ void dirty_count(struct page *page, s64 dirty, s64 writing)
             atomic_add(&a->dirty, dirty);
         if (writing)
             atomic_add(&a->writing, writing);
-        if (writing < 0 && !list_empty(&q->waiters))
+        if (dirty + writing < 0 && !list_empty(&q->waiters))
             waitq_wake_all(q);
     }
 }

@@ -123,6 +123,7 @@ static struct page *reclaim_pick_from(struct account *a, u64 *scan)
     return NULL;
 }
 
+#define DROP_AT_ONCE 64  /* pages of an object looked at without a pause */
 #define SCAN_AT_ONCE 128 /* pages of one account that are looked at before another's turn */
 
 /* The same of the account whose turn it is. Each look at an account counts in *scan, too. low: not
@@ -173,6 +174,34 @@ u64 reclaim_pages(struct account *account, u64 n)
     if (!done)
         done = reclaim_round(account, n, false);
     COUNT_ADD(reclaimed, done);
+    return done;
+}
+
+u64 mem_object_drop_clean(struct mem_object *obj, u64 from, u64 to)
+{
+    u64 index = from, done = 0;
+    struct page *page;
+    unsigned left = DROP_AT_ONCE;
+
+    if (!obj->ops->read_run)
+        return 0;
+    spin_lock(&obj->lock);
+    while ((page = xa_next(&obj->pages, &index)) && index < to) {
+        object_lru_del(page);
+        if (reclaim_page_locked(obj, page))
+            done++;
+        else if (!page_flag_test(page, PG_DIRTY | PG_WRITEBACK))
+            object_lru_add(page);
+        if (++index == 0)
+            break;
+        if (--left)
+            continue;
+        spin_unlock(&obj->lock);
+        vm_pause();
+        spin_lock(&obj->lock);
+        left = DROP_AT_ONCE;
+    }
+    spin_unlock(&obj->lock);
     return done;
 }
 

@@ -213,6 +213,7 @@ static const struct file_ops store_file_fops = {
     .write = store_write,
     .seek = cached_file_seek,
     .mmap = cached_file_mmap,
+    .advise = cached_file_advise,
     .fsync = cached_file_fsync,
     .sync_range = cached_file_sync_range,
 };

@@ -608,3 +608,28 @@ SELFTEST(writeback_range_sync_writes_the_range)
     file_put(f);
     test_store_close(s);
 }
+
+SELFTEST(writeback_advice_brings_pages_and_drops_clean_ones)
+{
+    struct test_store *s = test_store_open();
+    struct file *f = store_open_file(s, "/a", O_RDWR | O_CREAT);
+    struct mem_object *obj;
+
+    CHECK(put_pages(f, 0, 64, 7));
+    file_put(f);
+    CHECK(!test_store_again(s));
+    f = store_open_file(s, "/a", O_RDWR);
+    obj = f->inode->object;
+    atomic_set(&s->read_runs, 0);
+    f->ops->advise(f, 0, 64 * PAGE_SIZE, FADVISE_WILLNEED);
+    CHECK(obj->nr_pages == 64 && atomic_read(&s->read_runs) == 2);
+    CHECK(put_page(f, 5, 8));
+    f->ops->advise(f, 0, 32 * PAGE_SIZE + 10, FADVISE_DONTNEED);
+    CHECK(obj->nr_pages == 33 && get_byte(f, 5 * PAGE_SIZE) == 8);
+    f->ops->advise(f, 0, U64_MAX, FADVISE_DONTNEED);
+    CHECK(obj->nr_pages == 1);
+    f->ops->advise(f, 0, 0, FADVISE_RANDOM);
+    CHECK(get_byte(f, 0) == 7 && get_byte(f, PAGE_SIZE) == 7 && obj->nr_pages == 3);
+    file_put(f);
+    test_store_close(s);
+}

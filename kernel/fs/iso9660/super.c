@@ -50,6 +50,7 @@ static const struct file_ops iso9660_file_fops = {
     .read = cached_file_read,
     .seek = cached_file_seek,
     .mmap = cached_file_mmap,
+    .advise = cached_file_advise,
     .fsync = cached_file_fsync,
 };
 static const struct file_ops iso9660_other_fops = {.name = "iso9660"};

@@ -168,6 +168,14 @@ static int overlay_sync_range(struct file *f, u64 from, u64 to, unsigned flags)
     return real->ops->fsync ? real->ops->fsync(real, true) : 0;
 }
 
+static void overlay_advise(struct file *f, u64 from, u64 to, unsigned advice)
+{
+    struct file *real = overlay_file_real(f);
+
+    if (!IS_ERR(real) && real->ops->advise)
+        real->ops->advise(real, from, to, advice);
+}
+
 static int overlay_fallocate(struct file *f, int mode, u64 off, u64 len)
 {
     struct file *real = overlay_file_real(f);
@@ -210,6 +218,7 @@ const struct file_ops overlay_file_fops = {
     .mmap = overlay_mmap,
     .fsync = overlay_fsync,
     .sync_range = overlay_sync_range,
+    .advise = overlay_advise,
     .fallocate = overlay_fallocate,
     .ioctl = overlay_ioctl,
     .set_flags = overlay_set_flags,
