@@ -213,7 +213,8 @@ static u64 inode_drop_kept(void)
 }
 CACHE_KIND("15") = {"inodes", inode_drop_kept};
 
-void inode_cache_drop(struct super *s)
+/* Inodes that nothing names any more go; all of them are gone when it returns. */
+static void inode_cache_drop(struct super *s)
 {
     struct cached_inode *ci;
     u64 at = 0;

@@ -12,8 +12,6 @@ void inode_init(void);
 /* A zeroed inode gets a reference, and the times that are now. */
 void inode_setup(struct inode *i, struct super *s, u64 ino, u32 mode);
 void inode_cache_init(void);
-/* Inodes that nothing names any more go; all of them are gone when it returns. */
-void inode_cache_drop(struct super *s);
 void super_init(void);
 void super_device_init(void);
 /* What p names, which is there, has lost its last name: here, or where a stacking file system keeps

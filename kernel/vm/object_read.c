@@ -136,7 +136,7 @@ static int read_again(struct mem_object *obj, struct page *page)
     return read_wait(page);
 }
 
-int object_page_uptodate(struct mem_object *obj, struct page *page)
+static int read_uptodate(struct mem_object *obj, struct page *page)
 {
     return likely(page_flag_test(page, PG_UPTODATE)) ? 0 : read_again(obj, page);
 }
@@ -179,7 +179,7 @@ int object_page_read(struct mem_object *obj, u64 index, u64 first, u64 end, u64 
     for (;;) {
         page = mem_object_peek(obj, index);
         if (page) {
-            err = object_page_uptodate(obj, page);
+            err = read_uptodate(obj, page);
         } else {
             err = read_around(obj, index, first, end, mark, &page);
             if (err == -EEXIST)

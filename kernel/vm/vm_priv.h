@@ -162,9 +162,6 @@ int object_read_page(struct mem_object *obj, u64 index, u64 end, struct read_ahe
                      struct page **out) __must_check;
 /* A reader has come to a page with PG_AHEAD. */
 void object_ahead_reached(struct mem_object *obj, struct page *page, struct read_ahead *ahead);
-/* A cached page with a reference is brought up to date: 0, -EIO, -EINTR, -EAGAIN (it has left the
- * cache). */
-int object_page_uptodate(struct mem_object *obj, struct page *page) __must_check;
 
 /* dirty.c: pages that differ from their store, by who pays for them. */
 void dirty_count(struct page *page, s64 dirty, s64 writing);

@@ -158,7 +158,9 @@ static void store_write_run(struct mem_object *obj, const struct page_run *run,
         ASSERT(page->index == run->index + k && page_flag_test(page, PG_WRITEBACK));
         if (s->on_write)
             s->on_write(s, obj, page);
-        if (READ_ONCE(s->hold_writes))
+        if (READ_ONCE(s->refuse_write))
+            page_write_again(page);
+        else if (READ_ONCE(s->hold_writes))
             store_hold(s, store_file_of(i), page, true);
         else
             store_end(s, store_file_of(i), page, true, 0);
@@ -289,11 +291,15 @@ static int store_create(struct inode *dir, struct dentry *d, u32 mode, const str
 
     while (k < STORE_FILES && s->files[k].there)
         k++;
-    if (k == STORE_FILES || len > STORE_NAME)
+    if (k == STORE_FILES)
         return -ENOSPC;
     err = inode_find_new(dir->super, k + 2, S_IFREG | mode, &i);
     if (err)
         return err;
+    if (len > STORE_NAME) {
+        inode_discard(i);
+        return -ENAMETOOLONG;
+    }
     store_file_setup(i, 0);
     s->files[k].there = true;
     strlcpy(s->files[k].name, name, sizeof(s->files[k].name));

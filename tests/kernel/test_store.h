@@ -43,6 +43,7 @@ struct test_store {
     bool hold_inodes;             /* a  read_inode waits */
     u32 fail_writes, fail_reads;  /* a  so many of the next pages fail with -EIO */
     bool refuse_place;            /* a  place_run says -EAGAIN */
+    bool refuse_write;            /* a  write_run gives its pages back */
     int refuse_writable;          /* a  what make_writable says */
     void (*on_write)(struct test_store *s, struct mem_object *obj, struct page *page);
     atomic_t read_runs, write_runs, pages_read, pages_written; /* a */

@@ -262,6 +262,10 @@ SELFTEST(writeback_what_finds_no_place_stays_dirty)
     mem_object_write_back(f->inode->object, &wc);
     CHECK(wc.left_out && wc.written == 0 && mem_object_is_dirty(f->inode->object));
     s->refuse_place = false;
+    s->refuse_write = true; /* it had a place, and could not be begun */
+    mem_object_write_back(f->inode->object, &wc);
+    CHECK(wc.written == 4 && mem_object_is_dirty(f->inode->object));
+    s->refuse_write = false;
     CHECK(!sync_file(f) && store_byte(s, "a", 3 * PAGE_SIZE) == 1);
     file_put(f);
     test_store_close(s);
@@ -475,6 +479,9 @@ SELFTEST(writeback_an_inode_is_filled_once_and_a_failure_is_each_ones_own)
     struct inode *i;
 
     file_put(f);
+    CHECK(PTR_ERR(store_open_file(s, "/too-long-a-name-for-it", O_RDWR | O_CREAT)) ==
+          -ENAMETOOLONG);
+    CHECK(inode_find(&s->super, 3, &i) == -ESTALE); /* it never was */
     CHECK(!super_sync(&s->super));
     (void)up_reclaim_names(NULL, U64_MAX);
     atomic_set(&s->inodes_filled, 0);
