@@ -41,6 +41,8 @@ void section_init_ranges(void);
 /* Initialises one more section and gives its pages to the buddy lists; false when none is left or
  * this CPU is inside already. */
 bool section_grow(void);
+/* The next one begins below page number `end`. */
+bool section_left_below(u64 end);
 /* Gives [start, end) page numbers, RAM that was reserved at boot, a struct page (reserved). */
 int section_reserve(u64 start, u64 end);
 /* Makes [start, end) page numbers, RAM that was reserved at boot, free. 0 or -ENOMEM. */

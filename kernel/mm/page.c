@@ -172,7 +172,7 @@ struct page *page_alloc_below(unsigned order, u64 last, unsigned flags)
     if (order > MAX_ORDER || FAILPOINT(page_alloc_below))
         return NULL;
     while (!(page = buddy_take_below(order, end)))
-        if (buddy_free_pages() >= GROW_BELOW || !section_grow())
+        if (!section_left_below(end) || !section_grow())
             return NULL;
     return page_setup_block(page, order, flags);
 }

@@ -214,6 +214,11 @@ bool section_grow(void)
     return done;
 }
 
+bool section_left_below(u64 end)
+{
+    return READ_ONCE(section_left) && READ_ONCE(section_next) < end;
+}
+
 int section_reserve(u64 start, u64 end)
 {
     bool ok = true;

@@ -313,3 +313,31 @@ SELFTEST(a_guests_ram_is_cached_whatever_its_pat_says)
     CHECK((ram >> 3 & 7) == 6 && (ram >> 6 & 1)); /* SDM 3C 28.2.6 */
     CHECK((device >> 3 & 7) == 0);
 }
+
+/* As far as there is some: how much lies low depends on the machine. */
+SELFTEST(page_alloc_below_keeps_to_its_limit)
+{
+    static const u64 lasts[] = {(64UL << 20) - 1, (256UL << 20) - 1, (4UL << 30) - 1, ~0UL};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(lasts); i++)
+        for (unsigned order = 0; order <= 4; order++) {
+            struct page *page = page_alloc_below(order, lasts[i], PA_ZERO);
+            bool low = page && page_hpa(page).v + (PAGE_SIZE << order) - 1 <= lasts[i];
+            bool zero = page && !*(const u64 *)page_virt(page);
+
+            if (page)
+                page_put(page);
+            CHECK(page ? low && zero : lasts[i] < 1UL << 30);
+        }
+    CHECK(!page_alloc_below(0, PAGE_SIZE - 2, 0)); /* not even one page */
+    CHECK(!page_alloc_below(MAX_ORDER + 1, ~0UL, 0));
+}
+
+/* Though all that has been looked at is in use: the rest of memory is still to come. */
+SELFTEST(page_alloc_below_finds_large_blocks_anywhere)
+{
+    struct page *page = page_alloc_below(MAX_ORDER, ~0UL, 0);
+
+    CHECK(page);
+    page_put(page);
+}
