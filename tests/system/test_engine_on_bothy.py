@@ -16,7 +16,7 @@ from bothy import RUN, commands, put
 from python_image import PYTHON, image
 
 PROGRAMS = ["test_engine_containers", "test_engine_api", "test_engine_docker", "test_engine_killed", "test_engine_restart"]
-IMAGES = ["test_engine_images", "test_engine_layers", "test_engine_options"]
+IMAGES = ["test_engine_images", "test_engine_layers", "test_engine_options", "test_engine_volumes"]
 
 
 def main(programs=PROGRAMS):

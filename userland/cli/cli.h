@@ -47,7 +47,9 @@ const char *cli_message(const struct buf *answer);
 void cli_error(const struct buf *answer);
 struct json *cli_json(const struct buf *answer); /* exits when it is not JSON */
 char *cli_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-char *cli_encode(const char *s); /* URL-encoded */
+char *cli_encode(const char *s);        /* URL-encoded */
+struct json *cli_get(const char *path); /* exits when the answer is not 200 */
+void cli_pretty(const struct json *j);  /* as inspect prints it */
 
 /* ---- streams (stream.c) ---------------------------------------------------------------------- */
 
@@ -107,6 +109,8 @@ int verb_stop(int argc, char **argv);
 int verb_kill(int argc, char **argv);
 int verb_wait(int argc, char **argv);
 int verb_rm(int argc, char **argv);
+int verb_volume(int argc, char **argv);
+int verb_network(int argc, char **argv);
 int verb_pause(int argc, char **argv);
 int verb_inspect(int argc, char **argv);
 int verb_version(int argc, char **argv);

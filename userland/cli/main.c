@@ -117,7 +117,9 @@ static const struct verb {
     {"pause", verb_pause, "CONTAINER...                   freeze containers"},
     {"unpause", verb_pause, "CONTAINER...                   go on"},
     {"wait", verb_wait, "CONTAINER...                   wait for the exit, print the status"},
-    {"rm", verb_rm, "[-f] CONTAINER...              remove containers"},
+    {"rm", verb_rm, "[-f] [-v] CONTAINER...         remove containers"},
+    {"volume", verb_volume, "create|ls|inspect|rm|prune     volumes"},
+    {"network", verb_network, "ls|inspect                     networks"},
     {"inspect", verb_inspect, "[-f FORMAT] NAME...            all about containers and images"},
     {"version", verb_version, "                               versions"},
     {"info", verb_info, "                               the engine's state"},
@@ -134,7 +136,8 @@ static int cli_help(void)
         printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
     printf("\nrun: [--rm] [-d] [-i] [-t] [--name N] [-e K=V] [--hostname H] [-w DIR] [-u USER]\n"
            "     [--memory M] [--cpus N] [--pids-limit N] [--read-only] [--privileged]\n"
-           "     [--device D] [--entrypoint E] [-v SRC:DST[:ro]] [--runtime domain|vm]\n");
+           "     [--device D] [--entrypoint E] [-v SRC:DST[:ro]] [--runtime domain|vm]\n"
+           "     [--restart no|always|unless-stopped|on-failure[:N]] [--network none|host]\n");
     return 0;
 }
 

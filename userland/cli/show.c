@@ -9,7 +9,7 @@
 
 #include "lib/str.h"
 
-static struct json *get(const char *path)
+struct json *cli_get(const char *path)
 {
     struct buf answer = {0};
     struct json *j;
@@ -105,9 +105,9 @@ int verb_images(int argc, char **argv)
         jw_bool(&filter, argv[first], true);
         jw_object_end(&filter);
         jw_object_end(&filter);
-        list = get(cli_path("/images/json?filters=%s", cli_encode(f.data)));
+        list = cli_get(cli_path("/images/json?filters=%s", cli_encode(f.data)));
     } else {
-        list = get("/images/json");
+        list = cli_get("/images/json");
     }
     jw_array(&w, NULL);
     for (struct json *img = list->child; img; img = img->next) {
@@ -244,8 +244,8 @@ int verb_ps(int argc, char **argv)
     struct json *list;
 
     opt_operands("ps", argc - opt_parse("ps", opts, 7, argc, argv, true), 0, 0);
-    list = get(cli_path("/containers/json?all=%d&limit=%s&filters=%s", all,
-                        latest ? "1" : cli_encode(last), cli_encode(filters_json(&filters))));
+    list = cli_get(cli_path("/containers/json?all=%d&limit=%s&filters=%s", all,
+                            latest ? "1" : cli_encode(last), cli_encode(filters_json(&filters))));
     jw_array(&w, NULL);
     for (struct json *c = list->child; c; c = c->next)
         container_row(&w, c, full);
@@ -286,18 +286,24 @@ static void pretty(const struct json *j, int depth)
     printf("%*s%c", 4 * depth, "", j->type == JSON_ARRAY ? ']' : '}');
 }
 
+void cli_pretty(const struct json *j)
+{
+    pretty(j, 0);
+    putchar('\n');
+}
+
 static struct json *inspect_one(const char *name, const char *type)
 {
-    static const char *const kinds[] = {"containers", "images"};
+    static const char *const kinds[] = {"containers", "images", "networks", "volumes"};
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         struct buf answer = {0};
         struct json *j = NULL;
 
         if (type && !str_starts(kinds[i], type))
             continue;
-        if (cli_call("GET", cli_path("/%s/%s/json", kinds[i], cli_encode(name)), NULL, &answer) ==
-            200)
+        if (cli_call("GET", cli_path("/%s/%s%s", kinds[i], cli_encode(name), i < 2 ? "/json" : ""),
+                     NULL, &answer) == 200)
             j = cli_json(&answer);
         buf_free(&answer);
         if (j)
@@ -332,10 +338,8 @@ int verb_inspect(int argc, char **argv)
         *tail = j;
         tail = &j->next;
     }
-    if (!format) {
-        pretty(found, 0);
-        putchar('\n');
-    }
+    if (!format)
+        cli_pretty(found);
     return rc;
 }
 
@@ -346,7 +350,7 @@ int verb_version(int argc, char **argv)
     struct json *v;
 
     opt_operands("version", argc - opt_parse("version", NULL, 0, argc, argv, true), 0, 0);
-    v = get("/version");
+    v = cli_get("/version");
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         printf("%-14s %s\n", keys[i], json_str(v, keys[i]) ? json_str(v, keys[i]) : "");
     return 0;
@@ -365,7 +369,7 @@ int verb_info(int argc, char **argv)
     struct json *v, *w;
 
     opt_operands("info", argc - opt_parse("info", NULL, 0, argc, argv, true), 0, 0);
-    v = get("/info");
+    v = cli_get("/info");
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         struct buf b = {0};
 
@@ -385,7 +389,7 @@ int verb_top(int argc, char **argv)
 
     opt_parse("top", NULL, 0, argc, argv, true);
     opt_operands("top", argc - 1, 1, -1);
-    top = get(cli_path("/containers/%s/top", cli_encode(argv[1])));
+    top = cli_get(cli_path("/containers/%s/top", cli_encode(argv[1])));
     t.columns = json_count(json_get(top, "Titles"));
     if (!t.columns || t.columns > TABLE_COLUMNS)
         return 1;

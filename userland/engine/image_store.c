@@ -170,8 +170,8 @@ static void store_tmp_away(const char *path)
 
 static int store_dirs(void)
 {
-    static const char *const dirs[] = {"layers", "images", "containers",
-                                       "tmp",    "packed", "volumes"};
+    static const char *const dirs[] = {"layers", "images",  "containers", "tmp",
+                                       "packed", "volumes", "networks"};
     int err = 0;
 
     for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !err; i++) {

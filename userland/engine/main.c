@@ -12,6 +12,7 @@
 // them, as it does after a SIGKILL.
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,9 +223,13 @@ static int engine_open(int ready)
             engine_log("nobody waits for readiness");
         close(ready);
     }
+    sched_yield(); /* what follows is for later: init has waited for that byte */
     if (keeper_begin())
         engine_log("there is no keeper: no container can be started");
     store_begin();
+    networks_opened();
+    if (spool_opened())
+        return engine_fail("the spool", -EIO);
     containers_opened();
     return 0;
 }

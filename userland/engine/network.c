@@ -104,14 +104,12 @@ static bool network_read(struct network *n)
     return ok;
 }
 
-static void network_new(struct network *n)
+static void network_save(const struct network *n)
 {
     char *path = network_path(n), when[48];
     struct buf text = {0};
     struct jw w = {.out = &text};
 
-    random_hex(n->id, ID_LEN);
-    engine_now(&n->created);
     time_rfc3339(when, &n->created);
     jw_object(&w, NULL);
     jw_int(&w, "Format", NETWORK_FORMAT);
@@ -125,13 +123,19 @@ static void network_new(struct network *n)
 
 void networks_open(void)
 {
-    char *dir = str_fmt("%s/networks", engine.root);
-
-    dir_make(dir, 0700);
-    free(dir);
     for (size_t i = 0; i < NETWORKS; i++) {
         networks[i].next = i + 1 < NETWORKS ? &networks[i + 1] : NULL;
-        if (!network_read(&networks[i]))
-            network_new(&networks[i]);
+        if (network_read(&networks[i]))
+            continue;
+        random_hex(networks[i].id, ID_LEN);
+        engine_now(&networks[i].created);
+        networks[i].fresh = true;
     }
+}
+
+void networks_opened(void)
+{
+    for (size_t i = 0; i < NETWORKS; i++)
+        if (networks[i].fresh)
+            network_save(&networks[i]);
 }

@@ -18,6 +18,7 @@ struct network {
     char id[64 + 1];
     const char *name, *driver;
     bool internal; /* it leads nowhere */
+    bool fresh;    /* its file is to be written */
     struct timespec created;
 };
 
@@ -28,3 +29,4 @@ struct network *network_of(const struct container *c);
 /* Its network as inspect and lists show it: a member of NetworkSettings. */
 void network_write_endpoint(struct jw *w, const struct container *c);
 void networks_open(void);
+void networks_opened(void); /* the engine serves: what is new of them is written */

@@ -254,6 +254,7 @@ static void run_exited(struct container *c, enum container_state was)
         event_container(c, "oom", NULL, NULL);
     snprintf(code, sizeof(code), "%d", c->exit_code);
     event_container(c, "die", "exitCode", code);
+    requests_start_done(c); /* it did start, though that may not be written down yet */
     requests_exited(c);
     if (c->state == C_STOPPED && !engine.stopping && !c->auto_remove &&
         restart_again(&c->restart, c->exit_code, ran > 0 ? (uint64_t)ran : 0))

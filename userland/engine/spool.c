@@ -28,18 +28,18 @@ static struct spool_map *spool_map;
 static int spool_fd = -1;
 static uint64_t spool_size;
 
-static int spool_file(const char *name)
+static int spool_file(const char *name, int flags)
 {
     char *path = str_fmt("%s/%s", engine.root, name);
-    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
 
     free(path);
     return fd < 0 ? -errno : fd;
 }
 
-int spool_open(void)
+static int spool_begin(int flags)
 {
-    int fd = spool_file("spool.mark");
+    int fd = spool_file("spool.mark", flags);
     struct stat st;
 
     if (fd < 0)
@@ -50,13 +50,25 @@ int spool_open(void)
     close(fd);
     if (spool_map == MAP_FAILED)
         return -errno;
-    spool_fd = spool_file("spool");
+    spool_fd = spool_file("spool", O_CREAT);
     if (spool_fd < 0)
         return spool_fd;
     if (fstat(spool_fd, &st) < 0)
         return -errno;
     spool_size = (uint64_t)st.st_size;
     return 0;
+}
+
+int spool_open(void)
+{
+    int err = spool_begin(0);
+
+    return err == -ENOENT ? 0 : err;
+}
+
+int spool_opened(void)
+{
+    return spool_map ? 0 : spool_begin(O_CREAT);
 }
 
 static struct spool_mark *spool_now(void)
@@ -66,12 +78,12 @@ static struct spool_mark *spool_now(void)
 
 const struct spool_mark *spool_left(char **data, size_t *len)
 {
-    const struct spool_mark *m = spool_now();
+    const struct spool_mark *m = spool_map ? spool_now() : NULL;
     ssize_t n;
 
     *data = NULL;
     *len = 0;
-    if (!m->busy || m->from > spool_size || m->done > spool_size - m->from ||
+    if (!m || !m->busy || m->from > spool_size || m->done > spool_size - m->from ||
         spool_size - m->from > SPOOL_PIECE_MAX || (m->stream != 1 && m->stream != 2))
         return NULL;
     *len = spool_size - m->from - m->done;
@@ -92,6 +104,8 @@ void spool_set(const struct spool_mark *m)
 
 void spool_over(void)
 {
+    if (!spool_map)
+        return;
     spool_now()->busy = false;
     if (spool_size < SPOOL_MAX)
         return;

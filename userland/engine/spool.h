@@ -26,7 +26,9 @@ struct spool_mark {
     uint64_t log, inode;   /* the log's size and file with that */
 };
 
-int spool_open(void); /* 0 or -errno */
+/* What the last engine has left of it; then, when this one serves, it is there. 0 or -errno. */
+int spool_open(void);
+int spool_opened(void);
 /* What the last engine was about; NULL for nothing. *data is what is left of the piece, to be
  * freed. */
 const struct spool_mark *spool_left(char **data, size_t *len);
