@@ -153,6 +153,14 @@ static bool ip_same_net(u32 a, u32 b, u8 prefix)
     return !prefix || (a ^ b) >> (32 - prefix) == 0;
 }
 
+bool ip_on_link(struct netdev *dev, const struct ip_addr *to)
+{
+    u32 v4;
+    u8 prefix;
+
+    return ip_is_v4(to) && ip_addr_get(dev, &v4, &prefix) && ip_same_net(v4, ip_v4(to), prefix);
+}
+
 /* The address whose link `to` is on, of those of the longest prefix one. */
 static const struct ip_ifaddr *ip_link_locked(struct ip_ns *in, u32 to)
 {

@@ -45,6 +45,9 @@ bool ip_addr_get(struct netdev *dev, u32 *v4, u8 *prefix);
 /* The address that dev asks or answers `for` from; false: it has none. */
 bool ip_addr_of_device(struct netdev *dev, struct ip_addr *out, const struct ip_addr *to);
 
+/* Is `to` in the net of dev's address? */
+bool ip_on_link(struct netdev *dev, const struct ip_addr *to);
+
 /* The way of a packet that leaves the namespace. */
 struct ip_way {
     struct netdev *dev; /* a reference */

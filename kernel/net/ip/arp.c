@@ -55,7 +55,7 @@ static void arp_heard(struct netdev *dev, const struct arp *a, u8 kind)
 
     if (ip_local_device(dev->ns, &from)) /* it claims to be us */
         return;
-    if (a->from)
+    if (a->from && ip_on_link(dev, &from))
         neighbour_input(t, dev, &from, a->from_link, answers ? NEIGHBOUR_ANSWERS : NEIGHBOUR_ASKS,
                         a->operation == ARP_REQUEST && ours);
     if (a->operation == ARP_REQUEST && ours)

@@ -91,8 +91,11 @@ static struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct n
     if (!(READ_ONCE(dev->flags) & NETDEV_UP)) /* it may be going, and forgotten already */
         return NULL;
     if (t->nr >= NEIGHBOURS_MOST) {
+        e = list_first(&t->heard, struct neighbour_entry, used);
+        if (!e)
+            e = list_first(&t->used, struct neighbour_entry, used);
         COUNT(net_neighbour_evicted);
-        neighbour_remove(t, list_first(&t->used, struct neighbour_entry, used), drop);
+        neighbour_remove(t, e, drop);
     }
     e = kzalloc(sizeof(*e));
     if (!e)
@@ -101,7 +104,7 @@ static struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct n
     e->addr = *addr;
     list_init(&e->pending);
     rb_insert(&t->entries, &e->node, neighbour_less);
-    list_add_tail(&t->used, &e->used);
+    list_add_tail(&t->heard, &e->used);
     t->nr++;
     return e;
 }
@@ -227,7 +230,8 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
     (void)todo_do(&todo);
 }
 
-/* One entry whose time has come; false: there is none. *next: the first deadline of the rest. */
+/* One entry whose time has come; false: there is none. *next: the first deadline of the rest. What
+ * was only heard of is looked at when it is used. */
 static bool neighbour_due(struct neighbour_table *t, u64 now, u64 *next,
                           struct neighbour_todo *todo)
 {
@@ -274,6 +278,7 @@ void neighbour_table_init(struct neighbour_table *t)
 {
     spinlock_init(&t->lock, RANK_NET, 7, "neighbours");
     t->entries = RB_ROOT;
+    list_init(&t->heard);
     list_init(&t->used);
     timer_init(&t->timer, neighbour_fire);
     work_init(&t->work, neighbour_work);
@@ -286,6 +291,9 @@ void neighbour_forget(struct neighbour_table *t, const struct netdev *dev)
 
     list_init(&drop);
     spin_lock(&t->lock);
+    list_for_each_safe (e, next, &t->heard, used)
+        if (!dev || e->dev == dev)
+            neighbour_remove(t, e, &drop);
     list_for_each_safe (e, next, &t->used, used)
         if (!dev || e->dev == dev)
             neighbour_remove(t, e, &drop);

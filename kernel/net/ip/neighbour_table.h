@@ -20,6 +20,7 @@
 struct neighbour_table {
     struct spinlock lock;
     struct rb_root entries; /* lock */
+    struct list_node heard; /* lock  no packet went there yet; the last at the end */
     struct list_node used;  /* lock  the last used at the end */
     u32 nr;                 /* lock */
     struct timer timer;
