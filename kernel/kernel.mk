@@ -16,6 +16,10 @@ KERNEL_CFLAGS := -std=gnu17 -ffreestanding -O2 -g -m64 -mcmodel=kernel -mno-red-
                  -ffunction-sections -fdata-sections $(WARN)
 KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --emit-relocs \
                   --gc-sections --build-id=none
+# Indirect branches go through kernel/arch/x86/thunk.S where a CPU needs that: the kernel decides at boot, and what
+# is linked has them as they were (tools/branches).
+BRANCH_CFLAGS := $(if $(findstring clang,$(CC)),-mretpoline-external-thunk,\
+                   -mindirect-branch=thunk-extern -mindirect-branch-register)
 ifeq ($(DEBUG),1)
 KERNEL_CPPFLAGS += -DDEBUG=1
 KERNEL_CFLAGS += -fsanitize=undefined
@@ -44,11 +48,11 @@ $(OUT)/gen/vdso.so: kernel/proc/vdso/user.c kernel/proc/vdso/vdso.lds kernel/sch
 	strip --strip-unneeded $@
 $(OUT)/obj/kernel/proc/vdso_image.S.o: $(OUT)/gen/vdso.so
 
-$(OUT)/obj/%.c.o: %.c | $(KERNEL_GEN)
+$(OUT)/obj/%.c.o: %.c kernel/kernel.mk | $(KERNEL_GEN)
 	@mkdir -p $(@D)
-	$(call QUIET,CC,$<) $(CC) $(KERNEL_CPPFLAGS) $(KERNEL_CFLAGS) -MMD -MP -c $< -o $@
+	$(call QUIET,CC,$<) $(CC) $(KERNEL_CPPFLAGS) $(KERNEL_CFLAGS) $(BRANCH_CFLAGS) -MMD -MP -c $< -o $@
 
-$(OUT)/obj/%.S.o: %.S | $(KERNEL_GEN)
+$(OUT)/obj/%.S.o: %.S kernel/kernel.mk | $(KERNEL_GEN)
 	@mkdir -p $(@D)
 	$(call QUIET,AS,$<) $(CC) $(KERNEL_CPPFLAGS) -D__ASSEMBLER__ -g -m64 -MMD -MP -c $< -o $@
 
@@ -60,7 +64,7 @@ $(OUT)/obj/symtab.o: $(OUT)/obj/kernel-nosyms.elf tools/symbols
 	$(call QUIET,SYM,$@) tools/symbols $< > $(@:.o=.S) && \
 	$(CC) -m64 -c $(@:.o=.S) -o $@
 
-$(KERNEL): $(OUT)/obj/symtab.o
-	$(call QUIET,LD,$@) ld $(KERNEL_LDFLAGS) -T linker.ld -o $@ $(KERNEL_OBJ) $<
+$(KERNEL): $(OUT)/obj/symtab.o tools/branches
+	$(call QUIET,LD,$@) ld $(KERNEL_LDFLAGS) -T linker.ld -o $@ $(KERNEL_OBJ) $< && tools/branches $@
 
 -include $(KERNEL_OBJ:.o=.d)

@@ -8,6 +8,7 @@
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/mce.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/spec.h"
 #include "arch/x86/switch.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
@@ -42,7 +43,7 @@ static void init_arch(void)
     trap_init_cpu();
     if (!cpu_has(X86_NX))
         panic("the CPU has no execute protection, or the firmware has disabled it");
-    cpu_guard_branches();
+    spec_init();
     mce_init_cpu();
     trap_set_stack((u64)boot_stack_top);
     fpu_init_cpu();

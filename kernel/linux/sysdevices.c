@@ -5,6 +5,7 @@
  * memory node. The directories are computed, since processors come up while programs run already.
  */
 #include "arch/x86/percpu.h"
+#include "arch/x86/spec.h"
 #include "lib/err.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -25,6 +26,7 @@ enum sys_figure {
     SYS_NODE_MEMORY,
     SYS_DISTANCE,
     SYS_DIR,
+    SYS_FLAW, /* and above: a flaw of speculation, by enum spec_flaw */
 };
 
 struct sys_entry {
@@ -64,6 +66,10 @@ static int sys_file_show(struct pseudo_node *node, struct seq *out, const struct
 {
     const struct sys_node *n = node->priv;
 
+    if (n->figure >= SYS_FLAW) {
+        seq_printf(out, "%s\n", spec_flaw_state(&spec_plan, n->figure - SYS_FLAW));
+        return 0;
+    }
     switch (n->figure) {
     case SYS_ALL_LIST:
         procfs_cpulist(out, U64_MAX);
@@ -95,7 +101,7 @@ static int sys_file_show(struct pseudo_node *node, struct seq *out, const struct
     case SYS_DISTANCE:
         seq_printf(out, "10\n");
         break;
-    case SYS_DIR:
+    default:
         return -EISDIR;
     }
     return 0;
@@ -208,10 +214,34 @@ static const struct sys_entry cpu_entries[] = {
 };
 static const struct sys_dir cpu_dir = {.entries = cpu_entries, .count = ARRAY_SIZE(cpu_entries)};
 
+static const struct sys_entry flaw_entries[] = {
+    {"gather_data_sampling", SYS_FLAW + SPEC_GDS, NULL},
+    {"itlb_multihit", SYS_FLAW + SPEC_MULTIHIT, NULL},
+    {"l1tf", SYS_FLAW + SPEC_L1TF, NULL},
+    {"mds", SYS_FLAW + SPEC_MDS, NULL},
+    {"meltdown", SYS_FLAW + SPEC_MELTDOWN, NULL},
+    {"mmio_stale_data", SYS_FLAW + SPEC_MMIO, NULL},
+    {"reg_file_data_sampling", SYS_FLAW + SPEC_RFDS, NULL},
+    {"retbleed", SYS_FLAW + SPEC_RETBLEED, NULL},
+    {"spec_rstack_overflow", SYS_FLAW + SPEC_SRSO, NULL},
+    {"spec_store_bypass", SYS_FLAW + SPEC_SSB, NULL},
+    {"spectre_v1", SYS_FLAW + SPEC_V1, NULL},
+    {"spectre_v2", SYS_FLAW + SPEC_V2, NULL},
+    {"srbds", SYS_FLAW + SPEC_SRBDS, NULL},
+    {"tsx_async_abort", SYS_FLAW + SPEC_TAA, NULL},
+};
+static_assert(ARRAY_SIZE(flaw_entries) == SPEC_FLAWS, "a file each");
+static const struct sys_dir flaws_dir = {.entries = flaw_entries,
+                                         .count = ARRAY_SIZE(flaw_entries)};
+
 static const struct sys_entry cpus_entries[] = {
-    {"online", SYS_ALL_LIST, NULL},  {"possible", SYS_ALL_LIST, NULL},
-    {"present", SYS_ALL_LIST, NULL}, {"offline", SYS_NONE, NULL},
-    {"isolated", SYS_NONE, NULL},    {"kernel_max", SYS_LAST, NULL},
+    {"vulnerabilities", SYS_DIR, &flaws_dir},
+    {"online", SYS_ALL_LIST, NULL},
+    {"possible", SYS_ALL_LIST, NULL},
+    {"present", SYS_ALL_LIST, NULL},
+    {"offline", SYS_NONE, NULL},
+    {"isolated", SYS_NONE, NULL},
+    {"kernel_max", SYS_LAST, NULL},
 };
 static const struct sys_dir cpus_dir = {.entries = cpus_entries,
                                         .count = ARRAY_SIZE(cpus_entries),

@@ -16,6 +16,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/spec.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/up.h"
 #include "lib/log.h"
@@ -125,6 +126,12 @@ void tlb_drop(struct aspace *as)
     ASSERT(!__atomic_load_n(&as->cpus, __ATOMIC_RELAXED));
 }
 
+/* An account outlives the users of its address space only. */
+static const struct account *tlb_domain(const struct aspace *as)
+{
+    return as && refcount_read(&as->users) ? as->account : NULL;
+}
+
 /* Interrupts off, or no thread switch possible otherwise. */
 static void tlb_load(struct aspace *as)
 {
@@ -133,6 +140,7 @@ static void tlb_load(struct aspace *as)
 
     if (old == as)
         return;
+    spec_switch(tlb_domain(old), as->account);
     __atomic_fetch_or(&as->cpus, bit, __ATOMIC_SEQ_CST);
     write_cr3(as->pt.root.v);
     this_cpu_write(tlb_loaded, as);

@@ -88,6 +88,27 @@ TEST(sys_lists_the_processors_that_sysconf_counts)
     EXPECT(strstr(slurp("/proc/cpuinfo"), " fpu ") && strstr(slurp("/proc/cpuinfo"), " sse2 "));
 }
 
+/* In the words that programs look for. */
+TEST(each_flaw_of_speculation_has_its_state)
+{
+    static const char *const names[] = {"itlb_multihit",   "l1tf",           "mds",
+                                        "meltdown",        "retbleed",       "spec_store_bypass",
+                                        "spectre_v1",      "spectre_v2",     "srbds",
+                                        "tsx_async_abort", "mmio_stale_data"};
+    char path[128];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *state;
+
+        snprintf(path, sizeof(path), "/sys/devices/system/cpu/vulnerabilities/%s", names[i]);
+        state = slurp(path);
+        EXPECT(strchr(state, '\n') && !strchr(state, '\n')[1]);
+        EXPECT(!strcmp(state, "Not affected\n") || !strncmp(state, "Vulnerable", 10) ||
+               !strncmp(state, "Mitigation: ", 12) || !strncmp(state, "Unknown", 7) ||
+               !strncmp(state, "KVM: ", 5));
+    }
+}
+
 TEST(stat_has_a_line_for_each_processor)
 {
     const char *text = slurp("/proc/stat");

@@ -113,5 +113,20 @@ def test_without_virtualization_containers_work_and_vms_are_refused():
     expect(line.count("\n"), 1, "lines")
 
 
+def switches_guarded(*options):
+    """How many switches of domains the branch predictor was kept out of, while both walls stood."""
+    p = run(*options, *commands("run --rm hello", "run --rm --runtime vm hello", "debug counters spec_switches"))
+    expect((p.returncode, p.stderr), (0, ""))
+    found = re.fullmatch(HELLO + HELLO + r"spec_switches +(\d+)\n", p.stdout)
+    if not found:
+        raise AssertionError(f"not hello twice: {p.stdout!r}")
+    return int(found[found.re.groups])
+
+
+def test_domains_are_kept_apart_as_the_processor_needs_it():
+    expect(switches_guarded(), 0)  # an emulator that executes in order
+    expect(switches_guarded("--append", "spec=force") > 5, True, "with thunks, buffers cleared, returns forgotten")
+
+
 if __name__ == "__main__":
     main(sys.modules[__name__])

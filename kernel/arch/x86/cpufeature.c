@@ -7,7 +7,6 @@
 #include "lib/string.h"
 
 #define DR7_NONE 0x400UL
-#define ARCH_CAP_IBRS_ALL (1UL << 1)
 
 u32 cpu_features[CPU_FEATURE_WORDS];
 
@@ -74,13 +73,4 @@ u64 cpu_capabilities(void)
     if (!cpu_has(X86_ARCH_CAPABILITIES) || rdmsr_safe(MSR_ARCH_CAPABILITIES, &value))
         return 0;
     return value;
-}
-
-/* A hypervisor may offer the bit and refuse the register. */
-void cpu_guard_branches(void)
-{
-    if (cpu_has(X86_AUTO_IBRS))
-        (void)wrmsr_safe(MSR_EFER, rdmsr(MSR_EFER) | EFER_AIBRSE);
-    else if (cpu_has(X86_IBRS) && (cpu_capabilities() & ARCH_CAP_IBRS_ALL))
-        (void)wrmsr_safe(MSR_IA32_SPEC_CTRL, SPEC_CTRL_IBRS);
 }

@@ -55,6 +55,3 @@ bool cpu_hypervisor_is(const char *signature);
 void cpu_features_enable(void);
 /* IA32_ARCH_CAPABILITIES: what the CPU is not vulnerable to; 0 where there is none. */
 u64 cpu_capabilities(void);
-/* Keeps what user mode and guests have taught the branch predictor from the kernel, on CPUs that do
- * so once told. Each CPU, once exceptions can be taken. */
-void cpu_guard_branches(void);

@@ -13,6 +13,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/pte.h"
+#include "arch/x86/spec.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/switch.h"
 #include "arch/x86/time.h"
@@ -60,7 +61,7 @@ void smp_entry(u64 cpu, u64 delta)
     wrmsr(MSR_GS_BASE, delta);
     cpu_features_enable();
     trap_init_cpu();
-    cpu_guard_branches();
+    spec_init_cpu();
     mce_init_cpu();
     tsc_init_cpu();
     fpu_init_cpu();

@@ -31,7 +31,7 @@ switch_first_kernel:
     movq %rax, %rdi
     movq %r12, %rsi
     xorl %ebp, %ebp
-    call *%rbx
+    call __x86_indirect_thunk_rbx
     ud2
 
 /* The user frame lies at the stack pointer. */
@@ -40,5 +40,5 @@ switch_first_user:
     movq %rax, %rdi
     xorl %esi, %esi
     xorl %ebp, %ebp
-    call *%rbx
+    call __x86_indirect_thunk_rbx
     jmp trap_return

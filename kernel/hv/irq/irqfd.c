@@ -18,11 +18,14 @@
 #include "hv/irq/irqchip_priv.h"
 #include "hv/up.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "obj/file.h"
 #include "obj/poll.h"
 #include "sched/work.h"
+
+COUNTER(hv_irqfd_jobs);
 
 struct irqfd {
     struct list_node node;     /* eventfd_lock */
@@ -87,6 +90,7 @@ static void irqfd_run(struct work *w)
     struct irqfd *i = container_of(w, struct irqfd, work);
     u64 n;
 
+    COUNT(hv_irqfd_jobs);
     if (eventfd_consume(i->file, &n) == 0)
         irqfd_drive(i);
 }

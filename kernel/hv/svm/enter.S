@@ -9,6 +9,7 @@
  * void svm_enter(struct vcpu *vcpu, u64 guest_vmcb_pa, u64 host_vmcb_pa); rax and
  * rsp travel in the VMCB.
  */
+#include "arch/x86/spec.inc"
 #include "hv/vcpu/gprs.inc"
 
 .text
@@ -34,5 +35,6 @@ svm_enter:
     cli
     stgi
     addq $24, %rsp
+    GUEST_LEFT
     callee_saved_pop
     ret

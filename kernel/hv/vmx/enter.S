@@ -6,6 +6,7 @@
  * int vmx_enter(struct vcpu *vcpu): 0 after an exit, 1 when VMLAUNCH was refused. rsp travels in
  * the VMCS.
  */
+#include "arch/x86/spec.inc"
 #include "hv/vcpu/gprs.inc"
 
 .text
@@ -28,6 +29,7 @@ vmx_enter:
 1:  gprs_store
     movq %rax, 0(%rdi)
     popq %rdi
+    GUEST_LEFT
     xorl %eax, %eax
 2:  callee_saved_pop
     ret

@@ -13,6 +13,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/spec.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "hv/vmx/vmx_priv.h"
@@ -32,16 +33,6 @@
 #define ENTRY_WANTED (ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER)
 #define EPT_WANTED \
     (EPT_CAP_WALK4 | EPT_CAP_WB | EPT_CAP_2M | EPT_CAP_INVEPT | EPT_CAP_INVEPT_SINGLE)
-#define CPUID_7_EBX_RTM (1U << 11)
-#define CPUID_7_EDX_MD_CLEAR (1U << 10)
-#define CPUID_7_EDX_FLUSH_L1D (1U << 28)
-#define ARCH_CAP_RDCL_NO (1UL << 0)
-#define ARCH_CAP_SKIP_L1DFL (1UL << 3)
-#define ARCH_CAP_MDS_NO (1UL << 5)
-#define ARCH_CAP_PSCHANGE_MC_NO (1UL << 6)
-#define ARCH_CAP_TAA_NO (1UL << 8)
-#define ARCH_CAP_RFDS_NO (1UL << 27)
-#define ARCH_CAP_RFDS_CLEAR (1UL << 28)
 #define VPID_COUNT 0x10000
 #define VPID_WANTED (VPID_CAP_INVVPID | VPID_CAP_ALL)
 /* A guest that has interrupts off must still be ended by the host's. Bochs only does that once the
@@ -50,7 +41,7 @@
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpus);
 
-bool vmx_has_vpid, vmx_flush_l1d, vmx_flush_buffers;
+bool vmx_has_vpid;
 static u32 vmx_pin, vmx_cpu_ctl, vmx_cpu_ctl2, vmx_exit_ctl, vmx_entry_ctl, vmx_revision;
 static u8 *vmx_msr_bitmap; /* all intercepted, but for what the VMCS or the exchange holds */
 static u8 *vmx_msr_all;    /* and without them */
@@ -101,29 +92,6 @@ static void vmx_bitmap_allow(u32 msr)
     vmx_msr_bitmap[at + 0x800] &= (u8) ~(1U << msr % 8);
 }
 
-/* Does VERW clear what this CPU leaves in its buffers? The later weaknesses, by an aborted
- * transaction (TAA) and in register files (RFDS), are those of CPUs that do not have the first. */
-static bool vmx_leaves_buffers(struct cpuid_regs has, u64 caps)
-{
-    bool aborts = (has.ebx & CPUID_7_EBX_RTM) && !(caps & ARCH_CAP_TAA_NO);
-
-    if ((has.edx & CPUID_7_EDX_MD_CLEAR) && (!(caps & ARCH_CAP_MDS_NO) || aborts))
-        return true;
-    return (caps & ARCH_CAP_RFDS_CLEAR) && !(caps & ARCH_CAP_RFDS_NO);
-}
-
-/* The CPU says what it is not vulnerable to, and what it has for the rest. */
-static void vmx_probe_weaknesses(void)
-{
-    struct cpuid_regs has = cpuid_count(7, 0);
-    u64 caps = cpu_capabilities();
-
-    hv_small_code = !(caps & ARCH_CAP_PSCHANGE_MC_NO);
-    vmx_flush_l1d =
-        (has.edx & CPUID_7_EDX_FLUSH_L1D) && !(caps & (ARCH_CAP_RDCL_NO | ARCH_CAP_SKIP_L1DFL));
-    vmx_flush_buffers = vmx_leaves_buffers(has, caps);
-}
-
 static const char *vmx_probe(void)
 {
     const char *why;
@@ -138,7 +106,7 @@ static const char *vmx_probe(void)
     if (why)
         return why;
     vmx_revision = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
-    vmx_probe_weaknesses();
+    hv_small_code = spec_plan.acts & SPEC_SMALL_CODE;
     vmx_msr_bitmap = page_alloc_virt(0, 0);
     vmx_msr_all = page_alloc_virt(0, 0);
     if (!vmx_msr_bitmap || !vmx_msr_all)

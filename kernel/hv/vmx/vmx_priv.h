@@ -71,9 +71,6 @@ struct vmx_cpu {
 };
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpus);
 extern bool vmx_has_vpid; /* and INVVPID of all at once */
-/* Before each entry: the first level's data (L1TF); what loads and stores leave behind (MDS, TAA,
- * RFDS). */
-extern bool vmx_flush_l1d, vmx_flush_buffers;
 enum hv_exit vmx_run(struct vcpu *v);
 void vmx_requeue(struct vcpu *v, int ours);
 

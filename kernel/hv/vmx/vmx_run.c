@@ -13,10 +13,9 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
+#include "arch/x86/spec.h"
 #include "arch/x86/trap.h"
 #include "hv/vmx/vmx_priv.h"
-
-#define MSR_FLUSH_CMD 0x10b
 
 /* vmx/enter.S */
 int vmx_enter(struct vcpu *vcpu);
@@ -253,18 +252,6 @@ static void vmx_swap_syscall(const u64 *to, const u64 *from)
             wrmsr(MSR_STAR + i, to[i]);
 }
 
-/* What the CPU's caches and buffers hold of the host must not be there when the guest reads beyond
- * its bounds in speculation. */
-static void vmx_clear_buffers(void)
-{
-    static const u16 selector = KERNEL_DS;
-
-    if (unlikely(vmx_flush_l1d))
-        wrmsr(MSR_FLUSH_CMD, 1);
-    if (unlikely(vmx_flush_buffers))
-        __asm__ volatile("verw %0" ::"m"(selector) : "cc", "memory");
-}
-
 static int vmx_enter_swapped(struct vcpu *v)
 {
     struct vmx_vcpu *x = vmx_of(v);
@@ -275,7 +262,7 @@ static int vmx_enter_swapped(struct vcpu *v)
     vmx_swap_syscall(x->syscall, c->syscall);
     wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs);
     write_cr2(x->cr2);
-    vmx_clear_buffers();
+    spec_enter_guest();
     refused = vmx_enter(v);
     __asm__ volatile("lgdt %0; lidt %1" ::"m"(c->gdt), "m"(c->idt));
     x->cr2 = read_cr2();
