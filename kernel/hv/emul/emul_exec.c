@@ -341,7 +341,7 @@ static int emul_do_pop(struct emul *e)
     return emul_put(e, e->insn.entry->dst, e->insn.op_size, 0, v);
 }
 
-int emul_jump(struct emul *e, u64 target)
+static int emul_jump(struct emul *e, u64 target)
 {
     target = emul_mask(target, e->insn.op_size);
     if (e->mode == EMUL_LONG ? emul_sign_extend(target, 6) != target

@@ -214,4 +214,3 @@ int emul_bits(struct emul *e); /* emul_bits.c: scans, double shifts and small on
 int emul_execute(struct emul *e);
 /* A round of a rep is complete: it will not be undone. */
 void emul_checkpoint(struct emul *e);
-int emul_jump(struct emul *e, u64 target);

@@ -84,7 +84,7 @@ void lapic_ack(struct lapic *l, u8 vector)
         lapic_timer_goes_on(l);
 }
 
-void lapic_eoi(struct lapic *l)
+static void lapic_eoi(struct lapic *l)
 {
     int vector = lapic_highest(l, LAPIC_ISR);
 

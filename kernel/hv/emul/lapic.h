@@ -101,7 +101,6 @@ static inline int lapic_pending(const struct lapic *lapic)
 
 /* `vector`, as lapic_pending gave it, is being injected: now in service. */
 void lapic_ack(struct lapic *lapic, u8 vector);
-void lapic_eoi(struct lapic *lapic);
 
 /* CR8 is TPR bits 4..7. */
 void lapic_set_cr8(struct lapic *lapic, u8 cr8);

@@ -19,7 +19,7 @@ static void vcpu_kick_running(struct vcpu *v)
         apic_send_ipi(cpu, VEC_RESCHED);
 }
 
-void vcpu_kick(struct vcpu *v)
+static void vcpu_kick(struct vcpu *v)
 {
     waitq_wake_all(&v->halt_wait);
     vcpu_kick_running(v);

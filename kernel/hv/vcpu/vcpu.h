@@ -170,8 +170,7 @@ enum vcpu_request {
 };
 
 /* ---- request.c; irq-safe ---- */
-/* Makes a running vCPU leave the guest, or a halted one look. */
-void vcpu_kick(struct vcpu *vcpu);
+/* Sets bits and makes a running vCPU leave the guest, or a halted one look. */
 void vcpu_request(struct vcpu *vcpu, u32 bits);
 /* Leaves a halted one asleep: it is served when it runs again. */
 void vcpu_request_running(struct vcpu *vcpu, u32 bits);
