@@ -546,7 +546,7 @@ def test_ids_are_numbers_first(engine):
 
 
 def test_no_path_leads_to_what_the_engine_has_open(engine):
-    engine.run("run", "-d", "--name", "keep", "busybox", "sleep", "100")
+    engine.run("run", "-d", "--name", "keep", "busybox", "sleep", "1000")
     for fd in range(3, 28):
         path = f"/proc/self/fd/{fd}"
         for p in (sh(engine, "pwd -P", "-w", path),
