@@ -46,18 +46,21 @@ static void places_of_bars(struct places *pl, const struct pci_host *host, u32 k
         }
 }
 
-/* On a root bus a bridge's windows are taken too. */
-static void places_of_bridges(struct places *pl, const struct pci_host *host, u32 kind)
+/* Windows of the bridges beside p: what is behind them is not p's. */
+static void places_of_bridges(struct places *pl, const struct pci_host *host,
+                              const struct pci_device *p, u32 kind)
 {
-    for (unsigned i = 0; i < host->nr_found; i++)
-        for (unsigned w = 0; w < PCI_WINDOWS; w++) {
-            const struct pci_window *win = &host->found[i]->windows[w];
-            bool io = w == PCI_WINDOW_IO;
+    for (unsigned i = 0; i < host->nr_found; i++) {
+        const struct pci_device *other = host->found[i];
 
-            if (host->found[i]->header == PCI_HEADER_BRIDGE && io == (kind == RES_IO) &&
-                win->start <= win->end)
-                places_add(pl, win->start, win->end - win->start + 1);
-        }
+        if (other->header != PCI_HEADER_BRIDGE || other->dev.parent != p->dev.parent)
+            continue;
+        for (unsigned w = 0; w < PCI_WINDOWS; w++)
+            if ((w == PCI_WINDOW_IO) == (kind == RES_IO) &&
+                other->windows[w].start <= other->windows[w].end)
+                places_add(pl, other->windows[w].start,
+                           other->windows[w].end - other->windows[w].start + 1);
+    }
 }
 
 /* What the loader's map lists, memory or not, and the configuration space. */
@@ -79,38 +82,48 @@ static u64 places_low_memory_end(void)
     return ALIGN_UP(end, MEM_ALIGN);
 }
 
+/* Where res may lie: on a root bus what the machine leaves free, else a window of the bridge. */
 static struct pci_window place_window(const struct pci_device *p, const struct resource *res)
 {
-    const struct pci_device *up;
+    const struct pci_window *below, *prefetch;
 
+    if (p->dev.parent->bus != &pci_bus && res->flags & RES_IO)
+        return (struct pci_window){PORTS_FROM, PORTS_END};
     if (p->dev.parent->bus != &pci_bus)
-        return res->flags & RES_IO ? (struct pci_window){PORTS_FROM, PORTS_END}
-                                   : (struct pci_window){places_low_memory_end(), MEM_END};
-    up = pci_device_of(p->dev.parent);
+        return (struct pci_window){places_low_memory_end(), MEM_END};
+    below = pci_device_of(p->dev.parent)->windows;
     if (res->flags & RES_IO)
-        return up->windows[PCI_WINDOW_IO];
-    if (res->flags & RES_PREFETCH && up->windows[PCI_WINDOW_PREFETCH].end < MEM_LOW &&
-        up->windows[PCI_WINDOW_PREFETCH].start < up->windows[PCI_WINDOW_PREFETCH].end)
-        return up->windows[PCI_WINDOW_PREFETCH];
-    return up->windows[PCI_WINDOW_MEM];
+        return below[PCI_WINDOW_IO];
+    prefetch = &below[PCI_WINDOW_PREFETCH];
+    if (res->flags & RES_PREFETCH && prefetch->start < prefetch->end &&
+        (res->flags & RES_64 || prefetch->end < MEM_LOW))
+        return *prefetch;
+    return below[PCI_WINDOW_MEM];
+}
+
+/* A free place for res, p's or what is behind it. */
+static bool place_find(const struct pci_host *host, const struct pci_device *p,
+                       const struct resource *res, struct places *pl, u64 *at)
+{
+    struct pci_window window = place_window(p, res);
+    u32 kind = res->flags & (RES_IO | RES_MEM);
+
+    pl->n = 0;
+    places_of_bars(pl, host, kind);
+    places_of_bridges(pl, host, p, kind);
+    if (kind == RES_MEM)
+        places_of_map(pl, host);
+    return window.start <= window.end && pci_place(&window, pl->used, pl->n, res->size, at);
 }
 
 static void place_one(struct pci_host *host, struct pci_device *p, unsigned index,
                       struct places *pl)
 {
     struct resource *res = &p->res[index];
-    u32 kind = res->flags & (RES_IO | RES_MEM);
-    struct pci_window window = place_window(p, res);
-    struct pci_bar bar = {.io = kind == RES_IO, .wide = res->flags & RES_64};
+    struct pci_bar bar = {.io = res->flags & RES_IO, .wide = res->flags & RES_64};
     u64 at;
 
-    pl->n = 0;
-    places_of_bars(pl, host, kind);
-    if (p->dev.parent->bus != &pci_bus)
-        places_of_bridges(pl, host, kind);
-    if (kind == RES_MEM)
-        places_of_map(pl, host);
-    if (window.start > window.end || !pci_place(&window, pl->used, pl->n, res->size, &at)) {
+    if (!place_find(host, p, res, pl, &at)) {
         log_warn("pci: %s: no place for %lu bytes of BAR %u", p->dev.name, res->size, index);
         return;
     }
@@ -118,6 +131,49 @@ static void place_one(struct pci_host *host, struct pci_device *p, unsigned inde
     pci_config_bar_set(&host->config, p->bdf, p->header, index, &bar, at);
     res->start = at;
     res->flags &= ~(u32)RES_UNSET;
+}
+
+/* ------------------------------------------------------------- windows */
+
+#define WINDOW_LEAST (1UL << 20)
+
+static bool place_is_behind(const struct pci_device *p, const struct pci_device *bridge)
+{
+    for (const struct device *up = p->dev.parent; up && up->bus == &pci_bus; up = up->parent)
+        if (up == &bridge->dev)
+            return true;
+    return false;
+}
+
+/* Bytes of memory that are to find a place behind the bridge, as a power of two; 0: none. */
+static u64 place_behind(const struct pci_host *host, const struct pci_device *bridge)
+{
+    u64 sum = 0, size = WINDOW_LEAST;
+
+    for (unsigned i = 0; i < host->nr_found; i++)
+        for (unsigned b = 0; b < PCI_BARS && place_is_behind(host->found[i], bridge); b++) {
+            const struct resource *res = &host->found[i]->res[b];
+
+            if (place_wanted(res) && res->flags & RES_MEM && res->size < MEM_LOW)
+                sum += res->size;
+        }
+    while (size < sum)
+        size *= 2;
+    return sum ? size : 0;
+}
+
+/* A window that firmware left shut is opened for as much as is needed behind it. */
+static void place_open_window(struct pci_host *host, struct pci_device *p, struct places *pl)
+{
+    struct resource want = {.size = place_behind(host, p), .flags = RES_MEM};
+    struct pci_window *window = &p->windows[PCI_WINDOW_MEM];
+    u64 at;
+
+    if (!want.size || window->start <= window->end || !place_find(host, p, &want, pl, &at))
+        return;
+    *window = (struct pci_window){at, at + want.size - 1};
+    pci_write16(p, PCI_MEM_BASE, (u16)(window->start >> 16));
+    pci_write16(p, PCI_MEM_LIMIT, (u16)(window->end >> 16 & 0xfff0));
 }
 
 static bool places_wanted(const struct pci_host *host)
@@ -139,6 +195,9 @@ void pci_places_assign(struct pci_host *host)
     pl.used = kcalloc(most, sizeof(*pl.used));
     if (!pl.used)
         return;
+    for (unsigned i = 0; i < host->nr_found; i++) /* bridges come before what is behind them */
+        if (host->found[i]->header == PCI_HEADER_BRIDGE)
+            place_open_window(host, host->found[i], &pl);
     for (unsigned i = 0; i < host->nr_found; i++)
         for (unsigned b = 0; b < PCI_BARS; b++)
             if (place_wanted(&host->found[i]->res[b])) {

@@ -176,6 +176,20 @@ def test_edu_works_by_pins_that_two_share():
             raise AssertionError(f"no line that two share: {p.stdout!r}")
 
 
+QBOOT = "/usr/share/qemu/qboot.rom"
+
+
+def test_what_firmware_left_without_numbers_and_places_gets_them():
+    if not os.path.exists(QBOOT):
+        raise Skip("qboot is not installed")
+    p = run(*Q35, "--qemu=-bios", "--qemu=" + QBOOT, *commands(*TEACHES, "debug pci"))
+    expect((p.returncode, p.stderr), (0, ""))
+    expect_in("5 passed, 0 failed", p.stdout)
+    expect(len(re.findall(r"^0000:\S+ 00ff00 1234:11e8 rev \w+ msi driver edu$", p.stdout, re.M)), 3, "drivers of edu")
+    if re.search(r"bar \d: memory.*no place", p.stdout):
+        raise AssertionError(f"memory without a place: {p.stdout!r}")
+
+
 EDU = "/sys/bus/pci/drivers/edu"
 AFFINITY = f"""n=$(ls {EDU}/*:*/msi_irqs); cd /proc/irq/$n
 cat smp_affinity effective_affinity_list; echo 2 >smp_affinity && cat smp_affinity_list effective_affinity
