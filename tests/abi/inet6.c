@@ -565,6 +565,36 @@ TEST(the_loopback_has_its_address_while_it_is_up)
     EXPECT(connect_at(tcp6(), "::1", port_of(l)) == 0);
 }
 
+static bool write_to(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+TEST(sysctls_are_of_the_namespace)
+{
+    struct ifreq up = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int l;
+
+    EXPECT(!strcmp(slurp("/proc/sys/net/ipv6/bindv6only"), "0\n"));
+    EXPECT(!strcmp(slurp("/proc/sys/net/ipv6/conf/all/disable_ipv6"), "0\n"));
+    EXPECT(atoi(slurp("/proc/sys/net/core/somaxconn")) == 4096);
+    EXPECT(!strcmp(slurp("/proc/sys/net/ipv4/ip_local_port_range"), "32768\t60999\n"));
+    EXPECT(unshare(CLONE_NEWNET) == 0 && ioctl(udp6(), SIOCSIFFLAGS, &up) == 0);
+    EXPECT(write_to("/proc/sys/net/ipv6/bindv6only", "1\n"));
+    EXPECT(get(l = tcp6(), IPPROTO_IPV6, IPV6_V6ONLY) == 1);
+    EXPECT(bind_at(l, "::1", 0) == 0);
+    EXPECT(write_to("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1"));
+    EXPECT(!strcmp(slurp("/proc/sys/net/ipv6/conf/lo/disable_ipv6"), "1\n"));
+    EXPECT_ERR(bind_at(tcp6(), "::1", 0), EADDRNOTAVAIL);
+    EXPECT(bind_at(tcp4(), "127.0.0.1", 0) == 0);
+    EXPECT(!write_to("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "x"));
+}
+
 /* The C library's look at what the machine has. */
 TEST(the_c_library_finds_both_families)
 {

@@ -71,7 +71,7 @@ u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
     u32 index = 0;
 
     if (ip_is_loopback(to)) {
-        if (!loopback_is_up(ns) || (READ_ONCE(in->v6off) && !ip_is_v4(to)))
+        if (!loopback_is_up(ns) || (!ip_is_v4(to) && ip_sysctl(ns, IP_NO_IPV6)))
             return 0;
         return LOOPBACK_INDEX;
     }
@@ -85,9 +85,14 @@ u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
     return index;
 }
 
-bool ip_v6only_first(struct net_ns *ns)
+bool ip_sysctl(struct net_ns *ns, enum ip_sysctl which)
 {
-    return READ_ONCE(ip_ns_of(ns)->bindv6only);
+    return READ_ONCE(ip_ns_of(ns)->sysctls[which]);
+}
+
+void ip_sysctl_set(struct net_ns *ns, enum ip_sysctl which, bool on)
+{
+    WRITE_ONCE(ip_ns_of(ns)->sysctls[which], on);
 }
 
 int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix)

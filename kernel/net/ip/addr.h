@@ -36,8 +36,16 @@ static inline bool ip_needs_scope(const struct ip_addr *a)
 /* The interface that has the address, 0: none of this namespace. 127/8 and ::1 are lo's while that
  * is up. */
 u32 ip_local_device(struct net_ns *ns, const struct ip_addr *a);
-/* net.ipv6.bindv6only: IPV6_V6ONLY of a new socket. */
-bool ip_v6only_first(struct net_ns *ns);
+
+/* net.ipv6.*, yes or no. */
+enum ip_sysctl {
+    IP_BINDV6ONLY,      /* IPV6_V6ONLY of a new socket */
+    IP_NO_IPV6,         /* ::1 is not there */
+    IP_NO_IPV6_DEFAULT, /* the same for devices to come, which have no address of IPv6 anyway */
+    IP_SYSCTLS
+};
+bool ip_sysctl(struct net_ns *ns, enum ip_sysctl which);
+void ip_sysctl_set(struct net_ns *ns, enum ip_sysctl which, bool on);
 
 /* The device's IPv4 address, as ioctls have it: one. prefix in bits, 0..32. */
 int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix) __must_check; /* 0 takes it away; -ENOMEM */

@@ -231,7 +231,7 @@ void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_
 {
     s->proto = proto;
     s->sock.protocol = proto->protocol;
-    s->v6only = family == AF_INET6 && ip_v6only_first(ns);
+    s->v6only = family == AF_INET6 && ip_sysctl(ns, IP_BINDV6ONLY);
     socket_init(&s->sock, proto->ops, ns, list, family, proto->type);
 }
 

@@ -6,6 +6,7 @@
 
 #include "dev/netdev.h"
 #include "net/core/ns.h"
+#include "net/ip/addr.h"
 #include "net/ip/ipv4.h"
 #include "net/ip/neighbour_table.h"
 
@@ -19,11 +20,11 @@ struct ip_ifaddr {
 
 /* l lock · a atomic */
 struct ip_ns {
-    struct spinlock lock;   /* RANK_NET 8 */
-    struct list_node addrs; /* l */
-    u32 nr_addrs;           /* l */
-    struct ip_addr gateway; /* l  for all that is not on a link; ::: none */
-    bool bindv6only, v6off; /* a  sysctls */
+    struct spinlock lock;     /* RANK_NET 8 */
+    struct list_node addrs;   /* l */
+    u32 nr_addrs;             /* l */
+    struct ip_addr gateway;   /* l  for all that is not on a link; ::: none */
+    bool sysctls[IP_SYSCTLS]; /* a */
     struct neighbour_table neighbours;
     u32 next_id; /* a  of IPv4 packets */
 };
