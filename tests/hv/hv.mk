@@ -2,7 +2,7 @@
 # The KVM clients: kvmtest, kvmbench and kvmasks, static programs for Linux and Bothy alike.
 
 HV_TEST_PROGS := $(OUT)/tests/kvmtest $(OUT)/tests/kvmbench $(OUT)/tests/kvmasks
-HV_COMMON := hvtest.c guests.S guests_edge.S guests_debug.S guests_hyperv.S
+HV_COMMON := hvtest.c guests.S guests_mem.S guests_edge.S guests_debug.S guests_hyperv.S
 HV_TESTS := $(notdir $(sort $(wildcard tests/hv/t_*.c)))
 hv_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/tests/hv/,$(1)))
 

@@ -45,11 +45,6 @@ struct hyperv_call {
     u64 control, in, out;
 };
 
-/* A set of processors, in memory: the bits of each bank that it has follow. */
-struct hyperv_set {
-    u64 format, banks;
-};
-
 static u64 hyperv_count(u64 bits)
 {
     u64 n = 0;
@@ -59,17 +54,23 @@ static u64 hyperv_count(u64 bits)
     return n;
 }
 
-/* n: the banks that the caller says are there, from `banks` on. False: it contradicts itself, or
- * that is not memory. */
-static bool hyperv_set_read(struct vm *vm, const struct hyperv_set *set, u64 n, gpa_t banks,
-                            u64 *processors)
+/* n words in memory, of which the last two are a set of processors: its format, and which banks it
+ * has, whose bits follow. False: it contradicts itself, or that is not memory. */
+static bool hyperv_read_with_set(struct vcpu *v, const struct hyperv_call *c, u64 *in, u32 n,
+                                 u64 *processors)
 {
-    *processors = set->format == SET_ALL ? VM_EVERY_VCPU : 0;
-    if (set->format == SET_ALL)
-        return true;
-    if (set->format != SET_SPARSE || n != hyperv_count(set->banks))
+    u64 size = n * sizeof(*in), format, banks;
+
+    if ((c->control & CALL_FAST) || guest_read(v->vm, GPA(c->in), in, size))
         return false;
-    return !(set->banks & 1) || !guest_read(vm, banks, processors, sizeof(*processors));
+    format = in[n - 2];
+    banks = in[n - 1];
+    *processors = format == SET_ALL ? VM_EVERY_VCPU : 0;
+    if (format == SET_ALL)
+        return true;
+    if (format != SET_SPARSE || CALL_BANKS(c->control) != hyperv_count(banks))
+        return false;
+    return !(banks & 1) || !guest_read(v->vm, GPA(c->in + size), processors, sizeof(*processors));
 }
 
 /* ------------------------------------------------------------- interrupts */
@@ -96,17 +97,11 @@ static u64 hyperv_send_ipi(struct vcpu *v, const struct hyperv_call *c)
 
 static u64 hyperv_send_ipi_ex(struct vcpu *v, const struct hyperv_call *c)
 {
-    struct {
-        u64 vector;
-        struct hyperv_set set;
-    } in;
-    u64 processors;
+    u64 in[3], processors; /* vector; a set */
 
-    if ((c->control & CALL_FAST) || guest_read(v->vm, GPA(c->in), &in, sizeof(in)) ||
-        !hyperv_set_read(v->vm, &in.set, CALL_BANKS(c->control), GPA(c->in + sizeof(in)),
-                         &processors))
+    if (!hyperv_read_with_set(v, c, in, ARRAY_SIZE(in), &processors))
         return STATUS_INVALID_INPUT;
-    return hyperv_send(v, (u32)in.vector, processors);
+    return hyperv_send(v, (u32)in[0], processors);
 }
 
 /* ------------------------------------------------------------ flushes: of all addresses, always */
@@ -133,15 +128,9 @@ static u64 hyperv_flush(struct vcpu *v, const struct hyperv_call *c)
 
 static u64 hyperv_flush_ex(struct vcpu *v, const struct hyperv_call *c)
 {
-    struct {
-        u64 space, flags;
-        struct hyperv_set set;
-    } in;
-    u64 processors;
+    u64 in[4], processors; /* address space, flags; a set */
 
-    if ((c->control & CALL_FAST) || guest_read(v->vm, GPA(c->in), &in, sizeof(in)) ||
-        !hyperv_set_read(v->vm, &in.set, CALL_BANKS(c->control), GPA(c->in + sizeof(in)),
-                         &processors))
+    if (!hyperv_read_with_set(v, c, in, ARRAY_SIZE(in), &processors))
         return STATUS_INVALID_INPUT;
     return hyperv_flush_done(v, c, processors);
 }
