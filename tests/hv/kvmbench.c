@@ -3,10 +3,13 @@
  * kvmbench [COUNT]: what leaving a guest costs, as "name ns cycles" lines: an exit that KVM
  * serves itself (cpuid, rdmsr), one that goes to user space and back (out, mmio), and a first
  * touch of guest memory, and an interrupt by irqfd. The same program on Linux and on Bothy.
+ * kvmbench scale: what two vCPUs do in the time of one, touches and exits to user space; not under
+ * icount.
  */
 #include "hvtest.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -31,24 +34,36 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Runs the loop of `count` rounds; exits to us go back in at once. */
-static void bench_once(struct tvm *vm, unsigned count, uint64_t *ns, uint64_t *cycles)
+static void bench_ready(struct tvm *vm, int v, unsigned count, uint64_t at)
 {
     struct kvm_regs r;
-    vcpu_regs(vm, 0, &r);
+    vcpu_regs(vm, v, &r);
     r.rip = LOAD_AT;
     r.rsi = count;
-    vcpu_set_regs(vm, 0, &r);
-    uint64_t t0 = now_ns(), c0 = __builtin_ia32_rdtsc();
+    r.rbx = at;
+    vcpu_set_regs(vm, v, &r);
+}
+
+/* Exits to us go back in at once. */
+static void bench_run(struct tvm *vm, int v)
+{
     for (;;) {
-        unsigned reason = vcpu_run(vm, 0);
-        if (reason == KVM_EXIT_IO && vm->run[0]->io.port == REPORT)
+        unsigned reason = vcpu_run(vm, v);
+        if (reason == KVM_EXIT_IO && vm->run[v]->io.port == REPORT)
             break;
         if (reason != KVM_EXIT_IO && reason != KVM_EXIT_MMIO) {
             fprintf(stderr, "kvmbench: unexpected exit %u\n", reason);
             exit(1);
         }
     }
+}
+
+/* The loop of `count` rounds. */
+static void bench_once(struct tvm *vm, unsigned count, uint64_t *ns, uint64_t *cycles)
+{
+    bench_ready(vm, 0, count, TOUCH_AT);
+    uint64_t t0 = now_ns(), c0 = __builtin_ia32_rdtsc();
+    bench_run(vm, 0);
     *cycles = __builtin_ia32_rdtsc() - c0;
     *ns = now_ns() - t0;
 }
@@ -119,8 +134,71 @@ static void bench_irqfd(unsigned count)
     close((int)f.fd);
 }
 
+/* ---- scaling ---- */
+
+static struct tvm scale_vm;
+static pthread_barrier_t scale_start;
+
+static void *scale_thread(void *arg)
+{
+    pthread_barrier_wait(&scale_start);
+    bench_run(&scale_vm, (int)(intptr_t)arg);
+    return NULL;
+}
+
+/* How long so many vCPUs of one VM take, each with its own memory or its own exits; the best of a
+ * few, since hosts are noisy. */
+static uint64_t scale_time(int vcpus, const uint8_t *code, size_t len, unsigned count, size_t each)
+{
+    uint64_t best = UINT64_MAX;
+    for (int round = 0; round < 5; round++) {
+        pthread_t threads[2];
+        uint8_t *mem =
+            mmap(NULL, 2 * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(mem != MAP_FAILED && madvise(mem, 2 * each, MADV_NOHUGEPAGE) == 0);
+        vm_make(&scale_vm, VM_PLAIN);
+        vm_add_vcpu(&scale_vm, 1);
+        vm_region(&scale_vm, 1, 0, TOUCH_AT, 2 * each, mem);
+        vm_load(&scale_vm, code, len);
+        pthread_barrier_init(&scale_start, NULL, (unsigned)vcpus + 1);
+        for (int v = 0; v < vcpus; v++) {
+            vcpu_long(&scale_vm, v);
+            bench_ready(&scale_vm, v, count, TOUCH_AT + (uint64_t)v * each);
+            pthread_create(&threads[v], NULL, scale_thread, (void *)(intptr_t)v);
+        }
+        pthread_barrier_wait(&scale_start);
+        uint64_t t0 = now_ns();
+        for (int v = 0; v < vcpus; v++)
+            pthread_join(threads[v], NULL);
+        uint64_t took = now_ns() - t0;
+        best = took < best ? took : best;
+        vm_close(&scale_vm);
+        munmap(mem, 2 * each);
+    }
+    return best;
+}
+
+/* What two vCPUs do in the time of one. */
+static void scale(const char *name, const uint8_t *code, const uint8_t *end, unsigned count,
+                  size_t each)
+{
+    uint64_t one = scale_time(1, code, (size_t)(end - code), count, each);
+    uint64_t two = scale_time(2, code, (size_t)(end - code), count, each);
+    printf("%-14s %5.2f\n", name, 2.0 * (double)one / (double)two);
+}
+
+static int scale_all(void)
+{
+    scale("touch_scale", guest_bench_touch, guest_bench_touch_end, TOUCH_PAGES,
+          TOUCH_PAGES * 4096ul);
+    scale("out_scale", guest_bench_out, guest_bench_out_end, 20000, 4096);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "scale") == 0)
+        return scale_all();
     unsigned count = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
     if (count == 0) {
         fprintf(stderr, "usage: kvmbench [COUNT]\n");
