@@ -2,7 +2,7 @@
  *
  * The ways of an indirect branch that the branch predictor does not know: a call whose return address is
  * replaced, and a loop where the predicted return leads. One for each register, in the order of their
- * numbers, THUNK_SIZE apart (spec.c); gcc names them so, clang uses r11.
+ * numbers, THUNK_SIZE apart (spec.c). clang uses that of r11 alone.
  */
 #include "arch/x86/spec.inc"
 
@@ -36,8 +36,6 @@ spec_thunks:
     THUNK r9
     THUNK r10
     .balign 32
-    .globl __llvm_retpoline_r11
-__llvm_retpoline_r11:
     THUNK r11
     THUNK r12
     THUNK r13
