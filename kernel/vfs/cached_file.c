@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files over a page cache: see cached_inode.h. Reading takes no lock of the inode. Writing is done
- * in parts, each under the inode's lock with page faults off.
+ * Files over a page cache: see cached_inode.h. Reading takes no lock of the inode.
  */
-#include "arch/x86/percpu.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "vfs/flusher.h"
-#include "vfs/inotify.h"
 #include "vfs/vfs_priv.h"
 #include "vm/aspace.h"
 
@@ -134,72 +131,18 @@ loff_t cached_file_seek(struct file *f, loff_t off, int whence)
     return to;
 }
 
-/* A stretch of `from`, no longer than is good under one lock. */
-static ssize_t write_part(struct file *f, struct iov_iter *from, loff_t *pos, u64 most,
-                          ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos))
+int file_write_fault_in(struct iov_iter *from)
 {
-    u64 rest = from->count > most ? from->count - most : 0;
-    struct thread *me = current_thread();
-    ssize_t n;
+    int err;
 
-    from->count -= rest;
-    rwlock_write_lock(&f->inode->lock);
-    me->nofault++;
-    n = part(f, from, pos);
-    me->nofault--;
-    rwlock_write_unlock(&f->inode->lock);
-    from->count += rest;
     DELAYPOINT(file_write_part);
-    return n;
+    err = iov_fault_in(from, FAULT_IN_BYTES, false);
+    return err ? iov_fault_in(from, 1, false) : 0; /* there may be some of it */
 }
 
-static ssize_t write_parts(struct file *f, struct iov_iter *from, loff_t *pos,
-                           ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos))
+ssize_t file_write_synced(struct file *f, ssize_t n)
 {
-    struct mem_object *obj = f->inode->object;
-    u64 most = mem_object_tracked(obj) ? WRITE_PART : U64_MAX;
-    ssize_t done = 0, n;
+    int err = f->flags & O_DSYNC ? f->ops->fsync(f, (f->flags & O_SYNC) != O_SYNC) : 0;
 
-    for (;;) {
-        n = mem_object_throttle(obj);
-        if (n)
-            break;
-        n = write_part(f, from, pos, most, part);
-        if (n > 0)
-            done += n;
-        if (!from->count || (n < 0 && n != -EFAULT))
-            break;
-        n = iov_fault_in(from, FAULT_IN_BYTES, false);
-        if (n)
-            n = iov_fault_in(from, 1, false); /* there may be some of it */
-        if (n)
-            break;
-    }
-    return done ? done : n;
-}
-
-/* open(2), O_SYNC and O_DSYNC: what was written is on the store before the call returns. */
-static ssize_t write_synced(struct file *f, ssize_t n)
-{
-    int err = 0;
-
-    if (f->flags & O_DSYNC && mem_object_tracked(f->inode->object))
-        err = f->ops->fsync(f, (f->flags & O_SYNC) != O_SYNC);
     return err ? err : n;
-}
-
-ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos, struct mutex *append,
-                         ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos))
-{
-    bool appends = append && (f->flags & O_APPEND || from->append);
-    ssize_t n;
-
-    if (appends && mutex_lock_killable(append))
-        return -EINTR;
-    n = write_parts(f, from, pos, part);
-    if (appends)
-        mutex_unlock(append);
-    if (n > 0)
-        notify_file(f, IN_MODIFY);
-    return n > 0 ? write_synced(f, n) : n;
 }

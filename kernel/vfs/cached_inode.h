@@ -26,6 +26,9 @@
  */
 #pragma once
 
+#include "arch/x86/percpu.h"
+#include "sched/thread.h"
+#include "vfs/inotify.h"
 #include "vfs/vfs.h"
 
 /* What of an inode differs from the store, beside pages. */
@@ -102,7 +105,67 @@ void cached_file_open(struct file *f);
  * page that is not there. Then the lock is dropped, the page faulted in, and it goes on behind what
  * is done. Before each part, with nothing locked, the writer is held up if too much is dirty. What
  * is appended in one call lies together: `append` (NULL: none) is held over all of it, the only
- * lock that is. Bytes or -errno. */
+ * lock that is. Bytes or -errno. Inline, so that `part` is: one byte is written as often as many.
+ */
 #define WRITE_PART (256UL << 10) /* bytes of a part, where there is a store */
-ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos, struct mutex *append,
-                         ssize_t (*part)(struct file *f, struct iov_iter *from, loff_t *pos));
+typedef ssize_t (*write_part_fn)(struct file *f, struct iov_iter *from, loff_t *pos);
+
+/* What `from` begins with is faulted in: 0 or -EFAULT. */
+int file_write_fault_in(struct iov_iter *from) __must_check;
+/* n bytes were written to a file with a store: what O_SYNC and O_DSYNC want. n or -errno. */
+ssize_t file_write_synced(struct file *f, ssize_t n);
+
+static __always_inline ssize_t file_write_part(struct file *f, struct iov_iter *from, loff_t *pos,
+                                               u64 most, write_part_fn part)
+{
+    u64 rest = from->count > most ? from->count - most : 0;
+    struct thread *me = current_thread();
+    ssize_t n;
+
+    from->count -= rest;
+    rwlock_write_lock(&f->inode->lock);
+    me->nofault++;
+    n = part(f, from, pos);
+    me->nofault--;
+    rwlock_write_unlock(&f->inode->lock);
+    from->count += rest;
+    return n;
+}
+
+static __always_inline ssize_t file_write_all(struct file *f, struct iov_iter *from, loff_t *pos,
+                                              bool store, write_part_fn part)
+{
+    ssize_t done = 0, n;
+
+    for (;;) {
+        n = store ? mem_object_throttle(f->inode->object) : 0;
+        if (n)
+            break;
+        n = file_write_part(f, from, pos, store ? WRITE_PART : U64_MAX, part);
+        if (n > 0)
+            done += n;
+        if (!from->count || (n < 0 && n != -EFAULT))
+            break;
+        n = file_write_fault_in(from);
+        if (n)
+            break;
+    }
+    return store && done ? file_write_synced(f, done) : done ? done : n;
+}
+
+static __always_inline ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos,
+                                                struct mutex *append, bool store,
+                                                write_part_fn part)
+{
+    bool appends = append && (f->flags & O_APPEND || from->append);
+    ssize_t n;
+
+    if (appends && mutex_lock_killable(append))
+        return -EINTR;
+    n = file_write_all(f, from, pos, store, part);
+    if (appends)
+        mutex_unlock(append);
+    if (n > 0)
+        notify_file(f, IN_MODIFY);
+    return n;
+}

@@ -109,10 +109,13 @@ static bool dirty_much(const struct account *a)
 
 int mem_object_throttle(struct mem_object *obj)
 {
-    struct account *own = object_account();
     const struct account *full;
+    struct account *own;
 
-    if (!mem_object_tracked(obj) || current_thread()->takes_reserves || likely(!dirty_much(own)))
+    if (!mem_object_tracked(obj) || current_thread()->takes_reserves)
+        return 0;
+    own = object_account();
+    if (likely(!dirty_much(own)))
         return 0;
     obj->ops->write_wanted(obj);
     while ((full = dirty_full(own))) {

@@ -596,24 +596,32 @@ static int fault_wait(struct fault *f, int what, struct page **pin)
 
 int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
 {
-    struct fault f = {.as = as, .addr = addr & PAGE_MASK, .kind = kind};
     struct page *pin = NULL;
+    struct fault f;
     int err;
 
     if (unlikely(addr >= USER_MAX))
         return -EFAULT;
     COUNT(faults);
+    f.as = as; /* what an attempt sets before it is looked at needs no beginning */
+    f.addr = addr & PAGE_MASK;
+    f.kind = kind;
+    f.tables_failed = 0;
+    f.granted = NULL;
     do {
         rwlock_read_lock(&as->lock);
         err = FAILPOINT(aspace_fault) ? FAULT_AGAIN : fault_try(&f);
         rwlock_read_unlock(&as->lock);
-        if (unlikely(f.granted))
+        if (unlikely(err > 0)) {
             fault_release(&f);
-        if (unlikely(err > 0))
             err = fault_wait(&f, err, &pin) ?: vm_try_again() ?: FAULT_AGAIN;
+        }
     } while (unlikely(err > 0));
-    if (unlikely(pin))
-        page_put(pin);
+    if (unlikely(pin || f.granted)) {
+        fault_release(&f);
+        if (pin)
+            page_put(pin);
+    }
     return err;
 }
 

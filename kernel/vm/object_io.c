@@ -46,8 +46,8 @@ static __noinline int object_io_fetch(struct mem_object *obj, u64 index, u64 end
     return 0;
 }
 
-ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
-                        struct read_ahead *ahead)
+static __always_inline ssize_t object_io_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
+                                              struct read_ahead *ahead)
 {
     u64 size = READ_ONCE(obj->size), left, done = 0;
     int err = 0;
@@ -85,6 +85,14 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
     if (ahead && done)
         WRITE_ONCE(ahead->next, (pos - 1) >> PAGE_SHIFT);
     return done ? (ssize_t)done : err;
+}
+
+/* Twice, as what has no store is read by the byte, too. */
+ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
+                        struct read_ahead *ahead)
+{
+    return likely(!ahead) ? object_io_read(obj, to, pos, NULL)
+                          : object_io_read(obj, to, pos, ahead);
 }
 
 /* A new page with n bytes of `from` at off, the rest zero, published. Bytes or -errno, and then

@@ -207,7 +207,7 @@ static ssize_t store_write_locked(struct file *f, struct iov_iter *from, loff_t 
 
 static ssize_t store_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
-    return file_write_parts(f, from, pos, NULL, store_write_locked);
+    return file_write_parts(f, from, pos, NULL, true, store_write_locked);
 }
 
 static const struct file_ops store_file_fops = {

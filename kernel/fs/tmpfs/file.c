@@ -82,7 +82,7 @@ static ssize_t tmpfs_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct tmpfs_inode *t = f->inode->priv;
 
-    return file_write_parts(f, from, pos, &t->append, tmpfs_write_locked);
+    return file_write_parts(f, from, pos, &t->append, false, tmpfs_write_locked);
 }
 
 /* The first data (or hole) at or behind off, which lies in the file; the end is a hole. */
