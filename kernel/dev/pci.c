@@ -218,6 +218,7 @@ int pci_reset(struct pci_device *p)
          i-- > 0;) /* the command last: PCI_COMMAND is the lowest written */
         if (i * 4 >= PCI_COMMAND && i * 4 != PCI_CLASS)
             pci_write32(p, i * 4, i * 4 == PCI_COMMAND ? saved[i] & 0xffff : saved[i]);
+    log_info("%s: reset", p->dev.name);
     return 0;
 }
 

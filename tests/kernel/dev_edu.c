@@ -314,3 +314,37 @@ SELFTEST(pci_edu_driver_is_removed_and_comes_back)
     }
     CHECK(edu_each(edu_factorial));
 }
+
+#define QEMU_VENDOR 0x1b36 /* on a real machine firmware may use what no driver has */
+
+/* Of a device that no driver has; true: it was reset, or cannot be. */
+static bool pci_resets(struct pci_device *p)
+{
+    u32 before[PCI_CONFIG_SIZE / 16];
+    int err;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(before); i++)
+        before[i] = pci_read32(p, i * 4);
+    err = pci_reset(p);
+    for (unsigned i = 0; i < ARRAY_SIZE(before); i++)
+        if (pci_read32(p, i * 4) != before[i])
+            return false;
+    return err == 0 || err == -EOPNOTSUPP;
+}
+
+SELFTEST(pci_reset_leaves_configuration_space_as_it_was)
+{
+    struct device *dev;
+    u64 serial = 0;
+
+    CHECK(device_settle(time_ns() + LONG) == 0);
+    while ((dev = device_next(serial)) != NULL) {
+        bool mine = dev->bus == &pci_bus && pci_device_of(dev)->vendor == QEMU_VENDOR &&
+                    !device_driver(dev);
+        bool ok = !mine || pci_resets(pci_device_of(dev));
+
+        serial = dev->serial;
+        device_put(dev);
+        CHECK(ok);
+    }
+}

@@ -176,6 +176,14 @@ def test_edu_works_by_pins_that_two_share():
             raise AssertionError(f"no line that two share: {p.stdout!r}")
 
 
+def test_function_that_can_be_reset_is_itself_afterwards():
+    p = run("--qemu-machine", "q35", *device("nvme", "serial=x", "addr=7"),
+            *commands("debug selftest pci_reset", "debug log"))
+    expect((p.returncode, p.stderr), (0, ""))
+    expect_in("1 passed, 0 failed", p.stdout)
+    expect_in("0000:00:07.0: reset\n", p.stdout)
+
+
 QBOOT = "/usr/share/qemu/qboot.rom"
 
 
