@@ -161,10 +161,11 @@ s=bare; d=$(disk $s)
 bus=/sys/bus/virtio/drivers/virtio_blk
 v=$($B readlink /sys/block/$d/device); v=${v##*/}
 while $B dd if=/dev/$d of=/dev/null bs=64k iflag=direct 2>/tmp/said; do :; done &
+reader=$!
 exec 3<>/dev/$d
 $B usleep 100000
 echo $v > $bus/unbind; echo "unbind $?"
-wait
+wait $reader
 $B grep -o 'Input/output error\\|No such device or address\\|No such file.*' /tmp/said | $B head -1
 $B dd if=/dev/zero bs=512 count=1 >&3 2>/dev/null; echo "open file $?"
 exec 3>&-

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
@@ -25,6 +26,8 @@
 #include <unistd.h>
 
 #include "lib/str.h"
+
+#define PORT_WAIT_MS 5000 /* for a further port of any number */
 
 struct agent agent = {.control = -1, .master = -1};
 static struct buf agent_heard; /* control bytes not yet a line */
@@ -64,12 +67,37 @@ void agent_fail(const char *fmt, ...)
     agent_end(child_failure_status(text));
 }
 
+/* The kernel shows a port once the host has added it, which may be after we have started. */
+static int agent_port_wait(const char *path, int flags)
+{
+    struct pollfd p = {.fd = inotify_init1(IN_CLOEXEC), .events = POLLIN};
+    char events[1024];
+    int fd, err;
+
+    if (p.fd < 0)
+        return -1;
+    inotify_add_watch(p.fd, "/dev", IN_CREATE);
+    for (;;) {
+        fd = open(path, flags);
+        err = errno;
+        if (fd >= 0 || err != ENOENT || poll(&p, 1, PORT_WAIT_MS) <= 0)
+            break;
+        if (read(p.fd, events, sizeof(events)) < 0)
+            break;
+    }
+    close(p.fd);
+    errno = err;
+    return fd;
+}
+
 int agent_port(int number, int flags)
 {
     char path[32];
+    int fd;
 
     snprintf(path, sizeof(path), "/dev/vport0p%d", number);
-    return open(path, flags | O_CLOEXEC | O_NOCTTY);
+    fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
+    return fd < 0 && errno == ENOENT ? agent_port_wait(path, flags | O_CLOEXEC | O_NOCTTY) : fd;
 }
 
 static void agent_ready(void)
