@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "vm/object.h"
 
 #define STEMS_MAX 4 /* kinds of names: "vd", "nvme"... */
 #define DISKS_MAX 256
@@ -273,7 +274,6 @@ static void block_disk_init(struct block_disk *disk, const struct block_disk_con
     disk->command_size = config->command_size;
     disk->time_out = config->time_out;
     disk->read_only = config->read_only;
-    rwlock_init(&disk->edge_lock, RANK_DEV, 21, "block edges");
     waitq_init(&disk->idle);
     timer_init(&disk->late_timer, block_late_fire);
     work_init(&disk->late_work, block_late_run);
@@ -398,7 +398,22 @@ void block_disk_stop(struct block_disk *disk)
 
 void block_disk_resize(struct block_disk *disk, u64 sectors)
 {
+    struct mem_object *cache;
+    u64 size = sectors << SECTOR_SHIFT;
+
     WRITE_ONCE(disk->dev.sectors, sectors);
+    mutex_lock(&block_claim_lock);
+    cache = disk->dev.cache;
+    if (cache)
+        mem_object_get(cache);
+    mutex_unlock(&block_claim_lock);
+    if (!cache)
+        return;
+    if (size < cache->size)
+        mem_object_shrink(cache, size);
+    else
+        WRITE_ONCE(cache->size, size);
+    mem_object_put(cache);
 }
 
 static void block_partition_drop_locked(struct block_disk *disk, u32 number)

@@ -47,6 +47,7 @@ struct block_device;
 struct block_request;
 struct dev_node;
 struct device;
+struct mem_object;
 struct page;
 
 #define SECTOR_SHIFT 9
@@ -127,7 +128,9 @@ struct block_device {
     refcount_t ref;             /* a */
     void *holder;               /* c  block_claim; NULL: none */
     u32 held_parts;             /* c  of a whole device: partitions that are held */
-    u32 openers;                /* c */
+    u32 openers;                /* c  files */
+    struct mem_object *cache;   /* c  while there are openers */
+    bool closing;               /* c  the last one's cache is being written out */
     struct list_node node;      /*    block_list_lock  all devices */
     u64 order;                  /* I  in the list */
     struct dev_node *name_node; /* I  its name in /dev; or NULL */
@@ -161,10 +164,13 @@ int block_submit_wait(struct block_device *dev, struct block_request *r) __must_
 int block_zero(struct block_device *dev, u64 sector, u64 sectors) __must_check;
 
 /* Opens the block special file of that number as f, for f's access mode: 0; -ENXIO: no such device;
- * -EBUSY: `exclusive`, and another claims it; -ENOMEM. f->ops and f->priv are set. Context: may
- * sleep. */
+ * -EBUSY: `exclusive`, and another claims it; -ENOMEM; -EINTR: a kill. f->ops and f->priv are set.
+ * Context: may sleep. */
 struct file;
 int block_open_file(struct file *f, u32 major, u32 minor, bool exclusive) __must_check;
+/* sync(2): begins to write, and (wait) waits for, all that block special files have dirty. Context:
+ * sleeps. */
+void block_sync_all(bool wait);
 
 /* Holds requests back so that they are merged: on a submitter's stack, between start and finish.
  * Those of one device are sorted by sector. What is plugged is not waited for before the finish. */

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reads and writes of block special files without a cache: through pages that are the caller's
- * while it waits, since a program may do what it likes with its own meanwhile.
- *
- * A write that does not cover its first or last block reads that block before; dev->edge_lock keeps
- * others from writing between.
+ * Reads and writes of block special files past the cache (O_DIRECT): through pages that are the
+ * caller's while it waits, since a program may do what it likes with its own meanwhile.
  */
 #include "dev/block_file.h"
 #include "lib/errno.h"
@@ -56,16 +53,16 @@ static int bounce_io(struct block_bounce *b, struct block_device *dev, u64 pos, 
     return block_submit_wait(dev, &r);
 }
 
-/* Copies between the pages, from byte `at` of them on, and the iterator: how many bytes. */
-static u64 bounce_copy(struct block_bounce *b, struct iov_iter *it, u64 at, u64 n, bool write)
+/* Copies between the first n bytes of the pages and the iterator: how many bytes. */
+static u64 bounce_copy(struct block_bounce *b, struct iov_iter *it, u64 n, bool write)
 {
     u64 done = 0;
 
     while (done < n) {
-        char *p = page_virt(b->pages[(at + done) / PAGE_SIZE]);
-        u64 off = (at + done) % PAGE_SIZE, want = MIN(n - done, PAGE_SIZE - off), got;
+        char *p = page_virt(b->pages[done / PAGE_SIZE]);
+        u64 want = MIN(n - done, PAGE_SIZE), got;
 
-        got = write ? iov_copy_from(it, p + off, want) : iov_copy_to(it, p + off, want);
+        got = write ? iov_copy_from(it, p, want) : iov_copy_to(it, p, want);
         done += got;
         if (got < want)
             break;
@@ -73,83 +70,47 @@ static u64 bounce_copy(struct block_bounce *b, struct iov_iter *it, u64 at, u64 
     return done;
 }
 
-/* The blocks at the ends that the write does not cover whole. */
-static int bounce_read_edges(struct block_bounce *b, struct block_device *dev, u64 start, u64 bytes,
-                             u64 head, u64 tail)
+/* One stretch, as long as the pages. */
+static ssize_t direct_step(struct block_bounce *b, struct block_device *dev, struct iov_iter *it,
+                           u64 pos, bool write, u8 flags)
 {
-    return head || tail ? bounce_io(b, dev, start, bytes, BLOCK_READ, 0) : 0;
-}
-
-/* One stretch: pos is in its first block. */
-static ssize_t direct_step(struct block_bounce *b, struct file *f, struct block_device *dev,
-                           struct iov_iter *it, u64 pos, bool write)
-{
-    u64 block = dev->limits.logical_size, head = pos & (block - 1);
-    u64 n = MIN(it->count, (u64)b->n * PAGE_SIZE - head), bytes = ALIGN_UP(head + n, block);
-    u64 done;
+    u64 n = MIN(it->count, (u64)b->n * PAGE_SIZE), done;
     int err;
 
     if (!write) {
-        err = bounce_io(b, dev, pos - head, bytes, BLOCK_READ, 0);
+        err = bounce_io(b, dev, pos, n, BLOCK_READ, 0);
         if (err)
             return err;
-        done = bounce_copy(b, it, head, n, false);
+        done = bounce_copy(b, it, n, false);
         return done ? (ssize_t)done : -EFAULT;
     }
-    err = bounce_read_edges(b, dev, pos - head, bytes, head, bytes - head - n);
-    if (err)
-        return err;
-    done = bounce_copy(b, it, head, n, true);
+    done = bounce_copy(b, it, n, true);
+    done = ALIGN_DOWN(done, (u64)dev->limits.logical_size); /* less than n: it faulted */
     if (done == 0)
         return -EFAULT;
-    if (done < n) /* what the faulting copy left behind is not to be written */
-        bytes = ALIGN_DOWN(head + done, block);
-    if (bytes == 0)
-        return -EFAULT;
-    err = bounce_io(b, dev, pos - head, bytes, BLOCK_WRITE,
-                    READ_ONCE(f->flags) & O_DSYNC ? BLOCK_FUA : 0);
-    return err ? err : (ssize_t)MIN(done, bytes - head);
+    err = bounce_io(b, dev, pos, done, BLOCK_WRITE, flags);
+    return err ? err : (ssize_t)done;
 }
 
-static void direct_lock(struct block_device *dev, bool write, bool edges)
-{
-    if (write && edges)
-        rwlock_write_lock(&dev->disk->edge_lock);
-    else if (write)
-        rwlock_read_lock(&dev->disk->edge_lock);
-}
-
-static void direct_unlock(struct block_device *dev, bool write, bool edges)
-{
-    if (write && edges)
-        rwlock_write_unlock(&dev->disk->edge_lock);
-    else if (write)
-        rwlock_read_unlock(&dev->disk->edge_lock);
-}
-
-ssize_t block_direct(struct file *f, struct block_device *dev, struct iov_iter *it, u64 pos,
-                     bool write)
+ssize_t block_direct(struct block_device *dev, struct iov_iter *it, u64 pos, bool write, u8 flags)
 {
     struct block_bounce b;
-    bool edges = (pos | it->count) & (dev->limits.logical_size - 1);
     ssize_t n = 0, total = 0;
 
-    if (edges && (READ_ONCE(f->flags) & O_DIRECT))
+    if ((pos | it->count) & (dev->limits.logical_size - 1))
         return -EINVAL;
     if (it->count == 0)
         return 0;
-    if (bounce_alloc(&b, it->count + dev->limits.logical_size))
+    if (bounce_alloc(&b, it->count))
         return -ENOMEM;
-    direct_lock(dev, write, edges);
     while (it->count) {
-        n = direct_step(&b, f, dev, it, pos + (u64)total, write);
+        n = direct_step(&b, dev, it, pos + (u64)total, write, flags);
         if (n <= 0)
             break;
         total += n;
         if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
             break;
     }
-    direct_unlock(dev, write, edges);
     bounce_free(&b);
     return total ? total : n;
 }

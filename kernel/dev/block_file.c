@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Block special files: open, position, requests of ioctl(2). Reads and writes go to block_direct.c.
+ * Block special files: open, position, reading and writing, requests of ioctl(2). They go through
+ * the device's cache (block_cache.c), with O_DIRECT past it (block_direct.c): what the cache has of
+ * the range is written before, and dropped where the device is written to.
  *
  * An open file holds a reference to its device, which may go away meanwhile: then everything is
  * -EIO. O_EXCL (without O_CREAT) claims the device for the file.
@@ -8,8 +10,13 @@
 #include "arch/x86/uaccess.h"
 #include "dev/block_file.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "mm/slab.h"
 #include "uapi/blkio.h"
+#include "vm/aspace.h"
+#include "vm/object.h"
+
+#define WRITE_STRETCH 262144UL /* bytes between two looks at what may be dirty */
 
 static struct block_device *block_of(const struct file *f)
 {
@@ -31,46 +38,168 @@ static loff_t block_seek(struct file *f, loff_t off, int whence)
     return f->pos = to;
 }
 
+/* ---- reading and writing ---- */
+
+static struct mem_object *block_cache(const struct file *f)
+{
+    return ((struct block_opened *)f->priv)->cache;
+}
+
+/* What the cache has of the bytes is on the device, and (drop) not in the cache any more. */
+static void block_uncache(const struct file *f, u64 from, u64 n, bool drop)
+{
+    struct mem_object *obj = block_cache(f);
+    u64 first = from >> PAGE_SHIFT, end = DIV_ROUND_UP(from + n, PAGE_SIZE);
+
+    mem_object_sync(obj, first, end);
+    if (drop)
+        mem_object_truncate(obj, first, end);
+}
+
+static ssize_t block_direct_io(struct file *f, struct iov_iter *it, u64 pos, bool write)
+{
+    u64 n = it->count;
+    u8 flags = READ_ONCE(f->flags) & O_DSYNC ? BLOCK_FUA : 0;
+    ssize_t done;
+
+    block_uncache(f, pos, n, write);
+    done = block_direct(block_of(f), it, pos, write, flags);
+    if (write) /* what was read in meanwhile is old */
+        block_uncache(f, pos, n, true);
+    return done;
+}
+
 static ssize_t block_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
-    struct block_device *dev = block_of(f);
-    u64 size = block_size(dev);
+    u64 size = block_size(block_of(f));
     ssize_t n;
 
     if ((u64)*pos >= size)
         return 0;
     to->count = MIN(to->count, size - (u64)*pos);
-    n = block_direct(f, dev, to, (u64)*pos, false);
+    n = READ_ONCE(f->flags) & O_DIRECT ? block_direct_io(f, to, (u64)*pos, false)
+                                       : mem_object_read(block_cache(f), to, (u64)*pos, &f->ahead);
     if (n > 0)
         *pos += n;
     return n;
 }
 
+/* In parts, before each of which the writer may be held up. */
+static ssize_t block_write_cached(struct file *f, struct iov_iter *from, u64 pos)
+{
+    ssize_t done = 0, n = 0;
+
+    while (from->count) {
+        u64 rest = from->count > WRITE_STRETCH ? from->count - WRITE_STRETCH : 0;
+
+        n = mem_object_throttle(block_cache(f));
+        if (n)
+            break;
+        from->count -= rest;
+        n = mem_object_write(block_cache(f), from, pos + (u64)done);
+        from->count += rest;
+        if (n <= 0)
+            break;
+        done += n;
+    }
+    return done ? done : n;
+}
+
+static int block_fsync_range(struct file *f, u64 from, u64 to);
+
 static ssize_t block_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct block_device *dev = block_of(f);
-    u64 size = block_size(dev);
+    u64 size = block_size(dev), at = (u64)*pos;
+    unsigned flags = READ_ONCE(f->flags);
     ssize_t n;
+    int err;
 
     if (READ_ONCE(dev->read_only))
         return -EPERM;
     if (from->count == 0)
         return 0;
-    if ((u64)*pos >= size)
+    if (at >= size)
         return -ENOSPC;
-    from->count = MIN(from->count, size - (u64)*pos);
-    n = block_direct(f, dev, from, (u64)*pos, true);
-    if (n > 0)
-        *pos += n;
+    from->count = MIN(from->count, size - at);
+    n = flags & O_DIRECT ? block_direct_io(f, from, at, true) : block_write_cached(f, from, at);
+    if (n <= 0)
+        return n;
+    *pos += n;
+    if ((flags & (O_DIRECT | O_DSYNC)) == O_DSYNC) {
+        err = block_fsync_range(f, at, at + (u64)n);
+        if (err)
+            return err;
+    }
     return n;
+}
+
+/* Two callers with one descriptor hear of an error once. */
+static int block_told(struct file *f)
+{
+    int err;
+
+    spin_lock(&f->watch_lock);
+    err = errseq_check(&block_cache(f)->error, &f->data_error);
+    spin_unlock(&f->watch_lock);
+    return err;
+}
+
+static int block_fsync_range(struct file *f, u64 from, u64 to)
+{
+    struct block_request r = {.op = BLOCK_FLUSH};
+    int err, told;
+
+    mem_object_sync(block_cache(f), from >> PAGE_SHIFT, DIV_ROUND_UP(to, PAGE_SIZE));
+    told = block_told(f);
+    err = block_submit_wait(block_of(f), &r);
+    return told ? told : err;
 }
 
 static int block_fsync(struct file *f, bool data_only)
 {
-    struct block_request r = {.op = BLOCK_FLUSH};
-    int err = block_submit_wait(block_of(f), &r);
+    return block_fsync_range(f, 0, U64_MAX - PAGE_SIZE);
+}
 
-    return err == -EROFS ? 0 : err;
+static int block_mmap(struct file *f, struct map_request *req)
+{
+    if (READ_ONCE(block_of(f)->read_only) && (req->flags & AREA_SHARED)) {
+        if (req->prot & PT_WRITE)
+            return -EACCES;
+        req->max_prot &= (u8)~PT_WRITE;
+    }
+    mem_object_get(block_cache(f));
+    req->object = block_cache(f);
+    return 0;
+}
+
+static bool block_sync_one(struct block_device *dev, void *arg)
+{
+    const bool *wait = arg;
+    struct write_control wc = {.why = WRITE_SYNC, .to = U64_MAX};
+    struct block_request r = {.op = BLOCK_FLUSH};
+    struct mem_object *cache;
+
+    mutex_lock(&block_claim_lock);
+    cache = dev->cache;
+    if (cache)
+        mem_object_get(cache);
+    mutex_unlock(&block_claim_lock);
+    if (!cache)
+        return true;
+    if (*wait) {
+        mem_object_sync(cache, 0, U64_MAX);
+        (void)!block_submit_wait(dev, &r); /* sync(2) tells of no error */
+    } else {
+        mem_object_write_back(cache, &wc);
+    }
+    mem_object_put(cache);
+    return true;
+}
+
+void block_sync_all(bool wait)
+{
+    block_for_each(block_sync_one, &wait);
 }
 
 /* ---- ioctl ---- */
@@ -115,7 +244,10 @@ static s64 block_ioctl_discard(struct file *f, u64 arg)
         return err;
     r.sector = range[0] >> SECTOR_SHIFT;
     r.sectors = range[1] >> SECTOR_SHIFT;
-    return block_submit_wait(block_of(f), &r);
+    block_uncache(f, range[0], range[1], true);
+    err = block_submit_wait(block_of(f), &r);
+    block_uncache(f, range[0], range[1], true);
+    return err;
 }
 
 static s64 block_ioctl_zero(struct file *f, u64 arg)
@@ -123,7 +255,12 @@ static s64 block_ioctl_zero(struct file *f, u64 arg)
     u64 range[2];
     int err = block_range(f, arg, range);
 
-    return err ? err : block_zero(block_of(f), range[0] >> SECTOR_SHIFT, range[1] >> SECTOR_SHIFT);
+    if (err)
+        return err;
+    block_uncache(f, range[0], range[1], true);
+    err = block_zero(block_of(f), range[0] >> SECTOR_SHIFT, range[1] >> SECTOR_SHIFT);
+    block_uncache(f, range[0], range[1], true);
+    return err;
 }
 
 static s64 block_ioctl_set_ro(struct file *f, u64 arg)
@@ -143,9 +280,13 @@ static s64 block_ioctl_set_ro(struct file *f, u64 arg)
 
 static s64 block_ioctl_flush(struct file *f)
 {
+    int err;
+
     if (!capable(CAP_SYS_ADMIN))
         return -EACCES;
-    return block_fsync(f, false);
+    err = block_fsync(f, false);
+    block_uncache(f, 0, block_size(block_of(f)), true);
+    return err;
 }
 
 static s64 block_ioctl(struct file *f, unsigned cmd, u64 arg)
@@ -193,15 +334,68 @@ static s64 block_ioctl(struct file *f, unsigned cmd, u64 arg)
 
 /* ---- open and close ---- */
 
+static struct waitq block_closed; /* some device's last close is over */
+
+static void block_file_init(void)
+{
+    waitq_init(&block_closed);
+}
+INIT_HOOK(block_file_init, INIT_CORE);
+
+/* Another file on the device; the first makes its cache. */
+static int block_join(struct block_opened *o)
+{
+    struct block_device *dev = o->dev;
+    int err = 0;
+
+    mutex_lock(&block_claim_lock);
+    while (dev->closing && !err) {
+        mutex_unlock(&block_claim_lock);
+        err = wait_event_killable(&block_closed, !READ_ONCE(dev->closing));
+        mutex_lock(&block_claim_lock);
+    }
+    if (!err && !dev->openers)
+        dev->cache = block_cache_create(dev);
+    if (!err && !dev->cache)
+        err = -ENOMEM;
+    if (!err)
+        dev->openers++;
+    o->cache = dev->cache;
+    mutex_unlock(&block_claim_lock);
+    return err;
+}
+
+/* The last writes the cache out and drops it; who opens meanwhile waits. */
+static void block_part(struct block_opened *o)
+{
+    struct block_device *dev = o->dev;
+    bool last;
+
+    mutex_lock(&block_claim_lock);
+    last = dev->openers == 1;
+    if (last)
+        dev->closing = true;
+    else
+        dev->openers--;
+    mutex_unlock(&block_claim_lock);
+    if (!last)
+        return;
+    block_cache_end(o->cache);
+    mutex_lock(&block_claim_lock);
+    dev->cache = NULL;
+    dev->openers = 0;
+    dev->closing = false;
+    mutex_unlock(&block_claim_lock);
+    waitq_wake_all(&block_closed);
+}
+
 static void block_close(struct file *f)
 {
     struct block_opened *o = f->priv;
 
+    block_part(o);
     if (o->exclusive)
         block_release(o->dev, o);
-    mutex_lock(&block_claim_lock);
-    o->dev->openers--;
-    mutex_unlock(&block_claim_lock);
     block_put(o->dev);
     kfree(o);
 }
@@ -212,6 +406,7 @@ static const struct file_ops block_fops = {
     .write = block_write,
     .seek = block_seek,
     .fsync = block_fsync,
+    .mmap = block_mmap,
     .ioctl = block_ioctl,
     .release = block_close,
 };
@@ -233,15 +428,18 @@ int block_open_file(struct file *f, u32 major, u32 minor, bool exclusive)
     o->exclusive = exclusive;
     if (exclusive)
         err = block_claim(dev, o);
+    if (!err) {
+        err = block_join(o);
+        if (err && exclusive)
+            block_release(dev, o);
+    }
     if (err) {
         block_put(dev);
         kfree(o);
         return err;
     }
-    mutex_lock(&block_claim_lock);
-    dev->openers++;
-    mutex_unlock(&block_claim_lock);
     f->ops = &block_fops;
     f->priv = o;
+    f->data_error = errseq_sample(&o->cache->error);
     return 0;
 }

@@ -7,14 +7,21 @@
 #include "dev/block_priv.h"
 #include "obj/file.h"
 
-/* priv of an open block special file. o the file's own */
+struct mem_object;
+
+/* priv of an open block special file. I the file's own, immutable */
 struct block_opened {
-    struct block_device *dev; /* a reference */
-    bool exclusive;           /* it has a claim, by this */
+    struct block_device *dev; /* I  a reference */
+    struct mem_object *cache; /* I  the device's: it stays while a file is open */
+    bool exclusive;           /* I  it has a claim, by this */
 };
 
-/* Bytes between the iterator and the device from pos on, past no cache; the whole range is inside
- * the device. With O_DIRECT -EINVAL unless all is in whole blocks; else the blocks at both ends are
- * read and written whole. Bytes done, or -errno when none. Context: sleeps. */
-ssize_t block_direct(struct file *f, struct block_device *dev, struct iov_iter *it, u64 pos,
-                     bool write);
+/* block_direct.c: bytes between the iterator and the device from pos on, past the cache; the whole
+ * range is inside the device. -EINVAL unless all is in whole blocks. Bytes done, or -errno when
+ * none. Context: sleeps. */
+ssize_t block_direct(struct block_device *dev, struct iov_iter *it, u64 pos, bool write, u8 flags);
+
+/* block_cache.c: of a device that is opened. NULL: no memory. */
+struct mem_object *block_cache_create(struct block_device *dev) __must_check;
+/* Written out, and gone. Context: sleeps; no file is open. */
+void block_cache_end(struct mem_object *obj);

@@ -48,7 +48,6 @@ struct block_disk {
     struct block_queue *queues;         /* I */
     bool read_only;                     /* I  the device itself */
     char serial[32];                    /* a  bytes change once */
-    struct rwlock edge_lock;            /*    block_direct.c */
     bool stopped;                       /* a  no command starts any more */
     atomic_t requests;                  /* a  submitted, `done` not returned yet */
     struct waitq idle;                  /*    requests is 0 */

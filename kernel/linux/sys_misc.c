@@ -3,6 +3,7 @@
  * The system itself: names, limits, memory and load figures, random numbers, power.
  */
 #include "arch/x86/acpi.h"
+#include "dev/block.h"
 #include "lib/random.h"
 #include "linux/sys.h"
 #include "mm/page.h"
@@ -200,7 +201,9 @@ s64 sys_reboot(u32 magic1, u32 magic2, u32 cmd, u64 arg)
 
 s64 sys_sync(void)
 {
+    block_sync_all(false);
     vfs_sync_all();
+    block_sync_all(true);
     return 0;
 }
 

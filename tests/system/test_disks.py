@@ -150,6 +150,24 @@ $B dd if=/dev/zero of=/dev/$d bs=4k seek=2000 count=1 conv=fsync 2>/dev/null
 $B dd if=/dev/zero of=/dev/$t bs=4k seek=2000 count=1 conv=fsync 2>/dev/null
 echo $(($(flushes $d) - a)) $(($(flushes $t) - b))
 """)
+    batch.case("cache", SHELL + """
+d=$(disk direct)
+reads() { set -- $($B cat /sys/block/$d/stat); echo $1; }
+sum() { $B dd if=/dev/$d bs=64k skip=100 count=4 $1 2>/dev/null | $B md5sum; }
+exec 3<>/dev/$d  # so that the cache stays
+$B dd if=/dev/zero of=/dev/$d bs=64k seek=100 count=4 2>/dev/null
+sum iflag=direct
+$B dd if=/boot/files/pattern of=/dev/$d bs=64k seek=100 count=4 oflag=direct 2>/dev/null
+sum
+before=$(reads); sum; [ $before = $(reads) ] && echo "from the cache"
+$B blockdev --flushbufs /dev/$d
+sum; [ $before != $(reads) ] && echo "from the disk"
+$B dd if=/boot/files/pattern of=/dev/$d bs=1 skip=5000 count=3 seek=6554000 2>/dev/null
+w=$($B cat /sys/block/$d/stat | $B awk '{print $5}')
+$B sync
+[ $w != $($B cat /sys/block/$d/stat | $B awk '{print $5}') ] && echo "written by sync"
+exec 3>&-
+""")
     batch.case("discard", SHELL + """
 d=/dev/$(disk shared)
 $B blkdiscard -o 1M -l 512k $d && echo discarded
@@ -218,6 +236,9 @@ def test_what_is_written_is_on_the_host_s_file():
         got = bytearray(content(name))
         if name in ("plain", "through"):  # the case of flushes wrote there, too
             got[2000 * 4096:2001 * 4096] = want[2000 * 4096:2001 * 4096]
+        if name == "direct":
+            expect(bytes(got[6554000:6554003]), PATTERN[5000:5003], "what sync wrote")
+            got[100 * 65536:104 * 65536] = want[100 * 65536:104 * 65536]
         if name == "shared":
             got[MIB:MIB + 512 * 1024] = want[MIB:MIB + 512 * 1024]
         expect(bytes(got) == want, True, f"{name}: the same bytes")
@@ -259,6 +280,13 @@ def test_a_sync_is_a_flush_where_there_is_a_cache():
     status, out = kinds().result("flush")
     a, b = out.split()
     expect((int(a) > 0, int(b)), (True, 0), "flushes")
+
+
+def test_the_cache_and_the_disk_are_of_one_mind():
+    status, out = kinds().result("cache")
+    data = md5(PATTERN[:4 * 65536])
+    expect(out.split("\n")[:7], [md5(bytes(4 * 65536)), data, data, "from the cache", data, "from the disk",
+                                 "written by sync"])
 
 
 def test_discarded_sectors_are_given_back():
