@@ -92,13 +92,27 @@ static ssize_t direct_step(struct block_bounce *b, struct block_device *dev, str
     return err ? err : (ssize_t)done;
 }
 
+bool block_direct_fits(const struct block_device *dev, const struct iov_iter *it, u64 pos)
+{
+    u64 all = pos | it->count, left = it->count, off = it->seg_off;
+
+    if (!it->segs)
+        all |= (u64)it->kernel;
+    for (u64 i = 0; it->segs && left && i < it->nr_segs; i++) {
+        u64 n = MIN(it->segs[i].len - off, left);
+
+        all |= (it->segs[i].base + off) | n;
+        left -= n;
+        off = 0;
+    }
+    return !(all & (dev->limits.logical_size - 1));
+}
+
 ssize_t block_direct(struct block_device *dev, struct iov_iter *it, u64 pos, bool write, u8 flags)
 {
     struct block_bounce b;
     ssize_t n = 0, total = 0;
 
-    if ((pos | it->count) & (dev->limits.logical_size - 1))
-        return -EINVAL;
     if (it->count == 0)
         return 0;
     if (bounce_alloc(&b, it->count))

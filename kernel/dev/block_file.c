@@ -16,6 +16,11 @@
 #include "vm/aspace.h"
 #include "vm/object.h"
 
+/* Modes of fallocate(2). */
+#define FALLOC_KEEP_SIZE 1
+#define FALLOC_PUNCH_HOLE 2
+#define FALLOC_ZERO_RANGE 16
+
 #define WRITE_STRETCH 262144UL /* bytes between two looks at what may be dirty */
 
 static struct block_device *block_of(const struct file *f)
@@ -62,6 +67,8 @@ static ssize_t block_direct_io(struct file *f, struct iov_iter *it, u64 pos, boo
     u8 flags = READ_ONCE(f->flags) & O_DSYNC ? BLOCK_FUA : 0;
     ssize_t done;
 
+    if (!block_direct_fits(block_of(f), it, pos))
+        return -EINVAL;
     block_uncache(f, pos, n, write);
     done = block_direct(block_of(f), it, pos, write, flags);
     if (write) /* what was read in meanwhile is old */
@@ -250,17 +257,42 @@ static s64 block_ioctl_discard(struct file *f, u64 arg)
     return err;
 }
 
+static int block_zero_bytes(struct file *f, u64 from, u64 n)
+{
+    int err;
+
+    block_uncache(f, from, n, true);
+    err = block_zero(block_of(f), from >> SECTOR_SHIFT, n >> SECTOR_SHIFT);
+    block_uncache(f, from, n, true);
+    return err;
+}
+
+/* A hole and a range of zeros are the same here: zeros, and the blocks given up where the device
+ * can do that. */
+static int block_fallocate(struct file *f, int mode, u64 off, u64 len)
+{
+    const struct block_device *dev = block_of(f);
+    u64 size = block_size(dev);
+
+    if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE))
+        return -EOPNOTSUPP;
+    if (off >= size || (len > size - off && !(mode & FALLOC_KEEP_SIZE)))
+        return -EINVAL;
+    len = MIN(len, size - off);
+    if ((off | len) & (dev->limits.logical_size - 1))
+        return -EINVAL;
+    if (mode != FALLOC_ZERO_RANGE && mode != (FALLOC_ZERO_RANGE | FALLOC_KEEP_SIZE) &&
+        mode != (FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE))
+        return -EOPNOTSUPP;
+    return READ_ONCE(dev->read_only) ? -EPERM : block_zero_bytes(f, off, len);
+}
+
 static s64 block_ioctl_zero(struct file *f, u64 arg)
 {
     u64 range[2];
     int err = block_range(f, arg, range);
 
-    if (err)
-        return err;
-    block_uncache(f, range[0], range[1], true);
-    err = block_zero(block_of(f), range[0] >> SECTOR_SHIFT, range[1] >> SECTOR_SHIFT);
-    block_uncache(f, range[0], range[1], true);
-    return err;
+    return err ? err : block_zero_bytes(f, range[0], range[1]);
 }
 
 static s64 block_ioctl_set_ro(struct file *f, u64 arg)
@@ -407,6 +439,7 @@ static const struct file_ops block_fops = {
     .seek = block_seek,
     .fsync = block_fsync,
     .mmap = block_mmap,
+    .fallocate = block_fallocate,
     .ioctl = block_ioctl,
     .release = block_close,
 };

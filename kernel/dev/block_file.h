@@ -16,9 +16,10 @@ struct block_opened {
     bool exclusive;           /* I  it has a claim, by this */
 };
 
-/* block_direct.c: bytes between the iterator and the device from pos on, past the cache; the whole
- * range is inside the device. -EINVAL unless all is in whole blocks. Bytes done, or -errno when
- * none. Context: sleeps. */
+/* block_direct.c: whether position, pieces and the memory of each are in whole blocks. */
+bool block_direct_fits(const struct block_device *dev, const struct iov_iter *it, u64 pos);
+/* Such bytes between the iterator and the device from pos on, past the cache; the whole range is
+ * inside the device. Bytes done, or -errno when none. Context: sleeps. */
 ssize_t block_direct(struct block_device *dev, struct iov_iter *it, u64 pos, bool write, u8 flags);
 
 /* block_cache.c: of a device that is opened. NULL: no memory. */

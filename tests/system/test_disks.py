@@ -16,7 +16,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from bothy import Batch, busybox_image
+from bothy import ROOT, Batch, busybox_image, run
 from suite import expect, expect_in, main
 
 MIB = 1 << 20
@@ -318,6 +318,31 @@ def test_a_container_has_no_disk_unless_it_is_given_one():
     lines = out.strip().split("\n")
     expect_in("Operation not permitted", lines[0])
     expect(lines[-1], "1+0 records out")
+
+
+# --- the same calls on Linux ----------------------------------------------------------------------
+
+MODULES = ["virtio/virtio_ring", "virtio/virtio", "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci_modern_dev",
+           "virtio/virtio_pci", "block/virtio_blk"]
+
+
+def test_calls_on_a_block_device_say_what_linux_says():
+    program = path("disk_calls")
+    subprocess.run(["gcc", "-O1", "-static", "-Wall", "-Wno-stringop-overflow", "-Wno-stringop-overread", "-o", program,
+                    os.path.join(ROOT, "tests/system/disk_calls.c")], check=True)
+    for name in ("linux", "bothy"):
+        make(name, size=MIB + 512)
+    modules = [f"--module=drivers/{m}.ko" for m in MODULES]
+    peer = subprocess.run([os.path.join(ROOT, "tools/linux-peer"), *modules, "--file", program, "-c",
+                           "/files/disk_calls /dev/vda", *drive("linux", "virtio-blk-pci,disable-legacy=on")],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    ours = run("--cpus", "1", "--file", program, "-c", "/boot/files/disk_calls /dev/vda",
+               *drive("bothy", "virtio-blk-pci,disable-legacy=on"))
+    expect(peer.stdout.count("\n") > 90, True, f"Linux says: {peer.stdout}{peer.stderr}")
+    different = [f"{a!r} is {b!r}" for a, b in zip(peer.stdout.split("\n"), ours.stdout.split("\n")) if a != b]
+    expect(different, [], "what Linux says and what it is here")
+    expect(len(ours.stdout), len(peer.stdout), "length")
+    expect(content("bothy") == content("linux"), True, "the disks afterwards")
 
 
 # --- other machines -------------------------------------------------------------------------------
