@@ -266,6 +266,7 @@ static void block_disk_init(struct block_disk *disk, const struct block_disk_con
 
     disk->stem = config->stem;
     disk->family = config->family;
+    disk->unscanned = config->unscanned;
     disk->ops = config->ops;
     disk->parent = config->parent;
     disk->driver = config->driver;
@@ -278,6 +279,7 @@ static void block_disk_init(struct block_disk *disk, const struct block_disk_con
     timer_init(&disk->late_timer, block_late_fire);
     work_init(&disk->late_work, block_late_run);
     block_flush_init(disk);
+    block_scan_init(disk);
     block_name(dev->name, sizeof(dev->name), config->stem, number);
     dev->major = config->major;
     dev->minor = number * (BLOCK_PARTITIONS + 1);
@@ -386,6 +388,8 @@ void block_disk_add(struct block_disk *disk)
     log_info("%s: %lu sectors of 512 bytes%s", dev->name, dev->sectors,
              dev->read_only ? ", read-only" : "");
     block_publish(dev);
+    if (!disk->unscanned)
+        block_scan_soon(disk);
 }
 
 void block_disk_stop(struct block_disk *disk)
@@ -432,6 +436,7 @@ void block_disk_remove(struct block_disk *disk)
     WRITE_ONCE(disk->dev.gone, true);
     block_disk_stop(disk);
     wait_event(&disk->idle, atomic_read(&disk->requests) == 0);
+    block_scan_end(disk);
     timer_cancel(&disk->late_timer);
     work_flush(workq_system, &disk->late_work);
     mutex_lock(&block_claim_lock);
@@ -497,7 +502,7 @@ int block_partition_add(struct block_disk *disk, u32 number, u64 start, u64 sect
 int block_partition_remove(struct block_disk *disk, u32 number)
 {
     struct block_device *part;
-    int err = -EINVAL;
+    int err = -ENOENT;
 
     if (number < 1 || number > BLOCK_PARTITIONS)
         return err;

@@ -84,6 +84,7 @@ struct block_disk_config {
     struct block_limits limits;
     u64 sectors;
     bool read_only;
+    bool unscanned;       /* its partition table is not looked at */
     u32 nr_queues, depth; /* at least 1 each; depth at most 1024 */
     u32 command_size;
     u64 time_out;          /* ns; 0: none */
@@ -132,6 +133,7 @@ bool block_cursor_next(struct block_cursor *c, const struct block_limits *limits
                        struct block_piece *out);
 
 /* A partition: sectors [start, start + sectors) of the disk, numbered from 1 to 15. 0, -EEXIST,
- * -EINVAL (not inside), -ENOMEM. Removed with the disk, or by itself when not in use (-EBUSY). */
+ * -EINVAL (not inside), -ENOMEM. Removed with the disk, or by itself: 0, -EBUSY (in use), -ENOENT.
+ * A disk's own table is looked at when it is added. */
 int block_partition_add(struct block_disk *disk, u32 number, u64 start, u64 sectors) __must_check;
 int block_partition_remove(struct block_disk *disk, u32 number) __must_check;

@@ -321,6 +321,15 @@ static s64 block_ioctl_flush(struct file *f)
     return err;
 }
 
+static s64 block_ioctl_rescan(struct file *f)
+{
+    struct block_device *dev = block_of(f);
+
+    if (!capable(CAP_SYS_ADMIN))
+        return -EACCES;
+    return dev->whole == dev ? block_rescan(dev->disk) : -EINVAL;
+}
+
 static s64 block_ioctl(struct file *f, unsigned cmd, u64 arg)
 {
     struct block_device *dev = block_of(f);
@@ -355,6 +364,8 @@ static s64 block_ioctl(struct file *f, unsigned cmd, u64 arg)
         return block_ioctl_set_ro(f, arg);
     case BLKFLSBUF:
         return block_ioctl_flush(f);
+    case BLKRRPART:
+        return block_ioctl_rescan(f);
     case BLKDISCARD:
         return block_ioctl_discard(f, arg);
     case BLKZEROOUT:

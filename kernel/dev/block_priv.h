@@ -46,6 +46,7 @@ struct block_disk {
     u32 nr_queues, depth, command_size; /* I */
     u64 time_out;                       /* I  ns */
     struct block_queue *queues;         /* I */
+    bool unscanned;                     /* I  its partition table is not looked at */
     bool read_only;                     /* I  the device itself */
     char serial[32];                    /* a  bytes change once */
     bool stopped;                       /* a  no command starts any more */
@@ -55,6 +56,7 @@ struct block_disk {
     struct timer late_timer;
     struct work late_work;
     bool late_armed;                              /* a */
+    struct work scan_work;                        /* block_scan.c */
     struct block_device *parts[BLOCK_PARTITIONS]; /* c  by number less 1 */
 };
 
@@ -78,3 +80,10 @@ void block_flush_init(struct block_disk *disk);
 bool block_flush_first(struct block_disk *disk, struct block_request *r) __must_check;
 /* Its commands are through, r->error tells how: a flush follows, or `done`. */
 void block_request_over(struct block_disk *disk, struct block_request *r);
+
+/* block_scan.c: looks for partitions soon / at once. */
+void block_scan_init(struct block_disk *disk);
+void block_scan_soon(struct block_disk *disk);
+void block_scan_end(struct block_disk *disk);
+/* All partitions go and are looked for anew: -EBUSY: one is in use; -EIO, -ENOMEM. */
+int block_rescan(struct block_disk *disk) __must_check;

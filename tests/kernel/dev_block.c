@@ -153,6 +153,7 @@ static struct ram *ram_make(const struct block_limits *limits, u64 time_out)
                                        .sectors = RAM_SECTORS,
                                        .nr_queues = 1,
                                        .depth = RAM_DEPTH,
+                                       .unscanned = true,
                                        .time_out = time_out,
                                        .driver = ram};
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What system calls say about a block special file, a line each, in words that are the same on every
- * kernel that means the same. Usage: disk_calls DEVICE, a disk of 1 MiB and 512 bytes that may be
- * written to.
+ * What system calls say about a block special file, a line each, in words that are the same on
+ * every kernel that means the same. Usage: disk_calls DEVICE, a disk of 1 MiB and 512 bytes that
+ * may be written to.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -44,7 +44,9 @@ static void asked(const char *what, int fd, unsigned long request, size_t size)
         printf("%s: %s\n", what, strerror(errno));
     else
         printf("%s: %llu\n", what,
-               (unsigned long long)(size == 2 ? (uint16_t)value : size == 4 ? (uint32_t)value : value));
+               (unsigned long long)(size == 2   ? (uint16_t)value
+                                    : size == 4 ? (uint32_t)value
+                                                : value));
 }
 
 static long long range(int fd, unsigned long request, uint64_t from, uint64_t n)
@@ -71,8 +73,8 @@ static void looks(const char *path, int fd)
     struct pollfd p = {.fd = fd, .events = POLLIN | POLLOUT | POLLPRI};
 
     CALL(fstat(fd, &st));
-    printf("block %d size %lld blksize %ld blocks %lld\n", S_ISBLK(st.st_mode), (long long)st.st_size,
-           (long)st.st_blksize, (long long)st.st_blocks);
+    printf("block %d size %lld blksize %ld blocks %lld\n", S_ISBLK(st.st_mode),
+           (long long)st.st_size, (long)st.st_blksize, (long long)st.st_blocks);
     CALL(lseek(fd, 0, SEEK_END));
     CALL(lseek(fd, 1, SEEK_END));
     CALL(lseek(fd, -1, SEEK_SET));

@@ -8,11 +8,13 @@ import random
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import zlib
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -368,6 +370,56 @@ wait
 """, "--cpus", "2", *drive("two", "virtio-blk-pci,disable-legacy=on,num-queues=2"))
     half = PATTERN[:512 * 1024]
     expect(content("two")[:2 * MIB] == half + bytes(512 * 1024) + half + bytes(512 * 1024), True, "the bytes of both")
+
+
+def table(kind):
+    """A disk of 8 MiB: a partition of 1 MiB at 1 MiB, one of 2 MiB at 4 MiB, by either kind of table."""
+    places = ((2048, 2048), (8192, 4096))
+    disk = bytearray(8 * MIB)
+    disk[510:512] = b"\x55\xaa"
+    if kind == "mbr":
+        for i, (start, n) in enumerate(places):
+            disk[446 + 16 * i:462 + 16 * i] = struct.pack("<4xB3xII", 0x83, start, n)
+        return disk
+    disk[446:462] = struct.pack("<4xB3xII", 0xee, 1, 16383)
+    for i, (start, n) in enumerate(places):
+        disk[1024 + 128 * i:1024 + 128 * i + 48] = struct.pack("<16s16sQQ", bytes([0xaf] * 16), bytes([i] * 16), start,
+                                                               start + n - 1)
+    header = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, 1, 16383, 34, 16350, bytes(16), 2, 128,
+                         128, zlib.crc32(disk[1024:1024 + 16384]))
+    disk[512:604] = header[:16] + struct.pack("<I", zlib.crc32(header)) + header[20:]
+    return disk
+
+
+def test_partitions_are_disks_within_their_bounds():
+    for kind in ("mbr", "gpt"):
+        make(kind, table(kind))
+    make("plain-again")
+    out = script("partitions", """
+for kind in mbr gpt; do
+    d=$(disk $kind)
+    n=0; while [ ! -b /dev/${d}2 ] && [ $n -lt 200 ]; do n=$((n + 1)); $B usleep 20000; done
+    $B cat /sys/block/$d/${d}1/start /sys/block/$d/${d}1/size /sys/block/$d/${d}2/partition /sys/class/block/${d}2/size
+    $B grep -c $d /proc/partitions
+    $B dd if=/boot/files/pattern of=/dev/${d}2 bs=64k count=2 seek=1 2>/dev/null
+    $B dd if=/dev/zero of=/dev/${d}1 bs=1M count=2 2>&1 | $B grep -o 'No space left on device'
+    exec 3</dev/${d}1
+    $B blockdev --rereadpt /dev/$d 2>&1 | $B grep -o busy
+    exec 3<&-
+done
+d=$(disk plain-again)
+$B dd if=/dev/$(disk gpt) of=/dev/$d bs=64k count=1 conv=fsync 2>/dev/null
+$B ls /dev/${d}1 2>/dev/null; $B blockdev --rereadpt /dev/$d
+n=0; while [ ! -b /dev/${d}2 ] && [ $n -lt 200 ]; do n=$((n + 1)); $B usleep 20000; done
+[ -b /dev/${d}2 ] && echo found
+exit 0
+""", "--cpus", "1", *drive("mbr", "virtio-blk-pci"), *drive("gpt", "virtio-blk-pci"), *drive("plain-again", "virtio-blk-pci"))
+    each = ["2048", "2048", "2", "4096", "3", "No space left on device", "busy"]
+    expect(out.strip().split("\n"), [*each, *each, "found"])
+    for kind in ("mbr", "gpt"):
+        want = table(kind)
+        want[4 * MIB + 65536:4 * MIB + 3 * 65536] = PATTERN[:131072]
+        expect(content(kind) == bytes(want), True, f"{kind}: the same bytes")
 
 
 def test_devices_in_memory_mapped_registers_do_the_same():

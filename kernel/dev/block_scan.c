@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Partitions of a disk, as its table has them (dev/partition.h), made when the disk comes: by a
+ * worker of its own, which waits for the disk as nothing else does.
+ */
+#include "dev/block_priv.h"
+#include "dev/partition.h"
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "mm/page.h"
+
+#define SCAN_ORDER 3 /* pages of the head */
+static_assert(PAGE_SIZE << SCAN_ORDER == PARTITION_HEAD, "one block of pages");
+
+static struct workq *scan_workq;
+
+static void scan_init(void)
+{
+    scan_workq = workq_create("block-scan");
+    if (!scan_workq)
+        panic("no memory for a work queue");
+}
+INIT_HOOK(scan_init, INIT_CORE);
+
+static int scan_read(struct block_disk *disk, struct page *page, u64 bytes)
+{
+    struct block_segment segment = {page, 0, (u32)bytes};
+    struct block_request r = {
+        .op = BLOCK_READ, .nr_segments = 1, .segments = &segment, .sectors = bytes >> SECTOR_SHIFT};
+
+    return block_submit_wait(&disk->dev, &r);
+}
+
+static void scan_add(struct block_disk *disk, const struct partition *found, int n)
+{
+    for (int i = 0; i < n; i++) {
+        int err = block_partition_add(disk, found[i].number, found[i].start, found[i].sectors);
+
+        if (err)
+            log_warn("%s: partition %u: error %d", disk->dev.name, found[i].number, err);
+    }
+}
+
+static int block_scan(struct block_disk *disk)
+{
+    u64 sectors = READ_ONCE(disk->dev.sectors), bytes;
+    struct partition found[PARTITIONS_MAX];
+    struct page *page;
+    int n, err;
+
+    bytes = MIN(sectors << SECTOR_SHIFT, (u64)PARTITION_HEAD);
+    if (!bytes)
+        return 0;
+    page = page_alloc(SCAN_ORDER, 0);
+    if (!page)
+        return -ENOMEM;
+    err = scan_read(disk, page, bytes);
+    n = err ? err
+            : partition_parse(page_virt(page), bytes, disk->dev.limits.logical_size, sectors,
+                              found);
+    page_put(page);
+    if (n == -EINVAL) {
+        log_warn("%s: its partition table is damaged", disk->dev.name);
+        n = 0;
+    }
+    scan_add(disk, found, n);
+    return MIN(n, 0);
+}
+
+static void block_scan_run(struct work *w)
+{
+    struct block_disk *disk = container_of(w, struct block_disk, scan_work);
+    int err = block_scan(disk);
+
+    if (err)
+        log_warn("%s: its partition table was not read: error %d", disk->dev.name, err);
+}
+
+void block_scan_init(struct block_disk *disk)
+{
+    work_init(&disk->scan_work, block_scan_run);
+}
+
+void block_scan_soon(struct block_disk *disk)
+{
+    work_queue(scan_workq, &disk->scan_work);
+}
+
+void block_scan_end(struct block_disk *disk)
+{
+    work_flush(scan_workq, &disk->scan_work);
+}
+
+int block_rescan(struct block_disk *disk)
+{
+    int err = 0;
+
+    block_scan_end(disk);
+    for (u32 i = 1; i <= BLOCK_PARTITIONS && !err; i++) {
+        err = block_partition_remove(disk, i);
+        if (err == -ENOENT)
+            err = 0;
+    }
+    return err ? err : block_scan(disk);
+}
