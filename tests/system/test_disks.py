@@ -360,6 +360,24 @@ def script(name, text, *options, **kw):
     return out
 
 
+def test_run_adds_disks_and_makes_those_that_are_not_there():
+    batch = Batch("--cpus", "1", "--disk", path("made") + ",size=3M,serial=made", "--disk", path("kept") + ",ro,serial=kept",
+                  "--rng")
+    make("kept", PATTERN, MIB + 1024)
+    batch.case("run", SHELL + """
+$B cat /sys/block/$(disk made)/size /sys/block/$(disk kept)/size /sys/block/$(disk kept)/ro
+n=0; while [ ! -c /dev/hwrng ] && [ $n -lt 200 ]; do n=$((n + 1)); $B usleep 20000; done
+$B dd if=/dev/hwrng bs=16 count=1 2>/dev/null | $B wc -c
+""")
+    expect(batch.result("run")[1].split(), [str(3 * MIB // 512), str((MIB + 1024) // 512), "1", "16"])
+    expect(os.path.getsize(path("made")), 3 * MIB)
+    for words, why in ((",bus=nvme", "no driver for bus 'nvme'"), (",size=no", "not a size"), (",what", "what is 'what'"),
+                       ("/none", "")):
+        refused = run("--disk", path("kept") + words, "-c", "ps")
+        expect((refused.returncode, refused.stderr.count("\n")), (2, 1), refused.stderr)
+        expect_in(why, refused.stderr)
+
+
 def test_two_processors_use_a_queue_each():
     make("two")
     script("two", """
