@@ -23,7 +23,9 @@ struct virtio_mmio {
     struct virtio_device vdev;
     struct io_region regs;
     u32 gsi;
+    u32 selected; /* the queue that the registers are about: each access may cost an exit */
 };
+#define NO_QUEUE (~0U)
 
 static struct virtio_mmio *virtio_mmio_of(struct virtio_device *vdev)
 {
@@ -56,6 +58,8 @@ static u8 virtio_mmio_status(struct virtio_device *vdev)
 static void virtio_mmio_set_status(struct virtio_device *vdev, u8 status)
 {
     virtio_mmio_put(vdev, REG_STATUS, status);
+    if (!status)
+        virtio_mmio_of(vdev)->selected = NO_QUEUE;
 }
 
 static u64 virtio_mmio_features(struct virtio_device *vdev)
@@ -102,9 +106,19 @@ static u32 virtio_mmio_generation(struct virtio_device *vdev)
     return virtio_mmio_get(vdev, REG_GENERATION);
 }
 
+static void virtio_mmio_select(struct virtio_device *vdev, u32 index)
+{
+    struct virtio_mmio *v = virtio_mmio_of(vdev);
+
+    if (v->selected == index)
+        return;
+    v->selected = index;
+    virtio_mmio_put(vdev, REG_QUEUE_SEL, index);
+}
+
 static u32 virtio_mmio_queue_max(struct virtio_device *vdev, u32 index)
 {
-    virtio_mmio_put(vdev, REG_QUEUE_SEL, index);
+    virtio_mmio_select(vdev, index);
     return virtio_mmio_get(vdev, REG_QUEUE_MAX);
 }
 
@@ -113,9 +127,7 @@ static int virtio_mmio_queue_enable(struct virtio_queue *vq, dma_addr_t desc, dm
 {
     struct virtio_device *vdev = vq->dev;
 
-    virtio_mmio_put(vdev, REG_QUEUE_SEL, vq->index);
-    if (virtio_mmio_get(vdev, REG_QUEUE_READY))
-        return -EBUSY;
+    virtio_mmio_select(vdev, vq->index);
     virtio_mmio_put(vdev, REG_QUEUE_NUM, vq->ring.num);
     virtio_mmio_put64(vdev, REG_DESC, desc.v);
     virtio_mmio_put64(vdev, REG_AVAIL, avail.v);

@@ -254,10 +254,10 @@ static void vport_control_work(struct virtio_queue *vq)
         if (m) {
             copy = *m;
             vport_offer_control_locked(c, m);
-            virtio_kick(vq);
-        } else if (!c->gone && !virtq_arm(&vq->ring, 1)) {
-            m = &copy;
-            len = 0; /* one has come meanwhile */
+        } else if (!c->gone) {
+            virtio_kick(vq); /* once for all that were offered again */
+            if (!virtq_arm(&vq->ring, 1))
+                m = &copy; /* one has come meanwhile */
         }
         spin_unlock(&c->lock);
         if (!m) {
@@ -267,6 +267,10 @@ static void vport_control_work(struct virtio_queue *vq)
         }
         vport_event(c, &copy, len);
     }
+    spin_lock(&c->lock);
+    if (!c->gone)
+        virtio_kick(vq);
+    spin_unlock(&c->lock);
     virtio_again(vq);
 }
 

@@ -40,7 +40,6 @@ static int vport_add_locked(struct vport *port, struct vport_buffer *buf, u32 n,
         return err;
     }
     buf->busy = true;
-    virtio_kick(vq);
     return 0;
 }
 
@@ -103,14 +102,16 @@ static bool vport_readable(struct vport *port)
     return yes;
 }
 
-/* Gives a buffer to the device to fill. */
-static void vport_offer(struct vport *port, struct vport_buffer *buf)
+/* Gives a buffer to the device to fill; kick: and tells it. */
+static void vport_offer(struct vport *port, struct vport_buffer *buf, bool kick)
 {
     struct vconsole *c = port->console;
 
     spin_lock(&c->lock);
     if (!c->gone && vport_add_locked(port, buf, PAGE_SIZE, true))
         log_warn("vport%up%u: a receive buffer is lost", c->index, port->id);
+    if (!c->gone && kick)
+        virtio_kick(port->in);
     spin_unlock(&c->lock);
 }
 
@@ -122,7 +123,7 @@ static ssize_t vport_copy_out(struct vport *port, struct vport_buffer *buf, stru
     buf->done += (u32)n;
     if (buf->done == buf->len) {
         port->current = NULL;
-        vport_offer(port, buf);
+        vport_offer(port, buf, true);
     }
     return n == 0 && want > 0 ? -EFAULT : (ssize_t)n;
 }
@@ -209,6 +210,8 @@ static ssize_t vport_send(struct vport *port, struct vport_buffer *buf, struct i
         return -EFAULT;
     spin_lock(&c->lock);
     err = vport_gone_locked(port) ? -ENODEV : vport_add_locked(port, buf, (u32)n, false);
+    if (!err)
+        virtio_kick(port->out);
     spin_unlock(&c->lock);
     return err ? err : (ssize_t)n;
 }
@@ -299,7 +302,7 @@ static int vport_fill(struct vport *port)
     if (!err && !port->filled) {
         port->filled = true;
         for (unsigned i = 0; i < VPORT_BUFFERS; i++)
-            vport_offer(port, &port->rx[i]);
+            vport_offer(port, &port->rx[i], i + 1 == VPORT_BUFFERS);
     }
     mutex_unlock(&port->read_lock);
     return err;

@@ -279,7 +279,6 @@ static void block_disk_init(struct block_disk *disk, const struct block_disk_con
     timer_init(&disk->late_timer, block_late_fire);
     work_init(&disk->late_work, block_late_run);
     block_flush_init(disk);
-    block_scan_init(disk);
     block_name(dev->name, sizeof(dev->name), config->stem, number);
     dev->major = config->major;
     dev->minor = number * (BLOCK_PARTITIONS + 1);
@@ -307,7 +306,13 @@ int block_disk_create(const struct block_disk_config *config, struct block_disk 
         return number;
     }
     block_disk_init(disk, config, (unsigned)number);
-    err = block_disk_queues(disk);
+    mutex_lock(&block_claim_lock);
+    err = block_cache_init();
+    if (!err)
+        err = block_scan_init(disk);
+    mutex_unlock(&block_claim_lock);
+    if (!err)
+        err = block_disk_queues(disk);
     if (err) {
         block_number_give(disk);
         disk->nr_queues = disk->queues ? disk->nr_queues : 0;

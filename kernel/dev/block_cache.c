@@ -43,15 +43,14 @@ struct block_cache {
     struct cache_io spare;
 };
 
-static struct workq *cache_workq;
+static struct workq *cache_workq; /* made with the first disk */
 
-static void cache_init(void)
+int block_cache_init(void)
 {
-    cache_workq = workq_create("block-flush");
     if (!cache_workq)
-        panic("no memory for a work queue");
+        cache_workq = workq_create("block-flush");
+    return cache_workq ? 0 : -ENOMEM;
 }
-INIT_HOOK(cache_init, INIT_CORE);
 
 static struct block_cache *cache_of(struct mem_object *obj)
 {

@@ -81,8 +81,11 @@ bool block_flush_first(struct block_disk *disk, struct block_request *r) __must_
 /* Its commands are through, r->error tells how: a flush follows, or `done`. */
 void block_request_over(struct block_disk *disk, struct block_request *r);
 
-/* block_scan.c: looks for partitions soon / at once. */
-void block_scan_init(struct block_disk *disk);
+/* block_cache.c: its worker. -ENOMEM. block_claim_lock held. */
+int block_cache_init(void) __must_check;
+
+/* block_scan.c: the same; looks for partitions soon / at once. */
+int block_scan_init(struct block_disk *disk) __must_check;
 void block_scan_soon(struct block_disk *disk);
 void block_scan_end(struct block_disk *disk);
 /* All partitions go and are looked for anew: -EBUSY: one is in use; -EIO, -ENOMEM. */

@@ -12,15 +12,7 @@
 #define SCAN_ORDER 3 /* pages of the head */
 static_assert(PAGE_SIZE << SCAN_ORDER == PARTITION_HEAD, "one block of pages");
 
-static struct workq *scan_workq;
-
-static void scan_init(void)
-{
-    scan_workq = workq_create("block-scan");
-    if (!scan_workq)
-        panic("no memory for a work queue");
-}
-INIT_HOOK(scan_init, INIT_CORE);
+static struct workq *scan_workq; /* made with the first disk */
 
 static int scan_read(struct block_disk *disk, struct page *page, u64 bytes)
 {
@@ -76,9 +68,12 @@ static void block_scan_run(struct work *w)
         log_warn("%s: its partition table was not read: error %d", disk->dev.name, err);
 }
 
-void block_scan_init(struct block_disk *disk)
+int block_scan_init(struct block_disk *disk)
 {
     work_init(&disk->scan_work, block_scan_run);
+    if (!scan_workq)
+        scan_workq = workq_create("block-scan");
+    return scan_workq ? 0 : -ENOMEM;
 }
 
 void block_scan_soon(struct block_disk *disk)

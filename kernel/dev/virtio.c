@@ -87,7 +87,7 @@ static void virtio_irq_thread(void *arg)
         virtio_event(irq->dev, VIRTIO_EVENT_CONFIG);
     do {
         again = false;
-        for (struct virtio_queue *vq = irq->queues; vq; vq = vq->next) {
+        for (struct virtio_queue *vq = load_acquire(&irq->queues); vq; vq = vq->next) {
             if (__atomic_exchange_n(&vq->again, false, __ATOMIC_RELAXED) ||
                 virtq_has_used(&vq->ring))
                 vq->work(vq);
@@ -290,9 +290,15 @@ static void virtio_config_read_once(struct virtio_device *dev, u32 offset, u8 *o
 
 void virtio_config_read(struct virtio_device *dev, u32 offset, void *buf, u32 n)
 {
-    u32 before, after = dev->ops->config_generation(dev);
+    u32 before, after;
     unsigned tries = 0;
 
+    /* One access sees no half of a change. */
+    if (n == 1 || (n <= 4 && !(n & (n - 1)) && !(offset & (n - 1)))) {
+        virtio_config_read_once(dev, offset, buf, n);
+        return;
+    }
+    after = dev->ops->config_generation(dev);
     /* The generation moves with the contents (2.5.1). A device that moves it all the time gets the
      * last look believed, whose values are checked like any others. */
     do {
@@ -403,6 +409,7 @@ static int virtio_irq_start(struct virtio_device *dev, unsigned i, const char *n
     return err;
 }
 
+/* Interrupts for the queues that have a work: which one each has is known by virtio_irq_of. */
 static int virtio_irqs_make(struct virtio_device *dev, const struct virtio_queue_config *configs,
                             unsigned n)
 {
@@ -420,55 +427,57 @@ static int virtio_irqs_make(struct virtio_device *dev, const struct virtio_queue
         return -ENOMEM;
     }
     dev->nr_irqs = (unsigned)got;
-    works = 0;
-    for (unsigned i = 0; i < n; i++) {
-        struct virtio_queue *vq = dev->queues[i];
-
-        if (!vq->work)
-            continue;
-        vq->vector = (u16)virtio_irq_of(works++, dev->nr_irqs);
-        vq->irq = &dev->irqs[vq->vector];
-        vq->next = vq->irq->queues;
-        vq->irq->queues = vq;
-    }
     err = virtio_irq_start(dev, 0, dev->dev.name, 0);
-    for (unsigned i = 0; i < n && !err; i++)
-        if (dev->queues[i]->irq && !dev->queues[i]->irq->requested)
-            err = virtio_irq_start(dev, dev->queues[i]->vector, configs[i].name, configs[i].cpu);
+    works = 0;
+    for (unsigned i = 0; i < n && !err; i++) {
+        unsigned irq;
+
+        if (!configs[i].work)
+            continue;
+        irq = virtio_irq_of(works++, dev->nr_irqs);
+        if (!dev->irqs[irq].requested)
+            err = virtio_irq_start(dev, irq, configs[i].name, configs[i].cpu);
+    }
     return err ? err : dev->ops->config_irq(dev, 0);
 }
 
-static int virtio_queues_enable(struct virtio_device *dev)
+/* Its interrupt may come already, and then finds the queue or not. */
+static void virtio_queue_join(struct virtio_queue *vq, unsigned irq)
 {
-    int err = 0;
+    vq->vector = (u16)irq;
+    vq->irq = &vq->dev->irqs[irq];
+    vq->next = vq->irq->queues;
+    store_release(&vq->irq->queues, vq);
+}
 
-    for (unsigned i = 0; i < dev->nr_queues && !err; i++) {
-        struct virtio_queue *vq = dev->queues[i];
-        struct virtq_layout l = virtq_layout(vq->ring.num);
+static int virtio_queue_enable(struct virtio_queue *vq)
+{
+    struct virtq_layout l = virtq_layout(vq->ring.num);
 
-        err = dev->ops->queue_enable(vq, vq->memory_addr, dma_add(vq->memory_addr, l.avail),
-                                     dma_add(vq->memory_addr, l.used));
-    }
-    return err;
+    return vq->dev->ops->queue_enable(vq, vq->memory_addr, dma_add(vq->memory_addr, l.avail),
+                                      dma_add(vq->memory_addr, l.used));
 }
 
 int virtio_queues_create(struct virtio_device *dev, const struct virtio_queue_config *configs,
                          unsigned n, struct virtio_queue **out)
 {
-    int err = 0;
+    unsigned works = 0;
+    int err;
 
     ASSERT(!dev->queues && n > 0);
     dev->queues = kcalloc(n, sizeof(*dev->queues));
     if (!dev->queues)
         return -ENOMEM;
+    err = virtio_irqs_make(dev, configs, n);
     for (unsigned i = 0; i < n && !err; i++) {
         err = virtio_queue_make(dev, &configs[i], &dev->queues[i]);
-        dev->nr_queues += !err;
+        if (err)
+            break;
+        dev->nr_queues++;
+        if (configs[i].work)
+            virtio_queue_join(dev->queues[i], virtio_irq_of(works++, dev->nr_irqs));
+        err = virtio_queue_enable(dev->queues[i]);
     }
-    if (!err)
-        err = virtio_irqs_make(dev, configs, n);
-    if (!err)
-        err = virtio_queues_enable(dev);
     if (err) {
         virtio_stop(dev);
         virtio_queues_destroy(dev);

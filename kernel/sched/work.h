@@ -14,6 +14,7 @@ struct work {
 };
 struct workq;
 extern struct workq *workq_system;
+struct workq *workq_create(const char *name) __must_check;
 void work_init(struct work *w, void (*run)(struct work *w));
 /* False when it was queued already. irq-safe. */
 bool work_queue(struct workq *q, struct work *w);

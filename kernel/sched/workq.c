@@ -118,6 +118,21 @@ static void work_make_wanted(void)
     }
 }
 
+struct workq *workq_create(const char *name)
+{
+    struct workq *q = kzalloc(sizeof(*q));
+
+    if (!q)
+        return NULL;
+    q->name = name;
+    waitq_init(&q->flushers);
+    if (!worker_make(q, &q->one, name, U64_MAX)) {
+        kfree(q);
+        return NULL;
+    }
+    return q;
+}
+
 /* Interrupts off. */
 static struct worker *work_choose(struct workq *q)
 {

@@ -527,27 +527,34 @@ static struct block_device *disk_find(void)
     return disk_found;
 }
 
-/* Passes over the request for its name, and answers the one for its partition table. */
+static u32 disk_waiting(struct fake *f)
+{
+    return fake_waiting(f, 0) + (f->queues[1] ? fake_waiting(f, 1) : 0);
+}
+
+/* Passes over the request for its name, on the first queue, and answers the one for its partition
+ * table, which came from any processor. */
 static struct block_device *disk_start(struct fake *f)
 {
     struct virtq_desc seen[4];
-    u32 n = 0;
+    u32 n, queue;
     u16 head;
 
     disk_config(f, 0, DISK_SECTORS, 8);
     if (!fake_start(f) || !f->queues[0])
         return NULL;
-    for (u32 i = 0; i < 10000 && fake_waiting(f, 0) < 2; i++)
+    for (u32 i = 0; i < 10000 && disk_waiting(f) < 2; i++)
         (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
-    if (fake_waiting(f, 0) != 2)
+    if (disk_waiting(f) != 2)
         return NULL;
     (void)fake_next(f, 0);
-    head = fake_next(f, 0);
-    n = fake_pieces(f, 0, head, seen, 4);
+    queue = !fake_waiting(f, 0);
+    head = fake_next(f, queue);
+    n = fake_pieces(f, queue, head, seen, 4);
     memset(hpa_virt(HPA(seen[1].addr)), 0, seen[1].len);
     *(u8 *)hpa_virt(HPA(seen[n - 1].addr)) = 0;
-    fake_return(f, 0, head, seen[1].len + 1);
-    fake_interrupt(f, 1);
+    fake_return(f, queue, head, seen[1].len + 1);
+    fake_interrupt(f, f->vectors == 2 ? 1 : queue + 1);
     return disk_find();
 }
 
