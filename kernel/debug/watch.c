@@ -25,6 +25,7 @@ struct watch_cpu {
     u64 since;     /* of the stretch; 0: none */
     u64 off_since; /* 0: interrupts are on, or not watched */
     u64 handler;   /* an interrupt of the stretch began here; 0: none */
+    u64 call;      /* the system call that the stretch began with, and 1; 0: another beginning */
     u32 quiet;     /* inside a report */
 };
 static DEFINE_PER_CPU(struct watch_cpu, watch_cpus);
@@ -49,10 +50,10 @@ static void watch_emit(const char *fmt, ...)
     log_err("watch:%s", line);
 }
 
-static u64 watch_key(void)
+static u64 watch_key(const struct watch_cpu *w)
 {
     const u64 *frame = __builtin_frame_address(0);
-    u64 key = 0xcbf29ce484222325UL;
+    u64 key = 0xcbf29ce484222325UL + w->call;
 
     for (unsigned i = 0; i < PLACE_FRAMES && (u64)frame >> 47; i++) {
         key = (key ^ frame[1]) * 0x100000001b3UL;
@@ -64,9 +65,9 @@ static u64 watch_key(void)
 }
 
 /* True: this is news. */
-static bool watch_note(u64 cycles)
+static bool watch_note(const struct watch_cpu *w, u64 cycles)
 {
-    u64 key = watch_key();
+    u64 key = watch_key(w);
 
     for (unsigned i = 0; i < PLACES; i++) {
         struct watch_place *p = &watch_places[(key + i) % PLACES];
@@ -87,8 +88,10 @@ static bool watch_note(u64 cycles)
 static __noinline void watch_report(struct watch_cpu *w, const char *what, u64 cycles)
 {
     w->quiet++;
-    if (watch_note(cycles)) {
+    if (watch_note(w, cycles)) {
         watch_emit(" %lu us %s", tsc_to_ns(cycles) / 1000, what);
+        if (w->call)
+            watch_emit("  in system call %lu", w->call - 1);
         backtrace_print(watch_emit, 0, 0);
     }
     w->quiet--;
@@ -110,7 +113,13 @@ void watch_begin(void)
     struct watch_cpu *w = this_cpu_ptr(watch_cpus);
 
     w->handler = 0;
+    w->call = 0;
     w->since = watch_stretch ? rdtsc() : 0;
+}
+
+void watch_call(u64 nr)
+{
+    this_cpu_ptr(watch_cpus)->call = nr + 1;
 }
 
 void watch_end(void)

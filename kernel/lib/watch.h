@@ -15,11 +15,14 @@
  */
 #pragma once
 
+#include "lib/types.h"
+
 #define WATCH_STRETCH_US 500
 #define WATCH_IRQS_OFF_US 100
 
 #ifdef WATCH
 void watch_begin(void);    /* this thread begins to run kernel code */
+void watch_call(u64 nr);   /* it is in this system call: reports name it */
 void watch_end(void);      /* it goes to user or guest mode, or is switched away */
 void watch_yield(void);    /* it could have been switched away */
 void watch_irqs_off(void); /* they were on */
@@ -29,6 +32,9 @@ void watch_handled(void);
 void watch_start(void); /* from now on: PID 1 runs */
 #else
 static inline void watch_begin(void)
+{
+}
+static inline void watch_call(u64 nr)
 {
 }
 static inline void watch_end(void)

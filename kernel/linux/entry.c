@@ -177,6 +177,7 @@ void up_syscall(struct trap_frame *f)
     u8 work = READ_ONCE(t->entry_work);
 
     watch_begin();
+    watch_call(nr);
     /* A container's filter lets nearly all calls through unseen. */
     if (likely(!work || (work == ENTRY_SECCOMP && seccomp_allowed_fast(t->seccomp, nr))))
         f->rax = (u64)syscall_run(f, nr);

@@ -294,14 +294,14 @@ static int group_compare(const void *a, const void *b, void *ctx)
 }
 
 /* 65536 of them are too many to be sorted at a stretch. */
-#define GROUPS_RUN 512U
+#define GROUPS_RUN 128U
 
 /* Two sorted runs, [at, middle) and [middle, end), into one. */
 static void groups_merge(const kgid_t *from, kgid_t *to, u32 at, u32 middle, u32 end)
 {
     for (u32 a = at, b = middle, i = at; i < end; i++) {
         to[i] = b == end || (a < middle && from[a] <= from[b]) ? from[a++] : from[b++];
-        if (i % (2 * GROUPS_RUN) == 0)
+        if (i % 1024 == 0)
             cond_yield();
     }
 }
@@ -314,18 +314,20 @@ static void groups_sort(kgid_t *groups, kgid_t *spare, u32 n)
     for (u32 width = GROUPS_RUN; width < n; width *= 2) {
         for (u32 at = 0; at < n; at += 2 * width, cond_yield())
             groups_merge(groups, spare, at, MIN(at + width, n), MIN(at + 2 * width, n));
-        memcpy(groups, spare, n * sizeof(*groups));
+        for (u32 at = 0; at < n; at += GROUPS_RUN, cond_yield())
+            memcpy(groups + at, spare + at, MIN(GROUPS_RUN, n - at) * sizeof(*groups));
     }
 }
 
 /* The user's numbers as ids of the kernel, sorted. */
 static int groups_in(const struct user_ns *ns, kgid_t *groups, u32 n, u64 ugroups)
 {
-    kgid_t *spare = n > GROUPS_RUN ? kcalloc(n, sizeof(*groups)) : NULL;
+    kgid_t *spare = n > GROUPS_RUN ? kmalloc(n * sizeof(*groups)) : NULL;
     int err = n > GROUPS_RUN && !spare ? -ENOMEM : 0;
 
-    if (!err)
-        err = copy_in(groups, (const void __user *)ugroups, n * sizeof(*groups));
+    for (u32 at = 0; !err && at < n; at += GROUPS_RUN, cond_yield())
+        err = copy_in(groups + at, (const void __user *)(ugroups + at * sizeof(*groups)),
+                      MIN(GROUPS_RUN, n - at) * sizeof(*groups));
     for (u32 i = 0; !err && i < n; i++, cond_yield()) {
         groups[i] = user_ns_map_gid(ns, groups[i]);
         if (groups[i] == ID_INVALID)
@@ -346,7 +348,8 @@ s64 sys_setgroups(s32 n, u64 ugroups)
     if ((u32)n > NGROUPS_MAX)
         return -EINVAL;
     struct cred *c = cred_copy(old);
-    kgid_t *groups = n ? kcalloc((u32)n, sizeof(*groups)) : NULL;
+    cond_yield(); /* it may have as many */
+    kgid_t *groups = n ? kmalloc((u32)n * sizeof(*groups)) : NULL;
     int err = !c || (n && !groups) ? -ENOMEM : 0;
     if (!err && n)
         err = groups_in(old->user_ns, groups, (u32)n, ugroups);

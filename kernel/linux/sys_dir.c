@@ -128,7 +128,7 @@ static bool dir_emit(struct dir_context *ctx, const char *name, size_t len, u64 
 static s64 dir_read(u64 fd, u64 ubuf, u64 n, bool old)
 {
     struct fd_hold h = fd_hold((int)fd);
-    struct dir_buffer b = {.ctx.emit = dir_emit, .size = MIN((u64)(u32)n, 32768UL), .old = old};
+    struct dir_buffer b = {.ctx.emit = dir_emit, .size = MIN((u64)(u32)n, 16384UL), .old = old};
 
     if (!h.file)
         return -EBADF;
@@ -145,6 +145,7 @@ static s64 dir_read(u64 fd, u64 ubuf, u64 n, bool old)
             r = b.overflow ? -EINVAL : (s64)b.used;
         }
         mutex_unlock(&h.file->pos_lock);
+        cond_yield();
         if (r > 0 && copy_out((void __user *)ubuf, b.buf, (u64)r))
             r = -EFAULT;
         kfree(b.buf);

@@ -171,7 +171,7 @@ static s64 signal_broadcast(int sig, const struct signal_message *m)
     return result;
 }
 
-#define GROUP_AT_ONCE 64 /* bounds the time with interrupts off */
+#define GROUP_AT_ONCE 32 /* bounds the time with interrupts off */
 
 /* A walk over a group, the oldest first, so that who is forked meanwhile comes last. */
 struct group_walk {

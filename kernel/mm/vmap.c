@@ -6,7 +6,8 @@
  *
  * A freed area is unmapped at once but its pages, page tables and addresses are given out again
  * only after all CPUs have flushed: it waits on the purge list until enough has gathered. Then a
- * thread of the layer above purges, some areas at a time: they may be those of thousands of stacks.
+ * thread of the layer above purges: one flush for PURGE_PAGES, which are given back GIVE_PAGES at a
+ * time.
  *
  * Lock order: vmap_lock, then section_lock, cache locks, buddy_lock. Interrupts are off under it.
  */
@@ -22,13 +23,14 @@
 #include "sync/spinlock.h"
 
 #define PURGE_PAGES 1024
+#define GIVE_PAGES 64
 
 struct vmap_area {
     union {
         struct rb_node node;    /* in vmap_free_tree or vmap_busy_tree, by start */
         struct list_node pages; /* in vmap_purge_list: its pages, through page->node */
     };
-    struct list_node purge; /* in vmap_purge_list */
+    struct list_node purge; /* in vmap_purge_list, then in vmap_flushed_list */
     u64 start, size;        /* bytes, guard page included */
     u64 gap;                /* free areas: the largest size in this subtree */
 };
@@ -39,8 +41,9 @@ static void vmap_augment(struct rb_node *node);
 static struct rb_root vmap_free_tree = {.augment = vmap_augment};
 static struct rb_root vmap_busy_tree;
 static LIST_HEAD(vmap_purge_list); /* areas */
-static u64 vmap_purge_count;       /* pages of address space that wait there */
-static u64 vmap_purging;           /* pages that have been taken off it and are not free yet */
+static LIST_HEAD(vmap_flushed_list);
+static u64 vmap_purge_count; /* pages of address space that wait in vmap_purge_list */
+static u64 vmap_purging;     /* pages that have been taken off it and are not free yet */
 static struct slab_cache *vmap_cache __ro_after_init;
 
 static inline struct vmap_area *vmap_of(struct rb_node *node)
@@ -171,39 +174,62 @@ static void vmap_purge_area(struct vmap_area *a)
     spin_unlock_irqrestore(&vmap_lock, flags);
 }
 
-bool vmap_purge_some(void)
+/* The next areas may be given back. */
+static void vmap_flush_some(void)
 {
     LIST_HEAD(areas);
     struct pgtable dead = {.format = &pt_native};
-    struct vmap_area *a;
     u64 flags, pages;
-    bool more;
 
     spin_lock_irqsave(&vmap_lock, &flags);
     pages = vmap_purge_take_locked(&areas);
-    more = vmap_purge_count >= PURGE_PAGES;
     dead.retired = pgtable_kernel.retired;
     pgtable_kernel.retired = NULL;
     spin_unlock_irqrestore(&vmap_lock, flags);
     if (!pages)
-        return false;
-
+        return;
     up_run_on_each_cpu(vmap_flush_cpu);
     pgtable_reap(&dead);
-    while ((a = list_first(&areas, struct vmap_area, purge))) {
+    spin_lock_irqsave(&vmap_lock, &flags);
+    list_splice_tail(&vmap_flushed_list, &areas);
+    spin_unlock_irqrestore(&vmap_lock, flags);
+}
+
+/* One of those that were flushed, or NULL. */
+static struct vmap_area *vmap_flushed_take(void)
+{
+    struct vmap_area *a;
+    u64 flags;
+
+    spin_lock_irqsave(&vmap_lock, &flags);
+    a = list_first(&vmap_flushed_list, struct vmap_area, purge);
+    if (a)
         list_del(&a->purge);
+    spin_unlock_irqrestore(&vmap_lock, flags);
+    return a;
+}
+
+bool vmap_purge_some(void)
+{
+    struct vmap_area *a;
+    u64 pages = 0;
+
+    if (list_empty(&vmap_flushed_list))
+        vmap_flush_some();
+    while (pages < GIVE_PAGES && (a = vmap_flushed_take())) {
+        pages += a->size >> PAGE_SHIFT;
         vmap_purge_area(a);
     }
-    return more;
+    return !list_empty(&vmap_flushed_list) || READ_ONCE(vmap_purge_count) >= PURGE_PAGES;
 }
 
 /* All, and what others are at just now. */
 static void vmap_purge(void)
 {
-    while (READ_ONCE(vmap_purge_count))
+    while (READ_ONCE(vmap_purge_count) || READ_ONCE(vmap_purging)) {
         (void)vmap_purge_some();
-    while (READ_ONCE(vmap_purging))
         cpu_relax();
+    }
 }
 
 static struct vmap_area *vmap_reserve(u64 size)

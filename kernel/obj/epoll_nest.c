@@ -17,7 +17,7 @@
 #define EPOLL_PATHS_FEW 8 /* above one epoll: no further question */
 #define EPOLL_PATHS 128   /* above one epoll */
 #define EPOLL_STEPS 16384 /* callbacks of one event of one file */
-#define EPOLL_LOOKS 8192  /* steps of one check: some hundred microseconds */
+#define EPOLL_LOOKS 4096  /* steps of one check: some hundred microseconds */
 
 struct mutex epoll_nest_lock;
 static u64 epoll_nest_round; /* epoll_nest_lock */

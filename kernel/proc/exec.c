@@ -26,18 +26,29 @@
 #define PERSONALITY_UNSAFE 0x0740000U
 #define MS_NOEXEC 8
 
+#define GROW_PART 65536UL /* bytes that are copied at a stretch */
+
+static int exec_strings_grow(struct exec_strings *s, size_t cap)
+{
+    char *bigger = kmalloc(cap);
+
+    if (!bigger)
+        return -ENOMEM;
+    for (size_t at = 0; at < s->len; at += GROW_PART, cond_yield())
+        memcpy(bigger + at, s->buf + at, MIN(GROW_PART, s->len - at));
+    kfree(s->buf);
+    s->buf = bigger;
+    s->cap = cap;
+    return 0;
+}
+
 int exec_strings_add(struct exec_strings *s, const char *text, size_t len)
 {
     if (s->len + len + 1 + (s->count + 1) * sizeof(u64) > EXEC_STRINGS_TOTAL) /* pointers too */
         return -E2BIG;
-    if (s->len + len + 1 > s->cap) {
-        size_t cap = MAX(s->cap * 2, ALIGN_UP(s->len + len + 1, 1024UL));
-        char *bigger = krealloc(s->buf, cap);
-        if (!bigger)
-            return -ENOMEM;
-        s->buf = bigger;
-        s->cap = cap;
-    }
+    if (s->len + len + 1 > s->cap &&
+        exec_strings_grow(s, MAX(s->cap * 2, ALIGN_UP(s->len + len + 1, 1024UL))))
+        return -ENOMEM;
     memcpy(s->buf + s->len, text, len);
     s->buf[s->len + len] = 0;
     s->len += len + 1;
@@ -326,6 +337,37 @@ static int exec_with_rights(struct exec_job *j, struct trap_frame *f)
     return err;
 }
 
+struct fs_users {
+    const struct fs_context *fs;
+    s32 own; /* tasks of the process */
+};
+
+static int exec_count_user(struct task *t, void *arg)
+{
+    struct fs_users *u = arg;
+
+    u->own += t->fs == u->fs;
+    return 0;
+}
+
+/* Is the context shared with another process? Tasks of this one that share it are counted, again if
+ * one of all users has left it meanwhile; none joins. So who is counted is a user, and users beyond
+ * them are others. */
+static bool exec_shares_paths(const struct fs_context *fs)
+{
+    struct fs_users u = {.fs = fs};
+    s32 users;
+
+    do {
+        users = refcount_read(&fs->users);
+        if (users == 1)
+            return false;
+        u.own = 0;
+        (void)process_for_each_task(current_process(), exec_count_user, &u);
+    } while (refcount_read(&fs->users) != users);
+    return users > u.own;
+}
+
 int process_exec(struct file *file, const char *path, struct exec_strings *argv,
                  struct exec_strings *envp, struct trap_frame *f)
 {
@@ -335,7 +377,8 @@ int process_exec(struct file *file, const char *path, struct exec_strings *argv,
     if (!j)
         return -ENOMEM;
     *j = (struct exec_job){.file = file, .called = path, .path = path, .argv = argv, .envp = envp};
-    j->shared = fs_context_exec_begin(current_task()->fs);
+    fs_context_exec_begin(current_task()->fs);
+    j->shared = exec_shares_paths(current_task()->fs);
     j->head = page_alloc_virt(0, PA_ZERO);
     err = j->head ? 0 : -ENOMEM;
     if (!err && !argv->count) /* as Linux since 5.18 */

@@ -16,7 +16,7 @@
 #include "proc/up.h"
 #include "vm/aspace.h"
 
-#define EXIT_AT_ONCE 64 /* bounds the time with interrupts off */
+#define EXIT_AT_ONCE 32 /* bounds the time with interrupts off */
 
 static void exit_vfork_done(struct task *t)
 {

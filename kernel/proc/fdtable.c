@@ -149,8 +149,10 @@ void fd_table_put(struct fd_table *t)
 
     if (!refcount_put(&t->ref))
         return;
-    for (u32 n = 1; (c = fd_chunk_next(t, &n)); n++)
+    for (u32 n = 1; (c = fd_chunk_next(t, &n)); n++) {
         slab_free(fd_chunk_cache, c);
+        cond_yield();
+    }
     for (u32 i = 0; t->wide && i < ARRAY_SIZE(t->wide->blocks); i++)
         kfree(t->wide->blocks[i]);
     kfree(t->wide);

@@ -103,24 +103,11 @@ void fs_context_change(struct fs_context *own)
         fs_context_put(old);
 }
 
-/* Tasks of the process that share current's context are counted while none of them can leave it,
- * and none joins: who is counted is a user, so that users beyond them are others. */
-bool fs_context_exec_begin(struct fs_context *fs)
+void fs_context_exec_begin(struct fs_context *fs)
 {
-    struct process *p = current_process();
-    struct task *t;
-    s32 own = 0;
-    u64 flags;
-
     spin_lock(&fs->lock);
     fs->execs++;
     spin_unlock(&fs->lock);
-    spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (t, &p->tasks, node)
-        own += t->fs == fs;
-    bool shared = refcount_read(&fs->users) > own;
-    spin_unlock_irqrestore(&p->siglock, flags);
-    return shared;
 }
 
 void fs_context_exec_end(struct fs_context *fs)

@@ -36,8 +36,8 @@ static inline bool fs_context_is_own(const struct fs_context *fs)
 /* A copy of current's if it shares that with others, else *own is NULL. 0, -ENOMEM. */
 int fs_context_copy_shared(struct fs_context **own) __must_check;
 void fs_context_change(struct fs_context *own); /* becomes current's; consumed */
-/* Around current's exec: is the context shared with another process? */
-bool fs_context_exec_begin(struct fs_context *fs);
+/* Around current's exec: none joins meanwhile. */
+void fs_context_exec_begin(struct fs_context *fs);
 void fs_context_exec_end(struct fs_context *fs);
 /* References of those who inspect. */
 void fs_context_get(struct fs_context *fs);

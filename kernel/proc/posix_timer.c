@@ -13,7 +13,7 @@
 
 #define POSIX_TIMERS_MAX 1024
 #define QUEUE_RETRY 10000000ULL
-#define EXPIRE_AT_ONCE 16 /* each may walk over the threads, for one that takes its signal */
+#define EXPIRE_AT_ONCE 1 /* each may walk over the threads, for one that takes its signal */
 
 /* I immutable · s siglock */
 struct posix_timer {

@@ -43,7 +43,7 @@ static struct process_times process_times_of_thread(const struct thread *t)
     };
 }
 
-#define TASKS_AT_ONCE 64 /* bounds the time with interrupts off */
+#define TASKS_AT_ONCE 32 /* bounds the time with interrupts off */
 
 struct task_walk {
     struct list_node node;  /* siglock */

@@ -9,7 +9,7 @@
 #include "proc/reap.h"
 
 #define NSEC_PER_TICK 10000000ULL
-#define REAP_AT_ONCE 64 /* bounds the time with interrupts off */
+#define REAP_AT_ONCE 8  /* bounds the time with interrupts off */
 #define WAIT_AT_ONCE 64 /* likewise */
 
 /* Who it is, or was: exec and setuid replace the leader's credentials under siglock. */

@@ -282,9 +282,9 @@ void schedule(void)
     u64 flags = irq_save(), now;
     struct rq *rq = rq_this();
     struct thread *prev = rq->curr, *next;
-    bool sleeps;
+    bool sleeps, callbacks;
 
-    rcu_quiescent();
+    callbacks = rcu_quiescent();
     spin_lock(&rq->lock);
     now = time_ns();
     rq_account(rq, now);
@@ -308,6 +308,8 @@ void schedule(void)
         rq_put_curr(rq, sleeps);
         next = rq_pick(rq);
     }
+    if (unlikely(callbacks))
+        sched_work_or(next, WORK_RESCHED);
     if (next == prev) {
         prev->state = THREAD_RUNNING;
         rq->slice_start = now;
@@ -360,7 +362,7 @@ void cond_yield(void)
     struct thread *t = current_thread();
 
     if (likely(!(READ_ONCE(t->work) & WORK_RESCHED))) {
-        rcu_quiescent();
+        (void)rcu_quiescent();
         watch_yield();
         return;
     }

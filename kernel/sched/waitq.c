@@ -20,7 +20,7 @@
 #include "sched/rq_priv.h"
 #include "sched/work.h"
 
-#define AT_ONCE 64 /* bounds the time with interrupts off */
+#define AT_ONCE 48 /* bounds the time with interrupts off */
 
 struct waitq_rest {
     struct waiter mark; /* q->lock: in the list but while the worker holds the lock */

@@ -11,7 +11,9 @@
  * consistent: either the starter sees idle, or the CPU that wakes sees everything that was unlinked
  * before.
  *
- * Callbacks run in rcu_quiescent, so with no lock held, on the CPU that queued them.
+ * Callbacks run in rcu_quiescent, so with no lock held, on the CPU that queued them; some at a
+ * time, and then the CPU is asked to come again.
+ *
  * Lock order: rcu_lock is a leaf, taken with interrupts off.
  */
 #include "sync/rcu.h"
@@ -30,6 +32,7 @@ struct rcu_batch {
 /* c this CPU, interrupts off · a atomic */
 struct rcu_cpu {
     struct rcu_batch fresh, waiting; /* c */
+    struct rcu_head *due;            /* c  their grace period is over */
     u64 wait_for;                    /* c  grace period that frees `waiting` */
     u8 idle;                         /* a */
     u8 wants;                        /* a  wake me when a grace period ends */
@@ -44,6 +47,8 @@ static u64 rcu_need;                   /* a  CPUs that the running grace period 
 
 /* Any bit makes a thread look up on its way to user mode; this one means reschedule, harmless. */
 #define RCU_NUDGE 1U
+
+#define CALLBACKS_AT_ONCE 128 /* of each quiescent state */
 
 static void batch_add(struct rcu_batch *b, struct rcu_head *head)
 {
@@ -129,12 +134,12 @@ static bool rcu_is_due(const struct rcu_cpu *rc)
     return rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
 }
 
-/* Takes what is due; interrupts off. What is not due yet wants a kick, again after each grace
+/* Adds what has come due; interrupts off. What is not due yet wants a kick, again after each grace
  * period: the end of an earlier one has used it up. */
-static struct rcu_head *rcu_take_due(struct rcu_cpu *rc)
+static bool rcu_take_due(struct rcu_cpu *rc)
 {
-    struct rcu_head *due = NULL;
-
+    if (rc->due)
+        return true;
     if (!rc->waiting.first && rc->fresh.first) {
         rc->waiting.first = rc->fresh.first;
         rc->fresh.first = NULL;
@@ -143,33 +148,45 @@ static struct rcu_head *rcu_take_due(struct rcu_cpu *rc)
     if (rc->waiting.first && !rcu_is_due(rc))
         __atomic_store_n(&rc->wants, 1, __ATOMIC_SEQ_CST); /* then look: pairs with rcu_advance */
     if (rcu_is_due(rc)) {
-        due = rc->waiting.first;
+        rc->due = rc->waiting.first;
         rc->waiting.first = NULL;
     }
-    return due;
+    return rc->due;
 }
 
-static void rcu_run_callbacks(void)
+static bool rcu_has_callbacks(const struct rcu_cpu *rc)
+{
+    return rc->due || rc->waiting.first || rc->fresh.first;
+}
+
+/* n have run already; how many then. */
+static unsigned rcu_run_callbacks(unsigned n)
 {
     u64 flags = irq_save();
     struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
-    struct rcu_head *due;
 
-    if (!rc->running && (rc->waiting.first || rc->fresh.first)) {
+    if (!rc->running && rcu_has_callbacks(rc)) {
         rc->running = 1;
-        while ((due = rcu_take_due(rc)) != NULL) {
+        while (n < CALLBACKS_AT_ONCE && rcu_take_due(rc)) {
+            struct rcu_head *due = rc->due;
+
+            rc->due = NULL;
             irq_restore(flags);
-            while (due) {
+            for (; due && n < CALLBACKS_AT_ONCE; n++) {
                 struct rcu_head *next = due->next;
 
                 due->func(due);
                 due = next;
             }
             irq_disable();
+            rc->due = due;
         }
         rc->running = 0;
+        if (n == CALLBACKS_AT_ONCE)
+            up_cpu_call();
     }
     irq_restore(flags);
+    return n;
 }
 
 void rcu_call(struct rcu_head *head, void (*func)(struct rcu_head *head))
@@ -197,7 +214,7 @@ static bool rcu_due(void)
 {
     struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
 
-    return !rc->running && rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
+    return !rc->running && (rc->due || rcu_is_due(rc));
 }
 
 /* Nobody waits for this CPU and it waits for nobody: the common case, on every thread switch. */
@@ -205,33 +222,37 @@ static inline bool rcu_busy(void)
 {
     const struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
 
-    return rc->fresh.first || rc->waiting.first ||
-           (__atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) >> cpu_id() & 1);
+    return rcu_has_callbacks(rc) || (__atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) >> cpu_id() & 1);
 }
 
 /* Our own report may end the grace period that our callbacks wait for: nobody else would tell us.
  */
-void rcu_quiescent(void)
+bool rcu_quiescent(void)
 {
+    unsigned n = 0;
+
 #ifdef DEBUG
     ASSERT(!rcu_read_held());
 #endif
     if (likely(!rcu_busy()))
-        return;
+        return false;
     do {
         rcu_report();
-        rcu_run_callbacks();
+        n = rcu_run_callbacks(n);
         rcu_report(); /* for the grace period just asked for */
-    } while (rcu_due());
+    } while (rcu_due() && n < CALLBACKS_AT_ONCE);
+    return n == CALLBACKS_AT_ONCE;
 }
 
 void rcu_idle_enter(void)
 {
+    bool more;
+
     for (;;) {
-        rcu_quiescent();
+        more = rcu_quiescent();
         __atomic_store_n(&this_cpu_ptr(rcu_cpu)->idle, 1, __ATOMIC_SEQ_CST);
-        rcu_report(); /* one that started in between */
-        if (!rcu_due())
+        rcu_report();           /* one that started in between */
+        if (more || !rcu_due()) /* more: rcu_pending tells */
             return;
         rcu_idle_exit();
     }
@@ -247,6 +268,8 @@ bool rcu_pending(void)
     struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
 
     /* Fresh ones behind a batch that waits need nobody now: its end brings an interrupt. */
+    if (rc->due)
+        return true;
     return rc->waiting.first ? rcu_is_due(rc) : rc->fresh.first != NULL;
 }
 

@@ -41,7 +41,7 @@ void rcu_call(struct rcu_head *head, void (*func)(struct rcu_head *head));
 void rcu_synchronize(void);
 
 /* For sched: this CPU switches context, idles, or goes to or comes from user or guest mode. */
-void rcu_quiescent(void);
+bool rcu_quiescent(void);  /* true: callbacks are left for the next time, to be soon */
 void rcu_idle_enter(void); /* until rcu_idle_exit this CPU is quiescent all the time */
 void rcu_idle_exit(void);
 /* Callbacks are waiting on this CPU: it should not sleep without a timer. */

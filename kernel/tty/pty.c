@@ -25,6 +25,7 @@
 #define TIOCPKT_STOP 4
 #define TIOCPKT_START 8
 #define CHUNK 256
+#define TYPED_AT_ONCE 64U /* bounds the time with interrupts off */
 
 static struct pty *pty_of(struct tty *t)
 {
@@ -236,7 +237,7 @@ static ssize_t pty_master_type(struct file *f, const u8 *buf, size_t n)
 
     while (done < n) {
         spin_lock_irqsave(&p->slave.lock, &flags);
-        used = ldisc_input_locked(&p->slave, buf + done, n - done);
+        used = ldisc_input_locked(&p->slave, buf + done, MIN(n - done, TYPED_AT_ONCE));
         spin_unlock_irqrestore(&p->slave.lock, flags);
         done += used;
         cond_yield();

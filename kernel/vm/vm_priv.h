@@ -134,7 +134,7 @@ struct area *object_next_area(struct mem_object *obj, struct list_node *at);
     for ((a) = object_next_area(obj, &(obj)->areas); (a); \
          (a) = object_next_area(obj, &(a)->object_node))
 /* As many as are looked through without a pause. */
-#define OBJECT_AREAS_MANY 1024
+#define OBJECT_AREAS_MANY 320
 /* Removes the mappings of a cached page; false: it has too many, or not all were found. */
 bool object_unmap_page_locked(struct mem_object *obj, struct page *page) __must_check
     REQUIRES(obj->lock);

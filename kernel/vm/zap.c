@@ -10,7 +10,7 @@
 #include "lib/log.h"
 #include "vm/vm_priv.h"
 
-#define ZAP_TABLES 64 /* of level 0, and of level 1, that are freed before others may run */
+#define ZAP_TABLES 16 /* of level 0, and of level 1, that are freed before others may run */
 
 /* As pte_next1, through *tables level-1 tables at most. Without a slot *va is where it ended. */
 static u64 *pte_walk1(const struct pgtable *pt, u64 *va, u64 end, u64 *tables)

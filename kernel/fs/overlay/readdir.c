@@ -19,8 +19,8 @@
 #define DT_CHR 2
 #define DT_DIR 4
 #define LIST_MAX (1U << 22)  /* entries: an attacker's directory must not eat the kernel */
-#define LIST_PART 512        /* entries read under one hold of a layer's directory */
-#define LIST_PART_LONG 64    /* the same, once the table's chains grow */
+#define LIST_PART 192        /* entries read under one hold of a layer's directory */
+#define LIST_PART_LONG 32    /* the same, once the table's chains grow */
 #define TABLE_MAX (1U << 16) /* buckets: what one piece of memory holds; chains grow then */
 #define CHUNK_FIRST 2048U
 #define CHUNK_MORE 65536U
@@ -63,6 +63,7 @@ static void list_clear(struct overlay_list *l)
     for (struct list_chunk *c = l->first, *next; c; c = next) {
         next = c->next;
         kfree(c);
+        cond_yield();
     }
     kfree(l->table);
     *l = (struct overlay_list){0};
@@ -102,7 +103,7 @@ static bool list_has(const struct overlay_list *l, const char *name, size_t len)
     return false;
 }
 
-/* As many buckets as entries, while there may be. */
+/* About as many buckets as entries, while there may be: looked at between the parts. */
 static int list_table_grow(struct overlay_list *l)
 {
     struct list_entry **old = l->table, *e, *next;
@@ -121,6 +122,8 @@ static int list_table_grow(struct overlay_list *l)
             next = e->next;
             list_table_put(l, e);
         }
+        if (i % 64 == 0)
+            cond_yield();
     }
     kfree(old);
     return 0;
@@ -194,12 +197,9 @@ static bool list_emit(struct dir_context *ctx, const char *name, size_t len, u64
     e->whiteout = list_is_whiteout(fill->dir, name, len, type);
     memcpy(e->name, name, len);
     l->count++;
-    if (fill->dedup) {
-        fill->err = list_table_grow(l);
-        if (!fill->err)
-            list_table_put(l, e);
-    }
-    return !fill->err;
+    if (fill->dedup)
+        list_table_put(l, e);
+    return true;
 }
 
 static int list_fill_layer(struct overlay_list *l, const struct path *dir, bool dedup)
@@ -213,7 +213,9 @@ static int list_fill_layer(struct overlay_list *l, const struct path *dir, bool 
     do {
         fill.more = false;
         fill.part = 0;
-        err = file_readdir(f, &fill.ctx);
+        err = dedup ? list_table_grow(l) : 0;
+        if (!err)
+            err = file_readdir(f, &fill.ctx);
         cond_yield();
         if (!err && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
             err = -EINTR;

@@ -283,8 +283,8 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
     watch_irqs_off();
     vcpu_swap_out(v);
     store_release(&v->mode, VCPU_OUTSIDE);
-    rcu_quiescent(); /* the guest is no reader */
-    irq_enable();    /* takes the interrupt that brought us out */
+    (void)rcu_quiescent(); /* the guest is no reader */
+    irq_enable();          /* takes the interrupt that brought us out */
     if (likely(*exit != HV_EXIT_FAIL)) {
         int ours = -1;
 

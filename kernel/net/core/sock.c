@@ -8,7 +8,7 @@
 #include "obj/pid.h"
 #include "vfs/pseudo.h"
 
-#define LIST_FEW 32 /* sockets shown under one hold of the list's lock */
+#define LIST_FEW 16 /* sockets shown under one hold of the list's lock */
 
 void socket_list_init(struct socket_list *list)
 {
@@ -77,7 +77,7 @@ int socket_option_put(void *val, u32 *n, const void *from, u32 size)
 
 void socket_message_drop(struct socket_message *m)
 {
-    for (u32 i = 0; i < m->nr_files; i++)
+    for (u32 i = 0; i < m->nr_files; i++, cond_yield())
         if (m->files[i])
             file_put(m->files[i]);
     kfree(m->files);

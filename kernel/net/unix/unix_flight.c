@@ -18,6 +18,7 @@
  * others who send sockets wait meanwhile. A listener has as many connections waiting for it as
  * ACCEPT_BACKLOG_MAX. */
 #define FLIGHT_LOOKS (2 * ACCEPT_BACKLOG_MAX)
+#define FLIGHT_SOCKET 3 /* more of them, for the queues of another socket */
 
 struct flight {
     struct unix_sock *todo; /* references, by flight_next */
@@ -66,6 +67,7 @@ static void flight_look_into(struct flight *fl, struct unix_sock *u)
     struct unix_msg *msg;
     struct socket *conn;
 
+    fl->looks += FLIGHT_SOCKET;
     spin_lock(&u->sock.lock);
     list_for_each (msg, &u->carriers, carrier) {
         if (!flight_goes_on(fl))

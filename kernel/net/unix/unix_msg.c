@@ -15,7 +15,7 @@ void unix_msg_free(struct sock_msg *msg)
 {
     struct unix_msg *um = unix_msg_of(msg);
 
-    for (u32 i = 0; i < um->nr_files; i++)
+    for (u32 i = 0; i < um->nr_files; i++, cond_yield())
         file_put(um->files[i]);
     kfree(um->files);
     if (um->pid)

@@ -331,6 +331,27 @@ void sem_apply_undo(struct sem_set *set, struct sem_undo *u)
 
 /* ------------------------------------------------------------- making and removing */
 
+#define SEMS_AT_ONCE 1024U /* cleared without a pause */
+
+/* A set of so many, all zero, or NULL. */
+static struct sem_set *sem_alloc(u32 count)
+{
+    struct sem_set *set = kmalloc(sizeof(*set) + count * sizeof(struct sem));
+
+    if (!set)
+        return NULL;
+    *set = (struct sem_set){.count = count};
+    list_init(&set->waiters);
+    list_init(&set->undos);
+    for (u32 i = 0; i < count; i++) {
+        set->sems[i] = (struct sem){0};
+        list_init(&set->sems[i].waiters);
+        if (i % SEMS_AT_ONCE == 0)
+            cond_yield();
+    }
+    return set;
+}
+
 static struct sysv_object *sem_create(struct ipc_ns *ns, u64 count, u32 flags)
 {
     struct sem_set *set;
@@ -339,14 +360,9 @@ static struct sysv_object *sem_create(struct ipc_ns *ns, u64 count, u32 flags)
         return ERR_PTR(-EINVAL);
     if (count > READ_ONCE(ns->sem_mns) || ns->sem_total > READ_ONCE(ns->sem_mns) - count)
         return ERR_PTR(-ENOSPC);
-    set = kzalloc(sizeof(*set) + count * sizeof(struct sem));
+    set = sem_alloc((u32)count);
     if (!set)
         return ERR_PTR(-ENOMEM);
-    set->count = (u32)count;
-    list_init(&set->waiters);
-    list_init(&set->undos);
-    for (u32 i = 0; i < set->count; i++)
-        list_init(&set->sems[i].waiters);
     ns->sem_total += count;
     return &set->base;
 }
