@@ -85,7 +85,7 @@ static bool exit_begin(struct task *t, int status)
     if (last)
         process_group_exit_locked(p, status);
     int stop = p->stop_signal;
-    bool stopped = t->stop_pending && signal_stop_part_locked(p, t);
+    bool stopped = task_is_to_stop(t) && signal_stop_part_locked(p, t);
     sigpending_take_locked(&t->pending, ~0ULL, &dropped);
     signal_pass_on_locked(p, ~t->blocked);
     thread_work_clear(t->thread, WORK_SIGNAL | WORK_KILL | WORK_NOTIFY);

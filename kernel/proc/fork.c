@@ -63,6 +63,7 @@ struct process *process_alloc(void)
     waitq_init(&p->child_wait);
     waitq_init(&p->signal_wait);
     waitq_init(&p->stop_wait);
+    p->stop_round = 1;
     sigpending_init(&p->pending);
     mutex_init(&p->cred_guard, RANK_LINUX, 3, "cred_guard");
     spinlock_init(&p->siglock, RANK_PROC, 2, "siglock");
@@ -559,7 +560,7 @@ static bool clone_is_late(const struct clone_job *j, const struct task *me)
 {
     if (j->process)
         return me->process->shared_signal != j->shared_signal;
-    return signal_pending(me) || me->stop_pending;
+    return signal_pending(me) || task_is_to_stop(me);
 }
 
 /* May it be made visible? -ERESTARTNOINTR: it begins again after the caller's signals; -ENOMEM: its

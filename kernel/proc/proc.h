@@ -51,7 +51,7 @@ struct process {
     struct list_node tasks; /* p, s  live tasks by task->node */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
     sigset_t task_signals;  /* s  all that some task's own queue may hold */
-    bool task_stops;        /* s  some task may have a mark of a stop */
+    u64 stop_round;         /* s  from 1 on: each SIGCONT begins one */
     struct task_tell *tell; /* s  the walk that tells them what goes for all, or NULL */
     u64 tasks_made;         /* s  task->nr of the latest */
     u32 nr_tasks;           /* s */
@@ -121,6 +121,16 @@ struct process {
     struct sigaction own_actions[NSIG];
 };
 
+/* REQUIRES(siglock), or to sleep until it is not. */
+static inline bool task_is_stopped(const struct task *t)
+{
+    return READ_ONCE(t->stopped) == READ_ONCE(t->process->stop_round);
+}
+/* At its next return to user mode. REQUIRES(siglock) */
+static inline bool task_is_to_stop(const struct task *t)
+{
+    return t->process->stop_signal && t->stop_joined != t->process->stop_round;
+}
 static inline void process_get(struct process *p)
 {
     refcount_get(&p->ref);

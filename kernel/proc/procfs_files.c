@@ -23,7 +23,7 @@ static char task_state(struct task *t)
         return 'Z';
     if (t->exiting)
         return 'X';
-    if (t->stopped)
+    if (task_is_stopped(t))
         return 'T';
     switch (t->thread->state) {
     case THREAD_SLEEPING:

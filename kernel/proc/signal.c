@@ -87,7 +87,7 @@ void signal_recalc_locked(struct task *t)
 {
     struct process *p = t->process;
 
-    if (((t->pending.set | p->pending.set) & ~t->blocked) || t->stop_pending || p->group_exit ||
+    if (((t->pending.set | p->pending.set) & ~t->blocked) || task_is_to_stop(t) || p->group_exit ||
         (p->group_exec && p->group_exec != t)) {
         if (!(READ_ONCE(t->thread->work) & WORK_SIGNAL))
             thread_work_set(t->thread, WORK_SIGNAL);
@@ -141,14 +141,7 @@ static void signal_prepare_locked(struct process *p, int sig)
         p->stop_signal = 0;
         p->stop_count = 0;
     }
-    if (!p->task_stops)
-        return;
-    p->task_stops = false;
-    list_for_each (t, &p->tasks, node) {
-        t->stop_pending = false;
-        t->stop_taken = false;
-        t->stopped = false;
-    }
+    p->stop_round++;
     waitq_wake_all(&p->stop_wait);
 }
 
@@ -160,8 +153,8 @@ static bool signal_wanted(const struct task *t, int sig)
         return false;
     if (sig == SIGKILL)
         return true;
-    return !t->stopped && (READ_ONCE(t->thread->state) == THREAD_RUNNING ||
-                           !(READ_ONCE(t->thread->work) & WORK_SIGNAL));
+    return !task_is_stopped(t) && (READ_ONCE(t->thread->state) == THREAD_RUNNING ||
+                                   !(READ_ONCE(t->thread->work) & WORK_SIGNAL));
 }
 
 static struct task *signal_choose(struct process *p, int sig)

@@ -14,7 +14,7 @@
 
 bool signal_stop_part_locked(struct process *p, struct task *t)
 {
-    t->stop_pending = false;
+    t->stop_joined = p->stop_round;
     if (!p->stop_count || --p->stop_count)
         return false;
     p->events = PEVENT_STOPPED;
@@ -27,29 +27,20 @@ static void signal_stop_here(struct process *p, struct task *t, u64 flags)
     int sig = p->stop_signal;
     bool last = signal_stop_part_locked(p, t);
 
-    t->stopped = p->task_stops = true;
+    t->stopped = p->stop_round;
     signal_recalc_locked(t);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (last)
         process_notify_parent(p, CLD_STOPPED, sig);
-    (void)wait_event_killable(&p->stop_wait, !READ_ONCE(t->stopped));
-    t->stopped = false;
+    (void)wait_event_killable(&p->stop_wait, !task_is_stopped(t));
+    t->stopped = 0;
 }
 
 /* A stop signal's default action begins: every task of the process is to stop. */
 static void signal_stop_begin_locked(struct process *p, int sig)
 {
-    struct task *t;
-
     p->stop_signal = sig;
-    p->stop_count = 0;
-    p->task_stops = true;
-    list_for_each (t, &p->tasks, node) {
-        if (t->exiting || t->stopped)
-            continue;
-        t->stop_pending = true;
-        p->stop_count++;
-    }
+    p->stop_count = p->nr_alive;
     process_tell_tasks_locked(p);
 }
 
@@ -73,7 +64,7 @@ static void signal_default_stop(struct process *p, struct task *t, int sig, u64 
             return;
         spin_lock_irqsave(&p->siglock, &flags);
     }
-    if (!t->stop_taken || p->group_exit || p->group_exec) {
+    if (t->stop_taken != p->stop_round || p->group_exit || p->group_exec) {
         spin_unlock_irqrestore(&p->siglock, flags);
         return;
     }
@@ -103,7 +94,7 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
         signal_tell_parent(p, notify);
         return DELIVER_AGAIN;
     }
-    if (t->stop_pending) {
+    if (task_is_to_stop(t)) {
         signal_stop_here(p, t, flags);
         return DELIVER_AGAIN;
     }
@@ -112,8 +103,7 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
         spin_unlock_irqrestore(&p->siglock, flags);
         return DELIVER_NONE;
     }
-    t->stop_taken = SIGMASK(sig) & SIG_STOP_MASK;
-    p->task_stops |= t->stop_taken;
+    t->stop_taken = SIGMASK(sig) & SIG_STOP_MASK ? p->stop_round : 0;
     sigaction_get_locked(p, sig, act);
     if (act->handler != SIG_DFL && act->handler != SIG_IGN) {
         spin_unlock_irqrestore(&p->siglock, flags);

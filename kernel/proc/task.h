@@ -53,9 +53,10 @@ struct task {
     sigset_t waiting;             /* s  sigtimedwait: signals that end the sleep though blocked */
     struct restart_block restart; /* o */
     bool restart_call;            /* o  the call under way ended with a restart code in rax */
-    bool stop_pending;            /* s  to stop at the next return to user mode */
-    bool stop_taken;              /* s  a stop signal is off the queue, and no SIGCONT since */
-    bool stopped;                 /* s */
+    /* Marks of stops: process->stop_round when it was set, void once SIGCONT has begun another. */
+    u64 stop_joined; /* s  it has done its part in the process's stop */
+    u64 stop_taken;  /* s  a stop signal is off the queue */
+    u64 stopped;     /* s */
 
     u64 clear_child_tid;           /* o  user address */
     u64 set_child_tid;             /* o  user address, written at the first run */

@@ -137,7 +137,7 @@ static int task_tell_one(struct task *t, void *arg)
         return 0;
     if (p->group_exit || (p->group_exec && p->group_exec != t))
         thread_work_set(t->thread, WORK_SIGNAL | WORK_KILL);
-    else if (t->stop_pending)
+    else if (task_is_to_stop(t))
         thread_work_set(t->thread, WORK_SIGNAL);
     return 0;
 }

@@ -38,7 +38,7 @@ static const struct {
     [TIMER_BULK] = {16, 100 * NSEC_PER_USEC},
 };
 
-#define TIMER_LONG (100 * NSEC_PER_USEC)
+#define TIMER_LONG (15 * NSEC_PER_USEC)
 #define TIMER_PAUSE_MAX (5 * NSEC_PER_MSEC)
 
 struct timer_cpu {
