@@ -42,6 +42,7 @@ help:
 	  'make run        install what is missing, build, boot in QEMU to the console prompt' \
 	  'make test       the whole suite; ends with "N passed, N failed"' \
 	  'make test-T     one tier of it: unit, kernel, abi, hv, system' \
+	  'make test-watch abi and hv in the build that watches how long the kernel runs without a yield' \
 	  'make bench      this system beside Linux in the same emulator, one table' \
 	  'make fuzz       random bytes into what reads a guest'"'"'s, on this machine' \
 	  'make fuzz-abi   random system calls in containers, debug build: SECONDS=N SEED=N CPUS=N RELEASE=1' \

@@ -40,9 +40,13 @@ test-unit: build/unit/unit
 include $(sort $(wildcard tests/*/*.mk))
 
 # The suite counts in one place: tools/test. test-unit above is its shortest path.
-.PHONY: test test-kernel test-abi test-hv test-system
+.PHONY: test test-kernel test-abi test-hv test-system test-watch
 test:
 	@tools/test
 
 test-kernel test-abi test-hv test-system:
 	@tools/test $(patsubst test-%,%,$@)
+
+# All of abi and hv in the build of WATCH=1.
+test-watch:
+	@tools/test --watch
