@@ -314,9 +314,11 @@ static bool test_thread(void (*fn)(void *arg), struct test_call *call)
 SELFTEST(dev_remove_waits_for_calls_that_are_inside)
 {
     struct test_call call = {.t = test_register("a", "plain", NULL)}, end = {.t = call.t};
+    struct test_device *loose = test_register("b", "none", NULL);
     u64 until;
 
-    CHECK(call.t && !device_enter(&call.t->dev)); /* not before it is bound */
+    CHECK(call.t && loose && !device_enter(&loose->dev)); /* not while it has no driver */
+    test_drop(loose);
     CHECK(device_settle(time_ns() + LONG) == 0);
     CHECK(test_thread(test_call_run, &call));
     completion_wait(&call.inside);

@@ -651,6 +651,7 @@ FAKE_TEST(virtio_disk_with_wild_hints_works_within_bounds, VIRTIO_BLOCK)
     memset(f->config, 0xff, sizeof(f->config));
     disk_config(f, 20, 4096, 4);
     disk_config(f, 12, 0, 4);
+    disk_config(f, 34, 2, 2); /* queues: as many as disk_start looks at */
     f->features |= 1 << 1 | 1 << 2 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14;
     f->vectors = 2;
     dev = disk_start(f);
