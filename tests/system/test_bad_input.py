@@ -107,15 +107,17 @@ def batch():
             >/dev/null
         sleep 1; bothy run --rm busybox echo fine; bothy rm -f bomb""")
     b.case("engines_program", """
-        bothy run -d --name thief busybox sh -c 'while :; do for p in /proc/[0-9]*; do
-            case "$(readlink $p/exe)" in */engine)
-                chmod 0 $p/exe; chown 1 $p/exe; echo x >$p/exe; echo tried; exit;; esac; done; done' >/dev/null
-        bothy exec -d thief /proc/self/exe --after 1000
-        bothy wait thief; bothy logs thief; bothy rm thief; stat -c '%a %u' /bin/engine
+        bothy run -d --name thief busybox sh -c 'for op in "chmod 0" "chown 1" "tee -a"; do while :; do
+            for p in /proc/[0-9]*; do case "$(readlink $p/exe)" in */keeper)
+                x=$(echo x | $op $p/exe 2>&1); case "$x" in *Read-only*) echo "$x"; break 2;; esac;; esac; done
+            done; done' >/dev/null
+        while [ "$(bothy inspect -f '{{.State.Running}}' thief)" = true ]; do
+            bothy exec -d thief /proc/self/exe --help 2>/dev/null >&2; done
+        bothy wait thief; bothy logs thief; bothy rm thief; stat -c '%a %u' /bin/keeper
         bothy load -i /boot/files/a-noise""")
     b.case("on_the_way_in", """
         bothy run -d --name spy --cap-add SYS_PTRACE busybox sh -c 'echo begun; while :; do for p in /proc/[0-9]*; do
-            read c <$p/comm; [ "$c" = engine ] || continue; x=; read x <$p/environ
+            read c <$p/comm; [ "$c" = keeper ] || continue; x=; read x <$p/environ
             case "$x" in *MARK=1*|"") ;; *) echo seen;; esac; done; done' \
             >/dev/null
         for i in 1 2 3 4 5 6 7 8 9 10; do bothy exec -e MARK=1 spy true; done

@@ -180,15 +180,40 @@ static void run_process_drop(struct container *c)
         process_free(p);
 }
 
+/* The keeper may forget how it ended when that is written down, and not before. */
+struct ended {
+    char id[ID_LEN + 1];
+    uint64_t run;
+};
+
+static void run_ended_saved(void *arg, const char *why)
+{
+    struct ended *e = arg;
+
+    keeper_forget(e->id, e->run);
+    free(e);
+}
+
+static struct ended *ended_note(const struct container *c)
+{
+    struct ended *e = mem_alloc(sizeof(*e));
+
+    memcpy(e->id, c->id, ID_LEN);
+    e->run = c->proc->run;
+    return e;
+}
+
 static void run_failed(struct container *c, enum container_state was)
 {
+    struct ended *e = c->proc ? ended_note(c) : NULL;
+
     c->restart.again = false;
     ev_timer_del(&c->stop_timer);
     run_process_drop(c);
     cgroup_remove(c);
     log_end(c);
     log_close(c);
-    container_save(c, NULL, NULL);
+    container_save(c, e ? run_ended_saved : NULL, e);
     requests_failed(c, start_exit_code(c->error) == 128 ? 500 : 400);
 }
 
@@ -204,32 +229,13 @@ void container_start_failed(struct container *c, const char *error)
     container_raise(c, CE_FAILED);
 }
 
-/* The keeper may forget how it ended when that is written down, and not before. */
-struct ended {
-    char id[ID_LEN + 1];
-    uint64_t run;
-};
-
-static void run_ended_saved(void *arg, const char *why)
-{
-    struct ended *e = arg;
-
-    keeper_forget(e->id, e->run);
-    free(e);
-}
-
 static void run_ended(struct container *c)
 {
-    struct ended *e;
-
     if (c->auto_remove) { /* ... or when there is nothing left to write down: run_remove() */
         c->ended_run = c->proc->run;
         return;
     }
-    e = mem_alloc(sizeof(*e));
-    memcpy(e->id, c->id, ID_LEN);
-    e->run = c->proc->run;
-    container_save(c, run_ended_saved, e);
+    container_save(c, run_ended_saved, ended_note(c));
 }
 
 static void run_exited(struct container *c, enum container_state was)
