@@ -4,11 +4,15 @@
  */
 #include "net/core/queue.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/uaccess.h"
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 #include "vm/iov.h"
+
+#define FIONREAD 0x541B
+#define SIOCOUTQ 0x5411
 
 #define SO_TIMESTAMP 29
 #define SO_TIMESTAMPNS 35
@@ -375,6 +379,24 @@ u32 sock_unread(struct socket *s)
     n = sock_unread_locked(s);
     spin_unlock(&s->lock);
     return n;
+}
+
+s64 sock_queue_ioctl(struct socket *s, unsigned cmd, u64 arg)
+{
+    struct socket *peer;
+    u32 n = 0;
+
+    if (cmd != FIONREAD && cmd != SIOCOUTQ)
+        return -ENOTTY;
+    if (s->listening)
+        return -EINVAL;
+    if (cmd == FIONREAD) {
+        n = sock_unread(s);
+    } else if ((peer = socket_peer(s))) {
+        n = READ_ONCE(peer->queued);
+        socket_put(peer);
+    }
+    return copy_out((void __user *)arg, &n, sizeof(n));
 }
 
 void sock_resized(struct socket *s)

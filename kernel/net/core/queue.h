@@ -75,6 +75,9 @@ ssize_t sock_recv(struct socket *s, struct socket_message *m, unsigned flags);
 /* Bytes to read of a stream, of the next message of others. */
 u32 sock_unread_locked(const struct socket *s);
 u32 sock_unread(struct socket *s);
+/* FIONREAD and SIOCOUTQ of a socket whose bytes lie in its peer's queue until they are read: 0;
+ * -ENOTTY: another command; -EINVAL: it listens; -EFAULT. */
+s64 sock_queue_ioctl(struct socket *s, unsigned cmd, u64 arg);
 
 /* rcvbuf has changed: who waits for room may go on. */
 void sock_resized(struct socket *s);

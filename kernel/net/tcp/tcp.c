@@ -3,15 +3,11 @@
  * TCP sockets: making, connecting, sending, closing. tcp.h has the rules.
  */
 #include "net/tcp/tcp.h"
-#include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
 #include "sched/timer.h"
 #include "vm/iov.h"
-
-#define FIONREAD 0x541B
-#define SIOCOUTQ 0x5411
 
 static const struct inet_proto tcp_proto;
 static struct slab_cache *tcp_cache;
@@ -401,24 +397,6 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
     return mask;
 }
 
-static s64 tcp_ioctl(struct socket *s, unsigned cmd, u64 arg)
-{
-    struct socket *peer;
-    u32 n = 0;
-
-    if (cmd != FIONREAD && cmd != SIOCOUTQ)
-        return -ENOTTY;
-    if (s->listening)
-        return -EINVAL;
-    if (cmd == FIONREAD) {
-        n = sock_unread(s);
-    } else if ((peer = socket_peer(s))) {
-        n = READ_ONCE(peer->queued);
-        socket_put(peer);
-    }
-    return copy_out((void __user *)arg, &n, sizeof(n));
-}
-
 /* The other end of a connection is gone: reads end, and writes fail after the first one. Unread
  * bytes, or SO_LINGER with no time, are a reset; who had ended its writes before is told EPIPE. */
 static void tcp_tell_peer(const struct socket *s, struct socket *peer, bool unread, bool ended)
@@ -474,7 +452,7 @@ static const struct socket_ops tcp_ops = {
     .poll = tcp_poll,
     .set_option = inet_set_option,
     .get_option = inet_get_option,
-    .ioctl = tcp_ioctl,
+    .ioctl = sock_queue_ioctl,
     .release = tcp_release,
     .destroy = tcp_destroy,
     .refuses = SOCK_SHUT_BOTH,

@@ -2,7 +2,6 @@
  *
  * Unix sockets: making, connecting, closing. unix_priv.h has the rules.
  */
-#include "arch/x86/uaccess.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -14,8 +13,6 @@
 #include "sched/timer.h"
 
 #define SO_PEERCRED 17
-#define FIONREAD 0x541B
-#define SIOCOUTQ 0x5411
 
 static const struct socket_ops unix_ops;
 static void unix_release(struct socket *s);
@@ -365,24 +362,6 @@ static u32 unix_poll(struct socket *s, struct poll_table *pt)
     return mask;
 }
 
-static s64 unix_ioctl(struct socket *s, unsigned cmd, u64 arg)
-{
-    struct socket *peer;
-    u32 n = 0;
-
-    if (cmd != FIONREAD && cmd != SIOCOUTQ)
-        return -ENOTTY;
-    if (s->listening)
-        return -EINVAL;
-    if (cmd == FIONREAD) {
-        n = sock_unread(s);
-    } else if ((peer = socket_peer(s))) {
-        n = READ_ONCE(peer->queued);
-        socket_put(peer);
-    }
-    return copy_out((void __user *)arg, &n, sizeof(n));
-}
-
 static int unix_get_option(struct socket *s, int level, int name, void *val, u32 *n)
 {
     struct unix_sock *u = unix_of(s);
@@ -459,7 +438,7 @@ static const struct socket_ops unix_ops = {
     .shutdown = unix_shutdown,
     .poll = unix_poll,
     .get_option = unix_get_option,
-    .ioctl = unix_ioctl,
+    .ioctl = sock_queue_ioctl,
     .release = unix_release,
     .destroy = unix_destroy,
     .refuses = SOCK_SHUT_RD,
