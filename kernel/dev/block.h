@@ -25,7 +25,7 @@
  * a failed write left on the medium is not known); -EINVAL, see above; -EROFS, a change to a
  * read-only device; -EOPNOTSUPP, the device has no such operation (discard; zeroing is written out
  * by block_zero where it lacks). A request that the device does not answer is waited for as long as
- * its driver says; nobody else can end it.
+ * its driver says; neither dev nor the submitter can end it.
  *
  * A device that goes away: what is in flight is done with -EIO once the device cannot touch its
  * memory any more, what comes later with -EIO at once; the struct stays while it is referenced.

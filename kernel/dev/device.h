@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Buses, devices and drivers. A bus finds devices and registers them; a driver stands in a linker
- * table with what it matches; whoever comes second is brought together with the first, in a thread,
+ * table with what it matches. A new device is given to the driver that matches it in a thread,
  * so that probes run beside each other and beside PID 1. Only what waits for a device calls
  * device_settle or device_wait.
  *

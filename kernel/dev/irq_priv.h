@@ -4,7 +4,7 @@
  * irq_thread.c.
  *
  * Dispatch takes no lock: each vector of each CPU has a slot that names its interrupt and says
- * whether that CPU is inside. Whoever takes an interrupt out of a slot, or a handler off an
+ * whether that CPU is inside. A caller that takes an interrupt out of a slot, or a handler off an
  * interrupt, waits until no CPU is inside (irq_wait_dispatch), so handlers are free in what they
  * lock, and nothing that dispatch looks at is freed under it.
  */

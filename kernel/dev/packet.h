@@ -66,7 +66,7 @@ enum packet_kind { PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHER
 struct packet {
     struct list_node node; /* the queue it lies in */
     struct netdev *dev;
-    struct account *account; /* charged for `charged` bytes; NULL: nobody */
+    struct account *account; /* charged for `charged` bytes, or NULL */
     u32 charged;
     u32 len;    /* of all */
     u16 start;  /* of the first byte, in head */

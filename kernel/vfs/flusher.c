@@ -106,7 +106,7 @@ static void flusher_main(void *arg)
     completion_signal(&f->ended);
 }
 
-/* A worker's: whoever makes the first inode dirty may hold spinlocks. */
+/* A worker's: the caller that makes the first inode dirty may hold spinlocks. */
 static void flusher_start(struct work *w)
 {
     struct flusher *f = container_of(w, struct flusher, start);

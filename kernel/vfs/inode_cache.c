@@ -98,7 +98,7 @@ void inode_object_destroy(struct mem_object *obj)
     rcu_call(&i->rcu, inode_free_rcu);
 }
 
-/* It is out of the cache. Its memory stays while somebody has its object. */
+/* It is out of the cache. Its memory stays while its object is referenced. */
 static void inode_free(struct inode *i)
 {
     if (i->pipe)

@@ -5,7 +5,7 @@
  *
  * A walk holds references to where it stands (its mount and dentry) and looks each name up in the
  * dentry cache, whose table is read under RCU; a name that is not there is asked of the file system
- * under the directory's lock. Dentries that nobody uses stay on their account's list and go when
+ * under the directory's lock. Unused dentries stay on their account's list and go when
  * memory is wanted.
  *
  * Lock order: mount table lock, inode->lock of parent (ancestor first, then by address),

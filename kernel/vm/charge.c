@@ -42,7 +42,7 @@ struct page *charge_page_alloc(struct account *account, unsigned order, unsigned
     return page;
 }
 
-/* Whoever first touches a page pays for it: the object may outlive whoever made it. */
+/* The process that first touches a page pays for it: the object may outlive its maker. */
 struct account *object_account(void)
 {
     struct aspace *as = aspace_current();

@@ -174,7 +174,7 @@ SELFTEST(writeback_errors_reach_each_descriptor_once)
     CHECK(file_sync_super(a) == -EIO && file_sync_super(a) == 0);
     CHECK(file_sync_super(b) == -EIO && file_sync_super(b) == 0);
     CHECK(file_sync_super(late) == -EIO); /* it came before any had heard of it */
-    s->fail_writes = 1;                   /* once more, by the flusher: no one has asked */
+    s->fail_writes = 1;                   /* once more, by the flusher, unasked */
     CHECK(put_page(a, 7, 5));
     inode_object_write_wanted(a->inode->object);
     for (unsigned i = 0; i < 500 && READ_ONCE(s->fail_writes); i++)

@@ -179,7 +179,7 @@ static struct exec *exec_restore(struct container *c, const struct keep_message 
     return x;
 }
 
-/* Its clients have gone with the last engine: what it still writes is nobody's, and read, so that
+/* Its clients have gone with the last engine: what it still writes is read and dropped, so that
  * it goes on. */
 struct process *exec_found(const struct keep_message *m)
 {

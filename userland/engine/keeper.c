@@ -233,7 +233,7 @@ static bool keeper_answers(void)
     return lives;
 }
 
-/* It has ended, and what it kept ends too: there is no one else who would hear of its ends. One
+/* It has ended, and what it kept ends too: no other process would hear of its ends. One
  * that lives and does not speak to us is the next engine's. */
 static void keeper_lost(void)
 {
