@@ -117,7 +117,7 @@ def batch():
         bothy load -i /boot/files/a-noise""")
     b.case("on_the_way_in", """
         bothy run -d --name spy --cap-add SYS_PTRACE busybox sh -c 'echo begun; while :; do for p in /proc/[0-9]*; do
-            read c <$p/comm; [ "$c" = keeper ] || continue; x=; read x <$p/environ
+            { read c <$p/comm; } 2>/dev/null; [ "$c" = keeper ] || continue; x=; read x <$p/environ
             case "$x" in *MARK=1*|"") ;; *) echo seen;; esac; done; done' \
             >/dev/null
         for i in 1 2 3 4 5 6 7 8 9 10; do bothy exec -e MARK=1 spy true; done

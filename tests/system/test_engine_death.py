@@ -15,7 +15,7 @@ DEATHS = 6
 
 FUNCTIONS = """
 B=/boot/files/busybox
-pids() { for p in /proc/[0-9]*; do read c < $p/comm && [ "$c" = "$1" ] && echo ${p#/proc/}; done; }
+pids() { for p in /proc/[0-9]*; do { read c < $p/comm; } 2>/dev/null && [ "$c" = "$1" ] && echo ${p#/proc/}; done; }
 up() { until bothy version >/dev/null 2>&1; do $B usleep 20000; done; }
 of() { bothy inspect -f "{{.State.$2}}" $1; }
 """

@@ -26,7 +26,7 @@ B=/boot/files/busybox
 export PATH=/bin
 engine() {
     for p in /proc/[0-9]*; do
-        read comm < $p/comm && case $comm in engine|keeper) $B grep VmRSS $p/status;; esac
+        { read comm < $p/comm; } 2>/dev/null && case $comm in engine|keeper) $B grep VmRSS $p/status;; esac
     done
 }
 state() {
