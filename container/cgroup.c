@@ -54,7 +54,7 @@ static void cgroup_init(struct cgroup *cg, struct cgroup *parent)
 
 static void cgroup_init_root(void)
 {
-    mutex_init(&cgroup_tree_lock, RANK_CONTAINER, 1, "cgroup tree");
+    mutex_init(&cgroup_tree_lock, RANK_OPS, ORDER_CGROUP_TREE, "cgroup tree");
     cgroup_init(&cgroup_root, NULL);
     cgroup_root.name = "";
     cgroup_root.id = cgroup_last_id;

@@ -143,8 +143,8 @@ static struct vport *vport_make(struct vconsole *c, u32 id)
     port->id = id;
     port->in = c->queues[queue];
     port->out = c->queues[queue + 1];
-    mutex_init(&port->read_lock, RANK_DRIVER, 1, "vport read");
-    mutex_init(&port->write_lock, RANK_DRIVER, 1, "vport write");
+    mutex_init(&port->read_lock, RANK_OPS, ORDER_CHAR_DEVICE | LOCK_OVER_COPY, "vport read");
+    mutex_init(&port->write_lock, RANK_OPS, ORDER_CHAR_DEVICE | LOCK_OVER_COPY, "vport write");
     waitq_init(&port->waitq);
     return port;
 }

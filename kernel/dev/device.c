@@ -31,7 +31,7 @@ void device_init(struct device *dev, const struct bus *bus, struct device *paren
     dev->depth = parent ? (u8)(parent->depth + 1) : 0;
     dev->probe_error = -ENODEV;
     refcount_init(&dev->ref, 1);
-    mutex_init(&dev->lock, RANK_DRIVER, DEVICE_LOCK_ORDER - dev->depth, "device");
+    mutex_init(&dev->lock, RANK_OPS, ORDER_DEVICE - dev->depth, "device");
     waitq_init(&dev->gate.waitq);
     dev->gate.state = GATE_CLOSED;
     list_init(&dev->all);

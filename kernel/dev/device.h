@@ -27,7 +27,7 @@
  * otherwise, queues and counts, belongs to the driver's own reference-counted struct and is freed
  * with the last file; an open file holds a reference to the device.
  *
- * Lock order: a device's lock (sleeping; RANK_DRIVER, order DEVICE_LOCK_ORDER less its depth, so
+ * Lock order: a device's lock (sleeping; RANK_OPS, order ORDER_DEVICE less its depth, so
  * parents come first) is held over probe and remove; below it come the locks of drivers, and all
  * lower ranks. devices_lock (spinlock) guards the lists and states and is never held across a call.
  */
@@ -42,7 +42,6 @@ struct device;
 struct driver;
 
 /* A driver's sleeping locks at RANK_DRIVER have an order below 32. */
-#define DEVICE_LOCK_ORDER 60
 #define DEVICE_DEPTH_MAX 24
 
 /* ---- what a driver matches ---- */

@@ -45,10 +45,43 @@
 
 #if defined(__clang__) && defined(__BOTHY_KERNEL__)
 #define __user __attribute__((noderef, address_space(1)))
-#define REQUIRES(lock)
 #else
 #define __user
-#define REQUIRES(lock)
+#endif
+
+/* What a function has to do with locks: behind its parameters, of which it may speak, as in
+ * REQUIRES(vm->lock). clang checks that (-Wthread-safety), in `make check`; what it cannot follow
+ * says NO_THREAD_SAFETY in its definition, with the reason. tools/check-locks lists those. */
+#if defined(__clang__) && defined(__BOTHY_KERNEL__)
+#define LOCK_TYPE(name) __attribute__((capability(name))) /* of a struct */
+#define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
+#define REQUIRES_SHARED(...) __attribute__((requires_shared_capability(__VA_ARGS__)))
+/* The caller has it afterwards, and not before. */
+#define ACQUIRES(...) __attribute__((acquire_capability(__VA_ARGS__)))
+#define ACQUIRES_SHARED(...) __attribute__((acquire_shared_capability(__VA_ARGS__)))
+/* Only if it returns that: true, or 0. */
+#define TRY_ACQUIRES(result, ...) __attribute__((try_acquire_capability(result, __VA_ARGS__)))
+#define TRY_ACQUIRES_SHARED(result, ...) \
+    __attribute__((try_acquire_shared_capability(result, __VA_ARGS__)))
+#define RELEASES(...) __attribute__((release_capability(__VA_ARGS__)))
+#define RELEASES_SHARED(...) __attribute__((release_shared_capability(__VA_ARGS__)))
+/* It takes it itself: the caller has it not. */
+#define EXCLUDES(...) __attribute__((locks_excluded(__VA_ARGS__)))
+#define ASSERTS_HELD(...) __attribute__((assert_capability(__VA_ARGS__)))
+#define NO_THREAD_SAFETY __attribute__((no_thread_safety_analysis))
+#else
+#define LOCK_TYPE(name)
+#define REQUIRES(...)
+#define REQUIRES_SHARED(...)
+#define ACQUIRES(...)
+#define ACQUIRES_SHARED(...)
+#define TRY_ACQUIRES(result, ...)
+#define TRY_ACQUIRES_SHARED(result, ...)
+#define RELEASES(...)
+#define RELEASES_SHARED(...)
+#define EXCLUDES(...)
+#define ASSERTS_HELD(...)
+#define NO_THREAD_SAFETY
 #endif
 
 #define CONCAT_(a, b) a##b

@@ -184,6 +184,7 @@ void up_syscall(struct trap_frame *f)
     else
         syscall_slow(f, t, nr);
     DEBUG_ASSERT(!current_thread()->locks);
+    lockdep_nothing_held("a system call ends");
     if (unlikely((u64)f->rax - (u64)-ERESTART_RESTARTBLOCK <=
                  (u64)(ERESTART_RESTARTBLOCK - ERESTARTSYS)) &&
         nr != NR_RT_SIGRETURN)

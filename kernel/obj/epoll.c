@@ -431,7 +431,7 @@ struct file *epoll_create(unsigned flags)
     if (!ep)
         return ERR_PTR(-ENOMEM);
     refcount_init(&ep->ref, 1);
-    mutex_init(&ep->lock, RANK_NONE, 0, "epoll");
+    mutex_init(&ep->lock, RANK_OPS, ORDER_EPOLL, "epoll");
     list_init(&ep->nested);
     spinlock_init(&ep->ready_lock, RANK_NONE, 0, "epoll->ready");
     list_init(&ep->ready);

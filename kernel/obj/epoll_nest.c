@@ -24,7 +24,7 @@ static u64 epoll_nest_round; /* epoll_nest_lock */
 
 static void epoll_nest_init(void)
 {
-    mutex_init(&epoll_nest_lock, RANK_NONE, 0, "epoll_nest");
+    mutex_init(&epoll_nest_lock, RANK_OPS, ORDER_EPOLL_NEST | LOCK_BRIEF, "epoll_nest");
 }
 INIT_HOOK(epoll_nest_init, INIT_CORE);
 

@@ -210,7 +210,7 @@ u32 epoll_poll(struct file *f, struct poll_table *pt)
     poll_wait(pt, &ep->wait);
     if (!epoll_has_ready(ep))
         return 0;
-    mutex_lock(&ep->lock);
+    mutex_lock_nested(&ep->lock); /* of an epoll that watches this one: epoll_nest.c */
     epoll_scan_begin(ep, &scan);
     while (!mask && (item = epoll_pop(ep, &scan.todo))) {
         if (epoll_ask(item)) {

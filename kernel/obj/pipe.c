@@ -42,7 +42,7 @@ struct pipe *pipe_alloc(void)
         return NULL;
     }
     p->slots = PIPE_SLOTS;
-    mutex_init(&p->lock, RANK_LINUX, 1, "pipe");
+    mutex_init(&p->lock, RANK_OPS, ORDER_PIPE, "pipe");
     refcount_init(&p->ref, 1);
     waitq_init(&p->readers_wait);
     waitq_init(&p->writers_wait);

@@ -65,7 +65,7 @@ struct process *process_alloc(void)
     waitq_init(&p->stop_wait);
     p->stop_round = 1;
     sigpending_init(&p->pending);
-    mutex_init(&p->cred_guard, RANK_LINUX, 3, "cred_guard");
+    mutex_init(&p->cred_guard, RANK_OPS, ORDER_EXEC | LOCK_OVER_COPY, "cred_guard");
     spinlock_init(&p->siglock, RANK_PROC, 2, "siglock");
     itimer_process_init(p);
     p->start_time = time_ns();

@@ -8,12 +8,22 @@
 #include "proc/fs_context.h"
 #include "proc/procfs.h"
 
+/* One area as it was; its text is made when the address space is not locked any more. */
+struct maps_area {
+    u64 start, end, offset;
+    u32 flags;
+    u8 prot;
+    const char *name;  /* of what has no file */
+    struct file *file; /* a reference, or NULL */
+    struct residency in_memory;
+};
+
 struct maps_state {
     struct seq *out;
     struct aspace *as;
     char *path;
     bool details;
-    u64 next; /* address of the next part */
+    struct maps_area area;
 };
 
 #define MAPS_PART 8192 /* bytes of text, more or less */
@@ -59,50 +69,81 @@ static void maps_residency(struct seq *out, const struct residency *r, bool lock
         seq_printf(out, "%s:%*lu kB\n", rows[i].name, 23 - (int)strlen(rows[i].name), rows[i].kb);
 }
 
-static void maps_details(const struct maps_state *m, const struct area *a)
+static void maps_details(const struct maps_state *m, const struct maps_area *a)
 {
-    struct residency r = {0};
-
-    aspace_residency(m->as, a, &r);
     seq_printf(
         m->out,
         "Size:           %8lu kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n",
         (a->end - a->start) / 1024);
-    maps_residency(m->out, &r, a->flags & AREA_LOCKED);
+    maps_residency(m->out, &a->in_memory, a->flags & AREA_LOCKED);
 }
 
-static int maps_area(struct area *a, void *arg)
+static const char *maps_anon_name(const struct aspace *as, const struct area *a)
+{
+    if (a->start <= as->brk && a->end > as->brk_start && as->brk > as->brk_start)
+        return "[heap]";
+    if (a->flags & AREA_GROWSDOWN)
+        return "[stack]";
+    if (as->vdso && a->start == as->vdso)
+        return "[vdso]";
+    if (as->vdso && a->end == as->vdso)
+        return "[vvar]";
+    return "";
+}
+
+/* Notes the area, and ends the walk with 1. */
+static int maps_note(struct area *a, void *arg)
 {
     struct maps_state *m = arg;
-    struct kstat st = {0};
-    const char *name = "";
 
-    if (a->file) {
-        name = maps_file_name(m, a->file, &st);
-    } else if (a->start <= m->as->brk && a->end > m->as->brk_start &&
-               m->as->brk > m->as->brk_start) {
-        name = "[heap]";
-    } else if (a->flags & AREA_GROWSDOWN) {
-        name = "[stack]";
-    } else if (m->as->vdso && a->start == m->as->vdso) {
-        name = "[vdso]";
-    } else if (m->as->vdso && a->end == m->as->vdso) {
-        name = "[vvar]";
-    }
+    m->area = (struct maps_area){
+        .start = a->start,
+        .end = a->end,
+        .offset = a->object ? a->offset : 0,
+        .flags = a->flags,
+        .prot = a->prot,
+        .name = maps_anon_name(m->as, a),
+        .file = a->file,
+    };
+    if (a->file)
+        file_get(a->file);
+    if (m->details)
+        aspace_residency(m->as, a, &m->area.in_memory);
+    return 1;
+}
+
+static void maps_line(struct maps_state *m)
+{
+    const struct maps_area *a = &m->area;
+    struct kstat st = {0};
+    const char *name = a->file ? maps_file_name(m, a->file, &st) : a->name;
     size_t before = m->out->len;
+
     seq_printf(m->out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", a->start, a->end,
                a->prot & PT_READ ? 'r' : '-', a->prot & PT_WRITE ? 'w' : '-',
-               a->prot & PT_EXEC ? 'x' : '-', a->flags & AREA_SHARED ? 's' : 'p',
-               a->object ? a->offset : 0, (unsigned)(st.dev >> 8 & 0xfff),
-               (unsigned)(st.dev & 0xff), st.ino);
+               a->prot & PT_EXEC ? 'x' : '-', a->flags & AREA_SHARED ? 's' : 'p', a->offset,
+               (unsigned)(st.dev >> 8 & 0xfff), (unsigned)(st.dev & 0xff), st.ino);
     if (*name)
         seq_printf(m->out, "%*s%s",
                    (int)(before + 73 > m->out->len ? before + 73 - m->out->len : 0), "", name);
     seq_printf(m->out, "\n");
     if (m->details)
         maps_details(m, a);
-    m->next = a->end;
-    return m->out->len >= MAPS_PART;
+}
+
+/* Where the text goes on, or PSEUDO_ALL_SHOWN. */
+static u64 maps_part(struct maps_state *m, u64 from)
+{
+    while (m->out->len < MAPS_PART) {
+        if (!aspace_for_each(m->as, from, maps_note, m))
+            return PSEUDO_ALL_SHOWN;
+        maps_line(m);
+        if (m->area.file)
+            file_put(m->area.file);
+        from = m->area.end;
+        cond_yield();
+    }
+    return from;
 }
 
 static int maps_text(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred,
@@ -114,14 +155,14 @@ static int maps_text(struct pseudo_node *node, u64 *from, struct seq *out, const
         *from = PSEUDO_ALL_SHOWN;
         return as ? -EACCES : 0;
     }
-    struct maps_state m = {out, as, kmalloc(PATH_MAX), details, 0};
-    int more = m.path ? aspace_for_each(as, *from, maps_area, &m) : -ENOMEM;
+    struct maps_state m = {.out = out, .as = as, .path = kmalloc(PATH_MAX), .details = details};
+    int err = m.path ? 0 : -ENOMEM;
+
+    if (!err)
+        *from = maps_part(&m, *from);
     kfree(m.path);
     aspace_put(as);
-    if (more < 0)
-        return more;
-    *from = more ? m.next : PSEUDO_ALL_SHOWN;
-    return 0;
+    return err;
 }
 
 int procfs_maps_show(struct pseudo_node *node, u64 *from, struct seq *out, const struct cred *cred)

@@ -244,6 +244,7 @@ static void sched_switch(struct rq *rq, struct thread *prev, struct thread *next
     this_cpu_write(percpu_current, next);
     this_cpu_write(percpu_work, &next->work);
     this_cpu_write(account_of_cpu, next->account);
+    lockdep_switch(&next->lockdep);
     if (next->aspace)
         up_aspace_switch(prev->aspace, next->aspace);
     last = arch_switch(&prev->arch, &next->arch, (u64)thread_stack_top(next));
@@ -279,10 +280,15 @@ static bool sched_may_leave(const struct thread *t, const struct rq *rq)
 
 void schedule(void)
 {
-    u64 flags = irq_save(), now;
-    struct rq *rq = rq_this();
-    struct thread *prev = rq->curr, *next;
+    u64 flags, now;
+    struct thread *prev, *next;
+    struct rq *rq;
     bool sleeps, callbacks;
+
+    might_sleep();
+    flags = irq_save();
+    rq = rq_this();
+    prev = rq->curr;
 
     callbacks = rcu_quiescent();
     spin_lock(&rq->lock);
@@ -361,6 +367,7 @@ void cond_yield(void)
 {
     struct thread *t = current_thread();
 
+    might_sleep();
     if (likely(!(READ_ONCE(t->work) & WORK_RESCHED))) {
         (void)rcu_quiescent();
         watch_yield();
@@ -462,6 +469,7 @@ void sched_idle(void)
 {
     struct rq *rq = rq_this();
 
+    lockdep_switch(&rq->idle->lockdep); /* what ran in this thread before is not checked */
     for (;;) {
         irq_disable();
         if (!READ_ONCE(rq->nr) && cpu_count() > 1)
@@ -525,6 +533,7 @@ void up_run_on_each_cpu(void (*fn)(void))
     u64 flags, others;
 
     spin_lock(&sched_call_lock); /* interrupts stay on: its holder may wait for us */
+    lockdep_may_wait_cpus(code_here());
     flags = irq_save();
     fn();
     irq_restore(flags);

@@ -14,11 +14,13 @@
 #include "sched/rq_priv.h"
 
 #define MUTEX_WAITERS 1UL
+#define CALLER ((u64)__builtin_return_address(0))
 
 void mutex_init(struct mutex *m, unsigned rank, unsigned order, const char *name)
 {
     m->owner = NULL;
     waitq_init(&m->waiters);
+    m->tag = (struct lock_tag)LOCK_TAG(rank, order, KIND_MUTEX, name);
 }
 
 static inline bool mutex_swap(struct mutex *m, u64 *old, u64 new)
@@ -52,6 +54,7 @@ bool mutex_trylock(struct mutex *m)
     if (!mutex_swap(m, &old, (u64)current_thread()))
         return false;
     (void)locks_more();
+    lockdep_got(&m->tag, m, HELD_WRITE | HELD_TRIED, CALLER);
     return true;
 }
 
@@ -108,41 +111,58 @@ static __noinline int mutex_lock_slow(struct mutex *m, enum sleep_kind kind)
     return err;
 }
 
-void mutex_lock(struct mutex *m)
+static inline void mutex_lock_how(struct mutex *m, unsigned how, u64 rip)
 {
     u64 old = 0;
 
+    lockdep_want(&m->tag, m, how, rip);
     if (unlikely(!mutex_swap(m, &old, (u64)locks_more())))
         (void)mutex_lock_slow(m, SLEEP_UNINTERRUPTIBLE);
+    lockdep_got(&m->tag, m, how, rip);
 }
 
-static int mutex_lock_as(struct mutex *m, enum sleep_kind kind)
+void mutex_lock(struct mutex *m)
+{
+    mutex_lock_how(m, HELD_WRITE, CALLER);
+}
+
+void mutex_lock_nested(struct mutex *m)
+{
+    mutex_lock_how(m, HELD_WRITE | HELD_NESTED, CALLER);
+}
+
+static int mutex_lock_as(struct mutex *m, enum sleep_kind kind, u64 rip)
 {
     u64 old = 0;
-    int err;
+    int err = 0;
 
-    if (likely(mutex_swap(m, &old, (u64)locks_more())))
-        return 0;
-    err = mutex_lock_slow(m, kind);
+    lockdep_want(&m->tag, m, HELD_WRITE, rip);
+    if (unlikely(!mutex_swap(m, &old, (u64)locks_more())))
+        err = mutex_lock_slow(m, kind);
     if (err)
         (void)locks_fewer();
+    else
+        lockdep_got(&m->tag, m, HELD_WRITE, rip);
     return err;
 }
 
 int mutex_lock_killable(struct mutex *m)
 {
-    return mutex_lock_as(m, SLEEP_KILLABLE);
+    return mutex_lock_as(m, SLEEP_KILLABLE, CALLER);
 }
 
 int mutex_lock_interruptible(struct mutex *m)
 {
-    return mutex_lock_as(m, SLEEP_INTERRUPTIBLE);
+    return mutex_lock_as(m, SLEEP_INTERRUPTIBLE, CALLER);
 }
 
 void mutex_unlock(struct mutex *m)
 {
-    u64 old = (u64)locks_fewer();
+    u64 old;
 
+    if (!lockdep_drop(&m->tag, m, HELD_WRITE))
+        return;
+    old = (u64)locks_fewer();
     if (likely(mutex_swap(m, &old, 0)))
         return;
     DEBUG_ASSERT((old & ~MUTEX_WAITERS) == (u64)current_thread());
@@ -173,6 +193,7 @@ void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *na
     atomic_set(&l->passed, 0);
     waitq_init(&l->readers);
     waitq_init(&l->writers);
+    l->tag = (struct lock_tag)LOCK_TAG(rank, order, KIND_RWLOCK, name);
 }
 
 static inline bool rwlock_read_try(struct rwlock *l)
@@ -218,16 +239,26 @@ static __noinline void rwlock_read_slow(struct rwlock *l)
     atomic_dec(&l->readers_waiting); /* a writer that finds it still there is woken as we let go */
 }
 
-void rwlock_read_lock(struct rwlock *l)
+static inline void rwlock_read_lock_how(struct rwlock *l, unsigned how, u64 rip)
 {
+    lockdep_want(&l->tag, l, how, rip);
     if (unlikely(!rwlock_read_try(l)))
         rwlock_read_slow(l);
+    lockdep_got(&l->tag, l, how, rip);
+}
+
+void rwlock_read_lock(struct rwlock *l)
+{
+    rwlock_read_lock_how(l, HELD_READ, CALLER);
 }
 
 void rwlock_read_unlock(struct rwlock *l)
 {
-    s32 left = atomic_dec(&l->state);
+    s32 left;
 
+    if (!lockdep_drop(&l->tag, l, HELD_READ))
+        return;
+    left = atomic_dec(&l->state);
     (void)locks_fewer();
     DEBUG_ASSERT(left >= 0);
     /* A writer counts itself, then looks at the state: one of us sees the other. */
@@ -282,30 +313,53 @@ static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
     return err;
 }
 
-void rwlock_write_lock(struct rwlock *l)
+static inline void rwlock_write_lock_how(struct rwlock *l, unsigned how, u64 rip)
 {
+    lockdep_want(&l->tag, l, how, rip);
     (void)locks_more();
     if (unlikely(!rwlock_write_try(l)))
         (void)rwlock_write_slow(l, SLEEP_UNINTERRUPTIBLE);
+    lockdep_got(&l->tag, l, how, rip);
+}
+
+void rwlock_write_lock(struct rwlock *l)
+{
+    rwlock_write_lock_how(l, HELD_WRITE, CALLER);
+}
+
+void rwlock_write_lock_nested(struct rwlock *l)
+{
+    rwlock_write_lock_how(l, HELD_WRITE | HELD_NESTED, CALLER);
 }
 
 bool rwlock_write_trylock(struct rwlock *l)
 {
     (void)locks_more();
-    if (rwlock_write_try(l))
+    if (rwlock_write_try(l)) {
+        lockdep_got(&l->tag, l, HELD_WRITE | HELD_TRIED, CALLER);
         return true;
+    }
     (void)locks_fewer();
     return false;
 }
 
 int rwlock_write_lock_killable(struct rwlock *l)
 {
+    int err = 0;
+
+    lockdep_want(&l->tag, l, HELD_WRITE, CALLER);
     (void)locks_more();
-    return likely(rwlock_write_try(l)) ? 0 : rwlock_write_slow(l, SLEEP_KILLABLE);
+    if (unlikely(!rwlock_write_try(l)))
+        err = rwlock_write_slow(l, SLEEP_KILLABLE);
+    if (!err)
+        lockdep_got(&l->tag, l, HELD_WRITE, CALLER);
+    return err;
 }
 
 void rwlock_write_unlock(struct rwlock *l)
 {
+    if (!lockdep_drop(&l->tag, l, HELD_WRITE))
+        return;
     DEBUG_ASSERT(atomic_read(&l->state) == -1);
     (void)locks_fewer();
     atomic_store_release(&l->state, 0);
@@ -314,6 +368,7 @@ void rwlock_write_unlock(struct rwlock *l)
 
 void rwlock_write_claim(struct rwlock *l)
 {
+    lockdep_got(&l->tag, l, HELD_CLAIM, CALLER);
     (void)locks_more(); /* others wait for it */
     atomic_inc(&l->writers_waiting);
 }
@@ -322,13 +377,28 @@ void rwlock_write_claim(struct rwlock *l)
  * the counts after its store, and we at the state after ours. */
 void rwlock_write_unclaim(struct rwlock *l)
 {
-    s32 left = atomic_dec(&l->writers_waiting);
+    s32 left;
 
+    if (!lockdep_drop(&l->tag, l, HELD_CLAIM))
+        return;
+    left = atomic_dec(&l->writers_waiting);
     (void)locks_fewer();
     DEBUG_ASSERT(left >= 0);
     if (left == 0 && atomic_read(&l->state) >= 0)
         rwlock_wake(l);
 }
+
+#ifdef DEBUG
+bool rwlock_held(const struct rwlock *l)
+{
+    return lockdep_holds(l, HELD_READ | HELD_WRITE);
+}
+
+bool rwlock_held_write(const struct rwlock *l)
+{
+    return lockdep_holds(l, HELD_WRITE);
+}
+#endif
 
 void completion_init(struct completion *c)
 {

@@ -1,47 +1,54 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleeping locks: mutex and reader-writer lock. Ranked like spinlocks. Context: may sleep; never
- * taken from interrupts or under a spinlock.
+ * Sleeping locks: mutex and reader-writer lock. Context: may sleep; never taken from interrupts or
+ * under a spinlock. They have ranks as spinlocks do, in one order with them (sync/lockdep.h); what
+ * may be held over a user copy says so beside its order (enum lock_flags).
  */
 #pragma once
 
 #include "sched/wait.h"
+#include "sync/lockdep.h"
 
-struct mutex {
+struct LOCK_TYPE("mutex") mutex {
     struct thread *owner; /* a */
     struct waitq waiters;
+    struct lock_tag tag;
 };
 void mutex_init(struct mutex *m, unsigned rank, unsigned order, const char *name);
-void mutex_lock(struct mutex *m);
-int mutex_lock_killable(struct mutex *m) __must_check;      /* 0 or -EINTR */
-int mutex_lock_interruptible(struct mutex *m) __must_check; /* the same, by any signal */
-bool mutex_trylock(struct mutex *m);
-void mutex_unlock(struct mutex *m);
+void mutex_lock(struct mutex *m) ACQUIRES(*m);
+/* Under others of its rank and order, among which the caller keeps an order. */
+void mutex_lock_nested(struct mutex *m) ACQUIRES(*m);
+int mutex_lock_killable(struct mutex *m) __must_check TRY_ACQUIRES(0, *m); /* 0 or -EINTR */
+int mutex_lock_interruptible(struct mutex *m) __must_check
+    TRY_ACQUIRES(0, *m); /* the same, by any signal */
+bool mutex_trylock(struct mutex *m) TRY_ACQUIRES(true, *m);
+void mutex_unlock(struct mutex *m) RELEASES(*m);
 /* Between them a lock that the current thread holds does not bring it on before others: a program
  * may keep it for as long as it likes, as a vCPU's in a guest. */
 void mutex_keep_begin(void);
 void mutex_keep_end(void);
-/* The current thread holds it: for assertions. */
-bool mutex_held(const struct mutex *m);
 
 /* Writers are preferred: a waiting writer holds new readers off, until RWLOCK_PASS writers have
  * passed by those that wait. Then no writer takes the lock before one of these has had it. Who lets
  * go wakes one writer, or all readers, or when that is so both: never those that cannot go on. */
 #define RWLOCK_PASS 4
-struct rwlock {
+struct LOCK_TYPE("rwlock") rwlock {
     atomic_t state;           /* a  readers, or -1 when written */
     atomic_t writers_waiting; /* a */
     atomic_t readers_waiting; /* a */
     atomic_t passed;          /* a  writers, since a reader that waited had its turn */
     struct waitq readers, writers;
+    struct lock_tag tag;
 };
 void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *name);
-void rwlock_read_lock(struct rwlock *l);
-void rwlock_read_unlock(struct rwlock *l);
-void rwlock_write_lock(struct rwlock *l);
-bool rwlock_write_trylock(struct rwlock *l);
-int rwlock_write_lock_killable(struct rwlock *l) __must_check;
-void rwlock_write_unlock(struct rwlock *l);
+void rwlock_read_lock(struct rwlock *l) ACQUIRES_SHARED(*l);
+void rwlock_read_unlock(struct rwlock *l) RELEASES_SHARED(*l);
+void rwlock_write_lock(struct rwlock *l) ACQUIRES(*l);
+bool rwlock_write_trylock(struct rwlock *l) TRY_ACQUIRES(true, *l);
+int rwlock_write_lock_killable(struct rwlock *l) __must_check TRY_ACQUIRES(0, *l);
+void rwlock_write_unlock(struct rwlock *l) RELEASES(*l);
+/* Under others of its rank and order, among which the caller keeps an order. */
+void rwlock_write_lock_nested(struct rwlock *l) ACQUIRES(*l);
 /* A writer that does not wait here, as it waits for another lock, announces that it will try: like
  * one that waits it holds new readers off, and their turn comes as behind such. The caller's other
  * lock must be had without a reader of this one. Ends after a try that took the lock, or not. */

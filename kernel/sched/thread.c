@@ -295,7 +295,7 @@ void thread_exit(void)
 {
     struct thread *t = current_thread();
 
-    irq_disable();
+    lockdep_nothing_held("a thread ends");
     WRITE_ONCE(t->state, THREAD_DEAD);
     schedule();
     panic("a dead thread runs");

@@ -16,6 +16,7 @@
 #include "lib/list.h"
 #include "lib/rbtree.h"
 #include "lib/types.h"
+#include "sync/lockdep.h"
 #include "sync/refcount.h"
 #include "sync/spinlock.h"
 
@@ -113,9 +114,10 @@ struct thread {
     u64 nvcsw, nivcsw;       /* r */
     u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
     u64 copy_fault;                               /* o  where a copy of the kernel's faulted last */
-    u64 min_faults, maj_faults;   /* o  page faults of user code; maj: that waited for a device */
-    struct list_node all;         /* list of all threads, for the console */
-    struct list_node urgent_node; /* r  of rq->urgent or rq->urgent_fair */
+    u64 min_faults, maj_faults;    /* o  page faults of user code; maj: that waited for a device */
+    struct list_node all;          /* list of all threads, for the console */
+    struct list_node urgent_node;  /* r  of rq->urgent or rq->urgent_fair */
+    struct lockdep_thread lockdep; /* o  the sleeping locks that it holds */
 };
 
 /* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn

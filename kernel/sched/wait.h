@@ -63,6 +63,7 @@ void wait_end(struct wait_thread *w);
 #define wait_event_by(begin, q, cond, kind, deadline) \
     ({                                                \
         int err_ = 0;                                 \
+        might_sleep();                                \
         if (!(cond)) {                                \
             struct wait_thread w_ = {.queue = NULL};  \
             for (;;) {                                \

@@ -164,9 +164,11 @@ static unsigned rcu_run_callbacks(unsigned n)
 {
     u64 flags = irq_save();
     struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
+    struct lockdep_thread *self;
 
     if (!rc->running && rcu_has_callbacks(rc)) {
         rc->running = 1;
+        self = lockdep_callbacks_begin();
         while (n < CALLBACKS_AT_ONCE && rcu_take_due(rc)) {
             struct rcu_head *due = rc->due;
 
@@ -181,6 +183,7 @@ static unsigned rcu_run_callbacks(unsigned n)
             irq_disable();
             rc->due = due;
         }
+        lockdep_callbacks_end(self);
         rc->running = 0;
         if (n == CALLBACKS_AT_ONCE)
             up_cpu_call();

@@ -204,14 +204,17 @@ struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)
 struct dentry *dentry_create_root(struct inode *root)
 {
     struct dentry *d = dentry_alloc(NULL, "/", 1);
+    struct super *s = root->super;
 
     if (!d)
         return NULL;
-    list_init(&root->super->cached);
-    list_init(&root->super->watches);
-    mutex_init(&root->super->renames, RANK_VFS, 32, "renames");
-    mutex_init(&root->super->movers, RANK_VFS, 8, "movers");
-    d->super = root->super;
+    list_init(&s->cached);
+    list_init(&s->watches);
+    /* An overlay's is held over copy-ups. */
+    mutex_init(&s->renames, RANK_OPS,
+               super_lock_order(s, ORDER_RENAMES) | (s->moves_long ? 0 : LOCK_BRIEF), "renames");
+    mutex_init(&s->movers, RANK_OPS, super_lock_order(s, ORDER_MOVERS), "movers");
+    d->super = s;
     d->inode = root;
     return d;
 }

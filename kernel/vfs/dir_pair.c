@@ -164,7 +164,7 @@ bool dir_pair_lock_replaced(struct dir_pair *p, struct inode *dir)
 {
     if (p->moves)
         return rwlock_write_trylock(&dir->lock);
-    rwlock_write_lock(&dir->lock);
+    rwlock_write_lock_nested(&dir->lock); /* below the one that is locked */
     return true;
 }
 

@@ -410,7 +410,7 @@ struct flusher *flusher_create(struct super *s)
     if (!f)
         return NULL;
     f->super = s;
-    mutex_init(&f->turn, RANK_VFS, 14, "flusher turn");
+    mutex_init(&f->turn, RANK_OPS, ORDER_FLUSH, "flusher turn");
     spinlock_init(&f->lock, RANK_VM, RANK_ORDER_FLUSHER, "flusher");
     list_init(&f->dirty);
     list_init(&f->later);

@@ -57,7 +57,7 @@ void inode_setup(struct inode *i, struct super *s, u64 ino, u32 mode)
     i->nlink = 1;
     i->atime = i->mtime = i->ctime = i->btime = vfs_now();
     refcount_init(&i->ref, 1);
-    rwlock_init(&i->lock, RANK_VFS, 16, "inode");
+    rwlock_init(&i->lock, RANK_OPS, super_lock_order(s, ORDER_INODE), "inode");
 }
 
 struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,

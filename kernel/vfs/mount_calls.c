@@ -201,7 +201,7 @@ static struct mutex remount_mutex;
 
 void mount_calls_init(void)
 {
-    mutex_init(&remount_mutex, RANK_VFS, 34, "remount");
+    mutex_init(&remount_mutex, RANK_OPS, ORDER_REMOUNT, "remount");
 }
 
 /* Flags become read-only if `now` says so: only while no file is open for writing there. Who opens

@@ -207,7 +207,7 @@ int inode_rmdir_locked(struct inode *dir, struct dentry *d)
 
     if (!dir->ops->rmdir)
         return -EPERM;
-    rwlock_write_lock(&victim->lock);
+    rwlock_write_lock_nested(&victim->lock); /* below its directory */
     err = dir->ops->rmdir(dir, d);
     rwlock_write_unlock(&victim->lock);
     return err;

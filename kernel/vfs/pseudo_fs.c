@@ -212,7 +212,7 @@ static struct pseudo_open *pseudo_opened(struct file *f)
     o = kzalloc(sizeof(*o));
     if (!o)
         return NULL;
-    mutex_init(&o->lock, RANK_VFS, 20, "pseudo text");
+    mutex_init(&o->lock, RANK_OPS, ORDER_PSEUDO_TEXT, "pseudo text");
     if (!__atomic_compare_exchange_n(&f->priv, (void **)&none, o, false, __ATOMIC_SEQ_CST,
                                      __ATOMIC_SEQ_CST)) {
         kfree(o);

@@ -22,7 +22,7 @@ static struct waitq device_freed;
 
 void super_device_init(void)
 {
-    mutex_init(&devices_mutex, RANK_VFS, 35, "device mounts");
+    mutex_init(&devices_mutex, RANK_OPS, ORDER_DEVICE_MOUNT, "device mounts");
     waitq_init(&device_freed);
 }
 

@@ -226,6 +226,12 @@ struct super {
     void *priv;
 };
 
+/* The order within RANK_OPS of a lock whose order is `order` where nothing is stacked. */
+static inline unsigned super_lock_order(const struct super *s, unsigned order)
+{
+    return order + (s ? s->stacked : 0) * ORDER_STACKED_STEP;
+}
+
 /* A file system type registers itself: FS_TYPE(tmpfs) = {"tmpfs", ...}. */
 struct fs_type {
     const char *name;

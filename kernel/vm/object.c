@@ -40,6 +40,10 @@ static struct waitq *page_queue(const struct page *page)
     return &page_queues[((u64)page / sizeof(*page)) % PAGE_QUEUES];
 }
 
+/* Its place in the order of locks. That a thread has it is not noted: others may let go of it, when
+ * a page has been read. */
+static struct lock_tag page_lock_tag = LOCK_TAG(RANK_OPS, ORDER_PAGE, KIND_BIT, "page");
+
 bool page_trylock(struct page *page)
 {
     return !(page_flag_set(page, PG_LOCKED) & PG_LOCKED);
@@ -47,21 +51,25 @@ bool page_trylock(struct page *page)
 
 void page_lock(struct page *page)
 {
+    lockdep_want(&page_lock_tag, page, HELD_WRITE, code_here());
     wait_event(page_queue(page), page_trylock(page));
 }
 
 int page_lock_killable(struct page *page)
 {
+    lockdep_want(&page_lock_tag, page, HELD_WRITE, code_here());
     return wait_event_killable(page_queue(page), page_trylock(page)) ? -EINTR : 0;
 }
 
 void page_wait(struct page *page, u32 flags)
 {
+    lockdep_want(&page_lock_tag, page, HELD_WRITE, code_here());
     wait_event(page_queue(page), !page_flag_test(page, flags));
 }
 
 int page_wait_killable(struct page *page, u32 flags)
 {
+    lockdep_want(&page_lock_tag, page, HELD_WRITE, code_here());
     return wait_event_killable(page_queue(page), !page_flag_test(page, flags)) ? -EINTR : 0;
 }
 

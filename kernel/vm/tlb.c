@@ -92,6 +92,7 @@ void tlb_flush(struct aspace *as, u64 start, u64 end)
 {
     u64 self = 1UL << cpu_id(), cpus;
 
+    lockdep_may_wait_cpus(code_here());
     smp_mb(); /* see the head of the file */
     cpus = __atomic_load_n(&as->cpus, __ATOMIC_RELAXED);
     if (cpus & self)
@@ -115,8 +116,10 @@ u64 aspace_cpus(struct aspace *as)
 
 void tlb_drop(struct aspace *as)
 {
-    u64 self = 1UL << cpu_id(), cpus, flags = irq_save();
+    u64 self = 1UL << cpu_id(), cpus, flags;
 
+    lockdep_may_wait_cpus(code_here());
+    flags = irq_save();
     if (this_cpu_read(tlb_loaded) == as)
         tlb_load_kernel(as);
     irq_restore(flags);

@@ -86,7 +86,7 @@ static void sched_lock_often(struct sched_job *job)
 
 SELFTEST(mutex_keeps_all_cpus_apart)
 {
-    mutex_init(&sched_mutex, RANK_SCHED, 0, "selftest");
+    mutex_init(&sched_mutex, RANK_PROC, 0, "selftest");
     sched_shared = 0;
     CHECK(sched_jobs_make(8, sched_lock_often));
     sched_jobs_start(8);
@@ -115,7 +115,7 @@ SELFTEST(mutex_waiter_does_not_hang_on_the_one_before_it)
     u64 until;
     bool got;
 
-    mutex_init(&sched_mutex, RANK_SCHED, 0, "selftest");
+    mutex_init(&sched_mutex, RANK_PROC, 0, "selftest");
     CHECK(sched_jobs_make(1, sched_lock_once));
     mutex_lock(&sched_mutex);
     waitq_add(&sched_mutex.waiters, &stuck);
@@ -160,7 +160,7 @@ static void sched_read_or_write(struct sched_job *job)
 
 SELFTEST(rwlock_writers_are_alone_and_not_starved)
 {
-    rwlock_init(&sched_rwlock, RANK_SCHED, 0, "selftest");
+    rwlock_init(&sched_rwlock, RANK_PROC, 0, "selftest");
     sched_shared = sched_bad = 0;
     CHECK(sched_jobs_make(8, sched_read_or_write));
     sched_jobs_start(8);
@@ -206,7 +206,7 @@ static void sched_read_between(struct sched_job *job)
 /* However late it comes to its processor. Each writer may be past its look at whose turn it is. */
 SELFTEST(rwlock_readers_have_a_turn_among_many_writers)
 {
-    rwlock_init(&sched_rwlock, RANK_SCHED, 0, "selftest");
+    rwlock_init(&sched_rwlock, RANK_PROC, 0, "selftest");
     sched_writers = 2;
     sched_turns = sched_passes = sched_worst = 0;
     CHECK(sched_jobs_make(3, sched_read_between));
@@ -465,7 +465,7 @@ static void sched_burn_with_locks(struct sched_job *job)
     static struct mutex own[2];
 
     if (job->arg < 2) {
-        mutex_init(&own[job->arg], RANK_SCHED, 0, "selftest");
+        mutex_init(&own[job->arg], RANK_PROC, 0, "selftest");
         mutex_lock(&own[job->arg]);
     }
     while (!READ_ONCE(sched_stop) && (job->arg < 2 || current_thread()->sum_exec < SCHED_SHARE))
@@ -616,7 +616,7 @@ SELFTEST(rwlock_wakes_one_writer)
     enum { N = THREADS_MAX };
     u64 switches = 0;
 
-    rwlock_init(&sched_rwlock, RANK_NONE, 0, "selftest");
+    rwlock_init(&sched_rwlock, RANK_PROC, 0, "selftest");
     sched_shared = 0;
     CHECK(sched_jobs_make(N, sched_write_once));
     rwlock_write_lock(&sched_rwlock);

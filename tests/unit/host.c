@@ -69,6 +69,10 @@ void lockdep_acquire(struct spinlock *lock, const struct spinlock *first, u64 ri
 {
 }
 
+void lockdep_acquire_tried(struct spinlock *lock, u64 rip)
+{
+}
+
 void lockdep_release(struct spinlock *lock)
 {
 }

@@ -314,5 +314,7 @@ void trap_dispatch(unsigned vector, struct trap_frame *frame)
         trap_interrupt(vector, frame);
         this_cpu_write(percpu_in_interrupt, false);
     }
+    if (trap_from_user(frame))
+        up_user_return();
     trap_watch_out(vector, frame);
 }

@@ -4,6 +4,7 @@
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/up.h"
 #include "lib/log.h"
 
 struct extable_entry {
@@ -25,6 +26,8 @@ int uaccess_cas32(void *dst, void *old, u32 new);
 int uaccess_cas64(void *dst, void *old, u64 new);
 int msr_read(u32 msr, u64 *out);
 int msr_write(u32 msr, u64 v);
+
+#define CALLER ((u64)__builtin_return_address(0))
 
 /* A few dozen entries in the order of the code: a linear look is fine on a path that ends in a
  * fault. */
@@ -66,16 +69,19 @@ void uaccess_patch(void)
 
 u64 user_copy_in(void *dst, const void __user *src, u64 n)
 {
+    up_user_copy(CALLER);
     return user_range_ok((u64)src, n) ? uaccess_copy(dst, (const void *)(u64)src, n) : n;
 }
 
 u64 user_copy_out(void __user *dst, const void *src, u64 n)
 {
+    up_user_copy(CALLER);
     return user_range_ok((u64)dst, n) ? uaccess_copy((void *)(u64)dst, src, n) : n;
 }
 
 u64 user_clear(void __user *dst, u64 n)
 {
+    up_user_copy(CALLER);
     return user_range_ok((u64)dst, n) ? uaccess_clear((void *)(u64)dst, n) : n;
 }
 
@@ -84,6 +90,7 @@ ssize_t copy_string_in(char *dst, const char __user *src, size_t max)
     u64 room;
     s64 n;
 
+    up_user_copy(CALLER);
     if ((u64)src >= USER_TOP)
         return -EFAULT;
     room = USER_TOP - (u64)src;
@@ -95,21 +102,25 @@ ssize_t copy_string_in(char *dst, const char __user *src, size_t max)
 
 int user_load32(u32 *out, const u32 __user *src)
 {
+    up_user_copy(CALLER);
     return user_range_ok((u64)src, 4) && !uaccess_load32(out, (const u32 *)(u64)src) ? 0 : -EFAULT;
 }
 
 int user_load64(u64 *out, const u64 __user *src)
 {
+    up_user_copy(CALLER);
     return user_range_ok((u64)src, 8) && !uaccess_load64(out, (const u64 *)(u64)src) ? 0 : -EFAULT;
 }
 
 int user_store32(u32 __user *dst, u32 v)
 {
+    up_user_copy(CALLER);
     return user_range_ok((u64)dst, 4) && !uaccess_store32((u32 *)(u64)dst, v) ? 0 : -EFAULT;
 }
 
 int user_cas32(u32 __user *dst, u32 *old, u32 new)
 {
+    up_user_copy(CALLER);
     return user_range_ok((u64)dst, 4) && !uaccess_cas32((u32 *)(u64)dst, old, new) ? 0 : -EFAULT;
 }
 
@@ -117,6 +128,7 @@ int user_cas(void __user *dst, void *old, u64 new, u32 len)
 {
     void *at = (void *)(u64)dst;
 
+    up_user_copy(CALLER);
     if (!user_range_ok((u64)dst, len))
         return -EFAULT;
     switch (len) {

@@ -31,6 +31,19 @@ void up_tlb_flush(void);
 void up_cpu_call(void);
 /* kernel/hv or debug: true when the NMI was expected. */
 bool up_nmi(struct trap_frame *frame);
+#ifdef DEBUG
+/* kernel/sched: checks what is held, before a user copy, called from rip, and on the way to user
+ * mode. */
+void up_user_copy(u64 rip);
+void up_user_return(void);
+#else
+static inline void up_user_copy(u64 rip)
+{
+}
+static inline void up_user_return(void)
+{
+}
+#endif
 /* kernel/init: an application processor is up, on its own stack with its own GS: what others look
  * at once it counts as online, and then what it runs; that never returns. */
 void up_ap_init(unsigned cpu);

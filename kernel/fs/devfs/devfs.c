@@ -20,7 +20,7 @@ static struct super *devfs_super; /* devfs_lock */
 
 static void devfs_init(void)
 {
-    mutex_init(&devfs_lock, RANK_FS, 40, "devfs");
+    mutex_init(&devfs_lock, RANK_OPS, ORDER_DEVFS, "devfs");
 }
 INIT_HOOK(devfs_init, INIT_CORE);
 

@@ -175,7 +175,8 @@ struct inode *overlay_inode_alloc(struct overlay *o, u32 n)
         kfree(node);
         return NULL;
     }
-    mutex_init(&node->lock, RANK_VFS, 12, "overlay node");
+    mutex_init(&node->lock, RANK_OPS, super_lock_order(&o->super, ORDER_OVERLAY_NODE),
+               "overlay node");
     rb_clear(&node->by_real);
     node->inode = i;
     i->priv = node;

@@ -72,7 +72,7 @@ static int names_set_opaque(struct dentry *upper)
 
     if (!i->ops->setxattr)
         return -EOPNOTSUPP;
-    rwlock_write_lock(&i->lock);
+    rwlock_write_lock_nested(&i->lock); /* its directory may be locked */
     err = i->ops->setxattr(i, OVERLAY_OPAQUE, "y", 1, 0);
     rwlock_write_unlock(&i->lock);
     return err;

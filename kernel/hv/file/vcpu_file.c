@@ -133,7 +133,7 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
     v->fetch.page = U64_MAX;
     v->hidden_pv = U64_MAX;
     v->tsc_offset = READ_ONCE(vm->tsc_offset);
-    mutex_init(&v->lock, RANK_HV, 16, "vcpu");
+    mutex_init(&v->lock, RANK_OPS, ORDER_VCPU | LOCK_OVER_COPY, "vcpu");
     waitq_init(&v->halt_wait);
     v->fpu = kzalloc(hv_xsave_size());
     err = v->fpu ? vcpu_alloc_run(v) : -ENOMEM;

@@ -41,7 +41,7 @@ int vm_create(struct vm **out)
     if (!vm)
         return err ? err : -ENOMEM;
     refcount_init(&vm->ref, 1);
-    mutex_init(&vm->lock, RANK_HV, 8, "vm");
+    mutex_init(&vm->lock, RANK_OPS, ORDER_VM, "vm");
     mutex_init(&vm->hyperv.lock, RANK_HV, 24, "hyperv");
     vm_irqfds_init(vm);
     list_init(&vm->ioeventfds);

@@ -36,7 +36,7 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     s->ino = inum_alloc();
     s->uid = current_cred()->fsuid;
     spinlock_init(&s->lock, RANK_NET, 5, "socket");
-    mutex_init(&s->reading, RANK_LINUX, 2, "socket->reading");
+    mutex_init(&s->reading, RANK_OPS, ORDER_SOCKET_READ, "socket->reading");
     list_init(&s->queue);
     list_init(&s->accept_node);
     waitq_init(&s->wait);
