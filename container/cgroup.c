@@ -183,7 +183,9 @@ static int cgroup_name_compare(const char *name, size_t len, const struct cgroup
 }
 
 static struct cgroup *cgroup_find_locked(struct cgroup *parent, const char *name, size_t len)
+    REQUIRES(cgroup_tree_lock)
 {
+    ASSERT_HELD(&cgroup_tree_lock);
     for (struct rb_node *n = parent->names.node; n;) {
         struct cgroup *cg = rb_entry(n, struct cgroup, by_name);
         int diff = cgroup_name_compare(name, len, cg);
@@ -226,24 +228,27 @@ static struct cgroup *cgroup_alloc(struct cgroup *parent, const char *name)
 }
 
 /* A limit of parent or of one above it forbids a further group. */
-static bool cgroup_is_full_locked(const struct cgroup *parent)
+static bool cgroup_is_full_locked(const struct cgroup *parent) REQUIRES(cgroup_tree_lock)
 {
     u64 level = 1;
 
+    ASSERT_HELD(&cgroup_tree_lock);
     for (const struct cgroup *at = parent; at; at = at->parent, level++)
         if (at->nr_below >= at->below_max || level > at->depth_max)
             return true;
     return false;
 }
 
-static void cgroup_count_below_locked(struct cgroup *cg, s64 change)
+static void cgroup_count_below_locked(struct cgroup *cg, s64 change) REQUIRES(cgroup_tree_lock)
 {
+    ASSERT_HELD(&cgroup_tree_lock);
     for (; cg; cg = cg->parent)
         cg->nr_below += (u64)change;
 }
 
-static int cgroup_link_locked(struct cgroup *parent, struct cgroup *cg)
+static int cgroup_link_locked(struct cgroup *parent, struct cgroup *cg) REQUIRES(cgroup_tree_lock)
 {
+    ASSERT_HELD(&cgroup_tree_lock);
     if (parent->dead)
         return -ENODEV;
     if (cgroup_find_locked(parent, cg->name, strlen(cg->name)))
@@ -263,8 +268,9 @@ static int cgroup_link_locked(struct cgroup *parent, struct cgroup *cg)
 }
 
 /* The parent counts which of its children have a controller on. */
-static void cgroup_set_control_locked(struct cgroup *cg, u32 bits)
+static void cgroup_set_control_locked(struct cgroup *cg, u32 bits) REQUIRES(cgroup_tree_lock)
 {
+    ASSERT_HELD(&cgroup_tree_lock);
     for (unsigned i = 0; cg->parent && i < CG_COUNT; i++)
         cg->parent->users[i] += (bits >> i & 1) - (cg->subtree_control >> i & 1);
     WRITE_ONCE(cg->subtree_control, bits);
@@ -272,10 +278,12 @@ static void cgroup_set_control_locked(struct cgroup *cg, u32 bits)
 
 /* Nobody joins between the look at the members and the change. */
 static int cgroup_change_control_locked(struct cgroup *cg, u32 on, u32 off)
+    REQUIRES(cgroup_tree_lock)
 {
     int err = 0;
     u64 flags;
 
+    ASSERT_HELD(&cgroup_tree_lock);
     spin_lock_irqsave(&cg->lock, &flags);
     if (cg->parent && (on & CG_MEMORY) && cg->nr_members)
         err = -EBUSY;
@@ -285,8 +293,9 @@ static int cgroup_change_control_locked(struct cgroup *cg, u32 on, u32 off)
     return err;
 }
 
-static void cgroup_unlink_locked(struct cgroup *cg)
+static void cgroup_unlink_locked(struct cgroup *cg) REQUIRES(cgroup_tree_lock)
 {
+    ASSERT_HELD(&cgroup_tree_lock);
     cgroup_set_control_locked(cg, 0);
     cgroup_count_below_locked(cg->parent, -1);
     rb_erase(&cg->parent->children, &cg->by_id);
@@ -321,11 +330,12 @@ int cgroup_create(struct cgroup *parent, const char *name, struct cgroup **out)
 }
 
 /* Both locks: nobody may join after we looked. */
-static int cgroup_mark_dead_locked(struct cgroup *cg)
+static int cgroup_mark_dead_locked(struct cgroup *cg) REQUIRES(cgroup_tree_lock)
 {
     u64 flags;
     int err = 0;
 
+    ASSERT_HELD(&cgroup_tree_lock);
     if (cg->dead)
         return -ENODEV;
     if (!rb_empty(&cg->children))
@@ -418,16 +428,18 @@ struct cgroup *cgroup_next_locked(struct cgroup *cg, struct cgroup *top)
 {
     struct cgroup *next = cgroup_by_id(rb_first(&cg->children));
 
+    ASSERT_HELD(&cgroup_tree_lock);
     for (; !next && cg != top; cg = cg->parent)
         next = cgroup_by_id(rb_next(&cg->by_id));
     return next;
 }
 
 /* What is charged to the group itself: what a process has stays there when it moves on. */
-static s64 cgroup_own_locked(const struct cgroup *cg)
+static s64 cgroup_own_locked(const struct cgroup *cg) REQUIRES(cgroup_tree_lock)
 {
     s64 own = atomic_read(&cg->memory.used);
 
+    ASSERT_HELD(&cgroup_tree_lock);
     for (struct rb_node *n = rb_first(&cg->children); n; n = rb_next(n))
         own -= atomic_read(&rb_entry(n, struct cgroup, by_id)->memory.used);
     return own;
@@ -548,8 +560,9 @@ static int cgroup_tell_cpus(struct cgroup_member *m, void *arg)
 }
 
 /* cg's own and its parent's, if they have any in common; and so on downwards. */
-static void cgroup_apply_cpus_locked(struct cgroup *top)
+static void cgroup_apply_cpus_locked(struct cgroup *top) REQUIRES(cgroup_tree_lock)
 {
+    ASSERT_HELD(&cgroup_tree_lock);
     for (struct cgroup *at = top; at; at = cgroup_next_locked(at, top)) {
         u64 upper = at->parent ? at->parent->cpus_effective : U64_MAX;
 

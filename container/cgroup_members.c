@@ -207,7 +207,9 @@ int cgroup_move(struct cgroup_member *m, struct cgroup *to)
 /* The member behind a bookmark, which goes to behind it; NULL: there are no more. A bookmark is on
  * the list as members are, but of no group. REQUIRES(cg->lock) */
 static struct cgroup_member *cgroup_next_member_locked(struct cgroup *cg, struct cgroup_member *at)
+    REQUIRES(cg->lock)
 {
+    ASSERT_HELD(&cg->lock);
     for (struct list_node *n = at->node.next; n != &cg->members; n = n->next) {
         struct cgroup_member *m = list_entry(n, struct cgroup_member, node);
 

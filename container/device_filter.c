@@ -301,9 +301,11 @@ static void filters_free(struct rcu_head *head)
 
 /* Consumes the new set's references; NULL: none any more. */
 static void filters_publish_locked(struct cgroup *cg, struct device_filters *set)
+    REQUIRES(filters_lock)
 {
     struct device_filters *old = cg->devices;
 
+    ASSERT_HELD(&filters_lock);
     store_release(&cg->devices, set);
     if (old)
         rcu_call(&old->rcu, filters_free);

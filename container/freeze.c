@@ -15,11 +15,12 @@ static int freeze_member(struct cgroup_member *m, void *arg)
 }
 
 /* Parents come before children: what holds above holds below. */
-static void freeze_group_locked(struct cgroup *cg)
+static void freeze_group_locked(struct cgroup *cg) REQUIRES(cgroup_tree_lock)
 {
     bool was = sched_group_frozen(cg->sched);
     bool now = cg->frozen || (cg->parent && sched_group_frozen(cg->parent->sched));
 
+    ASSERT_HELD(&cgroup_tree_lock);
     if (was == now)
         return;
     sched_group_set_frozen(cg->sched, now);

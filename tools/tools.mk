@@ -63,8 +63,11 @@ endif
 
 $(CHECKED)/clang/userland/%.ok: userland/% $(CHECK_RULES)
 	@$(call check_pass,$(CLANG_USER),$<)
-$(CHECKED)/clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
+# Self-tests break rules of locks on purpose.
+$(CHECKED)/clang/tests/%.ok: tests/% $(CHECK_RULES) | $(KERNEL_GEN)
 	@$(call check_pass,$(CLANG_KERNEL),$<)
+$(CHECKED)/clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
+	@$(call check_pass,$(CLANG_KERNEL) -Wthread-safety,$<)
 
 # A header includes what it needs.
 $(CHECKED)/alone-gcc/userland/%.ok: userland/% $(CHECK_RULES)
@@ -77,7 +80,7 @@ $(CHECKED)/alone-clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
 	@$(call check_pass,$(CLANG_KERNEL) -include $<,-x c /dev/null)
 
 .PHONY: abi-report check check-all check-abi check-format check-layers check-gcc check-clang check-headers check-static \
-        check-exports check-uapi check-sizes
+        check-exports check-uapi check-sizes check-locks
 abi-report:
 	@tools/abi-report
 
@@ -86,7 +89,7 @@ check:
 	@echo 'check: all clean'
 
 check-all: check-abi check-format check-layers check-exports check-gcc check-clang check-headers check-static check-uapi \
-           check-sizes
+           check-sizes check-locks
 
 check-abi:
 	@tools/abi-report --check
@@ -105,6 +108,9 @@ check-uapi: $(KERNEL_GEN)
 
 check-sizes:
 	@tools/check-sizes --summary
+
+check-locks:
+	@tools/check-locks
 
 # gcc's pass over the sources is the build.
 check-gcc: $(KERNEL_OBJ) $(USER_PROGS)

@@ -113,8 +113,8 @@ void block_disk_resize(struct block_disk *disk, u64 sectors);
 
 /* A driver's look at its ring: between them it takes what came back. unlock starts what waited,
  * kicks, and calls `done` of what has finished, without the lock. Context: a thread. */
-void block_queue_lock(struct block_queue *q);
-void block_queue_unlock(struct block_queue *q);
+void block_queue_lock(struct block_queue *q) ACQUIRES(q->lock);
+void block_queue_unlock(struct block_queue *q) RELEASES(q->lock);
 /* The command is over, error 0 or -errno; the queue's lock is held by block_queue_lock. */
 void block_command_done(struct block_command *cmd, int error);
 

@@ -68,6 +68,7 @@
 /* It takes it itself: the caller has it not. */
 #define EXCLUDES(...) __attribute__((locks_excluded(__VA_ARGS__)))
 #define ASSERTS_HELD(...) __attribute__((assert_capability(__VA_ARGS__)))
+#define ASSERTS_HELD_SHARED(...) __attribute__((assert_shared_capability(__VA_ARGS__)))
 #define NO_THREAD_SAFETY __attribute__((no_thread_safety_analysis))
 #else
 #define LOCK_TYPE(name)
@@ -81,6 +82,7 @@
 #define RELEASES_SHARED(...)
 #define EXCLUDES(...)
 #define ASSERTS_HELD(...)
+#define ASSERTS_HELD_SHARED(...)
 #define NO_THREAD_SAFETY
 #endif
 

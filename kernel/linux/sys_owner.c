@@ -14,9 +14,11 @@ struct owner_user {
 /* `fresh`, whose reference becomes the file's, is named by current. Returns the former owner's.
  * REQUIRES(f->watch_lock) */
 static struct pid *file_own_locked(struct file *f, u32 type, struct pid *fresh)
+    REQUIRES(f->watch_lock)
 {
     struct pid *old = f->owner;
 
+    ASSERT_HELD(&f->watch_lock);
     f->owner = fresh;
     f->owner_type = type;
     f->owner_uid = current_cred()->uid;

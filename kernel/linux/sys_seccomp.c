@@ -73,10 +73,11 @@ static int seccomp_check_one(struct task *t, void *arg)
 
 /* What the new chain was built upon keeps the old one in memory: a thread may be in it just now.
  * REQUIRES(siglock) */
-static void seccomp_give_locked(struct task *t, struct seccomp *chain)
+static void seccomp_give_locked(struct task *t, struct seccomp *chain) REQUIRES(t->process->siglock)
 {
     struct seccomp *old = t->seccomp;
 
+    ASSERT_HELD(&t->process->siglock);
     seccomp_get(chain);
     t->seccomp = chain;
     t->entry_work |= ENTRY_SECCOMP;
@@ -87,6 +88,7 @@ static int seccomp_give_one(struct task *t, void *arg)
 {
     const struct seccomp_sync *s = arg;
 
+    ASSERT_HELD(&t->process->siglock);
     if (t == s->me || t->exiting || t->seccomp == s->chain)
         return 0;
     seccomp_give_locked(t, s->chain);
@@ -110,6 +112,7 @@ static s64 seccomp_publish(struct seccomp *chain, u64 flags)
         (void)process_for_each_task(p, seccomp_give_one, &s);
     }
     spin_lock_irqsave(&p->siglock, &irq);
+    ASSERT_HELD(&me->process->siglock); /* the same */
     seccomp_give_locked(me, chain);
     spin_unlock_irqrestore(&p->siglock, irq);
     return 0;

@@ -42,7 +42,9 @@ static inline void buddy_unlink(struct page *page, unsigned order)
 
 /* Takes the first 2^order pages of a free block of order `at`. */
 static struct page *buddy_split_locked(struct page *page, unsigned at, unsigned order)
+    REQUIRES(buddy_lock)
 {
+    ASSERT_HELD(&buddy_lock);
     buddy_unlink(page, at);
     while (at > order) {
         at--;
@@ -52,11 +54,12 @@ static struct page *buddy_split_locked(struct page *page, unsigned at, unsigned 
     return page;
 }
 
-static struct page *buddy_take_locked(unsigned order)
+static struct page *buddy_take_locked(unsigned order) REQUIRES(buddy_lock)
 {
     u32 fit = buddy_orders >> order << order;
     unsigned at;
 
+    ASSERT_HELD(&buddy_lock);
     if (unlikely(!fit))
         return NULL;
     at = (unsigned)__builtin_ctz(fit);
@@ -65,8 +68,9 @@ static struct page *buddy_take_locked(unsigned order)
 
 #define BELOW_LOOKS 64 /* blocks of a list, lock held */
 
-static struct page *buddy_take_below_locked(unsigned order, u64 end)
+static struct page *buddy_take_below_locked(unsigned order, u64 end) REQUIRES(buddy_lock)
 {
+    ASSERT_HELD(&buddy_lock);
     for (unsigned at = order; at <= MAX_ORDER; at++) {
         unsigned looks = 0;
         struct page *page;
@@ -81,10 +85,11 @@ static struct page *buddy_take_below_locked(unsigned order, u64 end)
     return NULL;
 }
 
-static void buddy_give_locked(struct page *page, unsigned order)
+static void buddy_give_locked(struct page *page, unsigned order) REQUIRES(buddy_lock)
 {
     u64 pfn = (u64)(page - (struct page *)VMEMMAP);
 
+    ASSERT_HELD(&buddy_lock);
     buddy_free += 1UL << order;
     while (order < MAX_ORDER) {
         struct page *buddy = (struct page *)VMEMMAP + (pfn ^ 1UL << order);

@@ -178,6 +178,7 @@ static bool section_find_next(u64 *base)
 }
 
 static bool section_lock_enter(u64 *flags)
+    TRY_ACQUIRES(true, section_lock) NO_THREAD_SAFETY /* unless this CPU has it */
 {
     *flags = irq_save();
     if (__atomic_load_n(&section_owner, __ATOMIC_RELAXED) == cpu_id()) {
@@ -189,7 +190,7 @@ static bool section_lock_enter(u64 *flags)
     return true;
 }
 
-static void section_lock_leave(u64 flags)
+static void section_lock_leave(u64 flags) RELEASES(section_lock)
 {
     __atomic_store_n(&section_owner, ~0U, __ATOMIC_RELAXED);
     spin_unlock_irqrestore(&section_lock, flags);

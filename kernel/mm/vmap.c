@@ -144,11 +144,12 @@ static void vmap_flush_cpu(void)
 }
 
 /* Moves areas of PURGE_PAGES in all to `areas`; how many pages those have. REQUIRES(vmap_lock) */
-static u64 vmap_purge_take_locked(struct list_node *areas)
+static u64 vmap_purge_take_locked(struct list_node *areas) REQUIRES(vmap_lock)
 {
     struct vmap_area *a;
     u64 pages = 0;
 
+    ASSERT_HELD(&vmap_lock);
     while (pages < PURGE_PAGES && (a = list_first(&vmap_purge_list, struct vmap_area, purge))) {
         list_del(&a->purge);
         list_add_tail(areas, &a->purge);

@@ -152,10 +152,12 @@ static void epoll_unhook(struct epoll_hook *hook)
 
 /* ep->lock held. */
 static void epoll_remove(struct epoll *ep, struct epoll_item *item)
+    NO_THREAD_SAFETY /* epoll_nest_lock for an epoll only */
 {
     struct file *f = item->file;
     bool nests = epoll_is(f);
 
+    ASSERT_HELD(&ep->lock);
     for (unsigned i = 0; i < item->queues; i++)
         epoll_unhook(&item->waits[i]);
     epoll_unready(item);
@@ -279,10 +281,11 @@ static int epoll_modify(struct epoll *ep, struct epoll_item *item, const struct 
 
 /* *busy: a reference to another epoll, which is to be waited for. */
 static int epoll_ctl_locked(struct epoll *ep, int op, int fd, struct file *target,
-                            const struct epoll_event_k *ev, struct epoll **busy)
+                            const struct epoll_event_k *ev, struct epoll **busy) REQUIRES(ep->lock)
 {
     struct epoll_item *item;
 
+    ASSERT_HELD(&ep->lock);
     if (op == EPOLL_CTL_ADD)
         return epoll_add(ep, fd, target, ev, busy);
     if (op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL)

@@ -65,6 +65,7 @@ struct nest {
 };
 
 static int nest_lock(struct nest *nest, struct epoll *ep)
+    TRY_ACQUIRES(0, ep->lock) NO_THREAD_SAFETY /* only tries */
 {
     if (mutex_trylock(&ep->lock))
         return 0;

@@ -129,7 +129,7 @@ void up_file_put(struct file *f)
 }
 
 /* Two users of one file position take turns; a sole user needs no lock. */
-static bool file_pos_begin(struct file *f)
+static bool file_pos_begin(struct file *f) NO_THREAD_SAFETY /* if there is another user */
 {
     if (!f->ops->seek || refcount_read(&f->ref) == 1)
         return false;
@@ -137,7 +137,8 @@ static bool file_pos_begin(struct file *f)
     return true;
 }
 
-static void file_pos_end(struct file *f, bool locked)
+static void file_pos_end(struct file *f,
+                         bool locked) NO_THREAD_SAFETY /* what file_pos_begin took */
 {
     if (locked)
         mutex_unlock(&f->pos_lock);

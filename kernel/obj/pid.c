@@ -43,10 +43,11 @@ struct pid_ns pid_ns_init = {
 };
 
 /* The next free number after ns->last. 0: none. */
-static u32 pid_pick_locked(struct pid_ns *ns)
+static u32 pid_pick_locked(struct pid_ns *ns) REQUIRES(ns->lock)
 {
     u32 nr = ns->last;
 
+    ASSERT_HELD(&ns->lock);
     if (ns->count >= PID_MAX - PID_RESERVED)
         return 0;
     do {

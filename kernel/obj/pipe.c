@@ -107,11 +107,12 @@ static u64 pipe_read_buf(struct pipe *p, struct iov_iter *to, u64 *missing)
     return want;
 }
 
-static u64 pipe_read_locked(struct pipe *p, struct iov_iter *to, u64 *missing)
+static u64 pipe_read_locked(struct pipe *p, struct iov_iter *to, u64 *missing) REQUIRES(p->lock)
 {
     bool packet = false;
     u64 done = 0;
 
+    ASSERT_HELD(&p->lock);
     while (to->count && !pipe_empty(p) && !packet && !*missing) {
         packet = pipe_buf(p, p->tail)->packet;
         done += pipe_read_buf(p, to, missing);
@@ -205,10 +206,12 @@ static ssize_t pipe_write_buf(struct pipe *p, struct iov_iter *from, u64 n, bool
 
 /* As much as there is room for: bytes (0: full, or *missing), or -errno when none. */
 static ssize_t pipe_write_locked(struct pipe *p, struct iov_iter *from, bool packet, u64 *missing)
+    REQUIRES(p->lock)
 {
     u64 part = from->count & (PAGE_SIZE - 1), done = 0;
     ssize_t n = 0;
 
+    ASSERT_HELD(&p->lock);
     if (part && !packet)
         done = pipe_write_merge(p, from, part, missing);
     while (n >= 0 && !*missing && from->count && !pipe_full(p)) {

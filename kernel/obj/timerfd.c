@@ -63,10 +63,11 @@ static void timerfd_fire(struct timer *t)
 }
 
 /* Expirations since the last call; arms the next period. */
-static u64 timerfd_take_locked(struct timerfd *tf)
+static u64 timerfd_take_locked(struct timerfd *tf) REQUIRES(tf->lock)
 {
     u64 now = time_ns(), n = 1;
 
+    ASSERT_HELD(&tf->lock);
     if (!tf->next || now < tf->next)
         return 0;
     WRITE_ONCE(tf->expired, false);
@@ -177,10 +178,11 @@ struct file *timerfd_create(int clock, unsigned flags)
     return f;
 }
 
-static void timerfd_get_locked(struct timerfd *tf, struct timerfd_spec *out)
+static void timerfd_get_locked(struct timerfd *tf, struct timerfd_spec *out) REQUIRES(tf->lock)
 {
     u64 now = time_ns();
 
+    ASSERT_HELD(&tf->lock);
     out->interval = tf->interval;
     out->value = 0;
     if (!tf->next)
@@ -247,11 +249,12 @@ static struct timerfd *timerfd_next_wall(u64 round)
 }
 
 /* REQUIRES(tf->lock). Its absolute time is so much sooner or later than it was. */
-static void timerfd_move_locked(struct timerfd *tf)
+static void timerfd_move_locked(struct timerfd *tf) REQUIRES(tf->lock)
 {
     u64 was = tf->wall_offset, now = time_wall_offset();
     s64 later = (s64)(was - now);
 
+    ASSERT_HELD(&tf->lock);
     if (was == now)
         return;
     tf->wall_offset = now;

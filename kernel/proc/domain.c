@@ -121,6 +121,7 @@ void up_thread_frozen(struct thread *t)
 
 static int task_follow_one(struct task *t, void *arg)
 {
+    ASSERT_HELD(&t->process->cgroup.lock);
     task_follow_cgroup_locked(t);
     return 0;
 }
@@ -138,6 +139,7 @@ void task_follow_cgroup_locked(struct task *t)
 {
     struct cgroup_member *m = &t->process->cgroup;
 
+    ASSERT_HELD(&t->process->cgroup.lock);
     thread_set_group(t->thread, m->group->sched);
     thread_apply_cpus(t->thread); /* changed since a new thread has copied its maker's, maybe */
 }

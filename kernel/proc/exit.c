@@ -122,11 +122,12 @@ static void exit_aspace(struct task *t, bool last)
 /* Who adopts p's children: a subreaper above it in the same namespace, else the namespace's init.
  * What lies further up than any program's ancestors do is not looked at: proc_lock is held. */
 #define SUBREAPER_GENERATIONS 1024
-static struct process *exit_reaper_locked(struct process *p)
+static struct process *exit_reaper_locked(struct process *p) REQUIRES(proc_lock)
 {
     struct pid_ns *ns = process_pid_ns(p);
     struct process *init = ns->reaper, *a = p->parent;
 
+    ASSERT_HELD(&proc_lock);
     for (unsigned n = 0; n < SUBREAPER_GENERATIONS; n++, a = a->parent) {
         if (!a || a == init || process_pid_ns(a) != ns)
             break;
@@ -138,12 +139,13 @@ static struct process *exit_reaper_locked(struct process *p)
 
 /* PR_SET_PDEATHSIG: sent as by the parent itself, which must be one that may. Once for all threads
  * that ask for the same: each sending may look at all of them. */
-static void exit_death_signal_locked(struct process *child)
+static void exit_death_signal_locked(struct process *child) REQUIRES(proc_lock)
 {
     struct siginfo info = {.code = SI_USER};
     sigset_t wanted = 0;
     struct task *t;
 
+    ASSERT_HELD(&proc_lock);
     info.rt.pid = pid_nr(current_process()->pid, process_pid_ns(child));
     info.rt.uid = current_cred()->uid;
     list_for_each (t, &child->tasks, node) {
@@ -160,12 +162,13 @@ static void exit_death_signal_locked(struct process *child)
  * stopped. `tie` was a member's parent, now gone or no longer the parent: only one in another group
  * of the same session was a tie. REQUIRES(proc_lock) */
 static void exit_hangup_orphans_locked(struct process *member, const struct process *tie,
-                                       const struct process *except)
+                                       const struct process *except) REQUIRES(proc_lock)
 {
     struct pid *pgrp = member->pgrp;
     bool stopped = false;
     struct process *p;
 
+    ASSERT_HELD(&proc_lock);
     if (!tie || tie->pgrp == pgrp || tie->session != member->session ||
         !process_group_orphaned_locked(pgrp, except))
         return;
@@ -179,8 +182,9 @@ static void exit_hangup_orphans_locked(struct process *member, const struct proc
 /* c gets another parent, or none. Zombies that nobody waits for then are gathered on `dead`; true
  * when c stays with the reaper. REQUIRES(proc_lock) */
 static bool exit_reparent_one_locked(struct process *c, struct process *reaper,
-                                     struct list_node *dead)
+                                     struct list_node *dead) REQUIRES(proc_lock)
 {
+    ASSERT_HELD(&proc_lock);
     exit_death_signal_locked(c);
     process_set_parent_locked(c, reaper);
     c->exit_signal = SIGCHLD;
@@ -217,10 +221,12 @@ static void exit_reparent_zombies(struct process *p)
 /* The children at the end of the reaper's list, n of them, were p's: their groups, each looked at
  * once, may have lost their tie. REQUIRES(proc_lock) */
 static void exit_hangup_children_locked(struct process *p, struct process *reaper, unsigned n)
+    REQUIRES(proc_lock)
 {
     static u64 mark; /* proc_lock */
     struct list_node *at = reaper->children.prev;
 
+    ASSERT_HELD(&proc_lock);
     mark++;
     for (; n; n--, at = at->prev) {
         struct process *c = list_entry(at, struct process, sibling);
@@ -232,11 +238,12 @@ static void exit_hangup_children_locked(struct process *p, struct process *reape
 
 /* Some of the children; true when there are no more. As long as there are, they tie their groups.
  * REQUIRES(proc_lock) */
-static bool exit_reparent_some_locked(struct process *p, struct list_node *dead)
+static bool exit_reparent_some_locked(struct process *p, struct list_node *dead) REQUIRES(proc_lock)
 {
     struct process *reaper, *c;
     unsigned moved = 0;
 
+    ASSERT_HELD(&proc_lock);
     if (list_empty(&p->children))
         return true;
     reaper = exit_reaper_locked(p);

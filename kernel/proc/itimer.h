@@ -15,13 +15,15 @@ int itimer_get(unsigned which, struct itimer *out);
 int itimer_set(unsigned which, const struct itimer *new_timer, struct itimer *old);
 /* Timers and the limit that count CPU time: every task of p watches, REQUIRES(p->siglock); sends
  * what has come due, called by a task that watches on its way to user mode. */
-void itimer_watch_cpu_locked(struct process *p);
+void itimer_watch_cpu_locked(struct process *p) REQUIRES(p->siglock);
 void itimer_check_cpu(void);
-void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info);
+void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info) REQUIRES(p->siglock);
 /* Signals of the set have been taken, or are ignored no more: timers that wait for it go on. info:
  * of the one signal that was taken, or NULL; a timer's gets its overrun. REQUIRES(p->siglock) */
 static inline void itimer_signals_taken_locked(struct process *p, u64 set, struct siginfo *info)
+    REQUIRES(p->siglock)
 {
+    ASSERT_HELD(&p->siglock);
     if (unlikely(p->timers_rest))
         itimer_end_rests_locked(p, set, info);
 }
@@ -32,7 +34,7 @@ u64 itimer_next(u64 now, u64 expires, u64 interval, u64 *missed);
 /* Until the next expiration, armed or not; 0: there is none. */
 u64 itimer_left(u64 now, u64 expires, u64 interval, bool rests);
 /* ITIMER_REAL goes on after a rest. REQUIRES(p->siglock) */
-void itimer_resume_locked(struct process *p);
+void itimer_resume_locked(struct process *p) REQUIRES(p->siglock);
 
 /* posix_timer.c */
 #define SIGEV_SIGNAL 0
@@ -59,7 +61,7 @@ int posix_timer_delete(s32 id);
 /* Sends what has come due of the timers of CPU time; all: what p has had. */
 void posix_timers_check_cpu(struct process *p, const struct process_times *all);
 /* Some timer of CPU time is running. REQUIRES(p->siglock) */
-bool posix_timers_count_cpu_locked(const struct process *p);
+bool posix_timers_count_cpu_locked(const struct process *p) REQUIRES(p->siglock);
 /* In a timer's interrupt: what is kept for p is charged to p's memory account from here on, not to
  * the thread that was interrupted. Returns the former one, for account_swap. REQUIRES(siglock) */
-struct account *itimer_bill_locked(struct process *p);
+struct account *itimer_bill_locked(struct process *p) REQUIRES(p->siglock);

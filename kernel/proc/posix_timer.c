@@ -51,7 +51,9 @@ struct cpu_seen {
 
 /* The timer's clock now. REQUIRES(siglock) */
 static u64 posix_timer_now_locked(const struct posix_timer *t, struct cpu_seen *seen)
+    REQUIRES(t->process->siglock)
 {
+    ASSERT_HELD(&t->process->siglock);
     if (!posix_timer_is_cpu(t))
         return time_ns();
     if (!seen->asked && !t->spec.counts)
@@ -61,8 +63,9 @@ static u64 posix_timer_now_locked(const struct posix_timer *t, struct cpu_seen *
 }
 
 /* REQUIRES(siglock) */
-static void posix_timer_arm_locked(struct posix_timer *t)
+static void posix_timer_arm_locked(struct posix_timer *t) REQUIRES(t->process->siglock)
 {
+    ASSERT_HELD(&t->process->siglock);
     t->rests = false;
     if (t->spec.notify == SIGEV_NONE)
         return;
@@ -72,8 +75,9 @@ static void posix_timer_arm_locked(struct posix_timer *t)
         timer_start(&t->timer, t->expires);
 }
 
-static void posix_timer_stop_locked(struct posix_timer *t)
+static void posix_timer_stop_locked(struct posix_timer *t) REQUIRES(t->process->siglock)
 {
+    ASSERT_HELD(&t->process->siglock);
     t->expires = t->interval = 0;
     t->rests = false;
     t->overrun = 0;
@@ -81,10 +85,11 @@ static void posix_timer_stop_locked(struct posix_timer *t)
 
 /* It has come due: sends the signal. False: the queue has no room for it, so it is due still.
  * REQUIRES(siglock) */
-static bool posix_timer_expire_locked(struct posix_timer *t)
+static bool posix_timer_expire_locked(struct posix_timer *t) REQUIRES(t->process->siglock)
 {
     struct siginfo info = {.signo = t->spec.signo, .code = SI_TIMER};
 
+    ASSERT_HELD(&t->process->siglock);
     info.timer.id = t->id;
     info.timer.value = t->spec.value;
     if (signal_post_locked(t->process, t->spec.target, t->spec.signo, &info))
@@ -104,6 +109,7 @@ static void posix_timer_fire(struct timer *timer)
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
+    ASSERT_HELD(&t->process->siglock); /* the same */
     former = itimer_bill_locked(p);
     /* Set anew while this callback was on its way: not yet due. */
     if (t->expires && time_ns() >= t->expires && !posix_timer_expire_locked(t))
@@ -121,6 +127,7 @@ bool posix_timers_count_cpu_locked(const struct process *p)
 {
     struct posix_timer *t;
 
+    ASSERT_HELD(&p->siglock);
     list_for_each (t, &p->posix_timers, node) {
         if (posix_timer_runs_cpu(t))
             return true;
@@ -140,6 +147,7 @@ static bool posix_timers_expire_some(struct process *p, const struct process_tim
     list_for_each (t, &p->posix_timers, node) {
         if (!posix_timer_runs_cpu(t) || posix_timer_cpu(t, all) < t->expires)
             continue;
+        ASSERT_HELD(&t->process->siglock); /* the same */
         n += posix_timer_expire_locked(t);
         if (n == EXPIRE_AT_ONCE)
             break;
@@ -157,9 +165,11 @@ void posix_timers_check_cpu(struct process *p, const struct process_times *all)
 }
 
 static void posix_timer_resume_locked(struct posix_timer *t, struct cpu_seen *seen)
+    REQUIRES(t->process->siglock)
 {
     u64 missed;
 
+    ASSERT_HELD(&t->process->siglock);
     t->expires = itimer_next(posix_timer_now_locked(t, seen), t->expires, t->interval, &missed);
     t->overrun = (u32)MIN(missed, (u64)INT32_MAX);
     t->rests = false;
@@ -181,11 +191,13 @@ void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info)
     bool rest = false, cpu = false;
     struct posix_timer *t;
 
+    ASSERT_HELD(&p->siglock);
     if (p->real_timer_rests && (set & SIGMASK(SIGALRM)))
         itimer_resume_locked(p);
     rest = p->real_timer_rests;
     list_for_each (t, &p->posix_timers, node) {
         if (posix_timer_waits_for(t, set, info)) {
+            ASSERT_HELD(&t->process->siglock); /* the same */
             posix_timer_resume_locked(t, &seen);
             cpu |= posix_timer_is_cpu(t);
             if (info && info->code == SI_TIMER && info->timer.id == t->id)
@@ -198,10 +210,11 @@ void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info)
         itimer_watch_cpu_locked(p);
 }
 
-static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id)
+static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id) REQUIRES(p->siglock)
 {
     struct posix_timer *t;
 
+    ASSERT_HELD(&p->siglock);
     list_for_each (t, &p->posix_timers, node) {
         if (t->id == id)
             return t;
@@ -210,10 +223,11 @@ static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id)
 }
 
 /* The next number that no timer has. */
-static s32 posix_timer_number_locked(struct process *p)
+static s32 posix_timer_number_locked(struct process *p) REQUIRES(p->siglock)
 {
     s32 id;
 
+    ASSERT_HELD(&p->siglock);
     do {
         id = p->next_timer_id;
         p->next_timer_id = id == INT32_MAX ? 0 : id + 1;
@@ -252,21 +266,25 @@ int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
 }
 
 static void posix_timer_left_locked(const struct posix_timer *t, struct itimer *out)
+    REQUIRES(t->process->siglock)
 {
     bool rests = t->rests || t->spec.notify == SIGEV_NONE;
     struct cpu_seen seen = {.asked = false};
     u64 now = t->expires ? posix_timer_now_locked(t, &seen) : 0;
 
+    ASSERT_HELD(&t->process->siglock);
     *out = (struct itimer){itimer_left(now, t->expires, t->interval, rests), t->interval};
 }
 
 /* When a timer set to `value` expires, on the clock that `expires` is in. */
 static u64 posix_timer_deadline_locked(const struct posix_timer *t, bool absolute, u64 value)
+    REQUIRES(t->process->siglock)
 {
     s64 shift = t->spec.clock == POSIX_CLOCK_WALL ? (s64)time_wall_offset() : t->spec.shift;
     struct cpu_seen seen = {.asked = false};
     u64 at;
 
+    ASSERT_HELD(&t->process->siglock);
     if (absolute) {
         s64 left = (s64)MIN(value, (u64)INT64_MAX) - shift;
         return left > 0 ? (u64)left : 1;
@@ -287,6 +305,7 @@ int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itime
         spin_unlock_irqrestore(&p->siglock, flags);
         return -EINVAL;
     }
+    ASSERT_HELD(&t->process->siglock); /* the same */
     posix_timer_left_locked(t, old);
     posix_timer_stop_locked(t);
     timer_cancel_nowait(&t->timer);
@@ -306,8 +325,10 @@ int posix_timer_get(s32 id, struct itimer *out)
 
     spin_lock_irqsave(&p->siglock, &flags);
     struct posix_timer *t = posix_timer_find_locked(p, id);
-    if (t)
+    if (t) {
+        ASSERT_HELD(&t->process->siglock); /* the same */
         posix_timer_left_locked(t, out);
+    }
     spin_unlock_irqrestore(&p->siglock, flags);
     return t ? 0 : -EINVAL;
 }
@@ -329,6 +350,7 @@ static void posix_timer_unlink_locked(struct posix_timer *t)
 {
     if (!t)
         return;
+    ASSERT_HELD(&t->process->siglock);
     list_del(&t->node);
     posix_timer_stop_locked(t);
 }

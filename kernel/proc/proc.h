@@ -176,30 +176,32 @@ void process_times_cpu(struct process *p, struct process_times *out);
 void process_clock_keep(struct process *p);
 
 /* REQUIRES(proc_lock): p leaves its parent, if it has one, for another or, NULL, for none. */
-void process_set_parent_locked(struct process *p, struct process *parent);
+void process_set_parent_locked(struct process *p, struct process *parent) REQUIRES(proc_lock);
 /* Calls fn for each task, new ones included, under siglock and the lock of the process's cgroup
  * member, both of which are let go now and then; non-zero ends it and is returned. May sleep. */
 int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg);
 /* REQUIRES(siglock): wakes the tasks for what goes for all of them: an end, an exec or a stop, each
  * noted before. Of a crowd the first few and the caller at once, the rest a little later.
  * irq-safe. */
-void process_tell_tasks_locked(struct process *p);
+void process_tell_tasks_locked(struct process *p) REQUIRES(p->siglock);
 /* REQUIRES(siglock): t joins, leaves the process. */
-void process_link_task_locked(struct process *p, struct task *t);
-void process_unlink_task_locked(struct process *p, struct task *t); /* its times become p's */
+void process_link_task_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
+void process_unlink_task_locked(struct process *p, struct task *t)
+    REQUIRES(p->siglock); /* its times become p's */
 /* domain.c: p and its threads. Errors as cgroup_move. May sleep. */
 int process_move_to_cgroup(struct process *p, struct cgroup *to);
 /* domain.c: t runs in the scheduler's group of the control group that its process is in now; who
  * moves a process does so for each thread, who makes one for that.
  * REQUIRES(t->process->cgroup.lock, which comes before proc_lock and siglock) */
-void task_follow_cgroup_locked(struct task *t);
+void task_follow_cgroup_locked(struct task *t) REQUIRES(t->process->cgroup.lock);
 
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
 int process_setpgid(u32 pid, u32 pgid);
 s64 process_setsid(void);
 /* True when no member of the group, but for `except`, has a parent in another group of the same
  * session. _locked: REQUIRES(proc_lock) */
-bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except);
+bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except)
+    REQUIRES(proc_lock);
 /* The same of p's own group. */
 bool process_group_orphaned(const struct process *p);
 
@@ -258,3 +260,18 @@ struct wait_result {
 #define __WCLONE 0x80000000
 /* 1 with *out, 0 with WNOHANG and nothing to say, -ECHILD, -ERESTARTSYS. May sleep. */
 int process_wait(const struct wait_request *req, struct wait_result *out);
+
+/* Signals, as signal.h has them for callers without the lock. */
+/* As signal_send_task, or with t NULL signal_send_process; sig is not 0. */
+int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info)
+    REQUIRES(p->siglock);
+/* Signals for the process, of set, which the current task was to take perhaps and will not: the
+ * others that may are told. */
+void signal_pass_on_locked(struct process *p, sigset_t set) REQUIRES(p->siglock);
+/* Recomputes WORK_SIGNAL of t. */
+void signal_recalc_locked(struct task *t) REQUIRES(t->process->siglock);
+/* Takes the next signal of set off the queues; 0 none, else its number and *info. */
+int signal_dequeue_locked(struct task *t, sigset_t set, struct siginfo *info)
+    REQUIRES(t->process->siglock);
+/* Wakes every task of p for a fatal exit with this wait status. */
+void process_group_exit_locked(struct process *p, int status) REQUIRES(p->siglock);

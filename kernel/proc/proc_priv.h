@@ -14,27 +14,27 @@ void process_free(struct process *p);
 /* tasks.c */
 void process_times_add(struct process_times *sum, const struct process_times *part);
 /* REQUIRES(proc_lock): p is a zombie from here on; p has no parent from here on (ppid stays). */
-void process_set_zombie_locked(struct process *p);
-void process_leave_parent_locked(struct process *p);
+void process_set_zombie_locked(struct process *p) REQUIRES(proc_lock);
+void process_leave_parent_locked(struct process *p) REQUIRES(proc_lock);
 /* REQUIRES(proc_lock): NULL leaves. */
-void process_link_group_locked(struct process *p, struct pid *pgrp);
-void process_link_session_locked(struct process *p, struct pid *session);
+void process_link_group_locked(struct process *p, struct pid *pgrp) REQUIRES(proc_lock);
+void process_link_session_locked(struct process *p, struct pid *session) REQUIRES(proc_lock);
 /* signal_action.c: handlers that processes share (CLONE_SIGHAND without CLONE_THREAD). from's
  * become p's, which is new, too: 0 or -ENOMEM. */
 int sighand_share(struct process *from, struct process *p) __must_check;
 void sighand_leave(struct process *p); /* which has ended */
 bool sighand_is_shared(const struct process *p);
 /* The action to take for sig, which SA_RESETHAND resets. REQUIRES(siglock) */
-void sigaction_get_locked(struct process *p, int sig, struct sigaction *out);
+void sigaction_get_locked(struct process *p, int sig, struct sigaction *out) REQUIRES(p->siglock);
 /* exit.c: waits until current is the only task of its process; -EINTR when it is to die itself. */
 int process_dethread(void);
 /* signal_deliver.c, REQUIRES(siglock): the task is through with the stop under way; true when it
  * was the last, so that the process is stopped now and the parent is to be told. */
-bool signal_stop_part_locked(struct process *p, struct task *t);
+bool signal_stop_part_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
 /* signal_group.c: as signal_send_group. REQUIRES(proc_lock) */
-bool signal_send_group_locked(struct pid *pgrp, int sig, int then);
+bool signal_send_group_locked(struct pid *pgrp, int sig, int then) REQUIRES(proc_lock);
 /* signal_group.c: p is about to leave its group. REQUIRES(proc_lock) */
-void signal_group_leave_locked(struct process *p);
+void signal_group_leave_locked(struct process *p) REQUIRES(proc_lock);
 /* exit.c: the user memory is about to go: robust futexes, clear_child_tid, the vfork parent. */
 void task_release_aspace(struct task *t);
 /* A thread takes the dead leader's identity (exec). */

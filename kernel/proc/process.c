@@ -331,6 +331,7 @@ void process_link_group_locked(struct process *p, struct pid *pgrp)
     static u64 last; /* proc_lock */
     struct pid *old = p->pgrp;
 
+    ASSERT_HELD(&proc_lock);
     if (old) {
         signal_group_leave_locked(p);
         spin_lock(&old->lock);
@@ -355,6 +356,7 @@ void process_link_session_locked(struct process *p, struct pid *session)
 {
     struct pid *old = p->session;
 
+    ASSERT_HELD(&proc_lock);
     if (old) {
         spin_lock(&old->lock);
         list_del(&p->sid_node);
@@ -381,6 +383,7 @@ static bool process_before(const struct rb_node *a, const struct rb_node *b)
 
 void process_set_zombie_locked(struct process *p)
 {
+    ASSERT_HELD(&proc_lock);
     p->state = PROCESS_ZOMBIE;
     if (p->parent)
         rb_insert(&p->parent->zombies, &p->zombie_node, process_before);
@@ -388,6 +391,7 @@ void process_set_zombie_locked(struct process *p)
 
 void process_leave_parent_locked(struct process *p)
 {
+    ASSERT_HELD(&proc_lock);
     if (!p->parent)
         return;
     list_del(&p->sibling);
@@ -400,6 +404,7 @@ void process_set_parent_locked(struct process *p, struct process *parent)
 {
     static u64 last_child; /* proc_lock */
 
+    ASSERT_HELD(&proc_lock);
     process_leave_parent_locked(p);
     p->parent = parent;
     WRITE_ONCE(p->ppid, parent ? pid_nr(parent->pid, process_pid_ns(p)) : 0);
@@ -421,7 +426,9 @@ static bool process_group_in_session(struct pid *pgrp, struct pid *session)
 
 /* group NULL: there is no such number. REQUIRES(proc_lock) */
 static int process_setpgid_locked(struct process *me, struct process *p, struct pid *group)
+    REQUIRES(proc_lock)
 {
+    ASSERT_HELD(&proc_lock);
     if (p != me && p->parent != me)
         return -ESRCH;
     if (p->session != me->session)
@@ -500,6 +507,7 @@ bool process_group_orphaned_locked(const struct pid *pgrp, const struct process 
 {
     struct process *p;
 
+    ASSERT_HELD(&proc_lock);
     list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
         if (p == except || p->state != PROCESS_LIVE || !p->parent ||
             process_is_global_init(p->parent))

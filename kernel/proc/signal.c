@@ -71,9 +71,11 @@ void sigqueue_free_list(struct process *p, struct list_node *dropped)
 
 /* Signals below SIGRTMIN, of which there is one at most. */
 static void sigpending_cancel_locked(struct process *p, struct sigpending *q, sigset_t set)
+    REQUIRES(p->siglock)
 {
     struct sigqueue *e, *tmp;
 
+    ASSERT_HELD(&p->siglock);
     if (!(q->set & set))
         return;
     q->set &= ~set;
@@ -103,6 +105,7 @@ bool signal_pending(const struct task *t)
 
 void process_group_exit_locked(struct process *p, int status)
 {
+    ASSERT_HELD(&p->siglock);
     if (p->group_exit)
         return; /* all have been told, or are being */
     p->group_exit = true;
@@ -116,11 +119,12 @@ void process_group_exit_locked(struct process *p, int status)
 
 /* A continue signal cancels stops, a stop signal cancels continues; SIGCONT wakes whatever happens
  * to it afterwards. */
-static void signal_prepare_locked(struct process *p, int sig)
+static void signal_prepare_locked(struct process *p, int sig) REQUIRES(p->siglock)
 {
     struct task *t;
     sigset_t cancel = 0;
 
+    ASSERT_HELD(&p->siglock);
     if (sig == SIGCONT)
         cancel = SIG_STOP_MASK;
     else if (SIGMASK(sig) & SIG_STOP_MASK)
@@ -180,8 +184,9 @@ static bool signal_fatal(const struct process *p, int sig)
 }
 
 /* What the signal will do, decided by the sender where it is final. */
-static void signal_complete_locked(struct process *p, struct task *t, int sig)
+static void signal_complete_locked(struct process *p, struct task *t, int sig) REQUIRES(p->siglock)
 {
+    ASSERT_HELD(&p->siglock);
     if (!t)
         t = signal_choose(p, sig);
     else if (!signal_wanted(t, sig))
@@ -197,11 +202,12 @@ static void signal_complete_locked(struct process *p, struct task *t, int sig)
 /* The process's own entry, since most signals come one at a time. Of others, where no program is
  * charged, the receiver is: by a task on its way out, whose memory is gone, it may be sent as many
  * as it may have. REQUIRES(siglock), which keeps p's address space */
-static struct sigqueue *sigqueue_alloc_locked(struct process *p)
+static struct sigqueue *sigqueue_alloc_locked(struct process *p) REQUIRES(p->siglock)
 {
     struct account *former = account_current(), *own = p->aspace ? p->aspace->account : NULL;
     struct sigqueue *e;
 
+    ASSERT_HELD(&p->siglock);
     if (!load_acquire(&p->own_entry_taken)) { /* pairs with sigqueue_free, which needs no lock */
         WRITE_ONCE(p->own_entry_taken, true);
         return &p->own_entry;
@@ -216,12 +222,13 @@ static struct sigqueue *sigqueue_alloc_locked(struct process *p)
 /* One entry of a signal that is not queued is allowed beyond the limit when the kernel or kill(2)
  * tells by it what has happened. -EAGAIN: a real-time signal with a message does not fit. */
 static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
-                               const struct siginfo *info)
+                               const struct siginfo *info) REQUIRES(p->siglock)
 {
     static const struct siginfo from_kernel = {.code = SI_KERNEL};
     bool must_queue = info && sig >= SIGRTMIN && info->code != SI_USER;
     struct sigqueue *e = NULL, *first;
 
+    ASSERT_HELD(&p->siglock);
     if (sig < SIGRTMIN && q->set & SIGMASK(sig))
         return 0;
     if (!info)
@@ -265,6 +272,7 @@ static bool signal_from_above(const struct process *p, const struct siginfo *inf
 
 int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info)
 {
+    ASSERT_HELD(&p->siglock);
     if (!p->nr_tasks || p->group_exit || (t && t->exiting))
         return 0;
     signal_prepare_locked(p, sig);
@@ -420,10 +428,11 @@ static bool sigqueue_take(struct process *p, struct sigqueue *e, struct siginfo 
 }
 
 static int signal_collect(struct process *p, struct sigpending *q, sigset_t wanted,
-                          struct siginfo *info)
+                          struct siginfo *info) REQUIRES(p->siglock)
 {
     int sig = signal_first(q->set & wanted);
 
+    ASSERT_HELD(&p->siglock);
     if (!sig)
         return 0;
     struct sigqueue *e = sigqueue_find(q, sig);
@@ -436,12 +445,14 @@ static int signal_collect(struct process *p, struct sigpending *q, sigset_t want
 }
 
 static int signal_take_locked(struct task *t, sigset_t set, struct siginfo *info)
+    REQUIRES(t->process->siglock)
 {
     struct process *p = t->process;
-    int sig = signal_collect(p, &t->pending, set, info);
+    int sig = signal_collect(t->process, &t->pending, set, info);
 
+    ASSERT_HELD(&t->process->siglock);
     if (!sig)
-        sig = signal_collect(p, &p->pending, set, info);
+        sig = signal_collect(t->process, &p->pending, set, info);
     return sig;
 }
 
@@ -449,6 +460,7 @@ int signal_dequeue_locked(struct task *t, sigset_t set, struct siginfo *info)
 {
     int sig = signal_take_locked(t, set, info);
 
+    ASSERT_HELD(&t->process->siglock);
     if (t == current_task())
         signal_recalc_locked(t);
     return sig;
@@ -495,6 +507,7 @@ void signal_pass_on_locked(struct process *p, sigset_t set)
 {
     struct task *t;
 
+    ASSERT_HELD(&p->siglock);
     set &= p->pending.set;
     if (likely(!set) || p->group_exit)
         return;

@@ -190,8 +190,6 @@ int signal_send_process(struct process *p, int sig, const struct siginfo *info);
  * way begins again, as the child would have been among them. */
 int signal_send_shared(struct process *p, int sig, const struct siginfo *info, u64 nr);
 u64 signal_shared_number(void);
-/* The same, to t or, NULL, to the process; sig is not 0. REQUIRES(p->siglock) */
-int signal_post_locked(struct process *p, struct task *t, int sig, const struct siginfo *info);
 /* SIGKILL that even the init of a pid namespace obeys, and a process that is still being made. */
 void signal_kill_process(struct process *p);
 void signal_end_process(struct process *p, int status); /* likewise, with that wait status */
@@ -211,11 +209,6 @@ int signal_permitted_to(struct task *t, int sig);
 
 /* True when current has a signal it should take now. */
 bool signal_pending(const struct task *t);
-/* Signals for the process, of set, which the current task was to take perhaps and will not: the
- * others that may are told. REQUIRES(siglock) */
-void signal_pass_on_locked(struct process *p, sigset_t set);
-/* Recomputes WORK_SIGNAL of t. REQUIRES(siglock) */
-void signal_recalc_locked(struct task *t);
 /* Replaces current's mask (never blocking SIGKILL, SIGSTOP). */
 void signal_set_mask(sigset_t mask);
 /* Installs mask until the next return to user mode that takes a signal or ends the call: for ppoll,
@@ -224,9 +217,6 @@ void signal_temp_mask(sigset_t mask);
 void signal_restore_mask(void);
 int signal_action(int sig, const struct sigaction *new_action, struct sigaction *old);
 int signal_altstack(const struct sigstack *new_stack, struct sigstack *old, u64 sp);
-/* Takes the next signal of set off the queues; 0 none, else its number and *info.
- * REQUIRES(siglock) */
-int signal_dequeue_locked(struct task *t, sigset_t set, struct siginfo *info);
 /* sigtimedwait: the number, -EAGAIN on time-out, -EINTR. deadline 0: none; block false: only look.
  */
 int signal_wait(sigset_t set, struct siginfo *info, bool block, u64 deadline);
@@ -244,5 +234,3 @@ void sigpending_take_locked(struct sigpending *q, sigset_t set, struct list_node
 void sigqueue_free_list(struct process *p, struct list_node *dropped);
 /* Stops and handlers of exec and clone. */
 void signal_exec_reset(struct process *p);
-/* REQUIRES(siglock): wakes every task of p for a fatal exit with this wait status. */
-void process_group_exit_locked(struct process *p, int status);

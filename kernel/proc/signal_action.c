@@ -74,8 +74,10 @@ bool sighand_is_shared(const struct process *p)
     return h && refcount_read(&h->ref) > 1;
 }
 
-void sigaction_get_locked(struct process *p, int sig, struct sigaction *out)
+void sigaction_get_locked(struct process *p, int sig,
+                          struct sigaction *out) NO_THREAD_SAFETY /* sighand, if they are shared */
 {
+    ASSERT_HELD(&p->siglock);
     if (unlikely(p->sighand))
         spin_lock(&p->sighand->lock);
     *out = p->actions[sig - 1];
@@ -86,7 +88,9 @@ void sigaction_get_locked(struct process *p, int sig, struct sigaction *out)
 }
 
 static void sigaction_set_locked(struct process *p, int sig, const struct sigaction *a)
+    NO_THREAD_SAFETY /* sighand, if they are shared */
 {
+    ASSERT_HELD(&p->siglock);
     if (unlikely(p->sighand))
         spin_lock(&p->sighand->lock);
     p->actions[sig - 1] = *a;

@@ -22,7 +22,7 @@ bool signal_stop_part_locked(struct process *p, struct task *t)
 }
 
 /* Called with siglock held and the stop decided for this task; sleeps until continued or killed. */
-static void signal_stop_here(struct process *p, struct task *t, u64 flags)
+static void signal_stop_here(struct process *p, struct task *t, u64 flags) RELEASES(p->siglock)
 {
     int sig = p->stop_signal;
     bool last = signal_stop_part_locked(p, t);
@@ -37,7 +37,7 @@ static void signal_stop_here(struct process *p, struct task *t, u64 flags)
 }
 
 /* A stop signal's default action begins: every task of the process is to stop. */
-static void signal_stop_begin_locked(struct process *p, int sig)
+static void signal_stop_begin_locked(struct process *p, int sig) REQUIRES(p->siglock)
 {
     p->stop_signal = sig;
     p->stop_count = p->nr_alive;
@@ -57,6 +57,7 @@ static void signal_tell_parent(struct process *p, u8 notify)
 /* Does the stop signal's default action, unless the job-control rules or a SIGCONT make it void.
  * Called with siglock held, returns without it. */
 static void signal_default_stop(struct process *p, struct task *t, int sig, u64 flags)
+    RELEASES(p->siglock)
 {
     if (sig != SIGSTOP) {
         spin_unlock_irqrestore(&p->siglock, flags);
@@ -98,6 +99,7 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
         signal_stop_here(p, t, flags);
         return DELIVER_AGAIN;
     }
+    ASSERT_HELD(&t->process->siglock); /* the same */
     int sig = signal_dequeue_locked(t, ~t->blocked, info);
     if (!sig) {
         spin_unlock_irqrestore(&p->siglock, flags);

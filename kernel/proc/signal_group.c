@@ -33,6 +33,7 @@ void signal_group_leave_locked(struct process *p)
 {
     struct group_signal *g;
 
+    ASSERT_HELD(&proc_lock);
     list_for_each (g, &group_signals, node) {
         if (g->next == &p->pgid_node)
             g->next = p->pgid_node.prev;
@@ -50,10 +51,11 @@ static void group_signal_one(struct process *p, int sig, int then, u64 nr)
 }
 
 /* To some more members; false: that was all. REQUIRES(proc_lock) */
-static bool group_signal_some_locked(struct group_signal *g)
+static bool group_signal_some_locked(struct group_signal *g) REQUIRES(proc_lock)
 {
     struct list_node *members = &g->pgrp->tasks[PID_PGID];
 
+    ASSERT_HELD(&proc_lock);
     for (unsigned n = 0; n < AT_ONCE && g->next != members; n++) {
         struct process *p = list_entry(g->next, struct process, pgid_node);
 
@@ -91,9 +93,11 @@ static void group_signal_run(struct work *work)
 
 /* One sent before `nr` that has not reached all members. pgrp NULL: to any group. */
 static struct group_signal *group_signal_unfinished_locked(const struct pid *pgrp, u64 nr)
+    REQUIRES(proc_lock)
 {
     struct group_signal *g;
 
+    ASSERT_HELD(&proc_lock);
     list_for_each (g, &group_signals, node) {
         u64 due = g->next != &g->pgrp->tasks[PID_PGID] ? g->nr : g->again;
 
@@ -121,9 +125,11 @@ void signal_group_settle(struct pid *pgrp, u64 nr)
 }
 
 static struct group_signal *group_signal_find_locked(const struct pid *pgrp, int sig, int then)
+    REQUIRES(proc_lock)
 {
     struct group_signal *g;
 
+    ASSERT_HELD(&proc_lock);
     list_for_each (g, &group_signals, node) {
         if (g->pgrp == pgrp && g->sig == sig && g->then == then)
             return g;
@@ -132,11 +138,12 @@ static struct group_signal *group_signal_find_locked(const struct pid *pgrp, int
 }
 
 /* A worker is to send it; false: no memory for that. REQUIRES(proc_lock) */
-static bool group_signal_later(struct pid *pgrp, int sig, int then)
+static bool group_signal_later(struct pid *pgrp, int sig, int then) REQUIRES(proc_lock)
 {
     struct group_signal *g = group_signal_find_locked(pgrp, sig, then);
     struct account *former;
 
+    ASSERT_HELD(&proc_lock);
     if (g) {
         if (!g->again)
             g->again = signal_shared_number();
@@ -174,6 +181,7 @@ bool signal_send_group_locked(struct pid *pgrp, int sig, int then)
     struct process *p;
     u64 nr;
 
+    ASSERT_HELD(&proc_lock);
     if (unlikely(group_is_large(pgrp)) && group_signal_later(pgrp, sig, then))
         return false;
     nr = signal_shared_number();

@@ -96,7 +96,9 @@ static struct process *start_process(struct task *t)
     p->session_leader = true;
     list_add_tail(&pid->tasks[PID_TGID], &p->tgid_node);
     list_add_tail(&pid->tasks[PID_TID], &t->pid_node);
+    spin_lock(&p->siglock);
     process_link_task_locked(p, t);
+    spin_unlock(&p->siglock);
     p->nr_tasks = p->nr_alive = 1;
     spin_unlock_irqrestore(&proc_lock, flags);
     return p;

@@ -55,6 +55,7 @@ struct task_walk {
 
 void process_link_task_locked(struct process *p, struct task *t)
 {
+    ASSERT_HELD(&p->siglock);
     t->nr = ++p->tasks_made;
     if (p->clock_state)
         cpu_clock_join(&p->clock, t->thread);
@@ -66,6 +67,7 @@ void process_unlink_task_locked(struct process *p, struct task *t)
     struct process_times last = process_times_of_thread(t->thread);
     struct task_walk *w;
 
+    ASSERT_HELD(&p->siglock);
     if (p->clock_state)
         cpu_clock_join(&p->clock, t->thread); /* who keeps the clock has not come to it yet */
     cpu_clock_leave(t->thread, &last.utime, &last.stime);
@@ -82,9 +84,11 @@ void process_unlink_task_locked(struct process *p, struct task *t)
 /* Some tasks from w->next on. REQUIRES(siglock) */
 static int process_walk_some_locked(struct process *p, struct task_walk *w,
                                     int (*fn)(struct task *t, void *arg), void *arg)
+    REQUIRES(p->siglock)
 {
     int r = 0;
 
+    ASSERT_HELD(&p->siglock);
     for (unsigned n = 0; !r && n < TASKS_AT_ONCE && w->next != &p->tasks; n++) {
         struct task *t = list_entry(w->next, struct task, node);
 
@@ -196,6 +200,7 @@ void process_tell_tasks_locked(struct process *p)
     struct task_walk w = {.next = p->tasks.next};
     struct task *me = current_task();
 
+    ASSERT_HELD(&p->siglock);
     process_walk_some_locked(p, &w, task_tell_one, NULL);
     if (likely(w.next == &p->tasks))
         return;
@@ -217,8 +222,9 @@ static int process_times_visit(struct task *t, void *sum)
     return 0;
 }
 
-static u64 process_max_rss_locked(const struct process *p)
+static u64 process_max_rss_locked(const struct process *p) REQUIRES(p->siglock)
 {
+    ASSERT_HELD(&p->siglock);
     return p->aspace ? MAX(p->times.max_rss, aspace_rss_peak(p->aspace)) : p->times.max_rss;
 }
 

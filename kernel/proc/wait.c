@@ -53,8 +53,9 @@ static int wait_code_of_status(int status, int *value)
 }
 
 /* A child has something to tell. REQUIRES(proc_lock) */
-static void wait_tell_locked(struct process *parent)
+static void wait_tell_locked(struct process *parent) REQUIRES(proc_lock)
 {
+    ASSERT_HELD(&proc_lock);
     WRITE_ONCE(parent->child_news, parent->child_news + 1); /* before the wake-up: process_wait */
     waitq_wake_all(&parent->child_wait);
 }
@@ -81,6 +82,7 @@ bool reap_notify_exit_locked(struct process *p)
     int value, sig = reap_exit_signal(p);
     u64 flags;
 
+    ASSERT_HELD(&proc_lock);
     int code = wait_code_of_status(p->exit_status, &value);
     reap_fill_info(p, parent, code, value, &info);
     info.signo = sig;
@@ -100,6 +102,7 @@ bool reap_notify_exit_locked(struct process *p)
 
 void reap_unlink_locked(struct process *p, struct list_node *dead)
 {
+    ASSERT_HELD(&proc_lock);
     process_leave_parent_locked(p);
     p->state = PROCESS_REAPED;
     process_link_group_locked(p, NULL);
@@ -117,6 +120,7 @@ void reap_unlink_locked(struct process *p, struct list_node *dead)
  * reap it. REQUIRES(proc_lock) */
 void reap_leave_ns_locked(struct process *p)
 {
+    ASSERT_HELD(&proc_lock);
     if (p->state == PROCESS_ZOMBIE && !p->ppid)
         pid_free_numbers_dying(p->pid);
 }
@@ -256,10 +260,11 @@ static bool wait_take_event(struct process *c, unsigned options, struct wait_res
 
 /* What c has to tell: 1 with *out, else 0. */
 static int wait_look(struct process *c, const struct wait_request *req, struct wait_result *out,
-                     struct list_node *dead)
+                     struct list_node *dead) REQUIRES(proc_lock)
 {
     int value;
 
+    ASSERT_HELD(&proc_lock);
     if (c->state != PROCESS_ZOMBIE)
         return wait_take_event(c, req->options, out);
     if (!(req->options & WEXITED))
@@ -281,10 +286,11 @@ static bool wait_may_tell(const struct wait_request *req, const struct process *
 }
 
 static int wait_scan_one(const struct wait_request *req, struct wait_result *out,
-                         struct list_node *dead)
+                         struct list_node *dead) REQUIRES(proc_lock)
 {
     struct process *c = list_first(&req->pid->tasks[PID_TGID], struct process, tgid_node);
 
+    ASSERT_HELD(&proc_lock);
     if (!c || c->parent != current_process() || !wait_may_tell(req, c))
         return -ECHILD;
     return wait_look(c, req, out, dead);
@@ -292,8 +298,9 @@ static int wait_scan_one(const struct wait_request *req, struct wait_result *out
 
 /* In a walk over the children, which may be many: lets others at proc_lock, whose flags these are,
  * and at the processor. False: c is no child any more, the walk begins again. */
-static bool wait_pause_locked(struct process *c, u64 *flags)
+static bool wait_pause_locked(struct process *c, u64 *flags) REQUIRES(proc_lock)
 {
+    ASSERT_HELD(&proc_lock);
     process_get(c);
     spin_unlock_irqrestore(&proc_lock, *flags);
     cond_yield();
@@ -311,12 +318,13 @@ static bool wait_pause_locked(struct process *c, u64 *flags)
 /* All children, in their order: stops and continuations are not gathered anywhere. any: that there
  * is one to wait for is all that is still to be known. */
 static int wait_scan_all(const struct wait_request *req, struct wait_result *out,
-                         struct list_node *dead, bool any, u64 *flags)
+                         struct list_node *dead, bool any, u64 *flags) REQUIRES(proc_lock)
 {
     struct process *c;
     unsigned looks = 0;
     int result = -ECHILD;
 
+    ASSERT_HELD(&proc_lock);
 again:
     list_for_each (c, &current_process()->children, sibling) {
         if (++looks % WAIT_AT_ONCE == 0 && !wait_pause_locked(c, flags))
@@ -331,12 +339,13 @@ again:
 }
 
 static int wait_scan_zombies(const struct wait_request *req, struct wait_result *out,
-                             struct list_node *dead, u64 *flags)
+                             struct list_node *dead, u64 *flags) REQUIRES(proc_lock)
 {
     struct process *c;
     struct rb_node *n;
     unsigned looks = 0;
 
+    ASSERT_HELD(&proc_lock);
     rb_for_each (n, &current_process()->zombies) {
         c = rb_entry(n, struct process, zombie_node);
         if (wait_matches(req, c))

@@ -27,7 +27,7 @@ static u64 sched_idle_mask; /* a  CPUs that run their idle thread */
 COUNTER(context_switches);
 TRACE_POINT(sched_switch, "from %lx to %lx on %lu");
 
-struct rq *rq_lock_thread(struct thread *t)
+struct rq *rq_lock_thread(struct thread *t) NO_THREAD_SAFETY /* returns it locked */
 {
     for (;;) {
         struct rq *rq = rq_of(READ_ONCE(t->cpu));
@@ -91,10 +91,11 @@ static void sched_move(struct thread *t, unsigned cpu)
 }
 
 /* rq is t's, locked, and t is on no queue. */
-static void sched_enqueue_locked(struct rq *rq, struct thread *t, bool fresh)
+static void sched_enqueue_locked(struct rq *rq, struct thread *t, bool fresh) REQUIRES(rq->lock)
 {
     u64 now = time_ns();
 
+    ASSERT_HELD(&rq->lock);
     if (rq->curr != rq->idle)
         rq_account(rq, now);
     t->state = THREAD_RUNNABLE;
@@ -109,6 +110,7 @@ static void sched_enqueue_locked(struct rq *rq, struct thread *t, bool fresh)
 
 /* rq: t's, locked; unlocked on return. t's state is RUNNABLE by us, so nobody else moves it. */
 static void sched_place_unlock(struct rq *rq, struct thread *t, bool fresh)
+    RELEASES(rq->lock) NO_THREAD_SAFETY /* it may go on to another */
 {
     unsigned cpu = sched_select_cpu(t);
 
@@ -134,6 +136,7 @@ bool thread_wake(struct thread *t)
     if (READ_ONCE(t->state) != THREAD_SLEEPING)
         goto out;
     rq = rq_lock_thread(t);
+    ASSERT_HELD(&rq->lock);
     if (t->state != THREAD_SLEEPING) {
         spin_unlock(&rq->lock);
     } else if (rq->curr == t) { /* between its state and its switch */
@@ -155,6 +158,7 @@ void sched_activate(struct thread *t)
     u64 flags = irq_save();
     struct rq *rq = rq_lock_thread(t);
 
+    ASSERT_HELD(&rq->lock);
     t->state = THREAD_RUNNABLE;
     sched_place_unlock(rq, t, false);
     irq_restore(flags);
@@ -194,6 +198,7 @@ void sched_activate_new(struct thread *t)
     u64 flags = irq_save();
     struct rq *rq = rq_lock_thread(t);
 
+    ASSERT_HELD(&rq->lock);
     if (unlikely(sched_group_frozen(t->group))) /* later it is told by who freezes or moves it */
         sched_work_or(t, WORK_THROTTLE);
     t->state = THREAD_RUNNABLE;
@@ -203,6 +208,7 @@ void sched_activate_new(struct thread *t)
 
 /* On next's stack, rq->lock held by the switch. */
 void sched_finish_switch(struct arch_thread *prev_arch)
+    NO_THREAD_SAFETY /* the thread before took it */
 {
     struct thread *prev = container_of(prev_arch, struct thread, arch);
     u8 state = prev->state;
@@ -230,6 +236,7 @@ static void sched_idle_bit(struct rq *rq, struct thread *prev, struct thread *ne
 
 /* rq->lock held, interrupts off; the lock is released on the other side. */
 static void sched_switch(struct rq *rq, struct thread *prev, struct thread *next, u64 now)
+    RELEASES(rq->lock) NO_THREAD_SAFETY /* the thread that goes on does it */
 {
     struct arch_thread *last;
 

@@ -121,12 +121,12 @@ static inline void mutex_lock_how(struct mutex *m, unsigned how, u64 rip)
     lockdep_got(&m->tag, m, how, rip);
 }
 
-void mutex_lock(struct mutex *m)
+void mutex_lock(struct mutex *m) NO_THREAD_SAFETY
 {
     mutex_lock_how(m, HELD_WRITE, CALLER);
 }
 
-void mutex_lock_nested(struct mutex *m)
+void mutex_lock_nested(struct mutex *m) NO_THREAD_SAFETY
 {
     mutex_lock_how(m, HELD_WRITE | HELD_NESTED, CALLER);
 }
@@ -156,7 +156,7 @@ int mutex_lock_interruptible(struct mutex *m)
     return mutex_lock_as(m, SLEEP_INTERRUPTIBLE, CALLER);
 }
 
-void mutex_unlock(struct mutex *m)
+void mutex_unlock(struct mutex *m) NO_THREAD_SAFETY
 {
     u64 old;
 
@@ -247,12 +247,12 @@ static inline void rwlock_read_lock_how(struct rwlock *l, unsigned how, u64 rip)
     lockdep_got(&l->tag, l, how, rip);
 }
 
-void rwlock_read_lock(struct rwlock *l)
+void rwlock_read_lock(struct rwlock *l) NO_THREAD_SAFETY
 {
     rwlock_read_lock_how(l, HELD_READ, CALLER);
 }
 
-void rwlock_read_unlock(struct rwlock *l)
+void rwlock_read_unlock(struct rwlock *l) NO_THREAD_SAFETY
 {
     s32 left;
 
@@ -322,12 +322,12 @@ static inline void rwlock_write_lock_how(struct rwlock *l, unsigned how, u64 rip
     lockdep_got(&l->tag, l, how, rip);
 }
 
-void rwlock_write_lock(struct rwlock *l)
+void rwlock_write_lock(struct rwlock *l) NO_THREAD_SAFETY
 {
     rwlock_write_lock_how(l, HELD_WRITE, CALLER);
 }
 
-void rwlock_write_lock_nested(struct rwlock *l)
+void rwlock_write_lock_nested(struct rwlock *l) NO_THREAD_SAFETY
 {
     rwlock_write_lock_how(l, HELD_WRITE | HELD_NESTED, CALLER);
 }
@@ -356,7 +356,7 @@ int rwlock_write_lock_killable(struct rwlock *l)
     return err;
 }
 
-void rwlock_write_unlock(struct rwlock *l)
+void rwlock_write_unlock(struct rwlock *l) NO_THREAD_SAFETY
 {
     if (!lockdep_drop(&l->tag, l, HELD_WRITE))
         return;

@@ -25,6 +25,7 @@ void thread_set_group(struct thread *t, struct sched_group *g)
     struct rq *rq = rq_lock_thread(t);
     struct sched_group *old = t->group;
 
+    ASSERT_HELD(&rq->lock);
     if (old == g) {
         spin_unlock(&rq->lock);
         irq_restore(flags);
@@ -71,6 +72,7 @@ static int policy_set_affinity(struct thread *t, const u64 *mask)
     struct rq *rq = rq_lock_thread(t);
     bool here, runs = rq->curr == t, waits;
 
+    ASSERT_HELD(&rq->lock);
     if (mask && !(*mask & online & READ_ONCE(t->group->cpus))) {
         spin_unlock(&rq->lock);
         irq_restore(flags);
@@ -116,6 +118,7 @@ void thread_set_nice(struct thread *t, int nice)
     u64 flags = irq_save();
     struct rq *rq = rq_lock_thread(t);
 
+    ASSERT_HELD(&rq->lock);
     if (rq->curr == t)
         rq_account(rq, time_ns());
     t->nice = (s8)MAX(MIN(nice, 19), -20);
@@ -133,6 +136,7 @@ int thread_set_policy(struct thread *t, int policy)
         return -EINVAL;
     flags = irq_save();
     rq = rq_lock_thread(t);
+    ASSERT_HELD(&rq->lock);
     if (rq->curr == t)
         rq_account(rq, time_ns());
     t->policy = (u8)policy;

@@ -316,7 +316,7 @@ void thread_put(struct thread *t)
 }
 
 /* t's queue, locked, with what t has run up to now. */
-static struct rq *rq_lock_accounted(struct thread *t)
+static struct rq *rq_lock_accounted(struct thread *t) NO_THREAD_SAFETY /* returns it locked */
 {
     struct rq *rq = rq_lock_thread(t);
 
@@ -330,6 +330,7 @@ void sched_thread_times(struct thread *t, u64 *user, u64 *system)
     u64 flags = irq_save();
     struct rq *rq = rq_lock_accounted(t);
 
+    ASSERT_HELD(&rq->lock);
     *user = t->utime;
     *system = t->stime;
     spin_unlock(&rq->lock);
@@ -341,6 +342,7 @@ void cpu_clock_join(struct cpu_clock *c, struct thread *t)
     u64 flags = irq_save();
     struct rq *rq = rq_lock_accounted(t);
 
+    ASSERT_HELD(&rq->lock);
     if (t->clock != c) {
         cpu_clock_add(c, t->utime, t->stime);
         t->clock = c;
@@ -354,6 +356,7 @@ void cpu_clock_leave(struct thread *t, u64 *user, u64 *system)
     u64 flags = irq_save();
     struct rq *rq = rq_lock_accounted(t);
 
+    ASSERT_HELD(&rq->lock);
     t->clock = NULL;
     *user = t->utime;
     *system = t->stime;

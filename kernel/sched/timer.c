@@ -97,7 +97,7 @@ static void timer_insert(struct timer_cpu *tc, struct timer *t)
 }
 
 /* The tree that t is or was last in, locked. Interrupts off. */
-static struct timer_cpu *timer_lock(struct timer *t)
+static struct timer_cpu *timer_lock(struct timer *t) NO_THREAD_SAFETY /* returns it locked */
 {
     for (;;) {
         u16 cpu = READ_ONCE(t->cpu);
@@ -121,7 +121,7 @@ static bool timer_remove(struct timer_cpu *tc, struct timer *t)
 
 /* Takes t, out of any tree, to this CPU, or leaves it where its callback is running: that CPU looks
  * at its timers again afterwards. Returns with the tree locked. Interrupts off. */
-static struct timer_cpu *timer_take(struct timer *t)
+static struct timer_cpu *timer_take(struct timer *t) NO_THREAD_SAFETY /* returns it locked */
 {
     for (;;) {
         struct timer_cpu *tc = timer_lock(t);
@@ -139,6 +139,7 @@ void timer_start(struct timer *t, u64 deadline)
     u64 flags = irq_save();
     struct timer_cpu *tc = timer_take(t);
 
+    ASSERT_HELD(&tc->lock);
     t->deadline = deadline;
     t->armed = true;
     timer_insert(tc, t);
@@ -154,6 +155,7 @@ bool timer_cancel_nowait(struct timer *t)
     struct timer_cpu *tc = timer_lock(t);
     bool was = timer_remove(tc, t);
 
+    ASSERT_HELD(&tc->lock);
     spin_unlock(&tc->lock);
     irq_restore(flags);
     return was;

@@ -153,6 +153,7 @@ static void waitq_rest_run(struct work *work)
         return;
     }
     if (q) {
+        ASSERT_HELD(&q->lock);
         at = r->mark.node.next;
         list_del(&r->mark.node);
         at = waitq_run(q, at, r->events, &r->n);

@@ -40,9 +40,9 @@ enum lock_how {
     HELD_NESTED = 16 /* or-ed: under others of its (rank, order) */
 };
 
-struct mutex;
-struct rwlock;
-struct spinlock;
+struct LOCK_TYPE("mutex") mutex;
+struct LOCK_TYPE("rwlock") rwlock;
+struct LOCK_TYPE("spinlock") spinlock;
 
 /* sched/mutex.h; named here for ASSERT_HELD. */
 bool mutex_held(const struct mutex *m);
@@ -126,15 +126,6 @@ static inline u64 code_here(void)
     return rip;
 }
 
-#define ASSERT_HELD(l) \
-    ASSERT(_Generic((l), struct spinlock *                                                \
-                    : spin_held, const struct spinlock *                                  \
-                    : spin_held, struct mutex *                                           \
-                    : mutex_held, const struct mutex *                                    \
-                    : mutex_held, struct rwlock *                                         \
-                    : rwlock_held, const struct rwlock *                                  \
-                    : rwlock_held)(l))
-#define ASSERT_HELD_WRITE(l) ASSERT(rwlock_held_write(l))
 #else
 struct lock_tag {
 };
@@ -188,9 +179,43 @@ static inline u64 code_here(void)
 {
     return 0;
 }
-#define ASSERT_HELD(l) ((void)sizeof(*(l)))
-#define ASSERT_HELD_WRITE(l) ((void)sizeof(*(l)))
+static inline bool spin_held(const struct spinlock *lock)
+{
+    return true;
+}
 #endif
+
+/* At the beginning of what relies on a lock: this CPU, or this thread, has it; a reader-writer lock
+ * in either way. In the release build they are empty. clang takes their word for it. */
+#ifdef DEBUG
+#define ASSERT_LOCK(held) ASSERT(held)
+#else
+#define ASSERT_LOCK(held) ((void)0)
+#endif
+static inline void spin_assert_held(const struct spinlock *l) ASSERTS_HELD(*l)
+{
+    ASSERT_LOCK(spin_held(l));
+}
+static inline void mutex_assert_held(const struct mutex *l) ASSERTS_HELD(*l)
+{
+    ASSERT_LOCK(mutex_held(l));
+}
+static inline void rwlock_assert_held(const struct rwlock *l) ASSERTS_HELD_SHARED(*l)
+{
+    ASSERT_LOCK(rwlock_held(l));
+}
+static inline void rwlock_assert_held_write(const struct rwlock *l) ASSERTS_HELD(*l)
+{
+    ASSERT_LOCK(rwlock_held_write(l));
+}
+/* clang-format off */
+#define ASSERT_HELD(l)                                                                  \
+    _Generic((l),                                                                       \
+        struct spinlock *: spin_assert_held, const struct spinlock *: spin_assert_held, \
+        struct mutex *: mutex_assert_held, const struct mutex *: mutex_assert_held,     \
+        struct rwlock *: rwlock_assert_held, const struct rwlock *: rwlock_assert_held)(l)
+/* clang-format on */
+#define ASSERT_HELD_WRITE(l) rwlock_assert_held_write(l)
 
 /* At the beginning of what may sleep, if it does not always. */
 #define might_sleep() lockdep_may_sleep(__func__, code_here())

@@ -69,11 +69,12 @@ static void rcu_kick(u64 mask)
 }
 
 /* Starts the next grace period; returns the CPUs to prod. REQUIRES(rcu_lock) */
-static u64 rcu_start_locked(void)
+static u64 rcu_start_locked(void) REQUIRES(rcu_lock)
 {
     unsigned cpu;
     u64 mask = 0;
 
+    ASSERT_HELD(&rcu_lock);
     store_release(&rcu_started, rcu_started + 1);
     smp_mb(); /* pairs with rcu_idle_exit */
     cpu_for_each (cpu) {
@@ -85,11 +86,12 @@ static u64 rcu_start_locked(void)
 }
 
 /* The running one has nobody left to wait for: ends it, starts the next if asked; CPUs to prod. */
-static u64 rcu_advance_locked(void)
+static u64 rcu_advance_locked(void) REQUIRES(rcu_lock)
 {
     unsigned cpu;
     u64 kick = 0;
 
+    ASSERT_HELD(&rcu_lock);
     while (rcu_started != rcu_completed && __atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) == 0) {
         store_release(&rcu_completed, rcu_started);
         cpu_for_each (cpu) {

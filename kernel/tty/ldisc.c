@@ -80,6 +80,7 @@ size_t ldisc_output_locked(struct tty *t, const char *src, size_t n, char *dst, 
 {
     size_t out = 0, i = 0;
 
+    ASSERT_HELD(&t->lock);
     for (; i < n && cap - out >= 8; i++)
         out += ldisc_expand(t, src[i], dst + out);
     *used = i;
@@ -120,6 +121,7 @@ static void ldisc_echo(struct tty *t, u8 c)
 
 size_t ldisc_room_locked(struct tty *t)
 {
+    ASSERT_HELD(&t->lock);
     return TTY_INPUT_SIZE - (t->head - t->tail);
 }
 
@@ -143,6 +145,7 @@ static void ldisc_push(struct tty *t, u8 c, bool line_end, bool eof)
 
 void ldisc_flush_input_locked(struct tty *t)
 {
+    ASSERT_HELD(&t->lock);
     t->tail = t->canon = t->head;
     t->lnext = false;
     if (t->ops->flushed)
@@ -153,6 +156,7 @@ void ldisc_flush_input_locked(struct tty *t)
 /* Who waits for room, or for the end of the output, has it. */
 void ldisc_flush_output_locked(struct tty *t)
 {
+    ASSERT_HELD(&t->lock);
     if (t->ops->flushed)
         t->ops->flushed(t, false, true);
     waitq_wake(&t->write_wait, POLLOUT | POLLWRNORM, ~0U);
@@ -248,6 +252,7 @@ static void ldisc_reprint(struct tty *t)
 
 void ldisc_set_flow_locked(struct tty *t, bool stopped)
 {
+    ASSERT_HELD(&t->lock);
     if (t->stopped == stopped)
         return;
     t->stopped = stopped;
@@ -257,13 +262,14 @@ void ldisc_set_flow_locked(struct tty *t, bool stopped)
         waitq_wake(&t->write_wait, POLLOUT, ~0U);
 }
 
-static bool ldisc_signal(struct tty *t, u8 c)
+static bool ldisc_signal(struct tty *t, u8 c) REQUIRES(t->lock)
 {
     int sig = ldisc_is(t, c, VINTR)   ? SIGINT
               : ldisc_is(t, c, VQUIT) ? SIGQUIT
               : ldisc_is(t, c, VSUSP) ? SIGTSTP
                                       : 0;
 
+    ASSERT_HELD(&t->lock);
     if (!sig)
         return false;
     if (!ldisc_lflag(t, NOFLSH)) {
@@ -301,7 +307,7 @@ static bool ldisc_edit(struct tty *t, u8 c)
 }
 
 /* The byte goes into the ring. */
-static void ldisc_store(struct tty *t, u8 c, bool literal)
+static void ldisc_store(struct tty *t, u8 c, bool literal) REQUIRES(t->lock)
 {
     bool canon = ldisc_lflag(t, ICANON);
     bool eof = canon && !literal && ldisc_is(t, c, VEOF);
@@ -309,6 +315,7 @@ static void ldisc_store(struct tty *t, u8 c, bool literal)
                (c == '\n' || eof || ldisc_is(t, c, VEOL) ||
                 (ldisc_is(t, c, VEOL2) && ldisc_lflag(t, IEXTEN)));
 
+    ASSERT_HELD(&t->lock);
     /* One place is kept for the byte that ends a line. */
     if (ldisc_room_locked(t) < (canon && !end ? 2U : 1U)) {
         if (ldisc_iflag(t, IMAXBEL))
@@ -326,8 +333,9 @@ static void ldisc_store(struct tty *t, u8 c, bool literal)
 
 /* True when it was a command: a signal to a group, what goes over the whole line, or what wakes
  * those who wait for the flow. */
-static bool ldisc_byte(struct tty *t, u8 c)
+static bool ldisc_byte(struct tty *t, u8 c) REQUIRES(t->lock)
 {
+    ASSERT_HELD(&t->lock);
     if (ldisc_iflag(t, ISTRIP))
         c &= 0x7f;
     if (t->lnext) {
@@ -365,6 +373,7 @@ size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n)
 {
     size_t done = 0;
 
+    ASSERT_HELD(&t->lock);
     if (!ldisc_lflag(t, ICANON))
         n = MIN(n, ldisc_room_locked(t));
     t->typing = true;
@@ -382,6 +391,7 @@ size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n)
 
 bool ldisc_readable_locked(struct tty *t)
 {
+    ASSERT_HELD(&t->lock);
     return ldisc_lflag(t, ICANON) ? t->canon != t->tail : t->head != t->tail;
 }
 
@@ -391,6 +401,7 @@ size_t ldisc_take_locked(struct tty *t, u8 *buf, size_t n, bool *end)
     u32 limit = canon ? t->canon : t->head;
     size_t got = 0;
 
+    ASSERT_HELD(&t->lock);
     *end = false;
     while (got < n && t->tail != limit) {
         u32 at = RING(t->tail);
@@ -419,6 +430,7 @@ void ldisc_set_termios_locked(struct tty *t, const struct termios *new_termios)
 {
     bool was = ldisc_lflag(t, ICANON);
 
+    ASSERT_HELD(&t->lock);
     t->termios = *new_termios;
     if (was && !ldisc_lflag(t, ICANON))
         t->canon = t->head; /* what was being typed can be read now */

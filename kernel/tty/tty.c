@@ -235,6 +235,7 @@ static ssize_t tty_write_chunk(struct file *f, const char *buf, size_t n)
 
 /* Writers take turns; behind one that waits for a stopped line, too. */
 static int tty_write_begin(struct file *f, struct tty *t)
+    TRY_ACQUIRES(0, t->write_lock) NO_THREAD_SAFETY /* tries, then waits */
 {
     if (mutex_trylock(&t->write_lock))
         return 0;

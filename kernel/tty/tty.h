@@ -147,25 +147,25 @@ void tty_hangup(struct tty *t);
 /* ldisc.c. REQUIRES(lock) for those ending in _locked. */
 /* Bytes taken; 0: the ring is full. A byte that costs much (a signal, an edit of the whole line) is
  * the last of its call, so that the lock is not held over many. */
-size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n);
-bool ldisc_readable_locked(struct tty *t);
-size_t ldisc_room_locked(struct tty *t);
+size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n) REQUIRES(t->lock);
+bool ldisc_readable_locked(struct tty *t) REQUIRES(t->lock);
+size_t ldisc_room_locked(struct tty *t) REQUIRES(t->lock);
 /* Up to n bytes of what may be read now; *end: a line ended, the read is complete. */
-size_t ldisc_take_locked(struct tty *t, u8 *buf, size_t n, bool *end);
+size_t ldisc_take_locked(struct tty *t, u8 *buf, size_t n, bool *end) REQUIRES(t->lock);
 /* Expands src into dst; *used: how much of src went in. */
 size_t ldisc_output_locked(struct tty *t, const char *src, size_t n, char *dst, size_t cap,
-                           size_t *used);
-void ldisc_flush_input_locked(struct tty *t);
-void ldisc_flush_output_locked(struct tty *t);
-void ldisc_set_flow_locked(struct tty *t, bool stopped);
-void ldisc_set_termios_locked(struct tty *t, const struct termios *new_termios);
+                           size_t *used) REQUIRES(t->lock);
+void ldisc_flush_input_locked(struct tty *t) REQUIRES(t->lock);
+void ldisc_flush_output_locked(struct tty *t) REQUIRES(t->lock);
+void ldisc_set_flow_locked(struct tty *t, bool stopped) REQUIRES(t->lock);
+void ldisc_set_termios_locked(struct tty *t, const struct termios *new_termios) REQUIRES(t->lock);
 
 /* tty_job.c */
 /* 0 when current may go on, -EIO, or -ERESTARTSYS after sending sig to its own group. */
 int tty_check_change(struct tty *t, int sig);
 s64 tty_job_ioctl(struct tty *t, struct file *f, unsigned cmd, u64 arg);
 int tty_become_controlling(struct tty *t, bool steal);
-void tty_signal_pgrp_locked(struct tty *t, int sig);
+void tty_signal_pgrp_locked(struct tty *t, int sig) REQUIRES(t->lock);
 /* Cuts the tie between t and its session. */
 void tty_release_session(struct tty *t);
 

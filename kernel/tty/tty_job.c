@@ -18,6 +18,7 @@
 
 void tty_signal_pgrp_locked(struct tty *t, int sig)
 {
+    ASSERT_HELD(&t->lock);
     if (t->pgrp)
         (void)signal_send_group(t->pgrp, sig, 0);
 }
@@ -54,9 +55,11 @@ int tty_check_change(struct tty *t, int sig)
 
 /* REQUIRES(t->lock): takes references of its own; NULL leaves. */
 static void tty_set_owner_locked(struct tty *t, struct pid *session, struct pid *pgrp)
+    REQUIRES(t->lock)
 {
     struct pid *old_session = t->session, *old_pgrp = t->pgrp;
 
+    ASSERT_HELD(&t->lock);
     if (session)
         pid_get(session);
     if (pgrp)

@@ -119,7 +119,7 @@ static struct dentry_bucket *dentry_bucket(u32 hash)
 }
 
 /* The bucket of a hash, locked: it may be split until then. */
-static struct dentry_bucket *dentry_bucket_lock(u32 hash)
+static struct dentry_bucket *dentry_bucket_lock(u32 hash) NO_THREAD_SAFETY /* returns it locked */
 {
     for (;;) {
         struct dentry_bucket *b = dentry_bucket(hash);
@@ -133,12 +133,13 @@ static struct dentry_bucket *dentry_bucket_lock(u32 hash)
 
 /* Moves to bucket n what belongs there. Readers who miss something meanwhile look again: see
  * dentry_lookup. */
-static void dentry_split_locked(u32 n)
+static void dentry_split_locked(u32 n) REQUIRES(dentry_rename_lock)
 {
     u32 round = dentry_round(n);
     struct dentry_bucket *from = dentry_bucket_at(n - round), *to = dentry_bucket_at(n);
     struct dentry **keep = &from->first, **move = &to->first, *d, *next;
 
+    ASSERT_HELD(&dentry_rename_lock);
     seqcount_write_begin(&dentry_rename_seq);
     spin_lock(&from->lock);
     for (d = from->first; d; d = next) {
@@ -240,6 +241,7 @@ static void dentry_bucket_remove(struct dentry *d)
     struct dentry_bucket *b = dentry_bucket_lock(d->hash);
     struct dentry **p;
 
+    ASSERT_HELD(&b->lock);
     for (p = &b->first; *p != d; p = &(*p)->hash_next)
         ;
     WRITE_ONCE(*p, d->hash_next);
@@ -247,8 +249,9 @@ static void dentry_bucket_remove(struct dentry *d)
     atomic_dec(&dentry_hashed);
 }
 
-static void dentry_unhash_locked(struct dentry *d)
+static void dentry_unhash_locked(struct dentry *d) REQUIRES(d->lock)
 {
+    ASSERT_HELD(&d->lock);
     if (!(d->flags & DENTRY_HASHED))
         return;
     d->flags &= ~(u32)DENTRY_HASHED;
@@ -284,6 +287,7 @@ struct dentry *dentry_kill(struct dentry *d)
 /* The last reference has gone; locked. The end of one may be that of its parent, which was removed,
  * and so on up: a tree as deep as users make it. */
 static __noinline void dentry_last_put(struct dentry *d)
+    RELEASES(d->lock) NO_THREAD_SAFETY /* goes on to the parent */
 {
     for (unsigned ended = 0;; ended++) {
         if ((d->flags & DENTRY_HASHED) && !(d->flags & DENTRY_NOCACHE)) {
@@ -394,6 +398,7 @@ struct dentry *dentry_hash_add(struct dentry *d)
 
         spin_lock(&d->lock);
         b = dentry_bucket_lock(d->hash);
+        ASSERT_HELD(&b->lock);
         for (other = b->first; other; other = other->hash_next)
             if (dentry_matches(other, d->parent, d->name, d->len, d->hash))
                 break;
@@ -444,6 +449,7 @@ static void dentry_insert(struct dentry *d)
 
     spin_lock(&d->lock);
     b = dentry_bucket_lock(d->hash);
+    ASSERT_HELD(&b->lock);
     d->hash_next = b->first;
     store_release(&b->first, d);
     d->flags |= DENTRY_HASHED;

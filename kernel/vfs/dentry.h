@@ -70,7 +70,7 @@ struct dentry *dentry_child_above(const struct dentry *ancestor, struct dentry *
 #define CLIMB_LOCKED_MOST (8 * CLIMB_LOCKED) /* some milliseconds */
 #define CLIMBS_SPOILED 16
 bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d, unsigned spoiled,
-                               struct dentry **child) __must_check;
+                               struct dentry **child) __must_check REQUIRES(d->super->renames);
 /* Whether d is ancestor or lies below it: renames beside us may change what it says. False, too,
  * for a thread that is killed meanwhile. Context: may sleep, no rename mutex held. */
 bool dentry_lies_below(struct dentry *d, struct dentry *ancestor);

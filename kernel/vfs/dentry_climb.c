@@ -27,7 +27,7 @@ static enum climbed dentry_climb_to(const struct dentry *d, const struct dentry 
     return CLIMBED_FAR;
 }
 
-void dentry_look_begin(struct dentry_look *look)
+void dentry_look_begin(struct dentry_look *look) NO_THREAD_SAFETY /* after some looks only */
 {
     if (look->spoiled < LOOKS_SPOILED)
         look->seq = seqcount_read_begin(&dentry_rename_seq);
@@ -36,7 +36,7 @@ void dentry_look_begin(struct dentry_look *look)
     rcu_read_lock();
 }
 
-bool dentry_look_again(struct dentry_look *look)
+bool dentry_look_again(struct dentry_look *look) NO_THREAD_SAFETY /* after some looks only */
 {
     DELAYPOINT(dentry_look);
     rcu_read_unlock();
@@ -117,6 +117,7 @@ bool dentry_child_above_locked(const struct dentry *ancestor, struct dentry *d, 
 {
     unsigned most = spoiled < CLIMBS_SPOILED ? CLIMB_LOCKED : CLIMB_LOCKED_MOST;
 
+    ASSERT_HELD(&d->super->renames);
     for (unsigned i = 0; i < most; i++, d = d->parent) {
         if (!dentry_is_climbed(d, ancestor))
             continue;

@@ -35,8 +35,9 @@ void dentry_lru_add(struct dentry *d)
     spin_unlock(&dentry_lru_lock);
 }
 
-static void dentry_lru_remove_locked(struct dentry *d)
+static void dentry_lru_remove_locked(struct dentry *d) REQUIRES(dentry_lru_lock)
 {
+    ASSERT_HELD(&dentry_lru_lock);
     if (list_empty(&d->lru))
         return;
     account_cache_del(&dentry_unused, dentry_account(d), &d->lru);
@@ -51,9 +52,11 @@ void dentry_lru_remove(struct dentry *d)
 }
 
 static struct dentry *dentry_oldest_locked(struct super *super, struct account *top)
+    REQUIRES(dentry_lru_lock)
 {
     struct account *a;
 
+    ASSERT_HELD(&dentry_lru_lock);
     if (super)
         return list_first(&super->cached, struct dentry, by_super);
     a = account_cache_pick(&dentry_unused, top);

@@ -9,7 +9,7 @@
 
 /* d->lock held, ref 0: takes it out of everything. Returns the parent, whose reference is the
  * caller's to drop. Unlocks. */
-struct dentry *dentry_kill(struct dentry *d);
+struct dentry *dentry_kill(struct dentry *d) RELEASES(d->lock);
 /* d->lock held: on to, and off, the lists of unused names. */
 void dentry_lru_add(struct dentry *d);
 void dentry_lru_remove(struct dentry *d);

@@ -37,7 +37,10 @@ struct dir_order {
 
 /* Of the two at most one lies below the other. */
 static bool dir_pair_look_locked(struct dir_pair *p, unsigned spoiled)
+    REQUIRES(p->a->super->renames)
 {
+    ASSERT_HELD(&p->a->super->renames);
+    ASSERT_HELD(&p->b->super->renames); /* the same */
     p->under_b = NULL;
     return dentry_child_above_locked(p->a, p->b, spoiled, &p->under_a) &&
            (p->under_a || dentry_child_above_locked(p->b, p->a, spoiled, &p->under_b));
@@ -52,6 +55,7 @@ static void dir_pair_look(struct dir_pair *p, struct dir_order *o)
 
 static bool dir_pair_known(struct dir_pair *p, struct dir_order *o)
 {
+    ASSERT_HELD(&p->a->super->renames);
     if (o->deep && !seqcount_read_retry(&p->a->super->moved, o->seq))
         return true;
     o->spoiled += o->deep;
@@ -67,7 +71,8 @@ static void dir_pair_unclaim(struct dir_order *o)
 }
 
 /* The first one is let go: the second, which was not free, is waited for next. */
-static void dir_pair_turn(struct dir_order *o)
+static void
+dir_pair_turn(struct dir_order *o) NO_THREAD_SAFETY /* which is first and second changes */
 {
     struct inode *held = o->first;
 
@@ -81,7 +86,8 @@ static void dir_pair_turn(struct dir_order *o)
 }
 
 /* 0: all is locked. -EAGAIN, -EINTR: nothing is. */
-static int dir_pair_try(struct dir_pair *p, struct dir_order *o)
+static int dir_pair_try(struct dir_pair *p,
+                        struct dir_order *o) NO_THREAD_SAFETY /* takes all or none */
 {
     struct super *s = p->a->super;
     int err = rwlock_write_lock_killable(&o->first->lock);
@@ -126,7 +132,7 @@ static int dir_pair_lock_all(struct dir_pair *p)
     return err;
 }
 
-int dir_pair_lock(struct dir_pair *p)
+int dir_pair_lock(struct dir_pair *p) NO_THREAD_SAFETY /* takes all or none */
 {
     struct super *s = p->a->super;
     int err = s->moves_long ? mutex_lock_killable(&s->movers) : 0;
@@ -140,7 +146,7 @@ int dir_pair_lock(struct dir_pair *p)
     return err;
 }
 
-void dir_pair_end_moves(struct dir_pair *p)
+void dir_pair_end_moves(struct dir_pair *p) NO_THREAD_SAFETY /* if not yet done */
 {
     struct super *s;
 
@@ -153,14 +159,15 @@ void dir_pair_end_moves(struct dir_pair *p)
         mutex_unlock(&s->movers);
 }
 
-void dir_pair_unlock(struct dir_pair *p)
+void dir_pair_unlock(struct dir_pair *p) NO_THREAD_SAFETY /* what dir_pair_lock took */
 {
     dir_pair_end_moves(p);
     rwlock_write_unlock(&dentry_inode(p->a)->lock);
     rwlock_write_unlock(&dentry_inode(p->b)->lock);
 }
 
-bool dir_pair_lock_replaced(struct dir_pair *p, struct inode *dir)
+bool dir_pair_lock_replaced(struct dir_pair *p,
+                            struct inode *dir) NO_THREAD_SAFETY /* waits for it or not */
 {
     if (p->moves)
         return rwlock_write_trylock(&dir->lock);

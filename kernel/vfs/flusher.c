@@ -38,9 +38,11 @@ static bool flusher_idle(struct flusher *f)
 /* ------------------------------------------------------------- the lists; f->lock held */
 
 static void flusher_list_locked(struct flusher *f, struct cached_inode *ci, u8 on, bool front)
+    REQUIRES(f->lock)
 {
     struct list_node *list = on == ON_DIRTY ? &f->dirty : on == ON_LATER ? &f->later : &f->writing;
 
+    ASSERT_HELD(&f->lock);
     f->nr_writing -= ci->on == ON_WRITING;
     list_del(&ci->dirty);
     ci->on = on;
@@ -54,10 +56,11 @@ static void flusher_list_locked(struct flusher *f, struct cached_inode *ci, u8 o
 }
 
 /* It is dirty from now on, if it was not. True: the thread has something to wait for now. */
-static bool flusher_add_locked(struct flusher *f, struct cached_inode *ci)
+static bool flusher_add_locked(struct flusher *f, struct cached_inode *ci) REQUIRES(f->lock)
 {
     bool first = flusher_idle(f);
 
+    ASSERT_HELD(&f->lock);
     if (ci->busy || ci->on == ON_DIRTY || ci->on == ON_LATER)
         return false;
     if (ci->on == ON_NONE)

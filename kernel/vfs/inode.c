@@ -286,6 +286,7 @@ static void attr_drop_capabilities(struct inode *i)
 
 void inode_drop_privileges_locked(struct inode *i)
 {
+    ASSERT_HELD_WRITE(&i->lock);
     if ((i->mode & (S_ISUID | S_ISGID)) && S_ISREG(i->mode) &&
         !cred_capable(current_cred(), &user_ns_init, CAP_FSETID))
         i->mode &= ~(u32)(S_ISUID | (i->mode & 010 ? S_ISGID : 0));
@@ -320,7 +321,9 @@ static void attr_drop_set_ids(struct inode *i, const struct cred *cred)
 /* Rights that hang on the owner go before the owner changes: at no moment does the new one have
  * them. chmod by someone outside the group takes the set-group-id bit off. */
 static void attr_apply(struct inode *i, const struct cred *cred, const struct attr_change *ch)
+    REQUIRES(i->lock)
 {
+    ASSERT_HELD_WRITE(&i->lock);
     if ((ch->valid & (ATTR_UID | ATTR_GID | ATTR_CHOWN)) && !S_ISDIR(i->mode))
         attr_drop_set_ids(i, cred);
     if (ch->valid & ATTR_UID)

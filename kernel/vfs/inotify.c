@@ -54,10 +54,11 @@ static int watch_compare(const struct inode *inode, const struct inotify_group *
 
 /* The first at or after (inode, group). */
 static struct inotify_watch *watch_from_locked(const struct inode *inode,
-                                               const struct inotify_group *g)
+                                               const struct inotify_group *g) REQUIRES(inotify_lock)
 {
     struct inotify_watch *found = NULL;
 
+    ASSERT_HELD(&inotify_lock);
     for (struct rb_node *n = watch_tree.node; n;) {
         struct inotify_watch *w = watch_at(n);
         int diff = watch_compare(inode, g, w);
@@ -70,17 +71,19 @@ static struct inotify_watch *watch_from_locked(const struct inode *inode,
 }
 
 /* The inode's next watch after w. */
-static struct inotify_watch *watch_next_locked(const struct inotify_watch *w)
+static struct inotify_watch *watch_next_locked(const struct inotify_watch *w) REQUIRES(inotify_lock)
 {
     struct inotify_watch *next = watch_at(rb_next(&w->by_inode));
 
+    ASSERT_HELD(&inotify_lock);
     return next && next->inode == w->inode ? next : NULL;
 }
 
-static struct inotify_watch *watch_first_locked(const struct inode *inode)
+static struct inotify_watch *watch_first_locked(const struct inode *inode) REQUIRES(inotify_lock)
 {
     struct inotify_watch *w = watch_from_locked(inode, NULL);
 
+    ASSERT_HELD(&inotify_lock);
     return w && w->inode == inode ? w : NULL;
 }
 
@@ -100,8 +103,9 @@ static bool watch_wd_less(const struct rb_node *a, const struct rb_node *b)
 /* ------------------------------------------------------------- watches; inotify_lock held */
 
 /* What it holds of its file system is put outside of the lock (watches_put): that stays so long. */
-static void watch_unlink_locked(struct inotify_watch *w)
+static void watch_unlink_locked(struct inotify_watch *w) REQUIRES(inotify_lock)
 {
+    ASSERT_HELD(&inotify_lock);
     super_pin(w->inode->super);
     rb_erase(&watch_tree, &w->by_inode);
     rb_erase(&w->group->watches, &w->by_group);
@@ -114,7 +118,9 @@ static void watch_unlink_locked(struct inotify_watch *w)
 
 /* Takes the watch out and tells so; the caller puts it (watch_put) outside the lock. */
 static void watch_end_locked(struct inotify_watch *w, u32 mask, struct list_node *dead)
+    REQUIRES(inotify_lock)
 {
+    ASSERT_HELD(&inotify_lock);
     if (mask)
         inotify_queue(w->group, inotify_event_alloc(w->group, w->wd, mask, 0, NULL, 0));
     inotify_queue(w->group, inotify_event_alloc(w->group, w->wd, IN_IGNORED, 0, NULL, 0));
@@ -143,10 +149,11 @@ static void watches_put(struct list_node *dead)
 static struct inotify_watch *watches_tell_locked(struct inotify_watch *w,
                                                  const struct inotify_event_k *head,
                                                  const char *name, size_t len, bool unlinked,
-                                                 struct list_node *dead)
+                                                 struct list_node *dead) REQUIRES(inotify_lock)
 {
     struct inotify_watch *next;
 
+    ASSERT_HELD(&inotify_lock);
     for (unsigned i = 0, cost; w && i < STRETCH; w = next, i += cost) {
         next = watch_next_locked(w);
         cost = 1;
@@ -348,9 +355,11 @@ void inotify_drop_watches(struct inotify_group *g)
 }
 
 static struct inotify_watch *group_find_locked(struct inotify_group *g, const struct inode *inode)
+    REQUIRES(inotify_lock)
 {
     struct inotify_watch *w = watch_from_locked(inode, g);
 
+    ASSERT_HELD(&inotify_lock);
     return w && w->inode == inode && w->group == g ? w : NULL;
 }
 

@@ -53,10 +53,12 @@ static bool event_equal(const struct inotify_event *a, const struct inotify_even
 /* What is to be queued for e: nothing for one like the last; when there are too many, or there was
  * no memory for e, the overflow event, unless it waits to be read already. */
 static struct inotify_event *group_choose_locked(struct inotify_group *g, struct inotify_event *e)
+    REQUIRES(g->lock)
 {
     struct inotify_event *last = list_last(&g->events, struct inotify_event, node);
     bool lost = !e || g->nr_events >= INOTIFY_EVENTS_MAX;
 
+    ASSERT_HELD(&g->lock);
     if (!lost && !(last && event_equal(last, e)))
         return e;
     event_free(e);
@@ -90,8 +92,9 @@ static int user_compare(const struct inotify_user *a, const struct inotify_user 
     return a->payer < b->payer ? -1 : a->payer > b->payer;
 }
 
-static struct inotify_user *user_find_locked(const struct inotify_user *like)
+static struct inotify_user *user_find_locked(const struct inotify_user *like) REQUIRES(inotify_lock)
 {
+    ASSERT_HELD(&inotify_lock);
     for (struct rb_node *n = inotify_users.node; n;) {
         struct inotify_user *u = rb_entry(n, struct inotify_user, node);
         int diff = user_compare(like, u);

@@ -36,9 +36,11 @@ struct lease {
 };
 
 static struct lease *lease_find_locked(struct inode_locks *l, const struct file *f)
+    REQUIRES(l->lock)
 {
     struct lease *lease;
 
+    ASSERT_HELD(&l->lock);
     list_for_each (lease, &l->leases, node) {
         if (lease->file == f)
             return lease;
@@ -46,8 +48,9 @@ static struct lease *lease_find_locked(struct inode_locks *l, const struct file 
     return NULL;
 }
 
-static void lease_delete_locked(struct inode_locks *l, struct lease *lease)
+static void lease_delete_locked(struct inode_locks *l, struct lease *lease) REQUIRES(l->lock)
 {
+    ASSERT_HELD(&l->lock);
     list_del(&lease->node);
     kfree(lease);
     l->nr_leases--;
@@ -55,7 +58,9 @@ static void lease_delete_locked(struct inode_locks *l, struct lease *lease)
 }
 
 static void lease_change_locked(struct inode_locks *l, struct lease *lease, u8 type)
+    REQUIRES(l->lock)
 {
+    ASSERT_HELD(&l->lock);
     if (type == F_UNLCK) {
         lease_delete_locked(l, lease);
         return;
@@ -66,10 +71,11 @@ static void lease_change_locked(struct inode_locks *l, struct lease *lease, u8 t
 }
 
 /* Whose time is over has what the break left. */
-static void lease_expire_locked(struct inode_locks *l, u64 now)
+static void lease_expire_locked(struct inode_locks *l, u64 now) REQUIRES(l->lock)
 {
     struct lease *lease, *next;
 
+    ASSERT_HELD(&l->lock);
     list_for_each_safe (lease, next, &l->leases, node) {
         if (lease->target != lease->type && now >= lease->deadline)
             lease_change_locked(l, lease, lease->target);
@@ -89,9 +95,11 @@ static bool lease_opened_otherwise(const struct file *f, u8 type)
 
 /* May f have such a lease beside those that others have? */
 static bool lease_goes_with_others_locked(struct inode_locks *l, const struct file *f, u8 type)
+    REQUIRES(l->lock)
 {
     struct lease *lease;
 
+    ASSERT_HELD(&l->lock);
     list_for_each (lease, &l->leases, node) {
         if (lease->file != f &&
             (type == F_WRLCK || lease->type == F_WRLCK || lease->target == F_UNLCK))
@@ -102,10 +110,12 @@ static bool lease_goes_with_others_locked(struct inode_locks *l, const struct fi
 
 /* `fresh` is listed, or the lease there is changed. 0, -EAGAIN, -ENOLCK. */
 static int lease_take_locked(struct inode_locks *l, struct file *f, u8 type, struct lease **fresh)
+    REQUIRES(l->lock)
 {
     struct lease *lease;
     u8 former = F_UNLCK;
 
+    ASSERT_HELD(&l->lock);
     lease_expire_locked(l, time_ns());
     if (!lease_goes_with_others_locked(l, f, type))
         return -EAGAIN;
@@ -209,11 +219,12 @@ static void lease_lower_locked(struct lease *lease, bool writes, u64 now)
 
 /* Until when the open is to wait at most; 0: nothing is in its way. *untold: some holder does not
  * know yet. */
-static u64 lease_break_locked(struct inode_locks *l, bool writes, bool *untold)
+static u64 lease_break_locked(struct inode_locks *l, bool writes, bool *untold) REQUIRES(l->lock)
 {
     u64 now = time_ns(), until = 0;
     struct lease *lease;
 
+    ASSERT_HELD(&l->lock);
     lease_expire_locked(l, now);
     list_for_each (lease, &l->leases, node) {
         if (!writes && lease->type != F_WRLCK)

@@ -81,6 +81,7 @@ void lock_inode_free(struct inode *i)
 
 void lock_changed_locked(struct inode_locks *l)
 {
+    ASSERT_HELD(&l->lock);
     l->changes++;
     waitq_wake_all(&l->waiters);
 }
@@ -108,10 +109,12 @@ static void lock_delete(struct file_lock *fl, u32 *count)
 /* ------------------------------------------------------------- flock */
 
 static struct file_lock *flock_find_locked(struct inode_locks *l, const void *owner)
+    REQUIRES(l->lock)
 {
     struct file_lock *fl;
     u32 steps = 0;
 
+    ASSERT_HELD(&l->lock);
     list_for_each (fl, &l->flocks, node) {
         if (fl->owner == owner)
             return fl;
@@ -120,11 +123,12 @@ static struct file_lock *flock_find_locked(struct inode_locks *l, const void *ow
     return NULL;
 }
 
-static bool flock_blocked_locked(struct inode_locks *l, bool exclusive)
+static bool flock_blocked_locked(struct inode_locks *l, bool exclusive) REQUIRES(l->lock)
 {
     struct file_lock *fl;
     u32 steps = 0;
 
+    ASSERT_HELD(&l->lock);
     list_for_each (fl, &l->flocks, node) {
         if (exclusive || fl->exclusive)
             return true;
@@ -223,10 +227,12 @@ static bool record_touches(const struct file_lock *a, const struct file_lock *b)
 }
 
 static struct file_lock *record_conflict_locked(struct inode_locks *l, const struct file_lock *want)
+    REQUIRES(l->lock)
 {
     struct file_lock *fl;
     u32 steps = 0;
 
+    ASSERT_HELD(&l->lock);
     list_for_each (fl, &l->records, node) {
         if (fl->owner != want->owner && (fl->exclusive || want->exclusive) &&
             record_overlaps(fl, want))
@@ -237,12 +243,13 @@ static struct file_lock *record_conflict_locked(struct inode_locks *l, const str
 }
 
 /* An owner's locks lie together and by range: F_GETLK tells of its first one in the way. */
-static void record_insert_locked(struct inode_locks *l, struct file_lock *fl)
+static void record_insert_locked(struct inode_locks *l, struct file_lock *fl) REQUIRES(l->lock)
 {
     struct list_node *before = &l->records;
     struct file_lock *other;
     u32 steps = 0;
 
+    ASSERT_HELD(&l->lock);
     list_for_each (other, &l->records, node) {
         lock_walk_pause(&steps);
         if (other->owner != fl->owner)
@@ -259,7 +266,9 @@ static void record_insert_locked(struct inode_locks *l, struct file_lock *fl)
 /* Takes want's range out of `fl`. What is left behind a hole goes to *spare, which is consumed. */
 static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
                               const struct file_lock *want, struct file_lock **spare)
+    REQUIRES(l->lock)
 {
+    ASSERT_HELD(&l->lock);
     if (fl->start < want->start && fl->end > want->end) {
         struct file_lock *tail = *spare;
 
@@ -281,11 +290,12 @@ static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
  * is put into the list and consumed unless it is an unlock. Only one of the owner's locks can need
  * the spare: they do not overlap each other. */
 static void record_apply_locked(struct inode_locks *l, struct file_lock *want, bool unlock,
-                                struct file_lock **spare)
+                                struct file_lock **spare) REQUIRES(l->lock)
 {
     struct file_lock *fl, *next;
     u32 steps = 0;
 
+    ASSERT_HELD(&l->lock);
     if (!unlock)
         record_insert_locked(l, want);
     list_for_each_safe (fl, next, &l->records, node) {
@@ -305,10 +315,12 @@ static void record_apply_locked(struct inode_locks *l, struct file_lock *want, b
 
 /* Whether the unlock leaves two locks of one. */
 static bool record_splits_locked(struct inode_locks *l, const struct file_lock *want)
+    REQUIRES(l->lock)
 {
     struct file_lock *fl;
     u32 steps = 0;
 
+    ASSERT_HELD(&l->lock);
     list_for_each (fl, &l->records, node) {
         if (fl->owner == want->owner && fl->start < want->start && fl->end > want->end)
             return true;
@@ -324,8 +336,9 @@ static bool record_wait_less(const struct rb_node *a, const struct rb_node *b)
 }
 
 /* Whom the owner waits for; NULL: nobody. */
-static void *record_blocker_locked(const void *owner)
+static void *record_blocker_locked(const void *owner) REQUIRES(record_waits_lock)
 {
+    ASSERT_HELD(&record_waits_lock);
     for (struct rb_node *n = record_waits.node; n;) {
         struct record_wait *w = rb_entry(n, struct record_wait, node);
 

@@ -29,10 +29,11 @@ static int mount_place_compare(const struct mount *parent, const struct dentry *
     return parent < m->parent ? -1 : parent > m->parent;
 }
 
-static void mount_place_add_locked(struct mount *m)
+static void mount_place_add_locked(struct mount *m) REQUIRES(mount_lock)
 {
     struct rb_node **link = &mount_places.node, *parent = NULL;
 
+    ASSERT_HELD(&mount_lock);
     while (*link) {
         parent = *link;
         link = mount_place_compare(m->parent, m->point, rb_entry(parent, struct mount, place)) <= 0
@@ -43,9 +44,11 @@ static void mount_place_add_locked(struct mount *m)
 }
 
 static struct mount *mount_place_find_locked(const struct mount *parent, const struct dentry *point)
+    REQUIRES(mount_lock)
 {
     struct mount *found = NULL;
 
+    ASSERT_HELD(&mount_lock);
     for (struct rb_node *n = mount_places.node; n;) {
         struct mount *m = rb_entry(n, struct mount, place);
         int diff = mount_place_compare(parent, point, m);
@@ -58,10 +61,11 @@ static struct mount *mount_place_find_locked(const struct mount *parent, const s
 }
 
 /* The first of the mounts that stand on a name, in whatever namespace. */
-static struct mount *mount_on_locked(const struct dentry *point)
+static struct mount *mount_on_locked(const struct dentry *point) REQUIRES(mount_lock)
 {
     struct mount *found = NULL;
 
+    ASSERT_HELD(&mount_lock);
     for (struct rb_node *n = mount_places.node; n;) {
         struct mount *m = rb_entry(n, struct mount, place);
 
@@ -73,10 +77,11 @@ static struct mount *mount_on_locked(const struct dentry *point)
 }
 
 /* The first of them that no one is taking apart: one without a namespace is its dissolver's. */
-static struct mount *mount_live_on_locked(const struct dentry *point)
+static struct mount *mount_live_on_locked(const struct dentry *point) REQUIRES(mount_lock)
 {
     struct mount *m = mount_on_locked(point);
 
+    ASSERT_HELD(&mount_lock);
     while (m && m->point == point && !m->ns) {
         struct rb_node *next = rb_next(&m->place);
 
@@ -230,6 +235,7 @@ bool mount_parent(struct mount *m, struct path *out)
 /* The tree takes a reference of m, and m one of its place. */
 void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point)
 {
+    ASSERT_HELD(&mount_lock);
     mount_get(m);
     mount_get(parent);
     dentry_get(point);
@@ -243,6 +249,7 @@ void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *p
 /* Hands back the place's references in *place; the tree's reference of m is the caller's. */
 void mount_detach_locked(struct mount *m, struct path *place)
 {
+    ASSERT_HELD(&mount_lock);
     rb_erase(&mount_places, &m->place);
     list_del(&m->sibling);
     m->point->mounts--;
@@ -252,8 +259,9 @@ void mount_detach_locked(struct mount *m, struct path *place)
 }
 
 /* The next mount of the tree under top that is not below m. */
-static struct mount *mount_after_locked(struct mount *m, struct mount *top)
+static struct mount *mount_after_locked(struct mount *m, struct mount *top) REQUIRES(mount_lock)
 {
+    ASSERT_HELD(&mount_lock);
     for (; m != top; m = m->parent)
         if (m->sibling.next != &m->parent->children)
             return list_entry(m->sibling.next, struct mount, sibling);
@@ -264,11 +272,13 @@ struct mount *mount_next_locked(struct mount *m, struct mount *top)
 {
     struct mount *child = list_first(&m->children, struct mount, sibling);
 
+    ASSERT_HELD(&mount_lock);
     return child ? child : mount_after_locked(m, top);
 }
 
 void mount_set_ns_locked(struct mount *top, struct mount_ns *ns)
 {
+    ASSERT_HELD(&mount_lock);
     for (struct mount *m = top; m; m = mount_next_locked(m, top)) {
         if (m->ns)
             m->ns->count--;

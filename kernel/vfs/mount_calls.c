@@ -50,8 +50,9 @@ static bool mount_is_directory(const struct path *p)
 
 /* Whether m may be hung there. */
 static int mount_check_place_locked(const struct mount *m, const struct path *place,
-                                    const struct walk_ctx *ctx)
+                                    const struct walk_ctx *ctx) REQUIRES(mount_lock)
 {
+    ASSERT_HELD(&mount_lock);
     if (mount_is_directory(place) != S_ISDIR(dentry_inode(m->root)->mode))
         return -ENOTDIR;
     if (place->dentry->flags & DENTRY_UNLINKED)
@@ -59,10 +60,11 @@ static int mount_check_place_locked(const struct mount *m, const struct path *pl
     return place->mount->ns == ctx->ns ? 0 : -EINVAL;
 }
 
-static u64 mount_count_locked(struct mount *top)
+static u64 mount_count_locked(struct mount *top) REQUIRES(mount_lock)
 {
     u64 n = 0;
 
+    ASSERT_HELD(&mount_lock);
     for (struct mount *m = top; m; m = mount_next_locked(m, top))
         n++;
     return n;
@@ -150,7 +152,9 @@ static int mount_bind(const struct walk_ctx *ctx, const char *source, const stru
 }
 
 static bool mount_is_below_locked(const struct mount *m, const struct mount *top)
+    REQUIRES(mount_lock)
 {
+    ASSERT_HELD(&mount_lock);
     for (; m; m = m->parent)
         if (m == top)
             return true;
@@ -241,11 +245,13 @@ static int mount_set_options(struct super *s, u32 flags, const char *options)
 /* What may be refused comes first: writing is forbidden, then the file system takes its options;
  * what allows more than before is last, and cannot fail. */
 static int mount_remount_locked(struct mount *m, u32 flags, const char *options)
+    REQUIRES(remount_mutex)
 {
     u32 was = READ_ONCE(m->flags);
     u32 now = (was & ~(u32)(MS_PER_MOUNT & ~MS_RELATIME)) | (flags & MS_PER_MOUNT);
     int err = mount_forbid_writing(&m->flags, now, &m->writers);
 
+    ASSERT_HELD(&remount_mutex);
     if (err)
         return err;
     if (!(flags & MS_BIND))
@@ -299,8 +305,9 @@ int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path 
 /* ------------------------------------------------------------- umount2(2), pivot_root(2) */
 
 /* `ours`: the references that an unused mount has, the tree's among them. */
-static bool mount_busy_locked(struct mount *m, s32 ours)
+static bool mount_busy_locked(struct mount *m, s32 ours) REQUIRES(mount_lock)
 {
+    ASSERT_HELD(&mount_lock);
     return !list_empty(&m->children) || refcount_read(&m->ref) > ours;
 }
 
@@ -348,10 +355,11 @@ int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
 /* The new root must lie below the old one, which it covers, and what is to hold the old root below
  * the new one: else a tree would hang from itself. */
 static int pivot_check_locked(const struct walk_ctx *ctx, const struct path *new_root,
-                              const struct path *put_old)
+                              const struct path *put_old) REQUIRES(mount_lock)
 {
     const struct mount *new = new_root->mount, *old = ctx->root.mount;
 
+    ASSERT_HELD(&mount_lock);
     if (new == old || put_old->mount == old)
         return -EBUSY;
     if (new->ns != ctx->ns || old->ns != ctx->ns || new_root->dentry != new->root ||

@@ -38,11 +38,12 @@ struct mount_copy {
 struct mount *mount_alloc(struct super *super, struct dentry *root, const char *source, u32 flags);
 /* The trees; the mount lock is held. attach: the tree takes a reference of m, and m one of its
  * place; detach hands the place's back in *place, and leaves the tree's of m to the caller. */
-void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point);
-void mount_detach_locked(struct mount *m, struct path *place);
+void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point)
+    REQUIRES(mount_lock);
+void mount_detach_locked(struct mount *m, struct path *place) REQUIRES(mount_lock);
 /* The next mount of the tree under top, parents first. */
-struct mount *mount_next_locked(struct mount *m, struct mount *top);
-void mount_set_ns_locked(struct mount *top, struct mount_ns *ns);
+struct mount *mount_next_locked(struct mount *m, struct mount *top) REQUIRES(mount_lock);
+void mount_set_ns_locked(struct mount *top, struct mount_ns *ns) REQUIRES(mount_lock);
 void mount_ns_changed(struct mount_ns *ns);
 /* Takes a whole tree apart, leaves first, and drops it with the caller's reference. top is already
  * off its parent, or a root. */

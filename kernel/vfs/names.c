@@ -21,6 +21,8 @@
 /* A new name: the directory is locked, its last component absent, and cred may create there. */
 static int names_begin_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
                               bool is_dir, struct walk_last *last, struct dentry **out)
+    TRY_ACQUIRES(0, dentry_inode(last->dir.dentry)->lock)
+        NO_THREAD_SAFETY /* with the name, or not at all */
 {
     struct dentry *d;
     int err = walk_to_last(ctx, at, name, 0, last);
@@ -54,6 +56,7 @@ static int names_begin_create(const struct walk_ctx *ctx, const struct path *at,
 
 /* event: what to tell the directory's watchers when err is 0. */
 static void names_end(struct walk_last *last, struct dentry *d, int err, u32 event)
+    RELEASES(dentry_inode(last->dir.dentry)->lock)
 {
     if (!err)
         notify_name(last->dir.dentry, d, event);
@@ -205,6 +208,7 @@ int inode_rmdir_locked(struct inode *dir, struct dentry *d)
     struct inode *victim = dentry_inode(d);
     int err;
 
+    ASSERT_HELD_WRITE(&dir->lock);
     if (!dir->ops->rmdir)
         return -EPERM;
     rwlock_write_lock_nested(&victim->lock); /* below its directory */
@@ -239,10 +243,10 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
         return err;
     }
     dir = dentry_inode(last.dir.dentry);
-    rwlock_write_lock(&dir->lock);
+    rwlock_write_lock(&dentry_inode(last.dir.dentry)->lock);
     d = walk_child(last.dir.dentry, last.name, last.len, true);
     if (IS_ERR(d)) {
-        rwlock_write_unlock(&dir->lock);
+        rwlock_write_unlock(&dentry_inode(last.dir.dentry)->lock);
         walk_last_put(&last);
         return PTR_ERR(d);
     }
@@ -252,6 +256,7 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
         err = S_ISDIR(dentry_inode(d)->mode) ? -EISDIR : -ENOTDIR;
     else
         err = walk_may_delete(ctx, &last.dir, d, is_dir);
+    ASSERT_HELD_WRITE(&dir->lock); /* the same */
     if (!err)
         err = is_dir             ? inode_rmdir_locked(dir, d)
               : dir->ops->unlink ? dir->ops->unlink(dir, d)
@@ -295,7 +300,7 @@ struct rename {
     unsigned flags;
 };
 
-static int rename_lock(struct rename *r)
+static int rename_lock(struct rename *r) NO_THREAD_SAFETY /* one directory or a pair */
 {
     struct dentry *from = r->from.dir.dentry, *to = r->to.dir.dentry;
 
@@ -307,7 +312,7 @@ static int rename_lock(struct rename *r)
     return 0;
 }
 
-static void rename_unlock(struct rename *r)
+static void rename_unlock(struct rename *r) NO_THREAD_SAFETY /* what rename_lock took */
 {
     if (r->dirs.a)
         dir_pair_unlock(&r->dirs);
@@ -390,7 +395,8 @@ static void rename_tell(const struct rename *r)
         names_tell_unlinked(&r->to.dir, r->new);
 }
 
-static int rename_perform(struct rename *r)
+static int
+rename_perform(struct rename *r) NO_THREAD_SAFETY /* a directory that is replaced, if it is one */
 {
     struct inode *from = dentry_inode(r->from.dir.dentry), *to = dentry_inode(r->to.dir.dentry);
     struct inode *victim;

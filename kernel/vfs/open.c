@@ -301,11 +301,13 @@ int vfs_open_path(const struct path *p, unsigned o_flags, const struct cred *cre
 /* The directory is locked for writing. *created tells that no rights need checking. */
 static int open_create_locked(const struct walk_last *last, u32 mode, unsigned o_flags,
                               const struct cred *cred, struct dentry **out, bool *created)
+    REQUIRES(dentry_inode(last->dir.dentry)->lock)
 {
     struct inode *dir = dentry_inode(last->dir.dentry);
     struct dentry *d = walk_child(last->dir.dentry, last->name, last->len, true);
     int err;
 
+    ASSERT_HELD_WRITE(&dentry_inode(last->dir.dentry)->lock);
     *created = false;
     if (IS_ERR(d))
         return PTR_ERR(d);

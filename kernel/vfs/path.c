@@ -21,12 +21,13 @@ static bool path_prepend(char *buf, char **end, const char *text, size_t len)
 
 /* mount lock held: parents cannot move. */
 static bool path_build_locked(const struct path *p, const struct path *root, char *buf, char **end,
-                              bool *reached)
+                              bool *reached) REQUIRES(mount_lock)
 {
     struct mount *m = p->mount;
     struct dentry *d = p->dentry, *parent;
     char *start = *end;
 
+    ASSERT_HELD(&mount_lock);
     *reached = true;
     while (d != root->dentry || m != root->mount) {
         if (m && d == m->root) {

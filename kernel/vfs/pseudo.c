@@ -116,9 +116,11 @@ static struct pseudo_node *pseudo_alloc(const char *name, size_t len, u32 mode,
 }
 
 static struct pseudo_node *pseudo_find_locked(struct pseudo_node *dir, const char *name, size_t len)
+    REQUIRES(pseudo_lock)
 {
     struct pseudo_node *node;
 
+    ASSERT_HELD(&pseudo_lock);
     for (; dir; dir = dir->base)
         list_for_each (node, &dir->children, sibling)
             if (str_is(node->name, name, len))

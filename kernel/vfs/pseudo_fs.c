@@ -222,11 +222,12 @@ static struct pseudo_open *pseudo_opened(struct file *f)
 }
 
 /* The part after the one at hand. */
-static int pseudo_show_next_locked(struct file *f, struct pseudo_open *o)
+static int pseudo_show_next_locked(struct file *f, struct pseudo_open *o) REQUIRES(o->lock)
 {
     struct pseudo_node *node = pseudo_of_file(f);
     int err;
 
+    ASSERT_HELD(&o->lock);
     if (!o->next && node->ops->changes)
         WRITE_ONCE(o->seen, __atomic_load_n(&node->ops->changes(node)->count, __ATOMIC_SEQ_CST));
     o->base += o->text.len;
@@ -246,9 +247,11 @@ static int pseudo_show_next_locked(struct file *f, struct pseudo_open *o)
 
 /* Brings the part with pos to hand, from the start where need be; beyond the last: that one. */
 static int pseudo_seek_part_locked(struct file *f, struct pseudo_open *o, u64 pos, bool anew)
+    REQUIRES(o->lock)
 {
     int err = 0;
 
+    ASSERT_HELD(&o->lock);
     if (anew || !o->shown || pos < o->base) {
         o->base = o->next = o->text.len = 0;
         err = pseudo_show_next_locked(f, o);
@@ -266,10 +269,11 @@ enum pseudo_copied { PSEUDO_COPIED, PSEUDO_WANTS_PAGE, PSEUDO_DONE };
 
 /* What the part has from *pos on, as far as the user's pages are there. */
 static enum pseudo_copied pseudo_copy_locked(struct pseudo_open *o, struct iov_iter *to,
-                                             loff_t *pos)
+                                             loff_t *pos) REQUIRES(o->lock)
 {
     u64 at = (u64)*pos - o->base, n;
 
+    ASSERT_HELD(&o->lock);
     if (at >= o->text.len) /* beyond the end */
         return PSEUDO_DONE;
     n = iov_copy_to_nofault(to, o->text.buf + at, o->text.len - at);
@@ -413,10 +417,12 @@ static const struct file_ops pseudo_file_ops = {
 #define PSEUDO_LISTED (1L << 32)
 
 static bool pseudo_list_fixed_locked(struct pseudo_node *dir, struct dir_context *ctx)
+    REQUIRES(pseudo_lock)
 {
     struct pseudo_node *child;
     loff_t at = 2;
 
+    ASSERT_HELD(&pseudo_lock);
     for (; dir; dir = dir->base) {
         list_for_each (child, &dir->children, sibling) {
             if (at++ < ctx->pos)

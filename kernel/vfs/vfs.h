@@ -311,7 +311,7 @@ size_t file_anon_text(struct file *f, char *text, size_t n);
 ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos);
 /* The contents of i, locked for writing, change by current's doing: its set-id bits go, unless
  * current has CAP_FSETID, and so do its file capabilities. */
-void inode_drop_privileges_locked(struct inode *i);
+void inode_drop_privileges_locked(struct inode *i) REQUIRES(i->lock);
 int file_stat(struct file *f, struct kstat *out);
 /* Current owns f's inode, or may act as its owner. */
 bool file_is_owners(const struct file *f);

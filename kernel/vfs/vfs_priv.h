@@ -101,7 +101,7 @@ int walk_may_delete(const struct walk_ctx *ctx, const struct path *dir, struct d
                     bool is_dir);
 /* dir is locked: its file system removes the directory d, which is locked for it, so that no name
  * is made in it between "it is empty" and its end. */
-int inode_rmdir_locked(struct inode *dir, struct dentry *d);
+int inode_rmdir_locked(struct inode *dir, struct dentry *d) REQUIRES(dir->lock);
 /* The mode of something new in dir, which may be a set-group-id directory that gives its group. */
 u32 inode_new_mode(const struct inode *dir, u32 mode, const struct cred *cred);
 bool inode_capable(const struct inode *i, const struct cred *cred, int cap);
@@ -125,7 +125,7 @@ static inline struct inode_locks *lock_of_inode_made(const struct inode *i)
     return __atomic_load_n(&i->locks, __ATOMIC_ACQUIRE);
 }
 /* REQUIRES(l->lock) */
-void lock_changed_locked(struct inode_locks *l);
+void lock_changed_locked(struct inode_locks *l) REQUIRES(l->lock);
 /* The lists of locks of an inode that goes. */
 void lock_inode_free(struct inode *i);
 /* The open file goes, and its lease with it. */

@@ -150,7 +150,8 @@ static struct dentry *walk_ask(struct dentry *dir, const char *name, size_t len)
     return dentry_hash_add(d);
 }
 
-struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool locked)
+struct dentry *walk_child(struct dentry *dir, const char *name, size_t len,
+                          bool locked) NO_THREAD_SAFETY /* unless the caller has it */
 {
     struct inode *inode = dentry_inode(dir);
     struct dentry *d = dentry_lookup(dir, name, len);

@@ -333,11 +333,12 @@ static u64 lock_pages_in(struct aspace *as, u64 start, u64 end)
     return n >> PAGE_SHIFT;
 }
 
-static int lock_range_locked(struct aspace *as, u64 start, u64 end, bool lock)
+static int lock_range_locked(struct aspace *as, u64 start, u64 end, bool lock) REQUIRES(as->lock)
 {
     u64 have = as->locked_pages - lock_pages_in(as, start, end);
     int err = lock ? lock_allowed(have + ((end - start) >> PAGE_SHIFT)) : 0;
 
+    ASSERT_HELD_WRITE(&as->lock);
     if (!err)
         err = advise_covered(as, start, end);
     if (!err)

@@ -214,7 +214,8 @@ void area_remove(struct aspace *as, struct area *a)
     area_bury(as, a);
 }
 
-void area_resize(struct aspace *as, struct area *a, u64 start, u64 end)
+void area_resize(struct aspace *as, struct area *a, u64 start,
+                 u64 end) NO_THREAD_SAFETY /* of an object, if there is one */
 {
     u64 delta = ((end - start) - (a->end - a->start)) >> PAGE_SHIFT; /* wraps when it shrinks */
     struct area *next = area_next(a);

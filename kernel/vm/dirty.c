@@ -76,6 +76,7 @@ void dirty_count(struct page *page, s64 dirty, s64 writing)
 
 void object_clean_locked(struct mem_object *obj, struct page *page)
 {
+    ASSERT_HELD(&obj->lock);
     if (!(page_flag_clear(page, PG_DIRTY) & PG_DIRTY))
         return;
     xa_clear_mark(&obj->pages, page->index, MARK_DIRTY);

@@ -62,11 +62,13 @@ static int fork_copy_huge(struct aspace *to, u64 *src, u64 va, bool *lowered)
 }
 
 static int fork_copy_stretch_locked(struct aspace *to, struct aspace *from, u64 start, u64 end)
+    REQUIRES(from->pt_lock)
 {
     bool lowered = false;
     u64 *slot;
     int err = 0;
 
+    ASSERT_HELD(&from->pt_lock);
     zap_translations_locked(from, start, end, true);
     for (u64 va = start, next; !err && (slot = pte_next1(&from->pt, &va, end)); va = next) {
         next = MIN(end, align_down_huge(va) + SPAN1);

@@ -67,6 +67,7 @@ int map_unmap_locked(struct aspace *as, u64 start, u64 end)
     struct area *a = area_find(as, start);
     int err;
 
+    ASSERT_HELD_WRITE(&as->lock);
     if (!a || a->start >= end)
         return 0;
     err = map_cut(as, start, end);
@@ -157,11 +158,13 @@ static bool map_extend(struct aspace *as, const struct map_request *req, u64 add
 }
 
 static int map_locked(struct aspace *as, const struct map_request *req, u64 len, u64 *out)
+    REQUIRES(as->lock)
 {
     u64 addr, given_up = 0;
     struct area *a;
     int err = as->nr_areas > AREAS_MAX ? -ENOMEM : map_place(as, req, len, &addr);
 
+    ASSERT_HELD_WRITE(&as->lock);
     if (err)
         return err;
     if (req->fixed)
@@ -188,10 +191,12 @@ static int map_locked(struct aspace *as, const struct map_request *req, u64 len,
 /* Puts the request's second object over the end of [addr, addr + len), which is mapped; what is
  * there goes when that cannot be. */
 static int map_tail_locked(struct aspace *as, const struct map_request *req, u64 addr, u64 len)
+    REQUIRES(as->lock)
 {
     struct map_request tail = *req;
     int err, undone;
 
+    ASSERT_HELD_WRITE(&as->lock);
     tail.addr = addr + req->tail_at;
     tail.fixed = true;
     tail.fixed_noreplace = false; /* what it replaces is the request's own */
@@ -279,10 +284,11 @@ static int map_check_protect(struct aspace *as, u64 start, u64 end, u8 prot)
     return !data || area_may_add_data(as, data) ? 0 : -ENOMEM;
 }
 
-static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot)
+static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot) REQUIRES(as->lock)
 {
     int err = map_check_protect(as, start, end, prot);
 
+    ASSERT_HELD_WRITE(&as->lock);
     if (!err)
         err = map_cut(as, start, end);
     if (!err && !prot)

@@ -158,6 +158,7 @@ void object_count_page(const struct mem_object *obj, const struct page *page, s6
 
 void object_uncount_locked(struct mem_object *obj, u64 pages)
 {
+    ASSERT_HELD(&obj->lock);
     obj->nr_pages -= pages;
     if (obj->bound)
         atomic_sub(&obj->bound->now, (s64)pages);
@@ -287,9 +288,11 @@ struct page *object_page_try(struct mem_object *obj, u64 index)
 /* Others see the page once it is in the map: the bound comes first, and a page that is there
  * already takes nothing of it, or others would be refused what there is. */
 static int object_map_insert_locked(struct mem_object *obj, struct page *page, struct xa_pool *pool)
+    REQUIRES(obj->lock)
 {
     int err;
 
+    ASSERT_HELD(&obj->lock);
     if (unlikely(obj->shut))
         return -EIO;
     if (obj->bound && xa_load(&obj->pages, page->index))

@@ -44,10 +44,12 @@ static bool protect_slot(u64 *slot, const struct area *a)
 }
 
 static void protect_stretch_locked(struct aspace *as, u64 start, u64 end, const struct area *a)
+    REQUIRES(as->pt_lock)
 {
     u64 *slot;
     bool lowered = false;
 
+    ASSERT_HELD(&as->pt_lock);
     zap_translations_locked(as, start, end, false);
     for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
         next = MIN(end, align_down_huge(va) + SPAN1);
@@ -128,6 +130,7 @@ void protect_object_run_locked(struct mem_object *obj, const struct page_run *ru
 {
     struct area *a;
 
+    ASSERT_HELD(&obj->lock);
     if (!protect_run_is_mapped(run))
         return;
     object_for_each_area (a, obj)

@@ -43,10 +43,12 @@ void object_lru_del(struct page *page)
 /* Object locked: mlock(2) keeps it in memory. One with very many mappings is not worth the search.
  */
 static bool reclaim_page_is_locked(struct mem_object *obj, const struct page *page)
+    REQUIRES(obj->lock)
 {
     unsigned left = OBJECT_AREAS_MANY;
     struct area *a;
 
+    ASSERT_HELD(&obj->lock);
     object_for_each_area (a, obj) {
         u64 first = a->offset >> PAGE_SHIFT;
 
@@ -60,10 +62,11 @@ static bool reclaim_page_is_locked(struct mem_object *obj, const struct page *pa
 }
 
 /* Object locked, page off the list: takes it out of the cache if only the cache holds it. */
-static bool reclaim_page_locked(struct mem_object *obj, struct page *page)
+static bool reclaim_page_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock)
 {
     s32 one = 1;
 
+    ASSERT_HELD(&obj->lock);
     if (page_flag_test(page, PG_LOCKED | PG_DIRTY | PG_WRITEBACK))
         return false;
     if (atomic_read(&page->share) &&
@@ -105,7 +108,8 @@ static void reclaim_to_back(struct account *a, struct page *page)
 
 /* The oldest page of a that may go: off the list, its object locked. NULL: none among the next
  * *scan. */
-static struct page *reclaim_pick_from(struct account *a, u64 *scan)
+static struct page *reclaim_pick_from(struct account *a,
+                                      u64 *scan) NO_THREAD_SAFETY /* returns its object locked */
 {
     struct page *page;
 
@@ -155,6 +159,7 @@ static u64 reclaim_round(struct account *account, u64 n, bool low)
         if (!page)
             continue;
         obj = page->object;
+        ASSERT_HELD(&obj->lock);
         if (reclaim_page_locked(obj, page))
             done++;
         else if (!page_flag_test(page, PG_DIRTY | PG_WRITEBACK))

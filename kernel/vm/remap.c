@@ -13,10 +13,11 @@
 
 /* Tables for what lies in [va, end), moved by shift (which wraps): at most two for each of its own.
  */
-static int remap_tables_locked(struct aspace *as, u64 va, u64 end, u64 shift)
+static int remap_tables_locked(struct aspace *as, u64 va, u64 end, u64 shift) REQUIRES(as->pt_lock)
 {
     u64 next;
 
+    ASSERT_HELD(&as->pt_lock);
     for (; pte_next1(&as->pt, &va, end); va = next) {
         next = MIN(end, align_down_huge(va) + SPAN1);
         if (!pgtable_entry(&as->pt, va + shift, 0) ||
@@ -27,9 +28,11 @@ static int remap_tables_locked(struct aspace *as, u64 va, u64 end, u64 shift)
 }
 
 static int remap_entries_locked(struct aspace *as, u64 start, u64 end, u64 shift)
+    REQUIRES(as->pt_lock)
 {
     u64 *slot, *src, *dst;
 
+    ASSERT_HELD(&as->pt_lock);
     zap_translations_locked(as, start, end, false);
     for (u64 va = start, next; (slot = pte_next1(&as->pt, &va, end)); va = next) {
         next = MIN(end, align_down_huge(va) + SPAN1);
@@ -76,10 +79,12 @@ static int remap_entries(struct aspace *as, u64 old, u64 to, u64 len)
 
 /* What is to go from the old place is cut out first, so that nothing fails once entries moved. */
 static int remap_move(struct aspace *as, u64 old, u64 old_len, u64 new_len, u64 to, bool keep)
+    REQUIRES(as->lock)
 {
     int err = keep ? 0 : map_cut(as, old, old + old_len);
     struct area *a = area_find(as, old), *b = err ? NULL : area_alloc();
 
+    ASSERT_HELD_WRITE(&as->lock);
     if (!b)
         return -ENOMEM;
     b->start = to;
@@ -130,13 +135,14 @@ static int remap_may_add(const struct aspace *as, const struct area *a, u64 old_
 }
 
 static int remap_locked(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned flags,
-                        u64 new_addr, u64 *out)
+                        u64 new_addr, u64 *out) REQUIRES(as->lock)
 {
     struct area *a = area_find(as, old);
     bool stays = !(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && old_len;
     u64 to = new_addr, end;
     int err;
 
+    ASSERT_HELD_WRITE(&as->lock);
     if (!a || a->start > old)
         return -EFAULT;
     *out = old;

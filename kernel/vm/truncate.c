@@ -39,11 +39,13 @@ struct area *object_next_area(struct mem_object *obj, struct list_node *at)
 /* Zaps what a shows of [from, to), a stretch of it: the index to go on from, `to` when that is all.
  */
 static u64 truncate_area_locked(struct area *a, u64 from, u64 to, bool even_cow)
+    REQUIRES(a->object->lock)
 {
     u64 first = a->offset >> PAGE_SHIFT, n = (a->end - a->start) >> PAGE_SHIFT;
     u64 lo = MAX(from, first), hi = MIN(to, first + n), start, end, stop;
     int err;
 
+    ASSERT_HELD(&a->object->lock);
     if (lo >= hi)
         return to;
     start = a->start + ((lo - first) << PAGE_SHIFT);
@@ -66,6 +68,7 @@ static void truncate_mappings(struct mem_object *obj, u64 from, u64 to, bool eve
     spin_lock(&obj->lock);
     list_add(&obj->areas, &cursor.object_node);
     while ((a = object_next_area(obj, &cursor.object_node))) {
+        ASSERT_HELD(&a->object->lock); /* the same */
         at = truncate_area_locked(a, a == in ? at : from, to, even_cow);
         in = a;
         if (at == to) {
@@ -89,9 +92,11 @@ bool object_unmap_page_locked(struct mem_object *obj, struct page *page)
     unsigned left = OBJECT_AREAS_MANY;
     struct area *a;
 
+    ASSERT_HELD(&obj->lock);
     object_for_each_area (a, obj) {
         if (!atomic_read(&page->share) || !--left)
             break;
+        ASSERT_HELD(&a->object->lock); /* the same */
         (void)truncate_area_locked(a, page->index, page->index + 1, false);
     }
     return !atomic_read(&page->share);
@@ -99,6 +104,7 @@ bool object_unmap_page_locked(struct mem_object *obj, struct page *page)
 
 static void truncate_wait_io(struct mem_object *obj, struct page *page) REQUIRES(obj->lock)
 {
+    ASSERT_HELD(&obj->lock);
     page_get(page);
     spin_unlock(&obj->lock);
     page_wait(page, PG_LOCKED | PG_WRITEBACK);
@@ -106,8 +112,9 @@ static void truncate_wait_io(struct mem_object *obj, struct page *page) REQUIRES
     spin_lock(&obj->lock);
 }
 
-static void truncate_take_page_locked(struct mem_object *obj, struct page *page)
+static void truncate_take_page_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock)
 {
+    ASSERT_HELD(&obj->lock);
     object_clean_locked(obj, page);
     xa_erase(&obj->pages, page->index);
     object_uncount_locked(obj, 1);

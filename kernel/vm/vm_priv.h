@@ -32,7 +32,7 @@ void charge_stock_drop(struct aspace *as);
 int charge_relieve(struct account *failed) __must_check;
 
 /* Ends a stretch of changes: unlocks, then drops what removed areas referred to. */
-void aspace_write_unlock(struct aspace *as);
+void aspace_write_unlock(struct aspace *as) RELEASES(as->lock);
 
 /* area.c: the tree of areas. All need as->lock, for writing unless said. */
 
@@ -110,7 +110,7 @@ void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect
     REQUIRES(as->pt_lock);
 
 /* map.c: with as->lock held for writing. */
-int map_unmap_locked(struct aspace *as, u64 start, u64 end) __must_check;
+int map_unmap_locked(struct aspace *as, u64 start, u64 end) __must_check REQUIRES(as->lock);
 /* Makes the edges cuttable: areas and 2 MiB leaves. */
 int map_cut(struct aspace *as, u64 start, u64 end) __must_check;
 

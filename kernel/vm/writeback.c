@@ -17,10 +17,11 @@ COUNTER(writeback_runs);
 COUNTER(writeback_pages);
 COUNTER(writeback_errors);
 
-static void dirty_mark_locked(struct mem_object *obj, struct page *page)
+static void dirty_mark_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock)
 {
     bool first = !xa_any_marked(&obj->pages, MARK_DIRTY);
 
+    ASSERT_HELD(&obj->lock);
     xa_set_mark(&obj->pages, page->index, MARK_DIRTY);
     object_lru_del(page);
     dirty_count(page, 1, 0);
@@ -147,8 +148,9 @@ static void write_gather(struct mem_object *obj, struct page *first, struct page
 }
 
 /* Clean, and under write-back, in one step. */
-static void write_clean_locked(struct mem_object *obj, struct page *page)
+static void write_clean_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock)
 {
+    ASSERT_HELD(&obj->lock);
     page_flag_clear(page, PG_DIRTY);
     page_flag_set(page, PG_WRITEBACK);
     xa_clear_mark(&obj->pages, page->index, MARK_DIRTY);
@@ -279,8 +281,9 @@ void mem_object_sync(struct mem_object *obj, u64 from, u64 to)
 
 /* The last look at page and object: who waits to take the page out looks at the flag with
  * object->lock held. */
-static void write_end_locked(struct mem_object *obj, struct page *page)
+static void write_end_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock)
 {
+    ASSERT_HELD(&obj->lock);
     xa_clear_mark(&obj->pages, page->index, MARK_WRITING);
     dirty_count(page, 0, -1);
     if (!page_flag_test(page, PG_DIRTY) && obj->ops->read_run)

@@ -80,6 +80,7 @@ void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect
 {
     struct translation *t;
 
+    ASSERT_HELD(&as->pt_lock);
     as->seq++;
     list_for_each (t, &as->translations, node) {
         if (protect_only && t->write_protect)
@@ -173,6 +174,7 @@ int zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow)
     u64 *slot;
     int err = 0;
 
+    ASSERT_HELD(&as->pt_lock);
     ASSERT(start <= end && end <= USER_MAX);
     zap_translations_locked(as, start, end, false);
     for (u64 va = start, next; !err && (slot = pte_next1(&as->pt, &va, end)); va = next) {
@@ -215,10 +217,11 @@ void zap_range(struct aspace *as, u64 start, u64 end, bool even_cow)
 
 /* Those of [floor, ceiling), few enough. INVLPG drops paging-structure caches too: SDM 3A 4.10.4.1
  */
-static void zap_tables_locked(struct aspace *as, u64 floor, u64 ceiling)
+static void zap_tables_locked(struct aspace *as, u64 floor, u64 ceiling) REQUIRES(as->pt_lock)
 {
     int err = pgtable_unmap(&as->pt, floor, ceiling - floor, NULL, NULL);
 
+    ASSERT_HELD(&as->pt_lock);
     ASSERT(!err);
     if (as->pt.retired && READ_ONCE(as->cpus))
         tlb_flush(as, floor, ceiling);
@@ -262,6 +265,7 @@ int zap_split_huge_locked(struct aspace *as, u64 *slot1, u64 va)
     u64 base = align_down_huge(va), entry, *slot0;
     struct page *head;
 
+    ASSERT_HELD(&as->pt_lock);
     zap_translations_locked(as, base, base + SPAN1, false);
     /* Take the leaf out, flush, make a table, fill it: a TLB that has one address in two sizes is a
      * machine check on many CPUs (SDM 3A 4.10.2.3; AMD erratum 383). Faults wait for pt_lock. */

@@ -288,7 +288,7 @@ static int copyup_other(struct overlay *o, struct dentry *upper_dir, struct dent
 /* ------------------------------------------------------------- one inode */
 
 /* node->lock held; the parent is in the upper layer. */
-static int copyup_locked(struct inode *i, struct dentry *name)
+static int copyup_locked(struct inode *i, struct dentry *name) REQUIRES(overlay_node(i)->lock)
 {
     struct overlay *o = overlay_of(i);
     struct overlay_node *node = overlay_node(i);
@@ -297,6 +297,7 @@ static int copyup_locked(struct inode *i, struct dentry *name)
     bool unlinked = node->unlinked || (READ_ONCE(name->flags) & DENTRY_UNLINKED);
     int err;
 
+    ASSERT_HELD(&overlay_node(i)->lock);
     upper_dir = overlay_upper(dentry_inode(dir));
     if (S_ISREG(i->mode))
         err = copyup_regular(o, upper_dir, name, &from, unlinked, &made);
@@ -319,6 +320,7 @@ static int copyup_one(struct dentry *d)
 
     if (err)
         return err;
+    ASSERT_HELD(&overlay_node(i)->lock); /* the same */
     if (!node->upper)
         err = copyup_locked(i, d);
     mutex_unlock(&node->lock);

@@ -52,9 +52,11 @@ static bool overlay_real_less(const struct rb_node *a, const struct rb_node *b)
 
 /* A reference, or NULL. Those that are on their way out may still be there. */
 static struct inode *overlay_find_locked(struct overlay *o, const struct inode *real)
+    REQUIRES(o->uppers_lock)
 {
     struct rb_node *n = o->uppers.node, *first = NULL;
 
+    ASSERT_HELD(&o->uppers_lock);
     while (n) {
         if (overlay_real_of(n) >= real)
             first = n;
@@ -123,10 +125,11 @@ void overlay_evict(struct inode *i)
 }
 
 /* Owner and mode follow the real inode; i is locked. */
-static void overlay_sync_attr_locked(struct inode *i)
+static void overlay_sync_attr_locked(struct inode *i) REQUIRES(i->lock)
 {
     const struct inode *real = overlay_real_inode(i);
 
+    ASSERT_HELD_WRITE(&i->lock);
     i->mode = real->mode;
     i->uid = real->uid;
     i->gid = real->gid;
@@ -249,6 +252,7 @@ int overlay_setattr(struct inode *i, const struct attr_change *ch)
     struct path real;
     int err = overlay_copy_up_inode(i);
 
+    ASSERT_HELD_WRITE(&i->lock);
     if (err)
         return err;
     real = overlay_real(i);

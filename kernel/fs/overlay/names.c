@@ -16,11 +16,12 @@
 
 /* ------------------------------------------------------------- in a locked upper directory */
 
-static int names_remove_locked(struct inode *dir, struct dentry *d)
+static int names_remove_locked(struct inode *dir, struct dentry *d) REQUIRES(dir->lock)
 {
     int err =
         S_ISDIR(dentry_inode(d)->mode) ? inode_rmdir_locked(dir, d) : dir->ops->unlink(dir, d);
 
+    ASSERT_HELD_WRITE(&dir->lock);
     if (err)
         return err;
     dentry_delete(d);
@@ -45,8 +46,9 @@ static void names_show(struct dentry *hidden)
     dentry_put(dentry_hash_add(hidden));
 }
 
-static void names_undo_hidden(struct inode *dir, struct dentry *hidden)
+static void names_undo_hidden(struct inode *dir, struct dentry *hidden) REQUIRES(dir->lock)
 {
+    ASSERT_HELD_WRITE(&dir->lock);
     (void)names_remove_locked(dir, hidden); /* what was just made goes */
     dentry_put(hidden);
 }
@@ -90,7 +92,9 @@ struct names_new {
 };
 
 static int names_make_locked(struct inode *dir, struct dentry *d, const struct names_new *n)
+    REQUIRES(dir->lock)
 {
+    ASSERT_HELD_WRITE(&dir->lock);
     if (n->link)
         return dir->ops->link(dir, d, n->link);
     switch (n->mode & S_IFMT) {
@@ -113,8 +117,11 @@ static int names_make_over(struct dentry *upper, struct dentry *whiteout, const 
     size_t len;
     const char *name = dentry_name(whiteout, &len);
     struct dentry *real = names_place_hidden(upper, name, len);
-    int err = IS_ERR(real) ? PTR_ERR(real) : names_make_locked(dir, real, n);
+    int err = IS_ERR(real) ? PTR_ERR(real) : 0;
 
+    ASSERT_HELD_WRITE(&dir->lock);
+    if (!err)
+        err = names_make_locked(dir, real, n);
     if (err) {
         if (!IS_ERR(real))
             dentry_put(real);
@@ -133,13 +140,14 @@ static int names_make_over(struct dentry *upper, struct dentry *whiteout, const 
 }
 
 static int names_make_real_locked(struct dentry *upper, struct dentry *d, const struct names_new *n,
-                                  struct dentry **out)
+                                  struct dentry **out) REQUIRES(dentry_inode(upper)->lock)
 {
     size_t len;
     const char *name = dentry_name(d, &len);
     struct dentry *real = walk_child(upper, name, len, true);
     int err;
 
+    ASSERT_HELD_WRITE(&dentry_inode(upper)->lock);
     if (IS_ERR(real))
         return PTR_ERR(real);
     if (overlay_is_whiteout(real))
@@ -159,6 +167,7 @@ static int names_make_real(struct dentry *upper, struct dentry *d, const struct 
     int err;
 
     rwlock_write_lock(&dir->lock);
+    ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same */
     err = names_make_real_locked(upper, d, n, out);
     rwlock_write_unlock(&dir->lock);
     return err;
@@ -293,11 +302,13 @@ static int names_strip(struct inode *victim)
 /* Removes what the upper layer has of the name, if anything, and covers what the lower ones have.
  */
 static int names_remove_real_locked(struct dentry *upper, const char *name, size_t len, bool cover)
+    REQUIRES(dentry_inode(upper)->lock)
 {
     struct inode *dir = dentry_inode(upper);
     struct dentry *d = walk_child(upper, name, len, true), *whiteout = NULL;
     int err = 0;
 
+    ASSERT_HELD_WRITE(&dir->lock);
     if (IS_ERR(d))
         return PTR_ERR(d);
     if (cover)
@@ -325,6 +336,7 @@ static int names_remove_real(struct inode *dir, const char *name, size_t len, bo
     int err;
 
     rwlock_write_lock(&real_dir->lock);
+    ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same */
     err = names_remove_real_locked(upper, name, len, cover);
     rwlock_write_unlock(&real_dir->lock);
     return err;
@@ -438,6 +450,7 @@ static int names_move_prepare(struct names_move *m)
 /* In the upper layer; another directory that is replaced is locked, as vfs does it. */
 static int names_rename_real(struct names_move *m, struct dentry *from, struct dentry *to,
                              struct dentry *old, struct dentry *new)
+    NO_THREAD_SAFETY /* a directory that is replaced, if it is one */
 {
     struct inode *from_dir = dentry_inode(from), *victim = m->exchange ? NULL : dentry_inode(new);
     int err;
@@ -465,10 +478,12 @@ static bool names_lead_back(const struct names_move *m, struct dentry *old, stru
 /* Both upper directories are locked. */
 static int names_move_real(struct names_move *m, struct dentry *from, struct dentry *to,
                            struct dentry *old, struct dentry *new)
+    REQUIRES(dentry_inode(from)->lock)
 {
     struct dentry *whiteout = NULL;
     int err = 0;
 
+    ASSERT_HELD_WRITE(&dentry_inode(from)->lock);
     if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
         return -ENOENT; /* taken away behind our back */
     if (names_lead_back(m, old, new))
@@ -494,7 +509,9 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
 }
 
 static int names_move_locked(struct names_move *m, struct dentry *from, struct dentry *to)
+    REQUIRES(dentry_inode(from)->lock)
 {
+    ASSERT_HELD_WRITE(&dentry_inode(from)->lock);
     m->real_old = walk_child(from, m->old_name, m->old_len, true);
     if (IS_ERR(m->real_old))
         return PTR_ERR(m->real_old);
@@ -515,7 +532,8 @@ static void names_put_found(struct names_move *m)
 
 /* The overlay's own rename mutex is held, for the time of a copy-up perhaps; that of the upper file
  * system, which other overlays share, for this part only. *again: as the name says. */
-static int names_move_try(struct names_move *m, bool *again)
+static int names_move_try(struct names_move *m,
+                          bool *again) NO_THREAD_SAFETY /* one directory or a pair */
 {
     struct dentry *from = overlay_upper(m->old_dir), *to = overlay_upper(m->new_dir);
     struct inode *one = dentry_inode(from) == dentry_inode(to) ? dentry_inode(from) : NULL;

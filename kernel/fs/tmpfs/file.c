@@ -53,11 +53,13 @@ static u64 tmpfs_missing(struct mem_object *obj, u64 pos, u64 n)
 }
 
 static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t *pos)
+    REQUIRES(f->inode->lock)
 {
     struct inode *i = f->inode;
     struct tmpfs_inode *t = i->priv;
     ssize_t n;
 
+    ASSERT_HELD_WRITE(&i->lock);
     if (f->flags & O_APPEND || from->append)
         *pos = (loff_t)i->object->size;
     if (t->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))

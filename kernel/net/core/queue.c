@@ -121,6 +121,7 @@ ssize_t sock_send_stream(struct socket *s, struct socket *to, struct socket_mess
 
 void sock_queue_take_all_locked(struct socket *s, struct list_node *out)
 {
+    ASSERT_HELD(&s->lock);
     list_splice_tail(out, &s->queue);
     s->queued = s->unread = 0;
 }
@@ -152,10 +153,11 @@ struct sock_read {
 };
 
 /* Without s->reading: until there may be something. */
-static int sock_wait_message(struct socket *s, struct sock_read *r)
+static int sock_wait_message(struct socket *s, struct sock_read *r) REQUIRES(s->reading)
 {
     int err;
 
+    ASSERT_HELD(&s->reading);
     mutex_unlock(&s->reading);
     err = wait_event_exclusive(&s->wait, sock_readable(s), r->deadline);
     if (err && sock_readable(s))
@@ -167,10 +169,12 @@ static int sock_wait_message(struct socket *s, struct sock_read *r)
 
 /* The first message, which stays queued; s->reading held. NULL with *err: 0 at the end. */
 static struct sock_msg *sock_first(struct socket *s, struct sock_read *r, unsigned flags, int *err)
+    REQUIRES(s->reading)
 {
     struct sock_msg *msg;
     bool end;
 
+    ASSERT_HELD(&s->reading);
     *err = 0;
     for (;;) {
         /* Packets tell an error at once, a stream after its bytes. */
@@ -238,11 +242,12 @@ static struct sock_msg *sock_after(struct socket *s, struct sock_msg *msg)
 
 /* What follows the last byte taken, or for a peek the last message seen. */
 static struct sock_msg *sock_next(struct socket *s, struct sock_read *r, struct sock_msg *seen,
-                                  int *err)
+                                  int *err) REQUIRES(s->reading)
 {
     u64 enough = MIN((u64)s->low_water, r->done + r->m->data->count);
     bool patient = !r->done || (r->flags & MSG_WAITALL) || r->done < enough;
 
+    ASSERT_HELD(&s->reading);
     if (seen && (r->flags & MSG_PEEK))
         return sock_after(s, seen);
     if (!patient && !READ_ONCE(s->queued))
@@ -255,13 +260,14 @@ static int sock_give(struct socket *s, struct sock_msg *msg, struct sock_read *r
     return s->ops->msg_give ? s->ops->msg_give(s, msg, r->m, r->flags, last) : 0;
 }
 
-static int sock_recv_stream(struct socket *s, struct sock_read *r)
+static int sock_recv_stream(struct socket *s, struct sock_read *r) REQUIRES(s->reading)
 {
     struct socket_message *m = r->m;
     struct sock_msg *msg = NULL;
     bool last = false;
     int err = 0;
 
+    ASSERT_HELD(&s->reading);
     while (m->data->count && !last && !err) {
         u64 n;
 
@@ -302,7 +308,7 @@ static void sock_give_notes(const struct socket *s, const struct sock_msg *msg,
         socket_note(m, SOL_SOCKET, SO_RXQ_OVFL, &msg->lost, sizeof(msg->lost));
 }
 
-static int sock_recv_packet(struct socket *s, struct sock_read *r)
+static int sock_recv_packet(struct socket *s, struct sock_read *r) REQUIRES(s->reading)
 {
     struct socket_message *m = r->m;
     struct sock_msg *msg;
@@ -310,6 +316,7 @@ static int sock_recv_packet(struct socket *s, struct sock_read *r)
     int err;
     u64 n;
 
+    ASSERT_HELD(&s->reading);
     msg = sock_first(s, r, r->flags, &err);
     if (!msg)
         return err;
@@ -368,6 +375,7 @@ u32 sock_unread_locked(const struct socket *s)
 {
     const struct sock_msg *msg = list_first(&s->queue, struct sock_msg, node);
 
+    ASSERT_HELD(&s->lock);
     return s->type != SOCK_DGRAM ? s->unread : msg ? msg->len : 0;
 }
 

@@ -46,10 +46,11 @@ static inline bool sock_has_room(const struct socket *s)
     return READ_ONCE(s->queued) < READ_ONCE(s->rcvbuf) || READ_ONCE(s->dead) || sock_refuses(s);
 }
 /* Puts msg at the end of to's queue. True: call sock_queue_wake once the lock is dropped. */
-static inline bool sock_queue_add_locked(struct socket *to, struct sock_msg *msg)
+static inline bool sock_queue_add_locked(struct socket *to, struct sock_msg *msg) REQUIRES(to->lock)
 {
     bool was_empty = list_empty(&to->queue);
 
+    ASSERT_HELD(&to->lock);
     list_add_tail(&to->queue, &msg->node);
     to->queued += msg->len + SOCK_MSG_COST;
     to->unread += msg->len;
@@ -67,13 +68,13 @@ int sock_queue_wait(struct socket *s, struct socket *to, struct sock_msg *msg, u
 ssize_t sock_send_stream(struct socket *s, struct socket *to, struct socket_message *m,
                          unsigned flags);
 /* Moves all messages into out, a list. Under s->reading as well, unless s is dead. */
-void sock_queue_take_all_locked(struct socket *s, struct list_node *out);
+void sock_queue_take_all_locked(struct socket *s, struct list_node *out) REQUIRES(s->lock);
 void sock_queue_free(struct socket *s, struct list_node *messages);
 
 /* recv(2) of a connected stream, or of one message. */
 ssize_t sock_recv(struct socket *s, struct socket_message *m, unsigned flags);
 /* Bytes to read of a stream, of the next message of others. */
-u32 sock_unread_locked(const struct socket *s);
+u32 sock_unread_locked(const struct socket *s) REQUIRES(s->lock);
 u32 sock_unread(struct socket *s);
 /* FIONREAD and SIOCOUTQ of a socket whose bytes lie in its peer's queue until they are read: 0;
  * -ENOTTY: another command; -EINVAL: it listens; -EFAULT. */

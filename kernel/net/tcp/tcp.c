@@ -362,8 +362,9 @@ static int tcp_shutdown(struct socket *s, int how)
 }
 
 /* SO_RCVLOWAT: there are bytes, but fewer than it asks for, and more may come. */
-static bool tcp_below_low_water_locked(const struct socket *s)
+static bool tcp_below_low_water_locked(const struct socket *s) REQUIRES(s->lock)
 {
+    ASSERT_HELD(&s->lock);
     return s->low_water > 1 && !(s->shut & SOCK_SHUT_RD) &&
            sock_unread_locked(s) < (u32)s->low_water;
 }

@@ -77,9 +77,11 @@ struct sock_msg *unix_msg_make(struct socket *s, struct socket *to, struct socke
 }
 
 static int unix_may_queue_locked(const struct unix_sock *from, const struct unix_sock *to)
+    REQUIRES(to->sock.lock)
 {
     bool dgram = to->sock.type == SOCK_DGRAM;
 
+    ASSERT_HELD(&to->sock.lock);
     if (dgram && to->sock.peer && to->sock.peer != &from->sock)
         return -EPERM;
     if (to->sock.dead)
@@ -143,6 +145,7 @@ static ssize_t unix_send_packet(struct unix_sock *u, struct unix_sock *to, struc
 
 void unix_take_all_locked(struct unix_sock *u, struct list_node *out)
 {
+    ASSERT_HELD(&u->sock.lock);
     sock_queue_take_all_locked(&u->sock, out);
     list_init(&u->carriers);
 }

@@ -108,7 +108,7 @@ int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
 int unix_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg);
 /* Empties u's queue; then frees what was in it, and tells the sender that it was lost. The first is
  * under u's locks. */
-void unix_take_all_locked(struct unix_sock *u, struct list_node *out);
+void unix_take_all_locked(struct unix_sock *u, struct list_node *out) REQUIRES(u->sock.lock);
 void unix_lost(struct unix_sock *u, struct unix_sock *sender, struct list_node *lost);
 struct sock_msg *unix_msg_make(struct socket *s, struct socket *to, struct socket_message *m, u64 n,
                                int *err);

@@ -219,7 +219,8 @@ struct sysv_object *sysv_find(enum sysv_kind kind, s32 id, u32 want)
     return o;
 }
 
-struct sysv_object *sysv_find_locked(enum sysv_kind kind, s32 id, u32 want)
+struct sysv_object *sysv_find_locked(enum sysv_kind kind, s32 id,
+                                     u32 want) NO_THREAD_SAFETY /* returns it locked */
 {
     struct sysv_object *o = sysv_find(kind, id, want);
 

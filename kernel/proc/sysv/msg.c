@@ -225,11 +225,12 @@ static bool msg_hand_over(struct msg_queue *q, struct msg *m)
 }
 
 /* REQUIRES(q->base.lock), which is let go while it sleeps. */
-static s64 msg_wait_room(struct msg_queue *q, size_t size)
+static s64 msg_wait_room(struct msg_queue *q, size_t size) REQUIRES(q->base.lock)
 {
     struct msg_sender s = {.size = size};
     int err;
 
+    ASSERT_HELD(&q->base.lock);
     waitq_init(&s.queue);
     list_add_tail(&q->senders, &s.node);
     mutex_unlock(&q->base.lock);
@@ -258,8 +259,9 @@ static void msg_wake_senders(struct msg_queue *q)
     }
 }
 
-static s64 msg_send_locked(struct msg_queue *q, struct msg *m, u32 flags)
+static s64 msg_send_locked(struct msg_queue *q, struct msg *m, u32 flags) REQUIRES(q->base.lock)
 {
+    ASSERT_HELD(&q->base.lock);
     while (!msg_fits(q, m->size)) {
         if (flags & IPC_NOWAIT)
             return -EAGAIN;
@@ -288,6 +290,8 @@ s64 msg_send(s32 id, struct msg *m, u32 flags)
 
     if (IS_ERR(o))
         return PTR_ERR(o);
+    ASSERT_HELD(&o->lock);
+    ASSERT_HELD(&msg_of(o)->base.lock); /* the same */
     r = msg_send_locked(msg_of(o), m, flags);
     mutex_unlock(&o->lock);
     sysv_put(o);
@@ -321,9 +325,11 @@ static s64 msg_take(struct msg_queue *q, struct msg *m, struct msg **out)
 
 /* REQUIRES(q->base.lock), which is let go while it sleeps. */
 static s64 msg_wait_message(struct msg_queue *q, struct msg_receiver *r, struct msg **out)
+    REQUIRES(q->base.lock)
 {
     int err;
 
+    ASSERT_HELD(&q->base.lock);
     waitq_init(&r->queue);
     list_add_tail(&q->receivers, &r->node);
     mutex_unlock(&q->base.lock);
@@ -338,9 +344,11 @@ static s64 msg_wait_message(struct msg_queue *q, struct msg_receiver *r, struct 
 }
 
 static s64 msg_receive_locked(struct msg_queue *q, struct msg_receiver *r, struct msg **out)
+    REQUIRES(q->base.lock)
 {
     struct msg *m = r->flags & MSG_COPY ? msg_nth(q, r->type) : msg_pick(q, r->type, r->flags);
 
+    ASSERT_HELD(&q->base.lock);
     if (!m)
         return r->flags & IPC_NOWAIT ? -ENOMSG : msg_wait_message(q, r, out);
     if (m->size > r->max && !(r->flags & MSG_NOERROR))
@@ -360,6 +368,8 @@ s64 msg_receive(s32 id, size_t max, s64 type, u32 flags, struct msg **out)
     o = sysv_find_locked(SYSV_MSG, id, MAY_READ);
     if (IS_ERR(o))
         return PTR_ERR(o);
+    ASSERT_HELD(&o->lock);
+    ASSERT_HELD(&msg_of(o)->base.lock); /* the same */
     r = msg_receive_locked(msg_of(o), &receiver, out);
     mutex_unlock(&o->lock);
     sysv_put(o);

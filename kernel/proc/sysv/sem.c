@@ -250,9 +250,11 @@ static bool sem_flagged(const struct sem_op *ops, u32 n, s16 flag)
 
 /* REQUIRES(set->base.lock), which is let go while it sleeps. */
 static s64 sem_wait(struct sem_set *set, struct sem_waiter *w, u64 deadline)
+    REQUIRES(set->base.lock)
 {
     int err, r = 1;
 
+    ASSERT_HELD(&set->base.lock);
     waitq_init(&w->queue);
     list_add_tail(w->n == 1 ? &set->sems[w->ops[0].index].waiters : &set->waiters, &w->node);
     do {
@@ -275,9 +277,11 @@ static s64 sem_wait(struct sem_set *set, struct sem_waiter *w, u64 deadline)
 }
 
 static s64 sem_operate_locked(struct sem_set *set, struct sem_waiter *w, u64 deadline)
+    REQUIRES(set->base.lock)
 {
     s64 r;
 
+    ASSERT_HELD(&set->base.lock);
     for (u32 i = 0; i < w->n; i++) {
         if (w->ops[i].index >= set->count)
             return -EFBIG;
@@ -307,6 +311,7 @@ s64 sem_operate(s32 id, const struct sem_op *ops, u32 n, u64 deadline)
         }
     }
     mutex_lock(&o->lock);
+    ASSERT_HELD(&sem_of(o)->base.lock); /* the same */
     r = o->removed ? -EIDRM : sem_operate_locked(sem_of(o), &w, deadline);
     mutex_unlock(&o->lock);
     sysv_put(o);
@@ -506,6 +511,7 @@ s64 sem_ask(s32 id, s32 index, enum sem_ask what)
 
     if (IS_ERR(o))
         return PTR_ERR(o);
+    ASSERT_HELD(&o->lock);
     if (index >= 0 && (u32)index < sem_of(o)->count)
         r = sem_answer(sem_of(o), (u32)index, what);
     mutex_unlock(&o->lock);
@@ -529,6 +535,7 @@ s64 sem_set_value(s32 id, s32 index, s32 value)
     o = sysv_find_locked(SYSV_SEM, id, MAY_WRITE);
     if (IS_ERR(o))
         return PTR_ERR(o);
+    ASSERT_HELD(&o->lock);
     if (index < 0 || (u32)index >= sem_of(o)->count) {
         err = -EINVAL;
     } else {
@@ -563,6 +570,7 @@ s64 sem_get_all(s32 id, u16 *values, u32 n)
 
     if (IS_ERR(o))
         return PTR_ERR(o);
+    ASSERT_HELD(&o->lock);
     if (sem_of(o)->count != n)
         err = -EINVAL;
     for (u32 i = 0; !err && i < n; i++)
@@ -583,6 +591,7 @@ s64 sem_set_all(s32 id, const u16 *values, u32 n)
     o = sysv_find_locked(SYSV_SEM, id, MAY_WRITE);
     if (IS_ERR(o))
         return PTR_ERR(o);
+    ASSERT_HELD(&o->lock);
     if (sem_of(o)->count != n)
         err = -EINVAL;
     else

@@ -311,16 +311,16 @@ s64 shm_remove(s32 id)
 }
 
 /* The namespace ends. Called with the table's lock, which is let go for the segment's end. */
-void shm_drop(struct ipc_ns *ns, struct sysv_object *o)
+void shm_drop(struct ipc_ns *ns, struct sysv_object *o) REQUIRES(ns->table[SYSV_SHM].lock)
 {
-    struct sysv_table *t = &ns->table[SYSV_SHM];
     bool held = shm_unhold(ns, o);
 
+    ASSERT_HELD(&ns->table[SYSV_SHM].lock);
     if (!held)
         return; /* its areas end it */
-    mutex_unlock(&t->lock);
+    mutex_unlock(&ns->table[SYSV_SHM].lock);
     mem_object_put(&shm_of(o)->memory);
-    mutex_lock(&t->lock);
+    mutex_lock(&ns->table[SYSV_SHM].lock);
 }
 
 /* Nothing is ever swapped out: the mark is all there is to set. */
