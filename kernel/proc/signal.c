@@ -89,6 +89,7 @@ void signal_recalc_locked(struct task *t)
 {
     struct process *p = t->process;
 
+    ASSERT_HELD(&t->process->siglock);
     if (((t->pending.set | p->pending.set) & ~t->blocked) || task_is_to_stop(t) || p->group_exit ||
         (p->group_exec && p->group_exec != t)) {
         if (!(READ_ONCE(t->thread->work) & WORK_SIGNAL))

@@ -14,6 +14,7 @@
 
 bool signal_stop_part_locked(struct process *p, struct task *t)
 {
+    ASSERT_HELD(&p->siglock);
     t->stop_joined = p->stop_round;
     if (!p->stop_count || --p->stop_count)
         return false;
@@ -28,6 +29,7 @@ static void signal_stop_here(struct process *p, struct task *t, u64 flags) RELEA
     bool last = signal_stop_part_locked(p, t);
 
     t->stopped = p->stop_round;
+    ASSERT_HELD(&t->process->siglock); /* the same */
     signal_recalc_locked(t);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (last)
@@ -39,6 +41,7 @@ static void signal_stop_here(struct process *p, struct task *t, u64 flags) RELEA
 /* A stop signal's default action begins: every task of the process is to stop. */
 static void signal_stop_begin_locked(struct process *p, int sig) REQUIRES(p->siglock)
 {
+    ASSERT_HELD(&p->siglock);
     p->stop_signal = sig;
     p->stop_count = p->nr_alive;
     process_tell_tasks_locked(p);

@@ -153,9 +153,9 @@ static __always_inline ssize_t file_write_all(struct file *f, struct iov_iter *f
     return store && done ? file_write_synced(f, done) : done ? done : n;
 }
 
-static __always_inline ssize_t file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos,
-                                                struct mutex *append, bool store,
-                                                write_part_fn part)
+static __always_inline ssize_t
+file_write_parts(struct file *f, struct iov_iter *from, loff_t *pos, struct mutex *append,
+                 bool store, write_part_fn part) NO_THREAD_SAFETY /* one append at a time */
 {
     bool appends = append && (f->flags & O_APPEND || from->append);
     ssize_t n;
