@@ -188,9 +188,9 @@ void process_tell_tasks_locked(struct process *p) REQUIRES(p->siglock);
 void process_link_task_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
 void process_unlink_task_locked(struct process *p, struct task *t)
     REQUIRES(p->siglock); /* its times become p's */
-/* domain.c: p and its threads. Errors as cgroup_move. May sleep. */
+/* cgroup_up.c: p and its threads. Errors as cgroup_move. May sleep. */
 int process_move_to_cgroup(struct process *p, struct cgroup *to);
-/* domain.c: t runs in the scheduler's group of the control group that its process is in now; who
+/* cgroup_up.c: t runs in the scheduler's group of the control group that its process is in now; who
  * moves a process does so for each thread, who makes one for that.
  * REQUIRES(t->process->cgroup.lock, which comes before proc_lock and siglock) */
 void task_follow_cgroup_locked(struct task *t) REQUIRES(t->process->cgroup.lock);

@@ -35,14 +35,14 @@ static struct order order_full(struct mount_spec *m, struct rlimit_spec *r, stru
     *r = (struct rlimit_spec){7, 1, UINT64_MAX};
     *d = (struct device_spec){"/dev/null", "/dev/n", 0};
     o.spec = (struct spec){.argv = words, .env = none, .cwd = "", .user = "app", .caps = ~0ull};
-    o.room = (struct room){.hostname = "h",
-                           .masked = none,
-                           .mounts = m,
-                           .nmounts = 1,
-                           .rlimits = r,
-                           .nrlimits = 1,
-                           .oom_score_adj = -5,
-                           .shm_size = -1};
+    o.shared = (struct shared_spec){.hostname = "h",
+                                    .masked = none,
+                                    .mounts = m,
+                                    .nmounts = 1,
+                                    .rlimits = r,
+                                    .nrlimits = 1,
+                                    .oom_score_adj = -5,
+                                    .shm_size = -1};
     return o;
 }
 
@@ -52,11 +52,11 @@ static void order_drop(struct order *o)
     free(o->spec.env);
     free(o->spec.groups);
     free(o->lowers);
-    free(o->room.sysctls);
-    free(o->room.masked);
-    free(o->room.readonly_paths);
-    free(o->room.mounts);
-    free(o->room.rlimits);
+    free(o->shared.sysctls);
+    free(o->shared.masked);
+    free(o->shared.readonly_paths);
+    free(o->shared.mounts);
+    free(o->shared.rlimits);
     free(o->devices);
 }
 
@@ -73,11 +73,12 @@ TEST(order_is_read_as_it_was_written)
     EXPECT(back.first && back.new_net && !back.vm && !back.is_exec && back.files == o.files);
     EXPECT(strv_count(back.spec.argv) == 3 && !strcmp(back.spec.argv[2], "") && !back.spec.groups);
     EXPECT(back.spec.env && !back.spec.env[0] && back.spec.caps == ~0ull);
-    EXPECT(back.room.masked && !back.room.masked[0] && !back.room.readonly_paths);
-    EXPECT(back.room.oom_score_adj == -5 && back.room.shm_size == -1);
-    EXPECT(back.room.nmounts == 1 && !strcmp(back.room.mounts[0].source, "/s") &&
-           back.room.mounts[0].fill && !back.room.mounts[0].flat && !back.room.mounts[0].volume);
-    EXPECT(back.room.nrlimits == 1 && back.room.rlimits[0].hard == UINT64_MAX);
+    EXPECT(back.shared.masked && !back.shared.masked[0] && !back.shared.readonly_paths);
+    EXPECT(back.shared.oom_score_adj == -5 && back.shared.shm_size == -1);
+    EXPECT(back.shared.nmounts == 1 && !strcmp(back.shared.mounts[0].source, "/s") &&
+           back.shared.mounts[0].fill && !back.shared.mounts[0].flat &&
+           !back.shared.mounts[0].volume);
+    EXPECT(back.shared.nrlimits == 1 && back.shared.rlimits[0].hard == UINT64_MAX);
     EXPECT(back.ndevices == 1 && !strcmp(back.devices[0].target, "/dev/n"));
     order_drop(&back);
     buf_free(&text);

@@ -14,7 +14,7 @@ struct run {
 char *create_container(int argc, char **argv, struct run *run);
 /* "Env": the lines of files (or NULL), then of the list; NAME alone has our own value, if any. */
 void create_env(struct jw *w, const struct opt_list *files, const struct opt_list *l);
-/* "Mounts" of --mount options (mounts.c). */
+/* "Mounts" of --mount options (mount_option.c). */
 void create_mounts(struct jw *w, const struct opt_list *l);
 
 int run_error(const struct buf *answer); /* says it; CLI_USAGE */

@@ -62,7 +62,7 @@ static void inspect_host(struct jw *w, const struct container *c)
     jw_int(w, "MaximumRetryCount", c->restart.max);
     jw_object_end(w);
     limits_write(w, &c->limits);
-    jw_int(w, "ShmSize", c->room.shm_size);
+    jw_int(w, "ShmSize", c->shared.shm_size);
     jw_null(w, "MemorySwappiness");
     jw_object_end(w);
 }
@@ -70,8 +70,8 @@ static void inspect_host(struct jw *w, const struct container *c)
 static void inspect_mounts(struct jw *w, const struct container *c)
 {
     jw_array(w, "Mounts");
-    for (int i = 0; i < c->room.nmounts; i++) {
-        const struct mount_spec *m = &c->room.mounts[i];
+    for (int i = 0; i < c->shared.nmounts; i++) {
+        const struct mount_spec *m = &c->shared.mounts[i];
 
         jw_object(w, NULL);
         jw_str(w, "Type", m->volume ? "volume" : m->source ? "bind" : "tmpfs");

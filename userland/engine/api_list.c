@@ -109,9 +109,9 @@ static bool filter_volume(const void *o, const char *v)
 {
     const struct container *c = o;
 
-    for (int i = 0; i < c->room.nmounts; i++)
-        if (!strcmp(c->room.mounts[i].target, v) ||
-            (c->room.mounts[i].volume && !strcmp(c->room.mounts[i].volume, v)))
+    for (int i = 0; i < c->shared.nmounts; i++)
+        if (!strcmp(c->shared.mounts[i].target, v) ||
+            (c->shared.mounts[i].volume && !strcmp(c->shared.mounts[i].volume, v)))
             return true;
     return false;
 }

@@ -173,8 +173,8 @@ API(api_volume_create)
 static const struct container *volume_user(const struct volume *v)
 {
     for (const struct container *c = container_first(); c; c = c->next)
-        for (int i = 0; i < c->room.nmounts; i++)
-            if (c->room.mounts[i].volume && !strcmp(c->room.mounts[i].volume, v->name))
+        for (int i = 0; i < c->shared.nmounts; i++)
+            if (c->shared.mounts[i].volume && !strcmp(c->shared.mounts[i].volume, v->name))
                 return c;
     return NULL;
 }

@@ -164,7 +164,7 @@ char *container_name(const char *name, int *status)
                    name, clash->id);
 }
 
-static void room_lists_free(struct room *r)
+static void shared_lists_free(struct shared_spec *r)
 {
     char **lists[] = {r->sysctls,     r->extra_hosts, r->dns,           r->dns_search,
                       r->dns_options, r->masked,      r->readonly_paths};
@@ -177,22 +177,22 @@ static void container_free(struct container *c)
 {
     log_close(c);
     volumes_leave(c);
-    for (int i = 0; i < c->room.nmounts; i++) {
-        mount_spec_drop(&c->room.mounts[i]);
+    for (int i = 0; i < c->shared.nmounts; i++) {
+        mount_spec_drop(&c->shared.mounts[i]);
     }
     for (int i = 0; i < c->ndevices; i++) {
         free(c->devices[i].host);
         free(c->devices[i].target);
     }
-    free(c->room.mounts);
+    free(c->shared.mounts);
     free(c->devices);
-    free(c->room.rlimits);
-    room_lists_free(&c->room);
+    free(c->shared.rlimits);
+    shared_lists_free(&c->shared);
     spec_free(&c->spec);
     json_free(c->config);
     json_free(c->host);
-    free(c->room.hostname);
-    free(c->room.domainname);
+    free(c->shared.hostname);
+    free(c->shared.domainname);
     free(c->error);
     free(c->name);
     free(c->image_name);
@@ -296,8 +296,8 @@ static char *container_sources(struct container *c)
 
     if (why)
         return why;
-    for (int i = 0; i < c->room.nmounts; i++) {
-        struct mount_spec *m = &c->room.mounts[i];
+    for (int i = 0; i < c->shared.nmounts; i++) {
+        struct mount_spec *m = &c->shared.mounts[i];
         int err = m->make && !m->volume ? dir_make(m->source, 0755) : 0;
 
         if (err)

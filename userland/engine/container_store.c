@@ -99,8 +99,8 @@ static void container_text(struct store_file *f, struct buf *out, char **path)
     jw_json(&w, "Config", c->config);
     write_host(&w, c);
     jw_array(&w, "Mounts");
-    for (int i = 0; i < c->room.nmounts; i++)
-        write_mount(&w, &c->room.mounts[i]);
+    for (int i = 0; i < c->shared.nmounts; i++)
+        write_mount(&w, &c->shared.mounts[i]);
     jw_array_end(&w);
     jw_object_end(&w);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "engine/names.h"
+#include "engine/constants.h"
 #include "lib/str.h"
 
 void spec_free(struct spec *s)
@@ -140,7 +140,7 @@ static struct json *config_merge(struct container *c, const struct json *req)
     struct json *merged = json_new(JSON_OBJECT), **tail = &merged->child, *entry, *cmd;
 
     config_command(image, req, &entry, &cmd);
-    json_append_constant(&tail, "Hostname", json_new_str(c->room.hostname));
+    json_append_constant(&tail, "Hostname", json_new_str(c->shared.hostname));
     json_append_constant(&tail, "Domainname", json_new_str(json_str(req, "Domainname")));
     json_append_constant(&tail, "User", json_new_str(pick(req, image, "User")));
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
@@ -209,7 +209,7 @@ static char *spec_process(struct container *c)
         hostname = hostname || env_same(s->env[i], "HOSTNAME="),
         term = term || env_same(s->env[i], "TERM=");
     if (!hostname)
-        env_add(&s->env, &n, str_fmt("HOSTNAME=%s", c->room.hostname));
+        env_add(&s->env, &n, str_fmt("HOSTNAME=%s", c->shared.hostname));
     if (s->tty && !term)
         env_add(&s->env, &n, str_dup("TERM=xterm"));
     return NULL;
@@ -258,8 +258,8 @@ static char *parse_ulimit(struct container *c, const struct json *j)
 
     if (resource < 0)
         return str_fmt("invalid ulimit type: %s", name ? name : "");
-    c->room.rlimits = grow(c->room.rlimits, c->room.nrlimits, sizeof(*c->room.rlimits));
-    r = &c->room.rlimits[c->room.nrlimits++];
+    c->shared.rlimits = grow(c->shared.rlimits, c->shared.nrlimits, sizeof(*c->shared.rlimits));
+    r = &c->shared.rlimits[c->shared.nrlimits++];
     r->resource = resource;
     r->soft = (uint64_t)json_int(j, "Soft", -1);
     r->hard = (uint64_t)json_int(j, "Hard", -1);
@@ -327,13 +327,13 @@ static char *parse_sysctls(struct container *c)
 
     if (!list)
         return NULL;
-    c->room.sysctls = mem_alloc((json_count(json_get(c->host, "Sysctls")) + 1) * sizeof(char *));
+    c->shared.sysctls = mem_alloc((json_count(json_get(c->host, "Sysctls")) + 1) * sizeof(char *));
     for (struct json *j = list; j; j = j->next) {
         if (!j->key || j->type != JSON_STRING)
             return str_dup("Sysctls must be an object of strings");
         if (net && !strcmp(net, "host") && str_starts(j->key, "net."))
             return str_fmt("sysctl \"%s\" not allowed in host network namespace", j->key);
-        c->room.sysctls[n++] = str_fmt("%s=%s", j->key, j->str);
+        c->shared.sysctls[n++] = str_fmt("%s=%s", j->key, j->str);
     }
     return NULL;
 }
@@ -367,13 +367,13 @@ static char *parse_host(struct container *c)
     why = why ? why : parse_names(c);
     if (why)
         return why;
-    c->room.no_shm = ipc && !strcmp(ipc, "none");
-    c->room.host_cgroup = cgroup && !strcmp(cgroup, "host");
-    c->room.readonly_root = json_bool(c->host, "ReadonlyRootfs");
-    c->room.shm_size = json_int(c->host, "ShmSize", 0);
-    if (c->room.shm_size <= 0)
-        c->room.shm_size = 64 << 20;
-    c->room.oom_score_adj = (int)json_int(c->host, "OomScoreAdj", 0);
+    c->shared.no_shm = ipc && !strcmp(ipc, "none");
+    c->shared.host_cgroup = cgroup && !strcmp(cgroup, "host");
+    c->shared.readonly_root = json_bool(c->host, "ReadonlyRootfs");
+    c->shared.shm_size = json_int(c->host, "ShmSize", 0);
+    if (c->shared.shm_size <= 0)
+        c->shared.shm_size = 64 << 20;
+    c->shared.oom_score_adj = (int)json_int(c->host, "OomScoreAdj", 0);
     c->spec.privileged = json_bool(c->host, "Privileged");
     c->spec.caps = c->spec.privileged ? CAPS_ALL : caps_default();
     return c->spec.privileged ? NULL : caps_apply(&c->spec.caps, c->host);
@@ -398,10 +398,11 @@ static char *spec_names(struct container *c, const struct json *config)
     const char *hostname = json_str(config, "Hostname"), *domain = json_str(config, "Domainname");
 
     if (domain && *domain)
-        c->room.domainname = str_dup(domain);
-    c->room.hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
-    return strlen(c->room.hostname) > 63 ? str_fmt("invalid hostname format: %s", c->room.hostname)
-                                         : NULL;
+        c->shared.domainname = str_dup(domain);
+    c->shared.hostname = hostname && *hostname ? str_dup(hostname) : str_dupn(c->id, 12);
+    return strlen(c->shared.hostname) > 63
+               ? str_fmt("invalid hostname format: %s", c->shared.hostname)
+               : NULL;
 }
 
 /* What a client sends for a thing that its user has not asked for is not kept; but for the two

@@ -258,7 +258,7 @@ static char *judge_numbers(const struct container *c)
 
 char *parse_names(struct container *c)
 {
-    struct room *r = &c->room;
+    struct shared_spec *r = &c->shared;
     char *why = judge_numbers(c);
 
     why = why ? why : judge_log(c);

@@ -33,9 +33,9 @@ static char *mount_target(const char *text, char **why)
 
 static struct mount_spec *mount_find(struct container *c, const char *target)
 {
-    for (int i = 0; i < c->room.nmounts; i++)
-        if (!strcmp(c->room.mounts[i].target, target))
-            return &c->room.mounts[i];
+    for (int i = 0; i < c->shared.nmounts; i++)
+        if (!strcmp(c->shared.mounts[i].target, target))
+            return &c->shared.mounts[i];
     return NULL;
 }
 
@@ -51,7 +51,7 @@ void mount_spec_drop(struct mount_spec *m)
 
 char *mount_add(struct container *c, struct mount_spec m, char *why)
 {
-    struct room *r = &c->room;
+    struct shared_spec *r = &c->shared;
 
     if (!why && r->nmounts == LIST_MAX)
         why = str_dup("too many mounts");
@@ -320,12 +320,12 @@ static char *volumes_from(struct container *c, const char *text)
         why = str_fmt("invalid mode: %s", mode);
     else if (!from)
         why = str_fmt("No such container: %s", name);
-    for (int i = 0; !why && i < from->room.nmounts; i++) {
+    for (int i = 0; !why && i < from->shared.nmounts; i++) {
         struct mount_spec m;
 
-        if (!from->room.mounts[i].source || mount_find(c, from->room.mounts[i].target))
+        if (!from->shared.mounts[i].source || mount_find(c, from->shared.mounts[i].target))
             continue;
-        m = mount_copy(&from->room.mounts[i]);
+        m = mount_copy(&from->shared.mounts[i]);
         m.flags |= w.flags;
         why = mount_add(c, m, NULL);
     }

@@ -288,7 +288,7 @@ struct container {
     struct spec spec;
     struct limits limits;
     enum runtime runtime;
-    struct room room;
+    struct shared_spec shared;
     unsigned group; /* its control group's number: one that is being removed is not used again */
     bool auto_remove;
     bool uses_volumes;   /* it has their references */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// --runtime vm: the container's process is the VMM, in a domain of its own.
+// --runtime vm: the container's process is the VMM, in a container of its own.
 //
 // The image's merged tree is packed once per image into a cpio archive, behind the guest agent's
 // own (RUNTIME_VM_AGENT); both together are the guest's initramfs. What to run travels as a boot
-// module, config.json, which only the agent reads. runtime/vm_domain.c makes the VMM's process.
+// module, config.json, which only the agent reads. runtime/vm_child.c makes the VMM's process.
 //
 // The start-up conversation (start.c) goes on in the VMM: the start is over when the guest's agent
 // says that the application runs, or why it does not.
@@ -108,7 +108,7 @@ static void vm_config_spec(struct jw *w, const struct spec *s)
     jw_int(w, "caps", (int64_t)s->caps);
 }
 
-static void vm_config_room(struct jw *w, const struct room *r)
+static void vm_config_shared(struct jw *w, const struct shared_spec *r)
 {
     jw_str(w, "hostname", r->hostname);
     jw_str(w, "domainname", r->domainname);
@@ -153,7 +153,7 @@ static void vm_config(const struct container *c, struct buf *b)
 
     jw_object(&w, NULL);
     vm_config_spec(&w, &c->spec);
-    vm_config_room(&w, &c->room);
+    vm_config_shared(&w, &c->shared);
     jw_int(&w, "pids", c->limits.pids > 0 ? c->limits.pids : 0);
     jw_int(&w, "memory", c->limits.memory);
     jw_int(&w, "cpuWeight", c->limits.cpu_shares ? cgroup_weight(c->limits.cpu_shares) : 0);

@@ -172,7 +172,7 @@ static char *start_process(struct process *p, struct order *o, struct keep_head 
     const struct spec *s = &o->spec;
     int err;
 
-    o->room = p->c->room;
+    o->shared = p->c->shared;
     o->files = start_files();
     how->caps = p->c->runtime == RUNTIME_VM ? 0 : s->caps;
     if (p->c->runtime == RUNTIME_VM || (!s->privileged && !s->seccomp_off))
@@ -228,7 +228,7 @@ static char *start_main(struct container *c, int group)
 
 char *container_clone(struct container *c)
 {
-    int group, dir = container_dir(c), err = dir < 0 ? dir : etc_files_write(dir, &c->room);
+    int group, dir = container_dir(c), err = dir < 0 ? dir : etc_files_write(dir, &c->shared);
     char *why = err ? str_fmt("cannot write the container's files: %s", str_error(-err))
                     : cgroup_create(c, &group);
 

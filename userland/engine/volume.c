@@ -283,8 +283,8 @@ char *volumes_make(struct container *c)
 
     if (c->runtime == RUNTIME_VM)
         return NULL; /* a guest's volumes are its own */
-    for (int i = 0; i < c->room.nmounts && !why; i++) {
-        const struct mount_spec *m = &c->room.mounts[i];
+    for (int i = 0; i < c->shared.nmounts && !why; i++) {
+        const struct mount_spec *m = &c->shared.mounts[i];
         struct json *labels = NULL;
         struct volume *v;
 
@@ -308,8 +308,9 @@ void volumes_use(struct container *c)
 
     free(why);
     c->uses_volumes = true;
-    for (int i = 0; i < c->room.nmounts; i++) {
-        struct volume *v = c->room.mounts[i].volume ? volume_find(c->room.mounts[i].volume) : NULL;
+    for (int i = 0; i < c->shared.nmounts; i++) {
+        struct volume *v =
+            c->shared.mounts[i].volume ? volume_find(c->shared.mounts[i].volume) : NULL;
 
         if (v)
             v->refs++;
@@ -321,8 +322,9 @@ void volumes_leave(struct container *c)
     if (!c->uses_volumes)
         return;
     c->uses_volumes = false;
-    for (int i = 0; i < c->room.nmounts; i++) {
-        struct volume *v = c->room.mounts[i].volume ? volume_find(c->room.mounts[i].volume) : NULL;
+    for (int i = 0; i < c->shared.nmounts; i++) {
+        struct volume *v =
+            c->shared.mounts[i].volume ? volume_find(c->shared.mounts[i].volume) : NULL;
 
         if (v)
             v->refs--;
@@ -331,8 +333,9 @@ void volumes_leave(struct container *c)
 
 void volumes_remove_anonymous(struct container *c)
 {
-    for (int i = 0; i < c->room.nmounts; i++) {
-        struct volume *v = c->room.mounts[i].volume ? volume_find(c->room.mounts[i].volume) : NULL;
+    for (int i = 0; i < c->shared.nmounts; i++) {
+        struct volume *v =
+            c->shared.mounts[i].volume ? volume_find(c->shared.mounts[i].volume) : NULL;
 
         if (v && !v->refs && volume_is_anonymous(v))
             volume_remove(v, NULL);

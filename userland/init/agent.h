@@ -16,7 +16,7 @@ struct agent {
     unsigned rows, cols; /* what it is to have */
     pid_t app;
     struct spec spec;
-    struct room room;
+    struct shared_spec shared;
     int64_t pids, memory, weight; /* limits; 0 none */
     char *cpu;                    /* quota and period, as cpu.max has them; "" none */
 };

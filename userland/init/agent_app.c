@@ -76,7 +76,7 @@ static char **config_list(const struct json *j, const char *key)
 
 static void config_lists(const struct json *j)
 {
-    struct room *r = &agent.room;
+    struct shared_spec *r = &agent.shared;
 
     r->mounts = mem_alloc((json_count(json_get(j, "mounts")) + 1) * sizeof(*r->mounts));
     for (struct json *m = json_list(j, "mounts"); m; m = m->next, r->nmounts++)
@@ -88,23 +88,23 @@ static void config_lists(const struct json *j)
                                  (uint64_t)json_int(l, "hard", -1)};
 }
 
-static void config_room(const struct json *j)
+static void config_shared(const struct json *j)
 {
     const char *domain = json_str(j, "domainname");
 
-    agent.room = (struct room){.hostname = agent_string(j, "hostname"),
-                               .domainname = domain && *domain ? str_dup(domain) : NULL,
-                               .readonly_root = json_bool(j, "readonly"),
-                               .shm_size = json_int(j, "shm", 0),
-                               .no_shm = json_bool(j, "noShm"),
-                               .oom_score_adj = (int)json_int(j, "oomScoreAdj", 0),
-                               .sysctls = config_list(j, "sysctls"),
-                               .extra_hosts = config_list(j, "hosts"),
-                               .dns = config_list(j, "dns"),
-                               .dns_search = config_list(j, "dnsSearch"),
-                               .dns_options = config_list(j, "dnsOptions"),
-                               .masked = config_list(j, "masked"),
-                               .readonly_paths = config_list(j, "readonlyPaths")};
+    agent.shared = (struct shared_spec){.hostname = agent_string(j, "hostname"),
+                                        .domainname = domain && *domain ? str_dup(domain) : NULL,
+                                        .readonly_root = json_bool(j, "readonly"),
+                                        .shm_size = json_int(j, "shm", 0),
+                                        .no_shm = json_bool(j, "noShm"),
+                                        .oom_score_adj = (int)json_int(j, "oomScoreAdj", 0),
+                                        .sysctls = config_list(j, "sysctls"),
+                                        .extra_hosts = config_list(j, "hosts"),
+                                        .dns = config_list(j, "dns"),
+                                        .dns_search = config_list(j, "dnsSearch"),
+                                        .dns_options = config_list(j, "dnsOptions"),
+                                        .masked = config_list(j, "masked"),
+                                        .readonly_paths = config_list(j, "readonlyPaths")};
     config_lists(j);
 }
 
@@ -121,7 +121,7 @@ void agent_config(void)
     if (!j)
         agent_fail("bad %s: %s", AGENT_CONFIG, why);
     config_spec(j);
-    config_room(j);
+    config_shared(j);
     agent.pids = json_int(j, "pids", 0);
     agent.memory = json_int(j, "memory", 0);
     agent.weight = json_int(j, "cpuWeight", 0);
@@ -129,7 +129,7 @@ void agent_config(void)
     if (!agent.spec.argv[0])
         agent_fail("bad %s: no args", AGENT_CONFIG);
     etc = open(AGENT_ETC, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err = etc < 0 ? -errno : etc_files_write(etc, &agent.room);
+    err = etc < 0 ? -errno : etc_files_write(etc, &agent.shared);
     if (etc >= 0)
         close(etc);
     if (err)
@@ -193,7 +193,7 @@ _Noreturn static void app_child(struct child *ch)
     char score[16];
 
     child_begin(ch, NULL, 0);
-    snprintf(score, sizeof(score), "%d", agent.room.oom_score_adj);
+    snprintf(score, sizeof(score), "%d", agent.shared.oom_score_adj);
     if (file_put("/proc/self/oom_score_adj", score))
         child_fail(ch, "cannot set oom_score_adj to %s", score);
     if (file_put(AGENT_CGROUP "/cgroup.procs", "0") || unshare(CLONE_NEWCGROUP) < 0)
@@ -227,8 +227,12 @@ static void agent_listen(int sync)
 
 void agent_start(void)
 {
-    struct child ch = {
-        .spec = &agent.spec, .room = &agent.room, .first = true, .in = -1, .out = -1, .err = -1};
+    struct child ch = {.spec = &agent.spec,
+                       .shared = &agent.shared,
+                       .first = true,
+                       .in = -1,
+                       .out = -1,
+                       .err = -1};
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
     int sync[2];
 

@@ -19,7 +19,7 @@
 #include "keeper/keeper.h"
 #include "lib/str.h"
 #include "runtime/clone.h"
-#include "runtime/domain.h"
+#include "runtime/host_child.h"
 
 #define NS_TRIES 1000 /* a millisecond each */
 
@@ -77,7 +77,7 @@ static int start_ns_open(pid_t target, const char *name)
 
 /* An exec's child is born in the container's pid namespace: we enter it for the moment of the
  * clone. Opens the others for the child. NULL or a sentence. */
-static const char *start_ns_enter(struct domain *d, const char *owner)
+static const char *start_ns_enter(struct host_child *hc, const char *owner)
 {
     static const char no[] = "cannot open the container's namespaces";
     const struct kept *k = kept_find(owner);
@@ -85,9 +85,9 @@ static const char *start_ns_enter(struct domain *d, const char *owner)
 
     if (!k || k->head.flags & (KEEP_DEAD | KEEP_EXEC)) /* its number may be another's */
         return "the container has ended";
-    for (int i = 0; i < DOMAIN_NS; i++) {
-        d->ns[i] = start_ns_open(k->head.pid, domain_ns_names[i]);
-        if (d->ns[i] < 0)
+    for (int i = 0; i < HOST_CHILD_NS; i++) {
+        hc->ns[i] = start_ns_open(k->head.pid, host_child_ns_names[i]);
+        if (hc->ns[i] < 0)
             return no;
     }
     theirs = start_ns_open(k->head.pid, "pid");
@@ -116,10 +116,10 @@ static void start_ns_leave(void)
 /* Elsewhere than beside its group the child goes first: on one processor our bookkeeping would be
  * in its way, and the pages that both have are copied for whichever of them writes before the
  * other has let go of them. */
-static const char *start_clone(struct kept *k, struct domain *d, int group)
+static const char *start_clone(struct kept *k, struct host_child *hc, int group)
 {
     const struct keep_head *h = &k->head;
-    const char *why = h->flags & KEEP_EXEC ? start_ns_enter(d, h->owner) : NULL;
+    const char *why = h->flags & KEEP_EXEC ? start_ns_enter(hc, h->owner) : NULL;
     static char text[80];
     bool placed;
     int err;
@@ -128,8 +128,8 @@ static const char *start_clone(struct kept *k, struct domain *d, int group)
         return why;
     k->head.pid = clone_into(group, h->clone, &placed);
     if (k->head.pid == 0) {
-        d->wait_go = !placed;
-        domain_child(d);
+        hc->wait_go = !placed;
+        host_child_run(hc);
     }
     err = errno;
     if (h->flags & KEEP_EXEC)
@@ -145,37 +145,37 @@ static const char *start_clone(struct kept *k, struct domain *d, int group)
     return NULL;
 }
 
-static void start_close(struct domain *d)
+static void start_close(struct host_child *hc)
 {
-    fd_drop(&d->child.sync);
-    fd_drop(&d->child.in);
-    fd_drop(&d->child.out);
-    fd_drop(&d->child.err);
-    fd_drop(&d->file);
-    for (int i = 0; i < DOMAIN_NS; i++)
-        fd_drop(&d->ns[i]);
+    fd_drop(&hc->child.sync);
+    fd_drop(&hc->child.in);
+    fd_drop(&hc->child.out);
+    fd_drop(&hc->child.err);
+    fd_drop(&hc->file);
+    for (int i = 0; i < HOST_CHILD_NS; i++)
+        fd_drop(&hc->ns[i]);
 }
 
 static const char *start_one(struct kept *k, struct keep_message *m)
 {
-    struct domain d = {.child = {.sync = -1, .in = -1, .out = -1, .err = -1},
-                       .ns = {-1, -1, -1, -1, -1},
-                       .text = m->text,
-                       .len = m->head.text};
+    struct host_child hc = {.child = {.sync = -1, .in = -1, .out = -1, .err = -1},
+                            .ns = {-1, -1, -1, -1, -1},
+                            .text = m->text,
+                            .len = m->head.text};
     int group = keep_take_fd(m, KEEP_GROUP);
     const char *why = NULL;
     struct timespec now;
 
-    d.file = keep_take_fd(m, KEEP_ORDER);
+    hc.file = keep_take_fd(m, KEEP_ORDER);
     clock_gettime(CLOCK_REALTIME, &now);
     k->head.born = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    if (!start_streams(k, &d.child, m->head.flags & KEEP_WANT_IN))
+    if (!start_streams(k, &hc.child, m->head.flags & KEEP_WANT_IN))
         why = "cannot make pipes";
     if (!why && m->head.flags & KEEP_FILTER)
         seccomp_prepare(m->head.caps);
     if (!why)
-        why = start_clone(k, &d, group);
-    start_close(&d);
+        why = start_clone(k, &hc, group);
+    start_close(&hc);
     fd_drop(&group);
     return why;
 }

@@ -170,8 +170,8 @@ static void child_owner(struct child *ch, const struct user_ids *u)
 
 static void child_rlimits(struct child *ch)
 {
-    for (int i = 0; i < ch->room->nrlimits; i++) {
-        struct rlimit_spec *r = &ch->room->rlimits[i];
+    for (int i = 0; i < ch->shared->nrlimits; i++) {
+        struct rlimit_spec *r = &ch->shared->rlimits[i];
         struct rlimit lim = {r->soft, r->hard};
 
         if (setrlimit(r->resource, &lim) < 0)
@@ -181,7 +181,7 @@ static void child_rlimits(struct child *ch)
 
 void child_names(struct child *ch)
 {
-    const struct room *r = ch->room;
+    const struct shared_spec *r = ch->shared;
 
     if (sethostname(r->hostname, strlen(r->hostname)) < 0)
         child_fail(ch, "cannot set the hostname: %s", str_error(errno));
@@ -217,7 +217,7 @@ static bool sysctl_is_own(const char *name)
 
 void child_sysctls(struct child *ch)
 {
-    for (char **at = ch->room->sysctls; at && *at; at++) {
+    for (char **at = ch->shared->sysctls; at && *at; at++) {
         int name = (int)strcspn(*at, "="), err;
         const char *value = *at + name + ((*at)[name] == '=');
         char *path = str_fmt("/proc/sys/%.*s", name, *at);

@@ -48,7 +48,7 @@ struct spec {
 };
 
 /* What the processes of one container share. */
-struct room {
+struct shared_spec {
     char *hostname;
     char *domainname; /* or NULL */
     bool readonly_root;
@@ -68,7 +68,7 @@ struct room {
 
 struct child {
     struct spec *spec;
-    const struct room *room;
+    const struct shared_spec *shared;
     bool is_exec;
     bool first; /* the container has never run */
     bool alone; /* no other process can change names in the root: no volume is there yet */

@@ -24,13 +24,13 @@ static int etc_file_write(int dir, const char *name, const struct buf *text)
     return err;
 }
 
-static void etc_hostname(struct buf *b, const struct room *r)
+static void etc_hostname(struct buf *b, const struct shared_spec *r)
 {
     buf_fmt(b, "%s\n", r->hostname);
 }
 
 /* --add-host NAME:ADDRESS, where the address may hold colons itself. */
-static void etc_hosts(struct buf *b, const struct room *r)
+static void etc_hosts(struct buf *b, const struct shared_spec *r)
 {
     buf_str(b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     for (char **host = r->extra_hosts; host && *host; host++)
@@ -51,7 +51,7 @@ static void etc_list(struct buf *b, const char *key, char **list)
     buf_char(b, '\n');
 }
 
-static void etc_resolv(struct buf *b, const struct room *r)
+static void etc_resolv(struct buf *b, const struct shared_spec *r)
 {
     for (char **server = r->dns; server && *server; server++)
         buf_fmt(b, "nameserver %s\n", *server);
@@ -59,18 +59,18 @@ static void etc_resolv(struct buf *b, const struct room *r)
     etc_list(b, "options", r->dns_options);
 }
 
-int etc_files_write(int dir, const struct room *room)
+int etc_files_write(int dir, const struct shared_spec *shared)
 {
     static const struct {
         const char *name;
-        void (*text)(struct buf *b, const struct room *r);
+        void (*text)(struct buf *b, const struct shared_spec *r);
     } files[] = {{"hostname", etc_hostname}, {"hosts", etc_hosts}, {"resolv.conf", etc_resolv}};
     int err = 0;
 
     for (int i = 0; i < 3 && !err; i++) {
         struct buf b = {0};
 
-        files[i].text(&b, room);
+        files[i].text(&b, shared);
         err = etc_file_write(dir, files[i].name, &b);
         buf_free(&b);
     }

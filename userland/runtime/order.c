@@ -153,7 +153,7 @@ static void io_mount(struct order_io *io, struct mount_spec *m)
     io->bad = io->bad || !m->target;
 }
 
-static void io_mounts(struct order_io *io, struct room *r)
+static void io_mounts(struct order_io *io, struct shared_spec *r)
 {
     uint32_t n = io_count(io, (uint32_t)r->nmounts);
 
@@ -166,7 +166,7 @@ static void io_mounts(struct order_io *io, struct room *r)
         io_mount(io, &r->mounts[i]);
 }
 
-static void io_rlimits(struct order_io *io, struct room *r)
+static void io_rlimits(struct order_io *io, struct shared_spec *r)
 {
     uint32_t n = io_count(io, (uint32_t)r->nrlimits);
 
@@ -183,7 +183,7 @@ static void io_rlimits(struct order_io *io, struct room *r)
 }
 
 /* Without what is done before the clone: the files of /etc. */
-static void io_room(struct order_io *io, struct room *r)
+static void io_shared(struct order_io *io, struct shared_spec *r)
 {
     io_str(io, &r->hostname);
     io_str(io, &r->domainname);
@@ -234,7 +234,7 @@ static void io_order(struct order_io *io, struct order *o)
     io_u64(io, &o->memory);
     io_u64(io, &o->cpus);
     io_spec(io, &o->spec);
-    io_room(io, &o->room);
+    io_shared(io, &o->shared);
     io_devices(io, o);
 }
 
@@ -251,7 +251,7 @@ static bool order_whole(const struct order *o)
 {
     const struct spec *s = &o->spec;
 
-    if (!s->argv || !s->argv[0] || !s->env || !s->cwd || !s->user || !o->room.hostname)
+    if (!s->argv || !s->argv[0] || !s->env || !s->cwd || !s->user || !o->shared.hostname)
         return false;
     if (o->vm)
         return o->own && o->initrd && o->config;

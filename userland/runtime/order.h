@@ -25,7 +25,7 @@ struct device_spec {
 
 struct order {
     struct spec spec;
-    struct room room;
+    struct shared_spec shared;
     bool is_exec;
     bool first;     /* the container has never run */
     bool new_net;   /* it has a network namespace of its own */

@@ -184,14 +184,14 @@ static void mount_dev(struct child *ch)
     device_link(ch, "/proc/self/fd/1", "stdout");
     device_link(ch, "/proc/self/fd/2", "stderr");
     device_link(ch, "/proc/kcore", "core");
-    if (mkdir("pts", 0755) < 0 || (!ch->room->no_shm && mkdir("shm", 0755) < 0))
+    if (mkdir("pts", 0755) < 0 || (!ch->shared->no_shm && mkdir("shm", 0755) < 0))
         child_fail(ch, "cannot make /dev/pts: %s", str_error(errno));
     if (mount("devpts", "pts", "devpts", MS_NOSUID | MS_NOEXEC,
               "newinstance,ptmxmode=0666,mode=0620,gid=5") < 0 &&
         errno != ENODEV) /* a kernel without pseudo terminals: a program that wants one is told */
         child_fail(ch, "cannot mount /dev/pts: %s", str_error(errno));
-    snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->room->shm_size);
-    if (!ch->room->no_shm)
+    snprintf(data, sizeof(data), "mode=1777,size=%lld", (long long)ch->shared->shm_size);
+    if (!ch->shared->no_shm)
         child_mount(ch, "shm", "shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
     if (!mounts_no_mqueue && mkdir("mqueue", 0755) == 0 &&
         mount("mqueue", "mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
@@ -398,10 +398,10 @@ static unsigned list_initials(const char *const *list)
 
 static void mask_listed(struct child *ch, const char *name)
 {
-    for (const char *const *at = masked_proc; !ch->room->masked && *at; at++)
+    for (const char *const *at = masked_proc; !ch->shared->masked && *at; at++)
         if (**at == *name && !strcmp(*at, name))
             mask_name(ch, *at);
-    for (const char *const *at = readonly_proc; !ch->room->readonly_paths && *at; at++)
+    for (const char *const *at = readonly_proc; !ch->shared->readonly_paths && *at; at++)
         if (**at == *name && !strcmp(*at, name))
             readonly_name(ch, *at);
 }
@@ -432,7 +432,7 @@ static void mask_proc(struct child *ch)
 /* Docker's lists, unless the request has brought its own. */
 static void mounts_mask(struct child *ch)
 {
-    const struct room *r = ch->room;
+    const struct shared_spec *r = ch->shared;
 
     if (!r->masked) {
         mask_name(ch, "/sys/firmware");
@@ -462,6 +462,6 @@ void mounts_finish(struct child *ch)
     }
     if (!ch->spec->privileged)
         mounts_mask(ch);
-    if (ch->room->readonly_root)
+    if (ch->shared->readonly_root)
         child_mount(ch, NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL);
 }

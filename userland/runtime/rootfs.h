@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 struct child;
-struct room;
+struct shared_spec;
 
 void child_mount(struct child *ch, const char *source, const char *target, const char *type,
                  unsigned long flags, const char *data);
@@ -23,7 +23,7 @@ void mount_readonly(struct child *ch, const char *target); /* what mount_inside(
 /* A device node of the host, made at container path `target` below the current directory. */
 void mount_device(struct child *ch, const char *host, const char *target);
 void mounts_prepare(void); /* once, by the starter: asks what the kernel has */
-/* /proc, /dev, /sys, then the room's own mounts and the files of `etc` (hostname, hosts,
+/* /proc, /dev, /sys, then the container's own mounts and the files of `etc` (hostname, hosts,
  * resolv.conf), below the current directory, which is to become the root. What a container has in
  * the way of /dev and /sys gives way; in a first start, what an image has in the way of any of
  * them. */
@@ -33,4 +33,4 @@ void mounts_finish(struct child *ch); /* masks, read-only paths and root, after 
 
 /* Writes hostname, hosts and resolv.conf as a container sees them into the directory `dir`. 0
  * or -errno. */
-int etc_files_write(int dir, const struct room *room);
+int etc_files_write(int dir, const struct shared_spec *shared);

@@ -167,7 +167,7 @@ static void volume_mount(struct child *ch, const struct mount_spec *m)
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
-static bool room_mounts_at(const struct room *r, const char *target)
+static bool shared_mounts_at(const struct shared_spec *r, const char *target)
 {
     for (int i = 0; i < r->nmounts; i++)
         if (!strcmp(r->mounts[i].target, target))
@@ -192,7 +192,7 @@ static void etc_mount(struct child *ch, const char *etc)
 void volumes_mount(struct child *ch, const char *etc)
 {
     static const char *const names[] = {"hostname", "hosts", "resolv.conf"};
-    const struct room *r = ch->room;
+    const struct shared_spec *r = ch->shared;
     struct mount_spec *own;
     int n = 0, deepest = 0;
 
@@ -205,7 +205,7 @@ void volumes_mount(struct child *ch, const char *etc)
     for (int i = 0; i < 3; i++) {
         char *target = str_fmt("/etc/%s", names[i]);
 
-        if (!room_mounts_at(r, target))
+        if (!shared_mounts_at(r, target))
             own[n++] = (struct mount_spec){
                 .source = str_fmt("%s/%s", etc, names[i]), .target = target, .file = true};
     }

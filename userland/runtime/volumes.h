@@ -4,6 +4,6 @@
 
 #include "runtime/child.h"
 
-/* Mounts all of the room's, and hostname, hosts and resolv.conf of the directory `etc`, below the
- * current directory: the shallow ones first, so that none hides another. */
+/* Mounts all of the container's mounts, and hostname, hosts and resolv.conf of the directory `etc`,
+ * below the current directory: the shallow ones first, so that none hides another. */
 void volumes_mount(struct child *ch, const char *etc);

@@ -120,7 +120,7 @@ int overlay_lower_has(struct inode *dir, const char *name, size_t len);
 int overlay_copy_up(struct dentry *d) __must_check;
 int overlay_copy_up_inode(struct inode *i) __must_check;
 
-/* --- names.c --- */
+/* --- dir.c --- */
 extern const struct inode_ops overlay_dir_iops;
 
 /* --- readdir.c --- */

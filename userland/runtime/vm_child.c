@@ -6,7 +6,7 @@
 //                      --module /boot/config.json:config.json --report FD [--append spec=no_v2]
 //
 // which goes on with the start-up conversation as FD.
-#include "runtime/domain.h"
+#include "runtime/host_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,9 +69,9 @@ static bool vm_branches_are_safe(void)
     return n > 0 && !strncmp(state, "Not affected", 12);
 }
 
-void domain_vm(struct domain *d)
+void host_child_run_vm(struct host_child *h)
 {
-    struct child *ch = &d->child;
+    struct child *ch = &h->child;
     bool safe = vm_branches_are_safe();
     char *argv[] = {"/bin/vmm",
                     "container",
@@ -80,9 +80,9 @@ void domain_vm(struct domain *d)
                     "--initrd",
                     "/boot/initrd.cpio",
                     "--memory",
-                    str_fmt("%lluM", (unsigned long long)d->order.memory),
+                    str_fmt("%lluM", (unsigned long long)h->order.memory),
                     "--cpus",
-                    str_fmt("%llu", (unsigned long long)d->order.cpus),
+                    str_fmt("%llu", (unsigned long long)h->order.cpus),
                     "--module",
                     "/boot/config.json:config.json",
                     "--report",
@@ -92,7 +92,7 @@ void domain_vm(struct domain *d)
                     NULL};
     char *env[] = {NULL};
 
-    vm_root(ch, &d->order);
+    vm_root(ch, &h->order);
     if (ch->spec->tty)
         child_terminal(ch);
     child_stdio(ch);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Names that clients use for numbers: capabilities, signals, resource limits.
+// Names that clients use for constants: capabilities, signals, resource limits.
 #include "engine/engine.h"
 
 #include <signal.h>
@@ -8,7 +8,7 @@
 #include <strings.h>
 #include <sys/resource.h>
 
-#include "engine/names.h"
+#include "engine/constants.h"
 #include "lib/str.h"
 
 static const char *const cap_names[CAP_COUNT] = {

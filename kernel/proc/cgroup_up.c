@@ -24,7 +24,7 @@ bool up_device_allowed(bool block, u32 major, u32 minor, unsigned access)
     return yes;
 }
 
-static struct process *domain_process(struct cgroup_member *m)
+static struct process *member_process(struct cgroup_member *m)
 {
     return container_of(m, struct process, cgroup);
 }
@@ -32,7 +32,7 @@ static struct process *domain_process(struct cgroup_member *m)
 /* Pages, shifted by oom_score_adj in thousandths of them; -1000 exempts. */
 u64 up_oom_score(struct cgroup_member *m)
 {
-    struct process *p = domain_process(m);
+    struct process *p = member_process(m);
     u64 flags, pages = 0;
 
     spin_lock_irqsave(&p->siglock, &flags);
@@ -47,7 +47,7 @@ u64 up_oom_score(struct cgroup_member *m)
 
 bool up_oom_dying(struct cgroup_member *m)
 {
-    struct process *p = domain_process(m);
+    struct process *p = member_process(m);
     bool dying;
     u64 flags;
 
@@ -59,12 +59,12 @@ bool up_oom_dying(struct cgroup_member *m)
 
 void up_oom_kill(struct cgroup_member *m)
 {
-    signal_kill_process(domain_process(m));
+    signal_kill_process(member_process(m));
 }
 
 bool up_cgroup_kill(struct cgroup_member *m)
 {
-    struct process *p = domain_process(m);
+    struct process *p = member_process(m);
     bool ends = READ_ONCE(p->group_exit);
 
     signal_kill_process(p);
@@ -73,12 +73,12 @@ bool up_cgroup_kill(struct cgroup_member *m)
 
 void up_cgroup_hold(struct cgroup_member *m)
 {
-    process_get(domain_process(m));
+    process_get(member_process(m));
 }
 
 void up_cgroup_let_go(struct cgroup_member *m)
 {
-    process_put(domain_process(m));
+    process_put(member_process(m));
 }
 
 static int task_apply_cpus(struct task *t, void *arg)
@@ -89,7 +89,7 @@ static int task_apply_cpus(struct task *t, void *arg)
 
 void up_cgroup_cpus(struct cgroup_member *m)
 {
-    process_for_each_task(domain_process(m), task_apply_cpus, NULL);
+    process_for_each_task(member_process(m), task_apply_cpus, NULL);
 }
 
 static int task_throttle(struct task *t, void *arg)
@@ -100,7 +100,7 @@ static int task_throttle(struct task *t, void *arg)
 
 void up_cgroup_freeze(struct cgroup_member *m)
 {
-    process_for_each_task(domain_process(m), task_throttle, NULL);
+    process_for_each_task(member_process(m), task_throttle, NULL);
 }
 
 static int task_is_awake(struct task *t, void *arg)
@@ -110,7 +110,7 @@ static int task_is_awake(struct task *t, void *arg)
 
 bool up_cgroup_awake(struct cgroup_member *m)
 {
-    return process_for_each_task(domain_process(m), task_is_awake, NULL);
+    return process_for_each_task(member_process(m), task_is_awake, NULL);
 }
 
 void up_thread_frozen(struct thread *t)

@@ -16,7 +16,7 @@
 
 /* ------------------------------------------------------------- in a locked upper directory */
 
-static int names_remove_locked(struct inode *dir, struct dentry *d) REQUIRES(dir->lock)
+static int dir_remove_locked(struct inode *dir, struct dentry *d) REQUIRES(dir->lock)
 {
     int err =
         S_ISDIR(dentry_inode(d)->mode) ? inode_rmdir_locked(dir, d) : dir->ops->unlink(dir, d);
@@ -34,30 +34,30 @@ static int names_remove_locked(struct inode *dir, struct dentry *d) REQUIRES(dir
  * directory stays locked meanwhile, and all that can fail comes before the removal: what is below
  * never shows through. (The upper file systems keep names in the cache: two of one name may be
  * there.) */
-static struct dentry *names_place_hidden(struct dentry *upper, const char *name, size_t len)
+static struct dentry *dir_place_hidden(struct dentry *upper, const char *name, size_t len)
 {
     struct dentry *d = dentry_alloc(upper, name, len);
 
     return d ? d : ERR_PTR(-ENOMEM);
 }
 
-static void names_show(struct dentry *hidden)
+static void dir_show(struct dentry *hidden)
 {
     dentry_put(dentry_hash_add(hidden));
 }
 
-static void names_undo_hidden(struct inode *dir, struct dentry *hidden) REQUIRES(dir->lock)
+static void dir_undo_hidden(struct inode *dir, struct dentry *hidden) REQUIRES(dir->lock)
 {
     ASSERT_HELD_WRITE(&dir->lock);
-    (void)names_remove_locked(dir, hidden); /* what was just made goes */
+    (void)dir_remove_locked(dir, hidden); /* what was just made goes */
     dentry_put(hidden);
 }
 
 /* A whiteout for a name that is still there, to be shown once it is not. */
-static struct dentry *names_whiteout_hidden(struct dentry *upper, const char *name, size_t len)
+static struct dentry *dir_whiteout_hidden(struct dentry *upper, const char *name, size_t len)
 {
     struct inode *dir = dentry_inode(upper);
-    struct dentry *d = names_place_hidden(upper, name, len);
+    struct dentry *d = dir_place_hidden(upper, name, len);
     int err = IS_ERR(d) ? 0 : dir->ops->mknod(dir, d, S_IFCHR, 0, &cred_init);
 
     if (!err)
@@ -67,7 +67,7 @@ static struct dentry *names_whiteout_hidden(struct dentry *upper, const char *na
 }
 
 /* What lies below a new or moved directory's place is hidden. */
-static int names_set_opaque(struct dentry *upper)
+static int dir_set_opaque(struct dentry *upper)
 {
     struct inode *i = dentry_inode(upper);
     int err;
@@ -83,7 +83,7 @@ static int names_set_opaque(struct dentry *upper)
 /* ------------------------------------------------------------- making */
 
 /* What to make: exactly one of its kinds. */
-struct names_new {
+struct dir_new {
     u32 mode;
     u64 rdev;
     const char *target; /* S_IFLNK */
@@ -91,7 +91,7 @@ struct names_new {
     const struct cred *cred;
 };
 
-static int names_make_locked(struct inode *dir, struct dentry *d, const struct names_new *n)
+static int dir_make_locked(struct inode *dir, struct dentry *d, const struct dir_new *n)
     REQUIRES(dir->lock)
 {
     ASSERT_HELD_WRITE(&dir->lock);
@@ -110,28 +110,28 @@ static int names_make_locked(struct inode *dir, struct dentry *d, const struct n
 }
 
 /* Takes the place of a whiteout. Consumes its reference. */
-static int names_make_over(struct dentry *upper, struct dentry *whiteout, const struct names_new *n,
-                           struct dentry **out)
+static int dir_make_over(struct dentry *upper, struct dentry *whiteout, const struct dir_new *n,
+                         struct dentry **out)
 {
     struct inode *dir = dentry_inode(upper);
     size_t len;
     const char *name = dentry_name(whiteout, &len);
-    struct dentry *real = names_place_hidden(upper, name, len);
+    struct dentry *real = dir_place_hidden(upper, name, len);
     int err = IS_ERR(real) ? PTR_ERR(real) : 0;
 
     ASSERT_HELD_WRITE(&dir->lock);
     if (!err)
-        err = names_make_locked(dir, real, n);
+        err = dir_make_locked(dir, real, n);
     if (err) {
         if (!IS_ERR(real))
             dentry_put(real);
     } else {
         if (S_ISDIR(n->mode))
-            err = names_set_opaque(real);
+            err = dir_set_opaque(real);
         if (!err)
-            err = names_remove_locked(dir, whiteout);
+            err = dir_remove_locked(dir, whiteout);
         if (err)
-            names_undo_hidden(dir, real);
+            dir_undo_hidden(dir, real);
         else
             *out = dentry_hash_add(real);
     }
@@ -139,8 +139,8 @@ static int names_make_over(struct dentry *upper, struct dentry *whiteout, const 
     return err;
 }
 
-static int names_make_real_locked(struct dentry *upper, struct dentry *d, const struct names_new *n,
-                                  struct dentry **out) REQUIRES(dentry_inode(upper)->lock)
+static int dir_make_real_locked(struct dentry *upper, struct dentry *d, const struct dir_new *n,
+                                struct dentry **out) REQUIRES(dentry_inode(upper)->lock)
 {
     size_t len;
     const char *name = dentry_name(d, &len);
@@ -151,8 +151,8 @@ static int names_make_real_locked(struct dentry *upper, struct dentry *d, const 
     if (IS_ERR(real))
         return PTR_ERR(real);
     if (overlay_is_whiteout(real))
-        return names_make_over(upper, real, n, out);
-    err = dentry_inode(real) ? -EEXIST : names_make_locked(dentry_inode(upper), real, n);
+        return dir_make_over(upper, real, n, out);
+    err = dentry_inode(real) ? -EEXIST : dir_make_locked(dentry_inode(upper), real, n);
     if (err)
         dentry_put(real);
     else
@@ -160,20 +160,20 @@ static int names_make_real_locked(struct dentry *upper, struct dentry *d, const 
     return err;
 }
 
-static int names_make_real(struct dentry *upper, struct dentry *d, const struct names_new *n,
-                           struct dentry **out)
+static int dir_make_real(struct dentry *upper, struct dentry *d, const struct dir_new *n,
+                         struct dentry **out)
 {
     struct inode *dir = dentry_inode(upper);
     int err;
 
     rwlock_write_lock(&dir->lock);
     ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same */
-    err = names_make_real_locked(upper, d, n, out);
+    err = dir_make_real_locked(upper, d, n, out);
     rwlock_write_unlock(&dir->lock);
     return err;
 }
 
-static int names_make(struct inode *dir, struct dentry *d, const struct names_new *n)
+static int dir_make(struct inode *dir, struct dentry *d, const struct dir_new *n)
 {
     struct dentry *real = NULL;
     struct inode *i;
@@ -184,7 +184,7 @@ static int names_make(struct inode *dir, struct dentry *d, const struct names_ne
     i = overlay_inode_alloc(overlay_of(dir), 0); /* first: a name that was made stays */
     if (!i)
         return -ENOMEM;
-    err = names_make_real(overlay_upper(dir), d, n, &real);
+    err = dir_make_real(overlay_upper(dir), d, n, &real);
     if (err)
         inode_put(i);
     else
@@ -194,12 +194,12 @@ static int names_make(struct inode *dir, struct dentry *d, const struct names_ne
 
 static int overlay_create(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
 {
-    return names_make(dir, d, &(struct names_new){.mode = mode, .cred = cred});
+    return dir_make(dir, d, &(struct dir_new){.mode = mode, .cred = cred});
 }
 
 static int overlay_mkdir(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
 {
-    return names_make(dir, d, &(struct names_new){.mode = mode, .cred = cred});
+    return dir_make(dir, d, &(struct dir_new){.mode = mode, .cred = cred});
 }
 
 /* A device 0:0 would be a whiteout: not for users to make here. */
@@ -208,14 +208,14 @@ static int overlay_mknod(struct inode *dir, struct dentry *d, u32 mode, u64 rdev
 {
     if (S_ISCHR(mode) && rdev == 0)
         return -EPERM;
-    return names_make(dir, d, &(struct names_new){.mode = mode, .rdev = rdev, .cred = cred});
+    return dir_make(dir, d, &(struct dir_new){.mode = mode, .rdev = rdev, .cred = cred});
 }
 
 static int overlay_symlink(struct inode *dir, struct dentry *d, const char *target,
                            const struct cred *cred)
 {
-    return names_make(dir, d,
-                      &(struct names_new){.mode = S_IFLNK | 0777, .target = target, .cred = cred});
+    return dir_make(dir, d,
+                    &(struct dir_new){.mode = S_IFLNK | 0777, .target = target, .cred = cred});
 }
 
 /* The new name finds the same overlay inode, through the tree. A lower file that has lost its name
@@ -226,10 +226,10 @@ static int overlay_link(struct inode *dir, struct dentry *d, struct inode *targe
 
     if (err)
         return err;
-    return names_make(dir, d,
-                      &(struct names_new){.mode = target->mode,
-                                          .link = overlay_real_inode(target),
-                                          .cred = &cred_init});
+    return dir_make(dir, d,
+                    &(struct dir_new){.mode = target->mode,
+                                      .link = overlay_real_inode(target),
+                                      .cred = &cred_init});
 }
 
 static int overlay_tmpfile(struct inode *dir, struct dentry *d, u32 mode, const struct cred *cred)
@@ -263,7 +263,7 @@ static int overlay_tmpfile(struct inode *dir, struct dentry *d, u32 mode, const 
 /* ------------------------------------------------------------- removing */
 
 /* From here on the inode is not copied up to this name any more. */
-static void names_mark_unlinked(struct inode *i, bool unlinked)
+static void dir_mark_unlinked(struct inode *i, bool unlinked)
 {
     struct overlay_node *node = overlay_node(i);
 
@@ -274,7 +274,7 @@ static void names_mark_unlinked(struct inode *i, bool unlinked)
 
 /* The name is gone. The inode tells so of what has no links that are counted: a directory, and a
  * lower file, which keeps its own in its layer. */
-static void names_count_unlinked(struct inode *i)
+static void dir_count_unlinked(struct inode *i)
 {
     if (S_ISDIR(i->mode) || overlay_node(i)->unlinked)
         WRITE_ONCE(i->nlink, 0);
@@ -283,7 +283,7 @@ static void names_count_unlinked(struct inode *i)
 /* A directory that shows nothing is to go: first goes what hides the names below it, while none of
  * the locks is held for which others wait. It is opaque instead from here on, also where it stays
  * after all. It is locked. */
-static int names_strip(struct inode *victim)
+static int dir_strip(struct inode *victim)
 {
     struct overlay_node *node = overlay_node(victim);
     struct dentry *upper = overlay_upper(victim);
@@ -292,7 +292,7 @@ static int names_strip(struct inode *victim)
     if (err)
         return MIN(err, 0);
     if (overlay_nr_shown(node))
-        err = names_set_opaque(upper);
+        err = dir_set_opaque(upper);
     if (err)
         return err;
     node->opaque = true;
@@ -301,7 +301,7 @@ static int names_strip(struct inode *victim)
 
 /* Removes what the upper layer has of the name, if anything, and covers what the lower ones have.
  */
-static int names_remove_real_locked(struct dentry *upper, const char *name, size_t len, bool cover)
+static int dir_remove_real_locked(struct dentry *upper, const char *name, size_t len, bool cover)
     REQUIRES(dentry_inode(upper)->lock)
 {
     struct inode *dir = dentry_inode(upper);
@@ -312,24 +312,24 @@ static int names_remove_real_locked(struct dentry *upper, const char *name, size
     if (IS_ERR(d))
         return PTR_ERR(d);
     if (cover)
-        whiteout = names_whiteout_hidden(upper, name, len);
+        whiteout = dir_whiteout_hidden(upper, name, len);
     if (IS_ERR(whiteout)) {
         dentry_put(d);
         return PTR_ERR(whiteout);
     }
     if (dentry_inode(d))
-        err = names_remove_locked(dir, d);
+        err = dir_remove_locked(dir, d);
     else
         dentry_unhash(d); /* the cache knew it as absent */
     dentry_put(d);
     if (err && whiteout)
-        names_undo_hidden(dir, whiteout);
+        dir_undo_hidden(dir, whiteout);
     else if (whiteout)
-        names_show(whiteout);
+        dir_show(whiteout);
     return err;
 }
 
-static int names_remove_real(struct inode *dir, const char *name, size_t len, bool cover)
+static int dir_remove_real(struct inode *dir, const char *name, size_t len, bool cover)
 {
     struct dentry *upper = overlay_upper(dir);
     struct inode *real_dir = dentry_inode(upper);
@@ -337,12 +337,12 @@ static int names_remove_real(struct inode *dir, const char *name, size_t len, bo
 
     rwlock_write_lock(&real_dir->lock);
     ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same */
-    err = names_remove_real_locked(upper, name, len, cover);
+    err = dir_remove_real_locked(upper, name, len, cover);
     rwlock_write_unlock(&real_dir->lock);
     return err;
 }
 
-static int names_remove(struct inode *dir, struct dentry *d)
+static int dir_remove(struct inode *dir, struct dentry *d)
 {
     struct inode *victim = dentry_inode(d);
     size_t len;
@@ -354,19 +354,19 @@ static int names_remove(struct inode *dir, struct dentry *d)
     cover = overlay_lower_has(dir, name, len);
     if (cover < 0)
         return cover;
-    names_mark_unlinked(victim, !overlay_upper(victim));
-    err = names_remove_real(dir, name, len, cover);
+    dir_mark_unlinked(victim, !overlay_upper(victim));
+    err = dir_remove_real(dir, name, len, cover);
     if (err) {
-        names_mark_unlinked(victim, false);
+        dir_mark_unlinked(victim, false);
         return err;
     }
-    names_count_unlinked(victim);
+    dir_count_unlinked(victim);
     return 0;
 }
 
 static int overlay_unlink(struct inode *dir, struct dentry *d)
 {
-    return names_remove(dir, d);
+    return dir_remove(dir, d);
 }
 
 static int overlay_rmdir(struct inode *dir, struct dentry *d)
@@ -374,13 +374,13 @@ static int overlay_rmdir(struct inode *dir, struct dentry *d)
     int err = overlay_check_empty(dentry_inode(d));
 
     if (!err)
-        err = names_strip(dentry_inode(d));
-    return err ? err : names_remove(dir, d);
+        err = dir_strip(dentry_inode(d));
+    return err ? err : dir_remove(dir, d);
 }
 
 /* ------------------------------------------------------------- renaming */
 
-struct names_move {
+struct dir_move {
     struct inode *old_dir, *new_dir;
     struct dentry *old, *new;
     const char *old_name, *new_name;
@@ -396,34 +396,34 @@ struct names_move {
 
 /* A directory that lower layers have a part in cannot move: its parts would not follow. The caller
  * (mv) copies instead. */
-static bool names_is_fixed(const struct inode *i)
+static bool dir_is_fixed(const struct inode *i)
 {
     return S_ISDIR(i->mode) && overlay_node(i)->nr_lower > 0;
 }
 
 /* A directory that goes to where a lower layer has something is opaque: it has no part in lower
  * layers, so that changes nothing where it is. What is replaced makes room. */
-static int names_move_hide(struct names_move *m, bool has_old, bool has_new)
+static int dir_move_hide(struct dir_move *m, bool has_old, bool has_new)
 {
     struct inode *moved = dentry_inode(m->old), *victim = dentry_inode(m->new);
     int err = 0;
 
     if (has_new && S_ISDIR(moved->mode))
-        err = names_set_opaque(overlay_upper(moved));
+        err = dir_set_opaque(overlay_upper(moved));
     if (err || !victim || !S_ISDIR(victim->mode))
         return err;
     if (!m->exchange)
-        return names_strip(victim);
-    return has_old ? names_set_opaque(overlay_upper(victim)) : 0;
+        return dir_strip(victim);
+    return has_old ? dir_set_opaque(overlay_upper(victim)) : 0;
 }
 
 /* Everything that can be found out and prepared before the upper directories are locked. */
-static int names_move_prepare(struct names_move *m)
+static int dir_move_prepare(struct dir_move *m)
 {
     struct inode *moved = dentry_inode(m->old), *victim = dentry_inode(m->new);
     int err, has_old, has_new;
 
-    if (names_is_fixed(moved) || (m->exchange && names_is_fixed(victim)))
+    if (dir_is_fixed(moved) || (m->exchange && dir_is_fixed(victim)))
         return -EXDEV;
     if (victim && S_ISDIR(victim->mode) && !m->exchange) {
         err = overlay_check_empty(victim);
@@ -444,12 +444,12 @@ static int names_move_prepare(struct names_move *m)
     if (has_old < 0 || has_new < 0)
         return MIN(has_old, has_new);
     m->cover_old = has_old && !m->exchange;
-    return names_move_hide(m, has_old, has_new);
+    return dir_move_hide(m, has_old, has_new);
 }
 
 /* In the upper layer; another directory that is replaced is locked, as vfs does it. */
-static int names_rename_real(struct names_move *m, struct dentry *from, struct dentry *to,
-                             struct dentry *old, struct dentry *new)
+static int dir_rename_real(struct dir_move *m, struct dentry *from, struct dentry *to,
+                           struct dentry *old, struct dentry *new)
     NO_THREAD_SAFETY /* a directory that is replaced, if it is one */
 {
     struct inode *from_dir = dentry_inode(from), *victim = m->exchange ? NULL : dentry_inode(new);
@@ -470,15 +470,14 @@ static int names_rename_real(struct names_move *m, struct dentry *from, struct d
 
 /* Moved in the upper layer behind our back: a directory would come to lie in itself, or be replaced
  * though it is above the old name, and locked. Of two directories both are locked, and renames. */
-static bool names_lead_back(const struct names_move *m, struct dentry *old, struct dentry *new)
+static bool dir_lead_back(const struct dir_move *m, struct dentry *old, struct dentry *new)
 {
     return old == m->dirs.under_a || new == m->dirs.under_b;
 }
 
 /* Both upper directories are locked. */
-static int names_move_real(struct names_move *m, struct dentry *from, struct dentry *to,
-                           struct dentry *old, struct dentry *new)
-    REQUIRES(dentry_inode(from)->lock)
+static int dir_move_real(struct dir_move *m, struct dentry *from, struct dentry *to,
+                         struct dentry *old, struct dentry *new) REQUIRES(dentry_inode(from)->lock)
 {
     struct dentry *whiteout = NULL;
     int err = 0;
@@ -486,17 +485,17 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
     ASSERT_HELD_WRITE(&dentry_inode(from)->lock);
     if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
         return -ENOENT; /* taken away behind our back */
-    if (names_lead_back(m, old, new))
+    if (dir_lead_back(m, old, new))
         return -ESTALE;
     if (m->cover_old) {
-        whiteout = names_whiteout_hidden(from, m->old_name, m->old_len);
+        whiteout = dir_whiteout_hidden(from, m->old_name, m->old_len);
         if (IS_ERR(whiteout))
             return PTR_ERR(whiteout);
     }
-    err = names_rename_real(m, from, to, old, new);
+    err = dir_rename_real(m, from, to, old, new);
     if (err) {
         if (whiteout)
-            names_undo_hidden(dentry_inode(from), whiteout);
+            dir_undo_hidden(dentry_inode(from), whiteout);
         return err;
     }
     if (m->exchange)
@@ -504,11 +503,11 @@ static int names_move_real(struct names_move *m, struct dentry *from, struct den
     else
         dentry_move(old, new);
     if (whiteout)
-        names_show(whiteout);
+        dir_show(whiteout);
     return 0;
 }
 
-static int names_move_locked(struct names_move *m, struct dentry *from, struct dentry *to)
+static int dir_move_locked(struct dir_move *m, struct dentry *from, struct dentry *to)
     REQUIRES(dentry_inode(from)->lock)
 {
     ASSERT_HELD_WRITE(&dentry_inode(from)->lock);
@@ -518,10 +517,10 @@ static int names_move_locked(struct names_move *m, struct dentry *from, struct d
     m->real_new = walk_child(to, m->new_name, m->new_len, true);
     if (IS_ERR(m->real_new))
         return PTR_ERR(m->real_new);
-    return names_move_real(m, from, to, m->real_old, m->real_new);
+    return dir_move_real(m, from, to, m->real_old, m->real_new);
 }
 
-static void names_put_found(struct names_move *m)
+static void dir_put_found(struct dir_move *m)
 {
     if (!IS_ERR(m->real_new))
         dentry_put(m->real_new);
@@ -532,8 +531,8 @@ static void names_put_found(struct names_move *m)
 
 /* The overlay's own rename mutex is held, for the time of a copy-up perhaps; that of the upper file
  * system, which other overlays share, for this part only. *again: as the name says. */
-static int names_move_try(struct names_move *m,
-                          bool *again) NO_THREAD_SAFETY /* one directory or a pair */
+static int dir_move_try(struct dir_move *m,
+                        bool *again) NO_THREAD_SAFETY /* one directory or a pair */
 {
     struct dentry *from = overlay_upper(m->old_dir), *to = overlay_upper(m->new_dir);
     struct inode *one = dentry_inode(from) == dentry_inode(to) ? dentry_inode(from) : NULL;
@@ -546,7 +545,7 @@ static int names_move_try(struct names_move *m,
     else
         err = dir_pair_lock(&m->dirs);
     if (!err) {
-        err = names_move_locked(m, from, to);
+        err = dir_move_locked(m, from, to);
         if (one)
             rwlock_write_unlock(&one->lock);
         else
@@ -557,7 +556,7 @@ static int names_move_try(struct names_move *m,
         return err;
     err = dir_claim(&m->claimed, m->busy);
     m->busy = NULL;
-    names_put_found(m);
+    dir_put_found(m);
     *again = !err;
     return err;
 }
@@ -565,11 +564,11 @@ static int names_move_try(struct names_move *m,
 static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
                           struct dentry *new, unsigned flags)
 {
-    struct names_move m = {.old_dir = old_dir,
-                           .new_dir = new_dir,
-                           .old = old,
-                           .new = new,
-                           .exchange = (flags & RENAME_EXCHANGE) != 0};
+    struct dir_move m = {.old_dir = old_dir,
+                         .new_dir = new_dir,
+                         .old = old,
+                         .new = new,
+                         .exchange = (flags & RENAME_EXCHANGE) != 0};
     struct inode *victim = dentry_inode(new);
     bool again = true;
     int err;
@@ -578,22 +577,22 @@ static int overlay_rename(struct inode *old_dir, struct dentry *old, struct inod
         return -EINVAL;
     m.old_name = dentry_name(old, &m.old_len);
     m.new_name = dentry_name(new, &m.new_len);
-    err = names_move_prepare(&m);
+    err = dir_move_prepare(&m);
     if (err)
         return err;
     if (victim && !m.exchange)
-        names_mark_unlinked(victim, !overlay_upper(victim));
+        dir_mark_unlinked(victim, !overlay_upper(victim));
     while (again)
-        err = names_move_try(&m, &again);
+        err = dir_move_try(&m, &again);
     dir_unclaim(&m.claimed);
     if (!err && !m.exchange)
         mount_drop_on(m.real_new);
-    names_put_found(&m);
+    dir_put_found(&m);
     if (victim && !m.exchange) {
         if (err)
-            names_mark_unlinked(victim, false);
+            dir_mark_unlinked(victim, false);
         else
-            names_count_unlinked(victim);
+            dir_count_unlinked(victim);
     }
     return err;
 }

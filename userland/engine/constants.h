@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Names that clients use for numbers.
+// Names that clients use for constants of the kernel.
 #pragma once
 
 #include "runtime/caps.h"

@@ -19,8 +19,8 @@
 #define RENAME_WHITEOUT 4
 
 /* A new name: the directory is locked, its last component absent, and cred may create there. */
-static int names_begin_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
-                              bool is_dir, struct walk_last *last, struct dentry **out)
+static int dir_begin_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                            bool is_dir, struct walk_last *last, struct dentry **out)
     TRY_ACQUIRES(0, dentry_inode(last->dir.dentry)->lock)
         NO_THREAD_SAFETY /* with the name, or not at all */
 {
@@ -55,7 +55,7 @@ static int names_begin_create(const struct walk_ctx *ctx, const struct path *at,
 }
 
 /* event: what to tell the directory's watchers when err is 0. */
-static void names_end(struct walk_last *last, struct dentry *d, int err, u32 event)
+static void dir_end(struct walk_last *last, struct dentry *d, int err, u32 event)
     RELEASES(dentry_inode(last->dir.dentry)->lock)
 {
     if (!err)
@@ -70,23 +70,23 @@ int vfs_mkdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
     struct walk_last last;
     struct dentry *d;
     struct inode *dir;
-    int err = names_begin_create(ctx, at, name, true, &last, &d);
+    int err = dir_begin_create(ctx, at, name, true, &last, &d);
 
     if (err)
         return err;
     dir = dentry_inode(last.dir.dentry);
     err = dir->ops->mkdir ? dir->ops->mkdir(dir, d, S_IFDIR | (mode & 01777), ctx->cred) : -EPERM;
-    names_end(&last, d, err, IN_CREATE);
+    dir_end(&last, d, err, IN_CREATE);
     return err;
 }
 
-static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name,
-                       u32 mode, u64 rdev, struct path *out)
+static int dir_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode,
+                     u64 rdev, struct path *out)
 {
     struct walk_last last;
     struct dentry *d;
     struct inode *dir;
-    int err = names_begin_create(ctx, at, name, false, &last, &d);
+    int err = dir_begin_create(ctx, at, name, false, &last, &d);
 
     if (err)
         return err;
@@ -100,7 +100,7 @@ static int names_mknod(const struct walk_ctx *ctx, const struct path *at, const 
         *out = (struct path){last.dir.mount, d};
         path_get(out);
     }
-    names_end(&last, d, err, IN_CREATE);
+    dir_end(&last, d, err, IN_CREATE);
     return err;
 }
 
@@ -128,12 +128,12 @@ int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *nam
     default:
         return -EINVAL;
     }
-    return names_mknod(ctx, at, name, mode, rdev, NULL);
+    return dir_mknod(ctx, at, name, mode, rdev, NULL);
 }
 
 int vfs_bind_socket(const struct walk_ctx *ctx, const char *name, u32 mode, struct path *out)
 {
-    int err = names_mknod(ctx, NULL, name, S_IFSOCK | (mode & 07777), 0, out);
+    int err = dir_mknod(ctx, NULL, name, S_IFSOCK | (mode & 07777), 0, out);
 
     return err == -EEXIST ? -EADDRINUSE : err;
 }
@@ -148,18 +148,18 @@ int vfs_symlink(const struct walk_ctx *ctx, const char *target, const struct pat
 
     if (!*target)
         return -ENOENT;
-    err = names_begin_create(ctx, at, name, false, &last, &d);
+    err = dir_begin_create(ctx, at, name, false, &last, &d);
     if (err)
         return err;
     dir = dentry_inode(last.dir.dentry);
     err = dir->ops->symlink ? dir->ops->symlink(dir, d, target, ctx->cred) : -EPERM;
-    names_end(&last, d, err, IN_CREATE);
+    dir_end(&last, d, err, IN_CREATE);
     return err;
 }
 
 /* protected_hardlinks (proc(5)): a file of somebody else's is linked only by who may read and write
  * it, and never when it has a set-id bit: a name of one's own for it would outlive its repair. */
-static bool names_may_link(struct inode *i, const struct cred *cred)
+static bool dir_may_link(struct inode *i, const struct cred *cred)
 {
     bool set_id = (i->mode & S_ISUID) || (i->mode & (S_ISGID | 010)) == (S_ISGID | 010);
 
@@ -176,24 +176,24 @@ int vfs_link(const struct walk_ctx *ctx, const struct path *old, const struct pa
     struct dentry *d;
     int err;
 
-    err = names_begin_create(ctx, at, name, false, &last, &d);
+    err = dir_begin_create(ctx, at, name, false, &last, &d);
     if (err)
         return err;
     dir = dentry_inode(last.dir.dentry);
     if (last.dir.mount != old->mount || dir->super != inode->super)
         err = -EXDEV;
-    else if (S_ISDIR(inode->mode) || !names_may_link(inode, ctx->cred) || !dir->ops->link)
+    else if (S_ISDIR(inode->mode) || !dir_may_link(inode, ctx->cred) || !dir->ops->link)
         err = -EPERM;
     else if (inode->never_linked)
         err = -ENOENT;
     else
         err = dir->ops->link(dir, d, inode);
-    names_end(&last, d, err, IN_CREATE);
+    dir_end(&last, d, err, IN_CREATE);
     return err;
 }
 
 /* Watchers of the inode itself: it has a link less, or is gone. */
-static void names_tell_unlinked(const struct path *dir, struct dentry *d)
+static void dir_tell_unlinked(const struct path *dir, struct dentry *d)
 {
     struct path p = {dir->mount, d};
 
@@ -218,14 +218,14 @@ int inode_rmdir_locked(struct inode *dir, struct dentry *d)
 }
 
 /* Asked of a name that is marked as gone. */
-static bool names_mounted(const struct dentry *d)
+static bool dir_mounted(const struct dentry *d)
 {
     smp_mb(); /* pairs with mount_placed */
     return unlikely(READ_ONCE(d->mounts));
 }
 
-static int names_remove(const struct walk_ctx *ctx, const struct path *at, const char *name,
-                        bool is_dir)
+static int dir_remove(const struct walk_ctx *ctx, const struct path *at, const char *name,
+                      bool is_dir)
 {
     struct walk_last last;
     struct dentry *d, *gone = NULL; /* removed, and other namespaces have mounts on it */
@@ -264,12 +264,12 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
     if (!err)
         dentry_delete(d);
     if (!err && READ_ONCE(inotify_watches))
-        names_tell_unlinked(&last.dir, d);
-    if (!err && names_mounted(d))
+        dir_tell_unlinked(&last.dir, d);
+    if (!err && dir_mounted(d))
         gone = d;
     if (gone)
         dentry_get(gone);
-    names_end(&last, d, err, IN_DELETE);
+    dir_end(&last, d, err, IN_DELETE);
     if (gone) {
         mount_drop_on(gone);
         dentry_put(gone);
@@ -279,12 +279,12 @@ static int names_remove(const struct walk_ctx *ctx, const struct path *at, const
 
 int vfs_unlink(const struct walk_ctx *ctx, const struct path *at, const char *name)
 {
-    return names_remove(ctx, at, name, false);
+    return dir_remove(ctx, at, name, false);
 }
 
 int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *name)
 {
-    return names_remove(ctx, at, name, true);
+    return dir_remove(ctx, at, name, true);
 }
 
 /* ------------------------------------------------------------- rename */
@@ -392,7 +392,7 @@ static void rename_tell(const struct rename *r)
     if (r->flags & RENAME_EXCHANGE)
         inotify_tell_inode(dentry_inode(r->new), IN_MOVE_SELF);
     else
-        names_tell_unlinked(&r->to.dir, r->new);
+        dir_tell_unlinked(&r->to.dir, r->new);
 }
 
 static int
@@ -426,7 +426,7 @@ rename_perform(struct rename *r) NO_THREAD_SAFETY /* a directory that is replace
     dir_pair_end_moves(&r->dirs); /* watchers may be many */
     if (READ_ONCE(inotify_watches))
         rename_tell(r);
-    r->gone = !(r->flags & RENAME_EXCHANGE) && names_mounted(r->new);
+    r->gone = !(r->flags & RENAME_EXCHANGE) && dir_mounted(r->new);
     return 0;
 }
 

@@ -5,21 +5,21 @@
 
 #include "runtime/order.h"
 
-#define DOMAIN_NS 5
+#define HOST_CHILD_NS 5
 /* Of an exec: the container's namespaces, in the order in which they are entered. */
-extern const char *const domain_ns_names[DOMAIN_NS];
+extern const char *const host_child_ns_names[HOST_CHILD_NS];
 
-struct domain {
+struct host_child {
     struct child child; /* sync and the streams; the rest comes from the order */
     struct order order;
-    int ns[DOMAIN_NS]; /* of an exec; else -1 */
-    bool wait_go;      /* it does not stand in its control group yet: waits for one byte */
+    int ns[HOST_CHILD_NS]; /* of an exec; else -1 */
+    bool wait_go;          /* it does not stand in its control group yet: waits for one byte */
     /* the order's text, or, when it is long, a file with it */
     char *text;
     size_t len;
     int file; /* or -1 */
 };
 
-_Noreturn void domain_child(struct domain *d);
-/* vm_domain.c: the root of a VMM, and the VMM. */
-_Noreturn void domain_vm(struct domain *d);
+_Noreturn void host_child_run(struct host_child *h);
+/* vm_child.c: the root of a VMM, and the VMM. */
+_Noreturn void host_child_run_vm(struct host_child *h);
