@@ -4,46 +4,13 @@
  * transitional device is used by the same, one that has only the legacy interface is refused.
  * Interrupts: MSI-X, one for each queue and one for the configuration where there are as many; else
  * the pin with the ISR register.
- *
- * Registers of the common configuration, at the offsets below, are of the width that each has there
- * and are accessed so (4.1.3.1).
  */
 #include "dev/pci.h"
 #include "dev/virtio.h"
 #include "lib/errno.h"
 #include "lib/log.h"
 #include "mm/slab.h"
-
-#define VIRTIO_VENDOR 0x1af4
-#define VIRTIO_DEVICE_FIRST 0x1000
-#define VIRTIO_DEVICE_MODERN 0x1040 /* and the device id */
-#define VIRTIO_DEVICE_LAST 0x107f
-#define PCI_CAP_VENDOR 0x09
-#define NO_VECTOR 0xffff
-
-/* A vendor capability (4.1.4): offsets in bytes, and what it locates. */
-enum { CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_LENGTH = 12, CAP_MULTIPLIER = 16 };
-enum { TYPE_COMMON = 1, TYPE_NOTIFY = 2, TYPE_ISR = 3, TYPE_DEVICE = 4 };
-
-enum {
-    COMMON_FEATURES_SEL = 0,
-    COMMON_FEATURES = 4,
-    COMMON_DRIVER_SEL = 8,
-    COMMON_DRIVER = 12,
-    COMMON_CONFIG_VECTOR = 16, /* 16 bits */
-    COMMON_QUEUES = 18,        /* 16 */
-    COMMON_STATUS = 20,        /* 8 */
-    COMMON_GENERATION = 21,    /* 8 */
-    COMMON_QUEUE_SEL = 22,     /* 16, as all up to NOTIFY_OFF */
-    COMMON_QUEUE_SIZE = 24,
-    COMMON_QUEUE_VECTOR = 26,
-    COMMON_QUEUE_ENABLE = 28,
-    COMMON_QUEUE_NOTIFY_OFF = 30,
-    COMMON_DESC = 32, /* 64 bits each, as two halves */
-    COMMON_AVAIL = 40,
-    COMMON_USED = 48,
-    COMMON_SIZE = 56,
-};
+#include "uapi/virtio_pci.h"
 
 struct virtio_pci {
     struct virtio_device vdev;

@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "dev/pci_regs.h"
+#include "uapi/pci_regs.h"
 #include "lib/types.h"
 
 /* Bus, device and function. */
