@@ -6,13 +6,13 @@ HV_COMMON := hvtest.c guests.S guests_mem.S guests_edge.S guests_debug.S guests_
 HV_TESTS := $(notdir $(sort $(wildcard tests/hv/t_*.c)))
 hv_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/tests/hv/,$(1)))
 
-$(call hv_obj,$(HV_COMMON) $(HV_TESTS) kvmtest.c kvmbench.c kvmasks.c): USER_CPPFLAGS += -Itests/hv
+$(call hv_obj,$(HV_COMMON) $(HV_TESTS) kvmtest.c kvmbench.c kvmasks.c): USER_CPPFLAGS += -Itests/hv -Itests
 
 $(OUT)/tests/kvmtest: $(call hv_obj,kvmtest.c $(HV_COMMON) $(HV_TESTS))
 	@mkdir -p $(@D)
 	$(call QUIET,ULD,$@) $(call musl_link,$@,$^)
 
-$(OUT)/tests/kvmbench: $(call hv_obj,kvmbench.c $(HV_COMMON))
+$(OUT)/tests/kvmbench: $(call hv_obj,kvmbench.c $(HV_COMMON)) $(addprefix $(OUT)/uobj/tests/perf/,rounds.c.o bench.c.o)
 	@mkdir -p $(@D)
 	$(call QUIET,ULD,$@) $(call musl_link,$@,$^)
 

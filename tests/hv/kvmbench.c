@@ -3,13 +3,14 @@
  * kvmbench [COUNT]: what leaving a guest costs, as "name ns cycles" lines: an exit that KVM
  * serves itself (cpuid, rdmsr), one that goes to user space and back (out, mmio), and a first
  * touch of guest memory, and an interrupt by irqfd. The same program on Linux and on Bothy.
- * kvmbench scale: what two vCPUs do in the time of one, touches and exits to user space; not under
- * icount.
+ * kvmbench scale [MS]: what two vCPUs of one VM do in the time of one, first touches and exits to
+ * user space, MS (1500) for each: lines as tests/perf/rounds.h has them. Not under icount.
  */
 #include "hvtest.h"
 
+#include "perf/rounds.h"
+
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -136,69 +137,60 @@ static void bench_irqfd(unsigned count)
 
 /* ---- scaling ---- */
 
+#define SCALE_WORKERS 2
 static struct tvm scale_vm;
-static pthread_barrier_t scale_start;
+static uint8_t *scale_mem; /* TOUCH_PAGES for each vCPU */
 
-static void *scale_thread(void *arg)
+static void scale_forget(unsigned v)
 {
-    pthread_barrier_wait(&scale_start);
-    bench_run(&scale_vm, (int)(intptr_t)arg);
-    return NULL;
+    size_t each = TOUCH_PAGES * 4096ul;
+
+    CHECK(madvise(scale_mem + v * each, each, MADV_DONTNEED) == 0);
 }
 
-/* How long so many vCPUs of one VM take, each with its own memory or its own exits; the best of a
- * few, since hosts are noisy. */
-static uint64_t scale_time(int vcpus, const uint8_t *code, size_t len, unsigned count, size_t each)
+static void scale_work(unsigned v, unsigned n)
 {
-    uint64_t best = UINT64_MAX;
-    for (int round = 0; round < 5; round++) {
-        pthread_t threads[2];
-        uint8_t *mem =
-            mmap(NULL, 2 * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        CHECK(mem != MAP_FAILED && madvise(mem, 2 * each, MADV_NOHUGEPAGE) == 0);
-        vm_make(&scale_vm, VM_PLAIN);
-        vm_add_vcpu(&scale_vm, 1);
-        vm_region(&scale_vm, 1, 0, TOUCH_AT, 2 * each, mem);
-        vm_load(&scale_vm, code, len);
-        pthread_barrier_init(&scale_start, NULL, (unsigned)vcpus + 1);
-        for (int v = 0; v < vcpus; v++) {
-            vcpu_long(&scale_vm, v);
-            bench_ready(&scale_vm, v, count, TOUCH_AT + (uint64_t)v * each);
-            pthread_create(&threads[v], NULL, scale_thread, (void *)(intptr_t)v);
-        }
-        pthread_barrier_wait(&scale_start);
-        uint64_t t0 = now_ns();
-        for (int v = 0; v < vcpus; v++)
-            pthread_join(threads[v], NULL);
-        uint64_t took = now_ns() - t0;
-        best = took < best ? took : best;
-        vm_close(&scale_vm);
-        munmap(mem, 2 * each);
+    bench_ready(&scale_vm, (int)v, n, TOUCH_AT + v * TOUCH_PAGES * 4096ull);
+    bench_run(&scale_vm, (int)v);
+}
+
+/* The vCPUs of one VM, each with its own memory or its own exits. */
+static void scale(const struct rounds *r, const uint8_t *code, const uint8_t *end, unsigned ms)
+{
+    size_t size = SCALE_WORKERS * TOUCH_PAGES * 4096ul;
+
+    scale_mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(scale_mem != MAP_FAILED && madvise(scale_mem, size, MADV_NOHUGEPAGE) == 0);
+    vm_make(&scale_vm, VM_PLAIN);
+    vm_region(&scale_vm, 1, 0, TOUCH_AT, size, scale_mem);
+    vm_load(&scale_vm, code, (size_t)(end - code));
+    for (int v = 0; v < SCALE_WORKERS; v++) {
+        if (v)
+            vm_add_vcpu(&scale_vm, v);
+        vcpu_long(&scale_vm, v);
     }
-    return best;
+    rounds_run(r, SCALE_WORKERS, ms);
+    vm_close(&scale_vm);
+    munmap(scale_mem, size);
 }
 
-/* What two vCPUs do in the time of one. */
-static void scale(const char *name, const uint8_t *code, const uint8_t *end, unsigned count,
-                  size_t each)
+static int scale_all(unsigned ms)
 {
-    uint64_t one = scale_time(1, code, (size_t)(end - code), count, each);
-    uint64_t two = scale_time(2, code, (size_t)(end - code), count, each);
-    printf("%-14s %5.2f\n", name, 2.0 * (double)one / (double)two);
-}
+    static const struct rounds touch = {"touch_4k",   true,       NULL,
+                                        scale_forget, scale_work, TOUCH_PAGES},
+                               out = {"out_to_user", true, NULL, NULL, scale_work, 0},
+                               mmio = {"mmio_to_user", true, NULL, NULL, scale_work, 0};
 
-static int scale_all(void)
-{
-    scale("touch_scale", guest_bench_touch, guest_bench_touch_end, TOUCH_PAGES,
-          TOUCH_PAGES * 4096ul);
-    scale("out_scale", guest_bench_out, guest_bench_out_end, 20000, 4096);
+    scale(&touch, guest_bench_touch, guest_bench_touch_end, ms);
+    scale(&out, guest_bench_out, guest_bench_out_end, ms);
+    scale(&mmio, guest_bench_mmio, guest_bench_mmio_end, ms);
     return 0;
 }
 
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "scale") == 0)
-        return scale_all();
+        return scale_all(argc > 2 ? (unsigned)strtoul(argv[2], NULL, 0) : 1500);
     unsigned count = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
     if (count == 0) {
         fprintf(stderr, "usage: kvmbench [COUNT]\n");

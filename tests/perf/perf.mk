@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
-# The micro-benchmark, a static program for Linux and Bothy alike, and the table of both.
+# The benchmarks, static programs for Linux and Bothy alike, and the tables of both.
 
-PERF_PROGS := $(OUT)/tests/ubench $(OUT)/tests/startbench
+PERF_PROGS := $(OUT)/tests/ubench $(OUT)/tests/startbench $(OUT)/tests/scalebench
+perf_obj = $(addsuffix .c.o,$(addprefix $(OUT)/uobj/tests/perf/,$(1)))
 
-$(PERF_PROGS): $(OUT)/tests/%: $(OUT)/uobj/tests/perf/%.c.o
+$(OUT)/tests/ubench: $(call perf_obj,ubench bench)
+$(OUT)/tests/startbench: $(call perf_obj,startbench)
+$(OUT)/tests/scalebench: $(call perf_obj,scalebench rounds bench)
+$(PERF_PROGS):
 	@mkdir -p $(@D)
 	$(call QUIET,ULD,$@) $(call musl_link,$@,$^)
 
--include $(PERF_PROGS:$(OUT)/tests/%=$(OUT)/uobj/tests/perf/%.c.d)
+-include $(patsubst %.o,%.d,$(call perf_obj,ubench startbench scalebench rounds bench))
 
 .PHONY: bench
 bench: all $(PERF_PROGS) $(HV_TEST_PROGS)

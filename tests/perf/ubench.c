@@ -6,7 +6,8 @@
  *
  * ubench --time COMMAND [ARG...]: runs it and prints "time ns"; its exit status is passed on.
  */
-#include <errno.h>
+#include "bench.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,25 +36,6 @@ static char bench_buffer[CHUNK];
 static int bench_fd = -1;
 static const char *bench_self;
 
-static _Noreturn void die(const char *what)
-{
-    fprintf(stderr, "ubench: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static void need(bool ok, const char *what)
-{
-    if (!ok)
-        die(what);
-}
-
 /* ---- calls: each function does the work `n` times ---- */
 
 static void do_getppid(unsigned n)
@@ -68,45 +49,45 @@ static void do_clock(unsigned n)
     struct timespec t;
 
     while (n--)
-        need(clock_gettime(CLOCK_MONOTONIC, &t) == 0, "clock_gettime");
+        bench_need(clock_gettime(CLOCK_MONOTONIC, &t) == 0, "clock_gettime");
 }
 
 static void do_read_1(unsigned n)
 {
     while (n--)
-        need(pread(bench_fd, bench_buffer, 1, 0) == 1, "pread");
+        bench_need(pread(bench_fd, bench_buffer, 1, 0) == 1, "pread");
 }
 
 static void do_read(unsigned n)
 {
     while (n--)
-        need(pread(bench_fd, bench_buffer, PAGE, 0) == PAGE, "pread");
+        bench_need(pread(bench_fd, bench_buffer, PAGE, 0) == PAGE, "pread");
 }
 
 static void do_write_1(unsigned n)
 {
     while (n--)
-        need(pwrite(bench_fd, bench_buffer, 1, 0) == 1, "pwrite");
+        bench_need(pwrite(bench_fd, bench_buffer, 1, 0) == 1, "pwrite");
 }
 
 static void do_write(unsigned n)
 {
     while (n--)
-        need(pwrite(bench_fd, bench_buffer, PAGE, 0) == PAGE, "pwrite");
+        bench_need(pwrite(bench_fd, bench_buffer, PAGE, 0) == PAGE, "pwrite");
 }
 
 static void do_stat(unsigned n)
 {
     struct stat st;
     while (n--)
-        need(stat(FILE_PATH, &st) == 0, "stat");
+        bench_need(stat(FILE_PATH, &st) == 0, "stat");
 }
 
 static void do_open_close(unsigned n)
 {
     while (n--) {
         int fd = open(FILE_PATH, O_RDONLY);
-        need(fd >= 0, "open");
+        bench_need(fd >= 0, "open");
         close(fd);
     }
 }
@@ -115,9 +96,9 @@ static void do_create_unlink(unsigned n)
 {
     while (n--) {
         int fd = open(TEMP_PATH, O_CREAT | O_EXCL | O_WRONLY, 0600);
-        need(fd >= 0, "create");
+        bench_need(fd >= 0, "create");
         close(fd);
-        need(unlink(TEMP_PATH) == 0, "unlink");
+        bench_need(unlink(TEMP_PATH) == 0, "unlink");
     }
 }
 
@@ -128,7 +109,7 @@ static void touch(unsigned n, int flags, int fd)
     while (n) {
         unsigned pages = n < FILE_SIZE / PAGE ? n : FILE_SIZE / PAGE;
         volatile char *p = mmap(NULL, (size_t)pages * PAGE, PROT_READ | PROT_WRITE, flags, fd, 0);
-        need(p != MAP_FAILED, "mmap");
+        bench_need(p != MAP_FAILED, "mmap");
         for (unsigned i = 0; i < pages; i++) {
             if (fd < 0)
                 p[(size_t)i * PAGE] = 1;
@@ -154,7 +135,7 @@ static void do_mmap_munmap(unsigned n)
 {
     while (n--) {
         void *p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        need(p != MAP_FAILED, "mmap");
+        bench_need(p != MAP_FAILED, "mmap");
         munmap(p, 16 * PAGE);
     }
 }
@@ -174,20 +155,14 @@ static void do_signal(unsigned n)
         kill(self, SIGUSR1);
 }
 
-static void reap(pid_t pid)
-{
-    int status;
-    need(waitpid(pid, &status, 0) == pid && status == 0, "child");
-}
-
 static void do_fork_exit(unsigned n)
 {
     while (n--) {
         pid_t pid = fork();
-        need(pid >= 0, "fork");
+        bench_need(pid >= 0, "fork");
         if (pid == 0)
             _exit(0);
-        reap(pid);
+        bench_reap(pid);
     }
 }
 
@@ -195,13 +170,13 @@ static void do_fork_exec(unsigned n)
 {
     while (n--) {
         pid_t pid = fork();
-        need(pid >= 0, "fork");
+        bench_need(pid >= 0, "fork");
         if (pid == 0) {
             execl(bench_self, "ubench", "--exit", (char *)NULL);
             perror(bench_self);
             _exit(127);
         }
-        reap(pid);
+        bench_reap(pid);
     }
 }
 
@@ -214,55 +189,22 @@ static void do_thread(unsigned n)
 {
     while (n--) {
         pthread_t t;
-        need(pthread_create(&t, NULL, thread_body, NULL) == 0, "pthread_create");
+        bench_need(pthread_create(&t, NULL, thread_body, NULL) == 0, "pthread_create");
         pthread_join(t, NULL);
     }
 }
 
 /* ---- between processes ---- */
 
-/* A child that sends each byte back, waiting by epoll or in read. */
-static pid_t echo_start(int in, int out, bool polled, int close_a, int close_b)
-{
-    pid_t pid = fork();
-    need(pid >= 0, "fork");
-    if (pid)
-        return pid;
-    close(close_a);
-    close(close_b);
-    char c;
-    struct epoll_event ev = {.events = EPOLLIN};
-    int ep = epoll_create1(0);
-    if (polled && (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, in, &ev) < 0))
-        _exit(1);
-    for (;;) {
-        if (polled && epoll_wait(ep, &ev, 1, -1) != 1)
-            _exit(1);
-        if (read(in, &c, 1) != 1)
-            _exit(0);
-        if (write(out, &c, 1) != 1)
-            _exit(1);
-    }
-}
-
-static void ping(unsigned n, int out, int in)
-{
-    char c = 'x';
-    while (n--)
-        need(write(out, &c, 1) == 1 && read(in, &c, 1) == 1, "round trip");
-}
-
 static void pipe_round_trips(unsigned n, bool polled)
 {
-    int to[2], from[2];
-    need(pipe(to) == 0 && pipe(from) == 0, "pipe");
-    pid_t pid = echo_start(to[0], from[1], polled, to[1], from[0]);
-    close(to[0]);
-    close(from[1]);
-    ping(n, to[1], from[0]);
-    close(to[1]);
-    close(from[0]);
-    reap(pid);
+    int out, in;
+    pid_t pid = echo_pipes(polled, &out, &in);
+
+    echo_ping(n, out, in);
+    close(out);
+    close(in);
+    bench_reap(pid);
 }
 
 static void do_pipe(unsigned n)
@@ -277,52 +219,24 @@ static void do_epoll(unsigned n)
 
 static void do_unix(unsigned n)
 {
-    int sv[2];
-    need(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0, "socketpair");
-    pid_t pid = echo_start(sv[1], sv[1], false, sv[0], -1);
-    close(sv[1]);
-    ping(n, sv[0], sv[0]);
-    close(sv[0]);
-    reap(pid);
-}
+    int fd;
+    pid_t pid = echo_unix(&fd);
 
-/* Both ends of a connection over the loopback, or of two datagram sockets that are connected with
- * each other. */
-static void loopback_pair(int type, int sv[2])
-{
-    struct sockaddr_in a[2] = {{.sin_family = AF_INET}, {.sin_family = AF_INET}};
-    socklen_t len = sizeof(a[0]);
-    int fd[2];
-
-    for (int i = 0; i < 2; i++) {
-        a[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        fd[i] = socket(AF_INET, type, 0);
-        need(fd[i] >= 0 && bind(fd[i], (void *)&a[i], len) == 0, "bind");
-        need(getsockname(fd[i], (void *)&a[i], &len) == 0, "getsockname");
-    }
-    need(type == SOCK_DGRAM || listen(fd[0], 1) == 0, "listen");
-    need(connect(fd[1], (void *)&a[0], len) == 0, "connect");
-    sv[1] = fd[1];
-    if (type == SOCK_DGRAM) {
-        need(connect(fd[0], (void *)&a[1], len) == 0, "connect back");
-        sv[0] = fd[0];
-        return;
-    }
-    sv[0] = accept(fd[0], NULL, NULL);
-    need(sv[0] >= 0, "accept");
-    close(fd[0]);
+    echo_ping(n, fd, fd);
+    close(fd);
+    bench_reap(pid);
 }
 
 static void loopback_round_trips(unsigned n, int type)
 {
-    int sv[2];
-    loopback_pair(type, sv);
-    pid_t pid = echo_start(sv[1], sv[1], false, sv[0], -1);
-    close(sv[1]);
-    ping(n, sv[0], sv[0]);
-    need(type == SOCK_STREAM || send(sv[0], "", 0, 0) == 0, "end"); /* an empty one, for the echo */
-    close(sv[0]);
-    reap(pid);
+    int fd;
+    pid_t pid = echo_loopback(type, &fd);
+
+    echo_ping(n, fd, fd);
+    bench_need(type == SOCK_STREAM || send(fd, "", 0, 0) == 0,
+               "end"); /* an empty one, for the echo */
+    close(fd);
+    bench_reap(pid);
 }
 
 static void do_tcp(unsigned n)
@@ -341,13 +255,13 @@ static void do_tcp_connect(unsigned n)
     socklen_t len = sizeof(a);
     int l = socket(AF_INET, SOCK_STREAM, 0);
 
-    need(bind(l, (void *)&a, len) == 0 && listen(l, 8) == 0, "listen");
-    need(getsockname(l, (void *)&a, &len) == 0, "getsockname");
+    bench_need(bind(l, (void *)&a, len) == 0 && listen(l, 8) == 0, "listen");
+    bench_need(getsockname(l, (void *)&a, &len) == 0, "getsockname");
     for (; n; n--) {
         int c = socket(AF_INET, SOCK_STREAM, 0), s;
-        need(connect(c, (void *)&a, len) == 0, "connect");
+        bench_need(connect(c, (void *)&a, len) == 0, "connect");
         s = accept(l, NULL, NULL);
-        need(s >= 0, "accept");
+        bench_need(s >= 0, "accept");
         close(c);
         close(s);
     }
@@ -359,7 +273,7 @@ static void do_tcp_64k(unsigned n)
     int sv[2];
     loopback_pair(SOCK_STREAM, sv);
     pid_t pid = fork();
-    need(pid >= 0, "fork");
+    bench_need(pid >= 0, "fork");
     if (pid == 0) {
         close(sv[1]);
         while (read(sv[0], bench_buffer, CHUNK) > 0)
@@ -368,17 +282,17 @@ static void do_tcp_64k(unsigned n)
     }
     close(sv[0]);
     for (; n; n--)
-        need(write(sv[1], bench_buffer, CHUNK) == CHUNK, "write");
+        bench_need(write(sv[1], bench_buffer, CHUNK) == CHUNK, "write");
     close(sv[1]);
-    reap(pid);
+    bench_reap(pid);
 }
 
 static void do_pipe_64k(unsigned n)
 {
     int p[2];
-    need(pipe(p) == 0, "pipe");
+    bench_need(pipe(p) == 0, "pipe");
     pid_t pid = fork();
-    need(pid >= 0, "fork");
+    bench_need(pid >= 0, "fork");
     if (pid == 0) {
         close(p[1]);
         while (read(p[0], bench_buffer, CHUNK) > 0)
@@ -389,11 +303,11 @@ static void do_pipe_64k(unsigned n)
     for (; n; n--)
         for (size_t done = 0; done < CHUNK;) {
             ssize_t k = write(p[1], bench_buffer + done, CHUNK - done);
-            need(k > 0, "write");
+            bench_need(k > 0, "write");
             done += k;
         }
     close(p[1]);
-    reap(pid);
+    bench_reap(pid);
 }
 
 /* ---- the table ---- */
@@ -434,9 +348,9 @@ static void bench(const char *name, unsigned count, void (*work)(unsigned))
     uint64_t best = UINT64_MAX;
     work(count / 10 + 1); /* warm */
     for (int i = 0; i < PASSES; i++) {
-        uint64_t start = now_ns();
+        uint64_t start = bench_now();
         work(count);
-        uint64_t ns = now_ns() - start;
+        uint64_t ns = bench_now() - start;
         best = ns < best ? ns : best;
     }
     printf("%s %.1f\n", name, (double)best / count);
@@ -455,16 +369,16 @@ static bool wanted(const char *name, char **names)
 
 static int time_command(char **argv)
 {
-    uint64_t start = now_ns();
+    uint64_t start = bench_now();
     pid_t pid = fork();
-    need(pid >= 0, "fork");
+    bench_need(pid >= 0, "fork");
     if (pid == 0) {
         execvp(argv[0], argv);
         _exit(127);
     }
     int status;
-    need(waitpid(pid, &status, 0) == pid, "waitpid");
-    printf("time %llu\n", (unsigned long long)(now_ns() - start));
+    bench_need(waitpid(pid, &status, 0) == pid, "waitpid");
+    printf("time %llu\n", (unsigned long long)(bench_now() - start));
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -476,9 +390,9 @@ int main(int argc, char **argv)
         return time_command(argv + 2);
     bench_self = access("/proc/self/exe", X_OK) == 0 ? "/proc/self/exe" : argv[0];
     bench_fd = open(FILE_PATH, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    need(bench_fd >= 0, FILE_PATH);
+    bench_need(bench_fd >= 0, FILE_PATH);
     for (unsigned i = 0; i < FILE_SIZE / CHUNK; i++)
-        need(write(bench_fd, bench_buffer, CHUNK) == CHUNK, FILE_PATH);
+        bench_need(write(bench_fd, bench_buffer, CHUNK) == CHUNK, FILE_PATH);
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
         if (wanted(benches[i].name, argv + 1))
             bench(benches[i].name, benches[i].count, benches[i].work);
