@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The memory map: RAM and what else firmware names, sorted and without overlap. A range that finds
- * no room in the list is dropped.
+ * no space in the list is dropped.
  */
 #include "boot/boot.h"
 

@@ -8,7 +8,7 @@
 #include "mm/slab.h"
 #include "obj/cred.h"
 
-/* Writes "/a/b" of cg below `top` before *end; false: no room. */
+/* Writes "/a/b" of cg below `top` before *end; false: no space. */
 static bool cgroup_prepend(struct cgroup *cg, struct cgroup *top, char *buf, char **end)
 {
     for (; cg != top && cg->parent; cg = cg->parent) {

@@ -311,7 +311,7 @@ static void filters_publish_locked(struct cgroup *cg, struct device_filters *set
         rcu_call(&old->rcu, filters_free);
 }
 
-/* A copy of `from` (NULL: empty) without the filter `out`, with room for one more. */
+/* A copy of `from` (NULL: empty) without the filter `out`, with space for one more. */
 static struct device_filters *filters_copy(const struct device_filters *from,
                                            const struct device_filter *out)
 {

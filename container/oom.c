@@ -170,7 +170,7 @@ static void oom_unclaim(struct cgroup *cg, u64 claim)
 }
 
 /* Memory has come back while we looked, the last victim's or other. Not for the machine's. */
-static bool oom_has_room(const struct cgroup *cg, const struct cgroup *all)
+static bool oom_has_space(const struct cgroup *cg, const struct cgroup *all)
 {
     return cg == all && cg != &cgroup_root &&
            atomic_read(&cg->memory.used) < READ_ONCE(cg->memory.limit);
@@ -208,7 +208,7 @@ static enum oom_answer oom_in_claimed(struct cgroup *cg, struct cgroup *all, u64
     DELAYPOINT(oom_measured);
     if (oom_is_dying(cg, &choice))
         return OOM_WAIT;
-    if (oom_has_room(cg, all))
+    if (oom_has_space(cg, all))
         return OOM_FREED;
     atomic_inc(&all->oom_killing);
     atomic_inc(&cg->oom_killing);

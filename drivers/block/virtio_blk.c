@@ -179,7 +179,7 @@ static int vblk_start(struct block_queue *q, struct block_command *cmd)
     if (virtq_add(&vq->vq->ring, c->pieces, n - in, in, cmd) == 0)
         return 0;
     vblk_unmap(v, cmd);
-    return -EIO; /* broken: room there was */
+    return -EIO; /* broken: there was space */
 }
 
 static void vblk_kick(struct block_queue *q)

@@ -99,7 +99,7 @@ static void virtio_pci_put64(const struct io_region *r, unsigned reg, u64 value)
     io_write32(r, reg + 4, (u32)(value >> 32));
 }
 
-/* A vector that the device has no room for reads back as none (4.1.5.1.2.1). */
+/* A vector that the device has no space for reads back as none (4.1.5.1.2.1). */
 static int virtio_pci_queue_vector(struct virtio_pci *v, struct virtio_queue *vq)
 {
     u16 vector = vq->irq && !v->vdev.line ? vq->vector : NO_VECTOR;

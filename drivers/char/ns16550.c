@@ -102,9 +102,9 @@ static size_t ns16550_write(struct serial_port *port, const char *buf, size_t n)
     return n;
 }
 
-static size_t ns16550_room(struct serial_port *port)
+static size_t ns16550_space(struct serial_port *port)
 {
-    return ring_room(&ns16550_of(port)->ring);
+    return ring_space(&ns16550_of(port)->ring);
 }
 
 static size_t ns16550_queued(struct serial_port *port)
@@ -230,7 +230,7 @@ static void ns16550_fill(struct ns16550 *uart, const struct device *dev)
         .name = uart->name,
         .minor = SERIAL_MINOR + (u32)id,
         .write = ns16550_write,
-        .room = ns16550_room,
+        .space = ns16550_space,
         .queued = ns16550_queued,
         .discard = ns16550_discard,
         .hold = ns16550_hold,

@@ -117,7 +117,7 @@ static bool vnet_half(struct vnet_rx *rx, struct page **page, u32 *offset)
     return true;
 }
 
-/* Gives the device b's memory. It is the queue's own number of buffers, so there is room. */
+/* Gives the device b's memory. It is the queue's own number of buffers, so there is space. */
 static int vnet_post(struct vnet *v, struct vnet_buffer *b)
 {
     struct virtq_piece piece = {.len = BUFFER};
@@ -376,7 +376,7 @@ static int vnet_transmit(struct netdev_queue *q, struct packet *p, bool more)
     vnet_reclaim_locked(v);
     err = READ_ONCE(v->broken) ? -EIO : vnet_send_locked(v, p);
     if (err == -EBUSY && !v->tx.vq->ring.nr_requests)
-        err = -EIO; /* nothing is on its way that would make room */
+        err = -EIO; /* no packet is under way whose completion would free a slot */
     if ((!err && !more) || err == -EBUSY)
         virtio_kick(v->tx.vq);
     spin_unlock(&v->tx.lock);
@@ -495,13 +495,13 @@ static void vnet_identity(struct vnet *v)
 {
     struct virtio_device *vdev = v->vdev;
     u64 random = random_u64();
-    u32 room = v->merge ? PACKET_LEN_MAX : BUFFER - sizeof(struct vnet_hdr);
+    u32 space = v->merge ? PACKET_LEN_MAX : BUFFER - sizeof(struct vnet_hdr);
 
     v->dev.type = ARPHRD_ETHER;
     v->dev.header = ETHERNET_HEADER;
     v->dev.parent = &vdev->dev;
     v->dev.min_mtu = MTU_MIN;
-    v->dev.max_mtu = MIN(room - ETHERNET_HEADER, 65535U);
+    v->dev.max_mtu = MIN(space - ETHERNET_HEADER, 65535U);
     v->dev.mtu = MTU_DEFAULT;
     if (virtio_has(vdev, F_MTU)) {
         v->dev.max_mtu = MIN(MAX(virtio_config16(vdev, CONFIG_MTU), MTU_MIN), v->dev.max_mtu);

@@ -7,7 +7,7 @@
  * the user's memory and nothing is allocated on its way: what is submitted gets done, also when
  * memory is short. The request is dev's from block_submit until `done` is called, once; then it may
  * be submitted again. dev merges what adjoins, splits what is too large for the device, and puts
- * off what the device has no room for; drivers see commands only.
+ * off what the device has no space for; drivers see commands only.
  *
  * Units: sectors of 512 bytes, whatever the device's own blocks are. A request begins and ends at a
  * multiple of the logical block size and inside the device, else it is done with -EINVAL.

@@ -45,7 +45,7 @@ enum block_late {
 };
 
 struct block_ops {
-    /* Hands the command to the device, or makes it ready for kick. 0; -EAGAIN: no room now (it is
+    /* Hands the command to the device, or makes it ready for kick. 0; -EAGAIN: no space now (it is
      * started again after a command of this queue came back; never with none under way); other
      * errors are the command's end. Context: queue's lock; must not sleep. */
     int (*start)(struct block_queue *q, struct block_command *cmd);

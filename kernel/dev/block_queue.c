@@ -229,7 +229,7 @@ static void block_late_arm(struct block_disk *disk)
     timer_start(&disk->late_timer, time_ns() + disk->time_out);
 }
 
-/* False: the driver has no room, or is to be left alone. */
+/* False: the driver has no space, or is to be left alone. */
 static bool block_start_one(struct block_queue *q)
 {
     struct block_command *cmd = q->stalled;

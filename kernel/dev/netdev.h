@@ -20,8 +20,8 @@
  *
  * Sending. netdev_transmit takes a packet whose link header is there, chooses the queue of this
  * CPU, and calls the driver's transmit under that queue's lock, in the sender's own context. A
- * queue without room keeps up to NETDEV_BACKLOG packets; more are dropped and counted, and the
- * sender is told (-ENOBUFS). When the driver's ring has room again it calls netdev_wake.
+ * queue without space keeps up to NETDEV_BACKLOG packets; more are dropped and counted, and the
+ * sender is told (-ENOBUFS). When the driver's ring has space again it calls netdev_wake.
  *
  * Buffers. A receive ring is filled with pages that become fragments of packets; a frame that fits
  * in PACKET_LINEAR bytes is copied there and its page used again. Transmission maps fragments where
@@ -76,7 +76,7 @@ struct netdev_ops {
     int (*open)(struct netdev *dev);
     void (*stop)(struct netdev *dev);
     /* Puts p on the queue's ring; more: another one follows at once, so that the device need not be
-     * told yet. 0: p is the driver's. -EBUSY: no room: p stays the caller's, and the driver will
+     * told yet. 0: p is the driver's. -EBUSY: no space: p stays the caller's, and the driver will
      * call netdev_wake. Other -errno: p stays the caller's, who drops it. Context: q->lock held,
      * never sleeps. */
     int (*transmit)(struct netdev_queue *q, struct packet *p, bool more);
@@ -98,9 +98,9 @@ struct netdev_queue {
     u16 index;          /* I */
     void *driver;       /* the driver's */
     struct spinlock lock;
-    struct list_node backlog;                           /* l  packets that wait for room */
+    struct list_node backlog;                           /* l  packets that wait for space */
     u32 nr_backlog;                                     /* l */
-    bool stopped;                                       /* l  the ring had no room */
+    bool stopped;                                       /* l  the ring had no space */
     u64 tx_packets, tx_bytes, tx_dropped, tx_errors;    /* l */
     u64 rx_packets, rx_bytes, rx_dropped, rx_multicast; /* w */
 };
@@ -149,14 +149,14 @@ static inline void netdev_rx_dropped(struct netdev_queue *q)
 {
     q->rx_dropped++;
 }
-/* The ring has room again. Context: a thread, without the driver's locks. */
+/* The ring has space again. Context: a thread, without the driver's locks. */
 void netdev_wake(struct netdev_queue *q);
 /* The link came or went. Context: may sleep. */
 void netdev_set_carrier(struct netdev *dev, bool on);
 
 /* ---- for kernel/net ---- */
 
-/* Takes p, with its link header. 0; -ENETDOWN, -ENOBUFS (no room: dropped), -EMSGSIZE or -EINVAL
+/* Takes p, with its link header. 0; -ENETDOWN, -ENOBUFS (no space: dropped), -EMSGSIZE or -EINVAL
  * (the device cannot send such). Context: any thread; never sleeps. */
 int netdev_transmit(struct netdev *dev, struct packet *p);
 /* Under config: up or down. 0 or open's -errno. May sleep. */

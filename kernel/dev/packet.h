@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A packet: a header of linear bytes with room before it, and fragments of pages behind. A NIC's
+ * A packet: a header of linear bytes with space before it, and fragments of pages behind. A NIC's
  * pages become a receiver's, a page cache's pages a NIC's: payload is never copied on its way, only
  * headers are.
  *
@@ -37,7 +37,7 @@
 
 struct netdev;
 
-#define PACKET_HEAD 256    /* linear bytes, and the room before them */
+#define PACKET_HEAD 256    /* linear bytes, and the space before them */
 #define PACKET_HEADROOM 96 /* of a new packet: all headers of links and tunnels */
 #define PACKET_LINEAR (PACKET_HEAD - PACKET_HEADROOM)
 #define PACKET_FRAGS 18 /* 64 KiB in pages, not aligned, and one more */
@@ -98,7 +98,7 @@ static inline u8 *packet_data(struct packet *p)
 {
     return p->head + p->start;
 }
-/* n more bytes before the first; NULL: no room. */
+/* n more bytes before the first; NULL: no space. */
 static inline u8 *packet_push(struct packet *p, u32 n)
 {
     if (n > p->start)
@@ -115,7 +115,7 @@ static inline void packet_pull(struct packet *p, u32 n)
     p->linear = (u16)(p->linear - n);
     p->len -= n;
 }
-/* n bytes at the end of a packet without fragments; NULL: no room. */
+/* n bytes at the end of a packet without fragments; NULL: no space. */
 u8 *packet_append(struct packet *p, u32 n);
 /* len bytes of a page at the end; takes the reference on 0. -EMSGSIZE: too many, or too long. */
 int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __must_check;

@@ -74,12 +74,12 @@ static void mbr_parse(struct partition_list *l, const u8 *mbr)
 }
 
 /* The header's own words make sense, and it lies whole in head. */
-static bool gpt_header_sound(const u8 *h, size_t room)
+static bool gpt_header_sound(const u8 *h, size_t len)
 {
     u8 copy[512];
     u32 size;
 
-    if (room < sizeof(copy) || memcmp(h, "EFI PART", 8) != 0)
+    if (len < sizeof(copy) || memcmp(h, "EFI PART", 8) != 0)
         return false;
     size = get32(h + 12);
     if (size < GPT_HEADER_MIN || size > sizeof(copy) || get64(h + 24) != 1)

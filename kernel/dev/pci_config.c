@@ -108,7 +108,7 @@ static void bar_io(u32 old, u32 kept, struct pci_bar *bar)
 }
 
 /* Returns how many registers it takes. */
-static unsigned bar_read(const struct pci_config *c, bdf_t bdf, unsigned reg, bool room,
+static unsigned bar_read(const struct pci_config *c, bdf_t bdf, unsigned reg, bool paired,
                          struct pci_bar *bar)
 {
     u32 old, kept = bar_probe(c, bdf, reg, ~0U, &old);
@@ -122,7 +122,7 @@ static unsigned bar_read(const struct pci_config *c, bdf_t bdf, unsigned reg, bo
         return 1;
     }
     bar->prefetch = kept & PCI_BAR_PREFETCH;
-    bar->wide = (kept & PCI_BAR_TYPE) == PCI_BAR_TYPE_64 && room;
+    bar->wide = (kept & PCI_BAR_TYPE) == PCI_BAR_TYPE_64 && paired;
     if (bar->wide)
         kept_high = bar_probe(c, bdf, reg + 4, ~0U, &old_high);
     bar->base = (old & PCI_BAR_MEM_MASK) | (u64)old_high << 32;

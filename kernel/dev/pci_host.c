@@ -182,8 +182,8 @@ static void pci_fill(struct pci_device *p, const struct pci_found *f)
     pci_irq_init(p);
 }
 
-/* Room for one more; the array grows by doubling. */
-static bool pci_found_room(struct pci_host *host)
+/* Capacity for one more; the array grows by doubling. */
+static bool pci_found_grow(struct pci_host *host)
 {
     struct pci_device **grown;
 
@@ -200,7 +200,7 @@ static int pci_found(void *arg, const struct pci_found *f)
     struct pci_host *host = arg;
     struct pci_device *p = kzalloc(sizeof(*p));
 
-    if (!p || !pci_found_room(host)) {
+    if (!p || !pci_found_grow(host)) {
         kfree(p);
         return -ENOMEM;
     }

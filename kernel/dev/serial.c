@@ -11,7 +11,7 @@ static unsigned serial_count;
 void serial_register(struct serial_port *port)
 {
     if (serial_count == SERIAL_PORTS_MAX) {
-        log_warn("serial: no room for %s", port->name);
+        log_warn("serial: no space for %s", port->name);
         return;
     }
     serial_ports[serial_count++] = port;

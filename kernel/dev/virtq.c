@@ -100,13 +100,13 @@ static u16 virtq_fill_chain(struct virtq *q, u16 head, const struct virtq_piece 
     return at;
 }
 
-static u32 virtq_room(const struct virtq_piece *pieces, u32 out, u32 all)
+static u32 virtq_space(const struct virtq_piece *pieces, u32 out, u32 all)
 {
-    u32 room = 0;
+    u32 space = 0;
 
     for (u32 i = out; i < all; i++)
-        room += pieces[i].len;
-    return room;
+        space += pieces[i].len;
+    return space;
 }
 
 int virtq_add(struct virtq *q, const struct virtq_piece *pieces, u32 out, u32 in, void *token)
@@ -131,7 +131,7 @@ int virtq_add(struct virtq *q, const struct virtq_piece *pieces, u32 out, u32 in
         q->free_head = slot->next;
     }
     slot->token = token;
-    slot->room = virtq_room(pieces, out, all);
+    slot->space = virtq_space(pieces, out, all);
     slot->count = (u16)descs;
     q->nr_free -= descs;
     q->nr_requests++;
@@ -199,13 +199,13 @@ void *virtq_take(struct virtq *q, u32 *written)
         virtq_break(q, "its used index runs ahead");
     else if (id >= q->num || !q->slots[id].token)
         virtq_break(q, "it returned what it does not have");
-    else if (q->slots[id].room && len > q->slots[id].room)
-        virtq_break(q, "it says that it wrote more than there is room for");
+    else if (q->slots[id].space && len > q->slots[id].space)
+        virtq_break(q, "it says that it wrote more than there is space for");
     if (q->broken)
         return NULL;
     q->taken++;
     token = q->slots[id].token;
-    *written = q->slots[id].room ? len : 0;
+    *written = q->slots[id].space ? len : 0;
     virtq_free(q, (u16)id);
     return token;
 }

@@ -6,7 +6,7 @@
  * The device is not trusted. All that the driver must know of a request lives in private memory
  * (the shadow); of what the device writes only the used ring is read, each word once, and checked:
  * an index that runs ahead, an identifier of no request, more bytes written than the request has
- * room for mark the queue broken. A broken queue returns no request any more and takes none; its
+ * space for mark the queue broken. A broken queue returns no request any more and takes none; its
  * owner resets the device and then gets the tokens back by virtq_detach.
  *
  * A request is a list of pieces: first those that the device reads, then those that it writes. It
@@ -46,7 +46,7 @@ struct virtq_piece {
 /* What is remembered of a descriptor. A request is named by its first one. */
 struct virtq_slot {
     void *token; /* of the request that begins here, else NULL */
-    u32 room;    /* bytes that the device may write */
+    u32 space;   /* bytes that the device may write */
     u16 count;   /* descriptors in the request */
     u16 next;    /* of the request, or of the free list */
 };
@@ -97,15 +97,15 @@ void virtq_set_tables(struct virtq *q, void *tables, u64 addr, u32 len);
 
 /* Adds a request of `out` pieces that the device reads and then `in` that it writes, in all at
  * least one and together less than 4 GiB. token is not NULL and comes back once. The pieces' array
- * is not kept. 0; -ENOSPC: no room now (the request may fit later); -EMSGSIZE: it never will; -EIO:
- * broken. */
+ * is not kept. 0; -ENOSPC: no space now (the request may fit later); -EMSGSIZE: it never will;
+ * -EIO: broken. */
 int virtq_add(struct virtq *q, const struct virtq_piece *pieces, u32 out, u32 in,
               void *token) __must_check;
 /* Shows the device what was added since; true: it must be notified. */
 bool virtq_publish(struct virtq *q) __must_check;
 
 /* A request that the device has finished: its token and how many bytes the device wrote; NULL: none
- * now, or the queue is broken. *written is 0 for a request without room. */
+ * now, or the queue is broken. *written is 0 for a request without space. */
 void *virtq_take(struct virtq *q, u32 *written);
 /* Whether virtq_take would look at something: a hint, good without the lock. */
 bool virtq_has_used(const struct virtq *q);

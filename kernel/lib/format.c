@@ -38,9 +38,9 @@ static void format_pad(struct format_out *out, char c, int n)
 static void format_write(struct format_out *out, const char *s, size_t n)
 {
     if (out->len < out->size) {
-        size_t room = out->size - out->len;
+        size_t space = out->size - out->len;
 
-        memcpy(out->buf + out->len, s, n < room ? n : room);
+        memcpy(out->buf + out->len, s, n < space ? n : space);
     }
     out->len += n;
 }

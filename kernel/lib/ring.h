@@ -28,7 +28,7 @@ static inline u32 ring_used(const struct ring *ring)
     return load_acquire(&ring->head) - load_acquire(&ring->tail);
 }
 
-static inline u32 ring_room(const struct ring *ring)
+static inline u32 ring_space(const struct ring *ring)
 {
     return ring->size - ring_used(ring);
 }
@@ -36,10 +36,10 @@ static inline u32 ring_room(const struct ring *ring)
 /* Appends as much of `data` as fits; returns how much. */
 static inline u32 ring_write(struct ring *ring, const void *data, u32 n)
 {
-    u32 room = ring_room(ring);
+    u32 space = ring_space(ring);
     u32 at = ring->head & (ring->size - 1);
 
-    n = MIN(n, room);
+    n = MIN(n, space);
     u32 first = MIN(n, ring->size - at);
 
     memcpy(ring->buf + at, data, first);

@@ -32,7 +32,7 @@ struct xa_node {
     u16 used; /* slots that are not NULL */
     struct xa_node *parent;
     u64 marks[XA_MARKS];
-    uintptr_t reclaim[2]; /* for free_node: room for a deferred-call header */
+    uintptr_t reclaim[2]; /* for free_node: space for a deferred-call header */
     void *slots[XA_SLOTS];
 };
 

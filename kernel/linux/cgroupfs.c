@@ -73,12 +73,12 @@ static int cg_list(struct pseudo_node *dir, struct dir_context *ctx)
     }
     ctx->pos = MAX(ctx->pos, (loff_t)LIST_CHILDREN);
     while ((child = cgroup_next_child(cg, (u64)(ctx->pos - LIST_CHILDREN)))) {
-        bool room = ctx->emit(ctx, child->name, strlen(child->name), child->id + LIST_CHILDREN, 4);
+        bool more = ctx->emit(ctx, child->name, strlen(child->name), child->id + LIST_CHILDREN, 4);
 
-        if (room)
+        if (more)
             ctx->pos = LIST_CHILDREN + (loff_t)child->id;
         cgroup_put(child);
-        if (!room)
+        if (!more)
             return 0;
     }
     return 0;

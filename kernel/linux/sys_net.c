@@ -18,18 +18,18 @@ int net_addr_in(struct sock_addr *a, u64 uaddr, u64 len)
     return len ? copy_in(a, (const void __user *)uaddr, len) : 0;
 }
 
-/* Cut to the room the user gave; the full length is told. */
+/* Cut to the space the user gave; the full length is told. */
 int net_addr_out(const struct sock_addr *a, u32 len, u64 uaddr, u64 ulen)
 {
-    s32 room;
+    s32 space;
 
     if (!uaddr)
         return 0;
-    if (IN(room, ulen))
+    if (IN(space, ulen))
         return -EFAULT;
-    if (room < 0)
+    if (space < 0)
         return -EINVAL;
-    if (copy_out((void __user *)uaddr, a, MIN((u32)room, len)))
+    if (copy_out((void __user *)uaddr, a, MIN((u32)space, len)))
         return -EFAULT;
     return OUT(ulen, len);
 }
@@ -213,15 +213,15 @@ s64 sys_getsockopt(s32 fd, s32 level, s32 name, u64 uval, u64 ulen)
 {
     u64 val[32]; /* the longest is struct tcp_info */
     struct fd_hold h;
-    s32 room;
+    s32 space;
     u32 n;
     int err;
 
-    if (IN(room, ulen))
+    if (IN(space, ulen))
         return -EFAULT;
-    if (room < 0)
+    if (space < 0)
         return -EINVAL;
-    n = MIN((u32)room, (u32)sizeof(val));
+    n = MIN((u32)space, (u32)sizeof(val));
     memset(val, 0, sizeof(val));
     h = fd_hold((int)fd);
     err = h.file ? socket_get_option(h.file, (int)level, (int)name, val, &n) : -EBADF;

@@ -247,7 +247,7 @@ s64 sys_sendmsg(s32 fd, u64 umsg, u32 flags)
 /* Control messages are appended at `at`. The message is taken by then, so nothing of this fails it:
  * what does not fit, cannot be had or cannot be written is cut off, and MSG_CTRUNC set. */
 struct control_out {
-    u64 base, room, at;
+    u64 base, space, at;
     u32 flags;
 };
 
@@ -259,14 +259,14 @@ static void net_cmsg_head_out(struct control_out *out, s32 level, s32 type, u64 
     if (OUT(out->base + out->at, c))
         out->flags |= MSG_CTRUNC;
     else
-        out->at += MIN(CMSG_ALIGN(c.len), out->room - out->at);
+        out->at += MIN(CMSG_ALIGN(c.len), out->space - out->at);
 }
 
 static void net_cmsg_out(struct control_out *out, s32 level, s32 type, const void *data, u64 n)
 {
     u64 to = out->base + out->at + sizeof(struct cmsg_user);
 
-    if (out->room - out->at < sizeof(struct cmsg_user) + n || copy_out((void __user *)to, data, n))
+    if (out->space - out->at < sizeof(struct cmsg_user) + n || copy_out((void __user *)to, data, n))
         out->flags |= MSG_CTRUNC;
     else
         net_cmsg_head_out(out, level, type, n);
@@ -289,7 +289,7 @@ static int net_right_out(struct file *f, u64 to, bool cloexec)
 
 static void net_rights_out(struct control_out *out, struct socket_message *m, bool cloexec)
 {
-    u64 left = out->room - out->at, to = out->base + out->at + sizeof(struct cmsg_user);
+    u64 left = out->space - out->at, to = out->base + out->at + sizeof(struct cmsg_user);
     u32 fit = left < sizeof(struct cmsg_user)
                   ? 0
                   : (u32)MIN((left - sizeof(struct cmsg_user)) / sizeof(s32), (u64)m->nr_files);
@@ -355,7 +355,7 @@ static s64 net_recvmsg(u64 fd, u64 umsg, u64 flags)
         return n;
     }
     out.base = h.control;
-    out.room = h.control ? MIN(h.controllen, (u64)CONTROL_MAX) : 0;
+    out.space = h.control ? MIN(h.controllen, (u64)CONTROL_MAX) : 0;
     net_control_out(&out, &m, flags & MSG_CMSG_CLOEXEC);
     if (h.name)
         err = copy_out((void __user *)h.name, &m.addr, MIN(h.namelen, m.addr_len));

@@ -133,7 +133,7 @@ static bool owner_may_signal(const struct owner_signal *s, struct task *t)
     return may;
 }
 
-/* signal_member_fn. SIGIO stands in where F_SETSIG's finds no room. */
+/* signal_member_fn. SIGIO stands in where F_SETSIG's finds no space. */
 static int owner_signal_member(struct process *p, u64 shared, const void *arg)
 {
     const struct owner_signal *s = arg;

@@ -130,15 +130,15 @@ s64 sys_execve(u64 uname, u64 uargv, u64 uenvp)
 /* What the program, or a script's interpreter, is told: execveat(2). Freed by kfree. */
 static char *exec_shown_name(s32 dirfd, const char *name)
 {
-    size_t room = strlen(name) + sizeof("/dev/fd/-2147483648/");
-    char *shown = kmalloc(room);
+    size_t size = strlen(name) + sizeof("/dev/fd/-2147483648/");
+    char *shown = kmalloc(size);
 
     if (!shown)
         return NULL;
     if (dirfd == AT_FDCWD || name[0] == '/')
-        strlcpy(shown, name, room);
+        strlcpy(shown, name, size);
     else
-        snprintf(shown, room, name[0] ? "/dev/fd/%d/%s" : "/dev/fd/%d", dirfd, name);
+        snprintf(shown, size, name[0] ? "/dev/fd/%d/%s" : "/dev/fd/%d", dirfd, name);
     return shown;
 }
 

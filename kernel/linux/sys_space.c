@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calls on what a file holds as a whole: room for it, advice about it, bringing it to the disk.
+ * Calls on what a file holds as a whole: space for it, advice about it, bringing it to the disk.
  * They judge the kind of file first.
  */
 #include "linux/sys.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * splice, tee, vmsplice: between a pipe and a file, or two pipes. Bytes are copied, at most sixteen
- * pages a call; what is read out of a file has its room in the pipe before, and what is taken out
+ * pages a call; what is read out of a file has its space in the pipe before, and what is taken out
  * of a pipe has arrived. Checks come in the order in which Linux looks.
  */
 #include "linux/sys.h"
@@ -48,16 +48,16 @@ static s64 splice_to_file(struct file *in, struct file *out, s64 *pos, u64 n, u3
 }
 
 /* A stream is asked once: a second time it might wait though there is something to give. */
-static s64 splice_fill(struct file *in, s64 *pos, struct pipe_room *room, u64 n)
+static s64 splice_fill(struct file *in, s64 *pos, struct pipe_reservation *reserved, u64 n)
 {
     bool stream = !in->ops->seek;
     struct iov_iter it;
     s64 r = 0, done = 0;
 
-    for (unsigned i = 0; i < room->n && (u64)done < n; i++) {
+    for (unsigned i = 0; i < reserved->n && (u64)done < n; i++) {
         u64 want = MIN(n - (u64)done, PAGE_SIZE);
 
-        iov_init_kernel(&it, page_virt(room->page[i]), want);
+        iov_init_kernel(&it, page_virt(reserved->page[i]), want);
         r = file_read(in, &it, pos ? pos : &in->pos);
         done += MAX(r, 0L);
         if (r < (s64)want || stream)
@@ -69,33 +69,33 @@ static s64 splice_fill(struct file *in, s64 *pos, struct pipe_room *room, u64 n)
 
 static s64 splice_from_file(struct file *in, s64 *pos, struct file *out, u64 n, u32 flags)
 {
-    struct pipe_room room;
+    struct pipe_reservation reserved;
     s64 r;
 
     if ((pos && !in->ops->seek) || !in->ops->read || !splice_takes(in))
         return -EINVAL;
-    r = pipe_room_begin(out, n, splice_nonblock(out, flags), &room);
+    r = pipe_reserve_begin(out, n, splice_nonblock(out, flags), &reserved);
     if (r)
         return r;
-    r = splice_fill(in, pos, &room, n);
-    pipe_room_end(&room, (u64)MAX(r, 0L));
+    r = splice_fill(in, pos, &reserved, n);
+    pipe_reserve_end(&reserved, (u64)MAX(r, 0L));
     return r;
 }
 
-/* One part of a view into another pipe, if it has room now; bytes or -errno. */
+/* One part of a view into another pipe, if it has space now; bytes or -errno. */
 static s64 splice_part(const struct pipe_part *part, struct file *out)
 {
-    struct pipe_room room;
-    int err = pipe_room_begin(out, part->len, true, &room);
+    struct pipe_reservation reserved;
+    int err = pipe_reserve_begin(out, part->len, true, &reserved);
 
     if (err)
         return err;
-    memcpy(page_virt(room.page[0]), part->data, part->len);
-    pipe_room_end(&room, part->len);
+    memcpy(page_virt(reserved.page[0]), part->data, part->len);
+    pipe_reserve_end(&reserved, part->len);
     return part->len;
 }
 
-/* Waits for bytes only. -EAGAIN: no room for them; with nonblock, or no bytes. */
+/* Waits for bytes only. -EAGAIN: no space for them; with nonblock, or no bytes. */
 static s64 splice_pipes_now(struct file *in, struct file *out, u64 n, bool nonblock, bool keep)
 {
     struct pipe_view v;
@@ -114,8 +114,8 @@ static s64 splice_pipes_now(struct file *in, struct file *out, u64 n, bool nonbl
     return done ? done : r;
 }
 
-/* keep: as tee(2) has it. It waits for bytes, and for room for the first of them; while it waits
- * for room others may read the bytes. */
+/* keep: as tee(2) has it. It waits for bytes, and for space for the first of them; while it waits
+ * for space others may read the bytes. */
 static s64 splice_pipes(struct file *in, struct file *out, u64 n, u32 flags, bool keep)
 {
     bool nonblock = splice_nonblock(in, flags) || splice_nonblock(out, flags);
@@ -127,7 +127,7 @@ static s64 splice_pipes(struct file *in, struct file *out, u64 n, u32 flags, boo
         r = splice_pipes_now(in, out, n, nonblock, keep);
         if (nonblock || r != -EAGAIN)
             return r;
-        r = pipe_room_wait(out);
+        r = pipe_space_wait(out);
         if (r)
             return r;
         cond_yield();
@@ -193,23 +193,23 @@ s64 sys_tee(s32 fd_in, s32 fd_out, u64 n, u32 flags)
     return r;
 }
 
-/* From memory into as much room as there is. */
+/* From memory into as much space as there is. */
 static s64 splice_from_user(struct file *out, struct iov_iter *it, u32 flags)
 {
-    struct pipe_room room;
-    s64 done = 0, r = pipe_room_begin(out, it->count, flags & SPLICE_F_NONBLOCK, &room);
+    struct pipe_reservation reserved;
+    s64 done = 0, r = pipe_reserve_begin(out, it->count, flags & SPLICE_F_NONBLOCK, &reserved);
 
     if (r)
         return r;
-    for (unsigned i = 0; i < room.n && it->count; i++) {
+    for (unsigned i = 0; i < reserved.n && it->count; i++) {
         u64 want = MIN(it->count, PAGE_SIZE),
-            got = iov_copy_from(it, page_virt(room.page[i]), want);
+            got = iov_copy_from(it, page_virt(reserved.page[i]), want);
 
         done += (s64)got;
         if (got < want)
             break;
     }
-    pipe_room_end(&room, (u64)done);
+    pipe_reserve_end(&reserved, (u64)done);
     return done ? done : -EFAULT;
 }
 

@@ -202,7 +202,7 @@ SYSCTL(swappiness, "vm/swappiness", 0); /* there is no swap */
 
 /* ------------------------------------------------------------- huge pages (sysfs) */
 
-/* Anonymous memory gets 2 MiB pages where it has room for them; madvise(2) tells where not. */
+/* Anonymous memory gets 2 MiB pages where it has space for them; madvise(2) tells where not. */
 #define SYS_HUGE(id, file, text)                                                                \
     PSEUDO_FILE(id) = {"sysfs", "kernel/mm/transparent_hugepage/" file, 0444, &sysctl_text_ops, \
                        (void *)(text)}

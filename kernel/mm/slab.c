@@ -344,7 +344,7 @@ static bool slab_make_payers(const struct slab_cache *c, struct page *page)
     return true;
 }
 
-/* False: the account is full, or there is no room to write it down. */
+/* False: the account is full, or there is no space to write it down. */
 static bool slab_bill(struct slab_cache *c, void *obj, struct account *account)
 {
     struct page *page = slab_page(obj);

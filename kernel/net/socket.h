@@ -30,7 +30,7 @@ int socket_name(struct file *f, bool peer, struct sock_addr *out, u32 *len);
 int socket_control(struct file *f, struct socket_message *m, s32 level, s32 type, const void *data,
                    u64 n);
 int socket_shutdown(struct file *f, int how);
-/* val: n bytes of kernel memory; get: *n is the room, then the length. SO_PEERCRED answers with ids
- * as seen from the current user and pid namespaces. */
+/* val: n bytes of kernel memory; get: *n is the space, then the length. SO_PEERCRED answers with
+ * ids as seen from the current user and pid namespaces. */
 int socket_set_option(struct file *f, int level, int name, const void *val, u32 n);
 int socket_get_option(struct file *f, int level, int name, void *val, u32 *n);

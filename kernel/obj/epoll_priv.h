@@ -60,7 +60,7 @@ struct epoll_item {
     u32 events;                   /* ep->lock; read by callbacks */
     u64 data;                     /* ep->lock */
     unsigned queues;              /* I after add */
-    bool overflow;                /*   more queues than there is room for */
+    bool overflow;                /*   more queues than there is space for */
     struct epoll_hook {
         struct waiter waiter;
         struct waitq *queue; /* a  NULL: it has gone (POLLFREE) */

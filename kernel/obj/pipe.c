@@ -204,7 +204,7 @@ static ssize_t pipe_write_buf(struct pipe *p, struct iov_iter *from, u64 n, bool
     return (ssize_t)n;
 }
 
-/* As much as there is room for: bytes (0: full, or *missing), or -errno when none. */
+/* As much as there is space for: bytes (0: full, or *missing), or -errno when none. */
 static ssize_t pipe_write_locked(struct pipe *p, struct iov_iter *from, bool packet, u64 *missing)
     REQUIRES(p->lock)
 {
@@ -221,7 +221,7 @@ static ssize_t pipe_write_locked(struct pipe *p, struct iov_iter *from, bool pac
     return done ? (ssize_t)done : n;
 }
 
-int pipe_wait_room(struct pipe *p)
+int pipe_wait_space(struct pipe *p)
 {
     int err = wait_event_exclusive(&p->writers_wait, !pipe_full(p) || !READ_ONCE(p->readers), 0);
 
@@ -240,7 +240,7 @@ static ssize_t pipe_write_end(ssize_t done, int err)
 static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct pipe *p = f->priv;
-    bool readers, room = false, slept = false;
+    bool readers, space = false, slept = false;
     ssize_t done = 0, n;
     u64 missing;
     int err = 0;
@@ -252,7 +252,7 @@ static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
         mutex_lock(&p->lock);
         readers = p->readers;
         n = readers ? pipe_write_locked(p, from, f->flags & O_DIRECT, &missing) : 0;
-        room = !pipe_full(p);
+        space = !pipe_full(p);
         mutex_unlock(&p->lock);
         if (!readers)
             return pipe_write_end(done, -EPIPE);
@@ -267,14 +267,14 @@ static ssize_t pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
         else if (from->count && (f->flags & O_NONBLOCK))
             err = -EAGAIN;
         else if (from->count) {
-            err = pipe_wait_room(p);
+            err = pipe_wait_space(p);
             slept = true;
-            cond_yield(); /* a reader on another processor may make room for ever */
+            cond_yield(); /* a reader on another processor may make space for ever */
             if (!err && thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
                 err = -EINTR;
         }
     }
-    if (room && slept)
+    if (space && slept)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
     return done ? done : err;
 }

@@ -43,15 +43,16 @@ struct pipe_view {
 };
 int pipe_view_begin(struct file *f, u64 max, bool nonblock, struct pipe_view *v) __must_check;
 void pipe_view_end(struct pipe_view *v, u64 taken);
-/* Pages of one's own, and room for them at the writing end: for `bytes`, or as many as there is
- * room for. They are filled one behind the other; at the end the first `bytes` are the pipe's. 0,
+/* Pages of one's own, and space for them at the writing end: for `bytes`, or as many as there is
+ * space for. They are filled one behind the other; at the end the first `bytes` are the pipe's. 0,
  * -EAGAIN, -EPIPE (SIGPIPE was sent), -ENOMEM, -ERESTARTSYS. */
-struct pipe_room {
+struct pipe_reservation {
     struct pipe *pipe;
     unsigned n;
     struct page *page[PIPE_PARTS];
 };
-/* Until there is room at the writing end, or no reader; none is set aside. 0, -ERESTARTSYS. */
-int pipe_room_wait(struct file *f) __must_check;
-int pipe_room_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_room *r) __must_check;
-void pipe_room_end(struct pipe_room *r, u64 bytes);
+/* Until there is space at the writing end, or no reader; none is set aside. 0, -ERESTARTSYS. */
+int pipe_space_wait(struct file *f) __must_check;
+int pipe_reserve_begin(struct file *f, u64 bytes, bool nonblock,
+                       struct pipe_reservation *r) __must_check;
+void pipe_reserve_end(struct pipe_reservation *r, u64 bytes);

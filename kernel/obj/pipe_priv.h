@@ -22,11 +22,11 @@ struct pipe {
     struct mutex lock;
     refcount_t ref;                 /* a */
     struct waitq readers_wait;      /*    wants bytes, or a writer */
-    struct waitq writers_wait;      /*    wants room, or a reader */
+    struct waitq writers_wait;      /*    wants space, or a reader */
     struct pipe_buf *ring;          /* l  slots of them */
     u32 slots;                      /* l  a power of two */
     u32 head, tail;                 /* l  written, read; their difference is in use */
-    u32 reserved;                   /* l  free slots that are promised to pipe_room */
+    u32 reserved;                   /* l  free slots that are promised by pipe_reserve_begin */
     bool viewed;                    /* l  a pipe_view is out: others find nothing to read */
     u32 readers, writers;           /* l  open ends */
     u32 reader_opens, writer_opens; /* l  ever: fifo(7)'s waits end though the end closed again */
@@ -59,6 +59,6 @@ static inline bool pipe_full(const struct pipe *p)
 
 /* REQUIRES(p->lock). The buffer at the tail is empty. */
 void pipe_drop_buf(struct pipe *p, struct pipe_buf *b);
-/* Until pipe_readable; until there is room, or no reader. 0 or -ERESTARTSYS. */
+/* Until pipe_readable; until there is space, or no reader. 0 or -ERESTARTSYS. */
 int pipe_wait_bytes(struct pipe *p);
-int pipe_wait_room(struct pipe *p);
+int pipe_wait_space(struct pipe *p);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * What splice(2) and its kin need of a pipe: to look at its contents and take them only when they
- * have gone where they were to go (a view), and to set room aside before something is read that has
- * no way back (room). Neither holds the pipe's lock meanwhile, so that the other side may be a file
- * of any kind, and wait. While a view is out others find the pipe empty; room set aside counts as
- * full.
+ * have gone where they were to go (a view), and to set space aside before something is read that
+ * has no way back (a reservation). Neither holds the pipe's lock meanwhile, so that the other side
+ * may be a file of any kind, and wait. While a view is out others find the pipe empty; space set
+ * aside counts as full.
  */
 #include "lib/errno.h"
 #include "lib/log.h"
@@ -85,10 +85,10 @@ void pipe_view_end(struct pipe_view *v, u64 taken)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, ~0U);
 }
 
-/* ------------------------------------------------------------- room */
+/* ------------------------------------------------------------- space */
 
 /* Slots for up to `want` pages, 0: there are none now, -EPIPE. */
-static int pipe_room_reserve(struct pipe *p, u32 want)
+static int pipe_reserve_slots(struct pipe *p, u32 want)
 {
     int n = -EPIPE;
 
@@ -102,13 +102,13 @@ static int pipe_room_reserve(struct pipe *p, u32 want)
 }
 
 /* REQUIRES(p->lock) */
-static void pipe_room_put(struct pipe *p, struct page *page, u64 len)
+static void pipe_reserve_put(struct pipe *p, struct page *page, u64 len)
 {
     *pipe_buf(p, p->head) = (struct pipe_buf){.page = page, .len = (u32)len};
     WRITE_ONCE(p->head, p->head + 1);
 }
 
-void pipe_room_end(struct pipe_room *r, u64 bytes)
+void pipe_reserve_end(struct pipe_reservation *r, u64 bytes)
 {
     struct pipe *p = r->pipe;
     bool given = bytes > 0;
@@ -118,7 +118,7 @@ void pipe_room_end(struct pipe_room *r, u64 bytes)
     for (; bytes; used++) {
         u64 len = MIN(bytes, PAGE_SIZE);
 
-        pipe_room_put(p, r->page[used], len);
+        pipe_reserve_put(p, r->page[used], len);
         bytes -= len;
     }
     WRITE_ONCE(p->reserved, p->reserved - r->n);
@@ -131,10 +131,10 @@ void pipe_room_end(struct pipe_room *r, u64 bytes)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, ~0U);
 }
 
-int pipe_room_wait(struct file *f)
+int pipe_space_wait(struct file *f)
 {
     struct pipe *p = f->priv;
-    int err = pipe_wait_room(p);
+    int err = pipe_wait_space(p);
 
     /* The wake was for one writer, and the caller may not come to use it. */
     if (!err && !pipe_full(p))
@@ -142,15 +142,15 @@ int pipe_room_wait(struct file *f)
     return err;
 }
 
-int pipe_room_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_room *r)
+int pipe_reserve_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_reservation *r)
 {
     u32 want = (u32)MIN(DIV_ROUND_UP(MIN(bytes, PIPE_PARTS * PAGE_SIZE), PAGE_SIZE), PIPE_PARTS);
     bool slept = false;
     int n, err;
 
-    *r = (struct pipe_room){.pipe = f->priv};
-    while ((n = pipe_room_reserve(r->pipe, want)) == 0) {
-        err = nonblock ? -EAGAIN : pipe_wait_room(r->pipe);
+    *r = (struct pipe_reservation){.pipe = f->priv};
+    while ((n = pipe_reserve_slots(r->pipe, want)) == 0) {
+        err = nonblock ? -EAGAIN : pipe_wait_space(r->pipe);
         if (err)
             return err;
         slept = true;
@@ -165,7 +165,7 @@ int pipe_room_begin(struct file *f, u64 bytes, bool nonblock, struct pipe_room *
     for (unsigned i = 0; i < r->n; i++) {
         r->page[i] = page_alloc(0, PA_CHARGE);
         if (!r->page[i]) {
-            pipe_room_end(r, 0);
+            pipe_reserve_end(r, 0);
             return -ENOMEM;
         }
     }

@@ -14,9 +14,9 @@
 #include "proc/vdso.h"
 #include "vm/aspace.h"
 
-/* Room that is left for the stack below its top, whatever its limit is at the start. */
-#define STACK_ROOM_MIN (128UL << 20)
-#define STACK_ROOM_MAX (USER_MAX / 6 * 5)
+/* Space that is left for the stack below its top, whatever its limit is at the start. */
+#define STACK_SPACE_MIN (128UL << 20)
+#define STACK_SPACE_MAX (USER_MAX / 6 * 5)
 #define STACK_FIRST (128UL << 10) /* what a new stack has beside the arguments */
 #define PIE_BASE 0x555555554000UL
 #define RANDOM_PAGES(bits) ((random_u64() & ((1UL << (bits)) - 1)) << PAGE_SHIFT)
@@ -211,10 +211,10 @@ static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
     if (!err && !img.dynamic)
         err = -ENOEXEC;
     if (!err) {
-        /* Room is found once for the whole image; its segments then replace it. */
+        /* Space is found once for the whole image; its segments then replace it. */
         u64 low = ALIGN_DOWN(img.low, PAGE_SIZE), len = PAGE_ALIGN(img.high) - low;
-        struct map_request room = {.len = len, .max_prot = PT_READ, .flags = AREA_NORESERVE};
-        err = aspace_map(j->aspace, &room, &base);
+        struct map_request whole = {.len = len, .max_prot = PT_READ, .flags = AREA_NORESERVE};
+        err = aspace_map(j->aspace, &whole, &base);
         if (!err)
             err = aspace_unmap(j->aspace, base, len);
         if (!err)
@@ -259,10 +259,10 @@ static int exec_load_program(struct exec_job *j)
 /* Where the stack ends, and what is mapped without a place of its own: far enough below. */
 static void exec_place_stack(struct exec_job *j)
 {
-    u64 room = MIN(MAX(rlimit_current(RLIMIT_STACK), STACK_ROOM_MIN), STACK_ROOM_MAX);
+    u64 space = MIN(MAX(rlimit_current(RLIMIT_STACK), STACK_SPACE_MIN), STACK_SPACE_MAX);
 
     j->stack_top = USER_MAX - PAGE_SIZE - RANDOM_PAGES(18);
-    j->aspace->mmap_base = PAGE_ALIGN(j->stack_top - room - (1UL << 20)) - RANDOM_PAGES(18);
+    j->aspace->mmap_base = PAGE_ALIGN(j->stack_top - space - (1UL << 20)) - RANDOM_PAGES(18);
 }
 
 /* What the arguments need, and a first stretch as far as the limit allows; it grows by faults. */

@@ -83,7 +83,7 @@ static void posix_timer_stop_locked(struct posix_timer *t) REQUIRES(t->process->
     t->overrun = 0;
 }
 
-/* It has come due: sends the signal. False: the queue has no room for it, so it is due still.
+/* It has come due: sends the signal. False: the queue has no space for it, so it is due still.
  * REQUIRES(siglock) */
 static bool posix_timer_expire_locked(struct posix_timer *t) REQUIRES(t->process->siglock)
 {
@@ -135,7 +135,7 @@ bool posix_timers_count_cpu_locked(const struct process *p)
     return false;
 }
 
-/* Some of those that are due; false: these were the last, or there is no room for their signals,
+/* Some of those that are due; false: these were the last, or there is no space for their signals,
  * which the next tick tries again. */
 static bool posix_timers_expire_some(struct process *p, const struct process_times *all)
 {
@@ -251,15 +251,15 @@ int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
     spin_lock_irqsave(&p->siglock, &flags);
     list_for_each (other, &p->posix_timers, node)
         count++;
-    bool room = count < MIN(p->rlimits[RLIMIT_SIGPENDING].cur, (u64)POSIX_TIMERS_MAX);
-    if (room) {
+    bool space = count < MIN(p->rlimits[RLIMIT_SIGPENDING].cur, (u64)POSIX_TIMERS_MAX);
+    if (space) {
         *id = t->id = posix_timer_number_locked(p);
         if (spec->default_value)
             t->spec.value = (u64)t->id;
         list_add_tail(&p->posix_timers, &t->node);
     }
     spin_unlock_irqrestore(&p->siglock, flags);
-    if (room)
+    if (space)
         return 0;
     kfree(t);
     return -EAGAIN;

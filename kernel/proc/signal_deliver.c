@@ -168,7 +168,7 @@ static void signal_restart_no_handler(struct trap_frame *f)
     signal_restart_call(f, result == -ERESTART_RESTARTBLOCK ? NR_RESTART_SYSCALL : f->orig_rax);
 }
 
-/* There is no room for the handler's frame: SIGSEGV, whose own handler would fare no better. */
+/* There is no space for the handler's frame: SIGSEGV, whose own handler would fare no better. */
 static void signal_force_frame_fault(int sig)
 {
     struct process *p = current_process();

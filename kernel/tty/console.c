@@ -15,7 +15,7 @@
 #include "tty/tty.h"
 
 #define CONSOLE_RING 1024
-#define DEBUG_PORT_ROOM 256 /* bytes at a time: it is polled */
+#define DEBUG_PORT_SPACE 256 /* bytes at a time: it is polled */
 
 static struct tty console_tty;
 static struct serial_port *console_port;
@@ -29,14 +29,14 @@ static struct {
 static void console_write(struct tty *t, const char *buf, size_t n)
 {
     if (console_port)
-        (void)console_port->write(console_port, buf, n); /* the caller asked for the room */
+        (void)console_port->write(console_port, buf, n); /* the caller asked for the space */
     else
         debug_port_write(buf, n);
 }
 
-static size_t console_room(struct tty *t)
+static size_t console_space(struct tty *t)
 {
-    return console_port ? console_port->room(console_port) : DEBUG_PORT_ROOM;
+    return console_port ? console_port->space(console_port) : DEBUG_PORT_SPACE;
 }
 
 static size_t console_queued(struct tty *t)
@@ -58,7 +58,7 @@ static void console_flow(struct tty *t, bool stopped)
 
 static const struct tty_ops console_ops = {
     .write = console_write,
-    .room = console_room,
+    .space = console_space,
     .queued = console_queued,
     .flushed = console_flushed,
     .flow = console_flow,

@@ -89,8 +89,8 @@ size_t ldisc_output_locked(struct tty *t, const char *src, size_t n, char *dst, 
 
 static void ldisc_echo_raw(struct tty *t, const char *s, size_t n)
 {
-    if (t->ops->room)
-        n = MIN(n, t->ops->room(t));
+    if (t->ops->space)
+        n = MIN(n, t->ops->space(t));
     if (!n)
         return;
     t->ops->write(t, s, n);
@@ -119,7 +119,7 @@ static void ldisc_echo(struct tty *t, u8 c)
     }
 }
 
-size_t ldisc_room_locked(struct tty *t)
+size_t ldisc_space_locked(struct tty *t)
 {
     ASSERT_HELD(&t->lock);
     return TTY_INPUT_SIZE - (t->head - t->tail);
@@ -153,7 +153,7 @@ void ldisc_flush_input_locked(struct tty *t)
     waitq_wake(&t->write_wait, POLLOUT, ~0U);
 }
 
-/* Who waits for room, or for the end of the output, has it. */
+/* Who waits for space, or for the end of the output, has it. */
 void ldisc_flush_output_locked(struct tty *t)
 {
     ASSERT_HELD(&t->lock);
@@ -317,7 +317,7 @@ static void ldisc_store(struct tty *t, u8 c, bool literal) REQUIRES(t->lock)
 
     ASSERT_HELD(&t->lock);
     /* One place is kept for the byte that ends a line. */
-    if (ldisc_room_locked(t) < (canon && !end ? 2U : 1U)) {
+    if (ldisc_space_locked(t) < (canon && !end ? 2U : 1U)) {
         if (ldisc_iflag(t, IMAXBEL))
             ldisc_echo_raw(t, "\a", 1);
         return;
@@ -375,7 +375,7 @@ size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n)
 
     ASSERT_HELD(&t->lock);
     if (!ldisc_lflag(t, ICANON))
-        n = MIN(n, ldisc_room_locked(t));
+        n = MIN(n, ldisc_space_locked(t));
     t->typing = true;
     t->echoed = false;
     while (done < n)

@@ -32,7 +32,7 @@ static struct pty *pty_of(struct tty *t)
     return container_of(t, struct pty, slave);
 }
 
-static size_t pty_room(struct tty *t)
+static size_t pty_space(struct tty *t)
 {
     struct pty *p = pty_of(t);
 
@@ -100,7 +100,7 @@ static void pty_destroy(struct tty *t)
 
 static const struct tty_ops pty_slave_ops = {
     .write = pty_slave_write,
-    .room = pty_room,
+    .space = pty_space,
     .flushed = pty_flushed,
     .flow = pty_flow,
     .echoed = pty_echoed,
@@ -222,7 +222,7 @@ static bool pty_slave_takes(struct pty *p)
     u64 flags;
 
     spin_lock_irqsave(&p->slave.lock, &flags);
-    bool yes = p->slave.termios.lflag & ICANON || ldisc_room_locked(&p->slave);
+    bool yes = p->slave.termios.lflag & ICANON || ldisc_space_locked(&p->slave);
     spin_unlock_irqrestore(&p->slave.lock, flags);
     return yes;
 }

@@ -179,7 +179,7 @@ static bool tty_writable(struct tty_file *tf)
     u64 flags;
 
     spin_lock_irqsave(&t->lock, &flags);
-    bool yes = !t->stopped && (!t->ops->room || t->ops->room(t) >= 8);
+    bool yes = !t->stopped && (!t->ops->space || t->ops->space(t) >= 8);
     spin_unlock_irqrestore(&t->lock, flags);
     return yes || tty_file_dead(tf);
 }
@@ -196,8 +196,8 @@ static size_t tty_write_some(struct tty *t, const char *src, size_t n)
         spin_unlock_irqrestore(&t->lock, flags);
         return 0;
     }
-    if (t->ops->room) {
-        cap = MIN(cap, t->ops->room(t));
+    if (t->ops->space) {
+        cap = MIN(cap, t->ops->space(t));
         len = ldisc_output_locked(t, src, n, out, cap, &used);
         if (len)
             t->ops->write(t, out, len);

@@ -90,10 +90,10 @@ struct tty;
 struct pid;
 struct process;
 struct tty_ops {
-    /* Sends n processed bytes. With `room` set: called under tty->lock, at most room bytes.
+    /* Sends n processed bytes. With `space` set: called under tty->lock, at most space bytes.
      * Without: takes everything, called without the lock (or with it, for echo). */
     void (*write)(struct tty *t, const char *buf, size_t n);
-    size_t (*room)(struct tty *t);   /* REQUIRES(lock); NULL: unlimited */
+    size_t (*space)(struct tty *t);  /* REQUIRES(lock); NULL: unlimited */
     size_t (*queued)(struct tty *t); /* REQUIRES(lock): bytes not sent yet; NULL: none, ever */
     void (*flushed)(struct tty *t, bool input, bool output); /* REQUIRES(lock); may be NULL */
     void (*flow)(struct tty *t, bool stopped);               /* REQUIRES(lock); may be NULL */
@@ -149,7 +149,7 @@ void tty_hangup(struct tty *t);
  * the last of its call, so that the lock is not held over many. */
 size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n) REQUIRES(t->lock);
 bool ldisc_readable_locked(struct tty *t) REQUIRES(t->lock);
-size_t ldisc_room_locked(struct tty *t) REQUIRES(t->lock);
+size_t ldisc_space_locked(struct tty *t) REQUIRES(t->lock);
 /* Up to n bytes of what may be read now; *end: a line ended, the read is complete. */
 size_t ldisc_take_locked(struct tty *t, u8 *buf, size_t n, bool *end) REQUIRES(t->lock);
 /* Expands src into dst; *used: how much of src went in. */

@@ -154,7 +154,7 @@ static s64 tty_flow(struct tty *t, u64 arg)
     char c = (char)t->termios.cc[arg == TCIOFF ? VSTOP : VSTART];
     if (arg == TCOOFF || arg == TCOON) {
         ldisc_set_flow_locked(t, arg == TCOOFF);
-    } else if (c && (!t->ops->room || t->ops->room(t))) {
+    } else if (c && (!t->ops->space || t->ops->space(t))) {
         t->ops->write(t, &c, 1);
     }
     spin_unlock_irqrestore(&t->lock, flags);

@@ -348,14 +348,14 @@ static bool mount_is_copied(const struct mount_copy *list, u64 i, struct dentry 
     return list[i].up ? list[list[i].up].new != NULL : dentry_lies_below(list[i].point, root);
 }
 
-/* The mounts of the tree under top as they are at one moment, at most `room` of them. */
-static u64 mount_copies_gather(struct mount *top, bool deep, struct mount_copy *list, u64 room)
+/* The mounts of the tree under top as they are at one moment, at most `max` of them. */
+static u64 mount_copies_gather(struct mount *top, bool deep, struct mount_copy *list, u64 max)
 {
     struct mount *m;
     u64 n = 0;
 
     spin_lock(&mount_lock);
-    for (m = top; m && n < room; m = deep ? mount_next_locked(m, top) : NULL) {
+    for (m = top; m && n < max; m = deep ? mount_next_locked(m, top) : NULL) {
         mount_get(m);
         m->nr = n;
         list[n] = (struct mount_copy){.old = m};

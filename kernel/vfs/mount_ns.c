@@ -140,14 +140,14 @@ int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi
                       void *arg)
 {
     struct mount **all;
-    u64 n = 0, room = ns->count + 16;
+    u64 n = 0, max = ns->count + 16;
     int ret = 0;
 
-    all = kcalloc(room, sizeof(*all));
+    all = kcalloc(max, sizeof(*all));
     if (!all)
         return -ENOMEM;
     spin_lock(&mount_lock);
-    for (struct mount *m = ns->root; m && n < room; m = mount_next_locked(m, ns->root)) {
+    for (struct mount *m = ns->root; m && n < max; m = mount_next_locked(m, ns->root)) {
         mount_get(m);
         all[n++] = m;
     }

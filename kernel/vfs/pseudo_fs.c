@@ -449,7 +449,7 @@ static u64 pseudo_parent_ino(struct pseudo_node *dir)
 static int pseudo_readdir(struct file *f, struct dir_context *ctx)
 {
     struct pseudo_node *dir = pseudo_of_file(f);
-    bool room;
+    bool more;
     int err;
 
     if (ctx->pos == 0) {
@@ -464,9 +464,9 @@ static int pseudo_readdir(struct file *f, struct dir_context *ctx)
     }
     if (ctx->pos < PSEUDO_LISTED) {
         mutex_lock(&pseudo_lock);
-        room = pseudo_list_fixed_locked(dir, ctx);
+        more = pseudo_list_fixed_locked(dir, ctx);
         mutex_unlock(&pseudo_lock);
-        if (!room)
+        if (!more)
             return 0;
         ctx->pos = PSEUDO_LISTED;
     }

@@ -492,7 +492,7 @@ static bool fault_may_grow(const struct aspace *as, const struct area *a, u64 st
 }
 
 /* Where a stack area that is to hold addr begins: a step at a time, or at addr where there is no
- * room for that. 0: nowhere. */
+ * space for that. 0: nowhere. */
 static u64 fault_grow_to(const struct aspace *as, const struct area *a, u64 addr)
 {
     u64 step = ALIGN_DOWN(addr, STACK_STEP);

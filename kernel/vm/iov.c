@@ -93,12 +93,12 @@ static u64 iov_copy(struct iov_iter *it, void *kernel, u64 n, enum iov_op op)
  * over behind them: some of it is left, or nothing at all. */
 static inline bool iov_is_simple(const struct iov_iter *it, u64 n)
 {
-    u64 room;
+    u64 space;
 
     if (!it->segs || n - 1 >= it->count) /* n is 0, or there is a segment */
         return false;
-    room = it->segs->len - it->seg_off;
-    return n < room || (n == room && n == it->count);
+    space = it->segs->len - it->seg_off;
+    return n < space || (n == space && n == it->count);
 }
 
 static inline u64 iov_stepped(struct iov_iter *it, u64 n)

@@ -97,7 +97,7 @@ static void object_node_free_rcu(struct rcu_head *head)
 
 void object_node_free(struct xa_node *node)
 {
-    static_assert(sizeof(node->reclaim) >= sizeof(struct rcu_head), "room for rcu_head");
+    static_assert(sizeof(node->reclaim) >= sizeof(struct rcu_head), "space for rcu_head");
     rcu_call((struct rcu_head *)(void *)node->reclaim, object_node_free_rcu);
 }
 

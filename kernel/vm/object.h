@@ -223,7 +223,7 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
 ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos);
 /* Whether the current process could have that many more pages now, without another's end: 0 or
  * -ENOMEM. May sleep. */
-int mem_object_room(u64 pages) __must_check;
+int mem_object_space(u64 pages) __must_check;
 
 /* An unnamed shared object: MAP_SHARED|MAP_ANONYMOUS, SysV, memfd. */
 struct mem_object *mem_object_create_shared(u64 size) __must_check;

@@ -11,7 +11,7 @@
 #include "vm/object.h"
 #include "vm/vm_priv.h"
 
-#define ROOM_RECLAIM 256UL /* pages at a time */
+#define SPACE_RECLAIM 256UL /* pages at a time */
 
 static inline bool object_io_ready(const struct page *page)
 {
@@ -180,7 +180,7 @@ ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos)
     return done ? (ssize_t)done : got;
 }
 
-int mem_object_room(u64 pages)
+int mem_object_space(u64 pages)
 {
     struct aspace *as = aspace_current();
     struct account *account = as && as->account ? as->account : &account_root_memory, *full;
@@ -190,7 +190,7 @@ int mem_object_room(u64 pages)
     if (pages >= mem.free + reclaim_cached_pages())
         return -ENOMEM;
     while ((full = account_full_for(account, pages))) {
-        if (vm_killed() || !reclaim_pages(full, MIN(pages, ROOM_RECLAIM)))
+        if (vm_killed() || !reclaim_pages(full, MIN(pages, SPACE_RECLAIM)))
             return -ENOMEM;
         vm_pause();
     }

@@ -83,7 +83,7 @@ static void read_stretch(struct mem_object *obj, u64 first, u64 end, u64 mark)
         if (err == -EEXIST)
             continue;
         if (err)
-            break; /* no memory, or no room: what is read ahead can wait */
+            break; /* no memory, or no space: what is read ahead can wait */
         if (i == mark)
             page_flag_set(page, PG_AHEAD);
         run_add(obj, &run, page);

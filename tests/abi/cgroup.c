@@ -279,13 +279,13 @@ static long memory_after_endings(int n, int sig)
 static void hear_of_endings(void)
 {
     enum { ENDINGS = 1500, SIGNAL = 40 };
-    struct rlimit room = {2 * ENDINGS, 2 * ENDINGS};
+    struct rlimit space = {2 * ENDINGS, 2 * ENDINGS};
     long before;
     sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGNAL);
-    EXPECT(sigprocmask(SIG_BLOCK, &set, NULL) == 0 && setrlimit(RLIMIT_SIGPENDING, &room) == 0);
+    EXPECT(sigprocmask(SIG_BLOCK, &set, NULL) == 0 && setrlimit(RLIMIT_SIGPENDING, &space) == 0);
     before = memory_after_endings(100, SIGNAL);
     EXPECT(memory_after_endings(ENDINGS, SIGNAL) - before >= ENDINGS * 48 || !is_bothy());
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What files hold: copying between them, holes and room, flags of single reads and writes, programs
- * that run while somebody writes them.
+ * What files hold: copying between them, holes and space, flags of single reads and writes,
+ * programs that run while somebody writes them.
  */
 #include <elf.h>
 #include <linux/openat2.h>
@@ -95,7 +95,7 @@ TEST(sendfile_takes_nothing_out_of_streams)
     EXPECT(sendfile(p[1], f, NULL, 4) == 4 && lseek(f, 0, SEEK_CUR) == 4);
 }
 
-TEST(room_is_made_in_files_only)
+TEST(space_is_made_in_files_only)
 {
     int p[2], s[2], f;
 
@@ -206,7 +206,7 @@ TEST(openat2_takes_a_larger_structure)
     EXPECT_ERR(syscall(SYS_openat2, AT_FDCWD, "/", &big, 16), EINVAL);
 }
 
-/* ------------------------------------------------------------- holes and room */
+/* ------------------------------------------------------------- holes and space */
 
 TEST(holes_and_data_are_told_apart)
 {
@@ -235,7 +235,7 @@ static long blocks(int fd)
     return st.st_blocks;
 }
 
-TEST(room_that_was_promised_is_there)
+TEST(space_that_was_promised_is_there)
 {
     struct stat st;
     int f, g;
@@ -283,8 +283,8 @@ static void __attribute__((constructor)) stop_if_asked(void)
  * file's start; and an alignment that is no power of two, which Linux ignores. */
 TEST(a_program_may_have_its_headers_anywhere_in_its_file)
 {
-    static const char room[64 * sizeof(Elf64_Phdr)] __attribute__((aligned(8))) = {1};
-    uint64_t at = (uint64_t)(uintptr_t)room, off = 0;
+    static const char space[64 * sizeof(Elf64_Phdr)] __attribute__((aligned(8))) = {1};
+    uint64_t at = (uint64_t)(uintptr_t)space, off = 0;
     Elf64_Phdr ph[64];
     Elf64_Ehdr eh;
     int status, fd;

@@ -115,7 +115,7 @@ TEST(an_exclusive_event_goes_to_an_epoll_with_a_waiter)
     EXPECT(s.got == 1);
 }
 
-/* A watch for room does not use up an event that is about bytes. */
+/* A watch for space does not use up an event that is about bytes. */
 TEST(an_exclusive_event_is_not_used_up_by_another_kind)
 {
     int s[2], ep[2];

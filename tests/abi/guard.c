@@ -101,7 +101,7 @@ TEST(times_of_a_file_are_its_owners)
 static int send_descriptor(int sock, int fd)
 {
     union {
-        char room[CMSG_SPACE(sizeof(int))];
+        char space[CMSG_SPACE(sizeof(int))];
         struct cmsghdr head;
     } control = {0};
     struct iovec iov = {"x", 1};
@@ -343,7 +343,7 @@ TEST(is_closed)
 static void send_credentials(int sock, pid_t pid)
 {
     union {
-        char room[CMSG_SPACE(sizeof(struct ucred))];
+        char space[CMSG_SPACE(sizeof(struct ucred))];
         struct cmsghdr head;
     } control = {0};
     struct ucred u = {pid, 0, 0};
@@ -493,7 +493,7 @@ TEST(id_maps_are_written_by_who_may_open_them)
         _exit(0);
     }
     union {
-        char room[CMSG_SPACE(sizeof(int))];
+        char space[CMSG_SPACE(sizeof(int))];
         struct cmsghdr head;
     } control;
     struct iovec iov = {&c, 1};

@@ -243,7 +243,7 @@ static ssize_t send_sockets(int to, int fd, int n)
     return sendmsg(to, &m, MSG_DONTWAIT);
 }
 
-/* A socket whose queue holds many is sent, and lost: there is no room for its descriptor. */
+/* A socket whose queue holds many is sent, and lost: there is no space for its descriptor. */
 static void send_heavy(void)
 {
     char c;

@@ -49,7 +49,7 @@ TEST(holes_stay_holes_when_a_file_is_copied)
     EXPECT(lseek(fd, 0, SEEK_END) == 64 << 20);
 }
 
-TEST(a_copy_for_which_there_is_no_room_says_so)
+TEST(a_copy_for_which_there_is_no_space_says_so)
 {
     static char block[100 << 10];
     struct stat st;
@@ -241,7 +241,7 @@ TEST(a_directory_is_exchanged_by_who_may_write_it)
     expect_success(as_user(exchange_others_directory));
 }
 
-/* Those who write at the same time do not count on the same room. */
+/* Those who write at the same time do not count on the same space. */
 TEST(writers_together_stay_within_the_file_systems_size)
 {
     static char block[512 << 10];
@@ -310,8 +310,8 @@ TEST(mappings_stay_within_the_file_systems_size)
     EXPECT(statfs(".", &fs) == 0 && fs.f_bfree == 256);
 }
 
-/* What is written over what is there takes no room from others, not for a moment. */
-TEST(a_write_is_refused_only_where_there_is_no_room)
+/* What is written over what is there takes no space from others, not for a moment. */
+TEST(a_write_is_refused_only_where_there_is_no_space)
 {
     static char block[400 << 10];
     int fd, begun[2], status;

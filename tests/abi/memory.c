@@ -371,16 +371,16 @@ TEST(memfd_seals)
 static __attribute__((noinline)) int run_on_stack(unsigned below)
 {
     static const char code[] = {(char)0xb8, 42, 0, 0, 0, (char)0xc3}; /* mov $42, %eax; ret */
-    volatile char room[4 * PAGE];
+    volatile char space[4 * PAGE];
     int sig;
 
-    room[0] = 0;
+    space[0] = 0;
     if (below > 4)
         return run_on_stack(below - 4);
-    memcpy((void *)room, code, sizeof(code));
+    memcpy((void *)space, code, sizeof(code));
     sig = sigsetjmp(fault_jump, 1);
     if (!sig)
-        EXPECT(((int (*)(void))(uintptr_t)room)() == 42);
+        EXPECT(((int (*)(void))(uintptr_t)space)() == 42);
     return sig;
 }
 

@@ -280,7 +280,7 @@ TEST(a_copied_file_keeps_its_capabilities)
     EXPECT_ERR(getxattr("m/cap", "security.capability", buf, sizeof(buf)), ENODATA);
 }
 
-/* Without room for a whiteout what is below must not come back. */
+/* Without space for a whiteout what is below must not come back. */
 TEST(a_removal_that_fails_leaves_all_as_it_was)
 {
     char name[32];

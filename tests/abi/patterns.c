@@ -162,8 +162,8 @@ static void churn_children(char *p, size_t n, uint64_t gen)
 static void copies(uint64_t base)
 {
     bool large = random_below(3) == 0;
-    size_t n = large ? HUGE * 2 : (8 + random_below(100)) * PAGE, room = large ? 4 * HUGE : n;
-    char *whole = map_anonymous(room), *p = whole, *q;
+    size_t n = large ? HUGE * 2 : (8 + random_below(100)) * PAGE, space = large ? 4 * HUGE : n;
+    char *whole = map_anonymous(space), *p = whole, *q;
     size_t at;
 
     if (large) {
@@ -184,12 +184,12 @@ static void copies(uint64_t base)
         SAME(q, n, base, 0);
         ZERO(q + n, 64 * PAGE);
         whole = p = q;
-        room = n + 64 * PAGE;
+        space = n + 64 * PAGE;
     }
     EXPECT(madvise(p + at, n - at, MADV_DONTNEED) == 0);
     SAME(p, at, base, 0);
     ZERO(p + at, n - at);
-    munmap(whole, room);
+    munmap(whole, space);
 }
 
 /* ------------------------------------------------------------- threads beside each other */
@@ -514,7 +514,7 @@ static void registers(uint64_t base)
 
 /* ------------------------------------------------------------- all of it */
 
-/* A control group of as much memory as that, where there is one; then there is little room. */
+/* A control group of as much memory as that, where there is one; then there is little space. */
 static void join_group(unsigned mib)
 {
     char text[32];

@@ -70,7 +70,7 @@ TEST(a_read_into_missing_memory_takes_no_bytes)
     EXPECT_ERR(read(p[0], end - 4, 10), EFAULT);
     EXPECT(bytes_in(p[0]) == 10 && read(p[0], buf, 64) == 10 && !memcmp(buf, "0123456789", 10));
     EXPECT(write(p[1], "0123456789", 10) == 10);
-    EXPECT(read(p[0], end - 10, 4096) == 10); /* the room behind is not asked for */
+    EXPECT(read(p[0], end - 10, 4096) == 10); /* the space behind is not asked for */
 }
 
 TEST(packets_stay_whole_where_memory_is_missing)
@@ -232,7 +232,7 @@ TEST(a_writer_is_signalled_when_its_last_reader_goes)
 
         close(p[1]);
         EXPECT(read(p[0], &c, 1) == 1);
-        _exit(0); /* the writer waits for room, or has not begun to */
+        _exit(0); /* the writer waits for space, or has not begun to */
     }
     close(p[0]);
     EXPECT(write(p[1], block, sizeof(block)) > 0 && broken_pipes == 1);

@@ -339,13 +339,13 @@ static size_t command_line(void)
 TEST(a_title_written_over_the_arguments_is_shown)
 {
     char *start = program_invocation_name;
-    size_t room = (size_t)(environ[0] - start), longer = room + strlen(environ[0]);
+    size_t space = (size_t)(environ[0] - start), longer = space + strlen(environ[0]);
 
-    EXPECT(room > 1 && longer > room);
-    memset(start, 'x', room - 1);
-    EXPECT(command_line() == room && strspn(text, "x") == room - 1);
+    EXPECT(space > 1 && longer > space);
+    memset(start, 'x', space - 1);
+    EXPECT(command_line() == space && strspn(text, "x") == space - 1);
     memset(start, 'y', longer);
     EXPECT(command_line() == longer + 1 && strspn(text, "y") == longer && !text[longer]);
-    start[room - 1] = '\0'; /* ends where the arguments did: nothing of what follows */
-    EXPECT(command_line() == room && strspn(text, "y") == room - 1);
+    start[space - 1] = '\0'; /* ends where the arguments did: nothing of what follows */
+    EXPECT(command_line() == space && strspn(text, "y") == space - 1);
 }

@@ -105,7 +105,7 @@ static pid_t start_giver(int hog, int fd)
 }
 
 /* What a write has done by then stays in its place, and what it does then is what follows. */
-TEST(a_write_that_finds_room_later_leaves_nothing_out)
+TEST(a_write_that_finds_space_later_leaves_nothing_out)
 {
     static uint32_t words[8 * PAGE / 4], got[8 * PAGE / 4];
     int hog, fd;

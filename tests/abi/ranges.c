@@ -325,7 +325,7 @@ TEST(the_stack_grows_as_far_as_its_limit_now)
     EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
 
-TEST(a_stack_without_limit_has_room)
+TEST(a_stack_without_limit_has_space)
 {
     struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
     char name[64];

@@ -116,7 +116,7 @@ TEST(what_does_not_fit_stays_in_its_pipe)
     EXPECT(ioctl(p[0], FIONREAD, &left) == 0 && left == 2 * PAGE);
 }
 
-TEST(splice_takes_as_much_as_there_is_room)
+TEST(splice_takes_as_much_as_there_is_space)
 {
     static char block[64 * PAGE];
     int p[2], fd = make_file(block, sizeof(block)), n;
@@ -129,7 +129,7 @@ TEST(splice_takes_as_much_as_there_is_room)
     EXPECT(ioctl(p[0], FIONREAD, &n) == 0 && n == 3 * PAGE + 1);
 }
 
-TEST(splice_waits_for_bytes_and_for_room)
+TEST(splice_waits_for_bytes_and_for_space)
 {
     static char block[16 * PAGE];
     int a[2], b[2], status;
@@ -160,7 +160,7 @@ TEST(vmsplice_goes_both_ways)
     EXPECT(vmsplice(p[0], into, 2, 0) == 7 && !memcmp(got, "ab", 2) &&
            !memcmp(got + 8, "cdefg", 5));
     EXPECT_ERR(vmsplice(p[0], into, 2, SPLICE_F_NONBLOCK), EAGAIN);
-    EXPECT(vmsplice(p[1], &all, 1, 0) == 16 * PAGE); /* what there is room for */
+    EXPECT(vmsplice(p[1], &all, 1, 0) == 16 * PAGE); /* what there is space for */
     EXPECT_ERR(vmsplice(p[1], &all, 1, SPLICE_F_NONBLOCK), EAGAIN);
     all.iov_base = got;
     EXPECT(vmsplice(p[0], &all, 1, 0) == 16 * PAGE);
@@ -273,7 +273,7 @@ static ssize_t call_end(struct call *c)
 
 static char pages[16 * PAGE];
 
-TEST(all_writers_go_on_when_there_is_room_for_all)
+TEST(all_writers_go_on_when_there_is_space_for_all)
 {
     struct call first, second, third;
     int p[2];
@@ -287,7 +287,7 @@ TEST(all_writers_go_on_when_there_is_room_for_all)
     EXPECT(read(p[0], pages, sizeof(pages)) > 0);
 }
 
-/* Linux may find room in a full socket. */
+/* Linux may find space in a full socket. */
 TEST(the_end_is_told_to_all_readers_beside_a_splice)
 {
     struct call move, one, other, end;
@@ -309,8 +309,8 @@ TEST(the_end_is_told_to_all_readers_beside_a_splice)
     EXPECT(call_end(&one) == 0 && call_end(&other) == 0);
 }
 
-/* And the room that the splice waited for, and does not use, is another writer's. */
-TEST(bytes_that_wait_for_room_can_be_read)
+/* And the space that the splice waited for, and does not use, is another writer's. */
+TEST(bytes_that_wait_for_space_can_be_read)
 {
     struct call move, writer;
     char buf[8] = "";

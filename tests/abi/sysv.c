@@ -114,17 +114,17 @@ TEST(segments_go_where_they_are_told)
 {
     own_ipc();
     int id = shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0700);
-    char *room = mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    EXPECT(room != MAP_FAILED);
-    EXPECT(shmat(id, room + 4096, 0) == (void *)-1 && errno == EINVAL); /* taken */
-    EXPECT(shmat(id, room + 4097, SHM_REMAP) == (void *)-1 && errno == EINVAL);
+    char *space = mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(space != MAP_FAILED);
+    EXPECT(shmat(id, space + 4096, 0) == (void *)-1 && errno == EINVAL); /* taken */
+    EXPECT(shmat(id, space + 4097, SHM_REMAP) == (void *)-1 && errno == EINVAL);
     EXPECT(shmat(id, NULL, SHM_REMAP) == (void *)-1 && errno == EINVAL);
     EXPECT(shmat(id, (void *)-8192, 0) == (void *)-1 && errno == EINVAL);
-    EXPECT(shmat(id, room + 4097, SHM_REMAP | SHM_RND) == room + 4096);
-    room[4096] = 1;
-    room[12287] = 2;
-    EXPECT(munmap(room + 8192, 4096) == 0 && shm_state(id).shm_nattch == 1);
-    EXPECT(shmdt(room + 4096) == 0 && shm_state(id).shm_nattch == 0);
+    EXPECT(shmat(id, space + 4097, SHM_REMAP | SHM_RND) == space + 4096);
+    space[4096] = 1;
+    space[12287] = 2;
+    EXPECT(munmap(space + 8192, 4096) == 0 && shm_state(id).shm_nattch == 1);
+    EXPECT(shmdt(space + 4096) == 0 && shm_state(id).shm_nattch == 0);
     const char *r = shmat(id, NULL, SHM_RDONLY);
     EXPECT(r != (void *)-1 && r[0] == 1 && r[8191] == 2);
     EXPECT_ERR(mprotect((void *)r, 4096, PROT_READ | PROT_WRITE), EACCES);
@@ -593,13 +593,13 @@ TEST(a_long_message_keeps_no_short_one_waiting)
             _exit(msgsnd(id, &m, sizes[i], 0) != 0);
         await_sleep(sender[i]);
     }
-    EXPECT(msgrcv(id, &m, 100, 9, 0) == 100); /* room for the second alone */
+    EXPECT(msgrcv(id, &m, 100, 9, 0) == 100); /* space for the second alone */
     EXPECT(msgrcv(id, &m, 50, 3, 0) == 50 && wait_for(sender[1]) == 0);
     EXPECT(msgctl(id, IPC_RMID, NULL) == 0 && wait_for(sender[0]) != 0);
 }
 
-/* A sender that is granted room, and finds a receiver instead, passes the room on. */
-TEST(room_that_a_sender_does_not_need_is_the_next_ones)
+/* A sender that is granted space, and finds a receiver instead, passes the space on. */
+TEST(space_that_a_sender_does_not_need_is_the_next_ones)
 {
     static struct {
         long type;

@@ -102,7 +102,7 @@ TEST(end_that_reads_no_more_still_takes_bytes)
     EXPECT(write(s[0], "z", 1) == 1 && read(s[1], buf, 8) == 1 && buf[0] == 'z');
 }
 
-TEST(sender_to_an_end_that_reads_no_more_waits_for_room)
+TEST(sender_to_an_end_that_reads_no_more_waits_for_space)
 {
     static char block[65536];
     int s[2], n = 0;

@@ -245,7 +245,7 @@ TEST(a_long_write_to_a_terminal_ends_at_the_kill)
     EXPECT(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
 }
 
-/* A writer waits for room; what it has written so far is thrown away, and it goes on. */
+/* A writer waits for space; what it has written so far is thrown away, and it goes on. */
 TEST(flushing_the_output_lets_its_writer_go_on)
 {
     static char out[1 << 17], got[4096];

@@ -166,7 +166,7 @@ static void *send_some(void *arg)
     return NULL;
 }
 
-/* Senders wait for room, each is woken in its turn; none is forgotten. */
+/* Senders wait for space, each is woken in its turn; none is forgotten. */
 TEST(many_send_to_one_full_queue)
 {
     pthread_t t[THREADS];

@@ -271,7 +271,7 @@ static bool can_run(unsigned n)
 }
 
 /* When none can run: a new one, or else one of those that cannot gives up its place. */
-static void make_room(void)
+static void make_space(void)
 {
     unsigned n = actor_free();
 
@@ -293,7 +293,7 @@ void program_run(const struct operation *o)
     while (!can_run(n)) {
         n = (n + 1) % ACTORS;
         if (n == first) {
-            make_room();
+            make_space();
             return;
         }
     }

@@ -235,7 +235,7 @@ OPERATION(receive_descriptor, 1)
 
 /* --- states --- */
 
-/* How much room makes a socket writable is the kernel's business. */
+/* How much space makes a socket writable is the kernel's business. */
 OPERATION(poll, 2)
 {
     struct pollfd all[SLOTS];

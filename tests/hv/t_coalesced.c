@@ -222,7 +222,7 @@ static unsigned fill_areas(char *base, unsigned max)
     return n;
 }
 
-/* The part that comes may be joined to the one before, and then its end has no room. */
+/* The part that comes may be joined to the one before, and then its end has no space. */
 TEST(run_area_maps_in_parts_beside_many_areas)
 {
     const unsigned max = 70000;
@@ -240,7 +240,7 @@ TEST(run_area_maps_in_parts_beside_many_areas)
     CHECK(run == (void *)at);
     n = fill_areas(base, max);
     CHECK(n > 1000 && n < max);
-    for (int i = 0; i < 6; i++) { /* with room for none, one, two ... */
+    for (int i = 0; i < 6; i++) { /* with space for none, one, two ... */
         char *rest = mmap(at + PAGE, 2 * PAGE, PROT_READ | PROT_WRITE,
                           MAP_SHARED | MAP_FIXED_NOREPLACE, vm.vcpu[0], PAGE);
         CHECK(rest == at + PAGE || errno == ENOMEM);

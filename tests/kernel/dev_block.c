@@ -26,7 +26,7 @@ struct ram {
     char *data;
     struct block_command *under_way[RAM_DEPTH]; /* q */
     u32 n;                                      /* q */
-    u32 room;                                   /* q  how many it takes; more get -EAGAIN */
+    u32 capacity;                               /* q  how many it takes; more get -EAGAIN */
     u32 kicks;                                  /* q */
     u32 commands[BLOCK_OPS], fua, largest_pieces;
     u64 largest_piece, crossed; /* pieces that cross the boundary */
@@ -63,7 +63,7 @@ static int ram_start(struct block_queue *q, struct block_command *cmd)
 {
     struct ram *ram = ram_of(q);
 
-    if (ram->n == ram->room)
+    if (ram->n == ram->capacity)
         return -EAGAIN;
     ram_look(ram, cmd);
     ram->commands[cmd->op]++;
@@ -160,7 +160,7 @@ static struct ram *ram_make(const struct block_limits *limits, u64 time_out)
     if (!ram)
         return NULL;
     ram->data = kzalloc(RAM_PAGES * PAGE_SIZE);
-    ram->room = RAM_DEPTH;
+    ram->capacity = RAM_DEPTH;
     if (!ram->data || block_disk_create(&config, &ram->disk)) {
         kfree(ram->data);
         kfree(ram);
@@ -286,8 +286,8 @@ DISK_TEST(block_merges_what_adjoins_in_a_plug, NULL, 0)
 
 DISK_TEST(block_merges_what_had_to_wait, NULL, 0)
 {
-    /* The device has no room for the second; the others gather behind it. */
-    ram->room = 1;
+    /* The device takes no second request; the others gather behind it. */
+    ram->capacity = 1;
     for (u32 i = 0; i < 6; i++) {
         EXPECT(ask_make(&asks[i], BLOCK_WRITE, i * PAGE_SECTORS, 1, false));
         block_submit(ram->dev, &asks[i].r);
@@ -473,7 +473,7 @@ DISK_TEST(block_error_reaches_each_request_once, NULL, 0)
     for (u32 i = 0; i < 3; i++)
         EXPECT(asks[i].done == 1 && asks[i].r.error == -EIO);
     /* Of one that was split the first error counts, and no more of it is begun. */
-    ram->room = 1;
+    ram->capacity = 1;
     EXPECT(ask_make(&asks[3], BLOCK_READ, 0, 16, true));
     block_submit(ram->dev, &asks[3].r);
     ram_answer(ram, 0, -EIO);
@@ -501,7 +501,7 @@ DISK_TEST(block_disk_that_stops_fails_what_it_has_and_what_comes, NULL, 0)
 {
     struct block_device *dev = ram->dev;
 
-    ram->room = 2;
+    ram->capacity = 2;
     for (u32 i = 0; i < 5; i++) {
         EXPECT(ask_make(&asks[i], BLOCK_WRITE, 2 * i * PAGE_SECTORS, 1, false));
         block_submit(dev, &asks[i].r);

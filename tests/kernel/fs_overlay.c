@@ -196,7 +196,7 @@ static void overlay_write_long(struct walk_ctx *ctx, const char *name)
     kfree(chunk);
 }
 
-static s64 overlay_room(struct walk_ctx *ctx)
+static s64 overlay_space(struct walk_ctx *ctx)
 {
     struct statfs_k st = {0};
     struct path p;
@@ -213,7 +213,7 @@ static s64 overlay_room(struct walk_ctx *ctx)
 static void overlay_pass_by(struct walk_ctx *ctx, const char *from, const char *to, bool *passed)
 {
     static struct overlay_mover m;
-    s64 room = overlay_room(ctx);
+    s64 space = overlay_space(ctx);
     struct thread *t;
 
     m = (struct overlay_mover){.ctx = *ctx, .from = from, .to = to, .running = 1};
@@ -221,7 +221,7 @@ static void overlay_pass_by(struct walk_ctx *ctx, const char *from, const char *
     CHECK(t);
     thread_start(t);
     thread_put(t);
-    while (load_acquire(&m.running) && overlay_room(ctx) > room - 16)
+    while (load_acquire(&m.running) && overlay_space(ctx) > space - 16)
         cond_yield();
     CHECK(vfs_rename(ctx, NULL, "/ovl2/a/f", NULL, "/ovl2/b/f", 0) == 0);
     *passed = load_acquire(&m.running);

@@ -151,8 +151,8 @@ static void net_sender_run(void *arg)
     WRITE_ONCE(s->done, true);
 }
 
-/* A sender waits for room at the other end, which gets larger. */
-static bool net_goes_on_with_more_room(int type)
+/* A sender waits for space at the other end, which gets larger. */
+static bool net_goes_on_with_more_space(int type)
 {
     static struct net_sender sender;
     const int little = 1, much = 100000;
@@ -185,9 +185,9 @@ static bool net_goes_on_with_more_room(int type)
     return true;
 }
 
-SELFTEST(net_unix_sender_goes_on_when_the_receiver_has_more_room)
+SELFTEST(net_unix_sender_goes_on_when_the_receiver_has_more_space)
 {
-    CHECK(net_goes_on_with_more_room(SOCK_STREAM));
-    CHECK(net_goes_on_with_more_room(SOCK_SEQPACKET));
-    CHECK(net_goes_on_with_more_room(SOCK_DGRAM));
+    CHECK(net_goes_on_with_more_space(SOCK_STREAM));
+    CHECK(net_goes_on_with_more_space(SOCK_SEQPACKET));
+    CHECK(net_goes_on_with_more_space(SOCK_DGRAM));
 }

@@ -139,7 +139,7 @@ def costs(engine, archive, n, what):
 
 
 def bare(engine):
-    """Of the images only busybox is left: the store has room for so many names, and no more."""
+    """Of the images only busybox is left: the store has space for so many names, and no more."""
     for image in api(engine, "GET", "/images/json")[1]:
         if "busybox:latest" not in image["RepoTags"]:
             expect(api(engine, "DELETE", f"/images/{image['Id']}?force=1")[0], 200, "a removal")
@@ -311,13 +311,13 @@ def test_removal_that_is_cut_leaves_a_whole_store(engine):
     expect(api(engine, "GET", "/images/cut:1/json")[0], 404)
 
 
-def test_removal_on_a_full_disk_gives_its_room_back(engine):
-    """Also when there is no room for the list without it."""
-    loaded(engine, "room:1", [BASE, tar([("room", tarfile.REGTYPE, "x")])])
+def test_removal_on_a_full_disk_gives_its_space_back(engine):
+    """Also when there is no space for the list without it."""
+    loaded(engine, "space:1", [BASE, tar([("space", tarfile.REGTYPE, "x")])])
     layers = len(os.listdir(os.path.join(engine.root, "layers")))
     fresh = os.path.join(engine.root, "images.json.new")
     os.mkdir(fresh)
-    expect(api(engine, "DELETE", "/images/room:1")[0], 500)
+    expect(api(engine, "DELETE", "/images/space:1")[0], 500)
     expect(len(os.listdir(os.path.join(engine.root, "layers"))), layers - 1, "layers")
     os.rmdir(fresh)
 

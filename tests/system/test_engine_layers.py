@@ -289,14 +289,14 @@ def zeros(bytes_of_them):
     return out.getvalue()
 
 
-def test_what_has_no_room_is_refused_and_nothing_stays(engine):
+def test_what_has_no_space_is_refused_and_nothing_stays(engine):
     bomb = zeros(200 << 20)
     names = gzip.compress(tar([info(f"{n:06}") for n in range(60000)]))
     with SmallEngine() as small:
         conf = config([GOOD])
-        refused(small, docker_archive("bomb:1", [GOOD], conf=conf, stored=[bomb]), "no room")
-        refused(small, gzip.compress(b"\0" * (100 << 20)), "image archive", "no room")
-        refused(small, docker_archive("names:1", [GOOD], conf=conf, stored=[names]), "no room")
+        refused(small, docker_archive("bomb:1", [GOOD], conf=conf, stored=[bomb]), "no space")
+        refused(small, gzip.compress(b"\0" * (100 << 20)), "image archive", "no space")
+        refused(small, docker_archive("names:1", [GOOD], conf=conf, stored=[names]), "no space")
         p = small.load(docker_archive("good:1", [GOOD]))
         expect((p.returncode, p.stdout), (0, "Loaded image: good:1\n"), p.stderr)
 

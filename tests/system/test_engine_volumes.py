@@ -120,15 +120,15 @@ def test_lists_and_filters(engine):
     expect(body["VolumesDeleted"], ["beta"])
 
 
-def test_room_that_is_taken_is_told(engine):
-    engine.run("run", "--name", "big", "-v", "room:/r", "busybox", "sh", "-c", "head -c 50000 /dev/zero | tee /r/x > /y")
+def test_space_that_is_taken_is_told(engine):
+    engine.run("run", "--name", "big", "-v", "space:/r", "busybox", "sh", "-c", "head -c 50000 /dev/zero | tee /r/x > /y")
     df = api(engine, "GET", "/system/df")[1]
-    expect([(v["Name"], v["UsageData"]) for v in df["Volumes"]], [("room", {"RefCount": 1, "Size": 50000})])
+    expect([(v["Name"], v["UsageData"]) for v in df["Volumes"]], [("space", {"RefCount": 1, "Size": 50000})])
     c = df["Containers"][0]
     expect(50000 <= c["SizeRw"] < 60000, True, c)
     remove(engine, "big")
     expect(api(engine, "POST", '/volumes/prune?filters={"all":["true"]}')[1],
-           {"VolumesDeleted": ["room"], "SpaceReclaimed": 50000})
+           {"VolumesDeleted": ["space"], "SpaceReclaimed": 50000})
 
 
 def test_what_cannot_be_had_is_refused_by_name(engine):

@@ -106,7 +106,7 @@ RUNS = {
     "command_line_of_the_machine": ("", "grep -c bothy.guest /proc/cmdline", 1, "0\n", ""),
     "cpu_limits_are_seen": ("--cpus 0.5 -c 512", "cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/cpu.weight", 0,
                             "50000 100000\n20\n", ""),
-    "room_without_a_limit": (
+    "space_without_a_limit": (
         "", "sh -c 'for f in /x /dev/shm/x; do dd if=/dev/zero of=$f bs=1M count=60 2>/dev/null; stat -c %s $f; done'",
         0, "62914560\n62914560\n", ""),
     "hosts_and_names": ("--add-host a:10.0.0.1 --dns 10.0.0.2 --dns-search x.org --group-add 77 -u 5",
@@ -195,7 +195,7 @@ def script():
 
 
 def awkward_layer(attributes):
-    """What a simple archive has no room for, and the program `attributes`."""
+    """What a simple archive has no space for, and the program `attributes`."""
     REG, DIR, SYM, LNK = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 
     def info(name, kind=REG, **fields):

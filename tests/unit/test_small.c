@@ -122,10 +122,10 @@ TEST(ring_is_a_fifo_of_bytes)
 
         for (u32 k = 0; k < n; k++)
             data[k] = (u8)(in + k);
-        u32 room = ring_room(&ring);
+        u32 space = ring_space(&ring);
         u32 done = ring_write(&ring, data, n);
 
-        EXPECT(done == MIN(n, room));
+        EXPECT(done == MIN(n, space));
         in = (u8)(in + done);
         n = ring_read(&ring, data, (u32)(unit_rand(&seed) % 20));
         for (u32 k = 0; k < n; k++)

@@ -82,13 +82,13 @@ static struct virtq_piece request_piece(u64 number, u32 i)
     return (struct virtq_piece){number * 1000 + i, (u32)(1 + (number + i) % 4096)};
 }
 
-static u32 request_room(u64 number)
+static u32 request_space(u64 number)
 {
-    u32 room = 0;
+    u32 space = 0;
 
     for (u32 i = 0; i < request_in(number); i++)
-        room += request_piece(number, request_out(number) + i).len;
-    return room;
+        space += request_piece(number, request_out(number) + i).len;
+    return space;
 }
 
 static int request_add(struct device *d, u64 number)
@@ -156,7 +156,7 @@ static void device_return(struct device *d, u32 which)
 
     d->waiting[which] = d->waiting[--d->nr_waiting];
     element[0] = head;
-    element[1] = request_room(number) ? (u32)(number % (request_room(number) + 1)) : 77;
+    element[1] = request_space(number) ? (u32)(number % (request_space(number) + 1)) : 77;
     used[1] = ++d->used;
     if (d->q.event_idx ? (u16)(d->used - avail[2 + d->q.num] - 1) < 1 : !(avail[0] & 1)) {
         d->interrupted = true;
@@ -183,9 +183,9 @@ static bool driver_take(struct device *d, u8 *pending)
 
     while ((token = virtq_take(&d->q, &written))) {
         u64 number = (uintptr_t)token - 1;
-        u32 room = request_room(number);
+        u32 space = request_space(number);
 
-        if (!pending[number] || written != (room ? number % (room + 1) : 0))
+        if (!pending[number] || written != (space ? number % (space + 1) : 0))
             return false;
         pending[number] = 0;
     }
@@ -255,7 +255,7 @@ TEST(virtq_indices_wrap)
     EXPECT(play(32768, false, 0, false, 150000, 4));
 }
 
-TEST(virtq_takes_no_more_than_it_has_room_for)
+TEST(virtq_takes_no_more_than_it_has_space_for)
 {
     struct virtq_piece pieces[20];
     struct device *d = device_make(8, false, 0);
@@ -395,7 +395,7 @@ static void spoil_id_free(struct device *d)
 }
 static void spoil_length(struct device *d)
 {
-    *(u32 *)&device_used(d)[4] = request_room(5) + 1;
+    *(u32 *)&device_used(d)[4] = request_space(5) + 1;
 }
 
 TEST(virtq_breaks_when_the_device_breaks_the_rules)
@@ -425,7 +425,7 @@ TEST(virtq_breaks_when_a_request_returns_twice)
 }
 
 /* All memory that the device sees changes at random between any two calls. What comes back was
- * added, comes once, and has not more bytes than it has room for; after a reset all is back. */
+ * added, comes once, and has not more bytes than it has space for; after a reset all is back. */
 static bool hostile(u64 seed)
 {
     u32 num = 1U << unit_rand(&seed) % 9;
@@ -459,7 +459,7 @@ static bool hostile(u64 seed)
         while ((token = virtq_take(&d->q, &written))) {
             u64 number = (uintptr_t)token - 1;
 
-            ok = ok && number < next && pending[number] && written <= request_room(number);
+            ok = ok && number < next && pending[number] && written <= request_space(number);
             pending[number] = 0;
         }
     }

@@ -16,7 +16,7 @@ void table_cell(struct table *t, char *text)
     t->cell[t->cells++] = text;
 }
 
-/* Characters, not bytes: continuation bytes of UTF-8 take no room. */
+/* Characters, not bytes: continuation bytes of UTF-8 take no space. */
 static size_t table_width(const char *s)
 {
     size_t n = 0;

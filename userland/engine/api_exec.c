@@ -139,7 +139,7 @@ static struct exec *exec_add(struct container *c)
 
 /* ---- a later engine -------------------------------------------------------------------------- */
 
-/* As many arguments as there is room for. */
+/* As many arguments as there is space for. */
 char *exec_note(const struct exec *x)
 {
     struct buf b = {0};

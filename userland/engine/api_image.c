@@ -377,7 +377,7 @@ API(api_image_tag)
     full = str_fmt("%s%s%s", repo ? repo : "", tag && *tag ? ":" : "", tag ? tag : "");
     ref = image_ref_normalize(full);
     if (ref)
-        why = image_store_room(0, 1, 0);
+        why = image_store_space(0, 1, 0);
     if (why) {
         api_error(call->conn, 507, "%s", why);
         free(why);

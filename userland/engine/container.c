@@ -221,7 +221,7 @@ const char *container_label(const struct container *c, const char *key)
 }
 
 /* Those of `from` that `but` has not. An image's may be anything: only strings are labels. One that
- * alone is too long is left out; the first that has no room ends them. */
+ * alone is too long is left out; the first that has no space ends them. */
 static void labels_write(struct jw *w, const struct json *from, const struct json *but,
                          size_t whole, size_t *left)
 {

@@ -180,8 +180,8 @@ void answer_done(struct answer *a, const char *error);
 /* The image store as it is now goes to the disk; `a` waits for it. A reference to `img`, which may
  * be NULL, is dropped when that is done. */
 void image_store_save(struct answer *a, struct image *img);
-/* NULL, or that the store has no room for so many more; to be freed. */
-char *image_store_room(size_t images, size_t tags, size_t layers);
+/* NULL, or that the store has no space for so many more; to be freed. */
+char *image_store_space(size_t images, size_t tags, size_t layers);
 /* Moves a tree out of the way at once and has a worker remove it. `done`, which may be NULL, is
  * called when it is gone. */
 void tree_discard(const char *path, void (*done)(void *arg), void *arg);

@@ -509,7 +509,7 @@ static char *publish_layer(const char *dir, const char *id)
     return why;
 }
 
-/* A worker that read hostile bytes wrote it: what it names are digests and tags, and there is room
+/* A worker that read hostile bytes wrote it: what it names are digests and tags, and there is space
  * for them. NULL or a sentence. */
 static char *publish_judge(const struct json *result)
 {
@@ -531,7 +531,7 @@ static char *publish_judge(const struct json *result)
                 return str_dup("the worker's report is bad");
         }
     }
-    return image_store_room(images, tags, layers);
+    return image_store_space(images, tags, layers);
 }
 
 char *image_publish(const char *dir, const struct json *result, struct buf *out)

@@ -4,7 +4,7 @@
 // A worker replaces it by rename, after all that it refers to is on the disk, so that a crash
 // leaves the old or the new; what is removed goes after that, so that the old one is whole as well.
 // There is one such worker at a time; what changes meanwhile is written once by the next. What
-// could not be read again is never written: the store has room for so many images, tags and layers
+// could not be read again is never written: the store has space for so many images, tags and layers
 // and no more.
 //
 // A file that cannot be read, or names an image that had to be left out, is kept as
@@ -114,7 +114,7 @@ static void store_saved(void *arg, const char *why)
     if (store_again)
         store_start();
     for (size_t i = 0; i < told.n; i++) {
-        /* also on a full disk, where there would be no room for a list without it otherwise */
+        /* also on a full disk, where there would be no space for a list without it otherwise */
         if (told.list[i].image)
             image_drop(told.list[i].image, told.list[i].answer);
         answer_done(told.list[i].answer, why);
@@ -134,7 +134,7 @@ void image_store_save(struct answer *a, struct image *img)
         store_start();
 }
 
-char *image_store_room(size_t images, size_t tags, size_t layers)
+char *image_store_space(size_t images, size_t tags, size_t layers)
 {
     if (images && image_configs_full())
         return str_dup("the image store is full: the configurations of its images are too large");

@@ -68,7 +68,7 @@ void load_fail(const char *fmt, ...)
 void load_take(uint64_t bytes, const char *what)
 {
     if (!budget_take(&load.budget, bytes))
-        load_fail("%s: no room for it: more than the %llu MB that are free", what,
+        load_fail("%s: no space for it: more than the %llu MB that are free", what,
                   (unsigned long long)(load.budget.first >> 20));
 }
 

@@ -22,7 +22,7 @@ struct member {
 /* Reports one line to the engine and ends the worker; what was unpacked is the engine's to remove.
  */
 _Noreturn void load_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Before bytes are written: fails when there is no room for them. */
+/* Before bytes are written: fails when there is no space for them. */
 void load_take(uint64_t bytes, const char *what);
 
 /* ---- load.c ---- */

@@ -59,7 +59,7 @@ static void engine_accept(struct ev_source *s, uint32_t events)
         return;
     if (!engine_full)
         engine_log("cannot take a client: %s", strerror(errno));
-    engine_full = true; /* said once; clients wait until there is room again */
+    engine_full = true; /* said once; clients wait until there is space again */
     ev_set(s, 0);
     ev_timer_set(&engine_listen_again, ACCEPT_AGAIN_MS);
 }

@@ -3,7 +3,7 @@
 //
 // The layers' tree is read through a read-only overlay in a mount namespace of a child of its own,
 // so that whiteouts mean what they mean to containers and no mount is left behind. What the format
-// has no room for goes into a member of its own, PACK_EXTRA, which the guest's agent applies
+// has no space for goes into a member of its own, PACK_EXTRA, which the guest's agent applies
 // (init/agent_image.c): further names of a file, extended attributes, long links, exact times.
 #include "engine/pack.h"
 
@@ -110,7 +110,7 @@ static int pack_content(struct pack *p, const char *path, uint64_t size)
     return err;
 }
 
-/* ---- what the format has no room for --------------------------------------------------------- */
+/* ---- what the format has no space for -------------------------------------------------------- */
 
 static void record(struct buf *b, char type, const char *path, const char *value)
 {

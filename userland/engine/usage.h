@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How much room volumes and containers take: a job walks their trees (usage.c).
+// How much space volumes and containers take: a job walks their trees (usage.c).
 #pragma once
 
 #include <stdint.h>

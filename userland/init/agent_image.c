@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The image's tree in a guest: what its archive had no room for (lib/pack_extra.h), and an overlay
+// The image's tree in a guest: what its archive had no space for (lib/pack_extra.h), and an overlay
 // on top of it, so that the application's root is what a container's is.
 #include <errno.h>
 #include <fcntl.h>

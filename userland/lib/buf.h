@@ -31,7 +31,7 @@ void strv_free(char **v);
 
 void buf_free(struct buf *b);
 void buf_clear(struct buf *b);
-void buf_reserve(struct buf *b, size_t more); /* room for `more` bytes and the NUL */
+void buf_reserve(struct buf *b, size_t more); /* space for `more` bytes and the NUL */
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);

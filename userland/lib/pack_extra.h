@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Between the engine, which packs an image for a VM, and the guest's agent: the member with what
-// cpio has no room for. Records, each a letter and strings that end with a zero byte:
+// cpio has no space for. Records, each a letter and strings that end with a zero byte:
 //
 //   L PATH TARGET               PATH is another name of the file TARGET
 //   S PATH TEXT UID:GID         PATH is a symbolic link

@@ -195,7 +195,7 @@ void time_rfc3339(char *out, const struct timespec *ts)
     size_t n;
 
     if (ts->tv_sec < TIME_YEAR_1 || ts->tv_sec >= TIME_YEAR_10000 ||
-        !gmtime_r(&ts->tv_sec, &tm)) { /* four digits have no room for it */
+        !gmtime_r(&ts->tv_sec, &tm)) { /* four digits have no space for it */
         strcpy(out, "0001-01-01T00:00:00Z");
         return;
     }

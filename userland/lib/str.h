@@ -30,7 +30,7 @@ void random_hex(char *out, size_t digits);                /* digits + 1 bytes */
 void url_decode(char *s);                                 /* in place; '+' stays */
 void url_encode(struct buf *b, const char *s);
 
-/* What RFC 3339 has room for: from TIME_YEAR_1 to before TIME_YEAR_10000, in seconds. */
+/* What RFC 3339 has space for: from TIME_YEAR_1 to before TIME_YEAR_10000, in seconds. */
 #define TIME_YEAR_1 (-62135596800ll)
 #define TIME_YEAR_10000 253402300800ll
 /* RFC 3339 with nanoseconds, UTC, as Go prints it; its zero time for what is out of that range.

@@ -344,9 +344,9 @@ static uint32_t zstd_offset(struct zstd *z, uint32_t value, bool no_literals)
 static int zstd_execute(struct zstd *z, uint32_t literals, uint32_t offset, uint32_t match,
                         uint64_t limit)
 {
-    uint64_t room = limit - z->out.made;
+    uint64_t space = limit - z->out.made;
 
-    if (literals > z->literals - z->literal_at || (uint64_t)literals + match > room)
+    if (literals > z->literals - z->literal_at || (uint64_t)literals + match > space)
         return -EINVAL;
     window_add(&z->out, z->literal + z->literal_at, literals);
     z->literal_at += literals;

@@ -35,7 +35,7 @@ int keep_send(int fd, const struct keep_head *h, const void *note, const void *t
     return n < 0 ? -errno : 0;
 }
 
-/* There is room for one such message. */
+/* There is space for one such message. */
 static void keep_take_control(struct keep_message *m, struct msghdr *msg)
 {
     struct cmsghdr *cm = CMSG_FIRSTHDR(msg);

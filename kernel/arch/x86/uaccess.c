@@ -87,16 +87,16 @@ u64 user_clear(void __user *dst, u64 n)
 
 ssize_t copy_string_in(char *dst, const char __user *src, size_t max)
 {
-    u64 room;
+    u64 space;
     s64 n;
 
     up_user_copy(CALLER);
     if ((u64)src >= USER_TOP)
         return -EFAULT;
-    room = USER_TOP - (u64)src;
-    n = uaccess_string(dst, (const char *)(u64)src, MIN(max, room));
+    space = USER_TOP - (u64)src;
+    n = uaccess_string(dst, (const char *)(u64)src, MIN(max, space));
     if (n == -2)
-        return room < max ? -EFAULT : -ENAMETOOLONG;
+        return space < max ? -EFAULT : -ENAMETOOLONG;
     return n < 0 ? -EFAULT : n;
 }
 

@@ -91,7 +91,7 @@ static unsigned dir_type(const struct iso_entry *e)
     return e->mode >> 12 & 15; /* DT_* are the mode's numbers */
 }
 
-/* Its own name and its parent's. False: no room. */
+/* Its own name and its parent's. False: no space. */
 static bool dir_dots(struct file *f, struct dir_context *ctx)
 {
     if (ctx->pos == 0) {

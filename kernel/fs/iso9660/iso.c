@@ -89,7 +89,7 @@ static void iso_plain_name(struct iso_entry *e, const u8 *p, u32 n)
         e->name_len--;
 }
 
-/* UTF-8 of a UCS-2 character, if there is room for all of it. */
+/* UTF-8 of a UCS-2 character, if there is space for all of it. */
 static void iso_add_wide(struct iso_entry *e, u32 c)
 {
     unsigned more = c < 0x80 ? 0 : c < 0x800 ? 1 : 2;
@@ -184,7 +184,7 @@ static const u8 *iso_record_area(const u8 *rec, u32 *n)
 
 /* Further extents of a file follow as records of their own. *at: behind the first; moves on. */
 static int iso_more_extents(const struct iso_volume *v, u64 *at, struct iso_entry *e,
-                            struct iso_extent *extents, u32 room)
+                            struct iso_extent *extents, u32 capacity)
 {
     struct iso_extent x;
     u32 skipped = 0;
@@ -206,7 +206,7 @@ static int iso_more_extents(const struct iso_volume *v, u64 *at, struct iso_entr
             return err;
         if (e->nr_extents == ISO_EXTENTS_MAX)
             return -EFBIG;
-        if (e->nr_extents < room)
+        if (e->nr_extents < capacity)
             extents[e->nr_extents] = x;
         e->nr_extents++;
         e->size += x.len;
@@ -249,7 +249,7 @@ static int iso_entry_place(const struct iso_volume *v, u64 at, u64 moved, struct
 
 /* The entry whose (first) record lies at `at`; *end: behind its last. */
 static int iso_entry_at(const struct iso_volume *v, u64 at, struct iso_entry *e,
-                        struct iso_extent *extents, u32 room, u64 *end)
+                        struct iso_extent *extents, u32 capacity, u64 *end)
 {
     struct iso_extent x;
     u64 moved = 0;
@@ -273,18 +273,18 @@ static int iso_entry_at(const struct iso_volume *v, u64 at, struct iso_entry *e,
     iso_judge_name(e);
     e->hidden |= (rec[25] & FLAG_ASSOCIATED) != 0;
     err = err ?: iso_entry_place(v, at, moved, &x, e);
-    if (!err && room)
+    if (!err && capacity)
         extents[0] = x;
     if (!err && (rec[25] & FLAG_MORE) && (e->mode & TYPE_MASK) == TYPE_FILE)
-        err = iso_more_extents(v, end, e, extents, room);
+        err = iso_more_extents(v, end, e, extents, capacity);
     return err;
 }
 
 int iso_inode(const struct iso_volume *v, u64 number, struct iso_entry *e,
-              struct iso_extent *extents, u32 room)
+              struct iso_extent *extents, u32 capacity)
 {
     u64 end;
-    int err = iso_entry_at(v, number, e, extents, room, &end);
+    int err = iso_entry_at(v, number, e, extents, capacity, &end);
 
     return err == -ENOENT ? -EIO : err;
 }

@@ -64,10 +64,10 @@ struct iso_entry {
 
 /* Finds the volume: 0, -EINVAL (no ISO 9660), -EIO, -EOPNOTSUPP. */
 int iso_open(struct iso_source *src, struct iso_volume *v) __must_check;
-/* The entry of an inode by its number, which came from an iso_entry. extents may be NULL; else room
- * for `room` of them, of which e->nr_extents are filled. */
+/* The entry of an inode by its number, which came from an iso_entry. extents may be NULL; else an
+ * array of `capacity`, of which e->nr_extents are filled. */
 int iso_inode(const struct iso_volume *v, u64 number, struct iso_entry *e,
-              struct iso_extent *extents, u32 room) __must_check;
+              struct iso_extent *extents, u32 capacity) __must_check;
 /* The next entry at or behind position `at` (0 first) of a directory with that extent. 1, also of
  * one that is damaged while the way behind it is known; 0: there is none; -errno. */
 int iso_next(const struct iso_volume *v, const struct iso_extent *dir, u64 at,

@@ -402,7 +402,7 @@ static bool dir_is_fixed(const struct inode *i)
 }
 
 /* A directory that goes to where a lower layer has something is opaque: it has no part in lower
- * layers, so that changes nothing where it is. What is replaced makes room. */
+ * layers, so that changes nothing where it is. What is replaced makes space. */
 static int dir_move_hide(struct dir_move *m, bool has_old, bool has_new)
 {
     struct inode *moved = dentry_inode(m->old), *victim = dentry_inode(m->new);

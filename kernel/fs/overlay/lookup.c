@@ -34,7 +34,7 @@ struct overlay_find {
     size_t len;
     struct dentry *upper;
     u32 n;
-    struct overlay_lower *lower; /* room for every layer of the directory */
+    struct overlay_lower *lower; /* space for every layer of the directory */
 };
 
 static void overlay_find_drop(struct overlay_find *fd)

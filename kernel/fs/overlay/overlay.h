@@ -86,7 +86,7 @@ static inline u32 overlay_nr_shown(const struct overlay_node *node)
 struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
                             const struct overlay_lower *lower, u32 n, int *err);
 /* The same in two steps, for what must not fail once there is an upper: an inode that stands for
- * nothing yet, with room for n lowers (NULL: no memory), then what overlay_inode returns; i is
+ * nothing yet, with space for n lowers (NULL: no memory), then what overlay_inode returns; i is
  * consumed. */
 struct inode *overlay_inode_alloc(struct overlay *o, u32 n) __must_check;
 struct inode *overlay_inode_settle(struct inode *i, struct dentry *upper,

@@ -67,11 +67,11 @@ static int view_list(struct pseudo_node *node, struct dir_context *ctx)
     struct view v;
 
     while (view_child(node->priv, &cursor, &v)) {
-        bool room = ctx->emit(ctx, v.name, strlen(v.name), (u64)cursor + 1, view_mode(&v) >> 12);
+        bool more = ctx->emit(ctx, v.name, strlen(v.name), (u64)cursor + 1, view_mode(&v) >> 12);
 
         if (v.dev)
             device_put(v.dev);
-        if (!room)
+        if (!more)
             return 0;
         ctx->pos = cursor;
     }

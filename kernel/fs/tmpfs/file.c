@@ -202,7 +202,7 @@ static int tmpfs_reserve(struct inode *i, u64 off, u64 end)
     const struct mem_bound *bound = &tmpfs_of(i)->pages;
     u64 max = READ_ONCE(bound->max), now = (u64)atomic_read(&bound->now);
     struct page *page;
-    int err = now > max || missing > max - now ? -ENOSPC : mem_object_room(missing);
+    int err = now > max || missing > max - now ? -ENOSPC : mem_object_space(missing);
 
     for (u64 k = off >> PAGE_SHIFT; !err && k < DIV_ROUND_UP(end, PAGE_SIZE); k++) {
         err = mem_object_page(i->object, k, true, &page);

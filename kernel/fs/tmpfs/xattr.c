@@ -53,7 +53,8 @@ ssize_t tmpfs_getxattr(struct inode *inode, const char *name, void *buf, size_t 
 }
 
 /* All of an inode's attributes share a bound, so that a look-up among them is bounded as well. */
-static bool xattr_room(const struct tmpfs_inode *t, const struct tmpfs_xattr *replaced, size_t more)
+static bool xattr_space(const struct tmpfs_inode *t, const struct tmpfs_xattr *replaced,
+                        size_t more)
 {
     const struct tmpfs_xattr *x;
 
@@ -76,7 +77,7 @@ int tmpfs_setxattr(struct inode *inode, const char *name, const void *val, size_
     if (!x)
         return -ENOMEM;
     x->name = kstrdup(name);
-    if (!xattr_room(t, old, strlen(name) + n)) {
+    if (!xattr_space(t, old, strlen(name) + n)) {
         xattr_free(x);
         return -ENOSPC;
     }

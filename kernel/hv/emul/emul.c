@@ -20,11 +20,11 @@ static int emul_fetch_more(struct emul *e)
 {
     u64 at = e->rip + e->byte_count;
     u64 linear = e->mode == EMUL_LONG ? at : (u32)(e->seg[EMUL_CS].base + at);
-    u32 room = (u32)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
-    u32 left = EMUL_MAX_LEN - e->byte_count, n = MIN(room, left);
+    u32 in_page = (u32)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+    u32 left = EMUL_MAX_LEN - e->byte_count, n = MIN(in_page, left);
     int err;
 
-    if (!e->byte_count && room >= sizeof(e->bytes))
+    if (!e->byte_count && in_page >= sizeof(e->bytes))
         n = sizeof(e->bytes); /* the caller may have it easier with whole words */
     err = e->ops->fetch(e, linear, e->bytes + e->byte_count, n);
     if (!err)

@@ -157,9 +157,9 @@ void emul_supply(struct emul *e, const void *data, u32 len)
 
 static u32 emul_first_part(u64 linear, u32 size)
 {
-    u32 room = (u32)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
+    u32 in_page = (u32)(PAGE_SIZE - (linear & (PAGE_SIZE - 1)));
 
-    return MIN(size, room);
+    return MIN(size, in_page);
 }
 
 static int emul_read_part(struct emul *e, u64 linear, u32 size, u64 *value)

@@ -43,15 +43,15 @@ static s64 kvm_supported_cpuid(u64 arg)
 static s64 kvm_msr_list(u64 arg, const u32 *list, u32 count)
 {
     struct kvm_msr_list head;
-    u32 room;
+    u32 capacity;
 
     if (copy_in(&head, (const void __user *)arg, sizeof(head)))
         return -EFAULT;
-    room = head.nmsrs;
+    capacity = head.nmsrs;
     head.nmsrs = count;
     if (copy_out((void __user *)arg, &head, sizeof(head)))
         return -EFAULT;
-    if (room < count)
+    if (capacity < count)
         return -E2BIG;
     return copy_out((void __user *)(arg + sizeof(head)), list, count * sizeof(list[0]));
 }

@@ -100,7 +100,7 @@ static s64 fpu_get_xsave2(struct vcpu *v, u64 arg)
     return copy_out((void __user *)arg, v->fpu, hv_xsave_size());
 }
 
-/* The struct has room for no more than itself. */
+/* -EINVAL: the state is larger than the struct. */
 static s64 fpu_get_xsave(struct vcpu *v, u64 arg)
 {
     return hv_xsave_size() > sizeof(struct kvm_xsave) ? -EINVAL : fpu_get_xsave2(v, arg);

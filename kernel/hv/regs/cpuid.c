@@ -75,7 +75,7 @@ struct cpuid_out {
     u32 max, count;
 };
 
-/* Beyond max it only counts, so that the caller learns how much room it takes. */
+/* Beyond max it only counts, so that the caller learns how much space it takes. */
 static void cpuid_add(struct cpuid_out *out, u32 leaf, u32 sub, bool indexed, struct cpuid_regs r)
 {
     if (out->count < out->max)

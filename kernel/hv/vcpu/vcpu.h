@@ -95,7 +95,7 @@ struct vcpu {
     u64 assist_page;                /* r  the register */
     u32 clock_version;              /* r */
     bool clock_stopped;             /* r  the next page says so: KVM_KVMCLOCK_CTRL */
-    void *fpu, *host_fpu;           /* r  the guest's XSAVE area; room for the thread's own */
+    void *fpu, *host_fpu;           /* r  the guest's XSAVE area; space for the thread's own */
     struct kvm_cpuid_entry2 *cpuid; /* r */
     u32 nr_cpuid;
     bool ran;                    /* r  the guest knows its CPUID */

@@ -16,7 +16,7 @@ void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog)
     WRITE_ONCE(l->listening, true);
 }
 
-bool accept_has_room(const struct socket *l, const struct accept_queue *q)
+bool accept_has_space(const struct socket *l, const struct accept_queue *q)
 {
     return READ_ONCE(q->nr) < READ_ONCE(q->max) || READ_ONCE(l->dead) ||
            (READ_ONCE(l->shut) & SOCK_SHUT_RD);
@@ -47,12 +47,12 @@ int accept_offer(struct socket *l, struct accept_queue *q, struct socket *conn, 
     int err;
 
     while ((err = accept_try(l, q, conn)) == -EAGAIN && !nonblock) {
-        err = wait_event_exclusive(&l->room, accept_has_room(l, q), deadline);
+        err = wait_event_exclusive(&l->senders_wait, accept_has_space(l, q), deadline);
         if (err)
             break;
     }
-    if (accept_has_room(l, q)) /* each that waits is woken by the one before */
-        waitq_wake_one(&l->room);
+    if (accept_has_space(l, q)) /* each that waits is woken by the one before */
+        waitq_wake_one(&l->senders_wait);
     return err == -ETIMEDOUT ? -EAGAIN : err;
 }
 
@@ -91,6 +91,6 @@ int accept_wait(struct socket *l, struct accept_queue *q, bool nonblock, struct 
     }
     if (slept && READ_ONCE(q->nr))
         socket_wake(l, POLLIN | POLLRDNORM);
-    waitq_wake_one(&l->room);
+    waitq_wake_one(&l->senders_wait);
     return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A listener's queue of connections that are complete and wait for accept(2). Those who connect
- * while it is full wait in the listener's `room`. A family embeds one beside its struct socket.
+ * while it is full wait in the listener's `senders_wait`. A family embeds one beside its struct
+ * socket.
  */
 #pragma once
 
@@ -19,7 +20,7 @@ void accept_queue_init(struct accept_queue *q);
 /* One more than backlog asks for fits, as on Linux. */
 void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog);
 /* A connection could go in, or its maker will hear an error. */
-bool accept_has_room(const struct socket *l, const struct accept_queue *q);
+bool accept_has_space(const struct socket *l, const struct accept_queue *q);
 /* Puts conn in: the queue takes a reference of conn's. 0, -ECONNREFUSED (listens no more), -EAGAIN
  * (full and nonblock, or later than deadline), -ERESTARTSYS. */
 int accept_offer(struct socket *l, struct accept_queue *q, struct socket *conn, bool nonblock,

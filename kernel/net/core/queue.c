@@ -50,29 +50,29 @@ void sock_msg_free(struct socket *s, struct sock_msg *msg)
 
 /* Many may wait to send to one datagram socket: each is woken alone, and wakes the next. A stream
  * has one peer, whose reader wakes the peer's own queue. */
-static int sock_wait_room(struct socket *s, struct socket *to, u64 deadline)
+static int sock_wait_space(struct socket *s, struct socket *to, u64 deadline)
 {
     int err;
 
     if (s->type != SOCK_DGRAM)
-        return wait_event_deadline(&s->wait, sock_has_room(to), SLEEP_INTERRUPTIBLE, deadline);
-    err = wait_event_exclusive(&to->room, sock_has_room(to), deadline);
-    if (err && sock_has_room(to))
-        waitq_wake_one(&to->room);
+        return wait_event_deadline(&s->wait, sock_has_space(to), SLEEP_INTERRUPTIBLE, deadline);
+    err = wait_event_exclusive(&to->senders_wait, sock_has_space(to), deadline);
+    if (err && sock_has_space(to))
+        waitq_wake_one(&to->senders_wait);
     return err;
 }
 
-/* There was no room: waits for it. */
+/* There was no space: waits for it. */
 static int sock_queue_slow(struct socket *s, struct socket *to, struct sock_msg *msg)
 {
     u64 deadline = socket_deadline(s->send_timeout, s->send_timeout ? time_ns() : 0);
     int err;
 
     do {
-        err = sock_wait_room(s, to, deadline);
+        err = sock_wait_space(s, to, deadline);
     } while (!err && (err = s->ops->msg_queue(s, to, msg)) == -EAGAIN);
-    if (s->type == SOCK_DGRAM && sock_has_room(to))
-        waitq_wake_one(&to->room);
+    if (s->type == SOCK_DGRAM && sock_has_space(to))
+        waitq_wake_one(&to->senders_wait);
     return err == -ETIMEDOUT ? -EAGAIN : err;
 }
 
@@ -99,7 +99,7 @@ ssize_t sock_send_stream(struct socket *s, struct socket *to, struct socket_mess
         u64 n = MIN(left, SOCK_CHUNK);
         struct sock_msg *msg;
 
-        if (!sock_has_room(to) && (flags & MSG_DONTWAIT)) {
+        if (!sock_has_space(to) && (flags & MSG_DONTWAIT)) {
             err = -EAGAIN; /* before the bytes leave the iterator */
             break;
         }
@@ -219,7 +219,7 @@ static void sock_consume(struct socket *s, struct sock_msg *msg, u32 n)
     }
     spin_unlock(&s->lock);
     if (was_full && s->type == SOCK_DGRAM)
-        waitq_wake_one(&s->room);
+        waitq_wake_one(&s->senders_wait);
     if (peer) {
         socket_wake(peer, POLLOUT | POLLWRNORM);
         socket_put(peer);
@@ -411,7 +411,7 @@ void sock_resized(struct socket *s)
 {
     struct socket *peer = socket_peer(s);
 
-    waitq_wake_one(&s->room); /* each that waits is woken by the one before */
+    waitq_wake_one(&s->senders_wait); /* each that waits is woken by the one before */
     if (!peer)
         return;
     socket_wake(peer, POLLOUT | POLLWRNORM);
@@ -424,7 +424,7 @@ void sock_set_shut(struct socket *s, u32 bits)
     WRITE_ONCE(s->shut, s->shut | bits);
     spin_unlock(&s->lock);
     socket_wake(s, 0);
-    waitq_wake_all(&s->room);
+    waitq_wake_all(&s->senders_wait);
 }
 
 void sock_reset(struct socket *s, int err)

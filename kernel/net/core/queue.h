@@ -7,7 +7,7 @@
  *
  * A reader takes bytes from the first message while only it can (s->reading). Others wait for that
  * lock, so copies under it fault nothing in: missing memory is touched between two holds of it.
- * Those who wait to send to a datagram socket wait in its `room`, and are woken one by one.
+ * Those who wait to send to a datagram socket wait in its `senders_wait`, and are woken one by one.
  *
  * Context: all may sleep, but for *_locked, which are under s->lock.
  */
@@ -21,7 +21,7 @@
 struct sock_msg {
     struct list_node node; /* the receiver's lock */
     u32 len, off;          /* off: bytes of a stream read already (reader) */
-    u32 lost;              /* datagrams that found no room before it */
+    u32 lost;              /* datagrams that found no space before it */
     u32 head;
     u64 time; /* when it was sent, ns of the wall clock; 0: not asked for */
 };
@@ -40,8 +40,8 @@ static inline bool sock_refuses(const struct socket *s)
 {
     return (READ_ONCE(s->shut) & s->ops->refuses) == s->ops->refuses;
 }
-/* A sender to s need not wait: there is room, or it will hear an error. */
-static inline bool sock_has_room(const struct socket *s)
+/* A sender to s need not wait: there is space, or it will hear an error. */
+static inline bool sock_has_space(const struct socket *s)
 {
     return READ_ONCE(s->queued) < READ_ONCE(s->rcvbuf) || READ_ONCE(s->dead) || sock_refuses(s);
 }
@@ -61,7 +61,7 @@ static inline void sock_queue_wake(struct socket *to)
 {
     socket_wake(to, POLLIN | POLLRDNORM);
 }
-/* Queues msg at `to`, waiting for room as flags and send_timeout say. Takes msg, on errors too.
+/* Queues msg at `to`, waiting for space as flags and send_timeout say. Takes msg, on errors too.
  * 0, -EAGAIN, -ERESTARTSYS, or what ops->msg_queue says. */
 int sock_queue_wait(struct socket *s, struct socket *to, struct sock_msg *msg, unsigned flags);
 /* Bytes or -errno, as write(2) of a stream. */
@@ -80,7 +80,7 @@ u32 sock_unread(struct socket *s);
  * -ENOTTY: another command; -EINVAL: it listens; -EFAULT. */
 s64 sock_queue_ioctl(struct socket *s, unsigned cmd, u64 arg);
 
-/* rcvbuf has changed: who waits for room may go on. */
+/* rcvbuf has changed: who waits for space may go on. */
 void sock_resized(struct socket *s);
 /* Sets SOCK_SHUT_* bits and wakes all. */
 void sock_set_shut(struct socket *s, u32 bits);

@@ -40,7 +40,7 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     list_init(&s->queue);
     list_init(&s->accept_node);
     waitq_init(&s->wait);
-    waitq_init(&s->room);
+    waitq_init(&s->senders_wait);
     s->list = list;
     spin_lock(&list->lock);
     list_add_tail(&list->sockets, &s->node);

@@ -149,7 +149,7 @@ struct socket_ops {
     /* The message with the next n bytes of m from s to `to`; NULL with *err. */
     struct sock_msg *(*msg_make)(struct socket *s, struct socket *to, struct socket_message *m,
                                  u64 n, int *err);
-    /* 0, -EAGAIN (no room), or why it is refused. The message goes to the queue on 0 alone. */
+    /* 0, -EAGAIN (no space), or why it is refused. The message goes to the queue on 0 alone. */
     int (*msg_queue)(struct socket *s, struct socket *to, struct sock_msg *msg);
     /* A reader takes or (MSG_PEEK) sees msg: moves what else it carries to m. *last: no further
      * message in this call. NULL: nothing. Under s->reading. 0 or -ENOMEM. */
@@ -197,10 +197,10 @@ struct socket {
     u32 queued;                   /* l  what they cost: bytes, and SOCK_MSG_COST each */
     u32 unread;                   /* l  bytes in them */
     u32 shut;                     /* l  SOCK_SHUT_* */
-    u32 lost;                     /* a  datagrams that found no room */
+    u32 lost;                     /* a  datagrams that found no space */
     struct socket *peer;          /* l  the other end on this host, or NULL; a reference */
     struct waitq wait;            /*    whatever may have changed */
-    struct waitq room;            /*    who waits to send a datagram here, or to connect */
+    struct waitq senders_wait;    /*    who waits to send a datagram here, or to connect */
     struct list_node accept_node; /*    the listener's lock: in its queue */
     struct socket_list *list;     /* I */
     struct list_node node;        /* n */

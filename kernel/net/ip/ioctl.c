@@ -101,7 +101,7 @@ static u16 ioctl_flags(const struct netdev *dev)
     return out;
 }
 
-/* Interfaces that have an address: the room they need (buf 0), or as many as fit. */
+/* Interfaces that have an address: the space they need (buf 0), or as many as fit. */
 static s64 ioctl_conf(struct net_ns *ns, u64 arg)
 {
     struct netdev *dev;

@@ -80,7 +80,8 @@ static void neighbour_remove(struct neighbour_table *t, struct neighbour_entry *
     kfree(e);
 }
 
-/* Found or made; NULL: no memory, or the device is down. What makes room for it is dropped. */
+/* Found or made; NULL: no memory, or the device is down. The entry that is evicted for it is
+ * dropped. */
 static struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct netdev *dev,
                                              const struct ip_addr *addr, struct list_node *drop)
 {

@@ -14,7 +14,7 @@
 #include "sched/timer.h"
 #include "sched/work.h"
 
-#define NEIGHBOURS_MOST 512  /* the longest unused one makes room */
+#define NEIGHBOURS_MOST 512  /* beyond, the longest unused one is evicted */
 #define NEIGHBOUR_PENDING 16 /* packets that wait for one; then the oldest is dropped */
 
 struct neighbour_table {

@@ -34,7 +34,7 @@ struct port_group {
     kuid_t uid;                   /* of the first */
     bool uids_differ;
     struct inet_sock **members;
-    u32 nr_members, room;
+    u32 nr_members, capacity;
 };
 
 /* Ports of the ephemeral range that some socket has, at whatever address. */
@@ -170,14 +170,14 @@ static void port_group_put(struct port_table *t, struct port_group *g)
 
 static int port_member_add(struct port_group *g, struct inet_sock *s)
 {
-    if (g->nr_members == g->room) {
-        u32 room = MAX(2 * g->room, 1U);
-        struct inet_sock **members = krealloc(g->members, room * sizeof(struct inet_sock *));
+    if (g->nr_members == g->capacity) {
+        u32 capacity = MAX(2 * g->capacity, 1U);
+        struct inet_sock **members = krealloc(g->members, capacity * sizeof(struct inet_sock *));
 
         if (!members)
             return -ENOMEM;
         g->members = members;
-        g->room = room;
+        g->capacity = capacity;
     }
     s->name.found = g;
     s->name.index = g->nr_members;

@@ -105,8 +105,8 @@ static int tcp_listen(struct socket *s, int backlog)
         WRITE_ONCE(s->listening, false);
         return err;
     }
-    if (accept_has_room(s, &t->accept)) /* more may wait than before */
-        waitq_wake_one(&s->room);
+    if (accept_has_space(s, &t->accept)) /* more may wait than before */
+        waitq_wake_one(&s->senders_wait);
     return 0;
 }
 
@@ -373,7 +373,7 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
 {
     u32 shut, mask = 0;
     struct socket *peer;
-    bool room;
+    bool space;
 
     poll_wait(pt, &s->wait);
     if (READ_ONCE(s->listening))
@@ -381,7 +381,7 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
     spin_lock(&s->lock);
     shut = s->shut;
     peer = s->peer;
-    room = peer && sock_has_room(peer);
+    space = peer && sock_has_space(peer);
     if ((!list_empty(&s->queue) || (shut & SOCK_SHUT_RD)) && !tcp_below_low_water_locked(s))
         mask |= POLLIN | POLLRDNORM;
     spin_unlock(&s->lock);
@@ -393,7 +393,7 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
         mask |= POLLRDHUP;
     if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
         mask |= POLLHUP;
-    if (room || (shut & SOCK_SHUT_WR))
+    if (space || (shut & SOCK_SHUT_WR))
         mask |= POLLOUT | POLLWRNORM;
     return mask;
 }
@@ -429,7 +429,7 @@ static void tcp_release(struct socket *s)
     sock_queue_take_all_locked(s, &lost); /* dead: nothing is queued any more */
     spin_unlock(&s->lock);
     socket_wake(s, 0);
-    waitq_wake_all(&s->room);
+    waitq_wake_all(&s->senders_wait);
     if (peer)
         tcp_tell_peer(s, peer, unread, ended);
     while ((conn = accept_take(s, accept))) {

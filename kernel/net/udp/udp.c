@@ -131,7 +131,7 @@ static int udp_shutdown(struct socket *s, int how)
 
 static u32 udp_poll(struct socket *s, struct poll_table *pt)
 {
-    u32 shut, mask = POLLOUT | POLLWRNORM; /* a receiver's room is found out by sending */
+    u32 shut, mask = POLLOUT | POLLWRNORM; /* a receiver's space is found out by sending */
 
     poll_wait(pt, &s->wait);
     spin_lock(&s->lock);

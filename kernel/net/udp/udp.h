@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * UDP, inside. A datagram to a socket of this namespace goes into its queue (core/queue.h); where
- * there is no room it is lost, where there is no receiver the next call of a connected sender says
+ * there is no space it is lost, where there is no receiver the next call of a connected sender says
  * so (udp(7)). A socket is connected with an address, not with a socket, so that may come later, or
  * go and come again.
  */

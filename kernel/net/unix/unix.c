@@ -117,8 +117,8 @@ static int unix_listen(struct socket *s, int backlog)
         accept_listen_locked(s, &u->accept, backlog);
     }
     spin_unlock(&s->lock);
-    if (!err && accept_has_room(s, &u->accept)) /* more may wait than before */
-        waitq_wake_one(&s->room);
+    if (!err && accept_has_space(s, &u->accept)) /* more may wait than before */
+        waitq_wake_one(&s->senders_wait);
     return err;
 }
 
@@ -336,7 +336,7 @@ static u32 unix_poll(struct socket *s, struct poll_table *pt)
 {
     u32 shut, mask = 0;
     struct socket *peer;
-    bool room = true;
+    bool space = true;
 
     poll_wait(pt, &s->wait);
     if (READ_ONCE(s->listening))
@@ -344,8 +344,8 @@ static u32 unix_poll(struct socket *s, struct poll_table *pt)
     spin_lock(&s->lock);
     shut = s->shut;
     peer = s->peer;
-    if (s->type != SOCK_DGRAM) /* a datagram's room is found out by sending */
-        room = peer && sock_has_room(peer);
+    if (s->type != SOCK_DGRAM) /* a datagram's space is found out by sending */
+        space = peer && sock_has_space(peer);
     if (!list_empty(&s->queue) || (shut & SOCK_SHUT_RD))
         mask |= POLLIN | POLLRDNORM;
     spin_unlock(&s->lock);
@@ -357,7 +357,7 @@ static u32 unix_poll(struct socket *s, struct poll_table *pt)
         mask |= POLLRDHUP;
     if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
         mask |= POLLHUP;
-    if (room || (shut & SOCK_SHUT_WR))
+    if (space || (shut & SOCK_SHUT_WR))
         mask |= POLLOUT | POLLWRNORM;
     return mask;
 }
@@ -417,7 +417,7 @@ static void unix_release(struct socket *s)
     unix_take_all_locked(u, &lost);     /* dead: nothing is queued any more, nor looked for */
     spin_unlock(&s->lock);
     socket_wake(s, 0);
-    waitq_wake_all(&s->room);
+    waitq_wake_all(&s->senders_wait);
     if (peer)
         unix_tell_peer(u, peer, unread);
     while ((conn = accept_take(s, &u->accept))) {

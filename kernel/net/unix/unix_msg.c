@@ -155,7 +155,7 @@ void unix_lost(struct unix_sock *u, struct unix_sock *sender, struct list_node *
     bool hears;
 
     sock_queue_free(&u->sock, lost);
-    waitq_wake_one(&u->sock.room);
+    waitq_wake_one(&u->sock.senders_wait);
     spin_lock(&sender->sock.lock);
     hears = !sender->sock.dead && sender->sock.peer == &u->sock;
     spin_unlock(&sender->sock.lock);

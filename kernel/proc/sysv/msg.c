@@ -225,7 +225,7 @@ static bool msg_hand_over(struct msg_queue *q, struct msg *m)
 }
 
 /* REQUIRES(q->base.lock), which is let go while it sleeps. */
-static s64 msg_wait_room(struct msg_queue *q, size_t size) REQUIRES(q->base.lock)
+static s64 msg_wait_space(struct msg_queue *q, size_t size) REQUIRES(q->base.lock)
 {
     struct msg_sender s = {.size = size};
     int err;
@@ -242,7 +242,7 @@ static s64 msg_wait_room(struct msg_queue *q, size_t size) REQUIRES(q->base.lock
     return err ? -ERESTARTNOHAND : 0;
 }
 
-/* There is more room: senders go on in their order, as far as it lasts. One whose message is too
+/* There is more space: senders go on in their order, as far as it lasts. One whose message is too
  * long for it does not keep shorter ones waiting. */
 static void msg_wake_senders(struct msg_queue *q)
 {
@@ -265,7 +265,7 @@ static s64 msg_send_locked(struct msg_queue *q, struct msg *m, u32 flags) REQUIR
     while (!msg_fits(q, m->size)) {
         if (flags & IPC_NOWAIT)
             return -EAGAIN;
-        s64 err = msg_wait_room(q, m->size);
+        s64 err = msg_wait_space(q, m->size);
         if (err)
             return err;
         if (q->base.removed)
@@ -274,7 +274,7 @@ static s64 msg_send_locked(struct msg_queue *q, struct msg *m, u32 flags) REQUIR
     sysv_note_pid(&q->lspid);
     q->stime = sysv_seconds();
     if (msg_hand_over(q, m)) {
-        msg_wake_senders(q); /* the room that this one may have waited for is free still */
+        msg_wake_senders(q); /* the space that this one may have waited for is free still */
         return 0;
     }
     list_add_tail(&q->messages, &m->node);
