@@ -89,18 +89,6 @@ static u32 virtio_mmio_config_read(struct virtio_device *vdev, u32 offset, u32 n
     return n == 2 ? io_read16(regs, REG_CONFIG + offset) : io_read8(regs, REG_CONFIG + offset);
 }
 
-static void virtio_mmio_config_write(struct virtio_device *vdev, u32 offset, u32 n, u32 value)
-{
-    const struct io_region *regs = &virtio_mmio_of(vdev)->regs;
-
-    if (n == 4)
-        io_write32(regs, REG_CONFIG + offset, value);
-    else if (n == 2)
-        io_write16(regs, REG_CONFIG + offset, (u16)value);
-    else
-        io_write8(regs, REG_CONFIG + offset, (u8)value);
-}
-
 static u32 virtio_mmio_generation(struct virtio_device *vdev)
 {
     return virtio_mmio_get(vdev, REG_GENERATION);
@@ -183,7 +171,6 @@ static const struct virtio_transport_ops virtio_mmio_ops = {
     .features = virtio_mmio_features,
     .set_features = virtio_mmio_set_features,
     .config_read = virtio_mmio_config_read,
-    .config_write = virtio_mmio_config_write,
     .config_generation = virtio_mmio_generation,
     .queue_max = virtio_mmio_queue_max,
     .queue_enable = virtio_mmio_queue_enable,

@@ -66,18 +66,6 @@ static u32 virtio_pci_config_read(struct virtio_device *vdev, u32 offset, u32 n)
     return n == 2 ? io_read16(config, offset) : io_read8(config, offset);
 }
 
-static void virtio_pci_config_write(struct virtio_device *vdev, u32 offset, u32 n, u32 value)
-{
-    const struct io_region *config = &virtio_pci_of(vdev)->config;
-
-    if (n == 4)
-        io_write32(config, offset, value);
-    else if (n == 2)
-        io_write16(config, offset, (u16)value);
-    else
-        io_write8(config, offset, (u8)value);
-}
-
 static u32 virtio_pci_generation(struct virtio_device *vdev)
 {
     return io_read8(&virtio_pci_of(vdev)->common, COMMON_GENERATION);
@@ -189,7 +177,6 @@ static const struct virtio_transport_ops virtio_pci_ops = {
     .features = virtio_pci_features,
     .set_features = virtio_pci_set_features,
     .config_read = virtio_pci_config_read,
-    .config_write = virtio_pci_config_write,
     .config_generation = virtio_pci_generation,
     .queue_max = virtio_pci_queue_max,
     .queue_enable = virtio_pci_queue_enable,

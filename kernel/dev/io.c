@@ -29,11 +29,3 @@ void io_unmap(struct io_region *r)
     mmio_unmap((void *)r->base, r->size);
     *r = (struct io_region){.base = NULL};
 }
-
-int io_subregion(const struct io_region *r, u64 offset, u64 size, struct io_region *out)
-{
-    if (offset > r->size || size > r->size - offset)
-        return -EINVAL;
-    *out = (struct io_region){.base = r->base + offset, .size = size, .phys = r->phys + offset};
-    return 0;
-}

@@ -30,9 +30,6 @@ enum io_cache { IO_UNCACHED, IO_WRITE_COMBINE };
 /* Maps size bytes at phys. -ENOMEM; -EINVAL: it wraps, or is memory. Context: irq-safe. */
 int io_map(u64 phys, u64 size, enum io_cache cache, struct io_region *out) __must_check;
 void io_unmap(struct io_region *r);
-/* A part of r, which must outlive it; -EINVAL: it is not within r. */
-int io_subregion(const struct io_region *r, u64 offset, u64 size,
-                 struct io_region *out) __must_check;
 
 #define IO_ACCESSORS(bits)                                                              \
     static inline u##bits io_read##bits(const struct io_region *r, u64 offset)          \

@@ -13,7 +13,8 @@
 #include "lib/log.h"
 #include "sched/timer.h"
 
-struct spinlock pci_config_lock = SPINLOCK_INIT(RANK_DEV, 2, "pci config");
+/* Guards changes of a register's bits: command, control of capabilities. */
+static struct spinlock pci_config_lock = SPINLOCK_INIT(RANK_DEV, 2, "pci config");
 
 /* ------------------------------------------------------------- configuration space */
 
@@ -53,7 +54,7 @@ u32 pci_read32(struct pci_device *p, unsigned reg)
     return pci_read(p, reg, 4);
 }
 
-void pci_write8(struct pci_device *p, unsigned reg, u8 v)
+static void pci_write8(struct pci_device *p, unsigned reg, u8 v)
 {
     pci_write(p, reg, 1, v);
 }

@@ -69,7 +69,6 @@ static inline struct pci_device *pci_device_of(struct device *dev)
 u8 pci_read8(struct pci_device *p, unsigned reg);
 u16 pci_read16(struct pci_device *p, unsigned reg);
 u32 pci_read32(struct pci_device *p, unsigned reg);
-void pci_write8(struct pci_device *p, unsigned reg, u8 v);
 void pci_write16(struct pci_device *p, unsigned reg, u16 v);
 void pci_write32(struct pci_device *p, unsigned reg, u32 v);
 unsigned pci_config_size(const struct pci_device *p);

@@ -22,8 +22,6 @@ struct pci_host {
     unsigned nr_found;         /* s */
 };
 
-/* Guards changes of a register's bits: command, control of capabilities. */
-extern struct spinlock pci_config_lock;
 /* Sets and clears bits of a 16-bit register as one. irq-safe. */
 void pci_change16(struct pci_device *p, unsigned reg, u16 clear, u16 set);
 

@@ -308,12 +308,6 @@ void virtio_config_read(struct virtio_device *dev, u32 offset, void *buf, u32 n)
     } while (before != after && ++tries < CONFIG_TRIES);
 }
 
-void virtio_config_write(struct virtio_device *dev, u32 offset, u32 n, u32 value)
-{
-    if (n <= dev->config_size && offset <= dev->config_size - n)
-        dev->ops->config_write(dev, offset, n, value);
-}
-
 /* ---- queues ---- */
 
 static void virtio_queue_free(struct virtio_queue *vq)

@@ -86,7 +86,6 @@ struct virtio_transport_ops {
     /* The device's configuration space: one access of n = 1, 2 or 4 bytes, aligned, inside
      * config_size. */
     u32 (*config_read)(struct virtio_device *dev, u32 offset, u32 n);
-    void (*config_write)(struct virtio_device *dev, u32 offset, u32 n, u32 value);
     u32 (*config_generation)(struct virtio_device *dev);
     /* Entries that the queue may have at most; 0: there is no such queue. */
     u32 (*queue_max)(struct virtio_device *dev, u32 index);
@@ -110,7 +109,6 @@ struct virtio_transport_ops {
     /* The device did not confirm its reset: it is kept from memory. NULL: there is no way. */
     void (*cut)(struct virtio_device *dev);
 };
-#define VIRTIO_INT_QUEUE 1
 #define VIRTIO_INT_CONFIG 2
 
 /* One interrupt and the queues that it is for. */
@@ -213,8 +211,6 @@ static inline u64 virtio_config64(struct virtio_device *dev, u32 offset)
     virtio_config_read(dev, offset, &v, sizeof(v));
     return v;
 }
-/* n: 1, 2 or 4, aligned. */
-void virtio_config_write(struct virtio_device *dev, u32 offset, u32 n, u32 value);
 
 struct virtio_queue_config {
     const char *name; /* of its interrupt; lives as long as the driver */

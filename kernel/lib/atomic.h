@@ -14,12 +14,7 @@ typedef struct {
     s64 v;
 } atomic64_t;
 
-#define ATOMIC_INIT(x) \
-    {                  \
-        (x)            \
-    }
 #define atomic_read(p) __atomic_load_n(&(p)->v, __ATOMIC_RELAXED)
-#define atomic_load_acquire(p) __atomic_load_n(&(p)->v, __ATOMIC_ACQUIRE)
 #define atomic_set(p, x) __atomic_store_n(&(p)->v, x, __ATOMIC_RELAXED)
 #define atomic_store_release(p, x) __atomic_store_n(&(p)->v, x, __ATOMIC_RELEASE)
 /* Each returns the new value, but for fetch_* and xchg, which return the old. */
@@ -27,8 +22,6 @@ typedef struct {
 #define atomic_sub(p, x) __atomic_sub_fetch(&(p)->v, x, __ATOMIC_SEQ_CST)
 #define atomic_inc(p) atomic_add(p, 1)
 #define atomic_dec(p) atomic_sub(p, 1)
-#define atomic_fetch_or(p, x) __atomic_fetch_or(&(p)->v, x, __ATOMIC_SEQ_CST)
-#define atomic_fetch_and(p, x) __atomic_fetch_and(&(p)->v, x, __ATOMIC_SEQ_CST)
 #define atomic_xchg(p, x) __atomic_exchange_n(&(p)->v, x, __ATOMIC_SEQ_CST)
 /* True and stores `new` when the value was *old; else false and *old is the value seen. */
 #define atomic_cas(p, old, new) \

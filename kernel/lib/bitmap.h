@@ -48,12 +48,3 @@ size_t bitmap_find_zero_run(const u64 *map, size_t size, size_t start, size_t co
 
 /* Number of set bits among the first `size`. */
 size_t bitmap_weight(const u64 *map, size_t size);
-
-static inline bool bitmap_empty(const u64 *map, size_t size)
-{
-    return bitmap_first_set(map, size) == size;
-}
-
-#define bitmap_for_each(bit, map, size)                       \
-    for ((bit) = bitmap_first_set(map, size); (bit) < (size); \
-         (bit) = bitmap_next_set(map, size, (bit) + 1))

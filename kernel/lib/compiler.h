@@ -20,9 +20,6 @@
 #define __section(s) __attribute__((section(s)))
 #define __cold __attribute__((cold))
 
-/* Code and data of boot, given back to the page allocator once PID 1 runs. */
-#define __init __section(".init.text") __cold
-#define __initdata __section(".init.data")
 /* Written during boot only; mapped read-only afterwards. */
 #define __ro_after_init __section(".data.ro_after_init")
 

@@ -50,9 +50,7 @@
 #define ENOMSG 42
 #define EIDRM 43
 #define ENODATA 61
-#define ETIME 62
 #define EPROTO 71
-#define EBADMSG 74
 #define EOVERFLOW 75
 #define EUSERS 87
 #define ENOTSOCK 88
@@ -73,12 +71,10 @@
 #define ENOBUFS 105
 #define EISCONN 106
 #define ENOTCONN 107
-#define ESHUTDOWN 108
 #define ETOOMANYREFS 109
 #define ETIMEDOUT 110
 #define ECONNREFUSED 111
 #define EHOSTUNREACH 113
-#define EALREADY 114
 #define EINPROGRESS 115
 #define ESTALE 116
 #define ECANCELED 125

@@ -37,7 +37,6 @@ typedef struct {
 
 #define HPA(x) ((hpa_t){(u64)(x)})
 #define GPA(x) ((gpa_t){(u64)(x)})
-#define GVA(x) ((gva_t){(u64)(x)})
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE (1UL << PAGE_SHIFT)

@@ -59,20 +59,10 @@ static inline bool xa_empty(const struct xarray *xa)
     return !xa->head;
 }
 
-/* A number of up to 62 bits as an entry, and back. */
+/* A number of up to 62 bits as an entry. */
 static inline void *xa_value(u64 v)
 {
     return (void *)(v << 2 | 1);
-}
-
-static inline bool xa_is_value(const void *entry)
-{
-    return ((uintptr_t)entry & 3) == 1;
-}
-
-static inline u64 xa_to_value(const void *entry)
-{
-    return (uintptr_t)entry >> 2;
 }
 
 /*

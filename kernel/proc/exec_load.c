@@ -20,7 +20,6 @@
 #define STACK_FIRST (128UL << 10) /* what a new stack has beside the arguments */
 #define PIE_BASE 0x555555554000UL
 #define RANDOM_PAGES(bits) ((random_u64() & ((1UL << (bits)) - 1)) << PAGE_SHIFT)
-#define HWCAP_CPUID 1 /* leaf 1 edx */
 
 enum auxv_type {
     AT_NULL = 0,

@@ -59,7 +59,6 @@ struct task {
     u64 stopped;     /* s */
 
     u64 clear_child_tid;           /* o  user address */
-    u64 set_child_tid;             /* o  user address, written at the first run */
     u64 robust_list;               /* o  user address */
     u64 rseq;                      /* o  user address of what rseq(2) registered, or 0 */
     u32 rseq_signature;            /* o  what stands before each of its abort handlers */
@@ -68,7 +67,6 @@ struct task {
     bool exiting;                  /* s */
     bool no_new_privs;             /* a  never cleared */
     int pdeath_signal;             /* a */
-    u32 syscall_nr;                /* o  of the call under way, for /proc and seccomp */
     u8 entry_work;           /* s  ENTRY_*: the slow way into system calls; read without a lock */
     struct seccomp *seccomp; /* s  NULL: none; replaced by chains built upon it only */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */

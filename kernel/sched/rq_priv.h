@@ -139,8 +139,6 @@ void group_throttle(struct thread *t);
 /* policy.c: by policy and nice. */
 u32 policy_weight(const struct thread *t);
 
-/* core.c */
-u64 sched_tick_next(void);
 /* What a thread runs first after its first switch. */
 void sched_finish_switch(struct arch_thread *prev);
 void sched_kick_cpu(unsigned cpu);

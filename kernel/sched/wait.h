@@ -13,9 +13,8 @@
 #include "sync/spinlock.h"
 
 /* Order of the queue's lock within RANK_SCHED. A queue that is woken from another's callback
- * (epoll's) takes a lower one, down to WAITQ_ORDER_MIN. */
+ * (epoll's) takes a lower one, 8 at the least. */
 #define WAITQ_ORDER 15
-#define WAITQ_ORDER_MIN 8
 
 struct waitq {
     struct spinlock lock; /* RANK_SCHED */

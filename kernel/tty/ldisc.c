@@ -9,7 +9,6 @@
 #include "tty/tty.h"
 
 #define RING(i) ((i) % TTY_INPUT_SIZE)
-#define BEL 7
 
 static bool ldisc_iflag(const struct tty *t, u32 f)
 {

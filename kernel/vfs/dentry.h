@@ -17,7 +17,6 @@
 enum dentry_flags {
     DENTRY_HASHED = 1 << 0,
     DENTRY_LRU = 1 << 1,
-    DENTRY_MOUNTED = 1 << 2, /* something is mounted on it, in some namespace */
     DENTRY_DEAD = 1 << 3,    /* being freed */
     DENTRY_NOCACHE = 1 << 4, /* goes when the last reference does */
     DENTRY_UNLINKED = 1 << 5,

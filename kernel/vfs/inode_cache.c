@@ -16,7 +16,6 @@
 #include "vfs/vfs_priv.h"
 
 #define QUEUES 16
-#define ENDS_FOR_RECLAIM 32 /* dirty or busy ones passed over in a row */
 
 static struct waitq inode_queues[QUEUES];
 static struct spinlock inode_lru_lock = SPINLOCK_INIT(RANK_VFS, 1, "inode lru");

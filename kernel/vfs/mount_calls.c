@@ -22,7 +22,6 @@
 #define MS_PROPAGATION (MS_UNBINDABLE | MS_PRIVATE | MS_SLAVE | MS_SHARED)
 #define MNT_FORCE 1
 #define MNT_DETACH 2
-#define MNT_EXPIRE 4
 #define UMOUNT_NOFOLLOW 8
 #define MOUNTS_MAX 100000 /* per namespace, as fs.mount-max */
 

@@ -145,11 +145,6 @@ u64 iov_copy_to_nofault(struct iov_iter *it, const void *src, u64 n)
     return iov_copy_nofault(it, (void *)src, n, IOV_TO);
 }
 
-u64 iov_copy_from_nofault(struct iov_iter *it, void *dst, u64 n)
-{
-    return iov_copy_nofault(it, dst, n, IOV_FROM);
-}
-
 /* Mostly it is one stretch of user memory. */
 static inline bool iov_copy_whole(struct iov_iter *it, void *kernel, u64 n, enum iov_op op)
 {

@@ -30,7 +30,6 @@ u64 iov_copy_from(struct iov_iter *it, void *dst, u64 n);
 u64 iov_zero(struct iov_iter *it, u64 n);
 /* The same, faulting nothing in: for callers that hold a lock. */
 u64 iov_copy_to_nofault(struct iov_iter *it, const void *src, u64 n);
-u64 iov_copy_from_nofault(struct iov_iter *it, void *dst, u64 n);
 /* All of n bytes, n <= it->count, or none (then the iterator stays where it is); faults nothing in.
  */
 bool iov_put_whole(struct iov_iter *it, const void *src, u64 n) __must_check;

@@ -59,7 +59,6 @@ struct page_run {
 enum write_why {
     WRITE_SYNC,       /* a program waits: all that was dirty when it asked */
     WRITE_BACKGROUND, /* it has been dirty for long, or much is */
-    WRITE_RECLAIM,    /* memory is short: what takes no memory first */
 };
 /* What a round of write-back is to do, and what it did. */
 struct write_control {

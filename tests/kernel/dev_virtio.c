@@ -97,11 +97,6 @@ static u32 fake_config_read(struct virtio_device *vdev, u32 offset, u32 n)
     return v;
 }
 
-static void fake_config_write(struct virtio_device *vdev, u32 offset, u32 n, u32 value)
-{
-    memcpy(fake_of(vdev)->config + offset, &value, n);
-}
-
 static u32 fake_generation(struct virtio_device *vdev)
 {
     return fake_of(vdev)->generation;
@@ -160,7 +155,6 @@ static const struct virtio_transport_ops fake_ops = {
     .features = fake_features,
     .set_features = fake_set_features,
     .config_read = fake_config_read,
-    .config_write = fake_config_write,
     .config_generation = fake_generation,
     .queue_max = fake_queue_max,
     .queue_enable = fake_queue_enable,

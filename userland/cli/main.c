@@ -12,8 +12,6 @@
 
 #include "lib/str.h"
 
-#define CLI_ANSWER_MAX (64u * 1024 * 1024)
-
 static const char *cli_socket = "/run/docker.sock";
 
 void cli_connect(struct client *c)

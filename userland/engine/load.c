@@ -188,7 +188,8 @@ static const struct member *load_lookup(const char *name)
     return NULL;
 }
 
-const struct member *load_member(const char *name)
+/* A member by the name a manifest uses, through links; NULL when there is none. */
+static const struct member *load_member(const char *name)
 {
     char *copy = str_dup(name);
     const struct member *m;

@@ -28,9 +28,8 @@ void load_take(uint64_t bytes, const char *what);
 /* ---- load.c ---- */
 
 int load_fd(void); /* the archive */
-/* A member by the name a manifest uses, through links; NULL when there is none. */
-const struct member *load_member(const char *name);
-/* The same, or the end: `what` names it. */
+/* A member by the name a manifest uses, through links; without one the worker ends: `what` says
+ * what names it. */
 const struct member *load_need(const char *name, const char *what);
 /* Its JSON. `digest` is what its own must be, or NULL; its own goes to out_digest unless NULL. */
 struct json *load_json(const struct member *m, const char *digest, char *out_digest);

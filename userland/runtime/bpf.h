@@ -29,7 +29,6 @@ struct seccomp_data {
 #define BPF_RET 0x06
 #define BPF_K 0x00
 #define BPF_JEQ 0x10
-#define BPF_JGT 0x20
 #define BPF_JSET 0x40
 
 #define AUDIT_ARCH_X86_64 0xc000003eu

@@ -15,7 +15,6 @@ enum cpu_feature {
     X86_RDRAND = 0 * 32 + 30,
     X86_HYPERVISOR = 0 * 32 + 31,
     X86_VMX = 0 * 32 + 5,
-    X86_MONITOR = 0 * 32 + 3,
     X86_MCE = 1 * 32 + 7, /* leaf 1 edx */
     X86_PGE = 1 * 32 + 13,
     X86_MCA = 1 * 32 + 14,
@@ -23,22 +22,15 @@ enum cpu_feature {
     X86_FSGSBASE = 2 * 32 + 0, /* leaf 7 ebx */
     X86_TSC_ADJUST = 2 * 32 + 1,
     X86_SMEP = 2 * 32 + 7,
-    X86_ERMS = 2 * 32 + 9,
-    X86_INVPCID = 2 * 32 + 10,
     X86_RDSEED = 2 * 32 + 18,
     X86_SMAP = 2 * 32 + 20,
     X86_UMIP = 3 * 32 + 2, /* leaf 7 ecx */
-    X86_FSRM = 4 * 32 + 4, /* leaf 7 edx */
-    X86_IBRS = 4 * 32 + 26,
     X86_ARCH_CAPABILITIES = 4 * 32 + 29,
     X86_SVM = 5 * 32 + 2, /* leaf 0x80000001 ecx */
     X86_NX = 6 * 32 + 20, /* leaf 0x80000001 edx */
     X86_PDPE1GB = 6 * 32 + 26,
     X86_RDTSCP = 6 * 32 + 27,
-    X86_INVARIANT_TSC = 7 * 32 + 8, /* leaf 0x80000007 edx */
-    X86_XSAVEOPT = 8 * 32 + 0,      /* leaf 0xd:1 eax */
-    X86_XSAVEC = 8 * 32 + 1,
-    X86_AUTO_IBRS = 9 * 32 + 8, /* leaf 0x80000021 eax */
+    X86_XSAVEOPT = 8 * 32 + 0, /* leaf 0xd:1 eax */
 };
 #define CPU_FEATURE_WORDS 10
 

@@ -6,7 +6,6 @@
 
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_APIC_BASE 0x1b
-#define APIC_BASE_BSP (1UL << 8)
 #define APIC_BASE_X2APIC (1UL << 10)
 #define APIC_BASE_ENABLE (1UL << 11)
 #define MSR_IA32_FEATURE_CONTROL 0x3a

@@ -16,8 +16,6 @@
 #define PTE_PAT (1UL << 7) /* level 0 */
 #define PTE_G (1UL << 8)
 #define PTE_SOFT1 (1UL << 9) /* ignored by the CPU: mm and vm use them */
-#define PTE_SOFT2 (1UL << 10)
-#define PTE_SOFT3 (1UL << 11)
 #define PTE_PAT_LARGE (1UL << 12)
 #define PTE_NX (1UL << 63)
 #define PTE_ADDR 0x000ffffffffff000UL

@@ -11,7 +11,6 @@
 #define BIT_OF(n) (1U << (n))
 
 #define LEAF7_EBX_RTM BIT_OF(11)
-#define LEAF7_EDX_SRBDS_CTRL BIT_OF(9)
 #define LEAF7_EDX_MD_CLEAR BIT_OF(10)
 #define LEAF7_EDX_IBPB BIT_OF(26)
 #define LEAF7_EDX_STIBP BIT_OF(27)

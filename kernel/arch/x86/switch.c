@@ -21,7 +21,6 @@
 #define XCR0_SSE (1UL << 1)
 #define XCR0_AVX (1UL << 2)
 #define XCR0_AVX512 (7UL << 5)
-#define XCR0_PKRU (1UL << 9)
 #define MXCSR_DEFAULT 0x1f80U
 #define MXCSR_MASK_OFFSET 28
 #define MXCSR_MASK_DEFAULT 0xffbfU /* of a CPU that tells none */

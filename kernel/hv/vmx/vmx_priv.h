@@ -25,14 +25,14 @@ struct vmx_vcpu {
     u32 cpu_controls;    /* r  as the next entry wants them */
     u32 cpu_written;     /* r  as the VMCS has them */
     u32 entry_controls;
-    u32 shadow;                        /* r  interruptibility: SHADOW_* */
-    u32 event, event_error, event_len; /* r  to inject at the next entry */
-    u32 idt_event, idt_error;          /* r  what the last exit interrupted */
-    u8 cpl;                            /* r */
-    u64 cr0, cr4;                      /* r  as the guest sees them: every change exits */
-    u64 cr2;                           /* r */
-    u64 kernel_gs;                     /* r */
-    u64 syscall[VMX_SYSCALL_MSRS];     /* r */
+    u32 shadow;                    /* r  interruptibility: SHADOW_* */
+    u32 event, event_error;        /* r  to inject at the next entry */
+    u32 idt_event, idt_error;      /* r  what the last exit interrupted */
+    u8 cpl;                        /* r */
+    u64 cr0, cr4;                  /* r  as the guest sees them: every change exits */
+    u64 cr2;                       /* r */
+    u64 kernel_gs;                 /* r */
+    u64 syscall[VMX_SYSCALL_MSRS]; /* r */
 };
 
 static inline struct vmx_vcpu *vmx_of(struct vcpu *v)

@@ -23,10 +23,6 @@ static inline u32 ip_swap32(u32 x)
 {
     return __builtin_bswap32(x);
 }
-static inline u16 ip_swap16(u16 x)
-{
-    return __builtin_bswap16(x);
-}
 /* v4: as a number, 0x7f000001 is 127.0.0.1. */
 static inline struct ip_addr ip_from_v4(u32 v4)
 {

@@ -30,7 +30,6 @@ struct walk_ctx;
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
-#define AF_NETLINK 16
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define SOCK_RAW 3
@@ -41,7 +40,6 @@ struct walk_ctx;
 
 #define MSG_OOB 0x1
 #define MSG_PEEK 0x2
-#define MSG_DONTROUTE 0x4
 #define MSG_CTRUNC 0x8
 #define MSG_TRUNC 0x20
 #define MSG_DONTWAIT 0x40
