@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Fuzzing on the host, under ASan and UBSan: seeded, so that a run can be had again.
 
-FUZZ_VMM_SRC := tests/fuzz/fuzz_vmm.c $(addprefix userland/vmm/,mem.c bus.c virtio.c console.c \
+FUZZ_VMM_SRC := tests/fuzz/fuzz_vmm.c $(addprefix userland/vmm/,mem.c space.c device.c virtq.c \
+                virtio.c virtio_mmio.c virtio_pci.c pci_config.c pci_host.c pci_msix.c console.c rng.c blk.c \
                 load.c load_linux.c load_pvh.c serial.c rtc.c platform.c acpi.c report.c)
 
 build/fuzz/fuzz_vmm: $(FUZZ_VMM_SRC) $(wildcard userland/vmm/*.h)

@@ -4,7 +4,7 @@
 USER_TEST_LIB := buf str file json json_write sha256 source checksum inflate lzma2 xz bzip2 fse zstd \
                  decode tar tar_sparse inroot map tree_walk tree_copy
 USER_TEST_SRC := $(sort $(wildcard tests/user/*.c)) tests/unit/runner.c $(USER_TEST_LIB:%=userland/lib/%.c) \
-                 userland/runtime/mount_words.c
+                 userland/runtime/mount_words.c $(addprefix userland/vmm/,mem.c space.c virtq.c pci_config.c)
 USER_TEST_OBJ := $(addsuffix .o,$(addprefix build/unit/user-tests/,$(USER_TEST_SRC)))
 
 build/unit/user-tests/%.c.o: %.c

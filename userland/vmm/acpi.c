@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ACPI tables a guest finds: RSDP, XSDT, FADT, FACS, MADT and a DSDT with three things in it,
- * the sleep state S5 (power-off), the serial port and the virtio-mmio devices. AML is put together
- * by the small functions below (ACPI 6.4, chapter 20).
+ * The ACPI tables a guest finds: RSDP, XSDT, FADT, FACS, MADT, with PCI an MCFG, and a DSDT with
+ * the sleep state S5 (power-off), the serial port, the virtio-mmio devices and the PCI host bridge.
+ * AML is put together by the small functions below (ACPI 6.4, chapter 20).
  *
  * Layout from ACPI_BASE: RSDP at +0, each table behind it on a 64-byte boundary.
  */
-#include "vmm/vmm.h"
-
 #include <string.h>
+
+#include "vmm/pci.h"
+#include "vmm/vmm.h"
 
 struct acpi_header {
     char signature[4];
@@ -90,8 +91,8 @@ struct acpi_facs {
 /* ---- AML: bytes appended to a bounded buffer ---- */
 
 struct aml {
-    uint8_t bytes[1024];
     size_t len;
+    uint8_t bytes[2048]; /* valid up to len */
 };
 
 static void aml_put(struct aml *a, const void *data, size_t len)
@@ -137,7 +138,9 @@ static void aml_string(struct aml *a, const char *s)
 /* Name(_S5_, Package() { type, type, 0, 0 }) */
 static void aml_sleep_state(struct aml *a)
 {
-    struct aml body = {.len = 0};
+    struct aml body;
+
+    body.len = 0;
     aml_byte(&body, 4);
     for (int i = 0; i < 4; i++) {
         aml_byte(&body, 0x0a);
@@ -161,7 +164,9 @@ static void aml_eisa_id(struct aml *a, const char *id)
 /* Name(_CRS, Buffer) from raw resource descriptors; the end tag is added. */
 static void aml_resources(struct aml *a, struct aml *res)
 {
-    struct aml body = {.len = 0};
+    struct aml body;
+
+    body.len = 0;
     aml_byte(res, 0x79);
     aml_byte(res, 0);
     aml_byte(&body, 0x0b);
@@ -182,7 +187,9 @@ static void aml_interrupt(struct aml *res, uint32_t gsi)
 
 static void aml_device(struct aml *a, const char *name, const struct aml *inner)
 {
-    struct aml body = {.len = 0};
+    struct aml body;
+
+    body.len = 0;
     aml_put(&body, name, 4);
     aml_put(&body, inner->bytes, inner->len);
     aml_put(a, (const uint8_t[]){0x5b, 0x82}, 2);
@@ -191,12 +198,14 @@ static void aml_device(struct aml *a, const char *name, const struct aml *inner)
 
 static void aml_serial(struct aml *a)
 {
-    struct aml dev = {.len = 0}, res = {.len = 0};
+    const uint16_t port = SERIAL_PORT;
+    struct aml dev, res;
+
+    dev.len = res.len = 0;
     aml_name(&dev, "_HID");
     aml_eisa_id(&dev, "PNP0501");
     aml_name(&dev, "_UID");
     aml_int(&dev, 0);
-    uint16_t port = SERIAL_PORT;
     aml_put(&res, (const uint8_t[]){0x47, 1}, 2); /* I/O ports, 16-bit decode (6.4.2.5) */
     aml_put(&res, &port, 2);
     aml_put(&res, &port, 2);
@@ -206,12 +215,13 @@ static void aml_serial(struct aml *a)
     aml_device(a, "COM1", &dev);
 }
 
-static void aml_virtio(struct aml *a, unsigned index)
+static void aml_virtio(struct aml *a, unsigned index, const struct virtio_place *place)
 {
-    struct aml dev = {.len = 0}, res = {.len = 0};
+    const uint32_t base = place->address, size = place->size;
     char name[5] = {'V', 'I', 'O', (char)('0' + index), 0};
-    uint32_t base = VIRTIO_BASE + index * VIRTIO_SIZE, size = VIRTIO_SIZE;
+    struct aml dev, res;
 
+    dev.len = res.len = 0;
     aml_name(&dev, "_HID");
     aml_string(&dev, "LNRO0005");
     aml_name(&dev, "_UID");
@@ -221,9 +231,72 @@ static void aml_virtio(struct aml *a, unsigned index)
     aml_put(&res, (const uint8_t[]){0x86, 9, 0, 1}, 4); /* fixed 32-bit memory, writable */
     aml_put(&res, &base, 4);
     aml_put(&res, &size, 4);
-    aml_interrupt(&res, VIRTIO_GSI + index);
+    aml_interrupt(&res, place->gsi);
     aml_resources(&dev, &res);
     aml_device(a, name, &dev);
+}
+
+/* Name(_PRT, Package() { Package(4) { slot's address, INTA, 0, its GSI }, ... }) (6.2.13) */
+static void aml_pci_routes(struct aml *a, const struct pci_host *host)
+{
+    struct aml all, one;
+    uint8_t n = 0;
+
+    all.len = 1;
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+        if (!host->slots[slot] || !host->slots[slot]->ops)
+            continue;
+        one.len = 0;
+        aml_byte(&one, 4);
+        aml_int(&one, slot << 16 | 0xffff);
+        aml_put(&one, (const uint8_t[]){0x0a, 0, 0x0a, 0}, 4);
+        aml_int(&one, pci_line(host->slots[slot]));
+        aml_byte(&all, 0x12);
+        aml_package(&all, &one);
+        n++;
+    }
+    all.bytes[0] = n;
+    aml_name(a, "_PRT");
+    aml_byte(a, 0x12);
+    aml_package(a, &all);
+}
+
+/* One bus, the ports of configuration space, and the window of memory (6.4.3.5). */
+static void aml_pci_resources(struct aml *a)
+{
+    const uint32_t memory[] = {0, PCI_MEMORY, PCI_MEMORY + PCI_MEMORY_SIZE - 1, 0, PCI_MEMORY_SIZE};
+    const uint16_t bus[] = {0, 0, 0, 0, 1}, ports[] = {PCI_PORT, PCI_PORT};
+    struct aml res;
+
+    res.len = 0;
+    aml_put(&res, (const uint8_t[]){0x88, 0x0d, 0, 2, 0x0c, 0}, 6);
+    aml_put(&res, bus, sizeof bus);
+    aml_put(&res, (const uint8_t[]){0x47, 1}, 2);
+    aml_put(&res, ports, sizeof ports);
+    aml_put(&res, (const uint8_t[]){1, 8}, 2);
+    aml_put(&res, (const uint8_t[]){0x87, 0x17, 0, 0, 0x0c, 1}, 6);
+    aml_put(&res, memory, sizeof memory);
+    aml_resources(a, &res);
+}
+
+static void aml_pci(struct aml *a, const struct pci_host *host)
+{
+    struct aml dev;
+
+    dev.len = 0;
+    aml_name(&dev, "_HID");
+    aml_eisa_id(&dev, "PNP0A08");
+    aml_name(&dev, "_CID");
+    aml_eisa_id(&dev, "PNP0A03");
+    aml_name(&dev, "_SEG");
+    aml_int(&dev, 0);
+    aml_name(&dev, "_BBN");
+    aml_int(&dev, 0);
+    aml_name(&dev, "_CCA");
+    aml_int(&dev, 1);
+    aml_pci_resources(&dev);
+    aml_pci_routes(&dev, host);
+    aml_device(a, "PCI0", &dev);
 }
 
 /* ---- the tables ---- */
@@ -256,7 +329,7 @@ static void acpi_fill(void *table, const char *signature, uint8_t revision, size
 static uint64_t acpi_place(struct vm *vm, uint64_t *next, const void *table, size_t len)
 {
     uint64_t at = *next;
-    if (at + len > ACPI_BASE + ACPI_SIZE || !mem_write(vm, at, table, len))
+    if (at + len > ACPI_BASE + ACPI_SIZE || !mem_write(&vm->ram, at, table, len))
         fatal(EXIT_KVM, "no room for the ACPI tables");
     *next = (at + len + 63) & ~63ull;
     return at;
@@ -264,17 +337,18 @@ static uint64_t acpi_place(struct vm *vm, uint64_t *next, const void *table, siz
 
 static uint64_t acpi_dsdt(struct vm *vm, uint64_t *next)
 {
-    struct aml all = {.len = 0}, devices = {.len = 0};
     struct acpi_header h = {.length = 0}; /* acpi_fill() completes it */
+    struct aml all, scope;
 
-    aml_serial(&devices);
-    for (unsigned i = 0; i < vm->virtio_count; i++)
-        aml_virtio(&devices, i);
+    all.len = scope.len = 0;
     aml_put(&all, &h, sizeof h);
     aml_sleep_state(&all);
-    struct aml scope = {.len = 0};
     aml_put(&scope, "\\_SB_", 5);
-    aml_put(&scope, devices.bytes, devices.len);
+    aml_serial(&scope);
+    for (unsigned i = 0; i < vm->nvirtio_mmio; i++)
+        aml_virtio(&scope, i, &vm->virtio_mmio[i]);
+    if (vm->pci)
+        aml_pci(&scope, vm->pci);
     aml_byte(&all, 0x10);
     aml_package(&all, &scope);
     acpi_fill(all.bytes, "DSDT", 2, all.len);
@@ -338,28 +412,47 @@ static uint64_t acpi_madt(struct vm *vm, uint64_t *next)
     return acpi_place(vm, next, &m, len);
 }
 
+/* PCI's configuration space (PCI Firmware Specification 3.2, 4.1.2). */
+static uint64_t acpi_mcfg(struct vm *vm, uint64_t *next)
+{
+    struct {
+        struct acpi_header h;
+        uint64_t reserved;
+        uint64_t base;
+        uint16_t segment;
+        uint8_t first, last;
+        uint32_t reserved1;
+    } __attribute__((packed)) m = {.base = PCI_ECAM, .last = PCI_ECAM_SIZE / MIB - 1};
+
+    acpi_fill(&m, "MCFG", 1, sizeof m);
+    return acpi_place(vm, next, &m, sizeof m);
+}
+
 uint64_t acpi_write(struct vm *vm)
 {
     uint64_t next = ACPI_BASE + 64;
     uint64_t dsdt = acpi_dsdt(vm, &next);
     struct {
         struct acpi_header h;
-        uint64_t tables[2];
+        uint64_t tables[3];
     } __attribute__((packed)) xsdt = {
-        .tables = {acpi_fadt(vm, &next, dsdt), acpi_madt(vm, &next)},
+        .tables = {acpi_fadt(vm, &next, dsdt), acpi_madt(vm, &next),
+                   vm->pci ? acpi_mcfg(vm, &next) : 0},
     };
-    acpi_fill(&xsdt, "XSDT", 1, sizeof xsdt);
+    size_t xsdt_len = sizeof xsdt - (vm->pci ? 0 : sizeof xsdt.tables[2]);
+
+    acpi_fill(&xsdt, "XSDT", 1, xsdt_len);
 
     struct acpi_rsdp rsdp = {
         .signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '},
         .oem_id = {'B', 'O', 'T', 'H', 'Y', ' '},
         .revision = 2,
         .length = sizeof rsdp,
-        .xsdt = acpi_place(vm, &next, &xsdt, sizeof xsdt),
+        .xsdt = acpi_place(vm, &next, &xsdt, xsdt_len),
     };
     rsdp.checksum = acpi_sum(&rsdp, 20);
     rsdp.checksum_all = acpi_sum(&rsdp, sizeof rsdp);
-    if (!mem_write(vm, ACPI_BASE, &rsdp, sizeof rsdp))
+    if (!mem_write(&vm->ram, ACPI_BASE, &rsdp, sizeof rsdp))
         fatal(EXIT_KVM, "no room for the ACPI tables");
     return ACPI_BASE;
 }

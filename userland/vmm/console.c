@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * virtio-console with MULTIPORT (virtio 1.1, 5.3). Queues: 0 and 1 receive and transmit of
+ * virtio-console with MULTIPORT (virtio 1.2, 5.3). Queues: 0 and 1 receive and transmit of
  * port 0, 2 and 3 control, then a pair for each further port.
  *
  * To the guest: each port has a small queue of bytes, moved into the guest's buffers once it
  * has opened the port. From the guest: a write is attempted at once in the vCPU's thread if it
  * cannot block; otherwise the request stays with the port, the event loop waits for the
  * descriptor and goes on. So a stalled reader stalls the guest's writer, never the VMM.
- * All state is under the virtio device's lock.
+ * All state is under the device's lock.
  */
 #include "vmm/console.h"
 
@@ -18,12 +18,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/loop.h"
 #include "vmm/report.h"
 #include "vmm/virtio.h"
 
 #define F_MULTIPORT (1ull << 1)
-#define DEVICE_ID 3
+#define CONSOLE_ID 3
+#define CONSOLE_PCI_CLASS 0x078000
+#define CONSOLE_QUEUE 128
+#define PIECES 32
 
 enum { QUEUE_CONTROL_IN = 2, QUEUE_CONTROL_OUT = 3 };
 enum {
@@ -55,36 +57,43 @@ struct console_port {
     const char *name;
     int out; /* index of the output its bytes go to, or -1 */
     bool guest_open;
-    bool ended;    /* nothing more will come from the host ... */
-    bool end_told; /* ... and the guest knows */
-    uint8_t input[INPUT_SIZE];
+    bool ended;     /* nothing more will come from the host ... */
+    bool end_told;  /* ... and the guest knows */
+    uint8_t *input; /* a ring of INPUT_SIZE bytes, where anything comes from the host */
     size_t head, count;
     bool held; /* `chain` was taken and is written up to `done` */
     struct virtq_chain chain;
+    struct iovec iov[PIECES]; /* the chain's */
     size_t done;
 };
 
-static struct console_port console_ports[PORTS] = {
-    [PORT_CONSOLE] = {.name = "console", .out = 0},
-    [PORT_CONTROL] = {.name = "bothy.control", .out = -1},
-    [PORT_STDIN] = {.name = "bothy.stdin", .out = -1},
-    [PORT_STDOUT] = {.name = "bothy.stdout", .out = 0},
-    [PORT_STDERR] = {.name = "bothy.stderr", .out = 1},
+static const struct {
+    const char *name;
+    int out;
+} console_ports[PORTS] = {
+    [PORT_CONSOLE] = {"console", 0},     [PORT_CONTROL] = {"bothy.control", -1},
+    [PORT_STDIN] = {"bothy.stdin", -1},  [PORT_STDOUT] = {"bothy.stdout", 0},
+    [PORT_STDERR] = {"bothy.stderr", 1},
 };
 static const int console_fds[CONSOLE_OUTPUTS] = {STDOUT_FILENO, STDERR_FILENO};
 
-static struct {
-    struct virtio_device dev;
-    bool present;
-    unsigned ports;
-    unsigned stdin_port;
+/* I immutable once the guest runs · all else under virtio.dev.lock */
+struct console {
+    struct virtio virtio;
+    unsigned nports;     /* I */
+    unsigned stdin_port; /* I */
+    struct console_port ports[PORTS];
     struct console_event events[EVENTS_MAX];
     unsigned events_head, events_count;
     char line[LINE_SIZE]; /* from the agent, unfinished */
     size_t line_len;
     int status;
-    const char *kind;
-} console = {.status = -1};
+};
+
+static struct console *console_of(struct virtio *v)
+{
+    return container_of(v, struct console, virtio);
+}
 
 static unsigned console_rx_queue(unsigned port)
 {
@@ -98,102 +107,102 @@ static unsigned console_port_of(unsigned queue)
 
 /* ---- to the guest ---- */
 
-static size_t console_scatter(const struct virtq_chain *c, const void *data, size_t len)
+static void console_send_events_locked(struct console *c)
 {
-    const uint8_t *p = data;
-    size_t left = len;
-    for (unsigned i = c->count - c->writable; i < c->count && left; i++) {
-        size_t n = c->iov[i].iov_len < left ? c->iov[i].iov_len : left;
-        memcpy(c->iov[i].iov_base, p, n);
-        p += n;
-        left -= n;
-    }
-    return len - left;
-}
+    struct iovec iov[PIECES];
+    struct virtq_chain to = {.iov = iov, .iov_max = PIECES};
 
-static void console_send_events_locked(void)
-{
-    struct virtq_chain c;
-    while (console.events_count && virtq_pop(&console.dev, QUEUE_CONTROL_IN, &c)) {
-        struct console_event *e = &console.events[console.events_head];
+    while (c->events_count && virtio_pop(&c->virtio, QUEUE_CONTROL_IN, &to)) {
+        struct console_event *e = &c->events[c->events_head];
         size_t len = EVENT_SIZE + (e->event == EV_PORT_NAME ? strlen(e->name) : 0);
-        virtq_push(&console.dev, QUEUE_CONTROL_IN, &c, console_scatter(&c, e, len));
-        console.events_head = (console.events_head + 1) % EVENTS_MAX;
-        console.events_count--;
+
+        virtio_push(&c->virtio, QUEUE_CONTROL_IN, to.head, virtq_write(&to, 0, e, len));
+        c->events_head = (c->events_head + 1) % EVENTS_MAX;
+        c->events_count--;
     }
 }
 
 /* A guest that asks without reading the answers loses them. */
-static void console_event_locked(uint32_t port, uint16_t event, uint16_t value)
+static void console_event_locked(struct console *c, uint32_t port, uint16_t event, uint16_t value)
 {
-    if (console.events_count == EVENTS_MAX)
+    struct console_event *e;
+
+    if (c->events_count == EVENTS_MAX)
         return;
-    struct console_event *e =
-        &console.events[(console.events_head + console.events_count++) % EVENTS_MAX];
+    e = &c->events[(c->events_head + c->events_count++) % EVENTS_MAX];
     *e = (struct console_event){.port = port, .event = event, .value = value};
     if (event == EV_PORT_NAME)
-        memcpy(e->name, console_ports[port].name, strlen(console_ports[port].name));
-    console_send_events_locked();
+        memcpy(e->name, c->ports[port].name, strlen(c->ports[port].name));
+    console_send_events_locked(c);
 }
 
-static void console_flush_input_locked(unsigned n)
+static void console_flush_input_locked(struct console *c, unsigned n)
 {
-    struct console_port *p = &console_ports[n];
-    struct virtq_chain c;
+    struct console_port *p = &c->ports[n];
+    struct iovec iov[PIECES];
+    struct virtq_chain to = {.iov = iov, .iov_max = PIECES};
+
     if (!p->guest_open)
         return;
-    while (p->count && virtq_pop(&console.dev, console_rx_queue(n), &c)) {
+    while (p->count && virtio_pop(&c->virtio, console_rx_queue(n), &to)) {
         size_t run = INPUT_SIZE - p->head < p->count ? INPUT_SIZE - p->head : p->count;
-        size_t sent = console_scatter(&c, p->input + p->head, run);
+        size_t sent = virtq_write(&to, 0, p->input + p->head, run);
+
         p->head = (p->head + sent) % INPUT_SIZE;
         p->count -= sent;
-        virtq_push(&console.dev, console_rx_queue(n), &c, sent);
+        virtio_push(&c->virtio, console_rx_queue(n), to.head, sent);
     }
     if (p->ended && !p->count && !p->end_told) {
         p->end_told = true;
-        console_event_locked(n, EV_PORT_OPEN, 0);
+        console_event_locked(c, n, EV_PORT_OPEN, 0);
     }
 }
 
-static void console_queue_input_locked(unsigned n, const void *data, size_t len)
+static void console_queue_input_locked(struct console *c, unsigned n, const void *data, size_t len)
 {
-    struct console_port *p = &console_ports[n];
+    struct console_port *p = &c->ports[n];
+
     for (size_t i = 0; i < len && p->count < INPUT_SIZE; i++)
         p->input[(p->head + p->count++) % INPUT_SIZE] = ((const uint8_t *)data)[i];
-    console_flush_input_locked(n);
+    console_flush_input_locked(c, n);
 }
 
 /* ---- from the guest ---- */
 
-static void console_agent_line(const char *line)
+static void console_agent_line(struct console *c, const char *line)
 {
+    struct report *report = &c->virtio.dev.vm->report;
+
     if (strncmp(line, "exit ", 5) == 0) {
         char *end;
         unsigned long status = strtoul(line + 5, &end, 10);
+
         if (*end == 0 && end != line + 5 && status < 256)
-            console.status = status;
+            c->status = status;
     } else if (strncmp(line, "error ", 6) == 0) {
-        if (!report_error(line + 6))
+        if (!report_error(report, line + 6))
             dprintf(STDERR_FILENO, "vmm: %s\n", line + 6);
     } else if (strcmp(line, "started") == 0) {
-        report_started();
+        report_started(report);
     } else if (strcmp(line, "oom") == 0) {
-        report_oom();
+        report_oom(report);
     }
     /* "ready" is for tracing; unknown lines are for later agents. */
 }
 
-static void console_agent_bytes(const uint8_t *data, size_t len)
+static void console_agent_bytes(struct console *c, const uint8_t *data, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (data[i] != '\n') {
-            if (console.line_len < LINE_SIZE - 1)
-                console.line[console.line_len++] = data[i] < ' ' ? ' ' : data[i];
+        uint8_t byte = data[i]; /* once: it lies in guest memory */
+
+        if (byte != '\n') {
+            if (c->line_len < LINE_SIZE - 1)
+                c->line[c->line_len++] = byte < ' ' ? ' ' : byte;
             continue;
         }
-        console.line[console.line_len] = 0;
-        console_agent_line(console.line);
-        console.line_len = 0;
+        c->line[c->line_len] = 0;
+        console_agent_line(c, c->line);
+        c->line_len = 0;
     }
 }
 
@@ -201,22 +210,26 @@ static void console_agent_bytes(const uint8_t *data, size_t len)
 static size_t console_write(int fd, const void *data, size_t len)
 {
     struct pollfd p = {.fd = fd, .events = POLLOUT};
+    ssize_t n;
+
     if (poll(&p, 1, 0) == 0)
         return 0;
-    ssize_t n = write(fd, data, len < WRITE_STEP ? len : WRITE_STEP);
+    n = write(fd, data, len < WRITE_STEP ? len : WRITE_STEP);
     if (n >= 0)
         return n;
-    /* Nobody reads any more: the guest goes on, its output is lost. */
+    /* It has no reader any more: the guest goes on, its output is lost. */
     return errno == EAGAIN || errno == EINTR ? 0 : len;
 }
 
 /* Moves the held request on; true when it is finished. */
-static bool console_write_held(struct console_port *p)
+static bool console_write_held(struct console *c, struct console_port *p)
 {
     size_t skip = p->done;
-    for (unsigned i = 0; i < p->chain.count - p->chain.writable; i++) {
-        const uint8_t *data = p->chain.iov[i].iov_base;
-        size_t len = p->chain.iov[i].iov_len;
+
+    for (unsigned i = 0; i < p->chain.out; i++) {
+        const uint8_t *data = p->iov[i].iov_base;
+        size_t len = p->iov[i].iov_len;
+
         if (skip >= len) {
             skip -= len;
             continue;
@@ -224,12 +237,13 @@ static bool console_write_held(struct console_port *p)
         data += skip;
         len -= skip;
         skip = 0;
-        if (p == &console_ports[PORT_CONTROL]) {
-            console_agent_bytes(data, len);
+        if (p == &c->ports[PORT_CONTROL]) {
+            console_agent_bytes(c, data, len);
             continue;
         }
         while (len && p->out >= 0) {
             size_t n = console_write(console_fds[p->out], data, len);
+
             if (n == 0)
                 return false;
             p->done += n;
@@ -240,197 +254,237 @@ static bool console_write_held(struct console_port *p)
     return true;
 }
 
-static void console_output_locked(unsigned n)
+static void console_output_locked(struct console *c, unsigned n)
 {
-    struct console_port *p = &console_ports[n];
+    struct console_port *p = &c->ports[n];
+    unsigned queue = console_rx_queue(n) + 1;
+
     for (;;) {
         if (!p->held) {
-            if (!virtq_pop(&console.dev, console_rx_queue(n) + 1, &p->chain))
+            if (!virtio_pop(&c->virtio, queue, &p->chain))
                 return;
             p->held = true;
             p->done = 0;
         }
-        if (!console_write_held(p)) {
-            loop_wake();
+        if (!console_write_held(c, p)) {
+            vm_wake(c->virtio.dev.vm);
             return;
         }
         p->held = false;
-        virtq_push(&console.dev, console_rx_queue(n) + 1, &p->chain, 0);
+        virtio_push(&c->virtio, queue, p->chain.head, 0);
     }
 }
 
-static void console_port_ready_locked(uint32_t n)
+static void console_port_ready_locked(struct console *c, uint32_t n)
 {
-    console_event_locked(n, EV_PORT_NAME, 1);
+    console_event_locked(c, n, EV_PORT_NAME, 1);
     if (n == PORT_CONSOLE)
-        console_event_locked(n, EV_CONSOLE_PORT, 1);
-    console_event_locked(n, EV_PORT_OPEN, 1);
+        console_event_locked(c, n, EV_CONSOLE_PORT, 1);
+    console_event_locked(c, n, EV_PORT_OPEN, 1);
 }
 
-static void console_control_message_locked(const struct console_event *e)
+static void console_control_message_locked(struct console *c, const struct console_event *e)
 {
     if (e->event == EV_DEVICE_READY) {
-        for (unsigned n = 0; e->value == 1 && n < console.ports; n++)
-            console_event_locked(n, EV_PORT_ADD, 1);
+        for (unsigned n = 0; e->value == 1 && n < c->nports; n++)
+            console_event_locked(c, n, EV_PORT_ADD, 1);
         return;
     }
-    if (e->port >= console.ports)
+    if (e->port >= c->nports)
         return;
     if (e->event == EV_PORT_READY && e->value == 1)
-        console_port_ready_locked(e->port);
+        console_port_ready_locked(c, e->port);
     if (e->event == EV_PORT_OPEN) {
-        console_ports[e->port].guest_open = e->value;
-        console_flush_input_locked(e->port);
-        loop_wake();
+        c->ports[e->port].guest_open = e->value;
+        console_flush_input_locked(c, e->port);
+        vm_wake(c->virtio.dev.vm);
     }
 }
 
-static void console_control_out_locked(void)
+static void console_control_out_locked(struct console *c)
 {
-    struct virtq_chain c;
-    while (virtq_pop(&console.dev, QUEUE_CONTROL_OUT, &c)) {
-        struct console_event e = {.event = EV_PORT_REMOVE};
-        if (c.count > c.writable && c.iov[0].iov_len >= EVENT_SIZE) {
-            memcpy(&e, c.iov[0].iov_base, EVENT_SIZE);
-            console_control_message_locked(&e);
-        }
-        virtq_push(&console.dev, QUEUE_CONTROL_OUT, &c, 0);
+    struct iovec iov[PIECES];
+    struct virtq_chain from = {.iov = iov, .iov_max = PIECES};
+
+    while (virtio_pop(&c->virtio, QUEUE_CONTROL_OUT, &from)) {
+        struct console_event e;
+
+        if (virtq_read(&from, 0, &e, EVENT_SIZE) == EVENT_SIZE)
+            console_control_message_locked(c, &e);
+        virtio_push(&c->virtio, QUEUE_CONTROL_OUT, from.head, 0);
     }
 }
 
 /* ---- the device ---- */
 
-static void console_notify(struct virtio_device *d, unsigned queue)
+static void console_kick(struct virtio *v, unsigned queue)
 {
+    struct console *c = console_of(v);
+
     if (queue == QUEUE_CONTROL_OUT)
-        console_control_out_locked();
+        console_control_out_locked(c);
     else if (queue == QUEUE_CONTROL_IN)
-        console_send_events_locked();
+        console_send_events_locked(c);
     else if (queue & 1)
-        console_output_locked(console_port_of(queue));
+        console_output_locked(c, console_port_of(queue));
     else
-        console_flush_input_locked(console_port_of(queue));
+        console_flush_input_locked(c, console_port_of(queue));
     if (!(queue & 1))
-        loop_wake();
+        vm_wake(v->dev.vm);
 }
 
-static void console_reset(struct virtio_device *d)
+static void console_reset(struct virtio *v)
 {
-    for (unsigned n = 0; n < PORTS; n++) {
-        console_ports[n].guest_open = false;
-        console_ports[n].held = false;
-        console_ports[n].end_told = false;
+    struct console *c = console_of(v);
+
+    for (unsigned n = 0; n < c->nports; n++) {
+        c->ports[n].guest_open = false;
+        c->ports[n].held = false;
+        c->ports[n].end_told = false;
     }
-    console.events_count = 0;
+    c->events_count = 0;
 }
 
 /* cols 2, rows 2, max_nr_ports 4, emerg_wr 4 */
-static uint8_t console_config(struct virtio_device *d, unsigned offset)
+static uint8_t console_config(struct virtio *v, unsigned offset)
 {
-    return offset == 4 ? console.ports : 0;
+    return offset == 4 ? console_of(v)->nports : 0;
 }
 
-static struct virtio_ops console_ops = {
-    .device_id = DEVICE_ID,
-    .features = F_MULTIPORT,
-    .notify = console_notify,
+static const struct virtio_model console_model = {
+    .name = "the virtio console",
+    .id = CONSOLE_ID,
+    .pci_class = CONSOLE_PCI_CLASS,
+    .queue_num = CONSOLE_QUEUE,
+    .kick = console_kick,
     .reset = console_reset,
     .config = console_config,
 };
 
+/* What the host sends goes to that port. */
+static void console_port_input(struct console *c, unsigned n)
+{
+    c->ports[n].input = malloc(INPUT_SIZE);
+    if (!c->ports[n].input)
+        fatal(EXIT_KVM, "out of memory");
+}
+
 void console_create(struct vm *vm, const struct vm_options *opt)
 {
-    console.present = true;
-    console.ports = opt->container ? PORTS : 1;
-    console.stdin_port = opt->container ? PORT_STDIN : PORT_CONSOLE;
+    struct console *c = calloc(1, sizeof *c);
+
+    if (!c)
+        fatal(EXIT_KVM, "out of memory");
+    c->status = -1;
+    c->nports = opt->container ? PORTS : 1;
+    c->stdin_port = opt->container ? PORT_STDIN : PORT_CONSOLE;
+    for (unsigned n = 0; n < c->nports; n++) {
+        struct console_port *p = &c->ports[n];
+
+        p->name = console_ports[n].name;
+        p->out = opt->container && n == PORT_CONSOLE ? -1 : console_ports[n].out;
+        p->chain = (struct virtq_chain){.iov = p->iov, .iov_max = PIECES};
+    }
+    console_port_input(c, c->stdin_port);
     if (opt->container)
-        console_ports[PORT_CONSOLE].out = -1;
-    console_ops.queues = 2 + 2 * console.ports;
-    virtio_register(vm, &console.dev, &console_ops);
+        console_port_input(c, PORT_CONTROL);
+    virtio_create(&c->virtio, vm, &console_model, F_MULTIPORT, 2 + 2 * c->nports);
+    vm->console = c;
 }
 
 /* ---- the event loop's side ---- */
 
-size_t console_room(void)
+size_t console_room(struct console *c)
 {
-    struct console_port *p = &console_ports[console.stdin_port];
-    pthread_mutex_lock(&console.dev.lock);
-    size_t room = p->guest_open && !p->ended ? INPUT_SIZE - p->count : 0;
-    pthread_mutex_unlock(&console.dev.lock);
+    struct console_port *p = &c->ports[c->stdin_port];
+    size_t room;
+
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    room = p->guest_open && !p->ended ? INPUT_SIZE - p->count : 0;
+    pthread_mutex_unlock(&c->virtio.dev.lock);
     return room;
 }
 
-void console_input(const uint8_t *data, size_t len)
+void console_input(struct console *c, const uint8_t *data, size_t len)
 {
-    pthread_mutex_lock(&console.dev.lock);
-    console_queue_input_locked(console.stdin_port, data, len);
-    pthread_mutex_unlock(&console.dev.lock);
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    console_queue_input_locked(c, c->stdin_port, data, len);
+    pthread_mutex_unlock(&c->virtio.dev.lock);
 }
 
-void console_input_end(void)
+void console_input_end(struct console *c)
 {
-    pthread_mutex_lock(&console.dev.lock);
-    console_ports[console.stdin_port].ended = true;
-    console_flush_input_locked(console.stdin_port);
-    pthread_mutex_unlock(&console.dev.lock);
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    c->ports[c->stdin_port].ended = true;
+    console_flush_input_locked(c, c->stdin_port);
+    pthread_mutex_unlock(&c->virtio.dev.lock);
 }
 
-void console_control(const char *line)
+void console_control(struct console *c, const char *line)
 {
     size_t len = strlen(line);
-    if (!console.present)
+
+    if (!c || c->nports <= PORT_CONTROL)
         return;
-    pthread_mutex_lock(&console.dev.lock);
-    if (INPUT_SIZE - console_ports[PORT_CONTROL].count >= len)
-        console_queue_input_locked(PORT_CONTROL, line, len);
-    pthread_mutex_unlock(&console.dev.lock);
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    if (INPUT_SIZE - c->ports[PORT_CONTROL].count >= len)
+        console_queue_input_locked(c, PORT_CONTROL, line, len);
+    pthread_mutex_unlock(&c->virtio.dev.lock);
 }
 
 /* The port whose output `i` waits, or NULL. */
-static struct console_port *console_waiting_locked(int i)
+static struct console_port *console_waiting_locked(struct console *c, int i)
 {
-    for (unsigned n = 0; n < console.ports; n++)
-        if (console_ports[n].held && console_ports[n].out == i)
-            return &console_ports[n];
+    for (unsigned n = 0; n < c->nports; n++)
+        if (c->ports[n].held && c->ports[n].out == i)
+            return &c->ports[n];
     return NULL;
 }
 
-int console_waiting_fd(int i)
+int console_waiting_fd(struct console *c, int i)
 {
-    if (!console.present)
+    int fd;
+
+    if (!c)
         return -1;
-    pthread_mutex_lock(&console.dev.lock);
-    int fd = console_waiting_locked(i) ? console_fds[i] : -1;
-    pthread_mutex_unlock(&console.dev.lock);
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    fd = console_waiting_locked(c, i) ? console_fds[i] : -1;
+    pthread_mutex_unlock(&c->virtio.dev.lock);
     return fd;
 }
 
-void console_continue(int i)
+void console_continue(struct console *c, int i)
 {
-    pthread_mutex_lock(&console.dev.lock);
-    struct console_port *p = console_waiting_locked(i);
+    struct console_port *p;
+
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    p = console_waiting_locked(c, i);
     if (p)
-        console_output_locked(p - console_ports);
-    pthread_mutex_unlock(&console.dev.lock);
+        console_output_locked(c, p - c->ports);
+    pthread_mutex_unlock(&c->virtio.dev.lock);
 }
 
-void console_drain(void)
+void console_drain(struct console *c)
 {
     for (int i = 0; i < CONSOLE_OUTPUTS; i++) {
         int fd;
-        while ((fd = console_waiting_fd(i)) >= 0) {
+
+        while ((fd = console_waiting_fd(c, i)) >= 0) {
             struct pollfd p = {.fd = fd, .events = POLLOUT};
+
             if (poll(&p, 1, 3000) <= 0)
                 break;
-            console_continue(i);
+            console_continue(c, i);
         }
     }
 }
 
-int console_status(void)
+int console_status(struct console *c)
 {
-    pthread_mutex_lock(&console.dev.lock);
-    int status = console.status;
-    pthread_mutex_unlock(&console.dev.lock);
+    int status;
+
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    status = c->status;
+    pthread_mutex_unlock(&c->virtio.dev.lock);
     return status;
 }

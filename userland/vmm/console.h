@@ -9,23 +9,26 @@
 
 #define CONSOLE_OUTPUTS 2 /* stdout and stderr */
 
+/* Before the guest runs: vm->console. */
 void console_create(struct vm *vm, const struct vm_options *opt);
 
 /* ---- for the event loop; main thread ---- */
 
 /* Bytes of stdin that can be taken now; 0 also while the guest has not opened the port. */
-size_t console_room(void);
-void console_input(const uint8_t *data, size_t len);
+size_t console_room(struct console *c);
+void console_input(struct console *c, const uint8_t *data, size_t len);
 /* Stdin ended: the guest's port closes once it has read the rest. */
-void console_input_end(void);
-/* Queues a line, with its newline, for the guest's agent. Too many unread lines: it is lost. */
-void console_control(const char *line);
+void console_input_end(struct console *c);
+/* Queues a line, with its newline, for the guest's agent. Too many unread lines: it is lost.
+ * Without a console (NULL) too. */
+void console_control(struct console *c, const char *line);
 
-/* Output i: the descriptor that guest output waits for, or -1; and the attempt to go on. */
-int console_waiting_fd(int i);
-void console_continue(int i);
+/* Output i: the descriptor that guest output waits for, or -1 (also without a console); and the
+ * attempt to go on. */
+int console_waiting_fd(struct console *c, int i);
+void console_continue(struct console *c, int i);
 /* Writes what still waits; gives up on a reader that stalls for seconds. */
-void console_drain(void);
+void console_drain(struct console *c);
 
 /* The application's exit status as the agent reported it, or -1. */
-int console_status(void);
+int console_status(struct console *c);

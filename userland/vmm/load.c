@@ -56,11 +56,11 @@ void load_read(const struct load_file *f, uint64_t offset, void *to, uint64_t le
 void load_into(struct vm *vm, const struct load_file *f, uint64_t offset, uint64_t gpa,
                uint64_t len, const char *what)
 {
-    void *to = mem_at(vm, gpa, len);
+    void *to = mem_at(&vm->ram, gpa, len);
     if (!to)
         fatal(EXIT_BAD_FILE, "%s: %s (%llu KiB at %#llx) does not fit in %llu MiB of memory",
               f->path, what, (unsigned long long)(len / KIB), (unsigned long long)gpa,
-              (unsigned long long)(vm->memory / MIB));
+              (unsigned long long)(vm->memory_size / MIB));
     load_read(f, offset, to, len);
 }
 
@@ -70,7 +70,8 @@ static uint64_t load_module(struct vm *vm, struct vm_module *m, uint64_t bottom,
     load_open(&f, m->path);
     if (f.size > top || ((top - f.size) & ~(PAGE - 1)) < bottom)
         fatal(EXIT_BAD_FILE, "%s: %llu KiB do not fit beside the kernel in %llu MiB of memory",
-              m->path, (unsigned long long)(f.size / KIB), (unsigned long long)(vm->memory / MIB));
+              m->path, (unsigned long long)(f.size / KIB),
+              (unsigned long long)(vm->memory_size / MIB));
     m->gpa = (top - f.size) & ~(PAGE - 1);
     m->size = f.size;
     load_into(vm, &f, 0, m->gpa, m->size, "the module");
@@ -86,7 +87,7 @@ void load_modules(struct vm *vm, struct vm_options *opt, uint64_t bottom, uint64
 
 static void load_cmdline(struct vm *vm, const struct vm_options *opt)
 {
-    if (!mem_write(vm, BOOT_CMDLINE, opt->cmdline, strlen(opt->cmdline) + 1))
+    if (!mem_write(&vm->ram, BOOT_CMDLINE, opt->cmdline, strlen(opt->cmdline) + 1))
         fatal(EXIT_USAGE, "too little memory for the command line");
 }
 
@@ -94,18 +95,20 @@ static void load_gdt(struct vm *vm)
 {
     /* Selectors 0x10 code (64-bit; a 32-bit start loads its own) and 0x18 data. */
     static const uint64_t gdt[4] = {0, 0, 0x00af9b000000ffffull, 0x00cf93000000ffffull};
-    mem_write(vm, BOOT_GDT, gdt, sizeof gdt);
+    mem_write(&vm->ram, BOOT_GDT, gdt, sizeof gdt);
 }
 
 unsigned load_memmap(const struct vm *vm, struct load_range map[LOAD_RANGES])
 {
-    uint64_t low = vm->regions[0].size;
+    uint64_t low = vm->ram.regions[0].size;
     unsigned n = 0;
     map[n++] = (struct load_range){0, BOOT_LOW_END, 1};
     map[n++] = (struct load_range){BOOT_LOW_END, BOOT_HIGH - BOOT_LOW_END, 2};
     map[n++] = (struct load_range){BOOT_HIGH, low - BOOT_HIGH, 1};
-    if (vm->nregions > 1)
-        map[n++] = (struct load_range){HIGH_RAM, vm->regions[1].size, 1};
+    if (vm->pci)
+        map[n++] = (struct load_range){PCI_ECAM, PCI_ECAM_SIZE, 2};
+    if (vm->ram.count > 1)
+        map[n++] = (struct load_range){HIGH_RAM, vm->ram.regions[1].size, 1};
     return n;
 }
 

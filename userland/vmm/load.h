@@ -36,7 +36,7 @@ struct load_range {
     uint64_t size;
     uint32_t type; /* 1 RAM, 2 reserved, 3 ACPI */
 };
-#define LOAD_RANGES 4
+#define LOAD_RANGES 5
 
 /* Reads exactly [offset, offset + len) of the file; fatal() when the file ends before. */
 void load_read(const struct load_file *f, uint64_t offset, void *to, uint64_t len);

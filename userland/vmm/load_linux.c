@@ -104,14 +104,14 @@ static void linux_page_tables(struct vm *vm)
 {
     uint64_t table[512] = {0};
     table[0] = (BOOT_PML4 + 0x1000) | 3;
-    mem_write(vm, BOOT_PML4, table, sizeof table);
+    mem_write(&vm->ram, BOOT_PML4, table, sizeof table);
     for (unsigned i = 0; i < 4; i++)
         table[i] = (BOOT_PML4 + 0x2000 + i * 0x1000ull) | 3;
-    mem_write(vm, BOOT_PML4 + 0x1000, table, sizeof table);
+    mem_write(&vm->ram, BOOT_PML4 + 0x1000, table, sizeof table);
     for (unsigned i = 0; i < 4; i++) {
         for (unsigned j = 0; j < 512; j++)
             table[j] = (i * GIB + j * 2 * MIB) | 0x83;
-        mem_write(vm, BOOT_PML4 + 0x2000 + i * 0x1000ull, table, sizeof table);
+        mem_write(&vm->ram, BOOT_PML4 + 0x2000 + i * 0x1000ull, table, sizeof table);
     }
 }
 
@@ -137,7 +137,7 @@ static void linux_params(struct vm *vm, const struct vm_options *opt, const uint
         linux_put(params, PARAM_E820 + i * 20 + 8, map[i].size, 8);
         linux_put(params, PARAM_E820 + i * 20 + 16, map[i].type, 4);
     }
-    mem_write(vm, BOOT_PARAMS, params, sizeof params);
+    mem_write(&vm->ram, BOOT_PARAMS, params, sizeof params);
 }
 
 void load_linux(struct vm *vm, struct vm_options *opt, const struct load_file *f, uint64_t rsdp,
@@ -146,7 +146,7 @@ void load_linux(struct vm *vm, struct vm_options *opt, const struct load_file *f
     uint8_t head[4096] = {0};
     load_read(f, 0, head, f->size < sizeof head ? f->size : sizeof head);
     struct linux_header h = linux_header(f, head);
-    uint64_t low = vm->regions[0].size;
+    uint64_t low = vm->ram.regions[0].size;
 
     if (opt->nmodules > 1)
         fatal(EXIT_USAGE, "%s: a Linux kernel takes one --initrd and no --module", f->path);

@@ -65,10 +65,10 @@ static uint64_t pvh_segment(struct vm *vm, const struct load_file *f, const Elf6
     if (ph->p_paddr < BOOT_HIGH)
         fatal(EXIT_BAD_FILE, "%s: a segment at %#llx, below 1 MiB", f->path,
               (unsigned long long)ph->p_paddr);
-    if (!mem_at(vm, ph->p_paddr, ph->p_memsz) || ph->p_paddr >= HIGH_RAM)
+    if (!mem_at(&vm->ram, ph->p_paddr, ph->p_memsz) || ph->p_paddr >= HIGH_RAM)
         fatal(EXIT_BAD_FILE, "%s: a segment (%llu KiB at %#llx) does not fit in %llu MiB of memory",
               f->path, (unsigned long long)(ph->p_memsz / KIB), (unsigned long long)ph->p_paddr,
-              (unsigned long long)(vm->memory / MIB));
+              (unsigned long long)(vm->memory_size / MIB));
     load_into(vm, f, ph->p_offset, ph->p_paddr, ph->p_filesz, "a segment");
     return ph->p_paddr + ph->p_memsz;
 }
@@ -118,7 +118,7 @@ static void pvh_start_info(struct vm *vm, const struct vm_options *opt, uint64_t
         size_t len = strlen(m->name) + 1;
         if (len > BOOT_NAMES_END - name_at)
             fatal(EXIT_USAGE, "the modules' names are too long");
-        mem_write(vm, name_at, m->name, len);
+        mem_write(&vm->ram, name_at, m->name, len);
         mods[i] = (struct pvh_module){m->gpa, m->size, name_at, 0};
         name_at += len;
     }
@@ -135,9 +135,9 @@ static void pvh_start_info(struct vm *vm, const struct vm_options *opt, uint64_t
         .memmap = BOOT_MEMMAP,
         .memmap_entries = n,
     };
-    mem_write(vm, BOOT_START_INFO, &info, sizeof info);
-    mem_write(vm, BOOT_MEMMAP, ranges, n * sizeof *ranges);
-    mem_write(vm, BOOT_MODLIST, mods, opt->nmodules * sizeof *mods);
+    mem_write(&vm->ram, BOOT_START_INFO, &info, sizeof info);
+    mem_write(&vm->ram, BOOT_MEMMAP, ranges, n * sizeof *ranges);
+    mem_write(&vm->ram, BOOT_MODLIST, mods, opt->nmodules * sizeof *mods);
 }
 
 void load_pvh(struct vm *vm, struct vm_options *opt, const struct load_file *f, uint64_t rsdp,
@@ -164,7 +164,7 @@ void load_pvh(struct vm *vm, struct vm_options *opt, const struct load_file *f, 
     if (start < BOOT_HIGH || start >= end)
         fatal(EXIT_BAD_FILE, "%s: the PVH entry %#llx lies outside the kernel", f->path,
               (unsigned long long)start);
-    load_modules(vm, opt, end, vm->regions[0].size);
+    load_modules(vm, opt, end, vm->ram.regions[0].size);
     pvh_start_info(vm, opt, rsdp);
     *entry = (struct vm_entry){.rip = start, .rbx = BOOT_START_INFO};
 }

@@ -7,9 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,76 +19,28 @@
 #include <unistd.h>
 
 #include "vmm/console.h"
-#include "vmm/report.h"
+#include "vmm/serial.h"
 
 #define ESCAPE 0x01 /* Ctrl-A, then x: end the VM; Ctrl-A twice: one Ctrl-A for the guest */
 
-static struct {
+/* The main thread's own. */
+struct loop {
+    struct vm *vm;
     bool container;
     bool hvc;
-    int wake_fd;
     int signal_fd;
-    bool raw;
     bool stdin_open;
     bool escaped;
-    struct termios saved;
-} loop = {.wake_fd = -1, .signal_fd = -1, .stdin_open = true};
-
-static atomic_int loop_status = -1; /* the exit status once somebody stopped the VM */
-static pthread_mutex_t loop_message_lock = PTHREAD_MUTEX_INITIALIZER;
-static char loop_message[256];
-
-void loop_wake(void)
-{
-    uint64_t one = 1;
-    if (write(loop.wake_fd, &one, sizeof one) < 0) {
-        /* EAGAIN: it is awake anyway */
-    }
-}
-
-static void loop_restore_terminal(void)
-{
-    if (loop.raw)
-        tcsetattr(STDIN_FILENO, TCSANOW, &loop.saved);
-    loop.raw = false;
-}
-
-void vm_stop(int status, const char *fmt, ...)
-{
-    pthread_mutex_lock(&loop_message_lock);
-    int running = -1;
-    if (fmt && atomic_load(&loop_status) < 0) {
-        va_list ap;
-        va_start(ap, fmt);
-        vsnprintf(loop_message, sizeof loop_message, fmt, ap);
-        va_end(ap);
-    }
-    atomic_compare_exchange_strong(&loop_status, &running, status);
-    pthread_mutex_unlock(&loop_message_lock);
-    loop_wake();
-}
-
-void fatal(int status, const char *fmt, ...)
-{
-    char line[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    loop_restore_terminal();
-    if (!report_error(line))
-        fprintf(stderr, "vmm: %s\n", line);
-    exit(status);
-}
+};
 
 /* ---- the terminal ---- */
 
-static void loop_raw_terminal(void)
+static void loop_raw_terminal(struct loop *l)
 {
     struct termios t;
-    if (tcgetattr(STDIN_FILENO, &loop.saved) < 0)
+    if (tcgetattr(STDIN_FILENO, &l->vm->stop.saved) < 0)
         return;
-    t = loop.saved;
+    t = l->vm->stop.saved;
     t.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
     t.c_oflag &= ~OPOST;
     t.c_lflag &= ~(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
@@ -98,20 +48,20 @@ static void loop_raw_terminal(void)
     t.c_cflag |= CS8;
     t.c_cc[VMIN] = 1;
     t.c_cc[VTIME] = 0;
-    loop.raw = tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0;
+    l->vm->stop.raw = tcsetattr(STDIN_FILENO, TCSANOW, &t) == 0;
 }
 
 /* Takes the escape sequence out of terminal input; returns the bytes left. */
-static size_t loop_filter(uint8_t *data, size_t len)
+static size_t loop_filter(struct loop *l, uint8_t *data, size_t len)
 {
     size_t kept = 0;
     for (size_t i = 0; i < len; i++) {
-        bool escaped = loop.escaped;
-        loop.escaped = !escaped && data[i] == ESCAPE;
-        if (loop.escaped)
+        bool escaped = l->escaped;
+        l->escaped = !escaped && data[i] == ESCAPE;
+        if (l->escaped)
             continue;
         if (escaped && data[i] == 'x') {
-            vm_stop(EXIT_OK, "ended from the terminal");
+            vm_stop(l->vm, EXIT_OK, "ended from the terminal");
             return kept;
         }
         data[kept++] = data[i];
@@ -119,17 +69,17 @@ static size_t loop_filter(uint8_t *data, size_t len)
     return kept;
 }
 
-static size_t loop_input_room(void)
+static size_t loop_input_room(struct loop *l)
 {
-    if (!loop.stdin_open)
+    if (!l->stdin_open)
         return 0;
-    return loop.container || loop.hvc ? console_room() : serial_room();
+    return l->container || l->hvc ? console_room(l->vm->console) : serial_room(l->vm->serial);
 }
 
-static void loop_stdin(void)
+static void loop_stdin(struct loop *l)
 {
     uint8_t data[1024];
-    size_t room = loop_input_room();
+    size_t room = loop_input_room(l);
     if (room > sizeof data)
         room = sizeof data;
     ssize_t n = room ? read(STDIN_FILENO, data, room) : 0;
@@ -138,45 +88,45 @@ static void loop_stdin(void)
     if (!room)
         return;
     if (n <= 0) {
-        loop.stdin_open = false;
-        if (loop.container)
-            console_input_end();
+        l->stdin_open = false;
+        if (l->container)
+            console_input_end(l->vm->console);
         return;
     }
-    if (loop.raw && !loop.container)
-        n = loop_filter(data, n);
-    if (loop.container || loop.hvc)
-        console_input(data, n);
+    if (l->vm->stop.raw && !l->container)
+        n = loop_filter(l, data, n);
+    if (l->container || l->hvc)
+        console_input(l->vm->console, data, n);
     else
-        serial_input(data, n);
+        serial_input(l->vm->serial, data, n);
 }
 
 /* ---- signals ---- */
 
-static void loop_window_size(void)
+static void loop_window_size(struct loop *l)
 {
     struct winsize ws;
     char line[64];
     if (ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) < 0)
         return;
     snprintf(line, sizeof line, "winsize %u %u\n", ws.ws_row, ws.ws_col);
-    console_control(line);
+    console_control(l->vm->console, line);
 }
 
-static void loop_signal(void)
+static void loop_signal(struct loop *l)
 {
     struct signalfd_siginfo info;
-    if (read(loop.signal_fd, &info, sizeof info) != sizeof info)
+    if (read(l->signal_fd, &info, sizeof info) != sizeof info)
         return;
-    if (!loop.container) {
+    if (!l->container) {
         if (info.ssi_signo != SIGWINCH)
-            vm_stop(128 + info.ssi_signo, NULL);
-    } else if (info.ssi_signo == SIGWINCH && loop.raw) {
-        loop_window_size();
+            vm_stop(l->vm, 128 + info.ssi_signo, NULL);
+    } else if (info.ssi_signo == SIGWINCH && l->vm->stop.raw) {
+        loop_window_size(l);
     } else {
         char line[32];
         snprintf(line, sizeof line, "signal %u\n", info.ssi_signo);
-        console_control(line);
+        console_control(l->vm->console, line);
     }
 }
 
@@ -192,76 +142,93 @@ static void loop_forwarded(sigset_t *set)
         sigdelset(set, sig);
 }
 
-void loop_init(const struct vm_options *opt)
+static void loop_block_signals(struct loop *l)
 {
     static const int ends[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH};
     sigset_t set;
+
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         sigaddset(&set, ends[i]);
-    if (opt->container)
+    if (l->container)
         loop_forwarded(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    loop.container = opt->container;
-    loop.hvc = opt->hvc;
-    loop.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    loop.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (loop.wake_fd < 0 || loop.signal_fd < 0)
+    l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (l->signal_fd < 0)
         fatal(EXIT_KVM, "event descriptors: %s", strerror(errno));
+}
+
+struct loop *loop_create(struct vm *vm, const struct vm_options *opt)
+{
+    struct loop *l = calloc(1, sizeof *l);
+
+    if (!l)
+        fatal(EXIT_KVM, "out of memory");
+    l->vm = vm;
+    l->stdin_open = true;
+    l->container = opt->container;
+    l->hvc = opt->hvc;
+    loop_block_signals(l);
     if (isatty(STDIN_FILENO)) {
-        loop_raw_terminal();
+        loop_raw_terminal(l);
         if (opt->container)
-            loop_window_size();
+            loop_window_size(l);
     }
+    return l;
 }
 
 /* ---- the loop ---- */
 
-static void loop_once(void)
+static void loop_once(struct loop *l)
 {
     struct pollfd p[3 + CONSOLE_OUTPUTS] = {
-        {.fd = loop.wake_fd, .events = POLLIN},
-        {.fd = loop.signal_fd, .events = POLLIN},
-        {.fd = loop_input_room() ? STDIN_FILENO : -1, .events = POLLIN},
+        {.fd = l->vm->stop.wake_fd, .events = POLLIN},
+        {.fd = l->signal_fd, .events = POLLIN},
+        {.fd = loop_input_room(l) ? STDIN_FILENO : -1, .events = POLLIN},
     };
     for (int i = 0; i < CONSOLE_OUTPUTS; i++)
-        p[3 + i] = (struct pollfd){.fd = console_waiting_fd(i), .events = POLLOUT};
+        p[3 + i] = (struct pollfd){.fd = console_waiting_fd(l->vm->console, i), .events = POLLOUT};
     if (poll(p, 3 + CONSOLE_OUTPUTS, -1) < 0)
         return;
     if (p[0].revents) {
         uint64_t count;
-        if (read(loop.wake_fd, &count, sizeof count) < 0)
+        if (read(l->vm->stop.wake_fd, &count, sizeof count) < 0)
             return;
     }
     if (p[1].revents)
-        loop_signal();
+        loop_signal(l);
     if (p[2].revents)
-        loop_stdin();
+        loop_stdin(l);
     for (int i = 0; i < CONSOLE_OUTPUTS; i++)
         if (p[3 + i].revents)
-            console_continue(i);
+            console_continue(l->vm->console, i);
 }
 
-int loop_run(void)
+/* The status of a container's application; the machine itself has ended well. */
+static int loop_status(struct loop *l)
 {
-    while (atomic_load(&loop_status) < 0)
-        loop_once();
-    vcpu_kick_all();
-    if (loop.container)
-        console_drain();
-    loop_restore_terminal();
-    int status = atomic_load(&loop_status);
-    if (loop_message[0] && !report_error(loop_message))
-        fprintf(stderr, "vmm: %s\n", loop_message);
-    if (!loop.container || status != EXIT_OK)
+    int status = console_status(l->vm->console);
+
+    if (status >= 0)
         return status;
-    status = console_status();
-    if (status < 0) {
-        const char *why = "the guest ended without an exit status";
-        if (!report_error(why))
-            fprintf(stderr, "vmm: %s\n", why);
-        return EXIT_NO_STATUS;
-    }
-    return status;
+    stop_say(l->vm, "the guest ended without an exit status");
+    return EXIT_NO_STATUS;
+}
+
+int loop_run(struct loop *l)
+{
+    struct stop *stop = &l->vm->stop;
+    int status;
+
+    while (atomic_load(&stop->status) < 0)
+        loop_once(l);
+    vcpu_kick_all(l->vm);
+    if (l->container)
+        console_drain(l->vm->console);
+    stop_restore_terminal(l->vm);
+    status = atomic_load(&stop->status);
+    if (stop->message[0])
+        stop_say(l->vm, stop->message);
+    return l->container && status == EXIT_OK ? loop_status(l) : status;
 }

@@ -6,11 +6,11 @@
 
 #include "vmm/vmm.h"
 
-/* Makes the loop look again at what it should wait for. Any thread, also under a device lock. */
-void loop_wake(void);
+struct loop;
 
-/* Before any thread exists: blocks the signals that the loop takes itself. */
-void loop_init(const struct vm_options *opt);
+/* Before any thread exists: takes the terminal and blocks the signals that the loop takes itself.
+ */
+struct loop *loop_create(struct vm *vm, const struct vm_options *opt);
 
 /* Runs until vm_stop(); returns the exit status. */
-int loop_run(void);
+int loop_run(struct loop *l);

@@ -12,17 +12,20 @@
 
 #include "vmm/console.h"
 #include "vmm/loop.h"
-#include "vmm/report.h"
+#include "vmm/pci.h"
+#include "vmm/serial.h"
 
 #define MEMORY_MIN (16 * MIB)
 #define MEMORY_MAX (4096 * GIB)
 
 static const char usage[] =
     "usage: vmm run --kernel F [--initrd F] [--append S] [--memory M] [--cpus N]\n"
-    "               [--module F:NAME]... [--hvc]\n"
+    "               [--module F:NAME]... [--hvc] [--rng] [--disk F[,ro]]... [--pci]\n"
     "       vmm container --kernel F --initrd F [--memory M] [--cpus N]\n"
     "               [--module F:NAME]... [--append S] [--log F]\n"
     "               [--report FD]\n";
+
+static struct vm main_vm;
 
 static const char *main_value(char **argv, int *i)
 {
@@ -98,6 +101,20 @@ static void main_module_option(struct vm_options *opt, const char *text)
     main_module(opt, copy, colon + 1);
 }
 
+static void main_disk(struct vm_options *opt, const char *text)
+{
+    struct vm_disk *disk = &opt->disks[opt->ndisks];
+    size_t len = strlen(text);
+
+    if (opt->ndisks == MAX_DISKS)
+        fatal(EXIT_USAGE, "more than %d disks", MAX_DISKS);
+    disk->readonly = len > 3 && strcmp(text + len - 3, ",ro") == 0;
+    disk->path = strndup(text, disk->readonly ? len - 3 : len);
+    if (!disk->path || !*disk->path)
+        fatal(EXIT_USAGE, "--disk %s: want FILE or FILE,ro", text);
+    opt->ndisks++;
+}
+
 static void main_append(struct vm_options *opt, const char *text)
 {
     size_t have = strlen(opt->cmdline), more = strlen(text);
@@ -108,54 +125,95 @@ static void main_append(struct vm_options *opt, const char *text)
     memcpy(opt->cmdline + have, text, more + 1);
 }
 
+/* What only `run` has. */
+static bool main_run_option(struct vm_options *opt, char **argv, int *i)
+{
+    if (!strcmp(argv[*i], "--hvc"))
+        opt->hvc = true;
+    else if (!strcmp(argv[*i], "--pci"))
+        opt->pci = true;
+    else if (!strcmp(argv[*i], "--rng"))
+        opt->rng = true;
+    else if (!strcmp(argv[*i], "--disk"))
+        main_disk(opt, main_value(argv, i));
+    else
+        return false;
+    return true;
+}
+
+/* What only `container` has. */
+static bool main_container_option(struct vm_options *opt, char **argv, int *i)
+{
+    if (!strcmp(argv[*i], "--log"))
+        opt->log = main_value(argv, i);
+    else if (!strcmp(argv[*i], "--report"))
+        report_init(&main_vm.report, main_fd(main_value(argv, i)));
+    else
+        return false;
+    return true;
+}
+
+static void main_option(struct vm_options *opt, char **argv, int *i)
+{
+    if (!strcmp(argv[*i], "--kernel"))
+        opt->kernel = main_value(argv, i);
+    else if (!strcmp(argv[*i], "--initrd"))
+        opt->initrd = main_value(argv, i);
+    else if (!strcmp(argv[*i], "--append"))
+        opt->append = main_value(argv, i);
+    else if (!strcmp(argv[*i], "--memory"))
+        opt->memory = main_memory(main_value(argv, i));
+    else if (!strcmp(argv[*i], "--cpus"))
+        opt->cpus = main_cpus(main_value(argv, i));
+    else if (!strcmp(argv[*i], "--module"))
+        main_module_option(opt, main_value(argv, i));
+    else if (!(opt->container ? main_container_option(opt, argv, i)
+                              : main_run_option(opt, argv, i)))
+        fatal(EXIT_USAGE, "unknown option %s", argv[*i]);
+}
+
+/* The initial file system is always the first module. */
+static void main_initrd(struct vm_options *opt)
+{
+    if (opt->nmodules == MAX_MODULES)
+        fatal(EXIT_USAGE, "more than %d modules", MAX_MODULES);
+    memmove(opt->modules + 1, opt->modules, opt->nmodules * sizeof *opt->modules);
+    opt->modules[0] = (struct vm_module){.path = opt->initrd, .name = "initramfs"};
+    opt->nmodules++;
+}
+
 static void main_options(struct vm_options *opt, char **argv)
 {
-    const char *append = NULL;
-    *opt = (struct vm_options){.cpus = 1, .memory = 0};
+    opt->cpus = 1;
     opt->container = strcmp(argv[1], "container") == 0;
-    for (int i = 2; argv[i]; i++) {
-        if (!strcmp(argv[i], "--kernel"))
-            opt->kernel = main_value(argv, &i);
-        else if (!strcmp(argv[i], "--initrd"))
-            opt->initrd = main_value(argv, &i);
-        else if (!strcmp(argv[i], "--append"))
-            append = main_value(argv, &i);
-        else if (!strcmp(argv[i], "--memory"))
-            opt->memory = main_memory(main_value(argv, &i));
-        else if (!strcmp(argv[i], "--cpus"))
-            opt->cpus = main_cpus(main_value(argv, &i));
-        else if (!strcmp(argv[i], "--module"))
-            main_module_option(opt, main_value(argv, &i));
-        else if (!strcmp(argv[i], "--log") && opt->container)
-            opt->log = main_value(argv, &i);
-        else if (!strcmp(argv[i], "--report") && opt->container)
-            report_init(main_fd(main_value(argv, &i)));
-        else if (!strcmp(argv[i], "--hvc") && !opt->container)
-            opt->hvc = true;
-        else
-            fatal(EXIT_USAGE, "unknown option %s", argv[i]);
-    }
+    for (int i = 2; argv[i]; i++)
+        main_option(opt, argv, &i);
     if (!opt->kernel)
         fatal(EXIT_USAGE, "--kernel is missing");
     if (!opt->memory)
         opt->memory = opt->container ? 64 * MIB : 256 * MIB;
-    if (opt->initrd) { /* always the first module */
-        if (opt->nmodules == MAX_MODULES)
-            fatal(EXIT_USAGE, "more than %d modules", MAX_MODULES);
-        memmove(opt->modules + 1, opt->modules, opt->nmodules * sizeof *opt->modules);
-        opt->modules[0] = (struct vm_module){.path = opt->initrd, .name = "initramfs"};
-        opt->nmodules++;
-    }
-    if (opt->container || opt->hvc) {
-        char device[64];
-        snprintf(device, sizeof device, "virtio_mmio.device=4K@%#llx:%u", VIRTIO_BASE, VIRTIO_GSI);
-        main_append(opt, opt->container ? "console=ttyS0" : "console=hvc0");
-        main_append(opt, device);
-    } else if (!append) {
+    if (opt->initrd)
+        main_initrd(opt);
+}
+
+/* The console's word comes first, so that --append may say otherwise; then where the devices are,
+ * for a guest that reads no ACPI. */
+static void main_command_line(const struct vm *vm, struct vm_options *opt)
+{
+    if (opt->hvc)
+        main_append(opt, "console=hvc0");
+    else if (opt->container || !opt->append)
         main_append(opt, "console=ttyS0");
+    for (unsigned i = 0; i < vm->nvirtio_mmio; i++) {
+        const struct virtio_place *p = &vm->virtio_mmio[i];
+        char device[64];
+
+        snprintf(device, sizeof device, "virtio_mmio.device=4K@%#llx:%u",
+                 (unsigned long long)p->address, p->gsi);
+        main_append(opt, device);
     }
-    if (append)
-        main_append(opt, append);
+    if (opt->append)
+        main_append(opt, opt->append);
 }
 
 static int main_serial_output(const struct vm_options *opt)
@@ -170,27 +228,42 @@ static int main_serial_output(const struct vm_options *opt)
     return fd;
 }
 
+static void main_devices(struct vm *vm, const struct vm_options *opt)
+{
+    serial_create(vm, main_serial_output(opt));
+    rtc_create(vm);
+    platform_create(vm);
+    if (opt->pci)
+        pci_host_create(vm);
+    if (opt->container || opt->hvc)
+        console_create(vm, opt);
+    if (opt->rng)
+        rng_create(vm);
+    for (unsigned i = 0; i < opt->ndisks; i++)
+        blk_create(vm, &opt->disks[i], i);
+}
+
 int main(int argc, char **argv)
 {
-    static struct vm vm;
     static struct vm_options opt;
+    struct vm *vm = &main_vm;
     struct vm_entry entry;
+    struct loop *loop;
 
+    stop_init(vm);
     if (argc < 2 || (strcmp(argv[1], "run") && strcmp(argv[1], "container"))) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
     main_options(&opt, argv);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    vm_create(&vm, opt.memory, opt.cpus);
-    serial_create(main_serial_output(&opt));
-    rtc_create(opt.memory);
-    platform_create();
-    if (opt.container || opt.hvc)
-        console_create(&vm, &opt);
-    load_kernel(&vm, &opt, acpi_write(&vm), &entry);
-    vcpu_create_all(&vm);
-    loop_init(&opt);
-    vcpu_start_all(&vm, &entry);
-    return loop_run();
+    vm_create(vm, opt.memory, opt.cpus);
+    main_devices(vm, &opt);
+    main_command_line(vm, &opt);
+    load_kernel(vm, &opt, acpi_write(vm), &entry);
+    vcpu_create_all(vm);
+    loop = loop_create(vm, &opt);
+    devices_start(vm);
+    vcpu_start_all(vm, &entry);
+    return loop_run(loop);
 }

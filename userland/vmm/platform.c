@@ -3,77 +3,92 @@
  * The ports by which a guest ends: ACPI's PM1a block (sleep state S5 is power-off), the reset
  * register, and an i8042 that has no keyboard and knows only the reset pulse.
  */
-#include "vmm/vmm.h"
-
 #include <stdatomic.h>
+#include <stdlib.h>
+
+#include "vmm/vmm.h"
 
 #define PM1_SCI_EN 0x0001u
 #define PM1_SLP_EN 0x2000u
 #define PM1_SLP_TYPE(v) (((v) >> 10) & 7)
 #define I8042_RESET 0xfe
+#define RESET_BIT 4u
 
-static atomic_uint pm_enable;               /* PM1a_EN; its status half never sets a bit */
-static atomic_uint pm_control = PM1_SCI_EN; /* ACPI mode from the start */
+enum { AT_PM_EVENT, AT_PM_CONTROL, AT_RESET, AT_I8042_DATA, AT_I8042_COMMAND };
 
-static uint64_t pm_event_read(void *dev, uint64_t offset, unsigned len)
+static const struct resource platform_places[] = {
+    [AT_PM_EVENT] = {BUS_PORT, PM_EVENT, 4, 0},
+    [AT_PM_CONTROL] = {BUS_PORT, PM_CONTROL, 2, 0},
+    [AT_RESET] = {BUS_PORT, RESET_PORT, 1, 0},
+    [AT_I8042_DATA] = {BUS_PORT, I8042_PORT, 1, 0},
+    [AT_I8042_COMMAND] = {BUS_PORT, I8042_PORT + 4, 1, 0},
+};
+
+/* a atomic */
+struct platform {
+    struct device dev;
+    atomic_uint enable;  /* a  PM1a_EN; its status half never sets a bit */
+    atomic_uint control; /* a */
+};
+
+/* The i8042 has nothing to read and is ready for commands: all zeros. */
+static uint64_t platform_read(struct device *d, unsigned resource, uint64_t offset, unsigned len)
 {
-    uint32_t both = (atomic_load(&pm_enable) & 0xffff) << 16;
-    return both >> (8 * offset);
-}
+    struct platform *p = container_of(d, struct platform, dev);
 
-static void pm_event_write(void *dev, uint64_t offset, uint64_t value, unsigned len)
-{
-    if (offset == 2)
-        atomic_store(&pm_enable, value & 0xffff);
-    else if (offset == 0 && len == 4)
-        atomic_store(&pm_enable, value >> 16 & 0xffff);
-}
-
-static uint64_t pm_control_read(void *dev, uint64_t offset, unsigned len)
-{
-    return atomic_load(&pm_control) >> (8 * offset);
-}
-
-static void pm_control_write(void *dev, uint64_t offset, uint64_t value, unsigned len)
-{
-    if (offset == 0 && len >= 2) {
-        atomic_store(&pm_control, (value & ~PM1_SLP_EN & 0xffff) | PM1_SCI_EN);
-        if (value & PM1_SLP_EN && PM1_SLP_TYPE(value) == SLEEP_S5)
-            vm_stop(EXIT_OK, NULL);
+    switch (resource) {
+    case AT_PM_EVENT:
+        return (atomic_load(&p->enable) & 0xffff) << 16 >> (8 * offset);
+    case AT_PM_CONTROL:
+        return atomic_load(&p->control) >> (8 * offset);
+    case AT_RESET:
+        return ~0ull;
+    default:
+        return 0;
     }
 }
 
-static void reset_write(void *dev, uint64_t offset, uint64_t value, unsigned len)
+static void platform_event(struct platform *p, uint64_t offset, uint64_t value, unsigned len)
 {
-    if (value & 4)
-        vm_stop(EXIT_RESET, "the guest reset itself");
+    if (offset == 2)
+        atomic_store(&p->enable, value & 0xffff);
+    else if (offset == 0 && len == 4)
+        atomic_store(&p->enable, value >> 16 & 0xffff);
 }
 
-/* Each of its two ports is a region; the device pointer tells which. */
-static char i8042_data, i8042_command;
-
-/* Status: nothing to read, ready for commands; data: nothing. */
-static uint64_t i8042_read(void *dev, uint64_t offset, unsigned len)
+static void platform_control(struct platform *p, uint64_t offset, uint64_t value, unsigned len)
 {
-    return 0;
+    if (offset != 0 || len < 2)
+        return;
+    atomic_store(&p->control, (value & ~PM1_SLP_EN & 0xffff) | PM1_SCI_EN);
+    if (value & PM1_SLP_EN && PM1_SLP_TYPE(value) == SLEEP_S5)
+        vm_stop(p->dev.vm, EXIT_OK, NULL);
 }
 
-static void i8042_write(void *dev, uint64_t offset, uint64_t value, unsigned len)
+static void platform_write(struct device *d, unsigned resource, uint64_t offset, uint64_t value,
+                           unsigned len)
 {
-    if (dev == &i8042_command && (value & 0xff) == I8042_RESET)
-        vm_stop(EXIT_RESET, "the guest reset itself");
+    struct platform *p = container_of(d, struct platform, dev);
+
+    if (resource == AT_PM_EVENT)
+        platform_event(p, offset, value, len);
+    else if (resource == AT_PM_CONTROL)
+        platform_control(p, offset, value, len);
+    else if ((resource == AT_RESET && value & RESET_BIT) ||
+             (resource == AT_I8042_COMMAND && (value & 0xff) == I8042_RESET))
+        vm_stop(d->vm, EXIT_RESET, "the guest reset itself");
 }
 
-static const struct bus_ops pm_event_ops = {.read = pm_event_read, .write = pm_event_write};
-static const struct bus_ops pm_control_ops = {.read = pm_control_read, .write = pm_control_write};
-static const struct bus_ops reset_ops = {.write = reset_write};
-static const struct bus_ops i8042_ops = {.read = i8042_read, .write = i8042_write};
+static const struct device_ops platform_ops = {.read = platform_read, .write = platform_write};
 
-void platform_create(void)
+void platform_create(struct vm *vm)
 {
-    bus_add(BUS_PORT, PM_EVENT, 4, &pm_event_ops, NULL);
-    bus_add(BUS_PORT, PM_CONTROL, 2, &pm_control_ops, NULL);
-    bus_add(BUS_PORT, RESET_PORT, 1, &reset_ops, NULL);
-    bus_add(BUS_PORT, I8042_PORT, 1, &i8042_ops, &i8042_data);
-    bus_add(BUS_PORT, I8042_PORT + 4, 1, &i8042_ops, &i8042_command);
+    struct platform *p = calloc(1, sizeof *p);
+
+    if (!p)
+        fatal(EXIT_KVM, "out of memory");
+    atomic_init(&p->control, PM1_SCI_EN); /* ACPI mode from the start */
+    device_init(&p->dev, vm, "the board", &platform_ops);
+    for (unsigned i = 0; i < sizeof platform_places / sizeof *platform_places; i++)
+        device_claim(&p->dev, &platform_places[i]);
 }

@@ -2,52 +2,48 @@
 #include "vmm/report.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
-static pthread_mutex_t report_lock = PTHREAD_MUTEX_INITIALIZER;
-static int report_fd = -1;
-static bool report_runs; /* the application was started, or the failure has been told */
-static bool report_dead; /* ... and some of it killed: said once, however often the guest says it */
-
-void report_init(int fd)
+void report_init(struct report *r, int fd)
 {
-    report_fd = fd;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    pthread_mutex_init(&r->lock, NULL);
+    r->fd = fd;
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-/* False when there is nobody to hear it. */
-static bool report_say(const char *text, size_t len)
+/* False when it cannot be told. */
+static bool report_say(const struct report *r, const char *text, size_t len)
 {
-    return report_fd >= 0 && write(report_fd, text, len) == (ssize_t)len;
+    return r->fd >= 0 && write(r->fd, text, len) == (ssize_t)len;
 }
 
-void report_started(void)
+void report_started(struct report *r)
 {
-    pthread_mutex_lock(&report_lock);
-    if (!report_runs)
-        report_say("\1", 1);
-    report_runs = true;
-    pthread_mutex_unlock(&report_lock);
+    pthread_mutex_lock(&r->lock);
+    if (!r->runs)
+        report_say(r, "\1", 1);
+    r->runs = true;
+    pthread_mutex_unlock(&r->lock);
 }
 
-void report_oom(void)
+void report_oom(struct report *r)
 {
-    pthread_mutex_lock(&report_lock);
-    if (report_runs && !report_dead)
-        report_say("\2", 1);
-    report_dead = report_dead || report_runs;
-    pthread_mutex_unlock(&report_lock);
+    pthread_mutex_lock(&r->lock);
+    if (r->runs && !r->dead)
+        report_say(r, "\2", 1);
+    r->dead = r->dead || r->runs;
+    pthread_mutex_unlock(&r->lock);
 }
 
-bool report_error(const char *sentence)
+bool report_error(struct report *r, const char *sentence)
 {
     bool told;
 
-    pthread_mutex_lock(&report_lock);
-    told = !report_runs && report_say(sentence, strlen(sentence));
-    report_runs = report_runs || told;
-    pthread_mutex_unlock(&report_lock);
+    pthread_mutex_lock(&r->lock);
+    told = !r->runs && report_say(r, sentence, strlen(sentence));
+    r->runs = r->runs || told;
+    pthread_mutex_unlock(&r->lock);
     return told;
 }

@@ -6,7 +6,7 @@
  */
 #include "vmm/vmm.h"
 
-#include <pthread.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define REG_A 0x0a
@@ -15,23 +15,23 @@
 #define REG_D 0x0d
 #define REG_CENTURY 0x32
 
-static struct {
-    pthread_mutex_t lock;
-    uint8_t index;
+struct rtc {
+    struct device dev;
+    uint8_t index; /* under dev.lock, as the cells */
     uint8_t cells[128];
-} rtc = {.lock = PTHREAD_MUTEX_INITIALIZER};
+};
 
 static uint8_t rtc_bcd(int n)
 {
     return (n / 10) << 4 | n % 10;
 }
 
-static uint8_t rtc_get_locked(void)
+static uint8_t rtc_get_locked(const struct rtc *r)
 {
     time_t now = time(NULL);
     struct tm tm;
     gmtime_r(&now, &tm);
-    switch (rtc.index) {
+    switch (r->index) {
     case 0x00:
         return rtc_bcd(tm.tm_sec);
     case 0x02:
@@ -57,44 +57,61 @@ static uint8_t rtc_get_locked(void)
     case REG_D:
         return 0x80; /* the battery is good */
     default:
-        return rtc.cells[rtc.index];
+        return r->cells[r->index];
     }
 }
 
-static uint64_t rtc_read(void *dev, uint64_t offset, unsigned len)
+static uint64_t rtc_read(struct device *d, unsigned resource, uint64_t offset, unsigned len)
 {
-    pthread_mutex_lock(&rtc.lock);
-    uint8_t value = offset ? rtc_get_locked() : 0xff;
-    pthread_mutex_unlock(&rtc.lock);
+    uint8_t value;
+
+    pthread_mutex_lock(&d->lock);
+    value = offset ? rtc_get_locked(container_of(d, struct rtc, dev)) : 0xff;
+    pthread_mutex_unlock(&d->lock);
     return value;
 }
 
-static void rtc_write(void *dev, uint64_t offset, uint64_t value, unsigned len)
+static void rtc_write(struct device *d, unsigned resource, uint64_t offset, uint64_t value,
+                      unsigned len)
 {
-    pthread_mutex_lock(&rtc.lock);
+    struct rtc *r = container_of(d, struct rtc, dev);
+
+    pthread_mutex_lock(&d->lock);
     if (offset == 0)
-        rtc.index = value & 0x7f;
+        r->index = value & 0x7f;
     else
-        rtc.cells[rtc.index] = value;
-    pthread_mutex_unlock(&rtc.lock);
+        r->cells[r->index] = value;
+    pthread_mutex_unlock(&d->lock);
 }
 
-static const struct bus_ops rtc_ops = {.read = rtc_read, .write = rtc_write};
+static const struct device_ops rtc_ops = {.read = rtc_read, .write = rtc_write};
 
-void rtc_create(uint64_t memory)
+/* Where firmware leaves the sizes of memory: in KiB, above 1 MiB in KiB, above 16 MiB in 64 KiB. */
+static void rtc_memory(uint8_t *cells, uint64_t low)
 {
-    uint64_t low = memory < LOW_RAM_MAX ? memory : LOW_RAM_MAX;
     uint64_t extended = (low - MIB) / KIB;
-    rtc.cells[0x15] = 640 & 0xff;
-    rtc.cells[0x16] = 640 >> 8;
+
+    cells[0x15] = 640 & 0xff;
+    cells[0x16] = 640 >> 8;
     if (extended > 0xffff)
         extended = 0xffff;
-    rtc.cells[0x17] = rtc.cells[0x30] = extended & 0xff;
-    rtc.cells[0x18] = rtc.cells[0x31] = extended >> 8;
+    cells[0x17] = cells[0x30] = extended & 0xff;
+    cells[0x18] = cells[0x31] = extended >> 8;
     if (low > 16 * MIB) {
         uint64_t above = (low - 16 * MIB) / (64 * KIB);
-        rtc.cells[0x34] = above & 0xff;
-        rtc.cells[0x35] = above >> 8;
+
+        cells[0x34] = above & 0xff;
+        cells[0x35] = above >> 8;
     }
-    bus_add(BUS_PORT, RTC_PORT, 2, &rtc_ops, NULL);
+}
+
+void rtc_create(struct vm *vm)
+{
+    struct rtc *r = calloc(1, sizeof *r);
+
+    if (!r)
+        fatal(EXIT_KVM, "out of memory");
+    rtc_memory(r->cells, vm->memory_size < LOW_RAM_MAX ? vm->memory_size : LOW_RAM_MAX);
+    device_init(&r->dev, vm, "the clock", &rtc_ops);
+    device_claim(&r->dev, &(struct resource){BUS_PORT, RTC_PORT, 2, 0});
 }

@@ -4,11 +4,11 @@
  * input waits in a queue that the guest sees as a long FIFO. The interrupt line is a function
  * of the registers and is set only when it changes.
  */
-#include "vmm/loop.h"
+#include "vmm/serial.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,32 +30,33 @@ enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRAT
 
 #define RX_SIZE 1024
 
-static struct {
-    pthread_mutex_t lock;
-    int out; /* -1: output is dropped */
-    uint8_t ier, lcr, mcr, scratch, fcr;
+/* l dev.lock · I immutable once the guest runs */
+struct serial {
+    struct device dev;
+    int out;                             /* I  -1: output is dropped */
+    uint8_t ier, lcr, mcr, scratch, fcr; /* l, as all below */
     uint8_t divisor[2];
     bool thre_pending;
     bool line;
     uint8_t rx[RX_SIZE];
     unsigned rx_head, rx_count;
-} serial = {.lock = PTHREAD_MUTEX_INITIALIZER, .out = -1};
+};
 
-static uint8_t serial_iir_locked(void)
+static uint8_t serial_iir_locked(struct serial *s)
 {
-    if (serial.ier & IER_RX && serial.rx_count)
+    if (s->ier & IER_RX && s->rx_count)
         return IIR_RX;
-    if (serial.ier & IER_THRE && serial.thre_pending)
+    if (s->ier & IER_THRE && s->thre_pending)
         return IIR_THRE;
     return IIR_NONE;
 }
 
-static void serial_update_locked(void)
+static void serial_update_locked(struct serial *s)
 {
-    bool line = serial_iir_locked() != IIR_NONE;
-    if (line != serial.line) {
-        serial.line = line;
-        vm_irq(SERIAL_GSI, line);
+    bool line = serial_iir_locked(s) != IIR_NONE;
+    if (line != s->line) {
+        s->line = line;
+        irq_set(s->dev.vm, SERIAL_GSI, line);
     }
 }
 
@@ -72,140 +73,154 @@ static void serial_emit(int fd, uint8_t byte)
     }
 }
 
-static void serial_push_locked(uint8_t byte)
+static void serial_push_locked(struct serial *s, uint8_t byte)
 {
-    if (serial.rx_count < RX_SIZE)
-        serial.rx[(serial.rx_head + serial.rx_count++) % RX_SIZE] = byte;
+    if (s->rx_count < RX_SIZE)
+        s->rx[(s->rx_head + s->rx_count++) % RX_SIZE] = byte;
 }
 
-static uint8_t serial_pop_locked(void)
+static uint8_t serial_pop_locked(struct serial *s)
 {
-    if (!serial.rx_count)
+    if (!s->rx_count)
         return 0;
-    uint8_t byte = serial.rx[serial.rx_head];
-    serial.rx_head = (serial.rx_head + 1) % RX_SIZE;
-    if (--serial.rx_count == 0)
-        loop_wake(); /* there is room again */
+    uint8_t byte = s->rx[s->rx_head];
+    s->rx_head = (s->rx_head + 1) % RX_SIZE;
+    if (--s->rx_count == 0)
+        vm_wake(s->dev.vm); /* there is room again */
     return byte;
 }
 
-static uint8_t serial_get_locked(unsigned reg)
+static uint8_t serial_get_locked(struct serial *s, unsigned reg)
 {
     uint8_t iir;
     switch (reg) {
     case REG_DATA:
-        return serial.lcr & LCR_DLAB ? serial.divisor[0] : serial_pop_locked();
+        return s->lcr & LCR_DLAB ? s->divisor[0] : serial_pop_locked(s);
     case REG_IER:
-        return serial.lcr & LCR_DLAB ? serial.divisor[1] : serial.ier;
+        return s->lcr & LCR_DLAB ? s->divisor[1] : s->ier;
     case REG_IIR:
-        iir = serial_iir_locked();
+        iir = serial_iir_locked(s);
         if (iir == IIR_THRE)
-            serial.thre_pending = false;
-        return iir | (serial.fcr & 1 ? IIR_FIFO : 0);
+            s->thre_pending = false;
+        return iir | (s->fcr & 1 ? IIR_FIFO : 0);
     case REG_LCR:
-        return serial.lcr;
+        return s->lcr;
     case REG_MCR:
-        return serial.mcr;
+        return s->mcr;
     case REG_LSR:
-        return LSR_IDLE | (serial.rx_count ? LSR_DATA : 0);
+        return LSR_IDLE | (s->rx_count ? LSR_DATA : 0);
     case REG_MSR:
         /* In loop-back the modem outputs come back as its inputs. */
-        if (serial.mcr & MCR_LOOP)
-            return (serial.mcr & 0x0c) << 4 | (serial.mcr & 0x02) << 3 | (serial.mcr & 0x01) << 5;
+        if (s->mcr & MCR_LOOP)
+            return (s->mcr & 0x0c) << 4 | (s->mcr & 0x02) << 3 | (s->mcr & 0x01) << 5;
         return MSR_IDLE;
     default:
-        return serial.scratch;
+        return s->scratch;
     }
 }
 
 /* Returns true when `value` is to be sent. */
-static bool serial_put_locked(unsigned reg, uint8_t value)
+static bool serial_put_locked(struct serial *s, unsigned reg, uint8_t value)
 {
     switch (reg) {
     case REG_DATA:
-        if (serial.lcr & LCR_DLAB) {
-            serial.divisor[0] = value;
+        if (s->lcr & LCR_DLAB) {
+            s->divisor[0] = value;
             return false;
         }
-        serial.thre_pending = false;
-        serial_update_locked(); /* the line falls, so that it can rise again */
-        serial.thre_pending = true;
-        if (serial.mcr & MCR_LOOP) {
-            serial_push_locked(value);
+        s->thre_pending = false;
+        serial_update_locked(s); /* the line falls, so that it can rise again */
+        s->thre_pending = true;
+        if (s->mcr & MCR_LOOP) {
+            serial_push_locked(s, value);
             return false;
         }
         return true;
     case REG_IER:
-        if (serial.lcr & LCR_DLAB) {
-            serial.divisor[1] = value;
+        if (s->lcr & LCR_DLAB) {
+            s->divisor[1] = value;
             return false;
         }
-        if (value & ~serial.ier & IER_THRE)
-            serial.thre_pending = true; /* enabling it with an empty register raises it */
-        serial.ier = value & IER_MASK;
+        if (value & ~s->ier & IER_THRE)
+            s->thre_pending = true; /* enabling it with an empty register raises it */
+        s->ier = value & IER_MASK;
         return false;
     case REG_IIR:
-        serial.fcr = value;
+        s->fcr = value;
         if (value & 2)
-            serial.rx_count = 0;
+            s->rx_count = 0;
         return false;
     case REG_LCR:
-        serial.lcr = value;
+        s->lcr = value;
         return false;
     case REG_MCR:
-        serial.mcr = value & 0x1f;
+        s->mcr = value & 0x1f;
         return false;
     case REG_SCRATCH:
-        serial.scratch = value;
+        s->scratch = value;
         return false;
     default:
         return false;
     }
 }
 
-static uint64_t serial_read(void *dev, uint64_t offset, unsigned len)
+static uint64_t serial_read(struct device *d, unsigned resource, uint64_t offset, unsigned len)
 {
-    pthread_mutex_lock(&serial.lock);
-    uint8_t value = serial_get_locked(offset);
-    serial_update_locked();
-    pthread_mutex_unlock(&serial.lock);
+    struct serial *s = container_of(d, struct serial, dev);
+    uint8_t value;
+
+    pthread_mutex_lock(&d->lock);
+    value = serial_get_locked(s, offset);
+    serial_update_locked(s);
+    pthread_mutex_unlock(&d->lock);
     return value;
 }
 
-static void serial_write(void *dev, uint64_t offset, uint64_t value, unsigned len)
+static void serial_write(struct device *d, unsigned resource, uint64_t offset, uint64_t value,
+                         unsigned len)
 {
-    pthread_mutex_lock(&serial.lock);
-    bool send = serial_put_locked(offset, value);
-    int out = serial.out;
-    pthread_mutex_unlock(&serial.lock);
+    struct serial *s = container_of(d, struct serial, dev);
+    bool send;
+
+    pthread_mutex_lock(&d->lock);
+    send = serial_put_locked(s, offset, value);
+    pthread_mutex_unlock(&d->lock);
     if (send)
-        serial_emit(out, value);
-    pthread_mutex_lock(&serial.lock);
-    serial_update_locked();
-    pthread_mutex_unlock(&serial.lock);
+        serial_emit(s->out, value);
+    pthread_mutex_lock(&d->lock);
+    serial_update_locked(s);
+    pthread_mutex_unlock(&d->lock);
 }
 
-static const struct bus_ops serial_ops = {.read = serial_read, .write = serial_write};
+static const struct device_ops serial_ops = {.read = serial_read, .write = serial_write};
 
-void serial_create(int out_fd)
+void serial_create(struct vm *vm, int out_fd)
 {
-    serial.out = out_fd;
-    bus_add(BUS_PORT, SERIAL_PORT, 8, &serial_ops, NULL);
+    struct serial *s = calloc(1, sizeof *s);
+
+    if (!s)
+        fatal(EXIT_KVM, "out of memory");
+    s->out = out_fd;
+    device_init(&s->dev, vm, "the serial port", &serial_ops);
+    device_claim(&s->dev, &(struct resource){BUS_PORT, SERIAL_PORT, 8, 0});
+    vm->serial = s;
 }
 
-size_t serial_room(void)
+size_t serial_room(struct serial *s)
 {
-    pthread_mutex_lock(&serial.lock);
-    size_t room = RX_SIZE - serial.rx_count;
-    pthread_mutex_unlock(&serial.lock);
+    size_t room;
+
+    pthread_mutex_lock(&s->dev.lock);
+    room = RX_SIZE - s->rx_count;
+    pthread_mutex_unlock(&s->dev.lock);
     return room;
 }
 
-void serial_input(const uint8_t *data, size_t len)
+void serial_input(struct serial *s, const uint8_t *data, size_t len)
 {
-    pthread_mutex_lock(&serial.lock);
+    pthread_mutex_lock(&s->dev.lock);
     for (size_t i = 0; i < len; i++)
-        serial_push_locked(data[i]);
-    serial_update_locked();
-    pthread_mutex_unlock(&serial.lock);
+        serial_push_locked(s, data[i]);
+    serial_update_locked(s);
+    pthread_mutex_unlock(&s->dev.lock);
 }

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -30,17 +31,13 @@
 #define EFER_LMA (1ull << 10)
 
 struct vcpu {
+    struct vm *vm;
     unsigned id;
     int fd;
     struct kvm_run *run;
     size_t run_size;
     pthread_t thread;
 };
-
-static struct vcpu vcpus[MAX_CPUS];
-static unsigned vcpu_count;
-static atomic_uint vcpu_started; /* threads that exist */
-static atomic_bool vcpu_stopping;
 
 static void vcpu_kicked(int sig)
 {
@@ -64,15 +61,15 @@ static bool vcpu_io(struct vcpu *v)
 
     if ((size != 1 && size != 2 && size != 4) || offset > v->run_size ||
         bytes > v->run_size - offset) {
-        vm_stop(EXIT_KVM, "vCPU %u: KVM reported a port access of %u bytes", v->id, size);
+        vm_stop(v->vm, EXIT_KVM, "vCPU %u: KVM reported a port access of %u bytes", v->id, size);
         return false;
     }
     uint8_t *data = (uint8_t *)run + offset;
     for (uint32_t i = 0; i < run->io.count; i++, data += size) {
         if (run->io.direction == KVM_EXIT_IO_OUT) {
-            bus_write(BUS_PORT, run->io.port, vcpu_load(data, size), size);
+            bus_write(&v->vm->buses[BUS_PORT], run->io.port, vcpu_load(data, size), size);
         } else {
-            uint64_t value = bus_read(BUS_PORT, run->io.port, size);
+            uint64_t value = bus_read(&v->vm->buses[BUS_PORT], run->io.port, size);
             memcpy(data, &value, size);
         }
     }
@@ -85,13 +82,14 @@ static bool vcpu_mmio(struct vcpu *v)
     unsigned len = run->mmio.len;
 
     if (len == 0 || len > 8) {
-        vm_stop(EXIT_KVM, "vCPU %u: KVM reported a memory access of %u bytes", v->id, len);
+        vm_stop(v->vm, EXIT_KVM, "vCPU %u: KVM reported a memory access of %u bytes", v->id, len);
         return false;
     }
     if (run->mmio.is_write) {
-        bus_write(BUS_MEMORY, run->mmio.phys_addr, vcpu_load(run->mmio.data, len), len);
+        bus_write(&v->vm->buses[BUS_MEMORY], run->mmio.phys_addr, vcpu_load(run->mmio.data, len),
+                  len);
     } else {
-        uint64_t value = bus_read(BUS_MEMORY, run->mmio.phys_addr, len);
+        uint64_t value = bus_read(&v->vm->buses[BUS_MEMORY], run->mmio.phys_addr, len);
         memcpy(run->mmio.data, &value, len);
     }
     return true;
@@ -109,7 +107,7 @@ static bool vcpu_internal_error(struct vcpu *v)
                                       "simultaneous exceptions", "a fault while delivering",
                                       "an unexpected exit"};
     unsigned sub = v->run->internal.suberror;
-    vm_stop(EXIT_KVM, "vCPU %u: KVM internal error %u (%s) at %#llx", v->id, sub,
+    vm_stop(v->vm, EXIT_KVM, "vCPU %u: KVM internal error %u (%s) at %#llx", v->id, sub,
             sub < sizeof why / sizeof *why ? why[sub] : why[0], (unsigned long long)vcpu_rip(v));
     return false;
 }
@@ -118,13 +116,13 @@ static bool vcpu_system_event(struct vcpu *v)
 {
     switch (v->run->system_event.type) {
     case KVM_SYSTEM_EVENT_SHUTDOWN:
-        vm_stop(EXIT_OK, NULL);
+        vm_stop(v->vm, EXIT_OK, NULL);
         break;
     case KVM_SYSTEM_EVENT_RESET:
-        vm_stop(EXIT_RESET, "the guest reset itself");
+        vm_stop(v->vm, EXIT_RESET, "the guest reset itself");
         break;
     default:
-        vm_stop(EXIT_KVM, "the guest crashed (system event %u)", v->run->system_event.type);
+        vm_stop(v->vm, EXIT_KVM, "the guest crashed (system event %u)", v->run->system_event.type);
         break;
     }
     return false;
@@ -141,12 +139,13 @@ static bool vcpu_exit(struct vcpu *v)
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         return true;
     case KVM_EXIT_SHUTDOWN:
-        vm_stop(EXIT_TRIPLE_FAULT, "vCPU %u: triple fault at %#llx", v->id,
+        vm_stop(v->vm, EXIT_TRIPLE_FAULT, "vCPU %u: triple fault at %#llx", v->id,
                 (unsigned long long)vcpu_rip(v));
         return false;
     case KVM_EXIT_FAIL_ENTRY:
-        vm_stop(EXIT_KVM, "vCPU %u: the processor refused to enter the guest (%#llx) at %#llx",
-                v->id, (unsigned long long)v->run->fail_entry.hardware_entry_failure_reason,
+        vm_stop(v->vm, EXIT_KVM,
+                "vCPU %u: the processor refused to enter the guest (%#llx) at %#llx", v->id,
+                (unsigned long long)v->run->fail_entry.hardware_entry_failure_reason,
                 (unsigned long long)vcpu_rip(v));
         return false;
     case KVM_EXIT_INTERNAL_ERROR:
@@ -154,8 +153,8 @@ static bool vcpu_exit(struct vcpu *v)
     case KVM_EXIT_SYSTEM_EVENT:
         return vcpu_system_event(v);
     default:
-        vm_stop(EXIT_KVM, "vCPU %u: unexpected KVM exit %u at %#llx", v->id, v->run->exit_reason,
-                (unsigned long long)vcpu_rip(v));
+        vm_stop(v->vm, EXIT_KVM, "vCPU %u: unexpected KVM exit %u at %#llx", v->id,
+                v->run->exit_reason, (unsigned long long)vcpu_rip(v));
         return false;
     }
 }
@@ -169,12 +168,12 @@ static void *vcpu_thread(void *arg)
     sigaddset(&kick, KICK);
     pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
     for (;;) {
-        if (atomic_load(&vcpu_stopping))
+        if (atomic_load(&v->vm->stopping))
             return NULL;
         if (ioctl(v->fd, KVM_RUN, 0) < 0) {
             if (errno == EINTR || errno == EAGAIN)
                 continue;
-            vm_stop(EXIT_KVM, "vCPU %u: KVM_RUN: %s", v->id, strerror(errno));
+            vm_stop(v->vm, EXIT_KVM, "vCPU %u: KVM_RUN: %s", v->id, strerror(errno));
             return NULL;
         }
         if (!vcpu_exit(v))
@@ -261,6 +260,7 @@ static void vcpu_set_entry(struct vcpu *v, const struct vm_entry *entry)
 
 static void vcpu_create(struct vm *vm, struct vcpu *v, unsigned id, size_t run_size)
 {
+    v->vm = vm;
     v->id = id;
     v->run_size = run_size;
     v->fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
@@ -279,30 +279,33 @@ void vcpu_create_all(struct vm *vm)
     int run_size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (run_size < (int)sizeof(struct kvm_run))
         fatal(EXIT_KVM, "KVM's run area has %d bytes", run_size);
+    vm->vcpus = calloc(vm->cpus, sizeof *vm->vcpus);
+    if (!vm->vcpus)
+        fatal(EXIT_KVM, "out of memory");
     for (unsigned i = 0; i < vm->cpus; i++)
-        vcpu_create(vm, &vcpus[i], i, run_size);
-    vcpu_count = vm->cpus;
+        vcpu_create(vm, &vm->vcpus[i], i, run_size);
 }
 
 void vcpu_start_all(struct vm *vm, const struct vm_entry *entry)
 {
     struct sigaction sa = {.sa_handler = vcpu_kicked};
     sigaction(KICK, &sa, NULL);
-    vcpu_set_entry(&vcpus[0], entry);
-    for (unsigned i = 0; i < vcpu_count; i++) {
-        int err = pthread_create(&vcpus[i].thread, NULL, vcpu_thread, &vcpus[i]);
+    vcpu_set_entry(&vm->vcpus[0], entry);
+    for (unsigned i = 0; i < vm->cpus; i++) {
+        int err = pthread_create(&vm->vcpus[i].thread, NULL, vcpu_thread, &vm->vcpus[i]);
         if (err)
             fatal(EXIT_KVM, "thread of vCPU %u: %s", i, strerror(err));
-        atomic_store(&vcpu_started, i + 1);
+        atomic_store(&vm->vcpus_started, i + 1);
     }
 }
 
-void vcpu_kick_all(void)
+void vcpu_kick_all(struct vm *vm)
 {
-    atomic_store(&vcpu_stopping, true);
-    unsigned started = atomic_load(&vcpu_started);
+    unsigned started = atomic_load(&vm->vcpus_started);
+
+    atomic_store(&vm->stopping, true);
     for (unsigned i = 0; i < started; i++) {
-        vcpus[i].run->immediate_exit = 1;
-        pthread_kill(vcpus[i].thread, KICK);
+        vm->vcpus[i].run->immediate_exit = 1;
+        pthread_kill(vm->vcpus[i].thread, KICK);
     }
 }

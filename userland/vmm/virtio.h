@@ -1,70 +1,121 @@
 /* SPDX-License-Identifier: MIT
  *
- * A virtio device on the MMIO transport (virtio 1.1, 4.2), split queues, no optional features.
+ * A virtio device (virtio 1.2): what lies between its transport (virtio_mmio.c, virtio_pci.c) and
+ * its model (console.c, rng.c, blk.c). Neither knows the other.
  *
- * The device's lock guards everything here; the transport takes it around every operation of
- * the device and the device takes it in its own entry points. What the guest puts in a queue is
- * copied and checked: a chain that is not sound stops the device (DEVICE_NEEDS_RESET) and
- * nothing else.
+ * The device's lock guards all of it. A transport takes it around register accesses and calls what
+ * is below; a model's ops are called with it held. A model whose requests may wait (`waits`) is
+ * kicked in the device's thread, and lets the lock go while it waits (virtio_wait_begin): a vCPU is
+ * never kept waiting but by a reset, which ends when the request does. Any other is kicked in the
+ * thread of the vCPU that rang.
+ *
+ * What the guest puts in a queue is copied and checked (virtq.h): a queue that is not sound stops
+ * the device (DEVICE_NEEDS_RESET) and nothing else.
  */
 #pragma once
 
-#include <pthread.h>
-#include <sys/uio.h>
+#include <stdbool.h>
 
-#include "vmm/vmm.h"
+#include "uapi/virtio_mmio.h" /* STATUS_* */
+#include "vmm/device.h"
+#include "vmm/virtq.h"
 
-#define VIRTQ_MAX 128 /* entries; what QueueNumMax says */
-#define VIRTIO_QUEUES 16
-#define CHAIN_MAX 32
-
+#define VIRTIO_F_INDIRECT_DESC (1ull << 28)
+#define VIRTIO_F_EVENT_IDX (1ull << 29)
 #define VIRTIO_F_VERSION_1 (1ull << 32)
 
-struct virtq {
-    uint32_t num;
-    bool ready;
-    uint64_t desc, avail, used;
-    uint16_t next_avail; /* of the guest's ring, the next entry to take */
-    uint16_t next_used;
+#define ISR_USED 1u
+#define ISR_CONFIG 2u
+
+struct virtio;
+struct virtio_queue;
+struct virtio_pci;
+
+struct virtio_model {
+    const char *name;
+    uint32_t id;        /* virtio 1.2, 5 */
+    uint32_t pci_class; /* class, subclass, interface */
+    uint16_t queue_num; /* entries that a queue may have */
+    bool waits;
+    /* The driver has rung for this queue, or may have: pops until there is nothing. */
+    void (*kick)(struct virtio *v, unsigned queue);
+    /* The driver has reset the device: no request that was popped is pushed any more. Or NULL. */
+    void (*reset)(struct virtio *v);
+    /* A byte of the configuration space; 0 beyond its end. Or NULL. */
+    uint8_t (*config)(struct virtio *v, unsigned offset);
 };
 
-/* One request taken from a queue: host addresses of its buffers, all inside guest memory. */
-struct virtq_chain {
-    uint16_t head;
-    unsigned count;    /* of the buffers in iov */
-    unsigned writable; /* the last so many of them are for the device to write */
-    struct iovec iov[CHAIN_MAX];
+struct virtio_transport {
+    /* Interrupts the driver: a queue has used buffers, or the configuration or status changed. */
+    void (*signal)(struct virtio *v, const struct virtio_queue *q);
+    void (*signal_config)(struct virtio *v);
+    /* Connects the doorbell with the device's bell, or takes it off. */
+    void (*doorbell)(struct virtio *v, bool on);
+    /* The device was reset: no interrupt is raised any more. */
+    void (*reset)(struct virtio *v);
 };
 
-struct virtio_device;
-struct virtio_ops {
-    uint32_t device_id;
-    uint64_t features;
-    unsigned queues;
-    /* All with the device's lock held. */
-    void (*notify)(struct virtio_device *d, unsigned queue);
-    void (*reset)(struct virtio_device *d);
-    uint8_t (*config)(struct virtio_device *d, unsigned offset);
+struct virtio_queue {
+    struct virtq ring;
+    struct virtq_setup setup; /* as the driver writes it, checked when the queue is turned on */
+    uint16_t vector;          /* PCI: the MSI-X vector, or NO_VECTOR */
 };
 
-struct virtio_device {
-    pthread_mutex_t lock;
-    struct vm *vm;
-    const struct virtio_ops *ops;
-    unsigned gsi;
-    uint32_t features_sel, driver_sel, queue_sel;
-    uint64_t driver_features;
-    uint32_t status;
-    uint32_t interrupt;
-    struct virtq queues[VIRTIO_QUEUES];
+/* I immutable once the guest runs · v dev.lock */
+struct virtio {
+    struct device dev;
+    const struct virtio_model *model;         /* I */
+    const struct virtio_transport *transport; /* I */
+    uint64_t features;                        /* I  offered */
+    unsigned nqueues;                         /* I */
+    unsigned gsi;                             /* I  MMIO: the line */
+    struct virtio_pci *pci;                   /* I  PCI: the function */
+    struct virtio_queue *queues;              /* v */
+    uint64_t accepted;                        /* v */
+    uint32_t features_sel, driver_sel;        /* v */
+    uint32_t queue_sel;                       /* v */
+    uint8_t status;                           /* v */
+    uint8_t isr;                              /* v  why its line is high (ISR_*) */
+    bool cut;                                 /* v  PCI: it may not reach memory */
+    bool busy, stopping;                      /* v  a request waits; a reset waits for it */
+    pthread_cond_t idle;                      /* v */
 };
 
-/* Puts the device at the next free place and tells `vm`. Before the guest runs. */
-void virtio_register(struct vm *vm, struct virtio_device *d, const struct virtio_ops *ops);
+/* ---- for models ---- */
 
-/* Takes the next request. False: none is there, or the queue is not ready or unsound. */
-bool virtq_pop(struct virtio_device *d, unsigned queue, struct virtq_chain *chain);
+/* Puts the device on the VM's transport. Before the guest runs. */
+void virtio_create(struct virtio *v, struct vm *vm, const struct virtio_model *model,
+                   uint64_t features, unsigned nqueues);
+/* Takes the next request of a queue. False: none is there, the device does not run, or the queue
+ * was unsound. Lock held, as below. */
+bool virtio_pop(struct virtio *v, unsigned queue, struct virtq_chain *chain);
+/* Gives it back, `written` bytes of its writable part used, and interrupts if that is wanted. */
+void virtio_push(struct virtio *v, unsigned queue, uint16_t head, uint32_t written);
+/* The request taken last waits from here to there, without the lock: its memory is the device's. */
+void virtio_wait_begin(struct virtio *v);
+void virtio_wait_end(struct virtio *v);
 
-/* Gives a request back, `written` bytes of its writable part used, and interrupts. */
-void virtq_push(struct virtio_device *d, unsigned queue, const struct virtq_chain *chain,
-                uint32_t written);
+/* ---- for transports; lock held ---- */
+
+void virtio_mmio_create(struct virtio *v, struct vm *vm);
+void virtio_pci_create(struct virtio *v, struct vm *vm);
+
+/* The device_ops.work of a model that waits. */
+void virtio_work(struct device *d);
+
+/* The half of the features that features_sel says, and the driver's, by driver_sel. */
+uint32_t virtio_offered(const struct virtio *v);
+void virtio_accept(struct virtio *v, uint32_t half);
+/* May let the lock go: a reset waits for a request that waits. */
+void virtio_set_status(struct virtio *v, uint8_t status);
+/* The queue that queue_sel says, or NULL. */
+struct virtio_queue *virtio_selected(struct virtio *v);
+/* Turns it on as its setup says, or off. May let the lock go. A wrong setup breaks the device. */
+void virtio_queue_enable(struct virtio *v, struct virtio_queue *q, bool on);
+/* The driver rang, by a write that exited. */
+void virtio_ring(struct virtio *v, uint32_t queue);
+/* All doorbells rang, or may have. */
+void virtio_look(struct virtio *v);
+uint64_t virtio_config(struct virtio *v, uint64_t offset, unsigned len);
+/* Replaces a half of a 64-bit register. */
+void virtio_set_half(uint64_t *value, bool high, uint32_t half);

@@ -18,8 +18,6 @@
 
 #define LARGE_PAGE (2 * MIB)
 
-static int vm_fd = -1; /* for vm_irq */
-
 struct vm_need {
     unsigned cap;
     const char *name;
@@ -46,7 +44,6 @@ static void vm_open(struct vm *vm)
     vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, 0);
     if (vm->fd < 0)
         fatal(EXIT_NO_KVM, "cannot create a VM: %s", strerror(errno));
-    vm_fd = vm->fd;
 }
 
 static void vm_chips(struct vm *vm)
@@ -81,17 +78,17 @@ static uint8_t *vm_map(uint64_t size)
 
 static void vm_add_ram(struct vm *vm, uint64_t gpa, uint64_t size)
 {
-    struct mem_region *r = &vm->regions[vm->nregions];
+    struct mem_region *r = &vm->ram.regions[vm->ram.count];
     *r = (struct mem_region){gpa, size, vm_map(size)};
     struct kvm_userspace_memory_region slot = {
-        .slot = vm->nregions,
+        .slot = vm->ram.count,
         .guest_phys_addr = gpa,
         .memory_size = size,
         .userspace_addr = (uintptr_t)r->host,
     };
     if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
         fatal(EXIT_KVM, "cannot give the guest its memory: %s", strerror(errno));
-    vm->nregions++;
+    vm->ram.count++;
 }
 
 void vm_create(struct vm *vm, uint64_t memory, unsigned cpus)
@@ -101,17 +98,13 @@ void vm_create(struct vm *vm, uint64_t memory, unsigned cpus)
     if (most > 0 && cpus > (unsigned)most)
         fatal(EXIT_USAGE, "--cpus %u: /dev/kvm allows %d", cpus, most);
     vm->cpus = cpus;
-    vm->memory = memory;
+    vm->memory_size = memory;
     vm_chips(vm);
+    bus_init(&vm->buses[BUS_PORT], 0, 1 << 16);
+    bus_init(&vm->buses[BUS_MEMORY], DEVICE_MEMORY, DEVICE_MEMORY_END - DEVICE_MEMORY);
+    irq_init(vm);
     uint64_t low = memory < LOW_RAM_MAX ? memory : LOW_RAM_MAX;
     vm_add_ram(vm, 0, low);
     if (memory > low)
         vm_add_ram(vm, HIGH_RAM, memory - low);
-}
-
-void vm_irq(unsigned gsi, bool level)
-{
-    struct kvm_irq_level line = {.irq = gsi, .level = level};
-    if (ioctl(vm_fd, KVM_IRQ_LINE, &line) < 0)
-        vm_stop(EXIT_KVM, "interrupt line %u: %s", gsi, strerror(errno));
 }

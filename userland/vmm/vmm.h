@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the VMM share: the machine, guest memory, the I/O bus, interrupt lines and
- * the one way to end. One process is one VM, so the machine is a parameter only where a file
- * could be tested without it.
+ * The machine: what all files of the VMM share, and the one way to end. One process is one VM, and
+ * struct vm is all that there is of it: no file has state of its own.
  *
  * Threads: the main thread runs the event loop (loop.c) and owns the terminal; each vCPU has a
- * thread (vcpu.c), which calls devices through the bus. A device guards itself with its own
- * mutex; no device calls another, so there is no order between them. Guest memory may change
- * under our hands at any time: a value is copied once, checked, and the copy is used.
+ * thread (vcpu.c), which calls devices through the buses; a device whose work may wait has one
+ * (device.h, where the order of locks is).
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "vmm/device.h"
+#include "vmm/irq.h"
+#include "vmm/mem.h"
+#include "vmm/report.h"
+#include "vmm/stop.h"
 
 #define KIB 1024ull
 #define MIB (1024ull * KIB)
@@ -26,10 +30,13 @@
 /* The guest's physical map. */
 #define LOW_RAM_MAX (3 * GIB)
 #define HIGH_RAM (4 * GIB)
-#define VIRTIO_BASE 0xd0000000ull
-#define VIRTIO_SIZE 0x1000ull
-#define VIRTIO_GSI 16u /* the first of the pins that no legacy device and not the SCI has */
-#define VIRTIO_MAX 8u  /* up to the last pin of the I/O APIC */
+#define DEVICE_MEMORY 0xd0000000ull /* registers of devices: virtio-mmio from here on, and */
+#define DEVICE_MEMORY_END 0xfec00000ull
+#define PCI_ECAM 0xe0000000ull /* PCI's configuration space, one bus, and */
+#define PCI_ECAM_SIZE 0x100000ull
+#define PCI_MEMORY 0xf0000000ull /* PCI's BARs */
+#define PCI_MEMORY_SIZE 0x8000000ull
+#define VIRTIO_MMIO_MAX 8u
 #define ACPI_BASE 0xe0000ull
 #define ACPI_SIZE 0x10000ull
 #define IOAPIC_BASE 0xfec00000ull
@@ -45,6 +52,7 @@
 #define PM_EVENT 0x600
 #define PM_CONTROL 0x604
 #define RESET_PORT 0xcf9
+#define PCI_PORT 0xcf8
 #define SCI_GSI 9u
 #define SLEEP_S5 5u
 
@@ -60,12 +68,6 @@ enum vmm_exit {
     EXIT_NO_STATUS = 125,
 };
 
-struct mem_region {
-    uint64_t gpa;
-    uint64_t size;
-    uint8_t *host;
-};
-
 struct vm_module {
     const char *path;
     const char *name; /* its command-line string in the boot protocol */
@@ -73,16 +75,28 @@ struct vm_module {
     uint64_t size;
 };
 
+#define MAX_DISKS 8
+
+struct vm_disk {
+    char *path;
+    bool readonly;
+};
+
 struct vm_options {
     const char *kernel;
     const char *initrd;
+    const char *append; /* of the command line, or NULL */
     struct vm_module modules[MAX_MODULES];
     unsigned nmodules;
-    char cmdline[MAX_CMDLINE];
+    char cmdline[MAX_CMDLINE]; /* put together once the devices are known */
     uint64_t memory;
     unsigned cpus;
-    bool container;  /* the application's stdio is on the virtio console */
-    bool hvc;        /* `run` with the console on virtio instead of the serial port */
+    bool container; /* the application's stdio is on the virtio console */
+    bool hvc;       /* `run` with the console on virtio instead of the serial port */
+    bool pci;       /* virtio devices on PCI, not as memory-mapped ones */
+    bool rng;
+    struct vm_disk disks[MAX_DISKS];
+    unsigned ndisks;
     const char *log; /* container: where the serial port goes, or NULL */
 };
 
@@ -94,55 +108,44 @@ struct vm_entry {
     uint64_t rbx; /* PVH: start info */
 };
 
-struct vm {
-    int kvm;
-    int fd;
-    unsigned cpus;
-    unsigned nregions;
-    struct mem_region regions[2];
-    uint64_t memory;
-    unsigned virtio_count;
-    bool has_deadline_timer;
+/* Where a virtio-mmio device is, for the tables and the command line. */
+struct virtio_place {
+    uint64_t address, size;
+    unsigned gsi;
 };
 
-/* ---- end of the VM ---- */
+struct console;
+struct pci_host;
+struct serial;
+struct vcpu;
 
-/* Ends the process with this status from any thread; the first caller wins. A message may be
- * given (printf style), which becomes one line on stderr. Returns: the caller stops by itself. */
-void vm_stop(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* Before the guest runs: one line on stderr, and the process ends. */
-_Noreturn void fatal(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* I immutable once the guest runs; the others have locks of their own */
+struct vm {
+    int kvm;                     /* I */
+    int fd;                      /* I */
+    unsigned cpus;               /* I */
+    bool has_deadline_timer;     /* I */
+    uint64_t memory_size;        /* I */
+    struct memory ram;           /* I */
+    struct bus buses[BUS_KINDS]; /* I */
+    struct device *devices;      /* I */
+    struct irq irq;
+    struct report report;
+    struct stop stop;
+    struct vcpu *vcpus;        /* I */
+    atomic_uint vcpus_started; /* threads that exist */
+    atomic_bool stopping;
+    struct serial *serial;                            /* I */
+    struct console *console;                          /* I  or NULL */
+    struct pci_host *pci;                             /* I  or NULL */
+    unsigned nvirtio_mmio;                            /* I */
+    struct virtio_place virtio_mmio[VIRTIO_MMIO_MAX]; /* I */
+};
 
 /* ---- vm.c ---- */
 
 /* Opens /dev/kvm and makes a VM with interrupt controllers, timer and `memory` bytes of RAM. */
 void vm_create(struct vm *vm, uint64_t memory, unsigned cpus);
-
-/* Sets an interrupt line. Any thread. */
-void vm_irq(unsigned gsi, bool level);
-
-/* ---- mem.c: guest memory ---- */
-
-/* The host address of a guest range that lies in one region of RAM, or NULL. */
-void *mem_at(const struct vm *vm, uint64_t gpa, uint64_t len);
-bool mem_read(const struct vm *vm, uint64_t gpa, void *to, uint64_t len);
-bool mem_write(const struct vm *vm, uint64_t gpa, const void *from, uint64_t len);
-
-/* ---- bus.c ---- */
-
-struct bus_ops {
-    uint64_t (*read)(void *dev, uint64_t offset, unsigned len);
-    void (*write)(void *dev, uint64_t offset, uint64_t value, unsigned len);
-};
-enum bus_space { BUS_PORT, BUS_MEMORY };
-
-/* Registration happens before the guest runs and never ends. */
-void bus_add(enum bus_space space, uint64_t base, uint64_t len, const struct bus_ops *ops,
-             void *dev);
-/* An address that nobody claims reads as all ones and swallows writes, as on a real bus. */
-uint64_t bus_read(enum bus_space space, uint64_t addr, unsigned len);
-void bus_write(enum bus_space space, uint64_t addr, uint64_t value, unsigned len);
 
 /* ---- vcpu.c ---- */
 
@@ -151,7 +154,7 @@ void vcpu_create_all(struct vm *vm);
 void vcpu_start_all(struct vm *vm, const struct vm_entry *entry);
 /* Makes every vCPU leave KVM_RUN for good. Does not wait: a thread may sit in a write that
  * nobody reads, and the end of the process ends it too. */
-void vcpu_kick_all(void);
+void vcpu_kick_all(struct vm *vm);
 
 /* ---- cpuid.c ---- */
 
@@ -168,11 +171,10 @@ uint64_t acpi_write(struct vm *vm);
 /* Loads kernel and modules; fatal(EXIT_BAD_FILE) when a file is not what it should be. */
 void load_kernel(struct vm *vm, struct vm_options *opt, uint64_t rsdp, struct vm_entry *entry);
 
-/* ---- devices ---- */
+/* ---- devices; before the guest runs ---- */
 
-void serial_create(int out_fd);
-/* Bytes that the guest's serial port can take now; main thread. */
-size_t serial_room(void);
-void serial_input(const uint8_t *data, size_t len);
-void rtc_create(uint64_t memory);
-void platform_create(void); /* i8042 reset, ACPI power management, reset register */
+void rtc_create(struct vm *vm);
+void platform_create(struct vm *vm); /* i8042 reset, ACPI power management, reset register */
+void rng_create(struct vm *vm);
+/* fatal() when the file is not one that can be a disk. */
+void blk_create(struct vm *vm, const struct vm_disk *disk, unsigned index);
