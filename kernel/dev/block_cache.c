@@ -161,7 +161,7 @@ static void cache_write_run(struct mem_object *obj, const struct page_run *run,
 static void cache_arm(struct block_cache *c)
 {
     if (!__atomic_exchange_n(&c->armed, true, __ATOMIC_SEQ_CST))
-        timer_start(&c->timer, time_ns() + CACHE_FLUSH);
+        timer_start_within(&c->timer, time_ns() + CACHE_FLUSH, CACHE_FLUSH / 10);
 }
 
 static void cache_timer(struct timer *t)

@@ -226,7 +226,7 @@ static void block_late_arm(struct block_disk *disk)
     if (!disk->time_out || READ_ONCE(disk->late_armed) ||
         __atomic_exchange_n(&disk->late_armed, true, __ATOMIC_SEQ_CST))
         return;
-    timer_start(&disk->late_timer, time_ns() + disk->time_out);
+    timer_start_within(&disk->late_timer, time_ns() + disk->time_out, disk->time_out / 10);
 }
 
 /* False: the driver has no space, or is to be left alone. */

@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "linux/cgroupfs.h"
 #include "proc/procfs.h"
+#include "sched/timer.h"
 
 #define NO_LINE (~0U)
 
@@ -40,6 +41,10 @@ static int procirq_show_all(struct pseudo_node *node, struct seq *out, const str
     seq_printf(out, "\n");
     for (u32 irq = 0; irq_info_next(irq, &info); irq = info.irq + 1)
         procirq_row(out, &info);
+    seq_printf(out, "LOC:");
+    cpu_for_each (cpu)
+        seq_printf(out, " %10lu", timer_interrupts(cpu));
+    seq_printf(out, "  Local timer interrupts\n");
     return 0;
 }
 

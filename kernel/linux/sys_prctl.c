@@ -215,10 +215,10 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
         arch_set_tsc_faults((u32)a == PR_TSC_SIGSEGV);
         return 0;
     case PR_SET_TIMERSLACK:
-        t->timer_slack = a ? a : t->default_slack;
+        t->thread->timer_slack = a ? a : t->default_slack;
         return 0;
     case PR_GET_TIMERSLACK:
-        return (s64)t->timer_slack;
+        return (s64)t->thread->timer_slack;
     case PR_SET_CHILD_SUBREAPER:
         return prctl_subreaper(a);
     case PR_GET_CHILD_SUBREAPER:

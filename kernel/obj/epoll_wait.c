@@ -163,6 +163,7 @@ static bool epoll_has_ready(struct epoll *ep)
 /* 0, -ETIMEDOUT, -EINTR. Waiters are exclusive: one event wakes one of them. */
 static int epoll_sleep(struct epoll *ep, u64 deadline)
 {
+    u64 slack = poll_slack(deadline);
     struct wait_thread w = {0};
     int err = 0;
 
@@ -170,7 +171,7 @@ static int epoll_sleep(struct epoll *ep, u64 deadline)
         wait_begin_exclusive(&w, &ep->wait, SLEEP_INTERRUPTIBLE);
         if (epoll_has_ready(ep))
             break;
-        err = wait_commit(&w, deadline);
+        err = wait_commit_within(&w, deadline, slack);
     }
     wait_end(&w);
     return err;

@@ -12,8 +12,12 @@
 #include "mm/slab.h"
 #include "obj/file.h"
 #include "obj/obj_priv.h"
+#include "sched/thread.h"
+#include "sched/timer.h"
+#include "sync/percpu.h"
 
 #define POLL_INLINE 8 /* registrations without an allocation */
+#define POLL_SLACK_MAX (100 * NSEC_PER_MSEC)
 
 struct poll_entry {
     struct waiter waiter;
@@ -131,10 +135,41 @@ static int poll_pass(struct poll_list *list, struct poll_wait *pw)
     return ready;
 }
 
+/* Linux's figures, by select_estimate_accuracy (fs/select.c): a thousandth of the wait, five for
+ * one that is nice, and 100 ms at most; or the thread's slack, if that is more. */
+u64 poll_slack(u64 deadline)
+{
+    const struct thread *t = current_thread();
+    u64 now = deadline ? time_ns() : 0;
+
+    if (deadline <= now)
+        return t->timer_slack;
+    return MAX(MIN((deadline - now) / (t->nice > 0 ? 200 : 1000), POLL_SLACK_MAX), t->timer_slack);
+}
+
+/* 0, -ETIMEDOUT, -EINTR. */
+static int poll_sleep(struct poll_wait *pw, u64 deadline, u64 slack)
+{
+    struct wait_thread w = {0};
+    int err = 0;
+
+    if (READ_ONCE(pw->triggered))
+        return 0;
+    while (!err) {
+        wait_begin(&w, &pw->sleeper, SLEEP_INTERRUPTIBLE);
+        if (READ_ONCE(pw->triggered))
+            break;
+        err = wait_commit_within(&w, deadline, slack);
+    }
+    wait_end(&w);
+    return err;
+}
+
 int poll_files(struct poll_list *list, bool block, u64 deadline)
 {
     struct poll_wait pw;
     int ready, err;
+    u64 slack;
 
     if (!block)
         return poll_pass(list, NULL);
@@ -144,9 +179,9 @@ int poll_files(struct poll_list *list, bool block, u64 deadline)
     pw.more = RB_ROOT;
     obj_waitq_init_nested(&pw.sleeper);
     ready = poll_pass(list, &pw);
+    slack = poll_slack(deadline);
     while (!ready && !pw.no_memory) {
-        err = wait_event_deadline(&pw.sleeper, READ_ONCE(pw.triggered), SLEEP_INTERRUPTIBLE,
-                                  deadline);
+        err = poll_sleep(&pw, deadline, slack);
         WRITE_ONCE(pw.triggered, false);
         smp_mb(); /* cleared before looking: a wake-up in between is seen by the next sleep */
         ready = poll_pass(list, NULL);

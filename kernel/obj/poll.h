@@ -53,6 +53,8 @@ struct poll_list {
 };
 int poll_files(struct poll_list *list, bool block, u64 deadline);
 u32 file_poll(struct file *f, struct poll_table *pt);
+/* ns that such a wait of the current thread may be late by: the more, the longer it is. */
+u64 poll_slack(u64 deadline);
 
 /* epoll, eventfd, timerfd, signalfd's neighbours in obj: constructors return a file or ERR_PTR. */
 struct file *epoll_create(unsigned flags);

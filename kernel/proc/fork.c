@@ -88,7 +88,7 @@ struct task *task_alloc(void)
     sigpending_init(&t->pending);
     t->altstack.flags = SS_DISABLE;
     t->start_time = time_ns();
-    t->timer_slack = t->default_slack = 50000;
+    t->default_slack = THREAD_TIMER_SLACK;
     return t;
 }
 
@@ -316,6 +316,7 @@ static int clone_thread(struct clone_job *j, const struct trap_frame *f)
     th->arch.fs_base = a->flags & CLONE_SETTLS ? a->tls : arch_get_fs_base();
     th->arch.gs_base = arch_get_gs_base();
     th->arch.tsc_faults = me->arch.tsc_faults;
+    th->timer_slack = me->timer_slack;
     th->task = j->task;
     aspace_give(th, j->task->process->aspace);
     refcount_get(&th->aspace->users);
@@ -365,7 +366,7 @@ static void clone_task_inherit(struct task *t, u64 flags)
 
     t->blocked = me->blocked;
     t->no_new_privs = me->no_new_privs;
-    t->timer_slack = t->default_slack = me->timer_slack;
+    t->default_slack = me->thread->timer_slack;
     t->ioprio = me->ioprio;
     t->seccomp = me->seccomp;
     t->entry_work = me->entry_work;

@@ -71,7 +71,7 @@ struct task {
     struct seccomp *seccomp; /* s  NULL: none; replaced by chains built upon it only */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */
     u64 start_time;                          /* I  ns of time_ns() */
-    u64 timer_slack, default_slack;          /* o  ns; the default is the creator's */
+    u64 default_slack;                       /* I  ns: its creator's timer_slack */
     u16 ioprio;                              /* a  as ioprio_set(2) has it */
     struct sem_undo_list *sem_undo;          /* o  NULL until it is used */
 };

@@ -116,7 +116,7 @@ static void group_refill(struct timer *timer)
         g->nr_periods++;
         g->pool = g->quota;
         g->period_used = false;
-        next = g->refill.deadline + g->period;
+        next = timer_deadline(&g->refill) + g->period;
         if (next < time_ns())
             next = time_ns() + g->period;
     } else {

@@ -281,6 +281,7 @@ struct thread *thread_create_user(const char *name, const struct trap_frame *fra
     }
     arch_thread_init_user(&t->arch, thread_stack_top(t), frame, thread_first_user);
     thread_setup(t, name, true);
+    t->timer_slack = THREAD_TIMER_SLACK;
     return t;
 }
 

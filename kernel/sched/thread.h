@@ -112,6 +112,7 @@ struct thread {
     u8 user_mode;            /* r  the last sample: time until the next one is user time */
     struct cpu_clock *clock; /* r  where its time is added as well, or NULL; changed by joining */
     u64 nvcsw, nivcsw;       /* r */
+    u64 timer_slack;         /* o  ns that a sleep of its may be late by; a kernel thread's is 0 */
     u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
     u64 copy_fault;                               /* o  where a copy of the kernel's faulted last */
     u64 min_faults, maj_faults;    /* o  page faults of user code; maj: that waited for a device */
@@ -124,7 +125,8 @@ struct thread {
  * never returns to anyone: returning ends the thread. Context: may sleep. */
 struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg) __must_check;
 /* As thread_create with an arch state made by the caller (fork, clone): enters user mode at *frame.
- */
+ * Its sleeps have a slack of THREAD_TIMER_SLACK ns, unless it is set. */
+#define THREAD_TIMER_SLACK 50000
 struct trap_frame;
 struct thread *thread_create_user(const char *name, const struct trap_frame *frame) __must_check;
 /* Makes a new thread runnable for the first time, on the CPU the policy chooses. */

@@ -2,18 +2,19 @@
  *
  * Timers of each CPU, and the one programmed deadline of its hardware timer. The hardware is set
  * earlier when someone wants so, and never later: an interrupt that finds nothing to do costs less
- * than a reprogramming at every change.
+ * than a reprogramming at every change. While the interrupt is dealt with it is not set at all, but
+ * once at the end.
  *
- * Three trees: timers that wake a sleeping thread or serve the kernel; those of virtual machines,
- * each of which may reach many vCPUs (timer_init_guest); and those that programs make in numbers
- * (timer_init_bulk). Of each an interrupt runs some and comes back a little later for the rest, of
- * the latter two fewer, so that a hoard of them that expire together keeps no sleeper waiting; nor
- * does a hoard of sleepers keep the processor's interrupts off for long. One of the bulk may wake
- * thousands: after TIMER_LONG no other follows, and what took long is followed by a pause as long,
- * so that they have half of the processor at most.
+ * Three wheels (wheel.h): timers that wake a sleeping thread or serve the kernel; those of virtual
+ * machines, each of which may reach many vCPUs (timer_init_guest); and those that programs make in
+ * numbers (timer_init_bulk). Of each an interrupt runs some and comes back a little later for the
+ * rest, of the latter two fewer, so that a hoard of them that expire together keeps no sleeper
+ * waiting; nor does a hoard of sleepers keep the processor's interrupts off for long. One of the
+ * bulk may wake thousands: after TIMER_LONG no other follows, and what took long is followed by a
+ * pause as long, so that they have half of the processor at most.
  *
  * A timer whose callback runs stays with that CPU, whoever starts it again: `cpu` always tells
- * where a callback may be running.
+ * where a callback may be running. One that is made later stays where it is, too.
  *
  * Lock order: a CPU's timer lock lies below run queue locks; callbacks run without it.
  */
@@ -28,25 +29,31 @@
 #include "sched/rq_priv.h"
 
 /* In the order in which they run. */
-enum { TIMER_SINGLE, TIMER_GUEST, TIMER_BULK, TIMER_TREES };
+enum { TIMER_SINGLE, TIMER_GUEST, TIMER_BULK, TIMER_CLASSES };
 static const struct {
-    unsigned at_once;
+    unsigned
+        steps; /* of one interrupt; a callback is TIMER_FIRE of them, a move in the wheel one */
     u64 pause; /* ns */
-} timer_batch[TIMER_TREES] = {
-    [TIMER_SINGLE] = {64, 10 * NSEC_PER_USEC},
-    [TIMER_GUEST] = {16, 20 * NSEC_PER_USEC},
-    [TIMER_BULK] = {16, 100 * NSEC_PER_USEC},
+} timer_batch[TIMER_CLASSES] = {
+    [TIMER_SINGLE] = {256, 10 * NSEC_PER_USEC},
+    [TIMER_GUEST] = {64, 20 * NSEC_PER_USEC},
+    [TIMER_BULK] = {64, 100 * NSEC_PER_USEC},
 };
 
+#define TIMER_FIRE 4
+#define TIMER_LAST (U64_MAX - 32) /* as far as wheels go */
 #define TIMER_LONG (15 * NSEC_PER_USEC)
 #define TIMER_PAUSE_MAX (5 * NSEC_PER_MSEC)
 
 struct timer_cpu {
     struct spinlock lock;
-    struct rb_root tree[TIMER_TREES]; /* by deadline */
-    struct timer *running;            /* its callback is being called */
-    u64 from[TIMER_TREES];            /* own CPU only: when the next of a tree may run */
-    u64 armed;                        /* own CPU only: what the hardware is set to */
+    struct wheel wheel[TIMER_CLASSES]; /* lock */
+    struct timer *running;             /* its callback is being called */
+    /* Own CPU only. */
+    u64 from[TIMER_CLASSES]; /* when the next of a class may run */
+    u64 armed;               /* what the hardware is set to, or will be */
+    bool interrupt;          /* from timer_run until timer_reprogram */
+    u64 interrupts;
 };
 static DEFINE_PER_CPU(struct timer_cpu, timer_cpus);
 
@@ -65,12 +72,12 @@ void timer_init(struct timer *t, void (*fire)(struct timer *t))
 
 void timer_init_guest(struct timer *t, void (*fire)(struct timer *t))
 {
-    *t = (struct timer){.fire = fire, .tree = TIMER_GUEST};
+    *t = (struct timer){.fire = fire, .class = TIMER_GUEST};
 }
 
 void timer_init_bulk(struct timer *t, void (*fire)(struct timer *t))
 {
-    *t = (struct timer){.fire = fire, .tree = TIMER_BULK};
+    *t = (struct timer){.fire = fire, .class = TIMER_BULK};
 }
 
 /* Interrupts off. */
@@ -81,22 +88,11 @@ void timer_want(u64 deadline)
     if (deadline >= tc->armed)
         return;
     tc->armed = deadline;
-    timer_program(deadline);
+    if (!tc->interrupt)
+        timer_program(deadline);
 }
 
-static void timer_insert(struct timer_cpu *tc, struct timer *t)
-{
-    struct rb_node **link = &tc->tree[t->tree].node, *parent = NULL;
-
-    while (*link) {
-        parent = *link;
-        link = t->deadline < rb_entry(parent, struct timer, node)->deadline ? &parent->left
-                                                                            : &parent->right;
-    }
-    rb_link(&tc->tree[t->tree], &t->node, parent, link);
-}
-
-/* The tree that t is or was last in, locked. Interrupts off. */
+/* The CPU that t is or was last at, locked. Interrupts off. */
 static struct timer_cpu *timer_lock(struct timer *t) NO_THREAD_SAFETY /* returns it locked */
 {
     for (;;) {
@@ -110,52 +106,72 @@ static struct timer_cpu *timer_lock(struct timer *t) NO_THREAD_SAFETY /* returns
     }
 }
 
-static bool timer_remove(struct timer_cpu *tc, struct timer *t)
+static bool timer_remove_locked(struct timer_cpu *tc, struct timer *t) REQUIRES(tc->lock)
 {
-    if (!t->armed)
+    ASSERT_HELD(&tc->lock);
+    if (!wheel_has(&t->entry))
         return false;
-    rb_erase(&tc->tree[t->tree], &t->node);
-    t->armed = false;
+    wheel_remove(&tc->wheel[t->class], &t->entry);
     return true;
 }
 
-/* Takes t, out of any tree, to this CPU, or leaves it where its callback is running: that CPU looks
- * at its timers again afterwards. Returns with the tree locked. Interrupts off. */
-static struct timer_cpu *timer_take(struct timer *t) NO_THREAD_SAFETY /* returns it locked */
+/* t is armed, and for no later: it stays in its wheel and is looked at when its time comes there.
+ */
+static bool timer_is_later(const struct timer *t, u64 deadline, u32 slack)
+{
+    return wheel_has(&t->entry) && deadline >= t->entry.deadline && slack == t->entry.slack;
+}
+
+/* Takes t, out of any wheel, to this CPU, or leaves it where its callback is running: that CPU
+ * looks at its timers again afterwards. Returns with tc, t's until now, or this one locked. */
+static struct timer_cpu *timer_take(struct timer_cpu *tc,
+                                    struct timer *t) NO_THREAD_SAFETY /* returns it locked */
 {
     for (;;) {
-        struct timer_cpu *tc = timer_lock(t);
-
-        timer_remove(tc, t);
+        timer_remove_locked(tc, t);
         if (likely(t->cpu == cpu_id()) || tc->running == t)
             return tc;
         t->cpu = (u16)cpu_id();
         spin_unlock(&tc->lock);
+        tc = timer_lock(t);
     }
+}
+
+void timer_start_within(struct timer *t, u64 deadline, u64 slack)
+{
+    u64 flags = irq_save(), at = U64_MAX;
+    u32 slack_ns = (u32)MIN(slack, (u64)U32_MAX);
+    struct timer_cpu *tc = timer_lock(t);
+
+    ASSERT_HELD(&tc->lock);
+    deadline = MIN(deadline, TIMER_LAST);
+    if (timer_is_later(t, deadline, slack_ns)) {
+        t->entry.deadline = deadline;
+    } else {
+        tc = timer_take(tc, t);
+        t->entry.deadline = deadline;
+        t->entry.slack = slack_ns;
+        at = wheel_add(&tc->wheel[t->class], &t->entry);
+    }
+    spin_unlock(&tc->lock);
+    if (likely(tc == this_cpu_ptr(timer_cpus)))
+        timer_want(at);
+    irq_restore(flags);
 }
 
 void timer_start(struct timer *t, u64 deadline)
 {
-    u64 flags = irq_save();
-    struct timer_cpu *tc = timer_take(t);
-
-    ASSERT_HELD(&tc->lock);
-    t->deadline = deadline;
-    t->armed = true;
-    timer_insert(tc, t);
-    spin_unlock(&tc->lock);
-    if (likely(tc == this_cpu_ptr(timer_cpus)))
-        timer_want(deadline);
-    irq_restore(flags);
+    timer_start_within(t, deadline, 0);
 }
 
 bool timer_cancel_nowait(struct timer *t)
 {
     u64 flags = irq_save();
     struct timer_cpu *tc = timer_lock(t);
-    bool was = timer_remove(tc, t);
+    bool was;
 
     ASSERT_HELD(&tc->lock);
+    was = timer_remove_locked(tc, t);
     spin_unlock(&tc->lock);
     irq_restore(flags);
     return was;
@@ -172,74 +188,90 @@ bool timer_cancel(struct timer *t)
     return was;
 }
 
-static struct timer *timer_first(const struct timer_cpu *tc, unsigned tree)
+/* The next that has expired, class by class, of each as many as have steps left. */
+static struct timer *timer_next_expired_locked(struct timer_cpu *tc, u64 now, unsigned *left)
+    REQUIRES(tc->lock)
 {
-    struct rb_node *n = rb_first(&tc->tree[tree]);
+    ASSERT_HELD(&tc->lock);
+    for (unsigned i = 0; i < TIMER_CLASSES; i++) {
+        struct wheel_entry *e = left[i] ? wheel_expired(&tc->wheel[i], now, &left[i]) : NULL;
 
-    return n ? rb_entry(n, struct timer, node) : NULL;
-}
-
-/* The next that has expired, tree by tree, of each as many as are left. */
-static struct timer *timer_next_expired(const struct timer_cpu *tc, u64 now, const unsigned *left)
-{
-    for (unsigned i = 0; i < TIMER_TREES; i++) {
-        struct timer *t = left[i] ? timer_first(tc, i) : NULL;
-
-        if (t && t->deadline <= now)
-            return t;
+        if (e)
+            return container_of(e, struct timer, entry);
     }
     return NULL;
 }
 
-/* Timers that may take long have been run since `start`. */
-static void timer_pause(struct timer_cpu *tc, unsigned tree, u64 start, unsigned *left)
+/* A callback of that class has run. What may take long ends its class's turn. */
+static void timer_spend(unsigned class, u64 start, unsigned *left)
 {
-    u64 now = time_ns(), spent = now - start;
+    if (class != TIMER_SINGLE && time_ns() - start >= TIMER_LONG)
+        *left = 0;
+    else
+        *left -= MIN(*left, TIMER_FIRE - 1U);
+}
 
-    if (--*left && spent < TIMER_LONG)
-        return;
-    *left = 0;
-    tc->from[tree] = now + MAX(timer_batch[tree].pause, MIN(spent, TIMER_PAUSE_MAX));
+/* When the classes that have used up their steps go on. */
+static void timer_pause(struct timer_cpu *tc, u64 start, const unsigned *left)
+{
+    for (unsigned i = 0; i < TIMER_CLASSES; i++) {
+        u64 now, spent;
+
+        if (likely(left[i]) || tc->from[i] > start)
+            continue;
+        now = time_ns();
+        spent = i == TIMER_SINGLE ? 0 : MIN(now - start, TIMER_PAUSE_MAX);
+        tc->from[i] = now + MAX(timer_batch[i].pause, spent);
+    }
 }
 
 /* From the timer interrupt. */
 void timer_run(u64 now)
 {
     struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
-    unsigned left[TIMER_TREES];
+    unsigned left[TIMER_CLASSES];
     struct timer *t;
 
-    for (unsigned i = 0; i < TIMER_TREES; i++)
-        left[i] = now >= tc->from[i] ? timer_batch[i].at_once : 0;
+    for (unsigned i = 0; i < TIMER_CLASSES; i++)
+        left[i] = now >= tc->from[i] ? timer_batch[i].steps : 0;
     tc->armed = U64_MAX;
+    tc->interrupt = true;
+    tc->interrupts++;
     spin_lock(&tc->lock);
-    while ((t = timer_next_expired(tc, now, left)) != NULL) {
-        unsigned tree = t->tree;
+    while ((t = timer_next_expired_locked(tc, now, left)) != NULL) {
+        unsigned class = t->class;
 
-        timer_remove(tc, t);
         tc->running = t;
-        if (tree == TIMER_SINGLE && --left[TIMER_SINGLE] == 0)
-            tc->from[TIMER_SINGLE] = time_ns() + timer_batch[TIMER_SINGLE].pause;
         spin_unlock(&tc->lock);
         t->fire(t);
-        if (tree != TIMER_SINGLE)
-            timer_pause(tc, tree, now, &left[tree]);
+        timer_spend(class, now, &left[class]);
         spin_lock(&tc->lock);
         WRITE_ONCE(tc->running, NULL);
     }
     spin_unlock(&tc->lock);
+    timer_pause(tc, now, left);
 }
 
 void timer_reprogram(void)
 {
     struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
-    struct timer *t;
 
     spin_lock(&tc->lock);
-    for (unsigned i = 0; i < TIMER_TREES; i++)
-        if ((t = timer_first(tc, i)) != NULL)
-            timer_want(MAX(t->deadline, tc->from[i]));
+    for (unsigned i = 0; i < TIMER_CLASSES; i++) {
+        u64 next = wheel_next(&tc->wheel[i]);
+
+        if (next != U64_MAX)
+            timer_want(MAX(next, tc->from[i]));
+    }
     spin_unlock(&tc->lock);
+    tc->interrupt = false;
+    if (tc->armed != U64_MAX)
+        timer_program(tc->armed);
+}
+
+u64 timer_interrupts(unsigned cpu)
+{
+    return READ_ONCE(per_cpu_ptr(timer_cpus, cpu)->interrupts);
 }
 
 struct timer_sleep {
@@ -265,7 +297,7 @@ int sleep_until(u64 deadline, int kind)
             err = -EINTR;
             break;
         }
-        timer_start(&s.timer, deadline);
+        timer_start_within(&s.timer, deadline, s.thread->timer_slack);
         schedule();
         timer_cancel(&s.timer);
     }

@@ -56,6 +56,8 @@ struct wait_thread {
 void wait_begin(struct wait_thread *w, struct waitq *q, enum sleep_kind kind);
 void wait_begin_exclusive(struct wait_thread *w, struct waitq *q, enum sleep_kind kind);
 int wait_commit(struct wait_thread *w, u64 deadline);
+/* The same; its time-out may be late by so many ns, not by the thread's slack. */
+int wait_commit_within(struct wait_thread *w, u64 deadline, u64 slack);
 void wait_end(struct wait_thread *w);
 
 /* Sleeps until cond; 0, -ETIMEDOUT or -ERESTARTSYS. */

@@ -289,7 +289,7 @@ static void wait_timeout_fire(struct timer *t)
     thread_wake(container_of(t, struct wait_timeout, timer)->thread);
 }
 
-static int wait_schedule_until(struct thread *t, u64 deadline)
+static int wait_schedule_until(struct thread *t, u64 deadline, u64 slack)
 {
     struct wait_timeout wt = {.thread = t};
 
@@ -298,13 +298,13 @@ static int wait_schedule_until(struct thread *t, u64 deadline)
         return -ETIMEDOUT;
     }
     timer_init(&wt.timer, wait_timeout_fire);
-    timer_start(&wt.timer, deadline);
+    timer_start_within(&wt.timer, deadline, slack);
     schedule();
     timer_cancel(&wt.timer);
     return time_ns() >= deadline ? -ETIMEDOUT : 0;
 }
 
-int wait_commit(struct wait_thread *w, u64 deadline)
+int wait_commit_within(struct wait_thread *w, u64 deadline, u64 slack)
 {
     struct thread *t = w->thread;
 
@@ -313,9 +313,14 @@ int wait_commit(struct wait_thread *w, u64 deadline)
         return -EINTR;
     }
     if (deadline)
-        return wait_schedule_until(t, deadline);
+        return wait_schedule_until(t, deadline, slack);
     schedule();
     return 0;
+}
+
+int wait_commit(struct wait_thread *w, u64 deadline)
+{
+    return wait_commit_within(w, deadline, w->thread->timer_slack);
 }
 
 void wait_end(struct wait_thread *w)

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * POSIX timers: what may be asked for, and clocks of CPU time.
+ * POSIX timers: what may be asked for, and clocks of CPU time; the slack of those that sleep.
  */
+#include <ctype.h>
+#include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 
 #include "abi.h"
 
@@ -347,4 +354,129 @@ TEST(a_timer_set_while_threads_end_counts_each_once)
         }
         EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
     }
+}
+
+/* ------------------------------------------------------------- slack */
+
+static void wait_by_nanosleep(struct timespec t)
+{
+    EXPECT(nanosleep(&t, NULL) == 0);
+}
+
+static void wait_by_a_time(struct timespec t)
+{
+    struct timespec until;
+
+    EXPECT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_nsec += t.tv_nsec;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    EXPECT(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == 0);
+}
+
+static void wait_by_poll(struct timespec t)
+{
+    EXPECT(ppoll(NULL, 0, &t, NULL) == 0);
+}
+
+static void wait_by_select(struct timespec t)
+{
+    EXPECT(pselect(0, NULL, NULL, NULL, &t, NULL) == 0);
+}
+
+static void wait_by_epoll(struct timespec t)
+{
+    struct epoll_event ev;
+    int ep = epoll_create1(0);
+
+    EXPECT(ep >= 0 && epoll_wait(ep, &ev, 1, (int)(t.tv_nsec / 1000000)) == 0);
+    close(ep);
+}
+
+static void wait_by_futex(struct timespec t)
+{
+    int word = 0;
+
+    EXPECT_ERR(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0), ETIMEDOUT);
+}
+
+static void wait_by_signal(struct timespec t)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    EXPECT_ERR(sigtimedwait(&set, NULL, &t), EAGAIN);
+}
+
+/* prctl(2), PR_SET_TIMERSLACK: these calls may end that much later, none of them ever sooner. */
+TEST(waits_are_never_short_whatever_the_slack)
+{
+    static void (*const waits[])(struct timespec) = {
+        wait_by_nanosleep, wait_by_a_time, wait_by_poll,   wait_by_select,
+        wait_by_epoll,     wait_by_futex,  wait_by_signal,
+    };
+    static const long slacks[] = {1, 50000, 3000000, 40000000};
+    static const long times[] = {1000000, 7000000}; /* whole ms, for epoll */
+
+    for (unsigned s = 0; s < sizeof(slacks) / sizeof(*slacks); s++) {
+        EXPECT(prctl(PR_SET_TIMERSLACK, slacks[s]) == 0);
+        for (unsigned w = 0; w < sizeof(waits) / sizeof(*waits); w++) {
+            for (unsigned i = 0; i < 2; i++) {
+                int64_t start = ns_of(CLOCK_MONOTONIC), took;
+                waits[w]((struct timespec){0, times[i]});
+                took = ns_of(CLOCK_MONOTONIC) - start;
+                EXPECT(took >= times[i] && took < 5000000000);
+            }
+        }
+    }
+}
+
+static long long timer_interrupts(void)
+{
+    static char text[1 << 16];
+    int fd = open("/proc/interrupts", O_RDONLY), n = 0, more;
+    long long sum = 0;
+    char *at;
+
+    while ((more = (int)read(fd, text + n, sizeof(text) - 1 - (size_t)n)) > 0)
+        n += more;
+    close(fd);
+    text[n] = '\0';
+    at = strstr(text, "LOC:");
+    EXPECT(at != NULL);
+    for (at += 4; isdigit(*(at += strspn(at, " "))); at += strspn(at, "0123456789"))
+        sum += atoll(at);
+    return sum;
+}
+
+TEST(a_sleep_takes_a_timer_interrupt)
+{
+    long long before = timer_interrupts();
+
+    usleep(10000);
+    EXPECT(timer_interrupts() > before);
+}
+
+/* The slack of those that sleep does not hold for timers. */
+TEST(timers_have_no_slack)
+{
+    struct itimerval once = {.it_value = {0, 3000}};
+    struct itimerspec at = {.it_value = {0, 3000000}};
+    int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+    int64_t start = ns_of(CLOCK_MONOTONIC);
+    uint64_t n;
+
+    EXPECT(prctl(PR_SET_TIMERSLACK, 4000000000L) == 0);
+    EXPECT(fd >= 0 && timerfd_settime(fd, 0, &at, NULL) == 0 && read(fd, &n, sizeof(n)) == 8);
+    EXPECT(n == 1 && ns_of(CLOCK_MONOTONIC) - start < 3000000000);
+    signal(SIGALRM, hear);
+    count = 0;
+    EXPECT(setitimer(ITIMER_REAL, &once, NULL) == 0);
+    EXPECT(prctl(PR_SET_TIMERSLACK, 1) == 0); /* for the sleeps below */
+    while (!count)
+        usleep(1000);
+    EXPECT(ns_of(CLOCK_MONOTONIC) - start < 3500000000);
 }

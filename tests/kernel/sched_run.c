@@ -241,39 +241,7 @@ SELFTEST(wake_is_never_lost_between_cpus)
     CHECK(sched_turn == 4000);
 }
 
-static u64 sched_fired[4];
-static unsigned sched_fired_count;
-static struct timer sched_timers[4];
-
-static void sched_timer_fire(struct timer *t)
-{
-    unsigned n = sched_fired_count++;
-
-    if (n < 4)
-        sched_fired[n] = (u64)(t - sched_timers);
-}
-
-SELFTEST(timer_order_is_that_of_deadlines)
-{
-    static const u8 order[4] = {2, 0, 3, 1}; /* which is how many ms late */
-    u64 now, irq = irq_save();               /* none may fire before all are started */
-
-    now = time_ns();
-    sched_fired_count = 0;
-    for (unsigned i = 0; i < 4; i++) {
-        timer_init(&sched_timers[i], sched_timer_fire);
-        timer_start(&sched_timers[i], now + (2 + 2 * (u64)order[i]) * NSEC_PER_MSEC);
-    }
-    irq_restore(irq);
-    CHECK(sleep_until(now + 6 * NSEC_PER_MSEC + NSEC_PER_MSEC / 2, SLEEP_UNINTERRUPTIBLE) == 0);
-    CHECK(sched_fired_count >= 2 && time_ns() >= now + 6 * NSEC_PER_MSEC);
-    sleep_until(now + 20 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
-    CHECK(sched_fired_count == 4);
-    for (unsigned i = 0; i < 4; i++)
-        CHECK(order[sched_fired[i]] == i);
-    timer_start(&sched_timers[0], time_ns() + NSEC_PER_SEC);
-    CHECK(timer_cancel(&sched_timers[0]) && !timer_cancel(&sched_timers[0]));
-}
+static struct timer sched_timers[1];
 
 static u8 sched_slow_entered, sched_slow_finished;
 
@@ -313,49 +281,6 @@ SELFTEST(timer_cancel_waits_for_a_callback_on_another_cpu)
     CHECK(READ_ONCE(sched_slow_finished));
     sched_jobs_wait(1);
     CHECK(thread_set_affinity(current_thread(), affinity) == 0);
-}
-
-static struct timer sched_bulk[100];
-static u64 sched_bulk_fired, sched_bulk_before; /* all, and before the sleeper's */
-
-static void sched_bulk_fire(struct timer *t)
-{
-    sched_bulk_fired++;
-}
-
-static void sched_sleeper_fire(struct timer *t)
-{
-    sched_bulk_before = sched_bulk_fired;
-}
-
-/* They expire first, and all of them in the end, but a few at a time. */
-static void sched_check_hoard(void (*init)(struct timer *t, void (*fire)(struct timer *t)))
-{
-    u64 irq = irq_save(), now = time_ns();
-
-    sched_bulk_fired = sched_bulk_before = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(sched_bulk); i++) {
-        init(&sched_bulk[i], sched_bulk_fire);
-        timer_start(&sched_bulk[i], now + NSEC_PER_MSEC);
-    }
-    timer_init(&sched_timers[0], sched_sleeper_fire);
-    timer_start(&sched_timers[0], now + NSEC_PER_MSEC + 1);
-    while (time_ns() < now + 2 * NSEC_PER_MSEC)
-        cpu_relax();
-    irq_restore(irq);
-    sleep_until(now + 50 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
-    CHECK(sched_bulk_before == 0);
-    CHECK(sched_bulk_fired == ARRAY_SIZE(sched_bulk));
-}
-
-SELFTEST(bulk_timers_do_not_hold_up_others)
-{
-    sched_check_hoard(timer_init_bulk);
-}
-
-SELFTEST(guests_timers_do_not_hold_up_others)
-{
-    sched_check_hoard(timer_init_guest);
 }
 
 SELFTEST(wait_deadline_is_kept)

@@ -9,6 +9,8 @@
 #include "net/ip/arp.h"
 #include "net/link/ethernet.h"
 
+#define NEIGHBOUR_SLACK (20 * NSEC_PER_MSEC) /* of its times, which are seconds */
+
 struct neighbour_entry {
     struct rb_node node;
     struct list_node used;
@@ -113,8 +115,10 @@ static struct neighbour_entry *neighbour_get(struct neighbour_table *t, struct n
 /* The timer runs for the first deadline there is, at latest for this one. */
 static void neighbour_start_timer(struct neighbour_table *t, u64 deadline)
 {
-    if (deadline && !t->closed && (!t->timer.armed || deadline < t->timer.deadline))
-        timer_start(&t->timer, deadline);
+    if (!deadline || t->closed)
+        return;
+    if (!timer_is_armed(&t->timer) || deadline < timer_deadline(&t->timer))
+        timer_start_within(&t->timer, deadline, NEIGHBOUR_SLACK);
 }
 
 static void neighbour_act(struct neighbour_table *t, struct neighbour_entry *e, u32 actions,
