@@ -19,8 +19,8 @@
 
 COUNTER(block_requests);
 COUNTER(block_commands);
-TRACE_POINT(block_start, "block command: op %lu sector %lu sectors %lu");
-TRACE_POINT(block_done, "block command: op %lu sector %lu error %ld");
+static void block_command_done_traced(struct block_command *cmd, int error);
+TRACE_POINT(block_done, block_command_done, "op %lu at %lu: %ld");
 
 /* ---- memory, piece by piece ---- */
 
@@ -252,7 +252,6 @@ static bool block_start_one(struct block_queue *q)
     if (q->under_way++ == 0)
         q->busy_since = cmd->started;
     COUNT(block_commands);
-    TRACE(block_start, cmd->op, cmd->sector, cmd->sectors);
     if (err)
         block_command_done(cmd, err == -EAGAIN ? -EIO : err);
     else
@@ -312,6 +311,12 @@ static void block_count(struct block_queue *q, const struct block_command *cmd, 
     q->figures.ns[k] += now - cmd->started;
 }
 
+static void block_command_done_traced(struct block_command *cmd, int error)
+{
+    TRACE(block_done, cmd->op, cmd->sector, (s64)error);
+    block_command_done(cmd, error);
+}
+
 void block_command_done(struct block_command *cmd, int error)
 {
     struct block_queue *q = cmd->queue;
@@ -319,7 +324,6 @@ void block_command_done(struct block_command *cmd, int error)
     u64 now = time_ns();
 
     DEBUG_ASSERT(spin_is_locked(&q->lock) && q->under_way);
-    TRACE(block_done, cmd->op, cmd->sector, error);
     block_count(q, cmd, now);
     for (u32 n = cmd->nr_requests; n; n--, r = next) {
         next = r->next;

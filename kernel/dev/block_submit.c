@@ -63,6 +63,15 @@ static bool block_prepare(struct block_device *dev, struct block_request *r)
     return false;
 }
 
+static void block_submit_traced(struct block_device *dev, struct block_request *r);
+TRACE_POINT(block_submit, block_submit, "op %lu at %lu, %lu sectors");
+
+static void block_submit_traced(struct block_device *dev, struct block_request *r)
+{
+    TRACE(block_submit, r->op, r->sector, r->sectors);
+    block_submit(dev, r);
+}
+
 void block_submit(struct block_device *dev, struct block_request *r)
 {
     if (block_prepare(dev, r))

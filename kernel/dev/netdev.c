@@ -159,6 +159,15 @@ void netdev_stats(struct netdev *dev, struct netdev_stats *out)
         dev->ops->stats(dev, out);
 }
 
+static void netdev_receive_traced(struct netdev_queue *q, struct packet *p);
+TRACE_POINT(net_receive, netdev_receive, "device %lu, queue %lu: %lu bytes");
+
+static void netdev_receive_traced(struct netdev_queue *q, struct packet *p)
+{
+    TRACE(net_receive, q->dev->index, q->index, p->len);
+    netdev_receive(q, p);
+}
+
 void netdev_receive(struct netdev_queue *q, struct packet *p)
 {
     q->rx_packets++;
@@ -224,6 +233,15 @@ static int netdev_prepare(struct netdev *dev, struct packet *p)
     if ((p->flags & PACKET_CSUM_PARTIAL) && !(dev->features & NETDEV_CSUM) && !packet_finish_sum(p))
         return -EINVAL;
     return 0;
+}
+
+static int netdev_transmit_traced(struct netdev *dev, struct packet *p);
+TRACE_POINT(net_transmit, netdev_transmit, "device %lu, flow %lx: %lu bytes");
+
+static int netdev_transmit_traced(struct netdev *dev, struct packet *p)
+{
+    TRACE(net_transmit, dev->index, p->hash, p->len);
+    return netdev_transmit(dev, p);
 }
 
 int netdev_transmit(struct netdev *dev, struct packet *p)

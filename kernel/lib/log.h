@@ -63,20 +63,28 @@ struct counter {
 #define COUNT(id) ((void)__atomic_fetch_add(&counter_##id, 1, __ATOMIC_RELAXED))
 #define COUNT_ADD(id, n) ((void)__atomic_fetch_add(&counter_##id, (n), __ATOMIC_RELAXED))
 
-/* A trace point: recorded in a per-CPU ring when its switch is on (console: `trace on NAME`). */
+/* A trace point tells of the calls of a function, and costs nothing while it is off: no instruction
+ * stands for it. While it is on, the calls are led to the function's twin, NAME_traced, which
+ * records what it wants to and calls the function itself (console: `trace on NAME`). The calls are
+ * those that the linker knows: of a function that others can see, that is not inlined, by name.
+ * A function may have several points: its twin records those that are on. */
 struct trace_point {
-    const char *name;
-    const char *fmt; /* printf format of up to three u64 */
+    const char *name; /* kind_what */
+    const char *fmt;  /* printf format of up to three u64 */
+    void (*fn)(void), (*twin)(void);
     u8 *on;
 };
 void trace_record(const struct trace_point *tp, u64 a, u64 b, u64 c);
-#define TRACE_POINT(id, format)                       \
-    static u8 trace_on_##id;                          \
-    static const struct trace_point trace_##id __used \
-        __attribute__((section(".table.traces." #id), aligned(8))) = {#id, format, &trace_on_##id}
+#define TRACE_POINT(id, function, format)                                             \
+    static u8 trace_on_##id;                                                          \
+    static const struct trace_point trace_##id __used                                 \
+        __attribute__((section(".table.traces." #id), aligned(8))) = {                \
+            #id, format, (void (*)(void))function, (void (*)(void))function##_traced, \
+            &trace_on_##id}
+/* In the twin. */
 #define TRACE(id, a, b, c)                                           \
     do {                                                             \
-        if (unlikely(trace_on_##id))                                 \
+        if (READ_ONCE(trace_on_##id))                                \
             trace_record(&trace_##id, (u64)(a), (u64)(b), (u64)(c)); \
     } while (0)
 

@@ -170,6 +170,19 @@ static __noinline void syscall_restart(struct task *t)
     thread_work_set(t->thread, WORK_SIGNAL);
 }
 
+static void up_syscall_traced(struct trap_frame *f);
+TRACE_POINT(syscall_enter, up_syscall, "nr %lu (%lx, %lx)");
+TRACE_POINT(syscall_exit, up_syscall, "nr %lu = %ld");
+
+static void up_syscall_traced(struct trap_frame *f)
+{
+    u64 nr = (u32)f->orig_rax;
+
+    TRACE(syscall_enter, nr, f->rdi, f->rsi);
+    up_syscall(f);
+    TRACE(syscall_exit, nr, f->rax, 0);
+}
+
 void up_syscall(struct trap_frame *f)
 {
     struct task *t = current_task();

@@ -48,3 +48,5 @@ bool vmap_purge_some(void);
 void *mmio_map(hpa_t pa, size_t size) __must_check;
 void *mmio_map_combining(hpa_t pa, size_t size) __must_check;
 void mmio_unmap(void *va, size_t size);
+/* A second mapping of memory, to be written through; mmio_unmap takes it. */
+void *vmap_alias(hpa_t pa, size_t size) __must_check;

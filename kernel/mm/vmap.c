@@ -352,6 +352,11 @@ void *mmio_map_combining(hpa_t pa, size_t size)
     return mmio_map_as(pa, size, PT_WRITECOMBINE);
 }
 
+void *vmap_alias(hpa_t pa, size_t size)
+{
+    return mmio_map_as(pa, size, 0);
+}
+
 void mmio_unmap(void *va, size_t size)
 {
     if (va)

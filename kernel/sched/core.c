@@ -25,7 +25,11 @@
 static u64 sched_idle_mask; /* a  CPUs that run their idle thread */
 
 COUNTER(context_switches);
-TRACE_POINT(sched_switch, "from %lx to %lx on %lu");
+static struct arch_thread *arch_switch_traced(struct arch_thread *prev, struct arch_thread *next,
+                                              u64 stack_top);
+TRACE_POINT(sched_switch, arch_switch, "from %lx to %lx, top of stack %lx");
+static bool thread_wake_traced(struct thread *t);
+TRACE_POINT(sched_wake, thread_wake, "%lx of cpu%lu: %lu");
 
 struct rq *rq_lock_thread(struct thread *t) NO_THREAD_SAFETY /* returns it locked */
 {
@@ -153,6 +157,15 @@ out:
     return woken;
 }
 
+static bool thread_wake_traced(struct thread *t)
+{
+    u64 cpu = READ_ONCE(t->cpu);
+    bool woken = thread_wake(t);
+
+    TRACE(sched_wake, t, cpu, woken);
+    return woken;
+}
+
 void sched_activate(struct thread *t)
 {
     u64 flags = irq_save();
@@ -234,13 +247,21 @@ static void sched_idle_bit(struct rq *rq, struct thread *prev, struct thread *ne
     }
 }
 
+/* Who goes on may have been switched away by the function itself, and the other way round. */
+static struct arch_thread *arch_switch_traced(struct arch_thread *prev, struct arch_thread *next,
+                                              u64 stack_top)
+{
+    TRACE(sched_switch, container_of(prev, struct thread, arch),
+          container_of(next, struct thread, arch), stack_top);
+    return arch_switch(prev, next, stack_top);
+}
+
 /* rq->lock held, interrupts off; the lock is released on the other side. */
 static void sched_switch(struct rq *rq, struct thread *prev, struct thread *next, u64 now)
     RELEASES(rq->lock) NO_THREAD_SAFETY /* the thread that goes on does it */
 {
     struct arch_thread *last;
 
-    TRACE(sched_switch, prev, next, rq->cpu);
     COUNT(context_switches);
     rq->curr = next;
     rq->slice_start = now;
@@ -520,45 +541,11 @@ void sched_init_cpu(unsigned cpu)
     __atomic_fetch_or(&sched_idle_mask, 1UL << cpu, __ATOMIC_SEQ_CST);
 }
 
-/* Calls across CPUs ride on the reschedule interrupt. */
-static struct spinlock sched_call_lock = SPINLOCK_INIT(RANK_NONE, 0, "cpu call");
-static void (*sched_call_fn)(void);
-static u64 sched_call_pending; /* a */
-
-static void sched_call_answer(void)
-{
-    u64 bit = 1UL << cpu_id();
-
-    if (!(__atomic_load_n(&sched_call_pending, __ATOMIC_ACQUIRE) & bit))
-        return;
-    sched_call_fn();
-    __atomic_fetch_and(&sched_call_pending, ~bit, __ATOMIC_SEQ_CST);
-}
-
-void up_run_on_each_cpu(void (*fn)(void))
-{
-    u64 flags, others;
-
-    spin_lock(&sched_call_lock); /* interrupts stay on: its holder may wait for us */
-    lockdep_may_wait_cpus(code_here());
-    flags = irq_save();
-    fn();
-    irq_restore(flags);
-    others = ((cpu_count() == MAX_CPUS ? 0 : 1UL << cpu_count()) - 1) & ~(1UL << cpu_id());
-    sched_call_fn = fn;
-    __atomic_store_n(&sched_call_pending, others, __ATOMIC_SEQ_CST);
-    for (u64 left = others; left; left &= left - 1)
-        apic_send_ipi((unsigned)__builtin_ctzll(left), VEC_RESCHED);
-    while (__atomic_load_n(&sched_call_pending, __ATOMIC_ACQUIRE))
-        cpu_relax();
-    spin_unlock(&sched_call_lock);
-}
-
 void up_resched(void)
 {
     struct rq *rq = rq_this();
 
-    sched_call_answer();
+    cpus_answer();
     /* The work word tells the rest on the way out; a second thread here needs a timer. */
     if (READ_ONCE(rq->nr) > 1 || unlikely(group_quotas_used()))
         sched_tick(time_ns());

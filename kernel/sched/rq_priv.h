@@ -147,6 +147,9 @@ void sched_activate(struct thread *t);
 /* The same for a new thread. */
 void sched_activate_new(struct thread *t);
 
+/* cpus.c: in the reschedule interrupt. */
+void cpus_answer(void);
+
 /* timer.c */
 void timer_run(u64 now);
 void timer_init_cpu(unsigned cpu);

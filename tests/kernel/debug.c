@@ -10,9 +10,11 @@
 #include "arch/x86/uaccess.h"
 #include "arch/x86/up.h"
 #include "debug/debug.h"
+#include "lib/crc.h"
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "sched/thread.h"
 
 SELFTEST(log_keeps_lines_in_order)
 {
@@ -166,4 +168,62 @@ SELFTEST(this_cpu_is_its_own)
     CHECK(*per_cpu_ptr(percpu_id, cpu) == cpu &&
           this_cpu_ptr(percpu_id) == per_cpu_ptr(percpu_id, cpu));
     irq_restore(flags);
+}
+
+/* ------------------------------------------------------------- trace points */
+
+static unsigned trace_lines;
+static char trace_line[256];
+
+static void trace_count_line(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vscnprintf(trace_line, sizeof(trace_line), fmt, args);
+    va_end(args);
+    trace_lines += strchr(trace_line, '\n') != NULL;
+}
+
+static int trace_command(const char *words)
+{
+    char line[64];
+
+    strlcpy(line, words, sizeof(line));
+    trace_lines = 0;
+    return console_run(line, trace_count_line);
+}
+
+static u32 trace_text_sum(void)
+{
+    extern const u8 __text_start[], __text_end[];
+
+    return crc32(0, __text_start, (size_t)(__text_end - __text_start));
+}
+
+SELFTEST(trace_points_that_are_off_leave_the_code_as_it_was_linked)
+{
+    u32 linked = trace_text_sum(), on;
+
+    CHECK(trace_command("trace on sched") == 0);
+    on = trace_text_sum();
+    CHECK(trace_command("trace off sched_wake") == 0);
+    CHECK(trace_text_sum() != on);
+    CHECK(trace_command("trace off all") == 0);
+    CHECK(on != linked && trace_text_sum() == linked);
+    CHECK(trace_command("trace on nothing_such") == 1);
+}
+
+SELFTEST(trace_point_records_while_it_is_on)
+{
+    CHECK(trace_command("trace clear") == 0 && trace_command("trace on signal_send") == 0);
+    CHECK(trace_command("trace show net_receive") == 0 && trace_lines == 0);
+    CHECK(trace_command("trace on sched_wake") == 0);
+    thread_wake(current_thread());
+    CHECK(trace_command("trace off all") == 0);
+    CHECK(trace_command("trace show sched") == 0);
+    CHECK(trace_lines >= 1);
+    CHECK(trace_command("trace clear") == 0);
+    thread_wake(current_thread());
+    CHECK(trace_command("trace show all") == 0 && trace_lines == 0);
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A card with an address answers ARP and pings, and what is wrong, too much or a lie does it no harm."""
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -34,13 +35,14 @@ $b ifconfig eth0
 class Machine:
     """A machine with a card whose other end is in `wire`. Left, it ends by itself, or the test fails."""
 
-    def __init__(self, after=None, card="virtio-net-pci", options=()):
+    def __init__(self, after=None, card="virtio-net-pci", options=(), last=None):
         self.folder = tempfile.TemporaryDirectory(prefix="bothy-wire-")
         self.wire = Wire(self.folder.name, card)
         start, stay = (put(self.folder.name, name, text) for name, text in (("start", START), ("stay", STAY)))
         words = [RUN, "--timeout", "120", *self.wire.options, *options, "--file", BUSYBOX + ":busybox",
                  "--file", start, "--file", stay]
-        for command in ("/boot/files/busybox sh /boot/files/start", after, "/boot/files/busybox sh /boot/files/stay"):
+        for command in ("/boot/files/busybox sh /boot/files/start", after, "/boot/files/busybox sh /boot/files/stay",
+                        last):
             words += ["-c", command] if command else []
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         stdin=subprocess.DEVNULL)
@@ -116,6 +118,15 @@ def test_arp_and_pings_of_all_sizes_are_answered():
     expect_in("inet addr:10.0.0.2  Bcast:10.0.0.255  Mask:255.255.255.0", out)
     received = int(out.split("RX packets:")[1].split()[0])
     expect(received > 15, True, f"frames counted: {received}")
+
+
+def test_trace_points_tell_of_packets():
+    with Machine(options=("-c", "debug trace on net"), last="debug trace show net") as m:
+        expect_answer(m.ping(1, b"x" * 200), 1, b"x" * 200)
+        out = m.finish()
+    for point in ("net_receive device 2, queue 0: 242 bytes", "net_transmit device 2, flow "):
+        expect_in(point, out)
+    expect(len(re.findall(r"net_transmit device 2, flow \w+: 242 bytes", out)), 1, "answers that were traced")
 
 
 def test_what_is_wrong_is_not_answered_and_does_no_harm():

@@ -27,7 +27,8 @@
 
 COUNTER(hv_entries);
 COUNTER(hv_user_exits);
-TRACE_POINT(hv_exit, "exit %lu rip %lx reason %lx");
+static int vcpu_handle_exit_traced(struct vcpu *v, enum hv_exit exit);
+TRACE_POINT(vm_exit, vcpu_handle_exit, "%lu at %lx, the CPU's reason %lx");
 
 /* ------------------------------------------------------------- the guest's FPU */
 
@@ -296,7 +297,6 @@ static int vcpu_enter(struct vcpu *v, enum hv_exit *exit)
         if (unlikely(v->exit.delivering))
             hv_ops->requeue(v, ours);
     }
-    TRACE(hv_exit, *exit, v->rip, v->exit.reason);
     return 1;
 }
 
@@ -406,6 +406,12 @@ static int vcpu_prepare(struct vcpu *v)
     }
     vcpu_inject_events(v);
     return 1;
+}
+
+static int vcpu_handle_exit_traced(struct vcpu *v, enum hv_exit exit)
+{
+    TRACE(vm_exit, exit, v->rip, v->exit.reason);
+    return vcpu_handle_exit(v, exit);
 }
 
 static int vcpu_loop(struct vcpu *v)
