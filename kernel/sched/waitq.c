@@ -304,23 +304,33 @@ static int wait_schedule_until(struct thread *t, u64 deadline, u64 slack)
     return time_ns() >= deadline ? -ETIMEDOUT : 0;
 }
 
+/* False: the sleep must not begin. */
+static inline bool wait_may_sleep(struct thread *t)
+{
+    if (t->sleep_kind == SLEEP_UNINTERRUPTIBLE || !thread_sleep_interrupted(t, t->sleep_kind))
+        return true;
+    WRITE_ONCE(t->state, THREAD_RUNNING);
+    return false;
+}
+
 int wait_commit_within(struct wait_thread *w, u64 deadline, u64 slack)
 {
-    struct thread *t = w->thread;
-
-    if (t->sleep_kind != SLEEP_UNINTERRUPTIBLE && thread_sleep_interrupted(t, t->sleep_kind)) {
-        WRITE_ONCE(t->state, THREAD_RUNNING);
+    if (!wait_may_sleep(w->thread))
         return -EINTR;
-    }
     if (deadline)
-        return wait_schedule_until(t, deadline, slack);
+        return wait_schedule_until(w->thread, deadline, slack);
     schedule();
     return 0;
 }
 
 int wait_commit(struct wait_thread *w, u64 deadline)
 {
-    return wait_commit_within(w, deadline, w->thread->timer_slack);
+    if (!wait_may_sleep(w->thread))
+        return -EINTR;
+    if (deadline)
+        return wait_schedule_until(w->thread, deadline, w->thread->timer_slack);
+    schedule();
+    return 0;
 }
 
 void wait_end(struct wait_thread *w)
