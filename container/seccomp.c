@@ -4,8 +4,9 @@
  * every path, jumps forward only, reads inside struct seccomp_data, and uses the 16 scratch words
  * only after writing them; so the interpreter checks nothing.
  *
- * The allow bitmap comes from running the program on symbolic data: number and architecture known,
- * everything else unknown. A path that must look at an unknown word proves nothing.
+ * The allow bitmap comes from running the program on symbolic data, when a number is first called:
+ * number and architecture known, everything else unknown. A path that must look at an unknown word
+ * proves nothing.
  */
 #include "container/seccomp.h"
 
@@ -311,24 +312,45 @@ static bool bpf_run(const struct seccomp *f, const u32 *data, u32 data_known, u3
     }
 }
 
-static void seccomp_fill_bitmap(struct seccomp *f)
+static bool seccomp_bit(const u64 *bits, u64 nr)
 {
-    struct seccomp_data data = {.arch = AUDIT_ARCH_X86_64};
+    return __atomic_load_n(&bits[nr / 64], __ATOMIC_ACQUIRE) >> (nr % 64) & 1;
+}
+
+/* Whether this filter and those before it allow the number by itself: up to one that was asked. */
+static bool seccomp_allows_all(const struct seccomp *f, u64 nr)
+{
+    struct seccomp_data data = {.nr = (s32)nr, .arch = AUDIT_ARCH_X86_64};
     u32 verdict;
 
-    for (u32 nr = 0; nr < SECCOMP_CALLS; nr++) {
-        cond_yield(); /* a program may be long */
-        if (f->prev && !seccomp_allowed_fast(f->prev, nr))
-            continue;
-        data.nr = (s32)nr;
+    for (; f; f = f->prev) {
+        if (seccomp_bit(f->judged, nr))
+            return seccomp_bit(f->allow, nr);
         /* Words 0 (nr) and 1 (arch) are known. */
-        if (bpf_run(f, (const u32 *)&data, 3, &verdict) && verdict == SECCOMP_RET_ALLOW)
-            f->allow[nr / 64] |= 1ULL << (nr % 64);
+        if (!bpf_run(f, (const u32 *)&data, 3, &verdict) || verdict != SECCOMP_RET_ALLOW)
+            return false;
     }
+    return true;
+}
+
+bool seccomp_judge(struct seccomp *chain, u64 nr)
+{
+    bool allowed;
+
+    if (nr >= SECCOMP_CALLS)
+        return false;
+    if (seccomp_bit(chain->judged, nr))
+        return seccomp_bit(chain->allow, nr);
+    allowed = seccomp_allows_all(chain, nr);
+    if (allowed)
+        __atomic_fetch_or(&chain->allow[nr / 64], 1ULL << (nr % 64), __ATOMIC_RELAXED);
+    /* After the verdict: pairs with the load of `judged`. */
+    __atomic_fetch_or(&chain->judged[nr / 64], 1ULL << (nr % 64), __ATOMIC_RELEASE);
+    return allowed;
 }
 
 /* The first filters that were made last, each with a reference: what starts many containers gives
- * them all the same one, and its bitmap is dear. */
+ * them all the same one, and to judge a number anew is dear. */
 #define RECENT 2
 static struct spinlock recent_lock = SPINLOCK_INIT(RANK_CONTAINER, 8, "seccomp recent");
 static struct seccomp *recent[RECENT]; /* recent_lock */
@@ -419,7 +441,6 @@ int seccomp_attach(struct seccomp *prev, const struct bpf_insn *insns, u32 len, 
     f->len = len;
     memcpy(f->insns, insns, len * sizeof(*insns));
     seccomp_set_skip(f);
-    seccomp_fill_bitmap(f);
     if (!prev)
         recent_replace(f);
     *out = f;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Seccomp filters: classic BPF over struct seccomp_data (seccomp(2)). A chain is immutable and
- * shared by reference on fork. For each chain an allow bitmap is computed once: the numbers that
- * every filter allows whatever the arguments and address; those calls never run BPF.
+ * shared by reference on fork. Beside it stands a bitmap, filled as numbers are first called: those
+ * that every filter allows whatever the arguments and address; their calls run no BPF again.
  *
  * Context: everything may be called anywhere but in interrupts; only seccomp_attach allocates,
  * and it may sleep.
@@ -45,9 +45,11 @@ struct seccomp_data {
 struct seccomp {
     refcount_t ref;
     struct seccomp *prev; /* the filter installed before: a reference */
-    u64 allow[SECCOMP_CALLS / 64];
-    const struct seccomp *skip; /* one further down, or NULL: for big steps */
-    u32 depth;                  /* how many filters there are with it */
+    u64 allow[SECCOMP_CALLS /
+              64]; /* a: of those that were judged: allowed whatever the arguments */
+    u64 judged[SECCOMP_CALLS / 64]; /* a */
+    const struct seccomp *skip;     /* one further down, or NULL: for big steps */
+    u32 depth;                      /* how many filters there are with it */
     u32 chain_len;
     bool log;
     u32 len;
@@ -60,10 +62,14 @@ int seccomp_attach(struct seccomp *prev, const struct bpf_insn *insns, u32 len, 
                    struct seccomp **out) __must_check;
 /* The most restrictive verdict of the chain (the newest filter's data among equals). */
 u32 seccomp_run(const struct seccomp *chain, const struct seccomp_data *data);
+/* Is the call allowed by all, whatever its arguments are? False, too, where none has asked yet:
+ * seccomp_judge is for that. */
 static inline bool seccomp_allowed_fast(const struct seccomp *s, u64 nr)
 {
-    return nr < SECCOMP_CALLS && (s->allow[nr / 64] >> (nr % 64) & 1);
+    return nr < SECCOMP_CALLS && (READ_ONCE(s->allow[nr / 64]) >> (nr % 64) & 1);
 }
+/* The same by a look at the programs, which each number takes once. */
+bool seccomp_judge(struct seccomp *chain, u64 nr);
 /* Was `old` (NULL: none) built upon to make `chain`, or is it the same? */
 bool seccomp_is_ancestor(const struct seccomp *old, const struct seccomp *chain);
 void seccomp_get(struct seccomp *s);

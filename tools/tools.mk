@@ -20,7 +20,7 @@ $(OUT)/initramfs.cpio: $(BOOT_KERNEL) $(BOOT_PROGS) tools/initramfs tools/newc.p
 
 $(ISO): $(OUT)/initramfs.cpio tools/mkiso
 	$(call QUIET,ISO,$@) tools/mkiso -o $@ --kernel $(BOOT_KERNEL) \
-	    --append 'console=ttyS0' $(OUT)/initramfs.cpio
+	    --append 'console=ttyS0' $(OUT)/medium.cpio
 
 .PHONY: setup run gdb
 setup:

@@ -59,9 +59,17 @@ static int cpio_header(const u8 *p, u32 field[CPIO_FIELDS])
     return 0;
 }
 
-/* Between archives the loader leaves zero bytes. */
+/* Between archives are zero bytes: eight at a time, as there may be a page of them. */
 static void cpio_skip_zeros(struct cpio_iter *iter)
 {
+    while (iter->size - iter->at >= 8) {
+        u64 word;
+
+        __builtin_memcpy(&word, iter->base + iter->at, sizeof(word));
+        if (word)
+            break;
+        iter->at += sizeof(word);
+    }
     while (iter->at < iter->size && !iter->base[iter->at])
         iter->at++;
 }

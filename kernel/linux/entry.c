@@ -152,8 +152,7 @@ static __noinline void syscall_slow(struct trap_frame *f, struct task *t, u64 nr
 {
     if (t->entry_work & ENTRY_STRICT && !syscall_strict(nr))
         task_exit(SIGKILL);
-    if (t->seccomp && !seccomp_allowed_fast(t->seccomp, nr) &&
-        !syscall_seccomp(f, t->seccomp, nr)) {
+    if (t->seccomp && !seccomp_judge(t->seccomp, nr) && !syscall_seccomp(f, t->seccomp, nr)) {
         if (t->entry_work & ENTRY_TRACE)
             syscall_trace(f, nr, (s64)f->rax);
         return;

@@ -278,3 +278,8 @@ int mm_free_reserved(hpa_t start, hpa_t end)
 
     return first < last ? section_give(first, last) : 0;
 }
+
+struct page *mm_adopt_reserved(hpa_t start, u64 pages)
+{
+    return section_adopt(start.v >> PAGE_SHIFT, pages);
+}

@@ -6,6 +6,8 @@
 
 #include "lib/types.h"
 
+struct page;
+
 #define KERNEL_IMAGE 0xffffffff80000000UL /* first address of the last 2 GiB */
 #define VMAP_BASE 0xffffc90000000000UL    /* vmap_alloc and mmio_map: 512 GiB, one root entry */
 #define VMAP_END 0xffffc98000000000UL
@@ -18,3 +20,7 @@ void mm_protect_ro_after_init(void);
 /* Makes [start, end) bytes of RAM that boot had reserved (modules, init sections) free memory;
  * partly covered pages stay reserved. 0 or -ENOMEM. */
 int mm_free_reserved(hpa_t start, hpa_t end);
+/* `pages` of such RAM, as they stand, become allocated pages of order 0, side by side, each with
+ * one reference, the caller's; no account pays for them. The first, or NULL when there is no memory
+ * to describe them. */
+struct page *mm_adopt_reserved(hpa_t start, u64 pages) __must_check;

@@ -45,6 +45,8 @@ bool section_grow(void);
 bool section_left_below(u64 end);
 /* Gives [start, end) page numbers, RAM that was reserved at boot, a struct page (reserved). */
 int section_reserve(u64 start, u64 end);
+/* Reserved memory becomes allocated pages; NULL: no memory for a section's array. */
+struct page *section_adopt(u64 pfn, u64 n);
 /* Makes [start, end) page numbers, RAM that was reserved at boot, free. 0 or -ENOMEM. */
 int section_give(u64 start, u64 end);
 u64 section_pages_left(void);

@@ -206,24 +206,38 @@ static unsigned pgtable_leaf_level(u64 va, u64 pa, u64 n)
     return 0;
 }
 
+/* Leaves side by side in one table, from `e` on: up to the table's end, or to an entry that is a
+ * table already. An entry has the address in its own bits, in either format. Returns the bytes
+ * mapped. */
+static u64 pgtable_map_run(struct pgtable *pt, u64 *e, u64 va, hpa_t pa, u64 n, unsigned prot,
+                           unsigned level)
+{
+    u64 span = pgtable_span(level), leaf = pt->format->leaf(pa, prot, level);
+    u64 count = MIN(512 - pgtable_index(va, level), level ? n / span : DIV_ROUND_UP(n, span)), i;
+
+    for (i = 0; i < count; i++) {
+        if (i && level && pt->format->present(e[i]) && !pt->format->is_leaf(e[i], level))
+            break;
+        WRITE_ONCE(e[i], leaf + i * span);
+    }
+    return i * span;
+}
+
 int pgtable_map(struct pgtable *pt, u64 va, hpa_t pa, u64 n, unsigned prot)
 {
     while (n) {
         unsigned level = pgtable_leaf_level(va, pa.v, n);
-        u64 span = pgtable_span(level);
-        u64 *e = pgtable_entry(pt, va, level);
+        u64 *e = pgtable_entry(pt, va, level), done;
 
         /* A table that is already there takes the place of a large leaf. */
-        while (e && level && pt->format->present(*e) && !pt->format->is_leaf(*e, level)) {
-            span = pgtable_span(--level);
-            e = pgtable_entry(pt, va, level);
-        }
+        while (e && level && pt->format->present(*e) && !pt->format->is_leaf(*e, level))
+            e = pgtable_entry(pt, va, --level);
         if (!e)
             return -ENOMEM;
-        WRITE_ONCE(*e, pt->format->leaf(pa, prot, level));
-        va += span;
-        pa.v += span;
-        n -= MIN(n, span);
+        done = pgtable_map_run(pt, e, va, pa, n, prot, level);
+        va += done;
+        pa.v += done;
+        n -= MIN(n, done);
     }
     return 0;
 }

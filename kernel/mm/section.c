@@ -279,3 +279,21 @@ int section_give(u64 start, u64 end)
     section_lock_leave(flags);
     return ok ? 0 : -ENOMEM;
 }
+
+struct page *section_adopt(u64 pfn, u64 n)
+{
+    struct page *first = page_of(HPA(pfn << PAGE_SHIFT));
+
+    if (section_reserve(pfn, pfn + n))
+        return NULL;
+    for (struct page *page = first; page < first + n; page++) {
+        if (!page_flag_test(page, PG_RESERVED))
+            panic("page %p adopted twice", page);
+        page->flags = 0;
+        page->account = NULL;
+        page->object = NULL;
+        atomic_set(&page->share, 0); /* its one reference it has already */
+    }
+    buddy_add_total(n);
+    return first;
+}

@@ -220,6 +220,10 @@ void mem_object_shrink(struct mem_object *obj, u64 size);
 ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
                         struct read_ahead *ahead);
 ssize_t mem_object_write(struct mem_object *obj, struct iov_iter *from, u64 pos);
+/* A page with its contents becomes the object's, which has no store and no page there, instead of a
+ * copy. Takes the caller's reference in any case; the caller's account pays. 0, -ENOMEM, -ENOSPC or
+ * -EEXIST. */
+int mem_object_adopt(struct mem_object *obj, u64 index, struct page *page) __must_check;
 /* Whether the current process could have that many more pages now, without another's end: 0 or
  * -ENOMEM. May sleep. */
 int mem_object_space(u64 pages) __must_check;

@@ -213,3 +213,21 @@ int mem_object_grow(struct mem_object *obj, u64 size)
     page_put(page);
     return 0;
 }
+
+int mem_object_adopt(struct mem_object *obj, u64 index, struct page *page)
+{
+    struct account *account = object_account(), *failed;
+    int err = account_charge(account, 1, &failed) ? -ENOMEM : 0;
+
+    if (!err) {
+        page->account = account;
+        page->object = obj;
+        page->index = index;
+        page->flags |= PG_UPTODATE;
+        err = object_page_insert(obj, page);
+        if (err)
+            page->object = NULL;
+    }
+    page_put(page);
+    return err;
+}

@@ -203,6 +203,25 @@ SELFTEST(vm_shared_object_shows_one_page_to_all)
     leave(as);
 }
 
+/* What boot brings becomes a file's without a copy; it is charged, and goes with the object. */
+SELFTEST(vm_an_adopted_page_is_the_objects_own)
+{
+    struct aspace *as = enter();
+    struct mem_object *obj = mem_object_create_shared(2 * PAGE_SIZE);
+    struct page *page = page_alloc(0, PA_ZERO), *second = page_alloc(0, PA_ZERO), *there;
+
+    CHECK(as && obj && page && second);
+    strlcpy(page_virt(page), "as it is", PAGE_SIZE);
+    CHECK(mem_object_adopt(obj, 1, page) == 0);
+    there = mem_object_peek(obj, 1);
+    CHECK(there == page && !strcmp(page_virt(there), "as it is"));
+    CHECK(atomic_read(&account.used) >= 1);
+    page_put(there);
+    CHECK(mem_object_adopt(obj, 1, second) == -EEXIST); /* and `second` is free again */
+    mem_object_put(obj);
+    leave(as);
+}
+
 SELFTEST(vm_mremap_moves_and_grows)
 {
     struct aspace *as = enter();

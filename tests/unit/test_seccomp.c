@@ -165,7 +165,7 @@ static void seccomp_random(struct bpf_insn *p, u32 len, u64 *seed)
         p[len - 1].code = 0x06;
 }
 
-static bool seccomp_agrees(const struct seccomp *f, u64 *seed)
+static bool seccomp_agrees(struct seccomp *f, u64 *seed)
 {
     struct seccomp_data data;
     s64 model;
@@ -181,7 +181,7 @@ static bool seccomp_agrees(const struct seccomp *f, u64 *seed)
     bpf_run(f, (const u32 *)&data, ~0U, &verdict);
     if (verdict != (u32)model)
         return false;
-    return data.arch != AUDIT_ARCH_X86_64 || !seccomp_allowed_fast(f, (u32)data.nr) ||
+    return data.arch != AUDIT_ARCH_X86_64 || !seccomp_judge(f, (u32)data.nr) ||
            verdict == SECCOMP_RET_ALLOW;
 }
 

@@ -64,25 +64,37 @@ void load_into(struct vm *vm, const struct load_file *f, uint64_t offset, uint64
     load_read(f, offset, to, len);
 }
 
-static uint64_t load_module(struct vm *vm, struct vm_module *m, uint64_t bottom, uint64_t top)
+/* Where a file's last page can end at most: its first byte, or 0 when it does not fit. */
+static uint64_t load_place(uint64_t size, uint64_t bottom, uint64_t top)
+{
+    uint64_t at = size <= top ? (top - size) & ~(PAGE - 1) : 0;
+    return at >= bottom ? at : 0;
+}
+
+static void load_module(struct vm *vm, struct vm_module *m, uint64_t *low, uint64_t bottom,
+                        uint64_t *top)
 {
     struct load_file f;
     load_open(&f, m->path);
-    if (f.size > top || ((top - f.size) & ~(PAGE - 1)) < bottom)
+    m->gpa = load_place(f.size, BOOT_HIGH, *low);
+    if (m->gpa)
+        *low = m->gpa;
+    else
+        *top = m->gpa = load_place(f.size, bottom, *top);
+    if (!m->gpa)
         fatal(EXIT_BAD_FILE, "%s: %llu KiB do not fit beside the kernel in %llu MiB of memory",
               m->path, (unsigned long long)(f.size / KIB),
               (unsigned long long)(vm->memory_size / MIB));
-    m->gpa = (top - f.size) & ~(PAGE - 1);
     m->size = f.size;
     load_into(vm, &f, 0, m->gpa, m->size, "the module");
     load_close(&f);
-    return m->gpa;
 }
 
-void load_modules(struct vm *vm, struct vm_options *opt, uint64_t bottom, uint64_t top)
+void load_modules(struct vm *vm, struct vm_options *opt, uint64_t low, uint64_t bottom,
+                  uint64_t top)
 {
     for (unsigned i = 0; i < opt->nmodules; i++)
-        top = load_module(vm, &opt->modules[i], bottom, top);
+        load_module(vm, &opt->modules[i], &low, bottom, &top);
 }
 
 static void load_cmdline(struct vm *vm, const struct vm_options *opt)

@@ -45,8 +45,11 @@ void load_read(const struct load_file *f, uint64_t offset, void *to, uint64_t le
 void load_into(struct vm *vm, const struct load_file *f, uint64_t offset, uint64_t gpa,
                uint64_t len, const char *what);
 
-/* Loads every module below `top` and above `bottom`, from the top down, each on a page. */
-void load_modules(struct vm *vm, struct vm_options *opt, uint64_t bottom, uint64_t top);
+/* Loads every module, each on a page: from `low`, the kernel's first byte, down to BOOT_HIGH as far
+ * as they fit, since the host gives memory in large pages and there it is given already; the others
+ * below `top` and above `bottom`. */
+void load_modules(struct vm *vm, struct vm_options *opt, uint64_t low, uint64_t bottom,
+                  uint64_t top);
 
 unsigned load_memmap(const struct vm *vm, struct load_range map[LOAD_RANGES]);
 

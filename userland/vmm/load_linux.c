@@ -160,7 +160,7 @@ void load_linux(struct vm *vm, struct vm_options *opt, const struct load_file *f
     uint64_t top = low;
     if (top > (uint64_t)h.initrd_max + 1)
         top = (uint64_t)h.initrd_max + 1;
-    load_modules(vm, opt, h.pref_address + h.init_size, top);
+    load_modules(vm, opt, BOOT_HIGH, h.pref_address + h.init_size, top);
     linux_params(vm, opt, head, rsdp);
     linux_page_tables(vm);
     *entry = (struct vm_entry){

@@ -145,7 +145,7 @@ void load_pvh(struct vm *vm, struct vm_options *opt, const struct load_file *f, 
 {
     Elf64_Ehdr eh;
     Elf64_Phdr ph[PHDR_MAX];
-    uint64_t start = 0, end = BOOT_HIGH;
+    uint64_t start = 0, low = UINT64_MAX, end = BOOT_HIGH;
     bool found = false;
 
     load_read(f, 0, &eh, sizeof eh);
@@ -157,6 +157,7 @@ void load_pvh(struct vm *vm, struct vm_options *opt, const struct load_file *f, 
         if (ph[i].p_type != PT_LOAD || ph[i].p_memsz == 0)
             continue;
         uint64_t seg_end = pvh_segment(vm, f, &ph[i]);
+        low = ph[i].p_paddr < low ? ph[i].p_paddr : low;
         end = seg_end > end ? seg_end : end;
     }
     if (!found)
@@ -164,7 +165,7 @@ void load_pvh(struct vm *vm, struct vm_options *opt, const struct load_file *f, 
     if (start < BOOT_HIGH || start >= end)
         fatal(EXIT_BAD_FILE, "%s: the PVH entry %#llx lies outside the kernel", f->path,
               (unsigned long long)start);
-    load_modules(vm, opt, end, vm->ram.regions[0].size);
+    load_modules(vm, opt, low, end, vm->ram.regions[0].size);
     pvh_start_info(vm, opt, rsdp);
     *entry = (struct vm_entry){.rip = start, .rbx = BOOT_START_INFO};
 }

@@ -6,7 +6,8 @@
  * must not: lib/cpio checks every length, and names with ".." are refused.
  *
  * A module's memory comes back while it is read, so that one of half the machine's size fits: of
- * what lies before the place that is read nothing is kept but copies.
+ * what lies before the place that is read nothing is kept but copies, and whole pages of a file
+ * that lie on a page boundary: those are not copied, they become the file's.
  */
 #include "fs/initramfs/initramfs.h"
 
@@ -21,6 +22,7 @@
 #include "mm/page.h"
 #include "mm/slab.h"
 #include "vfs/vfs.h"
+#include "vm/object.h"
 
 #define HARDLINKS_MAX 64
 #define GIVE_BACK (4UL << 20) /* bytes of a module at a time */
@@ -49,6 +51,31 @@ static void initramfs_give_back(struct initramfs *fs, u64 upto)
     if (mm_free_reserved(HPA(fs->given), HPA(upto)))
         log_warn("initramfs: no memory to give module %s back", fs->module);
     fs->given = upto;
+}
+
+/* The file's whole pages, but for its last bytes, straight out of the module. How many bytes that
+ * was, or -errno. */
+static ssize_t initramfs_adopt(struct initramfs *fs, struct file *f, const struct cpio_entry *e)
+{
+    u64 at = virt_hpa(e->data).v, n = e->size ? (e->size - 1) / PAGE_SIZE : 0;
+    struct page *page;
+    int err = 0;
+
+    if (!IS_ALIGNED(at, PAGE_SIZE) || !n)
+        return 0;
+    initramfs_give_back(fs, at);
+    page = mm_adopt_reserved(HPA(at), n);
+    if (!page)
+        return -ENOMEM;
+    fs->given = at + n * PAGE_SIZE;
+    for (u64 i = 0; i < n; i++) {
+        if (err)
+            page_put(page + i);
+        else
+            err = mem_object_adopt(f->inode->object, i, page + i);
+        cond_yield();
+    }
+    return err ? err : (ssize_t)(n * PAGE_SIZE);
 }
 
 /* The same in large steps, which begin and end on page boundaries. */
@@ -91,9 +118,11 @@ static void initramfs_make_parents(struct initramfs *fs, const char *name)
 
 static int initramfs_write(struct initramfs *fs, struct file *f, const struct cpio_entry *e)
 {
-    for (u64 at = 0, size; at < e->size; at += size) {
-        ssize_t n;
+    ssize_t n = initramfs_adopt(fs, f, e);
 
+    if (n < 0)
+        return (int)n;
+    for (u64 at = (u64)n, size; at < e->size; at += size) {
         size = MIN(e->size - at, GIVE_BACK);
         n = file_write_kernel(f, e->data + at, size, (loff_t)at);
         if (n < 0 || (u64)n != size)
@@ -231,7 +260,8 @@ static void initramfs_entry(struct initramfs *fs, struct cpio_entry *e)
     fs->files++;
 }
 
-/* A module with a name of its own is no archive: it becomes the file /boot/files/NAME. */
+/* A module with a name of its own is no archive: it becomes the file /boot/files/NAME, or the one
+ * of that name if it begins with a slash. */
 static void initramfs_named(struct initramfs *fs, const struct boot_module *mod)
 {
     char path[sizeof("boot/files/") + sizeof(mod->name)];
@@ -242,12 +272,13 @@ static void initramfs_named(struct initramfs *fs, const struct boot_module *mod)
         .mode = S_IFREG | 0644,
         .nlink = 1,
     };
+    bool whole = mod->name[0] == '/';
 
-    if (mod->size > U32_MAX || strchr(mod->name, '/')) {
+    if (mod->size > U32_MAX || (!whole && strchr(mod->name, '/'))) {
         log_warn("initramfs: refused module %s", mod->name);
         return;
     }
-    snprintf(path, sizeof(path), "boot/files/%s", mod->name);
+    snprintf(path, sizeof(path), "%s%s", whole ? "" : "boot/files/", mod->name);
     initramfs_entry(fs, &e);
 }
 
