@@ -60,9 +60,10 @@ enum ops_order {
     ORDER_RENAMES = 105,
     ORDER_OVERLAY_NODE = 104, /* overlay: over a copy-up */
     ORDER_STACKED_STEP = 8,
-    ORDER_FLUSH = 100,      /* vfs: over the writing of inodes and their pages */
-    ORDER_PAGE = 90,        /* vm: the page lock, over read_page and write_page */
-    ORDER_CGROUP_TREE = 50, /* container: over up_calls to proc */
+    ORDER_MOUNT_TREES = 102, /* vfs: over walks of mount trees */
+    ORDER_FLUSH = 100,       /* vfs: over the writing of inodes and their pages */
+    ORDER_PAGE = 90,         /* vm: the page lock, over read_page and write_page */
+    ORDER_CGROUP_TREE = 50,  /* container: over up_calls to proc */
     ORDER_PIPE = 40,
 };
 

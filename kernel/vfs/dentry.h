@@ -34,7 +34,7 @@ struct dentry {
     struct inode *inode;       /* l  set once, or cleared by unlink of a lone name; a reference */
     const char *name;          /* r  NUL-terminated: inline_name, or a block of its own */
     u32 len;                   /* r */
-    u32 mounts;                /* mount lock: how many mounts stand on it */
+    u32 mounts;                /* mount_lock: how many mounts stand on it */
     u64 cookie;                /* in-memory directories: its place in readdir order */
     struct rb_node by_cookie;  /* their index; the directory's inode lock */
     struct list_node lru;      /* the LRU lock: among its account's unused ones */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Mounts: the objects, their trees, copies of trees. One lock guards the shape of all trees:
- * look-ups take it for a few instructions, changes are rare.
+ * Mounts: the objects, their trees, copies of trees. Two locks guard the shape of all trees: who
+ * changes it holds both, the spinlock for each single step; look-ups take the spinlock for a few
+ * instructions, walks of whole trees the mutex, and yield on the way.
  */
 #include "vfs/mount_priv.h"
 
@@ -15,8 +16,9 @@
 
 struct mount_ns *mount_ns_init;
 
+struct mutex mount_trees;
 struct spinlock mount_lock = SPINLOCK_INIT(RANK_VFS, 6, "mount");
-static struct rb_root mount_places; /* mount lock: by point and parent, the newest first */
+static struct rb_root mount_places; /* mount_lock: by point and parent, the newest first */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 
@@ -117,6 +119,7 @@ void mount_drop_on(struct dentry *point)
     while (unlikely(READ_ONCE(point->mounts))) {
         struct mount_ns *ns = NULL;
 
+        mutex_lock(&mount_trees);
         spin_lock(&mount_lock);
         m = mount_live_on_locked(point);
         if (m) {
@@ -124,9 +127,11 @@ void mount_drop_on(struct dentry *point)
             if (ns && !refcount_get_unless_zero(&ns->ref))
                 ns = NULL;
             mount_detach_locked(m, &place);
-            mount_set_ns_locked(m, NULL);
         }
         spin_unlock(&mount_lock);
+        if (m)
+            mount_set_ns_locked(m, NULL);
+        mutex_unlock(&mount_trees);
         if (!m)
             return;
         path_put(&place);
@@ -230,11 +235,12 @@ bool mount_parent(struct mount *m, struct path *out)
     return has;
 }
 
-/* ------------------------------------------------------------- the trees; mount lock held */
+/* ------------------------------------------------------------- the trees */
 
 /* The tree takes a reference of m, and m one of its place. */
 void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point)
 {
+    ASSERT_HELD(&mount_trees);
     ASSERT_HELD(&mount_lock);
     mount_get(m);
     mount_get(parent);
@@ -249,6 +255,7 @@ void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *p
 /* Hands back the place's references in *place; the tree's reference of m is the caller's. */
 void mount_detach_locked(struct mount *m, struct path *place)
 {
+    ASSERT_HELD(&mount_trees);
     ASSERT_HELD(&mount_lock);
     rb_erase(&mount_places, &m->place);
     list_del(&m->sibling);
@@ -259,9 +266,9 @@ void mount_detach_locked(struct mount *m, struct path *place)
 }
 
 /* The next mount of the tree under top that is not below m. */
-static struct mount *mount_after_locked(struct mount *m, struct mount *top) REQUIRES(mount_lock)
+static struct mount *mount_after_locked(struct mount *m, struct mount *top) REQUIRES(mount_trees)
 {
-    ASSERT_HELD(&mount_lock);
+    ASSERT_HELD(&mount_trees);
     for (; m != top; m = m->parent)
         if (m->sibling.next != &m->parent->children)
             return list_entry(m->sibling.next, struct mount, sibling);
@@ -272,19 +279,32 @@ struct mount *mount_next_locked(struct mount *m, struct mount *top)
 {
     struct mount *child = list_first(&m->children, struct mount, sibling);
 
-    ASSERT_HELD(&mount_lock);
+    ASSERT_HELD(&mount_trees);
+    cond_yield();
     return child ? child : mount_after_locked(m, top);
+}
+
+u64 mount_count_locked(struct mount *top)
+{
+    u64 n = 0;
+
+    ASSERT_HELD(&mount_trees);
+    for (struct mount *m = top; m; m = mount_next_locked(m, top))
+        n++;
+    return n;
 }
 
 void mount_set_ns_locked(struct mount *top, struct mount_ns *ns)
 {
-    ASSERT_HELD(&mount_lock);
+    ASSERT_HELD(&mount_trees);
     for (struct mount *m = top; m; m = mount_next_locked(m, top)) {
+        spin_lock(&mount_lock);
         if (m->ns)
             m->ns->count--;
         m->ns = ns;
         if (ns)
             ns->count++;
+        spin_unlock(&mount_lock);
     }
 }
 
@@ -302,26 +322,29 @@ void mount_dissolve(struct mount *top)
     struct mount *m = top;
     struct path place = {0};
 
-    spin_lock(&mount_lock);
-    mount_set_ns_locked(top, NULL);
+    mutex_lock(&mount_trees);
+    if (top->ns)
+        mount_set_ns_locked(top, NULL);
     for (;;) {
         struct path last = place;
 
-        while (!list_empty(&m->children))
+        for (; !list_empty(&m->children); cond_yield())
             m = list_first(&m->children, struct mount, sibling);
         if (m == top)
             break;
+        spin_lock(&mount_lock);
         mount_detach_locked(m, &place);
         spin_unlock(&mount_lock);
+        mutex_unlock(&mount_trees);
         DELAYPOINT(mount_dissolve);
         mount_put(m);
         if (last.mount)
             path_put(&last);
         m = place.mount;
         cond_yield();
-        spin_lock(&mount_lock);
+        mutex_lock(&mount_trees);
     }
-    spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     if (place.mount)
         path_put(&place);
     mount_put(top);
@@ -354,7 +377,7 @@ static u64 mount_copies_gather(struct mount *top, bool deep, struct mount_copy *
     struct mount *m;
     u64 n = 0;
 
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
     for (m = top; m && n < max; m = deep ? mount_next_locked(m, top) : NULL) {
         mount_get(m);
         m->nr = n;
@@ -366,7 +389,7 @@ static u64 mount_copies_gather(struct mount *top, bool deep, struct mount_copy *
         }
         n++;
     }
-    spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     return n;
 }
 
@@ -376,12 +399,9 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
     struct mount_copy *list;
     u64 n = 0;
 
-    spin_lock(&mount_lock);
-    for (struct mount *m = top; m; m = deep ? mount_next_locked(m, top) : NULL)
-        n++;
-    spin_unlock(&mount_lock);
-    if (deep)
-        n += 16; /* it may grow meanwhile: what is mounted later is not seen */
+    mutex_lock(&mount_trees);
+    n = deep ? mount_count_locked(top) + 16 : 1; /* 16: it may grow meanwhile, by no more */
+    mutex_unlock(&mount_trees);
     list = kcalloc(n, sizeof(*list));
     if (!list)
         return -ENOMEM;
@@ -401,23 +421,19 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
     return 0;
 }
 
-#define HANG_AT_ONCE 64
-
-/* No namespace shows the copies yet: the lock may be let go in between. */
 void mount_copies_link(struct mount_copy *list, u64 n)
 {
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
     for (u64 i = 1; i < n; i++) {
         list[i].placed = list[i].new;
-        if (list[i].placed)
-            mount_attach_locked(list[i].new, list[list[i].up].new, list[i].point);
-        if (i % HANG_AT_ONCE == 0) {
-            spin_unlock(&mount_lock);
-            cond_yield();
-            spin_lock(&mount_lock);
-        }
+        if (!list[i].placed)
+            continue;
+        spin_lock(&mount_lock);
+        mount_attach_locked(list[i].new, list[list[i].up].new, list[i].point);
+        spin_unlock(&mount_lock);
+        cond_yield();
     }
-    spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     DELAYPOINT(mount_copied);
 }
 
@@ -453,6 +469,7 @@ void mount_init(void)
     const struct fs_type *t;
     struct super *super;
 
+    mutex_init(&mount_trees, RANK_OPS, ORDER_MOUNT_TREES, "mount trees");
     mount_cache = slab_cache_create("mount", sizeof(struct mount), 64);
     t = fs_type_find("tmpfs");
     if (!t || t->mount(t, NULL, "rootfs", 0, "mode=755", &super))

@@ -49,9 +49,9 @@ static bool mount_is_directory(const struct path *p)
 
 /* Whether m may be hung there. */
 static int mount_check_place_locked(const struct mount *m, const struct path *place,
-                                    const struct walk_ctx *ctx) REQUIRES(mount_lock)
+                                    const struct walk_ctx *ctx) REQUIRES(mount_trees)
 {
-    ASSERT_HELD(&mount_lock);
+    ASSERT_HELD(&mount_trees);
     if (mount_is_directory(place) != S_ISDIR(dentry_inode(m->root)->mode))
         return -ENOTDIR;
     if (place->dentry->flags & DENTRY_UNLINKED)
@@ -59,29 +59,21 @@ static int mount_check_place_locked(const struct mount *m, const struct path *pl
     return place->mount->ns == ctx->ns ? 0 : -EINVAL;
 }
 
-static u64 mount_count_locked(struct mount *top) REQUIRES(mount_lock)
-{
-    u64 n = 0;
-
-    ASSERT_HELD(&mount_lock);
-    for (struct mount *m = top; m; m = mount_next_locked(m, top))
-        n++;
-    return n;
-}
-
 static int mount_graft_at(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
 {
     int err;
 
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
     err = mount_check_place_locked(m, target, ctx);
     if (!err && ctx->ns->count + mount_count_locked(m) > MOUNTS_MAX)
         err = -ENOSPC;
     if (!err) {
+        spin_lock(&mount_lock);
         mount_attach_locked(m, target->mount, target->dentry);
+        spin_unlock(&mount_lock);
         mount_set_ns_locked(m, ctx->ns);
     }
-    spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     if (err) {
         mount_dissolve(m);
         return err;
@@ -151,10 +143,10 @@ static int mount_bind(const struct walk_ctx *ctx, const char *source, const stru
 }
 
 static bool mount_is_below_locked(const struct mount *m, const struct mount *top)
-    REQUIRES(mount_lock)
+    REQUIRES(mount_trees)
 {
-    ASSERT_HELD(&mount_lock);
-    for (; m; m = m->parent)
+    ASSERT_HELD(&mount_trees);
+    for (; m; m = m->parent, cond_yield())
         if (m == top)
             return true;
     return false;
@@ -165,17 +157,19 @@ static int mount_move_to(struct mount *m, const struct path *target, const struc
     struct path place = {0};
     int err;
 
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
     err = mount_check_place_locked(m, target, ctx);
     if (!err && (!m->parent || m->ns != ctx->ns))
         err = -EINVAL;
     if (!err && mount_is_below_locked(target->mount, m))
         err = -ELOOP;
     if (!err) {
+        spin_lock(&mount_lock);
         mount_detach_locked(m, &place);
         mount_attach_locked(m, target->mount, target->dentry);
+        spin_unlock(&mount_lock);
     }
-    spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     if (err)
         return err;
     path_put(&place);
@@ -320,7 +314,8 @@ static int umount_topmost(const struct walk_ctx *ctx, const struct path *target,
 
     if (top->dentry != m->root)
         return -EINVAL;
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
+    spin_lock(&mount_lock); /* no look-up between the count and the end */
     if (m->ns != ctx->ns || !m->parent)
         err = -EINVAL;
     else if (!(flags & MNT_DETACH) && mount_busy_locked(m, target->mount == m ? 3 : 2))
@@ -328,6 +323,7 @@ static int umount_topmost(const struct walk_ctx *ctx, const struct path *target,
     else
         mount_detach_locked(m, &place);
     spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     if (err)
         return err;
     path_put(&place);
@@ -354,11 +350,11 @@ int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
 /* The new root must lie below the old one, which it covers, and what is to hold the old root below
  * the new one: else a tree would hang from itself. */
 static int pivot_check_locked(const struct walk_ctx *ctx, const struct path *new_root,
-                              const struct path *put_old) REQUIRES(mount_lock)
+                              const struct path *put_old) REQUIRES(mount_trees)
 {
     const struct mount *new = new_root->mount, *old = ctx->root.mount;
 
-    ASSERT_HELD(&mount_lock);
+    ASSERT_HELD(&mount_trees);
     if (new == old || put_old->mount == old)
         return -EBUSY;
     if (new->ns != ctx->ns || old->ns != ctx->ns || new_root->dentry != new->root ||
@@ -381,12 +377,13 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
 
     if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
         return -EPERM;
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
     err = pivot_check_locked(ctx, new_root, put_old);
     if (err) {
-        spin_unlock(&mount_lock);
+        mutex_unlock(&mount_trees);
         return err;
     }
+    spin_lock(&mount_lock);
     mount_detach_locked(new, &place); /* its tree reference stays ours until it has a place */
     old_attached = old->parent != NULL;
     if (old_attached) {
@@ -398,6 +395,7 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
     }
     mount_attach_locked(old, put_old->mount, put_old->dentry);
     spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     path_put(&place);
     if (old_attached) {
         mount_placed(old_place.dentry);

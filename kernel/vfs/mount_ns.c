@@ -76,10 +76,11 @@ struct mount_ns *mount_ns_copy(struct mount_ns *from, struct user_ns *user_ns, s
     }
     mount_copies_link(list, n);
     ns->root = list[0].new; /* the list's reference becomes the namespace's */
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
     mount_set_ns_locked(ns->root, ns);
-    spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     mount_ns_translate(list, n, root);
+    cond_yield();
     mount_ns_translate(list, n, cwd);
     mount_copies_free(list, n, false);
     return ns;
@@ -146,12 +147,12 @@ int mount_ns_for_each(struct mount_ns *ns, int (*fn)(const struct mount_info *mi
     all = kcalloc(max, sizeof(*all));
     if (!all)
         return -ENOMEM;
-    spin_lock(&mount_lock);
+    mutex_lock(&mount_trees);
     for (struct mount *m = ns->root; m && n < max; m = mount_next_locked(m, ns->root)) {
         mount_get(m);
         all[n++] = m;
     }
-    spin_unlock(&mount_lock);
+    mutex_unlock(&mount_trees);
     for (u64 i = 0; i < n; i++) {
         struct mount *m = all[i];
         struct mount_info mi = {.id = m->id,

@@ -18,10 +18,10 @@
 
 struct mount_ns {
     refcount_t ref;
-    struct mount *root; /* mount lock; a reference */
+    struct mount *root; /* changes with mount_trees and mount_lock; a reference */
     struct user_ns *user_ns;
     u64 inum;
-    u64 count;            /* mount lock */
+    u64 count;            /* mount_lock */
     u64 changes;          /* a  how often */
     struct waitq changed; /* poll of /proc/mounts */
 };
@@ -36,14 +36,21 @@ struct mount_copy {
 
 /* A loose mount with one reference; consumes one of super, on failure too. NULL: no memory. */
 struct mount *mount_alloc(struct super *super, struct dentry *root, const char *source, u32 flags);
-/* The trees; the mount lock is held. attach: the tree takes a reference of m, and m one of its
- * place; detach hands the place's back in *place, and leaves the tree's of m to the caller. */
+/* Over walks of whole trees and over changes of their shape. Only mount_lock and slabs under it. */
+extern struct mutex mount_trees;
+
+/* attach: the tree takes a reference of m, and m one of its place; detach hands the place's back
+ * in *place, and leaves the tree's of m to the caller. */
 void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point)
-    REQUIRES(mount_lock);
-void mount_detach_locked(struct mount *m, struct path *place) REQUIRES(mount_lock);
-/* The next mount of the tree under top, parents first. */
-struct mount *mount_next_locked(struct mount *m, struct mount *top) REQUIRES(mount_lock);
-void mount_set_ns_locked(struct mount *top, struct mount_ns *ns) REQUIRES(mount_lock);
+    REQUIRES(mount_trees)
+REQUIRES(mount_lock);
+void mount_detach_locked(struct mount *m, struct path *place) REQUIRES(mount_trees)
+REQUIRES(mount_lock);
+/* The next mount of the tree under top, parents first. Yields: not under mount_lock. */
+struct mount *mount_next_locked(struct mount *m, struct mount *top) REQUIRES(mount_trees);
+/* top and all that is on it. */
+u64 mount_count_locked(struct mount *top) REQUIRES(mount_trees);
+void mount_set_ns_locked(struct mount *top, struct mount_ns *ns) REQUIRES(mount_trees);
 void mount_ns_changed(struct mount_ns *ns);
 /* Takes a whole tree apart, leaves first, and drops it with the caller's reference. top is already
  * off its parent, or a root. */

@@ -19,7 +19,7 @@ static bool path_prepend(char *buf, char **end, const char *text, size_t len)
     return true;
 }
 
-/* mount lock held: parents cannot move. */
+/* mount_lock is held: parents cannot move. */
 static bool path_build_locked(const struct path *p, const struct path *root, char *buf, char **end,
                               bool *reached) REQUIRES(mount_lock)
 {

@@ -26,7 +26,8 @@ int anon_stat(struct file *f, struct kstat *out);
 /* Of anon.c: reached by descriptor only. */
 bool inode_is_anon(const struct inode *i);
 
-/* A mount: a file system's subtree shown at a place. t mount lock · I immutable · a atomic */
+/* A mount: a file system's subtree shown at a place. t mount_lock, and
+ * mount_trees to change it · I immutable · a atomic */
 struct mount {
     refcount_t ref;            /* a */
     struct mount *parent;      /* t  NULL: the root of its namespace, or detached */
@@ -49,7 +50,7 @@ struct mount {
 void super_pin(struct super *s);
 void super_unpin(struct super *s);
 
-extern struct spinlock mount_lock; /* guards the shape of all mount trees */
+extern struct spinlock mount_lock; /* with mount_trees: the shape of all mount trees */
 /* The mount that stands on (mount, dentry), with a reference; NULL: none. */
 struct mount *mount_lookup(struct mount *m, struct dentry *d);
 /* Where m is mounted: references; false for a namespace's root. */
