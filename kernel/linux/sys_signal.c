@@ -173,59 +173,40 @@ static s64 signal_broadcast(int sig, const struct signal_message *m)
 
 #define GROUP_AT_ONCE 32 /* bounds the time with interrupts off */
 
-/* A walk over a group, the oldest first, so that who is forked meanwhile comes last. */
-struct group_walk {
-    struct pid *pgrp;
+/* What all members of a group are sent; those that had it, and what they have forked since, know
+ * its number. */
+struct signal_to_group {
     u64 shared;
     signal_member_fn *send;
     const void *arg;
-    struct process *at; /* where it has come to: a reference, or NULL at the start */
-    u64 nr;             /* its place in the group then */
+    s64 result;
 };
 
-/* Some members; false: the last of them was the newest. Where `at` has left its place the walk
- * begins again: those that had the signal, and what they have forked since, know its number. */
-static bool signal_group_some(struct group_walk *w, s64 *result)
+/* group_member_fn */
+static bool signal_group_member(struct process *p, void *arg)
 {
-    struct list_node *all = &w->pgrp->tasks[PID_PGID], *n;
-    struct process *former = w->at, *p = NULL;
-    u64 flags;
+    struct signal_to_group *to = arg;
+    int err;
 
-    spin_lock_irqsave(&proc_lock, &flags);
-    if (former && former->pgrp == w->pgrp && former->group_nr == w->nr)
-        n = former->pgid_node.prev;
-    else
-        n = all->prev;
-    for (unsigned i = 0; n != all && i < GROUP_AT_ONCE; i++, n = n->prev) {
-        p = list_entry(n, struct process, pgid_node);
-        if (READ_ONCE(p->shared_signal) == w->shared)
-            continue;
-        int err = w->send(p, w->shared, w->arg);
-        if (!err || *result == -ESRCH)
-            *result = err;
-    }
-    w->at = n == all ? NULL : p;
-    if (w->at) {
-        process_get(p);
-        w->nr = p->group_nr;
-    }
-    spin_unlock_irqrestore(&proc_lock, flags);
-    if (former)
-        process_put(former);
-    return w->at;
+    if (READ_ONCE(p->shared_signal) == to->shared)
+        return false;
+    err = to->send(p, to->shared, to->arg);
+    if (!err || to->result == -ESRCH)
+        to->result = err;
+    return false;
 }
 
 /* No member forks ahead of it: a look at one and the sending are one hold of proc_lock, where a
  * child comes to be visible. */
 s64 signal_group_members(struct pid *pgrp, u64 shared, signal_member_fn *send, const void *arg)
 {
-    struct group_walk w = {.pgrp = pgrp, .shared = shared, .send = send, .arg = arg};
-    s64 result = -ESRCH;
+    struct signal_to_group to = {.shared = shared, .send = send, .arg = arg, .result = -ESRCH};
+    struct group_walk walk = {.pgrp = pgrp};
 
     signal_group_settle(pgrp, shared);
-    while (signal_group_some(&w, &result))
+    while (group_walk_some(&walk, GROUP_AT_ONCE, signal_group_member, &to))
         cond_yield();
-    return result;
+    return to.result;
 }
 
 struct signal_checked {

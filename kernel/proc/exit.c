@@ -158,27 +158,6 @@ static void exit_death_signal_locked(struct process *child) REQUIRES(proc_lock)
         signal_send_process(child, __builtin_ctzll(wanted) + 1, &info);
 }
 
-/* A group that has just lost its last tie to its session is continued and hung up if some of it is
- * stopped. `tie` was a member's parent, now gone or no longer the parent: only one in another group
- * of the same session was a tie. REQUIRES(proc_lock) */
-static void exit_hangup_orphans_locked(struct process *member, const struct process *tie,
-                                       const struct process *except) REQUIRES(proc_lock)
-{
-    struct pid *pgrp = member->pgrp;
-    bool stopped = false;
-    struct process *p;
-
-    ASSERT_HELD(&proc_lock);
-    if (!tie || tie->pgrp == pgrp || tie->session != member->session ||
-        !process_group_orphaned_locked(pgrp, except))
-        return;
-    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node)
-        stopped |= p != except && p->stop_signal && !p->stop_count;
-    if (!stopped)
-        return;
-    (void)signal_send_group_locked(pgrp, SIGHUP, SIGCONT);
-}
-
 /* c gets another parent, or none. Zombies that nobody waits for then are gathered on `dead`; true
  * when c stays with the reaper. REQUIRES(proc_lock) */
 static bool exit_reparent_one_locked(struct process *c, struct process *reaper,
@@ -231,7 +210,7 @@ static void exit_hangup_children_locked(struct process *p, struct process *reape
     for (; n; n--, at = at->prev) {
         struct process *c = list_entry(at, struct process, sibling);
         if (c->pgrp->mark != mark)
-            exit_hangup_orphans_locked(c, p, NULL);
+            orphan_hangup_locked(c, p, NULL);
         c->pgrp->mark = mark;
     }
 }
@@ -312,7 +291,7 @@ static void exit_process(struct process *p)
         cond_yield();
         spin_lock_irqsave(&proc_lock, &flags);
     }
-    exit_hangup_orphans_locked(p, p->parent, p);
+    orphan_hangup_locked(p, p->parent, p);
     process_set_zombie_locked(p);
     tty = p->tty;
     p->tty = NULL;

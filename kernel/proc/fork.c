@@ -52,6 +52,7 @@ struct process *process_alloc(void)
     refcount_init(&p->ref, 1);
     list_init(&p->tasks);
     list_init(&p->walks);
+    list_init(&p->queued_tasks);
     list_init(&p->children);
     list_init(&p->sibling);
     p->actions = p->own_actions;
@@ -85,6 +86,7 @@ struct task *task_alloc(void)
     refcount_init(&t->ref, 1);
     list_init(&t->node);
     list_init(&t->pid_node);
+    list_init(&t->queued);
     sigpending_init(&t->pending);
     t->altstack.flags = SS_DISABLE;
     t->start_time = time_ns();

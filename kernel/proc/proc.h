@@ -51,12 +51,14 @@ struct process {
     struct list_node tasks; /* p, s  live tasks by task->node */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
     sigset_t task_signals;  /* s  all that some task's own queue may hold */
-    u64 stop_round;         /* s  from 1 on: each SIGCONT begins one */
-    struct task_tell *tell; /* s  the walk that tells them what goes for all, or NULL */
-    u64 tasks_made;         /* s  task->nr of the latest */
-    u32 nr_tasks;           /* s */
-    u32 nr_alive;           /* s  tasks that have not begun to exit */
-    struct process *parent; /* p  who waits for it; NULL for PID 1 and its peers */
+    struct list_node queued_tasks; /* s  those whose own queue may hold something */
+    u64 stop_round;                /* s  from 1 on: each SIGCONT begins one */
+    struct task_tell *tell;        /* s  the walk that tells them what goes for all, or NULL */
+    sigset_t unclaimed;            /* s  pending ones for which that walk looks for a task */
+    u64 tasks_made;                /* s  task->nr of the latest */
+    u32 nr_tasks;                  /* s */
+    u32 nr_alive;                  /* s  tasks that have not begun to exit */
+    struct process *parent;        /* p  who waits for it; NULL for PID 1 and its peers */
     u32 ppid; /* p, a  the parent's number in this process's namespace; 0: none there */
     struct list_node children;                       /* p  in the order of their coming */
     struct list_node sibling;                        /* p */
@@ -198,12 +200,24 @@ void task_follow_cgroup_locked(struct task *t) REQUIRES(t->process->cgroup.lock)
 /* Process groups and sessions. 0 or -errno as setpgid(2), setsid(2) say. */
 int process_setpgid(u32 pid, u32 pgid);
 s64 process_setsid(void);
-/* True when no member of the group, but for `except`, has a parent in another group of the same
- * session. _locked: REQUIRES(proc_lock) */
-bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except)
-    REQUIRES(proc_lock);
-/* The same of p's own group. */
-bool process_group_orphaned(const struct process *p);
+/* group_walk.c: a walk over a group's members, some at a time. Where `at` has left its place in
+ * between, the walk begins again: a member may be seen twice. */
+struct group_walk {
+    struct pid *pgrp;   /* the holder keeps a reference */
+    struct process *at; /* where it has come to: a reference, or NULL at the start and the end */
+    u64 nr;             /* its group_nr then */
+};
+/* True: the walk ends here. REQUIRES(proc_lock) */
+typedef bool group_member_fn(struct process *p, void *arg);
+/* Calls fn for the next n members at most; true when there are more. *former: a reference to be put
+ * without the lock, or NULL. */
+bool group_walk_some_locked(struct group_walk *w, unsigned n, group_member_fn *fn, void *arg,
+                            struct process **former) REQUIRES(proc_lock);
+bool group_walk_some(struct group_walk *w, unsigned n, group_member_fn *fn, void *arg);
+
+/* orphan.c: no member of p's group has a parent in another group of the same session.
+ * Context: may yield. */
+bool process_group_orphaned(struct process *p);
 
 /* fork.c */
 struct clone_args_k {

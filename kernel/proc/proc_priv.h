@@ -31,10 +31,23 @@ int process_dethread(void);
 /* signal_deliver.c, REQUIRES(siglock): the task is through with the stop under way; true when it
  * was the last, so that the process is stopped now and the parent is to be told. */
 bool signal_stop_part_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
+/* signal.c: sigpending_take_locked of all tasks' own queues, of one signal. */
+void sigpending_take_of_tasks_locked(struct process *p, int sig, struct list_node *dropped)
+    REQUIRES(p->siglock);
+/* signal.c: t takes those of p->unclaimed that it can. */
+void signal_claim_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
+/* tasks.c: a worker is to tell all tasks; false: no memory for that. */
+bool process_tell_later_locked(struct process *p) REQUIRES(p->siglock);
 /* signal_group.c: as signal_send_group. REQUIRES(proc_lock) */
 bool signal_send_group_locked(struct pid *pgrp, int sig, int then) REQUIRES(proc_lock);
 /* signal_group.c: p is about to leave its group. REQUIRES(proc_lock) */
 void signal_group_leave_locked(struct process *p) REQUIRES(proc_lock);
+/* orphan.c: a group that has just lost its last tie to its session is continued and hung up if a
+ * member is stopped. `tie` was a member's parent, now gone or no longer the parent: only one in
+ * another group of the same session was a tie. except: a member that does not count, or NULL. Of a
+ * large group a worker does it. */
+void orphan_hangup_locked(struct process *member, const struct process *tie,
+                          const struct process *except) REQUIRES(proc_lock);
 /* exit.c: the user memory is about to go: robust futexes, clear_child_tid, the vfork parent. */
 void task_release_aspace(struct task *t);
 /* A thread takes the dead leader's identity (exec). */

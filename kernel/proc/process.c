@@ -496,34 +496,3 @@ s64 process_setsid(void)
         up_tty_put(tty);
     return result;
 }
-
-/* Nobody looks after the jobs of the system's init; a namespace's init may well be a shell. */
-static bool process_is_global_init(const struct process *p)
-{
-    return p->ns_init && process_pid_ns(p) == &pid_ns_init;
-}
-
-bool process_group_orphaned_locked(const struct pid *pgrp, const struct process *except)
-{
-    struct process *p;
-
-    ASSERT_HELD(&proc_lock);
-    list_for_each (p, &pgrp->tasks[PID_PGID], pgid_node) {
-        if (p == except || p->state != PROCESS_LIVE || !p->parent ||
-            process_is_global_init(p->parent))
-            continue;
-        if (p->parent->pgrp != pgrp && p->parent->session == p->session)
-            return false;
-    }
-    return true;
-}
-
-bool process_group_orphaned(const struct process *p)
-{
-    u64 flags;
-
-    spin_lock_irqsave(&proc_lock, &flags);
-    bool orphaned = process_group_orphaned_locked(p->pgrp, NULL);
-    spin_unlock_irqrestore(&proc_lock, flags);
-    return orphaned;
-}

@@ -85,6 +85,37 @@ static void sigpending_cancel_locked(struct process *p, struct sigpending *q, si
     }
 }
 
+/* Comes to those tasks only whose own queues may hold something. */
+static void sigpending_cancel_of_tasks_locked(struct process *p, sigset_t set) REQUIRES(p->siglock)
+{
+    struct task *t, *tmp;
+
+    ASSERT_HELD(&p->siglock);
+    if (!(p->task_signals & set))
+        return;
+    p->task_signals &= ~set;
+    list_for_each_safe (t, tmp, &p->queued_tasks, queued) {
+        sigpending_cancel_locked(p, &t->pending, set);
+        if (!t->pending.set)
+            list_del(&t->queued);
+    }
+}
+
+void sigpending_take_of_tasks_locked(struct process *p, int sig, struct list_node *dropped)
+{
+    struct task *t, *tmp;
+
+    ASSERT_HELD(&p->siglock);
+    if (!(p->task_signals & SIGMASK(sig)))
+        return;
+    p->task_signals &= ~SIGMASK(sig);
+    list_for_each_safe (t, tmp, &p->queued_tasks, queued) {
+        sigpending_take_locked(&t->pending, SIGMASK(sig), dropped);
+        if (!t->pending.set)
+            list_del(&t->queued);
+    }
+}
+
 void signal_recalc_locked(struct task *t)
 {
     struct process *p = t->process;
@@ -122,7 +153,6 @@ void process_group_exit_locked(struct process *p, int status)
  * to it afterwards. */
 static void signal_prepare_locked(struct process *p, int sig) REQUIRES(p->siglock)
 {
-    struct task *t;
     sigset_t cancel = 0;
 
     ASSERT_HELD(&p->siglock);
@@ -133,10 +163,7 @@ static void signal_prepare_locked(struct process *p, int sig) REQUIRES(p->sigloc
     if (!cancel)
         return;
     sigpending_cancel_locked(p, &p->pending, cancel);
-    if (p->task_signals & cancel)
-        list_for_each (t, &p->tasks, node)
-            sigpending_cancel_locked(p, &t->pending, cancel);
-    p->task_signals &= ~cancel;
+    sigpending_cancel_of_tasks_locked(p, cancel);
     itimer_signals_taken_locked(p, cancel, NULL);
     if (sig != SIGCONT)
         return;
@@ -162,15 +189,25 @@ static bool signal_wanted(const struct task *t, int sig)
                                    !(READ_ONCE(t->thread->work) & WORK_SIGNAL));
 }
 
-static struct task *signal_choose(struct process *p, int sig)
+#define CHOOSE_AT_ONCE 32 /* bounds the time with interrupts off */
+
+/* NULL: none wants it, or of a crowd that blocks it a worker looks for one (signal_claim_locked).
+ */
+static struct task *signal_choose_locked(struct process *p, int sig) REQUIRES(p->siglock)
 {
     struct task *t;
+    unsigned n = 0;
 
+    ASSERT_HELD(&p->siglock);
     if (p->leader && signal_wanted(p->leader, sig))
         return p->leader;
     list_for_each (t, &p->tasks, node) {
         if (signal_wanted(t, sig))
             return t;
+        if (++n == CHOOSE_AT_ONCE && process_tell_later_locked(p)) {
+            p->unclaimed |= SIGMASK(sig);
+            return NULL;
+        }
     }
     return NULL;
 }
@@ -184,20 +221,40 @@ static bool signal_fatal(const struct process *p, int sig)
     return !(SIGMASK(sig) & (SIG_IGNORED_BY_DEFAULT | SIG_STOP_MASK | SIG_CORE_MASK));
 }
 
+static void signal_claimed_locked(struct process *p, struct task *t, int sig) REQUIRES(p->siglock)
+{
+    ASSERT_HELD(&p->siglock);
+    if (signal_fatal(p, sig))
+        process_group_exit_locked(p, sig);
+    else
+        thread_work_set(t->thread, WORK_SIGNAL);
+}
+
+void signal_claim_locked(struct process *p, struct task *t)
+{
+    sigset_t set = p->unclaimed & p->pending.set & ~t->blocked; /* another may have taken it */
+
+    ASSERT_HELD(&p->siglock);
+    for (; set; set &= set - 1) {
+        int sig = __builtin_ctzll(set) + 1;
+
+        if (!signal_wanted(t, sig))
+            continue;
+        p->unclaimed &= ~SIGMASK(sig);
+        signal_claimed_locked(p, t, sig);
+    }
+}
+
 /* What the signal will do, decided by the sender where it is final. */
 static void signal_complete_locked(struct process *p, struct task *t, int sig) REQUIRES(p->siglock)
 {
     ASSERT_HELD(&p->siglock);
     if (!t)
-        t = signal_choose(p, sig);
+        t = signal_choose_locked(p, sig);
     else if (!signal_wanted(t, sig))
         return;
-    if (!t)
-        return;
-    if (signal_fatal(p, sig))
-        process_group_exit_locked(p, sig);
-    else
-        thread_work_set(t->thread, WORK_SIGNAL);
+    if (t)
+        signal_claimed_locked(p, t, sig);
 }
 
 /* The process's own entry, since most signals come one at a time. Of others, where no program is
@@ -222,9 +279,10 @@ static struct sigqueue *sigqueue_alloc_locked(struct process *p) REQUIRES(p->sig
 
 /* One entry of a signal that is not queued is allowed beyond the limit when the kernel or kill(2)
  * tells by it what has happened. -EAGAIN: a real-time signal with a message does not fit. */
-static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
+static int signal_queue_locked(struct process *p, struct task *t, int sig,
                                const struct siginfo *info) REQUIRES(p->siglock)
 {
+    struct sigpending *q = t ? &t->pending : &p->pending;
     static const struct siginfo from_kernel = {.code = SI_KERNEL};
     bool must_queue = info && sig >= SIGRTMIN && info->code != SI_USER;
     struct sigqueue *e = NULL, *first;
@@ -248,8 +306,11 @@ static int signal_queue_locked(struct process *p, struct sigpending *q, int sig,
         atomic_inc(&p->sigqueue_count);
     }
     q->set |= SIGMASK(sig);
-    if (q != &p->pending)
-        p->task_signals |= SIGMASK(sig);
+    if (!t)
+        return 0;
+    p->task_signals |= SIGMASK(sig);
+    if (list_empty(&t->queued))
+        list_add(&p->queued_tasks, &t->queued);
     return 0;
 }
 
@@ -282,7 +343,7 @@ int signal_post_locked(struct process *p, struct task *t, int sig, const struct 
     if (!blocked && (signal_ignored(p, sig) ||
                      signal_spares_init(p, sig, p->ns_init && signal_from_above(p, info))))
         return 0;
-    int err = signal_queue_locked(p, t ? &t->pending : &p->pending, sig, info);
+    int err = signal_queue_locked(p, t, sig, info);
     if (err)
         return err;
     waitq_wake(&p->signal_wait, 1 /* POLLIN */, ~0U);
@@ -368,7 +429,7 @@ void signal_force(int sig, const struct siginfo *info)
         t->blocked &= ~SIGMASK(sig);
         process_group_exit_locked(p, sig); /* the init of a namespace too: it cannot go on */
     } else {
-        signal_queue_locked(p, &t->pending, sig, info);
+        signal_queue_locked(p, t, sig, info);
         thread_work_set(t->thread, WORK_SIGNAL);
     }
     spin_unlock_irqrestore(&p->siglock, flags);

@@ -103,7 +103,6 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
 {
     struct process *p = current_process();
     LIST_HEAD(dropped);
-    struct task *t;
     u64 flags;
 
     if (sig < 1 || sig > NSIG || (new_action && SIGMASK(sig) & SIG_UNMASKABLE))
@@ -115,10 +114,7 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
         sigaction_set_locked(p, sig, new_action);
         if (signal_ignored(p, sig)) {
             sigpending_take_locked(&p->pending, SIGMASK(sig), &dropped);
-            if (p->task_signals & SIGMASK(sig))
-                list_for_each (t, &p->tasks, node)
-                    sigpending_take_locked(&t->pending, SIGMASK(sig), &dropped);
-            p->task_signals &= ~SIGMASK(sig);
+            sigpending_take_of_tasks_locked(p, sig, &dropped);
         }
         itimer_signals_taken_locked(p, SIGMASK(sig), NULL);
     }

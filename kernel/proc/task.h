@@ -49,6 +49,7 @@ struct task {
     sigset_t saved_mask;          /* o */
     bool restore_mask;            /* o  put saved_mask back on the way out */
     struct sigpending pending;    /* s */
+    struct list_node queued;      /* s  in the process's queued_tasks, or none */
     struct sigstack altstack;     /* o */
     sigset_t waiting;             /* s  sigtimedwait: signals that end the sleep though blocked */
     struct restart_block restart; /* o */

@@ -79,6 +79,7 @@ void process_unlink_task_locked(struct process *p, struct task *t)
             w->next = t->node.next;
     }
     list_del(&t->node);
+    list_del(&t->queued);
 }
 
 /* Some tasks from w->next on. REQUIRES(siglock) */
@@ -139,6 +140,9 @@ static int task_tell_one(struct task *t, void *arg)
 
     if (t->exiting)
         return 0;
+    ASSERT_HELD(&p->siglock);
+    if (unlikely(p->unclaimed))
+        signal_claim_locked(p, t);
     if (p->group_exit || (p->group_exec && p->group_exec != t))
         thread_work_set(t->thread, WORK_SIGNAL | WORK_KILL);
     else if (task_is_to_stop(t))
@@ -165,6 +169,7 @@ static void task_tell_run(struct work *work)
     if (!more) {
         list_del(&tell->walk.node);
         p->tell = NULL;
+        p->unclaimed = 0; /* all tasks block them */
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     if (more) {
@@ -175,12 +180,19 @@ static void task_tell_run(struct work *work)
     process_put(p);
 }
 
-/* The rest of w is a worker's; false: no memory for that. REQUIRES(siglock) */
-static bool task_tell_later(struct process *p, const struct task_walk *w)
+/* The rest of w is a worker's; false: no memory for that. */
+static bool task_tell_rest_locked(struct process *p, const struct task_walk *w) REQUIRES(p->siglock)
 {
-    struct account *former = account_swap(NULL);
-    struct task_tell *tell = kzalloc(sizeof(*tell));
+    struct account *former;
+    struct task_tell *tell;
 
+    ASSERT_HELD(&p->siglock);
+    if (p->tell) {
+        p->tell->again = true;
+        return true;
+    }
+    former = account_swap(NULL);
+    tell = kzalloc(sizeof(*tell));
     (void)account_swap(former);
     if (!tell)
         return false;
@@ -195,6 +207,14 @@ static bool task_tell_later(struct process *p, const struct task_walk *w)
     return true;
 }
 
+bool process_tell_later_locked(struct process *p)
+{
+    struct task_walk w = {.next = p->tasks.next};
+
+    ASSERT_HELD(&p->siglock);
+    return task_tell_rest_locked(p, &w);
+}
+
 void process_tell_tasks_locked(struct process *p)
 {
     struct task_walk w = {.next = p->tasks.next};
@@ -206,9 +226,7 @@ void process_tell_tasks_locked(struct process *p)
         return;
     if (me && me->process == p) /* a system call of its own does not return before it knows */
         (void)task_tell_one(me, NULL);
-    if (p->tell)
-        p->tell->again = true;
-    else if (!task_tell_later(p, &w))
+    if (!task_tell_rest_locked(p, &w))
         while (w.next != &p->tasks)
             process_walk_some_locked(p, &w, task_tell_one, NULL);
 }

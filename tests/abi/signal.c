@@ -3,6 +3,8 @@
  * Signals: delivery, masks, queues, stacks, restarting, descriptors.
  */
 #include "abi.h"
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
@@ -370,4 +372,93 @@ TEST(epoll_outlives_the_process_that_added_a_signalfd)
     EXPECT(epoll_ctl(ep, EPOLL_CTL_ADD, sfd, &ev) == 0);
     kill(getpid(), SIGUSR1);
     EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1);
+}
+
+#define CROWD 100
+
+static atomic_int crowd_begun;
+static int crowd_word; /* which all of them wait at, or 0 */
+
+/* The last of a crowd takes what the others block. */
+static void *crowd_member(void *last)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    if (last)
+        pthread_sigmask(SIG_SETMASK, &none, NULL);
+    atomic_fetch_add(&crowd_begun, 1);
+    for (;;)
+        syscall(SYS_futex, &crowd_word, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0);
+    return NULL;
+}
+
+static void crowd_begin(void)
+{
+    pthread_t thread;
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    for (int i = 1; i <= CROWD; i++)
+        EXPECT(pthread_create(&thread, NULL, crowd_member, i == CROWD ? &crowd_word : NULL) == 0);
+    while (atomic_load(&crowd_begun) < CROWD)
+        usleep(1000);
+}
+
+static int crowd_pipe[2];
+
+static void on_crowd_signal(int sig)
+{
+    EXPECT(write(crowd_pipe[1], "", 1) == 1);
+}
+
+TEST(signals_find_the_one_of_a_crowd_that_takes_them)
+{
+    char c;
+
+    EXPECT(pipe(crowd_pipe) == 0);
+    signal(SIGUSR1, on_crowd_signal);
+    signal(SIGUSR2, on_crowd_signal);
+    crowd_begin();
+    for (int i = 0; i < 10; i++) {
+        EXPECT(kill(getpid(), SIGUSR1) == 0 && kill(getpid(), SIGUSR2) == 0);
+        EXPECT(read(crowd_pipe[0], &c, 1) == 1 && read(crowd_pipe[0], &c, 1) == 1);
+    }
+}
+
+TEST(a_signal_ends_a_crowd_of_which_one_takes_it)
+{
+    int status, ready[2];
+    char c;
+    pid_t pid;
+
+    EXPECT(pipe(ready) == 0);
+    pid = fork();
+    if (pid == 0) {
+        crowd_begin();
+        EXPECT(write(ready[1], "", 1) == 1);
+        for (;;)
+            pause();
+    }
+    EXPECT(read(ready[0], &c, 1) == 1 && kill(pid, SIGTERM) == 0);
+    EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+}
+
+/* What is queued for a task alone is dropped with the rest. */
+TEST(stops_for_one_of_a_crowd_are_undone_by_a_continuation)
+{
+    sigset_t pending;
+
+    crowd_begin();
+    for (int i = 0; i < 3; i++) {
+        EXPECT(raise(SIGTSTP) == 0);
+        EXPECT(sigpending(&pending) == 0 && sigismember(&pending, SIGTSTP));
+        EXPECT(kill(getpid(), SIGCONT) == 0);
+        EXPECT(sigpending(&pending) == 0 && !sigismember(&pending, SIGTSTP));
+        EXPECT(raise(SIGUSR1) == 0);
+        signal(SIGUSR1, SIG_IGN);
+        EXPECT(sigpending(&pending) == 0 && !sigismember(&pending, SIGUSR1));
+        signal(SIGUSR1, SIG_DFL);
+    }
 }
