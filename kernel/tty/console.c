@@ -85,7 +85,7 @@ static void console_receive(struct serial_port *port, const u8 *buf, size_t n)
 static void console_input(struct work *w)
 {
     u8 chunk[64];
-    size_t n, used;
+    size_t n;
     u64 flags;
 
     do {
@@ -93,13 +93,7 @@ static void console_input(struct work *w)
         for (n = 0; n < sizeof(chunk) && console_in.tail != console_in.head; n++)
             chunk[n] = console_in.buf[console_in.tail++ % CONSOLE_RING];
         spin_unlock_irqrestore(&console_in.lock, flags);
-        for (size_t done = 0; done < n; done += used) {
-            spin_lock_irqsave(&console_tty.lock, &flags);
-            used = ldisc_input_locked(&console_tty, chunk + done, n - done);
-            spin_unlock_irqrestore(&console_tty.lock, flags);
-            if (!used) /* no program reads: what comes now is lost */
-                break;
-        }
+        (void)ldisc_type(&console_tty, chunk, n); /* if no program reads, the rest is lost */
         cond_yield();
     } while (n);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The line discipline: termios(3)'s input editing, echo, signals, flow control and output
- * processing. Everything runs under tty->lock.
+ * processing. Everything runs under tty->lock, with interrupts off: what goes over the whole line
+ * is done in parts, for which its byte is typed again (tty->unfinished).
  */
 #include "lib/bitmap.h"
 #include "lib/string.h"
@@ -9,6 +10,8 @@
 #include "tty/tty.h"
 
 #define RING(i) ((i) % TTY_INPUT_SIZE)
+#define TYPED_AT_ONCE 64U  /* bytes, of which each may be echoed */
+#define EDITED_AT_ONCE 64U /* characters of the line */
 
 static bool ldisc_iflag(const struct tty *t, u32 f)
 {
@@ -214,18 +217,24 @@ static bool ldisc_erase_one(struct tty *t)
     return true;
 }
 
+/* The line's last character is part of a word. */
+static bool ldisc_at_word(const struct tty *t)
+{
+    u8 c = t->in[RING(t->head - 1)];
+
+    return t->head != t->canon && c > ' ' && c != 0x7f;
+}
+
 static void ldisc_erase_word(struct tty *t)
 {
-    bool seen = false;
+    bool seen = false, more = t->head != t->canon;
 
-    while (t->head != t->canon) {
-        u8 c = t->in[RING(t->head - 1)];
-        bool word = c > ' ' && c != 0x7f;
-        if (seen && !word)
-            break;
-        seen |= word;
+    for (unsigned n = 0; more && n < EDITED_AT_ONCE; n++) {
+        seen |= ldisc_at_word(t);
         ldisc_erase_one(t);
+        more = seen ? ldisc_at_word(t) : t->head != t->canon;
     }
+    t->unfinished = more;
 }
 
 static void ldisc_kill_line(struct tty *t)
@@ -237,16 +246,23 @@ static void ldisc_kill_line(struct tty *t)
         ldisc_echo_byte(t, '\n');
         return;
     }
-    while (ldisc_erase_one(t))
+    for (unsigned n = 0; n < EDITED_AT_ONCE && ldisc_erase_one(t); n++)
         ;
+    t->unfinished = t->head != t->canon;
 }
 
-static void ldisc_reprint(struct tty *t)
+static void ldisc_reprint(struct tty *t, bool resumed)
 {
-    ldisc_echo(t, t->termios.cc[VREPRINT]);
-    ldisc_echo_byte(t, '\n');
-    for (u32 i = t->canon; i != t->head; i++)
-        ldisc_echo(t, t->in[RING(i)]);
+    if (!resumed) {
+        ldisc_echo(t, t->termios.cc[VREPRINT]);
+        ldisc_echo_byte(t, '\n');
+        t->reprinted = t->canon;
+    }
+    if (t->reprinted - t->canon > t->head - t->canon) /* the line is another by now */
+        t->reprinted = t->head;
+    for (unsigned n = 0; n < EDITED_AT_ONCE && t->reprinted != t->head; n++)
+        ldisc_echo(t, t->in[RING(t->reprinted++)]);
+    t->unfinished = t->reprinted != t->head;
 }
 
 void ldisc_set_flow_locked(struct tty *t, bool stopped)
@@ -282,8 +298,8 @@ static bool ldisc_signal(struct tty *t, u8 c) REQUIRES(t->lock)
     return true;
 }
 
-/* True when the byte was an editing command of canonical mode. */
-static bool ldisc_edit(struct tty *t, u8 c)
+/* True when the byte was an editing command of canonical mode. resumed: it was left unfinished. */
+static bool ldisc_edit(struct tty *t, u8 c, bool resumed)
 {
     bool ext = ldisc_lflag(t, IEXTEN);
 
@@ -294,7 +310,7 @@ static bool ldisc_edit(struct tty *t, u8 c)
     else if (ext && ldisc_is(t, c, VWERASE))
         ldisc_erase_word(t);
     else if (ext && ldisc_is(t, c, VREPRINT) && ldisc_lflag(t, ECHO))
-        ldisc_reprint(t);
+        ldisc_reprint(t, resumed);
     else if (ext && ldisc_is(t, c, VLNEXT)) {
         t->lnext = true;
         if (ldisc_lflag(t, ECHO) && ldisc_lflag(t, ECHOCTL))
@@ -334,7 +350,10 @@ static void ldisc_store(struct tty *t, u8 c, bool literal) REQUIRES(t->lock)
  * those who wait for the flow. */
 static bool ldisc_byte(struct tty *t, u8 c) REQUIRES(t->lock)
 {
+    bool resumed = t->unfinished;
+
     ASSERT_HELD(&t->lock);
+    t->unfinished = false;
     if (ldisc_iflag(t, ISTRIP))
         c &= 0x7f;
     if (t->lnext) {
@@ -362,29 +381,49 @@ static bool ldisc_byte(struct tty *t, u8 c) REQUIRES(t->lock)
     }
     if (ldisc_iflag(t, IUCLC) && ldisc_lflag(t, IEXTEN) && c >= 'A' && c <= 'Z')
         c = (u8)(c - 'A' + 'a');
-    if (ldisc_lflag(t, ICANON) && ldisc_edit(t, c))
+    if (ldisc_lflag(t, ICANON) && ldisc_edit(t, c, resumed))
         return true;
     ldisc_store(t, c, false);
     return false;
 }
 
-size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n)
+/* Bytes taken. A byte that costs much (a signal, a part of an edit of the whole line) is the last
+ * of its call. */
+static size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n) REQUIRES(t->lock)
 {
     size_t done = 0;
+    bool command = false;
 
     ASSERT_HELD(&t->lock);
-    if (!ldisc_lflag(t, ICANON))
-        n = MIN(n, ldisc_space_locked(t));
+    n = MIN(n, ldisc_lflag(t, ICANON) ? TYPED_AT_ONCE : MIN(TYPED_AT_ONCE, ldisc_space_locked(t)));
     t->typing = true;
     t->echoed = false;
-    while (done < n)
-        if (ldisc_byte(t, buf[done++]))
-            break;
+    while (done < n && !command) {
+        command = ldisc_byte(t, buf[done]);
+        done += !t->unfinished;
+    }
     t->typing = false;
     if (t->echoed && t->ops->echoed)
         t->ops->echoed(t);
     if (done && ldisc_readable_locked(t))
         waitq_wake(&t->read_wait, POLLIN | POLLRDNORM, ~0U);
+    return done;
+}
+
+size_t ldisc_type(struct tty *t, const u8 *buf, size_t n)
+{
+    size_t done = 0;
+    bool more = true;
+    u64 flags;
+
+    while (more && done < n) {
+        spin_lock_irqsave(&t->lock, &flags);
+        size_t used = ldisc_input_locked(t, buf + done, n - done);
+        more = used || t->unfinished;
+        spin_unlock_irqrestore(&t->lock, flags);
+        done += used;
+        cond_yield();
+    }
     return done;
 }
 

@@ -25,7 +25,6 @@
 #define TIOCPKT_STOP 4
 #define TIOCPKT_START 8
 #define CHUNK 256
-#define TYPED_AT_ONCE 64U /* bounds the time with interrupts off */
 
 static struct pty *pty_of(struct tty *t)
 {
@@ -231,18 +230,10 @@ static bool pty_slave_takes(struct pty *p)
 static ssize_t pty_master_type(struct file *f, const u8 *buf, size_t n)
 {
     struct pty *p = f->priv;
-    size_t done = 0, used;
-    u64 flags;
+    size_t done = 0;
     int err;
 
-    while (done < n) {
-        spin_lock_irqsave(&p->slave.lock, &flags);
-        used = ldisc_input_locked(&p->slave, buf + done, MIN(n - done, TYPED_AT_ONCE));
-        spin_unlock_irqrestore(&p->slave.lock, flags);
-        done += used;
-        cond_yield();
-        if (used)
-            continue;
+    while ((done += ldisc_type(&p->slave, buf + done, n - done)) < n) {
         err = f->flags & O_NONBLOCK
                   ? -EAGAIN
                   : wait_event_interruptible(&p->slave.write_wait, pty_slave_takes(p));

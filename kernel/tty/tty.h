@@ -118,6 +118,8 @@ struct tty {
     u32 generation;             /* l  raised by hang-up: older files are dead */
     bool stopped;               /* l  XOFF */
     bool lnext;                 /* l  the next byte is literal */
+    bool unfinished;            /* l  the last byte is an edit that goes on when it comes again */
+    u32 reprinted;              /* l  VREPRINT, unfinished: where it has come to */
     bool typing, echoed;        /* l  input is being processed; some of it was echoed */
     bool exclusive;             /* l */
     bool is_pty;                /* I */
@@ -145,9 +147,8 @@ struct tty *tty_of_file(struct file *f); /* borrowed; NULL: no tty */
 void tty_hangup(struct tty *t);
 
 /* ldisc.c. REQUIRES(lock) for those ending in _locked. */
-/* Bytes taken; 0: the ring is full. A byte that costs much (a signal, an edit of the whole line) is
- * the last of its call, so that the lock is not held over many. */
-size_t ldisc_input_locked(struct tty *t, const u8 *buf, size_t n) REQUIRES(t->lock);
+/* Bytes taken; fewer than n: the ring is full. Without the lock; yields. */
+size_t ldisc_type(struct tty *t, const u8 *buf, size_t n);
 bool ldisc_readable_locked(struct tty *t) REQUIRES(t->lock);
 size_t ldisc_space_locked(struct tty *t) REQUIRES(t->lock);
 /* Up to n bytes of what may be read now; *end: a line ended, the read is complete. */

@@ -228,15 +228,12 @@ static s64 tty_input_count(struct tty *t, u64 arg)
 static s64 tty_fake_input(struct tty *t, u64 arg)
 {
     u8 c;
-    u64 flags;
 
     if (current_process()->tty != t && !capable(CAP_SYS_ADMIN))
         return -EPERM;
     if (copy_in(&c, (const void __user *)arg, 1))
         return -EFAULT;
-    spin_lock_irqsave(&t->lock, &flags);
-    ldisc_input_locked(t, &c, 1);
-    spin_unlock_irqrestore(&t->lock, flags);
+    (void)ldisc_type(t, &c, 1);
     return 0;
 }
 

@@ -268,3 +268,58 @@ TEST(flushing_the_output_lets_its_writer_go_on)
             sched_yield();
     EXPECT(status == 0);
 }
+
+/* What the terminal has for its reader after this was typed, in tests/abi's own devpts. */
+static ssize_t typed(int master, int slave, const char *text, char *line, size_t n)
+{
+    EXPECT(write(master, text, strlen(text)) == (ssize_t)strlen(text));
+    return read(slave, line, n);
+}
+
+static void shown(int master, const char *want)
+{
+    char got[1024];
+    size_t n = 0, len = strlen(want);
+
+    while (n < len) {
+        ssize_t r = read(master, got + n, len - n);
+        EXPECT(r > 0);
+        n += (size_t)r;
+    }
+    EXPECT(memcmp(got, want, len) == 0);
+}
+
+TEST(edits_go_over_the_whole_of_a_long_line)
+{
+    static char text[4000], line[4096], want[1024];
+    struct termios tio;
+    char name[32];
+    int master, slave;
+
+    own_devpts("newinstance,ptmxmode=0666");
+    master = open_pair(name, sizeof(name));
+    slave = open(name, O_RDWR | O_NOCTTY);
+    EXPECT(slave >= 0 && tcgetattr(slave, &tio) == 0);
+    tio.c_lflag &= ~(tcflag_t)ECHO;
+    EXPECT(tcsetattr(slave, TCSANOW, &tio) == 0);
+    memset(text, 'a', 3000);
+    strcpy(text + 3000, "\025b\n"); /* VKILL */
+    EXPECT(typed(master, slave, text, line, sizeof(line)) == 2 && memcmp(line, "b\n", 2) == 0);
+    memset(text, 'x', 1000);
+    memset(text + 1000, ' ', 500);
+    memset(text + 1500, 'y', 1000);
+    memset(text + 2500, ' ', 500);
+    strcpy(text + 3000, "\027z\n"); /* VWERASE */
+    EXPECT(typed(master, slave, text, line, sizeof(line)) == 1502);
+    EXPECT(line[999] == 'x' && line[1499] == ' ' && line[1500] == 'z');
+
+    tio.c_lflag |= ECHO;
+    EXPECT(tcsetattr(slave, TCSANOW, &tio) == 0);
+    memset(text, 'q', 300);
+    text[300] = '\0';
+    EXPECT(write(master, text, 300) == 300);
+    shown(master, text);
+    EXPECT(write(master, "\022", 1) == 1); /* VREPRINT */
+    snprintf(want, sizeof(want), "^R\r\n%.300s", text);
+    shown(master, want);
+}
