@@ -5,6 +5,7 @@
 #include "debug/debug_priv.h"
 
 #include "arch/x86/acpi.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/switch.h"
 #include "lib/atomic.h"
 #include "lib/format.h"
@@ -39,6 +40,16 @@ static int cmd_loglevel(int argc, char **argv, emit_fn emit)
 CONSOLE_CMD(loglevel)
 = {"loglevel", "N: what the console shows, 0 errors .. 3 all", cmd_loglevel, true};
 
+static u64 counter_sum(const struct counter *c)
+{
+    u64 sum = 0;
+    unsigned cpu;
+
+    cpu_for_each (cpu)
+        sum += READ_ONCE(*(u64 *)((u64)c->value + percpu_delta[cpu]));
+    return sum;
+}
+
 static int cmd_counters(int argc, char **argv, emit_fn emit)
 {
     const struct counter *c;
@@ -47,7 +58,7 @@ static int cmd_counters(int argc, char **argv, emit_fn emit)
     TABLE_FOR_EACH(c, counters)
     {
         if (argc < 2 || strstr(c->name, argv[1]))
-            emit("%-32s %lu\n", c->name, READ_ONCE(*c->value));
+            emit("%-32s %lu\n", c->name, counter_sum(c));
     }
     return 0;
 }

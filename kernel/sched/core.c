@@ -571,6 +571,7 @@ void up_timer(bool user)
     else if (rq_this()->curr->task)
         sched_sample(now, user);
     timer_run(now);
+    rcu_tick();
     sched_tick(now);
     load_update(now);
     timer_reprogram();

@@ -35,7 +35,7 @@ static void rcu_wait_queue(void)
     struct rcu_wait *w = rcu_wait_asked;
 
     atomic_inc(&w->left);
-    rcu_call(&w->heads[cpu_id()], rcu_wait_called);
+    rcu_call_soon(&w->heads[cpu_id()], rcu_wait_called);
 }
 
 void rcu_synchronize(void)

@@ -11,6 +11,10 @@
  * consistent: either the starter sees idle, or the CPU that wakes sees everything that was unlinked
  * before.
  *
+ * Where several CPUs run, a grace period costs interrupts there and back. So a busy CPU starts none
+ * for a few callbacks: it waits until they are many, till its next timer tick, till it has nothing
+ * else to do, or till one of them is wanted soon, whichever is first.
+ *
  * Callbacks run in rcu_quiescent, so with no lock held, on the CPU that queued them; some at a
  * time, and then the CPU is asked to come again.
  *
@@ -37,6 +41,8 @@ struct rcu_cpu {
     u8 idle;                         /* a */
     u8 wants;                        /* a  wake me when a grace period ends */
     u8 running;                      /* c  callbacks run: not again from inside */
+    u8 soon;                         /* c  `fresh` waits for no more */
+    u32 nr_fresh;                    /* c */
 };
 static DEFINE_PER_CPU(struct rcu_cpu, rcu_cpu);
 
@@ -48,7 +54,9 @@ static u64 rcu_need;                   /* a  CPUs that the running grace period 
 /* Any bit makes a thread look up on its way to user mode; this one means reschedule, harmless. */
 #define RCU_NUDGE 1U
 
-#define CALLBACKS_AT_ONCE 128 /* of each quiescent state */
+#define CALLBACKS_AT_ONCE 128  /* of each quiescent state */
+#define CALLBACKS_MANY 64      /* they are worth a grace period */
+#define CALLBACKS_TOO_MANY 256 /* they bring the next quiescent state on */
 
 static void batch_add(struct rcu_batch *b, struct rcu_head *head)
 {
@@ -136,15 +144,22 @@ static bool rcu_is_due(const struct rcu_cpu *rc)
     return rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
 }
 
+/* Alone, a CPU has a grace period for nothing. */
+static bool rcu_may_start(const struct rcu_cpu *rc)
+{
+    return rc->fresh.first && (rc->soon || rc->nr_fresh >= CALLBACKS_MANY || cpu_count() == 1);
+}
+
 /* Adds what has come due; interrupts off. What is not due yet wants a kick, again after each grace
  * period: the end of an earlier one has used it up. */
 static bool rcu_take_due(struct rcu_cpu *rc)
 {
     if (rc->due)
         return true;
-    if (!rc->waiting.first && rc->fresh.first) {
+    if (!rc->waiting.first && rcu_may_start(rc)) {
         rc->waiting.first = rc->fresh.first;
         rc->fresh.first = NULL;
+        rc->nr_fresh = rc->soon = 0;
         rc->wait_for = rcu_request();
     }
     if (rc->waiting.first && !rcu_is_due(rc))
@@ -158,7 +173,7 @@ static bool rcu_take_due(struct rcu_cpu *rc)
 
 static bool rcu_has_callbacks(const struct rcu_cpu *rc)
 {
-    return rc->due || rc->waiting.first || rc->fresh.first;
+    return rc->due || rc->waiting.first || rcu_may_start(rc);
 }
 
 /* n have run already; how many then. */
@@ -197,10 +212,38 @@ static unsigned rcu_run_callbacks(unsigned n)
 void rcu_call(struct rcu_head *head, void (*func)(struct rcu_head *head))
 {
     u64 flags = irq_save();
+    struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
 
     head->func = func;
-    batch_add(&this_cpu_ptr(rcu_cpu)->fresh, head);
+    batch_add(&rc->fresh, head);
+    if (unlikely(++rc->nr_fresh == CALLBACKS_TOO_MANY))
+        up_cpu_call();
     irq_restore(flags);
+}
+
+/* Interrupts off: `fresh` waits for no more. */
+static void rcu_hurry(void)
+{
+    struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
+
+    if (!rc->fresh.first)
+        return;
+    rc->soon = 1;
+    up_cpu_call();
+}
+
+void rcu_call_soon(struct rcu_head *head, void (*func)(struct rcu_head *head))
+{
+    u64 flags = irq_save();
+
+    rcu_call(head, func);
+    rcu_hurry();
+    irq_restore(flags);
+}
+
+void rcu_tick(void)
+{
+    rcu_hurry();
 }
 
 /* This CPU has no reader. */
@@ -251,11 +294,13 @@ bool rcu_quiescent(void)
 
 void rcu_idle_enter(void)
 {
+    struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
     bool more;
 
     for (;;) {
+        rc->soon = rc->fresh.first != NULL;
         more = rcu_quiescent();
-        __atomic_store_n(&this_cpu_ptr(rcu_cpu)->idle, 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&rc->idle, 1, __ATOMIC_SEQ_CST);
         rcu_report();           /* one that started in between */
         if (more || !rcu_due()) /* more: rcu_pending tells */
             return;

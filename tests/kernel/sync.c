@@ -143,6 +143,51 @@ SELFTEST(rcu_synchronize_runs_earlier_callbacks)
     CHECK(rcu_calls == ARRAY_SIZE(heads));
 }
 
+/* A CPU that goes idle waits for no further callbacks, and nobody asks it to. */
+SELFTEST(rcu_callbacks_of_an_idle_cpu_run)
+{
+    static struct rcu_head head;
+
+    rcu_calls = 0;
+    rcu_call(&head, rcu_called);
+    for (unsigned i = 0; i < 5000 && !READ_ONCE(rcu_calls); i++)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    CHECK(READ_ONCE(rcu_calls) == 1);
+}
+
+/* A thread that neither sleeps nor goes to user mode queues them, one after the other. */
+#define RCU_CROWD 600
+static struct rcu_head rcu_crowd[RCU_CROWD];
+static u32 rcu_crowd_threads, rcu_crowd_most; /* a */
+
+static void rcu_queue_many(void *arg)
+{
+    u32 queued = 0;
+
+    while (queued < RCU_CROWD) {
+        rcu_call(&rcu_crowd[queued++], rcu_called);
+        cond_yield();
+        rcu_crowd_most = MAX(rcu_crowd_most, queued - READ_ONCE(rcu_calls));
+    }
+    __atomic_fetch_sub(&rcu_crowd_threads, 1, __ATOMIC_SEQ_CST);
+}
+
+SELFTEST(rcu_callbacks_of_a_busy_cpu_run_when_they_are_many)
+{
+    struct thread *t = thread_create("selftest", rcu_queue_many, NULL);
+
+    rcu_calls = rcu_crowd_most = 0;
+    rcu_crowd_threads = 1;
+    CHECK(t);
+    (void)thread_set_affinity(t, 1ULL << (cpu_count() - 1));
+    thread_start(t);
+    thread_put(t);
+    CHECK(wait_zero(&rcu_crowd_threads));
+    rcu_synchronize();
+    CHECK(rcu_calls == RCU_CROWD);
+    CHECK(rcu_crowd_most < RCU_CROWD);
+}
+
 /* Readers on every CPU look at what the updater poisons once a grace period is over. */
 struct rcu_item {
     u64 value;
