@@ -205,11 +205,6 @@ void up_syscall(struct trap_frame *f)
         watch_end();
 }
 
-struct trap_frame *syscall_frame(void)
-{
-    return (struct trap_frame *)thread_stack_top(current_thread()) - 1;
-}
-
 void up_return_to_user(struct trap_frame *f)
 {
     struct thread *me = current_thread();

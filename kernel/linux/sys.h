@@ -38,7 +38,7 @@ struct trap_frame;
 /* The frame of the call under way. */
 struct trap_frame *syscall_frame(void);
 
-/* A path argument in kernel memory: freed by path_name_free. ERR_PTR: -EFAULT, -ENAMETOOLONG,
+/* A path argument in kernel memory: freed by name_free. ERR_PTR: -EFAULT, -ENAMETOOLONG,
  * -ENOMEM. */
 char *name_in(u64 uptr);
 void name_free(char *name);

@@ -4,6 +4,8 @@
  */
 #include "linux/sys.h"
 
+#include "arch/x86/trap.h"
+
 static struct slab_cache *name_cache;
 
 static void name_init(void)
@@ -11,6 +13,11 @@ static void name_init(void)
     name_cache = slab_cache_create("name", PATH_MAX, 64);
 }
 INIT_HOOK(name_init, INIT_CORE);
+
+struct trap_frame *syscall_frame(void)
+{
+    return (struct trap_frame *)thread_stack_top(current_thread()) - 1;
+}
 
 int struct_in(void *dst, size_t size, u64 uptr, u64 usize)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * clone: a new task, in the caller's process or in a new one. Everything is built privately; the
- * last step, under proc_lock and siglock, publishes it, unless the caller has been told to die
- * meanwhile.
+ * last step (fork_publish.c) makes it visible.
  */
 #include "arch/x86/trap.h"
 #include "arch/x86/uaccess.h"
@@ -12,6 +11,7 @@
 #include "mm/slab.h"
 #include "container/seccomp.h"
 #include "proc/fdtable.h"
+#include "proc/fork_priv.h"
 #include "proc/fs_context.h"
 #include "proc/nsset.h"
 #include "proc/pidfd.h"
@@ -20,79 +20,6 @@
 #include "proc/up.h"
 #include "proc/vdso.h"
 #include "vm/aspace.h"
-
-COUNTER(tasks_created);
-
-static struct slab_cache *task_cache, *process_cache;
-
-static void fork_init(void)
-{
-    task_cache = slab_cache_create("task", sizeof(struct task), 64);
-    process_cache = slab_cache_create("process", sizeof(struct process), 64);
-}
-INIT_HOOK(fork_init, INIT_CORE);
-
-void task_free(struct task *t)
-{
-    slab_free(task_cache, t);
-}
-
-void process_free(struct process *p)
-{
-    user_ns_put(p->exec_ns);
-    slab_free(process_cache, p);
-}
-
-struct process *process_alloc(void)
-{
-    struct process *p = slab_zalloc(process_cache);
-
-    if (!p)
-        return NULL;
-    refcount_init(&p->ref, 1);
-    list_init(&p->tasks);
-    list_init(&p->walks);
-    list_init(&p->queued_tasks);
-    list_init(&p->children);
-    list_init(&p->sibling);
-    p->actions = p->own_actions;
-    list_init(&p->tgid_node);
-    list_init(&p->pgid_node);
-    list_init(&p->sid_node);
-    list_init(&p->posix_timers);
-    list_init(&p->cgroup.node);
-    waitq_init(&p->child_wait);
-    waitq_init(&p->signal_wait);
-    waitq_init(&p->stop_wait);
-    p->stop_round = 1;
-    sigpending_init(&p->pending);
-    mutex_init(&p->cred_guard, RANK_OPS, ORDER_EXEC | LOCK_OVER_COPY, "cred_guard");
-    spinlock_init(&p->siglock, RANK_PROC, 2, "siglock");
-    itimer_process_init(p);
-    p->start_time = time_ns();
-    p->dumpable = true;
-    p->login_uid = p->login_session = ~0U;
-    p->exec_ns = &user_ns_init;
-    user_ns_get(p->exec_ns);
-    return p;
-}
-
-struct task *task_alloc(void)
-{
-    struct task *t = slab_zalloc(task_cache);
-
-    if (!t)
-        return NULL;
-    refcount_init(&t->ref, 1);
-    list_init(&t->node);
-    list_init(&t->pid_node);
-    list_init(&t->queued);
-    sigpending_init(&t->pending);
-    t->altstack.flags = SS_DISABLE;
-    t->start_time = time_ns();
-    t->default_slack = THREAD_TIMER_SLACK;
-    return t;
-}
 
 static void clone_clear_handlers(struct process *p)
 {
@@ -127,21 +54,6 @@ static void process_inherit(struct process *p, struct process *from, u64 clone_f
     p->login_uid = from->login_uid;
     p->login_session = from->login_session;
 }
-
-/* What clone is making; each member is set once it is to be undone. */
-struct clone_job {
-    const struct clone_args_k *args;
-    struct task *task;
-    struct process *process; /* new, or NULL for a thread */
-    struct pid *pid;
-    struct cred *new_cred;
-    struct cgroup *into;
-    struct file *pidfd_file;
-    int pidfd;
-    bool charged;
-    u64 shared_signal;         /* the parent's when it began */
-    struct completion started; /* CLONE_VFORK: exec or exit of the child */
-};
 
 /* Signals that are there already come before the child: -ERESTARTNOINTR. */
 static int clone_begin(struct clone_job *j)
@@ -259,11 +171,6 @@ static int clone_aspace(struct clone_job *j)
     if (!err && j->task->ns->time != current_task()->ns->time)
         err = vdso_enter_time(p->aspace, j->task->ns->time);
     return err;
-}
-
-static struct pid_ns *clone_pid_ns(const struct clone_job *j)
-{
-    return j->process ? j->task->ns->pid_for_children : current_pid_ns();
 }
 
 /* Numbers of the caller's choice: for those who may restore processes in each of the namespaces. */
@@ -500,135 +407,6 @@ static void clone_undo(struct clone_job *j, int err)
     process_put(p);
 }
 
-/* Who is told of the child's end, and how: another's child chooses no signal for its parent.
- * REQUIRES(proc_lock) */
-static void clone_link_parent_locked(struct clone_job *j) REQUIRES(proc_lock)
-{
-    struct process *me = current_process(), *p = j->process;
-    bool sister = j->args->flags & CLONE_PARENT;
-
-    ASSERT_HELD(&proc_lock);
-    p->exit_signal = sister ? me->exit_signal : j->args->exit_signal;
-    p->parent_exec_id = sister ? me->parent_exec_id : me->exec_id;
-    process_set_parent_locked(p, sister ? me->parent : me);
-}
-
-/* REQUIRES(proc_lock) */
-static void clone_link_process_locked(struct clone_job *j) REQUIRES(proc_lock)
-{
-    struct process *me = current_process(), *p = j->process;
-
-    ASSERT_HELD(&proc_lock);
-    clone_link_parent_locked(j);
-    p->leader = j->task;
-    task_get(j->task);
-    if (p->ns_init && clone_pid_ns(j) != current_pid_ns())
-        clone_pid_ns(j)->reaper = p;
-    process_link_group_locked(p, me->pgrp);
-    process_link_session_locked(p, me->session);
-    p->tty = me->tty;
-    if (p->tty)
-        up_tty_get(p->tty);
-    spin_lock(&j->pid->lock);
-    list_add_tail(&j->pid->tasks[PID_TGID], &p->tgid_node);
-    spin_unlock(&j->pid->lock);
-}
-
-/* A sibling may have given all threads a longer chain since this one was copied.
- * REQUIRES(siglock of current's process) */
-static void clone_seccomp_locked(struct task *t) REQUIRES(current_process()->siglock)
-{
-    struct task *me = current_task();
-    struct seccomp *old = t->seccomp;
-
-    ASSERT_HELD(&current_process()->siglock);
-    t->no_new_privs = me->no_new_privs;
-    t->entry_work = me->entry_work;
-    if (old == me->seccomp)
-        return;
-    t->seccomp = me->seccomp;
-    seccomp_get(t->seccomp);
-    seccomp_put(old);
-}
-
-/* Is the caller to end, though it may not have been told yet? */
-static bool clone_maker_ends(const struct task *me)
-{
-    const struct process *p = me->process;
-
-    return p->group_exit || (p->group_exec && p->group_exec != me);
-}
-
-/* Are there signals to be taken first: for a thread any, for a process what was sent to its parent
- * and others, among whom it would have been. What the parent alone was sent waits: a timer's could
- * come again and again before the fork is through. */
-static bool clone_is_late(const struct clone_job *j, const struct task *me)
-{
-    if (j->process)
-        return me->process->shared_signal != j->shared_signal;
-    return signal_pending(me) || task_is_to_stop(me);
-}
-
-/* May it be made visible? -ERESTARTNOINTR: it begins again after the caller's signals; -ENOMEM: its
- * pid namespace has no init, or will not have it for long. */
-static int clone_publish_check(const struct clone_job *j)
-{
-    const struct task *me = current_task();
-    const struct pid_ns *ns = clone_pid_ns(j);
-
-    if (ns->dying || (j->process && !ns->reaper && !j->process->ns_init))
-        return -ENOMEM;
-    if (clone_maker_ends(me) || clone_is_late(j, me))
-        return -ERESTARTNOINTR;
-    return 0;
-}
-
-/* Makes it visible, whole. */
-static int clone_publish(struct clone_job *j)
-{
-    struct process *p = j->task->process;
-    u64 flags;
-    int err;
-
-    DELAYPOINT(clone_publish);
-    spin_lock_irqsave(&p->cgroup.lock, &flags); /* who moves the process sees the new thread */
-    spin_lock(&proc_lock);
-    /* The end or stop of a thread, which is its siblings' too, cannot miss it, nor a filter for all
-     * threads the child of one. */
-    spin_lock_pair(&p->siglock, &current_process()->siglock);
-    err = clone_publish_check(j);
-    DELAYPOINT(clone_link);
-    if (!err) {
-        clone_seccomp_locked(j->task);
-        p->shared_signal = current_process()->shared_signal;
-        process_link_task_locked(p, j->task);
-        p->nr_tasks++;
-        p->nr_alive++;
-        if (p->group_exit) /* it was killed with its control group before it was */
-            thread_work_set(j->task->thread, WORK_SIGNAL | WORK_KILL);
-    }
-    spin_unlock_pair(&p->siglock, &current_process()->siglock);
-    if (!err) {
-        if (j->process)
-            clone_link_process_locked(j);
-        spin_lock(&j->pid->lock);
-        list_add_tail(&j->pid->tasks[PID_TID], &j->task->pid_node);
-        spin_unlock(&j->pid->lock);
-        ASSERT_HELD(&j->task->process->cgroup.lock); /* the same */
-        task_follow_cgroup_locked(j->task);
-    }
-    spin_unlock(&proc_lock);
-    spin_unlock_irqrestore(&p->cgroup.lock, flags);
-    if (!err)
-        COUNT(tasks_created);
-    return err;
-}
-
-u64 process_count_created(void)
-{
-    return READ_ONCE(counter_tasks_created);
-}
-
 /* Waits for exec or exit of a vfork child, or until killed. */
 static void clone_vfork_wait(struct task *child, struct completion *started)
 {
@@ -690,6 +468,7 @@ s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f)
             err = -ENOMEM;
             goto out;
         }
+        itimer_process_init(job.process);
     }
     err = clone_build(&job, f);
     if (!err)

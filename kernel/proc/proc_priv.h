@@ -6,7 +6,8 @@
 
 #include "proc/proc.h"
 
-/* fork.c: the caches. Initialised, with one reference, linked nowhere; NULL: no memory. */
+/* process_alloc.c: initialised but for itimer_process_init, with one reference, linked nowhere;
+ * NULL: no memory. */
 struct task *task_alloc(void) __must_check;
 struct process *process_alloc(void) __must_check;
 void task_free(struct task *t);

@@ -178,62 +178,6 @@ TASK_GETTER(task_files, struct fd_table, files, fd_table_get)
 TASK_GETTER(task_fs, struct fs_context, fs, fs_context_get)
 TASK_GETTER(task_nsset, struct nsset, ns, nsset_get)
 
-/* May it do more than it could? In a namespace that it has made itself, or one below that, it could
- * do all before. */
-static bool cred_gains(const struct cred *c, const struct cred *old)
-{
-    const struct user_ns *ns = c->user_ns;
-
-    if (ns == old->user_ns)
-        return c->cap_permitted & ~old->cap_permitted;
-    while (ns && ns->parent != old->user_ns)
-        ns = ns->parent;
-    return !ns || ns->owner != old->euid;
-}
-
-/* Who acts with other ids, or may do more, is a stranger to its former like: prctl(2), under
- * PR_SET_DUMPABLE and PR_SET_PDEATHSIG. */
-static bool cred_is_stranger(const struct cred *c, const struct cred *old)
-{
-    return c->euid != old->euid || c->egid != old->egid || c->fsuid != old->fsuid ||
-           c->fsgid != old->fsgid || cred_gains(c, old);
-}
-
-void task_set_cred(struct cred *new_cred)
-{
-    struct task *t = current_task();
-    const struct cred *old = t->cred;
-    u64 flags;
-
-    if (cred_is_stranger(new_cred, old)) {
-        t->process->dumpable = false;
-        t->pdeath_signal = 0;
-    }
-    spin_lock_irqsave(&t->process->siglock, &flags);
-    t->cred = new_cred;
-    spin_unlock_irqrestore(&t->process->siglock, flags);
-    cred_put(old);
-}
-
-struct pid *up_current_pid(void)
-{
-    struct task *t = current_task();
-
-    return t ? t->process->pid : NULL; /* a kernel thread has none */
-}
-
-struct pid_ns *up_current_pid_ns(void)
-{
-    return current_pid_ns();
-}
-
-const struct cred *up_current_cred(void)
-{
-    struct task *t = current_task();
-
-    return t ? t->cred : &cred_init;
-}
-
 static struct user_ns *process_exec_ns(struct process *p)
 {
     u64 flags;

@@ -24,11 +24,6 @@ void rlimit_init_defaults(struct rlimit *r)
     r[RLIMIT_RTPRIO] = (struct rlimit){0, 0};
 }
 
-u64 rlimit_current(unsigned which)
-{
-    return READ_ONCE(current_process()->rlimits[which].cur);
-}
-
 u64 up_memory_limit(enum memory_limit which)
 {
     static const u8 limits[] = {[MEMORY_SPACE] = RLIMIT_AS,

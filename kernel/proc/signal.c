@@ -15,12 +15,6 @@
 #include "proc/proc_priv.h"
 #include "vm/aspace.h"
 
-void sigpending_init(struct sigpending *q)
-{
-    q->set = 0;
-    list_init(&q->queue);
-}
-
 /* The first with this number, or NULL. */
 static struct sigqueue *sigqueue_find(const struct sigpending *q, int sig)
 {

@@ -227,7 +227,11 @@ void signal_deliver(struct trap_frame *f);
 s64 signal_return(struct trap_frame *f);
 /* Copies info in the user's layout. 0 or -EFAULT. */
 int signal_copy_info(void __user *to, const struct siginfo *info);
-void sigpending_init(struct sigpending *q);
+static inline void sigpending_init(struct sigpending *q)
+{
+    q->set = 0;
+    list_init(&q->queue);
+}
 /* Takes the entries of set off q, for sigqueue_free_list, which may yield: there may be many.
  * REQUIRES(siglock) */
 void sigpending_take_locked(struct sigpending *q, sigset_t set, struct list_node *dropped);

@@ -75,6 +75,7 @@ static struct process *start_process(struct task *t)
 
     if (!p)
         return NULL;
+    itimer_process_init(p);
     rlimit_init_defaults(p->rlimits);
     p->exit_signal = SIGCHLD;
     p->ns_init = true;

@@ -3,11 +3,11 @@
  * Switching, waking, placing and idling.
  *
  * The run queue lock is held across the switch itself: the thread that goes on releases it. So
- * whoever holds a thread's run queue lock sees it either running there or fully off the CPU, and a
+ * the holder of a thread's run queue lock sees it either running there or fully off the CPU, and a
  * sleeping thread's stack may be entered at once.
  *
  * Sleeping: the thread sets its state, tests its condition, then calls schedule; a waker changes
- * the state under the lock. Whichever comes second sees the first.
+ * the state under the lock. The second of the two sees the first.
  */
 #include "arch/x86/apic.h"
 #include "arch/x86/regs.h"
@@ -112,7 +112,7 @@ static void sched_enqueue_locked(struct rq *rq, struct thread *t, bool fresh) RE
         sched_kick_cpu(rq->cpu); /* it runs one thread without a timer: let it start one */
 }
 
-/* rq: t's, locked; unlocked on return. t's state is RUNNABLE by us, so nobody else moves it. */
+/* rq: t's, locked; unlocked on return. t's state is RUNNABLE by us, so no other CPU moves it. */
 static void sched_place_unlock(struct rq *rq, struct thread *t, bool fresh)
     RELEASES(rq->lock) NO_THREAD_SAFETY /* it may go on to another */
 {
@@ -337,7 +337,7 @@ void schedule(void)
         }
     }
     if (!sleeps && rq->nr == (prev != rq->idle)) {
-        next = prev; /* nobody else: the trees stay as they are */
+        next = prev; /* no other: the trees stay as they are */
     } else {
         rq_put_curr(rq, sleeps);
         next = rq_pick(rq);
@@ -525,7 +525,7 @@ void sched_init_cpu(unsigned cpu)
     struct thread *t = per_cpu_ptr(sched_idle_threads, cpu);
     struct rq *rq = rq_of(cpu);
 
-    rq_init(rq, cpu);
+    rq_init(rq, cpu, sched_group_root.cpu[cpu]);
     timer_init_cpu(cpu);
     t->state = THREAD_RUNNING;
     t->cpu = (u16)cpu;
@@ -593,14 +593,4 @@ void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle)
 u64 sched_switches(void)
 {
     return READ_ONCE(counter_context_switches);
-}
-
-u64 sched_nr_running(void)
-{
-    unsigned cpu;
-    u64 n = 0;
-
-    cpu_for_each (cpu)
-        n += READ_ONCE(rq_of(cpu)->nr);
-    return n;
 }

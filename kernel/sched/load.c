@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The load averages: runnable threads, sampled each 5 s, decayed over 1, 5 and 15 minutes. Nothing
- * runs for their sake: whoever comes by after a sampling point (a timer interrupt, a CPU leaving
+ * runs for their sake: the first to come after a sampling point (a timer interrupt, a CPU leaving
  * idle, a reader) takes the samples that are due.
  */
 #include "arch/x86/regs.h"
@@ -19,6 +19,16 @@ static const u64 load_decay[3] = {1884, 2014, 2037};
 static struct spinlock load_lock = SPINLOCK_INIT(RANK_SCHED, THREADS_ORDER, "load");
 static u64 load_avg[3];             /* load_lock */
 static u64 load_next = LOAD_PERIOD; /* load_lock to write */
+
+u64 sched_nr_running(void)
+{
+    unsigned cpu;
+    u64 n = 0;
+
+    cpu_for_each (cpu)
+        n += READ_ONCE(rq_of(cpu)->nr);
+    return n;
+}
 
 static void load_sample(u64 runnable)
 {

@@ -21,12 +21,12 @@ void group_rq_init(struct group_rq *g, struct sched_group *group, struct group_r
     g->depth = parent ? parent->depth + 1 : 0;
 }
 
-void rq_init(struct rq *rq, unsigned cpu)
+void rq_init(struct rq *rq, unsigned cpu, struct group_rq *root)
 {
     spinlock_init(&rq->lock, RANK_SCHED, RQ_ORDER, "run queue");
     rq->cpu = (u16)cpu;
     rq->nr = 0;
-    rq->root = sched_group_root.cpu[cpu];
+    rq->root = root;
     rq->urgent_nr = 0;
     list_init(&rq->urgent);
     list_init(&rq->urgent_fair);

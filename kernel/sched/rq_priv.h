@@ -55,7 +55,7 @@ struct sched_group {
         throttled; /* threads that wait for quota, or the thaw, on their way to user mode */
     bool frozen;   /* a  its threads reach user mode no more */
     u64 nr_periods, nr_throttled, throttled_ns; /* p */
-    bool throttled_now;                         /* p  someone found the pool empty in this period */
+    bool throttled_now;                         /* p  a CPU found the pool empty in this period */
     u64 throttle_start;                         /* p */
 };
 
@@ -93,7 +93,7 @@ static inline struct thread *rq_thread(struct sched_entity *se)
 struct rq *rq_lock_thread(struct thread *t);
 
 /* rq.c: all with rq->lock held. */
-void rq_init(struct rq *rq, unsigned cpu);
+void rq_init(struct rq *rq, unsigned cpu, struct group_rq *root);
 void group_rq_init(struct group_rq *g, struct sched_group *group, struct group_rq *parent);
 static inline void cpu_clock_add(struct cpu_clock *c, u64 user, u64 system)
 {
@@ -139,7 +139,7 @@ void group_throttle(struct thread *t);
 /* policy.c: by policy and nice. */
 u32 policy_weight(const struct thread *t);
 
-/* What a thread runs first after its first switch. */
+/* core.c: what a thread runs first after its first switch. */
 void sched_finish_switch(struct arch_thread *prev);
 void sched_kick_cpu(unsigned cpu);
 /* Makes t, which runs nowhere and is in no tree, runnable on a CPU that the policy chooses. */

@@ -180,8 +180,8 @@ bool inode_capable(const struct inode *i, const struct cred *cred, int cap)
 }
 
 /* mode(7): owner bits for the owner, else group bits for the group, else the others'. Capabilities
- * override: DAC_OVERRIDE all but execution of what nobody may execute; DAC_READ_SEARCH reading, and
- * searching directories. */
+ * override: DAC_OVERRIDE all but execution of a file without execute bits; DAC_READ_SEARCH reading,
+ * and searching directories. */
 static int inode_permission_bits(const struct inode *i, const struct cred *cred, int mask)
 {
     u32 bits = i->mode;
@@ -242,8 +242,8 @@ static int attr_check_chown(const struct inode *i, const struct cred *cred,
     return 0;
 }
 
-/* utimensat(2): whoever may write the file may say that it was now; any other time is the owner's
- * to say. */
+/* utimensat(2): a process that may write the file may set the present time; any other is the
+ * owner's to say. */
 static int attr_check_times(struct inode *i, const struct cred *cred, const struct attr_change *ch)
 {
     if (inode_owner_or_capable(i, cred))
@@ -280,7 +280,7 @@ static void attr_drop_capabilities(struct inode *i)
 {
     if (!i->file_caps)
         return;
-    (void)i->ops->removexattr(i, XATTR_CAPABILITY); /* -ENODATA: somebody was faster */
+    (void)i->ops->removexattr(i, XATTR_CAPABILITY); /* -ENODATA: another thread was faster */
     i->file_caps = false;
 }
 
@@ -319,7 +319,7 @@ static void attr_drop_set_ids(struct inode *i, const struct cred *cred)
 }
 
 /* Rights that hang on the owner go before the owner changes: at no moment does the new one have
- * them. chmod by someone outside the group takes the set-group-id bit off. */
+ * them. chmod by a process outside the group takes the set-group-id bit off. */
 static void attr_apply(struct inode *i, const struct cred *cred, const struct attr_change *ch)
     REQUIRES(i->lock)
 {
@@ -347,7 +347,7 @@ static void attr_apply(struct inode *i, const struct cred *cred, const struct at
     inode_set_dirty(i, INODE_DIRTY_TIMES);
 }
 
-/* Whoever calls for ATTR_SIZE has checked that the file may be written. */
+/* For ATTR_SIZE the caller has checked that the file may be written. */
 int vfs_setattr(const struct path *p, const struct cred *cred, const struct attr_change *ch)
 {
     struct inode *i = dentry_inode(p->dentry);
@@ -417,4 +417,9 @@ int vfs_statfs(const struct path *p, struct statfs_k *out)
     if (!err)
         out->flags = ST_VALID | (flags & 0xc0f) | (flags & MS_RELATIME ? ST_RELATIME : 0);
     return err;
+}
+
+ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos)
+{
+    return -EISDIR;
 }

@@ -135,7 +135,8 @@ static int open_fifo(struct file *f, struct inode *inode)
     return err;
 }
 
-/* References are taken under the inode's lock: when it has the only one, nobody can come by more.
+/* References are taken under the inode's lock: when it has the only one, no other thread can get
+ * one.
  */
 static void open_fifo_close(struct inode *inode)
 {
@@ -495,11 +496,6 @@ create:
                   : open_found(&found, o_flags, ctx->cred, out);
     path_put(&found);
     return err;
-}
-
-ssize_t vfs_read_dir(struct file *f, struct iov_iter *to, loff_t *pos)
-{
-    return -EISDIR;
 }
 
 int file_readdir(struct file *f, struct dir_context *ctx)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Copying up: the upper layer gets a file of its own before anything changes it. A regular file is
- * made without a name, filled, and only then linked to its name, so that nobody ever meets half a
- * copy, after a power failure neither; directories, links and nodes are made in place, since only
- * the dentry in our hands leads to them.
+ * made without a name, filled, and only then linked to its name, so that half a copy is never
+ * visible, after a power failure neither; directories, links and nodes are made in place, since
+ * only the dentry in our hands leads to them.
  *
  * Ancestors go first, each under its own node->lock. That lock also keeps the name in place: a name
  * that is not in the upper layer is moved by nobody (rename copies files up first, and refuses

@@ -231,7 +231,7 @@ struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
 
 /* ------------------------------------------------------------- attributes */
 
-/* A merged directory has one link: nobody counts the subdirectories of all layers. */
+/* A merged directory has one link: the subdirectories of all layers are not counted. */
 int overlay_getattr(struct inode *i, struct kstat *out)
 {
     struct path real = overlay_real(i);

@@ -122,6 +122,25 @@ int overlay_copy_up_inode(struct inode *i) __must_check;
 
 /* --- dir.c --- */
 extern const struct inode_ops overlay_dir_iops;
+/* A whiteout in a locked upper directory for a name that is still there: not hashed, so not
+ * visible, until overlay_show_hidden, which takes the reference, once that name is gone; or removed
+ * again. ERR_PTR. */
+struct dentry *overlay_whiteout_hidden(struct dentry *upper, const char *name, size_t len);
+void overlay_show_hidden(struct dentry *hidden);
+void overlay_undo_hidden(struct inode *dir, struct dentry *hidden) REQUIRES(dir->lock);
+/* An upper directory hides what lower layers have below its name. 0 or -errno. */
+int overlay_set_opaque(struct dentry *upper);
+/* Whether the inode may still be copied up to its name. */
+void overlay_mark_unlinked(struct inode *i, bool unlinked);
+/* The name is removed: the link count of an inode whose links are not counted becomes 0. */
+void overlay_count_unlinked(struct inode *i);
+/* Before a directory that shows nothing is removed or replaced: it becomes opaque, and its
+ * whiteouts go. The victim is locked. 0 or -errno. */
+int overlay_strip(struct inode *victim);
+
+/* --- rename.c --- */
+int overlay_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
+                   struct dentry *new, unsigned flags);
 
 /* --- readdir.c --- */
 extern const struct file_ops overlay_dir_fops;

@@ -2,7 +2,7 @@
  *
  * Listing merged directories. At the first read, and again after a rewind, all layers are read into
  * one list: the topmost entry of a name counts, whiteouts hide. An open directory so shows what was
- * there when it was read, whatever is removed meanwhile.
+ * there when it was read, including what is removed meanwhile.
  *
  * Positions: 0 and 1 are the dots, entry k of the list is at k + 2.
  */

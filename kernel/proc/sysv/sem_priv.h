@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shared by semaphore sets (sem.c) and by what a process undoes of them at its end (sem_undo.c).
+ * Shared by operations on semaphore sets (sem.c), calls on whole sets (sem_ctl.c), and what a
+ * process undoes at its end (sem_undo.c).
  */
 #pragma once
 
@@ -43,3 +44,34 @@ void sem_undo_forget(struct sem_set *set, u32 first, u32 n);
 /* REQUIRES(set->base.lock) */
 void sem_apply_undo(struct sem_set *set, struct sem_undo *u);
 void sem_set_put(struct sem_set *set);
+
+/* A thread that waits in semop, on its stack. l the set's lock */
+struct sem_waiter {
+    struct list_node node;
+    struct waitq queue;
+    const struct sem_op *ops;
+    u32 n;
+    struct sem_undo *undo; /* or NULL */
+    struct pid *pid;       /* borrowed from the thread that waits */
+    u32 blocked_by;        /* the operation that could not be done */
+    bool done;
+    bool again; /* it is to try itself */
+    int result;
+};
+
+static inline struct sem_set *sem_of(struct sysv_object *o)
+{
+    return container_of(o, struct sem_set, base);
+}
+
+/* The last to change s is pid. REQUIRES(set's lock) */
+void sem_note_pid(struct sem *s, struct pid *pid);
+/* w's call returns result. REQUIRES(set's lock) */
+void sem_wake(struct sem_waiter *w, int result);
+/* Semaphore i has changed: lets the threads go on that wait for it alone; and those that wait for
+ * several. set->work bounds both. REQUIRES(set's lock) */
+void sem_wake_one(struct sem_set *set, u32 i);
+void sem_wake_several(struct sem_set *set);
+/* Any semaphore may have changed: tries at most `work` operations of waiters. REQUIRES(set's lock)
+ */
+void sem_wake_all(struct sem_set *set, s64 work);
