@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The first instructions: entered in 32-bit protected mode without paging, by a Multiboot2 loader
- * (BIOS or UEFI GRUB) or by PVH (QEMU -kernel, Bothy's own VMM), at whatever 2 MiB-aligned address the
+ * (BIOS or UEFI GRUB) or by PVH (QEMU -kernel, Bothy's own VMM), at any 2 MiB-aligned address the
  * image was put. Builds the boot page tables and enters kernel_main in the higher half.
  *
  * Boot page tables: the first 4 GiB at 0 and at DIRECT_MAP, the image at KERNEL_BASE, all with 2 MiB

@@ -276,7 +276,7 @@ static void cgroup_set_control_locked(struct cgroup *cg, u32 bits) REQUIRES(cgro
     WRITE_ONCE(cg->subtree_control, bits);
 }
 
-/* Nobody joins between the look at the members and the change. */
+/* No process joins between the look at the members and the change. */
 static int cgroup_change_control_locked(struct cgroup *cg, u32 on, u32 off)
     REQUIRES(cgroup_tree_lock)
 {
@@ -329,7 +329,7 @@ int cgroup_create(struct cgroup *parent, const char *name, struct cgroup **out)
     return 0;
 }
 
-/* Both locks: nobody may join after we looked. */
+/* Both locks: no process may join after we looked. */
 static int cgroup_mark_dead_locked(struct cgroup *cg) REQUIRES(cgroup_tree_lock)
 {
     u64 flags;

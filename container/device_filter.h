@@ -42,7 +42,7 @@ struct device_filters {
 /* Adds f (a reference of its own). only: in place of the one attached so. -EPERM: what is attached
  * is of the other kind, -EEXIST: it is there already, -E2BIG: too many, -ENOMEM. May sleep. */
 int cgroup_attach_device_filter(struct cgroup *cg, struct device_filter *f, bool only) __must_check;
-/* Takes f away, or one attached as the only one whatever f is. -EINVAL: there may be several, and
+/* Takes f away, or one attached as the only one, for any f. -EINVAL: there may be several, and
  * none is named (NULL); -ENOENT. May sleep. */
 int cgroup_detach_device_filter(struct cgroup *cg, struct device_filter *f) __must_check;
 /* How many are attached. */

@@ -270,7 +270,7 @@ bool up_oom(struct account *account)
         return oom_in(&cgroup_root);
     cg = account->owner;
     if (!cg)
-        return false; /* no group's: nobody is to blame for it */
+        return false; /* no group's, so no member is to blame */
     oom_event(cg, CGROUP_EVENT_MAX);
     return oom_in(cg);
 }

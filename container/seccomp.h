@@ -2,7 +2,7 @@
  *
  * Seccomp filters: classic BPF over struct seccomp_data (seccomp(2)). A chain is immutable and
  * shared by reference on fork. Beside it stands a bitmap, filled as numbers are first called: those
- * that every filter allows whatever the arguments and address; their calls run no BPF again.
+ * that every filter allows for all arguments and addresses; their calls run no BPF again.
  *
  * Context: everything may be called anywhere but in interrupts; only seccomp_attach allocates,
  * and it may sleep.

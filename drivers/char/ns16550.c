@@ -2,9 +2,9 @@
  *
  * The 16550 serial ports of a PC, COM1 to COM4. What is written goes into a ring; the chip's FIFO
  * is filled from it at once as far as it takes bytes, and by the "transmitter empty" interrupt from
- * then on, so nobody waits for the line. COM1 is also the debug port (kernel/debug/port.c), which
- * set it up and may write at any time: a burst into its FIFO is claimed, so that two do not overrun
- * it together.
+ * then on, so no thread waits for the line. COM1 is also the debug port (kernel/debug/port.c),
+ * which set it up and may write at any time: a burst into its FIFO is claimed, so that two do not
+ * overrun it together.
  *
  * The interrupts of the ISA bus are edges: the handler leaves only when the chip asks for nothing
  * more, or makes a new edge.

@@ -6,7 +6,7 @@
 
 /* Prints through the console at once, past the ring's order: panic and its shell. */
 void log_emit_raw(const char *fmt, ...) __printf(1, 2);
-/* Takes the console from whoever holds it and prints what it has not shown, from level up. */
+/* Takes the console from its holder and prints what it has not shown, from level up. */
 void log_panic_flush(void);
 /* Reads the panic shell's commands from the debug port until the machine goes down. */
 __noreturn void panic_shell(void);

@@ -6,8 +6,8 @@
  * storing number + 1 in `stamp` last; while it writes, stamp is 0. A reader copies, then looks at
  * the stamp again: a record that was overwritten meanwhile is skipped.
  *
- * The console: whoever logs tries to become the printer; the printer shows records in order until
- * none is left, everybody else just leaves theirs in the ring. So lines never mix and nobody waits.
+ * The console: a CPU that logs tries to become the printer. The printer shows records in order
+ * until none is left; other CPUs only add theirs to the ring. So lines never mix and no CPU waits.
  */
 #include "debug/debug_priv.h"
 
@@ -30,7 +30,7 @@ static_assert(sizeof(struct log_slot) == 256, "struct log_slot");
 static struct log_slot log_ring[LOG_SLOTS];
 static u64 log_next;    /* a  number of the next record */
 static u64 log_shown;   /* the printer's: next record for the console */
-static u8 log_printing; /* a  someone is the printer */
+static u8 log_printing; /* a  a CPU is the printer */
 static u8 log_console_level = LOG_INFO;
 
 static u64 log_time(void)

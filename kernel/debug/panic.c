@@ -118,8 +118,8 @@ static u64 panic_frame_of(const struct trap_frame *frame)
     return ours ? frame->rbp : FRAME_NONE;
 }
 
-/* In a panic the other CPUs stop on the spot. An NMI that nobody sent is somebody's button: each
- * CPU says where it is and goes on. */
+/* In a panic the other CPUs stop on the spot. An NMI that no CPU sent came from the NMI button:
+ * each CPU says where it is and goes on. */
 bool up_nmi(struct trap_frame *frame)
 {
     while (debug_panicking())

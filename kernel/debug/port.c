@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The debug port: the 16550 at 0x3f8, polled. The log serialises its own lines, and after a panic
- * there is one user. drivers/char owns the chip's interrupts once the system is up; whoever fills
- * the FIFO claims it for that moment.
+ * there is one user. drivers/char owns the chip's interrupts once the system is up; the code that
+ * fills the FIFO claims it for that moment.
  *
  * PC16550D data sheet, section 8.
  */
@@ -43,7 +43,7 @@ bool debug_port_present(void)
     return port_present;
 }
 
-static bool port_claimed; /* a  somebody fills the FIFO */
+static bool port_claimed; /* a  a CPU fills the FIFO */
 
 /* Not for ever: in a panic the holder may be a CPU that was stopped. */
 void debug_port_claim(void)

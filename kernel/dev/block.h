@@ -9,8 +9,8 @@
  * be submitted again. dev merges what adjoins, splits what is too large for the device, and puts
  * off what the device has no space for; drivers see commands only.
  *
- * Units: sectors of 512 bytes, whatever the device's own blocks are. A request begins and ends at a
- * multiple of the logical block size and inside the device, else it is done with -EINVAL.
+ * Units: sectors of 512 bytes, regardless of the device's own block size. A request begins and ends
+ * at a multiple of the logical block size and inside the device, else it is done with -EINVAL.
  *
  * Order: none, also between requests that overlap; a user waits for the first before it submits the
  * second. What is done is seen by every later read. What is done is durable (survives a loss of

@@ -19,7 +19,7 @@ struct chrdev {
     bool hidden;                            /* devfs shows no node */
 };
 #define CHRDEV(id) TABLE_ENTRY(struct chrdev, chrdevs, #id)
-/* NULL: nobody serves that number. */
+/* NULL: no driver has that number. */
 const struct chrdev *chrdev_find(u32 major, u32 minor);
 bool chrdev_major_served(u32 major);
 /* Every one that devfs shows. */

@@ -187,7 +187,8 @@ static void kmsg_release(struct file *f)
     kfree(f->priv);
 }
 
-/* The log is written from any context, so it wakes nobody: a blocked reader looks again at times.
+/* The log is written from any context, so it wakes no thread: a blocked reader looks again at
+ * intervals.
  */
 static int kmsg_next(struct file *f, struct log_record *rec)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Serial lines, as drivers/char offers them to kernel/tty. Output is queued and sent by interrupt;
- * received bytes go to whoever opened the port. Everything is irq-safe.
+ * received bytes go to the opener of the port. Everything is irq-safe.
  */
 #pragma once
 

@@ -10,7 +10,7 @@
 
 #include "lib/types.h"
 
-/* Stirs `data` into the state; never makes it worse, whatever the data. */
+/* Stirs `data` into the state; never makes it worse, for any data. */
 void random_mix(const void *data, size_t size);
 
 /* Declares that what was mixed in lately holds this much entropy. */

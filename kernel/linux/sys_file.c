@@ -232,7 +232,7 @@ s64 sys_close(s32 fd)
 {
     int err = fd_close((int)fd);
 
-    /* The descriptor is gone whatever happened: the call is not restarted. */
+    /* The descriptor is gone in any case: the call is not restarted. */
     return err == -ERESTARTSYS ? -EINTR : err;
 }
 

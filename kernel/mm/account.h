@@ -104,11 +104,12 @@ struct account *account_over(struct account *a);
 struct account *account_full_for(struct account *a, u64 n);
 /* The first account from a upwards that would refuse another page of kernel memory; NULL: none. */
 struct account *account_refuses(struct account *a);
-/* Nobody will charge a any more; true when nothing is charged to it now, else up_account_empty
+/* No more charges to a will come; true when nothing is charged to it now, else up_account_empty
  * tells when. */
 bool account_close(struct account *a);
 
-/* Who pays for kernel memory on this CPU now: the account of the thread that runs. NULL: nobody. */
+/* Who pays for kernel memory on this CPU now: the account of the thread that runs. NULL: uncharged.
+ */
 DECLARE_PER_CPU(struct account *, account_of_cpu);
 static inline struct account *account_current(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of mm share with each other and with nobody else.
+ * What the files of mm share with each other only.
  */
 #pragma once
 
@@ -79,7 +79,7 @@ void page_cache_drain_cpu(void);
 /* slab.c */
 struct slab_cache;
 size_t slab_object_size(const struct slab_cache *cache);
-/* What is on nobody's bill. */
+/* Uncharged. */
 void *slab_alloc_unpaid(struct slab_cache *cache) __must_check;
 void *kmalloc_unpaid(size_t size) __must_check; /* at most KMALLOC_SLAB_MAX */
 /* Gives this CPU's free objects back to their slabs. Interrupts off. */

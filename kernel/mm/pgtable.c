@@ -121,7 +121,7 @@ static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level)
     for (unsigned i = TABLE_FIRST(page->private); i < TABLE_END(page->private); i++) {
         u64 e = table[i];
 
-        if (!e) /* as most are, in whatever format */
+        if (!e) /* as most are, in any format */
             continue;
         if (!pt->format->present(e) || pt->format->is_leaf(e, level)) {
             empty = false;

@@ -104,7 +104,7 @@ static u64 ept_leaf(hpa_t pa, unsigned prot, unsigned level)
     else if (prot & PT_WRITECOMBINE)
         e |= E_TYPE_WC;
     else
-        e |= E_TYPE_WB | E_IGNORE_PAT; /* RAM is cached, whatever the guest says of it */
+        e |= E_TYPE_WB | E_IGNORE_PAT; /* RAM is cached, regardless of the guest's memory type */
     if (level)
         e |= E_LARGE;
     return e;

@@ -7,7 +7,8 @@
  * line.
  *
  * An object made for a program is on its account's bill. Who pays is written in a table that the
- * slab gets when the first such object is made (private): a pointer for each object, NULL: nobody.
+ * slab gets when the first such object is made (private): a pointer for each object, NULL:
+ * uncharged.
  *
  * A debug object is [redzone 16][object, poisoned while free][link 8][redzone 8].
  *
@@ -328,7 +329,7 @@ static inline struct account **slab_payer(const struct slab_cache *c, const stru
     return payers + (u32)((u64)obj - (u64)page_virt(page)) / c->stride;
 }
 
-/* The table itself is on nobody's bill: it serves all who have objects in the slab. */
+/* The table itself is uncharged: it serves all accounts that have objects in the slab. */
 static bool slab_make_payers(const struct slab_cache *c, struct page *page)
 {
     size_t bytes = c->per_slab * sizeof(struct account *);
@@ -494,7 +495,7 @@ void slab_shrink_empty(void)
     }
 }
 
-/* Objects that are out: given to somebody, or waiting on a CPU's list. */
+/* Objects that are out: in use, or on a CPU's list. */
 static u64 slab_objects(struct slab_cache *c)
 {
     struct page *page;

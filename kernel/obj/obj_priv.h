@@ -20,7 +20,7 @@ static inline void obj_waitq_init_nested(struct waitq *q)
     spinlock_init(&q->lock, RANK_NONE, 0, "waitq (nested)");
 }
 
-/* Wakes only where somebody waits. The caller changed what they wait for under a lock or a full
+/* Wakes only if there are waiters. The caller changed what they wait for under a lock or a full
  * barrier, which pairs with the waiter's queueing itself before it looks. */
 static inline void obj_wake(struct waitq *q, u32 events, unsigned n)
 {

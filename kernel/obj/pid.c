@@ -91,7 +91,7 @@ static int pid_number(struct pid *pid, unsigned level, struct pid_ns *ns, u32 wa
     return err;
 }
 
-/* Whatever frees the last number of a namespace that ends, its init hears of it. */
+/* The init of a namespace that ends is woken when its last other number is freed. */
 static void pid_unnumber(struct pid *pid, unsigned level)
 {
     struct pid_ns *ns = pid->numbers[level].ns;

@@ -163,7 +163,7 @@ static ssize_t pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
     }
     if (was_full && done)
         obj_wake(&p->writers_wait, POLLOUT | POLLWRNORM, 1);
-    if (more && slept) /* the wake was for whoever else reads, too */
+    if (more && slept) /* the wake was for other readers, too */
         obj_wake(&p->readers_wait, POLLIN | POLLRDNORM, 1);
     return done ? (ssize_t)done : err;
 }

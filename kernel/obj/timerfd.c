@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * timerfd: a kernel timer that counts expirations. The timer's callback does no more than note that
- * the deadline passed and wake; how many periods went by is computed by whoever reads. A periodic
- * timer that nobody reads is armed once, not for ever: an idle host executes nothing.
+ * the deadline passed and wake; how many periods went by is computed by the reader. A periodic
+ * timer without a reader is armed once, not for ever: an idle host executes nothing.
  *
  * Timers for a time of the wall clock are in a list: when that is set they are armed anew, and
  * those with TFD_TIMER_CANCEL_ON_SET tell it. Lock order: tf->lock, then timerfd_walls_lock.

@@ -13,7 +13,7 @@ struct inode;
 void up_file_release_path(struct file *f);
 /* kernel/vfs: the pipe that inode knows goes; takes the pipe's reference of it. May sleep. */
 void up_pipe_gone(struct inode *i);
-/* kernel/proc: SIGPIPE for the current thread: it wrote where nobody reads. */
+/* kernel/proc: SIGPIPE for the current thread: it wrote to a pipe or socket without a reader. */
 void up_sigpipe(void);
 /* kernel/proc: the current thread's credentials; cred_init for a kernel thread. Borrowed. */
 const struct cred *up_current_cred(void);

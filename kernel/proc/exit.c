@@ -2,7 +2,7 @@
  *
  * How tasks and processes end. A task gives its parts back, the last one turns its process into a
  * zombie: children go to a reaper, the parent is told. The zombie keeps pid and figures until
- * wait.c (or nobody, when the parent does not care) reaps it.
+ * wait.c reaps it, or it reaps itself when the parent ignores its end.
  */
 #include "arch/x86/trap.h"
 #include "container/seccomp.h"
@@ -158,8 +158,8 @@ static void exit_death_signal_locked(struct process *child) REQUIRES(proc_lock)
         signal_send_process(child, __builtin_ctzll(wanted) + 1, &info);
 }
 
-/* c gets another parent, or none. Zombies that nobody waits for then are gathered on `dead`; true
- * when c stays with the reaper. REQUIRES(proc_lock) */
+/* c gets another parent, or none. Zombies that no parent waits for then are gathered on `dead`;
+ * true when c stays with the reaper. REQUIRES(proc_lock) */
 static bool exit_reparent_one_locked(struct process *c, struct process *reaper,
                                      struct list_node *dead) REQUIRES(proc_lock)
 {

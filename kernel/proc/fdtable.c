@@ -382,8 +382,8 @@ int fd_publish(struct file *f, bool cloexec)
     return fd;
 }
 
-/* The only way from a number to a file without a lock. That nobody else uses the table is looked at
- * before the table is: what others did to it before they left is seen then. */
+/* The only way from a number to a file without a lock. That no other task uses the table is looked
+ * at before the table is: what others did to it before they left is seen then. */
 struct fd_hold fd_hold_raw(int fd)
 {
     struct fd_table *t = current_task()->files;

@@ -2,7 +2,7 @@
  *
  * Descriptor tables. Tasks are a table's users; who inspects another's table only refers to it, and
  * keeps no file of it open. While a table has one user (an unthreaded process looking at its own)
- * a file is borrowed without touching its count: nobody else can close it during the call.
+ * a file is borrowed without touching its count: no other task can close it during the call.
  *
  * Lock order: table->lock (leaf) guards all else; the only user may read without it.
  */

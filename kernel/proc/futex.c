@@ -238,7 +238,7 @@ s64 futex_wake(u64 addr, bool private, int n, u32 bitset)
     return wake - k.wake;
 }
 
-/* Takes w off whatever bucket it is on; true when it still was: nobody woke it. */
+/* Takes w off its bucket; true when it was still on one: it was not woken. */
 static bool futex_unqueue(struct futex_waiter *w)
 {
     for (;;) {

@@ -160,8 +160,8 @@ static ssize_t ns_readlink(struct pseudo_node *node, char *buf, size_t n)
 static const struct pseudo_ops ns_link_ops = {
     .readlink = ns_readlink, .owner = pid_node_owner, .destroy = pid_node_destroy};
 
-/* The file itself, whose node holds the namespace as a file of its own: it stays as long as someone
- * has this one open or mounted. */
+/* The file itself, whose node holds the namespace as a file of its own: it stays as long as a
+ * process has this one open or mounted. */
 static struct file *ns_behind(struct file *f)
 {
     return ((struct pid_node *)pseudo_of_file(f)->priv)->ns_file;

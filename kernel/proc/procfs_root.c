@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The root of a proc mount: the processes of the pid namespace that was its mounter's, by their
- * numbers there, whoever reads. Each mount has a root of its own over the tree of what every
+ * numbers there, for every reader. Each mount has a root of its own over the tree of what every
  * layer registered.
  */
 #include "lib/err.h"

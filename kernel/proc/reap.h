@@ -13,7 +13,7 @@ bool reap_notify_exit_locked(struct process *p) REQUIRES(proc_lock);
 void reap_unlink_locked(struct process *p, struct list_node *dead) REQUIRES(proc_lock);
 /* Frees numbers and references of unlinked zombies. Context: no lock held. */
 void reap_list(struct list_node *dead);
-/* Reaps the zombies among p's children, whatever they are. Context: no lock held. */
+/* Reaps the zombies among p's children, of any exit signal. Context: no lock held. */
 void reap_children(struct process *p);
 /* REQUIRES(proc_lock): see wait.c. */
 void reap_leave_ns_locked(struct process *p) REQUIRES(proc_lock);

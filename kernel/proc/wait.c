@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * wait(2) and its family, and the reaping of zombies. The children's states are looked at under
- * proc_lock; the parent's child_wait is woken by whatever changes one.
+ * proc_lock; the parent's child_wait is woken by each change of one.
  */
 #include "lib/errno.h"
 #include "lib/log.h"
@@ -60,7 +60,7 @@ static void wait_tell_locked(struct process *parent) REQUIRES(proc_lock)
     waitq_wake_all(&parent->child_wait);
 }
 
-/* The init of a namespace that ends reaps whatever its children's signals are. */
+/* The init of a namespace that ends reaps children of any exit signal. */
 static bool reap_is_ending_init(const struct process *parent)
 {
     return parent->ns_init && process_pid_ns(parent)->dying;

@@ -23,7 +23,7 @@
 struct sched_group sched_group_root;
 static struct group_rq group_root_rqs[MAX_CPUS], *group_root_parts[MAX_CPUS];
 static u32 group_nice_weight[40]; /* nice -20..19 */
-static bool group_any_quota;      /* a  some group has or had one: else nobody looks */
+static bool group_any_quota;      /* a  some group has or had one: else no CPU looks */
 
 /* Each step of nice is a quarter more or a fifth less. */
 static void group_init_weights(void)
@@ -305,7 +305,7 @@ void sched_group_set_quota(struct sched_group *g, u64 quota_ns, u64 period_ns)
     g->pool = quota_ns;
     g->throttled_now = false;
     spin_unlock_irqrestore(&g->pool_lock, flags);
-    /* From before, when nobody looked at it. */
+    /* From before, when it was not looked at. */
     cpu_for_each (cpu) {
         struct rq *rq = rq_of(cpu);
 

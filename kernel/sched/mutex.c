@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleeping locks. A mutex's owner word carries a bit that says someone waits; the fast paths are
- * one compare-and-swap each. A released lock is free for whoever comes first: the woken waiter may
- * find it taken and wait again. Or it gets no processor for long, being of low priority among many,
- * and the wake-up meant for one is lost with it meanwhile: so the others that wait for a mutex look
- * again at times, without being woken.
+ * Sleeping locks. A mutex's owner word carries a bit that says that a thread waits; the fast paths
+ * are one compare-and-swap each. A released lock is free for the first that comes: the woken waiter
+ * may find it taken and wait again. Or it gets no processor for long, being of low priority among
+ * many, and the wake-up meant for one is lost with it meanwhile: so the others that wait for a
+ * mutex look again at times, without being woken.
  */
 #include "sched/mutex.h"
 
@@ -58,7 +58,7 @@ bool mutex_trylock(struct mutex *m)
     return true;
 }
 
-/* True: taken. False: the owner has been told that someone waits. */
+/* True: taken. False: the owner has been told that a thread waits. */
 static bool mutex_take_or_mark(struct mutex *m)
 {
     u64 old = READ_ONCE(*(u64 *)&m->owner);

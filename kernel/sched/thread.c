@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Making and ending threads. A thread that can run holds a reference to itself, dropped by whoever
- * runs next on its last CPU; the structure, stack and FPU area go with the last reference.
+ * Making and ending threads. A thread that can run holds a reference to itself, dropped by the
+ * thread that runs next on its last CPU; the structure, stack and FPU area go with the last
+ * reference.
  *
  * Kernel stacks are virtually mapped with guard pages; each CPU keeps a few mapped, because mapping
  * one costs more than all the rest of a thread.
@@ -222,7 +223,7 @@ static struct thread *thread_alloc(void)
     return NULL;
 }
 
-/* A kernel thread serves all: it is on nobody's bill. */
+/* A kernel thread serves all: it is uncharged. */
 static struct thread *thread_alloc_kernel(void)
 {
     struct account *payer = account_swap(NULL);

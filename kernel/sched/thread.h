@@ -103,7 +103,7 @@ struct thread {
     u64 allowed;                 /* r  where it may run: affinity, of what its group has */
     struct sched_group *group;   /* r */
     struct aspace *aspace;       /* o  NULL: kernel thread, runs on any tables */
-    struct account *account;     /* o  pays for kernel memory; NULL: nobody */
+    struct account *account;     /* o  kernel memory is charged to it; NULL: uncharged */
     struct account *stack_payer; /* I  charged for the stack */
     struct task *task;           /* o  kernel/proc's part; NULL: kernel thread, or at its end */
     struct file *closing_next;   /* o  obj: those to destroy after it */
@@ -139,7 +139,7 @@ void schedule(void);
 void sched_yield_current(void);
 /* The threads that run on these CPUs pass schedule() before they are in user mode again. */
 void sched_preempt(u64 cpus);
-/* Yields if someone should run; quiescent for RCU. For long loops. */
+/* Yields if another thread should run; quiescent for RCU. For long loops. */
 void cond_yield(void);
 
 /* Sets bits of another thread's (or one's own) work word and makes it notice: an IPI when it runs

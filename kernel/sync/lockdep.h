@@ -9,8 +9,8 @@
  * - Of several locks of one (rank, order) the second is taken with a call that ends in _nested or
  *   _pair: the caller then keeps an order among them which the checker does not know (a directory
  *   before what is in it; by address).
- * - A lock that was only tried may stand anywhere, as nobody waits for it. What is taken after it
- *   stands below it.
+ * - A lock that was only tried may stand anywhere, as no thread waits for it. What is taken after
+ * it stands below it.
  * - A reader-writer lock is not taken for reading twice by one thread: a writer that waits holds
  *   the second one off for ever.
  * - Sleeping, and what may sleep, is for code with no spinlock, interrupts on, in no interrupt

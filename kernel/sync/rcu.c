@@ -93,7 +93,7 @@ static u64 rcu_start_locked(void) REQUIRES(rcu_lock)
     return mask;
 }
 
-/* The running one has nobody left to wait for: ends it, starts the next if asked; CPUs to prod. */
+/* The running one waits for no CPU any more: ends it, starts the next if asked; CPUs to prod. */
 static u64 rcu_advance_locked(void) REQUIRES(rcu_lock)
 {
     unsigned cpu;
@@ -265,7 +265,7 @@ static bool rcu_due(void)
     return !rc->running && (rc->due || rcu_is_due(rc));
 }
 
-/* Nobody waits for this CPU and it waits for nobody: the common case, on every thread switch. */
+/* No CPU waits for this one, and it waits for none: the common case, on every thread switch. */
 static inline bool rcu_busy(void)
 {
     const struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
@@ -273,7 +273,7 @@ static inline bool rcu_busy(void)
     return rcu_has_callbacks(rc) || (__atomic_load_n(&rcu_need, __ATOMIC_SEQ_CST) >> cpu_id() & 1);
 }
 
-/* Our own report may end the grace period that our callbacks wait for: nobody else would tell us.
+/* Our own report may end the grace period that our callbacks wait for: no other CPU would tell us.
  */
 bool rcu_quiescent(void)
 {
@@ -317,7 +317,7 @@ bool rcu_pending(void)
 {
     struct rcu_cpu *rc = this_cpu_ptr(rcu_cpu);
 
-    /* Fresh ones behind a batch that waits need nobody now: its end brings an interrupt. */
+    /* Fresh ones behind a batch that waits need no interrupt now: its end brings an interrupt. */
     if (rc->due)
         return true;
     return rc->waiting.first ? rcu_is_due(rc) : rc->fresh.first != NULL;

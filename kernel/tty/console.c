@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * /dev/console and /dev/ttyS0 are one tty over the first serial port; without one that works, over
- * the debug port, output only. /dev/tty is whatever terminal controls the caller. Received bytes go
+ * the debug port, output only. /dev/tty is the terminal that controls the caller. Received bytes go
  * through a ring to a work item, since the line discipline sends signals.
  */
 #include "debug/debug.h"

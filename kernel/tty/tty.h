@@ -125,7 +125,7 @@ struct tty {
     bool is_pty;                /* I */
     u32 column;                 /* l */
     u32 canon_column;           /* l  where the line being typed began */
-    struct pid *session, *pgrp; /* l  references; NULL: nobody's */
+    struct pid *session, *pgrp; /* l  references; NULL: none */
     /* Input ring. [tail, canon) may be read in canonical mode, [tail, head) otherwise; mark has a
      * bit for each byte that ends a line. An end-of-file is a marked 0 byte with its eof bit set.
      */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Inodes and paths of files that were never opened by a name: pipes, sockets, eventfds and so on.
- * Most are never asked for theirs: an inode is made when somebody changes, locks or opens what the
+ * Most are never asked for theirs: an inode is made when a caller changes, locks or opens what the
  * descriptor names, and keeps what was said to it until the object goes. Both ends of a pipe have
  * one inode, any other object its own. A path to it is a dentry outside of every directory, in a
  * mount outside of every namespace.

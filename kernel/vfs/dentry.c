@@ -59,7 +59,7 @@ void dentry_init(void)
     dentry_buckets = SEGMENT_BUCKETS;
 }
 
-/* Programs choose names: without the key and the factor nobody finds two that collide. */
+/* Programs choose names: without the key and the factor they cannot find two that collide. */
 static inline u64 dentry_hash_mix(u64 h, u64 word)
 {
     unsigned __int128 product = (unsigned __int128)(h ^ word) * dentry_hash_factor;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The dentry cache, as path walk, mounts and file systems see it. A dentry is a name in a
- * directory: positive (has an inode), or negative (known to be absent). It stays cached when nobody
- * refers to it, until memory is wanted.
+ * directory: positive (has an inode), or negative (known to be absent). It stays cached when no
+ * caller refers to it, until memory is wanted.
  *
  * Lock order: inode->lock of the directory, dentry->lock (parent before child), the hash bucket,
  * the LRU. Names and parents change only in dentry_move, under the rename seqlock.

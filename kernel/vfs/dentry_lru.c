@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Names that nobody uses. They hang, oldest first, on the list of the account that pays for them,
+ * Unused names. They are, oldest first, on the list of the account that pays for them,
  * and on the list of their super: neither a domain at its limit nor a super that goes looks at
- * anybody else's.
+ * another account's.
  */
 #include "lib/log.h"
 #include "mm/account_cache.h"

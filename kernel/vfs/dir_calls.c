@@ -104,7 +104,7 @@ static int dir_mknod(const struct walk_ctx *ctx, const struct path *at, const ch
     return err;
 }
 
-/* A whiteout (character device 0:0) is no device: anybody may make one, as on Linux. */
+/* A whiteout (character device 0:0) is no device: any user may make one, as on Linux. */
 int vfs_mknod(const struct walk_ctx *ctx, const struct path *at, const char *name, u32 mode,
               u64 rdev)
 {
@@ -157,8 +157,9 @@ int vfs_symlink(const struct walk_ctx *ctx, const char *target, const struct pat
     return err;
 }
 
-/* protected_hardlinks (proc(5)): a file of somebody else's is linked only by who may read and write
- * it, and never when it has a set-id bit: a name of one's own for it would outlive its repair. */
+/* protected_hardlinks (proc(5)): another user's file may be linked only by a process that may read
+ * and write it, and never when it has a set-id bit: a name of one's own for it would outlive its
+ * repair. */
 static bool dir_may_link(struct inode *i, const struct cred *cred)
 {
     bool set_id = (i->mode & S_ISUID) || (i->mode & (S_ISGID | 010)) == (S_ISGID | 010);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * inotify(7): watches on inodes, events about them and about the names in watched directories. The
- * hooks below stand where things happen; while nobody watches anything each costs one load.
+ * hooks below stand where things happen; while there is no watch each costs one load.
  */
 #pragma once
 
@@ -51,7 +51,7 @@ void inotify_tell_inode(struct inode *inode, u32 mask);
 /* The last name of what d names has gone, d is referenced by the caller. From now on watches do not
  * keep it: IN_DELETE_SELF comes when nothing else does, which may be at once. */
 void inotify_tell_unlinked(struct dentry *d);
-/* d was that name, and nobody has it open any more. */
+/* d was that name, and it is not open any more. */
 void inotify_tell_gone(struct inode *inode);
 u32 inotify_cookie(void);
 /* The file system goes away with all its inodes. May sleep. */

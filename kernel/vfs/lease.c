@@ -152,7 +152,8 @@ static int lease_drop(struct inode_locks *l, const struct file *f)
     return lease ? 0 : -EAGAIN;
 }
 
-/* Files that the kernel makes up have none: they are the system's, whatever owner they show. */
+/* Files that the kernel makes up have none: they are the system's, regardless of the owner they
+ * show. */
 int file_lease_set(struct file *f, s32 fd, s32 type)
 {
     struct inode *i = f->inode;

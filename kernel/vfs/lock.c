@@ -286,7 +286,7 @@ static void record_cut_locked(struct inode_locks *l, struct file_lock *fl,
     }
 }
 
-/* Nobody is in the way: the owner's locks become what they are plus (or, unlock, minus) want, which
+/* No lock conflicts: the owner's locks become what they are plus (or, unlock, minus) want, which
  * is put into the list and consumed unless it is an unlock. Only one of the owner's locks can need
  * the spare: they do not overlap each other. */
 static void record_apply_locked(struct inode_locks *l, struct file_lock *want, bool unlock,
@@ -335,7 +335,7 @@ static bool record_wait_less(const struct rb_node *a, const struct rb_node *b)
            rb_entry(b, struct record_wait, node)->owner;
 }
 
-/* Whom the owner waits for; NULL: nobody. */
+/* The owner that this owner waits for, or NULL. */
 static void *record_blocker_locked(const void *owner) REQUIRES(record_waits_lock)
 {
     ASSERT_HELD(&record_waits_lock);
@@ -538,8 +538,8 @@ static void record_drop_all(struct inode_locks *l, const void *owner)
     mutex_unlock(&l->lock);
 }
 
-/* A descriptor of the table `owner` was closed: its record locks on the file go, whichever
- * descriptor took them. owner NULL: the open file itself goes. */
+/* A descriptor of the table `owner` was closed: its record locks on the file go, through whichever
+ * descriptor they were taken. owner NULL: the open file itself goes. */
 void file_lock_release(struct file *f, void *owner)
 {
     struct inode *i = file_inode_made(f);

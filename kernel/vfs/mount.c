@@ -62,7 +62,7 @@ static struct mount *mount_place_find_locked(const struct mount *parent, const s
     return found;
 }
 
-/* The first of the mounts that stand on a name, in whatever namespace. */
+/* The first of the mounts on a name, in any namespace. */
 static struct mount *mount_on_locked(const struct dentry *point) REQUIRES(mount_lock)
 {
     struct mount *found = NULL;

@@ -269,7 +269,7 @@ static int mount_remount(const struct walk_ctx *ctx, const struct path *target, 
     return err;
 }
 
-/* Every mount is private, which is what a slave of nobody is. Others there are not. */
+/* Every mount is private, and so is a slave without a master. There are no others. */
 static int mount_propagation(const struct path *target, u32 flags)
 {
     u32 type = flags & ~(u32)(MS_REC | MS_SILENT);

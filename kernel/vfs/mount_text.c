@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The mount table as text: /proc/<pid>/mounts and mountinfo (proc(5)), for whoever registers them.
+ * The mount table as text: /proc/<pid>/mounts and mountinfo (proc(5)). Other layers register them.
  */
 #include "lib/err.h"
 #include "lib/log.h"

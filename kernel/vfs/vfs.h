@@ -8,8 +8,7 @@
  * under the directory's lock. Unused dentries stay on their account's list and go when
  * memory is wanted.
  *
- * Lock order: mount table lock, inode->lock of parent (ancestor first, then by address),
- * inode->lock of child, dentry lock. None is held over a user copy.
+ * Lock order: README.md. No lock is held over a user copy that may fault.
  */
 #pragma once
 
@@ -203,7 +202,7 @@ struct super {
     refcount_t ref;
     u64 dev; /* st_dev */
     u32 flags;
-    atomic_t writers;         /* a  files open for writing, through whichever mount */
+    atomic_t writers;         /* a  files open for writing, through any mount */
     struct dentry *root;      /* a reference */
     struct list_node cached;  /* unused dentries; the LRU lock; made with the root */
     struct list_node watches; /* the inotify lock; made with the root */
@@ -292,13 +291,13 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
                const struct path *new_at, const char *new_name, unsigned flags);
 int vfs_stat(const struct path *p, struct kstat *out);
-/* While f lives (it is executed) nobody opens its inode for writing: 0, or -ETXTBSY when it is open
- * for writing. The file is not shared yet. */
+/* While f lives (it is executed) its inode cannot be opened for writing: 0, or -ETXTBSY when it is
+ * open for writing. The file is not shared yet. */
 int file_deny_writers(struct file *f) __must_check;
 void file_allow_writers(struct file *f);
 /* The inode of any file, made if need be; borrowed from it. NULL: no memory. */
 struct inode *file_inode(struct file *f);
-/* NULL: nobody has asked for it yet through f. */
+/* NULL: it has not been asked for through f yet. */
 static inline struct inode *file_inode_made(struct file *f)
 {
     return f->inode ? f->inode : __atomic_load_n(&f->anon_inode, __ATOMIC_ACQUIRE);

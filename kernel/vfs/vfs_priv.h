@@ -57,7 +57,7 @@ struct mount *mount_lookup(struct mount *m, struct dentry *d);
 bool mount_parent(struct mount *m, struct path *out);
 /* Whether a mount of ns stands on that name. */
 bool mount_stands_on(const struct mount_ns *ns, const struct dentry *point);
-/* A name, marked as gone, goes: with it the mounts on it, in whatever namespace. May sleep. */
+/* A name, marked as gone, goes: with it the mounts on it, in all namespaces. May sleep. */
 void mount_drop_on(struct dentry *point);
 /* A mount of a namespace stands on a name that may have gone meanwhile. Who takes a name away marks
  * it, then looks for mounts: one of the two sees the other. May sleep. */

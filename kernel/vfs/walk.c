@@ -52,7 +52,7 @@ static void walk_step_to(struct walk *w, struct path next)
     w->at = next;
 }
 
-/* Down through whatever is mounted here. */
+/* Down through the mounts on this dentry. */
 static int walk_cross_mounts(struct walk *w)
 {
     while (READ_ONCE(w->at.dentry->mounts)) {
@@ -72,8 +72,8 @@ static int walk_cross_mounts(struct walk *w)
 }
 
 /* Whether d, of its file system, lies in the part that m shows: a directory may be moved out of
- * that part while someone stands in it: the way up would end at the file system's root, outside of
- * what was mounted. */
+ * that part while it is a process's working directory: the way up would end at the file system's
+ * root, outside of what was mounted. */
 static bool mount_shows(const struct mount *m, struct dentry *d)
 {
     return m->root == m->super->root || dentry_lies_below(d, m->root);
@@ -219,9 +219,9 @@ static int walk_push_text(struct walk *w, struct inode *link, struct path dir)
     return 0;
 }
 
-/* protected_symlinks (proc(5)): where everybody may make names and only the owner take them away,
+/* protected_symlinks (proc(5)): where all users may make names and only the owner may remove them,
  * as in /tmp, a link at the end of a path is followed if it is one's own or the directory owner's:
- * nobody steers others through a name they expected to be a file. */
+ * a user cannot redirect another through a name that was expected to be a file. */
 bool walk_may_follow(const struct cred *cred, const struct inode *dir, const struct inode *link)
 {
     return cred->fsuid == link->uid || dir->uid == link->uid ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Address spaces: birth and death. `users` keeps the contents (tasks, and whoever works inside);
- * `ref` keeps the structure. The users together hold one ref.
+ * Address spaces: creation and end. `users` keeps the contents (tasks, and callers that work
+ * inside); `ref` keeps the structure. The users together hold one ref.
  */
 #include "vm/aspace.h"
 #include "lib/errno.h"

@@ -2,7 +2,7 @@
  *
  * Address spaces. An area maps [start, end) of an aspace to an object (or to anonymous memory). One
  * aspace has one native table and any number of further translations (EPT, NPT) of the same
- * addresses: whatever is taken from the native table is zapped in all of them by the same call.
+ * addresses: what is taken from the native table is zapped in all of them by the same call.
  *
  * A fault is tried under the lock for reading, without sleeping. What must be waited for (a page to
  * come from a store, an object to let a page become dirty, memory, a stack to grow) is done without
@@ -74,7 +74,7 @@ struct aspace {
     struct area *cache;      /* a  last hit, a hint checked under lock */
     struct area *dead;       /* lock  removed areas, freed after the lock is released */
     struct pgtable pt;       /* pt_lock */
-    u64 seq;                 /* pt_lock; raised by whatever takes rights or pages away */
+    u64 seq;                 /* pt_lock; raised by each change that takes rights or pages away */
     struct list_node translations;
     u32 nr_translations;              /* pt_lock */
     u64 cpus;                         /* a  CPUs whose TLB may hold entries */

@@ -17,7 +17,7 @@ struct iov_iter {
     char *kernel;
     u64 nr_segs, seg_off;
     u64 count;   /* bytes left */
-    bool append; /* a write goes to the file's end, whatever the position */
+    bool append; /* a write goes to the file's end, regardless of the position */
 };
 
 void iov_init_kernel(struct iov_iter *it, void *buf, u64 n);

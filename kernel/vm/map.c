@@ -51,7 +51,7 @@ static void map_clear(struct aspace *as, u64 start, u64 end)
     zap_tables(as, floor, ceiling);
 }
 
-/* Cuts leaves and areas at the edges. Leaves first, whichever step fails then: a leaf that reached
+/* Cuts leaves and areas at the edges. Leaves first, in case a later step fails: a leaf that reached
  * beyond its area could not be taken away with it. */
 int map_cut(struct aspace *as, u64 start, u64 end)
 {

@@ -157,7 +157,7 @@ u64 mem_object_id(struct mem_object *obj);
 int mem_object_page(struct mem_object *obj, u64 index, bool create, struct page **out) __must_check;
 /* The cached page or NULL; never sleeps. */
 struct page *mem_object_peek(struct mem_object *obj, u64 index);
-/* From now on nobody maps it shared and writable; -EBUSY: somebody does. */
+/* Forbids shared writable mappings from now on; -EBUSY: there is one. */
 int mem_object_forbid_writers(struct mem_object *obj) __must_check;
 /* Drops pages [from, to) from the cache and from every mapping, when no input or output has them
  * any more; a partial page is zeroed by the caller. */

@@ -3,7 +3,8 @@
  * read(2) and write(2) over the page cache. The copy to or from the user runs with nothing held but
  * a reference to the page, so that it may fault in anything, this very file included.
  *
- * A page that a write creates is filled in private and published last: nobody sees it half-written.
+ * A page that a write creates is filled in private and published last: it is never seen
+ * half-written.
  */
 #include "lib/string.h"
 #include "sched/thread.h"
@@ -115,7 +116,7 @@ static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from
     page->flags |= PG_UPTODATE;
     err = got ? object_page_insert(obj, page) : -EFAULT;
     if (err == -EEXIST) {
-        /* Somebody was faster; the bytes are here and go there. */
+        /* Another thread was faster; the bytes go into its page. */
         err = mem_object_page(obj, index, true, &there);
         if (!err) {
             memcpy((char *)page_virt(there) + off, p + off, got);

@@ -2,7 +2,7 @@
  *
  * Which CPU has which table loaded, and forgetting what their TLBs hold.
  *
- * A kernel thread runs on whatever table is loaded (aspace->cpus keeps the CPU's bit), so that
+ * A kernel thread runs on the table that is loaded (aspace->cpus keeps the CPU's bit), so that
  * going to one and back costs nothing; a table that dies is dropped from those CPUs by tlb_drop.
  *
  * A shootdown is one request at a time, system-wide: the initiator publishes it, interrupts the

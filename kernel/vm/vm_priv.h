@@ -13,7 +13,7 @@
 #include "vm/object.h"
 #include "vm/pte_priv.h"
 
-/* charge.c: pages that belong to someone. */
+/* charge.c: pages that are charged. */
 
 /* A page (or 2^order block) charged to account; NULL with *failed the account that refused, or NULL
  * there when RAM is short. Never sleeps. */
@@ -27,7 +27,7 @@ struct page *charge_anon_alloc(struct aspace *as, unsigned flags,
 /* Pages freed by as that were charged to its account come back to the stock. */
 void charge_restock(struct aspace *as, unsigned n);
 void charge_stock_drop(struct aspace *as);
-/* After a failed allocation: reclaims, or lets someone be killed. 0: try again. Context: may sleep.
+/* After a failed allocation: reclaims, or has a process killed. 0: try again. Context: may sleep.
  */
 int charge_relieve(struct account *failed) __must_check;
 

@@ -136,7 +136,7 @@ static void zap_entry(struct zap *z, u64 va, u64 entry, u64 size)
         z->file += n;
     } else {
         z->anon += n;
-        /* Nobody else can find a sole anonymous page: its charge goes back to the stock. */
+        /* No other thread can find a sole anonymous page: its charge goes back to the stock. */
         if (n == 1 && !(head->flags & PG_COMPOUND) && atomic_read(&head->ref) == 1 &&
             head->account && head->account == z->as->account) {
             head->account = NULL;

@@ -133,7 +133,7 @@ static bool demux_waits(const struct demux *d)
     return d->out[0].len || d->out[1].len;
 }
 
-/* Our reader has gone: so do we, as any program does, whatever the container does. */
+/* Our reader has gone: we end, as any program does, though the container may go on. */
 _Noreturn static void stream_broken(void)
 {
     stream_restore();
@@ -225,8 +225,8 @@ static bool stream_output(struct stream *s, struct demux *d)
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* Each direction waits for its own reader, none for another: whoever feeds us may be the one who
- * does not read us. */
+/* Each direction waits for its own reader, none for another: the program that feeds us may be the
+ * one that does not read us. */
 void stream_run(struct stream *s)
 {
     struct demux d = {.tty = s->tty};

@@ -363,7 +363,7 @@ void container_start_asked(struct container *c);
 void container_stop_asked(struct container *c, int sig);
 void container_start_failed(struct container *c, const char *error);
 void container_signal(struct container *c, int sig);
-void container_kill(struct container *c); /* all of it, whatever it is doing */
+void container_kill(struct container *c); /* all of its processes, in any state */
 /* Killed if it runs, then removed; `a` waits for that (api_container.c). */
 void container_remove(struct container *c, struct answer *a);
 /* The stop of a request begins: its signal now or when the program runs, then SIGKILL. */

@@ -380,7 +380,7 @@ int64_t job_memory_bound(void)
     struct buf b = {0};
     char *at = file_read("/proc/meminfo", 65536, &b) == 0 ? strstr(b.data, "MemAvailable:") : NULL;
     int64_t kib = at ? strtoll(at + 13, NULL, 10) : 0;
-    int64_t bound = kib > 0 ? kib / 4 * 3 * 1024 : 0; /* a quarter stays for everybody else */
+    int64_t bound = kib > 0 ? kib / 4 * 3 * 1024 : 0; /* a quarter stays for all others */
 
     buf_free(&b);
     return bound && bound < JOB_MEMORY_MIN ? JOB_MEMORY_MIN : bound;

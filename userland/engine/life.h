@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* LIFE_NO: the event is refused in this state, which the owner tells whoever asked for it. */
+/* LIFE_NO: the event is refused in this state, and the owner tells the caller. */
 enum { LIFE_NO }; /* no state: they begin at 1 */
 
 /* ---- container ---- */

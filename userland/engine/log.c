@@ -3,7 +3,7 @@
 //
 //   {"log":"text\n","stream":"stdout","time":"2024-01-02T03:04:05.000000006Z"}
 //
-// The text is the container's bytes, whatever they are, so a line need not be UTF-8; log_read.c
+// The text is the container's bytes, unchanged, so a line need not be UTF-8; log_read.c
 // alone reads it. Lines longer than LOG_LINE are split, within a character if need be. The current
 // file is `log`; at half of the limit it becomes `log.1` and a new one begins, so both together
 // stay within the limit.

@@ -4,7 +4,7 @@
 //
 // The start time is what the kernel itself can vouch for: from the birth of this process
 // (/proc/self/stat, field 22, in clock ticks since boot) until now; with HELLO_T0, nanoseconds on
-// CLOCK_REALTIME at which whoever asked for the start did so, it is exact and counts everything: a
+// CLOCK_REALTIME at which the start was asked for, it is exact and counts everything: a
 // guest's kernel has that clock from its host.
 #include <stdbool.h>
 #include <stdint.h>

@@ -102,7 +102,7 @@ static bool stream_drain(struct stream *s)
             continue;
         if (n < 0 && errno == EAGAIN)
             return false;
-        if (n < 0) { /* nobody reads it any more */
+        if (n < 0) { /* it has no reader any more */
             s->len = 0;
             stream_end(s);
             return false;

@@ -31,7 +31,7 @@ static long elapsed_ms(const struct timespec *since)
     return (long)(now.tv_sec - since->tv_sec) * 1000 + (now.tv_nsec - since->tv_nsec) / 1000000;
 }
 
-/* However often it ends: without it the machine serves nobody. */
+/* However often it ends: without it the machine serves no client. */
 static void engine_exited(pid_t pid, int status)
 {
     if (pid != engine_pid)
@@ -107,7 +107,8 @@ static int name_order(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Frame 0 for each image that came along with the commands: whoever brought it hears how it went.
+/* Frame 0 for each image that came along with the commands: the machine that sent it is told the
+ * result.
  */
 static void image_load(const char *path, bool framed)
 {

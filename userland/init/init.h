@@ -14,7 +14,8 @@ _Noreturn void init_power(int how); /* RB_POWER_OFF or RB_AUTOBOOT, after a sync
 
 /* Starts a program in a process group of its own. -errno when it cannot be started. */
 pid_t spawn(char *const argv[], int in, bool foreground);
-/* Waits for `pid`, reaping whatever else ends meanwhile: its exit status, 128+n for a signal. */
+/* Waits for `pid`, reaping other processes that end meanwhile: its exit status, 128+n for a signal.
+ */
 int spawn_wait(pid_t pid);
 void spawn_reap(void);
 void spawn_on_exit(void (*fn)(pid_t pid, int status)); /* told of every reaped process */

@@ -41,7 +41,8 @@ void init_power(int how)
     tcdrain(1);
     sync();
     reboot(how);
-    /* nobody else can do it: say so rather than exit, which would be a panic without a reason */
+    /* no other process can do it: say so rather than exit, which would be a panic without a reason
+     */
     init_log("reboot: %s", strerror(errno));
     for (;;)
         pause();

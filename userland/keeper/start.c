@@ -114,7 +114,7 @@ static void start_ns_leave(void)
 }
 
 /* Elsewhere than beside its group the child goes first: on one processor our bookkeeping would be
- * in its way, and the pages that both have are copied for whichever of them writes before the
+ * in its way, and the pages that both have are copied for the first that writes before the
  * other has let go of them. */
 static const char *start_clone(struct kept *k, struct host_child *hc, int group)
 {

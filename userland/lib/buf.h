@@ -4,7 +4,7 @@
 // Memory that cannot be had ends the program with one line: callers bound every size that comes
 // from outside before they ask. A buffer is always followed by a NUL that `len` does not count.
 // What buf_drop() forgets at the front is only skipped (`head`): to take a buffer apart costs time
-// in proportion to its size, whatever the size of the pieces.
+// in proportion to its size, for pieces of any size.
 #pragma once
 
 #include <stdarg.h>

@@ -24,8 +24,8 @@ int ev_init(void)
     return ev_fd < 0 ? -errno : 0;
 }
 
-/* The kernel may be short of memory for a moment. Whoever was not watched would wait for ever: the
- * program ends instead, as it does when it gets none itself. */
+/* The kernel may be short of memory for a moment. A descriptor that is not watched would wait for
+ * ever: the program ends instead, as it does when it gets none itself. */
 static void ev_watch(int op, int fd, struct epoll_event *e)
 {
     for (int tries = 0; epoll_ctl(ev_fd, op, fd, e) < 0 && errno == ENOMEM; tries++) {

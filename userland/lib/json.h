@@ -38,7 +38,7 @@ struct json {
 struct json *json_parse(const char *text, size_t len, const char **why);
 void json_free(struct json *j);
 
-/* A character that stands for itself in a string, whatever stands beside it. */
+/* A character that stands for itself in a string, next to any other. */
 static inline bool json_is_plain(char c)
 {
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';

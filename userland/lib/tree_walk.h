@@ -25,8 +25,8 @@ int tree_links_find(struct tree_links *t, const struct stat *st, const char *pat
                     const char **first);
 void tree_links_free(struct tree_links *t);
 
-/* A directory below `top`, "" for itself, whatever others do to its names meanwhile: -ELOOP when a
- * link is on the way. */
+/* A directory below `top`, "" for itself, though others may change its names meanwhile: -ELOOP when
+ * a link is on the way. */
 int tree_dir_open(int top, const char *path);
 /* The names in a directory, which may be O_PATH, each ended by a zero byte, and an empty one at the
  * end. 0 or -errno. */

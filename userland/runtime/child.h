@@ -80,7 +80,7 @@ struct child {
 /* Writes the sentence to the starter and ends the child. */
 _Noreturn void child_fail(struct child *ch, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* Once, early in the starter: ignores SIGPIPE, and whatever else it inherited as ignored gets its
+/* Once, early in the starter: ignores SIGPIPE, and any other signal inherited as ignored gets its
  * default back, since programs would inherit that. */
 void child_prepare(void);
 /* First: default signals, a session of its own, out of the container's reach. Closes what the

@@ -16,7 +16,7 @@ struct user_ids {
 };
 
 /* "user[:group]" and further groups (or NULL), names or numbers; "" is root. What is a number is
- * one, whatever names there are, and at most 2^31 - 1. NULL or a sentence. */
+ * one, for any names, and at most 2^31 - 1. NULL or a sentence. */
 char *user_lookup(const char *text, char *const *groups, struct user_ids *out);
 const char *env_get(char **env, const char *name); /* of "NAME=VALUE" strings */
 /* The program's path, by PATH in env unless it holds a slash; NULL with *why. */

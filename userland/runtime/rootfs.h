@@ -10,7 +10,7 @@ struct shared_spec;
 void child_mount(struct child *ch, const char *source, const char *target, const char *type,
                  unsigned long flags, const char *data);
 /* Holds what is at container path `target` below the current directory, or makes it: a descriptor,
- * or -errno. *path, to be freed, leads there for mount(2) whatever others do to the names
+ * or -errno. *path, to be freed, leads there for mount(2) though others may change the names
  * meanwhile. */
 int mount_target(struct child *ch, const char *target, bool dir, char **path);
 /* Mounts at container path `target` below the current directory; makes what is missing. */

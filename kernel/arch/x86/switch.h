@@ -29,7 +29,7 @@ struct trap_frame;
 void arch_thread_init_user(struct arch_thread *t, void *stack_top, const struct trap_frame *frame,
                            void (*fn)(struct arch_thread *prev, void *arg));
 
-/* Floating-point state: XSAVE of whatever the CPU has, else FXSAVE. */
+/* Floating-point state: XSAVE of all components that the CPU has, else FXSAVE. */
 u32 fpu_size(void);
 u64 fpu_xcr0(void); /* components in use; 0: FXSAVE only */
 void fpu_init_cpu(void);

@@ -81,8 +81,8 @@ static u32 pit_read(void)
     return ~(u32)(low | inb(0x42) << 8);
 }
 
-/* One look at both clocks: of a few, the one that took least, so that whatever takes the CPU away
- * in between (an emulator, an SMI) does no harm. */
+/* One look at both clocks: of a few, the one that took least, so that an event that takes the CPU
+ * away in between (an emulator, an SMI) does no harm. */
 static u64 reference_sample(const struct reference *ref, u32 *ticks)
 {
     u64 least = U64_MAX, when = 0;

@@ -2,8 +2,8 @@
  *
  * Boot modules are newc cpio archives, one or several behind one another, unpacked into the root
  * tmpfs in order, so that a later one adds to or replaces what an earlier one brought. Directories
- * on the way to a name are made. Archives come from whoever boots the machine, but a broken one
- * must not: lib/cpio checks every length, and names with ".." are refused.
+ * on the way to a name are made. Archives come from the operator of the machine, but may be
+ * broken: lib/cpio checks every length, and names with ".." are refused.
  *
  * A module's memory comes back while it is read, so that one of half the machine's size fits: of
  * what lies before the place that is read nothing is kept but copies, and whole pages of a file

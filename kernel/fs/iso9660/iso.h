@@ -4,10 +4,11 @@
  * P1282; Joliet). A pure core: it takes bytes by way of a source and says what is there; it has no
  * locks, no clock and no memory of its own, and builds on the host as well.
  *
- * An image comes from anywhere. Whatever it says is checked: where it leads, that sums do not wrap,
- * that records stay inside their sector, that continuations and extents come to an end. Work is
- * bounded by what is asked for: an entry costs at most ISO_CONTINUATIONS areas and ISO_EXTENTS_MAX
- * records; a directory no more than its sectors, of which there are not more than on the volume.
+ * An image may come from anywhere. All that it says is checked: where it leads, that sums do not
+ * wrap, that records stay inside their sector, that continuations and extents come to an end. Work
+ * is bounded by what is asked for: an entry costs at most ISO_CONTINUATIONS areas and
+ * ISO_EXTENTS_MAX records; a directory no more than its sectors, of which there are not more than
+ * on the volume.
  *
  * Errors: -EIO: the image contradicts itself, or the source failed so; -EINVAL (iso_open): no such
  * image; -EOPNOTSUPP: interleaved files, block sizes beyond 2048; -EFBIG: too many extents. What

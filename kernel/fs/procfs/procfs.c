@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The proc type: mounts of its pseudo-file tree. What is in it is registered by the
- * layers that own it. A proc mount shows the pid namespace of whoever mounted it.
+ * layers that own it. A proc mount shows the pid namespace of the process that mounted it.
  */
 #include "lib/errno.h"
 #include "lib/log.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is in which directory of /sys. Each directory counts its children: fixed ones first, then
- * devices by their serial, which never comes twice; so a listing goes on where it was, whatever has
- * come or gone.
+ * devices by their serial, which never comes twice; so a listing goes on where it was, though
+ * devices have come or gone.
  */
 #include "fs/sysfs/view.h"
 #include "lib/errno.h"

@@ -51,7 +51,7 @@ static inline u32 apic_dest8(u8 dest)
 
 /*
  * Delivers to every APIC addressed; `src` is the sender, NULL for a device.
- * Returns how many took it, 0 if all had it pending already, -1 if nobody was addressed.
+ * Returns how many took it, 0 if all had it pending already, -1 if no APIC was addressed.
  */
 int apic_send(struct apic_bus *bus, const struct apic_msg *msg, struct lapic *src);
 

@@ -287,7 +287,7 @@ static int emul_do_bswap(struct emul *e)
 static int emul_do_cmov(struct emul *e)
 {
     u64 v, old = emul_reg_read(e, e->insn.reg, e->insn.op_size);
-    /* The source is read, and the upper half cleared, whatever the condition. */
+    /* The source is read, and the upper half cleared, for either outcome of the condition. */
     int err = emul_get(e, EMUL_K_RM, e->insn.op_size, &v);
 
     if (!err)

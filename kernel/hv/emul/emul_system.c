@@ -141,7 +141,7 @@ static int emul_mov_from_sreg(struct emul *e)
 
     if (nr >= EMUL_SEGS)
         return emul_raise(e, EMUL_UD, false, 0);
-    /* Memory gets 16 bits whatever the operand size; a register is zero-extended. */
+    /* Memory gets 16 bits for every operand size; a register is zero-extended. */
     return emul_put(e, EMUL_K_RM, e->insn.mod == 3 ? e->insn.op_size : 2, 0, e->seg[nr].selector);
 }
 

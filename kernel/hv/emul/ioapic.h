@@ -31,7 +31,7 @@ void ioapic_init(struct ioapic *ioapic, struct apic_bus *bus, void (*ack)(void *
 
 /*
  * Sets a pin's line. Returns as KVM_IRQ_LINE_STATUS wants it: number of CPUs interrupted, 0 if
- * it was merged with a pending one, -1 if it was masked or nobody was addressed.
+ * it was merged with a pending one, -1 if it was masked or no APIC was addressed.
  */
 int ioapic_set_line(struct ioapic *ioapic, u32 pin, bool high);
 

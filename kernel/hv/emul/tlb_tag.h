@@ -2,7 +2,7 @@
 /*
  * The names (AMD's ASIDs, Intel's VPIDs) under which a CPU's TLB keeps the translations of its
  * guests. A tag belongs to one vCPU on one CPU for one generation of that CPU: no two vCPUs share
- * one, whatever VMs they belong to. When a CPU has given out all its tags a new generation begins,
+ * one, of one VM or of several. When a CPU has given out all its tags a new generation begins,
  * and everything that the CPU has cached under any tag is flushed before the first of them is used.
  *
  * Pure; the caller has interrupts off on the CPU that owns the pool.

@@ -25,7 +25,7 @@
 #define XCR0_AVX512 (7UL << 5)
 
 /* XSAVE leaves out what is in its initial state: puts that state into the area, so that its legacy
- * part says the truth whatever the header's bits are. */
+ * part is right regardless of the header's bits. */
 static void fpu_settle(struct vcpu *v)
 {
     u8 *area = v->fpu;

@@ -137,7 +137,7 @@ static s64 irqchip_ioctl_msi(struct irqchip *chip, u64 arg)
     spin_lock_irqsave(&chip->lock, &flags);
     n = irqchip_send_msi_locked(chip, (u64)msi.address_hi << 32 | msi.address_lo, msi.data);
     spin_unlock_irqrestore(&chip->lock, flags);
-    return n; /* CPUs reached; -1 nobody, and -1 it is in the interface */
+    return n; /* CPUs reached; -1 none, and -1 it is in the interface */
 }
 
 static s64 irqchip_ioctl_routing(struct irqchip *chip, u64 arg)

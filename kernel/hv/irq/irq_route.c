@@ -59,7 +59,7 @@ static struct irq_table *irq_table_alloc(u32 nr, u32 gsis)
     return t;
 }
 
-/* A GSI has at most one route to each chip, and an MSI shares it with nobody. */
+/* A GSI has at most one route to each chip, and an MSI shares it with no other route. */
 static bool irq_table_consistent(const struct irq_table *t)
 {
     for (u32 gsi = 0; gsi < t->gsis; gsi++) {

@@ -323,7 +323,8 @@ int irqchip_ack(struct vcpu *v)
     return vector;
 }
 
-/* Called by the vCPU's own thread, out of HLT: an interrupt that it has disabled wakes nobody. */
+/* Called by the vCPU's own thread, out of HLT: an interrupt that it has disabled does not wake it.
+ */
 bool irqchip_wakes(struct vcpu *v)
 {
     return (v->rflags & RFLAGS_IF) && irqchip_pending(v) >= 0;

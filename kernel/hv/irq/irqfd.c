@@ -138,7 +138,7 @@ static struct file *resampler_next(struct irq_resampler *r)
 }
 
 /* Each eventfd by itself, without the lock: each may have many watchers. As many turns as there are
- * irqfds at the start reach all of them, whatever comes, goes, or turns the list meanwhile. */
+ * irqfds at the start reach all of them, though some come, go, or move in the list meanwhile. */
 static void resampler_run(struct work *w)
 {
     struct irq_resampler *r = container_of(w, struct irq_resampler, work);

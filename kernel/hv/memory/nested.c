@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The nested tables: a translation of the VMM's address space. Whatever is unmapped, made
+ * The nested tables: a translation of the VMM's address space. What is unmapped, made
  * copy-on-write or discarded there leaves them by vm_zap, which returns only when no vCPU can use
  * the old entries any more.
  *

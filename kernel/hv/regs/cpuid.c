@@ -21,7 +21,7 @@
 #define CPUID_1_ECX                                                                         \
     (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | \
      BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
-#define CPUID_1_ECX_X2APIC BIT(21) /* the emulated APIC has it, whatever the host's */
+#define CPUID_1_ECX_X2APIC BIT(21) /* the emulated APIC has it, regardless of the host's */
 #define CPUID_1_ECX_OSXSAVE BIT(27)
 #define CPUID_1_ECX_HYPERVISOR BIT(31)
 #define CPUID_1_EDX_APIC BIT(9)

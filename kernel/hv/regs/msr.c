@@ -82,7 +82,7 @@ const u32 hv_msr_list[] = {
 };
 const u32 hv_msr_count = ARRAY_SIZE(hv_msr_list);
 
-/* KVM_GET_MSR_FEATURE_INDEX_LIST: what the host offers, whatever a VM is made of. */
+/* KVM_GET_MSR_FEATURE_INDEX_LIST: what the host offers, independent of any VM. */
 const u32 hv_feature_msrs[] = {MSR_UCODE_REV, MSR_ARCH_CAPABILITIES};
 const u32 hv_feature_msr_count = ARRAY_SIZE(hv_feature_msrs);
 

@@ -153,7 +153,7 @@ static int emulate_cmpxchg(struct emul *e, u64 linear, const void *old, const vo
     return err ? err : memcmp(&found, old, len) ? -EAGAIN : 0;
 }
 
-/* For the TSS: by the CPU itself, whatever the privilege of what it executes. */
+/* For the TSS: by the CPU itself, regardless of the current privilege level. */
 static int emulate_read_system(struct emul *e, u64 linear, void *buf, u32 len)
 {
     struct vcpu *v = emulate_vcpu(e);

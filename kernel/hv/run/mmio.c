@@ -2,7 +2,7 @@
  *
  * Moves between a register and a device, which are nearly all that drivers do: the instruction is
  * known from an earlier time (emul.h), the CPU has told which address it accesses, and so neither
- * registers nor operands have to go through the emulator. Whatever is not as expected is left to
+ * registers nor operands have to go through the emulator. Anything else is left to
  * it.
  */
 #include "arch/x86/pte.h"

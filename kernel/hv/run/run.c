@@ -3,7 +3,7 @@
  * KVM_RUN. One thread at a time is inside (vcpu->lock). The loop alternates
  * between two places: outside, with interrupts on, where events are gathered and exits handled; and
  * the few instructions around hv_ops->run, with interrupts off, after the last look at the work
- * word and the requests. Whoever sets either sends an IPI to a vCPU in the guest (vcpu_kick), so
+ * word and the requests. The setter of either sends an IPI to a vCPU in the guest (vcpu_kick), so
  * nothing is missed.
  */
 #include "arch/x86/apic.h"

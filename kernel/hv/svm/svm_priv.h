@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A vCPU under AMD-V: its VMCB lies in memory at all times, so whoever owns the vCPU may read and
+ * A vCPU under AMD-V: its VMCB lies in memory at all times, so the owner of the vCPU may read and
  * write it there.
  */
 #pragma once

@@ -3,7 +3,7 @@
  * A vCPU's state, and what every layer above does with it: requests and kicks (request.c), queued
  * exceptions (event.c), its debug registers (debug.c) and its VMM's debugger (debugger.c).
  *
- * A vCPU runs in whichever thread calls KVM_RUN, with vcpu->lock held. What others want of it they
+ * A vCPU runs in the thread that calls KVM_RUN, with vcpu->lock held. What others want of it they
  * request.
  */
 #pragma once

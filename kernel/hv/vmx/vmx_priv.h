@@ -2,7 +2,7 @@
  *
  * A vCPU under VT-x. Its VMCS is the CPU's only between vmx_begin and vmx_end, or in its run, both
  * with interrupts off: vmx_end stores it to memory, so a vCPU may be anywhere next time and
- * nobody has to be asked to let go of it. What the exit handlers look at often is kept here
+ * no other CPU has to be asked to let go of it. What the exit handlers look at often is kept here
  * instead.
  */
 #pragma once

@@ -118,7 +118,7 @@ u64 vmx_get_cr(struct vcpu *v, unsigned nr)
         return vmx_of(v)->cr0;
     if (nr == 4)
         return vmx_of(v)->cr4;
-    if (nr == 2) /* no VMCS field: the register is the guest's while nobody else faults */
+    if (nr == 2) /* no VMCS field: the register is the guest's while the host does not fault */
         return vmx_of(v)->cr2;
     flags = vmx_begin(v);
     value = vmcs_read(VMCS_GUEST_CR3);

@@ -197,7 +197,7 @@ struct socket {
     u32 shut;                     /* l  SOCK_SHUT_* */
     u32 lost;                     /* a  datagrams that found no space */
     struct socket *peer;          /* l  the other end on this host, or NULL; a reference */
-    struct waitq wait;            /*    whatever may have changed */
+    struct waitq wait;            /*    state, queue or error changed */
     struct waitq senders_wait;    /*    who waits to send a datagram here, or to connect */
     struct list_node accept_node; /*    the listener's lock: in its queue */
     struct socket_list *list;     /* I */

@@ -96,7 +96,7 @@ void inet_fini(struct inet_sock *s);
 /* An address from a program, as s's family has them. -EINVAL, -EAFNOSUPPORT. */
 int inet_addr_in(const struct inet_sock *s, const struct sock_addr *sa, u32 len,
                  struct ip_end *out);
-/* An address of AF_INET, whatever the socket is. */
+/* An address of AF_INET, for a socket of either family. */
 int inet_addr_in4(const struct sock_addr *sa, u32 len, struct ip_end *out);
 /* The same for a program, in s's family. */
 void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,

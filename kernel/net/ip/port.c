@@ -37,7 +37,7 @@ struct port_group {
     u32 nr_members, capacity;
 };
 
-/* Ports of the ephemeral range that some socket has, at whatever address. */
+/* Ports of the ephemeral range that some socket has, at any address. */
 struct port_bits {
     u64 used[DIV_ROUND_UP(PORTS, 64)];
     u32 nr, next;
