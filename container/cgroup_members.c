@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who is in which control group: fork, exit and moves, the threads charged to pids accounts, and
+ * Membership of control groups: fork, exit and moves, the threads charged to pids accounts, and
  * what "populated" says. A member's own lock keeps its group the same while it is held; fork and
  * exit touch that one group, but for the first and last member of a group, which go up the tree.
  */

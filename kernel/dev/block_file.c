@@ -141,7 +141,7 @@ static ssize_t block_write(struct file *f, struct iov_iter *from, loff_t *pos)
     return n;
 }
 
-/* Two callers with one descriptor hear of an error once. */
+/* Two callers with one descriptor get an error once. */
 static int block_told(struct file *f)
 {
     int err;
@@ -408,7 +408,7 @@ static int block_join(struct block_opened *o)
     return err;
 }
 
-/* The last writes the cache out and drops it; who opens meanwhile waits. */
+/* The last close writes the cache out and drops it; an open meanwhile waits. */
 static void block_part(struct block_opened *o)
 {
     struct block_device *dev = o->dev;

@@ -15,7 +15,7 @@
  * struct with the last reference, long after it is gone perhaps. A child holds a reference to its
  * parent; a bus and a driver are static and never go.
  *
- * Who owns what. The finder: the struct, its resources, its ids. The driver, from probe to remove:
+ * Ownership. The finder: the struct, its resources, its ids. The driver, from probe to remove:
  * driver_data, interrupts, DMA memory, mappings of registers, children that it registered. A probe
  * that fails has given all that back. When remove returns, no handler, thread, timer or work of the
  * driver's runs, the device does no DMA, and the driver's children are unregistered.

@@ -77,7 +77,7 @@ struct netdev_ops {
     void (*stop)(struct netdev *dev);
     /* Puts p on the queue's ring; more: another one follows at once, so that the device need not be
      * told yet. 0: p is the driver's. -EBUSY: no space: p stays the caller's, and the driver will
-     * call netdev_wake. Other -errno: p stays the caller's, who drops it. Context: q->lock held,
+     * call netdev_wake. Other -errno: p stays the caller's, which drops it. Context: q->lock held,
      * never sleeps. */
     int (*transmit)(struct netdev_queue *q, struct packet *p, bool more);
     /* Each may be NULL: -EOPNOTSUPP. 0 or -errno; may sleep; config held. The value is checked for

@@ -10,14 +10,15 @@
  * bytes may be shared (a file's page cache, a clone's, a transmission that waits for its
  * acknowledgment), so nothing writes them after the packet was made.
  *
- * Who pays. The struct is charged like any object to the thread that makes it, a page to whom it
- * was allocated for; interrupt threads have no account. Once the receiver is known, packet_charge
- * moves the bill for all that the packet keeps alive (`cost`) to its account, or fails, and the
- * packet is dropped: memory is charged before it lies in a queue that a program fills.
+ * Charges. The struct is charged like any object to the thread that makes it, a page to the account
+ * that it was allocated for; interrupt threads have no account. Once the receiver is known,
+ * packet_charge moves the charge for all that the packet keeps alive (`cost`) to its account, or
+ * fails, and the packet is dropped: memory is charged before it lies in a queue that a program
+ * fills.
  *
  * Device. `dev` is whence it came, or through which it goes; borrowed: good while a call of the
- * device's receive or transmit lasts. Who keeps a packet longer drops it when the device goes
- * (net/core/device.h tells), or takes a reference.
+ * device's receive or transmit lasts. A layer that keeps a packet longer drops it when the device
+ * goes (net/core/device.h tells), or takes a reference.
  *
  * Checksums and segments are virtio-net's words (virtio 1.2, 5.1.6): a packet with
  * PACKET_CSUM_PARTIAL has the sum of the pseudo header in its checksum field, and csum_start and
@@ -134,7 +135,8 @@ static inline u32 packet_cost(const struct packet *p)
 {
     return (u32)sizeof(*p) + p->nr_frags * (u32)PAGE_SIZE;
 }
-/* a pays from here on until p is freed, in the place of who did. 0 or -ENOMEM: nothing changed. */
+/* Charges p to a until it is freed, no longer to its former account. 0 or -ENOMEM: nothing changed.
+ */
 static inline __must_check int packet_charge(struct packet *p, struct account *a)
 {
     u32 cost = packet_cost(p);

@@ -32,7 +32,7 @@ static inline void errseq_set(struct errseq *e, int err)
         !__atomic_compare_exchange_n(&e->v, &was, now, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
-/* Where a new watcher begins: it hears of what comes, and of what none has heard of yet. */
+/* Where a new watcher begins: it hears of what comes, and of what none has seen yet. */
 static inline u32 errseq_sample(const struct errseq *e)
 {
     u32 now = READ_ONCE(e->v);
@@ -40,8 +40,8 @@ static inline u32 errseq_sample(const struct errseq *e)
     return now & ERRSEQ_SEEN ? now : 0;
 }
 
-/* 0, or -errno of the last error since *sample was taken; the watcher hears of it this once.
- * Watchers that share a sample hear of it once together if they take turns here. */
+/* 0, or -errno of the last error since *sample was taken; the watcher is notified of it this once.
+ * Watchers that share a sample are notified of it once together if they take turns here. */
 static inline int errseq_check(struct errseq *e, u32 *sample)
 {
     u32 now = READ_ONCE(e->v), seen = now | ERRSEQ_SEEN;

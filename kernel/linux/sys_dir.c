@@ -352,7 +352,7 @@ s64 sys_getcwd(u64 ubuf, u64 n)
         return -ENOMEM;
     fs_context_paths(current_task()->fs, &root, &cwd);
     bool gone = path_is_unlinked(&cwd);
-    /* getcwd(2): a directory outside the root is told apart by what stands before its name. */
+    /* getcwd(2): a directory outside the root is distinguished by what stands before its name. */
     static const char outside[] = "(unreachable)";
     bool reached;
     u64 before = sizeof(outside) - 1;

@@ -112,7 +112,7 @@ static int net_rights_in(struct socket_message *m, const s32 *fds, u64 n)
     return 0;
 }
 
-/* Who one claims to be: oneself, unless privileged. */
+/* The credentials that a sender claims: its own, unless it is privileged. */
 static int net_cred_in(struct socket_message *m, const struct ucred_user *u)
 {
     const struct cred *c = current_cred();

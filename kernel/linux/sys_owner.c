@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who a descriptor's signals are for, F_SETOWN and its like, and the signals. The owner is kept as
- * what it is, not as a number: each caller is told the number of its own pid namespace.
+ * The receivers of a descriptor's signals, F_SETOWN and the like, and the signals. The owner is
+ * kept as what it is, not as a number: each caller is told the number of its own pid namespace.
  */
 #include "linux/sys.h"
 #include "vfs/up.h"
@@ -102,8 +102,8 @@ s64 file_get_owner_ex(struct file *f, u64 uptr)
     return OUT(uptr, u);
 }
 
-/* Who takes a lease hears of its end, unless an owner was named; from the first moment on, so the
- * owner comes first, and goes again where there is no lease. */
+/* The taker of a lease gets the signal of its end, unless an owner was named; from the first moment
+ * on, so the owner comes first, and goes again where there is no lease. */
 s64 file_set_lease(struct file *f, s32 fd, s32 type)
 {
     struct pid *me = current_process()->pid;

@@ -112,7 +112,7 @@ s64 sys_sigaltstack(u64 unew, u64 uold)
     return !err && uold && OUT(uold, old) ? -EFAULT : err;
 }
 
-/* A message of the caller's own, or NULL: what kill(2) and its like tell. */
+/* A message of the caller's own, or NULL: what kill(2) and the like tell. */
 struct signal_message {
     int code;
     const struct siginfo *info;

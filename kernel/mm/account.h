@@ -19,7 +19,7 @@
 #include "lib/list.h"
 #include "lib/types.h"
 
-/* What pages are used for, where that is told apart; the rest is anonymous. */
+/* What pages are used for, where that is distinguished; the rest is anonymous. */
 enum account_use { ACCOUNT_FILE, ACCOUNT_SHARED, ACCOUNT_KERNEL, ACCOUNT_USES };
 
 /* What went to and from block devices. */
@@ -108,7 +108,7 @@ struct account *account_refuses(struct account *a);
  * tells when. */
 bool account_close(struct account *a);
 
-/* Who pays for kernel memory on this CPU now: the account of the thread that runs. NULL: uncharged.
+/* Kernel memory on this CPU is charged now to the account of the thread that runs. NULL: uncharged.
  */
 DECLARE_PER_CPU(struct account *, account_of_cpu);
 static inline struct account *account_current(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the kernel keeps only because it may be wanted again. Who owns such a cache registers it:
+ * What the kernel keeps only because it may be wanted again. The owner of such a cache registers
+ * it:
  *
  *   CACHE_KIND("20") = {"names", fn};
  *

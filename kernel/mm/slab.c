@@ -6,7 +6,7 @@
  * with interrupts off. The lists of all caches lie together in one per-CPU array, so CPUs share no
  * line.
  *
- * An object made for a program is on its account's bill. Who pays is written in a table that the
+ * An object made for a program is charged to its account, which is stored in a table that the
  * slab gets when the first such object is made (private): a pointer for each object, NULL:
  * uncharged.
  *

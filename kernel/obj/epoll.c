@@ -51,7 +51,7 @@ static void epoll_unready(struct epoll_item *item)
 }
 
 /* Of the exclusive ones an event is for one that can act on it: that has a waiter, and asked for
- * just this. Else the next one hears of it, too. */
+ * just this. Else the next one is notified of it, too. */
 static bool epoll_takes(const struct epoll_item *item, u32 events)
 {
     u32 way = events & (POLLIN | POLLOUT);

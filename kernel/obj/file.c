@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * struct file: birth, death, and the entries that system calls use. A file's memory goes after an
+ * struct file: creation, end, and the entries that system calls use. A file's memory goes after an
  * RCU grace period, so that a descriptor look-up may try for a reference without a lock.
  */
 #include "obj/file.h"

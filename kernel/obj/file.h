@@ -65,7 +65,7 @@ struct file_ops {
     /* Fills req->object (a reference), offset, max_prot; sees prot and AREA_SHARED. */
     int (*mmap)(struct file *f, struct map_request *req);
     int (*readdir)(struct file *f, struct dir_context *ctx);
-    /* What the file holds is on its store; an error that this descriptor has not heard of yet.
+    /* What the file holds is on its store; an error that this descriptor has not seen yet.
      * NULL: -EINVAL. Context: may sleep. */
     int (*fsync)(struct file *f, bool data_only);
     /* sync_file_range(2) of bytes [from, to); flags: SYNC_FILE_RANGE_*. NULL: as fsync. */
@@ -97,7 +97,7 @@ struct file {
     bool counts_reader;         /* I  vfs: inode->readers counts it */
     bool denies_writers;        /* o  vfs: counted the other way, it is being executed */
     u32 version;                /* I  a pipe's reader: writers that had opened it before */
-    u32 data_error;             /* watch_lock  errors of write-back that it has heard of */
+    u32 data_error;             /* watch_lock  errors of write-back that it has seen */
     u32 super_error;            /* watch_lock  the same of all of the file system */
     struct read_ahead ahead;    /* a  of a file with a store */
     void *priv;                 /* I  the layer's object */

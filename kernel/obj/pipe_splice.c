@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What splice(2) and its kin need of a pipe: to look at its contents and take them only when they
+ * What splice(2) and the like need of a pipe: to look at its contents and take them only when they
  * have gone where they were to go (a view), and to set space aside before something is read that
  * has no way back (a reservation). Neither holds the pipe's lock meanwhile, so that the other side
  * may be a file of any kind, and wait. While a view is out others find the pipe empty; space set

@@ -71,7 +71,7 @@ struct file *eventfd_create(u64 count, unsigned flags);
 /* Kernel side of an eventfd (irqfd, ioeventfd): signal is irq-safe. -EINVAL: f is none. */
 int eventfd_signal(struct file *f, u64 n);
 int eventfd_consume(struct file *f, u64 *out);
-/* For the callback of a waiter in its queue, whose lock is held: -EBUSY: others wait too, who may
+/* For the callback of a waiter in its queue, whose lock is held: -EBUSY: others wait too, which may
  * have to be told, which cannot be done here. */
 int eventfd_consume_alone(struct file *f, u64 *out);
 struct waitq *eventfd_waitq(struct file *f);

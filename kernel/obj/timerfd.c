@@ -28,7 +28,7 @@ struct timerfd {
     bool cancel_on_set;         /* lock */
     bool cancelled;             /* a  the wall clock was set, and no reader told yet */
     struct list_node wall_node; /* timerfd_walls_lock */
-    u64 wall_round;             /* timerfd_walls_lock  the last setting of the clock it heard of */
+    u64 wall_round;             /* timerfd_walls_lock  the last setting of the clock it has seen */
     struct file *file;          /* I  its own */
     struct waitq wait;
 };

@@ -22,7 +22,7 @@ static bool cred_gains(const struct cred *c, const struct cred *old)
     return !ns || ns->owner != old->euid;
 }
 
-/* Who acts with other ids, or may do more, is a stranger to its former like: prctl(2), under
+/* Does a change of credentials give other ids or more rights? prctl(2), under
  * PR_SET_DUMPABLE and PR_SET_PDEATHSIG. */
 static bool cred_is_stranger(const struct cred *c, const struct cred *old)
 {

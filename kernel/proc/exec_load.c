@@ -156,7 +156,7 @@ static void exec_note_extent(struct aspace *as, const struct elf_image *img, u64
     as->brk_start = as->brk = PAGE_ALIGN(bias + img->high) + RANDOM_PAGES(13);
 }
 
-/* By stat: an overlay's file has no page cache of its own. 0 when it cannot be told. */
+/* By stat: an overlay's file has no page cache of its own. 0 when it cannot be found out. */
 static u64 exec_file_size(struct file *f)
 {
     struct path p = {f->mount, f->dentry};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * How tasks and processes end. A task gives its parts back, the last one turns its process into a
- * zombie: children go to a reaper, the parent is told. The zombie keeps pid and figures until
+ * zombie: children go to a reaper, the parent is notified. The zombie keeps pid and figures until
  * wait.c reaps it, or it reaps itself when the parent ignores its end.
  */
 #include "arch/x86/trap.h"
@@ -119,8 +119,9 @@ static void exit_aspace(struct task *t, bool last)
         aspace_put(as);
 }
 
-/* Who adopts p's children: a subreaper above it in the same namespace, else the namespace's init.
- * What lies further up than any program's ancestors do is not looked at: proc_lock is held. */
+/* The process that adopts p's children: a subreaper above it in the same namespace, else the
+ * namespace's init. What lies further up than any program's ancestors do is not looked at:
+ * proc_lock is held. */
 #define SUBREAPER_GENERATIONS 1024
 static struct process *exit_reaper_locked(struct process *p) REQUIRES(proc_lock)
 {

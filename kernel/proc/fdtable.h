@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Descriptor tables. Tasks are a table's users; who inspects another's table only refers to it, and
- * keeps no file of it open. While a table has one user (an unthreaded process looking at its own)
- * a file is borrowed without touching its count: no other task can close it during the call.
+ * Descriptor tables. Tasks are a table's users; an inspector of another's table only refers to it,
+ * and keeps no file of it open. While a table has one user (an unthreaded process looking at its
+ * own) a file is borrowed without touching its count: no other task can close it during the call.
  *
  * Lock order: table->lock (leaf) guards all else; the only user may read without it.
  */

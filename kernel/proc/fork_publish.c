@@ -12,7 +12,7 @@
 
 COUNTER(tasks_created);
 
-/* Who is told of the child's end, and how: another's child chooses no signal for its parent.
+/* The parent, and its signal at the child's end: a sister's maker chooses no signal for the parent.
  * REQUIRES(proc_lock) */
 static void clone_link_parent_locked(struct clone_job *j) REQUIRES(proc_lock)
 {

@@ -303,7 +303,8 @@ static struct cred *ns_cred_in(struct user_ns *u)
 {
     if (u == current_cred()->user_ns || current_process()->nr_tasks > 1)
         return ERR_PTR(-EINVAL);
-    /* Who shares the root directory, and stays outside, must not be chrooted by one inside. */
+    /* A process that shares the root directory and stays outside must not be chrooted from inside.
+     */
     if (!fs_context_is_own(current_task()->fs))
         return ERR_PTR(-EINVAL);
     struct cred *c = cred_copy(current_cred());

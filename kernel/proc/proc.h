@@ -26,7 +26,7 @@ enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_REAPED };
 /* What wait(2) still has to be told besides exit. */
 enum process_event { PEVENT_STOPPED = 1, PEVENT_CONTINUED = 2 };
 
-/* Once BEGUN, who joins or leaves the process is in its clock; KEPT: all are. */
+/* Once BEGUN, tasks that join or leave the process are in its clock; KEPT: all are. */
 enum process_clock { CLOCK_NONE, CLOCK_BEGUN, CLOCK_KEPT };
 
 struct process_times {
@@ -180,7 +180,7 @@ void process_clock_keep(struct process *p);
 /* REQUIRES(proc_lock): p leaves its parent, if it has one, for another or, NULL, for none. */
 void process_set_parent_locked(struct process *p, struct process *parent) REQUIRES(proc_lock);
 /* Calls fn for each task, new ones included, under siglock and the lock of the process's cgroup
- * member, both of which are let go now and then; non-zero ends it and is returned. May sleep. */
+ * member, both of which are released now and then; non-zero ends it and is returned. May sleep. */
 int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg), void *arg);
 /* REQUIRES(siglock): wakes the tasks for what goes for all of them: an end, an exec or a stop, each
  * noted before. Of a crowd the first few and the caller at once, the rest a little later.
@@ -192,8 +192,8 @@ void process_unlink_task_locked(struct process *p, struct task *t)
     REQUIRES(p->siglock); /* its times become p's */
 /* cgroup_up.c: p and its threads. Errors as cgroup_move. May sleep. */
 int process_move_to_cgroup(struct process *p, struct cgroup *to);
-/* cgroup_up.c: t runs in the scheduler's group of the control group that its process is in now; who
- * moves a process does so for each thread, who makes one for that.
+/* cgroup_up.c: t runs in the scheduler's group of the control group that its process is in now;
+ * called for each thread when a process is moved, and for a new thread.
  * REQUIRES(t->process->cgroup.lock, which comes before proc_lock and siglock) */
 void task_follow_cgroup_locked(struct task *t) REQUIRES(t->process->cgroup.lock);
 

@@ -132,7 +132,7 @@ struct task *process_task(struct process *p)
     return t;
 }
 
-/* The reaping lets go of the leader without a lock, once the state says so. */
+/* The reaping releases the leader without a lock, once the state says so. */
 struct task *process_leader(struct process *p)
 {
     struct task *t = NULL;

@@ -2,9 +2,10 @@
  *
  * The kernel's signals to process groups: those of terminals, and the hang-up of orphaned groups.
  * They come with locks held and interrupts off, so to a large group a worker sends, to some at a
- * time: from its oldest member on, as new ones join at the other end. Who leaves the group corrects
- * the walks that are under way. What is sent to the group afterwards, or to all processes, does not
- * overtake it: members that were continued first and stopped then would stay so.
+ * time: from its oldest member on, as new ones join at the other end. A process that leaves the
+ * group corrects the walks that are under way. What is sent to the group afterwards, or to all
+ * processes, does not overtake it: members that were continued first and stopped then would stay
+ * so.
  *
  * Lock order: proc_lock, siglock.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The tasks of a process: joining and leaving, and walks over them, which may be many: a walk lets
- * go of siglock and yields between. Who leaves corrects the walks that are under way. One that
- * begins where nothing may yield, as siglock is held or this is an interrupt, is a worker's.
+ * go of siglock and yields between. A task that leaves corrects the walks that are under way. One
+ * that begins where nothing may yield, as siglock is held or this is an interrupt, is a worker's.
  */
 #include "lib/log.h"
 #include "mm/account.h"
@@ -256,8 +256,8 @@ u64 process_max_rss(struct process *p)
     return pages;
 }
 
-/* Each thread counts once: who has ended is in p->times at the start, who ends before the walk
- * comes there adds itself. */
+/* Each thread counts once: one that has ended is in p->times at the start, one that ends before the
+ * walk comes there adds itself. */
 void process_times_get(struct process *p, struct process_times *out)
 {
     struct task_walk w = {.next = NULL, .times = out};

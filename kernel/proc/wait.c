@@ -12,7 +12,8 @@
 #define REAP_AT_ONCE 8  /* bounds the time with interrupts off */
 #define WAIT_AT_ONCE 64 /* likewise */
 
-/* Who it is, or was: exec and setuid replace the leader's credentials under siglock. */
+/* Its real user id, now or at its end: exec and setuid replace the leader's credentials under
+ * siglock. */
 static kuid_t process_uid(struct process *p)
 {
     kuid_t uid = 0;

@@ -373,8 +373,8 @@ void rwlock_write_claim(struct rwlock *l)
     atomic_inc(&l->writers_waiting);
 }
 
-/* Readers that came meanwhile sleep. Where the lock is written, who lets go wakes them: it looks at
- * the counts after its store, and we at the state after ours. */
+/* Readers that came meanwhile sleep. Where the lock is written, the releaser wakes them: it looks
+ * at the counts after its store, and we at the state after ours. */
 void rwlock_write_unclaim(struct rwlock *l)
 {
     s32 left;

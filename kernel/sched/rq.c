@@ -2,8 +2,8 @@
  *
  * The threads of one CPU that want to run: fair trees, and urgent threads in front of them. Each
  * group has a tree of entities, threads or child groups, ordered by virtual run time: ns run,
- * divided by weight. Who runs, and each group on its way up, is `curr` of its tree and not in it,
- * so that its time may grow without moving it.
+ * divided by weight. The running thread, and each group above it, is `curr` of its tree and not in
+ * it, so that its time may grow without moving it.
  *
  * All of it under rq->lock.
  */
@@ -107,7 +107,7 @@ static void rq_insert(struct group_rq *g, struct sched_entity *se)
     rb_link(&g->tree, &se->node, parent, link);
 }
 
-/* A sleeper gets some credit, but does not hoard what it did not use. */
+/* A sleeper gets some credit, but does not save up what it did not use. */
 static inline void rq_place(struct group_rq *g, struct sched_entity *se, bool fresh)
 {
     u64 floor = fresh ? g->min_vruntime : g->min_vruntime - SCHED_LATENCY / 2;

@@ -27,7 +27,7 @@
 
 /* A group's tree on one CPU; all under that CPU's rq->lock. */
 struct group_rq {
-    struct rb_root tree;       /* waiting entities by vruntime; who runs is not in it */
+    struct rb_root tree;       /* waiting entities by vruntime; the running one is not in it */
     struct sched_entity *curr; /* the entity that runs, or NULL */
     u64 min_vruntime;          /* never goes back */
     u32 nr;                    /* entities, curr included */
@@ -70,7 +70,7 @@ struct rq {
     u64 user_ns;
     /* Urgent threads. */
     u32 urgent_nr;                /* on the two lists */
-    struct list_node urgent;      /* wait in front; who runs is not in it */
+    struct list_node urgent;      /* wait in front; the running one is not in it */
     struct list_node urgent_fair; /* wait, or run, among the fair ones */
     s64 urgent_left;              /* ns of budget */
     u64 urgent_refill;            /* when it is whole again */

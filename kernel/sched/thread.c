@@ -144,7 +144,8 @@ static void thread_fpu_free(void *area)
         kfree(area);
 }
 
-/* The maker's group, counted: who moves the maker meanwhile lets go of the old one at once. */
+/* The maker's group, with a reference: a move of the maker meanwhile releases the old group at
+ * once. */
 static struct sched_group *thread_group_of_maker(void)
 {
     u64 flags = irq_save();

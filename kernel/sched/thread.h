@@ -177,7 +177,8 @@ void sched_group_stat(struct sched_group *g, struct sched_group_stat *out);
 void thread_set_group(struct thread *t, struct sched_group *g);
 /* -EINVAL: none of them is online and in its group. */
 int thread_set_affinity(struct thread *t, u64 mask);
-/* The CPUs of the group, never none; its threads are then told one by one (thread_apply_cpus). */
+/* The CPUs of the group, never none; its threads are then notified one by one (thread_apply_cpus).
+ */
 void sched_group_set_cpus(struct sched_group *g, u64 mask);
 /* Frozen: from here on none of its threads comes to user or guest mode. Those that are there now,
  * or running, are told one by one (WORK_THROTTLE) after this; a new one asks itself. Groups below

@@ -155,7 +155,7 @@ void ldisc_flush_input_locked(struct tty *t)
     waitq_wake(&t->write_wait, POLLOUT, ~0U);
 }
 
-/* Who waits for space, or for the end of the output, has it. */
+/* Wakes the waiters for space, and for the end of the output. */
 void ldisc_flush_output_locked(struct tty *t)
 {
     ASSERT_HELD(&t->lock);

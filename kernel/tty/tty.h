@@ -143,7 +143,7 @@ int tty_open(struct tty *t, struct file *f, bool noctty);
 /* f, just opened, stays alive through hang-ups: /dev/console, as on Linux. */
 void tty_survive_hangup(struct file *f);
 struct tty *tty_of_file(struct file *f); /* borrowed; NULL: no tty */
-/* All files open so far are dead; the session is told. May sleep. */
+/* All files open so far are dead; the session is notified. May sleep. */
 void tty_hangup(struct tty *t);
 
 /* ldisc.c. REQUIRES(lock) for those ending in _locked. */

@@ -38,7 +38,7 @@ void cached_file_open(struct file *f)
         f->super_error = errseq_sample(&i->super->flusher->error);
 }
 
-/* Two callers with one descriptor hear of an error once. */
+/* Two callers with one descriptor get an error once. */
 static int cached_file_error(struct file *f)
 {
     int err;
@@ -49,7 +49,7 @@ static int cached_file_error(struct file *f)
     return err;
 }
 
-/* An error of the inode's own writing is told here, and by the sequence to others. */
+/* An error of the inode's own writing is reported here, and by the sequence to others. */
 int cached_file_fsync(struct file *f, bool data_only)
 {
     struct inode *i = f->inode;

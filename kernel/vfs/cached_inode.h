@@ -97,7 +97,7 @@ int cached_file_fsync(struct file *f, bool data_only);
 int cached_file_sync_range(struct file *f, u64 from, u64 to, unsigned flags);
 void cached_file_advise(struct file *f, u64 from, u64 to, unsigned advice);
 loff_t cached_file_seek(struct file *f, loff_t off, int whence);
-/* open: from here on f hears of errors of write-back. */
+/* open: from here on f gets errors of write-back. */
 void cached_file_open(struct file *f);
 
 /* The model for every write under a lock of a file system: `part` runs with the inode locked for

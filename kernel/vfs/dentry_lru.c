@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Unused names. They are, oldest first, on the list of the account that pays for them,
- * and on the list of their super: neither a domain at its limit nor a super that goes looks at
+ * and on the list of their super: neither an account at its limit nor a super that goes looks at
  * another account's.
  */
 #include "lib/log.h"

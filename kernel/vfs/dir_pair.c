@@ -6,8 +6,8 @@
  * thousands of its program's. What may take long comes before it or after it:
  *
  * - of the two locks one is waited for before the mutex is taken, the other is had at once or not:
- *   then all is let go, and that other one is waited for first. Who holds the mutex waits for no
- *   directory's lock; so waiting for it with one in hand is safe. After some failures the one let
+ *   then all is released, and that other one is waited for first. The holder of the mutex waits for
+ * no directory's lock; so waiting for it with one in hand is safe. After some failures the one let
  *   go is claimed first: readers that come and go could keep it taken for ever.
  * - how the directories lie to each other is looked up under the mutex where that is short; in a
  *   deep tree before, and counts if nothing has been moved meanwhile. Where others' moves keep
@@ -70,7 +70,7 @@ static void dir_pair_unclaim(struct dir_order *o)
     o->claimed = false;
 }
 
-/* The first one is let go: the second, which was not free, is waited for next. */
+/* The first one is released: the second, which was not free, is waited for next. */
 static void
 dir_pair_turn(struct dir_order *o) NO_THREAD_SAFETY /* which is first and second changes */
 {

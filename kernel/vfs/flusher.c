@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Flushers: see cached_inode.h. A dirty inode is on one of its flusher's lists and has a reference
- * for that. Who has the turn takes inodes off the front of the dirty list, begins to write them,
- * and puts them on the list of those being written, or back: behind the others if they got dirty
- * meanwhile, aside till the next round if some of theirs could not be written.
+ * for that. The thread that has the turn takes inodes off the front of the dirty list, begins to
+ * write them, and puts them on the list of those being written, or back: behind the others if they
+ * got dirty meanwhile, aside till the next round if some of theirs could not be written.
  *
  * What is being written needs no thread: it is looked at by the next round, or by a sync, which
  * waits for it.

@@ -109,7 +109,7 @@ static void inode_free(struct inode *i)
         rcu_call(&i->rcu, inode_free_rcu);
 }
 
-/* Who finds nothing there from now on may fill another. */
+/* A thread that finds nothing there from now on may fill another. */
 static void inode_erase(struct cached_inode *ci)
 {
     struct super *s = ci->inode.super;

@@ -60,7 +60,7 @@ extern const struct file_ops inotify_fops;
 /* An event for the group, charged to it. NULL: no memory. */
 struct inotify_event *inotify_event_alloc(const struct inotify_group *g, s32 wd, u32 mask,
                                           u32 cookie, const char *name, size_t len);
-/* Takes e. NULL: an event is lost, and the group is told so. */
+/* Takes e. NULL: an event is lost, and the group reports that. */
 void inotify_queue(struct inotify_group *g, struct inotify_event *e);
 /* The file goes, and its watches. May sleep. */
 void inotify_drop_watches(struct inotify_group *g);

@@ -5,8 +5,8 @@
  * broken by an open for writing, a write lease by any open. The opener waits until the holder lets
  * go, or until the break has lasted for lease_break_seconds; then the lease is taken away.
  *
- * An opener counts itself (inode->writers, readers) and then looks at the leases; who takes a lease
- * lists it and then looks at the counts: one of the two sees the other.
+ * An opener counts itself (inode->writers, readers) and then looks at the leases; the taker of a
+ * lease lists it and then looks at the counts: one of the two sees the other.
  *
  * No holder is told under inode_locks.lock: a signal to a group takes its time.
  */

@@ -213,7 +213,7 @@ struct super {
     bool moves_long;       /* I */
     struct mutex movers;   /*   */
     struct seqcount moved; /* written under the rename lock, where a dentry gets another parent */
-    atomic_t pins;         /* a  takers of dentries off those lists, who put them yet: super_pin */
+    atomic_t pins;         /* a  dentries taken off those lists and not put yet: super_pin */
     bool told;             /* pseudo files have watchers that are told of changes, or had */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
@@ -248,7 +248,7 @@ void super_put(struct super *s);
 /* What was dirty at the call is on the store when it returns. 0 or -errno; what went wrong with
  * pages is told to those who have files open (file_sync_super). May sleep. */
 int super_sync(struct super *s);
-/* syncfs(2): the same, and errors that f's descriptor has not heard of yet. */
+/* syncfs(2): the same, and errors that f's descriptor has not seen yet. */
 int file_sync_super(struct file *f);
 /* sync(2): all there are. */
 void vfs_sync_all(void);

@@ -134,7 +134,8 @@ static bool charge_has_ram(void)
 int charge_relieve(struct account *failed)
 {
     COUNT(charge_relieves);
-    /* Who writes back, or is inside a transaction, takes what is clean and waits for nothing. */
+    /* A thread that writes back, or is inside a transaction, takes clean pages and does not wait.
+     */
     if (unlikely(current_thread()->takes_reserves))
         return reclaim_pages(failed, RECLAIM_PAGES) ? 0 : -ENOMEM;
     if (charge_reclaim(failed) || writeback_relieve(failed))

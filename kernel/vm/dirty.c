@@ -2,8 +2,8 @@
  *
  * Pages that differ from their store, counted for the account that pays for the page and for those
  * above it. An account may have a share of its limit dirty, or being written, the machine a share
- * of what could be free. Who would write more waits, before it locks anything, until some is
- * written; who only reads, and those of other accounts, do not.
+ * of what could be free. A writer of more waits, before it locks anything, until some is
+ * written; readers, and threads of other accounts, do not.
  *
  * When the machine has too much, those wait that have much themselves: a store that stands still
  * holds the machine's share, and its writers, and no others, while there is a rest. What threads

@@ -332,9 +332,9 @@ static int fault_file(struct fault *f, u64 *slot)
     return fault_file_map(f, slot);
 }
 
-/* A write to a shared page that is mapped read-only so that we hear of it. The object is asked
- * without as->lock, the page stays locked till the right is given: write-back, which takes pages
- * and rights away under that lock, does not come in between. Takes the reference to page. */
+/* A write to a shared page that is mapped read-only so that we are notified of it. The object is
+ * asked without as->lock, the page stays locked till the right is given: write-back, which takes
+ * pages and rights away under that lock, does not come in between. Takes the reference to page. */
 static int fault_write_shared(struct fault *f, u64 *slot, u64 entry, struct page *page)
 {
     struct mem_object *obj = f->area->object;

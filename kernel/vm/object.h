@@ -78,7 +78,7 @@ struct mem_object_ops {
     void (*read_run)(struct mem_object *obj, const struct page_run *run);
     /* Finds a place on the store for a run that is to be written: its pages are locked and still
      * dirty. May begin a transaction. 0; -EAGAIN: not now, they stay dirty; else they are given up,
-     * clean, and the error is told (NULL: 0). Context: may sleep. */
+     * clean, and the error is reported (NULL: 0). Context: may sleep. */
     int (*place_run)(struct mem_object *obj, const struct page_run *run,
                      const struct write_control *wc);
     /* Writes a run that has its place: its pages are under write-back, not locked. Each ends with

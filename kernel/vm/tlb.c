@@ -101,8 +101,8 @@ void tlb_flush(struct aspace *as, u64 start, u64 end)
         tlb_shoot(as, cpus & ~self, start, end, false);
 }
 
-/* No page at all: the interrupt itself is what they are to take. Who does not run in it has passed
- * a switch of tables since, a full barrier. */
+/* No page at all: the interrupt itself is what they are to take. A CPU that does not run in it has
+ * passed a switch of tables since, a full barrier. */
 void aspace_barrier(struct aspace *as)
 {
     tlb_flush(as, 0, 0);

@@ -19,7 +19,7 @@
  * there when RAM is short. Never sleeps. */
 struct page *charge_page_alloc(struct account *account, unsigned order, unsigned flags,
                                struct account **failed) __must_check;
-/* Who pays for a page of an object that the current thread makes; not NULL. */
+/* The account for a page of an object that the current thread makes; not NULL. */
 struct account *object_account(void);
 /* The same for one page of as, out of its stock. */
 struct page *charge_anon_alloc(struct aspace *as, unsigned flags,

@@ -50,7 +50,7 @@ bool mem_object_is_dirty(const struct mem_object *obj)
     return xa_any_marked(&obj->pages, MARK_DIRTY);
 }
 
-/* Marks what is dirty of the range, so that what gets dirty later is told apart. */
+/* Marks what is dirty of the range, so that what gets dirty later is distinguished. */
 static void write_tag(struct mem_object *obj, const struct write_control *wc)
 {
     u64 index = wc->from;

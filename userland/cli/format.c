@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // --format: Go's templates as people use them with Docker's clients. Fields, {{json}}, {{index}},
-// {{len}}, {{join}} and their kin, pipes, variables, if, with, range; \t and \n; and for listings
+// {{len}}, {{join}} and the like, pipes, variables, if, with, range; \t and \n; and for listings
 // "json" and "table TEMPLATE".
 //
 // A template is run as it is read: a block that is not to be run is read all the same, so that its

@@ -34,7 +34,7 @@ static bool platform_ok(const char *text)
     return false;
 }
 
-/* A container that is made, and the client that hears of it when that is written down. */
+/* A container that is made, and the client that is notified of it when that is written down. */
 struct making {
     struct container *c; /* a reference */
     struct answer *answer;

@@ -225,7 +225,7 @@ enum runtime { RUNTIME_DOMAIN, RUNTIME_VM };
 
 enum request_kind {
     REQ_START,   /* answered when the program runs, or why it does not */
-    REQ_FAILED,  /* a REQ_START whose failure is told when the container is gone */
+    REQ_FAILED,  /* a REQ_START whose failure is reported when the container is gone */
     REQ_SIGNAL,  /* ... when the program runs and has got it */
     REQ_STOP,    /* ... when the container is stopped */
     REQ_RESTART, /* then it is started; becomes a REQ_START */
@@ -336,11 +336,11 @@ char *container_name(const char *name, int *status);
 /* Its labels, its image's among them: one; or all as members of an object, until `max` bytes. */
 const char *container_label(const struct container *c, const char *key);
 void container_labels(const struct container *c, struct jw *w, size_t max);
-/* Its object goes to the disk (container_store.c); `done`, which may be NULL, hears of it. */
+/* Its object goes to the disk (container_store.c); `done`, which may be NULL, is notified of it. */
 void container_save(struct container *c, store_fn done, void *arg);
 void container_save_answer(struct container *c, struct answer *a); /* given when that is done */
 void containers_open(void);   /* those that are there are read, before the keeper is asked */
-void containers_end(void);    /* all are killed; the loop hears of it */
+void containers_end(void);    /* all are killed; the loop is notified of it */
 void containers_opened(void); /* ... and after that: what has ended meanwhile, or is to run */
 void container_file_init(struct container *c);
 char *container_path(const struct container *c, const char *file);

@@ -62,7 +62,7 @@ void process_attach(struct process *p, struct http_conn *conn, bool in, bool out
 void process_finish(struct process *p); /* it has run and has been reaped */
 void process_exited(struct process *p); /* upcall: run.c */
 bool processes_run(void);               /* there is one that has not been reaped */
-/* Its input is a client's, who goes with the engine: it ends then. */
+/* Its input is a client's, whose connection ends with the engine: the input ends then. */
 bool process_claims_input(const struct process *p);
 void processes_lost(void); /* the keeper has ended, and they with it: kills them */
 

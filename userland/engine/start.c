@@ -21,7 +21,7 @@
 #define ERROR_MAX 65536
 
 /* The conversation is over: hands the outcome up. A child that could not start is waited for
- * first, so that its control group is empty when the failure is told. May free p. */
+ * first, so that its control group is empty when the failure is reported. May free p. */
 static void start_finish(struct process *p)
 {
     char *error = NULL;

@@ -114,7 +114,7 @@ void volume_save(struct volume *v, store_fn done, void *arg)
     store_save(&v->file, done, arg);
 }
 
-/* ---- birth and end --------------------------------------------------------------------------- */
+/* ---- creation and end ----------------------------------------------------------------------- */
 
 static struct volume *volume_new(const char *name, const struct json *labels)
 {

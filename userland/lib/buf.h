@@ -38,4 +38,4 @@ void buf_char(struct buf *b, char c);
 void buf_fmt(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vfmt(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void buf_drop(struct buf *b, size_t n); /* forgets the first n bytes */
-char *buf_take(struct buf *b);          /* hands the bytes to the caller, who frees them */
+char *buf_take(struct buf *b);          /* returns the bytes; the caller frees them */

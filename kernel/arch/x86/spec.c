@@ -5,8 +5,8 @@
  * (tools/branches), of the same length, since most CPUs need no such thing. Where one does they are
  * put back at boot: their list, spec_sites, is made by tools/symbols out of the first link.
  *
- * A domain is what has an account of its own: a container, or a VM's. Programs of one domain are
- * not kept from each other.
+ * What has an account of its own, a container with or without a VM, is kept apart. Programs of one
+ * account are not kept from each other.
  */
 #include "arch/x86/spec.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Speculation: what the CPU's flaws (spec_core.h) make necessary at boot, and where one domain's
+ * Speculation: what the CPU's flaws (spec_core.h) make necessary at boot, and where one account's
  * code follows another's.
  */
 #pragma once
@@ -19,7 +19,7 @@ void spec_init_cpu(void); /* tells each further CPU */
 
 void spec_fill_returns(void); /* thunk.S */
 void spec_switch_now(void);
-/* This CPU goes from one domain's code to another's: each is named by its account, NULL is none
+/* This CPU goes from one account's code to another's; NULL is none
  * that is known. Interrupts off. */
 static inline void spec_switch(const void *from, const void *to)
 {

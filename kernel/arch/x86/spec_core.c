@@ -235,7 +235,7 @@ static const char *spec_state_v2(u32 acts)
                : "Mitigation: Retpolines, IBPB: conditional, STIBP: disabled, RSB filling";
 }
 
-/* What a program samples of the kernel's own work in its own domain is not kept from it. */
+/* What a program samples of the kernel's work for its own account is not kept from it. */
 static const char *spec_state_buffers(u32 acts)
 {
     return acts & SPEC_CLEAR_BUFFERS

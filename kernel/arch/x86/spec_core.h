@@ -47,9 +47,9 @@ enum spec_act {
     SPEC_AUTO_IBRS = 1 << 1,     /* likewise, AMD's */
     SPEC_RETPOLINES = 1 << 2,    /* it does not: indirect branches go through thunks */
     SPEC_STIBP = 1 << 3,    /* once for all: nor are they shared with the core's other thread */
-    SPEC_IBPB = 1 << 4,     /* at a switch of domains: forget what branches were taken */
-    SPEC_FILL_RSB = 1 << 5, /* at a switch of domains and at a guest's exit: and returns */
-    SPEC_CLEAR_BUFFERS = 1 << 6, /* at a switch of domains and at a guest's entry: VERW */
+    SPEC_IBPB = 1 << 4,     /* at a switch of accounts: forget what branches were taken */
+    SPEC_FILL_RSB = 1 << 5, /* at a switch of accounts and at a guest's exit: and returns */
+    SPEC_CLEAR_BUFFERS = 1 << 6, /* at a switch of accounts and at a guest's entry: VERW */
     SPEC_FLUSH_L1D = 1 << 7,     /* at a guest's entry */
     SPEC_SMALL_CODE = 1 << 8,    /* guests execute out of small pages only */
 };

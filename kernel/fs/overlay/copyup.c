@@ -165,7 +165,7 @@ static int copyup_fill(const struct path *from, const struct path *to)
 /* ------------------------------------------------------------- names in the upper layer */
 
 /* The child `name` of the upper directory, which is locked, negative: a whiteout there would have
- * hidden what is being copied, so anything present was put there behind our back. */
+ * hidden what is being copied, so anything present was put there past the overlay. */
 static struct dentry *copyup_place(struct dentry *dir, struct dentry *name)
 {
     size_t len;

@@ -101,11 +101,11 @@ void overlay_hash_upper(struct inode *i)
 {
     struct inode *other = S_ISDIR(i->mode) ? NULL : overlay_hash_or_find(i);
 
-    if (other) /* the upper layer was changed behind our back */
+    if (other) /* the upper layer was changed past the overlay */
         inode_put(other);
 }
 
-/* ------------------------------------------------------------- birth and death */
+/* ------------------------------------------------------------- creation and end */
 
 void overlay_evict(struct inode *i)
 {

@@ -11,7 +11,7 @@
  * file holds an open file of the real inode, and maps its pages: all containers of one image share
  * them.
  *
- * The content of layers is the overlay's alone while it is mounted; changes behind its back are
+ * The content of layers is the overlay's alone while it is mounted; changes past the overlay are
  * seen or not, but harm nothing.
  *
  * Lock order: the overlay's movers, locks of its inodes, its renames, node->lock, locks of real

@@ -103,8 +103,9 @@ static int move_rename_real(struct move *m, struct dentry *from, struct dentry *
     return err;
 }
 
-/* Moved in the upper layer behind our back: a directory would come to lie in itself, or be replaced
- * though it is above the old name, and locked. Of two directories both are locked, and renames. */
+/* Moved in the upper layer past the overlay: a directory would come to lie in itself, or be
+ * replaced though it is above the old name, and locked. Of two directories both are locked, and
+ * renames. */
 static bool move_leads_back(const struct move *m, struct dentry *old, struct dentry *new)
 {
     return old == m->dirs.under_a || new == m->dirs.under_b;
@@ -119,7 +120,7 @@ static int move_real(struct move *m, struct dentry *from, struct dentry *to, str
 
     ASSERT_HELD_WRITE(&dentry_inode(from)->lock);
     if (!dentry_inode(old) || (m->exchange && !dentry_inode(new)))
-        return -ENOENT; /* taken away behind our back */
+        return -ENOENT; /* taken away past the overlay */
     if (move_leads_back(m, old, new))
         return -ESTALE;
     if (m->cover_old) {

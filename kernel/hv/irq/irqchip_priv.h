@@ -21,7 +21,7 @@
 #define PIC_PINS 16
 #define IRQ_WATCH_BUCKETS 256
 
-/* Who drives a pin; a pin is high while one of them holds it high. */
+/* Sources that drive a pin; a pin is high while one of them holds it high. */
 enum irq_source { IRQ_SOURCE_USER, IRQ_SOURCE_PIT, IRQ_SOURCE_IRQFD, IRQ_SOURCE_RESAMPLE };
 
 enum irq_route_kind { IRQ_ROUTE_PIC, IRQ_ROUTE_IOAPIC, IRQ_ROUTE_MSI };

@@ -37,7 +37,7 @@ static inline void slot_mark_dirty(const struct memslot *s, gpa_t gpa)
 }
 
 /* ---- nested.c ---- */
-/* True: entries went, and the caller has to flush before it lets go of nested_lock. */
+/* True: entries went, and the caller has to flush before it releases nested_lock. */
 bool vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages);
 void vm_flush_and_reap_locked(struct vm *vm);
 /* Takes all of a slot out of the tables, which write-protects it for a dirty log too, and leaves it

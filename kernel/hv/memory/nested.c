@@ -13,7 +13,7 @@
  * A slot that is being emptied, in parts, is `busy`, and faults there wait for its end: so no entry
  * outlives its slot.
  *
- * Tables are charged to the domain of the vCPU that made them, and freed when they become empty,
+ * Tables are charged to the account of the vCPU that made them, and freed when they become empty,
  * after the flush: a CPU may still walk them.
  */
 #include "hv/memory/memory_priv.h"

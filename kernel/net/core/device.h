@@ -23,13 +23,15 @@ bool net_device_exists(struct net_ns *ns, u32 index);
 
 /* A device of ns, which ns's teardown takes away again. 0, -EEXIST, -ENFILE. */
 int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __must_check;
-/* Up: the device is opened, then hooks are told; down: the other way round. Context: may sleep. */
+/* Up: the device is opened, then hooks are called; down: the other way round. Context: may sleep.
+ */
 int net_device_up(struct netdev *dev) __must_check;
 void net_device_down(struct netdev *dev);
 
 enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE };
-/* Who keeps something for a device: told after it is up, before it goes down, and when it goes
- * away, down by then: nothing may refer to it after that. Context: may sleep; config is held. */
+/* A listener that keeps something for a device: called after it is up, before it goes down, and
+ * when it goes away, down by then: nothing may refer to it after that. Context: may sleep; config
+ * is held. */
 struct net_device_hook {
     void (*event)(struct netdev *dev, enum net_device_event event);
 };

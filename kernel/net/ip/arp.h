@@ -7,5 +7,5 @@
 #include "dev/netdev.h"
 #include "net/core/addr.h"
 
-/* Who has the address? link: the one to ask; NULL: all. Never sleeps. */
+/* Asks for the owner of the address. link: the one to ask; NULL: all. Never sleeps. */
 void arp_ask(struct netdev *dev, const struct ip_addr *addr, const u8 *link);

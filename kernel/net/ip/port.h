@@ -41,6 +41,6 @@ int port_listen(struct inet_sock *s);
 int port_connect(struct inet_sock *s, const struct ip_addr *local, const struct ip_end *peer);
 /* Takes the name away. */
 void port_end(struct inet_sock *s);
-/* Who hears what goes from `from` to `to`, with a reference; NULL: there is none. */
+/* The socket that receives what goes from `from` to `to`, with a reference; NULL: there is none. */
 struct inet_sock *port_find(struct port_table *t, const struct ip_end *to,
                             const struct ip_end *from);

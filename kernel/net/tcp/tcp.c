@@ -296,9 +296,9 @@ static int tcp_msg_queue(struct socket *s, struct socket *to, struct sock_msg *m
     return err;
 }
 
-/* What the peer refused to take. After a reset of this end its error is told, once. Otherwise the
- * bytes come after the peer's close: as many as the send buffer holds count as sent, and a reset of
- * both ends is the answer. */
+/* What the peer refused to take. After a reset of this end its error is reported, once. Otherwise
+ * the bytes come after the peer's close: as many as the send buffer holds count as sent, and a
+ * reset of both ends is the answer. */
 static ssize_t tcp_refused(struct socket *s, u64 bytes)
 {
     struct socket *peer;
@@ -399,7 +399,8 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
 }
 
 /* The other end of a connection is gone: reads end, and writes fail after the first one. Unread
- * bytes, or SO_LINGER with no time, are a reset; who had ended its writes before is told EPIPE. */
+ * bytes, or SO_LINGER with no time, are a reset; an end that had shut down its writes before gets
+ * EPIPE. */
 static void tcp_tell_peer(const struct socket *s, struct socket *peer, bool unread, bool ended)
 {
     if (unread || (s->linger.on && !s->linger.seconds))

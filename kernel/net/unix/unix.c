@@ -140,7 +140,7 @@ static struct unix_sock *unix_server_end(struct unix_sock *u, struct unix_sock *
     return conn;
 }
 
-/* Who a socket's peer is: references. */
+/* Of a socket's peer, as it was at connect: references. */
 struct unix_who {
     struct pid *pid;
     const struct cred *cred;

@@ -23,7 +23,7 @@ void unix_msg_free(struct sock_msg *msg)
     unix_addr_put(um->from);
 }
 
-/* Who sends, if either end wants to know. */
+/* The sender's credentials, if either end wants them. */
 static void unix_msg_cred(struct unix_msg *msg, const struct unix_sock *u,
                           const struct unix_sock *to, const struct socket_message *m)
 {

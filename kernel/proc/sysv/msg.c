@@ -224,7 +224,7 @@ static bool msg_hand_over(struct msg_queue *q, struct msg *m)
     return false;
 }
 
-/* REQUIRES(q->base.lock), which is let go while it sleeps. */
+/* REQUIRES(q->base.lock), which is released while it sleeps. */
 static s64 msg_wait_space(struct msg_queue *q, size_t size) REQUIRES(q->base.lock)
 {
     struct msg_sender s = {.size = size};
@@ -323,7 +323,7 @@ static s64 msg_take(struct msg_queue *q, struct msg *m, struct msg **out)
     return 0;
 }
 
-/* REQUIRES(q->base.lock), which is let go while it sleeps. */
+/* REQUIRES(q->base.lock), which is released while it sleeps. */
 static s64 msg_wait_message(struct msg_queue *q, struct msg_receiver *r, struct msg **out)
     REQUIRES(q->base.lock)
 {

@@ -211,7 +211,7 @@ static bool sem_flagged(const struct sem_op *ops, u32 n, s16 flag)
     return false;
 }
 
-/* REQUIRES(set->base.lock), which is let go while it sleeps. */
+/* REQUIRES(set->base.lock), which is released while it sleeps. */
 static s64 sem_wait(struct sem_set *set, struct sem_waiter *w, u64 deadline)
     REQUIRES(set->base.lock)
 {

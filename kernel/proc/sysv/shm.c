@@ -310,7 +310,7 @@ s64 shm_remove(s32 id)
     return 0;
 }
 
-/* The namespace ends. Called with the table's lock, which is let go for the segment's end. */
+/* The namespace ends. Called with the table's lock, which is released for the segment's end. */
 void shm_drop(struct ipc_ns *ns, struct sysv_object *o) REQUIRES(ns->table[SYSV_SHM].lock)
 {
     bool held = shm_unhold(ns, o);
