@@ -12,36 +12,13 @@
 #include <sys/socket.h>
 
 #include "abi.h"
+#include "inet.h"
 
-static struct sockaddr_in at(const char *ip, int port)
+static struct sockaddr_in at4(const char *ip, int port)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    socklen_t n;
 
-    inet_pton(AF_INET, ip, &a.sin_addr);
-    return a;
-}
-
-static int bind_at(int s, const char *ip, int port)
-{
-    struct sockaddr_in a = at(ip, port);
-
-    return bind(s, (void *)&a, sizeof(a));
-}
-
-static int connect_at(int s, const char *ip, int port)
-{
-    struct sockaddr_in a = at(ip, port);
-
-    return connect(s, (void *)&a, sizeof(a));
-}
-
-static int port_of(int s)
-{
-    struct sockaddr_in a;
-    socklen_t n = sizeof(a);
-
-    EXPECT(getsockname(s, (void *)&a, &n) == 0);
-    return ntohs(a.sin_port);
+    return at(ip, port, &n).in;
 }
 
 static int tcp(void)
@@ -52,20 +29,6 @@ static int tcp(void)
 static int udp(void)
 {
     return socket(AF_INET, SOCK_DGRAM, 0);
-}
-
-static void set(int s, int level, int name, int v)
-{
-    EXPECT(setsockopt(s, level, name, &v, sizeof(v)) == 0);
-}
-
-static int get(int s, int level, int name)
-{
-    int v = -12345;
-    socklen_t n = sizeof(v);
-
-    EXPECT(getsockopt(s, level, name, &v, &n) == 0 && n == sizeof(v));
-    return v;
 }
 
 static int listener(const char *ip)
@@ -244,7 +207,7 @@ TEST(a_datagram_socket_connects_to_a_closed_port)
     r = udp();
     EXPECT(bind_at(r, "127.0.0.1", port) == 0); /* the peer comes after all */
     EXPECT(send(s, "x", 1, 0) == 1 && recv(r, &c, 1, 0) == 1);
-    struct sockaddr_in to = at("127.0.0.1", 1);
+    struct sockaddr_in to = at4("127.0.0.1", 1);
     EXPECT(sendto(udp(), "x", 1, 0, (void *)&to, sizeof(to)) == 1);
     to.sin_port = 0;
     EXPECT_ERR(sendto(udp(), "x", 1, 0, (void *)&to, sizeof(to)), EINVAL);
@@ -257,7 +220,7 @@ TEST(more_makes_one_datagram)
     char buf[64];
 
     EXPECT(bind_at(r, "127.0.0.1", 0) == 0 && bind_at(other, "127.0.0.1", 0) == 0);
-    to = at("127.0.0.1", port_of(r));
+    to = at4("127.0.0.1", port_of(r));
     EXPECT(sendto(s, "one ", 4, MSG_MORE, (void *)&to, sizeof(to)) == 4);
     EXPECT_ERR(recv(r, buf, 64, MSG_DONTWAIT), EAGAIN);
     to.sin_port = htons((uint16_t)port_of(other)); /* the first address stands */
@@ -298,7 +261,7 @@ TEST(a_datagram_tells_its_time_and_destination)
     EXPECT(bind_at(r, "0.0.0.0", 0) == 0);
     set(r, SOL_SOCKET, SO_TIMESTAMP, 1);
     set(r, IPPROTO_IP, IP_PKTINFO, 1);
-    to = at("127.0.0.7", port_of(r));
+    to = at4("127.0.0.7", port_of(r));
     EXPECT(sendto(s, "x", 1, 0, (void *)&to, sizeof(to)) == 1);
     m.msg_control = control + 1;
     m.msg_control = control;

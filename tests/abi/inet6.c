@@ -13,47 +13,7 @@
 #include <sys/socket.h>
 
 #include "abi.h"
-
-union name {
-    struct sockaddr sa;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-};
-
-/* "1.2.3.4" is AF_INET, what has a colon AF_INET6. *n: its length. */
-static union name at(const char *ip, int port, socklen_t *n)
-{
-    union name a;
-
-    memset(&a, 0, sizeof(a));
-    a.in6.sin6_port = htons((uint16_t)port);
-    if (strchr(ip, ':')) {
-        a.sa.sa_family = AF_INET6;
-        EXPECT(inet_pton(AF_INET6, ip, &a.in6.sin6_addr) == 1);
-        *n = sizeof(a.in6);
-    } else {
-        a.sa.sa_family = AF_INET;
-        EXPECT(inet_pton(AF_INET, ip, &a.in.sin_addr) == 1);
-        *n = sizeof(a.in);
-    }
-    return a;
-}
-
-static int bind_at(int s, const char *ip, int port)
-{
-    socklen_t n;
-    union name a = at(ip, port, &n);
-
-    return bind(s, &a.sa, n);
-}
-
-static int connect_at(int s, const char *ip, int port)
-{
-    socklen_t n;
-    union name a = at(ip, port, &n);
-
-    return connect(s, &a.sa, n);
-}
+#include "inet.h"
 
 static int sendto_at(int s, const char *ip, int port)
 {
@@ -87,15 +47,6 @@ static bool is_named(int s, int family, const char *ip, bool peer)
     return !strcmp(shown(&a, family), ip);
 }
 
-static int port_of(int s)
-{
-    union name a;
-    socklen_t n = sizeof(a);
-
-    EXPECT(getsockname(s, &a.sa, &n) == 0);
-    return ntohs(a.in.sin_port);
-}
-
 static int tcp6(void)
 {
     return socket(AF_INET6, SOCK_STREAM, 0);
@@ -113,23 +64,9 @@ static int udp4(void)
     return socket(AF_INET, SOCK_DGRAM, 0);
 }
 
-static void set(int s, int level, int name, int v)
-{
-    EXPECT(setsockopt(s, level, name, &v, sizeof(v)) == 0);
-}
-
 static int set_err(int s, int level, int name, int v)
 {
     return setsockopt(s, level, name, &v, sizeof(v)) ? errno : 0;
-}
-
-static int get(int s, int level, int name)
-{
-    int v = -12345;
-    socklen_t n = sizeof(v);
-
-    EXPECT(getsockopt(s, level, name, &v, &n) == 0 && n == sizeof(v));
-    return v;
 }
 
 static int only6(int s)

@@ -61,6 +61,20 @@ static inline void sock_queue_wake(struct socket *to)
 {
     socket_wake(to, POLLIN | POLLRDNORM);
 }
+/* What poll(2) says of a socket's ends, by SOCK_SHUT_* and whether it may write now. unconnected:
+ * of a kind that needs a peer, and without one. */
+static inline u32 sock_poll_ends(u32 shut, bool unconnected, bool space)
+{
+    u32 mask = space || (shut & SOCK_SHUT_WR) ? POLLOUT | POLLWRNORM : 0;
+
+    if (unconnected && !shut)
+        return POLLOUT | POLLWRNORM | POLLHUP;
+    if (shut & SOCK_SHUT_RD)
+        mask |= POLLRDHUP;
+    if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
+        mask |= POLLHUP;
+    return mask;
+}
 /* Queues msg at `to`, waiting for space as flags and send_timeout say. Takes msg, on errors too.
  * 0, -EAGAIN, -ERESTARTSYS, or what ops->msg_queue says. */
 int sock_queue_wait(struct socket *s, struct socket *to, struct sock_msg *msg, unsigned flags);

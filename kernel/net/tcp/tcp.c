@@ -387,15 +387,7 @@ static u32 tcp_poll(struct socket *s, struct poll_table *pt)
     spin_unlock(&s->lock);
     if (s->error)
         mask |= POLLERR | POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLHUP;
-    if (!peer && !shut)
-        return mask | POLLOUT | POLLWRNORM | POLLHUP;
-    if (shut & SOCK_SHUT_RD)
-        mask |= POLLRDHUP;
-    if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
-        mask |= POLLHUP;
-    if (space || (shut & SOCK_SHUT_WR))
-        mask |= POLLOUT | POLLWRNORM;
-    return mask;
+    return mask | sock_poll_ends(shut, !peer, space);
 }
 
 /* The other end of a connection is gone: reads end, and writes fail after the first one. Unread

@@ -131,7 +131,7 @@ static int udp_shutdown(struct socket *s, int how)
 
 static u32 udp_poll(struct socket *s, struct poll_table *pt)
 {
-    u32 shut, mask = POLLOUT | POLLWRNORM; /* a receiver's space is found out by sending */
+    u32 shut, mask = 0;
 
     poll_wait(pt, &s->wait);
     spin_lock(&s->lock);
@@ -141,11 +141,8 @@ static u32 udp_poll(struct socket *s, struct poll_table *pt)
     spin_unlock(&s->lock);
     if (s->error)
         mask |= POLLERR;
-    if (shut & SOCK_SHUT_RD)
-        mask |= POLLRDHUP;
-    if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
-        mask |= POLLHUP;
-    return mask;
+    return mask |
+           sock_poll_ends(shut, false, true); /* a receiver's space is found out by sending */
 }
 
 static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)

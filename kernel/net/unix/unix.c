@@ -351,15 +351,7 @@ static u32 unix_poll(struct socket *s, struct poll_table *pt)
     spin_unlock(&s->lock);
     if (s->error)
         mask |= POLLERR;
-    if (s->type != SOCK_DGRAM && !peer && !shut)
-        return mask | POLLOUT | POLLWRNORM | POLLHUP;
-    if (shut & SOCK_SHUT_RD)
-        mask |= POLLRDHUP;
-    if ((shut & SOCK_SHUT_BOTH) == SOCK_SHUT_BOTH)
-        mask |= POLLHUP;
-    if (space || (shut & SOCK_SHUT_WR))
-        mask |= POLLOUT | POLLWRNORM;
-    return mask;
+    return mask | sock_poll_ends(shut, s->type != SOCK_DGRAM && !peer, space);
 }
 
 static int unix_get_option(struct socket *s, int level, int name, void *val, u32 *n)
