@@ -61,6 +61,29 @@ static inline void delay_at(const char *point, bool on)
     close(fd);
 }
 
+/* Waits for a child: its status as waitpid(2) gives it. */
+static inline int status_of(pid_t pid)
+{
+    int status;
+
+    EXPECT(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+/* Returns when the process's first thread sleeps in the kernel. */
+static inline void until_process_asleep(pid_t pid)
+{
+    char path[64], state = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    while (state != 'S') {
+        FILE *f = fopen(path, "r");
+
+        EXPECT(f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && fclose(f) == 0);
+        sched_yield();
+    }
+}
+
 /* Returns when the thread, which tells its number there, sleeps, or has ended. */
 static inline void until_asleep(volatile pid_t *tid)
 {

@@ -14,14 +14,6 @@ static void nothing(int sig)
 {
 }
 
-static int status_of(pid_t pid)
-{
-    int status = -1;
-
-    EXPECT(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 /* R, S, T and so on, of a thread of a process that is ours. */
 static char state_of(pid_t pid, pid_t tid)
 {

@@ -4,7 +4,6 @@
  */
 #include "abi.h"
 #include <dirent.h>
-#include <linux/futex.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -15,7 +14,6 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <termios.h>
 
 static int temp_file(void)
 {
@@ -305,68 +303,6 @@ TEST(anonymous_memory)
     EXPECT(sbrk(-(1 << 20)) != (void *)-1);
 }
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-static long counter;
-static void *adder(void *arg)
-{
-    for (int i = 0; i < 20000; i++) {
-        pthread_mutex_lock(&lock);
-        counter++;
-        pthread_mutex_unlock(&lock);
-    }
-    pthread_mutex_lock(&lock);
-    pthread_cond_broadcast(&cond);
-    pthread_mutex_unlock(&lock);
-    return arg;
-}
-
-TEST(threads_lock_and_join)
-{
-    pthread_t t[8];
-    void *r;
-
-    for (long i = 0; i < 8; i++)
-        EXPECT(pthread_create(&t[i], NULL, adder, (void *)i) == 0);
-    pthread_mutex_lock(&lock);
-    while (counter < 160000)
-        pthread_cond_wait(&cond, &lock);
-    pthread_mutex_unlock(&lock);
-    for (long i = 0; i < 8; i++)
-        EXPECT(pthread_join(t[i], &r) == 0 && r == (void *)i);
-    EXPECT(counter == 160000);
-}
-
-TEST(futex_times_out_and_compares)
-{
-    static uint32_t word = 1;
-    struct timespec ts = {0, 10000000};
-
-    EXPECT_ERR(syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0), EAGAIN);
-    EXPECT_ERR(syscall(SYS_futex, &word, FUTEX_WAIT, 1, &ts, NULL, 0), ETIMEDOUT);
-    EXPECT(syscall(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0) == 0);
-    EXPECT_ERR(syscall(SYS_futex, (char *)&word + 1, FUTEX_WAKE, 1, NULL, NULL, 0), EINVAL);
-}
-
-TEST(robust_mutex_tells_of_its_owner)
-{
-    pthread_mutexattr_t attr;
-    pthread_mutex_t *m =
-        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(m, &attr);
-    pid_t pid = fork();
-    if (pid == 0) {
-        pthread_mutex_lock(m);
-        _exit(0);
-    }
-    waitpid(pid, NULL, 0);
-    EXPECT(pthread_mutex_lock(m) == EOWNERDEAD);
-}
-
 TEST(sendfile_copies)
 {
     int a = temp_file(), b = temp_file();
@@ -396,32 +332,6 @@ TEST(flock_excludes)
     int st;
     EXPECT(waitpid(pid, &st, 0) == pid && st == 0);
     unlink("/tmp/abi-lock");
-}
-
-TEST(pty_edits_lines)
-{
-    int m = posix_openpt(O_RDWR | O_NOCTTY), s;
-    char buf[64];
-    struct winsize ws = {24, 80, 0, 0}, got;
-
-    EXPECT(m >= 0 && grantpt(m) == 0 && unlockpt(m) == 0);
-    s = open(ptsname(m), O_RDWR | O_NOCTTY);
-    EXPECT(s >= 0 && isatty(s));
-    EXPECT(ioctl(m, TIOCSWINSZ, &ws) == 0 && ioctl(s, TIOCGWINSZ, &got) == 0 && got.ws_col == 80);
-    EXPECT(write(m, "abX\177c\n", 6) == 6);
-    EXPECT(read(s, buf, 64) == 4 && memcmp(buf, "abc\n", 4) == 0);
-    EXPECT(read(m, buf, 64) > 0); /* the echo */
-    struct termios t;
-    EXPECT(tcgetattr(s, &t) == 0 && (t.c_lflag & ICANON));
-    cfmakeraw(&t);
-    EXPECT(tcsetattr(s, TCSANOW, &t) == 0);
-    EXPECT(write(m, "\003x", 2) == 2 && read(s, buf, 64) == 2 && buf[0] == 3);
-    EXPECT(write(s, "a\nb", 3) == 3 && read(m, buf, 64) == 3 && buf[1] == '\n');
-    t.c_cc[VMIN] = 0, t.c_cc[VTIME] = 1;
-    tcsetattr(s, TCSANOW, &t);
-    EXPECT(read(s, buf, 64) == 0);
-    close(s);
-    EXPECT_ERR(read(m, buf, 64), EIO);
 }
 
 TEST(proc_self_files)
@@ -541,25 +451,6 @@ TEST(links_of_others_are_not_followed_in_sticky_directories)
     EXPECT(!seteuid(1000));
     EXPECT_ERR(link("file", "mine"), EPERM);
     EXPECT(!seteuid(0));
-}
-
-TEST(terminals_know_the_old_termio)
-{
-    int master = posix_openpt(O_RDWR | O_NOCTTY);
-    struct {
-        unsigned short iflag, oflag, cflag, lflag;
-        unsigned char line, cc[8];
-    } old;
-    struct termios t;
-
-    EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
-    EXPECT(slave >= 0 && ioctl(slave, 0x5405, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCGETA */
-    EXPECT(old.lflag == (unsigned short)t.c_lflag && !memcmp(old.cc, t.c_cc, 8));
-    old.lflag &= (unsigned short)~ECHO;
-    old.cc[0] = 7;
-    EXPECT(ioctl(slave, 0x5406, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCSETA */
-    EXPECT(!(t.c_lflag & ECHO) && t.c_cc[VINTR] == 7 && !(t.c_cflag & HUPCL));
 }
 
 TEST(no_file_is_created_through_a_name_that_ends_in_a_slash)

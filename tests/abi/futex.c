@@ -143,3 +143,65 @@ TEST(a_lock_that_was_just_freed_has_an_heir)
     EXPECT(pthread_create(&ending, NULL, end_while_unlocking, w.word) == 0);
     EXPECT(pthread_join(waiting, NULL) == 0);
 }
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
+static long counter;
+static void *adder(void *arg)
+{
+    for (int i = 0; i < 20000; i++) {
+        pthread_mutex_lock(&lock);
+        counter++;
+        pthread_mutex_unlock(&lock);
+    }
+    pthread_mutex_lock(&lock);
+    pthread_cond_broadcast(&cond);
+    pthread_mutex_unlock(&lock);
+    return arg;
+}
+
+TEST(threads_lock_and_join)
+{
+    pthread_t t[8];
+    void *r;
+
+    for (long i = 0; i < 8; i++)
+        EXPECT(pthread_create(&t[i], NULL, adder, (void *)i) == 0);
+    pthread_mutex_lock(&lock);
+    while (counter < 160000)
+        pthread_cond_wait(&cond, &lock);
+    pthread_mutex_unlock(&lock);
+    for (long i = 0; i < 8; i++)
+        EXPECT(pthread_join(t[i], &r) == 0 && r == (void *)i);
+    EXPECT(counter == 160000);
+}
+
+TEST(futex_times_out_and_compares)
+{
+    static uint32_t word = 1;
+    struct timespec ts = {0, 10000000};
+
+    EXPECT_ERR(syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0), EAGAIN);
+    EXPECT_ERR(syscall(SYS_futex, &word, FUTEX_WAIT, 1, &ts, NULL, 0), ETIMEDOUT);
+    EXPECT(syscall(SYS_futex, &word, FUTEX_WAKE, 1, NULL, NULL, 0) == 0);
+    EXPECT_ERR(syscall(SYS_futex, (char *)&word + 1, FUTEX_WAKE, 1, NULL, NULL, 0), EINVAL);
+}
+
+TEST(robust_mutex_tells_of_its_owner)
+{
+    pthread_mutexattr_t attr;
+    pthread_mutex_t *m =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(m, &attr);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_mutex_lock(m);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    EXPECT(pthread_mutex_lock(m) == EOWNERDEAD);
+}

@@ -4,6 +4,7 @@
  * and processes of others.
  */
 #include "abi.h"
+#include "send_descriptor.h"
 
 #include <grp.h>
 #include <sys/prctl.h>
@@ -96,24 +97,6 @@ TEST(times_of_a_file_are_its_owners)
     EXPECT(chmod("guard-shared", 0666) == 0);
     EXPECT(in_child(times_of_anothers_file) == 0);
     EXPECT(unlink("guard-file") == 0 && unlink("guard-shared") == 0);
-}
-
-static int send_descriptor(int sock, int fd)
-{
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr head;
-    } control = {0};
-    struct iovec iov = {"x", 1};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-
-    control.head = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
-    return (int)sendmsg(sock, &m, MSG_DONTWAIT);
 }
 
 struct how {
@@ -586,115 +569,4 @@ TEST(argument_pointers_count)
     for (int i = 0; i < STRINGS; i++)
         argv[i] = "";
     EXPECT_ERR(execve("/proc/self/exe", argv, envp), E2BIG);
-}
-
-/* ------------------------------------------------------------- descriptors on the way */
-
-/* The end of a pipe, in a queue that nobody has any more: it is closed by then. */
-static void expect_closed(int alive)
-{
-    struct pollfd p = {.fd = alive, .events = POLLIN};
-    char c;
-
-    EXPECT(poll(&p, 1, -1) == 1 && (p.revents & POLLHUP) && read(alive, &c, 1) == 0);
-}
-
-/* A socket whose queue holds a socket whose queue holds a socket...: closing the outermost closes
- * all, however many they are. Where there is a limit to it, it is told by an error. */
-TEST(nested_sockets_are_closed)
-{
-    int pair[2], held = -1, depth = 0, alive[2];
-
-    EXPECT(pipe(alive) == 0);
-    for (; depth < 3000; depth++) {
-        EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
-        int sent = send_descriptor(pair[1], depth ? held : alive[1]);
-        close(pair[1]);
-        if (sent < 0) {
-            EXPECT(errno == ETOOMANYREFS || errno == EAGAIN);
-            close(pair[0]);
-            break;
-        }
-        EXPECT(sent == 1);
-        close(depth ? held : alive[1]);
-        held = pair[0];
-    }
-    EXPECT(depth > 2);
-    close(held);
-    expect_closed(alive[0]);
-}
-
-/* Sent, or refused because the socket would lie in itself. */
-static void send_or_not(int sock, int fd)
-{
-    EXPECT(send_descriptor(sock, fd) == 1 || errno == ETOOMANYREFS);
-}
-
-/* Two sockets, each in the other's queue. */
-TEST(sockets_in_a_ring_are_closed)
-{
-    int a[2], b[2], alive[2];
-
-    EXPECT(pipe(alive) == 0);
-    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, a) == 0);
-    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, b) == 0);
-    send_or_not(a[1], b[0]); /* b[0] lies in a[0] */
-    send_or_not(b[1], a[0]);
-    EXPECT(send_descriptor(b[1], alive[1]) == 1);
-    close(alive[1]);
-    for (int i = 0; i < 2; i++) {
-        close(a[i]);
-        close(b[i]);
-    }
-    expect_closed(alive[0]);
-}
-
-/* A listener in the queue of a connection that it has not accepted. */
-TEST(listeners_in_their_connections_are_closed)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0guard-listener"};
-    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
-    int alive[2];
-
-    EXPECT(pipe(alive) == 0);
-    EXPECT(bind(listener, (struct sockaddr *)&name, sizeof(name)) == 0);
-    EXPECT(listen(listener, 5) == 0);
-    EXPECT(connect(client, (struct sockaddr *)&name, sizeof(name)) == 0);
-    send_or_not(client, listener);
-    EXPECT(send_descriptor(client, alive[1]) == 1);
-    close(alive[1]);
-    close(client);
-    close(listener);
-    close(socket(AF_UNIX, SOCK_STREAM, 0)); /* Linux looks for rings when a socket closes */
-    expect_closed(alive[0]);
-}
-
-/* ------------------------------------------------------------- timers */
-
-/* A blocked signal of a periodic timer is one signal, and the rest are overruns; then it goes on.
- */
-TEST(timers_go_on_when_their_signal_is_taken)
-{
-    struct itimerspec often = {{0, 10000000}, {0, 10000000}}, left;
-    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
-    struct timespec patience = {60, 0};
-    siginfo_t info;
-    sigset_t set;
-    timer_t id;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    EXPECT(timer_create(CLOCK_MONOTONIC, &ev, &id) == 0);
-    EXPECT(timer_settime(id, 0, &often, NULL) == 0);
-    usleep(105000);
-    EXPECT(timer_gettime(id, &left) == 0 && left.it_value.tv_sec == 0 && left.it_value.tv_nsec > 0);
-    EXPECT(left.it_value.tv_nsec <= 10000000);
-    EXPECT(sigtimedwait(&set, &info, &patience) == SIGRTMIN && info.si_code == SI_TIMER);
-    EXPECT(info.si_overrun >= 8 && info.si_overrun == timer_getoverrun(id));
-    usleep(25000); /* the next is sent, and not taken: the overrun stays that of the last one */
-    EXPECT(info.si_overrun == timer_getoverrun(id));
-    for (int i = 0; i < 3; i++)
-        EXPECT(sigtimedwait(&set, &info, &patience) == SIGRTMIN);
-    EXPECT(timer_delete(id) == 0);
 }

@@ -53,14 +53,6 @@ static char *map(size_t pages, int flags, int fd)
     return p;
 }
 
-static int status_of(pid_t pid)
-{
-    int status;
-
-    EXPECT(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 #define HUGE (2UL << 20)
 #define N_HUGE 8
 static char *volatile race_base;

@@ -11,14 +11,6 @@
 #include <sys/mount.h>
 #include <grp.h>
 
-static int child_status(pid_t pid)
-{
-    int st = -1;
-
-    EXPECT(waitpid(pid, &st, 0) == pid);
-    return st;
-}
-
 TEST(fork_copies_memory)
 {
     static volatile int shared_not = 1;
@@ -28,7 +20,7 @@ TEST(fork_copies_memory)
         shared_not = 2;
         _exit(shared_not);
     }
-    EXPECT(child_status(pid) == 2 << 8);
+    EXPECT(status_of(pid) == 2 << 8);
     EXPECT(shared_not == 1);
 }
 
@@ -42,7 +34,7 @@ TEST(vfork_shares_memory_until_exit)
         _exit(0);
     }
     EXPECT(seen == 7);
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
 }
 
 TEST(exit_status_by_signal)
@@ -54,7 +46,7 @@ TEST(exit_status_by_signal)
         kill(getpid(), SIGTERM);
         pause();
     }
-    EXPECT(child_status(pid) == SIGTERM);
+    EXPECT(status_of(pid) == SIGTERM);
 }
 
 TEST(segfault_is_sigsegv_with_address)
@@ -65,7 +57,7 @@ TEST(segfault_is_sigsegv_with_address)
         *(volatile int *)16 = 1;
         _exit(0);
     }
-    EXPECT((child_status(pid) & 0x7f) == SIGSEGV);
+    EXPECT((status_of(pid) & 0x7f) == SIGSEGV);
 }
 
 TEST(divide_error_is_sigfpe)
@@ -77,7 +69,7 @@ TEST(divide_error_is_sigfpe)
         volatile int r = n / zero;
         _exit(r);
     }
-    EXPECT((child_status(pid) & 0x7f) == SIGFPE);
+    EXPECT((status_of(pid) & 0x7f) == SIGFPE);
 }
 
 TEST(wait_without_children_is_echild)
@@ -96,7 +88,7 @@ TEST(wait_nohang_returns_zero)
     }
     EXPECT(waitpid(pid, &st, WNOHANG) == 0);
     kill(pid, SIGKILL);
-    EXPECT(child_status(pid) == SIGKILL);
+    EXPECT(status_of(pid) == SIGKILL);
 }
 
 TEST(waitid_fills_siginfo)
@@ -108,7 +100,7 @@ TEST(waitid_fills_siginfo)
         _exit(5);
     EXPECT(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT) == 0);
     EXPECT(si.si_pid == pid && si.si_code == CLD_EXITED && si.si_status == 5);
-    EXPECT(child_status(pid) == 5 << 8);
+    EXPECT(status_of(pid) == 5 << 8);
 }
 
 TEST(stop_and_continue_are_reported)
@@ -125,7 +117,7 @@ TEST(stop_and_continue_are_reported)
     kill(pid, SIGCONT);
     EXPECT(waitpid(pid, &st, WCONTINUED) == pid && WIFCONTINUED(st));
     kill(pid, SIGKILL);
-    EXPECT(child_status(pid) == SIGKILL);
+    EXPECT(status_of(pid) == SIGKILL);
 }
 
 TEST(jobs_of_a_namespaces_init_stop)
@@ -149,7 +141,7 @@ TEST(jobs_of_a_namespaces_init_stop)
         EXPECT(waitpid(job, &st, 0) == job && WEXITSTATUS(st) == 3);
         _exit(0);
     }
-    EXPECT(child_status(init) == 0);
+    EXPECT(status_of(init) == 0);
 }
 
 TEST(ignored_sigchld_reaps)
@@ -179,7 +171,7 @@ TEST(orphan_goes_to_subreaper)
         _exit(0);
     }
     close(p[0]);
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     close(p[1]);
     EXPECT(wait(&st) > 0 && WEXITSTATUS(st) == 9);
 }
@@ -204,7 +196,7 @@ TEST(parent_death_signal)
         _exit(0);
     }
     close(p[1]);
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     EXPECT(read(p[0], &c, 1) == 0); /* the grandchild's end closes when it is killed */
 }
 
@@ -228,7 +220,7 @@ TEST(exec_script_passes_arguments)
         _exit(99);
     }
     close(p[1]);
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     EXPECT(read(p[0], buf, sizeof(buf)) == 0);
     unlink("/tmp/abi-script");
 }
@@ -263,7 +255,7 @@ TEST(process_groups)
         EXPECT_ERR(setsid(), EPERM);
         _exit(0);
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     EXPECT_ERR(setpgid(999999, 0), ESRCH);
     EXPECT(setsid() == getpid() || errno == EPERM);
 }
@@ -278,7 +270,7 @@ TEST(setsid_leads)
         EXPECT_ERR(setpgid(0, 0), EPERM);
         _exit(0);
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
 }
 
 TEST(clone3_with_pidfd)
@@ -334,7 +326,7 @@ TEST(clone3_into_a_control_group_asks_as_a_move_does)
     EXPECT(mkdir("/tmp/groups/clone", 0755) == 0);
     int group = open("/tmp/groups/clone", O_RDONLY | O_DIRECTORY);
     EXPECT(top >= 0 && group >= 0);
-    EXPECT(WEXITSTATUS(child_status((pid_t)clone_into(group))) == 7);
+    EXPECT(WEXITSTATUS(status_of((pid_t)clone_into(group))) == 7);
     pid_t pid = fork();
     EXPECT(pid >= 0);
     if (pid == 0) {
@@ -342,7 +334,7 @@ TEST(clone3_into_a_control_group_asks_as_a_move_does)
         EXPECT_ERR(clone_into(group), EACCES);
         _exit(0);
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     /* one that hands memory on to its children has no processes of its own */
     EXPECT(group_put(top, "cgroup.subtree_control", "+memory"));
     EXPECT(group_put(group, "cgroup.subtree_control", "+memory"));
@@ -365,13 +357,13 @@ TEST(pid_namespace_has_its_own_init)
         pid_t c = fork();
         if (c == 0)
             _exit(getpid() == 2 ? 0 : 1);
-        EXPECT(child_status(c) == 0);
+        EXPECT(status_of(c) == 0);
         if (fork() == 0) /* killed with the namespace */
             for (;;)
                 pause();
         _exit(4);
     }
-    EXPECT(child_status((pid_t)pid) == 4 << 8);
+    EXPECT(status_of((pid_t)pid) == 4 << 8);
 }
 
 TEST(uts_namespace_hides_the_name)
@@ -387,7 +379,7 @@ TEST(uts_namespace_hides_the_name)
         EXPECT(strcmp(u.nodename, "inside") == 0);
         _exit(0);
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     uname(&after);
     EXPECT(strcmp(before.nodename, after.nodename) == 0);
 }
@@ -417,7 +409,7 @@ TEST(setns_enters_uts)
     uname(&u);
     EXPECT(strcmp(u.nodename, "other") == 0);
     write(q[1], "x", 1);
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
 }
 
 TEST(mount_namespace_is_private)
@@ -432,7 +424,7 @@ TEST(mount_namespace_is_private)
         EXPECT(fd >= 0);
         _exit(0);
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     EXPECT_ERR(open("/tmp/abi-mnt/file", O_RDONLY), ENOENT);
     EXPECT(rmdir("/tmp/abi-mnt") == 0);
 }
@@ -451,7 +443,7 @@ TEST(user_namespace_maps_root)
         EXPECT(sethostname("no", 2) == -1 && errno == EPERM);
         _exit(0);
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
 }
 
 TEST(rlimit_nofile_binds)
@@ -483,7 +475,7 @@ TEST(dropping_root_drops_capabilities)
         EXPECT_ERR(chroot("/"), EPERM);
         _exit(0);
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
 }
 
 TEST(no_new_privs_sticks)
@@ -532,7 +524,7 @@ TEST(exec_from_a_thread_takes_the_process_over)
         for (;;)
             pause();
     }
-    EXPECT(child_status(pid) == 0);
+    EXPECT(status_of(pid) == 0);
 }
 
 /* A mount of proc shows the processes of its mounter's namespace, whoever reads. */
@@ -582,102 +574,4 @@ TEST(pidfd_send_signal_takes_a_proc_directory)
     EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
     EXPECT_ERR(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0), ESRCH);
     EXPECT_ERR(syscall(SYS_pidfd_send_signal, open("/tmp", O_RDONLY), SIGTERM, NULL, 0), EBADF);
-}
-
-static pid_t child_that_pauses(void)
-{
-    pid_t pid = fork();
-
-    while (pid == 0)
-        pause();
-    return pid;
-}
-
-TEST(a_stopped_process_dies_of_sigterm_when_it_is_continued)
-{
-    pid_t pid = child_that_pauses();
-    int status;
-
-    EXPECT(kill(pid, SIGSTOP) == 0 && waitpid(pid, &status, WUNTRACED) == pid);
-    EXPECT(kill(pid, SIGTERM) == 0);
-    usleep(20000);
-    EXPECT(waitpid(pid, &status, WNOHANG) == 0);
-    EXPECT(kill(pid, SIGCONT) == 0 && waitpid(pid, &status, 0) == pid);
-    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
-    pid = child_that_pauses();
-    EXPECT(kill(pid, SIGSTOP) == 0 && waitpid(pid, &status, WUNTRACED) == pid);
-    EXPECT(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
-}
-
-TEST(a_group_is_found_after_its_leader_has_gone)
-{
-    pid_t leader = child_that_pauses(), member = child_that_pauses();
-    int status;
-
-    EXPECT(setpgid(leader, leader) == 0 && setpgid(member, leader) == 0);
-    EXPECT(kill(leader, SIGKILL) == 0 && waitpid(leader, &status, 0) == leader);
-    EXPECT_ERR(kill(leader, 0), ESRCH);
-    EXPECT(kill(-leader, 0) == 0 && waitpid(-leader, &status, WNOHANG) == 0);
-    EXPECT(setpgid(0, leader) == 0 && getpgrp() == leader && setpgid(0, 0) == 0);
-    EXPECT(kill(-leader, SIGTERM) == 0 && waitpid(-leader, &status, 0) == member);
-    EXPECT_ERR(kill(-leader, 0), ESRCH);
-    EXPECT_ERR(setpgid(0, leader), EPERM);
-}
-
-TEST(a_zombie_is_still_somebody)
-{
-    pid_t pid = fork();
-    siginfo_t info;
-
-    if (pid == 0)
-        _exit(0);
-    EXPECT(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0 && kill(pid, 0) == 0);
-    EXPECT_ERR(kill(pid, 65), EINVAL);
-    EXPECT_ERR(waitid(P_PID, pid, &info, WSTOPPED | WCONTINUED), ECHILD);
-    EXPECT(seteuid(1000) == 0 && setreuid(1000, -1) == 0);
-    EXPECT_ERR(kill(pid, 0), EPERM);
-    EXPECT(waitpid(pid, NULL, 0) == pid);
-    EXPECT_ERR(kill(pid, 65), ESRCH);
-    EXPECT_ERR(setpgid(getppid(), pid), ESRCH);
-}
-
-/* Whether the child's parent, of another user, could send it SIGTERM: it ends of that, or by
- * itself. */
-TEST(a_parents_death_is_told_only_where_it_could_have_been)
-{
-    int p[2];
-    char byte;
-
-    EXPECT(pipe(p) == 0);
-    pid_t parent = fork();
-    if (parent == 0) {
-        pid_t own = getpid();
-        if (fork() == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGTERM);
-            write(p[1], "r", 1);
-            while (getppid() == own)
-                usleep(1000);
-            usleep(20000);
-            write(p[1], "x", 1);
-            _exit(0);
-        }
-        read(p[0], &byte, 1);
-        setresuid(1000, 1000, 1000);
-        _exit(0);
-    }
-    close(p[1]);
-    EXPECT(waitpid(parent, NULL, 0) == parent);
-    EXPECT(read(p[0], &byte, 1) == 1 && byte == 'x');
-}
-
-TEST(who_changes_its_ids_hears_no_more_of_its_parents_death)
-{
-    int sig = -1;
-
-    EXPECT(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && setresuid(-1, 0, 1000) == 0);
-    EXPECT(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == SIGTERM && prctl(PR_GET_DUMPABLE) == 1);
-    setfsuid(1000);
-    EXPECT(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == 0 && prctl(PR_GET_DUMPABLE) == 0);
-    EXPECT(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && setresgid(-1, 1000, -1) == 0);
-    EXPECT(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == 0);
 }

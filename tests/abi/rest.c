@@ -34,14 +34,6 @@ static int scratch(const char *name)
     return fd;
 }
 
-static int wait_for(pid_t pid)
-{
-    int status;
-
-    EXPECT(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 /* ---- files ---- */
 
 TEST(syncing_is_for_files)
@@ -150,7 +142,7 @@ TEST(another_root)
         EXPECT(chdir("/") == 0 && access("/old/tmp", F_OK) == 0);
         _exit(0);
     }
-    EXPECT(wait_for(pid) == 0);
+    EXPECT(status_of(pid) == 0);
 }
 
 /* ---- ids, priorities, names ---- */
@@ -388,7 +380,7 @@ TEST(another_processs_memory_and_descriptors)
     EXPECT_ERR(syscall(SYS_pidfd_getfd, pidfd, p[1], 1), EINVAL);
     struct iovec local = {&two, sizeof(two)}, remote = {(void *)&value, sizeof(value)};
     EXPECT(process_vm_writev(pid, &local, 1, &remote, 1, 0) == sizeof(two));
-    EXPECT(WEXITSTATUS(wait_for(pid)) == 2);
+    EXPECT(WEXITSTATUS(status_of(pid)) == 2);
     EXPECT_ERR(process_vm_writev(pid, &local, 1, &remote, 1, 0), ESRCH);
 }
 

@@ -8,14 +8,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-static int status_of(pid_t pid)
-{
-    int status;
-
-    EXPECT(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 static void send_file(int s, int fd)
 {
     char control[CMSG_SPACE(sizeof(int))] = {0};

@@ -23,14 +23,6 @@ static void own_ipc(void)
     EXPECT(unshare(CLONE_NEWIPC) == 0);
 }
 
-static int wait_for(pid_t pid)
-{
-    int status;
-
-    EXPECT(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
 static void become(uid_t id)
 {
     EXPECT(syscall(SYS_setgroups, 0, NULL) == 0);
@@ -84,7 +76,7 @@ TEST(processes_share_a_segment)
         EXPECT_ERR(shmdt((void *)q), EINVAL);
         _exit(0);
     }
-    EXPECT(wait_for(pid) == 0 && p[1] == 9);
+    EXPECT(status_of(pid) == 0 && p[1] == 9);
     struct shmid_ds ds = shm_state(id);
     EXPECT(ds.shm_nattch == 2 && ds.shm_segsz == 10000 && ds.shm_cpid == getpid());
     EXPECT(ds.shm_lpid == pid && ds.shm_atime > 0 && ds.shm_dtime > 0 && ds.shm_ctime > 0);
@@ -150,7 +142,7 @@ TEST(rights_of_a_segment)
         EXPECT_ERR(shmctl(id, IPC_STAT, &ds), EACCES);
         _exit(0);
     }
-    EXPECT(wait_for(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     struct shmid_ds ds = shm_state(id);
     ds.shm_perm.uid = 1000;
     ds.shm_perm.mode = 0404;
@@ -163,7 +155,7 @@ TEST(rights_of_a_segment)
         EXPECT(shmctl(id, IPC_RMID, NULL) == 0);
         _exit(0);
     }
-    EXPECT(wait_for(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     EXPECT_ERR(shmctl(id, IPC_STAT, &ds), EINVAL);
 }
 
@@ -268,7 +260,7 @@ TEST(waiters_are_woken_in_their_order)
     for (int i = 0; i < 3; i++) {
         char c;
         EXPECT(sem_do(id, 0, 1, 0) == 0 && read(order[0], &c, 1) == 1 && c == 'a' + i);
-        EXPECT(wait_for(pid[i]) == 0 && semctl(id, 0, GETPID) == pid[i]);
+        EXPECT(status_of(pid[i]) == 0 && semctl(id, 0, GETPID) == pid[i]);
     }
     EXPECT(semctl(id, 0, GETNCNT) == 0 && sem_value(id, 0) == 0);
 }
@@ -288,7 +280,7 @@ TEST(one_waiter_may_free_another)
         _exit(semop(id, (struct sembuf[]){{0, -1, 0}, {1, -1, 0}}, 2) != 0);
     await_waiters(id, GETNCNT, 1);
     EXPECT(sem_do(id, 0, 1, 0) == 0);
-    EXPECT(wait_for(take) == 0 && wait_for(zero) == 0);
+    EXPECT(status_of(take) == 0 && status_of(zero) == 0);
     EXPECT(sem_value(id, 0) == 0 && sem_value(id, 1) == 0 && sem_value(id, 2) == 1);
 }
 
@@ -329,13 +321,13 @@ TEST(removal_signals_and_time_end_a_wait)
         _exit(0);
     }
     await_waiters(id, GETNCNT, 1);
-    EXPECT(semctl(id, 0, IPC_RMID) == 0 && wait_for(pid) == 0);
+    EXPECT(semctl(id, 0, IPC_RMID) == 0 && status_of(pid) == 0);
     id = sem_make(1);
     pid = fork();
     if (pid == 0)
         _exit(sem_do(id, 0, -1, 0));
     await_waiters(id, GETNCNT, 1);
-    EXPECT(kill(pid, SIGKILL) == 0 && wait_for(pid) == SIGKILL && semctl(id, 0, GETNCNT) == 0);
+    EXPECT(kill(pid, SIGKILL) == 0 && status_of(pid) == SIGKILL && semctl(id, 0, GETNCNT) == 0);
     struct sembuf op = {0, -1, 0};
     struct timespec t = {0, 1000000}, bad = {0, 1000000000};
     EXPECT_ERR(semtimedop(id, &op, 1, &t), EAGAIN);
@@ -353,7 +345,7 @@ TEST(what_a_process_did_is_undone)
         EXPECT(sem_do(id, 0, 1, 0) == 0); /* this stays */
         _exit(sem_value(id, 0) != 3);
     }
-    EXPECT(wait_for(pid) == 0 && sem_value(id, 0) == 6 && sem_value(id, 1) == 0);
+    EXPECT(status_of(pid) == 0 && sem_value(id, 0) == 6 && sem_value(id, 1) == 0);
     EXPECT(semctl(id, 0, GETPID) == pid);
     pid = fork(); /* a value that is set forgets what was to be undone */
     if (pid == 0) {
@@ -361,7 +353,7 @@ TEST(what_a_process_did_is_undone)
         EXPECT(semctl(id, 0, SETVAL, (union semun){.val = 1}) == 0);
         _exit(0);
     }
-    EXPECT(wait_for(pid) == 0 && sem_value(id, 0) == 1);
+    EXPECT(status_of(pid) == 0 && sem_value(id, 0) == 1);
     pid = fork(); /* one that waits gets what the end of another gives back */
     if (pid == 0) {
         EXPECT(sem_do(id, 0, -1, SEM_UNDO) == 0);
@@ -371,7 +363,7 @@ TEST(what_a_process_did_is_undone)
         await_waiters(id, GETNCNT, 1);
         _exit(0);
     }
-    EXPECT(wait_for(pid) == 0);
+    EXPECT(status_of(pid) == 0);
     while (sem_value(id, 0) != 0 || semctl(id, 0, GETNCNT) != 0)
         sched_yield();
 }
@@ -393,7 +385,7 @@ TEST(threads_undo_together_at_the_last_ones_end)
         pthread_join(thread, NULL);
         _exit(sem_value(id, 0) != 0); /* not undone by the thread's end */
     }
-    EXPECT(wait_for(pid) == 0 && sem_value(id, 0) == 1);
+    EXPECT(status_of(pid) == 0 && sem_value(id, 0) == 1);
 }
 
 TEST(undoing_survives_the_removal_of_sets)
@@ -446,20 +438,6 @@ TEST(messages_are_taken_by_type)
     EXPECT(msg_put(id, 9, "", 0) == 0 && msgrcv(id, &m, 64, 0, 0) == 0 && m.type == 9);
 }
 
-/* Until pid sleeps in the kernel. */
-static void await_sleep(pid_t pid)
-{
-    char path[64], state = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    while (state != 'S') {
-        FILE *f = fopen(path, "r");
-        EXPECT(f && fscanf(f, "%*d %*s %c", &state) == 1);
-        fclose(f);
-        sched_yield();
-    }
-}
-
 TEST(a_full_queue_holds_senders_up)
 {
     own_ipc();
@@ -473,8 +451,8 @@ TEST(a_full_queue_holds_senders_up)
     pid_t pid = fork();
     if (pid == 0)
         _exit(msgsnd(id, &big, 5, 0) != 0);
-    await_sleep(pid);
-    EXPECT(msgrcv(id, &big, 8192, 0, 0) == 8192 && wait_for(pid) == 0);
+    until_process_asleep(pid);
+    EXPECT(msgrcv(id, &big, 8192, 0, 0) == 8192 && status_of(pid) == 0);
     EXPECT(msgrcv(id, &big, 8192, 0, 0) == 8192 && msgrcv(id, &big, 8192, 0, 0) == 5);
     struct msqid_ds ds;
     EXPECT(msgctl(id, IPC_STAT, &ds) == 0);
@@ -494,16 +472,16 @@ TEST(a_receiver_gets_what_it_waits_for)
         struct text m;
         _exit(!(msgrcv(id, &m, 64, 5, 0) == 4 && memcmp(m.text, "five", 4) == 0));
     }
-    await_sleep(pid);
-    EXPECT(msg_put(id, 4, "four", 0) == 0 && msg_put(id, 5, "five", 0) == 0 && wait_for(pid) == 0);
+    until_process_asleep(pid);
+    EXPECT(msg_put(id, 4, "four", 0) == 0 && msg_put(id, 5, "five", 0) == 0 && status_of(pid) == 0);
     pid = fork();
     if (pid == 0) {
         struct text m;
         EXPECT_ERR(msgrcv(id, &m, 64, 6, 0), EIDRM);
         _exit(0);
     }
-    await_sleep(pid);
-    EXPECT(msgctl(id, IPC_RMID, NULL) == 0 && wait_for(pid) == 0);
+    until_process_asleep(pid);
+    EXPECT(msgctl(id, IPC_RMID, NULL) == 0 && status_of(pid) == 0);
 }
 
 /* ---- /proc ---- */
@@ -591,11 +569,11 @@ TEST(a_long_message_keeps_no_short_one_waiting)
         sender[i] = fork();
         if (sender[i] == 0)
             _exit(msgsnd(id, &m, sizes[i], 0) != 0);
-        await_sleep(sender[i]);
+        until_process_asleep(sender[i]);
     }
     EXPECT(msgrcv(id, &m, 100, 9, 0) == 100); /* space for the second alone */
-    EXPECT(msgrcv(id, &m, 50, 3, 0) == 50 && wait_for(sender[1]) == 0);
-    EXPECT(msgctl(id, IPC_RMID, NULL) == 0 && wait_for(sender[0]) != 0);
+    EXPECT(msgrcv(id, &m, 50, 3, 0) == 50 && status_of(sender[1]) == 0);
+    EXPECT(msgctl(id, IPC_RMID, NULL) == 0 && status_of(sender[0]) != 0);
 }
 
 /* A sender that is granted space, and finds a receiver instead, passes the space on. */
@@ -615,7 +593,7 @@ TEST(space_that_a_sender_does_not_need_is_the_next_ones)
             sender[i] = fork();
             if (sender[i] == 0)
                 _exit(msgsnd(id, &big, 8192, 0) != 0);
-            await_sleep(sender[i]);
+            until_process_asleep(sender[i]);
         }
         for (int i = 0; i < 3; i++) {
             receiver[i] = fork();
@@ -623,9 +601,9 @@ TEST(space_that_a_sender_does_not_need_is_the_next_ones)
                 _exit(msgrcv(id, &got, 8192, 0, 0) != 8192);
         }
         for (int i = 0; i < 3; i++)
-            EXPECT(wait_for(receiver[i]) == 0);
+            EXPECT(status_of(receiver[i]) == 0);
         EXPECT(msgrcv(id, &got, 8192, 0, 0) == 8192);
-        EXPECT(wait_for(sender[0]) == 0 && wait_for(sender[1]) == 0);
+        EXPECT(status_of(sender[0]) == 0 && status_of(sender[1]) == 0);
         EXPECT(msgctl(id, IPC_RMID, NULL) == 0);
     }
 }

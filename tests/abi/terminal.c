@@ -187,20 +187,6 @@ TEST(all_of_a_write_is_typed_behind_its_signals)
     EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-static void wait_until_asleep(pid_t pid)
-{
-    for (int again = 1; again;) {
-        char name[64], state = 0;
-        FILE *f;
-
-        snprintf(name, sizeof(name), "/proc/%d/stat", pid);
-        f = fopen(name, "r");
-        EXPECT(f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && fclose(f) == 0);
-        again = state != 'S';
-        sched_yield();
-    }
-}
-
 TEST(a_writer_that_does_not_wait_waits_for_no_other)
 {
     static char out[1 << 16];
@@ -213,7 +199,7 @@ TEST(a_writer_that_does_not_wait_waits_for_no_other)
         write(slave, out, sizeof(out));
         _exit(0);
     }
-    wait_until_asleep(pid);
+    until_process_asleep(pid);
     char path[32];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", slave);
     int second = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK);
@@ -259,7 +245,7 @@ TEST(flushing_the_output_lets_its_writer_go_on)
     pid = fork();
     if (pid == 0)
         _exit(write(slave, out, sizeof(out)) != sizeof(out));
-    wait_until_asleep(pid);
+    until_process_asleep(pid);
     EXPECT(tcflush(slave, TCOFLUSH) == 0);
     alarm(60);
     EXPECT(fcntl(master, F_SETFL, O_NONBLOCK) == 0);
@@ -322,4 +308,49 @@ TEST(edits_go_over_the_whole_of_a_long_line)
     EXPECT(write(master, "\022", 1) == 1); /* VREPRINT */
     snprintf(want, sizeof(want), "^R\r\n%.300s", text);
     shown(master, want);
+}
+
+TEST(pty_edits_lines)
+{
+    int m = posix_openpt(O_RDWR | O_NOCTTY), s;
+    char buf[64];
+    struct winsize ws = {24, 80, 0, 0}, got;
+
+    EXPECT(m >= 0 && grantpt(m) == 0 && unlockpt(m) == 0);
+    s = open(ptsname(m), O_RDWR | O_NOCTTY);
+    EXPECT(s >= 0 && isatty(s));
+    EXPECT(ioctl(m, TIOCSWINSZ, &ws) == 0 && ioctl(s, TIOCGWINSZ, &got) == 0 && got.ws_col == 80);
+    EXPECT(write(m, "abX\177c\n", 6) == 6);
+    EXPECT(read(s, buf, 64) == 4 && memcmp(buf, "abc\n", 4) == 0);
+    EXPECT(read(m, buf, 64) > 0); /* the echo */
+    struct termios t;
+    EXPECT(tcgetattr(s, &t) == 0 && (t.c_lflag & ICANON));
+    cfmakeraw(&t);
+    EXPECT(tcsetattr(s, TCSANOW, &t) == 0);
+    EXPECT(write(m, "\003x", 2) == 2 && read(s, buf, 64) == 2 && buf[0] == 3);
+    EXPECT(write(s, "a\nb", 3) == 3 && read(m, buf, 64) == 3 && buf[1] == '\n');
+    t.c_cc[VMIN] = 0, t.c_cc[VTIME] = 1;
+    tcsetattr(s, TCSANOW, &t);
+    EXPECT(read(s, buf, 64) == 0);
+    close(s);
+    EXPECT_ERR(read(m, buf, 64), EIO);
+}
+
+TEST(terminals_know_the_old_termio)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    struct {
+        unsigned short iflag, oflag, cflag, lflag;
+        unsigned char line, cc[8];
+    } old;
+    struct termios t;
+
+    EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    EXPECT(slave >= 0 && ioctl(slave, 0x5405, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCGETA */
+    EXPECT(old.lflag == (unsigned short)t.c_lflag && !memcmp(old.cc, t.c_cc, 8));
+    old.lflag &= (unsigned short)~ECHO;
+    old.cc[0] = 7;
+    EXPECT(ioctl(slave, 0x5406, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCSETA */
+    EXPECT(!(t.c_lflag & ECHO) && t.c_cc[VINTR] == 7 && !(t.c_cflag & HUPCL));
 }

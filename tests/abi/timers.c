@@ -480,3 +480,31 @@ TEST(timers_have_no_slack)
         usleep(1000);
     EXPECT(ns_of(CLOCK_MONOTONIC) - start < 3500000000);
 }
+
+/* A blocked signal of a periodic timer is one signal, and the rest are overruns; then it goes on.
+ */
+TEST(timers_go_on_when_their_signal_is_taken)
+{
+    struct itimerspec often = {{0, 10000000}, {0, 10000000}}, left;
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    struct timespec patience = {60, 0};
+    siginfo_t info;
+    sigset_t set;
+    timer_t id;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    EXPECT(timer_create(CLOCK_MONOTONIC, &ev, &id) == 0);
+    EXPECT(timer_settime(id, 0, &often, NULL) == 0);
+    usleep(105000);
+    EXPECT(timer_gettime(id, &left) == 0 && left.it_value.tv_sec == 0 && left.it_value.tv_nsec > 0);
+    EXPECT(left.it_value.tv_nsec <= 10000000);
+    EXPECT(sigtimedwait(&set, &info, &patience) == SIGRTMIN && info.si_code == SI_TIMER);
+    EXPECT(info.si_overrun >= 8 && info.si_overrun == timer_getoverrun(id));
+    usleep(25000); /* the next is sent, and not taken: the overrun stays that of the last one */
+    EXPECT(info.si_overrun == timer_getoverrun(id));
+    for (int i = 0; i < 3; i++)
+        EXPECT(sigtimedwait(&set, &info, &patience) == SIGRTMIN);
+    EXPECT(timer_delete(id) == 0);
+}

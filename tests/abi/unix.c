@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Unix sockets: who hears whom, where memory is missing, and where many wait.
+ * Unix sockets: peers, missing memory, crowds that wait, descriptors in queues.
  */
 #include <stddef.h>
 #include <sys/resource.h>
@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "abi.h"
+#include "send_descriptor.h"
 
 #define PAGE 4096
 
@@ -379,4 +380,85 @@ TEST(no_namespace_gives_buffers_beyond_the_bound)
     EXPECT_ERR(setsockopt(s, SOL_SOCKET, SO_SNDBUFFORCE, &n, sizeof(n)), EPERM);
     n = 1;
     EXPECT_ERR(setsockopt(s, SOL_SOCKET, SO_DEBUG, &n, sizeof(n)), EACCES);
+}
+
+/* ------------------------------------------------------------- descriptors on the way */
+
+/* The end of a pipe, in a queue to which no descriptor leads any more: it is closed by then. */
+static void expect_closed(int alive)
+{
+    struct pollfd p = {.fd = alive, .events = POLLIN};
+    char c;
+
+    EXPECT(poll(&p, 1, -1) == 1 && (p.revents & POLLHUP) && read(alive, &c, 1) == 0);
+}
+
+/* A socket whose queue holds a socket whose queue holds a socket...: closing the outermost closes
+ * all, however many they are. Where there is a limit to it, it is told by an error. */
+TEST(nested_sockets_are_closed)
+{
+    int pair[2], held = -1, depth = 0, alive[2];
+
+    EXPECT(pipe(alive) == 0);
+    for (; depth < 3000; depth++) {
+        EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+        int sent = send_descriptor(pair[1], depth ? held : alive[1]);
+        close(pair[1]);
+        if (sent < 0) {
+            EXPECT(errno == ETOOMANYREFS || errno == EAGAIN);
+            close(pair[0]);
+            break;
+        }
+        EXPECT(sent == 1);
+        close(depth ? held : alive[1]);
+        held = pair[0];
+    }
+    EXPECT(depth > 2);
+    close(held);
+    expect_closed(alive[0]);
+}
+
+/* Sent, or refused because the socket would lie in itself. */
+static void send_or_not(int sock, int fd)
+{
+    EXPECT(send_descriptor(sock, fd) == 1 || errno == ETOOMANYREFS);
+}
+
+/* Two sockets, each in the other's queue. */
+TEST(sockets_in_a_ring_are_closed)
+{
+    int a[2], b[2], alive[2];
+
+    EXPECT(pipe(alive) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, a) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, b) == 0);
+    send_or_not(a[1], b[0]); /* b[0] lies in a[0] */
+    send_or_not(b[1], a[0]);
+    EXPECT(send_descriptor(b[1], alive[1]) == 1);
+    close(alive[1]);
+    for (int i = 0; i < 2; i++) {
+        close(a[i]);
+        close(b[i]);
+    }
+    expect_closed(alive[0]);
+}
+
+/* A listener in the queue of a connection that it has not accepted. */
+TEST(listeners_in_their_connections_are_closed)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0guard-listener"};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+    int alive[2];
+
+    EXPECT(pipe(alive) == 0);
+    EXPECT(bind(listener, (struct sockaddr *)&name, sizeof(name)) == 0);
+    EXPECT(listen(listener, 5) == 0);
+    EXPECT(connect(client, (struct sockaddr *)&name, sizeof(name)) == 0);
+    send_or_not(client, listener);
+    EXPECT(send_descriptor(client, alive[1]) == 1);
+    close(alive[1]);
+    close(client);
+    close(listener);
+    close(socket(AF_UNIX, SOCK_STREAM, 0)); /* Linux looks for rings when a socket closes */
+    expect_closed(alive[0]);
 }
