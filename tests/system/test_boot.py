@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The main job from every way to boot, on machines small, large and without virtualization."""
+"""The main job from every way to boot, on machines small, large and without virtualisation."""
 import os
 import re
 import shutil

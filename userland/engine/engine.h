@@ -150,7 +150,7 @@ void layer_put(struct layer *l, struct answer *a);
 char *image_publish(const char *dir, const struct json *result, struct buf *out);
 /* "repo[:tag]" -> the short form that is stored, or NULL when it is no reference. */
 char *image_ref_normalize(const char *ref);
-void image_tag(struct image *img, const char *ref);   /* normalized */
+void image_tag(struct image *img, const char *ref);   /* in its full form */
 void image_untag(struct image *img, const char *ref); /* that it has */
 bool image_has_tag(const struct image *img, const char *ref);
 void image_tags_sort(struct image *img); /* by name, as clients see them */

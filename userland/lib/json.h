@@ -25,7 +25,7 @@ struct json {
     bool whole;               /* a number that fits `num` exactly */
     bool str_inside;          /* `str` lies in the node's own block; private */
     bool key_constant;        /* `key` is none of the tree's; private */
-    int64_t num;              /* of a number (rounded toward zero), or of a boolean */
+    int64_t num;              /* of a number (rounded towards zero), or of a boolean */
     double real;              /* of a number */
     char *str;                /* of a string */
     char *key;                /* when inside an object */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * CPUID as guests see it: what KVM_GET_SUPPORTED_CPUID offers (the host's leaves, less what is not
- * virtualized), and what a guest's CPUID instruction finds in the leaves that its VMM has set.
+ * virtualised), and what a guest's CPUID instruction finds in the leaves that its VMM has set.
  * Leaves: SDM vol. 2A, CPUID; APM vol. 3 appendix E; KVM's leaves at 0x40000000.
  *
  * A bit that is not in the masks below is not offered: a new CPU's features stay hidden until their

@@ -11,7 +11,7 @@
 #define RETRANS_TIME SECOND
 #define ASK_ALL_MAX 3 /* questions by broadcast */
 #define ASK_ONE_MAX 3
-#define LOCK_TIME SECOND /* an address that was learned stays so long */
+#define LOCK_TIME SECOND /* an address that was learnt stays so long */
 #define FAILED_TIME SECOND
 
 static void neighbour_enter(struct neighbour *n, enum neighbour_state state, u64 deadline)
