@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What happens when a memory account is full: clean cached pages and names go first, then the
- * process of that group (or below it) whose death frees most. The group that exceeds its limit is
+ * process of that group (or below it) whose end frees most. The group that exceeds its limit is
  * the one that suffers; when RAM itself is out, the group that holds most of it, and only when no
  * group has anything to kill, any process.
  *
@@ -67,7 +67,7 @@ static void oom_kill(struct cgroup_member *m, struct oom_choice *choice)
     choice->killed = true;
 }
 
-/* memory.oom.group: the topmost group of those from `cg` up to `top` that dies as a whole. */
+/* memory.oom.group: the topmost group of those from `cg` up to `top` that is killed as a whole. */
 static struct cgroup *oom_whole(struct cgroup *cg, const struct cgroup *top)
 {
     struct cgroup *whole = NULL;

@@ -40,7 +40,7 @@ struct irq_handler {
 int irq_request_isa(unsigned isa, struct irq_handler *handler) __must_check;
 int irq_request_gsi(u32 gsi, bool level, bool active_low, struct irq_handler *handler) __must_check;
 
-/* How a message's source is told where to send: the caller's hardware. */
+/* Programs a message's source with its address and data: the caller's hardware. */
 struct irq_message_ops {
     /* address and data are what the device writes. masked: no message is sent meanwhile, as between
      * the halves of what cannot be written at once. Context: interrupts off, irq_lock held. */

@@ -45,7 +45,7 @@ struct netdev_queue;
 #define NETDEV_BUDGET 64
 #define NETDEV_BACKLOG 1000
 #define NETDEV_QUEUES 16
-#define NETDEV_MULTICAST 64 /* group addresses that a device is told singly; more: all */
+#define NETDEV_MULTICAST 64 /* group addresses that a device filters; with more it receives all */
 
 /* What the device does by itself to packets that are given to it. */
 enum netdev_features {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The list of names, and the worker that tells devfs. A name that goes before devfs has seen it
+ * The list of names, and the worker that notifies devfs. A name that goes before devfs has seen it
  * is told as gone only.
  */
 #include "dev/node.h"

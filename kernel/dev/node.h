@@ -23,7 +23,7 @@ struct dev_node {
     u64 order;                /* I  of coming */
     bool gone;                /* n */
     struct list_node node;    /* n  all that are not gone */
-    struct list_node changed; /* n  devfs is to be told */
+    struct list_node changed; /* n  devfs is to be notified */
 };
 
 /* Lists a name, of which there is no other: a copy of *what. NULL: no memory, there will be none in

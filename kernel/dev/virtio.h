@@ -68,7 +68,7 @@ enum virtio_id {
 struct virtio_device;
 struct virtio_queue;
 
-/* What a driver is told; any may be NULL. In a worker thread, one call at a time for a device, none
+/* Calls into the driver; any may be NULL. In a worker thread, one call at a time for a device, none
  * after virtio_stop or the call of `broken`; may sleep. */
 struct virtio_events {
     /* The configuration space has changed. */
@@ -106,7 +106,8 @@ struct virtio_transport_ops {
     /* Where the interrupt is one for all and shared: why it came, and quiets it; VIRTIO_INT_*. Else
      * not called. irq context. */
     u32 (*interrupt)(struct virtio_device *dev);
-    /* The device did not confirm its reset: it is kept from memory. NULL: there is no way. */
+    /* The device did not confirm its reset: its access to memory is cut off. NULL: there is no way.
+     */
     void (*cut)(struct virtio_device *dev);
 };
 #define VIRTIO_INT_CONFIG 2

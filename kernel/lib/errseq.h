@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * An error that is told to each of many watchers once: what went wrong with a store since the
+ * An error that is reported to each of many watchers once: what went wrong with a store since the
  * watcher last asked. The watcher keeps a sample, a number; the sequence keeps the last error, a
  * count that moves with each new one, and whether any watcher has seen it: an error that none has
- * seen needs no new count, and a watcher that comes later is told of it.
+ * seen needs no new count, and a watcher that comes later gets it.
  *
  * Context: any; no lock.
  */
@@ -32,7 +32,7 @@ static inline void errseq_set(struct errseq *e, int err)
         !__atomic_compare_exchange_n(&e->v, &was, now, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 }
 
-/* Where a new watcher begins: it hears of what comes, and of what none has seen yet. */
+/* Where a new watcher begins: it gets later errors, and one that no watcher has seen yet. */
 static inline u32 errseq_sample(const struct errseq *e)
 {
     u32 now = READ_ONCE(e->v);
@@ -48,7 +48,7 @@ static inline int errseq_check(struct errseq *e, u32 *sample)
 
     if (now == *sample)
         return 0;
-    /* Where another error comes in between, its count differs: it is told the next time. */
+    /* Where another error comes in between, its count differs: it is reported the next time. */
     __atomic_compare_exchange_n(&e->v, &now, seen, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     *sample = seen;
     return -(int)(seen & ERRSEQ_ERROR);

@@ -28,7 +28,7 @@ static const struct {
     const char *name, *args;
 } syscall_names[SYSCALL_MAX + 1] = {SYSCALL_LIST(NAME_ENTRY, NAME_ENTRY)};
 
-/* Says once per number what a program wanted in vain. */
+/* Logs once per number a call that is not implemented. */
 static s64 syscall_unknown(u64 nr)
 {
     static u64 seen[(SYSCALL_MAX + 64) / 64];

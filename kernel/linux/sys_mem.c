@@ -86,7 +86,8 @@ s64 sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, s32 fd, u64 off)
         if (flags & ~MAP_LEGACY)
             return -EOPNOTSUPP;
     }
-    if (flags & MAP_HUGETLB) /* none are set aside; 2 MiB pages come by themselves */
+    if (flags &
+        MAP_HUGETLB) /* there is no pool of them; 2 MiB pages come without being asked for */
         return flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL;
     struct map_request req = {
         .addr = addr,

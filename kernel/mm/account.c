@@ -171,8 +171,8 @@ static void account_emptied(struct account *a)
         up_account_empty(a);
 }
 
-/* An account that is told gone stays readable until a grace period has passed: we go on to its
- * parent. */
+/* An account that was reported empty stays readable until a grace period has passed: we go on to
+ * its parent. */
 void account_uncharge(struct account *a, u64 n)
 {
     for (; a; a = a->parent) {

@@ -37,12 +37,12 @@ struct account_cache {
 };
 
 struct account {
-    struct account *parent; /* I  NULL at the root */
-    atomic64_t used;        /* a  unit: pages for memory, tasks for pids */
-    atomic64_t peak;        /* a */
-    s64 limit;              /* a  S64_MAX: none */
-    s64 high;               /* a  who charges beyond it is told (up_memory_short); S64_MAX: none */
-    s64 low, min;           /* a  pages below these are reclaimed last, or not at all */
+    struct account *parent;        /* I  NULL at the root */
+    atomic64_t used;               /* a  unit: pages for memory, tasks for pids */
+    atomic64_t peak;               /* a */
+    s64 limit;                     /* a  S64_MAX: none */
+    s64 high;                      /* a  a charge beyond it calls up_memory_short; S64_MAX: none */
+    s64 low, min;                  /* a  pages below these are reclaimed last, or not at all */
     atomic64_t uses[ACCOUNT_USES]; /* a  pages charged here itself, not below */
     atomic64_t stock;              /* a  bytes charged, and not in use by an object */
     struct account_io io[2];       /* a  reads and writes of block devices, here and below */
@@ -57,7 +57,8 @@ struct account {
 
 #define ACCOUNT_SLACK 256 /* pages; never more than an eighth of the limit */
 #define ACCOUNT_STOCK_MAX (16L << PAGE_SHIFT)
-/* Open, then closed (no new charges), then gone: told once, when nothing is charged any more. */
+/* Open, then closed (no new charges), then gone: up_account_empty is called once, when nothing is
+ * charged any more. */
 enum account_state { ACCOUNT_OPEN, ACCOUNT_CLOSED, ACCOUNT_GONE };
 
 void account_init(struct account *a, struct account *parent, void *owner);

@@ -58,7 +58,7 @@ static_assert(sizeof(struct page) == 64, "struct page: a power of two");
 enum page_alloc_flags {
     PA_ZERO = 1 << 0,
     PA_EMERGENCY = 1 << 1, /* may use the last reserve: forward progress of reclaim, exit, irq */
-    PA_CHARGE = 1 << 2,    /* kernel memory on the bill of the thread that runs */
+    PA_CHARGE = 1 << 2,    /* kernel memory, charged to the thread that runs */
 };
 
 /* Returns a block of 2^order pages with ref 1, or NULL. Charges nothing but with

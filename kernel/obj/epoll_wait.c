@@ -17,7 +17,7 @@
 
 struct epoll_scan {
     struct list_node todo;  /* not looked at yet */
-    struct list_node again; /* level-triggered, told: ready the next time */
+    struct list_node again; /* level-triggered, reported: ready the next time */
 };
 
 struct epoll_batch {
@@ -96,7 +96,7 @@ static void epoll_fill(struct epoll *ep, struct epoll_scan *scan, struct epoll_b
     }
 }
 
-/* They were told, or could not be: then all is as before. */
+/* They were reported, or could not be: then all is as before. */
 static void epoll_settle(struct epoll *ep, struct epoll_scan *scan, struct epoll_batch *b,
                          bool told)
 {
@@ -131,7 +131,7 @@ static bool epoll_tell(struct epoll *ep, struct epoll_scan *scan, struct iov_ite
     return fits;
 }
 
-/* How many events were told; -EFAULT: none for want of memory to tell them in. */
+/* How many events were reported; -EFAULT: none, since the buffer cannot be written. */
 static int epoll_collect(struct epoll *ep, struct iov_iter *out, int max)
 {
     struct epoll_scan scan;

@@ -65,7 +65,7 @@ struct file_ops {
     /* Fills req->object (a reference), offset, max_prot; sees prot and AREA_SHARED. */
     int (*mmap)(struct file *f, struct map_request *req);
     int (*readdir)(struct file *f, struct dir_context *ctx);
-    /* What the file holds is on its store; an error that this descriptor has not seen yet.
+    /* What the file holds is on its store; an error that this descriptor has not reported yet.
      * NULL: -EINVAL. Context: may sleep. */
     int (*fsync)(struct file *f, bool data_only);
     /* sync_file_range(2) of bytes [from, to); flags: SYNC_FILE_RANGE_*. NULL: as fsync. */

@@ -116,7 +116,7 @@ static void exec_apply_root(struct exec_rights *r, kuid_t root)
         r->effective = true;
 }
 
-/* What a stranger has a hand in, or a task that has renounced new privileges, gains nothing. */
+/* A process that shares parts with another, or that has no_new_privs, gains nothing. */
 static void exec_renounce(struct exec_rights *r, bool is_set_id, bool shared)
 {
     struct cred *c = r->new;

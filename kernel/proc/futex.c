@@ -69,7 +69,7 @@ static int futex_area(struct area *a, void *arg)
 }
 
 /* Another thread may take the page away each time that it has been brought in: who tries again lets
- * others run, and hears of a kill. -EFAULT, -EINTR. */
+ * others run, and ends at a kill. -EFAULT, -EINTR. */
 static int futex_fault_in(u64 addr)
 {
     u32 v;

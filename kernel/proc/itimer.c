@@ -2,8 +2,8 @@
  *
  * Interval timers, and what POSIX timers share with them. Callbacks run in the timer interrupt:
  * they send the signal. The next period is armed when that has been taken, and what went by
- * meanwhile counts as overruns: so a process makes no more interrupts than it hears of, however
- * many timers it has.
+ * meanwhile counts as overruns: so a process makes no more interrupts than it takes signals,
+ * however many timers it has.
  *
  * Timers of CPU time, setitimer's, POSIX ones and RLIMIT_CPU, make no interrupt of their own: the
  * process's tasks look at them after each tick of the scheduler.

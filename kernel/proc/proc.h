@@ -23,7 +23,7 @@ extern struct spinlock proc_lock;
 
 enum process_state { PROCESS_LIVE, PROCESS_ZOMBIE, PROCESS_REAPED };
 
-/* What wait(2) still has to be told besides exit. */
+/* What wait(2) still has to report besides exit. */
 enum process_event { PEVENT_STOPPED = 1, PEVENT_CONTINUED = 2 };
 
 /* Once BEGUN, tasks that join or leave the process are in its clock; KEPT: all are. */
@@ -89,7 +89,7 @@ struct process {
     int stop_signal;           /* s  the stop under way or reached; 0: running */
     u32 stop_count;            /* s  tasks still to stop */
     u8 events;                 /* s  enum process_event, for wait(2) */
-    u8 notify;                 /* s  enum process_event, still to be told to the parent */
+    u8 notify;                 /* s  enum process_event, not reported to the parent yet */
     int exit_signal;           /* p  sent to the parent; 0 or no signal's number: none */
     u64 exec_id;               /* a  counts its programs */
     u64 parent_exec_id;        /* p  which of the parent's chose exit_signal */

@@ -47,8 +47,8 @@ static void signal_stop_begin_locked(struct process *p, int sig) REQUIRES(p->sig
     process_tell_tasks_locked(p);
 }
 
-/* The parent hears of what SIGCONT did: of the continuation, or else of a stop that it overtook,
- * whose number is forgotten. */
+/* The parent is notified of what SIGCONT did: of the continuation, or else of a stop that it
+ * overtook, whose number is forgotten. */
 static void signal_tell_parent(struct process *p, u8 notify)
 {
     if (notify == PEVENT_STOPPED)

@@ -133,7 +133,7 @@ struct task_tell {
     bool again; /* s  there is news for those that have been passed */
 };
 
-/* What it is to hear now, if anything. REQUIRES(siglock) */
+/* The work bits that it is to get now. REQUIRES(siglock) */
 static int task_tell_one(struct task *t, void *arg)
 {
     struct process *p = t->process;

@@ -229,7 +229,7 @@ static void wait_absorb_times(struct process *me, struct process *c, const struc
     spin_unlock_irqrestore(&me->siglock, flags);
 }
 
-/* A stop or continuation of c that the caller wants to hear of. */
+/* A stop or continuation of c that the caller waits for. */
 static bool wait_take_event(struct process *c, unsigned options, struct wait_result *out)
 {
     u8 want =

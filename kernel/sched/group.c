@@ -201,7 +201,7 @@ void group_throttle(struct thread *t)
         wait_end(&w);
         group_put(g);
         if (err)
-            return; /* it dies: let it */
+            return; /* it is killed: it may run */
     }
 }
 

@@ -386,7 +386,8 @@ bool rq_should_preempt(struct rq *rq, struct thread *t)
     return a != b && rq_before(a->vruntime + SCHED_WAKE_GRAN, b->vruntime);
 }
 
-#define MOVABLE_LOOKS 64 /* a hoard of pinned threads is not walked, lock held, for an idle CPU */
+#define MOVABLE_LOOKS \
+    64 /* a long list of pinned threads is not walked, lock held, for an idle CPU */
 
 /* *left: entities that may still be looked at. */
 static struct thread *group_rq_find_movable(struct group_rq *g, unsigned cpu, unsigned *left)

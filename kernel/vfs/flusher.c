@@ -17,7 +17,7 @@
 #include "vm/up.h"
 
 #define FLUSH_PAGES 1024 /* of an inode in a round; then others have their turn */
-#define KICK_AT_ONCE 64  /* flushers told that memory is wanted */
+#define KICK_AT_ONCE 64  /* flushers that are woken when memory is wanted */
 #define SETTLE_EVERY (NSEC_PER_SEC)
 #define RANK_ORDER_FLUSHER 25 /* within RANK_VM: a page of an object has become dirty */
 #define RANK_ORDER_FLUSHERS 26
@@ -25,7 +25,7 @@
 enum { ON_NONE, ON_DIRTY, ON_LATER, ON_WRITING };
 
 static struct spinlock flushers_lock = SPINLOCK_INIT(RANK_VM, RANK_ORDER_FLUSHERS, "flushers");
-static LIST_HEAD(flushers); /* flushers_lock; the front one is next to be told */
+static LIST_HEAD(flushers); /* flushers_lock; the front one is woken next */
 static u32 nr_flushers;     /* flushers_lock */
 
 COUNTER(flusher_inodes);

@@ -57,7 +57,7 @@ u32 inotify_cookie(void);
 /* The file system goes away with all its inodes. May sleep. */
 void inotify_super_gone(struct super *s);
 
-/* Something was done to an open file: told to watchers of it and of its directory. */
+/* Something was done to an open file: reported to watchers of it and of its directory. */
 static inline void notify_file(const struct file *f, u32 mask)
 {
     if (unlikely(READ_ONCE(inotify_watches)) && f->dentry)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Leases (fcntl(2), F_SETLEASE): the holder of an open file is told by a signal before another
+ * Leases (fcntl(2), F_SETLEASE): the holder of an open file gets a signal before another
  * opens it in a way that conflicts, and has time to write back what it keeps. A read lease is
  * broken by an open for writing, a write lease by any open. The opener waits until the holder lets
  * go, or until the break has lasted for lease_break_seconds; then the lease is taken away.
@@ -8,7 +8,7 @@
  * An opener counts itself (inode->writers, readers) and then looks at the leases; the taker of a
  * lease lists it and then looks at the counts: one of the two sees the other.
  *
- * No holder is told under inode_locks.lock: a signal to a group takes its time.
+ * No signal is sent under inode_locks.lock: a signal to a group takes its time.
  */
 #include "lib/errno.h"
 #include "mm/slab.h"
@@ -237,7 +237,7 @@ static u64 lease_break_locked(struct inode_locks *l, bool writes, bool *untold) 
     return until;
 }
 
-/* One holder that is to be told: its file with a reference, and *fd; NULL: all have been. */
+/* One holder that is to get its signal: its file with a reference, and *fd; NULL: all have been. */
 static struct file *lease_next_untold(struct inode_locks *l, s32 *fd)
 {
     struct file *f = NULL;

@@ -14,6 +14,6 @@ struct pseudo_node *pseudo_find(struct pseudo_node *dir, const char *name, size_
 /* The inode is that of a node. */
 bool pseudo_is(const struct inode *i);
 
-/* pseudo_changes.c: inotify is to be told of the file's changes; until the inode ends. */
+/* pseudo_changes.c: inotify is notified of the file's changes; until the inode ends. */
 int pseudo_watch(struct inode *i);
 void pseudo_unwatch(struct inode *i);

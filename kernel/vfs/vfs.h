@@ -214,7 +214,7 @@ struct super {
     struct mutex movers;   /*   */
     struct seqcount moved; /* written under the rename lock, where a dentry gets another parent */
     atomic_t pins;         /* a  dentries taken off those lists and not put yet: super_pin */
-    bool told;             /* pseudo files have watchers that are told of changes, or had */
+    bool told;             /* pseudo files have watchers that are notified of changes, or had */
     struct user_ns *user_ns;
     u32 stacked; /* I  how many file systems lie below one another here: overlay bounds it */
     struct flusher *flusher;     /* I  writes it back; NULL: it is in memory, or read-only */

@@ -11,7 +11,7 @@
  *   PG_LOCKED     one thread's, from page_lock to page_unlock, or an input's: then page_read_end
  *                 unlocks. Locked pages do not leave the cache.
  *   PG_UPTODATE   the contents count. Set once: by who makes a page whole before it is in the
- *                 cache, or by page_read_end. A page that was read in vain stays without it, and
+ *                 cache, or by page_read_end. A page whose read failed stays without it, and
  *                 is read again by who needs it next.
  *   PG_DIRTY      differs from the store: set by mem_object_dirty after the change, taken off by
  *                 write-back under object->lock and the page lock; each change of either flag is
@@ -190,7 +190,7 @@ void mem_object_dirty(struct mem_object *obj, struct page *page);
 void mem_object_write_back(struct mem_object *obj, struct write_control *wc);
 /* Waits until what is being written of [from, to) has been: each page once. */
 void mem_object_wait(struct mem_object *obj, u64 from, u64 to);
-/* Both, for what was dirty in [from, to) at the call. What failed is told by obj->error. */
+/* Both, for what was dirty in [from, to) at the call. Failures are in obj->error. */
 void mem_object_sync(struct mem_object *obj, u64 from, u64 to);
 /* A page of a run has been written (0) or not (-errno). Context: as page_read_end. */
 void page_write_end(struct page *page, int err);

@@ -9,7 +9,7 @@
 struct account;
 struct file;
 
-/* kernel/vfs: forgets up to n cached names on account's bill (NULL: anyone's), oldest first; how
+/* kernel/vfs: forgets up to n cached names charged to account (NULL: to any), oldest first; how
  * many. Their memory comes back after a grace period. Context: may sleep. */
 u64 up_reclaim_names(struct account *account, u64 n);
 /* The account's limit stands in the way (NULL: there is no RAM) and reclaim found nothing: choose

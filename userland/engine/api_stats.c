@@ -16,7 +16,7 @@ struct sample {
     struct timespec when;
 };
 
-/* A client that is told every second, until it goes or the container does. */
+/* A client that gets figures every second, until it or the container goes. */
 struct stats {
     struct request request;
     struct ev_timer timer;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Containers: the list, names, references, birth. What happens to them later is in run.c.
+// Containers: the list, names, references, creation. What happens to them later is in run.c.
 #include "engine/engine.h"
 
 #include <ctype.h>

@@ -279,7 +279,7 @@ struct container {
     struct container *next;
     int refs; /* the list, requests, execs, processes, jobs */
     char id[ID_LEN + 1];
-    uint64_t number; /* in the order of their birth */
+    uint64_t number; /* in the order of their creation */
     char *name;
     struct image *image;
     char *image_name;

@@ -30,7 +30,7 @@ struct job {
     struct buf input;         /* not taken yet */
     bool input_ended;
     struct buf report;      /* all that it wrote */
-    struct ev_timer failed; /* it could not be started: told in a moment */
+    struct ev_timer failed; /* it could not be started: reported from the event loop */
     void *owner;
     /* The worker has ended: `error` is NULL after exit status 0, otherwise a sentence. The job is
      * freed afterwards. Not called for a cancelled job. */

@@ -77,7 +77,7 @@ static int keeper_listen(void)
     return err ? err : fd;
 }
 
-/* A keeper that does not take what it is told is none: it would keep the engine from its clients.
+/* A keeper that does not read its messages is given up: it would block the engine.
  */
 static void keeper_use(int fd)
 {

@@ -11,7 +11,7 @@
 
 #include "runtime/keep.h"
 
-/* What an engine does not know of a process yet; told in this order. */
+/* What an engine does not know of a process yet; sent in this order. */
 enum tell {
     TELL_PROCESS = 1, /* all of it: the engine is a new one */
     TELL_CLONED = 2,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the loader told: one shape for Multiboot2 and PVH, filled by boot/ before kernel_main.
+ * What the loader says: one shape for Multiboot2 and PVH, filled by boot/ before kernel_main.
  * Addresses are physical; the strings are copies.
  */
 #pragma once

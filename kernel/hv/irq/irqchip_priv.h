@@ -58,7 +58,7 @@ struct irq_vcpu {
     struct lapic lapic;   /* q */
     struct timer timer;
     bool dead; /* q  no timer any more */
-    s32 ended; /* q  split: a level's vector that user space is to hear of; -1 */
+    s32 ended; /* q  split: a level's vector whose end user space is to get; -1 */
 };
 
 struct irqchip {

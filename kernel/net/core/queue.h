@@ -40,7 +40,7 @@ static inline bool sock_refuses(const struct socket *s)
 {
     return (READ_ONCE(s->shut) & s->ops->refuses) == s->ops->refuses;
 }
-/* A sender to s need not wait: there is space, or it will hear an error. */
+/* A sender to s need not wait: there is space, or its call fails. */
 static inline bool sock_has_space(const struct socket *s)
 {
     return READ_ONCE(s->queued) < READ_ONCE(s->rcvbuf) || READ_ONCE(s->dead) || sock_refuses(s);
@@ -98,5 +98,5 @@ s64 sock_queue_ioctl(struct socket *s, unsigned cmd, u64 arg);
 void sock_resized(struct socket *s);
 /* Sets SOCK_SHUT_* bits and wakes all. */
 void sock_set_shut(struct socket *s, u32 bits);
-/* Both directions are at their end, and err is told. */
+/* Both directions are at their end, and err is reported. */
 void sock_reset(struct socket *s, int err);

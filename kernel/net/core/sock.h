@@ -153,7 +153,7 @@ struct socket_ops {
      * message in this call. NULL: nothing. Under s->reading. 0 or -ENOMEM. */
     int (*msg_give)(struct socket *s, struct sock_msg *msg, struct socket_message *m,
                     unsigned flags, bool *last);
-    /* May msg be told together with what m has already? NULL: yes. */
+    /* May msg be received together with what m has already? NULL: yes. */
     bool (*msg_joins)(struct socket *s, const struct sock_msg *msg, const struct socket_message *m);
     void (*msg_free)(struct sock_msg *msg); /* what it refers to; NULL: nothing */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * One neighbour, as RFC 4861 7.3.2 has its states; ARP's are the same. The pure core: it is told
+ * One neighbour, as RFC 4861 7.3.2 has its states; ARP's are the same. The pure core: it is given
  * the time and what happened, and answers with what is to be done. It knows no lock, timer or
  * packet, and builds on the host.
  */
@@ -25,7 +25,7 @@ enum neighbour_action {
     NEIGHBOUR_ASK_ONE = 1 << 2, /* ask the known link address */
     NEIGHBOUR_DROP = 1 << 3,    /* what waits for it is unreachable */
 };
-enum neighbour_word {                    /* how one hears of a neighbour */
+enum neighbour_word {                    /* the source of what is known of a neighbour */
                       NEIGHBOUR_ASKS,    /* it asks for us, or for itself */
                       NEIGHBOUR_ANSWERS, /* it answers a question of ours */
 };

@@ -236,7 +236,7 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
 }
 
 /* One entry whose time has come; false: there is none. *next: the first deadline of the rest. What
- * was only heard of is looked at when it is used. */
+ * was only heard of is verified when it is used. */
 static bool neighbour_due(struct neighbour_table *t, u64 now, u64 *next,
                           struct neighbour_todo *todo)
 {

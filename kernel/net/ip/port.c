@@ -474,7 +474,7 @@ void port_end(struct inet_sock *s)
     spin_unlock(&t->lock);
 }
 
-/* Of those that share a name each hears some of the senders, always the same. */
+/* Of sockets that share a name each receives from some of the senders, always the same. */
 static struct inet_sock *port_choose(const struct port_group *g, const struct ip_end *from)
 {
     u64 hash;

@@ -3,9 +3,9 @@
  * Ports: the names of the sockets of one protocol in one namespace. A group is all sockets of one
  * key (port, address; of connected datagram sockets also the peer's). A socket that has a name is
  * counted in the group of its port and address, and in those of all sockets of the port that take
- * IPv4, or IPv6, or both: so whether another may have the same name is told without a walk. It is a
- * member of a group, found by what arrives, while it listens, or as a datagram socket always: of
- * that with its peer once it is connected.
+ * IPv4, or IPv6, or both: so whether another may have the same name is decided without a walk. It
+ * is a member of a group, found by what arrives, while it listens, or as a datagram socket always:
+ * of that with its peer once it is connected.
  *
  * A wildcard of AF_INET6 without IPV6_V6ONLY takes both families: its key is a kind of its own.
  *

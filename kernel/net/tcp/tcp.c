@@ -258,7 +258,8 @@ static int tcp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
         err = tcp_connect_to(t, &to, nonblock);
     if (!nonblock || (err && err != -ECONNREFUSED))
         return err;
-    /* tcp(7): who does not wait hears the answer by poll and SO_ERROR, were it there already. */
+    /* tcp(7): a caller that does not wait gets the answer by poll and SO_ERROR, even if it is
+     * there. */
     if (err)
         WRITE_ONCE(s->error, -err);
     waitq_wake(&s->wait, POLLIN | POLLOUT | POLLERR, ~0U);

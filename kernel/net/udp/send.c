@@ -27,7 +27,7 @@ int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, s
     return inet_addr_in(&u->inet, sa, len, out);
 }
 
-/* Nothing hears there: a sender that is connected is told with its next call. */
+/* No socket receives there: a connected sender gets ECONNREFUSED with its next call. */
 static void udp_unheard(struct udp_sock *u, const struct ip_addr *to)
 {
     struct inet_sock *s = &u->inet;

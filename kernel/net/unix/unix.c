@@ -257,8 +257,8 @@ static int unix_connect_stream(struct unix_sock *u, struct unix_sock *l, bool no
     return err;
 }
 
-/* A datagram socket's peer is where it sends by default, and the only one it hears. `to` NULL:
- * none. What the former one sent is lost. -EPERM: `to` hears another. */
+/* A datagram socket's peer is where it sends by default, and the only one it receives from. `to`
+ * NULL: none. What the former one sent is lost. -EPERM: `to` receives from another. */
 static int unix_connect_dgram(struct unix_sock *u, struct unix_sock *to)
 {
     struct socket *old = NULL;

@@ -261,7 +261,7 @@ static void unix_give_cred(const struct unix_sock *u, struct unix_msg *msg,
         pid_get(m->pid);
 }
 
-/* Bytes that come together are told as one sender's: unix(7), SO_PASSCRED. */
+/* Bytes that are read together are one sender's: unix(7), SO_PASSCRED. */
 bool unix_msg_joins(struct socket *s, const struct sock_msg *msg, const struct socket_message *m)
 {
     const struct unix_msg *um = (const struct unix_msg *)msg;

@@ -104,7 +104,8 @@ void unix_unname(struct unix_sock *u);
 int unix_name(struct socket *s, bool peer, struct sock_addr *out, u32 *len);
 
 /* unix_msg.c */
-/* 0, -EAGAIN (full), -EPIPE (reads no more), -ECONNREFUSED (gone), -EPERM (it hears another). */
+/* 0, -EAGAIN (full), -EPIPE (reads no more), -ECONNREFUSED (gone), -EPERM (it receives from
+ * another). */
 int unix_queue(struct unix_sock *from, struct unix_sock *to, struct unix_msg *msg);
 /* Empties u's queue; then frees what was in it, and tells the sender that it was lost. The first is
  * under u's locks. */
