@@ -330,28 +330,18 @@ API(api_container_logs)
     log_serve(c, call->conn);
 }
 
-static bool resize_query(struct call *call, uint64_t *rows, uint64_t *cols)
-{
-    const char *h = http_query(call->req, "h"), *w = http_query(call->req, "w");
-
-    if (h && w && str_u64(h, rows) && str_u64(w, cols) && *rows < 65536 && *cols < 65536)
-        return true;
-    api_error(call->conn, 400, "bad terminal size");
-    return false;
-}
-
 API(api_container_resize)
 {
     struct container *c = api_container(call);
-    uint64_t rows, cols;
+    unsigned rows, cols;
 
-    if (!c || !resize_query(call, &rows, &cols))
+    if (!c || !api_terminal_size(call, &rows, &cols))
         return;
     if (!c->proc || !container_running(c)) {
         api_error(call->conn, 409, "container %s is not running", c->id);
         return;
     }
-    process_resize(c->proc, (unsigned)rows, (unsigned)cols);
+    process_resize(c->proc, rows, cols);
     http_reply(call->conn, 200, NULL, "", 0);
 }
 

@@ -340,17 +340,12 @@ API(api_exec_start)
 API(api_exec_resize)
 {
     struct exec *x = exec_find(call);
-    const char *h = http_query(call->req, "h"), *w = http_query(call->req, "w");
-    uint64_t rows, cols;
+    unsigned rows, cols;
 
-    if (!x)
+    if (!x || !api_terminal_size(call, &rows, &cols))
         return;
-    if (!h || !w || !str_u64(h, &rows) || !str_u64(w, &cols) || rows > 65535 || cols > 65535) {
-        api_error(call->conn, 400, "bad terminal size");
-        return;
-    }
     if (x->proc)
-        process_resize(x->proc, (unsigned)rows, (unsigned)cols);
+        process_resize(x->proc, rows, cols);
     http_reply(call->conn, 200, NULL, "", 0);
 }
 

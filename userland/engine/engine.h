@@ -498,6 +498,8 @@ extern const struct http_ops api_ops;
 void api_error(struct http_conn *c, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void api_json(struct http_conn *c, int status, struct buf *b); /* frees b */
+/* A resize request's rows and columns, below 65536; false after having answered 400. */
+bool api_terminal_size(struct call *call, unsigned *rows, unsigned *cols);
 /* The container, or NULL after having answered 404/400. */
 struct container *api_container(struct call *call);
 

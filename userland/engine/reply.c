@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "engine/engine.h"
+#include "lib/str.h"
 
 void api_error(struct http_conn *c, int status, const char *fmt, ...)
 {
@@ -27,6 +28,21 @@ void api_json(struct http_conn *c, int status, struct buf *b)
 {
     http_reply(c, status, "application/json", b->data ? b->data : "", b->len);
     buf_free(b);
+}
+
+bool api_terminal_size(struct call *call, unsigned *rows, unsigned *cols)
+{
+    const char *h = http_query(call->req, "h"), *w = http_query(call->req, "w");
+    uint64_t height, width;
+
+    if (!h || !w || !str_u64(h, &height) || !str_u64(w, &width) || height > 65535 ||
+        width > 65535) {
+        api_error(call->conn, 400, "bad terminal size");
+        return false;
+    }
+    *rows = (unsigned)height;
+    *cols = (unsigned)width;
+    return true;
 }
 
 struct container *api_container(struct call *call)
