@@ -77,13 +77,13 @@ static inline void account_use(struct account *a, enum account_use use, s64 n)
 void account_io(struct account *a, bool write, u64 n);
 extern struct account account_root_memory;
 
-/* Kernel memory. a may be NULL: no account pays. 0 or -ENOMEM. */
+/* Kernel memory. a may be NULL: uncharged. 0 or -ENOMEM. */
 int account_charge_kernel(struct account *a, u64 pages) __must_check;
 void account_uncharge_kernel(struct account *a, u64 pages);
 /* The stock is n bytes short: adds whole pages to it; -ENOMEM: puts the n bytes back. */
 int account_stock_fill(struct account *a, u64 n) __must_check;
 void account_stock_trim(struct account *a, s64 stock);
-/* n bytes out of a stock of whole pages. a may be NULL: no account pays. 0 or -ENOMEM. */
+/* n bytes out of a stock of whole pages. a may be NULL: uncharged. 0 or -ENOMEM. */
 static inline __must_check int account_charge_bytes(struct account *a, u64 n)
 {
     if (!a || likely(atomic_sub(&a->stock, (s64)n) >= 0))
@@ -105,8 +105,8 @@ struct account *account_over(struct account *a);
 struct account *account_full_for(struct account *a, u64 n);
 /* The first account from a upwards that would refuse another page of kernel memory; NULL: none. */
 struct account *account_refuses(struct account *a);
-/* No more charges to a will come; true when nothing is charged to it now, else up_account_empty
- * tells when. */
+/* No more charges to a will come; true when nothing is charged to it now, else up_account_empty is
+ * called when that is so. */
 bool account_close(struct account *a);
 
 /* Kernel memory on this CPU is charged now to the account of the thread that runs. NULL: uncharged.
@@ -116,8 +116,8 @@ static inline struct account *account_current(void)
 {
     return this_cpu_read(account_of_cpu);
 }
-/* For work that is not the running thread's: a pays until the former one is put back. Between the
- * two there is no switch: with interrupts off, or where nothing yields. */
+/* For work that is not the running thread's: kernel memory is charged to a until the former account
+ * is put back. Between the two there is no switch: with interrupts off, or where nothing yields. */
 static inline struct account *account_swap(struct account *a)
 {
     struct account *former = account_current();

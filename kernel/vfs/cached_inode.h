@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * Inodes of file systems that have a store: the cache of them, and their way back to the store. A
- * file system in memory does not need this: its inodes are made by inode_create and live as long as
- * their names do.
+ * Inodes of file systems that have a store: their cache, and write-back. A file system in memory
+ * does not need this: its inodes are made by inode_create and live as long as their names.
  *
- * The cache is keyed by super and inode number. It holds one reference to each inode in it, so an
- * inode that has no other is merely kept: it hangs on a list of the account that pays for it, and
- * goes, with its pages, when memory is wanted. One that is dirty has a reference of its super's
- * flusher: it is written first, then kept. One without a name (nlink 0) goes with the last other
- * reference, dirty or not.
+ * The cache is keyed by super and inode number, and holds one reference to each of its inodes. An
+ * inode without another reference is unused: it is on a list of the account that it is charged to,
+ * and is evicted, with its pages, when memory is short. A dirty inode has a reference of its
+ * super's flusher: it is written before it becomes unused. An inode without a name (nlink 0) is
+ * evicted with its last other reference, dirty or not.
  *
- * An inode is filled by the one that finds it absent; others who ask meanwhile wait. If that fails
- * it leaves the cache, and each of those tries for itself. One that goes is out of reach, but in
- * the cache until it has gone: who asks for its number waits, so that no second one is filled from
- * a store that the first has not been written to.
+ * The first caller of inode_find that finds an inode absent fills it; other callers wait. If
+ * filling fails the inode leaves the cache, and each waiting caller tries again. An inode that is
+ * being evicted cannot be found, but stays in the cache until the end: a caller that asks for its
+ * number waits, so that no second inode is filled from a store that lacks the first one's changes.
  *
- * The flusher. Each super that writes has a list of dirty inodes, in the order in which they became
- * so, and a thread, made when there is first something to do, that writes them: those that have
- * been dirty for FLUSH_AGE, and all when much is dirty or memory is short (mem_object_throttle,
- * writeback_relieve). It takes memory from the reserves, and waits for none. A sync writes what was
- * dirty when it was asked for; what gets dirty meanwhile comes later on the list.
+ * The flusher. Each super that writes has a list of dirty inodes, the longest dirty first, and a
+ * thread, made when it is first needed, that writes them: inodes that have been dirty for
+ * FLUSH_AGE, and all when much is dirty or memory is short (mem_object_throttle,
+ * writeback_relieve). It takes memory from the reserves and never waits for memory. A sync writes
+ * the inodes that are dirty at its call; those that become dirty later are behind them on the list.
  *
  * Lock order: inode->lock → flusher->turn (one at a time takes inodes off the lists) → page locks,
  * transactions → object->lock → super->inodes_lock, LRU lock, flusher->lock (leaves).
@@ -31,7 +30,7 @@
 #include "vfs/inotify.h"
 #include "vfs/vfs.h"
 
-/* What of an inode differs from the store, beside pages. */
+/* The parts of an inode that differ from the store, beside its pages. */
 enum inode_dirty {
     INODE_DIRTY_TIMES = 1, /* what fdatasync(2) may leave */
     INODE_DIRTY_DATA = 2,  /* what is needed to find the data: size, blocks */
@@ -46,7 +45,7 @@ struct cached_inode {
     u64 since;               /* f  time_ns() at which it became dirty */
     u8 state;                /* c  enum cached_state */
     u8 what;                 /* f  enum inode_dirty */
-    bool busy;               /* f  the flusher is at it: it stays on its list */
+    bool busy;               /* f  the flusher works on it: it stays on its list */
     bool writing;            /* f  write_inode runs */
     u8 on;                   /* f  which list `dirty` is on */
     void (*free)(struct inode *i); /* I  super_ops' free_inode */
@@ -66,9 +65,9 @@ void super_cache_end(struct super *s);
 /* The inode, with a reference; filled by read_inode if it was not there. -ENOMEM, -EINTR (a kill),
  * or what that says. Context: may sleep; no transaction, and no lock that evict takes. */
 int inode_find(struct super *s, u64 ino, struct inode **out) __must_check;
-/* A new one, as yet on no store, whose number the file system has just chosen: in the cache, with a
- * reference, times now, nlink 1. The file system fills it and calls inode_publish; till then others
- * who ask for it wait. -ENOMEM; -EEXIST: an inode of that number is there. */
+/* A new inode, not in the store yet, whose number the file system has just chosen: in the cache,
+ * with a reference, present times, nlink 1. The file system fills it and calls inode_publish; until
+ * then other callers that ask for it wait. -ENOMEM; -EEXIST: there is an inode of that number. */
 int inode_find_new(struct super *s, u64 ino, u32 mode, struct inode **out) __must_check;
 void inode_publish(struct inode *i);
 /* Instead of that: there will be no such inode. */
@@ -83,11 +82,12 @@ void inode_set_dirty(struct inode *i, unsigned what);
 /* For mem_object_ops of such objects, whose owner is the inode. */
 void inode_object_dirtied(struct mem_object *obj);
 void inode_object_write_wanted(struct mem_object *obj);
-/* Pages and inode as they are now come to the store; data_only: of the inode what finds the data.
- * 0 or write_inode's error; errors of pages are told by object->error. Context: may sleep. */
+/* Writes the pages and the inode as they are now to the store; data_only: of the inode only what is
+ * needed to find the data. 0 or write_inode's error; errors of pages are in object->error. Context:
+ * may sleep. */
 int inode_sync(struct inode *i, bool data_only) __must_check;
-/* Up to n kept inodes that account (NULL: any) pays for go; how many. Context: may sleep, no lock
- * held. */
+/* Evicts up to n unused inodes charged to account (NULL: to any); how many. Context: may sleep, no
+ * lock held. */
 u64 inode_reclaim(struct account *account, u64 n);
 
 /* Files over such inodes: members of file_ops, and what they are made of. */
@@ -102,10 +102,10 @@ void cached_file_open(struct file *f);
 
 /* The model for every write under a lock of a file system: `part` runs with the inode locked for
  * writing and page faults off, and writes what it can; bytes, 0 or -errno, -EFAULT when it met a
- * page that is not there. Then the lock is dropped, the page faulted in, and it goes on behind what
- * is done. Before each part, with nothing locked, the writer is held up if too much is dirty. What
- * is appended in one call lies together: `append` (NULL: none) is held over all of it, the only
- * lock that is. Bytes or -errno. Inline, so that `part` is: one byte is written as often as many.
+ * page that is not present. Then the lock is dropped, the page is faulted in, and the write
+ * continues. Before each part, with nothing locked, the writer waits if too much is dirty. What is
+ * appended in one call is contiguous: only `append` (NULL: none) is held over all of it. Bytes or
+ * -errno. Inline, so that `part` is inlined: writes of one byte are common.
  */
 #define WRITE_PART (256UL << 10) /* bytes of a part, where there is a store */
 typedef ssize_t (*write_part_fn)(struct file *f, struct iov_iter *from, loff_t *pos);

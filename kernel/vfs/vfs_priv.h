@@ -9,13 +9,13 @@
 
 void dentry_init(void);
 void inode_init(void);
-/* A zeroed inode gets a reference, and the times that are now. */
+/* Fills in a zeroed inode: one reference, the present time in all its times. */
 void inode_setup(struct inode *i, struct super *s, u64 ino, u32 mode);
 void inode_cache_init(void);
 void super_init(void);
 void super_device_init(void);
-/* What p names, which is there, has lost its last name: here, or where a stacking file system keeps
- * it. */
+/* True: the inode of p, which exists, has lost its last name, here or in the file system below a
+ * stacking one. */
 bool path_has_no_links(const struct path *p);
 void mount_calls_init(void);
 void pseudo_init(void);
@@ -45,8 +45,8 @@ struct mount {
     atomic_t writers;          /* a  files open for writing through it */
 };
 
-/* Who takes a dentry off a list of its super, and has no mount of it, pins the super until that
- * dentry is put: under the list's lock. It does not go meanwhile. */
+/* A caller that takes a dentry off a list of its super, without a mount of it, pins the super under
+ * the list's lock until it has put the dentry: the super does not go before. */
 void super_pin(struct super *s);
 void super_unpin(struct super *s);
 
@@ -59,10 +59,10 @@ bool mount_parent(struct mount *m, struct path *out);
 bool mount_stands_on(const struct mount_ns *ns, const struct dentry *point);
 /* A name, marked as gone, goes: with it the mounts on it, in all namespaces. May sleep. */
 void mount_drop_on(struct dentry *point);
-/* A mount of a namespace stands on a name that may have gone meanwhile. Who takes a name away marks
- * it, then looks for mounts: one of the two sees the other. May sleep. */
+/* After a mount was attached to a name, which may have been removed meanwhile: a removal marks the
+ * name, then looks for mounts, so that one of the two sees the other. May sleep. */
 void mount_placed(struct dentry *point);
-/* Of one that nothing refers to any more. May sleep. */
+/* Frees one without references. May sleep. */
 void mount_destroy(struct mount *m);
 static inline void mount_get(struct mount *m)
 {
@@ -73,7 +73,7 @@ static inline void mount_put(struct mount *m)
     if (unlikely(refcount_put(&m->ref)))
         mount_destroy(m);
 }
-/* -EROFS when the mount is read-only; its super is asked apart. */
+/* -EROFS when the mount is read-only; the super's own state is not looked at. */
 int mount_may_write(const struct mount *m);
 /* A file is open for writing through m: it does not become read-only meanwhile. 0 or -EROFS. */
 int mount_write_begin(struct mount *m) __must_check;
@@ -109,7 +109,7 @@ bool inode_capable(const struct inode *i, const struct cred *cred, int cap);
 bool inode_owner_or_capable(const struct inode *i, const struct cred *cred);
 /* Opens a found inode. */
 int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out);
-/* lock.c, lease.c: what is locked of an inode, and how. */
+/* lock.c, lease.c: the advisory locks and leases of an inode. */
 struct inode_locks {
     struct mutex lock;
     struct list_node flocks, records, leases; /* lock */
