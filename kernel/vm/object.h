@@ -6,30 +6,30 @@
  * pages live in page tables alone, counted by page->share.
  *
  * An object that has a store (a disk, say) reads and writes it in runs of neighbouring pages. The
- * states of a cached page, and who changes them:
+ * states of a cached page:
  *
- *   PG_LOCKED     one thread's, from page_lock to page_unlock, or an input's: then page_read_end
- *                 unlocks. Locked pages do not leave the cache.
- *   PG_UPTODATE   the contents count. Set once: by who makes a page whole before it is in the
- *                 cache, or by page_read_end. A page whose read failed stays without it, and
- *                 is read again by who needs it next.
+ *   PG_LOCKED     held by one thread, from page_lock to page_unlock, or by a read from the store:
+ *                 then page_read_end unlocks. Locked pages do not leave the cache.
+ *   PG_UPTODATE   the contents are valid. Set once: before the page enters the cache, or by
+ *                 page_read_end. A page whose read failed stays without it; the next thread
+ *                 that needs the page reads it again.
  *   PG_DIRTY      differs from the store: set by mem_object_dirty after the change, taken off by
  *                 write-back under object->lock and the page lock; each change of either flag is
  *                 one of the map's mark. A dirty page is on no reclaim list.
- *   PG_WRITEBACK  an output reads it: from the moment at which it was clean till page_write_end.
- *                 Not locked meanwhile: it may be read, written to and made dirty again, then it
- *                 is written once more. It does not leave the cache.
- *   PG_AHEAD      who reads it starts the next stretch of read-ahead.
+ *   PG_WRITEBACK  being written to the store, from when it was clean to page_write_end. Not
+ *                 locked meanwhile: it may be read, written to and made dirty again, then it is
+ *                 written once more. It does not leave the cache.
+ *   PG_AHEAD      a read of it starts the next window of read-ahead.
  *
- * There is no flag for an error: an input's leaves the page not up to date, an output's goes to
- * object->error and the store's (lib/errseq.h), and the page is clean.
+ * There is no flag for an error: after a failed read the page is not up to date; after a failed
+ * write the error is in object->error and the store's (lib/errseq.h), and the page is clean.
  *
  * A mapping is writable only while its page is dirty: the right comes with the mark, and goes when
  * write-back takes that. So page tables' dirty bits say nothing that the mark does not.
  *
  * What lies behind the end in the last page is zero for readers: input clears it. A program may
- * write there through a mapping, and that may get to the store: who makes an object longer clears
- * it first (mem_object_grow).
+ * write there through a mapping, and that may reach the store: a caller that makes an object longer
+ * clears it first (mem_object_grow).
  *
  * Lock order: page lock, aspace->lock, object->lock, aspace->pt_lock; a file system's transaction
  * begins under the page lock. So: nothing that a transaction's end waits for, and nothing inside of
