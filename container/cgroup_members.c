@@ -32,10 +32,11 @@ bool cgroup_populated(struct cgroup *cg)
 }
 
 /* Joins a live group; takes the caller's reference to cg on success. m->lock held. */
-static int cgroup_join(struct cgroup *cg, struct cgroup_member *m)
+static int cgroup_join(struct cgroup *cg, struct cgroup_member *m) REQUIRES(m->lock)
 {
     bool first;
 
+    ASSERT_HELD(&m->lock);
     spin_lock(&cg->lock);
     if (cg->dead || cgroup_is_inner(cg)) {
         spin_unlock(&cg->lock);
@@ -51,11 +52,12 @@ static int cgroup_join(struct cgroup *cg, struct cgroup_member *m)
 }
 
 /* Leaves its group, whose reference passes to the caller. m->lock held. */
-static struct cgroup *cgroup_leave(struct cgroup_member *m)
+static struct cgroup *cgroup_leave(struct cgroup_member *m) REQUIRES(m->lock)
 {
     struct cgroup *cg = m->group;
     bool last;
 
+    ASSERT_HELD(&m->lock);
     spin_lock(&cg->lock);
     list_del(&m->node);
     last = --cg->nr_members == 0;

@@ -197,8 +197,8 @@ static bool oom_is_killing(struct cgroup *cg)
            (s64)(time_ns() - READ_ONCE(cg->oom_since)) < (s64)OOM_PATIENCE;
 }
 
-/* `since`: all's oom_since when the look began. REQUIRES `all` to be claimed: cg, or a group below
- * it, where one who looks for cg alone may kill one more. */
+/* `since`: all's oom_since when the look began. `all` is claimed: cg, or a group below it,
+ * where one who looks for cg alone may kill one more. */
 static enum oom_answer oom_in_claimed(struct cgroup *cg, struct cgroup *all, u64 since)
 {
     struct oom_choice choice = {.top = cg};

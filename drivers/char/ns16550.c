@@ -56,11 +56,12 @@ static struct ns16550 *ns16550_of(struct serial_port *port)
 }
 
 /* One FIFO's worth, if the FIFO is empty; false: it is not. */
-static bool ns16550_burst_locked(struct ns16550 *uart)
+static bool ns16550_burst_locked(struct ns16550 *uart) REQUIRES(uart->lock)
 {
     u8 burst[FIFO_DEPTH];
     bool empty;
 
+    ASSERT_HELD(&uart->lock);
     if (uart->io == COM1)
         debug_port_claim();
     empty = inb(uart->io + LSR) & LSR_EMPTY;
@@ -77,10 +78,11 @@ static bool ns16550_burst_locked(struct ns16550 *uart)
 
 /* Sends what the chip takes now; the interrupt is on while something is left, and until it has
  * come: it tells that all is sent. */
-static void ns16550_pump_locked(struct ns16550 *uart, bool interrupted)
+static void ns16550_pump_locked(struct ns16550 *uart, bool interrupted) REQUIRES(uart->lock)
 {
     bool more;
 
+    ASSERT_HELD(&uart->lock);
     while (!uart->held && ring_used(&uart->ring) && ns16550_burst_locked(uart))
         ;
     more = !uart->held && ring_used(&uart->ring);

@@ -116,6 +116,7 @@ void vport_send_locked(struct vconsole *c, u32 port, u16 event, u16 value)
     struct virtq_piece piece;
     u32 unused;
 
+    ASSERT_HELD(&c->lock);
     if (!c->multiport || c->gone)
         return;
     m = virtq_take(&c->control_out->ring, &unused);
@@ -143,6 +144,7 @@ static struct vport *vport_make(struct vconsole *c, u32 id)
     port->id = id;
     port->in = c->queues[queue];
     port->out = c->queues[queue + 1];
+    /* Over copies to and from buffers that a port owns: only its own users wait. */
     mutex_init(&port->read_lock, RANK_OPS, ORDER_CHAR_DEVICE | LOCK_OVER_COPY, "vport read");
     mutex_init(&port->write_lock, RANK_OPS, ORDER_CHAR_DEVICE | LOCK_OVER_COPY, "vport write");
     waitq_init(&port->waitq);
@@ -233,9 +235,11 @@ static void vport_event(struct vconsole *c, const struct vport_control *m, u32 l
 }
 
 static void vport_offer_control_locked(struct vconsole *c, struct vport_control *m)
+    REQUIRES(c->lock)
 {
     struct virtq_piece piece = vport_control_piece(c, m, offsetof(struct vport_control, pad));
 
+    ASSERT_HELD(&c->lock);
     if (virtq_add(&c->control_in->ring, &piece, 0, 1, m))
         log_warn("virtio console: a control buffer is lost");
 }
@@ -324,8 +328,10 @@ static int vconsole_control(struct vconsole *c)
                                     &c->control_addr);
     if (!c->control)
         return -ENOMEM;
+    spin_lock(&c->lock);
     for (unsigned i = 0; i < c->control_in->ring.num && i < CONTROL_BUFFERS; i++)
         vport_offer_control_locked(c, &c->control[i]);
+    spin_unlock(&c->lock);
     return 0;
 }
 

@@ -15,14 +15,16 @@
 #include "mm/slab.h"
 #include "obj/file.h"
 
-static bool vport_gone_locked(const struct vport *port)
+static bool vport_gone_locked(const struct vport *port) REQUIRES(port->console->lock)
 {
+    ASSERT_HELD(&port->console->lock);
     return port->console->gone || !port->added;
 }
 
 /* ---- buffers; the console's lock is held ---- */
 
 static int vport_add_locked(struct vport *port, struct vport_buffer *buf, u32 n, bool in)
+    REQUIRES(port->console->lock)
 {
     struct virtio_queue *vq = in ? port->in : port->out;
     struct device *dma = virtio_dma(port->console->vdev);
@@ -30,6 +32,7 @@ static int vport_add_locked(struct vport *port, struct vport_buffer *buf, u32 n,
     struct virtq_piece piece;
     int err;
 
+    ASSERT_HELD(&port->console->lock);
     buf->addr = dma_map(dma, buf->data, PAGE_SIZE, dir);
     if (!dma_ok(buf->addr))
         return -ENOMEM;
@@ -44,11 +47,13 @@ static int vport_add_locked(struct vport *port, struct vport_buffer *buf, u32 n,
 }
 
 static struct vport_buffer *vport_take_locked(struct vport *port, bool in)
+    REQUIRES(port->console->lock)
 {
     struct virtio_queue *vq = in ? port->in : port->out;
     struct vport_buffer *buf;
     u32 written;
 
+    ASSERT_HELD(&port->console->lock);
     buf = virtq_take(&vq->ring, &written);
     if (!buf) {
         if (vq->ring.broken)
@@ -64,8 +69,11 @@ static struct vport_buffer *vport_take_locked(struct vport *port, bool in)
 }
 
 /* Whether something came back; if not, it will interrupt. */
-static bool vport_ready_locked(struct virtio_queue *vq)
+static bool vport_ready_locked(struct vport *port, bool in) REQUIRES(port->console->lock)
 {
+    struct virtio_queue *vq = in ? port->in : port->out;
+
+    ASSERT_HELD(&port->console->lock);
     return vq->ring.broken || virtq_has_used(&vq->ring) || !virtq_arm(&vq->ring, 1);
 }
 
@@ -73,32 +81,32 @@ static bool vport_ready_locked(struct virtio_queue *vq)
 
 /* The buffer to read from: the one begun, else the next received; NULL: none. Sets *end at the end.
  */
-static struct vport_buffer *vport_received(struct vport *port, bool *end)
+static struct vport_buffer *vport_received(struct vport *port, bool *end) REQUIRES(port->read_lock)
 {
     struct vconsole *c = port->console;
     struct vport_buffer *buf = port->current;
 
+    ASSERT_HELD(&port->read_lock);
     *end = false;
     if (buf)
         return buf;
-    spin_lock(&c->lock);
+    spin_lock(&port->console->lock);
     if (!c->gone)
         buf = vport_take_locked(port, true);
     if (!buf)
         *end = vport_gone_locked(port) || port->host == HOST_CLOSED || port->in->ring.broken;
-    spin_unlock(&c->lock);
+    spin_unlock(&port->console->lock);
     return port->current = buf;
 }
 
 static bool vport_readable(struct vport *port)
 {
-    struct vconsole *c = port->console;
     bool yes;
 
-    spin_lock(&c->lock);
+    spin_lock(&port->console->lock);
     yes = READ_ONCE(port->current) || vport_gone_locked(port) || port->host == HOST_CLOSED ||
-          vport_ready_locked(port->in);
-    spin_unlock(&c->lock);
+          vport_ready_locked(port, true);
+    spin_unlock(&port->console->lock);
     return yes;
 }
 
@@ -107,19 +115,21 @@ static void vport_offer(struct vport *port, struct vport_buffer *buf, bool kick)
 {
     struct vconsole *c = port->console;
 
-    spin_lock(&c->lock);
+    spin_lock(&port->console->lock);
     if (!c->gone && vport_add_locked(port, buf, PAGE_SIZE, true))
         log_warn("vport%up%u: a receive buffer is lost", c->index, port->id);
     if (!c->gone && kick)
         virtio_kick(port->in);
-    spin_unlock(&c->lock);
+    spin_unlock(&port->console->lock);
 }
 
 static ssize_t vport_copy_out(struct vport *port, struct vport_buffer *buf, struct iov_iter *to)
+    REQUIRES(port->read_lock)
 {
     u64 want = MIN((u64)(buf->len - buf->done), to->count);
     u64 n = iov_copy_to(to, (char *)buf->data + buf->done, want);
 
+    ASSERT_HELD(&port->read_lock);
     buf->done += (u32)n;
     if (buf->done == buf->len) {
         port->current = NULL;
@@ -161,11 +171,13 @@ static ssize_t vport_read(struct file *f, struct iov_iter *to, loff_t *pos)
 
 /* A free buffer, or NULL; *err: no more is to be had. write_lock held. */
 static struct vport_buffer *vport_free_buffer(struct vport *port, int *err)
+    REQUIRES(port->write_lock)
 {
     struct vconsole *c = port->console;
     struct vport_buffer *found = NULL;
 
-    spin_lock(&c->lock);
+    ASSERT_HELD(&port->write_lock);
+    spin_lock(&port->console->lock);
     *err = vport_gone_locked(port) ? -ENODEV : 0;
     while (!c->gone && vport_take_locked(port, false))
         ;
@@ -176,30 +188,30 @@ static struct vport_buffer *vport_free_buffer(struct vport *port, int *err)
             found = &port->tx[i];
     if (!found && !*err && port->out->ring.broken)
         *err = -EIO;
-    spin_unlock(&c->lock);
+    spin_unlock(&port->console->lock);
     return found;
 }
 
 static bool vport_writable(struct vport *port)
 {
-    struct vconsole *c = port->console;
     bool yes;
 
-    spin_lock(&c->lock);
+    spin_lock(&port->console->lock);
     yes = vport_gone_locked(port);
     for (unsigned i = 0; i < VPORT_BUFFERS && !yes; i++)
         yes = !port->tx[i].busy;
-    yes = yes || vport_ready_locked(port->out);
-    spin_unlock(&c->lock);
+    yes = yes || vport_ready_locked(port, false);
+    spin_unlock(&port->console->lock);
     return yes;
 }
 
 static ssize_t vport_send(struct vport *port, struct vport_buffer *buf, struct iov_iter *from)
+    REQUIRES(port->write_lock)
 {
-    struct vconsole *c = port->console;
     u64 n;
     int err;
 
+    ASSERT_HELD(&port->write_lock);
     if (!buf->data) {
         buf->data = page_alloc_virt(0, 0);
         if (!buf->data)
@@ -208,11 +220,11 @@ static ssize_t vport_send(struct vport *port, struct vport_buffer *buf, struct i
     n = iov_copy_from(from, buf->data, MIN(from->count, PAGE_SIZE));
     if (n == 0)
         return -EFAULT;
-    spin_lock(&c->lock);
+    spin_lock(&port->console->lock);
     err = vport_gone_locked(port) ? -ENODEV : vport_add_locked(port, buf, (u32)n, false);
     if (!err)
         virtio_kick(port->out);
-    spin_unlock(&c->lock);
+    spin_unlock(&port->console->lock);
     return err ? err : (ssize_t)n;
 }
 
@@ -271,11 +283,11 @@ static void vport_release(struct file *f)
     if (!port)
         return;
     c = port->console;
-    spin_lock(&c->lock);
+    spin_lock(&port->console->lock);
     port->open = false;
     if (!vport_gone_locked(port))
-        vport_send_locked(c, port->id, EV_PORT_OPEN, 0);
-    spin_unlock(&c->lock);
+        vport_send_locked(port->console, port->id, EV_PORT_OPEN, 0);
+    spin_unlock(&port->console->lock);
     vconsole_put(c);
 }
 
@@ -319,16 +331,16 @@ static int vport_open(struct file *f, u32 minor)
         return -ENXIO;
     c = port->console;
     err = vport_fill(port);
-    spin_lock(&c->lock);
+    spin_lock(&port->console->lock);
     if (!err && vport_gone_locked(port))
         err = -ENXIO;
     if (!err && port->open)
         err = -EBUSY;
     if (!err) {
         port->open = true;
-        vport_send_locked(c, port->id, EV_PORT_OPEN, 1);
+        vport_send_locked(port->console, port->id, EV_PORT_OPEN, 1);
     }
-    spin_unlock(&c->lock);
+    spin_unlock(&port->console->lock);
     if (err)
         vconsole_put(c);
     else

@@ -48,18 +48,20 @@ static void rng_init(void)
 }
 INIT_HOOK(rng_init, INIT_CORE);
 
-static void rng_ask_locked(void)
+static void rng_ask_locked(void) REQUIRES(rng.lock)
 {
     struct virtq_piece piece = {rng.buffer_addr.v, BUFFER_SIZE};
 
+    ASSERT_HELD(&rng.lock);
     if (rng.state != RNG_EMPTY || virtq_add(&rng.vq->ring, &piece, 0, 1, &rng))
         return;
     rng.state = RNG_ASKED;
     virtio_kick(rng.vq);
 }
 
-static void rng_filled_locked(u32 n)
+static void rng_filled_locked(u32 n) REQUIRES(rng.lock)
 {
+    ASSERT_HELD(&rng.lock);
     rng.state = n ? RNG_FULL : RNG_EMPTY;
     rng.len = n;
     rng.done = 0;

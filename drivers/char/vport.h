@@ -84,7 +84,7 @@ struct vconsole {
 struct vport *vport_find(u32 minor);
 void vconsole_put(struct vconsole *c);
 /* The console's lock is held. A host that does not take messages gets no more. */
-void vport_send_locked(struct vconsole *c, u32 port, u16 event, u16 value);
+void vport_send_locked(struct vconsole *c, u32 port, u16 event, u16 value) REQUIRES(c->lock);
 
 /* virtio_port.c */
 /* The device touches nothing any more: ends mappings, frees what is not read. */

@@ -100,8 +100,9 @@ static struct vnet *vnet_of(struct netdev *dev)
 /* ---- receiving ---- */
 
 /* A half of a page, as a reference; false: no memory. */
-static bool vnet_half(struct vnet_rx *rx, struct page **page, u32 *offset)
+static bool vnet_half(struct vnet_rx *rx, struct page **page, u32 *offset) REQUIRES(rx->run)
 {
+    ASSERT_HELD(&rx->run);
     if (rx->half) {
         *page = rx->half;
         *offset = BUFFER;
@@ -129,16 +130,18 @@ static int vnet_post(struct vnet *v, struct vnet_buffer *b)
     return virtq_add(&v->rx.vq->ring, &piece, 0, 1, b);
 }
 
-static void vnet_repost(struct vnet *v, struct vnet_buffer *b)
+static void vnet_repost(struct vnet *v, struct vnet_buffer *b) REQUIRES(v->rx.run)
 {
+    ASSERT_HELD(&v->rx.run);
     if (vnet_post(v, b))
         virtio_break(v->vdev, "a receive buffer could not be posted again");
 }
 
-static struct vnet_buffer *vnet_take(struct vnet *v, u32 *written)
+static struct vnet_buffer *vnet_take(struct vnet *v, u32 *written) REQUIRES(v->rx.run)
 {
     struct vnet_buffer *b = virtq_take(&v->rx.vq->ring, written);
 
+    ASSERT_HELD(&v->rx.run);
     if (b)
         dma_unmap(virtio_dma(v->vdev), b->addr, BUFFER, DMA_FROM_DEVICE);
     return b;
@@ -147,10 +150,12 @@ static struct vnet_buffer *vnet_take(struct vnet *v, u32 *written)
 /* The n bytes in b from `at` on become p's; b gets other memory and goes back to the device. False:
  * there is none, or p is too long. */
 static bool vnet_hand_over(struct vnet *v, struct packet *p, struct vnet_buffer *b, u32 at, u32 n)
+    REQUIRES(v->rx.run)
 {
     struct page *page = b->page, *fresh;
     u32 offset = b->offset, fresh_offset;
 
+    ASSERT_HELD(&v->rx.run);
     if (!vnet_half(&v->rx, &fresh, &fresh_offset))
         return false;
     if (packet_add_page(p, page, offset + at, n)) {
@@ -190,11 +195,12 @@ static bool vnet_words(struct vnet *v, struct packet *p, const struct vnet_hdr *
 }
 
 /* The buffers of a frame behind its first one. */
-static bool vnet_merge(struct vnet *v, struct packet *p, u32 more)
+static bool vnet_merge(struct vnet *v, struct packet *p, u32 more) REQUIRES(v->rx.run)
 {
     bool ok = p;
     u32 n;
 
+    ASSERT_HELD(&v->rx.run);
     while (more--) {
         struct vnet_buffer *b = vnet_take(v, &n);
 
@@ -210,12 +216,14 @@ static bool vnet_merge(struct vnet *v, struct packet *p, u32 more)
 
 /* The frame that begins in b, or NULL: dropped. */
 static struct packet *vnet_frame(struct vnet *v, struct vnet_buffer *b, u32 written)
+    REQUIRES(v->rx.run)
 {
     struct packet *p = packet_alloc();
     u32 n = written - (u32)sizeof(struct vnet_hdr), buffers;
     struct vnet_hdr h = {0};
     bool ok = p && written > sizeof(h);
 
+    ASSERT_HELD(&v->rx.run);
     if (written >= sizeof(h))
         memcpy(&h, (u8 *)page_virt(b->page) + b->offset, sizeof(h));
     buffers = v->merge && h.num_buffers ? h.num_buffers : 1;
@@ -231,11 +239,12 @@ static struct packet *vnet_frame(struct vnet *v, struct vnet_buffer *b, u32 writ
 }
 
 /* Up to the budget; true: there is more. */
-static bool vnet_rx_some(struct vnet *v)
+static bool vnet_rx_some(struct vnet *v) REQUIRES(v->rx.run)
 {
     struct vnet_buffer *b;
     u32 written;
 
+    ASSERT_HELD(&v->rx.run);
     for (u32 done = 0; done < NETDEV_BUDGET; done++) {
         struct packet *p;
 
@@ -306,8 +315,9 @@ static int vnet_map(struct vnet *v, struct vnet_sent *s, struct packet *p)
     return err;
 }
 
-static void vnet_sent_done_locked(struct vnet *v, struct vnet_sent *s)
+static void vnet_sent_done_locked(struct vnet *v, struct vnet_sent *s) REQUIRES(v->tx.lock)
 {
+    ASSERT_HELD(&v->tx.lock);
     vnet_unmap(v, s);
     packet_free(s->p);
     s->p = NULL;
@@ -315,11 +325,12 @@ static void vnet_sent_done_locked(struct vnet *v, struct vnet_sent *s)
     v->tx.free = s;
 }
 
-static void vnet_reclaim_locked(struct vnet *v)
+static void vnet_reclaim_locked(struct vnet *v) REQUIRES(v->tx.lock)
 {
     struct vnet_sent *s;
     u32 written;
 
+    ASSERT_HELD(&v->tx.lock);
     while ((s = virtq_take(&v->tx.vq->ring, &written)))
         vnet_sent_done_locked(v, s);
 }
@@ -338,13 +349,14 @@ static void vnet_hdr_fill(struct vnet_hdr *h, const struct packet *p)
     }
 }
 
-static int vnet_send_locked(struct vnet *v, struct packet *p)
+static int vnet_send_locked(struct vnet *v, struct packet *p) REQUIRES(v->tx.lock)
 {
     struct vnet_sent *s = v->tx.free;
     struct vnet_hdr h;
     u8 *at;
     int err;
 
+    ASSERT_HELD(&v->tx.lock);
     if (!s || !virtq_fits(&v->tx.vq->ring, p->nr_frags + 1U))
         return -EBUSY;
     vnet_hdr_fill(&h, p);
@@ -483,11 +495,13 @@ static int vnet_fill(struct vnet *v)
         v->tx.sent[i].next = v->tx.free;
         v->tx.free = &v->tx.sent[i];
     }
+    mutex_lock(&v->rx.run);
     for (u32 i = 0; i < rx && !err; i++) {
         struct vnet_buffer *b = &v->rx.buffers[i];
 
         err = vnet_half(&v->rx, &b->page, &b->offset) ? vnet_post(v, b) : -ENOMEM;
     }
+    mutex_unlock(&v->rx.run);
     return err;
 }
 

@@ -8,6 +8,7 @@
  */
 #include "debug/debug.h"
 
+#include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
 #include "lib/atomic.h"
 
@@ -48,6 +49,7 @@ static bool port_claimed; /* a  a CPU fills the FIFO */
 /* Not for ever: in a panic the holder may be a CPU that was stopped. */
 void debug_port_claim(void)
 {
+    ASSERT_IRQS_OFF();
     for (unsigned tries = 0; tries < CLAIM_TRIES; tries++) {
         if (!__atomic_exchange_n(&port_claimed, true, __ATOMIC_ACQUIRE))
             return;

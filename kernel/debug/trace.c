@@ -117,6 +117,7 @@ static void trace_lead(void *arg, u8 *alias)
 {
     const struct trace_point *tp;
 
+    ASSERT_IRQS_OFF();
     for (u32 i = 0; i < *trace_sites_count; i++) {
         TABLE_FOR_EACH(tp, traces)
         {

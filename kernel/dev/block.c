@@ -36,8 +36,9 @@ INIT_HOOK(block_init, INIT_CORE);
 
 /* ---- names ---- */
 
-static struct block_stem *block_stem_locked(const char *stem)
+static struct block_stem *block_stem_locked(const char *stem) REQUIRES(block_list_lock)
 {
+    ASSERT_HELD(&block_list_lock);
     for (unsigned i = 0; i < STEMS_MAX; i++) {
         if (!block_stems[i].stem)
             block_stems[i].stem = stem;
@@ -426,9 +427,11 @@ void block_disk_resize(struct block_disk *disk, u64 sectors)
 }
 
 static void block_partition_drop_locked(struct block_disk *disk, u32 number)
+    REQUIRES(block_claim_lock)
 {
     struct block_device *part = disk->parts[number - 1];
 
+    ASSERT_HELD(&block_claim_lock);
     disk->parts[number - 1] = NULL;
     if (!part)
         return;

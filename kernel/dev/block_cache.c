@@ -47,6 +47,7 @@ static struct workq *cache_workq; /* made with the first disk */
 
 int block_cache_init(void)
 {
+    ASSERT_HELD(&block_claim_lock);
     if (!cache_workq)
         cache_workq = workq_create("block-flush");
     return cache_workq ? 0 : -ENOMEM;

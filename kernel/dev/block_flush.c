@@ -25,8 +25,9 @@ void block_flush_init(struct block_disk *disk)
 }
 
 /* flush_lock held: what waits is served by the next one. True: the caller sends it. */
-static bool block_flush_next_locked(struct block_flusher *f)
+static bool block_flush_next_locked(struct block_flusher *f) REQUIRES(f->lock)
 {
+    ASSERT_HELD(&f->lock);
     if (f->busy || !f->waiting)
         return false;
     f->busy = true;

@@ -160,8 +160,9 @@ static u64 block_take(struct block_command *cmd, struct block_request *r,
     }
 }
 
-static void block_waiting_pop(struct block_queue *q)
+static void block_waiting_pop(struct block_queue *q) REQUIRES(q->lock)
 {
+    ASSERT_HELD(&q->lock);
     q->waiting = q->waiting->next;
     if (!q->waiting)
         q->waiting_end = &q->waiting;
@@ -169,10 +170,11 @@ static void block_waiting_pop(struct block_queue *q)
 
 /* Adds whole requests that wait next and go on where the command ends. */
 static void block_merge(struct block_queue *q, struct block_command *cmd,
-                        const struct block_limits *limits)
+                        const struct block_limits *limits) REQUIRES(q->lock)
 {
     struct block_request *r;
 
+    ASSERT_HELD(&q->lock);
     while ((r = q->waiting) && r->op == cmd->op && r->flags == cmd->first->flags &&
            r->at == cmd->sector + cmd->sectors && r->begun == 0 &&
            cmd->sectors + r->sectors <= limits->max_sectors) {
@@ -192,13 +194,14 @@ static void block_merge(struct block_queue *q, struct block_command *cmd,
 }
 
 /* A command of what waits first; there is a free one. */
-static struct block_command *block_command_make(struct block_queue *q)
+static struct block_command *block_command_make(struct block_queue *q) REQUIRES(q->lock)
 {
     const struct block_limits *limits = &q->disk->dev.limits;
     struct block_command *cmd = q->free;
     struct block_request *r = q->waiting;
     bool whole;
 
+    ASSERT_HELD(&q->lock);
     q->free = cmd->free;
     cmd->op = r->op;
     cmd->fua = (r->flags & BLOCK_FUA) && limits->fua;
@@ -230,11 +233,12 @@ static void block_late_arm(struct block_disk *disk)
 }
 
 /* False: the driver has no space, or is to be left alone. */
-static bool block_start_one(struct block_queue *q)
+static bool block_start_one(struct block_queue *q) REQUIRES(q->lock)
 {
     struct block_command *cmd = q->stalled;
     int err = -EIO;
 
+    ASSERT_HELD(&q->lock);
     if (cmd)
         q->stalled = NULL;
     else if (q->waiting && q->free)
@@ -259,8 +263,9 @@ static bool block_start_one(struct block_queue *q)
     return true;
 }
 
-static void block_start_all(struct block_queue *q)
+static void block_start_all(struct block_queue *q) REQUIRES(q->lock)
 {
+    ASSERT_HELD(&q->lock);
     if (READ_ONCE(q->disk->stopped))
         return;
     while (block_start_one(q))
@@ -275,8 +280,9 @@ static void block_start_all(struct block_queue *q)
 
 /* ---- finishing ---- */
 
-static void block_finish(struct block_queue *q, struct block_request *r)
+static void block_finish(struct block_queue *q, struct block_request *r) REQUIRES(q->lock)
 {
+    ASSERT_HELD(&q->lock);
     r->next = NULL;
     *q->finished_end = r;
     q->finished_end = &r->next;
@@ -284,7 +290,9 @@ static void block_finish(struct block_queue *q, struct block_request *r)
 
 /* A part of r is over. After an error no more commands are made of it. */
 static void block_part_done(struct block_queue *q, struct block_request *r, int error)
+    REQUIRES(q->lock)
 {
+    ASSERT_HELD(&q->lock);
     r->parts--;
     if (error && !r->error)
         r->error = error;
@@ -298,6 +306,7 @@ static void block_part_done(struct block_queue *q, struct block_request *r, int 
 }
 
 static void block_count(struct block_queue *q, const struct block_command *cmd, u64 now)
+    REQUIRES(q->lock)
 {
     static const u8 column[BLOCK_OPS] = {[BLOCK_READ] = 0,
                                          [BLOCK_WRITE] = 1,
@@ -306,6 +315,7 @@ static void block_count(struct block_queue *q, const struct block_command *cmd, 
                                          [BLOCK_FLUSH] = 3};
     u8 k = column[cmd->op];
 
+    ASSERT_HELD(&q->lock);
     q->figures.done[k] += cmd->nr_requests;
     q->figures.sectors[k] += cmd->sectors;
     q->figures.ns[k] += now - cmd->started;
@@ -323,7 +333,8 @@ void block_command_done(struct block_command *cmd, int error)
     struct block_request *r = cmd->first, *next;
     u64 now = time_ns();
 
-    DEBUG_ASSERT(spin_is_locked(&q->lock) && q->under_way);
+    ASSERT_HELD(&q->lock);
+    DEBUG_ASSERT(q->under_way);
     block_count(q, cmd, now);
     for (u32 n = cmd->nr_requests; n; n--, r = next) {
         next = r->next;

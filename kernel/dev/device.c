@@ -52,17 +52,20 @@ void device_put(struct device *dev)
 }
 
 static struct device *device_find_locked(const struct bus *bus, const char *name)
+    REQUIRES(devices_lock)
 {
     struct device *dev;
 
+    ASSERT_HELD(&devices_lock);
     list_for_each (dev, &devices_all, all)
         if (dev->bus == bus && strcmp(dev->name, name) == 0)
             return dev;
     return NULL;
 }
 
-static int device_add_locked(struct device *dev)
+static int device_add_locked(struct device *dev) REQUIRES(devices_lock)
 {
+    ASSERT_HELD(&devices_lock);
     if (dev->parent && dev->parent->state == DEVICE_GONE)
         return -ENODEV;
     if (dev->bus && device_find_locked(dev->bus, dev->name))

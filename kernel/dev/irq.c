@@ -37,10 +37,11 @@ static bool irq_less(const struct rb_node *a, const struct rb_node *b)
 }
 
 /* The first whose number is at least that. */
-static struct irq *irq_from_locked(u32 number)
+static struct irq *irq_from_locked(u32 number) REQUIRES(irq_lock)
 {
     struct irq *best = NULL;
 
+    ASSERT_HELD(&irq_lock);
     for (struct rb_node *n = irq_tree.node; n;) {
         if (irq_of(n)->number < number) {
             n = n->right;
@@ -56,14 +57,16 @@ struct irq *irq_find_locked(u32 number)
 {
     struct irq *irq = irq_from_locked(number);
 
+    ASSERT_HELD(&irq_lock);
     return irq && irq->number == number ? irq : NULL;
 }
 
 /* The lowest free number of a message: above all lines. */
-static u32 irq_message_number_locked(void)
+static u32 irq_message_number_locked(void) REQUIRES(irq_lock)
 {
     u32 number = MAX(ioapic_gsi_end(), 24U);
 
+    ASSERT_HELD(&irq_lock);
     for (struct irq *irq = irq_from_locked(number); irq && irq->number == number; number++) {
         struct rb_node *next = rb_next(&irq->node);
 
@@ -157,10 +160,12 @@ static void irq_open(struct irq *irq)
 
 /* irq_mutex held. The line's interrupt, made if need be (*made). */
 static int irq_line_get(u32 gsi, bool level, bool active_low, struct irq **out, bool *made)
+    REQUIRES(irq_mutex)
 {
     u64 flags;
     int err;
 
+    ASSERT_HELD(&irq_mutex);
     spin_lock_irqsave(&irq_lock, &flags);
     *out = irq_find_locked(gsi);
     spin_unlock_irqrestore(&irq_lock, flags);
@@ -177,15 +182,17 @@ static int irq_line_get(u32 gsi, bool level, bool active_low, struct irq **out, 
 }
 
 /* irq_mutex held. A thread if it is wanted, then the handler itself. */
-static int irq_attach(struct irq *irq, struct irq_handler *handler)
+static int irq_attach(struct irq *irq, struct irq_handler *handler) REQUIRES(irq_mutex)
 {
     int err = handler->thread_fn && !irq->thread ? irq_thread_make(irq, handler->name) : 0;
 
+    ASSERT_HELD(&irq_mutex);
     return err ? err : irq_add_handler(irq, handler);
 }
 
-static void irq_discard(struct irq *irq)
+static void irq_discard(struct irq *irq) REQUIRES(irq_mutex)
 {
+    ASSERT_HELD(&irq_mutex);
     irq_remove(irq);
     if (irq->thread)
         irq_thread_end(irq);
@@ -251,10 +258,12 @@ int irq_request_message(struct irq_handler *handler, unsigned cpu,
 
 /* irq_mutex held. True: it was the last one. */
 static bool irq_remove_handler(struct irq *irq, const struct irq_handler *handler)
+    REQUIRES(irq_mutex)
 {
     bool empty = true;
     u64 flags;
 
+    ASSERT_HELD(&irq_mutex);
     spin_lock_irqsave(&irq_lock, &flags);
     for (unsigned i = 0; i < IRQ_SHARE_MAX; i++) {
         if (irq->handlers[i] == handler)

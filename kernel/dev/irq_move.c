@@ -42,8 +42,9 @@ static bool irq_keeps_vector(const struct irq *irq)
     return irq->gsi != IRQ_NO_LINE || !irq->ops->mask;
 }
 
-static unsigned irq_vector_choose(const struct irq *irq, unsigned cpu)
+static unsigned irq_vector_choose(const struct irq *irq, unsigned cpu) REQUIRES(irq_lock)
 {
+    ASSERT_HELD(&irq_lock);
     if (irq_keeps_vector(irq)) {
         for (unsigned v = VEC_IRQ_FIRST; v <= VEC_IRQ_LAST; v++)
             if (irq_vector_free_everywhere(v))
@@ -62,6 +63,7 @@ void irq_aim_locked(struct irq *irq)
     u64 address;
     u32 data;
 
+    ASSERT_HELD(&irq_lock);
     if (irq->gsi != IRQ_NO_LINE) {
         ioapic_aim(irq->gsi, irq->cpu);
         return;
@@ -78,6 +80,7 @@ int irq_place_locked(struct irq *irq, unsigned cpu)
 {
     unsigned vector = irq_vector_choose(irq, cpu);
 
+    ASSERT_HELD(&irq_lock);
     if (!vector)
         return -ENOSPC;
     irq->cpu = cpu;
@@ -88,6 +91,7 @@ int irq_place_locked(struct irq *irq, unsigned cpu)
 
 void irq_unplace_locked(struct irq *irq)
 {
+    ASSERT_HELD(&irq_lock);
     if (irq->gsi != IRQ_NO_LINE)
         ioapic_mask(irq->gsi, true);
     else if (irq->ops->mask)
@@ -97,6 +101,7 @@ void irq_unplace_locked(struct irq *irq)
 
 void irq_wait_dispatch(unsigned cpu, unsigned vector)
 {
+    lockdep_may_wait_cpus(code_here());
     smp_mb(); /* what was taken away, before the look: pairs with up_irq */
     while (load_acquire(&irq_slot(cpu, vector)->running))
         cpu_relax();
@@ -115,6 +120,7 @@ unsigned irq_choose_cpu(u64 mask, unsigned now)
 {
     unsigned cpu, best = MAX_CPUS, least = ~0U;
 
+    ASSERT_HELD(&irq_mutex);
     cpu_for_each (cpu) {
         unsigned load;
 
@@ -132,11 +138,12 @@ unsigned irq_choose_cpu(u64 mask, unsigned now)
 }
 
 /* irq_mutex held. */
-static int irq_move(struct irq *irq, unsigned cpu)
+static int irq_move(struct irq *irq, unsigned cpu) REQUIRES(irq_mutex)
 {
     unsigned old_cpu, old_vector, vector;
     u64 flags;
 
+    ASSERT_HELD(&irq_mutex);
     spin_lock_irqsave(&irq_lock, &flags);
     old_cpu = irq->cpu;
     old_vector = irq->vector;

@@ -58,17 +58,17 @@ extern struct spinlock irq_lock; /* the tree, the slots, the hardware's routing 
 
 /* irq_move.c; irq_lock held. */
 /* Gives irq, in no slot, a vector of `cpu`. -ENOSPC. */
-int irq_place_locked(struct irq *irq, unsigned cpu);
+int irq_place_locked(struct irq *irq, unsigned cpu) REQUIRES(irq_lock);
 /* Tells the source of a placed one; a message comes from then on. */
-void irq_aim_locked(struct irq *irq);
+void irq_aim_locked(struct irq *irq) REQUIRES(irq_lock);
 /* Takes it out of its slot, its source silenced. */
-void irq_unplace_locked(struct irq *irq);
+void irq_unplace_locked(struct irq *irq) REQUIRES(irq_lock);
 /* A CPU in mask that is up and can be named, `now` preferred; MAX_CPUS: none. */
-unsigned irq_choose_cpu(u64 mask, unsigned now);
+unsigned irq_choose_cpu(u64 mask, unsigned now) REQUIRES(irq_mutex);
 /* No lock held: until no CPU is inside slots that irq was in. */
 void irq_wait_dispatch(unsigned cpu, unsigned vector);
 /* irq.c; irq_lock held. */
-struct irq *irq_find_locked(u32 number);
+struct irq *irq_find_locked(u32 number) REQUIRES(irq_lock);
 
 /* irq_thread.c */
 int irq_thread_make(struct irq *irq, const char *name);

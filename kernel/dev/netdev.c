@@ -86,6 +86,9 @@ static void netdev_drop_backlog(struct netdev_queue *q)
     }
     q->nr_backlog = 0;
     q->stopped = false;
+#ifdef DEBUG
+    q->receiver = NULL; /* it may have another thread when it is up again */
+#endif
     spin_unlock(&q->lock);
 }
 
@@ -159,6 +162,15 @@ void netdev_stats(struct netdev *dev, struct netdev_stats *out)
         dev->ops->stats(dev, out);
 }
 
+#ifdef DEBUG
+void netdev_assert_thread(struct netdev_queue *q)
+{
+    if (!q->receiver)
+        q->receiver = current_thread();
+    ASSERT_CURRENT(q->receiver);
+}
+#endif
+
 static void netdev_receive_traced(struct netdev_queue *q, struct packet *p);
 TRACE_POINT(net_receive, netdev_receive, "device %lu, queue %lu: %lu bytes");
 
@@ -170,6 +182,7 @@ static void netdev_receive_traced(struct netdev_queue *q, struct packet *p)
 
 void netdev_receive(struct netdev_queue *q, struct packet *p)
 {
+    ASSERT_QUEUE_THREAD(q);
     q->rx_packets++;
     q->rx_bytes += p->len;
     p->dev = q->dev;
@@ -178,11 +191,12 @@ void netdev_receive(struct netdev_queue *q, struct packet *p)
 }
 
 /* Gives p to the driver. -EBUSY: it stays the caller's; else it is gone. */
-static int netdev_give_locked(struct netdev_queue *q, struct packet *p, bool more)
+static int netdev_give_locked(struct netdev_queue *q, struct packet *p, bool more) REQUIRES(q->lock)
 {
     u32 len = p->len;
     int err = q->dev->ops->transmit(q, p, more);
 
+    ASSERT_HELD(&q->lock);
     if (err == -EBUSY) {
         q->stopped = true;
     } else if (err) {
@@ -195,10 +209,11 @@ static int netdev_give_locked(struct netdev_queue *q, struct packet *p, bool mor
     return err;
 }
 
-static int netdev_queue_locked(struct netdev_queue *q, struct packet *p)
+static int netdev_queue_locked(struct netdev_queue *q, struct packet *p) REQUIRES(q->lock)
 {
     int err = q->stopped ? -EBUSY : netdev_give_locked(q, p, false);
 
+    ASSERT_HELD(&q->lock);
     if (err != -EBUSY)
         return err;
     if (q->nr_backlog >= NETDEV_BACKLOG) {

@@ -92,7 +92,7 @@ struct netdev_ops {
     void (*destroy)(struct netdev *dev);
 };
 
-/* I immutable once registered · l lock · w the queue's thread only */
+/* I immutable once registered · l lock · w the queue's thread only: ASSERT_QUEUE_THREAD */
 struct netdev_queue {
     struct netdev *dev; /* I */
     u16 index;          /* I */
@@ -102,7 +102,10 @@ struct netdev_queue {
     u32 nr_backlog;                                     /* l */
     bool stopped;                                       /* l  the ring had no space */
     u64 tx_packets, tx_bytes, tx_dropped, tx_errors;    /* l */
-    u64 rx_packets, rx_bytes, rx_dropped, rx_multicast; /* w */
+    u64 rx_packets, rx_bytes, rx_dropped, rx_multicast; /* w to change; a */
+#ifdef DEBUG
+    struct thread *receiver; /* the queue's thread, known from its first frame while up */
+#endif
 };
 
 /* I immutable once registered · c config to write, atomic to read · n net/core's namespace lock */
@@ -142,11 +145,19 @@ static inline void netdev_get(struct netdev *dev)
 }
 void netdev_put(struct netdev *dev);
 
+#ifdef DEBUG
+void netdev_assert_thread(struct netdev_queue *q);
+#define ASSERT_QUEUE_THREAD(q) netdev_assert_thread(q)
+#else
+#define ASSERT_QUEUE_THREAD(q) ((void)0)
+#endif
+
 /* A frame has come: p begins with its link header. Takes p. Context: the queue's thread. */
 void netdev_receive(struct netdev_queue *q, struct packet *p);
 /* A frame was lost: no memory for it, or the device gave nonsense. The queue's thread. */
 static inline void netdev_rx_dropped(struct netdev_queue *q)
 {
+    ASSERT_QUEUE_THREAD(q);
     q->rx_dropped++;
 }
 /* The ring has space again. Context: a thread, without the driver's locks. */

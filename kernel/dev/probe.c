@@ -63,9 +63,11 @@ static void probe_publish(struct device *dev, const struct driver *drv, int err)
 
 /* dev->lock held. One driver's try. */
 static int probe_try(struct device *dev, const struct driver *drv, const struct device_id *id)
+    REQUIRES(dev->lock)
 {
     int err = dev->bus->prepare ? dev->bus->prepare(dev) : 0;
 
+    ASSERT_HELD(&dev->lock);
     if (err)
         return err;
     __atomic_store_n(&dev->gate.state, 0, __ATOMIC_SEQ_CST);
@@ -81,11 +83,12 @@ static int probe_try(struct device *dev, const struct driver *drv, const struct 
 }
 
 /* dev->lock held: asks each driver that matches until one takes it. */
-static int probe_locked(struct device *dev)
+static int probe_locked(struct device *dev) REQUIRES(dev->lock)
 {
     const struct driver *drv;
     int err = -ENODEV;
 
+    ASSERT_HELD(&dev->lock);
     TABLE_FOR_EACH(drv, drivers)
     {
         const struct device_id *id = probe_match(dev, drv);
@@ -121,6 +124,7 @@ int device_bind(struct device *dev)
 
 void probe_remove_driver(struct device *dev)
 {
+    ASSERT_HELD(&dev->lock);
     if (!dev->driver)
         return;
     ASSERT(dev->driver->remove);
@@ -152,8 +156,9 @@ int device_unbind(struct device *dev)
 static void probe_thread(void *arg);
 
 /* devices_lock held. True: a further thread is to be started, and is counted already. */
-static bool probe_needs_thread_locked(void)
+static bool probe_needs_thread_locked(void) REQUIRES(devices_lock)
 {
+    ASSERT_HELD(&devices_lock);
     if (list_empty(&probe_queue) || probe_threads > probe_busy || probe_threads == PROBE_THREADS)
         return false;
     probe_threads++;
@@ -253,6 +258,7 @@ void probe_new(struct device *dev)
 
 void probe_cancel_locked(struct device *dev)
 {
+    ASSERT_HELD(&devices_lock);
     if (!dev->queued)
         return;
     list_del(&dev->probe_node);

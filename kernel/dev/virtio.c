@@ -498,8 +498,9 @@ void virtio_start(struct virtio_device *dev)
                                   STATUS_DRIVER_OK);
 }
 
-static void virtio_stop_locked(struct virtio_device *dev)
+static void virtio_stop_locked(struct virtio_device *dev) REQUIRES(dev->event_lock)
 {
+    ASSERT_HELD(&dev->event_lock);
     dev->running = false;
     if (virtio_reset(dev)) {
         log_err("%s: no reset; the memory of its queues stays with it", dev->dev.name);

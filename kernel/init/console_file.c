@@ -156,6 +156,7 @@ PSEUDO_FILE(bothy_console) = {"proc", "bothy/console", 0600, &console_ops, NULL}
 
 static void console_file_init(void)
 {
+    /* Over copies of whatever a command does: only another command waits. */
     mutex_init(&console_lock, RANK_OPS, ORDER_CONSOLE | LOCK_OVER_COPY, "console");
 }
 INIT_HOOK(console_file_init, INIT_CORE);

@@ -59,6 +59,7 @@ static int seccomp_check_one(struct task *t, void *arg)
 {
     struct seccomp_sync *s = arg;
 
+    ASSERT_HELD(&t->process->siglock);
     if (t == s->me || t->exiting)
         return 0;
     if (!(t->entry_work & ENTRY_STRICT) && (!t->seccomp || t->seccomp == s->checked))
@@ -106,6 +107,7 @@ static s64 seccomp_publish(struct seccomp *chain, u64 flags)
     struct seccomp_sync s = {.me = me, .chain = chain};
     u64 irq;
 
+    ASSERT_HELD(&p->cred_guard);
     if (flags & FILTER_TSYNC) {
         if (process_for_each_task(p, seccomp_check_one, &s))
             return flags & FILTER_TSYNC_ESRCH ? -ESRCH : (s64)s.bad;

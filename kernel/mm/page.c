@@ -26,10 +26,11 @@
          */
 #define POISON_PAGE 0x5a5a5a5a5a5a5a5aUL
 
+/* c this CPU, interrupts off: ASSERT_THIS_CPU */
 struct page_cache {
-    u32 n, zeroed;
-    struct page *pages[CACHE_PAGES];
-    struct page *zero_pages[CACHE_ZEROED];
+    u32 n, zeroed;                         /* c */
+    struct page *pages[CACHE_PAGES];       /* c */
+    struct page *zero_pages[CACHE_ZEROED]; /* c */
 };
 static DEFINE_PER_CPU(struct page_cache, page_caches);
 DEFINE_PER_CPU(struct mm_stats, mm_stats);
@@ -117,6 +118,7 @@ static __noinline struct page *page_cache_fill(struct page_cache *cache, unsigne
 {
     struct page *page = page_alloc_slow(0, flags);
 
+    ASSERT_THIS_CPU(cache, page_caches);
     if (page && cache->n < CACHE_BATCH)
         cache->n += buddy_take_batch(cache->pages + cache->n, CACHE_BATCH - 1, false);
     return page;
@@ -126,6 +128,7 @@ static __noinline void page_cache_drain(struct page_cache *cache, unsigned keep)
 {
     unsigned n = cache->n - keep;
 
+    ASSERT_THIS_CPU(cache, page_caches);
     /* The oldest go: they lie at the bottom. */
     buddy_give_batch(cache->pages, n);
     memmove(cache->pages, cache->pages + n, keep * sizeof(cache->pages[0]));

@@ -144,10 +144,11 @@ static u64 section_count_free(u64 base)
 
 /* section_lock held. False when there is no memory for the array: the section stays as it is, for a
  * later attempt. */
-static bool section_init(u64 base)
+static bool section_init(u64 base) REQUIRES(section_lock)
 {
     u64 pfns[ARRAY_PAGES], cut = base, pages = section_count_free(base);
 
+    ASSERT_HELD(&section_lock);
     if (!section_array_memory(base, pfns, &cut))
         return false;
     if (!section_map_array(base, pfns)) {

@@ -46,9 +46,10 @@ struct slab_cache {
     u32 nr_empty, nr_slabs;   /* l */
 };
 
+/* c this CPU, interrupts off: ASSERT_IRQS_OFF */
 struct slab_cpu {
-    struct slab_free *head;
-    u32 n, max;
+    struct slab_free *head; /* c */
+    u32 n, max;             /* c */
 };
 static DEFINE_PER_CPU(struct slab_cpu, slab_cpus)[CACHES_MAX];
 
@@ -217,10 +218,12 @@ static void slab_release(struct slab_cache *c, struct page *page)
 
 /* cache->lock held: moves up to n objects of one slab to the CPU's list. */
 static u32 slab_draw(struct slab_cache *c, struct page *page, struct slab_cpu *cpu, u32 n)
+    REQUIRES(c->lock)
 {
     struct slab_free *link = (struct slab_free *)page->index;
     u32 got = 0;
 
+    ASSERT_HELD(&c->lock);
     while (link && got < n) {
         struct slab_free *next = link->next;
 
@@ -241,6 +244,7 @@ static __noinline bool slab_fill(struct slab_cache *c, struct slab_cpu *cpu)
     u32 want = c->batch;
     struct page *page;
 
+    ASSERT_IRQS_OFF();
     cpu->max = c->batch * 2;
     spin_lock(&c->lock);
     while (want) {
@@ -269,11 +273,12 @@ static __noinline bool slab_fill(struct slab_cache *c, struct slab_cpu *cpu)
 
 /* cache->lock held: one object back into its slab; a slab that should go to the pages is returned.
  */
-static struct page *slab_put_back(struct slab_cache *c, struct slab_free *link)
+static struct page *slab_put_back(struct slab_cache *c, struct slab_free *link) REQUIRES(c->lock)
 {
     struct page *page = page_head(page_of(HPA((u64)link - DIRECT_MAP)));
     bool was_full = !page->index;
 
+    ASSERT_HELD(&c->lock);
     ASSERT(page->owner == c && page->share.v > 0);
     link->next = (struct slab_free *)page->index;
     page->index = (u64)link;
@@ -298,6 +303,7 @@ static __noinline void slab_drain(struct slab_cache *c, struct slab_cpu *cpu, u3
     struct list_node gone;
     struct page *page, *tmp;
 
+    ASSERT_IRQS_OFF();
     list_init(&gone);
     spin_lock(&c->lock);
     while (cpu->n > keep) {
@@ -466,6 +472,7 @@ void slab_shrink_cpu(void)
 {
     u32 n = load_acquire(&slab_nr_caches);
 
+    ASSERT_IRQS_OFF();
     for (u32 i = 0; i < n; i++) {
         struct slab_cpu *cpu = &(*this_cpu_ptr(slab_cpus))[i];
 

@@ -189,6 +189,7 @@ int eventfd_consume_alone(struct file *f, u64 *out)
     struct eventfd *e = f->priv;
     const struct list_node *waiters = &e->wait.waiters;
 
+    ASSERT_HELD(&e->wait.lock);
     if (waiters->next->next != waiters)
         return -EBUSY;
     *out = eventfd_take_untold(e);

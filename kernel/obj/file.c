@@ -36,6 +36,7 @@ struct file *file_create(const struct file_ops *ops, u32 flags, void *priv)
     f->flags = flags;
     f->priv = priv;
     refcount_init(&f->ref, 1);
+    /* Over copies of reads and writes: only users of the same open file wait. */
     mutex_init(&f->pos_lock, RANK_OPS, ORDER_FILE_POS | LOCK_OVER_COPY, "file->pos_lock");
     spinlock_init(&f->watch_lock, RANK_OBJ, 10, "file->watch_lock");
     list_init(&f->watchers);

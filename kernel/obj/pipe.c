@@ -81,6 +81,7 @@ void pipe_put(struct pipe *p)
 
 void pipe_drop_buf(struct pipe *p, struct pipe_buf *b)
 {
+    ASSERT_HELD(&p->lock);
     if (p->spare)
         page_put(b->page);
     else
@@ -396,10 +397,11 @@ int pipe_create(unsigned flags, struct file **reader, struct file **writer)
 }
 
 /* REQUIRES(p->lock). Counts the end, unless it is one to write that would not wait for readers. */
-static int pipe_open_count(struct pipe *p, struct file *f, bool named)
+static int pipe_open_count(struct pipe *p, struct file *f, bool named) REQUIRES(p->lock)
 {
     bool reads = file_readable(f), writes = file_writable(f);
 
+    ASSERT_HELD(&p->lock);
     if (named && writes && !reads && (f->flags & O_NONBLOCK) && !p->readers)
         return -ENXIO;
     if (reads) {

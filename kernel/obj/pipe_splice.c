@@ -20,8 +20,9 @@ bool pipe_is(const struct file *f)
 /* ------------------------------------------------------------- views */
 
 /* REQUIRES(p->lock) */
-static void pipe_view_fill(struct pipe_view *v, struct pipe *p, u64 max)
+static void pipe_view_fill(struct pipe_view *v, struct pipe *p, u64 max) REQUIRES(p->lock)
 {
+    ASSERT_HELD(&p->lock);
     v->n = 0;
     for (u32 i = p->tail; i != p->head && v->n < PIPE_PARTS && max; i++) {
         struct pipe_buf *b = pipe_buf(p, i);
@@ -102,8 +103,9 @@ static int pipe_reserve_slots(struct pipe *p, u32 want)
 }
 
 /* REQUIRES(p->lock) */
-static void pipe_reserve_put(struct pipe *p, struct page *page, u64 len)
+static void pipe_reserve_put(struct pipe *p, struct page *page, u64 len) REQUIRES(p->lock)
 {
+    ASSERT_HELD(&p->lock);
     *pipe_buf(p, p->head) = (struct pipe_buf){.page = page, .len = (u32)len};
     WRITE_ONCE(p->head, p->head + 1);
 }

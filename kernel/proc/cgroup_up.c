@@ -73,6 +73,7 @@ bool up_cgroup_kill(struct cgroup_member *m)
 
 void up_cgroup_hold(struct cgroup_member *m)
 {
+    ASSERT_HELD(&m->group->lock);
     process_get(member_process(m));
 }
 

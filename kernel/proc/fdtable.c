@@ -36,11 +36,18 @@ static void fd_boot(void)
 }
 INIT_HOOK(fd_boot, INIT_CORE);
 
+/* One user, or the last one that takes it apart: no lock is needed. */
+static inline bool fd_is_alone(const struct fd_table *t)
+{
+    return refcount_read(&t->users) <= 1;
+}
+
 /* The chunk n, or NULL. REQUIRES(t->lock), or to be the only user */
 static struct fd_chunk *fd_chunk_nr(struct fd_table *t, u32 n)
 {
     struct fd_block *block;
 
+    ASSERT_HELD_OR(fd_is_alone(t), &t->lock);
     if (n == 0)
         return &t->first;
     if (n >= FD_CHUNKS || !t->wide)
@@ -59,6 +66,7 @@ static struct fd_chunk *fd_chunk_next(struct fd_table *t, u32 *n)
 {
     struct fd_chunk *c;
 
+    ASSERT_HELD_OR(fd_is_alone(t), &t->lock);
     for (; *n < (t->wide ? FD_CHUNKS : 1); ++*n) {
         if (*n % FD_BLOCK_CHUNKS == 0 && *n && !t->wide->blocks[*n / FD_BLOCK_CHUNKS]) {
             *n += FD_BLOCK_CHUNKS - 1;
@@ -76,6 +84,7 @@ static struct file *fd_file_at(struct fd_table *t, u32 fd)
 {
     struct fd_chunk *c = fd_chunk_of(t, fd);
 
+    ASSERT_HELD_OR(fd_is_alone(t), &t->lock);
     return c ? c->files[fd % FD_CHUNK] : NULL;
 }
 
@@ -96,6 +105,7 @@ static struct fd_chunk *fd_chunk_make(struct fd_table *t, u32 fd)
     struct fd_chunk *c = fd_chunk_nr(t, n);
     struct fd_block **block;
 
+    ASSERT_HELD_OR(fd_is_alone(t), &t->lock);
     if (c || !fd_wide_make(t))
         return c;
     block = &t->wide->blocks[n / FD_BLOCK_CHUNKS];
@@ -315,6 +325,7 @@ static u32 fd_find_free(struct fd_table *t, u32 from)
     u64 bits = (c ? ~c->open : U64_MAX) & (U64_MAX << from % FD_CHUNK);
     u32 n = from / FD_CHUNK + 1;
 
+    ASSERT_HELD_OR(fd_is_alone(t), &t->lock);
     if (!bits) {
         if (t->wide)
             n = (u32)bitmap_next_zero(t->wide->full, FD_CHUNKS, n);

@@ -128,6 +128,7 @@ static int futex_peek(u64 addr, u32 *out)
 /* REQUIRES(bucket lock). The waiter may be gone as soon as it sees woken. */
 static void futex_wake_one(struct futex_waiter *w)
 {
+    ASSERT_HELD(&w->bucket->lock);
     list_del(&w->node);
     waitq_wake_all(&w->queue);
     store_release(&w->woken, true); /* the last touch: w lies on the sleeper's stack */
@@ -157,6 +158,7 @@ static void futex_walk_unlock(struct futex_walk *k, u64 flags) RELEASES(k->b->lo
 /* REQUIRES(both buckets' locks) */
 static void futex_walk_one(struct futex_walk *k, struct futex_waiter *w)
 {
+    ASSERT_HELD(&w->bucket->lock);
     if (!futex_key_equal(&w->key, &k->key) || !(w->bitset & k->bitset))
         return;
     if (k->wake) {
@@ -490,6 +492,7 @@ void futex_task_exit(struct task *t)
     struct aspace *as = t->thread->aspace;
     u32 tid = pid_nr(t->pid, process_pid_ns(t->process));
 
+    ASSERT_CURRENT(t->thread);
     if (!as)
         return;
     if (t->robust_list)

@@ -121,8 +121,12 @@ static u64 itimer_clock(unsigned which)
     return which == ITIMER_VIRTUAL ? t.utime : t.utime + t.stime;
 }
 
-static bool itimer_cpu_expired_locked(struct itimer *it, u64 now)
+static bool itimer_cpu_expired_locked(struct process *p, unsigned which, u64 now)
+    REQUIRES(p->siglock)
 {
+    struct itimer *it = &p->itimers[which];
+
+    ASSERT_HELD(&p->siglock);
     if (!it->expires || now < it->expires)
         return false;
     it->expires = it->interval ? MAX(it->expires + it->interval, now + 1) : 0;
@@ -130,10 +134,12 @@ static bool itimer_cpu_expired_locked(struct itimer *it, u64 now)
 }
 
 /* setrlimit(2): SIGXCPU at the soft limit and each second after, SIGKILL at the hard one. */
-static int itimer_cpu_limit_locked(struct rlimit *limit, u64 now)
+static int itimer_cpu_limit_locked(struct process *p, u64 now) REQUIRES(p->siglock)
 {
+    struct rlimit *limit = &p->rlimits[RLIMIT_CPU];
     u64 seconds = now / NSEC_PER_SEC;
 
+    ASSERT_HELD(&p->siglock);
     if (seconds >= limit->max)
         return SIGKILL;
     if (seconds < limit->cur)
@@ -151,9 +157,9 @@ void itimer_check_cpu(void)
 
     process_times_cpu(p, &t);
     spin_lock_irqsave(&p->siglock, &flags);
-    bool virtual = itimer_cpu_expired_locked(&it[ITIMER_VIRTUAL], t.utime);
-    bool prof = itimer_cpu_expired_locked(&it[ITIMER_PROF], t.utime + t.stime);
-    int limit = itimer_cpu_limit_locked(&p->rlimits[RLIMIT_CPU], t.utime + t.stime);
+    bool virtual = itimer_cpu_expired_locked(p, ITIMER_VIRTUAL, t.utime);
+    bool prof = itimer_cpu_expired_locked(p, ITIMER_PROF, t.utime + t.stime);
+    int limit = itimer_cpu_limit_locked(p, t.utime + t.stime);
     if (!it[ITIMER_VIRTUAL].expires && !it[ITIMER_PROF].expires &&
         !rlimit_is_set(&p->rlimits[RLIMIT_CPU]) && !posix_timers_count_cpu_locked(p))
         WRITE_ONCE(p->clock.watched, 0);

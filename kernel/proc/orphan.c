@@ -45,6 +45,7 @@ static bool orphan_look_at(struct process *p, void *arg)
     struct orphan_look *l = arg;
     const struct process *parent = p->parent;
 
+    ASSERT_HELD(&proc_lock);
     if (p == l->except || p->state != PROCESS_LIVE)
         return false;
     l->stopped |= p->stop_signal && !p->stop_count;

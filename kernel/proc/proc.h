@@ -123,7 +123,7 @@ struct process {
     struct sigaction own_actions[NSIG];
 };
 
-/* REQUIRES(siglock), or to sleep until it is not. */
+/* A look without siglock is one of those that sleep until it is not. */
 static inline bool task_is_stopped(const struct task *t)
 {
     return READ_ONCE(t->stopped) == READ_ONCE(t->process->stop_round);
@@ -131,6 +131,7 @@ static inline bool task_is_stopped(const struct task *t)
 /* At its next return to user mode. REQUIRES(siglock) */
 static inline bool task_is_to_stop(const struct task *t)
 {
+    ASSERT_HELD(&t->process->siglock);
     return t->process->stop_signal && t->stop_joined != t->process->stop_round;
 }
 static inline void process_get(struct process *p)

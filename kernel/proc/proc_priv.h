@@ -60,15 +60,16 @@ void itimer_process_init(struct process *p);
 void itimer_process_exit(struct process *p);
 void posix_timers_drop(struct process *p);
 
-/* REQUIRES(p->siglock) */
 static inline bool signal_default_ignored(int sig)
 {
     return SIGMASK(sig) & SIG_IGNORED_BY_DEFAULT;
 }
 
+/* REQUIRES(p->siglock) */
 static inline bool signal_ignored(const struct process *p, int sig)
 {
     u64 h = p->actions[sig - 1].handler;
 
+    ASSERT_HELD(&p->siglock);
     return h == SIG_IGN || (h == SIG_DFL && signal_default_ignored(sig));
 }

@@ -361,10 +361,11 @@ void process_set_parent_locked(struct process *p, struct process *parent)
 }
 
 /* REQUIRES(proc_lock) */
-static bool process_group_in_session(struct pid *pgrp, struct pid *session)
+static bool process_group_in_session(struct pid *pgrp, struct pid *session) REQUIRES(proc_lock)
 {
     struct process *p = list_first(&pgrp->tasks[PID_PGID], struct process, pgid_node);
 
+    ASSERT_HELD(&proc_lock);
     return p && p->session == session;
 }
 

@@ -49,6 +49,7 @@ struct process *process_alloc(void)
     waitq_init(&p->stop_wait);
     p->stop_round = 1;
     sigpending_init(&p->pending);
+    /* Over copies of its arguments: only calls that change or inspect this process wait. */
     mutex_init(&p->cred_guard, RANK_OPS, ORDER_EXEC | LOCK_OVER_COPY, "cred_guard");
     spinlock_init(&p->siglock, RANK_PROC, 2, "siglock");
     p->start_time = time_ns();

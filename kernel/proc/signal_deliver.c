@@ -62,6 +62,7 @@ static void signal_tell_parent(struct process *p, u8 notify)
 static void signal_default_stop(struct process *p, struct task *t, int sig, u64 flags)
     RELEASES(p->siglock)
 {
+    ASSERT_HELD(&p->siglock);
     if (sig != SIGSTOP) {
         spin_unlock_irqrestore(&p->siglock, flags);
         if (process_group_orphaned(p))

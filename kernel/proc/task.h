@@ -31,7 +31,7 @@ struct restart_block {
     u64 arg[4];
 };
 
-/* I immutable · o own thread only · s process->siglock · p proc_lock · a atomic */
+/* I immutable · o own thread only: ASSERT_CURRENT · s process->siglock · p proc_lock · a atomic */
 struct task {
     refcount_t ref;            /* a */
     struct thread *thread;     /* I  a reference */

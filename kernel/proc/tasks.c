@@ -138,9 +138,9 @@ static int task_tell_one(struct task *t, void *arg)
 {
     struct process *p = t->process;
 
+    ASSERT_HELD(&p->siglock);
     if (t->exiting)
         return 0;
-    ASSERT_HELD(&p->siglock);
     if (unlikely(p->unclaimed))
         signal_claim_locked(p, t);
     if (p->group_exit || (p->group_exec && p->group_exec != t))

@@ -29,10 +29,11 @@ static kuid_t process_uid(struct process *p)
 /* One that lives tells its leader's times, as on Linux: its threads may be many.
  * REQUIRES(proc_lock) */
 static void reap_fill_info(struct process *p, struct process *to, int code, int status,
-                           struct siginfo *info)
+                           struct siginfo *info) REQUIRES(proc_lock)
 {
     struct process_times times = p->times;
 
+    ASSERT_HELD(&proc_lock);
     if (p->state == PROCESS_LIVE)
         sched_thread_times(p->leader->thread, &times.utime, &times.stime);
     *info = (struct siginfo){.signo = SIGCHLD, .code = code};

@@ -33,6 +33,7 @@ TRACE_POINT(sched_wake, thread_wake, "%lx of cpu%lu: %lu");
 
 struct rq *rq_lock_thread(struct thread *t) NO_THREAD_SAFETY /* returns it locked */
 {
+    ASSERT_IRQS_OFF();
     for (;;) {
         struct rq *rq = rq_of(READ_ONCE(t->cpu));
 
@@ -55,8 +56,9 @@ static inline void sched_work_or(struct thread *t, u32 bits)
 }
 
 /* rq->lock held: the CPU should choose again. */
-static void sched_resched(struct rq *rq)
+static void sched_resched(struct rq *rq) REQUIRES(rq->lock)
 {
+    ASSERT_HELD(&rq->lock);
     if (rq->curr->work & WORK_RESCHED)
         return; /* it has been told */
     sched_work_or(rq->curr, WORK_RESCHED);
@@ -227,6 +229,7 @@ void sched_finish_switch(struct arch_thread *prev_arch)
     u8 state = prev->state;
     bool moves = prev->moves;
 
+    ASSERT_HELD(&rq_this()->lock);
     spin_unlock(&rq_this()->lock);
     watch_begin();
     if (unlikely(state == THREAD_DEAD)) {
@@ -262,6 +265,7 @@ static void sched_switch(struct rq *rq, struct thread *prev, struct thread *next
 {
     struct arch_thread *last;
 
+    ASSERT_HELD(&rq->lock);
     COUNT(context_switches);
     rq->curr = next;
     rq->slice_start = now;
@@ -280,10 +284,11 @@ static void sched_switch(struct rq *rq, struct thread *prev, struct thread *next
 }
 
 /* rq->lock held: when must the timer look at the thread that now runs? */
-static void sched_arm_slice(struct rq *rq, u64 now)
+static void sched_arm_slice(struct rq *rq, u64 now) REQUIRES(rq->lock)
 {
     s64 left;
 
+    ASSERT_HELD(&rq->lock);
     if (rq->curr == rq->idle)
         return;
     left = group_quota_left(rq->curr->se.parent);
@@ -481,6 +486,7 @@ static void sched_idle_pull(struct rq *rq)
 {
     struct thread *t = sched_steal(rq->cpu);
 
+    ASSERT_IRQS_OFF();
     if (!t)
         return;
     spin_lock(&rq->lock);

@@ -71,6 +71,7 @@ static void group_draw(struct sched_group *group, struct group_rq *g)
     bool start;
     u64 want;
 
+    ASSERT_HELD(&rq_this()->lock);
     spin_lock(&group->pool_lock);
     want = MIN(group->pool, QUOTA_SLICE + (u64)-g->runtime);
     group->pool -= want;
@@ -87,6 +88,7 @@ s64 group_quota_left(struct group_rq *g)
 {
     s64 least = S64_MAX;
 
+    ASSERT_HELD(&rq_this()->lock);
     if (likely(!READ_ONCE(group_any_quota)))
         return S64_MAX;
     for (; g; g = g->se.parent) {

@@ -43,6 +43,7 @@ void load_update(u64 now)
 {
     u64 missed;
 
+    ASSERT_IRQS_OFF();
     if (likely(now < READ_ONCE(load_next)) || !spin_trylock(&load_lock))
         return;
     if (now >= load_next) {

@@ -14,6 +14,7 @@ static void policy_change_group(struct thread *t, struct sched_group *g)
 {
     struct group_rq *to = g->cpu[t->cpu];
 
+    ASSERT_HELD(&rq_of(t->cpu)->lock);
     t->se.vruntime += to->min_vruntime - t->se.parent->min_vruntime;
     t->se.parent = to;
     t->group = g;

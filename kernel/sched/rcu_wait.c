@@ -42,6 +42,7 @@ void rcu_synchronize(void)
 {
     struct rcu_wait w;
 
+    might_sleep();
     completion_init(&w.done);
     atomic_set(&w.left, 1); /* ours, until all have been queued */
     spin_lock(&rcu_wait_lock);

@@ -66,6 +66,7 @@ void rq_account(struct rq *rq, u64 now)
     s64 delta = (s64)(now - t->exec_start);
     u64 user = 0;
 
+    ASSERT_HELD(&rq->lock);
     if (unlikely(delta <= 0))
         return;
     t->exec_start = now;
@@ -301,6 +302,7 @@ static __noinline struct thread *rq_urgent_pick(struct rq *rq)
 
 bool rq_urgent_wants(const struct rq *rq, u64 now)
 {
+    ASSERT_HELD(&rq->lock);
     return rq->curr->urgent != URGENT_QUEUED &&
            (!list_empty(&rq->urgent) || now >= rq->urgent_refill);
 }
@@ -309,6 +311,7 @@ bool rq_urgent_wants(const struct rq *rq, u64 now)
 
 void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
 {
+    ASSERT_HELD(&rq->lock);
     rq->nr++;
     if (unlikely(t->urgent))
         rq_urgent_enqueue(rq, t);
@@ -318,6 +321,7 @@ void rq_enqueue(struct rq *rq, struct thread *t, bool fresh)
 
 void rq_dequeue(struct rq *rq, struct thread *t)
 {
+    ASSERT_HELD(&rq->lock);
     rq->nr--;
     if (unlikely(t->urgent))
         rq_urgent_dequeue(rq, t);
@@ -329,6 +333,7 @@ void rq_put_curr(struct rq *rq, bool sleeps)
 {
     struct thread *t = rq->curr;
 
+    ASSERT_HELD(&rq->lock);
     if (t == rq->idle)
         return;
     if (sleeps)
@@ -341,6 +346,7 @@ void rq_put_curr(struct rq *rq, bool sleeps)
 
 struct thread *rq_pick(struct rq *rq)
 {
+    ASSERT_HELD(&rq->lock);
     if (!rq->nr)
         return rq->idle;
     if (unlikely(rq->urgent_nr))
@@ -352,6 +358,7 @@ void rq_adopt_curr(struct rq *rq, struct thread *t)
 {
     struct sched_entity *se = &t->se;
 
+    ASSERT_HELD(&rq->lock);
     rq_enqueue(rq, t, false);
     for (struct group_rq *g = se->parent; g; g = se->parent) {
         rb_erase(&g->tree, &se->node);
@@ -364,6 +371,7 @@ bool rq_should_preempt(struct rq *rq, struct thread *t)
 {
     struct sched_entity *a = &t->se, *b = &rq->curr->se;
 
+    ASSERT_HELD(&rq->lock);
     if (rq->curr == rq->idle)
         return true;
     if (unlikely(t->policy | rq->curr->policy)) {
@@ -417,5 +425,6 @@ struct thread *rq_find_movable(struct rq *rq, unsigned cpu)
 {
     unsigned left = MOVABLE_LOOKS;
 
+    ASSERT_HELD(&rq->lock);
     return group_rq_find_movable(rq->root, cpu, &left);
 }

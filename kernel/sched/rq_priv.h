@@ -92,28 +92,29 @@ static inline struct thread *rq_thread(struct sched_entity *se)
 /* t's run queue, locked; interrupts off. */
 struct rq *rq_lock_thread(struct thread *t);
 
-/* rq.c: all with rq->lock held. */
+/* rq.c */
 void rq_init(struct rq *rq, unsigned cpu, struct group_rq *root);
 void group_rq_init(struct group_rq *g, struct sched_group *group, struct group_rq *parent);
+/* The others under rq->lock. */
 static inline void cpu_clock_add(struct cpu_clock *c, u64 user, u64 system)
 {
     __atomic_fetch_add(&c->user, user, __ATOMIC_RELAXED);
     __atomic_fetch_add(&c->system, system, __ATOMIC_RELAXED);
 }
 /* Time up to now is curr's. */
-void rq_account(struct rq *rq, u64 now);
-void rq_enqueue(struct rq *rq, struct thread *t, bool fresh);
+void rq_account(struct rq *rq, u64 now) REQUIRES(rq->lock);
+void rq_enqueue(struct rq *rq, struct thread *t, bool fresh) REQUIRES(rq->lock);
 /* t waits in the tree: takes it out. */
-void rq_dequeue(struct rq *rq, struct thread *t);
+void rq_dequeue(struct rq *rq, struct thread *t) REQUIRES(rq->lock);
 /* curr leaves the CPU: back into the trees, or (sleeps) out of the count. */
-void rq_put_curr(struct rq *rq, bool sleeps);
+void rq_put_curr(struct rq *rq, bool sleeps) REQUIRES(rq->lock);
 /* Chooses the next and takes it out of the trees; rq->idle when there is none. */
-struct thread *rq_pick(struct rq *rq);
+struct thread *rq_pick(struct rq *rq) REQUIRES(rq->lock);
 /* t, counted nowhere, runs already: makes it curr of its path. */
-void rq_adopt_curr(struct rq *rq, struct thread *t);
-bool rq_should_preempt(struct rq *rq, struct thread *t);
+void rq_adopt_curr(struct rq *rq, struct thread *t) REQUIRES(rq->lock);
+bool rq_should_preempt(struct rq *rq, struct thread *t) REQUIRES(rq->lock);
 /* An urgent one waits that should run instead of rq->curr. */
-bool rq_urgent_wants(const struct rq *rq, u64 now);
+bool rq_urgent_wants(const struct rq *rq, u64 now) REQUIRES(rq->lock);
 static inline u64 rq_slice(const struct rq *rq)
 {
     if (likely(rq->nr <= 2))
@@ -121,7 +122,7 @@ static inline u64 rq_slice(const struct rq *rq)
     return MAX(SCHED_LATENCY / rq->nr, SCHED_SLICE_MIN);
 }
 /* Some waiting thread that may run on `cpu`, or NULL: only the first are looked at. */
-struct thread *rq_find_movable(struct rq *rq, unsigned cpu);
+struct thread *rq_find_movable(struct rq *rq, unsigned cpu) REQUIRES(rq->lock);
 
 /* group.c */
 /* rq->lock held: ns that g may still run here before its quota asks again; draws from the pool. <=

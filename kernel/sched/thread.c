@@ -25,9 +25,10 @@
 #define STACK_SIZE (4 * PAGE_SIZE)
 #define STACKS_KEPT 4
 
+/* c this CPU, interrupts off: ASSERT_IRQS_OFF */
 struct thread_stacks {
-    u32 n;
-    void *stack[STACKS_KEPT];
+    u32 n;                    /* c */
+    void *stack[STACKS_KEPT]; /* c */
 };
 static DEFINE_PER_CPU(struct thread_stacks, thread_stacks);
 static struct slab_cache *thread_cache __ro_after_init, *thread_fpu_cache __ro_after_init;
@@ -109,14 +110,12 @@ bool up_takes_reserves(void)
 
 void up_shrink_cpu(void)
 {
-    u64 flags = irq_save();
-    struct thread_stacks kept = *this_cpu_ptr(thread_stacks);
+    struct thread_stacks *kept = this_cpu_ptr(thread_stacks);
 
-    this_cpu_ptr(thread_stacks)->n = 0;
-    irq_restore(flags);
-    while (kept.n) {
+    ASSERT_IRQS_OFF();
+    while (kept->n) {
         mem_count_stacks(-(s64)(STACK_SIZE / PAGE_SIZE));
-        vmap_free(kept.stack[--kept.n]);
+        vmap_free(kept->stack[--kept->n]);
     }
 }
 

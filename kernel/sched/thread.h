@@ -76,20 +76,20 @@ struct cpu_clock {
     u8 watched;       /* a  each tick of one that has joined sets WORK_NOTIFY */
 };
 
-/* r run queue lock · a atomic · o owning thread only · I immutable after create */
+/* r run queue lock · a atomic · o owning thread only: ASSERT_CURRENT · I immutable after create */
 struct thread {
     struct arch_thread arch;     /* o  saved registers, FPU area; first for the switch code */
     u32 work;                    /* a  enum work_bits, through thread_work_set/clear */
     u32 switch_work;             /* o  bits that each switch away sets in work */
     u8 state;                    /* r  enum thread_state */
-    u8 sleep_kind;               /* o */
+    u8 sleep_kind;               /* o to change; others read it to wake the thread */
     u8 nofault;                  /* o  user copies fail instead of faulting */
     u8 takes_reserves;           /* o  depth of reserves_begin */
     u8 moves;                    /* r  leaves this CPU: its affinity changed */
     u8 closing;                  /* o  obj: it is destroying a file */
     u8 urgent;                   /* r  enum urgent_state */
     u16 cpu;                     /* r  last or current CPU */
-    u32 locks;                   /* o  sleeping locks that it holds or waits for; read by rq.c */
+    u32 locks;                   /* o to change; a  sleeping locks that it holds or waits for */
     refcount_t ref;              /* a */
     void *stack;                 /* I  lowest address */
     struct sched_entity se;      /* r */
@@ -105,17 +105,18 @@ struct thread {
     struct aspace *aspace;       /* o  NULL: kernel thread, runs on any tables */
     struct account *account;     /* o  kernel memory is charged to it; NULL: uncharged */
     struct account *stack_payer; /* I  charged for the stack */
-    struct task *task;           /* o  kernel/proc's part; NULL: kernel thread, or at its end */
-    struct file *closing_next;   /* o  obj: those to destroy after it */
-    char name[16];               /* o  comm */
+    struct task *task; /* o to change; a  kernel/proc's part; NULL: kernel thread, or at its end */
+    struct file *closing_next; /* o  obj: those to destroy after it */
+    char name[16];             /* o to change; a  comm */
     u64 utime, stime;        /* r  ns in user mode (guest included) and in the kernel, as sampled */
     u8 user_mode;            /* r  the last sample: time until the next one is user time */
     struct cpu_clock *clock; /* r  where its time is added as well, or NULL; changed by joining */
     u64 nvcsw, nivcsw;       /* r */
     u64 timer_slack;         /* o  ns that a sleep of its may be late by; a kernel thread's is 0 */
-    u64 bytes_read, bytes_written, reads, writes; /* o  by system calls */
+    u64 bytes_read, bytes_written, reads, writes; /* o to change; a  by system calls */
     u64 copy_fault;                               /* o  where a copy of the kernel's faulted last */
-    u64 min_faults, maj_faults;    /* o  page faults of user code; maj: that waited for a device */
+    u64 min_faults,
+        maj_faults; /* o to change; a  page faults of user code; maj: that waited for a device */
     struct list_node all;          /* list of all threads, for the console */
     struct list_node urgent_node;  /* r  of rq->urgent or rq->urgent_fair */
     struct lockdep_thread lockdep; /* o  the sleeping locks that it holds */

@@ -45,15 +45,15 @@ static const struct {
 #define TIMER_LONG (15 * NSEC_PER_USEC)
 #define TIMER_PAUSE_MAX (5 * NSEC_PER_MSEC)
 
+/* l lock · c this CPU, interrupts off: ASSERT_IRQS_OFF */
 struct timer_cpu {
     struct spinlock lock;
-    struct wheel wheel[TIMER_CLASSES]; /* lock */
-    struct timer *running;             /* its callback is being called */
-    /* Own CPU only. */
-    u64 from[TIMER_CLASSES]; /* when the next of a class may run */
-    u64 armed;               /* what the hardware is set to, or will be */
-    bool interrupt;          /* from timer_run until timer_reprogram */
-    u64 interrupts;
+    struct wheel wheel[TIMER_CLASSES]; /* l */
+    struct timer *running;             /* l  its callback is being called */
+    u64 from[TIMER_CLASSES];           /* c  when the next of a class may run */
+    u64 armed;                         /* c  what the hardware is set to, or will be */
+    bool interrupt;                    /* c  from timer_run until timer_reprogram */
+    u64 interrupts;                    /* c */
 };
 static DEFINE_PER_CPU(struct timer_cpu, timer_cpus);
 
@@ -85,6 +85,7 @@ void timer_want(u64 deadline)
 {
     struct timer_cpu *tc = this_cpu_ptr(timer_cpus);
 
+    ASSERT_IRQS_OFF();
     if (deadline >= tc->armed)
         return;
     tc->armed = deadline;
@@ -95,6 +96,7 @@ void timer_want(u64 deadline)
 /* The CPU that t is or was last at, locked. Interrupts off. */
 static struct timer_cpu *timer_lock(struct timer *t) NO_THREAD_SAFETY /* returns it locked */
 {
+    ASSERT_IRQS_OFF();
     for (;;) {
         u16 cpu = READ_ONCE(t->cpu);
         struct timer_cpu *tc = per_cpu_ptr(timer_cpus, cpu);
@@ -127,6 +129,7 @@ static bool timer_is_later(const struct timer *t, u64 deadline, u32 slack)
 static struct timer_cpu *timer_take(struct timer_cpu *tc,
                                     struct timer *t) NO_THREAD_SAFETY /* returns it locked */
 {
+    ASSERT_IRQS_OFF();
     for (;;) {
         timer_remove_locked(tc, t);
         if (likely(t->cpu == cpu_id()) || tc->running == t)

@@ -60,10 +60,11 @@ void waitq_add(struct waitq *q, struct waiter *w)
 }
 
 /* Is the mark all that there is? Then there is nothing left to do. REQUIRES(q->lock) */
-static __noinline void waitq_rest_leave(struct waitq *q)
+static __noinline void waitq_rest_leave(struct waitq *q) REQUIRES(q->lock)
 {
     struct list_node *mark = &q->rest->mark.node;
 
+    ASSERT_HELD(&q->lock);
     if (q->waiters.next != mark || q->waiters.prev != mark)
         return;
     list_del(mark);
@@ -87,10 +88,11 @@ void waitq_remove(struct waitq *q, struct waiter *w)
 /* Calls those from `at` on. Where it stopped; NULL: at the end, or as *n exclusive ones are awake.
  * REQUIRES(q->lock) */
 static __always_inline struct list_node *waitq_run_inline(struct waitq *q, struct list_node *at,
-                                                          u32 events, unsigned *n)
+                                                          u32 events, unsigned *n) REQUIRES(q->lock)
 {
     struct list_node *next;
 
+    ASSERT_HELD(&q->lock);
     for (unsigned calls = 0; at != &q->waiters; at = next, calls++) {
         struct waiter *w = list_entry(at, struct waiter, node);
 
@@ -105,8 +107,9 @@ static __always_inline struct list_node *waitq_run_inline(struct waitq *q, struc
 
 /* The same, out of the common path. */
 static __noinline struct list_node *waitq_run(struct waitq *q, struct list_node *at, u32 events,
-                                              unsigned *n)
+                                              unsigned *n) REQUIRES(q->lock)
 {
+    ASSERT_HELD(&q->lock);
     return waitq_run_inline(q, at, events, n);
 }
 
@@ -129,8 +132,9 @@ static int waitq_rest_lock(struct waitq_rest *r, struct waitq **out, u64 *flags)
 }
 
 /* Where the next round begins, if one was asked for. REQUIRES(q->lock) */
-static struct list_node *waitq_rest_again(struct waitq *q, struct waitq_rest *r)
+static struct list_node *waitq_rest_again(struct waitq *q, struct waitq_rest *r) REQUIRES(q->lock)
 {
+    ASSERT_HELD(&q->lock);
     if (!r->again || list_empty(&q->waiters))
         return NULL;
     r->events = r->again_events;
@@ -180,11 +184,12 @@ static bool waitq_mark_wake(struct waiter *w, u32 events)
 /* A wake-up stopped at `at`. One that cannot be put off for want of memory is done in this hold.
  * REQUIRES(q->lock) */
 static __noinline void waitq_rest_begin(struct waitq *q, struct list_node *at, u32 events,
-                                        unsigned n)
+                                        unsigned n) REQUIRES(q->lock)
 {
     struct account *former = account_swap(NULL);
     struct waitq_rest *r = kzalloc(sizeof(*r));
 
+    ASSERT_HELD(&q->lock);
     (void)account_swap(former);
     if (!r) {
         while (at)
@@ -206,6 +211,7 @@ static __noinline void waitq_rest_add(struct waitq_rest *r, u32 events, unsigned
 {
     bool any = !events || (r->again && !r->again_events);
 
+    ASSERT_HELD(&r->q->lock);
     if (!r->again)
         r->again_events = r->again_n = 0;
     r->again_events = any ? 0 : r->again_events | events;

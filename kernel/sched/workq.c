@@ -138,6 +138,7 @@ static struct worker *work_choose(struct workq *q)
 {
     struct worker *worker = this_cpu_ptr(work_cpu_workers);
 
+    ASSERT_IRQS_OFF();
     if (!q->per_cpu || cpu_id() == 0)
         return &q->one;
     if (load_acquire(&worker->thread))

@@ -13,6 +13,7 @@
 
 #ifdef DEBUG
 #include "arch/x86/regs.h"
+#include "arch/x86/up.h"
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -54,6 +55,18 @@ static __printf(1, 2) void lockdep_report(const char *fmt, ...)
     }
     lockdep_off = 1;
     panic("%s", text);
+}
+
+void lockdep_lacks(const char *what, u64 rip)
+{
+    if (!lockdep_off)
+        lockdep_report("%s is not held at %lx", what, rip);
+}
+
+void up_rule_broken(const char *rule, const char *function)
+{
+    if (!lockdep_off)
+        lockdep_report("%s: %s", function, rule);
 }
 
 void lockdep_expect(void)

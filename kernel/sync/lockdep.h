@@ -102,6 +102,9 @@ void lockdep_switch(struct lockdep_thread *next);
 struct lockdep_thread *lockdep_callbacks_begin(void);
 void lockdep_callbacks_end(struct lockdep_thread *former);
 
+/* What the code at rip relies on is not so. */
+void lockdep_lacks(const char *what, u64 rip);
+
 void lockdep_may_sleep(const char *what, u64 rip);
 void lockdep_may_copy(u64 rip);
 /* What waits for an answer of other CPUs' interrupt handlers. */
@@ -188,34 +191,50 @@ static inline bool spin_held(const struct spinlock *lock)
 /* At the beginning of what relies on a lock: this CPU, or this thread, has it; a reader-writer lock
  * in either way. In the release build they are empty. clang takes their word for it. */
 #ifdef DEBUG
-#define ASSERT_LOCK(held) ASSERT(held)
+#define ASSERT_LOCK(held, what)               \
+    do {                                      \
+        if (unlikely(!(held)))                \
+            lockdep_lacks(what, code_here()); \
+    } while (0)
 #else
-#define ASSERT_LOCK(held) ((void)0)
+#define ASSERT_LOCK(held, what) ((void)0)
 #endif
-static inline void spin_assert_held(const struct spinlock *l) ASSERTS_HELD(*l)
+static inline void spin_assert_held(const struct spinlock *l, const char *what) ASSERTS_HELD(*l)
 {
-    ASSERT_LOCK(spin_held(l));
+    ASSERT_LOCK(spin_held(l), what);
 }
-static inline void mutex_assert_held(const struct mutex *l) ASSERTS_HELD(*l)
+static inline void mutex_assert_held(const struct mutex *l, const char *what) ASSERTS_HELD(*l)
 {
-    ASSERT_LOCK(mutex_held(l));
+    ASSERT_LOCK(mutex_held(l), what);
 }
-static inline void rwlock_assert_held(const struct rwlock *l) ASSERTS_HELD_SHARED(*l)
+static inline void rwlock_assert_held(const struct rwlock *l, const char *what)
+    ASSERTS_HELD_SHARED(*l)
 {
-    ASSERT_LOCK(rwlock_held(l));
+    ASSERT_LOCK(rwlock_held(l), what);
 }
-static inline void rwlock_assert_held_write(const struct rwlock *l) ASSERTS_HELD(*l)
+static inline void rwlock_assert_held_write(const struct rwlock *l, const char *what)
+    ASSERTS_HELD(*l)
 {
-    ASSERT_LOCK(rwlock_held_write(l));
+    ASSERT_LOCK(rwlock_held_write(l), what);
 }
 /* clang-format off */
 #define ASSERT_HELD(l)                                                                  \
     _Generic((l),                                                                       \
         struct spinlock *: spin_assert_held, const struct spinlock *: spin_assert_held, \
         struct mutex *: mutex_assert_held, const struct mutex *: mutex_assert_held,     \
-        struct rwlock *: rwlock_assert_held, const struct rwlock *: rwlock_assert_held)(l)
+        struct rwlock *: rwlock_assert_held, const struct rwlock *: rwlock_assert_held)(l, #l)
 /* clang-format on */
-#define ASSERT_HELD_WRITE(l) rwlock_assert_held_write(l)
+#define ASSERT_HELD_WRITE(l) rwlock_assert_held_write(l, #l)
+/* Unless the caller is the only one that knows what the lock guards, or is otherwise excused. */
+#ifdef DEBUG
+#define ASSERT_HELD_OR(excused, l) \
+    do {                           \
+        if (!(excused))            \
+            ASSERT_HELD(l);        \
+    } while (0)
+#else
+#define ASSERT_HELD_OR(excused, l) ((void)sizeof(excused))
+#endif
 
 /* At the beginning of what may sleep, if it does not always. */
 #define might_sleep() lockdep_may_sleep(__func__, code_here())

@@ -33,7 +33,7 @@ struct rcu_batch {
     struct rcu_head *first, **tail;
 };
 
-/* c this CPU, interrupts off · a atomic */
+/* c this CPU, interrupts off: ASSERT_THIS_CPU · a atomic */
 struct rcu_cpu {
     struct rcu_batch fresh, waiting; /* c */
     struct rcu_head *due;            /* c  their grace period is over */
@@ -154,6 +154,7 @@ static bool rcu_may_start(const struct rcu_cpu *rc)
  * period: the end of an earlier one has used it up. */
 static bool rcu_take_due(struct rcu_cpu *rc)
 {
+    ASSERT_THIS_CPU(rc, rcu_cpu);
     if (rc->due)
         return true;
     if (!rc->waiting.first && rcu_may_start(rc)) {

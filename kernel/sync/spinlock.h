@@ -43,6 +43,7 @@ enum ops_order {
     ORDER_FILE_POS = 240, /* obj: over reading, writing and listing */
     ORDER_VCPU = 230,     /* hv: over KVM_RUN */
     ORDER_VM = 225,       /* hv: over changes of memory slots */
+    ORDER_HYPERV = 222,   /* hv: over pages of the guest's */
     ORDER_EPOLL = 220,    /* obj: over the files' poll, of other epolls too */
     ORDER_EPOLL_NEST = 219,
     ORDER_TTY_WRITE = 214, /* tty: over line discipline and driver */

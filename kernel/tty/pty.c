@@ -49,6 +49,7 @@ static void pty_slave_write(struct tty *t, const char *buf, size_t n)
 {
     struct pty *p = pty_of(t);
 
+    ASSERT_HELD(&t->lock);
     if (p->master_closed)
         return;
     for (size_t i = 0; i < n; i++)

@@ -45,6 +45,7 @@ void tty_init(struct tty *t, const struct tty_ops *ops, u64 rdev)
     refcount_init(&t->ref, 1);
     t->rdev = rdev;
     spinlock_init(&t->lock, RANK_TTY, 2, "tty");
+    /* Over copies: a write stays in one piece; other writers to the terminal wait. */
     mutex_init(&t->write_lock, RANK_OPS, ORDER_TTY_WRITE | LOCK_OVER_COPY, "tty write");
     waitq_init(&t->read_wait);
     waitq_init(&t->write_wait);

@@ -280,6 +280,7 @@ unsigned up_tty_number(struct tty *t, int *pgrp)
 {
     struct pid *fg = READ_ONCE(t->pgrp);
 
+    ASSERT_HELD(&proc_lock);
     *pgrp = fg ? (int)pid_nr(fg, current_pid_ns()) : -1;
     return (unsigned)t->rdev;
 }

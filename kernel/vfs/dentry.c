@@ -270,6 +270,7 @@ struct dentry *dentry_kill(struct dentry *d)
     struct inode *inode = d->inode;
     struct dentry *parent = d->parent == d ? NULL : d->parent;
 
+    ASSERT_HELD(&d->lock);
     d->flags |= DENTRY_DEAD;
     d->inode = NULL;
     dentry_unhash_locked(d);

@@ -29,6 +29,7 @@ void dentry_lru_add(struct dentry *d)
 {
     struct account *account = dentry_account(d);
 
+    ASSERT_HELD(&d->lock);
     spin_lock(&dentry_lru_lock);
     account_cache_add(&dentry_unused, account, &d->lru);
     list_add_tail(&d->super->cached, &d->by_super);
@@ -46,6 +47,7 @@ static void dentry_lru_remove_locked(struct dentry *d) REQUIRES(dentry_lru_lock)
 
 void dentry_lru_remove(struct dentry *d)
 {
+    ASSERT_HELD(&d->lock);
     spin_lock(&dentry_lru_lock);
     dentry_lru_remove_locked(d);
     spin_unlock(&dentry_lru_lock);

@@ -206,11 +206,13 @@ void lease_release(struct inode_locks *l, const struct file *f)
 }
 
 /* A break begins, or asks for more than the one under way. */
-static void lease_lower_locked(struct lease *lease, bool writes, u64 now)
+static void lease_lower_locked(struct inode_locks *l, struct lease *lease, bool writes, u64 now)
+    REQUIRES(l->lock)
 {
     u64 seconds = READ_ONCE(lease_break_seconds);
     u8 target = writes ? F_UNLCK : F_RDLCK;
 
+    ASSERT_HELD(&l->lock);
     if (lease->target != lease->type && (lease->target == F_UNLCK || lease->target == target))
         return;
     lease->target = target;
@@ -230,7 +232,7 @@ static u64 lease_break_locked(struct inode_locks *l, bool writes, bool *untold) 
     list_for_each (lease, &l->leases, node) {
         if (!writes && lease->type != F_WRLCK)
             continue;
-        lease_lower_locked(lease, writes, now);
+        lease_lower_locked(l, lease, writes, now);
         *untold |= lease->untold;
         until = until ? MIN(until, lease->deadline) : lease->deadline;
     }

@@ -151,6 +151,7 @@ void object_count_page(const struct mem_object *obj, const struct page *page, s6
 {
     bool memory = !obj->ops->read_run;
 
+    ASSERT_HELD(&obj->lock);
     if (memory)
         *this_cpu_ptr(object_memory_pages) += (u64)change;
     account_use(page->account, memory ? ACCOUNT_SHARED : ACCOUNT_FILE, change);

@@ -82,9 +82,11 @@ void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a)
 
 /* Takes the right to write off one entry. pt_lock held. */
 static bool protect_slot_of(struct aspace *as, u64 va, const struct page *page)
+    REQUIRES(as->pt_lock)
 {
     u64 *slot = pte_lookup1(&as->pt, va), entry;
 
+    ASSERT_HELD(&as->pt_lock);
     if (!slot || !(*slot & PTE_P) || pte_huge(*slot))
         return false;
     slot = &pte_table(*slot)[pte_slot(va, 0)];

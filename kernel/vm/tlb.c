@@ -153,6 +153,7 @@ static void tlb_load(struct aspace *as)
 
 void up_aspace_switch(struct aspace *prev, struct aspace *next)
 {
+    ASSERT_IRQS_OFF();
     tlb_load(next);
 }
 

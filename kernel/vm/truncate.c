@@ -27,6 +27,7 @@ struct truncate_batch {
 
 struct area *object_next_area(struct mem_object *obj, struct list_node *at)
 {
+    ASSERT_HELD(&obj->lock);
     while ((at = at->next) != &obj->areas) {
         struct area *a = list_entry(at, struct area, object_node);
 

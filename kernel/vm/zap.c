@@ -212,6 +212,7 @@ void zap_range(struct aspace *as, u64 start, u64 end, bool even_cow)
 {
     int err = zap_range_cut(as, start, end, even_cow);
 
+    ASSERT_HELD(&as->lock);
     ASSERT(!err); /* the edges were cut before */
 }
 

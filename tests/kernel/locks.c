@@ -280,6 +280,70 @@ SELFTEST(lockdep_reports_waiting_for_cpus_that_cannot_answer)
     CHECK(locks_reported("lock test open"));
 }
 
+SELFTEST(lockdep_reports_a_lock_that_is_relied_on_and_not_held)
+{
+    locks_init();
+    lockdep_expect();
+    ASSERT_HELD(&locks_high);
+    CHECK(locks_reported("&locks_high is not held at"));
+    lockdep_expect();
+    ASSERT_HELD(&locks_spin_low);
+    CHECK(locks_reported("&locks_spin_low is not held at"));
+    rwlock_read_lock(&locks_rw);
+    lockdep_expect();
+    ASSERT_HELD(&locks_rw);
+    CHECK(!lockdep_expected());
+    lockdep_expect();
+    ASSERT_HELD_WRITE(&locks_rw);
+    rwlock_read_unlock(&locks_rw);
+    CHECK(locks_reported("&locks_rw is not held at"));
+    lockdep_expect();
+    ASSERT_HELD_OR(true, &locks_high);
+    CHECK(!lockdep_expected());
+    lockdep_expect();
+    ASSERT_HELD_OR(false, &locks_high);
+    CHECK(locks_reported("&locks_high is not held at"));
+}
+
+static DEFINE_PER_CPU(u64, locks_per_cpu);
+
+SELFTEST(lockdep_reports_what_belongs_to_another_cpu_or_may_be_interrupted)
+{
+    u64 flags, *mine, *others;
+
+    lockdep_expect();
+    ASSERT_IRQS_OFF();
+    CHECK(locks_reported("interrupts are on"));
+    lockdep_expect();
+    ASSERT_THIS_CPU(this_cpu_ptr(locks_per_cpu), locks_per_cpu);
+    CHECK(locks_reported("is not this CPU's locks_per_cpu"));
+    flags = irq_save();
+    mine = this_cpu_ptr(locks_per_cpu);
+    others = mine + 1;
+    lockdep_expect();
+    ASSERT_IRQS_OFF();
+    ASSERT_THIS_CPU(mine, locks_per_cpu);
+    irq_restore(flags);
+    CHECK(!lockdep_expected());
+    flags = irq_save();
+    lockdep_expect();
+    ASSERT_THIS_CPU(others, locks_per_cpu);
+    irq_restore(flags);
+    CHECK(locks_reported("others is not this CPU's locks_per_cpu"));
+}
+
+SELFTEST(lockdep_reports_what_belongs_to_another_thread)
+{
+    struct thread *other = NULL;
+
+    lockdep_expect();
+    ASSERT_CURRENT(current_thread());
+    CHECK(!lockdep_expected());
+    lockdep_expect();
+    ASSERT_CURRENT(other);
+    CHECK(locks_reported("other is not the thread that runs"));
+}
+
 SELFTEST(lockdep_reports_what_is_held_at_the_way_out)
 {
     locks_init();

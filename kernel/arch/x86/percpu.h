@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include "arch/x86/regs.h"
+#include "arch/x86/up.h"
 #include "lib/types.h"
 
 #define MAX_CPUS 64
@@ -50,6 +52,27 @@ static inline struct thread *current_thread(void)
     return this_cpu_read(percpu_current);
 }
 #define current current_thread()
+
+/* What has no lock, since only one thread, or one CPU, touches it: at the beginning of a function
+ * that does. The debug build checks it; tools/check-locks finds functions without, by the legends
+ * of structs that name one of these. */
+#ifdef DEBUG
+#define ASSERT_RULE(cond, rule)             \
+    do {                                    \
+        if (unlikely(!(cond)))              \
+            up_rule_broken(rule, __func__); \
+    } while (0)
+#else
+#define ASSERT_RULE(cond, rule) ((void)sizeof(cond))
+#endif
+/* This CPU's data that interrupt handlers touch too. */
+#define ASSERT_IRQS_OFF() ASSERT_RULE(!irq_enabled(), "interrupts are on")
+/* The same, through a pointer to this CPU's copy of the per-CPU variable. */
+#define ASSERT_THIS_CPU(ptr, name) \
+    ASSERT_RULE((ptr) == this_cpu_ptr(name) && !irq_enabled(), #ptr " is not this CPU's " #name)
+/* What a thread has for itself. */
+#define ASSERT_CURRENT(thread) \
+    ASSERT_RULE((thread) == current_thread(), #thread " is not the thread that runs")
 #define cpu_for_each(cpu) for ((cpu) = 0; (cpu) < cpu_count(); (cpu)++)
 /* Bytes of the section: what smp_start wants for each further CPU. */
 size_t percpu_size(void);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "arch/x86/percpu.h"
 #include "arch/x86/spec_core.h"
 #include "lib/compiler.h"
 
@@ -23,6 +24,7 @@ void spec_switch_now(void);
  * that is known. Interrupts off. */
 static inline void spec_switch(const void *from, const void *to)
 {
+    ASSERT_IRQS_OFF();
     if (unlikely(spec_switch_acts) && (from != to || !from))
         spec_switch_now();
 }
@@ -31,6 +33,7 @@ void spec_enter_guest_now(void);
 /* Just before a guest's entry, interrupts off. What its exit needs is in the entry code. */
 static inline void spec_enter_guest(void)
 {
+    ASSERT_IRQS_OFF();
     if (unlikely(spec_plan.acts & (SPEC_CLEAR_BUFFERS | SPEC_FLUSH_L1D)))
         spec_enter_guest_now();
 }

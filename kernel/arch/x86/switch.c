@@ -200,6 +200,7 @@ static __noinline void arch_write_tsd(bool faults)
 
 struct arch_thread *arch_switch(struct arch_thread *prev, struct arch_thread *next, u64 stack_top)
 {
+    ASSERT_IRQS_OFF();
     if (prev->xsave)
         fpu_save(prev->xsave);
     trap_set_stack(stack_top);

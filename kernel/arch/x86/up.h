@@ -36,6 +36,8 @@ bool up_nmi(struct trap_frame *frame);
  * mode. */
 void up_user_copy(u64 rip);
 void up_user_return(void);
+/* kernel/sync: ASSERT_IRQS_OFF and its like (percpu.h) fail. */
+void up_rule_broken(const char *rule, const char *function);
 #else
 static inline void up_user_copy(u64 rip)
 {

@@ -53,6 +53,7 @@ static int tmpfs_inode_fill(struct inode *i, u32 mode)
         i->fops = &tmpfs_file_fops;
         i->ops = &tmpfs_file_iops;
         i->object = tmpfs_object(i);
+        /* Over copies: a write stays in one piece; other appends to the file wait. */
         mutex_init(&t->append, RANK_OPS, ORDER_APPEND | LOCK_OVER_COPY, "tmpfs append");
         t->seals = F_SEAL_SEAL; /* but for a memfd that asks for none */
     } else if (S_ISLNK(mode)) {

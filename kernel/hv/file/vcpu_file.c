@@ -133,6 +133,7 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
     v->fetch.page = U64_MAX;
     v->hidden_pv = U64_MAX;
     v->tsc_offset = READ_ONCE(vm->tsc_offset);
+    /* Over copies of ioctls, and of what a guest does: the thread that has it runs the vCPU. */
     mutex_init(&v->lock, RANK_OPS, ORDER_VCPU | LOCK_OVER_COPY, "vcpu");
     waitq_init(&v->halt_wait);
     v->fpu = kzalloc(hv_xsave_size());
@@ -143,16 +144,19 @@ static int vcpu_alloc(struct vm *vm, u32 id, struct vcpu **out)
         vcpu_free(v);
         return err;
     }
+    mutex_lock(&v->lock);
     vcpu_reset(v, false);
+    mutex_unlock(&v->lock);
     *out = v;
     return 0;
 }
 
 /* vm->lock held. */
-static int vcpu_add(struct vm *vm, struct vcpu *v)
+static int vcpu_add(struct vm *vm, struct vcpu *v) REQUIRES(vm->lock)
 {
     int err;
 
+    ASSERT_HELD(&vm->lock);
     if (vm->nr_vcpus == VM_VCPUS_MAX)
         return -EINVAL;
     for (u32 i = 0; i < vm->nr_vcpus; i++)
@@ -182,9 +186,11 @@ int vcpu_create(struct vm *vm, u32 id, int *fd)
     err = vcpu_alloc(vm, id, &v);
     if (err)
         return err;
+    mutex_lock(&v->lock);
     mutex_lock(&vm->lock);
     err = vcpu_add(vm, v);
     mutex_unlock(&vm->lock);
+    mutex_unlock(&v->lock);
     if (err) {
         vcpu_free(v);
         return err;

@@ -48,6 +48,7 @@ static s64 fpu_get_legacy(struct vcpu *v, u64 arg)
     const u8 *area = v->fpu;
     struct kvm_fpu fpu = {0};
 
+    ASSERT_HELD(&v->lock);
     fpu_settle(v);
     memcpy(&fpu.fcw, area + XSAVE_FCW, 2);
     memcpy(&fpu.fsw, area + 2, 2);
@@ -67,6 +68,7 @@ static s64 fpu_set_legacy(struct vcpu *v, u64 arg)
     struct kvm_fpu fpu;
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (copy_in(&fpu, (const void __user *)arg, sizeof(fpu)))
         return -EFAULT;
     fpu_settle(v);
@@ -96,6 +98,7 @@ u32 hv_xsave_size(void)
 
 static s64 fpu_get_xsave2(struct vcpu *v, u64 arg)
 {
+    ASSERT_HELD(&v->lock);
     fpu_settle(v);
     return copy_out((void __user *)arg, v->fpu, hv_xsave_size());
 }
@@ -111,6 +114,7 @@ static s64 fpu_set_xsave(struct vcpu *v, u64 arg)
     u8 *area = kzalloc(hv_xsave_size());
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (!area)
         return -ENOMEM;
     err = copy_in(area, (const void __user *)arg, hv_xsave_size());
@@ -127,6 +131,7 @@ static s64 fpu_get_xcrs(struct vcpu *v, u64 arg)
     struct kvm_xcrs *x = kzalloc(sizeof(*x));
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (!x)
         return -ENOMEM;
     if (fpu_xcr0()) {
@@ -155,6 +160,7 @@ static s64 fpu_set_xcrs(struct vcpu *v, u64 arg)
     u64 xcr0 = v->xcr0;
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (!fpu_xcr0())
         return -EINVAL;
     x = kzalloc(sizeof(*x));

@@ -73,6 +73,7 @@ static s64 vcpu_ioctl_get_debugregs(struct vcpu *v, u64 arg)
 {
     struct kvm_debugregs d = {0};
 
+    ASSERT_HELD(&v->lock);
     memcpy(d.db, v->dr, sizeof(d.db));
     d.dr6 = v->dr6;
     d.dr7 = v->dr7;
@@ -83,6 +84,7 @@ static s64 vcpu_ioctl_set_debugregs(struct vcpu *v, u64 arg)
 {
     struct kvm_debugregs d;
 
+    ASSERT_HELD(&v->lock);
     if (copy_in(&d, (const void __user *)arg, sizeof(d)))
         return -EFAULT;
     if (d.flags || d.dr6 >> 32 || d.dr7 >> 32)
@@ -158,6 +160,7 @@ static s64 vcpu_ioctl_set_cpuid(struct vcpu *v, u64 arg)
     struct kvm_cpuid2 head;
     struct kvm_cpuid_entry2 *entries;
 
+    ASSERT_HELD(&v->lock);
     if (copy_in(&head, (const void __user *)arg, sizeof(head)))
         return -EFAULT;
     if (head.nent > VCPU_CPUID_MAX)
@@ -186,6 +189,7 @@ static s64 vcpu_ioctl_get_cpuid(struct vcpu *v, u64 arg)
 {
     struct kvm_cpuid2 head;
 
+    ASSERT_HELD(&v->lock);
     if (copy_in(&head, (const void __user *)arg, sizeof(head)))
         return -EFAULT;
     if (head.nent < v->nr_cpuid)
@@ -249,6 +253,7 @@ static s64 vcpu_ioctl_interrupt(struct vcpu *v, u64 arg)
 {
     struct kvm_interrupt i;
 
+    ASSERT_HELD(&v->lock);
     if (copy_in(&i, (const void __user *)arg, sizeof(i)))
         return -EFAULT;
     if (i.irq >= 256)
@@ -275,6 +280,7 @@ static s64 vcpu_ioctl_enable_cap(struct vcpu *v, u64 arg)
 {
     struct kvm_enable_cap cap;
 
+    ASSERT_HELD(&v->lock);
     if (copy_in(&cap, (const void __user *)arg, sizeof(cap)))
         return -EFAULT;
     if (cap.flags)

@@ -41,8 +41,10 @@ int vm_create(struct vm **out)
     if (!vm)
         return err ? err : -ENOMEM;
     refcount_init(&vm->ref, 1);
-    mutex_init(&vm->lock, RANK_OPS, ORDER_VM, "vm");
-    mutex_init(&vm->hyperv.lock, RANK_HV, 24, "hyperv");
+    /* Over copies: of a dirty log, whose slot stays meanwhile; of a page of the guest's, which is
+     * the VMM's memory. Only its own threads wait. */
+    mutex_init(&vm->lock, RANK_OPS, ORDER_VM | LOCK_OVER_COPY, "vm");
+    mutex_init(&vm->hyperv.lock, RANK_OPS, ORDER_HYPERV | LOCK_OVER_COPY, "hyperv");
     vm_irqfds_init(vm);
     list_init(&vm->ioeventfds);
     vm->clock_offset = -(s64)time_ns();

@@ -256,6 +256,7 @@ s64 irqchip_vcpu_ioctl(struct vcpu *v, unsigned cmd, u64 arg)
 {
     struct irq_vcpu *iv = v->vm->irqchip->vcpus[v->id];
 
+    ASSERT_HELD(&v->lock);
     switch (cmd) {
     case KVM_GET_LAPIC:
         return irqchip_get_lapic(iv, arg);

@@ -40,6 +40,7 @@ static void irqchip_lapic_timer_set(void *ctx, u64 deadline)
 {
     struct irq_vcpu *iv = ctx;
 
+    ASSERT_HELD(&iv->chip->lock);
     if (deadline == LAPIC_NEVER || iv->dead)
         timer_cancel_nowait(&iv->timer);
     else
@@ -50,6 +51,7 @@ static void irqchip_lapic_kick(void *ctx)
 {
     struct irq_vcpu *iv = ctx;
 
+    ASSERT_HELD(&iv->chip->lock);
     vcpu_request(iv->vcpu, VCPU_REQ_EVENT);
 }
 
@@ -59,6 +61,7 @@ static void irqchip_lapic_signal(void *ctx, enum apic_mode mode, u8 vector)
     struct irq_vcpu *iv = ctx;
     struct vcpu *v = iv->vcpu;
 
+    ASSERT_HELD(&iv->chip->lock);
     switch (mode) {
     case APIC_NMI:
         WRITE_ONCE(v->nmi_pending, true);
@@ -85,6 +88,7 @@ static void irqchip_lapic_eoi(void *ctx, u8 vector)
 {
     struct irq_vcpu *iv = ctx;
 
+    ASSERT_HELD(&iv->chip->lock);
     if (iv->chip->split) {
         iv->ended = vector;
         vcpu_request(iv->vcpu, VCPU_REQ_EOI);
@@ -117,18 +121,25 @@ static void irqchip_lapic_timer(struct timer *t)
 
 static void irqchip_ioapic_ack(void *ctx, u32 pin)
 {
-    irq_pin_ended_locked(ctx, IRQ_ROUTE_IOAPIC, pin);
+    struct irqchip *chip = ctx;
+
+    ASSERT_HELD(&chip->lock);
+    irq_pin_ended_locked(chip, IRQ_ROUTE_IOAPIC, pin);
 }
 
 static void irqchip_pic_ack(void *ctx, u32 irq)
 {
-    irq_pin_ended_locked(ctx, IRQ_ROUTE_PIC, irq);
+    struct irqchip *chip = ctx;
+
+    ASSERT_HELD(&chip->lock);
+    irq_pin_ended_locked(chip, IRQ_ROUTE_PIC, irq);
 }
 
 static void irqchip_pic_output(void *ctx, bool high)
 {
     struct irqchip *chip = ctx;
 
+    ASSERT_HELD(&chip->lock);
     for (u32 i = 0; high && i < chip->bus.count; i++)
         if (chip->vcpus[i] && lapic_takes_pic(&chip->vcpus[i]->lapic))
             vcpu_request(chip->vcpus[i]->vcpu, VCPU_REQ_EVENT);
@@ -140,6 +151,7 @@ static void irqchip_pit_timer_set(void *ctx, u64 deadline)
 {
     struct irqchip *chip = ctx;
 
+    ASSERT_HELD(&chip->lock);
     if (deadline == PIT_NEVER || chip->dead)
         timer_cancel_nowait(&chip->pit_timer);
     else
@@ -148,8 +160,11 @@ static void irqchip_pit_timer_set(void *ctx, u64 deadline)
 
 static void irqchip_pit_tick(void *ctx)
 {
-    irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, true);
-    irqchip_set_pin_locked(ctx, IRQ_SOURCE_PIT, 0, false);
+    struct irqchip *chip = ctx;
+
+    ASSERT_HELD(&chip->lock);
+    irqchip_set_pin_locked(chip, IRQ_SOURCE_PIT, 0, true);
+    irqchip_set_pin_locked(chip, IRQ_SOURCE_PIT, 0, false);
 }
 
 static const struct pit_ops irqchip_pit_ops = {
@@ -282,10 +297,11 @@ int irqchip_pending(struct vcpu *v)
     return vector;
 }
 
-static int irqchip_ack_pic(struct irqchip *chip, struct vcpu *v)
+static int irqchip_ack_pic(struct irqchip *chip, struct vcpu *v) REQUIRES(chip->lock)
 {
     int vector = v->user_irq;
 
+    ASSERT_HELD(&chip->lock);
     if (!chip->split)
         return pic_pending(&chip->pic) ? pic_ack(&chip->pic) : -1;
     v->user_irq = -1;
@@ -327,6 +343,7 @@ int irqchip_ack(struct vcpu *v)
  */
 bool irqchip_wakes(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     return (v->rflags & RFLAGS_IF) && irqchip_pending(v) >= 0;
 }
 
@@ -364,6 +381,7 @@ int irqchip_msr(struct vcpu *v, u32 msr, u64 *value, bool write)
     u64 flags;
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (msr != LAPIC_MSR_BASE && msr != LAPIC_MSR_TSC_DEADLINE && msr - LAPIC_MSR_X2APIC > 0xff)
         return -ENOENT;
     spin_lock_irqsave(&iv->chip->lock, &flags);

@@ -85,13 +85,16 @@ static inline struct irq_vcpu *irqchip_vcpu(struct vcpu *v)
 }
 
 /* lines.c; chip->lock held. What KVM_IRQ_LINE_STATUS returns: CPUs reached, 0 merged, -1 none. */
-int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi, bool high);
-int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data);
-void irq_pin_ended_locked(struct irqchip *chip, enum irq_route_kind kind, u32 pin);
+int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi, bool high)
+    REQUIRES(chip->lock);
+int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data) REQUIRES(chip->lock);
+void irq_pin_ended_locked(struct irqchip *chip, enum irq_route_kind kind, u32 pin)
+    REQUIRES(chip->lock);
 /* One a GSI at most; the caller looks first. */
-struct irq_watch *irq_watch_find_locked(struct irqchip *chip, u32 gsi);
-void irq_watch_add_locked(struct irqchip *chip, struct irq_watch *w);
-void irq_watch_remove_locked(struct irqchip *chip, struct irq_watch *w); /* its level falls */
+struct irq_watch *irq_watch_find_locked(struct irqchip *chip, u32 gsi) REQUIRES(chip->lock);
+void irq_watch_add_locked(struct irqchip *chip, struct irq_watch *w) REQUIRES(chip->lock);
+void irq_watch_remove_locked(struct irqchip *chip, struct irq_watch *w)
+    REQUIRES(chip->lock); /* its level falls */
 /* irq_route.c */
 struct irq_table *irq_table_default(void);
 /* Takes a copy in kernel memory, checks it. *out is the caller's. */

@@ -113,10 +113,13 @@ static bool irqfd_wake(struct waiter *w, u32 events)
 
 /* ------------------------------------------------------------- the end of a level */
 
-/* chip->lock held: signalling as many eventfds as a VMM likes is a job's. */
+/* Signalling as many eventfds as a VMM likes is a job's. */
 static void resampler_ended(struct irq_watch *w)
 {
-    work_queue(workq_system, &container_of(w, struct irq_resampler, watch)->work);
+    struct irq_resampler *r = container_of(w, struct irq_resampler, watch);
+
+    ASSERT_HELD(&r->vm->irqchip->lock);
+    work_queue(workq_system, &r->work);
 }
 
 /* One eventfd of those that hang on it, and moves it to the end of the list; with a reference. */
@@ -159,12 +162,13 @@ static void resampler_run(struct work *w)
 }
 
 /* vm->lock held, as for all changes. */
-static struct irq_resampler *resampler_get(struct vm *vm, u32 gsi)
+static struct irq_resampler *resampler_get(struct vm *vm, u32 gsi) REQUIRES(vm->lock)
 {
     struct irq_resampler *r = kzalloc(sizeof(*r));
     struct irq_watch *other;
     u64 flags;
 
+    ASSERT_HELD(&vm->lock);
     if (!r)
         return NULL;
     r->vm = vm;
@@ -245,12 +249,13 @@ static int irqfd_publish(struct irqfd *i)
     return err;
 }
 
-static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *arg)
+static int irqfd_assign(struct vm *vm, const struct kvm_irqfd *arg) REQUIRES(vm->lock)
 {
     struct irqfd *i = kzalloc(sizeof(*i));
     struct irq_resampler *resampler;
     int err;
 
+    ASSERT_HELD(&vm->lock);
     if (!i)
         return -ENOMEM;
     *i = (struct irqfd){.vm = vm, .gsi = arg->gsi, .waiter.wake = irqfd_wake};
@@ -299,12 +304,13 @@ static struct irqfd *irqfd_take(struct vm *vm, const struct file *f, u32 gsi)
     return found;
 }
 
-static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *arg)
+static int irqfd_deassign(struct vm *vm, const struct kvm_irqfd *arg) REQUIRES(vm->lock)
 {
     struct irqfd *i;
     struct file *f;
     int err = hv_eventfd_of((int)arg->fd, &f);
 
+    ASSERT_HELD(&vm->lock);
     if (err)
         return err;
     i = irqfd_take(vm, f, arg->gsi);

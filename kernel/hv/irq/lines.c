@@ -10,6 +10,7 @@ int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data)
     struct apic_msg msg;
     int err = apic_msg_from_msi(address, data, false, &msg);
 
+    ASSERT_HELD(&chip->lock);
     return err ? err : apic_send(&chip->bus, &msg, NULL);
 }
 
@@ -20,8 +21,9 @@ static bool irqchip_merge(u8 *sources, enum irq_source source, bool high)
 }
 
 static int irqchip_set_route(struct irqchip *chip, const struct irq_route *r,
-                             enum irq_source source, bool high)
+                             enum irq_source source, bool high) REQUIRES(chip->lock)
 {
+    ASSERT_HELD(&chip->lock);
     switch ((enum irq_route_kind)r->kind) {
     case IRQ_ROUTE_PIC:
         high = irqchip_merge(&chip->pic_sources[r->pin], source, high);
@@ -40,6 +42,7 @@ int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi
     const struct irq_table *t = chip->table;
     int sum = -1;
 
+    ASSERT_HELD(&chip->lock);
     if (gsi >= t->gsis)
         return -1;
     for (u32 i = t->first[gsi]; i < t->first[gsi + 1]; i++) {
@@ -74,6 +77,7 @@ struct irq_watch *irq_watch_find_locked(struct irqchip *chip, u32 gsi)
 {
     struct irq_watch *w;
 
+    ASSERT_HELD(&chip->lock);
     list_for_each (w, irq_watch_bucket(chip, gsi), node)
         if (w->gsi == gsi)
             return w;
@@ -82,11 +86,13 @@ struct irq_watch *irq_watch_find_locked(struct irqchip *chip, u32 gsi)
 
 void irq_watch_add_locked(struct irqchip *chip, struct irq_watch *w)
 {
+    ASSERT_HELD(&chip->lock);
     list_add_tail(irq_watch_bucket(chip, w->gsi), &w->node);
 }
 
 void irq_watch_remove_locked(struct irqchip *chip, struct irq_watch *w)
 {
+    ASSERT_HELD(&chip->lock);
     list_del(&w->node);
     irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, w->gsi, false);
 }
@@ -96,6 +102,7 @@ void irq_pin_ended_locked(struct irqchip *chip, enum irq_route_kind kind, u32 pi
     s16 gsi = chip->table->pin_gsi[kind][pin];
     struct irq_watch *w = gsi >= 0 ? irq_watch_find_locked(chip, (u32)gsi) : NULL;
 
+    ASSERT_HELD(&chip->lock);
     if (!w)
         return;
     irqchip_set_pin_locked(chip, IRQ_SOURCE_RESAMPLE, w->gsi, false);

@@ -38,8 +38,8 @@ static inline void slot_mark_dirty(const struct memslot *s, gpa_t gpa)
 
 /* ---- nested.c ---- */
 /* True: entries went, and the caller has to flush before it releases nested_lock. */
-bool vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages);
-void vm_flush_and_reap_locked(struct vm *vm);
+bool vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages) REQUIRES(vm->nested_lock);
+void vm_flush_and_reap_locked(struct vm *vm) REQUIRES(vm->nested_lock);
 /* Takes all of a slot out of the tables, which write-protects it for a dirty log too, and leaves it
  * busy. vm->lock held, or the VM is at its end. */
 void vm_empty_slot(struct vm *vm, struct memslot *s);

@@ -30,8 +30,10 @@ COUNTER(hv_exec_splits);
 
 /* nested_lock held. After it no vCPU holds a stale entry: those in the guest are kicked out and
  * waited for; the request makes each flush before it enters again. */
-static void vm_flush_locked(struct vm *vm, u64 indices)
+static void vm_flush_locked(struct vm *vm, u64 indices) REQUIRES(vm->nested_lock)
 {
+    ASSERT_HELD(&vm->nested_lock);
+    lockdep_may_wait_cpus(code_here());
     vm->flushes++;
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         struct vcpu *v = load_acquire(&vm->vcpus[i]);
@@ -59,11 +61,12 @@ void vm_flush_indices(struct vm *vm, u64 indices)
 }
 
 /* A large leaf of which only a part goes is dropped as a whole: the rest faults again. */
-static bool vm_drop_large_at(struct vm *vm, u64 gpa)
+static bool vm_drop_large_at(struct vm *vm, u64 gpa) REQUIRES(vm->nested_lock)
 {
     unsigned level;
     u64 *e = pgtable_lookup(&vm->npt, gpa, &level);
 
+    ASSERT_HELD(&vm->nested_lock);
     if (!e || !level || !(gpa & (pgtable_span(level) - 1)))
         return false;
     WRITE_ONCE(*e, 0);
@@ -80,6 +83,7 @@ bool vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages)
     u64 start = gfn << PAGE_SHIFT, n = pages << PAGE_SHIFT, leaves = 0;
     bool first = vm_drop_large_at(vm, start), last = vm_drop_large_at(vm, start + n);
 
+    ASSERT_HELD(&vm->nested_lock);
     if (n && pgtable_unmap(&vm->npt, start, n, vm_count_leaf, &leaves))
         ASSERT(!"a large leaf lies across the end of what is unmapped");
     return first || last || leaves;
@@ -87,6 +91,7 @@ bool vm_unmap_gfns_locked(struct vm *vm, u64 gfn, u64 pages)
 
 void vm_flush_and_reap_locked(struct vm *vm)
 {
+    ASSERT_HELD(&vm->nested_lock);
     vm_flush_locked(vm, VM_EVERY_VCPU);
     pgtable_reap(&vm->npt);
 }
@@ -102,6 +107,7 @@ static void vm_zap_slot(void *arg, struct slot_range *r)
     struct vm_zap *z = arg;
     u64 low = MAX(z->start, r->hva), high = MIN(z->end, slot_range_end(r));
 
+    ASSERT_HELD(&z->vm->nested_lock);
     z->gone |= vm_unmap_gfns_locked(z->vm, r->gfn + ((low - r->hva) >> PAGE_SHIFT),
                                     DIV_ROUND_UP(high - low, PAGE_SIZE));
 }
@@ -113,6 +119,7 @@ static void vm_zap(struct translation *t, u64 start, u64 end)
     struct vm *vm = container_of(t, struct vm, xlate);
     struct vm_zap z = {vm, start, end, false};
 
+    ASSERT_HELD(&vm->aspace->pt_lock);
     spin_lock(&vm->nested_lock);
     slot_table_each(&vm->slots->table, start, end, vm_zap_slot, &z);
     if (z.gone)
@@ -124,6 +131,7 @@ void vm_empty_slot(struct vm *vm, struct memslot *s)
 {
     u64 gfn = s->at.gfn, left = s->at.pages;
 
+    ASSERT_HELD_OR(!refcount_read(&vm->ref), &vm->lock);
     while (left) {
         u64 n = MIN(left, VM_PART_PAGES - (gfn & (VM_PART_PAGES - 1)));
 
@@ -194,11 +202,12 @@ static bool vm_table_at(struct vm *vm, u64 gpa)
 }
 
 /* Makes way for a small entry. False: there is no large one. */
-static bool vm_drop_leaf_over(struct vm *vm, u64 gpa)
+static bool vm_drop_leaf_over(struct vm *vm, u64 gpa) REQUIRES(vm->nested_lock)
 {
     unsigned level;
     u64 *e = pgtable_lookup(&vm->npt, gpa, &level);
 
+    ASSERT_HELD(&vm->nested_lock);
     if (!e || !level)
         return false;
     WRITE_ONCE(*e, 0);
@@ -208,10 +217,11 @@ static bool vm_drop_leaf_over(struct vm *vm, u64 gpa)
 
 /* A small one takes the place of a large one in one go: were the guest to fault again in between,
  * the reads of its page walk could bring the large one back before each fetch. NULL: no memory. */
-static u64 *vm_make_entry(struct vm *vm, u64 gpa, bool large)
+static u64 *vm_make_entry(struct vm *vm, u64 gpa, bool large) REQUIRES(vm->nested_lock)
 {
     u64 at = gpa & ~((large ? HUGE_SIZE : PAGE_SIZE) - 1), *e;
 
+    ASSERT_HELD(&vm->nested_lock);
     if (FAILPOINT(nested_table))
         return NULL;
     e = pgtable_entry(&vm->npt, at, large);
@@ -238,12 +248,14 @@ static bool vm_leaf_is_large(struct vm *vm, const struct memslot *s, gpa_t gpa,
 /* nested_lock held, sequence checked. */
 static int vm_install_locked(struct vm *vm, const struct memslot *s, gpa_t gpa,
                              const struct fault_result *r, unsigned access)
+    REQUIRES(vm->nested_lock)
 {
     u64 hva = s->at.hva + (gpa.v - (s->at.gfn << PAGE_SHIFT)), pa = r->pa.v;
     unsigned prot = r->prot | PT_EXEC | PT_USER;
     bool large = vm_leaf_is_large(vm, s, gpa, r, access);
     u64 *e;
 
+    ASSERT_HELD(&vm->nested_lock);
     if ((s->flags & KVM_MEM_READONLY) || (s->dirty && !(access & FAULT_WRITE)))
         prot &= ~(unsigned)PT_WRITE;
     if (large && hv_small_code)

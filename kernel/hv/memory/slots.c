@@ -57,10 +57,11 @@ u32 vm_count_aliases(const struct vm *vm, u64 start, u64 end)
 /* ------------------------------------------------------------- deciding */
 
 /* vm->lock held. NULL: it is free. */
-static struct memslot *vm_slot_by_id(const struct vm *vm, u32 id)
+static struct memslot *vm_slot_by_id(const struct vm *vm, u32 id) REQUIRES(vm->lock)
 {
     const struct slot_table *t = &vm->slots->table;
 
+    ASSERT_HELD(&vm->lock);
     for (u32 i = 0; i < t->nr; i++) {
         struct memslot *s = container_of(t->by_gfn[i], struct memslot, at);
 
@@ -168,6 +169,7 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
     struct slot_set *set;
     int err = slot_check_values(r);
 
+    ASSERT_HELD(&vm->lock);
     if (err)
         return err;
     old = vm_slot_by_id(vm, r->slot);
@@ -215,11 +217,13 @@ static void vm_take_dirty(struct vm *vm, struct memslot *s, u64 at, u64 n, u64 *
 /* The dirty bits so far. vm->lock held, so the slot stays. */
 int vm_get_dirty_log(struct vm *vm, const struct kvm_dirty_log *log)
 {
-    struct memslot *s = log->slot < VM_SLOTS_MAX ? vm_slot_by_id(vm, log->slot) : NULL;
     u64 words, part[DIRTY_PART], to = (u64)log->dirty_bitmap;
+    struct memslot *s;
 
+    ASSERT_HELD(&vm->lock);
     if (log->slot >= VM_SLOTS_MAX)
         return -EINVAL;
+    s = vm_slot_by_id(vm, log->slot);
     if (!s || !s->dirty)
         return -ENOENT;
     words = DIV_ROUND_UP(s->at.pages, 64);

@@ -290,6 +290,7 @@ int vcpu_fetch(struct vcpu *v, u64 linear, u32 access, void *buf, u32 n, struct 
     gpa_t gpa;
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (unlikely(!fetch_known(v, linear, access))) {
         err = fetch_walk(v, linear, access, &gpa, fault);
         return err ? err : guest_read(v->vm, gpa, buf, n);

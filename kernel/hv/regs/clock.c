@@ -46,6 +46,7 @@ static bool clock_tsc_agrees(const struct vm *vm, u64 value)
 
 void vcpu_set_tsc_offset(struct vcpu *v, u64 offset)
 {
+    ASSERT_HELD(&v->lock);
     hv_ops->set_tsc_offset(v, offset);
     WRITE_ONCE(v->tsc_offset, offset);
 }
@@ -54,6 +55,7 @@ void vcpu_set_tsc(struct vcpu *v, u64 value, bool host)
 {
     u64 offset = value - rdtsc();
 
+    ASSERT_HELD(&v->lock);
     if (host && clock_tsc_agrees(v->vm, value))
         offset = READ_ONCE(v->vm->tsc_offset);
     else if (host)
@@ -123,6 +125,7 @@ static u8 clock_stopped_flag(struct vcpu *v, gpa_t gpa)
 
 s64 vcpu_clock_stopped(struct vcpu *v, u64 arg)
 {
+    ASSERT_HELD(&v->lock);
     if (!(v->clock_msr & CLOCK_ENABLED))
         return -EINVAL;
     v->clock_stopped = true;
@@ -163,6 +166,7 @@ void vcpu_clock_write_wall(struct vcpu *v)
     gpa_t gpa = GPA(v->wall_msr);
     u32 done = 2;
 
+    ASSERT_HELD(&v->lock);
     if (guest_write(v->vm, gpa, &wall, sizeof(wall)) == 0)
         guest_write(v->vm, gpa, &done, sizeof(done));
 }

@@ -320,6 +320,7 @@ static const struct {
 
 bool vcpu_pv_allowed(const struct vcpu *v, unsigned feature)
 {
+    ASSERT_HELD(&v->lock);
     return !v->pv_enforced || !(v->hidden_pv >> feature & 1);
 }
 
@@ -352,6 +353,7 @@ void vcpu_cpuid_changed(struct vcpu *v)
 {
     const struct kvm_cpuid_entry2 *pv = cpuid_find_kvm(v);
 
+    ASSERT_HELD(&v->lock);
     cpuid_find_hyperv(v);
     v->hidden_pv = pv ? ~(u64)pv->eax : U64_MAX;
     v->hidden_cr4 = v->hidden_efer = 0;
@@ -437,6 +439,7 @@ void vcpu_cpuid(struct vcpu *v)
     u32 leaf = (u32)v->gpr[EMUL_RAX], sub = (u32)v->gpr[EMUL_RCX];
     const struct kvm_cpuid_entry2 *e = cpuid_find(v, leaf, sub);
 
+    ASSERT_HELD(&v->lock);
     if (unlikely(!e))
         cpuid_answer_missing(v, leaf, sub);
     else if (leaf == 1 || leaf == 0xd)

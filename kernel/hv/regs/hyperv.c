@@ -63,11 +63,12 @@ s64 hv_hyperv_cpuid(u64 arg)
 
 /* The page gets the instruction that leaves the guest, and a return. Without an identity the
  * register is not to be written. */
-static int hyperv_set_hypercall_locked(struct vcpu *v, u64 value)
+static int hyperv_set_hypercall_locked(struct vcpu *v, u64 value) REQUIRES(v->vm->hyperv.lock)
 {
     struct hyperv_vm *h = &v->vm->hyperv;
     u8 code[4];
 
+    ASSERT_HELD(&v->vm->hyperv.lock);
     if (!h->os_id)
         return 0;
     memcpy(code, hv_ops->hypercall, 3);
@@ -79,7 +80,9 @@ static int hyperv_set_hypercall_locked(struct vcpu *v, u64 value)
 }
 
 static int hyperv_set_crash_ctl_locked(struct vcpu *v, u64 value, bool host)
+    REQUIRES(v->vm->hyperv.lock)
 {
+    ASSERT_HELD(&v->vm->hyperv.lock);
     if (host)
         v->vm->hyperv.crash_ctl = value & CRASH_NOTIFY;
     else if (value & CRASH_NOTIFY)
@@ -87,10 +90,11 @@ static int hyperv_set_crash_ctl_locked(struct vcpu *v, u64 value, bool host)
     return 0;
 }
 
-static int hyperv_get_shared_locked(struct vcpu *v, u32 msr, u64 *out)
+static int hyperv_get_shared_locked(struct vcpu *v, u32 msr, u64 *out) REQUIRES(v->vm->hyperv.lock)
 {
     struct hyperv_vm *h = &v->vm->hyperv;
 
+    ASSERT_HELD(&v->vm->hyperv.lock);
     switch (msr) {
     case HV_MSR_GUEST_OS_ID:
         *out = h->os_id;
@@ -119,9 +123,11 @@ static int hyperv_get_shared_locked(struct vcpu *v, u32 msr, u64 *out)
 }
 
 static int hyperv_set_shared_locked(struct vcpu *v, u32 msr, u64 value, bool host)
+    REQUIRES(v->vm->hyperv.lock)
 {
     struct hyperv_vm *h = &v->vm->hyperv;
 
+    ASSERT_HELD(&v->vm->hyperv.lock);
     switch (msr) {
     case HV_MSR_GUEST_OS_ID:
         WRITE_ONCE(h->os_id, value);

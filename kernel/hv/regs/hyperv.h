@@ -7,9 +7,7 @@
  */
 #pragma once
 
-#include "lib/types.h"
-
-struct vcpu;
+#include "hv/vcpu/vcpu.h"
 
 /* Registers. */
 #define HV_MSR_GUEST_OS_ID 0x40000000u
@@ -59,8 +57,8 @@ int vcpu_get_hyperv_msr(struct vcpu *vcpu, u32 msr, u64 *out, bool host);
 int vcpu_set_hyperv_msr(struct vcpu *vcpu, u32 msr, u64 value, bool host);
 
 /* ---- hyperv_time.c: hyperv.lock is held ---- */
-u64 hyperv_time_locked(struct vcpu *vcpu); /* in 100 ns */
+u64 hyperv_time_locked(struct vcpu *vcpu) REQUIRES(vcpu->vm->hyperv.lock); /* in 100 ns */
 /* Writes the page of the reference time anew. May sleep. */
-void hyperv_time_publish_locked(struct vcpu *vcpu);
+void hyperv_time_publish_locked(struct vcpu *vcpu) REQUIRES(vcpu->vm->hyperv.lock);
 /* As above, where the guest has one; takes the lock. */
 void vcpu_hyperv_clock_update(struct vcpu *vcpu);

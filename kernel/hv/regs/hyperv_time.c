@@ -32,6 +32,7 @@ u64 hyperv_time_locked(struct vcpu *v)
 {
     const struct hyperv_vm *h = &v->vm->hyperv;
 
+    ASSERT_HELD(&v->vm->hyperv.lock);
     if (h->tsc_valid)
         return hyperv_scaled(rdtsc() + h->tsc_base, h->tsc_scale) + h->tsc_offset;
     return (time_ns() + (u64)READ_ONCE(v->vm->clock_offset)) / NS_PER_UNIT;
@@ -71,9 +72,11 @@ static bool hyperv_line(struct vm *vm, u64 tsc_offset, u64 *scale, u64 *offset)
  * read before and after would not see that there was another between. What a page has says more
  * only where it comes with its VM from elsewhere. */
 static bool hyperv_write_page(struct vm *vm, gpa_t gpa, struct hyperv_tsc_page *page, bool usable)
+    REQUIRES(vm->hyperv.lock)
 {
     u32 before, none = 0;
 
+    ASSERT_HELD(&vm->hyperv.lock);
     if (guest_read(vm, gpa, &before, sizeof(before)) || guest_write(vm, gpa, &none, sizeof(none)) ||
         !usable)
         return false;
@@ -92,6 +95,7 @@ void hyperv_time_publish_locked(struct vcpu *v)
     struct hyperv_tsc_page page = {0};
     bool usable;
 
+    ASSERT_HELD(&v->vm->hyperv.lock);
     h->tsc_valid = false;
     if (!(h->tsc_page & PAGE_ENABLED))
         return;
@@ -108,7 +112,7 @@ void vcpu_hyperv_clock_update(struct vcpu *v)
 
     if (likely(!(READ_ONCE(h->tsc_page) & PAGE_ENABLED)))
         return;
-    mutex_lock(&h->lock);
+    mutex_lock(&v->vm->hyperv.lock);
     hyperv_time_publish_locked(v);
-    mutex_unlock(&h->lock);
+    mutex_unlock(&v->vm->hyperv.lock);
 }

@@ -127,6 +127,7 @@ int vcpu_get_mce_msr(struct vcpu *v, u32 msr, u64 *out, bool host)
 {
     const u64 *reg = mce_bank_register(v, msr);
 
+    ASSERT_HELD(&v->lock);
     if (msr == MSR_MCG_CAP)
         *out = v->mce.cap;
     else if (msr == MSR_MCG_STATUS)
@@ -154,6 +155,7 @@ int vcpu_set_mce_msr(struct vcpu *v, u32 msr, u64 value, bool host)
 {
     u64 *reg = mce_bank_register(v, msr);
 
+    ASSERT_HELD(&v->lock);
     if (reg)
         return mce_set_bank(reg, (msr - MSR_MC0_CTL) % MC_REGS, value, host);
     if (msr == MSR_MCG_STATUS) {

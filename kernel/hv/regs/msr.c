@@ -183,6 +183,7 @@ static bool msr_mtrr_valid(u32 msr, u64 value)
 
 void vcpu_set_efer(struct vcpu *v, u64 efer)
 {
+    ASSERT_HELD(&v->lock);
     v->efer = efer;
     hv_ops->set_efer(v, efer);
 }

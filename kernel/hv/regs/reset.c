@@ -9,6 +9,7 @@
 
 void vcpu_reset(struct vcpu *v, bool init)
 {
+    ASSERT_HELD(&v->lock);
     memset(v->gpr, 0, sizeof(v->gpr));
     v->gpr[EMUL_RDX] = 0x600; /* family 6, as after RESET */
     v->rip = 0xfff0;

@@ -114,6 +114,7 @@ static int sregs_set_cr4(struct vcpu *v, u64 cr4)
 
 int vcpu_set_cr(struct vcpu *v, unsigned nr, u64 value)
 {
+    ASSERT_HELD(&v->lock);
     switch (nr) {
     case 0:
         return sregs_set_cr0(v, value);
@@ -148,6 +149,7 @@ static const u32 sregs_segments[HV_SEGMENTS] = {
 
 void vcpu_get_sregs(struct vcpu *v, struct kvm_sregs *out)
 {
+    ASSERT_HELD(&v->lock);
     memset(out, 0, sizeof(*out));
     for (unsigned i = 0; i < HV_SEGMENTS; i++)
         hv_ops->get_segment(v, i, (struct kvm_segment *)((u8 *)out + sregs_segments[i]));
@@ -216,6 +218,7 @@ int vcpu_set_sregs(struct vcpu *v, const struct kvm_sregs *in)
 {
     int err = sregs_set_common(v, in);
 
+    ASSERT_HELD(&v->lock);
     if (!err && !vm_has_pic(v->vm))
         v->user_irq = sregs_bitmap_vector(in);
     return err;

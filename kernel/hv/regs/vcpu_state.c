@@ -19,6 +19,7 @@ static const u8 vcpu_state_order[16] = {EMUL_RAX, EMUL_RBX, EMUL_RCX, EMUL_RDX, 
 
 void vcpu_read_regs(struct vcpu *v, u64 regs[18])
 {
+    ASSERT_HELD(&v->lock);
     for (unsigned i = 0; i < 16; i++)
         regs[i] = v->gpr[vcpu_state_order[i]];
     regs[16] = v->rip;
@@ -27,6 +28,7 @@ void vcpu_read_regs(struct vcpu *v, u64 regs[18])
 
 void vcpu_write_regs(struct vcpu *v, const u64 regs[18])
 {
+    ASSERT_HELD(&v->lock);
     vcpu_forget_skipped(v);
     for (unsigned i = 0; i < 16; i++)
         v->gpr[vcpu_state_order[i]] = regs[i];
@@ -53,6 +55,7 @@ void vcpu_read_events(struct vcpu *v, struct kvm_vcpu_events *out)
                  KVM_VCPUEVENT_VALID_SHADOW,
     };
 
+    ASSERT_HELD(&v->lock);
     if (v->irq_injected >= 0 || (!v->vm->irqchip && v->user_irq >= 0)) {
         e.interrupt.injected = 1;
         e.interrupt.nr = (u8)(v->irq_injected >= 0 ? v->irq_injected : v->user_irq);
@@ -75,6 +78,7 @@ static bool vcpu_state_events_valid(const struct kvm_vcpu_events *e)
 
 int vcpu_write_events(struct vcpu *v, const struct kvm_vcpu_events *e)
 {
+    ASSERT_HELD(&v->lock);
     if (!vcpu_state_events_valid(e))
         return -EINVAL;
     v->exception.pending = e->exception.injected;

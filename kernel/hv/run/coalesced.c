@@ -53,18 +53,21 @@ static bool coalesced_covers(const struct coalesced_zone *z, bool port, u64 addr
 }
 
 /* vm->lock held. */
-static int coalesced_ring_make(struct vm *vm)
+static int coalesced_ring_make(struct vm *vm) REQUIRES(vm->lock)
 {
+    ASSERT_HELD(&vm->lock);
     return vm->ring_page ? 0 : mem_object_page(vm->ring_object, 0, true, &vm->ring_page);
 }
 
 /* vm->lock held. The same zone twice is two, as on Linux. */
 static int coalesced_add(struct vm *vm, const struct kvm_coalesced_mmio_zone *arg)
+    REQUIRES(vm->lock)
 {
     struct coalesced_zone *z, *other;
     unsigned zones = 0;
     int err = coalesced_ring_make(vm);
 
+    ASSERT_HELD(&vm->lock);
     if (err)
         return err;
     list_for_each (other, &vm->zones, node)
@@ -83,8 +86,11 @@ static int coalesced_add(struct vm *vm, const struct kvm_coalesced_mmio_zone *ar
 
 /* vm->lock held. Every zone that has all of it goes; that there is none is no error on Linux. */
 static int coalesced_remove(struct vm *vm, const struct kvm_coalesced_mmio_zone *arg)
+    REQUIRES(vm->lock)
 {
     struct coalesced_zone *z, *next;
+
+    ASSERT_HELD(&vm->lock);
     LIST_HEAD(gone);
 
     spin_lock(&vm->eventfd_lock);
@@ -116,13 +122,15 @@ s64 vm_coalesced_ioctl(struct vm *vm, unsigned cmd, u64 arg)
     return err;
 }
 
-/* eventfd_lock held. false: it is full, or user space has spoilt it. */
-static bool coalesced_push(struct kvm_coalesced_mmio_ring *ring, bool port, u64 addr,
-                           const void *data, u32 len)
+/* False: it is full, or user space has spoilt it. */
+static bool coalesced_push(struct vm *vm, bool port, u64 addr, const void *data, u32 len)
+    REQUIRES(vm->eventfd_lock)
 {
+    struct kvm_coalesced_mmio_ring *ring = page_virt(vm->ring_page);
     u32 last = READ_ONCE(ring->last), next = (last + 1) % KVM_COALESCED_MMIO_MAX;
     struct kvm_coalesced_mmio *entry;
 
+    ASSERT_HELD(&vm->eventfd_lock);
     if (last >= KVM_COALESCED_MMIO_MAX || next == READ_ONCE(ring->first))
         return false;
     entry = &ring->coalesced_mmio[last];
@@ -144,7 +152,7 @@ int coalesced_write(struct vm *vm, bool port, u64 addr, const void *data, u32 le
     spin_lock(&vm->eventfd_lock);
     list_for_each (z, &vm->zones, node)
         if (coalesced_covers(z, port, addr, len)) {
-            taken = coalesced_push(page_virt(vm->ring_page), port, addr, data, len);
+            taken = coalesced_push(vm, port, addr, data, len);
             break;
         }
     spin_unlock(&vm->eventfd_lock);

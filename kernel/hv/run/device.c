@@ -36,6 +36,7 @@ int vm_port_write(struct vcpu *v, u16 port, const void *data, u32 len)
 /* Leaves for user space with one port access; the answer to an IN is in the page after kvm_run. */
 int vcpu_ask_port(struct vcpu *v, u16 port, u32 size, bool in, const void *data)
 {
+    ASSERT_HELD(&v->lock);
     v->run->exit_reason = KVM_EXIT_IO;
     v->run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
     v->run->io.size = (u8)size;
@@ -69,6 +70,7 @@ int vcpu_ask_mmio(struct vcpu *v, u64 gpa, u32 len, bool write, const void *data
 {
     u64 value = 0;
 
+    ASSERT_HELD(&v->lock);
     v->run->exit_reason = KVM_EXIT_MMIO;
     v->run->mmio.phys_addr = gpa;
     v->run->mmio.len = len;

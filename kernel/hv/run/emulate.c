@@ -424,6 +424,7 @@ static int emulate_rounds(struct vcpu *v)
 
 int vcpu_emulate(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     COUNT(hv_emulated);
     v->stats.emulated++;
     emulate_begin(v);
@@ -436,6 +437,7 @@ int vcpu_emulate_resume(struct vcpu *v)
 {
     struct emul *e = &v->emul;
 
+    ASSERT_HELD(&v->lock);
     if (v->rip != e->rip)
         return 1;
     memcpy(e->gpr, v->gpr, sizeof(e->gpr));

@@ -36,6 +36,7 @@ static int exit_interrupt(struct vcpu *v)
 
 static int exit_cpuid(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     COUNT(hv_exits_cpuid);
     if (unlikely(v->misc_features & MISC_CPUID_FAULT) && hv_ops->cpl(v))
         return exit_gp(v);
@@ -46,6 +47,7 @@ static int exit_cpuid(struct vcpu *v)
 
 static int exit_hlt(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     v->stats.halts++;
     vcpu_skip(v);
     if (v->exception.pending) /* the trap of single stepping ends it at once */
@@ -77,6 +79,7 @@ static int exit_io(struct vcpu *v)
     u32 size = v->exit.io.size;
     u32 value = (u32)v->gpr[EMUL_RAX];
 
+    ASSERT_HELD(&v->lock);
     COUNT(hv_exits_io);
     v->stats.io++;
     if (v->exit.io.string)
@@ -120,6 +123,7 @@ static int exit_page_fault(struct vcpu *v)
 {
     int err = vm_fault(v->vm, GPA(v->exit.gpa), v->exit.access);
 
+    ASSERT_HELD(&v->lock);
     COUNT(hv_exits_fault);
     if (err == 0 || err == -EAGAIN)
         return 1;
@@ -157,6 +161,7 @@ static int exit_xsetbv(struct vcpu *v)
     u64 value = (u64)(u32)v->gpr[EMUL_RDX] << 32 | (u32)v->gpr[EMUL_RAX];
     u64 avx512 = value >> 5 & 7;
 
+    ASSERT_HELD(&v->lock);
     if (hv_ops->cpl(v) || (u32)v->gpr[EMUL_RCX] || !(value & 1) || (value & ~fpu_xcr0()) ||
         ((value & 4) && !(value & 2)) || (avx512 && (avx512 != 7 || !(value & 4))))
         return exit_gp(v);
@@ -189,6 +194,7 @@ static int exit_hypercall(struct vcpu *v)
     static const u8 regs[] = {EMUL_RAX, EMUL_RBX, EMUL_RCX, EMUL_RDX, EMUL_RSI};
     u64 args[ARRAY_SIZE(regs)], mask;
 
+    ASSERT_HELD(&v->lock);
     hv_ops->get_mode(v, &v->mode_now);
     if (unlikely(v->hyperv.on) && READ_ONCE(v->vm->hyperv.os_id))
         return vcpu_hyperv_call(v);
@@ -256,6 +262,7 @@ static int exit_shutdown(struct vcpu *v)
 
 static int exit_fail(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     v->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
     v->run->fail_entry.hardware_entry_failure_reason = v->exit.reason;
     v->run->fail_entry.cpu = v->cpu;
@@ -264,6 +271,7 @@ static int exit_fail(struct vcpu *v)
 
 static int exit_unknown(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     v->run->exit_reason = KVM_EXIT_UNKNOWN;
     v->run->hw.hardware_exit_reason = v->exit.reason;
     return 0;
@@ -287,6 +295,7 @@ static int exit_soft(struct vcpu *v)
 
 static int exit_exception(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     if (unlikely(v->debugger.control) && vcpu_debugger_takes(v, v->exit.vector))
         return vcpu_debugger_exit(v, v->exit.vector, v->exit.debug);
     switch (v->exit.vector) {
@@ -339,6 +348,7 @@ int vcpu_complete_user(struct vcpu *v)
     int waiting = v->waiting;
     u8 copy[8];
 
+    ASSERT_HELD(&v->lock);
     v->waiting = VCPU_IDLE;
     memcpy(copy, data, MIN(v->asked.len, (u32)sizeof(copy)));
     switch (waiting) {

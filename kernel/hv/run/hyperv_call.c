@@ -209,6 +209,7 @@ int vcpu_hyperv_call(struct vcpu *v)
     struct hyperv_call c = {v->gpr[EMUL_RCX], v->gpr[EMUL_RDX], v->gpr[8]};
     u64 result;
 
+    ASSERT_HELD(&v->lock);
     if (v->mode_now.cpl || v->mode_now.mode == EMUL_REAL) {
         vcpu_queue_exception(v, VEC_UD, false, 0);
         return 1;

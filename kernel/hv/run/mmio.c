@@ -81,6 +81,7 @@ int vcpu_mmio(struct vcpu *v)
     u64 code[2];
     bool load;
 
+    ASSERT_HELD(&v->lock);
     hv_ops->get_mode(v, &v->mode_now);
     if (v->mode_now.mode != EMUL_LONG || (v->rip & (PAGE_SIZE - 1)) > PAGE_SIZE - sizeof(code))
         return -EAGAIN;
@@ -97,6 +98,7 @@ int vcpu_mmio(struct vcpu *v)
 
 int vcpu_mmio_loaded(struct vcpu *v, const void *data)
 {
+    ASSERT_HELD(&v->lock);
     if (v->rip == v->load.rip) /* else user space has moved on */
         mmio_load_done(v, &v->load.insn, v->load.size, data);
     return 1;

@@ -202,6 +202,7 @@ int vcpu_rdmsr(struct vcpu *v)
     u64 value = 0;
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (unlikely(!msr_allowed(v, msr, KVM_MSR_FILTER_READ)))
         return msr_failed(v, msr, false, 0, KVM_MSR_EXIT_REASON_FILTER);
     err = vcpu_get_msr(v, msr, &value, false);
@@ -218,6 +219,7 @@ int vcpu_wrmsr(struct vcpu *v)
     u64 value = (u64)(u32)v->gpr[EMUL_RDX] << 32 | (u32)v->gpr[EMUL_RAX];
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (unlikely(!msr_allowed(v, msr, KVM_MSR_FILTER_WRITE)))
         return msr_failed(v, msr, true, value, KVM_MSR_EXIT_REASON_FILTER);
     err = vcpu_set_msr(v, msr, value, false);
@@ -232,6 +234,7 @@ int vcpu_msr_done(struct vcpu *v)
 {
     u64 value = READ_ONCE(v->run->msr.data);
 
+    ASSERT_HELD(&v->lock);
     if (READ_ONCE(v->run->msr.error)) {
         vcpu_queue_exception(v, VEC_GP, true, 0);
         return 1;

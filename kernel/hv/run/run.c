@@ -218,6 +218,7 @@ static int vcpu_move(void)
 /* False: this CPU runs no guests. Interrupts off. */
 static bool vcpu_load(struct vcpu *v)
 {
+    ASSERT_IRQS_OFF();
     if (v->cpu == cpu_id())
         return true;
     if (unlikely(!(hv_cpus >> cpu_id() & 1)))
@@ -442,12 +443,13 @@ static void vcpu_publish_state(struct vcpu *v, u64 valid)
         vcpu_sync_out(v, valid);
 }
 
-static s64 vcpu_run_locked(struct vcpu *v)
+static s64 vcpu_run_locked(struct vcpu *v) REQUIRES(v->lock)
 {
     u64 cr8 = READ_ONCE(v->run->cr8), valid = READ_ONCE(v->run->kvm_valid_regs);
     u64 dirty = READ_ONCE(v->run->kvm_dirty_regs);
     int go = 1;
 
+    ASSERT_HELD(&v->lock);
     if ((valid | dirty) & ~SYNC_ALL)
         return -EINVAL;
     if (unlikely(dirty) && vcpu_sync_in(v, dirty))
@@ -481,6 +483,7 @@ s64 vcpu_run_ioctl(struct vcpu *v)
     u64 old = 0;
     s64 err;
 
+    ASSERT_HELD(&v->lock);
     if (v->signal_mask_set)
         up_signal_mask(v->signal_mask, &old);
     err = vcpu_run_locked(v);

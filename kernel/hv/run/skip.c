@@ -33,6 +33,7 @@ void vcpu_skip(struct vcpu *v)
 {
     u64 rflags = v->rflags, next = v->rip + (v->exit.guessed ? skip_insn_len(v) : v->exit.insn_len);
 
+    ASSERT_HELD(&v->lock);
     if (unlikely((next ^ v->rip) >> 31))
         next = skip_wrap_rip(v, next);
     v->rip = next;

@@ -189,6 +189,7 @@ static void svm_vcpu_reset(struct vcpu *v)
 {
     struct vmcb *b = vmcb_of(v);
 
+    ASSERT_HELD(&v->lock);
     memset(b, 0, sizeof(*b));
     svm_control_init(v, b);
     b->cs = svm_real_seg(0xf000, 0xffff0000, 0x09b);
@@ -266,6 +267,7 @@ static void svm_inject_none(struct vcpu *v)
 
 static bool svm_irq_allowed(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     return (v->rflags & RFLAGS_IF) && !(vmcb_of(v)->interrupt_shadow & SHADOW_ON);
 }
 
@@ -311,6 +313,7 @@ static void svm_set_shadow(struct vcpu *v, u8 shadow)
 {
     struct vmcb *b = vmcb_of(v);
 
+    ASSERT_HELD(&v->lock);
     b->interrupt_shadow = (b->interrupt_shadow & ~SHADOW_ON) | (shadow ? SHADOW_ON : 0);
     v->shadowed = shadow;
 }

@@ -216,6 +216,8 @@ enum hv_exit svm_run(struct vcpu *v)
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
 
+    ASSERT_IRQS_OFF();
+    ASSERT_HELD(&v->lock);
     svm_write_guest(v, b);
     b->vintr |= VINTR_MASKING;
     svm_enter(v, s->vmcb_pa, this_cpu_read(svm_host_vmcb_pa));

@@ -11,6 +11,7 @@
  * stack, a misaligned one), for ever and with no boundary at which an interrupt of the host's could
  * end the guest (CVE-2015-8104, CVE-2015-5307).
  */
+#include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/trap.h"
 #include "hv/vcpu/vcpu.h"
@@ -23,6 +24,7 @@
 
 void vcpu_debug_reset(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     for (unsigned i = 0; i < 4; i++)
         v->dr[i] = 0;
     v->dr6 = DR6_FIXED;
@@ -34,6 +36,7 @@ void vcpu_debug_update(struct vcpu *v)
 {
     u32 control = v->debugger.control;
 
+    ASSERT_HELD(&v->lock);
     v->cpu_dr7 = control & KVM_GUESTDBG_USE_HW_BP ? v->debugger.dr7 : v->dr7;
     v->debug_entry = (u8)((v->cpu_dr7 & DR7_ARMED ? DEBUG_BREAKPOINTS : 0) |
                           (control & KVM_GUESTDBG_SINGLESTEP ? DEBUG_STEP : 0));
@@ -54,6 +57,7 @@ void vcpu_debug_in(struct vcpu *v)
 {
     bool theirs = v->debugger.control & KVM_GUESTDBG_USE_HW_BP;
 
+    ASSERT_IRQS_OFF();
     if (v->debug_entry & DEBUG_BREAKPOINTS)
         debug_write_breakpoints(theirs ? v->debugger.dr : v->dr);
     v->stepping = (v->debug_entry & DEBUG_STEP) && !v->event_set;
@@ -64,6 +68,7 @@ void vcpu_debug_in(struct vcpu *v)
 
 void vcpu_debug_out(struct vcpu *v)
 {
+    ASSERT_IRQS_OFF();
     if (v->debug_entry & DEBUG_BREAKPOINTS)
         debug_write_breakpoints((const u64[4]){0});
     if (v->stepping && !v->step_tf)
@@ -94,6 +99,7 @@ void vcpu_debug_exception(struct vcpu *v, u64 bits)
 /* What is the debugger's step is not the guest's. */
 void vcpu_debug_stepped(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     if (v->debug_entry & DEBUG_STEP)
         vcpu_request(v, VCPU_REQ_DEBUG);
     else
@@ -121,6 +127,7 @@ int vcpu_read_dr(struct vcpu *v, unsigned nr, u64 *out, struct emul_fault *fault
 {
     int err = debug_check_access(v, nr, fault);
 
+    ASSERT_HELD(&v->lock);
     if (err)
         return err;
     *out = nr < 4 ? v->dr[nr] : nr & 1 ? v->dr7 : v->dr6;
@@ -131,6 +138,7 @@ int vcpu_write_dr(struct vcpu *v, unsigned nr, u64 value, struct emul_fault *fau
 {
     int err = debug_check_access(v, nr, fault);
 
+    ASSERT_HELD(&v->lock);
     if (err)
         return err;
     if (nr >= 4 && value >> 32) {
@@ -146,6 +154,7 @@ int vcpu_write_dr(struct vcpu *v, unsigned nr, u64 value, struct emul_fault *fau
 
 void vcpu_set_debug(struct vcpu *v, u64 dr6, u64 dr7)
 {
+    ASSERT_HELD(&v->lock);
     v->dr6 = (dr6 & DR6_KNOWN) | DR6_FIXED;
     v->dr7 = (dr7 & DR7_KNOWN) | DR7_FIXED;
     vcpu_debug_update(v);

@@ -21,6 +21,7 @@ u32 vcpu_exceptions(const struct vcpu *v)
 {
     u32 always = 1U << VEC_DB | 1U << VEC_AC | 1U << VEC_MC;
 
+    ASSERT_HELD(&v->lock);
     return always | (v->debugger.control & KVM_GUESTDBG_USE_SW_BP ? 1U << VEC_BP : 0);
 }
 
@@ -28,6 +29,7 @@ bool vcpu_debugger_takes(const struct vcpu *v, u8 vector)
 {
     u32 control = v->debugger.control;
 
+    ASSERT_HELD(&v->lock);
     if (vector == VEC_BP)
         return control & KVM_GUESTDBG_USE_SW_BP;
     return vector == VEC_DB && (control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP));
@@ -47,6 +49,7 @@ static u64 debugger_linear_rip(struct vcpu *v)
 
 int vcpu_debugger_exit(struct vcpu *v, u8 vector, u64 bits)
 {
+    ASSERT_HELD(&v->lock);
     v->run->exit_reason = KVM_EXIT_DEBUG;
     v->run->debug.arch = (struct kvm_debug_exit_arch){
         .exception = vector,
@@ -73,6 +76,7 @@ s64 vcpu_set_guest_debug(struct vcpu *v, u64 arg)
     struct kvm_guest_debug in;
     int err;
 
+    ASSERT_HELD(&v->lock);
     if (copy_in(&in, (const void __user *)arg, sizeof(in)))
         return -EFAULT;
     if (in.control & ~HV_GUESTDBG_KNOWN)

@@ -49,7 +49,7 @@ struct fetch_cache {
     u64 hva;                       /* of the page */
 };
 
-/* r owning thread (vcpu->lock) · a atomic · q irq lock */
+/* r owning thread: ASSERT_HELD(&vcpu->lock) · a atomic · q irq lock */
 struct vcpu {
     u64 gpr[16];     /* r  in the order of emul_gpr; rsp included; offset 0: see svm/enter.S */
     u64 rip, rflags; /* r */
@@ -191,12 +191,14 @@ static inline bool vcpu_event_ready(const struct vcpu *v)
 /* Code or registers are other ones now. */
 static inline void vcpu_forget_skipped(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     for (unsigned i = 0; i < VCPU_SKIPPED; i++)
         v->skipped[i].len = 0;
 }
 /* From CR0, RFLAGS.VM, EFER.LMA and CS's attributes (descriptor bits 53 and 54). */
 static inline u8 hv_mode_of(const struct vcpu *v, u64 cr0, bool cs_l, bool cs_db)
 {
+    ASSERT_HELD(&v->lock);
     if (!(cr0 & CR0_PE))
         return EMUL_REAL;
     if (v->rflags & RFLAGS_VM)
@@ -227,6 +229,7 @@ void vcpu_debug_exception(struct vcpu *vcpu, u64 bits);
 void vcpu_debug_stepped(struct vcpu *vcpu);
 static inline void vcpu_debug_step(struct vcpu *vcpu, u64 rflags)
 {
+    ASSERT_HELD(&vcpu->lock);
     if (unlikely((rflags & RFLAGS_TF) | (vcpu->debug_entry & DEBUG_STEP)))
         vcpu_debug_stepped(vcpu);
 }

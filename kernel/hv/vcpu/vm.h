@@ -2,8 +2,8 @@
  *
  * A virtual machine: what its vCPUs and its descriptors share.
  *
- * Lock order: vm->lock (mutex: slots, irqchip creation, vCPU creation), vcpu->lock (mutex: held all
- * through KVM_RUN and every vCPU ioctl), hyperv.lock, aspace->lock and ->pt_lock, nested_lock,
+ * Lock order: vcpu->lock (mutex: held all through KVM_RUN and every vCPU ioctl), vm->lock (mutex:
+ * slots, irqchip creation, vCPU creation), hyperv.lock, aspace->lock and ->pt_lock, nested_lock,
  * eventfd_lock, the irqchip's (spinlock: all interrupt controllers of a VM).
  */
 #pragma once

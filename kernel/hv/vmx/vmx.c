@@ -286,6 +286,7 @@ static void vmx_vcpu_reset(struct vcpu *v)
     struct vmx_vcpu *x = vmx_of(v);
     u64 flags = vmx_begin(v);
 
+    ASSERT_HELD(&v->lock);
     vmx_init_controls(v);
     vmx_init_host();
     vmcs_write(VMCS_GUEST_DEBUGCTL, 0);
@@ -346,6 +347,7 @@ static void vmx_inject_none(struct vcpu *v)
 
 static bool vmx_irq_allowed(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     return (v->rflags & RFLAGS_IF) && !(vmx_of(v)->shadow & (SHADOW_STI | SHADOW_MOV_SS));
 }
 
@@ -395,6 +397,7 @@ static void vmx_set_shadow(struct vcpu *v, u8 shadow)
 {
     struct vmx_vcpu *x = vmx_of(v);
 
+    ASSERT_HELD(&v->lock);
     x->shadow &= ~(SHADOW_STI | SHADOW_MOV_SS);
     if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
         x->shadow |= SHADOW_MOV_SS;

@@ -277,6 +277,8 @@ enum hv_exit vmx_run(struct vcpu *v)
     struct vmx_vcpu *x = vmx_of(v);
     u32 reason;
 
+    ASSERT_IRQS_OFF();
+    ASSERT_HELD(&v->lock);
     vmx_write_host(x);
     vmx_write_guest(v);
     vmx_flush(v);

@@ -12,6 +12,7 @@ void accept_queue_init(struct accept_queue *q)
 
 void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog)
 {
+    ASSERT_HELD(&l->lock);
     q->max = backlog < 0 || backlog > ACCEPT_BACKLOG_MAX ? ACCEPT_BACKLOG_MAX : (u32)backlog + 1;
     WRITE_ONCE(l->listening, true);
 }

@@ -18,7 +18,7 @@ struct accept_queue {
 void accept_queue_init(struct accept_queue *q);
 
 /* One more than backlog asks for fits, as on Linux. */
-void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog);
+void accept_listen_locked(struct socket *l, struct accept_queue *q, int backlog) REQUIRES(l->lock);
 /* There is space for a connection, or connect fails. */
 bool accept_has_space(const struct socket *l, const struct accept_queue *q);
 /* Puts conn in: the queue takes a reference of conn's. 0, -ECONNREFUSED (listens no more), -EAGAIN

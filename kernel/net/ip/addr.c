@@ -26,9 +26,11 @@ static int ip_ns_setup(struct net_ns *ns, void *part)
 }
 
 static struct ip_ifaddr *ip_addr_find_locked(struct ip_ns *in, const struct netdev *dev)
+    REQUIRES(in->lock)
 {
     struct ip_ifaddr *a;
 
+    ASSERT_HELD(&in->lock);
     list_for_each (a, &in->addrs, node)
         if (a->dev == dev)
             return a;
@@ -167,10 +169,11 @@ bool ip_on_link(struct netdev *dev, const struct ip_addr *to)
 }
 
 /* The address whose link `to` is on, of those of the longest prefix one. */
-static const struct ip_ifaddr *ip_link_locked(struct ip_ns *in, u32 to)
+static const struct ip_ifaddr *ip_link_locked(struct ip_ns *in, u32 to) REQUIRES(in->lock)
 {
     const struct ip_ifaddr *a, *best = NULL;
 
+    ASSERT_HELD(&in->lock);
     list_for_each (a, &in->addrs, node) {
         u32 flags = READ_ONCE(a->dev->flags);
 

@@ -172,9 +172,11 @@ static struct unix_who unix_who_get(struct unix_sock *l)
 
 /* Sets who u's peer is and returns who it was: a listener that failed knew itself already. */
 static struct unix_who unix_set_who_locked(struct unix_sock *u, struct unix_who who)
+    REQUIRES(u->sock.lock)
 {
     struct unix_who old = {u->peer_pid, u->peer_cred};
 
+    ASSERT_HELD(&u->sock.lock);
     u->peer_pid = who.pid;
     u->peer_cred = who.cred;
     return old;

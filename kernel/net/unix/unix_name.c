@@ -43,7 +43,9 @@ static int unix_addr_compare(const struct unix_addr *a, const struct unix_addr *
 }
 
 static struct unix_sock *unix_find_locked(const struct unix_ns *ns, const struct unix_addr *a)
+    REQUIRES(ns->lock)
 {
+    ASSERT_HELD(&ns->lock);
     for (struct rb_node *n = ns->names.node; n;) {
         struct unix_sock *u = rb_entry(n, struct unix_sock, by_name);
         int diff = unix_addr_compare(a, u->addr);

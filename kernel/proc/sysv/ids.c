@@ -151,6 +151,7 @@ static bool sysv_may(const struct ipc_ns *ns, const struct sysv_object *o, u32 w
     const struct cred *c = current_cred();
     u32 granted = o->mode;
 
+    ASSERT_HELD(&ns->table[o->kind].lock);
     want |= want >> 3 | want >> 6;
     if (c->euid == o->cuid || c->euid == o->uid)
         granted >>= 6;
@@ -357,6 +358,7 @@ static int sysv_link(struct sysv_table *t, struct sysv_object *o)
 
 void sysv_unlink_key(struct ipc_ns *ns, struct sysv_object *o)
 {
+    ASSERT_HELD(&ns->table[o->kind].lock);
     if (o->key != SYSV_PRIVATE)
         xa_erase(&ns->table[o->kind].by_key, (u32)o->key);
     o->key = SYSV_PRIVATE;
@@ -366,6 +368,7 @@ void sysv_unlink(struct ipc_ns *ns, struct sysv_object *o)
 {
     struct sysv_table *t = &ns->table[o->kind];
 
+    ASSERT_HELD(&ns->table[o->kind].lock);
     sysv_unlink_key(ns, o);
     xa_erase(&t->by_index, o->index);
     bitmap_clear(t->taken, o->index);

@@ -437,6 +437,7 @@ void msg_drop(struct ipc_ns *ns, struct sysv_object *o)
 {
     struct msg_queue *q = msg_of(o);
 
+    ASSERT_HELD(&ns->table[o->kind].lock);
     mutex_lock(&o->lock);
     sysv_unlink(ns, o);
     o->removed = true;

@@ -285,6 +285,7 @@ void sem_apply_undo(struct sem_set *set, struct sem_undo *u)
 {
     struct pid *pid = current_process()->pid;
 
+    ASSERT_HELD(&set->base.lock);
     for (u32 i = 0; i < set->count; i++) {
         struct sem *s = &set->sems[i];
         if (!u->adjust[i])

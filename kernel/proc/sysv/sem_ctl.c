@@ -103,6 +103,7 @@ void sem_drop(struct ipc_ns *ns, struct sysv_object *o)
 {
     struct sem_set *set = sem_of(o);
 
+    ASSERT_HELD(&ns->table[o->kind].lock);
     mutex_lock(&o->lock);
     sysv_unlink(ns, o);
     o->removed = true;

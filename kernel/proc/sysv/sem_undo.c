@@ -100,6 +100,7 @@ void sem_undo_orphan(struct sem_set *set)
 {
     struct sem_undo *u, *next;
 
+    ASSERT_HELD(&set->base.lock);
     list_for_each_safe (u, next, &set->undos, set_node) {
         list_del(&u->set_node);
         __atomic_store_n(&u->dead, true, __ATOMIC_RELEASE);
@@ -111,6 +112,7 @@ void sem_undo_forget(struct sem_set *set, u32 first, u32 n)
 {
     struct sem_undo *u;
 
+    ASSERT_HELD(&set->base.lock);
     list_for_each (u, &set->undos, set_node) {
         memset(&u->adjust[first], 0, n * sizeof(u->adjust[0]));
         cond_yield();
@@ -146,6 +148,7 @@ void sem_undo_exit(struct task *t)
 {
     struct sem_undo_list *l = t->sem_undo;
 
+    ASSERT_CURRENT(t->thread);
     t->sem_undo = NULL;
     if (!l || !refcount_put(&l->ref))
         return;

@@ -286,6 +286,7 @@ s64 shm_set(s32 id, const struct ipc_perm_k *perm)
 /* The table's hold on the memory goes; true: it was there. REQUIRES(table lock) */
 static bool shm_unhold(struct ipc_ns *ns, struct sysv_object *o)
 {
+    ASSERT_HELD(&ns->table[o->kind].lock);
     if (o->mode & SHM_DEST)
         return false;
     o->mode |= SHM_DEST;

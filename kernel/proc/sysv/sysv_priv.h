@@ -65,7 +65,8 @@ struct sysv_object *sysv_find_stat(enum sysv_kind kind, s32 id, enum sysv_stat h
                                    struct ipc_perm_k *perm);
 /* The same for those who own or made it. */
 struct sysv_object *sysv_find_owned(enum sysv_kind kind, s32 id);
-/* Owner and rights from perm. -EINVAL: ids without a number here. REQUIRES the object owned */
+/* Owner and rights from perm. -EINVAL: ids without a number here. The caller has seen that it owns
+ * the object. */
 int sysv_change(struct sysv_object *o, const struct ipc_perm_k *perm);
 /* Its number and key are free again. REQUIRES(table lock) */
 void sysv_unlink(struct ipc_ns *ns, struct sysv_object *o);
