@@ -148,23 +148,35 @@ int up_netdev_add(struct netdev *dev, const char *name)
     return net_device_add(net_ns_init, dev, name);
 }
 
-static void devices_tell(struct netdev *dev, enum net_device_event event)
+/* The first refusal, of an event that can be refused; the hooks behind it are not told. */
+static int devices_tell(struct netdev *dev, enum net_device_event event)
 {
     const struct net_device_hook *h;
+    int err;
 
     TABLE_FOR_EACH(h, net_device_hooks)
-    h->event(dev, event);
+    {
+        err = h->event(dev, event);
+        if (err && event == NET_DEVICE_UP)
+            return err;
+    }
+    return 0;
 }
 
 int net_device_up(struct netdev *dev)
 {
     struct net_devices *d = devices_of(dev->ns);
+    bool was = READ_ONCE(dev->flags) & NETDEV_UP;
     int err;
 
     mutex_lock(&d->config);
     err = netdev_up(dev);
     if (!err)
-        devices_tell(dev, NET_DEVICE_UP);
+        err = devices_tell(dev, NET_DEVICE_UP);
+    if (err && !was && READ_ONCE(dev->flags) & NETDEV_UP) {
+        (void)devices_tell(dev, NET_DEVICE_DOWN);
+        netdev_down(dev);
+    }
     mutex_unlock(&d->config);
     return err;
 }
@@ -174,7 +186,7 @@ void net_device_down(struct netdev *dev)
     struct net_devices *d = devices_of(dev->ns);
 
     mutex_lock(&d->config);
-    devices_tell(dev, NET_DEVICE_DOWN);
+    (void)devices_tell(dev, NET_DEVICE_DOWN);
     netdev_down(dev);
     mutex_unlock(&d->config);
 }
@@ -185,7 +197,7 @@ static void devices_remove(struct netdev *dev)
 
     net_device_down(dev);
     mutex_lock(&d->config);
-    devices_tell(dev, NET_DEVICE_GONE);
+    (void)devices_tell(dev, NET_DEVICE_GONE);
     spin_lock(&d->lock);
     list_del(&dev->node);
     spin_unlock(&d->lock);

@@ -30,10 +30,11 @@ void net_device_down(struct netdev *dev);
 
 enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE };
 /* A listener that keeps something for a device: called after it is up, before it goes down, and
- * when it goes away, down by then: nothing may refer to it after that. Context: may sleep; config
- * is held. */
+ * when it goes away, down by then: nothing may refer to it after that. -errno: it cannot be up;
+ * then it goes down again, and all listeners are called for that. Context: may sleep; config is
+ * held. */
 struct net_device_hook {
-    void (*event)(struct netdev *dev, enum net_device_event event);
+    int (*event)(struct netdev *dev, enum net_device_event event);
 };
 #define NET_DEVICE_HOOK(id) TABLE_ENTRY(struct net_device_hook, net_device_hooks, #id)
 

@@ -208,16 +208,15 @@ int ip_way_find(struct net_ns *ns, const struct ip_addr *to, struct ip_way *out)
 }
 
 /* lo's address comes with it. */
-static void ip_device_event(struct netdev *dev, enum net_device_event event)
+static int ip_device_event(struct netdev *dev, enum net_device_event event)
 {
     struct ip_ns *in = ip_ns_of(dev->ns);
 
-    if (event == NET_DEVICE_UP && dev->index == LOOPBACK_INDEX && net_ns_init &&
-        ip_addr_set(dev, IP_LOOPBACK4, 8))
-        log_warn("lo: no memory for its address");
-    if (event != NET_DEVICE_UP)
-        neighbour_forget(&in->neighbours, dev);
+    if (event == NET_DEVICE_UP)
+        return dev->index == LOOPBACK_INDEX && net_ns_init ? ip_addr_set(dev, IP_LOOPBACK4, 8) : 0;
+    neighbour_forget(&in->neighbours, dev);
     if (event == NET_DEVICE_GONE)
         ip_addr_drop(in, dev);
+    return 0;
 }
 NET_DEVICE_HOOK(ip) = {ip_device_event};

@@ -40,11 +40,12 @@ static const struct netdev_ops loopback_ops = {.transmit = loopback_transmit,
 static int loopback_setup(struct net_ns *ns, void *part)
 {
     struct loopback *lo = kmalloc(sizeof(*lo));
-    struct netdev *dev = &lo->dev;
+    struct netdev *dev;
     int err;
 
     if (!lo)
         return -ENOMEM;
+    dev = &lo->dev;
     netdev_init(dev, &loopback_ops, &lo->queue, 1);
     dev->type = ARPHRD_LOOPBACK;
     dev->flags = NETDEV_LOOPBACK | NETDEV_CARRIER;
