@@ -74,36 +74,3 @@ void answer_done(struct answer *a, const char *error)
     free(a->error);
     free(a);
 }
-
-/* ---- trees being removed --------------------------------------------------------------------- */
-
-struct discard {
-    char *path; /* where it was */
-    void (*done)(void *arg);
-    void *arg;
-};
-
-static void discard_done(struct job *j, const char *error)
-{
-    struct discard *d = j->owner;
-
-    if (error)
-        engine_log("cannot remove all of %s: %s", d->path, j->report.len ? j->report.data : error);
-    if (d->done)
-        d->done(d->arg);
-    free(d->path);
-    free(d);
-}
-
-void tree_discard(const char *path, void (*done)(void *arg), void *arg)
-{
-    static unsigned count;
-    struct discard *d = mem_alloc(sizeof(*d));
-    char *away = str_fmt("%s/tmp/gone-%u", engine.root, count++);
-
-    *d = (struct discard){str_dup(path), done, arg};
-    if (rename(path, away) < 0 && errno != ENOENT)
-        engine_log("cannot move %s away: %s", path, strerror(errno));
-    job_new(d, discard_done, 0, "remove", away, NULL);
-    free(away);
-}

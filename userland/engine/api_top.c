@@ -50,6 +50,7 @@ int worker_top(char **argv)
     struct jw w = {.out = &b};
     DIR *proc = opendir("/proc");
     struct dirent *e;
+    int err = 0;
 
     if (!proc)
         return worker_say(strerror(errno));
@@ -60,13 +61,15 @@ int worker_top(char **argv)
     jw_str(&w, NULL, "CMD");
     jw_array_end(&w);
     jw_array(&w, "Processes");
-    while (b.len < TOP_MAX && (e = readdir(proc))) {
+    while (b.len < TOP_MAX && (e = dir_next(proc, &err))) {
         int pid = atoi(e->d_name);
 
         if (pid > 0 && cgroup_holds(argv[0], pid))
             top_row(&w, pid);
     }
     closedir(proc);
+    if (err)
+        return worker_say(strerror(-err));
     if (b.len >= TOP_MAX)
         return worker_say("the processes are more than one answer holds");
     jw_array_end(&w);

@@ -101,6 +101,7 @@ int cgroup_init(void)
 
     snprintf(path, sizeof(path), "%s/cgroup.controllers", engine.cgroup_root);
     err = file_read(path, 4096, &b);
+    engine_check_read(path, err);
     if (err) {
         engine_log("%s: %s: containers run without control groups, and with no limits", path,
                    strerror(-err));
@@ -372,18 +373,12 @@ int cgroup_add(const struct container *c, pid_t pid)
     return err;
 }
 
-static void cgroup_groups_done(struct job *j, const char *error)
-{
-    if (error)
-        engine_log("cannot remove a control group: %s", j->report.len ? j->report.data : error);
-}
-
 /* At once when it is empty, as it nearly always is; else by a worker: false. */
 static bool cgroup_path_remove(const char *path)
 {
     if (rmdir(path) == 0 || errno == ENOENT)
         return true;
-    job_new(NULL, cgroup_groups_done, 0, "groups", path, NULL);
+    group_discard(path);
     return false;
 }
 

@@ -21,9 +21,10 @@ static bool cgroup_child(int fd, char *name, size_t size)
     DIR *d = again < 0 ? NULL : fdopendir(again);
     struct dirent *e;
     bool found = false;
+    int err; /* then the caller meets a group in use, and comes again */
 
-    while (d && !found && (e = readdir(d))) {
-        found = e->d_type == DT_DIR && strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+    while (d && !found && (e = dir_next(d, &err))) {
+        found = e->d_type == DT_DIR;
         if (found)
             snprintf(name, size, "%s", e->d_name);
     }
@@ -111,10 +112,10 @@ void cgroup_sweep(bool (*keep)(const char *name))
     char *dir = str_fmt("%s/bothy", engine.cgroup_root);
     DIR *d = opendir(dir);
     struct dirent *e;
+    int err;
 
-    while (d && (e = readdir(d))) {
+    while ((e = dir_next(d, &err))) {
         char *path;
-        int err;
 
         if (e->d_type != DT_DIR || *e->d_name == '.' || (keep && keep(e->d_name)))
             continue;
@@ -124,6 +125,8 @@ void cgroup_sweep(bool (*keep)(const char *name))
             engine_log("%s of an earlier engine stays: %s", path, strerror(-err));
         free(path);
     }
+    if (err && err != -ENOENT)
+        engine_log("%s: %s: groups of an earlier engine may stay", dir, strerror(-err));
     if (d)
         closedir(d);
     free(dir);

@@ -225,6 +225,7 @@ static struct container *container_load(const char *id, char **why)
     int err = file_read(path, STORE_TEXT_MAX, &text);
 
     *why = NULL;
+    engine_check_read(path, err);
     if (!err)
         j = json_parse(text.data, text.len, &bad);
     if (err)
@@ -279,14 +280,16 @@ void containers_open(void)
     char *path = str_fmt("%s/containers", engine.root);
     DIR *d = opendir(path);
     struct dirent *e;
+    int err;
 
-    while (d && (e = readdir(d)))
+    while ((e = dir_next(d, &err)))
         if (*e->d_name != '.') {
             if (str_is_hex(e->d_name, ID_LEN))
                 container_dir_read(e->d_name);
             else
                 container_set_aside(e->d_name, "it is no container's name");
         }
+    engine_check_read(path, err);
     if (d)
         closedir(d);
     free(path);

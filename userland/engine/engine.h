@@ -70,6 +70,9 @@ extern struct engine engine;
 
 /* A child gives back what is the engine's alone of them. 0 or -errno. */
 int engine_files_limit(void);
+/* For what is read before the engine serves: an err that may be gone at the next try (no memory, no
+ * descriptor) ends this engine, as it may end at any moment; the next one tries again. */
+void engine_check_read(const char *path, int err);
 /* The current ISO time of now; used for every object's timestamps. */
 void engine_now(struct timespec *ts);
 void engine_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -182,9 +185,11 @@ void answer_done(struct answer *a, const char *error);
 void image_store_save(struct answer *a, struct image *img);
 /* NULL, or that the store has no space for so many more; to be freed. */
 char *image_store_space(size_t images, size_t tags, size_t layers);
-/* Moves a tree out of the way at once and has a worker remove it. `done`, which may be NULL, is
- * called when it is gone. */
+/* Moves a tree out of the way at once and has a worker remove it, again and again while that fails.
+ * `done`, which may be NULL, is called, later, when it is out of the way and a worker has tried. */
 void tree_discard(const char *path, void (*done)(void *arg), void *arg);
+/* The same for a control group in use: the worker kills what is in it. */
+void group_discard(const char *path);
 
 /* In a load worker, which has no store: there is such a layer. */
 void layer_note(const char *id);

@@ -378,6 +378,8 @@ static bool layer_there(const char *dir)
     char *path = store_path("layers/", dir);
     bool there = access(path, F_OK) == 0;
 
+    if (!there && store_opening)
+        engine_check_read(path, -errno);
     free(path);
     return there;
 }
@@ -400,6 +402,7 @@ struct image *image_adopt(const struct json *j, const char **why)
     struct buf text = {0};
     size_t bytes;
     char *path;
+    int err;
 
     *why = "bad record";
     if (!is_digest(id))
@@ -413,7 +416,12 @@ struct image *image_adopt(const struct json *j, const char **why)
     img->state = I_LISTED;
     snprintf(img->id, sizeof(img->id), "%s", id);
     path = str_fmt("%s/images/%s.json", engine.root, id);
-    if (file_read(path, IMAGE_CONFIG_MAX, &text) == 0)
+    err = file_read(path, IMAGE_CONFIG_MAX, &text);
+    if (store_opening)
+        engine_check_read(path, err);
+    if (err)
+        *why = strerror(-err);
+    else
         img->config = json_parse(text.data, text.len, why);
     bytes = text.len;
     buf_free(&text);

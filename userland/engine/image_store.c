@@ -200,8 +200,9 @@ static void orphans_of(const char *dir, bool (*used)(const char *name))
     char *path = store_path(dir, "");
     DIR *d = opendir(path);
     struct dirent *e;
+    int err;
 
-    while (d && (e = readdir(d))) {
+    while ((e = dir_next(d, &err))) {
         char *orphan;
 
         if (*e->d_name == '.' || used(e->d_name))
@@ -210,6 +211,8 @@ static void orphans_of(const char *dir, bool (*used)(const char *name))
         tree_discard(orphan, NULL, NULL);
         free(orphan);
     }
+    if (err && err != -ENOENT)
+        engine_log("%s: %s: what no image is made of stays there", path, strerror(-err));
     if (d)
         closedir(d);
     free(path);
@@ -240,6 +243,7 @@ static struct json *store_read(const char *path, bool *whole)
     struct json *j = NULL;
     int err = file_read(path, STORE_TEXT_MAX, &text);
 
+    engine_check_read(path, err);
     if (!err)
         j = json_parse(text.data, text.len, &why);
     if (j && (!json_get(j, "Images") || json_get(j, "Images")->type != JSON_ARRAY)) {

@@ -67,8 +67,10 @@ static void partial_load(struct container *c, int stream, uint64_t max)
 {
     char *path = partial_path(c, stream);
     struct buf text = {0};
+    int err = file_read(path, LOG_LINE, &text);
 
-    if (file_read(path, LOG_LINE, &text) == 0 && text.len) {
+    engine_check_read(path, err);
+    if (!err && text.len) {
         struct log_partial *p = log_partials(c);
 
         text.len = text.len < max ? text.len : (size_t)max;

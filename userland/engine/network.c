@@ -89,8 +89,10 @@ static bool network_read(struct network *n)
     const char *why, *id, *when;
     struct json *j = NULL;
     bool ok = false;
+    int err = file_read(path, 65536, &text);
 
-    if (file_read(path, 65536, &text) == 0)
+    engine_check_read(path, err);
+    if (!err)
         j = json_parse(text.data, text.len, &why);
     id = json_str(j, "Id");
     when = json_str(j, "CreatedAt");

@@ -137,9 +137,9 @@ static int usage_of_all(const char *root, const char *dir, const char *below, co
     char *path = str_fmt("%s/%s", root, dir);
     DIR *d = opendir(path);
     struct dirent *e;
-    int err = 0;
+    int err = 0, end = 0;
 
-    while (d && !err && (e = readdir(d))) {
+    while (!err && (e = dir_next(d, &end))) {
         char *tree = str_fmt("%s/%s/%s", path, e->d_name, below), *line;
 
         if (*e->d_name != '.') {
@@ -152,7 +152,7 @@ static int usage_of_all(const char *root, const char *dir, const char *below, co
     if (d)
         closedir(d);
     free(path);
-    return err;
+    return err || end == -ENOENT ? err : end;
 }
 
 int worker_usage(char **argv)

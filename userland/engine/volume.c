@@ -235,6 +235,7 @@ static void volume_dir_read(const char *name)
     struct json *j = NULL;
     int err = file_read(path, STORE_TEXT_MAX, &text);
 
+    engine_check_read(path, err);
     if (!err)
         j = json_parse(text.data, text.len, &bad);
     why = j ? volume_read(name, j) : str_dup(err ? strerror(-err) : bad);
@@ -253,8 +254,9 @@ void volumes_open(void)
     char *path = str_fmt("%s/volumes", engine.root), *why;
     DIR *d = opendir(path);
     struct dirent *e;
+    int err;
 
-    while (d && (e = readdir(d))) {
+    while ((e = dir_next(d, &err))) {
         if (*e->d_name == '.')
             continue;
         why = volume_refuse_name(e->d_name);
@@ -262,6 +264,7 @@ void volumes_open(void)
             volume_dir_read(e->d_name);
         free(why);
     }
+    engine_check_read(path, err);
     if (d)
         closedir(d);
     free(path);

@@ -135,11 +135,13 @@ static void images_from(const char *dir, bool framed)
     char *names[256];
     struct dirent *e;
     DIR *d = opendir(dir);
-    int n = 0;
+    int n = 0, err;
 
-    while (d && (e = readdir(d)) && n < 256)
+    while (n < 256 && (e = dir_next(d, &err)))
         if (str_ends(e->d_name, ".tar"))
             names[n++] = str_dup(e->d_name);
+    if (n < 256 && err && err != -ENOENT)
+        init_log("%s: %s", dir, strerror(-err));
     if (d)
         closedir(d);
     qsort(names, (size_t)n, sizeof(names[0]), name_order);

@@ -214,6 +214,21 @@ int dir_make(const char *path, int mode)
     return mkdir(path, (mode_t)mode) == 0 || errno == EEXIST ? 0 : -errno;
 }
 
+struct dirent *dir_next(DIR *d, int *err)
+{
+    struct dirent *e;
+
+    *err = d ? 0 : -errno;
+    if (!d)
+        return NULL;
+    do {
+        errno = 0;
+        e = readdir(d);
+    } while (e && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")));
+    *err = e ? 0 : -errno;
+    return e;
+}
+
 /* A tree being removed. Directories below the top one are moved up into it before they are looked
  * into, under names of ours: so no path gets long, and two descriptors do for any depth. */
 struct tree {
@@ -261,16 +276,18 @@ static void tree_empty(struct tree *t, int fd)
 {
     DIR *dir = fdopendir(fd);
     struct dirent *e;
+    int err;
 
     if (!dir) {
         tree_error(t, -errno);
         close(fd);
         return;
     }
-    while ((e = readdir(dir)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") &&
-            strncmp(e->d_name, t->prefix, strlen(t->prefix)))
+    while ((e = dir_next(dir, &err)))
+        if (strncmp(e->d_name, t->prefix, strlen(t->prefix)))
             tree_entry(t, dirfd(dir), e->d_name);
+    if (err)
+        tree_error(t, err);
     closedir(dir);
 }
 

@@ -2,6 +2,7 @@
 // Text helpers: numbers, escapes, times, small files. Only str_error keeps state.
 #pragma once
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,9 @@ ssize_t read_at(int fd, void *data, size_t len, uint64_t offset);
  * end, -errno; -EPROTO when the end comes within a line, -E2BIG when it does not fit. */
 int fd_line(int fd, char *out, size_t size);
 int dir_make(const char *path, int mode); /* with parents; existing is fine */
+/* The next entry of a directory, but for . and ..; NULL: the end, *err 0, or no more can be read,
+ * *err -errno. d NULL: as opendir() has just left errno. */
+struct dirent *dir_next(DIR *d, int *err);
 /* A whole tree, of any depth; never follows a link. What cannot be removed stays, and gives its
  * -errno when the rest is gone. */
 int tree_remove(int dirfd, const char *name);

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/str.h"
+
 #define TREE_LINKS_MAX 1000000
 #define TREE_NO_SYMLINKS 4 /* RESOLVE_NO_SYMLINKS of openat2(2) */
 
@@ -85,10 +87,8 @@ int tree_names(int dir, struct buf *names)
             close(fd);
         return err;
     }
-    for (errno = 0; (e = readdir(d)); errno = 0)
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
-            buf_add(names, e->d_name, strlen(e->d_name) + 1);
-    err = -errno;
+    while ((e = dir_next(d, &err)))
+        buf_add(names, e->d_name, strlen(e->d_name) + 1);
     buf_char(names, 0);
     closedir(d);
     return err;

@@ -123,7 +123,7 @@ static void host_devices(struct child *ch, const char *path)
     char *host = str_fmt("/%s", path);
     DIR *dir = opendir(host);
     struct dirent *e;
-    int to;
+    int to, err;
 
     if (!dir && errno == ENOENT && strchr(path, '/')) {
         free(host);
@@ -132,7 +132,7 @@ static void host_devices(struct child *ch, const char *path)
     to = dir ? openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
     if (to < 0)
         child_fail(ch, "cannot look for devices in %s: %s", host, str_error(errno));
-    while ((e = readdir(dir))) {
+    while ((e = dir_next(dir, &err))) {
         if (is_own_name(e->d_name))
             continue;
         if (e->d_type == DT_DIR) {
@@ -145,6 +145,8 @@ static void host_devices(struct child *ch, const char *path)
             host_node(ch, dirfd(dir), to, e->d_name, host);
         }
     }
+    if (err)
+        child_fail(ch, "cannot look for devices in %s: %s", host, str_error(-err));
     close(to);
     closedir(dir);
     free(host);
