@@ -80,7 +80,7 @@ $(CHECKED)/alone-clang/%.ok: % $(CHECK_RULES) | $(KERNEL_GEN)
 	@$(call check_pass,$(CLANG_KERNEL) -include $<,-x c /dev/null)
 
 .PHONY: abi-report check check-all check-abi check-format check-layers check-gcc check-clang check-headers check-static \
-        check-exports check-uapi check-sizes check-locks
+        check-exports check-uapi check-sizes check-locks check-fails
 abi-report:
 	@tools/abi-report
 
@@ -89,7 +89,7 @@ check:
 	@echo 'check: all clean'
 
 check-all: check-abi check-format check-layers check-exports check-gcc check-clang check-headers check-static check-uapi \
-           check-sizes check-locks
+           check-sizes check-locks check-fails
 
 check-abi:
 	@tools/abi-report --check
@@ -111,6 +111,9 @@ check-sizes:
 
 check-locks:
 	@tools/check-locks
+
+check-fails:
+	@tools/check-fails
 
 # gcc's pass over the sources is the build.
 check-gcc: $(KERNEL_OBJ) $(USER_PROGS)

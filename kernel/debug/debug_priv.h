@@ -10,3 +10,5 @@ void log_emit_raw(const char *fmt, ...) __printf(1, 2);
 void log_panic_flush(void);
 /* Reads the panic shell's commands from the debug port until the machine goes down. */
 __noreturn void panic_shell(void);
+/* The return addresses from the frame at rbp upwards, at most max: how many. */
+unsigned backtrace_callers(u64 rbp, u64 *callers, unsigned max);

@@ -6,7 +6,7 @@
  * address in it moves: `symtab_count` functions sorted by address, offsets from __text_start, names
  * as offsets into one block of strings. The first link has none: the symbols are weak.
  */
-#include "debug/debug.h"
+#include "debug/debug_priv.h"
 
 extern const u32 symtab_count[] __weak;
 extern const u32 symtab_offsets[] __weak;
@@ -49,6 +49,23 @@ static void backtrace_line(emit_fn emit, u64 rip, unsigned back)
         emit("  %016lx %s+0x%lx\n", rip, name, offset + back);
     else
         emit("  %016lx\n", rip);
+}
+
+unsigned backtrace_callers(u64 rbp, u64 *callers, unsigned max)
+{
+    unsigned n = 0;
+
+    while (n < max && rbp >= KERNEL_HALF && rbp % 8 == 0) {
+        const u64 *frame = (const u64 *)rbp;
+
+        if (frame[1] < KERNEL_HALF)
+            break;
+        callers[n++] = frame[1];
+        if (frame[0] <= rbp || frame[0] - rbp > FRAME_SPAN)
+            break;
+        rbp = frame[0];
+    }
+    return n;
 }
 
 void backtrace_print(emit_fn emit, u64 rip, u64 rbp)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Trace points and fail points. A trace event is a number, a time, who and three words in one ring
+ * Trace points. A trace event is a number, a time, who and three words in one ring
  * shared by all CPUs: events keep their order, for one atomic add of the hundred instructions that
  * an event takes; the ring is read without stopping it, so a record may be torn while it is being
  * overwritten.
@@ -11,9 +11,7 @@
  */
 #include "debug/debug_priv.h"
 
-#include "arch/x86/bootinfo.h"
 #include "arch/x86/percpu.h"
-#include "arch/x86/regs.h"
 #include "arch/x86/time.h"
 #include "debug/up.h"
 #include "lib/atomic.h"
@@ -34,7 +32,6 @@ static u64 trace_next;  /* a */
 static u64 trace_shown; /* a  where `trace show` begins */
 
 TABLE_DECLARE(struct trace_point, traces);
-TABLE_DECLARE(struct fail_point, failpoints);
 
 /* Of the distances in calls of traced functions, from the start of the text, and of the functions;
  * made by tools/symbols out of the first link. */
@@ -188,111 +185,3 @@ static int cmd_trace(int argc, char **argv, emit_fn emit)
 CONSOLE_CMD(trace)
 = {"trace", "[show [NAME] | on NAME | off NAME | clear]: trace points, by name, kind or `all`",
    cmd_trace, true};
-
-static u64 fail_delay = 500000; /* a  ns that a delay point takes */
-
-static u64 fail_seen;      /* a  hits of armed fail points, of all together */
-static bool fail_once;     /* a  one hit of them all fails, and no more */
-static char fail_only[16]; /* threads of this name alone; "": all */
-
-/* True for each every-th time, or for that one. */
-bool fail_point_hit(const char *name, u32 every)
-{
-    u64 n;
-
-    if (fail_only[0] && strcmp(fail_only, up_thread_name()) != 0)
-        return false;
-    n = __atomic_add_fetch(&fail_seen, 1, __ATOMIC_RELAXED);
-    if (READ_ONCE(fail_once) ? n != every : n % every != 0)
-        return false;
-    log_debug("fail point %s", name);
-    return true;
-}
-
-void fail_point_delay(void)
-{
-    u64 end = time_ns() + READ_ONCE(fail_delay);
-
-    while (time_ns() < end)
-        cpu_relax();
-}
-
-static int cmd_delay(int argc, char **argv, emit_fn emit)
-{
-    u64 us;
-
-    if (argc == 2 && !parse_u64(argv[1], 10, &us) && us <= 100000) {
-        WRITE_ONCE(fail_delay, us * 1000);
-        return 0;
-    }
-    emit("%lu\n", fail_delay / 1000);
-    return argc != 1;
-}
-CONSOLE_CMD(delay)
-= {"delay", "[MICROSECONDS]: how long a delay point keeps its processor", cmd_delay, false};
-
-bool fail_point_arm(const char *name, u32 every)
-{
-    const struct fail_point *fp;
-
-    TABLE_FOR_EACH(fp, failpoints)
-    {
-        if (strcmp(fp->name, name) == 0) {
-            WRITE_ONCE(*fp->every, every);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* `fail=NAME` on the kernel's command line: armed before there is a console. */
-static void fail_boot(void)
-{
-    char name[32];
-    size_t len;
-    const char *value = boot_option("fail", &len);
-
-    if (!value || len >= sizeof(name))
-        return;
-    memcpy(name, value, len);
-    name[len] = '\0';
-    if (!fail_point_arm(name, 1))
-        log_warn("fail: no point %s", name);
-}
-INIT_HOOK(fail_boot, INIT_LATE);
-
-/* What is armed beside it keeps its threads. */
-static void fail_set_how(bool once, const char *only)
-{
-    strlcpy(fail_only, only, sizeof(fail_only));
-    WRITE_ONCE(fail_once, once);
-    if (once)
-        WRITE_ONCE(fail_seen, 0);
-}
-
-static int cmd_fail(int argc, char **argv, emit_fn emit)
-{
-    const struct fail_point *fp;
-    bool only = argc == 6 && strcmp(argv[4], "of") == 0, arms = argc == 4 || only;
-    bool once = arms && strcmp(argv[2], "once") == 0;
-    u64 n = 0;
-
-    if (arms && (once || strcmp(argv[2], "every") == 0) && parse_u64(argv[3], 10, &n) == 0) {
-        if (n)
-            fail_set_how(once, only ? argv[5] : "");
-        if (fail_point_arm(argv[1], (u32)n))
-            return 0;
-        emit("fail: no point %s\n", argv[1]);
-        return 1;
-    }
-    if (argc == 2 && strcmp(argv[1], "hits") == 0) {
-        emit("%lu\n", READ_ONCE(fail_seen));
-        return 0;
-    }
-    TABLE_FOR_EACH(fp, failpoints)
-    emit("%-24s every %u\n", fp->name, *fp->every);
-    return 0;
-}
-CONSOLE_CMD(fail)
-= {"fail", "[hits | NAME every|once N [of THREAD]]: fail points of the debug build; 0 disarms",
-   cmd_fail, false};

@@ -335,6 +335,8 @@ void block_command_done(struct block_command *cmd, int error)
 
     ASSERT_HELD(&q->lock);
     DEBUG_ASSERT(q->under_way);
+    if (FAILPOINT(block_done))
+        error = error ?: -EIO;
     block_count(q, cmd, now);
     for (u32 n = cmd->nr_requests; n; n--, r = next) {
         next = r->next;

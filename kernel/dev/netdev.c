@@ -262,7 +262,7 @@ static int netdev_transmit_traced(struct netdev *dev, struct packet *p)
 int netdev_transmit(struct netdev *dev, struct packet *p)
 {
     struct netdev_queue *q = &dev->queues[cpu_id() % dev->nr_queues];
-    int err = netdev_prepare(dev, p);
+    int err = FAILPOINT(netdev_transmit) ? -ENOBUFS : netdev_prepare(dev, p);
 
     if (err) {
         packet_free(p);

@@ -32,6 +32,7 @@
 
 #include "lib/errno.h"
 #include "lib/list.h"
+#include "lib/log.h"
 #include "lib/types.h"
 #include "mm/account.h"
 #include "mm/page.h"
@@ -141,7 +142,7 @@ static inline __must_check int packet_charge(struct packet *p, struct account *a
 {
     u32 cost = packet_cost(p);
 
-    if (account_charge_bytes(a, cost))
+    if (FAILPOINT(packet_charge) || account_charge_bytes(a, cost))
         return -ENOMEM;
     if (p->account)
         account_uncharge_bytes(p->account, p->charged);

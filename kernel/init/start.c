@@ -157,7 +157,7 @@ static void init_others(void)
     for (unsigned i = 1; i < count; i++) {
         int err;
 
-        if (FAILPOINT(smp_start)) /* late: programs run by then */
+        if (FAILPOINT_APART(smp_start)) /* late: programs run by then */
             (void)sleep_until(time_ns() + LATE, SLEEP_UNINTERRUPTIBLE);
         err = init_start_cpu(i);
         if (err)

@@ -96,36 +96,45 @@ void trace_record(const struct trace_point *tp, u64 a, u64 b, u64 c);
             trace_record(&trace_##id, (u64)(a), (u64)(b), (u64)(c)); \
     } while (0)
 
-/* A fail point: `if (FAILPOINT(page_alloc)) return NULL;`. Armed from the console
- * (`fail NAME every N [of THREAD]`, or `once N`: the N-th from then on); always false otherwise. */
+/* A fail point, at every edge where the kernel asks for something that can be refused: memory, a
+ * charge, a number, input or output. `if (FAILPOINT(page_alloc)) return NULL;`. Armed from the
+ * console
+ * (`fail`, kernel/debug/fail.c), by its name or with all others; false otherwise, and at no cost in
+ * the release build. FAILPOINT_APART is armed by its name only: it refuses for good, or makes a
+ * loop try once more. */
 struct fail_point {
     const char *name;
     u32 *every; /* 0: off */
+    bool apart;
 };
 bool fail_point_hit(const char *name, u32 every);
 #ifdef DEBUG
-#define FAILPOINT(id)                                                                        \
-    ({                                                                                       \
-        static u32 every_;                                                                   \
-        static const struct fail_point fp_ __used                                            \
-            __attribute__((section(".table.failpoints." #id), aligned(8))) = {#id, &every_}; \
-        unlikely(every_) && fail_point_hit(#id, every_);                                     \
+#define FAILPOINT_KIND(id, apart_)                                                          \
+    ({                                                                                      \
+        static u32 every_;                                                                  \
+        static const struct fail_point fp_ __used                                           \
+            __attribute__((section(".table.failpoints." #id), aligned(8))) = {#id, &every_, \
+                                                                              apart_};      \
+        unlikely(every_) && fail_point_hit(#id, every_);                                    \
     })
-#define DELAYPOINT(id)          \
-    do {                        \
-        if (FAILPOINT(id))      \
-            fail_point_delay(); \
+#define DELAYPOINT(id)           \
+    do {                         \
+        if (FAILPOINT_APART(id)) \
+            fail_point_delay();  \
     } while (0)
 #else
-#define FAILPOINT(id) false
+#define FAILPOINT_KIND(id, apart_) false
 #define DELAYPOINT(id) \
     do {               \
     } while (0)
 #endif
+#define FAILPOINT(id) FAILPOINT_KIND(id, false)
+#define FAILPOINT_APART(id) FAILPOINT_KIND(id, true)
 /* A delay point stands in the window of a race: armed like a fail point, it keeps the processor
  * busy for a while there, so that another one surely gets in between. Any context. */
 void fail_point_delay(void);
-/* For tests: false where there is no such point, as in the release build. */
+/* For tests; "all": all but those apart. False where there is no such point, as in the release
+ * build. */
 bool fail_point_arm(const char *name, u32 every);
 
 /* A command of the debug console and of the panic shell. Prints through emit. */

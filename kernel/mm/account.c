@@ -100,6 +100,11 @@ undo:
 
 int account_charge(struct account *a, u64 n, struct account **failed)
 {
+    if (FAILPOINT(account_charge)) {
+        if (failed)
+            *failed = a;
+        return -ENOMEM;
+    }
     return account_charge_within(a, n, false, failed);
 }
 
@@ -109,6 +114,8 @@ int account_charge_kernel(struct account *a, u64 pages)
 
     if (!a)
         return 0;
+    if (FAILPOINT(account_charge))
+        return -ENOMEM;
     err = account_charge_within(a, pages, false, NULL);
     if (unlikely(err)) {
         err = account_charge_within(a, pages, true, NULL);

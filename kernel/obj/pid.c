@@ -144,7 +144,7 @@ struct pid *pid_alloc(struct pid_ns *ns, const u32 *want, unsigned n)
     waitq_init(&pid->exit_wait);
     pid_ns_get(ns);
     for (unsigned i = 0; i <= level; i++, at = at->parent) {
-        err = pid_number(pid, level - i, at, i < n ? want[i] : 0);
+        err = FAILPOINT(pid_number) ? -EAGAIN : pid_number(pid, level - i, at, i < n ? want[i] : 0);
         if (err)
             goto undo;
     }

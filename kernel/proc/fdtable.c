@@ -342,7 +342,7 @@ static int fd_alloc_in(struct fd_table *t, u32 from, u64 limit, bool cloexec)
     u32 fd = FD_TABLE_MAX;
     int err = -EMFILE;
 
-    limit = MIN(limit, FD_TABLE_MAX);
+    limit = FAILPOINT(fd_alloc) ? 0 : MIN(limit, FD_TABLE_MAX);
     spin_lock(&t->lock);
     if (from < limit)
         fd = fd_find_free(t, MAX(from, t->hint));

@@ -117,7 +117,7 @@ static int futex_peek(u64 addr, u32 *out)
 {
     struct thread *me = current_thread();
 
-    if (FAILPOINT(futex_peek))
+    if (FAILPOINT_APART(futex_peek))
         return -EFAULT;
     me->nofault++;
     int err = user_load32(out, (const u32 __user *)addr);

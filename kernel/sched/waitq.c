@@ -122,7 +122,7 @@ static int waitq_rest_lock(struct waitq_rest *r, struct waitq **out, u64 *flags)
 
     spin_lock_irqsave(&rest_lock, flags);
     q = r->q;
-    if (q && !FAILPOINT(waitq_rest_lock))
+    if (q && !FAILPOINT_APART(waitq_rest_lock))
         locked = spin_trylock(&q->lock);
     spin_unlock(&rest_lock);
     if (!locked)

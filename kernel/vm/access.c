@@ -69,7 +69,7 @@ int aspace_resolve(struct aspace *as, u64 addr, unsigned kind, struct fault_resu
 
     if (addr >= USER_MAX)
         return -EFAULT;
-    while (FAILPOINT(aspace_resolve) || !access_look(as, addr, kind, out)) {
+    while (FAILPOINT_APART(aspace_resolve) || !access_look(as, addr, kind, out)) {
         err = aspace_fault(as, addr, kind);
         if (err)
             return err;

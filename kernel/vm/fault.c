@@ -478,7 +478,7 @@ int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
     f.granted = NULL;
     do {
         rwlock_read_lock(&as->lock);
-        err = FAILPOINT(aspace_fault) ? FAULT_AGAIN : fault_try(&f);
+        err = FAILPOINT_APART(aspace_fault) ? FAULT_AGAIN : fault_try(&f);
         rwlock_read_unlock(&as->lock);
         if (unlikely(err > 0)) {
             fault_release(&f);
@@ -517,7 +517,7 @@ bool up_page_fault(struct trap_frame *frame, u64 addr, u64 error)
             !(frame->rflags & RFLAGS_IF) ||
             ((read_cr4() & CR4_SMAP) && !(frame->rflags & RFLAGS_AC)))
             return false;
-        err = FAILPOINT(copy_fault) ? 0 : aspace_fault(t->aspace, addr, kind);
+        err = FAILPOINT_APART(copy_fault) ? 0 : aspace_fault(t->aspace, addr, kind);
         return !err && fault_copy_goes_on(t, addr);
     }
     kind |= FAULT_USER;

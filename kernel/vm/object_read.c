@@ -23,7 +23,11 @@ static void run_send(struct mem_object *obj, struct page_run *run)
         return;
     COUNT(object_runs_read);
     COUNT_ADD(object_pages_read, run->n);
-    obj->ops->read_run(obj, run);
+    if (FAILPOINT(object_read))
+        for (unsigned i = 0; i < run->n; i++)
+            page_read_end(run->pages[i], -EIO);
+    else
+        obj->ops->read_run(obj, run);
     run->n = 0;
 }
 

@@ -216,7 +216,12 @@ static void write_run(struct mem_object *obj, struct page_run *run, struct write
     write_send(obj, run, wc);
     for (unsigned i = 0; i < run->n; i++)
         page_unlock(run->pages[i]);
-    if (wc->written != before)
+    if (wc->written == before)
+        return;
+    if (FAILPOINT(object_write))
+        for (unsigned i = 0; i < run->n; i++)
+            page_write_end(run->pages[i], -EIO);
+    else
         obj->ops->write_run(obj, run, wc);
 }
 

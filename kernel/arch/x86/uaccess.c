@@ -70,13 +70,17 @@ void uaccess_patch(void)
 u64 user_copy_in(void *dst, const void __user *src, u64 n)
 {
     up_user_copy(CALLER);
-    return user_range_ok((u64)src, n) ? uaccess_copy(dst, (const void *)(u64)src, n) : n;
+    if (!user_range_ok((u64)src, n) || FAILPOINT_APART(user_copy))
+        return n;
+    return uaccess_copy(dst, (const void *)(u64)src, n);
 }
 
 u64 user_copy_out(void __user *dst, const void *src, u64 n)
 {
     up_user_copy(CALLER);
-    return user_range_ok((u64)dst, n) ? uaccess_copy((void *)(u64)dst, src, n) : n;
+    if (!user_range_ok((u64)dst, n) || FAILPOINT_APART(user_copy))
+        return n;
+    return uaccess_copy((void *)(u64)dst, src, n);
 }
 
 u64 user_clear(void __user *dst, u64 n)

@@ -42,7 +42,7 @@ static int hv_cpu_areas_make(void)
 
 static void hv_cpu_enable(void)
 {
-    const char *why = FAILPOINT(hv_cpu_enable) ? "a fail point" : hv_ops->enable_cpu();
+    const char *why = FAILPOINT_APART(hv_cpu_enable) ? "a fail point" : hv_ops->enable_cpu();
 
     if (why) {
         log_info("hv: no guests on CPU %u: %s", cpu_id(), why);
