@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Answers that wait for work: a worker that removes a tree or writes the store.
+// Answers that wait for work: a worker that removes a tree or writes the store. And chores: what a
+// worker has to have done in the end, a tree or a control group removed. One that fails, since
+// there was no memory for it or a process was still dying, is tried again, after a pause that
+// doubles.
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +12,11 @@
 #include "engine/engine.h"
 #include "engine/job.h"
 #include "lib/str.h"
+
+#define CHORE_PAUSE_MS 20
+#define CHORE_PAUSE_MAX_MS 60000
+#define CHORE_TRIES 24 /* for ten minutes or so; what is left then is the next engine's */
+#define CHORE_WAITED 5 /* tries to move a tree away, before its owner hears that it is gone */
 
 static void answer_client_gone(struct http_conn *conn)
 {
@@ -73,4 +82,101 @@ void answer_done(struct answer *a, const char *error)
     buf_free(&a->body);
     free(a->error);
     free(a);
+}
+
+/* ---- chores ---------------------------------------------------------------------------------- */
+
+struct chore {
+    const char *role;
+    char *path; /* the worker's */
+    char *from; /* a tree that is not moved to `path` yet, or NULL */
+    unsigned tries;
+    struct ev_timer again;
+    void (*done)(void *arg); /* NULL once it is called */
+    void *arg;
+};
+
+static void chore_try(struct chore *c);
+
+static void chore_tell(struct chore *c)
+{
+    if (c->done)
+        c->done(c->arg);
+    c->done = NULL;
+}
+
+static void chore_end(struct chore *c)
+{
+    chore_tell(c);
+    free(c->from);
+    free(c->path);
+    free(c);
+}
+
+static void chore_due(struct ev_timer *t)
+{
+    chore_try((struct chore *)((char *)t - offsetof(struct chore, again)));
+}
+
+static void chore_later(struct chore *c, const char *why)
+{
+    uint64_t pause = (uint64_t)CHORE_PAUSE_MS << (c->tries < 16 ? c->tries : 16);
+
+    if (!c->tries || c->tries == CHORE_TRIES)
+        engine_log("cannot remove all of %s: %s%s", c->from ? c->from : c->path, why,
+                   c->tries ? "" : ": it is tried again");
+    if (c->tries++ == CHORE_TRIES) {
+        chore_end(c);
+        return;
+    }
+    c->again.fn = chore_due;
+    ev_timer_set(&c->again, pause < CHORE_PAUSE_MAX_MS ? pause : CHORE_PAUSE_MAX_MS);
+}
+
+static void chore_done(struct job *j, const char *error)
+{
+    struct chore *c = j->owner;
+
+    if (!error) {
+        chore_end(c);
+        return;
+    }
+    chore_tell(c);
+    chore_later(c, j->report.len ? j->report.data : error);
+}
+
+static void chore_try(struct chore *c)
+{
+    if (c->from && rename(c->from, c->path) < 0 && errno != ENOENT) {
+        int err = errno;
+
+        if (c->tries >= CHORE_WAITED)
+            chore_tell(c);
+        chore_later(c, strerror(err));
+        return;
+    }
+    free(c->from);
+    c->from = NULL;
+    job_new(c, chore_done, 0, c->role, c->path, NULL);
+}
+
+void tree_discard(const char *path, void (*done)(void *arg), void *arg)
+{
+    static unsigned count;
+    struct chore *c = mem_alloc(sizeof(*c));
+
+    *c = (struct chore){.role = "remove",
+                        .path = str_fmt("%s/tmp/gone-%u", engine.root, count++),
+                        .from = str_dup(path),
+                        .done = done,
+                        .arg = arg};
+    chore_try(c);
+}
+
+void group_discard(const char *path)
+{
+    struct chore *c = mem_alloc(sizeof(*c));
+
+    *c = (struct chore){.role = "groups", .path = str_dup(path)};
+    chore_try(c);
 }

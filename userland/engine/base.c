@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "engine/engine.h"
@@ -51,4 +52,12 @@ void engine_bug(const char *fmt, ...)
 int engine_files_limit(void)
 {
     return engine.files.rlim_max && setrlimit(RLIMIT_NOFILE, &engine.files) < 0 ? -errno : 0;
+}
+
+void engine_check_read(const char *path, int err)
+{
+    if (err != -ENOMEM && err != -ENFILE && err != -EMFILE && err != -EAGAIN && err != -ENOBUFS)
+        return;
+    engine_log("%s: %s", path, strerror(-err));
+    exit(1);
 }

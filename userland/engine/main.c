@@ -123,14 +123,6 @@ static int engine_fail(const char *what, int err)
     return 1;
 }
 
-void engine_check_read(const char *path, int err)
-{
-    if (err != -ENOMEM && err != -ENFILE && err != -EMFILE && err != -EAGAIN && err != -ENOBUFS)
-        return;
-    engine_fail(path, err);
-    exit(1);
-}
-
 /* One engine at a time, and with it the store worker, which may still be writing when its engine
  * has died: it has the lock as well. */
 static int engine_lock(void)
