@@ -18,6 +18,7 @@
 #define ENGINE_SLICE_MS 20    /* between two looks for orphans to be reaped meanwhile */
 #define ENGINE_STEADY_MS 1000 /* one that ends sooner is started again after a pause */
 #define ENGINE_PAUSE_MAX_S 5
+#define ENGINE_AGAIN_US 50000
 
 static pid_t engine_pid;
 static struct timespec engine_since;
@@ -62,8 +63,8 @@ static bool engine_ready(int fd)
     return false;
 }
 
-/* The pause before a start is the starting process's: nothing else waits for it. */
-static void engine_pid_start(int ready)
+/* The pause before a start is the starting process's: nothing else waits for it. 0 or -errno. */
+static int engine_pid_start(int ready)
 {
     char fd[16], pause_s[16];
     char *argv[] = {"/bin/engine", "--ready-fd", fd, "--after", pause_s, NULL};
@@ -73,33 +74,66 @@ static void engine_pid_start(int ready)
     clock_gettime(CLOCK_MONOTONIC, &engine_since);
     engine_since.tv_sec += engine_pause;
     engine_pid = spawn(argv, 0, false);
+    return engine_pid < 0 ? (int)engine_pid : 0;
+}
+
+/* A process and a pipe for its byte: 0, *ready the end to be read, or -errno. */
+static int engine_begin(int *ready)
+{
+    int ends[2], err;
+
+    if (pipe2(ends, 0) < 0)
+        return -errno;
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    err = engine_pid_start(ends[1]);
+    close(ends[1]);
+    if (err)
+        close(ends[0]);
+    else
+        *ready = ends[0];
+    return err;
+}
+
+static bool is_shortage(int err)
+{
+    return err == -ENOMEM || err == -EAGAIN || err == -ENFILE || err == -EMFILE;
+}
+
+/* A shortage is waited out, while orphans are reaped: without an engine the machine serves nobody.
+ */
+static int engine_begin_sure(int *ready)
+{
+    int err = engine_begin(ready);
+
+    if (err)
+        init_log("cannot start /bin/engine: %s%s", strerror(-err),
+                 is_shortage(err) ? ": it is tried again" : "");
+    while (is_shortage(err)) {
+        usleep(ENGINE_AGAIN_US);
+        spawn_reap();
+        err = engine_begin(ready);
+    }
+    return err;
 }
 
 void engine_run(void)
 {
     struct timespec now;
-    int ready[2];
+    int ready;
 
     spawn_on_exit(engine_exited);
-    if (pipe2(ready, 0) < 0) {
-        init_log("pipe: %s", strerror(errno));
+    if (engine_begin_sure(&ready))
         return;
-    }
-    fcntl(ready[0], F_SETFD, FD_CLOEXEC);
-    engine_pid_start(ready[1]);
-    close(ready[1]);
-    if (engine_pid < 0) {
-        init_log("cannot start /bin/engine: %s", strerror(-engine_pid));
-    } else if (engine_pause) {
+    if (engine_pause) {
         init_log("the engine is started again in %u s", engine_pause);
-    } else if (engine_ready(ready[0])) {
+    } else if (engine_ready(ready)) {
         clock_gettime(CLOCK_BOOTTIME, &now);
         init_log("engine ready %ld.%03ld ms after boot",
                  (long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec / 1000 % 1000);
     } else {
         init_log("the engine does not come up");
     }
-    close(ready[0]);
+    close(ready);
 }
 
 static int name_order(const void *a, const void *b)
