@@ -43,7 +43,8 @@ help:
 	  'make test       the whole suite; ends with "N passed, N failed"' \
 	  'make test-T     one tier of it: unit, kernel, abi, hv, system' \
 	  'make test-watch abi and hv in the build that watches how long the kernel runs without a yield' \
-	  'make bench      this system beside Linux in the same emulator, one table' \
+	  'make test-fails each place where the kernel can be refused something is refused once (minutes to hours)' \
+  'make bench      this system beside Linux in the same emulator, one table' \
 	  'make fuzz       random bytes into what reads a guest'"'"'s, on this machine' \
 	  'make fuzz-abi   random system calls in containers, debug build: SECONDS=N SEED=N CPUS=N RELEASE=1' \
 	  'make fuzz-kvm   random guests and ioctls of /dev/kvm, the same way' \

@@ -40,7 +40,7 @@ test-unit: build/unit/unit
 include $(sort $(wildcard tests/*/*.mk))
 
 # The suite counts in one place: tools/test. test-unit above is its shortest path.
-.PHONY: test test-kernel test-abi test-hv test-system test-watch
+.PHONY: test test-kernel test-abi test-hv test-system test-watch test-fails
 test:
 	@tools/test
 
@@ -50,3 +50,9 @@ test-kernel test-abi test-hv test-system:
 # All of abi and hv in the build of WATCH=1.
 test-watch:
 	@tools/test --watch
+
+# Every place where the kernel can be refused something; the suite has a part of them.
+test-fails:
+	@$(MAKE) all
+	@$(MAKE) DEBUG=1 all
+	@tests/system/test_fail_points.py --all
