@@ -3,11 +3,11 @@
 // /boot/files/config.json says, confined as a container is (runtime/child.c), and tells the VMM how
 // it went.
 //
-//   /dev/vport0p1  control, lines: we say "ready US", "started", "error TEXT", "oom" (it was killed
+//   /dev/vport0p0  control, lines: we say "ready US", "started", "error TEXT", "oom" (it was killed
 //                  for want of memory), "exit N"; the VMM says "signal N", "winsize ROWS COLS"
-//   /dev/vport0p2  standard input     /dev/vport0p3  output     /dev/vport0p4  error
+//   /dev/vport0p1  standard input     /dev/vport0p2  output     /dev/vport0p3  error
 //
-// Ports 2 to 4 are copied from and to the application's pipes or terminal (agent_copy.c).
+// Ports 1 to 3 are copied from and to the application's pipes or terminal (agent_copy.c).
 #include "init/agent.h"
 
 #include <errno.h>
@@ -104,7 +104,7 @@ static void agent_ready(void)
 {
     struct timespec now;
 
-    agent.control = agent_port(1, O_RDWR);
+    agent.control = agent_port(0, O_RDWR);
     if (agent.control < 0)
         agent_fail("the guest has no console ports: %s", strerror(errno));
     clock_gettime(CLOCK_MONOTONIC, &now);

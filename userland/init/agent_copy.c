@@ -61,11 +61,11 @@ void agent_streams(void)
         streams[STREAM_OUT].from = agent.master;
         streams[STREAM_IN].to = dup(agent.master);
     } else {
-        streams[STREAM_ERR].to = stream_port(4, O_WRONLY);
+        streams[STREAM_ERR].to = stream_port(3, O_WRONLY);
     }
-    streams[STREAM_OUT].to = stream_port(3, O_WRONLY);
+    streams[STREAM_OUT].to = stream_port(2, O_WRONLY);
     if (agent.spec.open_stdin)
-        streams[STREAM_IN].from = stream_port(2, O_RDONLY);
+        streams[STREAM_IN].from = stream_port(1, O_RDONLY);
 }
 
 static void stream_end(struct stream *s)

@@ -344,7 +344,8 @@ static uint64_t acpi_dsdt(struct vm *vm, uint64_t *next)
     aml_put(&all, &h, sizeof h);
     aml_sleep_state(&all);
     aml_put(&scope, "\\_SB_", 5);
-    aml_serial(&scope);
+    if (vm->serial)
+        aml_serial(&scope);
     for (unsigned i = 0; i < vm->nvirtio_mmio; i++)
         aml_virtio(&scope, i, &vm->virtio_mmio[i]);
     if (vm->pci)

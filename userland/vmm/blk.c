@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -281,10 +280,8 @@ static uint64_t blk_open(struct blk *b, const char *path)
 
 void blk_create(struct vm *vm, const struct vm_disk *disk, unsigned index)
 {
-    struct blk *b = calloc(1, sizeof *b);
+    struct blk *b = vm_alloc(vm, sizeof *b);
 
-    if (!b)
-        fatal(EXIT_KVM, "out of memory");
     b->readonly = disk->readonly;
     snprintf(b->id, sizeof b->id, "disk%u", index);
     b->config = (struct blk_config){

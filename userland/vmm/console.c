@@ -38,7 +38,8 @@ enum {
     EV_PORT_OPEN,
     EV_PORT_NAME
 };
-enum { PORT_CONSOLE, PORT_CONTROL, PORT_STDIN, PORT_STDOUT, PORT_STDERR, PORTS };
+/* Of a container; `run --hvc` has one port, the terminal. */
+enum { PORT_CONTROL, PORT_STDIN, PORT_STDOUT, PORT_STDERR, PORTS };
 
 #define INPUT_SIZE 4096
 #define LINE_SIZE 1200
@@ -67,19 +68,23 @@ struct console_port {
     size_t done;
 };
 
-static const struct {
+struct console_place {
     const char *name;
     int out;
-} console_ports[PORTS] = {
-    [PORT_CONSOLE] = {"console", 0},     [PORT_CONTROL] = {"bothy.control", -1},
-    [PORT_STDIN] = {"bothy.stdin", -1},  [PORT_STDOUT] = {"bothy.stdout", 0},
+};
+static const struct console_place console_ports[PORTS] = {
+    [PORT_CONTROL] = {"bothy.control", -1},
+    [PORT_STDIN] = {"bothy.stdin", -1},
+    [PORT_STDOUT] = {"bothy.stdout", 0},
     [PORT_STDERR] = {"bothy.stderr", 1},
 };
+static const struct console_place console_terminal = {"console", 0};
 static const int console_fds[CONSOLE_OUTPUTS] = {STDOUT_FILENO, STDERR_FILENO};
 
 /* I immutable once the guest runs · all else under virtio.dev.lock */
 struct console {
     struct virtio virtio;
+    bool terminal;       /* I  one port, not a container's */
     unsigned nports;     /* I */
     unsigned stdin_port; /* I */
     struct console_port ports[PORTS];
@@ -237,7 +242,7 @@ static bool console_write_held(struct console *c, struct console_port *p)
         data += skip;
         len -= skip;
         skip = 0;
-        if (p == &c->ports[PORT_CONTROL]) {
+        if (!c->terminal && p == &c->ports[PORT_CONTROL]) {
             console_agent_bytes(c, data, len);
             continue;
         }
@@ -278,7 +283,7 @@ static void console_output_locked(struct console *c, unsigned n)
 static void console_port_ready_locked(struct console *c, uint32_t n)
 {
     console_event_locked(c, n, EV_PORT_NAME, 1);
-    if (n == PORT_CONSOLE)
+    if (c->terminal)
         console_event_locked(c, n, EV_CONSOLE_PORT, 1);
     console_event_locked(c, n, EV_PORT_OPEN, 1);
 }
@@ -362,32 +367,30 @@ static const struct virtio_model console_model = {
 };
 
 /* What the host sends goes to that port. */
-static void console_port_input(struct console *c, unsigned n)
+static void console_port_input(struct vm *vm, struct console *c, unsigned n)
 {
-    c->ports[n].input = malloc(INPUT_SIZE);
-    if (!c->ports[n].input)
-        fatal(EXIT_KVM, "out of memory");
+    c->ports[n].input = vm_alloc(vm, INPUT_SIZE);
 }
 
 void console_create(struct vm *vm, const struct vm_options *opt)
 {
-    struct console *c = calloc(1, sizeof *c);
+    struct console *c = vm_alloc(vm, sizeof *c);
 
-    if (!c)
-        fatal(EXIT_KVM, "out of memory");
     c->status = -1;
-    c->nports = opt->container ? PORTS : 1;
-    c->stdin_port = opt->container ? PORT_STDIN : PORT_CONSOLE;
+    c->terminal = !opt->container;
+    c->nports = c->terminal ? 1 : PORTS;
+    c->stdin_port = c->terminal ? 0 : PORT_STDIN;
     for (unsigned n = 0; n < c->nports; n++) {
+        const struct console_place *place = c->terminal ? &console_terminal : &console_ports[n];
         struct console_port *p = &c->ports[n];
 
-        p->name = console_ports[n].name;
-        p->out = opt->container && n == PORT_CONSOLE ? -1 : console_ports[n].out;
+        p->name = place->name;
+        p->out = place->out;
         p->chain = (struct virtq_chain){.iov = p->iov, .iov_max = PIECES};
     }
-    console_port_input(c, c->stdin_port);
-    if (opt->container)
-        console_port_input(c, PORT_CONTROL);
+    console_port_input(vm, c, c->stdin_port);
+    if (!c->terminal)
+        console_port_input(vm, c, PORT_CONTROL);
     virtio_create(&c->virtio, vm, &console_model, F_MULTIPORT, 2 + 2 * c->nports);
     vm->console = c;
 }
@@ -424,7 +427,7 @@ void console_control(struct console *c, const char *line)
 {
     size_t len = strlen(line);
 
-    if (!c || c->nports <= PORT_CONTROL)
+    if (!c || c->terminal)
         return;
     pthread_mutex_lock(&c->virtio.dev.lock);
     if (INPUT_SIZE - c->ports[PORT_CONTROL].count >= len)

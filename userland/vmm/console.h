@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The virtio console: port 0 is a console (`run --hvc`), the others carry a container's control
+ * The virtio console: one port, a terminal (`run --hvc`), or those that carry a container's control
  * lines and stdio. See README.md for the lines.
  */
 #pragma once

@@ -18,10 +18,11 @@
 
 static struct kvm_cpuid2 *cpuid_supported(int kvm)
 {
-    struct kvm_cpuid2 *c = calloc(1, sizeof *c + CPUID_MAX * sizeof c->entries[0]);
+    struct kvm_cpuid2 *c = malloc(sizeof *c + CPUID_MAX * sizeof c->entries[0]);
+
     if (!c)
         fatal(EXIT_KVM, "out of memory");
-    c->nent = CPUID_MAX;
+    *c = (struct kvm_cpuid2){.nent = CPUID_MAX};
     if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, c) < 0)
         fatal(EXIT_KVM, "supported CPUID: %s", strerror(errno));
     return c;

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -161,10 +160,8 @@ static void loop_block_signals(struct loop *l)
 
 struct loop *loop_create(struct vm *vm, const struct vm_options *opt)
 {
-    struct loop *l = calloc(1, sizeof *l);
+    struct loop *l = vm_alloc(vm, sizeof *l);
 
-    if (!l)
-        fatal(EXIT_KVM, "out of memory");
     l->vm = vm;
     l->stdin_open = true;
     l->container = opt->container;

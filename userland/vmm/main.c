@@ -202,7 +202,7 @@ static void main_command_line(const struct vm *vm, struct vm_options *opt)
 {
     if (opt->hvc)
         main_append(opt, "console=hvc0");
-    else if (opt->container || !opt->append)
+    else if (opt->container ? opt->log != NULL : !opt->append)
         main_append(opt, "console=ttyS0");
     for (unsigned i = 0; i < vm->nvirtio_mmio; i++) {
         const struct virtio_place *p = &vm->virtio_mmio[i];
@@ -218,7 +218,7 @@ static void main_command_line(const struct vm *vm, struct vm_options *opt)
 
 static int main_serial_output(const struct vm_options *opt)
 {
-    if (opt->hvc || (opt->container && !opt->log))
+    if (opt->hvc)
         return -1;
     if (!opt->container)
         return STDOUT_FILENO;
@@ -230,7 +230,8 @@ static int main_serial_output(const struct vm_options *opt)
 
 static void main_devices(struct vm *vm, const struct vm_options *opt)
 {
-    serial_create(vm, main_serial_output(opt));
+    if (!opt->container || opt->log) /* writes to one that is not heard would exit all the same */
+        serial_create(vm, main_serial_output(opt));
     rtc_create(vm);
     platform_create(vm);
     if (opt->pci)

@@ -4,7 +4,6 @@
  * 3.2.2.3.2), of which the first takes accesses of 32 bits alone, so that the reset register has
  * its byte there; and by ECAM, 4096 bytes for a function.
  */
-#include <stdlib.h>
 
 #include "vmm/pci.h"
 #include "vmm/vmm.h"
@@ -214,10 +213,8 @@ void pci_host_create(struct vm *vm)
         [PCI_AT_MEMORY] = {BUS_MEMORY, PCI_MEMORY, PCI_MEMORY_SIZE, 0},
     };
     static const struct pci_id id = {VENDOR, HOST_BRIDGE, 0, 0, PCI_CLASS_BRIDGE_HOST, 0};
-    struct pci_host *h = calloc(1, sizeof *h);
+    struct pci_host *h = vm_alloc(vm, sizeof *h);
 
-    if (!h)
-        fatal(EXIT_KVM, "out of memory");
     device_init(&h->dev, vm, "the PCI host bridge", &pci_host_ops);
     for (unsigned i = 0; i < sizeof places / sizeof *places; i++)
         device_claim(&h->dev, &places[i]);

@@ -5,7 +5,6 @@
  * it is not masked; the guest masks an entry before it changes it, or the change counts when it
  * next unmasks.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/pci.h"
@@ -28,9 +27,7 @@ void pci_msix_create(struct pci_msix *m, struct vm *vm, struct pci_function *f, 
     m->cap = cap;
     m->count = n;
     m->enabled = m->masked = false;
-    m->entries = calloc(n, sizeof *m->entries);
-    if (!m->entries)
-        fatal(EXIT_KVM, "out of memory");
+    m->entries = vm_alloc(vm, n * sizeof *m->entries);
     for (unsigned i = 0; i < n; i++) {
         m->entries[i].control = PCI_MSIX_ENTRY_MASKED;
         m->entries[i].message = (struct irq_message){.gsi = gsi + i, .fd = -1};

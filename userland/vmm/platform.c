@@ -4,7 +4,6 @@
  * register, and an i8042 that has no keyboard and knows only the reset pulse.
  */
 #include <stdatomic.h>
-#include <stdlib.h>
 
 #include "vmm/vmm.h"
 
@@ -83,10 +82,8 @@ static const struct device_ops platform_ops = {.read = platform_read, .write = p
 
 void platform_create(struct vm *vm)
 {
-    struct platform *p = calloc(1, sizeof *p);
+    struct platform *p = vm_alloc(vm, sizeof *p);
 
-    if (!p)
-        fatal(EXIT_KVM, "out of memory");
     atomic_init(&p->control, PM1_SCI_EN); /* ACPI mode from the start */
     device_init(&p->dev, vm, "the board", &platform_ops);
     for (unsigned i = 0; i < sizeof platform_places / sizeof *platform_places; i++)

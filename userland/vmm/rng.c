@@ -3,7 +3,6 @@
  * The virtio entropy device (virtio 1.2, 5.4): a request is filled from the host's generator, up to
  * RNG_STEP bytes; the driver asks again for more.
  */
-#include <stdlib.h>
 #include <sys/random.h>
 
 #include "vmm/virtio.h"
@@ -58,9 +57,7 @@ static const struct virtio_model rng_model = {
 
 void rng_create(struct vm *vm)
 {
-    struct virtio *v = calloc(1, sizeof *v);
+    struct virtio *v = vm_alloc(vm, sizeof *v);
 
-    if (!v)
-        fatal(EXIT_KVM, "out of memory");
     virtio_create(v, vm, &rng_model, 0, 1);
 }

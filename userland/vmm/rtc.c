@@ -6,7 +6,6 @@
  */
 #include "vmm/vmm.h"
 
-#include <stdlib.h>
 #include <time.h>
 
 #define REG_A 0x0a
@@ -107,10 +106,8 @@ static void rtc_memory(uint8_t *cells, uint64_t low)
 
 void rtc_create(struct vm *vm)
 {
-    struct rtc *r = calloc(1, sizeof *r);
+    struct rtc *r = vm_alloc(vm, sizeof *r);
 
-    if (!r)
-        fatal(EXIT_KVM, "out of memory");
     rtc_memory(r->cells, vm->memory_size < LOW_RAM_MAX ? vm->memory_size : LOW_RAM_MAX);
     device_init(&r->dev, vm, "the clock", &rtc_ops);
     device_claim(&r->dev, &(struct resource){BUS_PORT, RTC_PORT, 2, 0});

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -196,10 +195,8 @@ static const struct device_ops serial_ops = {.read = serial_read, .write = seria
 
 void serial_create(struct vm *vm, int out_fd)
 {
-    struct serial *s = calloc(1, sizeof *s);
+    struct serial *s = vm_alloc(vm, sizeof *s);
 
-    if (!s)
-        fatal(EXIT_KVM, "out of memory");
     s->out = out_fd;
     device_init(&s->dev, vm, "the serial port", &serial_ops);
     device_claim(&s->dev, &(struct resource){BUS_PORT, SERIAL_PORT, 8, 0});

@@ -279,9 +279,7 @@ void vcpu_create_all(struct vm *vm)
     int run_size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (run_size < (int)sizeof(struct kvm_run))
         fatal(EXIT_KVM, "KVM's run area has %d bytes", run_size);
-    vm->vcpus = calloc(vm->cpus, sizeof *vm->vcpus);
-    if (!vm->vcpus)
-        fatal(EXIT_KVM, "out of memory");
+    vm->vcpus = vm_alloc(vm, vm->cpus * sizeof *vm->vcpus);
     for (unsigned i = 0; i < vm->cpus; i++)
         vcpu_create(vm, &vm->vcpus[i], i, run_size);
 }

@@ -4,8 +4,6 @@
  */
 #include "vmm/virtio.h"
 
-#include <stdlib.h>
-
 #include "vmm/vmm.h"
 
 void virtio_set_half(uint64_t *value, bool high, uint32_t half)
@@ -197,9 +195,7 @@ void virtio_create(struct virtio *v, struct vm *vm, const struct virtio_model *m
     v->model = model;
     v->features = features | VIRTIO_F_VERSION_1;
     v->nqueues = nqueues;
-    v->queues = calloc(nqueues, sizeof *v->queues);
-    if (!v->queues)
-        fatal(EXIT_KVM, "out of memory");
+    v->queues = vm_alloc(vm, nqueues * sizeof *v->queues);
     for (unsigned i = 0; i < nqueues; i++)
         v->queues[i].setup.num = model->queue_num;
     pthread_cond_init(&v->idle, NULL);

@@ -4,7 +4,6 @@
  * common configuration, ISR, device configuration, doorbell (one address for all queues), MSI-X
  * table, pending bits. A vector for the configuration and one for each queue, or the line.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "uapi/virtio_pci.h"
@@ -347,10 +346,8 @@ void virtio_pci_create(struct virtio *v, struct vm *vm)
         .class = v->model->pci_class,
         .revision = 1, /* modern alone (4.1.2.1) */
     };
-    struct virtio_pci *p = calloc(1, sizeof *p);
+    struct virtio_pci *p = vm_alloc(vm, sizeof *p);
 
-    if (!p)
-        fatal(EXIT_KVM, "out of memory");
     p->v = v;
     v->pci = p;
     v->cut = true;

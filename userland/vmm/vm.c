@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -28,6 +29,22 @@ static const struct vm_need vm_needs[] = {
     {KVM_CAP_PIT2, "an interval timer"},        {KVM_CAP_EXT_CPUID, "CPUID"},
     {KVM_CAP_IMMEDIATE_EXIT, "immediate exit"},
 };
+
+void *vm_alloc(struct vm *vm, size_t size)
+{
+    size_t at = vm->heap_used;
+    void *more;
+
+    size = (size + 63) & ~(size_t)63;
+    if (size <= sizeof vm->heap - at) {
+        vm->heap_used += size;
+        return vm->heap + at;
+    }
+    more = calloc(1, size);
+    if (!more)
+        fatal(EXIT_KVM, "out of memory");
+    return more;
+}
 
 static void vm_open(struct vm *vm)
 {

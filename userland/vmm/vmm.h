@@ -76,6 +76,7 @@ struct vm_module {
 };
 
 #define MAX_DISKS 8
+#define VM_HEAP (32 * KIB)
 
 struct vm_disk {
     char *path;
@@ -135,14 +136,19 @@ struct vm {
     struct vcpu *vcpus;        /* I */
     atomic_uint vcpus_started; /* threads that exist */
     atomic_bool stopping;
-    struct serial *serial;                            /* I */
-    struct console *console;                          /* I  or NULL */
-    struct pci_host *pci;                             /* I  or NULL */
-    unsigned nvirtio_mmio;                            /* I */
+    struct serial *serial;   /* I */
+    struct console *console; /* I  or NULL */
+    struct pci_host *pci;    /* I  or NULL */
+    unsigned nvirtio_mmio;   /* I */
+    size_t heap_used;
     struct virtio_place virtio_mmio[VIRTIO_MMIO_MAX]; /* I */
+    _Alignas(64) uint8_t heap[VM_HEAP]; /* for vm_alloc: pages that are not used cost nothing */
 };
 
 /* ---- vm.c ---- */
+
+/* Zeroed memory for what stays until the end, or fatal(). Before the guest runs. */
+void *vm_alloc(struct vm *vm, size_t size);
 
 /* Opens /dev/kvm and makes a VM with interrupt controllers, timer and `memory` bytes of RAM. */
 void vm_create(struct vm *vm, uint64_t memory, unsigned cpus);
