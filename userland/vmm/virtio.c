@@ -171,6 +171,7 @@ void virtio_queue_enable(struct virtio *v, struct virtio_queue *q, bool on)
     if (!on) {
         virtio_settle(v);
         virtq_stop(&q->ring);
+        virtio_look(v); /* the others were passed over meanwhile */
         return;
     }
     if (q->setup.num > v->model->queue_num ||
