@@ -102,6 +102,7 @@ static void store_start(void)
     store_writing = true;
     store_write(&b);
     store_put(path, &b, true, store_saved, NULL);
+    buf_free(&b);
     free(path);
 }
 

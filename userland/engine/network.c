@@ -120,6 +120,7 @@ static void network_save(const struct network *n)
     jw_str(&w, "CreatedAt", when);
     jw_object_end(&w);
     store_put(path, &text, false, NULL, NULL);
+    buf_free(&text);
     free(path);
 }
 

@@ -99,20 +99,19 @@ void store_begin(void)
 }
 
 /* Nothing is waited for: not even by fsync, which would have nothing to do. */
-static void store_now(const char *path, struct buf *text, store_fn done, void *arg)
+static void store_now(const char *path, const struct buf *text, store_fn done, void *arg)
 {
     int err = file_renew(path, text->data, text->len, 0600);
     char *why = err ? str_fmt("cannot write %s: %s", path, strerror(-err)) : NULL;
 
     if (why && err != -ENOENT)
         engine_log("%s", why);
-    buf_free(text);
     if (done)
         done(arg, why);
     free(why);
 }
 
-void store_put(const char *path, struct buf *text, bool all, store_fn done, void *arg)
+void store_put(const char *path, const struct buf *text, bool all, store_fn done, void *arg)
 {
     struct put *p = mem_alloc(sizeof(*p));
     struct store_head head = {(uint32_t)strlen(path), (uint32_t)text->len, all};
@@ -129,7 +128,6 @@ void store_put(const char *path, struct buf *text, bool all, store_fn done, void
     job_feed(store_job, path, head.path);
     job_feed(store_job, text->data, text->len);
     job_feed_now(store_job);
-    buf_free(text);
 }
 
 bool store_idle(void)
@@ -147,17 +145,22 @@ struct store_wait {
 
 static void object_saved(void *arg, const char *why);
 
+/* The text's memory is kept for the next one. Nothing looks at it any more when a write that is
+ * over begins another from here. */
 static void object_write(struct store_file *f)
 {
-    struct buf text = {0};
+    static struct buf text;
     char *path;
 
     f->now = f->next;
     f->next = NULL;
     f->next_tail = &f->next;
     f->writing = true;
+    buf_clear(&text);
     f->text(f, &text, &path);
     store_put(path, &text, false, object_saved, f);
+    if (text.cap > STORE_SHORT)
+        buf_free(&text);
     free(path);
 }
 

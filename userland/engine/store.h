@@ -12,9 +12,9 @@
 /* NULL, or a sentence why it was not written. */
 typedef void (*store_fn)(void *arg, const char *why);
 
-/* Puts `text`, which it takes, in the file's place. With `all`, after everything that is below the
- * engine's root is on the disk. Writes happen in the order of the calls. */
-void store_put(const char *path, struct buf *text, bool all, store_fn done, void *arg);
+/* Puts `text`, which stays the caller's, in the file's place. With `all`, after everything that is
+ * below the engine's root is on the disk. Writes happen in the order of the calls. */
+void store_put(const char *path, const struct buf *text, bool all, store_fn done, void *arg);
 /* What the engine and the worker say: a head, a path and a text; an error number for each. */
 struct store_head {
     uint32_t path, text, all;

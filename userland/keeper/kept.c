@@ -9,6 +9,7 @@
 #define PLACES 256
 
 static struct kept *ids[PLACES], *pids[PLACES];
+static struct kept *spare; /* the last that was freed: its page would come and go with each start */
 static unsigned count;
 
 static unsigned place_of_id(const char *id)
@@ -60,10 +61,12 @@ void kept_each(void (*fn)(struct kept *k))
 
 struct kept *kept_new(const struct keep_message *m)
 {
-    struct kept *k = calloc(1, sizeof(*k));
+    struct kept *k = spare ? spare : malloc(sizeof(*k));
 
     if (!k)
         return NULL;
+    spare = NULL;
+    *k = (struct kept){0};
     k->in = k->out = k->err = k->sync = -1;
     k->head = m->head;
     k->head.type = KEEP_PROCESS;
@@ -118,5 +121,6 @@ void kept_free(struct kept *k)
             close(fds[i]);
     free(k->note);
     free(k->said);
-    free(k);
+    free(spare);
+    spare = k;
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STR_SHORT 256
+
 static void *mem_check(void *p)
 {
     static const char msg[] = "out of memory\n";
@@ -85,7 +87,15 @@ void buf_reserve(struct buf *b, size_t more)
     cap = b->cap ? b->cap : 64;
     while (cap < need)
         cap *= 2;
-    b->data = mem_resize(b->data, cap);
+    if (b->fixed) {
+        char *grown = mem_check(malloc(cap));
+
+        memcpy(grown, b->data, b->len + 1);
+        b->data = grown;
+        b->fixed = false;
+    } else {
+        b->data = mem_resize(b->data, cap);
+    }
     b->cap = cap;
 }
 
@@ -123,7 +133,7 @@ static void buf_number(struct buf *b, bool negative, unsigned long long n)
     buf_add(b, digits + at, sizeof(digits) - at);
 }
 
-static void buf_signed(struct buf *b, long long n)
+void buf_int(struct buf *b, long long n)
 {
     buf_number(b, n < 0, n < 0 ? -(unsigned long long)n : (unsigned long long)n);
 }
@@ -146,11 +156,11 @@ static bool buf_vfmt_plain(struct buf *b, const char *fmt, va_list *ap)
 
             buf_str(b, s ? s : "(null)");
         } else if (fmt[1] == 'd') {
-            buf_signed(b, va_arg(*ap, int));
+            buf_int(b, va_arg(*ap, int));
         } else if (fmt[1] == 'u') {
             buf_number(b, false, va_arg(*ap, unsigned));
         } else if (!strncmp(fmt, "%lld", 4)) {
-            buf_signed(b, va_arg(*ap, long long));
+            buf_int(b, va_arg(*ap, long long));
             fmt += 2;
         } else if (!strncmp(fmt, "%zu", 3)) {
             buf_number(b, false, va_arg(*ap, size_t));
@@ -194,15 +204,17 @@ void buf_fmt(struct buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
+/* Most are short, and live long or die at once: one block of their size, and no growing. */
 char *str_fmt(const char *fmt, ...)
 {
-    struct buf b = {0};
+    char text[STR_SHORT] = "";
+    struct buf b = {.data = text, .cap = sizeof(text), .fixed = true};
     va_list ap;
 
     va_start(ap, fmt);
     buf_vfmt(&b, fmt, ap);
     va_end(ap);
-    return buf_take(&b);
+    return b.fixed ? str_dupn(b.data, b.len) : buf_take(&b);
 }
 
 void buf_drop(struct buf *b, size_t n)

@@ -17,6 +17,7 @@ struct buf {
     size_t len;
     size_t cap;  /* behind `data` */
     size_t head; /* bytes skipped in front of `data`, in the same block */
+    bool fixed;  /* `data` is no block of the heap yet; private */
 };
 
 void *mem_alloc(size_t size); /* zeroed */
@@ -35,6 +36,7 @@ void buf_reserve(struct buf *b, size_t more); /* space for `more` bytes and the 
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
+void buf_int(struct buf *b, long long n); /* in decimal */
 void buf_fmt(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vfmt(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void buf_drop(struct buf *b, size_t n); /* forgets the first n bytes */

@@ -27,13 +27,18 @@ void http_disown(struct http_conn *c)
     c->on_close = NULL;
 }
 
+/* The last one freed: for a client with a connection for each request its pages would come and go.
+ */
+static struct http_conn *conn_spare;
+
 static void conn_free(struct http_conn *c)
 {
     http_head_free(&c->req);
     buf_free(&c->in);
     buf_free(&c->out);
     buf_free(&c->body);
-    free(c);
+    free(conn_spare);
+    conn_spare = c;
 }
 
 void http_turn(void)
@@ -489,8 +494,10 @@ void http_hold_input(struct http_conn *c, bool hold)
 
 struct http_conn *http_conn_new(int fd, const struct http_ops *ops)
 {
-    struct http_conn *c = mem_alloc(sizeof(*c));
+    struct http_conn *c = conn_spare ? conn_spare : mem_resize(NULL, sizeof(*c));
 
+    conn_spare = NULL;
+    *c = (struct http_conn){0};
     fd_nonblock(fd);
     c->ev = (struct ev_source){.fd = fd, .fn = conn_event};
     c->ops = ops;

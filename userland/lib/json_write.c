@@ -44,19 +44,10 @@ static size_t jw_escape(char *out, unsigned char c)
     return JW_WIDEST;
 }
 
-/* `bytes`: what is no part of a character stands for itself too. */
-static void jw_quote(struct buf *b, const char *s, size_t len, bool bytes)
+/* The rest of a string, from its first character that may not stand for itself. */
+static void jw_quote_rest(struct buf *b, const char *s, size_t len, bool bytes)
 {
-    size_t plain;
-    char *out;
-
-    buf_reserve(b, len + 1);
-    out = b->data + b->len;
-    *out++ = '"';
-    plain = json_plain_len(s, len);
-    memcpy(out, s, plain);
-    b->len += 1 + plain;
-    for (size_t i = plain, run, n; i < len; i += run) { /* few strings come here */
+    for (size_t i = 0, run, n; i < len; i += run) {
         for (run = 0; i + run < len && (n = jw_plain(s + i + run, len - i - run, bytes)); run += n)
             ;
         buf_add(b, s + i, run);
@@ -66,18 +57,54 @@ static void jw_quote(struct buf *b, const char *s, size_t len, bool bytes)
         b->len += jw_escape(b->data + b->len, (unsigned char)s[i + run]);
         i++;
     }
+}
+
+/* `bytes`: what is no part of a character stands for itself too. */
+static void jw_quote(struct buf *b, const char *s, size_t len, bool bytes)
+{
+    size_t plain = json_plain_len(s, len);
+    char *out;
+
+    buf_reserve(b, len + 2);
+    out = b->data + b->len;
+    *out++ = '"';
+    memcpy(out, s, plain);
+    b->len += 1 + plain;
+    if (plain < len) /* few strings */
+        jw_quote_rest(b, s + plain, len - plain, bytes);
     buf_char(b, '"');
 }
 
+/* Keys are our own words, or were judged when they were parsed: most are plain and short. */
 static void jw_key(struct jw *w, const char *key)
 {
+    struct buf *b = w->out;
+    size_t len = key ? strlen(key) : 0, n = 0;
+    char *out;
+
+    buf_reserve(b, len + 4);
+    out = b->data + b->len;
     if (w->more)
-        buf_char(w->out, ',');
+        *out++ = ',';
     w->more = true;
-    if (!key)
+    if (key) {
+        *out = '"';
+        while (n < len && json_is_plain(key[n])) {
+            out[1 + n] = key[n];
+            n++;
+        }
+        if (n == len) {
+            out += len + 1;
+            *out++ = '"';
+            *out++ = ':';
+        }
+    }
+    b->len = (size_t)(out - b->data);
+    *out = 0;
+    if (n == len)
         return;
-    jw_quote(w->out, key, strlen(key), false);
-    buf_char(w->out, ':');
+    jw_quote(b, key, len, false);
+    buf_char(b, ':');
 }
 
 void jw_object(struct jw *w, const char *key)
@@ -146,7 +173,7 @@ void jw_fmt(struct jw *w, const char *key, const char *fmt, ...)
 void jw_int(struct jw *w, const char *key, int64_t value)
 {
     jw_key(w, key);
-    buf_fmt(w->out, "%lld", (long long)value);
+    buf_int(w->out, value);
 }
 
 void jw_bool(struct jw *w, const char *key, bool value)
@@ -191,7 +218,7 @@ void json_write(struct buf *b, const struct json *j)
         return;
     case JSON_NUMBER:
         if (j->whole)
-            buf_fmt(b, "%lld", (long long)j->num);
+            buf_int(b, j->num);
         else
             buf_fmt(b, "%.17g", j->real);
         return;

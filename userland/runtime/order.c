@@ -159,7 +159,7 @@ static void io_mounts(struct order_io *io, struct shared_spec *r)
 
     if (!io->out) {
         n = n == ORDER_NONE ? 0 : n;
-        r->mounts = mem_alloc(((size_t)n + 1) * sizeof(*r->mounts));
+        r->mounts = n ? mem_alloc(n * sizeof(*r->mounts)) : NULL;
         r->nmounts = (int)n;
     }
     for (uint32_t i = 0; i < n; i++)
@@ -172,7 +172,7 @@ static void io_rlimits(struct order_io *io, struct shared_spec *r)
 
     if (!io->out) {
         n = n == ORDER_NONE ? 0 : n;
-        r->rlimits = mem_alloc(((size_t)n + 1) * sizeof(*r->rlimits));
+        r->rlimits = n ? mem_alloc(n * sizeof(*r->rlimits)) : NULL;
         r->nrlimits = (int)n;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -205,7 +205,7 @@ static void io_devices(struct order_io *io, struct order *o)
 
     if (!io->out) {
         n = n == ORDER_NONE ? 0 : n;
-        o->devices = mem_alloc(((size_t)n + 1) * sizeof(*o->devices));
+        o->devices = n ? mem_alloc(n * sizeof(*o->devices)) : NULL;
         o->ndevices = (int)n;
     }
     for (uint32_t i = 0; i < n; i++) {

@@ -364,22 +364,23 @@ int mount_restrict(const char *path, unsigned at)
     return (int)syscall(SYS_mount_setattr, AT_FDCWD, path, at, &attr, sizeof(attr));
 }
 
-static void readonly_name(struct child *ch, const char *name)
+/* `flags`: what its mount has beside, when that is known; 0 asks. */
+static void readonly_name(struct child *ch, const char *name, unsigned long flags)
 {
+    static bool no_setattr; /* an older kernel */
     struct statfs fs;
-    unsigned long flags;
 
     if (mount(name, name, NULL, MS_BIND | MS_REC, NULL) < 0) {
         if (errno != ENOENT && errno != ENOTDIR)
             child_fail(ch, "cannot make %s read-only: %s", name, str_error(errno));
         return;
     }
-    if (mount_restrict(name, 0) == 0)
+    if (!no_setattr && mount_restrict(name, 0) == 0)
         return;
-    flags = statfs(name, &fs) < 0 ? 0 : (unsigned long)fs.f_flags;
-    child_mount(ch, NULL, name, NULL,
-                MS_REMOUNT | MS_BIND | MS_RDONLY | (flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC)),
-                NULL);
+    no_setattr = no_setattr || errno == ENOSYS;
+    if (!flags && statfs(name, &fs) == 0)
+        flags = fs.f_flags & (MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    child_mount(ch, NULL, name, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL);
 }
 
 /* Docker's list for /proc, each part of which a request may replace. */
@@ -405,7 +406,7 @@ static void mask_listed(struct child *ch, const char *name)
             mask_name(ch, *at);
     for (const char *const *at = readonly_proc; !ch->shared->readonly_paths && *at; at++)
         if (**at == *name && !strcmp(*at, name))
-            readonly_name(ch, *at);
+            readonly_name(ch, *at, MS_NOSUID | MS_NODEV | MS_NOEXEC);
 }
 
 /* Most kernels lack most of those names, and one list is shorter than a look at each. The call is
@@ -445,7 +446,7 @@ static void mounts_mask(struct child *ch)
     for (char **name = r->masked; name && *name; name++)
         mask_name(ch, *name);
     for (char **name = r->readonly_paths; name && *name; name++)
-        readonly_name(ch, *name);
+        readonly_name(ch, *name, 0);
     if (chdir("/") < 0)
         child_fail(ch, "cannot enter the root: %s", str_error(errno));
 }
