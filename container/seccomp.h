@@ -62,11 +62,11 @@ int seccomp_attach(struct seccomp *prev, const struct bpf_insn *insns, u32 len, 
                    struct seccomp **out) __must_check;
 /* The most restrictive verdict of the chain (the newest filter's data among equals). */
 u32 seccomp_run(const struct seccomp *chain, const struct seccomp_data *data);
-/* Is the call allowed by all, whatever its arguments are? False, too, where none has asked yet:
- * seccomp_judge is for that. */
+/* Is the call allowed by all, whatever its arguments are? False, too, where none has asked yet, or
+ * where the word that was loaded is old: seccomp_judge is for that. */
 static inline bool seccomp_allowed_fast(const struct seccomp *s, u64 nr)
 {
-    return nr < SECCOMP_CALLS && (READ_ONCE(s->allow[nr / 64]) >> (nr % 64) & 1);
+    return nr < SECCOMP_CALLS && (s->allow[nr / 64] >> (nr % 64) & 1);
 }
 /* The same by a look at the programs, which each number takes once. */
 bool seccomp_judge(struct seccomp *chain, u64 nr);
