@@ -109,23 +109,30 @@ static void (*trace_target(const struct trace_point *tp))(void)
     return tp->fn;
 }
 
-/* Every call of every traced function. Interrupts off; alias: the text, to be written. */
-static void trace_lead(void *arg, u8 *alias)
+static const struct trace_point *trace_of(u32 fn)
 {
     const struct trace_point *tp;
 
+    TABLE_FOR_EACH(tp, traces)
+    {
+        if (trace_offset(tp->fn) == fn)
+            return tp;
+    }
+    return NULL;
+}
+
+/* Every call of every traced function. Interrupts off; alias: the text, to be written. */
+static void trace_lead(void *arg, u8 *alias)
+{
     ASSERT_IRQS_OFF();
     for (u32 i = 0; i < *trace_sites_count; i++) {
-        TABLE_FOR_EACH(tp, traces)
-        {
-            u32 place = trace_sites[i].place, distance;
+        const struct trace_point *tp = trace_of(trace_sites[i].fn);
+        u32 place = trace_sites[i].place, distance;
 
-            if (trace_offset(tp->fn) != trace_sites[i].fn)
-                continue;
-            distance = trace_offset(trace_target(tp)) - (place + sizeof(distance));
-            memcpy(alias + place, &distance, sizeof(distance));
-            break;
-        }
+        if (!tp) /* a function with a twin and no point */
+            continue;
+        distance = trace_offset(trace_target(tp)) - (place + (u32)sizeof(distance));
+        memcpy(alias + place, &distance, sizeof(distance));
     }
 }
 

@@ -87,7 +87,10 @@ void itimer_resume_locked(struct process *p)
 
 void itimer_process_init(struct process *p)
 {
+    list_init(&p->posix_timers);
+    list_init(&p->timers_taken);
     timer_init_bulk(&p->real_timer, itimer_fire);
+    timer_init_bulk(&p->timers_resume, posix_timers_resume_fire);
 }
 
 void itimer_process_exit(struct process *p)

@@ -60,6 +60,8 @@ int posix_timer_overrun(s32 id);
 int posix_timer_delete(s32 id);
 /* Sends what has come due of the timers of CPU time; all: what p has had. */
 void posix_timers_check_cpu(struct process *p, const struct process_times *all);
+/* The callback of p->timers_resume. */
+void posix_timers_resume_fire(struct timer *timer);
 /* Some timer of CPU time is running. REQUIRES(p->siglock) */
 bool posix_timers_count_cpu_locked(const struct process *p) REQUIRES(p->siglock);
 /* In a timer's interrupt: what is kept for p is charged to p's memory account from here on, not to

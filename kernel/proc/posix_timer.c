@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * POSIX timers. One rests from its signal's sending until that is taken (itimer.c). A timer that
- * notifies in no way (SIGEV_NONE) is never armed: it is only looked at. One of CPU time is looked
- * at by the process's tasks after each tick.
+ * POSIX timers. One rests from its signal's sending until that is taken (itimer.c). Many may wait
+ * for one signal: its taking lists them, and sets the first few going again; a timer of the
+ * process's does the others, as few at a time. One in that list counts as resting still; whatever
+ * asks for it sets it going first. One of CPU time is only marked: the next look at it does that. A
+ * timer that notifies in no way (SIGEV_NONE) is never armed: it is only looked at. One of CPU time
+ * is looked at by the process's tasks after each tick.
  *
  * Lock order: siglock guards the list and each timer's figures; the timers' own locks are inside.
  */
@@ -13,6 +16,8 @@
 
 #define POSIX_TIMERS_MAX 1024
 #define QUEUE_RETRY 10000000ULL
+#define RESUME_AT_ONCE 16
+#define GO_ON_AT_ONCE 64
 #define EXPIRE_AT_ONCE 1 /* each may walk over the threads, for one that takes its signal */
 
 /* I immutable · s siglock */
@@ -25,6 +30,8 @@ struct posix_timer {
     u64 expires, interval;        /* s  ns of its clock (time_ns() for WALL, too) */
     u32 overrun;                  /* s */
     bool rests;                   /* s  it has fired, the next period is not armed */
+    struct list_node taken;       /* s  of process->timers_taken: it rests, its signal was taken */
+    bool behind;                  /* s  CPU time: it runs, but `expires` is of the last period */
 };
 
 static bool posix_timer_is_cpu(const struct posix_timer *t)
@@ -79,8 +86,9 @@ static void posix_timer_stop_locked(struct posix_timer *t) REQUIRES(t->process->
 {
     ASSERT_HELD(&t->process->siglock);
     t->expires = t->interval = 0;
-    t->rests = false;
+    t->rests = t->behind = false;
     t->overrun = 0;
+    list_del(&t->taken);
 }
 
 /* It has come due: sends the signal. False: the queue has no space for it, so it is due still.
@@ -118,6 +126,17 @@ static void posix_timer_fire(struct timer *timer)
     spin_unlock_irqrestore(&p->siglock, flags);
 }
 
+/* The next period begins. now: of its clock. */
+static void posix_timer_go_on_locked(struct posix_timer *t, u64 now) REQUIRES(t->process->siglock)
+{
+    u64 missed;
+
+    ASSERT_HELD(&t->process->siglock);
+    t->expires = itimer_next(now, t->expires, t->interval, &missed);
+    t->overrun = (u32)MIN(missed, (u64)INT32_MAX);
+    t->rests = t->behind = false;
+}
+
 static bool posix_timer_runs_cpu(const struct posix_timer *t)
 {
     return posix_timer_is_cpu(t) && t->expires && !t->rests && t->spec.notify != SIGEV_NONE;
@@ -140,20 +159,25 @@ bool posix_timers_count_cpu_locked(const struct process *p)
 static bool posix_timers_expire_some(struct process *p, const struct process_times *all)
 {
     struct posix_timer *t;
-    unsigned n = 0;
-    u64 flags;
+    unsigned n = 0, went_on = 0;
+    u64 flags, now;
 
     spin_lock_irqsave(&p->siglock, &flags);
     list_for_each (t, &p->posix_timers, node) {
-        if (!posix_timer_runs_cpu(t) || posix_timer_cpu(t, all) < t->expires)
+        if (!posix_timer_runs_cpu(t) || (now = posix_timer_cpu(t, all)) < t->expires)
             continue;
         ASSERT_HELD(&t->process->siglock); /* the same */
-        n += posix_timer_expire_locked(t);
-        if (n == EXPIRE_AT_ONCE)
+        if (t->behind) {
+            posix_timer_go_on_locked(t, now);
+            went_on++;
+        } else {
+            n += posix_timer_expire_locked(t);
+        }
+        if (n == EXPIRE_AT_ONCE || went_on == GO_ON_AT_ONCE)
             break;
     }
     spin_unlock_irqrestore(&p->siglock, flags);
-    return n == EXPIRE_AT_ONCE;
+    return n == EXPIRE_AT_ONCE || went_on == GO_ON_AT_ONCE;
 }
 
 void posix_timers_check_cpu(struct process *p, const struct process_times *all)
@@ -167,57 +191,106 @@ void posix_timers_check_cpu(struct process *p, const struct process_times *all)
 static void posix_timer_resume_locked(struct posix_timer *t, struct cpu_seen *seen)
     REQUIRES(t->process->siglock)
 {
-    u64 missed;
-
     ASSERT_HELD(&t->process->siglock);
-    t->expires = itimer_next(posix_timer_now_locked(t, seen), t->expires, t->interval, &missed);
-    t->overrun = (u32)MIN(missed, (u64)INT32_MAX);
-    t->rests = false;
-    if (!posix_timer_is_cpu(t))
+    list_del(&t->taken);
+    posix_timer_go_on_locked(t, posix_timer_now_locked(t, seen));
+    if (posix_timer_is_cpu(t))
+        itimer_watch_cpu_locked(t->process);
+    else
         timer_start(&t->timer, t->expires);
+}
+
+/* Some of those whose signals have been taken; the rest soon after. */
+static void posix_timers_resume_some_locked(struct process *p) REQUIRES(p->siglock)
+{
+    struct cpu_seen seen = {.asked = false};
+    struct posix_timer *t;
+    unsigned n = 0;
+
+    ASSERT_HELD(&p->siglock);
+    while (n++ < RESUME_AT_ONCE && (t = list_first(&p->timers_taken, struct posix_timer, taken))) {
+        ASSERT_HELD(&t->process->siglock); /* the same */
+        posix_timer_resume_locked(t, &seen);
+    }
+    if (!list_empty(&p->timers_taken))
+        timer_start(&p->timers_resume, time_ns());
+}
+
+void posix_timers_resume_fire(struct timer *timer)
+{
+    struct process *p = container_of(timer, struct process, timers_resume);
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    posix_timers_resume_some_locked(p);
+    spin_unlock_irqrestore(&p->siglock, flags);
 }
 
 /* Real-time signals are queued one for each timer; of the others one stands for all. */
 static bool posix_timer_waits_for(const struct posix_timer *t, u64 set, const struct siginfo *info)
 {
-    if (!t->rests || t->spec.notify == SIGEV_NONE || !(set & SIGMASK(t->spec.signo)))
+    if (t->spec.notify == SIGEV_NONE || !(set & SIGMASK(t->spec.signo)))
         return false;
     return !info || info->code != SI_TIMER || info->signo < SIGRTMIN || info->timer.id == t->id;
 }
 
-void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info)
+/* The one whose signal it is hears of its overrun at once. */
+static void posix_timer_taken_locked(struct posix_timer *t, struct siginfo *info)
+    REQUIRES(t->process->siglock)
 {
     struct cpu_seen seen = {.asked = false};
-    bool rest = false, cpu = false;
+
+    ASSERT_HELD(&t->process->siglock);
+    if (info && info->code == SI_TIMER && info->timer.id == t->id) {
+        posix_timer_resume_locked(t, &seen);
+        info->timer.overrun = (s32)t->overrun;
+    } else if (posix_timer_is_cpu(t)) {
+        t->rests = false;
+        t->behind = true;
+    } else {
+        list_add_tail(&t->process->timers_taken, &t->taken);
+    }
+}
+
+void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info)
+{
     struct posix_timer *t;
+    bool rest, cpu = false;
 
     ASSERT_HELD(&p->siglock);
     if (p->real_timer_rests && (set & SIGMASK(SIGALRM)))
         itimer_resume_locked(p);
     rest = p->real_timer_rests;
     list_for_each (t, &p->posix_timers, node) {
-        if (posix_timer_waits_for(t, set, info)) {
-            ASSERT_HELD(&t->process->siglock); /* the same */
-            posix_timer_resume_locked(t, &seen);
-            cpu |= posix_timer_is_cpu(t);
-            if (info && info->code == SI_TIMER && info->timer.id == t->id)
-                info->timer.overrun = (s32)t->overrun;
-        }
-        rest |= t->rests;
+        if (!t->rests || !list_empty(&t->taken))
+            continue;
+        ASSERT_HELD(&t->process->siglock); /* the same */
+        if (posix_timer_waits_for(t, set, info))
+            posix_timer_taken_locked(t, info);
+        else
+            rest = true;
+        cpu |= t->behind;
     }
     p->timers_rest = rest;
     if (cpu)
         itimer_watch_cpu_locked(p);
+    posix_timers_resume_some_locked(p);
 }
 
+/* Set going first, if its signal has been taken. */
 static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id) REQUIRES(p->siglock)
 {
+    struct cpu_seen seen = {.asked = false};
     struct posix_timer *t;
 
     ASSERT_HELD(&p->siglock);
     list_for_each (t, &p->posix_timers, node) {
-        if (t->id == id)
-            return t;
+        if (t->id != id)
+            continue;
+        ASSERT_HELD(&t->process->siglock); /* the same */
+        if (!list_empty(&t->taken) || t->behind)
+            posix_timer_resume_locked(t, &seen);
+        return t;
     }
     return NULL;
 }
@@ -248,6 +321,7 @@ int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
     timer_init_bulk(&t->timer, posix_timer_fire);
     t->process = p;
     t->spec = *spec;
+    list_init(&t->taken);
     spin_lock_irqsave(&p->siglock, &flags);
     list_for_each (other, &p->posix_timers, node)
         count++;
@@ -394,4 +468,5 @@ void posix_timers_drop(struct process *p)
             posix_timer_free(t);
         cond_yield();
     } while (t);
+    timer_cancel(&p->timers_resume);
 }

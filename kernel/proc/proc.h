@@ -101,8 +101,10 @@ struct process {
     struct timer real_timer;             /*    ITIMER_REAL */
     struct itimer itimers[3];            /* s */
     bool real_timer_rests;               /* s  fired, and its signal has not been taken yet */
-    bool timers_rest;                    /* s  some timer does */
+    bool timers_rest;                    /* s  some timer does that is not in timers_taken */
     struct list_node posix_timers;       /* s */
+    struct list_node timers_taken;       /* s  POSIX timers to be set going again */
+    struct timer timers_resume;          /*    armed while there are some */
     s32 next_timer_id;                   /* s */
 
     struct cgroup_member cgroup;             /* container's */

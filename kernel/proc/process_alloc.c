@@ -42,7 +42,6 @@ struct process *process_alloc(void)
     list_init(&p->tgid_node);
     list_init(&p->pgid_node);
     list_init(&p->sid_node);
-    list_init(&p->posix_timers);
     list_init(&p->cgroup.node);
     waitq_init(&p->child_wait);
     waitq_init(&p->signal_wait);
