@@ -2,6 +2,9 @@
  *
  * Work queues: small jobs for a thread, queued from any context. The system queue has one worker
  * per CPU, made on first use; a job may sleep, but one that may sleep long has a queue of its own.
+ *
+ * A job never runs twice at once in one queue: queued while it runs, it runs again behind itself,
+ * on the same worker.
  */
 #pragma once
 
@@ -10,7 +13,8 @@
 struct work {
     struct list_node node;
     void (*run)(struct work *w);
-    u8 pending; /* a */
+    struct worker *worker; /* whose list it was last on; by who has set pending */
+    u8 pending;            /* a */
 };
 struct workq;
 extern struct workq *workq_system;

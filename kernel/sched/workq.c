@@ -38,6 +38,7 @@ void work_init(struct work *w, void (*run)(struct work *w))
 {
     list_init(&w->node);
     w->run = run;
+    w->worker = NULL;
     w->pending = 0;
 }
 
@@ -147,6 +148,21 @@ static struct worker *work_choose(struct workq *q)
     return &q->one;
 }
 
+/* Interrupts off, w pending by the caller. A worker of q that runs w at this moment has it again;
+ * no other can, as w runs only where it was last queued. */
+static struct worker *work_choose_for(struct workq *q, const struct work *w)
+{
+    struct worker *worker = work_choose(q), *last = w->worker;
+    bool runs;
+
+    if (likely(!last || last == worker || last->flushers != &q->flushers))
+        return worker;
+    spin_lock(&last->lock);
+    runs = last->running == w;
+    spin_unlock(&last->lock);
+    return runs ? last : worker;
+}
+
 bool work_queue(struct workq *q, struct work *w)
 {
     struct worker *worker;
@@ -155,7 +171,8 @@ bool work_queue(struct workq *q, struct work *w)
     if (__atomic_exchange_n(&w->pending, 1, __ATOMIC_SEQ_CST))
         return false;
     flags = irq_save();
-    worker = work_choose(q);
+    worker = work_choose_for(q, w);
+    w->worker = worker;
     spin_lock(&worker->lock);
     list_add_tail(&worker->list, &w->node);
     spin_unlock(&worker->lock);
