@@ -196,7 +196,15 @@ static int vblk_error(u8 status)
     return status == STATUS_UNSUPP ? -EOPNOTSUPP : -EIO;
 }
 
-static void vblk_take(struct vblk *v, struct vblk_queue *vq, void *token)
+/* A device that says it has read what it did not write shows what was in the memory before. */
+static int vblk_result(const struct block_command *cmd, u8 status, u32 written)
+{
+    if (status == STATUS_OK && cmd->op == BLOCK_READ && written <= cmd->sectors << SECTOR_SHIFT)
+        return -EIO;
+    return vblk_error(status);
+}
+
+static void vblk_take(struct vblk *v, struct vblk_queue *vq, void *token, u32 written)
 {
     struct block_command *cmd = token;
 
@@ -206,7 +214,7 @@ static void vblk_take(struct vblk *v, struct vblk_queue *vq, void *token)
         return;
     }
     vblk_unmap(v, cmd);
-    block_command_done(cmd, vblk_error(READ_ONCE(vq->frames[cmd->tag].status)));
+    block_command_done(cmd, vblk_result(cmd, READ_ONCE(vq->frames[cmd->tag].status), written));
 }
 
 static void vblk_work(struct virtio_queue *vq)
@@ -219,7 +227,7 @@ static void vblk_work(struct virtio_queue *vq)
     do {
         virtq_disarm(&vq->ring);
         while ((token = virtq_take(&vq->ring, &written)))
-            vblk_take(q->v, q, token);
+            vblk_take(q->v, q, token, written);
     } while (!virtq_arm(&vq->ring, 1));
     block_queue_unlock(q->queue);
     if (vq->ring.broken)

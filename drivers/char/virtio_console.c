@@ -376,6 +376,7 @@ static void vconsole_remove(struct device *dev)
     struct vconsole *c = dev->driver_data;
 
     virtio_stop(c->vdev);
+    c->stuck = c->vdev->stuck;
     vconsole_unlist(c);
     vconsole_give_up(c);
     if (c->control && !c->vdev->stuck)

@@ -368,9 +368,12 @@ void vport_give_up(struct vport *port)
     }
 }
 
+/* A device that did not confirm its reset keeps what it may still write to. */
 void vport_free(struct vport *port)
 {
-    for (unsigned i = 0; i < VPORT_BUFFERS; i++) {
+    bool stuck = port->console->stuck;
+
+    for (unsigned i = 0; i < VPORT_BUFFERS && !stuck; i++) {
         if (port->rx[i].data)
             page_free_virt(port->rx[i].data, 0);
         if (port->tx[i].data)

@@ -69,6 +69,7 @@ struct vconsole {
     u32 index;                                     /* I  the N of vportNpM */
     struct virtio_device *vdev;                    /* d  until gone */
     bool gone;                                     /* d */
+    bool stuck;                                    /* I  once gone: it may still write */
     bool multiport;                                /* I */
     u32 nr_ports;                                  /* I */
     struct virtio_queue *control_in, *control_out; /* d */

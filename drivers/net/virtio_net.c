@@ -214,8 +214,8 @@ static bool vnet_merge(struct vnet *v, struct packet *p, u32 more) REQUIRES(v->r
     return ok;
 }
 
-/* The frame that begins in b, or NULL: dropped. */
-static struct packet *vnet_frame(struct vnet *v, struct vnet_buffer *b, u32 written)
+/* The frame that begins in b, or NULL: dropped. *taken: buffers that it took. */
+static struct packet *vnet_frame(struct vnet *v, struct vnet_buffer *b, u32 written, u32 *taken)
     REQUIRES(v->rx.run)
 {
     struct packet *p = packet_alloc();
@@ -227,6 +227,12 @@ static struct packet *vnet_frame(struct vnet *v, struct vnet_buffer *b, u32 writ
     if (written >= sizeof(h))
         memcpy(&h, (u8 *)page_virt(b->page) + b->offset, sizeof(h));
     buffers = v->merge && h.num_buffers ? h.num_buffers : 1;
+    *taken = buffers;
+    if (buffers > v->rx.vq->ring.num) {
+        virtio_break(v->vdev, "a frame of more buffers than there are");
+        ok = false;
+        buffers = 1;
+    }
     ok = ok &&
          ((buffers == 1 && vnet_copy(p, b, sizeof(h), n)) || vnet_hand_over(v, p, b, sizeof(h), n));
     vnet_repost(v, b);
@@ -238,20 +244,20 @@ static struct packet *vnet_frame(struct vnet *v, struct vnet_buffer *b, u32 writ
     return NULL;
 }
 
-/* Up to the budget; true: there is more. */
+/* Up to the budget, in buffers; true: there is more. */
 static bool vnet_rx_some(struct vnet *v) REQUIRES(v->rx.run)
 {
     struct vnet_buffer *b;
-    u32 written;
+    u32 written, taken;
 
     ASSERT_HELD(&v->rx.run);
-    for (u32 done = 0; done < NETDEV_BUDGET; done++) {
+    for (u32 done = 0; done < NETDEV_BUDGET; done += taken) {
         struct packet *p;
 
         b = vnet_take(v, &written);
         if (!b)
             return false;
-        p = vnet_frame(v, b, written);
+        p = vnet_frame(v, b, written, &taken);
         if (!p)
             netdev_rx_dropped(&v->queue);
         else if (READ_ONCE(v->dev.flags) & NETDEV_UP)
@@ -262,18 +268,20 @@ static bool vnet_rx_some(struct vnet *v) REQUIRES(v->rx.run)
     return true;
 }
 
+/* One round: where more has come meanwhile the interrupt's thread calls again, unless the device is
+ * stopped. */
 static void vnet_rx_work(struct virtio_queue *vq)
 {
     struct vnet *v = vq->driver;
     bool more;
 
     mutex_lock(&v->rx.run);
-    do {
-        virtq_disarm(&vq->ring);
-        more = vnet_rx_some(v);
-        if (!vq->ring.broken)
-            virtio_kick(vq);
-    } while (!more && !vq->ring.broken && !virtq_arm(&vq->ring, 1));
+    virtq_disarm(&vq->ring);
+    more = vnet_rx_some(v);
+    if (!vq->ring.broken)
+        virtio_kick(vq);
+    if (!more && !vq->ring.broken)
+        more = !virtq_arm(&vq->ring, 1);
     mutex_unlock(&v->rx.run);
     if (vq->ring.broken)
         virtio_break(vq->dev, vq->ring.why);

@@ -78,6 +78,8 @@ static void virtio_event_run(struct work *w)
 
 /* ---- interrupts ---- */
 
+/* The used index is the device's word: before its driver is ready, and after the device was
+ * stopped, it is not looked at. */
 static void virtio_irq_thread(void *arg)
 {
     struct virtio_irq *irq = arg;
@@ -88,6 +90,8 @@ static void virtio_irq_thread(void *arg)
     do {
         again = false;
         for (struct virtio_queue *vq = load_acquire(&irq->queues); vq; vq = vq->next) {
+            if (!load_acquire(&irq->dev->running))
+                return;
             if (__atomic_exchange_n(&vq->again, false, __ATOMIC_RELAXED) ||
                 virtq_has_used(&vq->ring))
                 vq->work(vq);
@@ -492,7 +496,7 @@ void virtio_kick(struct virtio_queue *vq)
 void virtio_start(struct virtio_device *dev)
 {
     mutex_lock(&dev->event_lock);
-    dev->running = true;
+    store_release(&dev->running, true);
     mutex_unlock(&dev->event_lock);
     dev->ops->set_status(dev, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK |
                                   STATUS_DRIVER_OK);
@@ -501,7 +505,7 @@ void virtio_start(struct virtio_device *dev)
 static void virtio_stop_locked(struct virtio_device *dev) REQUIRES(dev->event_lock)
 {
     ASSERT_HELD(&dev->event_lock);
-    dev->running = false;
+    store_release(&dev->running, false);
     if (virtio_reset(dev)) {
         log_err("%s: no reset; the memory of its queues stays with it", dev->dev.name);
         dev->stuck = true;

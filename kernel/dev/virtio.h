@@ -148,7 +148,7 @@ struct virtio_device {
     struct mutex event_lock;
     struct work event_work;
     u32 pending;     /* a  VIRTIO_EVENT_* */
-    bool running;    /* e  between virtio_start and virtio_stop */
+    bool running;    /* a, written under e  between virtio_start and virtio_stop */
     bool stuck;      /* e  did not confirm its reset */
     const char *why; /* a  first reason of a break, or NULL */
 };

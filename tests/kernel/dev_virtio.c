@@ -27,6 +27,7 @@ struct fake {
     u8 status, history[16];
     u32 nr_history;
     bool refuses; /* the features */
+    bool hasty;   /* says that it used a buffer as soon as it has a queue */
     u8 config[CONFIG_SIZE];
     u32 generation;
     u32 change_at; /* a read of that offset changes the word behind it; 0: none */
@@ -46,6 +47,8 @@ static struct {
     struct virtio_queue *queues[QUEUES];
     int probe_error;
     u32 works[QUEUES], configs, broken, status_when_broken;
+    u32 calls;    /* of a queue's work */
+    bool endless; /* it always has more to do; the device is being stopped from the third call on */
     u32 taken;
     void *last;
 } driver;
@@ -107,6 +110,9 @@ static u32 fake_queue_max(struct virtio_device *vdev, u32 index)
     return index < QUEUES ? fake_of(vdev)->queue_max : 0;
 }
 
+static void fake_interrupt(struct fake *f, unsigned index);
+static void fake_return(struct fake *f, u32 queue, u32 id, u32 len);
+
 static int fake_queue_enable(struct virtio_queue *vq, dma_addr_t desc, dma_addr_t avail,
                              dma_addr_t used)
 {
@@ -114,6 +120,10 @@ static int fake_queue_enable(struct virtio_queue *vq, dma_addr_t desc, dma_addr_
 
     f->queues[vq->index] = vq;
     f->seen[vq->index] = 0;
+    if (f->hasty) {
+        fake_return(f, vq->index, 0, 16);
+        fake_interrupt(f, 1);
+    }
     return 0;
 }
 
@@ -225,6 +235,14 @@ static void probe_work(struct virtio_queue *vq)
     u32 written;
     void *token;
 
+    driver.calls++;
+    if (driver.endless) {
+        if (driver.calls == 3)
+            store_release(&vq->dev->running, false);
+        if (driver.calls < 6)
+            virtio_again(vq);
+        return;
+    }
     for (u32 i = 0; i < QUEUES; i++)
         driver.works[i] += driver.queues[i] == vq;
     do {
@@ -438,6 +456,25 @@ FAKE_TEST(virtio_requests_go_through_tables_and_come_back, FAKE_ID)
     return NULL;
 }
 
+FAKE_TEST(virtio_device_that_is_hasty_is_not_heard_before_the_start, FAKE_ID)
+{
+    f->hasty = true;
+    EXPECT(fake_start(f) && driver.probe_error == 0 && driver.calls == 0);
+    fake_interrupt(f, 1); /* now it is, and has used what it never got */
+    EXPECT(driver.calls == 1 && wait_until(&driver.broken, 1));
+    return NULL;
+}
+
+FAKE_TEST(virtio_device_that_goes_on_for_ever_can_be_stopped, FAKE_ID)
+{
+    EXPECT(fake_start(f) && driver.probe_error == 0);
+    driver.endless = true;
+    virtio_again(driver.queues[0]);
+    fake_interrupt(f, 1);
+    EXPECT(driver.calls == 3);
+    return NULL;
+}
+
 FAKE_TEST(virtio_queues_share_interrupts_where_there_are_few, FAKE_ID)
 {
     struct virtq_piece piece = {1000, 16};
@@ -595,14 +632,24 @@ FAKE_TEST(virtio_disk_that_does_not_answer_in_full_is_an_error, VIRTIO_BLOCK)
     }
     if (!wrong) {
         block_submit(dev, &r);
+        head = fake_next(f, 0);
+        (void)fake_pieces(f, 0, head, seen, 4);
+        *(u8 *)hpa_virt(HPA(seen[2].addr)) = 0;
+        fake_return(f, 0, head, PAGE_SIZE);
+        fake_interrupt(f, 1);
+        if (done != 3 || r.error != -EIO)
+            wrong = "a read of fewer bytes than were asked for is an error";
+    }
+    if (!wrong) {
+        block_submit(dev, &r);
         fake_return(f, 0, 63, 1);
         fake_interrupt(f, 1);
-        if (!wait_until(&done, 3) || r.error != -EIO)
+        if (!wait_until(&done, 4) || r.error != -EIO)
             wrong = "a disk that breaks fails what it had";
     }
     if (!wrong) {
         block_submit(dev, &r);
-        if (done != 4 || r.error != -EIO)
+        if (done != 5 || r.error != -EIO)
             wrong = "a broken disk fails what comes";
     }
     if (dev)
@@ -610,6 +657,22 @@ FAKE_TEST(virtio_disk_that_does_not_answer_in_full_is_an_error, VIRTIO_BLOCK)
     if (page)
         page_put(page);
     return wrong;
+}
+
+/* Its work would take a lock that is not there yet. */
+FAKE_TEST(virtio_disk_that_is_hasty_is_not_heard_before_it_is_ready, VIRTIO_BLOCK)
+{
+    struct block_device *dev;
+
+    f->hasty = true;
+    disk_config(f, 0, DISK_SECTORS, 8);
+    EXPECT(fake_start(f) && f->vdev.running);
+    fake_interrupt(f, 1);
+    dev = disk_find();
+    if (dev)
+        block_put(dev);
+    EXPECT(dev);
+    return NULL;
 }
 
 /* Words of a configuration that make no sense: the disk is refused, or works within bounds. */
