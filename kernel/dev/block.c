@@ -30,7 +30,7 @@ static struct block_stem {
 
 static void block_init(void)
 {
-    mutex_init(&block_claim_lock, RANK_DEV, 20, "block claims");
+    mutex_init(&block_claim_lock, RANK_DEV, BLOCK_CLAIM_ORDER, "block claims");
 }
 INIT_HOOK(block_init, INIT_CORE);
 
@@ -406,24 +406,62 @@ void block_disk_stop(struct block_disk *disk)
         block_queue_stop(&disk->queues[i]);
 }
 
-void block_disk_resize(struct block_disk *disk, u64 sectors)
+static struct mem_object *block_cache_get(struct block_device *dev)
 {
     struct mem_object *cache;
-    u64 size = sectors << SECTOR_SHIFT;
 
-    WRITE_ONCE(disk->dev.sectors, sectors);
     mutex_lock(&block_claim_lock);
-    cache = disk->dev.cache;
+    cache = dev->cache;
     if (cache)
         mem_object_get(cache);
     mutex_unlock(&block_claim_lock);
-    if (!cache)
+    return cache;
+}
+
+/* The page in which the old end lies has zeros behind it, which are not what the device has there.
+ */
+static void block_forget_end(struct mem_object *cache, u64 end)
+{
+    u64 index = end >> PAGE_SHIFT;
+
+    if (end % PAGE_SIZE == 0)
         return;
-    if (size < cache->size)
+    mem_object_sync(cache, index, index + 1);
+    if (!mem_object_forget(cache, index, index + 1))
+        log_warn("a disk grew while its last page was in use");
+}
+
+/* Waits for pages under input and output, so for the disk. */
+void block_resize_run(struct work *w)
+{
+    struct block_disk *disk = container_of(w, struct block_disk, resize_work);
+    u64 sectors = READ_ONCE(disk->wanted), size = sectors << SECTOR_SHIFT, old;
+    struct mem_object *cache = block_cache_get(&disk->dev);
+
+    if (!cache) {
+        WRITE_ONCE(disk->dev.sectors, sectors);
+        return;
+    }
+    old = cache->size;
+    if (size > old)
+        block_forget_end(cache, old); /* it is written while the device ends there */
+    WRITE_ONCE(disk->dev.sectors, sectors);
+    if (size < old) {
         mem_object_shrink(cache, size);
-    else
+    } else if (size > old) {
         WRITE_ONCE(cache->size, size);
+        block_forget_end(cache, old); /* read in meanwhile */
+    }
     mem_object_put(cache);
+}
+
+void block_disk_resize(struct block_disk *disk, u64 sectors)
+{
+    sectors = ALIGN_DOWN(sectors, (u64)disk->dev.limits.logical_size / SECTOR_SIZE);
+    WRITE_ONCE(disk->wanted, sectors);
+    if (sectors < READ_ONCE(disk->dev.sectors))
+        WRITE_ONCE(disk->dev.sectors, sectors);
+    block_resize_soon(disk);
 }
 
 static void block_partition_drop_locked(struct block_disk *disk, u32 number)
@@ -493,18 +531,19 @@ int block_partition_add(struct block_disk *disk, u32 number, u64 start, u64 sect
         ((start | sectors) << SECTOR_SHIFT) & (disk->dev.limits.logical_size - 1))
         return -EINVAL;
     mutex_lock(&block_claim_lock);
-    if (disk->parts[number - 1])
+    if (READ_ONCE(disk->dev.gone))
+        err = -ENODEV;
+    else if (disk->parts[number - 1])
         err = -EEXIST;
     part = err ? NULL : block_partition_make(disk, number, start, sectors);
-    if (part)
+    if (!err && !part)
+        err = -ENOMEM;
+    if (part) {
         disk->parts[number - 1] = part;
+        block_publish(part); /* before another may drop it */
+    }
     mutex_unlock(&block_claim_lock);
-    if (err)
-        return err;
-    if (!part)
-        return -ENOMEM;
-    block_publish(part);
-    return 0;
+    return err;
 }
 
 int block_partition_remove(struct block_disk *disk, u32 number)

@@ -228,6 +228,7 @@ void block_cache_end(struct mem_object *obj)
 
     mem_object_sync(obj, 0, U64_MAX);
     mem_object_shut(obj);
+    work_flush(cache_workq, &c->work); /* it may start the timer, once: nothing is dirty any more */
     timer_cancel(&c->timer);
     work_flush(cache_workq, &c->work);
     mem_object_put(obj);

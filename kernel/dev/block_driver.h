@@ -108,7 +108,8 @@ unsigned block_queue_cpu(const struct block_queue *q);
 void block_disk_add(struct block_disk *disk);
 void block_disk_stop(struct block_disk *disk);
 void block_disk_remove(struct block_disk *disk);
-/* The device says that it has another size now. */
+/* The device says that it has another size now: whole blocks of it are used. A smaller one holds at
+ * once, a larger one soon; what the cache has behind the end goes when the device lets go of it. */
 void block_disk_resize(struct block_disk *disk, u64 sectors);
 
 /* A driver's look at its ring: between them it takes what came back. unlock starts what waited,

@@ -2,7 +2,9 @@
  *
  * Block special files: open, position, reading and writing, requests of ioctl(2). They go through
  * the device's cache (block_cache.c), with O_DIRECT past it (block_direct.c): what the cache has of
- * the range is written before, and dropped where the device is written to.
+ * the range is written before, and leaves the cache where the device is written to. Pages are
+ * larger than blocks: no page that another has made dirty is dropped unwritten, but those that lie
+ * as a whole in a range that is given up or zeroed.
  *
  * An open file holds a reference to its device, which may go away meanwhile: then everything is
  * -EIO. O_EXCL (without O_CREAT) claims the device for the file.
@@ -21,6 +23,7 @@
 #define FALLOC_PUNCH_HOLE 2
 #define FALLOC_ZERO_RANGE 16
 
+#define UNCACHE_TRIES 3
 #define WRITE_STRETCH 262144UL /* bytes between two looks at what may be dirty */
 
 static struct block_device *block_of(const struct file *f)
@@ -50,30 +53,33 @@ static struct mem_object *block_cache(const struct file *f)
     return ((struct block_opened *)f->priv)->cache;
 }
 
-/* What the cache has of the bytes is on the device, and (drop) not in the cache any more. */
-static void block_uncache(const struct file *f, u64 from, u64 n, bool drop)
+/* What the cache has of the bytes is written, and the cache has no page of them any more. False:
+ * some are in use, or made dirty all the time. */
+static bool block_uncache(const struct file *f, u64 from, u64 n)
 {
-    struct mem_object *obj = block_cache(f);
     u64 first = from >> PAGE_SHIFT, end = DIV_ROUND_UP(from + n, PAGE_SIZE);
 
-    mem_object_sync(obj, first, end);
-    if (drop)
-        mem_object_truncate(obj, first, end);
+    for (unsigned i = 0; i < UNCACHE_TRIES; i++) {
+        mem_object_sync(block_cache(f), first, end);
+        if (mem_object_forget(block_cache(f), first, end))
+            return true;
+    }
+    return false;
 }
 
-static ssize_t block_direct_io(struct file *f, struct iov_iter *it, u64 pos, bool write)
+/* The device was written to past the cache: what was read in meanwhile is old. What was written
+ * meanwhile stays. */
+static void block_forget(const struct file *f, u64 from, u64 n)
 {
-    u64 n = it->count;
-    u8 flags = READ_ONCE(f->flags) & O_DSYNC ? BLOCK_FUA : 0;
-    ssize_t done;
+    (void)!mem_object_forget(block_cache(f), from >> PAGE_SHIFT, DIV_ROUND_UP(from + n, PAGE_SIZE));
+}
 
-    if (!block_direct_fits(block_of(f), it, pos))
+static ssize_t block_direct_read(struct file *f, struct iov_iter *to, u64 pos)
+{
+    if (!block_direct_fits(block_of(f), to, pos))
         return -EINVAL;
-    block_uncache(f, pos, n, write);
-    done = block_direct(block_of(f), it, pos, write, flags);
-    if (write) /* what was read in meanwhile is old */
-        block_uncache(f, pos, n, true);
-    return done;
+    mem_object_sync(block_cache(f), pos >> PAGE_SHIFT, DIV_ROUND_UP(pos + to->count, PAGE_SIZE));
+    return block_direct(block_of(f), to, pos, false, 0);
 }
 
 static ssize_t block_read(struct file *f, struct iov_iter *to, loff_t *pos)
@@ -84,7 +90,7 @@ static ssize_t block_read(struct file *f, struct iov_iter *to, loff_t *pos)
     if ((u64)*pos >= size)
         return 0;
     to->count = MIN(to->count, size - (u64)*pos);
-    n = READ_ONCE(f->flags) & O_DIRECT ? block_direct_io(f, to, (u64)*pos, false)
+    n = READ_ONCE(f->flags) & O_DIRECT ? block_direct_read(f, to, (u64)*pos)
                                        : mem_object_read(block_cache(f), to, (u64)*pos, &f->ahead);
     if (n > 0)
         *pos += n;
@@ -114,6 +120,27 @@ static ssize_t block_write_cached(struct file *f, struct iov_iter *from, u64 pos
 
 static int block_fsync_range(struct file *f, u64 from, u64 to);
 
+/* Where pages of the range cannot leave the cache (mlock(2), a busy writer) it goes through them.
+ */
+static ssize_t block_direct_write(struct file *f, struct iov_iter *from, u64 pos)
+{
+    u64 n = from->count;
+    ssize_t done;
+    int err;
+
+    if (!block_direct_fits(block_of(f), from, pos))
+        return -EINVAL;
+    if (block_uncache(f, pos, n)) {
+        done = block_direct(block_of(f), from, pos, true,
+                            READ_ONCE(f->flags) & O_DSYNC ? BLOCK_FUA : 0);
+        block_forget(f, pos, n);
+        return done;
+    }
+    done = block_write_cached(f, from, pos);
+    err = done > 0 ? block_fsync_range(f, pos, pos + (u64)done) : 0;
+    return err ? err : done;
+}
+
 static ssize_t block_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     struct block_device *dev = block_of(f);
@@ -129,7 +156,7 @@ static ssize_t block_write(struct file *f, struct iov_iter *from, loff_t *pos)
     if (at >= size)
         return -ENOSPC;
     from->count = MIN(from->count, size - at);
-    n = flags & O_DIRECT ? block_direct_io(f, from, at, true) : block_write_cached(f, from, at);
+    n = flags & O_DIRECT ? block_direct_write(f, from, at) : block_write_cached(f, from, at);
     if (n <= 0)
         return n;
     *pos += n;
@@ -241,6 +268,15 @@ static int block_range(const struct file *f, u64 arg, u64 range[2])
     return READ_ONCE(dev->read_only) ? -EPERM : 0;
 }
 
+/* The pages that lie as a whole in the range leave the cache, whatever they hold. */
+static void block_drop_whole(const struct file *f, u64 from, u64 n)
+{
+    u64 first = DIV_ROUND_UP(from, PAGE_SIZE), end = (from + n) >> PAGE_SHIFT;
+
+    if (first < end)
+        mem_object_truncate(block_cache(f), first, end);
+}
+
 static s64 block_ioctl_discard(struct file *f, u64 arg)
 {
     u64 range[2];
@@ -251,20 +287,45 @@ static s64 block_ioctl_discard(struct file *f, u64 arg)
         return err;
     r.sector = range[0] >> SECTOR_SHIFT;
     r.sectors = range[1] >> SECTOR_SHIFT;
-    block_uncache(f, range[0], range[1], true);
+    block_drop_whole(f, range[0], range[1]);
+    (void)block_uncache(f, range[0], range[1]); /* the pages at its ends */
     err = block_submit_wait(block_of(f), &r);
-    block_uncache(f, range[0], range[1], true);
+    block_drop_whole(f, range[0], range[1]);
+    block_forget(f, range[0], range[1]);
     return err;
+}
+
+/* A part of a page, through the cache, which may hold what others write to the rest of it. */
+static int block_zero_part(struct file *f, u64 from, u64 n)
+{
+    void *zeros = n ? kzalloc(n) : NULL;
+    struct iov_iter it;
+    ssize_t done;
+
+    if (n == 0)
+        return 0;
+    if (!zeros)
+        return -ENOMEM;
+    iov_init_kernel(&it, zeros, n);
+    done = mem_object_write(block_cache(f), &it, from);
+    kfree(zeros);
+    if (done != (ssize_t)n)
+        return done < 0 ? (int)done : -EINTR;
+    return block_fsync_range(f, from, from + n);
 }
 
 static int block_zero_bytes(struct file *f, u64 from, u64 n)
 {
-    int err;
+    u64 end = from + n, first = MIN(ALIGN_UP(from, PAGE_SIZE), end);
+    u64 last = MAX(ALIGN_DOWN(end, PAGE_SIZE), first);
+    int err = block_zero_part(f, from, first - from);
 
-    block_uncache(f, from, n, true);
-    err = block_zero(block_of(f), from >> SECTOR_SHIFT, n >> SECTOR_SHIFT);
-    block_uncache(f, from, n, true);
-    return err;
+    if (!err && first < last) {
+        block_drop_whole(f, first, last - first);
+        err = block_zero(block_of(f), first >> SECTOR_SHIFT, (last - first) >> SECTOR_SHIFT);
+        block_drop_whole(f, first, last - first);
+    }
+    return err ? err : block_zero_part(f, last, end - last);
 }
 
 /* A hole and a range of zeros are the same here: zeros, and the blocks given up where the device
@@ -317,7 +378,7 @@ static s64 block_ioctl_flush(struct file *f)
     if (!capable(CAP_SYS_ADMIN))
         return -EACCES;
     err = block_fsync(f, false);
-    block_uncache(f, 0, block_size(block_of(f)), true);
+    (void)mem_object_drop_clean(block_cache(f), 0, U64_MAX);
     return err;
 }
 

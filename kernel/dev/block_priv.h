@@ -4,8 +4,9 @@
  * to commands and back), block_flush.c (durability), block_submit.c (users' calls), block_file.c
  * (special files).
  *
- * Lock order: block_claim_lock (sleeping); block_list_lock; a disk's flush_lock; a queue's lock,
- * under which the driver is called. The last three are spinlocks that no interrupt takes.
+ * Lock order: a disk's scan_lock, block_claim_lock (both sleeping); block_list_lock; a disk's
+ * flush_lock; a queue's lock, under which the driver is called. The last three are spinlocks that
+ * no interrupt takes.
  */
 #pragma once
 
@@ -18,6 +19,8 @@
 #define BLOCK_DEPTH_MAX 1024
 
 /* Lock orders within RANK_DEV. */
+#define BLOCK_SCAN_ORDER 21
+#define BLOCK_CLAIM_ORDER 20
 #define BLOCK_LIST_ORDER 12
 #define BLOCK_FLUSH_ORDER 11
 #define BLOCK_QUEUE_ORDER 10
@@ -57,11 +60,16 @@ struct block_disk {
     struct work late_work;
     bool late_armed;                              /* a */
     struct work scan_work;                        /* block_scan.c */
+    struct work resize_work;                      /* block_scan.c's queue */
+    u64 wanted;                                   /* a  sectors: what resize_work makes of it */
+    struct mutex scan_lock;                       /* one looks for partitions at a time */
     struct block_device *parts[BLOCK_PARTITIONS]; /* c  by number less 1 */
 };
 
 /* block.c */
 extern struct mutex block_claim_lock;
+
+void block_resize_run(struct work *w);
 
 /* block_queue.c */
 void block_queue_init(struct block_queue *q, struct block_disk *disk, u32 index);
@@ -87,6 +95,8 @@ int block_cache_init(void) __must_check;
 /* block_scan.c: the same; looks for partitions soon / at once. */
 int block_scan_init(struct block_disk *disk) __must_check;
 void block_scan_soon(struct block_disk *disk);
+void block_resize_soon(struct block_disk *disk);
+/* Waits for both. */
 void block_scan_end(struct block_disk *disk);
 /* All partitions go and are looked for anew: -EBUSY: one is in use; -EIO, -ENOMEM. */
 int block_rescan(struct block_disk *disk) __must_check;

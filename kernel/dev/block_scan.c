@@ -33,7 +33,7 @@ static void scan_add(struct block_disk *disk, const struct partition *found, int
     }
 }
 
-static int block_scan(struct block_disk *disk)
+static int block_scan_locked(struct block_disk *disk)
 {
     u64 sectors = READ_ONCE(disk->dev.sectors), bytes;
     struct partition found[PARTITIONS_MAX];
@@ -62,8 +62,11 @@ static int block_scan(struct block_disk *disk)
 static void block_scan_run(struct work *w)
 {
     struct block_disk *disk = container_of(w, struct block_disk, scan_work);
-    int err = block_scan(disk);
+    int err;
 
+    mutex_lock(&disk->scan_lock);
+    err = block_scan_locked(disk);
+    mutex_unlock(&disk->scan_lock);
     if (err)
         log_warn("%s: its partition table was not read: error %d", disk->dev.name, err);
 }
@@ -71,6 +74,8 @@ static void block_scan_run(struct work *w)
 int block_scan_init(struct block_disk *disk)
 {
     work_init(&disk->scan_work, block_scan_run);
+    work_init(&disk->resize_work, block_resize_run);
+    mutex_init(&disk->scan_lock, RANK_DEV, BLOCK_SCAN_ORDER, "block scan");
     if (!scan_workq)
         scan_workq = workq_create("block-scan");
     return scan_workq ? 0 : -ENOMEM;
@@ -81,9 +86,15 @@ void block_scan_soon(struct block_disk *disk)
     work_queue(scan_workq, &disk->scan_work);
 }
 
+void block_resize_soon(struct block_disk *disk)
+{
+    work_queue(scan_workq, &disk->resize_work);
+}
+
 void block_scan_end(struct block_disk *disk)
 {
     work_flush(scan_workq, &disk->scan_work);
+    work_flush(scan_workq, &disk->resize_work);
 }
 
 int block_rescan(struct block_disk *disk)
@@ -91,10 +102,14 @@ int block_rescan(struct block_disk *disk)
     int err = 0;
 
     block_scan_end(disk);
+    mutex_lock(&disk->scan_lock);
     for (u32 i = 1; i <= BLOCK_PARTITIONS && !err; i++) {
         err = block_partition_remove(disk, i);
         if (err == -ENOENT)
             err = 0;
     }
-    return err ? err : block_scan(disk);
+    if (!err)
+        err = block_scan_locked(disk);
+    mutex_unlock(&disk->scan_lock);
+    return err;
 }

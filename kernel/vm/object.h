@@ -244,6 +244,9 @@ void page_unlock(struct page *page);
 /* Pages of [from, to) that are clean, can be read again and are in no use leave the cache; how
  * many. Context: may sleep. */
 u64 mem_object_drop_clean(struct mem_object *obj, u64 from, u64 to);
+/* The same, and waits for those being read or written, and a little for those in use. False: some
+ * stay, which are dirty, or in use for long. Context: may sleep. */
+bool mem_object_forget(struct mem_object *obj, u64 from, u64 to) __must_check;
 /* Gives up to n clean cached pages back to the allocator, oldest first; how many it did. */
 u64 reclaim_pages(struct account *account, u64 n);
 /* Tells those who write back that memory is wanted for `account` (NULL: the machine), and waits a

@@ -15,6 +15,7 @@
 #include "lib/log.h"
 #include "mm/account_cache.h"
 #include "mm/cache.h"
+#include "sched/timer.h"
 #include "vm/vm_priv.h"
 
 static struct spinlock lru_lock = SPINLOCK_INIT(RANK_VM, RANK_ORDER_LRU, "lru");
@@ -127,6 +128,7 @@ static struct page *reclaim_pick_from(struct account *a,
     return NULL;
 }
 
+#define FORGET_TRIES 4   /* a millisecond apart, for a page in use */
 #define DROP_AT_ONCE 64  /* pages of an object looked at without a pause */
 #define SCAN_AT_ONCE 128 /* pages of one account that are looked at before another's turn */
 
@@ -208,6 +210,48 @@ u64 mem_object_drop_clean(struct mem_object *obj, u64 from, u64 to)
     }
     spin_unlock(&obj->lock);
     return done;
+}
+
+/* The first page of [*index, to), a reference, or NULL; *index becomes its place. */
+static struct page *object_next_page(struct mem_object *obj, u64 *index, u64 to)
+{
+    struct page *page;
+
+    spin_lock(&obj->lock);
+    page = *index < to ? xa_next(&obj->pages, index) : NULL;
+    if (page && *index >= to)
+        page = NULL;
+    if (page)
+        page_get(page);
+    spin_unlock(&obj->lock);
+    return page;
+}
+
+bool mem_object_forget(struct mem_object *obj, u64 from, u64 to)
+{
+    u64 index = from;
+    unsigned tries = 0;
+    struct page *page;
+    bool all = true;
+
+    (void)mem_object_drop_clean(obj, from, to);
+    while ((page = object_next_page(obj, &index, to))) {
+        bool dirty;
+
+        page_wait(page, PG_LOCKED | PG_WRITEBACK);
+        dirty = page_flag_test(page, PG_DIRTY);
+        page_put(page);
+        if (!dirty && mem_object_drop_clean(obj, index, index + 1)) {
+            tries = 0;
+        } else if (dirty || ++tries == FORGET_TRIES) {
+            all = false;
+            tries = 0;
+            index++;
+        } else {
+            (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+        }
+    }
+    return all;
 }
 
 u64 reclaim_cached_pages(void)

@@ -12,7 +12,10 @@
 #include "mm/slab.h"
 #include "obj/file.h"
 #include "sched/mutex.h"
+#include "sched/thread.h"
 #include "sched/timer.h"
+#include "sched/work.h"
+#include "uapi/blkio.h"
 
 #define RAM_PAGES 64
 #define RAM_SECTORS (RAM_PAGES * PAGE_SIZE / SECTOR_SIZE)
@@ -632,6 +635,260 @@ DISK_TEST(block_io_is_counted_to_its_account, NULL, 0)
     EXPECT(atomic_read(&top.io[0].bytes) == (s64)PAGE_SIZE);
     EXPECT(atomic_read(&below.io[1].bytes) == 2 * (s64)PAGE_SIZE);
     EXPECT(atomic_read(&top.io[1].requests) == 1);
+    return NULL;
+}
+
+/* ---- from two sides ---- */
+
+static struct {
+    struct ram *ram;
+    struct file *f;
+    int result;
+    u32 written; /* pages */
+    u8 over;
+    struct completion done;
+} side;
+
+static void side_start(void (*fn)(void *arg))
+{
+    struct thread *t;
+
+    side.over = 0;
+    completion_init(&side.done);
+    t = thread_create("selftest", fn, NULL);
+    if (!t)
+        panic("no memory for a test's thread");
+    thread_start(t);
+    thread_put(t);
+}
+
+static void side_end(void)
+{
+    WRITE_ONCE(side.over, 1);
+    completion_signal(&side.done);
+}
+
+static void side_remove_partitions(void *arg)
+{
+    while (!READ_ONCE(side.over)) {
+        (void)!block_partition_remove(side.ram->disk, 1);
+        cond_yield();
+    }
+    completion_signal(&side.done);
+}
+
+DISK_TEST(block_partitions_come_and_go_from_two_sides, NULL, 0)
+{
+    struct block_device *part;
+
+    side.ram = ram;
+    side_start(side_remove_partitions);
+    for (u32 i = 0; i < 2000; i++) {
+        (void)!block_partition_add(ram->disk, 1, 8, 8);
+        if (i % 16 == 0)
+            cond_yield();
+    }
+    WRITE_ONCE(side.over, 1);
+    completion_wait(&side.done);
+    (void)!block_partition_remove(ram->disk, 1);
+    part = block_find(ram->dev->major, ram->dev->minor + 1);
+    if (part)
+        block_put(part);
+    EXPECT(!part);
+    return NULL;
+}
+
+static bool file_fill(struct file *f, int byte, u64 pos, u64 n)
+{
+    char *buf = kmalloc(PAGE_SIZE);
+    bool ok;
+
+    if (!buf)
+        return false;
+    memset(buf, byte, PAGE_SIZE);
+    ok = file_write_kernel(f, buf, n, pos) == (ssize_t)n;
+    kfree(buf);
+    return ok;
+}
+
+static struct file *disk_file(struct ram *ram, unsigned flags)
+{
+    static const struct file_ops none = {.name = "none"};
+    struct file *f = file_create(&none, flags, NULL);
+
+    if (f && block_open_file(f, ram->dev->major, ram->dev->minor, false)) {
+        file_put(f);
+        return NULL;
+    }
+    return f;
+}
+
+/* Answers what the other thread makes the disk do; before each answer `meanwhile` is told. */
+static void side_serve(struct ram *ram, bool (*meanwhile)(u32 turn))
+{
+    for (u32 turn = 0; !READ_ONCE(side.over);) {
+        if (!READ_ONCE(ram->n)) {
+            (void)sleep_until(time_ns() + NSEC_PER_MSEC / 10, SLEEP_UNINTERRUPTIBLE);
+            continue;
+        }
+        if (meanwhile && !meanwhile(turn++))
+            side.result = -EIO;
+        ram_answer(ram, 0, 0);
+    }
+    completion_wait(&side.done);
+}
+
+static void side_fsync(void *arg)
+{
+    if (side.f->ops->fsync(side.f, false))
+        side.result = -EIO;
+    side_end();
+}
+
+static void side_put(void *arg)
+{
+    file_put(side.f);
+    side_end();
+}
+
+/* All that was written is on the disk, and the file closed. */
+static void side_finish(struct ram *ram)
+{
+    side_start(side_fsync);
+    side_serve(ram, NULL);
+    side_start(side_put);
+    side_serve(ram, NULL);
+}
+
+static void side_flush(void *arg)
+{
+    side.result = (int)side.f->ops->ioctl(side.f, BLKFLSBUF, 0);
+    side_end();
+}
+
+static bool side_write_next(u32 turn)
+{
+    if (turn > 6)
+        return true;
+    side.written++;
+    return file_fill(side.f, (int)turn + 2, (turn + 1) * PAGE_SIZE, PAGE_SIZE);
+}
+
+DISK_TEST(block_flush_of_the_cache_loses_nothing_that_is_written_meanwhile, NULL, 0)
+{
+    side.f = disk_file(ram, O_RDWR);
+    side.ram = ram;
+    side.written = 0;
+    EXPECT(side.f);
+    EXPECT(file_fill(side.f, 1, 0, PAGE_SIZE));
+    side_start(side_flush);
+    side_serve(ram, side_write_next);
+    side_finish(ram);
+    EXPECT(side.result == 0 && side.written && ram_holds(ram, 0, 1 + side.written));
+    return NULL;
+}
+
+static char *side_block; /* 512 bytes, aligned */
+
+static void side_direct(void *arg)
+{
+    struct file *f = disk_file(side.ram, O_RDWR | O_DIRECT);
+
+    side.result = f ? (int)file_write_kernel(f, side_block, 512, 0) : -ENOMEM;
+    if (f)
+        file_put(f); /* not the last */
+    side_end();
+}
+
+/* The first turns are of the write before it. */
+static bool side_write_beside(u32 turn)
+{
+    return turn > 0 || file_fill(side.f, 0xbb, 512, 512);
+}
+
+DISK_TEST(block_direct_write_keeps_what_is_written_beside_it, NULL, 0)
+{
+    struct page *page = page_alloc(0, PA_ZERO);
+
+    EXPECT(page);
+    side_block = page_virt(page);
+    memset(side_block, 0xcc, 512);
+    side.f = disk_file(ram, O_RDWR);
+    side.ram = ram;
+    if (side.f && file_fill(side.f, 0xaa, 0, PAGE_SIZE)) {
+        side_start(side_direct);
+        side_serve(ram, side_write_beside);
+        side_finish(ram);
+    }
+    page_put(page);
+    EXPECT(side.f && side.result == 512);
+    EXPECT((u8)ram->data[0] == 0xcc && (u8)ram->data[511] == 0xcc);
+    EXPECT((u8)ram->data[512] == 0xbb && (u8)ram->data[1023] == 0xbb);
+    EXPECT((u8)ram->data[1024] == 0xaa);
+    return NULL;
+}
+
+static void side_zero(void *arg)
+{
+    side.result = side.f->ops->fallocate(side.f, 16 /* zeros */, 512, 3 * PAGE_SIZE);
+    side_end();
+}
+
+static bool side_write_edge(u32 turn)
+{
+    return turn > 1 || file_fill(side.f, 0xbb, 0, 512);
+}
+
+DISK_TEST(block_zeroing_keeps_what_lies_beside_the_range, NULL, 0)
+{
+    side.f = disk_file(ram, O_RDWR);
+    side.ram = ram;
+    EXPECT(side.f);
+    for (u32 i = 0; i < 4; i++)
+        EXPECT(file_fill(side.f, 0xaa, i * PAGE_SIZE, PAGE_SIZE));
+    side_start(side_zero);
+    side_serve(ram, side_write_edge);
+    side_finish(ram);
+    EXPECT(side.result == 0 && (u8)ram->data[511] == 0xbb);
+    for (u64 i = 512; i < 512 + 3 * PAGE_SIZE; i++)
+        EXPECT(ram->data[i] == 0);
+    EXPECT((u8)ram->data[512 + 3 * PAGE_SIZE] == 0xaa);
+    return NULL;
+}
+
+/* A page under input holds the shrinking up, and that none of the machine's work. */
+static void side_read(void *arg)
+{
+    char byte;
+
+    side.result = (int)file_read_kernel(side.f, &byte, 1, 40 * PAGE_SIZE);
+    side_end();
+}
+
+static void side_nothing(struct work *w)
+{
+}
+
+DISK_TEST(block_disk_that_shrinks_and_does_not_answer_holds_no_worker_up, NULL, 0)
+{
+    struct work other;
+    u64 began = time_ns();
+
+    side.f = disk_file(ram, O_RDWR);
+    side.ram = ram;
+    EXPECT(side.f);
+    side_start(side_read);
+    while (!READ_ONCE(ram->n) && time_ns() < began + NSEC_PER_SEC)
+        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
+    block_disk_resize(ram->disk, 8 * PAGE_SECTORS); /* returns */
+    work_init(&other, side_nothing);
+    (void)work_queue(workq_system, &other);
+    work_flush(workq_system, &other);
+    if (ram->dev->sectors != 8 * PAGE_SECTORS)
+        side.result = -EIO;
+    side_serve(ram, NULL);
+    side_finish(ram);
+    EXPECT(side.result >= 0);
     return NULL;
 }
 
