@@ -259,6 +259,30 @@ TEST(datagrams_tell_their_senders_in_the_receivers_family)
     EXPECT_ERR(send(udp6(), "x", 1, 0), EDESTADDRREQ);
 }
 
+static void too_much_in_parts(int s, int max)
+{
+    static char block[65527];
+
+    EXPECT(send(s, block, (size_t)max, MSG_MORE) == max);
+    EXPECT_ERR(send(s, block, 1, MSG_MORE), EMSGSIZE); /* and all of it is dropped */
+    EXPECT(send(s, block, (size_t)max - 1, MSG_MORE) == max - 1);
+    EXPECT_ERR(send(s, block, (size_t)max, MSG_MORE), EMSGSIZE);
+}
+
+TEST(parts_make_no_datagram_above_its_largest_size)
+{
+    char c[8];
+    int r = udp6(), s = udp6(), s4 = udp4();
+
+    EXPECT(bind_at(r, "::", 0) == 0);
+    EXPECT(connect_at(s, "::1", port_of(r)) == 0 && connect_at(s4, "127.0.0.1", port_of(r)) == 0);
+    too_much_in_parts(s, 65527);
+    too_much_in_parts(s4, 65507);
+    EXPECT(send(s, "six", 3, 0) == 3 && recv(r, c, sizeof(c), 0) == 3);
+    EXPECT(send(s4, "four", 4, 0) == 4 && recv(r, c, sizeof(c), 0) == 4);
+    EXPECT_ERR(recv(r, c, sizeof(c), MSG_DONTWAIT), EAGAIN);
+}
+
 TEST(a_connected_datagram_socket_can_be_disconnected)
 {
     int r = udp6(), s = udp6(), port;

@@ -113,6 +113,11 @@ int udp_flush(struct udp_sock *u)
     return err;
 }
 
+static u32 udp_max(const struct ip_end *to)
+{
+    return ip_is_v4(&to->addr) ? UDP_MAX4 : UDP_MAX6;
+}
+
 /* Behind what is there already, which keeps its addresses. -EMSGSIZE: then all of it is dropped. */
 static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const struct inet_way *way,
                            const void *data, u32 n)
@@ -123,7 +128,7 @@ static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const st
     spin_lock(&u->inet.sock.lock);
     p = u->pending;
     more = NULL;
-    if (p && n > UDP_MAX4 - p->len)
+    if (p && p->len + (u64)n > udp_max(&p->to))
         err = -EMSGSIZE;
     else
         more = krealloc(p, sizeof(*p) + (p ? p->len : 0) + n);
@@ -242,7 +247,7 @@ ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
     if (unlikely(READ_ONCE(u->pending))) /* its addresses stand */
         return udp_gather(u, m, &to, &way, more);
     err = udp_route(u, m, &to, &way);
-    if (!err && ip_is_v4(&to.addr) && n > UDP_MAX4)
+    if (!err && n > udp_max(&to))
         err = -EMSGSIZE;
     if (!err)
         err = socket_take_error(s);
