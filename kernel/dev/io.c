@@ -5,6 +5,7 @@
 #include "dev/io.h"
 
 #include "lib/errno.h"
+#include "mm/mm_boot.h"
 #include "mm/page.h"
 #include "mm/slab.h"
 
@@ -15,7 +16,7 @@ int io_map(u64 phys, u64 size, enum io_cache cache, struct io_region *out)
 
     if (!size || __builtin_add_overflow(phys, size - 1, &last) || last >> 52)
         return -EINVAL;
-    if (hpa_is_ram(HPA(phys)) || hpa_is_ram(HPA(last)))
+    if (hpa_range_has_ram(HPA(phys), HPA(last)))
         return -EINVAL;
     va = cache == IO_UNCACHED ? mmio_map(HPA(phys), size) : mmio_map_combining(HPA(phys), size);
     if (!va)

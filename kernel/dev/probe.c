@@ -13,8 +13,10 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "sched/timer.h"
+#include "sched/work.h"
 
 #define PROBE_THREADS 8
+#define PROBE_RETRY (NSEC_PER_SEC / 4)
 
 TABLE_DECLARE(struct driver, drivers);
 
@@ -24,9 +26,17 @@ static unsigned probe_busy;      /* devices_lock  of them, those inside a probe 
 static unsigned probe_pending;   /* devices_lock  queued, or its probe runs */
 static struct waitq probe_waitq; /* woken whenever a probe has ended */
 
+static struct timer probe_retry_timer;
+static struct work probe_retry_work;
+
+static void probe_retry_fire(struct timer *t);
+static void probe_retry(struct work *w);
+
 static void probe_init(void)
 {
     waitq_init(&probe_waitq);
+    timer_init(&probe_retry_timer, probe_retry_fire);
+    work_init(&probe_retry_work, probe_retry);
 }
 INIT_HOOK(probe_init, INIT_CORE);
 
@@ -212,6 +222,25 @@ static void probe_start_thread(void)
     spin_lock_irqsave(&devices_lock, &flags);
     probe_threads--;
     spin_unlock_irqrestore(&devices_lock, flags);
+    timer_start(&probe_retry_timer, time_ns() + PROBE_RETRY);
+}
+
+static void probe_retry_fire(struct timer *t)
+{
+    work_queue(workq_system, &probe_retry_work);
+}
+
+/* What is in the queue may wait for a thread that could not be made. */
+static void probe_retry(struct work *w)
+{
+    bool start;
+    u64 flags;
+
+    spin_lock_irqsave(&devices_lock, &flags);
+    start = probe_needs_thread_locked();
+    spin_unlock_irqrestore(&devices_lock, flags);
+    if (start)
+        probe_start_thread();
 }
 
 static void probe_thread(void *arg)

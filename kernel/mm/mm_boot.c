@@ -130,6 +130,14 @@ bool hpa_is_ram(hpa_t pa)
     return false;
 }
 
+bool hpa_range_has_ram(hpa_t first, hpa_t last)
+{
+    for (unsigned i = 0; i < mm_ram_count; i++)
+        if (first.v >> PAGE_SHIFT < mm_ram[i].end && last.v >> PAGE_SHIFT >= mm_ram[i].start)
+            return true;
+    return false;
+}
+
 hpa_t virt_hpa(const void *va)
 {
     u64 v = (u64)va;

@@ -24,3 +24,5 @@ int mm_free_reserved(hpa_t start, hpa_t end);
  * one reference, the caller's; no account pays for them. The first, or NULL when there is no memory
  * to describe them. */
 struct page *mm_adopt_reserved(hpa_t start, u64 pages) __must_check;
+/* Whether there is RAM anywhere in [first, last]. */
+bool hpa_range_has_ram(hpa_t first, hpa_t last);

@@ -149,17 +149,18 @@ static int iso_record(const struct iso_volume *v, u64 at, u8 rec[256])
 {
     u32 left = ISO_SECTOR - at % ISO_SECTOR;
     int err = iso_read(v, at, rec, 1);
+    u8 n = rec[0];
 
     if (err)
         return err;
-    if (rec[0] == 0)
+    if (n == 0)
         return -ENOENT;
-    if (rec[0] < RECORD_MIN || rec[0] > left)
+    if (n < RECORD_MIN || n > left)
         return -EIO;
-    err = iso_read(v, at, rec, rec[0]);
+    err = iso_read(v, at, rec, n);
     if (err)
         return err;
-    return 33U + rec[32] > rec[0] ? -EIO : 0;
+    return rec[0] != n || 33U + rec[32] > n ? -EIO : 0; /* the disk may have changed its mind */
 }
 
 /* The extent that a record tells of: it lies on the volume. */
