@@ -311,6 +311,14 @@ def test_removal_that_is_cut_leaves_a_whole_store(engine):
     expect(api(engine, "GET", "/images/cut:1/json")[0], 404)
 
 
+def test_mounts_with_long_paths_are_refused(engine):
+    loaded(engine, "paths:1", [BASE])
+    long = "/" + "a" * 3900000
+    for binds in ([f"/tmp:{long}"], [f"{long}:/x"]):
+        status, body = api(engine, "POST", "/containers/create", {"Image": "paths:1", "HostConfig": {"Binds": binds}})
+        expect((status, "too long" in body["message"]), (400, True), body["message"][:200])
+
+
 def test_removal_on_a_full_disk_gives_its_space_back(engine):
     """Also when there is no space for the list without it."""
     loaded(engine, "space:1", [BASE, tar([("space", tarfile.REGTYPE, "x")])])

@@ -128,6 +128,25 @@ def test_end_without_an_engine_is_told_by_the_next(engine):
     remove(engine, "meanwhile")
 
 
+def test_end_that_could_not_be_written_is_not_forgotten(engine):
+    """The disk takes nothing when it ends, then the engine dies; and where it lives it writes later."""
+    for name, dies in (("unwritten", True), ("late", False)):
+        started(engine, name, ["sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exit 7"])
+        home = os.path.join(engine.root, "containers", inspect(engine, name)["Id"])
+        fresh = os.path.join(home, "container.json.new")
+        os.mkdir(fresh)
+        engine.run("exec", name, "touch", "/go")
+        expect(api(engine, "POST", f"/containers/{name}/wait"), (200, {"StatusCode": 7}))
+        if dies:
+            engine.kill()
+        os.rmdir(fresh)
+        if dies:
+            engine.start()
+        until(lambda: '"ExitCode":7' in open(os.path.join(home, "container.json")).read(), "it is written")
+        expect((state(engine, name)["Status"], state(engine, name)["ExitCode"]), ("exited", 7))
+        remove(engine, name)
+
+
 def test_signal_that_ended_it_is_told(engine):
     started(engine, "hit", ["sleep", "100"])
     pid = state(engine, "hit")["Pid"]

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +27,20 @@ static char *mount_target(const char *text, char **why)
         *why = str_fmt("invalid mount path: '%s' mount path must be absolute", text);
     else if (!*clean)
         *why = str_dup("invalid specification: destination can't be '/'");
+    else if (strlen(clean) >= PATH_MAX - 1)
+        *why = str_dup("invalid mount path: target path is too long");
     target = *why ? NULL : str_fmt("/%s", clean);
     free(clean);
     return target;
+}
+
+/* Of a bind; or why not. */
+static char *mount_source(struct mount_spec *m, const char *source)
+{
+    if (strlen(source) >= PATH_MAX)
+        return str_dup("invalid mount config for type \"bind\": source path is too long");
+    m->source = str_dup(source);
+    return NULL;
 }
 
 static struct mount_spec *mount_find(struct container *c, const char *target)
@@ -139,7 +151,7 @@ char *parse_bind(struct container *c, const struct json *j)
     if (!why && n == 1) {
         volume_anonymous(&m);
     } else if (!why && *part[0] == '/') {
-        m.source = str_dup(part[0]);
+        why = mount_source(&m, part[0]);
         m.make = true;
     } else if (!why) {
         why = volume_named(&m, part[0]);
@@ -223,8 +235,7 @@ static char *mount_of_bind(struct mount_spec *m, const struct json *j, const cha
     if (!m->make && stat(source, &st) < 0)
         return str_fmt(
             "invalid mount config for type \"bind\": bind source path does not exist: %s", source);
-    m->source = str_dup(source);
-    return NULL;
+    return mount_source(m, source);
 }
 
 static char *mount_of_tmpfs(struct mount_spec *m, const struct json *j)

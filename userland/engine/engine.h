@@ -52,6 +52,7 @@
 #define IMAGE_TAG_MAX 128
 #define IMAGE_REF_MAX (IMAGE_NAME_MAX + 1 + IMAGE_TAG_MAX)
 #define STORE_TEXT_MAX (16u * 1024 * 1024) /* of images.json */
+#define STORE_PATH_MAX 4096u
 
 struct engine {
     const char *root;

@@ -181,25 +181,44 @@ static void run_process_drop(struct container *c)
 }
 
 /* The keeper may forget how it ended when that is written down, and not before. */
+#define ENDED_AGAIN_MS 1000 /* a disk that is full is tried again */
 struct ended {
     char id[ID_LEN + 1];
     uint64_t run;
+    struct ev_timer again;
 };
 
 static void run_ended_saved(void *arg, const char *why)
 {
     struct ended *e = arg;
+    bool ambiguous;
 
+    if (why && container_find(e->id, &ambiguous)) {
+        ev_timer_set(&e->again, ENDED_AGAIN_MS);
+        return;
+    }
     keeper_forget(e->id, e->run);
     free(e);
+}
+
+static void ended_again(struct ev_timer *t)
+{
+    struct ended *e = (struct ended *)((char *)t - offsetof(struct ended, again));
+    bool ambiguous;
+    struct container *c = container_find(e->id, &ambiguous);
+
+    if (c)
+        container_save(c, run_ended_saved, e);
+    else
+        run_ended_saved(e, NULL); /* it has been removed meanwhile */
 }
 
 static struct ended *ended_note(const struct container *c)
 {
     struct ended *e = mem_alloc(sizeof(*e));
 
+    *e = (struct ended){.run = c->proc->run, .again.fn = ended_again};
     memcpy(e->id, c->id, ID_LEN);
-    e->run = c->proc->run;
     return e;
 }
 
@@ -394,7 +413,7 @@ void process_exited(struct process *p)
 /* The main process of a container that the last engine started: all that is known of it follows. */
 struct process *container_found(const struct keep_message *m)
 {
-    char id[ID_LEN + 1] = {0};
+    char id[ID_LEN + 1] = {0}, group[16] = {0};
     bool ambiguous;
     struct container *c;
     int dir;
@@ -403,7 +422,8 @@ struct process *container_found(const struct keep_message *m)
     c = container_find(id, &ambiguous);
     if (!c || strcmp(c->id, id) || c->proc || !container_raise(c, CE_FOUND))
         return NULL;
-    c->group = (unsigned)strtoul(m->note, NULL, 10);
+    memcpy(group, m->note, m->head.note < sizeof(group) ? m->head.note : sizeof(group) - 1);
+    c->group = (unsigned)strtoul(group, NULL, 10);
     c->restart.stopped = m->head.value & KEEP_MARK_STOPPED;
     c->restart.cancelled = m->head.value & KEEP_MARK_LAST;
     c->proc = process_new(c, NULL);

@@ -39,13 +39,18 @@ static int spool_file(const char *name, int flags)
 
 static int spool_begin(int flags)
 {
+    static const struct spool_map none;
     int fd = spool_file("spool.mark", flags);
     struct stat st;
 
     if (fd < 0)
         return fd;
-    if (ftruncate(fd, sizeof(*spool_map)) < 0)
+    if (fstat(fd, &st) < 0)
         return -errno;
+    /* a hole would be a SIGBUS when the disk is full */
+    if (st.st_size < (off_t)sizeof(none) &&
+        pwrite(fd, &none, sizeof(none), 0) != (ssize_t)sizeof(none))
+        return errno ? -errno : -ENOSPC;
     spool_map = mmap(NULL, sizeof(*spool_map), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (spool_map == MAP_FAILED)
@@ -118,7 +123,8 @@ uint64_t spool_end(void)
     return spool_size;
 }
 
-/* Where it cannot be moved. */
+/* Where it cannot be moved, or the spool cannot take it, as the disk is full: then it is lost if
+ * the engine dies before the log has it. */
 static ssize_t spool_copy(int fd, void *data, size_t size)
 {
     ssize_t n = read(fd, data, size);
@@ -133,7 +139,7 @@ ssize_t spool_read(int fd, void *data, size_t size)
     off_t to = (off_t)spool_size;
     ssize_t n = splice(fd, NULL, spool_fd, &to, size, SPLICE_F_NONBLOCK);
 
-    if (n < 0 && errno != EINVAL)
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return -errno;
     if (n < 0)
         return spool_copy(fd, data, size);

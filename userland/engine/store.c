@@ -111,16 +111,32 @@ static void store_now(const char *path, const struct buf *text, store_fn done, v
     free(why);
 }
 
+/* The worker would end over it, with what others have put. */
+static void store_refuse(const char *path, const struct buf *text, store_fn done, void *arg)
+{
+    char *why = str_fmt("cannot write %s: %zu bytes are too many", path, text->len);
+
+    engine_log("%s", why);
+    if (done)
+        done(arg, why);
+    free(why);
+}
+
 void store_put(const char *path, const struct buf *text, bool all, store_fn done, void *arg)
 {
-    struct put *p = mem_alloc(sizeof(*p));
     struct store_head head = {(uint32_t)strlen(path), (uint32_t)text->len, all};
+    struct put *p;
 
+    if (text->len > STORE_TEXT_MAX || head.path > STORE_PATH_MAX) {
+        store_refuse(path, text, done, arg);
+        return;
+    }
     if (store_in_memory && !puts_first && text->len <= STORE_SHORT) {
         store_now(path, text, done, arg);
         return;
     }
     store_worker();
+    p = mem_alloc(sizeof(*p));
     *p = (struct put){NULL, str_dup(path), done, arg};
     *puts_last = p;
     puts_last = &p->next;

@@ -147,7 +147,7 @@ static int store_one(struct buf *in)
     if (in->len < sizeof(head))
         return 0;
     memcpy(&head, in->data, sizeof(head));
-    if (!head.path || head.path > 4096 || head.text > STORE_TEXT_MAX)
+    if (!head.path || head.path > STORE_PATH_MAX || head.text > STORE_TEXT_MAX)
         return -EPROTO;
     if (in->len < sizeof(head) + head.path + head.text)
         return 0;

@@ -32,7 +32,7 @@ struct kept {
     int in, out, err;             /* ends of ours; -1 none. The master of a terminal is out */
     int sync;                     /* the child's conversation; -1 when it is over */
     char *note;                   /* the engine's */
-    char *said;                   /* KEEP_SAID_MAX, once there is something */
+    char *said;                   /* KEEP_SAID_MAX; NULL: silent, and nothing was said */
     uint32_t said_len, said_told; /* bytes; of them the engine has heard */
 };
 

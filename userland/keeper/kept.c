@@ -67,6 +67,7 @@ struct kept *kept_new(const struct keep_message *m)
         return NULL;
     spare = NULL;
     *k = (struct kept){0};
+    k->said = malloc(KEEP_SAID_MAX); /* what it may have to say is not to fail for memory */
     k->in = k->out = k->err = k->sync = -1;
     k->head = m->head;
     k->head.type = KEEP_PROCESS;
@@ -75,7 +76,9 @@ struct kept *kept_new(const struct keep_message *m)
     k->head.value = 0;
     k->head.born = k->head.died = 0;
     k->note = k->head.note ? malloc(k->head.note) : NULL;
-    if (k->head.note && !k->note) {
+    if (!k->said || (k->head.note && !k->note)) {
+        free(k->said);
+        free(k->note);
         free(k);
         return NULL;
     }

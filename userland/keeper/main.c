@@ -54,6 +54,10 @@ static void sync_end(struct kept *k)
     epoll_ctl(loop, EPOLL_CTL_DEL, k->sync, NULL); /* a child may have a copy for a moment */
     close(k->sync);
     k->sync = -1;
+    if (!k->said_len) {
+        free(k->said);
+        k->said = NULL;
+    }
     k->head.flags |= KEEP_QUIET;
     talk_tell(k, TELL_SILENT);
 }
@@ -62,11 +66,9 @@ static void sync_said(struct kept *k, const char *text, size_t n)
 {
     size_t left = KEEP_SAID_MAX - k->said_len;
 
-    if (!k->said)
-        k->said = malloc(KEEP_SAID_MAX);
-    if (!k->said)
-        return;
     n = n < left ? n : left;
+    if (!n) /* it may go on as long as it likes */
+        return;
     memcpy(k->said + k->said_len, text, n);
     k->said_len += (uint32_t)n;
     talk_tell(k, TELL_SAID);

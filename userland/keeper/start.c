@@ -61,6 +61,8 @@ static bool start_streams(struct kept *k, struct child *ch, bool want_in)
         return false;
     k->sync = sync[0];
     ch->sync = sync[1];
+    fcntl(k->sync, F_SETFL,
+          O_NONBLOCK); /* the child's end may be in other hands than the child's */
     if (k->head.flags & KEEP_TTY)
         return true;
     return pipe_make(&k->out, &ch->out, true) && pipe_make(&k->err, &ch->err, true) &&
@@ -183,8 +185,8 @@ static const char *start_one(struct kept *k, struct keep_message *m)
 /* Why it has not been started is what it has said. */
 static void start_failed(struct kept *k, const char *why)
 {
-    k->said = strdup(why);
-    k->said_len = k->said ? (uint32_t)strlen(why) : 0;
+    k->said_len = (uint32_t)strnlen(why, KEEP_SAID_MAX);
+    memcpy(k->said, why, k->said_len);
     k->tell = TELL_FAILED;
 }
 
