@@ -233,7 +233,7 @@ static inline void rwlock_assert_held_write(const struct rwlock *l, const char *
             ASSERT_HELD(l);        \
     } while (0)
 #else
-#define ASSERT_HELD_OR(excused, l) ((void)sizeof(excused))
+#define ASSERT_HELD_OR(excused, l) ((void)(0 && (excused)))
 #endif
 
 /* At the beginning of what may sleep, if it does not always. */
