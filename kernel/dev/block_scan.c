@@ -33,13 +33,14 @@ static void scan_add(struct block_disk *disk, const struct partition *found, int
     }
 }
 
-static int block_scan_locked(struct block_disk *disk)
+static int block_scan_locked(struct block_disk *disk) REQUIRES(disk->scan_lock)
 {
     u64 sectors = READ_ONCE(disk->dev.sectors), bytes;
     struct partition found[PARTITIONS_MAX];
     struct page *page;
     int n, err;
 
+    ASSERT_HELD(&disk->scan_lock);
     bytes = MIN(sectors << SECTOR_SHIFT, (u64)PARTITION_HEAD);
     if (!bytes)
         return 0;

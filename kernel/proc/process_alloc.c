@@ -8,12 +8,12 @@
 
 static struct slab_cache *task_cache, *process_cache;
 
-static void process_alloc_init(void)
+static void process_caches_init(void)
 {
     task_cache = slab_cache_create("task", sizeof(struct task), 64);
     process_cache = slab_cache_create("process", sizeof(struct process), 64);
 }
-INIT_HOOK(process_alloc_init, INIT_CORE);
+INIT_HOOK(process_caches_init, INIT_CORE);
 
 void task_free(struct task *t)
 {

@@ -144,6 +144,7 @@ static bool sem_wake_list(struct sem_set *set, struct list_node *list)
 /* Semaphore i has changed: those that wait for it alone. One that goes on may free another. */
 void sem_wake_one(struct sem_set *set, u32 i)
 {
+    ASSERT_HELD(&set->base.lock);
     while (!list_empty(&set->sems[i].waiters) && sem_wake_list(set, &set->sems[i].waiters))
         ;
 }
@@ -198,6 +199,7 @@ static void sem_wake_for(struct sem_set *set, const struct sem_op *ops, u32 n)
 /* Any may have. */
 void sem_wake_all(struct sem_set *set, s64 work)
 {
+    ASSERT_HELD(&set->base.lock);
     set->work = work;
     sem_wake_each(set);
     sem_wake_several(set);
