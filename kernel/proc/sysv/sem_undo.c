@@ -148,7 +148,6 @@ void sem_undo_exit(struct task *t)
 {
     struct sem_undo_list *l = t->sem_undo;
 
-    ASSERT_CURRENT(t->thread);
     t->sem_undo = NULL;
     if (!l || !refcount_put(&l->ref))
         return;
