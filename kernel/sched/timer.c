@@ -35,7 +35,7 @@ static const struct {
         steps; /* of one interrupt; a callback is TIMER_FIRE of them, a move in the wheel one */
     u64 pause; /* ns */
 } timer_batch[TIMER_CLASSES] = {
-    [TIMER_SINGLE] = {192, 5 * NSEC_PER_USEC},
+    [TIMER_SINGLE] = {224, 5 * NSEC_PER_USEC},
     [TIMER_GUEST] = {64, 20 * NSEC_PER_USEC},
     [TIMER_BULK] = {64, 100 * NSEC_PER_USEC},
 };
