@@ -206,14 +206,16 @@ struct dentry *dentry_create_root(struct inode *root)
 {
     struct dentry *d = dentry_alloc(NULL, "/", 1);
     struct super *s = root->super;
+    bool short_moves;
 
     if (!d)
         return NULL;
     list_init(&s->cached);
     list_init(&s->watches);
-    /* An overlay's is held over copy-ups. */
+    /* An overlay's is held over copy-ups; where nothing can be moved no climb waits for it. */
+    short_moves = !s->moves_long && root->ops->rename;
     mutex_init(&s->renames, RANK_OPS,
-               super_lock_order(s, ORDER_RENAMES) | (s->moves_long ? 0 : LOCK_BRIEF), "renames");
+               super_lock_order(s, ORDER_RENAMES) | (short_moves ? LOCK_BRIEF : 0), "renames");
     mutex_init(&s->movers, RANK_OPS, super_lock_order(s, ORDER_MOVERS), "movers");
     d->super = s;
     d->inode = root;
