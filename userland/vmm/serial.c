@@ -85,7 +85,7 @@ static uint8_t serial_pop_locked(struct serial *s)
     uint8_t byte = s->rx[s->rx_head];
     s->rx_head = (s->rx_head + 1) % RX_SIZE;
     if (--s->rx_count == 0)
-        vm_wake(s->dev.vm); /* there is room again */
+        vm_wake(s->dev.vm); /* there is space again */
     return byte;
 }
 
@@ -146,8 +146,10 @@ static bool serial_put_locked(struct serial *s, unsigned reg, uint8_t value)
         return false;
     case REG_IIR:
         s->fcr = value;
-        if (value & 2)
+        if (value & 2 && s->rx_count) {
             s->rx_count = 0;
+            vm_wake(s->dev.vm); /* there is space again */
+        }
         return false;
     case REG_LCR:
         s->lcr = value;
