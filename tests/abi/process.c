@@ -87,6 +87,7 @@ TEST(wait_nohang_returns_zero)
         _exit(0);
     }
     EXPECT(waitpid(pid, &st, WNOHANG) == 0);
+    EXPECT(pid > 0); /* -1 would be all processes */
     kill(pid, SIGKILL);
     EXPECT(status_of(pid) == SIGKILL);
 }
@@ -112,6 +113,7 @@ TEST(stop_and_continue_are_reported)
         for (;;)
             pause();
     }
+    EXPECT(pid > 0); /* -1 would be all processes */
     kill(pid, SIGSTOP);
     EXPECT(waitpid(pid, &st, WUNTRACED) == pid && WIFSTOPPED(st) && WSTOPSIG(st) == SIGSTOP);
     kill(pid, SIGCONT);

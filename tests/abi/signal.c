@@ -95,6 +95,7 @@ TEST(fault_tells_the_address)
         page[5] = 1;
         _exit(0);
     }
+    EXPECT(pid > 0); /* -1 would be all processes */
     kill(pid, SIGKILL); /* the child loops through its handler, as the fault does not go away */
     int st;
     EXPECT(waitpid(pid, &st, 0) == pid && st == SIGKILL);
@@ -221,6 +222,7 @@ TEST(nanosleep_goes_on_after_stop_and_continue)
         _exit(ms >= 199 ? 0 : 1);
     }
     usleep(50000);
+    EXPECT(pid > 0); /* -1 would be all processes */
     kill(pid, SIGSTOP);
     usleep(20000);
     kill(pid, SIGCONT);
@@ -441,6 +443,7 @@ TEST(a_signal_ends_a_crowd_of_which_one_takes_it)
         for (;;)
             pause();
     }
+    EXPECT(pid > 0); /* -1 would be all processes */
     EXPECT(read(ready[0], &c, 1) == 1 && kill(pid, SIGTERM) == 0);
     EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
 }
