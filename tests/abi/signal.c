@@ -95,7 +95,7 @@ TEST(fault_tells_the_address)
         page[5] = 1;
         _exit(0);
     }
-    EXPECT(pid > 0); /* -1 would be all processes */
+    EXPECT(pid > 0);    /* -1 would be all processes */
     kill(pid, SIGKILL); /* the child loops through its handler, as the fault does not go away */
     int st;
     EXPECT(waitpid(pid, &st, 0) == pid && st == SIGKILL);
