@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What files hold: copying between them, holes and space, flags of single reads and writes,
- * programs that run while somebody writes them.
+ * programs that run while another process writes them.
  */
 #include <elf.h>
 #include <linux/openat2.h>

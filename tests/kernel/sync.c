@@ -143,7 +143,7 @@ SELFTEST(rcu_synchronize_runs_earlier_callbacks)
     CHECK(rcu_calls == ARRAY_SIZE(heads));
 }
 
-/* A CPU that goes idle waits for no further callbacks, and nobody asks it to. */
+/* A CPU that goes idle starts a grace period for a single callback, without being asked to. */
 SELFTEST(rcu_callbacks_of_an_idle_cpu_run)
 {
     static struct rcu_head head;

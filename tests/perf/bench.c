@@ -143,3 +143,13 @@ pid_t echo_loopback(int type, int *fd)
     loopback_pair(type, sv);
     return echo_pair(sv, fd);
 }
+
+bool bench_wanted(const char *name, char **names)
+{
+    if (!*names)
+        return true;
+    for (; *names; names++)
+        if (strcmp(*names, name) == 0)
+            return true;
+    return false;
+}

@@ -14,6 +14,9 @@ void bench_need(bool ok, const char *what);
 /* Waits for a child, which must exit with 0. */
 void bench_reap(pid_t pid);
 
+/* True if name is among names, which NULL ends, or there are none. */
+bool bench_wanted(const char *name, char **names);
+
 /* futex(2), which musl's headers do not have. op: of these. */
 enum { FUTEX_WAIT, FUTEX_WAKE, FUTEX_PRIVATE_FLAG = 128 };
 void bench_futex(const uint32_t *word, int op, uint32_t value);

@@ -294,16 +294,6 @@ static const struct rounds benches[] = {
     {"udp_trip", false, udp_begin, NULL, do_trip, 0},
 };
 
-static bool wanted(const char *name, char **names)
-{
-    if (!*names)
-        return true;
-    for (; *names; names++)
-        if (strcmp(*names, name) == 0)
-            return true;
-    return false;
-}
-
 /* Each in a process of its own: its threads, echoes and affinity end with it. */
 static void bench(const struct rounds *r, unsigned n, unsigned ms)
 {
@@ -335,7 +325,7 @@ int main(int argc, char **argv)
     mkdir("/tmp", 01777);
     mkdir(DIRECTORY, 0700);
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
-        if (wanted(benches[i].name, argv + (argc < 3 ? argc : 3)))
+        if (bench_wanted(benches[i].name, argv + (argc < 3 ? argc : 3)))
             bench(&benches[i], n, ms);
     return 0;
 }

@@ -357,16 +357,6 @@ static void bench(const char *name, unsigned count, void (*work)(unsigned))
     fflush(stdout);
 }
 
-static bool wanted(const char *name, char **names)
-{
-    if (!*names)
-        return true;
-    for (; *names; names++)
-        if (strcmp(*names, name) == 0)
-            return true;
-    return false;
-}
-
 static int time_command(char **argv)
 {
     uint64_t start = bench_now();
@@ -394,7 +384,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < FILE_SIZE / CHUNK; i++)
         bench_need(write(bench_fd, bench_buffer, CHUNK) == CHUNK, FILE_PATH);
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
-        if (wanted(benches[i].name, argv + 1))
+        if (bench_wanted(benches[i].name, argv + 1))
             bench(benches[i].name, benches[i].count, benches[i].work);
     unlink(FILE_PATH);
     return 0;

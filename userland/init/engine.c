@@ -99,7 +99,7 @@ static bool is_shortage(int err)
     return err == -ENOMEM || err == -EAGAIN || err == -ENFILE || err == -EMFILE;
 }
 
-/* A shortage is waited out, while orphans are reaped: without an engine the machine serves nobody.
+/* A shortage is waited out, while orphans are reaped: without an engine the machine is of no use.
  */
 static int engine_begin_sure(int *ready)
 {
