@@ -229,10 +229,18 @@ static void fail_forget(void)
     WRITE_ONCE(fail_places_count, 0);
 }
 
-static int cmd_fail(int argc, char **argv, emit_fn emit)
+static void fail_list(emit_fn emit)
 {
     const struct fail_point *fp;
 
+    TABLE_FOR_EACH(fp, failpoints)
+    {
+        emit("%-24s every %u\n", fp->name, *fp->every);
+    }
+}
+
+static int cmd_fail(int argc, char **argv, emit_fn emit)
+{
     if (argc == 4 || (argc == 6 && (strcmp(argv[4], "of") == 0 || strcmp(argv[4], "but") == 0)))
         return fail_arm(argc, argv, emit);
     if (argc == 2 && strcmp(argv[1], "hits") == 0)
@@ -244,8 +252,7 @@ static int cmd_fail(int argc, char **argv, emit_fn emit)
     else if (argc != 1)
         return 1;
     else
-        TABLE_FOR_EACH(fp, failpoints)
-    emit("%-24s every %u\n", fp->name, *fp->every);
+        fail_list(emit);
     return 0;
 }
 CONSOLE_CMD(fail)
