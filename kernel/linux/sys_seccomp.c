@@ -114,7 +114,7 @@ static s64 seccomp_publish(struct seccomp *chain, u64 flags)
         (void)process_for_each_task(p, seccomp_give_one, &s);
     }
     spin_lock_irqsave(&p->siglock, &irq);
-    ASSERT_HELD(&me->process->siglock); /* the same */
+    ASSERT_HELD(&me->process->siglock); /* the same lock, as the callee names it */
     seccomp_give_locked(me, chain);
     spin_unlock_irqrestore(&p->siglock, irq);
     return 0;

@@ -89,7 +89,8 @@ int exec_strings_copy_in(struct exec_strings *s, u64 user_vector)
     return err;
 }
 
-/* "#!" prog [arg]: argv becomes prog [arg] path argv[1...]. *out: the interpreter's path. */
+/* "#!" prog [arg]: argv becomes prog [arg] path argv[1...], j->path the interpreter's. 0, -ENOEXEC,
+ * -E2BIG, -ENOMEM. */
 static int exec_script(struct exec_job *j, const char *head, size_t n)
 {
     char line[256], *end, *arg = NULL;
@@ -155,9 +156,9 @@ static int exec_check_path(const struct path *p)
     return err;
 }
 
-/* Execute permission is what counts: the file is read with the kernel's own eyes, and nothing but a
- * regular file is opened at all. While it is open (a process keeps its program so) nobody writes
- * it. */
+/* Execute permission is what counts: the file is read with the kernel's own credentials, and only a
+ * regular file is opened at all. While it is open, as a process keeps its program, it cannot be
+ * opened for writing. */
 int exec_open_path(const struct path *p, struct file **out)
 {
     int err = exec_check_path(p);
@@ -220,8 +221,9 @@ static void exec_name_thread(const char *path)
     strlcpy(current_thread()->name, base ? base + 1 : path, sizeof(current_thread()->name));
 }
 
-/* The user namespace whose root may look into the memory. A file that the caller may run but not
- * read is not its root's to read by that either, unless the file is one of the namespace's. */
+/* The user namespace whose root may look into the memory: the caller's. Where the caller may run
+ * the file but not read it, the nearest one above that has the file's owner and group: a root below
+ * would read in the memory what it may not read in the file. */
 static struct user_ns *exec_home(const struct exec_job *j)
 {
     struct user_ns *ns = j->cred->user_ns;
@@ -350,9 +352,9 @@ static int exec_count_user(struct task *t, void *arg)
     return 0;
 }
 
-/* Is the context shared with another process? Tasks of this one that share it are counted, again if
- * one of all users has left it meanwhile; none joins. So who is counted is a user, and users beyond
- * them are others. */
+/* Is the context shared with another process? This process's tasks that share it are counted, again
+ * if the number of users has changed meanwhile, which can only fall: fs_context_exec_begin lets
+ * none join. Users beyond those that were counted are other processes' tasks. */
 static bool exec_shares_paths(const struct fs_context *fs)
 {
     struct fs_users u = {.fs = fs};

@@ -47,7 +47,8 @@ struct exec_job {
 int exec_creds(struct exec_job *j) __must_check;
 /* Builds j->aspace, entry and stack. 0, -ENOEXEC, -ENOMEM, ... */
 int exec_load(struct exec_job *j) __must_check;
-/* Opens a name, or what is found already, for execution in current's eyes. */
+/* Opens a name, or what has been found already, if current may execute it: a reference that keeps
+ * the file from being opened for writing. 0, -EACCES, or the walk's errno. May sleep. */
 int exec_open(const char *path, struct file **out) __must_check;
 struct path;
 int exec_open_path(const struct path *p, struct file **out) __must_check;

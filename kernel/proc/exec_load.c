@@ -225,8 +225,8 @@ static int exec_load_interp(struct exec_job *j, const struct elf_image *prog)
     }
     if (head)
         page_free_virt(head, 0);
-    file_allow_writers(
-        f); /* execve(2): only while it is loaded, though the mappings keep it open */
+    /* execve(2): it is not writable while it is loaded, and is from here on, though still open. */
+    file_allow_writers(f);
     file_put(f);
     return err;
 }

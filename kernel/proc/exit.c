@@ -277,7 +277,7 @@ static void exit_pid_ns(struct process *p)
     ns->reaper = NULL;
 }
 
-/* Turns the process into a zombie and tells the world. */
+/* Turns the process into a zombie: its children go to another parent, its own parent is told. */
 static void exit_process(struct process *p)
 {
     LIST_HEAD(dead);

@@ -174,7 +174,7 @@ static int clone_aspace(struct clone_job *j)
 }
 
 /* Numbers of the caller's choice: for those who may restore processes in each of the namespaces. */
-static int clone_may_choose_pid(const struct clone_job *j, const struct pid_ns *ns)
+static int clone_check_numbers(const struct clone_job *j, const struct pid_ns *ns)
 {
     const struct cred *me = current_cred();
 
@@ -188,7 +188,7 @@ static int clone_may_choose_pid(const struct clone_job *j, const struct pid_ns *
 static int clone_pid(struct clone_job *j)
 {
     struct pid_ns *ns = clone_pid_ns(j);
-    int err = clone_may_choose_pid(j, ns);
+    int err = clone_check_numbers(j, ns);
 
     if (err)
         return err;
@@ -400,7 +400,7 @@ static void clone_undo(struct clone_job *j, int err)
     if (t->seccomp)
         seccomp_put(t->seccomp);
     task_free(t);
-    if (j->process) { /* who walks over its control group may hold it */
+    if (j->process) { /* a walk over its control group may hold a reference */
         sighand_leave(j->process);
         process_put(j->process);
     }
@@ -438,9 +438,9 @@ static s64 clone_start(struct clone_job *j)
     return nr;
 }
 
-static int clone_over_nproc(void)
+/* Processes are counted per control group (pids.max); RLIMIT_NPROC 0 still means none. */
+static int clone_check_nproc(void)
 {
-    /* Counted per control group (pids.max); RLIMIT_NPROC 0 still means none. */
     return rlimit_current(RLIMIT_NPROC) == 0 && !capable(CAP_SYS_RESOURCE) ? -EAGAIN : 0;
 }
 
@@ -449,7 +449,7 @@ s64 process_clone(const struct clone_args_k *args, const struct trap_frame *f)
     struct clone_job job = {.args = args};
     int err = clone_check_flags(args);
 
-    if (err || (err = clone_over_nproc()) || (err = clone_begin(&job)))
+    if (err || (err = clone_check_nproc()) || (err = clone_begin(&job)))
         return err;
     if (args->flags & CLONE_INTO_CGROUP) {
         job.into = up_cgroup_of_fd(args->cgroup_fd);

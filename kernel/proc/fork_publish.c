@@ -125,7 +125,7 @@ int clone_publish(struct clone_job *j)
         spin_lock(&j->pid->lock);
         list_add_tail(&j->pid->tasks[PID_TID], &j->task->pid_node);
         spin_unlock(&j->pid->lock);
-        ASSERT_HELD(&j->task->process->cgroup.lock); /* the same */
+        ASSERT_HELD(&j->task->process->cgroup.lock); /* the same lock, as the callee names it */
         task_follow_cgroup_locked(j->task);
     }
     spin_unlock(&proc_lock);

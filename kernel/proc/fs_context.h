@@ -26,8 +26,8 @@ struct fs_context *fs_context_copy(struct fs_context *from) __must_check;
 /* Users. join: false while one of them executes (-EAGAIN of clone). */
 bool fs_context_join(struct fs_context *fs) __must_check;
 void fs_context_leave(struct fs_context *fs);
-/* For who takes it off a task. REQUIRES(siglock) True: the last user's reference is the caller's.
- */
+/* For a caller that takes it off a task, under that task's siglock. True: it was the last user, and
+ * the users' reference is the caller's to put. */
 bool fs_context_leave_locked(struct fs_context *fs) __must_check;
 static inline bool fs_context_is_own(const struct fs_context *fs)
 {
@@ -54,7 +54,7 @@ void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const s
 void fs_set_cwd(struct fs_context *fs, const struct path *p);  /* borrows */
 void fs_set_root(struct fs_context *fs, const struct path *p); /* borrows */
 
-/* Current's eyes for a walk: begin takes references to root and cwd, end gives them back.
+/* What current's walks go by: begin takes references to root and cwd, end gives them back.
  * Credentials and mount namespace are borrowed: only current changes them. */
 struct walk_hold {
     struct walk_ctx ctx;

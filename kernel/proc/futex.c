@@ -68,8 +68,8 @@ static int futex_area(struct area *a, void *arg)
     return 1;
 }
 
-/* Another thread may take the page away each time that it has been brought in: who tries again lets
- * others run, and ends at a kill. -EFAULT, -EINTR. */
+/* Another thread may take the page away each time that it has been brought in: so each try lets
+ * others run, and a kill ends them. -EFAULT, -EINTR. */
 static int futex_fault_in(u64 addr)
 {
     u32 v;
@@ -95,7 +95,7 @@ static int futex_key(u64 addr, bool private, struct futex_key *key)
     if (!private) {
         struct futex_area_find f = {addr, key};
         u32 v;
-        if (user_load32(&v, (const u32 __user *)addr)) /* once: who is killed still wakes others */
+        if (user_load32(&v, (const u32 __user *)addr)) /* once: a killed task still wakes others */
             return -EFAULT;
         aspace_for_each(as, addr, futex_area, &f);
     }
@@ -191,9 +191,9 @@ static struct list_node *futex_walk_run(struct futex_walk *k, struct list_node *
     return NULL;
 }
 
-/* The rest, from n on: a hold of the locks, with interrupts off, is for one run. Two waiters for
- * nothing, with a key that no futex has, stand for where to go on and for where to stop, as others
- * come meanwhile. Called and returns with the locks held. */
+/* The rest, from n on: a hold of the locks, with interrupts off, is for one run. Two waiters that
+ * are no threads, with a key that no futex has, mark where to go on and where to stop, since others
+ * queue meanwhile. Called and returns with the locks held. */
 static __noinline void futex_walk_rest(struct futex_walk *k, struct list_node *n, u64 *flags)
     REQUIRES(k->b->lock, k->b2->lock)
 {
@@ -352,83 +352,91 @@ s64 futex_requeue(u64 addr, bool private, int wake, int move, u64 addr2, const u
     return (wake - k.wake) + (expected ? move - k.move : 0);
 }
 
-/* The word's change that FUTEX_WAKE_OP encodes: op cmp oparg cmparg in 4+4+12+12 bits. */
-static int futex_op(u64 addr, u32 code, bool *wake_second)
-{
-    u32 op = code >> 28 & 7, cmp = code >> 24 & 15;
-    s32 oparg = (s32)(code << 8) >> 20, cmparg = (s32)(code << 20) >> 20;
-    u32 old, next;
+/* What FUTEX_WAKE_OP encodes: op cmp oparg cmparg in 4+4+12+12 bits (futex(2)). */
+#define FUTEX_OP_SHIFT 8 /* oparg is the number of a bit */
 
-    if (code >> 28 & 8)
-        oparg = 1 << (oparg & 31);
-    if (user_load32(&old, (const u32 __user *)addr))
-        return -EFAULT;
-    for (;;) {
-        u32 seen = old;
-        switch (op) {
-        case 0:
-            next = (u32)oparg;
-            break;
-        case 1:
-            next = old + (u32)oparg;
-            break;
-        case 2:
-            next = old | (u32)oparg;
-            break;
-        case 3:
-            next = old & ~(u32)oparg;
-            break;
-        case 4:
-            next = old ^ (u32)oparg;
-            break;
-        default:
-            return -ENOSYS;
-        }
-        if (user_cas32((u32 __user *)addr, &seen, next))
-            return -EFAULT;
-        if (seen == old)
-            break;
-        old = seen;
-    }
-    s32 o = (s32)old;
-    switch (cmp) {
+/* The word that op makes of old. False: there is no such op. */
+static bool futex_op_apply(u32 code, u32 old, u32 *next)
+{
+    u32 arg = (u32)((s32)(code << 8) >> 20);
+
+    if (code >> 28 & FUTEX_OP_SHIFT)
+        arg = 1U << (arg & 31);
+    switch (code >> 28 & 7) {
     case 0:
-        *wake_second = o == cmparg;
-        break;
+        *next = arg;
+        return true;
     case 1:
-        *wake_second = o != cmparg;
-        break;
+        *next = old + arg;
+        return true;
     case 2:
-        *wake_second = o < cmparg;
-        break;
+        *next = old | arg;
+        return true;
     case 3:
-        *wake_second = o <= cmparg;
-        break;
+        *next = old & ~arg;
+        return true;
     case 4:
-        *wake_second = o > cmparg;
-        break;
+        *next = old ^ arg;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Does the word that was there compare as cmp asks? 0, 1; -ENOSYS: there is no such cmp. */
+static int futex_op_compare(u32 code, s32 old)
+{
+    s32 arg = (s32)(code << 20) >> 20;
+
+    switch (code >> 24 & 15) {
+    case 0:
+        return old == arg;
+    case 1:
+        return old != arg;
+    case 2:
+        return old < arg;
+    case 3:
+        return old <= arg;
+    case 4:
+        return old > arg;
     case 5:
-        *wake_second = o >= cmparg;
-        break;
+        return old >= arg;
     default:
         return -ENOSYS;
     }
-    return 0;
+}
+
+/* Changes the word; 1: the second word's waiters are to be woken, 0: not; -EFAULT, -ENOSYS. */
+static int futex_op(u64 addr, u32 code)
+{
+    u32 old, next, seen;
+
+    if (user_load32(&old, (const u32 __user *)addr))
+        return -EFAULT;
+    for (;; old = seen) {
+        seen = old;
+        if (!futex_op_apply(code, old, &next))
+            return -ENOSYS;
+        if (user_cas32((u32 __user *)addr, &seen, next))
+            return -EFAULT;
+        if (seen == old)
+            return futex_op_compare(code, (s32)old);
+    }
 }
 
 s64 futex_wake_op(u64 addr, bool private, int n, u64 addr2, int n2, u32 code)
 {
     struct futex_key key, key2;
-    bool second = false;
-    int err = futex_key(addr, private, &key);
+    int second = futex_key(addr, private, &key);
+    s64 woken;
 
-    if (!err)
-        err = futex_key(addr2, private, &key2);
-    if (!err)
-        err = futex_op(addr2, code, &second);
-    if (err)
-        return err;
-    s64 woken = futex_wake(addr, private, n, ~0U);
+    if (!second)
+        second = futex_key(addr2, private, &key2);
+    if (!second)
+        second = futex_op(addr2, code);
+    if (second < 0)
+        return second;
+    woken = futex_wake(addr, private, n, ~0U);
     if (woken >= 0 && second)
         woken += futex_wake(addr2, private, n2, ~0U);
     return woken;

@@ -40,7 +40,7 @@ u64 itimer_left(u64 now, u64 expires, u64 interval, bool rests)
     return interval ? itimer_next(now, expires, interval, &missed) - now : 0;
 }
 
-struct account *itimer_bill_locked(struct process *p)
+struct account *itimer_account_locked(struct process *p)
 {
     ASSERT_HELD(&p->siglock);
     return account_swap(p->aspace ? p->aspace->account : NULL);
@@ -56,7 +56,7 @@ static void itimer_expire_locked(struct process *p) REQUIRES(p->siglock)
         p->real_timer_rests = p->timers_rest = true;
     else
         it->expires = 0;
-    former = itimer_bill_locked(p);
+    former = itimer_account_locked(p);
     (void)signal_post_locked(p, NULL, SIGALRM, NULL);
     (void)account_swap(former);
 }

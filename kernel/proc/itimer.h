@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * setitimer(2) and POSIX timers of a process.
+ * setitimer(2) and POSIX timers of a process. A periodic timer *rests* from its signal's sending
+ * until that is taken: it is not armed meanwhile, and the periods that go by are overruns.
  */
 #pragma once
 
@@ -66,4 +67,4 @@ void posix_timers_resume_fire(struct timer *timer);
 bool posix_timers_count_cpu_locked(const struct process *p) REQUIRES(p->siglock);
 /* In a timer's interrupt: what is kept for p is charged to p's memory account from here on, not to
  * the thread that was interrupted. Returns the former one, for account_swap. REQUIRES(siglock) */
-struct account *itimer_bill_locked(struct process *p) REQUIRES(p->siglock);
+struct account *itimer_account_locked(struct process *p) REQUIRES(p->siglock);

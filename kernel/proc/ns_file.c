@@ -355,7 +355,7 @@ static int ns_enter_one(struct nsset *set, const struct ns_kind *k, void *ns, bo
         NS_SWAP(set, ipc, ns, ipc_ns_get(it), ipc_ns_put(it));
         return 0;
     case CLONE_NEWNET:
-        NS_SWAP(set, net, ns, net_ns_get(it), if (it) net_ns_put(it));
+        NS_SWAP(set, net, ns, net_ns_get(it), net_ns_put(it));
         return 0;
     case CLONE_NEWCGROUP:
         NS_SWAP(set, cgroup, ns, cgroup_ns_get(it), cgroup_ns_put(it));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Namespace sets: copying, and unshare. Every namespace object is counted by its own layer, but for
- * the three small kinds, which are only these structs.
+ * those of host names and of time, which are only these structs.
  */
 #include "proc/nsset_priv.h"
 #include "container/cgroup.h"
@@ -73,22 +73,14 @@ void nsset_put(struct nsset *ns)
 {
     if (!refcount_put(&ns->ref))
         return;
-    if (ns->mount)
-        mount_ns_put(ns->mount);
-    if (ns->net)
-        net_ns_put(ns->net);
-    if (ns->uts)
-        uts_ns_put(ns->uts);
-    if (ns->ipc)
-        ipc_ns_put(ns->ipc);
-    if (ns->pid_for_children)
-        pid_ns_put(ns->pid_for_children);
-    if (ns->cgroup)
-        cgroup_ns_put(ns->cgroup);
-    if (ns->time)
-        time_ns_put(ns->time);
-    if (ns->time_for_children)
-        time_ns_put(ns->time_for_children);
+    mount_ns_put(ns->mount);
+    net_ns_put(ns->net);
+    uts_ns_put(ns->uts);
+    ipc_ns_put(ns->ipc);
+    pid_ns_put(ns->pid_for_children);
+    cgroup_ns_put(ns->cgroup);
+    time_ns_put(ns->time);
+    time_ns_put(ns->time_for_children);
     kfree(ns);
 }
 
@@ -100,8 +92,7 @@ struct nsset *nsset_clone(struct nsset *from)
         return NULL;
     refcount_init(&ns->ref, 1);
     mount_ns_get(ns->mount);
-    if (ns->net)
-        net_ns_get(ns->net);
+    net_ns_get(ns->net);
     refcount_get(&ns->uts->ref);
     refcount_get(&ns->ipc->ref);
     pid_ns_get(ns->pid_for_children);
@@ -121,8 +112,8 @@ void nsset_enter_time(struct nsset *ns)
     time_ns_enter(ns->time);
 }
 
-/* fs goes along. Others look at it and may move it meanwhile: the copies are found for paths of our
- * own. */
+/* fs goes along. Others may look at it and move it meanwhile, so the copied mounts are found for
+ * references of our own, and fs is moved where it still has these paths. */
 static int nsset_new_mount(struct nsset *ns, struct user_ns *u, struct fs_context *fs)
 {
     struct fs_paths from, to;
@@ -149,8 +140,7 @@ static int nsset_new_net(struct nsset *ns, struct user_ns *u)
 
     if (!n)
         return -ENOMEM;
-    if (ns->net)
-        net_ns_put(ns->net);
+    net_ns_put(ns->net);
     ns->net = n;
     return 0;
 }

@@ -90,10 +90,12 @@ int ns_unshare(u64 flags);
  * again by chroot(2). */
 struct cred *ns_new_user(void) __must_check;
 int ns_setns(struct file *f, u64 nstype);
-/* The file behind /proc/<pid>/ns/<name>, or ERR_PTR; *link gets "mnt:[4026531841]". */
+/* The entries of /proc/<pid>/ns by number. */
 #define NS_KINDS 10
 const char *ns_name(unsigned kind); /* NULL past the last */
+/* The file that setns(2) takes: a reference, or ERR_PTR: -ESRCH t has exited, -ENOMEM. */
 struct file *ns_open(struct task *t, unsigned kind);
+/* The link's text, "mnt:[4026531841]": its length, or -ENOENT: t has exited. */
 int ns_link(struct task *t, unsigned kind, char *buf, size_t n);
-/* The same of a file that ns_open made. */
+/* The same of a file that ns_open has made. */
 int ns_file_name(struct file *f, char *buf, size_t n);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Orphaned process groups (setpgid(2); POSIX, "Orphaned Process Group"): those of which no member
- * has its parent in another group of the same session. Nothing would continue what stops in such a
- * group: a terminal stops none of it, and a group that becomes orphaned while a member is stopped
- * is hung up and continued.
+ * Orphaned process groups (setpgid(2); POSIX, "Orphaned Process Group"). A member whose parent is
+ * in another group of the same session ties the group to the session; a group without such a member
+ * is orphaned. Nothing would continue what stops in it: a terminal stops none of it, and a group
+ * that becomes orphaned while a member is stopped is hung up and continued.
  *
- * A group may be large, so it is looked at in parts. A member that is tied to the session after it
+ * A group may be large, so it is looked at in parts. A member that ties it only after the member
  * was looked at does not count.
  *
  * Lock order: proc_lock.
@@ -22,7 +22,7 @@
 /* What is known of a group so far. */
 struct orphan_look {
     const struct process *except; /* this one does not count; or NULL */
-    bool tied;                    /* a member is */
+    bool tied;                    /* by a member */
     bool stopped;                 /* a member is */
 };
 

@@ -117,8 +117,8 @@ static void posix_timer_fire(struct timer *timer)
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
-    ASSERT_HELD(&t->process->siglock); /* the same */
-    former = itimer_bill_locked(p);
+    ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
+    former = itimer_account_locked(p);
     /* Set anew while this callback was on its way: not yet due. */
     if (t->expires && time_ns() >= t->expires && !posix_timer_expire_locked(t))
         timer_start(&t->timer, time_ns() + QUEUE_RETRY);
@@ -166,7 +166,7 @@ static bool posix_timers_expire_some(struct process *p, const struct process_tim
     list_for_each (t, &p->posix_timers, node) {
         if (!posix_timer_runs_cpu(t) || (now = posix_timer_cpu(t, all)) < t->expires)
             continue;
-        ASSERT_HELD(&t->process->siglock); /* the same */
+        ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
         if (t->behind) {
             posix_timer_go_on_locked(t, now);
             went_on++;
@@ -209,7 +209,7 @@ static void posix_timers_resume_some_locked(struct process *p) REQUIRES(p->siglo
 
     ASSERT_HELD(&p->siglock);
     while (n++ < RESUME_AT_ONCE && (t = list_first(&p->timers_taken, struct posix_timer, taken))) {
-        ASSERT_HELD(&t->process->siglock); /* the same */
+        ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
         posix_timer_resume_locked(t, &seen);
     }
     if (!list_empty(&p->timers_taken))
@@ -264,7 +264,7 @@ void itimer_end_rests_locked(struct process *p, u64 set, struct siginfo *info)
     list_for_each (t, &p->posix_timers, node) {
         if (!t->rests || !list_empty(&t->taken))
             continue;
-        ASSERT_HELD(&t->process->siglock); /* the same */
+        ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
         if (posix_timer_waits_for(t, set, info))
             posix_timer_taken_locked(t, info);
         else
@@ -287,7 +287,7 @@ static struct posix_timer *posix_timer_find_locked(struct process *p, s32 id) RE
     list_for_each (t, &p->posix_timers, node) {
         if (t->id != id)
             continue;
-        ASSERT_HELD(&t->process->siglock); /* the same */
+        ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
         if (!list_empty(&t->taken) || t->behind)
             posix_timer_resume_locked(t, &seen);
         return t;
@@ -379,7 +379,7 @@ int posix_timer_set(s32 id, bool absolute, u64 value, u64 interval, struct itime
         spin_unlock_irqrestore(&p->siglock, flags);
         return -EINVAL;
     }
-    ASSERT_HELD(&t->process->siglock); /* the same */
+    ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
     posix_timer_left_locked(t, old);
     posix_timer_stop_locked(t);
     timer_cancel_nowait(&t->timer);
@@ -400,7 +400,7 @@ int posix_timer_get(s32 id, struct itimer *out)
     spin_lock_irqsave(&p->siglock, &flags);
     struct posix_timer *t = posix_timer_find_locked(p, id);
     if (t) {
-        ASSERT_HELD(&t->process->siglock); /* the same */
+        ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
         posix_timer_left_locked(t, out);
     }
     spin_unlock_irqrestore(&p->siglock, flags);

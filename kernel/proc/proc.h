@@ -43,60 +43,83 @@ struct itimer {
 
 /* I immutable · p proc_lock · s siglock · a atomic */
 struct process {
-    refcount_t ref;         /* a */
-    struct rcu_head rcu;    /*    its queues outlive the last reference by a grace period */
-    u8 state;               /* p  enum process_state */
-    struct pid *pid;        /* I  the thread-group id; a reference */
-    struct task *leader;    /* p, s  its tid is the process id; a reference until reaped */
+    refcount_t ref;      /* a */
+    struct rcu_head rcu; /*    its queues outlive the last reference by a grace period */
+    u8 state;            /* p  enum process_state */
+    struct pid *pid;     /* I  the thread-group id; a reference */
+    struct task *leader; /* p, s  its tid is the process id; a reference until reaped */
+    u64 start_time;      /* I */
+    bool ns_init;        /* I  the init of its pid namespace: default actions spare it */
+
+    /* Its tasks. */
     struct list_node tasks; /* p, s  live tasks by task->node */
+    u64 tasks_made;         /* s  task->nr of the latest */
+    u32 nr_tasks;           /* s */
+    u32 nr_alive;           /* s  tasks that have not begun to exit */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
-    sigset_t task_signals;  /* s  all that some task's own queue may hold */
     struct list_node queued_tasks; /* s  those whose own queue may hold something */
-    u64 stop_round;                /* s  from 1 on: each SIGCONT begins one */
-    struct task_tell *tell;        /* s  the walk that tells them what goes for all, or NULL */
-    sigset_t unclaimed;            /* s  pending ones for which that walk looks for a task */
-    u64 tasks_made;                /* s  task->nr of the latest */
-    u32 nr_tasks;                  /* s */
-    u32 nr_alive;                  /* s  tasks that have not begun to exit */
-    struct process *parent;        /* p  who waits for it; NULL for PID 1 and its peers */
+    sigset_t task_signals;         /* s  all that some task's own queue may hold */
+
+    /* What goes for all of them: an end, an exec, a stop (process_tell_tasks_locked). */
+    struct spinlock siglock;
+    struct task_tell *tell;  /* s  the walk that tells them what goes for all, or NULL */
+    sigset_t unclaimed;      /* s  pending ones for which that walk looks for a task */
+    bool group_exit;         /* s  every task is to exit */
+    int exit_status;         /* s  wait status: what wait(2) reports */
+    struct task *group_exec; /* s  the task that waits for the others to be gone */
+    u64 stop_round;          /* s  from 1 on: each SIGCONT begins one */
+    int stop_signal;         /* s  the stop under way or reached; 0: running */
+    u32 stop_count;          /* s  tasks still to stop */
+    struct waitq stop_wait;  /*    stopped tasks */
+
+    /* Parent and children, and what wait(2) is told. */
+    struct process *parent; /* p  who waits for it; NULL for PID 1 and its peers */
     u32 ppid; /* p, a  the parent's number in this process's namespace; 0: none there */
-    struct list_node children;                       /* p  in the order of their coming */
-    struct list_node sibling;                        /* p */
-    struct rb_root zombies;                          /* p  those of them, in the same order */
-    struct rb_node zombie_node;                      /* p */
-    u64 child_nr;                                    /* p  that order */
+    struct list_node children;  /* p  in the order of their coming */
+    struct list_node sibling;   /* p */
+    struct rb_root zombies;     /* p  those of them, in the same order */
+    struct rb_node zombie_node; /* p */
+    u64 child_nr;               /* p  that order */
+    bool subreaper;             /* p  adopts orphans among its descendants */
+    u64 child_news;             /* p, a  counts what wait(2) may tell of */
+    struct waitq child_wait;    /*    parents in wait(2) sleep here */
+    u8 events;                  /* s  enum process_event, for wait(2) */
+    u8 notify;                  /* s  enum process_event, not reported to the parent yet */
+    int exit_signal;            /* p  sent to the parent; 0 or no signal's number: none */
+    u64 exec_id;                /* a  counts its programs */
+    u64 parent_exec_id;         /* p  which of the parent's chose exit_signal */
+
+    /* Process group, session and terminal. */
     struct list_node tgid_node, pgid_node, sid_node; /* pid->lock */
     struct pid *pgrp, *session;                      /* p  references */
     u64 group_nr;                                    /* p  its place in pgrp: grows with time */
     struct tty *tty;                                 /* p  controlling terminal; a reference */
     bool session_leader;                             /* p */
-    struct aspace *aspace;                           /* s  a user reference; NULL once exited */
-    u64 child_news;                                  /* p, a  counts what wait(2) may tell of */
-    struct waitq child_wait;                         /*    parents in wait(2) sleep here */
 
-    /* An exec's rights, from where they are judged until it has them; a filter for all threads. */
-    struct mutex cred_guard;
-    struct spinlock siglock;
+    /* Signals. */
     struct sigaction *actions; /* s  [sig - 1], own or shared */
     struct sighand *sighand;   /* s  shared with other processes; a reference; NULL: own */
     struct sigpending pending; /* s */
     u64 shared_signal;         /* s  the last that it, or its maker, and others were sent */
     struct waitq signal_wait;  /*    signalfd and sigtimedwait */
-    struct waitq stop_wait;    /*    stopped tasks */
-    bool group_exit;           /* s  every task is to exit */
-    int exit_status;           /* s  wait status: what wait(2) reports */
-    struct task *group_exec;   /* s  the task that waits for the others to be gone */
-    int stop_signal;           /* s  the stop under way or reached; 0: running */
-    u32 stop_count;            /* s  tasks still to stop */
-    u8 events;                 /* s  enum process_event, for wait(2) */
-    u8 notify;                 /* s  enum process_event, not reported to the parent yet */
-    int exit_signal;           /* p  sent to the parent; 0 or no signal's number: none */
-    u64 exec_id;               /* a  counts its programs */
-    u64 parent_exec_id;        /* p  which of the parent's chose exit_signal */
     atomic_t sigqueue_count;   /* a  queued entries: RLIMIT_SIGPENDING */
     struct sigqueue own_entry; /* s; its taker's until own_entry_taken is false: one signal's */
     bool own_entry_taken;      /* a  set under siglock */
 
+    /* Its program, who may look into it, and what it has asked for. */
+    struct aspace *aspace;   /* s  a user reference; NULL once exited */
+    struct user_ns *exec_ns; /* s  where its program was started; a reference */
+    /* An exec's rights, from where they are judged until it has them; a filter for all threads. */
+    struct mutex cred_guard;
+    bool did_exec;                /* a */
+    bool dumpable;                /* a */
+    u32 membarrier;               /* a  what membarrier(2) has registered */
+    u32 personality;              /* a */
+    s16 oom_score_adj;            /* a */
+    s16 oom_score_adj_min;        /* a  as low as it may be set without privilege */
+    u32 login_uid, login_session; /* a  of audit; ~0: unset */
+
+    /* Limits and timers. */
     struct rlimit rlimits[RLIM_NLIMITS]; /* s */
     struct timer real_timer;             /*    ITIMER_REAL */
     struct itimer itimers[3];            /* s */
@@ -107,21 +130,12 @@ struct process {
     struct timer timers_resume;          /*    armed while there are some */
     s32 next_timer_id;                   /* s */
 
+    /* What it has used. */
     struct cgroup_member cgroup;             /* container's */
     struct process_times times, child_times; /* s  of tasks that are gone; of reaped children */
     struct cpu_clock clock;                  /*    of all tasks, once clock_state says so */
     u8 clock_state;                          /* s, a  enum process_clock */
-    u64 start_time;                          /* I */
-    bool subreaper;                          /* p  adopts orphans among its descendants */
-    bool ns_init;                 /* I  the init of its pid namespace: default actions spare it */
-    bool did_exec;                /* a */
-    u32 membarrier;               /* a  what membarrier(2) has registered */
-    bool dumpable;                /* a */
-    struct user_ns *exec_ns;      /* s  where its program was started; a reference */
-    s16 oom_score_adj;            /* a */
-    s16 oom_score_adj_min;        /* a  as low as it may be set without privilege */
-    u32 personality;              /* a */
-    u32 login_uid, login_session; /* a  of audit; ~0: unset */
+
     struct sigaction own_actions[NSIG];
 };
 
@@ -189,10 +203,9 @@ int process_for_each_task(struct process *p, int (*fn)(struct task *t, void *arg
  * noted before. Of a crowd the first few and the caller at once, the rest a little later.
  * irq-safe. */
 void process_tell_tasks_locked(struct process *p) REQUIRES(p->siglock);
-/* REQUIRES(siglock): t joins, leaves the process. */
+/* REQUIRES(siglock): t joins, leaves the process; its times become p's. */
 void process_link_task_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
-void process_unlink_task_locked(struct process *p, struct task *t)
-    REQUIRES(p->siglock); /* its times become p's */
+void process_unlink_task_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
 /* cgroup_up.c: p and its threads. Errors as cgroup_move. May sleep. */
 int process_move_to_cgroup(struct process *p, struct cgroup *to);
 /* cgroup_up.c: t runs in the scheduler's group of the control group that its process is in now;

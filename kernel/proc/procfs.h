@@ -90,5 +90,5 @@ int procfs_mountinfo_show(struct pseudo_node *node, struct seq *out, const struc
 u32 procfs_mounts_poll(struct pseudo_node *node, struct file *f, struct poll_table *pt);
 /* The namespace file behind an open /proc/<pid>/ns/NAME, borrowed from it; NULL: f is none. */
 struct file *procfs_ns_file(struct file *f);
-/* The process whose directory /proc/<pid> f is: a reference, or NULL. */
+/* The pid whose directory /proc/<pid> f is: a reference, or NULL. */
 struct pid *procfs_pid_of_file(struct file *f);

@@ -22,8 +22,8 @@ static struct file *pid_fd_file(struct pid_node *pn, u32 fd)
     return f;
 }
 
-/* The same for whom may look into the process, which an exec may have changed since the link was
- * found: asked again once the file is in hand. ERR_PTR. */
+/* The same if current may look into the process, asked once the file is in hand: an exec may have
+ * changed that since the link was found. ERR_PTR: -ENOENT, -EACCES. */
 static struct file *pid_fd_inspect(struct pid_node *pn, u32 fd)
 {
     struct file *f = pid_fd_file(pn, fd);
@@ -145,9 +145,8 @@ static int fd_list(struct pseudo_node *dir, struct dir_context *ctx)
     return 0;
 }
 
-/* A process always gets at its own, though it may have become another user: /dev/stdout leads
- * there.
- */
+/* A process may always open its own, though it may have become another user: /dev/stdout leads
+ * there. */
 static int fd_permission(struct pseudo_node *node, const struct cred *cred, int mask)
 {
     if (pid_node_task(node)->process == current_process() && !(mask & 2))

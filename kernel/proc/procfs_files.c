@@ -74,8 +74,8 @@ static struct pid_family pid_family(struct process *p, const struct pid_ns *ns)
     return f;
 }
 
-/* The addresses of stat, which tell where things were put: only to whom may look into the process;
- * to others, that there are any. */
+/* The addresses of stat, which tell where things were put: for a reader that may look into the
+ * process; for others, only that there are any. */
 struct stat_addresses {
     u64 code[2], stack, data[2], brk, arg[2], env[2];
 };

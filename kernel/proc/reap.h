@@ -15,5 +15,6 @@ void reap_unlink_locked(struct process *p, struct list_node *dead) REQUIRES(proc
 void reap_list(struct list_node *dead);
 /* Reaps the zombies among p's children, of any exit signal. Context: no lock held. */
 void reap_children(struct process *p);
-/* REQUIRES(proc_lock): see wait.c. */
+/* If p is a zombie whose parent is outside its pid namespace, p's number there is freed: the
+ * namespace's end does not wait for such a parent to reap it. REQUIRES(proc_lock) */
 void reap_leave_ns_locked(struct process *p) REQUIRES(proc_lock);

@@ -576,37 +576,3 @@ void signal_pass_on_locked(struct process *p, sigset_t set)
             break;
     }
 }
-
-void signal_set_mask(sigset_t mask)
-{
-    struct task *t = current_task();
-    sigset_t old;
-    u64 flags;
-
-    DELAYPOINT(signal_mask);
-    spin_lock_irqsave(&t->process->siglock, &flags);
-    old = t->blocked;
-    t->blocked = mask & ~SIG_UNMASKABLE;
-    signal_pass_on_locked(t->process, t->blocked & ~old);
-    signal_recalc_locked(t);
-    spin_unlock_irqrestore(&t->process->siglock, flags);
-}
-
-void signal_temp_mask(sigset_t mask)
-{
-    struct task *t = current_task();
-
-    t->saved_mask = t->blocked;
-    t->restore_mask = true;
-    signal_set_mask(mask);
-}
-
-void signal_restore_mask(void)
-{
-    struct task *t = current_task();
-
-    if (!t->restore_mask)
-        return;
-    t->restore_mask = false;
-    signal_set_mask(t->saved_mask);
-}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a process does with its signals: handlers, which processes may share, and the stack that
- * they run on. Lock order: siglock, sighand->lock.
+ * What a process does with its signals: handlers, which processes may share, the stack that they
+ * run on, and each task's mask. Lock order: siglock, sighand->lock.
  */
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/itimer.h"
@@ -121,6 +122,40 @@ int signal_action(int sig, const struct sigaction *new_action, struct sigaction 
     spin_unlock_irqrestore(&p->siglock, flags);
     sigqueue_free_list(p, &dropped);
     return 0;
+}
+
+void signal_set_mask(sigset_t mask)
+{
+    struct task *t = current_task();
+    sigset_t old;
+    u64 flags;
+
+    DELAYPOINT(signal_mask);
+    spin_lock_irqsave(&t->process->siglock, &flags);
+    old = t->blocked;
+    t->blocked = mask & ~SIG_UNMASKABLE;
+    signal_pass_on_locked(t->process, t->blocked & ~old);
+    signal_recalc_locked(t);
+    spin_unlock_irqrestore(&t->process->siglock, flags);
+}
+
+void signal_temp_mask(sigset_t mask)
+{
+    struct task *t = current_task();
+
+    t->saved_mask = t->blocked;
+    t->restore_mask = true;
+    signal_set_mask(mask);
+}
+
+void signal_restore_mask(void)
+{
+    struct task *t = current_task();
+
+    if (!t->restore_mask)
+        return;
+    t->restore_mask = false;
+    signal_set_mask(t->saved_mask);
 }
 
 static bool signal_on_altstack(const struct task *t, u64 sp)

@@ -29,7 +29,7 @@ static void signal_stop_here(struct process *p, struct task *t, u64 flags) RELEA
     bool last = signal_stop_part_locked(p, t);
 
     t->stopped = p->stop_round;
-    ASSERT_HELD(&t->process->siglock); /* the same */
+    ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
     signal_recalc_locked(t);
     spin_unlock_irqrestore(&p->siglock, flags);
     if (last)
@@ -103,7 +103,7 @@ static enum deliver signal_deliver_one(struct process *p, struct task *t, struct
         signal_stop_here(p, t, flags);
         return DELIVER_AGAIN;
     }
-    ASSERT_HELD(&t->process->siglock); /* the same */
+    ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
     int sig = signal_dequeue_locked(t, ~t->blocked, info);
     if (!sig) {
         spin_unlock_irqrestore(&p->siglock, flags);

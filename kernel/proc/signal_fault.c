@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the lower layers have sent to the task that runs: for its faults, and for a pipe that nobody
- * reads.
+ * What the lower layers have sent to the current task: for its faults, and for writing to a pipe
+ * without readers.
  */
 #include "arch/x86/trap.h"
 #include "lib/errno.h"

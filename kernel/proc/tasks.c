@@ -49,7 +49,8 @@ struct task_walk {
     struct list_node node;  /* siglock */
     struct list_node *next; /* siglock: the place in tasks */
     u64 seen;               /* siglock: task->nr of the last that it came to */
-    /* siglock  Of a walk that adds up, else NULL: who ends before it comes there is added too. */
+    /* siglock  Of a walk that adds up, else NULL: a task that ends before it is reached is added.
+     */
     struct process_times *times;
 };
 
@@ -69,7 +70,7 @@ void process_unlink_task_locked(struct process *p, struct task *t)
 
     ASSERT_HELD(&p->siglock);
     if (p->clock_state)
-        cpu_clock_join(&p->clock, t->thread); /* who keeps the clock has not come to it yet */
+        cpu_clock_join(&p->clock, t->thread); /* process_clock_keep may not have reached it yet */
     cpu_clock_leave(t->thread, &last.utime, &last.stime);
     process_times_add(&p->times, &last);
     list_for_each (w, &p->walks, node) {

@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The shifts of a time namespace: parsed, checked, and fixed with the first process.
+ *
+ * Locks: time_ns_lock, a leaf, over every namespace's shifts until they are fixed.
+ */
 #include "proc/time_ns.h"
 
 #include "lib/errno.h"

@@ -118,8 +118,6 @@ void reap_unlink_locked(struct process *p, struct list_node *dead)
     list_add_tail(dead, &p->sibling);
 }
 
-/* A zombie whose parent is outside of its pid namespace: the namespace does not wait for that to
- * reap it. REQUIRES(proc_lock) */
 void reap_leave_ns_locked(struct process *p)
 {
     ASSERT_HELD(&proc_lock);
@@ -281,7 +279,7 @@ static int wait_look(struct process *c, const struct wait_request *req, struct w
     return 1;
 }
 
-/* A zombie has nothing to tell to who does not wait for ends, and will have nothing. */
+/* A zombie has nothing to report, now or later, to a caller that does not wait for ends. */
 static bool wait_may_tell(const struct wait_request *req, const struct process *c)
 {
     return wait_matches(req, c) && (c->state != PROCESS_ZOMBIE || req->options & WEXITED);

@@ -583,19 +583,6 @@ void up_timer(bool user)
     timer_reprogram();
 }
 
-void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle)
-{
-    const struct rq *rq = rq_of(cpu);
-    const struct thread *t = rq->idle;
-    u64 start = READ_ONCE(t->exec_start), now = time_ns();
-
-    *user = READ_ONCE(rq->user_ns);
-    *idle = READ_ONCE(t->sum_exec);
-    if (READ_ONCE(rq->curr) == t && now > start)
-        *idle += now - start;
-    *system = now - MIN(now, *user + *idle);
-}
-
 u64 sched_switches(void)
 {
     return READ_ONCE(counter_context_switches);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The load averages: runnable threads, sampled each 5 s, decayed over 1, 5 and 15 minutes. Nothing
+ * Figures of load: what each CPU has spent its time on; and the load averages: runnable threads,
+ * sampled each 5 s, decayed over 1, 5 and 15 minutes. Nothing
  * runs for their sake: the first to come after a sampling point (a timer interrupt, a CPU leaving
  * idle, a reader) takes the samples that are due.
  */
@@ -28,6 +29,19 @@ u64 sched_nr_running(void)
     cpu_for_each (cpu)
         n += READ_ONCE(rq_of(cpu)->nr);
     return n;
+}
+
+void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle)
+{
+    const struct rq *rq = rq_of(cpu);
+    const struct thread *t = rq->idle;
+    u64 start = READ_ONCE(t->exec_start), now = time_ns();
+
+    *user = READ_ONCE(rq->user_ns);
+    *idle = READ_ONCE(t->sum_exec);
+    if (READ_ONCE(rq->curr) == t && now > start)
+        *idle += now - start;
+    *system = now - MIN(now, *user + *idle);
 }
 
 static void load_sample(u64 runnable)

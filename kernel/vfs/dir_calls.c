@@ -257,7 +257,7 @@ static int dir_remove(const struct walk_ctx *ctx, const struct path *at, const c
         err = S_ISDIR(dentry_inode(d)->mode) ? -EISDIR : -ENOTDIR;
     else
         err = walk_may_delete(ctx, &last.dir, d, is_dir);
-    ASSERT_HELD_WRITE(&dir->lock); /* the same */
+    ASSERT_HELD_WRITE(&dir->lock); /* the same lock, as the callee names it */
     if (!err)
         err = is_dir             ? inode_rmdir_locked(dir, d)
               : dir->ops->unlink ? dir->ops->unlink(dir, d)

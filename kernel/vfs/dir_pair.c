@@ -40,7 +40,7 @@ static bool dir_pair_look_locked(struct dir_pair *p, unsigned spoiled)
     REQUIRES(p->a->super->renames)
 {
     ASSERT_HELD(&p->a->super->renames);
-    ASSERT_HELD(&p->b->super->renames); /* the same */
+    ASSERT_HELD(&p->b->super->renames); /* the same lock, as the callee names it */
     p->under_b = NULL;
     return dentry_child_above_locked(p->a, p->b, spoiled, &p->under_a) &&
            (p->under_a || dentry_child_above_locked(p->b, p->a, spoiled, &p->under_b));

@@ -69,7 +69,7 @@ static void truncate_mappings(struct mem_object *obj, u64 from, u64 to, bool eve
     spin_lock(&obj->lock);
     list_add(&obj->areas, &cursor.object_node);
     while ((a = object_next_area(obj, &cursor.object_node))) {
-        ASSERT_HELD(&a->object->lock); /* the same */
+        ASSERT_HELD(&a->object->lock); /* the same lock, as the callee names it */
         at = truncate_area_locked(a, a == in ? at : from, to, even_cow);
         in = a;
         if (at == to) {
@@ -97,7 +97,7 @@ bool object_unmap_page_locked(struct mem_object *obj, struct page *page)
     object_for_each_area (a, obj) {
         if (!atomic_read(&page->share) || !--left)
             break;
-        ASSERT_HELD(&a->object->lock); /* the same */
+        ASSERT_HELD(&a->object->lock); /* the same lock, as the callee names it */
         (void)truncate_area_locked(a, page->index, page->index + 1, false);
     }
     return !atomic_read(&page->share);

@@ -56,6 +56,69 @@ TEST(requeued_waiters_are_woken_by_the_second_word)
     }
 }
 
+/* A thread that waits on words[0] until it has been moved to words[77]. */
+static pthread_t waiter_on_77(void)
+{
+    pthread_t t;
+
+    EXPECT(pthread_create(&t, NULL, wait_on_first, NULL) == 0);
+    while (futex(&words[0], FUTEX_CMP_REQUEUE_PRIVATE, 0, 1, &words[77], 0) != 1)
+        sched_yield();
+    return t;
+}
+
+static long wake_op(unsigned code)
+{
+    return futex(&words[5], FUTEX_WAKE_OP_PRIVATE, 1, 1, &words[77], code);
+}
+
+TEST(wake_op_changes_the_second_word)
+{
+    static const struct {
+        unsigned code;
+        uint32_t before, after;
+    } cases[] = {
+        {FUTEX_OP(FUTEX_OP_SET, 7, FUTEX_OP_CMP_EQ, 0), 5, 7},
+        {FUTEX_OP(FUTEX_OP_ADD, 7, FUTEX_OP_CMP_EQ, 0), 5, 12},
+        {FUTEX_OP(FUTEX_OP_ADD, 0xfff, FUTEX_OP_CMP_EQ, 0), 5, 4}, /* -1 */
+        {FUTEX_OP(FUTEX_OP_OR, 6, FUTEX_OP_CMP_EQ, 0), 5, 7},
+        {FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_EQ, 0), 5, 1},
+        {FUTEX_OP(FUTEX_OP_XOR, 6, FUTEX_OP_CMP_EQ, 0), 5, 3},
+        {FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 9, FUTEX_OP_CMP_EQ, 0), 5, 517},
+        {FUTEX_OP((FUTEX_OP_SET | FUTEX_OP_OPARG_SHIFT), 31, FUTEX_OP_CMP_EQ, 0), 5, 1U << 31},
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        words[77] = cases[i].before;
+        EXPECT(wake_op(cases[i].code) == 0);
+        EXPECT(words[77] == cases[i].after);
+    }
+    words[77] = 5;
+    EXPECT_ERR(wake_op(FUTEX_OP(5, 7, FUTEX_OP_CMP_EQ, 0)), ENOSYS);
+    EXPECT(words[77] == 5);
+    EXPECT_ERR(wake_op(FUTEX_OP(FUTEX_OP_SET, 7, 6, 0)), ENOSYS);
+    words[77] = 0;
+}
+
+TEST(wake_op_wakes_the_second_word_if_it_compared)
+{
+    static const struct {
+        int cmp, yes,
+            no; /* yes, no: what the word, which is -3, is and is not in that relation to */
+    } cases[] = {{FUTEX_OP_CMP_EQ, -3, 3},  {FUTEX_OP_CMP_NE, 3, -3},  {FUTEX_OP_CMP_LT, -2, -3},
+                 {FUTEX_OP_CMP_LE, -3, -4}, {FUTEX_OP_CMP_GT, -4, -3}, {FUTEX_OP_CMP_GE, -3, -2}};
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pthread_t t = waiter_on_77();
+
+        words[77] = (uint32_t)-3;
+        EXPECT(wake_op(FUTEX_OP(FUTEX_OP_ADD, 0, cases[i].cmp, (cases[i].no & 0xfff))) == 0);
+        EXPECT(wake_op(FUTEX_OP(FUTEX_OP_ADD, 0, cases[i].cmp, (cases[i].yes & 0xfff))) == 1);
+        EXPECT(pthread_join(t, NULL) == 0);
+    }
+    words[77] = 0;
+}
+
 TEST(a_shared_word_must_be_mapped)
 {
     char *hole = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

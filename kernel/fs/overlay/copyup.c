@@ -320,7 +320,7 @@ static int copyup_one(struct dentry *d)
 
     if (err)
         return err;
-    ASSERT_HELD(&overlay_node(i)->lock); /* the same */
+    ASSERT_HELD(&overlay_node(i)->lock); /* the same lock, as the callee names it */
     if (!node->upper)
         err = copyup_locked(i, d);
     mutex_unlock(&node->lock);

@@ -164,7 +164,7 @@ static int dir_make_real(struct dentry *upper, struct dentry *d, const struct di
     int err;
 
     rwlock_write_lock(&dir->lock);
-    ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same */
+    ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same lock, as the callee names it */
     err = dir_make_real_locked(upper, d, n, out);
     rwlock_write_unlock(&dir->lock);
     return err;
@@ -333,7 +333,7 @@ static int dir_remove_real(struct inode *dir, const char *name, size_t len, bool
     int err;
 
     rwlock_write_lock(&real_dir->lock);
-    ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same */
+    ASSERT_HELD_WRITE(&dentry_inode(upper)->lock); /* the same lock, as the callee names it */
     err = dir_remove_real_locked(upper, name, len, cover);
     rwlock_write_unlock(&real_dir->lock);
     return err;

@@ -407,7 +407,7 @@ static void unix_release(struct socket *s)
     peer = s->peer;
     s->peer = NULL;
     unread = sock_unread_locked(s) > 0; /* bytes: an empty packet is not missed */
-    ASSERT_HELD(&u->sock.lock);         /* the same */
+    ASSERT_HELD(&u->sock.lock);         /* the same lock, as the callee names it */
     unix_take_all_locked(u, &lost);     /* dead: nothing is queued any more, nor looked for */
     spin_unlock(&s->lock);
     socket_wake(s, 0);

@@ -291,7 +291,7 @@ s64 msg_send(s32 id, struct msg *m, u32 flags)
     if (IS_ERR(o))
         return PTR_ERR(o);
     ASSERT_HELD(&o->lock);
-    ASSERT_HELD(&msg_of(o)->base.lock); /* the same */
+    ASSERT_HELD(&msg_of(o)->base.lock); /* the same lock, as the callee names it */
     r = msg_send_locked(msg_of(o), m, flags);
     mutex_unlock(&o->lock);
     sysv_put(o);
@@ -300,7 +300,7 @@ s64 msg_send(s32 id, struct msg *m, u32 flags)
 
 /* ------------------------------------------------------------- receiving */
 
-/* A copy of m's text, up to max. */
+/* *out: a copy of m, the caller's. 0, -ENOMEM. */
 static s64 msg_copy(const struct msg *m, struct msg **out)
 {
     struct msg *copy = msg_alloc(m->type, m->size);
@@ -369,7 +369,7 @@ s64 msg_receive(s32 id, size_t max, s64 type, u32 flags, struct msg **out)
     if (IS_ERR(o))
         return PTR_ERR(o);
     ASSERT_HELD(&o->lock);
-    ASSERT_HELD(&msg_of(o)->base.lock); /* the same */
+    ASSERT_HELD(&msg_of(o)->base.lock); /* the same lock, as the callee names it */
     r = msg_receive_locked(msg_of(o), &receiver, out);
     mutex_unlock(&o->lock);
     sysv_put(o);

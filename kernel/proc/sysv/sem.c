@@ -3,7 +3,8 @@
  * Semaphore sets. A semop is done whole or not at all; what must wait queues, first come first
  * served: with one operation on its semaphore, with several on the set. A change wakes only those
  * that it lets go on, whose operations the waker does for them. A chain of waiters can keep it very
- * long: who is killed meanwhile, or ends anyway, lets the waiters try again themselves.
+ * long: a task that is killed meanwhile, or is ending, leaves the rest to the waiters, which try
+ * again themselves.
  *
  * Rules: all below a set's lock, including the waiters, which lie on their threads' stacks: a
  * waiter takes the lock again before it leaves, and by then is off its list.
@@ -196,7 +197,7 @@ static void sem_wake_for(struct sem_set *set, const struct sem_op *ops, u32 n)
     sem_wake_several(set);
 }
 
-/* Any may have. */
+/* The values of any of them may have changed. */
 void sem_wake_all(struct sem_set *set, s64 work)
 {
     ASSERT_HELD(&set->base.lock);
@@ -276,7 +277,7 @@ s64 sem_operate(s32 id, const struct sem_op *ops, u32 n, u64 deadline)
         }
     }
     mutex_lock(&o->lock);
-    ASSERT_HELD(&sem_of(o)->base.lock); /* the same */
+    ASSERT_HELD(&sem_of(o)->base.lock); /* the same lock, as the callee names it */
     r = o->removed ? -EIDRM : sem_operate_locked(sem_of(o), &w, deadline);
     mutex_unlock(&o->lock);
     sysv_put(o);

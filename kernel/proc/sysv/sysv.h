@@ -92,18 +92,15 @@ static_assert(sizeof(struct msqid_k) == 120, "msqid64_ds");
 #define IPC_CREAT 01000
 #define IPC_EXCL 02000
 #define IPC_NOWAIT 04000
-enum sysv_stat {
-    SYSV_STAT_ID,
-    SYSV_STAT_INDEX,
-    SYSV_STAT_ANY
-}; /* by number; by index; unchecked */
+/* How a stat call finds its object: by number, by index, by index without a check of rights. */
+enum sysv_stat { SYSV_STAT_ID, SYSV_STAT_INDEX, SYSV_STAT_ANY };
 
 struct shm_usage { /* for SHM_INFO: segments, pages of their sizes, pages in memory */
     u32 count;
     u64 pages, resident;
 };
 
-/* *get: the number, or -ENOENT, -EEXIST, -ENOSPC, -ENOMEM. */
+/* shm_get, sem_get and msg_get: the number, or -ENOENT, -EEXIST, -ENOSPC, -ENOMEM. */
 s64 shm_get(s32 key, u64 size, u32 flags);
 s64 shm_at(s32 id, u64 addr, u32 flags); /* the address, or -ENOMEM, -EINVAL */
 s64 shm_detach(u64 addr);
