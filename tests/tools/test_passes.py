@@ -78,6 +78,12 @@ def test_a_static_program_passes():
         expect(linked(tree, "-static-pie"), (0, ""))
 
 
+def table(width):
+    """A comment with a table, one of whose rows has words of that width."""
+    words = ("word " * width)[:width].rstrip()
+    return f"/*\n * name      what it is\n * first     {words}\n * second    short\n */\n"
+
+
 def checked_format(tree, *words):
     p = subprocess.run([tree.path("tools/check-format"), *words], text=True, capture_output=True, cwd=tree.path("."))
     return p.returncode
@@ -102,9 +108,9 @@ def test_what_the_formatter_maims_is_refused():
              for path in (".clang-format", "tools/check-format", "tools/ranks.py")}
     body = "void f(int a, int b)\n{{\n    %s\n}}\n".replace("{{", "{").replace("}}", "}")
     wrong = (body % "a &B;", body % "a ? g() : h();", body % "a->b[2] ? g(\"x\") : h();",
-             "/* " + "-" * 97 + "\n */\n", body % "return !(a &B);")
+             "/* " + "-" * 97 + "\n */\n", body % "return !(a &B);", "/* --- words\n * " + "-" * 60 + " */\n", table(90))
     right = (body % "return &a[b] ? a & b : 1;", body % "a = b ? 1 : 2;", body % "g(a ? b : 1, &b);", body % "a = b && &b;",
-             "/* " + "-" * 94 + " */\n", body % 'g("a &b ? c : d;");')
+             "/* " + "-" * 94 + " */\n", body % 'g("a &b ? c : d;");', table(70))
     folders = {f"{d}/x.h": "" for d in ("boot", "kernel", "drivers", "container", "userland", "tests")}
     with Tree({**files, **folders}) as tree:
         os.chmod(tree.path("tools/check-format"), 0o755)
@@ -113,6 +119,17 @@ def test_what_the_formatter_maims_is_refused():
                 tree.write("kernel/a.c", text)
                 said = tree.run("tools/check-format")[1]
                 expect((text, "kernel/a.c:" in said), (text, not ok))
+
+
+def test_a_table_that_the_formatter_would_join_is_left_alone():
+    files = {path: open(os.path.join(ROOT, path), encoding="utf-8").read()
+             for path in (".clang-format", "tools/check-format", "tools/ranks.py")}
+    folders = {f"{d}/x.h": "" for d in ("boot", "kernel", "drivers", "container", "userland", "tests")}
+    with Tree({**files, **folders, "kernel/a.c": table(90), "kernel/b.c": "int  y;\n"}) as tree:
+        os.chmod(tree.path("tools/check-format"), 0o755)
+        expect(checked_format(tree, "--fix"), 1, "status")
+        expect(open(tree.path("kernel/a.c"), encoding="utf-8").read(), table(90), "the table")
+        expect(open(tree.path("kernel/b.c"), encoding="utf-8").read(), "int y;\n", "the other file")
 
 
 if __name__ == "__main__":
