@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Between the files of kernel/debug. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Between the files of kernel/debug.
+ */
 #pragma once
 
 #include "debug/debug.h"

@@ -237,8 +237,7 @@ void device_gate_close(struct device *dev);
 /* The index-th resource that has all of `flags`, or NULL. */
 const struct resource *device_resource(const struct device *dev, u32 flags, unsigned index);
 
-/* ---- the platform bus: what no bus can find, named by firmware, the board or the command line
- * ---- */
+/* ---- the platform bus: what firmware, the board or the command line names ---- */
 
 extern const struct bus platform_bus;
 #define PLATFORM_NAME(n) \

@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Serial lines by number, in the order of their registration. No lock: they are registered while
+ * one CPU boots, and stay.
+ */
 #include "dev/serial.h"
 
 #include "lib/log.h"

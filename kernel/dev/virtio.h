@@ -220,8 +220,8 @@ struct virtio_queue_config {
     u32 pieces;   /* of the largest request that is added often: it gets a table for indirect
                      descriptors, where the device has these; 0 and 1: no tables */
     unsigned cpu; /* where its interrupt should go */
-    void (*work)(
-        struct virtio_queue *vq); /* Context: thread of the interrupt; may sleep a little */
+    /* Context: thread of the interrupt; may sleep a little. */
+    void (*work)(struct virtio_queue *vq);
     void *driver;
 };
 /* All queues of the device at once: out[i] for configs[i]. Each has an interrupt of its own where

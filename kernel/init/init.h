@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Between the files of kernel/init.
+ */
 #pragma once
 
 /* All levels are up, on the boot stack: starts the scheduler with PID 1 and the other processors.

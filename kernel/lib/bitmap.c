@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Bitmap ranges and searches, a word at a time. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Bitmap ranges and searches, a word at a time.
+ */
 #include "lib/bitmap.h"
 
 /* The bits of word `word` that belong to [start, end). */

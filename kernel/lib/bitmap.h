@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Bitmaps: arrays of u64, bit n in word n / 64. Not atomic: the caller locks.
  * Searches return a bit number, or `size` (the number of bits) if there is none.
  */

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The Internet checksum (RFC 1071): see checksum.h.
+ */
 #include "lib/checksum.h"
 #include "lib/compiler.h"
 

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The newc iterator: see cpio.h. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The newc iterator: see cpio.h.
+ */
 #include "lib/cpio.h"
 #include "lib/compiler.h"
 #include "lib/errno.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Iterator over a cpio archive in "newc" form (magic 070701 or 070702) in memory nobody vouches
  * for. Every field is bounded by the archive before it is used; nothing is copied.
  *

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * CRC-32 and CRC-32C, four bits at a time: the sixteen-entry tables are constants, fit two cache
  * lines and need no set-up, so the functions work from the first instruction on.
  */

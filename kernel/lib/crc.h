@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Cyclic redundancy checks, bit-reflected; they need no set-up.
  * `crc` is 0 for a new message, or the result so far to continue one.
  */

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* ELF64 header validation; layouts and numbers from the System V ABI and its AMD64 supplement. */
+/* SPDX-License-Identifier: MIT
+ *
+ * ELF64 header validation; layouts and numbers from the System V ABI and its AMD64 supplement.
+ */
 #include "lib/elf.h"
 #include "lib/compiler.h"
 #include "lib/errno.h"

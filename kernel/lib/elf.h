@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Reads the headers of an x86-64 ELF executable out of untrusted bytes. It looks at
  * nothing but the buffer it is given, allocates nothing, and what it returns is bounded: every
  * loadable segment lies inside the file, does not wrap around, is in ascending order and overlaps

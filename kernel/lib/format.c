@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Text formatting and number parsing: see format.h for the accepted conversions. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Text formatting and number parsing: see format.h for the accepted conversions.
+ */
 #include "lib/format.h"
 #include "lib/errno.h"
 #include "lib/string.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Text formatting and number parsing.
  *
  * Conversions: %d %i %u %x %X %o %c %s %p %%, flags `-`, `0`, `+`, space, `#`, width and precision

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* SipHash-2-4 (Aumasson and Bernstein, 2012): two rounds per word, four to finish. */
+/* SPDX-License-Identifier: MIT
+ *
+ * SipHash-2-4 (Aumasson and Bernstein, 2012): two rounds per word, four to finish.
+ */
 #include "lib/hash.h"
 #include "lib/string.h"
 

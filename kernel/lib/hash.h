@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Hash functions. hash_u64 and hash_fnv1a are fast and predictable: for tables whose keys no
  * adversary chooses. hash_sip is SipHash-2-4 under a secret key: for names, addresses and
  * everything else that comes from users or the wire.

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * What list.h does not do in line: the end of a kernel whose list is corrupt.
+ */
 #include "lib/list.h"
 #include "lib/log.h"
 

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The generator of random.h.
  *
  * The state is one 256-bit key. A step runs one block under the lock: its first half becomes the

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Random numbers: one ChaCha20 generator for the whole kernel, with fast key erasure (each request
  * replaces the key, so that a later leak of the state reveals nothing already handed out).
  *

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Red-black tree. Invariants: the root is black; a red node has no red child; every path from a
  * node down to a missing child passes the same number of black nodes.
  */

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Intrusive red-black tree with the first node cached and optional augmentation.
  *
  * The caller owns the nodes and the lock; the tree allocates nothing. An augmented tree keeps in

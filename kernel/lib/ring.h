@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * A byte ring over a buffer of the caller's whose size is a power of two. `head` counts bytes ever
  * written, `tail` bytes ever read: their difference is what is inside.
  *

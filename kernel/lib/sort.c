@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Heap sort: a max-heap over the array, whose root is swapped behind its end again and again. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Heap sort: a max-heap over the array, whose root is swapped behind its end again and again.
+ */
 #include "lib/sort.h"
 
 struct sort_job {

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* In-place heap sort: no allocation, no recursion, O(n log n) for any input; not stable. */
+/* SPDX-License-Identifier: MIT
+ *
+ * In-place heap sort: no allocation, no recursion, O(n log n) for any input; not stable.
+ */
 #pragma once
 
 #include "lib/types.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Memory and string primitives.
  *
  * Up to 64 bytes are moved by plain loads and stores, overlapping at the end instead of looping

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Memory and string primitives, with the C library's names and meanings.
  *
  * Context: any; they take no lock and touch nothing but their operands. The compiler may emit

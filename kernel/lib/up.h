@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* What lib calls and kernel/arch defines (unit tests: tests/unit/host.c). Context: any. */
+/* SPDX-License-Identifier: MIT
+ *
+ * What lib calls and kernel/arch defines (unit tests: tests/unit/host.c). Context: any.
+ */
 #pragma once
 
 #include "lib/types.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The radix tree behind xarray.h.
  *
  * A link to a node has bit 1 set, an entry has not. A node at `shift` covers 64 << shift indices; a

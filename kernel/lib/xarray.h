@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * A map from u64 to pointers: a radix tree of 64-way nodes that is only as high as its largest
  * index asks for. Each entry carries three marks, and the next marked entry is found without
  * visiting the unmarked ones. An entry is a pointer aligned to 4 bytes or a small number wrapped by

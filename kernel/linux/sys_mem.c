@@ -232,46 +232,66 @@ static int mem_of_process(u64 pid, struct aspace **out)
     return as ? 0 : -ESRCH;
 }
 
-/* Copies segment by segment through a page. */
+/* A transfer under way: between the caller's memory and another process's, through a page. */
+struct mem_transfer {
+    struct aspace *as; /* the other's */
+    bool write;        /* to it */
+    char *page;
+    struct iov_iter it; /* the caller's memory */
+    s64 done;
+};
+
+/* At most a page between *it and the other's memory at `at`; *taken: what was to go. Bytes, or
+ * -errno. */
+static s64 mem_transfer_part(struct mem_transfer *m, u64 at, u64 *taken)
+{
+    s64 r;
+
+    if (m->write) {
+        *taken = iov_copy_from(&m->it, m->page, *taken);
+        return *taken ? aspace_write(m->as, at, m->page, *taken, false) : -EFAULT;
+    }
+    r = aspace_read(m->as, at, m->page, *taken, false);
+    if (r > 0 && iov_copy_to(&m->it, m->page, (u64)r) != (u64)r)
+        r = -EFAULT;
+    return r;
+}
+
+/* One segment of the other's memory. 0: all of it, or as much as the caller has; 1: the transfer
+ * ends here; -errno. */
+static s64 mem_transfer_segment(struct mem_transfer *m, struct iovec_k seg)
+{
+    while (seg.len && m->it.count) {
+        u64 n = MIN(MIN(seg.len, m->it.count), PAGE_SIZE);
+        s64 r;
+
+        if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
+            return -EINTR;
+        cond_yield();
+        r = mem_transfer_part(m, seg.base, &n);
+        if (r <= 0)
+            return r ? r : 1;
+        m->done += r;
+        seg.base += (u64)r;
+        seg.len -= (u64)r;
+        if ((u64)r < n) /* what was taken and not written is not to go elsewhere */
+            return 1;
+    }
+    return seg.len ? 1 : 0;
+}
+
 static s64 mem_transfer(struct aspace *as, struct iov_in *local, struct iov_in *remote, bool write)
 {
-    char *page = page_alloc_virt(0, 0);
-    struct iov_iter it;
-    s64 done = 0, r = 0;
+    struct mem_transfer m = {.as = as, .write = write, .page = page_alloc_virt(0, 0)};
+    s64 r = 0;
 
-    if (!page)
+    if (!m.page)
         return -ENOMEM;
-    iov_init_segs(&it, local->segs, local->nr, local->total);
-    for (u64 i = 0; i < remote->nr && it.count && r >= 0; i++) {
-        struct iovec_k seg = remote->segs[i];
-        while (seg.len && it.count) {
-            if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE)) {
-                r = -EINTR;
-                break;
-            }
-            cond_yield();
-            u64 n = MIN(MIN(seg.len, it.count), PAGE_SIZE);
-            if (write) {
-                n = iov_copy_from(&it, page, n);
-                r = n ? aspace_write(as, seg.base, page, n, false) : -EFAULT;
-            } else {
-                r = aspace_read(as, seg.base, page, n, false);
-                if (r > 0 && iov_copy_to(&it, page, (u64)r) != (u64)r)
-                    r = -EFAULT;
-            }
-            if (r <= 0)
-                break;
-            done += r;
-            seg.base += (u64)r;
-            seg.len -= (u64)r;
-            if ((u64)r < n) /* what was taken and not written is not to go elsewhere */
-                break;
-        }
-        if (seg.len)
-            break;
-    }
-    page_free_virt(page, 0);
-    return done ? done : r;
+    iov_init_segs(&m.it, local->segs, local->nr, local->total);
+    for (u64 i = 0; i < remote->nr && m.it.count && !r; i++)
+        r = mem_transfer_segment(&m, remote->segs[i]);
+    page_free_virt(m.page, 0);
+    return m.done ? m.done : MIN(r, 0);
 }
 
 static s64 mem_process_vm(u64 pid, u64 ulocal, u64 nlocal, u64 uremote, u64 nremote, bool write)

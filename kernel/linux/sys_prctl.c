@@ -173,6 +173,21 @@ static s64 prctl_caps(u32 op, u64 a, u64 b, u64 c, u64 d)
     }
 }
 
+static s64 prctl_set_tsc(u32 mode)
+{
+    if (mode != PR_TSC_ENABLE && mode != PR_TSC_SIGSEGV)
+        return -EINVAL;
+    arch_set_tsc_faults(mode == PR_TSC_SIGSEGV);
+    return 0;
+}
+
+static s64 prctl_set_seccomp(u64 mode, u64 filter)
+{
+    if (mode == SECCOMP_MODE_STRICT)
+        return seccomp_install_strict();
+    return mode == SECCOMP_MODE_FILTER ? seccomp_install(filter, 0) : -EINVAL;
+}
+
 s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
 {
     struct task *t = current_task();
@@ -203,17 +218,12 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
     case PR_GET_SECCOMP:
         return seccomp_mode(t);
     case PR_SET_SECCOMP:
-        if (a == SECCOMP_MODE_STRICT)
-            return seccomp_install_strict();
-        return a == SECCOMP_MODE_FILTER ? seccomp_install(b, 0) : -EINVAL;
+        return prctl_set_seccomp(a, b);
     case PR_GET_TSC:
         value = t->thread->arch.tsc_faults ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
         return OUT(a, value);
     case PR_SET_TSC:
-        if ((u32)a != PR_TSC_ENABLE && (u32)a != PR_TSC_SIGSEGV)
-            return -EINVAL;
-        arch_set_tsc_faults((u32)a == PR_TSC_SIGSEGV);
-        return 0;
+        return prctl_set_tsc((u32)a);
     case PR_SET_TIMERSLACK:
         t->thread->timer_slack = a ? a : t->default_slack;
         return 0;

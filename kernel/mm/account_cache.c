@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Items of one kind, listed by the account that pays for them. The caller holds the kind's lock:
+ * see account_cache.h.
+ */
 #include "mm/account_cache.h"
 
 static struct account_cache *cache_of(const struct account_caches *set, struct account *a)

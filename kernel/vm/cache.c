@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The console command that drops all that is kept only while there is memory for it. What that is,
+ * each layer says in a table (mm/cache.h).
+ */
 #include "mm/cache.h"
 
 #include "lib/log.h"

@@ -100,8 +100,8 @@ struct mem_object_ops {
     /* An area that mapped it is gone, and still holds its reference (NULL: nothing to do). Context:
      * may sleep. */
     void (*unmapped)(struct mem_object *obj);
-    void (*destroy)(
-        struct mem_object *obj); /* the last reference is gone; pages are freed already */
+    /* The last reference is gone; pages are freed already. */
+    void (*destroy)(struct mem_object *obj);
 };
 
 /* How many pages some objects may have together, and have by now: more only where max was lowered

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Descriptors over sockets, for more than one program.
+ */
 #pragma once
 
 #include <sys/socket.h>

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The processes that the director's operations run in: see actors.h.
+ */
 #include "actors.h"
 #include "differential.h"
 #include <errno.h>

@@ -4,8 +4,8 @@
  *
  * The seed's own process is the director: it tells an actor which operation to run, waits until all
  * are at rest (asleep, stopped, dead), and says what each had to say, then each one's state. So an
- * operation may block, stop or end its actor: what it says afterwards shows in the line of whoever
- * woke it. It draws its arguments before the first call that may do that.
+ * operation may block, stop or end its actor: what it says afterwards shows in the line of the
+ * actor that woke it. It draws its arguments before the first call that may do that.
  *
  * Actors are numbered places; processes come and go in them, and are said by number. Orphans become
  * the director's, which reaps them at once. An actor's first process leads a group of its own.

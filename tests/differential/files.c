@@ -425,8 +425,9 @@ OPERATION(chdir, 1)
     close(here);
 }
 
-/* --- extended attributes: trusted ones, which every file system here has; and an unknown kind,
- * though not on an overlay, where Linux copies a file up before it finds that out --- */
+/* ------------------------------------------------------------- extended attributes */
+/* Trusted ones, which every file system here has; and an unknown kind, though not on an overlay,
+ * where Linux copies a file up before it finds that out. */
 
 static const char *attribute(void)
 {

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * A file system whose store fails, stalls and reorders as a test says: see test_store.h.
+ */
 #include "tests/kernel/test_store.h"
 #include "lib/err.h"
 #include "lib/log.h"

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Clock, children and output of the measuring programs: see bench.h.
+ */
 #include "bench.h"
 
 #include <errno.h>

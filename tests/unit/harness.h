@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The harness of unit tests on the host (runner.c): TEST(name) { ... } registers itself;
  * EXPECT(cond) fails the test it stands in and returns. A test's name states the promise it checks.
  */

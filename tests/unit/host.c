@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Stands in for the layers above lib, for its tests on the host: log, panic and the up-calls of
  * lib/up.h.
  */

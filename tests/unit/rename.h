@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: MIT */
-/* Forced before lib's string and format code, and their tests, so that both meet the C library's.
+/* SPDX-License-Identifier: MIT
+ *
+ * Forced before lib's string and format code, and their tests, so that both meet the C library's.
  */
 #pragma once
 

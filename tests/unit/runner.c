@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Runs the unit tests that are linked with it. Usage: PROGRAM [PATTERN]: only tests whose name
  * contains it. For the kernel's pure parts, userland's and the engine's alike.
  */

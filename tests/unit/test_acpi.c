@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: MIT */
-/* Processors as firmware lists them: twice, with the number of none, beyond what the APIC reaches.
+/* SPDX-License-Identifier: MIT
+ *
+ * Processors as firmware lists them: twice, with the number of none, beyond what the APIC reaches.
  */
 #include "harness.h"
 

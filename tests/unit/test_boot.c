@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The Multiboot2 block: a sound one, and damaged ones in memory that ends where they do. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The Multiboot2 block: a sound one, and damaged ones in memory that ends where they do.
+ */
 #include "harness.h"
 
 /* The block lies where the host's memory is, not behind the direct map. */

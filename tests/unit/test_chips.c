@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The interrupt controllers and timers of a VM, wired together as a PC has them. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The interrupt controllers and timers of a VM, wired together as a PC has them.
+ */
 #include "harness.h"
 #include "hv/emul/ioapic.h"
 #include "hv/emul/lapic.h"

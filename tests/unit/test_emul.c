@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The emulator's contract: call-backs, resumption, faults, modes. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The emulator's contract: call-backs, resumption, faults, modes.
+ */
 #include "harness.h"
 #include "hv/emul/emul_priv.h"
 #include "lib/compiler.h"

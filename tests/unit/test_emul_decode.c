@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The decoder's lengths against those of the disassembler, over the C library. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The decoder's lengths against those of the disassembler, over the C library.
+ */
 #include "harness.h"
 #include "hv/emul/emul.h"
 #include "lib/compiler.h"

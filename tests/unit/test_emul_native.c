@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The instruction emulator against the CPU the test runs on: random encodings of everything that
  * may run in user mode are executed by both, and registers, flags and memory compared.
  */

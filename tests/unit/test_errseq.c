@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Errors of write-back: each watcher is told of each once.
+ */
 #include "harness.h"
 #include "lib/errno.h"
 #include "lib/errseq.h"

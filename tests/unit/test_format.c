@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The kernel's printf against the C library's, and the parsing of numbers.
+ */
 #include "harness.h"
 #include "lib/errno.h"
 #include "lib/format.h"

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* ELF headers and cpio archives: good ones, hostile ones, and random damage. */
+/* SPDX-License-Identifier: MIT
+ *
+ * ELF headers and cpio archives: good ones, hostile ones, and random damage.
+ */
 #include "harness.h"
 #include "lib/compiler.h"
 #include "lib/cpio.h"

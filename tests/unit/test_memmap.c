@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Firmware's memory maps, whose ranges may overlap in any way. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Firmware's memory maps, whose ranges may overlap in any way.
+ */
 #include "harness.h"
 
 #define boot_info memmap_info

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Partition tables, made here by hand, whole and damaged.
  */
 #include "dev/partition.h"

@@ -1,6 +1,8 @@
-/* SPDX-License-Identifier: MIT */
-/* The core that reads PCI configuration space: a board of made-up functions whose registers keep
- * what they are given as far as they can, and whose bridges pass on what their numbers say. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The core that reads PCI configuration space: a board of made-up functions whose registers keep
+ * what they are given as far as they can, and whose bridges pass on what their numbers say.
+ */
 #include "harness.h"
 
 #include <string.h>

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Red-black trees against a model, with an augmented value.
+ */
 #include "harness.h"
 #include "lib/rbtree.h"
 #include "lib/string.h"

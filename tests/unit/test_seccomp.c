@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: MIT */
-/* Seccomp: what the checker lets through runs safely, means what BPF says, and the bitmap lies not.
+/* SPDX-License-Identifier: MIT
+ *
+ * Seccomp: what the checker lets through runs safely, means what BPF says, and the bitmap lies not.
  */
 #include "harness.h"
 

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Slots of guest memory against a list of them that is searched from end to end. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Slots of guest memory against a list of them that is searched from end to end.
+ */
 #include "harness.h"
 #include "hv/emul/slot_table.h"
 #include "lib/compiler.h"

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Bitmaps, hashes, checksums, sorting, the byte ring and the random generator. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Bitmaps, hashes, checksums, sorting, the byte ring and the random generator.
+ */
 #include "harness.h"
 #include "lib/bitmap.h"
 #include "lib/compiler.h"

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* What speculation's flaws are of real CPUs, as their CPUID reads, and what is done about them. */
+/* SPDX-License-Identifier: MIT
+ *
+ * What speculation's flaws are of real CPUs, as their CPUID reads, and what is done about them.
+ */
 #include "harness.h"
 
 #include "arch/x86/spec_core.c"

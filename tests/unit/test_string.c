@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * memcpy and its kin at every size and overlap.
+ */
 #include "harness.h"
 #include "lib/string.h"
 

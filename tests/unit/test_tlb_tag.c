@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The names of guests in a CPU's TLB: never two vCPUs under one, and none twice without a flush. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The names of guests in a CPU's TLB: never two vCPUs under one, and none twice without a flush.
+ */
 #include "harness.h"
 #include "hv/emul/tlb_tag.h"
 #include "lib/compiler.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The driver's side of a virtqueue against a device that is written here from the specification
  * (virtio 1.2, 2.7): in order, out of order, lazy about notifications and interrupts, and hostile.
  */

@@ -1,6 +1,8 @@
-/* SPDX-License-Identifier: MIT */
-/* The timing wheel against a list of the same timers: never early, late by no more than the slack,
- * and as dear with a million as with ten. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The timing wheel against a list of the same timers: never early, late by no more than the slack,
+ * and as dear with a million as with ten.
+ */
 #include "harness.h"
 #include "lib/compiler.h"
 #include "lib/string.h"

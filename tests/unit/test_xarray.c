@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The xarray against a model, with an allocator that fails.
+ */
 #include "harness.h"
 #include "lib/compiler.h"
 #include "lib/errno.h"

@@ -82,17 +82,15 @@ void table_print(struct table *t);            /* and frees it */
 char *human_size(double bytes);
 char *human_ago(long long epoch);
 
-/* ---- --format (format.c, format_eval.c) -----------------------------------------------------
- * A template that is not understood ends the program with a usage error.
- */
+/* ---- --format (format.c, format_eval.c) ---- */
+/* A template that is not understood ends the program with a usage error. */
 
 void format_value(struct buf *out, const struct json *j, bool as_json);
 void format_text(struct buf *out, const struct json *j, const char *format);
 /* Prints a listing. rows: an array of objects; titles: their keys' column titles. */
 void format_rows(const struct json *rows, const struct json *titles, const char *format);
 
-/* ---- verbs
- * --------------------------------------------------------------------------------------- */
+/* ---- verbs ---- */
 
 int verb_run(int argc, char **argv);
 int verb_create(int argc, char **argv);

@@ -452,8 +452,8 @@ int64_t cgroup_number(const struct container *c, const char *file, const char *k
 char *cgroup_apply(const struct container *c);
 /* The processors (or memory nodes) that there are: a list as "0-3". */
 void cgroup_available(bool mems, char *text, size_t size);
-void cgroup_open_all(
-    void); /* what an engine that died has left, but for what its keeper keeps, ends */
+/* What an engine that died has left ends, but for what its keeper keeps. */
+void cgroup_open_all(void);
 void cgroup_close(void); /* at the engine's end: nothing stays */
 /* All groups of containers and workers but those whose name `keep`, if there is one, knows; may
  * sleep. */
@@ -477,8 +477,8 @@ void log_recover(void); /* what the last engine was logging when it died */
 void log_flush(struct container *c);
 /* Answers a logs request; with `follow`, until the container ends. */
 void log_serve(struct container *c, struct http_conn *conn);
-void log_end(
-    struct container *c); /* the main process is gone: followers finish with what there is */
+/* The main process is gone: followers finish with what there is. */
+void log_end(struct container *c);
 
 /* ---- events (events.c) --------------------------------------------------------------------- */
 

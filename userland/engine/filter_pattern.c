@@ -23,8 +23,8 @@ struct ere {
     enum { ERE_START, ERE_ANCHOR, ERE_OPERAND, ERE_REPEATED } last;
 };
 
-/* ---- reading: each takes what is at `p` and returns what follows, NULL when it is no pattern --
- */
+/* ---- reading ---- */
+/* Each takes what is at `p` and returns what follows, NULL when it is no pattern. */
 
 static const char *ere_lacks(struct ere *e, const char *what)
 {

@@ -79,15 +79,17 @@ const struct life_table life_tables[LIFE_TABLES] = {
     {"job", job_states, job_events, job_table[0], J_STATES, JE_EVENTS},
 };
 
+static void life_print_table(FILE *out, const struct life_table *l)
+{
+    for (int s = 1; s < l->nstates; s++)
+        for (int e = 0; e < l->nevents; e++)
+            if (l->next[s * l->nevents + e] != LIFE_NO)
+                fprintf(out, "%s: %s, %s -> %s\n", l->name, l->states[s], l->events[e],
+                        l->states[l->next[s * l->nevents + e]]);
+}
+
 void life_print(FILE *out)
 {
-    for (int t = 0; t < LIFE_TABLES; t++) {
-        const struct life_table *l = &life_tables[t];
-
-        for (int s = 1; s < l->nstates; s++)
-            for (int e = 0; e < l->nevents; e++)
-                if (l->next[s * l->nevents + e] != LIFE_NO)
-                    fprintf(out, "%s: %s, %s -> %s\n", l->name, l->states[s], l->events[e],
-                            l->states[l->next[s * l->nevents + e]]);
-    }
+    for (int t = 0; t < LIFE_TABLES; t++)
+        life_print_table(out, &life_tables[t]);
 }

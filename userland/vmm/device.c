@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Devices, their threads, and the buses that find who answers: see device.h.
+ */
 #include "vmm/device.h"
 
 #include <errno.h>

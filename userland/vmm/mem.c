@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Guest memory by guest address: see mem.h.
+ */
 #include "vmm/mem.h"
 
 #include <string.h>

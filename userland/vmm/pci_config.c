@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * A PCI function's configuration space, pure: what a guest may write, capabilities, BARs. See
+ * pci.h.
+ */
 #include <string.h>
 
 #include "vmm/pci.h"

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * What the program that started this one is told: see report.h.
+ */
 #include "vmm/report.h"
 
 #include <fcntl.h>

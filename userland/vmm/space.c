@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * Ranges of one number space, given out: see space.h.
+ */
 #include "vmm/space.h"
 
 #include <errno.h>

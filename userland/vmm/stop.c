@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * How the VM ends: see stop.h.
+ */
 #include "vmm/stop.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * CPUID, read once by the boot CPU, and the protections that each CPU turns on, as the boot CPU has
+ * them.
+ */
 #include "arch/x86/cpufeature.h"
 
 #include "arch/x86/msr.h"

@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: MIT */
-/* What lib/random asks of the CPU (lib/up.h). SDM 1 7.3.17: RDSEED and RDRAND clear CF on failure.
+/* SPDX-License-Identifier: MIT
+ *
+ * What lib/random asks of the CPU (lib/up.h). SDM 1 7.3.17: RDSEED and RDRAND clear CF on failure.
  */
 #include "arch/x86/cpufeature.h"
 #include "arch/x86/regs.h"

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The per-CPU variables that the lowest layers need: see percpu.h.
+ */
 #include "arch/x86/percpu.h"
 
 extern char __percpu_start[], __percpu_end[];

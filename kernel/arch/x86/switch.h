@@ -54,8 +54,8 @@ int fpu_save_user(void __user *area) __must_check;
  * of whatever a program put there. -EFAULT: it is not readable, not aligned, or nothing that the
  * processor takes; the registers are then as after a reset. May fault pages in. */
 int fpu_restore_user(const void __user *area, bool whole) __must_check;
-void fpu_restore(
-    const void *area); /* area is valid: from fpu_save, fpu_init_state or fpu_validate */
+/* area is valid: from fpu_save, fpu_init_state or fpu_validate. */
+void fpu_restore(const void *area);
 /* Makes an area that came from user memory safe to restore; -EINVAL: it cannot be. */
 int fpu_validate(void *area) __must_check;
 /* User TLS bases; of the running thread the registers are the truth. WRMSR faults on a base that is

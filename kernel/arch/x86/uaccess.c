@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * User copies and MSR accesses that may fault: the C side of uaccess.S, the table of the places
+ * where a fault is an error and not a bug, and the patching of STAC and CLAC.
+ */
 #include "arch/x86/uaccess.h"
 
 #include "arch/x86/cpufeature.h"

@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: MIT */
+/* SPDX-License-Identifier: MIT
+ *
+ * The first files: cpio archives that the boot loader hands over.
+ */
 #pragma once
 
 /* Unpacks every boot module into the root of mount_ns_init and gives the modules' memory back. A

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The APIC bus: who is addressed by a message. SDM 3A 11.6.2 (destinations), 11.11 (MSI). */
+/* SPDX-License-Identifier: MIT
+ *
+ * The APIC bus: who is addressed by a message. SDM 3A 11.6.2 (destinations), 11.11 (MSI).
+ */
 #include "hv/emul/apic.h"
 #include "hv/emul/lapic.h"
 #include "lib/compiler.h"

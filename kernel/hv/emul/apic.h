@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * Interrupt messages between the controllers of one VM: what an I/O APIC pin, an MSI or an ICR
  * write sends, and the bus that finds the local APICs it is for.
  *

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Fetch, decode, execute, and commit or take back: the emulator's outer loop. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Fetch, decode, execute, and commit or take back: the emulator's outer loop.
+ */
 #include "hv/emul/emul_priv.h"
 #include "lib/compiler.h"
 #include "lib/errno.h"

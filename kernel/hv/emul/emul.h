@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The x86 instruction emulator: executes one instruction of a guest in software, for accesses to
  * emulated devices and where the CPU does not help (string I/O, control registers and instruction
  * lengths without decode assists).

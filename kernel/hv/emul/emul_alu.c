@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Arithmetic and its flags, as SDM 1 3.4.3.1 and the instruction pages define them. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Arithmetic and its flags, as SDM 1 3.4.3.1 and the instruction pages define them.
+ */
 #include "hv/emul/emul_priv.h"
 
 /* ZF, SF, PF of a result. */

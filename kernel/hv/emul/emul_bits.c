@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Bit scans and counts, double shifts, and the small ones: cmpxchg8b, xlat, lahf, sahf, leave. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Bit scans and counts, double shifts, and the small ones: cmpxchg8b, xlat, lahf, sahf, leave.
+ */
 #include "hv/emul/emul_priv.h"
 
 static void emul_set_flag(struct emul *e, u64 flag, bool on)

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The decoder: prefixes, opcode, ModRM, SIB, displacement, immediates. SDM 2A chapter 2. VEX, EVEX
  * and XOP instructions are decoded for their length only.
  */

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Moves, arithmetic, bits, branches and the stack: one function per family, found by a table. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Moves, arithmetic, bits, branches and the stack: one function per family, found by a table.
+ */
 #include "hv/emul/emul_priv.h"
 #include "lib/compiler.h"
 
@@ -119,8 +121,7 @@ static int emul_do_dec(struct emul *e)
     return emul_do_incdec(e, true);
 }
 
-/* --- moves
- * ----------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- moves */
 
 static int emul_do_mov(struct emul *e)
 {
@@ -318,8 +319,7 @@ static int emul_do_cwd(struct emul *e)
     return EMUL_DONE;
 }
 
-/* --- stack and branches
- * ------------------------------------------------------------------------------ */
+/* ------------------------------------------------------------- stack and branches */
 
 static int emul_do_push(struct emul *e)
 {

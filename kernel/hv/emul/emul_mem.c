@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The emulator's operands: registers, segmented memory, ports, the stack, and the access log. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The emulator's operands: registers, segmented memory, ports, the stack, and the access log.
+ */
 #include "hv/emul/emul_priv.h"
 #include "lib/compiler.h"
 #include "lib/errno.h"
@@ -19,7 +21,7 @@ int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error)
     return EMUL_FAULT;
 }
 
-/* --- registers -------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- registers */
 
 /* Without REX, byte registers 4 to 7 are AH, CH, DH, BH. */
 static bool emul_is_high(u8 rex, u32 reg, u32 size)
@@ -58,7 +60,7 @@ void emul_reg_write(struct emul *e, u32 reg, u32 size, u64 value)
     emul_gpr_write(e->gpr, e->insn.rex, reg, size, value);
 }
 
-/* --- addresses -------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- addresses */
 
 u64 emul_ea(const struct emul_insn *i, const u64 gpr[16], u64 rip)
 {
@@ -122,8 +124,7 @@ static int emul_linear(struct emul *e, u32 seg, u64 ea, u32 size, bool write, u6
     return ok ? 0 : emul_raise(e, seg == EMUL_SS ? EMUL_SS_FAULT : EMUL_GP, true, 0);
 }
 
-/* --- the access log
- * ------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- the access log */
 
 /* True if this access has been made already: *value is what it gave. */
 static bool emul_replay(struct emul *e, u64 *value)
@@ -153,7 +154,8 @@ void emul_supply(struct emul *e, const void *data, u32 len)
         e->log[e->log_count++] = value;
 }
 
-/* --- memory: an access that crosses a page is made in two ------------------------------------- */
+/* ------------------------------------------------------------- memory */
+/* An access that crosses a page is made in two. */
 
 static u32 emul_first_part(u64 linear, u32 size)
 {
@@ -236,8 +238,7 @@ int emul_mem_update(struct emul *e, u32 seg, u64 ea, u32 size, u64 old, u64 valu
     return err ? err : emul_record(e, 0);
 }
 
-/* --- ports
- * ------------------------------------------------------------------------------------------ */
+/* ------------------------------------------------------------- ports */
 
 int emul_read_system(struct emul *e, u64 linear, void *buf, u32 len)
 {
@@ -311,8 +312,7 @@ int emul_port_out(struct emul *e, u16 port, u32 size, u64 value)
     return err ? err : emul_record(e, 0);
 }
 
-/* --- operands
- * -------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- operands */
 
 u32 emul_operand_size(const struct emul *e)
 {
@@ -391,8 +391,7 @@ int emul_put(struct emul *e, enum emul_kind kind, u32 size, u64 old, u64 value)
     }
 }
 
-/* --- the stack
- * ---------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- the stack */
 
 static u32 emul_stack_size(const struct emul *e)
 {

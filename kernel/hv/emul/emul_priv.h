@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Between the emulator's files: opcode tables, operand access, arithmetic. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Between the emulator's files: opcode tables, operand access, arithmetic.
+ */
 #pragma once
 
 #include "hv/emul/emul.h"
@@ -142,7 +144,8 @@ enum { EMUL_DE = 0, EMUL_UD = 6, EMUL_NP = 11, EMUL_SS_FAULT = 12, EMUL_GP = 13 
 #define EMUL_TYPE_TSS 0x09
 #define EMUL_TYPE_BUSY 0x02 /* of either */
 
-/* --- arithmetic (emul_alu.c): `size` in bytes, operands and results masked to it ------------- */
+/* ------------------------------------------------------------- arithmetic (emul_alu.c) */
+/* `size` is in bytes, operands and results are masked to it. */
 
 static inline u64 emul_mask(u64 v, u32 size)
 {
@@ -170,7 +173,8 @@ bool emul_alu_div(u64 low, u64 high, u64 by, bool is_signed, u32 size, u64 *quot
 /* The sixteen conditions of Jcc, SETcc, CMOVcc. */
 bool emul_condition(u32 code, u64 rflags);
 
-/* --- operands and memory (emul_mem.c): 0 or what emul_run returns ----------------------------- */
+/* ------------------------------------------------------------- operands and memory (emul_mem.c) */
+/* An int: 0, or what emul_run returns. */
 
 int emul_raise(struct emul *e, u8 vector, bool has_error, u32 error);
 /* Of an instruction with this REX prefix; reg 4 to 7 without one are AH, CH, DH, BH as bytes. */
@@ -202,14 +206,14 @@ int emul_peek(struct emul *e, u32 size, u64 *value);
 void emul_stack_move(struct emul *e, s64 by);
 void emul_stack_set(struct emul *e, u64 rsp);
 
-/* --- families --------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- families */
 
 typedef int (*emul_handler)(struct emul *e);
 int emul_string(struct emul *e); /* emul_string.c: movs to outs, with rep */
 int emul_in(struct emul *e);
 int emul_out(struct emul *e);
-int emul_system(
-    struct emul *e); /* emul_system.c: cr, dr, clts, groups 6 and 7, flags, hlt, segments */
+/* emul_system.c: cr, dr, clts, groups 6 and 7, flags, hlt, segments */
+int emul_system(struct emul *e);
 int emul_bits(struct emul *e); /* emul_bits.c: scans, double shifts and small ones */
 int emul_execute(struct emul *e);
 /* A round of a rep is complete: it will not be undone. */

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * String instructions and port I/O. A rep runs up to EMUL_MAX_ROUNDS rounds and then reports
  * EMUL_REPEAT, so that the caller can look at its interrupts; each round completed stays done.
  */

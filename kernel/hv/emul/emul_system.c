@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Flags, HLT, segment registers, control and debug registers, groups 6 and 7. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Flags, HLT, segment registers, control and debug registers, groups 6 and 7.
+ */
 #include "hv/emul/emul_priv.h"
 
 #define EMUL_CR0_TS 8ull

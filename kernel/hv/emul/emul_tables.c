@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Opcode maps. SDM 2D appendix A; AMD APM 3 appendix A. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Opcode maps. SDM 2D appendix A; AMD APM 3 appendix A.
+ */
 #include "hv/emul/emul_priv.h"
 
 #define M EMUL_F_MODRM

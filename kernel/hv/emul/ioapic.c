@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* I/O APIC. 82093AA datasheet; the EOI register is the later version 0x20's. */
+/* SPDX-License-Identifier: MIT
+ *
+ * I/O APIC. 82093AA datasheet; the EOI register is the later version 0x20's.
+ */
 #include "hv/emul/ioapic.h"
 #include "lib/compiler.h"
 #include "lib/string.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * An 82093AA-like I/O APIC with 24 pins, edge and level, remote IRR. See apic.h for the rules.
  *
  * A pin's line may be driven by several sources: the caller ORs them. A pin raised while it is

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Local APIC: priorities, reception, registers. The timer is in lapic_timer.c. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Local APIC: priorities, reception, registers. The timer is in lapic_timer.c.
+ */
 #include "hv/emul/lapic.h"
 #include "hv/emul/lapic_priv.h"
 #include "lib/errno.h"
@@ -13,7 +15,8 @@
 #define LAPIC_ESR_REGISTER 0x80u
 #define LAPIC_FIRST_VECTOR 16
 
-/* --- 256-bit vectors in eight registers ------------------------------------------------------- */
+/* ------------------------------------------------------------- 256-bit vectors */
+/* In eight registers each. */
 
 static void lapic_bit_set(struct lapic *l, enum lapic_reg reg, u8 vector)
 {
@@ -41,7 +44,7 @@ static int lapic_highest(const struct lapic *l, enum lapic_reg reg)
     return -1;
 }
 
-/* --- priorities ------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- priorities */
 
 bool lapic_enabled(const struct lapic *l)
 {
@@ -113,7 +116,7 @@ u8 lapic_cr8(const struct lapic *l)
     return (u8)l->regs[LAPIC_TPR] >> 4;
 }
 
-/* --- reception -------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- reception */
 
 static void lapic_error(struct lapic *l, u32 bit)
 {
@@ -217,8 +220,7 @@ bool lapic_matches(const struct lapic *l, u32 dest, bool logical)
     return ldr >> 4 == (dest >> 4 & 15) && (ldr & dest & 15);
 }
 
-/* --- registers
- * ------------------------------------------------------------------------------------ */
+/* ------------------------------------------------------------- registers */
 
 static void lapic_send_ipi(struct lapic *l, u32 low, u32 dest)
 {
@@ -386,8 +388,7 @@ void lapic_mmio_write(struct lapic *l, u32 offset, const void *data, u32 len)
         lapic_error(l, LAPIC_ESR_REGISTER);
 }
 
-/* --- MSRs
- * -------------------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- MSRs */
 
 static int lapic_write_base(struct lapic *l, u64 value)
 {
@@ -473,8 +474,7 @@ int lapic_msr_read(struct lapic *l, u32 msr, u64 *value)
     return 0;
 }
 
-/* --- life and state
- * ---------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------- life and state */
 
 void lapic_reset(struct lapic *l, bool init)
 {

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * A local APIC: register file (xAPIC page and x2APIC MSRs), priorities, timer, message reception.
  * See apic.h for the rules of use. SDM 3A chapter 11.
  *

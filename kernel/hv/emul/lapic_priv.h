@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Between lapic.c and lapic_timer.c. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Between lapic.c and lapic_timer.c.
+ */
 #pragma once
 
 #include "hv/emul/lapic.h"

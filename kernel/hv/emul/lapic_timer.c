@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The local APIC's timer: one shot, periodic, TSC deadline. SDM 3A 11.5.4. Nothing ticks: the
  * current count is computed from the deadline when it is read.
  *

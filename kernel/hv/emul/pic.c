@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* Dual 8259A. Intel 8259A datasheet (231468); ELCR from the PIIX4 datasheet. */
+/* SPDX-License-Identifier: MIT
+ *
+ * Dual 8259A. Intel 8259A datasheet (231468); ELCR from the PIIX4 datasheet.
+ */
 #include "hv/emul/pic.h"
 #include "lib/errno.h"
 #include "lib/string.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The pair of 8259A interrupt controllers of a PC, with the ELCR edge/level registers. See apic.h
  * for the rules of use. Ports: 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1.
  */

@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* The 8254. Intel 82C54 datasheet (231244); port 0x61 as in the PIIX4. */
+/* SPDX-License-Identifier: MIT
+ *
+ * The 8254. Intel 82C54 datasheet (231244); port 0x61 as in the PIIX4.
+ */
 #include "hv/emul/pit.h"
 #include "lib/compiler.h"
 #include "lib/errno.h"

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The 8254 timer of a PC: channel 0 interrupts, channel 2 behind port 0x61. See apic.h for the
  * rules of use. Ports 0x40 to 0x43 and 0x61. Counts are computed from the time of the last load.
  *

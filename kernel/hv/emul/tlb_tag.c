@@ -1,5 +1,7 @@
-/* SPDX-License-Identifier: MIT */
-/* See tlb_tag.h. */
+/* SPDX-License-Identifier: MIT
+ *
+ * See tlb_tag.h.
+ */
 #include "hv/emul/tlb_tag.h"
 
 void tlb_tags_init(struct tlb_tags *pool, u32 count)

@@ -1,5 +1,5 @@
-/* SPDX-License-Identifier: MIT */
-/*
+/* SPDX-License-Identifier: MIT
+ *
  * The names (AMD's ASIDs, Intel's VPIDs) under which a CPU's TLB keeps the translations of its
  * guests. A tag belongs to one vCPU on one CPU for one generation of that CPU: no two vCPUs share
  * one, of one VM or of several. When a CPU has given out all its tags a new generation begins,

@@ -90,11 +90,10 @@ int irqchip_set_pin_locked(struct irqchip *chip, enum irq_source source, u32 gsi
 int irqchip_send_msi_locked(struct irqchip *chip, u64 address, u32 data) REQUIRES(chip->lock);
 void irq_pin_ended_locked(struct irqchip *chip, enum irq_route_kind kind, u32 pin)
     REQUIRES(chip->lock);
-/* One a GSI at most; the caller looks first. */
+/* One a GSI at most; the caller looks first. With its removal the watch's level falls. */
 struct irq_watch *irq_watch_find_locked(struct irqchip *chip, u32 gsi) REQUIRES(chip->lock);
 void irq_watch_add_locked(struct irqchip *chip, struct irq_watch *w) REQUIRES(chip->lock);
-void irq_watch_remove_locked(struct irqchip *chip, struct irq_watch *w)
-    REQUIRES(chip->lock); /* its level falls */
+void irq_watch_remove_locked(struct irqchip *chip, struct irq_watch *w) REQUIRES(chip->lock);
 /* irq_route.c */
 struct irq_table *irq_table_default(void);
 /* Takes a copy in kernel memory, checks it. *out is the caller's. */

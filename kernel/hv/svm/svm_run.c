@@ -57,6 +57,35 @@ static u8 svm_insn_len(struct vcpu *v, const struct vmcb *b, u8 bare)
     return svm_nrip ? (u8)(b->next_rip - b->rip) : bare;
 }
 
+/* Those of which the code says all. */
+static enum hv_exit svm_exit_plain(u64 code)
+{
+    switch (code) {
+    case SVM_SHUTDOWN:
+        return HV_EXIT_SHUTDOWN;
+    case SVM_PAUSE:
+        return HV_EXIT_PAUSE;
+    case SVM_TASK_SWITCH:
+        return HV_EXIT_TASK;
+    case SVM_TR_WRITE:
+        return HV_EXIT_EMULATE;
+    case SVM_RDPMC:
+    case SVM_INVLPGA:
+    case SVM_VMRUN:
+    case SVM_VMLOAD:
+    case SVM_VMSAVE:
+    case SVM_STGI:
+    case SVM_CLGI:
+    case SVM_SKINIT:
+    case SVM_RDPRU:
+    case SVM_MONITOR:
+    case SVM_MWAIT:
+        return HV_EXIT_UD;
+    default:
+        return HV_EXIT_UNKNOWN;
+    }
+}
+
 static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
 {
     u64 code = b->exit_code;
@@ -96,8 +125,6 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
     case SVM_MSR:
         v->exit.insn_len = svm_insn_len(v, b, 2);
         return b->exit_info1 & 1 ? HV_EXIT_MSR_WRITE : HV_EXIT_MSR_READ;
-    case SVM_SHUTDOWN:
-        return HV_EXIT_SHUTDOWN;
     case SVM_VMMCALL:
         v->exit.insn_len = svm_insn_len(v, b, 3);
         return HV_EXIT_HYPERCALL;
@@ -108,26 +135,8 @@ static enum hv_exit svm_exit_reason(struct vcpu *v, struct vmcb *b)
     case SVM_INVD:
         v->exit.insn_len = svm_insn_len(v, b, 2);
         return HV_EXIT_WBINVD;
-    case SVM_PAUSE:
-        return HV_EXIT_PAUSE;
-    case SVM_TASK_SWITCH:
-        return HV_EXIT_TASK;
-    case SVM_TR_WRITE:
-        return HV_EXIT_EMULATE;
-    case SVM_RDPMC:
-    case SVM_INVLPGA:
-    case SVM_VMRUN:
-    case SVM_VMLOAD:
-    case SVM_VMSAVE:
-    case SVM_STGI:
-    case SVM_CLGI:
-    case SVM_SKINIT:
-    case SVM_RDPRU:
-    case SVM_MONITOR:
-    case SVM_MWAIT:
-        return HV_EXIT_UD;
     default:
-        return HV_EXIT_UNKNOWN;
+        return svm_exit_plain(code);
     }
 }
 

@@ -130,7 +130,7 @@ struct vcpu {
     struct vcpu_skipped skipped[VCPU_SKIPPED]; /* r  by rip */
     struct emul emul;
     struct hv_mode mode_now;  /* r  of the instruction that is being emulated */
-    struct fetch_cache fetch; /* r  mmu.c */
+    struct fetch_cache fetch; /* r  memory/walk.c */
     struct emul_ops emul_ops;
     /* r  What the next KVM_RUN begins with. IN, READ: user space owes an answer. AGAIN: it has done
      * a write, and the instruction goes on. ANEW: likewise, between two rounds of a rep. */
@@ -140,8 +140,8 @@ struct vcpu {
         VCPU_WAIT_READ,
         VCPU_WAIT_AGAIN,
         VCPU_WAIT_ANEW,
-        VCPU_WAIT_LOAD, /* a read, of mmio.c */
-        VCPU_WAIT_MSR,  /* msr_user.c */
+        VCPU_WAIT_LOAD, /* a read, of run/mmio.c */
+        VCPU_WAIT_MSR,  /* run/msr_exit.c */
     } waiting;
     struct {
         struct emul_insn insn;
