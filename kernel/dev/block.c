@@ -116,6 +116,7 @@ static void block_disk_free(struct block_disk *disk)
     for (u32 i = 0; i < disk->nr_queues; i++)
         block_queue_free(&disk->queues[i]);
     kfree(disk->queues);
+    workq_destroy(disk->worker);
     kfree(disk);
 }
 
@@ -248,11 +249,14 @@ static bool block_limits_sound(const struct block_limits *l)
 
 static int block_disk_queues(struct block_disk *disk)
 {
+    char name[16];
     int err = 0;
 
+    scnprintf(name, sizeof(name), "block-%s", disk->dev.name);
+    disk->worker = workq_create(name);
     disk->queues = kcalloc(disk->nr_queues, sizeof(*disk->queues));
-    if (!disk->queues)
-        return -ENOMEM;
+    if (!disk->queues || !disk->worker)
+        err = -ENOMEM;
     for (u32 i = 0; i < disk->nr_queues && !err; i++) {
         block_queue_init(&disk->queues[i], disk, i);
         err = block_queue_alloc(&disk->queues[i]);
@@ -280,6 +284,7 @@ static void block_disk_init(struct block_disk *disk, const struct block_disk_con
     timer_init(&disk->late_timer, block_late_fire);
     work_init(&disk->late_work, block_late_run);
     block_flush_init(disk);
+    block_scan_init(disk);
     block_name(dev->name, sizeof(dev->name), config->stem, number);
     dev->major = config->major;
     dev->minor = number * (BLOCK_PARTITIONS + 1);
@@ -307,13 +312,7 @@ int block_disk_create(const struct block_disk_config *config, struct block_disk 
         return number;
     }
     block_disk_init(disk, config, (unsigned)number);
-    mutex_lock(&block_claim_lock);
-    err = block_cache_init();
-    if (!err)
-        err = block_scan_init(disk);
-    mutex_unlock(&block_claim_lock);
-    if (!err)
-        err = block_disk_queues(disk);
+    err = block_disk_queues(disk);
     if (err) {
         block_number_give(disk);
         disk->nr_queues = disk->queues ? disk->nr_queues : 0;

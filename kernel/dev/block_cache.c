@@ -4,8 +4,8 @@
  * one while the device is open; the last close writes it out and drops it, so that what others then
  * do to the device past it (a mount, another host) is seen.
  *
- * Dirty pages are written a few seconds after the first became dirty, by a worker of all devices,
- * which begins outputs and waits for none. A request for pages is made of memory that is freed at
+ * Dirty pages are written a few seconds after the first became dirty, by the disk's worker, which
+ * begins outputs and waits for none. A request for pages is made of memory that is freed at
  * its end; where that is short, one of each device's own goes on alone.
  */
 #include "dev/block_file.h"
@@ -42,16 +42,6 @@ struct block_cache {
     struct waitq spare_free;
     struct cache_io spare;
 };
-
-static struct workq *cache_workq; /* made with the first disk */
-
-int block_cache_init(void)
-{
-    ASSERT_HELD(&block_claim_lock);
-    if (!cache_workq)
-        cache_workq = workq_create("block-flush");
-    return cache_workq ? 0 : -ENOMEM;
-}
 
 static struct block_cache *cache_of(struct mem_object *obj)
 {
@@ -167,7 +157,9 @@ static void cache_arm(struct block_cache *c)
 
 static void cache_timer(struct timer *t)
 {
-    work_queue(cache_workq, &container_of(t, struct block_cache, timer)->work);
+    struct block_cache *c = container_of(t, struct block_cache, timer);
+
+    work_queue(c->dev->disk->worker, &c->work);
 }
 
 static void cache_work(struct work *w)
@@ -190,7 +182,7 @@ static void cache_dirtied(struct mem_object *obj)
 
 static void cache_write_wanted(struct mem_object *obj)
 {
-    work_queue(cache_workq, &cache_of(obj)->work);
+    work_queue(cache_of(obj)->dev->disk->worker, &cache_of(obj)->work);
 }
 
 static void cache_destroy(struct mem_object *obj)
@@ -225,11 +217,12 @@ struct mem_object *block_cache_create(struct block_device *dev)
 void block_cache_end(struct mem_object *obj)
 {
     struct block_cache *c = cache_of(obj);
+    struct workq *worker = c->dev->disk->worker;
 
     mem_object_sync(obj, 0, U64_MAX);
     mem_object_shut(obj);
-    work_flush(cache_workq, &c->work); /* it may start the timer, once: nothing is dirty any more */
+    work_flush(worker, &c->work); /* it may start the timer, once: nothing is dirty any more */
     timer_cancel(&c->timer);
-    work_flush(cache_workq, &c->work);
+    work_flush(worker, &c->work);
     mem_object_put(obj);
 }

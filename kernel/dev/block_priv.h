@@ -59,8 +59,9 @@ struct block_disk {
     struct timer late_timer;
     struct work late_work;
     bool late_armed;                              /* a */
+    struct workq *worker;                         /* I  its own: what is done there may wait */
     struct work scan_work;                        /* block_scan.c */
-    struct work resize_work;                      /* block_scan.c's queue */
+    struct work resize_work;                      /* the same */
     u64 wanted;                                   /* a  sectors: what resize_work makes of it */
     struct mutex scan_lock;                       /* one looks for partitions at a time */
     struct block_device *parts[BLOCK_PARTITIONS]; /* c  by number less 1 */
@@ -89,11 +90,8 @@ bool block_flush_first(struct block_disk *disk, struct block_request *r) __must_
 /* Its commands are through, r->error tells how: a flush follows, or `done`. */
 void block_request_over(struct block_disk *disk, struct block_request *r);
 
-/* block_cache.c: its worker. -ENOMEM. block_claim_lock held. */
-int block_cache_init(void) __must_check;
-
-/* block_scan.c: the same; looks for partitions soon / at once. */
-int block_scan_init(struct block_disk *disk) __must_check;
+/* block_scan.c: looks for partitions soon / at once. */
+void block_scan_init(struct block_disk *disk);
 void block_scan_soon(struct block_disk *disk);
 void block_resize_soon(struct block_disk *disk);
 /* Waits for both. */

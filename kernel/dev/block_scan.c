@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Partitions of a disk, as its table has them (dev/partition.h), made when the disk comes: by a
- * worker of its own, which waits for the disk as nothing else does.
+ * Partitions of a disk, as its table has them (dev/partition.h), made when the disk comes: by the
+ * disk's own worker, which may wait for it.
  */
 #include "dev/block_priv.h"
 #include "dev/partition.h"
@@ -11,8 +11,6 @@
 
 #define SCAN_ORDER 3 /* pages of the head */
 static_assert(PAGE_SIZE << SCAN_ORDER == PARTITION_HEAD, "one block of pages");
-
-static struct workq *scan_workq; /* made with the first disk */
 
 static int scan_read(struct block_disk *disk, struct page *page, u64 bytes)
 {
@@ -72,30 +70,27 @@ static void block_scan_run(struct work *w)
         log_warn("%s: its partition table was not read: error %d", disk->dev.name, err);
 }
 
-int block_scan_init(struct block_disk *disk)
+void block_scan_init(struct block_disk *disk)
 {
     work_init(&disk->scan_work, block_scan_run);
     work_init(&disk->resize_work, block_resize_run);
     mutex_init(&disk->scan_lock, RANK_DEV, BLOCK_SCAN_ORDER, "block scan");
-    if (!scan_workq)
-        scan_workq = workq_create("block-scan");
-    return scan_workq ? 0 : -ENOMEM;
 }
 
 void block_scan_soon(struct block_disk *disk)
 {
-    work_queue(scan_workq, &disk->scan_work);
+    work_queue(disk->worker, &disk->scan_work);
 }
 
 void block_resize_soon(struct block_disk *disk)
 {
-    work_queue(scan_workq, &disk->resize_work);
+    work_queue(disk->worker, &disk->resize_work);
 }
 
 void block_scan_end(struct block_disk *disk)
 {
-    work_flush(scan_workq, &disk->scan_work);
-    work_flush(scan_workq, &disk->resize_work);
+    work_flush(disk->worker, &disk->scan_work);
+    work_flush(disk->worker, &disk->resize_work);
 }
 
 int block_rescan(struct block_disk *disk)

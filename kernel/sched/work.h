@@ -18,7 +18,11 @@ struct work {
 };
 struct workq;
 extern struct workq *workq_system;
+/* A queue with one worker; NULL: no memory. name is copied. Context: may sleep. */
 struct workq *workq_create(const char *name) __must_check;
+/* Runs what is still queued, then ends the worker; NULL does nothing. No job is queued there or
+ * waited for any more. Context: may sleep; not from a job of its own. */
+void workq_destroy(struct workq *q);
 void work_init(struct work *w, void (*run)(struct work *w));
 /* False when it was queued already. irq-safe. */
 bool work_queue(struct workq *q, struct work *w);

@@ -10,6 +10,7 @@
 #include "arch/x86/regs.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "sched/mutex.h"
 #include "sched/rq_priv.h"
 
 #define WORKER_ORDER 6
@@ -21,16 +22,17 @@ struct worker {
     struct thread *thread;  /* a  NULL: not made yet */
     struct waitq *flushers; /* woken after each job */
     u8 wanted;              /* a  system queue: work came for a CPU without a worker */
+    u8 stop;                /* a  it ends when its list is empty */
+    struct completion ended;
 };
 
 struct workq {
-    const char *name;
     bool per_cpu;
     struct worker one; /* the only worker, or CPU 0's */
     struct waitq flushers;
 };
 
-static struct workq work_system_queue = {.name = "worker/0", .per_cpu = true};
+static struct workq work_system_queue = {.per_cpu = true};
 static DEFINE_PER_CPU(struct worker, work_cpu_workers); /* CPUs > 0 */
 struct workq *workq_system = &work_system_queue;
 
@@ -78,12 +80,15 @@ static void work_loop(void *arg)
             cond_yield();
         if (worker == &work_system_queue.one)
             work_make_wanted();
+        if (READ_ONCE(worker->stop))
+            break;
         t->sleep_kind = SLEEP_UNINTERRUPTIBLE;
         __atomic_store_n(&t->state, THREAD_SLEEPING, __ATOMIC_SEQ_CST);
-        if (list_empty(&worker->list))
+        if (list_empty(&worker->list) && !READ_ONCE(worker->stop))
             schedule();
         WRITE_ONCE(t->state, THREAD_RUNNING);
     }
+    completion_signal(&worker->ended);
 }
 
 static bool worker_make(struct workq *q, struct worker *worker, const char *name, u64 affinity)
@@ -92,6 +97,7 @@ static bool worker_make(struct workq *q, struct worker *worker, const char *name
 
     spinlock_init(&worker->lock, RANK_SCHED, WORKER_ORDER, "worker");
     list_init(&worker->list);
+    completion_init(&worker->ended);
     worker->flushers = &q->flushers;
     t = thread_create(name, work_loop, worker);
     if (!t)
@@ -125,13 +131,27 @@ struct workq *workq_create(const char *name)
 
     if (!q)
         return NULL;
-    q->name = name;
     waitq_init(&q->flushers);
     if (!worker_make(q, &q->one, name, U64_MAX)) {
         kfree(q);
         return NULL;
     }
     return q;
+}
+
+void workq_destroy(struct workq *q)
+{
+    struct worker *worker;
+
+    if (!q)
+        return;
+    worker = &q->one;
+    ASSERT(!q->per_cpu && worker->thread != current_thread());
+    WRITE_ONCE(worker->stop, 1);
+    thread_wake(worker->thread);
+    completion_wait(&worker->ended);
+    thread_put(worker->thread);
+    kfree(q);
 }
 
 /* Interrupts off. */
@@ -214,7 +234,7 @@ void work_flush(struct workq *q, struct work *w)
 static void workq_start(void)
 {
     waitq_init(&work_system_queue.flushers);
-    if (!worker_make(workq_system, &work_system_queue.one, work_system_queue.name, U64_MAX))
+    if (!worker_make(workq_system, &work_system_queue.one, "worker/0", U64_MAX))
         panic("no memory for the system work queue");
 }
 INIT_HOOK(workq_start, INIT_CORE);

@@ -10,7 +10,6 @@
 #include "sched/mutex.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
-#include "sched/work.h"
 #include "sync/percpu.h"
 #include "sync/rcu.h"
 
@@ -481,26 +480,6 @@ SELFTEST(affinity_moves_a_running_thread)
     sched_jobs_wait(1);
 }
 
-static u64 sched_works_run;
-static void sched_work_run(struct work *w)
-{
-    __atomic_fetch_add(&sched_works_run, 1, __ATOMIC_RELAXED);
-    sleep_until(time_ns() + NSEC_PER_MSEC / 4, SLEEP_UNINTERRUPTIBLE);
-}
-
-SELFTEST(work_runs_once_per_queueing_and_flush_waits)
-{
-    struct work w;
-
-    work_init(&w, sched_work_run);
-    sched_works_run = 0;
-    for (u64 i = 1; i <= 20; i++) {
-        CHECK(work_queue(workq_system, &w));
-        work_flush(workq_system, &w);
-        CHECK(READ_ONCE(sched_works_run) == i);
-    }
-}
-
 static struct rcu_head sched_rcu_head;
 static u64 sched_rcu_ran;
 static void sched_rcu_callback(struct rcu_head *head)
@@ -585,76 +564,4 @@ SELFTEST(threads_that_end_leave_nothing)
     slab_shrink_all();
     mem_info_get(&after);
     CHECK(after.free >= before.free);
-}
-
-/* ---- work ---- */
-
-static struct work sched_once, sched_other;
-static struct {
-    u32 inside, most, runs; /* of sched_once */
-    struct thread *on;      /* of sched_other */
-    u8 let;
-    struct waitq waitq;
-} sched_worked;
-
-static void sched_once_run(struct work *w)
-{
-    u32 inside = __atomic_add_fetch(&sched_worked.inside, 1, __ATOMIC_SEQ_CST);
-
-    if (inside > READ_ONCE(sched_worked.most))
-        WRITE_ONCE(sched_worked.most, inside);
-    waitq_wake_all(&sched_worked.waitq);
-    wait_event(&sched_worked.waitq, READ_ONCE(sched_worked.let));
-    __atomic_fetch_sub(&sched_worked.inside, 1, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&sched_worked.runs, 1, __ATOMIC_SEQ_CST);
-}
-
-static void sched_other_run(struct work *w)
-{
-    WRITE_ONCE(sched_worked.on, current_thread());
-}
-
-/* Which thread runs what this CPU queues. */
-static struct thread *sched_worker_here(void)
-{
-    (void)work_queue(workq_system, &sched_other);
-    work_flush(workq_system, &sched_other);
-    return sched_worked.on;
-}
-
-/* On CPU 1, whose worker is made when it is first wanted. */
-static void sched_queue_again(struct sched_job *job)
-{
-    const struct thread *first = (const struct thread *)job->arg;
-
-    for (u32 i = 0; i < 1000 && sched_worker_here() == first; i++)
-        (void)sleep_until(time_ns() + NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
-    (void)work_queue(workq_system, &sched_once);
-    job->count = sched_worker_here() != first; /* it has passed sched_once, if that was there */
-}
-
-SELFTEST(work_runs_once_at_a_time_and_again_when_queued_meanwhile)
-{
-    u64 affinity = current_thread()->affinity;
-    struct thread *first;
-
-    if (cpu_count() < 2)
-        return;
-    work_init(&sched_once, sched_once_run);
-    work_init(&sched_other, sched_other_run);
-    memset(&sched_worked, 0, sizeof(sched_worked));
-    waitq_init(&sched_worked.waitq);
-    CHECK(thread_set_affinity(current_thread(), 1) == 0);
-    first = sched_worker_here();
-    (void)work_queue(workq_system, &sched_once);
-    wait_event(&sched_worked.waitq, READ_ONCE(sched_worked.inside));
-    CHECK(sched_job_make(0, sched_queue_again, (u64)first));
-    CHECK(thread_set_affinity(sched_jobs[0].thread, 2) == 0);
-    sched_jobs_start(1);
-    sched_jobs_wait(1);
-    WRITE_ONCE(sched_worked.let, 1);
-    waitq_wake_all(&sched_worked.waitq);
-    work_flush(workq_system, &sched_once);
-    CHECK(thread_set_affinity(current_thread(), affinity) == 0);
-    CHECK(sched_jobs[0].count && sched_worked.most == 1 && sched_worked.runs == 2);
 }
