@@ -299,7 +299,7 @@ static const struct file_ops vport_fops = {
     .release = vport_release,
 };
 
-/* The buffers for reception, once. */
+/* The buffers for reception, once; zeroed, since the device says how much of them it wrote. */
 static int vport_fill(struct vport *port)
 {
     int err = 0;
@@ -307,7 +307,7 @@ static int vport_fill(struct vport *port)
     mutex_lock(&port->read_lock);
     for (unsigned i = 0; i < VPORT_BUFFERS && !port->filled && !err; i++) {
         if (!port->rx[i].data)
-            port->rx[i].data = page_alloc_virt(0, 0);
+            port->rx[i].data = page_alloc_virt(0, PA_ZERO);
         if (!port->rx[i].data)
             err = -ENOMEM;
     }

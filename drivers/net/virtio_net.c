@@ -8,7 +8,9 @@
  * that no frame is on its way up; nothing that transmit takes is held while a frame goes up. The
  * transmit ring is under tx->lock (RANK_DEV 2), below the netdev queue's.
  *
- * The device is not trusted: what it says of a frame is checked here before anything is read by it.
+ * The device is not trusted: what it says of a frame is checked here before anything is read by it,
+ * and its buffers are zeroed once: of one that it says it wrote, and did not, only what it wrote
+ * before is seen.
  * A frame for which there is no memory is dropped, and its buffers go back, so the ring never runs
  * dry.
  */
@@ -109,7 +111,7 @@ static bool vnet_half(struct vnet_rx *rx, struct page **page, u32 *offset) REQUI
         rx->half = NULL;
         return true;
     }
-    *page = page_alloc(0, 0);
+    *page = page_alloc(0, PA_ZERO);
     if (!*page)
         return false;
     page_get(*page);
