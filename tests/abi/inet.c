@@ -235,6 +235,35 @@ TEST(more_makes_one_datagram)
     EXPECT(recv(r, buf, 64, MSG_DONTWAIT) == 4 && !memcmp(buf, "abcd", 4));
 }
 
+/* What was gathered is sent by one who shares the socket, while another adds to it: in one datagram
+ * or in two, in any order, all of it comes. */
+TEST(what_is_gathered_may_be_sent_meanwhile)
+{
+    int s = udp(), r = udp();
+    struct sockaddr_in to;
+    char buf[64];
+
+    EXPECT(bind_at(r, "127.0.0.1", 0) == 0);
+    to = at4("127.0.0.1", port_of(r));
+    delay_at("udp_gather", true);
+    for (int i = 0; i < 50; i++) {
+        ssize_t n;
+        pid_t pid, done;
+        int status;
+
+        EXPECT(sendto(s, "one ", 4, MSG_MORE, (void *)&to, sizeof(to)) == 4);
+        pid = fork();
+        if (pid == 0)
+            _exit(sendto(s, "two", 3, 0, (void *)&to, sizeof(to)) != 3);
+        while ((done = waitpid(pid, &status, WNOHANG)) == 0)
+            set(s, IPPROTO_UDP, 1 /* UDP_CORK */, 0);
+        EXPECT(done == pid && status == 0);
+        n = recv(r, buf, 64, MSG_DONTWAIT);
+        EXPECT(n == 7 || (n > 0 && n + recv(r, buf, 64, MSG_DONTWAIT) == 7));
+    }
+    delay_at("udp_gather", false);
+}
+
 TEST(datagrams_for_a_full_receiver_are_lost)
 {
     static char block[8192];

@@ -19,7 +19,7 @@ static int ip_ns_setup(struct net_ns *ns, void *part)
 
     spinlock_init(&in->lock, RANK_NET, 8, "ip addresses");
     list_init(&in->addrs);
-    neighbour_table_init(&in->neighbours);
+    neighbour_table_init(&in->neighbours, account_current()); /* as ns is, which lasts longer */
     if (!net_ns_init) /* the first one's lo came up before this part */
         return ip_addr_set(loopback_of(ns), IP_LOOPBACK4, 8);
     return 0;

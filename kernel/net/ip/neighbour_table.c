@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of neighbours: entries, packets that wait, time.
+ * The table of neighbours: entries, packets that wait, time. Entries that a packet went to and that
+ * have a deadline lie in a tree by it, so what is due is found without a look at the others.
  */
 #include "net/ip/neighbour_table.h"
 #include "lib/log.h"
@@ -10,6 +11,7 @@
 #include "net/link/ethernet.h"
 
 #define NEIGHBOUR_SLACK (20 * NSEC_PER_MSEC) /* of its times, which are seconds */
+#define FORGET_STEP 32                       /* entries that one hold of the lock takes off */
 
 struct neighbour_entry {
     struct rb_node node;
@@ -19,6 +21,10 @@ struct neighbour_entry {
     struct neighbour n;
     struct list_node pending; /* packets */
     u32 nr_pending;
+    u64 bytes;          /* that they keep */
+    bool sent_to;       /* it lies in table->used */
+    struct rb_node due; /* in table->due, while due_at is not 0 */
+    u64 due_at;
 };
 
 /* What is to be done once the lock is dropped. */
@@ -72,12 +78,40 @@ static void todo_init(struct neighbour_todo *todo)
     list_init(&todo->drop);
 }
 
+static bool neighbour_earlier(const struct rb_node *a, const struct rb_node *b)
+{
+    return rb_entry(a, struct neighbour_entry, due)->due_at <
+           rb_entry(b, struct neighbour_entry, due)->due_at;
+}
+
+/* at: its deadline, or 0. */
+static void neighbour_set_due(struct neighbour_table *t, struct neighbour_entry *e, u64 at)
+{
+    if (e->due_at == at)
+        return;
+    if (e->due_at)
+        rb_erase(&t->due, &e->due);
+    e->due_at = at;
+    if (at)
+        rb_insert(&t->due, &e->due, neighbour_earlier);
+}
+
+/* All that wait go to the end of a list. */
+static void neighbour_release(struct neighbour_table *t, struct neighbour_entry *e,
+                              struct list_node *to)
+{
+    list_splice_tail(to, &e->pending);
+    t->bytes -= e->bytes;
+    e->bytes = e->nr_pending = 0;
+}
+
 static void neighbour_remove(struct neighbour_table *t, struct neighbour_entry *e,
                              struct list_node *drop)
 {
+    neighbour_set_due(t, e, 0);
     rb_erase(&t->entries, &e->node);
     list_del(&e->used);
-    list_splice_tail(drop, &e->pending);
+    neighbour_release(t, e, drop);
     t->nr--;
     kfree(e);
 }
@@ -125,11 +159,9 @@ static void neighbour_act(struct neighbour_table *t, struct neighbour_entry *e, 
                           struct neighbour_todo *todo)
 {
     if (actions & NEIGHBOUR_SEND)
-        list_splice_tail(&todo->send, &e->pending);
+        neighbour_release(t, e, &todo->send);
     if (actions & NEIGHBOUR_DROP)
-        list_splice_tail(&todo->drop, &e->pending);
-    if (actions & (NEIGHBOUR_SEND | NEIGHBOUR_DROP))
-        e->nr_pending = 0;
+        neighbour_release(t, e, &todo->drop);
     todo->ask = actions & (NEIGHBOUR_ASK_ALL | NEIGHBOUR_ASK_ONE);
     if (todo->ask || !list_empty(&todo->send)) {
         netdev_get(e->dev);
@@ -137,6 +169,9 @@ static void neighbour_act(struct neighbour_table *t, struct neighbour_entry *e, 
     }
     todo->addr = e->addr;
     memcpy(todo->link, e->n.link, NEIGHBOUR_LINK);
+    if (!e->sent_to)
+        return; /* verified when it is used */
+    neighbour_set_due(t, e, e->n.deadline);
     neighbour_start_timer(t, e->n.deadline);
 }
 
@@ -180,17 +215,50 @@ static int todo_do(struct neighbour_todo *todo)
     return err;
 }
 
-static void neighbour_wait(struct neighbour_entry *e, struct packet *p, struct list_node *drop)
+static void neighbour_drop_oldest(struct neighbour_table *t, struct neighbour_entry *e,
+                                  struct list_node *drop)
 {
-    if (e->nr_pending == NEIGHBOUR_PENDING) {
-        struct packet *oldest = list_first(&e->pending, struct packet, node);
+    struct packet *oldest = list_first(&e->pending, struct packet, node);
+    u32 cost = packet_cost(oldest);
 
-        list_del(&oldest->node);
-        list_add_tail(drop, &oldest->node);
-        e->nr_pending--;
-    }
+    list_del(&oldest->node);
+    list_add_tail(drop, &oldest->node);
+    e->nr_pending--;
+    e->bytes -= cost;
+    t->bytes -= cost;
+}
+
+/* A packet waits within bounds, and charged: to its sender, or else to the namespace. False: it
+ * cannot. */
+static bool neighbour_wait(struct neighbour_table *t, struct neighbour_entry *e, struct packet *p,
+                           struct list_node *drop)
+{
+    u32 cost = packet_cost(p);
+
+    while (e->nr_pending &&
+           (e->nr_pending >= NEIGHBOUR_PENDING || t->bytes + cost > NEIGHBOURS_BYTES))
+        neighbour_drop_oldest(t, e, drop);
+    if (t->bytes + cost > NEIGHBOURS_BYTES || (!p->account && packet_charge(p, t->account)))
+        return false;
     list_add_tail(&e->pending, &p->node);
     e->nr_pending++;
+    e->bytes += cost;
+    t->bytes += cost;
+    return true;
+}
+
+/* p goes where the state of its neighbour says. 0, -EHOSTUNREACH, -ENOBUFS. */
+static int neighbour_place(struct neighbour_table *t, struct neighbour_entry *e, struct packet *p,
+                           u32 actions, struct neighbour_todo *todo)
+{
+    if (actions & NEIGHBOUR_SEND) {
+        list_add_tail(&todo->send, &p->node);
+        return 0;
+    }
+    if (!(actions & NEIGHBOUR_DROP) && neighbour_wait(t, e, p, &todo->drop))
+        return 0;
+    list_add_tail(&todo->drop, &p->node);
+    return actions & NEIGHBOUR_DROP ? -EHOSTUNREACH : -ENOBUFS;
 }
 
 int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *to,
@@ -198,9 +266,8 @@ int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct
 {
     struct neighbour_todo todo;
     struct neighbour_entry *e;
-    bool failed = false;
+    int placed = -ENOBUFS, err;
     u32 actions;
-    int err;
 
     todo_init(&todo);
     spin_lock(&t->lock);
@@ -208,16 +275,16 @@ int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct
     if (e) {
         list_del(&e->used);
         list_add_tail(&t->used, &e->used);
+        e->sent_to = true;
         actions = neighbour_use(&e->n, time_ns());
-        failed = actions & NEIGHBOUR_DROP;
-        neighbour_wait(e, p, &todo.drop);
+        placed = neighbour_place(t, e, p, actions, &todo);
         neighbour_act(t, e, actions, &todo);
     } else {
         list_add_tail(&todo.drop, &p->node);
     }
     spin_unlock(&t->lock);
     err = todo_do(&todo);
-    return failed ? -EHOSTUNREACH : !e ? -ENOBUFS : err;
+    return placed ? placed : err;
 }
 
 void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *from,
@@ -235,23 +302,22 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
     (void)todo_do(&todo);
 }
 
-/* One entry whose time has come; false: there is none. *next: the first deadline of the rest. What
- * was only heard of is verified when it is used. */
+/* One entry whose time has come; false: there is none. *next: the first deadline of the rest. */
 static bool neighbour_due(struct neighbour_table *t, u64 now, u64 *next,
                           struct neighbour_todo *todo)
 {
+    struct rb_node *first = rb_first(&t->due);
     struct neighbour_entry *e;
 
     *next = 0;
-    list_for_each (e, &t->used, used) {
-        if (e->n.deadline && e->n.deadline <= now) {
-            neighbour_act(t, e, neighbour_time(&e->n, now), todo);
-            return true;
-        }
-        if (e->n.deadline && (!*next || e->n.deadline < *next))
-            *next = e->n.deadline;
-    }
-    return false;
+    if (!first)
+        return false;
+    e = rb_entry(first, struct neighbour_entry, due);
+    *next = e->due_at;
+    if (e->due_at > now)
+        return false;
+    neighbour_act(t, e, neighbour_time(&e->n, now), todo);
+    return true;
 }
 
 static void neighbour_work(struct work *w)
@@ -269,6 +335,7 @@ static void neighbour_work(struct work *w)
             neighbour_start_timer(t, next);
         spin_unlock(&t->lock);
         (void)todo_do(&todo);
+        cond_yield();
     } while (more);
 }
 
@@ -279,31 +346,49 @@ static void neighbour_fire(struct timer *timer)
     work_queue(workq_system, &t->work);
 }
 
-void neighbour_table_init(struct neighbour_table *t)
+void neighbour_table_init(struct neighbour_table *t, struct account *account)
 {
     spinlock_init(&t->lock, RANK_NET, 7, "neighbours");
-    t->entries = RB_ROOT;
+    t->entries = t->due = RB_ROOT;
+    t->account = account;
     list_init(&t->heard);
     list_init(&t->used);
     timer_init(&t->timer, neighbour_fire);
     work_init(&t->work, neighbour_work);
 }
 
-void neighbour_forget(struct neighbour_table *t, const struct netdev *dev)
+static u32 neighbour_forget_some(struct neighbour_table *t, struct list_node *list,
+                                 const struct netdev *dev, struct list_node *drop)
 {
     struct neighbour_entry *e, *next;
+    u32 n = 0;
+
+    list_for_each_safe (e, next, list, used) {
+        if (n == FORGET_STEP)
+            break;
+        if (!dev || e->dev == dev) {
+            neighbour_remove(t, e, drop);
+            n++;
+        }
+    }
+    return n;
+}
+
+void neighbour_forget(struct neighbour_table *t, const struct netdev *dev)
+{
     struct list_node drop;
+    u32 n;
 
     list_init(&drop);
-    spin_lock(&t->lock);
-    list_for_each_safe (e, next, &t->heard, used)
-        if (!dev || e->dev == dev)
-            neighbour_remove(t, e, &drop);
-    list_for_each_safe (e, next, &t->used, used)
-        if (!dev || e->dev == dev)
-            neighbour_remove(t, e, &drop);
-    spin_unlock(&t->lock);
-    todo_drop(&drop);
+    do {
+        spin_lock(&t->lock);
+        n = neighbour_forget_some(t, &t->heard, dev, &drop);
+        if (!n)
+            n = neighbour_forget_some(t, &t->used, dev, &drop);
+        spin_unlock(&t->lock);
+        todo_drop(&drop);
+        cond_yield();
+    } while (n);
 }
 
 void neighbour_table_fini(struct neighbour_table *t)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The neighbours of a namespace: a bounded table around the states of neighbour.h. Packets that
- * wait for a link address are bounded, too, and each is charged to its maker already.
+ * wait for a link address are bounded too, in each entry and in all, and charged: to the sender,
+ * else (an answer, say, which a device's worker makes) to the namespace's account.
  *
  * Lock: the table's (spinlock, RANK_NET 7). Nothing is sent under it.
  */
@@ -14,30 +15,35 @@
 #include "sched/timer.h"
 #include "sched/work.h"
 
-#define NEIGHBOURS_MOST 512  /* beyond, the longest unused one is evicted */
-#define NEIGHBOUR_PENDING 16 /* packets that wait for one; then the oldest is dropped */
+#define NEIGHBOURS_MOST 512           /* beyond, the longest unused one is evicted */
+#define NEIGHBOUR_PENDING 16          /* packets that wait for one; then the oldest is dropped */
+#define NEIGHBOURS_BYTES (512U << 10) /* that all packets that wait keep alive */
 
 struct neighbour_table {
     struct spinlock lock;
-    struct rb_root entries; /* lock */
-    struct list_node heard; /* lock  no packet went there yet; the last at the end */
-    struct list_node used;  /* lock  the last used at the end */
-    u32 nr;                 /* lock */
+    struct account *account; /* I  the namespace's, or NULL */
+    struct rb_root entries;  /* lock */
+    struct rb_root due;      /* lock  those of `used` that have a deadline, by it */
+    struct list_node heard;  /* lock  no packet went there yet; the last at the end */
+    struct list_node used;   /* lock  the last used at the end */
+    u32 nr;                  /* lock */
+    u64 bytes;               /* lock  that waiting packets keep alive */
     struct timer timer;
     struct work work;
     bool closed; /* lock  no timer is started any more */
 };
-void neighbour_table_init(struct neighbour_table *t);
+/* account outlives the table; NULL: uncharged. */
+void neighbour_table_init(struct neighbour_table *t, struct account *account);
 void neighbour_table_fini(struct neighbour_table *t); /* may sleep */
 
-/* Sends p, which begins with its network header, to a neighbour of dev. Takes p. 0; -EHOSTUNREACH;
- * netdev_transmit's. Never sleeps. */
+/* Sends p, which begins with its network header, to a neighbour of dev. Takes p. 0: it is sent, or
+ * waits; -EHOSTUNREACH; -ENOBUFS; netdev_transmit's. Never sleeps. */
 int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *to,
                      struct packet *p);
 /* The neighbour said what its link address is; learn: it is remembered if it was not known. */
 void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *from,
                      const u8 *link, enum neighbour_word word, bool learn);
-/* All of dev are forgotten. */
+/* All of dev (NULL: all) are forgotten. May sleep. */
 void neighbour_forget(struct neighbour_table *t, const struct netdev *dev);
 
 struct neighbour_view {

@@ -118,7 +118,8 @@ static u32 udp_max(const struct ip_end *to)
     return ip_is_v4(&to->addr) ? UDP_MAX4 : UDP_MAX6;
 }
 
-/* Behind what is there already, which keeps its addresses. -EMSGSIZE: then all of it is dropped. */
+/* Behind what is there already, which keeps its addresses. to NULL: -ENOENT if nothing is there.
+ * -EMSGSIZE: then all of it is dropped. */
 static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const struct inet_way *way,
                            const void *data, u32 n)
 {
@@ -128,7 +129,9 @@ static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const st
     spin_lock(&u->inet.sock.lock);
     p = u->pending;
     more = NULL;
-    if (p && p->len + (u64)n > udp_max(&p->to))
+    if (!p && !to)
+        err = -ENOENT;
+    else if (p && p->len + (u64)n > udp_max(&p->to))
         err = -EMSGSIZE;
     else
         more = krealloc(p, sizeof(*p) + (p ? p->len : 0) + n);
@@ -148,23 +151,6 @@ static int udp_pending_add(struct udp_sock *u, const struct ip_end *to, const st
     if (err == -EMSGSIZE)
         udp_drop_pending(u);
     return err;
-}
-
-static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, const struct ip_end *to,
-                          const struct inet_way *way, bool more)
-{
-    u64 n = m->data->count;
-    void *data = kmalloc(MAX(n, (u64)1));
-    int err = data ? 0 : -ENOMEM;
-
-    if (!err && iov_copy_from(m->data, data, n) != n)
-        err = -EFAULT;
-    if (!err)
-        err = udp_pending_add(u, to, way, data, (u32)n);
-    kfree(data);
-    if (!err && !more)
-        err = udp_flush(u);
-    return err ? err : (ssize_t)n;
 }
 
 /* Where a message is to come from, by its control messages: an address and an interface that are
@@ -232,6 +218,47 @@ static int udp_route(struct udp_sock *u, const struct socket_message *m, struct 
     return inet_autobind(&u->inet, &any);
 }
 
+/* A message of n bytes may go, there. */
+static int udp_begin(struct udp_sock *u, const struct socket_message *m, u64 n, struct ip_end *to,
+                     struct inet_way *way)
+{
+    int err = udp_route(u, m, to, way);
+
+    if (!err && n > udp_max(to))
+        err = -EMSGSIZE;
+    if (!err)
+        err = socket_take_error(&u->inet.sock);
+    if (!err && (READ_ONCE(u->inet.sock.shut) & SOCK_SHUT_WR))
+        err = -EPIPE;
+    return err;
+}
+
+/* to NULL: where what is gathered goes; if another thread has sent it meanwhile, as m says. */
+static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, const struct ip_end *to,
+                          const struct inet_way *way, bool more)
+{
+    u64 n = m->data->count;
+    void *data = kmalloc(MAX(n, (u64)1));
+    struct inet_way own_way = {0};
+    struct ip_end own = {0};
+    int err = data ? 0 : -ENOMEM;
+
+    if (!err && iov_copy_from(m->data, data, n) != n)
+        err = -EFAULT;
+    DELAYPOINT(udp_gather);
+    if (!err)
+        err = udp_pending_add(u, to, way, data, (u32)n);
+    if (err == -ENOENT) {
+        err = udp_begin(u, m, n, &own, &own_way);
+        if (!err)
+            err = udp_pending_add(u, &own, &own_way, data, (u32)n);
+    }
+    kfree(data);
+    if (!err && !more)
+        err = udp_flush(u);
+    return err ? err : (ssize_t)n;
+}
+
 ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
                  const struct walk_ctx *ctx)
 {
@@ -245,14 +272,8 @@ ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
     if (n > UDP_MAX6 || (s->family == AF_INET && n > UDP_MAX4))
         return -EMSGSIZE;
     if (unlikely(READ_ONCE(u->pending))) /* its addresses stand */
-        return udp_gather(u, m, &to, &way, more);
-    err = udp_route(u, m, &to, &way);
-    if (!err && n > udp_max(&to))
-        err = -EMSGSIZE;
-    if (!err)
-        err = socket_take_error(s);
-    if (!err && (READ_ONCE(s->shut) & SOCK_SHUT_WR))
-        err = -EPIPE;
+        return udp_gather(u, m, NULL, NULL, more);
+    err = udp_begin(u, m, n, &to, &way);
     if (err)
         return err;
     if (more)

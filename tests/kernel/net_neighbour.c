@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of neighbours: what may wait there, and who pays.
+ */
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "net/core/ns.h"
+#include "net/ip/neighbour_table.h"
+
+#define NEIGHBOUR_DEVICE 0x7ffffff0 /* an index that no device has */
+
+static const struct netdev_ops neighbour_ops;
+
+/* I while a test runs */
+static struct neighbour_bench {
+    struct neighbour_table table;
+    struct netdev dev;
+    struct netdev_queue queue;
+    struct account above, account;
+} bench;
+
+static void neighbour_begin(s64 limit)
+{
+    memset(&bench, 0, sizeof(bench));
+    account_init(&bench.above, NULL, NULL);
+    account_init(&bench.account, &bench.above, NULL);
+    bench.account.limit = limit;
+    netdev_init(&bench.dev, &neighbour_ops, &bench.queue, 1);
+    bench.dev.ns = net_ns_init;
+    bench.dev.index = NEIGHBOUR_DEVICE;
+    bench.dev.flags = NETDEV_UP;
+    neighbour_table_init(&bench.table, &bench.account);
+}
+
+/* A packet that keeps a page, to neighbour number n. */
+static int neighbour_send(u32 n)
+{
+    struct ip_addr to = ip_from_v4(0x0a000000 + n);
+    struct packet *p = packet_alloc();
+    struct page *page = page_alloc(0, 0);
+
+    if (!p || !page || packet_add_page(p, page, 0, 100)) {
+        packet_free(p);
+        if (page)
+            page_put(page);
+        return -ENOMEM;
+    }
+    return neighbour_output(&bench.table, &bench.dev, &to, p);
+}
+
+/* What is charged, in bytes. */
+static s64 neighbour_charged(void)
+{
+    s64 pages = atomic_read(&bench.account.used);
+
+    return (pages << PAGE_SHIFT) - atomic_read(&bench.account.stock);
+}
+
+SELFTEST(neighbour_packets_that_wait_are_bounded_and_charged)
+{
+    u32 refused = 0;
+    u64 bytes;
+    s64 charged;
+
+    neighbour_begin(S64_MAX);
+    for (u32 i = 0; i < 64 * NEIGHBOUR_PENDING; i++)
+        refused += neighbour_send(i / NEIGHBOUR_PENDING) == -ENOBUFS;
+    bytes = bench.table.bytes;
+    charged = neighbour_charged();
+    neighbour_table_fini(&bench.table);
+    CHECK(bytes > NEIGHBOURS_BYTES / 2 && bytes <= NEIGHBOURS_BYTES && refused);
+    CHECK(charged == (s64)bytes);
+    CHECK(bench.table.bytes == 0 && neighbour_charged() == 0);
+}
+
+SELFTEST(neighbour_packet_that_its_account_cannot_pay_is_dropped)
+{
+    u64 bytes;
+
+    neighbour_begin(0);
+    CHECK(neighbour_send(1) == -ENOBUFS);
+    bytes = bench.table.bytes;
+    neighbour_table_fini(&bench.table);
+    CHECK(bytes == 0 && neighbour_charged() == 0);
+}
+
+SELFTEST(neighbour_keeps_the_youngest_packets)
+{
+    u64 bytes, one;
+
+    neighbour_begin(S64_MAX);
+    CHECK(neighbour_send(1) == 0);
+    one = bench.table.bytes;
+    for (u32 i = 0; i < 2 * NEIGHBOUR_PENDING; i++)
+        CHECK(neighbour_send(1) == 0);
+    bytes = bench.table.bytes;
+    neighbour_forget(&bench.table, &bench.dev);
+    CHECK(bench.table.nr == 0 && bench.table.bytes == 0);
+    neighbour_table_fini(&bench.table);
+    CHECK(bytes == NEIGHBOUR_PENDING * one);
+}
