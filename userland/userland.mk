@@ -12,14 +12,17 @@ USER_CPPFLAGS := -nostdinc -isystem $(MUSL_INC) -isystem $(shell $(CC) -print-fi
                  -Iuserland -Ikernel/include -D_GNU_SOURCE
 USER_CFLAGS := -std=gnu17 -Os -g -fPIE -fno-strict-aliasing -fstack-protector-strong \
                -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables $(WARN)
-USER_LDFLAGS := -static -pie --no-dynamic-linker -z text -z noexecstack -z relro -z now \
+USER_LDFLAGS := -static -pie --no-dynamic-linker -z text -z noexecstack -z relro -z now -z noseparate-code \
                 --gc-sections --build-id=none
+# Programs of one thread whose work repeats itself: lib/heap.c stands before their allocator.
+USER_HEAP := engine keeper
+USER_HEAP_LDFLAGS := --wrap=malloc --wrap=calloc --wrap=realloc --wrap=free
 ifeq ($(DEBUG),1)
 USER_CPPFLAGS += -DDEBUG=1
 endif
 
-# $(call musl_link,OUTPUT,OBJECTS): a static-pie program that needs no loader.
-musl_link = ld $(USER_LDFLAGS) -o $(1) $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $(2) \
+# $(call musl_link,OUTPUT,OBJECTS,FLAGS): a static-pie program that needs no loader.
+musl_link = ld $(USER_LDFLAGS) $(3) -o $(1) $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $(2) \
             --start-group $(MUSL_LIB)/libc.a $(LIBGCC) --end-group $(MUSL_LIB)/crtn.o
 
 USER_NAMES := $(filter-out lib runtime,$(patsubst userland/%/,%,$(wildcard userland/*/)))
@@ -38,7 +41,7 @@ $(OUT)/uobj/%.S.o: %.S
 define USER_PROG
 $(OUT)/user/$(1): $(call user_obj,$(1)) $(USER_LIB_OBJ)
 	@mkdir -p $$(@D)
-	$$(call QUIET,ULD,$$@) $$(call musl_link,$$@,$(call user_obj,$(1)) $(USER_LIB_OBJ))
+	$$(call QUIET,ULD,$$@) $$(call musl_link,$$@,$(call user_obj,$(1)) $(USER_LIB_OBJ),$(if $(filter $(1),$(USER_HEAP)),$(USER_HEAP_LDFLAGS)))
 -include $(patsubst %.o,%.d,$(call user_obj,$(1)))
 endef
 $(foreach p,$(USER_NAMES),$(eval $(call USER_PROG,$(p))))

@@ -7,7 +7,8 @@ ASAN_CFLAGS := -std=gnu17 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(
                -fsanitize=address,undefined -fno-sanitize-recover=all -DDEBUG=1
 ASAN_CPPFLAGS := -Iuserland -Ikernel/include -I. -D_GNU_SOURCE
 asan_obj = $(addsuffix .o,$(addprefix build/asan/obj/,$(sort $(shell find $(1) -name '*.c'))))
-ASAN_LIB := $(call asan_obj,userland/lib userland/runtime)
+# lib/heap.c is for musl's allocator: the sanitizers bring their own.
+ASAN_LIB := $(filter-out %/heap.c.o,$(call asan_obj,userland/lib userland/runtime))
 
 build/asan/obj/%.c.o: %.c
 	@mkdir -p $(@D)

@@ -41,7 +41,6 @@ static struct order order_full(struct mount_spec *m, struct rlimit_spec *r, stru
                                     .nmounts = 1,
                                     .rlimits = r,
                                     .nrlimits = 1,
-                                    .oom_score_adj = -5,
                                     .shm_size = -1};
     return o;
 }
@@ -74,7 +73,7 @@ TEST(order_is_read_as_it_was_written)
     EXPECT(strv_count(back.spec.argv) == 3 && !strcmp(back.spec.argv[2], "") && !back.spec.groups);
     EXPECT(back.spec.env && !back.spec.env[0] && back.spec.caps == ~0ull);
     EXPECT(back.shared.masked && !back.shared.masked[0] && !back.shared.readonly_paths);
-    EXPECT(back.shared.oom_score_adj == -5 && back.shared.shm_size == -1);
+    EXPECT(back.shared.shm_size == -1);
     EXPECT(back.shared.nmounts == 1 && !strcmp(back.shared.mounts[0].source, "/s") &&
            back.shared.mounts[0].fill && !back.shared.mounts[0].flat &&
            !back.shared.mounts[0].volume);

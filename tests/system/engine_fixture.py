@@ -113,8 +113,8 @@ def busybox_layer():
 
 
 class Engine:
-    def __init__(self):
-        self.tmp = tempfile.mkdtemp(prefix="bothy-engine-")
+    def __init__(self, where=None):
+        self.tmp = tempfile.mkdtemp(prefix="bothy-engine-", dir=where)
         self.socket = os.path.join(self.tmp, "sock")
         self.root = os.path.join(self.tmp, "root")
         # a group of its own: other engines may run on this machine

@@ -353,6 +353,7 @@ struct container *container_create(const char *name, struct json *body, int *sta
     }
     random_hex(random, ID_LEN + 8);
     c = container_new(random, image, image_name);
+    c->file.fresh = true;
     c->host = host_from_request(host);
     engine_now(&c->created);
     if (!spec_from_request(c, body, status, why)) {

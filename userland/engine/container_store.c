@@ -226,6 +226,8 @@ static struct container *container_load(const char *id, char **why)
 
     *why = NULL;
     engine_check_read(path, err);
+    if (!err && !text.len && store_is_memory())
+        err = -ENOENT;
     if (!err)
         j = json_parse(text.data, text.len, &bad);
     if (err)

@@ -174,6 +174,7 @@ static char *start_process(struct process *p, struct order *o, struct keep_head 
 
     o->shared = p->c->shared;
     o->files = start_files();
+    how->value = o->shared.oom_score_adj;
     how->caps = p->c->runtime == RUNTIME_VM ? 0 : s->caps;
     if (p->c->runtime == RUNTIME_VM || (!s->privileged && !s->seccomp_off))
         how->flags |= KEEP_FILTER;

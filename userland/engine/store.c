@@ -4,7 +4,9 @@
 // The worker is a job that stays (worker.c): a head, a path and a text go in, an error number comes
 // out for each, in their order. One that dies fails what it had not
 // answered; the next write starts another. Where the root is memory there is no disk to wait for,
-// and a short text is written at once, unless longer ones are under way before it.
+// and a short text is written at once, unless longer ones are under way before it. A new object's
+// goes into the file itself: what an engine dies over is an empty file there, which is none
+// (store_is_memory()).
 #include "engine/store.h"
 
 #include <errno.h>
@@ -19,6 +21,7 @@
 
 #define STORE_MEMORY 0x01021994l /* TMPFS_MAGIC */
 #define STORE_SHORT 65536
+#define STORE_WHOLE 4096 /* one write of so much is done or not: no signal comes between */
 
 struct put {
     struct put *next;
@@ -84,6 +87,11 @@ void store_open(void)
     store_in_memory = statfs(engine.root, &fs) == 0 && fs.f_type == STORE_MEMORY;
 }
 
+bool store_is_memory(void)
+{
+    return store_in_memory;
+}
+
 static void store_worker(void)
 {
     if (store_job)
@@ -99,9 +107,11 @@ void store_begin(void)
 }
 
 /* Nothing is waited for: not even by fsync, which would have nothing to do. */
-static void store_now(const char *path, const struct buf *text, store_fn done, void *arg)
+static void store_now(const char *path, const struct buf *text, bool fresh, store_fn done,
+                      void *arg)
 {
-    int err = file_renew(path, text->data, text->len, 0600);
+    int err = fresh && text->len <= STORE_WHOLE ? file_write(path, text->data, text->len, 0600)
+                                                : file_renew(path, text->data, text->len, 0600);
     char *why = err ? str_fmt("cannot write %s: %s", path, strerror(-err)) : NULL;
 
     if (why && err != -ENOENT)
@@ -122,7 +132,9 @@ static void store_refuse(const char *path, const struct buf *text, store_fn done
     free(why);
 }
 
-void store_put(const char *path, const struct buf *text, bool all, store_fn done, void *arg)
+/* `fresh`: nothing of that name is there. */
+static void store_write(const char *path, const struct buf *text, bool all, bool fresh,
+                        store_fn done, void *arg)
 {
     struct store_head head = {(uint32_t)strlen(path), (uint32_t)text->len, all};
     struct put *p;
@@ -132,7 +144,7 @@ void store_put(const char *path, const struct buf *text, bool all, store_fn done
         return;
     }
     if (store_in_memory && !puts_first && text->len <= STORE_SHORT) {
-        store_now(path, text, done, arg);
+        store_now(path, text, fresh, done, arg);
         return;
     }
     store_worker();
@@ -144,6 +156,11 @@ void store_put(const char *path, const struct buf *text, bool all, store_fn done
     job_feed(store_job, path, head.path);
     job_feed(store_job, text->data, text->len);
     job_feed_now(store_job);
+}
+
+void store_put(const char *path, const struct buf *text, bool all, store_fn done, void *arg)
+{
+    store_write(path, text, all, false, done, arg);
 }
 
 bool store_idle(void)
@@ -166,15 +183,17 @@ static void object_saved(void *arg, const char *why);
 static void object_write(struct store_file *f)
 {
     static struct buf text;
+    bool fresh = f->fresh;
     char *path;
 
+    f->fresh = false;
     f->now = f->next;
     f->next = NULL;
     f->next_tail = &f->next;
     f->writing = true;
     buf_clear(&text);
     f->text(f, &text, &path);
-    store_put(path, &text, false, object_saved, f);
+    store_write(path, &text, false, fresh, object_saved, f);
     if (text.cap > STORE_SHORT)
         buf_free(&text);
     free(path);

@@ -21,13 +21,15 @@ struct store_head {
 };
 
 bool store_idle(void);
-void store_open(void);  /* what the root lies on is looked at */
+void store_open(void);      /* what the root lies on is looked at */
+bool store_is_memory(void); /* then an object's empty file is one that its engine died over */
 void store_begin(void); /* the worker is there from now on: the first write waits for no start */
 
 /* The file of one object, of which at most one write is under way: what changes meanwhile is
  * written once by the next. The object must live until `idle` says so. */
 struct store_file {
     bool writing;
+    bool fresh; /* it has no file yet; its owner says so before the first write */
     struct store_wait *now, *next,
         **next_tail; /* who waits for the write under way; for the next */
     void (*text)(struct store_file *f, struct buf *out, char **path); /* both the caller's */

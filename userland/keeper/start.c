@@ -25,8 +25,53 @@
 
 static int start_own_ns = -1; /* our pid namespace: the way back from a container's */
 
+/* Our own oom_score_adj, which a clone inherits: to set it here for the moment of the clone costs a
+ * tenth of what the child would spend on looking for its own. In that moment our few pages make us
+ * no one's first choice. */
+static struct {
+    int fd;
+    int own, last; /* of them the text is */
+    char own_text[12], text[12];
+} start_score = {.fd = -1, .text = "0"};
+
+static void start_score_prepare(void)
+{
+    ssize_t n;
+
+    start_score.fd = openat(AT_FDCWD, "/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    n = start_score.fd < 0
+            ? -1
+            : pread(start_score.fd, start_score.own_text, sizeof(start_score.own_text) - 1, 0);
+    start_score.own_text[n < 0 ? 0 : n] = 0;
+    start_score.own = atoi(start_score.own_text);
+}
+
+static bool start_score_write(const char *text)
+{
+    size_t len = strlen(text);
+
+    return pwrite(start_score.fd, text, len, 0) == (ssize_t)len;
+}
+
+static bool start_score_set(int score)
+{
+    if (score == start_score.own)
+        return true;
+    if (score != start_score.last)
+        snprintf(start_score.text, sizeof(start_score.text), "%d", score);
+    start_score.last = score;
+    return start_score_write(start_score.text);
+}
+
+static void start_score_reset(int score)
+{
+    if (score != start_score.own)
+        start_score_write(start_score.own_text);
+}
+
 int start_prepare(void)
 {
+    start_score_prepare();
     child_prepare();
     /* an exec's child stands among the container's processes from its birth, as a copy of us */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
@@ -118,7 +163,7 @@ static void start_ns_leave(void)
 /* Elsewhere than beside its group the child goes first: on one processor our bookkeeping would be
  * in its way, and the pages that both have are copied for the first that writes before the
  * other has let go of them. */
-static const char *start_clone(struct kept *k, struct host_child *hc, int group)
+static const char *start_clone(struct kept *k, struct host_child *hc, int group, int score)
 {
     const struct keep_head *h = &k->head;
     const char *why = h->flags & KEEP_EXEC ? start_ns_enter(hc, h->owner) : NULL;
@@ -128,12 +173,17 @@ static const char *start_clone(struct kept *k, struct host_child *hc, int group)
 
     if (why)
         return why;
+    if (!start_score_set(score)) {
+        snprintf(text, sizeof(text), "cannot set oom_score_adj to %d", score);
+        return text;
+    }
     k->head.pid = clone_into(group, h->clone, &placed);
     if (k->head.pid == 0) {
         hc->wait_go = !placed;
         host_child_run(hc);
     }
     err = errno;
+    start_score_reset(score);
     if (h->flags & KEEP_EXEC)
         start_ns_leave();
     if (k->head.pid < 0) {
@@ -176,7 +226,7 @@ static const char *start_one(struct kept *k, struct keep_message *m)
     if (!why && m->head.flags & KEEP_FILTER)
         seccomp_prepare(m->head.caps);
     if (!why)
-        why = start_clone(k, &hc, group);
+        why = start_clone(k, &hc, group, m->head.value);
     start_close(&hc);
     fd_drop(&group);
     return why;

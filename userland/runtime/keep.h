@@ -10,7 +10,8 @@
 //   HELLO      value: KEEP_VERSION                                   WELCOME, a PROCESS for each
 //                                                                    that is kept, LISTED
 //   START      id, owner, flags, caps, clone    group?, order?       CLONED or FAILED
-//              (flags of clone), run; a note of
+//              (flags of clone), run, value:
+//              its oom_score_adj; a note of
 //              the engine's, the order's text
 //   GO         it stands in its control group now
 //   KILL       value: the signal
@@ -39,7 +40,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEEP_VERSION 1
+#define KEEP_VERSION 2
 #define KEEP_SOCKET "keeper" /* its name in the engine's root */
 #define KEEP_ID 64
 #define KEEP_FDS 3

@@ -191,7 +191,6 @@ static void io_shared(struct order_io *io, struct shared_spec *r)
     io_i64(io, &r->shm_size);
     io_bool(io, &r->no_shm);
     io_bool(io, &r->host_cgroup);
-    io_int(io, &r->oom_score_adj);
     io_list(io, &r->sysctls);
     io_list(io, &r->masked);
     io_list(io, &r->readonly_paths);

@@ -12,7 +12,7 @@
 #include "lib/buf.h"
 #include "runtime/child.h"
 
-#define ORDER_VERSION 1
+#define ORDER_VERSION 2
 #define ORDER_MAX (32u * 1024 * 1024)
 #define ORDER_LIST_MAX (1u << 20)
 #define ORDER_NONE UINT32_MAX
