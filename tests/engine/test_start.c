@@ -22,6 +22,7 @@ static char *words[] = {"sh", "-c", "", NULL}, *none[] = {NULL};
 static struct order order_full(struct mount_spec *m, struct rlimit_spec *r, struct device_spec *d)
 {
     struct order o = {.first = true,
+                      .based = true,
                       .new_net = true,
                       .files = 1024 | 4096ull << 32,
                       .layers = "/root/layers",
@@ -69,7 +70,8 @@ TEST(order_is_read_as_it_was_written)
 
     order_write(&text, &o);
     EXPECT(order_read(&back, text.data, text.len) == 0);
-    EXPECT(back.first && back.new_net && !back.vm && !back.is_exec && back.files == o.files);
+    EXPECT(back.first && back.based && back.new_net && !back.vm && !back.is_exec &&
+           back.files == o.files);
     EXPECT(strv_count(back.spec.argv) == 3 && !strcmp(back.spec.argv[2], "") && !back.spec.groups);
     EXPECT(back.spec.env && !back.spec.env[0] && back.spec.caps == ~0ull);
     EXPECT(back.shared.masked && !back.shared.masked[0] && !back.shared.readonly_paths);

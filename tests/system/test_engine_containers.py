@@ -8,14 +8,18 @@ import select
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import SANITIZED, USER, Skip, expect, expect_in, main
+from engine_fixture import BUSYBOX, SANITIZED, USER, Skip, expect, expect_in, main
 
 CLI = os.path.join(USER, "cli")
+
+with open(BUSYBOX, "rb") as f:
+    BUSYBOX_ALONE = [("bin", tarfile.DIRTYPE, None), ("bin/busybox", tarfile.REGTYPE, f.read())]
 
 
 def sh(engine, script, *options, **kw):
@@ -447,6 +451,33 @@ def test_what_stands_in_the_way_of_the_set_up_gives_way(engine):
     engine.load(docker_archive("evil:2", [busybox_layer(), etc]))
     expect(engine.run("run", "--rm", "evil:2", "ls", "/etc").stdout, "hostname\nhosts\nmtab\nresolv.conf\n")
     engine.run("rmi", "evil:2")
+    clean(engine)
+
+
+def test_what_lies_between_image_and_container_is_there_whatever_the_image_hides(engine):
+    from engine_fixture import busybox_layer, docker_archive, tar
+    import tarfile
+    REG, DIR, SYM = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE
+    names = [".dockerenv", "dev", "etc", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf", "proc", "sys"]
+    look = "cd /; for n in " + " ".join(names) + "; do test -e $n && echo $n; done; readlink etc/mtab"
+    lower = tar([("etc/hosts", REG, "old"), (".dockerenv", REG, ""), ("sys", DIR, None), ("etc/mtab", REG, "old")])
+    hiding = {"nothing": [("x", REG, "")], "file": [("etc/.wh.hosts", REG, "")], "env": [(".wh..dockerenv", REG, "")],
+              "folder": [(".wh.sys", REG, "")], "etc": [("etc", DIR, None), ("etc/.wh..wh..opq", REG, "")],
+              "mtab": [("etc/.wh.mtab", REG, "")], "root": [(".wh..wh..opq", REG, ""), *BUSYBOX_ALONE]}
+    for what, entries in hiding.items():
+        engine.load(docker_archive("hiding:1", [lower, busybox_layer(), tar(entries)]))
+        p = engine.run("run", "--rm", "hiding:1", "/bin/busybox", "sh", "-c", look)
+        expect((p.stdout, p.stderr), ("\n".join(names) + "\n/proc/mounts\n", ""), what)
+        engine.run("rmi", "hiding:1")
+    engine.load(docker_archive("plain:1", [tar([("lib", SYM, "x"), *BUSYBOX_ALONE])]))
+    cid = engine.run("run", "-d", "plain:1", "/bin/busybox", "sleep", "1000").stdout.strip()
+    expect(os.listdir(os.path.join(engine.root, "containers", cid, "upper")), [], "made for this container alone")
+    p = engine.run("exec", cid, "/bin/busybox", "sh", "-c", look + "; busybox chmod 700 etc; busybox rm .dockerenv")
+    expect(p.stdout, "\n".join(names) + "\n/proc/mounts\n")
+    expect(engine.run("run", "--rm", "plain:1", "/bin/busybox", "stat", "-c", "%a", "/.dockerenv", "/etc").stdout,
+           "755\n755\n", "what another container does is its own")
+    engine.run("rm", "-f", cid)
+    engine.run("rmi", "plain:1")
     clean(engine)
 
 

@@ -15,6 +15,7 @@
 //
 // On disk below engine.root:
 //   layers/<128 bits of its id>/      one unpacked layer in overlay form
+//   base/                             the layer below those of most images (runtime/base.h)
 //   images/<id>.json                  image configurations, as they came
 //   images.json                       which images there are, their tags and layers; written by a
 //                                     worker, synced, and only then is the client answered
@@ -123,6 +124,9 @@ struct image {
         mode_t mode;
         struct timespec time;
     } root; /* its attributes: looked for in the layers once */
+    struct {
+        bool known, below;
+    } base; /* the layers have nothing in its way */
 };
 
 /* On the directory of a layer whose tar says what the root is to be. */
@@ -133,6 +137,8 @@ void image_store_opened(void); /* the containers have taken what they need of it
 /* Gives the directory `dir` the root's owner, mode and time, as the image's topmost layer that
  * knows them has it. 0 or -errno. */
 int image_root_apply(struct image *img, int dir);
+/* Whether its new containers stand on the base (runtime/base.h), the layer ../base. */
+bool image_has_base(struct image *img);
 struct image *image_first(void);
 /* By reference, id or unique id prefix, with or without "sha256:"; NULL when there is none. */
 struct image *image_find(const char *name);

@@ -146,14 +146,16 @@ void start_exited(struct process *p, const struct keep_head *h)
 /* ---- orders ---------------------------------------------------------------------------------- */
 
 /* Directories of layers, the topmost first. */
-static char **start_lowers(const struct image *img)
+static char **start_lowers(const struct image *img, bool based)
 {
-    char **v = mem_alloc(((size_t)img->nlayers + 1) * sizeof(char *));
+    char **v = mem_alloc(((size_t)img->nlayers + 2) * sizeof(char *));
     size_t n = 0;
 
     for (int i = img->nlayers; i-- > 0;)
         if (!image_layer_again(img, i))
             v[n++] = (char *)img->layers[i]->dir;
+    if (based)
+        v[n] = "../base";
     return v;
 }
 
@@ -214,7 +216,8 @@ static char *start_main(struct container *c, int group)
         runtime_vm_order(c, &o);
     } else {
         o.layers = str_fmt("%s/layers", engine.root);
-        o.lowers = start_lowers(c->image);
+        o.based = image_has_base(c->image);
+        o.lowers = start_lowers(c->image, o.based);
         o.own = str_fmt("../containers/%s", c->id);
     }
     snprintf(note, sizeof(note), "%u", c->group);

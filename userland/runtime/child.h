@@ -71,6 +71,7 @@ struct child {
     const struct shared_spec *shared;
     bool is_exec;
     bool first; /* the container has never run */
+    bool based; /* its root has the base (base.h) */
     bool alone; /* no other process can change names in the root: no volume is there yet */
     int sync;
     int in, out, err;  /* -1 with a tty */

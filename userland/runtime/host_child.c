@@ -53,6 +53,7 @@ static void host_child_order(struct host_child *h)
     h->child.shared = &h->order.shared;
     h->child.is_exec = h->order.is_exec;
     h->child.first = h->order.first;
+    h->child.based = h->order.based;
 }
 
 static void host_child_wait_go(struct host_child *h)

@@ -222,6 +222,7 @@ static void io_order(struct order_io *io, struct order *o)
     io->bad = io->bad || version != ORDER_VERSION;
     io_bool(io, &o->is_exec);
     io_bool(io, &o->first);
+    io_bool(io, &o->based);
     io_bool(io, &o->new_net);
     io_bool(io, &o->vm);
     io_u64(io, &o->files);

@@ -28,6 +28,7 @@ struct order {
     struct shared_spec shared;
     bool is_exec;
     bool first;     /* the container has never run */
+    bool based;     /* the lowest layer is the base (base.h) */
     bool new_net;   /* it has a network namespace of its own */
     bool vm;        /* its process is the VMM */
     uint64_t files; /* RLIMIT_NOFILE: soft in the low half, hard in the high one; 0 none */

@@ -266,19 +266,19 @@ static void prepare_file(struct child *ch, const char *name)
 /* A directory in its place is the image's own, and stays. */
 static void prepare_mtab(struct child *ch)
 {
-    static const char mounts[] = "/proc/mounts";
-    char now[sizeof(mounts)];
+    char now[sizeof(ROOTFS_MTAB)];
 
-    if (symlink(mounts, "etc/mtab") == 0 ||
-        (readlink("etc/mtab", now, sizeof(now)) == sizeof(mounts) - 1 &&
-         !memcmp(now, mounts, sizeof(mounts) - 1)))
+    if (symlink(ROOTFS_MTAB, "etc/mtab") == 0 ||
+        (readlink("etc/mtab", now, sizeof(now)) == sizeof(now) - 1 &&
+         !memcmp(now, ROOTFS_MTAB, sizeof(now) - 1)))
         return;
     unlink("etc/mtab");
-    if (symlink(mounts, "etc/mtab") < 0 && errno != EEXIST)
+    if (symlink(ROOTFS_MTAB, "etc/mtab") < 0 && errno != EEXIST)
         child_fail(ch, "cannot make /etc/mtab: %s", str_error(errno));
 }
 
-/* What Docker lays between an image and a new container. Nothing else is in it yet. */
+/* What Docker lays between an image and a new container, as base.c has it. Nothing else is in it
+ * yet. */
 static void prepare_new(struct child *ch)
 {
     static const char *const files[] = {"etc/hostname", "etc/hosts", "etc/resolv.conf",
@@ -290,11 +290,8 @@ static void prepare_new(struct child *ch)
     prepare_mtab(ch);
 }
 
-void mounts_standard(struct child *ch, const char *etc)
+static void prepare(struct child *ch)
 {
-    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    unsigned long sys = flags | (ch->spec->privileged ? 0 : MS_RDONLY);
-
     /* These are walked through while "/" is still the host's: a link, which the container may have
      * left in an earlier start, would lead out. */
     prepare_dir(ch, "proc");
@@ -302,6 +299,15 @@ void mounts_standard(struct child *ch, const char *etc)
     prepare_dir(ch, "sys");
     if (ch->first)
         prepare_new(ch);
+}
+
+void mounts_standard(struct child *ch, const char *etc)
+{
+    unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    unsigned long sys = flags | (ch->spec->privileged ? 0 : MS_RDONLY);
+
+    if (!ch->first || !ch->based)
+        prepare(ch);
     ch->alone = true;
     child_mount(ch, "proc", "proc", "proc", flags, NULL);
     mount_dev(ch);

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#define ROOTFS_MTAB "/proc/mounts" /* what /etc/mtab leads to */
+
 struct child;
 struct shared_spec;
 
