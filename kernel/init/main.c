@@ -49,8 +49,9 @@ static void init_arch(void)
     fpu_init_cpu();
     apic_init_early();
     acpi_init();
-    tsc_init();
     apic_init_boot();
+    tsc_init();
+    apic_timer_measure();
 }
 
 void kernel_main(void)

@@ -21,6 +21,7 @@
 
 #define PTS_MAJOR 136
 #define PTS_MAX 1024
+#define PTS_GROUP 64 /* numbers that are made space for at a time: most instances have none */
 
 struct pts_options {
     u32 mode, ptmx_mode;
@@ -35,8 +36,8 @@ struct pts_instance {
     const struct super_ops *tmpfs_ops; /* I */
     struct super_ops ops;              /* I  tmpfs's, with our destroy */
     struct spinlock lock;
-    struct pts_options o;      /* l */
-    struct pty *ptys[PTS_MAX]; /* l */
+    struct pts_options o;                     /* l */
+    struct pty **groups[PTS_MAX / PTS_GROUP]; /* l  by number; once there, they stay */
 };
 
 static void devpts_destroy(struct super *s);
@@ -55,6 +56,8 @@ static void devpts_destroy(struct super *s)
     const struct super_ops *ops = i->tmpfs_ops;
 
     s->ops = ops; /* ours lie in the instance */
+    for (u32 n = 0; n < PTS_MAX / PTS_GROUP; n++)
+        kfree(i->groups[n]);
     kfree(i);
     ops->destroy(s);
 }
@@ -209,27 +212,53 @@ static void devpts_walk(const struct pty *p, struct walk_ctx *ctx)
         (struct walk_ctx){.cred = &cred_init, .root = p->dir, .cwd = p->dir, .ns = mount_ns_init};
 }
 
+/* The first free number, of which the instance has space or gets that in *fresh: -EAGAIN when it
+ * wants some. */
+static int devpts_try_index(struct pts_instance *i, struct pty *pty, struct pty ***fresh)
+    REQUIRES(i->lock)
+{
+    ASSERT_HELD(&i->lock);
+    for (u32 n = 0; n < i->o.max; n++) {
+        struct pty ***group = &i->groups[n / PTS_GROUP];
+
+        if (!*group && !*fresh)
+            return -EAGAIN;
+        if (!*group) {
+            *group = *fresh;
+            *fresh = NULL;
+        }
+        if ((*group)[n % PTS_GROUP])
+            continue;
+        (*group)[n % PTS_GROUP] = pty;
+        pty->index = n;
+        return 0;
+    }
+    return -ENOSPC;
+}
+
 static int devpts_take_index(struct pts_instance *i, struct pty *pty)
 {
-    int err = -ENOSPC;
+    struct pty **fresh = NULL;
+    int err;
 
-    spin_lock(&i->lock);
-    for (u32 n = 0; n < i->o.max; n++) {
-        if (i->ptys[n])
-            continue;
-        i->ptys[n] = pty;
-        pty->index = n;
-        err = 0;
-        break;
+    for (;;) {
+        spin_lock(&i->lock);
+        err = devpts_try_index(i, pty, &fresh);
+        spin_unlock(&i->lock);
+        if (err != -EAGAIN)
+            break;
+        fresh = kcalloc(PTS_GROUP, sizeof(*fresh));
+        if (!fresh)
+            return -ENOMEM;
     }
-    spin_unlock(&i->lock);
+    kfree(fresh);
     return err;
 }
 
 static void devpts_free_index(struct pts_instance *i, struct pty *pty)
 {
     spin_lock(&i->lock);
-    i->ptys[pty->index] = NULL;
+    i->groups[pty->index / PTS_GROUP][pty->index % PTS_GROUP] = NULL;
     spin_unlock(&i->lock);
 }
 
@@ -345,7 +374,8 @@ static int pts_open(struct file *f, u32 minor)
     if (!i || minor >= PTS_MAX)
         return -EIO;
     spin_lock(&i->lock);
-    pty = i->ptys[minor];
+    if (i->groups[minor / PTS_GROUP])
+        pty = i->groups[minor / PTS_GROUP][minor % PTS_GROUP];
     if (pty && pty->node_ino != f->inode->ino)
         pty = NULL;
     if (pty)

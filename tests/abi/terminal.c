@@ -45,6 +45,28 @@ TEST(node_of_a_terminal_that_is_gone_opens_no_other)
     EXPECT(open(again, O_RDWR | O_NOCTTY) >= 0);
 }
 
+TEST(terminals_have_the_lowest_free_numbers)
+{
+    enum { MANY = 150 };
+    int masters[MANY];
+    char name[32], want[32];
+
+    own_devpts("newinstance,ptmxmode=0666,mode=0666,max=150");
+    for (int i = 0; i < MANY; i++) {
+        masters[i] = open_pair(name, sizeof(name));
+        snprintf(want, sizeof(want), "/tmp/pts/%d", i);
+        EXPECT(strcmp(name, want) == 0);
+    }
+    EXPECT_ERR(open("/tmp/pts/ptmx", O_RDWR | O_NOCTTY), ENOSPC);
+    for (int i = 130; i >= 70; i -= 60) {
+        EXPECT(close(masters[i]) == 0);
+        masters[i] = open_pair(name, sizeof(name));
+        snprintf(want, sizeof(want), "/tmp/pts/%d", i);
+        EXPECT(strcmp(name, want) == 0 && open(name, O_RDWR | O_NOCTTY) >= 0);
+    }
+    EXPECT_ERR(open("/tmp/pts/150", O_RDWR | O_NOCTTY), ENOENT);
+}
+
 TEST(terminal_belongs_to_who_opened_its_master)
 {
     struct stat st;

@@ -5,6 +5,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/slab.h"
 #include "obj/cred.h"
 #include "obj/file.h"
 #include "obj/pid.h"
@@ -31,9 +32,12 @@ static ssize_t get(struct file *f, void *p, size_t n)
 
 SELFTEST(obj_pipe_keeps_order_and_ends)
 {
-    static char big[70000], back[70000];
+    const size_t size = 70000;
+    char *big = kmalloc(size), *back = kmalloc(size);
     struct file *r, *w;
     char buf[16];
+
+    CHECK(big && back);
 
     CHECK(!pipe_create(O_NONBLOCK, &r, &w));
     CHECK(get(r, buf, 16) == -EAGAIN);
@@ -41,16 +45,18 @@ SELFTEST(obj_pipe_keeps_order_and_ends)
     CHECK(file_poll(r, NULL) == (POLLIN | POLLRDNORM));
     CHECK(get(r, buf, 4) == 4 && !memcmp(buf, "abcd", 4));
     CHECK(get(r, buf, 16) == 2 && !memcmp(buf, "ef", 2));
-    for (unsigned i = 0; i < sizeof(big); i++)
+    for (unsigned i = 0; i < size; i++)
         big[i] = (char)(i * 7);
-    CHECK(put(w, big, sizeof(big)) == 65536);
+    CHECK(put(w, big, size) == 65536);
     CHECK(put(w, "x", 1) == -EAGAIN && !(file_poll(w, NULL) & POLLOUT));
-    CHECK(get(r, back, sizeof(back)) == 65536 && !memcmp(big, back, 65536));
+    CHECK(get(r, back, size) == 65536 && !memcmp(big, back, 65536));
     CHECK(pipe_set_size(w, 4096, false) == 4096 && put(w, big, 5000) == 4096);
     file_put(w);
     CHECK(get(r, back, 5000) == 4096 && get(r, back, 1) == 0);
     CHECK(file_poll(r, NULL) == POLLHUP);
     file_put(r);
+    kfree(big);
+    kfree(back);
 }
 
 static int wait_events(struct file *ep, struct epoll_event_k *out, int max)

@@ -55,6 +55,8 @@ static volatile u32 *apic_mmio;
 static bool apic_x2;
 static bool timer_deadline; /* else one-shot counts */
 static u64 timer_hz;        /* of the counter at divide 1 */
+static u64 timer_began;     /* of its measurement: the TSC's value */
+static u32 timer_first;     /* and the counter's */
 
 static u32 apic_read(u32 reg)
 {
@@ -148,16 +150,24 @@ static u64 timer_look(u32 *count)
     return when;
 }
 
-static void timer_measure(void)
+/* The boot CPU's counter runs from here, while the TSC is measured too. */
+static void timer_measure_begin(void)
 {
-    u32 first = 0, last = 0;
-    u64 start, end;
-
     apic_write(APIC_TIMER_INIT, ~0U);
-    start = timer_look(&first);
-    delay_us(TIMER_MEASURE_US);
+    timer_began = timer_look(&timer_first);
+}
+
+void apic_timer_measure(void)
+{
+    u64 end;
+    u32 last = 0;
+
+    if (timer_deadline)
+        return;
+    while (rdtsc() - timer_began < tsc_hz / 1000000 * TIMER_MEASURE_US)
+        cpu_relax();
     end = timer_look(&last);
-    timer_hz = (u64)(first - last) * tsc_hz / (end - start);
+    timer_hz = (u64)(timer_first - last) * tsc_hz / (end - timer_began);
     apic_write(APIC_TIMER_INIT, 0);
 }
 
@@ -168,7 +178,7 @@ static void timer_init_cpu(void)
     if (cpu_id() == 0) {
         timer_deadline = cpu_has(X86_TSC_DEADLINE);
         if (!timer_deadline)
-            timer_measure();
+            timer_measure_begin();
     }
     apic_write(APIC_LVT_TIMER, VEC_TIMER | (timer_deadline ? LVT_TSC_DEADLINE : 0));
     if (timer_deadline)

@@ -7,8 +7,9 @@
 
 #include "lib/types.h"
 
-void apic_init_early(void); /* before the ACPI tables are read: finds the registers */
-void apic_init_boot(void);  /* after them; masks the PICs */
+void apic_init_early(void);    /* before the ACPI tables are read: finds the registers */
+void apic_init_boot(void);     /* after them; masks the PICs */
+void apic_timer_measure(void); /* after tsc_init(), to which the same time serves */
 void ioapic_add(u32 address, u32 first_gsi); /* for acpi.c */
 void apic_init_cpu(void);                    /* each CPU */
 u32 apic_id(void);

@@ -34,11 +34,11 @@ struct overlay {
     struct spinlock uppers_lock;
     struct rb_root uppers; /* uppers_lock  nodes of upper non-directories, by real inode */
     bool has_upper;
-    bool one_dev; /* all layers in one file system: its inode numbers serve */
-    u32 nr_lower;
+    bool one_dev;            /* all layers in one file system: its inode numbers serve */
+    u32 nr_lower, max_lower; /* there are; there is space for */
     struct path work;
-    char *options;                            /* as mounted, for /proc/mounts */
-    struct path layer[OVERLAY_LOWER_MAX + 1]; /* references */
+    char *options;       /* as mounted, for /proc/mounts */
+    struct path layer[]; /* references: the upper one, or none, then the lower ones from the top */
 };
 
 struct overlay_lower {

@@ -30,14 +30,9 @@ static char *overlay_piece(char **rest, char stop, bool unescape)
 
     if (!start)
         return NULL;
-    if (!strchr(start, '\\')) {
-        to = stop ? strchr(start, stop) : NULL;
-        *rest = to ? to + 1 : NULL;
-        if (to)
-            *to = '\0';
-        return start;
-    }
-    for (from = to = start; *from && *from != stop; from++) {
+    for (from = start; *from && *from != stop && *from != '\\'; from++)
+        ;
+    for (to = from; *from && *from != stop; from++) {
         if (*from == '\\' && from[1]) {
             if (!unescape)
                 *to++ = *from;
@@ -123,7 +118,7 @@ static int overlay_open_lowers(struct overlay *o, const struct walk_ctx *ctx, ch
     char *piece;
 
     while ((piece = overlay_piece(&text, ':', true))) {
-        int err = o->nr_lower < OVERLAY_LOWER_MAX
+        int err = o->nr_lower < o->max_lower
                       ? overlay_open_layer(ctx, piece, &o->layer[o->nr_lower + 1])
                       : -EINVAL;
 
@@ -184,7 +179,7 @@ static void overlay_destroy(struct super *s)
 {
     struct overlay *o = container_of(s, struct overlay, super);
 
-    for (u32 i = 0; i <= OVERLAY_LOWER_MAX; i++)
+    for (u32 i = 0; i <= o->max_lower; i++)
         path_put(&o->layer[i]);
     path_put(&o->work);
     kfree(o->options);
@@ -296,14 +291,26 @@ static int overlay_setup(struct overlay *o, const struct walk_ctx *ctx, const ch
     return overlay_make_root(o);
 }
 
+/* How many lower layers such options can name. */
+static u32 overlay_lowers_at_most(const char *options)
+{
+    u32 n = 1;
+
+    for (; options && *options; options++)
+        n += *options == ':';
+    return MIN(n, (u32)OVERLAY_LOWER_MAX);
+}
+
 static int overlay_mount(const struct fs_type *type, const struct walk_ctx *ctx, const char *source,
                          unsigned flags, const char *options, struct super **out)
 {
-    struct overlay *o = ctx ? kzalloc(sizeof(*o)) : NULL;
+    u32 lowers = overlay_lowers_at_most(options);
+    struct overlay *o = ctx ? kzalloc(sizeof(*o) + (lowers + 1) * sizeof(o->layer[0])) : NULL;
     int err;
 
     if (!o)
         return -ENOMEM;
+    o->max_lower = lowers;
     refcount_init(&o->super.ref, 1);
     spinlock_init(&o->uppers_lock, RANK_VFS, 0, "overlay inodes");
     o->uppers = RB_ROOT;
