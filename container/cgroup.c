@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The control-group tree: groups by name and number, their life and their limits. The tree lock
- * orders everything that changes its shape, its limits and who moves. Its members are in
+ * orders everything that changes its shape, its limits and its members' moves. Its members are in
  * cgroup_members.c.
  *
  * A group lives in the tree until it is removed, and in memory until its last member, child and

@@ -148,10 +148,11 @@ static bool oom_is_dying(struct cgroup *cg, const struct oom_choice *choice)
            (s64)(time_ns() - READ_ONCE(cg->oom_since)) < (s64)OOM_PATIENCE; /* it may be set now */
 }
 
-/* One looks for a victim of cg's at a time, from the look at the scores to the kill, and does not
- * sleep. One that gets no processor for as long as OOM_CHOICE keeps the others out no longer; then
- * oom_note_kill lets one of them kill, and oom_is_killing keeps others from a look before the
- * victim is seen to die. 0: it is another's turn. */
+/* Claims the choice of a victim of cg's, from the look at the scores to the kill: one thread at a
+ * time has it, and does not sleep meanwhile. A claim older than OOM_CHOICE, whose thread gets no
+ * processor, is void: then several may choose, of which oom_note_kill lets one kill, and
+ * oom_is_killing keeps further ones out until the victim is seen to die. The claim, or 0: another
+ * thread has it. */
 static u64 oom_claim(struct cgroup *cg)
 {
     u64 claimed = READ_ONCE(cg->oom_claimed), now = time_ns();
@@ -176,8 +177,8 @@ static bool oom_has_space(const struct cgroup *cg, const struct cgroup *all)
            atomic_read(&cg->memory.used) < READ_ONCE(cg->memory.limit);
 }
 
-/* A kill in cg is noted for `all`, too: before it, as others may see the victim die at once, and
- * then look since when. False: another has killed for `all` since our look began. */
+/* A kill in cg is noted for `all`, too, before it happens: others may see the victim die at once,
+ * and then look at oom_since. False: another has killed for `all` since our look began. */
 static bool oom_note_kill(struct cgroup *cg, struct cgroup *all, u64 since)
 {
     u64 now = time_ns();
@@ -197,8 +198,8 @@ static bool oom_is_killing(struct cgroup *cg)
            (s64)(time_ns() - READ_ONCE(cg->oom_since)) < (s64)OOM_PATIENCE;
 }
 
-/* `since`: all's oom_since when the look began. `all` is claimed: cg, or a group below it,
- * where one who looks for cg alone may kill one more. */
+/* `since`: all's oom_since when the look began. `all`, which is claimed, is cg or a group above it;
+ * if it is above, a thread that claims cg alone may kill one more there. */
 static enum oom_answer oom_in_claimed(struct cgroup *cg, struct cgroup *all, u64 since)
 {
     struct oom_choice choice = {.top = cg};
@@ -270,7 +271,7 @@ bool up_oom(struct account *account)
         return oom_in(&cgroup_root);
     cg = account->owner;
     if (!cg)
-        return false; /* no group's, so no member is to blame */
+        return false; /* no group's, so there is no member to kill */
     oom_event(cg, CGROUP_EVENT_MAX);
     return oom_in(cg);
 }

@@ -73,7 +73,7 @@ static int cmd_backtrace(int argc, char **argv, emit_fn emit)
 CONSOLE_CMD(backtrace)
 = {"backtrace", "of the console itself", cmd_backtrace, true};
 
-/* switch_stacks leaves r15..r12, rbx and rbp on the stack of who does not run. */
+/* switch_stacks leaves r15..r12, rbx and rbp on the stack of a thread that does not run. */
 static int cmd_stack(int argc, char **argv, emit_fn emit)
 {
     u64 address;

@@ -77,9 +77,9 @@ struct block_request {
     u32 nr_segments;                      /* I */
     const struct block_segment *segments; /* I  together as long as the sectors; borrowed */
     u64 sector, sectors;                  /* I */
-    struct account *account;              /* I  whose I/O it is: of who dirtied the pages; NULL: the
-                                                system's. It outlives the request: pages of the
-                                                request are charged to it, or its thread waits */
+    struct account *account; /* I  whose I/O it is: the account of the thread that dirtied the
+                                pages; NULL: the system's. It outlives the request: pages of the
+                                request are charged to it, or its thread waits */
     void (*done)(struct block_request *r); /* I */
     void *owner;                           /* I  the submitter's own */
     s32 error;                             /*    at `done`: 0 or -errno */

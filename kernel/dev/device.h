@@ -185,8 +185,8 @@ void device_init(struct device *dev, const struct bus *bus, struct device *paren
  * Context: may sleep once threads run; callable from probe and remove of the parent. */
 int device_register(struct device *dev) __must_check;
 /* Children first: each one's driver is removed, then it leaves its bus; at last the registry's
- * reference is dropped. Waits for a probe that runs. Once: who calls it a second time finds nothing
- * to do. Context: may sleep. Not from dev's own probe or remove. */
+ * reference is dropped. Waits for a probe that runs. Once: a second call finds nothing to do.
+ * Context: may sleep. Not from dev's own probe or remove. */
 void device_unregister(struct device *dev);
 /* All children of dev (of its driver's remove, say). */
 void device_unregister_children(struct device *dev);

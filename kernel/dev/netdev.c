@@ -98,7 +98,7 @@ void netdev_down(struct netdev *dev)
     if (dev->flags & NETDEV_UP) {
         netdev_flag(dev, NETDEV_UP, false);
         for (unsigned i = 0; i < dev->nr_queues; i++)
-            netdev_drop_backlog(&dev->queues[i]); /* and who was in transmit is out */
+            netdev_drop_backlog(&dev->queues[i]); /* and no thread is in transmit any more */
         if (dev->ops->stop)
             dev->ops->stop(dev);
     }

@@ -95,7 +95,7 @@ static void init_quiet(void)
     log_set_console_level((enum log_level)MIN(level, (u64)LOG_DEBUG));
 }
 
-/* The root's contents, and /dev before anyone opens the console. */
+/* The root's contents, and /dev before the console is opened. */
 static void init_root(void)
 {
     struct walk_ctx ctx = {.cred = &cred_init, .ns = mount_ns_init};

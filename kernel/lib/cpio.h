@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Iterator over a cpio archive in "newc" form (magic 070701 or 070702) in memory nobody vouches
- * for. Every field is bounded by the archive before it is used; nothing is copied.
+ * Iterator over a cpio archive in "newc" form (magic 070701 or 070702) in memory that is not
+ * trusted. Every field is bounded by the archive before it is used; nothing is copied.
  *
  * Layout of an entry: 110 bytes of header (magic, then 13 fields of eight hex digits), the name
  * with its terminator, padding to 4, the data, padding to 4. The name "TRAILER!!!" ends it; zero

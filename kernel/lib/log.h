@@ -52,8 +52,8 @@ __noreturn __cold void panic_at(u64 rip, u64 rbp, const char *fmt, ...) __printf
 #endif
 
 /* A named event counter, shown by the console command `counters`. Each CPU has its own, as per-CPU
- * data are kept (sync/percpu.h), so that counting is one instruction and shares no cache line; who
- * shows them adds them up. On the host there is one. Context: any. */
+ * data are kept (sync/percpu.h), so that counting is one instruction and shares no cache line; they
+ * are added up when they are shown. On the host there is one. Context: any. */
 struct counter {
     const char *name;
     u64 *value;

@@ -48,7 +48,8 @@ s64 sys_setdomainname(u64 uptr, u32 len)
     return misc_set_name(current_task()->ns->uts->domainname, uptr, len);
 }
 
-/* prlimit(2): another's limits are for who has all its ids, or the capability over it. */
+/* prlimit(2): another's limits are for a caller with all its ids, or with the capability over it.
+ */
 static int misc_may_limit(struct process *p)
 {
     const struct cred *me = current_cred(), *c;

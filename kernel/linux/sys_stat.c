@@ -228,8 +228,8 @@ static int access_judge(const struct path *p, const struct cred *cred, u32 mode)
     return vfs_statfs(p, &fs) == 0 && fs.flags & 1 ? -EROFS : 0;
 }
 
-/* The way there is walked as who is asked for: a set-id program learns nothing of where its user
- * may not go. */
+/* The path is walked with the ids that are asked about, so a set-id program learns nothing of
+ * places where its user may not go. */
 static s64 dir_access(s32 dirfd, u64 name, u32 mode, u32 flags)
 {
     unsigned walk =

@@ -23,7 +23,7 @@ struct account_caches {
 /* How many accounts a look goes over without a pause. */
 #define ACCOUNT_CACHES_LOOK 64
 
-/* All with the kind's lock held. a: who pays, not NULL. */
+/* All with the kind's lock held. a: the account that pays, not NULL. */
 void account_cache_add(struct account_caches *set, struct account *a, struct list_node *item);
 void account_cache_del(struct account_caches *set, struct account *a, struct list_node *item);
 /* The account, with a list, that is to give something up so that `top` (NULL: the machine) has

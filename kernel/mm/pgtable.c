@@ -17,8 +17,8 @@
 #define USER_HALF (1UL << 47)
 
 /* page->private of a table: between which entries it has ever had tables below it, so that its end
- * need not look at all; changed under the lock of who makes entries. The kernel's own have no end,
- * and may have no struct page. */
+ * need not look at all; changed under the lock under which entries are made. The kernel's own have
+ * no end, and may have no struct page. */
 #define TABLE_SPAN(first, end) ((u64)(end) << 16 | (first))
 #define TABLE_FIRST(span) ((unsigned)((span)&0xffff))
 #define TABLE_END(span) ((unsigned)((span) >> 16))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Credentials: copied, edited in private, published, never changed again. A copy has its own group
- * list, allocated with kmalloc: who replaces `groups` in a private copy frees the old one.
+ * list, allocated with kmalloc: code that replaces `groups` in a private copy frees the old one.
  */
 #include "obj/cred.h"
 #include "lib/log.h"

@@ -18,7 +18,7 @@ int pipe_create(unsigned flags, struct file **reader, struct file **writer) __mu
 int pipe_get_size(struct file *f);
 int pipe_set_size(struct file *f, u64 size, bool privileged);
 
-/* A FIFO's pipe, kept by its inode while anyone has it open; reference 1. NULL: no memory. */
+/* A FIFO's pipe, kept by its inode while it is open; reference 1. NULL: no memory. */
 struct pipe *pipe_alloc(void) __must_check;
 bool pipe_get_unless_gone(struct pipe *p) __must_check;
 void pipe_put(struct pipe *p);

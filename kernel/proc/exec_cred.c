@@ -84,9 +84,9 @@ static int exec_apply_file_caps(struct exec_rights *r, struct file *f)
     return r->effective && fp & ~r->new->cap_permitted ? -EPERM : 0;
 }
 
-/* The set-id bits give the ids of the file, where both have a number in the caller's namespace: who
- * made that namespace rules over its programs, but not over the ids outside it. Bits and ids are
- * read together: a change of owner takes the bits away. */
+/* The set-id bits give the ids of the file, where both have a number in the caller's namespace: its
+ * maker has power over its programs, but not over the ids outside it. Bits and ids are read
+ * together: a change of owner takes the bits away. */
 static void exec_set_ids(struct cred *c, struct inode *i)
 {
     struct inode_owner o;

@@ -2,8 +2,8 @@
  *
  * /proc/<pid>: a computed directory per process (and per thread under task/). Nodes are made on
  * look-up; each holds its task, whose thread and credentials outlive the process, so that a late
- * reader sees a consistent corpse. What needs living parts (memory, descriptors) answers ESRCH or
- * nothing.
+ * reader sees consistent figures of a process that has ended. What needs living parts (memory,
+ * descriptors) answers ESRCH or nothing.
  */
 #include "lib/err.h"
 #include "lib/format.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Sending, queueing and taking signals. A signal that will end the process ends it at once: the
- * sender marks the group as exiting and wakes every task, so that no task can run on past it. Which
- * of several ends it shows in its status, so the rules of who decides when are Linux's.
+ * sender marks the group as exiting and wakes every task, so that no task can run on past it. The
+ * status shows which of several signals has ended it, so which one counts is decided as on Linux.
  *
  * Lock order: proc_lock, siglock. All sending functions are irq-safe.
  */

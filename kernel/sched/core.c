@@ -214,7 +214,7 @@ void sched_activate_new(struct thread *t)
     struct rq *rq = rq_lock_thread(t);
 
     ASSERT_HELD(&rq->lock);
-    if (unlikely(sched_group_frozen(t->group))) /* later it is told by who freezes or moves it */
+    if (unlikely(sched_group_frozen(t->group))) /* later it is told when it is frozen or moved */
         sched_work_or(t, WORK_THROTTLE);
     t->state = THREAD_RUNNABLE;
     sched_place_unlock(rq, t, true);

@@ -3,7 +3,7 @@
  * rcu_synchronize, which sleeps and so cannot live in sync: a callback goes to the end of every
  * CPU's queue, and the last of them to run ends the wait. Each call has its callbacks on its own
  * stack and holds no lock while it sleeps: a thread that seldom gets a processor (SCHED_IDLE among
- * many others) would keep everyone else from a grace period.
+ * many others) would keep all others from a grace period.
  */
 #include "lib/log.h"
 #include "mm/up.h"

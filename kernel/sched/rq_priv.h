@@ -19,9 +19,9 @@
 #define THREADS_ORDER 1
 
 #define WEIGHT_NICE_0 1024
-#define SCHED_LATENCY (6 * NSEC_PER_MSEC)     /* everyone should run once within it */
+#define SCHED_LATENCY (6 * NSEC_PER_MSEC)     /* every thread should run once within it */
 #define SCHED_SLICE_MIN (750 * NSEC_PER_USEC) /* but not for less than this */
-#define SCHED_WAKE_GRAN (1 * NSEC_PER_MSEC)   /* a waker is preempted by who is so far behind */
+#define SCHED_WAKE_GRAN (1 * NSEC_PER_MSEC)   /* a waker is preempted by a thread so far behind */
 #define SCHED_SAMPLE (10 * NSEC_PER_MSEC)     /* is a busy thread in user mode or in the kernel? */
 #define QUOTA_SLICE (5 * NSEC_PER_MSEC)
 

@@ -122,8 +122,8 @@ struct thread {
     struct lockdep_thread lockdep; /* o  the sleeping locks that it holds */
 };
 
-/* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory. fn
- * never returns to anyone: returning ends the thread. Context: may sleep. */
+/* A new kernel thread, not yet runnable, with reference 1 of the caller; NULL on no memory.
+ * Returning from fn ends the thread. Context: may sleep. */
 struct thread *thread_create(const char *name, void (*fn)(void *arg), void *arg) __must_check;
 /* As thread_create with an arch state made by the caller (fork, clone): enters user mode at *frame.
  * Its sleeps have a slack of THREAD_TIMER_SLACK ns, unless it is set. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Timers of each CPU, and the one programmed deadline of its hardware timer. The hardware is set
- * earlier when someone wants so, and never later: an interrupt that finds nothing to do costs less
+ * earlier for an earlier timer, and never later: an interrupt that finds nothing to do costs less
  * than a reprogramming at every change. While the interrupt is dealt with it is not set at all, but
  * once at the end.
  *
@@ -13,8 +13,8 @@
  * bulk may wake thousands: after TIMER_LONG no other follows, and what took long is followed by a
  * pause as long, so that they have half of the processor at most.
  *
- * A timer whose callback runs stays with that CPU, whoever starts it again: `cpu` always tells
- * where a callback may be running. One that is made later stays where it is, too.
+ * A timer whose callback runs stays with that CPU, from whichever CPU it is started again: `cpu`
+ * always tells where a callback may be running. One that is made later stays where it is, too.
  *
  * Lock order: a CPU's timer lock lies below run queue locks; callbacks run without it.
  */

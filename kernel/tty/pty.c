@@ -43,7 +43,7 @@ static void pty_wake_master(struct pty *p)
     waitq_wake(&p->master_wait, POLLIN | POLLRDNORM, ~0U);
 }
 
-/* The slave's output, or an echo, which may come in thousands of pieces: then who reads is woken
+/* The slave's output, or an echo, which may come in thousands of pieces: then the reader is woken
  * once, by pty_echoed. REQUIRES(lock) */
 static void pty_slave_write(struct tty *t, const char *buf, size_t n)
 {

@@ -99,7 +99,7 @@ struct tty_ops {
     void (*flow)(struct tty *t, bool stopped);               /* REQUIRES(lock); may be NULL */
     /* REQUIRES(lock): what was typed has been echoed, with one or many writes; may be NULL. */
     void (*echoed)(struct tty *t);
-    s64 (*ioctl)(struct tty *t, struct file *f, unsigned cmd, u64 arg); /* -ENOTTY: not mine */
+    s64 (*ioctl)(struct tty *t, struct file *f, unsigned cmd, u64 arg); /* -ENOTTY: none of its */
     void (*closed)(struct tty *t);  /* the last open file is gone; may be NULL */
     void (*destroy)(struct tty *t); /* the last reference; NULL: static */
 };
@@ -167,7 +167,8 @@ int tty_check_change(struct tty *t, int sig);
 s64 tty_job_ioctl(struct tty *t, struct file *f, unsigned cmd, u64 arg);
 int tty_become_controlling(struct tty *t, bool steal);
 void tty_signal_pgrp_locked(struct tty *t, int sig) REQUIRES(t->lock);
-/* Cuts the tie between t and its session. */
+/* t controls its session no more: it has none, and none of the session's processes has it. May
+ * yield. */
 void tty_release_session(struct tty *t);
 
 s64 tty_ioctl(struct file *f, unsigned cmd, u64 arg);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Mounts: the objects, their trees, copies of trees. Two locks guard the shape of all trees: who
- * changes it holds both, the spinlock for each single step; look-ups take the spinlock for a few
+ * Mounts: the objects, their trees, copies of trees. Two locks guard the shape of all trees: a
+ * change holds both, the spinlock for each single step; look-ups take the spinlock for a few
  * instructions, walks of whole trees the mutex, and yield on the way.
  */
 #include "vfs/mount_priv.h"

@@ -84,7 +84,7 @@ static bool device_is_free(const struct block_device *dev)
     struct super *s = device_super(dev, &goes);
 
     if (s)
-        super_put(s); /* not the last: who waits has the mutex, and looked before */
+        super_put(s); /* not the last: the thread that waits has the mutex, and looked before */
     return !goes;
 }
 

@@ -96,7 +96,7 @@ struct path {
 void path_get(const struct path *p);
 void path_put(const struct path *p);
 
-/* Whose eyes a walk has. All borrowed. */
+/* What a walk goes by. All borrowed. */
 struct walk_ctx {
     const struct cred *cred;
     struct path root, cwd;

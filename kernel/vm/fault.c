@@ -494,7 +494,8 @@ int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
 }
 
 /* The page may be taken away again before the copy reads it, each time: then others run, and a kill
- * ends it. A first fault is no such case: who is killed still wakes those that wait for its locks.
+ * ends it. A first fault is no such case: a killed thread still wakes those that wait for its
+ * locks.
  */
 static bool fault_copy_goes_on(struct thread *t, u64 addr)
 {

@@ -5,8 +5,7 @@
  * A page in the cache holds one reference for the cache. obj->lock guards the map, nr_pages and
  * marks; look-ups may run under RCU instead (mem_object_peek): they take a reference unless it is
  * zero and then look again whether the page is still there. Taking a page out therefore first
- * brings its count to zero ("freezes" it), or does not care that somebody still reads it
- * (truncate).
+ * brings its count to zero ("freezes" it), or does not mind that it is still being read (truncate).
  *
  * Lock order: obj->lock, aspace->pt_lock, LRU lock. A page lock (PG_LOCKED) is outside all of them.
  */

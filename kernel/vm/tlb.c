@@ -6,7 +6,7 @@
  * going to one and back costs nothing; a table that dies is dropped from those CPUs by tlb_drop.
  *
  * A shootdown is one request at a time, system-wide: the initiator publishes it, interrupts the
- * CPUs that may hold entries, and spins until each has acknowledged, answering nobody itself
+ * CPUs that may hold entries, and spins until each has acknowledged, without answering itself
  * because there is no other request. Interrupts must be on while one waits for tlb_lock: its holder
  * may wait for us.
  *

@@ -24,8 +24,8 @@ bool up_write_back(struct account *account);
 int up_file_sync(struct file *file);
 /* container: the account is above its high mark and nothing more could be reclaimed. */
 void up_memory_high(struct account *account);
-/* container: holds what an account belongs to, so that it can be charged. Only while somebody else
- * holds it too; the put may sleep. */
+/* container: holds what an account belongs to, so that it can be charged. Only while another
+ * reference holds it too; the put may sleep. */
 void up_account_get(struct account *account);
 void up_account_put(struct account *account);
 /* kernel/proc: the calling process's soft limit, bytes; U64_MAX: none. With MEMORY_LOCKED what

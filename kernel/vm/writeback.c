@@ -284,7 +284,7 @@ void mem_object_sync(struct mem_object *obj, u64 from, u64 to)
     mem_object_wait(obj, from, to);
 }
 
-/* The last look at page and object: who waits to take the page out looks at the flag with
+/* The last look at page and object: a thread that waits to take the page out looks at the flag with
  * object->lock held. */
 static void write_end_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock)
 {

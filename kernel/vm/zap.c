@@ -90,8 +90,8 @@ void zap_translations_locked(struct aspace *as, u64 start, u64 end, bool protect
     }
 }
 
-/* Flushes what the batch covers and drops its pages. Their shares go after the flush: who sees
- * itself alone writes to the page, which no TLB of ours may show any more. */
+/* Flushes what the batch covers and drops its pages. Their shares go after the flush: a mapper that
+ * finds itself alone writes to the page, which no TLB of ours may show any more. */
 static void zap_flush(struct zap *z)
 {
     struct aspace *as = z->as;

@@ -122,9 +122,7 @@ static const struct verb {
     {"version", verb_version, "                               versions"},
     {"info", verb_info, "                               the engine's state"},
     {"events", verb_events, "[--since T] [--until T]        follow events"},
-    {"vm", verb_vm,
-     "run --kernel F --initrd F --append S --memory M --cpus N\n"
-     "                                            run a guest kernel"},
+    {"vm", verb_vm, "run --kernel F [OPTIONS]       run a guest kernel"},
 };
 
 static int cli_help(void)
@@ -135,7 +133,9 @@ static int cli_help(void)
     printf("\nrun: [--rm] [-d] [-i] [-t] [--name N] [-e K=V] [--hostname H] [-w DIR] [-u USER]\n"
            "     [--memory M] [--cpus N] [--pids-limit N] [--read-only] [--privileged]\n"
            "     [--device D] [--entrypoint E] [-v SRC:DST[:ro]] [--runtime domain|vm]\n"
-           "     [--restart no|always|unless-stopped|on-failure[:N]] [--network none|host]\n");
+           "     [--restart no|always|unless-stopped|on-failure[:N]] [--network none|host]\n"
+           "vm run: [--initrd F] [--append S] [--memory M] [--cpus N] [--module F:NAME]...\n"
+           "     [--hvc] [--rng] [--disk F[,ro]]... [--pci]\n");
     return 0;
 }
 

@@ -66,7 +66,7 @@ void stream_resize(const struct stream *s)
     cli_call("POST", cli_path("/%s/resize?h=%d&w=%d", s->target, ws.ws_row, ws.ws_col), NULL, NULL);
 }
 
-/* A container may be deaf: who asks for the third time gets away from it, as with docker. */
+/* A container may ignore the signal: the third one detaches from it, as with docker. */
 static void stream_asked_to_end(void)
 {
     static int asked;

@@ -36,7 +36,7 @@ struct kept {
     uint32_t said_len, said_told; /* bytes; of them the engine has heard */
 };
 
-/* ---- kept.c: who there is ---- */
+/* ---- kept.c: the containers that are kept ---- */
 
 struct kept *kept_new(const struct keep_message *m); /* NULL without memory; in no table yet */
 void kept_add(struct kept *k);                       /* it has a pid */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Devices, their threads, and the buses that find who answers: see device.h.
+ * Devices, their threads, and the buses that find which one answers: see device.h.
  */
 #include "vmm/device.h"
 

@@ -129,8 +129,8 @@ static void loop_signal(struct loop *l)
     }
 }
 
-/* What the application gets in our stead: everything but what nobody can take (KILL, STOP), what
- * is ours (SIGCHLD, SIGPIPE, the vCPUs' kick) and musl's own. A fault of ours still ends us: a
+/* The signals that are passed on to the application: all but what cannot be caught (KILL, STOP),
+ * what is ours (SIGCHLD, SIGPIPE, the vCPUs' kick) and musl's own. A fault of ours still ends us: a
  * blocked signal does not hold it back. */
 static void loop_forwarded(sigset_t *set)
 {

@@ -158,8 +158,8 @@ void vm_create(struct vm *vm, uint64_t memory, unsigned cpus);
 void vcpu_create_all(struct vm *vm);
 /* Sets vCPU 0 to `entry`, and starts a thread for each; the others wait for INIT and SIPI. */
 void vcpu_start_all(struct vm *vm, const struct vm_entry *entry);
-/* Makes every vCPU leave KVM_RUN for good. Does not wait: a thread may sit in a write that
- * nobody reads, and the end of the process ends it too. */
+/* Makes every vCPU leave KVM_RUN for good. Does not wait: a thread may be in a write that is never
+ * read, and the end of the process ends it too. */
 void vcpu_kick_all(struct vm *vm);
 
 /* ---- cpuid.c ---- */

@@ -6,7 +6,7 @@
  * only the dentry in our hands leads to them.
  *
  * Ancestors go first, each under its own node->lock. That lock also keeps the name in place: a name
- * that is not in the upper layer is moved by nobody (rename copies files up first, and refuses
+ * that is not in the upper layer is never moved (rename copies files up first, and refuses
  * directories of lower layers), and removed only under the same lock.
  */
 #include "fs/overlay/overlay.h"
@@ -367,7 +367,7 @@ int overlay_copy_up(struct dentry *d)
     return err;
 }
 
-/* What is not copied up has one name, and whoever changes the inode came by it. */
+/* What is not copied up has one name, by which every change of the inode comes. */
 int overlay_copy_up_inode(struct inode *i)
 {
     return overlay_upper(i) ? 0 : overlay_copy_up(overlay_node(i)->name);

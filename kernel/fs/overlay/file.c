@@ -2,8 +2,8 @@
  *
  * Open regular files of an overlay: each has an open file of the real inode, to which everything is
  * passed on. A file opened for reading stays right when another one copies its inode up: from then
- * on it reads the copy, through a second real file; the first is kept until the end, since somebody
- * may be inside a read of it. Mappings stay with the inode they were made of, as on Linux.
+ * on it reads the copy, through a second real file; the first is kept until the end, since a read
+ * of it may be under way. Mappings stay with the inode they were made of, as on Linux.
  */
 #include "fs/overlay/overlay.h"
 #include "lib/err.h"

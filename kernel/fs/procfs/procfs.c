@@ -10,7 +10,8 @@
 
 TABLE_DECLARE(struct fs_type, fs_types);
 
-/* hidepid and subset would hide processes: who asks for that is not to believe that it is so. */
+/* hidepid and subset would hide processes: they are refused, so that no mount seems to hide what it
+ * shows. */
 static int procfs_options(const char *options)
 {
     static const char *const nothing[] = {"hidepid=0", "hidepid=off", "gid=0"};

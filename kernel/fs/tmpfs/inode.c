@@ -144,8 +144,8 @@ static int tmpfs_lookup(struct inode *dir, struct dentry *d)
     return 0;
 }
 
-/* The one place where a name gets its inode: d is in the cache, so from here on everyone sees the
- * inode, which is whole by now. */
+/* The one place where a name gets its inode: d is in the cache, so from here on the inode is
+ * visible, and it is whole by now. */
 static void tmpfs_publish(struct inode *dir, struct dentry *d, struct inode *i)
 {
     tmpfs_entry_add(dir, d);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The APIC bus: who is addressed by a message. SDM 3A 11.6.2 (destinations), 11.11 (MSI).
+ * The APIC bus: which local APICs a message addresses. SDM 3A 11.6.2 (destinations), 11.11 (MSI).
  */
 #include "hv/emul/apic.h"
 #include "hv/emul/lapic.h"

@@ -38,11 +38,6 @@ static u32 pit_most(const pit_channel *c)
     return c->bcd ? 10000 : 0x10000;
 }
 
-static u32 pit_reload(const pit_channel *c)
-{
-    return c->count;
-}
-
 static u32 pit_from_bcd(u32 v)
 {
     return (v >> 12 & 15) * 1000 + (v >> 8 & 15) * 100 + (v >> 4 & 15) * 10 + (v & 15);
@@ -56,7 +51,7 @@ static u32 pit_to_bcd(u32 v)
 static u16 pit_count(const struct pit *pit, const pit_channel *c)
 {
     u64 ticks = pit_elapsed(pit, c);
-    u32 reload = pit_reload(c), wrap = c->bcd ? 10000 : 0x10000;
+    u32 reload = c->count, wrap = c->bcd ? 10000 : 0x10000;
     u32 count;
 
     switch (c->mode) {
@@ -76,11 +71,10 @@ static u16 pit_count(const struct pit *pit, const pit_channel *c)
 static bool pit_output(const struct pit *pit, const pit_channel *c)
 {
     u64 ticks = pit_elapsed(pit, c);
-    u32 reload = pit_reload(c);
+    u32 reload = c->count;
 
     switch (c->mode) {
     case 0:
-        return ticks >= reload;
     case 1:
         return ticks >= reload;
     case 2:
@@ -105,7 +99,7 @@ static void pit_arm(struct pit *pit, u64 deadline)
 static void pit_schedule(struct pit *pit)
 {
     pit_channel *c = &pit->channels[0];
-    u64 span = pit_ticks_to_ns(pit_reload(c));
+    u64 span = pit_ticks_to_ns(c->count);
 
     pit->period = 0;
     switch (c->mode) {

@@ -60,7 +60,7 @@ struct stats {
     struct vm *vm;     /* a reference, where there is no vcpu */
     struct vcpu *vcpu; /* kept by `held` */
     struct file *held;
-    u32 pid; /* of who asked, for the name */
+    u32 pid; /* of the process that asked, for the name */
 };
 
 static void stats_fill(const struct stats *s, struct stats_page *page)

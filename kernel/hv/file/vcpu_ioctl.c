@@ -302,6 +302,7 @@ static s64 vcpu_ioctl_signal_mask(struct vcpu *v, u64 arg)
     struct kvm_signal_mask head;
     u64 mask;
 
+    ASSERT_HELD(&v->lock);
     if (!arg) {
         v->signal_mask_set = false;
         return 0;

@@ -303,7 +303,7 @@ static int vm_fault_slot(struct vm *vm, gpa_t gpa, unsigned access, struct fault
     return err;
 }
 
-/* What r is may not be so any more, nor the slots be what they were: -EAGAIN. */
+/* 0; -EAGAIN: the page that r names, or the slots, may have changed meanwhile. */
 static int vm_fault_install(struct vm *vm, const struct fault_slot *found, gpa_t gpa,
                             const struct fault_result *r, unsigned access)
 {

@@ -2,7 +2,7 @@
  *
  * Memory slots (KVM_SET_USER_MEMORY_REGION) and their dirty logs. The set of them is immutable and
  * found by RCU: a change, under vm->lock, builds the next set, empties the slot that goes, and
- * publishes under nested_lock, which is what who installs or zaps entries holds. A slot and its log
+ * publishes under nested_lock, under which entries are installed and zapped. A slot and its log
  * live until no reader is left.
  */
 #include "arch/x86/uaccess.h"

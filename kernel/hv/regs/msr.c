@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A guest's model-specific registers (SDM vol. 4; APM vol. 2 appendix A): those that are plain
- * state live in struct vcpu, the APIC's are the irqchip's, the rest the backend's. What nobody
- * knows is -EINVAL, which a guest sees as #GP.
+ * state live in struct vcpu, the APIC's are the irqchip's, the rest the backend's. What none of
+ * them knows is -EINVAL, which a guest sees as #GP.
  *
  * Writes with `host` set come from KVM_SET_MSRS: they may set what a guest can only read.
  */

@@ -296,6 +296,7 @@ static void emulate_begin(struct vcpu *v)
 
 u8 vcpu_decode_len(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     emulate_begin(v);
     return v->emul.decoded ? v->emul.insn.len : 0;
 }

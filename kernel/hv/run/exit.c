@@ -283,6 +283,7 @@ static int exit_soft(struct vcpu *v)
     u8 len = vcpu_decode_len(v);
     const struct emul_insn *i = &v->emul.insn;
 
+    ASSERT_HELD(&v->lock);
     if (!len)
         return exit_ud(v);
     if (i->opcode == 0xcc && vcpu_debugger_takes(v, VEC_BP))

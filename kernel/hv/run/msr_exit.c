@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A VMM's say in its guests' model-specific registers: KVM_X86_SET_MSR_FILTER denies them,
- * KVM_CAP_X86_USER_SPACE_MSR has user space handle what is denied, unknown or refused. Only
+ * What a VMM decides about its guests' model-specific registers: KVM_X86_SET_MSR_FILTER denies
+ * them, KVM_CAP_X86_USER_SPACE_MSR has user space handle what is denied, unknown or refused. Only
  * accesses by the guest are meant.
  *
  * A filter is immutable and found by RCU. While a VM has one the guest has no register for itself,

@@ -250,6 +250,7 @@ static void svm_inject_exception(struct vcpu *v, u8 vector, bool has_error, u32 
 {
     u64 type = v->exception.soft ? EVENT_SOFT : EVENT_EXCEPTION;
 
+    ASSERT_HELD(&v->lock);
     has_error &= (vmcb_of(v)->cr0 & CR0_PE) != 0;
     svm_inject(v, EVENT_VALID | EVENT_TYPE(type) | vector |
                       (has_error ? EVENT_ERROR | (u64)error << 32 : 0));

@@ -259,6 +259,7 @@ void svm_requeue(struct vcpu *v, int ours)
     u64 info = vmcb_of(v)->exit_int_info;
     u8 vector = (u8)info;
 
+    ASSERT_HELD(&v->lock);
     if (EVENT_TYPE_OF(info) == EVENT_INTR)
         v->irq_injected = vector;
     else if (EVENT_TYPE_OF(info) == EVENT_NMI)

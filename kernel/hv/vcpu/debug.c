@@ -2,9 +2,9 @@
  *
  * A guest's debug registers (SDM vol. 3, 17.2; APM vol. 2, 13.1). Every access to one exits, so
  * they are state of the vCPU like any other. The CPU has DR0 to DR3 only while DR7 arms one of
- * them, and has zeros again after each stay in the guest: the host uses none, and whoever comes
- * next finds none. DR7 is switched by the CPU itself; DR6 says after a #DB what it was for, since
- * it begins each stay with nothing set. A debugger of the VMM (debugger.c) may have the CPU's
+ * them, and has zeros again after each stay in the guest: the host uses none, and the guest that
+ * comes next finds none. DR7 is switched by the CPU itself; DR6 says after a #DB what it was for,
+ * since it begins each stay with nothing set. A debugger of the VMM (debugger.c) may have the CPU's
  * registers instead of the guest, whose own are kept.
  *
  * #DB and #AC are intercepted and injected again: delivering one may raise the next (a watched

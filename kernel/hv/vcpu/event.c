@@ -30,6 +30,7 @@ static bool exception_doubles(u8 first, u8 second)
  * A benign first one is left out: its instruction will raise it again. */
 void vcpu_queue_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 {
+    ASSERT_HELD(&v->lock);
     if (v->exception.pending && v->exception.vector == VEC_DF &&
         exception_class(vector) != EXCEPTION_BENIGN) {
         vcpu_request(v, VCPU_REQ_SHUTDOWN);
@@ -49,6 +50,7 @@ void vcpu_queue_exception(struct vcpu *v, u8 vector, bool has_error, u32 error)
 
 void vcpu_drop_events(struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     v->exception.pending = v->nmi_injected = false;
     v->irq_injected = -1;
 }

@@ -49,16 +49,16 @@ struct fetch_cache {
     u64 hva;                       /* of the page */
 };
 
-/* r owning thread: ASSERT_HELD(&vcpu->lock) · a atomic · q irq lock */
+/* r owning thread: ASSERT_HELD(&vcpu->lock) · a atomic · q irq lock · I immutable */
 struct vcpu {
     u64 gpr[16];     /* r  in the order of emul_gpr; rsp included; offset 0: see svm/enter.S */
     u64 rip, rflags; /* r */
     struct vm *vm;   /* I  a reference */
-    u32 id;
+    u32 id;          /* I */
     struct mutex lock;
-    struct kvm_run *run; /* I  shared with user space: read a field once */
-    struct page *run_pages[VCPU_OWN_PAGES];
-    struct mem_object *run_object;
+    void *arch; /* I  svm or vmx */
+
+    /* Where it runs, and what others want of it: request.c. */
     u8 mode;      /* a  enum vcpu_mode */
     u32 cpu;      /* a  where it is loaded, ~0: nowhere */
     u32 requests; /* a  VCPU_REQ_* */
@@ -68,56 +68,65 @@ struct vcpu {
     bool nmi_pending;                /* q */
     bool init_pending, sipi_pending; /* q */
 
-    u64 efer, apic_base, cr8; /* r */
-    u64 dr[4], dr6, dr7;      /* r  debug.c */
-    struct {
-        u32 control; /* KVM_GUESTDBG_*; 0: none */
-        u64 dr[4], dr7;
-    } debugger;                       /* r  its VMM's: debugger.c */
-    u64 cpu_dr7;                      /* r  for the CPU: the guest's or the debugger's */
-    u8 debug_entry;                   /* r  DEBUG_*: what an entry has to do for them */
-    bool stepping, step_tf;           /* r  TF is the debugger's; and the guest's own was set */
-    u64 xcr0;                         /* r */
-    u64 platform_info, misc_features; /* r  MSRs: CPUID can fault; does */
-    bool pv_enforced;                 /* r  paravirtual features only where CPUID shows them */
-    u64 hidden_pv;                    /* r  those of leaf 0x40000001 that it does not */
+    /* The run area, and what else its VMM has set for KVM_RUN. */
+    struct kvm_run *run;                    /* I  shared with user space: read a field once */
+    struct page *run_pages[VCPU_OWN_PAGES]; /* I */
+    struct mem_object *run_object;          /* I */
+    bool signal_mask_set;                   /* r */
+    u64 signal_mask;                        /* r */
+
+    /* Registers that neither CPU's block holds: regs/. */
+    u64 efer, apic_base, cr8;                /* r */
+    u64 xcr0;                                /* r */
+    u64 platform_info, misc_features;        /* r  MSRs: CPUID can fault; does */
     u64 pat, tsc_aux, misc_enable, mtrr_def; /* r */
-    u64 tsc_offset;                          /* r to change; a */
-    u64 tsc_adjust;                          /* r  IA32_TSC_ADJUST */
     u64 mtrr_var[16], mtrr_fixed[11];        /* r  kept, without effect: all memory is write-back */
+    u64 hidden_cr4, hidden_efer; /* r  bits whose features cpuid does not show; 0: none is set */
+    void *fpu, *host_fpu;        /* r  the guest's XSAVE area; space for the thread's own */
     struct {
         u64 cap, status, ctl;
         u64 *banks;
-    } mce;                          /* r  mce.c */
-    u64 clock_msr, wall_msr;        /* r  kvmclock */
+    } mce; /* r  mce.c */
+
+    /* Debug registers, and its VMM's debugger: debug.c, debugger.c. */
+    u64 dr[4], dr6, dr7; /* r */
+    struct {
+        u32 control; /* KVM_GUESTDBG_*; 0: none */
+        u64 dr[4], dr7;
+    } debugger;             /* r */
+    u64 cpu_dr7;            /* r  for the CPU: the guest's or the debugger's */
+    u8 debug_entry;         /* r  DEBUG_*: what an entry has to do for them */
+    bool stepping, step_tf; /* r  TF is the debugger's; and the guest's own was set */
+
+    /* CPUID, and what is paravirtual. */
+    struct kvm_cpuid_entry2 *cpuid; /* r */
+    u32 nr_cpuid;                   /* r */
+    bool ran;                       /* r  the guest knows its CPUID */
+    bool pv_enforced;               /* r  paravirtual features only where CPUID shows them */
+    u64 hidden_pv;                  /* r  those of leaf 0x40000001 that it does not */
     struct hyperv_cpuid hyperv;     /* r */
     u32 vp_index;                   /* r to change; a  Hyper-V's number of it */
     u64 assist_page;                /* r  the register */
-    u32 clock_version;              /* r */
-    bool clock_stopped;             /* r  the next page says so: KVM_KVMCLOCK_CTRL */
-    void *fpu, *host_fpu;           /* r  the guest's XSAVE area; space for the thread's own */
-    struct kvm_cpuid_entry2 *cpuid; /* r */
-    u32 nr_cpuid;
-    bool ran;                    /* r  the guest knows its CPUID */
-    u64 hidden_cr4, hidden_efer; /* r  bits whose features cpuid does not show; 0: none is set */
-    bool signal_mask_set;
-    u64 signal_mask;
-    struct {
-        u64 exits, io, mmio, halts, irqs, nmis, emulated;
-    } stats; /* r  stats.c reads them at any time */
 
+    /* Clocks: regs/clock.c. */
+    u64 tsc_offset;          /* r to change; a */
+    u64 tsc_adjust;          /* r  IA32_TSC_ADJUST */
+    u64 clock_msr, wall_msr; /* r  kvmclock */
+    u32 clock_version;       /* r */
+    bool clock_stopped;      /* r  the next page says so: KVM_KVMCLOCK_CTRL */
+
+    /* The last exit; and events that the guest is to get: they stay here until it has been entered
+     * with them, and come back when an exit interrupts their delivery. Injected ones have been
+     * taken from where they came. */
     struct hv_exit_info exit; /* r */
-    /* r  Events that the guest is to get: they stay here until it has been entered with them, and
-     * come back when an exit interrupts their delivery. Injected ones have been taken from where
-     * they came. */
     struct {
         bool pending, has_error;
         u8 vector;
         u8 soft; /* length of the INT that is to be executed; 0: an exception */
         u32 error;
-    } exception;
-    bool nmi_injected;
-    s32 irq_injected; /* -1: none */
+    } exception;       /* r */
+    bool nmi_injected; /* r */
+    s32 irq_injected;  /* r  -1: none */
     enum {
         VCPU_NO_EVENT,
         VCPU_EXCEPTION,
@@ -127,11 +136,15 @@ struct vcpu {
     bool exit_soon; /* r  the next entry only delivers an event: more wait */
     bool shadowed;  /* r  get_shadow is not 0: the backend keeps it */
     s32 user_irq;   /* r  KVM_INTERRUPT, where the PIC is user space's; -1 */
+
+    /* The instruction that is emulated or skipped: run/. */
     struct vcpu_skipped skipped[VCPU_SKIPPED]; /* r  by rip */
-    struct emul emul;
-    struct hv_mode mode_now;  /* r  of the instruction that is being emulated */
-    struct fetch_cache fetch; /* r  memory/walk.c */
-    struct emul_ops emul_ops;
+    struct emul emul;                          /* r */
+    struct emul_ops emul_ops;                  /* r */
+    struct hv_mode mode_now;                   /* r  of the instruction that is being emulated */
+    struct fetch_cache fetch;                  /* r  memory/walk.c */
+    bool hinted; /* r  exit.gpa is where the emulated instruction's operand lies */
+
     /* r  What the next KVM_RUN begins with. IN, READ: user space owes an answer. AGAIN: it has done
      * a write, and the instruction goes on. ANEW: likewise, between two rounds of a rep. */
     enum {
@@ -149,12 +162,14 @@ struct vcpu {
         u64 rip;
     } load;      /* r */
     bool posted; /* r  a write is in v->run: its instruction may complete before user space acts */
-    bool hinted; /* r  exit.gpa is where the emulated instruction's operand lies */
     struct {
         u32 len;
         bool port; /* of MSRs: a write */
     } asked;       /* r */
-    void *arch;    /* I  svm or vmx */
+
+    struct {
+        u64 exits, io, mmio, halts, irqs, nmis, emulated;
+    } stats; /* r  stats.c reads them at any time */
 };
 
 enum vcpu_request {
@@ -186,6 +201,7 @@ void vcpu_queue_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 erro
 void vcpu_drop_events(struct vcpu *vcpu); /* queued and injected ones */
 static inline bool vcpu_event_ready(const struct vcpu *v)
 {
+    ASSERT_HELD(&v->lock);
     return v->exception.pending || v->nmi_injected || v->irq_injected >= 0;
 }
 /* Code or registers are other ones now. */

@@ -305,6 +305,7 @@ void vmx_requeue(struct vcpu *v, int ours)
     struct vmx_vcpu *x = vmx_of(v);
     u32 type = EVENT_TYPE_OF(x->idt_event);
 
+    ASSERT_HELD(&v->lock);
     if (type == VMX_EVENT_INTR) {
         v->irq_injected = (u8)x->idt_event;
     } else if (type == VMX_EVENT_NMI) {

@@ -3,8 +3,8 @@
  * The KVM interface: ioctl numbers and plain structs of /dev/kvm, x86-64, as the kernel's
  * KVM API documentation defines them. Shared by kernel/hv, userland/vmm and tests/hv.
  * Numbers, sizes and offsets are facts of the ABI and never change; names are the public ones,
- * so that the documentation can be searched for them. tests/hv/check-kvm-header compares every
- * size, offset and number here with the system's own header.
+ * so that the documentation can be searched for them. tools/check-uapi compares every size, offset
+ * and number here with the system's own header.
  */
 #pragma once
 

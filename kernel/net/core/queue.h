@@ -94,7 +94,7 @@ u32 sock_unread(struct socket *s);
  * -ENOTTY: another command; -EINVAL: it listens; -EFAULT. */
 s64 sock_queue_ioctl(struct socket *s, unsigned cmd, u64 arg);
 
-/* rcvbuf has changed: who waits for space may go on. */
+/* rcvbuf has changed: threads that wait for space may go on. */
 void sock_resized(struct socket *s);
 /* Sets SOCK_SHUT_* bits and wakes all. */
 void sock_set_shut(struct socket *s, u32 bits);

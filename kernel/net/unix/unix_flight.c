@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Sockets on the way in sockets. A descriptor in a queue keeps its socket; one that kept itself so,
- * through whatever others, would be there for ever when nobody has it any more. So what would close
- * such a ring is refused, with -ETOOMANYREFS (unix(7)): messages that carry sockets are queued one
- * at a time, each after a look at what can be reached from it. A connection that is offered closes
- * no ring: until then its queue takes no message that carries sockets (`unoffered`).
+ * through any number of others, would never be freed, though no process has it any more. So what
+ * would close such a ring is refused, with -ETOOMANYREFS (unix(7)): messages that carry sockets are
+ * queued one at a time, each after a look at what can be reached from it. A connection that is
+ * offered closes no ring: until then its queue takes no message that carries sockets (`unoffered`).
  *
  * All tenants share the lock, so it is a spinlock: its holder is never without a processor, and
  * what it looks at is bounded.
