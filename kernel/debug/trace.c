@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Trace points. A trace event is a number, a time, who and three words in one ring
- * shared by all CPUs: events keep their order, for one atomic add of the hundred instructions that
- * an event takes; the ring is read without stopping it, so a record may be torn while it is being
+ * Trace points. A trace event is a number, a time, its thread and three words in one ring shared by
+ * all CPUs: events keep their order, for one atomic add of the hundred instructions that an event
+ * takes; the ring is read without stopping it, so a record may be torn while it is being
  * overwritten.
  *
  * A point that is off is not there: a traced function is called as if nothing were. Where its calls

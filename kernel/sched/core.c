@@ -250,7 +250,8 @@ static void sched_idle_bit(struct rq *rq, struct thread *prev, struct thread *ne
     }
 }
 
-/* Who goes on may have been switched away by the function itself, and the other way round. */
+/* The thread that goes on may have been switched away by the function that is not traced, and the
+ * other way round. */
 static struct arch_thread *arch_switch_traced(struct arch_thread *prev, struct arch_thread *next,
                                               u64 stack_top)
 {

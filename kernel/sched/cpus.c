@@ -19,7 +19,7 @@
 
 static struct spinlock cpus_lock = SPINLOCK_INIT(RANK_NONE, 0, "cpu call");
 static void (*cpus_call)(void); /* cpus_lock to write */
-static u64 cpus_pending;        /* a  who has not answered yet */
+static u64 cpus_pending;        /* a  CPUs that have not answered yet */
 static u32 cpus_still;          /* a */
 static bool cpus_go_on;         /* a */
 

@@ -29,8 +29,9 @@ void mutex_keep_begin(void);
 void mutex_keep_end(void);
 
 /* Writers are preferred: a waiting writer holds new readers off, until RWLOCK_PASS writers have
- * passed by those that wait. Then no writer takes the lock before one of these has had it. Who lets
- * go wakes one writer, or all readers, or when that is so both: never those that cannot go on. */
+ * passed by those that wait. Then no writer takes the lock before one of these has had it. A
+ * releaser wakes one writer, or all readers, or both once so many have passed; never those that
+ * could not go on. */
 #define RWLOCK_PASS 4
 struct LOCK_TYPE("rwlock") rwlock {
     atomic_t state;           /* a  readers, or -1 when written */

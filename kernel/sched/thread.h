@@ -69,8 +69,8 @@ struct sched_entity {
     struct group_rq *own;    /* a group's own tree; NULL: a thread */
 };
 
-/* What threads together have run since they joined, kept where each is accounted. The one who keeps
- * it lets all leave before it goes. */
+/* What threads together have run since they joined, kept where each is accounted. Its keeper lets
+ * all leave before it goes. */
 struct cpu_clock {
     u64 user, system; /* a  ns; behind by what runs now, which cpu_clock_read adds */
     u8 watched;       /* a  each tick of one that has joined sets WORK_NOTIFY */
@@ -192,7 +192,8 @@ void thread_set_nice(struct thread *t, int nice);
  * does between two yields (cond_yield, a sleep) is short: nothing else runs there meanwhile. */
 void thread_set_urgent(struct thread *t, unsigned cpu);
 extern struct sched_group sched_group_root;
-/* ns that CPU has spent idle, and in all since it started. */
+/* ns that the CPU has spent in user mode (guests included), in the kernel and idle since it
+ * started. */
 void sched_cpu_times(unsigned cpu, u64 *user, u64 *system, u64 *idle);
 u64 sched_load_avg(unsigned which); /* 0: 1 min, 1: 5, 2: 15; fixed point, 11 bits */
 u64 sched_nr_running(void);

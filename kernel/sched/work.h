@@ -13,7 +13,7 @@
 struct work {
     struct list_node node;
     void (*run)(struct work *w);
-    struct worker *worker; /* whose list it was last on; by who has set pending */
+    struct worker *worker; /* whose list it was last on; changed by the one that has set pending */
     u8 pending;            /* a */
 };
 struct workq;

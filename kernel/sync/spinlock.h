@@ -14,7 +14,7 @@
 #include "lib/types.h"
 #include "sync/lockdep.h"
 
-/* Higher layers first taken: rank numbers are those of the house (DESIGN: the layers' table). */
+/* Higher layers first taken: rank numbers are those of the folders (kernel/README.md). */
 enum lock_rank {
     RANK_NONE = 0, /* not checked: the log, the panic path */
     RANK_DEBUG = 4,
