@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """cpio archives in the newc format, built in memory: what the kernel unpacks into its root at boot."""
 
-DIR, FILE = 0o040000, 0o100000
+DIR, FILE, LINK = 0o040000, 0o100000, 0o120777
 HEADER = 110
 PAGE, ALIGNED = 4096, 16384  # from that size on a file's bytes begin on a page
 
@@ -42,6 +42,11 @@ class Cpio:
         if len(data) >= ALIGNED:  # the kernel keeps such pages where they are
             self._end(before=(HEADER + len(name) + 1 + 3) & ~3)
         self._entry(name, FILE | mode, data)
+
+    def link(self, name, to):
+        name = name.strip("/")
+        self.folder(name.rpartition("/")[0])
+        self._entry(name, LINK, to.encode())
 
     def bytes(self):
         """Padded to a page, so that archives can be concatenated."""

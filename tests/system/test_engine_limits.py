@@ -51,8 +51,7 @@ LINUX_ONLY = [
 
 SETUP = """
 cp /files/hello /bin/vmm; mkdir -p /boot; echo kernel > /boot/bothy.elf
-cd /tmp && mkdir -p e/sbin && echo agent > e/sbin/init && (cd e && find . | cpio -o -H newc) \
-    > /boot/agent.cpio 2>/dev/null
+cd /tmp && echo agent > /boot/agent
 mkfifo /tmp/ready; /files/engine --root /tmp/b --socket /run/docker.sock --ready-fd 7 7<>/tmp/ready &
 head -c1 /tmp/ready >/dev/null
 /files/bothy load -q -i /files/busybox.tar
@@ -66,9 +65,11 @@ def script(cases):
         out += ["/files/bothy " + c for c in commands]
         out.append("echo $?) 2>&1; echo END")
     out.append("echo BEGIN packed_image_is_whole; mkdir /tmp/x; cd /tmp/x; "
-               "n=$(stat -c %s /boot/agent.cpio); f=$(ls /tmp/b/packed/*.cpio); "
-               "cpio -id < $f 2>/dev/null; "
-               "tail -c +$(((n + 511) / 512 * 512 + 1)) $f | cpio -id 2>/dev/null; cat sbin/init; "
+               "f=$(ls /tmp/b/packed/*.cpio); cpio -id < $f 2>/dev/null; "
+               # the agent's bytes are on a page; behind them the end of their archive, to a block
+               "tail -c +$((4096 - 120 + 1)) $f | cpio -id 2>/dev/null; cat sbin/init; "
+               "n=$(stat -c %s /boot/agent); "
+               "tail -c +$(((4096 + (n + 3) / 4 * 4 + 124 + 511) / 512 * 512 + 1)) $f | cpio -id 2>/dev/null; "
                "ls -l rootfs/bin/sh | grep -o 'busybox$'; "
                "cmp rootfs/bin/busybox /bin/busybox && echo same; echo END")
     out.append("echo BEGIN nothing_is_left; sleep 0.2; ls /sys/fs/cgroup/bothy | grep -v '\\.'; "

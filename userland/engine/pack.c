@@ -26,6 +26,9 @@
 #include "lib/tree_walk.h"
 
 #define PACK_LINK_MAX 1000 /* what the kernel's reader takes */
+#define PACK_AGENT "sbin/init"
+#define PACK_AGENT_HEAD ((110 + sizeof(PACK_AGENT) + 3) & ~(size_t)3)
+#define PACK_PAGE 4096
 #define PACK_PATH_MAX 4000 /* likewise, of a name with its prefix */
 
 struct pack {
@@ -90,13 +93,21 @@ static int pack_head(struct pack *p, const char *name, const struct stat *st, ui
     return err ? err : pack_pad(p);
 }
 
-static int pack_content(struct pack *p, const char *path, uint64_t size)
+/* Ends an archive; what is written `before` bytes later lies at a multiple of `unit`. */
+static int pack_end(struct pack *p, size_t before, size_t unit)
 {
-    int fd = openat(p->root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), err = 0;
-    static char data[65536];
+    static const char zero[PACK_PAGE];
+    const struct stat none = {0};
+    int err = pack_head(p, "TRAILER!!!", &none, 0);
 
-    if (fd < 0)
-        return -errno;
+    return err ? err : pack_bytes(p, zero, -(p->at + before) & (unit - 1));
+}
+
+static int pack_read(struct pack *p, int fd, uint64_t size)
+{
+    static char data[65536];
+    int err = 0;
+
     while (size && !err) {
         ssize_t n = read(fd, data, size < sizeof(data) ? size : sizeof(data));
 
@@ -106,6 +117,16 @@ static int pack_content(struct pack *p, const char *path, uint64_t size)
             err = pack_bytes(p, data, (size_t)n);
         size -= n > 0 ? (uint64_t)n : 0;
     }
+    return err;
+}
+
+static int pack_content(struct pack *p, const char *path, uint64_t size)
+{
+    int fd = openat(p->root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), err;
+
+    if (fd < 0)
+        return -errno;
+    err = pack_read(p, fd, size);
     close(fd);
     return err;
 }
@@ -280,23 +301,37 @@ static int pack_image_tree(struct pack *p, struct image *img, int scratch)
         pack_time(p, ".", &root);
     err = err ? err : pack_tree(p, "");
     err = err ? err : pack_extra(p);
-    root = (struct stat){0};
-    err = err ? err : pack_head(p, "TRAILER!!!", &root, 0);
+    err = err ? err : pack_end(p, 0, 1);
     return err ? err : pack_flush(p);
+}
+
+/* The guest's own root: folders, and the agent, whose pages the guest's kernel keeps where they
+ * are. */
+static int pack_agent_folders(struct pack *p)
+{
+    static const char *const folders[] = {"proc", "sys", "dev",  "run",        "tmp",
+                                          "var",  "etc", "boot", "boot/files", "sbin"};
+    struct stat st = {.st_mode = S_IFDIR | 0755};
+    int err = 0;
+
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]) && !err; i++)
+        err = pack_head(p, folders[i], &st, 0);
+    return err ? err : pack_end(p, PACK_AGENT_HEAD, PACK_PAGE);
 }
 
 static int pack_agent(struct pack *p, const char *agent)
 {
-    char data[4096], zero[512] = {0};
-    int fd = open(agent, O_RDONLY | O_CLOEXEC), err = 0;
-    ssize_t n;
+    int fd = open(agent, O_RDONLY | O_CLOEXEC), err;
+    struct stat st, own = {.st_mode = S_IFREG | 0755};
 
     if (fd < 0)
         return -errno;
-    while (!err && (n = read(fd, data, sizeof(data))) != 0)
-        err = n < 0 ? -errno : pack_bytes(p, data, (size_t)n);
+    err = fstat(fd, &st) < 0 ? -errno : pack_agent_folders(p);
+    err = err ? err : pack_head(p, PACK_AGENT, &own, (uint64_t)st.st_size);
+    err = err ? err : pack_read(p, fd, (uint64_t)st.st_size);
+    err = err ? err : pack_pad(p);
     close(fd);
-    return err ? err : pack_bytes(p, zero, -p->at & 511);
+    return err ? err : pack_end(p, 0, 512);
 }
 
 static int pack_mount(const struct image *img, const char *layers, const char *empty)
@@ -341,7 +376,7 @@ char *pack_image(struct image *img, const char *agent, const char *out)
 {
     static const char *const steps[] = {"cannot mount its layers",
                                         "cannot write the archive",
-                                        "cannot read the guest agent's archive",
+                                        "cannot read the guest's agent",
                                         "cannot pack its tree",
                                         "it has a path of more than 4000 bytes: use the default "
                                         "runtime for it",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // --runtime vm: the container's process is the VMM, in a container of its own.
 //
-// The image's merged tree is packed once per image into a cpio archive, behind the guest agent's
-// own (RUNTIME_VM_AGENT); both together are the guest's initramfs. What to run travels as a boot
+// The image's merged tree is packed once per image into a cpio archive, behind one with the guest's
+// agent (RUNTIME_VM_AGENT); both together are the guest's initramfs. What to run travels as a boot
 // module, config.json, which only the agent reads. runtime/vm_child.c makes the VMM's process.
 //
 // The start-up conversation (start.c) goes on in the VMM: the start is over when the guest's agent
@@ -22,7 +22,7 @@
 #include "engine/job.h"
 #include "lib/str.h"
 
-#define RUNTIME_VM_AGENT "/boot/agent.cpio"
+#define RUNTIME_VM_AGENT "/boot/agent" /* a program; here a link to init */
 /* Unless half of the machine's is less; what a guest does not use costs nothing. */
 #define RUNTIME_VM_MEMORY (512ll << 20)
 #define RUNTIME_VM_MEMORY_MIN (32ll << 20) /* for the guest's kernel, agent and program */
