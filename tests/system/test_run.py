@@ -81,6 +81,12 @@ def test_the_same_image_runs_behind_either_wall():
     expect((last, p.returncode, p.stderr), ("b /tmp app", 5, ""))
 
 
+def test_archive_of_an_image_that_was_loaded_takes_no_memory():
+    p = run(*SHELL, "--image", busybox_image(TMP.name), *commands(
+        "/boot/files/busybox ls /images /boot/images", "run --rm busybox echo loaded"))
+    expect((p.stdout.split(), p.returncode), (["/boot/images:", "/images:", "loaded"], 0))
+
+
 def test_images_of_tools_we_did_not_write():
     with tempfile.TemporaryDirectory(prefix="bothy-umoci-") as tmp:
         umoci_layout(tmp)

@@ -142,8 +142,7 @@ static int name_order(const void *a, const void *b)
 }
 
 /* Frame 0 for each image that came along with the commands: the machine that sent it is told the
- * result.
- */
+ * result. What the engine has taken is not kept in memory a second time. */
 static void image_load(const char *path, bool framed)
 {
     char *argv[] = {"/bin/bothy", "load", "-q", "-i", (char *)path, NULL};
@@ -157,6 +156,8 @@ static void image_load(const char *path, bool framed)
         init_log("cannot start bothy: %s", strerror(-pid));
     else
         status = spawn_wait(pid);
+    if (!status)
+        unlink(path);
     if (framed)
         frame_end(0, status);
     else if (status)
