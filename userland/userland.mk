@@ -30,6 +30,11 @@ USER_PROGS := $(addprefix $(OUT)/user/,$(USER_NAMES))
 user_obj = $(addsuffix .o,$(addprefix $(OUT)/uobj/,$(sort $(shell find userland/$(1) -name '*.[cS]'))))
 USER_LIB_OBJ := $(call user_obj,lib) $(call user_obj,runtime)
 
+# What each request and each start goes through is worth its size.
+USER_FAST := $(addprefix $(OUT)/uobj/userland/,$(addsuffix .c.o,$(addprefix lib/,buf heap http json json_write map str) \
+               runtime/order))
+$(USER_FAST): USER_CFLAGS += -O2
+
 $(OUT)/uobj/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(call QUIET,UCC,$<) $(CC) $(USER_CPPFLAGS) $(USER_CFLAGS) -MMD -MP -c $< -o $@

@@ -252,12 +252,25 @@ void container_labels(const struct container *c, struct jw *w, size_t max)
     labels_write(w, json_get(json_get(c->image->config, "config"), "Labels"), own, max, &left);
 }
 
+/* Held, since a walk to it costs as much as what is done there. */
+static int containers_dir(void)
+{
+    static int fd = -1;
+    char *path;
+
+    if (fd < 0) {
+        path = str_fmt("%s/containers", engine.root);
+        fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        free(path);
+    }
+    return fd;
+}
+
 int container_dir(const struct container *c)
 {
-    char *path = container_path(c, "");
-    int fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int all = containers_dir();
+    int fd = all < 0 ? all : openat(all, c->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    free(path);
     return fd < 0 ? -errno : fd;
 }
 
@@ -276,10 +289,9 @@ static int container_upper(struct container *c, int dir)
 
 static char *container_files(struct container *c)
 {
-    char *path = container_path(c, "");
-    int err = mkdir(path, 0755) < 0 ? -errno : 0, fd = err ? err : container_dir(c);
+    int all = containers_dir(), err = all < 0 || mkdirat(all, c->id, 0755) < 0 ? -errno : 0;
+    int fd = err ? err : container_dir(c);
 
-    free(path);
     err = fd < 0 ? fd : container_upper(c, fd);
     if (!err && (mkdirat(fd, "work", 0700) < 0 || mkdirat(fd, "merged", 0700) < 0))
         err = -errno;
