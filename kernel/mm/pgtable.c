@@ -111,18 +111,32 @@ void pgtable_reap(struct pgtable *pt)
     }
 }
 
+/* The first entry from i on that is not zero, as most are in any format, or end. */
+static unsigned pgtable_next_used(const u64 *table, unsigned i, unsigned end)
+{
+    for (; i + 8 <= end; i += 8) {
+        const u64 *e = &table[i];
+
+        if (e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7])
+            break;
+    }
+    while (i < end && !table[i])
+        i++;
+    return i;
+}
+
 /* A process's leaves are gone by now, since they hold references: its tables are empty when the
  * ones below have gone. */
 static void pgtable_free_level(struct pgtable *pt, u64 *table, unsigned level)
 {
     const struct page *page = virt_page(table);
     bool empty = pt->user && level < ROOT_LEVEL;
+    unsigned end = TABLE_END(page->private);
+    unsigned i = pgtable_next_used(table, TABLE_FIRST(page->private), end);
 
-    for (unsigned i = TABLE_FIRST(page->private); i < TABLE_END(page->private); i++) {
+    for (; i < end; i = pgtable_next_used(table, i + 1, end)) {
         u64 e = table[i];
 
-        if (!e) /* as most are, in any format */
-            continue;
         if (!pt->format->present(e) || pt->format->is_leaf(e, level)) {
             empty = false;
             continue;

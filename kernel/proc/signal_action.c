@@ -193,17 +193,26 @@ int signal_altstack(const struct sigstack *new_stack, struct sigstack *old, u64 
     return 0;
 }
 
+/* In all of it, as exec leaves most. */
+static bool signal_action_is_default(const struct sigaction *a)
+{
+    return !(READ_ONCE(a->handler) | a->flags | a->restorer | a->mask);
+}
+
 void signal_exec_reset(struct process *p)
 {
     struct sighand *shared;
     u64 flags;
 
     spin_lock_irqsave(&p->siglock, &flags);
-    for (int i = 0; i < NSIG; i++) {
-        u64 handler = READ_ONCE(p->actions[i].handler) == SIG_IGN ? SIG_IGN : SIG_DFL;
-        p->own_actions[i] = (struct sigaction){.handler = handler};
-    }
     shared = p->sighand;
+    for (int i = 0; i < NSIG; i++) {
+        const struct sigaction *a = &p->actions[i];
+        u64 handler = READ_ONCE(a->handler) == SIG_IGN ? SIG_IGN : SIG_DFL;
+
+        if (shared || !signal_action_is_default(a))
+            p->own_actions[i] = (struct sigaction){.handler = handler};
+    }
     p->sighand = NULL;
     p->actions = p->own_actions;
     spin_unlock_irqrestore(&p->siglock, flags);
