@@ -10,6 +10,8 @@
 #include "lib/log.h"
 #include "mm/account.h"
 
+#define SERVED_AT_ONCE 64 /* before it yields */
+
 static void block_flush_done(struct block_request *flush);
 
 void block_flush_init(struct block_disk *disk)
@@ -119,9 +121,11 @@ static void block_flush_done(struct block_request *flush)
     spin_unlock(&f->lock);
     if (send)
         block_flush_send(disk);
-    for (; r; r = next) {
+    for (unsigned n = 1; r; r = next, n++) {
         next = r->next;
         block_flush_served(disk, r, error);
+        if (n % SERVED_AT_ONCE == 0)
+            cond_yield();
     }
 }
 

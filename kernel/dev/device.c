@@ -202,9 +202,10 @@ const struct resource *device_resource(const struct device *dev, u32 flags, unsi
 
 const struct bus *bus_at(unsigned index)
 {
-    const struct bus_entry *e = __table_buses + index;
+    /* Compared as a number: an address that far behind the table would wrap. */
+    size_t count = (size_t)(__table_buses_end - __table_buses);
 
-    return e < __table_buses_end ? e->bus : NULL;
+    return index < count ? __table_buses[index].bus : NULL;
 }
 
 const struct driver *driver_at(const struct bus *bus, unsigned index)

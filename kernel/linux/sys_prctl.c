@@ -197,7 +197,7 @@ s64 sys_prctl(s32 op, u64 a, u64 b, u64 c, u64 d)
     case PR_SET_PDEATHSIG:
         if (a > NSIG)
             return -EINVAL;
-        t->pdeath_signal = (int)a;
+        death_signal_set(t, (int)a);
         return 0;
     case PR_GET_PDEATHSIG:
         return OUT(a, t->pdeath_signal);

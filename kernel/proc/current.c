@@ -38,7 +38,7 @@ void task_set_cred(struct cred *new_cred)
 
     if (cred_is_stranger(new_cred, old)) {
         t->process->dumpable = false;
-        t->pdeath_signal = 0;
+        death_signal_set(t, 0);
     }
     spin_lock_irqsave(&t->process->siglock, &flags);
     t->cred = new_cred;

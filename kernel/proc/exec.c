@@ -269,7 +269,7 @@ static void exec_secure(struct task *t)
     struct process *p = t->process;
     u64 flags;
 
-    t->pdeath_signal = 0;
+    death_signal_set(t, 0);
     spin_lock_irqsave(&p->siglock, &flags);
     if (p->rlimits[RLIMIT_STACK].cur > STACK_LIMIT_SECURE)
         p->rlimits[RLIMIT_STACK].cur = STACK_LIMIT_SECURE;

@@ -138,23 +138,33 @@ static struct process *exit_reaper_locked(struct process *p) REQUIRES(proc_lock)
     return init == p ? NULL : init;
 }
 
-/* PR_SET_PDEATHSIG: sent as by the parent itself, which must be one that may. Once for all threads
- * that ask for the same: each sending may look at all of them. */
-static void exit_death_signal_locked(struct process *child) REQUIRES(proc_lock)
+/* Those that the ending parent may send. Of the tasks that ask for the same, the first's
+ * credentials decide. */
+static sigset_t exit_death_wanted_locked(struct process *child) REQUIRES(child->siglock)
 {
-    struct siginfo info = {.code = SI_USER};
     sigset_t wanted = 0;
     struct task *t;
 
+    ASSERT_HELD(&child->siglock);
+    list_for_each (t, &child->death_signals, death_node)
+        if (signal_permitted_to_locked(child, t, t->pdeath_signal))
+            wanted |= SIGMASK(t->pdeath_signal);
+    return wanted;
+}
+
+static void exit_death_signals_locked(struct process *child) REQUIRES(proc_lock)
+{
+    struct siginfo info = {.code = SI_USER};
+    sigset_t wanted;
+
     ASSERT_HELD(&proc_lock);
+    if (likely(list_empty(&child->death_signals)))
+        return;
+    spin_lock(&child->siglock);
+    wanted = exit_death_wanted_locked(child);
+    spin_unlock(&child->siglock);
     info.rt.pid = pid_nr(current_process()->pid, process_pid_ns(child));
     info.rt.uid = current_cred()->uid;
-    list_for_each (t, &child->tasks, node) {
-        int sig = READ_ONCE(t->pdeath_signal);
-
-        if (sig && !(wanted & SIGMASK(sig)) && !signal_permitted_to(t, sig))
-            wanted |= SIGMASK(sig);
-    }
     for (; wanted; wanted &= wanted - 1)
         signal_send_process(child, __builtin_ctzll(wanted) + 1, &info);
 }
@@ -165,7 +175,7 @@ static bool exit_reparent_one_locked(struct process *c, struct process *reaper,
                                      struct list_node *dead) REQUIRES(proc_lock)
 {
     ASSERT_HELD(&proc_lock);
-    exit_death_signal_locked(c);
+    exit_death_signals_locked(c);
     process_set_parent_locked(c, reaper);
     c->exit_signal = SIGCHLD;
     if (c->state != PROCESS_ZOMBIE)

@@ -11,6 +11,8 @@
 static struct spinlock all_lock = SPINLOCK_INIT(RANK_PROC, 5, "fs_contexts");
 static LIST_HEAD(all_contexts);
 
+#define MOVE_AT_ONCE 64 /* under all_lock */
+
 struct fs_context *fs_context_create(const struct path *root, const struct path *cwd, u32 umask)
 {
     struct fs_context *fs = kzalloc(sizeof(*fs));
@@ -175,21 +177,45 @@ void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const s
         path_put(&from->cwd);
 }
 
-/* The old references are dropped after the walk over the list: `from` is held by the caller, so
- * only the count is owed. */
-void up_move_roots(const struct path *from, const struct path *to)
+/* Some contexts from the one behind `at` (NULL: the first), which is let go, are moved; returns
+ * where to go on, a reference, or NULL. *owed counts the references to `from` that were theirs. */
+static struct fs_context *fs_contexts_move_some(struct fs_context *at, const struct path *from,
+                                                const struct path *to, unsigned *owed)
 {
-    struct fs_context *fs;
-    unsigned owed = 0;
+    struct fs_context *last = NULL;
+    struct list_node *n;
+    unsigned looks = 0;
 
     spin_lock(&all_lock);
-    list_for_each (fs, &all_contexts, all) {
+    for (n = at ? at->all.next : all_contexts.next; n != &all_contexts; n = n->next) {
+        struct fs_context *fs = list_entry(n, struct fs_context, all);
+
         spin_lock(&fs->lock);
-        owed += fs_path_move(&fs->root, from, to);
-        owed += fs_path_move(&fs->cwd, from, to);
+        *owed += fs_path_move(&fs->root, from, to);
+        *owed += fs_path_move(&fs->cwd, from, to);
         spin_unlock(&fs->lock);
+        if (++looks >= MOVE_AT_ONCE && refcount_get_unless_zero(&fs->ref)) {
+            last = fs; /* stays in the list for as long */
+            break;
+        }
     }
     spin_unlock(&all_lock);
+    if (at)
+        fs_context_put(at);
+    return last;
+}
+
+/* A context that is made meanwhile goes to the list's end. The caller holds `from`, so that only
+ * the count of what was theirs is kept. */
+void up_move_roots(const struct path *from, const struct path *to)
+{
+    struct fs_context *at = NULL;
+    unsigned owed = 0;
+
+    do {
+        at = fs_contexts_move_some(at, from, to, &owed);
+        cond_yield();
+    } while (at);
     while (owed--)
         path_put(from);
 }

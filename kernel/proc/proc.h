@@ -57,8 +57,9 @@ struct process {
     u32 nr_tasks;           /* s */
     u32 nr_alive;           /* s  tasks that have not begun to exit */
     struct list_node walks; /* s  those who walk over them, yielding between: struct task_walk */
-    struct list_node queued_tasks; /* s  those whose own queue may hold something */
-    sigset_t task_signals;         /* s  all that some task's own queue may hold */
+    struct list_node queued_tasks;  /* s  those whose own queue may hold something */
+    sigset_t task_signals;          /* s  all that some task's own queue may hold */
+    struct list_node death_signals; /* s  for each PR_SET_PDEATHSIG asked for, the first task */
 
     /* What goes for all of them: an end, an exec, a stop (process_tell_tasks_locked). */
     struct spinlock siglock;

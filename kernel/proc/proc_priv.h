@@ -35,6 +35,10 @@ bool signal_stop_part_locked(struct process *p, struct task *t) REQUIRES(p->sigl
 /* signal.c: sigpending_take_locked of all tasks' own queues, of one signal. */
 void sigpending_take_of_tasks_locked(struct process *p, int sig, struct list_node *dropped)
     REQUIRES(p->siglock);
+/* signal.c: signal_permitted_to, of a task of p. */
+bool signal_permitted_to_locked(struct process *p, struct task *t, int sig) REQUIRES(p->siglock);
+/* death_signal.c: t, a task of p, asks for none any more. */
+void death_signal_drop_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
 /* signal.c: t takes those of p->unclaimed that it can. */
 void signal_claim_locked(struct process *p, struct task *t) REQUIRES(p->siglock);
 /* tasks.c: a worker is to tell all tasks; false: no memory for that. */

@@ -36,6 +36,7 @@ struct process *process_alloc(void)
     list_init(&p->tasks);
     list_init(&p->walks);
     list_init(&p->queued_tasks);
+    list_init(&p->death_signals);
     list_init(&p->children);
     list_init(&p->sibling);
     p->actions = p->own_actions;
@@ -69,6 +70,8 @@ struct task *task_alloc(void)
     list_init(&t->node);
     list_init(&t->pid_node);
     list_init(&t->queued);
+    list_init(&t->death_node);
+    list_init(&t->death_ring);
     sigpending_init(&t->pending);
     t->altstack.flags = SS_DISABLE;
     t->start_time = time_ns();

@@ -437,12 +437,29 @@ static struct task *signal_target(struct process *p)
     return t ? t : process_leader(p);
 }
 
+static bool signal_cred_permits(const struct cred *c)
+{
+    const struct cred *me = current_cred();
+
+    return me->euid == c->uid || me->euid == c->suid || me->uid == c->uid || me->uid == c->suid ||
+           cred_capable(me, c->user_ns, CAP_KILL);
+}
+
+static bool signal_in_session(const struct task *t, int sig)
+{
+    return sig == SIGCONT && t->process->session == current_process()->session;
+}
+
+bool signal_permitted_to_locked(struct process *p, struct task *t, int sig)
+{
+    ASSERT_HELD(&p->siglock);
+    return signal_cred_permits(t->cred) || signal_in_session(t, sig);
+}
+
 int signal_permitted_to(struct task *t, int sig)
 {
-    const struct cred *me = current_cred(), *c = task_cred(t);
-    bool ok = me->euid == c->uid || me->euid == c->suid || me->uid == c->uid ||
-              me->uid == c->suid || cred_capable(me, c->user_ns, CAP_KILL) ||
-              (sig == SIGCONT && t->process->session == current_process()->session);
+    const struct cred *c = task_cred(t);
+    bool ok = signal_cred_permits(c) || signal_in_session(t, sig);
 
     cred_put(c);
     return ok ? 0 : -EPERM;
@@ -562,12 +579,17 @@ int signal_wait(sigset_t set, struct siginfo *info, bool block, u64 deadline)
 void signal_pass_on_locked(struct process *p, sigset_t set)
 {
     struct task *t;
+    unsigned n = 0;
 
     ASSERT_HELD(&p->siglock);
     set &= p->pending.set;
     if (likely(!set) || p->group_exit)
         return;
     list_for_each (t, &p->tasks, node) {
+        if (n++ == CHOOSE_AT_ONCE && process_tell_later_locked(p)) {
+            p->unclaimed |= set;
+            return;
+        }
         if (t->exiting || !(set & ~t->blocked))
             continue;
         thread_work_set(t->thread, WORK_SIGNAL);

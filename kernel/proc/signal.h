@@ -206,6 +206,8 @@ void signal_force(int sig, const struct siginfo *info);
  * -ESRCH: p has been reaped. */
 int signal_permitted(struct process *p, int sig);
 int signal_permitted_to(struct task *t, int sig);
+/* death_signal.c: what t, which is current, is to be sent at its parent's end; 0: nothing. */
+void death_signal_set(struct task *t, int sig);
 
 /* True when current has a signal it should take now. */
 bool signal_pending(const struct task *t);

@@ -67,7 +67,9 @@ struct task {
     int exit_code;                 /* o  wait status */
     bool exiting;                  /* s */
     bool no_new_privs;             /* a  never cleared */
-    int pdeath_signal;             /* a */
+    int pdeath_signal;             /* s  written by its owner; 0: none */
+    struct list_node death_node;   /* s  in process->death_signals, or none */
+    struct list_node death_ring;   /* s  the others that ask for the same */
     u8 entry_work;           /* s  ENTRY_*: the slow way into system calls; read without a lock */
     struct seccomp *seccomp; /* s  NULL: none; replaced by chains built upon it only */
     void (*first_run)(struct trap_frame *f); /* o  PID 1: what to do before user mode */

@@ -81,6 +81,7 @@ void process_unlink_task_locked(struct process *p, struct task *t)
     }
     list_del(&t->node);
     list_del(&t->queued);
+    death_signal_drop_locked(p, t);
 }
 
 /* Some tasks from w->next on. REQUIRES(siglock) */

@@ -120,13 +120,16 @@ static void sched_place_unlock(struct rq *rq, struct thread *t, bool fresh)
 {
     unsigned cpu = sched_select_cpu(t);
 
-    if (cpu != rq->cpu) {
+    while (cpu != rq->cpu) {
         struct rq *to = rq_of(cpu);
 
         sched_move(t, cpu); /* from here on others take the new queue's lock for it */
         spin_unlock(&rq->lock);
         spin_lock(&to->lock);
         rq = to;
+        if (likely(t->allowed >> cpu & 1))
+            break;
+        cpu = sched_select_cpu(t); /* that changed while it was on its way */
     }
     sched_enqueue_locked(rq, t, fresh);
     spin_unlock(&rq->lock);
@@ -491,6 +494,10 @@ static void sched_idle_pull(struct rq *rq)
     if (!t)
         return;
     spin_lock(&rq->lock);
+    if (unlikely(!(t->allowed >> rq->cpu & 1))) { /* since it is on its way */
+        sched_place_unlock(rq, t, false);
+        return;
+    }
     rq_enqueue(rq, t, false);
     spin_unlock(&rq->lock);
 }

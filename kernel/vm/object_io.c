@@ -97,12 +97,14 @@ ssize_t mem_object_read(struct mem_object *obj, struct iov_iter *to, u64 pos,
 }
 
 /* A new page with n bytes of `from` at off, the rest zero, published. Bytes or -errno, and then
- * `from` is as it was: a file system may go on behind what is done. */
+ * `from` is as it was: a file system may go on behind what is done. -EAGAIN: less than n could be
+ * copied, and the rest of the page is in the store. */
 static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from, u64 index,
                                    u64 off, u64 n)
 {
     struct page *page = object_page_new(obj, index, 0), *there;
     struct iov_iter before = *from;
+    bool stored = obj->ops->read_run && index << PAGE_SHIFT < READ_ONCE(obj->size);
     char *p;
     u64 got;
     int err;
@@ -114,7 +116,10 @@ static ssize_t object_io_write_new(struct mem_object *obj, struct iov_iter *from
     got = iov_copy_from(from, p + off, n);
     memset(p + off + got, 0, PAGE_SIZE - off - got);
     page->flags |= PG_UPTODATE;
-    err = got ? object_page_insert(obj, page) : -EFAULT;
+    if (unlikely(got < n))
+        err = !got ? -EFAULT : stored ? -EAGAIN : object_page_insert(obj, page);
+    else
+        err = object_page_insert(obj, page);
     if (err == -EEXIST) {
         /* Another thread was faster; the bytes go into its page. */
         err = mem_object_page(obj, index, true, &there);
@@ -144,8 +149,11 @@ static ssize_t object_io_write_page(struct mem_object *obj, struct iov_iter *fro
     ssize_t got;
     int err;
 
-    if (!page && blank)
-        return object_io_write_new(obj, from, index, off, n);
+    if (!page && blank) {
+        got = object_io_write_new(obj, from, index, off, n);
+        if (likely(got != -EAGAIN))
+            return got;
+    }
     if (!object_io_ready(page)) {
         if (page)
             page_put(page);

@@ -150,14 +150,18 @@ static struct page *reclaim_pick(struct account *needy, bool low, u64 *scan)
     return page;
 }
 
+#define LOOKS_AT_ONCE 64 /* before it yields */
 static u64 reclaim_round(struct account *account, u64 n, bool low)
 {
     u64 done = 0, scan = account ? 8 * n + 1024 : 4 * n + 4096;
 
-    while (done < n && scan && READ_ONCE(lru_pages.count)) {
-        struct page *page = reclaim_pick(account, low, &scan);
+    for (u64 looks = 1; done < n && scan && READ_ONCE(lru_pages.count); looks++) {
+        struct page *page;
         struct mem_object *obj;
 
+        if (looks % LOOKS_AT_ONCE == 0)
+            vm_pause();
+        page = reclaim_pick(account, low, &scan);
         if (!page)
             continue;
         obj = page->object;

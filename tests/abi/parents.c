@@ -104,3 +104,77 @@ TEST(who_changes_its_ids_hears_no_more_of_its_parents_death)
     EXPECT(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && setresgid(-1, 1000, -1) == 0);
     EXPECT(prctl(PR_GET_PDEATHSIG, &sig) == 0 && sig == 0);
 }
+
+static int heard[2], gone[2];
+
+static void hear(int sig)
+{
+    char c = (char)sig;
+
+    EXPECT(write(heard[1], &c, 1) == 1);
+}
+
+/* Asks for a signal, lets the next one begin, and stays till it is told to go. */
+static void *asks(void *sig)
+{
+    char c;
+
+    EXPECT(prctl(PR_SET_PDEATHSIG, (int)(long)sig) == 0);
+    EXPECT(write(heard[1], "", 1) == 1 && read(gone[0], &c, 1) >= 0);
+    return NULL;
+}
+
+static void ask_in_thread(pthread_t *thread, long sig)
+{
+    char c;
+
+    EXPECT(pthread_create(thread, NULL, asks, (void *)sig) == 0 && read(heard[0], &c, 1) == 1);
+}
+
+/* Of those who asked for the same the first has gone, and another has changed its mind. */
+static void orphan_of_askers(void)
+{
+    pthread_t thread[4];
+
+    signal(SIGUSR1, hear);
+    signal(SIGUSR2, hear);
+    signal(SIGHUP, hear);
+    ask_in_thread(&thread[0], SIGUSR1);
+    EXPECT(write(gone[1], "", 1) == 1 && pthread_join(thread[0], NULL) == 0);
+    ask_in_thread(&thread[1], SIGUSR1);
+    EXPECT(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
+    ask_in_thread(&thread[2], SIGUSR1);
+    EXPECT(write(gone[1], "", 1) == 1); /* one of the two */
+    ask_in_thread(&thread[3], SIGUSR2);
+    EXPECT(prctl(PR_SET_PDEATHSIG, SIGHUP) == 0 && prctl(PR_SET_PDEATHSIG, 0) == 0);
+}
+
+TEST(each_signal_that_threads_ask_for_comes_once_at_the_parents_death)
+{
+    char c[2];
+    int left[2];
+
+    EXPECT(pipe(heard) == 0 && pipe(gone) == 0 && pipe(left) == 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        pid_t own = getpid();
+
+        if (fork() == 0) {
+            orphan_of_askers();
+            EXPECT(write(left[1], "", 1) == 1);
+            while (getppid() == own)
+                usleep(1000);
+            EXPECT(read(heard[0], c, 1) == 1 && read(heard[0], c + 1, 1) == 1);
+            EXPECT(c[0] + c[1] == SIGUSR1 + SIGUSR2 && c[0] != c[1]);
+            EXPECT(fcntl(heard[0], F_SETFL, O_NONBLOCK) == 0);
+            EXPECT_ERR((int)read(heard[0], c, 1), EAGAIN);
+            EXPECT(write(left[1], "1", 1) == 1);
+            _exit(0);
+        }
+        EXPECT(read(left[0], c, 1) == 1);
+        _exit(0);
+    }
+    EXPECT(status_of(parent) == 0);
+    close(left[1]);
+    EXPECT(read(left[0], c, 1) == 1 && c[0] == '1');
+}

@@ -465,3 +465,34 @@ TEST(stops_for_one_of_a_crowd_are_undone_by_a_continuation)
         signal(SIGUSR1, SIG_DFL);
     }
 }
+
+static void wait_for_the_other(int sig)
+{
+    char c;
+
+    EXPECT(read(crowd_pipe[0], &c, 1) == 1);
+}
+
+/* The first thread is chosen for it, and then blocks it in another's handler before it has it. */
+TEST(a_signal_that_its_taker_blocks_goes_to_the_one_of_a_crowd_that_does_not)
+{
+    struct sigaction act = {.sa_handler = wait_for_the_other};
+    sigset_t none;
+    pid_t pid;
+
+    sigemptyset(&none);
+    sigaddset(&act.sa_mask, SIGUSR1);
+    EXPECT(pipe(crowd_pipe) == 0 && sigaction(SIGHUP, &act, NULL) == 0);
+    signal(SIGUSR1, on_crowd_signal);
+    crowd_begin();
+    pid = fork();
+    if (pid == 0) {
+        until_process_asleep(getppid());
+        kill(getppid(), SIGUSR1);
+        kill(getppid(), SIGHUP);
+        _exit(0);
+    }
+    EXPECT(pid > 0);
+    EXPECT_ERR(ppoll(NULL, 0, NULL, &none), EINTR);
+    EXPECT(status_of(pid) == 0);
+}

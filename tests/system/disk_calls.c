@@ -179,6 +179,23 @@ static void direct(const char *path)
     close(fd);
 }
 
+/* A page that no cache has, written from memory that ends in the middle. */
+static void torn(const char *path, int fd)
+{
+    int past = open(path, O_RDWR | O_DIRECT);
+    char *edge = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    memset(block, 'k', 4096);
+    CALL(pwrite(past, block, 4096, 12288));
+    close(past);
+    memset(edge, 't', 4096);
+    munmap(edge + 4096, 4096);
+    CALL(pwrite(fd, edge + 2048, 4096, 12288));
+    CALL(pread(fd, block, 4096, 12288));
+    printf("%c%c %d %d\n", block[0], block[2047], block[2048], block[4095]);
+    munmap(edge, 4096);
+}
+
 static void exclusive(const char *path)
 {
     int first = open(path, O_RDWR | O_EXCL), second;
@@ -262,6 +279,7 @@ int main(int argc, char **argv)
     contents(fd);
     moves(fd);
     direct(argv[1]);
+    torn(argv[1], fd);
     exclusive(argv[1]);
     ranges(argv[1], fd);
     guarded(argv[1], fd);

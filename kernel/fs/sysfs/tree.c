@@ -42,6 +42,12 @@ int view_path(const struct device *dev, char *buf, size_t size)
     return (size_t)len + 1 < size ? len : -ENAMETOOLONG;
 }
 
+/* A position as a number of fixed children: programs choose positions, of 63 bits. */
+static unsigned tree_index(const loff_t *cursor)
+{
+    return (unsigned)MIN(*cursor, (loff_t)U32_MAX);
+}
+
 /* ------------------------------------------------------------- children that are devices */
 
 static bool tree_is_top(const struct device *dev, const struct view *dir)
@@ -91,6 +97,7 @@ static struct device *tree_next(const struct view *dir, loff_t *cursor,
         if (belongs(dev, dir))
             return dev;
         device_put(dev);
+        cond_yield();
     }
     return NULL;
 }
@@ -226,7 +233,7 @@ static bool tree_device_child(const struct view *dir, loff_t *cursor, struct vie
 static bool tree_msi_child(const struct view *dir, loff_t *cursor, struct view *out)
 {
     const char *kind;
-    int irq = dir->dev->bus->irq_at(dir->dev, (unsigned)*cursor, &kind);
+    int irq = dir->dev->bus->irq_at(dir->dev, tree_index(cursor), &kind);
 
     if (irq < 0)
         return false;
@@ -242,7 +249,7 @@ static bool tree_devices_child(const struct view *dir, loff_t *cursor, struct vi
 {
     const struct bus *bus;
 
-    while (*cursor < FIXED && (bus = bus_at((unsigned)*cursor)) != NULL) {
+    while (*cursor < FIXED && (bus = bus_at(tree_index(cursor))) != NULL) {
         ++*cursor;
         if (!bus->dir)
             continue;
@@ -255,7 +262,7 @@ static bool tree_devices_child(const struct view *dir, loff_t *cursor, struct vi
 
 static bool tree_buses_child(const struct view *dir, loff_t *cursor, struct view *out)
 {
-    const struct bus *bus = bus_at((unsigned)*cursor);
+    const struct bus *bus = bus_at(tree_index(cursor));
 
     if (!bus)
         return false;
@@ -275,7 +282,7 @@ static bool tree_bus_child(const struct view *dir, loff_t *cursor, struct view *
 
 static bool tree_drivers_child(const struct view *dir, loff_t *cursor, struct view *out)
 {
-    const struct driver *drv = driver_at(dir->bus, (unsigned)*cursor);
+    const struct driver *drv = driver_at(dir->bus, tree_index(cursor));
 
     if (!drv)
         return false;

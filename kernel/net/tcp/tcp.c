@@ -145,6 +145,7 @@ static struct tcp_sock *tcp_server_end(struct tcp_sock *t, struct tcp_sock *l,
     }
     socket_get(&t->inet.sock);
     spin_lock(&conn->inet.sock.lock); /* a reader of the list may see it already */
+    conn->inet.sock.uid = l->inet.sock.uid;
     conn->inet.local = *to;
     conn->inet.peer = *from;
     conn->inet.sock.peer = &t->inet.sock;

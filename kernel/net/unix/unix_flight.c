@@ -22,6 +22,7 @@
 
 struct flight {
     struct unix_sock *todo; /* references, by flight_next */
+    struct unix_sock *dead; /* without references, the same way */
     const struct unix_sock *to;
     unsigned looks;
     bool found;
@@ -54,6 +55,25 @@ static void flight_add_files(struct flight *fl, const struct unix_msg *msg)
 {
     for (u32 i = 0; i < msg->nr_files; i++)
         flight_add(fl, flight_socket(msg->files[i]));
+}
+
+/* The last reference may be its namespace's last as well, whose end may sleep. */
+static void flight_let_go(struct flight *fl, struct unix_sock *u)
+{
+    if (!refcount_put(&u->sock.ref))
+        return;
+    u->flight_next = fl->dead;
+    fl->dead = u;
+}
+
+static void flight_destroy_dead(struct flight *fl)
+{
+    struct unix_sock *u;
+
+    while ((u = fl->dead)) {
+        fl->dead = u->flight_next;
+        u->sock.ops->destroy(&u->sock);
+    }
 }
 
 static bool flight_goes_on(const struct flight *fl)
@@ -92,7 +112,7 @@ static bool flight_leads_there(struct flight *fl)
         fl->todo = u->flight_next;
         if (flight_goes_on(fl))
             flight_look_into(fl, u);
-        unix_put(u);
+        flight_let_go(fl, u);
     }
     return !flight_goes_on(fl);
 }
@@ -120,5 +140,6 @@ int unix_flight_queue(struct unix_sock *from, struct unix_sock *to, struct unix_
         err = flight_leads_there(&fl) ? -ETOOMANYREFS : unix_queue(from, to, msg);
     }
     spin_unlock(&unix_flight_lock);
+    flight_destroy_dead(&fl);
     return err;
 }
