@@ -114,13 +114,14 @@ static void hear(int sig)
     EXPECT(write(heard[1], &c, 1) == 1);
 }
 
-/* Asks for a signal, lets the next one begin, and stays till it is told to go. */
+/* Asks for a signal, says so, stays till it is told to go, and says so. */
 static void *asks(void *sig)
 {
     char c;
 
     EXPECT(prctl(PR_SET_PDEATHSIG, (int)(long)sig) == 0);
-    EXPECT(write(heard[1], "", 1) == 1 && read(gone[0], &c, 1) >= 0);
+    EXPECT(write(heard[1], "", 1) == 1 && read(gone[0], &c, 1) == 1);
+    EXPECT(write(heard[1], "", 1) == 1);
     return NULL;
 }
 
@@ -129,6 +130,13 @@ static void ask_in_thread(pthread_t *thread, long sig)
     char c;
 
     EXPECT(pthread_create(thread, NULL, asks, (void *)sig) == 0 && read(heard[0], &c, 1) == 1);
+}
+
+static void let_one_go(void)
+{
+    char c;
+
+    EXPECT(write(gone[1], "", 1) == 1 && read(heard[0], &c, 1) == 1);
 }
 
 /* Of those who asked for the same the first has gone, and another has changed its mind. */
@@ -140,11 +148,12 @@ static void orphan_of_askers(void)
     signal(SIGUSR2, hear);
     signal(SIGHUP, hear);
     ask_in_thread(&thread[0], SIGUSR1);
-    EXPECT(write(gone[1], "", 1) == 1 && pthread_join(thread[0], NULL) == 0);
+    let_one_go();
+    EXPECT(pthread_join(thread[0], NULL) == 0);
     ask_in_thread(&thread[1], SIGUSR1);
     EXPECT(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
     ask_in_thread(&thread[2], SIGUSR1);
-    EXPECT(write(gone[1], "", 1) == 1); /* one of the two */
+    let_one_go(); /* of the two */
     ask_in_thread(&thread[3], SIGUSR2);
     EXPECT(prctl(PR_SET_PDEATHSIG, SIGHUP) == 0 && prctl(PR_SET_PDEATHSIG, 0) == 0);
 }
