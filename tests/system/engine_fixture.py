@@ -125,12 +125,12 @@ class Engine:
                     "ASAN_OPTIONS": "detect_leaks=0"}
         self.start()
 
-    def start(self):
+    def start(self, *more):
         r, w = os.pipe()
         self.log = open(os.path.join(self.tmp, "log"), "ab")
         self.process = subprocess.Popen(
             [os.path.join(USER, "engine"), "--socket", self.socket, "--root", self.root,
-             "--cgroup", self.group, "--ready-fd", str(w)],
+             "--cgroup", self.group, "--ready-fd", str(w), *more],
             pass_fds=[w], stderr=self.log, stdout=self.log,
             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=4"})
         os.close(w)

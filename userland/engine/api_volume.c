@@ -263,6 +263,13 @@ API(api_volume_prune)
         free(why);
         return;
     }
+    if (!volumes_may_go()) {
+        api_error(call->conn, 409,
+                  "containers of this engine were set aside or could not be read: nothing is known "
+                  "of what they mount, and no volume is pruned");
+        json_free(filters);
+        return;
+    }
     p = mem_alloc(sizeof(*p));
     *p = (struct prune){answer_new(call->conn, 200, "application/json"), filters,
                         prune_all(call->req, filters)};

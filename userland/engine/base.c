@@ -54,10 +54,28 @@ int engine_files_limit(void)
     return engine.files.rlim_max && setrlimit(RLIMIT_NOFILE, &engine.files) < 0 ? -errno : 0;
 }
 
+/* What is there, and can be read: it is not what it should be. */
+static bool is_judgement(int err)
+{
+    return !err || err == -ENOENT || err == -ENOTDIR || err == -EFBIG;
+}
+
+static bool is_shortage(int err)
+{
+    return err == -ENOMEM || err == -ENFILE || err == -EMFILE || err == -EAGAIN || err == -ENOBUFS;
+}
+
 void engine_check_read(const char *path, int err)
 {
-    if (err != -ENOMEM && err != -ENFILE && err != -EMFILE && err != -EAGAIN && err != -ENOBUFS)
+    if (is_judgement(err) || (!engine.opening && !is_shortage(err)))
         return;
-    engine_log("%s: %s", path, strerror(-err));
+    engine_log("%s: %s: this engine ends, and all stays as it is", path, strerror(-err));
     exit(1);
+}
+
+bool engine_check_file(const char *path, int err)
+{
+    if (!engine.patient || is_shortage(err))
+        engine_check_read(path, err);
+    return is_judgement(err);
 }

@@ -405,7 +405,7 @@ static bool cgroup_is_kept(const char *group)
     char own[32];
 
     snprintf(own, sizeof(own), "job-%d-", (int)getpid());
-    if (str_starts(group, own))
+    if (str_starts(group, own) || container_left_out(group))
         return true;
     for (struct container *c = container_first(); c; c = c->next) {
         char *name = container_running(c) ? cgroup_name(c) : NULL;

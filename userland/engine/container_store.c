@@ -3,7 +3,8 @@
 //
 // Written after each change; the keeper knows what of it an engine's death could lose: that it
 // runs, or how it ended. Read once, with judgement: a file that does not describe a container as
-// this engine would have made it is set aside, with all that lies beside it, and why is said.
+// this engine would have made it is set aside, with all that lies beside it, and why is said. One
+// that cannot be read, or whose image cannot, is left out: nothing of it is touched, nor listed.
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "engine/create_priv.h"
 #include "engine/process.h"
 #include "engine/volume.h"
+#include "lib/map.h"
 #include "lib/str.h"
 
 #define CONTAINER_FORMAT 1
@@ -179,15 +181,15 @@ static bool read_state(struct container *c, const struct json *j)
            read_stamp(j, "FinishedAt", &c->finished);
 }
 
-/* The object, or NULL with *why. */
-static struct container *container_read(const char *id, const struct json *j, char **why)
+/* The object, or NULL with *why; *out when that may be no fault of the file's. */
+static struct container *container_read(const char *id, const struct json *j, char **why, bool *out)
 {
     const char *image = json_str(j, "Image"), *name = json_str(j, "Name");
     struct image *img = image && str_is_hex(image, ID_LEN) ? image_of_id(image) : NULL;
     const struct json *config = json_get(j, "Config"), *host = json_get(j, "HostConfig");
     struct container *c;
     bool ok = true;
-    int status;
+    int status = 0;
 
     if (json_int(j, "Format", 0) != CONTAINER_FORMAT || !json_str(j, "Id") ||
         strcmp(json_str(j, "Id"), id) || !name || !config || config->type != JSON_OBJECT || !host ||
@@ -197,6 +199,7 @@ static struct container *container_read(const char *id, const struct json *j, ch
         *why = str_fmt("its image %.12s is not there", image ? image : "");
     else
         *why = container_name(name, &status);
+    *out = *why && (image && !img ? !image_store_whole() : status == 409);
     if (*why)
         return NULL;
     c = container_new(id, img, json_str(j, "ImageName") ? json_str(j, "ImageName") : "");
@@ -215,7 +218,7 @@ static struct container *container_read(const char *id, const struct json *j, ch
     return NULL;
 }
 
-static struct container *container_load(const char *id, char **why)
+static struct container *container_load(const char *id, char **why, bool *out)
 {
     char *path = str_fmt("%s/containers/%s/container.json", engine.root, id);
     struct container *c = NULL;
@@ -225,7 +228,7 @@ static struct container *container_load(const char *id, char **why)
     int err = file_read(path, STORE_TEXT_MAX, &text);
 
     *why = NULL;
-    engine_check_read(path, err);
+    *out = !engine_check_file(path, err);
     if (!err && !text.len && store_is_memory())
         err = -ENOENT;
     if (!err)
@@ -235,7 +238,7 @@ static struct container *container_load(const char *id, char **why)
     else if (!j)
         *why = str_dup(bad);
     else
-        c = container_read(id, j, why);
+        c = container_read(id, j, why, out);
     json_free(j);
     buf_free(&text);
     free(path);
@@ -258,15 +261,45 @@ static void container_set_aside(const char *id, const char *why)
     free(dir);
 }
 
+/* ---- left out -------------------------------------------------------------------------------- */
+
+static struct map left_out; /* ids */
+
+bool containers_left_out(void)
+{
+    return left_out.count;
+}
+
+bool container_left_out(const char *id)
+{
+    char *own = str_dupn(id, strnlen(id, ID_LEN));
+    bool is = map_find(&left_out, own);
+
+    free(own);
+    return is;
+}
+
+/* It stays where it is and as it is, for an engine that can read all that it is made of. */
+static void container_leave_out(const char *id, const char *why)
+{
+    char *own = str_dup(id);
+
+    engine_log("the container %.12s is left out, and what of it runs is left alone: %s", id, why);
+    map_put(&left_out, own, own);
+}
+
 /* One directory: an object; or what an engine died over before it was one, which goes. */
 static void container_dir_read(const char *id)
 {
+    bool out;
     char *why, *path;
-    struct container *c = container_load(id, &why);
+    struct container *c = container_load(id, &why, &out);
 
     if (c) {
         container_list_sorted(c);
         volumes_use(c);
+    } else if (why && out) {
+        container_leave_out(id, why);
     } else if (why) {
         container_set_aside(id, why);
     } else {

@@ -62,6 +62,7 @@ struct engine {
     const char *keeper;      /* its program, or NULL: beside ours */
     int lock;                /* of the root: one engine at a time, with its store worker */
     bool opening;            /* it reads what the last one has left: nothing of it is an event */
+    bool patient;            /* those before it have ended over what they could not read */
     bool stopping;           /* containers that end stay ended */
     char id[37];
     struct timespec started;
@@ -72,9 +73,13 @@ extern struct engine engine;
 
 /* A child gives back what is the engine's alone of them. 0 or -errno. */
 int engine_files_limit(void);
-/* For what is read before the engine serves: an err that may be gone at the next try (no memory, no
- * descriptor) ends this engine, as it may end at any moment; the next one tries again. */
+/* For what is read before the engine serves. An err that says nothing of what lies there (no
+ * memory, no descriptor, a disk that does not read) ends this engine, as it may end at any moment;
+ * the next one tries again. Judgements that come back: none there, too large. */
 void engine_check_read(const char *path, int err);
+/* The same for one object's file, of which the machine is not to wait for ever: a patient engine
+ * comes back with false for one that cannot be read, and goes on without that object. */
+bool engine_check_file(const char *path, int err);
 /* The current ISO time of now; used for every object's timestamps. */
 void engine_now(struct timespec *ts);
 void engine_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -190,6 +195,8 @@ void answer_done(struct answer *a, const char *error);
 /* The image store as it is now goes to the disk; `a` waits for it. A reference to `img`, which may
  * be NULL, is dropped when that is done. */
 void image_store_save(struct answer *a, struct image *img);
+/* No image had to be left out, by this engine or by one before it. */
+bool image_store_whole(void);
 /* NULL, or that the store has no space for so many more; to be freed. */
 char *image_store_space(size_t images, size_t tags, size_t layers);
 /* Moves a tree out of the way at once and has a worker remove it, again and again while that fails.
@@ -351,7 +358,9 @@ void container_labels(const struct container *c, struct jw *w, size_t max);
 /* Its object goes to the disk (container_store.c); `done`, which may be NULL, is notified of it. */
 void container_save(struct container *c, store_fn done, void *arg);
 void container_save_answer(struct container *c, struct answer *a); /* given when that is done */
-void containers_open(void);   /* those that are there are read, before the keeper is asked */
+void containers_open(void); /* those that are there are read, before the keeper is asked */
+/* This engine cannot read what one is made of; an id may be followed by what a group's name has. */
+bool container_left_out(const char *id), containers_left_out(void);
 void containers_end(void);    /* all are killed; the loop is notified of it */
 void containers_opened(void); /* ... and after that: what has ended meanwhile, or is to run */
 void container_file_init(struct container *c);

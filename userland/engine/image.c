@@ -418,7 +418,7 @@ struct image *image_adopt(const struct json *j, const char **why)
     path = str_fmt("%s/images/%s.json", engine.root, id);
     err = file_read(path, IMAGE_CONFIG_MAX, &text);
     if (store_opening)
-        engine_check_read(path, err);
+        engine_check_file(path, err);
     if (err)
         *why = strerror(-err);
     else

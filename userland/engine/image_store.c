@@ -30,6 +30,7 @@
 #define STORE_LAYER_VALUES 4
 
 bool store_opening;
+static bool store_whole; /* no image had to be left out, by this engine or one before it */
 
 /* Answers that wait for a text to be written, and images that it does not list any more. */
 struct waiters {
@@ -244,7 +245,7 @@ static struct json *store_read(const char *path, bool *whole)
     struct json *j = NULL;
     int err = file_read(path, STORE_TEXT_MAX, &text);
 
-    engine_check_read(path, err);
+    engine_check_file(path, err);
     if (!err)
         j = json_parse(text.data, text.len, &why);
     if (j && (!json_get(j, "Images") || json_get(j, "Images")->type != JSON_ARRAY)) {
@@ -304,6 +305,11 @@ void image_store_opened(void)
     orphans_of("", store_is_part);
 }
 
+bool image_store_whole(void)
+{
+    return store_whole;
+}
+
 int image_store_open(void)
 {
     char *path = store_path("images.json", ""), *bad = store_path("images.json.bad", "");
@@ -317,7 +323,8 @@ int image_store_open(void)
         whole = store_adopt(j) && whole;
         if (!whole)
             store_keep(path, bad);
-        if (whole && access(bad, F_OK) < 0)
+        store_whole = whole && access(bad, F_OK) < 0;
+        if (store_whole)
             store_orphans();
         else
             engine_log("nothing of the store is removed for want of a use");

@@ -170,12 +170,15 @@ static struct process *keeper_process(const struct keep_head *h)
     return p && p->run == h->run ? p : NULL;
 }
 
-/* No object of ours wants to know. */
+/* No object of ours wants to know. A later engine may, of one that this one has left out. */
 static void keeper_stranger(const struct keep_head *h)
 {
     char id[KEEP_ID + 1] = {0};
     struct keep_head kill = {.type = KEEP_KILL, .value = SIGKILL};
 
+    memcpy(id, h->flags & KEEP_EXEC ? h->owner : h->id, KEEP_ID);
+    if (container_left_out(id))
+        return;
     memcpy(id, h->id, KEEP_ID);
     memcpy(kill.id, h->id, KEEP_ID);
     if (h->type == KEEP_EXITED || h->flags & KEEP_DEAD)

@@ -5,7 +5,8 @@
 //   S] engine --worker ...   a worker of one that runs: worker.c engine --life         prints the
 //   transition tables
 //
-// --after: seconds to wait first, for init, which starts one again that does not live long.
+// --after: seconds to wait first, for init, which starts one again that does not live long. One
+// that has waited for the longest is patient: what those before it could not read it leaves out.
 // --ready-fd gets one byte when the socket listens, then is closed: init waits for that.
 //
 // SIGTERM and SIGINT end it with all containers; SIGHUP ends it alone: another engine goes on with
@@ -38,6 +39,7 @@
 #define OOM_SCORE_ADJ "-500"
 
 #define ACCEPT_AGAIN_MS 100
+#define AFTER_PATIENT 5 /* seconds: init's longest pause */
 #define LOCK_TRIES 1000 /* ten milliseconds each */
 #define END_MS 10000    /* how long containers and the store may take to end */
 
@@ -311,6 +313,7 @@ static int engine_option(int argc, char **argv, int *ready)
             fcntl(*ready, F_SETFD, FD_CLOEXEC);
         } else if (value && !strcmp(argv[i], "--after") && str_u64(value, &fd) && fd < 3600) {
             sleep((unsigned)fd);
+            engine.patient = fd >= AFTER_PATIENT;
         } else {
             fprintf(stderr, "engine: unknown option %s\n", argv[i]);
             return -EINVAL;

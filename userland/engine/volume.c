@@ -233,15 +233,19 @@ static void volume_dir_read(const char *name)
     struct buf text = {0};
     const char *bad = "";
     struct json *j = NULL;
+    struct volume *v;
     int err = file_read(path, STORE_TEXT_MAX, &text);
+    bool known;
 
-    engine_check_read(path, err);
+    known = engine_check_file(path, err);
     if (!err)
         j = json_parse(text.data, text.len, &bad);
     why = j ? volume_read(name, j) : str_dup(err ? strerror(-err) : bad);
     if (why) {
         engine_log("%s: %s: the volume is kept without its labels", path, why);
-        volume_save(volume_new(name, NULL), NULL, NULL);
+        v = volume_new(name, NULL);
+        if (known) /* else a later engine may read them */
+            volume_save(v, NULL, NULL);
     }
     free(why);
     json_free(j);
@@ -334,13 +338,26 @@ void volumes_leave(struct container *c)
     }
 }
 
+bool volumes_may_go(void)
+{
+    char *path = str_fmt("%s/aside", engine.root);
+    DIR *d = opendir(path);
+    int err;
+    bool none = !dir_next(d, &err) && (!err || err == -ENOENT);
+
+    if (d)
+        closedir(d);
+    free(path);
+    return none && !containers_left_out();
+}
+
 void volumes_remove_anonymous(struct container *c)
 {
     for (int i = 0; i < c->shared.nmounts; i++) {
         struct volume *v =
             c->shared.mounts[i].volume ? volume_find(c->shared.mounts[i].volume) : NULL;
 
-        if (v && !v->refs && volume_is_anonymous(v))
+        if (v && !v->refs && volume_is_anonymous(v) && volumes_may_go())
             volume_remove(v, NULL);
     }
 }

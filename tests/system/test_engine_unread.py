@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The disk does not read what an engine needs when it starts: nothing is ended, moved or removed for that. A directory
+in a file's place stands for a sector that is bad: it is there, and a read of it fails."""
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from engine_fixture import expect, expect_in, main
+from test_engine_killed import api, inspect, remove, started, state, until
+
+PATIENT = ("--after", "5")  # as init gives it to one that comes after many
+
+
+class Unread:
+    """While it stands, the file cannot be read."""
+
+    def __init__(self, engine, *path):
+        self.path = os.path.join(engine.root, *path)
+
+    def __enter__(self):
+        os.rename(self.path, self.path + ".good")
+        os.mkdir(self.path)
+
+    def __exit__(self, *_):
+        os.rmdir(self.path)
+        os.rename(self.path + ".good", self.path)
+
+
+def refuses_to_start(engine):
+    try:
+        engine.start()
+    except RuntimeError:
+        expect(engine.process.wait(10), 1, "status")
+        engine.log.close()
+        return
+    raise AssertionError("the engine has started")
+
+
+def lives(pid):
+    return os.path.exists(f"/proc/{pid}/exe")
+
+
+def volume_of(engine, name):
+    return inspect(engine, name)["Mounts"][0]["Name"]
+
+
+def listed(engine):
+    return sorted(c["Names"][0] for c in api(engine, "GET", "/containers/json?all=1")[1])
+
+
+def test_engine_that_cannot_read_ends_and_ends_no_container(engine):
+    cid = started(engine, "unread", ["sleep", "1000"], Volumes={"/v": {}})
+    before, volume = inspect(engine, "unread"), volume_of(engine, "unread")
+    image = before["Image"].removeprefix("sha256:")
+    for path in (("containers", cid, "container.json"), ("images.json",), ("images", image + ".json"),
+                 ("volumes", volume, "volume.json")):
+        engine.kill()
+        with Unread(engine, *path):
+            refuses_to_start(engine)
+            expect(lives(before["State"]["Pid"]), True, f"{path[0]}: its process lives")
+        engine.start()
+        expect(inspect(engine, "unread"), before, path[0])
+        expect_in("com.docker.volume.anonymous", api(engine, "GET", "/volumes/" + volume)[1]["Labels"], path[0])
+    expect(os.path.exists(os.path.join(engine.root, "aside")), False, "something is set aside")
+    remove(engine, "unread")
+
+
+def test_patient_engine_goes_on_without_it_and_leaves_it_alone(engine):
+    cid = started(engine, "out", ["sleep", "1000"], Volumes={"/v": {}})
+    started(engine, "other", ["sleep", "1000"])
+    volume = volume_of(engine, "out")
+    for path, seen in ((("containers", cid, "container.json"), ["/other"]), (("images.json",), [])):
+        before = inspect(engine, "out")
+        engine.kill()
+        with Unread(engine, *path):
+            engine.start(*PATIENT)
+            expect(listed(engine), seen, "containers")
+            expect(lives(before["State"]["Pid"]), True, f"{path[0]}: its process lives")
+            expect(api(engine, "POST", '/volumes/prune?filters={"all":["1"]}')[0], 409, "prune")
+            engine.kill()
+        engine.start()
+        expect(listed(engine), ["/other", "/out"], "containers")
+        expect(inspect(engine, "out"), before, path[0])
+        expect(api(engine, "GET", "/volumes/" + volume)[0], 200, "volume")
+        expect(engine.run("exec", "out", "echo", "inside").stdout, "inside\n")
+    remove(engine, "out", "other")
+
+
+def test_prune_takes_no_volume_while_something_is_set_aside(engine):
+    cid = started(engine, "aside", ["true"], Volumes={"/v": {}})
+    until(lambda: state(engine, "aside")["Status"] == "exited", "it ends")
+    volume = volume_of(engine, "aside")
+    engine.kill()
+    path = os.path.join(engine.root, "containers", cid, "container.json")
+    good = open(path).read()
+    with open(path, "w") as f:
+        f.write("{")
+    engine.start()
+    expect(listed(engine), [], "containers")
+    status, body = api(engine, "POST", "/volumes/prune")
+    expect(status, 409, body)
+    expect_in("set aside", body["message"])
+    expect(api(engine, "GET", "/volumes/" + volume)[0], 200, "volume")
+    engine.kill()
+    aside = os.path.join(engine.root, "aside", cid)
+    os.unlink(os.path.join(aside, "why"))
+    os.rename(aside, os.path.dirname(path))
+    with open(path, "w") as f:
+        f.write(good)
+    engine.start()
+    remove(engine, "aside")
+    expect(api(engine, "POST", "/volumes/prune")[0], 200)
+    until(lambda: not os.listdir(os.path.join(engine.root, "volumes")), "its volume goes with it")
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
