@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -140,6 +141,26 @@ TEST(message_comes_with_its_descriptors)
     keep_close_fds(&m);
     close(pair[0]);
     EXPECT(keep_recv(pair[1], &m) == 0);
+    close(pair[1]);
+}
+
+TEST(message_without_space_for_its_descriptors_is_known)
+{
+    static struct keep_message m;
+    struct keep_head h = {.type = KEEP_START, .flags = KEEP_GROUP, .text = 3};
+    struct rlimit was, zero;
+    int pair[2], fds[1] = {0};
+
+    EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+    EXPECT(keep_send(pair[0], &h, NULL, "yes", fds, 1) == 0);
+    EXPECT(getrlimit(RLIMIT_NOFILE, &was) == 0);
+    zero = (struct rlimit){0, was.rlim_max};
+    EXPECT(setrlimit(RLIMIT_NOFILE, &zero) == 0);
+    EXPECT(keep_recv(pair[1], &m) == -EMFILE);
+    EXPECT(setrlimit(RLIMIT_NOFILE, &was) == 0);
+    EXPECT(m.head.type == KEEP_START && !strcmp(m.text, "yes"));
+    EXPECT(keep_take_fd(&m, KEEP_GROUP) == -1);
+    close(pair[0]);
     close(pair[1]);
 }
 

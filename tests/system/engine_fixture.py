@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -125,13 +126,15 @@ class Engine:
                     "ASAN_OPTIONS": "detect_leaks=0"}
         self.start()
 
-    def start(self, *more):
+    def start(self, *more, files=None):
+        """`files`: it gets no more descriptors than that."""
         r, w = os.pipe()
         self.log = open(os.path.join(self.tmp, "log"), "ab")
         self.process = subprocess.Popen(
             [os.path.join(USER, "engine"), "--socket", self.socket, "--root", self.root,
              "--cgroup", self.group, "--ready-fd", str(w), *more],
             pass_fds=[w], stderr=self.log, stdout=self.log,
+            preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))),
             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=4"})
         os.close(w)
         ready = os.read(r, 1)

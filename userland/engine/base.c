@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What all of the engine's files share: what the program was told, its clock and its log.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "engine/engine.h"
 
@@ -52,6 +54,16 @@ void engine_bug(const char *fmt, ...)
 int engine_files_limit(void)
 {
     return engine.files.rlim_max && setrlimit(RLIMIT_NOFILE, &engine.files) < 0 ? -errno : 0;
+}
+
+bool files_short(uint64_t spare)
+{
+    int fd = fcntl(engine.lock, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
+    bool is = fd < 0 || (uint64_t)fd + spare >= engine.files_max;
+
+    if (fd >= 0)
+        close(fd);
+    return is;
 }
 
 /* What is there, and can be read: it is not what it should be. */

@@ -68,9 +68,12 @@ struct engine {
     struct timespec started;
     int oom_score_adj;   /* its own: when memory runs out, containers go first */
     struct rlimit files; /* what its children get; it has as many as it may itself */
+    uint64_t files_max;  /* descriptors of its own */
 };
 extern struct engine engine;
 
+/* Less than `spare` descriptors are left: what can wait or be refused is not to take them. */
+bool files_short(uint64_t spare);
 /* A child gives back what is the engine's alone of them. 0 or -errno. */
 int engine_files_limit(void);
 /* For what is read before the engine serves. An err that says nothing of what lies there (no

@@ -23,6 +23,9 @@
 #include "lib/str.h"
 
 #define KEEPER_WAIT_S 10
+#define KEEPER_AGAIN_US 5000
+#define KEEPER_TRIES 1000 /* a millisecond each */
+#define KEEPER_SPARE 16   /* descriptors that a start leaves free: its answer brings some */
 
 static void keeper_event(struct ev_source *s, uint32_t events);
 static struct ev_source keeper = {.fd = -1, .fn = keeper_event};
@@ -43,14 +46,18 @@ static int keeper_address(struct sockaddr_un *addr, int *dir)
     return 0;
 }
 
+/* Neither a connect nor a message waits for longer than KEEPER_WAIT_S. */
 static int keeper_connect(void)
 {
+    const struct timeval wait = {KEEPER_WAIT_S, 0};
     struct sockaddr_un addr;
     int dir, err = keeper_address(&addr, &dir), fd;
 
     if (err)
         return err;
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
     err = fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
     close(dir);
     if (err && fd >= 0)
@@ -77,8 +84,6 @@ static int keeper_listen(void)
     return err ? err : fd;
 }
 
-/* A keeper that does not read its messages is given up: it would block the engine.
- */
 static void keeper_use(int fd)
 {
     const struct timeval wait = {KEEPER_WAIT_S, 0};
@@ -86,6 +91,81 @@ static void keeper_use(int fd)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
     keeper.fd = fd;
     ev_set(&keeper, EPOLLIN);
+}
+
+/* ---- in doubt -------------------------------------------------------------------------------- */
+
+/* It may live, and all that it keeps: the next engine asks it again. No client is told of an end
+ * that may be none. */
+_Noreturn static void keeper_doubt(const char *what, int err)
+{
+    engine_log("%s (%s): this engine ends, and no container", what, str_error(-err));
+    _exit(1);
+}
+
+/* The other end is closed: its process has ended, or will hear no more from us. */
+static bool is_end(int err)
+{
+    return err == -ECONNRESET || err == -EPIPE;
+}
+
+/* Its end is seen by keeper_event(). What it does not hear while it lives would never be done: a
+ * kill, for one. */
+static void keeper_send(const struct keep_head *h)
+{
+    int tries = 0, err;
+
+    while ((err = keep_send(keeper.fd, h, NULL, NULL, NULL, 0)) == -ENOMEM || err == -ENOBUFS) {
+        if (tries++ == KEEPER_TRIES)
+            break;
+        usleep(1000);
+    }
+    if (err && !is_end(err))
+        keeper_doubt("the keeper does not hear", err == -EAGAIN ? -ETIMEDOUT : err);
+}
+
+/* ---- asking it ------------------------------------------------------------------------------- */
+
+/* It has taken the connection and begins to answer: 0, -EAGAIN when it has closed it, -errno. */
+static int keeper_greet(int fd)
+{
+    struct keep_head hello = {.type = KEEP_HELLO, .value = KEEP_VERSION};
+    struct pollfd poll_in = {fd, POLLIN, 0};
+    int err = keep_send(fd, &hello, NULL, NULL, NULL, 0);
+    char byte;
+    ssize_t n;
+
+    if (err)
+        return is_end(err) ? -EAGAIN : err == -EAGAIN ? -ETIMEDOUT : err;
+    if (poll(&poll_in, 1, KEEPER_WAIT_S * 1000) <= 0)
+        return -ETIMEDOUT;
+    n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    err = n > 0 ? 0 : n == 0 ? -EAGAIN : -errno;
+    return is_end(err) ? -EAGAIN : err;
+}
+
+/* A connection on which it answers: 0. -ESRCH when there is none, which a socket says that refuses
+ * or is not there, and nothing else. A keeper that is about to end closes the connection, and so
+ * does one that still reads what the last engine has said: both are asked again. */
+static int keeper_reach(int *fd)
+{
+    uint64_t end = time_now_ms() + KEEPER_WAIT_S * 1000;
+    int err;
+
+    do {
+        *fd = keeper_connect();
+        if (*fd == -ENOENT || *fd == -ECONNREFUSED)
+            return -ESRCH;
+        err = *fd < 0 ? *fd : keeper_greet(*fd);
+        if (!err)
+            return 0;
+        if (*fd >= 0)
+            close(*fd);
+        if (err != -EAGAIN)
+            return err;
+        usleep(KEEPER_AGAIN_US);
+    } while (time_now_ms() < end);
+    return -ETIMEDOUT;
 }
 
 /* ---- starting one ---------------------------------------------------------------------------- */
@@ -184,7 +264,7 @@ static void keeper_stranger(const struct keep_head *h)
     if (h->type == KEEP_EXITED || h->flags & KEEP_DEAD)
         keeper_forget(id, h->run);
     else if (h->type == KEEP_PROCESS || h->type == KEEP_CLONED)
-        keep_send(keeper.fd, &kill, NULL, NULL, NULL, 0);
+        keeper_send(&kill);
 }
 
 static void keeper_tell(struct keep_message *m)
@@ -223,28 +303,16 @@ static void keeper_leave(void)
     keeper.fd = -1;
 }
 
-/* There is one that lives: its socket alone may be there for a moment longer than itself. */
-static bool keeper_answers(void)
-{
-    struct keep_head hello = {.type = KEEP_HELLO, .value = KEEP_VERSION};
-    int fd = keeper_connect();
-    bool lives = fd >= 0 && keep_send(fd, &hello, NULL, NULL, NULL, 0) == 0 &&
-                 keep_recv(fd, &keeper_message) > 0;
-
-    if (fd >= 0)
-        close(fd);
-    return lives;
-}
-
 /* It has ended, and what it kept ends too: no other process would hear of its ends. One
  * that lives and does not speak to us is the next engine's. */
 static void keeper_lost(void)
 {
+    int fd, err;
+
     keeper_leave();
-    if (keeper_answers()) {
-        engine_log("the keeper does not speak to this engine any more");
-        _exit(1);
-    }
+    err = keeper_reach(&fd);
+    if (err != -ESRCH)
+        keeper_doubt("the keeper does not speak to this engine any more", err ? err : -ECONNRESET);
     engine_log("the keeper has ended: all containers end");
     keeper_pid = 0;
     processes_lost();
@@ -258,10 +326,12 @@ static void keeper_event(struct ev_source *s, uint32_t events)
 
     if (r == -EAGAIN)
         return;
-    if (r <= 0) {
+    if (r == 0 || is_end(r)) {
         keeper_lost();
         return;
     }
+    if (r < 0)
+        keeper_doubt("the keeper cannot be heard", r);
     keeper_tell(&keeper_message);
     keep_close_fds(&keeper_message);
 }
@@ -320,17 +390,18 @@ static int keeper_list(int fd)
 
 int keeper_find(void)
 {
-    struct keep_head hello = {.type = KEEP_HELLO, .value = KEEP_VERSION};
-    int fd = keeper_connect(), err;
+    int fd, err = keeper_reach(&fd);
 
-    if (fd < 0)
-        return fd == -ENOENT || fd == -ECONNREFUSED ? 0 : fd;
+    if (err)
+        return err == -ESRCH ? 0 : err;
     keeper_use(fd);
-    err = keep_send(fd, &hello, NULL, NULL, NULL, 0);
-    err = err ? err : keeper_list(fd);
-    if (err != -ECONNRESET && err != -EPIPE)
+    err = keeper_list(fd);
+    if (!is_end(err))
         return err;
-    keeper_leave(); /* it was about to end, having nothing to keep; or it did so in the midst */
+    keeper_leave(); /* in the midst */
+    err = keeper_reach(&fd);
+    if (err != -ESRCH)
+        return err ? err : -ECONNRESET;
     processes_lost();
     return 0;
 }
@@ -344,7 +415,7 @@ static void keeper_say(const struct process *p, uint16_t type, int value)
     if (keeper.fd < 0 || !p->run)
         return;
     memcpy(h.id, process_id(p), KEEP_ID);
-    keep_send(keeper.fd, &h, NULL, NULL, NULL, 0); /* what cannot be said is seen as its end */
+    keeper_send(&h);
 }
 
 void keeper_kill(const struct process *p, int sig)
@@ -375,7 +446,7 @@ void keeper_forget(const char *id, uint64_t run)
 
     memcpy(h.id, id, KEEP_ID);
     if (keeper.fd >= 0 && run)
-        keep_send(keeper.fd, &h, NULL, NULL, NULL, 0);
+        keeper_send(&h);
 }
 
 /* One that is longer than a message is a file without a name. */
@@ -410,6 +481,8 @@ int keeper_start(struct process *p, const struct keep_head *how, struct jw *note
     struct keep_head h = *how;
     int fds[2], n = 0, file = -1, err;
 
+    if (files_short(KEEPER_SPARE))
+        return -EMFILE;
     if (keeper.fd < 0 && keeper_spawn())
         return -ESRCH;
     if (note->out->len > KEEP_NOTE_MAX || order->len > ORDER_MAX)
@@ -429,6 +502,8 @@ int keeper_start(struct process *p, const struct keep_head *how, struct jw *note
     err = keep_send(keeper.fd, &h, note->out->data, order->data, fds, n);
     if (file >= 0)
         close(file);
+    if (err == -EAGAIN)
+        keeper_doubt("the keeper does not hear", -ETIMEDOUT);
     if (err)
         p->run = 0;
     else

@@ -40,6 +40,7 @@
 
 #define ACCEPT_AGAIN_MS 100
 #define AFTER_PATIENT 5 /* seconds: init's longest pause */
+#define ACCEPT_SPARE 64 /* descriptors, or an eighth of all: no client gets those */
 #define LOCK_TRIES 1000 /* ten milliseconds each */
 #define END_MS 10000    /* how long containers and the store may take to end */
 
@@ -48,27 +49,42 @@ static struct ev_source engine_listener, engine_signals;
 static void engine_accept_again(struct ev_timer *t);
 static struct ev_timer engine_listen_again = {.fn = engine_accept_again};
 
+static uint64_t engine_accept_spare(void)
+{
+    return engine.files_max / 8 < ACCEPT_SPARE ? engine.files_max / 8 : ACCEPT_SPARE;
+}
+
+/* Said once; clients wait until there is space again. */
+static void engine_accept_later(int err)
+{
+    if (!engine_full)
+        engine_log("cannot take a client: %s", strerror(err));
+    engine_full = true;
+    ev_set(&engine_listener, 0);
+    ev_timer_set(&engine_listen_again, ACCEPT_AGAIN_MS);
+}
+
 static void engine_accept(struct ev_source *s, uint32_t events)
 {
     int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd >= 0) {
         http_conn_new(fd, &api_ops);
-        engine_full = false;
-        return;
+        if ((uint64_t)fd + engine_accept_spare() >= engine.files_max)
+            engine_accept_later(EMFILE);
+        else
+            engine_full = false;
+    } else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+        engine_accept_later(errno);
     }
-    if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
-        return;
-    if (!engine_full)
-        engine_log("cannot take a client: %s", strerror(errno));
-    engine_full = true; /* said once; clients wait until there is space again */
-    ev_set(s, 0);
-    ev_timer_set(&engine_listen_again, ACCEPT_AGAIN_MS);
 }
 
 static void engine_accept_again(struct ev_timer *t)
 {
-    ev_set(&engine_listener, EPOLLIN);
+    if (files_short(engine_accept_spare()))
+        ev_timer_set(t, ACCEPT_AGAIN_MS);
+    else
+        ev_set(&engine_listener, EPOLLIN);
 }
 
 static void engine_reap(void)
@@ -289,9 +305,12 @@ static void engine_files(void)
         return;
     }
     all = (struct rlimit){engine.files.rlim_max, engine.files.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &all) < 0)
-        engine_log("cannot have %llu descriptors: %s", (unsigned long long)all.rlim_max,
-                   strerror(errno));
+    engine.files_max = all.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &all) == 0)
+        return;
+    engine.files_max = engine.files.rlim_cur;
+    engine_log("cannot have %llu descriptors: %s", (unsigned long long)all.rlim_max,
+               strerror(errno));
 }
 
 static int engine_option(int argc, char **argv, int *ready)

@@ -219,9 +219,11 @@ static const char *start_one(struct kept *k, struct keep_message *m)
     struct timespec now;
 
     hc.file = keep_take_fd(m, KEEP_ORDER);
+    if ((m->head.flags & KEEP_GROUP && group < 0) || (m->head.flags & KEEP_ORDER && hc.file < 0))
+        why = "the keeper has no descriptor left";
     clock_gettime(CLOCK_REALTIME, &now);
     k->head.born = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    if (!start_streams(k, &hc.child, m->head.flags & KEEP_WANT_IN))
+    if (!why && !start_streams(k, &hc.child, m->head.flags & KEEP_WANT_IN))
         why = "cannot make pipes";
     if (!why && m->head.flags & KEEP_FILTER)
         seccomp_prepare(m->head.caps);

@@ -4,6 +4,7 @@
 // Nothing is queued: what an engine has not heard yet is a bit of the process that it is about, so
 // an engine that does not read costs no memory and holds nothing up, and the next one hears it all.
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ static bool welcome; /* is to be said */
 static bool listing; /* LISTED is to be said when the list is over */
 static bool ending;
 static unsigned to_list;
+static int spare = -1; /* a descriptor for an engine that comes when there is no other */
 static struct kept *first, **last = &first; /* of whom something is to be told */
 
 static void tell_out(struct kept *k)
@@ -340,28 +342,41 @@ static void hear(struct keep_message *m)
     }
 }
 
-void talk_event(uint32_t events)
+/* One message: false when there is none now, or no more. For memory that is short for a moment the
+ * next event brings us here again. */
+static bool talk_read(void)
 {
     static struct keep_message m;
-    int r;
+    int r = conn < 0 ? -EAGAIN : keep_recv(conn, &m);
 
+    if (r == -EAGAIN || r == -ENOMEM || r == -ENOBUFS)
+        return false;
+    if (r == 1 || r == -EMFILE) { /* START alone brings descriptors, and fails without them */
+        hear(&m);
+        keep_close_fds(&m);
+    } else {
+        talk_lost();
+    }
+    return conn >= 0;
+}
+
+void talk_event(uint32_t events)
+{
     if (events & EPOLLOUT)
         talk_flush();
-    if (conn < 0 || !(events & ~(uint32_t)EPOLLOUT))
-        return;
-    r = keep_recv(conn, &m);
-    if (r == -EAGAIN)
-        return;
-    if (r <= 0) {
-        talk_lost();
-        return;
-    }
-    hear(&m);
-    keep_close_fds(&m);
+    if (events & ~(uint32_t)EPOLLOUT)
+        talk_read();
+}
+
+static void spare_take(void)
+{
+    if (spare < 0)
+        spare = open("/", O_PATH | O_CLOEXEC);
 }
 
 void talk_adopt(int fd)
 {
+    spare_take();
     conn = fd;
     if (watch(conn, (void *)WATCH_ENGINE, EPOLLIN)) {
         close(conn);
@@ -369,22 +384,35 @@ void talk_adopt(int fd)
     }
 }
 
-/* Of two engines the second is none: the first one's end is seen when it has come. */
-void talk_listener(int listener)
+/* Where no descriptor is left the spare one is given for it. */
+static int talk_accept(int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || spare < 0)
+        return fd;
+    close(spare);
+    spare = -1;
+    return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+/* Of two engines the second is none. The first one's end is seen when all has been read that it
+ * has said: it may have been killed in the midst of that. */
+void talk_listener(int listener)
+{
+    int fd = talk_accept(listener);
     struct ucred who = {0};
     socklen_t n = sizeof(who);
-    char byte;
 
     if (fd < 0)
         return;
-    if (conn >= 0 && recv(conn, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-        talk_lost();
+    while (talk_read())
+        ;
     if (conn >= 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 || who.uid != geteuid())
         close(fd);
     else
         talk_adopt(fd);
+    spare_take();
 }
 
 bool talk_over(void)

@@ -60,14 +60,13 @@ static int keep_judge(struct keep_message *m, size_t n, int flags)
 {
     const struct keep_head *h = &m->head;
 
-    if (flags & (MSG_TRUNC | MSG_CTRUNC) || n < sizeof(*h) || h->note > KEEP_NOTE_MAX ||
-        h->text > KEEP_TEXT_MAX || n != sizeof(*h) + h->note + h->text || !h->type ||
-        h->type >= KEEP_TYPES)
+    if (flags & MSG_TRUNC || n < sizeof(*h) || h->note > KEEP_NOTE_MAX || h->text > KEEP_TEXT_MAX ||
+        n != sizeof(*h) + h->note + h->text || !h->type || h->type >= KEEP_TYPES)
         return -EPROTO;
     m->note = m->data;
     m->text = m->data + h->note;
     m->text[h->text] = 0;
-    return 1;
+    return flags & MSG_CTRUNC ? -EMFILE : 1;
 }
 
 int keep_recv(int fd, struct keep_message *m)

@@ -110,8 +110,8 @@ struct keep_message {
 /* May wait unless `fd` does not. 0 or -errno: -EAGAIN when the peer does not read. */
 int keep_send(int fd, const struct keep_head *h, const void *note, const void *text, const int *fds,
               int nfds);
-/* 1, 0 at the end, -errno; -EPROTO for what is no message. On 1 the descriptors are the caller's.
- */
+/* 1, 0 at the end, -errno; -EPROTO for what is no message; -EMFILE for one whose descriptors we
+ * cannot have: the rest of it is in *m. On 1 the descriptors are the caller's. */
 int keep_recv(int fd, struct keep_message *m);
 void keep_close_fds(struct keep_message *m); /* those that have not been taken: fds[i] = -1 is */
 /* Which of a message's descriptors is the one that `flag` stands for, by their order; or -1. Taken
