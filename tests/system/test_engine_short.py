@@ -156,5 +156,27 @@ def test_keeper_that_does_not_hear_is_left_to_the_next_engine(engine):
     remove(engine, "deaf")
 
 
+def ran(engine, name, command):
+    """An exec that has ended: its id."""
+    status, body = api(engine, "POST", f"/containers/{name}/exec", {"Cmd": command, "AttachStdout": True})
+    expect(status, 201, body)
+    api(engine, "POST", f"/exec/{body['Id']}/start", {"Detach": True})
+    until(lambda: api(engine, "GET", f"/exec/{body['Id']}/json")[1]["ExitCode"] is not None, "it ends")
+    return body["Id"]
+
+
+def test_ended_execs_hold_no_descriptor_of_the_keeper(engine):
+    started(engine, "execs", ["sleep", "1000"])
+    kept = keeper(engine)
+    before = len(files(kept))
+    ids = [ran(engine, "execs", command) for command in [["sh", "-c", "echo x; exit 5"], ["/none"]] * 4]
+    until(lambda: len(files(kept)) == before, "they are closed")
+    codes = [api(engine, "GET", f"/exec/{i}/json")[1]["ExitCode"] for i in ids]
+    expect(codes, [5, 127] * 4, "statuses")
+    engine.again()
+    expect([api(engine, "GET", f"/exec/{i}/json")[1]["ExitCode"] for i in ids[::2]], codes[::2], "to the next engine")
+    remove(engine, "execs")
+
+
 if __name__ == "__main__":
     main(sys.modules[__name__])

@@ -3,12 +3,13 @@
 """The disk does not read what an engine needs when it starts: nothing is ended, moved or removed for that. A directory
 in a file's place stands for a sector that is bad: it is there, and a read of it fails."""
 import os
+import struct
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import expect, expect_in, main
-from test_engine_killed import api, inspect, remove, started, state, until
+from test_engine_killed import api, create, inspect, remove, started, state, until
 
 PATIENT = ("--after", "5")  # as init gives it to one that comes after many
 
@@ -26,6 +27,19 @@ class Unread:
     def __exit__(self, *_):
         os.rmdir(self.path)
         os.rename(self.path + ".good", self.path)
+
+
+class Unwritable:
+    """While it stands, there can be no such file."""
+
+    def __init__(self, engine, *path):
+        self.path = os.path.join(engine.root, *path)
+
+    def __enter__(self):
+        os.mkdir(self.path)
+
+    def __exit__(self, *_):
+        os.rmdir(self.path)
 
 
 def refuses_to_start(engine):
@@ -113,6 +127,50 @@ def test_prune_takes_no_volume_while_something_is_set_aside(engine):
     remove(engine, "aside")
     expect(api(engine, "POST", "/volumes/prune")[0], 200)
     until(lambda: not os.listdir(os.path.join(engine.root, "volumes")), "its volume goes with it")
+
+
+def test_start_without_a_log_is_none(engine):
+    cid = create(engine, "mute", ["echo", "words"])
+    with Unwritable(engine, "containers", cid, "log"):
+        status, body = api(engine, "POST", "/containers/mute/start")
+        expect(status // 100 != 2, True, f"start: {status}")
+        expect_in("cannot write the container's files", body["message"])
+    expect(engine.run("start", "-a", "mute").stdout, "words\n")
+    expect(engine.run("logs", "mute").stdout, "words\n")
+    remove(engine, "mute")
+
+
+def mark(engine, **changes):
+    """The mark of what the engine is logging: see spool.h and spool.c."""
+    names = ["id", "busy", "stream", "from", "done", "partial", "log", "inode"]
+    form = "<64sIIQQQQQ"
+    with open(os.path.join(engine.root, "spool.mark"), "r+b") as f:
+        whole = bytearray(f.read())
+        at = struct.calcsize(form) * (struct.unpack_from("<I", whole, 2 * struct.calcsize(form))[0] & 1)
+        boot = 2 * struct.calcsize(form) + 4
+        if "boot" in changes:
+            whole[boot:boot + 36] = changes.pop("boot")
+        values = dict(zip(names, struct.unpack_from(form, whole, at)), **changes)
+        struct.pack_into(form, whole, at, *[values[n] for n in names])
+        f.seek(0)
+        f.write(whole)
+
+
+def test_mark_of_an_earlier_boot_takes_nothing_from_a_log(engine):
+    """It was on the disk when the machine lost power; the log beside it is newer."""
+    cid = started(engine, "marked", ["echo", "words"])
+    until(lambda: state(engine, "marked")["Status"] == "exited", "it ends")
+    log = os.path.join(engine.root, "containers", cid, "log")
+    for boot, seen in ((b"0" * 36, "words\n"), (None, "stale\n")):
+        engine.kill()
+        with open(os.path.join(engine.root, "spool"), "wb") as f:
+            f.write(b"stale\n")
+        stale = {"id": cid.encode(), "busy": 1, "stream": 1, "from": 0, "done": 0, "partial": 0, "log": 0,
+                 "inode": os.stat(log).st_ino}
+        mark(engine, **stale, **({"boot": boot} if boot else {}))
+        engine.start()
+        expect(engine.run("logs", "marked").stdout, seen, "the log")
+    remove(engine, "marked")
 
 
 if __name__ == "__main__":

@@ -269,6 +269,7 @@ static void exec_failed(struct process *p, const char *error)
     x->exit_code = strstr(error, "permission denied")                            ? 126
                    : strstr(error, "not found") || strstr(error, "no such file") ? 127
                                                                                  : 128;
+    keeper_close_out(p);
     x->proc = NULL;
     x->run = p->run;
     if (p->attaches)

@@ -485,7 +485,7 @@ void cgroup_job_remove(unsigned n);
 
 /* ---- logs (log.c) -------------------------------------------------------------------------- */
 
-void log_open(struct container *c, int dir); /* the container's directory */
+int log_open(struct container *c, int dir); /* the container's directory; 0 or -errno */
 void log_close(struct container *c);
 void log_write(struct container *c, int stream, const char *data, size_t len);
 /* Reads some of a pipe of the container's, and logs it, whatever happens to the engine meanwhile:

@@ -511,6 +511,11 @@ int keeper_start(struct process *p, const struct keep_head *how, struct jw *note
     return err;
 }
 
+void keeper_close_out(const struct process *p)
+{
+    keeper_say(p, KEEP_CLOSE_OUT, 0);
+}
+
 void keeper_drop(struct process *p)
 {
     if (map_find(&keeper_map, process_id(p)) == p)

@@ -139,26 +139,28 @@ static void log_rename_rest(struct container *c)
     free(fresh);
 }
 
-void log_open(struct container *c, int dir)
+int log_open(struct container *c, int dir)
 {
     const struct json *cfg = json_get(c->host, "LogConfig");
     const char *max = json_str(json_get(cfg, "Config"), "max-size");
     const char *type = json_str(cfg, "Type");
     off_t end;
 
-    if (c->log.fd < 0 && !(type && !strcmp(type, "none"))) {
-        if (!max || !str_size(max, &c->log.max) || c->log.max > LOG_MAX_LIMIT)
-            c->log.max = LOG_MAX_DEFAULT;
-        if (engine.opening)
-            log_rename_rest(c);
-        c->log.fd = openat(dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        end = c->log.fd < 0 ? 0 : lseek(c->log.fd, 0, SEEK_END);
-        c->log.size = end > 0 ? (uint64_t)end : 0;
-        if (c->log.fd >= 0)
-            log_inode(c);
-        for (int stream = 1; stream <= 2 && engine.opening; stream++)
-            partial_load(c, stream, UINT64_MAX);
-    }
+    if (c->log.fd >= 0 || (type && !strcmp(type, "none")))
+        return 0;
+    if (!max || !str_size(max, &c->log.max) || c->log.max > LOG_MAX_LIMIT)
+        c->log.max = LOG_MAX_DEFAULT;
+    if (engine.opening)
+        log_rename_rest(c);
+    c->log.fd = openat(dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (c->log.fd < 0)
+        return -errno;
+    end = lseek(c->log.fd, 0, SEEK_END);
+    c->log.size = end > 0 ? (uint64_t)end : 0;
+    log_inode(c);
+    for (int stream = 1; stream <= 2 && engine.opening; stream++)
+        partial_load(c, stream, UINT64_MAX);
+    return 0;
 }
 
 void log_close(struct container *c)
@@ -390,10 +392,11 @@ void log_recover(void)
     dir = c && !strcmp(c->id, id) ? container_dir(c) : -1;
     if (dir >= 0) {
         open = c->log.fd >= 0;
-        log_open(c, dir);
+        if (log_open(c, dir) == 0) {
+            log_take_back(c, m);
+            log_write(c, (int)m->stream, data, len);
+        }
         close(dir);
-        log_take_back(c, m);
-        log_write(c, (int)m->stream, data, len);
         if (!open)
             log_close(c);
     }

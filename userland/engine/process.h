@@ -97,7 +97,8 @@ int keeper_start(struct process *p, const struct keep_head *how, struct jw *note
 void keeper_kill(const struct process *p, int sig);
 void keeper_mark(const struct process *p, int mark);
 void keeper_close_in(struct process *p);
-void keeper_drop(struct process *p); /* it is heard of no more */
+void keeper_close_out(const struct process *p); /* it has ended: nothing of it is to be read */
+void keeper_drop(struct process *p);            /* it is heard of no more */
 void keeper_go(const struct process *p);
 void keeper_forget(const char *id, uint64_t run);
 /* What a new engine hears of a process: upcalls to run.c and api_exec.c. The object that it is of,

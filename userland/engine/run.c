@@ -388,6 +388,7 @@ static void exec_exited(struct process *p)
     struct exec *x = p->x;
     char code[16];
 
+    keeper_close_out(p);
     x->running = false;
     x->run = p->run;
     x->exit_code = status_code(p->status);
@@ -416,7 +417,7 @@ struct process *container_found(const struct keep_message *m)
     char id[ID_LEN + 1] = {0}, group[16] = {0};
     bool ambiguous;
     struct container *c;
-    int dir;
+    int dir, err;
 
     memcpy(id, m->head.id, ID_LEN);
     c = container_find(id, &ambiguous);
@@ -429,10 +430,11 @@ struct process *container_found(const struct keep_message *m)
     c->proc = process_new(c, NULL);
     c->ran = false;
     dir = container_dir(c);
-    if (dir >= 0) {
-        log_open(c, dir);
+    err = dir < 0 ? dir : log_open(c, dir);
+    if (dir >= 0)
         close(dir);
-    }
+    if (err)
+        engine_log("what %.12s writes is not logged: %s", id, str_error(-err));
     return c->proc;
 }
 

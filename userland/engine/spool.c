@@ -16,12 +16,14 @@
 
 #define SPOOL_MAX (64u * 1024) /* then it begins anew, when nothing is under way */
 #define SPOOL_PIECE_MAX (1u << 20)
+#define SPOOL_BOOT 36 /* characters of a boot's id */
 
 /* Two marks, of which `now` counts: a new one is written beside it first. The engine may be killed
  * between any two instructions, but none of it is seen in another order. */
 struct spool_map {
     struct spool_mark mark[2];
     _Atomic uint32_t now;
+    char boot[SPOOL_BOOT]; /* the kernel's life in which the marks are true: they are not synced */
 };
 
 static struct spool_map *spool_map;
@@ -35,6 +37,28 @@ static int spool_file(const char *name, int flags)
 
     free(path);
     return fd < 0 ? -errno : fd;
+}
+
+/* NULL where the kernel does not say: marks are believed then. To be freed. */
+static char *spool_boot(void)
+{
+    struct buf text = {0};
+    int err = file_read("/proc/sys/kernel/random/boot_id", SPOOL_BOOT * 2, &text);
+
+    if (!err && text.len >= SPOOL_BOOT)
+        return buf_take(&text);
+    buf_free(&text);
+    return NULL;
+}
+
+/* After a crash of the machine the disk may have a mark that is older than the log beside it. */
+static bool spool_of_this_boot(void)
+{
+    char *now = spool_boot();
+    bool same = !now || !memcmp(spool_map->boot, now, SPOOL_BOOT);
+
+    free(now);
+    return same;
 }
 
 static int spool_begin(int flags)
@@ -73,7 +97,13 @@ int spool_open(void)
 
 int spool_opened(void)
 {
-    return spool_map ? 0 : spool_begin(O_CREAT);
+    int err = spool_map ? 0 : spool_begin(O_CREAT);
+    char *now = err ? NULL : spool_boot();
+
+    if (now)
+        memcpy(spool_map->boot, now, SPOOL_BOOT);
+    free(now);
+    return err;
 }
 
 static struct spool_mark *spool_now(void)
@@ -88,8 +118,9 @@ const struct spool_mark *spool_left(char **data, size_t *len)
 
     *data = NULL;
     *len = 0;
-    if (!m || !m->busy || m->from > spool_size || m->done > spool_size - m->from ||
-        spool_size - m->from > SPOOL_PIECE_MAX || (m->stream != 1 && m->stream != 2))
+    if (!m || !m->busy || !spool_of_this_boot() || m->from > spool_size ||
+        m->done > spool_size - m->from || spool_size - m->from > SPOOL_PIECE_MAX ||
+        (m->stream != 1 && m->stream != 2))
         return NULL;
     *len = spool_size - m->from - m->done;
     *data = mem_alloc(*len + 1);

@@ -233,11 +233,11 @@ static char *start_main(struct container *c, int group)
 char *container_clone(struct container *c)
 {
     int group, dir = container_dir(c), err = dir < 0 ? dir : etc_files_write(dir, &c->shared);
-    char *why = err ? str_fmt("cannot write the container's files: %s", str_error(-err))
-                    : cgroup_create(c, &group);
+    char *why;
 
-    if (!why)
-        log_open(c, dir);
+    err = err ? err : log_open(c, dir); /* closed with the start that fails */
+    why = err ? str_fmt("cannot write the container's files: %s", str_error(-err))
+              : cgroup_create(c, &group);
     if (dir >= 0)
         close(dir);
     if (why)

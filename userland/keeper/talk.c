@@ -290,6 +290,13 @@ static void kill_one(struct kept *k)
         kill(k->head.pid, SIGKILL);
 }
 
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 /* Of one process that there is. */
 static void hear_of(struct kept *k, const struct keep_head *h)
 {
@@ -309,9 +316,13 @@ static void hear_of(struct kept *k, const struct keep_head *h)
         k->head.value = h->value;
         break;
     case KEEP_CLOSE_IN:
-        if (k->in >= 0)
-            close(k->in);
-        k->in = -1;
+        close_one(&k->in);
+        break;
+    case KEEP_CLOSE_OUT:
+        if (dead && h->run == k->head.run) {
+            close_one(&k->out);
+            close_one(&k->err);
+        }
         break;
     case KEEP_FORGET:
         if (dead && h->run == k->head.run)

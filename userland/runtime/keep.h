@@ -17,6 +17,7 @@
 //   KILL       value: the signal
 //   MARK       value: what the engine wants to know of it later (KEEP_MARK_*)
 //   CLOSE_IN   the engine alone has its standard input's writing end from now on
+//   CLOSE_OUT  it has ended, and all that it has written has been read
 //   FORGET     its end has been heard, and is written down: run as in START
 //   END        all are killed; when none is left the keeper ends
 //
@@ -40,7 +41,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEEP_VERSION 2
+#define KEEP_VERSION 3
 #define KEEP_SOCKET "keeper" /* its name in the engine's root */
 #define KEEP_ID 64
 #define KEEP_FDS 3
@@ -55,6 +56,7 @@ enum keep_type {
     KEEP_KILL,
     KEEP_MARK,
     KEEP_CLOSE_IN,
+    KEEP_CLOSE_OUT,
     KEEP_FORGET,
     KEEP_END,
     KEEP_WELCOME,
