@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: MIT
 """The engine or the keeper is short of descriptors, or the keeper gets no processor for a while: no container ends for
 that. What cannot be told from the keeper's death is left to the next engine."""
+import ctypes
 import http.client
 import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -154,6 +157,45 @@ def test_keeper_that_does_not_hear_is_left_to_the_next_engine(engine):
     expect(inspect(engine, "deaf"), before, "deaf")
     expect(keeper(engine), kept, "keeper")
     remove(engine, "deaf")
+
+
+class Dying:
+    """A process in a group of that name that is killed and does not end: it stops at its exit for its tracer."""
+    SEIZE, CONT, TRACEEXIT = 0x4206, 7, 0x40
+
+    def __init__(self, engine, name):
+        group = os.path.join(engine.group, "bothy", name)
+        os.makedirs(group, exist_ok=True)
+        self.process = subprocess.Popen(["sleep", "1000"])
+        with open(os.path.join(group, "cgroup.procs"), "w") as f:
+            f.write(str(self.process.pid))
+        self.trace(self.SEIZE, self.TRACEEXIT)
+
+    def trace(self, what, data=0):
+        if ctypes.CDLL(None, use_errno=True).ptrace(what, self.process.pid, 0, data):
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def end(self):
+        until(lambda: os.waitpid(self.process.pid, os.WNOHANG)[0], "it stops")
+        self.trace(self.CONT)
+        self.process.wait()
+
+
+def test_groups_that_do_not_die_do_not_keep_clients_waiting(engine):
+    cid = create(engine, "waits", ["true"])
+    engine.kill()
+    dying = [Dying(engine, name) for name in (cid, "f" * 64, "e" * 64)]
+    begun = time.monotonic()
+    try:
+        engine.start()
+        took = time.monotonic() - begun
+        expect(took < 8, True, f"it serves within ten seconds: {took}")
+        expect(engine.run("start", "-a", "waits").returncode, 0, "start")
+    finally:
+        for d in dying:
+            d.end()
+    remove(engine, "waits")
+    until(lambda: not [d for d in os.listdir(os.path.join(engine.group, "bothy")) if len(d) >= 64], "the groups go")
 
 
 def ran(engine, name, command):

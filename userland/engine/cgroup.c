@@ -396,7 +396,7 @@ void cgroup_remove(struct container *c)
 void cgroup_close(void)
 {
     if (!cgroup_off)
-        cgroup_sweep(NULL);
+        cgroup_sweep(NULL, NULL);
 }
 
 /* A container's that a keeper has, or of a worker of ours: everything else is a dead engine's. */
@@ -418,10 +418,23 @@ static bool cgroup_is_kept(const char *group)
     return false;
 }
 
+/* What is in there takes its time to die: a worker waits for that, and the next start of its
+ * container has another group. */
+static void cgroup_stays(const char *group, const char *path)
+{
+    group_discard(path);
+    for (struct container *c = container_first(); c; c = c->next) {
+        char *name = cgroup_name(c);
+
+        c->group += !strcmp(name, group);
+        free(name);
+    }
+}
+
 void cgroup_open_all(void)
 {
     if (!cgroup_off)
-        cgroup_sweep(cgroup_is_kept);
+        cgroup_sweep(cgroup_is_kept, cgroup_stays);
 }
 
 /* ---- a worker's group ----------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 
 #define CGROUP_TRIES 1000 /* with CGROUP_TRY_US between them: ten seconds */
 #define CGROUP_TRY_US 10000
+#define SWEEP_TRIES 100 /* a second, for all groups: clients wait until the engine serves */
 
 /* The first group below `fd`: false when there is none. */
 static bool cgroup_child(int fd, char *name, size_t size)
@@ -91,28 +92,36 @@ static void cgroup_path_kill(const char *dir)
     free(path);
 }
 
-int cgroup_tree_remove(const char *dir)
+/* With at least one try; the others are taken from *tries. */
+static int cgroup_tree_try(const char *dir, int *tries)
 {
-    int err = 0;
+    int err;
 
-    for (int tries = 0; tries < CGROUP_TRIES; tries++) {
+    for (;;) {
         cgroup_path_kill(dir); /* what came in by a back door meanwhile, too */
         err = cgroup_prune(dir);
         if (!err && rmdir(dir) < 0 && errno != ENOENT)
             err = -errno;
-        if (err != -EBUSY)
-            break;
+        if (err != -EBUSY || *tries <= 0)
+            return err;
+        --*tries;
         usleep(CGROUP_TRY_US); /* its processes are dying */
     }
-    return err;
 }
 
-void cgroup_sweep(bool (*keep)(const char *name))
+int cgroup_tree_remove(const char *dir)
+{
+    int tries = CGROUP_TRIES;
+
+    return cgroup_tree_try(dir, &tries);
+}
+
+void cgroup_sweep(bool (*keep)(const char *name), void (*stays)(const char *name, const char *path))
 {
     char *dir = str_fmt("%s/bothy", engine.cgroup_root);
+    int tries = stays ? SWEEP_TRIES : CGROUP_TRIES, err;
     DIR *d = opendir(dir);
     struct dirent *e;
-    int err;
 
     while ((e = dir_next(d, &err))) {
         char *path;
@@ -120,9 +129,11 @@ void cgroup_sweep(bool (*keep)(const char *name))
         if (e->d_type != DT_DIR || *e->d_name == '.' || (keep && keep(e->d_name)))
             continue;
         path = str_fmt("%s/%s", dir, e->d_name);
-        err = cgroup_tree_remove(path);
+        err = cgroup_tree_try(path, &tries);
         if (err)
             engine_log("%s of an earlier engine stays: %s", path, strerror(-err));
+        if (err && stays)
+            stays(e->d_name, path);
         free(path);
     }
     if (err && err != -ENOENT)

@@ -473,9 +473,11 @@ void cgroup_available(bool mems, char *text, size_t size);
 /* What an engine that died has left ends, but for what its keeper keeps. */
 void cgroup_open_all(void);
 void cgroup_close(void); /* at the engine's end: nothing stays */
-/* All groups of containers and workers but those whose name `keep`, if there is one, knows; may
- * sleep. */
-void cgroup_sweep(bool (*keep)(const char *name));
+/* All groups of containers and workers but those whose name `keep`, if there is one, knows. With
+ * `stays`, which is told of a group that cannot be removed yet, it sleeps for a second at most;
+ * without, for ten. */
+void cgroup_sweep(bool (*keep)(const char *name),
+                  void (*stays)(const char *name, const char *path));
 int cgroup_tree_remove(const char *path); /* kills, waits, removes; may sleep: for workers */
 /* A worker's. create: a descriptor, or -1 without a group. */
 int cgroup_job_create(unsigned n, int64_t memory);
