@@ -140,6 +140,23 @@ def test_start_without_a_log_is_none(engine):
     remove(engine, "mute")
 
 
+def test_change_that_cannot_be_written_is_taken_back(engine):
+    policy = {"Name": "always", "MaximumRetryCount": 0}
+    cid = started(engine, "steady", ["sleep", "1000"], HostConfig={"Memory": 64 << 20})
+    before = inspect(engine, "steady")
+    with Unwritable(engine, "containers", cid, "container.json.new"):
+        status, body = api(engine, "POST", "/containers/steady/rename?name=other")
+        expect(status, 500, body)
+        status, body = api(engine, "POST", "/containers/steady/update",
+                           {"Memory": 32 << 20, "MemorySwap": -1, "RestartPolicy": policy})
+        expect(status, 500, body)
+        expect(inspect(engine, "steady"), before, "the container")
+    expect(api(engine, "POST", "/containers/steady/update", {"RestartPolicy": policy})[0], 200)
+    engine.again()
+    expect(inspect(engine, "steady")["HostConfig"]["RestartPolicy"], policy, "written")
+    remove(engine, "steady")
+
+
 def mark(engine, **changes):
     """The mark of what the engine is logging: see spool.h and spool.c."""
     names = ["id", "busy", "stream", "from", "done", "partial", "log", "inode"]

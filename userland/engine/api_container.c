@@ -51,16 +51,6 @@ static void create_saved(void *arg, const char *why)
     free(m);
 }
 
-static void change_saved(void *answer, const char *why)
-{
-    answer_done(answer, why);
-}
-
-void container_save_answer(struct container *c, struct answer *a)
-{
-    container_save(c, change_saved, a);
-}
-
 static void create_answer(struct container *c, struct http_conn *conn)
 {
     struct making *m = mem_alloc(sizeof(*m));
@@ -391,10 +381,46 @@ API(api_container_remove)
     answer_done(a, NULL);
 }
 
+/* A name that is not written down is taken back, or a later engine would know it by the other. */
+struct renaming {
+    struct container *c; /* a reference */
+    struct answer *answer;
+    char *was, *name;
+};
+
+static void rename_undo(struct renaming *r)
+{
+    int status;
+    char *why = strcmp(r->c->name, r->name) ? str_dup("it is renamed again")
+                                            : container_name(r->was, &status);
+
+    if (!why) {
+        free(r->c->name);
+        r->c->name = str_dup(r->was);
+    }
+    free(why);
+}
+
+static void rename_saved(void *arg, const char *why)
+{
+    struct renaming *r = arg;
+
+    if (why)
+        rename_undo(r);
+    else
+        event_container(r->c, "rename", NULL, NULL);
+    answer_done(r->answer, why);
+    container_put(r->c);
+    free(r->was);
+    free(r->name);
+    free(r);
+}
+
 API(api_container_rename)
 {
     struct container *c = api_container(call);
     const char *name = http_query(call->req, "name");
+    struct renaming *r;
     char *why;
     int status;
 
@@ -406,8 +432,9 @@ API(api_container_rename)
         free(why);
         return;
     }
-    free(c->name);
-    c->name = str_dup(*name == '/' ? name + 1 : name);
-    event_container(c, "rename", NULL, NULL);
-    container_save_answer(c, answer_new(call->conn, 204, NULL));
+    r = mem_alloc(sizeof(*r));
+    *r = (struct renaming){container_get(c), answer_new(call->conn, 204, NULL), c->name,
+                           str_dup(*name == '/' ? name + 1 : name)};
+    c->name = str_dup(r->name);
+    container_save(c, rename_saved, r);
 }

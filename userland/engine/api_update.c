@@ -35,6 +35,41 @@ static bool container_has_group(const struct container *c)
     return container_running(c) && c->state != C_PREPARING && c->state != C_RESTARTING;
 }
 
+/* What is not written down is taken back, or a later engine would have the container run otherwise.
+ */
+struct update {
+    struct container *c; /* a reference */
+    struct answer *answer;
+    struct limits was, wanted;
+    struct restart restart; /* as it was: kind and max */
+};
+
+static void update_undo(struct update *u)
+{
+    struct container *c = u->c;
+
+    if (memcmp(&c->limits, &u->wanted, sizeof(u->wanted)) != 0)
+        return; /* another has come after it */
+    c->limits = u->was;
+    if (container_has_group(c))
+        free(cgroup_apply(c));
+    c->restart.kind = u->restart.kind;
+    c->restart.max = u->restart.max;
+}
+
+static void update_saved(void *arg, const char *why)
+{
+    struct update *u = arg;
+
+    if (why)
+        update_undo(u);
+    else
+        event_container(u->c, "update", NULL, NULL);
+    answer_done(u->answer, why);
+    container_put(u->c);
+    free(u);
+}
+
 API(api_container_update)
 {
     struct container *c = api_container(call);
@@ -42,7 +77,7 @@ API(api_container_update)
     bool policed = json_str(policy, "Name") && *json_str(policy, "Name");
     struct restart restart = {0};
     struct limits wanted, old;
-    struct answer *a;
+    struct update *u;
     char *why;
 
     if (!c)
@@ -71,12 +106,13 @@ API(api_container_update)
         free(why);
         return;
     }
+    u = mem_alloc(sizeof(*u));
+    *u = (struct update){container_get(c), answer_new(call->conn, 200, "application/json"), old,
+                         wanted, c->restart};
+    buf_str(&u->answer->body, "{\"Warnings\":[]}\n");
     if (policed) {
         c->restart.kind = restart.kind;
         c->restart.max = restart.max;
     }
-    event_container(c, "update", NULL, NULL);
-    a = answer_new(call->conn, 200, "application/json");
-    buf_str(&a->body, "{\"Warnings\":[]}\n");
-    container_save_answer(c, a);
+    container_save(c, update_saved, u);
 }

@@ -360,7 +360,6 @@ const char *container_label(const struct container *c, const char *key);
 void container_labels(const struct container *c, struct jw *w, size_t max);
 /* Its object goes to the disk (container_store.c); `done`, which may be NULL, is notified of it. */
 void container_save(struct container *c, store_fn done, void *arg);
-void container_save_answer(struct container *c, struct answer *a); /* given when that is done */
 void containers_open(void); /* those that are there are read, before the keeper is asked */
 /* This engine cannot read what one is made of; an id may be followed by what a group's name has. */
 bool container_left_out(const char *id), containers_left_out(void);
