@@ -157,6 +157,15 @@ def test_change_that_cannot_be_written_is_taken_back(engine):
     remove(engine, "steady")
 
 
+def test_start_that_could_not_be_written_is_written_later(engine):
+    cid = create(engine, "begun", ["sleep", "1000"])
+    home = os.path.join(engine.root, "containers", cid)
+    with Unwritable(engine, "containers", cid, "container.json.new"):
+        expect(api(engine, "POST", "/containers/begun/start")[0], 204, "start")
+    until(lambda: '"Running":true' in open(os.path.join(home, "container.json")).read(), "it is written")
+    remove(engine, "begun")
+
+
 def mark(engine, **changes):
     """The mark of what the engine is logging: see spool.h and spool.c."""
     names = ["id", "busy", "stream", "from", "done", "partial", "log", "inode"]

@@ -18,6 +18,7 @@
 #include "lib/str.h"
 
 #define STOP_SECONDS_MAX (1ll << 31) /* longer is for ever */
+#define SAVE_AGAIN_MS 1000           /* a disk that is full is tried again */
 
 typedef void (*act_fn)(struct container *c, enum container_state was);
 
@@ -144,10 +145,45 @@ static void run_prepared(struct container *c, enum container_state was)
     free(why);
 }
 
+/* A start that could not be written down: a later engine is not to believe what the file says of
+ * the time before it. */
+struct unwritten {
+    char id[ID_LEN + 1];
+    struct ev_timer again;
+};
+
+static void run_written(void *arg, const char *why)
+{
+    struct unwritten *u = arg;
+
+    if (why)
+        ev_timer_set(&u->again, SAVE_AGAIN_MS);
+    else
+        free(u);
+}
+
+static void run_write_again(struct ev_timer *t)
+{
+    struct unwritten *u = (struct unwritten *)((char *)t - offsetof(struct unwritten, again));
+    bool ambiguous;
+    struct container *c = container_find(u->id, &ambiguous);
+
+    if (c)
+        container_save(c, run_written, u);
+    else
+        free(u); /* it has been removed meanwhile */
+}
+
 static void run_started_saved(void *arg, const char *why)
 {
     struct container *c = arg;
+    struct unwritten *u = why ? mem_alloc(sizeof(*u)) : NULL;
 
+    if (u) {
+        u->again.fn = run_write_again;
+        memcpy(u->id, c->id, ID_LEN);
+        run_written(u, why);
+    }
     requests_start_done(c);
     container_put(c);
 }
@@ -181,7 +217,6 @@ static void run_process_drop(struct container *c)
 }
 
 /* The keeper may forget how it ended when that is written down, and not before. */
-#define ENDED_AGAIN_MS 1000 /* a disk that is full is tried again */
 struct ended {
     char id[ID_LEN + 1];
     uint64_t run;
@@ -194,7 +229,7 @@ static void run_ended_saved(void *arg, const char *why)
     bool ambiguous;
 
     if (why && container_find(e->id, &ambiguous)) {
-        ev_timer_set(&e->again, ENDED_AGAIN_MS);
+        ev_timer_set(&e->again, SAVE_AGAIN_MS);
         return;
     }
     keeper_forget(e->id, e->run);
