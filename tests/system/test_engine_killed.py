@@ -70,6 +70,7 @@ def keeper(engine):
     for pid in os.listdir("/proc"):
         try:
             if pid.isdigit() and open(f"/proc/{pid}/comm").read() == "keeper\n":
+                os.readlink(f"/proc/{pid}/exe")  # which one that waits to be reaped has no more
                 # it listens on a socket that the kernel names after the engine's root, which is its parent's
                 if int(pid) in KEEPERS.setdefault(mark, []) or parent(pid) == engine.process.pid:
                     KEEPERS[mark].append(int(pid))
@@ -334,6 +335,27 @@ def test_containers_end_with_their_keeper(engine):
     until(lambda: state(engine, "again")["Status"] == "running", "the other runs again")
     expect(engine.run("run", "--rm", "busybox", "echo", "fine").stdout, "fine\n")
     remove(engine, "kept", "again")
+
+
+def test_program_of_the_keeper_cannot_be_written_when_it_has_ended(engine):
+    """A container can hold it: "#!/proc/self/exe" as a program makes the keeper's file that of a process of its own."""
+    started(engine, "kept", ["sleep", "100"])
+    kept = keeper(engine)
+    held = os.open(f"/proc/{kept}/exe", os.O_RDONLY)
+    engine.kill()
+    os.kill(kept, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{kept}/exe"), "no process runs it")
+    byte = os.pread(held, 1, 0)
+    for what, change in (("written", lambda fd: os.pwrite(fd, byte, 0)), ("cut", lambda fd: os.truncate(fd, 1))):
+        try:
+            fd = os.open(f"/proc/self/fd/{held}", os.O_WRONLY)
+            change(fd)
+            raise AssertionError(f"the keeper's program can be {what}")
+        except PermissionError:
+            os.close(fd)
+    os.close(held)
+    engine.start()
+    remove(engine, "kept")
 
 
 def test_death_of_both_leaves_nothing_running(engine):

@@ -46,6 +46,12 @@ struct kept *kept_of_pid(pid_t pid);
 unsigned kept_count(void), kept_alive(void);
 void kept_each(void (*fn)(struct kept *k));
 
+/* ---- seal.c ---- */
+
+/* Before all else. Does not return when it starts us anew from a sealed copy of our program; 0 when
+ * that has been done, or need not be; or -errno. */
+int seal_program(char **argv);
+
 /* ---- start.c ---- */
 
 /* Does what START says. A new one, of which CLONED or FAILED is to be told; NULL without memory. */

@@ -193,12 +193,17 @@ static int fail(const char *what)
 int main(int argc, char **argv)
 {
     uint64_t listener, engine;
-    int signals;
+    int signals, err;
 
     if (argc != 5 || strcmp(argv[1], "--listener") || strcmp(argv[3], "--engine") ||
         !str_u64(argv[2], &listener) || !str_u64(argv[4], &engine)) {
         fprintf(stderr, "keeper: started by the engine alone\n");
         return 2;
+    }
+    err = seal_program(argv);
+    if (err) {
+        errno = -err;
+        return fail("cannot seal its program");
     }
     setsid(); /* what ends the engine's session is not for us */
     raise_files();
