@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -15,7 +16,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar
+from engine_fixture import BUSYBOX, busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar
 from http_unix import Connection, request
 
 BASE = busybox_layer()
@@ -44,6 +45,14 @@ def clean(engine):
 def rss(engine):
     with open(f"/proc/{engine.process.pid}/status") as f:
         return int(f.read().split("VmRSS:")[1].split()[0])
+
+
+def group_of(engine, container):
+    """The container's main process and the directory of its control group."""
+    pid = api(engine, "GET", f"/containers/{container}/json")[1]["State"]["Pid"]
+    with open(f"/proc/{pid}/cgroup") as f:
+        group = next(line for line in f if line.startswith("0::"))[3:].strip()
+    return pid, os.path.join(engine.group, "bothy", os.path.basename(group))
 
 
 def quick(engine, seconds, what):
@@ -179,10 +188,7 @@ def test_lease_on_a_control_group_stops_no_other(engine):
     """A container that sees its group may take one; the engine's open would wait until it is given back."""
     c = create(engine, Image="busybox", Cmd=["sleep", "100"])
     expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
-    pid = api(engine, "GET", f"/containers/{c}/json")[1]["State"]["Pid"]
-    with open(f"/proc/{pid}/cgroup") as f:
-        group = next(line for line in f if line.startswith("0::"))[3:].strip()
-    group = os.path.join(engine.group, "bothy", os.path.basename(group))
+    group = group_of(engine, c)[1]
     taken, leased, old = [], True, signal.signal(signal.SIGIO, signal.SIG_IGN)
     try:
         for name in ("cgroup.kill", "cgroup.freeze", "cgroup.procs", "cgroup.events"):
@@ -201,6 +207,74 @@ def test_lease_on_a_control_group_stops_no_other(engine):
         for fd in taken:
             os.close(fd)
         signal.signal(signal.SIGIO, old)
+    clean(engine)
+
+
+def read_file(path):
+    with open(path, errors="replace") as f:
+        return f.read()
+
+
+def exec_begun(engine, container, command, **more):
+    """A connection on which the exec's output comes when it has been started."""
+    status, answer = api(engine, "POST", f"/containers/{container}/exec",
+                         {"Cmd": command, "AttachStdout": True, "AttachStderr": True, **more})
+    expect(status, 201, "exec")
+    c = Connection(engine.socket)
+    c.request("POST", f"/exec/{answer['Id']}/start", body='{"Detach": false}',
+              headers={"Content-Type": "application/json"})
+    return c, answer["Id"]
+
+
+def test_exec_is_no_process_of_the_container_s_before_it_is_inside(engine):
+    """With CAP_SYS_PTRACE a container does what it likes with all processes that it sees. One that is frozen at its
+    birth shows where it was born."""
+    c = create(engine, Image="busybox", Cmd=["sleep", "100"], HostConfig={"CapAdd": ["SYS_PTRACE"]})
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    pid, group = group_of(engine, c)
+    with open(os.path.join(group, "cgroup.freeze"), "w") as f:
+        f.write("1")
+    asked, x = exec_begun(engine, c, ["readlink", "/proc/self/ns/pid"])
+    until(lambda: len(read_file(os.path.join(group, "cgroup.procs")).split()) == 2, "there is one")
+    seen = [name for name in os.listdir(f"/proc/{pid}/root/proc") if name.isdigit()]
+    with open(os.path.join(group, "cgroup.freeze"), "w") as f:
+        f.write("0")
+    out = asked.getresponse().read().decode("latin-1")
+    expect(seen, ["1"], "processes that the container sees")
+    expect_in(os.readlink(f"/proc/{pid}/ns/pid"), out, "output")
+    until(lambda: not api(engine, "GET", f"/exec/{x}/json")[1]["Running"], "its end is told")
+    expect(api(engine, "GET", f"/exec/{x}/json")[1]["ExitCode"], 0)
+    clean(engine)
+
+
+def test_exec_has_no_more_than_its_program_when_the_container_can_see_it(engine):
+    """A lease on the program holds it there, just before it becomes that."""
+    shared = os.path.join(engine.tmp, "shared")
+    os.mkdir(shared)
+    shutil.copy(BUSYBOX, os.path.join(shared, "true"))
+    c = create(engine, Image="busybox", Cmd=["sleep", "100"],
+               HostConfig={"CapAdd": ["SYS_PTRACE"], "Binds": [shared + ":/shared"]})
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    pid, group = group_of(engine, c)
+    caps = [line for line in read_file(f"/proc/{pid}/status").splitlines() if line.startswith(("Cap", "Seccomp:"))]
+    broken, old = [], signal.signal(signal.SIGIO, lambda *_: broken.append(1))
+    lease = os.open(os.path.join(shared, "true"), os.O_RDONLY)
+    try:
+        fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        asked, x = exec_begun(engine, c, ["/shared/true"])
+        until(lambda: broken, "it runs its program")
+        others = [p for p in read_file(os.path.join(group, "cgroup.procs")).split() if int(p) != pid]
+        seen = [name for name in os.listdir(f"/proc/{pid}/root/proc") if name.isdigit()]
+        expect(len(seen), 2, "processes that the container sees")
+        expect(os.path.samefile(f"/proc/{others[-1]}/root", f"/proc/{pid}/root"), True, "it is inside")
+        has = [line for line in read_file(f"/proc/{others[-1]}/status").splitlines()
+               if line.startswith(("Cap", "Seccomp:"))]
+        expect(has, caps, "rights")
+    finally:
+        os.close(lease)
+        signal.signal(signal.SIGIO, old)
+    asked.getresponse().read()
+    until(lambda: not api(engine, "GET", f"/exec/{x}/json")[1]["Running"], "its end is told")
     clean(engine)
 
 

@@ -286,7 +286,7 @@ static void keeper_tell(struct keep_message *m)
         start_said(p, m);
         break;
     case KEEP_SILENT:
-        start_silent(p);
+        start_silent(p, &m->head);
         break;
     case KEEP_EXITED:
         start_exited(p, &m->head);
@@ -357,7 +357,7 @@ static void keeper_list_one(struct keep_message *m)
     if (m->head.text)
         start_said(p, m);
     if (m->head.flags & KEEP_QUIET)
-        start_silent(p);
+        start_silent(p, &m->head);
     if (m->head.flags & KEEP_DEAD)
         start_exited(p, &m->head);
 }

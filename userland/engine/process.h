@@ -79,7 +79,7 @@ void exec_started(struct process *p, const char *error);
 void start_cloned(struct process *p, struct keep_message *m);
 void start_failed(struct process *p, const char *why);
 void start_said(struct process *p, struct keep_message *m);
-void start_silent(struct process *p);
+void start_silent(struct process *p, const struct keep_head *h);
 void start_exited(struct process *p, const struct keep_head *h);
 
 /* ---- keeper.c: the engine's end of runtime/keep.h ---- */

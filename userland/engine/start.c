@@ -57,10 +57,20 @@ static bool start_vm_marks(struct process *p, const char *text, long n)
     return true;
 }
 
+static void start_pid(struct process *p, pid_t pid)
+{
+    p->pid = pid;
+    if (p->x)
+        p->x->pid = pid;
+    else
+        p->c->pid = pid;
+}
+
 /* A process has ended its conversation without a word, or with one. */
-void start_silent(struct process *p)
+void start_silent(struct process *p, const struct keep_head *h)
 {
     p->silent = true;
+    start_pid(p, h->pid);
     if (p->c->runtime == RUNTIME_VM && !p->started && !p->error.len)
         buf_str(&p->error, "the virtual machine ended before its program ran");
     if (!p->started)
@@ -107,12 +117,8 @@ void start_cloned(struct process *p, struct keep_message *m)
     int *fds[] = {&p->out.fd, &p->err.fd, &p->in.fd};
     static const uint32_t which[] = {KEEP_HAS_OUT, KEEP_HAS_ERR, KEEP_HAS_IN};
 
-    p->pid = m->head.pid;
+    start_pid(p, m->head.pid);
     p->born = (struct timespec){m->head.born / 1000000000, m->head.born % 1000000000};
-    if (p->x)
-        p->x->pid = p->pid;
-    else
-        p->c->pid = p->pid;
     p->in_ours = m->head.flags & KEEP_IN_ONCE;
     for (int i = 0; i < 3; i++)
         *fds[i] = keep_take_fd(m, which[i]);

@@ -214,7 +214,7 @@ static void agent_listen(int sync)
     int master;
     long n;
 
-    while ((n = child_listen(sync, why, sizeof(why) - 1, &master)) > 0) {
+    while ((n = child_listen(sync, why, sizeof(why) - 1, &master, NULL)) > 0) {
         if (master < 0) {
             why[n] = 0;
             agent_fail("%s", why);

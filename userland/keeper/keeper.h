@@ -27,6 +27,7 @@ struct kept {
     struct kept *by_id, *by_pid;  /* the next in the tables */
     struct kept *telling;         /* the next of which something is to be told */
     struct keep_head head;        /* as PROCESS says it */
+    bool maker;                   /* of an exec: head.pid is its maker's yet (runtime/birth.h) */
     unsigned tell;                /* enum tell */
     bool listed;                  /* it stands among those to be told */
     int in, out, err;             /* ends of ours; -1 none. The master of a terminal is out */
@@ -40,6 +41,7 @@ struct kept {
 
 struct kept *kept_new(const struct keep_message *m); /* NULL without memory; in no table yet */
 void kept_add(struct kept *k);                       /* it has a pid */
+void kept_born(struct kept *k, pid_t pid);           /* its maker's number has been another */
 void kept_free(struct kept *k);                      /* out of all tables */
 struct kept *kept_find(const char *id);
 struct kept *kept_of_pid(pid_t pid);

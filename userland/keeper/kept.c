@@ -87,16 +87,39 @@ struct kept *kept_new(const struct keep_message *m)
     return k;
 }
 
+static void pid_link(struct kept *k)
+{
+    struct kept **pid = &pids[(unsigned)k->head.pid % PLACES];
+
+    k->by_pid = *pid;
+    *pid = k;
+}
+
+static void pid_unlink(struct kept *k)
+{
+    for (struct kept **at = &pids[(unsigned)k->head.pid % PLACES]; *at; at = &(*at)->by_pid)
+        if (*at == k) {
+            *at = k->by_pid;
+            break;
+        }
+}
+
 void kept_add(struct kept *k)
 {
     struct kept **id = &ids[place_of_id(k->head.id)];
-    struct kept **pid = &pids[(unsigned)k->head.pid % PLACES];
 
     k->by_id = *id;
     *id = k;
-    k->by_pid = *pid;
-    *pid = k;
+    pid_link(k);
     count++;
+}
+
+void kept_born(struct kept *k, pid_t pid)
+{
+    pid_unlink(k);
+    k->head.pid = pid;
+    k->maker = false;
+    pid_link(k);
 }
 
 static void kept_unlink(struct kept *k)
@@ -107,11 +130,7 @@ static void kept_unlink(struct kept *k)
             count--;
             break;
         }
-    for (struct kept **at = &pids[(unsigned)k->head.pid % PLACES]; *at; at = &(*at)->by_pid)
-        if (*at == k) {
-            *at = k->by_pid;
-            break;
-        }
+    pid_unlink(k);
 }
 
 void kept_free(struct kept *k)

@@ -19,6 +19,7 @@
 
 #include "keeper/keeper.h"
 #include "lib/str.h"
+#include "runtime/birth.h"
 #include "runtime/child.h"
 
 #define OOM_SCORE_ADJ "-900" /* all containers end with us */
@@ -79,13 +80,18 @@ static bool sync_read(struct kept *k)
 {
     char text[KEEP_SAID_MAX];
     int master;
-    long n = k->sync < 0 ? 0 : child_listen(k->sync, text, sizeof(text), &master);
+    pid_t sender = 0, *from = k->head.flags & KEEP_EXEC ? &sender : NULL;
+    long n = k->sync < 0 ? 0 : child_listen(k->sync, text, sizeof(text), &master, from);
 
     if (k->sync < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
         return false;
     if (n <= 0) {
         sync_end(k);
         return false;
+    }
+    if (master < 0 && k->maker && sender == k->head.pid && birth_read(text, n)) {
+        kept_born(k, birth_read(text, n));
+        return true;
     }
     if (master < 0) {
         sync_said(k, text, (size_t)n);
@@ -117,6 +123,24 @@ static void reaped(struct kept *k, int status)
     talk_tell(k, TELL_EXITED);
 }
 
+static void hear_birth(struct kept *k)
+{
+    while (k->maker && sync_read(k))
+        ;
+}
+
+/* The one whose end this is: makers and those whom they made are told apart by what is still to be
+ * read of them. NULL: a maker's, or a stranger's. */
+static struct kept *reaped_one(pid_t pid)
+{
+    struct kept *k = kept_of_pid(pid);
+
+    if (k && !k->maker)
+        return k;
+    kept_each(hear_birth);
+    return kept_of_pid(pid);
+}
+
 static void reap(int fd)
 {
     struct signalfd_siginfo si;
@@ -126,7 +150,7 @@ static void reap(int fd)
     while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
         ;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct kept *k = kept_of_pid(pid);
+        struct kept *k = reaped_one(pid);
 
         if (k)
             reaped(k, status);

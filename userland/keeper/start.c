@@ -18,12 +18,9 @@
 
 #include "keeper/keeper.h"
 #include "lib/str.h"
+#include "runtime/birth.h"
 #include "runtime/clone.h"
 #include "runtime/host_child.h"
-
-#define NS_TRIES 1000 /* a millisecond each */
-
-static int start_own_ns = -1; /* our pid namespace: the way back from a container's */
 
 /* Our own oom_score_adj, which a clone inherits: to set it here for the moment of the clone costs a
  * tenth of what the child would spend on looking for its own. In that moment our few pages make us
@@ -73,11 +70,10 @@ int start_prepare(void)
 {
     start_score_prepare();
     child_prepare();
-    /* an exec's child stands among the container's processes from its birth, as a copy of us */
+    /* a process of an exec stands among the container's from its birth, as a copy of us */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return -errno;
-    start_own_ns = openat(AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    return start_own_ns < 0 ? -errno : 0;
+    return 0;
 }
 
 static void fd_drop(int *fd)
@@ -106,6 +102,9 @@ static bool start_streams(struct kept *k, struct child *ch, bool want_in)
         return false;
     k->sync = sync[0];
     ch->sync = sync[1];
+    k->maker = k->head.flags & KEEP_EXEC;
+    if (k->maker && birth_expect(k->sync))
+        return false;
     fcntl(k->sync, F_SETFL,
           O_NONBLOCK); /* the child's end may be in other hands than the child's */
     if (k->head.flags & KEEP_TTY)
@@ -122,42 +121,19 @@ static int start_ns_open(pid_t target, const char *name)
     return openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 }
 
-/* An exec's child is born in the container's pid namespace: we enter it for the moment of the
- * clone. Opens the others for the child. NULL or a sentence. */
-static const char *start_ns_enter(struct host_child *hc, const char *owner)
+/* Opens the container's namespaces for the child. NULL or a sentence. */
+static const char *start_ns_find(struct host_child *hc, const char *owner)
 {
-    static const char no[] = "cannot open the container's namespaces";
     const struct kept *k = kept_find(owner);
-    int theirs;
 
     if (!k || k->head.flags & (KEEP_DEAD | KEEP_EXEC)) /* its number may be another's */
         return "the container has ended";
     for (int i = 0; i < HOST_CHILD_NS; i++) {
         hc->ns[i] = start_ns_open(k->head.pid, host_child_ns_names[i]);
         if (hc->ns[i] < 0)
-            return no;
+            return "cannot open the container's namespaces";
     }
-    theirs = start_ns_open(k->head.pid, "pid");
-    if (theirs < 0 || setns(theirs, CLONE_NEWPID) < 0) {
-        fd_drop(&theirs);
-        return no;
-    }
-    close(theirs);
     return NULL;
-}
-
-/* With no way back all that we start would be that container's, and end with it: we end instead,
- * and the engine starts another. */
-static void start_ns_leave(void)
-{
-    for (int tries = 0; setns(start_own_ns, CLONE_NEWPID) < 0; tries++) {
-        if (errno != ENOMEM || tries == NS_TRIES) {
-            fprintf(stderr, "keeper: cannot leave a container's pid namespace: %s\n",
-                    strerror(errno));
-            _exit(124);
-        }
-        usleep(1000);
-    }
 }
 
 /* Elsewhere than beside its group the child goes first: on one processor our bookkeeping would be
@@ -166,7 +142,7 @@ static void start_ns_leave(void)
 static const char *start_clone(struct kept *k, struct host_child *hc, int group, int score)
 {
     const struct keep_head *h = &k->head;
-    const char *why = h->flags & KEEP_EXEC ? start_ns_enter(hc, h->owner) : NULL;
+    const char *why = h->flags & KEEP_EXEC ? start_ns_find(hc, h->owner) : NULL;
     static char text[80];
     bool placed;
     int err;
@@ -184,8 +160,6 @@ static const char *start_clone(struct kept *k, struct host_child *hc, int group,
     }
     err = errno;
     start_score_reset(score);
-    if (h->flags & KEEP_EXEC)
-        start_ns_leave();
     if (k->head.pid < 0) {
         snprintf(text, sizeof(text), "cannot clone: %s", strerror(err));
         return text;
@@ -211,7 +185,7 @@ static void start_close(struct host_child *hc)
 static const char *start_one(struct kept *k, struct keep_message *m)
 {
     struct host_child hc = {.child = {.sync = -1, .in = -1, .out = -1, .err = -1},
-                            .ns = {-1, -1, -1, -1, -1},
+                            .ns = {-1, -1, -1, -1, -1, -1},
                             .text = m->text,
                             .len = m->head.text};
     int group = keep_take_fd(m, KEEP_GROUP);

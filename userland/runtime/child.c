@@ -6,7 +6,8 @@
 // 2. What needs privileges: terminal, last mounts, streams, user, working directory, limits; the
 //    limits last of these, since they bind this process as well.
 // 3. no_new_privs, bounding set, the filter while CAP_SYS_ADMIN is there, identity, capabilities.
-// 4. The program is looked for as the user that is to run it.
+// 4. Of an exec: only now there is a process that others of the container can see (birth.h).
+// 5. The program is looked for as the user that is to run it.
 #include "runtime/child.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "runtime/birth.h"
 #include "runtime/caps.h"
 #include "runtime/image_env.h"
 #include "lib/inroot.h"
@@ -141,6 +143,13 @@ static bool fd_is_null(int fd)
     return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 }
 
+/* The leader of a session does it. */
+static void child_own_terminal(struct child *ch)
+{
+    if (ch->spec->tty && ioctl(0, TIOCSCTTY, 0) < 0)
+        child_fail(ch, "cannot set the controlling terminal: %s", str_error(errno));
+}
+
 void child_stdio(struct child *ch)
 {
     if (ch->in < 0) {
@@ -154,8 +163,8 @@ void child_stdio(struct child *ch)
     /* none of ours is below 3: 0, 1 and 2 were open */
     if (dup2(ch->in, 0) < 0 || dup2(ch->out, 1) < 0 || dup2(ch->err, 2) < 0)
         child_fail(ch, "cannot set up standard streams: %s", str_error(errno));
-    if (ch->spec->tty && ioctl(0, TIOCSCTTY, 0) < 0)
-        child_fail(ch, "cannot set the controlling terminal: %s", str_error(errno));
+    if (!ch->is_exec)
+        child_own_terminal(ch);
 }
 
 static void child_owner(struct child *ch, const struct user_ids *u)
@@ -375,8 +384,8 @@ void child_limit(struct child *ch, uint64_t caps, uint64_t filter)
 void child_begin(struct child *ch, const int *fds, int n)
 {
     child_signals();
-    /* The child soon stands among the container's processes: until its own program runs, they may
-     * not reach this copy of its starter, nor its file through /proc/<pid>/exe. */
+    /* The child stands among the container's processes at the end: until its own program runs, they
+     * may not reach this copy of its starter. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         child_fail(ch, "cannot hide the starter: %s", str_error(errno));
     if (setsid() < 0)
@@ -390,6 +399,8 @@ void child_run(struct child *ch)
     struct user_ids user;
     char *why;
 
+    if (ch->is_exec)
+        birth_prepare(ch);
     if (ch->spec->tty)
         child_terminal(ch);
     if (!ch->is_exec)
@@ -403,23 +414,43 @@ void child_run(struct child *ch)
     child_cwd(ch);
     child_rlimits(ch);
     child_privileges(ch, &user);
+    if (ch->is_exec) {
+        birth_give(ch);
+        child_own_terminal(ch);
+    }
     child_exec(ch);
 }
 
-long child_listen(int sync, char *text, unsigned long size, int *master)
+/* CMSG_NXTHDR, of which not every compiler likes the signs. */
+static struct cmsghdr *control_next(struct msghdr *msg, struct cmsghdr *cm)
 {
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {text, size};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control,
-                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* padding would hold two */
-    ssize_t n = recvmsg(sync, &msg, MSG_CMSG_CLOEXEC);
-    struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    char *next = (char *)cm + CMSG_ALIGN(cm->cmsg_len),
+         *end = (char *)msg->msg_control + msg->msg_controllen;
 
+    return next + sizeof(*cm) <= end ? (struct cmsghdr *)next : NULL;
+}
+
+long child_listen(int sync, char *text, unsigned long size, int *master, pid_t *sender)
+{
+    _Alignas(
+        struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+    struct iovec iov = {text, size};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
+    struct ucred who = {0};
+    ssize_t n;
+
+    /* padding would hold two descriptors */
+    msg.msg_controllen = (sender ? CMSG_SPACE(sizeof(who)) : 0) + CMSG_LEN(sizeof(int));
+    n = recvmsg(sync, &msg, MSG_CMSG_CLOEXEC);
     *master = -1;
-    if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS)
-        memcpy(master, CMSG_DATA(cm), sizeof(int));
+    for (struct cmsghdr *cm = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL; cm; cm = control_next(&msg, cm)) {
+        if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS)
+            memcpy(master, CMSG_DATA(cm), sizeof(int));
+        if (cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_CREDENTIALS)
+            memcpy(&who, CMSG_DATA(cm), sizeof(who));
+    }
+    if (sender)
+        *sender = who.pid;
     return n;
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct mount_spec {
     char *source;        /* host path; NULL for a tmpfs */
@@ -75,6 +76,7 @@ struct child {
     bool alone; /* no other process can change names in the root: no volume is there yet */
     int sync;
     int in, out, err;  /* -1 with a tty */
+    int gate[2];       /* of an exec: birth.h */
     char terminal[32]; /* the slave's path, with a tty */
 };
 
@@ -103,8 +105,9 @@ _Noreturn void child_run(struct child *ch);
 /* ---- the starter's side ---- */
 
 /* One message from the child: bytes of its sentence, or the terminal's master in *master. Returns
- * as recvmsg does; 0 at the end, which without a sentence means that the program runs. */
-long child_listen(int sync, char *text, unsigned long size, int *master);
+ * as recvmsg does; 0 at the end, which without a sentence means that the program runs. The sender's
+ * number, which the kernel gives, is in *sender; NULL where `sync` does not tell it. */
+long child_listen(int sync, char *text, unsigned long size, int *master, pid_t *sender);
 /* The exit status that clients give for a start's failure: 126, 127 or 125. */
 int child_failure_status(const char *sentence);
 

@@ -20,8 +20,9 @@
 #define CLONE_NEWCGROUP 0x02000000
 #endif
 
-/* mnt comes last: after it the host's files are out of sight. */
-const char *const host_child_ns_names[HOST_CHILD_NS] = {"ipc", "uts", "net", "cgroup", "mnt"};
+/* After mnt the host's files are out of sight; pid is that of our children. */
+const char *const host_child_ns_names[HOST_CHILD_NS] = {"ipc",    "uts", "net",
+                                                        "cgroup", "mnt", "pid"};
 
 /* The order's text when it came as a file: 0 or -errno. */
 static int host_child_text(struct host_child *h)

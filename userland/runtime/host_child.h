@@ -5,7 +5,7 @@
 
 #include "runtime/order.h"
 
-#define HOST_CHILD_NS 5
+#define HOST_CHILD_NS 6
 /* Of an exec: the container's namespaces, in the order in which they are entered. */
 extern const char *const host_child_ns_names[HOST_CHILD_NS];
 

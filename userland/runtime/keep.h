@@ -28,9 +28,11 @@
 //              its note; what it has said       when KEEP_DEAD
 //   LISTED
 //   CLONED     pid, flags                       out, err, in
+//              (of an exec, its maker's pid)
 //   FAILED     a sentence; nothing is kept
 //   SAID       a text of the child's            its terminal's master?
-//   SILENT     the child has closed its conversation: without a text before that, its program runs
+//   SILENT     the child has closed its conversation: without a text before that, its program
+//              runs; pid, which is the exec's own by now
 //   EXITED     status; the times
 //
 // A process is named by its id (a container's or an exec's) and its run, a number that the engine
