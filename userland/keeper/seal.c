@@ -8,6 +8,7 @@
 // sealed copy in memory, which we become before there is any container.
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
@@ -41,21 +42,23 @@ static int seal_file(void)
                                       : memfd_create("keeper", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
-/* All of `program`, sealed: a descriptor or -errno. */
+/* All of `program`, sealed: a descriptor or -errno. What is open for writing is not run. */
 static int seal_copy(int program)
 {
-    int copy = seal_file(), err;
+    int copy = seal_file(), sealed = -1, err;
+    char path[32];
     ssize_t n = 1;
 
     if (copy < 0)
         return -errno;
     while (n > 0)
         n = sendfile(copy, program, NULL, 1 << 20);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", copy);
     if (n == 0 && fcntl(copy, F_ADD_SEALS, SEALS) == 0)
-        return copy;
+        sealed = open(path, O_RDONLY | O_CLOEXEC);
     err = -errno;
     close(copy);
-    return err;
+    return sealed >= 0 ? sealed : err;
 }
 
 int seal_program(char **argv)
