@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -193,4 +194,49 @@ TEST(http_trailers_are_bounded)
     for (int i = 0; i < 100000 && n > 0; i++)
         n = http_body_next(&body, line, strlen(line), &data, &len);
     EXPECT(n == -EINVAL && !body.done);
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+static int conn_answered;
+
+static void conn_request(struct http_conn *c)
+{
+}
+
+static void conn_complete(struct http_conn *c)
+{
+    conn_answered++;
+    http_reply(c, 200, NULL, "x", 1);
+}
+
+/* Requests that have come together are answered one in each round of the loop, all of them, also
+ * to a client that sends no more. */
+TEST(http_request_of_a_client_waits_for_other_clients)
+{
+    static const struct http_ops ops = {conn_request, conn_complete};
+    static const char request[] = "GET / HTTP/1.1\r\n\r\n";
+    int pair[2], answers = 0;
+    char in[4096];
+    ssize_t n;
+
+    EXPECT(ev_init() == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    http_conn_new(pair[0], &ops);
+    for (int i = 0; i < 5; i++)
+        EXPECT(write(pair[1], request, sizeof(request) - 1) == sizeof(request) - 1);
+    EXPECT(shutdown(pair[1], SHUT_WR) == 0);
+    for (int round = 0, before = 0; conn_answered < 5; round++, before = conn_answered) {
+        ev_run_once();
+        http_turn();
+        EXPECT(conn_answered <= before + 1 && round < 20);
+    }
+    while ((n = recv(pair[1], in, sizeof(in) - 1, MSG_DONTWAIT)) > 0) {
+        in[n] = 0;
+        for (char *at = in; (at = strstr(at, "200 OK")); at++)
+            answers++;
+    }
+    EXPECT(answers == 5);
+    ev_run_once();
+    http_turn();
+    close(pair[1]);
 }

@@ -99,7 +99,6 @@ struct http_conn {
     bool linger; /* discard input before closing */
     uint64_t discarded;
     bool hold_input; /* do not read a body's or a raw stream's bytes for now */
-    bool advancing;  /* what has been read is being looked at */
     bool dead;       /* closed; its owner is notified of it, and it is freed, in http_turn() */
     struct http_conn *grave;
     void *owner; /* for the callbacks below; cleared after each answer */

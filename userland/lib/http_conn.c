@@ -73,10 +73,17 @@ static bool conn_choked(const struct http_conn *c)
 
 static void conn_resume(struct ev_timer *t);
 
+/* A request is answered: the next one, which has come already, has its turn in the loop's next
+ * round, after those of other clients. Until then no more is read. */
+static bool conn_waits_its_turn(const struct http_conn *c)
+{
+    return c->resume.at;
+}
+
 static void conn_watch(struct http_conn *c)
 {
     bool reads = (c->state != HTTP_DRAIN || c->linger) && !c->eof && !c->hold_input &&
-                 !conn_choked(c) &&
+                 !conn_choked(c) && !conn_waits_its_turn(c) &&
                  !((c->state == HTTP_ANSWER || c->state == HTTP_STREAM) &&
                    c->in.len > HTTP_HEAD_MAX); /* requests to come wait with the client */
 
@@ -126,7 +133,7 @@ static void conn_send(struct http_conn *c, const void *data, size_t len)
 /* The answer is complete: forget the request and read the next, or close. */
 static void conn_next(struct http_conn *c)
 {
-    bool last = c->close || c->req.http10 || c->eof;
+    bool last = c->close || c->req.http10 || (c->eof && !c->in.len);
 
     http_disown(c);
     if (c->dead)
@@ -135,7 +142,7 @@ static void conn_next(struct http_conn *c)
     http_head_free(&c->req);
     buf_free(&c->body);
     c->state = last ? HTTP_DRAIN : HTTP_READ_HEAD;
-    if (!last && c->in.len && !c->advancing) { /* the next request has come already */
+    if (!last && c->in.len) {
         c->resume.fn = conn_resume;
         ev_timer_set(&c->resume, 0);
     }
@@ -388,7 +395,8 @@ static void conn_discard(struct http_conn *c)
  */
 static void conn_ended(struct http_conn *c)
 {
-    if (c->state == HTTP_RAW || c->state == HTTP_DRAIN || (conn_choked(c) && c->in.len))
+    if (c->state == HTTP_RAW || c->state == HTTP_DRAIN || (conn_choked(c) && c->in.len) ||
+        conn_waits_its_turn(c))
         return;
     if (c->state != HTTP_READ_HEAD || !c->out.len) {
         http_conn_close(c);
@@ -402,8 +410,7 @@ static void conn_advance(struct http_conn *c)
 {
     bool more = true;
 
-    c->advancing = true;
-    while (more && !c->dead) {
+    while (more && !c->dead && !conn_waits_its_turn(c)) {
         switch (c->state) {
         case HTTP_READ_HEAD:
             more = !conn_choked(c) && conn_read_head(c);
@@ -419,7 +426,6 @@ static void conn_advance(struct http_conn *c)
             more = false;
         }
     }
-    c->advancing = false;
     if (!c->dead && c->state == HTTP_DRAIN && c->linger)
         conn_discard(c);
     if (!c->dead && c->eof)
