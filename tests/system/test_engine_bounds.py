@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import SANITIZED, busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar
 from http_unix import Connection
-from test_engine_hostile import api, clean, create, loaded, restart, until, worker_of
+from test_engine_hostile import api, clean, create, loaded, restart, rss, until, worker_of
 
 BASE = busybox_layer()
 
@@ -317,6 +317,46 @@ def test_mounts_with_long_paths_are_refused(engine):
     for binds in ([f"/tmp:{long}"], [f"{long}:/x"]):
         status, body = api(engine, "POST", "/containers/create", {"Image": "paths:1", "HostConfig": {"Binds": binds}})
         expect((status, "too long" in body["message"]), (400, True), body["message"][:200])
+
+
+def test_mounts_of_other_containers_are_bounded(engine):
+    """Each of them is looked for among the request's own, while all other clients wait."""
+    bare, full = create(engine, Image="busybox"), create(engine, Image="busybox", HostConfig={"Binds": [f"/tmp:/a{i}" for i in range(4096)]})
+    for sources, why in (([bare] * 4097, "too many VolumesFrom"), ([full] * 17, "too many mounts in VolumesFrom")):
+        status, answer = api(engine, "POST", "/containers/create",
+                             {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"VolumesFrom": sources}})
+        expect((status, answer["message"]), (400, why), "create")
+    c = create(engine, Image="busybox", HostConfig={"VolumesFrom": [full] * 16})
+    expect(len(api(engine, "GET", f"/containers/{c}/json")[1]["Mounts"]), 4096, "mounts")
+    clean(engine)
+
+
+def test_execs_that_are_never_started_are_bounded(engine):
+    c = create(engine, Image="busybox", Cmd=["sleep", "100"])
+    expect(api(engine, "POST", f"/containers/{c}/start")[0], 204)
+    before, large = rss(engine), "x" * (3 << 20)
+    execs = [api(engine, "POST", f"/containers/{c}/exec", {"Cmd": ["true", large]})[1]["Id"] for _ in range(20)]
+    expect(rss(engine) - before < 40 << 10, True, "the engine is no larger than it was and 40 MiB")
+    expect([api(engine, "GET", f"/exec/{x}/json")[0] for x in (execs[0], execs[-2], execs[-1])], [404, 200, 200])
+    clean(engine)
+
+
+def test_name_of_a_volume_that_is_still_being_removed_is_taken(engine):
+    """What moved away later would be what was made of that name meanwhile."""
+    expect(api(engine, "POST", "/volumes/create", {"Name": "data"})[0], 201)
+    path = os.path.join(engine.root, "volumes", "data")
+    with open(os.path.join(path, "_data", "old"), "w"):
+        pass
+    subprocess.run(["mount", "--bind", path, path], check=True)
+    try:
+        expect(api(engine, "DELETE", "/volumes/data")[0], 204)
+        status, answer = api(engine, "POST", "/volumes/create", {"Name": "data"})
+        expect((status, "still there" in answer.get("message", "")), (400, True), f"create: {answer}")
+    finally:
+        subprocess.run(["umount", path], check=True)
+    expect(api(engine, "POST", "/volumes/create", {"Name": "data"})[0], 201)
+    expect(os.listdir(os.path.join(path, "_data")), [], "what the new one begins with")
+    expect(api(engine, "DELETE", "/volumes/data")[0], 204)
 
 
 def test_removal_on_a_full_disk_gives_its_space_back(engine):

@@ -87,6 +87,7 @@ void answer_done(struct answer *a, const char *error)
 /* ---- chores ---------------------------------------------------------------------------------- */
 
 struct chore {
+    struct chore *next; /* of those with a tree to move */
     const char *role;
     char *path; /* the worker's */
     char *from; /* a tree that is not moved to `path` yet, or NULL */
@@ -96,7 +97,20 @@ struct chore {
     void *arg;
 };
 
+static struct chore *chore_moving; /* whose `from` is a name that is still taken */
+
 static void chore_try(struct chore *c);
+
+static void chore_moved(struct chore *c)
+{
+    for (struct chore **at = &chore_moving; *at; at = &(*at)->next)
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    free(c->from);
+    c->from = NULL;
+}
 
 static void chore_tell(struct chore *c)
 {
@@ -108,7 +122,7 @@ static void chore_tell(struct chore *c)
 static void chore_end(struct chore *c)
 {
     chore_tell(c);
-    free(c->from);
+    chore_moved(c);
     free(c->path);
     free(c);
 }
@@ -145,18 +159,25 @@ static void chore_done(struct job *j, const char *error)
     chore_later(c, j->report.len ? j->report.data : error);
 }
 
+/* 0 or -errno. What stands at that name later is none of it. */
+static int chore_move(struct chore *c)
+{
+    if (c->from && rename(c->from, c->path) < 0 && errno != ENOENT)
+        return -errno;
+    chore_moved(c);
+    return 0;
+}
+
 static void chore_try(struct chore *c)
 {
-    if (c->from && rename(c->from, c->path) < 0 && errno != ENOENT) {
-        int err = errno;
+    int err = chore_move(c);
 
+    if (err) {
         if (c->tries >= CHORE_WAITED)
             chore_tell(c);
-        chore_later(c, strerror(err));
+        chore_later(c, strerror(-err));
         return;
     }
-    free(c->from);
-    c->from = NULL;
     job_new(c, chore_done, 0, c->role, c->path, NULL);
 }
 
@@ -169,8 +190,18 @@ void tree_discard(const char *path, void (*done)(void *arg), void *arg)
                         .path = str_fmt("%s/tmp/gone-%u", engine.root, count++),
                         .from = str_dup(path),
                         .done = done,
-                        .arg = arg};
+                        .arg = arg,
+                        .next = chore_moving};
+    chore_moving = c;
     chore_try(c);
+}
+
+int tree_leave(const char *path)
+{
+    for (struct chore *c = chore_moving; c; c = c->next)
+        if (!strcmp(c->from, path))
+            return chore_move(c);
+    return 0;
 }
 
 void group_discard(const char *path)

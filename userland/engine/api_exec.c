@@ -8,9 +8,13 @@
 #include "engine/process.h"
 #include "lib/str.h"
 
-#define EXECS_KEPT 64       /* per container; the oldest finished one gives way */
-#define EXEC_NOTE_ARGS 2048 /* bytes of its arguments that a later engine can show */
-#define EXECS_MAX 1024      /* then one that was never started does */
+#define EXECS_KEPT 64               /* per container; the oldest finished one gives way */
+#define EXEC_NOTE_ARGS 2048         /* bytes of its arguments that a later engine can show */
+#define EXECS_MAX 1024              /* then one that was never started does */
+#define EXECS_BYTES (8u << 20)      /* of the arguments and variables of both, per container */
+#define EXECS_ALL_BYTES (64u << 20) /* in all, with those that run: the first containers' go */
+
+static size_t exec_bytes;
 
 static struct exec *exec_find(struct call *call)
 {
@@ -22,23 +26,68 @@ static struct exec *exec_find(struct call *call)
     return NULL;
 }
 
-static void exec_forget_old(struct container *c)
+static bool exec_is_idle(const struct exec *x)
 {
-    struct exec **finished = NULL, **unused = NULL, **oldest, *x;
-    int n = 0;
+    return !x->started || (!x->running && !x->proc);
+}
 
-    for (struct exec **at = &c->execs; *at; at = &(*at)->next, n++) {
-        if (!(*at)->started)
-            unused = at;
-        else if (!(*at)->running && !(*at)->proc)
-            finished = at;
+static size_t strv_bytes(char *const *v)
+{
+    size_t n = 0;
+
+    for (; v && *v; v++)
+        n += strlen(*v) + 1 + sizeof(*v);
+    return n;
+}
+
+/* What a container's execs hold that do not run. */
+struct idle {
+    struct exec **finished, **unused; /* the oldest of each, or NULL */
+    int all;                          /* running ones too */
+    size_t bytes;
+};
+
+static struct idle exec_idle(struct container *c)
+{
+    struct idle i = {0};
+
+    for (struct exec **at = &c->execs; *at; at = &(*at)->next, i.all++) {
+        if (!exec_is_idle(*at))
+            continue;
+        if ((*at)->started)
+            i.finished = at;
+        else
+            i.unused = at;
+        i.bytes += (*at)->bytes;
     }
-    oldest = n >= EXECS_KEPT && finished ? finished : n >= EXECS_MAX ? unused : NULL;
-    if (!oldest)
-        return;
-    x = *oldest;
-    *oldest = x->next;
+    return i;
+}
+
+/* False when it is the one that stays. */
+static bool exec_drop(struct exec **at, const struct exec *stays)
+{
+    struct exec *x = at ? *at : NULL;
+
+    if (!x || x == stays)
+        return false;
+    *at = x->next;
     exec_put(x);
+    return true;
+}
+
+/* There is a new one, which stays. */
+static void exec_forget_old(struct exec *new)
+{
+    struct idle i = exec_idle(new->c);
+
+    while ((i.finished && (i.all > EXECS_KEPT || i.bytes > EXECS_BYTES) &&
+            exec_drop(i.finished, new)) ||
+           ((i.all > EXECS_MAX || i.bytes > EXECS_BYTES) && exec_drop(i.unused, new)))
+        i = exec_idle(new->c);
+    for (struct container *c = container_first(); c && exec_bytes > EXECS_ALL_BYTES; c = c->next)
+        while (exec_bytes > EXECS_ALL_BYTES &&
+               (i = exec_idle(c), exec_drop(i.finished ? i.finished : i.unused, new)))
+            ;
 }
 
 struct exec *exec_get(struct exec *x)
@@ -52,6 +101,7 @@ void exec_put(struct exec *x)
     if (--x->refs)
         return;
     keeper_forget(x->id, x->run);
+    exec_bytes -= x->bytes;
     spec_free(&x->spec);
     container_put(x->c);
     free(x);
@@ -214,6 +264,8 @@ static struct exec *exec_new(struct container *c, const struct json *body)
     x->spec.caps = x->spec.privileged ? ~0ull >> 23 : c->spec.caps;
     x->spec.no_new_privs = c->spec.no_new_privs;
     x->spec.seccomp_off = c->spec.seccomp_off;
+    x->bytes = strv_bytes(x->spec.argv) + strv_bytes(x->spec.env);
+    exec_bytes += x->bytes;
     return x;
 }
 
@@ -225,8 +277,8 @@ API(api_exec_create)
 
     if (!c || !exec_judge(call, c))
         return;
-    exec_forget_old(c);
     x = exec_new(c, call->body);
+    exec_forget_old(x);
     event_container(c, "exec_create", "execID", x->id);
     buf_fmt(&b, "{\"Id\":\"%s\"}\n", x->id);
     api_json(call->conn, 201, &b);

@@ -14,8 +14,11 @@
 
 #include "runtime/mount_words.h"
 #include "engine/volume.h"
+#include "lib/map.h"
 #include "lib/str.h"
 #include "lib/tar.h"
+
+#define FROM_MOUNTS_MAX (16 * LIST_MAX) /* of other containers, that one request has looked at */
 
 /* A target as it is used, to be freed; NULL with *why. */
 static char *mount_target(const char *text, char **why)
@@ -317,8 +320,28 @@ static struct mount_spec mount_copy(const struct mount_spec *from)
     return m;
 }
 
-/* NAME[:ro|:rw|...]: what it mounts of volumes and of the host; a target of our own wins. */
-static char *volumes_from(struct container *c, const char *text)
+/* What `from` mounts of volumes and of the host; a target of our own wins. */
+static char *volumes_of_container(struct container *c, struct map *targets,
+                                  const struct container *from, unsigned long flags)
+{
+    char *why = NULL;
+
+    for (int i = 0; !why && i < from->shared.nmounts; i++) {
+        const struct mount_spec *one = &from->shared.mounts[i];
+        struct mount_spec m;
+
+        if (!one->source || map_find(targets, one->target))
+            continue;
+        m = mount_copy(one);
+        m.flags |= flags;
+        map_put(targets, one->target, c);
+        why = mount_add(c, m, NULL);
+    }
+    return why;
+}
+
+/* NAME[:ro|:rw|...]. *left is how many mounts may still be looked at: the event loop waits. */
+static char *volumes_from(struct container *c, struct map *targets, const char *text, int *left)
 {
     char *name = str_dupn(text, strcspn(text, ":"));
     const char *mode = text[strlen(name)] ? text + strlen(name) + 1 : NULL;
@@ -331,15 +354,9 @@ static char *volumes_from(struct container *c, const char *text)
         why = str_fmt("invalid mode: %s", mode);
     else if (!from)
         why = str_fmt("No such container: %s", name);
-    for (int i = 0; !why && i < from->shared.nmounts; i++) {
-        struct mount_spec m;
-
-        if (!from->shared.mounts[i].source || mount_find(c, from->shared.mounts[i].target))
-            continue;
-        m = mount_copy(&from->shared.mounts[i]);
-        m.flags |= w.flags;
-        why = mount_add(c, m, NULL);
-    }
+    if (!why && (*left -= from->shared.nmounts) < 0)
+        why = str_dup("too many mounts in VolumesFrom");
+    why = why ? why : volumes_of_container(c, targets, from, w.flags);
     free(bad);
     free(name);
     return why;
@@ -347,11 +364,17 @@ static char *volumes_from(struct container *c, const char *text)
 
 char *parse_volumes_from(struct container *c)
 {
+    struct map targets = {0};
+    int n = 0, left = FROM_MOUNTS_MAX;
     char *why = NULL;
 
+    for (int i = 0; i < c->shared.nmounts; i++)
+        map_put(&targets, c->shared.mounts[i].target, c);
     for (struct json *j = json_list(c->host, "VolumesFrom"); j && !why; j = j->next)
-        why = j->type == JSON_STRING && *j->str ? volumes_from(c, j->str)
-                                                : str_dup("invalid volumes-from specification");
+        why = ++n > LIST_MAX                      ? str_dup("too many VolumesFrom")
+              : j->type == JSON_STRING && *j->str ? volumes_from(c, &targets, j->str, &left)
+                                                  : str_dup("invalid volumes-from specification");
+    map_free(&targets);
     return why;
 }
 
@@ -359,7 +382,7 @@ char *parse_volumes_from(struct container *c)
 
 static char *volumes_of(struct container *c, const struct json *volumes)
 {
-    char *why = NULL;
+    char *why = volumes && json_count(volumes) > LIST_MAX ? str_dup("too many Volumes") : NULL;
 
     for (struct json *j = volumes && volumes->type == JSON_OBJECT ? volumes->child : NULL;
          j && !why; j = j->next) {

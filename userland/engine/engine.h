@@ -205,6 +205,9 @@ char *image_store_space(size_t images, size_t tags, size_t layers);
 /* Moves a tree out of the way at once and has a worker remove it, again and again while that fails.
  * `done`, which may be NULL, is called, later, when it is out of the way and a worker has tried. */
 void tree_discard(const char *path, void (*done)(void *arg), void *arg);
+/* Before something is made at `path`: a discarded tree that could not be moved away yet goes now.
+ * 0, or -errno: the name is still taken. */
+int tree_leave(const char *path);
 /* The same for a control group in use: the worker kills what is in it. */
 void group_discard(const char *path);
 
@@ -295,6 +298,7 @@ struct exec {
     int exit_code;
     pid_t pid;
     uint64_t run; /* when it has ended: the keeper's name for it */
+    size_t bytes; /* of its arguments and variables */
 };
 
 struct container {

@@ -500,18 +500,21 @@ static char *publish_file(const char *dir, const char *from, const char *to, con
     return why;
 }
 
-/* No image is made of it, so a directory of its name is what a dead engine left, maybe in part. */
+/* No image is made of it, so a directory of its name is what a dead engine left, maybe in part, or
+ * one that was removed and could not be moved away. */
 static char *publish_layer(const char *dir, const char *id)
 {
-    char *name = layer_dir(id), *made = str_fmt("%s/layers/%s", dir, name), *why;
+    char *name = layer_dir(id), *made = str_fmt("%s/layers/%s", dir, name);
+    char *orphan = store_path("layers/", name), *why = NULL;
+    int err = tree_leave(orphan);
 
-    if (access(made, F_OK) == 0 && layer_there(name)) {
-        char *orphan = store_path("layers/", name);
-
+    if (err)
+        why = str_fmt("cannot store %s: what was removed is still there: %s", orphan,
+                      str_error(-err));
+    else if (access(made, F_OK) == 0 && layer_there(name))
         tree_discard(orphan, NULL, NULL);
-        free(orphan);
-    }
-    why = publish_file(dir, "layers", "layers", name);
+    why = why ? why : publish_file(dir, "layers", "layers", name);
+    free(orphan);
     free(made);
     free(name);
     return why;

@@ -463,7 +463,7 @@ struct process *container_found(const struct keep_message *m)
     c->restart.stopped = m->head.value & KEEP_MARK_STOPPED;
     c->restart.cancelled = m->head.value & KEEP_MARK_LAST;
     c->proc = process_new(c, NULL);
-    c->ran = false;
+    c->ran = c->waits = false;
     dir = container_dir(c);
     err = dir < 0 ? dir : log_open(c, dir);
     if (dir >= 0)

@@ -134,13 +134,18 @@ static struct volume *volume_new(const char *name, const struct json *labels)
 
 struct volume *volume_create(const char *name, const struct json *labels, char **why)
 {
-    char *path = volume_path(name);
+    char *path = volume_path(name), *old = str_fmt("%s/volumes/%s", engine.root, name);
     int err;
 
     *why = volume_refuse_name(name);
+    err = *why ? 0 : tree_leave(old);
+    if (err)
+        *why = str_fmt("create %s: a removed volume of this name is still there: %s", name,
+                       str_error(-err));
     err = *why ? 0 : dir_make(path, 0755);
     if (err)
         *why = str_fmt("create %s: cannot make its directory: %s", name, str_error(-err));
+    free(old);
     free(path);
     return *why ? NULL : volume_new(name, labels);
 }
