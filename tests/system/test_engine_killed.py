@@ -299,6 +299,26 @@ def test_stopped_by_a_client_stays_stopped(engine):
         remove(engine, name)
 
 
+def test_restart_that_was_not_written_down_is_not_made_again(engine):
+    """The last engine's file says that the container was about to run again; it has, and has ended well."""
+    cid = started(engine, "well", ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"],
+                  HostConfig={"RestartPolicy": {"Name": "on-failure"}})
+    pid = state(engine, "well")["Pid"]
+    engine.kill()
+    path = os.path.join(engine.root, "containers", cid, "container.json")
+    with open(path) as f:
+        text = f.read()
+    with open(path, "w") as f:
+        f.write(text.replace('"Restarting":false', '"Restarting":true').replace('"Restarting": false',
+                                                                                 '"Restarting": true'))
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), "the keeper knows that it has ended")
+    engine.start()
+    s = inspect(engine, "well")
+    expect((s["State"]["Status"], s["State"]["ExitCode"], s["RestartCount"]), ("exited", 0, 0))
+    remove(engine, "well")
+
+
 def test_engine_that_hands_over_leaves_containers(engine):
     started(engine, "handed", ["sleep", "100"])
     before = inspect(engine, "handed")
@@ -319,26 +339,6 @@ def test_end_of_the_engine_ends_containers_and_says_so(engine):
     s = state(engine, "orderly")
     expect((s["Status"], s["ExitCode"]), ("exited", 137))
     remove(engine, "orderly")
-
-
-def test_restart_that_was_not_written_down_is_not_made_again(engine):
-    """The last engine's file says that the container was about to run again; it has, and has ended well."""
-    cid = started(engine, "well", ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"],
-                  HostConfig={"RestartPolicy": {"Name": "on-failure"}})
-    pid = state(engine, "well")["Pid"]
-    engine.kill()
-    path = os.path.join(engine.root, "containers", cid, "container.json")
-    with open(path) as f:
-        text = f.read()
-    with open(path, "w") as f:
-        f.write(text.replace('"Restarting":false', '"Restarting":true').replace('"Restarting": false',
-                                                                                 '"Restarting": true'))
-    os.kill(pid, signal.SIGTERM)
-    until(lambda: not os.path.exists(f"/proc/{pid}"), "the keeper knows that it has ended")
-    engine.start()
-    s = inspect(engine, "well")
-    expect((s["State"]["Status"], s["State"]["ExitCode"], s["RestartCount"]), ("exited", 0, 0))
-    remove(engine, "well")
 
 
 # ---- the keeper
