@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import SANITIZED, busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar
 from http_unix import Connection
-from test_engine_hostile import api, clean, create, loaded, restart, rss, until, worker_of
+from test_engine_hostile import api, clean, create, loaded, restart, rss, until, worker_of, workers_of
 
 BASE = busybox_layer()
 
@@ -317,6 +317,22 @@ def test_mounts_with_long_paths_are_refused(engine):
     for binds in ([f"/tmp:{long}"], [f"{long}:/x"]):
         status, body = api(engine, "POST", "/containers/create", {"Image": "paths:1", "HostConfig": {"Binds": binds}})
         expect((status, "too long" in body["message"]), (400, True), body["message"][:200])
+
+
+def test_loads_at_once_are_bounded(engine):
+    """Each is a process with a control group of its own; the others are begun when one has ended."""
+    clients = []
+    for _ in range(20):
+        clients.append(socket.socket(socket.AF_UNIX))
+        clients[-1].connect(engine.socket)
+        clients[-1].sendall(b"POST /images/load HTTP/1.1\r\nContent-Length: 100000\r\n\r\npart")
+    until(lambda: len(workers_of(engine, "load")) >= 16, "sixteen are at work")
+    expect(api(engine, "GET", "/_ping")[0], 200)
+    expect(len(workers_of(engine, "load")), 16)
+    for c in clients:
+        c.close()
+    until(lambda: not workers_of(engine, "load"), "none is left")
+    loaded(engine, "after:1", [BASE])
 
 
 def test_mounts_of_other_containers_are_bounded(engine):

@@ -169,3 +169,26 @@ TEST(a_volume_that_holds_something_is_left_alone)
     EXPECT(faccessat(t.to, "new", F_OK, 0) < 0);
     EXPECT(trees_drop(&t));
 }
+
+/* An image of a few bytes may hold a file of a terabyte, which reading would take minutes. */
+TEST(a_file_s_holes_are_not_read)
+{
+    const off_t tib = (off_t)1 << 40;
+    struct trees t;
+    struct stat st;
+    char data[8] = {0};
+    int fd;
+
+    EXPECT(trees_make(&t));
+    fd = openat(t.from, "sparse", O_RDWR | O_CREAT, 0644);
+    EXPECT(pwrite(fd, "begin", 5, 0) == 5 && pwrite(fd, "middle", 6, tib / 2 + 3) == 6);
+    EXPECT(ftruncate(fd, tib) == 0);
+    close(fd);
+    EXPECT(trees_fill(&t) == 0);
+    fd = openat(t.to, "sparse", O_RDONLY);
+    EXPECT(fstat(fd, &st) == 0 && st.st_size == tib && st.st_blocks <= 512);
+    EXPECT(pread(fd, data, 5, 0) == 5 && !memcmp(data, "begin", 5));
+    EXPECT(pread(fd, data, 6, tib / 2 + 3) == 6 && !memcmp(data, "middle", 6));
+    close(fd);
+    EXPECT(trees_drop(&t));
+}

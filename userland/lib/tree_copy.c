@@ -53,29 +53,40 @@ static bool copy_is_zeros(const char *data, size_t len)
     return !*data && !memcmp(data, data + 1, len - 1);
 }
 
-/* Zeros become holes: a file may be much larger than what it holds. */
+/* Zeros become holes: 0 or -errno. */
+static int copy_piece(int to, const char *data, size_t n)
+{
+    if (copy_is_zeros(data, n))
+        return lseek(to, (off_t)n, SEEK_CUR) < 0 ? -errno : 0;
+    return write_all(to, data, n);
+}
+
+/* Both stand at the next data of a file, or at its end; where the file system cannot tell, where
+ * they stood: 0 or -errno. A file may be much larger than what it holds. */
+static int copy_skip_hole(int from, int to)
+{
+    off_t at = lseek(from, 0, SEEK_CUR), data = at < 0 ? -1 : lseek(from, at, SEEK_DATA);
+
+    if (data < 0 && at >= 0)
+        data = errno == ENXIO ? lseek(from, 0, SEEK_END) : lseek(from, at, SEEK_SET);
+    return data < 0 || lseek(to, data, SEEK_SET) < 0 ? -errno : 0;
+}
+
 static int copy_bytes(int from, int to)
 {
     static char data[65536];
-    off_t size = 0;
+    int err = copy_skip_hole(from, to);
     ssize_t n;
 
-    while ((n = read(from, data, sizeof(data))) != 0) {
-        int err = 0;
-
+    while (!err && (n = read(from, data, sizeof(data))) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return -errno;
-        if (copy_is_zeros(data, (size_t)n))
-            err = lseek(to, n, SEEK_CUR) < 0 ? -errno : 0;
-        else
-            err = write_all(to, data, (size_t)n);
-        if (err)
-            return err;
-        size += n;
+        err = n < 0 ? -errno : copy_piece(to, data, (size_t)n);
+        /* of what holds nothing it need not be asked again and again */
+        if (!err && copy_is_zeros(data, (size_t)n))
+            err = copy_skip_hole(from, to);
     }
-    return ftruncate(to, size) < 0 ? -errno : 0;
+    return err ? err : ftruncate(to, lseek(to, 0, SEEK_CUR)) < 0 ? -errno : 0;
 }
 
 /* Those that the file system there does not keep are dropped. */
