@@ -204,6 +204,14 @@ class Engine:
         return left
 
 
+def sh(engine, script, *options, **kw):
+    return engine.run("run", "--rm", *options, "busybox", "sh", "-c", script, **kw)
+
+
+def clean(engine):
+    expect(engine.idle(), [], "leftovers")
+
+
 def main(module, with_busybox=True):
     """Runs every function of the module that is named test_*; each gets the engine."""
     failed = 0

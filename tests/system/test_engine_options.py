@@ -6,16 +6,8 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import config, docker_archive, expect, expect_in, main, tar
+from engine_fixture import clean, config, docker_archive, expect, expect_in, main, sh, tar
 from http_unix import request
-
-
-def sh(engine, script, *options, **kw):
-    return engine.run("run", "--rm", *options, "busybox", "sh", "-c", script, **kw)
-
-
-def clean(engine):
-    expect(engine.idle(), [], "leftovers")
 
 
 def test_format_of_go_templates(engine):

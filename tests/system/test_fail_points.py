@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Every place where the kernel can be refused something is refused once, in the debug build, while a container starts,
 runs and ends, a VM does, an engine takes over from one that was killed, and programs make calls and use a disk
-(fail_places.c). The work fails with an error, or a process ends; nothing is lost, leaked or hung, the kernel does not
+(fail_places/). The work fails with an error, or a process ends; nothing is lost, leaked or hung, the kernel does not
 panic, and afterwards all works as before.
 
   test_fail_points.py                              the suite's part: places told apart by few callers
   test_fail_points.py --all                        by many, without an end (make test-fails)
   test_fail_points.py WORK DEPTH ROUNDS [v [e]]    one; v: each round, e: the objects of each round"""
+import glob
 import os
 import re
 import subprocess
@@ -36,7 +37,7 @@ def build(tmp):
     program, image, disk = (os.path.join(tmp, name) for name in ("fail_places", "image.tar", "disk"))
     subprocess.run(["gcc", "-std=gnu17", "-O1", "-D_GNU_SOURCE", "-static", "-pthread", "-Wall", "-Wextra", "-Werror",
                     "-Wno-unused-parameter", "-Wno-unused-result", "-o", program,
-                    os.path.join(ROOT, "tests/system/fail_places.c")], check=True)
+                    *glob.glob(os.path.join(ROOT, "tests/system/fail_places/*.c"))], check=True)
     with open(program, "rb") as f:
         layer = tar([("fail_places", tarfile.REGTYPE, f.read()), ("tmp", tarfile.DIRTYPE, None, 0o1777)])
     with open(image, "wb") as f:
