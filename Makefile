@@ -43,6 +43,7 @@ help:
 	  'make test       the whole suite; ends with "N passed, N failed"' \
 	  'make test-T     one tier of it: unit, kernel, abi, hv, system' \
 	  'make test-watch abi and hv in the build that watches how long the kernel runs without a yield' \
+	  'make test-soak  what the suite has no time for: crowds on Linux and in the debug build' \
 	  'make test-fails each place where the kernel can be refused something is refused once (minutes to hours)' \
   'make bench      this system beside Linux in the same emulator, one table' \
 	  'make fuzz       random bytes into what reads a guest'"'"'s, on this machine' \

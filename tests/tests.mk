@@ -40,7 +40,7 @@ test-unit: build/unit/unit
 include $(sort $(wildcard tests/*/*.mk))
 
 # The suite counts in one place: tools/test. test-unit above is its shortest path.
-.PHONY: test test-kernel test-abi test-hv test-system test-watch test-fails
+.PHONY: test test-kernel test-abi test-hv test-system test-watch test-soak test-fails
 test:
 	@tools/test
 
@@ -50,6 +50,10 @@ test-kernel test-abi test-hv test-system:
 # All of abi and hv in the build of WATCH=1.
 test-watch:
 	@tools/test --watch
+
+# What the suite has no time for (soak_jobs in tools/test says what and why).
+test-soak:
+	@tools/test --soak
 
 # Every place where the kernel can be refused something; the suite has a part of them.
 test-fails:
