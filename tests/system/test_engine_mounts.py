@@ -8,7 +8,7 @@ import tarfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import BUSYBOX, busybox_layer, clean, docker_archive, expect, expect_in, main, sh, tar
+from engine_fixture import BRIEF, BUSYBOX, busybox_layer, clean, docker_archive, expect, expect_in, main, sh, tar
 
 with open(BUSYBOX, "rb") as f:
     BUSYBOX_ALONE = [("bin", tarfile.DIRTYPE, None), ("bin/busybox", tarfile.REGTYPE, f.read())]
@@ -195,7 +195,7 @@ def test_ids_are_numbers_first(engine):
 
 def test_no_path_leads_to_what_the_engine_has_open(engine):
     engine.run("run", "-d", "--name", "keep", "busybox", "sleep", "1000")
-    for fd in range(3, 28):
+    for fd in range(3, 28, 4 if BRIEF else 1):
         path = f"/proc/self/fd/{fd}"
         for p in (sh(engine, "pwd -P", "-w", path),
                   engine.run("exec", "-w", path, "keep", "pwd", "-P"),
