@@ -123,7 +123,9 @@ def test_file_capabilities_survive_the_owner(engine):
 
 
 def sparse_tars():
-    """The same file with holes, as GNU tar writes it in each format."""
+    """The same file with holes, as GNU tar writes it in each format; BRIEF: in the oldest and the newest."""
+    formats = (["--format=gnu"], ["--format=pax", "--sparse-version=1.0"],
+               ["--format=pax", "--sparse-version=0.0"], ["--format=pax", "--sparse-version=0.1"])
     with open("/tmp/bothy-sparse-%d" % os.getpid(), "wb") as f:
         f.truncate(9 << 20)
         for at in range(40):
@@ -131,8 +133,7 @@ def sparse_tars():
             f.write(b"part %d" % at)
     data = open(f.name, "rb").read()
     try:
-        for extra in (["--format=gnu"], ["--format=pax", "--sparse-version=0.0"],
-                      ["--format=pax", "--sparse-version=0.1"], ["--format=pax", "--sparse-version=1.0"]):
+        for extra in formats[:2 if BRIEF else 4]:
             yield extra, data, subprocess.run(
                 ["tar", "-cS", *extra, "--transform=s,.*,sparse,", f.name], check=True,
                 capture_output=True).stdout
@@ -247,7 +248,8 @@ def test_an_archive_may_come_in_any_pieces(engine):
 
 def test_refuse_damaged_compression(engine):
     layer = content()
-    for name, pack in (("bzip2", bz2.compress), ("xz", lzma.compress), ("gzip", gzip.compress)):
+    packers = (("bzip2", bz2.compress), ("gzip", gzip.compress), ("xz", lzma.compress))
+    for name, pack in packers[:2 if BRIEF else 3]:
         packed = bytearray(pack(layer))
         packed[len(packed) // 2] ^= 0x10
         refused(engine, docker_archive("c:1", [layer], stored=[bytes(packed)]), "layer 0/layer.tar")
