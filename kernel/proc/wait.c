@@ -9,7 +9,7 @@
 #include "proc/reap.h"
 
 #define NSEC_PER_TICK 10000000ULL
-#define REAP_AT_ONCE 8  /* bounds the time with interrupts off */
+#define REAP_AT_ONCE 4  /* bounds the time with interrupts off */
 #define WAIT_AT_ONCE 64 /* likewise */
 
 /* Its real user id, now or at its end: exec and setuid replace the leader's credentials under
