@@ -3,7 +3,8 @@
 """Every place where the kernel can be refused something is refused once, in the debug build, while a container starts,
 runs and ends, a VM does, an engine takes over from one that was killed, and programs make calls and use a disk
 (fail_places/). The work fails with an error, or a process ends; nothing is lost, leaked or hung, the kernel does not
-panic, and afterwards all works as before.
+panic, and afterwards all works as before. The machine has one processor, so that a round meets the same places each time; who is
+refused is chosen by the names of threads (kernel/debug/fail.c), not by an account.
 
   test_fail_points.py                              the suite's part: places told apart by few callers
   test_fail_points.py --all                        by many, without an end (make test-fails)
