@@ -187,7 +187,7 @@ class Engine:
         return path
 
     def run(self, *args, client=None, **kw):
-        kw.setdefault("timeout", 30)
+        kw.setdefault("timeout", 120)
         kw.setdefault("stdin", subprocess.DEVNULL if "input" not in kw else None)
         if kw["stdin"] is None:
             del kw["stdin"]

@@ -23,7 +23,7 @@ def spawn(engine, *args, **kw):
                             stderr=subprocess.PIPE, **kw)
 
 
-def until(condition, what, seconds=10):
+def until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

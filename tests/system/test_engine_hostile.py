@@ -64,7 +64,7 @@ def quick(engine, seconds, what):
         raise AssertionError(f"{what}: the engine did not answer for {took:.1f} s")
 
 
-def until(condition, what, seconds=15):
+def until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

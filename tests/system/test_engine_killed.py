@@ -19,7 +19,7 @@ from http_unix import Connection, request
 SEED = int(os.environ.get("SEED", "1"))
 
 
-def until(condition, what, seconds=15):
+def until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

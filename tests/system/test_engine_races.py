@@ -22,7 +22,7 @@ from http_unix import Connection, request
 LOOP = ["sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done"]
 
 
-def until(condition, what, seconds=15):
+def until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

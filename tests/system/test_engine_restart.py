@@ -36,7 +36,7 @@ def test_always_runs_again_with_growing_pauses(engine):
 
 def test_state_between_runs_is_restarting(engine):
     run(engine, "btw", "always", "exit 4")
-    until(lambda: count(engine, "btw") >= 5 and state(engine, "btw")["Status"] == "restarting", "it waits")
+    until(lambda: count(engine, "btw") >= 6 and state(engine, "btw")["Status"] == "restarting", "it waits")
     s = state(engine, "btw")
     expect((s["Running"], s["Restarting"], s["ExitCode"], s["Pid"]), (True, True, 4, 0))
     expect_in("Restarting (4)", engine.run("ps").stdout)
@@ -84,7 +84,7 @@ def test_what_a_client_stops_stays_stopped(engine):
 
 
 def test_what_dies_by_itself_does_not(engine):
-    run(engine, "die", "unless-stopped", "sleep 0.1; kill -9 $$")
+    run(engine, "die", "unless-stopped", "[ -e /died ] && exec sleep 100; touch /died; kill -9 $$")
     until(lambda: count(engine, "die") >= 1 and state(engine, "die")["Status"] == "running", "it runs again")
     remove(engine, "die")
 
@@ -115,8 +115,10 @@ def test_bad_policies_are_refused(engine):
 
 
 def test_policy_is_updated(engine):
-    expect(engine.run("run", "-d", "--name", "up", "busybox", "sh", "-c", "sleep 0.4; exit 1").returncode, 0)
+    expect(engine.run("run", "-d", "--name", "up", "busybox", "sh", "-c",
+                      "until [ -e /go ]; do sleep 0.02; done; exit 1").returncode, 0)
     expect(api(engine, "POST", "/containers/up/update", {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}})[0], 200)
+    expect(engine.run("exec", "up", "touch", "/go").returncode, 0)
     until(lambda: count(engine, "up") == 1, "it runs again")
     until(lambda: state(engine, "up")["Status"] == "exited", "it gives up")
     remove(engine, "up")
