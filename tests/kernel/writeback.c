@@ -11,50 +11,15 @@
 #include "mm/slab.h"
 #include "sched/timer.h"
 #include "sync/rcu.h"
-#include "tests/kernel/test_store.h"
+#include "tests/kernel/writeback.h"
 #include "vm/aspace.h"
 #include "vm/up.h"
 
 #define BASE 0x10000000UL
 
-static u8 buf[PAGE_SIZE];
-
-/* Page `index` of f is filled with `value`. */
-static bool put_page(struct file *f, u64 index, u8 value)
-{
-    memset(buf, value, sizeof(buf));
-    return file_write_kernel(f, buf, PAGE_SIZE, (loff_t)(index * PAGE_SIZE)) == PAGE_SIZE;
-}
-
-static bool put_pages(struct file *f, u64 from, u64 to, u8 value)
-{
-    for (; from < to; from++)
-        if (!put_page(f, from, value))
-            return false;
-    return true;
-}
-
-/* Or -1. */
-static int get_byte(struct file *f, u64 at)
-{
-    u8 byte;
-    ssize_t n = file_read_kernel(f, &byte, 1, (loff_t)at);
-
-    return n == 1 ? byte : -1;
-}
-
 static int sync_file(struct file *f)
 {
     return f->ops->fsync(f, false);
-}
-
-static u64 free_pages(void)
-{
-    struct mem_info info;
-
-    rcu_synchronize();
-    mem_info_get(&info);
-    return info.free + info.slab;
 }
 
 /* For ever: what the kernel keeps for its threads may stay charged to it. */
@@ -64,56 +29,6 @@ static void account_ready(struct account *a, s64 limit)
         account_init(a, &account_root_memory, NULL);
     a->limit = limit;
     atomic_set(&a->peak, 0);
-}
-
-/* A thread beside the test. */
-struct helper {
-    struct test_store *s;
-    struct file *f;
-    struct account *account; /* whose pages it writes; NULL: the machine's */
-    void (*run)(struct helper *h);
-    u64 n, done; /* a */
-    bool ended;  /* a */
-};
-
-static void helper_main(void *arg)
-{
-    struct helper *h = arg;
-    struct aspace *as = h->account ? aspace_create(h->account) : NULL;
-
-    if (as)
-        aspace_activate(as);
-    h->run(h);
-    if (as) {
-        aspace_activate(NULL);
-        aspace_put(as);
-    }
-    store_finish(h->s, 0, false, 0);
-    __atomic_store_n(&h->ended, true, __ATOMIC_SEQ_CST);
-    waitq_wake_all(&h->s->changed);
-}
-
-static bool helper_start(struct helper *h)
-{
-    struct thread *t = thread_create("helper", helper_main, h);
-
-    if (!t)
-        return false;
-    thread_start(t);
-    thread_put(t);
-    return true;
-}
-
-static bool helper_wait(struct helper *h)
-{
-    return wait_event_deadline(&h->s->changed, READ_ONCE(h->ended), SLEEP_UNINTERRUPTIBLE,
-                               time_ns() + 20 * NSEC_PER_SEC) == 0;
-}
-
-/* Gives others the time to go on, if they can. */
-static void linger(void)
-{
-    (void)sleep_until(time_ns() + 20 * NSEC_PER_MSEC, SLEEP_UNINTERRUPTIBLE);
 }
 
 SELFTEST(writeback_goes_by_runs_and_reads_come_back)
@@ -195,13 +110,14 @@ SELFTEST(writeback_a_read_that_failed_is_tried_again)
 {
     struct test_store *s = test_store_open();
     struct file *f = store_open_file(s, "/a", O_RDWR | O_CREAT);
+    u8 byte;
 
     CHECK(put_page(f, 0, 6));
     file_put(f);
     CHECK(!test_store_again(s));
     f = store_open_file(s, "/a", O_RDWR);
     s->fail_reads = 2;
-    CHECK(file_read_kernel(f, buf, 1, 0) == -EIO && file_read_kernel(f, buf, 1, 0) == -EIO);
+    CHECK(file_read_kernel(f, &byte, 1, 0) == -EIO && file_read_kernel(f, &byte, 1, 0) == -EIO);
     CHECK(get_byte(f, 0) == 6);
     file_put(f);
     test_store_close(s);
@@ -419,121 +335,6 @@ SELFTEST(writeback_a_reader_of_much_takes_its_own_pages)
     CHECK(few.f->inode->object->nr_pages == 10);
     file_put(much.f);
     file_put(few.f);
-    test_store_close(s);
-}
-
-SELFTEST(writeback_unused_inodes_go_and_come_back)
-{
-    struct test_store *s = test_store_open();
-    struct file *f = store_open_file(s, "/a", O_RDWR | O_CREAT);
-    s32 filled;
-
-    CHECK(put_pages(f, 0, 5, 4));
-    file_put(f);
-    (void)up_reclaim_names(NULL, U64_MAX); /* it is dirty: it stays */
-    CHECK(atomic_read(&s->inodes_evicted) == 0);
-    CHECK(!super_sync(&s->super) && atomic_read(&s->inodes_written) == 1);
-    (void)up_reclaim_names(NULL, U64_MAX);
-    CHECK(atomic_read(&s->inodes_evicted) == 1);
-    filled = atomic_read(&s->inodes_filled);
-    f = store_open_file(s, "/a", O_RDWR);
-    CHECK(!IS_ERR(f) && get_byte(f, 4 * PAGE_SIZE) == 4);
-    CHECK(atomic_read(&s->inodes_filled) == filled + 1);
-    file_put(f);
-    f = store_open_file(s, "/a", O_RDWR); /* kept */
-    CHECK(!IS_ERR(f) && atomic_read(&s->inodes_filled) == filled + 1);
-    file_put(f);
-    test_store_close(s);
-}
-
-SELFTEST(writeback_a_file_without_a_name_is_not_written)
-{
-    struct test_store *s = test_store_open();
-    struct walk_ctx ctx = {
-        .cred = &cred_init, .root = s->root, .cwd = s->root, .ns = mount_ns_init};
-    struct file *f = store_open_file(s, "/a", O_RDWR | O_CREAT);
-
-    CHECK(put_pages(f, 0, 30, 4));
-    CHECK(!vfs_unlink(&ctx, NULL, "/a"));
-    CHECK(get_byte(f, 0) == 4 && atomic_read(&s->inodes_evicted) == 0);
-    file_put(f);
-    CHECK(atomic_read(&s->inodes_evicted) == 1 && !s->files[0].there);
-    CHECK(!super_sync(&s->super) && atomic_read(&s->pages_written) == 0);
-    test_store_close(s);
-}
-
-static void find_inode(struct helper *h)
-{
-    struct inode *i;
-
-    h->n = (u64)-inode_find(&h->s->super, h->n, &i);
-    if (!h->n)
-        inode_put(i);
-}
-
-SELFTEST(writeback_an_inode_is_filled_once_and_a_failure_is_each_ones_own)
-{
-    struct test_store *s = test_store_open();
-    struct file *f = store_open_file(s, "/a", O_RDWR | O_CREAT);
-    struct helper h[3], none[2];
-    struct inode *i;
-
-    file_put(f);
-    CHECK(PTR_ERR(store_open_file(s, "/too-long-a-name-for-it", O_RDWR | O_CREAT)) ==
-          -ENAMETOOLONG);
-    CHECK(inode_find(&s->super, 3, &i) == -ESTALE); /* it never was */
-    CHECK(!super_sync(&s->super));
-    (void)up_reclaim_names(NULL, U64_MAX);
-    atomic_set(&s->inodes_filled, 0);
-    s->hold_inodes = true;
-    for (unsigned k = 0; k < 3; k++) {
-        h[k] = (struct helper){.s = s, .run = find_inode, .n = 2};
-        CHECK(helper_start(&h[k]));
-    }
-    for (unsigned k = 0; k < 2; k++) {
-        none[k] = (struct helper){.s = s, .run = find_inode, .n = 9};
-        CHECK(helper_start(&none[k]));
-    }
-    linger();
-    WRITE_ONCE(s->hold_inodes, false);
-    waitq_wake_all(&s->changed);
-    for (unsigned k = 0; k < 3; k++)
-        CHECK(helper_wait(&h[k]) && h[k].n == 0);
-    for (unsigned k = 0; k < 2; k++)
-        CHECK(helper_wait(&none[k]) && none[k].n == ESTALE);
-    CHECK(atomic_read(&s->inodes_filled) == 3); /* one, and two in vain */
-    CHECK(inode_find(&s->super, 9, &i) == -ESTALE);
-    test_store_close(s);
-}
-
-SELFTEST(writeback_unmounting_writes_all_and_gives_memory_back)
-{
-    struct test_store *s = test_store_open();
-    struct file *f;
-    char name[] = "/a";
-    u64 before;
-
-    CHECK(!test_store_again(s));
-    before = free_pages();
-    for (unsigned round = 0; round < 3; round++) {
-        for (unsigned i = 0; i < 8; i++) {
-            name[1] = (char)('a' + i);
-            f = store_open_file(s, name, O_RDWR | O_CREAT);
-            CHECK(!IS_ERR(f) && put_pages(f, 0, 6, (u8)(round * 8 + i + 1)));
-            file_put(f);
-        }
-        CHECK(!test_store_again(s));
-        for (unsigned i = 0; i < 8; i++) {
-            name[1] = (char)('a' + i);
-            CHECK(store_byte(s, name + 1, 5 * PAGE_SIZE) == round * 8 + i + 1);
-        }
-    }
-    for (unsigned i = 0; i < STORE_FILES; i++) /* what the store holds is not the cache's */
-        for (unsigned k = 0; k < STORE_PAGES; k++) {
-            kfree(s->files[i].pages[k]);
-            s->files[i].pages[k] = NULL;
-        }
-    CHECK(free_pages() + 16 >= before);
     test_store_close(s);
 }
 
