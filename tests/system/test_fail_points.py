@@ -94,7 +94,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="fails-") as tmp:
         files = build(tmp)
         for works in one or (ALL if every else PART):
-            p = boot(files, works, 7200 if every or one else 280)
+            p = boot(files, works, 7200 if every or one else 600)
             if one:
                 print(p.stdout, p.returncode)
             failed += judge(works, p)

@@ -39,7 +39,7 @@ class Machine:
         self.folder = tempfile.TemporaryDirectory(prefix="bothy-wire-")
         self.wire = Wire(self.folder.name, card)
         start, stay = (put(self.folder.name, name, text) for name, text in (("start", START), ("stay", STAY)))
-        words = [RUN, "--timeout", "120", *self.wire.options, *options, "--file", BUSYBOX + ":busybox",
+        words = [RUN, "--timeout", "300", *self.wire.options, *options, "--file", BUSYBOX + ":busybox",
                  "--file", start, "--file", stay]
         for command in ("/boot/files/busybox sh /boot/files/start", after, "/boot/files/busybox sh /boot/files/stay",
                         last):

@@ -33,7 +33,7 @@ def test_nginx_serves_both_families_as_debian_configures_it():
     with tempfile.TemporaryDirectory(prefix="bothy-nginx-") as folder:
         script = tar([("serve", tarfile.REGTYPE, SCRIPT)])
         image = put(folder, "nginx.tar", docker_archive("nginx:latest", [busybox_layer(), nginx_layer(), script]))
-        p = run("--image", image, "--memory", "512", "--timeout", "240", *commands("run --rm nginx sh /serve"))
+        p = run("--image", image, "--memory", "512", "--timeout", "600", *commands("run --rm nginx sh /serve"))
     out = p.stdout + p.stderr
     expect_in("test is successful", out)
     expect(out.count("<title>Welcome to nginx!</title>"), 3, f"answers in {out!r}")

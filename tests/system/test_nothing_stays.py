@@ -83,7 +83,7 @@ def boot(tmp):
         f.write(SCRIPT)
     commands = MEASURE + ["/boot/files/busybox sh /boot/files/script work"] + MEASURE
     return subprocess.run(
-        [os.path.join(ROOT, "tools/run"), "--timeout", "200", "--file", f"{BUSYBOX}:busybox",
+        [os.path.join(ROOT, "tools/run"), "--timeout", "600", "--file", f"{BUSYBOX}:busybox",
          "--file", tar, "--file", script, *sum((["-c", c] for c in commands), []), *sys.argv[1:]],
         capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
 

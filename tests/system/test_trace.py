@@ -31,7 +31,7 @@ def traced():
     for kind, command in DONE:
         lines += ["debug trace clear", f"debug trace on {kind}", command, "debug trace off all", f"debug trace show {kind}"]
     with tempfile.TemporaryDirectory(prefix="bothy-trace-") as folder:
-        p = run("--timeout", "120", "--disk", os.path.join(folder, "disk") + ",size=1M", "--file", BUSYBOX + ":busybox",
+        p = run("--timeout", "600", "--disk", os.path.join(folder, "disk") + ",size=1M", "--file", BUSYBOX + ":busybox",
                 *commands(*lines, "debug trace clear", BOX + " true", "debug trace show all", "debug trace"))
     expect(p.returncode, 0, p.stdout + p.stderr)
     found = {kind: [] for kind, _ in DONE}
@@ -68,7 +68,7 @@ def cost(text):
 def test_a_point_that_is_off_costs_nothing():
     ubench = "/boot/files/ubench"
     rows = [f"{ubench} getppid", f"{ubench} pipe_trip"]
-    p = run("--timeout", "120", "--icount", "--file", os.path.join(ROOT, "build/tests/ubench"),
+    p = run("--timeout", "600", "--icount", "--file", os.path.join(ROOT, "build/tests/ubench"),
             *commands(*rows, "debug trace on all", *rows, "debug trace off all", *rows))
     expect(p.returncode, 0, p.stdout + p.stderr)
     before, on, after = (cost(p.stdout)[i:i + 2] for i in (0, 2, 4))

@@ -231,7 +231,7 @@ def boot(tmp):
     with open(paths["script"], "w") as f:
         f.write(script())
     return subprocess.run(
-        [os.path.join(ROOT, "tools/run"), "--timeout", "300", "--image", paths["image"], "--file",
+        [os.path.join(ROOT, "tools/run"), "--timeout", "880", "--image", paths["image"], "--file",
          f"{BUSYBOX}:busybox", "--file", f"{paths['script']}:script", "-c",
          "/boot/files/busybox sh /boot/files/script", *sys.argv[1:]],
         capture_output=True, stdin=subprocess.DEVNULL, check=False)
