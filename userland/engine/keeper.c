@@ -93,6 +93,13 @@ static void keeper_use(int fd)
     ev_set(&keeper, EPOLLIN);
 }
 
+static void keeper_leave(void)
+{
+    ev_del(&keeper);
+    close(keeper.fd);
+    keeper.fd = -1;
+}
+
 /* ---- in doubt -------------------------------------------------------------------------------- */
 
 /* It may live, and all that it keeps: the next engine asks it again. No client is told of an end
@@ -214,6 +221,8 @@ static int keeper_spawn(void)
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         err = listener < 0 ? listener : -errno;
         engine_log("cannot start %s: %s", program, strerror(-err));
+        if (listener >= 0)
+            close(listener);
         free(program);
         return err;
     }
@@ -230,7 +239,10 @@ static int keeper_spawn(void)
         return err;
     }
     keeper_use(pair[0]);
-    return keep_send(keeper.fd, &hello, NULL, NULL, NULL, 0);
+    err = keep_send(keeper.fd, &hello, NULL, NULL, NULL, 0);
+    if (err)
+        keeper_leave(); /* which ends it; the next start has another */
+    return err;
 }
 
 int keeper_begin(void)
@@ -294,13 +306,6 @@ static void keeper_tell(struct keep_message *m)
     default:
         break;
     }
-}
-
-static void keeper_leave(void)
-{
-    ev_del(&keeper);
-    close(keeper.fd);
-    keeper.fd = -1;
 }
 
 /* It has ended, and what it kept ends too: no other process would hear of its ends. One
