@@ -4,7 +4,8 @@
 USER_TEST_LIB := heap buf str file json json_write sha256 source checksum inflate lzma2 xz bzip2 fse zstd \
                  decode tar tar_sparse inroot map tree_walk tree_copy
 USER_TEST_SRC := $(sort $(wildcard tests/user/*.c)) tests/unit/runner.c $(USER_TEST_LIB:%=userland/lib/%.c) \
-                 userland/runtime/mount_words.c $(addprefix userland/vmm/,mem.c space.c virtq.c pci_config.c)
+                 userland/runtime/mount_words.c $(addprefix userland/vmm/,mem.c space.c virtq.c pci_config.c \
+                 device.c virtio.c virtio_mmio.c virtio_pci.c pci_host.c pci_msix.c console.c blk.c report.c)
 USER_TEST_OBJ := $(addsuffix .o,$(addprefix build/unit/user-tests/,$(USER_TEST_SRC)))
 
 build/unit/user-tests/%.c.o: %.c
@@ -15,7 +16,7 @@ build/unit/user-tests/%.c.o: %.c
 
 build/unit/user: $(USER_TEST_OBJ)
 	$(call QUIET,HLD,$@) $(HOSTCC) -fsanitize=address,undefined \
-	    -Wl,--wrap=mkdirat -o $@ $(USER_TEST_OBJ)
+	    -Wl,--wrap=mkdirat,--wrap=preadv,--wrap=pwritev,--wrap=fdatasync,--wrap=poll -o $@ $(USER_TEST_OBJ) -lpthread
 
 .PHONY: test-user
 test-user: build/unit/user

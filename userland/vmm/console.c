@@ -5,9 +5,11 @@
  *
  * To the guest: each port has a small queue of bytes, moved into the guest's buffers once it
  * has opened the port. From the guest: a write is attempted at once in the vCPU's thread if it
- * cannot block; otherwise the request stays with the port, the event loop waits for the
+ * should not block; otherwise the request stays with the port, the event loop waits for the
  * descriptor and goes on. So a stalled reader stalls the guest's writer, never the VMM.
- * All state is under the device's lock.
+ *
+ * All state is under the device's lock, but nothing is written to the host under it: one thread at
+ * a time writes for a port (`writing`), and has what it writes to itself until it is back.
  */
 #include "vmm/console.h"
 
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/report.h"
@@ -45,6 +48,7 @@ enum { PORT_CONTROL, PORT_STDIN, PORT_STDOUT, PORT_STDERR, PORTS };
 #define LINE_SIZE 1200
 #define EVENTS_MAX 64
 #define WRITE_STEP 4096 /* a pipe that polls writable takes this much without blocking */
+#define DRAIN_SECONDS 3
 
 struct console_event {
     uint32_t port;
@@ -62,7 +66,8 @@ struct console_port {
     bool end_told;  /* ... and the guest knows */
     uint8_t *input; /* a ring of INPUT_SIZE bytes, where anything comes from the host */
     size_t head, count;
-    bool held; /* `chain` was taken and is written up to `done` */
+    bool held;    /* `chain` was taken and is written up to `done` */
+    bool writing; /* by some thread, whose are those below meanwhile */
     struct virtq_chain chain;
     struct iovec iov[PIECES]; /* the chain's */
     size_t done;
@@ -81,7 +86,8 @@ static const struct console_place console_ports[PORTS] = {
 static const struct console_place console_terminal = {"console", 0};
 static const int console_fds[CONSOLE_OUTPUTS] = {STDOUT_FILENO, STDERR_FILENO};
 
-/* I immutable once the guest runs · all else under virtio.dev.lock */
+/* I immutable once the guest runs · w who writes for the control port · all else under
+ * virtio.dev.lock */
 struct console {
     struct virtio virtio;
     bool terminal;       /* I  one port, not a container's */
@@ -90,9 +96,9 @@ struct console {
     struct console_port ports[PORTS];
     struct console_event events[EVENTS_MAX];
     unsigned events_head, events_count;
-    char line[LINE_SIZE]; /* from the agent, unfinished */
-    size_t line_len;
-    int status;
+    char line[LINE_SIZE]; /* w  from the agent, unfinished */
+    size_t line_len;      /* w */
+    atomic_int status;
 };
 
 static struct console *console_of(struct virtio *v)
@@ -183,7 +189,7 @@ static void console_agent_line(struct console *c, const char *line)
         unsigned long status = strtoul(line + 5, &end, 10);
 
         if (*end == 0 && end != line + 5 && status < 256)
-            c->status = status;
+            atomic_store(&c->status, (int)status);
     } else if (strncmp(line, "error ", 6) == 0) {
         if (!report_error(report, line + 6))
             dprintf(STDERR_FILENO, "vmm: %s\n", line + 6);
@@ -226,7 +232,7 @@ static size_t console_write(int fd, const void *data, size_t len)
     return errno == EAGAIN || errno == EINTR ? 0 : len;
 }
 
-/* Moves the held request on; true when it is finished. */
+/* Moves the held request on, without the lock; true when it is finished. */
 static bool console_write_held(struct console *c, struct console_port *p)
 {
     size_t skip = p->done;
@@ -259,25 +265,36 @@ static bool console_write_held(struct console *c, struct console_port *p)
     return true;
 }
 
+static bool console_take_locked(struct console *c, struct console_port *p, unsigned queue)
+{
+    if (!p->held) {
+        p->held = virtio_pop(&c->virtio, queue, &p->chain);
+        p->done = 0;
+    }
+    return p->held;
+}
+
+/* Writes what the guest has for the port, unless another thread does, which goes on until there is
+ * nothing. Lets the lock go. */
 static void console_output_locked(struct console *c, unsigned n)
 {
     struct console_port *p = &c->ports[n];
     unsigned queue = console_rx_queue(n) + 1;
+    bool all = true;
 
-    for (;;) {
-        if (!p->held) {
-            if (!virtio_pop(&c->virtio, queue, &p->chain))
-                return;
-            p->held = true;
-            p->done = 0;
-        }
-        if (!console_write_held(c, p)) {
-            vm_wake(c->virtio.dev.vm);
-            return;
-        }
+    while (!p->writing && all && console_take_locked(c, p, queue)) {
+        p->writing = true;
+        virtio_wait_begin(&c->virtio);
+        all = console_write_held(c, p);
+        virtio_wait_end(&c->virtio);
+        p->writing = false;
+        if (!all)
+            break;
         p->held = false;
         virtio_push(&c->virtio, queue, p->chain.head, 0);
     }
+    if (!all)
+        vm_wake(c->virtio.dev.vm);
 }
 
 static void console_port_ready_locked(struct console *c, uint32_t n)
@@ -376,7 +393,7 @@ void console_create(struct vm *vm, const struct vm_options *opt)
 {
     struct console *c = vm_alloc(vm, sizeof *c);
 
-    c->status = -1;
+    atomic_init(&c->status, -1);
     c->terminal = !opt->container;
     c->nports = c->terminal ? 1 : PORTS;
     c->stdin_port = c->terminal ? 0 : PORT_STDIN;
@@ -439,7 +456,7 @@ void console_control(struct console *c, const char *line)
 static struct console_port *console_waiting_locked(struct console *c, int i)
 {
     for (unsigned n = 0; n < c->nports; n++)
-        if (c->ports[n].held && c->ports[n].out == i)
+        if (c->ports[n].held && !c->ports[n].writing && c->ports[n].out == i)
             return &c->ports[n];
     return NULL;
 }
@@ -467,15 +484,30 @@ void console_continue(struct console *c, int i)
     pthread_mutex_unlock(&c->virtio.dev.lock);
 }
 
+/* A vCPU may be in the middle of a write. */
+static void console_await_writers(struct console *c)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += DRAIN_SECONDS;
+    pthread_mutex_lock(&c->virtio.dev.lock);
+    while (c->virtio.waiting &&
+           pthread_cond_timedwait(&c->virtio.idle, &c->virtio.dev.lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&c->virtio.dev.lock);
+}
+
 void console_drain(struct console *c)
 {
+    console_await_writers(c);
     for (int i = 0; i < CONSOLE_OUTPUTS; i++) {
         int fd;
 
         while ((fd = console_waiting_fd(c, i)) >= 0) {
             struct pollfd p = {.fd = fd, .events = POLLOUT};
 
-            if (poll(&p, 1, 3000) <= 0)
+            if (poll(&p, 1, DRAIN_SECONDS * 1000) <= 0)
                 break;
             console_continue(c, i);
         }
@@ -484,10 +516,5 @@ void console_drain(struct console *c)
 
 int console_status(struct console *c)
 {
-    int status;
-
-    pthread_mutex_lock(&c->virtio.dev.lock);
-    status = c->status;
-    pthread_mutex_unlock(&c->virtio.dev.lock);
-    return status;
+    return atomic_load(&c->status);
 }

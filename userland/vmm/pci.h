@@ -9,7 +9,7 @@
  * device. Where two functions' BARs overlap the lower slot answers.
  *
  * Locks: the bridge's over configuration space and the search for a BAR; `changed` is called with
- * it held and may take the device's. bar_read and bar_write are called with none.
+ * it held, may take the device's, and waits for nothing. All other ops are called with none.
  */
 #pragma once
 
@@ -63,6 +63,10 @@ struct pci_ops {
     /* The guest wrote in the configuration space: command register, BARs or capabilities may be
      * other ones. */
     void (*changed)(struct pci_function *f);
+    /* The same, for what may wait; and the guest is about to read `len` bytes at `reg`. No lock is
+     * held. */
+    void (*written)(struct pci_function *f, unsigned reg, unsigned len);
+    void (*reading)(struct pci_function *f, unsigned reg, unsigned len);
 };
 
 /* h the bridge's lock · I immutable once the guest runs */
@@ -95,6 +99,9 @@ void pci_host_create(struct vm *vm);
 void pci_add(struct vm *vm, struct pci_function *f, const struct pci_id *id,
              const struct pci_ops *ops);
 void pci_place_bar(struct pci_function *f, unsigned bar, uint32_t size);
+/* The registers from outside of the bridge: takes its lock. */
+uint32_t pci_get(struct pci_function *f, unsigned reg, unsigned len);
+void pci_set(struct pci_function *f, unsigned reg, uint32_t value, unsigned len);
 /* Where the BAR is decoded, or 0. The bridge's lock held. */
 uint32_t pci_bar_address(const struct pci_function *f, unsigned bar);
 /* Its line, which it may share with others. Any thread, also under the device's lock. */

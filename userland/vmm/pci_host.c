@@ -22,23 +22,56 @@ static struct pci_function *pci_function_at(struct pci_host *h, uint32_t bdf)
     return bdf & 7 || bdf >> 3 >= PCI_SLOTS ? NULL : h->slots[bdf >> 3];
 }
 
-static uint64_t pci_config_get(struct pci_host *h, uint32_t bdf, unsigned reg, unsigned len)
+/* The function and register that an access to the data port or ECAM names. NULL: none. */
+static struct pci_function *pci_target(struct pci_host *h, unsigned resource, uint64_t offset,
+                                       unsigned *reg)
 {
-    struct pci_function *f = pci_function_at(h, bdf);
+    uint32_t address;
 
-    return f ? pci_config_read(&f->config, reg, len) : ~0ull;
+    if (resource == PCI_AT_ECAM) {
+        *reg = offset & 0xfff;
+        return pci_function_at(h, offset >> 12);
+    }
+    pthread_mutex_lock(&h->dev.lock);
+    address = h->address;
+    pthread_mutex_unlock(&h->dev.lock);
+    *reg = (address & 0xfc) + offset;
+    return address & ADDRESS_ENABLE ? pci_function_at(h, address >> 8 & 0xffff) : NULL;
 }
 
-static void pci_config_put(struct pci_host *h, uint32_t bdf, unsigned reg, uint64_t value,
-                           unsigned len)
+uint32_t pci_get(struct pci_function *f, unsigned reg, unsigned len)
 {
-    struct pci_function *f = pci_function_at(h, bdf);
+    uint32_t value;
 
-    if (!f)
-        return;
+    pthread_mutex_lock(&f->host->dev.lock);
+    value = pci_config_read(&f->config, reg, len);
+    pthread_mutex_unlock(&f->host->dev.lock);
+    return value;
+}
+
+void pci_set(struct pci_function *f, unsigned reg, uint32_t value, unsigned len)
+{
+    pthread_mutex_lock(&f->host->dev.lock);
+    pci_config_set(&f->config, reg, value, len);
+    pthread_mutex_unlock(&f->host->dev.lock);
+}
+
+static uint64_t pci_guest_reads(struct pci_function *f, unsigned reg, unsigned len)
+{
+    if (f->ops)
+        f->ops->reading(f, reg, len);
+    return pci_get(f, reg, len);
+}
+
+static void pci_guest_writes(struct pci_function *f, unsigned reg, uint64_t value, unsigned len)
+{
+    pthread_mutex_lock(&f->host->dev.lock);
     pci_config_write(&f->config, reg, value, len);
     if (f->ops)
         f->ops->changed(f);
+    pthread_mutex_unlock(&f->host->dev.lock);
+    if (f->ops)
+        f->ops->written(f, reg, len);
 }
 
 /* ---- BARs ---- */
@@ -90,63 +123,48 @@ static struct pci_function *pci_decode(struct pci_host *h, uint64_t offset, unsi
 
 /* ---- the bridge on its buses ---- */
 
-static uint64_t pci_host_get_locked(struct pci_host *h, unsigned resource, uint64_t offset,
-                                    unsigned len)
-{
-    if (resource == PCI_AT_ADDRESS)
-        return h->address;
-    if (resource == PCI_AT_ECAM)
-        return pci_config_get(h, offset >> 12, offset & 0xfff, len);
-    if (!(h->address & ADDRESS_ENABLE))
-        return ~0ull;
-    return pci_config_get(h, h->address >> 8 & 0xffff, (h->address & 0xfc) + offset, len);
-}
-
 static uint64_t pci_host_read(struct device *d, unsigned resource, uint64_t offset, unsigned len)
 {
     struct pci_host *h = container_of(d, struct pci_host, dev);
-    uint64_t value, at;
-    unsigned bar;
+    struct pci_function *f;
+    unsigned bar, reg;
+    uint64_t at;
 
     if (resource == PCI_AT_MEMORY) {
-        struct pci_function *f = pci_decode(h, offset, len, &bar, &at);
-
+        f = pci_decode(h, offset, len, &bar, &at);
         return f ? f->ops->bar_read(f, bar, at, len) : ~0ull;
     }
-    pthread_mutex_lock(&d->lock);
-    value = pci_host_get_locked(h, resource, offset, len);
-    pthread_mutex_unlock(&d->lock);
-    return value;
-}
-
-static void pci_host_put_locked(struct pci_host *h, unsigned resource, uint64_t offset,
-                                uint64_t value, unsigned len)
-{
-    if (resource == PCI_AT_ADDRESS)
-        h->address = value & ~3u;
-    else if (resource == PCI_AT_ECAM)
-        pci_config_put(h, offset >> 12, offset & 0xfff, value, len);
-    else if (h->address & ADDRESS_ENABLE)
-        pci_config_put(h, h->address >> 8 & 0xffff, (h->address & 0xfc) + offset, value, len);
+    if (resource == PCI_AT_ADDRESS) {
+        pthread_mutex_lock(&d->lock);
+        at = h->address;
+        pthread_mutex_unlock(&d->lock);
+        return at;
+    }
+    f = pci_target(h, resource, offset, &reg);
+    return f ? pci_guest_reads(f, reg, len) : ~0ull;
 }
 
 static void pci_host_write(struct device *d, unsigned resource, uint64_t offset, uint64_t value,
                            unsigned len)
 {
     struct pci_host *h = container_of(d, struct pci_host, dev);
+    struct pci_function *f;
+    unsigned bar, reg;
     uint64_t at;
-    unsigned bar;
 
-    if (resource == PCI_AT_MEMORY) {
-        struct pci_function *f = pci_decode(h, offset, len, &bar, &at);
-
+    if (resource == PCI_AT_ADDRESS) {
+        pthread_mutex_lock(&d->lock);
+        h->address = value & ~3u;
+        pthread_mutex_unlock(&d->lock);
+    } else if (resource == PCI_AT_MEMORY) {
+        f = pci_decode(h, offset, len, &bar, &at);
         if (f)
             f->ops->bar_write(f, bar, at, value, len);
-        return;
+    } else {
+        f = pci_target(h, resource, offset, &reg);
+        if (f)
+            pci_guest_writes(f, reg, value, len);
     }
-    pthread_mutex_lock(&d->lock);
-    pci_host_put_locked(h, resource, offset, value, len);
-    pthread_mutex_unlock(&d->lock);
 }
 
 static const struct device_ops pci_host_ops = {.read = pci_host_read, .write = pci_host_write};

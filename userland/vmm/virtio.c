@@ -45,14 +45,14 @@ void virtio_push(struct virtio *v, unsigned queue, uint16_t head, uint32_t writt
 
 void virtio_wait_begin(struct virtio *v)
 {
-    v->busy = true;
+    v->waiting++;
     pthread_mutex_unlock(&v->dev.lock);
 }
 
 void virtio_wait_end(struct virtio *v)
 {
     pthread_mutex_lock(&v->dev.lock);
-    v->busy = false;
+    v->waiting--;
     pthread_cond_broadcast(&v->idle);
 }
 
@@ -60,7 +60,7 @@ void virtio_wait_end(struct virtio *v)
 static void virtio_settle(struct virtio *v)
 {
     v->stopping = true;
-    while (v->busy)
+    while (v->waiting)
         pthread_cond_wait(&v->idle, &v->dev.lock);
     v->stopping = false;
 }

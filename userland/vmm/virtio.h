@@ -5,9 +5,9 @@
  *
  * The device's lock guards all of it. A transport takes it around register accesses and calls what
  * is below; a model's ops are called with it held. A model whose requests may wait (`waits`) is
- * kicked in the device's thread, and lets the lock go while it waits (virtio_wait_begin): a vCPU is
- * never kept waiting but by a reset, which ends when the request does. Any other is kicked in the
- * thread of the vCPU that rang.
+ * kicked in the device's thread, any other in the thread of the vCPU that rang. What may wait for
+ * the host is done without the lock (virtio_wait_begin): no vCPU is kept waiting by another's
+ * request but by a reset, which ends when the request does.
  *
  * What the guest puts in a queue is copied and checked (virtq.h): a queue that is not sound stops
  * the device (DEVICE_NEEDS_RESET) and nothing else.
@@ -77,7 +77,8 @@ struct virtio {
     uint8_t status;                           /* v */
     uint8_t isr;                              /* v  why its line is high (ISR_*) */
     bool cut;                                 /* v  PCI: it may not reach memory */
-    bool busy, stopping;                      /* v  a request waits; a reset waits for it */
+    unsigned waiting;                         /* v  requests that wait, without the lock */
+    bool stopping;                            /* v  a reset waits for them */
     pthread_cond_t idle;                      /* v */
 };
 
@@ -91,7 +92,8 @@ void virtio_create(struct virtio *v, struct vm *vm, const struct virtio_model *m
 bool virtio_pop(struct virtio *v, unsigned queue, struct virtq_chain *chain);
 /* Gives it back, `written` bytes of its writable part used, and interrupts if that is wanted. */
 void virtio_push(struct virtio *v, unsigned queue, uint16_t head, uint32_t written);
-/* The request taken last waits from here to there, without the lock: its memory is the device's. */
+/* A request that was taken waits from here to there, without the lock: its memory is the device's,
+ * which is not reset meanwhile. Any number may wait at once. */
 void virtio_wait_begin(struct virtio *v);
 void virtio_wait_end(struct virtio *v);
 
@@ -112,9 +114,9 @@ void virtio_set_status(struct virtio *v, uint8_t status);
 struct virtio_queue *virtio_selected(struct virtio *v);
 /* Turns it on as its setup says, or off. May let the lock go. A wrong setup breaks the device. */
 void virtio_queue_enable(struct virtio *v, struct virtio_queue *q, bool on);
-/* The driver rang, by a write that exited. */
+/* The driver rang, by a write that exited. May let the lock go. */
 void virtio_ring(struct virtio *v, uint32_t queue);
-/* All doorbells rang, or may have. */
+/* All doorbells rang, or may have. May let the lock go. */
 void virtio_look(struct virtio *v);
 uint64_t virtio_config(struct virtio *v, uint64_t offset, unsigned len);
 /* Replaces a half of a 64-bit register. */

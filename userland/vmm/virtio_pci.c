@@ -2,7 +2,8 @@
  *
  * Virtio over PCI, the modern interface (virtio 1.2, 4.1). One BAR holds everything, a page each:
  * common configuration, ISR, device configuration, doorbell (one address for all queues), MSI-X
- * table, pending bits. A vector for the configuration and one for each queue, or the line.
+ * table, pending bits. A vector for the configuration and one for each queue, or the line. What
+ * cannot reach the BAR (firmware) has a way through configuration space (4.1.4.9).
  */
 #include <string.h>
 
@@ -25,6 +26,8 @@ struct virtio_pci {
     bool bell_wanted;       /* v  the doorbell is to be connected ... */
     uint32_t bell_at;       /* v  ... and is, there; else 0 */
     uint32_t bar_at;        /* v  where the BAR is decoded, or 0 */
+    bool look;              /* v  doorbells may have rung while it was cut off */
+    unsigned access;        /* I  the capability for access through configuration space */
 };
 
 static struct virtio_pci *virtio_pci_of(struct pci_function *f)
@@ -310,8 +313,48 @@ static void virtio_pci_changed(struct pci_function *f)
     pci_msix_changed(&p->msix, f);
     virtio_pci_update_line(p);
     virtio_pci_update_bell(p);
-    if (was_cut && !p->v->cut)
+    p->look |= was_cut && !p->v->cut;
+    pthread_mutex_unlock(&p->v->dev.lock);
+}
+
+/* ---- the BAR through configuration space ---- */
+
+/* Whether registers [reg, reg + len) are those of the access, and what it is to. */
+static bool virtio_pci_access(struct virtio_pci *p, unsigned reg, unsigned len, uint32_t *offset,
+                              uint32_t *width)
+{
+    unsigned data = p->access + CAP_ACCESS_DATA;
+
+    if (reg + len <= data || reg >= data + 4)
+        return false;
+    *offset = pci_get(&p->f, p->access + CAP_OFFSET, 4);
+    *width = pci_get(&p->f, p->access + CAP_LENGTH, 4);
+    return pci_get(&p->f, p->access + CAP_BAR, 1) == BAR &&
+           (*width == 1 || *width == 2 || *width == 4) && *offset % *width == 0 &&
+           *offset <= BAR_SIZE - *width;
+}
+
+static void virtio_pci_reading(struct pci_function *f, unsigned reg, unsigned len)
+{
+    struct virtio_pci *p = virtio_pci_of(f);
+    uint32_t offset, width;
+
+    if (virtio_pci_access(p, reg, len, &offset, &width))
+        pci_set(f, p->access + CAP_ACCESS_DATA, virtio_pci_bar_read(f, BAR, offset, width), width);
+}
+
+static void virtio_pci_written(struct pci_function *f, unsigned reg, unsigned len)
+{
+    struct virtio_pci *p = virtio_pci_of(f);
+    uint32_t offset, width;
+
+    if (virtio_pci_access(p, reg, len, &offset, &width))
+        virtio_pci_bar_write(f, BAR, offset, pci_get(f, p->access + CAP_ACCESS_DATA, width), width);
+    pthread_mutex_lock(&p->v->dev.lock);
+    if (p->look) {
+        p->look = false;
         virtio_look(p->v);
+    }
     pthread_mutex_unlock(&p->v->dev.lock);
 }
 
@@ -319,6 +362,8 @@ static const struct pci_ops virtio_pci_ops = {
     .bar_read = virtio_pci_bar_read,
     .bar_write = virtio_pci_bar_write,
     .changed = virtio_pci_changed,
+    .written = virtio_pci_written,
+    .reading = virtio_pci_reading,
 };
 
 static void virtio_pci_add_cap(struct virtio_pci *p, uint8_t type, unsigned page, uint32_t length)
@@ -331,6 +376,18 @@ static void virtio_pci_add_cap(struct virtio_pci *p, uint8_t type, unsigned page
     pci_config_set(&p->f.config, at + CAP_BAR, BAR, 1);
     pci_config_set(&p->f.config, at + CAP_OFFSET, page * PAGE, 4);
     pci_config_set(&p->f.config, at + CAP_LENGTH, length, 4);
+}
+
+/* BAR, offset, length and data are the guest's. */
+static void virtio_pci_add_access(struct virtio_pci *p)
+{
+    unsigned at = pci_config_add_cap(&p->f.config, PCI_CAP_VENDOR, CAP_ACCESS_SIZE);
+
+    pci_config_set(&p->f.config, at + 2, CAP_ACCESS_SIZE, 1);
+    pci_config_set(&p->f.config, at + CAP_TYPE, TYPE_ACCESS, 1);
+    p->f.config.writable[at + CAP_BAR] = 0xff;
+    memset(p->f.config.writable + at + CAP_OFFSET, 0xff, CAP_ACCESS_SIZE - CAP_OFFSET);
+    p->access = at;
 }
 
 static const struct device_ops virtio_pci_device_ops = {.work = NULL};
@@ -360,6 +417,7 @@ void virtio_pci_create(struct virtio *v, struct vm *vm)
     virtio_pci_add_cap(p, TYPE_ISR, AT_ISR, 1);
     virtio_pci_add_cap(p, TYPE_DEVICE, AT_CONFIG, PAGE);
     virtio_pci_add_cap(p, TYPE_NOTIFY, AT_NOTIFY, 4);
+    virtio_pci_add_access(p);
     pci_msix_create(&p->msix, vm, &p->f, v->nqueues + 1, BAR, AT_TABLE * PAGE, AT_PENDING * PAGE);
     virtio_pci_reset(v);
 }
