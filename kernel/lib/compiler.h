@@ -33,8 +33,18 @@
     ((type *)((char *)(1 ? (ptr) : &((type *)0)->member) - __builtin_offsetof(type, member)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define static_assert _Static_assert
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each operand is evaluated once: it may be a call, or a word that others write. */
+#define MIN(a, b) CHOOSE_ONCE(a, <, b, UNIQUE(first_), UNIQUE(second_))
+#define MAX(a, b) CHOOSE_ONCE(a, >, b, UNIQUE(first_), UNIQUE(second_))
+#define CHOOSE_ONCE(a, than, b, x, y) CHOOSE_NAMED(a, than, b, x, y)
+#define CHOOSE_NAMED(a, than, b, x, y)                       \
+    ({                                                       \
+        __typeof__((a)than(b) ? (a) : (b)) x = (a), y = (b); \
+        x than y ? x : y;                                    \
+    })
+#define UNIQUE(name) UNIQUE_NUMBERED(name, __COUNTER__)
+#define UNIQUE_NUMBERED(name, n) UNIQUE_PASTED(name, n)
+#define UNIQUE_PASTED(name, n) name##n
 #define ALIGN_DOWN(x, a) ((x) & ~((__typeof__(x))(a)-1))
 #define ALIGN_UP(x, a) ALIGN_DOWN((x) + ((a)-1), a)
 #define IS_ALIGNED(x, a) (((x) & ((__typeof__(x))(a)-1)) == 0)

@@ -164,3 +164,17 @@ TEST(random_requests_differ_and_fill_their_buffer)
     EXPECT(same < 20);
     EXPECT(random_u64() != random_u64());
 }
+
+static int small_calls;
+static int small_next(void)
+{
+    return ++small_calls;
+}
+
+TEST(the_smaller_and_the_larger_of_two_are_evaluated_once)
+{
+    small_calls = 0;
+    EXPECT(MIN(small_next(), 10) == 1 && MIN(10, small_next()) == 2);
+    EXPECT(MAX(small_next(), 0) == 3 && MAX(0, small_next()) == 4);
+    EXPECT(MAX(MIN(small_next(), 10), small_next()) == 6 && small_calls == 6);
+}
