@@ -54,11 +54,13 @@ struct area {
     struct file *file;            /* w  kept for /proc/<pid>/maps; a reference */
 };
 
-/* A further translation of an aspace. zap must not sleep: it removes [start, end) from its tables
- * and from every TLB or guest before it returns. */
+/* A further translation of an aspace. No op may sleep; all are called under pt_lock. zap removes
+ * [start, end) from its tables and from every TLB or guest before it returns. */
 struct translation {
     struct list_node node; /* aspace->pt_lock */
     void (*zap)(struct translation *t, u64 start, u64 end);
+    /* Where a zap that begins at start ends, so that it is short: behind start, end at most. */
+    u64 (*stretch)(struct translation *t, u64 start, u64 end);
     /* A page was accessed or made clean/dirty-logged: may be NULL. */
     void (*write_protect)(struct translation *t, u64 start, u64 end);
 };

@@ -192,6 +192,18 @@ int zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow)
     return err;
 }
 
+/* What of [start, end) goes in one hold of pt_lock. */
+static u64 zap_stretch_locked(struct aspace *as, u64 start, u64 end) REQUIRES(as->pt_lock)
+{
+    u64 stop = pte_stretch(&as->pt, start, end);
+    struct translation *t;
+
+    ASSERT_HELD(&as->pt_lock);
+    list_for_each (t, &as->translations, node)
+        stop = t->stretch(t, start, stop);
+    return stop;
+}
+
 int zap_range_cut(struct aspace *as, u64 start, u64 end, bool even_cow)
 {
     u64 stop;
@@ -199,7 +211,7 @@ int zap_range_cut(struct aspace *as, u64 start, u64 end, bool even_cow)
 
     for (;; start = stop) {
         spin_lock(&as->pt_lock);
-        stop = pte_stretch(&as->pt, start, end);
+        stop = zap_stretch_locked(as, start, end);
         err = zap_range_locked(as, start, stop, even_cow);
         spin_unlock(&as->pt_lock);
         if (err || stop == end)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * GSI routing tables: built aside, checked, then published under the irqchip's lock. Routes of one
+ * GSI routing tables: built aside, checked, then published under the irqchip's lock. Context of the
+ * building: may sleep. Routes of one
  * GSI lie together, so that delivery is two loads and a short loop. Of several GSIs that lead to
  * one pin, the last in the VMM's list is told of the end of its level, as on Linux.
  */
@@ -8,6 +9,16 @@
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
+
+#define ROUTES_AT_ONCE 256 /* between two yields */
+
+/* A table has thousands of routes, and is the builder's own until it is published. */
+static void irq_table_yield(u32 i)
+{
+    if (i % ROUTES_AT_ONCE == 0)
+        cond_yield();
+}
 
 static int irq_route_from_chip(const struct kvm_irq_routing_irqchip *in, struct irq_route *out)
 {
@@ -65,6 +76,7 @@ static bool irq_table_consistent(const struct irq_table *t)
     for (u32 gsi = 0; gsi < t->gsis; gsi++) {
         u32 seen = 0;
 
+        irq_table_yield(gsi);
         for (u32 i = t->first[gsi]; i < t->first[gsi + 1]; i++) {
             u32 bit = 1U << t->routes[i].kind;
 
@@ -94,6 +106,7 @@ static int irq_table_fill(struct irq_table *t, const struct kvm_irq_routing_entr
     for (u32 i = t->nr; i-- > 0;) {
         int err = irq_route_decode(&entries[i], &r);
 
+        irq_table_yield(i);
         if (err)
             return err;
         t->routes[--t->first[r.gsi]] = r;

@@ -21,6 +21,7 @@
 #include "sched/thread.h"
 
 #define TABLES_AT_ONCE 512 /* that pgtable_destroy frees in one go */
+#define ZAP_SLOTS 64       /* from which a zap takes something in one go */
 #define SLOT_ALIASES_MAX                                                    \
     32 /* slots, of all VMs of an aspace, that have some of the same memory \
         */
@@ -127,6 +128,18 @@ static void vm_zap(struct translation *t, u64 start, u64 end)
     spin_unlock(&vm->nested_lock);
 }
 
+/* Few slots at a time, however many there are for a little memory. */
+static u64 vm_zap_stretch(struct translation *t, u64 start, u64 end)
+{
+    struct vm *vm = container_of(t, struct vm, xlate);
+
+    rcu_read_lock();
+    while (end - start > PAGE_SIZE && vm_count_aliases(vm, start, end) > ZAP_SLOTS)
+        end = start + ALIGN_UP((end - start) / 2, PAGE_SIZE);
+    rcu_read_unlock();
+    return end;
+}
+
 void vm_empty_slot(struct vm *vm, struct memslot *s)
 {
     u64 gfn = s->at.gfn, left = s->at.pages;
@@ -155,6 +168,7 @@ int vm_memory_init(struct vm *vm)
     spinlock_init(&vm->nested_lock, RANK_VM, RANK_ORDER_TRANSLATION, "nested");
     vm_slots_init(vm);
     vm->xlate.zap = vm_zap;
+    vm->xlate.stretch = vm_zap_stretch;
     list_init(&vm->xlate.node);
     err = aspace_attach(vm->aspace, &vm->xlate);
     if (err)
