@@ -13,7 +13,8 @@
  *
  * Where several CPUs run, a grace period costs interrupts there and back. So a busy CPU starts none
  * for a few callbacks: it waits until they are many, till its next timer tick, till it has nothing
- * else to do, or till one of them is wanted soon, whichever is first.
+ * else to do, or till one of them is wanted soon, whichever is first. A CPU that is alone gathers
+ * them likewise, but needs no grace period: the quiescent state they run in is one.
  *
  * Callbacks run in rcu_quiescent, so with no lock held, on the CPU that queued them; some at a
  * time, and then the CPU is asked to come again.
@@ -144,10 +145,9 @@ static bool rcu_is_due(const struct rcu_cpu *rc)
     return rc->waiting.first && load_acquire(&rcu_completed) >= rc->wait_for;
 }
 
-/* Alone, a CPU has a grace period for nothing. */
 static bool rcu_may_start(const struct rcu_cpu *rc)
 {
-    return rc->fresh.first && (rc->soon || rc->nr_fresh >= CALLBACKS_MANY || cpu_count() == 1);
+    return rc->fresh.first && (rc->soon || rc->nr_fresh >= CALLBACKS_MANY);
 }
 
 /* Adds what has come due; interrupts off. What is not due yet wants a kick, again after each grace
@@ -161,7 +161,7 @@ static bool rcu_take_due(struct rcu_cpu *rc)
         rc->waiting.first = rc->fresh.first;
         rc->fresh.first = NULL;
         rc->nr_fresh = rc->soon = 0;
-        rc->wait_for = rcu_request();
+        rc->wait_for = cpu_count() == 1 ? 0 : rcu_request(); /* 0: it is over */
     }
     if (rc->waiting.first && !rcu_is_due(rc))
         __atomic_store_n(&rc->wants, 1, __ATOMIC_SEQ_CST); /* then look: pairs with rcu_advance */
