@@ -2,11 +2,17 @@
  *
  * Credentials: copied, edited in private, published, never changed again. A copy has its own group
  * list, allocated with kmalloc: code that replaces `groups` in a private copy frees the old one.
+ *
+ * All processes of a container may share one struct, and each file that one opens has a reference.
+ * So a thread takes many at once and has some to spare, of one struct, for its next files: it
+ * neither waits for the count's cache line, nor takes it from other CPUs, at each open and close.
  */
 #include "obj/cred.h"
+#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "sched/thread.h"
 
 struct cred cred_init = {
     .ref = {REFCOUNT_SATURATED},
@@ -50,21 +56,61 @@ struct cred *cred_copy(const struct cred *from)
     return c;
 }
 
+#define CREDS_SPARE 32 /* taken at once */
+#define CREDS_SPARE_MOST (2 * CREDS_SPARE)
+
+static void cred_free(struct cred *c)
+{
+    user_ns_put(c->user_ns);
+    if (c->nr_groups)
+        kfree(c->groups);
+    slab_free(cred_cache, c);
+}
+
+void cred_spares_put(void)
+{
+    struct thread *me = current_thread();
+    struct cred *c = (struct cred *)me->spare_cred;
+    s32 n = (s32)me->spare_creds;
+
+    me->spare_cred = NULL;
+    me->spare_creds = 0;
+    if (n && refcount_put_many(&c->ref, n))
+        cred_free(c);
+}
+
+/* A kernel thread serves many and has none to spare. */
+static __noinline void cred_get_many(struct thread *me, struct cred *c)
+{
+    ASSERT_CURRENT(me);
+    refcount_get(&c->ref);
+    if (!me->task)
+        return;
+    cred_spares_put();
+    refcount_get_many(&c->ref, CREDS_SPARE);
+    me->spare_cred = c;
+    me->spare_creds = CREDS_SPARE;
+}
+
 void cred_get(const struct cred *c)
 {
-    refcount_get(&((struct cred *)c)->ref);
+    struct thread *me = current_thread();
+
+    if (likely(me->spare_cred == c && me->spare_creds > 0))
+        me->spare_creds--;
+    else
+        cred_get_many(me, (struct cred *)c);
 }
 
 void cred_put(const struct cred *c)
 {
     struct cred *mine = (struct cred *)c;
+    struct thread *me = current_thread();
 
-    if (!refcount_put(&mine->ref))
-        return;
-    user_ns_put(mine->user_ns);
-    if (mine->nr_groups)
-        kfree(mine->groups);
-    slab_free(cred_cache, mine);
+    if (likely(me->spare_cred == c && me->spare_creds < CREDS_SPARE_MOST))
+        me->spare_creds++;
+    else if (refcount_put(&mine->ref))
+        cred_free(mine);
 }
 
 bool cred_in_group(const struct cred *c, kgid_t gid)

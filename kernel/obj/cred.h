@@ -91,8 +91,11 @@ struct cred {
 extern struct cred cred_init; /* root, all capabilities */
 
 struct cred *cred_copy(const struct cred *from) __must_check;
+/* Context: no interrupt handler. */
 void cred_get(const struct cred *c);
 void cred_put(const struct cred *c);
+/* What the current thread has to spare goes back: it ends, or has other credentials now. */
+void cred_spares_put(void);
 bool cred_in_group(const struct cred *c, kgid_t gid);
 /* True when c holds cap over ns: it is in ns or an ancestor with the bit set, or owns it. */
 bool cred_capable(const struct cred *c, const struct user_ns *ns, int cap);

@@ -44,6 +44,7 @@ void task_set_cred(struct cred *new_cred)
     t->cred = new_cred;
     spin_unlock_irqrestore(&t->process->siglock, flags);
     cred_put(old);
+    cred_spares_put();
 }
 
 struct pid *up_current_pid(void)

@@ -386,6 +386,7 @@ __noreturn void task_exit(int status)
         exit_process(p);
     WRITE_ONCE(current_thread()->task, NULL); /* interrupts go on looking at what it says */
     task_put(t);
+    cred_spares_put();
     DELAYPOINT(task_exit);
     thread_exit();
 }

@@ -106,8 +106,10 @@ struct thread {
     struct account *account;     /* o  kernel memory is charged to it; NULL: uncharged */
     struct account *stack_payer; /* I  charged for the stack */
     struct task *task; /* o to change; a  kernel/proc's part; NULL: kernel thread, or at its end */
-    struct file *closing_next; /* o  obj: those to destroy after it */
-    char name[16];             /* o to change; a  comm */
+    struct file *closing_next;     /* o  obj: those to destroy after it */
+    const struct cred *spare_cred; /* o  obj: it has references to spare, or NULL */
+    u32 spare_creds;               /* o  obj: so many */
+    char name[16];                 /* o to change; a  comm */
     u64 utime, stime;        /* r  ns in user mode (guest included) and in the kernel, as sampled */
     u8 user_mode;            /* r  the last sample: time until the next one is user time */
     struct cpu_clock *clock; /* r  where its time is added as well, or NULL; changed by joining */

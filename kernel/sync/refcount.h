@@ -32,6 +32,15 @@ static inline void refcount_get(refcount_t *r)
         __atomic_store_n(&r->v, REFCOUNT_SATURATED, __ATOMIC_RELAXED);
 }
 
+/* n more, which refcount_put_many may take back in other portions. */
+static inline void refcount_get_many(refcount_t *r, s32 n)
+{
+    s32 old = __atomic_fetch_add(&r->v, n, __ATOMIC_RELAXED);
+
+    if (unlikely(old <= 0 || old >= REFCOUNT_SATURATED - n))
+        __atomic_store_n(&r->v, REFCOUNT_SATURATED, __ATOMIC_RELAXED);
+}
+
 /* For look-ups of objects that may be on their way out: false when the count was 0 already. */
 static inline __must_check bool refcount_get_unless_zero(refcount_t *r)
 {
@@ -45,16 +54,21 @@ static inline __must_check bool refcount_get_unless_zero(refcount_t *r)
 }
 
 /* True for the last one: the caller destroys the object. */
-static inline bool refcount_put(refcount_t *r)
+static inline bool refcount_put_many(refcount_t *r, s32 n)
 {
     s32 old;
 
     if (unlikely(refcount_read(r) >= REFCOUNT_SATURATED))
         return false;
-    old = __atomic_fetch_sub(&r->v, 1, __ATOMIC_ACQ_REL);
-    if (unlikely(old <= 0))
+    old = __atomic_fetch_sub(&r->v, n, __ATOMIC_ACQ_REL);
+    if (unlikely(old < n))
         __atomic_store_n(&r->v, REFCOUNT_SATURATED, __ATOMIC_RELAXED);
-    return old == 1;
+    return old == n;
+}
+
+static inline bool refcount_put(refcount_t *r)
+{
+    return refcount_put_many(r, 1);
 }
 
 /* For caches, which have a reference of their own: how many are left. */
