@@ -4,6 +4,7 @@
  */
 #include "proc/fs_context.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "mm/slab.h"
 #include "proc/nsset.h"
 #include "proc/proc.h"
@@ -133,6 +134,7 @@ static void fs_set_path(struct fs_context *fs, struct path *which, const struct 
 {
     path_get(to);
     spin_lock(&fs->lock);
+    DEBUG_ASSERT(!fs->lent); /* only current changes what is its alone */
     struct path old = *which;
     *which = *to;
     spin_unlock(&fs->lock);
@@ -149,13 +151,34 @@ void fs_set_root(struct fs_context *fs, const struct path *p)
     fs_set_path(fs, &fs->root, p);
 }
 
-static bool fs_path_move(struct path *p, const struct path *from, const struct path *to)
+/* True: the reference to *from is the caller's to drop. One that is lent, and not moved yet since
+ * then, is left to the borrower. */
+static bool fs_path_move_locked(struct fs_context *fs, struct path *p, struct path *left,
+                                const struct path *from, const struct path *to) REQUIRES(fs->lock)
 {
+    ASSERT_HELD(&fs->lock);
     if (p->mount != from->mount || p->dentry != from->dentry)
         return false;
     path_get(to);
     *p = *to;
-    return true;
+    if (!fs->lent || left->dentry)
+        return true;
+    *left = *from;
+    return false;
+}
+
+static bool fs_root_move_locked(struct fs_context *fs, const struct path *from,
+                                const struct path *to) REQUIRES(fs->lock)
+{
+    ASSERT_HELD(&fs->lock);
+    return fs_path_move_locked(fs, &fs->root, &fs->left.root, from, to);
+}
+
+static bool fs_cwd_move_locked(struct fs_context *fs, const struct path *from,
+                               const struct path *to) REQUIRES(fs->lock)
+{
+    ASSERT_HELD(&fs->lock);
+    return fs_path_move_locked(fs, &fs->cwd, &fs->left.cwd, from, to);
 }
 
 void fs_paths_put(struct fs_paths *p)
@@ -168,8 +191,8 @@ void fs_paths_put(struct fs_paths *p)
 void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const struct fs_paths *to)
 {
     spin_lock(&fs->lock);
-    bool root = fs_path_move(&fs->root, &from->root, &to->root);
-    bool cwd = fs_path_move(&fs->cwd, &from->cwd, &to->cwd);
+    bool root = fs_root_move_locked(fs, &from->root, &to->root);
+    bool cwd = fs_cwd_move_locked(fs, &from->cwd, &to->cwd);
     spin_unlock(&fs->lock);
     if (root)
         path_put(&from->root);
@@ -191,8 +214,8 @@ static struct fs_context *fs_contexts_move_some(struct fs_context *at, const str
         struct fs_context *fs = list_entry(n, struct fs_context, all);
 
         spin_lock(&fs->lock);
-        *owed += fs_path_move(&fs->root, from, to);
-        *owed += fs_path_move(&fs->cwd, from, to);
+        *owed += fs_root_move_locked(fs, from, to);
+        *owed += fs_cwd_move_locked(fs, from, to);
         spin_unlock(&fs->lock);
         if (++looks >= MOVE_AT_ONCE && refcount_get_unless_zero(&fs->ref)) {
             last = fs; /* stays in the list for as long */
@@ -220,6 +243,34 @@ void up_move_roots(const struct path *from, const struct path *to)
         path_put(from);
 }
 
+/* False: root and cwd are lent already, or others may change them. */
+static bool fs_context_lend(struct fs_context *fs, struct walk_ctx *ctx)
+{
+    bool lends;
+
+    if (!fs_context_is_own(fs))
+        return false;
+    spin_lock(&fs->lock);
+    lends = !fs->lent;
+    fs->lent = true;
+    ctx->root = fs->root;
+    ctx->cwd = fs->cwd;
+    spin_unlock(&fs->lock);
+    return lends;
+}
+
+static void fs_context_take_back(struct fs_context *fs)
+{
+    struct fs_paths left;
+
+    spin_lock(&fs->lock);
+    fs->lent = false;
+    left = fs->left;
+    fs->left = (struct fs_paths){0};
+    spin_unlock(&fs->lock);
+    fs_paths_put(&left);
+}
+
 void walk_begin(struct walk_hold *h)
 {
     struct task *t = current_task();
@@ -228,12 +279,17 @@ void walk_begin(struct walk_hold *h)
     h->ctx.cred = t->cred;
     h->ctx.ns = t->ns->mount;
     h->ctx.umask = READ_ONCE(fs->umask);
-    /* pivot_root by another process may move even an unshared context: references, always. */
-    fs_context_paths(fs, &h->ctx.root, &h->ctx.cwd);
+    h->lent = fs_context_lend(fs, &h->ctx);
+    if (!h->lent)
+        fs_context_paths(fs, &h->ctx.root, &h->ctx.cwd);
 }
 
 void walk_end(struct walk_hold *h)
 {
+    if (likely(h->lent)) {
+        fs_context_take_back(current_task()->fs);
+        return;
+    }
     path_put(&h->ctx.root);
     path_put(&h->ctx.cwd);
 }

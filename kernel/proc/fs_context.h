@@ -10,12 +10,18 @@
 #include "sync/spinlock.h"
 #include "vfs/vfs.h"
 
+struct fs_paths {
+    struct path root, cwd;
+};
+
 struct fs_context {
     refcount_t users; /* tasks; together they hold one of ref */
     refcount_t ref;
     u32 execs; /* lock  users that start a program: none may join */
     struct spinlock lock;
     struct path root, cwd; /* lock; references */
+    struct fs_paths left;  /* lock; references  what they were when they were lent */
+    bool lent;             /* lock  the only user walks from root and cwd */
     u32 umask;             /* a */
     struct list_node all;  /* the list's lock */
 };
@@ -46,18 +52,17 @@ void fs_context_put(struct fs_context *fs);
 void fs_context_paths(struct fs_context *fs, struct path *root, struct path *cwd);
 /* The paths become *to, each where it still is as in *from: pivot_root may have moved it. Borrows.
  */
-struct fs_paths {
-    struct path root, cwd;
-};
 void fs_paths_put(struct fs_paths *p);
 void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const struct fs_paths *to);
 void fs_set_cwd(struct fs_context *fs, const struct path *p);  /* borrows */
 void fs_set_root(struct fs_context *fs, const struct path *p); /* borrows */
 
-/* What current's walks go by: begin takes references to root and cwd, end gives them back.
- * Credentials and mount namespace are borrowed: only current changes them. */
+/* What current's walks go by. Credentials and mount namespace are borrowed: only current changes
+ * them. Root and working directory are references, or lent by a context that is current's alone:
+ * if pivot_root moves one meanwhile, the context keeps the former reference till walk_end. */
 struct walk_hold {
     struct walk_ctx ctx;
+    bool lent;
 };
 void walk_begin(struct walk_hold *h);
 void walk_end(struct walk_hold *h);

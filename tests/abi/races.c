@@ -6,6 +6,7 @@
 
 #include <linux/futex.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -430,4 +431,63 @@ TEST(memory_that_is_taken_away_each_time_keeps_no_processor)
     use_beside("copy_fault", be_told);
     use_beside("aspace_resolve", read_as_a_debugger);
     use_beside("futex_peek", wait_for_its_change);
+}
+
+/* ------------------------------------------------------------- a root that moves */
+
+#define A_ROOT "/tmp/races-root"
+
+/* In a mount namespace of its own, under a root that may move. */
+static void enter_a_root(void)
+{
+    EXPECT(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    mkdir(A_ROOT, 0755);
+    EXPECT(mount("a", A_ROOT, "tmpfs", 0, NULL) == 0);
+    EXPECT(chroot(A_ROOT) == 0 && chdir("/") == 0);
+}
+
+/* All processes go to a new root; the old one is taken down, as umount2(2) does it by `flags`. */
+static void move_root(int flags)
+{
+    EXPECT(mkdir("/b", 0755) == 0 && mount("b", "/b", "tmpfs", 0, NULL) == 0);
+    EXPECT(mkdir("/b/a", 0755) == 0 && syscall(SYS_pivot_root, "/b", "/b/a") == 0);
+    EXPECT(umount2("/a", flags) == 0 && rmdir("/a") == 0);
+}
+
+static void walk_for_ever(void)
+{
+    for (;;) {
+        (void)access("/b/a", F_OK);
+        (void)access("b", F_OK);
+    }
+}
+
+/* The walker is moved in the middle of a walk or not; in the end no reference to its root is left
+ * over: that is not busy. */
+static void move_root_under_a_walker(void)
+{
+    pid_t walker;
+
+    enter_a_root();
+    walker = fork();
+    if (walker == 0) {
+        become_dweller();
+        walk_for_ever();
+    }
+    for (int i = 0; i < 10 * ROUNDS; i++)
+        move_root(MNT_DETACH);
+    EXPECT(kill(walker, SIGKILL) == 0 && waitpid(walker, NULL, 0) == walker);
+    move_root(0);
+    _exit(0);
+}
+
+TEST(a_root_moves_while_its_processes_walk)
+{
+    dwell("walk_hold", true);
+    pid_t pid = fork();
+    if (pid == 0)
+        move_root_under_a_walker();
+    int status;
+    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    dwell("walk_hold", false);
 }
