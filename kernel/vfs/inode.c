@@ -2,6 +2,7 @@
  *
  * Inodes, permission and attributes.
  */
+#include "arch/x86/percpu.h"
 #include "lib/err.h"
 #include "lib/log.h"
 #include "lib/string.h"
@@ -20,7 +21,9 @@
 #define MS_RDONLY 1
 
 static struct slab_cache *inode_cache;
-static u64 inode_last_ino = 1; /* a */
+static u64 inode_last_ino; /* a  a multiple of INOS_AT_ONCE: up to it they are given out */
+static DEFINE_PER_CPU(u64, inode_ino); /* the last one given out here */
+#define INOS_AT_ONCE 64                /* each CPU takes its numbers in runs */
 
 void inode_init(void)
 {
@@ -60,6 +63,16 @@ void inode_setup(struct inode *i, struct super *s, u64 ino, u32 mode)
     rwlock_init(&i->lock, RANK_OPS, super_lock_order(s, ORDER_INODE), "inode");
 }
 
+static u64 inode_next_ino(void)
+{
+    u64 ino = this_cpu_read(inode_ino);
+
+    if (unlikely(ino % INOS_AT_ONCE == 0))
+        ino = __atomic_fetch_add(&inode_last_ino, INOS_AT_ONCE, __ATOMIC_RELAXED);
+    this_cpu_write(inode_ino, ino + 1);
+    return ino + 1;
+}
+
 struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *ops,
                            const struct file_ops *fops)
 {
@@ -69,7 +82,7 @@ struct inode *inode_create(struct super *s, u32 mode, const struct inode_ops *op
         return NULL;
     i->ops = ops;
     i->fops = fops;
-    inode_setup(i, s, __atomic_add_fetch(&inode_last_ino, 1, __ATOMIC_RELAXED), mode);
+    inode_setup(i, s, inode_next_ino(), mode);
     return i;
 }
 

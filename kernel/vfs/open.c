@@ -178,33 +178,45 @@ static int open_call(struct file *f, struct inode *inode, unsigned o_flags)
     return inode->ops->open ? inode->ops->open(inode, f) : 0;
 }
 
-int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out)
+/* What vfs has f count, until up_file_release_path. 0 or -errno. */
+static int open_count(struct file *f, const struct path *p, struct inode *inode)
+{
+    bool writes = file_writable(f);
+    int err = writes ? open_begin_write(p->mount, inode) : 0;
+
+    if (err)
+        return err;
+    f->counts_writer = writes;
+    f->counts_reader = !writes;
+    if (!writes)
+        atomic_inc(&inode->readers);
+    return 0;
+}
+
+/* Takes p's references, also where it fails. */
+static int open_taken(const struct path *p, unsigned o_flags, const struct cred *cred,
+                      struct file **out)
 {
     struct inode *inode = dentry_inode(p->dentry);
     bool path_only = o_flags & O_PATH;
-    bool counts = !path_only && S_ISREG(inode->mode);
-    bool writes = counts && open_access_mask(o_flags) & 2;
     struct file *f;
-    int err;
+    int err = 0;
 
     f = file_create(path_only ? &path_only_ops : inode->fops,
                     o_flags & ~(unsigned)(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC), NULL);
-    if (!f)
+    if (!f) {
+        path_put(p);
         return -ENFILE;
-    path_get(p);
+    }
     f->mount = p->mount;
     f->dentry = p->dentry;
     f->inode = inode;
     cred_get(cred);
     f->cred = cred;
-    err = writes ? open_begin_write(p->mount, inode) : 0;
-    if (!err) {
-        f->counts_writer = writes;
-        f->counts_reader = counts && !writes;
-        if (f->counts_reader)
-            atomic_inc(&inode->readers);
-        err = path_only ? 0 : open_call(f, inode, o_flags);
-    }
+    if (!path_only && S_ISREG(inode->mode))
+        err = open_count(f, p, inode);
+    if (!err && !path_only)
+        err = open_call(f, inode, o_flags);
     if (err) {
         f->ops = &path_only_ops; /* never opened: nothing to release but what vfs took */
         file_put(f);
@@ -214,6 +226,12 @@ int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred,
         notify_file(f, IN_OPEN);
     *out = f;
     return 0;
+}
+
+int open_dentry(const struct path *p, unsigned o_flags, const struct cred *cred, struct file **out)
+{
+    path_get(p);
+    return open_taken(p, o_flags, cred, out);
 }
 
 /* obj's last put of a file, after ops->release. */
@@ -251,12 +269,12 @@ static int open_truncate(struct file *f)
     return err;
 }
 
-/* As open_dentry, once no lease is in the way. */
+/* As open_taken, once no lease is in the way. */
 static int open_unleased(const struct path *p, unsigned o_flags, const struct cred *cred,
                          struct file **out)
 {
     struct inode *inode = dentry_inode(p->dentry);
-    int err = open_dentry(p, o_flags, cred, out);
+    int err = open_taken(p, o_flags, cred, out);
 
     if (!err && unlikely(lock_of_inode_made(inode)) &&
         ((*out)->counts_writer || (*out)->counts_reader)) {
@@ -267,6 +285,7 @@ static int open_unleased(const struct path *p, unsigned o_flags, const struct cr
     return err;
 }
 
+/* Takes p's references, also where it fails. */
 static int open_found(const struct path *p, unsigned o_flags, const struct cred *cred,
                       struct file **out)
 {
@@ -278,8 +297,11 @@ static int open_found(const struct path *p, unsigned o_flags, const struct cred 
         err = (o_flags & O_DIRECTORY) && !S_ISDIR(inode->mode) ? -ENOTDIR : 0;
     else
         err = open_check(p, inode, o_flags, cred);
-    if (!err)
-        err = open_unleased(p, o_flags, cred, &f);
+    if (err) {
+        path_put(p);
+        return err;
+    }
+    err = open_unleased(p, o_flags, cred, &f);
     if (err)
         return err;
     if ((o_flags & O_TRUNC) && S_ISREG(inode->mode) && !(o_flags & O_PATH)) {
@@ -296,6 +318,7 @@ static int open_found(const struct path *p, unsigned o_flags, const struct cred 
 int vfs_open_path(const struct path *p, unsigned o_flags, const struct cred *cred,
                   struct file **out)
 {
+    path_get(p);
     return open_found(p, o_flags, cred, out);
 }
 
@@ -336,6 +359,7 @@ static int open_create_locked(const struct walk_last *last, u32 mode, unsigned o
     return 0;
 }
 
+/* Takes p's references. */
 static int open_created(const struct path *p, unsigned o_flags, const struct cred *cred,
                         struct file **out)
 {
@@ -449,12 +473,14 @@ static int open_tmpfile(const struct walk_ctx *ctx, const struct path *dir, unsi
     p.dentry->flags |= DENTRY_UNLINKED;
     mode = inode_new_mode(inode, S_IFREG | (mode & 07777), ctx->cred);
     err = inode->ops->tmpfile(inode, p.dentry, mode, ctx->cred);
-    if (!err && (o_flags & O_EXCL))
+    if (err) {
+        dentry_put(p.dentry);
+        return err;
+    }
+    if (o_flags & O_EXCL)
         dentry_inode(p.dentry)->never_linked = true;
-    if (!err)
-        err = open_created(&p, o_flags & ~(unsigned)O_TMPFILE, ctx->cred, out);
-    dentry_put(p.dentry);
-    return err;
+    mount_get(p.mount);
+    return open_created(&p, o_flags & ~(unsigned)O_TMPFILE, ctx->cred, out);
 }
 
 int vfs_open(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned o_flags,
@@ -482,20 +508,17 @@ int vfs_open(const struct walk_ctx *ctx, const struct path *at, const char *name
     err = vfs_lookup(ctx, at, name, walk_flags, &found);
     if (err)
         return err;
-    if ((o_flags & O_TMPFILE) == O_TMPFILE)
-        err = open_tmpfile(ctx, &found, o_flags, mode, out);
-    else
-        err = open_found(&found, o_flags, ctx->cred, out);
+    if ((o_flags & O_TMPFILE) != O_TMPFILE)
+        return open_found(&found, o_flags, ctx->cred, out);
+    err = open_tmpfile(ctx, &found, o_flags, mode, out);
     path_put(&found);
     return err;
 create:
     err = open_create(ctx, at, name, o_flags, mode, walk_flags, &found, &created);
     if (err)
         return err;
-    err = created ? open_created(&found, o_flags, ctx->cred, out)
-                  : open_found(&found, o_flags, ctx->cred, out);
-    path_put(&found);
-    return err;
+    return created ? open_created(&found, o_flags, ctx->cred, out)
+                   : open_found(&found, o_flags, ctx->cred, out);
 }
 
 int file_readdir(struct file *f, struct dir_context *ctx)
