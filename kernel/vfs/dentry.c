@@ -28,7 +28,9 @@ struct dentry_bucket {
 
 static struct dentry_bucket *dentry_segments[SEGMENTS_MAX];
 static u32 dentry_buckets;       /* the rename lock and the split bucket's; RCU to read */
-static atomic64_t dentry_hashed; /* names in the table */
+static atomic64_t dentry_hashed; /* names in the table, but for what CPUs have not told yet */
+static DEFINE_PER_CPU(s32, dentry_untold); /* names added here, less those removed */
+#define UNTOLD_MOST 32
 static u64 dentry_hash_key, dentry_hash_factor __ro_after_init;
 static struct slab_cache *dentry_cache;
 struct spinlock dentry_rename_lock = SPINLOCK_INIT(RANK_VFS, 5, "rename");
@@ -87,7 +89,7 @@ static inline u64 dentry_hash_tail(const char *name, size_t len)
     return len & 1 ? word << 8 | (u8)*name : word;
 }
 
-static u32 dentry_hash(const struct dentry *parent, const char *name, size_t len)
+u32 dentry_hash(const struct dentry *parent, const char *name, size_t len)
 {
     u64 h = dentry_hash_mix(dentry_hash_key, (u64)parent), word;
 
@@ -169,6 +171,19 @@ static void dentry_table_grow(void)
     spin_unlock(&dentry_rename_lock);
 }
 
+/* One name more or less. True: the table is too small. */
+static bool dentry_count(s32 n)
+{
+    s32 untold = this_cpu_read(dentry_untold) + n;
+
+    if (likely(untold < UNTOLD_MOST && untold > -UNTOLD_MOST)) {
+        this_cpu_write(dentry_untold, untold);
+        return (u64)atomic_read(&dentry_hashed) > READ_ONCE(dentry_buckets);
+    }
+    this_cpu_write(dentry_untold, 0);
+    return (u64)atomic_add(&dentry_hashed, untold) > READ_ONCE(dentry_buckets);
+}
+
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)
 {
     struct dentry *d = slab_zalloc(dentry_cache);
@@ -248,7 +263,7 @@ static void dentry_bucket_remove(struct dentry *d)
         ;
     WRITE_ONCE(*p, d->hash_next);
     spin_unlock(&b->lock);
-    atomic_dec(&dentry_hashed);
+    (void)dentry_count(-1);
 }
 
 static void dentry_unhash_locked(struct dentry *d) REQUIRES(d->lock)
@@ -325,17 +340,28 @@ void dentry_put(struct dentry *d)
         dentry_last_put(d);
 }
 
-/* A cached name gains its first reference, unless it is on its way out. */
-static bool dentry_get_live(struct dentry *d)
+/* A reference, maybe its first, if its flags within `mask` are `wanted`. */
+static bool dentry_get_if(struct dentry *d, u32 mask, u32 wanted)
 {
-    bool live;
+    bool is;
 
     spin_lock(&d->lock);
-    live = (d->flags & DENTRY_HASHED) && !(d->flags & DENTRY_DEAD);
-    if (live)
+    is = (d->flags & mask) == wanted;
+    if (is)
         d->ref++;
     spin_unlock(&d->lock);
-    return live;
+    return is;
+}
+
+bool dentry_get_unless_dead(struct dentry *d)
+{
+    return dentry_get_if(d, DENTRY_DEAD, 0);
+}
+
+/* A cached name, unless it is on its way out. */
+static bool dentry_get_live(struct dentry *d)
+{
+    return dentry_get_if(d, DENTRY_HASHED | DENTRY_DEAD, DENTRY_HASHED);
 }
 
 static bool dentry_matches(const struct dentry *d, const struct dentry *parent, const char *name,
@@ -390,6 +416,17 @@ struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len
     return likely(d) ? d : dentry_missed(parent, name, len, hash, seq);
 }
 
+struct dentry *dentry_peek(const struct dentry *parent, const char *name, size_t len)
+{
+    u32 hash = dentry_hash(parent, name, len), seq = seqcount_read_begin(&dentry_rename_seq);
+    struct dentry *d = rcu_dereference(dentry_bucket(hash)->first);
+
+    while (d &&
+           !(dentry_matches(d, parent, name, len, hash) && (READ_ONCE(d->flags) & DENTRY_HASHED)))
+        d = rcu_dereference(d->hash_next);
+    return seqcount_read_retry(&dentry_rename_seq, seq) ? NULL : d;
+}
+
 /* Two that miss at once both ask the file system (the directory is locked for reading): the first
  * to publish wins. */
 struct dentry *dentry_hash_add(struct dentry *d)
@@ -413,7 +450,7 @@ struct dentry *dentry_hash_add(struct dentry *d)
         spin_unlock(&b->lock);
         spin_unlock(&d->lock);
         if (!other) {
-            if (unlikely((u64)atomic_inc(&dentry_hashed) > READ_ONCE(dentry_buckets)))
+            if (unlikely(dentry_count(1)))
                 dentry_table_grow();
             return d;
         }
@@ -444,9 +481,7 @@ void dentry_delete(struct dentry *d)
     spin_unlock(&d->lock);
 }
 
-/* ------------------------------------------------------------- rename */
-
-static void dentry_insert(struct dentry *d)
+void dentry_insert(struct dentry *d)
 {
     struct dentry_bucket *b;
 
@@ -458,76 +493,7 @@ static void dentry_insert(struct dentry *d)
     d->flags |= DENTRY_HASHED;
     spin_unlock(&b->lock);
     spin_unlock(&d->lock);
-    atomic_inc(&dentry_hashed);
-}
-
-static void dentry_flag_unlinked(struct dentry *d)
-{
-    spin_lock(&d->lock);
-    d->flags |= DENTRY_UNLINKED;
-    spin_unlock(&d->lock);
-}
-
-/* Names are swapped as blocks; inline ones by their bytes. */
-static void dentry_swap_names(struct dentry *a, struct dentry *b)
-{
-    char tmp[DENTRY_INLINE];
-    const char *an = a->name == a->inline_name ? NULL : a->name;
-    const char *bn = b->name == b->inline_name ? NULL : b->name;
-    u32 len = a->len;
-
-    memcpy(tmp, a->inline_name, DENTRY_INLINE);
-    memcpy(a->inline_name, b->inline_name, DENTRY_INLINE);
-    memcpy(b->inline_name, tmp, DENTRY_INLINE);
-    a->name = bn ? bn : a->inline_name;
-    b->name = an ? an : b->inline_name;
-    a->len = b->len;
-    b->len = len;
-}
-
-static void dentry_swap_places(struct dentry *a, struct dentry *b)
-{
-    struct dentry *parent = a->parent;
-
-    dentry_swap_names(a, b);
-    a->parent = b->parent;
-    b->parent = parent;
-    a->hash = dentry_hash(a->parent, a->name, a->len);
-    b->hash = dentry_hash(b->parent, b->name, b->len);
-}
-
-static void dentry_rename(struct dentry *d, struct dentry *target, bool exchange)
-{
-    u32 was_hashed = READ_ONCE(d->flags) & DENTRY_HASHED;
-    bool moves = d->parent != target->parent; /* both parents are locked */
-
-    spin_lock(&dentry_rename_lock);
-    seqcount_write_begin(&dentry_rename_seq);
-    if (moves)
-        seqcount_write_begin(&d->super->moved);
-    dentry_unhash(d);
-    dentry_unhash(target);
-    dentry_swap_places(d, target);
-    if (was_hashed)
-        dentry_insert(d);
-    if (exchange)
-        dentry_insert(target);
-    else
-        dentry_flag_unlinked(target);
-    if (moves)
-        seqcount_write_end(&d->super->moved);
-    seqcount_write_end(&dentry_rename_seq);
-    spin_unlock(&dentry_rename_lock);
-}
-
-void dentry_move(struct dentry *d, struct dentry *target)
-{
-    dentry_rename(d, target, false);
-}
-
-void dentry_exchange(struct dentry *a, struct dentry *b)
-{
-    dentry_rename(a, b, true);
+    (void)dentry_count(1);
 }
 
 const char *dentry_name(const struct dentry *d, size_t *len)

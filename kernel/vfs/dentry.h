@@ -50,6 +50,10 @@ void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 /* The cached child, positive or negative, with a reference; NULL: not cached. */
 struct dentry *dentry_lookup(struct dentry *parent, const char *name, size_t len);
+/* The same for an RCU reader, without a reference; NULL, too, if a rename came in between. */
+struct dentry *dentry_peek(const struct dentry *parent, const char *name, size_t len);
+/* For an RCU reader: a reference, unless it is being freed. */
+bool dentry_get_unless_dead(struct dentry *d) __must_check;
 /* Publishes a name, or returns the one that was published first (then `d` is dropped). Consumes the
  * caller's reference to d and returns one. */
 struct dentry *dentry_hash_add(struct dentry *d);

@@ -151,14 +151,19 @@ void mount_placed(struct dentry *point)
         mount_drop_on(point);
 }
 
-/* Nothing refers to it any more. */
+static void mount_free_rcu(struct rcu_head *head)
+{
+    slab_free(mount_cache, container_of(head, struct mount, rcu));
+}
+
+/* Nothing refers to it any more, but walks without references may still look at it. */
 void mount_destroy(struct mount *m)
 {
     ASSERT(!m->parent);
     dentry_put(m->root);
     super_put(m->super);
     kfree(m->source);
-    slab_free(mount_cache, m);
+    rcu_call(&m->rcu, mount_free_rcu);
 }
 
 /* Consumes one reference of super. */
@@ -208,7 +213,7 @@ void mount_write_end(struct mount *m)
     atomic_dec(&m->writers);
 }
 
-struct mount *mount_lookup(struct mount *parent, struct dentry *point)
+struct mount *mount_lookup(const struct mount *parent, const struct dentry *point)
 {
     struct mount *m;
 
@@ -216,6 +221,16 @@ struct mount *mount_lookup(struct mount *parent, struct dentry *point)
     m = mount_place_find_locked(parent, point);
     if (m)
         mount_get(m);
+    spin_unlock(&mount_lock);
+    return m;
+}
+
+struct mount *mount_peek(const struct mount *parent, const struct dentry *point)
+{
+    struct mount *m;
+
+    spin_lock(&mount_lock);
+    m = mount_place_find_locked(parent, point);
     spin_unlock(&mount_lock);
     return m;
 }

@@ -3,10 +3,10 @@
  * Names: inodes, dentries, mounts and path walk. vfs calls take credentials, root, working
  * directory and mount namespace explicitly (struct walk_ctx): vfs knows no process.
  *
- * A walk holds references to where it stands (its mount and dentry) and looks each name up in the
- * dentry cache, whose table is read under RCU; a name that is not there is asked of the file system
- * under the directory's lock. Unused dentries stay on their account's list and go when
- * memory is wanted.
+ * A walk looks each name up in the dentry cache, under RCU and without references, as far as names
+ * are there; a name that is not is asked of the file system under the directory's lock, with
+ * references to where the walk stands (its mount and dentry). Unused dentries stay on their
+ * account's list and go when memory is wanted.
  *
  * Lock order: README.md. No lock is held over a user copy that may fault.
  */
@@ -135,6 +135,7 @@ struct inode_ops {
     int (*removexattr)(struct inode *inode, const char *name);
     ssize_t (*listxattr)(struct inode *inode, char *buf, size_t n);
     bool (*revalidate)(struct inode *dir, struct dentry *d); /* NULL: a cached name stays true */
+    bool names_cached; /* a directory's names are all in the cache: what is not there is absent */
     int (*watched)(struct inode *inode); /* by inotify, from now on, maybe again. -ENOMEM */
 };
 

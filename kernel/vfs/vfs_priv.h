@@ -43,6 +43,7 @@ struct mount {
     struct rb_node place;      /* t  while it has a parent */
     u64 nr;                    /* t  while a tree is being gathered: in the list */
     atomic_t writers;          /* a  files open for writing through it */
+    struct rcu_head rcu;
 };
 
 /* A caller that takes a dentry off a list of its super, without a mount of it, pins the super under
@@ -52,7 +53,9 @@ void super_unpin(struct super *s);
 
 extern struct spinlock mount_lock; /* with mount_trees: the shape of all mount trees */
 /* The mount that stands on (mount, dentry), with a reference; NULL: none. */
-struct mount *mount_lookup(struct mount *m, struct dentry *d);
+struct mount *mount_lookup(const struct mount *m, const struct dentry *d);
+/* The same for an RCU reader, without a reference. */
+struct mount *mount_peek(const struct mount *m, const struct dentry *d);
 /* Where m is mounted: references; false for a namespace's root. */
 bool mount_parent(struct mount *m, struct path *out);
 /* Whether a mount of ns stands on that name. */
@@ -67,6 +70,11 @@ void mount_destroy(struct mount *m);
 static inline void mount_get(struct mount *m)
 {
     refcount_get(&m->ref);
+}
+/* For an RCU reader: false when nothing refers to it any more. */
+static inline __must_check bool mount_get_live(struct mount *m)
+{
+    return refcount_get_unless_zero(&m->ref);
 }
 static inline void mount_put(struct mount *m)
 {
@@ -91,7 +99,8 @@ int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *
                  unsigned flags, struct walk_last *out);
 void walk_last_put(struct walk_last *last);
 /* The child of a directory, positive or negative; asks the file system. dir's lock must not be
- * held, or be held by the caller with `locked`. ERR_PTR on error. */
+ * held, or be held by the caller with `locked`. ERR_PTR on error; without `locked` -ENOENT, too,
+ * where a negative one would be good for nothing (names_cached). */
 struct dentry *walk_child(struct dentry *dir, const char *name, size_t len, bool locked);
 #define MS_NOSYMFOLLOW 256 /* a mount's */
 /* protected_symlinks: may the link at a path's end be followed? */

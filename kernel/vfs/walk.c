@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Path walk: from a starting directory, component by component (path_resolution(7)). The walk holds
- * references to where it stands; symbolic links push what is left of the path on a small stack, so
- * nothing recurses.
+ * Path walk: from a starting directory, component by component (path_resolution(7)). Symbolic links
+ * push what is left of the path on a small stack, so nothing recurses.
+ *
+ * A walk begins as an RCU reader without a reference: as long as names are in the cache and stand
+ * for directories without rules of their own it writes to no line that others read. References to
+ * where it stands are taken at its end, or before a step that may sleep or needs them (a link,
+ * "..", a name that is not cached), and then it goes on with them. If that place has gone from the
+ * cache meanwhile, the walk begins again, with references from the start on.
  */
 #include "arch/x86/percpu.h"
 #include "lib/err.h"
@@ -14,7 +19,9 @@
 
 struct walk {
     const struct walk_ctx *ctx;
-    struct path at; /* references */
+    struct path start; /* the caller's references */
+    struct path at;    /* references, if it is held */
+    bool held;         /* else this is an RCU read section, and the stack has one level */
     unsigned flags;
     unsigned links; /* followed so far */
     unsigned depth; /* of the stack: rest[0..depth) are owned paths with a place to go on */
@@ -45,9 +52,39 @@ static bool path_equal(const struct path *a, const struct path *b)
     return a->mount == b->mount && a->dentry == b->dentry;
 }
 
+/* The place has gone from the cache: from the start again, with references. */
+static void walk_restart(struct walk *w, const char *path)
+{
+    w->at = w->start;
+    path_get(&w->at);
+    w->held = true;
+    w->stack[0].next = path;
+    w->depth = 1;
+}
+
+/* From here on with references. False: it has begun again. */
+static bool walk_hold(struct walk *w, const char *path)
+{
+    bool mount;
+
+    if (w->held)
+        return true;
+    DELAYPOINT(walk_hold);
+    mount = mount_get_live(w->at.mount);
+    w->held = mount && dentry_get_unless_dead(w->at.dentry);
+    rcu_read_unlock();
+    if (likely(w->held))
+        return true;
+    if (mount)
+        mount_put(w->at.mount);
+    walk_restart(w, path);
+    return false;
+}
+
 /* Takes `next`'s references, drops those of where it stood. */
 static void walk_step_to(struct walk *w, struct path next)
 {
+    DEBUG_ASSERT(w->held);
     path_put(&w->at);
     w->at = next;
 }
@@ -166,6 +203,8 @@ struct dentry *walk_child(struct dentry *dir, const char *name, size_t len,
         return d;
     if (!inode || !inode->ops->lookup)
         return ERR_PTR(-ENOTDIR);
+    if (!locked && inode->ops->names_cached)
+        return ERR_PTR(-ENOENT);
     if (!locked)
         rwlock_read_lock(&inode->lock);
     d = walk_ask(dir, name, len);
@@ -256,22 +295,32 @@ static int walk_follow(struct walk *w, struct path dir)
     return err;
 }
 
-/* One named component. last: nothing comes behind it, in this path or the ones on the stack. */
-static int walk_component(struct walk *w, const char *name, size_t len, bool last, bool slash)
+/* A component of the path. */
+struct walk_part {
+    const char *name;
+    size_t len;
+    bool last;  /* nothing comes behind it, in this path or the ones on the stack */
+    bool slash; /* but a slash */
+};
+
+static bool walk_part_is_dots(const struct walk_part *p)
+{
+    return p->name[0] == '.' && (p->len == 1 || (p->len == 2 && p->name[1] == '.'));
+}
+
+static int walk_component(struct walk *w, const struct walk_part *p)
 {
     struct inode *dir_inode = dentry_inode(w->at.dentry), *inode;
     struct path dir;
     struct dentry *d;
 
-    if (len == 1 && name[0] == '.')
-        return 0;
-    if (len == 2 && name[0] == '.' && name[1] == '.')
-        return walk_dotdot(w);
-    if (last && slash && (w->flags & WALK_CREATE)) /* found or not */
+    if (walk_part_is_dots(p))
+        return p->len == 1 ? 0 : walk_dotdot(w);
+    if (p->last && p->slash && (w->flags & WALK_CREATE)) /* found or not */
         return -EISDIR;
-    if (len > NAME_MAX)
+    if (p->len > NAME_MAX)
         return -ENAMETOOLONG;
-    d = walk_child(w->at.dentry, name, len, false);
+    d = walk_child(w->at.dentry, p->name, p->len, false);
     if (IS_ERR(d))
         return PTR_ERR(d);
     inode = dentry_inode(d);
@@ -281,28 +330,57 @@ static int walk_component(struct walk *w, const char *name, size_t len, bool las
     }
     dir = w->at;
     w->at.dentry = d;
-    if (last && slash) /* a directory is wanted, behind however many links */
+    if (p->last && p->slash) /* a directory is wanted, behind however many links */
         w->flags |= WALK_DIRECTORY | WALK_FOLLOW;
-    if (!S_ISLNK(inode->mode) || (last && !(w->flags & WALK_FOLLOW))) {
+    if (!S_ISLNK(inode->mode) || (p->last && !(w->flags & WALK_FOLLOW))) {
         dentry_put(dir.dentry); /* the mount's reference goes along */
         return walk_cross_mounts(w);
     }
     mount_get(dir.mount);
-    if (!last || walk_may_follow(w->ctx->cred, dir_inode, inode))
+    if (!p->last || walk_may_follow(w->ctx->cred, dir_inode, inode))
         return walk_follow(w, dir);
     path_put(&dir);
     return -EACCES;
 }
 
-static int walk_may_search(const struct walk *w)
+/* The same without references, if nothing but the caches is needed; false: nothing was done. */
+static bool walk_component_unheld(struct walk *w, const struct walk_part *p)
 {
-    struct inode *inode = dentry_inode(w->at.dentry);
+    struct path next = {w->at.mount, NULL};
+    const struct inode *inode;
 
-    if (!inode)
+    if (walk_part_is_dots(p) || p->len > NAME_MAX || (p->last && p->slash))
+        return false;
+    next.dentry = dentry_peek(w->at.dentry, p->name, p->len);
+    inode = next.dentry ? dentry_inode(next.dentry) : NULL;
+    if (!inode || (S_ISLNK(inode->mode) && !(p->last && !(w->flags & WALK_FOLLOW))))
+        return false;
+    while (unlikely(READ_ONCE(next.dentry->mounts))) {
+        struct mount *m = mount_peek(next.mount, next.dentry);
+
+        if (!m)
+            break;
+        if (w->flags & WALK_NO_XDEV)
+            return false;
+        next = (struct path){m, m->root};
+    }
+    w->at = next;
+    return true;
+}
+
+/* The directory has rules of its own, or has just gone. */
+static bool walk_needs_hold(const struct inode *dir)
+{
+    return !dir || dir->ops->permission || dir->ops->revalidate;
+}
+
+static int walk_may_search(const struct walk *w, struct inode *dir)
+{
+    if (!dir)
         return -ENOENT;
-    if (!S_ISDIR(inode->mode))
+    if (!S_ISDIR(dir->mode))
         return -ENOTDIR;
-    return inode_permission(inode, w->ctx->cred, 1);
+    return inode_permission(dir, w->ctx->cred, 1);
 }
 
 static const char *walk_skip_slashes(const char *p)
@@ -344,47 +422,77 @@ static void walk_pop(struct walk *w)
     kfree(w->stack[--w->depth].text);
 }
 
-/* Walks everything, or (stop_at_last) all but the last component, which is left in *out's name. */
-static int walk_run(struct walk *w, bool stop_at_last, struct walk_last *out)
+/* The next component; false: there is none. */
+static bool walk_next(struct walk *w, struct walk_part *p)
 {
-    while (w->depth > 0) {
+    for (; w->depth > 0; walk_pop(w)) {
         unsigned level = w->depth - 1;
         const char *name = walk_skip_slashes(w->stack[level].next), *end, *next;
-        bool last, slash;
-        int err;
 
-        if (!*name) {
-            walk_pop(w);
+        if (!*name)
             continue;
-        }
         end = walk_name_end(name);
         next = walk_skip_slashes(end);
-        slash = *end == '/';
         w->stack[level].next = next;
-        last = !*next && walk_stack_empty(w);
-        err = walk_may_search(w);
-        if (err)
-            return err;
-        if (last && stop_at_last) {
-            out->name = name;
-            out->len = (size_t)(end - name);
-            out->slash = slash;
+        *p = (struct walk_part){name, (size_t)(end - name), !*next && walk_stack_empty(w),
+                                *end == '/'};
+        return true;
+    }
+    return false;
+}
+
+/* One component, or it has begun again. */
+static int walk_step(struct walk *w, const char *path, const struct walk_part *p)
+{
+    int err;
+
+    if (!w->held && walk_component_unheld(w, p))
+        return 0;
+    if (!walk_hold(w, path))
+        return 0;
+    err = walk_component(w, p);
+    if (!err && p->last && p->slash)
+        w->flags |= WALK_DIRECTORY;
+    return err;
+}
+
+/* Walks everything, or (out) all but the last component, which is left in *out's name. On success
+ * it is held. */
+static int walk_run(struct walk *w, const char *path, struct walk_last *out)
+{
+    struct walk_part p;
+
+    for (;;) {
+        struct inode *dir;
+        int err;
+
+        if (!walk_next(w, &p)) {
+            if (walk_hold(w, path))
+                return 0;
+            continue;
+        }
+        dir = dentry_inode(w->at.dentry);
+        if (!w->held && walk_needs_hold(dir) && !walk_hold(w, path))
+            continue;
+        err = walk_may_search(w, dir);
+        if (!err && p.last && out) {
+            if (!walk_hold(w, path))
+                continue;
+            out->name = p.name;
+            out->len = p.len;
+            out->slash = p.slash;
             return 0;
         }
-        err = walk_component(w, name, (size_t)(end - name), last, slash);
+        if (!err)
+            err = walk_step(w, path, &p);
         if (err)
             return err;
-        if (last && slash)
-            w->flags |= WALK_DIRECTORY;
     }
-    return 0;
 }
 
 static int walk_begin(struct walk *w, const struct walk_ctx *ctx, const struct path *at,
                       const char *name, unsigned flags)
 {
-    const struct path *start = name[0] == '/' ? &ctx->root : at ? at : &ctx->cwd;
-
     if (!name[0] && !(flags & WALK_EMPTY))
         return -ENOENT;
     if (name[0] == '/' && (flags & WALK_BENEATH))
@@ -395,17 +503,21 @@ static int walk_begin(struct walk *w, const struct walk_ctx *ctx, const struct p
     w->depth = 1;
     w->stack[0].text = NULL; /* borrowed */
     w->stack[0].next = name;
-    w->at = *start;
-    path_get(&w->at);
+    w->start = name[0] == '/' ? ctx->root : at ? *at : ctx->cwd;
+    w->at = w->start;
+    w->held = false;
+    rcu_read_lock();
     return 0;
 }
 
-/* Frees the stack; on error also drops where it stands. */
+/* Frees the stack; on error also leaves where it stands. */
 static void walk_end(struct walk *w, int err)
 {
+    if (!w->held)
+        rcu_read_unlock();
     while (w->depth > 0)
         walk_pop(w);
-    if (err)
+    if (err && w->held)
         path_put(&w->at);
 }
 
@@ -417,7 +529,7 @@ int vfs_lookup(const struct walk_ctx *ctx, const struct path *at, const char *na
 
     if (err)
         return err;
-    err = walk_run(&w, false, NULL);
+    err = walk_run(&w, name, NULL);
     if (!err && (w.flags & WALK_DIRECTORY) && !S_ISDIR(dentry_inode(w.at.dentry)->mode))
         err = -ENOTDIR;
     walk_end(&w, err);
@@ -449,7 +561,7 @@ int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *
         return err;
     out->len = 0;
     out->slash = false;
-    err = walk_run(&w, true, out);
+    err = walk_run(&w, name, out);
     walk_end(&w, err);
     if (err)
         return err;
@@ -465,35 +577,4 @@ int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *
 void walk_last_put(struct walk_last *last)
 {
     path_put(&last->dir);
-}
-
-int walk_may_create(const struct path *dir, const struct cred *cred)
-{
-    struct inode *inode = dentry_inode(dir->dentry);
-    int err = mount_may_write(dir->mount);
-
-    if (err)
-        return err;
-    if (inode->nlink == 0 || (dir->dentry->flags & DENTRY_UNLINKED))
-        return -ENOENT;
-    return inode_permission(inode, cred, 2 | 1);
-}
-
-int walk_may_delete(const struct walk_ctx *ctx, const struct path *dir, struct dentry *victim,
-                    bool is_dir)
-{
-    const struct cred *cred = ctx->cred;
-    struct inode *parent = dentry_inode(dir->dentry), *inode = dentry_inode(victim);
-    int err = walk_may_create(dir, cred);
-
-    if (err)
-        return err;
-    if ((parent->mode & S_ISVTX) && cred->fsuid != inode->uid && cred->fsuid != parent->uid &&
-        !inode_capable(inode, cred, CAP_FOWNER))
-        return -EPERM;
-    if (is_dir && !S_ISDIR(inode->mode))
-        return -ENOTDIR;
-    if (!is_dir && S_ISDIR(inode->mode))
-        return -EISDIR;
-    return mount_stands_on(ctx->ns, victim) ? -EBUSY : 0;
 }

@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "tests/kernel/vfs_test.h"
+#include "vfs/dentry.h"
 
 /* The root of the first mount namespace, as root sees it. */
 void vfs_test_ctx(struct walk_ctx *ctx)
@@ -148,6 +149,38 @@ VFS_TEST(vfs_a_file_keeps_what_is_written)
     CHECK(vfs_test_reads(ctx, "/vfs-test/a", "x"));
     CHECK(vfs_unlink(ctx, NULL, "/vfs-test/a") == 0);
     CHECK(vfs_test_stat(ctx, "/vfs-test/a", &st) == -ENOENT);
+}
+
+/* Whether a look-up writes to the dentry of `passed`, on its way: its lock counts how often it is
+ * taken. */
+static bool walk_touches(struct walk_ctx *ctx, const char *name, const char *passed)
+{
+    struct path at, p;
+    bool touched = true;
+    u32 before;
+
+    if (vfs_lookup(ctx, NULL, passed, 0, &at))
+        return true;
+    before = at.dentry->lock.both;
+    if (!vfs_lookup(ctx, NULL, name, 0, &p)) {
+        touched = at.dentry->lock.both != before;
+        path_put(&p);
+    }
+    path_put(&at);
+    return touched;
+}
+
+VFS_TEST(vfs_a_walk_leaves_the_directories_that_it_passes_alone)
+{
+    static const char *const dirs[] = {"/vfs-test/by", "/vfs-test/by/name"};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
+        CHECK(!vfs_mkdir(ctx, NULL, dirs[i], 0755));
+    CHECK(!walk_touches(ctx, "/vfs-test/by/name", "/vfs-test/by"));
+    CHECK(!vfs_test_mount(ctx, "/vfs-test/by/name", "tmpfs", ""));
+    CHECK(!walk_touches(ctx, "/vfs-test/by/name/.", "/vfs-test/by"));
+    CHECK(walk_touches(ctx, "/vfs-test/by/name/..", "/vfs-test/by")); /* there it ends */
+    CHECK(!vfs_test_umount(ctx, "/vfs-test/by/name"));
 }
 
 VFS_TEST(vfs_errors_are_those_of_linux)

@@ -204,6 +204,45 @@ SELFTEST(overlay_two_names_looked_up_at_once_are_one_file)
     CHECK(one);
 }
 
+static u32 walk_failed; /* a */
+
+static void look_at_name_in_layer(struct onlooker *o)
+{
+    struct path p;
+
+    if (vfs_lookup(&o->ctx, NULL, "/race/m/d/e", 0, &p))
+        WRITE_ONCE(walk_failed, 1);
+    else
+        path_put(&p);
+}
+
+/* Directories of an overlay are in the cache, but nothing keeps them there. */
+SELFTEST(vfs_a_walk_finds_a_name_that_leaves_the_cache_meanwhile)
+{
+    static const char *const dirs[] = {"/race/l", "/race/l/d", "/race/l/d/e",
+                                       "/race/u", "/race/w",   "/race/m"};
+    static struct onlooker o;
+    struct path top;
+
+    CHECK(races_begin(&o.ctx));
+    for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
+        CHECK(!vfs_mkdir(&o.ctx, NULL, dirs[i], 0755));
+    CHECK(!vfs_test_mount(&o.ctx, "/race/m", "overlay", TWO_LAYERS));
+    CHECK(!vfs_lookup(&o.ctx, NULL, "/race/m", 0, &top));
+    walk_failed = 0;
+    fail_point_arm("walk_hold", 1);
+    CHECK(onlooker_start(&o, look_at_name_in_layer));
+    for (unsigned i = 0; races_go_on(i, &o); i++)
+        dentry_shrink_super(top.mount->super);
+    onlooker_stop(&o);
+    fail_point_arm("walk_hold", 0);
+    path_put(&top);
+    CHECK(!vfs_test_umount(&o.ctx, "/race/m"));
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    CHECK(!walk_failed);
+}
+
 static void look_from_fifo(struct onlooker *o)
 {
     struct file *f;
@@ -252,8 +291,7 @@ SELFTEST(a_fifos_reader_meets_a_writer_that_has_gone_again)
     for (struct file *f; load_acquire(&o.running);) {
         if (!vfs_open(&o.ctx, NULL, "/race/fifo", O_WRONLY | O_NONBLOCK, 0, 0, &f))
             file_put(f);
-        else
-            cond_yield(); /* the onlooker may want this CPU */
+        cond_yield(); /* the onlooker may want this CPU */
     }
     fail_point_arm("pipe_open", 0);
     races_end(&o.ctx);

@@ -53,7 +53,7 @@ static int overlay_find_in(struct overlay_find *fd, struct dentry *dir, u32 laye
     bool found = fd->upper || fd->n > 0;
 
     if (IS_ERR(d))
-        return PTR_ERR(d);
+        return PTR_ERR(d) == -ENOENT ? 0 : PTR_ERR(d);
     i = dentry_inode(d);
     if (!i) {
         dentry_put(d);
@@ -122,6 +122,8 @@ int overlay_lower_has(struct inode *dir, const char *name, size_t len)
         struct dentry *d = walk_child(node->lower[i].d, name, len, false);
         bool found, hidden;
 
+        if (IS_ERR(d) && PTR_ERR(d) == -ENOENT)
+            continue;
         if (IS_ERR(d))
             return PTR_ERR(d);
         found = dentry_inode(d) != NULL;

@@ -138,9 +138,10 @@ static void tmpfs_entry_del(struct inode *dir, struct dentry *d)
     dentry_put(d);
 }
 
-/* All names that exist are cached: what is asked for is absent. */
+/* All names that exist are cached: what is asked for is absent, and need not be remembered. */
 static int tmpfs_lookup(struct inode *dir, struct dentry *d)
 {
+    d->flags |= DENTRY_NOCACHE;
     return 0;
 }
 
@@ -434,6 +435,7 @@ static const struct file_ops tmpfs_dir_fops = {
 static const struct file_ops tmpfs_other_fops = {.name = "tmpfs"};
 
 static const struct inode_ops tmpfs_dir_iops = {
+    .names_cached = true,
     .lookup = tmpfs_lookup,
     .create = tmpfs_create,
     .mkdir = tmpfs_mkdir,
