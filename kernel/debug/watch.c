@@ -130,6 +130,12 @@ void watch_end(void)
     w->since = 0;
 }
 
+void watch_end_unless(const u32 *work)
+{
+    if (!READ_ONCE(*work))
+        watch_end();
+}
+
 void watch_yield(void)
 {
     struct watch_cpu *w = this_cpu_ptr(watch_cpus);

@@ -21,13 +21,14 @@
 #define WATCH_IRQS_OFF_US 100
 
 #ifdef WATCH
-void watch_begin(void);    /* this thread begins to run kernel code */
-void watch_call(u64 nr);   /* it is in this system call: reports name it */
-void watch_end(void);      /* it goes to user or guest mode, or is switched away */
-void watch_yield(void);    /* it could have been switched away */
-void watch_irqs_off(void); /* they were on */
-void watch_irqs_on(void);  /* they are about to be */
-void watch_handler(void);  /* an interrupt of kernel code, which had them on */
+void watch_begin(void);                 /* this thread begins to run kernel code */
+void watch_call(u64 nr);                /* it is in this system call: reports name it */
+void watch_end(void);                   /* it goes to user or guest mode, or is switched away */
+void watch_end_unless(const u32 *work); /* it does, but for work that is left */
+void watch_yield(void);                 /* it could have been switched away */
+void watch_irqs_off(void);              /* they were on */
+void watch_irqs_on(void);               /* they are about to be */
+void watch_handler(void);               /* an interrupt of kernel code, which had them on */
 void watch_handled(void);
 void watch_start(void); /* from now on: PID 1 runs */
 #else
@@ -38,6 +39,9 @@ static inline void watch_call(u64 nr)
 {
 }
 static inline void watch_end(void)
+{
+}
+static inline void watch_end_unless(const u32 *work)
 {
 }
 static inline void watch_yield(void)

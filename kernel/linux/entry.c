@@ -29,7 +29,7 @@ static const struct {
 } syscall_names[SYSCALL_MAX + 1] = {SYSCALL_LIST(NAME_ENTRY, NAME_ENTRY)};
 
 /* Logs once per number a call that is not implemented. */
-static s64 syscall_unknown(u64 nr)
+static __noinline s64 syscall_unknown(u64 nr)
 {
     static u64 seen[(SYSCALL_MAX + 64) / 64];
 
@@ -42,11 +42,13 @@ static s64 syscall_unknown(u64 nr)
     return -ENOSYS;
 }
 
-static s64 syscall_run(const struct trap_frame *f, u64 nr)
+static __always_inline s64 syscall_run(const struct trap_frame *f, u64 nr)
 {
-    if (unlikely(nr > SYSCALL_MAX || !syscall_table[nr]))
+    syscall_fn fn = likely(nr <= SYSCALL_MAX) ? syscall_table[nr] : NULL;
+
+    if (unlikely(!fn))
         return syscall_unknown(nr);
-    return syscall_table[nr](f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
+    return fn(f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9);
 }
 
 /* SIGSYS of SECCOMP_RET_TRAP (deadly: of a kill). */
@@ -201,8 +203,7 @@ void up_syscall(struct trap_frame *f)
                  (u64)(ERESTART_RESTARTBLOCK - ERESTARTSYS)) &&
         nr != NR_RT_SIGRETURN)
         syscall_restart(t);
-    if (!READ_ONCE(current_thread()->work))
-        watch_end();
+    watch_end_unless(&t->thread->work);
 }
 
 void up_return_to_user(struct trap_frame *f)

@@ -345,12 +345,10 @@ void schedule(void)
             prev->moves = sleeps;
         }
     }
-    if (!sleeps && rq->nr == (prev != rq->idle)) {
+    if (!sleeps && rq->nr == (prev != rq->idle))
         next = prev; /* no other: the trees stay as they are */
-    } else {
-        rq_put_curr(rq, sleeps);
-        next = rq_pick(rq);
-    }
+    else
+        next = rq_switch_curr(rq, sleeps);
     if (unlikely(callbacks))
         sched_work_or(next, WORK_RESCHED);
     if (next == prev) {

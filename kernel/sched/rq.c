@@ -197,6 +197,36 @@ static __always_inline struct thread *rq_pick_fair(struct rq *rq)
     }
 }
 
+/* None but this group's threads want to run. */
+static inline bool rq_group_is_alone(const struct group_rq *g)
+{
+    while (g->se.parent) {
+        g = g->se.parent;
+        if (g->nr > 1)
+            return false;
+    }
+    return true;
+}
+
+/* t, the running one, goes, and another thread of its group comes: the groups above stay as they
+ * are, each the one that runs. */
+static inline struct thread *rq_switch_within(struct group_rq *g, struct thread *t, bool sleeps)
+{
+    struct sched_entity *next;
+
+    if (sleeps) {
+        t->se.queued = false;
+        g->nr--;
+    } else {
+        rq_put_off(g, t, SCHED_LATENCY / 2);
+        rq_insert(g, &t->se);
+    }
+    next = rq_first(g);
+    rb_erase(&g->tree, &next->node);
+    g->curr = next;
+    return rq_thread(next);
+}
+
 /* ------------------------------------------------------------- urgent threads
  *
  * They wait in a list in front of the trees and run in turn. What they run from there is taken from
@@ -344,7 +374,7 @@ void rq_put_curr(struct rq *rq, bool sleeps)
         rq_put_fair(t, sleeps);
 }
 
-struct thread *rq_pick(struct rq *rq)
+static struct thread *rq_pick(struct rq *rq) REQUIRES(rq->lock)
 {
     ASSERT_HELD(&rq->lock);
     if (!rq->nr)
@@ -352,6 +382,21 @@ struct thread *rq_pick(struct rq *rq)
     if (unlikely(rq->urgent_nr))
         return rq_urgent_pick(rq);
     return rq_pick_fair(rq);
+}
+
+struct thread *rq_switch_curr(struct rq *rq, bool sleeps)
+{
+    struct thread *t = rq->curr;
+    struct group_rq *g = t->se.parent;
+
+    ASSERT_HELD(&rq->lock);
+    if (t != rq->idle && !rq->urgent_nr && !t->urgent && rb_first(&g->tree) && !rq_first(g)->own &&
+        rq_group_is_alone(g)) {
+        rq->nr -= sleeps;
+        return rq_switch_within(g, t, sleeps);
+    }
+    rq_put_curr(rq, sleeps);
+    return rq_pick(rq);
 }
 
 void rq_adopt_curr(struct rq *rq, struct thread *t)

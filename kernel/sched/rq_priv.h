@@ -108,8 +108,8 @@ void rq_enqueue(struct rq *rq, struct thread *t, bool fresh) REQUIRES(rq->lock);
 void rq_dequeue(struct rq *rq, struct thread *t) REQUIRES(rq->lock);
 /* curr leaves the CPU: back into the trees, or (sleeps) out of the count. */
 void rq_put_curr(struct rq *rq, bool sleeps) REQUIRES(rq->lock);
-/* Chooses the next and takes it out of the trees; rq->idle when there is none. */
-struct thread *rq_pick(struct rq *rq) REQUIRES(rq->lock);
+/* The same, and chooses the next, taken out of the trees; rq->idle when there is none. */
+struct thread *rq_switch_curr(struct rq *rq, bool sleeps) REQUIRES(rq->lock);
 /* t, counted nowhere, runs already: makes it curr of its path. */
 void rq_adopt_curr(struct rq *rq, struct thread *t) REQUIRES(rq->lock);
 bool rq_should_preempt(struct rq *rq, struct thread *t) REQUIRES(rq->lock);
