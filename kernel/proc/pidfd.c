@@ -123,7 +123,7 @@ static ssize_t signalfd_read(struct file *f, struct iov_iter *to, loff_t *pos)
                 break;
             return sig == -EINTR ? -ERESTARTSYS : sig;
         }
-        info = signal_info_shown(&info);
+        signal_info_show(&info);
         signalfd_encode(&info, &out);
         if (iov_copy_to(to, &out, sizeof(out)) != sizeof(out))
             return done ? done : -EFAULT;

@@ -38,10 +38,15 @@ struct ucontext {
     sigset_t mask;
 };
 
+struct user_siginfo {
+    struct siginfo info;
+    u8 rest[SIGINFO_USER_SIZE - sizeof(struct siginfo)];
+};
+
 struct rt_sigframe {
     u64 ret;
     struct ucontext uc;
-    u8 info[SIGINFO_USER_SIZE];
+    struct user_siginfo info;
 };
 
 /* struct _fpx_sw_bytes */
@@ -51,22 +56,18 @@ struct xstate_sw {
     u32 xstate_size, pad[7];
 };
 
-struct siginfo signal_info_shown(const struct siginfo *info)
+void signal_info_show(struct siginfo *info)
 {
-    struct siginfo out = *info;
-
     if (signal_info_has_sender(info))
-        out.rt.uid = user_ns_uid(current_cred()->user_ns, info->rt.uid);
-    return out;
+        info->rt.uid = user_ns_uid(current_cred()->user_ns, info->rt.uid);
 }
 
 int signal_copy_info(void __user *to, const struct siginfo *info)
 {
-    struct siginfo shown = signal_info_shown(info);
-    u8 whole[SIGINFO_USER_SIZE] = {0};
+    struct user_siginfo whole = {.info = *info};
 
-    memcpy(whole, &shown, sizeof(shown));
-    return copy_out(to, whole, sizeof(whole));
+    signal_info_show(&whole.info);
+    return copy_out(to, &whole, sizeof(whole));
 }
 
 /* Writes the FPU state at `at`. */
@@ -121,7 +122,6 @@ static u64 sigframe_stack(const struct task *t, const struct trap_frame *f, u64 
 int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct sigaction *act,
                   sigset_t old_mask)
 {
-    struct siginfo shown = signal_info_shown(info);
     struct task *t = current_task();
     u64 fp = ALIGN_DOWN(sigframe_stack(t, f, act->flags) - fpu_size() - sizeof(u32), 64UL);
     u64 sp = ALIGN_DOWN(fp - sizeof(struct rt_sigframe), 16UL) - 8;
@@ -138,7 +138,8 @@ int sigframe_push(struct trap_frame *f, const struct siginfo *info, const struct
     fr.uc.mask = old_mask;
     sigcontext_fill(&fr.uc.mc, f, fp);
     fr.uc.mc.oldmask = old_mask;
-    __builtin_memcpy(fr.info, &shown, sizeof(shown)); /* in place: it is short */
+    fr.info.info = *info;
+    signal_info_show(&fr.info.info);
     if (copy_out((void __user *)sp, &fr, sizeof(fr)) || sigframe_save_fpu(fp))
         return -EFAULT;
 

@@ -99,7 +99,7 @@ typedef u64 sigset_t; /* bit n-1: signal n */
 #define POLL_IN 1
 
 /* The first 48 bytes of the user's siginfo_t; the other 80 are zero. A uid is the kernel's until
- * the receiver reads it (signal_info_shown); a pid is of the receiver's namespace. */
+ * the receiver reads it (signal_info_show); a pid is of the receiver's namespace. */
 struct siginfo {
     s32 signo, error, code, pad;
     union {
@@ -142,7 +142,7 @@ static inline bool signal_info_has_sender(const struct siginfo *i)
            (i->signo == SIGCHLD && i->code >= CLD_EXITED && i->code <= CLD_CONTINUED);
 }
 /* As current's program is to see it. */
-struct siginfo signal_info_shown(const struct siginfo *info);
+void signal_info_show(struct siginfo *info);
 
 /* The kernel's struct sigaction as rt_sigaction(2) passes it. */
 struct sigaction {
