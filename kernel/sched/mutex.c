@@ -191,6 +191,8 @@ void rwlock_init(struct rwlock *l, unsigned rank, unsigned order, const char *na
     atomic_set(&l->writers_waiting, 0);
     atomic_set(&l->readers_waiting, 0);
     atomic_set(&l->passed, 0);
+    l->writer = NULL;
+    l->writer_cpu = 0;
     waitq_init(&l->readers);
     waitq_init(&l->writers);
     l->tag = (struct lock_tag)LOCK_TAG(rank, order, KIND_RWLOCK, name);
@@ -207,6 +209,32 @@ static inline bool rwlock_read_try(struct rwlock *l)
         }
     }
     return false;
+}
+
+#define RWLOCK_SPINS 1000 /* some tens of µs: what two switches of threads and a wake-up take */
+COUNTER(rwlock_spins);
+
+/* The lock is written, by a thread that runs now: it lets go soon, or it sleeps. What writer and
+ * writer_cpu are while another takes the lock may be its predecessor's: a moment more or less. */
+static inline bool rwlock_writer_runs(const struct rwlock *l)
+{
+    return atomic_read(&l->state) < 0 &&
+           READ_ONCE(*per_cpu_ptr(percpu_current, READ_ONCE(l->writer_cpu))) ==
+               READ_ONCE(l->writer);
+}
+
+/* Awake until the writer has let go. True: it may be had now. */
+static __noinline bool rwlock_spin(const struct rwlock *l)
+{
+    const struct thread *me = current_thread();
+
+    COUNT(rwlock_spins);
+    for (unsigned i = 0; i < RWLOCK_SPINS && rwlock_writer_runs(l); i++) {
+        if (READ_ONCE(me->work) & WORK_RESCHED)
+            return false;
+        cpu_relax();
+    }
+    return atomic_read(&l->state) >= 0;
 }
 
 /* It is the turn of the readers that wait. The lock is kept free for them: one that is woken comes
@@ -233,6 +261,9 @@ static bool rwlock_read_try_in_turn(struct rwlock *l)
 
 static __noinline void rwlock_read_slow(struct rwlock *l)
 {
+    while (rwlock_writer_runs(l) && rwlock_spin(l))
+        if (rwlock_read_try(l))
+            return;
     (void)locks_more(); /* also while it waits */
     atomic_inc(&l->readers_waiting);
     wait_event(&l->readers, rwlock_read_try_in_turn(l));
@@ -285,7 +316,11 @@ static inline bool rwlock_write_try(struct rwlock *l)
 {
     s32 seen = 0;
 
-    return !rwlock_readers_turn(l) && atomic_cas(&l->state, &seen, -1);
+    if (rwlock_readers_turn(l) || !atomic_cas(&l->state, &seen, -1))
+        return false;
+    WRITE_ONCE(l->writer, current_thread());
+    WRITE_ONCE(l->writer_cpu, cpu_id());
+    return true;
 }
 
 static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
@@ -293,6 +328,9 @@ static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
     struct wait_thread w = {.queue = NULL};
     int err = 0;
 
+    while (rwlock_writer_runs(l) && rwlock_spin(l))
+        if (rwlock_write_try(l))
+            return 0;
     atomic_inc(&l->writers_waiting);
     for (;;) {
         wait_begin_exclusive(&w, &l->writers, kind);

@@ -31,13 +31,16 @@ void mutex_keep_end(void);
 /* Writers are preferred: a waiting writer holds new readers off, until RWLOCK_PASS writers have
  * passed by those that wait. Then no writer takes the lock before one of these has had it. A
  * releaser wakes one writer, or all readers, or both once so many have passed; never those that
- * could not go on. */
+ * could not go on. A thread that comes while the writer runs on another CPU waits
+ * awake for a moment before it sleeps. */
 #define RWLOCK_PASS 4
 struct LOCK_TYPE("rwlock") rwlock {
     atomic_t state;           /* a  readers, or -1 when written */
     atomic_t writers_waiting; /* a */
     atomic_t readers_waiting; /* a */
     atomic_t passed;          /* a  writers, since a reader that waited had its turn */
+    u32 writer_cpu;           /* a  where the last writer took it */
+    struct thread *writer;    /* a  and which that is, to be compared only */
     struct waitq readers, writers;
     struct lock_tag tag;
 };

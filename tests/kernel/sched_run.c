@@ -96,6 +96,47 @@ SELFTEST(mutex_keeps_all_cpus_apart)
     mutex_unlock(&sched_mutex);
 }
 
+static struct rwlock sched_written;
+
+static void sched_write_beside(struct sched_job *job)
+{
+    rwlock_write_lock(&sched_written);
+    rwlock_write_unlock(&sched_written);
+}
+
+static u64 sched_spins(void)
+{
+    TABLE_DECLARE(struct counter, counters);
+    const struct counter *c;
+    u64 n = 0;
+    unsigned cpu;
+
+    TABLE_FOR_EACH(c, counters)
+    {
+        cpu_for_each (cpu)
+            if (!strcmp(c->name, "rwlock_spins"))
+                n += READ_ONCE(*(u64 *)((u64)c->value + percpu_delta[cpu]));
+    }
+    return n;
+}
+
+SELFTEST(rwlock_waits_awake_first_for_a_writer_that_runs)
+{
+    u64 before = sched_spins();
+
+    if (cpu_count() == 1)
+        return;
+    rwlock_init(&sched_written, RANK_PROC, 0, "selftest");
+    CHECK(sched_jobs_make(1, sched_write_beside));
+    rwlock_write_lock(&sched_written);
+    CHECK(!thread_set_affinity(sched_jobs[0].thread, ~(1UL << cpu_id())));
+    sched_jobs_start(1);
+    while (sched_spins() == before)
+        cpu_relax();
+    rwlock_write_unlock(&sched_written);
+    sched_jobs_wait(1);
+}
+
 static bool sched_take_the_wake(struct waiter *w, u32 events)
 {
     return true;
