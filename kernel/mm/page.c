@@ -204,21 +204,30 @@ static struct page *page_alloc_free(unsigned order, unsigned flags)
     return page;
 }
 
-struct page *page_alloc(unsigned order, unsigned flags)
+/* Charged to a. */
+static __noinline struct page *page_alloc_paid(struct account *a, unsigned order, unsigned flags)
 {
-    struct account *account = flags & PA_CHARGE ? account_current() : NULL;
     struct page *page;
 
-    if (FAILPOINT(page_alloc) || account_charge_kernel(account, 1UL << order))
+    if (account_charge_kernel(a, 1UL << order))
         return NULL;
     page = page_alloc_free(order, flags);
     if (likely(page)) {
-        page->account = account;
-        page->flags |= account ? PG_KERNEL : 0;
-    } else if (account) {
-        account_uncharge_kernel(account, 1UL << order);
+        page->account = a;
+        page->flags |= PG_KERNEL;
+    } else {
+        account_uncharge_kernel(a, 1UL << order);
     }
     return page;
+}
+
+struct page *page_alloc(unsigned order, unsigned flags)
+{
+    struct account *account = flags & PA_CHARGE ? account_current() : NULL;
+
+    if (FAILPOINT(page_alloc))
+        return NULL;
+    return account ? page_alloc_paid(account, order, flags) : page_alloc_free(order, flags);
 }
 
 /* A page of this CPU's that is zero already, or NULL. */

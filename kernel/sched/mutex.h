@@ -31,8 +31,8 @@ void mutex_keep_end(void);
 /* Writers are preferred: a waiting writer holds new readers off, until RWLOCK_PASS writers have
  * passed by those that wait. Then no writer takes the lock before one of these has had it. A
  * releaser wakes one writer, or all readers, or both once so many have passed; never those that
- * could not go on. A thread that comes while the writer runs on another CPU waits
- * awake for a moment before it sleeps. */
+ * could not go on. A thread that comes while the writer runs on another CPU waits awake for a
+ * moment before it sleeps. */
 #define RWLOCK_PASS 4
 struct LOCK_TYPE("rwlock") rwlock {
     atomic_t state;           /* a  readers, or -1 when written */

@@ -117,6 +117,8 @@ struct thread {
     u64 timer_slack;         /* o  ns that a sleep of its may be late by; a kernel thread's is 0 */
     u64 bytes_read, bytes_written, reads, writes; /* o to change; a  by system calls */
     u64 copy_fault;                               /* o  where a copy of the kernel's faulted last */
+    const void *area_hint; /* o  vm: the area that it found last, as long as the aspace's areas */
+    u64 area_hint_seq;     /* o  are those of this number */
     u64 min_faults,
         maj_faults; /* o to change; a  page faults of user code; maj: that waited for a device */
     struct list_node all;          /* list of all threads, for the console */

@@ -71,7 +71,7 @@ static int advise_set_flags(struct aspace *as, u64 start, u64 end, const struct 
 {
     int err;
 
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     err = map_cut(as, start, end);
     for (struct area *a = area_find(as, start); !err && a && a->start < end; a = area_next(a)) {
         if (fl->anon_only && (a->object || (a->flags & AREA_SHARED))) {
@@ -304,7 +304,7 @@ int aspace_lock_all(struct aspace *as, bool lock, bool future)
     u64 start, end = 0;
     int err;
 
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     err = lock || future ? lock_allowed(lock ? as->total_pages : 0) : 0;
     if (!err)
         WRITE_ONCE(as->lock_future, future);
@@ -380,7 +380,7 @@ int aspace_lock_range(struct aspace *as, u64 addr, u64 len, bool lock)
         err = aspace_range(start, len, &end);
     if (err || !len)
         return err;
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     err = lock_range_locked(as, start, end, lock);
     aspace_write_unlock(as);
     return err || !lock ? err : lock_populate_areas(as, start, end);

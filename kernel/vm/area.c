@@ -77,6 +77,41 @@ struct area *area_find(struct aspace *as, u64 addr)
     return best;
 }
 
+/* Each pointer was one of the tree, and the area it led to alive, at a moment when seq still held.
+ */
+static const struct area *area_walk_unlocked(struct aspace *as, u64 addr, u64 seq)
+{
+    const struct rb_node *n = READ_ONCE(as->areas.node);
+
+    while (n && aspace_areas_are(as, seq)) {
+        const struct area *a = area_of(n);
+
+        if (addr >= READ_ONCE(a->end))
+            n = READ_ONCE(n->right);
+        else if (addr < READ_ONCE(a->start))
+            n = READ_ONCE(n->left);
+        else
+            return a;
+    }
+    return NULL;
+}
+
+const struct area *area_find_unlocked(struct aspace *as, u64 addr, u64 seq)
+{
+    struct thread *me = current_thread();
+    const struct area *a = me->area_hint;
+
+    DEBUG_ASSERT(as == me->aspace); /* the hint is of it */
+    if (a && me->area_hint_seq == seq && addr >= READ_ONCE(a->start) && addr < READ_ONCE(a->end))
+        return a;
+    a = area_walk_unlocked(as, addr, seq);
+    if (a && aspace_areas_are(as, seq)) {
+        me->area_hint = a;
+        me->area_hint_seq = seq;
+    }
+    return a;
+}
+
 void area_around(struct aspace *as, u64 addr, struct area **prev, struct area **next)
 {
     *next = area_find(as, addr);
@@ -153,6 +188,7 @@ void aspace_write_unlock(struct aspace *as)
     struct area *a = as->dead, *next;
 
     as->dead = NULL;
+    area_changes_end(as);
     rwlock_write_unlock(&as->lock);
     for (; a; a = next) {
         next = area_of(a->node.right);
@@ -176,6 +212,7 @@ void area_insert(struct aspace *as, struct area *a)
 {
     struct rb_node **link = &as->areas.node, *parent = NULL;
 
+    DEBUG_ASSERT(as->areas_seq & 1);
     as->areas.augment = area_augment;
     a->aspace = as;
     a->gap = a->max_gap = 0;
@@ -199,6 +236,7 @@ static void area_unlink(struct aspace *as, struct area *a)
 {
     struct area *next = area_next(a);
 
+    DEBUG_ASSERT(as->areas_seq & 1);
     rb_erase(&as->areas, &a->node);
     if (next)
         area_update_gap(as, next);
@@ -220,6 +258,7 @@ void area_resize(struct aspace *as, struct area *a, u64 start,
     u64 delta = ((end - start) - (a->end - a->start)) >> PAGE_SHIFT; /* wraps when it shrinks */
     struct area *next = area_next(a);
 
+    DEBUG_ASSERT(as->areas_seq & 1);
     if (a->object)
         spin_lock(&a->object->lock);
     if (a->object)
@@ -238,6 +277,7 @@ void area_set_prot(struct aspace *as, struct area *a, u8 prot)
 {
     u64 n = (a->end - a->start) >> PAGE_SHIFT;
 
+    DEBUG_ASSERT(as->areas_seq & 1);
     area_count(as, a, -n);
     a->prot = prot;
     area_count(as, a, n);

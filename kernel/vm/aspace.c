@@ -49,7 +49,7 @@ static struct file *aspace_empty(struct aspace *as)
     struct rb_node *n;
     struct file *exe;
 
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     tlb_drop(as);
     while ((n = rb_first(&as->areas))) {
         struct area *a = rb_entry(n, struct area, node);

@@ -4,10 +4,10 @@
  * aspace has one native table and any number of further translations (EPT, NPT) of the same
  * addresses: what is taken from the native table is zapped in all of them by the same call.
  *
- * A fault is tried under the lock for reading, without sleeping. What must be waited for (a page to
- * come from a store, an object to let a page become dirty, memory, a stack to grow) is done without
- * the lock, and the fault is tried anew from the start: nothing is kept meanwhile but a reference
- * to the page, or its lock.
+ * A fault is tried without sleeping, of anonymous memory without the lock, else under it for
+ * reading. What must be waited for (a page to come from a store, an object to let a page become
+ * dirty, memory, a stack to grow) is done without the lock, and the fault is tried anew from the
+ * start: nothing is kept meanwhile but a reference to the page, or its lock.
  *
  * Lock order: (page lock), lock, (object lock), pt_lock, translation's own lock.
  */
@@ -73,6 +73,7 @@ struct aspace {
     refcount_t ref;          /* a  structure; users keeps the contents */
     refcount_t users;        /* a */
     struct rb_root areas;    /* lock */
+    u64 areas_seq;           /* lock  odd while a writer is inside: see fault.c */
     struct area *cache;      /* a  last hit, a hint checked under lock */
     struct area *dead;       /* lock  removed areas, freed after the lock is released */
     struct pgtable pt;       /* pt_lock */

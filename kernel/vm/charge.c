@@ -60,11 +60,12 @@ static unsigned charge_batch(const struct aspace *as)
 static int charge_take(struct aspace *as, struct account **failed)
 {
     s32 n = atomic_read(&as->stock);
-    unsigned batch = charge_batch(as);
+    unsigned batch;
 
     while (n > 0)
         if (atomic_cas(&as->stock, &n, n - 1))
             return 0;
+    batch = charge_batch(as);
     if (batch > 1 && !account_charge(as->account, batch, NULL)) {
         atomic_add(&as->stock, (s32)batch - 1);
         return 0;

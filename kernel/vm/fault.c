@@ -2,14 +2,24 @@
  *
  * The page fault.
  *
- * One attempt (fault_try) runs under as->lock held for reading and never sleeps: it finds the area,
- * checks rights, and installs what can be had at once. What must be waited for (a page to be read
- * in, memory to be reclaimed, the stack to grow) is named in struct fault, done without the lock
- * (fault_wait.c), and the fault is tried again from the start: nothing need be revalidated because
- * nothing was kept but a reference to the page that was read.
+ * One attempt never sleeps: it finds the area, checks rights, and installs what can be had at once.
+ * What must be waited for (a page to be read in, memory to be reclaimed, the stack to grow) is
+ * named in struct fault, done without a lock (fault_wait.c), and the fault is tried again from the
+ * start: nothing need be revalidated because nothing was kept but a reference to the page that was
+ * read.
  *
- * Under as->lock for reading tables only come, never go, so a slot once found stays; its entry
- * changes under pt_lock alone.
+ * Anonymous memory is tried without as->lock, so that the threads of a process fault side by side.
+ * What the attempt found of the area and of the tables counts only as long as no writer has come:
+ * f->seq, the areas' number when it began, is compared with as->areas_seq under pt_lock before
+ * anything is installed. A writer raises areas_seq before it changes an area or frees a table, and
+ * what it takes away it takes out of the tables under pt_lock after that (munmap, mprotect, mremap
+ * and fork alike). So either it comes later than we, and finds what we have installed, or we come
+ * later, and see its number: then the attempt is made again under as->lock.
+ *
+ * All else is tried with as->lock held for reading, when no writer comes and f->seq holds anyway.
+ *
+ * While f->seq holds, tables only come, never go, so a slot once found stays; its entry changes
+ * under pt_lock alone.
  */
 #include "arch/x86/percpu.h"
 #include "arch/x86/regs.h"
@@ -28,6 +38,7 @@
 
 static struct page *zero_page;
 COUNTER(faults);
+COUNTER(faults_locked);
 COUNTER(faults_huge);
 COUNTER(faults_cow);
 
@@ -39,18 +50,40 @@ static void fault_init(void)
 }
 INIT_HOOK(fault_init, INIT_CORE);
 
-static bool fault_writes(const struct fault *f)
+static inline bool fault_allowed(const struct fault *f)
 {
-    return f->kind & FAULT_WRITE;
+    if (f->kind & FAULT_WRITE)
+        return (f->prot & PT_WRITE) || ((f->kind & FAULT_FORCE) && !(f->flags & AREA_SHARED));
+    if (f->kind & FAULT_EXEC)
+        return f->prot & PT_EXEC;
+    return (f->prot & (PT_READ | PT_WRITE | PT_EXEC)) || (f->kind & FAULT_FORCE);
 }
 
-static bool fault_allowed(const struct area *a, unsigned kind)
+/* No writer has come since the area was found. */
+static bool fault_holds(const struct fault *f)
 {
-    if (kind & FAULT_WRITE)
-        return (a->prot & PT_WRITE) || ((kind & FAULT_FORCE) && !(a->flags & AREA_SHARED));
-    if (kind & FAULT_EXEC)
-        return a->prot & PT_EXEC;
-    return (a->prot & (PT_READ | PT_WRITE | PT_EXEC)) || (kind & FAULT_FORCE);
+    return aspace_areas_are(f->as, f->seq);
+}
+
+/* The same before something is installed. */
+static bool fault_holds_locked(const struct aspace *as, const struct fault *f) REQUIRES(as->pt_lock)
+{
+    ASSERT_HELD(&as->pt_lock);
+    return likely(READ_ONCE(as->areas_seq) == f->seq);
+}
+
+/* The level-1 slot, as pte_lookup1: an upper entry is followed if no table can have gone. */
+static inline u64 *fault_lookup1(const struct fault *f)
+{
+    const struct aspace *as = f->as;
+    u64 addr = f->addr, seq = f->seq, e = READ_ONCE(pte_root(&as->pt)[pte_slot(addr, 3)]);
+
+    if (!(e & PTE_P) || !aspace_areas_are(as, seq))
+        return NULL;
+    e = READ_ONCE(pte_table(e)[pte_slot(addr, 2)]);
+    if (!(e & PTE_P) || !aspace_areas_are(as, seq))
+        return NULL;
+    return &pte_table(e)[pte_slot(addr, 1)];
 }
 
 /* No memory for a page table: the group that is full pays, if one is, and no other. That its charge
@@ -63,27 +96,37 @@ static int fault_no_table(struct fault *f)
     return FAULT_AGAIN;
 }
 
-/* The level-0 slot, its table made if need be. NULL: no memory, or a 2 MiB leaf is there. */
-static u64 *fault_slot(struct fault *f, u64 *slot1)
+/* The level-0 slot where level 1 has entry1, which is no leaf; its table is made if need be. NULL:
+ * no memory, or what was there is no more. */
+static u64 *fault_slot(struct fault *f, u64 entry1)
 {
-    u64 e = slot1 ? READ_ONCE(*slot1) : 0, *slot;
+    struct aspace *as = f->as;
+    u64 *slot = NULL;
 
-    if (likely((e & (PTE_P | PTE_PS)) == PTE_P))
-        return &pte_table(e)[pte_slot(f->addr, 0)];
-    spin_lock(&f->as->pt_lock);
-    slot = pgtable_entry(&f->as->pt, f->addr, 0);
-    spin_unlock(&f->as->pt_lock);
+    if (likely(entry1 & PTE_P))
+        return &pte_table(entry1)[pte_slot(f->addr, 0)];
+    spin_lock(&as->pt_lock);
+    if (fault_holds_locked(as, f))
+        slot = pgtable_entry(&as->pt, f->addr, 0);
+    spin_unlock(&as->pt_lock);
     return slot;
 }
 
-/* Puts entry where `old` stands; false when it no longer does. The page's share and reference go
- * into the table on success. */
-static bool fault_install(struct fault *f, u64 *slot, u64 old, u64 entry, int anon, int file)
+/* Why there is none. */
+static int fault_no_slot(struct fault *f)
+{
+    u64 *slot1 = fault_lookup1(f), entry1 = slot1 ? READ_ONCE(*slot1) : 0;
+
+    return pte_huge(entry1) || !fault_holds(f) ? FAULT_AGAIN : fault_no_table(f);
+}
+
+bool fault_install(struct fault *f, u64 *slot, u64 old, u64 entry, int anon, int file)
 {
     struct aspace *as = f->as;
 
+    DELAYPOINT(fault_install);
     spin_lock(&as->pt_lock);
-    if (unlikely(*slot != old)) {
+    if (unlikely(!fault_holds_locked(as, f) || *slot != old)) {
         spin_unlock(&as->pt_lock);
         return false;
     }
@@ -103,17 +146,40 @@ static bool fault_install(struct fault *f, u64 *slot, u64 old, u64 entry, int an
     return true;
 }
 
-/* Installs a fresh private page with the area's rights. */
-static int fault_install_anon(struct fault *f, u64 *slot, u64 old, struct page *page, int file)
+static int fault_install_lost(struct page *page)
 {
-    bool had = old && !(old & PTE_SPECIAL) && !file;
-
-    atomic_set(&page->share, 1);
-    if (fault_install(f, slot, old, pte_make(page, f->area->prot) | PTE_D, had ? 0 : 1, file))
-        return 0;
     atomic_set(&page->share, 0);
     page_put(page);
     return FAULT_AGAIN;
+}
+
+/* Installs a fresh private page with the area's rights, in place of `old`. */
+static int fault_install_anon(struct fault *f, u64 *slot, u64 old, struct page *page, int file)
+{
+    bool had = !(old & PTE_SPECIAL) && !file;
+
+    atomic_set(&page->share, 1);
+    if (fault_install(f, slot, old, pte_make(page, f->prot) | PTE_D, had ? 0 : 1, file))
+        return 0;
+    return fault_install_lost(page);
+}
+
+int fault_install_new(struct fault *f, u64 *slot, struct page *page)
+{
+    u64 entry = pte_make(page, f->prot) | PTE_D;
+    struct aspace *as = f->as;
+    bool fits;
+
+    atomic_set(&page->share, 1);
+    DELAYPOINT(fault_install);
+    spin_lock(&as->pt_lock);
+    fits = fault_holds_locked(as, f) && !*slot;
+    if (likely(fits)) {
+        WRITE_ONCE(*slot, entry);
+        as->rss_anon++;
+    }
+    spin_unlock(&as->pt_lock);
+    return likely(fits) ? 0 : fault_install_lost(page);
 }
 
 static int fault_anon(struct fault *f, u64 *slot)
@@ -121,15 +187,14 @@ static int fault_anon(struct fault *f, u64 *slot)
     struct page *page;
 
     if (!fault_writes(f)) {
-        u64 entry = page_hpa(zero_page).v | pte_rights(pte_prot_unwritten(f->area->prot)) | PTE_A;
+        u64 entry = page_hpa(zero_page).v | pte_rights(pte_prot_unwritten(f->prot)) | PTE_A;
 
-        fault_install(f, slot, 0, entry | PTE_SPECIAL, 0, 0);
-        return 0;
+        return fault_install(f, slot, 0, entry | PTE_SPECIAL, 0, 0) ? 0 : FAULT_AGAIN;
     }
     page = charge_anon_alloc(f->as, PA_ZERO, &f->failed);
     if (unlikely(!page))
         return FAULT_RELIEVE;
-    return fault_install_anon(f, slot, 0, page, 0);
+    return fault_install_new(f, slot, page);
 }
 
 #define HUGE_CLEAR_STEP 128 /* pages that are cleared without a pause */
@@ -138,16 +203,15 @@ static int fault_anon(struct fault *f, u64 *slot)
 static int fault_huge_new(struct fault *f)
 {
     struct aspace *as = f->as;
-    struct area *a = f->area;
-    u64 base = align_down_huge(f->addr), *slot;
-    struct account *failed;
+    u64 base = align_down_huge(f->addr), *slot = NULL;
     struct page *page;
+    bool holds;
 
-    if (!fault_writes(f) || (a->flags & (AREA_NOHUGE | AREA_GROWSDOWN)) || !(a->prot & PT_WRITE) ||
-        (!(a->flags & AREA_HUGE) && a->end - a->start < HUGE_AREA_MIN) || base < a->start ||
-        base + HUGE_SIZE > a->end)
+    if (!fault_writes(f) || (f->flags & (AREA_NOHUGE | AREA_GROWSDOWN)) || !(f->prot & PT_WRITE) ||
+        (!(f->flags & AREA_HUGE) && f->end - f->start < HUGE_AREA_MIN) || base < f->start ||
+        base + HUGE_SIZE > f->end)
         return -1;
-    page = charge_page_alloc(as->account, HUGE_ORDER, 0, &failed);
+    page = charge_page_alloc(as->account, HUGE_ORDER, 0, &f->failed);
     if (!page)
         return -1;
     for (unsigned i = 0; i < PTRS; i += HUGE_CLEAR_STEP) {
@@ -156,14 +220,16 @@ static int fault_huge_new(struct fault *f)
     }
     COUNT(faults_huge);
     spin_lock(&as->pt_lock);
-    slot = pgtable_entry(&as->pt, base, 1);
+    holds = fault_holds_locked(as, f);
+    if (holds)
+        slot = pgtable_entry(&as->pt, base, 1);
     if (!slot || *slot) {
         spin_unlock(&as->pt_lock);
         page_put(page);
-        return slot ? FAULT_AGAIN : -1;
+        return slot || !holds ? FAULT_AGAIN : -1;
     }
     atomic_set(&page->share, 1);
-    WRITE_ONCE(*slot, pte_make(page, a->prot) | PTE_PS | PTE_D);
+    WRITE_ONCE(*slot, pte_make(page, f->prot) | PTE_PS | PTE_D);
     as->rss_anon += PTRS;
     spin_unlock(&as->pt_lock);
     return 0;
@@ -178,13 +244,13 @@ static int fault_huge(struct fault *f, u64 *slot1)
 
     spin_lock(&as->pt_lock);
     entry = *slot1;
-    if (!pte_huge(entry)) {
+    if (!fault_holds_locked(as, f) || !pte_huge(entry)) {
         /* it went meanwhile */
     } else if (!fault_writes(f) || (entry & PTE_W)) {
         err = 0;
         invlpg(f->addr);
     } else if (!(entry & PTE_SPECIAL) && atomic_read(&pte_page(entry)->share) == 1 &&
-               (f->area->prot & PT_WRITE)) {
+               (f->prot & PT_WRITE)) {
         WRITE_ONCE(*slot1, entry | PTE_W | PTE_D);
         invlpg(f->addr);
         err = 0;
@@ -193,163 +259,6 @@ static int fault_huge(struct fault *f, u64 *slot1)
     }
     spin_unlock(&as->pt_lock);
     return err;
-}
-
-static u64 fault_index(const struct area *a, u64 addr)
-{
-    return (addr - a->start + a->offset) >> PAGE_SHIFT;
-}
-
-static bool fault_beyond(const struct mem_object *obj, u64 index)
-{
-    return index >= DIV_ROUND_UP(READ_ONCE(obj->size), PAGE_SIZE);
-}
-
-static int fault_read_in(struct fault *f, struct mem_object *obj, u64 index)
-{
-    mem_object_get(obj);
-    f->object = obj;
-    f->index = index;
-    return FAULT_READ_IN;
-}
-
-/* A shared mapping may be writable at once where dirty pages are not tracked. */
-static bool fault_untracked(const struct area *a)
-{
-    return !mem_object_tracked(a->object);
-}
-
-static unsigned fault_file_prot(const struct area *a)
-{
-    bool writable = (a->flags & AREA_SHARED) && fault_untracked(a);
-
-    return writable ? a->prot : pte_prot_unwritten(a->prot);
-}
-
-/* Maps the cached neighbours of f->addr too. Both locks held. */
-static unsigned fault_around(struct fault *f, u64 *slot, unsigned prot)
-{
-    struct area *a = f->area;
-    u64 window = AROUND_PAGES << PAGE_SHIFT, start = ALIGN_DOWN(f->addr, window);
-    u64 end = MIN(start + window, a->end);
-    unsigned n = 0;
-
-    start = MAX(start, a->start);
-    slot -= (f->addr - start) >> PAGE_SHIFT;
-    for (u64 va = start; va < end; va += PAGE_SIZE, slot++) {
-        u64 index = fault_index(a, va);
-        struct page *page;
-
-        if (*slot)
-            continue;
-        page = xa_load(&a->object->pages, index);
-        if (!page || !page_flag_test(page, PG_UPTODATE) || fault_beyond(a->object, index))
-            continue;
-        page_get(page);
-        atomic_inc(&page->share);
-        WRITE_ONCE(*slot, pte_make(page, prot) & ~(va == f->addr ? 0 : PTE_A));
-        n++;
-    }
-    return n;
-}
-
-static int fault_file_map(struct fault *f, u64 *slot)
-{
-    struct mem_object *obj = f->area->object;
-    u64 index = fault_index(f->area, f->addr);
-    struct page *page;
-
-    spin_lock(&obj->lock);
-    page = xa_load(&obj->pages, index);
-    if (!page || !page_flag_test(page, PG_UPTODATE)) {
-        spin_unlock(&obj->lock);
-        return fault_read_in(f, obj, index);
-    }
-    if (!(page->flags & PG_REFERENCED))
-        page_flag_set(page, PG_REFERENCED);
-    spin_lock(&f->as->pt_lock);
-    f->as->rss_file += fault_around(f, slot, fault_file_prot(f->area));
-    spin_unlock(&f->as->pt_lock);
-    spin_unlock(&obj->lock);
-    /* A tracked shared page is mapped read-only first, and made writable by the next round. */
-    return fault_writes(f) && !fault_untracked(f->area) ? FAULT_AGAIN : 0;
-}
-
-static int fault_file_copy(struct fault *f, u64 *slot)
-{
-    struct mem_object *obj = f->area->object;
-    u64 index = fault_index(f->area, f->addr);
-    struct page *from = mem_object_peek(obj, index), *page;
-    int err;
-
-    if (!from)
-        return fault_read_in(f, obj, index);
-    if (!page_flag_test(from, PG_UPTODATE)) {
-        page_put(from);
-        return fault_read_in(f, obj, index);
-    }
-    page = charge_anon_alloc(f->as, 0, &f->failed);
-    if (!page) {
-        page_put(from);
-        return FAULT_RELIEVE;
-    }
-    COUNT(faults_cow);
-    memcpy(page_virt(page), page_virt(from), PAGE_SIZE);
-    page_put(from);
-    __atomic_fetch_or(&f->area->flags, AREA_COWED, __ATOMIC_RELAXED);
-    err = fault_install_anon(f, slot, 0, page, 0);
-    /* pt_lock orders this: truncation lowers size and then zaps, we install and then look. */
-    if (!err && unlikely(fault_beyond(obj, index))) {
-        zap_range(f->as, f->addr, f->addr + PAGE_SIZE, true);
-        err = -EIO;
-    }
-    return err;
-}
-
-static int fault_device(struct fault *f, u64 *slot)
-{
-    struct mem_object *obj = f->area->object;
-    unsigned prot = f->area->prot, caching = 0;
-    hpa_t pa;
-    int err = obj->ops->frame(obj, fault_index(f->area, f->addr), &pa, &caching);
-
-    if (err)
-        return err;
-    if (!(f->area->flags & AREA_SHARED))
-        prot = pte_prot_unwritten(prot);
-    fault_install(f, slot, 0, pt_native.leaf(pa, prot | PT_USER | caching, 0) | PTE_SPECIAL, 0, 0);
-    return fault_writes(f) && !(prot & PT_WRITE) ? FAULT_AGAIN : 0;
-}
-
-static int fault_file(struct fault *f, u64 *slot)
-{
-    if (fault_beyond(f->area->object, fault_index(f->area, f->addr)))
-        return -EIO;
-    if (f->area->object->ops->frame)
-        return fault_device(f, slot);
-    if (fault_writes(f) && !(f->area->flags & AREA_SHARED))
-        return fault_file_copy(f, slot);
-    return fault_file_map(f, slot);
-}
-
-/* A write to a shared page that is mapped read-only so that we are notified of it. The object is
- * asked without as->lock, the page stays locked till the right is given: write-back, which takes
- * pages and rights away under that lock, does not come in between. Takes the reference to page. */
-static int fault_write_shared(struct fault *f, u64 *slot, u64 entry, struct page *page)
-{
-    struct mem_object *obj = f->area->object;
-
-    if (page != f->granted) {
-        mem_object_get(obj);
-        f->object = obj;
-        f->page = page;
-        return FAULT_MAKE_WRITABLE;
-    }
-    /* Writable first, dirty after: see mem_object_dirty. */
-    if (fault_install(f, slot, entry, entry | PTE_W | PTE_D, 0, 0))
-        mem_object_dirty(obj, page);
-    page_put(page);
-    return 0;
 }
 
 /* head: a reference to the page that is copied; NULL: it is the zero page, or a device's frame. */
@@ -370,7 +279,7 @@ static int fault_copy(struct fault *f, u64 *slot, u64 entry, struct page *head)
     COUNT(faults_cow);
     if (!zero)
         memcpy(page_virt(page), hpa_virt(HPA(entry & PTE_PA)), PAGE_SIZE);
-    if (f->area->object)
+    if (f->area)
         __atomic_fetch_or(&f->area->flags, AREA_COWED, __ATOMIC_RELAXED);
     err = fault_install_anon(f, slot, entry, page, file ? -1 : 0);
     if (head) {
@@ -389,8 +298,9 @@ static int fault_write(struct fault *f, u64 *slot, u64 entry)
     struct aspace *as = f->as;
     struct page *head = NULL;
 
+    DELAYPOINT(fault_install);
     spin_lock(&as->pt_lock);
-    if (*slot != entry) {
+    if (!fault_holds_locked(as, f) || *slot != entry) {
         spin_unlock(&as->pt_lock);
         return FAULT_AGAIN;
     }
@@ -398,7 +308,7 @@ static int fault_write(struct fault *f, u64 *slot, u64 entry)
         head = pte_head(entry);
         /* Ours alone: other tables can gain it only by a fork of this aspace. */
         if (page_is_anon(head) && atomic_read(&head->share) == 1) {
-            entry = (entry & ~PTE_RIGHTS) | pte_rights(f->area->prot) | PTE_A | PTE_D;
+            entry = (entry & ~PTE_RIGHTS) | pte_rights(f->prot) | PTE_A | PTE_D;
             WRITE_ONCE(*slot, entry);
             spin_unlock(&as->pt_lock);
             invlpg(f->addr);
@@ -407,7 +317,7 @@ static int fault_write(struct fault *f, u64 *slot, u64 entry)
         page_get(head);
     }
     spin_unlock(&as->pt_lock);
-    if (!(f->area->flags & AREA_SHARED))
+    if (!(f->flags & AREA_SHARED))
         return fault_copy(f, slot, entry, head);
     if (!head) { /* a device's frame, writable since */
         fault_install(f, slot, entry, entry | PTE_W, 0, 0);
@@ -419,7 +329,7 @@ static int fault_write(struct fault *f, u64 *slot, u64 entry)
 /* The entry grants less than the area, or the TLB was stale. */
 static int fault_refresh(struct fault *f, u64 *slot, u64 entry)
 {
-    u64 rights = pte_rights(pte_prot_unwritten(f->area->prot)) | (entry & PTE_W);
+    u64 rights = pte_rights(pte_prot_unwritten(f->prot)) | (entry & PTE_W);
 
     if (rights != (entry & PTE_RIGHTS))
         fault_install(f, slot, entry, (entry & ~PTE_RIGHTS) | rights | PTE_A, 0, 0);
@@ -427,39 +337,104 @@ static int fault_refresh(struct fault *f, u64 *slot, u64 entry)
     return 0;
 }
 
+/* In an area that allows it. */
 static int fault_try(struct fault *f)
 {
-    struct area *a = area_find(f->as, f->addr);
-    u64 *slot1, *slot, entry;
+    u64 *slot1 = fault_lookup1(f), *slot, entry = slot1 ? READ_ONCE(*slot1) : 0;
 
-    if (!a)
-        return -EFAULT;
-    f->area = a;
-    if (f->addr < a->start)
-        return a->flags & AREA_GROWSDOWN ? FAULT_GROW : -EFAULT;
-    if (!fault_allowed(a, f->kind))
-        return -EFAULT;
-    slot1 = pte_lookup1(&f->as->pt, f->addr);
-    entry = slot1 ? READ_ONCE(*slot1) : 0;
+    if (!fault_holds(f))
+        return FAULT_AGAIN;
     if (pte_huge(entry))
         return fault_huge(f, slot1);
-    if (!entry && !a->object) {
+    if (!entry && !f->area) {
         int err = fault_huge_new(f);
 
         if (err >= 0)
             return err;
     }
-    slot = fault_slot(f, slot1);
-    if (!slot) {
-        slot1 = pte_lookup1(&f->as->pt, f->addr);
-        return slot1 && pte_huge(READ_ONCE(*slot1)) ? FAULT_AGAIN : fault_no_table(f);
-    }
+    slot = fault_slot(f, entry);
+    if (!slot)
+        return fault_no_slot(f);
     entry = READ_ONCE(*slot);
     if (!entry)
-        return a->object ? fault_file(f, slot) : fault_anon(f, slot);
+        return f->area ? fault_file(f, slot) : fault_anon(f, slot);
     if (fault_writes(f) && !(entry & PTE_W))
         return fault_write(f, slot, entry);
     return fault_refresh(f, slot, entry);
+}
+
+static void fault_note_area(struct fault *f, const struct area *a)
+{
+    f->start = READ_ONCE(a->start);
+    f->end = READ_ONCE(a->end);
+    f->flags = READ_ONCE(a->flags);
+    f->prot = READ_ONCE(a->prot);
+}
+
+/* Looks for the area without as->lock, of the current thread's own memory: else the address space,
+ * and with it the account, might end during the attempt. What it finds counts while f->seq holds;
+ * NULL: look again. */
+static struct area *fault_find_unlocked(struct fault *f)
+{
+    const struct area *a;
+
+    f->seq = aspace_areas_seq(f->as);
+    if (unlikely(f->seq & 1 || f->as != current_thread()->aspace))
+        return NULL;
+    a = area_find_unlocked(f->as, f->addr, f->seq);
+    if (unlikely(!a))
+        return NULL;
+    fault_note_area(f, a);
+    f->area = READ_ONCE(a->object) ? (struct area *)a : NULL;
+    return fault_holds(f) ? (struct area *)a : NULL;
+}
+
+/* Of what fault_find_unlocked may have found: whether an attempt needs no lock. */
+static inline bool fault_needs_lock(const struct fault *f, const struct area *a)
+{
+    return !a || f->area || !fault_allowed(f);
+}
+
+/* a: what was found without the lock, or NULL. 0, or what the fault comes to. */
+static inline int fault_find_locked(struct fault *f, struct area *a) REQUIRES_SHARED(f->as->lock)
+{
+    ASSERT_HELD(&f->as->lock);
+    COUNT(faults_locked);
+    if (!a || !fault_holds(f)) {
+        f->seq = aspace_areas_seq(f->as);
+        DEBUG_ASSERT(!(f->seq & 1));
+        a = area_find(f->as, f->addr);
+        if (!a)
+            return -EFAULT;
+        fault_note_area(f, a);
+        f->area = a->object ? a : NULL;
+    }
+    if (f->addr < f->start)
+        return f->flags & AREA_GROWSDOWN ? FAULT_GROW : -EFAULT;
+    return fault_allowed(f) ? 0 : -EFAULT;
+}
+
+static int fault_attempt(struct fault *f) NO_THREAD_SAFETY /* with the lock or without */
+{
+    struct area *a = fault_find_unlocked(f);
+    bool locked = fault_needs_lock(f, a);
+    int err = 0;
+
+    if (FAILPOINT_APART(aspace_fault))
+        return FAULT_AGAIN;
+    for (;; locked = true) {
+        if (locked) {
+            rwlock_read_lock(&f->as->lock);
+            err = fault_find_locked(f, a);
+        }
+        if (likely(!err))
+            err = fault_try(f);
+        if (locked)
+            rwlock_read_unlock(&f->as->lock);
+        if (locked || likely(err != FAULT_AGAIN))
+            return err;
+        err = 0;
+    }
 }
 
 int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
@@ -477,9 +452,7 @@ int aspace_fault(struct aspace *as, u64 addr, unsigned kind)
     f.tables_failed = 0;
     f.granted = NULL;
     do {
-        rwlock_read_lock(&as->lock);
-        err = FAILPOINT_APART(aspace_fault) ? FAULT_AGAIN : fault_try(&f);
-        rwlock_read_unlock(&as->lock);
+        err = fault_attempt(&f);
         if (unlikely(err > 0)) {
             fault_release(&f);
             err = fault_wait(&f, err, &pin) ?: vm_try_again() ?: FAULT_AGAIN;

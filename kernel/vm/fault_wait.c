@@ -41,7 +41,7 @@ static int fault_grow(struct fault *f)
     int err = -EFAULT;
     u64 start;
 
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     a = area_find(as, f->addr);
     if (a && f->addr >= a->start) {
         err = 0; /* another thread did */

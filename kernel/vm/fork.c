@@ -6,6 +6,7 @@
  */
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "sched/thread.h"
 #include "vm/up.h"
 #include "vm/vm_priv.h"
@@ -142,8 +143,7 @@ static void fork_copy_marks(struct aspace *to, const struct aspace *from)
     to->exe = from->exe;
     if (to->exe)
         up_file_get(to->exe);
-    for (unsigned i = 0; i < ARRAY_SIZE(to->auxv); i++)
-        to->auxv[i] = from->auxv[i];
+    memcpy(to->auxv, from->auxv, sizeof(to->auxv));
 }
 
 int aspace_clone(struct aspace *from, struct account *account, struct aspace **out)
@@ -154,7 +154,8 @@ int aspace_clone(struct aspace *from, struct account *account, struct aspace **o
 
     if (!to)
         return -ENOMEM;
-    rwlock_write_lock(&from->lock);
+    aspace_write_lock(from);
+    area_changes_begin(to);
     fork_copy_marks(to, from);
     rb_for_each (n, &from->areas) {
         err = fork_copy_area(to, from, rb_entry(n, struct area, node));
@@ -169,6 +170,7 @@ int aspace_clone(struct aspace *from, struct account *account, struct aspace **o
         tlb_flush(from, 0, USER_MAX);
         spin_unlock(&from->pt_lock);
     }
+    area_changes_end(to);
     aspace_write_unlock(from);
     if (err) {
         aspace_put(to);

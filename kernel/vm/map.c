@@ -36,7 +36,8 @@ static void map_clear(struct aspace *as, u64 start, u64 end)
         zap_range(as, a->start, a->end, true);
         area_remove(as, a);
         any = true;
-        vm_pause();
+        if (next && next->start < end)
+            vm_pause();
     }
     if (!any)
         return;
@@ -84,7 +85,7 @@ int aspace_unmap(struct aspace *as, u64 addr, u64 len)
 
     if (!len || aspace_range(addr, len, &end))
         return -EINVAL;
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     err = map_unmap_locked(as, addr, end);
     aspace_write_unlock(as);
     return err;
@@ -233,9 +234,9 @@ static void map_populate(struct aspace *as, u64 addr, u64 len, const struct map_
     (void)aspace_populate(as, addr, addr + len, req->prot & PT_WRITE ? FAULT_WRITE : FAULT_READ);
 }
 
-int aspace_map(struct aspace *as, const struct map_request *wanted, u64 *out)
+int aspace_map(struct aspace *as, const struct map_request *req, u64 *out)
 {
-    struct map_request with = *wanted, *req = &with;
+    struct map_request locked;
     u64 len, end;
     int err;
 
@@ -253,9 +254,12 @@ int aspace_map(struct aspace *as, const struct map_request *wanted, u64 *out)
         return -EACCES;
     if ((req->flags & AREA_SHARED) && !req->object)
         return -EINVAL; /* the caller brings mem_object_create_shared's */
-    if (READ_ONCE(as->lock_future))
-        req->flags |= AREA_LOCKED;
-    rwlock_write_lock(&as->lock);
+    if (READ_ONCE(as->lock_future)) {
+        locked = *req;
+        locked.flags |= AREA_LOCKED;
+        req = &locked;
+    }
+    aspace_write_lock(as);
     err = map_locked(as, req, len, out);
     if (!err && req->tail)
         err = map_tail_locked(as, req, *out, len);
@@ -330,7 +334,7 @@ static int map_protect(struct aspace *as, u64 addr, u64 len, u8 prot, bool stack
         return 0;
     if (aspace_range(addr, len, &end))
         return -ENOMEM;
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     if (stack)
         err = map_find_stack(as, &addr, end);
     if (!err)
@@ -361,7 +365,7 @@ int aspace_brk(struct aspace *as, u64 brk, u64 limit, u64 *out)
 
     if (READ_ONCE(as->lock_future))
         req.flags = AREA_LOCKED;
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     old = PAGE_ALIGN(as->brk);
     new = PAGE_ALIGN(brk);
     if (brk < as->brk_start || brk >= USER_MAX || brk - as->brk_start > limit) {

@@ -218,7 +218,7 @@ int aspace_remap(struct aspace *as, u64 old, u64 old_len, u64 new_len, unsigned 
         if (new_addr < old + old_len && old < end)
             return -EINVAL;
     }
-    rwlock_write_lock(&as->lock);
+    aspace_write_lock(as);
     err = remap_locked(as, old, old_len, new_len, flags, new_addr, out);
     if (!err && new_len > old_len)
         kind = remap_locked_kind(as, *out);

@@ -165,6 +165,7 @@ struct aspace *aspace_current(void)
 void aspace_give(struct thread *t, struct aspace *as)
 {
     t->aspace = as;
+    t->area_hint = NULL; /* of the former's */
     /* The root's account has no limit to enforce. */
     t->account = as && as->account && as->account->parent ? as->account : NULL;
 }

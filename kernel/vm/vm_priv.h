@@ -6,6 +6,7 @@
 
 #include "arch/x86/percpu.h"
 #include "lib/errno.h"
+#include "lib/log.h"
 #include "mm/account.h"
 #include "mm/page.h"
 #include "sched/thread.h"
@@ -31,7 +32,38 @@ void charge_stock_drop(struct aspace *as);
  */
 int charge_relieve(struct account *failed) __must_check;
 
-/* Ends a stretch of changes: unlocks, then drops what removed areas referred to. */
+/* areas_seq, for who has no lock: odd is no time to look, and what was read of the areas, or of the
+ * tables, counts if aspace_areas_are(as, seq) still holds. Memory stays mapped: what has been freed
+ * since may be read, and is not believed. */
+static inline u64 aspace_areas_seq(const struct aspace *as)
+{
+    return load_acquire(&as->areas_seq);
+}
+static inline bool aspace_areas_are(const struct aspace *as, u64 seq)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);            /* of the reads before */
+    return likely(load_acquire(&as->areas_seq) == seq); /* and of those that follow */
+}
+/* Around changes of areas, and of a new aspace that no other thread knows. */
+static inline void area_changes_begin(struct aspace *as)
+{
+    DEBUG_ASSERT(!(as->areas_seq & 1));
+    WRITE_ONCE(as->areas_seq, as->areas_seq + 1);
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* pairs with aspace_areas_are */
+}
+static inline void area_changes_end(struct aspace *as)
+{
+    DEBUG_ASSERT(as->areas_seq & 1);
+    store_release(&as->areas_seq, as->areas_seq + 1);
+}
+
+/* The areas of an aspace that runs change between these alone. The latter unlocks, then drops what
+ * removed areas referred to. */
+static inline void aspace_write_lock(struct aspace *as) ACQUIRES(as->lock)
+{
+    rwlock_write_lock(&as->lock);
+    area_changes_begin(as);
+}
 void aspace_write_unlock(struct aspace *as) RELEASES(as->lock);
 
 /* area.c: the tree of areas. All need as->lock, for writing unless said. */
@@ -39,6 +71,9 @@ void aspace_write_unlock(struct aspace *as) RELEASES(as->lock);
 struct area *area_alloc(void) __must_check;
 /* The area that covers addr, else the next one above, else NULL. Reading suffices. */
 struct area *area_find(struct aspace *as, u64 addr);
+/* The area that covers addr, without the lock, of the current thread's aspace; it may be gone: see
+ * aspace_areas_are. NULL: there is none, or the areas are not those of seq any more. */
+const struct area *area_find_unlocked(struct aspace *as, u64 addr, u64 seq);
 /* The areas on either side of addr, which no area covers; NULL: none. */
 void area_around(struct aspace *as, u64 addr, struct area **prev, struct area **next);
 struct area *area_next(const struct area *a);
