@@ -109,6 +109,12 @@ TEST(a_signal_chosen_before_exec_is_void_after_it)
     EXPECT(wait_all(pid) == 42 << 8);
 }
 
+__attribute__((noreturn)) static void wait_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
 /* The init of a pid namespace has a child that tells of its end by no signal. */
 TEST(a_namespace_ends_whatever_its_inits_children_signal)
 {
@@ -121,13 +127,11 @@ TEST(a_namespace_ends_whatever_its_inits_children_signal)
     if (pid == 0) {
         for (int i = 0; i < 3; i++)
             if (do_clone(i == 1 ? SIGUSR1 : 0) == 0)
-                for (;;)
-                    pause();
+                wait_for_ever();
         if (do_clone(0) == 0)
             _exit(0); /* a zombie already */
         write(ready[1], "", 1);
-        for (;;)
-            pause();
+        wait_for_ever();
     }
     EXPECT(read(ready[0], &c, 1) == 1);
     kill(pid, SIGKILL);
@@ -321,8 +325,7 @@ TEST(a_new_subreaper_adopts_grandchildren)
             pid_t me;
 
             if (fork() != 0)
-                for (;;)
-                    pause(); /* until its end is awaited below */
+                wait_for_ever(); /* until its end is awaited below */
             me = getpid();
             write(told[1], &me, sizeof(me));
             read(gate[0], &c, 1);

@@ -190,21 +190,26 @@ static void *nothing_to_do(void *arg)
     return arg;
 }
 
+__attribute__((noreturn)) static void make_and_join_for_ever(void)
+{
+    pthread_t t[2];
+
+    for (;;) {
+        for (int n = 0; n < 2; n++)
+            EXPECT(pthread_create(&t[n], NULL, nothing_to_do, NULL) == 0);
+        for (int n = 0; n < 2; n++)
+            EXPECT(pthread_join(t[n], NULL) == 0);
+    }
+}
+
 /* The last that a stop waits for may end instead, and one may be made meanwhile. */
 TEST(stop_and_end_reach_all_threads_that_come_and_go)
 {
     for (int i = 0; i < 10; i++) {
         int status;
         pid_t pid = fork();
-        if (pid == 0) {
-            for (;;) {
-                pthread_t t[2];
-                for (int n = 0; n < 2; n++)
-                    EXPECT(pthread_create(&t[n], NULL, nothing_to_do, NULL) == 0);
-                for (int n = 0; n < 2; n++)
-                    EXPECT(pthread_join(t[n], NULL) == 0);
-            }
-        }
+        if (pid == 0)
+            make_and_join_for_ever();
         for (int k = 0; k < 10; k++) {
             usleep(rand() % 1000);
             kill(pid, SIGSTOP);

@@ -500,7 +500,24 @@ static void note(int sig)
     told++;
 }
 
-/* A stranger at the end of a large group is not reached by who may not signal him. */
+/* A process that says when it is there, and waits. */
+static pid_t member(int ready, bool stranger)
+{
+    pid_t pid = fork();
+
+    EXPECT(pid >= 0);
+    if (pid)
+        return pid;
+    signal(SIGUSR1, SIG_DFL);
+    if (stranger)
+        become_stranger();
+    EXPECT(write(ready, "x", 1) == 1);
+    pause();
+    _exit(0);
+}
+
+/* One without the right to signal root's processes does not reach that at the end of a large group.
+ */
 TEST(large_groups_are_signalled_one_by_one)
 {
     enum { MEMBERS = 80 };
@@ -513,18 +530,8 @@ TEST(large_groups_are_signalled_one_by_one)
     if (leader == 0) {
         EXPECT(setpgid(0, 0) == 0);
         signal(SIGUSR1, note);
-        for (int i = 0; i <= MEMBERS; i++) {
-            pids[i] = fork();
-            EXPECT(pids[i] >= 0);
-            if (pids[i] == 0) {
-                signal(SIGUSR1, SIG_DFL);
-                if (i < MEMBERS) /* the last stays root */
-                    become_stranger();
-                EXPECT(write(ready[1], "x", 1) == 1);
-                pause();
-                _exit(0);
-            }
-        }
+        for (int i = 0; i <= MEMBERS; i++)
+            pids[i] = member(ready[1], i < MEMBERS); /* the last stays root */
         for (int i = 0; i <= MEMBERS; i++)
             EXPECT(read(ready[0], &c, 1) == 1);
         pid_t sender = fork();

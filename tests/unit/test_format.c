@@ -14,6 +14,24 @@ extern int libc_snprintf(char *buf, size_t size, const char *fmt, ...) __asm__("
 #pragma GCC diagnostic ignored "-Wformat-security"
 #pragma GCC diagnostic ignored "-Wformat-overflow"
 
+/* A number by a conversion with these parts, as a long and as an int. */
+static bool same_number(const char *flags, const char *width, const char *precision, char conv,
+                        s64 value)
+{
+    char fmt[32], got[80], want[80];
+    int a, b;
+
+    libc_snprintf(fmt, sizeof(fmt), "<%%%s%s%sl%c>", flags, width, precision, conv);
+    a = snprintf(got, sizeof(got), fmt, (long)value);
+    b = libc_snprintf(want, sizeof(want), fmt, (long)value);
+    if (a != b || strcmp(got, want))
+        return false;
+    libc_snprintf(fmt, sizeof(fmt), "<%%%s%s%s%c>", flags, width, precision, conv);
+    a = snprintf(got, sizeof(got), fmt, (int)value);
+    b = libc_snprintf(want, sizeof(want), fmt, (int)value);
+    return a == b && !strcmp(got, want);
+}
+
 TEST(format_agrees_with_the_c_library)
 {
     static const char *const flags[] = {"", "-", "0", "+", " ", "#", "-#", "0#", "+0", "-+"};
@@ -22,26 +40,20 @@ TEST(format_agrees_with_the_c_library)
     static const char convs[] = "diuxXo";
     static const s64 values[] = {0, 1, -1, 42, -12345, 0x7fffffff, -0x7fffffff - 1};
 
-    for (size_t f = 0; f < ARRAY_SIZE(flags); f++) {
-        for (size_t w = 0; w < ARRAY_SIZE(widths); w++) {
-            for (size_t p = 0; p < ARRAY_SIZE(precisions); p++) {
-                for (const char *c = convs; *c; c++) {
-                    for (size_t v = 0; v < ARRAY_SIZE(values); v++) {
-                        char fmt[32], got[80], want[80];
-                        libc_snprintf(fmt, sizeof(fmt), "<%%%s%s%sl%c>", flags[f], widths[w],
-                                      precisions[p], *c);
-                        int a = snprintf(got, sizeof(got), fmt, (long)values[v]);
-                        int b = libc_snprintf(want, sizeof(want), fmt, (long)values[v]);
-                        EXPECT(a == b && !strcmp(got, want));
-                        libc_snprintf(fmt, sizeof(fmt), "<%%%s%s%s%c>", flags[f], widths[w],
-                                      precisions[p], *c);
-                        a = snprintf(got, sizeof(got), fmt, (int)values[v]);
-                        b = libc_snprintf(want, sizeof(want), fmt, (int)values[v]);
-                        EXPECT(a == b && !strcmp(got, want));
-                    }
-                }
-            }
-        }
+    enum {
+        FLAGS = ARRAY_SIZE(flags),
+        WIDTHS = ARRAY_SIZE(widths),
+        PRECISIONS = ARRAY_SIZE(precisions),
+        CONVS = sizeof(convs) - 1,
+    };
+
+    for (size_t i = 0; i < (size_t)FLAGS * WIDTHS * PRECISIONS * CONVS; i++) {
+        const char *width = widths[i / FLAGS % WIDTHS];
+        const char *precision = precisions[i / FLAGS / WIDTHS % PRECISIONS];
+        char conv = convs[i / FLAGS / WIDTHS / PRECISIONS];
+
+        for (size_t v = 0; v < ARRAY_SIZE(values); v++)
+            EXPECT(same_number(flags[i % FLAGS], width, precision, conv, values[v]));
     }
 }
 

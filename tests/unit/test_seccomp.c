@@ -25,118 +25,151 @@ void kfree(const void *p)
 
 enum { STEPS_OUT = -1, UNSAFE = -2 };
 
+struct model {
+    u32 a, x, mem[16];
+    u32 written; /* a bit for each word of mem that has a value */
+};
+
+/* Loads and stores: false for what is none, or is not sound. */
+static bool model_move(struct model *m, u16 code, u32 k, const struct seccomp_data *data)
+{
+    switch (code) {
+    case 0x20:
+        if (k % 4 || k >= sizeof(*data))
+            return false;
+        m->a = ((const u32 *)data)[k / 4];
+        return true;
+    case 0x00:
+        m->a = k;
+        return true;
+    case 0x01:
+        m->x = k;
+        return true;
+    case 0x80:
+        m->a = sizeof(*data);
+        return true;
+    case 0x81:
+        m->x = sizeof(*data);
+        return true;
+    case 0x60:
+    case 0x61:
+        if (k > 15 || !(m->written >> k & 1))
+            return false;
+        *(code == 0x60 ? &m->a : &m->x) = m->mem[k];
+        return true;
+    case 0x02:
+    case 0x03:
+        if (k > 15)
+            return false;
+        m->mem[k] = code == 2 ? m->a : m->x;
+        m->written |= 1U << k;
+        return true;
+    case 0x07:
+        m->x = m->a;
+        return true;
+    case 0x87:
+        m->a = m->x;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Arithmetic with b, which no division has as 0. */
+static u32 model_compute(u16 code, u32 a, u32 b)
+{
+    switch (code & 0xf0) {
+    case 0x00:
+        return a + b;
+    case 0x10:
+        return a - b;
+    case 0x20:
+        return a * b;
+    case 0x30:
+        return a / b;
+    case 0x40:
+        return a | b;
+    case 0x50:
+        return a & b;
+    case 0x60:
+        return a << (b & 31);
+    case 0x70:
+        return a >> (b & 31);
+    case 0x80:
+        return 0 - a;
+    default:
+        return a ^ b;
+    }
+}
+
+static bool model_holds(u16 code, u32 a, u32 b)
+{
+    switch (code & 0xf0) {
+    case 0x10:
+        return a == b;
+    case 0x20:
+        return a > b;
+    case 0x30:
+        return a >= b;
+    default:
+        return a & b;
+    }
+}
+
 /* Another interpreter, which trusts nothing: the verdict, or UNSAFE. */
 static s64 seccomp_model(const struct bpf_insn *p, u32 len, const struct seccomp_data *data)
 {
-    const u32 *words = (const u32 *)data;
-    u32 a = 0, x = 0, mem[16], written = 0;
+    struct model m = {.written = 0};
 
     for (u32 pc = 0; pc < len; pc++) {
-        u32 k = p[pc].k, b = p[pc].code & 8 ? x : k;
+        u32 k = p[pc].k, a = m.a, b = p[pc].code & 8 ? m.x : k;
 
         switch (p[pc].code) {
-        case 0x20:
-            if (k % 4 || k >= sizeof(*data))
-                return UNSAFE;
-            a = words[k / 4];
-            break;
-        case 0x00:
-            a = k;
-            break;
-        case 0x01:
-            x = k;
-            break;
-        case 0x80:
-            a = sizeof(*data);
-            break;
-        case 0x81:
-            x = sizeof(*data);
-            break;
-        case 0x60:
-        case 0x61:
-            if (k > 15 || !(written >> k & 1))
-                return UNSAFE;
-            *(p[pc].code == 0x60 ? &a : &x) = mem[k];
-            break;
-        case 0x02:
-        case 0x03:
-            if (k > 15)
-                return UNSAFE;
-            mem[k] = p[pc].code == 2 ? a : x;
-            written |= 1U << k;
-            break;
-        case 0x07:
-            x = a;
-            break;
-        case 0x87:
-            a = x;
-            break;
-        case 0x04:
-        case 0x0c:
-            a += b;
-            break;
-        case 0x14:
-        case 0x1c:
-            a -= b;
-            break;
-        case 0x24:
-        case 0x2c:
-            a *= b;
-            break;
         case 0x34:
         case 0x3c:
             if (!b)
                 return 0;
-            a /= b;
+            m.a = a / b;
             break;
+        case 0x04:
+        case 0x0c:
+        case 0x14:
+        case 0x1c:
+        case 0x24:
+        case 0x2c:
         case 0x44:
         case 0x4c:
-            a |= b;
-            break;
         case 0x54:
         case 0x5c:
-            a &= b;
-            break;
         case 0x64:
         case 0x6c:
-            a <<= b & 31;
-            break;
         case 0x74:
         case 0x7c:
-            a >>= b & 31;
-            break;
         case 0x84:
-            a = 0 - a;
-            break;
         case 0xa4:
         case 0xac:
-            a ^= b;
+            m.a = model_compute(p[pc].code, a, b);
             break;
         case 0x05:
             pc += k;
             break;
         case 0x15:
         case 0x1d:
-            pc += a == b ? p[pc].jt : p[pc].jf;
-            break;
         case 0x25:
         case 0x2d:
-            pc += a > b ? p[pc].jt : p[pc].jf;
-            break;
         case 0x35:
         case 0x3d:
-            pc += a >= b ? p[pc].jt : p[pc].jf;
-            break;
         case 0x45:
         case 0x4d:
-            pc += a & b ? p[pc].jt : p[pc].jf;
+            pc += model_holds(p[pc].code, a, b) ? p[pc].jt : p[pc].jf;
             break;
         case 0x06:
             return k;
         case 0x16:
             return a;
         default:
-            return UNSAFE;
+            if (!model_move(&m, p[pc].code, k, data))
+                return UNSAFE;
         }
     }
     return STEPS_OUT;

@@ -192,6 +192,18 @@ static bool driver_take(struct device *d, u8 *pending)
     return !d->q.broken;
 }
 
+/* Up to n requests from *next on, as far as `total` and the queue have space: false if it had not.
+ */
+static bool driver_add(struct device *d, u8 *pending, u64 *next, u64 total, u64 n)
+{
+    for (; n && *next <= total; n--) {
+        if (request_add(d, *next))
+            return false;
+        pending[(*next)++] = 1;
+    }
+    return true;
+}
+
 /* Random steps of both, each of which sleeps unless it is woken: all requests come back. */
 static bool play(u32 num, bool event_idx, u32 table_len, bool in_order, u64 total, u64 seed)
 {
@@ -214,21 +226,17 @@ static bool play(u32 num, bool event_idx, u32 table_len, bool in_order, u64 tota
                 d->notified = true;
             moved = true;
         } else if (dice % 2 == 0 && (driver_awake || d->interrupted)) {
-            int err = 0;
+            bool added;
 
             d->interrupted = false;
             virtq_disarm(&d->q);
             ok = driver_take(d, pending);
-            for (u64 n = dice >> 8 & 7; n && next <= total && !err; n--) {
-                err = request_add(d, next);
-                if (!err)
-                    pending[next++] = 1;
-            }
+            added = driver_add(d, pending, &next, total, dice >> 8 & 7);
             if (virtq_publish(&d->q)) {
                 d->notified = true;
                 d->notifications++;
             }
-            driver_awake = !virtq_arm(&d->q, 1) || (!err && next <= total);
+            driver_awake = !virtq_arm(&d->q, 1) || (added && next <= total);
             moved = true;
         }
         idle = moved ? 0 : idle + 1;
