@@ -2,7 +2,7 @@
  *
  * Linux x86-64 error numbers (asm-generic/errno-base.h, errno.h). Kernel functions return them
  * negated. The ones below -511 never reach a user program: restart codes become EINTR or a
- * restarted call in kernel/proc/signal.
+ * restarted call in kernel/proc/signal_deliver.c.
  */
 #pragma once
 #ifdef __BOTHY_KERNEL__

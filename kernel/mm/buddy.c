@@ -3,7 +3,7 @@
  * The buddy lists: free blocks of 2^order pages, by order. A block never reaches past its section
  * of 2^MAX_ORDER pages, so a look at the buddy's struct page needs no test that it exists.
  *
- * Lock order: buddy_lock is innermost but for nothing; taken with interrupts off.
+ * Lock order: buddy_lock is innermost, and taken with interrupts off.
  */
 #include "lib/log.h"
 #include "mm/mm_priv.h"

@@ -352,7 +352,7 @@ static bool slab_make_payers(const struct slab_cache *c, struct page *page)
 }
 
 /* False: the account is full, or there is no space to write it down. */
-static bool slab_bill(struct slab_cache *c, void *obj, struct account *account)
+static bool slab_set_payer(struct slab_cache *c, void *obj, struct account *account)
 {
     struct page *page = slab_page(obj);
 
@@ -364,7 +364,8 @@ static bool slab_bill(struct slab_cache *c, void *obj, struct account *account)
     return true;
 }
 
-static inline void slab_unbill(const struct slab_cache *c, const struct page *page, const void *obj)
+static inline void slab_drop_payer(const struct slab_cache *c, const struct page *page,
+                                   const void *obj)
 {
     struct account **payer, *account;
 
@@ -418,7 +419,7 @@ void *slab_alloc(struct slab_cache *c)
     struct account *account = account_current();
     void *obj = slab_alloc_unpaid(c);
 
-    if (!account || !obj || likely(slab_bill(c, obj, account)))
+    if (!account || !obj || likely(slab_set_payer(c, obj, account)))
         return obj;
     slab_free(c, obj);
     return NULL;
@@ -447,7 +448,7 @@ void slab_free(struct slab_cache *c, void *obj)
     if (unlikely(page->owner != c || !(page->flags & PG_SLAB)))
         slab_bad_free(c, obj, "freed, but none of this cache");
     slab_debug_free(c, page, obj);
-    slab_unbill(c, page, obj);
+    slab_drop_payer(c, page, obj);
     flags = irq_save();
     cpu = &(*this_cpu_ptr(slab_cpus))[c->id];
     if (unlikely(cpu->head == link))

@@ -73,8 +73,8 @@ static __noinline void file_destroy(struct file *f)
     rcu_call(&f->rcu, file_free_rcu);
 }
 
-/* The end of one file may be that of another, a socket's of those that lie in its queue; so deep as
- * users nest them no stack is. Those wait until the first is done with. */
+/* The end of one file may be that of others, as a socket's of those that lie in its queue. Users
+ * can nest them deeper than any stack, so those wait until the first is done with. */
 static void file_destroy_in_turn(struct file *f)
 {
     struct thread *me = current_thread();

@@ -107,7 +107,7 @@ struct file {
     struct inode *anon_inode; /* a  of a file without a name, once asked for; a reference */
     u64 anon_ino;             /* I  number of such a file: pipe:[N]; 0: none */
     u64 anon_born;            /* I  time_ns() */
-    kuid_t anon_uid;          /* I  who made it */
+    kuid_t anon_uid;          /* I  its maker's */
     kgid_t anon_gid;          /* I */
     union {
         struct rcu_head rcu;

@@ -15,7 +15,7 @@
 /* l lock · t turn · a atomic · I immutable */
 struct flusher {
     struct super *super;      /* I */
-    struct mutex turn;        /*    who takes inodes off the lists and begins to write them */
+    struct mutex turn;        /*    over taking inodes off the lists and beginning to write them */
     struct spinlock lock;     /*    RANK_VM, below objects */
     struct list_node dirty;   /* l  by time */
     struct list_node later;   /* l  of those some could not be written in the last round */

@@ -290,7 +290,7 @@ void inode_discard(struct inode *i)
     inode_put(i);
 }
 
-/* The one who has put it into the map fills it. */
+/* The thread that has put it into the map fills it. */
 static int inode_fill(struct cached_inode *ci)
 {
     int err = ci->inode.super->ops->read_inode(&ci->inode);

@@ -415,7 +415,7 @@ int inotify_add(struct file *f, const struct path *p, u32 mask, const struct cre
     dentry_get(p->dentry);
     *w = (struct inotify_watch){.group = f->priv, .d = p->dentry, .inode = inode, .mask = mask};
     err = group_set(f->priv, w, mask, &used);
-    smp_mb(); /* who takes the last name away counts, then looks for watches */
+    smp_mb(); /* unlinking counts the last name, then looks for watches */
     if (!used) {
         dentry_put(w->d);
         kfree(w);

@@ -70,7 +70,7 @@ static void lease_change_locked(struct inode_locks *l, struct lease *lease, u8 t
     lock_changed_locked(l);
 }
 
-/* Whose time is over has what the break left. */
+/* A lease whose time is over has what the break left. */
 static void lease_expire_locked(struct inode_locks *l, u64 now) REQUIRES(l->lock)
 {
     struct lease *lease, *next;

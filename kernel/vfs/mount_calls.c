@@ -201,8 +201,8 @@ void mount_calls_init(void)
     mutex_init(&remount_mutex, RANK_OPS, ORDER_REMOUNT, "remount");
 }
 
-/* Flags become read-only if `now` says so: only while no file is open for writing there. Who opens
- * one counts itself, then looks at the flags. */
+/* Flags become read-only if `now` says so: only while no file is open for writing there. An open
+ * for writing is counted first, then looks at the flags. */
 static int mount_forbid_writing(u32 *flags, u32 now, const atomic_t *writers)
 {
     u32 was = READ_ONCE(*flags);

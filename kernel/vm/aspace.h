@@ -218,5 +218,6 @@ void aspace_activate(struct aspace *as);
  * limit, and empties caches where RAM is short. Context: may sleep, no lock held. */
 void memory_relieve(void);
 /* Kernel memory was refused on the way there: the group that is full pays, or, where there is no
- * RAM, whom the OOM killer chooses. 0: try again; -ENOMEM; -EINTR (killed). Context: likewise. */
+ * RAM, the process that the OOM killer chooses. 0: try again; -ENOMEM; -EINTR (killed). Context:
+ * likewise. */
 int memory_relieve_kernel(void) __must_check;

@@ -182,7 +182,7 @@ bool object_has_page(const struct mem_object *obj, u64 index);
 /* The page is in its cache, and not a former one's. */
 bool object_holds(struct mem_object *obj, const struct page *page);
 int page_wait_killable(struct page *page, u32 flags) __must_check;
-/* Clears PG_LOCKED or PG_WRITEBACK and wakes who waits for it. */
+/* Clears PG_LOCKED or PG_WRITEBACK and wakes what waits for it. */
 void page_flag_release(struct page *page, u32 flag);
 
 /* object_read.c, of objects with a store */

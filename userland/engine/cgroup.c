@@ -321,8 +321,8 @@ int cgroup_open(const struct container *c)
 }
 
 /* The group of a process as a path below the one of that name, "" for that itself, or NULL when it
- * is elsewhere. Those who make groups below their own choose their names: the first part counts.
- * The caller frees. */
+ * is elsewhere. Programs choose the names of groups that they make below their own: the first part
+ * counts. The caller frees. */
 static char *cgroup_of(const char *name, pid_t pid)
 {
     static const char top[] = "/bothy/";

@@ -294,8 +294,8 @@ static void engine_close(void)
     cgroup_close();
 }
 
-/* Each container and each client takes some: the usual thousand would be few, and who cannot come
- * in can remove nothing either. */
+/* Each container and each client takes some: the usual thousand would be few, and a client that
+ * cannot come in can remove nothing either. */
 static void engine_files(void)
 {
     struct rlimit all;

@@ -365,7 +365,7 @@ bool processes_run(void)
     return false;
 }
 
-/* One that the keeper kept: no one will say how it ended. */
+/* One that the keeper kept: how it ends will not be told. */
 static void process_lost(struct process *p)
 {
     struct keep_head h = {.status = 255 << 8};

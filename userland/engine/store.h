@@ -30,8 +30,7 @@ void store_begin(void); /* the worker is there from now on: the first write wait
 struct store_file {
     bool writing;
     bool fresh; /* it has no file yet; its owner says so before the first write */
-    struct store_wait *now, *next,
-        **next_tail; /* who waits for the write under way; for the next */
+    struct store_wait *now, *next, **next_tail; /* those told of the write under way; of the next */
     void (*text)(struct store_file *f, struct buf *out, char **path); /* both the caller's */
     void (*idle)(struct store_file *f); /* no write is under way any more */
 };

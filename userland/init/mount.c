@@ -36,9 +36,10 @@ void mount_proc(void)
     umask(022);
 }
 
-/* A program is reached through /proc/<pid>/exe by whom may look at its process, with the rights of
- * the mount that it was started from. A container's process may be started as the engine's own file
- * (`exec c /proc/self/exe`), and its root owns that as the host's does: it finds it read-only. */
+/* A program is reached through /proc/<pid>/exe by all that may look at its process, with the rights
+ * of the mount that it was started from. A container's process may be started as the engine's own
+ * file (`exec c /proc/self/exe`), and its root owns that as the host's does: it finds it read-only.
+ */
 static void mount_programs(void)
 {
     if (mount("/bin", "/bin", NULL, MS_BIND, NULL) < 0 ||

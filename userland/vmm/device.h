@@ -6,7 +6,8 @@
  * A device has a lock of its own, which its ops take themselves. Under it, it calls downwards only:
  * interrupts (irq.h), vm_wake(), vm_stop(). No device calls another; the PCI host calls the
  * functions behind it, with its own lock held or with none (pci.h). So the order is: the PCI host's
- * lock, a device's, the one of irq.c.
+ * lock, a device's, and below it, never one over the other, the host's irq_lock and the one of
+ * irq.c.
  *
  * Devices are made before the guest runs and stay until the process ends.
  */
@@ -57,7 +58,7 @@ struct device {
     pthread_mutex_t lock;
 };
 
-/* Who answers at a port or a memory address. Changed before the guest runs only, so read without a
+/* What answers at a port or a memory address. Changed before the guest runs only, so read without a
  * lock. */
 struct bus_region {
     uint64_t start, size;

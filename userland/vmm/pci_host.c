@@ -88,7 +88,7 @@ uint32_t pci_bar_address(const struct pci_function *f, unsigned bar)
                : 0;
 }
 
-/* Who answers at that address: the function and the BAR, or NULL. */
+/* What answers at that address: the function and the BAR, or NULL. */
 static struct pci_function *pci_find_bar(struct pci_host *h, uint64_t addr, unsigned len,
                                          unsigned *bar)
 {

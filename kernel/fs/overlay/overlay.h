@@ -81,7 +81,7 @@ static inline u32 overlay_nr_shown(const struct overlay_node *node)
     return node->opaque ? 0 : node->nr_lower;
 }
 
-/* --- inode.c --- */
+/* ---- inode.c ---- */
 /* The inode that stands for `upper` (consumed, may be NULL) over `lower` (n of them, consumed). */
 struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
                             const struct overlay_lower *lower, u32 n, int *err);
@@ -109,18 +109,18 @@ ssize_t overlay_listxattr(struct inode *i, char *buf, size_t n);
     .setxattr = overlay_setxattr, .removexattr = overlay_removexattr,                     \
     .listxattr = overlay_listxattr
 
-/* --- lookup.c --- */
+/* ---- lookup.c ---- */
 bool overlay_is_whiteout(const struct dentry *d);
 int overlay_lookup(struct inode *dir, struct dentry *d);
 /* Would `name` show if the upper layer had nothing of that name? 1, 0 or -errno. */
 int overlay_lower_has(struct inode *dir, const char *name, size_t len);
 
-/* --- copyup.c --- */
+/* ---- copyup.c ---- */
 /* After it returns 0 the inode has an upper. d: one of its names. */
 int overlay_copy_up(struct dentry *d) __must_check;
 int overlay_copy_up_inode(struct inode *i) __must_check;
 
-/* --- dir.c --- */
+/* ---- dir.c ---- */
 extern const struct inode_ops overlay_dir_iops;
 /* A whiteout in a locked upper directory for a name that is still there: not hashed, so not
  * visible, until overlay_show_hidden, which takes the reference, once that name is gone; or removed
@@ -138,11 +138,11 @@ void overlay_count_unlinked(struct inode *i);
  * whiteouts go. The victim is locked. 0 or -errno. */
 int overlay_strip(struct inode *victim);
 
-/* --- rename.c --- */
+/* ---- rename.c ---- */
 int overlay_rename(struct inode *old_dir, struct dentry *old, struct inode *new_dir,
                    struct dentry *new, unsigned flags);
 
-/* --- readdir.c --- */
+/* ---- readdir.c ---- */
 extern const struct file_ops overlay_dir_fops;
 void overlay_list_init(void);
 int overlay_dir_open(struct inode *i, struct file *f);
@@ -154,7 +154,7 @@ int overlay_is_bare(struct dentry *upper_dir);
  * time: others wait for the locks of upper directories, and there may be many. */
 int overlay_clear_whiteouts(struct dentry *upper_dir);
 
-/* --- file.c --- */
+/* ---- file.c ---- */
 extern const struct file_ops overlay_file_fops;
 int overlay_open(struct inode *i, struct file *f);
 void overlay_file_init(void);
