@@ -33,6 +33,10 @@ def test_deep_nesting_is_named():
     expect(said(nested(4)), ["kernel/a.c:11: f: 4 levels"])
 
 
+def test_a_continued_expression_is_no_level():
+    expect(said("void f(void)\n{\n    a = b ? (struct s){1}\n" + " " * 20 + ": (struct s){2};\n}\n"), [])
+
+
 def test_long_files_and_lines_are_named():
     expect(said("\n" * 600 + "/* " + "x" * 95 + " */\n"), ["kernel/a.c:1: 601 lines", "kernel/a.c:601: 101 columns"])
 
