@@ -317,6 +317,7 @@ void containers_open(void)
     struct dirent *e;
     int err;
 
+    containers_dir();
     while ((e = dir_next(d, &err)))
         if (*e->d_name != '.') {
             if (str_is_hex(e->d_name, ID_LEN))

@@ -371,6 +371,9 @@ void containers_end(void);    /* all are killed; the loop is notified of it */
 void containers_opened(void); /* ... and after that: what has ended meanwhile, or is to run */
 void container_file_init(struct container *c);
 char *container_path(const struct container *c, const char *file);
+/* The directory of all, held from the engine's start on: a walk to it costs as much as what is done
+ * there. */
+int containers_dir(void);
 int container_dir(const struct container *c); /* a descriptor of its directory, or -errno */
 /* Its restart policy is about to have it run again, or just does so. */
 bool container_restarting(const struct container *c);
