@@ -36,14 +36,15 @@ static bool access_suffices(u64 entry, unsigned kind)
            atomic_read(&pte_head(entry)->share) == 1;
 }
 
-/* One look: true with *out filled (a page reference taken). */
+/* One look: true with *out filled (a page reference taken). Without as->lock: tables are freed
+ * under pt_lock too, and an entry that is there is one that its area allows, or did a moment ago;
+ * who takes it away raises seq, and waits for us. */
 static bool access_look(struct aspace *as, u64 addr, unsigned kind, struct fault_result *out)
 {
     unsigned level;
     u64 entry;
     bool ok;
 
-    rwlock_read_lock(&as->lock);
     spin_lock(&as->pt_lock);
     entry = access_entry(as, addr, &level);
     ok = access_suffices(entry, kind);
@@ -59,7 +60,6 @@ static bool access_look(struct aspace *as, u64 addr, unsigned kind, struct fault
         }
     }
     spin_unlock(&as->pt_lock);
-    rwlock_read_unlock(&as->lock);
     return ok;
 }
 

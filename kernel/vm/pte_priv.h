@@ -78,8 +78,8 @@ static inline bool page_is_anon(const struct page *head)
     return !head->object;
 }
 
-/* The level-1 slot of va, or NULL where an upper table is missing. Tables go only under
- * aspace->lock held for writing, so a reader of that lock may walk without pt_lock. */
+/* The level-1 slot of va, or NULL where an upper table is missing. Tables go only under pt_lock
+ * with aspace->lock held for writing, so a reader of that lock, or who has pt_lock, may walk. */
 static inline u64 *pte_lookup1(const struct pgtable *pt, u64 va)
 {
     u64 e = READ_ONCE(pte_root(pt)[pte_slot(va, 3)]);

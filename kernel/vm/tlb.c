@@ -5,10 +5,10 @@
  * A kernel thread runs on the table that is loaded (aspace->cpus keeps the CPU's bit), so that
  * going to one and back costs nothing; a table that dies is dropped from those CPUs by tlb_drop.
  *
- * A shootdown is one request at a time, system-wide: the initiator publishes it, interrupts the
- * CPUs that may hold entries, and spins until each has acknowledged, without answering itself
- * because there is no other request. Interrupts must be on while one waits for tlb_lock: its holder
- * may wait for us.
+ * A shootdown is the initiator's own request: it writes it down, puts its bit into the inbox of
+ * each CPU that may hold entries, interrupts them, and spins until each has acknowledged. Several
+ * go on side by side. Interrupts are on meanwhile, so that those who wait for each other answer
+ * each other; kernel code is not preempted, so an initiator has one request at a time.
  *
  * Pairing: the initiator changes the entry, then reads aspace->cpus; a CPU sets its bit in cpus (a
  * full barrier), then loads the table. One of the two sees the other.
@@ -28,13 +28,17 @@
 #define TLB_PAGES_MAX 32
 
 static DEFINE_PER_CPU(struct aspace *, tlb_loaded);
-static struct spinlock tlb_lock = SPINLOCK_INIT(RANK_VM, RANK_ORDER_TLB, "tlb");
-static struct {
-    struct aspace *as;
-    u64 start, end;
-    bool drop;
-    u64 pending; /* a  CPUs that have not answered */
-} tlb_request;   /* tlb_lock; read by the CPUs in pending */
+
+/* c this CPU, while no CPU is in pending; read by those that are */
+struct tlb_request {
+    struct aspace *as; /* c */
+    u64 start, end;    /* c */
+    bool drop;         /* c */
+    u64 pending;       /* a  CPUs that have not answered */
+};
+static DEFINE_PER_CPU(struct tlb_request, tlb_requests);
+/* a  CPUs whose requests wait for this one's answer */
+static DEFINE_PER_CPU(u64, tlb_inbox);
 
 COUNTER(tlb_shootdowns);
 
@@ -55,37 +59,47 @@ static void tlb_load_kernel(struct aspace *as)
     __atomic_fetch_and(&as->cpus, ~(1UL << cpu_id()), __ATOMIC_SEQ_CST);
 }
 
-/* The interrupt, and what a CPU with interrupts off may call to answer. */
+/* The request is its initiator's again when the last bit has gone. */
+static void tlb_answer(struct tlb_request *r)
+{
+    if (this_cpu_read(tlb_loaded) == r->as) {
+        if (r->drop)
+            tlb_load_kernel(r->as);
+        else
+            tlb_flush_local(r->start, r->end);
+    }
+    __atomic_fetch_and(&r->pending, ~(1UL << cpu_id()), __ATOMIC_SEQ_CST);
+}
+
+/* The interrupt. */
 void up_tlb_flush(void)
 {
-    u64 bit = 1UL << cpu_id();
+    u64 *inbox = this_cpu_ptr(tlb_inbox), from;
 
-    if (!(__atomic_load_n(&tlb_request.pending, __ATOMIC_ACQUIRE) & bit))
+    if (!READ_ONCE(*inbox))
         return;
-    if (this_cpu_read(tlb_loaded) == tlb_request.as) {
-        if (tlb_request.drop)
-            tlb_load_kernel(tlb_request.as);
-        else
-            tlb_flush_local(tlb_request.start, tlb_request.end);
-    }
-    __atomic_fetch_and(&tlb_request.pending, ~bit, __ATOMIC_SEQ_CST);
+    from = __atomic_exchange_n(inbox, 0, __ATOMIC_SEQ_CST);
+    for (; from; from &= from - 1)
+        tlb_answer(per_cpu_ptr(tlb_requests, (unsigned)__builtin_ctzll(from)));
 }
 
 static void tlb_shoot(struct aspace *as, u64 cpus, u64 start, u64 end, bool drop)
 {
+    struct tlb_request *r = this_cpu_ptr(tlb_requests);
+    u64 self = 1UL << cpu_id();
+
     COUNT(tlb_shootdowns);
     DEBUG_ASSERT(irq_enabled());
-    spin_lock(&tlb_lock);
-    tlb_request.as = as;
-    tlb_request.start = start;
-    tlb_request.end = end;
-    tlb_request.drop = drop;
-    __atomic_store_n(&tlb_request.pending, cpus, __ATOMIC_SEQ_CST);
-    for (u64 left = cpus; left; left &= left - 1)
-        apic_send_ipi((unsigned)__builtin_ctzll(left), VEC_TLB);
-    while (__atomic_load_n(&tlb_request.pending, __ATOMIC_ACQUIRE))
+    DEBUG_ASSERT(!READ_ONCE(r->pending));
+    *r = (struct tlb_request){as, start, end, drop, cpus};
+    for (u64 left = cpus; left; left &= left - 1) {
+        unsigned cpu = (unsigned)__builtin_ctzll(left);
+
+        __atomic_fetch_or(per_cpu_ptr(tlb_inbox, cpu), self, __ATOMIC_SEQ_CST);
+        apic_send_ipi(cpu, VEC_TLB);
+    }
+    while (__atomic_load_n(&r->pending, __ATOMIC_ACQUIRE))
         cpu_relax();
-    spin_unlock(&tlb_lock);
 }
 
 void tlb_flush(struct aspace *as, u64 start, u64 end)

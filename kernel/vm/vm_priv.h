@@ -110,7 +110,6 @@ void area_attach(struct area *a);
 #define RANK_ORDER_OBJECT 50
 #define RANK_ORDER_PT 30
 #define RANK_ORDER_LRU 20
-#define RANK_ORDER_TLB 10
 /* Forgets TLB entries of [start, end) on every CPU that may have some. Interrupts must be on. */
 void tlb_flush(struct aspace *as, u64 start, u64 end);
 /* No CPU has the table loaded any more. */
