@@ -84,7 +84,7 @@ static __noinline void cred_get_many(struct thread *me, struct cred *c)
 {
     ASSERT_CURRENT(me);
     refcount_get(&c->ref);
-    if (!me->task)
+    if (!me->task || c != up_current_cred()) /* another's would stay for as long as it sleeps */
         return;
     cred_spares_put();
     refcount_get_many(&c->ref, CREDS_SPARE);

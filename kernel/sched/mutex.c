@@ -223,18 +223,19 @@ static inline bool rwlock_writer_runs(const struct rwlock *l)
                READ_ONCE(l->writer);
 }
 
-/* Awake until the writer has let go. True: it may be had now. */
-static __noinline bool rwlock_spin(const struct rwlock *l)
+/* Awake until the writer has let go; *spins counts, over all times that one waits so. True: it may
+ * be had now. */
+static __noinline bool rwlock_spin(const struct rwlock *l, unsigned *spins)
 {
     const struct thread *me = current_thread();
 
     COUNT(rwlock_spins);
-    for (unsigned i = 0; i < RWLOCK_SPINS && rwlock_writer_runs(l); i++) {
+    for (; *spins < RWLOCK_SPINS && rwlock_writer_runs(l); ++*spins) {
         if (READ_ONCE(me->work) & WORK_RESCHED)
             return false;
         cpu_relax();
     }
-    return atomic_read(&l->state) >= 0;
+    return ++*spins <= RWLOCK_SPINS && atomic_read(&l->state) >= 0;
 }
 
 /* It is the turn of the readers that wait. The lock is kept free for them: one that is woken comes
@@ -261,7 +262,9 @@ static bool rwlock_read_try_in_turn(struct rwlock *l)
 
 static __noinline void rwlock_read_slow(struct rwlock *l)
 {
-    while (rwlock_writer_runs(l) && rwlock_spin(l))
+    unsigned spins = 0;
+
+    while (rwlock_writer_runs(l) && rwlock_spin(l, &spins))
         if (rwlock_read_try(l))
             return;
     (void)locks_more(); /* also while it waits */
@@ -326,9 +329,10 @@ static inline bool rwlock_write_try(struct rwlock *l)
 static __noinline int rwlock_write_slow(struct rwlock *l, enum sleep_kind kind)
 {
     struct wait_thread w = {.queue = NULL};
+    unsigned spins = 0;
     int err = 0;
 
-    while (rwlock_writer_runs(l) && rwlock_spin(l))
+    while (rwlock_writer_runs(l) && rwlock_spin(l, &spins))
         if (rwlock_write_try(l))
             return 0;
     atomic_inc(&l->writers_waiting);

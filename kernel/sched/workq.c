@@ -76,11 +76,13 @@ static void work_loop(void *arg)
     struct thread *t = current_thread();
 
     for (;;) {
+        bool stop = load_acquire(&worker->stop); /* before it looks for the last job */
+
         while (work_run_one(worker))
             cond_yield();
         if (worker == &work_system_queue.one)
             work_make_wanted();
-        if (READ_ONCE(worker->stop))
+        if (stop)
             break;
         t->sleep_kind = SLEEP_UNINTERRUPTIBLE;
         __atomic_store_n(&t->state, THREAD_SLEEPING, __ATOMIC_SEQ_CST);
@@ -147,7 +149,7 @@ void workq_destroy(struct workq *q)
         return;
     worker = &q->one;
     ASSERT(!q->per_cpu && worker->thread != current_thread());
-    WRITE_ONCE(worker->stop, 1);
+    store_release(&worker->stop, 1);
     thread_wake(worker->thread);
     completion_wait(&worker->ended);
     thread_put(worker->thread);

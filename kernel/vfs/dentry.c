@@ -165,7 +165,7 @@ static void dentry_table_grow(void)
 
     spin_lock(&dentry_rename_lock);
     n = dentry_buckets;
-    if ((u64)atomic_read(&dentry_hashed) > n && n / SEGMENT_BUCKETS < SEGMENTS_MAX &&
+    if (atomic_read(&dentry_hashed) > (s64)n && n / SEGMENT_BUCKETS < SEGMENTS_MAX &&
         (dentry_segments[n / SEGMENT_BUCKETS] || dentry_segment_make(n / SEGMENT_BUCKETS)))
         dentry_split_locked(n);
     spin_unlock(&dentry_rename_lock);
@@ -178,10 +178,10 @@ static bool dentry_count(s32 n)
 
     if (likely(untold < UNTOLD_MOST && untold > -UNTOLD_MOST)) {
         this_cpu_write(dentry_untold, untold);
-        return (u64)atomic_read(&dentry_hashed) > READ_ONCE(dentry_buckets);
+        return atomic_read(&dentry_hashed) > (s64)READ_ONCE(dentry_buckets);
     }
     this_cpu_write(dentry_untold, 0);
-    return (u64)atomic_add(&dentry_hashed, untold) > READ_ONCE(dentry_buckets);
+    return atomic_add(&dentry_hashed, untold) > (s64)READ_ONCE(dentry_buckets);
 }
 
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, size_t len)

@@ -71,11 +71,9 @@ static inline void mount_get(struct mount *m)
 {
     refcount_get(&m->ref);
 }
-/* For an RCU reader: false when nothing refers to it any more. */
-static inline __must_check bool mount_get_live(struct mount *m)
-{
-    return refcount_get_unless_zero(&m->ref);
-}
+/* For an RCU reader: false when it hangs in no tree any more, or is the root of one. Taken where
+ * umount counts, so that none is taken of one that it has found unused. */
+bool mount_get_live(struct mount *m) __must_check;
 static inline void mount_put(struct mount *m)
 {
     if (unlikely(refcount_put(&m->ref)))

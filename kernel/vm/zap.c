@@ -10,7 +10,7 @@
 #include "lib/log.h"
 #include "vm/vm_priv.h"
 
-#define ZAP_TABLES 16 /* of level 0, and of level 1, that are freed before others may run */
+#define ZAP_TABLES 8 /* of level 0, and of level 1, that are freed before others may run */
 
 /* As pte_next1, through *tables level-1 tables at most. Without a slot *va is where it ended. */
 static u64 *pte_walk1(const struct pgtable *pt, u64 *va, u64 end, u64 *tables)
@@ -192,6 +192,17 @@ int zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow)
     return err;
 }
 
+/* stop, or the edge of the 2 MiB leaf that it lies in: none is split that goes as a whole. */
+static u64 zap_whole_leaf(struct aspace *as, u64 start, u64 stop, u64 end)
+{
+    u64 edge = align_down_huge(stop), va = edge;
+    u64 *slot = stop == edge ? NULL : pte_next1(&as->pt, &va, stop);
+
+    if (!slot || !pte_huge(READ_ONCE(*slot)))
+        return stop;
+    return edge > start ? edge : MIN(end, edge + SPAN1);
+}
+
 /* What of [start, end) goes in one hold of pt_lock. */
 static u64 zap_stretch_locked(struct aspace *as, u64 start, u64 end) REQUIRES(as->pt_lock)
 {
@@ -201,7 +212,7 @@ static u64 zap_stretch_locked(struct aspace *as, u64 start, u64 end) REQUIRES(as
     ASSERT_HELD(&as->pt_lock);
     list_for_each (t, &as->translations, node)
         stop = t->stretch(t, start, stop);
-    return stop;
+    return stop == end ? end : zap_whole_leaf(as, start, stop, end);
 }
 
 int zap_range_cut(struct aspace *as, u64 start, u64 end, bool even_cow)
