@@ -14,7 +14,7 @@ static LIST_HEAD(all_contexts);
 
 #define MOVE_AT_ONCE 64 /* under all_lock */
 
-struct fs_context *fs_context_create(const struct path *root, const struct path *cwd, u32 umask)
+static struct fs_context *fs_context_alloc(u32 umask)
 {
     struct fs_context *fs = kzalloc(sizeof(*fs));
 
@@ -23,25 +23,37 @@ struct fs_context *fs_context_create(const struct path *root, const struct path 
     refcount_init(&fs->users, 1);
     refcount_init(&fs->ref, 1);
     spinlock_init(&fs->lock, RANK_PROC, 4, "fs_context");
+    fs->umask = umask;
+    return fs;
+}
+
+struct fs_context *fs_context_create(const struct path *root, const struct path *cwd, u32 umask)
+{
+    struct fs_context *fs = fs_context_alloc(umask);
+
+    if (!fs)
+        return NULL;
     fs->root = *root;
     fs->cwd = *cwd;
     path_get(root);
     path_get(cwd);
-    fs->umask = umask;
     spin_lock(&all_lock);
     list_add_tail(&all_contexts, &fs->all);
     spin_unlock(&all_lock);
     return fs;
 }
 
+/* In one hold of the list's lock: pivot_root moves the copy, or what it was copied from before. */
 struct fs_context *fs_context_copy(struct fs_context *from)
 {
-    struct path root, cwd;
+    struct fs_context *fs = fs_context_alloc(from->umask);
 
-    fs_context_paths(from, &root, &cwd);
-    struct fs_context *fs = fs_context_create(&root, &cwd, from->umask);
-    path_put(&root);
-    path_put(&cwd);
+    if (!fs)
+        return NULL;
+    spin_lock(&all_lock);
+    fs_context_paths(from, &fs->root, &fs->cwd);
+    list_add_tail(&all_contexts, &fs->all);
+    spin_unlock(&all_lock);
     return fs;
 }
 
