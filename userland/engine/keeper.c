@@ -544,6 +544,14 @@ void keeper_end(void)
         return;
     while (keep_recv(keeper.fd, &keeper_message) > 0)
         keep_close_fds(&keeper_message);
-    if (keeper_pid > 0)
-        waitpid(keeper_pid, NULL, 0);
+    if (keeper_pid <= 0)
+        return;
+    for (int ms = 0; ms < KEEPER_WAIT_S * 1000; ms += 10) {
+        if (waitpid(keeper_pid, NULL, WNOHANG))
+            return;
+        usleep(10000);
+    }
+    engine_log("the keeper does not end: it is killed");
+    kill(keeper_pid, SIGKILL);
+    waitpid(keeper_pid, NULL, 0);
 }

@@ -75,6 +75,17 @@ static void sync_said(struct kept *k, const char *text, size_t n)
     talk_tell(k, TELL_SAID);
 }
 
+static void reaped(struct kept *k, int status);
+
+/* It was killed before its maker told of it, and its end was taken for a stranger's: it does
+ * nothing of its own before it has been told of. */
+static bool is_reaped(pid_t pid)
+{
+    siginfo_t si;
+
+    return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
+}
+
 /* One message: false when there is none now, or no more. */
 static bool sync_read(struct kept *k)
 {
@@ -91,6 +102,8 @@ static bool sync_read(struct kept *k)
     }
     if (master < 0 && k->maker && sender == k->head.pid && birth_read(text, n)) {
         kept_born(k, birth_read(text, n));
+        if (is_reaped(k->head.pid))
+            reaped(k, SIGKILL);
         return true;
     }
     if (master < 0) {
@@ -108,10 +121,15 @@ static bool sync_read(struct kept *k)
 
 /* ---- children that have ended ---------------------------------------------------------------- */
 
+/* What its last words can be; a container that has got hold of the conversation may go on. */
+#define SYNC_LAST 64
+
 static void reaped(struct kept *k, int status)
 {
-    while (sync_read(k))
+    for (int i = 0; i < SYNC_LAST && !(k->head.flags & KEEP_DEAD) && sync_read(k); i++)
         ;
+    if (k->head.flags & KEEP_DEAD) /* its birth was among them */
+        return;
     if (k->sync >= 0)
         sync_end(k);
     if (k->in >= 0)
@@ -125,7 +143,7 @@ static void reaped(struct kept *k, int status)
 
 static void hear_birth(struct kept *k)
 {
-    while (k->maker && sync_read(k))
+    for (int i = 0; i < SYNC_LAST && k->maker && sync_read(k); i++)
         ;
 }
 

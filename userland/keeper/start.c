@@ -23,8 +23,9 @@
 #include "runtime/host_child.h"
 
 /* Our own oom_score_adj, which a clone inherits: to set it here for the moment of the clone costs a
- * tenth of what the child would spend on looking for its own. In that moment our few pages make us
- * no one's first choice. */
+ * tenth of what the child would spend on looking for its own. In that moment we are never a better
+ * choice than any other process: one above 0, which Linux counts in parts of all memory, the child
+ * writes itself. */
 static struct {
     int fd;
     int own, last; /* of them the text is */
@@ -149,6 +150,8 @@ static const char *start_clone(struct kept *k, struct host_child *hc, int group,
 
     if (why)
         return why;
+    hc->score = score;
+    score = score > 0 ? 0 : score;
     if (!start_score_set(score)) {
         snprintf(text, sizeof(text), "cannot set oom_score_adj to %d", score);
         return text;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -111,11 +112,15 @@ static void host_child_root(struct host_child *h)
     root_enter(&h->child, ".");
 }
 
-/* The starter's own value is not for its children. */
+/* The starter's own values are not for its children. */
 static void host_child_limits(struct host_child *h)
 {
     const struct rlimit files = {(uint32_t)h->order.files, h->order.files >> 32};
+    char score[16];
 
+    snprintf(score, sizeof(score), "%d", h->score);
+    if (h->score > 0 && file_put("/proc/self/oom_score_adj", score))
+        child_fail(&h->child, "cannot set oom_score_adj to %s", score);
     if (h->order.files && setrlimit(RLIMIT_NOFILE, &files) < 0)
         child_fail(&h->child, "cannot limit descriptors: %s", str_error(errno));
 }

@@ -59,10 +59,10 @@ void virtio_wait_end(struct virtio *v)
 /* Until no request waits; no further one is taken meanwhile. */
 static void virtio_settle(struct virtio *v)
 {
-    v->stopping = true;
+    v->stopping++;
     while (v->waiting)
         pthread_cond_wait(&v->idle, &v->dev.lock);
-    v->stopping = false;
+    v->stopping--;
 }
 
 /* ---- kicks ---- */

@@ -78,7 +78,7 @@ struct virtio {
     uint8_t isr;                              /* v  why its line is high (ISR_*) */
     bool cut;                                 /* v  PCI: it may not reach memory */
     unsigned waiting;                         /* v  requests that wait, without the lock */
-    bool stopping;                            /* v  a reset waits for them */
+    unsigned stopping;                        /* v  resets that wait for them */
     pthread_cond_t idle;                      /* v */
 };
 
