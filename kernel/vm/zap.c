@@ -256,6 +256,9 @@ void zap_tables(struct aspace *as, u64 floor, u64 ceiling)
 {
     u64 stop;
 
+    if (ceiling - floor >
+        SPAN1) /* what they mapped has just been taken out, some without a pause */
+        vm_pause();
     for (; floor < ceiling; floor = stop) {
         spin_lock(&as->pt_lock);
         stop = pte_after(&as->pt, floor, ceiling, ZAP_TABLES * PTE_WORK_TABLE, ZAP_TABLES);
