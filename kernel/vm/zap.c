@@ -193,11 +193,13 @@ int zap_range_locked(struct aspace *as, u64 start, u64 end, bool even_cow)
 }
 
 /* stop, or the edge of the 2 MiB leaf that it lies in: none is split that goes as a whole. */
-static u64 zap_whole_leaf(struct aspace *as, u64 start, u64 stop, u64 end)
+static u64 zap_whole_leaf_locked(struct aspace *as, u64 start, u64 stop, u64 end)
+    REQUIRES(as->pt_lock)
 {
     u64 edge = align_down_huge(stop), va = edge;
     u64 *slot = stop == edge ? NULL : pte_next1(&as->pt, &va, stop);
 
+    ASSERT_HELD(&as->pt_lock);
     if (!slot || !pte_huge(READ_ONCE(*slot)))
         return stop;
     return edge > start ? edge : MIN(end, edge + SPAN1);
@@ -212,7 +214,7 @@ static u64 zap_stretch_locked(struct aspace *as, u64 start, u64 end) REQUIRES(as
     ASSERT_HELD(&as->pt_lock);
     list_for_each (t, &as->translations, node)
         stop = t->stretch(t, start, stop);
-    return stop == end ? end : zap_whole_leaf(as, start, stop, end);
+    return stop == end ? end : zap_whole_leaf_locked(as, start, stop, end);
 }
 
 int zap_range_cut(struct aspace *as, u64 start, u64 end, bool even_cow)
@@ -256,8 +258,8 @@ void zap_tables(struct aspace *as, u64 floor, u64 ceiling)
 {
     u64 stop;
 
-    if (ceiling - floor >
-        SPAN1) /* what they mapped has just been taken out, some without a pause */
+    /* What they mapped has just been taken out, the last of it without a pause. */
+    if (ceiling - floor > SPAN1)
         vm_pause();
     for (; floor < ceiling; floor = stop) {
         spin_lock(&as->pt_lock);

@@ -77,13 +77,16 @@ static void sync_said(struct kept *k, const char *text, size_t n)
 
 static void reaped(struct kept *k, int status);
 
+static pid_t ending; /* waited for just now: whose end it is is being looked for; or 0 */
+
 /* It was killed before its maker told of it, and its end was taken for a stranger's: it does
- * nothing of its own before it has been told of. */
+ * nothing of its own before it has been told of. The one that is ending has a status. */
 static bool is_reaped(pid_t pid)
 {
     siginfo_t si;
 
-    return waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
+    return pid != ending && waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 &&
+           errno == ECHILD;
 }
 
 /* One message: false when there is none now, or no more. */
@@ -168,8 +171,11 @@ static void reap(int fd)
     while (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
         ;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct kept *k = reaped_one(pid);
+        struct kept *k;
 
+        ending = pid;
+        k = reaped_one(pid);
+        ending = 0;
         if (k)
             reaped(k, status);
     }
