@@ -16,7 +16,7 @@ import sys
 import tarfile
 import tempfile
 
-from suite import Skip, expect, expect_in, one, tests_of
+from suite import Skip, expect, expect_in, one, tests_of, until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 USER = os.path.join(ROOT, os.environ.get("OUT", "build"), "user")

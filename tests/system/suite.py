@@ -19,6 +19,15 @@ def expect_in(part, text, what="text"):
         raise AssertionError(f"{what} lacks {part!r}: {text!r}")
 
 
+def until(condition, what, seconds=120):
+    """Waits until condition() holds: for what another process does that tells no one."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.01)
+
+
 def one(name, test):
     """Runs it and says how it went; false when it failed."""
     begun = time.monotonic()

@@ -120,6 +120,7 @@ def batch():
             { read c <$p/comm; } 2>/dev/null; [ "$c" = keeper ] || continue; x=; read x <$p/environ
             case "$x" in *MARK=1*|"") ;; *) echo seen;; esac; done; done' \
             >/dev/null
+        n=0; until bothy logs spy 2>/dev/null | grep -q begun || [ $n = 100 ]; do n=$((n+1)); usleep 100000; done
         for i in 1 2 3 4 5 6 7 8 9 10; do bothy exec -e MARK=1 spy true; done
         bothy logs spy 2>/dev/null | sort -u; bothy rm -f spy""")
     b.case("end", "bothy inspect -f '{{.State.Running}}' by; bothy rm -f by; bothy ps -aq; "

@@ -13,9 +13,9 @@ import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import SANITIZED, busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar
+from engine_fixture import SANITIZED, busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar, until
 from http_unix import Connection
-from test_engine_hostile import api, clean, create, loaded, restart, rss, until, worker_of, workers_of
+from test_engine_hostile import api, clean, create, loaded, restart, rss, worker_of, workers_of
 
 BASE = busybox_layer()
 

@@ -13,7 +13,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import BRIEF, SANITIZED, USER, Skip, clean, expect, expect_in, main, sh
+from engine_fixture import BRIEF, SANITIZED, USER, Skip, clean, expect, expect_in, main, sh, until
 
 CLI = os.path.join(USER, "cli")
 
@@ -21,14 +21,6 @@ CLI = os.path.join(USER, "cli")
 def spawn(engine, *args, **kw):
     return subprocess.Popen([CLI, *args], env=engine.env, text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, **kw)
-
-
-def until(condition, what, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
 
 
 def test_run_output_streams_and_status(engine):

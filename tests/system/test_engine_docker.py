@@ -9,7 +9,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import docker_archive, expect, expect_in, main, tar
+from engine_fixture import docker_archive, expect, expect_in, main, tar, until
 
 DOCKER = shutil.which("docker")
 
@@ -49,8 +49,7 @@ def test_life_of_a_detached_container(engine):
     expect(p.returncode, 0, p.stderr)
     expect_in("web", docker(engine, "ps", "--filter", "label=x=y").stdout)
     expect(docker(engine, "exec", "web", "sh", "-c", "echo $DB_HOST; exit 4").returncode, 4)
-    time.sleep(0.1)
-    expect(docker(engine, "logs", "web").stdout, "up\n")
+    until(lambda: docker(engine, "logs", "web").stdout == "up\n", "what it says is logged")
     expect_in("sh -c", docker(engine, "top", "web").stdout)
     p = docker(engine, "stats", "--no-stream", "web")
     expect_in("web", p.stdout, p.stderr)
@@ -100,9 +99,8 @@ def test_system_commands(engine):
 
 
 def test_events_follow(engine):
-    p = subprocess.Popen([DOCKER, "events", "--format", "{{.Action}}"], env=engine.env, text=True,
-                         stdout=subprocess.PIPE)
-    time.sleep(0.3)
+    p = subprocess.Popen([DOCKER, "events", "--since", str(time.time()), "--format", "{{.Action}}"], env=engine.env,
+                         text=True, stdout=subprocess.PIPE)
     docker(engine, "run", "--rm", "busybox", "true")
     got = [p.stdout.readline().strip() for _ in range(4)]
     p.kill()

@@ -16,7 +16,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import BUSYBOX, busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar
+from engine_fixture import BUSYBOX, busybox_layer, config, docker_archive, expect, expect_in, main, sha, tar, until
 from http_unix import Connection, request
 
 BASE = busybox_layer()
@@ -62,14 +62,6 @@ def quick(engine, seconds, what):
     took = time.monotonic() - begun
     if took > seconds:
         raise AssertionError(f"{what}: the engine did not answer for {took:.1f} s")
-
-
-def until(condition, what, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("never: " + what)
-        time.sleep(0.01)
 
 
 # ---- images

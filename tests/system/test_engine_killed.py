@@ -13,18 +13,10 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import Engine, docker_archive, expect, expect_in, main, tar
+from engine_fixture import Engine, docker_archive, expect, expect_in, main, tar, until
 from http_unix import Connection, request
 
 SEED = int(os.environ.get("SEED", "1"))
-
-
-def until(condition, what, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("never: " + what)
-        time.sleep(0.01)
 
 
 def api(engine, method, url, body=None):
@@ -96,7 +88,7 @@ def test_running_container_is_the_same_one(engine):
     engine.again()
     expect(inspect(engine, "same"), before, "inspect")
     expect(engine.run("exec", "same", "echo", "inside").stdout, "inside\n")
-    expect(logs(engine, "same"), "before\n")
+    until(lambda: logs(engine, "same") == "before\n", "what it says is logged once")
     expect(api(engine, "POST", "/containers/same/stop?t=0")[0], 204)
     expect(state(engine, "same")["ExitCode"], 137)
     remove(engine, "same")

@@ -16,18 +16,10 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import (USER, Skip, busybox_layer, config, docker_archive, expect, expect_in,
-                            main, tar)
+                            main, tar, until)
 from http_unix import Connection, request
 
 LOOP = ["sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.02; done"]
-
-
-def until(condition, what, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("never: " + what)
-        time.sleep(0.01)
 
 
 def api(engine, method, url, body=None, **kw):

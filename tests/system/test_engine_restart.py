@@ -7,9 +7,9 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import expect, expect_in, main
+from engine_fixture import expect, expect_in, main, until
 from http_unix import Connection, request
-from test_engine_killed import api, inspect, remove, state, until
+from test_engine_killed import api, inspect, remove, state
 
 
 def run(engine, name, policy, command):

@@ -8,8 +8,8 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import expect, expect_in, main
-from test_engine_killed import api, create, inspect, remove, started, state, until
+from engine_fixture import expect, expect_in, main, until
+from test_engine_killed import api, create, inspect, remove, started, state
 
 PATIENT = ("--after", "5")  # as init gives it to one that comes after many
 

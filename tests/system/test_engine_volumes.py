@@ -10,9 +10,9 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from engine_fixture import Skip, busybox_layer, config, docker_archive, expect, expect_in, main, tar
+from engine_fixture import Skip, busybox_layer, config, docker_archive, expect, expect_in, main, tar, until
 from http_unix import Connection
-from test_engine_killed import api, create, inspect, remove, until
+from test_engine_killed import api, create, inspect, remove
 
 ANONYMOUS = "com.docker.volume.anonymous"
 
