@@ -2,7 +2,8 @@
  *
  * Mounts: the objects, their trees, copies of trees. Two locks guard the shape of all trees: a
  * change holds both, the spinlock for each single step; look-ups take the spinlock for a few
- * instructions, walks of whole trees the mutex, and yield on the way.
+ * instructions, walks of whole trees the mutex, and yield on the way. RCU readers look for a mount
+ * without a lock and write nothing, so that walks on several CPUs do not meet at it.
  */
 #include "vfs/mount_priv.h"
 
@@ -12,13 +13,18 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "sched/thread.h"
+#include "sync/seqlock.h"
 #include "vfs/inotify.h"
 
 struct mount_ns *mount_ns_init;
 
+/* Twice the logarithm of more mounts than memory holds. */
+#define PLACES_DEPTH_MOST 64
+
 struct mutex mount_trees;
 struct spinlock mount_lock = SPINLOCK_INIT(RANK_VFS, 6, "mount");
-static struct rb_root mount_places; /* mount_lock: by point and parent, the newest first */
+static struct rb_root mount_places;      /* mount_lock: by point and parent, the newest first */
+static struct seqcount mount_places_seq; /* written under mount_lock, where that tree changes */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 
@@ -26,9 +32,12 @@ static u64 mount_last_id = 20;
 static int mount_place_compare(const struct mount *parent, const struct dentry *point,
                                const struct mount *m)
 {
-    if (point != m->point)
-        return point < m->point ? -1 : 1;
-    return parent < m->parent ? -1 : parent > m->parent;
+    const struct dentry *p = READ_ONCE(m->point); /* mount_place_peek has no lock */
+    const struct mount *of = READ_ONCE(m->parent);
+
+    if (point != p)
+        return point < p ? -1 : 1;
+    return parent < of ? -1 : parent > of;
 }
 
 static void mount_place_add_locked(struct mount *m) REQUIRES(mount_lock)
@@ -42,7 +51,9 @@ static void mount_place_add_locked(struct mount *m) REQUIRES(mount_lock)
                    ? &parent->left
                    : &parent->right;
     }
+    seqcount_write_begin(&mount_places_seq);
     rb_link(&mount_places, &m->place, parent, link);
+    seqcount_write_end(&mount_places_seq);
 }
 
 static struct mount *mount_place_find_locked(const struct mount *parent, const struct dentry *point)
@@ -60,6 +71,28 @@ static struct mount *mount_place_find_locked(const struct mount *parent, const s
         n = diff <= 0 ? n->left : n->right;
     }
     return found;
+}
+
+/* The same for an RCU reader without the lock. Mounts are freed after RCU readers, so in a tree
+ * that changes the search leads astray at worst, which the count tells, and its bound ends it.
+ * False: nothing is known. */
+static bool mount_place_peek(const struct mount *parent, const struct dentry *point,
+                             struct mount **out)
+{
+    u32 begin = seqcount_read_begin(&mount_places_seq);
+    const struct rb_node *n = READ_ONCE(mount_places.node);
+    unsigned depth = 0;
+
+    *out = NULL;
+    for (; n && depth < PLACES_DEPTH_MOST; depth++) {
+        struct mount *m = rb_entry(n, struct mount, place);
+        int diff = mount_place_compare(parent, point, m);
+
+        if (diff == 0)
+            *out = m;
+        n = diff <= 0 ? READ_ONCE(n->left) : READ_ONCE(n->right);
+    }
+    return !n && !seqcount_read_retry(&mount_places_seq, begin);
 }
 
 /* The first of the mounts on a name, in any namespace. */
@@ -156,16 +189,6 @@ static void mount_free_rcu(struct rcu_head *head)
     slab_free(mount_cache, container_of(head, struct mount, rcu));
 }
 
-bool mount_get_live(struct mount *m)
-{
-    bool live;
-
-    spin_lock(&mount_lock);
-    live = m->parent && refcount_get_unless_zero(&m->ref);
-    spin_unlock(&mount_lock);
-    return live;
-}
-
 /* Nothing refers to it any more, but walks without references may still look at it. */
 void mount_destroy(struct mount *m)
 {
@@ -239,6 +262,8 @@ struct mount *mount_peek(const struct mount *parent, const struct dentry *point)
 {
     struct mount *m;
 
+    if (likely(mount_place_peek(parent, point, &m)))
+        return m;
     spin_lock(&mount_lock);
     m = mount_place_find_locked(parent, point);
     spin_unlock(&mount_lock);
@@ -282,12 +307,14 @@ void mount_detach_locked(struct mount *m, struct path *place)
 {
     ASSERT_HELD(&mount_trees);
     ASSERT_HELD(&mount_lock);
+    seqcount_write_begin(&mount_places_seq);
     rb_erase(&mount_places, &m->place);
     list_del(&m->sibling);
     m->point->mounts--;
     *place = (struct path){m->parent, m->point};
-    m->parent = NULL;
-    m->point = NULL;
+    WRITE_ONCE(m->parent, NULL);
+    WRITE_ONCE(m->point, NULL);
+    seqcount_write_end(&mount_places_seq);
 }
 
 /* The next mount of the tree under top that is not below m. */

@@ -453,3 +453,58 @@ SELFTEST(vfs_a_name_that_goes_takes_copies_of_its_mounts_along)
     o = (struct onlooker){0};
     CHECK(gone);
 }
+
+/* Holds a file of a mount: that stays where it is. */
+static void look_below_mount(struct onlooker *o)
+{
+    struct path file, place;
+
+    if (vfs_lookup(&o->ctx, NULL, "/race/m/f", 0, &file))
+        return;
+    if (file.mount->super != o->at.mount->super) {
+        bool stands = mount_parent(file.mount, &place);
+
+        CHECK(stands);
+        if (stands)
+            path_put(&place);
+    }
+    path_put(&file);
+}
+
+/* Not as vfs_test_umount does: only if it is unused. */
+static int umount_unused(struct walk_ctx *ctx, const char *where)
+{
+    struct path p;
+    int err = vfs_lookup(ctx, NULL, where, WALK_FOLLOW, &p);
+
+    if (err)
+        return err;
+    err = vfs_umount(ctx, &p, 0);
+    path_put(&p);
+    return err;
+}
+
+SELFTEST(vfs_umount_leaves_what_a_walk_is_about_to_hold)
+{
+    struct onlooker o = {0};
+    struct walk_ctx ctx;
+    int err;
+
+    CHECK(races_begin(&ctx));
+    o.ctx = ctx;
+    CHECK(vfs_mkdir(&ctx, NULL, "/race/m", 0755) == 0);
+    CHECK(vfs_test_write(&ctx, "/race/m/f", "below") == 0);
+    CHECK(vfs_lookup(&ctx, NULL, "/race", 0, &o.at) == 0);
+    CHECK(onlooker_start(&o, look_below_mount));
+    for (unsigned i = 0; races_go_on(i, &o); i++) {
+        CHECK(vfs_test_mount(&ctx, "/race/m", "tmpfs", "") == 0);
+        CHECK(vfs_test_write(&ctx, "/race/m/f", "above") == 0);
+        do
+            err = umount_unused(&ctx, "/race/m");
+        while (err == -EBUSY);
+        CHECK(err == 0);
+    }
+    onlooker_stop(&o);
+    path_put(&o.at);
+    races_end(&ctx);
+}
