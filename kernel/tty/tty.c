@@ -377,6 +377,7 @@ void tty_hangup(struct tty *t)
     ldisc_set_flow_locked(t, false);
     t->tail = t->canon = t->head;
     t->termios = tty_default_termios;
+    t->held = (struct termios){0};
     if (t->session) {
         session = t->session;
         pid_get(session);

@@ -113,6 +113,7 @@ struct tty {
     struct mutex write_lock;
     struct waitq read_wait, write_wait;
     struct termios termios;     /* l */
+    struct termios held;        /* l  TIOCSLCKTRMIOS: what of it stays as it is */
     struct winsize winsize;     /* l */
     u32 opens;                  /* l  open files */
     u32 generation;             /* l  raised by hang-up: older files are dead */

@@ -30,6 +30,8 @@ enum {
     TIOCGETD = 0x5424,
     TCSBRKP = 0x5425,
     TIOCVHANGUP = 0x5437,
+    TIOCGLCKTRMIOS = 0x5456,
+    TIOCSLCKTRMIOS = 0x5457,
 };
 #define TCGETS2 0x802C542AU
 #define TCSETS2 0x402C542BU
@@ -54,6 +56,23 @@ static s64 tty_get_termios(struct tty *t, u64 arg, bool two)
     return copy_out((void __user *)arg, &out, two ? sizeof(out) : sizeof(out.t));
 }
 
+/* The flags and characters that are held keep their values (TIOCSLCKTRMIOS(2const)). */
+static void tty_keep_held_locked(const struct tty *t, struct termios *in) REQUIRES(t->lock)
+{
+    const struct termios *held = &t->held, *now = &t->termios;
+
+    ASSERT_HELD(&t->lock);
+    in->iflag = (in->iflag & ~held->iflag) | (now->iflag & held->iflag);
+    in->oflag = (in->oflag & ~held->oflag) | (now->oflag & held->oflag);
+    in->cflag = (in->cflag & ~held->cflag) | (now->cflag & held->cflag);
+    in->lflag = (in->lflag & ~held->lflag) | (now->lflag & held->lflag);
+    if (held->line)
+        in->line = now->line;
+    for (unsigned i = 0; i < NCCS; i++)
+        if (held->cc[i])
+            in->cc[i] = now->cc[i];
+}
+
 static s64 tty_change_termios(struct tty *t, struct termios *in, bool flush)
 {
     u64 flags;
@@ -65,6 +84,7 @@ static s64 tty_change_termios(struct tty *t, struct termios *in, bool flush)
     if (flush)
         ldisc_flush_input_locked(t);
     in->cflag |= CS8;
+    tty_keep_held_locked(t, in);
     ldisc_set_termios_locked(t, in);
     spin_unlock_irqrestore(&t->lock, flags);
     return 0;
@@ -77,6 +97,32 @@ static s64 tty_set_termios(struct tty *t, u64 arg, bool flush)
     if (copy_in(&in, (const void __user *)arg, sizeof(in)))
         return -EFAULT;
     return tty_change_termios(t, &in, flush);
+}
+
+static s64 tty_get_held(struct tty *t, u64 arg)
+{
+    struct termios out;
+    u64 flags;
+
+    spin_lock_irqsave(&t->lock, &flags);
+    out = t->held;
+    spin_unlock_irqrestore(&t->lock, flags);
+    return copy_out((void __user *)arg, &out, sizeof(out));
+}
+
+static s64 tty_set_held(struct tty *t, u64 arg)
+{
+    struct termios in;
+    u64 flags;
+
+    if (!capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    if (copy_in(&in, (const void __user *)arg, sizeof(in)))
+        return -EFAULT;
+    spin_lock_irqsave(&t->lock, &flags);
+    t->held = in;
+    spin_unlock_irqrestore(&t->lock, flags);
+    return 0;
 }
 
 /* struct termio: the low halves of the flags, and the first of the characters. */
@@ -102,11 +148,15 @@ static s64 tty_get_termio(struct tty *t, u64 arg)
 
 static s64 tty_set_termio(struct tty *t, u64 arg, bool flush)
 {
-    struct termios all = t->termios;
+    struct termios all;
     struct termio in;
+    u64 flags;
 
     if (copy_in(&in, (const void __user *)arg, sizeof(in)))
         return -EFAULT;
+    spin_lock_irqsave(&t->lock, &flags);
+    all = t->termios;
+    spin_unlock_irqrestore(&t->lock, flags);
     all.iflag = (all.iflag & ~0xffffU) | in.iflag;
     all.oflag = (all.oflag & ~0xffffU) | in.oflag;
     all.cflag = (all.cflag & ~0xffffU) | in.cflag;
@@ -262,6 +312,10 @@ s64 tty_mode_ioctl(struct tty *t, unsigned cmd, u64 arg)
         return tty_set_termio(t, arg, false);
     case TCSETAF:
         return tty_set_termio(t, arg, true);
+    case TIOCGLCKTRMIOS:
+        return tty_get_held(t, arg);
+    case TIOCSLCKTRMIOS:
+        return tty_set_held(t, arg);
     case TIOCGWINSZ:
         return tty_get_winsize(t, arg);
     case TIOCSWINSZ:

@@ -376,3 +376,36 @@ TEST(terminals_know_the_old_termio)
     EXPECT(ioctl(slave, 0x5406, &old) == 0 && tcgetattr(slave, &t) == 0); /* TCSETA */
     EXPECT(!(t.c_lflag & ECHO) && t.c_cc[VINTR] == 7 && !(t.c_cflag & HUPCL));
 }
+
+TEST(held_settings_stay_as_they_are)
+{
+    struct termios now, wanted;
+    struct {
+        unsigned flags[4];
+        unsigned char line, cc[19];
+    } held = {{0}, 0, {0}}, told; /* the kernel's struct termios */
+    char name[32];
+    int master, slave;
+
+    own_devpts("newinstance,ptmxmode=0666");
+    master = open_pair(name, sizeof(name));
+    slave = open(name, O_RDWR | O_NOCTTY);
+    EXPECT(slave >= 0 && ioctl(slave, TIOCGLCKTRMIOS, &told) == 0);
+    EXPECT(memcmp(&told, &held, sizeof(held)) == 0);
+    held.flags[3] = ECHO;
+    held.cc[VINTR] = 1;
+    EXPECT(ioctl(slave, TIOCSLCKTRMIOS, &held) == 0 && ioctl(slave, TIOCGLCKTRMIOS, &told) == 0);
+    EXPECT(memcmp(&told, &held, sizeof(held)) == 0);
+    EXPECT(tcgetattr(slave, &now) == 0 && (now.c_lflag & ECHO));
+    wanted = now;
+    wanted.c_lflag &= ~(unsigned)(ECHO | ICANON);
+    wanted.c_cc[VINTR] = 'x';
+    wanted.c_cc[VQUIT] = 'y';
+    EXPECT(tcsetattr(slave, TCSANOW, &wanted) == 0 && tcgetattr(slave, &now) == 0);
+    EXPECT((now.c_lflag & (ECHO | ICANON)) == ECHO);
+    EXPECT(now.c_cc[VINTR] == 3 && now.c_cc[VQUIT] == 'y');
+    EXPECT(setresuid(1000, 1000, 1000) == 0);
+    EXPECT(ioctl(slave, TIOCGLCKTRMIOS, &told) == 0);
+    EXPECT_ERR(ioctl(slave, TIOCSLCKTRMIOS, &held), EPERM);
+    close(master);
+}
