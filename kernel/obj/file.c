@@ -135,7 +135,9 @@ void up_file_put(struct file *f)
     file_put(f);
 }
 
-/* Two users of one file position take turns; a sole user needs no lock. */
+/* Two users of one file position take turns. A sole user needs no lock, though another process may
+ * take the file out of its table meanwhile (pidfd_getfd(2)): an operation works on a position of
+ * its own, which does not move between its checks and its use. */
 static bool file_pos_begin(struct file *f) NO_THREAD_SAFETY /* if there is another user */
 {
     if (!f->ops->seek || refcount_read(&f->ref) == 1)
@@ -181,6 +183,7 @@ static inline ssize_t file_count_written(ssize_t n)
 ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
     bool locked;
+    loff_t at;
     ssize_t n;
 
     if (file_pos_refused(f, pos))
@@ -192,7 +195,9 @@ ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
     if (pos && pos != &f->pos)
         return *pos < 0 ? -EINVAL : file_count_read(f->ops->read(f, to, pos));
     locked = file_pos_begin(f);
-    n = f->ops->read(f, to, &f->pos);
+    at = READ_ONCE(f->pos);
+    n = f->ops->read(f, to, &at);
+    WRITE_ONCE(f->pos, at);
     file_pos_end(f, locked);
     return file_count_read(n);
 }
@@ -200,6 +205,7 @@ ssize_t file_read(struct file *f, struct iov_iter *to, loff_t *pos)
 ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
     bool locked;
+    loff_t at;
     ssize_t n;
 
     if (file_pos_refused(f, pos))
@@ -211,7 +217,9 @@ ssize_t file_write(struct file *f, struct iov_iter *from, loff_t *pos)
     if (pos && pos != &f->pos)
         return *pos < 0 ? -EINVAL : file_count_written(f->ops->write(f, from, pos));
     locked = file_pos_begin(f);
-    n = f->ops->write(f, from, &f->pos);
+    at = READ_ONCE(f->pos);
+    n = f->ops->write(f, from, &at);
+    WRITE_ONCE(f->pos, at);
     file_pos_end(f, locked);
     return file_count_written(n);
 }

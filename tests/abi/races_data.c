@@ -129,3 +129,50 @@ TEST(a_write_that_finds_space_later_leaves_nothing_out)
     }
     dwell("file_write_part", false);
 }
+
+/* Another process has the writer's file (pidfd_getfd(2)) and moves its position in the middle of a
+ * write: checks and use see one position. */
+#define MOVED_SIZE (8UL << 20)
+
+static void write_sealed(int told)
+{
+    char *data = mmap(NULL, MOVED_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = memfd_create("sealed", MFD_ALLOW_SEALING);
+    struct stat st;
+
+    EXPECT(data != MAP_FAILED && ftruncate(fd, MOVED_SIZE) == 0);
+    EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) == 0);
+    EXPECT(write(told, &fd, sizeof(fd)) == sizeof(fd));
+    ssize_t n = write(fd, data, MOVED_SIZE);
+    EXPECT(n == (ssize_t)MOVED_SIZE || (n < 0 && (errno == EPERM || errno == EFBIG)));
+    EXPECT(fstat(fd, &st) == 0 && st.st_size == (off_t)MOVED_SIZE);
+    EXPECT(pread(fd, data, 16, MOVED_SIZE + 4096) == 0);
+}
+
+TEST(a_position_moved_in_the_middle_of_a_write_grows_no_sealed_file)
+{
+    become_dweller();
+    dwell("tmpfs_write", true);
+    for (int i = 0; i < ROUNDS / 3; i++) {
+        int told[2], theirs, status;
+
+        EXPECT(pipe(told) == 0);
+        pid_t child = fork();
+        if (!child) {
+            write_sealed(told[1]);
+            _exit(0);
+        }
+        int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+        EXPECT(pidfd >= 0 && read(told[0], &theirs, sizeof(theirs)) == sizeof(theirs));
+        usleep(500 * (useconds_t)i);
+        int fd = (int)syscall(SYS_pidfd_getfd, pidfd, theirs, 0);
+        if (fd >= 0) /* else it has ended */
+            EXPECT(lseek(fd, 0x7ffffffff0000000, SEEK_SET) > 0 || errno == EINVAL);
+        EXPECT(waitpid(child, &status, 0) == child && status == 0);
+        close(fd);
+        close(pidfd);
+        close(told[0]);
+        close(told[1]);
+    }
+    dwell("tmpfs_write", false);
+}

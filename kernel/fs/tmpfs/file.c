@@ -68,6 +68,7 @@ static ssize_t tmpfs_write_locked(struct file *f, struct iov_iter *from, loff_t 
         return -EFBIG;
     if ((t->seals & F_SEAL_GROW) && (u64)*pos + from->count > i->object->size)
         return -EPERM;
+    DELAYPOINT(tmpfs_write);
     if (from->count)
         inode_drop_privileges_locked(i);
     n = mem_object_write(i->object, from, (u64)*pos);
