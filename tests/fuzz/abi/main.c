@@ -4,6 +4,7 @@
  * random arguments, until the time is over. NAME: this call alone. A process lives a second at
  * most; how it ends is of no interest: what counts is that the kernel goes on. Prints what it did.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include "fuzz.h"
 
 #define PROCESSES 4
+#define CLEAR_EVERY 10 /* seconds */
 
 static const char *only;
 static unsigned threads = 3;
@@ -139,20 +141,41 @@ static void start(unsigned slot, uint64_t number)
 }
 
 /* Ends what is over its time, and takes what has ended; true when it went by a signal. */
-static bool look_after(unsigned slot, bool all)
+static bool look_after(unsigned slot)
 {
     pid_t pid = running[slot].pid;
     int status = 0;
 
     if (!pid)
         return false;
-    if (all || now() > running[slot].end)
+    if (now() > running[slot].end) {
         kill(-pid, SIGKILL);
-    if (waitpid(pid, &status, all ? 0 : WNOHANG) == 0)
+        kill(pid, SIGKILL); /* it may have left its group */
+    }
+    if (waitpid(pid, &status, WNOHANG) == 0)
         return false;
     kill(-pid, SIGKILL); /* what it has left behind */
     running[slot].pid = 0;
     return WIFSIGNALED(status);
+}
+
+/* Ends all: also those that left their group, and would take all numbers in the end. Of the
+ * container's first process these are its children by now. How many went by a signal. */
+static uint64_t clear(void)
+{
+    uint64_t lost = 0;
+    int status;
+    pid_t pid;
+
+    for (unsigned i = 0; i < PROCESSES; i++)
+        if (running[i].pid)
+            kill(running[i].pid, SIGKILL);
+    if (getpid() == 1)
+        kill(-1, SIGKILL);
+    while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR)
+        lost += pid > 0 && WIFSIGNALED(status);
+    memset(running, 0, sizeof(running));
+    return lost;
 }
 
 int main(int argc, char **argv)
@@ -166,16 +189,18 @@ int main(int argc, char **argv)
     made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     setvbuf(stdout, NULL, _IONBF, 0);
     prctl(PR_SET_DUMPABLE, 0); /* the children write into each other's memory, not into ours */
-    while (now() < end) {
+    for (double cleared = now(); now() < end; usleep(5000)) {
+        if (now() > cleared + CLEAR_EVERY) {
+            lost += clear();
+            cleared = now();
+        }
         for (unsigned i = 0; i < PROCESSES; i++) {
-            lost += look_after(i, false);
+            lost += look_after(i);
             if (!running[i].pid)
                 start(i, number++);
         }
-        usleep(5000);
     }
-    for (unsigned i = 0; i < PROCESSES; i++)
-        lost += look_after(i, true);
+    lost += clear();
     printf("ok %lu calls in %lu processes, %lu ended by a signal\n", (unsigned long)*made,
            (unsigned long)number, (unsigned long)lost);
     return *made == 0;
