@@ -5,6 +5,7 @@
  */
 #include <sys/inotify.h>
 #include <sys/mount.h>
+#include <sys/xattr.h>
 
 #include "hoard.h"
 #include "place.h"
@@ -13,6 +14,7 @@
 #define WATCHED 8000 /* Linux grants a user 8192 */
 #define USERS 80
 #define INSTANCES 128 /* of a user */
+#define ATTRIBUTES 4000
 
 static void begin(void)
 {
@@ -183,4 +185,25 @@ static void copy_up_deep(void)
 TEST(copying_up_a_deep_tree_lets_others_run)
 {
     hoard(copy_up_deep);
+}
+
+/* As many attributes as a file takes, and each is looked for among them. */
+static void hoard_attributes(void)
+{
+    char name[32], list[65536];
+    int n = 0;
+
+    begin();
+    make_files(1);
+    do
+        snprintf(name, sizeof(name), "trusted.%d", n);
+    while (setxattr(name_of(0), name, NULL, 0, 0) == 0 && ++n < ATTRIBUTES);
+    EXPECT(n == ATTRIBUTES || errno == ENOSPC);
+    EXPECT(n >= 256 && listxattr(name_of(0), list, sizeof(list)) > n);
+    EXPECT(setxattr(name_of(0), "trusted.1", NULL, 0, XATTR_REPLACE) == 0);
+    EXPECT(umount(TOP) == 0);
+}
+TEST(a_file_with_many_attributes_lets_others_run)
+{
+    hoard(hoard_attributes);
 }

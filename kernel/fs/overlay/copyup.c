@@ -125,8 +125,10 @@ static int copyup_xattrs(struct inode *from, struct inode *to)
     len = from->ops->listxattr(from, list, XATTR_LIST_MAX);
     rwlock_read_unlock(&from->lock);
     err = len < 0 ? (int)len : 0;
-    for (ssize_t at = 0; at < len && !err; at += (ssize_t)strlen(list + at) + 1)
+    for (ssize_t at = 0; at < len && !err; at += (ssize_t)strlen(list + at) + 1) {
         err = copyup_xattr(from, to, list + at, value);
+        cond_yield();
+    }
 out:
     kfree(value);
     kfree(list);

@@ -10,8 +10,10 @@
 
 #define XATTR_CREATE 1
 #define XATTR_REPLACE 2
-/* Bytes of names and values in an inode: one of the largest size fits. */
+/* Bytes of names and values in an inode: one of the largest size fits. Each attribute counts for so
+ * many more, so that their number has a bound as well, and a walk of them is short. */
 #define XATTRS_MAX 131072
+#define XATTR_COST 256
 
 static struct tmpfs_xattr *xattr_find(struct tmpfs_inode *t, const char *name)
 {
@@ -52,7 +54,7 @@ ssize_t tmpfs_getxattr(struct inode *inode, const char *name, void *buf, size_t 
     return (ssize_t)x->size;
 }
 
-/* All of an inode's attributes share a bound, so that a look-up among them is bounded as well. */
+/* All of an inode's attributes share a bound. */
 static bool xattr_space(const struct tmpfs_inode *t, const struct tmpfs_xattr *replaced,
                         size_t more)
 {
@@ -60,7 +62,7 @@ static bool xattr_space(const struct tmpfs_inode *t, const struct tmpfs_xattr *r
 
     list_for_each (x, &t->xattrs, node)
         if (x != replaced)
-            more += strlen(x->name) + x->size;
+            more += XATTR_COST + strlen(x->name) + x->size;
     return more <= XATTRS_MAX;
 }
 
@@ -77,7 +79,7 @@ int tmpfs_setxattr(struct inode *inode, const char *name, const void *val, size_
     if (!x)
         return -ENOMEM;
     x->name = kstrdup(name);
-    if (!xattr_space(t, old, strlen(name) + n)) {
+    if (!xattr_space(t, old, XATTR_COST + strlen(name) + n)) {
         xattr_free(x);
         return -ENOSPC;
     }
