@@ -263,6 +263,10 @@ void area_resize(struct aspace *as, struct area *a, u64 start,
         spin_lock(&a->object->lock);
     if (a->object)
         a->offset += start - a->start;
+    if (area_needs_list(a) && end - start > a->end - a->start) {
+        list_del(&a->object_node); /* a walk that has come by it comes by once more */
+        list_add_tail(&a->object->areas, &a->object_node);
+    }
     a->start = start;
     a->end = end;
     if (a->object)

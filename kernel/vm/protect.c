@@ -97,7 +97,11 @@ static bool protect_slot_of(struct aspace *as, u64 va, const struct page *page)
     return true;
 }
 
-static void protect_run_in(struct area *a, const struct page_run *run)
+/* As many entries cost what finding the area did. */
+#define PROTECT_SLOTS_AN_AREA 4
+
+/* How many pages of the run the area shows. */
+static unsigned protect_run_in(struct area *a, const struct page_run *run)
 {
     struct aspace *as = a->aspace;
     u64 first = a->offset >> PAGE_SHIFT, end = first + ((a->end - a->start) >> PAGE_SHIFT);
@@ -106,7 +110,7 @@ static void protect_run_in(struct area *a, const struct page_run *run)
     bool was = false;
 
     if (from >= to)
-        return;
+        return 0;
     spin_lock(&as->pt_lock);
     zap_translations_locked(as, start, start + ((to - from) << PAGE_SHIFT), true);
     for (u64 i = from; i < to; i++) {
@@ -118,6 +122,7 @@ static void protect_run_in(struct area *a, const struct page_run *run)
     if (was)
         tlb_flush(as, start, start + ((to - from) << PAGE_SHIFT));
     spin_unlock(&as->pt_lock);
+    return (unsigned)(to - from);
 }
 
 static bool protect_run_is_mapped(const struct page_run *run)
@@ -128,14 +133,31 @@ static bool protect_run_is_mapped(const struct page_run *run)
     return false;
 }
 
-void protect_object_run_locked(struct mem_object *obj, const struct page_run *run)
+/* The walk pauses. A page that is locked becomes writable in no mapping meanwhile. An entry may
+ * come into another area, but into one behind its own in the list: a fork's or a move's is new, one
+ * that has taken in its neighbour has grown. */
+void protect_object_run(struct mem_object *obj, const struct page_run *run)
 {
-    struct area *a;
+    struct area cursor = {.aspace = NULL}, *a;
+    unsigned left = OBJECT_AREAS_MANY;
 
-    ASSERT_HELD(&obj->lock);
     if (!protect_run_is_mapped(run))
         return;
-    object_for_each_area (a, obj)
+    spin_lock(&obj->lock);
+    list_add(&obj->areas, &cursor.object_node);
+    while ((a = object_next_area(obj, &cursor.object_node))) {
+        list_del(&cursor.object_node);
+        list_add(&a->object_node, &cursor.object_node);
         if (a->flags & AREA_SHARED)
-            protect_run_in(a, run);
+            left -= MIN(left, 1 + protect_run_in(a, run) / PROTECT_SLOTS_AN_AREA);
+        if (!left) {
+            spin_unlock(&obj->lock);
+            DELAYPOINT(protect_pause);
+            vm_pause();
+            spin_lock(&obj->lock);
+            left = OBJECT_AREAS_MANY;
+        }
+    }
+    list_del(&cursor.object_node);
+    spin_unlock(&obj->lock);
 }

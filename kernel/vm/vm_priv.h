@@ -151,9 +151,9 @@ int map_cut(struct aspace *as, u64 start, u64 end) __must_check;
 /* protect.c */
 /* A 2 MiB leaf must lie in the range wholly, and is split already where a has no rights. */
 void protect_range(struct aspace *as, u64 start, u64 end, const struct area *a);
-/* Takes the right to write to the run's pages off every mapping. Interrupts on. */
-void protect_object_run_locked(struct mem_object *obj, const struct page_run *run)
-    REQUIRES(obj->lock);
+/* Takes the right to write to the run's pages, which are locked, off every mapping. Context: may
+ * sleep. */
+void protect_object_run(struct mem_object *obj, const struct page_run *run);
 
 /* object.c */
 /* A page comes into the object, or leaves it with change -1. REQUIRES(obj->lock) */
@@ -162,7 +162,8 @@ void object_lru_add(struct page *page);
 void object_lru_del(struct page *page);
 
 /* truncate.c: the list of areas. A walk that lets others run leaves a cursor there, which is an
- * area without an aspace; object->lock is held from one step to the next otherwise. */
+ * area without an aspace; object->lock is held from one step to the next otherwise. An area that is
+ * new, or grows, is the last of the list. */
 struct area *object_next_area(struct mem_object *obj, struct list_node *at);
 #define object_for_each_area(a, obj)                      \
     for ((a) = object_next_area(obj, &(obj)->areas); (a); \

@@ -182,11 +182,11 @@ static void write_refused(struct mem_object *obj, struct page_run *run, int err)
         if (obj->ops->read_run)
             object_lru_add(page);
     }
-    if (err != -EAGAIN)
-        protect_object_run_locked(obj, run);
     spin_unlock(&obj->lock);
-    if (err != -EAGAIN)
-        write_fail(obj, err);
+    if (err == -EAGAIN)
+        return;
+    protect_object_run(obj, run);
+    write_fail(obj, err);
 }
 
 static void write_send(struct mem_object *obj, struct page_run *run, struct write_control *wc)
@@ -201,8 +201,8 @@ static void write_send(struct mem_object *obj, struct page_run *run, struct writ
     spin_lock(&obj->lock);
     for (unsigned i = 0; i < run->n; i++)
         write_clean_locked(obj, run->pages[i]);
-    protect_object_run_locked(obj, run);
     spin_unlock(&obj->lock);
+    protect_object_run(obj, run);
     COUNT(writeback_runs);
     COUNT_ADD(writeback_pages, run->n);
     wc->written += run->n;
