@@ -116,7 +116,7 @@ static void watch_unlink_locked(struct inotify_watch *w) REQUIRES(inotify_lock)
     WRITE_ONCE(inotify_watches, inotify_watches - 1);
 }
 
-/* Takes the watch out and tells so; the caller puts it (watch_put) outside the lock. */
+/* Takes the watch out and tells so; *dead is for watches_put, outside the lock. */
 static void watch_end_locked(struct inotify_watch *w, u32 mask, struct list_node *dead)
     REQUIRES(inotify_lock)
 {

@@ -2,7 +2,7 @@
  *
  * Texts whose changes are told: counted for polls, and passed on to inotify, which a worker does
  * since they come in any context. What passes them on hangs on a node from the first watch to the
- * end of its inode, of which such a node has one.
+ * end of its inode; such a node has one inode.
  */
 #include "mm/slab.h"
 #include "sched/work.h"

@@ -36,7 +36,7 @@ struct mount {
     struct super *super;       /* I  a reference */
     struct mount_ns *ns;       /* t  NULL: detached */
     u32 flags;                 /* a  MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME... */
-    bool leaving;              /* t, read without: umount wants it unused, and it is or it stays */
+    bool leaving;              /* t, a to read: umount counts its references, or found none */
     u64 id;                    /* I */
     char *source;              /* I */
     struct list_node children; /* t */
@@ -78,7 +78,7 @@ static inline __must_check bool mount_get_unless_dead(struct mount *m)
 {
     return refcount_get_unless_zero(&m->ref);
 }
-/* Whether umount has found it unused, or is about to: the reference goes back. */
+/* Whether umount has found m unused, or is counting: then the caller gives its reference back. */
 static inline bool mount_is_leaving(const struct mount *m)
 {
     smp_mb(); /* pairs with mount_claim_locked */
