@@ -38,7 +38,7 @@ static bool access_suffices(u64 entry, unsigned kind)
 
 /* One look: true with *out filled (a page reference taken). Without as->lock: tables are freed
  * under pt_lock too, and an entry that is there is one that its area allows, or did a moment ago;
- * who takes it away raises seq, and waits for us. */
+ * taking it away raises seq under pt_lock, so after this look. */
 static bool access_look(struct aspace *as, u64 addr, unsigned kind, struct fault_result *out)
 {
     unsigned level;

@@ -72,8 +72,8 @@ struct aspace {
     struct spinlock pt_lock; /* pt, seq, translations */
     refcount_t ref;          /* a  structure; users keeps the contents */
     refcount_t users;        /* a */
-    struct rb_root areas;    /* lock */
-    u64 areas_seq;           /* lock  odd while a writer is inside: see fault.c */
+    struct rb_root areas;    /* lock; read without: area_find_unlocked */
+    u64 areas_seq;           /* lock, a to read  odd while a writer is inside: see fault.c */
     struct area *cache;      /* a  last hit, a hint checked under lock */
     struct area *dead;       /* lock  removed areas, freed after the lock is released */
     struct pgtable pt;       /* pt_lock */

@@ -59,7 +59,7 @@ static inline bool fault_allowed(const struct fault *f)
     return (f->prot & (PT_READ | PT_WRITE | PT_EXEC)) || (f->kind & FAULT_FORCE);
 }
 
-/* No writer has come since the area was found. */
+/* No writer has come since f->seq was read. */
 static bool fault_holds(const struct fault *f)
 {
     return aspace_areas_are(f->as, f->seq);

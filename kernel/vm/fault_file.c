@@ -40,7 +40,7 @@ static unsigned fault_file_prot(const struct area *a)
     return writable ? a->prot : pte_prot_unwritten(a->prot);
 }
 
-/* Maps the cached neighbours of f->addr too. Both locks held. */
+/* Maps the cached neighbours of f->addr too. The object's lock and pt_lock are held. */
 static unsigned fault_around(struct fault *f, u64 *slot, unsigned prot)
 {
     struct area *a = f->area;
@@ -147,7 +147,7 @@ int fault_file(struct fault *f, u64 *slot)
 }
 
 /* The object is asked without as->lock, the page stays locked till the right is given: write-back,
- * which takes pages and rights away under that lock, does not come in between. */
+ * which takes pages and rights away under the page's lock, does not come in between. */
 int fault_write_shared(struct fault *f, u64 *slot, u64 entry, struct page *page)
 {
     struct mem_object *obj = f->area->object;

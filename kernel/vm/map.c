@@ -310,7 +310,8 @@ static int map_protect_locked(struct aspace *as, u64 start, u64 end, u8 prot) RE
     return 0;
 }
 
-/* Where the stack begins of which [*start, end) is a part, or which lies in it. */
+/* *start becomes the beginning of the first area at or above it, which must be a stack that begins
+ * below end. 0, -ENOMEM: there is none; -EINVAL: it is no stack. */
 static int map_find_stack(struct aspace *as, u64 *start, u64 end)
 {
     const struct area *a = area_find(as, *start);

@@ -79,7 +79,7 @@ static inline bool page_is_anon(const struct page *head)
 }
 
 /* The level-1 slot of va, or NULL where an upper table is missing. Tables go only under pt_lock
- * with aspace->lock held for writing, so a reader of that lock, or who has pt_lock, may walk. */
+ * with aspace->lock held for writing, so a holder of either lock may walk. */
 static inline u64 *pte_lookup1(const struct pgtable *pt, u64 va)
 {
     u64 e = READ_ONCE(pte_root(pt)[pte_slot(va, 3)]);

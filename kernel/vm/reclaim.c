@@ -6,7 +6,7 @@
  *
  * An account at its limit takes from its own list, then from those below it. For the machine the
  * accounts take turns, and none loses pages while it has less than the average and another has
- * more: who reads much pays with its own.
+ * more: an account that reads much loses its own pages.
  *
  * Rules: a page is on the list only while it is in its object's cache, and leaves both under the
  * object's lock; so holding lru_lock keeps the object of a listed page alive. The lock order is

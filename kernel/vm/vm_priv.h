@@ -22,7 +22,7 @@ struct page *charge_page_alloc(struct account *account, unsigned order, unsigned
                                struct account **failed) __must_check;
 /* The account for a page of an object that the current thread makes; not NULL. */
 struct account *object_account(void);
-/* The same for one page of as, out of its stock. */
+/* As charge_page_alloc, for one page of as, out of its stock. */
 struct page *charge_anon_alloc(struct aspace *as, unsigned flags,
                                struct account **failed) __must_check;
 /* Pages freed by as that were charged to its account come back to the stock. */
@@ -32,9 +32,9 @@ void charge_stock_drop(struct aspace *as);
  */
 int charge_relieve(struct account *failed) __must_check;
 
-/* areas_seq, for who has no lock: odd is no time to look, and what was read of the areas, or of the
- * tables, counts if aspace_areas_are(as, seq) still holds. Memory stays mapped: what has been freed
- * since may be read, and is not believed. */
+/* areas_seq, for a reader without the lock: it does not look while the number is odd, and what it
+ * read of the areas, or of the tables, counts if aspace_areas_are(as, seq) still holds. The kernel
+ * maps all memory: what has been freed since may be read, and is not used. */
 static inline u64 aspace_areas_seq(const struct aspace *as)
 {
     return load_acquire(&as->areas_seq);
@@ -44,7 +44,7 @@ static inline bool aspace_areas_are(const struct aspace *as, u64 seq)
     __atomic_thread_fence(__ATOMIC_ACQUIRE);            /* of the reads before */
     return likely(load_acquire(&as->areas_seq) == seq); /* and of those that follow */
 }
-/* Around changes of areas, and of a new aspace that no other thread knows. */
+/* Around changes of areas. Called alone only for a new aspace that no other thread knows. */
 static inline void area_changes_begin(struct aspace *as)
 {
     DEBUG_ASSERT(!(as->areas_seq & 1));
@@ -57,7 +57,7 @@ static inline void area_changes_end(struct aspace *as)
     store_release(&as->areas_seq, as->areas_seq + 1);
 }
 
-/* The areas of an aspace that runs change between these alone. The latter unlocks, then drops what
+/* The areas of an aspace in use change only between these two. The second unlocks, then drops what
  * removed areas referred to. */
 static inline void aspace_write_lock(struct aspace *as) ACQUIRES(as->lock)
 {
@@ -105,11 +105,13 @@ u64 area_find_gap_in(struct aspace *as, u64 len, u64 low, u64 high);
 /* Takes the references that a new area holds and puts it on its object's list. */
 void area_attach(struct area *a);
 
-/* tlb.c */
+/* Orders of vm's locks within their ranks. */
 #define RANK_ORDER_ASPACE 90
 #define RANK_ORDER_OBJECT 50
 #define RANK_ORDER_PT 30
 #define RANK_ORDER_LRU 20
+
+/* tlb.c */
 /* Forgets TLB entries of [start, end) on every CPU that may have some. Interrupts must be on. */
 void tlb_flush(struct aspace *as, u64 start, u64 end);
 /* No CPU has the table loaded any more. */
@@ -173,6 +175,9 @@ struct area *object_next_area(struct mem_object *obj, struct list_node *at);
 /* Removes the mappings of a cached page; false: it has too many, or not all were found. */
 bool object_unmap_page_locked(struct mem_object *obj, struct page *page) __must_check
     REQUIRES(obj->lock);
+
+/* object.c: pages */
+
 /* A page at index, private to the caller until inserted. NULL: no memory, or the thread is to die.
  * Context: may sleep. */
 struct page *object_page_new(struct mem_object *obj, u64 index, unsigned flags);
@@ -198,10 +203,12 @@ int object_read_page(struct mem_object *obj, u64 index, u64 end, struct read_ahe
 /* A reader has come to a page with PG_AHEAD. */
 void object_ahead_reached(struct mem_object *obj, struct page *page, struct read_ahead *ahead);
 
-/* dirty.c: pages that differ from their store, by who pays for them. */
+/* dirty.c: pages that differ from their store, by the account that they are charged to. */
 void dirty_count(struct page *page, s64 dirty, s64 writing);
 /* Not dirty any more, as it goes. */
 void object_clean_locked(struct mem_object *obj, struct page *page) REQUIRES(obj->lock);
+/* object.c again */
+
 /* So many have left the map. */
 void object_uncount_locked(struct mem_object *obj, u64 pages) REQUIRES(obj->lock);
 /* 0, -EEXIST, -ENOSPC (the bound) or -ENOMEM; the cache takes the page's first reference, the
