@@ -329,7 +329,7 @@ int cgroup_create(struct cgroup *parent, const char *name, struct cgroup **out)
     return 0;
 }
 
-/* Both locks: no process may join after we looked. */
+/* Under cg->lock too: no process joins after the look at nr_members. */
 static int cgroup_mark_dead_locked(struct cgroup *cg) REQUIRES(cgroup_tree_lock)
 {
     u64 flags;

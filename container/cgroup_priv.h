@@ -6,7 +6,7 @@
 
 #include "container/cgroup.h"
 
-extern struct mutex cgroup_tree_lock; /* the tree's shape, limits, and who moves */
+extern struct mutex cgroup_tree_lock; /* the tree's shape, limits, and moves of processes */
 /* The next group below top, parents before children; NULL at the end. Tree lock held. */
 struct cgroup *cgroup_next_locked(struct cgroup *cg, struct cgroup *top) REQUIRES(cgroup_tree_lock);
 

@@ -282,7 +282,7 @@ static bool device_filter_allows(const struct device_filter *f, const struct dev
 
 /* ------------------------------------------------------------- on a control group */
 
-static struct mutex filters_lock; /* who changes a group's filters; readers are under RCU */
+static struct mutex filters_lock; /* over changes of groups' filters; readers are under RCU */
 
 static void filters_init(void)
 {

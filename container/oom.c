@@ -150,8 +150,8 @@ static bool oom_is_dying(struct cgroup *cg, const struct oom_choice *choice)
 
 /* Claims the choice of a victim of cg's, from the look at the scores to the kill: one thread at a
  * time has it, and does not sleep meanwhile. A claim older than OOM_CHOICE, whose thread gets no
- * processor, is void: then several may choose, of which oom_note_kill lets one kill, and
- * oom_is_killing keeps further ones out until the victim is seen to die. The claim, or 0: another
+ * processor, is void: then several threads may choose; oom_note_kill lets one of them kill, and
+ * oom_is_killing keeps the others out until the victim is seen to die. The claim, or 0: another
  * thread has it. */
 static u64 oom_claim(struct cgroup *cg)
 {

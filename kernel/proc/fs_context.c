@@ -43,7 +43,8 @@ struct fs_context *fs_context_create(const struct path *root, const struct path 
     return fs;
 }
 
-/* In one hold of the list's lock: pivot_root moves the copy, or what it was copied from before. */
+/* Copied and listed in one hold of the list's lock: a pivot_root beside us moves `from` before
+ * that, or moves the copy too. */
 struct fs_context *fs_context_copy(struct fs_context *from)
 {
     struct fs_context *fs = fs_context_alloc(from->umask);
@@ -146,7 +147,7 @@ static void fs_set_path(struct fs_context *fs, struct path *which, const struct 
 {
     path_get(to);
     spin_lock(&fs->lock);
-    DEBUG_ASSERT(!fs->lent); /* only current changes what is its alone */
+    DEBUG_ASSERT(!fs->lent); /* its own task changes it, between walks */
     struct path old = *which;
     *which = *to;
     spin_unlock(&fs->lock);
@@ -212,8 +213,9 @@ void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const s
         path_put(&from->cwd);
 }
 
-/* Some contexts from the one behind `at` (NULL: the first), which is let go, are moved; returns
- * where to go on, a reference, or NULL. *owed counts the references to `from` that were theirs. */
+/* Moves some contexts, from the one behind `at` on (NULL: the first), whose reference it drops;
+ * returns where to go on, a reference, or NULL. *owed counts the references to `from` that were
+ * theirs. */
 static struct fs_context *fs_contexts_move_some(struct fs_context *at, const struct path *from,
                                                 const struct path *to, unsigned *owed)
 {
