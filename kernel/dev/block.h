@@ -145,7 +145,7 @@ void block_put(struct block_device *dev);
 /* All, in the order of their coming, each while it is referenced; false from fn ends it. May
  * sleep. */
 void block_for_each(bool (*fn)(struct block_device *dev, void *arg), void *arg);
-/* The device of which the disk is the function: a reference, or NULL when it is gone. */
+/* The device that its disk is a function of: a reference, or NULL when that has been removed. */
 struct device *block_parent(struct block_device *dev);
 /* As /proc/devices names its major. */
 const char *block_family(const struct block_device *dev);

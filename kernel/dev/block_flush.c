@@ -26,7 +26,7 @@ void block_flush_init(struct block_disk *disk)
     f->request.dev = &disk->dev;
 }
 
-/* flush_lock held: what waits is served by the next one. True: the caller sends it. */
+/* What waits is served by the next one. True: the caller sends it. */
 static bool block_flush_next_locked(struct block_flusher *f) REQUIRES(f->lock)
 {
     ASSERT_HELD(&f->lock);

@@ -5,7 +5,7 @@
  * (special files).
  *
  * Lock order: a disk's scan_lock, block_claim_lock (both sleeping); block_list_lock; a disk's
- * flush_lock; a queue's lock, under which the driver is called. The last three are spinlocks that
+ * flusher.lock; a queue's lock, under which the driver is called. The last three are spinlocks that
  * no interrupt takes.
  */
 #pragma once
@@ -29,7 +29,7 @@
 enum block_phase { BLOCK_PHASE_PRE, BLOCK_PHASE_DATA, BLOCK_PHASE_POST };
 
 /* Flushes of a disk: one is under way for `served`; what came since waits for the next one.
- * f flush_lock */
+ * f lock */
 struct block_flusher {
     struct spinlock lock;
     struct block_request request;                 /* f  the one that goes to the device */

@@ -26,8 +26,8 @@ struct dev_node {
     struct list_node changed; /* n  devfs is to be notified */
 };
 
-/* Lists a name, of which there is no other: a copy of *what. NULL: no memory, there will be none in
- * /dev. Context: never sleeps. */
+/* Lists a copy of *what, whose name no other has. NULL: no memory, there will be none in /dev.
+ * Context: never sleeps. */
 struct dev_node *dev_node_add(const struct dev_node *what) __must_check;
 /* n, which may be NULL, is freed in time. Context: never sleeps. */
 void dev_node_remove(struct dev_node *n);

@@ -56,7 +56,7 @@
 #define __user
 #endif
 
-/* What a function has to do with locks: behind its parameters, of which it may speak, as in
+/* What a function has to do with locks: stands behind its parameters, which it may name, as in
  * REQUIRES(vm->lock). clang checks that (-Wthread-safety), in `make check`; what it cannot follow
  * says NO_THREAD_SAFETY in its definition, with the reason. tools/check-locks lists those. */
 #if defined(__clang__) && defined(__BOTHY_KERNEL__)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Work queues. A queue is a list and a worker thread; the system queue has one such pair per CPU,
- * of which CPU 0's exists from the start and makes the others when they are first wanted.
+ * Work queues. A queue is a list and a worker thread; the system queue has one such pair per CPU:
+ * CPU 0's exists from the start, and makes the others when they are first wanted.
  *
  * Lock order: worker lock, taken under wait-queue locks, above run queues.
  */

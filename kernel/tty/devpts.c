@@ -212,8 +212,8 @@ static void devpts_walk(const struct pty *p, struct walk_ctx *ctx)
         (struct walk_ctx){.cred = &cred_init, .root = p->dir, .cwd = p->dir, .ns = mount_ns_init};
 }
 
-/* The first free number, of which the instance has space or gets that in *fresh: -EAGAIN when it
- * wants some. */
+/* The first free number. Where the instance has no space for it, it takes *fresh; -EAGAIN: *fresh
+ * is to be allocated first. */
 static int devpts_try_index(struct pts_instance *i, struct pty *pty, struct pty ***fresh)
     REQUIRES(i->lock)
 {

@@ -130,7 +130,7 @@ static int emul_do_mov(struct emul *e)
     u64 v;
     int err;
 
-    /* C6 and C7 are a group of which only /0 is a move. */
+    /* C6 and C7 are a group: only /0 is a move. */
     if (!e->insn.map && (e->insn.opcode & 0xfe) == 0xc6 && (e->insn.reg & 7))
         return EMUL_UNHANDLED;
     /* 0F C3 is MOVNTI: to memory only, and without a 16-bit form. */

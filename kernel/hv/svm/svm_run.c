@@ -57,7 +57,7 @@ static u8 svm_insn_len(struct vcpu *v, const struct vmcb *b, u8 bare)
     return svm_nrip ? (u8)(b->next_rip - b->rip) : bare;
 }
 
-/* Those of which the code says all. */
+/* Exits that need nothing but their code. */
 static enum hv_exit svm_exit_plain(u64 code)
 {
     switch (code) {

@@ -17,8 +17,8 @@
 /* A vendor capability (4.1.4): offsets in bytes, and what it locates. */
 enum { CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_LENGTH = 12, CAP_MULTIPLIER = 16 };
 enum { TYPE_COMMON = 1, TYPE_NOTIFY = 2, TYPE_ISR = 3, TYPE_DEVICE = 4, TYPE_ACCESS = 5 };
-/* TYPE_ACCESS (4.1.4.9): the driver says what of which BAR it wants, and then reads or writes it
- * here. */
+/* TYPE_ACCESS (4.1.4.9): the driver names a BAR, an offset and a length, and then reads or writes
+ * those bytes here. */
 enum { CAP_ACCESS_DATA = 16, CAP_ACCESS_SIZE = 20 };
 
 enum {

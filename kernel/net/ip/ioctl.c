@@ -231,7 +231,7 @@ static int ioctl_set(struct netdev *dev, unsigned cmd, const struct ifreq_user *
     }
 }
 
-/* To all that is on no link, or no longer. Others are rtnetlink's. */
+/* The default route: to all addresses that are on no link. Other routes are rtnetlink's. */
 static s64 ioctl_route(struct net_ns *ns, unsigned cmd, u64 arg)
 {
     struct ip_ns *in = ip_ns_of(ns);

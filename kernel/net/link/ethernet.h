@@ -25,7 +25,7 @@ static inline bool ethernet_is_multicast(const u8 *addr)
 {
     return addr[0] & 1;
 }
-/* The first n bytes of a frame of which as many as there are up to 18 are given. 0, -EINVAL: too
- * short; of 802.3; from a group's address; tagged twice. */
+/* frame: its first n bytes; n is 18, or the length of a shorter frame. 0, -EINVAL: too short; of
+ * 802.3; from a group's address; tagged twice. */
 int ethernet_parse(const u8 *frame, u32 n, struct ethernet *out) __must_check;
 void ethernet_build(u8 out[ETHERNET_HEADER], const u8 *to, const u8 *from, u16 type);

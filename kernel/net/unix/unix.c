@@ -154,8 +154,8 @@ static void unix_who_put(struct unix_who who)
         cred_put(who.cred);
 }
 
-/* Whom those who connect to l will see. Under its lock: one whose listen fails may connect itself.
- */
+/* The peer that a client of l will see. Under l's lock: a socket whose listen fails may connect
+ * itself meanwhile. */
 static struct unix_who unix_who_get(struct unix_sock *l)
 {
     struct unix_who who;

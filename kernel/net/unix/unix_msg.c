@@ -165,8 +165,8 @@ void unix_lost(struct unix_sock *u, struct unix_sock *sender, struct list_node *
     socket_wake(&sender->sock, POLLERR);
 }
 
-/* The peer of a datagram socket turned out to be dead: u is connected no longer, and what the peer
- * sent is lost, as on Linux. */
+/* The peer of a datagram socket turned out to be dead: u is disconnected, and what the peer sent is
+ * lost, as on Linux. */
 static void unix_part(struct unix_sock *u, struct socket *peer)
 {
     struct list_node lost;
