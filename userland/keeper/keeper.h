@@ -56,7 +56,7 @@ int seal_program(char **argv);
 
 /* ---- start.c ---- */
 
-/* Does what START says. A new one, of which CLONED or FAILED is to be told; NULL without memory. */
+/* Does what START says. A new one, for which CLONED or FAILED is told; NULL without memory. */
 struct kept *start(struct keep_message *m);
 int start_prepare(void); /* once: 0 or -errno */
 

@@ -77,10 +77,10 @@ static void sync_said(struct kept *k, const char *text, size_t n)
 
 static void reaped(struct kept *k, int status);
 
-static pid_t ending; /* waited for just now: whose end it is is being looked for; or 0 */
+static pid_t ending; /* the child that reap() has waited for and not told of yet; or 0 */
 
-/* It was killed before its maker told of it, and its end was taken for a stranger's: it does
- * nothing of its own before it has been told of. The one that is ending has a status. */
+/* Killed before its maker told of it: its end was read before its birth and taken for a stranger's.
+ * It has not run its program then, so the status is SIGKILL's. `ending` has its own status. */
 static bool is_reaped(pid_t pid)
 {
     siginfo_t si;
@@ -124,7 +124,8 @@ static bool sync_read(struct kept *k)
 
 /* ---- children that have ended ---------------------------------------------------------------- */
 
-/* What its last words can be; a container that has got hold of the conversation may go on. */
+/* The most messages that are read after an end: a container that has the socket could send for
+ * ever. */
 #define SYNC_LAST 64
 
 static void reaped(struct kept *k, int status)
@@ -150,8 +151,8 @@ static void hear_birth(struct kept *k)
         ;
 }
 
-/* The one whose end this is: makers and those whom they made are told apart by what is still to be
- * read of them. NULL: a maker's, or a stranger's. */
+/* The one whose end this is. A number may be its maker's or its own: what is still to be read of
+ * the births tells. NULL: a maker's, or a stranger's. */
 static struct kept *reaped_one(pid_t pid)
 {
     struct kept *k = kept_of_pid(pid);
@@ -221,7 +222,7 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Each process takes some. Its own limit its order brings along. */
+/* Each process that is kept takes some; its own limit comes with its order. */
 static void raise_files(void)
 {
     struct rlimit all;

@@ -23,12 +23,12 @@
 #include "runtime/host_child.h"
 
 /* Our own oom_score_adj, which a clone inherits: to set it here for the moment of the clone costs a
- * tenth of what the child would spend on looking for its own. In that moment we are never a better
- * choice than any other process: one above 0, which Linux counts in parts of all memory, the child
- * writes itself. */
+ * tenth of what the child would spend on looking for its own. In that moment the OOM
+ * killer must not prefer us: a score above 0, which Linux counts in thousandths of all memory, the
+ * child writes itself. */
 static struct {
     int fd;
-    int own, last; /* of them the text is */
+    int own, last; /* the values of own_text and of text */
     char own_text[12], text[12];
 } start_score = {.fd = -1, .text = "0"};
 

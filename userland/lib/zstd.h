@@ -3,7 +3,7 @@
 //
 // Frames may follow one another, skippable ones among them; content checksums and sizes are
 // verified. Memory for hostile input is bounded: a window of at most 128 MiB, as zstd itself has
-// it, of which only what is written is ever touched. Dictionaries are refused by name.
+// it; what is not written of it is never touched. Dictionaries are refused by name.
 #pragma once
 
 #include "lib/source.h"

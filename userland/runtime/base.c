@@ -39,7 +39,7 @@ int base_make(int dir)
     return 0;
 }
 
-/* An opaque folder, of which /etc may be one, hides the base's. */
+/* An opaque directory, as /etc may be, hides the base's. */
 static int base_hidden(int layer, const char *name)
 {
     int fd = openat(layer, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), hidden;

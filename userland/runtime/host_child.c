@@ -112,7 +112,7 @@ static void host_child_root(struct host_child *h)
     root_enter(&h->child, ".");
 }
 
-/* The starter's own values are not for its children. */
+/* A clone inherits the starter's score and limit: the order's replace them. */
 static void host_child_limits(struct host_child *h)
 {
     const struct rlimit files = {(uint32_t)h->order.files, h->order.files >> 32};

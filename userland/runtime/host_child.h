@@ -13,7 +13,7 @@ struct host_child {
     struct child child; /* sync and the streams; the rest comes from the order */
     struct order order;
     int ns[HOST_CHILD_NS]; /* of an exec; else -1 */
-    int score;             /* oom_score_adj: inherited, but for one above 0 */
+    int score;             /* oom_score_adj: up to 0 it is inherited, above 0 the child sets it */
     bool wait_go;          /* it does not stand in its control group yet: waits for one byte */
     /* the order's text, or, when it is long, a file with it */
     char *text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A device: what it takes of the machine (ports, guest addresses), who answers there, and the
+ * A device: what it takes of the machine (ports, guest addresses), what answers there, and the
  * thread in which it does what may wait.
  *
  * A device has a lock of its own, which its ops take themselves. Under it, it calls downwards only:
