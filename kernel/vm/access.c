@@ -87,8 +87,8 @@ static bool access_may_read(const struct fault_result *r, unsigned kind)
     return !(kind & FAULT_WRITE) && !(r->prot & PT_UNCACHED) && hpa_is_ram(r->pa);
 }
 
-/* What was written by a debugger's hand: write-back may have been there since the right was looked
- * at. */
+/* After a write from outside to a shared page: write-back may have cleaned it, and taken the right
+ * away, since access_look found that right. */
 static void access_dirty(struct aspace *as, u64 addr, const struct page *written)
 {
     struct page *page = NULL;
