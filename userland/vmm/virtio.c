@@ -56,7 +56,7 @@ void virtio_wait_end(struct virtio *v)
     pthread_cond_broadcast(&v->idle);
 }
 
-/* Until no request waits; no further one is taken meanwhile. */
+/* Until no request waits; no further one is taken meanwhile. Several resets may wait at once. */
 static void virtio_settle(struct virtio *v)
 {
     v->stopping++;

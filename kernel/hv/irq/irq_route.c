@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * GSI routing tables: built aside, checked, then published under the irqchip's lock. Context of the
- * building: may sleep. Routes of one
- * GSI lie together, so that delivery is two loads and a short loop. Of several GSIs that lead to
- * one pin, the last in the VMM's list is told of the end of its level, as on Linux.
+ * building: may sleep. Routes of one GSI lie together, so that delivery is two loads and a short
+ * loop. Of several GSIs that lead to one pin, the last in the VMM's list is told of the end of its
+ * level, as on Linux.
  */
 #include "hv/irq/irqchip_priv.h"
 #include "lib/errno.h"
