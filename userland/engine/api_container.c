@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/change.h"
 #include "engine/engine.h"
 #include "engine/process.h"
 #include "lib/str.h"
@@ -381,46 +382,11 @@ API(api_container_remove)
     answer_done(a, NULL);
 }
 
-/* A name that is not written down is taken back, or a later engine would know it by the other. */
-struct renaming {
-    struct container *c; /* a reference */
-    struct answer *answer;
-    char *was, *name;
-};
-
-static void rename_undo(struct renaming *r)
-{
-    int status;
-    char *why = strcmp(r->c->name, r->name) ? str_dup("it is renamed again")
-                                            : container_name(r->was, &status);
-
-    if (!why) {
-        free(r->c->name);
-        r->c->name = str_dup(r->was);
-    }
-    free(why);
-}
-
-static void rename_saved(void *arg, const char *why)
-{
-    struct renaming *r = arg;
-
-    if (why)
-        rename_undo(r);
-    else
-        event_container(r->c, "rename", NULL, NULL);
-    answer_done(r->answer, why);
-    container_put(r->c);
-    free(r->was);
-    free(r->name);
-    free(r);
-}
-
 API(api_container_rename)
 {
     struct container *c = api_container(call);
     const char *name = http_query(call->req, "name");
-    struct renaming *r;
+    struct change *ch;
     char *why;
     int status;
 
@@ -432,9 +398,8 @@ API(api_container_rename)
         free(why);
         return;
     }
-    r = mem_alloc(sizeof(*r));
-    *r = (struct renaming){container_get(c), answer_new(call->conn, 204, NULL), c->name,
-                           str_dup(*name == '/' ? name + 1 : name)};
-    c->name = str_dup(r->name);
-    container_save(c, rename_saved, r);
+    ch = change_begin(c, CHANGE_NAME);
+    free(c->name);
+    c->name = str_dup(*name == '/' ? name + 1 : name);
+    change_save(ch, "rename", answer_new(call->conn, 204, NULL));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/change.h"
 #include "engine/engine.h"
 #include "lib/str.h"
 
@@ -30,44 +31,11 @@ static char *update_judge(const struct container *c, const struct json *body, st
     return why;
 }
 
-static bool container_has_group(const struct container *c)
+/* NULL, or why nothing of it is done. */
+static char *update_apply(struct container *c, const struct limits *wanted)
 {
-    return container_running(c) && c->state != C_PREPARING && c->state != C_RESTARTING;
-}
-
-/* What is not written down is taken back, or a later engine would have the container run otherwise.
- */
-struct update {
-    struct container *c; /* a reference */
-    struct answer *answer;
-    struct limits was, wanted;
-    struct restart restart; /* as it was: kind and max */
-};
-
-static void update_undo(struct update *u)
-{
-    struct container *c = u->c;
-
-    if (memcmp(&c->limits, &u->wanted, sizeof(u->wanted)) != 0)
-        return; /* another has come after it */
-    c->limits = u->was;
-    if (container_has_group(c))
-        free(cgroup_apply(c));
-    c->restart.kind = u->restart.kind;
-    c->restart.max = u->restart.max;
-}
-
-static void update_saved(void *arg, const char *why)
-{
-    struct update *u = arg;
-
-    if (why)
-        update_undo(u);
-    else
-        event_container(u->c, "update", NULL, NULL);
-    answer_done(u->answer, why);
-    container_put(u->c);
-    free(u);
+    c->limits = *wanted;
+    return container_has_group(c) ? cgroup_apply(c) : NULL;
 }
 
 API(api_container_update)
@@ -76,13 +44,14 @@ API(api_container_update)
     const struct json *policy = json_get(call->body, "RestartPolicy");
     bool policed = json_str(policy, "Name") && *json_str(policy, "Name");
     struct restart restart = {0};
-    struct limits wanted, old;
-    struct update *u;
+    struct limits wanted;
+    struct answer *a;
+    struct change *ch;
     char *why;
 
     if (!c)
         return;
-    wanted = old = c->limits;
+    wanted = c->limits;
     why = judge_update(call->body);
     why = why ? why : update_judge(c, call->body, &wanted);
     why = why ? why : restart_read(&restart, policed ? policy : NULL, false);
@@ -97,22 +66,19 @@ API(api_container_update)
                   "container");
         return;
     }
-    c->limits = wanted;
-    why = container_has_group(c) ? cgroup_apply(c) : NULL;
+    ch = change_begin(c, CHANGE_LIMITS | (policed ? CHANGE_POLICY : 0));
+    why = update_apply(c, &wanted);
     if (why) {
-        c->limits = old;
-        free(cgroup_apply(c)); /* what of it was taken is given back */
+        change_abandon(ch);
         api_error(call->conn, 500, "Cannot update container %s: %s", c->id, why);
         free(why);
         return;
     }
-    u = mem_alloc(sizeof(*u));
-    *u = (struct update){container_get(c), answer_new(call->conn, 200, "application/json"), old,
-                         wanted, c->restart};
-    buf_str(&u->answer->body, "{\"Warnings\":[]}\n");
     if (policed) {
         c->restart.kind = restart.kind;
         c->restart.max = restart.max;
     }
-    container_save(c, update_saved, u);
+    a = answer_new(call->conn, 200, "application/json");
+    buf_str(&a->body, "{\"Warnings\":[]}\n");
+    change_save(ch, "update", a);
 }

@@ -64,6 +64,11 @@ bool container_running(const struct container *c)
     return container_has_process(c->state);
 }
 
+bool container_has_group(const struct container *c)
+{
+    return container_running(c) && c->state != C_PREPARING && c->state != C_RESTARTING;
+}
+
 bool container_restarting(const struct container *c)
 {
     return c->restart.again && c->state != C_STOPPED && c->state < C_REMOVING;

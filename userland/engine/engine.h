@@ -335,6 +335,7 @@ struct container {
     struct restart restart; /* its policy, and how often that has come to pass */
     int64_t vm_memory;      /* of its guest, bytes */
     struct store_file file; /* container.json */
+    struct change *changes; /* by clients, not written down yet (change.h) */
 
     struct process *proc;
     struct exec *execs;
@@ -380,6 +381,7 @@ bool container_restarting(const struct container *c);
 const char *container_state_name(const struct container *c);
 void container_status_text(const struct container *c, char *out, size_t size);
 bool container_running(const struct container *c);
+bool container_has_group(const struct container *c); /* its processes' control group is there */
 
 /* ---- what happens to a container (run.c) ----------------------------------------------------- */
 

@@ -199,23 +199,23 @@ static void object_write(struct store_file *f)
     free(path);
 }
 
+/* Those that are told may take back what was not written: the next write has that already. */
 static void object_saved(void *arg, const char *why)
 {
     struct store_file *f = arg;
     struct store_wait *told = f->now, *next;
 
     f->now = NULL;
-    if (f->next)
-        object_write(f);
-    else
-        f->writing = false;
     for (; told; told = next) {
         next = told->next;
         if (told->done)
             told->done(told->arg, why);
         free(told);
     }
-    if (!f->writing)
+    f->writing = f->next;
+    if (f->next)
+        object_write(f);
+    else
         f->idle(f);
 }
 
