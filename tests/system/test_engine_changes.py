@@ -71,20 +71,6 @@ def obstruct(engine, cid):
     return path
 
 
-def test_change_that_cannot_be_written_is_taken_back(engine):
-    cid = create(engine, "plain", ["true"], HostConfig={"Memory": 64 << 20})
-    before = inspect(engine, "plain")
-    path = obstruct(engine, cid)
-    expect(api(engine, "POST", "/containers/plain/rename?name=other")[0], 500, "rename")
-    expect(api(engine, "POST", "/containers/plain/update", {"Memory": 32 << 20, "MemorySwap": 64 << 20,
-                                                            "RestartPolicy": {"Name": "always"}})[0], 500, "update")
-    os.rmdir(path)
-    expect(inspect(engine, "plain"), before)
-    engine.again()
-    expect(inspect(engine, "plain"), before)
-    remove(engine, "plain")
-
-
 def test_change_after_one_that_failed_does_not_write_it(engine):
     """The second write succeeds, and holds only the second change."""
     cid = create(engine, "first", ["true"])

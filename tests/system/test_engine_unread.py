@@ -102,6 +102,26 @@ def test_patient_engine_goes_on_without_it_and_leaves_it_alone(engine):
     remove(engine, "out", "other")
 
 
+def test_container_that_was_left_out_gives_up_a_name_that_was_taken(engine):
+    old = started(engine, "wanted", ["sleep", "1000"])
+    pid = state(engine, "wanted")["Pid"]
+    engine.kill()
+    with Unread(engine, "containers", old, "container.json"):
+        engine.start(*PATIENT)
+        new = create(engine, "wanted", ["true"])
+        engine.kill()
+    for _ in range(2):
+        engine.start()
+        expect(listed(engine), ["/wanted", "/wanted-" + old[:12]], "containers")
+        expect(inspect(engine, "wanted")["Id"], new)
+        expect(state(engine, "wanted-" + old[:12])["Pid"], pid)
+        stored = os.path.join(engine.root, "containers", old, "container.json")
+        until(lambda: f'"Name":"wanted-{old[:12]}"' in open(stored).read(), "it is written down")
+        engine.kill()
+    engine.start()
+    remove(engine, new, old)
+
+
 def test_prune_takes_no_volume_while_something_is_set_aside(engine):
     cid = started(engine, "aside", ["true"], Volumes={"/v": {}})
     until(lambda: state(engine, "aside")["Status"] == "exited", "it ends")

@@ -16,6 +16,7 @@
 #include "lib/str.h"
 
 #define AUTO_NAME_TRIES 8
+#define NAME_MAX_LEN 255
 
 static struct container *container_list; /* newest first */
 static uint64_t container_count;         /* that there have been */
@@ -141,12 +142,21 @@ static char *container_auto_name(const char *hex)
 
 static bool name_ok(const char *name)
 {
-    if (!isalnum((unsigned char)*name) || !name[1] || strlen(name) > 255)
+    if (!isalnum((unsigned char)*name) || !name[1] || strlen(name) > NAME_MAX_LEN)
         return false;
     for (; *name; name++)
         if (!isalnum((unsigned char)*name) && !strchr("_.-", *name))
             return false;
     return true;
+}
+
+static struct container *container_named(const char *name)
+{
+    struct container *c = container_list;
+
+    while (c && strcmp(c->name, name))
+        c = c->next;
+    return c;
 }
 
 char *container_name(const char *name, int *status)
@@ -159,14 +169,42 @@ char *container_name(const char *name, int *status)
     if (!name_ok(name))
         return str_fmt("Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
                        name);
-    for (clash = container_list; clash && strcmp(clash->name, name); clash = clash->next)
-        ;
+    clash = container_named(name);
     if (!clash)
         return NULL;
     *status = 409;
     return str_fmt("Conflict. The container name \"/%s\" is already in use by container \"%s\". "
                    "You have to remove (or rename) that container to be able to reuse that name.",
                    name, clash->id);
+}
+
+static bool container_older(const struct container *a, const struct container *b)
+{
+    if (a->created.tv_sec != b->created.tv_sec)
+        return a->created.tv_sec < b->created.tv_sec;
+    return a->created.tv_nsec < b->created.tv_nsec;
+}
+
+void container_name_settle(struct container *c)
+{
+    struct container *other = container_named(c->name), *older = other;
+    char *name, random[9];
+
+    if (!other)
+        return;
+    if (container_older(c, other))
+        older = c;
+    name = str_fmt("%.*s-%.12s", NAME_MAX_LEN - 13, c->name, older->id);
+    if (container_named(name)) {
+        random_hex(random, 8);
+        free(name);
+        name = container_auto_name(random);
+    }
+    engine_log("the container %.12s is named %s now: the name %s is another's", older->id, name,
+               older->name);
+    free(older->name);
+    older->name = name;
+    older->renamed = true;
 }
 
 static void shared_lists_free(struct shared_spec *r)

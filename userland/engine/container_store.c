@@ -181,6 +181,18 @@ static bool read_state(struct container *c, const struct json *j)
            read_stamp(j, "FinishedAt", &c->finished);
 }
 
+/* NULL, or what is wrong with it. One that another has is settled later. */
+static char *container_read_name(const char *name)
+{
+    int status;
+    char *why = container_name(name, &status);
+
+    if (!why || status != 409)
+        return why;
+    free(why);
+    return NULL;
+}
+
 /* The object, or NULL with *why; *out when that may be no fault of the file's. */
 static struct container *container_read(const char *id, const struct json *j, char **why, bool *out)
 {
@@ -189,7 +201,6 @@ static struct container *container_read(const char *id, const struct json *j, ch
     const struct json *config = json_get(j, "Config"), *host = json_get(j, "HostConfig");
     struct container *c;
     bool ok = true;
-    int status = 0;
 
     if (json_int(j, "Format", 0) != CONTAINER_FORMAT || !json_str(j, "Id") ||
         strcmp(json_str(j, "Id"), id) || !name || !config || config->type != JSON_OBJECT || !host ||
@@ -198,8 +209,8 @@ static struct container *container_read(const char *id, const struct json *j, ch
     else if (!img)
         *why = str_fmt("its image %.12s is not there", image ? image : "");
     else
-        *why = container_name(name, &status);
-    *out = *why && (image && !img ? !image_store_whole() : status == 409);
+        *why = container_read_name(name);
+    *out = *why && image && !img && !image_store_whole();
     if (*why)
         return NULL;
     c = container_new(id, img, json_str(j, "ImageName") ? json_str(j, "ImageName") : "");
@@ -296,6 +307,7 @@ static void container_dir_read(const char *id)
     struct container *c = container_load(id, &why, &out);
 
     if (c) {
+        container_name_settle(c);
         container_list_sorted(c);
         volumes_use(c);
     } else if (why && out) {

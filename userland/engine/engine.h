@@ -319,6 +319,7 @@ struct container {
     bool auto_remove;
     bool uses_volumes;   /* it has their references */
     bool remove_volumes; /* rm -v: those that were made for it go with it */
+    bool renamed;        /* by this engine, for another's sake; not saved yet */
     bool ran, waits;     /* the last engine's file says that it ran, or was about to run again */
     uint64_t ended_run;  /* of one that goes when it ends: the keeper's name for it */
     int stop_signal;
@@ -360,6 +361,9 @@ void container_put(struct container *c);
 void container_unlist(struct container *c);
 /* NULL, or a sentence about a name that no container may have, or has already; with *status. */
 char *container_name(const char *name, int *status);
+/* Before it is listed, as it was on the disk: if another has its name (one of the two was left out
+ * by an engine meanwhile), the older of them is named <name>-<12 digits of its id> from now on. */
+void container_name_settle(struct container *c);
 /* Its labels, its image's among them: one; or all as members of an object, until `max` bytes. */
 const char *container_label(const struct container *c, const char *key);
 void container_labels(const struct container *c, struct jw *w, size_t max);

@@ -517,6 +517,9 @@ void containers_opened(void)
     for (struct container *c = container_first(); c; c = next) {
         next = c->next;
         container_get(c);
+        if (c->renamed)
+            container_save(c, NULL, NULL);
+        c->renamed = false;
         container_opened(c);
         container_put(c);
     }
