@@ -374,6 +374,19 @@ def test_limits_bind_the_program_and_not_its_start(engine):
     expect((p.stdout, p.stderr), ("app\n4\n0\n", ""))
 
 
+def test_limit_of_processes_counts_those_of_an_exec_alone(engine):
+    """Not the process that makes the exec's."""
+    user = "54321"  # the machine has no process of this one
+    for limit, status in (("2", 0), ("1", 1)):
+        expect(engine.run("run", "-d", "--name", "few", "--ulimit", "nproc=" + limit, "-u", user, "busybox", "sleep",
+                          "1000").returncode, 0)
+        p = engine.run("exec", "few", "cat", "/proc/self/limits")
+        expect(p.returncode != 0, status != 0, f"a failure within {limit}, {p.stderr}")
+        expect([line.split()[2:4] for line in p.stdout.splitlines() if "processes" in line],
+               [] if status else [[limit, limit]])
+        engine.run("rm", "-f", "few")
+
+
 def test_containers_of_an_image_are_apart(engine):
     sh(engine, "echo 1 > /etc/passwd")
     expect_in("root:x:0:0", sh(engine, "cat /etc/passwd").stdout)

@@ -149,6 +149,18 @@ def test_prune_takes_no_volume_while_something_is_set_aside(engine):
     until(lambda: not os.listdir(os.path.join(engine.root, "volumes")), "its volume goes with it")
 
 
+def test_layer_that_could_not_be_looked_at_is_looked_at_again(engine):
+    """Its image stands on the base: an error has not said that it does not."""
+    create(engine, "again", ["grep", " / ", "/proc/mounts"])
+    engine.again()  # it knows of no image yet
+    layer = os.path.join(engine.root, "layers", os.listdir(os.path.join(engine.root, "layers"))[0])
+    os.rename(layer, layer + ".good")
+    expect(api(engine, "POST", "/containers/again/start")[0] >= 400, True, "the start fails")
+    os.rename(layer + ".good", layer)
+    expect_in("../base", engine.run("start", "-a", "again").stdout, "layers")
+    remove(engine, "again")
+
+
 def test_start_without_a_log_is_none(engine):
     cid = create(engine, "mute", ["echo", "words"])
     with Unwritable(engine, "containers", cid, "log"):

@@ -36,24 +36,27 @@ static bool base_there(void)
     return made;
 }
 
-static bool base_below(const struct layer *l)
+/* 1 or 0, or -errno. */
+static int base_below(const struct layer *l)
 {
     char *path = str_fmt("%s/layers/%s", engine.root, l->dir);
-    int fd = base_open(path), fits = fd < 0 ? 0 : base_fits(fd);
+    int fd = base_open(path), fits = fd < 0 ? fd : base_fits(fd);
 
     if (fd >= 0)
         close(fd);
     free(path);
-    return fits == 1;
+    return fits;
 }
 
 bool image_has_base(struct image *img)
 {
+    int below = img->nlayers < LAYERS_MAX;
+
     if (!img->base.known) {
-        img->base.below = img->nlayers < LAYERS_MAX;
-        for (int i = 0; i < img->nlayers && img->base.below; i++)
-            img->base.below = base_below(img->layers[i]);
-        img->base.known = true;
+        for (int i = 0; i < img->nlayers && below == 1; i++)
+            below = base_below(img->layers[i]);
+        img->base.known = below >= 0; /* else the next start looks again */
+        img->base.below = below == 1;
     }
     return img->base.below && base_there();
 }

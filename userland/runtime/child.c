@@ -177,11 +177,18 @@ static void child_owner(struct child *ch, const struct user_ids *u)
             child_fail(ch, "cannot own a standard stream: %s", str_error(errno));
 }
 
-static void child_rlimits(struct child *ch)
+static uint64_t child_limit_plus(uint64_t limit, unsigned more)
+{
+    return limit == RLIM_INFINITY ? limit : limit + more;
+}
+
+/* An exec's maker is one of the user's processes until the birth: it counts for none. */
+static void child_rlimits(struct child *ch, unsigned makers)
 {
     for (int i = 0; i < ch->shared->nrlimits; i++) {
         struct rlimit_spec *r = &ch->shared->rlimits[i];
-        struct rlimit lim = {r->soft, r->hard};
+        unsigned more = r->resource == RLIMIT_NPROC ? makers : 0;
+        struct rlimit lim = {child_limit_plus(r->soft, more), child_limit_plus(r->hard, more)};
 
         if (setrlimit(r->resource, &lim) < 0)
             child_fail(ch, "error setting rlimits for ready process: %s", str_error(errno));
@@ -412,10 +419,11 @@ void child_run(struct child *ch)
     child_owner(ch, &user);
     child_home(ch, &user);
     child_cwd(ch);
-    child_rlimits(ch);
+    child_rlimits(ch, ch->is_exec);
     child_privileges(ch, &user);
     if (ch->is_exec) {
         birth_give(ch);
+        child_rlimits(ch, 0); /* lowered: no capability is needed, and the filter allows it */
         child_own_terminal(ch);
     }
     child_exec(ch);
