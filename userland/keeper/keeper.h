@@ -43,6 +43,7 @@ struct kept *kept_new(const struct keep_message *m); /* NULL without memory; in 
 void kept_add(struct kept *k);                       /* it has a pid */
 void kept_born(struct kept *k, pid_t pid);           /* its maker's number has been another */
 void kept_free(struct kept *k);                      /* out of all tables */
+void kept_hide(struct kept *k);                      /* wipes what was said of it, and by it */
 struct kept *kept_find(const char *id);
 struct kept *kept_of_pid(pid_t pid);
 unsigned kept_count(void), kept_alive(void);

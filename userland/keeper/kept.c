@@ -133,6 +133,14 @@ static void kept_unlink(struct kept *k)
     pid_unlink(k);
 }
 
+void kept_hide(struct kept *k)
+{
+    if (k->note)
+        explicit_bzero(k->note, k->head.note);
+    if (k->said)
+        explicit_bzero(k->said, k->said_len);
+}
+
 void kept_free(struct kept *k)
 {
     const int fds[] = {k->in, k->out, k->err, k->sync};
@@ -141,6 +149,7 @@ void kept_free(struct kept *k)
     for (int i = 0; i < 4; i++)
         if (fds[i] >= 0)
             close(fds[i]);
+    kept_hide(k);
     free(k->note);
     free(k->said);
     free(spare);

@@ -159,6 +159,8 @@ static const char *start_clone(struct kept *k, struct host_child *hc, int group,
     k->head.pid = clone_into(group, h->clone, &placed);
     if (k->head.pid == 0) {
         hc->wait_go = !placed;
+        if (h->flags & KEEP_EXEC)
+            kept_each(kept_hide); /* this copy of us the container may come to read */
         host_child_run(hc);
     }
     err = errno;

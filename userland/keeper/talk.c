@@ -353,6 +353,12 @@ static void hear(struct keep_message *m)
     }
 }
 
+/* A container may come to read a copy of us (start.c): other containers' orders are not for it. */
+static void talk_wipe(struct keep_message *m, bool whole)
+{
+    explicit_bzero(m->data, whole ? sizeof(m->data) : m->head.note + m->head.text);
+}
+
 /* One message: false when there is none now, or no more. For memory that is short for a moment the
  * next event brings us here again. */
 static bool talk_read(void)
@@ -365,7 +371,9 @@ static bool talk_read(void)
     if (r == 1 || r == -EMFILE) { /* START alone brings descriptors, and fails without them */
         hear(&m);
         keep_close_fds(&m);
+        talk_wipe(&m, false);
     } else {
+        talk_wipe(&m, true);
         talk_lost();
     }
     return conn >= 0;
