@@ -12,7 +12,7 @@ import urllib.parse
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from engine_fixture import busybox_layer, config, expect, main
-from test_engine_hostile import api, clean, create, loaded, quick, rss
+from test_engine_hostile import api, clean, create, loaded, processor, quick, rss
 
 BASE = busybox_layer()
 
@@ -100,14 +100,14 @@ def test_long_names_match_their_filters(engine):
 
 def test_repeated_repetitions_cost_nothing(engine):
     """Once each took seconds, and tens of megabytes that stayed."""
-    before, begun = rss(engine), time.monotonic()
+    before, begun = rss(engine), processor(engine)
     for n in range(16):
         expect(by_name(engine, "(" + "a|" * 9 + "b)" + "*" * (20 + n))[1], [])
         expect(by_name(engine, "a" + "+" * (40 + n // 4))[1], [])
         expect(by_name(engine, "((((((((" + "a|" * 11 + "b)*)*)*)*)*)*)*)*" + "c" * (n % 8))[0], 200)
-    took = time.monotonic() - begun
+    took = processor(engine) - begun
     if took > 5 or rss(engine) - before > 50000:
-        raise AssertionError(f"{took:.1f} s, and the engine has grown by {rss(engine) - before} KiB")
+        raise AssertionError(f"the engine ran for {took:.1f} s, and has grown by {rss(engine) - before} KiB")
 
 
 def test_filters_that_take_too_long_are_refused(engine):

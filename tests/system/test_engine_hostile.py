@@ -55,13 +55,26 @@ def group_of(engine, container):
     return pid, os.path.join(engine.group, "bothy", os.path.basename(group))
 
 
+def processor(engine):
+    """Seconds that the engine has run: others may use the host too."""
+    with open(f"/proc/{engine.process.pid}/stat") as f:
+        times = f.read().rsplit(")", 1)[1].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
 def quick(engine, seconds, what):
-    """The engine answers another client."""
-    begun = time.monotonic()
+    """The engine answers another client before it has run for so long with something else."""
+    begun = processor(engine)
     expect(api(engine, "GET", "/_ping")[0], 200)
-    took = time.monotonic() - begun
+    took = processor(engine) - begun
     if took > seconds:
-        raise AssertionError(f"{what}: the engine did not answer for {took:.1f} s")
+        raise AssertionError(f"{what}: the engine did not answer while it ran for {took:.1f} s")
+
+
+def leases():
+    """Those of this process that have not been broken by force, since what they stop has waited for too long."""
+    with open("/proc/locks") as f:
+        return sum("LEASE" in line and line.split()[4] == str(os.getpid()) for line in f)
 
 
 # ---- images
@@ -189,12 +202,10 @@ def test_lease_on_a_control_group_stops_no_other(engine):
                 fcntl.fcntl(taken[-1], fcntl.F_SETLEASE, fcntl.F_RDLCK)
             except OSError:  # Bothy has none on such files
                 leased = False
-        begun = time.monotonic()
-        expect(api(engine, "POST", f"/containers/{c}/pause")[0], 500 if leased else 204)
-        quick(engine, 1, "pause")
-        expect(api(engine, "POST", f"/containers/{c}/kill")[0], 204)
+        for action, status in (("pause", 500 if leased else 204), ("kill", 204)):
+            expect(api(engine, "POST", f"/containers/{c}/{action}")[0], status, action)
+            expect(leases(), len(taken) if leased else 0, f"leases that {action} has not waited for")
         until(lambda: not api(engine, "GET", f"/containers/{c}/json")[1]["State"]["Running"], "the container ends")
-        expect(time.monotonic() - begun < 20, True, "quick enough")
     finally:
         for fd in taken:
             os.close(fd)
@@ -467,7 +478,7 @@ def test_many_variables_and_labels_take_no_time(engine):
     many = 60000
     env = ["NAME%d=1" % i for i in range(many)]
     loaded(engine, "vars:1", [BASE], config([BASE], Env=env))
-    begun = time.monotonic()
+    begun = processor(engine)
     c = create(engine, Image="vars:1", Env=["OTHER%d=1" % i for i in range(many)] + ["NAME7=x", "NAME8"],
                Labels={"l%d" % i: "" for i in range(many)})
     shown = set(api(engine, "GET", f"/containers/{c}/json")[1]["Config"]["Env"])
@@ -476,9 +487,9 @@ def test_many_variables_and_labels_take_no_time(engine):
     filters = json.dumps({"label": ["l%d" % (many - 1 - i) for i in range(64)]}, separators=(",", ":"))
     status, found = api(engine, "GET", "/containers/json?all=1&filters=" + filters)
     expect((status, len(found)), (200, 1), "list")
-    took = time.monotonic() - begun
+    took = processor(engine) - begun
     if took > 10:
-        raise AssertionError(f"took {took:.1f} s")
+        raise AssertionError(f"the engine ran for {took:.1f} s")
     clean(engine)
 
 

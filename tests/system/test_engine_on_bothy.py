@@ -18,7 +18,7 @@ from python_image import PYTHON, image
 PROGRAMS = ["test_engine_containers", "test_engine_api", "test_engine_docker"]
 IMAGES = ["test_engine_images", "test_engine_layers", "test_engine_options"]
 KILLED = ["test_engine_killed", "test_engine_unread", "test_engine_short", "test_engine_restart", "test_engine_volumes",
-          "test_engine_mounts", "test_engine_changes"]
+          "test_engine_mounts"]
 
 
 def main(programs=PROGRAMS):
