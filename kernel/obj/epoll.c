@@ -59,25 +59,26 @@ static bool epoll_takes(const struct epoll_item *item, u32 events)
     return way != (POLLIN | POLLOUT) && (item->events & way) == way;
 }
 
-static bool epoll_wake(struct waiter *w, u32 events)
+static int epoll_wake(struct waiter *w, u32 events)
 {
     struct epoll_item *item = w->arg;
     u32 wants = READ_ONCE(item->events);
+    int calls;
 
     if (unlikely(events & POLLFREE)) {
         list_del(&w->node);
         /* The last access: epoll_unhook does not wait for this callback any more. */
         store_release(&container_of(w, struct epoll_hook, waiter)->queue, NULL);
-        return false;
+        return 0;
     }
     if (!(wants & ~EPOLL_BITS) || (events && !(events & wants)))
-        return false;
+        return 0;
     epoll_make_ready(item);
     smp_mb(); /* pairs with a waiter that queues itself, then looks at the ready list */
     if (list_empty(&item->ep->wait.waiters))
-        return false;
-    waitq_wake(&item->ep->wait, POLLIN | POLLRDNORM, 1);
-    return w->exclusive && epoll_takes(item, events);
+        return 0;
+    calls = (int)waitq_wake_waiters(&item->ep->wait, POLLIN | POLLRDNORM, 1);
+    return w->exclusive && epoll_takes(item, events) ? 1 + calls : -calls;
 }
 
 /* The one table is on the adder's stack. */

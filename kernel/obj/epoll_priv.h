@@ -7,9 +7,9 @@
  * parties end an item: the epoll's release and the last put of the file that is watched; both do it
  * under ep->lock, and an item in the file's list keeps its epoll's memory there.
  *
- * Bounds: all watchers of a file are called for an event in one walk with interrupts off. So a file
- * takes at most EPOLL_WATCHERS items, and what follows from epolls that are watched themselves is
- * bounded by epoll_nest.c.
+ * Bounds: a wake-up calls some watchers of a file at once, with those of epolls that they wake, and
+ * the rest a little later (sched/waitq.c). A file takes at most EPOLL_WATCHERS items, and what
+ * follows from epolls that are watched themselves is bounded by epoll_nest.c.
  *
  * Locks, outermost first: ep->lock (items; held over file_poll, so that of an epoll before those it
  * watches), epoll_nest_lock (items that watch epolls; only they need it; under it ep->lock is only

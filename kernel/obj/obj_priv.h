@@ -24,7 +24,5 @@ static inline void obj_waitq_init_nested(struct waitq *q)
  * barrier, which pairs with the waiter's queueing itself before it looks. */
 static inline void obj_wake(struct waitq *q, u32 events, unsigned n)
 {
-    smp_mb();
-    if (!list_empty(&q->waiters))
-        waitq_wake(q, events, n);
+    waitq_wake_inline(q, events, n);
 }

@@ -42,13 +42,13 @@ u32 file_poll(struct file *f, struct poll_table *pt)
     return f->ops->poll(f, pt);
 }
 
-static bool poll_wake(struct waiter *w, u32 events)
+static int poll_wake(struct waiter *w, u32 events)
 {
     struct poll_wait *pw = w->arg;
 
     WRITE_ONCE(pw->triggered, true);
     waitq_wake_all(&pw->sleeper);
-    return false;
+    return 0;
 }
 
 /* Where an entry for q belongs among those allocated; false: there is one. */

@@ -24,9 +24,10 @@ struct waitq {
 
 struct waiter {
     struct list_node node; /* waitq lock */
-    /* events: what the waker says happened (POLLIN...), 0 = anything. Returns true when this waiter
-     * consumed an exclusive wake-up. */
-    bool (*wake)(struct waiter *w, u32 events);
+    /* events: what the waker says happened (POLLIN...), 0 = anything. Returns 1 when this waiter
+     * consumed an exclusive wake-up, else 0. One that went on to other queues' waiters says how
+     * many: 1 + n, or -n. */
+    int (*wake)(struct waiter *w, u32 events);
     void *arg;
     bool exclusive;
 };
@@ -38,6 +39,17 @@ void waitq_remove(struct waitq *q, struct waiter *w);
 /* Wakes all non-exclusive waiters and up to n exclusive ones: of a crowd the first few, and the
  * rest a little later. irq-safe. */
 void waitq_wake(struct waitq *q, u32 events, unsigned n);
+/* The same where the caller has looked, after a full barrier, whether there are waiters. How many
+ * it called, those included that they went on to. */
+unsigned waitq_wake_waiters(struct waitq *q, u32 events, unsigned n);
+/* waitq_wake for where events are frequent. The caller changed its condition before; the waiter
+ * queues itself, then tests it. */
+static inline void waitq_wake_inline(struct waitq *q, u32 events, unsigned n)
+{
+    smp_mb(); /* pairs with waitq_add's */
+    if (!list_empty(&q->waiters))
+        (void)waitq_wake_waiters(q, events, n);
+}
 /* For callbacks that take themselves off: returns when none is left, and lets interrupts in
  * between. */
 void waitq_dismiss(struct waitq *q, u32 events);

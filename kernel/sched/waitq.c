@@ -3,10 +3,12 @@
  * Wait queues: a list of callbacks. Exclusive waiters stand behind the others, so that a wake-up of
  * one stops at the first that it satisfied.
  *
- * A wake-up calls AT_ONCE of them at most; a mark in the list, itself a waiter for nothing, tells a
- * worker where to go on. One that comes meanwhile calls the first ones again, and the worker goes
- * round once more. A mark never stays alone: the last waiter to leave a queue takes it off, as the
- * queue may be freed then, and the worker, which does not yet know, finds that by rest_lock.
+ * A wake-up calls AT_ONCE of them at most, counted together with those of other queues that they go
+ * on to (the last one exceeds it by what its own queue's wake-up calls, which has the same bound);
+ * a mark in the list, itself a waiter for nothing, tells a worker where to go on. One that comes
+ * meanwhile calls the first ones again, and the worker goes round once more. A mark never stays
+ * alone: the last waiter to leave a queue takes it off, as the queue may be freed then, and the
+ * worker, which does not yet know, finds that by rest_lock.
  *
  * Lock order: q->lock, rest_lock; the worker only tries the former under the latter.
  */
@@ -56,7 +58,8 @@ void waitq_add(struct waitq *q, struct waiter *w)
     else
         list_add(&q->waiters, &w->node);
     spin_unlock_irqrestore(&q->lock, flags);
-    smp_mb(); /* queued before the caller looks: pairs with waitq_wake and its callers' looks */
+    smp_mb(); /* queued before the caller looks: pairs with waitq_wake_inline and its callers' looks
+               */
 }
 
 /* Is the mark all that there is? Then there is nothing left to do. REQUIRES(q->lock) */
@@ -85,32 +88,38 @@ void waitq_remove(struct waitq *q, struct waiter *w)
     spin_unlock_irqrestore(&q->lock, flags);
 }
 
-/* Calls those from `at` on. Where it stopped; NULL: at the end, or as *n exclusive ones are awake.
- * REQUIRES(q->lock) */
-static __always_inline struct list_node *waitq_run_inline(struct waitq *q, struct list_node *at,
-                                                          u32 events, unsigned *n) REQUIRES(q->lock)
+/* What a callback came to, by what it returned. */
+static inline unsigned waiter_calls(int did)
+{
+    return (unsigned)(did > 0 ? did : 1 - did);
+}
+
+static inline bool waiter_ends_walk(const struct waiter *w, int did, unsigned *n)
+{
+    return did > 0 && w->exclusive && --*n == 0;
+}
+
+/* Calls those from `at` on, until there were AT_ONCE *calls. Where it stopped; NULL: at the end, or
+ * as *n exclusive ones are awake. REQUIRES(q->lock) */
+static __noinline struct list_node *waitq_run(struct waitq *q, struct list_node *at, u32 events,
+                                              unsigned *n, unsigned *calls) REQUIRES(q->lock)
 {
     struct list_node *next;
 
     ASSERT_HELD(&q->lock);
-    for (unsigned calls = 0; at != &q->waiters; at = next, calls++) {
+    for (; at != &q->waiters; at = next) {
         struct waiter *w = list_entry(at, struct waiter, node);
+        int did;
 
-        if (unlikely(calls == AT_ONCE))
+        if (unlikely(*calls >= AT_ONCE))
             return at;
         next = at->next;
-        if (w->wake(w, events) && w->exclusive && --*n == 0)
+        did = w->wake(w, events);
+        *calls += waiter_calls(did);
+        if (waiter_ends_walk(w, did, n))
             return NULL;
     }
     return NULL;
-}
-
-/* The same, out of the common path. */
-static __noinline struct list_node *waitq_run(struct waitq *q, struct list_node *at, u32 events,
-                                              unsigned *n) REQUIRES(q->lock)
-{
-    ASSERT_HELD(&q->lock);
-    return waitq_run_inline(q, at, events, n);
 }
 
 /* 0 with *out, the queue, locked with interrupts off; *out NULL: it is no more. -EBUSY: wakers hold
@@ -147,6 +156,7 @@ static struct list_node *waitq_rest_again(struct waitq *q, struct waitq_rest *r)
 static void waitq_rest_run(struct work *work)
 {
     struct waitq_rest *r = container_of(work, struct waitq_rest, work);
+    unsigned calls = 0;
     struct list_node *at;
     struct waitq *q;
     u64 flags;
@@ -160,7 +170,7 @@ static void waitq_rest_run(struct work *work)
         ASSERT_HELD(&q->lock);
         at = r->mark.node.next;
         list_del(&r->mark.node);
-        at = waitq_run(q, at, r->events, &r->n);
+        at = waitq_run(q, at, r->events, &r->n, &calls);
         if (!at)
             at = waitq_rest_again(q, r);
         if (at)
@@ -176,9 +186,9 @@ static void waitq_rest_run(struct work *work)
     kfree(r);
 }
 
-static bool waitq_mark_wake(struct waiter *w, u32 events)
+static int waitq_mark_wake(struct waiter *w, u32 events)
 {
-    return false;
+    return 0;
 }
 
 /* A wake-up stopped at `at`. One that cannot be put off for want of memory is done in this hold.
@@ -192,8 +202,11 @@ static __noinline void waitq_rest_begin(struct waitq *q, struct list_node *at, u
     ASSERT_HELD(&q->lock);
     (void)account_swap(former);
     if (!r) {
-        while (at)
-            at = waitq_run(q, at, events, &n);
+        while (at) {
+            unsigned calls = 0;
+
+            at = waitq_run(q, at, events, &n, &calls);
+        }
         return;
     }
     r->mark.wake = waitq_mark_wake;
@@ -219,22 +232,45 @@ static __noinline void waitq_rest_add(struct waitq_rest *r, u32 events, unsigned
     r->again = true;
 }
 
-void waitq_wake(struct waitq *q, u32 events, unsigned n)
+/* Those behind the first one. How many calls there were, with those before. REQUIRES(q->lock) */
+static __noinline unsigned waitq_wake_more(struct waitq *q, struct list_node *at, u32 events,
+                                           unsigned n, unsigned calls) REQUIRES(q->lock)
 {
-    struct list_node *at;
-    u64 flags;
-
-    /* The caller changed its condition before; the waiter queues itself, then tests it. */
-    smp_mb();
-    if (list_empty(&q->waiters))
-        return;
-    spin_lock_irqsave(&q->lock, &flags);
-    at = waitq_run_inline(q, q->waiters.next, events, &n);
+    ASSERT_HELD(&q->lock);
+    at = waitq_run(q, at, events, &n, &calls);
     if (unlikely(at) && q->rest)
         waitq_rest_add(q->rest, events, n);
     else if (unlikely(at))
         waitq_rest_begin(q, at, events, n);
+    return calls;
+}
+
+/* Most queues have one waiter. */
+unsigned waitq_wake_waiters(struct waitq *q, u32 events, unsigned n)
+{
+    struct list_node *at, *next;
+    struct waiter *w;
+    unsigned calls = 0;
+    u64 flags;
+    int did;
+
+    spin_lock_irqsave(&q->lock, &flags);
+    at = q->waiters.next;
+    if (likely(at != &q->waiters)) {
+        w = list_entry(at, struct waiter, node);
+        next = at->next;
+        did = w->wake(w, events);
+        calls = waiter_calls(did);
+        if (unlikely(next != &q->waiters) && !waiter_ends_walk(w, did, &n))
+            calls = waitq_wake_more(q, next, events, n, calls);
+    }
     spin_unlock_irqrestore(&q->lock, flags);
+    return calls;
+}
+
+void waitq_wake(struct waitq *q, u32 events, unsigned n)
+{
+    waitq_wake_inline(q, events, n);
 }
 
 void waitq_dismiss(struct waitq *q, u32 events)
@@ -243,17 +279,17 @@ void waitq_dismiss(struct waitq *q, u32 events)
     u64 flags;
 
     do {
-        unsigned n = ~0U;
+        unsigned n = ~0U, calls = 0;
 
         spin_lock_irqsave(&q->lock, &flags);
-        at = waitq_run(q, q->waiters.next, events, &n);
+        at = waitq_run(q, q->waiters.next, events, &n, &calls);
         if (unlikely(q->rest))
             waitq_rest_leave(q);
         spin_unlock_irqrestore(&q->lock, flags);
     } while (at);
 }
 
-static bool wait_thread_wake(struct waiter *w, u32 events)
+static int wait_thread_wake(struct waiter *w, u32 events)
 {
     return thread_wake(container_of(w, struct wait_thread, waiter)->thread);
 }

@@ -30,17 +30,17 @@ struct pseudo_teller {
     u8 queued;           /* a */
 };
 
-static bool teller_wake(struct waiter *w, u32 events)
+static int teller_wake(struct waiter *w, u32 events)
 {
     struct pseudo_teller *t = container_of(w, struct pseudo_teller, waiter);
 
     if (!READ_ONCE(t->inode->watches) || __atomic_exchange_n(&t->queued, 1, __ATOMIC_SEQ_CST))
-        return false;
+        return 0;
     if (refcount_get_unless_zero(&t->inode->ref)) { /* else it is about to end */
         super_pin(t->inode->super);
         work_queue(workq_system, &t->work);
     }
-    return false;
+    return 0;
 }
 
 static void teller_run(struct work *w)

@@ -101,6 +101,32 @@ TEST(an_echo_that_many_listen_to_lets_others_run)
 
 /* ------------------------------------------------------------- queues and timers */
 
+/* Few epolls watch the file, and many each of them: about as many as there may be. */
+static void fans_of_epolls(void)
+{
+    struct epoll_event ev = {.events = EPOLLIN};
+    int fd[2], outer[120];
+
+    many_descriptors(20000);
+    EXPECT(pipe(fd) == 0);
+    for (int i = 0; i < 120; i++)
+        outer[i] = epoll_create1(0);
+    for (int i = 0; i < 30; i++) {
+        int ep = epoll_create1(0);
+
+        EXPECT(epoll_ctl(ep, EPOLL_CTL_ADD, fd[0], &ev) == 0);
+        for (int k = 0; k < 120; k++)
+            EXPECT(epoll_ctl(outer[k], EPOLL_CTL_ADD, ep, &ev) == 0);
+    }
+    EXPECT(write(fd[1], "", 1) == 1);
+    for (int k = 0; k < 120; k++)
+        EXPECT(epoll_wait(outer[k], &ev, 1, -1) == 1);
+}
+TEST(an_event_that_goes_through_fans_of_epolls_lets_others_run)
+{
+    hoard(fans_of_epolls);
+}
+
 /* Each a file of its own; all of them wait in their process's one queue. */
 static void many_signalfds(void)
 {

@@ -22,7 +22,7 @@ struct crowd {
     bool takes;        /* an exclusive one is satisfied */
 };
 
-static bool crowd_wake(struct waiter *w, u32 events)
+static int crowd_wake(struct waiter *w, u32 events)
 {
     struct crowd *c = w->arg;
     unsigned i = (unsigned)(w - c->waiters);
@@ -165,15 +165,15 @@ SELFTEST(a_queue_may_go_when_its_crowd_has_left)
     fail_point_arm("waitq_rest", 0);
 }
 
-static bool crowd_leave(struct waiter *w, u32 events)
+static int crowd_leave(struct waiter *w, u32 events)
 {
     struct crowd *c = w->arg;
 
     if (events != 1)
-        return false;
+        return 0;
     list_del(&w->node);
     c->called++;
-    return false;
+    return 0;
 }
 
 SELFTEST(a_queue_that_dismisses_its_crowd_is_empty)

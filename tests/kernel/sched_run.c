@@ -137,9 +137,9 @@ SELFTEST(rwlock_waits_awake_first_for_a_writer_that_runs)
     sched_jobs_wait(1);
 }
 
-static bool sched_take_the_wake(struct waiter *w, u32 events)
+static int sched_take_the_wake(struct waiter *w, u32 events)
 {
-    return true;
+    return 1;
 }
 
 static void sched_lock_once(struct sched_job *job)

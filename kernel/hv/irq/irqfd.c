@@ -95,20 +95,20 @@ static void irqfd_run(struct work *w)
         irqfd_drive(i);
 }
 
-static bool irqfd_wake(struct waiter *w, u32 events)
+static int irqfd_wake(struct waiter *w, u32 events)
 {
     struct irqfd *i = container_of(w, struct irqfd, waiter);
     u64 n;
     int err;
 
     if (events && !(events & POLLIN))
-        return false;
+        return 0;
     err = eventfd_consume_alone(i->file, &n);
     if (!err)
         irqfd_drive(i);
     else if (err == -EBUSY)
         work_queue(workq_system, &i->work);
-    return false;
+    return 0;
 }
 
 /* ------------------------------------------------------------- the end of a level */

@@ -232,7 +232,7 @@ void socket_fini(struct socket *s);
  * what concerns all. */
 static inline void socket_wake(struct socket *s, u32 events)
 {
-    waitq_wake(&s->wait, events, events == (POLLIN | POLLRDNORM) ? 1 : ~0U);
+    waitq_wake_inline(&s->wait, events, events == (POLLIN | POLLRDNORM) ? 1 : ~0U);
 }
 static inline u64 socket_deadline(u64 timeout, u64 now)
 {
