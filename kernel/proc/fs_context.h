@@ -20,7 +20,7 @@ struct fs_context {
     u32 execs; /* lock  users that start a program: none may join */
     struct spinlock lock;
     struct path root, cwd; /* lock; references */
-    struct fs_paths left;  /* lock; references  what they were when they were lent */
+    struct fs_paths left;  /* lock; references  of a lent path that was moved: what it was */
     bool lent;             /* lock  the only user walks from root and cwd */
     u32 umask;             /* a */
     struct list_node all;  /* the list's lock */
@@ -50,9 +50,9 @@ void fs_context_get(struct fs_context *fs);
 void fs_context_put(struct fs_context *fs);
 /* References to both. */
 void fs_context_paths(struct fs_context *fs, struct path *root, struct path *cwd);
+void fs_paths_put(struct fs_paths *p);
 /* The paths become *to, each where it still is as in *from: pivot_root may have moved it. Borrows.
  */
-void fs_paths_put(struct fs_paths *p);
 void fs_context_move(struct fs_context *fs, const struct fs_paths *from, const struct fs_paths *to);
 void fs_set_cwd(struct fs_context *fs, const struct path *p);  /* borrows */
 void fs_set_root(struct fs_context *fs, const struct path *p); /* borrows */
