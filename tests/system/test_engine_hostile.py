@@ -388,6 +388,31 @@ def test_store_takes_no_more_than_it_can_read(engine):
 # ---- clients
 
 
+def test_large_answers_to_clients_that_do_not_read_are_bounded(engine):
+    """Those go that have read nothing for longest; a client that reads gets its answer."""
+    loaded(engine, "large:1", [BASE], config([BASE], Env=["A=" + "x" * (2 << 20)]))
+    before, clients = rss(engine), []
+    for _ in range(60):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        s.connect(engine.socket)
+        s.sendall(b"GET /images/large:1/json HTTP/1.1\r\nHost: x\r\n\r\n")
+        expect(s.recv(8), b"HTTP/1.1", "an answer begins")
+        clients.append(s)
+    grown = rss(engine) - before
+    if grown > 80000:
+        raise AssertionError(f"unread answers cost {grown} KiB")
+    expect(len(api(engine, "GET", "/images/large:1/json")[1]["Config"]["Env"][0]), (2 << 20) + 2, "another's answer")
+    whole = []
+    for s in clients[0], clients[-1]:
+        s.shutdown(socket.SHUT_WR)
+        whole.append(sum(map(len, iter(lambda: s.recv(1 << 20), b""))) > 2 << 20)
+    expect(whole, [False, True], "the first client's answer, and the last one's, are whole")
+    for s in clients:
+        s.close()
+    expect(engine.run("rmi", "large:1").returncode, 0)
+
+
 def test_client_that_reads_no_answers_costs_little(engine):
     s = socket.socket(socket.AF_UNIX)
     s.connect(engine.socket)

@@ -14,7 +14,9 @@
 // from http_turn() only, between the batches of the event loop, and c->on_drain from the loop's own
 // events only: nothing that an owner calls here calls the owner back. An owner that ends before its
 // connection does says so by an answer's end or by http_disown().
-// Output queues in c->out without bound here: producers ask http_backlog() and pause.
+// Output queues in c->out: producers ask http_backlog() and pause. A whole answer has no bound, but
+// all that waits has: beyond HTTP_UNREAD_MAX the connection is closed whose client has read nothing
+// for longest.
 #pragma once
 
 #include <stdbool.h>
@@ -31,6 +33,7 @@
 #define HTTP_QUERY_MAX 256
 #define HTTP_LINGER_MAX (64u * 1024 * 1024)
 #define HTTP_BACKLOG (256 * 1024)
+#define HTTP_UNREAD_MAX (32u * 1024 * 1024) /* of all connections; one alone may be more */
 
 struct http_pair {
     char *name;
@@ -101,7 +104,9 @@ struct http_conn {
     bool hold_input; /* do not read a body's or a raw stream's bytes for now */
     bool dead;       /* closed; its owner is notified of it, and it is freed, in http_turn() */
     struct http_conn *grave;
-    void *owner; /* for the callbacks below; cleared after each answer */
+    size_t unread;                   /* output that waits, as it is counted in all connections' */
+    struct http_conn *older, *newer; /* others with such, by when their clients have read of it */
+    void *owner;                     /* for the callbacks below; cleared after each answer */
     void (*on_body)(struct http_conn *c, const char *data, size_t len);
     void (*on_raw)(struct http_conn *c, const char *data, size_t len); /* len 0: half-closed */
     void (*on_drain)(struct http_conn *c);                             /* backlog is low again */

@@ -53,10 +53,53 @@ void http_turn(void)
     }
 }
 
+/* ---- what clients have not read -------------------------------------------------------------- */
+
+/* The connections with output that waits, by when their clients have read of it last. */
+static struct {
+    struct http_conn *oldest, *newest;
+    size_t bytes;
+} unread;
+
+static void unread_drop(struct http_conn *c)
+{
+    if (!c->unread)
+        return;
+    *(c->older ? &c->older->newer : &unread.oldest) = c->newer;
+    *(c->newer ? &c->newer->older : &unread.newest) = c->older;
+    unread.bytes -= c->unread;
+    c->older = c->newer = NULL;
+    c->unread = 0;
+}
+
+static void unread_add(struct http_conn *c)
+{
+    c->unread = c->out.len;
+    if (!c->unread)
+        return;
+    unread.bytes += c->unread;
+    c->older = unread.newest;
+    *(c->older ? &c->older->newer : &unread.oldest) = c;
+    unread.newest = c;
+}
+
+/* `taken`: its client has just read of it. */
+static void unread_count(struct http_conn *c, bool taken)
+{
+    if (taken || !c->unread || !c->out.len) {
+        unread_drop(c);
+        unread_add(c);
+    } else {
+        unread.bytes += c->out.len - c->unread;
+        c->unread = c->out.len;
+    }
+}
+
 static void http_conn_close(struct http_conn *c)
 {
     if (c->dead)
         return;
+    unread_drop(c);
     c->dead = true;
     c->grave = conn_dead;
     conn_dead = c;
@@ -91,6 +134,14 @@ static void conn_watch(struct http_conn *c)
         ev_set(&c->ev, (reads ? EPOLLIN : 0) | (c->out.len ? EPOLLOUT : 0) | EPOLLHUP | EPOLLERR);
 }
 
+/* One answer may be as large as it is; of many, those go whose clients have not read for longest.
+ */
+static void unread_bound(void)
+{
+    while (unread.bytes > HTTP_UNREAD_MAX && unread.oldest != unread.newest)
+        http_conn_close(unread.oldest);
+}
+
 /* Writes what the socket takes. */
 static void conn_flush(struct http_conn *c)
 {
@@ -113,6 +164,10 @@ static void conn_flush(struct http_conn *c)
     if (c->dead)
         return;
     buf_drop(&c->out, sent);
+    unread_count(c, sent);
+    unread_bound();
+    if (c->dead)
+        return;
     if (!c->out.len && c->out.cap > HTTP_BACKLOG)
         buf_free(&c->out);
     if (c->state == HTTP_DRAIN && !c->out.len && !(c->linger && !c->eof)) {
