@@ -355,6 +355,29 @@ def test_list_of_layers_that_is_cut_is_no_archive(engine):
             raise AssertionError(f"{text[:70]!r}: {p.stdout!r}")
 
 
+def test_packers_share_no_directory(engine):
+    """Each sets the owner and mode of its image's root on one; an agent that is not there yet holds them there."""
+    agent, layer = engine.path("agent"), os.listdir(os.path.join(engine.root, "layers"))[0]
+    os.mkfifo(agent)
+    packers = []
+    for name in ("one", "two"):
+        p = subprocess.Popen([engine.process.args[0], "--worker", str(os.getpid()), "pack", engine.root, agent, engine.path(name)],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdin.write(layer.encode() + b"\n\n")
+        p.stdin.close()
+        packers.append(p)
+    made = [engine.path(name) for name in ("one", "two")]
+    try:
+        until(lambda: all(os.path.exists(path + ".new") for path in made), "both pack", 20)
+        expect([os.path.isdir(path + ".root") for path in made], [True, True], "directories of their own")
+    finally:
+        hold = os.open(agent, os.O_RDWR)  # both can open it, and it is empty
+        status = [p.wait(20) for p in packers]
+        os.close(hold)
+    expect((status, [os.path.getsize(path) > 10000 for path in made]), ([0, 0], [True, True]), "archives")
+    expect([path for path in made if os.path.exists(path + ".root")], [], "directories that are left")
+
+
 def test_store_is_never_written_in_part(engine):
     """The worker is given half of it, as by an engine that dies."""
     path = engine.path("half.json", b"old")

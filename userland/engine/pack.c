@@ -382,8 +382,8 @@ char *pack_image(struct image *img, const char *agent, const char *out)
                                         "runtime for it",
                                         "it has a file of 4 GiB or more: use the default runtime "
                                         "for it"};
-    char *layers = str_fmt("%s/layers", engine.root), *fresh = str_fmt("%s.new", out);
-    char *empty = str_fmt("%s/tmp/empty", engine.root), *why = NULL;
+    char *layers = str_fmt("%s/layers", engine.root), *fresh = str_fmt("%s" PACK_HALF, out);
+    char *empty = str_fmt("%s" PACK_SCRATCH, out), *why = NULL; /* its owner and mode are set */
     int status = -1;
     pid_t pid;
 
@@ -401,6 +401,7 @@ char *pack_image(struct image *img, const char *agent, const char *out)
         why = str_fmt("cannot pack the image for a VM: %s", strerror(errno));
     if (why)
         unlink(fresh);
+    rmdir(empty);
     free(layers);
     free(fresh);
     free(empty);

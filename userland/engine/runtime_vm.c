@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "engine/job.h"
+#include "engine/pack.h"
 #include "lib/str.h"
 
 #define RUNTIME_VM_AGENT "/boot/agent" /* a program; here a link to init */
@@ -185,11 +186,13 @@ struct packing {
 static void vm_pack_freed(void *owner)
 {
     struct packing *p = owner;
-    char *half = str_fmt("%s.new", p->path); /* what a killed packer leaves */
+    char *half = str_fmt("%s" PACK_HALF, p->path), *scratch = str_fmt("%s" PACK_SCRATCH, p->path);
 
     unlink(half);
+    rmdir(scratch);
     unlink(p->path);
     free(half);
+    free(scratch);
     free(p->path);
     image_put(p->img);
     free(p);
