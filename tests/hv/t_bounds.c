@@ -22,6 +22,7 @@
 #define ALIASES 60 /* slots of one VM with the same memory; QEMU has three */
 #define SLOTS 509
 #define VMS 1030
+#define MUCH (127ul << 30)
 
 GUEST(peek_at);
 GUEST(touch_huge);
@@ -74,6 +75,29 @@ TEST(nested_tables_come_back)
     long lost = before - mem_free_kib();
     if (lost > LOST_KIB)
         test_fail(__FILE__, __LINE__, "%ld KiB are gone", lost);
+}
+
+/* Its log is 4 MiB less a little; the memory need not be there. Run under the watch, too. */
+TEST(a_log_of_much_memory_lets_others_run)
+{
+    struct tvm vm;
+    struct kvm_userspace_memory_region r = {
+        .slot = 1,
+        .flags = KVM_MEM_LOG_DIRTY_PAGES,
+        .guest_phys_addr = 1ull << 32,
+        .memory_size = MUCH,
+    };
+    void *mem = mmap(NULL, MUCH, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(mem != MAP_FAILED);
+    r.userspace_addr = (uintptr_t)mem;
+    vm_make(&vm, VM_PLAIN);
+    if (ioctl(vm.fd, KVM_SET_USER_MEMORY_REGION, &r) != 0) {
+        CHECK_EQ(errno, ENOMEM);
+        test_skip("no memory for the log");
+    }
+    r.memory_size = 0;
+    CHECK(ioctl(vm.fd, KVM_SET_USER_MEMORY_REGION, &r) == 0);
+    vm_close(&vm);
 }
 
 static uint64_t bounds_now(void)

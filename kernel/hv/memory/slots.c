@@ -8,12 +8,14 @@
 #include "arch/x86/uaccess.h"
 #include "hv/memory/memory_priv.h"
 #include "lib/err.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 #include "sched/thread.h"
 
 #define GFN_MAX (1UL << (48 - PAGE_SHIFT)) /* what four levels of nested tables reach */
 #define SLOT_PAGES_MAX (1UL << 31)
-#define DIRTY_PART 64 /* words of a log, under one hold of nested_lock */
+#define DIRTY_PART 64          /* words of a log, under one hold of nested_lock */
+#define LOG_PIECE (64UL << 10) /* bytes of a log that are cleared without a yield */
 
 static struct slot_set slots_none; /* of each new VM */
 
@@ -109,6 +111,19 @@ static int slot_check(struct vm *vm, const struct kvm_userspace_memory_region *r
     return old || vm_may_alias(vm, start, start + r->memory_size) ? 0 : -ENOSPC;
 }
 
+/* An empty log; yields. NULL: no memory. */
+static u64 *slot_log_make(u64 pages)
+{
+    size_t size = DIV_ROUND_UP(pages, 64) * sizeof(u64);
+    char *log = kmalloc(size);
+
+    for (size_t at = 0; log && at < size; at += LOG_PIECE) {
+        memset(log + at, 0, MIN(size - at, LOG_PIECE));
+        cond_yield();
+    }
+    return (u64 *)log;
+}
+
 /* A log goes on where the slot stays where it is. NULL: no memory. */
 static struct memslot *slot_make(const struct kvm_userspace_memory_region *r,
                                  const struct memslot *old)
@@ -126,9 +141,8 @@ static struct memslot *slot_make(const struct kvm_userspace_memory_region *r,
     s->flags = r->flags;
     if (!(r->flags & KVM_MEM_LOG_DIRTY_PAGES))
         return s;
-    s->dirty = old && old->dirty && old->at.gfn == s->at.gfn
-                   ? old->dirty
-                   : kcalloc(DIV_ROUND_UP(s->at.pages, 64), sizeof(u64));
+    s->dirty =
+        old && old->dirty && old->at.gfn == s->at.gfn ? old->dirty : slot_log_make(s->at.pages);
     if (s->dirty)
         return s;
     kfree(s);
