@@ -115,6 +115,7 @@ TEST(a_reader_of_the_console_that_stalls_holds_no_lock)
 /* ---- a file that fails its disk ---- */
 
 static int host_error; /* what the host's file says to data; 0: what it is */
+static unsigned host_syncs;
 
 ssize_t __real_preadv(int fd, const struct iovec *iov, int n, off_t at);
 ssize_t __real_pwritev(int fd, const struct iovec *iov, int n, off_t at);
@@ -137,6 +138,7 @@ ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t at)
 
 int __wrap_fdatasync(int fd)
 {
+    host_syncs++;
     errno = host_error;
     return host_error ? -1 : __real_fdatasync(fd);
 }
@@ -206,6 +208,23 @@ TEST(a_disk_whose_file_became_shorter_fails_what_is_not_there)
     EXPECT(disk_asks(vm, DISK_READ, DISK_SECTORS - 1) == 1);
     EXPECT(disk_asks(vm, DISK_READ, DISK_SECTORS) == 1);
     EXPECT(disk_asks(vm, DISK_WRITE, 10) == 0 && disk_asks(vm, DISK_READ, 10) == 0);
+    unlink(path);
+    machine_free(vm);
+}
+
+/* What was agreed decides how its thread writes, without the lock: it stays, whatever status says.
+ */
+TEST(a_disk_that_runs_keeps_the_features_it_began_with)
+{
+    char path[] = "/tmp/vmm-disk-XXXXXX";
+    struct vm *vm = disk_machine(path);
+    struct bus *bus = &vm->buses[BUS_MEMORY];
+    unsigned before = host_syncs;
+
+    bus_write(bus, DEVICE_MEMORY + REG_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER, 4);
+    bus_write(bus, DEVICE_MEMORY + REG_DRIVER_SEL, 0, 4);
+    bus_write(bus, DEVICE_MEMORY + REG_DRIVER, 0, 4); /* no flushes: each write would be one */
+    EXPECT(disk_asks(vm, DISK_WRITE, 5) == 0 && host_syncs == before);
     unlink(path);
     machine_free(vm);
 }

@@ -2,8 +2,8 @@
  *
  * MSI-X (PCI Local Bus 3.0, 6.8.2): a table of messages {address 8, data 4, control 4}, a mask each
  * and one for all, and a bit for each that was kept back. An entry's message is routed by KVM while
- * it is not masked; the guest masks an entry before it changes it, or the change counts when it
- * next unmasks.
+ * it is not masked; a guest is to mask an entry before it changes it, and where it does not, the
+ * change counts at once.
  */
 #include <string.h>
 

@@ -149,7 +149,7 @@ uint32_t virtio_offered(const struct virtio *v)
 
 void virtio_accept(struct virtio *v, uint32_t half)
 {
-    if (v->driver_sel < 2 && !(v->status & STATUS_FEATURES_OK))
+    if (v->driver_sel < 2 && !(v->status & (STATUS_FEATURES_OK | STATUS_DRIVER_OK)))
         virtio_set_half(&v->accepted, v->driver_sel, half);
 }
 

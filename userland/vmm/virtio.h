@@ -71,7 +71,7 @@ struct virtio {
     unsigned gsi;                             /* I  MMIO: the line */
     struct virtio_pci *pci;                   /* I  PCI: the function */
     struct virtio_queue *queues;              /* v */
-    uint64_t accepted;                        /* v */
+    uint64_t accepted;                        /* v  stays while requests wait */
     uint32_t features_sel, driver_sel;        /* v */
     uint32_t queue_sel;                       /* v */
     uint8_t status;                           /* v */
