@@ -2,8 +2,7 @@
  *
  * Mounts: the objects, their trees, copies of trees. Two locks guard the shape of all trees: a
  * change holds both, the spinlock for each single step; look-ups take the spinlock for a few
- * instructions, walks of whole trees the mutex, and yield on the way. RCU readers look for a mount
- * without a lock and write nothing, so that walks on several CPUs do not meet at it.
+ * instructions, walks of whole trees the mutex, and yield on the way.
  */
 #include "vfs/mount_priv.h"
 
@@ -13,18 +12,13 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "sched/thread.h"
-#include "sync/seqlock.h"
 #include "vfs/inotify.h"
 
 struct mount_ns *mount_ns_init;
 
-/* The depth of a red-black tree of more mounts than memory holds: twice their logarithm. */
-#define PLACES_DEPTH_MOST 64
-
 struct mutex mount_trees;
 struct spinlock mount_lock = SPINLOCK_INIT(RANK_VFS, 6, "mount");
-static struct rb_root mount_places;      /* mount_lock: by point and parent, the newest first */
-static struct seqcount mount_places_seq; /* written under mount_lock, where that tree changes */
+static struct rb_root mount_places; /* mount_lock: by point and parent, the newest first */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 
@@ -32,12 +26,9 @@ static u64 mount_last_id = 20;
 static int mount_place_compare(const struct mount *parent, const struct dentry *point,
                                const struct mount *m)
 {
-    const struct dentry *p = READ_ONCE(m->point); /* mount_place_peek has no lock */
-    const struct mount *of = READ_ONCE(m->parent);
-
-    if (point != p)
-        return point < p ? -1 : 1;
-    return parent < of ? -1 : parent > of;
+    if (point != m->point)
+        return point < m->point ? -1 : 1;
+    return parent < m->parent ? -1 : parent > m->parent;
 }
 
 static void mount_place_add_locked(struct mount *m) REQUIRES(mount_lock)
@@ -51,9 +42,7 @@ static void mount_place_add_locked(struct mount *m) REQUIRES(mount_lock)
                    ? &parent->left
                    : &parent->right;
     }
-    seqcount_write_begin(&mount_places_seq);
     rb_link(&mount_places, &m->place, parent, link);
-    seqcount_write_end(&mount_places_seq);
 }
 
 static struct mount *mount_place_find_locked(const struct mount *parent, const struct dentry *point)
@@ -71,28 +60,6 @@ static struct mount *mount_place_find_locked(const struct mount *parent, const s
         n = diff <= 0 ? n->left : n->right;
     }
     return found;
-}
-
-/* The same for an RCU reader without the lock. Mounts are freed after RCU readers, so in a tree
- * that changes the search leads astray at worst, which the count tells, and its bound ends it.
- * False: nothing is known. */
-static bool mount_place_peek(const struct mount *parent, const struct dentry *point,
-                             struct mount **out)
-{
-    u32 begin = seqcount_read_begin(&mount_places_seq);
-    const struct rb_node *n = READ_ONCE(mount_places.node);
-    unsigned depth = 0;
-
-    *out = NULL;
-    for (; n && depth < PLACES_DEPTH_MOST; depth++) {
-        struct mount *m = rb_entry(n, struct mount, place);
-        int diff = mount_place_compare(parent, point, m);
-
-        if (diff == 0)
-            *out = m;
-        n = diff <= 0 ? READ_ONCE(n->left) : READ_ONCE(n->right);
-    }
-    return !n && !seqcount_read_retry(&mount_places_seq, begin);
 }
 
 /* The first of the mounts on a name, in any namespace. */
@@ -179,7 +146,7 @@ void mount_drop_on(struct dentry *point)
 
 void mount_placed(struct dentry *point)
 {
-    smp_mb(); /* pairs with mount_drop_on */
+    smp_mb(); /* pairs with mount_drop_on and names_mounted */
     if (unlikely(READ_ONCE(point->flags) & DENTRY_UNLINKED))
         mount_drop_on(point);
 }
@@ -187,6 +154,16 @@ void mount_placed(struct dentry *point)
 static void mount_free_rcu(struct rcu_head *head)
 {
     slab_free(mount_cache, container_of(head, struct mount, rcu));
+}
+
+bool mount_get_live(struct mount *m)
+{
+    bool live;
+
+    spin_lock(&mount_lock);
+    live = m->parent && refcount_get_unless_zero(&m->ref);
+    spin_unlock(&mount_lock);
+    return live;
 }
 
 /* Nothing refers to it any more, but walks without references may still look at it. */
@@ -262,8 +239,6 @@ struct mount *mount_peek(const struct mount *parent, const struct dentry *point)
 {
     struct mount *m;
 
-    if (likely(mount_place_peek(parent, point, &m)))
-        return m;
     spin_lock(&mount_lock);
     m = mount_place_find_locked(parent, point);
     spin_unlock(&mount_lock);
@@ -307,14 +282,12 @@ void mount_detach_locked(struct mount *m, struct path *place)
 {
     ASSERT_HELD(&mount_trees);
     ASSERT_HELD(&mount_lock);
-    seqcount_write_begin(&mount_places_seq);
     rb_erase(&mount_places, &m->place);
     list_del(&m->sibling);
     m->point->mounts--;
     *place = (struct path){m->parent, m->point};
-    WRITE_ONCE(m->parent, NULL);
-    WRITE_ONCE(m->point, NULL);
-    seqcount_write_end(&mount_places_seq);
+    m->parent = NULL;
+    m->point = NULL;
 }
 
 /* The next mount of the tree under top that is not below m. */
@@ -462,7 +435,7 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
     for (u64 i = 0; i < n; i++) {
         if (!mount_is_copied(list, i, root)) {
             if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
-                return -EINTR; /* mount_is_copied may have given up */
+                return -EINTR; /* it was not looked at */
             continue;
         }
         list[i].new = mount_clone(list[i].old, i == 0 ? root : list[i].old->root);
@@ -489,7 +462,7 @@ void mount_copies_link(struct mount_copy *list, u64 n)
     DELAYPOINT(mount_copied);
 }
 
-/* A placed one whose name has gone since is dissolved by mount_placed, or by the removal. */
+/* What its name's end has taken away since is dissolved by the one that found it there. */
 static void mount_copy_release(const struct mount_copy *c)
 {
     if (c->placed) {

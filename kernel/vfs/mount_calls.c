@@ -297,17 +297,11 @@ int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path 
 
 /* ------------------------------------------------------------- umount2(2), pivot_root(2) */
 
-/* Marks it as leaving if it is unused. `ours`: the references that it then has, the tree's among
- * them. */
-static bool mount_claim_locked(struct mount *m, s32 ours) REQUIRES(mount_lock)
+/* `ours`: the references that an unused mount has, the tree's among them. */
+static bool mount_busy_locked(struct mount *m, s32 ours) REQUIRES(mount_lock)
 {
     ASSERT_HELD(&mount_lock);
-    WRITE_ONCE(m->leaving, true);
-    smp_mb(); /* pairs with mount_is_leaving: a walk without references that takes one */
-    if (list_empty(&m->children) && refcount_read(&m->ref) <= ours)
-        return true;
-    WRITE_ONCE(m->leaving, false);
-    return false;
+    return !list_empty(&m->children) || refcount_read(&m->ref) > ours;
 }
 
 /* The caller holds `target`, and top besides, which may be of the same mount. */
@@ -324,7 +318,7 @@ static int umount_topmost(const struct walk_ctx *ctx, const struct path *target,
     spin_lock(&mount_lock); /* no look-up between the count and the end */
     if (m->ns != ctx->ns || !m->parent)
         err = -EINVAL;
-    else if (!(flags & MNT_DETACH) && !mount_claim_locked(m, target->mount == m ? 3 : 2))
+    else if (!(flags & MNT_DETACH) && mount_busy_locked(m, target->mount == m ? 3 : 2))
         err = -EBUSY;
     else
         mount_detach_locked(m, &place);

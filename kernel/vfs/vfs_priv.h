@@ -36,7 +36,6 @@ struct mount {
     struct super *super;       /* I  a reference */
     struct mount_ns *ns;       /* t  NULL: detached */
     u32 flags;                 /* a  MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME... */
-    bool leaving;              /* t, a to read: umount counts its references, or found none */
     u64 id;                    /* I */
     char *source;              /* I */
     struct list_node children; /* t */
@@ -72,18 +71,9 @@ static inline void mount_get(struct mount *m)
 {
     refcount_get(&m->ref);
 }
-/* For an RCU reader. With the reference it asks mount_is_leaving: umount marks the mount, then
- * counts, so that one of the two sees the other. False: nothing refers to it any more. */
-static inline __must_check bool mount_get_unless_dead(struct mount *m)
-{
-    return refcount_get_unless_zero(&m->ref);
-}
-/* Whether umount has found m unused, or is counting: then the caller gives its reference back. */
-static inline bool mount_is_leaving(const struct mount *m)
-{
-    smp_mb(); /* pairs with mount_claim_locked */
-    return READ_ONCE(m->leaving);
-}
+/* For an RCU reader: false when it hangs in no tree any more, or is the root of one. Taken where
+ * umount counts, so that none is taken of one that it has found unused. */
+bool mount_get_live(struct mount *m) __must_check;
 static inline void mount_put(struct mount *m)
 {
     if (unlikely(refcount_put(&m->ref)))

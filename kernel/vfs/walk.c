@@ -65,14 +65,15 @@ static void walk_restart(struct walk *w, const char *path)
 /* From here on with references. False: it has begun again. */
 static bool walk_hold(struct walk *w, const char *path)
 {
-    bool at_start = w->at.mount == w->start.mount, mount;
+    bool mount;
 
     if (w->held)
         return true;
     DELAYPOINT(walk_hold);
-    mount = mount_get_unless_dead(w->at.mount);
-    w->held = mount && (at_start || !mount_is_leaving(w->at.mount)) && /* the start: is in use */
-              dentry_get_unless_dead(w->at.dentry);
+    mount = w->at.mount == w->start.mount || mount_get_live(w->at.mount);
+    if (w->at.mount == w->start.mount)
+        mount_get(w->at.mount); /* the caller has it */
+    w->held = mount && dentry_get_unless_dead(w->at.dentry);
     rcu_read_unlock();
     if (likely(w->held))
         return true;
