@@ -99,7 +99,6 @@ s64 sys_umount2(u64 utarget, u32 flags)
     walk_begin(&w);
     err = vfs_umount(&w.ctx, &target, (int)flags);
     walk_end(&w);
-    path_put(&target);
     return err;
 }
 

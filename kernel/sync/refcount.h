@@ -79,10 +79,14 @@ static inline s32 refcount_put_left(refcount_t *r)
     return __atomic_sub_fetch(&r->v, 1, __ATOMIC_ACQ_REL);
 }
 
-/* The same cache gives its own up, if it is the last: look-ups get none from here on. */
-static inline bool refcount_end(refcount_t *r)
+/* All n of the caller's are given up, if there are no others: look-ups get none from here on. */
+static inline __must_check bool refcount_end_many(refcount_t *r, s32 n)
 {
-    s32 one = 1;
+    return __atomic_compare_exchange_n(&r->v, &n, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
 
-    return __atomic_compare_exchange_n(&r->v, &one, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+/* The same of a cache, which has one. */
+static inline __must_check bool refcount_end(refcount_t *r)
+{
+    return refcount_end_many(r, 1);
 }

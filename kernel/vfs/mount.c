@@ -156,16 +156,6 @@ static void mount_free_rcu(struct rcu_head *head)
     slab_free(mount_cache, container_of(head, struct mount, rcu));
 }
 
-bool mount_get_live(struct mount *m)
-{
-    bool live;
-
-    spin_lock(&mount_lock);
-    live = m->parent && refcount_get_unless_zero(&m->ref);
-    spin_unlock(&mount_lock);
-    return live;
-}
-
 /* Nothing refers to it any more, but walks without references may still look at it. */
 void mount_destroy(struct mount *m)
 {

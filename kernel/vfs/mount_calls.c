@@ -26,13 +26,12 @@
 #define MOUNTS_MAX 100000 /* per namespace, as fs.mount-max */
 
 /* What is on top at a place that was reached without crossing ("." of a covered directory): all
- * that mounts and unmounts there concerns the topmost. Returns references. */
+ * that mounts and unmounts there concerns the topmost. Takes place's references, returns others. */
 static struct path mount_topmost(const struct path *place)
 {
     struct path top = *place;
     struct mount *over;
 
-    path_get(&top);
     while ((over = mount_lookup(top.mount, top.dentry))) {
         path_put(&top);
         dentry_get(over->root);
@@ -87,9 +86,12 @@ static int mount_graft_at(struct mount *m, const struct path *target, const stru
 /* Puts a loose mount (and what is on it) at target; consumes the caller's reference. */
 static int mount_graft(struct mount *m, const struct path *target, const struct walk_ctx *ctx)
 {
-    struct path top = mount_topmost(target);
-    int err = mount_graft_at(m, &top, ctx);
+    struct path top;
+    int err;
 
+    path_get(target);
+    top = mount_topmost(target);
+    err = mount_graft_at(m, &top, ctx);
     path_put(&top);
     return err;
 }
@@ -186,6 +188,7 @@ static int mount_move(const struct walk_ctx *ctx, const char *source, const stru
 
     if (err)
         return err;
+    path_get(target);
     top = mount_topmost(target);
     err = from.dentry == from.mount->root ? mount_move_to(from.mount, &top, ctx) : -EINVAL;
     path_put(&top);
@@ -297,53 +300,63 @@ int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path 
 
 /* ------------------------------------------------------------- umount2(2), pivot_root(2) */
 
-/* `ours`: the references that an unused mount has, the tree's among them. */
-static bool mount_busy_locked(struct mount *m, s32 ours) REQUIRES(mount_lock)
+/* Off its place: the tree's reference goes, and top's. They were all there were, and have ended, or
+ * others may have some. */
+static void umount_finish(const struct path *top, const struct path *place, bool ended)
 {
-    ASSERT_HELD(&mount_lock);
-    return !list_empty(&m->children) || refcount_read(&m->ref) > ours;
+    path_put(place);
+    if (ended) {
+        dentry_put(top->dentry);
+        mount_destroy(top->mount);
+    } else {
+        mount_dissolve(top->mount);
+        path_put(top);
+    }
 }
 
-/* The caller holds `target`, and top besides, which may be of the same mount. */
-static int umount_topmost(const struct walk_ctx *ctx, const struct path *target,
-                          const struct path *top, int flags)
+/* Takes top's references, unless it fails. */
+static int umount_topmost(const struct walk_ctx *ctx, const struct path *top, int flags)
 {
     struct mount *m = top->mount;
+    bool ends = !(flags & MNT_DETACH);
     struct path place = {0};
     int err = 0;
 
     if (top->dentry != m->root)
         return -EINVAL;
     mutex_lock(&mount_trees);
-    spin_lock(&mount_lock); /* no look-up between the count and the end */
+    spin_lock(&mount_lock); /* what has the lock takes references of what has none */
     if (m->ns != ctx->ns || !m->parent)
         err = -EINVAL;
-    else if (!(flags & MNT_DETACH) && mount_busy_locked(m, target->mount == m ? 3 : 2))
+    else if (ends && (!list_empty(&m->children) || !refcount_end_many(&m->ref, 2)))
         err = -EBUSY;
     else
         mount_detach_locked(m, &place);
     spin_unlock(&mount_lock);
+    if (!err)
+        mount_set_ns_locked(m, NULL);
     mutex_unlock(&mount_trees);
-    if (err)
-        return err;
-    path_put(&place);
-    mount_dissolve(m); /* the tree's reference */
-    mount_ns_changed(ctx->ns);
-    return 0;
+    if (!err)
+        umount_finish(top, &place, ends);
+    return err;
 }
 
 int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags)
 {
     struct path top;
-    int err;
+    int err = 0;
 
     if (!cred_capable(ctx->cred, &user_ns_init, CAP_SYS_ADMIN))
-        return -EPERM;
-    if (flags & ~(MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
-        return -EINVAL;
-    top = mount_topmost(target);
-    err = umount_topmost(ctx, target, &top, flags);
-    path_put(&top);
+        err = -EPERM;
+    else if (flags & ~(MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW))
+        err = -EINVAL;
+    top = err ? *target : mount_topmost(target);
+    if (!err)
+        err = umount_topmost(ctx, &top, flags);
+    if (err)
+        path_put(&top);
+    else
+        mount_ns_changed(ctx->ns);
     return err;
 }
 

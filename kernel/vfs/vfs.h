@@ -372,6 +372,8 @@ extern u32 lease_break_seconds; /* a  /proc/sys/fs/lease-break-time */
 /* Mounts and mount namespaces. flags: MS_* of mount(2). */
 int vfs_mount(const struct walk_ctx *ctx, const char *source, const struct path *target,
               const char *type, unsigned long flags, const char *options);
+/* Takes target's references in any case: another one of a path in the mount is what makes it busy.
+ */
 int vfs_umount(const struct walk_ctx *ctx, const struct path *target, int flags);
 int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
                    const struct path *put_old);

@@ -71,9 +71,12 @@ static inline void mount_get(struct mount *m)
 {
     refcount_get(&m->ref);
 }
-/* For an RCU reader: false when it hangs in no tree any more, or is the root of one. Taken where
- * umount counts, so that none is taken of one that it has found unused. */
-bool mount_get_live(struct mount *m) __must_check;
+/* For an RCU reader: false when there are no references any more. umount of a mount in no use ends
+ * them at once (umount_topmost), so that none is taken of one that it has found unused. */
+static inline __must_check bool mount_get_live(struct mount *m)
+{
+    return refcount_get_unless_zero(&m->ref);
+}
 static inline void mount_put(struct mount *m)
 {
     if (unlikely(refcount_put(&m->ref)))

@@ -70,9 +70,7 @@ static bool walk_hold(struct walk *w, const char *path)
     if (w->held)
         return true;
     DELAYPOINT(walk_hold);
-    mount = w->at.mount == w->start.mount || mount_get_live(w->at.mount);
-    if (w->at.mount == w->start.mount)
-        mount_get(w->at.mount); /* the caller has it */
+    mount = mount_get_live(w->at.mount);
     w->held = mount && dentry_get_unless_dead(w->at.dentry);
     rcu_read_unlock();
     if (likely(w->held))

@@ -45,7 +45,9 @@ static void mounts_pivot(struct walk_ctx *ctx)
     ctx->root = ctx->cwd = place;
     path_put(&old_root);
     CHECK(vfs_test_reads(ctx, "/f", "inside"));
+    path_get(&place);
     CHECK(vfs_umount(ctx, &place, 2) == 0); /* the old root, which covers the new */
+    path_get(&place);
     CHECK(vfs_umount(ctx, &place, 2) == -EINVAL);
     CHECK(vfs_test_stat(ctx, "/mnt-test", &st) == -ENOENT);
     CHECK(vfs_test_stat(ctx, "/..", &st) == 0);
@@ -130,7 +132,6 @@ SELFTEST(vfs_bind_of_a_part_leaves_nothing_of_what_lies_outside)
     CHECK(vfs_lookup(&ctx, NULL, "/mnt-test/b/c/d", WALK_FOLLOW, &p) == 0);
     CHECK(refcount_read(&p.mount->super->ref) == 1);
     CHECK(vfs_umount(&ctx, &p, 0) == 0);
-    path_put(&p);
     mounts_test_end(&ctx);
 }
 
@@ -232,7 +233,6 @@ SELFTEST(vfs_files_without_a_name_need_no_tmpfs_at_the_root)
     file_put(f);
     mount_ns_root(mount_ns_init, &top);
     CHECK(top.mount != ctx.root.mount && vfs_umount(&ctx, &top, 0) == 0);
-    path_put(&top);
 }
 
 SELFTEST(vfs_tmpfs_keeps_its_size)

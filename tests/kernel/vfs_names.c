@@ -36,11 +36,7 @@ int vfs_test_umount(struct walk_ctx *ctx, const char *where)
     struct path p;
     int err = vfs_lookup(ctx, NULL, where, WALK_FOLLOW, &p);
 
-    if (err)
-        return err;
-    err = vfs_umount(ctx, &p, 2); /* MNT_DETACH */
-    path_put(&p);
-    return err;
+    return err ? err : vfs_umount(ctx, &p, 2); /* MNT_DETACH */
 }
 
 int vfs_test_write(struct walk_ctx *ctx, const char *name, const char *text)

@@ -243,6 +243,53 @@ SELFTEST(vfs_a_walk_finds_a_name_that_leaves_the_cache_meanwhile)
     CHECK(!walk_failed);
 }
 
+static u32 mount_went; /* a  while there was a reference */
+
+static void look_into_mount(struct onlooker *o)
+{
+    struct path p;
+
+    if (vfs_lookup(&o->ctx, NULL, "/race/m", 0, &p))
+        return;
+    for (unsigned i = 0; i < 100 && p.mount != o->at.mount; i++) {
+        if (!READ_ONCE(p.mount->parent))
+            WRITE_ONCE(mount_went, 1);
+        cpu_relax();
+    }
+    path_put(&p);
+}
+
+/* One that is used is busy: the last walk into it either came before, or finds it gone. */
+SELFTEST(vfs_a_mount_that_a_walk_has_reached_is_not_unmounted)
+{
+    static struct onlooker o;
+    bool ok = true;
+
+    CHECK(races_begin(&o.ctx));
+    CHECK(!vfs_mkdir(&o.ctx, NULL, "/race/m", 0755));
+    CHECK(!vfs_lookup(&o.ctx, NULL, "/race", 0, &o.at));
+    mount_went = 0;
+    fail_point_arm("walk_hold", 1);
+    CHECK(onlooker_start(&o, look_into_mount));
+    for (unsigned i = 0; ok && races_go_on(i, &o); i++) {
+        struct path p;
+        int err = -EBUSY;
+
+        ok = !vfs_test_mount(&o.ctx, "/race/m", "tmpfs", "");
+        for (; ok && err == -EBUSY; cond_yield()) {
+            ok = !vfs_lookup(&o.ctx, NULL, "/race/m", 0, &p);
+            err = ok ? vfs_umount(&o.ctx, &p, 0) : -EINVAL;
+        }
+        ok = ok && !err && !READ_ONCE(mount_went);
+    }
+    onlooker_stop(&o);
+    fail_point_arm("walk_hold", 0);
+    path_put(&o.at);
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    CHECK(ok && !mount_went);
+}
+
 static void look_from_fifo(struct onlooker *o)
 {
     struct file *f;
