@@ -2,7 +2,8 @@
  *
  * Mounts: the objects, their trees, copies of trees. Two locks guard the shape of all trees: a
  * change holds both, the spinlock for each single step; look-ups take the spinlock for a few
- * instructions, walks of whole trees the mutex, and yield on the way.
+ * instructions, or none and look again after a change (RCU readers), walks of whole trees the
+ * mutex, and yield on the way.
  */
 #include "vfs/mount_priv.h"
 
@@ -12,13 +13,16 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "sched/thread.h"
+#include "sync/seqlock.h"
 #include "vfs/inotify.h"
 
 struct mount_ns *mount_ns_init;
 
 struct mutex mount_trees;
 struct spinlock mount_lock = SPINLOCK_INIT(RANK_VFS, 6, "mount");
-static struct rb_root mount_places; /* mount_lock: by point and parent, the newest first */
+static struct rb_root mount_places;   /* mount_lock: by point and parent, the newest first */
+static struct seqcount mount_changes; /* written under mount_lock, over changes of mount_places */
+#define PLACES_DEEP 64                /* more steps down are none of a tree that holds still */
 static struct slab_cache *mount_cache;
 static u64 mount_last_id = 20;
 
@@ -29,6 +33,19 @@ static int mount_place_compare(const struct mount *parent, const struct dentry *
     if (point != m->point)
         return point < m->point ? -1 : 1;
     return parent < m->parent ? -1 : parent > m->parent;
+}
+
+void mount_change_begin(void)
+{
+    ASSERT_HELD(&mount_trees);
+    spin_lock(&mount_lock);
+    seqcount_write_begin(&mount_changes);
+}
+
+void mount_change_end(void)
+{
+    seqcount_write_end(&mount_changes);
+    spin_unlock(&mount_lock);
 }
 
 static void mount_place_add_locked(struct mount *m) REQUIRES(mount_lock)
@@ -60,6 +77,28 @@ static struct mount *mount_place_find_locked(const struct mount *parent, const s
         n = diff <= 0 ? n->left : n->right;
     }
     return found;
+}
+
+/* The same for an RCU reader without the lock; false: a change came in between, which may have led
+ * it astray, in a circle even. */
+static bool mount_place_peek(const struct mount *parent, const struct dentry *point,
+                             struct mount **out)
+{
+    u32 seq = seqcount_read_begin(&mount_changes);
+    struct rb_node *n = READ_ONCE(mount_places.node);
+
+    *out = NULL;
+    for (unsigned steps = 0; n; steps++) {
+        struct mount *m = rb_entry(n, struct mount, place);
+        int diff = mount_place_compare(parent, point, m);
+
+        if (unlikely(steps == PLACES_DEEP))
+            return false;
+        if (diff == 0)
+            *out = m;
+        n = diff <= 0 ? READ_ONCE(n->left) : READ_ONCE(n->right);
+    }
+    return !seqcount_read_retry(&mount_changes, seq);
 }
 
 /* The first of the mounts on a name, in any namespace. */
@@ -120,7 +159,7 @@ void mount_drop_on(struct dentry *point)
         struct mount_ns *ns = NULL;
 
         mutex_lock(&mount_trees);
-        spin_lock(&mount_lock);
+        mount_change_begin();
         m = mount_live_on_locked(point);
         if (m) {
             ns = m->ns;
@@ -128,7 +167,7 @@ void mount_drop_on(struct dentry *point)
                 ns = NULL;
             mount_detach_locked(m, &place);
         }
-        spin_unlock(&mount_lock);
+        mount_change_end();
         if (m)
             mount_set_ns_locked(m, NULL);
         mutex_unlock(&mount_trees);
@@ -229,6 +268,8 @@ struct mount *mount_peek(const struct mount *parent, const struct dentry *point)
 {
     struct mount *m;
 
+    if (likely(mount_place_peek(parent, point, &m)))
+        return m;
     spin_lock(&mount_lock);
     m = mount_place_find_locked(parent, point);
     spin_unlock(&mount_lock);
@@ -347,9 +388,9 @@ void mount_dissolve(struct mount *top)
             m = list_first(&m->children, struct mount, sibling);
         if (m == top)
             break;
-        spin_lock(&mount_lock);
+        mount_change_begin();
         mount_detach_locked(m, &place);
-        spin_unlock(&mount_lock);
+        mount_change_end();
         mutex_unlock(&mount_trees);
         DELAYPOINT(mount_dissolve);
         mount_put(m);
@@ -443,9 +484,9 @@ void mount_copies_link(struct mount_copy *list, u64 n)
         list[i].placed = list[i].new;
         if (!list[i].placed)
             continue;
-        spin_lock(&mount_lock);
+        mount_change_begin();
         mount_attach_locked(list[i].new, list[list[i].up].new, list[i].point);
-        spin_unlock(&mount_lock);
+        mount_change_end();
         cond_yield();
     }
     mutex_unlock(&mount_trees);

@@ -67,9 +67,9 @@ static int mount_graft_at(struct mount *m, const struct path *target, const stru
     if (!err && ctx->ns->count + mount_count_locked(m) > MOUNTS_MAX)
         err = -ENOSPC;
     if (!err) {
-        spin_lock(&mount_lock);
+        mount_change_begin();
         mount_attach_locked(m, target->mount, target->dentry);
-        spin_unlock(&mount_lock);
+        mount_change_end();
         mount_set_ns_locked(m, ctx->ns);
     }
     mutex_unlock(&mount_trees);
@@ -166,10 +166,10 @@ static int mount_move_to(struct mount *m, const struct path *target, const struc
     if (!err && mount_is_below_locked(target->mount, m))
         err = -ELOOP;
     if (!err) {
-        spin_lock(&mount_lock);
+        mount_change_begin();
         mount_detach_locked(m, &place);
         mount_attach_locked(m, target->mount, target->dentry);
-        spin_unlock(&mount_lock);
+        mount_change_end();
     }
     mutex_unlock(&mount_trees);
     if (err)
@@ -325,14 +325,14 @@ static int umount_topmost(const struct walk_ctx *ctx, const struct path *top, in
     if (top->dentry != m->root)
         return -EINVAL;
     mutex_lock(&mount_trees);
-    spin_lock(&mount_lock); /* what has the lock takes references of what has none */
+    mount_change_begin(); /* what has the lock takes references of what has none */
     if (m->ns != ctx->ns || !m->parent)
         err = -EINVAL;
     else if (ends && (!list_empty(&m->children) || !refcount_end_many(&m->ref, 2)))
         err = -EBUSY;
     else
         mount_detach_locked(m, &place);
-    spin_unlock(&mount_lock);
+    mount_change_end();
     if (!err)
         mount_set_ns_locked(m, NULL);
     mutex_unlock(&mount_trees);
@@ -396,7 +396,7 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
         mutex_unlock(&mount_trees);
         return err;
     }
-    spin_lock(&mount_lock);
+    mount_change_begin();
     mount_detach_locked(new, &place); /* its tree reference stays ours until it has a place */
     old_attached = old->parent != NULL;
     if (old_attached) {
@@ -407,7 +407,7 @@ int vfs_pivot_root(const struct walk_ctx *ctx, const struct path *new_root,
         mount_get(new);
     }
     mount_attach_locked(old, put_old->mount, put_old->dentry);
-    spin_unlock(&mount_lock);
+    mount_change_end();
     mutex_unlock(&mount_trees);
     path_put(&place);
     if (old_attached) {

@@ -39,6 +39,11 @@ struct mount *mount_alloc(struct super *super, struct dentry *root, const char *
 /* Over walks of whole trees and over changes of their shape. Only mount_lock and slabs under it. */
 extern struct mutex mount_trees;
 
+/* Around changes of shape that look-ups see together: mount_lock, and those without it look again.
+ */
+void mount_change_begin(void) REQUIRES(mount_trees)
+ACQUIRES(mount_lock);
+void mount_change_end(void) RELEASES(mount_lock);
 /* attach: the tree takes a reference of m, and m one of its place; detach hands the place's back
  * in *place, and leaves the tree's of m to the caller. */
 void mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *point)
