@@ -58,6 +58,7 @@ int walk_at_begin_flags(struct walk_at *w, s64 dirfd, u64 uname, unsigned walk_f
 void walk_at_end(struct walk_at *w);
 /* begin, look up, end. at_flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
 int walk_at_lookup(s64 dirfd, u64 uname, u64 at_flags, struct path *out) __must_check;
+int walk_at_stat(s64 dirfd, u64 uname, u64 at_flags, struct kstat *out) __must_check;
 
 /* A user's iovec array, checked: segs is on the stack for small ones. */
 #define IOV_FAST 8

@@ -50,17 +50,11 @@ static int stat_fd(u64 fd, struct kstat *st)
 
 static int stat_at(u64 dirfd, u64 name, u64 flags, struct kstat *st)
 {
-    struct path p;
     char first;
 
     if (flags & AT_EMPTY_PATH && (s32)dirfd != AT_FDCWD && name && !IN(first, name) && !first)
         return stat_fd(dirfd, st);
-    int err = walk_at_lookup((s64)dirfd, name, flags, &p);
-    if (err)
-        return err;
-    err = vfs_stat(&p, st);
-    path_put(&p);
-    return err;
+    return walk_at_stat((s64)dirfd, name, flags, st);
 }
 
 s64 sys_newfstatat(s32 dirfd, u64 name, u64 uptr, u32 flags)

@@ -123,16 +123,32 @@ void walk_at_end(struct walk_at *w)
     walk_at_name_free(w);
 }
 
+static unsigned walk_at_flags(u64 at_flags)
+{
+    return (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
+           (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
+}
+
 int walk_at_lookup(s64 dirfd, u64 uname, u64 at_flags, struct path *out)
 {
     struct walk_at w;
-    unsigned flags = (at_flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
-                     (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0);
     int err = walk_at_begin(&w, dirfd, uname);
 
     if (err)
         return err;
-    err = vfs_lookup(&w.walk.ctx, w.from, w.name, flags, out);
+    err = vfs_lookup(&w.walk.ctx, w.from, w.name, walk_at_flags(at_flags), out);
+    walk_at_end(&w);
+    return err;
+}
+
+int walk_at_stat(s64 dirfd, u64 uname, u64 at_flags, struct kstat *out)
+{
+    struct walk_at w;
+    int err = walk_at_begin(&w, dirfd, uname);
+
+    if (err)
+        return err;
+    err = vfs_stat_at(&w.walk.ctx, w.from, w.name, walk_at_flags(at_flags), out);
     walk_at_end(&w);
     return err;
 }

@@ -116,14 +116,14 @@ void inode_put(struct inode *i)
 
 void inode_fill_stat(const struct inode *i, struct kstat *out)
 {
-    u64 size = i->object ? READ_ONCE(i->object->size) : 0;
+    const struct mem_object *object = i->object;
 
     *out = (struct kstat){
         .dev = i->super ? i->super->dev : 0,
         .ino = i->ino,
         .rdev = i->rdev,
-        .size = size,
-        .blocks = i->object ? i->object->nr_pages * (PAGE_SIZE / 512) : 0,
+        .size = object ? READ_ONCE(object->size) : 0,
+        .blocks = object ? READ_ONCE(object->nr_pages) * (PAGE_SIZE / 512) : 0,
         .mode = i->mode,
         .nlink = i->nlink,
         .uid = i->uid,
@@ -136,11 +136,27 @@ void inode_fill_stat(const struct inode *i, struct kstat *out)
     };
 }
 
+bool inode_peek_stat(const struct inode *i, struct kstat *out)
+{
+    if (i->ops->peekattr)
+        return i->ops->peekattr(i, out);
+    if (i->ops->getattr)
+        return false;
+    inode_fill_stat(i, out);
+    return true;
+}
+
 void inode_get_owner(struct inode *i, struct inode_owner *out)
 {
     rwlock_read_lock(&i->lock);
     *out = (struct inode_owner){i->mode, i->uid, i->gid};
     rwlock_read_unlock(&i->lock);
+}
+
+void stat_set_mount(struct kstat *st, const struct path *p)
+{
+    st->mount_id = p->mount ? p->mount->id : 0;
+    st->mount_root = p->mount && p->mount->root == p->dentry;
 }
 
 int vfs_stat(const struct path *p, struct kstat *out)
@@ -154,8 +170,7 @@ int vfs_stat(const struct path *p, struct kstat *out)
         err = i->ops->getattr(i, out);
     else
         inode_fill_stat(i, out);
-    out->mount_id = p->mount ? p->mount->id : 0;
-    out->mount_root = p->mount && p->mount->root == p->dentry;
+    stat_set_mount(out, p);
     return err;
 }
 

@@ -367,7 +367,7 @@ static int open_created(const struct path *p, unsigned o_flags, const struct cre
 }
 
 /* A name that exists is opened as if O_CREAT had not been given; a link is followed by walking
- * again, and if it dangles, its target is created. */
+ * again, and if it dangles, its target is created: *dir is the link's directory, else nothing. */
 static int open_or_create(const struct walk_ctx *ctx, const struct path *at, const char *name,
                           unsigned o_flags, u32 mode, unsigned walk_flags, struct path *dir,
                           struct path *found, bool *created)
@@ -395,8 +395,12 @@ static int open_or_create(const struct walk_ctx *ctx, const struct path *at, con
     rwlock_write_unlock(&dentry_inode(last.dir.dentry)->lock);
     if (err)
         goto out;
-    mount_get(last.dir.mount);
     *found = (struct path){last.dir.mount, d};
+    if (*created || !S_ISLNK(dentry_inode(d)->mode)) {
+        dentry_put(last.dir.dentry); /* the mount's reference goes along */
+        return 0;
+    }
+    mount_get(last.dir.mount);
     *dir = last.dir;
     return 0;
 out:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Paths as text: from a dentry up to a root, across mounts.
+ * Paths: their references; as text: from a dentry up to a root, across mounts.
  */
 #include "lib/err.h"
 #include "lib/log.h"
@@ -9,6 +9,22 @@
 
 #define MS_RDONLY 1
 #define MS_NOSUID 2
+
+void path_get(const struct path *p)
+{
+    if (p->mount)
+        mount_get(p->mount);
+    if (p->dentry)
+        dentry_get(p->dentry);
+}
+
+void path_put(const struct path *p)
+{
+    if (p->dentry)
+        dentry_put(p->dentry);
+    if (p->mount)
+        mount_put(p->mount);
+}
 
 static bool path_prepend(char *buf, char **end, const char *text, size_t len)
 {

@@ -129,6 +129,8 @@ struct inode_ops {
     int (*open)(struct inode *inode, struct file *f); /* f->ops is inode->fops already */
     int (*setattr)(struct inode *inode, const struct attr_change *ch);
     int (*getattr)(struct inode *inode, struct kstat *out); /* NULL: inode_fill_stat */
+    /* getattr for an RCU reader without a reference, which does not sleep; false: it takes more. */
+    bool (*peekattr)(const struct inode *inode, struct kstat *out);
     int (*permission)(struct inode *inode, const struct cred *cred, int mask); /* NULL: mode bits */
     ssize_t (*getxattr)(struct inode *inode, const char *name, void *buf, size_t n);
     int (*setxattr)(struct inode *inode, const char *name, const void *val, size_t n, int flags);
@@ -292,6 +294,9 @@ int vfs_rmdir(const struct walk_ctx *ctx, const struct path *at, const char *nam
 int vfs_rename(const struct walk_ctx *ctx, const struct path *old_at, const char *old_name,
                const struct path *new_at, const char *new_name, unsigned flags);
 int vfs_stat(const struct path *p, struct kstat *out);
+/* The same of a name. */
+int vfs_stat_at(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
+                struct kstat *out);
 /* While f lives (it is executed) its inode cannot be opened for writing: 0, or -ETXTBSY when it is
  * open for writing. The file is not shared yet. */
 int file_deny_writers(struct file *f) __must_check;
@@ -416,6 +421,8 @@ struct inode_owner {
     kgid_t gid;
 };
 void inode_get_owner(struct inode *i, struct inode_owner *out);
+/* For an RCU reader; false: vfs_stat, with a reference, can tell. */
+bool inode_peek_stat(const struct inode *i, struct kstat *out) __must_check;
 void inode_fill_stat(const struct inode *i, struct kstat *out);
 void dentry_instantiate(struct dentry *d, struct inode *i); /* takes the reference */
 const char *dentry_name(const struct dentry *d, size_t *len);

@@ -11,6 +11,8 @@ void dentry_init(void);
 void inode_init(void);
 /* Fills in a zeroed inode: one reference, the present time in all its times. */
 void inode_setup(struct inode *i, struct super *s, u64 ino, u32 mode);
+/* What a kstat says of the mount. p may be an RCU reader's, without references. */
+void stat_set_mount(struct kstat *st, const struct path *p);
 void inode_cache_init(void);
 void super_init(void);
 void super_device_init(void);
@@ -98,7 +100,10 @@ struct walk_last {
 };
 int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *name,
                  unsigned flags, struct walk_last *out);
-void walk_last_put(struct walk_last *last);
+static inline void walk_last_put(struct walk_last *last)
+{
+    path_put(&last->dir);
+}
 /* The child of a directory, positive or negative; asks the file system. dir's lock must not be
  * held, or be held by the caller with `locked`. ERR_PTR on error; without `locked` -ENOENT, too,
  * where a negative one would be good for nothing (names_cached). */

@@ -23,29 +23,14 @@ struct walk {
     struct path at;    /* references, if it is held */
     bool held;         /* else this is an RCU read section, and the stack has one level */
     unsigned flags;
-    unsigned links; /* followed so far */
-    unsigned depth; /* of the stack: rest[0..depth) are owned paths with a place to go on */
+    struct kstat *stat; /* filled in without references if it can be; or NULL */
+    unsigned links;     /* followed so far */
+    unsigned depth;     /* of the stack: rest[0..depth) are owned paths with a place to go on */
     struct {
         char *text;            /* owned */
         const char *next;      /* where to go on in it */
     } stack[SYMLINKS_MAX + 1]; /* the path itself, and a link each */
 };
-
-void path_get(const struct path *p)
-{
-    if (p->mount)
-        mount_get(p->mount);
-    if (p->dentry)
-        dentry_get(p->dentry);
-}
-
-void path_put(const struct path *p)
-{
-    if (p->dentry)
-        dentry_put(p->dentry);
-    if (p->mount)
-        mount_put(p->mount);
-}
 
 static bool path_equal(const struct path *a, const struct path *b)
 {
@@ -70,7 +55,9 @@ static bool walk_hold(struct walk *w, const char *path)
     if (w->held)
         return true;
     DELAYPOINT(walk_hold);
-    mount = mount_get_live(w->at.mount);
+    mount = w->at.mount == w->start.mount || mount_get_live(w->at.mount);
+    if (w->at.mount == w->start.mount)
+        mount_get(w->at.mount); /* the caller has it */
     w->held = mount && dentry_get_unless_dead(w->at.dentry);
     rcu_read_unlock();
     if (likely(w->held))
@@ -456,8 +443,23 @@ static int walk_step(struct walk *w, const char *path, const struct walk_part *p
     return err;
 }
 
+/* At the end, the attributes instead of references: false where it takes more than a look. */
+static bool walk_stat_unheld(struct walk *w)
+{
+    const struct inode *i;
+
+    if (!w->stat || w->held || (w->flags & WALK_DIRECTORY))
+        return false;
+    i = dentry_inode(w->at.dentry);
+    DELAYPOINT(walk_stat);
+    if (!i || !inode_peek_stat(i, w->stat))
+        return false;
+    stat_set_mount(w->stat, &w->at);
+    return true;
+}
+
 /* Walks everything, or (out) all but the last component, which is left in *out's name. On success
- * it is held. */
+ * it is held, or has filled in w->stat. */
 static int walk_run(struct walk *w, const char *path, struct walk_last *out)
 {
     struct walk_part p;
@@ -467,7 +469,7 @@ static int walk_run(struct walk *w, const char *path, struct walk_last *out)
         int err;
 
         if (!walk_next(w, &p)) {
-            if (walk_hold(w, path))
+            if (walk_stat_unheld(w) || walk_hold(w, path))
                 return 0;
             continue;
         }
@@ -499,6 +501,7 @@ static int walk_begin(struct walk *w, const struct walk_ctx *ctx, const struct p
         return -EXDEV;
     w->ctx = ctx;
     w->flags = flags;
+    w->stat = NULL;
     w->links = 0;
     w->depth = 1;
     w->stack[0].text = NULL; /* borrowed */
@@ -538,6 +541,27 @@ int vfs_lookup(const struct walk_ctx *ctx, const struct path *at, const char *na
     return err;
 }
 
+int vfs_stat_at(const struct walk_ctx *ctx, const struct path *at, const char *name, unsigned flags,
+                struct kstat *out)
+{
+    struct walk w;
+    int err = walk_begin(&w, ctx, at, name, flags);
+
+    if (err)
+        return err;
+    w.stat = out;
+    err = walk_run(&w, name, NULL);
+    if (!err && w.held) {
+        err = (w.flags & WALK_DIRECTORY) && !S_ISDIR(dentry_inode(w.at.dentry)->mode)
+                  ? -ENOTDIR
+                  : vfs_stat(&w.at, out);
+        if (!err)
+            path_put(&w.at);
+    }
+    walk_end(&w, err);
+    return err;
+}
+
 static void walk_classify(struct walk_last *last)
 {
     last->kind = LAST_NAME;
@@ -572,9 +596,4 @@ int walk_to_last(const struct walk_ctx *ctx, const struct path *at, const char *
         return -ENAMETOOLONG;
     }
     return 0;
-}
-
-void walk_last_put(struct walk_last *last)
-{
-    path_put(&last->dir);
 }

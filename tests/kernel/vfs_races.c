@@ -8,6 +8,7 @@
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "mm/slab.h"
 #include "sched/thread.h"
 #include "sched/timer.h"
 #include "tests/kernel/vfs_test.h"
@@ -288,6 +289,85 @@ SELFTEST(vfs_a_mount_that_a_walk_has_reached_is_not_unmounted)
     races_end(&o.ctx);
     o = (struct onlooker){0};
     CHECK(ok && !mount_went);
+}
+
+static u32 stat_was_wrong; /* a */
+static const char *stat_name;
+
+static void look_at_attributes(struct onlooker *o)
+{
+    struct kstat st;
+
+    if (vfs_stat_at(&o->ctx, NULL, stat_name, 0, &st))
+        return;
+    if (!S_ISREG(st.mode) || st.nlink > 1 || st.size > 4 || st.blocks > PAGE_SIZE / 512)
+        WRITE_ONCE(stat_was_wrong, 1);
+}
+
+/* Gets the memory that what has just ended had, if it is to be had, and overwrites it for as long
+ * as the look takes that is under way. */
+static bool overwrite_freed(struct onlooker *o)
+{
+    u64 looks = READ_ONCE(o->looks);
+    void *got[16] = {NULL};
+    bool all = true;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(got); i++) {
+        got[i] = kmalloc(32 + 32 * i);
+        if (got[i])
+            memset(got[i], 0xff, 32 + 32 * i);
+        all = all && got[i];
+    }
+    while (READ_ONCE(o->looks) == looks)
+        cond_yield();
+    for (unsigned i = 0; i < ARRAY_SIZE(got); i++)
+        kfree(got[i]);
+    return all;
+}
+
+static bool stat_beside_ends(struct onlooker *o, const char *name)
+{
+    bool ok;
+
+    stat_name = name;
+    stat_was_wrong = 0;
+    fail_point_arm("walk_stat", 1);
+    ok = onlooker_start(o, look_at_attributes);
+    for (unsigned i = 0; ok && races_go_on(i, o); i++)
+        ok = !vfs_test_write(&o->ctx, name, "text") && !vfs_unlink(&o->ctx, NULL, name) &&
+             overwrite_freed(o);
+    onlooker_stop(o);
+    fail_point_arm("walk_stat", 0);
+    return ok && !stat_was_wrong;
+}
+
+SELFTEST(vfs_stat_needs_no_reference_of_a_file_that_goes)
+{
+    static struct onlooker o;
+    bool ok;
+
+    CHECK(races_begin(&o.ctx));
+    ok = stat_beside_ends(&o, "/race/f");
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    CHECK(ok);
+}
+
+SELFTEST(overlay_stat_needs_no_reference_of_a_file_that_goes)
+{
+    static const char *const dirs[] = {"/race/l", "/race/u", "/race/w", "/race/m"};
+    static struct onlooker o;
+    bool ok;
+
+    CHECK(races_begin(&o.ctx));
+    for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++)
+        CHECK(!vfs_mkdir(&o.ctx, NULL, dirs[i], 0755));
+    CHECK(!vfs_test_mount(&o.ctx, "/race/m", "overlay", TWO_LAYERS));
+    ok = stat_beside_ends(&o, "/race/m/f");
+    CHECK(!vfs_test_umount(&o.ctx, "/race/m"));
+    races_end(&o.ctx);
+    o = (struct onlooker){0};
+    CHECK(ok);
 }
 
 static void look_from_fifo(struct onlooker *o)

@@ -107,6 +107,12 @@ void overlay_hash_upper(struct inode *i)
 
 /* ------------------------------------------------------------- creation and end */
 
+static void overlay_node_free(struct rcu_head *head)
+{
+    kfree(container_of((struct rb_node *)(void *)head, struct overlay_node, by_real));
+}
+
+/* The node, too, may have RCU readers (overlay_peekattr); it is in no tree any more. */
 void overlay_evict(struct inode *i)
 {
     struct overlay_node *node = overlay_node(i);
@@ -121,7 +127,8 @@ void overlay_evict(struct inode *i)
         dentry_put(node->upper);
     for (u32 k = 0; k < node->nr_lower; k++)
         dentry_put(node->lower[k].d);
-    kfree(node);
+    static_assert(sizeof(node->by_real) >= sizeof(struct rcu_head), "space for rcu_head");
+    rcu_call((struct rcu_head *)(void *)&node->by_real, overlay_node_free);
 }
 
 /* Owner and mode follow the real inode; i is locked. */
@@ -232,18 +239,32 @@ struct inode *overlay_inode(struct overlay *o, struct dentry *upper,
 /* ------------------------------------------------------------- attributes */
 
 /* A merged directory has one link: the subdirectories of all layers are not counted. */
+static void overlay_own_attr(const struct inode *i, struct kstat *out)
+{
+    out->dev = i->super->dev;
+    out->ino = i->ino;
+    if (S_ISDIR(i->mode))
+        out->nlink = i->nlink ? 1 : 0;
+}
+
 int overlay_getattr(struct inode *i, struct kstat *out)
 {
     struct path real = overlay_real(i);
     int err = vfs_stat(&real, out);
 
-    if (err)
-        return err;
-    out->dev = i->super->dev;
-    out->ino = i->ino;
-    if (S_ISDIR(i->mode))
-        out->nlink = i->nlink ? 1 : 0;
-    return 0;
+    if (!err)
+        overlay_own_attr(i, out);
+    return err;
+}
+
+bool overlay_peekattr(const struct inode *i, struct kstat *out)
+{
+    const struct inode *real = overlay_real_inode(i);
+
+    if (!real || !inode_peek_stat(real, out))
+        return false;
+    overlay_own_attr(i, out);
+    return true;
 }
 
 /* The overlay inode is locked; vfs applies the change to it as well when we return 0. */

@@ -99,15 +99,16 @@ void overlay_evict(struct inode *i);
  * name that was just made. */
 void overlay_hash_upper(struct inode *i);
 int overlay_getattr(struct inode *i, struct kstat *out);
+bool overlay_peekattr(const struct inode *i, struct kstat *out);
 int overlay_setattr(struct inode *i, const struct attr_change *ch);
 ssize_t overlay_getxattr(struct inode *i, const char *name, void *buf, size_t n);
 int overlay_setxattr(struct inode *i, const char *name, const void *val, size_t n, int flags);
 int overlay_removexattr(struct inode *i, const char *name);
 ssize_t overlay_listxattr(struct inode *i, char *buf, size_t n);
 #define OVERLAY_ATTR_OPS                                                                  \
-    .getattr = overlay_getattr, .setattr = overlay_setattr, .getxattr = overlay_getxattr, \
-    .setxattr = overlay_setxattr, .removexattr = overlay_removexattr,                     \
-    .listxattr = overlay_listxattr
+    .getattr = overlay_getattr, .peekattr = overlay_peekattr, .setattr = overlay_setattr, \
+    .getxattr = overlay_getxattr, .setxattr = overlay_setxattr,                           \
+    .removexattr = overlay_removexattr, .listxattr = overlay_listxattr
 
 /* ---- lookup.c ---- */
 bool overlay_is_whiteout(const struct dentry *d);

@@ -17,9 +17,16 @@ static const struct file_ops tmpfs_dir_fops, tmpfs_other_fops;
 
 /* ------------------------------------------------------------- inodes */
 
+static void tmpfs_object_free(struct rcu_head *head)
+{
+    kfree(container_of((struct list_node *)(void *)head, struct mem_object, areas));
+}
+
+/* stat may look at its size without a reference. It has no areas any more. */
 static void tmpfs_object_destroy(struct mem_object *obj)
 {
-    kfree(obj);
+    static_assert(sizeof(obj->areas) >= sizeof(struct rcu_head), "space for rcu_head");
+    rcu_call((struct rcu_head *)(void *)&obj->areas, tmpfs_object_free);
 }
 
 static const struct mem_object_ops tmpfs_object_ops = {.destroy = tmpfs_object_destroy};
