@@ -68,6 +68,8 @@ static void model_check_addresses(const struct model *m, u64 start, u64 end)
     u32 want = 0, n = slot_table_each(m->table, start, end, seen_add, &seen);
 
     EXPECT(n == seen.n && n == slot_table_each(m->table, start, end, NULL, NULL));
+    for (u32 most = 0; most < n + 2; most++)
+        EXPECT(slot_table_count(m->table, start, end, most) == (most < n ? most : n));
     for (u32 i = 0; i < SLOTS; i++) {
         struct slot_range *r = m->slots[i];
         bool found = false;

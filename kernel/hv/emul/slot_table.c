@@ -76,11 +76,12 @@ bool slot_table_has(const struct slot_table *t, u64 gfn, u64 pages, const struct
 struct slot_walk {
     const struct slot_table *t;
     u64 start, end;
+    u32 left; /* how many more are looked for */
     void (*fn)(void *arg, struct slot_range *r);
     void *arg;
 };
 
-static u32 slot_table_walk(const struct slot_walk *w, u32 low, u32 high)
+static u32 slot_table_walk(struct slot_walk *w, u32 low, u32 high)
 {
     u32 root = (low + high) / 2, n;
     struct slot_range *r;
@@ -89,10 +90,11 @@ static u32 slot_table_walk(const struct slot_walk *w, u32 low, u32 high)
         return 0;
     r = w->t->by_hva[root];
     n = slot_table_walk(w, low, root);
-    if (r->hva >= w->end)
+    if (r->hva >= w->end || !w->left)
         return n;
     if (slot_range_end(r) > w->start) {
         n++;
+        w->left--;
         if (w->fn)
             w->fn(w->arg, r);
     }
@@ -102,7 +104,14 @@ static u32 slot_table_walk(const struct slot_walk *w, u32 low, u32 high)
 u32 slot_table_each(const struct slot_table *t, u64 start, u64 end,
                     void (*fn)(void *arg, struct slot_range *r), void *arg)
 {
-    struct slot_walk w = {t, start, end, fn, arg};
+    struct slot_walk w = {t, start, end, U32_MAX, fn, arg};
 
     return start < end ? slot_table_walk(&w, 0, t->nr) : 0;
+}
+
+u32 slot_table_count(const struct slot_table *t, u64 start, u64 end, u32 most)
+{
+    struct slot_walk w = {t, start, end, most, NULL, NULL};
+
+    return start < end && most ? slot_table_walk(&w, 0, t->nr) : 0;
 }

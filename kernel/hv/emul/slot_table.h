@@ -41,6 +41,8 @@ bool slot_table_has(const struct slot_table *t, u64 gfn, u64 pages,
  * O(log n) and what is found. Returns how many that were; fn may be NULL. */
 u32 slot_table_each(const struct slot_table *t, u64 start, u64 end,
                     void (*fn)(void *arg, struct slot_range *r), void *arg);
+/* How many such there are, or `most`, in O(log n) and what is counted. */
+u32 slot_table_count(const struct slot_table *t, u64 start, u64 end, u32 most);
 
 /* How many ranges begin at gfn or below. */
 static inline u32 slot_table_upto(const struct slot_table *t, u64 gfn)

@@ -50,5 +50,6 @@ bool vm_may_alias(struct vm *vm, u64 start, u64 end);
 /* ---- slots.c ---- */
 void vm_slots_init(struct vm *vm);
 void vm_slots_destroy(struct vm *vm); /* no reader is left */
-/* How many slots have some of [start, end) of the VMM's memory. As an RCU reader. */
-u32 vm_count_aliases(const struct vm *vm, u64 start, u64 end);
+/* How many slots have some of [start, end) of the VMM's memory, counted up to `most`. As an RCU
+ * reader. */
+u32 vm_count_aliases(const struct vm *vm, u64 start, u64 end, u32 most);

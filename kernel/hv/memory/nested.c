@@ -134,7 +134,7 @@ static u64 vm_zap_stretch(struct translation *t, u64 start, u64 end)
     struct vm *vm = container_of(t, struct vm, xlate);
 
     rcu_read_lock();
-    while (end - start > PAGE_SIZE && vm_count_aliases(vm, start, end) > ZAP_SLOTS)
+    while (end - start > PAGE_SIZE && vm_count_aliases(vm, start, end, ZAP_SLOTS + 1) > ZAP_SLOTS)
         end = start + ALIGN_UP((end - start) / 2, PAGE_SIZE);
     rcu_read_unlock();
     return end;
@@ -199,7 +199,8 @@ bool vm_may_alias(struct vm *vm, u64 start, u64 end)
     rcu_read_lock();
     list_for_each (t, &as->translations, node)
         if (t->zap == vm_zap)
-            aliases += vm_count_aliases(container_of(t, struct vm, xlate), start, end);
+            aliases += vm_count_aliases(container_of(t, struct vm, xlate), start, end,
+                                        SLOT_ALIASES_MAX - aliases);
     rcu_read_unlock();
     spin_unlock(&as->pt_lock);
     return aliases < SLOT_ALIASES_MAX;

@@ -51,9 +51,9 @@ void vm_slots_destroy(struct vm *vm)
         kfree(vm->slots);
 }
 
-u32 vm_count_aliases(const struct vm *vm, u64 start, u64 end)
+u32 vm_count_aliases(const struct vm *vm, u64 start, u64 end, u32 most)
 {
-    return slot_table_each(&rcu_dereference(vm->slots)->table, start, end, NULL, NULL);
+    return slot_table_count(&rcu_dereference(vm->slots)->table, start, end, most);
 }
 
 /* ------------------------------------------------------------- deciding */
