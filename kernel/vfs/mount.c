@@ -185,7 +185,7 @@ void mount_drop_on(struct dentry *point)
 
 void mount_placed(struct dentry *point)
 {
-    smp_mb(); /* pairs with mount_drop_on and names_mounted */
+    smp_mb(); /* pairs with mount_drop_on */
     if (unlikely(READ_ONCE(point->flags) & DENTRY_UNLINKED))
         mount_drop_on(point);
 }
@@ -466,7 +466,7 @@ int mount_copy_tree(struct mount *top, struct dentry *root, bool deep, struct mo
     for (u64 i = 0; i < n; i++) {
         if (!mount_is_copied(list, i, root)) {
             if (thread_sleep_interrupted(current_thread(), SLEEP_KILLABLE))
-                return -EINTR; /* it was not looked at */
+                return -EINTR; /* mount_is_copied may have given up */
             continue;
         }
         list[i].new = mount_clone(list[i].old, i == 0 ? root : list[i].old->root);
@@ -493,7 +493,7 @@ void mount_copies_link(struct mount_copy *list, u64 n)
     DELAYPOINT(mount_copied);
 }
 
-/* What its name's end has taken away since is dissolved by the one that found it there. */
+/* A placed one whose name has gone since is dissolved by mount_placed, or by the removal. */
 static void mount_copy_release(const struct mount_copy *c)
 {
     if (c->placed) {
