@@ -234,6 +234,7 @@ s64 sys_ppoll(u64 ufds, u32 n, u64 uts, u64 umask, u64 size)
 }
 
 #define FDS_MAX 65536
+#define SELECT_WORDS_AT_ONCE 8
 struct select_sets {
     u64 *in[3]; /* read, write, except */
     u64 *out[3];
@@ -252,8 +253,30 @@ static int select_in(struct select_sets *s, unsigned n, const u64 *usets)
         s->out[i] = s->block + (3 + i) * s->words;
         if (usets[i] && copy_in(s->in[i], (const void __user *)usets[i], DIV_ROUND_UP(n, 8)))
             return -EFAULT;
+        if (n % 64)
+            s->in[i][n / 64] &= (1ULL << (n % 64)) - 1; /* whole bytes were read */
     }
     return 0;
+}
+
+/* The descriptors asked for in any of the sets, of the 64 from 64 * word. */
+static u64 select_word(const struct select_sets *s, unsigned word)
+{
+    return s->in[0][word] | s->in[1][word] | s->in[2][word];
+}
+
+/* How many descriptors are asked for. */
+static unsigned select_count(const struct select_sets *s)
+{
+    unsigned count = 0;
+
+    for (unsigned word = 0; word < s->words; word++) {
+        for (u64 bits = select_word(s, word); bits; bits &= bits - 1)
+            count++;
+        if (word % SELECT_WORDS_AT_ONCE == SELECT_WORDS_AT_ONCE - 1)
+            cond_yield();
+    }
+    return count;
 }
 
 static u32 select_events(const struct select_sets *s, unsigned fd)
@@ -264,21 +287,22 @@ static u32 select_events(const struct select_sets *s, unsigned fd)
            (s->in[2][fd / 64] & bit ? SELECT_EX : 0);
 }
 
-/* The file of each descriptor that is asked for, and its number in fds; how many, -EBADF. */
-static int select_files(const struct select_sets *s, unsigned n, struct poll_item *items,
-                        unsigned *fds, unsigned *used)
+/* The file of each descriptor that is asked for, and its number in fds; *used: how many, on failure
+ * as well. 0 or -EBADF. */
+static int select_files(const struct select_sets *s, struct poll_item *items, unsigned *fds,
+                        unsigned *used)
 {
-    for (unsigned fd = 0; fd < n; fd++) {
-        u32 events = select_events(s, fd);
-        struct file *f = events ? fd_file((int)fd) : NULL;
+    for (unsigned word = 0; word < s->words; word++) {
+        for (u64 bits = select_word(s, word); bits; bits &= bits - 1) {
+            unsigned fd = word * 64 + (unsigned)__builtin_ctzll(bits);
+            struct file *f = fd_file((int)fd);
 
-        if (events && !f)
-            return -EBADF;
-        if (!f)
-            continue;
-        fds[*used] = fd;
-        items[(*used)++] = (struct poll_item){f, events, 0};
-        if (*used % 64 == 0)
+            if (!f)
+                return -EBADF;
+            fds[*used] = fd;
+            items[(*used)++] = (struct poll_item){f, select_events(s, fd), 0};
+        }
+        if (word % SELECT_WORDS_AT_ONCE == SELECT_WORDS_AT_ONCE - 1)
             cond_yield();
     }
     return 0;
@@ -300,14 +324,15 @@ static unsigned select_out(struct select_sets *s, unsigned fd, u32 revents)
     return n;
 }
 
-static s64 select_wait(struct select_sets *s, unsigned n, struct poll_time when)
+static s64 select_wait(struct select_sets *s, struct poll_time when)
 {
-    struct poll_item *items = kcalloc(MAX(n, 1U), sizeof(*items));
-    unsigned *fds = kcalloc(MAX(n, 1U), sizeof(*fds)), used = 0;
+    unsigned n = MAX(select_count(s), 1U), used = 0;
+    struct poll_item *items = kcalloc(n, sizeof(*items));
+    unsigned *fds = kcalloc(n, sizeof(*fds));
     s64 r = items && fds ? 0 : -ENOMEM, count = 0;
 
     if (!r)
-        r = select_files(s, n, items, fds, &used);
+        r = select_files(s, items, fds, &used);
     if (!r) {
         struct poll_list list = {.items = items, .n = used};
 
@@ -333,7 +358,7 @@ static s64 select_run(u64 n, const u64 *usets, struct poll_time when)
     n = MIN((u32)n, (u32)FDS_MAX);
     s64 r = select_in(&s, (unsigned)n, usets);
     if (!r)
-        r = select_wait(&s, (unsigned)n, when);
+        r = select_wait(&s, when);
     for (int i = 0; r >= 0 && i < 3; i++) {
         if (usets[i] && copy_out((void __user *)usets[i], s.out[i], DIV_ROUND_UP(n, 8)))
             r = -EFAULT;

@@ -191,6 +191,22 @@ TEST(poll_and_select)
     EXPECT(poll(pf, 1, 0) == 1 && pf[0].revents == POLLNVAL);
 }
 
+/* Bits of numbers from n on are not looked at, in the same byte either. */
+TEST(select_looks_at_no_more_than_it_is_told)
+{
+    struct timeval now = {0, 0};
+    fd_set r;
+
+    for (int n = 1; n <= 128; n += 63) {
+        memset(&r, 0, sizeof(r));
+        FD_SET(n, &r);
+        FD_SET(n + 1, &r);
+        EXPECT(select(n, &r, NULL, NULL, &now) == 0);
+    }
+    FD_SET(127, &r);
+    EXPECT(select(128, &r, NULL, NULL, &now) == -1 && errno == EBADF);
+}
+
 TEST(epoll_level_edge_oneshot)
 {
     int p[2], ep = epoll_create1(EPOLL_CLOEXEC);
