@@ -57,6 +57,8 @@ enum {
 };
 #define BPF_W 0x00
 #define SCRATCH_WORDS 16
+#define YIELD_INSNS 512 /* instructions between two yields */
+#define YIELD_FREED 64  /* filters */
 
 /* The machine. `known` has a bit for A (bit 16), X (bit 17) and each scratch word (0..15): in a
  * real run all are known. */
@@ -272,18 +274,23 @@ static void bpf_move(struct bpf_state *st, const struct bpf_insn *in, const u32 
     }
 }
 
-/* Runs a checked program. False: the verdict hangs on an unknown word (never with all known). */
+/* Runs a checked program, and yields now and then. False: the verdict hangs on an unknown word
+ * (never with all known). */
 static bool bpf_run(const struct seccomp *f, const u32 *data, u32 data_known, u32 *verdict)
 {
     struct bpf_state st = {.known = KNOWN_ALL};
 
-    for (u32 pc = 0;; pc++) {
+    for (u32 pc = 0, stop = YIELD_INSNS;; pc++) {
         const struct bpf_insn *in = &f->insns[pc];
         unsigned op = BPF_OP(in->code);
         u32 b = in->code & BPF_X ? st.x : in->k;
         bool known = (st.known & KNOWN_A) && (!(in->code & BPF_X) || (st.known & KNOWN_X));
         bool div_by_zero = false;
 
+        if (unlikely(pc >= stop)) {
+            stop = pc + YIELD_INSNS;
+            cond_yield();
+        }
         switch (BPF_CLASS(in->code)) {
         case BPF_RET:
             *verdict = in->code == OP_RET_K ? in->k : st.a;
@@ -317,11 +324,21 @@ static bool seccomp_bit(const u64 *bits, u64 nr)
     return __atomic_load_n(&bits[nr / 64], __ATOMIC_ACQUIRE) >> (nr % 64) & 1;
 }
 
+/* After a filter of a chain. *ran: instructions since the last yield, at most. */
+static void seccomp_yield_after(const struct seccomp *f, u32 *ran)
+{
+    *ran += f->len;
+    if (*ran >= YIELD_INSNS) {
+        *ran = 0;
+        cond_yield();
+    }
+}
+
 /* Whether this filter and those before it allow the number by itself: up to one that was asked. */
 static bool seccomp_allows_all(const struct seccomp *f, u64 nr)
 {
     struct seccomp_data data = {.nr = (s32)nr, .arch = AUDIT_ARCH_X86_64};
-    u32 verdict;
+    u32 verdict, ran = 0;
 
     for (; f; f = f->prev) {
         if (seccomp_bit(f->judged, nr))
@@ -329,6 +346,7 @@ static bool seccomp_allows_all(const struct seccomp *f, u64 nr)
         /* Words 0 (nr) and 1 (arch) are known. */
         if (!bpf_run(f, (const u32 *)&data, 3, &verdict) || verdict != SECCOMP_RET_ALLOW)
             return false;
+        seccomp_yield_after(f, &ran);
     }
     return true;
 }
@@ -449,13 +467,14 @@ int seccomp_attach(struct seccomp *prev, const struct bpf_insn *insns, u32 len, 
 
 u32 seccomp_run(const struct seccomp *chain, const struct seccomp_data *data)
 {
-    u32 worst = SECCOMP_RET_ALLOW, verdict;
+    u32 worst = SECCOMP_RET_ALLOW, verdict, ran = 0;
 
     for (const struct seccomp *f = chain; f; f = f->prev) {
         bpf_run(f, (const u32 *)data, ~0U, &verdict);
         /* Actions order by their signed value: KILL_PROCESS is the most negative. */
         if ((s32)(verdict & SECCOMP_RET_ACTION_FULL) < (s32)(worst & SECCOMP_RET_ACTION_FULL))
             worst = verdict;
+        seccomp_yield_after(f, &ran);
     }
     return worst;
 }
@@ -474,10 +493,12 @@ void seccomp_get(struct seccomp *s)
 
 void seccomp_put(struct seccomp *s)
 {
-    while (s && refcount_put(&s->ref)) {
+    for (unsigned freed = 1; s && refcount_put(&s->ref); freed++) {
         struct seccomp *prev = s->prev;
 
         kfree(s);
         s = prev;
+        if (freed % YIELD_FREED == 0)
+            cond_yield();
     }
 }

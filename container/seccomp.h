@@ -4,8 +4,9 @@
  * shared by reference on fork. Beside it stands a bitmap, filled as numbers are first called: those
  * that every filter allows for all arguments and addresses; their calls run no BPF again.
  *
- * Context: everything may be called anywhere but in interrupts; only seccomp_attach allocates,
- * and it may sleep.
+ * Context: seccomp_attach allocates and may sleep. seccomp_run, seccomp_judge and the putting of a
+ * chain's last reference may yield: no spinlock is held. Under one, seccomp_put takes references
+ * only of chains that another keeps. The rest may be called anywhere but in interrupts.
  */
 #pragma once
 

@@ -2,6 +2,10 @@
  *
  * Calls that are long by themselves, without a crowd, cost their neighbour no time: see hoards.c.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -47,4 +51,66 @@ static void select_many(void)
 TEST(select_of_many_descriptors_lets_others_run)
 {
     hoard(select_many);
+}
+
+/* ------------------------------------------------------------- filters */
+
+static int filter(struct sock_filter *f, unsigned short n)
+{
+    struct sock_fprog prog = {n, f};
+
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+}
+
+static void many_filters(void)
+{
+    struct sock_filter allow[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    int n = 0;
+
+    EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    while (filter(allow, 1) == 0)
+        n++;
+    EXPECT(n > 1000);
+    getppid();
+}
+TEST(many_filters_let_others_run)
+{
+    hoard(many_filters);
+}
+
+/* word: of the call's data, which each filter reckons with. */
+static void long_filters(unsigned word)
+{
+    static struct sock_filter f[BPF_MAXINSNS];
+    int n = 0, last = BPF_MAXINSNS - 1;
+
+    f[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, word);
+    for (int i = 1; i < last - 1; i++)
+        f[i] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, 1);
+    f[last - 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x12345, 0, 0);
+    f[last] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    while (filter(f, BPF_MAXINSNS) == 0)
+        n++;
+    EXPECT(n > 3);
+    for (int i = 0; i < 5; i++)
+        syscall(SYS_getppid, i);
+}
+
+static void filters_of_arguments(void)
+{
+    long_filters(offsetof(struct seccomp_data, args[0]));
+}
+TEST(long_filters_of_arguments_let_others_run)
+{
+    hoard(filters_of_arguments);
+}
+
+static void filters_of_numbers(void)
+{
+    long_filters(offsetof(struct seccomp_data, nr));
+}
+TEST(long_filters_of_numbers_let_others_run)
+{
+    hoard(filters_of_numbers);
 }
