@@ -21,6 +21,7 @@
 #define FUTEX_OWNER_DIED 0x40000000U
 #define FUTEX_WAITERS 0x80000000U
 #define ROBUST_LIMIT 2048
+#define ROBUST_AT_ONCE 64
 
 struct futex_key {
     u64 space; /* address of the address space, or id of the memory object, which is small */
@@ -490,6 +491,8 @@ static void futex_robust_exit(u64 head, u32 tid)
         if (err)
             return;
         entry = next;
+        if (limit % ROBUST_AT_ONCE == 0)
+            cond_yield();
     }
     if (pending & ~1UL)
         futex_owner_died((pending & ~1UL) + (u64)offset, tid, true);

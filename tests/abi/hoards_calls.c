@@ -3,6 +3,7 @@
  * Calls that are long by themselves, without a crowd, cost their neighbour no time: see hoards.c.
  */
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
@@ -113,4 +114,28 @@ static void filters_of_numbers(void)
 TEST(long_filters_of_numbers_let_others_run)
 {
     hoard(filters_of_numbers);
+}
+
+/* ------------------------------------------------------------- robust futexes */
+
+#define LOCKS 2048
+static void leave_locks(void)
+{
+    static struct lock {
+        struct robust_list node;
+        unsigned word;
+    } lock[LOCKS];
+    static struct robust_list_head head = {.futex_offset = offsetof(struct lock, word)};
+
+    head.list.next = &lock[0].node;
+    for (int i = 0; i < LOCKS; i++) {
+        lock[i].node.next = i + 1 < LOCKS ? &lock[i + 1].node : &head.list;
+        lock[i].word = (unsigned)syscall(SYS_gettid) | FUTEX_WAITERS;
+    }
+    EXPECT(syscall(SYS_set_robust_list, &head, sizeof(head)) == 0);
+    syscall(SYS_exit, 0);
+}
+TEST(an_exit_with_many_locks_lets_others_run)
+{
+    hoard(leave_locks);
 }
