@@ -17,8 +17,7 @@
 #define POSIX_TIMERS_MAX 1024
 #define QUEUE_RETRY 10000000ULL
 #define RESUME_AT_ONCE 16
-#define GO_ON_AT_ONCE 64
-#define EXPIRE_AT_ONCE 1 /* each may walk over the threads, for one that takes its signal */
+#define LOOKS_AT_ONCE 64
 
 /* I immutable · s siglock */
 struct posix_timer {
@@ -154,38 +153,58 @@ bool posix_timers_count_cpu_locked(const struct process *p)
     return false;
 }
 
-/* Some of those that are due; false: these were the last, or there is no space for their signals,
- * which the next tick tries again. */
-static bool posix_timers_expire_some(struct process *p, const struct process_times *all)
+/* True: it was due, and a signal's sending was tried. That may walk over the threads, for one that
+ * takes the signal; where there was no space for it, the next tick tries again. */
+static bool posix_timer_check_cpu_locked(struct posix_timer *t, const struct process_times *all)
+    REQUIRES(t->process->siglock)
 {
-    struct posix_timer *t;
-    unsigned n = 0, went_on = 0;
-    u64 flags, now;
+    u64 now;
 
-    spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (t, &p->posix_timers, node) {
-        if (!posix_timer_runs_cpu(t) || (now = posix_timer_cpu(t, all)) < t->expires)
-            continue;
-        ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
-        if (t->behind) {
-            posix_timer_go_on_locked(t, now);
-            went_on++;
-        } else {
-            n += posix_timer_expire_locked(t);
-        }
-        if (n == EXPIRE_AT_ONCE || went_on == GO_ON_AT_ONCE)
-            break;
+    ASSERT_HELD(&t->process->siglock);
+    if (!posix_timer_runs_cpu(t) || (now = posix_timer_cpu(t, all)) < t->expires)
+        return false;
+    if (t->behind) {
+        posix_timer_go_on_locked(t, now);
+        return false;
     }
-    spin_unlock_irqrestore(&p->siglock, flags);
-    return n == EXPIRE_AT_ONCE || went_on == GO_ON_AT_ONCE;
+    (void)posix_timer_expire_locked(t);
+    return true;
 }
 
+/* Looks at some of them, first those that were not looked at for longest: each goes to the end of
+ * the list. How many that were. */
+static unsigned posix_timers_check_some(struct process *p, const struct process_times *all)
+{
+    struct posix_timer *t;
+    unsigned looks = 0;
+    bool sent = false;
+    u64 flags;
+
+    spin_lock_irqsave(&p->siglock, &flags);
+    while (!sent && looks < MIN(p->nr_posix_timers, (unsigned)LOOKS_AT_ONCE)) {
+        looks++;
+        t = list_first(&p->posix_timers, struct posix_timer, node);
+        list_del(&t->node);
+        list_add_tail(&p->posix_timers, &t->node);
+        ASSERT_HELD(&t->process->siglock); /* the same lock, as the callee names it */
+        sent = posix_timer_check_cpu_locked(t, all);
+    }
+    spin_unlock_irqrestore(&p->siglock, flags);
+    return looks;
+}
+
+/* Each once: where other tasks look meanwhile, those that one of them passes over have been looked
+ * at by another. */
 void posix_timers_check_cpu(struct process *p, const struct process_times *all)
 {
-    if (list_empty(&p->posix_timers))
-        return;
-    while (posix_timers_expire_some(p, all))
+    unsigned n = READ_ONCE(p->nr_posix_timers), looks;
+
+    for (unsigned done = 0; done < n; done += looks) {
+        looks = posix_timers_check_some(p, all);
+        if (!looks)
+            return;
         cond_yield();
+    }
 }
 
 static void posix_timer_resume_locked(struct posix_timer *t, struct cpu_seen *seen)
@@ -311,8 +330,8 @@ static s32 posix_timer_number_locked(struct process *p) REQUIRES(p->siglock)
 int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
 {
     struct process *p = current_process();
-    struct posix_timer *t = kzalloc(sizeof(*t)), *other;
-    u64 flags, count = 0;
+    struct posix_timer *t = kzalloc(sizeof(*t));
+    u64 flags;
 
     if (!t)
         return -EAGAIN;
@@ -323,14 +342,13 @@ int posix_timer_create(struct posix_timer_spec *spec, s32 *id)
     t->spec = *spec;
     list_init(&t->taken);
     spin_lock_irqsave(&p->siglock, &flags);
-    list_for_each (other, &p->posix_timers, node)
-        count++;
-    bool space = count < MIN(p->rlimits[RLIMIT_SIGPENDING].cur, (u64)POSIX_TIMERS_MAX);
+    bool space = p->nr_posix_timers < MIN(p->rlimits[RLIMIT_SIGPENDING].cur, (u64)POSIX_TIMERS_MAX);
     if (space) {
         *id = t->id = posix_timer_number_locked(p);
         if (spec->default_value)
             t->spec.value = (u64)t->id;
         list_add_tail(&p->posix_timers, &t->node);
+        p->nr_posix_timers++;
     }
     spin_unlock_irqrestore(&p->siglock, flags);
     if (space)
@@ -426,6 +444,7 @@ static void posix_timer_unlink_locked(struct posix_timer *t)
         return;
     ASSERT_HELD(&t->process->siglock);
     list_del(&t->node);
+    t->process->nr_posix_timers--;
     posix_timer_stop_locked(t);
 }
 

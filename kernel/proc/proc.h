@@ -127,6 +127,7 @@ struct process {
     bool real_timer_rests;               /* s  fired, and its signal has not been taken yet */
     bool timers_rest;                    /* s  some timer does that is not in timers_taken */
     struct list_node posix_timers;       /* s */
+    unsigned nr_posix_timers;            /* s */
     struct list_node timers_taken;       /* s  POSIX timers to be set going again */
     struct timer timers_resume;          /*    armed while there are some */
     s32 next_timer_id;                   /* s */

@@ -139,3 +139,23 @@ TEST(an_exit_with_many_locks_lets_others_run)
 {
     hoard(leave_locks);
 }
+
+/* ------------------------------------------------------------- timers of CPU time */
+
+/* None is due, and each is looked at after each tick. */
+static void timers_of_cpu_time(void)
+{
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec later = {.it_value = {1000, 0}};
+    int n = 0, id;
+
+    for (; syscall(SYS_timer_create, CLOCK_THREAD_CPUTIME_ID, &ev, &id) == 0 && n < 1024; n++)
+        EXPECT(syscall(SYS_timer_settime, id, 0, &later, NULL) == 0);
+    EXPECT(n >= 500);
+    for (double end = now_us() + 50e3; now_us() < end;)
+        ;
+}
+TEST(many_timers_of_cpu_time_let_others_run)
+{
+    hoard(timers_of_cpu_time);
+}
