@@ -269,6 +269,28 @@ TEST(descriptors_in_flight_let_others_run)
     hoard(descriptors_in_flight);
 }
 
+/* One whose queue holds thousands is sent: whether or not that is refused. */
+static void a_socket_full_of_sockets(void)
+{
+    static int fd[8192];
+    int full[2], way[2], size = 1 << 20;
+
+    many_descriptors(20000);
+    for (int i = 0; i < 8192; i += 2)
+        EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd + i) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, full) == 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, way) == 0);
+    EXPECT(setsockopt(full[1], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == 0);
+    for (int i = 0; i < 8000; i += 250)
+        EXPECT(send_files(full[0], fd + i, 250, MSG_DONTWAIT) == 1 || errno == EAGAIN);
+    for (int i = 0; i < 3; i++)
+        EXPECT(send_files(way[0], full + 1, 1, MSG_DONTWAIT) == 1 || errno == ETOOMANYREFS);
+}
+TEST(a_socket_full_of_sockets_lets_others_run)
+{
+    hoard(a_socket_full_of_sockets);
+}
+
 static void full_pipes(void)
 {
     static char block[65536];

@@ -15,9 +15,9 @@
 #include "net/unix/unix_priv.h"
 
 /* Sockets and files looked at for one message: where there are more it is refused as well, for all
- * others who send sockets wait meanwhile. A listener has as many connections waiting for it as
- * ACCEPT_BACKLOG_MAX. */
-#define FLIGHT_LOOKS (2 * ACCEPT_BACKLOG_MAX)
+ * others who send sockets wait meanwhile. Twice what a message full of sockets takes whose queues
+ * hold none. */
+#define FLIGHT_LOOKS 2048
 #define FLIGHT_SOCKET 3 /* more of them, for the queues of another socket */
 
 struct flight {
