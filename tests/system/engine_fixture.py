@@ -128,12 +128,12 @@ class Engine:
                     "ASAN_OPTIONS": "detect_leaks=0"}
         self.start()
 
-    def start(self, *more, files=None):
-        """`files`: it gets no more descriptors than that."""
+    def start(self, *more, files=None, under=()):
+        """`files`: it gets no more descriptors than that. `under`: the command that executes it."""
         r, w = os.pipe()
         self.log = open(os.path.join(self.tmp, "log"), "ab")
         self.process = subprocess.Popen(
-            [os.path.join(USER, "engine"), "--socket", self.socket, "--root", self.root,
+            [*under, os.path.join(USER, "engine"), "--socket", self.socket, "--root", self.root,
              "--cgroup", self.group, "--ready-fd", str(w), *more],
             pass_fds=[w], stderr=self.log, stdout=self.log,
             preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))),

@@ -29,11 +29,13 @@
 #define LOG_MAX_DEFAULT (4u * 1024 * 1024)
 #define LOG_MAX_LIMIT (1024u * 1024 * 1024)
 
-/* Text after the last newline, per stream; of a container, lazily. */
+/* Text after the last newline of a stream, and what of it is in its file: when the engine is killed
+ * that file is all there is, so `kept` counts what lies there, wanted or not. */
 struct log_partial {
-    struct buf text[2];
-    size_t kept[2]; /* bytes of it in the file */
-    int fd[2];
+    struct buf text;
+    size_t kept; /* bytes in the file */
+    size_t same; /* of those, the first ones, which are the text's */
+    int fd;
 };
 
 /* The piece that is being logged: what of it is in the file, and what comes before the rest. */
@@ -43,18 +45,14 @@ static struct {
     uint64_t ended; /* bytes up to the end of the last line that was made, written or not */
 } piece;
 
-static struct log_partial *log_partials(struct container *c)
+/* Made lazily, for both streams. */
+static struct log_partial *log_partial(struct container *c, int stream)
 {
     if (!c->log.partial) {
-        c->log.partial = mem_alloc(sizeof(struct log_partial));
-        c->log.partial->fd[0] = c->log.partial->fd[1] = -1;
+        c->log.partial = mem_alloc(2 * sizeof(struct log_partial));
+        c->log.partial[0].fd = c->log.partial[1].fd = -1;
     }
-    return c->log.partial;
-}
-
-static struct buf *log_partial(struct container *c, int stream)
-{
-    return &log_partials(c)->text[stream - 1];
+    return &c->log.partial[stream - 1];
 }
 
 static char *partial_path(const struct container *c, int stream)
@@ -62,49 +60,72 @@ static char *partial_path(const struct container *c, int stream)
     return container_path(c, stream == 1 ? "partial1" : "partial2");
 }
 
-/* What the last engine left of a line: the first `max` bytes. */
-static void partial_load(struct container *c, int stream, uint64_t max)
+/* The text is the first `max` bytes of what its file has. 0 or -errno. */
+static int partial_load(struct container *c, int stream, uint64_t max)
 {
+    struct log_partial *p = log_partial(c, stream);
     char *path = partial_path(c, stream);
     struct buf text = {0};
     int err = file_read(path, LOG_LINE, &text);
 
-    engine_check_read(path, err);
-    if (!err && text.len) {
-        struct log_partial *p = log_partials(c);
-
-        text.len = text.len < max ? text.len : (size_t)max;
-        buf_clear(&p->text[stream - 1]);
-        buf_add(&p->text[stream - 1], text.data, text.len);
-        p->kept[stream - 1] = text.len;
-    }
+    if (engine.opening)
+        engine_check_read(path, err);
+    p->kept = text.len;
+    buf_clear(&p->text);
+    if (!err && text.len)
+        buf_add(&p->text, text.data, text.len < max ? text.len : (size_t)max);
+    p->same = p->text.len;
     buf_free(&text);
     free(path);
+    return err == -ENOENT || err == -EFBIG ? 0 : err; /* one that long is no line of ours */
 }
 
-/* The file becomes what the memory is: `same` bytes of it are so already. */
-static void partial_keep(struct container *c, int stream, size_t same)
+static void partial_cut(struct container *c, struct log_partial *p)
 {
-    struct log_partial *p = c->log.partial;
-    int i = stream - 1;
-    struct buf *text;
+    if (ftruncate(p->fd, (off_t)p->text.len) == 0)
+        p->kept = p->text.len;
+    else
+        engine_log("a line of %.12s may be logged twice: %s", c->id, strerror(errno));
+}
 
-    if (!p || (!p->text[i].len && !p->kept[i]))
+static void partial_put(struct container *c, struct log_partial *p)
+{
+    ssize_t n = pwrite(p->fd, p->text.data + p->same, p->text.len - p->same, (off_t)p->same);
+
+    if (n > 0)
+        p->same += (size_t)n;
+    if (p->kept < p->same)
+        p->kept = p->same;
+    if (p->same < p->text.len)
+        engine_log("a line of %.12s may be lost: %s", c->id, strerror(n < 0 ? errno : ENOSPC));
+}
+
+/* The file becomes what the memory is; where that fails, the next time. */
+static void partial_keep(struct container *c, int stream)
+{
+    struct log_partial *p = c->log.partial ? log_partial(c, stream) : NULL;
+
+    if (!p || (p->kept == p->text.len && p->same == p->text.len))
         return;
-    text = &p->text[i];
-    if (p->fd[i] < 0) {
+    if (p->fd < 0) {
         char *path = partial_path(c, stream);
 
-        p->fd[i] = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        p->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         free(path);
     }
-    if (p->fd[i] < 0)
+    if (p->fd < 0)
         return;
-    if (text->len < p->kept[i] && ftruncate(p->fd[i], (off_t)text->len) < 0)
-        engine_log("a line of %.12s may be logged twice: %s", c->id, strerror(errno));
-    if (text->len > same && pwrite(p->fd[i], text->data + same, text->len - same, (off_t)same) < 0)
-        engine_log("a line of %.12s may be lost: %s", c->id, strerror(errno));
-    p->kept[i] = text->len;
+    if (p->text.len < p->kept)
+        partial_cut(c, p);
+    if (p->text.len > p->same)
+        partial_put(c, p);
+}
+
+/* It has become a line. */
+static void partial_empty(struct log_partial *p)
+{
+    buf_clear(&p->text);
+    p->same = 0;
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -145,6 +166,7 @@ int log_open(struct container *c, int dir)
     const char *max = json_str(json_get(cfg, "Config"), "max-size");
     const char *type = json_str(cfg, "Type");
     off_t end;
+    int err = 0;
 
     if (c->log.fd >= 0 || (type && !strcmp(type, "none")))
         return 0;
@@ -158,9 +180,11 @@ int log_open(struct container *c, int dir)
     end = lseek(c->log.fd, 0, SEEK_END);
     c->log.size = end > 0 ? (uint64_t)end : 0;
     log_inode(c);
-    for (int stream = 1; stream <= 2 && engine.opening; stream++)
-        partial_load(c, stream, UINT64_MAX);
-    return 0;
+    for (int stream = 1; stream <= 2 && !err; stream++)
+        err = partial_load(c, stream, UINT64_MAX);
+    if (err)
+        log_close(c);
+    return err;
 }
 
 void log_close(struct container *c)
@@ -169,9 +193,9 @@ void log_close(struct container *c)
         close(c->log.fd);
     c->log.fd = -1;
     for (int i = 0; i < 2 && c->log.partial; i++) {
-        buf_free(&c->log.partial->text[i]);
-        if (c->log.partial->fd[i] >= 0)
-            close(c->log.partial->fd[i]);
+        buf_free(&c->log.partial[i].text);
+        if (c->log.partial[i].fd >= 0)
+            close(c->log.partial[i].fd);
     }
     free(c->log.partial);
     c->log.partial = NULL;
@@ -296,47 +320,41 @@ static void log_now(char *when)
 
 void log_write(struct container *c, int stream, const char *data, size_t len)
 {
-    struct buf *p;
+    struct log_partial *p;
     char when[48];
-
-    size_t before;
 
     if (c->log.fd < 0)
         return;
     log_now(when);
     p = log_partial(c, stream);
-    before = p->len;
     while (len) {
         const char *nl = memchr(data, '\n', len);
         size_t n = nl ? (size_t)(nl - data) + 1 : len;
 
-        if (p->len + n > LOG_LINE)
-            n = LOG_LINE - p->len;
-        buf_add(p, data, n);
+        if (p->text.len + n > LOG_LINE)
+            n = LOG_LINE - p->text.len;
+        buf_add(&p->text, data, n);
         data += n;
         len -= n;
         piece.ended += n;
-        if (p->len == LOG_LINE || p->data[p->len - 1] == '\n') {
-            log_line(c, stream, p->data, p->len, when);
-            buf_clear(p);
-            before = 0;
+        if (p->text.len == LOG_LINE || p->text.data[p->text.len - 1] == '\n') {
+            log_line(c, stream, p->text.data, p->text.len, when);
+            partial_empty(p);
         }
     }
     log_batch_end(c);
-    partial_keep(c, stream, before);
+    partial_keep(c, stream);
 }
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
 
 static void piece_begin(struct container *c, int stream)
 {
-    const struct log_partial *p = c->log.partial;
-
     piece.c = c;
     piece.ended = 0;
     piece.mark = (struct spool_mark){.stream = (uint32_t)stream,
                                      .from = spool_end(),
-                                     .partial = p ? p->text[stream - 1].len : 0};
+                                     .partial = log_partial(c, stream)->text.len};
     memcpy(piece.mark.id, c->id, ID_LEN);
     piece_mark(c);
 }
@@ -372,35 +390,43 @@ static void log_take_back(struct container *c, const struct spool_mark *m)
     if (size < c->log.size && ftruncate(c->log.fd, (off_t)size) == 0)
         c->log.size = size;
     partial_load(c, (int)m->stream, m->partial);
-    if (!m->partial)
-        buf_clear(log_partial(c, (int)m->stream));
+}
+
+/* What is left of the piece is logged as any is, with the mark behind each write: this engine may
+ * be killed too. */
+static void piece_resume(struct container *c, const struct spool_mark *m, const char *data,
+                         size_t len)
+{
+    log_take_back(c, m);
+    piece.c = c;
+    piece.mark = *m;
+    piece.ended = m->done;
+    log_write(c, (int)m->stream, data, len);
 }
 
 void log_recover(void)
 {
     char *data, id[ID_LEN + 1] = {0};
     size_t len;
-    const struct spool_mark *m = spool_left(&data, &len);
+    struct spool_mark m;
     struct container *c = NULL;
     bool ambiguous, open;
     int dir;
 
-    if (m) {
-        memcpy(id, m->id, ID_LEN);
+    if (spool_left(&m, &data, &len)) {
+        memcpy(id, m.id, ID_LEN);
         c = container_find(id, &ambiguous);
     }
     dir = c && !strcmp(c->id, id) ? container_dir(c) : -1;
     if (dir >= 0) {
         open = c->log.fd >= 0;
-        if (log_open(c, dir) == 0) {
-            log_take_back(c, m);
-            log_write(c, (int)m->stream, data, len);
-        }
+        if (log_open(c, dir) == 0)
+            piece_resume(c, &m, data, len);
         close(dir);
         if (!open)
             log_close(c);
     }
-    spool_over();
+    piece_end();
     free(data);
 }
 
@@ -410,15 +436,15 @@ void log_flush(struct container *c)
 
     log_now(when);
     for (int i = 1; i <= 2 && c->log.partial; i++) {
-        struct buf *p = log_partial(c, i);
+        struct log_partial *p = log_partial(c, i);
 
-        if (p->len && c->log.fd >= 0) {
+        if (p->text.len && c->log.fd >= 0) {
             piece_begin(c, i);
-            log_line(c, i, p->data, p->len, when);
+            log_line(c, i, p->text.data, p->text.len, when);
             log_batch_end(c);
         }
-        buf_free(p);
-        partial_keep(c, i, 0);
+        partial_empty(p);
+        partial_keep(c, i);
         piece_end();
     }
 }

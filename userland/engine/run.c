@@ -473,10 +473,24 @@ struct process *container_found(const struct keep_message *m)
     return c->proc;
 }
 
+/* What a container that has ended said last, without a newline. */
+static void container_last_line(struct container *c)
+{
+    int dir = container_dir(c);
+
+    if (dir >= 0 && log_open(c, dir) == 0) {
+        log_flush(c);
+        log_close(c);
+    }
+    if (dir >= 0)
+        close(dir);
+}
+
 /* It ran when the last engine died, and no keeper knows of it: the machine has been started anew,
  * or the keeper has died too. */
 static void container_vanished(struct container *c)
 {
+    container_last_line(c);
     c->ran = false;
     c->exit_code = 255;
     engine_now(&c->finished);

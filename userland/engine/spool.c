@@ -111,22 +111,25 @@ static struct spool_mark *spool_now(void)
     return &spool_map->mark[atomic_load(&spool_map->now) & 1];
 }
 
-const struct spool_mark *spool_left(char **data, size_t *len)
+bool spool_left(struct spool_mark *m, char **data, size_t *len)
 {
-    const struct spool_mark *m = spool_map ? spool_now() : NULL;
+    uint64_t there;
     ssize_t n;
 
     *data = NULL;
     *len = 0;
-    if (!m || !m->busy || !spool_of_this_boot() || m->from > spool_size ||
-        m->done > spool_size - m->from || spool_size - m->from > SPOOL_PIECE_MAX ||
-        (m->stream != 1 && m->stream != 2))
-        return NULL;
-    *len = spool_size - m->from - m->done;
+    if (!spool_map)
+        return false;
+    *m = *spool_now();
+    if (!m->busy || !spool_of_this_boot() || m->from > spool_size ||
+        spool_size - m->from > SPOOL_PIECE_MAX || (m->stream != 1 && m->stream != 2))
+        return false;
+    there = spool_size - m->from;
+    *len = m->done < there ? there - m->done : 0; /* a full disk: spool_copy() */
     *data = mem_alloc(*len + 1);
     n = read_at(spool_fd, *data, *len, m->from + m->done);
     *len = n > 0 ? (size_t)n : 0;
-    return m;
+    return true;
 }
 
 void spool_set(const struct spool_mark *m)

@@ -11,6 +11,7 @@
 // may be lost.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -29,9 +30,9 @@ struct spool_mark {
 /* What the last engine has left of it; then, when this one serves, it is there. 0 or -errno. */
 int spool_open(void);
 int spool_opened(void);
-/* What the last engine was about; NULL for nothing. *data is what is left of the piece, to be
- * freed. */
-const struct spool_mark *spool_left(char **data, size_t *len);
+/* Whether the last engine was about something, which is *m then. *data is what is left of the
+ * piece, to be freed. */
+bool spool_left(struct spool_mark *m, char **data, size_t *len);
 /* A new mark, whole or not at all: with `done` 0 before a piece is read. */
 void spool_set(const struct spool_mark *m);
 void spool_over(void); /* the piece is in the log, or in partial lines */
