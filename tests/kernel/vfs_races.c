@@ -604,11 +604,7 @@ static int umount_unused(struct walk_ctx *ctx, const char *where)
     struct path p;
     int err = vfs_lookup(ctx, NULL, where, WALK_FOLLOW, &p);
 
-    if (err)
-        return err;
-    err = vfs_umount(ctx, &p, 0);
-    path_put(&p);
-    return err;
+    return err ? err : vfs_umount(ctx, &p, 0);
 }
 
 SELFTEST(vfs_umount_leaves_what_a_walk_is_about_to_hold)
