@@ -120,9 +120,10 @@ def batch():
             { read c <$p/comm; } 2>/dev/null; [ "$c" = keeper ] || continue; x=; read x <$p/environ
             case "$x" in *MARK=1*|"") ;; *) echo seen;; esac; done; done' \
             >/dev/null
-        n=0; until bothy logs spy 2>/dev/null | grep -q begun || [ $n = 100 ]; do n=$((n+1)); usleep 100000; done
+        n=0; until bothy logs spy 2>&1 | grep -q begun || [ $n = 100 ]; do n=$((n+1)); usleep 100000; done
+        [ $n != 100 ] || echo it has not begun in 10 s
         for i in 1 2 3 4 5 6 7 8 9 10; do bothy exec -e MARK=1 spy true; done
-        bothy logs spy 2>/dev/null | sort -u; bothy rm -f spy""")
+        { bothy logs spy 2>&1 || echo logs: status $?; } | sort -u; bothy rm -f spy""")
     b.case("end", "bothy inspect -f '{{.State.Running}}' by; bothy rm -f by; bothy ps -aq; "
                   "ls /sys/fs/cgroup/bothy | grep -v '\\.'; bothy run --rm busybox echo sane")
     return b

@@ -48,7 +48,9 @@ def state(engine, name):
 
 
 def logs(engine, name):
-    return engine.run("logs", name).stdout
+    p = engine.run("logs", name)
+    expect(p.returncode, 0, f"logs {name}: {p.stderr!r}: status")
+    return p.stdout
 
 
 def remove(engine, *names):

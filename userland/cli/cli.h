@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "lib/buf.h"
 #include "lib/client.h"
@@ -41,6 +42,8 @@ _Noreturn void cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 
 void cli_connect(struct client *c);
 /* One whole call on a fresh connection: status; the answer in `out`, which may be NULL. */
 int cli_call(const char *method, const char *path, const char *json, struct buf *out);
+/* Whether an answer that was read to client_read()'s `n` is whole; says so where not. */
+bool cli_ended(ssize_t n);
 /* The engine's message in an error answer; static. */
 const char *cli_message(const struct buf *answer);
 /* "Error response from daemon: ..." on standard error. */
@@ -62,11 +65,13 @@ struct stream {
     bool detached;      /* out: the user typed ctrl-p ctrl-q */
 };
 
-void stream_prepare(bool proxy);   /* blocks the signals that stream_run will pass on */
-void stream_run(struct stream *s); /* until the engine ends the stream */
+void stream_prepare(bool proxy); /* blocks the signals that stream_run will pass on */
+/* Until the engine ends the stream; false, and a message, where that is within a frame. */
+bool stream_run(struct stream *s);
 void stream_resize(const struct stream *s);
-/* Copies a framed or raw answer body to standard output and error. */
-void stream_copy(struct client *c, bool tty);
+/* Copies a framed or raw answer body to standard output and error; false, and a message, where that
+ * is cut off. */
+bool stream_copy(struct client *c, bool tty);
 
 /* ---- tables (table.c) ------------------------------------------------------------------------ */
 

@@ -50,13 +50,18 @@ static int exec_run(const char *id, bool in, bool tty, bool detach)
     if (detach)
         return 0;
     stream_resize(&s);
-    stream_run(&s);
+    if (!stream_run(&s))
+        return CLI_USAGE;
     if (cli_call("GET", cli_path("/exec/%s/json", id), NULL, &answer) != 200) {
         cli_error(&answer);
         return 1;
     }
     j = cli_json(&answer);
     code = (int)json_int(j, "ExitCode", 0);
+    if (!s.detached && json_bool(j, "Running")) {
+        fprintf(stderr, "bothy: lost the engine; the program runs on\n");
+        code = CLI_USAGE;
+    }
     json_free(j);
     return code;
 }

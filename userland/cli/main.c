@@ -42,6 +42,14 @@ int cli_call(const char *method, const char *path, const char *json, struct buf 
     return status;
 }
 
+bool cli_ended(ssize_t n)
+{
+    if (n == 0)
+        return true;
+    fprintf(stderr, "bothy: lost the engine in the midst of its answer: %s\n", strerror((int)-n));
+    return false;
+}
+
 const char *cli_message(const struct buf *answer)
 {
     static char text[2048];

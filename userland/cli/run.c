@@ -70,6 +70,17 @@ static int wait_status(struct client *c)
     return code;
 }
 
+/* The stream to its end, then the container's status. */
+static int run_status(struct stream *s, struct client *wait)
+{
+    bool whole = stream_run(s);
+
+    if (s->detached)
+        return 0;
+    client_close(s->c);
+    return whole ? wait_status(wait) : CLI_USAGE;
+}
+
 int verb_run(int argc, char **argv)
 {
     struct run run = {0};
@@ -95,11 +106,7 @@ int verb_run(int argc, char **argv)
     s.target = cli_path("containers/%s", id);
     s.kill = proxy ? id : NULL;
     stream_resize(&s);
-    stream_run(&s);
-    if (s.detached)
-        return 0;
-    client_close(&stream);
-    return wait_status(&wait);
+    return run_status(&s, &wait);
 }
 
 static bool container_tty(const char *name, bool *in)
@@ -139,8 +146,7 @@ static int start_attached(const char *container, bool in)
     }
     s.target = cli_path("containers/%s", name);
     stream_resize(&s);
-    stream_run(&s);
-    return s.detached ? 0 : wait_status(&wait);
+    return run_status(&s, &wait);
 }
 
 int verb_start(int argc, char **argv)
@@ -184,6 +190,5 @@ int verb_attach(int argc, char **argv)
     wait_open(&wait, name, "");
     attach_open(&stream, name, s.in, true, true);
     stream_resize(&s);
-    stream_run(&s);
-    return s.detached ? 0 : wait_status(&wait);
+    return run_status(&s, &wait);
 }

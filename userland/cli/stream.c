@@ -128,6 +128,15 @@ static void demux_feed(struct demux *d, const char *data, size_t len)
     }
 }
 
+/* Whether the stream ended behind a frame; it says so where not. */
+static bool demux_ended(const struct demux *d)
+{
+    if (!d->held && !d->left)
+        return true;
+    fprintf(stderr, "bothy: lost the engine in the midst of a frame\n");
+    return false;
+}
+
 static bool demux_waits(const struct demux *d)
 {
     return d->out[0].len || d->out[1].len;
@@ -227,7 +236,7 @@ static bool stream_output(struct stream *s, struct demux *d)
 
 /* Each direction waits for its own reader, none for another: the program that feeds us may be the
  * one that does not read us. */
-void stream_run(struct stream *s)
+bool stream_run(struct stream *s)
 {
     struct demux d = {.tty = s->tty};
     struct upstream u = {.open = s->in};
@@ -267,9 +276,10 @@ void stream_run(struct stream *s)
     demux_flush(&d);
     buf_free(&u.data);
     stream_restore();
+    return s->detached || demux_ended(&d);
 }
 
-void stream_copy(struct client *c, bool tty)
+bool stream_copy(struct client *c, bool tty)
 {
     struct demux d = {.tty = tty};
     char data[32768];
@@ -280,4 +290,5 @@ void stream_copy(struct client *c, bool tty)
         demux_feed(&d, data, (size_t)n);
         demux_flush(&d);
     }
+    return cli_ended(n) && demux_ended(&d);
 }

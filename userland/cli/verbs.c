@@ -160,8 +160,7 @@ int verb_logs(int argc, char **argv)
         cli_error(&answer);
         return 1;
     }
-    stream_copy(&c, tty);
-    return 0;
+    return stream_copy(&c, tty) ? 0 : 1;
 }
 
 /* The lines of a load's answer: what was loaded, or what is wrong. */
@@ -296,7 +295,7 @@ int verb_events(int argc, char **argv)
     while ((n = client_read(&c, data, sizeof(data))) > 0)
         if (write_all(1, data, (size_t)n))
             return 1;
-    return 0;
+    return cli_ended(n) ? 0 : 1;
 }
 
 int verb_vm(int argc, char **argv)
