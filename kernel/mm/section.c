@@ -197,13 +197,13 @@ static void section_lock_leave(u64 flags) RELEASES(section_lock)
     spin_unlock_irqrestore(&section_lock, flags);
 }
 
-bool section_grow(void)
+/* The next section's free pages go to the buddy lists. False: there is none. */
+static bool section_grow_locked(void) REQUIRES(section_lock)
 {
     bool done = false;
-    u64 flags, base;
+    u64 base;
 
-    if (!READ_ONCE(section_left) || !section_lock_enter(&flags))
-        return false;
+    ASSERT_HELD(&section_lock);
     while (!done && section_find_next(&base)) {
         done = section_init(base);
         /* Too small to carry its own array: perhaps the next one is larger. */
@@ -212,6 +212,17 @@ bool section_grow(void)
             break;
         }
     }
+    return done;
+}
+
+bool section_grow(void)
+{
+    bool done;
+    u64 flags;
+
+    if (!READ_ONCE(section_left) || !section_lock_enter(&flags))
+        return false;
+    done = section_grow_locked();
     section_lock_leave(flags);
     return done;
 }
@@ -229,8 +240,8 @@ int section_reserve(u64 start, u64 end)
     if (!section_lock_enter(&flags))
         return -EDEADLK;
     for (u64 base = ALIGN_DOWN(start, SECTION_PAGES); ok && base < end; base += SECTION_PAGES)
-        if (!section_has_array(base))
-            ok = section_init(base);
+        while (!section_has_array(base) && !section_init(base) && ok)
+            ok = section_grow_locked(); /* it has no free page itself: another's carry its array */
     section_lock_leave(flags);
     return ok ? 0 : -ENOMEM;
 }

@@ -185,5 +185,20 @@ def test_a_triple_fault_is_125_and_says_so():
            (125, "run: the machine ended early: reset (triple fault or reboot)"))
 
 
+
+def test_a_file_larger_than_a_section_is_whole():
+    """The memory that it lies in has no free page of its own for what the kernel notes of it."""
+    size = 530 << 20
+    path = os.path.join(TMP.name, "large")
+    with open(path, "wb") as f:
+        f.truncate(size - 4)
+        f.seek(size - 4)
+        f.write(b"end.")
+    p = run("--memory", "2048", "--file", path, "--file", BUSYBOX + ":busybox",
+            "-c", "/boot/files/busybox stat -c %s /boot/files/large", "-c", "/boot/files/busybox tail -c 4 /boot/files/large")
+    os.unlink(path)
+    expect(p.stdout, f"{size}\nend.", p.stderr)
+
+
 if __name__ == "__main__":
     main(sys.modules[__name__])

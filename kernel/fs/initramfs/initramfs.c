@@ -253,9 +253,12 @@ static void initramfs_entry(struct initramfs *fs, struct cpio_entry *e)
     if (!S_ISDIR(e->mode) && !S_ISREG(e->mode))
         (void)vfs_unlink(&fs->ctx, NULL, name); /* replaced, if it was there */
     err = initramfs_make(fs, name, e);
-    if (err)
-        log_warn("initramfs: %s: error %d", name, err);
-    else
+    if (err) {
+        log_err("initramfs: %s: error %d: it is left out", name, err);
+        if (S_ISREG(e->mode))
+            (void)vfs_unlink(&fs->ctx, NULL, name); /* what there is of it is not the file */
+    }
+    if (!err)
         initramfs_set_attr(fs, name, e);
     fs->files++;
 }
