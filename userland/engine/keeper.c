@@ -69,10 +69,11 @@ static int keeper_listen(void)
 {
     struct sockaddr_un addr;
     int dir, err = keeper_address(&addr, &dir), fd;
-    mode_t mask = umask(0177);
+    mode_t mask;
 
     if (err)
         return err;
+    mask = umask(0177);
     unlinkat(dir, KEEP_SOCKET, 0);
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 4) < 0)
@@ -540,10 +541,9 @@ void keeper_end(void)
     if (keeper.fd < 0)
         return;
     setsockopt(keeper.fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    if (keep_send(keeper.fd, &end, NULL, NULL, NULL, 0))
-        return;
-    while (keep_recv(keeper.fd, &keeper_message) > 0)
-        keep_close_fds(&keeper_message);
+    if (!keep_send(keeper.fd, &end, NULL, NULL, NULL, 0))
+        while (keep_recv(keeper.fd, &keeper_message) > 0)
+            keep_close_fds(&keeper_message);
     if (keeper_pid <= 0)
         return;
     for (int ms = 0; ms < KEEPER_WAIT_S * 1000; ms += 10) {

@@ -81,6 +81,15 @@ static int streams(const struct kept *k, uint32_t *flags, int *fds)
     return n;
 }
 
+/* An input that the engine alone is to hold is not ours any more once it has it. */
+static void in_handed_over(struct kept *k)
+{
+    if (!(k->head.flags & KEEP_IN_ONCE) || k->in < 0)
+        return;
+    close(k->in);
+    k->in = -1;
+}
+
 static int say_process(struct kept *k)
 {
     struct keep_head h = k->head;
@@ -90,13 +99,13 @@ static int say_process(struct kept *k)
     err = keep_send(conn, &h, k->note, k->said, fds, n);
     if (err)
         return err;
+    in_handed_over(k);
     k->tell = 0;
     k->said_told = k->said_len;
     to_list--;
     return 0;
 }
 
-/* An exec's input that the engine alone is to hold is not ours any more once it has it. */
 static int say_cloned(struct kept *k)
 {
     struct keep_head h = k->head;
@@ -106,10 +115,8 @@ static int say_cloned(struct kept *k)
     h.note = 0;
     n = streams(k, &h.flags, fds);
     err = keep_send(conn, &h, NULL, NULL, fds, n);
-    if (!err && k->head.flags & KEEP_IN_ONCE && k->in >= 0) {
-        close(k->in);
-        k->in = -1;
-    }
+    if (!err)
+        in_handed_over(k);
     return err;
 }
 
