@@ -308,10 +308,11 @@ s64 tty_mode_ioctl(struct tty *t, unsigned cmd, u64 arg)
     case TCGETA:
         return tty_get_termio(t, arg);
     case TCSETA:
-    case TCSETAW:
         return tty_set_termio(t, arg, false);
+    case TCSETAW:
     case TCSETAF:
-        return tty_set_termio(t, arg, true);
+        err = tty_drain(t);
+        return err ? err : tty_set_termio(t, arg, cmd == TCSETAF);
     case TIOCGLCKTRMIOS:
         return tty_get_held(t, arg);
     case TIOCSLCKTRMIOS:
