@@ -23,10 +23,6 @@ void kfree(const void *p)
     free((void *)p);
 }
 
-void cond_yield(void)
-{
-}
-
 enum { STEPS_OUT = -1, UNSAFE = -2 };
 
 struct model {
