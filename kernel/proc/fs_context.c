@@ -47,7 +47,7 @@ struct fs_context *fs_context_create(const struct path *root, const struct path 
  * that, or moves the copy too. */
 struct fs_context *fs_context_copy(struct fs_context *from)
 {
-    struct fs_context *fs = fs_context_alloc(from->umask);
+    struct fs_context *fs = fs_context_alloc(READ_ONCE(from->umask));
 
     if (!fs)
         return NULL;
