@@ -177,6 +177,13 @@ static void vm_change_slot(struct vm *vm, struct slot_set *set, struct memslot *
     rcu_call(&old->rcu, slot_free_rcu);
 }
 
+static void slot_drop_new(struct memslot *new, const struct memslot *old)
+{
+    if (new && (!old || new->dirty != old->dirty))
+        kfree(new->dirty);
+    kfree(new);
+}
+
 int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
 {
     struct memslot *old, *new = NULL;
@@ -196,10 +203,14 @@ int vm_set_slot(struct vm *vm, const struct kvm_userspace_memory_region *r)
         return -ENOMEM;
     set = kmalloc(offsetof(struct slot_set, table) + slot_table_size(vm->slots->table.nr + 1));
     if (!set) {
-        if (new && (!old || new->dirty != old->dirty))
-            kfree(new->dirty);
-        kfree(new);
+        slot_drop_new(new, old);
         return -ENOMEM;
+    }
+    /* Once more: other VMs of the address space had time meanwhile. From here on nothing yields. */
+    if (new && !old && !vm_may_alias(vm, r->userspace_addr, r->userspace_addr + r->memory_size)) {
+        kfree(set);
+        slot_drop_new(new, old);
+        return -ENOSPC;
     }
     slot_table_build(&set->table, &vm->slots->table, old ? &old->at : NULL, new ? &new->at : NULL);
     vm_change_slot(vm, set, old, new);
