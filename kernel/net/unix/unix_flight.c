@@ -81,6 +81,18 @@ static bool flight_goes_on(const struct flight *fl)
     return !fl->found && fl->looks <= FLIGHT_LOOKS;
 }
 
+/* A connection that waits for accept: one without sockets in its queue leads nowhere. They come
+ * into a queue under unix_flight_lock alone. */
+static void flight_add_conn(struct flight *fl, struct unix_sock *conn)
+{
+    if (!list_empty(&conn->carriers)) {
+        flight_add(fl, conn);
+        return;
+    }
+    fl->looks++;
+    fl->found |= conn == fl->to;
+}
+
 /* What lies in u's queues. */
 static void flight_look_into(struct flight *fl, struct unix_sock *u)
 {
@@ -97,7 +109,7 @@ static void flight_look_into(struct flight *fl, struct unix_sock *u)
     list_for_each (conn, &u->accept.conns, accept_node) {
         if (!flight_goes_on(fl))
             break;
-        flight_add(fl, unix_of(conn));
+        flight_add_conn(fl, unix_of(conn));
     }
     spin_unlock(&u->sock.lock);
 }
