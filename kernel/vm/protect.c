@@ -148,8 +148,9 @@ void protect_object_run(struct mem_object *obj, const struct page_run *run)
     while ((a = object_next_area(obj, &cursor.object_node))) {
         list_del(&cursor.object_node);
         list_add(&a->object_node, &cursor.object_node);
+        left--;
         if (a->flags & AREA_SHARED)
-            left -= MIN(left, 1 + protect_run_in(a, run) / PROTECT_SLOTS_AN_AREA);
+            left -= MIN(left, protect_run_in(a, run) / PROTECT_SLOTS_AN_AREA);
         if (!left) {
             spin_unlock(&obj->lock);
             DELAYPOINT(protect_pause);
