@@ -47,6 +47,7 @@ API(api_container_update)
     struct limits wanted;
     struct answer *a;
     struct change *ch;
+    bool limited;
     char *why;
 
     if (!c)
@@ -66,7 +67,8 @@ API(api_container_update)
                   "container");
         return;
     }
-    ch = change_begin(c, CHANGE_LIMITS | (policed ? CHANGE_POLICY : 0));
+    limited = memcmp(&wanted, &c->limits, sizeof(wanted)) != 0;
+    ch = change_begin(c, (limited ? CHANGE_LIMITS : 0) | (policed ? CHANGE_POLICY : 0));
     why = update_apply(c, &wanted);
     if (why) {
         change_abandon(ch);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What a client changes of a container that is there: its name, its limits, its restart policy. A
 // change is in force at once, and the client is answered when it is written down. One that cannot
-// be written is taken back, or a later engine would have another container than this one.
+// be written is taken back, or a later engine would have another container than this one. Of limits
+// that two changes at once have set, those of the first stay with the second's.
 #pragma once
 
 struct answer;

@@ -69,7 +69,7 @@ static int partial_load(struct container *c, int stream, uint64_t max)
     int err = file_read(path, LOG_LINE, &text);
 
     if (engine.opening)
-        engine_check_read(path, err);
+        engine_check_file(path, err); /* the container alone has no log, if that is for good */
     p->kept = text.len;
     buf_clear(&p->text);
     if (!err && text.len)
@@ -82,8 +82,8 @@ static int partial_load(struct container *c, int stream, uint64_t max)
 
 static void partial_cut(struct container *c, struct log_partial *p)
 {
-    if (ftruncate(p->fd, (off_t)p->text.len) == 0)
-        p->kept = p->text.len;
+    if (ftruncate(p->fd, (off_t)p->same) == 0)
+        p->kept = p->same;
     else
         engine_log("a line of %.12s may be logged twice: %s", c->id, strerror(errno));
 }
@@ -112,10 +112,12 @@ static void partial_keep(struct container *c, int stream)
 
         p->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         free(path);
+        if (p->fd < 0)
+            engine_log("a line of %.12s may be lost: %s", c->id, strerror(errno));
     }
     if (p->fd < 0)
         return;
-    if (p->text.len < p->kept)
+    if (p->same < p->kept)
         partial_cut(c, p);
     if (p->text.len > p->same)
         partial_put(c, p);
@@ -352,9 +354,8 @@ static void piece_begin(struct container *c, int stream)
 {
     piece.c = c;
     piece.ended = 0;
-    piece.mark = (struct spool_mark){.stream = (uint32_t)stream,
-                                     .from = spool_end(),
-                                     .partial = log_partial(c, stream)->text.len};
+    piece.mark = (struct spool_mark){
+        .stream = (uint32_t)stream, .from = spool_end(), .partial = log_partial(c, stream)->same};
     memcpy(piece.mark.id, c->id, ID_LEN);
     piece_mark(c);
 }
