@@ -117,7 +117,7 @@ def batch():
         bothy load -i /boot/files/a-noise""")
     b.case("on_the_way_in", """
         bothy run -d --name spy --cap-add SYS_PTRACE busybox sh -c 'echo begun; while :; do for p in /proc/[0-9]*; do
-            { read c <$p/comm; } 2>/dev/null; [ "$c" = keeper ] || continue; x=; read x <$p/environ
+            { read c <$p/comm; } 2>/dev/null; [ "$c" = keeper ] || continue; x=; { read x <$p/environ; } 2>/dev/null
             case "$x" in *MARK=1*|"") ;; *) echo seen;; esac; done; done' \
             >/dev/null
         n=0; until bothy logs spy 2>&1 | grep -q begun || [ $n = 100 ]; do n=$((n+1)); usleep 100000; done
