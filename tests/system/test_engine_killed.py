@@ -177,6 +177,17 @@ def test_writer_waits_and_loses_nothing(engine):
     remove(engine, "much")
 
 
+def test_what_an_earlier_run_left_is_logged_by_itself(engine):
+    """Both that engine and its keeper ended before it was a line: it has no newline, but a time of its own."""
+    cid = create(engine, "left", ["echo", "new"])
+    with open(os.path.join(engine.root, "containers", cid, "partial1"), "w") as f:
+        f.write("old")
+    expect(engine.run("start", "-a", "left").stdout, "new\n")
+    stamped = engine.run("logs", "-t", "left").stdout
+    expect((logs(engine, "left"), stamped.count("Z ")), ("oldnew\n", 2), stamped)
+    remove(engine, "left")
+
+
 def test_every_line_is_logged_once_however_often_it_dies(engine):
     """Also a line that comes in pieces, and across rotations."""
     rng = random.Random(SEED)

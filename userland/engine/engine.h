@@ -506,6 +506,8 @@ void log_write(struct container *c, int stream, const char *data, size_t len);
  * how many bytes, 0 at the end, -errno. */
 ssize_t log_pull(struct container *c, int stream, int fd, char *data, size_t size);
 void log_recover(void); /* what the last engine was logging when it died */
+/* Of a log_open while the engine opens, of a container that was there: see engine_check_file. */
+void log_check_open(const struct container *c, int err);
 void log_flush(struct container *c);
 /* Answers a logs request; with `follow`, until the container ends. */
 void log_serve(struct container *c, struct http_conn *conn);

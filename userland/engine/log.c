@@ -405,6 +405,16 @@ static void piece_resume(struct container *c, const struct spool_mark *m, const 
     log_write(c, (int)m->stream, data, len);
 }
 
+/* The log was there: where there is want of something, this engine ends, and the next one reads. */
+void log_check_open(const struct container *c, int err)
+{
+    char *path = container_path(c, "log");
+
+    if (engine.opening)
+        engine_check_file(path, err);
+    free(path);
+}
+
 void log_recover(void)
 {
     char *data, id[ID_LEN + 1] = {0};
@@ -412,18 +422,21 @@ void log_recover(void)
     struct spool_mark m;
     struct container *c = NULL;
     bool ambiguous, open;
-    int dir;
+    int dir, err;
 
     if (spool_left(&m, &data, &len)) {
         memcpy(id, m.id, ID_LEN);
         c = container_find(id, &ambiguous);
     }
-    dir = c && !strcmp(c->id, id) ? container_dir(c) : -1;
-    if (dir >= 0) {
+    if (c && !strcmp(c->id, id)) {
         open = c->log.fd >= 0;
-        if (log_open(c, dir) == 0)
+        dir = container_dir(c);
+        err = dir < 0 ? dir : log_open(c, dir);
+        log_check_open(c, err);
+        if (!err)
             piece_resume(c, &m, data, len);
-        close(dir);
+        if (dir >= 0)
+            close(dir);
         if (!open)
             log_close(c);
     }

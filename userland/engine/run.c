@@ -468,6 +468,7 @@ struct process *container_found(const struct keep_message *m)
     err = dir < 0 ? dir : log_open(c, dir);
     if (dir >= 0)
         close(dir);
+    log_check_open(c, err);
     if (err)
         engine_log("what %.12s writes is not logged: %s", id, str_error(-err));
     return c->proc;

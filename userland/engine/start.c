@@ -242,6 +242,8 @@ char *container_clone(struct container *c)
     char *why;
 
     err = err ? err : log_open(c, dir); /* closed with the start that fails */
+    if (!err)
+        log_flush(c); /* what is left of an earlier run is a line of its own */
     why = err ? str_fmt("cannot write the container's files: %s", str_error(-err))
               : cgroup_create(c, &group);
     if (dir >= 0)
