@@ -43,10 +43,11 @@ static void rock_continues(struct rock *r, const u8 *p, u32 n)
 /* POSIX: mode, links, owner. */
 static void rock_posix(struct rock *r, const u8 *p, u32 n)
 {
-    u32 type = iso_u32(p + 4) & 0170000, was = r->e->mode & 0170000;
+    u32 type, was = r->e->mode & 0170000;
 
     if (n < 36)
         return;
+    type = iso_u32(p + 4) & 0170000;
     /* What the record calls a directory is one, and nothing else is. */
     if ((type == 0040000) != (was == 0040000))
         type = was;
