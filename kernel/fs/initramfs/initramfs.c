@@ -257,9 +257,9 @@ static void initramfs_entry(struct initramfs *fs, struct cpio_entry *e)
         log_err("initramfs: %s: error %d: it is left out", name, err);
         if (S_ISREG(e->mode))
             (void)vfs_unlink(&fs->ctx, NULL, name); /* what there is of it is not the file */
-    }
-    if (!err)
+    } else {
         initramfs_set_attr(fs, name, e);
+    }
     fs->files++;
 }
 
