@@ -22,7 +22,7 @@ struct packet *packet_alloc(void)
 
     if (!p)
         return NULL;
-    memset(p, 0, offsetof(struct packet, frags));
+    memset(p, 0, offsetof(struct packet, control));
     list_init(&p->node);
     p->start = PACKET_HEADROOM;
     return p;

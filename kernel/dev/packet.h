@@ -26,6 +26,10 @@
  * cut. A device that cannot do either gets it done by netdev_transmit (sums) or its caller
  * (segments).
  *
+ * Control. `control` belongs to the layer that has the packet in a queue of its own: a message of a
+ * socket's queue (net/core/queue.h) and a piece of a TCP stream lie there, so that to queue a
+ * packet takes no memory.
+ *
  * Context: irq-safe, never sleeps, but packet_alloc, which fails. Offsets and lengths are bytes.
  */
 #pragma once
@@ -44,6 +48,7 @@ struct netdev;
 #define PACKET_LINEAR (PACKET_HEAD - PACKET_HEADROOM)
 #define PACKET_FRAGS 18 /* 64 KiB in pages, not aligned, and one more */
 #define PACKET_LEN_MAX 65550U
+#define PACKET_CONTROL 128 /* bytes for the layer that holds it */
 
 struct packet_frag {
     struct page *page; /* a reference; may be the head of a block */
@@ -87,6 +92,8 @@ struct packet {
     u32 hash;                     /* of the flow; 0: not known */
     u32 mark, priority;
     u64 time; /* ns of time_ns() when it came; 0: not known */
+    u64 control[PACKET_CONTROL /
+                8]; /* of whoever owns it now, who says what is in it; not cleared */
     struct packet_frag frags[PACKET_FRAGS];
     u8 head[PACKET_HEAD];
 };
