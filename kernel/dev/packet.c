@@ -118,11 +118,11 @@ void packet_trim(struct packet *p, u32 len)
     packet_drop_frags(p, keep + 1);
 }
 
-/* The next stretch of at most n bytes from offset. */
-static const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len)
+const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len)
 {
     const struct packet_frag *f = p->frags;
 
+    ASSERT(offset < p->len);
     if (offset < p->linear) {
         *len = MIN(n, p->linear - offset);
         return p->head + p->start + offset;

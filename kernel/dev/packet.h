@@ -133,6 +133,9 @@ int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __
 u8 *packet_need(struct packet *p, u32 n) __must_check;
 /* Cuts all but the first len bytes. */
 void packet_trim(struct packet *p, u32 len);
+/* The longest stretch of bytes from offset < p->len that lies in one place, of at most n: *len of
+ * them. They are not to be written. */
+const u8 *packet_stretch(const struct packet *p, u32 offset, u32 n, u32 *len);
 /* The internet checksum (RFC 1071) of n bytes from offset, added to `sum` and not folded. */
 u64 packet_sum(const struct packet *p, u32 offset, u32 n, u64 sum);
 /* Does what PACKET_CSUM_PARTIAL asks for. False: its words lie outside the linear bytes. */

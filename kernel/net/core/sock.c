@@ -4,6 +4,7 @@
  */
 #include "net/core/sock.h"
 #include "lib/log.h"
+#include "mm/account.h"
 #include "mm/slab.h"
 #include "obj/pid.h"
 #include "vfs/pseudo.h"
@@ -35,6 +36,7 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
     s->sndbuf = s->rcvbuf = SOCK_BUF_DEFAULT;
     s->ino = inum_alloc();
     s->uid = current_cred()->fsuid;
+    s->account = account_current();
     spinlock_init(&s->lock, RANK_NET, 5, "socket");
     mutex_init(&s->reading, RANK_OPS, ORDER_SOCKET_READ, "socket->reading");
     list_init(&s->queue);

@@ -155,7 +155,10 @@ struct socket_ops {
                     unsigned flags, bool *last);
     /* May msg be received together with what m has already? NULL: yes. */
     bool (*msg_joins)(struct socket *s, const struct sock_msg *msg, const struct socket_message *m);
-    void (*msg_free)(struct sock_msg *msg); /* what it refers to; NULL: nothing */
+    void (*msg_free)(struct sock_msg *msg); /* what it, no packet, refers to; NULL: nothing */
+    /* A reader has taken n bytes of a packet, and the queue has space for them again. Under
+     * s->reading; may send. NULL: no matter. */
+    void (*packet_consumed)(struct socket *s, u32 n);
 };
 
 /* Sockets of one protocol in one namespace, in the order they were made. */
@@ -189,10 +192,11 @@ struct socket {
     u64 send_timeout, recv_timeout; /* a  ns; 0: none */
     int error;                      /* a  positive errno for SO_ERROR */
     kuid_t uid;                     /* I  its maker */
+    struct account *account;        /* I  the maker's; lasts, since s is charged to it; or NULL */
     struct spinlock lock;
     struct mutex reading;
     struct list_node queue;       /* l  messages to read */
-    u32 queued;                   /* l  what they cost: bytes, and SOCK_MSG_COST each */
+    u32 queued;                   /* l  what they cost: bytes and overheads */
     u32 unread;                   /* l  bytes in them */
     u32 shut;                     /* l  SOCK_SHUT_* */
     u32 lost;                     /* a  datagrams that found no space */

@@ -40,23 +40,6 @@ static void udp_unheard(struct udp_sock *u, const struct ip_addr *to)
     socket_wake(&s->sock, POLLERR);
 }
 
-static void udp_queue(struct socket *to, struct udp_msg *um)
-{
-    bool wake = false, fits;
-
-    spin_lock(&to->lock);
-    fits = !to->dead && !sock_refuses(to) && to->queued < to->rcvbuf;
-    if (fits)
-        wake = sock_queue_add_locked(to, &um->msg);
-    else
-        __atomic_fetch_add(&to->lost, 1, __ATOMIC_RELAXED);
-    spin_unlock(&to->lock);
-    if (wake)
-        sock_queue_wake(to);
-    if (!fits)
-        sock_msg_free(to, &um->msg);
-}
-
 /* One whole datagram, from u's port. */
 static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct ip_end *to,
                        const struct inet_way *way)
@@ -77,7 +60,7 @@ static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct i
         um->from = from;
         um->to = to->addr;
         um->device = way->device;
-        udp_queue(&r->sock, um);
+        sock_queue_offer(&r->sock, &um->msg);
     }
     socket_put(&r->sock);
     return err;
