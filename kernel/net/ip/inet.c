@@ -58,7 +58,7 @@ int inet_addr_in(const struct inet_sock *s, const struct sock_addr *sa, u32 len,
     memcpy(&a, sa, MIN(len, (u32)sizeof(a)));
     *out = (struct ip_end){.port = inet_port_in(a.port), .addr = a.addr};
     if (ip_needs_scope(&out->addr))
-        out->scope = len >= sizeof(a) && a.scope ? a.scope : s->bound_device;
+        out->scope = len >= sizeof(a) && a.scope ? a.scope : s->sock.bound_device;
     return a.family == AF_INET6 ? 0 : -EAFNOSUPPORT;
 }
 
@@ -83,16 +83,21 @@ static void inet_addr_out6(const struct ip_end *end, struct sock_addr *sa)
     memcpy(sa, &a, sizeof(a));
 }
 
-void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,
-                   u32 *len)
+u32 inet_addr_write(int family, const struct ip_end *end, struct sock_addr *sa)
 {
-    bool four = s->sock.family == AF_INET;
+    bool four = family == AF_INET;
 
     if (four)
         inet_addr_out4(end, sa);
     else
         inet_addr_out6(end, sa);
-    *len = four ? sizeof(struct inet_addr4) : sizeof(struct inet_addr6);
+    return four ? sizeof(struct inet_addr4) : sizeof(struct inet_addr6);
+}
+
+void inet_addr_out(const struct inet_sock *s, const struct ip_end *end, struct sock_addr *sa,
+                   u32 *len)
+{
+    *len = inet_addr_write(s->sock.family, end, sa);
 }
 
 struct ip_addr inet_any(const struct inet_sock *s)
@@ -163,7 +168,7 @@ int inet_bind(struct socket *sock, const struct sock_addr *sa, u32 len, const st
     if (sock->type == SOCK_STREAM && READ_ONCE(sock->peer))
         return -EINVAL;
     if (end.scope)
-        WRITE_ONCE(s->bound_device, end.scope);
+        WRITE_ONCE(sock->bound_device, end.scope);
     return port_bind(s, &end);
 }
 
@@ -230,6 +235,7 @@ void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_
                 struct socket_list *list, int family)
 {
     s->proto = proto;
+    list_init(&s->errors);
     s->sock.protocol = proto->protocol;
     s->v6only = family == AF_INET6 && ip_sysctl(ns, IP_BINDV6ONLY);
     socket_init(&s->sock, proto->ops, ns, list, family, proto->type);
@@ -237,6 +243,7 @@ void inet_setup(struct inet_sock *s, const struct inet_proto *proto, struct net_
 
 void inet_fini(struct inet_sock *s)
 {
+    inet_drop_errors(s);
     socket_fini(&s->sock);
     kfree(s->opt);
 }

@@ -19,6 +19,9 @@ static const struct inet_option inet_options[] = {
     {IPPROTO_IP, IP_PKTINFO, INET_FLAG, 0, 1, 0},
     {IPPROTO_IP, IP_MTU_DISCOVER, INET_RANGE, 0, 5, 1},
     {IPPROTO_IP, IP_RECVERR, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IP, IP_RECVTTL, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IP, IP_RECVTOS, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IP, IP_RECVORIGDSTADDR, INET_FLAG, 0, 1, 0},
     {IPPROTO_IP, IP_FREEBIND, INET_FLAG, 0, 1, 0},
     {IPPROTO_IP, IP_MINTTL, INET_RANGE, 0, 255, 0},
     {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, INET_FLAG, 0, 1, 0},
@@ -34,6 +37,8 @@ static const struct inet_option inet_options[] = {
     {IPPROTO_IPV6, IPV6_FLOWINFO_SEND, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVPKTINFO, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IPV6, IPV6_FLOWINFO, INET_FLAG, 0, 1, 0},
+    {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVPATHMTU, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_DONTFRAG, INET_FLAG, 0, 1, 0},
     {IPPROTO_IPV6, IPV6_RECVTCLASS, INET_FLAG, 0, 1, 0},
@@ -80,6 +85,14 @@ bool inet_option_on(const struct inet_sock *s, int level, int name)
     const struct inet_option *o = READ_ONCE(s->opt) ? option_find(s, level, name, &place) : NULL;
 
     return o && option_value(s, o, place);
+}
+
+s32 inet_option_get(const struct inet_sock *s, int level, int name)
+{
+    u32 place;
+    const struct inet_option *o = option_find(s, level, name, &place);
+
+    return o ? option_value(s, o, place) : 0;
 }
 
 static u32 option_count(const struct inet_sock *s)
