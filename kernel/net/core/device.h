@@ -28,6 +28,9 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name) __mu
 int net_device_up(struct netdev *dev) __must_check;
 void net_device_down(struct netdev *dev);
 
+/* The device receives frames for that group's link address, or no longer: counted. May sleep. */
+void net_device_group(struct netdev *dev, const u8 *link, bool join);
+
 enum net_device_event { NET_DEVICE_UP, NET_DEVICE_DOWN, NET_DEVICE_GONE };
 /* A listener that keeps something for a device: called after it is up, before it goes down, and
  * when it goes away, down by then: nothing may refer to it after that. -errno: it cannot be up;
