@@ -66,6 +66,7 @@ int sock_packet_begin(struct socket *to, struct packet *p, u32 head)
     ASSERT(head <= p->len);
     if (packet_charge(p, to->account))
         return -ENOMEM;
+    packet_arrived(p);
     msg->len = len;
     msg->off = 0;
     msg->head = head;

@@ -23,6 +23,7 @@
 struct cred;
 struct iov_iter;
 struct pid;
+struct sock_flight;
 struct sock_msg;
 struct walk_ctx;
 
@@ -212,6 +213,7 @@ struct socket {
     u32 unread;                   /* l  bytes in them */
     u32 shut;                     /* l  SOCK_SHUT_* */
     u32 lost;                     /* a  datagrams that found no space */
+    struct sock_flight *flight;   /* a  packets under way (sending.h); NULL: there was none yet */
     struct socket *peer;          /* l  the other end on this host, or NULL; a reference */
     struct waitq wait;            /*    state, queue or error changed */
     struct waitq senders_wait;    /*    who waits to send a datagram here, or to connect */

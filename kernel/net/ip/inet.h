@@ -10,6 +10,7 @@
 #pragma once
 
 #include "net/core/sock.h"
+#include "net/ip/ip.h"
 
 #define IPPROTO_IP 0
 #define IPPROTO_TCP 6
@@ -85,6 +86,10 @@ struct inet_sock {
     bool auto_port;          /* a  the port was chosen for it */
     struct list_node errors; /* l  that came back and wait to be read: inet_error.c */
     u32 error_bytes;         /* l  what they cost */
+    struct list_node groups; /* l  that it has joined: inet_group.c */
+    u32 nr_groups;           /* l */
+    u32 group_device[2];     /* a  groups of IPv4, IPv6 are sent to by it; 0: by routes */
+    u32 group_source;        /* a  and from it (IP_MULTICAST_IF), as on the wire; 0: chosen */
 };
 
 static inline struct inet_sock *inet_of(struct socket *s)
@@ -111,15 +116,30 @@ int inet_bind(struct socket *s, const struct sock_addr *sa, u32 len, const struc
 /* Gives s a name at the address, if it has none. -EADDRINUSE: no port is left. */
 int inet_autobind(struct inet_sock *s, const struct ip_addr *addr);
 struct ip_addr inet_any(const struct inet_sock *s);
-/* How packets go: from which address, through which device. */
+/* How packets go: from which address, through which device. path.dev is NULL where the destination
+ * is this namespace's: then bytes may go from queue to queue. */
 struct inet_way {
     struct ip_addr source;
     u32 device;
+    struct ip_path path;
 };
 /* The way from s, whose own end is `local`, to `to`, where a wildcard becomes the loopback.
  * -ENETUNREACH, -EINVAL (link-local without an interface), -EAFNOSUPPORT. */
 int inet_reach(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
                struct inet_way *way);
+/* The same, also to other hosts: then way->path is set, which the caller puts back (inet_way_put).
+ * m: a message with wishes of its own (control messages), or NULL. inet_reach's or ip_path_find's
+ * errors; -EACCES (a broadcast without SO_BROADCAST). */
+int inet_route(const struct inet_sock *s, const struct ip_end *local, struct ip_end *to,
+               const struct socket_message *m, struct inet_way *way);
+static inline void inet_way_put(struct inet_way *way)
+{
+    if (way->path.dev)
+        ip_path_put(&way->path);
+}
+/* The rest of the header of what goes that way from s. n: bytes of the transport. */
+void inet_info(const struct inet_sock *s, const struct inet_way *way, const struct ip_addr *to,
+               const struct socket_header *header, u32 n, struct ip_info *out);
 /* Both ends at one moment. */
 void inet_ends(struct inet_sock *s, struct ip_end *local, struct ip_end *peer);
 struct ip_end inet_local(struct inet_sock *s);
@@ -160,6 +180,14 @@ int inet_option_inherit(struct inet_sock *s, const struct inet_sock *from);
 bool inet_option_on(const struct inet_sock *s, int level, int name);
 /* The value of an option that is a number. */
 s32 inet_option_get(const struct inet_sock *s, int level, int name);
+
+/* inet_group.c: groups that a socket has joined, and those options. */
+int inet_group_set(struct inet_sock *s, int level, int name, const void *val, u32 n);
+int inet_group_get(struct inet_sock *s, int level, int name, void *val, u32 *n);
+/* s receives what `from` sends to a group and came through the device. Under no lock of s. */
+bool inet_group_hears(struct inet_sock *s, const struct ip_info *h);
+/* Leaves them all. May sleep. */
+void inet_leave_groups(struct inet_sock *s);
 
 /* proc.c: lines of /proc/net/{tcp,udp}{,6}, as Linux has them: padded where the family is IPv4 */
 struct inet_line {

@@ -7,13 +7,13 @@
 #include "net/core/device.h"
 #include "net/ip/ip.h"
 #include "net/ip/option.h"
+#include "net/link/loopback.h"
 #include "net/udp/udp.h"
 #include "vm/iov.h"
 
 #define UDP_MAX4 65507U
 #define UDP_MAX6 65527U
 
-#define UDP_SEGMENTS 64 /* that are made of one call's bytes */
 #define UDP_QUOTE4 520U /* bytes of a refused datagram that come back, as by ICMP's errors */
 #define UDP_QUOTE6 1184U
 
@@ -99,7 +99,8 @@ static __noinline int udp_put_segments(struct udp_sock *u, struct inet_sock *r,
 static int udp_deliver(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w)
 {
     struct ip_end from = {.addr = w->way.source, .port = READ_ONCE(u->inet.local.port)};
-    struct inet_sock *r = port_find(&udp_ns_of(u->inet.sock.ns)->ports, &w->to, &from);
+    struct inet_sock *r =
+        port_find(&udp_ns_of(u->inet.sock.ns)->ports, &w->to, &from, LOOPBACK_INDEX);
     int err;
 
     if (!r) {
@@ -125,9 +126,23 @@ static struct udp_pending *udp_take_pending(struct udp_sock *u)
     return p;
 }
 
+static void udp_pending_free(struct udp_pending *p)
+{
+    if (p)
+        inet_way_put(&p->way.way);
+    kfree(p);
+}
+
 void udp_drop_pending(struct udp_sock *u)
 {
-    kfree(udp_take_pending(u));
+    udp_pending_free(udp_take_pending(u));
+}
+
+/* Here, or to another host. */
+static int udp_go(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w,
+                  unsigned flags)
+{
+    return likely(!w->way.path.dev) ? udp_deliver(u, data, w) : udp_transmit(u, data, w, flags);
 }
 
 int udp_flush(struct udp_sock *u)
@@ -139,8 +154,8 @@ int udp_flush(struct udp_sock *u)
     if (!p)
         return 0;
     iov_init_kernel(&it, p->data, p->len);
-    err = udp_deliver(u, &it, &p->way);
-    kfree(p);
+    err = udp_go(u, &it, &p->way, 0);
+    udp_pending_free(p);
     return err;
 }
 
@@ -149,9 +164,9 @@ static u32 udp_max(const struct ip_end *to)
     return ip_is_v4(&to->addr) ? UDP_MAX4 : UDP_MAX6;
 }
 
-/* Behind what is there already, which keeps its way. w NULL: -ENOENT if nothing is there.
- * -EMSGSIZE: then all of it is dropped. */
-static int udp_pending_add(struct udp_sock *u, const struct udp_way *w, const void *data, u32 n)
+/* Behind what is there already, which keeps its way. w NULL: -ENOENT if nothing is there; else its
+ * path is taken with the first part. -EMSGSIZE: then all of it is dropped. */
+static int udp_pending_add(struct udp_sock *u, struct udp_way *w, const void *data, u32 n)
 {
     struct udp_pending *p, *more;
     int err = 0;
@@ -169,6 +184,7 @@ static int udp_pending_add(struct udp_sock *u, const struct udp_way *w, const vo
         if (!p) {
             more->way = *w;
             more->len = 0;
+            w->way.path.dev = NULL; /* its reference is there now */
         }
         memcpy(more->data + more->len, data, n);
         more->len += n;
@@ -237,7 +253,7 @@ static int udp_route(struct udp_sock *u, const struct socket_message *m, struct 
     else if (!w->to.port)
         err = -EDESTADDRREQ;
     if (!err)
-        err = inet_reach(&u->inet, &local, &w->to, &w->way);
+        err = inet_route(&u->inet, &local, &w->to, m, &w->way);
     if (!err && unlikely(m->source_interface || !ip_is_any(&m->source)))
         err = udp_source(u, m, &w->to, &w->way.source);
     if (err || likely(local.port))
@@ -262,11 +278,13 @@ static int udp_segment(const struct udp_sock *u, u64 n, struct socket_header *h)
     return 0;
 }
 
-/* A message of n bytes may go, that way. */
+/* A message of n bytes may go, that way, whose path the caller puts back, on errors too. */
 static int udp_begin(struct udp_sock *u, const struct socket_message *m, u64 n, struct udp_way *w)
 {
-    int err = udp_route(u, m, w);
+    int err;
 
+    w->way.path.dev = NULL;
+    err = udp_route(u, m, w);
     if (!err && n > udp_max(&w->to))
         err = -EMSGSIZE;
     if (!err)
@@ -278,7 +296,7 @@ static int udp_begin(struct udp_sock *u, const struct socket_message *m, u64 n, 
 }
 
 /* w NULL: where what is gathered goes; if another thread has sent it meanwhile, as m says. */
-static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, const struct udp_way *w,
+static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, struct udp_way *w,
                           bool more)
 {
     u64 n = m->data->count;
@@ -295,6 +313,7 @@ static ssize_t udp_gather(struct udp_sock *u, struct socket_message *m, const st
         err = udp_begin(u, m, n, &own);
         if (!err)
             err = udp_pending_add(u, &own, data, (u32)n);
+        inet_way_put(&own.way);
     }
     kfree(data);
     if (!err && !more)
@@ -306,7 +325,8 @@ ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
                  const struct walk_ctx *ctx)
 {
     struct udp_sock *u = udp_of(s);
-    bool more = (flags & MSG_MORE) || inet_option_on(&u->inet, IPPROTO_UDP, UDP_CORK);
+    bool more = (flags & MSG_MORE) ||
+                (READ_ONCE(u->inet.opt) && inet_option_on(&u->inet, IPPROTO_UDP, UDP_CORK));
     u64 n = m->data->count;
     struct udp_way w;
     int err;
@@ -316,10 +336,8 @@ ssize_t udp_send(struct socket *s, struct socket_message *m, unsigned flags,
     if (unlikely(READ_ONCE(u->pending))) /* its addresses stand */
         return udp_gather(u, m, NULL, more);
     err = udp_begin(u, m, n, &w);
-    if (err)
-        return err;
-    if (more)
-        return udp_gather(u, m, &w, true);
-    err = udp_deliver(u, m->data, &w);
-    return err ? err : (ssize_t)n;
+    if (!err)
+        err = more ? (int)udp_gather(u, m, &w, true) : udp_go(u, m->data, &w, flags);
+    inet_way_put(&w.way);
+    return err < 0 ? err : (ssize_t)n;
 }

@@ -7,6 +7,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/sending.h"
 #include "net/ip/option.h"
 #include "vm/iov.h"
 
@@ -98,9 +99,11 @@ static int udp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
         err = -EACCES;
     local = inet_local(&u->inet);
     if (!err)
-        err = inet_reach(&u->inet, &local, &to, &way);
-    if (!err)
-        err = inet_autobind(&u->inet, &any);
+        err = inet_route(&u->inet, &local, &to, NULL, &way);
+    if (err)
+        return err;
+    inet_way_put(&way);
+    err = inet_autobind(&u->inet, &any);
     return err ? err : port_connect(&u->inet, &way.source, &to);
 }
 
@@ -146,8 +149,8 @@ static u32 udp_poll(struct socket *s, struct poll_table *pt)
     spin_unlock(&s->lock);
     if (s->error || !list_empty(&inet_of(s)->errors))
         mask |= POLLERR;
-    return mask |
-           sock_poll_ends(shut, false, true); /* a receiver's space is found out by sending */
+    return mask | sock_poll_ends(shut, false,
+                                 sock_send_space(s)); /* a receiver's is found out by sending */
 }
 
 static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)
@@ -156,8 +159,7 @@ static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)
 
     if (cmd != FIONREAD && cmd != SIOCOUTQ)
         return -ENOTTY;
-    if (cmd == FIONREAD)
-        n = sock_unread(s);
+    n = cmd == FIONREAD ? sock_unread(s) : sock_in_flight(s);
     return copy_out((void __user *)arg, &n, sizeof(n));
 }
 
@@ -168,6 +170,7 @@ static void udp_release(struct socket *s)
     list_init(&lost);
     port_end(inet_of(s));
     udp_drop_pending(udp_of(s));
+    inet_leave_groups(inet_of(s));
     spin_lock(&s->lock);
     WRITE_ONCE(s->dead, true);
     WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);

@@ -29,6 +29,9 @@ struct udp_way {
     struct socket_header header;
 };
 
+#define UDP_HEADER 8U
+#define UDP_SEGMENTS 64U /* datagrams that are made of one call's bytes, or come in one packet */
+
 struct udp_pending;
 struct udp_sock {
     struct inet_sock inet;       /* first */
@@ -55,6 +58,10 @@ int udp_addr_in(const struct udp_sock *u, const struct sock_addr *sa, u32 len, s
 /* Sends what has been gathered. 0 or -errno. */
 int udp_flush(struct udp_sock *u);
 void udp_drop_pending(struct udp_sock *u);
+
+/* wire.c: all of data to another host, waiting for space as flags say. 0 or -errno. */
+int udp_transmit(struct udp_sock *u, struct iov_iter *data, const struct udp_way *w,
+                 unsigned flags);
 
 enum {
     UDP_CORK = 1,
