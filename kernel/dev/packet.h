@@ -43,8 +43,9 @@
 
 struct netdev;
 
-#define PACKET_HEAD 256    /* linear bytes, and the space before them */
-#define PACKET_HEADROOM 96 /* of a new packet: all headers of links and tunnels */
+#define PACKET_HEAD 288     /* linear bytes, and the space before them */
+#define PACKET_HEADROOM 128 /* of a new packet: a tagged link's, IPv6's and TCP's largest headers \
+                             */
 #define PACKET_LINEAR (PACKET_HEAD - PACKET_HEADROOM)
 #define PACKET_FRAGS 18 /* 64 KiB in pages, not aligned, and one more */
 #define PACKET_LEN_MAX 65550U
