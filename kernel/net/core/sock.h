@@ -151,6 +151,9 @@ struct socket_ops {
     int (*set_option)(struct socket *s, int level, int name, const void *val, u32 n);
     int (*get_option)(struct socket *s, int level, int name, void *val, u32 *n);
     s64 (*ioctl)(struct socket *s, unsigned cmd, u64 arg);
+    /* A flag or number of SOL_SOCKET that packets depend on has changed: keepalive, buffers, mark.
+     * NULL: no matter. */
+    void (*settled)(struct socket *s);
     void (*release)(struct socket *s); /* the file is gone: takes its reference */
     void (*destroy)(struct socket *s); /* the last reference is gone: frees it */
 
@@ -194,7 +197,8 @@ struct socket {
     bool passcred, passsec, reuse_addr, reuse_port, keepalive, broadcast; /* a */
     bool dont_route, oob_inline, no_check, count_lost, debug;             /* a */
     bool listening;                                                       /* a  SO_ACCEPTCONN */
-    bool dead;                                                            /* l  released */
+    bool sndbuf_set, rcvbuf_set;   /* a  a program has said what they are to be */
+    bool dead;                     /* l  released */
     u8 timestamp;                  /* a  enum socket_timestamp */
     s32 priority, mark, low_water; /* a */
     u32 bound_device;              /* a  index of the one that it sends and receives by; 0: any */
