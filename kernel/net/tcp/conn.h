@@ -85,7 +85,6 @@ struct tcp_piece {
     u32 seq;  /* of its first byte of use */
     u32 len;  /* bytes of use */
     u32 skip; /* bytes of payload before them that are of no use */
-    bool fin, push;
 };
 
 /* A range of sequence numbers in flight. */
@@ -168,13 +167,15 @@ struct tcp_conn {
 
     /* Sending. The send buffer is [tcp_conn_buffered, snd_end). */
     u32 iss, snd_una, snd_nxt, snd_end;
-    u32 push_seq; /* PSH for the segment that ends there */
-    u32 urg_snd;  /* the number after the last urgent byte */
-    bool urg_sending, push_set;
+    u32 urg_snd; /* the number after the last urgent byte */
+    bool urg_sending;
+    bool hold;     /* the last write said MORE */
+    u32 snd_small; /* the end of the last segment that was not full */
     u32 snd_wnd, snd_wnd_most, snd_wl1, snd_wl2;
     u32 mss_path, mss_peer, mss; /* mss: payload of a segment now */
     u32 snd_want;                /* bytes that the send buffer had better have */
     u8 backoff, probes;          /* RTOs and window probes in a row */
+    u8 tries;                    /* in a row without a word of the peer: what gives up */
     u8 keep_probes;
     bool retried;   /* the data has been retransmitted since it last moved */
     u64 stalled;    /* since when nothing was acknowledged; 0: it goes on */
@@ -182,6 +183,7 @@ struct tcp_conn {
     int soft_error; /* the reason to give when it ends by time */
     bool due_syn, due_reset, due_probe, due_tail, due_keep, due_challenge, due_push;
     u32 reset_seq;
+    bool reset_plain; /* without ACK: it answers one that came */
 
     /* Receiving. */
     u32 irs, rcv_nxt;
@@ -227,20 +229,18 @@ struct tcp_conn {
     u64 rack_sent, rack_rtt;
     u32 rack_end, rack_high; /* the highest number that was delivered */
     bool rack_reordered, rack_dsack_seen;
-    u8 rack_windows, rack_persist;
+    u8 rack_windows, rack_persist; /* quarters of the least RTT; recoveries that it stays so */
     u32 rack_round;
     u32 tail_end;
-    bool tail_pending, tail_again;
+    bool tail_sent, tail_again;
     u8 phase; /* enum tcp_phase */
     u8 dup_acks;
     u32 recover; /* recovery ends there */
     u32 prr_delivered, prr_out, prr_flight;
     u32 undo_window, undo_ssthresh, undo_count;
-    bool undo_valid;
+    bool undo_valid, undo_timed;
     u32 undo_time; /* TSval of the first retransmission */
-    u32 undo_una;
     struct tcp_congestion congestion;
-    bool window_limited;
     bool ecn_echo, ecn_cwr; /* to be sent */
     u64 pace_at;
 
@@ -291,7 +291,8 @@ void tcp_conn_shutdown(struct tcp_conn *c, u64 now, struct tcp_result *r);
 void tcp_conn_close(struct tcp_conn *c, u64 now, struct tcp_result *r);
 /* Ends at once with a reset to the peer. */
 void tcp_conn_abort(struct tcp_conn *c, u64 now, struct tcp_result *r);
-/* The path now takes segments of mss bytes (as tcp_open.mss). */
+/* The path now takes segments of mss bytes (as tcp_open.mss). Of ICMP's word the shell first asks
+ * tcp_conn_in_flight. */
 void tcp_conn_mtu(struct tcp_conn *c, u32 mss);
 /* ICMP says that the peer is not reached, for a segment that began at seq. hard: that ends a
  * handshake; otherwise it is a soft error, which counts when time is out (RFC 5461). */
@@ -331,6 +332,11 @@ static inline u32 tcp_conn_buffered(const struct tcp_conn *c)
     return c->snd_una == c->iss                ? c->iss + 1
            : tcp_after(c->snd_una, c->snd_end) ? c->snd_end
                                                : c->snd_una;
+}
+/* Is seq of what the peer may have got or not? What ICMP says of any other is not believed. */
+static inline bool tcp_conn_in_flight(const struct tcp_conn *c, u32 seq)
+{
+    return !tcp_before(seq, c->snd_una) && tcp_before(seq, c->snd_nxt);
 }
 static inline u32 tcp_conn_unsent(const struct tcp_conn *c)
 {
