@@ -127,7 +127,7 @@ static void input_unacceptable(struct tcp_conn *c, const struct tcp_segment *seg
     if (seg->flags & TCP_RST)
         return;
     if (c->state == TCP_SYN_RECV && (seg->flags & TCP_SYN) && seg->seq == c->irs) {
-        c->due_syn = true; /* it has not got ours */
+        c->due_syn = !(seg->flags & TCP_ACK); /* it has not got ours */
         return;
     }
     tcp_receive_duplicate(c, seg);
@@ -240,9 +240,26 @@ static bool input_check(struct tcp_conn *c, const struct tcp_segment *seg, u64 n
     return true;
 }
 
+/* The peer's SYN, which we have, with the ACK of ours: both opened at once. The rest of it is as if
+ * the SYN had been cut off. */
+static bool input_is_syn_again(const struct tcp_conn *c, const struct tcp_segment *seg)
+{
+    return c->state == TCP_SYN_RECV && seg->seq == c->irs && seg->ack == c->snd_nxt &&
+           (seg->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK);
+}
+
 static void input_synchronized(struct tcp_conn *c, const struct tcp_segment *seg,
                                struct tcp_piece *piece, u64 now, struct tcp_result *r)
 {
+    struct tcp_segment rest;
+
+    if (input_is_syn_again(c, seg)) {
+        rest = *seg;
+        rest.seq++;
+        rest.flags &= (u16)~TCP_SYN;
+        seg = &rest;
+        c->ack_now = true;
+    }
     if (!input_check(c, seg, now, r)) {
         tcp_drop(piece, r);
         return;

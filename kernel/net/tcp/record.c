@@ -133,10 +133,18 @@ bool tcp_record_split(struct tcp_conn *c, struct tcp_record *r, u32 at)
     return true;
 }
 
+/* Lost neighbours become one, too: what went in small pieces goes again in full segments. */
 void tcp_record_lose(struct tcp_conn *c, struct tcp_record *r)
 {
+    struct tcp_record *before = record_of(rb_prev(&r->node));
+
     record_set_state(c, r, RECORD_LOST);
     list_add_tail(&c->lost, &r->link);
+    if (!before || before->state != RECORD_LOST || before->end != r->seq)
+        return;
+    before->end = r->end;
+    before->flags |= r->flags;
+    record_free(c, r);
 }
 
 void tcp_record_resent(struct tcp_conn *c, struct tcp_record *r, u64 now)
@@ -153,19 +161,18 @@ void tcp_records_lose_all(struct tcp_conn *c)
 {
     struct tcp_record *first = tcp_records_first(c);
     bool renounced = first && first->state == RECORD_SACKED;
-    struct rb_node *n;
+    struct rb_node *n, *next;
 
-    rb_for_each (n, &c->records) {
+    for (n = rb_first(&c->records); n; n = next) {
         struct tcp_record *r = record_of(n);
 
-        if (r->state == RECORD_LOST || (r->state == RECORD_SACKED && !renounced)) {
-            if (r->state == RECORD_LOST) {
-                list_del(&r->link);
-                list_add_tail(&c->lost, &r->link);
-            }
-            continue;
+        next = rb_next(n);
+        if (r->state == RECORD_LOST) {
+            list_del(&r->link);
+            list_add_tail(&c->lost, &r->link);
+        } else if (r->state == RECORD_IN_FLIGHT || renounced) {
+            tcp_record_lose(c, r);
         }
-        tcp_record_lose(c, r);
     }
 }
 

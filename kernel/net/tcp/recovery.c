@@ -223,7 +223,7 @@ static void recovery_rate(struct tcp_conn *c, const struct tcp_ack *a)
 static u32 recovery_reno(struct tcp_conn *c, struct tcp_ack *a)
 {
     struct tcp_record *r = tcp_records_first(c);
-    u32 segments = a->acked / c->mss;
+    u32 segments = a->acked / c->mss, bytes;
 
     if (a->advanced)
         c->dup_acks = (u8)(c->dup_acks > segments ? c->dup_acks - segments : 0);
@@ -234,8 +234,9 @@ static u32 recovery_reno(struct tcp_conn *c, struct tcp_ack *a)
         return 0;
     if (r->end - r->seq > c->mss && !tcp_record_split(c, r, r->seq + c->mss))
         return 0;
+    bytes = r->end - r->seq;
     tcp_record_lose(c, r);
-    return r->end - r->seq;
+    return bytes;
 }
 
 /* RFC 8985 7.4: did the tail's probe repair a loss? Then the window pays for it. */
