@@ -229,7 +229,8 @@ static enum tcp_verdict end_listen(struct sim_end *e, const struct tcp_segment *
     if (v == TCP_VERDICT_COOKIE) {
         if (e->cookies && tcp_cookie_check(&e->request, &e->listen, &e->secret, &e->flow, seg, now))
             return TCP_VERDICT_ACCEPT;
-        end_refuse(e, seg);
+        if (!e->cookies) /* else it may be data that has overtaken the ACK */
+            end_refuse(e, seg);
     } else if (v == TCP_VERDICT_NEW) {
         if (e->cookies)
             tcp_cookie_make(&e->request, &e->listen, &e->secret, &e->flow, seg, now);

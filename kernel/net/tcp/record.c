@@ -176,12 +176,16 @@ void tcp_records_lose_all(struct tcp_conn *c)
     }
 }
 
-/* They were sent before all that is in flight. */
+/* They go before all that is in flight; what had been sent again since counts as older than it is, so
+ * that the order holds. */
 void tcp_records_find_all(struct tcp_conn *c)
 {
-    struct tcp_record *r;
+    struct tcp_record *r, *first;
 
     while ((r = list_last(&c->lost, struct tcp_record, link))) {
+        first = list_first(&c->in_flight, struct tcp_record, link);
+        if (first)
+            r->sent = MIN(r->sent, first->sent);
         record_set_state(c, r, RECORD_IN_FLIGHT);
         list_add(&c->in_flight, &r->link);
     }
