@@ -480,8 +480,7 @@ static bool tcp_wire_path(struct tcp_wire *w)
     struct socket *s = &w->sock->inet.sock;
     struct ip_flow flow = {.to = w->head.to,
                            .from = w->head.from,
-                           .device = w->sock->inet.bound_device ? w->sock->inet.bound_device
-                                                                : w->head.device,
+                           .device = s->bound_device ? s->bound_device : w->head.device,
                            .mark = (u32)s->mark,
                            .from_port = w->entry.key.local_port,
                            .to_port = w->entry.key.peer_port,
