@@ -44,6 +44,23 @@ void packet_free(struct packet *p)
     slab_free(packet_cache, p);
 }
 
+struct packet *packet_clone(const struct packet *p)
+{
+    struct packet *q = packet_alloc();
+
+    if (!q)
+        return NULL;
+    memcpy(q, p, offsetof(struct packet, control));
+    memcpy(q->head + p->start, p->head + p->start, p->linear);
+    memcpy(q->frags, p->frags, p->nr_frags * sizeof(p->frags[0]));
+    for (u32 i = 0; i < p->nr_frags; i++)
+        page_get(p->frags[i].page);
+    list_init(&q->node);
+    q->account = NULL;
+    q->charged = 0;
+    return q;
+}
+
 u8 *packet_append(struct packet *p, u32 n)
 {
     u8 *at = packet_data(p) + p->linear;

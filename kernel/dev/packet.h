@@ -84,7 +84,7 @@ struct packet {
     u8 gso;                       /* enum packet_gso */
     u16 gso_size;                 /* payload bytes of each segment */
     u16 gso_header;               /* bytes of all headers, a hint */
-    u16 csum_start, csum_offset;  /* from the first byte; from csum_start */
+    u16 csum_start, csum_offset;  /* from the first byte, as that moves; from csum_start */
     u16 protocol;                 /* ethertype of what the first byte begins */
     u16 vlan;                     /* tag that hardware took off, or is to put on; 0: none */
     u16 link, network, transport; /* where those headers begin, in head; set as they are parsed */
@@ -102,6 +102,8 @@ struct packet {
 struct packet *packet_alloc(void) __must_check;
 /* Takes p; NULL does nothing. */
 void packet_free(struct packet *p);
+/* Another packet of the same bytes, whose pages are shared; uncharged. NULL: no memory. */
+struct packet *packet_clone(const struct packet *p) __must_check;
 
 static inline u8 *packet_data(struct packet *p)
 {
@@ -115,6 +117,7 @@ static inline u8 *packet_push(struct packet *p, u32 n)
     p->start = (u16)(p->start - n);
     p->linear = (u16)(p->linear + n);
     p->len += n;
+    p->csum_start = (u16)(p->csum_start + n);
     return packet_data(p);
 }
 /* The first n bytes are done with; they must be linear. */
@@ -123,6 +126,7 @@ static inline void packet_pull(struct packet *p, u32 n)
     p->start = (u16)(p->start + n);
     p->linear = (u16)(p->linear - n);
     p->len -= n;
+    p->csum_start = (u16)(p->csum_start - n);
 }
 /* n bytes at the end of a packet without fragments; NULL: no space. */
 u8 *packet_append(struct packet *p, u32 n);
