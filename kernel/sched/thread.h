@@ -121,6 +121,7 @@ struct thread {
     u64 area_hint_seq;     /* o  are those of this number */
     u64 min_faults,
         maj_faults; /* o to change; a  page faults of user code; maj: that waited for a device */
+    struct list_node *net_sends;   /* o  net: what it sends over lo goes here while it receives */
     struct list_node all;          /* list of all threads, for the console */
     struct list_node urgent_node;  /* r  of rq->urgent or rq->urgent_fair */
     struct lockdep_thread lockdep; /* o  the sleeping locks that it holds */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Work queues: small jobs for a thread, queued from any context. The system queue has one worker
- * per CPU, made on first use; a job may sleep, but one that may sleep long has a queue of its own.
+ * Work queues: small jobs for a thread, queued from any context. The system queue and the urgent
+ * one have a worker per CPU each, made on first use. A job may sleep, but one that may sleep long
+ * has a queue of its own. The urgent queue's workers are of the scheduler's urgent class
+ * (sched/thread.h): a job there is short between two yields, and sleeps not at all.
  *
  * A job never runs twice at once in one queue: queued while it runs, it runs again behind itself,
  * on the same worker.
@@ -17,7 +19,7 @@ struct work {
     u8 pending;            /* a */
 };
 struct workq;
-extern struct workq *workq_system;
+extern struct workq *workq_system, *workq_urgent;
 /* A queue with one worker; NULL: no memory. name is copied. Context: may sleep. */
 struct workq *workq_create(const char *name) __must_check;
 /* Runs what is still queued, then ends the worker; NULL does nothing. No job is queued there or

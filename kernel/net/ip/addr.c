@@ -19,6 +19,8 @@ static int ip_ns_setup(struct net_ns *ns, void *part)
 
     spinlock_init(&in->lock, RANK_NET, 8, "ip addresses");
     list_init(&in->addrs);
+    list_init(&in->groups);
+    in->generation = 1;
     neighbour_table_init(&in->neighbours, account_current()); /* as ns is, which lasts longer */
     if (!net_ns_init) /* the first one's lo came up before this part */
         return ip_addr_set(loopback_of(ns), IP_LOOPBACK4, 8);
@@ -56,6 +58,7 @@ static void ip_ns_teardown(struct net_ns *ns, void *part)
     struct ip_ns *in = part;
 
     neighbour_table_fini(&in->neighbours);
+    ip_groups_forget(ns, 0);
     while (in->nr_addrs)
         ip_addr_drop(in, NULL);
 }
@@ -87,6 +90,36 @@ u32 ip_local_device(struct net_ns *ns, const struct ip_addr *to)
     return index;
 }
 
+/* A broadcast of a net of one of the devices, or of the device's (RFC 919). */
+static bool ip_is_broadcast(struct net_ns *ns, u32 to, const struct netdev *dev)
+{
+    struct ip_ns *in = ip_ns_of(ns);
+    const struct ip_ifaddr *a;
+    bool is = false;
+
+    if (READ_ONCE(in->nr_addrs) < 2)
+        return false;
+    spin_lock(&in->lock);
+    list_for_each (a, &in->addrs, node) {
+        u32 host = a->prefix < 31 ? ~0U >> a->prefix : 0;
+
+        is |= host && (!dev || a->dev == dev) && to == (ip_v4(&a->addr) | host);
+    }
+    spin_unlock(&in->lock);
+    return is;
+}
+
+enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to, const struct netdev *dev)
+{
+    if (ip_is_multicast(to))
+        return IP_MULTICAST;
+    if (ip_is_v4(to) && ip_v4(to) == ~0U)
+        return IP_BROADCAST;
+    if (ip_local_device(ns, to))
+        return IP_LOCAL;
+    return ip_is_v4(to) && ip_is_broadcast(ns, ip_v4(to), dev) ? IP_BROADCAST : IP_UNICAST;
+}
+
 bool ip_sysctl(struct net_ns *ns, enum ip_sysctl which)
 {
     return READ_ONCE(ip_ns_of(ns)->sysctls[which]);
@@ -107,6 +140,7 @@ int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix)
         return -ENOMEM;
     if (!v4) {
         ip_addr_drop(in, dev);
+        ip_changed(dev->ns);
         return 0;
     }
     spin_lock(&in->lock);
@@ -125,6 +159,7 @@ int ip_addr_set(struct netdev *dev, u32 v4, u8 prefix)
         err = -ENODEV;
     }
     spin_unlock(&in->lock);
+    ip_changed(dev->ns);
     kfree(made);
     return err;
 }
@@ -207,16 +242,30 @@ int ip_way_find(struct net_ns *ns, const struct ip_addr *to, struct ip_way *out)
     return a ? 0 : -ENETUNREACH;
 }
 
+/* The groups of all hosts and nodes. */
+static void ip_device_groups(struct netdev *dev, bool join)
+{
+    static const u8 hosts[NETDEV_ADDR] = {1, 0, 0x5e, 0, 0, 1}, nodes[] = {0x33, 0x33, 0, 0, 0, 1};
+
+    net_device_group(dev, hosts, join);
+    net_device_group(dev, nodes, join);
+}
+
 /* lo's address comes with it. */
 static int ip_device_event(struct netdev *dev, enum net_device_event event)
 {
     struct ip_ns *in = ip_ns_of(dev->ns);
 
+    ip_changed(dev->ns);
+    if (event != NET_DEVICE_GONE && !(dev->flags & NETDEV_LOOPBACK))
+        ip_device_groups(dev, event == NET_DEVICE_UP);
     if (event == NET_DEVICE_UP)
         return dev->index == LOOPBACK_INDEX && net_ns_init ? ip_addr_set(dev, IP_LOOPBACK4, 8) : 0;
     neighbour_forget(&in->neighbours, dev);
-    if (event == NET_DEVICE_GONE)
+    if (event == NET_DEVICE_GONE) {
         ip_addr_drop(in, dev);
+        ip_groups_forget(dev->ns, dev->index);
+    }
     return 0;
 }
 NET_DEVICE_HOOK(ip) = {ip_device_event};

@@ -5,7 +5,6 @@
  */
 #include "lib/checksum.h"
 #include "lib/log.h"
-#include "net/core/ns.h"
 #include "net/ip/ip_priv.h"
 
 COUNTER(net_icmp_bad);
@@ -16,24 +15,24 @@ static bool icmp_sum_ok(const struct packet *p)
     return checksum_fold(packet_sum(p, 0, p->len, 0)) == 0xffff;
 }
 
-static void icmp_receive(struct packet *p, const struct ipv4 *h)
+static void icmp_receive(struct packet *p, const struct ip_info *h)
 {
     u8 *at = packet_need(p, ICMP_HEADER);
-    struct ipv4 answer = {.tos = h->tos, .protocol = IPV4_ICMP, .from = h->to, .to = h->from};
+    struct ip_info answer = {.from = h->to, .to = h->from, .protocol = IPV4_ICMP, .tos = h->tos};
 
     if (!at || !icmp_sum_ok(p)) {
         COUNT(net_icmp_bad);
         packet_free(p);
         return;
     }
-    if (at[0] != ICMP_ECHO || at[1]) {
+    if (at[0] != ICMP_ECHO || at[1] || ip_kind_of(p->dev->ns, &h->to, p->dev) != IP_LOCAL) {
         packet_free(p);
         return;
     }
     COUNT(net_icmp_echoes);
     icmp_echo_answer(at);
     p->flags = 0;
-    (void)ipv4_output(p->dev->ns, p, &answer);
+    (void)ip_answer(p->dev->ns, p, &answer, 0);
 }
 
-IP_PROTOCOL(icmp) = {IPV4_ICMP, icmp_receive};
+IP_PROTOCOL(icmp) = {.protocol = IPV4_ICMP, .receive = icmp_receive};

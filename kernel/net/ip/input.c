@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * IPv4 from the wire: whether it is for this host, and for which protocol.
+ * IPv4 from the wire and from lo: whether it is for this host, and for which protocol.
  */
 #include "lib/log.h"
 #include "net/core/device.h"
-#include "net/ip/addr.h"
 #include "net/ip/ip_priv.h"
 #include "net/link/ethernet.h"
 
@@ -30,16 +29,36 @@ static int ipv4_header(struct packet *p, struct ipv4 *h)
     return 0;
 }
 
-/* Groups and broadcasts have no receiver yet; nothing is forwarded. */
-static bool ipv4_is_ours(const struct packet *p, const struct ipv4 *h)
+static bool ipv4_from_ok(const struct packet *p, const struct ipv4 *h)
 {
-    struct ip_addr to = ip_from_v4(h->to), from = ip_from_v4(h->from);
+    struct ip_addr from = ip_from_v4(h->from);
 
-    return p->kind == PACKET_HOST && ipv4_source_ok(h->from) && !ip_is_loopback(&to) &&
-           ip_local_device(p->dev->ns, &to) && !ip_local_device(p->dev->ns, &from);
+    if (p->dev->flags & NETDEV_LOOPBACK) /* it was sent here */
+        return true;
+    /* A client of DHCP has no address yet (RFC 2131 4.1). */
+    if (!h->from)
+        return h->to == ~0U;
+    return ipv4_source_ok(h->from) && h->to >> 24 != 127 && !ip_local_device(p->dev->ns, &from);
 }
 
-static void ipv4_dispatch(struct packet *p, const struct ipv4 *h)
+/* A packet for one host that all on the link got is dropped (RFC 1122 3.3.6). */
+static bool ipv4_is_ours(const struct packet *p, const struct ip_addr *to)
+{
+    struct net_ns *ns = p->dev->ns;
+
+    switch (ip_kind_of(ns, to, p->dev)) {
+    case IP_LOCAL:
+        return p->kind == PACKET_HOST;
+    case IP_BROADCAST:
+        return true;
+    case IP_MULTICAST:
+        return (p->dev->flags & NETDEV_LOOPBACK) || ip_group_is_joined(ns, p->dev->index, to);
+    default:
+        return false;
+    }
+}
+
+static void ip_deliver(struct packet *p, const struct ip_info *h)
 {
     const struct ip_protocol *proto;
 
@@ -56,19 +75,30 @@ static void ipv4_dispatch(struct packet *p, const struct ipv4 *h)
 
 static void ipv4_receive(struct packet *p)
 {
+    struct ip_info info;
     struct ipv4 h;
 
     if (ipv4_header(p, &h)) {
         COUNT(net_ip_bad);
-    } else if (!ipv4_is_ours(p, &h)) {
-        COUNT(net_ip_not_ours);
-    } else if (ipv4_is_fragment(&h)) { /* they are not put together */
-        COUNT(net_ip_fragments);
-    } else {
-        ipv4_dispatch(p, &h);
+        packet_free(p);
         return;
     }
-    packet_free(p);
+    info = (struct ip_info){.from = ip_from_v4(h.from),
+                            .to = ip_from_v4(h.to),
+                            .device = p->dev->index,
+                            .protocol = h.protocol,
+                            .hops = h.ttl,
+                            .tos = h.tos,
+                            .whole_only = h.whole_only};
+    if (!ipv4_from_ok(p, &h) || !ipv4_is_ours(p, &info.to)) {
+        COUNT(net_ip_not_ours);
+        packet_free(p);
+    } else if (ipv4_is_fragment(&h)) { /* they are not put together */
+        COUNT(net_ip_fragments);
+        packet_free(p);
+    } else {
+        ip_deliver(p, &info);
+    }
 }
 
 NET_PROTOCOL(ipv4) = {ETHERTYPE_IPV4, ipv4_receive};

@@ -254,6 +254,7 @@ static s64 ioctl_route(struct net_ns *ns, unsigned cmd, u64 arg)
     spin_lock(&in->lock);
     in->gateway = cmd == SIOCADDRT ? gateway : (struct ip_addr){0};
     spin_unlock(&in->lock);
+    ip_changed(ns);
     return 0;
 }
 

@@ -13,9 +13,9 @@
  * and give packets to ip_output. No socket's or table's lock is held over ip_output: over lo it
  * ends in the `receive` of the same or another protocol, in the caller's context.
  *
- * Context: all but ip_path_find_wait never sleep. A path holds a reference to its device, so
- * whoever keeps one puts it back when the device goes (core/device.h) or when it is not valid any
- * more.
+ * Context: all but ip_group_join and ip_group_leave never sleep. A path holds a reference to its
+ * device, so whoever keeps one puts it back when the device goes (core/device.h) or when it is not
+ * valid any more.
  */
 #pragma once
 
@@ -41,6 +41,7 @@ struct ip_info {
                       */
     bool transparent; /* output: `from` need not be an address of the namespace (raw sockets,
                          answers to fragments) */
+    bool no_loop;     /* output: to a group: not to this host's members (IP_MULTICAST_LOOP off) */
 };
 
 /* An error that came back for a packet of this namespace, or that its own output met. */

@@ -7,6 +7,7 @@
 #include "dev/netdev.h"
 #include "net/core/ns.h"
 #include "net/ip/addr.h"
+#include "net/ip/ip.h"
 #include "net/ip/ipv4.h"
 #include "net/ip/neighbour_table.h"
 
@@ -26,18 +27,23 @@ struct ip_ns {
     struct ip_addr gateway;   /* l  for all that is not on a link; ::: none */
     bool sysctls[IP_SYSCTLS]; /* a */
     struct neighbour_table neighbours;
-    u32 next_id; /* a  of IPv4 packets */
+    struct list_node groups; /* l  struct ip_group */
+    u32 nr_groups;           /* l */
+    u64 generation;          /* a  of all that a path depends on */
+    u32 next_id;             /* a  of IPv4 packets */
 };
 struct ip_ns *ip_ns_of(struct net_ns *ns);
+static inline void ip_changed(struct net_ns *ns)
+{
+    __atomic_add_fetch(&ip_ns_of(ns)->generation, 1, __ATOMIC_SEQ_CST);
+}
 
-/* A protocol over IP; takes p, which begins with the transport's header, and whose network header
- * is at p->network. Context: a thread; never sleeps. */
-struct ip_protocol {
-    u8 protocol;
-    void (*receive)(struct packet *p, const struct ipv4 *h);
-};
-#define IP_PROTOCOL(id) TABLE_ENTRY(struct ip_protocol, ip_protocols, #id)
+/* What an address is to a namespace: of the path of a packet there; IP_UNICAST: another host's.
+ * dev: the device that a packet came through, or NULL. */
+enum ip_path_kind ip_kind_of(struct net_ns *ns, const struct ip_addr *to, const struct netdev *dev);
 
-/* output.c: puts an IPv4 header before p's data and sends it the way to h->to; total, id and ttl 0
- * are seen to. Takes p. 0, -ENETUNREACH, -EMSGSIZE, or neighbour_output's. Never sleeps. */
-int ipv4_output(struct net_ns *ns, struct packet *p, struct ipv4 *h);
+/* group.c */
+bool ip_group_is_joined(struct net_ns *ns, u32 device, const struct ip_addr *group);
+void ip_groups_forget(struct net_ns *ns, u32 device); /* 0: all */
+/* The link address that packets for a group go to (RFC 1112 6.4, RFC 2464 7). */
+void ip_group_link(const struct ip_addr *group, u8 out[NETDEV_ADDR]);

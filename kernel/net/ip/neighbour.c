@@ -61,6 +61,17 @@ u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word wor
     return known ? 0 : NEIGHBOUR_SEND;
 }
 
+/* Once in a while is enough while it is reachable. */
+bool neighbour_confirmed(struct neighbour *n, u64 now)
+{
+    if (!neighbour_known(n))
+        return false;
+    if (n->state == NEIGHBOUR_REACHABLE && n->deadline > now + REACHABLE_TIME - SECOND)
+        return false;
+    neighbour_enter(n, NEIGHBOUR_REACHABLE, now + REACHABLE_TIME);
+    return true;
+}
+
 u32 neighbour_time(struct neighbour *n, u64 now)
 {
     u32 most = n->state == NEIGHBOUR_PROBE ? ASK_ONE_MAX : ASK_ALL_MAX;

@@ -48,5 +48,7 @@ u32 neighbour_use(struct neighbour *n, u64 now);
 /* It said what its link address is. A word that contradicts what was said less than a second ago is
  * not believed. */
 u32 neighbour_heard(struct neighbour *n, const u8 *link, enum neighbour_word word, u64 now);
+/* What is known of it still holds, as the protocol above has seen. False: nothing has changed. */
+bool neighbour_confirmed(struct neighbour *n, u64 now);
 /* Its deadline has come. */
 u32 neighbour_time(struct neighbour *n, u64 now);

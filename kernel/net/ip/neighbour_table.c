@@ -302,6 +302,19 @@ void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct
     (void)todo_do(&todo);
 }
 
+void neighbour_confirm(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr)
+{
+    struct neighbour_entry *e;
+
+    spin_lock(&t->lock);
+    e = neighbour_find(t, dev->index, addr);
+    if (e && neighbour_confirmed(&e->n, time_ns()) && e->sent_to) {
+        neighbour_set_due(t, e, e->n.deadline);
+        neighbour_start_timer(t, e->n.deadline);
+    }
+    spin_unlock(&t->lock);
+}
+
 /* One entry whose time has come; false: there is none. *next: the first deadline of the rest. */
 static bool neighbour_due(struct neighbour_table *t, u64 now, u64 *next,
                           struct neighbour_todo *todo)

@@ -43,6 +43,8 @@ int neighbour_output(struct neighbour_table *t, struct netdev *dev, const struct
 /* The neighbour said what its link address is; learn: it is remembered if it was not known. */
 void neighbour_input(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *from,
                      const u8 *link, enum neighbour_word word, bool learn);
+/* The protocol above has heard of it. */
+void neighbour_confirm(struct neighbour_table *t, struct netdev *dev, const struct ip_addr *addr);
 /* All of dev (NULL: all) are forgotten. May sleep. */
 void neighbour_forget(struct neighbour_table *t, const struct netdev *dev);
 

@@ -8,6 +8,7 @@
 #include "net/link/ethernet.h"
 
 #define ARPHRD_ETHER 1
+#define ARPHRD_LOOPBACK 772
 #define VLAN_TAG 4
 
 COUNTER(net_rx_bad_frame);
@@ -58,3 +59,4 @@ static int ethernet_header(struct packet *p, struct netdev *dev, u16 protocol, c
 }
 
 NET_LINK(ethernet) = {ARPHRD_ETHER, ethernet_receive, ethernet_header};
+NET_LINK(loopback) = {ARPHRD_LOOPBACK, ethernet_receive, ethernet_header};

@@ -1,17 +1,38 @@
 /* SPDX-License-Identifier: MIT
  *
- * lo. Bytes between sockets of one namespace go from queue to queue and no packet passes here yet.
+ * lo. Frames have ethernet's header, as programs that look at them expect (packet(7)), and are not
+ * summed or cut on their way. What comes by netdev_transmit (packet sockets) goes to a net worker,
+ * as the queue's lock is held there.
+ *
+ * A packet that waits for a worker keeps its namespace.
  */
 #include "net/link/loopback.h"
+#include "arch/x86/percpu.h"
+#include "dev/up.h"
+#include "lib/log.h"
 #include "mm/slab.h"
 #include "net/core/device.h"
+#include "net/core/worker.h"
+#include "net/link/ethernet.h"
+#include "sched/thread.h"
 
 #define ARPHRD_LOOPBACK 772
 #define LOOPBACK_MTU 65536
 
+COUNTER(net_loopback_dropped);
+
+/* Of each CPU that there was when the first packet came. */
+struct loopback_counts {
+    u32 nr;
+    struct {
+        u64 packets, bytes, apart[6];
+    } cpu[];
+};
+
 struct loopback {
     struct netdev dev;
     struct netdev_queue queue;
+    struct loopback_counts *counts; /* a  NULL: nothing was sent, or no memory */
 };
 
 struct loopback_part {
@@ -19,27 +40,196 @@ struct loopback_part {
 };
 static u32 loopback_offset;
 
+/* Packets that a worker is to receive, of all namespaces. */
+struct loopback_late {
+    struct spinlock lock;
+    struct list_node packets; /* lock */
+    u32 nr;                   /* lock */
+    struct work work;
+};
+static DEFINE_PER_CPU(struct loopback_late, loopback_late);
+
 struct netdev *loopback_of(struct net_ns *ns)
 {
     return ((struct loopback_part *)net_part(ns, loopback_offset))->dev;
 }
 
+/* NULL: it cannot be counted. */
+static struct loopback_counts *loopback_counts(struct loopback *lo)
+{
+    struct loopback_counts *c = load_acquire(&lo->counts), *none = NULL;
+    u32 nr = cpu_count();
+
+    if (likely(c))
+        return c;
+    c = kzalloc(sizeof(*c) + sizeof(c->cpu[0]) * nr);
+    if (c)
+        c->nr = nr;
+    if (c && !__atomic_compare_exchange_n(&lo->counts, &none, c, false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE)) {
+        kfree(c);
+        c = none;
+    }
+    return c;
+}
+
+static void loopback_count(struct netdev *dev, const struct packet *p)
+{
+    struct loopback_counts *c = loopback_counts(container_of(dev, struct loopback, dev));
+    u32 cpu = cpu_id();
+
+    if (!c)
+        return;
+    cpu = cpu < c->nr ? cpu : 0;
+    c->cpu[cpu].packets++;
+    c->cpu[cpu].bytes += p->len;
+}
+
+static void loopback_stats(struct netdev *dev, struct netdev_stats *out)
+{
+    const struct loopback_counts *c =
+        load_acquire(&container_of(dev, struct loopback, dev)->counts);
+
+    for (u32 i = 0; c && i < c->nr; i++) {
+        out->rx_packets += READ_ONCE(c->cpu[i].packets);
+        out->rx_bytes += READ_ONCE(c->cpu[i].bytes);
+    }
+    out->tx_packets = out->rx_packets;
+    out->tx_bytes = out->rx_bytes;
+}
+
+static void loopback_work(struct work *w);
+
+static struct loopback_late *loopback_late_here(void)
+{
+    struct loopback_late *late = this_cpu_ptr(loopback_late);
+
+    if (unlikely(!late->work.run)) {
+        spinlock_init(&late->lock, RANK_NET, 3, "lo's late packets");
+        list_init(&late->packets);
+        work_init(&late->work, loopback_work);
+    }
+    return late;
+}
+
+/* A worker will receive p. */
+static int loopback_put_off(struct packet *p)
+{
+    struct loopback_late *late = loopback_late_here();
+    bool fits = refcount_get_unless_zero(&p->dev->ns->ref);
+
+    if (fits) {
+        spin_lock(&late->lock);
+        fits = late->nr < NETDEV_BACKLOG;
+        if (fits) {
+            list_add_tail(&late->packets, &p->node);
+            late->nr++;
+        }
+        spin_unlock(&late->lock);
+        if (!fits)
+            net_ns_put(p->dev->ns); /* not the last: the sender has one */
+    }
+    if (!fits) {
+        COUNT(net_loopback_dropped);
+        packet_free(p);
+        return -ENOBUFS;
+    }
+    net_worker_queue(&late->work);
+    return 0;
+}
+
 static int loopback_transmit(struct netdev_queue *q, struct packet *p, bool more)
 {
-    return -EOPNOTSUPP;
+    loopback_count(q->dev, p);
+    (void)loopback_put_off(p);
+    return 0;
 }
 
 static void loopback_destroy(struct netdev *dev)
 {
-    kfree(container_of(dev, struct loopback, dev));
+    struct loopback *lo = container_of(dev, struct loopback, dev);
+
+    kfree(lo->counts);
+    kfree(lo);
 }
 
-static const struct netdev_ops loopback_ops = {.transmit = loopback_transmit,
-                                               .destroy = loopback_destroy};
+static const struct netdev_ops loopback_ops = {
+    .transmit = loopback_transmit, .stats = loopback_stats, .destroy = loopback_destroy};
+
+/* Receives p and what is sent over lo meanwhile, and so on. */
+static void loopback_receive(struct packet *p)
+{
+    struct thread *me = current_thread();
+    struct list_node sends;
+    unsigned n = 0;
+
+    list_init(&sends);
+    me->net_sends = &sends;
+    do {
+        if (n++ < NETDEV_BUDGET)
+            up_netdev_receive(p);
+        else
+            (void)loopback_put_off(p);
+        p = list_first(&sends, struct packet, node);
+        if (p)
+            list_del(&p->node);
+    } while (p);
+    me->net_sends = NULL;
+}
+
+int loopback_send(struct netdev *lo, struct packet *p)
+{
+    struct thread *me = current_thread();
+    u8 *at = packet_push(p, ETHERNET_HEADER);
+
+    if (!at || !(READ_ONCE(lo->flags) & NETDEV_UP)) {
+        packet_free(p);
+        return at ? -ENETDOWN : -ENOBUFS;
+    }
+    ethernet_build(at, lo->addr, lo->addr, p->protocol);
+    p->dev = lo;
+    p->queue = 0;
+    loopback_count(lo, p);
+    if (me->net_sends)
+        list_add_tail(me->net_sends, &p->node);
+    else
+        loopback_receive(p);
+    return 0;
+}
+
+static struct packet *loopback_take(struct loopback_late *late)
+{
+    struct packet *p;
+
+    spin_lock(&late->lock);
+    p = list_first(&late->packets, struct packet, node);
+    if (p) {
+        list_del(&p->node);
+        late->nr--;
+    }
+    spin_unlock(&late->lock);
+    return p;
+}
+
+static void loopback_work(struct work *w)
+{
+    struct loopback_late *late = container_of(w, struct loopback_late, work);
+    struct packet *p;
+    unsigned n = 0;
+
+    while ((p = loopback_take(late))) {
+        struct net_ns *ns = p->dev->ns;
+
+        loopback_receive(p);
+        net_ns_put(ns);
+        if (++n % NETDEV_BUDGET == 0)
+            cond_yield();
+    }
+}
 
 static int loopback_setup(struct net_ns *ns, void *part)
 {
-    struct loopback *lo = kmalloc(sizeof(*lo));
+    struct loopback *lo = kzalloc(sizeof(*lo));
     struct netdev *dev;
     int err;
 
@@ -48,6 +238,9 @@ static int loopback_setup(struct net_ns *ns, void *part)
     dev = &lo->dev;
     netdev_init(dev, &loopback_ops, &lo->queue, 1);
     dev->type = ARPHRD_LOOPBACK;
+    dev->header = ETHERNET_HEADER;
+    dev->features =
+        NETDEV_CSUM | NETDEV_TSO4 | NETDEV_TSO6 | NETDEV_USO | NETDEV_FRAGS | NETDEV_LRO;
     dev->flags = NETDEV_LOOPBACK | NETDEV_CARRIER;
     dev->mtu = dev->max_mtu = LOOPBACK_MTU;
     err = net_device_add(ns, dev, "lo");

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * IP between two ends of one namespace, over lo: what comes, when, and in which order. The tests'
+ * protocol is one of those for experiments (RFC 3692).
+ */
+#include "lib/errno.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "net/core/device.h"
+#include "net/core/worker.h"
+#include "net/ip/addr.h"
+#include "net/ip/ip.h"
+#include "net/link/loopback.h"
+#include "obj/cred.h"
+
+#define TEST_PROTOCOL 253
+#define TEST_BYTES 8
+
+/* One test runs at a time. */
+static struct {
+    u32 received, good, depth, deepest, answers, invalid;
+    struct ip_info last;
+    u8 first[TEST_BYTES];
+} seen;
+
+static int test_send(struct net_ns *ns, const struct ip_addr *to, u8 letter, bool answer)
+{
+    struct ip_info h = {.from = *to, .to = *to, .protocol = TEST_PROTOCOL, .tos = 4};
+    struct ip_flow f = {.to = *to};
+    struct packet *p = packet_alloc();
+    u8 *at = p ? packet_append(p, TEST_BYTES) : NULL;
+    struct ip_path path;
+    int err;
+
+    if (!at)
+        return -ENOMEM;
+    memset(at, letter, TEST_BYTES);
+    if (answer)
+        return ip_answer(ns, p, &h, 0);
+    err = ip_path_find(ns, &f, &path);
+    if (err) {
+        packet_free(p);
+        return err;
+    }
+    h.from = path.source;
+    seen.invalid += !ip_path_is_valid(ns, &path);
+    ip_sum_later(p, &h, 6);
+    ip_path_confirm(ns, &path);
+    err = ip_output(ns, p, &path, &h);
+    ip_path_put(&path);
+    return err;
+}
+
+/* Answers as often as the test says, while it receives. */
+static void test_receive(struct packet *p, const struct ip_info *h)
+{
+    u8 *at = packet_need(p, TEST_BYTES);
+    struct net_ns *ns = p->dev->ns;
+
+    seen.depth++;
+    seen.deepest = MAX(seen.deepest, seen.depth);
+    seen.received++;
+    seen.good += at && ip_sum_is_ok(p, h) && ip_pseudo_sum(h, p->len);
+    seen.last = *h;
+    if (at)
+        memcpy(seen.first, at, TEST_BYTES);
+    packet_free(p);
+    if (seen.answers) {
+        seen.answers--;
+        (void)test_send(ns, &h->from, 'b', true);
+    }
+    seen.depth--;
+}
+
+IP_PROTOCOL(test) = {.protocol = TEST_PROTOCOL, .receive = test_receive};
+
+SELFTEST(ip_packets_over_lo_are_received_before_the_send_returns)
+{
+    struct ip_addr one = ip_from_v4(IP_LOOPBACK4);
+
+    memset(&seen, 0, sizeof(seen));
+    CHECK(!test_send(net_ns_init, &one, 'a', false));
+    CHECK(seen.received == 1 && seen.good == 1 && !seen.invalid && seen.first[0] == 'a');
+    CHECK(ip_equal(&seen.last.from, &one) && ip_equal(&seen.last.to, &one));
+    CHECK(seen.last.device == LOOPBACK_INDEX && seen.last.hops == 64 && seen.last.tos == 4);
+}
+
+SELFTEST(ip_answers_over_lo_do_not_nest)
+{
+    struct ip_addr one = ip_from_v4(IP_LOOPBACK4);
+
+    memset(&seen, 0, sizeof(seen));
+    seen.answers = 10;
+    CHECK(!test_send(net_ns_init, &one, 'a', false));
+    CHECK(seen.received == 11 && seen.deepest == 1);
+}
+
+static void test_nothing(struct work *w)
+{
+}
+
+SELFTEST(ip_a_chain_of_answers_over_lo_is_a_workers_beyond_the_budget)
+{
+    struct ip_addr one = ip_from_v4(IP_LOOPBACK4);
+    struct work behind;
+
+    memset(&seen, 0, sizeof(seen));
+    seen.answers = 3 * NETDEV_BUDGET;
+    CHECK(!test_send(net_ns_init, &one, 'a', false));
+    CHECK(seen.received < 2 * NETDEV_BUDGET);
+    work_init(&behind, test_nothing);
+    while (READ_ONCE(seen.received) < 3 * NETDEV_BUDGET + 1) { /* it queues itself again */
+        net_worker_queue(&behind);
+        net_worker_flush(&behind);
+    }
+    CHECK(!seen.answers && seen.deepest == 1);
+}
+
+SELFTEST(ip_nothing_goes_over_lo_that_is_down_or_to_where_no_route_leads)
+{
+    struct net_ns *ns = net_ns_create(&user_ns_init);
+    struct ip_addr one = ip_from_v4(IP_LOOPBACK4), far = ip_from_v4(0xc0000201);
+
+    CHECK(ns);
+    if (!ns)
+        return;
+    memset(&seen, 0, sizeof(seen));
+    CHECK(test_send(ns, &one, 'a', false) == -ENETUNREACH);
+    CHECK(!net_device_up(loopback_of(ns)));
+    CHECK(!test_send(ns, &one, 'a', false));
+    CHECK(test_send(ns, &far, 'a', false) == -ENETUNREACH);
+    CHECK(seen.received == 1);
+    net_ns_put(ns);
+}
+
+SELFTEST(ip_groups_are_joined_as_often_as_they_are_left)
+{
+    struct ip_addr group = ip_from_v4(0xef010203), host = ip_from_v4(IP_LOOPBACK4);
+    u32 lo = LOOPBACK_INDEX;
+
+    CHECK(ip_group_join(net_ns_init, lo, &host) == -EINVAL);
+    CHECK(ip_group_join(net_ns_init, 0x7fffffff, &group) == -ENODEV);
+    CHECK(!ip_group_join(net_ns_init, lo, &group));
+    CHECK(!ip_group_join(net_ns_init, lo, &group));
+    ip_group_leave(net_ns_init, lo, &group);
+    ip_group_leave(net_ns_init, lo, &group);
+    ip_group_leave(net_ns_init, lo, &group);
+    CHECK(!ip_group_join(net_ns_init, lo, &group));
+    ip_group_leave(net_ns_init, lo, &group);
+}
