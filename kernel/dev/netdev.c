@@ -285,6 +285,8 @@ int netdev_transmit(struct netdev *dev, struct packet *p)
         return err;
     }
     p->dev = dev;
+    if (unlikely(READ_ONCE(dev->taps)) && (READ_ONCE(dev->flags) & NETDEV_UP))
+        up_netdev_sent(p);
     spin_lock(&q->lock);
     if (READ_ONCE(dev->flags) & NETDEV_UP) {
         err = netdev_queue_locked(q, p);

@@ -135,6 +135,7 @@ struct netdev {
     u32 nr_promisc, nr_allmulti;        /* who wants all frames, or all groups' */
     bool asked_promisc, asked_allmulti; /* by the interface's flags: one of those */
     u32 nr_carrier;                     /* a  changes of NETDEV_CARRIER */
+    u32 taps;                           /* a  who sees what is received and sent: net/core/tap.h */
 };
 
 /* Clears dev, but not the array; one reference of the caller's. */

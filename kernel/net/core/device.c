@@ -9,6 +9,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/core/event.h"
+#include "net/core/tap.h"
 
 #define NAMES_MOST 4096 /* numbers tried for a name with %d */
 
@@ -154,8 +155,10 @@ int net_device_add(struct net_ns *ns, struct netdev *dev, const char *name)
         list_add_tail(&d->devs, &dev->node);
     }
     spin_unlock(&d->lock);
-    if (!err)
+    if (!err) {
+        net_tap_device(ns, dev);
         net_event(ns, NET_EVENT_LINK, dev, 0);
+    }
     return err;
 }
 
@@ -377,6 +380,8 @@ void up_netdev_receive(struct packet *p)
 {
     const struct net_link *l = net_link_of(p->dev);
 
+    if (unlikely(READ_ONCE(p->dev->taps)) && (READ_ONCE(p->dev->flags) & NETDEV_UP))
+        net_tap_show(p->dev->ns, p, false);
     if (l && (READ_ONCE(p->dev->flags) & NETDEV_UP))
         l->receive(p);
     else
