@@ -38,6 +38,7 @@ void packet_free(struct packet *p)
 {
     if (!p)
         return;
+    packet_arrived(p);
     packet_drop_frags(p, 0);
     if (p->account)
         account_uncharge_bytes(p->account, p->charged);
@@ -58,6 +59,7 @@ struct packet *packet_clone(const struct packet *p)
     list_init(&q->node);
     q->account = NULL;
     q->charged = 0;
+    q->sender = NULL;
     return q;
 }
 
@@ -115,6 +117,33 @@ u8 *packet_need(struct packet *p, u32 n)
     packet_move_front(p, packet_data(p) + p->linear, more);
     p->linear = (u16)n;
     return packet_data(p);
+}
+
+void packet_skip(struct packet *p, u32 n)
+{
+    u32 gone = 0;
+
+    if (n <= p->linear) {
+        packet_pull(p, n);
+        return;
+    }
+    n -= p->linear;
+    packet_pull(p, p->linear);
+    p->len -= n;
+    while (n) {
+        struct packet_frag *f = &p->frags[gone];
+        u32 k = MIN(n, f->len);
+
+        n -= k;
+        f->offset += k;
+        f->len -= k;
+        if (f->len)
+            break;
+        page_put(f->page);
+        gone++;
+    }
+    p->nr_frags = (u8)(p->nr_frags - gone);
+    memmove(p->frags, p->frags + gone, p->nr_frags * sizeof(p->frags[0]));
 }
 
 void packet_trim(struct packet *p, u32 len)

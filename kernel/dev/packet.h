@@ -67,6 +67,13 @@ enum packet_gso {
     PACKET_GSO_UDP_L4 = 5,
     PACKET_GSO_ECN = 0x80
 };
+/* Who counts the packets that it has under way, and is told when one is freed or has come to a
+ * receiver. */
+struct packet;
+struct packet_sender {
+    /* n: what was counted. Under any lock; never sleeps. */
+    void (*gone)(struct packet_sender *sender, u32 n);
+};
 /* Whom a received frame was sent to, by its link address. */
 enum packet_kind { PACKET_HOST, PACKET_BROADCAST, PACKET_MULTICAST, PACKET_OTHER };
 
@@ -91,7 +98,9 @@ struct packet {
     u16 queue;                    /* received: the device's queue */
     u32 hash;                     /* of the flow; 0: not known */
     u32 mark, priority;
-    u64 time; /* ns of time_ns() when it came; 0: not known */
+    u64 time;                     /* ns of time_ns() when it came; 0: not known */
+    struct packet_sender *sender; /* or NULL */
+    u32 sent;                     /* counted there */
     u64 control[PACKET_CONTROL /
                 8]; /* of whoever owns it now, who says what is in it; not cleared */
     struct packet_frag frags[PACKET_FRAGS];
@@ -105,6 +114,15 @@ void packet_free(struct packet *p);
 /* Another packet of the same bytes, whose pages are shared; uncharged. NULL: no memory. */
 struct packet *packet_clone(const struct packet *p) __must_check;
 
+/* Its sender has it no longer under way. */
+static inline void packet_arrived(struct packet *p)
+{
+    struct packet_sender *sender = p->sender;
+
+    p->sender = NULL;
+    if (sender)
+        sender->gone(sender, p->sent);
+}
 static inline u8 *packet_data(struct packet *p)
 {
     return p->head + p->start;
@@ -135,6 +153,8 @@ int packet_add_page(struct packet *p, struct page *page, u32 offset, u32 len) __
 /* Makes the first n bytes linear: a pointer to them; NULL: it has not so many, or they do not fit
  * in head. */
 u8 *packet_need(struct packet *p, u32 n) __must_check;
+/* The first n <= len bytes are done with, wherever they lie. */
+void packet_skip(struct packet *p, u32 n);
 /* Cuts all but the first len bytes. */
 void packet_trim(struct packet *p, u32 len);
 /* The longest stretch of bytes from offset < p->len that lies in one place, of at most n: *len of

@@ -66,6 +66,7 @@ int sock_packet_begin(struct socket *to, struct packet *p, u32 head)
     ASSERT(head <= p->len);
     if (packet_charge(p, to->account))
         return -ENOMEM;
+    packet_arrived(p);
     msg->len = len;
     msg->off = 0;
     msg->head = head;
@@ -75,24 +76,6 @@ int sock_packet_begin(struct socket *to, struct packet *p, u32 head)
     if (to->timestamp)
         msg->time = (p->time ? p->time : time_ns()) + time_wall_offset();
     return 0;
-}
-
-bool sock_queue_offer(struct socket *to, struct sock_msg *msg)
-{
-    bool wake = false, fits;
-
-    spin_lock(&to->lock);
-    fits = !to->dead && !sock_refuses(to) && to->queued < to->rcvbuf;
-    if (fits)
-        wake = sock_queue_add_locked(to, msg);
-    else
-        __atomic_fetch_add(&to->lost, 1, __ATOMIC_RELAXED);
-    spin_unlock(&to->lock);
-    if (wake)
-        sock_queue_wake(to);
-    if (!fits)
-        sock_msg_free(to, msg);
-    return fits;
 }
 
 /* n bytes of a packet, all or none: into a reader's memory. */

@@ -61,9 +61,6 @@ static inline struct packet *sock_msg_packet(struct sock_msg *msg)
  * alone. p is charged to to's account from here on, so no byte is added to it any more; bytes at
  * its end may be cut off first. 0; -ENOMEM: p is as it was. */
 int sock_packet_begin(struct socket *to, struct packet *p, u32 head) __must_check;
-/* Queues a datagram, or counts and frees it where it finds no space, or nothing is received any
- * more. Takes msg. True: it is queued. */
-bool sock_queue_offer(struct socket *to, struct sock_msg *msg);
 
 /* Each call to receive takes one message. */
 static inline bool sock_is_datagram(const struct socket *s)
@@ -94,6 +91,25 @@ static inline bool sock_queue_add_locked(struct socket *to, struct sock_msg *msg
 static inline void sock_queue_wake(struct socket *to)
 {
     socket_wake(to, POLLIN | POLLRDNORM);
+}
+/* Queues a datagram, or counts and frees it where it finds no space, or nothing is received any
+ * more. Takes msg. True: it is queued. */
+static inline bool sock_queue_offer(struct socket *to, struct sock_msg *msg)
+{
+    bool wake = false, fits;
+
+    spin_lock(&to->lock);
+    fits = !to->dead && !sock_refuses(to) && to->queued < to->rcvbuf;
+    if (fits)
+        wake = sock_queue_add_locked(to, msg);
+    else
+        __atomic_fetch_add(&to->lost, 1, __ATOMIC_RELAXED);
+    spin_unlock(&to->lock);
+    if (wake)
+        sock_queue_wake(to);
+    if (!fits)
+        sock_msg_free(to, msg);
+    return fits;
 }
 /* What poll(2) says of a socket's ends, by SOCK_SHUT_* and whether it may write now. unconnected:
  * of a kind that needs a peer, and without one. */

@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "mm/account.h"
 #include "mm/slab.h"
+#include "net/core/sending.h"
 #include "obj/pid.h"
 #include "vfs/pseudo.h"
 
@@ -52,6 +53,7 @@ void socket_init(struct socket *s, const struct socket_ops *ops, struct net_ns *
 
 void socket_fini(struct socket *s)
 {
+    sock_flight_end(s);
     spin_lock(&s->list->lock);
     list_del(&s->node);
     socket_list_count(s, -1UL);

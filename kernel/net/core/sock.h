@@ -24,6 +24,7 @@ struct cred;
 struct iov_iter;
 struct pid;
 struct socket_filter;
+struct sock_flight;
 struct sock_msg;
 struct walk_ctx;
 
@@ -70,14 +71,21 @@ struct sock_addr { /* sockaddr_storage */
 };
 
 /* Control messages that a receiver asked for by options, as recvmsg(2) tells them. */
-#define SOCKET_NOTES 8
+#define SOCKET_NOTES 12
 struct socket_notes {
     u32 nr;
     struct socket_note {
         s32 level, type;
         u32 len;
-        u64 data[4]; /* len bytes of it */
+        u64 data[6]; /* len bytes of it */
     } note[SOCKET_NOTES];
+};
+
+/* What a sender's control messages say of the headers of one datagram; -1: nothing. */
+struct socket_header {
+    s16 hops, tos;
+    s16 whole;   /* it is not to be cut into fragments */
+    u16 segment; /* bytes of each datagram that is to be made of it; 0: as the socket says */
 };
 
 /* One message. Sending: files and creds are borrowed. Receiving: references come to the caller,
@@ -96,7 +104,8 @@ struct socket_message {
     /* send, IP datagrams: the address and interface they are to come from; ::, 0: any */
     struct ip_addr source;
     s32 source_interface;
-    struct socket_notes *notes; /* receive: filled; NULL: not wanted */
+    struct socket_header header; /* send, IP datagrams */
+    struct socket_notes *notes;  /* receive: filled; NULL: not wanted */
     struct sock_addr addr; /* the last: send: the destination if addr_len; receive: the sender */
 };
 /* Nothing but data; addr is left as it is, since addr_len says that there is none. */
@@ -110,10 +119,11 @@ static inline void socket_message_init(struct socket_message *m, struct iov_iter
     m->has_cred = false;
     m->source = (struct ip_addr){0};
     m->source_interface = 0;
+    m->header = (struct socket_header){-1, -1, -1, 0};
     m->notes = NULL;
 }
 void socket_message_drop(struct socket_message *m);
-/* Adds a note of n <= 32 bytes, if they are wanted. */
+/* Adds a note of n <= 48 bytes, if they are wanted. */
 void socket_note(struct socket_message *m, s32 level, s32 type, const void *data, u32 n);
 
 struct socket;
@@ -131,6 +141,8 @@ struct socket_ops {
     ssize_t (*send)(struct socket *s, struct socket_message *m, unsigned flags,
                     const struct walk_ctx *ctx);
     ssize_t (*recv)(struct socket *s, struct socket_message *m, unsigned flags);
+    /* MSG_ERRQUEUE: never waits. NULL: there are none, -EAGAIN. */
+    ssize_t (*recv_error)(struct socket *s, struct socket_message *m);
     /* One control message of a send, into m; unix sockets' are decoded by the caller. */
     int (*control)(struct socket *s, struct socket_message *m, s32 level, s32 type,
                    const void *data, u64 n);
@@ -186,6 +198,7 @@ struct socket {
     bool dead;                                                            /* l  released */
     u8 timestamp;                  /* a  enum socket_timestamp */
     s32 priority, mark, low_water; /* a */
+    u32 bound_device;              /* a  index of the one that it sends and receives by; 0: any */
     struct {
         s32 on, seconds;
     } linger;                       /* a */
@@ -201,6 +214,7 @@ struct socket {
     u32 unread;                   /* l  bytes in them */
     u32 shut;                     /* l  SOCK_SHUT_* */
     u32 lost;                     /* a  datagrams that found no space */
+    struct sock_flight *flight;   /* a  packets under way (sending.h); NULL: there was none yet */
     struct socket *peer;          /* l  the other end on this host, or NULL; a reference */
     struct waitq wait;            /*    state, queue or error changed */
     struct waitq senders_wait;    /*    who waits to send a datagram here, or to connect */

@@ -6,6 +6,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/link/loopback.h"
 #include "sched/timer.h"
 #include "vm/iov.h"
 
@@ -238,7 +239,7 @@ static int tcp_connect_to(struct tcp_sock *t, struct ip_end *to, bool nonblock)
         return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
     from = inet_local(&t->inet);
     from.addr = way.source;
-    l = port_find(tcp_ports(t->inet.sock.ns), to, &from);
+    l = port_find(tcp_ports(t->inet.sock.ns), to, &from, LOOPBACK_INDEX);
     if (!l)
         return -ECONNREFUSED;
     err = tcp_join(t, tcp_of(l), &from, to, nonblock);

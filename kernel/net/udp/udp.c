@@ -7,6 +7,7 @@
 #include "lib/err.h"
 #include "lib/log.h"
 #include "mm/slab.h"
+#include "net/core/sending.h"
 #include "net/ip/option.h"
 #include "vm/iov.h"
 
@@ -98,9 +99,11 @@ static int udp_connect(struct socket *s, const struct sock_addr *sa, u32 len,
         err = -EACCES;
     local = inet_local(&u->inet);
     if (!err)
-        err = inet_reach(&u->inet, &local, &to, &way);
-    if (!err)
-        err = inet_autobind(&u->inet, &any);
+        err = inet_route(&u->inet, &local, &to, NULL, &way);
+    if (err)
+        return err;
+    inet_way_put(&way);
+    err = inet_autobind(&u->inet, &any);
     return err ? err : port_connect(&u->inet, &way.source, &to);
 }
 
@@ -110,7 +113,12 @@ static int udp_msg_give(struct socket *s, struct sock_msg *msg, struct socket_me
     const struct udp_msg *um = (const struct udp_msg *)msg;
 
     inet_addr_out(inet_of(s), &um->from, &m->addr, &m->addr_len);
-    inet_notes(inet_of(s), m, &um->to, um->device);
+    if (unlikely(um->segment)) {
+        s32 segment = um->segment;
+
+        socket_note(m, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
+    }
+    inet_notes(inet_of(s), m, &um->heard, READ_ONCE(inet_of(s)->local.port));
     return 0;
 }
 
@@ -139,10 +147,10 @@ static u32 udp_poll(struct socket *s, struct poll_table *pt)
     if (!list_empty(&s->queue) || (shut & SOCK_SHUT_RD))
         mask |= POLLIN | POLLRDNORM;
     spin_unlock(&s->lock);
-    if (s->error)
+    if (s->error || !list_empty(&inet_of(s)->errors))
         mask |= POLLERR;
-    return mask |
-           sock_poll_ends(shut, false, true); /* a receiver's space is found out by sending */
+    return mask | sock_poll_ends(shut, false,
+                                 sock_send_space(s)); /* a receiver's is found out by sending */
 }
 
 static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)
@@ -151,8 +159,7 @@ static s64 udp_ioctl(struct socket *s, unsigned cmd, u64 arg)
 
     if (cmd != FIONREAD && cmd != SIOCOUTQ)
         return -ENOTTY;
-    if (cmd == FIONREAD)
-        n = sock_unread(s);
+    n = cmd == FIONREAD ? sock_unread(s) : sock_in_flight(s);
     return copy_out((void __user *)arg, &n, sizeof(n));
 }
 
@@ -163,6 +170,7 @@ static void udp_release(struct socket *s)
     list_init(&lost);
     port_end(inet_of(s));
     udp_drop_pending(udp_of(s));
+    inet_leave_groups(inet_of(s));
     spin_lock(&s->lock);
     WRITE_ONCE(s->dead, true);
     WRITE_ONCE(s->shut, SOCK_SHUT_BOTH);
@@ -175,7 +183,19 @@ static void udp_release(struct socket *s)
 
 static const struct inet_option udp_options[] = {
     {IPPROTO_UDP, UDP_CORK, INET_FLAG, 0, 1, 0},
+    {IPPROTO_UDP, UDP_NO_CHECK6_TX, INET_FLAG, 0, 1, 0},
+    {IPPROTO_UDP, UDP_NO_CHECK6_RX, INET_FLAG, 0, 1, 0},
+    {IPPROTO_UDP, UDP_SEGMENT, INET_RANGE, 0, 65535, 0},
+    {IPPROTO_UDP, UDP_GRO, INET_FLAG, 0, 1, 0},
 };
+
+static int udp_control(struct socket_message *m, s32 type, const void *data, u64 n)
+{
+    if (type != UDP_SEGMENT || n != sizeof(m->header.segment))
+        return -EINVAL;
+    memcpy(&m->header.segment, data, n);
+    return 0;
+}
 
 static int udp_option_changed(struct inet_sock *s, const struct inet_option *o, s32 v)
 {
@@ -188,6 +208,7 @@ static const struct socket_ops udp_ops = {
     .name = inet_name,
     .send = udp_send,
     .recv = udp_recv,
+    .recv_error = inet_recv_error,
     .control = inet_control,
     .shutdown = udp_shutdown,
     .poll = udp_poll,
@@ -207,6 +228,7 @@ static const struct inet_proto udp_proto = {
     .options = udp_options,
     .nr_options = ARRAY_SIZE(udp_options),
     .changed = udp_option_changed,
+    .control = udp_control,
     .ports = udp_ports,
 };
 
