@@ -96,7 +96,7 @@ int ip_path_find(struct net_ns *ns, const struct ip_flow *f, struct ip_path *out
         return -EINVAL;
     if (kind == IP_LOCAL)
         err = path_local(ns, f, &found);
-    else if (f->device && f->device != LOOPBACK_INDEX)
+    else if (f->device && (f->device != LOOPBACK_INDEX || kind == IP_MULTICAST))
         err = path_device(ns, f, kind, &found);
     else
         err = path_way(ns, kind, &found);

@@ -469,4 +469,4 @@ static const struct inet_proto tcp_proto = {
     .ports = tcp_ports,
 };
 
-SOCKET_PROTO(tcp) = {SOCK_STREAM, IPPROTO_TCP, tcp_create};
+SOCKET_PROTO(tcp) = {.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .create = tcp_create};
