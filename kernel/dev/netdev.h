@@ -130,6 +130,7 @@ struct netdev {
     u32 index;              /* n */
     struct net_ns *ns;      /* n  NULL: not registered */
     struct list_node node;  /* n  of its namespace */
+    void *ip;               /* net/ip's part; NULL: none */
 };
 
 /* Clears dev, but not the array; one reference of the caller's. */

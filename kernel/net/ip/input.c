@@ -47,7 +47,7 @@ static bool ipv4_is_ours(const struct packet *p, const struct ip_addr *to)
 {
     struct net_ns *ns = p->dev->ns;
 
-    switch (ip_kind_of(ns, to, p->dev)) {
+    switch (ip_kind_of(ns, to)) {
     case IP_LOCAL:
         return p->kind == PACKET_HOST;
     case IP_BROADCAST:
